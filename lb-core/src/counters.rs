@@ -1,0 +1,202 @@
+//! What a worker counts.
+//!
+//! Each counter has one writer, its worker, and any number of readers. It is added to with a plain load and store:
+//! no read-modify-write instruction, no lock. A reader sees each counter exactly, but two counters read one after
+//! the other may be a few packets apart while the worker runs.
+
+use crate::packet::HandOver;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that one thread adds to and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `count`. Only the owning worker may call this.
+    #[inline]
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    /// Adds one. Only the owning worker may call this.
+    #[inline]
+    pub fn bump(&self) {
+        self.add(1);
+    }
+
+    /// The current value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+macro_rules! drop_reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Why a packet ended at the director. Every dropped packet has exactly one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum DropReason { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl DropReason {
+            /// Every reason, in declaration order.
+            pub const ALL: [DropReason; [$($name),+].len()] = [$(DropReason::$variant),+];
+
+            /// The name shown to operators.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(DropReason::$variant => $name,)+ }
+            }
+
+            /// One sentence for operators: what happened to the packet.
+            #[must_use]
+            pub const fn explanation(self) -> &'static str {
+                match self { $(DropReason::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// Shorter than an Ethernet header, or its VLAN tags are cut off.
+    BadEthernet = "bad-ethernet",
+    /// Neither IPv4 nor ARP.
+    UnknownEthertype = "unknown-ethertype",
+    /// Addressed to another station's MAC address.
+    OtherMac = "other-mac",
+    /// Not an ARP packet for Ethernet and IPv4, or cut off.
+    BadArp = "bad-arp",
+    /// ARP about addresses that are not ours, or an answer nobody asked for.
+    ArpIgnored = "arp-ignored",
+    /// IPv4 version, header length or total length do not fit the frame.
+    BadIpv4 = "bad-ipv4",
+    /// The IPv4 header checksum is wrong.
+    BadIpv4Checksum = "bad-ipv4-checksum",
+    /// The source address cannot be a host's: multicast, broadcast, loopback, unspecified or one of ours.
+    BadSource = "bad-source",
+    /// A fragment of an IPv4 packet.
+    Fragment = "fragment",
+    /// TCP, UDP or ICMP header cut off or inconsistent with the packet's length.
+    BadL4 = "bad-l4",
+    /// The TCP, UDP or ICMP checksum is wrong.
+    BadL4Checksum = "bad-l4-checksum",
+    /// The destination is neither ours nor part of a connection; the director is not a router.
+    NotForUs = "not-for-us",
+    /// For one of the director's own addresses, which offer nothing but ARP and ping.
+    OwnAddress = "own-address",
+    /// For a VIP's port or protocol that no service uses, where the VIP says to drop such packets.
+    Unserved = "unserved",
+    /// Would have been answered with a reset or an ICMP error, but too many were sent lately.
+    RejectLimited = "reject-limited",
+    /// A TCP segment of no connection that must not be answered, such as a stray reset.
+    NoConnection = "no-connection",
+    /// The service has no server that takes new connections.
+    NoServer = "no-server",
+    /// The connection table is full of established connections.
+    TableFull = "table-full",
+    /// Another connection already uses this server endpoint with the same client endpoint.
+    ReplyClash = "reply-clash",
+    /// An ICMP message other than echo that concerns no connection.
+    IcmpUnrelated = "icmp-unrelated",
+    /// Its time to live ran out at the director, and it was of a kind that is not answered.
+    TtlExpired = "ttl-expired",
+    /// Larger than the MTU of the way out, and it was of a kind that is not answered.
+    TooBig = "too-big",
+    /// No room for a tunnel header in front of the packet.
+    NoHeadroom = "no-headroom",
+    /// No route to the destination.
+    NoRoute = "no-route",
+    /// The next hop did not answer ARP.
+    Unresolved = "unresolved",
+    /// Too many packets wait for a next hop's address.
+    WaitingFull = "waiting-full",
+    /// The neighbour table is full.
+    NeighboursFull = "neighbours-full",
+    /// The owning worker's hand-over ring was full.
+    RingFull = "ring-full",
+    /// The port took no more packets to transmit.
+    TxFull = "tx-full",
+    /// Held by the director when it stopped.
+    Shutdown = "shutdown",
+}
+
+/// One worker's counters. Over a worker's life, when it holds no packet:
+/// `received + taken_over + originated = sent + dropped + handed_over`.
+#[derive(Debug)]
+pub struct WorkerCounters {
+    /// Packets received from ports.
+    pub received: Counter,
+    /// Packets that other workers handed to this one.
+    pub taken_over: Counter,
+    /// Packets this worker made by itself: ARP requests, announcements, copies for other workers.
+    pub originated: Counter,
+    /// Packets given to ports and taken by them.
+    pub sent: Counter,
+    /// Packets given to other workers, by [`HandOver`].
+    pub handed_over: [Counter; HandOver::ALL.len()],
+    /// Packets that ended here, by [`DropReason`].
+    pub dropped: [Counter; DropReason::ALL.len()],
+    /// Of the sent packets, those answered with a TCP reset.
+    pub resets: Counter,
+    /// Of the sent packets, those answered with an ICMP error.
+    pub icmp_errors: Counter,
+    /// Wanted to send a packet of its own but the pool had none.
+    pub no_buffer: Counter,
+    /// Connections created.
+    pub created: Counter,
+    /// Connections forgotten, for whatever reason.
+    pub ended: Counter,
+    /// Of those ended, half-open ones that made room for a new connection.
+    pub evicted: Counter,
+    /// Packets waiting for a neighbour now. Not a sum: it goes up and down.
+    pub waiting: Counter,
+}
+
+impl Default for WorkerCounters {
+    fn default() -> Self {
+        let counter = Counter::default;
+        WorkerCounters {
+            received: counter(),
+            taken_over: counter(),
+            originated: counter(),
+            sent: counter(),
+            handed_over: std::array::from_fn(|_| counter()),
+            dropped: std::array::from_fn(|_| counter()),
+            resets: counter(),
+            icmp_errors: counter(),
+            no_buffer: counter(),
+            created: counter(),
+            ended: counter(),
+            evicted: counter(),
+            waiting: counter(),
+        }
+    }
+}
+
+impl WorkerCounters {
+    /// Counts one packet dropped for `reason`.
+    pub fn drop(&self, reason: DropReason) {
+        self.dropped[reason as usize].bump();
+    }
+
+    /// Packets dropped for any reason.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().map(Counter::get).sum()
+    }
+
+    /// Packets handed over for any reason.
+    #[must_use]
+    pub fn handed_over_total(&self) -> u64 {
+        self.handed_over.iter().map(Counter::get).sum()
+    }
+
+    /// What came in minus what went out. While the worker is between bursts this is the number of packets it
+    /// holds, which is `waiting`; anything else is a defect.
+    #[must_use]
+    pub fn unaccounted(&self) -> i128 {
+        let entered = [&self.received, &self.taken_over, &self.originated];
+        let entered: i128 = entered.iter().map(|c| i128::from(c.get())).sum();
+        let left = self.sent.get() as i128 + self.dropped_total() as i128 + self.handed_over_total() as i128;
+        entered - left - i128::from(self.waiting.get())
+    }
+}

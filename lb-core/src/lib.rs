@@ -1,0 +1,9 @@
+//! The load balancer itself.
+//!
+//! No I/O, no threads, no clock, no random source and no DPDK: packets and time come in, packets and verdicts go
+//! out. The same code runs on lcores, under property tests and in a simulated network.
+
+pub mod counters;
+pub mod limits;
+pub mod packet;
+pub mod time;

@@ -1,0 +1,41 @@
+//! Every bound of the load balancer in one place, with what must hold between them.
+
+/// Most packets in one burst.
+pub const MAX_BURST: usize = 64;
+/// Most workers.
+pub const MAX_WORKERS: usize = 128;
+/// Most ports.
+pub const MAX_PORTS: usize = 32;
+/// Most virtual services. A connection does not store its service, so this bounds memory only.
+pub const MAX_SERVICES: usize = 16_384;
+/// Most real servers over all services.
+pub const MAX_SERVERS: usize = 1 << 20;
+/// Most neighbours (servers, gateways, clients on attached networks) a worker knows at once.
+pub const MAX_NEIGHBOURS: usize = 16_384;
+/// Most static routes.
+pub const MAX_ROUTES: usize = 1_024;
+/// Most packets that wait for one neighbour's address; RFC 1122 2.3.2.2 asks for at least one.
+pub const MAX_WAITING_PER_NEIGHBOUR: usize = 8;
+/// Most packets of one worker that wait for any neighbour.
+pub const MAX_WAITING: usize = 512;
+/// Most connections of one worker: an index and the table's tags share 48 bits, and the top index means "none".
+pub const MAX_CONNECTIONS: usize = 1 << 28;
+/// Highest weight of a real server, as in IPVS.
+pub const MAX_WEIGHT: u32 = 65_535;
+/// Bytes one IPv4 connection may cost, everything included.
+pub const MAX_BYTES_PER_CONNECTION: usize = 128;
+/// Connections whose deadlines are looked at after one burst, at most.
+pub const EXPIRE_PER_BURST: usize = 64;
+/// Longest timeout, in seconds: 24 days, so that a difference of 32-bit millisecond stamps is never ambiguous.
+pub const MAX_TIMEOUT_S: u64 = 24 * 86_400;
+/// Smallest MTU a port may have: RFC 791's minimum reassembly size leaves room for any header we add.
+pub const MIN_MTU: u16 = 576;
+/// Largest MTU a port may have.
+pub const MAX_MTU: u16 = 9_000;
+
+const _: () = assert!(MAX_NEIGHBOURS <= u16::MAX as usize);
+const _: () = assert!(MAX_WORKERS <= u8::MAX as usize);
+const _: () = assert!(MAX_PORTS <= u8::MAX as usize);
+const _: () = assert!(MAX_WAITING_PER_NEIGHBOUR <= MAX_WAITING);
+const _: () = assert!(MAX_TIMEOUT_S * 1_000 < (1 << 31));
+const _: () = assert!(MAX_CONNECTIONS < u32::MAX as usize);

@@ -1,0 +1,117 @@
+//! What the load balancer asks of a packet buffer.
+//!
+//! On an lcore a packet is a DPDK mbuf; in tests and the simulator it is a `Vec` of bytes with room in front.
+//! A packet is a handle that is moved, never copied, and is always given back to an [`Io`]: transmitted, dropped
+//! or handed over. Nothing in this crate lets one go out of scope, because an mbuf has no destructor.
+
+use crate::{counters::DropReason, limits::MAX_BURST};
+use arrayvec::ArrayVec;
+
+/// Index of a port, in the order of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub u16);
+
+/// Index of a worker: one lcore that polls one receive queue of each port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u16);
+
+/// What the port found out about one of a received packet's checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksum {
+    /// The port did not look.
+    #[default]
+    Unknown,
+    /// The port verified it.
+    Good,
+    /// The port verified it and it was wrong.
+    Bad,
+}
+
+/// Why a packet was handed to another worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HandOver {
+    /// From a client, and the port did not deliver it to the worker that owns the client's endpoint.
+    Client,
+    /// A real server's reply under NAT that arrived on a worker which does not own the client's endpoint.
+    Reply,
+    /// An ICMP error whose embedded packet belongs to another worker's connection.
+    IcmpError,
+    /// A neighbour's answer, copied so that every worker learns it.
+    Neighbour,
+}
+
+impl HandOver {
+    /// Every reason, in declaration order.
+    pub const ALL: [HandOver; 4] =
+        [HandOver::Client, HandOver::Reply, HandOver::IcmpError, HandOver::Neighbour];
+
+    /// The name shown to operators.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            HandOver::Client => "client",
+            HandOver::Reply => "reply",
+            HandOver::IcmpError => "icmp-error",
+            HandOver::Neighbour => "neighbour",
+        }
+    }
+}
+
+/// A packet buffer: one contiguous frame, Ethernet header first, with spare room before and after it.
+pub trait Packet {
+    /// The frame.
+    fn bytes(&self) -> &[u8];
+
+    /// The frame, to be changed in place.
+    fn bytes_mut(&mut self) -> &mut [u8];
+
+    /// Lengthens the frame by `count` bytes at its front; what they hold is unspecified. `false`, and no change,
+    /// when there is not that much room.
+    fn prepend(&mut self, count: usize) -> bool;
+
+    /// Removes `count` bytes from the front. `false`, and no change, when the frame is not that long.
+    fn trim_front(&mut self, count: usize) -> bool;
+
+    /// Sets the frame's length by moving its end; bytes gained are unspecified. `false`, and no change, when
+    /// there is not that much room.
+    fn set_len(&mut self, len: usize) -> bool;
+
+    /// The port the packet was received on, or will be charged to.
+    fn port(&self) -> PortId;
+
+    /// Charges the packet to a port; used for packets that did not arrive on one.
+    fn set_port(&mut self, port: PortId);
+
+    /// The port's verdict on the IPv4 header checksum.
+    fn ipv4_checksum(&self) -> Checksum;
+
+    /// The port's verdict on the TCP or UDP checksum.
+    fn l4_checksum(&self) -> Checksum;
+
+    /// Starts loading the first cache line of the frame.
+    fn prefetch(&self) {}
+}
+
+/// A burst of packets: what one poll of a queue returns.
+pub type Burst<P> = ArrayVec<P, MAX_BURST>;
+
+/// Where packets go to and come from: the queues, rings and pools of one worker.
+///
+/// Every call takes its packet for good.
+pub trait Io {
+    /// The packet buffer it deals in.
+    type Packet: Packet;
+
+    /// Queues a finished frame for transmission on `port`.
+    fn transmit(&mut self, port: PortId, packet: Self::Packet);
+
+    /// Releases a packet that ends here. The reason has been counted.
+    fn release(&mut self, packet: Self::Packet, reason: DropReason);
+
+    /// Gives the packet to another worker, which will see it through `Worker::process_handed_over`.
+    /// `Err` returns the packet when that worker's ring is full.
+    fn hand_over(&mut self, to: WorkerId, packet: Self::Packet) -> Result<(), Self::Packet>;
+
+    /// A new, empty packet charged to `port`, or `None` when the pool is exhausted.
+    fn allocate(&mut self, port: PortId) -> Option<Self::Packet>;
+}
