@@ -3,7 +3,10 @@
 //! No I/O, no threads, no clock, no random source and no DPDK: packets and time come in, packets and verdicts go
 //! out. The same code runs on lcores, under property tests and in a simulated network.
 
+pub mod conn;
 pub mod counters;
 pub mod limits;
 pub mod packet;
+pub mod sched;
+pub mod service;
 pub mod time;

@@ -1,0 +1,5 @@
+//! Connections: what is remembered of one, its states and when it is forgotten.
+
+pub mod state;
+pub mod tcp;
+pub mod timeouts;

@@ -1,0 +1,86 @@
+//! The states of a connection, with the names that IPVS gives them.
+
+/// The state of a connection as the director sees it.
+///
+/// The director stands between two TCPs and knows neither's state for certain, so a state names the side that moved:
+/// in `FinWait` the server closed first, in `CloseWait` the client did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum State {
+    /// No packet seen yet. No connection rests in it.
+    None = 0,
+    /// The client's SYN went to the server.
+    SynSent = 1,
+    /// The server answered it with SYN and ACK.
+    SynRecv = 2,
+    /// Data may flow both ways.
+    Established = 3,
+    /// The server closed its direction first.
+    FinWait = 4,
+    /// Both directions are closed.
+    TimeWait = 5,
+    /// Reset, or closed and acknowledged: only stragglers are expected.
+    Close = 6,
+    /// The client closed its direction first.
+    CloseWait = 7,
+    /// The client closed first, the server followed, the last acknowledgement is outstanding.
+    LastAck = 8,
+    /// A UDP flow; it has no other state.
+    Udp = 9,
+}
+
+impl State {
+    /// How many states there are.
+    pub const COUNT: usize = 10;
+
+    /// Every state, by its number.
+    pub const ALL: [State; State::COUNT] = [
+        State::None,
+        State::SynSent,
+        State::SynRecv,
+        State::Established,
+        State::FinWait,
+        State::TimeWait,
+        State::Close,
+        State::CloseWait,
+        State::LastAck,
+        State::Udp,
+    ];
+
+    /// The name shown to operators: that of `ipvsadm -Lnc`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            State::None => "NONE",
+            State::SynSent => "SYN_SENT",
+            State::SynRecv => "SYN_RECV",
+            State::Established => "ESTABLISHED",
+            State::FinWait => "FIN_WAIT",
+            State::TimeWait => "TIME_WAIT",
+            State::Close => "CLOSE",
+            State::CloseWait => "CLOSE_WAIT",
+            State::LastAck => "LAST_ACK",
+            State::Udp => "UDP",
+        }
+    }
+
+    /// Whether the client has yet to prove that it receives what the server sends. These make room first when the
+    /// table is full.
+    #[must_use]
+    pub const fn is_half_open(self) -> bool {
+        matches!(self, State::None | State::SynSent | State::SynRecv)
+    }
+
+    /// Whether the connection counts as active for the schedulers and in `ActiveConn`: it can carry data.
+    /// IPVS counts the same (`ip_vs_proto_tcp.c`, `ip_vs_proto_udp.c`).
+    #[must_use]
+    pub const fn is_active(self) -> bool {
+        matches!(self, State::Established | State::Udp)
+    }
+
+    /// Whether a SYN on a connection in this state opens a new one in its place.
+    #[must_use]
+    pub const fn is_closing(self) -> bool {
+        matches!(self, State::FinWait | State::TimeWait | State::Close | State::CloseWait | State::LastAck)
+    }
+}

@@ -1,0 +1,132 @@
+//! How many connections each real server has over all workers, without any worker waiting for another.
+//!
+//! Each worker publishes its own count of each server in its own row of the [`LoadBoard`]; the control thread adds
+//! the rows up every few milliseconds and writes for each worker what all the *others* have. A worker's view of a
+//! server is then its own count, exact, plus the others' of a moment ago.
+
+use crate::packet::WorkerId;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Connections of one real server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Those that can carry data: `ActiveConn`.
+    pub active: u32,
+    /// The rest, opening or closing: `InActConn`.
+    pub inactive: u32,
+}
+
+/// The counts of all workers for all servers. Sized at start.
+#[derive(Debug)]
+pub struct LoadBoard {
+    rows: Vec<Row>,
+}
+
+/// One worker's part of the board. Padded so that workers do not write to one cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Row {
+    /// Written by the worker, by server.
+    own: Box<[AtomicU64]>,
+    /// Written by the control thread: the sum over the other workers, by server.
+    others: Box<[AtomicU64]>,
+}
+
+impl LoadBoard {
+    /// A board for that many workers and servers, all counts zero.
+    #[must_use]
+    pub fn new(workers: usize, servers: usize) -> Self {
+        let cells = || (0..servers).map(|_| AtomicU64::new(0)).collect();
+        LoadBoard { rows: (0..workers).map(|_| Row { own: cells(), others: cells() }).collect() }
+    }
+
+    /// What a worker has with `server`. Called by that worker whenever it changes.
+    #[inline]
+    pub fn publish(&self, worker: WorkerId, server: u32, load: Load) {
+        if let Some(cell) = self.rows[usize::from(worker.0)].own.get(server as usize) {
+            cell.store(pack(load), Relaxed);
+        }
+    }
+
+    /// Adds the rows up and tells each worker what the others have. Called by the control thread every few
+    /// milliseconds.
+    pub fn sum_up(&self) {
+        let servers = self.rows.first().map_or(0, |row| row.own.len());
+        for server in 0..servers {
+            let total = self.total(server as u32);
+            for row in &self.rows {
+                let own = unpack(row.own[server].load(Relaxed));
+                let others = Load {
+                    active: total.active.wrapping_sub(own.active),
+                    inactive: total.inactive.wrapping_sub(own.inactive),
+                };
+                row.others[server].store(pack(others), Relaxed);
+            }
+        }
+    }
+
+    /// Connections of `server` over all workers, now.
+    #[must_use]
+    pub fn total(&self, server: u32) -> Load {
+        self.rows.iter().filter_map(|row| row.own.get(server as usize)).fold(Load::default(), |sum, cell| {
+            let load = unpack(cell.load(Relaxed));
+            Load { active: sum.active + load.active, inactive: sum.inactive + load.inactive }
+        })
+    }
+
+    /// How one worker sees the loads.
+    #[must_use]
+    pub fn view(&self, worker: WorkerId) -> Loads<'_> {
+        let row = &self.rows[usize::from(worker.0)];
+        Loads { own: &row.own, others: &row.others }
+    }
+}
+
+/// One worker's view of all servers' loads.
+#[derive(Clone, Copy, Debug)]
+pub struct Loads<'a> {
+    own: &'a [AtomicU64],
+    others: &'a [AtomicU64],
+}
+
+impl Loads<'_> {
+    /// The connections of `server`, as far as this worker knows; none for a server that is not on the board.
+    #[must_use]
+    pub fn of(&self, server: u32) -> Load {
+        let at = server as usize;
+        let (Some(own), Some(others)) = (self.own.get(at), self.others.get(at)) else {
+            return Load::default();
+        };
+        let (own, others) = (unpack(own.load(Relaxed)), unpack(others.load(Relaxed)));
+        Load { active: own.active + others.active, inactive: own.inactive + others.inactive }
+    }
+}
+
+const fn pack(load: Load) -> u64 {
+    (load.active as u64) << 32 | load.inactive as u64
+}
+
+const fn unpack(cell: u64) -> Load {
+    Load { active: (cell >> 32) as u32, inactive: cell as u32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_sees_its_own_at_once_and_the_others_after_the_sum() {
+        let board = LoadBoard::new(2, 3);
+        let (a, b) = (WorkerId(0), WorkerId(1));
+        board.publish(a, 1, Load { active: 2, inactive: 1 });
+        board.publish(b, 1, Load { active: 5, inactive: 0 });
+        assert_eq!(board.view(a).of(1), Load { active: 2, inactive: 1 });
+        board.sum_up();
+        assert_eq!(board.view(a).of(1), Load { active: 7, inactive: 1 });
+        board.publish(a, 1, Load { active: 1, inactive: 1 });
+        assert_eq!(board.view(a).of(1), Load { active: 6, inactive: 1 }, "own change at once");
+        assert_eq!(board.view(b).of(1), Load { active: 7, inactive: 1 }, "the other's after the next sum");
+        assert_eq!(board.total(1), Load { active: 6, inactive: 1 });
+        assert_eq!(board.view(a).of(9), Load::default(), "not on the board");
+    }
+}

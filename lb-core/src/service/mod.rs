@@ -1,0 +1,9 @@
+//! Virtual services and real servers, and everything else that the operator configures.
+//!
+//! A [`plan::Plan`] is what the operator wants, already validated; a [`snapshot::Snapshot`] is the same made quick
+//! to look things up in. Workers see only snapshots, which never change.
+
+pub mod load;
+pub mod plan;
+pub mod routing;
+pub mod snapshot;

@@ -1,0 +1,155 @@
+//! Where packets go next: attached networks and static routes.
+//!
+//! Consulted when a connection is made, not for every packet, so a short sorted list is enough.
+
+use super::plan::{PortPlan, RoutePlan};
+use crate::packet::PortId;
+use ipnet::Ipv4Net;
+use std::{cmp::Reverse, net::Ipv4Addr};
+
+/// The neighbour that gets a packet next, and the port it is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NextHop {
+    /// The port to transmit on.
+    pub port: PortId,
+    /// The neighbour on a network attached to that port: the destination itself, or a router.
+    pub address: Ipv4Addr,
+}
+
+/// An attached network.
+#[derive(Clone, Copy, Debug)]
+struct Attached {
+    network: Ipv4Net,
+    own: Ipv4Addr,
+    port: PortId,
+}
+
+/// All routes, longest prefix first.
+#[derive(Clone, Debug, Default)]
+pub struct Routing {
+    attached: Vec<Attached>,
+    routes: Vec<RoutePlan>,
+}
+
+impl Routing {
+    /// Sorts out the ports' networks and the static routes.
+    #[must_use]
+    pub fn new(ports: &[PortPlan], routes: &[RoutePlan]) -> Self {
+        let mut attached: Vec<Attached> = Vec::new();
+        for (index, port) in ports.iter().enumerate() {
+            let port_id = PortId(index as u16);
+            attached.extend(port.addresses.iter().map(|net| Attached {
+                network: net.trunc(),
+                own: net.addr(),
+                port: port_id,
+            }));
+        }
+        attached.sort_by_key(|entry| Reverse(entry.network.prefix_len()));
+        let mut routes = routes.to_vec();
+        routes.sort_by_key(|route| Reverse(route.to.prefix_len()));
+        Routing { attached, routes }
+    }
+
+    /// The next hop towards `to`: the longest matching prefix, an attached network before a route of equal length.
+    #[must_use]
+    pub fn next_hop(&self, to: Ipv4Addr) -> Option<NextHop> {
+        let direct = self.attached.iter().find(|entry| entry.network.contains(&to));
+        let route = self.routes.iter().find(|route| route.to.contains(&to));
+        match (direct, route) {
+            (Some(direct), Some(route)) if route.to.prefix_len() > direct.network.prefix_len() => {
+                self.router(route.via)
+            }
+            (Some(direct), _) => Some(NextHop { port: direct.port, address: to }),
+            (None, Some(route)) => self.router(route.via),
+            (None, None) => None,
+        }
+    }
+
+    /// The port whose attached network contains `address`.
+    #[must_use]
+    pub fn attached_port(&self, address: Ipv4Addr) -> Option<PortId> {
+        self.attached.iter().find(|entry| entry.network.contains(&address)).map(|entry| entry.port)
+    }
+
+    /// The director's own address to use on `port` when talking to `peer`: the one on the peer's network, else the
+    /// port's first.
+    #[must_use]
+    pub fn own_address(&self, port: PortId, peer: Ipv4Addr) -> Option<Ipv4Addr> {
+        let mut on_port = self.attached.iter().filter(|entry| entry.port == port);
+        let first = on_port.clone().next();
+        on_port.find(|entry| entry.network.contains(&peer)).or(first).map(|entry| entry.own)
+    }
+
+    /// Whether `address` is the network or broadcast address of an attached network with room for hosts.
+    #[must_use]
+    pub fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        self.attached.iter().any(|entry| {
+            entry.network.prefix_len() < 31
+                && (entry.network.broadcast() == address || entry.network.network() == address)
+        })
+    }
+
+    fn router(&self, via: Ipv4Addr) -> Option<NextHop> {
+        self.attached_port(via).map(|port| NextHop { port, address: via })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::plan::{Mac, Spread};
+
+    fn port(name: &str, addresses: &[&str]) -> PortPlan {
+        PortPlan {
+            name: name.into(),
+            mac: Mac::default(),
+            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            mtu: 1500,
+            spread: Spread::Unknown,
+        }
+    }
+
+    fn routing() -> Routing {
+        let ports = [port("wan", &["192.0.2.1/24", "192.0.2.129/25"]), port("lan", &["198.51.100.1/24"])];
+        let route = |to: &str, via: &str| RoutePlan { to: to.parse().unwrap(), via: via.parse().unwrap() };
+        let routes = [
+            route("0.0.0.0/0", "192.0.2.254"),
+            route("203.0.113.0/24", "198.51.100.2"),
+            route("198.51.100.77/32", "192.0.2.9"),
+            route("10.0.0.0/8", "172.31.0.1"),
+        ];
+        Routing::new(&ports, &routes)
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let hop = |to: &str| {
+            routing().next_hop(to.parse().unwrap()).map(|hop| (hop.port.0, hop.address.to_string()))
+        };
+        let is = |port: u16, address: &str| Some((port, address.to_string()));
+        assert_eq!(hop("192.0.2.7"), is(0, "192.0.2.7"), "attached: the destination itself");
+        assert_eq!(hop("203.0.113.5"), is(1, "198.51.100.2"), "a route inside");
+        assert_eq!(hop("8.8.8.8"), is(0, "192.0.2.254"), "the default gateway");
+        assert_eq!(hop("198.51.100.77"), is(0, "192.0.2.9"), "a host route beats an attached network");
+        assert_eq!(hop("10.1.1.1"), None, "a router that is not attached leads nowhere");
+    }
+
+    #[test]
+    fn own_addresses_match_the_peer() {
+        let own = |port, peer: &str| {
+            routing().own_address(PortId(port), peer.parse().unwrap()).map(|own| own.to_string())
+        };
+        assert_eq!(own(0, "192.0.2.200"), Some("192.0.2.129".into()));
+        assert_eq!(own(0, "192.0.2.20"), Some("192.0.2.1".into()));
+        assert_eq!(own(1, "8.8.8.8"), Some("198.51.100.1".into()));
+        assert_eq!(own(2, "8.8.8.8"), None);
+    }
+
+    #[test]
+    fn broadcasts_are_known() {
+        let broadcast = |text: &str| routing().is_broadcast(text.parse().unwrap());
+        assert!(broadcast("198.51.100.255"));
+        assert!(broadcast("198.51.100.0"));
+        assert!(!broadcast("198.51.100.1"));
+    }
+}
