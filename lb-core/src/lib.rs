@@ -5,8 +5,10 @@
 
 pub mod conn;
 pub mod counters;
+pub mod flow;
 pub mod limits;
 pub mod packet;
 pub mod sched;
 pub mod service;
 pub mod time;
+pub mod wire;

@@ -1,0 +1,125 @@
+//! What tells one flow from another, and its hash.
+
+use std::fmt;
+
+/// An address of some family, as a number in host byte order: `u32` for IPv4, `u128` for IPv6.
+pub trait Address: Copy + Eq + fmt::Debug {
+    /// Mixes a source and a destination into 64 bits that depend on all of theirs and on the secret.
+    fn mix(source: Self, destination: Self, secret: Secret) -> u64;
+}
+
+impl Address for u32 {
+    #[inline(always)]
+    fn mix(source: Self, destination: Self, secret: Secret) -> u64 {
+        (u64::from(source) << 32 | u64::from(destination)) ^ secret.0
+    }
+}
+
+impl Address for u128 {
+    #[inline(always)]
+    fn mix(source: Self, destination: Self, secret: Secret) -> u64 {
+        let folded = |address: u128, constant| {
+            fold_multiply((address >> 64) as u64 ^ secret.0, address as u64 ^ constant)
+        };
+        folded(source, SOURCE_CONSTANT).rotate_left(23) ^ folded(destination, DESTINATION_CONSTANT)
+    }
+}
+
+/// A number that outsiders do not know, so that they cannot choose addresses that collide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Secret(pub u64);
+
+/// One direction of a flow: the packet's own source and destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key<A> {
+    /// Source address.
+    pub source: A,
+    /// Destination address.
+    pub destination: A,
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+impl<A: Address> Key<A> {
+    /// A well-mixed hash: every bit of it depends on every bit of the key and the secret.
+    #[inline(always)]
+    #[must_use]
+    pub fn hash(&self, secret: Secret) -> u64 {
+        let ports = u64::from(self.source_port) << 16 | u64::from(self.destination_port);
+        let rest = u64::from(self.protocol) << 32 | ports;
+        fold_multiply(A::mix(self.source, self.destination, secret), rest ^ PORTS_CONSTANT)
+    }
+
+    /// The key of a packet in the other direction.
+    #[must_use]
+    pub fn reversed(&self) -> Self {
+        Key {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            protocol: self.protocol,
+        }
+    }
+}
+
+/// Both halves of a 128-bit product combined: one multiplication that mixes 64 bits well.
+#[inline(always)]
+#[must_use]
+pub fn fold_multiply(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// Maps a well-mixed hash to `0..count` without a division.
+#[inline(always)]
+#[must_use]
+pub fn scale(hash: u64, count: u64) -> u64 {
+    ((u128::from(hash) * u128::from(count)) >> 64) as u64
+}
+
+// Digits of pi: odd or even does not matter, no structure does.
+const SOURCE_CONSTANT: u64 = 0x243f_6a88_85a3_08d3;
+const DESTINATION_CONSTANT: u64 = 0x1319_8a2e_0370_7344;
+const PORTS_CONSTANT: u64 = 0xa409_3822_299f_31d0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key<A>(source: A, destination: A, source_port: u16) -> Key<A> {
+        Key { source, destination, source_port, destination_port: 80, protocol: 6 }
+    }
+
+    /// How evenly 65,536 keys that differ in a few bits fall into 256 bins: (fewest, most), 256 on average.
+    fn spread<A: Address>(keys: impl Iterator<Item = Key<A>>, shift: u32) -> (usize, usize) {
+        let mut bins = [0; 256];
+        for key in keys {
+            bins[(key.hash(Secret(0x1234_5678_9abc_def1)) >> shift) as usize & 255] += 1;
+        }
+        (*bins.iter().min().unwrap(), *bins.iter().max().unwrap())
+    }
+
+    #[test]
+    fn neighbouring_keys_spread_over_all_bits() {
+        for shift in [0, 8, 16, 32, 48, 56] {
+            let ports = spread((0..65_536).map(|port| key(0xc000_0201u32, 0xc633_6401, port as u16)), shift);
+            let addresses = spread((0..65_536).map(|host| key(0x0a00_0000u32 + host, 0xc633_6401, 1024)), shift);
+            let v6 = spread((0..65_536u128).map(|host| key((0x2001_0db8 << 96) + host, 1, 1024)), shift);
+            for (fewest, most) in [ports, addresses, v6] {
+                assert!(fewest > 150 && most < 400, "shift {shift}: {fewest} to {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn scaling_covers_the_range() {
+        assert_eq!(scale(0, 10), 0);
+        assert_eq!(scale(u64::MAX, 10), 9);
+        assert_eq!(scale(u64::MAX / 2 + 1, 10), 5);
+    }
+}

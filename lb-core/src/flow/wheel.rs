@@ -1,0 +1,237 @@
+//! A timing wheel that is looked at, not written to, when packets pass.
+//!
+//! An entry waits in the slot of its deadline. A packet does not move it: it only stamps its connection. When the
+//! slot comes up, the owner looks at the stamp and either ends the connection or schedules it anew. So each entry
+//! costs a constant amount of work per timeout, and the work per call is bounded, however many are due at once.
+//!
+//! Deadlines beyond the horizon wait in the farthest slot and are scheduled anew from there. The lists through the
+//! slots are threaded through the entries themselves ([`Link`]); the wheel itself is small and never grows.
+
+use crate::time::Instant;
+
+/// Slots of a wheel.
+const SLOTS: usize = 8192;
+/// Milliseconds that a slot covers, as a power of two.
+const TICK_SHIFT: u32 = 7;
+/// The end of a list.
+const NIL: u32 = u32::MAX;
+/// Marks a `previous` that names a slot of the wheel instead of an entry.
+const SLOT: u32 = 1 << 31;
+
+const _: () = assert!(crate::limits::MAX_CONNECTIONS < SLOT as usize);
+const _: () = assert!(SLOTS << TICK_SHIFT > 17 * 60 * 1_000, "the horizon is past 15 minutes");
+
+/// An entry's place in a list of the wheel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Link {
+    previous: u32,
+    next: u32,
+}
+
+impl Link {
+    /// Not in any list.
+    pub const NONE: Link = Link { previous: NIL, next: NIL };
+
+    /// Whether the entry is on a wheel.
+    #[must_use]
+    pub const fn is_scheduled(&self) -> bool {
+        self.previous != NIL
+    }
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Link::NONE
+    }
+}
+
+/// The entries that a wheel's lists run through.
+pub trait Links {
+    /// The link of entry `index`.
+    fn link(&mut self, index: u32) -> &mut Link;
+}
+
+/// The wheel.
+pub struct Wheel {
+    heads: Box<[u32]>,
+    /// The tick whose slot is next to be emptied.
+    cursor: u64,
+    scheduled: usize,
+}
+
+impl Wheel {
+    /// An empty wheel that begins at `now`.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Wheel { heads: vec![NIL; SLOTS].into_boxed_slice(), cursor: now.as_millis() >> TICK_SHIFT, scheduled: 0 }
+    }
+
+    /// Entries on the wheel.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.scheduled
+    }
+
+    /// Whether the wheel has no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scheduled == 0
+    }
+
+    /// Puts entry `index`, which is on no wheel, where it comes up at `deadline` or up to a tick (128 ms) later;
+    /// before that, if the deadline is beyond the horizon.
+    pub fn schedule(&mut self, links: &mut impl Links, index: u32, deadline: Instant) {
+        let tick = deadline.as_millis().div_ceil(1 << TICK_SHIFT);
+        let tick = tick.clamp(self.cursor, self.cursor + SLOTS as u64 - 1);
+        let slot = (tick % SLOTS as u64) as u32;
+        let next = std::mem::replace(&mut self.heads[slot as usize], index);
+        *links.link(index) = Link { previous: SLOT | slot, next };
+        if next != NIL {
+            links.link(next).previous = index;
+        }
+        self.scheduled += 1;
+    }
+
+    /// Takes entry `index` off the wheel, if it is on it.
+    pub fn cancel(&mut self, links: &mut impl Links, index: u32) {
+        let Link { previous, next } = std::mem::replace(links.link(index), Link::NONE);
+        if previous == NIL {
+            return;
+        }
+        if previous & SLOT != 0 {
+            self.heads[(previous & !SLOT) as usize] = next;
+        } else {
+            links.link(previous).next = next;
+        }
+        if next != NIL {
+            links.link(next).previous = previous;
+        }
+        self.scheduled -= 1;
+    }
+
+    /// Takes the next entry off the wheel whose slot has come up by `now`; `None` when there is none. An entry that
+    /// is not over yet must be scheduled anew.
+    pub fn pop_due(&mut self, links: &mut impl Links, now: Instant) -> Option<u32> {
+        let now = now.as_millis() >> TICK_SHIFT;
+        if self.scheduled == 0 {
+            // Nothing to pass over: after a long silence the wheel is at once where it should be.
+            self.cursor = self.cursor.max(now);
+            return None;
+        }
+        while self.cursor <= now {
+            let head = self.heads[(self.cursor % SLOTS as u64) as usize];
+            if head != NIL {
+                self.cancel(links, head);
+                return Some(head);
+            }
+            self.cursor += 1;
+        }
+        None
+    }
+
+    /// Takes the entry off the wheel that comes up first, to within a tick.
+    pub fn pop_first(&mut self, links: &mut impl Links) -> Option<u32> {
+        if self.scheduled == 0 {
+            return None;
+        }
+        let from = (self.cursor % SLOTS as u64) as usize;
+        let (later, sooner) = self.heads.split_at(from);
+        let head = sooner.iter().chain(later).copied().find(|&head| head != NIL)?;
+        self.cancel(links, head);
+        Some(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    impl Links for Vec<Link> {
+        fn link(&mut self, index: u32) -> &mut Link {
+            &mut self[index as usize]
+        }
+    }
+
+    const TICK_MS: u64 = 1 << TICK_SHIFT;
+
+    #[test]
+    fn entries_come_up_in_order_and_on_time() {
+        let mut links = vec![Link::NONE; 3];
+        let mut wheel = Wheel::new(Instant::ZERO);
+        for (index, ms) in [(0, 5_000), (1, 100), (2, 60_000)] {
+            wheel.schedule(&mut links, index, Instant::from_millis(ms));
+        }
+        assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(99)), None);
+        assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(100 + TICK_MS)), Some(1));
+        assert_eq!(wheel.pop_first(&mut links), Some(0), "whatever the time");
+        assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(59_000)), None);
+        assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(61_000)), Some(2));
+        assert!(wheel.is_empty());
+    }
+
+    #[test]
+    fn far_deadlines_come_up_at_the_horizon() {
+        let mut links = vec![Link::NONE; 1];
+        let mut wheel = Wheel::new(Instant::ZERO);
+        wheel.schedule(&mut links, 0, Instant::from_millis(24 * 3_600_000));
+        let horizon = Instant::from_millis((SLOTS as u64 - 1) * TICK_MS);
+        assert_eq!(wheel.pop_due(&mut links, horizon), Some(0));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Schedule(u32, u64),
+        Cancel(u32),
+        Pass(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..64u32, 1..2_000_000u64).prop_map(|(index, ms)| Step::Schedule(index, ms)),
+            (0..64u32).prop_map(Step::Cancel),
+            (0..400_000u64).prop_map(Step::Pass),
+        ]
+    }
+
+    proptest! {
+        /// Against a list of deadlines that is searched from end to end.
+        #[test]
+        fn it_behaves_like_a_list(steps in prop::collection::vec(step(), 1..400)) {
+            let mut links = vec![Link::NONE; 64];
+            let mut wheel = Wheel::new(Instant::ZERO);
+            let mut model: [Option<u64>; 64] = [None; 64];
+            let mut now = 0;
+            for step in steps {
+                match step {
+                    Step::Schedule(index, ms) => {
+                        if model[index as usize].is_none() {
+                            wheel.schedule(&mut links, index, Instant::from_millis(now + ms));
+                            model[index as usize] = Some(now + ms);
+                        }
+                    }
+                    Step::Cancel(index) => {
+                        wheel.cancel(&mut links, index);
+                        model[index as usize] = None;
+                    }
+                    Step::Pass(ms) => {
+                        now += ms;
+                        while let Some(index) = wheel.pop_due(&mut links, Instant::from_millis(now)) {
+                            let deadline = model[index as usize].take().expect("scheduled");
+                            if deadline > now {
+                                // Came up early because it was beyond the horizon.
+                                wheel.schedule(&mut links, index, Instant::from_millis(deadline));
+                                model[index as usize] = Some(deadline);
+                            }
+                        }
+                        for deadline in model.iter().flatten() {
+                            prop_assert!(*deadline + TICK_MS > now, "{deadline} is late at {now}");
+                        }
+                    }
+                }
+                prop_assert_eq!(wheel.len(), model.iter().flatten().count());
+            }
+        }
+    }
+}

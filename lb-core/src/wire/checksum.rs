@@ -1,0 +1,141 @@
+//! The Internet checksum, RFC 1071, and its incremental update, RFC 1624.
+
+/// A running one's complement sum. Order does not matter, except that only the last slice may have odd length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum(u64);
+
+impl Sum {
+    /// Adds bytes as big-endian 16-bit words; an odd last byte counts as if a zero followed.
+    #[must_use]
+    #[inline]
+    pub fn bytes(self, bytes: &[u8]) -> Sum {
+        // Eight bytes a step: a carry out of the lower half of a 64-bit sum of 32-bit words is never lost, because
+        // a packet has far fewer than 2^32 words.
+        let mut sum = self.0;
+        let mut chunks = bytes.chunks_exact(4);
+        for chunk in &mut chunks {
+            sum += u64::from(u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]));
+        }
+        let rest = chunks.remainder();
+        let mut last = [0; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        Sum(sum + u64::from(u32::from_be_bytes(last)))
+    }
+
+    /// Adds one 16-bit word.
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self, word: u16) -> Sum {
+        Sum(self.0 + word as u64)
+    }
+
+    /// Adds a 32-bit word: two 16-bit ones.
+    #[must_use]
+    #[inline(always)]
+    pub const fn long(self, long: u32) -> Sum {
+        Sum(self.0 + long as u64)
+    }
+
+    /// Adds the pseudo-header that TCP and UDP are summed with, RFC 9293 3.1 and RFC 768.
+    #[must_use]
+    #[inline]
+    pub const fn pseudo(self, source: u32, destination: u32, protocol: u8, l4_len: u16) -> Sum {
+        self.long(source).long(destination).word(protocol as u16).word(l4_len)
+    }
+
+    /// The sum folded to 16 bits.
+    #[must_use]
+    #[inline(always)]
+    pub const fn fold(self) -> u16 {
+        let sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        sum as u16
+    }
+
+    /// The checksum to put into a header: the complement of the sum.
+    #[must_use]
+    #[inline(always)]
+    pub const fn finish(self) -> u16 {
+        !self.fold()
+    }
+}
+
+/// What a rewrite does to every checksum that covers the rewritten words: RFC 1624 equation 3,
+/// `HC' = ~(~HC + ~m + m')`, with the `~m + m'` of all words collected.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change(u64);
+
+impl Change {
+    /// One 16-bit word changes from `old` to `new`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self, old: u16, new: u16) -> Change {
+        Change(self.0 + (!old) as u64 + new as u64)
+    }
+
+    /// A 32-bit word changes from `old` to `new`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn long(self, old: u32, new: u32) -> Change {
+        Change(self.0 + (!old) as u64 + new as u64)
+    }
+
+    /// The checksum after the change.
+    #[must_use]
+    #[inline(always)]
+    pub const fn apply(self, checksum: u16) -> u16 {
+        Sum(self.0 + (!checksum) as u64).finish()
+    }
+
+    /// The UDP checksum after the change: 0 means "none" and stays (RFC 768); a computed 0 is sent as 0xFFFF.
+    #[must_use]
+    #[inline(always)]
+    pub const fn apply_udp(self, checksum: u16) -> u16 {
+        if checksum == 0 {
+            return 0;
+        }
+        match self.apply(checksum) {
+            0 => 0xffff,
+            new => new,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_example_of_rfc_1071() {
+        let sum = Sum::default().bytes(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        assert_eq!(sum.fold(), 0xddf2);
+    }
+
+    #[test]
+    fn the_examples_of_rfc_1624() {
+        assert_eq!(Change::default().word(0x5555, 0x3285).apply(0xdd2f), 0x0000, "section 4, equation 3");
+    }
+
+    #[test]
+    fn a_udp_checksum_of_zero_stays_and_is_never_made() {
+        assert_eq!(Change::default().word(1, 2).apply_udp(0), 0);
+        assert_eq!(Change::default().word(0x5555, 0x3285).apply_udp(0xdd2f), 0xffff);
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_is_as_good_as_a_new_sum(mut bytes in prop::collection::vec(any::<u8>(), 8..200), new: u32) {
+            bytes.truncate(bytes.len() & !3);
+            // A header's other words are never all zero; without that, 0 and 0xffff would be two names of one sum.
+            bytes[4] = 1;
+            let before = Sum::default().bytes(&bytes).finish();
+            let old = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            bytes[..4].copy_from_slice(&new.to_be_bytes());
+            let after = Sum::default().bytes(&bytes).finish();
+            prop_assert_eq!(Change::default().long(old, new).apply(before), after);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Ethernet II frames with up to two VLAN tags (IEEE 802.3, 802.1Q, 802.1ad).
+
+use super::get16;
+use crate::service::plan::Mac;
+
+/// Bytes of an untagged header.
+pub const HEADER_LEN: usize = 14;
+/// Bytes of one VLAN tag.
+pub const TAG_LEN: usize = 4;
+/// Where the destination address is.
+pub const DESTINATION: usize = 0;
+/// Where the source address is.
+pub const SOURCE: usize = 6;
+/// Bytes of both addresses.
+pub const ADDRESSES_LEN: usize = 12;
+
+/// EtherType of IPv4.
+pub const IPV4: u16 = 0x0800;
+/// EtherType of ARP.
+pub const ARP: u16 = 0x0806;
+/// EtherType of an 802.1Q tag.
+pub const VLAN: u16 = 0x8100;
+/// EtherType of an 802.1ad service tag.
+pub const SERVICE_VLAN: u16 = 0x88a8;
+
+/// The EtherType behind any tags, and where the payload starts. `None` when the frame is cut off.
+#[inline]
+#[must_use]
+pub fn payload(frame: &[u8]) -> Option<(u16, usize)> {
+    let header = frame.first_chunk::<HEADER_LEN>()?;
+    let ethertype = get16(header, ADDRESSES_LEN);
+    if ethertype == VLAN || ethertype == SERVICE_VLAN {
+        behind_tags(frame)
+    } else {
+        Some((ethertype, HEADER_LEN))
+    }
+}
+
+/// The destination address.
+#[inline]
+#[must_use]
+pub fn destination(frame: &[u8]) -> Mac {
+    address(frame, DESTINATION)
+}
+
+/// The source address.
+#[inline]
+#[must_use]
+pub fn source(frame: &[u8]) -> Mac {
+    address(frame, SOURCE)
+}
+
+/// Whether an address names more than one station.
+#[must_use]
+pub fn is_group(mac: Mac) -> bool {
+    mac.0[0] & 1 == 1
+}
+
+/// Writes both addresses.
+#[inline]
+pub fn set_addresses(frame: &mut [u8], destination: Mac, source: Mac) {
+    frame[DESTINATION..SOURCE].copy_from_slice(&destination.0);
+    frame[SOURCE..ADDRESSES_LEN].copy_from_slice(&source.0);
+}
+
+/// Writes the EtherType of an untagged frame.
+pub fn set_ethertype(frame: &mut [u8], ethertype: u16) {
+    super::put16(frame, ADDRESSES_LEN, ethertype);
+}
+
+fn address(frame: &[u8], at: usize) -> Mac {
+    frame.get(at..).and_then(|rest| rest.first_chunk()).map_or(Mac::default(), |bytes| Mac(*bytes))
+}
+
+#[cold]
+fn behind_tags(frame: &[u8]) -> Option<(u16, usize)> {
+    let mut at = ADDRESSES_LEN;
+    for _ in 0..=2 {
+        let ethertype = get16(frame.get(at..at + 2)?, 0);
+        if ethertype != VLAN && ethertype != SERVICE_VLAN {
+            return Some((ethertype, at + 2));
+        }
+        at += TAG_LEN;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_passed_over() {
+        let mut frame = vec![0; 12];
+        frame.extend([0x08, 0x00]);
+        assert_eq!(payload(&frame), Some((IPV4, 14)));
+        frame.splice(12..12, [0x81, 0x00, 0x00, 0x07]);
+        assert_eq!(payload(&frame), Some((IPV4, 18)));
+        frame.splice(12..12, [0x88, 0xa8, 0x00, 0x09]);
+        assert_eq!(payload(&frame), Some((IPV4, 22)));
+        frame.splice(12..12, [0x88, 0xa8, 0x00, 0x09]);
+        assert_eq!(payload(&frame), None, "three tags");
+    }
+
+    #[test]
+    fn a_cut_frame_is_noticed() {
+        assert_eq!(payload(&[0; 13]), None);
+        let mut frame = vec![0; 12];
+        frame.extend([0x81, 0x00, 0x00, 0x07, 0x08]);
+        assert_eq!(payload(&frame), None);
+    }
+}

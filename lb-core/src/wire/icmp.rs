@@ -1,0 +1,51 @@
+//! ICMP for IPv4, RFC 792, with the next-hop MTU of RFC 1191.
+
+use super::{checksum::Sum, put16};
+
+/// Bytes of a header; an error quotes the packet it is about behind it.
+pub const HEADER_LEN: usize = 8;
+/// Where the checksum is.
+pub const CHECKSUM: usize = 2;
+/// Where "fragmentation needed" carries the next hop's MTU.
+pub const MTU: usize = 6;
+/// Bytes that an error we make has at most, IPv4 header included: RFC 1812 4.3.2.3.
+pub const MAX_ERROR_LEN: usize = 576;
+
+/// Type: answer to an echo request.
+pub const ECHO_REPLY: u8 = 0;
+/// Type: destination unreachable.
+pub const UNREACHABLE: u8 = 3;
+/// Type: echo request.
+pub const ECHO_REQUEST: u8 = 8;
+/// Type: time exceeded.
+pub const TIME_EXCEEDED: u8 = 11;
+
+/// Code of [`UNREACHABLE`]: no such host.
+pub const HOST_UNREACHABLE: u8 = 1;
+/// Code of [`UNREACHABLE`]: the protocol is not served.
+pub const PROTOCOL_UNREACHABLE: u8 = 2;
+/// Code of [`UNREACHABLE`]: the port is not served.
+pub const PORT_UNREACHABLE: u8 = 3;
+/// Code of [`UNREACHABLE`]: too large for the way on, and fragmentation is forbidden.
+pub const FRAGMENTATION_NEEDED: u8 = 4;
+
+/// Whether messages of this type report an error about a packet that they quote.
+#[must_use]
+pub const fn is_error(kind: u8) -> bool {
+    // Unreachable, source quench (obsolete, RFC 6633, but still an error message), redirect, time exceeded,
+    // parameter problem.
+    matches!(kind, 3 | 4 | 5 | 11 | 12)
+}
+
+/// Whether the checksum of a message is right.
+#[must_use]
+pub fn checksum_is_right(message: &[u8]) -> bool {
+    Sum::default().bytes(message).fold() == 0xffff
+}
+
+/// Writes the checksum of a message.
+pub fn set_checksum(message: &mut [u8]) {
+    put16(message, CHECKSUM, 0);
+    let checksum = Sum::default().bytes(message).finish();
+    put16(message, CHECKSUM, checksum);
+}

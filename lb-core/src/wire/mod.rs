@@ -1,0 +1,37 @@
+//! Packet formats, one protocol a file.
+//!
+//! Every file has the same shape: the layout as constants, a checked reader that returns plain values, and writers
+//! that take a slice which the caller has made long enough. Numbers are in host byte order once read. The readers
+//! never panic, whatever the bytes; the writers panic if the slice is too short, which is a defect of the caller.
+
+pub mod arp;
+pub mod checksum;
+pub mod ethernet;
+pub mod icmp;
+pub mod ipv4;
+pub mod tcp;
+pub mod udp;
+
+/// The two bytes at `at` as a number.
+#[inline(always)]
+pub(crate) fn get16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_be_bytes([bytes[at], bytes[at + 1]])
+}
+
+/// The four bytes at `at` as a number.
+#[inline(always)]
+pub(crate) fn get32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Writes `value` to the two bytes at `at`.
+#[inline(always)]
+pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {
+    bytes[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}
+
+/// Writes `value` to the four bytes at `at`.
+#[inline(always)]
+pub(crate) fn put32(bytes: &mut [u8], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+}
