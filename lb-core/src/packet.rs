@@ -34,16 +34,14 @@ pub enum HandOver {
     Client,
     /// A real server's reply under NAT that arrived on a worker which does not own the client's endpoint.
     Reply,
-    /// An ICMP error whose embedded packet belongs to another worker's connection.
-    IcmpError,
-    /// A neighbour's answer, copied so that every worker learns it.
-    Neighbour,
+    /// A copy of what one worker heard and others may need: a neighbour's answer, or an ICMP error about a connection
+    /// that another worker has.
+    Shared,
 }
 
 impl HandOver {
     /// Every reason, in declaration order.
-    pub const ALL: [HandOver; 4] =
-        [HandOver::Client, HandOver::Reply, HandOver::IcmpError, HandOver::Neighbour];
+    pub const ALL: [HandOver; 3] = [HandOver::Client, HandOver::Reply, HandOver::Shared];
 
     /// The name shown to operators.
     #[must_use]
@@ -51,8 +49,7 @@ impl HandOver {
         match self {
             HandOver::Client => "client",
             HandOver::Reply => "reply",
-            HandOver::IcmpError => "icmp-error",
-            HandOver::Neighbour => "neighbour",
+            HandOver::Shared => "shared",
         }
     }
 }

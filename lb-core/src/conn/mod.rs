@@ -1,5 +1,7 @@
 //! Connections: what is remembered of one, its states and when it is forgotten.
 
+pub mod connections;
+pub mod entry;
 pub mod state;
 pub mod tcp;
 pub mod timeouts;

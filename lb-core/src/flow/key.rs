@@ -108,7 +108,8 @@ mod tests {
     fn neighbouring_keys_spread_over_all_bits() {
         for shift in [0, 8, 16, 32, 48, 56] {
             let ports = spread((0..65_536).map(|port| key(0xc000_0201u32, 0xc633_6401, port as u16)), shift);
-            let addresses = spread((0..65_536).map(|host| key(0x0a00_0000u32 + host, 0xc633_6401, 1024)), shift);
+            let addresses =
+                spread((0..65_536).map(|host| key(0x0a00_0000u32 + host, 0xc633_6401, 1024)), shift);
             let v6 = spread((0..65_536u128).map(|host| key((0x2001_0db8 << 96) + host, 1, 1024)), shift);
             for (fewest, most) in [ports, addresses, v6] {
                 assert!(fewest > 150 && most < 400, "shift {shift}: {fewest} to {most}");

@@ -7,5 +7,4 @@ pub mod key;
 pub mod owner;
 pub mod prefetch;
 pub mod table;
-pub mod toeplitz;
 pub mod wheel;

@@ -6,10 +6,7 @@
 //! port delivers the flow to, where that can be relied on. The reasoning, and which port allows what, is in
 //! `ARCHITECTURE.md`.
 
-use super::{
-    key::{Address, Key, Secret, scale},
-    toeplitz,
-};
+use super::key::{Address, Key, Secret, scale};
 use crate::packet::WorkerId;
 
 /// The owner by client endpoint, where no port's spread decides.
@@ -17,18 +14,10 @@ use crate::packet::WorkerId;
 #[must_use]
 pub fn by_client<A: Address>(client: A, port: u16, protocol: u8, workers: usize, secret: Secret) -> WorkerId {
     // The same address on both sides makes this a function of the client's endpoint alone.
-    let key = Key { source: client, destination: client, source_port: port, destination_port: port, protocol };
+    let key =
+        Key { source: client, destination: client, source_port: port, destination_port: port, protocol };
     // Other bits than the table takes for its buckets, or each worker would fill only a part of its table.
     WorkerId(scale(key.hash(secret).rotate_left(32), workers as u64) as u16)
-}
-
-/// The worker to which a port with RSS over addresses and ports delivers the flow. Ports spread queue numbers evenly
-/// over their redirection table, whose size is a power of two.
-#[must_use]
-pub fn by_rss(key: &Key<u32>, redirection_len: u16, queues: usize) -> WorkerId {
-    let hash = toeplitz::ipv4(key.source, key.destination, key.source_port, key.destination_port);
-    let entry = (hash as usize) & (usize::from(redirection_len.max(1)) - 1);
-    WorkerId((entry % queues.max(1)) as u16)
 }
 
 #[cfg(test)]

@@ -64,7 +64,11 @@ impl Wheel {
     /// An empty wheel that begins at `now`.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Wheel { heads: vec![NIL; SLOTS].into_boxed_slice(), cursor: now.as_millis() >> TICK_SHIFT, scheduled: 0 }
+        Wheel {
+            heads: vec![NIL; SLOTS].into_boxed_slice(),
+            cursor: now.as_millis() >> TICK_SHIFT,
+            scheduled: 0,
+        }
     }
 
     /// Entries on the wheel.

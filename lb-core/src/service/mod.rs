@@ -4,6 +4,7 @@
 //! to look things up in. Workers see only snapshots, which never change.
 
 pub mod load;
+pub mod lookup;
 pub mod plan;
 pub mod routing;
 pub mod snapshot;

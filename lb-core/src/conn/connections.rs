@@ -1,0 +1,328 @@
+//! All connections of one worker: the entries, the table that finds them and the wheels that end them.
+//!
+//! Everything is allocated when the worker is made; nothing grows. Under NAT a connection is in the table twice, by
+//! the client's packets and by the server's.
+
+use super::entry::{Connection, Direction};
+use crate::{
+    flow::{
+        key::{Key, Secret},
+        prefetch::prefetch,
+        table::{Place, Table},
+        wheel::{Link, Links, Wheel},
+    },
+    limits::{MAX_BYTES_PER_CONNECTION, MAX_CONNECTIONS},
+    time::Instant,
+};
+
+/// Why a connection could not be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertError {
+    /// There is no free entry, or no room in the table.
+    Full,
+    /// The connection of that number has the same reply key: one client endpoint on one server endpoint.
+    Clash(u32),
+}
+
+/// One worker's connections.
+pub struct Connections {
+    entries: Entries,
+    free: Vec<u32>,
+    table: Table,
+    /// Half-open connections, which make room for others.
+    opening: Wheel,
+    /// All the rest.
+    lasting: Wheel,
+    secret: Secret,
+}
+
+/// Table entries per connection: one for each direction.
+const KEYS: usize = 2;
+
+/// Bytes that one IPv4 connection costs in a large table: its line, its table slots at 90 % load, and its place in
+/// the list of free entries.
+pub const BYTES_PER_CONNECTION: usize = size_of::<Connection>()
+    + Table::bytes(KEYS * MAX_CONNECTIONS).div_ceil(MAX_CONNECTIONS)
+    + size_of::<u32>();
+
+const _: () = assert!(BYTES_PER_CONNECTION <= MAX_BYTES_PER_CONNECTION);
+
+impl Connections {
+    /// Room for `capacity` connections.
+    #[must_use]
+    pub fn new(capacity: usize, secret: Secret, now: Instant) -> Self {
+        let capacity = capacity.clamp(1, MAX_CONNECTIONS);
+        let nothing = Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: 0 };
+        let empty = Connection::new(&nothing, 0, 0, 0, crate::service::plan::Method::Dr);
+        Connections {
+            entries: Entries(vec![empty; capacity].into_boxed_slice()),
+            // Low numbers first, so that a half-empty worker uses few pages.
+            free: (0..capacity as u32).rev().collect(),
+            table: Table::new(capacity * KEYS),
+            opening: Wheel::new(now),
+            lasting: Wheel::new(now),
+            secret,
+        }
+    }
+
+    /// Connections there can be.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.entries.0.len()
+    }
+
+    /// Connections there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.capacity() - self.free.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where the key's entry would be in the table.
+    #[inline(always)]
+    #[must_use]
+    pub fn place(&self, key: &Key<u32>) -> Place {
+        self.table.place(key.hash(self.secret))
+    }
+
+    /// Starts loading the table's bucket for a place.
+    #[inline(always)]
+    pub fn prefetch_place(&self, place: Place) {
+        self.table.prefetch(place);
+    }
+
+    /// The most likely connection for a place, and starts loading it. `None` if there is certainly none.
+    #[inline(always)]
+    #[must_use]
+    pub fn candidate(&self, place: Place) -> Option<Candidate> {
+        let candidate = Candidate(self.table.first_candidate(place)?);
+        if let Some(entry) = self.entries.0.get(candidate.index() as usize) {
+            prefetch(entry);
+        }
+        Some(candidate)
+    }
+
+    /// Whether the candidate is the connection of a packet with this key. If not, [`Connections::find`] knows.
+    #[inline(always)]
+    #[must_use]
+    pub fn confirm(&self, candidate: Candidate, key: &Key<u32>) -> bool {
+        self.entries
+            .0
+            .get(candidate.index() as usize)
+            .is_some_and(|entry| entry.owns(key, candidate.direction()))
+    }
+
+    /// The connection of packets with this key.
+    #[must_use]
+    pub fn find(&self, key: &Key<u32>, place: Place) -> Option<Candidate> {
+        self.table.find(place, |value| self.confirm(Candidate(value), key)).map(Candidate)
+    }
+
+    /// The connection of that number, which must have come from this collection.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, index: u32) -> &Connection {
+        &self.entries.0[index as usize]
+    }
+
+    /// The same, to be changed. Keys must not be.
+    #[inline(always)]
+    pub fn get_mut(&mut self, index: u32) -> &mut Connection {
+        &mut self.entries.0[index as usize]
+    }
+
+    /// Adds a connection that is not there yet, to come up for its end at `deadline`.
+    pub fn insert(&mut self, connection: Connection, deadline: Instant) -> Result<u32, InsertError> {
+        let forward = self.place(&connection.forward_key());
+        let reply_key = connection.reply_key();
+        let reply = connection.sees_replies().then(|| self.place(&reply_key));
+        if let Some(clash) = reply.and_then(|place| self.find(&reply_key, place)) {
+            return Err(InsertError::Clash(clash.index()));
+        }
+        let index = self.free.pop().ok_or(InsertError::Full)?;
+        let value = |direction| Candidate::new(index, direction).0;
+        if self.table.insert(forward, value(Direction::In)).is_err() {
+            self.free.push(index);
+            return Err(InsertError::Full);
+        }
+        if let Some(place) = reply
+            && self.table.insert(place, value(Direction::Out)).is_err()
+        {
+            self.table.remove(forward, value(Direction::In));
+            self.free.push(index);
+            return Err(InsertError::Full);
+        }
+        *self.get_mut(index) = connection;
+        self.schedule(index, deadline);
+        Ok(index)
+    }
+
+    /// Forgets a connection, and returns what it was.
+    pub fn remove(&mut self, index: u32) -> Connection {
+        self.cancel(index);
+        let connection = *self.get(index);
+        let forward = self.place(&connection.forward_key());
+        let was_there = self.table.remove(forward, Candidate::new(index, Direction::In).0);
+        debug_assert!(was_there, "connection {index} was in the table");
+        if connection.sees_replies() {
+            let reply = self.place(&connection.reply_key());
+            let was_there = self.table.remove(reply, Candidate::new(index, Direction::Out).0);
+            debug_assert!(was_there, "connection {index} was in the table by its reply");
+        }
+        self.free.push(index);
+        connection
+    }
+
+    /// Lets a connection come up at `deadline` instead of whenever it was to. Which wheel follows from its state.
+    pub fn reschedule(&mut self, index: u32, deadline: Instant) {
+        self.cancel(index);
+        self.schedule(index, deadline);
+    }
+
+    /// The next connection whose time has come to be looked at. It is off the wheels: the caller removes it or
+    /// schedules it anew.
+    pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
+        self.opening.pop_due(&mut self.entries, now).or_else(|| self.lasting.pop_due(&mut self.entries, now))
+    }
+
+    /// The oldest half-open connection, to within a tick of the wheel, taken off it to be removed.
+    pub fn pop_half_open(&mut self) -> Option<u32> {
+        self.opening.pop_first(&mut self.entries)
+    }
+
+    /// Half-open connections.
+    #[must_use]
+    pub fn half_open(&self) -> usize {
+        self.opening.len()
+    }
+
+    /// The connections from number `from` on, with their numbers. Entries not in use are passed over.
+    pub fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &Connection)> {
+        let entries = self.entries.0.iter().enumerate().skip(from as usize);
+        entries.filter(|(_, entry)| entry.link.is_scheduled()).map(|(index, entry)| (index as u32, entry))
+    }
+
+    fn schedule(&mut self, index: u32, deadline: Instant) {
+        let half_open = self.get(index).state.is_half_open();
+        self.get_mut(index).on_opening_wheel = half_open;
+        let wheel = if half_open { &mut self.opening } else { &mut self.lasting };
+        wheel.schedule(&mut self.entries, index, deadline);
+    }
+
+    fn cancel(&mut self, index: u32) {
+        let opening = self.get(index).on_opening_wheel;
+        let wheel = if opening { &mut self.opening } else { &mut self.lasting };
+        wheel.cancel(&mut self.entries, index);
+    }
+}
+
+/// A connection's number with the direction of the packet that led to it: what the table stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate(u32);
+
+impl Candidate {
+    fn new(index: u32, direction: Direction) -> Self {
+        Candidate(index << 1 | direction as u32)
+    }
+
+    /// The connection's number.
+    #[inline(always)]
+    #[must_use]
+    pub fn index(self) -> u32 {
+        self.0 >> 1
+    }
+
+    /// Which way the packet goes.
+    #[inline(always)]
+    #[must_use]
+    pub fn direction(self) -> Direction {
+        if self.0 & 1 == 0 { Direction::In } else { Direction::Out }
+    }
+}
+
+struct Entries(Box<[Connection]>);
+
+impl Links for Entries {
+    fn link(&mut self, index: u32) -> &mut Link {
+        &mut self.0[index as usize].link
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{conn::state::State, service::plan::Method, time::Duration};
+
+    fn connection(client_port: u16, method: Method) -> Connection {
+        let key = Key {
+            source: 0xc000_020a,
+            destination: 0xc000_0264,
+            source_port: client_port,
+            destination_port: 80,
+            protocol: 6,
+        };
+        Connection { state: State::SynSent, ..Connection::new(&key, 0, 0xc633_640b, 8080, method) }
+    }
+
+    fn table(capacity: usize) -> Connections {
+        Connections::new(capacity, Secret(7), Instant::ZERO)
+    }
+
+    fn lookup(connections: &Connections, key: &Key<u32>) -> Option<(u32, Direction)> {
+        connections.find(key, connections.place(key)).map(|found| (found.index(), found.direction()))
+    }
+
+    #[test]
+    fn nat_is_found_both_ways_and_dr_one_way() {
+        let mut connections = table(10);
+        let later = Instant::ZERO + Duration::from_secs(60);
+        let nat = connections.insert(connection(1, Method::Nat), later).unwrap();
+        let dr = connections.insert(connection(2, Method::Dr), later).unwrap();
+        let key = |port, reply: bool| {
+            let entry = connection(port, Method::Nat);
+            if reply { entry.reply_key() } else { entry.forward_key() }
+        };
+        assert_eq!(lookup(&connections, &key(1, false)), Some((nat, Direction::In)));
+        assert_eq!(lookup(&connections, &key(1, true)), Some((nat, Direction::Out)));
+        assert_eq!(lookup(&connections, &key(2, false)), Some((dr, Direction::In)));
+        assert_eq!(lookup(&connections, &key(2, true)), None);
+        connections.remove(nat);
+        assert_eq!(lookup(&connections, &key(1, false)), None);
+        assert_eq!(lookup(&connections, &key(1, true)), None);
+        assert_eq!(connections.len(), 1);
+    }
+
+    #[test]
+    fn a_second_user_of_the_same_endpoints_is_a_clash() {
+        let mut connections = table(10);
+        let first = connections.insert(connection(1, Method::Nat), Instant::ZERO).unwrap();
+        let other_vip = Connection { vip: 99, ..connection(1, Method::Nat) };
+        assert_eq!(connections.insert(other_vip, Instant::ZERO), Err(InsertError::Clash(first)));
+        let dr = Connection { method: Method::Dr, ..other_vip };
+        assert!(connections.insert(dr, Instant::ZERO).is_ok(), "no replies, no clash");
+    }
+
+    #[test]
+    fn the_oldest_half_open_connection_makes_room() {
+        let mut connections = table(3);
+        for port in 1..=3 {
+            let at = Instant::from_millis(60_000 + u64::from(port) * 1_000);
+            connections.insert(connection(port, Method::Nat), at).unwrap();
+        }
+        assert_eq!(connections.insert(connection(4, Method::Nat), Instant::ZERO), Err(InsertError::Full));
+        let established = lookup(&connections, &connection(1, Method::Nat).forward_key()).unwrap().0;
+        connections.get_mut(established).state = State::Established;
+        connections.reschedule(established, Instant::from_millis(900_000));
+        let oldest = connections.pop_half_open().unwrap();
+        assert_eq!(connections.get(oldest).client_port, 2, "1 is established by now");
+        connections.remove(oldest);
+        connections.insert(connection(4, Method::Nat), Instant::ZERO).unwrap();
+        assert_eq!(connections.iter_from(0).count(), 3);
+        assert_eq!(connections.half_open(), 2);
+    }
+}

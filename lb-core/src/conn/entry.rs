@@ -1,0 +1,171 @@
+//! One IPv4 connection: everything the data path needs of it, in one cache line.
+
+use super::state::State;
+use crate::{
+    flow::{key::Key, wheel::Link},
+    service::plan::Method,
+    time::Stamp,
+};
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Direction {
+    /// From the client to the server.
+    In = 0,
+    /// From the server to the client; seen only under NAT.
+    Out = 1,
+}
+
+/// One connection. Addresses and ports are in host byte order.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+pub struct Connection {
+    /// Client's address.
+    pub client: u32,
+    /// Address the client sends to.
+    pub vip: u32,
+    /// Real server's address.
+    pub server_address: u32,
+    /// Client's port.
+    pub client_port: u16,
+    /// Port the client sends to.
+    pub vip_port: u16,
+    /// Real server's port.
+    pub server_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Where it is in its life.
+    pub state: State,
+    /// Its place on a timing wheel, or in the list of free entries.
+    pub link: Link,
+    /// When the last packet passed.
+    pub seen: Stamp,
+    /// When the first packet passed.
+    pub created: Stamp,
+    /// Index of its real server among all servers.
+    pub server: u32,
+    /// The worker's number for the next hop towards the client. Only under NAT.
+    pub client_neighbour: u16,
+    /// How its packets reach the server.
+    pub method: Method,
+    /// Whether it waits on the wheel of half-open connections, which make room first.
+    pub on_opening_wheel: bool,
+    /// Packets by [`Direction`], modulo 2^32.
+    pub(super) packets: [u32; 2],
+    /// Bytes of IPv4 packets by [`Direction`], modulo 2^48: the low 32 bits.
+    pub(super) bytes_low: [u32; 2],
+    pub(super) bytes_high: [u16; 2],
+}
+
+const _: () = assert!(size_of::<Connection>() == 64, "one cache line");
+
+impl Connection {
+    /// A connection that has seen no packet yet.
+    #[must_use]
+    pub fn new(key: &Key<u32>, server: u32, address: u32, port: u16, method: Method) -> Self {
+        Connection {
+            client: key.source,
+            vip: key.destination,
+            server_address: address,
+            client_port: key.source_port,
+            vip_port: key.destination_port,
+            server_port: port,
+            protocol: key.protocol,
+            state: State::None,
+            link: Link::NONE,
+            seen: Stamp::default(),
+            created: Stamp::default(),
+            server,
+            client_neighbour: u16::MAX,
+            method,
+            on_opening_wheel: false,
+            packets: [0; 2],
+            bytes_low: [0; 2],
+            bytes_high: [0; 2],
+        }
+    }
+
+    /// The key of packets from the client.
+    #[inline]
+    #[must_use]
+    pub fn forward_key(&self) -> Key<u32> {
+        Key {
+            source: self.client,
+            destination: self.vip,
+            source_port: self.client_port,
+            destination_port: self.vip_port,
+            protocol: self.protocol,
+        }
+    }
+
+    /// The key of packets from the server, as the server sends them under NAT.
+    #[inline]
+    #[must_use]
+    pub fn reply_key(&self) -> Key<u32> {
+        Key {
+            source: self.server_address,
+            destination: self.client,
+            source_port: self.server_port,
+            destination_port: self.client_port,
+            protocol: self.protocol,
+        }
+    }
+
+    /// Whether a packet with this key, going in this direction, belongs to the connection.
+    #[inline(always)]
+    #[must_use]
+    pub fn owns(&self, key: &Key<u32>, direction: Direction) -> bool {
+        let own = if direction == Direction::In { self.forward_key() } else { self.reply_key() };
+        own == *key
+    }
+
+    /// Whether replies come back through the director.
+    #[must_use]
+    pub fn sees_replies(&self) -> bool {
+        self.method == Method::Nat
+    }
+
+    /// Counts one packet of `len` bytes.
+    #[inline(always)]
+    pub fn count(&mut self, direction: Direction, len: u16) {
+        let at = direction as usize;
+        self.packets[at] = self.packets[at].wrapping_add(1);
+        let (low, carry) = self.bytes_low[at].overflowing_add(u32::from(len));
+        self.bytes_low[at] = low;
+        self.bytes_high[at] = self.bytes_high[at].wrapping_add(u16::from(carry));
+    }
+
+    /// Packets that went in a direction, modulo 2^32.
+    #[must_use]
+    pub fn packets(&self, direction: Direction) -> u64 {
+        u64::from(self.packets[direction as usize])
+    }
+
+    /// Bytes of IPv4 packets that went in a direction, modulo 2^48.
+    #[must_use]
+    pub fn bytes(&self, direction: Direction) -> u64 {
+        let at = direction as usize;
+        u64::from(self.bytes_high[at]) << 32 | u64::from(self.bytes_low[at])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_carry_over() {
+        let key = Key { source: 1, destination: 2, source_port: 3, destination_port: 4, protocol: 6 };
+        let mut connection = Connection::new(&key, 0, 5, 6, Method::Nat);
+        for _ in 0..70_000 {
+            connection.count(Direction::Out, u16::MAX);
+        }
+        assert_eq!(connection.bytes(Direction::Out), 70_000 * 65_535);
+        assert_eq!(connection.packets(Direction::Out), 70_000);
+        assert_eq!(connection.bytes(Direction::In), 0);
+        assert!(connection.owns(&key, Direction::In));
+        assert!(connection.owns(&connection.reply_key(), Direction::Out));
+        assert!(!connection.owns(&key.reversed(), Direction::Out));
+    }
+}
