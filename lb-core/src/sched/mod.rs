@@ -4,8 +4,41 @@
 //! changes and is shared by all workers: [`Scheduler`]. What moves from pick to pick is each worker's own:
 //! [`Turn`].
 
-use crate::{packet::WorkerId, service::load::Loads};
-use std::net::Ipv4Addr;
+mod dh;
+mod hash;
+mod lc;
+mod least;
+mod maglev;
+mod mh;
+mod rr;
+mod sh;
+mod shares;
+#[cfg(test)]
+mod tests;
+mod wlc;
+mod wrr;
+
+use crate::{
+    packet::WorkerId,
+    service::{load::Loads, plan::SchedulerKind},
+};
+use std::{net::Ipv4Addr, sync::Arc};
+
+/// The scheduler of a service with these servers.
+///
+/// Costs time and memory with the hashing schedulers only: a table of 256 KiB and a few milliseconds.
+#[must_use]
+pub fn build(kind: SchedulerKind, hash_port: bool, candidates: &[Candidate]) -> Arc<dyn Scheduler> {
+    match kind {
+        SchedulerKind::Rr => Arc::new(rr::Rr::new(candidates)),
+        SchedulerKind::Wrr => Arc::new(wrr::Wrr::new(candidates)),
+        SchedulerKind::Lc => Arc::new(lc::Lc::new(candidates)),
+        SchedulerKind::Wlc => Arc::new(wlc::Wlc::new(candidates)),
+        SchedulerKind::Sh => Arc::new(sh::Sh::new(candidates, hash_port)),
+        SchedulerKind::Dh => Arc::new(dh::Dh::new(candidates)),
+        SchedulerKind::Mh => Arc::new(mh::Mh::new(candidates, hash_port)),
+    }
+}
 
 /// A real server as a scheduler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +71,27 @@ pub struct Request {
 pub struct Turn {
     /// Where a round goes on.
     pub position: usize,
-    /// Per candidate, when it is due next, for schedulers that keep such a queue. Allocated with the snapshot.
-    pub due: Vec<(u64, u32)>,
+    /// A heap of who is due next, for schedulers that keep such a queue. Allocated with the snapshot.
+    pub due: Vec<Due>,
+}
+
+/// When one server is due for its next connection: a lap of the round, and a place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Which lap. May wrap: all entries of a queue are in one lap or the next.
+    pub lap: u32,
+    /// Whose turn it is, as the scheduler numbers its servers.
+    pub member: u32,
+    /// How far into the lap, in units of the member's own.
+    pub at: u64,
+}
+
+/// A candidate that takes connections, with its index among the candidates.
+type Taker = (usize, Candidate);
+
+/// The candidates that take connections.
+fn takers(candidates: &[Candidate]) -> Box<[Taker]> {
+    candidates.iter().copied().enumerate().filter(|(_, candidate)| candidate.weight > 0).collect()
 }
 
 /// Chooses a real server for each new connection.

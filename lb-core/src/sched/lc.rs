@@ -1,0 +1,64 @@
+//! `lc`: the server with the fewest connections.
+
+use super::{
+    Candidate, Request, Scheduler, Taker, Turn,
+    least::{Cost, least, overhead},
+    takers,
+};
+use crate::{packet::WorkerId, service::load::Loads};
+
+/// Least connections; weights do not matter beyond taking connections or not.
+pub(super) struct Lc {
+    takers: Box<[Taker]>,
+}
+
+impl Lc {
+    pub(super) fn new(candidates: &[Candidate]) -> Self {
+        Lc { takers: takers(candidates) }
+    }
+}
+
+impl Scheduler for Lc {
+    fn first_turn(&self, worker: WorkerId) -> Turn {
+        Turn { position: usize::from(worker.0) % self.takers.len().max(1), ..Turn::default() }
+    }
+
+    fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
+        least(&self.takers, turn, loads, |_, load| Cost { load: overhead(load), weight: 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{REQUEST, board, candidates, picks};
+    use super::*;
+
+    #[test]
+    fn the_least_loaded_takes_the_next_whatever_its_weight() {
+        let lc = Lc::new(&candidates(&[100, 1, 0, 1]));
+        let mut turn = lc.first_turn(WorkerId(0));
+        let board = board(&[(3, 0), (1, 255), (0, 0), (2, 0)]);
+        assert_eq!(
+            lc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))),
+            Some(1),
+            "255 inactive weigh less than 1"
+        );
+    }
+
+    #[test]
+    fn equals_take_turns() {
+        let lc = Lc::new(&candidates(&[1, 1, 0, 1]));
+        assert_eq!(picks(&lc, WorkerId(0), 5), [0, 1, 3, 0, 1]);
+        assert_eq!(picks(&lc, WorkerId(1), 3), [1, 3, 0]);
+    }
+
+    #[test]
+    fn connections_of_all_workers_count() {
+        let lc = Lc::new(&candidates(&[1, 1]));
+        let board = board(&[(0, 0), (1, 0)]);
+        board.publish(WorkerId(1), 0, crate::service::load::Load { active: 5, inactive: 0 });
+        board.sum_up();
+        let mut turn = lc.first_turn(WorkerId(0));
+        assert_eq!(lc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))), Some(1));
+    }
+}

@@ -1,0 +1,30 @@
+//! `sh`: by a hash of the client's address.
+//!
+//! IPVS deals 256 slots out in turn, so that a server that goes moves nearly every client and weights are coarse. Here
+//! the slots are those of `mh`: few clients move, and shares are exact. Rendezvous hashing would move none needlessly,
+//! but it costs a hash for each server and new connection, and its shares are only as even as chance.
+
+use super::{Candidate, Request, Scheduler, Turn, hash::endpoint, maglev::Maglev};
+use crate::service::load::Loads;
+
+/// Source hashing.
+pub(super) struct Sh {
+    table: Maglev,
+    hash_port: bool,
+}
+
+impl Sh {
+    pub(super) fn new(candidates: &[Candidate], hash_port: bool) -> Self {
+        Sh { table: Maglev::new(candidates), hash_port }
+    }
+}
+
+impl Scheduler for Sh {
+    fn pick(&self, request: &Request, _: &mut Turn, _: &Loads<'_>) -> Option<usize> {
+        if self.hash_port {
+            self.table.pick(&endpoint(request.client, request.client_port))
+        } else {
+            self.table.pick(&request.client.octets())
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What holds for every scheduler, and what their own tests share.
+
+use super::*;
+use crate::service::load::{Load, LoadBoard};
+use proptest::prelude::*;
+
+/// Candidates with these weights and addresses of their own.
+pub(super) fn candidates(weights: &[u32]) -> Vec<Candidate> {
+    let address = |n: usize| Ipv4Addr::from(0x0a00_0001 + n as u32);
+    let candidate =
+        |(n, &weight): (usize, &u32)| Candidate { server: n as u32, address: address(n), port: 8080, weight };
+    weights.iter().enumerate().map(candidate).collect()
+}
+
+/// A request like any other.
+pub(super) const REQUEST: Request = request(0, 40_000);
+
+const fn request(n: u32, client_port: u16) -> Request {
+    Request {
+        client: Ipv4Addr::from_bits(0xc633_6400 + n),
+        client_port,
+        vip: Ipv4Addr::new(192, 0, 2, 10),
+        vip_port: 80,
+    }
+}
+
+/// A board of two workers, of which the first has these loads, active and inactive.
+pub(super) fn board(loads: &[(u32, u32)]) -> LoadBoard {
+    let board = LoadBoard::new(2, loads.len());
+    for (server, &(active, inactive)) in loads.iter().enumerate() {
+        board.publish(WorkerId(0), server as u32, Load { active, inactive });
+    }
+    board
+}
+
+/// The first picks of a worker when no server has any connection.
+pub(super) fn picks(scheduler: &dyn Scheduler, worker: WorkerId, count: usize) -> Vec<usize> {
+    let board = board(&[]);
+    let mut turn = scheduler.first_turn(worker);
+    (0..count).map(|_| scheduler.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))).unwrap()).collect()
+}
+
+/// What clients get one after the other from a scheduler without turns.
+fn choices(kind: SchedulerKind, hash_port: bool, requests: impl Iterator<Item = Request>) -> Vec<usize> {
+    let scheduler = build(kind, hash_port, &candidates(&[1, 2, 3, 4, 0, 6, 7, 8]));
+    let board = board(&[]);
+    let turn = &mut scheduler.first_turn(WorkerId(0));
+    requests.map(|request| scheduler.pick(&request, turn, &board.view(WorkerId(0))).unwrap()).collect()
+}
+
+/// The numbers only change with a change that moves every client of every user: not by accident.
+#[test]
+fn hashing_schedulers_choose_as_they_always_have() {
+    let clients = || (0..12).map(|n| request(n * 977, 40_000));
+    let ports = || (0..12).map(|n| request(0, 40_000 + n));
+    let vips = || (0..12).map(|n| Request { vip: Ipv4Addr::new(192, 0, 2, n), ..REQUEST });
+    for kind in [SchedulerKind::Sh, SchedulerKind::Mh] {
+        assert_eq!(choices(kind, false, clients()), [5, 7, 2, 5, 5, 6, 5, 6, 6, 6, 1, 7], "{kind}");
+        assert_eq!(choices(kind, true, ports()), [6, 5, 6, 7, 5, 6, 5, 6, 5, 5, 0, 3], "{kind}");
+    }
+    assert_eq!(choices(SchedulerKind::Dh, true, vips()), [7, 6, 7, 7, 3, 2, 0, 7, 1, 6, 7, 7]);
+}
+
+#[test]
+fn the_port_matters_only_where_asked_for() {
+    let ports = || (0..200).map(|n| request(7, n));
+    for kind in [SchedulerKind::Sh, SchedulerKind::Mh] {
+        let all_alike = |picks: &[usize]| picks.windows(2).all(|pair| pair[0] == pair[1]);
+        assert!(all_alike(&choices(kind, false, ports())), "{kind}");
+        assert!(!all_alike(&choices(kind, true, ports())), "{kind}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn picks_are_candidates_that_take_connections(
+        weights in prop::collection::vec(prop_oneof![Just(0), 1_u32..=4, Just(65_535)], 0..20),
+        loads in prop::collection::vec((any::<u32>(), any::<u32>()), 0..20),
+        clients in prop::collection::vec((0_u32..10_000, any::<u16>()), 1..50),
+        worker in 0_u16..128,
+    ) {
+        let board = board(&loads);
+        for &kind in SchedulerKind::ALL {
+            let scheduler = build(kind, true, &candidates(&weights));
+            let mut turn = scheduler.first_turn(WorkerId(worker));
+            for &(client, port) in &clients {
+                let pick = scheduler.pick(&request(client, port), &mut turn, &board.view(WorkerId(0)));
+                let any_takes = weights.iter().any(|&weight| weight > 0);
+                prop_assert_eq!(pick.is_some(), any_takes, "{}", kind);
+                prop_assert!(pick.is_none_or(|pick| weights[pick] > 0), "{}", kind);
+            }
+        }
+    }
+
+    /// A worker that has picked takes no more room: picking does not allocate.
+    #[test]
+    fn turns_do_not_grow(weights in prop::collection::vec(0_u32..9, 0..20)) {
+        for &kind in SchedulerKind::ALL {
+            let scheduler = build(kind, false, &candidates(&weights));
+            let mut turn = scheduler.first_turn(WorkerId(3));
+            let before = (turn.due.len(), turn.due.capacity());
+            for n in 0..100 {
+                scheduler.pick(&request(n, 1), &mut turn, &board(&[]).view(WorkerId(0)));
+            }
+            prop_assert_eq!((turn.due.len(), turn.due.capacity()), before);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `wlc`: the server with the fewest connections for its weight.
+
+use super::{
+    Candidate, Request, Scheduler, Taker, Turn,
+    least::{Cost, least, overhead},
+    takers,
+};
+use crate::{packet::WorkerId, service::load::Loads};
+
+/// Weighted least connections.
+pub(super) struct Wlc {
+    takers: Box<[Taker]>,
+}
+
+impl Wlc {
+    pub(super) fn new(candidates: &[Candidate]) -> Self {
+        Wlc { takers: takers(candidates) }
+    }
+}
+
+impl Scheduler for Wlc {
+    fn first_turn(&self, worker: WorkerId) -> Turn {
+        Turn { position: usize::from(worker.0) % self.takers.len().max(1), ..Turn::default() }
+    }
+
+    fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
+        least(&self.takers, turn, loads, |candidate, load| Cost {
+            load: overhead(load),
+            weight: candidate.weight,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{REQUEST, board, candidates};
+    use super::*;
+    use crate::{limits::MAX_WEIGHT, service::load::Load};
+
+    /// Connections that only come: the servers fill up in proportion to their weights.
+    #[test]
+    fn connections_follow_weights() {
+        let weights = [1, 2, 0, 5];
+        let wlc = Wlc::new(&candidates(&weights));
+        let board = board(&[(0, 0); 4]);
+        let mut turn = wlc.first_turn(WorkerId(0));
+        let mut active = [0; 4];
+        for _ in 0..800 {
+            let pick = wlc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))).unwrap();
+            active[pick] += 1;
+            board.publish(WorkerId(0), pick as u32, Load { active: active[pick], inactive: 0 });
+        }
+        assert_eq!(active, [100, 200, 0, 500]);
+    }
+
+    #[test]
+    fn no_overflow_at_the_limits() {
+        let wlc = Wlc::new(&candidates(&[MAX_WEIGHT, MAX_WEIGHT - 1]));
+        let board = board(&[(u32::MAX, u32::MAX), (u32::MAX, u32::MAX)]);
+        let mut turn = wlc.first_turn(WorkerId(1));
+        assert_eq!(wlc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))), Some(0));
+    }
+}
