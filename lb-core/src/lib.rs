@@ -7,6 +7,7 @@ pub mod conn;
 pub mod counters;
 pub mod flow;
 pub mod limits;
+pub mod neigh;
 pub mod packet;
 pub mod sched;
 pub mod service;

@@ -196,7 +196,11 @@ fn check(what: &'static str, count: usize, most: usize) -> Result<(), SnapshotEr
 }
 
 fn resolve(
-    plan: &Plan, routing: &Routing, index: u32, service: &ServicePlan, server: ServerPlan,
+    plan: &Plan,
+    routing: &Routing,
+    index: u32,
+    service: &ServicePlan,
+    server: ServerPlan,
 ) -> Result<Server, SnapshotError> {
     let next_hop = routing.next_hop(server.address).ok_or(SnapshotError::NoRoute(server.address))?;
     let tunnel_source = match service.method {

@@ -1,0 +1,77 @@
+//! Packets that wait for a neighbour's address: few, bounded, in order.
+
+use crate::limits::{MAX_WAITING, MAX_WAITING_PER_NEIGHBOUR};
+
+/// Finished packets but for their Ethernet addresses, each with the number of the neighbour it waits for.
+pub struct Waiting<P> {
+    packets: Vec<(u16, P)>,
+}
+
+impl<P> Waiting<P> {
+    /// An empty queue with all the room it will ever have.
+    #[must_use]
+    pub fn new() -> Self {
+        Waiting { packets: Vec::with_capacity(MAX_WAITING) }
+    }
+
+    /// Packets that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    /// Lets a packet wait, or returns it when too many do already.
+    pub fn push(&mut self, neighbour: u16, packet: P) -> Result<(), P> {
+        let same = self.packets.iter().filter(|(other, _)| *other == neighbour).count();
+        if self.packets.len() == MAX_WAITING || same >= MAX_WAITING_PER_NEIGHBOUR {
+            return Err(packet);
+        }
+        self.packets.push((neighbour, packet));
+        Ok(())
+    }
+
+    /// Takes out the oldest packet that waits for a neighbour.
+    pub fn pop(&mut self, neighbour: u16) -> Option<P> {
+        let at = self.packets.iter().position(|(other, _)| *other == neighbour)?;
+        Some(self.packets.remove(at).1)
+    }
+
+    /// Takes out any packet.
+    pub fn pop_any(&mut self) -> Option<P> {
+        self.packets.pop().map(|(_, packet)| packet)
+    }
+}
+
+impl<P> Default for Waiting<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_leave_in_order_and_their_number_is_bounded() {
+        let mut waiting = Waiting::new();
+        for packet in 0..MAX_WAITING_PER_NEIGHBOUR {
+            waiting.push(1, packet).unwrap();
+        }
+        assert_eq!(waiting.push(1, 99), Err(99));
+        waiting.push(2, 50).unwrap();
+        assert_eq!((waiting.pop(1), waiting.pop(2), waiting.pop(1)), (Some(0), Some(50), Some(1)));
+        assert_eq!(waiting.pop(2), None);
+        let mut neighbour = 10;
+        while waiting.push(neighbour, 0).is_ok() {
+            neighbour += 1;
+        }
+        assert_eq!(waiting.len(), MAX_WAITING);
+    }
+}
