@@ -120,7 +120,7 @@ drop_reasons! {
 }
 
 /// One worker's counters. Over a worker's life, when it holds no packet:
-/// `received + taken_over + originated = sent + dropped + handed_over`.
+/// `received + taken_over + originated = sent + dropped + host + handed_over`.
 #[derive(Debug)]
 pub struct WorkerCounters {
     /// Packets received from ports.
@@ -131,6 +131,8 @@ pub struct WorkerCounters {
     pub originated: Counter,
     /// Packets given to ports and taken by them.
     pub sent: Counter,
+    /// Packets for the director itself, which it took in: answers to its ARP requests, path MTU reports for tunnels.
+    pub host: Counter,
     /// Packets given to other workers, by [`HandOver`].
     pub handed_over: [Counter; HandOver::ALL.len()],
     /// Packets that ended here, by [`DropReason`].
@@ -141,6 +143,10 @@ pub struct WorkerCounters {
     pub icmp_errors: Counter,
     /// Wanted to send a packet of its own but the pool had none.
     pub no_buffer: Counter,
+    /// New connections turned away because no server of the service took any.
+    pub no_server: Counter,
+    /// ARP packets in which another station claimed one of the director's addresses.
+    pub address_conflicts: Counter,
     /// Connections created.
     pub created: Counter,
     /// Connections forgotten, for whatever reason.
@@ -159,11 +165,14 @@ impl Default for WorkerCounters {
             taken_over: counter(),
             originated: counter(),
             sent: counter(),
+            host: counter(),
             handed_over: std::array::from_fn(|_| counter()),
             dropped: std::array::from_fn(|_| counter()),
             resets: counter(),
             icmp_errors: counter(),
             no_buffer: counter(),
+            no_server: counter(),
+            address_conflicts: counter(),
             created: counter(),
             ended: counter(),
             evicted: counter(),
@@ -174,7 +183,7 @@ impl Default for WorkerCounters {
 
 impl WorkerCounters {
     /// Counts one packet dropped for `reason`.
-    pub fn drop(&self, reason: DropReason) {
+    pub fn count_drop(&self, reason: DropReason) {
         self.dropped[reason as usize].bump();
     }
 
@@ -196,7 +205,21 @@ impl WorkerCounters {
     pub fn unaccounted(&self) -> i128 {
         let entered = [&self.received, &self.taken_over, &self.originated];
         let entered: i128 = entered.iter().map(|c| i128::from(c.get())).sum();
-        let left = self.sent.get() as i128 + self.dropped_total() as i128 + self.handed_over_total() as i128;
+        let left = [self.sent.get(), self.dropped_total(), self.host.get(), self.handed_over_total()];
+        let left: i128 = left.iter().map(|&count| i128::from(count)).sum();
         entered - left - i128::from(self.waiting.get())
     }
+}
+
+/// What passed between clients and one real server through one worker. A line of its own, since workers of other
+/// servers' packets must not wait for it.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub struct ServerTraffic {
+    /// Connections scheduled to it.
+    pub connections: Counter,
+    /// Packets by direction: to the server, from the server.
+    pub packets: [Counter; 2],
+    /// Bytes of IPv4 packets by direction.
+    pub bytes: [Counter; 2],
 }

@@ -6,10 +6,13 @@
 pub mod conn;
 pub mod counters;
 pub mod flow;
+pub mod forward;
 pub mod limits;
 pub mod neigh;
 pub mod packet;
 pub mod sched;
 pub mod service;
 pub mod time;
+pub mod verdict;
 pub mod wire;
+pub mod worker;

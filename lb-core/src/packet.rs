@@ -4,8 +4,9 @@
 //! A packet is a handle that is moved, never copied, and is always given back to an [`Io`]: transmitted, dropped
 //! or handed over. Nothing in this crate lets one go out of scope, because an mbuf has no destructor.
 
-use crate::{counters::DropReason, limits::MAX_BURST};
+use crate::{limits::MAX_BURST, service::plan::Mac};
 use arrayvec::ArrayVec;
+use std::net::Ipv4Addr;
 
 /// Index of a port, in the order of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +93,36 @@ pub trait Packet {
 /// A burst of packets: what one poll of a queue returns.
 pub type Burst<P> = ArrayVec<P, MAX_BURST>;
 
+/// Something an operator wants to hear of, seen by a worker. Fixed size, so that it fits a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Another station claims one of the director's addresses.
+    AddressConflict {
+        /// The address.
+        address: Ipv4Addr,
+        /// The other station.
+        mac: Mac,
+        /// The port on which it was heard.
+        port: PortId,
+    },
+    /// A next hop named by the configuration does not answer ARP.
+    NeighbourLost {
+        /// The neighbour.
+        address: Ipv4Addr,
+        /// The port it should be behind.
+        port: PortId,
+    },
+    /// A next hop named by the configuration answers, or has another Ethernet address than before.
+    NeighbourFound {
+        /// The neighbour.
+        address: Ipv4Addr,
+        /// Its Ethernet address.
+        mac: Mac,
+        /// The port it is behind.
+        port: PortId,
+    },
+}
+
 /// Where packets go to and come from: the queues, rings and pools of one worker.
 ///
 /// Every call takes its packet for good.
@@ -102,8 +133,8 @@ pub trait Io {
     /// Queues a finished frame for transmission on `port`.
     fn transmit(&mut self, port: PortId, packet: Self::Packet);
 
-    /// Releases a packet that ends here. The reason has been counted.
-    fn release(&mut self, packet: Self::Packet, reason: DropReason);
+    /// Releases a packet that ends here. Why has been counted.
+    fn release(&mut self, packet: Self::Packet);
 
     /// Gives the packet to another worker, which will see it through `Worker::process_handed_over`.
     /// `Err` returns the packet when that worker's ring is full.
@@ -111,4 +142,7 @@ pub trait Io {
 
     /// A new, empty packet charged to `port`, or `None` when the pool is exhausted.
     fn allocate(&mut self, port: PortId) -> Option<Self::Packet>;
+
+    /// Something for the operator. May be lost; must not block.
+    fn notice(&mut self, notice: Notice);
 }

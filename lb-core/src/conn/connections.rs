@@ -226,7 +226,9 @@ impl Connections {
 pub struct Candidate(u32);
 
 impl Candidate {
-    fn new(index: u32, direction: Direction) -> Self {
+    /// A packet of connection `index` that goes that way.
+    #[must_use]
+    pub fn new(index: u32, direction: Direction) -> Self {
         Candidate(index << 1 | direction as u32)
     }
 

@@ -12,28 +12,12 @@
 //! connection ([`State::is_closing`]) never get here: the worker starts a new connection, in [`State::None`]. A packet
 //! that leaves a connection there, or closes it there, begins none.
 
-use super::state::State::{self, CloseWait, Established, FinWait, LastAck, SynRecv, SynSent, TimeWait};
-use Direction::{Client, Server};
+use super::{
+    entry::Direction::{self, In as Client, Out as Server},
+    state::State::{self, CloseWait, Established, FinWait, LastAck, SynRecv, SynSent, TimeWait},
+};
+use crate::wire::tcp::{ACK, FIN, RST, SYN};
 use Event::{Ack, Fin, Rst, Syn, SynAck};
-
-/// The sender has no more data.
-pub const FIN: u8 = 0x01;
-/// The sender's first sequence number is in the packet.
-pub const SYN: u8 = 0x02;
-/// The sender knows no such connection, or gives it up.
-pub const RST: u8 = 0x04;
-/// The acknowledgement number counts.
-pub const ACK: u8 = 0x10;
-
-/// Who sent a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Direction {
-    /// The client, to the virtual service.
-    Client = 0,
-    /// The real server, to the client.
-    Server = 1,
-}
 
 /// What a segment means to the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -65,6 +65,11 @@ impl Routing {
         }
     }
 
+    /// The routers of all static routes that lead somewhere.
+    pub fn gateways(&self) -> impl Iterator<Item = NextHop> {
+        self.routes.iter().filter_map(|route| self.router(route.via))
+    }
+
     /// The port whose attached network contains `address`.
     #[must_use]
     pub fn attached_port(&self, address: Ipv4Addr) -> Option<PortId> {

@@ -175,6 +175,11 @@ impl Snapshot {
         &self.services[self.servers[server as usize].service as usize]
     }
 
+    /// The routers that static routes name, each with the port it is behind.
+    pub fn gateways(&self) -> impl Iterator<Item = (NextHop, &PortPlan)> {
+        self.routing.gateways().map(|hop| (hop, &self.ports[usize::from(hop.port.0)]))
+    }
+
     /// The director's address to answer from on `port`: its own towards `peer`, else `or`.
     #[must_use]
     pub fn answer_from(&self, port: PortId, peer: u32, or: u32) -> u32 {

@@ -1,0 +1,108 @@
+//! ICMP errors quote the packet they are about. By it they find their connection, and under NAT the quote has to look
+//! as the receiver of the error knows it. RFC 5508 4.
+
+use crate::{
+    conn::entry::{Connection, Direction},
+    flow::key::Key,
+    wire::{
+        checksum::Change,
+        get16, get32,
+        headers::Headers,
+        icmp,
+        ipv4::{self, Header},
+        put16, put32, tcp, udp,
+    },
+};
+
+/// The quoted packet of an error, as far as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The key of packets that answer the quoted one: those that come from where the error comes from.
+    pub answers: Key<u32>,
+    /// Where its IPv4 header starts in the frame.
+    l3: usize,
+    /// Where its TCP or UDP header starts.
+    l4: usize,
+}
+
+impl Quote {
+    /// Reads the quote of an ICMP error; `None` when it is too short to tell ports, or about a later fragment or
+    /// another protocol than TCP and UDP.
+    #[must_use]
+    pub fn read(frame: &[u8], at: &Headers) -> Option<Quote> {
+        let l3 = usize::from(at.l4) + icmp::HEADER_LEN;
+        let quoted = frame.get(l3..at.end())?;
+        let header = Header::read_cut(quoted)?;
+        if header.fragment & 0x1fff != 0 || (header.protocol != ipv4::TCP && header.protocol != ipv4::UDP) {
+            return None;
+        }
+        let (source_port, destination_port) = tcp::ports(&quoted[header.header_len..])?;
+        let key = Key {
+            source: header.source,
+            destination: header.destination,
+            source_port,
+            destination_port,
+            protocol: header.protocol,
+        };
+        Some(Quote { answers: key.reversed(), l3, l4: l3 + header.header_len })
+    }
+}
+
+/// Translates an error about a NAT connection. `direction` is that of the error itself: `In` for one that the
+/// client's side sends about the server's packets, `Out` for one that the server's side sends about the client's.
+pub fn translate(
+    frame: &mut [u8],
+    at: &Headers,
+    quote: &Quote,
+    connection: &Connection,
+    direction: Direction,
+) {
+    let (address, port) = match direction {
+        Direction::In => (connection.server_address, connection.server_port),
+        Direction::Out => (connection.vip, connection.vip_port),
+    };
+    // The error goes to the server, quoting what the server sent; or comes from the VIP (whichever router on the
+    // server's side sent it: clients know of none), quoting what was sent to the VIP.
+    let (outer_at, inner_at, port_at) = match direction {
+        Direction::In => (ipv4::DESTINATION, ipv4::SOURCE, tcp::SOURCE_PORT),
+        Direction::Out => (ipv4::SOURCE, ipv4::DESTINATION, tcp::DESTINATION_PORT),
+    };
+    let end = at.end();
+    let outer = usize::from(at.l3);
+    let change = Change::default().long(get32(&frame[outer..], outer_at), address);
+    put32(&mut frame[outer..], outer_at, address);
+    update(&mut frame[outer..], ipv4::CHECKSUM, change);
+    ipv4::decrement_ttl(&mut frame[outer..]);
+
+    // What changes in the quote also changes the checksum of the message around it.
+    let mut message = Change::default();
+    let (l3, l4) = (quote.l3, quote.l4);
+    let addresses = Change::default().long(get32(&frame[l3..], inner_at), address);
+    message = message.long(get32(&frame[l3..], inner_at), address);
+    put32(&mut frame[l3..], inner_at, address);
+    message = also(message, update(&mut frame[l3..], ipv4::CHECKSUM, addresses));
+
+    let ports = addresses.word(get16(&frame[l4..], port_at), port);
+    message = message.word(get16(&frame[l4..], port_at), port);
+    put16(&mut frame[l4..], port_at, port);
+
+    let checksum_at = if quote.answers.protocol == ipv4::TCP { tcp::CHECKSUM } else { udp::CHECKSUM };
+    let absent = l4 + checksum_at + 2 > end;
+    let none = quote.answers.protocol == ipv4::UDP && !absent && get16(&frame[l4..], checksum_at) == 0;
+    if !absent && !none {
+        message = also(message, update(&mut frame[l4..], checksum_at, ports));
+    }
+    update(&mut frame[usize::from(at.l4)..], icmp::CHECKSUM, message);
+}
+
+/// Applies a change to the checksum at a place; returns the old and the new one.
+fn update(bytes: &mut [u8], at: usize, change: Change) -> (u16, u16) {
+    let old = get16(bytes, at);
+    let new = change.apply(old);
+    put16(bytes, at, new);
+    (old, new)
+}
+
+fn also(change: Change, (old, new): (u16, u16)) -> Change {
+    change.word(old, new)
+}

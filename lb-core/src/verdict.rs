@@ -1,0 +1,22 @@
+//! What becomes of a packet. Every packet gets exactly one verdict, and one place carries verdicts out; that is why
+//! the counters add up.
+
+use crate::{
+    counters::DropReason,
+    packet::{HandOver, WorkerId},
+};
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// To the neighbour of that number, as soon as its address is known.
+    Forward(u16),
+    /// Back out of the port it came in by; it holds its own answer, Ethernet addresses included.
+    Answer,
+    /// To the worker that owns it.
+    HandOver(WorkerId, HandOver),
+    /// It was for the director itself, which has taken it in.
+    Host,
+    /// It ends here.
+    Drop(DropReason),
+}

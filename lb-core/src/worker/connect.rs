@@ -1,0 +1,229 @@
+//! Stage 3 for a packet without a connection: it opens one, goes to its owner, or is turned away.
+
+use super::{Origin, Worker, classify::Staged};
+use crate::{
+    conn::{
+        connections::{Candidate, InsertError},
+        entry::{Connection, Direction},
+        state::State,
+    },
+    counters::DropReason,
+    forward::reject::{self, Error},
+    packet::{HandOver, Packet},
+    sched::Request,
+    service::{
+        plan::{Method, Unserved},
+        snapshot::Local,
+    },
+    time::Instant,
+    verdict::Verdict,
+    wire::{
+        icmp, ipv4,
+        tcp::{ACK, RST, SYN},
+    },
+};
+use std::net::Ipv4Addr;
+
+/// How often another server is tried when the chosen one's endpoint is taken by the client's other connection.
+const TRIES: usize = 3;
+
+impl<P: Packet> Worker<P> {
+    #[cold]
+    pub(super) fn connect(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        origin: Origin,
+    ) -> Verdict {
+        let key = &stage.key;
+        match self.snapshot.local(key.destination) {
+            Some(Local::Vip { unserved, .. }) => {
+                let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port);
+                let Some(service) = service else {
+                    return self.refuse(now, packet, stage, unserved, DropReason::Unserved);
+                };
+                let owner = self.owner_of_inbound(packet.port(), key, service);
+                if origin == Origin::Port && owner != self.id {
+                    return Verdict::HandOver(owner, HandOver::Client);
+                }
+                self.open(now, packet, stage, service, unserved)
+            }
+            Some(Local::Own(_)) => Verdict::Drop(DropReason::OwnAddress),
+            None if self.snapshot.is_nat_server(key.protocol, key.source, key.source_port) => {
+                let owner = self.owner_of_reply(key);
+                if origin == Origin::Port && owner != self.id {
+                    return Verdict::HandOver(owner, HandOver::Reply);
+                }
+                self.stray(now, packet, stage)
+            }
+            None => Verdict::Drop(DropReason::NotForUs),
+        }
+    }
+
+    /// ICMP and TCP and UDP have been dealt with; everything else can only be unserved.
+    #[cold]
+    pub(super) fn other_protocol(&mut self, now: Instant, packet: &mut P, stage: &Staged) -> Verdict {
+        match self.snapshot.local(stage.at.destination) {
+            Some(Local::Vip { unserved, .. }) => {
+                self.refuse(now, packet, stage, unserved, DropReason::Unserved)
+            }
+            Some(Local::Own(_)) => Verdict::Drop(DropReason::OwnAddress),
+            None => Verdict::Drop(DropReason::NotForUs),
+        }
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        service: u32,
+        unserved: Unserved,
+    ) -> Verdict {
+        let key = &stage.key;
+        if self.snapshot.local(key.source).is_some()
+            || self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(key.source))
+        {
+            return Verdict::Drop(DropReason::BadSource);
+        }
+        let is_tcp = key.protocol == ipv4::TCP;
+        let begins = !is_tcp || stage.tcp_flags & (SYN | ACK | RST) == SYN;
+        let adopts = stage.tcp_flags & (SYN | RST) == 0
+            && stage.tcp_flags & ACK != 0
+            && self.snapshot.services[service as usize].adopt;
+        if !begins && !adopts {
+            return self.stray(now, packet, stage);
+        }
+        match self.create(now, stage, service) {
+            Ok(index) => {
+                self.counters.created.bump();
+                self.pass(now, packet, stage, Candidate::new(index, Direction::In))
+            }
+            Err(DropReason::NoServer) => {
+                self.counters.no_server.bump();
+                self.refuse(now, packet, stage, unserved, DropReason::NoServer)
+            }
+            Err(reason) => Verdict::Drop(reason),
+        }
+    }
+
+    /// Chooses a server and remembers the connection.
+    fn create(&mut self, now: Instant, stage: &Staged, service: u32) -> Result<u32, DropReason> {
+        let snapshot = self.snapshot.clone();
+        let config = &snapshot.services[service as usize];
+        let key = &stage.key;
+        let request = Request {
+            client: Ipv4Addr::from_bits(key.source),
+            client_port: key.source_port,
+            vip: config.vip,
+            vip_port: config.port,
+        };
+        // The first packet is about to move it from this state to another.
+        let deadline = now + config.timeouts.of(State::None);
+        for _ in 0..TRIES {
+            let loads = self.director.board.view(self.id);
+            let pick = config.scheduler.pick(&request, &mut self.turns[service as usize], &loads);
+            let server = config.servers.start + pick.ok_or(DropReason::NoServer)? as u32;
+            let chosen = &snapshot.servers[server as usize].plan;
+            let mut connection =
+                Connection::new(key, server, chosen.address.to_bits(), chosen.port, config.method);
+            connection.created = now.stamp();
+            if let Some(index) = self.remember(now, connection, deadline)? {
+                return Ok(index);
+            }
+        }
+        Err(DropReason::ReplyClash)
+    }
+
+    /// Adds a connection, making room for it if need be. `None` when its server's replies would be those of another
+    /// connection.
+    fn remember(
+        &mut self,
+        now: Instant,
+        connection: Connection,
+        deadline: Instant,
+    ) -> Result<Option<u32>, DropReason> {
+        let index = loop {
+            match self.connections.insert(connection, deadline) {
+                Ok(index) => break index,
+                Err(InsertError::Clash(other)) if self.connections.get(other).state.is_closing() => {
+                    self.end(other);
+                }
+                Err(InsertError::Clash(_)) => return Ok(None),
+                Err(InsertError::Full) => {
+                    let oldest = self.connections.pop_half_open().ok_or(DropReason::TableFull)?;
+                    self.counters.evicted.bump();
+                    self.end(oldest);
+                }
+            }
+        };
+        self.count_load(connection.server, State::None, 1);
+        if connection.method == Method::Nat {
+            match self.next_hop_to(now, connection.client) {
+                Ok(neighbour) => self.connections.get_mut(index).client_neighbour = neighbour,
+                Err(reason) => {
+                    self.end(index);
+                    return Err(reason);
+                }
+            }
+        }
+        self.traffic[connection.server as usize].connections.bump();
+        Ok(Some(index))
+    }
+
+    /// The neighbour that packets to a client go to next, with one more user.
+    fn next_hop_to(&mut self, now: Instant, client: u32) -> Result<u16, DropReason> {
+        let hop = self.snapshot.routing.next_hop(Ipv4Addr::from_bits(client)).ok_or(DropReason::NoRoute)?;
+        let port = &self.snapshot.ports[usize::from(hop.port.0)];
+        self.neighbours.acquire(hop, port.mac, port.mtu, now).ok_or(DropReason::NeighboursFull)
+    }
+
+    /// Forgets a connection.
+    pub(super) fn end(&mut self, index: u32) {
+        let connection = self.connections.remove(index);
+        self.count_load(connection.server, connection.state, -1);
+        if connection.client_neighbour != u16::MAX {
+            self.neighbours.release(connection.client_neighbour);
+        }
+        self.counters.ended.bump();
+    }
+
+    /// A packet of a connection that is not known (any more): its sender is told that there is none.
+    fn stray(&mut self, now: Instant, packet: &mut P, stage: &Staged) -> Verdict {
+        if stage.key.protocol != ipv4::TCP || stage.tcp_flags & RST != 0 {
+            return Verdict::Drop(DropReason::NoConnection);
+        }
+        self.refuse(now, packet, stage, Unserved::Reject, DropReason::NoConnection)
+    }
+
+    /// Turns a packet away: a reset for TCP, an ICMP error from the address it was sent to for the rest.
+    fn refuse(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        how: Unserved,
+        reason: DropReason,
+    ) -> Verdict {
+        if how == Unserved::Drop {
+            return Verdict::Drop(reason);
+        }
+        if stage.at.protocol != ipv4::TCP {
+            let code = match stage.at.protocol {
+                ipv4::UDP => icmp::PORT_UNREACHABLE,
+                _ => icmp::PROTOCOL_UNREACHABLE,
+            };
+            let error = Error { kind: icmp::UNREACHABLE, code, mtu: 0 };
+            return self.answer_error(now, packet, stage, stage.at.destination, error, reason);
+        }
+        if !self.refusals.allow(now) {
+            return Verdict::Drop(DropReason::RejectLimited);
+        }
+        if !reject::reset(packet, &stage.at) {
+            return Verdict::Drop(reason);
+        }
+        self.counters.resets.bump();
+        Verdict::Answer
+    }
+}

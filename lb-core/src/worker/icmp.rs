@@ -1,0 +1,136 @@
+//! Stage 3 for ICMP: echo requests are answered, errors go where the packet they quote belongs.
+
+use super::{Origin, Worker, classify::Staged};
+use crate::{
+    conn::entry::Direction,
+    counters::DropReason,
+    forward::{
+        dr,
+        embedded::{self, Quote},
+        reject,
+    },
+    packet::{Io, Packet},
+    service::{plan::Method, snapshot::Local},
+    time::Instant,
+    verdict::Verdict,
+    wire::{
+        get16,
+        icmp::{self, HEADER_LEN},
+        ipv4,
+    },
+};
+
+/// A path MTU below this is not believed: no IPv4 link is that small, but a forger may say so. RFC 1191 3 has 68
+/// as the bound; Linux refuses below 552, as we do.
+const SMALLEST_PATH_MTU: u16 = 552;
+
+impl<P: Packet> Worker<P> {
+    #[cold]
+    pub(super) fn icmp(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) -> Verdict {
+        let local = self.snapshot.local(stage.at.destination);
+        let payload = stage.at.payload(packet.bytes());
+        match payload.first() {
+            Some(&icmp::ECHO_REQUEST) if local.is_some() => {
+                if !self.refusals.allow(now) {
+                    return Verdict::Drop(DropReason::RejectLimited);
+                }
+                reject::echo_reply(packet, &stage.at);
+                Verdict::Answer
+            }
+            Some(&kind) if icmp::is_error(kind) => self.icmp_error(now, packet, stage, origin, local, io),
+            _ if local.is_some() => Verdict::Drop(DropReason::IcmpUnrelated),
+            _ => Verdict::Drop(DropReason::NotForUs),
+        }
+    }
+
+    fn icmp_error(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        origin: Origin,
+        local: Option<Local>,
+        io: &mut impl Io<Packet = P>,
+    ) -> Verdict {
+        if matches!(local, Some(Local::Own(_))) {
+            return self.tunnel_error(now, packet, stage, origin, io);
+        }
+        let Some(quote) = Quote::read(packet.bytes(), &stage.at) else {
+            return Verdict::Drop(DropReason::IcmpUnrelated);
+        };
+        let place = self.connections.place(&quote.answers);
+        let Some(found) = self.connections.find(&quote.answers, place) else {
+            // Whose it is cannot be told from the quote in every port set-up, so everyone else gets to look.
+            if origin == Origin::Port {
+                self.share(now, packet, io);
+            }
+            return Verdict::Drop(DropReason::IcmpUnrelated);
+        };
+        let connection = *self.connections.get(found.index());
+        // An error never refreshes or changes a connection: anyone who guesses four numbers can send one.
+        let (neighbour, method) = match found.direction() {
+            Direction::In => (self.backends[connection.server as usize].neighbour, connection.method),
+            Direction::Out => (connection.client_neighbour, Method::Nat),
+        };
+        if stage.at.ttl <= 1 {
+            return Verdict::Drop(DropReason::TtlExpired);
+        }
+        match method {
+            Method::Nat => {
+                let frame = packet.bytes_mut();
+                embedded::translate(frame, &stage.at, &quote, &connection, found.direction());
+            }
+            Method::Dr => dr::inbound(packet.bytes_mut(), &stage.at),
+            Method::Tun => {
+                if let Err(reason) = self.encapsulate(packet, stage, connection.server) {
+                    return Verdict::Drop(reason);
+                }
+            }
+        }
+        Verdict::Forward(neighbour)
+    }
+
+    /// An error about a tunnel's outer packet: its sender is the director itself. A router that says how large a
+    /// packet may be is believed for a while, and clients are told when they next send a larger one: the "soft
+    /// state" of RFC 2003 5.
+    fn tunnel_error(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) -> Verdict {
+        let message = stage.at.payload(packet.bytes());
+        let quoted = message.get(HEADER_LEN..).and_then(ipv4::Header::read_cut);
+        let is_about_tunnel = quoted.filter(|outer| {
+            outer.protocol == ipv4::IPIP
+                && (message[0], message[1]) == (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED)
+        });
+        let Some(outer) = is_about_tunnel else { return Verdict::Drop(DropReason::IcmpUnrelated) };
+        let mtu = get16(message, icmp::MTU);
+        let mut concerned = false;
+        for (server, backend) in self.snapshot.servers.iter().zip(&mut self.backends) {
+            let is_it = server.plan.address.to_bits() == outer.destination
+                && server.tunnel_source.to_bits() == outer.source;
+            if is_it && mtu >= SMALLEST_PATH_MTU {
+                backend.path_mtu = Some((mtu, now));
+                concerned = true;
+            }
+        }
+        if !concerned {
+            return Verdict::Drop(DropReason::IcmpUnrelated);
+        }
+        if origin == Origin::Port {
+            self.share(now, packet, io);
+        }
+        Verdict::Host
+    }
+}

@@ -1,0 +1,297 @@
+//! A worker: the whole path of a burst, from the bytes of a frame to a verdict for each.
+//!
+//! 1. Read the headers of every packet ([`classify`]), hash its flow and start loading its bucket of the table.
+//! 2. Find the likely connection of every packet, and start loading it.
+//! 3. Packet by packet: confirm the connection and let the packet [`pass`], or open a connection for it
+//!    ([`connect`]), or answer it ([`icmp`], [`arp`]).
+//! 4. Carry the verdict out.
+//!
+//! By the time stage 3 reads a connection, the loads that stages 1 and 2 began have had the rest of the burst's time
+//! to finish. Between bursts a little time goes to what is due ([`tick`]).
+
+pub mod arp;
+pub mod classify;
+pub mod connect;
+pub mod icmp;
+pub mod owner;
+pub mod pass;
+pub mod share;
+pub mod tick;
+
+use crate::{
+    conn::connections::Connections,
+    counters::{DropReason, ServerTraffic, WorkerCounters},
+    flow::key::Secret,
+    forward::limiter::Limiter,
+    limits::{MAX_BURST, MAX_WORKERS},
+    neigh::{entry::Knowledge, table::Neighbours, waiting::Waiting},
+    packet::{Burst, Io, Packet, WorkerId},
+    sched::Turn,
+    service::{
+        load::{Load, LoadBoard},
+        plan::Mac,
+        snapshot::Snapshot,
+    },
+    time::Instant,
+    verdict::Verdict,
+    wire::ethernet,
+};
+use arrayvec::ArrayVec;
+use classify::{Kind, Staged, classify};
+use std::sync::Arc;
+
+/// What all workers of a director have in common.
+#[derive(Clone)]
+pub struct Director {
+    /// How many workers there are.
+    pub workers: usize,
+    /// Keeps outsiders from choosing flows that collide.
+    pub secret: Secret,
+    /// Connections of each worker, at most.
+    pub connections_per_worker: usize,
+    /// Refusals (resets and ICMP errors) of each worker per second, at most.
+    pub refusals_per_s: u32,
+    /// How many connections each server has, over all workers.
+    pub board: Arc<LoadBoard>,
+}
+
+/// One worker's own knowledge of a real server.
+#[derive(Clone, Copy, Debug)]
+struct Backend {
+    /// Number of the neighbour that its packets go to next.
+    neighbour: u16,
+    /// Largest packet that the way to it is known to carry inside a tunnel's outer header, if it was learnt.
+    path_mtu: Option<(u16, Instant)>,
+    /// This worker's connections to it.
+    load: Load,
+}
+
+/// A worker. `P` is the packet buffer it deals in.
+pub struct Worker<P> {
+    id: WorkerId,
+    director: Director,
+    snapshot: Arc<Snapshot>,
+    connections: Connections,
+    neighbours: Neighbours,
+    waiting: Waiting<P>,
+    /// The scheduler's turn of each service.
+    turns: Vec<Turn>,
+    /// By server.
+    backends: Vec<Backend>,
+    /// Ethernet address of each port.
+    macs: Vec<Mac>,
+    refusals: Limiter,
+    shares: Limiter,
+    counters: Arc<WorkerCounters>,
+    traffic: Arc<[ServerTraffic]>,
+    announcements: tick::Announcements,
+    /// Identification of the next packet that the director makes and that may be fragmented.
+    next_id: u16,
+    last_tick: Option<Instant>,
+}
+
+impl<P: Packet> Worker<P> {
+    /// A worker with all the memory it will ever have.
+    #[must_use]
+    pub fn new(id: WorkerId, director: &Director, snapshot: Arc<Snapshot>, now: Instant) -> Self {
+        assert!((1..=MAX_WORKERS).contains(&director.workers), "{} workers", director.workers);
+        let mut neighbours = Neighbours::new();
+        let backends = snapshot.servers.iter().map(|server| {
+            let port = &snapshot.ports[usize::from(server.next_hop.port.0)];
+            // Fails only with more next hops than the table holds; packets for those servers are counted as such.
+            let neighbour = neighbours.acquire(server.next_hop, port.mac, port.mtu, now);
+            Backend { neighbour: neighbour.unwrap_or(u16::MAX), path_mtu: None, load: Load::default() }
+        });
+        let backends = backends.collect();
+        for (hop, port) in snapshot.gateways() {
+            neighbours.acquire(hop, port.mac, port.mtu, now);
+        }
+        Worker {
+            connections: Connections::new(director.connections_per_worker, director.secret, now),
+            waiting: Waiting::new(),
+            turns: snapshot.services.iter().map(|service| service.scheduler.first_turn(id)).collect(),
+            macs: snapshot.ports.iter().map(|port| port.mac).collect(),
+            refusals: Limiter::new(director.refusals_per_s, now),
+            shares: Limiter::new(share::PER_S, now),
+            counters: Arc::default(),
+            traffic: snapshot.servers.iter().map(|_| ServerTraffic::default()).collect(),
+            announcements: tick::Announcements::new(id),
+            next_id: id.0 << 8,
+            last_tick: None,
+            id,
+            director: director.clone(),
+            snapshot,
+            neighbours,
+            backends,
+        }
+    }
+
+    /// What this worker counts. Stays valid after the worker is gone.
+    #[must_use]
+    pub fn counters(&self) -> Arc<WorkerCounters> {
+        self.counters.clone()
+    }
+
+    /// What passed to and from each server through this worker.
+    #[must_use]
+    pub fn traffic(&self) -> Arc<[ServerTraffic]> {
+        self.traffic.clone()
+    }
+
+    /// This worker's connections.
+    #[must_use]
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// This worker's neighbours.
+    #[must_use]
+    pub fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
+    }
+
+    /// The configuration that this worker goes by.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Deals with packets that a port delivered. Leaves `burst` empty.
+    pub fn process(&mut self, now: Instant, burst: &mut Burst<P>, io: &mut impl Io<Packet = P>) {
+        self.counters.received.add(burst.len() as u64);
+        self.run(now, burst, Origin::Port, io);
+    }
+
+    /// Deals with packets that another worker handed over. Leaves `burst` empty.
+    pub fn process_handed_over(&mut self, now: Instant, burst: &mut Burst<P>, io: &mut impl Io<Packet = P>) {
+        self.counters.taken_over.add(burst.len() as u64);
+        self.run(now, burst, Origin::Worker, io);
+    }
+
+    /// Drops what still waits for neighbours. After this the worker holds no packet.
+    pub fn shut_down(&mut self, io: &mut impl Io<Packet = P>) {
+        while let Some(packet) = self.waiting.pop_any() {
+            self.drop(packet, DropReason::Shutdown, io);
+        }
+        self.count_waiting();
+    }
+
+    fn run(&mut self, now: Instant, burst: &mut Burst<P>, origin: Origin, io: &mut impl Io<Packet = P>) {
+        let mut staged = ArrayVec::<Staged, MAX_BURST>::new();
+        for packet in burst.iter() {
+            staged.push(self.stage(packet));
+        }
+        for stage in &mut staged {
+            if stage.kind == Kind::Flow {
+                stage.candidate = self.connections.candidate(stage.place);
+            }
+        }
+        for (mut packet, stage) in burst.drain(..).zip(&staged) {
+            let verdict = self.decide(now, &mut packet, stage, origin, io);
+            self.carry_out(now, packet, verdict, io);
+        }
+    }
+
+    #[inline(always)]
+    fn stage(&self, packet: &P) -> Staged {
+        let mac = self.macs.get(usize::from(packet.port().0)).copied().unwrap_or_default();
+        let mut stage = classify(packet, mac, self.snapshot.verify_checksums);
+        if stage.kind == Kind::Flow {
+            stage.place = self.connections.place(&stage.key);
+            self.connections.prefetch_place(stage.place);
+        }
+        stage
+    }
+
+    #[inline(always)]
+    fn decide(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) -> Verdict {
+        match stage.kind {
+            Kind::Flow => {
+                let found = match stage.candidate {
+                    Some(candidate) if self.connections.confirm(candidate, &stage.key) => Some(candidate),
+                    // Another flow with the same tag, or a connection that a packet earlier in the burst opened.
+                    _ => self.connections.find(&stage.key, stage.place),
+                };
+                match found {
+                    Some(found) => self.pass(now, packet, stage, found),
+                    None => self.connect(now, packet, stage, origin),
+                }
+            }
+            Kind::Icmp => self.icmp(now, packet, stage, origin, io),
+            Kind::Arp => self.arp(now, packet, origin, io),
+            Kind::OtherProtocol => self.other_protocol(now, packet, stage),
+            Kind::Drop(reason) => Verdict::Drop(reason),
+        }
+    }
+
+    #[inline(always)]
+    fn carry_out(&mut self, now: Instant, packet: P, verdict: Verdict, io: &mut impl Io<Packet = P>) {
+        match verdict {
+            Verdict::Forward(neighbour) => self.send(now, packet, neighbour, io),
+            Verdict::Answer => io.transmit(packet.port(), packet),
+            Verdict::HandOver(to, why) => match io.hand_over(to, packet) {
+                Ok(()) => self.counters.handed_over[why as usize].bump(),
+                Err(packet) => self.drop(packet, DropReason::RingFull, io),
+            },
+            Verdict::Host => {
+                self.counters.host.bump();
+                io.release(packet);
+            }
+            Verdict::Drop(reason) => self.drop(packet, reason, io),
+        }
+    }
+
+    /// Sends a packet to a neighbour, now or when its address is known.
+    #[inline(always)]
+    fn send(&mut self, now: Instant, mut packet: P, number: u16, io: &mut impl Io<Packet = P>) {
+        match self.neighbours.get(number) {
+            Some(neighbour) if neighbour.knowledge == Knowledge::Known => {
+                ethernet::set_addresses(packet.bytes_mut(), neighbour.mac, neighbour.source);
+                io.transmit(neighbour.port(), packet);
+            }
+            _ => self.send_later(now, packet, number, io),
+        }
+    }
+
+    #[cold]
+    fn send_later(&mut self, now: Instant, packet: P, number: u16, io: &mut impl Io<Packet = P>) {
+        let Some(neighbour) = self.neighbours.get_mut(number) else {
+            return self.drop(packet, DropReason::NeighboursFull, io);
+        };
+        neighbour.wanted(now);
+        if neighbour.knowledge == Knowledge::Failed {
+            return self.drop(packet, DropReason::Unresolved, io);
+        }
+        match self.waiting.push(number, packet) {
+            Ok(()) => self.count_waiting(),
+            Err(packet) => self.drop(packet, DropReason::WaitingFull, io),
+        }
+        self.ask(now, number, io);
+    }
+
+    fn drop(&mut self, packet: P, reason: DropReason, io: &mut impl Io<Packet = P>) {
+        self.counters.count_drop(reason);
+        io.release(packet);
+    }
+
+    fn count_waiting(&self) {
+        let waiting = &self.counters.waiting;
+        waiting.add((self.waiting.len() as u64).wrapping_sub(waiting.get()));
+    }
+}
+
+/// Where a packet comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A port delivered it; its owner is still to be found.
+    Port,
+    /// Another worker handed it over: this one is its owner.
+    Worker,
+}

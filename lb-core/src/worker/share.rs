@@ -1,0 +1,41 @@
+//! Telling the other workers: a copy of a packet for each of them.
+//!
+//! For what only one worker hears and any of them may need: a neighbour's answer, an ICMP error whose connection is
+//! not here. Rare in peace and limited at all times, because outsiders can send such packets.
+
+use super::Worker;
+use crate::{
+    counters::DropReason,
+    packet::{HandOver, Io, Packet, WorkerId},
+    time::Instant,
+};
+
+/// Packets that a worker copies to the others in a second, at most.
+pub(super) const PER_S: u32 = 1_000;
+
+impl<P: Packet> Worker<P> {
+    /// Gives every other worker a copy of `packet`, if that is within the limit.
+    #[cold]
+    pub(super) fn share(&mut self, now: Instant, packet: &P, io: &mut impl Io<Packet = P>) {
+        if self.director.workers == 1 || !self.shares.allow(now) {
+            return;
+        }
+        let own = self.id;
+        for other in (0..self.director.workers as u16).map(WorkerId).filter(|&other| other != own) {
+            let Some(mut copy) = io.allocate(packet.port()) else {
+                self.counters.no_buffer.bump();
+                return;
+            };
+            self.counters.originated.bump();
+            if !copy.set_len(packet.bytes().len()) {
+                self.drop(copy, DropReason::TooBig, io);
+                return;
+            }
+            copy.bytes_mut().copy_from_slice(packet.bytes());
+            match io.hand_over(other, copy) {
+                Ok(()) => self.counters.handed_over[HandOver::Shared as usize].bump(),
+                Err(copy) => self.drop(copy, DropReason::RingFull, io),
+            }
+        }
+    }
+}
