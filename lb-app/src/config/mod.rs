@@ -105,7 +105,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = Place { span: error.span().unwrap_or_default(), key: String::new() };
-        problems.add(&place, Complaint::new(error.message(), "this is not valid TOML"));
+        problems.add(&place, Complaint::new(format!("not valid TOML: {}", error.message()), ""));
     }
     // What was recovered from broken syntax says little about what was meant.
     if let Some(report) = problems.report(name) {

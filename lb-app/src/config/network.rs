@@ -29,8 +29,10 @@ pub(super) struct Network<'r> {
     pub(super) routes: Vec<RoutePlan>,
     routing: Routing,
     own: HashMap<Ipv4Addr, &'r Place>,
-    /// Every address and route was understood, so what has no route really has none.
-    complete: bool,
+    /// Every port's addresses were understood, so what is not attached really is not.
+    attached_known: bool,
+    /// Every route was.
+    routes_known: bool,
 }
 
 /// How an address is reached.
@@ -51,23 +53,22 @@ impl<'r> Network<'r> {
         let ports: Vec<PortPlan> = raw.ports.iter().map(port_plan).collect();
         let devices = raw.ports.iter().map(|port| text(&port.device)).collect();
         let routes: Vec<RoutePlan> = raw.routes.iter().filter_map(route_plan).collect();
-        let complete = !ports.is_empty()
-            && raw.ports.iter().all(|port| port.addresses.is_some())
-            && routes.len() == raw.routes.len();
+        let attached_known =
+            raw.ports_complete && !ports.is_empty() && raw.ports.iter().all(|port| port.addresses.is_some());
+        let routes_known = raw.routes_complete && routes.len() == raw.routes.len();
         let routing = Routing::new(&ports, &routes);
-        let network = Network { ports, devices, routes, routing, own, complete };
+        let network = Network { ports, devices, routes, routing, own, attached_known, routes_known };
         network.check_routes(&raw.routes, problems);
         network
     }
 
     /// How `address` is reached.
     pub(super) fn reach(&self, address: Ipv4Addr) -> Reach {
+        // A route that leads nowhere is a problem of its own.
+        let routed = || self.routes.iter().any(|route| route.to.contains(&address));
         match self.routing.next_hop(address) {
             Some(hop) => Reach::Through(hop),
-            // A route that leads nowhere is a problem of its own.
-            None if !self.complete || self.routes.iter().any(|route| route.to.contains(&address)) => {
-                Reach::Unknown
-            }
+            None if !self.attached_known || !self.routes_known || routed() => Reach::Unknown,
             None => Reach::Nowhere,
         }
     }
@@ -123,7 +124,7 @@ impl<'r> Network<'r> {
                 format!("{address} means all hosts of its network"),
                 "use the address of the router",
             )
-        } else if self.complete && self.routing.attached_port(address).is_none() {
+        } else if self.attached_known && self.routing.attached_port(address).is_none() {
             let what = format!("{address} is on no attached network");
             Complaint::new(what, "use a router that is, or give a port an address on its network")
         } else {
@@ -155,7 +156,7 @@ pub(super) fn text(value: &Option<At<String>>) -> String {
 }
 
 fn check_ports(raw: &Raw, problems: &Problems) {
-    if raw.ports.is_empty() {
+    if raw.ports.is_empty() && raw.ports_complete {
         let complaint = Complaint::new("is missing", "add a `[[ports]]` table for each port");
         problems.add(&raw.place.below("ports"), complaint);
     }
@@ -199,8 +200,12 @@ fn check_addresses<'r>(ports: &'r [raw::Port], problems: &Problems) -> HashMap<I
                 });
             } else if let Some((other, seen)) = other {
                 let (name, line) = (text(&ports[*other].name), problems.line(&seen.place));
-                let what =
-                    format!("network {net} overlaps {} of port {name:?} (line {line})", seen.value.trunc());
+                let what = match seen.value.trunc() {
+                    same if same == net => {
+                        format!("{net} is attached to port {name:?} already (line {line})")
+                    }
+                    seen => format!("{net} overlaps {seen} of port {name:?} (line {line})"),
+                };
                 problems.add(&at.place, Complaint::new(what, "attach each network to one port"));
             }
             own.entry(address).or_insert(&at.place);

@@ -27,7 +27,11 @@ pub(super) struct Raw {
     pub(super) timeouts: Changes,
     pub(super) tunnel_local: Option<At<Ipv4Addr>>,
     pub(super) ports: Vec<Port>,
+    /// No port was lost because it could not be read at all.
+    pub(super) ports_complete: bool,
     pub(super) routes: Vec<Route>,
+    /// No route was, either.
+    pub(super) routes_complete: bool,
     pub(super) services: Vec<Service>,
     pub(super) vips: Vec<Vip>,
 }
@@ -126,11 +130,19 @@ impl Raw {
             tunnel.finish();
             local
         });
-        let ports = file.tables("ports").into_iter().map(Port::read).collect();
-        let routes = file.tables("routes").into_iter().map(Route::read).collect();
-        let services = file.tables("services").into_iter().map(Service::read).collect();
-        let vips = file.tables("vips").into_iter().map(Vip::read).collect();
-        Raw { workers, timeouts, tunnel_local, ports, routes, services, vips, place: file.finish() }
+        let (ports, routes) = (file.tables("ports"), file.tables("routes"));
+        Raw {
+            workers,
+            timeouts,
+            tunnel_local,
+            ports_complete: ports.complete,
+            ports: ports.each(Port::read),
+            routes_complete: routes.complete,
+            routes: routes.each(Route::read),
+            services: file.tables("services").each(Service::read),
+            vips: file.tables("vips").each(Vip::read),
+            place: file.finish(),
+        }
     }
 }
 
@@ -156,11 +168,10 @@ impl Workers {
 
 impl Port {
     fn read(mut table: Table) -> Self {
-        let addresses = table.require_list("addresses", "[\"192.0.2.1/24\"]", MAX_ADDRESSES, own_address);
         Port {
             name: table.require("name", "\"wan\"", name),
             device: table.require("device", "\"0000:03:00.0\"", text),
-            addresses,
+            addresses: table.require_list("addresses", "[\"192.0.2.1/24\"]", MAX_ADDRESSES, own_address),
             mtu: table.read("mtu", number(MIN_MTU..=MAX_MTU)),
             place: table.finish(),
         }
@@ -179,7 +190,6 @@ impl Route {
 
 impl Service {
     fn read(mut table: Table) -> Self {
-        let flags = table.list("flags", "[\"mh-port\"]", word(&Flag::ALL, Flag::name));
         Service {
             name: table.require("name", "\"web\"", name),
             vip: table.require("vip", "\"192.0.2.100\"", host),
@@ -187,15 +197,19 @@ impl Service {
             protocol: table.require("protocol", "\"tcp\"", word(Protocol::ALL, Protocol::name)),
             method: table.require("method", "\"nat\"", word(Method::ALL, Method::name)),
             scheduler: table.read("scheduler", word(SchedulerKind::ALL, SchedulerKind::name)),
-            flags: flags
-                .given()
-                .map(|list| list.value.iter().flatten().cloned().collect())
-                .unwrap_or_default(),
+            flags: read_flags(&mut table),
             adopt: table.read("adopt", boolean),
             timeouts: table.table("timeouts").map_or_else(Changes::default, Changes::read),
-            servers: table.tables("servers").into_iter().map(Server::read).collect(),
+            servers: table.tables("servers").each(Server::read),
             place: table.finish(),
         }
+    }
+}
+
+fn read_flags(table: &mut Table) -> Vec<At<Flag>> {
+    match table.list("flags", "[\"mh-port\"]", word(&Flag::ALL, Flag::name)) {
+        Field::Given(list) => list.value.into_iter().flatten().collect(),
+        Field::Absent | Field::Bad => Vec::new(),
     }
 }
 

@@ -128,7 +128,8 @@ impl<'a> Problems<'a> {
 
     /// The line of `place` with marks under it.
     fn excerpt(&self, place: &Place) -> String {
-        if place.span.is_empty() {
+        // The file as a whole has no line to show.
+        if place.span == (0..0) {
             return String::new();
         }
         let (line, column) = self.position(place.span.start);

@@ -22,6 +22,21 @@ pub(super) struct Table<'a> {
     known: Vec<&'static str>,
 }
 
+/// The tables of an array.
+pub(super) struct Tables<'a> {
+    /// Those that are tables.
+    pub(super) readable: Vec<Table<'a>>,
+    /// All elements are.
+    pub(super) complete: bool,
+}
+
+impl<'a> Tables<'a> {
+    /// Reads each table.
+    pub(super) fn each<T>(self, read: impl Fn(Table<'a>) -> T) -> Vec<T> {
+        self.readable.into_iter().map(read).collect()
+    }
+}
+
 impl<'a> Table<'a> {
     /// The table `entries` at `place`.
     pub(super) fn new(place: Place, entries: &'a DeTable<'a>, problems: &'a Problems<'a>) -> Self {
@@ -111,30 +126,29 @@ impl<'a> Table<'a> {
         if let DeValue::Table(entries) = value.get_ref() {
             return Some(Table::new(place, entries, self.problems));
         }
-        self.problems.add(
-            &place,
-            values::wrong_type(value.get_ref(), "a table", &format!("write `[{place}]`", place = place.key)),
-        );
+        let remedy = format!("write `[{}]`", header(&place));
+        self.problems.add(&place, values::wrong_type(value.get_ref(), "a table", &remedy));
         None
     }
 
     /// The tables in the array below `key`; none if there is no such key.
-    pub(super) fn tables(&mut self, key: &'static str) -> Vec<Table<'a>> {
-        let Some(value) = self.entry(key) else { return Vec::new() };
+    pub(super) fn tables(&mut self, key: &'static str) -> Tables<'a> {
+        let mut tables = Tables { readable: Vec::new(), complete: true };
+        let Some(value) = self.entry(key) else { return tables };
         let place = spanned(self.place.below(key), value);
-        // `services[3].servers` is written `[[services.servers]]`.
-        let header: String = place.key.split(['[', ']']).step_by(2).collect();
-        let remedy = format!("write `[[{header}]]` above each one");
+        let remedy = format!("write `[[{}]]` above each one", header(&place));
         let DeValue::Array(array) = value.get_ref() else {
             self.problems.add(&place, values::wrong_type(value.get_ref(), "a list of tables", &remedy));
-            return Vec::new();
+            tables.complete = false;
+            return tables;
         };
-        let mut tables = Vec::with_capacity(array.len());
         for (index, value) in array.iter().enumerate() {
             let place = spanned(indexed(&place, index), value);
-            match value.get_ref() {
-                DeValue::Table(entries) => tables.push(Table::new(place, entries, self.problems)),
-                other => self.problems.add(&place, values::wrong_type(other, "a table", &remedy)),
+            if let DeValue::Table(entries) = value.get_ref() {
+                tables.readable.push(Table::new(place, entries, self.problems));
+            } else {
+                self.problems.add(&place, values::wrong_type(value.get_ref(), "a table", &remedy));
+                tables.complete = false;
             }
         }
         tables
@@ -181,6 +195,11 @@ fn read_at<T>(
 
 fn spanned(place: Place, value: &Spanned<DeValue>) -> Place {
     Place { span: value.span(), ..place }
+}
+
+/// How the header of a table at `place` is written: that of `services[3].timeouts` is `services.timeouts`.
+fn header(place: &Place) -> String {
+    place.key.split(['[', ']']).step_by(2).collect()
 }
 
 fn indexed(place: &Place, index: usize) -> Place {

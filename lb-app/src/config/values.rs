@@ -21,7 +21,8 @@ pub(super) fn wrong_type(value: &DeValue, expected: &str, remedy: &str) -> Compl
         DeValue::String(_) => "text",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
+        DeValue::Boolean(true) => "true",
+        DeValue::Boolean(false) => "false",
         DeValue::Datetime(_) => "a date or time",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
@@ -50,7 +51,7 @@ pub(super) fn name(value: &DeValue) -> Reading<String> {
 
 /// `true` or `false`.
 pub(super) fn boolean(value: &DeValue) -> Reading<bool> {
-    value.as_bool().ok_or_else(|| wrong_type(value, "true or false", "write it without quotes"))
+    value.as_bool().ok_or_else(|| wrong_type(value, "true or false", "write `true` or `false`"))
 }
 
 /// A whole number in `range`.

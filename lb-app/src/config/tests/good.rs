@@ -39,6 +39,53 @@ fn the_effective_configuration_means_the_same() {
 }
 
 #[test]
+fn the_classic_table_means_what_everybody_knows() {
+    let (_, text) = shipped().into_iter().find(|(path, _)| path.ends_with("lb.toml")).unwrap();
+    let plan = check(&text).unwrap().plan;
+    let mut table = Vec::new();
+    for service in &plan.services {
+        assert_eq!((service.method, service.scheduler), (Method::Nat, SchedulerKind::Wrr));
+        for server in &service.servers {
+            let (vip, real) = ((service.vip, service.port), (server.address, server.port));
+            table.push(format!(
+                "{} {}:{} {}:{} {}",
+                service.protocol, vip.0, vip.1, real.0, real.1, server.weight
+            ));
+        }
+    }
+    assert_eq!(
+        table,
+        [
+            "tcp 202.103.106.5:80 172.16.0.2:80 1",
+            "tcp 202.103.106.5:80 172.16.0.3:8000 2",
+            "tcp 202.103.106.5:21 172.16.0.3:21 1",
+        ]
+    );
+    let vips: Vec<_> = plan.vips.iter().map(|vip| (vip.address.to_string(), vip.unserved)).collect();
+    assert_eq!(vips, [("202.103.106.5".to_owned(), Unserved::Reject)]);
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let reference = include_str!("../../../../conf/README.md");
+    for (_, text) in shipped() {
+        let effective = check(&text).unwrap().to_string();
+        let keys = effective.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key.trim());
+        for key in keys.filter(|key| !key.starts_with('#')) {
+            assert!(reference.contains(&format!("| `{key}` |")), "{key}");
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_does_not_exhaust_the_stack() {
+    for text in ["x = ", "["].map(|start| start.to_owned() + &"[".repeat(100_000)) {
+        assert!(check(&text).is_err());
+    }
+    assert!(check(&("a.".repeat(100_000) + "b = 1")).is_err());
+}
+
+#[test]
 fn defaults_are_filled_in() {
     let config = check(&format!("{BASE}servers = [{{ address = \"198.51.100.11\" }}]")).unwrap();
     let service = &config.plan.services[0];
@@ -57,8 +104,7 @@ fn defaults_are_filled_in() {
 #[test]
 fn finer_timeouts_follow_coarser_ones() {
     let text = format!(
-        "timeouts = {{ syn = \"3s\", fin = \"20s\", close_wait = \"9s\" }}\n{}timeouts = {{ fin = \"5s\" }}\n",
-        BASE
+        "timeouts = {{ syn = \"3s\", fin = \"20s\", close_wait = \"9s\" }}\n{BASE}timeouts = {{ fin = \"5s\" }}\n"
     );
     let config = check(&text).unwrap();
     let seconds = |timeouts: &lb_core::conn::timeouts::Timeouts, state| timeouts.of(state).as_millis() / 1000;
