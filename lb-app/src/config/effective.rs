@@ -1,0 +1,90 @@
+//! The effective configuration: every default written out, as a file that means the same.
+
+use super::{Config, timeouts::KEYS};
+use lb_core::{
+    conn::timeouts::Timeouts,
+    service::plan::{Plan, SchedulerKind, ServicePlan},
+};
+use std::fmt::{self, Display, Formatter};
+
+impl Display for Config {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Plan { ports, routes, services, vips, tunnel_local, verify_checksums } = &self.plan;
+        writeln!(f, "[workers]")?;
+        writeln!(f, "connections = {}", self.connections_per_worker)?;
+        writeln!(f, "idle = \"{}\"", self.idle)?;
+        writeln!(f, "verify_checksums = {verify_checksums}")?;
+
+        writeln!(f, "\n[timeouts]")?;
+        for (key, state, _) in KEYS {
+            writeln!(f, "{key} = \"{}\"", self.timeouts.of(state))?;
+        }
+
+        writeln!(f, "\n[tunnel]")?;
+        match tunnel_local {
+            Some(local) => writeln!(f, "local = \"{local}\"")?,
+            None => writeln!(f, "# local: the address of the port towards each server")?,
+        }
+
+        for (port, device) in ports.iter().zip(&self.devices) {
+            writeln!(f, "\n[[ports]]")?;
+            writeln!(f, "name = {}", quoted(&port.name))?;
+            writeln!(f, "device = {}", quoted(device))?;
+            let addresses: Vec<String> = port.addresses.iter().map(|net| format!("\"{net}\"")).collect();
+            writeln!(f, "addresses = [{}]", addresses.join(", "))?;
+            writeln!(f, "mtu = {}", port.mtu)?;
+        }
+
+        for route in routes {
+            writeln!(f, "\n[[routes]]")?;
+            match route.to.prefix_len() {
+                0 => writeln!(f, "to = \"default\"")?,
+                _ => writeln!(f, "to = \"{}\"", route.to)?,
+            }
+            writeln!(f, "via = \"{}\"", route.via)?;
+        }
+
+        for vip in vips {
+            writeln!(f, "\n[[vips]]")?;
+            writeln!(f, "address = \"{}\"", vip.address)?;
+            writeln!(f, "unserved = \"{}\"", vip.unserved)?;
+        }
+        services.iter().try_for_each(|service| write_service(f, service))
+    }
+}
+
+fn write_service(f: &mut Formatter<'_>, service: &ServicePlan) -> fmt::Result {
+    let flags = match (service.hash_port, service.scheduler) {
+        (true, SchedulerKind::Sh) => "\"sh-port\"",
+        (true, SchedulerKind::Mh) => "\"mh-port\"",
+        _ => "",
+    };
+    writeln!(f, "\n[[services]]")?;
+    writeln!(f, "name = {}", quoted(&service.name))?;
+    writeln!(f, "vip = \"{}\"", service.vip)?;
+    writeln!(f, "port = {}", service.port)?;
+    writeln!(f, "protocol = \"{}\"", service.protocol)?;
+    writeln!(f, "method = \"{}\"", service.method)?;
+    writeln!(f, "scheduler = \"{}\"", service.scheduler)?;
+    writeln!(f, "flags = [{flags}]")?;
+    writeln!(f, "adopt = {}", service.adopt)?;
+    writeln!(f, "timeouts = {{ {} }}", inline(&service.timeouts))?;
+    for server in &service.servers {
+        writeln!(f, "  [[services.servers]]")?;
+        writeln!(f, "  address = \"{}\"", server.address)?;
+        writeln!(f, "  port = {}", server.port)?;
+        writeln!(f, "  weight = {}", server.weight)?;
+    }
+    Ok(())
+}
+
+fn inline(timeouts: &Timeouts) -> String {
+    let pairs: Vec<String> =
+        KEYS.iter().map(|(key, state, _)| format!("{key} = \"{}\"", timeouts.of(*state))).collect();
+    pairs.join(", ")
+}
+
+/// Text as TOML writes it, with its quotes.
+fn quoted(text: &str) -> toml::Value {
+    toml::Value::from(text)
+}

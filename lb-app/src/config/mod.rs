@@ -1,0 +1,155 @@
+//! The configuration file.
+//!
+//! Text becomes [`raw`], what the user said, with a place for every value. Checks then make of it what it means, a
+//! [`Config`] with a [`Plan`] for the workers. Neither step stops at a problem: all of a file's problems are
+//! reported at once, each with line, column, key and a remedy, and then nothing of the file is used.
+
+mod duration;
+mod effective;
+pub(crate) mod memory;
+mod network;
+mod place;
+mod raw;
+pub(crate) mod report;
+mod services;
+mod table;
+mod timeouts;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use lb_core::{conn::timeouts::Timeouts, limits::MAX_BYTES_PER_CONNECTION, service::plan::Plan};
+use network::Network;
+use place::Place;
+use raw::Raw;
+use report::{Complaint, Problems, Report};
+use services::Services;
+use std::{fmt, fs, path::Path};
+use toml::de::DeTable;
+
+/// Capacity of a worker's table unless the file says otherwise: at most 128 MB.
+const DEFAULT_CONNECTIONS: usize = 1_000_000;
+
+/// What a configuration means. Its `Display` is the effective configuration: a file that means the same, with every
+/// default written out.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// What packets can notice. Ethernet addresses and spreads are not known yet; every VIP is listed.
+    pub(crate) plan: Plan,
+    /// The ports' DPDK devices with their arguments, in the order of the plan's ports.
+    pub(crate) devices: Vec<String>,
+    /// Capacity of each worker's connection table.
+    pub(crate) connections_per_worker: usize,
+    /// What a worker does when there is nothing to do.
+    pub(crate) idle: Idle,
+    /// Timeouts of services that do not set their own.
+    pub(crate) timeouts: Timeouts,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// Keep polling: lowest latency, the whole core.
+    Poll,
+    /// Give the core away for longer and longer while queues stay empty.
+    Adaptive,
+}
+
+impl Idle {
+    /// Every policy.
+    pub(crate) const ALL: [Idle; 2] = [Idle::Poll, Idle::Adaptive];
+
+    /// The word used in configurations.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Idle::Poll => "poll",
+            Idle::Adaptive => "adaptive",
+        }
+    }
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What the machine has, for checking that the configuration fits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many workers there are.
+    pub(crate) workers: usize,
+    /// How much memory their tables may take together; see [`memory::available_bytes`].
+    pub(crate) available_bytes: u64,
+}
+
+/// Reads and checks the file at `path`.
+pub(crate) fn load(path: &Path, limits: Limits) -> Result<Config, Report> {
+    let name = path.display().to_string();
+    let unreadable = |what: String, remedy: &str| Report::unreadable(&name, Complaint::new(what, remedy));
+    let bytes = fs::read(path).map_err(|error| {
+        unreadable(format!("cannot be read: {error}"), "name a configuration file that can be read")
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        unreadable(format!("line {line} is not UTF-8 text"), "save the file as UTF-8")
+    })?;
+    parse(&name, &text, limits)
+}
+
+/// Checks the configuration `text`; `name` is the file's in reports.
+pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Report> {
+    let problems = Problems::new(text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let place = Place { span: error.span().unwrap_or_default(), key: String::new() };
+        problems.add(&place, Complaint::new(format!("not valid TOML: {}", error.message()), ""));
+    }
+    // What was recovered from broken syntax says little about what was meant.
+    if let Some(report) = problems.report(name) {
+        return Err(report);
+    }
+
+    let raw = Raw::read(document.get_ref(), &problems);
+    let connections_per_worker = check_memory(&raw.workers, limits, &problems);
+    let network = Network::new(&raw, &problems);
+    let timeouts = raw.timeouts.apply(Timeouts::default());
+    let (services, vips) = Services::new(&raw, &network, &problems).plan(timeouts);
+    if let Some(report) = problems.report(name) {
+        return Err(report);
+    }
+    let Network { ports, devices, routes, .. } = network;
+    let tunnel_local = raw.tunnel_local.map(|local| local.value);
+    let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
+    let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums };
+    let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
+    Ok(Config { plan, devices, connections_per_worker, idle, timeouts })
+}
+
+/// Checks that the workers' tables fit into memory, and returns the capacity of each.
+fn check_memory(workers: &raw::Workers, limits: Limits, problems: &Problems) -> usize {
+    let Some(connections) = workers.connections.or(DEFAULT_CONNECTIONS) else { return DEFAULT_CONNECTIONS };
+    let bytes_per_slot = (MAX_BYTES_PER_CONNECTION * limits.workers.max(1)) as u64;
+    let needed = bytes_per_slot.saturating_mul(connections as u64);
+    if needed > limits.available_bytes {
+        let default = workers.place.below("connections");
+        let place = workers.connections.given().map_or(&default, |at| &at.place);
+        let (needed, available) = (mebibytes(needed), mebibytes(limits.available_bytes));
+        let what = format!(
+            "{connections} connections on each of {} workers need {needed} of memory, {available} is available",
+            limits.workers
+        );
+        let remedy = match limits.available_bytes / bytes_per_slot {
+            0 => "free memory or use fewer workers".to_owned(),
+            most => format!("use at most {most}, fewer workers, or more memory"),
+        };
+        problems.add(place, Complaint::new(what, remedy));
+    }
+    connections
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}

@@ -1,0 +1,241 @@
+//! What the ports and routes mean: which networks are attached, and what can be reached through them.
+
+use super::{
+    place::{At, Place},
+    raw::{self, Raw},
+    report::{Complaint, Problems},
+};
+use ipnet::Ipv4Net;
+use lb_core::{
+    limits::{MAX_PORTS, MAX_ROUTES},
+    service::{
+        plan::{Mac, PortPlan, RoutePlan, Spread},
+        routing::{NextHop, Routing},
+    },
+};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+    net::Ipv4Addr,
+};
+
+/// MTU of Ethernet.
+const DEFAULT_MTU: u16 = 1500;
+
+/// Ports, routes, and what follows from them.
+pub(super) struct Network<'r> {
+    pub(super) ports: Vec<PortPlan>,
+    pub(super) devices: Vec<String>,
+    pub(super) routes: Vec<RoutePlan>,
+    routing: Routing,
+    own: HashMap<Ipv4Addr, &'r Place>,
+    /// Every port's addresses were understood, so what is not attached really is not.
+    attached_known: bool,
+    /// Every route was.
+    routes_known: bool,
+}
+
+/// How an address is reached.
+pub(super) enum Reach {
+    /// Through this neighbour: the address itself, or a router.
+    Through(NextHop),
+    /// Not at all.
+    Nowhere,
+    /// Unknown, because of problems that have been reported.
+    Unknown,
+}
+
+impl<'r> Network<'r> {
+    /// Checks ports and routes.
+    pub(super) fn new(raw: &'r Raw, problems: &Problems) -> Self {
+        let own = check_addresses(&raw.ports, problems);
+        check_ports(raw, problems);
+        let ports: Vec<PortPlan> = raw.ports.iter().map(port_plan).collect();
+        let devices = raw.ports.iter().map(|port| text(&port.device)).collect();
+        let routes: Vec<RoutePlan> = raw.routes.iter().filter_map(route_plan).collect();
+        let attached_known =
+            raw.ports_complete && !ports.is_empty() && raw.ports.iter().all(|port| port.addresses.is_some());
+        let routes_known = raw.routes_complete && routes.len() == raw.routes.len();
+        let routing = Routing::new(&ports, &routes);
+        let network = Network { ports, devices, routes, routing, own, attached_known, routes_known };
+        network.check_routes(&raw.routes, problems);
+        network
+    }
+
+    /// How `address` is reached.
+    pub(super) fn reach(&self, address: Ipv4Addr) -> Reach {
+        // A route that leads nowhere is a problem of its own.
+        let routed = || self.routes.iter().any(|route| route.to.contains(&address));
+        match self.routing.next_hop(address) {
+            Some(hop) => Reach::Through(hop),
+            None if !self.attached_known || !self.routes_known || routed() => Reach::Unknown,
+            None => Reach::Nowhere,
+        }
+    }
+
+    /// Where `address` was given to a port, if it was.
+    pub(super) fn own(&self, address: Ipv4Addr) -> Option<&'r Place> {
+        self.own.get(&address).copied()
+    }
+
+    /// Whether no host can have `address`, because it means all hosts of an attached network.
+    pub(super) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        self.routing.is_broadcast(address)
+    }
+
+    fn check_routes(&self, routes: &'r [raw::Route], problems: &Problems) {
+        if let Some(route) = routes.get(MAX_ROUTES) {
+            let complaint = Complaint::new(
+                format!("{} routes are too many", routes.len()),
+                format!("use at most {MAX_ROUTES}"),
+            );
+            problems.add(&route.place, complaint);
+        }
+        let mut seen = HashMap::new();
+        for route in routes {
+            if let Some(to) = &route.to {
+                let remedy = |line| {
+                    Complaint::new(
+                        format!("{} has a route already (line {line})", shown(to.value)),
+                        "remove one",
+                    )
+                };
+                once(&mut seen, to.value, &to.place, problems, remedy);
+                let attached =
+                    self.ports.iter().find(|port| port.addresses.iter().any(|net| net.trunc() == to.value));
+                if let Some(port) = attached {
+                    let what = format!("{} is attached to port {:?}, which comes first", to.value, port.name);
+                    problems.add(&to.place, Complaint::new(what, "remove the route"));
+                }
+            }
+            if let Some(via) = &route.via {
+                self.check_router(via, problems);
+            }
+        }
+    }
+
+    fn check_router(&self, via: &At<Ipv4Addr>, problems: &Problems) {
+        let address = via.value;
+        let complaint = if let Some(own) = self.own(address) {
+            let what = format!("{address} is the director's own address (line {})", problems.line(own));
+            Complaint::new(what, "use the address of the router")
+        } else if self.is_broadcast(address) {
+            Complaint::new(
+                format!("{address} means all hosts of its network"),
+                "use the address of the router",
+            )
+        } else if self.attached_known && self.routing.attached_port(address).is_none() {
+            let what = format!("{address} is on no attached network");
+            Complaint::new(what, "use a router that is, or give a port an address on its network")
+        } else {
+            return;
+        };
+        problems.add(&via.place, complaint);
+    }
+}
+
+/// Reports every key that appears for the second time.
+pub(super) fn once<'r, K: Eq + Hash>(
+    seen: &mut HashMap<K, &'r Place>,
+    key: K,
+    place: &'r Place,
+    problems: &Problems,
+    complaint: impl Fn(usize) -> Complaint,
+) {
+    match seen.entry(key) {
+        Entry::Occupied(first) => problems.add(place, complaint(problems.line(first.get()))),
+        Entry::Vacant(entry) => {
+            entry.insert(place);
+        }
+    }
+}
+
+/// The text of a value that may be missing; then the plan is never used.
+pub(super) fn text(value: &Option<At<String>>) -> String {
+    value.as_ref().map(|at| at.value.clone()).unwrap_or_default()
+}
+
+fn check_ports(raw: &Raw, problems: &Problems) {
+    if raw.ports.is_empty() && raw.ports_complete {
+        let complaint = Complaint::new("is missing", "add a `[[ports]]` table for each port");
+        problems.add(&raw.place.below("ports"), complaint);
+    }
+    if let Some(port) = raw.ports.get(MAX_PORTS) {
+        let what = format!("{} ports are too many", raw.ports.len());
+        problems.add(&port.place, Complaint::new(what, format!("use at most {MAX_PORTS}")));
+    }
+    let (mut names, mut devices) = (HashMap::new(), HashMap::new());
+    for port in &raw.ports {
+        if let Some(At { value, place }) = &port.name {
+            once(&mut names, value, place, problems, |line| {
+                Complaint::new(
+                    format!("another port is called {value:?} (line {line})"),
+                    "give each its own name",
+                )
+            });
+        }
+        if let Some(At { value, place }) = &port.device {
+            once(&mut devices, device_name(value), place, problems, |line| {
+                let what = format!("device {} belongs to another port (line {line})", device_name(value));
+                Complaint::new(what, "give each port its own device")
+            });
+        }
+    }
+}
+
+/// Checks the ports' addresses against each other, and tells where each was given.
+fn check_addresses<'r>(ports: &'r [raw::Port], problems: &Problems) -> HashMap<Ipv4Addr, &'r Place> {
+    let mut own = HashMap::new();
+    let mut earlier: Vec<(usize, &At<Ipv4Net>)> = Vec::new();
+    for (index, port) in ports.iter().enumerate() {
+        for at in port.addresses.iter().flatten() {
+            let (net, address) = (at.value.trunc(), at.value.addr());
+            let other = earlier.iter().find(|(other, seen)| {
+                let seen = seen.value.trunc();
+                *other != index && (seen.contains(&net) || net.contains(&seen))
+            });
+            if own.contains_key(&address) {
+                once(&mut own, address, &at.place, problems, |line| {
+                    Complaint::new(format!("{address} is given already (line {line})"), "remove one")
+                });
+            } else if let Some((other, seen)) = other {
+                let (name, line) = (text(&ports[*other].name), problems.line(&seen.place));
+                let what = match seen.value.trunc() {
+                    same if same == net => {
+                        format!("{net} is attached to port {name:?} already (line {line})")
+                    }
+                    seen => format!("{net} overlaps {seen} of port {name:?} (line {line})"),
+                };
+                problems.add(&at.place, Complaint::new(what, "attach each network to one port"));
+            }
+            own.entry(address).or_insert(&at.place);
+            earlier.push((index, at));
+        }
+    }
+    own
+}
+
+fn port_plan(port: &raw::Port) -> PortPlan {
+    PortPlan {
+        name: text(&port.name),
+        mac: Mac::default(),
+        addresses: port.addresses.iter().flatten().map(|at| at.value).collect(),
+        mtu: port.mtu.or(DEFAULT_MTU).unwrap_or(DEFAULT_MTU),
+        spread: Spread::Unknown,
+    }
+}
+
+fn route_plan(route: &raw::Route) -> Option<RoutePlan> {
+    Some(RoutePlan { to: route.to.as_ref()?.value, via: route.via.as_ref()?.value })
+}
+
+/// What identifies a device: the part before its arguments, a PCI address with its domain.
+fn device_name(device: &str) -> String {
+    let name = device.split(',').next().unwrap_or_default().trim().to_lowercase();
+    let short_pci = name.len() == 7 && name.as_bytes()[2] == b':' && name.as_bytes()[5] == b'.';
+    if short_pci { format!("0000:{name}") } else { name }
+}
+
+fn shown(to: Ipv4Net) -> String {
+    if to.prefix_len() == 0 { "default".to_owned() } else { to.to_string() }
+}

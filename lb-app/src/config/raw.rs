@@ -1,0 +1,236 @@
+//! What the user said: the keys of the file with their types and places, and nothing about what they mean together.
+
+use super::{
+    Idle,
+    place::{At, Field, Place},
+    report::Problems,
+    table::Table,
+    timeouts::Changes,
+    values::{boolean, destination, host, name, number, own_address, text, word},
+};
+use ipnet::Ipv4Net;
+use lb_core::{
+    limits::{MAX_CONNECTIONS, MAX_MTU, MAX_WEIGHT, MIN_MTU},
+    service::plan::{Method, Protocol, SchedulerKind, Unserved},
+};
+use std::net::Ipv4Addr;
+use toml::de::DeTable;
+
+/// Most addresses of one port.
+const MAX_ADDRESSES: usize = 256;
+
+/// The whole file.
+pub(super) struct Raw {
+    /// The file itself, for what is missing from it.
+    pub(super) place: Place,
+    pub(super) workers: Workers,
+    pub(super) timeouts: Changes,
+    pub(super) tunnel_local: Option<At<Ipv4Addr>>,
+    pub(super) ports: Vec<Port>,
+    /// No port was lost because it could not be read at all.
+    pub(super) ports_complete: bool,
+    pub(super) routes: Vec<Route>,
+    /// No route was, either.
+    pub(super) routes_complete: bool,
+    pub(super) services: Vec<Service>,
+    pub(super) vips: Vec<Vip>,
+}
+
+/// `[workers]`
+pub(super) struct Workers {
+    /// The table, or the file if there is none.
+    pub(super) place: Place,
+    pub(super) connections: Field<usize>,
+    pub(super) idle: Field<Idle>,
+    pub(super) verify_checksums: Field<bool>,
+}
+
+/// `[[ports]]`
+pub(super) struct Port {
+    pub(super) place: Place,
+    pub(super) name: Option<At<String>>,
+    pub(super) device: Option<At<String>>,
+    /// `None` if the list or one of its elements means nothing: then nobody knows what is attached.
+    pub(super) addresses: Option<Vec<At<Ipv4Net>>>,
+    pub(super) mtu: Field<u16>,
+}
+
+/// `[[routes]]`
+pub(super) struct Route {
+    pub(super) place: Place,
+    pub(super) to: Option<At<Ipv4Net>>,
+    pub(super) via: Option<At<Ipv4Addr>>,
+}
+
+/// `[[services]]`
+pub(super) struct Service {
+    pub(super) place: Place,
+    pub(super) name: Option<At<String>>,
+    pub(super) vip: Option<At<Ipv4Addr>>,
+    pub(super) port: Option<At<u16>>,
+    pub(super) protocol: Option<At<Protocol>>,
+    pub(super) method: Option<At<Method>>,
+    pub(super) scheduler: Field<SchedulerKind>,
+    pub(super) flags: Vec<At<Flag>>,
+    pub(super) adopt: Field<bool>,
+    pub(super) timeouts: Changes,
+    pub(super) servers: Vec<Server>,
+}
+
+/// `[[services.servers]]`
+pub(super) struct Server {
+    pub(super) place: Place,
+    pub(super) address: Option<At<Ipv4Addr>>,
+    pub(super) port: Field<u16>,
+    pub(super) weight: Field<u32>,
+}
+
+/// `[[vips]]`
+pub(super) struct Vip {
+    pub(super) address: Option<At<Ipv4Addr>>,
+    pub(super) unserved: Field<Unserved>,
+}
+
+/// One of a service's `flags`, with IPVS's names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flag {
+    /// Source hashing looks at the client's port, too.
+    ShPort,
+    /// Maglev hashing looks at the client's port, too.
+    MhPort,
+}
+
+impl Flag {
+    pub(super) const ALL: [Flag; 2] = [Flag::ShPort, Flag::MhPort];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Flag::ShPort => "sh-port",
+            Flag::MhPort => "mh-port",
+        }
+    }
+
+    /// The scheduler that the flag is for.
+    pub(super) fn scheduler(self) -> SchedulerKind {
+        match self {
+            Flag::ShPort => SchedulerKind::Sh,
+            Flag::MhPort => SchedulerKind::Mh,
+        }
+    }
+}
+
+impl Raw {
+    /// Reads the document, reporting unknown and missing keys and values that mean nothing by themselves.
+    pub(super) fn read(document: &DeTable, problems: &Problems) -> Raw {
+        let mut file = Table::new(Place { span: 0..0, key: String::new() }, document, problems);
+        let workers = Workers::read(file.table("workers"), &file.place);
+        let timeouts = file.table("timeouts").map_or_else(Changes::default, Changes::read);
+        let tunnel_local = file.table("tunnel").and_then(|mut tunnel| {
+            let local = tunnel.read("local", host).given().cloned();
+            tunnel.finish();
+            local
+        });
+        let (ports, routes) = (file.tables("ports"), file.tables("routes"));
+        Raw {
+            workers,
+            timeouts,
+            tunnel_local,
+            ports_complete: ports.complete,
+            ports: ports.each(Port::read),
+            routes_complete: routes.complete,
+            routes: routes.each(Route::read),
+            services: file.tables("services").each(Service::read),
+            vips: file.tables("vips").each(Vip::read),
+            place: file.finish(),
+        }
+    }
+}
+
+impl Workers {
+    fn read(table: Option<Table>, file: &Place) -> Self {
+        let Some(mut table) = table else {
+            let place = file.below("workers");
+            return Workers {
+                place,
+                connections: Field::Absent,
+                idle: Field::Absent,
+                verify_checksums: Field::Absent,
+            };
+        };
+        Workers {
+            connections: table.read("connections", number(1..=MAX_CONNECTIONS)),
+            idle: table.read("idle", word(&Idle::ALL, Idle::name)),
+            verify_checksums: table.read("verify_checksums", boolean),
+            place: table.finish(),
+        }
+    }
+}
+
+impl Port {
+    fn read(mut table: Table) -> Self {
+        Port {
+            name: table.require("name", "\"wan\"", name),
+            device: table.require("device", "\"0000:03:00.0\"", text),
+            addresses: table.require_list("addresses", "[\"192.0.2.1/24\"]", MAX_ADDRESSES, own_address),
+            mtu: table.read("mtu", number(MIN_MTU..=MAX_MTU)),
+            place: table.finish(),
+        }
+    }
+}
+
+impl Route {
+    fn read(mut table: Table) -> Self {
+        Route {
+            to: table.require("to", "\"default\"", destination),
+            via: table.require("via", "\"192.0.2.254\"", host),
+            place: table.finish(),
+        }
+    }
+}
+
+impl Service {
+    fn read(mut table: Table) -> Self {
+        Service {
+            name: table.require("name", "\"web\"", name),
+            vip: table.require("vip", "\"192.0.2.100\"", host),
+            port: table.require("port", "80", number(1..=u16::MAX)),
+            protocol: table.require("protocol", "\"tcp\"", word(Protocol::ALL, Protocol::name)),
+            method: table.require("method", "\"nat\"", word(Method::ALL, Method::name)),
+            scheduler: table.read("scheduler", word(SchedulerKind::ALL, SchedulerKind::name)),
+            flags: read_flags(&mut table),
+            adopt: table.read("adopt", boolean),
+            timeouts: table.table("timeouts").map_or_else(Changes::default, Changes::read),
+            servers: table.tables("servers").each(Server::read),
+            place: table.finish(),
+        }
+    }
+}
+
+fn read_flags(table: &mut Table) -> Vec<At<Flag>> {
+    match table.list("flags", "[\"mh-port\"]", word(&Flag::ALL, Flag::name)) {
+        Field::Given(list) => list.value.into_iter().flatten().collect(),
+        Field::Absent | Field::Bad => Vec::new(),
+    }
+}
+
+impl Server {
+    fn read(mut table: Table) -> Self {
+        Server {
+            address: table.require("address", "\"198.51.100.11\"", host),
+            port: table.read("port", number(1..=u16::MAX)),
+            weight: table.read("weight", number(0..=MAX_WEIGHT)),
+            place: table.finish(),
+        }
+    }
+}
+
+impl Vip {
+    fn read(mut table: Table) -> Self {
+        let vip = Vip {
+            address: table.require("address", "\"192.0.2.100\"", host),
+            unserved: table.read("unserved", word(Unserved::ALL, Unserved::name)),
+        };
+        table.finish();
+        vip
+    }
+}

@@ -1,0 +1,117 @@
+//! Every kind of mistake, with the exact report.
+//!
+//! `bad.txt` holds the cases: `## ` and what is wrong, the configuration, `-- ` and the report. `%base` stands for
+//! [`BASE`]. With `UPDATE_EXPECTED=1` in the environment the reports are written anew, to be reviewed.
+
+use super::{BASE, LIMITS, check, parse};
+use crate::config::{Limits, load};
+use lb_core::limits::{MAX_PORTS, MAX_ROUTES, MAX_SERVICES};
+use std::{fmt::Write, fs, path::Path};
+
+#[test]
+fn every_mistake_is_reported_exactly() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/tests/bad.txt");
+    let expected = fs::read_to_string(&path).unwrap();
+    let mut actual = String::new();
+    for case in expected.split("## ").skip(1) {
+        let (head, _) = case.split_once("-- report\n").unwrap();
+        let (_, text) = head.split_once('\n').unwrap();
+        let report = match check(&text.replace("%base\n", BASE)) {
+            Ok(_) => panic!("no mistake found: {head}"),
+            Err(report) => report.to_string(),
+        };
+        write!(actual, "## {head}-- report\n{report}\n").unwrap();
+    }
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        fs::write(&path, &actual).unwrap();
+        return;
+    }
+    for (actual, expected) in actual.split("## ").zip(expected.split("## ")) {
+        assert_eq!(actual, expected);
+    }
+    assert_eq!(actual, expected);
+}
+
+#[test]
+fn too_much_of_something_is_reported() {
+    let mut ports = String::new();
+    for index in 0..=MAX_PORTS {
+        writeln!(
+            ports,
+            "[[ports]]\nname = \"p{index}\"\ndevice = \"d{index}\"\naddresses = [\"10.0.{index}.1/24\"]"
+        )
+        .unwrap();
+    }
+    let routes: String = (0..=MAX_ROUTES)
+        .map(|index| {
+            format!("[[routes]]\nto = \"10.{}.{}.0/24\"\nvia = \"192.0.2.2\"\n", index / 256, index % 256)
+        })
+        .collect();
+    let services: String = (1..=MAX_SERVICES)
+        .map(|port| {
+            format!("[[services]]\nname = \"s{port}\"\nvip = \"192.0.2.200\"\nport = {port}\nprotocol = \"tcp\"\nmethod = \"dr\"\n")
+        })
+        .collect();
+    let addresses: Vec<String> = (0..257).map(|index| format!("\"10.0.{}.1/24\"", index % 256)).collect();
+    let addresses =
+        format!("[[ports]]\nname = \"lan\"\ndevice = \"d\"\naddresses = [{}]", addresses.join(","));
+    for (text, message) in [
+        (ports, "ports[32]: 33 ports are too many; use at most 32\n"),
+        (format!("{BASE}{routes}"), "routes[1024]: 1025 routes are too many; use at most 1024\n"),
+        (format!("{BASE}{services}"), "services[16384]: 16385 services are too many; use at most 16384\n"),
+        (addresses, "ports[0].addresses: has 257 elements; use at most 256\n"),
+    ] {
+        let report = check(&text).unwrap_err();
+        let first = report.to_string();
+        assert_eq!(report.problems.len(), 1, "{report}");
+        assert!(first.contains(message), "{report}");
+    }
+}
+
+#[test]
+fn capacity_must_fit_into_memory() {
+    let small = Limits { workers: 2, available_bytes: 128 << 20 };
+    let report = parse("lb.toml", &format!("{BASE}[workers]\nconnections = 600_000\n"), small).unwrap_err();
+    assert_eq!(
+        report.to_string(),
+        "lb.toml:18:15: workers.connections: 600000 connections on each of 2 workers need 147 MiB of memory, \
+         128 MiB is available; use at most 524288, fewer workers, or more memory\n\
+         \x20   18 | connections = 600_000\n\
+         \x20      |               ^^^^^^^\n\
+         1 error, nothing was applied\n"
+    );
+    let report = parse("lb.toml", BASE, small).unwrap_err();
+    assert_eq!(report.problems[0].key, "workers.connections", "the default may be too much as well");
+    let none = Limits { workers: 2, available_bytes: 100 };
+    let report = parse("lb.toml", BASE, none).unwrap_err();
+    assert_eq!(report.problems[0].complaint.remedy, "free memory or use fewer workers");
+    assert!(parse("lb.toml", BASE, LIMITS).is_ok());
+}
+
+#[test]
+fn files_that_are_no_text_are_reported() {
+    let folder = tempfile();
+    let missing = folder.join("missing.toml");
+    let report = load(&missing, LIMITS).unwrap_err();
+    assert!(report.to_string().contains("missing.toml: cannot be read: No such file"), "{report}");
+    let binary = folder.join("binary.toml");
+    fs::write(&binary, b"[workers]\n\xff\n").unwrap();
+    let report = load(&binary, LIMITS).unwrap_err();
+    assert!(report.to_string().contains("binary.toml: line 2 is not UTF-8 text; save the file"), "{report}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// A new folder of this process.
+fn tempfile() -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("lb-app-config-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+fn long_lines_are_cut_around_the_mark() {
+    let text = format!("{}x = {{ a = 1 }}", " ".repeat(5_000));
+    let report = check(&text).unwrap_err().to_string();
+    assert!(report.lines().all(|line| line.len() < 200), "{report}");
+    assert!(report.contains("x = { a = 1 }\n"), "{report}");
+}

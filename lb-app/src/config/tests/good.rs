@@ -1,0 +1,178 @@
+//! What right configurations mean, and that nothing else breaks the reader.
+
+use super::{super::Idle, BASE, LIMITS, check, parse};
+use crate::config::load;
+use lb_core::{
+    conn::state::State,
+    service::plan::{Method, Protocol, SchedulerKind, Unserved},
+    time::Duration,
+};
+use proptest::{prelude::*, sample::Index};
+use std::{fs, path::PathBuf};
+
+/// The configurations that users start from, with their names.
+fn shipped() -> Vec<(PathBuf, String)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../conf");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn shipped_files_are_right() {
+    let files = shipped();
+    assert!(files.len() >= 4);
+    for (path, _) in files {
+        load(&path, LIMITS).unwrap_or_else(|report| panic!("{report}"));
+    }
+}
+
+#[test]
+fn the_effective_configuration_means_the_same() {
+    for (path, text) in shipped() {
+        let config = check(&text).unwrap();
+        let effective = config.to_string();
+        let again = check(&effective).unwrap_or_else(|report| panic!("{}: {report}", path.display()));
+        assert_eq!(format!("{config:?}"), format!("{again:?}"), "{}", path.display());
+        assert_eq!(effective, again.to_string());
+    }
+}
+
+#[test]
+fn the_classic_table_means_what_everybody_knows() {
+    let (_, text) = shipped().into_iter().find(|(path, _)| path.ends_with("lb.toml")).unwrap();
+    let plan = check(&text).unwrap().plan;
+    let mut table = Vec::new();
+    for service in &plan.services {
+        assert_eq!((service.method, service.scheduler), (Method::Nat, SchedulerKind::Wrr));
+        for server in &service.servers {
+            let (vip, real) = ((service.vip, service.port), (server.address, server.port));
+            table.push(format!(
+                "{} {}:{} {}:{} {}",
+                service.protocol, vip.0, vip.1, real.0, real.1, server.weight
+            ));
+        }
+    }
+    assert_eq!(
+        table,
+        [
+            "tcp 202.103.106.5:80 172.16.0.2:80 1",
+            "tcp 202.103.106.5:80 172.16.0.3:8000 2",
+            "tcp 202.103.106.5:21 172.16.0.3:21 1",
+        ]
+    );
+    let vips: Vec<_> = plan.vips.iter().map(|vip| (vip.address.to_string(), vip.unserved)).collect();
+    assert_eq!(vips, [("202.103.106.5".to_owned(), Unserved::Reject)]);
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let reference = include_str!("../../../../conf/README.md");
+    for (_, text) in shipped() {
+        let effective = check(&text).unwrap().to_string();
+        let keys = effective.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key.trim());
+        for key in keys.filter(|key| !key.starts_with('#')) {
+            assert!(reference.contains(&format!("| `{key}` |")), "{key}");
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_does_not_exhaust_the_stack() {
+    for text in ["x = ", "["].map(|start| start.to_owned() + &"[".repeat(100_000)) {
+        assert!(check(&text).is_err());
+    }
+    assert!(check(&("a.".repeat(100_000) + "b = 1")).is_err());
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let config = check(&format!("{BASE}servers = [{{ address = \"198.51.100.11\" }}]")).unwrap();
+    let service = &config.plan.services[0];
+    assert_eq!((config.connections_per_worker, config.idle), (1_000_000, Idle::Poll));
+    assert!(config.plan.verify_checksums);
+    assert_eq!(config.plan.tunnel_local, None);
+    assert_eq!(config.plan.ports[0].mtu, 1500);
+    assert_eq!(config.devices, ["net_af_packet0,iface=veth0,qpairs=2", "0000:03:00.1"]);
+    assert_eq!((service.protocol, service.method), (Protocol::Tcp, Method::Nat));
+    assert_eq!((service.scheduler, service.hash_port, service.adopt), (SchedulerKind::Wlc, false, false));
+    assert_eq!((service.servers[0].port, service.servers[0].weight), (80, 1));
+    let vips: Vec<_> = config.plan.vips.iter().map(|vip| (vip.address.to_string(), vip.unserved)).collect();
+    assert_eq!(vips, [("192.0.2.100".to_owned(), Unserved::Reject)]);
+}
+
+#[test]
+fn finer_timeouts_follow_coarser_ones() {
+    let text = format!(
+        "timeouts = {{ syn = \"3s\", fin = \"20s\", close_wait = \"9s\" }}\n{BASE}timeouts = {{ fin = \"5s\" }}\n"
+    );
+    let config = check(&text).unwrap();
+    let seconds = |timeouts: &lb_core::conn::timeouts::Timeouts, state| timeouts.of(state).as_millis() / 1000;
+    let all = &config.timeouts;
+    assert_eq!((seconds(all, State::SynSent), seconds(all, State::SynRecv)), (3, 3));
+    assert_eq!((seconds(all, State::FinWait), seconds(all, State::TimeWait)), (20, 20));
+    assert_eq!(seconds(all, State::CloseWait), 9, "its own key wins");
+    assert_eq!(all.of(State::Established), Duration::from_secs(900), "untouched");
+    let web = &config.plan.services[0].timeouts;
+    assert_eq!(
+        (seconds(web, State::FinWait), seconds(web, State::CloseWait)),
+        (5, 5),
+        "a service's fin leads its own"
+    );
+    assert_eq!(seconds(web, State::SynRecv), 3, "the rest is inherited");
+}
+
+#[test]
+fn sharing_is_allowed() {
+    let text = format!(
+        "{BASE}servers = [{{ address = \"198.51.100.11\", port = 8080 }}, {{ address = \"198.51.100.11\", port = 8081 }}]\n
+        [[services]]\nname = \"web2\"\nvip = \"192.0.2.101\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"nat\"
+        servers = [{{ address = \"198.51.100.11\", port = 8080, weight = 65535 }}]
+        [[services]]\nname = \"web-udp\"\nvip = \"192.0.2.100\"\nport = 80\nprotocol = \"udp\"\nmethod = \"dr\"
+        scheduler = \"sh\"\nflags = [\"sh-port\"]\nservers = [{{ address = \"198.51.100.11\" }}]
+        [[vips]]\naddress = \"192.0.2.200\"\nunserved = \"drop\"\n"
+    );
+    let config = check(&text).unwrap_or_else(|report| panic!("{report}"));
+    assert!(config.plan.services[2].hash_port);
+    assert_eq!(config.plan.vips.len(), 3, "the one listed, and those of the services");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_reported(text in "(\\PC|[\\t\\n\\r\\[\\]{}=.,\"'#])*") {
+        if let Err(report) = check(&text) {
+            prop_assert!(!report.problems.is_empty());
+            prop_assert!(!report.to_string().is_empty());
+        }
+    }
+
+    /// Cuts, doubles and moves pieces of good files, and writes odd values into them.
+    #[test]
+    fn mutated_files_are_read_or_reported(
+        file: Index,
+        edits in prop::collection::vec((any::<Index>(), any::<Index>(), 0..40_usize, any::<Index>(), "\\PC{0,3}"), 1..6),
+    ) {
+        let words = [
+            "", "\n", "\"", "0", "-1", "99999999999999999999", "\"\"", "[]", "[[services]]\n", "[[ports]]\n", "x = 1\n",
+            "0x_", "1.5", "true", "\"::1\"", "\"224.0.0.1\"", "[", "{", "}", "[[services.servers]]\n", "\t", "é",
+        ];
+        let files = shipped();
+        let mut text: Vec<char> = file.get(&files).1.chars().collect();
+        for (from, to, length, word, noise) in edits {
+            let from = from.index(text.len() + 1);
+            let end = (from + length).min(text.len());
+            let cut: Vec<char> = text.drain(from..end).collect();
+            let to = to.index(text.len() + 1);
+            let new = format!("{}{noise}", word.get(&words));
+            text.splice(to..to, new.chars().chain(cut));
+        }
+        let text: String = text.into_iter().collect();
+        match parse("lb.toml", &text, LIMITS) {
+            Ok(config) => {
+                let again = check(&config.to_string()).map_err(|report| TestCaseError::fail(report.to_string()))?;
+                prop_assert_eq!(format!("{:?}", config), format!("{:?}", again));
+            }
+            Err(report) => prop_assert!(report.to_string().contains("lb.toml:")),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Readers of single values: what a piece of TOML means, or why it means nothing and what to write instead.
+
+use super::{duration, report::Complaint};
+use ipnet::Ipv4Net;
+use lb_core::{limits::MAX_TIMEOUT_S, time::Duration};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+};
+use toml::de::DeValue;
+
+/// What a reader returns.
+pub(super) type Reading<T> = Result<T, Complaint>;
+
+/// Longest name of a port or service, in bytes.
+const MAX_NAME: usize = 64;
+
+/// A value of another type than was expected.
+pub(super) fn wrong_type(value: &DeValue, expected: &str, remedy: &str) -> Complaint {
+    let found = match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(true) => "true",
+        DeValue::Boolean(false) => "false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    Complaint::new(format!("is {found}, not {expected}"), remedy)
+}
+
+/// Text that is not empty and has no control characters.
+pub(super) fn text(value: &DeValue) -> Reading<String> {
+    let text = quoted(value, "write it in quotes")?;
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(Complaint::new(format!("{text:?} is empty or not printable"), "write plain text"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A name: it appears in listings, statistics and commands, so it is one short word.
+pub(super) fn name(value: &DeValue) -> Reading<String> {
+    let name = text(value)?;
+    if name.len() > MAX_NAME || name.contains(char::is_whitespace) {
+        let remedy = format!("use up to {MAX_NAME} characters without spaces");
+        return Err(Complaint::new(format!("{name:?} is no name"), remedy));
+    }
+    Ok(name)
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &DeValue) -> Reading<bool> {
+    value.as_bool().ok_or_else(|| wrong_type(value, "true or false", "write `true` or `false`"))
+}
+
+/// A whole number in `range`.
+pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&DeValue) -> Reading<T>
+where
+    T: TryFrom<i64> + PartialOrd + std::fmt::Display,
+{
+    move |value| {
+        let remedy = format!("use {} to {}", range.start(), range.end());
+        let DeValue::Integer(integer) = value else {
+            return Err(wrong_type(value, "a whole number", &remedy));
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let number = number.and_then(|number| T::try_from(number).ok());
+        let number = number.filter(|number| range.contains(number));
+        number.ok_or_else(|| Complaint::new(format!("{integer} is out of range"), remedy))
+    }
+}
+
+/// One of a few words.
+pub(super) fn word<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str) -> impl Fn(&DeValue) -> Reading<T> {
+    move |value| {
+        let names: Vec<&str> = all.iter().map(|&choice| name(choice)).collect();
+        let remedy = format!("use one of {}", names.join(", "));
+        let text = quoted(value, &remedy)?;
+        if let Some(found) = names.iter().position(|name| *name == text) {
+            return Ok(all[found]);
+        }
+        let remedy = nearest(text, &names).map_or(remedy, |name| format!("did you mean {name:?}?"));
+        Err(Complaint::new(format!("{text:?} is not known"), remedy))
+    }
+}
+
+/// A timeout: more than nothing, and not so long that connections' time stamps become ambiguous.
+pub(super) fn timeout(value: &DeValue) -> Reading<Duration> {
+    let remedy = "write for example \"500ms\", \"90s\", \"15m\" or \"1h30m\"";
+    let text = quoted(value, remedy)?;
+    let Some(timeout) = duration::parse(text) else {
+        return Err(Complaint::new(format!("{text:?} is no duration"), remedy));
+    };
+    let longest = Duration::from_secs(MAX_TIMEOUT_S);
+    if timeout == Duration::ZERO || timeout > longest {
+        let remedy = format!("use 1ms to {}d", MAX_TIMEOUT_S / 86_400);
+        return Err(Complaint::new(format!("{text:?} is out of range"), remedy));
+    }
+    Ok(timeout)
+}
+
+/// The address of one host.
+pub(super) fn host(value: &DeValue) -> Reading<Ipv4Addr> {
+    let remedy = "write an IPv4 address, as in \"192.0.2.1\"";
+    let text = quoted(value, remedy)?;
+    let address = text.parse().map_err(|_| no_address(text, "IPv4 address", remedy))?;
+    unicast(address)?;
+    Ok(address)
+}
+
+/// One of the director's own addresses, with the length of its network's prefix.
+pub(super) fn own_address(value: &DeValue) -> Reading<Ipv4Net> {
+    let remedy = "write address and prefix length, as in \"192.0.2.1/24\"";
+    let text = quoted(value, remedy)?;
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        let remedy = format!("write \"{address}/24\" if its network has 24 bits");
+        return Err(Complaint::new(format!("{text:?} has no prefix length"), remedy));
+    }
+    let network: Ipv4Net =
+        text.parse().map_err(|_| no_address(text, "address with a prefix length", remedy))?;
+    unicast(network.addr())?;
+    let (address, prefix) = (network.addr(), network.prefix_len());
+    if prefix == 0 {
+        return Err(Complaint::new("a network of 0 bits contains every address", "use 1 to 32 bits"));
+    }
+    // RFC 3021: networks of 31 bits and host addresses have neither.
+    if prefix < 31 && (address == network.network() || address == network.broadcast()) {
+        let which = if address == network.network() { "network" } else { "broadcast" };
+        let remedy = "use an address between the network's first and last";
+        return Err(Complaint::new(
+            format!("{address} is the {which} address of {}", network.trunc()),
+            remedy,
+        ));
+    }
+    Ok(network)
+}
+
+/// Where a route goes: a network, or `default`.
+pub(super) fn destination(value: &DeValue) -> Reading<Ipv4Net> {
+    let remedy = "write \"default\" or a network, as in \"203.0.113.0/24\"";
+    let text = quoted(value, remedy)?;
+    if text == "default" {
+        return Ok(Ipv4Net::default());
+    }
+    let network: Ipv4Net = text.parse().map_err(|_| no_address(text, "network", remedy))?;
+    if network.addr() != network.network() {
+        let remedy = format!(
+            "write \"{}\" for the network, or \"{}/32\" for the host",
+            network.trunc(),
+            network.addr()
+        );
+        return Err(Complaint::new(format!("{text:?} has bits set beyond its prefix"), remedy));
+    }
+    if network.addr().is_multicast() {
+        return Err(Complaint::new(format!("{text:?} is multicast"), "only unicast is routed"));
+    }
+    Ok(network)
+}
+
+/// The candidate that `word` was probably meant to be.
+pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let near = candidates.iter().map(|candidate| (strsim::damerau_levenshtein(&word, candidate), *candidate));
+    near.filter(|(distance, candidate)| *distance <= (candidate.len() / 3).clamp(1, 3))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+fn quoted<'a>(value: &'a DeValue, remedy: &str) -> Reading<&'a str> {
+    value.as_str().ok_or_else(|| wrong_type(value, "text in quotes", remedy))
+}
+
+fn no_address(text: &str, expected: &str, remedy: &str) -> Complaint {
+    let host = text.split('/').next().unwrap_or_default();
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return Complaint::new(format!("{text:?} is IPv6, which is not supported yet"), "use IPv4");
+    }
+    Complaint::new(format!("{text:?} is no {expected}"), remedy)
+}
+
+fn unicast(address: Ipv4Addr) -> Reading<()> {
+    let kind = if address.is_multicast() {
+        "a multicast address"
+    } else if address.is_broadcast() {
+        "the broadcast address"
+    } else if address.is_loopback() {
+        "a loopback address"
+    } else if address.octets()[0] == 0 {
+        "an unspecified address"
+    } else {
+        return Ok(());
+    };
+    Err(Complaint::new(format!("{address} is {kind}"), "use a unicast address"))
+}
