@@ -1,0 +1,250 @@
+//! The world that stories happen in.
+//!
+//! ```text
+//!   client                       switch                       server1, server2
+//!   192.0.2.10 ─────────── wan bridge 192.0.2.0/24 ─────────── 192.0.2.21, .22
+//!                               │                              │  TUN and DR replies leave here
+//!                          192.0.2.1                           │
+//!                            director, VIPs 192.0.2.100-102    │
+//!                          198.51.100.1                        │
+//!                               │                              │
+//!                          lan bridge 198.51.100.0/24 ──────── 198.51.100.11, .12
+//! ```
+//!
+//! The director's two interfaces carry no kernel address: they belong to `lb-app`.
+
+use std::cell::Cell;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Result, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::director::Director;
+use crate::netns::{self, Namespace};
+use crate::process::run;
+use crate::server::Server;
+
+/// The client's address.
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+/// The director on the wan.
+pub const DIRECTOR_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// The director on the lan: the servers' gateway under NAT, and the near end of tunnels.
+pub const DIRECTOR_LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// The default gateway that configurations name. Nobody is there.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// Virtual address of services forwarded by NAT.
+pub const VIP_NAT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+/// Virtual address of services forwarded by TUN.
+pub const VIP_TUN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 101);
+/// Virtual address of services forwarded by DR.
+pub const VIP_DR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 102);
+/// HTTP on a VIP, and on servers behind TUN and DR.
+pub const HTTP: u16 = 80;
+/// HTTP on servers behind NAT.
+pub const HTTP_BEHIND_NAT: u16 = 8080;
+/// UDP echo on a VIP, and on servers behind TUN and DR.
+pub const ECHO: u16 = 7;
+/// UDP echo on servers behind NAT.
+pub const ECHO_BEHIND_NAT: u16 = 7007;
+
+/// File descriptors for a thousand connections and then some.
+const DESCRIPTORS: u64 = 16_384;
+
+/// Worlds take turns: a machine with two cores is one director, two servers and a client at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A client, a director, servers and what connects them. Everything is gone when it is dropped.
+#[derive(Debug)]
+pub struct World {
+    servers: Vec<Server>,
+    client: Client,
+    director: Namespace,
+    switch: Namespace,
+    directory: Directory,
+    name: String,
+    starts: Cell<u32>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl World {
+    /// A world with two servers.
+    pub fn new() -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self::named(&format!("lb{}x{count}", std::process::id()))
+    }
+
+    /// A world with two servers whose namespaces are called `name-client`, `name-director` and so on.
+    pub fn named(name: &str) -> Result<Self> {
+        ensure!(nix::unistd::geteuid().is_root(), "network namespaces need root");
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        sweep();
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, most.max(DESCRIPTORS))?;
+
+        let directory = Directory::create(name)?;
+        let namespace = |role: &str| Namespace::create(format!("{name}-{role}"));
+        let switch = namespace("switch")?;
+        switch.ip("link add wan type bridge\nlink add lan type bridge\nlink set wan up\nlink set lan up")?;
+        let client = make_client(namespace("client")?, &switch)?;
+        let director = make_director(namespace("director")?, &switch)?;
+        let mut servers = Vec::new();
+        for index in 1..=2 {
+            let role = format!("server{index}");
+            let mut server = make_server(namespace(&role)?, &switch, index, role, directory.path())?;
+            server.start()?;
+            servers.push(server);
+        }
+        let name = name.to_owned();
+        Ok(Self { servers, client, director, switch, directory, name, starts: Cell::new(0), _turn: turn })
+    }
+
+    /// The common beginning of the namespaces' names.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where configurations and logs of this world are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The real servers.
+    #[must_use]
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The namespace that `lb-app` runs in.
+    #[must_use]
+    pub fn director(&self) -> &Namespace {
+        &self.director
+    }
+
+    /// The real servers' addresses on the lan.
+    #[must_use]
+    pub fn server_addresses(&self) -> Vec<Ipv4Addr> {
+        self.servers.iter().map(Server::lan).collect()
+    }
+
+    /// Starts `lb-app` and waits until it is ready.
+    pub fn start(&self, config: &Config) -> Result<Director> {
+        self.starts.set(self.starts.get() + 1);
+        let text = config.render(&self.server_addresses());
+        let name = format!("{}-{}", self.name, self.starts.get());
+        Director::start(&self.director, self.directory(), &name, &text, config.workers())
+    }
+
+    /// Lets everything outlive this value, and says what there is: `netns NAME`, `pid PID`, `directory PATH`.
+    pub fn keep(mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for server in &mut self.servers {
+            for process in server.processes_mut() {
+                process.keep();
+                lines.push(format!("pid {}", process.pid()));
+            }
+        }
+        let servers = self.servers.iter_mut().map(Server::namespace_mut);
+        for namespace in servers.chain([self.client.namespace_mut(), &mut self.director, &mut self.switch]) {
+            namespace.keep();
+            lines.push(format!("netns {}", namespace.name()));
+        }
+        self.directory.kept = true;
+        lines.push(format!("directory {}", self.directory.path.display()));
+        lines
+    }
+}
+
+fn make_client(client: Namespace, switch: &Namespace) -> Result<Client> {
+    client.connect("wan", switch, "client")?;
+    switch.ip("link set client master wan")?;
+    client.ip(&format!("addr add {CLIENT}/24 dev wan"))?;
+    Ok(Client::new(client))
+}
+
+fn make_director(director: Namespace, switch: &Namespace) -> Result<Namespace> {
+    for (device, bridge) in [("lbwan", "wan"), ("lblan", "lan")] {
+        let port = format!("dir-{bridge}");
+        director.connect(device, switch, &port)?;
+        switch.ip(&format!("link set {port} master {bridge}"))?;
+    }
+    Ok(director)
+}
+
+/// Replies from the server's own address go back through the director, as NAT needs it; replies from a VIP take the
+/// direct way over the wan.
+fn make_server(
+    server: Namespace,
+    switch: &Namespace,
+    index: u8,
+    name: String,
+    directory: &Path,
+) -> Result<Server> {
+    let lan = Ipv4Addr::new(198, 51, 100, 10 + index);
+    let wan = Ipv4Addr::new(192, 0, 2, 20 + index);
+    for (bridge, address) in [("wan", wan), ("lan", lan)] {
+        let port = format!("srv{index}-{bridge}");
+        server.connect(bridge, switch, &port)?;
+        switch.ip(&format!("link set {port} master {bridge}"))?;
+        server.ip(&format!("addr add {address}/24 dev {bridge}"))?;
+    }
+    server.ip(&format!("rule add from {lan} table 10\nroute add default via {DIRECTOR_LAN} table 10"))?;
+    let directory = directory.join(&name);
+    Ok(Server::new(server, name, lan, directory))
+}
+
+/// Removes what worlds left behind whose program was killed before it could clean up.
+fn sweep() {
+    let list = run(Command::new("ip").args(["netns", "list"])).unwrap_or_default();
+    for name in list.lines().filter_map(|line| line.split(' ').next()) {
+        let owner = name.strip_prefix("lb").and_then(|rest| rest.split_once('x'));
+        if let Some((pid, _)) = owner
+            && pid.parse::<u32>().is_ok()
+            && !Path::new("/proc").join(pid).exists()
+        {
+            netns::delete(name);
+        }
+    }
+}
+
+/// A directory that is removed with everything in it.
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Directory {
+    fn create(name: &str) -> Result<Self> {
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path)?;
+        Ok(Self { path, kept: false })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
