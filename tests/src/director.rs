@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -156,12 +156,6 @@ impl Drop for Director {
 pub fn check(file: &Path) -> Result<Output> {
     let mut command = Command::new("timeout");
     Ok(command.arg("20").arg(program()?).args(["--", "--check", "--conf"]).arg(file).output()?)
-}
-
-/// The exit code of a program that ended by itself.
-#[must_use]
-pub fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or(-1)
 }
 
 /// `lb-app`: where the environment says, or as built in this workspace.

@@ -1,9 +1,10 @@
-//! Programs: run to completion with their output checked, or in the background until dropped.
+//! Programs, run to completion with their output checked or in the background until dropped, and their files.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -117,4 +118,46 @@ pub fn eventually(limit: Duration, mut probe: impl FnMut() -> Result<bool>) -> R
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(true)
+}
+
+/// A directory for files of the moment, removed with everything in it.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Scratch {
+    /// A directory under a name that nobody else has.
+    pub fn new() -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self::named(&format!("lb{}-{count}", std::process::id()))
+    }
+
+    /// A directory under a name of the caller's choice.
+    pub fn named(name: &str) -> Result<Self> {
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self { path, kept: false })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets the directory outlive this value.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
 }

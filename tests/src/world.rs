@@ -14,9 +14,8 @@
 //! The director's two interfaces carry no kernel address: they belong to `lb-app`.
 
 use std::cell::Cell;
-use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,7 +27,7 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::director::Director;
 use crate::netns::{self, Namespace};
-use crate::process::run;
+use crate::process::{Scratch, run};
 use crate::server::Server;
 
 /// The client's address.
@@ -67,7 +66,7 @@ pub struct World {
     client: Client,
     director: Namespace,
     switch: Namespace,
-    directory: Directory,
+    directory: Scratch,
     name: String,
     starts: Cell<u32>,
     _turn: MutexGuard<'static, ()>,
@@ -89,7 +88,7 @@ impl World {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, most.max(DESCRIPTORS))?;
 
-        let directory = Directory::create(name)?;
+        let directory = Scratch::named(name)?;
         let namespace = |role: &str| Namespace::create(format!("{name}-{role}"));
         let switch = namespace("switch")?;
         switch.ip("link add wan type bridge\nlink add lan type bridge\nlink set wan up\nlink set lan up")?;
@@ -164,8 +163,8 @@ impl World {
             namespace.keep();
             lines.push(format!("netns {}", namespace.name()));
         }
-        self.directory.kept = true;
-        lines.push(format!("directory {}", self.directory.path.display()));
+        self.directory.keep();
+        lines.push(format!("directory {}", self.directory.path().display()));
         lines
     }
 }
@@ -218,33 +217,6 @@ fn sweep() {
             && !Path::new("/proc").join(pid).exists()
         {
             netns::delete(name);
-        }
-    }
-}
-
-/// A directory that is removed with everything in it.
-#[derive(Debug)]
-struct Directory {
-    path: PathBuf,
-    kept: bool,
-}
-
-impl Directory {
-    fn create(name: &str) -> Result<Self> {
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path)?;
-        Ok(Self { path, kept: false })
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_dir_all(&self.path);
         }
     }
 }

@@ -71,8 +71,8 @@ fn demo() -> Result<()> {
     let mut open = Vec::new();
     for method in Method::ALL {
         // One connection stays open, for the list below to have an established one.
-        match send(&world, method).and_then(|()| Ok(open.push(hold(&world, method)?))) {
-            Ok(()) => {}
+        match send(&world, method).and_then(|()| hold(&world, method)) {
+            Ok(session) => open.push(session),
             Err(error) => failures.push(format!("{}: {error:#}", method.word())),
         }
         go_on()?;
