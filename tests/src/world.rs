@@ -84,7 +84,7 @@ impl World {
     pub fn named(name: &str) -> Result<Self> {
         ensure!(nix::unistd::geteuid().is_root(), "network namespaces need root");
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        sweep();
+        sweep(name);
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, most.max(DESCRIPTORS))?;
 
@@ -207,15 +207,16 @@ fn make_server(
     Ok(Server::new(server, name, lan, directory))
 }
 
-/// Removes what worlds left behind whose program was killed before it could clean up.
-fn sweep() {
+/// Removes what worlds left behind whose program was killed before it could clean up: those of this name, and those
+/// named after a process that is no more.
+fn sweep(own: &str) {
     let list = run(Command::new("ip").args(["netns", "list"])).unwrap_or_default();
     for name in list.lines().filter_map(|line| line.split(' ').next()) {
-        let owner = name.strip_prefix("lb").and_then(|rest| rest.split_once('x'));
-        if let Some((pid, _)) = owner
-            && pid.parse::<u32>().is_ok()
-            && !Path::new("/proc").join(pid).exists()
-        {
+        let Some((world, _)) = name.split_once('-') else { continue };
+        let pid = world.strip_prefix("lb").and_then(|rest| rest.split_once('x')).map(|(pid, _)| pid);
+        let orphan =
+            pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists());
+        if orphan || world == own {
             netns::delete(name);
         }
     }
