@@ -68,7 +68,7 @@ impl Client {
     pub fn sha256_of(&self, target: SocketAddrV4, path: &str) -> Result<String> {
         let script = format!(
             "set -o pipefail; curl -sS --fail --noproxy '*' --connect-timeout 5 --max-time 90 \
-             'http://{target}{path}' | sha256sum"
+             --speed-limit 1000 --speed-time 10 'http://{target}{path}' | sha256sum"
         );
         let output = run(self.namespace.command("bash").args(["-c", &script]))?;
         Ok(output.split_whitespace().next().context("no output of sha256sum")?.to_owned())

@@ -16,9 +16,13 @@ use crate::status::Status;
 const READY: &str = "lb-app ready";
 /// The last line of a status report.
 const END_OF_STATUS: &str = "end of status";
+/// How the line begins that says whether every packet is accounted for.
+const ACCOUNTS: &str = "accounting:";
 /// Every packet accounted for, on every worker.
 const EXACT: &str = "accounting: exact";
 
+/// Lines of its output that are shown when a story fails.
+const LAST_WORDS: usize = 80;
 const START_LIMIT: Duration = Duration::from_secs(30);
 const STATUS_LIMIT: Duration = Duration::from_secs(5);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
@@ -111,13 +115,25 @@ impl Director {
         Ok((met, status))
     }
 
-    /// Stops it, and insists on a clean exit with every packet accounted for. Returns all that it printed.
-    pub fn stop(mut self) -> Result<String> {
-        self.process.signal(Signal::SIGTERM)?;
+    /// Stops it as a service manager does, and insists on a clean exit with every packet accounted for. Returns all
+    /// that it printed.
+    pub fn stop(self) -> Result<String> {
+        self.end(Signal::SIGTERM)
+    }
+
+    /// Stops it as Ctrl-C does; otherwise like [`Self::stop`].
+    pub fn interrupt(self) -> Result<String> {
+        self.end(Signal::SIGINT)
+    }
+
+    fn end(mut self, signal: Signal) -> Result<String> {
+        self.process.signal(signal)?;
         let status = self.process.wait(STOP_LIMIT)?.context("lb-app does not stop")?;
         let output = self.output()?;
         ensure!(status.success(), "lb-app ended with {status}");
-        ensure!(output.lines().any(|line| line.contains(EXACT)), "lb-app's books do not balance");
+        let accounts: Vec<_> = output.lines().filter(|line| line.contains(ACCOUNTS)).collect();
+        let exact = accounts.iter().any(|line| line.contains(EXACT));
+        ensure!(exact, "lb-app's books do not balance: {accounts:?}");
         self.stopped = true;
         Ok(output)
     }
@@ -144,7 +160,12 @@ impl Drop for Director {
     fn drop(&mut self) {
         if !self.stopped {
             self.process.kill();
-            eprintln!("lb-app printed:\n{}", self.output().unwrap_or_default());
+            let output = self.output().unwrap_or_default();
+            let lines: Vec<_> = output.lines().collect();
+            eprintln!("\nlb-app printed (the end of it):");
+            for line in &lines[lines.len().saturating_sub(LAST_WORDS)..] {
+                eprintln!("  {line}");
+            }
         }
         if !self.process.kept() {
             let _ = fs::remove_dir_all(&self.runtime);

@@ -1,7 +1,11 @@
 //! The world that stories happen in.
 //!
 //! ```text
-//!   client                       switch                       server1, server2
+//!   far client                                                  203.0.113.0/24
+//!   203.0.113.10 ── router, MTU 1280 on the far side
+//!                      192.0.2.254
+//!                          │
+//!   client                 │     switch                       server1, server2
 //!   192.0.2.10 ─────────── wan bridge 192.0.2.0/24 ─────────── 192.0.2.21, .22
 //!                               │                              │  TUN and DR replies leave here
 //!                          192.0.2.1                           │
@@ -11,6 +15,7 @@
 //!                          lan bridge 198.51.100.0/24 ──────── 198.51.100.11, .12
 //! ```
 //!
+//! Everybody's default gateway is the router, but what servers send from their lan addresses goes to the director.
 //! The director's two interfaces carry no kernel address: they belong to `lb-app`.
 
 use std::cell::Cell;
@@ -36,8 +41,14 @@ pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 pub const DIRECTOR_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The director on the lan: the servers' gateway under NAT, and the near end of tunnels.
 pub const DIRECTOR_LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-/// The default gateway that configurations name. Nobody is there.
+/// The router, everybody's default gateway.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// The far client.
+pub const FAR_CLIENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// The router's other side.
+const FAR_GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
+/// MTU between the router and the far client.
+pub const FAR_MTU: u32 = 1280;
 /// Virtual address of services forwarded by NAT.
 pub const VIP_NAT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 /// Virtual address of services forwarded by TUN.
@@ -64,7 +75,9 @@ static TURN: Mutex<()> = Mutex::new(());
 pub struct World {
     servers: Vec<Server>,
     client: Client,
+    far_client: Client,
     director: Namespace,
+    router: Namespace,
     switch: Namespace,
     directory: Scratch,
     name: String,
@@ -93,6 +106,8 @@ impl World {
         let switch = namespace("switch")?;
         switch.ip("link add wan type bridge\nlink add lan type bridge\nlink set wan up\nlink set lan up")?;
         let client = make_client(namespace("client")?, &switch)?;
+        let router = make_router(namespace("router")?, &switch)?;
+        let far_client = make_far_client(namespace("far")?, &router)?;
         let director = make_director(namespace("director")?, &switch)?;
         let mut servers = Vec::new();
         for index in 1..=2 {
@@ -101,8 +116,18 @@ impl World {
             server.start()?;
             servers.push(server);
         }
-        let name = name.to_owned();
-        Ok(Self { servers, client, director, switch, directory, name, starts: Cell::new(0), _turn: turn })
+        Ok(Self {
+            servers,
+            client,
+            far_client,
+            director,
+            router,
+            switch,
+            directory,
+            name: name.to_owned(),
+            starts: Cell::new(0),
+            _turn: turn,
+        })
     }
 
     /// The common beginning of the namespaces' names.
@@ -121,6 +146,12 @@ impl World {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The client behind the router.
+    #[must_use]
+    pub fn far_client(&self) -> &Client {
+        &self.far_client
     }
 
     /// The real servers.
@@ -159,7 +190,9 @@ impl World {
             }
         }
         let servers = self.servers.iter_mut().map(Server::namespace_mut);
-        for namespace in servers.chain([self.client.namespace_mut(), &mut self.director, &mut self.switch]) {
+        let clients = [self.client.namespace_mut(), self.far_client.namespace_mut()];
+        let between = [&mut self.director, &mut self.router, &mut self.switch];
+        for namespace in servers.chain(clients).chain(between) {
             namespace.keep();
             lines.push(format!("netns {}", namespace.name()));
         }
@@ -173,6 +206,25 @@ fn make_client(client: Namespace, switch: &Namespace) -> Result<Client> {
     client.connect("wan", switch, "client")?;
     switch.ip("link set client master wan")?;
     client.ip(&format!("addr add {CLIENT}/24 dev wan"))?;
+    Ok(Client::new(client))
+}
+
+/// The MTU of the far side is the route's, not the link's: packets that are too big arrive at the router and are
+/// answered with "fragmentation needed" instead of being lost on the link.
+fn make_router(router: Namespace, switch: &Namespace) -> Result<Namespace> {
+    router.connect("wan", switch, "router")?;
+    switch.ip("link set router master wan")?;
+    router.ip(&format!("addr add {GATEWAY}/24 dev wan"))?;
+    router.sysctl("net/ipv4/ip_forward", "1")?;
+    Ok(router)
+}
+
+fn make_far_client(client: Namespace, router: &Namespace) -> Result<Client> {
+    client.connect("wan", router, "far")?;
+    client.ip(&format!("addr add {FAR_CLIENT}/24 dev wan\nroute add default via {FAR_GATEWAY}"))?;
+    router.ip(&format!(
+        "addr add {FAR_GATEWAY}/24 dev far noprefixroute\nroute add 203.0.113.0/24 dev far mtu lock {FAR_MTU}"
+    ))?;
     Ok(Client::new(client))
 }
 
@@ -202,7 +254,9 @@ fn make_server(
         switch.ip(&format!("link set {port} master {bridge}"))?;
         server.ip(&format!("addr add {address}/24 dev {bridge}"))?;
     }
-    server.ip(&format!("rule add from {lan} table 10\nroute add default via {DIRECTOR_LAN} table 10"))?;
+    server.ip(&format!(
+        "route add default via {GATEWAY}\nrule add from {lan} table 10\nroute add default via {DIRECTOR_LAN} table 10"
+    ))?;
     let directory = directory.join(&name);
     Ok(Server::new(server, name, lan, directory))
 }
@@ -218,6 +272,8 @@ fn sweep(own: &str) {
             pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists());
         if orphan || world == own {
             netns::delete(name);
+            // Its files are where Scratch::named put them.
+            let _ = std::fs::remove_dir_all(std::env::temp_dir().join(world));
         }
     }
 }

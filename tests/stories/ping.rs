@@ -10,12 +10,14 @@ fn everybody_is_there() -> Result<()> {
     for address in [world::DIRECTOR_WAN, world::VIP_NAT, world::VIP_TUN, world::VIP_DR] {
         world.client().ping(address)?;
     }
+    world.far_client().ping(world::VIP_NAT)?;
     // Servers check their gateway.
     for server in world.servers() {
         let gateway = world::DIRECTOR_LAN.to_string();
         let from = server.lan().to_string();
         server.namespace().run("ping", &["-n", "-c", "1", "-w", "5", "-I", &from, &gateway])?;
     }
-    director.stop()?;
+    // Somebody presses Ctrl-C: as good an end as any.
+    director.interrupt()?;
     Ok(())
 }

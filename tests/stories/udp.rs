@@ -1,6 +1,7 @@
 //! UDP echo through every method.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
 use lb_stories::config::Service;
@@ -8,6 +9,9 @@ use lb_stories::{Config, Method, World, world};
 
 /// Flows, each from a port of its own.
 const FLOWS: usize = 20;
+
+/// A port that the director serves and no server listens on.
+const CLOSED: u16 = 4433;
 
 #[test]
 fn through_nat() -> Result<()> {
@@ -22,6 +26,25 @@ fn through_tun() -> Result<()> {
 #[test]
 fn through_dr() -> Result<()> {
     echo(Method::Dr)
+}
+
+/// A server without such a port says so, and the director lets the client know whom that concerns: in NAT it has to
+/// translate the packet inside the ICMP message too.
+#[test]
+fn a_refusal_comes_back() -> Result<()> {
+    let world = World::new()?;
+    let config = Method::ALL
+        .into_iter()
+        .fold(Config::new(), |config, method| config.service(Service::udp(method, CLOSED)));
+    let director = world.start(&config)?;
+    for method in Method::ALL {
+        let socket = world.client().udp(method.at(CLOSED))?;
+        socket.send(b"anybody there?")?;
+        let refusal = socket.recv(&mut [0; 64]).expect_err("nobody listens there");
+        assert_eq!(refusal.kind(), ErrorKind::ConnectionRefused, "{}: {refusal}", method.word());
+    }
+    director.stop()?;
+    Ok(())
 }
 
 fn echo(method: Method) -> Result<()> {
