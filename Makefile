@@ -6,10 +6,8 @@ LB_APP := $(TARGET)/release/lb-app
 # What is asked for at run time lives in sbin, which is not on everybody's path.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
-# Network namespaces and DPDK's af_packet ports are root's.
-need_root = @[ "$$(id -u)" = 0 ] || { echo "make $@: needs root, for network namespaces; try: sudo make $@" >&2; exit 1; }
-
 .PHONY: help build check clean demo demo-stop deps test root
+.NOTPARALLEL:
 
 help:
 	@echo "make demo          build, forward real HTTP through every method in a world of namespaces, show how it went"
@@ -22,7 +20,7 @@ help:
 	@echo "make clean         remove everything that was built"
 
 root:
-	$(need_root)
+	@[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS) needs root, for network namespaces" >&2; exit 1; }
 
 deps:
 	@tests/deps.sh
@@ -44,8 +42,9 @@ check: deps
 
 # The stories are told with the optimised lb-app: it is the one that is installed, and 100 MB take their time.
 test: root check build
-	$(CARGO) test --locked --workspace --exclude lb-stories
-	LB_APP=$(LB_APP) $(CARGO) test --locked -p lb-stories
+	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
+	LB_APP=$(LB_APP) $(CARGO) test --locked --no-fail-fast -p lb-stories
 
-clean: demo-stop
+clean:
+	@[ ! -e $(TARGET)/debug/demo.state ] || $(MAKE) --no-print-directory demo-stop
 	$(CARGO) clean

@@ -4,6 +4,8 @@
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
 set -eu
+# Some of it lives in sbin, which is not on everybody's path.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 missing=
 need() {

@@ -23,7 +23,7 @@ const EXACT: &str = "accounting: exact";
 
 /// Lines of its output that are shown when a story fails.
 const LAST_WORDS: usize = 80;
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(20);
 const STATUS_LIMIT: Duration = Duration::from_secs(5);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
