@@ -1,1 +1,24 @@
+//! Worlds for whole-appliance stories.
+//!
+//! A [`World`] is a handful of network namespaces: a client, a director, real servers, and a switch with a `wan` and
+//! a `lan` bridge between them. Client and servers run the kernel's TCP/IP and real programs (curl, nginx); the
+//! director runs `lb-app` on DPDK's `net_af_packet` ports. The stories in `stories/` say what happens in such a
+//! world; the `demo` binary shows it.
+//!
+//! Everything here needs root, and everything a world makes is gone when it is dropped: processes by the id they
+//! were started under, namespaces by name.
 
+pub mod client;
+pub mod config;
+pub mod director;
+pub mod http;
+pub mod load;
+pub mod netns;
+pub mod process;
+pub mod server;
+pub mod status;
+pub mod world;
+
+pub use config::{Config, Method};
+pub use director::Director;
+pub use world::World;

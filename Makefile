@@ -1,0 +1,50 @@
+# Everything that is done often, in one word. `make help` lists the words.
+
+CARGO  ?= cargo
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+LB_APP := $(TARGET)/release/lb-app
+# What is asked for at run time lives in sbin, which is not on everybody's path.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+.PHONY: help build check clean demo demo-stop deps test root
+.NOTPARALLEL:
+
+help:
+	@echo "make demo          build, forward real HTTP through every method in a world of namespaces, show how it went"
+	@echo "make demo KEEP=1   the same, but leave it running for a look around"
+	@echo "make demo-stop     end a demo that was left running"
+	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
+	@echo "make check         formatting and lints"
+	@echo "make build         lb-app, optimised, in $(LB_APP)"
+	@echo "make deps          install the Debian packages that are missing"
+	@echo "make clean         remove everything that was built"
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS) needs root, for network namespaces" >&2; exit 1; }
+
+deps:
+	@tests/deps.sh
+
+build: deps
+	$(CARGO) build --locked --release -p lb-app
+
+demo: root build
+	$(CARGO) build --locked -p lb-stories --bins
+	@echo
+	@KEEP=$(KEEP) LB_APP=$(LB_APP) $(TARGET)/debug/demo
+
+demo-stop: root
+	@if [ -x $(TARGET)/debug/demo ]; then $(TARGET)/debug/demo stop; else echo "No demo is running."; fi
+
+check: deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# The stories are told with the optimised lb-app: it is the one that is installed, and 100 MB take their time.
+test: root check build
+	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
+	LB_APP=$(LB_APP) $(CARGO) test --locked --no-fail-fast -p lb-stories
+
+clean:
+	@[ ! -e $(TARGET)/debug/demo.state ] || $(MAKE) --no-print-directory demo-stop
+	$(CARGO) clean

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Installs what building and testing need from Debian (12 or 13), as far as it is missing.
+#
+# What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
+# second one. Looking takes a few milliseconds, so nothing is remembered between runs.
+set -eu
+# Some of it lives in sbin, which is not on everybody's path.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+missing=
+need() {
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+# True if one of the patterns, which the caller leaves to be expanded here, names a file.
+any_file() { ls "$@" 2>/dev/null | grep -q .; }
+
+need gcc          command -v cc
+need libc6-dev    test -e /usr/include/stdio.h
+need pkg-config   command -v pkg-config
+# Brings the poll-mode drivers along, net_af_packet among them.
+need libdpdk-dev  pkg-config --exists libdpdk
+# For bindgen: the library, and the compiler's own headers.
+need libclang-dev any_file /usr/lib/llvm-*/lib/clang/*/include/stddef.h
+need libclang-dev any_file /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-*.so*
+need curl         command -v curl
+need ethtool      command -v ethtool
+need iproute2     command -v ip
+need iputils-ping command -v ping
+need nginx        command -v nginx
+
+[ -n "$missing" ] || exit 0
+missing=$(echo "$missing" | tr ' ' '\n' | sort -u | xargs)
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "missing: $missing" >&2
+    echo "as root: apt-get install --no-install-recommends $missing" >&2
+    exit 1
+fi
+
+echo "Installing $missing"
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() {
+    # shellcheck disable=SC2086 # several names
+    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing >"$log" 2>&1
+}
+# A fresh machine has no package lists, one that is up for long has old ones; otherwise the first try will do.
+install || { apt-get -qq update >"$log" 2>&1 && install; } || {
+    cat "$log" >&2
+    exit 1
+}
+
+# Debian starts a web server when it installs one. This machine did not ask for that.
+case " $missing " in
+*" nginx "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now nginx ;;
+esac

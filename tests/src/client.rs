@@ -1,0 +1,138 @@
+//! The client: curl, sockets of its own, ping.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use socket2::SockRef;
+
+use crate::http::Session;
+use crate::netns::Namespace;
+use crate::process::run;
+
+/// How long a single operation on a socket may take.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The client's side of a world.
+#[derive(Debug)]
+pub struct Client {
+    namespace: Namespace,
+}
+
+impl Client {
+    pub(crate) fn new(namespace: Namespace) -> Self {
+        Self { namespace }
+    }
+
+    /// Where the client lives.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    pub(crate) fn namespace_mut(&mut self) -> &mut Namespace {
+        &mut self.namespace
+    }
+
+    /// curl, ready for more arguments: silent but for errors, failing on HTTP errors, never longer than `seconds`.
+    fn curl(&self, seconds: u32) -> Command {
+        let mut command = self.namespace.command("curl");
+        command.args(["-sS", "--fail", "--noproxy", "*", "--connect-timeout", "5"]);
+        command.args(["--max-time", &seconds.to_string()]);
+        command
+    }
+
+    /// Fetches `/` `times` times, each on a connection of its own, and counts who answered.
+    pub fn who_answers(&self, target: SocketAddrV4, times: u32) -> Result<BTreeMap<String, usize>> {
+        // curl expands the brackets itself: one process, many requests.
+        let url = format!("http://{target}/?[1-{times}]");
+        let bodies = run(self.curl(20).args(["-H", "Connection: close", &url]))?;
+        let mut count = BTreeMap::new();
+        for name in bodies.lines() {
+            *count.entry(name.to_owned()).or_default() += 1;
+        }
+        let total: usize = count.values().sum();
+        ensure!(total == times as usize, "{total} answers to {times} requests");
+        Ok(count)
+    }
+
+    /// Fetches a path and returns the answer's body.
+    pub fn fetch(&self, target: SocketAddrV4, path: &str) -> Result<String> {
+        run(self.curl(20).arg(format!("http://{target}{path}")))
+    }
+
+    /// Fetches a path, however long it is, and returns the body's SHA-256 in hexadecimal.
+    pub fn sha256_of(&self, target: SocketAddrV4, path: &str) -> Result<String> {
+        let script = format!(
+            "set -o pipefail; curl -sS --fail --noproxy '*' --connect-timeout 5 --max-time 90 \
+             --speed-limit 1000 --speed-time 10 'http://{target}{path}' | sha256sum"
+        );
+        let output = run(self.namespace.command("bash").args(["-c", &script]))?;
+        Ok(output.split_whitespace().next().context("no output of sha256sum")?.to_owned())
+    }
+
+    /// Posts `bytes` bytes and returns how many the server says it received.
+    pub fn upload(&self, target: SocketAddrV4, bytes: u64) -> Result<u64> {
+        let script = format!(
+            "set -o pipefail; head -c {bytes} /dev/zero | curl -sS --fail --noproxy '*' --connect-timeout 5 \
+             --max-time 40 -H 'Expect:' -H 'Content-Type: application/octet-stream' --data-binary @- \
+             'http://{target}/upload'"
+        );
+        let answer = run(self.namespace.command("bash").args(["-c", &script]))?;
+        answer.trim().parse().with_context(|| format!("upload answered {answer:?}"))
+    }
+
+    /// Opens a TCP connection.
+    pub fn tcp(&self, target: SocketAddrV4) -> io::Result<TcpStream> {
+        self.namespace.within(|| self.dial(target, PATIENCE))
+    }
+
+    /// Opens a TCP connection, and gives up earlier than usual.
+    pub fn tcp_briefly(&self, target: SocketAddrV4, limit: Duration) -> io::Result<TcpStream> {
+        self.namespace.within(|| self.dial(target, limit))
+    }
+
+    /// Opens a TCP connection, called by a thread that is in the client's namespace already.
+    pub(crate) fn dial(&self, target: SocketAddrV4, limit: Duration) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect_timeout(&SocketAddr::V4(target), limit)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Opens an HTTP connection that stays open.
+    pub fn http(&self, target: SocketAddrV4) -> io::Result<Session> {
+        self.tcp(target).map(Session::new)
+    }
+
+    /// A UDP socket that talks to `target` only, and so hears of ICMP errors from there.
+    pub fn udp(&self, target: SocketAddrV4) -> io::Result<UdpSocket> {
+        self.namespace.within(|| {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            socket.connect(target)?;
+            socket.set_read_timeout(Some(PATIENCE))?;
+            Ok(socket)
+        })
+    }
+
+    /// Pings an address three times and insists on three replies.
+    pub fn ping(&self, target: Ipv4Addr) -> Result<()> {
+        let address = target.to_string();
+        let output =
+            self.namespace.run("ping", &["-n", "-c", "3", "-i", "0.2", "-W", "2", "-w", "5", &address])?;
+        ensure!(output.contains("3 received"), "{output}");
+        Ok(())
+    }
+}
+
+/// Ends a connection with a reset instead of the usual farewell.
+pub fn reset(stream: TcpStream) -> io::Result<()> {
+    // With a linger time of zero, closing throws the connection away.
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    drop(stream);
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Configurations for a world, written out as `lb.toml`.
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::world;
+
+/// How the director forwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Address translation in both directions.
+    Nat,
+    /// IP-in-IP to the server, which answers the client itself.
+    Tun,
+    /// A new Ethernet address; the server answers the client itself.
+    Dr,
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Nat, Self::Tun, Self::Dr];
+
+    /// The word in `lb.toml`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Nat => "nat",
+            Self::Tun => "tun",
+            Self::Dr => "dr",
+        }
+    }
+
+    /// The virtual address that worlds use for this method.
+    #[must_use]
+    pub fn vip(self) -> Ipv4Addr {
+        match self {
+            Self::Nat => world::VIP_NAT,
+            Self::Tun => world::VIP_TUN,
+            Self::Dr => world::VIP_DR,
+        }
+    }
+
+    /// That address with a port.
+    #[must_use]
+    pub fn at(self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(self.vip(), port)
+    }
+
+    /// The port on the server for a port of the service: only NAT can translate it, so only NAT has to here.
+    #[must_use]
+    pub fn server_port(self, port: u16) -> u16 {
+        match (self, port) {
+            (Self::Nat, world::HTTP) => world::HTTP_BEHIND_NAT,
+            (Self::Nat, world::ECHO) => world::ECHO_BEHIND_NAT,
+            _ => port,
+        }
+    }
+}
+
+/// One virtual service on the method's address, with all servers of the world behind it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    method: Method,
+    protocol: &'static str,
+    port: u16,
+    scheduler: &'static str,
+    adopt: bool,
+    timeouts: Vec<(&'static str, &'static str)>,
+}
+
+impl Service {
+    /// A TCP service.
+    #[must_use]
+    pub fn tcp(method: Method, port: u16) -> Self {
+        Self { method, protocol: "tcp", port, scheduler: "rr", adopt: false, timeouts: Vec::new() }
+    }
+
+    /// A UDP service.
+    #[must_use]
+    pub fn udp(method: Method, port: u16) -> Self {
+        Self { protocol: "udp", ..Self::tcp(method, port) }
+    }
+
+    /// With another scheduler than round robin.
+    #[must_use]
+    pub fn scheduler(self, scheduler: &'static str) -> Self {
+        Self { scheduler, ..self }
+    }
+
+    /// Takes over connections that it does not know.
+    #[must_use]
+    pub fn adopting(self) -> Self {
+        Self { adopt: true, ..self }
+    }
+
+    /// With a timeout of its own for one state.
+    #[must_use]
+    pub fn timeout(mut self, state: &'static str, value: &'static str) -> Self {
+        self.timeouts.push((state, value));
+        self
+    }
+}
+
+/// A configuration in the making.
+#[derive(Clone, Debug)]
+pub struct Config {
+    workers: usize,
+    timeouts: Vec<(&'static str, &'static str)>,
+    services: Vec<Service>,
+    vips: Vec<(Ipv4Addr, &'static str)>,
+}
+
+impl Config {
+    /// Two workers, no service.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { workers: 2, timeouts: Vec::new(), services: Vec::new(), vips: Vec::new() }
+    }
+
+    /// An HTTP service on port 80 of every method's address.
+    #[must_use]
+    pub fn http() -> Self {
+        Method::ALL
+            .into_iter()
+            .fold(Self::new(), |config, method| config.service(Service::tcp(method, world::HTTP)))
+    }
+
+    /// One more service.
+    #[must_use]
+    pub fn service(mut self, service: Service) -> Self {
+        self.services.push(service);
+        self
+    }
+
+    /// A timeout for all services.
+    #[must_use]
+    pub fn timeout(mut self, state: &'static str, value: &'static str) -> Self {
+        self.timeouts.push((state, value));
+        self
+    }
+
+    /// Packets to unserved ports of this address are dropped instead of rejected.
+    #[must_use]
+    pub fn drop_unserved(mut self, vip: Ipv4Addr) -> Self {
+        self.vips.push((vip, "drop"));
+        self
+    }
+
+    /// Number of workers, which is the number of queues of each port.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// The file for a world with these servers.
+    #[must_use]
+    pub fn render(&self, servers: &[Ipv4Addr]) -> String {
+        let mut text = format!(
+            "[workers]\nconnections = 65536\nidle = \"adaptive\"\nverify_checksums = true\n\n\
+             [tunnel]\nlocal = \"{}\"\n\n",
+            world::DIRECTOR_LAN
+        );
+        if !self.timeouts.is_empty() {
+            text.push_str("[timeouts]\n");
+            for (state, value) in &self.timeouts {
+                line(&mut text, &format!("{state} = \"{value}\""));
+            }
+            text.push('\n');
+        }
+        let ports = [("wan", "lbwan", world::DIRECTOR_WAN), ("lan", "lblan", world::DIRECTOR_LAN)];
+        for (index, (name, device, address)) in ports.into_iter().enumerate() {
+            line(&mut text, "[[ports]]");
+            line(&mut text, &format!("name = \"{name}\""));
+            line(
+                &mut text,
+                &format!("device = \"net_af_packet{index},iface={device},qpairs={}\"", self.workers),
+            );
+            line(&mut text, &format!("addresses = [\"{address}/24\"]\nmtu = 1500\n"));
+        }
+        line(&mut text, &format!("[[routes]]\nto = \"default\"\nvia = \"{}\"\n", world::GATEWAY));
+        for service in &self.services {
+            service.render(&mut text, servers);
+        }
+        for (vip, policy) in &self.vips {
+            line(&mut text, &format!("[[vips]]\naddress = \"{vip}\"\nunserved = \"{policy}\"\n"));
+        }
+        text
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Service {
+    fn render(&self, text: &mut String, servers: &[Ipv4Addr]) {
+        let method = self.method.word();
+        line(text, "[[services]]");
+        line(text, &format!("name = \"{}-{method}-{}\"", self.protocol, self.port));
+        line(text, &format!("vip = \"{}\"\nport = {}", self.method.vip(), self.port));
+        line(text, &format!("protocol = \"{}\"\nmethod = \"{method}\"", self.protocol));
+        line(text, &format!("scheduler = \"{}\"", self.scheduler));
+        if self.adopt {
+            line(text, "adopt = true");
+        }
+        if !self.timeouts.is_empty() {
+            let states: Vec<_> =
+                self.timeouts.iter().map(|(state, value)| format!("{state} = \"{value}\"")).collect();
+            line(text, &format!("timeouts = {{ {} }}", states.join(", ")));
+        }
+        for server in servers {
+            let port = self.method.server_port(self.port);
+            line(
+                text,
+                &format!("  [[services.servers]]\n  address = \"{server}\"\n  port = {port}\n  weight = 1"),
+            );
+        }
+        text.push('\n');
+    }
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("writing to a string does not fail");
+}

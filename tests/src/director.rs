@@ -1,0 +1,207 @@
+//! `lb-app`, started, asked and stopped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+
+use crate::netns::Namespace;
+use crate::process::{Background, eventually};
+use crate::status::Status;
+
+/// What `lb-app` prints when it forwards.
+const READY: &str = "lb-app ready";
+/// The last line of a status report.
+const END_OF_STATUS: &str = "end of status";
+/// How the line begins that says whether every packet is accounted for.
+const ACCOUNTS: &str = "accounting:";
+/// Every packet accounted for, on every worker.
+const EXACT: &str = "accounting: exact";
+
+/// Lines of its output that are shown when a story fails.
+const LAST_WORDS: usize = 80;
+const START_LIMIT: Duration = Duration::from_secs(20);
+const STATUS_LIMIT: Duration = Duration::from_secs(5);
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running `lb-app`.
+#[derive(Debug)]
+pub struct Director {
+    process: Background,
+    log: PathBuf,
+    runtime: PathBuf,
+    /// Its log is of interest if it goes without having been stopped: something went wrong before.
+    stopped: bool,
+}
+
+impl Director {
+    /// Starts `lb-app` in a namespace with a configuration, and waits until it is ready.
+    ///
+    /// `name` is unique among everything that runs on the machine.
+    pub fn start(
+        namespace: &Namespace,
+        directory: &Path,
+        name: &str,
+        configuration: &str,
+        workers: usize,
+    ) -> Result<Self> {
+        let file = directory.join(format!("{name}.toml"));
+        let log = directory.join(format!("{name}.log"));
+        fs::write(&file, configuration)?;
+        let mut command = namespace.command(program()?);
+        command.args(["--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "--file-prefix", name]);
+        command.arg("--lcores").arg(lcores(workers)?).arg("--").arg("--conf").arg(&file);
+        let mut director = Self {
+            process: namespace.spawn(&mut command, &log)?,
+            log,
+            runtime: Path::new("/var/run/dpdk").join(name),
+            stopped: false,
+        };
+        let ready = eventually(START_LIMIT, || {
+            if let Some(status) = director.process.finished()? {
+                bail!("lb-app ended at start: {status}");
+            }
+            Ok(director.output()?.contains(READY))
+        })?;
+        ensure!(ready, "lb-app is not ready after {START_LIMIT:?}");
+        Ok(director)
+    }
+
+    /// The process id of `lb-app`.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// The file that takes everything it prints.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The directory in which DPDK keeps notes about this process.
+    #[must_use]
+    pub fn runtime(&self) -> &Path {
+        &self.runtime
+    }
+
+    /// Asks for a status report.
+    pub fn status(&self) -> Result<Status> {
+        let before = self.output()?.len();
+        self.process.signal(Signal::SIGUSR1)?;
+        let mut report = String::new();
+        let complete = eventually(STATUS_LIMIT, || {
+            report = self.output()?.split_off(before);
+            Ok(report.lines().any(|line| line.trim() == END_OF_STATUS))
+        })?;
+        ensure!(complete, "no complete status report after {STATUS_LIMIT:?}");
+        Ok(Status::parse(&report))
+    }
+
+    /// Asks for status reports until one is as wished; the last one is returned with whether it is.
+    pub fn status_becomes(
+        &self,
+        limit: Duration,
+        mut wish: impl FnMut(&Status) -> bool,
+    ) -> Result<(bool, Status)> {
+        let mut status = Status::default();
+        let met = eventually(limit, || {
+            status = self.status()?;
+            Ok(wish(&status))
+        })?;
+        Ok((met, status))
+    }
+
+    /// Stops it as a service manager does, and insists on a clean exit with every packet accounted for. Returns all
+    /// that it printed.
+    pub fn stop(self) -> Result<String> {
+        self.end(Signal::SIGTERM)
+    }
+
+    /// Stops it as Ctrl-C does; otherwise like [`Self::stop`].
+    pub fn interrupt(self) -> Result<String> {
+        self.end(Signal::SIGINT)
+    }
+
+    fn end(mut self, signal: Signal) -> Result<String> {
+        self.process.signal(signal)?;
+        let status = self.process.wait(STOP_LIMIT)?.context("lb-app does not stop")?;
+        let output = self.output()?;
+        ensure!(status.success(), "lb-app ended with {status}");
+        let accounts: Vec<_> = output.lines().filter(|line| line.contains(ACCOUNTS)).collect();
+        let exact = accounts.iter().any(|line| line.contains(EXACT));
+        ensure!(exact, "lb-app's books do not balance: {accounts:?}");
+        self.stopped = true;
+        Ok(output)
+    }
+
+    /// Ends it as a power failure would.
+    pub fn kill(mut self) {
+        self.process.kill();
+        self.stopped = true;
+    }
+
+    /// Lets it outlive this value.
+    pub fn keep(mut self) {
+        self.process.keep();
+        self.stopped = true;
+    }
+
+    /// What it has printed so far.
+    pub fn output(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
+    }
+}
+
+impl Drop for Director {
+    fn drop(&mut self) {
+        if !self.stopped {
+            self.process.kill();
+            let output = self.output().unwrap_or_default();
+            let lines: Vec<_> = output.lines().collect();
+            eprintln!("\nlb-app printed (the end of it):");
+            for line in &lines[lines.len().saturating_sub(LAST_WORDS)..] {
+                eprintln!("  {line}");
+            }
+        }
+        if !self.process.kept() {
+            let _ = fs::remove_dir_all(&self.runtime);
+        }
+    }
+}
+
+/// Lets `lb-app` check a configuration file instead of running it.
+pub fn check(file: &Path) -> Result<Output> {
+    let mut command = Command::new("timeout");
+    Ok(command.arg("20").arg(program()?).args(["--", "--check", "--conf"]).arg(file).output()?)
+}
+
+/// `lb-app`: where the environment says, or as built in this workspace.
+pub fn program() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("LB_APP") {
+        return fs::canonicalize(&path).with_context(|| format!("LB_APP={}", path.display()));
+    }
+    let own = std::env::current_exe()?;
+    let candidates = own
+        .ancestors()
+        .flat_map(|directory| ["release", "debug"].map(|profile| directory.join(profile).join("lb-app")));
+    candidates
+        .into_iter()
+        .find(|path| path.is_file())
+        .context("no lb-app: build it, or name it in the environment variable LB_APP")
+}
+
+/// EAL's `--lcores` for a main lcore and `workers` more, all of them on whatever CPUs there are.
+fn lcores(workers: usize) -> Result<String> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let cpus = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+        .context("no list of CPUs in /proc/self/status")?
+        .trim();
+    let each: Vec<_> = (0..=workers).map(|lcore| format!("{lcore}@({cpus})")).collect();
+    Ok(each.join(","))
+}

@@ -1,0 +1,163 @@
+//! Programs, run to completion with their output checked or in the background until dropped, and their files.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+/// Runs `command` and returns its standard output; a failing exit status is an error that shows what it printed.
+pub fn run(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        bail!("{command:?}: {}\n{stdout}{}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(stdout)
+}
+
+/// A process in the background. Dropping it ends it and its descendants.
+#[derive(Debug)]
+pub struct Background {
+    child: Child,
+    kept: bool,
+}
+
+impl Background {
+    /// Starts `command` with everything it prints appended to `log`.
+    ///
+    /// It becomes the leader of its own process group, so that Ctrl-C on a terminal reaches the demo alone, which
+    /// then takes things down in order, and so that a group kill reaches nginx's workers too.
+    pub fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
+        let output = File::options().create(true).append(true).open(log).context("log file")?;
+        let errors = output.try_clone()?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {command:?}"))?;
+        Ok(Self { child, kept: false })
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal to the process itself.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.group(), signal).with_context(|| format!("{signal} to process {}", self.pid()))
+    }
+
+    /// The exit status if the process has ended.
+    pub fn finished(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Waits for the end of the process, at most `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.finished()? {
+                return Ok(Some(status));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends the process at once, and whatever is left of its group.
+    pub fn kill(&mut self) {
+        // Until the child has been waited for, its id cannot have gone to anybody else.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = killpg(self.group(), Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+    }
+
+    /// Lets the process outlive this value.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
+
+    /// Whether it will outlive this value.
+    pub(crate) fn kept(&self) -> bool {
+        self.kept
+    }
+
+    fn group(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.kill();
+        }
+    }
+}
+
+/// Asks `probe` every few milliseconds until it says yes, at most `limit`; what it says at last is returned.
+pub fn eventually(limit: Duration, mut probe: impl FnMut() -> Result<bool>) -> Result<bool> {
+    let deadline = Instant::now() + limit;
+    while !probe()? {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(true)
+}
+
+/// A directory for files of the moment, removed with everything in it.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Scratch {
+    /// A directory under a name that nobody else has.
+    pub fn new() -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self::named(&format!("lb{}-{count}", std::process::id()))
+    }
+
+    /// A directory under a name of the caller's choice.
+    pub fn named(name: &str) -> Result<Self> {
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(Self { path, kept: false })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets the directory outlive this value.
+    pub fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}

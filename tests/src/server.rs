@@ -1,0 +1,220 @@
+//! A real server: nginx, a UDP echo, and the far end of the tunnel.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::netns::Namespace;
+use crate::process::{Background, eventually, run};
+use crate::world;
+
+/// Length of `/big`.
+pub const BIG: u64 = 100_000_000;
+
+/// SHA-256 of `/big`.
+pub const BIG_SHA256: &str = "d1491dcf86bd6c76f2986cd64c3836ace445f5a5f2ab3cb51674e4b7c3e377c3";
+
+/// A real server in its namespace.
+#[derive(Debug)]
+pub struct Server {
+    // First, because fields are dropped in order: what runs in a namespace ends before the namespace does.
+    processes: Vec<Background>,
+    namespace: Namespace,
+    name: String,
+    lan: Ipv4Addr,
+    directory: PathBuf,
+}
+
+impl Server {
+    /// A server whose namespace has its links and addresses already.
+    pub(crate) fn new(namespace: Namespace, name: String, lan: Ipv4Addr, directory: PathBuf) -> Self {
+        Self { processes: Vec::new(), namespace, name, lan, directory }
+    }
+
+    /// The name it puts into every answer.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address on the lan.
+    #[must_use]
+    pub fn lan(&self) -> Ipv4Addr {
+        self.lan
+    }
+
+    /// Where it lives.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    pub(crate) fn namespace_mut(&mut self) -> &mut Namespace {
+        &mut self.namespace
+    }
+
+    /// What runs on it.
+    pub(crate) fn processes_mut(&mut self) -> &mut [Background] {
+        &mut self.processes
+    }
+
+    /// Starts everything and waits until HTTP is served.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        self.accept_virtual_addresses()?;
+        self.start_helper("decapsulate", &[])?;
+        self.start_echo()?;
+        self.start_nginx()
+    }
+
+    /// DR and TUN deliver packets that are still addressed to the VIP: the server has it on loopback, where no ARP
+    /// request on any network is ever answered for it.
+    fn accept_virtual_addresses(&self) -> Result<()> {
+        self.namespace.sysctl("net/ipv4/conf/all/arp_ignore", "1")?;
+        self.namespace.sysctl("net/ipv4/conf/all/arp_announce", "2")?;
+        self.namespace.ip(&format!(
+            "addr add {}/32 dev lo\naddr add {}/32 dev lo",
+            world::VIP_TUN,
+            world::VIP_DR
+        ))
+    }
+
+    fn start_echo(&mut self) -> Result<()> {
+        let own = format!("{}:{}", self.lan, world::ECHO_BEHIND_NAT);
+        let tun = format!("{}:{}", world::VIP_TUN, world::ECHO);
+        let dr = format!("{}:{}", world::VIP_DR, world::ECHO);
+        let name = self.name.clone();
+        self.start_helper("udp-echo", &[&name, &own, &tun, &dr])
+    }
+
+    fn start_helper(&mut self, helper: &str, args: &[&str]) -> Result<()> {
+        let mut command = self.namespace.command(executable(helper)?);
+        let log = self.directory.join(format!("{helper}.log"));
+        self.processes.push(self.namespace.spawn(command.args(args), &log)?);
+        Ok(())
+    }
+
+    fn start_nginx(&mut self) -> Result<()> {
+        let big = big_file()?;
+        let configuration = self.directory.join("nginx.conf");
+        fs::write(&configuration, nginx_configuration(&self.name, &self.directory, &big))?;
+        let errors = self.directory.join("nginx-error.log");
+        let mut command = self.namespace.command("nginx");
+        command.arg("-p").arg(&self.directory).arg("-c").arg(&configuration).arg("-e").arg(&errors);
+        let mut nginx = self.namespace.spawn(&mut command, &self.directory.join("nginx.log"))?;
+        let target = (self.lan, world::HTTP);
+        let ready = eventually(Duration::from_secs(10), || {
+            ensure!(
+                nginx.finished()?.is_none(),
+                "nginx: {}",
+                fs::read_to_string(&errors).unwrap_or_default()
+            );
+            Ok(self.namespace.within(|| std::net::TcpStream::connect(target)).is_ok())
+        })?;
+        self.processes.push(nginx);
+        ensure!(ready, "nginx on {} does not listen", self.name);
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Only politely asked does nginx's master take its workers with it in order; the kill that follows when the
+        // processes are dropped finds little to do.
+        if !self.namespace.kept() {
+            for process in &mut self.processes {
+                let _ = process.signal(Signal::SIGTERM);
+            }
+            for process in &mut self.processes {
+                let _ = process.wait(Duration::from_millis(500));
+            }
+        }
+    }
+}
+
+/// nginx with nothing outside `directory`, and every answer saying who gave it.
+fn nginx_configuration(name: &str, directory: &Path, big: &Path) -> String {
+    let directory = directory.display();
+    let (http, behind_nat) = (world::HTTP, world::HTTP_BEHIND_NAT);
+    let big = big.display();
+    format!(
+        r#"daemon off;
+user root;
+worker_processes 1;
+worker_rlimit_nofile 65536;
+pid {directory}/nginx.pid;
+error_log {directory}/nginx-error.log warn;
+events {{ worker_connections 16384; }}
+http {{
+    access_log off;
+    sendfile on;
+    default_type text/plain;
+    keepalive_timeout 1h;
+    keepalive_requests 1000000;
+    client_max_body_size 1g;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    add_header X-Server {name} always;
+    server {{
+        listen {http} backlog=4096;
+        listen {behind_nat} backlog=4096;
+        location = / {{ return 200 "{name}\n"; }}
+        location = /small {{ return 200 "small from {name}\n"; }}
+        location = /big {{ alias {big}; }}
+        # The body is read to its end before the inner server below is asked for an answer.
+        location = /upload {{
+            proxy_pass http://unix:{directory}/upload.sock;
+            proxy_set_header X-Received $content_length;
+        }}
+    }}
+    server {{
+        listen unix:{directory}/upload.sock;
+        location / {{ return 200 "$http_x_received\n"; }}
+    }}
+}}
+"#
+    )
+}
+
+/// A program of this package: next to the running one, or one up when that is a test in `deps/`.
+fn executable(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| format!("{name} not found next to {}", own.display()))
+}
+
+/// The file behind `/big`: made once, next to the programs, always the same.
+fn big_file() -> Result<PathBuf> {
+    let path = executable("udp-echo")?.with_file_name("lb-stories-big");
+    if fs::metadata(&path).is_ok_and(|file| file.len() == BIG) {
+        return Ok(path);
+    }
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(BIG as usize);
+    while bytes.len() < BIG as usize {
+        // xorshift64: no repetition that a lost or doubled segment could hide in.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    // Renamed into place when complete: a second program must not serve half a file.
+    let unfinished = path.with_extension(std::process::id().to_string());
+    fs::write(&unfinished, bytes)?;
+    let sum = run(Command::new("sha256sum").arg(&unfinished))?;
+    ensure!(sum.starts_with(BIG_SHA256), "the big file is not what it should be: {sum}");
+    fs::rename(&unfinished, &path)?;
+    Ok(path)
+}

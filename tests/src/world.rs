@@ -1,0 +1,279 @@
+//! The world that stories happen in.
+//!
+//! ```text
+//!   far client                                                  203.0.113.0/24
+//!   203.0.113.10 ── router, MTU 1280 on the far side
+//!                      192.0.2.254
+//!                          │
+//!   client                 │     switch                       server1, server2
+//!   192.0.2.10 ─────────── wan bridge 192.0.2.0/24 ─────────── 192.0.2.21, .22
+//!                               │                              │  TUN and DR replies leave here
+//!                          192.0.2.1                           │
+//!                            director, VIPs 192.0.2.100-102    │
+//!                          198.51.100.1                        │
+//!                               │                              │
+//!                          lan bridge 198.51.100.0/24 ──────── 198.51.100.11, .12
+//! ```
+//!
+//! Everybody's default gateway is the router, but what servers send from their lan addresses goes to the director.
+//! The director's two interfaces carry no kernel address: they belong to `lb-app`.
+
+use std::cell::Cell;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Result, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::director::Director;
+use crate::netns::{self, Namespace};
+use crate::process::{Scratch, run};
+use crate::server::Server;
+
+/// The client's address.
+pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+/// The director on the wan.
+pub const DIRECTOR_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// The director on the lan: the servers' gateway under NAT, and the near end of tunnels.
+pub const DIRECTOR_LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// The router, everybody's default gateway.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// The far client.
+pub const FAR_CLIENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// The router's other side.
+const FAR_GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
+/// MTU between the router and the far client.
+pub const FAR_MTU: u32 = 1280;
+/// Virtual address of services forwarded by NAT.
+pub const VIP_NAT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+/// Virtual address of services forwarded by TUN.
+pub const VIP_TUN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 101);
+/// Virtual address of services forwarded by DR.
+pub const VIP_DR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 102);
+/// HTTP on a VIP, and on servers behind TUN and DR.
+pub const HTTP: u16 = 80;
+/// HTTP on servers behind NAT.
+pub const HTTP_BEHIND_NAT: u16 = 8080;
+/// UDP echo on a VIP, and on servers behind TUN and DR.
+pub const ECHO: u16 = 7;
+/// UDP echo on servers behind NAT.
+pub const ECHO_BEHIND_NAT: u16 = 7007;
+
+/// File descriptors for a thousand connections and then some.
+const DESCRIPTORS: u64 = 16_384;
+
+/// Worlds take turns: a machine with two cores is one director, two servers and a client at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A client, a director, servers and what connects them. Everything is gone when it is dropped.
+#[derive(Debug)]
+pub struct World {
+    servers: Vec<Server>,
+    client: Client,
+    far_client: Client,
+    director: Namespace,
+    router: Namespace,
+    switch: Namespace,
+    directory: Scratch,
+    name: String,
+    starts: Cell<u32>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl World {
+    /// A world with two servers.
+    pub fn new() -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self::named(&format!("lb{}x{count}", std::process::id()))
+    }
+
+    /// A world with two servers whose namespaces are called `name-client`, `name-director` and so on.
+    pub fn named(name: &str) -> Result<Self> {
+        ensure!(nix::unistd::geteuid().is_root(), "network namespaces need root");
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        sweep(name);
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, most.max(DESCRIPTORS))?;
+
+        let directory = Scratch::named(name)?;
+        let namespace = |role: &str| Namespace::create(format!("{name}-{role}"));
+        let switch = namespace("switch")?;
+        switch.ip("link add wan type bridge\nlink add lan type bridge\nlink set wan up\nlink set lan up")?;
+        let client = make_client(namespace("client")?, &switch)?;
+        let router = make_router(namespace("router")?, &switch)?;
+        let far_client = make_far_client(namespace("far")?, &router)?;
+        let director = make_director(namespace("director")?, &switch)?;
+        let mut servers = Vec::new();
+        for index in 1..=2 {
+            let role = format!("server{index}");
+            let mut server = make_server(namespace(&role)?, &switch, index, role, directory.path())?;
+            server.start()?;
+            servers.push(server);
+        }
+        Ok(Self {
+            servers,
+            client,
+            far_client,
+            director,
+            router,
+            switch,
+            directory,
+            name: name.to_owned(),
+            starts: Cell::new(0),
+            _turn: turn,
+        })
+    }
+
+    /// The common beginning of the namespaces' names.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where configurations and logs of this world are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The client behind the router.
+    #[must_use]
+    pub fn far_client(&self) -> &Client {
+        &self.far_client
+    }
+
+    /// The real servers.
+    #[must_use]
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The namespace that `lb-app` runs in.
+    #[must_use]
+    pub fn director(&self) -> &Namespace {
+        &self.director
+    }
+
+    /// The real servers' addresses on the lan.
+    #[must_use]
+    pub fn server_addresses(&self) -> Vec<Ipv4Addr> {
+        self.servers.iter().map(Server::lan).collect()
+    }
+
+    /// Starts `lb-app` and waits until it is ready.
+    pub fn start(&self, config: &Config) -> Result<Director> {
+        self.starts.set(self.starts.get() + 1);
+        let text = config.render(&self.server_addresses());
+        let name = format!("{}-{}", self.name, self.starts.get());
+        Director::start(&self.director, self.directory(), &name, &text, config.workers())
+    }
+
+    /// Lets everything outlive this value, and says what there is: `netns NAME`, `pid PID`, `directory PATH`.
+    pub fn keep(mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for server in &mut self.servers {
+            for process in server.processes_mut() {
+                process.keep();
+                lines.push(format!("pid {}", process.pid()));
+            }
+        }
+        let servers = self.servers.iter_mut().map(Server::namespace_mut);
+        let clients = [self.client.namespace_mut(), self.far_client.namespace_mut()];
+        let between = [&mut self.director, &mut self.router, &mut self.switch];
+        for namespace in servers.chain(clients).chain(between) {
+            namespace.keep();
+            lines.push(format!("netns {}", namespace.name()));
+        }
+        self.directory.keep();
+        lines.push(format!("directory {}", self.directory.path().display()));
+        lines
+    }
+}
+
+fn make_client(client: Namespace, switch: &Namespace) -> Result<Client> {
+    client.connect("wan", switch, "client")?;
+    switch.ip("link set client master wan")?;
+    client.ip(&format!("addr add {CLIENT}/24 dev wan"))?;
+    Ok(Client::new(client))
+}
+
+/// The MTU of the far side is the route's, not the link's: packets that are too big arrive at the router and are
+/// answered with "fragmentation needed" instead of being lost on the link.
+fn make_router(router: Namespace, switch: &Namespace) -> Result<Namespace> {
+    router.connect("wan", switch, "router")?;
+    switch.ip("link set router master wan")?;
+    router.ip(&format!("addr add {GATEWAY}/24 dev wan"))?;
+    router.sysctl("net/ipv4/ip_forward", "1")?;
+    Ok(router)
+}
+
+fn make_far_client(client: Namespace, router: &Namespace) -> Result<Client> {
+    client.connect("wan", router, "far")?;
+    client.ip(&format!("addr add {FAR_CLIENT}/24 dev wan\nroute add default via {FAR_GATEWAY}"))?;
+    router.ip(&format!(
+        "addr add {FAR_GATEWAY}/24 dev far noprefixroute\nroute add 203.0.113.0/24 dev far mtu lock {FAR_MTU}"
+    ))?;
+    Ok(Client::new(client))
+}
+
+fn make_director(director: Namespace, switch: &Namespace) -> Result<Namespace> {
+    for (device, bridge) in [("lbwan", "wan"), ("lblan", "lan")] {
+        let port = format!("dir-{bridge}");
+        director.connect(device, switch, &port)?;
+        switch.ip(&format!("link set {port} master {bridge}"))?;
+    }
+    Ok(director)
+}
+
+/// Replies from the server's own address go back through the director, as NAT needs it; replies from a VIP take the
+/// direct way over the wan.
+fn make_server(
+    server: Namespace,
+    switch: &Namespace,
+    index: u8,
+    name: String,
+    directory: &Path,
+) -> Result<Server> {
+    let lan = Ipv4Addr::new(198, 51, 100, 10 + index);
+    let wan = Ipv4Addr::new(192, 0, 2, 20 + index);
+    for (bridge, address) in [("wan", wan), ("lan", lan)] {
+        let port = format!("srv{index}-{bridge}");
+        server.connect(bridge, switch, &port)?;
+        switch.ip(&format!("link set {port} master {bridge}"))?;
+        server.ip(&format!("addr add {address}/24 dev {bridge}"))?;
+    }
+    server.ip(&format!(
+        "route add default via {GATEWAY}\nrule add from {lan} table 10\nroute add default via {DIRECTOR_LAN} table 10"
+    ))?;
+    let directory = directory.join(&name);
+    Ok(Server::new(server, name, lan, directory))
+}
+
+/// Removes what worlds left behind whose program was killed before it could clean up: those of this name, and those
+/// named after a process that is no more.
+fn sweep(own: &str) {
+    let list = run(Command::new("ip").args(["netns", "list"])).unwrap_or_default();
+    for name in list.lines().filter_map(|line| line.split(' ').next()) {
+        let Some((world, _)) = name.split_once('-') else { continue };
+        let pid = world.strip_prefix("lb").and_then(|rest| rest.split_once('x')).map(|(pid, _)| pid);
+        let orphan =
+            pid.is_some_and(|pid| pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists());
+        if orphan || world == own {
+            netns::delete(name);
+            // Its files are where Scratch::named put them.
+            let _ = std::fs::remove_dir_all(std::env::temp_dir().join(world));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `lb-app --check`: what a file means, or where it is wrong.
+
+use std::fs;
+
+use anyhow::Result;
+use lb_stories::director::check;
+use lb_stories::process::Scratch;
+use lb_stories::{Config, Method};
+
+#[test]
+fn a_good_file() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let file = scratch.path().join("lb.toml");
+    fs::write(&file, Config::http().render(&[[198, 51, 100, 11].into()]))?;
+    let output = check(&file)?;
+    let printed = String::from_utf8(output.stdout)?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for method in Method::ALL {
+        assert!(printed.contains(&method.vip().to_string()), "{printed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_broken_file() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let file = scratch.path().join("lb.toml");
+    let good = Config::http().render(&[[198, 51, 100, 11].into()]);
+    fs::write(&file, good.replacen("scheduler = \"rr\"", "scheduler = \"rrr\"", 1))?;
+    let line =
+        1 + good.lines().position(|line| line.starts_with("scheduler")).expect("a service has a scheduler");
+
+    let output = check(&file)?;
+    let complaint = String::from_utf8(output.stderr)?;
+    assert!(output.status.code().is_some_and(|code| code != 0), "{:?}", output.status);
+    assert!(complaint.contains(&format!("lb.toml:{line}:")), "{complaint}");
+    assert!(complaint.contains("scheduler"), "{complaint}");
+    Ok(())
+}
