@@ -183,7 +183,7 @@ impl Snapshot {
     /// The director's address to answer from on `port`: its own towards `peer`, else `or`.
     #[must_use]
     pub fn answer_from(&self, port: PortId, peer: u32, or: u32) -> u32 {
-        self.routing.own_address(port, Ipv4Addr::from_bits(peer)).map_or(or, |own| own.to_bits())
+        self.routing.own_address(port, Ipv4Addr::from_bits(peer)).map_or(or, Ipv4Addr::to_bits)
     }
 }
 
