@@ -8,6 +8,7 @@ pub mod counters;
 pub mod flow;
 pub mod forward;
 pub mod limits;
+pub mod memory;
 pub mod neigh;
 pub mod packet;
 pub mod sched;
