@@ -131,6 +131,7 @@ fn generate_bindings(flags: &[String]) {
         .rust_target(bindgen::RustTarget::stable(88, 0).expect("bindgen knows this release of Rust"))
         .rust_edition(bindgen::RustEdition::Edition2024)
         .allowlist_item("shim_.*|SHIM_.*")
+        .derive_default(true)
         .generate_comments(false)
         .layout_tests(true)
         .prepend_enum_name(false)

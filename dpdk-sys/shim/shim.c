@@ -38,6 +38,9 @@ SAME_PLACE(pool, pool);
 _Static_assert(sizeof(struct shim_mbuf) == RTE_CACHE_LINE_MIN_SIZE, "struct shim_mbuf is one cache line");
 _Static_assert(_Alignof(struct shim_mbuf) <= _Alignof(struct rte_mbuf), "an mbuf is aligned for its view");
 
+_Static_assert((uint32_t)(RTE_ETH_RSS_L3_SRC_ONLY | RTE_ETH_RSS_L4_SRC_ONLY) == 0, "bits of the upper half");
+_Static_assert((uint32_t)(RTE_ETH_RSS_L3_DST_ONLY | RTE_ETH_RSS_L4_DST_ONLY) == 0, "bits of the upper half");
+
 static inline struct rte_mbuf **
 mbufs_of(struct shim_mbuf **mbufs)
 {
@@ -102,13 +105,12 @@ shim_pool_size(const struct rte_mempool *pool)
 /* Here rather than in Rust because struct rte_eth_conf grows and changes with every release, and all of it but
  * these fields stays zero. */
 int
-shim_port_configure(uint16_t port, uint16_t rx_queues, uint16_t tx_queues, uint32_t mtu, uint64_t rx_offloads,
-		    uint64_t tx_offloads, uint64_t rss_types, uint8_t *rss_key, uint8_t rss_key_size)
+shim_port_configure(uint16_t port, uint16_t rx_queues, uint16_t tx_queues, uint64_t rx_offloads, uint64_t tx_offloads,
+		    uint64_t rss_types, uint8_t *rss_key, uint8_t rss_key_size)
 {
 	struct rte_eth_conf conf;
 
 	memset(&conf, 0, sizeof(conf));
-	conf.rxmode.mtu = mtu;
 	conf.rxmode.offloads = rx_offloads;
 	conf.txmode.offloads = tx_offloads;
 	if (rss_types != 0) {
@@ -118,6 +120,21 @@ shim_port_configure(uint16_t port, uint16_t rx_queues, uint16_t tx_queues, uint3
 		conf.rx_adv_conf.rss_conf.rss_key_len = rss_key_size;
 	}
 	return rte_eth_dev_configure(port, rx_queues, tx_queues, &conf);
+}
+
+/* The key is copied to rss_key, which has room for rss_key_size bytes. */
+int
+shim_port_rss(uint16_t port, uint64_t *rss_types, uint8_t *rss_key, uint8_t rss_key_size)
+{
+	struct rte_eth_rss_conf conf;
+	int error;
+
+	memset(&conf, 0, sizeof(conf));
+	conf.rss_key = rss_key;
+	conf.rss_key_len = rss_key_size;
+	error = rte_eth_dev_rss_hash_conf_get(port, &conf);
+	*rss_types = conf.rss_hf;
+	return error;
 }
 
 int

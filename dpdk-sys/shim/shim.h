@@ -57,8 +57,9 @@ static const uint64_t SHIM_TX_OFFLOAD_MBUF_FAST_FREE = RTE_ETH_TX_OFFLOAD_MBUF_F
 static const uint64_t SHIM_RSS_IPV4 = RTE_ETH_RSS_IPV4;
 static const uint64_t SHIM_RSS_IPV4_TCP = RTE_ETH_RSS_NONFRAG_IPV4_TCP;
 static const uint64_t SHIM_RSS_IPV4_UDP = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
-static const uint64_t SHIM_RSS_SOURCE_ONLY = RTE_ETH_RSS_L3_SRC_ONLY | RTE_ETH_RSS_L4_SRC_ONLY;
-static const uint64_t SHIM_RSS_DESTINATION_ONLY = RTE_ETH_RSS_L3_DST_ONLY | RTE_ETH_RSS_L4_DST_ONLY;
+/* The upper halves of these, because bindgen makes no constant of a number with bit 63 set. */
+static const uint32_t SHIM_RSS_SOURCE_ONLY_HIGH = (RTE_ETH_RSS_L3_SRC_ONLY | RTE_ETH_RSS_L4_SRC_ONLY) >> 32;
+static const uint32_t SHIM_RSS_DESTINATION_ONLY_HIGH = (RTE_ETH_RSS_L3_DST_ONLY | RTE_ETH_RSS_L4_DST_ONLY) >> 32;
 
 /* ethdev: sizes and marks */
 static const uint16_t SHIM_MAX_PORTS = RTE_MAX_ETHPORTS;
@@ -89,9 +90,10 @@ struct shim_link {
 	bool full_duplex;
 };
 
-int shim_port_configure(uint16_t port, uint16_t rx_queues, uint16_t tx_queues, uint32_t mtu,
-			uint64_t rx_offloads, uint64_t tx_offloads, uint64_t rss_types, uint8_t *rss_key,
+int shim_port_configure(uint16_t port, uint16_t rx_queues, uint16_t tx_queues, uint64_t rx_offloads,
+			uint64_t tx_offloads, uint64_t rss_types, uint8_t *rss_key,
 			uint8_t rss_key_size);
+int shim_port_rss(uint16_t port, uint64_t *rss_types, uint8_t *rss_key, uint8_t rss_key_size);
 int shim_port_link(uint16_t port, struct shim_link *link);
 uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t most);
 uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t count);

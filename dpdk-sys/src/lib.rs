@@ -23,3 +23,9 @@ mod bindings {
 }
 
 pub use bindings::*;
+
+/// What `RTE_ETH_RSS_L3_SRC_ONLY` and `RTE_ETH_RSS_L4_SRC_ONLY` are together.
+pub const SHIM_RSS_SOURCE_ONLY: u64 = (SHIM_RSS_SOURCE_ONLY_HIGH as u64) << 32;
+
+/// What `RTE_ETH_RSS_L3_DST_ONLY` and `RTE_ETH_RSS_L4_DST_ONLY` are together.
+pub const SHIM_RSS_DESTINATION_ONLY: u64 = (SHIM_RSS_DESTINATION_ONLY_HIGH as u64) << 32;
