@@ -205,8 +205,11 @@ fn check_interface(name: &str) -> Result<(), PortError> {
     }
 }
 
+/// Asks the kernel rather than `/sys`, which shows the interfaces of the network namespace that mounted it.
 fn interface_exists(interface: &str) -> bool {
-    !interface.is_empty() && !interface.contains('/') && Path::new("/sys/class/net").join(interface).exists()
+    let Ok(name) = CString::new(interface) else { return false };
+    // SAFETY: the name is a C string.
+    unsafe { libc::if_nametoindex(name.as_ptr()) != 0 }
 }
 
 /// The driver that a virtual device's name asks for: the name without its number and arguments.

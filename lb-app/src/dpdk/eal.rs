@@ -2,9 +2,11 @@
 
 use super::lcore::LcoreId;
 use std::{
-    ffi::{CStr, CString, c_char, c_int},
+    ffi::{CStr, CString, OsStr, c_char, c_int},
     fs,
     marker::PhantomData,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use thiserror::Error;
@@ -65,6 +67,8 @@ pub struct Eal {
 impl Eal {
     /// Starts DPDK with EAL arguments such as `-l 0-3`, without a program name in front.
     ///
+    /// Pins this thread to the first of its lcores' CPUs, and threads started later inherit that.
+    ///
     /// EAL logs to stderr, warnings and worse, unless the arguments hold `--log-level` or `--syslog`. With `--help`
     /// among the arguments EAL prints its options and ends the process.
     ///
@@ -117,7 +121,17 @@ impl Eal {
         unsafe { dpdk_sys::rte_eal_has_hugepages() != 0 }
     }
 
-    /// Stops DPDK and removes the files it keeps under its run-time directory. Dropping does the same, silently.
+    /// Where DPDK keeps its sockets and files, named after `--file-prefix`. EAL leaves it behind.
+    #[must_use]
+    pub fn runtime_dir(&self) -> PathBuf {
+        // SAFETY: EAL runs, by `self`.
+        let path = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
+        // SAFETY: a NUL-terminated path in EAL's static memory.
+        let path = unsafe { CStr::from_ptr(path) };
+        PathBuf::from(OsStr::from_bytes(path.to_bytes()))
+    }
+
+    /// Stops DPDK and gives its memory back. Dropping does the same, silently.
     ///
     /// # Errors
     /// [`EalError::StillInUse`] when a port, pool, ring or lcore is still in use: then nothing is done, and the end
@@ -160,6 +174,9 @@ impl Drop for Lease {
 
 /// The text of an error number, whichever sign DPDK gave it.
 pub(super) fn describe_error(code: c_int) -> String {
+    if code == 0 {
+        return "no reason given".to_owned();
+    }
     // SAFETY: any number has a text; for unknown ones it says so.
     let text = unsafe { dpdk_sys::rte_strerror(code.abs()) };
     // SAFETY: the text is NUL-terminated and stays until this thread asks for another one.
@@ -185,7 +202,8 @@ fn lock_state() -> MutexGuard<'static, State> {
     STATE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn stop() -> Result<(), EalError> {
+/// See [`Eal::cleanup`].
+pub(super) fn stop() -> Result<(), EalError> {
     let mut state = lock_state();
     match *state {
         State::Running { users: 0 } => *state = State::Stopped,

@@ -224,7 +224,8 @@ fn create_error(code: c_int, name: &str, count: u32, data_room: u16) -> PoolErro
     const OVERHEAD: u64 = 128 + 64;
     match code {
         libc::ENOMEM | libc::ENOSPC => {
-            PoolError::NoMemory { count, mib: u64::from(count) * (u64::from(data_room) + OVERHEAD) >> 20 }
+            let bytes = u64::from(count) * (u64::from(data_room) + OVERHEAD);
+            PoolError::NoMemory { count, mib: bytes.div_ceil(1 << 20) }
         }
         libc::EEXIST | libc::ENAMETOOLONG => PoolError::BadName(name.to_owned()),
         _ => PoolError::Failed(describe_error(code)),

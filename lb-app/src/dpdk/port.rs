@@ -24,7 +24,7 @@ pub struct PortSettings {
     pub rx_descriptors: u16,
     /// Descriptors per transmit queue. Adjusted to what the driver can do.
     pub tx_descriptors: u16,
-    /// Largest IP packet, in bytes.
+    /// Largest IP packet, in bytes. A device that is an interface of the kernel's too gets it there as well.
     pub mtu: u16,
     /// What to choose the receive queue by.
     pub rss: RssWish,
@@ -191,9 +191,12 @@ impl Port {
             return Ok(before);
         }
         let (least, most) = match code {
-            _ if code == -libc::EINVAL => (self.info.min_mtu, self.info.max_mtu),
-            _ => (before, before),
+            _ if code == -libc::ENOTSUP => (before, before),
+            _ => (self.info.min_mtu, self.info.max_mtu),
         };
+        if (least..=most).contains(&wanted) {
+            self.check(code, "set the MTU")?;
+        }
         Err(PortError::MtuOutOfRange { device: self.info.device.clone(), wanted, least, most })
     }
 

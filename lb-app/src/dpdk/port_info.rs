@@ -97,7 +97,7 @@ impl PortInfo {
             max_rx_queues: info.max_rx_queues,
             max_tx_queues: info.max_tx_queues,
             min_mtu: info.min_mtu,
-            max_mtu: info.max_mtu,
+            max_mtu: max_mtu(&info),
             reta_size: info.reta_size,
             hash_key_size: info.hash_key_size,
             rss_types: info.flow_type_rss_offloads,
@@ -135,6 +135,16 @@ pub(super) fn tx_offload_names(bits: u64) -> Vec<&'static str> {
     // SAFETY: any number may be passed; the name is static.
     let name = |bit| text(unsafe { dpdk_sys::rte_eth_dev_tx_offload_name(bit) });
     each_bit(bits).filter_map(name).collect()
+}
+
+/// The largest MTU, which some drivers give only as the largest frame.
+fn max_mtu(info: &dpdk_sys::rte_eth_dev_info) -> u16 {
+    /// Ethernet header and CRC, which is what DPDK assumes of such drivers.
+    const OVERHEAD: u32 = 14 + 4;
+    if info.max_mtu != u16::MAX || info.max_rx_pktlen <= OVERHEAD {
+        return info.max_mtu;
+    }
+    u16::try_from(info.max_rx_pktlen - OVERHEAD).unwrap_or(u16::MAX)
 }
 
 fn read_mac(device: &Device) -> Result<MacAddress, PortError> {

@@ -35,12 +35,14 @@ impl RxQueue {
     pub fn receive(&mut self, burst: &mut Burst<Mbuf>, most: usize) -> usize {
         let old = burst.len();
         let (device, queue) = (self.device, self.queue);
-        // SAFETY: the port is started and stays so while this queue exists, and nobody else polls it. `space` has
-        // room for `count` pointers. The driver's packets are direct, ours, and have one reference; whether they are
-        // one segment is checked below, before anybody sees them.
-        let count = unsafe {
-            burst::append(burst, most, |space, count| dpdk_sys::shim_rx_burst(device, queue, space, count))
+        let poll = |space: *mut *mut dpdk_sys::shim_mbuf, most: u16| {
+            // SAFETY: the port is started and stays so while this queue exists, nobody else polls the queue, and
+            // `space` has room for `most` pointers.
+            unsafe { dpdk_sys::shim_rx_burst(device, queue, space, most) }
         };
+        // SAFETY: what a driver receives is ours, direct and with one reference. That it is one segment is checked
+        // below, before anybody else sees it.
+        let count = unsafe { burst::append(burst, most, poll) };
         let mut chained = false;
         // The driver has just written these headers, so they are in this CPU's cache.
         for packet in &mut burst[old..] {
