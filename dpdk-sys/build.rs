@@ -8,8 +8,8 @@ use std::{env, path::PathBuf, process::Command};
 /// Debian 12's release; older ones lack parts of the API.
 const OLDEST_DPDK: &str = "22.11";
 
-/// The DPDK libraries that the shim and the bindings call.
-const LIBRARIES: [&str; 5] = ["rte_eal", "rte_ethdev", "rte_mbuf", "rte_mempool", "rte_ring"];
+/// The DPDK libraries that the shim and the bindings call. Logging became one of its own in 23.11.
+const LIBRARIES: [&str; 6] = ["rte_eal", "rte_ethdev", "rte_log", "rte_mbuf", "rte_mempool", "rte_ring"];
 
 /// Functions that are called as they are. Everything that DPDK has as `static inline`, as a macro, or with a
 /// signature that differs between releases is in the shim instead.
@@ -120,7 +120,10 @@ fn link_dpdk() {
     if let Some(directory) = pkg_config(&["--variable=libdir"]).filter(|directory| !directory.is_empty()) {
         println!("cargo:rustc-link-search=native={directory}");
     }
-    for library in LIBRARIES {
+    let installed = pkg_config(&["--libs"]).expect("pkg-config that answered --modversion answers --libs");
+    let installed: Vec<&str> =
+        installed.split_whitespace().filter_map(|flag| flag.strip_prefix("-l")).collect();
+    for library in LIBRARIES.into_iter().filter(|library| installed.contains(library)) {
         println!("cargo:rustc-link-lib=dylib={library}");
     }
 }
