@@ -6,7 +6,7 @@
 //! * [`device`], [`port`], [`started`], [`queue`]: from a device's name to queues that move packets. What a port is
 //!   ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it counts ([`stats`]) and what can go
 //!   wrong ([`port_error`]) have a file each.
-//! * [`ring`]: packets from one thread to one other.
+//! * [`mod@ring`]: packets from one thread to one other.
 //! * [`hugealloc`]: an allocator that puts large tables on huge pages.
 //!
 //! Three rules make the interface safe, and every `SAFETY` comment leans on them:
