@@ -1,7 +1,8 @@
 //! The load balancer appliance.
 
-// Until the command line and the data plane are wired up.
-#[allow(dead_code)]
+#[allow(unsafe_code, reason = "DPDK is C; this module makes it safe")]
+mod dpdk;
+
 mod config;
 
 fn main() {}
