@@ -199,6 +199,14 @@ impl WorkerCounters {
         self.handed_over.iter().map(Counter::get).sum()
     }
 
+    /// Connections there are now.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        // In this order: if one ends in between, the difference must not become negative.
+        let ended = self.ended.get();
+        self.created.get().saturating_sub(ended)
+    }
+
     /// What came in minus what went out. While the worker is between bursts this is the number of packets it
     /// holds, which is `waiting`; anything else is a defect.
     #[must_use]

@@ -48,14 +48,20 @@ impl fmt::Display for Spread {
     }
 }
 
-/// The Toeplitz key of every port: the one of Microsoft's RSS specification, whose published test vectors let anybody
-/// check a port or a software copy of the hash. It is not symmetric: the two directions of a connection hash
-/// differently. An IPv4 hash uses the first 16 bytes only, so how often the key repeats in a longer one is no matter.
-pub const HASH_KEY: [u8; 40] = [
-    0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0,
-    0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42,
-    0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
-];
+/// The Toeplitz key of every port: one 16-bit word, over and over. With it a field adds the same to the hash wherever
+/// in the hashed bytes it stands, so the client's address and port count the same whether they are source or
+/// destination, and whether or not a NIC leaves gaps for the fields it was told to ignore. That is what brings both
+/// directions of a NAT connection to one worker. The price: only 16 bits of the hash are independent, which is plenty
+/// for the few hundred entries of a redirection table.
+pub const HASH_KEY: [u8; 40] = {
+    let mut key = [0; 40];
+    let mut at = 0;
+    while at < key.len() {
+        key[at] = if at % 2 == 0 { 0x6d } else { 0x5a };
+        at += 1;
+    }
+    key
+};
 
 /// Drivers that say they can do RSS but do not choose queues by the hash we ask for: net_tap leaves it to the kernel,
 /// which moves a flow to the queue its answers were sent on; net_null only remembers the settings.

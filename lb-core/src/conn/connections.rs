@@ -14,6 +14,7 @@ use crate::{
     limits::{MAX_BYTES_PER_CONNECTION, MAX_CONNECTIONS},
     time::Instant,
 };
+use std::ops::Range;
 
 /// Why a connection could not be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub struct Connections {
     /// All the rest.
     lasting: Wheel,
     secret: Secret,
+    high_water: u32,
 }
 
 /// Table entries per connection: one for each direction.
@@ -62,6 +64,7 @@ impl Connections {
             opening: Wheel::new(now),
             lasting: Wheel::new(now),
             secret,
+            high_water: 0,
         }
     }
 
@@ -158,6 +161,7 @@ impl Connections {
             return Err(InsertError::Full);
         }
         *self.get_mut(index) = connection;
+        self.high_water = self.high_water.max(index + 1);
         self.schedule(index, deadline);
         Ok(index)
     }
@@ -201,10 +205,17 @@ impl Connections {
         self.opening.len()
     }
 
-    /// The connections from number `from` on, with their numbers. Entries not in use are passed over.
-    pub fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &Connection)> {
-        let entries = self.entries.0.iter().enumerate().skip(from as usize);
-        entries.filter(|(_, entry)| entry.link.is_scheduled()).map(|(index, entry)| (index as u32, entry))
+    /// The connections with numbers in `range`. Entries not in use are passed over.
+    pub fn iter(&self, range: Range<u32>) -> impl Iterator<Item = (u32, &Connection)> {
+        let end = range.end.min(self.high_water);
+        let entries = (range.start..end).map(|index| (index, self.get(index)));
+        entries.filter(|(_, entry)| entry.link.is_scheduled())
+    }
+
+    /// No connection ever had this number or a higher one.
+    #[must_use]
+    pub fn high_water(&self) -> u32 {
+        self.high_water
     }
 
     fn schedule(&mut self, index: u32, deadline: Instant) {
@@ -324,7 +335,7 @@ mod tests {
         assert_eq!(connections.get(oldest).client_port, 2, "1 is established by now");
         connections.remove(oldest);
         connections.insert(connection(4, Method::Nat), Instant::ZERO).unwrap();
-        assert_eq!(connections.iter_from(0).count(), 3);
+        assert_eq!(connections.iter(0..u32::MAX).count(), 3);
         assert_eq!(connections.half_open(), 2);
     }
 }

@@ -1,0 +1,125 @@
+//! Where a worker's packets go: transmit queues, hand-over rings, and back to the pool. Packets for a port are
+//! collected and given to it in bursts.
+
+use super::mesh::Ends;
+use crate::dpdk::{self, Consumer, Mbuf, Mempool, TxQueue};
+use crossbeam_channel::Sender;
+use lb_core::{
+    counters::{Counter, DropReason, WorkerCounters},
+    packet::{Burst, Io, Notice, Packet, PortId, WorkerId},
+};
+use std::sync::Arc;
+
+/// What one worker moved through one port.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct PortTraffic {
+    /// Packets received.
+    pub(crate) rx: Counter,
+    /// Packets the port took for transmission.
+    pub(crate) tx: Counter,
+    /// Packets it did not take.
+    pub(crate) tx_dropped: Counter,
+}
+
+/// The queues, rings and pool of one worker.
+pub(crate) struct LcoreIo {
+    queues: Vec<TxQueue>,
+    /// Packets for each port that have not been given to it yet.
+    pending: Vec<Burst<Mbuf>>,
+    rings: Ends,
+    /// Packets on their way back to the pool.
+    released: Burst<Mbuf>,
+    pool: Mempool,
+    counters: Arc<WorkerCounters>,
+    traffic: Arc<[PortTraffic]>,
+    notices: Sender<Notice>,
+}
+
+impl LcoreIo {
+    pub(crate) fn new(
+        queues: Vec<TxQueue>,
+        rings: Ends,
+        pool: Mempool,
+        counters: Arc<WorkerCounters>,
+        traffic: Arc<[PortTraffic]>,
+        notices: Sender<Notice>,
+    ) -> Self {
+        let pending = queues.iter().map(|_| Burst::new()).collect();
+        LcoreIo { queues, pending, rings, released: Burst::new(), pool, counters, traffic, notices }
+    }
+
+    /// The rings from other workers.
+    pub(crate) fn consumers(&mut self) -> &mut [Consumer] {
+        &mut self.rings.from
+    }
+
+    /// Gives everything collected to the ports and the pool.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        for port in 0..self.pending.len() {
+            if !self.pending[port].is_empty() {
+                self.flush_port(port);
+            }
+        }
+        if !self.released.is_empty() {
+            dpdk::free_bulk(&mut self.released);
+        }
+    }
+
+    /// The transmit queues, to close their ports with.
+    pub(crate) fn into_queues(self) -> Vec<TxQueue> {
+        self.queues
+    }
+
+    fn flush_port(&mut self, port: usize) {
+        let count = self.pending[port].len();
+        let taken = self.queues[port].transmit(&mut self.pending[port]);
+        self.counters.sent.add(taken as u64);
+        self.traffic[port].tx.add(taken as u64);
+        if taken < count {
+            let refused = (count - taken) as u64;
+            self.counters.dropped[DropReason::TxFull as usize].add(refused);
+            self.traffic[port].tx_dropped.add(refused);
+        }
+    }
+}
+
+impl Io for LcoreIo {
+    type Packet = Mbuf;
+
+    #[inline]
+    fn transmit(&mut self, port: PortId, packet: Mbuf) {
+        let port = usize::from(port.0);
+        if self.pending[port].is_full() {
+            self.flush_port(port);
+        }
+        self.pending[port].push(packet);
+    }
+
+    #[inline]
+    fn release(&mut self, packet: Mbuf) {
+        if self.released.is_full() {
+            dpdk::free_bulk(&mut self.released);
+        }
+        self.released.push(packet);
+    }
+
+    fn hand_over(&mut self, to: WorkerId, packet: Mbuf) -> Result<(), Mbuf> {
+        match self.rings.to.get_mut(usize::from(to.0)) {
+            Some(Some(ring)) => ring.send(packet),
+            _ => Err(packet),
+        }
+    }
+
+    fn allocate(&mut self, port: PortId) -> Option<Mbuf> {
+        let mut packet = self.pool.allocate()?;
+        packet.set_port(port);
+        Some(packet)
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        // Full: the operator has enough to read.
+        let _ = self.notices.try_send(notice);
+    }
+}
