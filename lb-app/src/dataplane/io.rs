@@ -1,8 +1,8 @@
 //! Where a worker's packets go: transmit queues, hand-over rings, and back to the pool. Packets for a port are
 //! collected and given to it in bursts.
 
-use super::mesh::Ends;
-use crate::dpdk::{self, Consumer, Mbuf, Mempool, TxQueue};
+use super::mesh::{Ends, RING_SIZE};
+use crate::dpdk::{self, Consumer, Mbuf, Mempool, Producer, TxQueue};
 use crossbeam_channel::Sender;
 use lb_core::{
     counters::{Counter, DropReason, WorkerCounters},
@@ -27,7 +27,9 @@ pub(crate) struct LcoreIo {
     queues: Vec<TxQueue>,
     /// Packets for each port that have not been given to it yet.
     pending: Vec<Burst<Mbuf>>,
-    rings: Ends,
+    /// By worker; none for this one.
+    peers: Vec<Option<Peer>>,
+    consumers: Vec<Consumer>,
     /// Packets on their way back to the pool.
     released: Burst<Mbuf>,
     pool: Mempool,
@@ -46,21 +48,26 @@ impl LcoreIo {
         notices: Sender<Notice>,
     ) -> Self {
         let pending = queues.iter().map(|_| Burst::new()).collect();
-        LcoreIo { queues, pending, rings, released: Burst::new(), pool, counters, traffic, notices }
+        let peers = rings.to.into_iter().map(|ring| ring.map(Peer::new)).collect();
+        let released = Burst::new();
+        LcoreIo { queues, pending, peers, consumers: rings.from, released, pool, counters, traffic, notices }
     }
 
     /// The rings from other workers.
     pub(crate) fn consumers(&mut self) -> &mut [Consumer] {
-        &mut self.rings.from
+        &mut self.consumers
     }
 
-    /// Gives everything collected to the ports and the pool.
+    /// Gives everything collected to the ports, the other workers and the pool.
     #[inline]
     pub(crate) fn flush(&mut self) {
         for port in 0..self.pending.len() {
             if !self.pending[port].is_empty() {
                 self.flush_port(port);
             }
+        }
+        for peer in self.peers.iter_mut().flatten() {
+            peer.flush();
         }
         if !self.released.is_empty() {
             dpdk::free_bulk(&mut self.released);
@@ -106,8 +113,8 @@ impl Io for LcoreIo {
     }
 
     fn hand_over(&mut self, to: WorkerId, packet: Mbuf) -> Result<(), Mbuf> {
-        match self.rings.to.get_mut(usize::from(to.0)) {
-            Some(Some(ring)) => ring.send(packet),
+        match self.peers.get_mut(usize::from(to.0)) {
+            Some(Some(peer)) => peer.take(packet),
             _ => Err(packet),
         }
     }
@@ -121,5 +128,44 @@ impl Io for LcoreIo {
     fn notice(&mut self, notice: Notice) {
         // Full: the operator has enough to read.
         let _ = self.notices.try_send(notice);
+    }
+}
+
+/// The way to another worker. Packets are collected here and put on its ring in bursts.
+struct Peer {
+    ring: Producer,
+    pending: Burst<Mbuf>,
+    /// Packets that the ring surely has room for, those pending not counted. Only we add to the ring, so room that
+    /// was seen stays.
+    room: usize,
+}
+
+impl Peer {
+    fn new(ring: Producer) -> Self {
+        Peer { ring, pending: Burst::new(), room: 0 }
+    }
+
+    /// Takes a packet, or returns it when the ring is full.
+    fn take(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
+        if self.room == 0 {
+            self.room = (RING_SIZE as usize).saturating_sub(self.ring.len() + self.pending.len());
+        }
+        if self.room == 0 {
+            return Err(packet);
+        }
+        self.room -= 1;
+        self.pending.push(packet);
+        if self.pending.is_full() {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        if !self.pending.is_empty() {
+            self.ring.send_burst(&mut self.pending);
+            debug_assert!(self.pending.is_empty(), "there was room");
+        }
     }
 }
