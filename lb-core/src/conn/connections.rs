@@ -3,7 +3,10 @@
 //! Everything is allocated when the worker is made; nothing grows. Under NAT a connection is in the table twice, by
 //! the client's packets and by the server's.
 
-use super::entry::{Connection, Direction};
+use super::{
+    entry::{Connection, Direction},
+    method::Method,
+};
 use crate::{
     flow::{
         key::{Key, Secret},
@@ -53,7 +56,7 @@ impl Connections {
     pub fn new(capacity: usize, secret: Secret, now: Instant) -> Self {
         let capacity = capacity.clamp(1, MAX_CONNECTIONS);
         let nothing = Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: 0 };
-        let empty = Connection::new(&nothing, 0, 0, 0, crate::service::plan::Method::Dr);
+        let empty = Connection::new(&nothing, 0, 0, 0, Method::Dr);
         Connections {
             entries: Entries(vec![empty; capacity].into_boxed_slice()),
             // Low numbers first, so that a half-empty worker uses few pages.
@@ -258,7 +261,7 @@ impl Links for Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{conn::state::State, service::plan::Method, time::Duration};
+    use crate::{conn::state::State, time::Duration};
 
     fn connection(client_port: u16, method: Method) -> Connection {
         let key = Key {

@@ -8,12 +8,12 @@ use crate::{
     counters::DropReason,
     neigh::{entry::Question, table::hop},
     packet::{Io, Notice, Packet, PortId},
-    service::{plan::Mac, snapshot::Local},
+    service::snapshot::Local,
     time::Instant,
     verdict::Verdict,
     wire::{
         arp::{self, Arp, Operation},
-        ethernet,
+        ethernet::{self, Mac},
     },
 };
 use std::net::Ipv4Addr;

@@ -5,16 +5,14 @@ use crate::{
     conn::{
         connections::{Candidate, InsertError},
         entry::{Connection, Direction},
+        method::Method,
         state::State,
     },
     counters::DropReason,
     forward::reject::{self, Error},
     packet::{HandOver, Packet},
     sched::Request,
-    service::{
-        plan::{Method, Unserved},
-        snapshot::Local,
-    },
+    service::{plan::Unserved, snapshot::Local},
     time::Instant,
     verdict::Verdict,
     wire::{

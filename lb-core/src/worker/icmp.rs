@@ -2,7 +2,7 @@
 
 use super::{Origin, Worker, classify::Staged};
 use crate::{
-    conn::entry::Direction,
+    conn::{entry::Direction, method::Method},
     counters::DropReason,
     forward::{
         dr,
@@ -10,7 +10,7 @@ use crate::{
         reject,
     },
     packet::{Io, Packet},
-    service::{plan::Method, snapshot::Local},
+    service::snapshot::Local,
     time::Instant,
     verdict::Verdict,
     wire::{
