@@ -35,6 +35,9 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
     ) -> Verdict {
         let key = &stage.key;
+        if !self.is_station(key.source) {
+            return Verdict::Drop(DropReason::BadSource);
+        }
         match self.snapshot.local(key.destination) {
             Some(Local::Vip { unserved, .. }) => {
                 let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port);
@@ -62,6 +65,9 @@ impl<P: Packet> Worker<P> {
     /// ICMP and TCP and UDP have been dealt with; everything else can only be unserved.
     #[cold]
     pub(super) fn other_protocol(&mut self, now: Instant, packet: &mut P, stage: &Staged) -> Verdict {
+        if !self.is_station(stage.at.source) {
+            return Verdict::Drop(DropReason::BadSource);
+        }
         match self.snapshot.local(stage.at.destination) {
             Some(Local::Vip { unserved, .. }) => {
                 self.refuse(now, packet, stage, unserved, DropReason::Unserved)
@@ -69,6 +75,12 @@ impl<P: Packet> Worker<P> {
             Some(Local::Own(_)) => Verdict::Drop(DropReason::OwnAddress),
             None => Verdict::Drop(DropReason::NotForUs),
         }
+    }
+
+    /// Whether an address can be that of one other station, so that it may be answered: RFC 1122 3.2.2.
+    pub(super) fn is_station(&self, address: u32) -> bool {
+        self.snapshot.local(address).is_none()
+            && !self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(address))
     }
 
     fn open(
@@ -80,11 +92,6 @@ impl<P: Packet> Worker<P> {
         unserved: Unserved,
     ) -> Verdict {
         let key = &stage.key;
-        if self.snapshot.local(key.source).is_some()
-            || self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(key.source))
-        {
-            return Verdict::Drop(DropReason::BadSource);
-        }
         let is_tcp = key.protocol == ipv4::TCP;
         let begins = !is_tcp || stage.tcp_flags & (SYN | ACK | RST) == SYN;
         let adopts = stage.tcp_flags & (SYN | RST) == 0

@@ -34,6 +34,9 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Verdict {
+        if !self.is_station(stage.at.source) {
+            return Verdict::Drop(DropReason::BadSource);
+        }
         let local = self.snapshot.local(stage.at.destination);
         let payload = stage.at.payload(packet.bytes());
         match payload.first() {
