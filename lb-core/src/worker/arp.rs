@@ -43,7 +43,8 @@ impl<P: Packet> Worker<P> {
         }
         let heard = self.hear(now, &arp, packet, origin, io);
         match arp.operation {
-            Operation::Request if self.answers_for(arp.target, port) => {
+            // Who shares a question has answered it.
+            Operation::Request if origin == Origin::Port && self.answers_for(arp.target, port) => {
                 let mac = self.mac_of(port);
                 let reply = Arp {
                     operation: Operation::Reply,
