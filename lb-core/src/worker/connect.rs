@@ -101,10 +101,7 @@ impl<P: Packet> Worker<P> {
             return self.stray(now, packet, stage);
         }
         match self.create(now, stage, service) {
-            Ok(index) => {
-                self.counters.created.bump();
-                self.pass(now, packet, stage, Candidate::new(index, Direction::In))
-            }
+            Ok(index) => self.pass(now, packet, stage, Candidate::new(index, Direction::In)),
             Err(DropReason::NoServer) => {
                 self.counters.no_server.bump();
                 self.refuse(now, packet, stage, unserved, DropReason::NoServer)
@@ -163,6 +160,7 @@ impl<P: Packet> Worker<P> {
                 }
             }
         };
+        self.counters.created.bump();
         self.count_load(connection.server, State::None, 1);
         if connection.method == Method::Nat {
             match self.next_hop_to(now, connection.client) {
