@@ -39,6 +39,9 @@ pub struct Connections {
     secret: Secret,
 }
 
+/// Marks an entry that is not in use: hop-by-hop options of IPv6, which are no flow.
+const NO_PROTOCOL: u8 = 0;
+
 /// Table entries per connection: one for each direction.
 const KEYS: usize = 2;
 
@@ -55,7 +58,8 @@ impl Connections {
     #[must_use]
     pub fn new(capacity: usize, secret: Secret, now: Instant) -> Self {
         let capacity = capacity.clamp(1, MAX_CONNECTIONS);
-        let nothing = Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: 0 };
+        let nothing =
+            Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: NO_PROTOCOL };
         let empty = Connection::new(&nothing, 0, 0, 0, Method::Dr);
         Connections {
             entries: Entries(vec![empty; capacity].into_boxed_slice()),
@@ -177,6 +181,8 @@ impl Connections {
             let was_there = self.table.remove(reply, Candidate::new(index, Direction::Out).0);
             debug_assert!(was_there, "connection {index} was in the table by its reply");
         }
+        // A packet later in the burst may have been matched with it already; no key has this protocol.
+        self.get_mut(index).protocol = NO_PROTOCOL;
         self.free.push(index);
         connection
     }
