@@ -4,7 +4,7 @@
 //! A packet is a handle that is moved, never copied, and is always given back to an [`Io`]: transmitted, dropped
 //! or handed over. Nothing in this crate lets one go out of scope, because an mbuf has no destructor.
 
-use crate::{limits::MAX_BURST, service::plan::Mac};
+use crate::{limits::MAX_BURST, wire::ethernet::Mac};
 use arrayvec::ArrayVec;
 use std::net::Ipv4Addr;
 

@@ -3,7 +3,10 @@
 //! Everything is allocated when the worker is made; nothing grows. Under NAT a connection is in the table twice, by
 //! the client's packets and by the server's.
 
-use super::entry::{Connection, Direction};
+use super::{
+    entry::{Connection, Direction},
+    method::Method,
+};
 use crate::{
     flow::{
         key::{Key, Secret},
@@ -38,6 +41,9 @@ pub struct Connections {
     high_water: u32,
 }
 
+/// Marks an entry that is not in use: hop-by-hop options of IPv6, which are no flow.
+const NO_PROTOCOL: u8 = 0;
+
 /// Table entries per connection: one for each direction.
 const KEYS: usize = 2;
 
@@ -54,8 +60,9 @@ impl Connections {
     #[must_use]
     pub fn new(capacity: usize, secret: Secret, now: Instant) -> Self {
         let capacity = capacity.clamp(1, MAX_CONNECTIONS);
-        let nothing = Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: 0 };
-        let empty = Connection::new(&nothing, 0, 0, 0, crate::service::plan::Method::Dr);
+        let nothing =
+            Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: NO_PROTOCOL };
+        let empty = Connection::new(&nothing, 0, 0, 0, Method::Dr);
         Connections {
             entries: Entries(vec![empty; capacity].into_boxed_slice()),
             // Low numbers first, so that a half-empty worker uses few pages.
@@ -178,6 +185,8 @@ impl Connections {
             let was_there = self.table.remove(reply, Candidate::new(index, Direction::Out).0);
             debug_assert!(was_there, "connection {index} was in the table by its reply");
         }
+        // A packet later in the burst may have been matched with it already; no key has this protocol.
+        self.get_mut(index).protocol = NO_PROTOCOL;
         self.free.push(index);
         connection
     }
@@ -269,7 +278,7 @@ impl Links for Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{conn::state::State, service::plan::Method, time::Duration};
+    use crate::{conn::state::State, time::Duration};
 
     fn connection(client_port: u16, method: Method) -> Connection {
         let key = Key {

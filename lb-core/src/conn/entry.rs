@@ -1,9 +1,8 @@
 //! One IPv4 connection: everything the data path needs of it, in one cache line.
 
-use super::state::State;
+use super::{method::Method, state::State};
 use crate::{
     flow::{key::Key, wheel::Link},
-    service::plan::Method,
     time::Stamp,
 };
 

@@ -9,8 +9,9 @@ use super::entry::{Knowledge, Neighbour, Question};
 use crate::{
     flow::key::{fold_multiply, scale},
     limits::MAX_NEIGHBOURS,
-    service::{plan::Mac, routing::NextHop},
+    service::routing::NextHop,
     time::Instant,
+    wire::ethernet::Mac,
 };
 use std::net::Ipv4Addr;
 

@@ -8,8 +8,12 @@ use crate::{
     counters::DropReason,
     flow::{key::Key, table::Place},
     packet::{Checksum, Packet},
-    service::plan::Mac,
-    wire::{ethernet, get16, headers::Headers, icmp, ipv4, tcp, udp},
+    wire::{
+        ethernet::{self, Mac},
+        get16,
+        headers::Headers,
+        icmp, ipv4, tcp, udp,
+    },
 };
 
 /// What a packet is, as far as it tells by itself.

@@ -5,16 +5,14 @@ use crate::{
     conn::{
         connections::{Candidate, InsertError},
         entry::{Connection, Direction},
+        method::Method,
         state::State,
     },
     counters::DropReason,
     forward::reject::{self, Error},
     packet::{HandOver, Packet},
     sched::Request,
-    service::{
-        plan::{Method, Unserved},
-        snapshot::Local,
-    },
+    service::{plan::Unserved, snapshot::Local},
     time::Instant,
     verdict::Verdict,
     wire::{
@@ -37,6 +35,9 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
     ) -> Verdict {
         let key = &stage.key;
+        if !self.is_station(key.source) {
+            return Verdict::Drop(DropReason::BadSource);
+        }
         match self.snapshot.local(key.destination) {
             Some(Local::Vip { unserved, .. }) => {
                 let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port);
@@ -64,6 +65,9 @@ impl<P: Packet> Worker<P> {
     /// ICMP and TCP and UDP have been dealt with; everything else can only be unserved.
     #[cold]
     pub(super) fn other_protocol(&mut self, now: Instant, packet: &mut P, stage: &Staged) -> Verdict {
+        if !self.is_station(stage.at.source) {
+            return Verdict::Drop(DropReason::BadSource);
+        }
         match self.snapshot.local(stage.at.destination) {
             Some(Local::Vip { unserved, .. }) => {
                 self.refuse(now, packet, stage, unserved, DropReason::Unserved)
@@ -71,6 +75,12 @@ impl<P: Packet> Worker<P> {
             Some(Local::Own(_)) => Verdict::Drop(DropReason::OwnAddress),
             None => Verdict::Drop(DropReason::NotForUs),
         }
+    }
+
+    /// Whether an address can be that of one other station, so that it may be answered: RFC 1122 3.2.2.
+    pub(super) fn is_station(&self, address: u32) -> bool {
+        self.snapshot.local(address).is_none()
+            && !self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(address))
     }
 
     fn open(
@@ -82,11 +92,6 @@ impl<P: Packet> Worker<P> {
         unserved: Unserved,
     ) -> Verdict {
         let key = &stage.key;
-        if self.snapshot.local(key.source).is_some()
-            || self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(key.source))
-        {
-            return Verdict::Drop(DropReason::BadSource);
-        }
         let is_tcp = key.protocol == ipv4::TCP;
         let begins = !is_tcp || stage.tcp_flags & (SYN | ACK | RST) == SYN;
         let adopts = stage.tcp_flags & (SYN | RST) == 0
@@ -96,10 +101,7 @@ impl<P: Packet> Worker<P> {
             return self.stray(now, packet, stage);
         }
         match self.create(now, stage, service) {
-            Ok(index) => {
-                self.counters.created.bump();
-                self.pass(now, packet, stage, Candidate::new(index, Direction::In))
-            }
+            Ok(index) => self.pass(now, packet, stage, Candidate::new(index, Direction::In)),
             Err(DropReason::NoServer) => {
                 self.counters.no_server.bump();
                 self.refuse(now, packet, stage, unserved, DropReason::NoServer)
@@ -158,6 +160,7 @@ impl<P: Packet> Worker<P> {
                 }
             }
         };
+        self.counters.created.bump();
         self.count_load(connection.server, State::None, 1);
         if connection.method == Method::Nat {
             match self.next_hop_to(now, connection.client) {

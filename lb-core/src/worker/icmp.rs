@@ -2,7 +2,7 @@
 
 use super::{Origin, Worker, classify::Staged};
 use crate::{
-    conn::entry::Direction,
+    conn::{entry::Direction, method::Method},
     counters::DropReason,
     forward::{
         dr,
@@ -10,7 +10,7 @@ use crate::{
         reject,
     },
     packet::{Io, Packet},
-    service::{plan::Method, snapshot::Local},
+    service::snapshot::Local,
     time::Instant,
     verdict::Verdict,
     wire::{
@@ -34,6 +34,9 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Verdict {
+        if !self.is_station(stage.at.source) {
+            return Verdict::Drop(DropReason::BadSource);
+        }
         let local = self.snapshot.local(stage.at.destination);
         let payload = stage.at.payload(packet.bytes());
         match payload.first() {

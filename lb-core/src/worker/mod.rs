@@ -29,12 +29,11 @@ use crate::{
     sched::Turn,
     service::{
         load::{Load, LoadBoard},
-        plan::Mac,
         snapshot::Snapshot,
     },
     time::Instant,
     verdict::Verdict,
-    wire::ethernet,
+    wire::ethernet::{self, Mac},
 };
 use arrayvec::ArrayVec;
 use classify::{Kind, Staged, classify};

@@ -5,6 +5,7 @@ use crate::{
     conn::{
         connections::Candidate,
         entry::Direction,
+        method::Method,
         state::State,
         tcp::{self, FULL, HALF},
     },
@@ -15,10 +16,10 @@ use crate::{
         tun,
     },
     packet::{Packet, PortId},
-    service::plan::Method,
     time::{Duration, Instant},
     verdict::Verdict,
     wire::{
+        ethernet::Mac,
         icmp, ipv4,
         tcp::{ACK, SYN},
     },
@@ -188,7 +189,7 @@ impl<P: Packet> Worker<P> {
     }
 
     /// The port's own address, for packets that the director makes.
-    pub(super) fn mac_of(&self, port: PortId) -> crate::service::plan::Mac {
+    pub(super) fn mac_of(&self, port: PortId) -> Mac {
         self.macs.get(usize::from(port.0)).copied().unwrap_or_default()
     }
 
