@@ -106,7 +106,7 @@ fn mac() -> impl Strategy<Value = Mac> {
 /// A frame that could be on the wire: right, with a tag or padding, or ARP.
 fn sound_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let ip = (any::<bool>(), packet(), 0..3u16, 0..20usize).prop_map(|(is_wan, packet, tag, padding)| {
-        let mut frame = if is_wan { packet.from_gateway() } else { packet.from_server() };
+        let mut frame = if is_wan { packet.via_gateway() } else { packet.via_server() };
         frame.resize(frame.len() + padding, 0xee);
         (if is_wan { WAN } else { LAN }, if tag == 1 { tagged(&frame, 7) } else { frame })
     });
@@ -251,7 +251,7 @@ proptest! {
             packet.payload[at] = value;
         }
         let was_right = read::check_ipv4(&packet.bytes()).is_ok();
-        let sent = world.receive(WAN, &packet.from_gateway());
+        let sent = world.receive(WAN, &packet.via_gateway());
         prop_assert_eq!(sent.len(), 1);
         let leaving = read::ipv4_packet(&sent[0].frame).unwrap();
         prop_assert!(read::check_ipv4_header(leaving).is_ok());
@@ -268,10 +268,10 @@ proptest! {
         let mut software = World::new(&plan);
         let mut hardware = World::new(&plan);
         for packet in frames {
-            let frame = packet.from_gateway();
+            let frame = packet.via_gateway();
             let mut verified = MemoryPacket::new(WAN, &frame);
             (verified.ipv4_checksum, verified.l4_checksum) = (Checksum::Good, Checksum::Good);
-            let by_hardware = hardware.packets(0, vec![verified]);
+            let by_hardware = hardware.packets(0, &[verified]);
             prop_assert_eq!(lines(&software.receive(WAN, &frame)), lines(&by_hardware));
         }
     }
