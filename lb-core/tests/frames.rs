@@ -44,13 +44,16 @@ fn socket() -> impl Strategy<Value = SocketAddrV4> {
     (address(), port).prop_map(|(address, port)| SocketAddrV4::new(address, port))
 }
 
-/// Mostly what a client sends to a service or a server to a client; sometimes anything.
+/// Mostly what a client sends to a service or a server to a client; also both as they are after NAT, which is what
+/// ICMP errors quote; sometimes anything.
 fn ends() -> impl Strategy<Value = (SocketAddrV4, SocketAddrV4)> {
     let client = (0..20u16).prop_map(|port| SocketAddrV4::new(CLIENT_IP, 4000 + port));
     let server = select(vec!["198.51.100.11:8080", "198.51.100.12:8080"]).prop_map(endpoint);
     prop_oneof![
         4 => client.clone().prop_map(|client| (client, endpoint("192.0.2.100:80"))),
-        2 => (server, client).prop_map(|(server, client)| (server, client)),
+        2 => (server.clone(), client.clone()),
+        1 => client.clone().prop_map(|client| (endpoint("192.0.2.100:80"), client)),
+        1 => (client, server),
         2 => (socket(), socket()),
     ]
 }
