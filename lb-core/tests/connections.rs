@@ -5,10 +5,13 @@ mod common;
 use common::{
     frame::*,
     plan::*,
-    world::{Setup, World},
+    world::{Sent, Setup, World},
 };
 use lb_core::{
-    conn::{entry::Direction, state::State},
+    conn::{
+        entry::Direction::{self, In, Out},
+        state::State,
+    },
     counters::DropReason,
     service::plan::{Method, Plan, SchedulerKind},
     time::Duration,
@@ -21,34 +24,25 @@ const SERVER: &str = "198.51.100.11:8080";
 /// From which side a segment comes, and its flags.
 type Segment = (Direction, u8);
 
-fn send(world: &mut World, (from, flags): Segment) -> Vec<String> {
+fn send(world: &mut World, segment: Segment) -> Vec<String> {
+    receive(world, segment).iter().map(Sent::line).collect()
+}
+
+fn receive(world: &mut World, (from, flags): Segment) -> Vec<Sent> {
     match from {
-        Direction::In => world.lines(WAN, &tcp(CLIENT, SERVICE, flags).from_gateway()),
-        Direction::Out => world.lines(LAN, &tcp(SERVER, CLIENT, flags).from_server()),
+        In => world.receive(WAN, &tcp(CLIENT, SERVICE, flags).via_gateway()),
+        Out => world.receive(LAN, &tcp(SERVER, CLIENT, flags).via_server()),
     }
 }
 
 fn client(world: &mut World, port: u16, flags: u8) -> Vec<String> {
-    world.lines(WAN, &tcp(&format!("203.0.113.10:{port}"), SERVICE, flags).from_gateway())
-}
-
-/// The server that a line's packet went to, by the last byte of its address; 0 if it went to none.
-fn server_in(line: &[String]) -> u8 {
-    let to = |server: &str| line.iter().any(|line| line.contains(&format!("> {server}")));
-    if to("198.51.100.11") {
-        11
-    } else if to("198.51.100.12") {
-        12
-    } else {
-        0
-    }
+    world.lines(WAN, &tcp(&format!("203.0.113.10:{port}"), SERVICE, flags).via_gateway())
 }
 
 fn states(world: &World) -> Vec<State> {
     world.connections().iter().map(|connection| connection.state).collect()
 }
 
-use Direction::{In, Out};
 const OPENING: [Segment; 3] = [(In, SYN), (Out, SYN | ACK), (In, ACK)];
 
 #[test]
@@ -102,17 +96,17 @@ fn the_usual_timeouts() {
 #[test]
 fn packets_of_both_directions_keep_a_flow_alive() {
     let mut world = World::new(&one_server(Method::Nat).udp());
-    world.receive(WAN, &udp(CLIENT, SERVICE, b"?").from_gateway());
+    world.receive(WAN, &udp(CLIENT, SERVICE, b"?").via_gateway());
     for _ in 0..3 {
         world.pass(290_000);
-        assert_eq!(world.receive(LAN, &udp(SERVER, CLIENT, b"!").from_server()).len(), 1);
+        assert_eq!(world.receive(LAN, &udp(SERVER, CLIENT, b"!").via_server()).len(), 1);
         world.pass(290_000);
-        assert_eq!(world.receive(WAN, &udp(CLIENT, SERVICE, b"?").from_gateway()).len(), 1);
+        assert_eq!(world.receive(WAN, &udp(CLIENT, SERVICE, b"?").via_gateway()).len(), 1);
     }
     assert_eq!(world.counters(0).created.get(), 1);
     world.pass(300_200);
     assert!(world.connections().is_empty());
-    world.receive(LAN, &udp(SERVER, CLIENT, b"!").from_server());
+    world.receive(LAN, &udp(SERVER, CLIENT, b"!").via_server());
     assert_eq!(world.dropped(DropReason::NoConnection), 1, "a late answer");
 }
 
@@ -139,7 +133,7 @@ fn a_syn_on_a_closing_connection_starts_a_new_one() {
         for segment in OPENING.into_iter().chain([closing]) {
             assert_eq!(send(&mut world, segment).len(), 1);
         }
-        assert_eq!(server_in(&send(&mut world, (In, SYN))), 12, "the next server in turn");
+        assert_eq!(receive(&mut world, (In, SYN))[0].server(), 12, "the next server in turn");
         assert_eq!(states(&world), [State::SynSent]);
         assert_eq!(world.counters(0).created.get(), 2);
     }
@@ -147,7 +141,7 @@ fn a_syn_on_a_closing_connection_starts_a_new_one() {
     for segment in OPENING {
         send(&mut world, segment);
     }
-    assert_eq!(server_in(&send(&mut world, (In, SYN))), 11, "an open connection stays where it is");
+    assert_eq!(receive(&mut world, (In, SYN))[0].server(), 11, "an open connection stays where it is");
     assert_eq!(states(&world), [State::Established]);
 }
 
@@ -226,7 +220,7 @@ fn two_vips(servers: &[&str]) -> Plan {
 
 #[test]
 fn one_client_endpoint_cannot_use_one_server_endpoint_twice() {
-    let other = tcp(CLIENT, "192.0.2.101:80", SYN).from_gateway();
+    let other = tcp(CLIENT, "192.0.2.101:80", SYN).via_gateway();
     let mut world = World::new(&two_vips(&[SERVER]));
     send(&mut world, (In, SYN));
     assert!(world.lines(WAN, &other).is_empty());
@@ -235,8 +229,8 @@ fn one_client_endpoint_cannot_use_one_server_endpoint_twice() {
     assert_eq!(world.lines(WAN, &other).len(), 1, "a connection that is closing gives way");
 
     let mut world = World::new(&two_vips(&[SERVER, "198.51.100.12:8080"]));
-    assert_eq!(server_in(&send(&mut world, (In, SYN))), 11);
-    assert_eq!(server_in(&world.lines(WAN, &other)), 12, "another server will do");
+    assert_eq!(receive(&mut world, (In, SYN))[0].server(), 11);
+    assert_eq!(world.receive(WAN, &other)[0].server(), 12, "another server will do");
 }
 
 #[test]
@@ -249,17 +243,17 @@ fn a_connection_that_was_just_forgotten_is_not_found_again_in_the_same_burst() {
     }
     plan.services[0].servers.swap(0, 1);
     let mut world = World::new(&plan);
-    let segment = |from: &str, to: &str, flags| (WAN, tcp(from, to, flags).from_gateway());
+    let segment = |from: &str, to: &str, flags| (WAN, tcp(from, to, flags).via_gateway());
     // Each of the client's connections is at a server of its own; one of them is closing.
-    let at_12 = server_in(&world.lines(WAN, &segment(CLIENT, SERVICE, SYN).1));
+    let at_12 = world.receive(WAN, &segment(CLIENT, SERVICE, SYN).1)[0].server();
     send(&mut world, (In, ACK));
     assert_eq!(at_12, 12);
-    assert_eq!(server_in(&world.lines(WAN, &segment(CLIENT, "192.0.2.101:80", SYN).1)), 11);
+    assert_eq!(world.receive(WAN, &segment(CLIENT, "192.0.2.101:80", SYN).1)[0].server(), 11);
     send(&mut world, (In, FIN | ACK));
     // Load on the closing connection's server, so that the other one is less busy.
     for port in 5000..5040 {
         let client = format!("203.0.113.10:{port}");
-        if server_in(&world.lines(WAN, &segment(&client, SERVICE, SYN).1)) == 12 {
+        if world.receive(WAN, &segment(&client, SERVICE, SYN).1)[0].server() == 12 {
             world.receive(WAN, &segment(&client, SERVICE, ACK).1);
         }
     }
@@ -281,63 +275,6 @@ fn a_client_without_a_way_back_is_turned_away() {
     assert_eq!(world.dropped(DropReason::NoRoute), 1);
     assert!(world.connections().is_empty());
     assert_eq!((world.counters(0).created.get(), world.counters(0).ended.get()), (1, 1));
-}
-
-#[test]
-fn a_server_of_weight_zero_takes_no_new_connections() {
-    for scheduler in SchedulerKind::ALL {
-        let mut plan = two_servers(Method::Nat);
-        plan.first().scheduler = *scheduler;
-        plan.first().servers[0].weight = 0;
-        let mut world = World::new(&plan);
-        let chosen: Vec<_> = (1..=20).map(|port| server_in(&client(&mut world, port, SYN))).collect();
-        assert_eq!(chosen, [12; 20], "{scheduler}");
-        plan.first().servers[1].weight = 0;
-        let mut world = World::new(&plan);
-        let line = "wan: 192.0.2.100:80 > 203.0.113.10:9 tcp rst ack ttl 64";
-        assert_eq!(client(&mut world, 9, SYN), [line], "{scheduler}");
-        assert_eq!(world.counters(0).no_server.get(), 1);
-    }
-}
-
-#[test]
-fn a_service_without_servers_refuses() {
-    let mut world = World::new(&network().with(service(Method::Dr, SERVICE, &[])).udp());
-    let line = "wan: 192.0.2.100 > 203.0.113.10 icmp port unreachable \
-                [203.0.113.10:4000 > 192.0.2.100:80 udp ttl 64] ttl 64";
-    assert_eq!(world.lines(WAN, &udp(CLIENT, SERVICE, b"?").from_gateway()), [line]);
-}
-
-#[test]
-fn the_fewest_connections_are_counted_over_all_workers() {
-    for (scheduler, weights, expected) in
-        [(SchedulerKind::Lc, [1, 1], [150, 150]), (SchedulerKind::Wlc, [2, 1], [200, 100])]
-    {
-        let mut plan = two_servers(Method::Nat);
-        plan.first().scheduler = scheduler;
-        for (server, weight) in plan.first().servers.iter_mut().zip(weights) {
-            server.weight = weight;
-        }
-        let plan =
-            plan.spread(lb_core::service::plan::Spread::ByClient, lb_core::service::plan::Spread::ByClient);
-        let mut world = World::with(&plan, Setup { workers: 3, ..Setup::default() });
-        let open = |world: &mut World, worker, port| {
-            for flags in [SYN, ACK] {
-                let segment = tcp(&format!("203.0.113.10:{port}"), SERVICE, flags).from_gateway();
-                assert_eq!(world.burst(worker, &[(WAN, segment)]).len(), 1);
-            }
-            world.board.sum_up();
-        };
-        for port in 0..300u16 {
-            // Most of them at one worker, so that a worker that knew only its own would be wrong.
-            open(&mut world, if port % 10 == 0 { usize::from(port / 10 % 2) + 1 } else { 0 }, 1_000 + port);
-        }
-        let active = [0, 1].map(|server| world.board.total(server).active);
-        assert_eq!(active, expected, "{scheduler}");
-        world.pass(20 * 60 * 1_000);
-        assert_eq!([0, 1].map(|server| world.board.total(server).active), [0, 0], "all gone");
-        assert_eq!([0, 1].map(|server| world.board.total(server).inactive), [0, 0]);
-    }
 }
 
 #[test]

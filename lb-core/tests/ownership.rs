@@ -69,7 +69,7 @@ fn run(plan: &Plan, workers: usize) -> Outcome {
                 _ => (servers[&client].clone(), client.clone()),
             };
             let segment = tcp(&from, &to, flags);
-            let frame = if port == WAN { segment.from_gateway() } else { segment.from_server() };
+            let frame = if port == WAN { segment.via_gateway() } else { segment.via_server() };
             let at = queue(plan.ports[usize::from(port.0)].spread, port, &from, &to, number, workers);
             let sent = world.burst(at, &[(port, frame)]);
             assert_eq!(sent.len(), 1, "{client} {flags:#x}: every packet is forwarded");
@@ -157,7 +157,7 @@ fn a_full_ring_drops_and_counts() {
         io.ring = 3;
     }
     let frames: Vec<_> = (1..=60)
-        .map(|port| (WAN, tcp(&format!("203.0.113.10:{port}"), "192.0.2.100:80", SYN).from_gateway()))
+        .map(|port| (WAN, tcp(&format!("203.0.113.10:{port}"), "192.0.2.100:80", SYN).via_gateway()))
         .collect();
     let sent = world.burst(0, &frames);
     let dropped = world.dropped(lb_core::counters::DropReason::RingFull);
@@ -171,12 +171,12 @@ fn an_error_finds_its_connection_on_whichever_worker_it_is() {
     for method in [Method::Nat, Method::Tun, Method::Dr] {
         for workers in 2..=4 {
             let mut world = World::with(&two_servers(method), Setup { workers, ..Setup::default() });
-            world.burst(0, &[(WAN, tcp("203.0.113.10:4000", "192.0.2.100:80", SYN).from_gateway())]);
+            world.burst(0, &[(WAN, tcp("203.0.113.10:4000", "192.0.2.100:80", SYN).via_gateway())]);
             let quote = tcp("192.0.2.100:80", "203.0.113.10:4000", ACK).bytes();
             let unreachable = etherparse::Icmpv4Type::DestinationUnreachable(
                 etherparse::icmpv4::DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: 1300 },
             );
-            let error = icmp("198.18.0.1".parse().unwrap(), VIP, unreachable, &quote).from_gateway();
+            let error = icmp("198.18.0.1".parse().unwrap(), VIP, unreachable, &quote).via_gateway();
             for worker in 0..workers {
                 assert_eq!(
                     world.burst(worker, &[(WAN, error.clone())]).len(),

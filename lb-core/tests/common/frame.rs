@@ -51,12 +51,12 @@ impl Ip {
     }
 
     /// The frame that the gateway sends to the director.
-    pub fn from_gateway(&self) -> Vec<u8> {
+    pub fn via_gateway(&self) -> Vec<u8> {
         ethernet(WAN_MAC, GATEWAY_MAC, 0x0800, &self.bytes())
     }
 
     /// The frame that the first server sends to the director.
-    pub fn from_server(&self) -> Vec<u8> {
+    pub fn via_server(&self) -> Vec<u8> {
         ethernet(LAN_MAC, SERVER_MACS[0], 0x0800, &self.bytes())
     }
 }

@@ -47,17 +47,17 @@ pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
     match ip.payload().ip_number {
         IpNumber::TCP => {
             TcpSlice::from_slice(payload).map_err(|error| error.to_string())?;
-            right(pseudo(&header, payload).add_slice(payload), "TCP")
+            right(&pseudo(&header, payload).add_slice(payload), "TCP")
         }
         IpNumber::UDP => {
             let udp = UdpSlice::from_slice(payload).map_err(|error| error.to_string())?;
             if udp.checksum() == 0 {
                 Ok(())
             } else {
-                right(pseudo(&header, udp.slice()).add_slice(udp.slice()), "UDP")
+                right(&pseudo(&header, udp.slice()).add_slice(udp.slice()), "UDP")
             }
         }
-        IpNumber::ICMP => right(Sum16BitWords::new().add_slice(payload), "ICMP"),
+        IpNumber::ICMP => right(&Sum16BitWords::new().add_slice(payload), "ICMP"),
         IpNumber::IPV4 => check_ipv4(payload),
         other => Err(format!("protocol {other:?}")),
     }
@@ -66,11 +66,11 @@ pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
 /// Whether an IPv4 packet's header is right.
 pub fn check_ipv4_header(packet: &[u8]) -> Result<(), String> {
     let ip = Ipv4Slice::from_slice(packet).map_err(|error| error.to_string())?;
-    right(Sum16BitWords::new().add_slice(ip.header().slice()), "IPv4")
+    right(&Sum16BitWords::new().add_slice(ip.header().slice()), "IPv4")
 }
 
 /// RFC 1071: summed over all of it, checksum included, everything is one bits.
-fn right(sum: Sum16BitWords, what: &str) -> Result<(), String> {
+fn right(sum: &Sum16BitWords, what: &str) -> Result<(), String> {
     if sum.ones_complement() == 0 { Ok(()) } else { Err(format!("wrong {what} checksum")) }
 }
 

@@ -35,6 +35,15 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// The server that a packet under NAT is for, by the last byte of its address; 0 for any other packet.
+    pub fn server(&self) -> u8 {
+        let line = self.line();
+        SERVERS
+            .iter()
+            .find(|server| line.contains(&format!("> {server}:")))
+            .map_or(0, |server| server.octets()[3])
+    }
+
     pub fn line(&self) -> String {
         let port = if self.port == WAN { "wan" } else { "lan" };
         format!("{port}: {}", read::line(&self.frame))
@@ -50,6 +59,7 @@ pub struct HandedOver {
 }
 
 /// What a world is made of.
+#[derive(Clone, Copy, Debug)]
 pub struct Setup {
     pub workers: usize,
     pub connections: usize,
@@ -138,12 +148,12 @@ impl World {
 
     /// A burst of frames arrives at a worker.
     pub fn burst(&mut self, worker: usize, frames: &[(PortId, Vec<u8>)]) -> Vec<Sent> {
-        let packets = frames.iter().map(|(port, frame)| MemoryPacket::new(*port, frame)).collect();
-        self.packets(worker, packets)
+        let packets: Vec<_> = frames.iter().map(|(port, frame)| MemoryPacket::new(*port, frame)).collect();
+        self.packets(worker, &packets)
     }
 
     /// A burst of packets, as the port describes them, arrives at a worker.
-    pub fn packets(&mut self, worker: usize, packets: Vec<MemoryPacket>) -> Vec<Sent> {
+    pub fn packets(&mut self, worker: usize, packets: &[MemoryPacket]) -> Vec<Sent> {
         self.entered += packets.len() as u64;
         for packets in packets.chunks(MAX_BURST) {
             let mut burst: Burst<_> = packets.iter().cloned().collect();

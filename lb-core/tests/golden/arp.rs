@@ -125,7 +125,7 @@ fn packets_wait_for_an_answer_and_leave_in_order() {
     world.tick();
     for sequence in 0..10 {
         let packet = tcp(&format!("203.0.113.10:{}", 4000 + sequence), SERVICE, SYN);
-        expect_nothing(&mut world, WAN, &packet.from_gateway());
+        expect_nothing(&mut world, WAN, &packet.via_gateway());
     }
     assert_eq!(world.counters(0).waiting.get(), 8);
     assert_eq!(world.dropped(DropReason::WaitingFull), 2, "as many as one neighbour is worth");
@@ -142,7 +142,7 @@ fn packets_wait_for_an_answer_and_leave_in_order() {
 fn packets_for_a_neighbour_that_does_not_answer_are_dropped() {
     let mut world = silent();
     world.tick();
-    expect_nothing(&mut world, WAN, &tcp(CLIENT, SERVICE, SYN).from_gateway());
+    expect_nothing(&mut world, WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway());
     let questions = lines(&world.pass(10_000));
     let about_server = questions.iter().filter(|line| line.contains("who has 198.51.100.11")).count();
     assert_eq!(about_server, 2, "three in all");
@@ -151,7 +151,7 @@ fn packets_for_a_neighbour_that_does_not_answer_are_dropped() {
 
     // The next packet is reason enough to ask again.
     let line = "lan: arp who has 198.51.100.11? tell 198.51.100.1";
-    expect(&mut world, WAN, &tcp(CLIENT, SERVICE, SYN).from_gateway(), line);
+    expect(&mut world, WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway(), line);
     let line = "lan: 203.0.113.10:4000 > 198.51.100.11:8080 tcp syn ttl 63";
     let reply = arp_reply((SERVER_MACS[0], SERVERS[0]), (LAN_MAC, own("198.51.100.1")));
     expect(&mut world, LAN, &reply, line);
@@ -167,10 +167,10 @@ fn a_neighbour_is_asked_again_by_unicast_and_used_meanwhile() {
     let to: Vec<_> = questions.iter().map(|sent| read::stations(&sent.frame).0).collect();
     assert_eq!(to, [SERVER_MACS[0], GATEWAY_MAC], "{:?}", lines(&questions));
     let line = "lan: 203.0.113.10:4000 > 198.51.100.11:8080 tcp syn ttl 63";
-    expect(&mut world, WAN, &tcp(CLIENT, SERVICE, SYN).from_gateway(), line);
+    expect(&mut world, WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway(), line);
 
     // Three questions to it, then three to all: packets wait for these, but not longer.
-    let again = tcp(CLIENT, SERVICE, SYN).from_gateway();
+    let again = tcp(CLIENT, SERVICE, SYN).via_gateway();
     world.pass(4_000);
     assert!(!world.lines(WAN, &again).iter().any(|line| line.contains("tcp")));
     assert_eq!(world.counters(0).waiting.get(), 1);
@@ -188,7 +188,7 @@ fn nothing_is_learnt_that_was_not_asked_for() {
 
     // A server's address on another port than its own is another neighbour, and unknown.
     expect_nothing(&mut world, WAN, &arp_reply((STRANGER, SERVERS[0]), (WAN_MAC, own("192.0.2.1"))));
-    let sent = world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).from_gateway());
+    let sent = world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway());
     assert_eq!(read::stations(&sent[0].frame).0, SERVER_MACS[0]);
 }
 
@@ -197,7 +197,7 @@ fn a_neighbour_that_moves_is_followed() {
     let mut world = world();
     let moved = arp_request((STRANGER, SERVERS[0]), SERVERS[0]);
     expect_nothing(&mut world, LAN, &moved);
-    let sent = world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).from_gateway());
+    let sent = world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway());
     assert_eq!(read::stations(&sent[0].frame).0, STRANGER);
 }
 

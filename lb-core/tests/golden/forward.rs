@@ -24,7 +24,7 @@ fn syn() -> Ip {
 
 #[test]
 fn nat_in_gets_the_servers_address_and_port() {
-    let sent = world(Method::Nat).receive(WAN, &syn().from_gateway()).remove(0);
+    let sent = world(Method::Nat).receive(WAN, &syn().via_gateway()).remove(0);
     let expected = [
         // To the server's station, from the lan port's.
         "02000000020b0200000000020800",
@@ -39,8 +39,8 @@ fn nat_in_gets_the_servers_address_and_port() {
 #[test]
 fn nat_out_gets_the_vips_address_and_port_back() {
     let mut world = world(Method::Nat);
-    world.receive(WAN, &syn().from_gateway());
-    let reply = tcp("198.51.100.11:8080", CLIENT, SYN | ACK).from_server();
+    world.receive(WAN, &syn().via_gateway());
+    let reply = tcp("198.51.100.11:8080", CLIENT, SYN | ACK).via_server();
     let sent = world.receive(LAN, &reply).remove(0);
     let expected = [
         // To the gateway's station, from the wan port's.
@@ -55,7 +55,7 @@ fn nat_out_gets_the_vips_address_and_port_back() {
 
 #[test]
 fn dr_changes_the_stations_and_the_time_to_live_only() {
-    let frame = syn().from_gateway();
+    let frame = syn().via_gateway();
     let sent = world(Method::Dr).receive(WAN, &frame).remove(0);
     let expected = [
         "02000000020b0200000000020800",
@@ -68,7 +68,7 @@ fn dr_changes_the_stations_and_the_time_to_live_only() {
 
 #[test]
 fn tun_puts_another_header_in_front() {
-    let frame = syn().from_gateway();
+    let frame = syn().via_gateway();
     let sent = world(Method::Tun).receive(WAN, &frame).remove(0);
     let expected = [
         "02000000020b0200000000020800",
@@ -86,7 +86,7 @@ fn tun_lets_the_outer_packet_be_fragmented_if_the_inner_may_be() {
     let mut world = world(Method::Tun);
     let mut ids = Vec::new();
     for _ in 0..2 {
-        let sent = world.receive(WAN, &syn().may_fragment().from_gateway()).remove(0);
+        let sent = world.receive(WAN, &syn().may_fragment().via_gateway()).remove(0);
         assert_eq!(sent.frame[20..22], [0, 0], "neither flag nor offset");
         ids.push(sent.frame[18..20].to_vec());
     }
@@ -98,13 +98,13 @@ fn tun_copies_the_traffic_class_and_congestion_marks() {
     let mut packet = syn();
     packet.header.dscp = 46.try_into().unwrap();
     packet.header.ecn = 3.try_into().unwrap();
-    let sent = world(Method::Tun).receive(WAN, &packet.from_gateway()).remove(0);
+    let sent = world(Method::Tun).receive(WAN, &packet.via_gateway()).remove(0);
     assert_eq!((sent.frame[15], sent.frame[35]), (46 << 2 | 3, 46 << 2 | 3));
 }
 
 #[test]
 fn tun_does_not_carry_ethernets_padding() {
-    let mut frame = syn().from_gateway();
+    let mut frame = syn().via_gateway();
     frame.resize(60, 0xee);
     let sent = world(Method::Tun).receive(WAN, &frame).remove(0);
     assert_eq!(sent.frame.len(), 14 + 20 + 40);
@@ -114,7 +114,7 @@ fn tun_does_not_carry_ethernets_padding() {
 fn a_tunnel_starts_at_the_configured_address() {
     let plan = Plan { tunnel_local: Some("192.0.2.77".parse().unwrap()), ..one_server(Method::Tun) };
     let line = "lan: 192.0.2.77 > 198.51.100.11 ttl 64 [203.0.113.10:4000 > 192.0.2.100:80 tcp syn ttl 63]";
-    expect(&mut World::new(&plan), WAN, &syn().from_gateway(), line);
+    expect(&mut World::new(&plan), WAN, &syn().via_gateway(), line);
 }
 
 #[test]
@@ -128,13 +128,13 @@ fn a_vlan_tag_is_kept() {
         ),
     ];
     for (method, line) in lines {
-        expect(&mut world(method), WAN, &tagged(&syn().from_gateway(), 7), line);
+        expect(&mut world(method), WAN, &tagged(&syn().via_gateway(), 7), line);
     }
 }
 
 #[test]
 fn ip_options_are_kept() {
-    let frame = syn().options(&[7, 7, 4, 0, 0, 0, 0, 0]).from_gateway();
+    let frame = syn().options(&[7, 7, 4, 0, 0, 0, 0, 0]).via_gateway();
     for method in [Method::Nat, Method::Dr] {
         let sent = world(method).receive(WAN, &frame).remove(0);
         assert!(sent.line().ends_with("tcp syn ttl 63 with options"), "{}", sent.line());
@@ -150,7 +150,7 @@ fn a_udp_checksum_of_zero_stays_zero() {
     let sent = expect(
         &mut world,
         WAN,
-        &packet.from_gateway(),
+        &packet.via_gateway(),
         "lan: 203.0.113.10:4000 > 198.51.100.11:8080 udp ttl 63",
     );
     assert_eq!(sent.frame[40..42], [0, 0]);
@@ -163,7 +163,7 @@ fn a_udp_checksum_is_never_made_zero() {
     let mut all_ones = 0;
     for value in 0..=u16::MAX {
         let packet = udp(CLIENT, SERVICE, &value.to_be_bytes());
-        let sent = world.receive(WAN, &packet.from_gateway()).remove(0);
+        let sent = world.receive(WAN, &packet.via_gateway()).remove(0);
         assert_ne!(sent.frame[40..42], [0, 0], "payload {value}");
         all_ones += u32::from(sent.frame[40..42] == [0xff, 0xff]);
     }
@@ -175,13 +175,13 @@ fn an_error_of_the_checksum_stays_one() {
     let plan = Plan { verify_checksums: false, ..one_server(Method::Nat) };
     let mut packet = syn();
     packet.payload[16] ^= 0x40;
-    let sent = World::new(&plan).receive(WAN, &packet.from_gateway()).remove(0);
-    let right = World::new(&plan).receive(WAN, &syn().from_gateway()).remove(0);
+    let sent = World::new(&plan).receive(WAN, &packet.via_gateway()).remove(0);
+    let right = World::new(&plan).receive(WAN, &syn().via_gateway()).remove(0);
     assert_eq!(sent.frame[50] ^ right.frame[50], 0x40);
     assert_eq!(sent.frame[..50], right.frame[..50]);
 
     let mut world = world(Method::Nat);
-    expect_nothing(&mut world, WAN, &packet.from_gateway());
+    expect_nothing(&mut world, WAN, &packet.via_gateway());
     assert_eq!(world.dropped(DropReason::BadL4Checksum), 1, "noticed where it is looked for");
 }
 
@@ -190,17 +190,17 @@ fn the_ports_verdict_on_checksums_counts() {
     let mut broken = syn();
     broken.payload[16] ^= 0x40;
     for (plan, frame, verdict, passes) in [
-        (one_server(Method::Dr), broken.from_gateway(), Checksum::Good, true),
-        (one_server(Method::Dr), syn().from_gateway(), Checksum::Bad, false),
+        (one_server(Method::Dr), broken.via_gateway(), Checksum::Good, true),
+        (one_server(Method::Dr), syn().via_gateway(), Checksum::Bad, false),
         (
             Plan { verify_checksums: false, ..one_server(Method::Dr) },
-            syn().from_gateway(),
+            syn().via_gateway(),
             Checksum::Bad,
             false,
         ),
     ] {
         let mut packet = MemoryPacket::new(WAN, &frame);
         packet.l4_checksum = verdict;
-        assert_eq!(World::new(&plan).packets(0, vec![packet]).len(), usize::from(passes), "{verdict:?}");
+        assert_eq!(World::new(&plan).packets(0, &[packet]).len(), usize::from(passes), "{verdict:?}");
     }
 }

@@ -26,7 +26,7 @@ fn too_big_for(mtu: u16) -> Icmpv4Type {
 /// A director with an open connection.
 fn connected(plan: &Plan) -> World {
     let mut world = World::new(plan);
-    assert_eq!(world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).from_gateway()).len(), 1);
+    assert_eq!(world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway()).len(), 1);
     world
 }
 
@@ -43,13 +43,13 @@ fn pings_are_answered() {
     ];
     for (address, line) in lines {
         let ping = echo(CLIENT_IP, address);
-        let sent = expect(&mut world, WAN, &ping.from_gateway(), line);
+        let sent = expect(&mut world, WAN, &ping.via_gateway(), line);
         assert_eq!(sent.frame[38..], ping.payload[4..], "identification, number and payload come back");
     }
-    let with_options = echo(CLIENT_IP, VIP).options(&[1, 1, 1, 0]).from_gateway();
+    let with_options = echo(CLIENT_IP, VIP).options(&[1, 1, 1, 0]).via_gateway();
     let line = "wan: 192.0.2.100 > 203.0.113.10 icmp echo reply ttl 64 with options";
     expect(&mut world, WAN, &with_options, line);
-    expect_nothing(&mut world, WAN, &echo(CLIENT_IP, SERVERS[0]).from_gateway());
+    expect_nothing(&mut world, WAN, &echo(CLIENT_IP, SERVERS[0]).via_gateway());
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn a_packet_whose_time_runs_out_at_the_director_is_reported() {
         let mut world = connected(&one_server(method));
         let line = "wan: 192.0.2.1 > 203.0.113.10 icmp time exceeded \
                     [203.0.113.10:4000 > 192.0.2.100:80 tcp ack ttl 1] ttl 64";
-        expect(&mut world, WAN, &tcp(CLIENT, SERVICE, ACK).ttl(1).from_gateway(), line);
-        assert_eq!(world.receive(WAN, &tcp(CLIENT, SERVICE, ACK).ttl(2).from_gateway()).len(), 1);
+        expect(&mut world, WAN, &tcp(CLIENT, SERVICE, ACK).ttl(1).via_gateway(), line);
+        assert_eq!(world.receive(WAN, &tcp(CLIENT, SERVICE, ACK).ttl(2).via_gateway()).len(), 1);
     }
 }
 
@@ -68,7 +68,7 @@ fn a_reply_whose_time_runs_out_is_reported_to_the_server() {
     let mut world = connected(&one_server(Method::Nat));
     let line = "lan: 198.51.100.1 > 198.51.100.11 icmp time exceeded \
                 [198.51.100.11:8080 > 203.0.113.10:4000 tcp syn ack ttl 1] ttl 64";
-    expect(&mut world, LAN, &tcp(SERVER, CLIENT, SYN | ACK).ttl(1).from_server(), line);
+    expect(&mut world, LAN, &tcp(SERVER, CLIENT, SYN | ACK).ttl(1).via_server(), line);
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn a_packet_too_big_for_the_way_is_reported_with_the_size_that_fits() {
             "wan: 192.0.2.1 > 203.0.113.10 icmp too big for {largest} \
              [203.0.113.10:4000 > 192.0.2.100:80 tcp ack ttl 64] ttl 64"
         );
-        expect(&mut world, WAN, &data(largest + 1).from_gateway(), &line);
-        assert_eq!(world.receive(WAN, &data(largest).from_gateway()).len(), 1, "{method} {mtu}");
-        expect_nothing(&mut world, WAN, &data(largest + 1).may_fragment().from_gateway());
+        expect(&mut world, WAN, &data(largest + 1).via_gateway(), &line);
+        assert_eq!(world.receive(WAN, &data(largest).via_gateway()).len(), 1, "{method} {mtu}");
+        expect_nothing(&mut world, WAN, &data(largest + 1).may_fragment().via_gateway());
         assert_eq!(world.dropped(DropReason::TooBig), 1);
     }
 }
@@ -101,20 +101,20 @@ fn nat_carries_an_error_to_the_client() {
     // The client hears of its own packet, from the address that it knows.
     let line = "wan: 192.0.2.100 > 203.0.113.10 icmp port unreachable \
                 [203.0.113.10:4000 > 192.0.2.100:80 tcp syn ttl 63] ttl 63";
-    let sent = expect(&mut world, LAN, &error.from_server(), line);
+    let sent = expect(&mut world, LAN, &error.via_server(), line);
     assert_quote_is_right(&sent.frame[42..]);
 
     // RFC 792 asks for no more than eight bytes of the segment: ports, but no checksum.
     let cut = icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &quote[..28]);
     let line = "wan: 192.0.2.100 > 203.0.113.10 icmp port unreachable \
                 [203.0.113.10:4000 > 192.0.2.100:80 tcp cut ttl 63] ttl 63";
-    expect(&mut world, LAN, &cut.from_server(), line);
+    expect(&mut world, LAN, &cut.via_server(), line);
 
     // A router between the director and the server stays unknown to clients.
     let router = icmp("198.51.100.9".parse().unwrap(), CLIENT_IP, too_big_for(1300), &quote[..28]);
     let line = "wan: 192.0.2.100 > 203.0.113.10 icmp too big for 1300 \
                 [203.0.113.10:4000 > 192.0.2.100:80 tcp cut ttl 63] ttl 63";
-    expect(&mut world, LAN, &router.from_server(), line);
+    expect(&mut world, LAN, &router.via_server(), line);
 }
 
 #[test]
@@ -125,39 +125,39 @@ fn nat_carries_an_error_to_the_server() {
     let error = icmp(FAR_ROUTER, VIP, too_big_for(1300), &quote[..28]);
     let line = "lan: 198.18.0.1 > 198.51.100.11 icmp too big for 1300 \
                 [198.51.100.11:8080 > 203.0.113.10:4000 tcp cut ttl 50] ttl 63";
-    expect(&mut world, WAN, &error.from_gateway(), line);
+    expect(&mut world, WAN, &error.via_gateway(), line);
 
     let whole =
         icmp(FAR_ROUTER, VIP, Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit), &quote);
     let line = "lan: 198.18.0.1 > 198.51.100.11 icmp time exceeded \
                 [198.51.100.11:8080 > 203.0.113.10:4000 tcp ack ttl 50] ttl 63";
-    let sent = expect(&mut world, WAN, &whole.from_gateway(), line);
+    let sent = expect(&mut world, WAN, &whole.via_gateway(), line);
     assert_quote_is_right(&sent.frame[42..]);
 }
 
 #[test]
 fn nat_translates_errors_about_udp() {
     let mut world = World::new(&one_server(Method::Nat).udp());
-    world.receive(WAN, &udp(CLIENT, SERVICE, b"?").from_gateway());
+    world.receive(WAN, &udp(CLIENT, SERVICE, b"?").via_gateway());
     let quote = udp(CLIENT, SERVER, b"?").bytes();
     let line = "wan: 192.0.2.100 > 203.0.113.10 icmp port unreachable \
                 [203.0.113.10:4000 > 192.0.2.100:80 udp ttl 64] ttl 63";
-    let sent = expect(&mut world, LAN, &icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &quote).from_server(), line);
+    let sent = expect(&mut world, LAN, &icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &quote).via_server(), line);
     assert_quote_is_right(&sent.frame[42..]);
     let mut without = quote.clone();
     without[26..28].fill(0);
     let sent =
-        expect(&mut world, LAN, &icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &without).from_server(), line);
+        expect(&mut world, LAN, &icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &without).via_server(), line);
     assert_eq!(sent.frame[68..70], [0, 0], "no checksum stays none");
 }
 
 #[test]
 fn a_quoted_udp_checksum_is_never_made_zero() {
     let mut world = World::new(&one_server(Method::Nat).udp());
-    world.receive(WAN, &udp(CLIENT, SERVICE, b"?").from_gateway());
+    world.receive(WAN, &udp(CLIENT, SERVICE, b"?").via_gateway());
     for value in 0..=u16::MAX {
         let quote = udp(CLIENT, SERVER, &value.to_be_bytes()).bytes();
-        let error = icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &quote).from_server();
+        let error = icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &quote).via_server();
         let sent = world.receive(LAN, &error).remove(0);
         assert_ne!(sent.frame[68..70], [0, 0], "payload {value}");
         assert_quote_is_right(&sent.frame[42..]);
@@ -168,7 +168,7 @@ fn a_quoted_udp_checksum_is_never_made_zero() {
 fn tun_and_dr_carry_errors_to_the_server() {
     // The server answered the client itself; a router on that way reports to the VIP, which is here.
     let quote = tcp(SERVICE, CLIENT, ACK).ttl(50).bytes();
-    let error = icmp(FAR_ROUTER, VIP, too_big_for(1300), &quote[..28]).from_gateway();
+    let error = icmp(FAR_ROUTER, VIP, too_big_for(1300), &quote[..28]).via_gateway();
     let inner = "198.18.0.1 > 192.0.2.100 icmp too big for 1300 \
                  [192.0.2.100:80 > 203.0.113.10:4000 tcp cut ttl 50] ttl 63";
     let mut world = connected(&one_server(Method::Dr));
@@ -184,24 +184,24 @@ fn a_path_mtu_inside_the_tunnel_is_remembered_and_reported_to_clients() {
         Ip::new(etherparse::IpNumber::IPV4, "198.51.100.1".parse().unwrap(), SERVERS[0], data(1480).bytes());
     let error = |mtu| {
         let router = "198.51.100.9".parse().unwrap();
-        icmp(router, "198.51.100.1".parse().unwrap(), too_big_for(mtu), &outer.bytes()[..28]).from_server()
+        icmp(router, "198.51.100.1".parse().unwrap(), too_big_for(mtu), &outer.bytes()[..28]).via_server()
     };
     expect_nothing(&mut world, LAN, &error(1400));
     assert_eq!(world.counters(0).host.get(), 2 + 1, "two ARP replies and this");
     let line = "wan: 192.0.2.1 > 203.0.113.10 icmp too big for 1380 \
                 [203.0.113.10:4000 > 192.0.2.100:80 tcp ack ttl 64] ttl 64";
-    expect(&mut world, WAN, &data(1381).from_gateway(), line);
-    assert_eq!(world.receive(WAN, &data(1380).from_gateway()).len(), 1);
+    expect(&mut world, WAN, &data(1381).via_gateway(), line);
+    assert_eq!(world.receive(WAN, &data(1380).via_gateway()).len(), 1);
     expect_nothing(&mut world, LAN, &error(100));
-    assert_eq!(world.receive(WAN, &data(1380).from_gateway()).len(), 1, "nobody's MTU is 100");
+    assert_eq!(world.receive(WAN, &data(1380).via_gateway()).len(), 1, "nobody's MTU is 100");
     world.pass(11 * 60 * 1_000);
-    assert_eq!(world.receive(WAN, &data(1480).from_gateway()).len(), 1, "forgotten after ten minutes");
+    assert_eq!(world.receive(WAN, &data(1480).via_gateway()).len(), 1, "forgotten after ten minutes");
 }
 
 #[test]
 fn errors_about_nothing_we_know_are_dropped() {
     let mut world = connected(&one_server(Method::Nat));
-    let about = |quote: Vec<u8>| icmp(FAR_ROUTER, VIP, UNREACHABLE, &quote).from_gateway();
+    let about = |quote: Vec<u8>| icmp(FAR_ROUTER, VIP, UNREACHABLE, &quote).via_gateway();
     expect_nothing(&mut world, WAN, &about(tcp(SERVICE, "203.0.113.10:4001", ACK).bytes()));
     expect_nothing(&mut world, WAN, &about(tcp(SERVICE, CLIENT, ACK).bytes()[..23].to_vec()));
     expect_nothing(&mut world, WAN, &about(Vec::new()));
@@ -215,7 +215,7 @@ fn an_error_does_not_keep_a_connection_alive() {
     let quote = tcp(SERVICE, CLIENT, ACK).bytes();
     for _ in 0..7 {
         world.pass(9_000);
-        world.receive(WAN, &icmp(FAR_ROUTER, VIP, UNREACHABLE, &quote).from_gateway());
+        world.receive(WAN, &icmp(FAR_ROUTER, VIP, UNREACHABLE, &quote).via_gateway());
     }
     assert!(world.connections().is_empty());
 }
