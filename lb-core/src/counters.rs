@@ -4,7 +4,7 @@
 //! no read-modify-write instruction, no lock. A reader sees each counter exactly, but two counters read one after
 //! the other may be a few packets apart while the worker runs.
 
-use crate::packet::HandOver;
+use crate::{conn::entry::Direction, packet::HandOver};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that one thread adds to and others read.
@@ -71,7 +71,7 @@ drop_reasons! {
     BadIpv4 = "bad-ipv4",
     /// The IPv4 header checksum is wrong.
     BadIpv4Checksum = "bad-ipv4-checksum",
-    /// The source address cannot be a host's: multicast, broadcast, loopback, unspecified or one of ours.
+    /// The source cannot be one other host: multicast, broadcast, loopback, unspecified or one of ours.
     BadSource = "bad-source",
     /// A fragment of an IPv4 packet.
     Fragment = "fragment",
@@ -230,4 +230,13 @@ pub struct ServerTraffic {
     pub packets: [Counter; 2],
     /// Bytes of IPv4 packets by direction.
     pub bytes: [Counter; 2],
+}
+
+impl ServerTraffic {
+    /// Counts one packet of `len` bytes.
+    #[inline(always)]
+    pub fn count(&self, direction: Direction, len: u16) {
+        self.packets[direction as usize].bump();
+        self.bytes[direction as usize].add(u64::from(len));
+    }
 }

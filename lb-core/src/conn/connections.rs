@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     flow::{
-        key::{Key, Secret},
+        key::{Key, Packed, Secret},
         prefetch::prefetch,
         table::{Place, Table},
         wheel::{Link, Links, Wheel},
@@ -96,7 +96,7 @@ impl Connections {
     /// Where the key's entry would be in the table.
     #[inline(always)]
     #[must_use]
-    pub fn place(&self, key: &Key<u32>) -> Place {
+    pub fn place(&self, key: Packed) -> Place {
         self.table.place(key.hash(self.secret))
     }
 
@@ -106,7 +106,8 @@ impl Connections {
         self.table.prefetch(place);
     }
 
-    /// The most likely connection for a place, and starts loading it. `None` if there is certainly none.
+    /// The most likely connection for a place, and starts loading it. `None` says little: look with
+    /// [`Connections::find`].
     #[inline(always)]
     #[must_use]
     pub fn candidate(&self, place: Place) -> Option<Candidate> {
@@ -120,7 +121,7 @@ impl Connections {
     /// Whether the candidate is the connection of a packet with this key. If not, [`Connections::find`] knows.
     #[inline(always)]
     #[must_use]
-    pub fn confirm(&self, candidate: Candidate, key: &Key<u32>) -> bool {
+    pub fn confirm(&self, candidate: Candidate, key: Packed) -> bool {
         self.entries
             .0
             .get(candidate.index() as usize)
@@ -129,7 +130,7 @@ impl Connections {
 
     /// The connection of packets with this key.
     #[must_use]
-    pub fn find(&self, key: &Key<u32>, place: Place) -> Option<Candidate> {
+    pub fn find(&self, key: Packed, place: Place) -> Option<Candidate> {
         self.table.find(place, |value| self.confirm(Candidate(value), key)).map(Candidate)
     }
 
@@ -148,10 +149,10 @@ impl Connections {
 
     /// Adds a connection that is not there yet, to come up for its end at `deadline`.
     pub fn insert(&mut self, connection: Connection, deadline: Instant) -> Result<u32, InsertError> {
-        let forward = self.place(&connection.forward_key());
-        let reply_key = connection.reply_key();
-        let reply = connection.sees_replies().then(|| self.place(&reply_key));
-        if let Some(clash) = reply.and_then(|place| self.find(&reply_key, place)) {
+        let forward = self.place(connection.forward_key().packed());
+        let reply_key = connection.reply_key().packed();
+        let reply = connection.sees_replies().then(|| self.place(reply_key));
+        if let Some(clash) = reply.and_then(|place| self.find(reply_key, place)) {
             return Err(InsertError::Clash(clash.index()));
         }
         let index = self.free.pop().ok_or(InsertError::Full)?;
@@ -177,11 +178,11 @@ impl Connections {
     pub fn remove(&mut self, index: u32) -> Connection {
         self.cancel(index);
         let connection = *self.get(index);
-        let forward = self.place(&connection.forward_key());
+        let forward = self.place(connection.forward_key().packed());
         let was_there = self.table.remove(forward, Candidate::new(index, Direction::In).0);
         debug_assert!(was_there, "connection {index} was in the table");
         if connection.sees_replies() {
-            let reply = self.place(&connection.reply_key());
+            let reply = self.place(connection.reply_key().packed());
             let was_there = self.table.remove(reply, Candidate::new(index, Direction::Out).0);
             debug_assert!(was_there, "connection {index} was in the table by its reply");
         }
@@ -296,7 +297,9 @@ mod tests {
     }
 
     fn lookup(connections: &Connections, key: &Key<u32>) -> Option<(u32, Direction)> {
-        connections.find(key, connections.place(key)).map(|found| (found.index(), found.direction()))
+        connections
+            .find(key.packed(), connections.place(key.packed()))
+            .map(|found| (found.index(), found.direction()))
     }
 
     #[test]

@@ -68,6 +68,14 @@ impl Neighbours {
         self.entries.get(usize::from(number)).and_then(Option::as_ref)
     }
 
+    /// The largest IPv4 packet for the port that a neighbour is behind. That a neighbour does not exist is noticed
+    /// when it is sent to.
+    #[inline(always)]
+    #[must_use]
+    pub fn mtu(&self, number: u16) -> u16 {
+        self.get(number).map_or(u16::MAX, |neighbour| neighbour.mtu)
+    }
+
     /// The same, to be changed.
     pub fn get_mut(&mut self, number: u16) -> Option<&mut Neighbour> {
         self.entries.get_mut(usize::from(number)).and_then(Option::as_mut)

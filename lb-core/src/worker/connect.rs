@@ -34,7 +34,7 @@ impl<P: Packet> Worker<P> {
         stage: &Staged,
         origin: Origin,
     ) -> Verdict {
-        let key = &stage.key;
+        let key = &stage.key.key();
         if !self.is_station(key.source) {
             return Verdict::Drop(DropReason::BadSource);
         }
@@ -91,7 +91,7 @@ impl<P: Packet> Worker<P> {
         service: u32,
         unserved: Unserved,
     ) -> Verdict {
-        let key = &stage.key;
+        let key = &stage.key.key();
         let is_tcp = key.protocol == ipv4::TCP;
         let begins = !is_tcp || stage.tcp_flags & (SYN | ACK | RST) == SYN;
         let adopts = stage.tcp_flags & (SYN | RST) == 0
@@ -101,7 +101,14 @@ impl<P: Packet> Worker<P> {
             return self.stray(now, packet, stage);
         }
         match self.create(now, stage, service) {
-            Ok(index) => self.pass(now, packet, stage, Candidate::new(index, Direction::In)),
+            Ok(index) => {
+                let verdict = self.pass_uncommon(now, packet, stage, Candidate::new(index, Direction::In));
+                // A packet that could not go on has opened nothing.
+                if self.connections.get(index).state == State::None {
+                    self.end(index);
+                }
+                verdict
+            }
             Err(DropReason::NoServer) => {
                 self.counters.no_server.bump();
                 self.refuse(now, packet, stage, unserved, DropReason::NoServer)
@@ -114,7 +121,7 @@ impl<P: Packet> Worker<P> {
     fn create(&mut self, now: Instant, stage: &Staged, service: u32) -> Result<u32, DropReason> {
         let snapshot = self.snapshot.clone();
         let config = &snapshot.services[service as usize];
-        let key = &stage.key;
+        let key = &stage.key.key();
         let request = Request {
             client: Ipv4Addr::from_bits(key.source),
             client_port: key.source_port,

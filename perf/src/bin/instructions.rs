@@ -33,7 +33,8 @@ struct Options {
 fn main() {
     let options = Options::parse();
     let Options { method, protocol, verify, .. } = options;
-    let mut scene = Scene::new(Setup { method, protocol, connections: 10_000, services: 1, servers: 2, verify });
+    let mut scene =
+        Scene::new(Setup { method, protocol, connections: 10_000, services: 1, servers: 2, verify });
     scene.open();
     let which = if options.direction == "out" { Which::Out(tcp::ACK) } else { Which::In(tcp::ACK) };
     let mut order = Order::new(10_000);
