@@ -4,7 +4,7 @@
 //! no read-modify-write instruction, no lock. A reader sees each counter exactly, but two counters read one after
 //! the other may be a few packets apart while the worker runs.
 
-use crate::{conn::entry::Direction, packet::HandOver};
+use crate::packet::HandOver;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that one thread adds to and others read.
@@ -233,10 +233,10 @@ pub struct ServerTraffic {
 }
 
 impl ServerTraffic {
-    /// Counts one packet of `len` bytes.
+    /// Counts one packet of `len` bytes; `direction` is 0 to the server, 1 from it.
     #[inline(always)]
-    pub fn count(&self, direction: Direction, len: u16) {
-        self.packets[direction as usize].bump();
-        self.bytes[direction as usize].add(u64::from(len));
+    pub fn count(&self, direction: usize, len: u16) {
+        self.packets[direction].bump();
+        self.bytes[direction].add(u64::from(len));
     }
 }

@@ -65,7 +65,7 @@ impl<P: Packet> Worker<P> {
         let connection = self.connections.get_mut(index);
         connection.seen = now.stamp();
         connection.count(direction, at.ip_len);
-        self.traffic[server].count(direction, at.ip_len);
+        self.traffic[server].count(direction as usize, at.ip_len);
         let connection = &*connection;
         match (method, direction) {
             (Method::Nat, Direction::In) => nat::inbound(packet.bytes_mut(), at, connection),

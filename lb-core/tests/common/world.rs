@@ -198,7 +198,8 @@ impl World {
 
     /// All connections of all workers.
     pub fn connections(&self) -> Vec<Connection> {
-        let of = |worker: &Worker<_>| worker.connections().iter(0..u32::MAX).map(|(_, c)| *c).collect::<Vec<_>>();
+        let of =
+            |worker: &Worker<_>| worker.connections().iter(0..u32::MAX).map(|(_, c)| *c).collect::<Vec<_>>();
         self.workers.iter().flat_map(of).collect()
     }
 
