@@ -12,4 +12,7 @@ mod setup;
 mod talk;
 mod world;
 
+mod aborting;
+mod bulk;
 mod opening_and_closing;
+mod reusing;
