@@ -125,7 +125,7 @@ fn a_server_that_outlives_the_connection_is_told() {
 fn syns_are_repeated_until_the_server_is_up() {
     for setup in Setup::all() {
         for known_before in [false, true] {
-            let mut world = World::new(&Setup { servers: 1, ..setup.clone() });
+            let mut world = World::new(&Setup { servers: 1, ..setup });
             if !known_before {
                 // Down since before the director looked for it: it will have given it up.
                 world.servers[0].is_up = false;
@@ -138,8 +138,11 @@ fn syns_are_repeated_until_the_server_is_up() {
             assert_eq!(talk.client_state(&world), State::SynSent);
             world.servers[0].is_up = true;
             talk.ask(&mut world);
-            let expected =
-                if setup.method == Method::Nat { &[SynSent, SynRecv, Established][..] } else { &[SynSent, Established] };
+            let expected = if setup.method == Method::Nat {
+                &[SynSent, SynRecv, Established][..]
+            } else {
+                &[SynSent, Established]
+            };
             assert_eq!(world.states(), expected);
             talk.close_by_client(&mut world);
             world.finish();

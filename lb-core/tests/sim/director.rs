@@ -5,9 +5,11 @@ use crate::{
     setup::Setup,
 };
 use lb_core::{
+    conn::entry::Connection,
+    counters::{Counter, DropReason, WorkerCounters},
     flow::key::{Key, Secret},
     memory::{MemoryIo, MemoryPacket},
-    packet::{Burst, Packet, PortId, WorkerId},
+    packet::{Burst, HandOver, Packet, PortId, WorkerId},
     service::{
         load::{Load, LoadBoard},
         plan::Spread,
@@ -24,7 +26,6 @@ use std::{
 
 /// Milliseconds between two rounds of the control thread, which adds up the load board.
 const CONTROL_MS: u64 = 5;
-const CONNECTIONS_PER_WORKER: usize = 2048;
 
 pub(crate) struct Director {
     seats: Vec<Seat>,
@@ -45,7 +46,7 @@ pub(crate) struct Seat {
     received: u64,
     taken_over: u64,
     sent: u64,
-    pub(crate) handed_over: u64,
+    handed_over: u64,
 }
 
 impl Director {
@@ -55,7 +56,7 @@ impl Director {
         let common = worker::Director {
             workers: setup.workers,
             secret: Secret(0x5eed ^ setup.seed << 32 ^ now),
-            connections_per_worker: CONNECTIONS_PER_WORKER,
+            connections_per_worker: setup.connections_per_worker,
             refusals_per_s: 1_000,
             board: board.clone(),
         };
@@ -156,8 +157,24 @@ impl Director {
     }
 
     /// One of the workers' counters, over all of them.
-    pub(crate) fn sum(&self, counter: impl Fn(&Seat) -> u64) -> u64 {
-        self.seats.iter().map(counter).sum()
+    pub(crate) fn sum(&self, counter: impl Fn(&WorkerCounters) -> &Counter) -> u64 {
+        self.seats.iter().map(|seat| counter(&seat.worker.counters()).get()).sum()
+    }
+
+    /// Packets dropped for a reason.
+    pub(crate) fn dropped(&self, reason: DropReason) -> u64 {
+        self.sum(|counters| &counters.dropped[reason as usize])
+    }
+
+    /// Packets handed over for a reason.
+    pub(crate) fn handed_over(&self, why: HandOver) -> u64 {
+        self.sum(|counters| &counters.handed_over[why as usize])
+    }
+
+    /// Each worker's connections.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, &Connection)> {
+        let of = |(at, seat)| entries_of(seat).map(move |entry| (at, entry));
+        self.seats.iter().enumerate().flat_map(of)
     }
 
     /// The director stops: what it holds is dropped, and the books must balance.
@@ -190,15 +207,15 @@ impl Seat {
         assert_eq!(counters.taken_over.get(), self.taken_over, "taken over");
         assert_eq!(counters.handed_over_total(), self.handed_over, "handed over");
         assert_eq!(counters.originated.get(), self.io.allocated as u64, "originated");
-        assert_eq!(
-            counters.created.get() - counters.ended.get(),
-            connections.len() as u64,
-            "connections"
-        );
+        assert_eq!(counters.created.get() - counters.ended.get(), connections.len() as u64, "connections");
         let came = self.received + self.taken_over + self.io.allocated as u64;
         let went = self.sent + self.handed_over + self.io.released as u64;
         assert_eq!(came - went, counters.waiting.get(), "packet buffers that the worker holds");
     }
+}
+
+fn entries_of(seat: &Seat) -> impl Iterator<Item = &Connection> {
+    seat.worker.connections().iter_from(0).map(|(_, entry)| entry)
 }
 
 fn fill(burst: &mut Burst<MemoryPacket>, from: &mut VecDeque<MemoryPacket>) -> u64 {

@@ -38,7 +38,11 @@ pub(crate) fn ipv4(frame: &[u8]) -> Option<Ipv4Packet<&[u8]>> {
     is_ipv4.then(|| Ipv4Packet::new_checked(&frame[ETHERNET_HEADER..]).expect("sound IPv4"))
 }
 
-/// The address that an ARP request asks for.
+pub(crate) fn is_tcp(frame: &[u8]) -> bool {
+    ipv4(frame).is_some_and(|packet| packet.next_header() == IpProtocol::Tcp)
+}
+
+/// The question in a frame, if that is an ARP request.
 pub(crate) fn arp_question(frame: &[u8]) -> Option<ArpRepr> {
     let is_arp = ethernet(frame).ethertype() == EthernetProtocol::Arp;
     let arp = is_arp.then(|| ArpPacket::new_checked(&frame[ETHERNET_HEADER..]).expect("sound ARP"))?;
@@ -85,10 +89,7 @@ pub(crate) fn report(frame: &[u8]) -> Option<Report> {
         kind: message.msg_type(),
         code: message.msg_code(),
         mtu,
-        about: Ends {
-            source: (quoted.src_addr(), port(0)),
-            destination: (quoted.dst_addr(), port(2)),
-        },
+        about: Ends { source: (quoted.src_addr(), port(0)), destination: (quoted.dst_addr(), port(2)) },
     })
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Host {
     pub(crate) sockets: SocketSet<'static>,
     /// A host that is down neither hears nor says anything.
     pub(crate) is_up: bool,
+    /// TCP segments that it sent.
+    pub(crate) sent_tcp: u64,
     /// ICMP errors that it got.
     pub(crate) reports: Vec<Report>,
     service: Option<Service>,
@@ -39,6 +41,8 @@ struct Service {
     /// Whether it takes new connections.
     is_open: bool,
     listener: Option<SocketHandle>,
+    /// Connections that the client has yet to acknowledge.
+    opening: Vec<SocketHandle>,
     /// The last connection from each client endpoint.
     accepted: HashMap<IpEndpoint, SocketHandle>,
     accepted_count: usize,
@@ -69,6 +73,7 @@ impl Host {
             port: setup.server_port(Protocol::Tcp),
             is_open: true,
             listener: None,
+            opening: Vec::new(),
             accepted: HashMap::new(),
             accepted_count: 0,
             echo,
@@ -91,6 +96,7 @@ impl Host {
             card,
             sockets: SocketSet::new(Vec::new()),
             is_up: true,
+            sent_tcp: 0,
             reports: Vec::new(),
             service: None,
             buffers: setup.buffers,
@@ -175,7 +181,9 @@ impl Host {
         }
         while interface.poll_egress(now, card, sockets) != PollResult::None {}
         self.wakes = interface.poll_at(now, sockets).map(|at| at.total_millis() as u64);
-        std::mem::take(&mut self.card.to_send)
+        let frames = std::mem::take(&mut self.card.to_send);
+        self.sent_tcp += frames.iter().filter(|frame| frames::is_tcp(frame)).count() as u64;
+        frames
     }
 
     fn accept(&mut self) {
@@ -196,9 +204,18 @@ impl Service {
             if let Some(client) = socket.remote_endpoint() {
                 self.accepted.insert(client, listener);
                 self.accepted_count += 1;
+                self.opening.push(listener);
                 self.listener = None;
             }
         }
+        self.opening.retain(|&handle| {
+            let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
+            if socket.state() == tcp::State::Listen {
+                // smoltcp lets a socket listen again whose client gave up. One listener is enough.
+                socket.abort();
+            }
+            socket.state() == tcp::State::SynReceived
+        });
         // Sockets are never taken out of the set, so the listener is always its last: smoltcp offers a segment to
         // one socket after the other, and a repeated SYN must find its connection before it finds a listener.
         if self.listener.is_none() && self.is_open {

@@ -14,5 +14,10 @@ mod world;
 
 mod aborting;
 mod bulk;
+mod many;
 mod opening_and_closing;
+mod owning;
+mod restarting;
 mod reusing;
+mod udp;
+mod weather;

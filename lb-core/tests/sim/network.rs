@@ -61,7 +61,11 @@ pub(crate) struct Network {
     stations: Vec<Station>,
     flights: BinaryHeap<Reverse<Flight>>,
     launched: u64,
+    /// Frames lost so far.
+    pub(crate) lost: u64,
     pub(crate) faults: Faults,
+    /// A client that no frame gets to, though its own get through.
+    pub(crate) deaf: Option<usize>,
     random: Random,
 }
 
@@ -75,7 +79,9 @@ impl Network {
             stations: clients.chain(servers).chain(director).chain(router).collect(),
             flights: BinaryHeap::new(),
             launched: 0,
+            lost: 0,
             faults: setup.faults,
+            deaf: None,
             random: Random::new(setup.seed),
         }
     }
@@ -141,8 +147,14 @@ impl Network {
     }
 
     fn launch(&mut self, now: u64, to: Station, frame: &[u8]) {
+        if let (Station::Client(client), Some(deaf)) = (to, self.deaf)
+            && client == deaf
+        {
+            return;
+        }
         let happens = |random: &mut Random, thousandths| random.below(1000) < thousandths;
         if happens(&mut self.random, self.faults.lost) {
+            self.lost += 1;
             return;
         }
         let copies = if happens(&mut self.random, self.faults.doubled) { 2 } else { 1 };
@@ -158,9 +170,7 @@ impl Network {
 /// Under TUN and DR servers have the VIP, but on an interface that does not answer ARP. smoltcp answers for every
 /// address it has, so the question never reaches it.
 fn is_hidden(station: Station, frame: &[u8]) -> bool {
-    let asks_for_vip = |question| {
-        matches!(question, ArpRepr::EthernetIpv4 { target_protocol_addr, .. } if target_protocol_addr == VIP)
-    };
+    let asks_for_vip = |question| matches!(question, ArpRepr::EthernetIpv4 { target_protocol_addr, .. } if target_protocol_addr == VIP);
     matches!(station, Station::Server(_)) && frames::arp_question(frame).is_some_and(asks_for_vip)
 }
 

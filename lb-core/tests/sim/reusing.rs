@@ -15,9 +15,7 @@ fn reuse(world: &mut World, old: Talk, old_state: State) {
     world.clients[old.client].sockets.remove(old.handle);
     let talk = world.connect_from(old.client, old.port);
     world.watch(talk);
-    world.run_until("answered", |world| {
-        talk.client_state(world) == smoltcp::socket::tcp::State::Established
-    });
+    world.run_until("answered", |world| talk.client_state(world) == smoltcp::socket::tcp::State::Established);
     world.settle();
     let (new_holder, entry) = talk.entry(world).unwrap();
     assert_eq!(entry.state, Established);

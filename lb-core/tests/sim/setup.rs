@@ -3,9 +3,7 @@
 use crate::network::Faults;
 use lb_core::{
     conn::timeouts::Timeouts,
-    service::plan::{
-        Mac, Method, Plan, PortPlan, Protocol, SchedulerKind, ServerPlan, ServicePlan, Spread,
-    },
+    service::plan::{Mac, Method, Plan, PortPlan, Protocol, SchedulerKind, ServerPlan, ServicePlan, Spread},
 };
 use std::net::Ipv4Addr;
 
@@ -23,13 +21,16 @@ pub(crate) const DIRECTOR_LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 254);
 
 /// A world to be simulated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     pub(crate) method: Method,
     pub(crate) workers: usize,
     pub(crate) spread: Spread,
     pub(crate) scheduler: SchedulerKind,
+    /// Hashing schedulers look at the client's port as well.
+    pub(crate) hash_port: bool,
     pub(crate) adopt: bool,
+    pub(crate) connections_per_worker: usize,
     pub(crate) clients: usize,
     pub(crate) servers: usize,
     pub(crate) faults: Faults,
@@ -50,7 +51,9 @@ impl Setup {
             workers,
             spread,
             scheduler: SchedulerKind::Rr,
+            hash_port: true,
             adopt: false,
+            connections_per_worker: 1024,
             clients: 2,
             servers: 2,
             faults: Faults::NONE,
@@ -64,7 +67,8 @@ impl Setup {
 
     /// Every method with one worker, and with three and every spread.
     pub(crate) fn all() -> Vec<Setup> {
-        let spreads = [(1, Spread::Unknown), (3, Spread::Unknown), (3, Spread::ByFlow), (3, Spread::ByClient)];
+        let spreads =
+            [(1, Spread::Unknown), (3, Spread::Unknown), (3, Spread::ByFlow), (3, Spread::ByClient)];
         let of = |&method: &Method| spreads.map(|(workers, spread)| Setup::new(method, workers, spread));
         Method::ALL.iter().flat_map(of).collect()
     }
@@ -105,7 +109,7 @@ impl Setup {
             port: if protocol == Protocol::Tcp { TCP_PORT } else { UDP_PORT },
             method: self.method,
             scheduler: self.scheduler,
-            hash_port: true,
+            hash_port: self.hash_port,
             adopt: self.adopt,
             timeouts: Timeouts::default(),
             servers: (0..self.servers)

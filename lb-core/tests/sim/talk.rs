@@ -4,11 +4,7 @@ use crate::{
     setup::{self, TCP_PORT, VIP},
     world::World,
 };
-use lb_core::{
-    conn::entry::Connection,
-    flow::key::Key,
-    wire::ipv4,
-};
+use lb_core::{conn::entry::Connection, flow::key::Key, wire::ipv4};
 use smoltcp::{
     iface::SocketHandle,
     socket::tcp::{Socket, State},
@@ -102,7 +98,8 @@ impl Talk {
     /// The client closes, then the server.
     pub(crate) fn close_by_client(&self, world: &mut World) {
         self.client_end(world).close();
-        world.run_until("the server heard of it", |world| self.server_view(world).state() == State::CloseWait);
+        world
+            .run_until("the server heard of it", |world| self.server_view(world).state() == State::CloseWait);
         let (server, handle) = self.other_end(world);
         self.server_end(world).close();
         world.run_until("the server is done", |world| {
@@ -151,6 +148,11 @@ impl Stream {
 
     pub(crate) fn is_done(&self) -> bool {
         self.received == self.total
+    }
+
+    /// Bytes that have arrived.
+    pub(crate) fn received(&self) -> usize {
+        self.received
     }
 
     /// Sends as much as the socket takes.

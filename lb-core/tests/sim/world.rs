@@ -7,7 +7,7 @@ use crate::{
     setup::{Setup, TCP_PORT, VIP},
     talk::Talk,
 };
-use lb_core::{conn::state::State, packet::PortId, service::load::Load};
+use lb_core::{conn::state::State, service::load::Load};
 
 /// Milliseconds between two rounds of the director's loop when nothing else happens.
 const IDLE_MS: u64 = 100;
@@ -41,7 +41,7 @@ impl World {
             servers: (0..setup.servers).map(|server| Host::server(setup, server)).collect(),
             director: Director::new(setup, 0),
             network: Network::new(setup),
-            setup: setup.clone(),
+            setup: *setup,
             watched: None,
             director_runs: 0,
             next_port: 40_000,
@@ -143,7 +143,11 @@ impl World {
             assert!(seat.worker.connections().is_empty());
             assert_eq!(seat.worker.connections().half_open(), 0);
         }
-        assert!(self.director.loads().iter().all(|load| *load == Load::default()), "{:?}", self.director.loads());
+        assert!(
+            self.director.loads().iter().all(|load| *load == Load::default()),
+            "{:?}",
+            self.director.loads()
+        );
         self.director.shut_down();
     }
 
@@ -196,6 +200,3 @@ impl Drop for World {
         }
     }
 }
-
-/// The clients' port of the director.
-pub(crate) const WAN: PortId = PortId(0);
