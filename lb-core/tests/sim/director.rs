@@ -1,0 +1,231 @@
+//! The director: workers in a row, with queues and rings in memory, and a watch on their books.
+
+use crate::{
+    frames::{self, Ends},
+    setup::Setup,
+};
+use lb_core::{
+    conn::entry::Connection,
+    counters::{Counter, DropReason, WorkerCounters},
+    flow::key::{Key, Secret},
+    memory::{MemoryIo, MemoryPacket},
+    packet::{Burst, HandOver, Packet, PortId, WorkerId},
+    service::{
+        load::{Load, LoadBoard},
+        plan::Spread,
+        snapshot::Snapshot,
+    },
+    time::Instant,
+    worker::{self, Worker},
+};
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+/// Milliseconds between two rounds of the control thread, which adds up the load board.
+const CONTROL_MS: u64 = 5;
+
+pub(crate) struct Director {
+    seats: Vec<Seat>,
+    board: Arc<LoadBoard>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    spread: Spread,
+    /// Packets delivered so far: whose turn it is where each goes to the next worker.
+    turn: usize,
+    controlled: u64,
+}
+
+/// A worker with its queues, and the harness's own count of what passed through them.
+pub(crate) struct Seat {
+    pub(crate) worker: Worker<MemoryPacket>,
+    io: MemoryIo,
+    queue: VecDeque<MemoryPacket>,
+    ring: VecDeque<MemoryPacket>,
+    received: u64,
+    taken_over: u64,
+    sent: u64,
+    handed_over: u64,
+}
+
+impl Director {
+    pub(crate) fn new(setup: &Setup, now: u64) -> Self {
+        let snapshot = Arc::new(Snapshot::new(&setup.plan()).unwrap());
+        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.servers.len()));
+        let common = worker::Director {
+            workers: setup.workers,
+            secret: Secret(0x5eed ^ setup.seed << 32 ^ now),
+            connections_per_worker: setup.connections_per_worker,
+            refusals_per_s: 1_000,
+            board: board.clone(),
+        };
+        let seat = |id| Seat {
+            worker: Worker::new(WorkerId(id), &common, snapshot.clone(), Instant::from_millis(now)),
+            io: MemoryIo { ring: setup.ring, ..MemoryIo::default() },
+            queue: VecDeque::new(),
+            ring: VecDeque::new(),
+            received: 0,
+            taken_over: 0,
+            sent: 0,
+            handed_over: 0,
+        };
+        let seats = (0..setup.workers as u16).map(seat).collect();
+        Director { seats, board, snapshot, spread: setup.spread, turn: 0, controlled: 0 }
+    }
+
+    pub(crate) fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// A frame arrives at a port, which puts it into one of its queues.
+    pub(crate) fn receive(&mut self, port: PortId, frame: &[u8]) {
+        self.turn += 1;
+        let ends = frames::ipv4(frame).map(|packet| frames::ends(&packet));
+        let worker = match (self.spread, ends) {
+            (Spread::Unknown, _) => self.turn % self.seats.len(),
+            // A port does not spread what has no addresses.
+            (_, None) => 0,
+            (Spread::ByFlow, Some(ends)) => spread(&ends, self.seats.len()),
+            (Spread::ByClient, Some(Ends { source, destination })) => {
+                spread(if port.0 == 0 { &source } else { &destination }, self.seats.len())
+            }
+        };
+        self.seats[worker].queue.push_back(MemoryPacket::new(port, frame));
+    }
+
+    /// Lets the workers go round until no packet is left, and returns the frames they send.
+    pub(crate) fn run(&mut self, now: u64) -> Vec<(PortId, Vec<u8>)> {
+        if now >= self.controlled + CONTROL_MS {
+            self.board.sum_up();
+            self.controlled = now;
+        }
+        let mut sent = Vec::new();
+        loop {
+            for at in 0..self.seats.len() {
+                self.seats[at].round(Instant::from_millis(now));
+                self.collect(at, &mut sent);
+                self.seats[at].check();
+            }
+            if self.seats.iter().all(|seat| seat.queue.is_empty() && seat.ring.is_empty()) {
+                return sent;
+            }
+        }
+    }
+
+    /// Takes what a worker has sent and handed over to where it goes.
+    fn collect(&mut self, at: usize, sent: &mut Vec<(PortId, Vec<u8>)>) {
+        let seat = &mut self.seats[at];
+        for (port, packet) in seat.io.transmitted.drain(..) {
+            seat.sent += 1;
+            seat.worker.counters().sent.bump();
+            sent.push((port, packet.bytes().to_vec()));
+        }
+        let handed_over: Vec<_> = seat.io.handed_over.drain(..).collect();
+        seat.handed_over += handed_over.len() as u64;
+        for (to, packet) in handed_over {
+            assert_ne!(usize::from(to.0), at, "a worker handed a packet to itself");
+            self.seats[usize::from(to.0)].ring.push_back(packet);
+        }
+    }
+
+    /// The numbers of the workers that have a connection of this key.
+    pub(crate) fn holders(&self, key: &Key<u32>) -> Vec<usize> {
+        let has = |seat: &Seat| {
+            let connections = seat.worker.connections();
+            connections.find(key, connections.place(key)).is_some()
+        };
+        (0..self.seats.len()).filter(|&at| has(&self.seats[at])).collect()
+    }
+
+    /// Connections of all workers.
+    pub(crate) fn connections(&self) -> usize {
+        self.seats.iter().map(|seat| seat.worker.connections().len()).sum()
+    }
+
+    /// How many connections each server has, by the load board.
+    pub(crate) fn loads(&self) -> Vec<Load> {
+        (0..self.snapshot.servers.len()).map(|server| self.board.total(server as u32)).collect()
+    }
+
+    /// How many connections were scheduled to each server.
+    pub(crate) fn scheduled(&self) -> Vec<u64> {
+        let of = |server: usize| {
+            self.seats.iter().map(|seat| seat.worker.traffic()[server].connections.get()).sum()
+        };
+        (0..self.snapshot.servers.len()).map(of).collect()
+    }
+
+    /// One of the workers' counters, over all of them.
+    pub(crate) fn sum(&self, counter: impl Fn(&WorkerCounters) -> &Counter) -> u64 {
+        self.seats.iter().map(|seat| counter(&seat.worker.counters()).get()).sum()
+    }
+
+    /// Packets dropped for a reason.
+    pub(crate) fn dropped(&self, reason: DropReason) -> u64 {
+        self.sum(|counters| &counters.dropped[reason as usize])
+    }
+
+    /// Packets handed over for a reason.
+    pub(crate) fn handed_over(&self, why: HandOver) -> u64 {
+        self.sum(|counters| &counters.handed_over[why as usize])
+    }
+
+    /// Each worker's connections.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, &Connection)> {
+        let of = |(at, seat)| entries_of(seat).map(move |entry| (at, entry));
+        self.seats.iter().enumerate().flat_map(of)
+    }
+
+    /// The director stops: what it holds is dropped, and the books must balance.
+    pub(crate) fn shut_down(&mut self) {
+        for seat in &mut self.seats {
+            seat.worker.shut_down(&mut seat.io);
+            seat.check();
+            assert_eq!(seat.worker.counters().waiting.get(), 0);
+        }
+    }
+}
+
+impl Seat {
+    /// One round of the worker's loop.
+    fn round(&mut self, now: Instant) {
+        let mut burst = Burst::new();
+        self.taken_over += fill(&mut burst, &mut self.ring);
+        self.worker.process_handed_over(now, &mut burst, &mut self.io);
+        self.received += fill(&mut burst, &mut self.queue);
+        self.worker.process(now, &mut burst, &mut self.io);
+        self.worker.tick(now, &mut self.io);
+    }
+
+    /// The worker's books balance, and agree with what was seen from outside; no packet buffer is lost.
+    fn check(&self) {
+        let counters = self.worker.counters();
+        let connections = self.worker.connections();
+        assert_eq!(counters.unaccounted(), 0, "{counters:?}");
+        assert_eq!(counters.received.get(), self.received, "received");
+        assert_eq!(counters.taken_over.get(), self.taken_over, "taken over");
+        assert_eq!(counters.handed_over_total(), self.handed_over, "handed over");
+        assert_eq!(counters.originated.get(), self.io.allocated as u64, "originated");
+        assert_eq!(counters.created.get() - counters.ended.get(), connections.len() as u64, "connections");
+        let came = self.received + self.taken_over + self.io.allocated as u64;
+        let went = self.sent + self.handed_over + self.io.released as u64;
+        assert_eq!(came - went, counters.waiting.get(), "packet buffers that the worker holds");
+    }
+}
+
+fn entries_of(seat: &Seat) -> impl Iterator<Item = &Connection> {
+    seat.worker.connections().iter_from(0).map(|(_, entry)| entry)
+}
+
+fn fill(burst: &mut Burst<MemoryPacket>, from: &mut VecDeque<MemoryPacket>) -> u64 {
+    let count = from.len().min(burst.capacity());
+    burst.extend(from.drain(..count));
+    count as u64
+}
+
+fn spread(what: &impl Hash, workers: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish() as usize % workers
+}

@@ -1,0 +1,145 @@
+//! What a simulated world consists of, and where everything is.
+
+use crate::network::Faults;
+use lb_core::{
+    conn::timeouts::Timeouts,
+    service::plan::{Mac, Method, Plan, PortPlan, Protocol, SchedulerKind, ServerPlan, ServicePlan, Spread},
+};
+use std::net::Ipv4Addr;
+
+/// The address that clients send to. It is on the clients' network, so they ask for it by ARP.
+pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+/// The TCP port that clients send to.
+pub(crate) const TCP_PORT: u16 = 80;
+/// The UDP port that clients send to.
+pub(crate) const UDP_PORT: u16 = 53;
+/// The director on the clients' network.
+pub(crate) const DIRECTOR_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// The director on the servers' network.
+pub(crate) const DIRECTOR_LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// The router from the servers' network to the clients', by which servers answer under TUN and DR.
+pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 254);
+
+/// A world to be simulated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) method: Method,
+    pub(crate) workers: usize,
+    pub(crate) spread: Spread,
+    pub(crate) scheduler: SchedulerKind,
+    /// Hashing schedulers look at the client's port as well.
+    pub(crate) hash_port: bool,
+    pub(crate) adopt: bool,
+    pub(crate) connections_per_worker: usize,
+    pub(crate) clients: usize,
+    pub(crate) servers: usize,
+    pub(crate) faults: Faults,
+    /// Bytes of each socket's two buffers.
+    pub(crate) buffers: usize,
+    /// Packets that a hand-over ring takes.
+    pub(crate) ring: usize,
+    /// Largest IPv4 packet that servers say they take.
+    pub(crate) server_mtu: usize,
+    pub(crate) seed: u64,
+}
+
+impl Setup {
+    /// Two clients, two servers in turn, a network without faults.
+    pub(crate) fn new(method: Method, workers: usize, spread: Spread) -> Self {
+        Setup {
+            method,
+            workers,
+            spread,
+            scheduler: SchedulerKind::Rr,
+            hash_port: true,
+            adopt: false,
+            connections_per_worker: 1024,
+            clients: 2,
+            servers: 2,
+            faults: Faults::NONE,
+            buffers: 16 << 10,
+            ring: usize::MAX,
+            // As on a real tunnel interface, so that clients send segments that fit the tunnel.
+            server_mtu: if method == Method::Tun { 1480 } else { 1500 },
+            seed: 1,
+        }
+    }
+
+    /// Every method with one worker, and with three and every spread.
+    pub(crate) fn all() -> Vec<Setup> {
+        let spreads =
+            [(1, Spread::Unknown), (3, Spread::Unknown), (3, Spread::ByFlow), (3, Spread::ByClient)];
+        let of = |&method: &Method| spreads.map(|(workers, spread)| Setup::new(method, workers, spread));
+        Method::ALL.iter().flat_map(of).collect()
+    }
+
+    /// The port that servers listen on; only NAT can map it.
+    pub(crate) fn server_port(&self, protocol: Protocol) -> u16 {
+        match (self.method, protocol) {
+            (Method::Nat, Protocol::Tcp) => 8080,
+            (Method::Nat, Protocol::Udp) => 5353,
+            (_, Protocol::Tcp) => TCP_PORT,
+            (_, Protocol::Udp) => UDP_PORT,
+        }
+    }
+
+    /// The director's configuration.
+    pub(crate) fn plan(&self) -> Plan {
+        let port = |name: &str, index: u8, address: Ipv4Addr| PortPlan {
+            name: name.to_owned(),
+            mac: director_mac(index),
+            addresses: vec![format!("{address}/24").parse().unwrap()],
+            mtu: 1500,
+            spread: self.spread,
+        };
+        Plan {
+            ports: vec![port("wan", 0, DIRECTOR_WAN), port("lan", 1, DIRECTOR_LAN)],
+            services: vec![self.service(Protocol::Tcp), self.service(Protocol::Udp)],
+            verify_checksums: true,
+            ..Plan::default()
+        }
+    }
+
+    fn service(&self, protocol: Protocol) -> ServicePlan {
+        let port = self.server_port(protocol);
+        ServicePlan {
+            name: protocol.name().to_owned(),
+            protocol,
+            vip: VIP,
+            port: if protocol == Protocol::Tcp { TCP_PORT } else { UDP_PORT },
+            method: self.method,
+            scheduler: self.scheduler,
+            hash_port: self.hash_port,
+            adopt: self.adopt,
+            timeouts: Timeouts::default(),
+            servers: (0..self.servers)
+                .map(|server| ServerPlan { address: server_address(server), port, weight: 1 })
+                .collect(),
+        }
+    }
+}
+
+pub(crate) fn client_address(client: usize) -> Ipv4Addr {
+    Ipv4Addr::new(192, 0, 2, 10 + client as u8)
+}
+
+pub(crate) fn server_address(server: usize) -> Ipv4Addr {
+    Ipv4Addr::new(198, 51, 100, 11 + server as u8)
+}
+
+pub(crate) fn director_mac(port: u8) -> Mac {
+    Mac([2, 0, 0, 0, 0, port])
+}
+
+pub(crate) fn client_mac(client: usize) -> Mac {
+    Mac([2, 0, 0, 0, 1, client as u8])
+}
+
+pub(crate) fn server_mac(server: usize) -> Mac {
+    Mac([2, 0, 0, 0, 2, server as u8])
+}
+
+/// The router on the clients' network (0) and on the servers' (1).
+pub(crate) fn router_mac(port: u8) -> Mac {
+    Mac([2, 0, 0, 0, 3, port])
+}

@@ -1,0 +1,202 @@
+//! The simulated world: everything in it, and the passing of time.
+
+use crate::{
+    director::Director,
+    host::Host,
+    network::{Network, Station},
+    setup::{Setup, TCP_PORT, VIP},
+    talk::Talk,
+};
+use lb_core::{conn::state::State, service::load::Load};
+
+/// Milliseconds between two rounds of the director's loop when nothing else happens.
+const IDLE_MS: u64 = 100;
+/// Nothing that a story waits for takes longer.
+pub(crate) const LONGEST_MS: u64 = 30 * 60_000;
+
+/// A world. Time stands still but for [`World::step`] and what is made of it.
+pub(crate) struct World {
+    pub(crate) setup: Setup,
+    pub(crate) now: u64,
+    pub(crate) clients: Vec<Host>,
+    pub(crate) servers: Vec<Host>,
+    pub(crate) director: Director,
+    pub(crate) network: Network,
+    pub(crate) watched: Option<Watched>,
+    director_runs: u64,
+    next_port: u16,
+}
+
+/// A connection whose states are written down.
+pub(crate) struct Watched {
+    talk: Talk,
+    states: Vec<State>,
+}
+
+impl World {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let mut world = World {
+            now: 0,
+            clients: (0..setup.clients).map(|client| Host::client(setup, client)).collect(),
+            servers: (0..setup.servers).map(|server| Host::server(setup, server)).collect(),
+            director: Director::new(setup, 0),
+            network: Network::new(setup),
+            setup: *setup,
+            watched: None,
+            director_runs: 0,
+            next_port: 40_000,
+        };
+        // Long enough for the director to announce itself and to find the servers.
+        world.run_for(10);
+        world
+    }
+
+    /// A client opens a connection to the service, from a port of its own.
+    pub(crate) fn connect(&mut self, client: usize) -> Talk {
+        self.next_port += 1;
+        self.connect_from(client, self.next_port)
+    }
+
+    /// A client opens a connection to the service from a certain port.
+    pub(crate) fn connect_from(&mut self, client: usize, port: u16) -> Talk {
+        let handle = self.clients[client].connect((VIP, TCP_PORT), port);
+        Talk { client, handle, port }
+    }
+
+    /// The same, and writes down the states that the director sees it in.
+    pub(crate) fn connect_watched(&mut self, client: usize) -> Talk {
+        let talk = self.connect(client);
+        self.watch(talk);
+        talk
+    }
+
+    pub(crate) fn watch(&mut self, talk: Talk) {
+        self.watched = Some(Watched { talk, states: Vec::new() });
+    }
+
+    /// The states the watched connection went through.
+    pub(crate) fn states(&self) -> &[State] {
+        self.watched.as_ref().map_or(&[], |watched| &watched.states)
+    }
+
+    /// On to the next moment at which something happens, but not past `limit`.
+    pub(crate) fn step(&mut self, limit: u64) {
+        let hosts = self.clients.iter().chain(&self.servers).filter_map(Host::wakes);
+        let others = [self.director_runs, limit].into_iter().chain(self.network.next_arrival());
+        // What wants to happen at once happens in the next millisecond, or nothing would ever take time.
+        self.now = hosts.chain(others).min().unwrap_or(limit).max(self.now + 1);
+        self.deliver();
+        self.run_hosts();
+        for (port, frame) in self.director.run(self.now) {
+            self.network.send(self.now, Station::Director(port), &frame);
+        }
+        self.director_runs = self.now + IDLE_MS;
+        self.look();
+    }
+
+    pub(crate) fn run_for(&mut self, ms: u64) {
+        let end = self.now + ms;
+        while self.now < end {
+            self.step(end);
+        }
+    }
+
+    /// Lets time pass until something is so.
+    pub(crate) fn run_until(&mut self, what: &str, mut is_so: impl FnMut(&mut World) -> bool) {
+        let end = self.now + LONGEST_MS;
+        while !is_so(self) {
+            assert!(self.now < end, "not in half an hour: {what}");
+            self.step(end);
+        }
+    }
+
+    /// Lets time pass until all stations have been silent for a little while: everything sent has been dealt with.
+    pub(crate) fn settle(&mut self) {
+        let mut silent_since = self.now;
+        self.run_until("silence", |world| {
+            if world.network.in_flight() > 0 {
+                silent_since = world.now;
+            }
+            world.now >= silent_since + 2 * IDLE_MS
+        });
+    }
+
+    /// Lets time pass until the director has forgotten a connection, and returns how long that took.
+    pub(crate) fn time_to_forget(&mut self, talk: &Talk) -> u64 {
+        let from = self.now;
+        let key = talk.key();
+        self.run_until("forgotten", |world| world.director.holders(&key).is_empty());
+        self.now - from
+    }
+
+    /// The director is replaced by a new one that knows nothing. The old one's books must balance.
+    pub(crate) fn restart_director(&mut self) {
+        self.director.shut_down();
+        self.director = Director::new(&self.setup, self.now);
+        self.run_for(10);
+    }
+
+    /// The end of the story: the director forgets everything in time, and what it counted adds up to nothing left.
+    pub(crate) fn finish(mut self) {
+        self.run_until("all forgotten", |world| world.director.connections() == 0);
+        for seat in self.director.seats() {
+            assert!(seat.worker.connections().is_empty());
+            assert_eq!(seat.worker.connections().half_open(), 0);
+        }
+        assert!(
+            self.director.loads().iter().all(|load| *load == Load::default()),
+            "{:?}",
+            self.director.loads()
+        );
+        self.director.shut_down();
+    }
+
+    fn deliver(&mut self) {
+        while let Some((station, frame)) = self.network.arrival(self.now) {
+            match station {
+                Station::Client(client) => self.clients[client].receive(frame),
+                Station::Server(server) => self.servers[server].receive(frame),
+                Station::Director(port) => self.director.receive(port, &frame),
+                Station::Router(port) => self.network.route(self.now, port, frame),
+            }
+        }
+    }
+
+    fn run_hosts(&mut self) {
+        let clients = self.clients.iter_mut().enumerate().map(|(at, host)| (Station::Client(at), host));
+        let servers = self.servers.iter_mut().enumerate().map(|(at, host)| (Station::Server(at), host));
+        for (station, host) in clients.chain(servers) {
+            if host.wakes().is_some_and(|at| at <= self.now) {
+                for frame in host.run(self.now) {
+                    self.network.send(self.now, station, &frame);
+                }
+            }
+        }
+    }
+
+    /// Writes down the state of the watched connection, which no two workers may have.
+    fn look(&mut self) {
+        let Some(watched) = &mut self.watched else { return };
+        let key = watched.talk.key();
+        let mut holders = 0;
+        for seat in self.director.seats() {
+            let connections = seat.worker.connections();
+            let Some(found) = connections.find(&key, connections.place(&key)) else { continue };
+            holders += 1;
+            let state = connections.get(found.index()).state;
+            if watched.states.last() != Some(&state) {
+                watched.states.push(state);
+            }
+        }
+        assert!(holders <= 1, "{holders} workers have one connection");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("at {} ms in the world of {:?}", self.now, self.setup);
+            eprintln!("states of the watched connection: {:?}", self.states());
+        }
+    }
+}
