@@ -114,10 +114,7 @@ impl Director {
             port.stop_and_close(rx, tx)?;
         }
         drop(self.pool);
-        let runtime_dir = self.eal.runtime_dir();
         self.eal.cleanup()?;
-        // DPDK leaves its directory behind; it is ours alone, by its --file-prefix.
-        let _ = std::fs::remove_dir_all(runtime_dir);
         if !report::is_exact(&ended) {
             bail!("packets are unaccounted for: this is a defect of lb-app, please report it");
         }
