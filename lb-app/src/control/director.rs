@@ -105,11 +105,16 @@ impl Director {
             let (rx_queues, tx_queues) = worker.handle.join()?;
             rx_queues.into_iter().for_each(|queue| rx[usize::from(queue.port().0)].push(queue));
             tx_queues.into_iter().for_each(|queue| tx[usize::from(queue.port().0)].push(queue));
-            ended.push(report::Ended { id: worker.id, counters: worker.counters, ports: worker.ports });
+            ended.push(report::Ended {
+                id: worker.id,
+                counters: worker.counters,
+                servers: worker.servers,
+                ports: worker.ports,
+            });
         }
         self.notices.try_iter().for_each(tell);
         let discarded = rx.iter().flatten().map(RxQueue::discarded).sum();
-        print!("{}", report::accumulated(&self.names, &self.ports, &ended, discarded));
+        print!("{}", report::accumulated(&self.names, &self.ports, &self.snapshot, &ended, discarded));
         for ((port, rx), tx) in self.ports.into_iter().zip(rx).zip(tx) {
             port.stop_and_close(rx, tx)?;
         }
