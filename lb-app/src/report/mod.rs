@@ -32,8 +32,10 @@ pub(crate) fn status(
     let size = director.connections_per_worker * director.workers.len();
     let _ = writeln!(text, "lb-app {} (size={size})", env!("CARGO_PKG_VERSION"));
     services::write(&mut text, &director.snapshot, &director.board);
+    text.push('\n');
     let servers: Vec<_> = director.workers.iter().map(|worker| &*worker.servers).collect();
     traffic::write(&mut text, &director.snapshot, &servers);
+    text.push('\n');
     let total = director.workers.iter().map(|worker| worker.counters.connections()).sum();
     connections::write(&mut text, &director.snapshot, listed, total);
     neighbours::write(&mut text, &director.names, neighbours);
