@@ -46,7 +46,6 @@ const FUNCTIONS: &[&str] = &[
     "rte_get_main_lcore",
     "rte_get_next_lcore",
     "rte_get_tsc_hz",
-    "rte_lcore_is_enabled",
     "rte_lcore_to_socket_id",
     "rte_mempool_free",
     "rte_mempool_in_use_count",
