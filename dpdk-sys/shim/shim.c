@@ -8,7 +8,6 @@
 
 #include <rte_cycles.h>
 #include <rte_log.h>
-#include <rte_pause.h>
 
 /* The view of an mbuf. This is the only place where Rust's idea of an mbuf meets DPDK's. */
 #define SAME_PLACE(ours, theirs)                                                                               \
@@ -60,34 +59,16 @@ shim_log_to_stderr(void)
 	rte_openlog_stream(stderr);
 }
 
-unsigned
-shim_lcore_id(void)
-{
-	return rte_lcore_id();
-}
-
 uint64_t
 shim_rdtsc(void)
 {
 	return rte_rdtsc();
 }
 
-void
-shim_pause(void)
-{
-	rte_pause();
-}
-
 struct shim_mbuf *
 shim_mbuf_alloc(struct rte_mempool *pool)
 {
 	return (struct shim_mbuf *)rte_pktmbuf_alloc(pool);
-}
-
-int
-shim_mbuf_alloc_bulk(struct rte_mempool *pool, struct shim_mbuf **mbufs, unsigned count)
-{
-	return rte_pktmbuf_alloc_bulk(pool, mbufs_of(mbufs), count);
 }
 
 void

@@ -73,13 +73,10 @@ static const uint32_t SHIM_MAX_POOL_CACHE = RTE_MEMPOOL_CACHE_MAX_SIZE;
 /* EAL */
 int shim_errno(void);
 void shim_log_to_stderr(void);
-unsigned shim_lcore_id(void);
 uint64_t shim_rdtsc(void);
-void shim_pause(void);
 
 /* mbufs */
 struct shim_mbuf *shim_mbuf_alloc(struct rte_mempool *pool);
-int shim_mbuf_alloc_bulk(struct rte_mempool *pool, struct shim_mbuf **mbufs, unsigned count);
 void shim_mbuf_free_bulk(struct shim_mbuf **mbufs, unsigned count);
 uint32_t shim_pool_size(const struct rte_mempool *pool);
 

@@ -17,7 +17,7 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM, SIGUSR1},
     flag,
 };
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 use tracing_subscriber::EnvFilter;
 
 /// Large tables go to huge pages: a random access costs a page-table walk less.
@@ -30,7 +30,9 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    log.with_env_filter(filter).init();
     let outcome = if command.options.check { start::check(&command) } else { run(&command) };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

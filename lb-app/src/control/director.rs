@@ -105,19 +105,21 @@ impl Director {
             let (rx_queues, tx_queues) = worker.handle.join()?;
             rx_queues.into_iter().for_each(|queue| rx[usize::from(queue.port().0)].push(queue));
             tx_queues.into_iter().for_each(|queue| tx[usize::from(queue.port().0)].push(queue));
-            ended.push(report::Ended { id: worker.id, counters: worker.counters, ports: worker.ports });
+            ended.push(report::Ended {
+                id: worker.id,
+                counters: worker.counters,
+                servers: worker.servers,
+                ports: worker.ports,
+            });
         }
         self.notices.try_iter().for_each(tell);
         let discarded = rx.iter().flatten().map(RxQueue::discarded).sum();
-        print!("{}", report::accumulated(&self.names, &self.ports, &ended, discarded));
+        print!("{}", report::accumulated(&self.names, &self.ports, &self.snapshot, &ended, discarded));
         for ((port, rx), tx) in self.ports.into_iter().zip(rx).zip(tx) {
             port.stop_and_close(rx, tx)?;
         }
         drop(self.pool);
-        let runtime_dir = self.eal.runtime_dir();
         self.eal.cleanup()?;
-        // DPDK leaves its directory behind; it is ours alone, by its --file-prefix.
-        let _ = std::fs::remove_dir_all(runtime_dir);
         if !report::is_exact(&ended) {
             bail!("packets are unaccounted for: this is a defect of lb-app, please report it");
         }

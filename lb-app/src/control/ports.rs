@@ -9,7 +9,7 @@ use lb_core::{
     limits::MAX_WAITING,
     packet::PortId,
     service::{
-        plan::{Mac, Method, Plan, Spread},
+        plan::{Method, Plan, Spread},
         routing::Routing,
     },
 };
@@ -79,7 +79,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
         let (started, rx, tx) = port
             .start(settings, &pool)
             .map_err(|error| PortsError::Port { name: plan.ports[index].name.clone(), error })?;
-        plan.ports[index].mac = Mac(started.mac().0);
+        plan.ports[index].mac = started.mac();
         ports.started.push(started);
         rx.into_iter().zip(&mut ports.rx).for_each(|(queue, of_worker)| of_worker.push(queue));
         tx.into_iter().zip(&mut ports.tx).for_each(|(queue, of_worker)| of_worker.push(queue));

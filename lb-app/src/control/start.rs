@@ -2,6 +2,7 @@
 
 use super::{
     director::{Director, WorkerHandle},
+    placement,
     ports::{self, Ports},
     query::Line,
 };
@@ -34,6 +35,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tracing::warn;
 
 /// Refusals that one worker sends in a second, at most.
 const REFUSALS_PER_S: u32 = 10_000;
@@ -47,10 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// # Errors
 /// Any step's, with a remedy.
 pub(crate) fn start(command: &CommandLine) -> Result<Director> {
-    let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
-    let load = |workers| config::load(&command.options.conf, Limits { workers, available_bytes });
     // Before anything is touched: a configuration that is wrong in itself.
-    load(1)?;
+    config::load(&command.options.conf, Limits { workers: 1, available_bytes: u64::MAX })?;
     let eal = Eal::init(&command.eal)?;
     let lcores = eal.lcores();
     ensure!(
@@ -58,12 +58,17 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
         "no lcore is left for a worker: the first one controls, so name at least two, as in `-l 0,1`"
     );
     ensure!(lcores.len() <= MAX_WORKERS, "{} worker lcores, at most {MAX_WORKERS}", lcores.len());
-    let mut config = load(lcores.len())?;
+    let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
+    let mut config = config::load(&command.options.conf, Limits { workers: lcores.len(), available_bytes })?;
     ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] section");
 
     let ports = ports::start(&mut config, &command.options, lcores.len())?;
     for port in &ports.started {
         print!("{}", port.describe());
+    }
+    print!("{}", placement::describe(&eal, &lcores));
+    for warning in placement::distances(&config.plan.ports, &ports.started, &lcores) {
+        warn!("{warning}");
     }
     let snapshot = Arc::new(Snapshot::new(&config.plan)?);
     println!(

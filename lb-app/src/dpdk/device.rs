@@ -184,7 +184,9 @@ fn no_such_device(name: &str) -> PortError {
              net_af_packet0,iface={name} to share it with the kernel."
         )
     } else {
-        String::new()
+        " Name a PCI address, a device made by --vdev, or a virtual device with its arguments, such as \
+         net_af_packet0,iface=eth0."
+            .to_owned()
     };
     PortError::NoSuchDevice { device: name.to_owned(), seen: ids().filter_map(port_name).collect(), hint }
 }

@@ -5,8 +5,8 @@ use std::{
     ffi::{CStr, CString, OsStr, c_char, c_int},
     fs,
     marker::PhantomData,
-    os::unix::ffi::OsStrExt,
-    path::PathBuf,
+    os::{fd::AsRawFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use thiserror::Error;
@@ -43,11 +43,16 @@ pub enum EalError {
         /// The operating system's words.
         reason: String,
     },
-    /// EAL failed otherwise.
+    /// Another process has the same runtime directory.
     #[error(
-        "DPDK did not start ({reason}); its messages above say more. If another DPDK process runs on this machine, \
-         give this one a --file-prefix of its own"
+        "another DPDK process uses {0}: end it, or give this one a --file-prefix of its own", .directory.display()
     )]
+    PrefixInUse {
+        /// The directory that both would use.
+        directory: PathBuf,
+    },
+    /// EAL failed otherwise.
+    #[error("DPDK did not start ({reason}); its messages above say more")]
     Failed {
         /// The operating system's words.
         reason: String,
@@ -90,7 +95,9 @@ impl Eal {
         // EAL reorders it and keeps pointers into it. The state above makes this the only call in the process.
         let result = unsafe { dpdk_sys::rte_eal_init(count, argv.leak().as_mut_ptr()) };
         if result < 0 {
-            return Err(start_error(last_error(), arguments));
+            let error = start_error(last_error(), arguments);
+            remove_runtime_dir();
+            return Err(error);
         }
         *state = State::Running { users: 0 };
         Ok(Eal { not_send: PhantomData })
@@ -121,21 +128,11 @@ impl Eal {
         unsafe { dpdk_sys::rte_eal_has_hugepages() != 0 }
     }
 
-    /// Where DPDK keeps its sockets and files, named after `--file-prefix`. EAL leaves it behind.
-    #[must_use]
-    pub fn runtime_dir(&self) -> PathBuf {
-        // SAFETY: EAL runs, by `self`.
-        let path = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
-        // SAFETY: a NUL-terminated path in EAL's static memory.
-        let path = unsafe { CStr::from_ptr(path) };
-        PathBuf::from(OsStr::from_bytes(path.to_bytes()))
-    }
-
-    /// Stops DPDK and gives its memory back. Dropping does the same, silently.
+    /// Stops DPDK, gives its memory back and removes its runtime directory. Dropping does the same, silently.
     ///
     /// # Errors
-    /// [`EalError::StillInUse`] when a port, pool, ring or lcore is still in use: then nothing is done, and the end
-    /// of the process cleans up.
+    /// [`EalError::StillInUse`] when a port, pool, ring or lcore is still in use: then it runs on, and the end of the
+    /// process cleans up.
     pub fn cleanup(self) -> Result<(), EalError> {
         stop()
     }
@@ -145,6 +142,7 @@ impl Drop for Eal {
     fn drop(&mut self) {
         // Nobody is left to tell, and the end of the process frees what this could not.
         let _ = stop();
+        remove_runtime_dir();
     }
 }
 
@@ -215,6 +213,42 @@ pub(super) fn stop() -> Result<(), EalError> {
     if result < 0 { Err(EalError::Failed { reason: describe_error(result) }) } else { Ok(()) }
 }
 
+/// Where DPDK keeps its sockets and files, named after `--file-prefix`. `None` before EAL has looked at its arguments,
+/// and when the prefix leads out of the directory that all DPDK processes share.
+pub(super) fn runtime_dir() -> Option<PathBuf> {
+    // SAFETY: returns the address of a static variable.
+    let path = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
+    // SAFETY: a NUL-terminated path, empty at first; only `Eal::init` writes it.
+    let path = unsafe { CStr::from_ptr(path) };
+    let path = PathBuf::from(OsStr::from_bytes(path.to_bytes()));
+    let inside = path.file_name().is_some() && path.parent().is_some_and(|parent| parent.ends_with("dpdk"));
+    inside.then_some(path)
+}
+
+/// Removes the runtime directory, which EAL leaves behind. Not if it is another process's.
+fn remove_runtime_dir() {
+    if let Some(directory) = runtime_dir()
+        && !is_another_process_s(&directory)
+    {
+        // It may be gone, or never have been there; what stays does no harm.
+        let _ = fs::remove_dir_all(directory);
+    }
+}
+
+/// Whether another DPDK process uses the directory: its EAL has locked the file `config`.
+fn is_another_process_s(directory: &Path) -> bool {
+    let Ok(file) = fs::File::options().read(true).write(true).open(directory.join("config")) else {
+        return false;
+    };
+    // SAFETY: numbers, for which zero is a value: the whole file, from its start.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as _;
+    // SAFETY: the file is open, and `lock` is what this command reads and writes.
+    let code = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
+    // Locks of this process do not count. Closing the file gives those up, but whoever asks is about to end.
+    code == 0 && i32::from(lock.l_type) != libc::F_UNLCK
+}
+
 /// The arguments as C strings that live forever, with the program's name in front and a null pointer at the end.
 fn argument_vector(arguments: &[String]) -> Result<Vec<*mut c_char>, EalError> {
     let quiet = !arguments.iter().any(|argument| argument.starts_with("--log-level"));
@@ -236,6 +270,9 @@ fn bad_arguments(arguments: &[String]) -> EalError {
 /// EAL reports many causes with one number, so the likeliest cause is looked up where it can be.
 fn start_error(code: c_int, arguments: &[String]) -> EalError {
     let wants_hugepages = !arguments.iter().any(|argument| argument == "--no-huge");
+    if let Some(directory) = runtime_dir().filter(|directory| is_another_process_s(directory)) {
+        return EalError::PrefixInUse { directory };
+    }
     match code {
         libc::EINVAL => bad_arguments(arguments),
         libc::EALREADY => EalError::AlreadyStarted,

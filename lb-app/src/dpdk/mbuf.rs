@@ -44,34 +44,6 @@ impl Mbuf {
         self.view().nb_segs == 1
     }
 
-    /// Bytes of room before the frame.
-    #[inline]
-    #[must_use]
-    pub fn headroom(&self) -> usize {
-        usize::from(self.view().data_off)
-    }
-
-    /// Bytes of room after the frame.
-    #[inline]
-    #[must_use]
-    pub fn tailroom(&self) -> usize {
-        let mbuf = self.view();
-        usize::from(mbuf.buf_len) - usize::from(mbuf.data_off) - usize::from(mbuf.data_len)
-    }
-
-    /// The hash by which the port chose the queue, if the port tells; otherwise an old value.
-    #[inline]
-    #[must_use]
-    pub fn rss_hash(&self) -> u32 {
-        self.view().rss_hash
-    }
-
-    /// Starts loading the buffer's header, which all other accessors read. [`Packet::prefetch`] loads the frame.
-    #[inline]
-    pub fn prefetch_header(&self) {
-        prefetch(self.0.as_ptr().cast::<u8>().cast_const());
-    }
-
     /// Marks the packet as received on `port`. For the receive queue, which sees frames before they are checked.
     #[inline]
     pub(super) fn mark_received(&mut self, port: PortId) {

@@ -1,11 +1,9 @@
 //! Pools of packet buffers.
 
 use super::{
-    burst,
     eal::{EalError, Lease, describe_error, last_error},
     mbuf::Mbuf,
 };
-use lb_core::packet::Burst;
 use std::{
     ffi::{CString, c_int},
     mem::ManuallyDrop,
@@ -116,29 +114,8 @@ impl Mempool {
         NonNull::new(mbuf).map(|mbuf| unsafe { Mbuf::from_raw(mbuf) })
     }
 
-    /// Appends `count` buffers to `burst`, or none: `false` when the pool has not that many or the burst no room.
-    #[must_use]
-    pub fn allocate_bulk(&self, burst: &mut Burst<Mbuf>, count: usize) -> bool {
-        if count > burst.remaining_capacity() {
-            return false;
-        }
-        let fill = |space: *mut *mut dpdk_sys::shim_mbuf, count: u16| {
-            // SAFETY: the pool exists while the handle does, and `space` has room for `count` pointers.
-            let code = unsafe { dpdk_sys::shim_mbuf_alloc_bulk(self.as_ptr(), space, u32::from(count)) };
-            if code == 0 { count } else { 0 }
-        };
-        // SAFETY: on success `fill` has written `count` buffers that are ours and reset, otherwise none.
-        unsafe { burst::append(burst, count, fill) == count }
-    }
-
-    /// Buffers that are in the pool or in an lcore's cache. Slow: looks at every lcore. Approximate while lcores run.
-    #[must_use]
-    pub fn available(&self) -> u32 {
-        // SAFETY: the pool exists while the handle does.
-        unsafe { dpdk_sys::rte_mempool_avail_count(self.as_ptr()) }
-    }
-
-    /// Buffers that are out: in queues, rings and hands. As slow and approximate as [`Mempool::available`].
+    /// Buffers that are neither in the pool nor in an lcore's cache: in queues, rings and hands. Slow: looks at every
+    /// lcore. Approximate while lcores run.
     #[must_use]
     pub fn in_use(&self) -> u32 {
         self.0.in_use()

@@ -33,19 +33,17 @@ pub mod started;
 pub mod stats;
 
 pub use burst::free_bulk;
-pub use eal::{Eal, EalError};
+pub use eal::Eal;
 pub use hugealloc::HugeAlloc;
-pub use lcore::{LaunchError, LcoreHandle, LcoreId, LcorePanic, launch, tsc, tsc_hz};
+pub use lcore::{LcoreHandle, LcoreId, launch, tsc, tsc_hz};
 pub use mbuf::Mbuf;
 pub use mempool::{Mempool, PoolError};
 pub use port::{Port, PortSettings};
 pub use port_error::PortError;
-pub use port_info::{Link, MacAddress, PortInfo};
 pub use queue::{RxQueue, TxQueue};
 pub use ring::{Consumer, Producer, RingError, ring};
 pub use rss::{RssWish, Spread};
 pub use started::StartedPort;
-pub use stats::PortStats;
 
 #[cfg(test)]
 mod tests;

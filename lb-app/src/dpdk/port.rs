@@ -58,18 +58,6 @@ impl Port {
         Ok(Port { device, index, info })
     }
 
-    /// What the port is and can do.
-    #[must_use]
-    pub fn info(&self) -> &PortInfo {
-        &self.info
-    }
-
-    /// The port's place in the configuration.
-    #[must_use]
-    pub fn index(&self) -> PortId {
-        self.index
-    }
-
     /// Configures and starts the port. Received packets come from `pool`.
     ///
     /// # Errors
@@ -104,9 +92,13 @@ impl Port {
     /// The queues' handles, each once.
     fn queues(&self, settings: &PortSettings, pool: &Mempool) -> (Vec<RxQueue>, Vec<TxQueue>) {
         let (device, index) = (self.device.id, self.index);
-        let rx = |queue| {
-            let pool = pool.clone();
-            RxQueue { device, queue, index, discarded: 0, pool, not_sync: PhantomData }
+        let rx = |queue| RxQueue {
+            device,
+            queue,
+            index,
+            discarded: 0,
+            _pool: pool.clone(),
+            not_sync: PhantomData,
         };
         let tx = |queue| TxQueue { device, queue, index, not_sync: PhantomData };
         ((0..settings.rx_queues).map(rx).collect(), (0..settings.tx_queues).map(tx).collect())
@@ -169,7 +161,7 @@ impl Port {
             plan,
             key,
             spread,
-            only_pool,
+            _only_pool: only_pool,
         })
     }
 

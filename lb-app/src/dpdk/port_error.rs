@@ -19,7 +19,7 @@ pub enum PortError {
         device: String,
         /// The names of the devices that DPDK sees.
         seen: Vec<String>,
-        /// What the operator probably meant, with a space in front, or nothing.
+        /// What the operator can do about it, with a space in front.
         hint: String,
     },
     /// No plug-in knows the virtual device's driver.

@@ -1,24 +1,14 @@
 //! What a port is and can do.
 
 use super::{device::Device, eal::describe_error, port_error::PortError};
+use lb_core::service::plan::Mac;
 use std::{
     ffi::{CStr, c_char},
     fmt,
 };
 
-/// An Ethernet address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct MacAddress(pub [u8; 6]);
-
-impl fmt::Display for MacAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
 /// State of a port's link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Link {
     /// Whether it is up.
     pub up: bool,
@@ -39,14 +29,14 @@ impl fmt::Display for Link {
 }
 
 /// What a port is and can do, as its driver says.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct PortInfo {
     /// The device, as the configuration names it.
     pub device: String,
     /// Its driver, such as `net_ixgbe`.
     pub driver: String,
     /// Its Ethernet address.
-    pub mac: MacAddress,
+    pub mac: Mac,
     /// Most receive queues.
     pub max_rx_queues: u16,
     /// Most transmit queues.
@@ -69,25 +59,9 @@ pub struct PortInfo {
     pub tx_offload_bits: u64,
     /// The NUMA node it is attached to, if it is to one.
     pub socket: Option<u32>,
-    /// Its link when it was opened.
-    pub link: Link,
-    /// Whether it received frames for any Ethernet address when it was opened.
-    pub promiscuous: bool,
 }
 
 impl PortInfo {
-    /// Names of the receive offloads the port can do.
-    #[must_use]
-    pub fn rx_offloads(&self) -> Vec<&'static str> {
-        rx_offload_names(self.rx_offload_bits)
-    }
-
-    /// Names of the transmit offloads the port can do.
-    #[must_use]
-    pub fn tx_offloads(&self) -> Vec<&'static str> {
-        tx_offload_names(self.tx_offload_bits)
-    }
-
     pub(super) fn read(device: &Device) -> Result<PortInfo, PortError> {
         let info = device.info()?;
         Ok(PortInfo {
@@ -104,8 +78,6 @@ impl PortInfo {
             rx_offload_bits: info.rx_offload_capa,
             tx_offload_bits: info.tx_offload_capa,
             socket: read_socket(device),
-            link: read_link(device),
-            promiscuous: read_promiscuous(device),
         })
     }
 }
@@ -147,12 +119,12 @@ fn max_mtu(info: &dpdk_sys::rte_eth_dev_info) -> u16 {
     u16::try_from(info.max_rx_pktlen - OVERHEAD).unwrap_or(u16::MAX)
 }
 
-fn read_mac(device: &Device) -> Result<MacAddress, PortError> {
+fn read_mac(device: &Device) -> Result<Mac, PortError> {
     let mut mac = dpdk_sys::rte_ether_addr { addr_bytes: [0; 6] };
     // SAFETY: the device exists while `device` does, and `mac` is a place to write to.
     let code = unsafe { dpdk_sys::rte_eth_macaddr_get(device.id, &raw mut mac) };
     if code == 0 {
-        return Ok(MacAddress(mac.addr_bytes));
+        return Ok(Mac(mac.addr_bytes));
     }
     Err(PortError::Refused { device: device.name.clone(), reason: describe_error(code) })
 }

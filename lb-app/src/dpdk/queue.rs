@@ -11,8 +11,8 @@ pub struct RxQueue {
     pub(super) queue: u16,
     pub(super) index: PortId,
     pub(super) discarded: u64,
-    /// The pool that the driver takes buffers from must outlive the queue.
-    pub(super) pool: Mempool,
+    /// The driver takes buffers from this pool, so it must outlive the queue.
+    pub(super) _pool: Mempool,
     pub(super) not_sync: PhantomData<Cell<()>>,
 }
 
@@ -21,12 +21,6 @@ impl RxQueue {
     #[must_use]
     pub fn port(&self) -> PortId {
         self.index
-    }
-
-    /// The queue's number on its port, from 0.
-    #[must_use]
-    pub fn queue(&self) -> u16 {
-        self.queue
     }
 
     /// Appends at most `most` received packets to `burst`, and returns how many it did. Does not wait. Every packet's
@@ -59,12 +53,6 @@ impl RxQueue {
         self.discarded
     }
 
-    /// The pool that received packets come from.
-    #[must_use]
-    pub fn pool(&self) -> &Mempool {
-        &self.pool
-    }
-
     /// Frees the chained ones among the packets from `old` on, and returns how many are left of those.
     #[cold]
     fn discard_chained(&mut self, burst: &mut Burst<Mbuf>, old: usize) -> usize {
@@ -94,12 +82,6 @@ impl TxQueue {
     #[must_use]
     pub fn port(&self) -> PortId {
         self.index
-    }
-
-    /// The queue's number on its port, from 0.
-    #[must_use]
-    pub fn queue(&self) -> u16 {
-        self.queue
     }
 
     /// Gives all packets to the port, frees those it has no room for, and empties the burst. Returns how many the

@@ -6,7 +6,7 @@ use super::{
     mbuf::Mbuf,
 };
 use lb_core::packet::Burst;
-use std::{cell::Cell, ffi::CString, marker::PhantomData, ptr::NonNull, slice, sync::Arc};
+use std::{cell::Cell, ffi::CString, marker::PhantomData, ptr::NonNull, sync::Arc};
 use thiserror::Error;
 
 /// Why a ring could not be created.
@@ -73,45 +73,21 @@ impl Producer {
     /// it sent.
     #[inline]
     pub fn send_burst(&mut self, packets: &mut Burst<Mbuf>) -> usize {
-        let sent = self.enqueue(packets);
-        burst::forget_front(packets, sent);
-        sent
-    }
-
-    /// Sends one packet.
-    ///
-    /// # Errors
-    /// Returns the packet when the ring is full.
-    #[inline]
-    pub fn send(&mut self, mut packet: Mbuf) -> Result<(), Mbuf> {
-        if self.enqueue(slice::from_mut(&mut packet)) == 1 { Ok(()) } else { Err(packet) }
+        let count = packets.len() as u32;
+        // SAFETY: the ring exists while its ends do, this is its only producer, and the burst is an array of `count`
+        // packets that we hold; those that fitted are forgotten below.
+        let sent = unsafe {
+            dpdk_sys::shim_ring_enqueue(self.shared.ring.as_ptr(), burst::as_array(packets), count)
+        };
+        burst::forget_front(packets, sent as usize);
+        sent as usize
     }
 
     /// Packets in the ring now; the consumer may be taking some.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.len()
-    }
-
-    /// Whether the ring holds no packet now.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Copies pointers into the ring and returns how many fitted. The caller forgets that many from the front.
-    #[inline]
-    fn enqueue(&mut self, packets: &mut [Mbuf]) -> usize {
-        // SAFETY: the ring exists while its ends do, this is its only producer, and the array holds as many pointers
-        // as we say: a burst at most, so the length fits.
-        let sent = unsafe {
-            dpdk_sys::shim_ring_enqueue(
-                self.shared.ring.as_ptr(),
-                burst::as_array(packets),
-                packets.len() as u32,
-            )
-        };
-        sent as usize
+        // SAFETY: the ring exists while its ends do; the count may be read by anybody.
+        unsafe { dpdk_sys::shim_ring_count(self.shared.ring.as_ptr()) as usize }
     }
 }
 
@@ -127,18 +103,6 @@ impl Consumer {
     #[inline]
     pub fn receive_burst(&mut self, burst: &mut Burst<Mbuf>, most: usize) -> usize {
         self.shared.dequeue(burst, most)
-    }
-
-    /// Packets in the ring now; the producer may be adding some.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shared.len()
-    }
-
-    /// Whether the ring holds no packet now.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -156,11 +120,6 @@ unsafe impl Send for Shared {}
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    fn len(&self) -> usize {
-        // SAFETY: the ring exists while `self` does; the count may be read by anybody.
-        unsafe { dpdk_sys::shim_ring_count(self.ring.as_ptr()) as usize }
-    }
-
     /// Only for the one consumer.
     #[inline]
     fn dequeue(&self, burst: &mut Burst<Mbuf>, most: usize) -> usize {

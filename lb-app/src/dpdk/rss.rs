@@ -157,6 +157,7 @@ pub(super) fn verify(device: &Device, plan: Plan, key: &[u8]) -> Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb_core::service::plan::Mac;
 
     const L4: u64 = dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP;
 
@@ -164,7 +165,7 @@ mod tests {
         PortInfo {
             device: "test".to_owned(),
             driver: driver.to_owned(),
-            mac: Default::default(),
+            mac: Mac::default(),
             max_rx_queues: 8,
             max_tx_queues: 8,
             min_mtu: 68,
@@ -175,8 +176,6 @@ mod tests {
             rx_offload_bits: 0,
             tx_offload_bits: 0,
             socket: None,
-            link: Default::default(),
-            promiscuous: false,
         }
     }
 

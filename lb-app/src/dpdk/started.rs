@@ -5,14 +5,12 @@ use super::{
     mempool::OnlyPool,
     port::PortSettings,
     port_error::PortError,
-    port_info::{
-        Link, MacAddress, PortInfo, read_link, read_promiscuous, rx_offload_names, tx_offload_names,
-    },
+    port_info::{PortInfo, read_link, read_promiscuous, rx_offload_names, tx_offload_names},
     queue::{RxQueue, TxQueue},
     rss::{Plan, Spread},
     stats::{self, PortStats},
 };
-use lb_core::packet::PortId;
+use lb_core::{packet::PortId, service::plan::Mac};
 use std::{cell::Cell, fmt::Write, marker::PhantomData, mem::ManuallyDrop};
 
 /// A port that moves packets: its state and counters. The packets move through its queues, which are apart.
@@ -35,6 +33,7 @@ pub struct StartedPort {
 pub(super) struct Configured {
     pub(super) rx_offloads: u64,
     pub(super) tx_offloads: u64,
+    /// In bytes; may be larger than the one asked for.
     pub(super) mtu: u16,
     pub(super) rx_descriptors: u16,
     pub(super) tx_descriptors: u16,
@@ -42,7 +41,7 @@ pub(super) struct Configured {
     pub(super) key: Vec<u8>,
     pub(super) spread: Spread,
     /// There while the driver frees buffers without asking for their pool.
-    pub(super) only_pool: Option<OnlyPool>,
+    pub(super) _only_pool: Option<OnlyPool>,
 }
 
 impl StartedPort {
@@ -71,14 +70,8 @@ impl StartedPort {
 
     /// The port's Ethernet address.
     #[must_use]
-    pub fn mac(&self) -> MacAddress {
+    pub fn mac(&self) -> Mac {
         self.info.mac
-    }
-
-    /// The MTU it runs with, in bytes; may be larger than the one asked for.
-    #[must_use]
-    pub fn mtu(&self) -> u16 {
-        self.configured.mtu
     }
 
     /// What it chooses the receive queue by.
@@ -87,49 +80,20 @@ impl StartedPort {
         self.configured.spread
     }
 
-    /// The link now.
-    #[must_use]
-    pub fn link(&self) -> Link {
-        read_link(&self.device)
-    }
-
-    /// Whether it receives frames for any Ethernet address now.
-    #[must_use]
-    pub fn is_promiscuous(&self) -> bool {
-        read_promiscuous(&self.device)
-    }
-
     /// The common counters.
     #[must_use]
     pub fn stats(&self) -> PortStats {
         stats::read(&self.device)
     }
 
-    /// All the driver's counters with its names for them; empty when it has none.
-    #[must_use]
-    pub fn xstats(&self) -> Vec<(String, u64)> {
-        stats::read_extended(&self.device)
-    }
-
-    /// Names of the offloads that are switched on.
-    #[must_use]
-    pub fn offloads_used(&self) -> Vec<String> {
-        offloads(self.configured.rx_offloads, self.configured.tx_offloads)
-    }
-
-    /// Names of the offloads that the port has and we do not switch on.
-    #[must_use]
-    pub fn offloads_not_used(&self) -> Vec<String> {
-        let rx = self.info.rx_offload_bits & !self.configured.rx_offloads;
-        offloads(rx, self.info.tx_offload_bits & !self.configured.tx_offloads)
-    }
-
     /// Several lines for operators: what the port is, and how it runs.
     #[must_use]
     pub fn describe(&self) -> String {
         let PortInfo { device, driver, mac, max_rx_queues, max_tx_queues, reta_size, .. } = &self.info;
+        let PortInfo { rx_offload_bits, tx_offload_bits, .. } = &self.info;
         let PortSettings { rx_queues, tx_queues, .. } = self.settings;
-        let Configured { mtu, rx_descriptors, tx_descriptors, spread, .. } = &*self.configured;
+        let Configured { mtu, rx_descriptors, tx_descriptors, spread, rx_offloads, tx_offloads, .. } =
+            &*self.configured;
         let mut text = format!("port {}: {device}\n", self.index.0);
         let mut line = |name: &str, value: String| {
             // Writing to a String cannot fail.
@@ -137,18 +101,18 @@ impl StartedPort {
         };
         line("driver", driver.clone());
         line("MAC", mac.to_string());
-        line("link", self.link().to_string());
+        line("link", read_link(&self.device).to_string());
         line("MTU", mtu.to_string());
         line("NUMA node", self.info.socket.map_or_else(|| "none".to_owned(), |socket| socket.to_string()));
-        line("promiscuous", if self.is_promiscuous() { "yes" } else { "no" }.to_owned());
+        line("promiscuous", if read_promiscuous(&self.device) { "yes" } else { "no" }.to_owned());
         line("receive", format!("{rx_queues} of {max_rx_queues} queues, {rx_descriptors} descriptors each"));
         line("transmit", format!("{tx_queues} of {max_tx_queues} queues, {tx_descriptors} descriptors each"));
         line("spread", spread.to_string());
         if self.configured.plan.types != 0 {
             line("hash table", format!("{reta_size} entries"));
         }
-        line("offloads used", or_none(&self.offloads_used()));
-        line("  not used", or_none(&self.offloads_not_used()));
+        line("offloads used", offloads(*rx_offloads, *tx_offloads));
+        line("  not used", offloads(rx_offload_bits & !rx_offloads, tx_offload_bits & !tx_offloads));
         text
     }
 
@@ -180,12 +144,10 @@ impl StartedPort {
     }
 }
 
-fn offloads(rx: u64, tx: u64) -> Vec<String> {
+/// Names of the offloads with these bits.
+fn offloads(rx: u64, tx: u64) -> String {
     let rx = rx_offload_names(rx).into_iter().map(|name| format!("RX_{name}"));
     let tx = tx_offload_names(tx).into_iter().map(|name| format!("TX_{name}"));
-    rx.chain(tx).collect()
-}
-
-fn or_none(names: &[String]) -> String {
+    let names: Vec<String> = rx.chain(tx).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(" ") }
 }

@@ -2,7 +2,7 @@
 
 use crate::dataplane::io::PortTraffic;
 use lb_core::{
-    counters::{DropReason, WorkerCounters},
+    counters::{DropReason, ServerTraffic, WorkerCounters},
     packet::{HandOver, WorkerId},
 };
 use std::{fmt::Write, sync::Arc};
@@ -11,6 +11,8 @@ use std::{fmt::Write, sync::Arc};
 pub(crate) struct Ended {
     pub(crate) id: WorkerId,
     pub(crate) counters: Arc<WorkerCounters>,
+    /// By server.
+    pub(crate) servers: Arc<[ServerTraffic]>,
     /// By port.
     pub(crate) ports: Arc<[PortTraffic]>,
 }
@@ -24,13 +26,9 @@ pub(crate) fn is_exact(ended: &[Ended]) -> bool {
 }
 
 pub(super) fn write_worker(text: &mut String, id: WorkerId, counters: &WorkerCounters) {
-    let reasons: Vec<String> = HandOver::ALL
-        .iter()
-        .map(|&reason| format!("{} {}", reason.name(), counters.handed_over[reason as usize].get()))
-        .collect();
     let _ = writeln!(
         text,
-        "worker {}: received {} taken-over {} originated {} sent {} dropped {} host {} handed-over {} ({}) waiting {}",
+        "worker {}: received {} taken-over {} originated {} sent {} dropped {} host {} handed-over {} waiting {}",
         id.0,
         counters.received.get(),
         counters.taken_over.get(),
@@ -39,17 +37,22 @@ pub(super) fn write_worker(text: &mut String, id: WorkerId, counters: &WorkerCou
         counters.dropped_total(),
         counters.host.get(),
         counters.handed_over_total(),
-        reasons.join(", "),
         counters.waiting.get(),
     );
+    let reasons = HandOver::ALL
+        .map(|reason| format!("{} {}", reason.name(), counters.handed_over[reason as usize].get()));
+    let _ = writeln!(text, "  handed over: {}", reasons.join(" "));
     let _ = writeln!(
         text,
-        "  connections: created {} ended {} evicted {} without-server {}; answered: resets {} icmp-errors {}; \
-         address-conflicts {} no-buffer {}",
+        "  connections: created {} ended {} evicted {} without-server {}",
         counters.created.get(),
         counters.ended.get(),
         counters.evicted.get(),
         counters.no_server.get(),
+    );
+    let _ = writeln!(
+        text,
+        "  answered: resets {} icmp-errors {}; trouble: address-conflicts {} no-buffer {}",
         counters.resets.get(),
         counters.icmp_errors.get(),
         counters.address_conflicts.get(),

@@ -8,6 +8,10 @@ mod connections;
 mod neighbours;
 mod ports;
 mod services;
+mod traffic;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use accounts::{Ended, is_exact};
 
@@ -15,7 +19,7 @@ use crate::{
     control::{director::Director, query::Listed},
     dpdk::StartedPort,
 };
-use lb_core::{neigh::entry::Neighbour, packet::WorkerId};
+use lb_core::{neigh::entry::Neighbour, packet::WorkerId, service::snapshot::Snapshot};
 use std::fmt::Write;
 
 /// The status report, ending with the line `end of status`.
@@ -28,6 +32,10 @@ pub(crate) fn status(
     let size = director.connections_per_worker * director.workers.len();
     let _ = writeln!(text, "lb-app {} (size={size})", env!("CARGO_PKG_VERSION"));
     services::write(&mut text, &director.snapshot, &director.board);
+    text.push('\n');
+    let servers: Vec<_> = director.workers.iter().map(|worker| &*worker.servers).collect();
+    traffic::write(&mut text, &director.snapshot, &servers);
+    text.push('\n');
     let total = director.workers.iter().map(|worker| worker.counters.connections()).sum();
     connections::write(&mut text, &director.snapshot, listed, total);
     neighbours::write(&mut text, &director.names, neighbours);
@@ -46,12 +54,16 @@ pub(crate) fn status(
 pub(crate) fn accumulated(
     names: &[String],
     ports: &[StartedPort],
+    snapshot: &Snapshot,
     ended: &[Ended],
     discarded: u64,
 ) -> String {
     let mut text = String::new();
     ports::write_accumulated(&mut text, ports, ended);
     ports::write_statistics(&mut text, names, ports);
+    text.push('\n');
+    let servers: Vec<_> = ended.iter().map(|worker| &*worker.servers).collect();
+    traffic::write(&mut text, snapshot, &servers);
     for worker in ended {
         accounts::write_worker(&mut text, worker.id, &worker.counters);
     }
