@@ -102,7 +102,8 @@ impl<P: Packet> Worker<P> {
         }
         match self.create(now, stage, service) {
             Ok(index) => {
-                let verdict = self.pass_uncommon(now, packet, stage, Candidate::new(index, Direction::In));
+                let found = Candidate::new(index, Direction::In);
+                let verdict = self.pass(now, packet, stage, &stage.at, found);
                 // A packet that could not go on has opened nothing.
                 if self.connections.get(index).state == State::None {
                     self.end(index);
