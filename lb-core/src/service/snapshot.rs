@@ -101,6 +101,8 @@ pub struct Snapshot {
     pub verify_checksums: bool,
     /// Under NAT, every port delivers both directions of a flow to its owner.
     pub nat_arrives_at_owner: bool,
+    /// See [`Plan::redirection_len`].
+    pub redirection_len: u16,
     /// VIPs and own addresses, in the order they were configured.
     pub locals: Vec<(Ipv4Addr, Local)>,
     local_by_address: Lookup<Local>,
@@ -141,6 +143,7 @@ impl Snapshot {
             nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
             ports: plan.ports.clone(),
             verify_checksums: plan.verify_checksums,
+            redirection_len: plan.redirection_len,
             routing,
             services,
             servers,
