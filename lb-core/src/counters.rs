@@ -71,7 +71,7 @@ drop_reasons! {
     BadIpv4 = "bad-ipv4",
     /// The IPv4 header checksum is wrong.
     BadIpv4Checksum = "bad-ipv4-checksum",
-    /// The source address cannot be a host's: multicast, broadcast, loopback, unspecified or one of ours.
+    /// The source cannot be one other host: multicast, broadcast, loopback, unspecified or one of ours.
     BadSource = "bad-source",
     /// A fragment of an IPv4 packet.
     Fragment = "fragment",
@@ -199,6 +199,14 @@ impl WorkerCounters {
         self.handed_over.iter().map(Counter::get).sum()
     }
 
+    /// Connections there are now.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        // In this order: if one ends in between, the difference must not become negative.
+        let ended = self.ended.get();
+        self.created.get().saturating_sub(ended)
+    }
+
     /// What came in minus what went out. While the worker is between bursts this is the number of packets it
     /// holds, which is `waiting`; anything else is a defect.
     #[must_use]
@@ -222,4 +230,13 @@ pub struct ServerTraffic {
     pub packets: [Counter; 2],
     /// Bytes of IPv4 packets by direction.
     pub bytes: [Counter; 2],
+}
+
+impl ServerTraffic {
+    /// Counts one packet of `len` bytes; `direction` is 0 to the server, 1 from it.
+    #[inline(always)]
+    pub fn count(&self, direction: usize, len: u16) {
+        self.packets[direction].bump();
+        self.bytes[direction].add(u64::from(len));
+    }
 }

@@ -9,6 +9,7 @@ pub mod flow;
 pub mod forward;
 pub mod limits;
 pub mod memory;
+mod named;
 pub mod neigh;
 pub mod packet;
 pub mod sched;

@@ -4,7 +4,7 @@
 //! A packet is a handle that is moved, never copied, and is always given back to an [`Io`]: transmitted, dropped
 //! or handed over. Nothing in this crate lets one go out of scope, because an mbuf has no destructor.
 
-use crate::{limits::MAX_BURST, service::plan::Mac};
+use crate::{limits::MAX_BURST, wire::ethernet::Mac};
 use arrayvec::ArrayVec;
 use std::net::Ipv4Addr;
 
@@ -16,16 +16,26 @@ pub struct PortId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u16);
 
-/// What the port found out about one of a received packet's checksums.
+/// What the port found out about one of a received packet's checksums. The better, the greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Checksum {
+    /// The port verified it and it was wrong.
+    Bad = 0,
     /// The port did not look.
     #[default]
-    Unknown,
+    Unknown = 1,
     /// The port verified it.
-    Good,
-    /// The port verified it and it was wrong.
-    Bad,
+    Good = 2,
+}
+
+impl Checksum {
+    /// Whether it is as good as `other`, or better.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_at_least(self, other: Checksum) -> bool {
+        self as u8 >= other as u8
+    }
 }
 
 /// Why a packet was handed to another worker.

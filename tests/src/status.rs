@@ -124,6 +124,10 @@ fn protocol(word: &str) -> Option<String> {
 
 fn service(words: &[&str]) -> Option<ServiceLine> {
     let [first, address, scheduler, ..] = words else { return None };
+    // A number there is of the table of traffic.
+    if !scheduler.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return None;
+    }
     Some(ServiceLine {
         protocol: protocol(first)?,
         address: address.parse().ok()?,
@@ -133,7 +137,9 @@ fn service(words: &[&str]) -> Option<ServiceLine> {
 }
 
 fn server(words: &[&str]) -> Option<ServerLine> {
-    let ["->", address, forward, weight, active, inactive, ..] = words else { return None };
+    let ["->", address, forward @ ("Masq" | "Tunnel" | "Route"), weight, active, inactive, ..] = words else {
+        return None;
+    };
     Some(ServerLine {
         address: address.parse().ok()?,
         forward: (*forward).to_owned(),
@@ -182,11 +188,18 @@ TCP  192.0.2.100:80 rr
   -> 198.51.100.11:8080           Masq    1      2          3
   -> 198.51.100.12:8080           Masq    1      0          4
 UDP  192.0.2.101:7 mh
+Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes
+  -> RemoteAddress:Port
+TCP  192.0.2.100:80                      9      100      120     9000  123456K
+  -> 198.51.100.11:8080                  5       60       70     5000  100000K
+  -> 198.51.100.12:8080                  4       40       50     4000   23456K
+UDP  192.0.2.101:7                       0        0        0        0        0
 Connections
 pro expire state       source             virtual            destination
 TCP 14:58  ESTABLISHED 192.0.2.10:40000    192.0.2.100:80     198.51.100.11:8080
 total 1 connections
-worker 0: received 10 sent 7 dropped 1 handed-over 2 (client 0, reply 2)
+worker 0: received 10 sent 7 dropped 1 handed-over 2 waiting 0
+  handed over: client 0 reply 2 shared 0
 end of status
 ";
 

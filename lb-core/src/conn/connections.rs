@@ -3,10 +3,13 @@
 //! Everything is allocated when the worker is made; nothing grows. Under NAT a connection is in the table twice, by
 //! the client's packets and by the server's.
 
-use super::entry::{Connection, Direction};
+use super::{
+    entry::{Connection, Direction},
+    method::Method,
+};
 use crate::{
     flow::{
-        key::{Key, Secret},
+        key::{Key, Packed, Secret},
         prefetch::prefetch,
         table::{Place, Table},
         wheel::{Link, Links, Wheel},
@@ -14,6 +17,7 @@ use crate::{
     limits::{MAX_BYTES_PER_CONNECTION, MAX_CONNECTIONS},
     time::Instant,
 };
+use std::ops::Range;
 
 /// Why a connection could not be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +38,11 @@ pub struct Connections {
     /// All the rest.
     lasting: Wheel,
     secret: Secret,
+    high_water: u32,
 }
+
+/// Marks an entry that is not in use: hop-by-hop options of IPv6, which are no flow.
+const NO_PROTOCOL: u8 = 0;
 
 /// Table entries per connection: one for each direction.
 const KEYS: usize = 2;
@@ -52,8 +60,9 @@ impl Connections {
     #[must_use]
     pub fn new(capacity: usize, secret: Secret, now: Instant) -> Self {
         let capacity = capacity.clamp(1, MAX_CONNECTIONS);
-        let nothing = Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: 0 };
-        let empty = Connection::new(&nothing, 0, 0, 0, crate::service::plan::Method::Dr);
+        let nothing =
+            Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: NO_PROTOCOL };
+        let empty = Connection::new(&nothing, 0, 0, 0, Method::Dr);
         Connections {
             entries: Entries(vec![empty; capacity].into_boxed_slice()),
             // Low numbers first, so that a half-empty worker uses few pages.
@@ -62,6 +71,7 @@ impl Connections {
             opening: Wheel::new(now),
             lasting: Wheel::new(now),
             secret,
+            high_water: 0,
         }
     }
 
@@ -86,7 +96,7 @@ impl Connections {
     /// Where the key's entry would be in the table.
     #[inline(always)]
     #[must_use]
-    pub fn place(&self, key: &Key<u32>) -> Place {
+    pub fn place(&self, key: Packed) -> Place {
         self.table.place(key.hash(self.secret))
     }
 
@@ -96,7 +106,8 @@ impl Connections {
         self.table.prefetch(place);
     }
 
-    /// The most likely connection for a place, and starts loading it. `None` if there is certainly none.
+    /// The most likely connection for a place, and starts loading it. `None` says little: look with
+    /// [`Connections::find`].
     #[inline(always)]
     #[must_use]
     pub fn candidate(&self, place: Place) -> Option<Candidate> {
@@ -110,7 +121,7 @@ impl Connections {
     /// Whether the candidate is the connection of a packet with this key. If not, [`Connections::find`] knows.
     #[inline(always)]
     #[must_use]
-    pub fn confirm(&self, candidate: Candidate, key: &Key<u32>) -> bool {
+    pub fn confirm(&self, candidate: Candidate, key: Packed) -> bool {
         self.entries
             .0
             .get(candidate.index() as usize)
@@ -119,7 +130,7 @@ impl Connections {
 
     /// The connection of packets with this key.
     #[must_use]
-    pub fn find(&self, key: &Key<u32>, place: Place) -> Option<Candidate> {
+    pub fn find(&self, key: Packed, place: Place) -> Option<Candidate> {
         self.table.find(place, |value| self.confirm(Candidate(value), key)).map(Candidate)
     }
 
@@ -138,10 +149,10 @@ impl Connections {
 
     /// Adds a connection that is not there yet, to come up for its end at `deadline`.
     pub fn insert(&mut self, connection: Connection, deadline: Instant) -> Result<u32, InsertError> {
-        let forward = self.place(&connection.forward_key());
-        let reply_key = connection.reply_key();
-        let reply = connection.sees_replies().then(|| self.place(&reply_key));
-        if let Some(clash) = reply.and_then(|place| self.find(&reply_key, place)) {
+        let forward = self.place(connection.forward_key().packed());
+        let reply_key = connection.reply_key().packed();
+        let reply = connection.sees_replies().then(|| self.place(reply_key));
+        if let Some(clash) = reply.and_then(|place| self.find(reply_key, place)) {
             return Err(InsertError::Clash(clash.index()));
         }
         let index = self.free.pop().ok_or(InsertError::Full)?;
@@ -158,6 +169,7 @@ impl Connections {
             return Err(InsertError::Full);
         }
         *self.get_mut(index) = connection;
+        self.high_water = self.high_water.max(index + 1);
         self.schedule(index, deadline);
         Ok(index)
     }
@@ -166,14 +178,16 @@ impl Connections {
     pub fn remove(&mut self, index: u32) -> Connection {
         self.cancel(index);
         let connection = *self.get(index);
-        let forward = self.place(&connection.forward_key());
+        let forward = self.place(connection.forward_key().packed());
         let was_there = self.table.remove(forward, Candidate::new(index, Direction::In).0);
         debug_assert!(was_there, "connection {index} was in the table");
         if connection.sees_replies() {
-            let reply = self.place(&connection.reply_key());
+            let reply = self.place(connection.reply_key().packed());
             let was_there = self.table.remove(reply, Candidate::new(index, Direction::Out).0);
             debug_assert!(was_there, "connection {index} was in the table by its reply");
         }
+        // A packet later in the burst may have been matched with it already; no key has this protocol.
+        self.get_mut(index).protocol = NO_PROTOCOL;
         self.free.push(index);
         connection
     }
@@ -201,10 +215,17 @@ impl Connections {
         self.opening.len()
     }
 
-    /// The connections from number `from` on, with their numbers. Entries not in use are passed over.
-    pub fn iter_from(&self, from: u32) -> impl Iterator<Item = (u32, &Connection)> {
-        let entries = self.entries.0.iter().enumerate().skip(from as usize);
-        entries.filter(|(_, entry)| entry.link.is_scheduled()).map(|(index, entry)| (index as u32, entry))
+    /// The connections with numbers in `range`. Entries not in use are passed over.
+    pub fn iter(&self, range: Range<u32>) -> impl Iterator<Item = (u32, &Connection)> {
+        let end = range.end.min(self.high_water);
+        let entries = (range.start..end).map(|index| (index, self.get(index)));
+        entries.filter(|(_, entry)| entry.link.is_scheduled())
+    }
+
+    /// No connection ever had this number or a higher one.
+    #[must_use]
+    pub fn high_water(&self) -> u32 {
+        self.high_water
     }
 
     fn schedule(&mut self, index: u32, deadline: Instant) {
@@ -258,7 +279,7 @@ impl Links for Entries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{conn::state::State, service::plan::Method, time::Duration};
+    use crate::{conn::state::State, time::Duration};
 
     fn connection(client_port: u16, method: Method) -> Connection {
         let key = Key {
@@ -276,7 +297,9 @@ mod tests {
     }
 
     fn lookup(connections: &Connections, key: &Key<u32>) -> Option<(u32, Direction)> {
-        connections.find(key, connections.place(key)).map(|found| (found.index(), found.direction()))
+        connections
+            .find(key.packed(), connections.place(key.packed()))
+            .map(|found| (found.index(), found.direction()))
     }
 
     #[test]
@@ -324,7 +347,7 @@ mod tests {
         assert_eq!(connections.get(oldest).client_port, 2, "1 is established by now");
         connections.remove(oldest);
         connections.insert(connection(4, Method::Nat), Instant::ZERO).unwrap();
-        assert_eq!(connections.iter_from(0).count(), 3);
+        assert_eq!(connections.iter(0..u32::MAX).count(), 3);
         assert_eq!(connections.half_open(), 2);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod connections;
 pub mod entry;
+pub mod method;
 pub mod state;
 pub mod tcp;
 pub mod timeouts;

@@ -86,11 +86,14 @@ pub fn translate(
     message = message.word(get16(&frame[l4..], port_at), port);
     put16(&mut frame[l4..], port_at, port);
 
-    let checksum_at = if quote.answers.protocol == ipv4::TCP { tcp::CHECKSUM } else { udp::CHECKSUM };
-    let absent = l4 + checksum_at + 2 > end;
-    let none = quote.answers.protocol == ipv4::UDP && !absent && get16(&frame[l4..], checksum_at) == 0;
-    if !absent && !none {
-        message = also(message, update(&mut frame[l4..], checksum_at, ports));
+    let is_tcp = quote.answers.protocol == ipv4::TCP;
+    let checksum_at = if is_tcp { tcp::CHECKSUM } else { udp::CHECKSUM };
+    // It may be behind the end of the quote.
+    if l4 + checksum_at + 2 <= end {
+        let old = get16(&frame[l4..], checksum_at);
+        let new = if is_tcp { ports.apply(old) } else { ports.apply_udp(old) };
+        put16(&mut frame[l4..], checksum_at, new);
+        message = message.word(old, new);
     }
     update(&mut frame[usize::from(at.l4)..], icmp::CHECKSUM, message);
 }

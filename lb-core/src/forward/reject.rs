@@ -6,7 +6,8 @@
 use crate::{
     packet::Packet,
     wire::{
-        ethernet,
+        checksum::Change,
+        ethernet, get16,
         headers::Headers,
         icmp,
         ipv4::{self, Header},
@@ -76,8 +77,12 @@ pub fn echo_reply(packet: &mut impl Packet, at: &Headers) {
     packet.set_len(at.end());
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
     let frame = packet.bytes_mut();
+    // Type and code are one word of the checksum, which is updated, not made anew: damage stays visible.
+    let old = get16(frame, l4);
     frame[l4] = icmp::ECHO_REPLY;
-    icmp::set_checksum(&mut frame[l4..]);
+    let change = Change::default().word(old, get16(frame, l4));
+    let checksum = change.apply(get16(frame, l4 + icmp::CHECKSUM));
+    put16(frame, l4 + icmp::CHECKSUM, checksum);
     // Options, if any, stay as they are; only addresses and time to live change, then the checksum over all of it.
     let header = &mut frame[l3..l4];
     header[ipv4::SOURCE..ipv4::SOURCE + 4].copy_from_slice(&at.destination.to_be_bytes());

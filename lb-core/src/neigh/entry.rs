@@ -12,8 +12,9 @@
 
 use crate::{
     packet::PortId,
-    service::{plan::Mac, routing::NextHop},
+    service::routing::NextHop,
     time::{Duration, Instant},
+    wire::ethernet::Mac,
 };
 
 /// How long an answer counts before it is asked for again.

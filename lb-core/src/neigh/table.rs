@@ -9,8 +9,9 @@ use super::entry::{Knowledge, Neighbour, Question};
 use crate::{
     flow::key::{fold_multiply, scale},
     limits::MAX_NEIGHBOURS,
-    service::{plan::Mac, routing::NextHop},
+    service::routing::NextHop,
     time::Instant,
+    wire::ethernet::Mac,
 };
 use std::net::Ipv4Addr;
 
@@ -65,6 +66,14 @@ impl Neighbours {
     #[must_use]
     pub fn get(&self, number: u16) -> Option<&Neighbour> {
         self.entries.get(usize::from(number)).and_then(Option::as_ref)
+    }
+
+    /// The largest IPv4 packet for the port that a neighbour is behind. That a neighbour does not exist is noticed
+    /// when it is sent to.
+    #[inline(always)]
+    #[must_use]
+    pub fn mtu(&self, number: u16) -> u16 {
+        self.get(number).map_or(u16::MAX, |neighbour| neighbour.mtu)
     }
 
     /// The same, to be changed.

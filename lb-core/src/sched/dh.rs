@@ -3,7 +3,7 @@
 //! Meant for caches in front of many addresses. The slots are those of `mh`, for the reasons given in `sh`.
 
 use super::{Candidate, Request, Scheduler, Turn, maglev::Maglev};
-use crate::service::load::Loads;
+use crate::sched::load::Loads;
 
 /// Destination hashing.
 pub(super) struct Dh {

@@ -5,7 +5,7 @@ use super::{
     least::{Cost, least, overhead},
     takers,
 };
-use crate::{packet::WorkerId, service::load::Loads};
+use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Least connections; weights do not matter beyond taking connections or not.
 pub(super) struct Lc {
@@ -56,7 +56,7 @@ mod tests {
     fn connections_of_all_workers_count() {
         let lc = Lc::new(&candidates(&[1, 1]));
         let board = board(&[(0, 0), (1, 0)]);
-        board.publish(WorkerId(1), 0, crate::service::load::Load { active: 5, inactive: 0 });
+        board.publish(WorkerId(1), 0, crate::sched::load::Load { active: 5, inactive: 0 });
         board.sum_up();
         let mut turn = lc.first_turn(WorkerId(0));
         assert_eq!(lc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))), Some(1));

@@ -1,7 +1,7 @@
 //! The server with the least load: what `lc` and `wlc` share.
 
 use super::{Candidate, Taker, Turn};
-use crate::service::load::{Load, Loads};
+use crate::sched::load::{Load, Loads};
 
 /// A load in proportion to a weight: `load / weight`, without dividing.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! `mh`: by a hash of the client's address into a weighted Maglev table.
 
 use super::{Candidate, Request, Scheduler, Turn, hash::endpoint, maglev::Maglev};
-use crate::service::load::Loads;
+use crate::sched::load::Loads;
 
 /// Maglev hashing.
 pub(super) struct Mh {

@@ -6,8 +6,10 @@
 
 mod dh;
 mod hash;
+pub mod kind;
 mod lc;
 mod least;
+pub mod load;
 mod maglev;
 mod mh;
 mod rr;
@@ -18,10 +20,9 @@ mod tests;
 mod wlc;
 mod wrr;
 
-use crate::{
-    packet::WorkerId,
-    service::{load::Loads, plan::SchedulerKind},
-};
+use crate::packet::WorkerId;
+use kind::SchedulerKind;
+use load::Loads;
 use std::{net::Ipv4Addr, sync::Arc};
 
 /// The scheduler of a service with these servers.

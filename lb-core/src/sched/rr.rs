@@ -1,7 +1,7 @@
 //! `rr`: one server after the other.
 
 use super::{Candidate, Request, Scheduler, Turn, takers};
-use crate::{packet::WorkerId, service::load::Loads};
+use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Round robin over the servers that take connections; weights do not matter beyond that.
 pub(super) struct Rr {

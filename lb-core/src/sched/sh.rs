@@ -5,7 +5,7 @@
 //! but it costs a hash for each server and new connection, and its shares are only as even as chance.
 
 use super::{Candidate, Request, Scheduler, Turn, hash::endpoint, maglev::Maglev};
-use crate::service::load::Loads;
+use crate::sched::load::Loads;
 
 /// Source hashing.
 pub(super) struct Sh {

@@ -1,7 +1,7 @@
 //! What holds for every scheduler, and what their own tests share.
 
 use super::*;
-use crate::service::load::{Load, LoadBoard};
+use crate::sched::load::{Load, LoadBoard};
 use proptest::prelude::*;
 
 /// Candidates with these weights and addresses of their own.

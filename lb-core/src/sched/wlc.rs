@@ -5,7 +5,7 @@ use super::{
     least::{Cost, least, overhead},
     takers,
 };
-use crate::{packet::WorkerId, service::load::Loads};
+use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Weighted least connections.
 pub(super) struct Wlc {
@@ -35,7 +35,7 @@ impl Scheduler for Wlc {
 mod tests {
     use super::super::tests::{REQUEST, board, candidates};
     use super::*;
-    use crate::{limits::MAX_WEIGHT, service::load::Load};
+    use crate::{limits::MAX_WEIGHT, sched::load::Load};
 
     /// Connections that only come: the servers fill up in proportion to their weights.
     #[test]

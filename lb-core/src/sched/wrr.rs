@@ -4,7 +4,7 @@
 //! a burst of new connections meets every server with its share.
 
 use super::{Candidate, Request, Scheduler, Turn, shares::Shares, takers};
-use crate::{packet::WorkerId, service::load::Loads};
+use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Weighted round robin.
 pub(super) struct Wrr {

@@ -3,8 +3,9 @@
 //! A [`plan::Plan`] is what the operator wants, already validated; a [`snapshot::Snapshot`] is the same made quick
 //! to look things up in. Workers see only snapshots, which never change.
 
-pub mod load;
 pub mod lookup;
 pub mod plan;
 pub mod routing;
 pub mod snapshot;
+
+pub use crate::sched::load;

@@ -1,63 +1,11 @@
 //! What the operator wants: plain, validated values, in the order of the configuration.
 
-use crate::{conn::timeouts::Timeouts, limits::MAX_WEIGHT, packet::PortId};
+use crate::{conn::timeouts::Timeouts, limits::MAX_WEIGHT, named::named, packet::PortId};
 use ipnet::Ipv4Net;
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::net::Ipv4Addr;
 
-/// An Ethernet address.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mac(pub [u8; 6]);
-
-impl Mac {
-    /// The address of every station on the network.
-    pub const BROADCAST: Mac = Mac([0xff; 6]);
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl fmt::Debug for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-macro_rules! named {
-    ($(#[doc = $doc:literal])+ $type:ident { $($(#[doc = $vdoc:literal])+ $variant:ident = $name:literal,)+ }) => {
-        $(#[doc = $doc])+
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $type { $($(#[doc = $vdoc])+ $variant,)+ }
-
-        impl $type {
-            /// Every value, in declaration order.
-            pub const ALL: &[$type] = &[$($type::$variant),+];
-
-            /// The word used in configurations and shown to operators.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $($type::$variant => $name,)+ }
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = ();
-
-            fn from_str(text: &str) -> Result<Self, ()> {
-                Self::ALL.iter().copied().find(|value| value.name() == text).ok_or(())
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.name())
-            }
-        }
-    };
-}
+// Words of a plan that layers below this one need as well.
+pub use crate::{conn::method::Method, sched::kind::SchedulerKind, wire::ethernet::Mac};
 
 named! {
     /// A transport protocol that can be balanced.
@@ -66,38 +14,6 @@ named! {
         Tcp = "tcp",
         /// UDP, RFC 768.
         Udp = "udp",
-    }
-}
-
-named! {
-    /// How packets reach the real server.
-    Method {
-        /// Rewrite the destination, and the source of the reply. Replies come back through the director.
-        Nat = "nat",
-        /// Wrap the packet in another IPv4 header, RFC 2003. The server answers the client itself.
-        Tun = "tun",
-        /// Rewrite only the Ethernet addresses. The server, on an attached network, answers the client itself.
-        Dr = "dr",
-    }
-}
-
-named! {
-    /// How a server is chosen for a new connection.
-    SchedulerKind {
-        /// One server after the other.
-        Rr = "rr",
-        /// In turn, by weight, spread smoothly.
-        Wrr = "wrr",
-        /// The server with the fewest connections.
-        Lc = "lc",
-        /// The server with the fewest connections for its weight.
-        Wlc = "wlc",
-        /// By a hash of the client's address.
-        Sh = "sh",
-        /// By a hash of the destination address.
-        Dh = "dh",
-        /// By a hash of the client's address into a weighted Maglev table.
-        Mh = "mh",
     }
 }
 

@@ -1,7 +1,6 @@
 //! ARP for Ethernet and IPv4, RFC 826.
 
-use super::{get16, get32, put16, put32};
-use crate::service::plan::Mac;
+use super::{ethernet::Mac, get16, get32, put16, put32};
 use std::net::Ipv4Addr;
 
 /// Bytes of a packet.

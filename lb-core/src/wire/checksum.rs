@@ -47,11 +47,9 @@ impl Sum {
     #[must_use]
     #[inline(always)]
     pub const fn fold(self) -> u16 {
-        let sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        let sum = (sum & 0xffff) + (sum >> 16);
-        sum as u16
+        // Adding a number to itself with its halves exchanged leaves the end-around sum in the upper half.
+        let long = (self.0.wrapping_add(self.0.rotate_left(32)) >> 32) as u32;
+        (long.wrapping_add(long.rotate_left(16)) >> 16) as u16
     }
 
     /// The checksum to put into a header: the complement of the sum.

@@ -1,7 +1,7 @@
 //! Ethernet II frames with up to two VLAN tags (IEEE 802.3, 802.1Q, 802.1ad).
 
 use super::get16;
-use crate::service::plan::Mac;
+use std::fmt;
 
 /// Bytes of an untagged header.
 pub const HEADER_LEN: usize = 14;
@@ -22,6 +22,28 @@ pub const ARP: u16 = 0x0806;
 pub const VLAN: u16 = 0x8100;
 /// EtherType of an 802.1ad service tag.
 pub const SERVICE_VLAN: u16 = 0x88a8;
+
+/// An Ethernet address.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// The address of every station on the network.
+    pub const BROADCAST: Mac = Mac([0xff; 6]);
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// The EtherType behind any tags, and where the payload starts. `None` when the frame is cut off.
 #[inline]

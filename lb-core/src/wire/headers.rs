@@ -1,6 +1,6 @@
 //! Where the headers of an IPv4 frame are, and the fields that every later step needs.
 
-use super::ipv4;
+use super::{ethernet, ipv4};
 
 /// The headers of one frame, read once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,14 @@ impl Headers {
             source: header.source,
             destination: header.destination,
         }
+    }
+
+    /// The same, of an untagged frame without IPv4 options, where the headers have fixed places.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_common_frame(self) -> Headers {
+        let l3 = ethernet::HEADER_LEN as u16;
+        Headers { l3, l4: l3 + ipv4::HEADER_LEN as u16, ..self }
     }
 
     /// Where the IPv4 packet ends in the frame.

@@ -1,6 +1,6 @@
 //! The IPv4 header, RFC 791.
 
-use super::{checksum::Change, checksum::Sum, get16, get32, put16, put32};
+use super::{checksum::Sum, get16, get32, put16, put32};
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -115,14 +115,13 @@ pub fn write(bytes: &mut [u8], header: &Header, id: u16) {
     put16(bytes, CHECKSUM, checksum);
 }
 
-/// Takes one off the time to live, which must not be zero, and keeps the checksum right.
-#[inline]
+/// Takes one off the time to live, which must not be zero, and keeps the checksum right: RFC 1624's update for the
+/// one change that all forwarded packets have in common.
+#[inline(always)]
 pub fn decrement_ttl(header: &mut [u8]) {
-    let old = get16(header, TTL);
-    let new = old - 0x0100;
-    put16(header, TTL, new);
-    let checksum = Change::default().word(old, new).apply(get16(header, CHECKSUM));
-    put16(header, CHECKSUM, checksum);
+    header[TTL] -= 1;
+    let sum = u32::from(get16(header, CHECKSUM)) + 0x0100;
+    put16(header, CHECKSUM, (sum + u32::from(sum >= 0xffff)) as u16);
 }
 
 /// Whether a host may send from this address: not multicast, reserved, loopback or "this network".
@@ -131,12 +130,13 @@ pub fn decrement_ttl(header: &mut [u8]) {
 #[must_use]
 pub const fn is_host(address: u32) -> bool {
     let first = address >> 24;
-    first != 0 && first != 127 && first < 224
+    first.wrapping_sub(1) < 223 && first != 127
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::checksum::Change;
 
     fn sample() -> [u8; 40] {
         let mut bytes = [0; 40];
@@ -181,6 +181,17 @@ mod tests {
             decrement_ttl(&mut bytes);
             assert_eq!(bytes[TTL], ttl);
             assert!(checksum_is_right(&bytes[..20]));
+        }
+    }
+
+    #[test]
+    fn a_smaller_ttl_is_any_other_change() {
+        for checksum in 0..=u16::MAX {
+            let mut bytes = sample();
+            bytes[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
+            let change = Change::default().word(0x4006, 0x3f06);
+            decrement_ttl(&mut bytes);
+            assert_eq!(get16(&bytes, CHECKSUM), change.apply(checksum), "{checksum:#x}");
         }
     }
 }

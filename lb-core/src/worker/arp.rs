@@ -8,12 +8,12 @@ use crate::{
     counters::DropReason,
     neigh::{entry::Question, table::hop},
     packet::{Io, Notice, Packet, PortId},
-    service::{plan::Mac, snapshot::Local},
+    service::snapshot::Local,
     time::Instant,
     verdict::Verdict,
     wire::{
         arp::{self, Arp, Operation},
-        ethernet,
+        ethernet::{self, Mac},
     },
 };
 use std::net::Ipv4Addr;
@@ -43,7 +43,8 @@ impl<P: Packet> Worker<P> {
         }
         let heard = self.hear(now, &arp, packet, origin, io);
         match arp.operation {
-            Operation::Request if self.answers_for(arp.target, port) => {
+            // Who shares a question has answered it.
+            Operation::Request if origin == Origin::Port && self.answers_for(arp.target, port) => {
                 let mac = self.mac_of(port);
                 let reply = Arp {
                     operation: Operation::Reply,

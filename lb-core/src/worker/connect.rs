@@ -5,16 +5,14 @@ use crate::{
     conn::{
         connections::{Candidate, InsertError},
         entry::{Connection, Direction},
+        method::Method,
         state::State,
     },
     counters::DropReason,
     forward::reject::{self, Error},
     packet::{HandOver, Packet},
     sched::Request,
-    service::{
-        plan::{Method, Unserved},
-        snapshot::Local,
-    },
+    service::{plan::Unserved, snapshot::Local},
     time::Instant,
     verdict::Verdict,
     wire::{
@@ -36,7 +34,10 @@ impl<P: Packet> Worker<P> {
         stage: &Staged,
         origin: Origin,
     ) -> Verdict {
-        let key = &stage.key;
+        let key = &stage.key.key();
+        if !self.is_station(key.source) {
+            return Verdict::Drop(DropReason::BadSource);
+        }
         match self.snapshot.local(key.destination) {
             Some(Local::Vip { unserved, .. }) => {
                 let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port);
@@ -64,6 +65,9 @@ impl<P: Packet> Worker<P> {
     /// ICMP and TCP and UDP have been dealt with; everything else can only be unserved.
     #[cold]
     pub(super) fn other_protocol(&mut self, now: Instant, packet: &mut P, stage: &Staged) -> Verdict {
+        if !self.is_station(stage.at.source) {
+            return Verdict::Drop(DropReason::BadSource);
+        }
         match self.snapshot.local(stage.at.destination) {
             Some(Local::Vip { unserved, .. }) => {
                 self.refuse(now, packet, stage, unserved, DropReason::Unserved)
@@ -71,6 +75,12 @@ impl<P: Packet> Worker<P> {
             Some(Local::Own(_)) => Verdict::Drop(DropReason::OwnAddress),
             None => Verdict::Drop(DropReason::NotForUs),
         }
+    }
+
+    /// Whether an address can be that of one other station, so that it may be answered: RFC 1122 3.2.2.
+    pub(super) fn is_station(&self, address: u32) -> bool {
+        self.snapshot.local(address).is_none()
+            && !self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(address))
     }
 
     fn open(
@@ -81,12 +91,7 @@ impl<P: Packet> Worker<P> {
         service: u32,
         unserved: Unserved,
     ) -> Verdict {
-        let key = &stage.key;
-        if self.snapshot.local(key.source).is_some()
-            || self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(key.source))
-        {
-            return Verdict::Drop(DropReason::BadSource);
-        }
+        let key = &stage.key.key();
         let is_tcp = key.protocol == ipv4::TCP;
         let begins = !is_tcp || stage.tcp_flags & (SYN | ACK | RST) == SYN;
         let adopts = stage.tcp_flags & (SYN | RST) == 0
@@ -97,8 +102,12 @@ impl<P: Packet> Worker<P> {
         }
         match self.create(now, stage, service) {
             Ok(index) => {
-                self.counters.created.bump();
-                self.pass(now, packet, stage, Candidate::new(index, Direction::In))
+                let verdict = self.pass_uncommon(now, packet, stage, Candidate::new(index, Direction::In));
+                // A packet that could not go on has opened nothing.
+                if self.connections.get(index).state == State::None {
+                    self.end(index);
+                }
+                verdict
             }
             Err(DropReason::NoServer) => {
                 self.counters.no_server.bump();
@@ -112,7 +121,7 @@ impl<P: Packet> Worker<P> {
     fn create(&mut self, now: Instant, stage: &Staged, service: u32) -> Result<u32, DropReason> {
         let snapshot = self.snapshot.clone();
         let config = &snapshot.services[service as usize];
-        let key = &stage.key;
+        let key = &stage.key.key();
         let request = Request {
             client: Ipv4Addr::from_bits(key.source),
             client_port: key.source_port,
@@ -158,6 +167,7 @@ impl<P: Packet> Worker<P> {
                 }
             }
         };
+        self.counters.created.bump();
         self.count_load(connection.server, State::None, 1);
         if connection.method == Method::Nat {
             match self.next_hop_to(now, connection.client) {

@@ -2,15 +2,15 @@
 
 use super::{Origin, Worker, classify::Staged};
 use crate::{
-    conn::entry::Direction,
+    conn::{entry::Direction, method::Method},
     counters::DropReason,
     forward::{
         dr,
         embedded::{self, Quote},
-        reject,
+        reject, tun,
     },
     packet::{Io, Packet},
-    service::{plan::Method, snapshot::Local},
+    service::snapshot::Local,
     time::Instant,
     verdict::Verdict,
     wire::{
@@ -34,6 +34,9 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Verdict {
+        if !self.is_station(stage.at.source) {
+            return Verdict::Drop(DropReason::BadSource);
+        }
         let local = self.snapshot.local(stage.at.destination);
         let payload = stage.at.payload(packet.bytes());
         match payload.first() {
@@ -65,8 +68,8 @@ impl<P: Packet> Worker<P> {
         let Some(quote) = Quote::read(packet.bytes(), &stage.at) else {
             return Verdict::Drop(DropReason::IcmpUnrelated);
         };
-        let place = self.connections.place(&quote.answers);
-        let Some(found) = self.connections.find(&quote.answers, place) else {
+        let place = self.connections.place(quote.answers.packed());
+        let Some(found) = self.connections.find(quote.answers.packed(), place) else {
             // Whose it is cannot be told from the quote in every port set-up, so everyone else gets to look.
             if origin == Origin::Port {
                 self.share(now, packet, io);
@@ -75,10 +78,17 @@ impl<P: Packet> Worker<P> {
         };
         let connection = *self.connections.get(found.index());
         // An error never refreshes or changes a connection: anyone who guesses four numbers can send one.
-        let (neighbour, method) = match found.direction() {
-            Direction::In => (self.backends[connection.server as usize].neighbour, connection.method),
-            Direction::Out => (connection.client_neighbour, Method::Nat),
+        let backend = &self.backends[connection.server as usize];
+        let (neighbour, method, limit) = match found.direction() {
+            Direction::In => (backend.neighbour, connection.method, backend.limit),
+            Direction::Out => {
+                let neighbour = connection.client_neighbour;
+                (neighbour, Method::Nat, self.neighbours.mtu(neighbour))
+            }
         };
+        if stage.at.ip_len > limit {
+            return Verdict::Drop(DropReason::TooBig);
+        }
         if stage.at.ttl <= 1 {
             return Verdict::Drop(DropReason::TtlExpired);
         }
@@ -89,8 +99,10 @@ impl<P: Packet> Worker<P> {
             }
             Method::Dr => dr::inbound(packet.bytes_mut(), &stage.at),
             Method::Tun => {
-                if let Err(reason) = self.encapsulate(packet, stage, connection.server) {
-                    return Verdict::Drop(reason);
+                let source = self.backends[connection.server as usize].tunnel_source;
+                self.next_id = self.next_id.wrapping_add(1);
+                if tun::inbound(packet, &stage.at, source, connection.server_address, self.next_id).is_err() {
+                    return Verdict::Drop(DropReason::NoHeadroom);
                 }
             }
         }
@@ -121,7 +133,7 @@ impl<P: Packet> Worker<P> {
             let is_it = server.plan.address.to_bits() == outer.destination
                 && server.tunnel_source.to_bits() == outer.source;
             if is_it && mtu >= SMALLEST_PATH_MTU {
-                backend.path_mtu = Some((mtu, now));
+                self.narrow_ways += usize::from(backend.narrow(mtu, now));
                 concerned = true;
             }
         }

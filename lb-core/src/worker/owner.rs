@@ -2,9 +2,10 @@
 
 use super::Worker;
 use crate::{
+    conn::method::Method,
     flow::{key::Key, owner},
     packet::{PortId, WorkerId},
-    service::plan::{Method, Spread},
+    service::plan::Spread,
 };
 
 impl<P> Worker<P> {

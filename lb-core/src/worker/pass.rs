@@ -5,6 +5,7 @@ use crate::{
     conn::{
         connections::Candidate,
         entry::Direction,
+        method::Method,
         state::State,
         tcp::{self, FULL, HALF},
     },
@@ -15,84 +16,92 @@ use crate::{
         tun,
     },
     packet::{Packet, PortId},
-    service::plan::Method,
-    time::{Duration, Instant},
+    time::Instant,
     verdict::Verdict,
     wire::{
+        ethernet::Mac,
+        headers::Headers,
         icmp, ipv4,
-        tcp::{ACK, SYN},
+        tcp::{ACK, FIN, RST, SYN},
     },
 };
 
-/// How long a path MTU that was learnt is believed, RFC 1191 6.3.
-const PATH_MTU_LIFE: Duration = Duration::from_secs(10 * 60);
-
 impl<P: Packet> Worker<P> {
+    /// A packet of connection `found`. `at` is where its headers are; the caller knows more of that than `stage`
+    /// tells the compiler.
     #[inline(always)]
-    pub(super) fn pass(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Candidate) -> Verdict {
+    pub(super) fn pass(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        at: &Headers,
+        found: Candidate,
+    ) -> Verdict {
         let (index, direction) = (found.index(), found.direction());
         let connection = self.connections.get_mut(index);
-        let (method, server) = (connection.method, connection.server);
-        let neighbour = match direction {
-            Direction::In => self.backends[server as usize].neighbour,
-            Direction::Out => connection.client_neighbour,
+        let (method, server) = (connection.method, connection.server as usize);
+        let backend = &self.backends[server];
+        let (neighbour, limit) = match direction {
+            Direction::In => (backend.neighbour, backend.limit),
+            Direction::Out => (connection.client_neighbour, self.neighbours.mtu(connection.client_neighbour)),
         };
 
         // Before anything is remembered of the packet: can it go on at all?
-        let (overhead, mtu) = match method {
-            Method::Tun => (tun::OVERHEAD as u16, self.tunnel_mtu(now, server, neighbour)),
-            Method::Nat | Method::Dr => (0, self.mtu_of(neighbour)),
-        };
-        if stage.at.ttl <= 1 || stage.at.ip_len > mtu.saturating_sub(overhead) {
-            return self.undeliverable(now, packet, stage, mtu.saturating_sub(overhead));
+        if at.ttl <= 1 || at.ip_len > limit {
+            return self.undeliverable(now, packet, stage, limit);
         }
-
-        let connection = self.connections.get_mut(index);
-        let next = if stage.at.protocol == ipv4::UDP {
-            State::Udp
-        } else {
-            let begins = direction == Direction::In && stage.tcp_flags & (SYN | ACK) == SYN;
-            if begins && connection.state.is_closing() {
-                return self.connect_anew(now, packet, stage, index);
+        // Nearly all packets leave their connection's state as it is; the tables say so, too.
+        let steady = match at.protocol {
+            ipv4::TCP => {
+                connection.state == State::Established && stage.tcp_flags & (SYN | FIN | RST | ACK) == ACK
             }
-            let table = if method == Method::Nat { &FULL } else { &HALF };
-            tcp::next(table, connection.state, direction, stage.tcp_flags)
+            _ => connection.state == State::Udp,
         };
-        connection.seen = now.stamp();
-        connection.count(direction, stage.at.ip_len);
-        let traffic = &self.traffic[server as usize];
-        traffic.packets[direction as usize].bump();
-        traffic.bytes[direction as usize].add(u64::from(stage.at.ip_len));
-        if next != connection.state {
-            self.advance(now, index, next);
+        if !steady && !self.change_state(now, stage, index, direction) {
+            // A client opens a connection where an old one was closing. That was this worker's, so the new one is.
+            return self.connect(now, packet, stage, Origin::Worker);
         }
-
-        let connection = self.connections.get(index);
+        let connection = self.connections.get_mut(index);
+        connection.seen = now.stamp();
+        connection.count(direction, at.ip_len);
+        self.traffic[server].count(direction as usize, at.ip_len);
+        let connection = &*connection;
         match (method, direction) {
-            (Method::Nat, Direction::In) => nat::inbound(packet.bytes_mut(), &stage.at, connection),
-            (Method::Nat, Direction::Out) => nat::outbound(packet.bytes_mut(), &stage.at, connection),
-            (Method::Dr, _) => dr::inbound(packet.bytes_mut(), &stage.at),
+            (Method::Nat, Direction::In) => nat::inbound(packet.bytes_mut(), at, connection),
+            (Method::Nat, Direction::Out) => nat::outbound(packet.bytes_mut(), at, connection),
+            (Method::Dr, _) => dr::inbound(packet.bytes_mut(), at),
             (Method::Tun, _) => {
-                if let Err(reason) = self.encapsulate(packet, stage, server) {
-                    return Verdict::Drop(reason);
+                let (source, to) = (self.backends[server].tunnel_source, connection.server_address);
+                self.next_id = self.next_id.wrapping_add(1);
+                if tun::inbound(packet, at, source, to, self.next_id).is_err() {
+                    return Verdict::Drop(DropReason::NoHeadroom);
                 }
             }
         }
         Verdict::Forward(neighbour)
     }
 
-    /// Wraps a packet for a server.
-    #[inline(always)]
-    pub(super) fn encapsulate(
-        &mut self,
-        packet: &mut P,
-        stage: &Staged,
-        server: u32,
-    ) -> Result<(), DropReason> {
-        let to = &self.snapshot.servers[server as usize];
-        let (source, address) = (to.tunnel_source.to_bits(), to.plan.address.to_bits());
-        self.next_id = self.next_id.wrapping_add(1);
-        tun::inbound(packet, &stage.at, source, address, self.next_id).map_err(|_| DropReason::NoHeadroom)
+    /// Lets a packet change its connection's state, if it does. `false` when it opens a new connection instead: the
+    /// old one is forgotten.
+    #[inline(never)]
+    fn change_state(&mut self, now: Instant, stage: &Staged, index: u32, direction: Direction) -> bool {
+        let connection = self.connections.get(index);
+        let next = if stage.key.protocol == ipv4::UDP {
+            State::Udp
+        } else {
+            let begins = direction == Direction::In && stage.tcp_flags & (SYN | ACK) == SYN;
+            if begins && connection.state.is_closing() {
+                self.end(index);
+                return false;
+            }
+            let table = if connection.sees_replies() { &FULL } else { &HALF };
+            tcp::next(table, connection.state, direction, stage.tcp_flags)
+        };
+        if next != connection.state {
+            self.advance(now, index, next);
+        }
+        true
     }
 
     /// Takes a connection to another state: its server's load, and the time and wheel of its end, change with it.
@@ -114,23 +123,6 @@ impl<P: Packet> Worker<P> {
         let count = if state.is_active() { &mut load.active } else { &mut load.inactive };
         *count = count.wrapping_add_signed(by);
         self.director.board.publish(self.id, server, *load);
-    }
-
-    /// The largest IPv4 packet for the port that a neighbour is behind. A neighbour that does not exist is noticed
-    /// when it is sent to.
-    #[inline(always)]
-    pub(super) fn mtu_of(&self, neighbour: u16) -> u16 {
-        self.neighbours.get(neighbour).map_or(u16::MAX, |neighbour| neighbour.mtu)
-    }
-
-    /// The largest outer packet on the way to a server: the port's MTU, or what a router said of late.
-    #[inline(always)]
-    pub(super) fn tunnel_mtu(&self, now: Instant, server: u32, neighbour: u16) -> u16 {
-        let port_mtu = self.mtu_of(neighbour);
-        match self.backends[server as usize].path_mtu {
-            Some((mtu, heard)) if now.since(heard) < PATH_MTU_LIFE => mtu.min(port_mtu),
-            _ => port_mtu,
-        }
     }
 
     /// A packet that cannot go on: its time to live has run out, or it is larger than `mtu`. Its sender is told.
@@ -188,15 +180,7 @@ impl<P: Packet> Worker<P> {
     }
 
     /// The port's own address, for packets that the director makes.
-    pub(super) fn mac_of(&self, port: PortId) -> crate::service::plan::Mac {
+    pub(super) fn mac_of(&self, port: PortId) -> Mac {
         self.macs.get(usize::from(port.0)).copied().unwrap_or_default()
-    }
-
-    /// A client opens a connection where an old one is closing: that one ends.
-    #[cold]
-    fn connect_anew(&mut self, now: Instant, packet: &mut P, stage: &Staged, index: u32) -> Verdict {
-        self.end(index);
-        // It was this worker's connection, so the new one is as well.
-        self.connect(now, packet, stage, Origin::Worker)
     }
 }

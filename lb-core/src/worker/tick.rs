@@ -17,6 +17,9 @@ const ANNOUNCE_STEP: usize = 16;
 /// Time between two defences of an address, RFC 5227 2.4 (DEFEND_INTERVAL).
 const DEFEND_EVERY: Duration = Duration::from_secs(10);
 
+/// Time between two looks for path MTUs to forget.
+const WIDEN_EVERY: Duration = Duration::from_secs(10);
+
 /// Telling the networks which addresses are here: at start, and when somebody disputes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announcements {
@@ -57,6 +60,7 @@ impl<P: Packet> Worker<P> {
         while let Some((number, question)) = self.neighbours.poll(&mut steps, now) {
             self.put_question(now, number, question, io);
         }
+        self.widen_ways(now);
         if self.announcements.rounds_left > 0 && now >= self.announcements.due {
             self.announce_some(now, io);
         }
@@ -75,6 +79,15 @@ impl<P: Packet> Worker<P> {
                 let left = Duration::from_millis(timeout.as_millis() - idle.as_millis());
                 self.connections.reschedule(index, now + left);
             }
+        }
+    }
+
+    /// Forgets path MTUs that were learnt long ago. Looks at all servers, but only while there are such, and seldom.
+    fn widen_ways(&mut self, now: Instant) {
+        if self.narrow_ways > 0 && now >= self.ways_due {
+            self.ways_due = now + WIDEN_EVERY;
+            self.narrow_ways -=
+                self.backends.iter_mut().filter_map(|way| way.widen(now).then_some(())).count();
         }
     }
 

@@ -1,0 +1,170 @@
+/* See shim.h. Each function is one call into DPDK; anything longer says why. */
+
+#include "shim.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_log.h>
+
+/* The view of an mbuf. This is the only place where Rust's idea of an mbuf meets DPDK's. */
+#define SAME_PLACE(ours, theirs)                                                                               \
+	_Static_assert(offsetof(struct shim_mbuf, ours) == offsetof(struct rte_mbuf, theirs),                  \
+		       "struct shim_mbuf: " #ours " is not where this DPDK has it");                           \
+	_Static_assert(sizeof(((struct shim_mbuf *)0)->ours) == sizeof(((struct rte_mbuf *)0)->theirs),        \
+		       "struct shim_mbuf: " #ours " is not as large as in this DPDK")
+
+SAME_PLACE(buf_addr, buf_addr);
+#if RTE_IOVA_AS_PA
+SAME_PLACE(buf_iova, buf_iova);
+#endif
+SAME_PLACE(data_off, data_off);
+SAME_PLACE(refcnt, refcnt);
+SAME_PLACE(nb_segs, nb_segs);
+SAME_PLACE(port, port);
+SAME_PLACE(ol_flags, ol_flags);
+SAME_PLACE(packet_type, packet_type);
+SAME_PLACE(pkt_len, pkt_len);
+SAME_PLACE(data_len, data_len);
+SAME_PLACE(vlan_tci, vlan_tci);
+SAME_PLACE(rss_hash, hash.rss);
+SAME_PLACE(hash_high, hash.fdir.hi);
+SAME_PLACE(vlan_tci_outer, vlan_tci_outer);
+SAME_PLACE(buf_len, buf_len);
+SAME_PLACE(pool, pool);
+_Static_assert(sizeof(struct shim_mbuf) == RTE_CACHE_LINE_MIN_SIZE, "struct shim_mbuf is one cache line");
+_Static_assert(_Alignof(struct shim_mbuf) <= _Alignof(struct rte_mbuf), "an mbuf is aligned for its view");
+
+_Static_assert((uint32_t)(RTE_ETH_RSS_L3_SRC_ONLY | RTE_ETH_RSS_L4_SRC_ONLY) == 0, "bits of the upper half");
+_Static_assert((uint32_t)(RTE_ETH_RSS_L3_DST_ONLY | RTE_ETH_RSS_L4_DST_ONLY) == 0, "bits of the upper half");
+
+static inline struct rte_mbuf **
+mbufs_of(struct shim_mbuf **mbufs)
+{
+	return (struct rte_mbuf **)mbufs;
+}
+
+int
+shim_errno(void)
+{
+	return rte_errno;
+}
+
+/* 22.11 logs to stdout, which belongs to our own output. */
+void
+shim_log_to_stderr(void)
+{
+	rte_openlog_stream(stderr);
+}
+
+uint64_t
+shim_rdtsc(void)
+{
+	return rte_rdtsc();
+}
+
+struct shim_mbuf *
+shim_mbuf_alloc(struct rte_mempool *pool)
+{
+	return (struct shim_mbuf *)rte_pktmbuf_alloc(pool);
+}
+
+void
+shim_mbuf_free_bulk(struct shim_mbuf **mbufs, unsigned count)
+{
+	rte_pktmbuf_free_bulk(mbufs_of(mbufs), count);
+}
+
+uint32_t
+shim_pool_size(const struct rte_mempool *pool)
+{
+	return pool->size;
+}
+
+/* Here rather than in Rust because struct rte_eth_conf grows and changes with every release, and all of it but
+ * these fields stays zero. */
+int
+shim_port_configure(uint16_t port, uint16_t rx_queues, uint16_t tx_queues, uint64_t rx_offloads, uint64_t tx_offloads,
+		    uint64_t rss_types, uint8_t *rss_key, uint8_t rss_key_size)
+{
+	struct rte_eth_conf conf;
+
+	memset(&conf, 0, sizeof(conf));
+	conf.rxmode.offloads = rx_offloads;
+	conf.txmode.offloads = tx_offloads;
+	if (rss_types != 0) {
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		conf.rx_adv_conf.rss_conf.rss_hf = rss_types;
+		conf.rx_adv_conf.rss_conf.rss_key = rss_key;
+		conf.rx_adv_conf.rss_conf.rss_key_len = rss_key_size;
+	}
+	return rte_eth_dev_configure(port, rx_queues, tx_queues, &conf);
+}
+
+/* The key is copied to rss_key, which has room for rss_key_size bytes. */
+int
+shim_port_rss(uint16_t port, uint64_t *rss_types, uint8_t *rss_key, uint8_t rss_key_size)
+{
+	struct rte_eth_rss_conf conf;
+	int error;
+
+	memset(&conf, 0, sizeof(conf));
+	conf.rss_key = rss_key;
+	conf.rss_key_len = rss_key_size;
+	error = rte_eth_dev_rss_hash_conf_get(port, &conf);
+	*rss_types = conf.rss_hf;
+	return error;
+}
+
+int
+shim_port_link(uint16_t port, struct shim_link *link)
+{
+	struct rte_eth_link now;
+	int error;
+
+	memset(&now, 0, sizeof(now));
+	error = rte_eth_link_get_nowait(port, &now);
+	link->speed_mbps = now.link_speed;
+	link->up = now.link_status == RTE_ETH_LINK_UP;
+	link->full_duplex = now.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
+	return error;
+}
+
+uint16_t
+shim_rx_burst(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t most)
+{
+	return rte_eth_rx_burst(port, queue, mbufs_of(mbufs), most);
+}
+
+uint16_t
+shim_tx_burst(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t count)
+{
+	return rte_eth_tx_burst(port, queue, mbufs_of(mbufs), count);
+}
+
+struct rte_ring *
+shim_ring_create(const char *name, unsigned capacity, int socket)
+{
+	/* Exact size: without it a ring of 512 holds 511. */
+	return rte_ring_create(name, capacity, socket, RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
+}
+
+unsigned
+shim_ring_enqueue(struct rte_ring *ring, struct shim_mbuf *const *mbufs, unsigned count)
+{
+	return rte_ring_sp_enqueue_burst(ring, (void *const *)mbufs, count, NULL);
+}
+
+unsigned
+shim_ring_dequeue(struct rte_ring *ring, struct shim_mbuf **mbufs, unsigned most)
+{
+	return rte_ring_sc_dequeue_burst(ring, (void **)mbufs, most, NULL);
+}
+
+unsigned
+shim_ring_count(const struct rte_ring *ring)
+{
+	return rte_ring_count(ring);
+}

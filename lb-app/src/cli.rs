@@ -1,0 +1,110 @@
+//! The command line: EAL arguments, `--`, our arguments.
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use std::path::PathBuf;
+
+/// A layer-4 load balancer: LVS in user space, on DPDK.
+///
+/// What stands before `--` is for DPDK's environment abstraction layer (EAL): which lcores to use, how much memory,
+/// which devices. The first lcore controls; each of the others is a worker, which polls one receive queue of every
+/// port. What stands behind `--` is for lb-app.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lb-app",
+    version,
+    override_usage = "lb-app [EAL ARGUMENTS] -- --conf <FILE> [OPTIONS]",
+    after_help = "Examples:\n  \
+        lb-app -l 0-2 -- --conf lb.toml\n  \
+        lb-app --no-huge -m 512 --no-pci -l 0,1 -- --conf lb.toml\n  \
+        lb-app -- --check --conf lb.toml\n\n\
+        Signals: INT and TERM end it, with statistics; USR1 prints a status report."
+)]
+pub(crate) struct Options {
+    /// The configuration; conf/README.md describes it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) conf: PathBuf,
+
+    /// Validate the configuration, print what it means with every default filled in, and exit.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Descriptors of each receive queue: packets it holds while its worker is busy.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(32..=32768))]
+    pub(crate) rxd: u16,
+
+    /// Descriptors of each transmit queue.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(32..=32768))]
+    pub(crate) txd: u16,
+
+    /// Packet buffers in all; by default as many as queues, rings and caches can hold.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
+    pub(crate) total_num_mbufs: Option<u32>,
+}
+
+/// The two halves of the command line.
+#[derive(Debug)]
+pub(crate) struct CommandLine {
+    /// For DPDK.
+    pub(crate) eal: Vec<String>,
+    /// For us.
+    pub(crate) options: Options,
+}
+
+/// Splits and reads the arguments behind the program's name.
+///
+/// # Errors
+/// What clap has to say, help and version included: print it and exit with its code.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<CommandLine, clap::Error> {
+    let arguments: Vec<String> = arguments.into_iter().collect();
+    let (eal, ours) = match arguments.iter().position(|argument| argument == "--") {
+        Some(at) => (arguments[..at].to_vec(), &arguments[at + 1..]),
+        // Without `--` there is nothing of ours, but whoever asks for help should get all of it, not EAL's.
+        None if wants_ours(&arguments) => (Vec::new(), &arguments[..]),
+        None => {
+            let complaint = "lb-app's own arguments are missing: they stand behind `--`, as in \
+                             `lb-app -l 0-2 -- --conf lb.toml`";
+            return Err(Options::command().error(ErrorKind::MissingRequiredArgument, complaint));
+        }
+    };
+    let program = "lb-app".to_owned();
+    let options = Options::try_parse_from(std::iter::once(&program).chain(ours))?;
+    Ok(CommandLine { eal, options })
+}
+
+fn wants_ours(arguments: &[String]) -> bool {
+    const OURS: [&str; 6] = ["-h", "--help", "-V", "--version", "--conf", "--check"];
+    let first = arguments.first().map(|argument| argument.split('=').next().unwrap_or_default());
+    first.is_none_or(|first| OURS.contains(&first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<CommandLine, clap::Error> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn both_halves_are_read() {
+        let line = parse_line("-l 0-2 --no-huge -- --conf lb.toml --rxd 512").unwrap();
+        assert_eq!(line.eal, ["-l", "0-2", "--no-huge"]);
+        assert_eq!(line.options.conf, PathBuf::from("lb.toml"));
+        assert_eq!((line.options.rxd, line.options.txd, line.options.check), (512, 1024, false));
+    }
+
+    #[test]
+    fn without_dashes_only_our_own_arguments_make_sense() {
+        assert!(parse_line("--check --conf lb.toml").unwrap().options.check);
+        assert_eq!(parse_line("--help").unwrap_err().kind(), ErrorKind::DisplayHelp);
+        let error = parse_line("-l 0-2 --conf lb.toml").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+        assert!(error.to_string().contains("behind `--`"), "{error}");
+        assert_eq!(parse_line("-l 0 --").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Options::command().debug_assert();
+    }
+}

@@ -1,0 +1,146 @@
+//! From the configuration's devices to started ports, with one receive and one transmit queue for every worker.
+
+use crate::{
+    cli::Options,
+    config::Config,
+    dpdk::{self, Mempool, PoolError, Port, PortError, PortSettings, RssWish, RxQueue, StartedPort, TxQueue},
+};
+use lb_core::{
+    limits::MAX_WAITING,
+    packet::PortId,
+    service::{
+        plan::{Method, Plan, Spread},
+        routing::Routing,
+    },
+};
+use thiserror::Error;
+
+use crate::dataplane::mesh::RING_SIZE;
+
+/// Buffers that each lcore keeps at hand.
+const POOL_CACHE: u32 = 256;
+/// Ethernet header with two VLAN tags.
+const L2_ROOM: u16 = 22;
+/// DPDK's usual room for a frame.
+const FRAME_ROOM: u16 = 2048;
+
+/// Why the ports could not be started.
+#[derive(Debug, Error)]
+pub(crate) enum PortsError {
+    #[error("port {name}: {error}")]
+    Port { name: String, error: PortError },
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+}
+
+/// Started ports and their queues.
+pub(crate) struct Ports {
+    pub(crate) started: Vec<StartedPort>,
+    /// By worker, then by port.
+    pub(crate) rx: Vec<Vec<RxQueue>>,
+    /// By worker, then by port.
+    pub(crate) tx: Vec<Vec<TxQueue>>,
+    pub(crate) pool: Mempool,
+}
+
+/// Opens and starts all ports of a configuration, and completes its plan with what they turned out to be.
+pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> Result<Ports, PortsError> {
+    let plan = &mut config.plan;
+    let name = |index: usize| plan.ports[index].name.clone();
+    let mut opened = Vec::new();
+    for (index, device) in config.devices.iter().enumerate() {
+        let port = Port::open(device, PortId(index as u16));
+        opened.push(port.map_err(|error| PortsError::Port { name: name(index), error })?);
+    }
+    let largest_mtu = plan.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
+    let frame_room = FRAME_ROOM.max(largest_mtu + L2_ROOM);
+    let buffers = options.total_num_mbufs.unwrap_or_else(|| buffers(opened.len(), workers, options));
+    // Before the ports: a port that frees buffers quickly relies on there being one pool.
+    let pool = Mempool::create("lb-packets", buffers, POOL_CACHE, frame_room, None)?;
+
+    let queues = || (0..workers).map(|_| Vec::new()).collect::<Vec<_>>();
+    let mut ports = Ports {
+        started: Vec::new(),
+        rx: queues(),
+        tx: (0..workers).map(|_| Vec::new()).collect(),
+        pool: pool.clone(),
+    };
+    let wishes = wishes(plan, workers);
+    for (index, port) in opened.into_iter().enumerate() {
+        let settings = PortSettings {
+            rx_queues: workers as u16,
+            tx_queues: workers as u16,
+            rx_descriptors: options.rxd,
+            tx_descriptors: options.txd,
+            mtu: plan.ports[index].mtu,
+            rss: wishes[index],
+            rx_checksum: plan.verify_checksums,
+        };
+        let (started, rx, tx) = port
+            .start(settings, &pool)
+            .map_err(|error| PortsError::Port { name: plan.ports[index].name.clone(), error })?;
+        plan.ports[index].mac = started.mac();
+        ports.started.push(started);
+        rx.into_iter().zip(&mut ports.rx).for_each(|(queue, of_worker)| of_worker.push(queue));
+        tx.into_iter().zip(&mut ports.tx).for_each(|(queue, of_worker)| of_worker.push(queue));
+    }
+    for (port, spread) in plan.ports.iter_mut().zip(spreads(&ports.started, workers)) {
+        port.spread = spread;
+    }
+    Ok(ports)
+}
+
+/// As many buffers as can be in use at once: in queues, rings and caches, waiting for neighbours, and in bursts.
+fn buffers(ports: usize, workers: usize, options: &Options) -> u32 {
+    let (ports, workers) = (ports as u32, workers as u32);
+    let queues = ports * workers * (u32::from(options.rxd) + u32::from(options.txd));
+    let rings = workers * workers.saturating_sub(1) * RING_SIZE;
+    let held = (workers + 1) * (POOL_CACHE * 3 / 2 + MAX_WAITING as u32 + 512);
+    // A power of two less one wastes no memory.
+    (queues + rings + held).next_power_of_two() - 1
+}
+
+/// What each port should spread packets by. Under NAT, ports that only clients are behind go by source, ports that
+/// only servers are behind by destination: then both directions of a connection arrive at one worker. A port with
+/// both behind it cannot tell the directions apart.
+fn wishes(plan: &Plan, workers: usize) -> Vec<RssWish> {
+    let routing = Routing::new(&plan.ports, &plan.routes);
+    let nat = || plan.services.iter().filter(|service| service.method == Method::Nat);
+    let behind =
+        |index: usize, address| routing.next_hop(address).is_some_and(|hop| usize::from(hop.port.0) == index);
+    let faces_servers =
+        |index| nat().flat_map(|service| &service.servers).any(|server| behind(index, server.address));
+    let faces_clients = |index| {
+        let is_gateway = |route: &lb_core::service::plan::RoutePlan| {
+            route.to.prefix_len() == 0 && behind(index, route.via)
+        };
+        plan.routes.iter().any(is_gateway) || plan.services.iter().any(|service| behind(index, service.vip))
+    };
+    (0..plan.ports.len())
+        .map(|index| match (faces_clients(index), faces_servers(index)) {
+            _ if workers == 1 => RssWish::None,
+            _ if nat().next().is_none() => RssWish::Flow,
+            (true, false) => RssWish::ClientSource,
+            (false, true) => RssWish::ClientDestination,
+            (true, true) | (false, false) => RssWish::Flow,
+        })
+        .collect()
+}
+
+/// What can be relied on. Spreading by client serves only if all ports choose the same worker for a client, which
+/// takes redirection tables that agree.
+fn spreads(ports: &[StartedPort], workers: usize) -> Vec<Spread> {
+    let sizes: Vec<usize> = ports.iter().map(|port| usize::from(port.info().reta_size)).collect();
+    let equal = sizes.windows(2).all(|pair| pair[0] == pair[1]);
+    let agree = equal || sizes.iter().all(|size| *size > 0 && size.is_multiple_of(workers));
+    ports
+        .iter()
+        .map(|port| match port.spread() {
+            dpdk::Spread::ByClient if agree => Spread::ByClient,
+            dpdk::Spread::ByClient | dpdk::Spread::ByFlow => Spread::ByFlow,
+            // One queue, one worker: everything arrives where it belongs.
+            dpdk::Spread::Single => Spread::ByClient,
+            dpdk::Spread::Unknown => Spread::Unknown,
+        })
+        .collect()
+}

@@ -1,0 +1,204 @@
+//! Everything in order, from the command line to workers that run.
+
+use super::{
+    director::{Director, WorkerHandle},
+    placement,
+    ports::{self, Ports},
+    query::Line,
+};
+use crate::{
+    cli::CommandLine,
+    config::{self, Config, Limits, memory},
+    dataplane::{
+        clock::Clock,
+        idle::Rest,
+        io::{LcoreIo, PortTraffic},
+        lcore::{Lcore, Shutdown},
+        mesh::{self, Ends},
+        request::Desk,
+    },
+    dpdk::{self, Eal, LcoreId, RxQueue, TxQueue},
+};
+use anyhow::{Context, Result, bail, ensure};
+use crossbeam_channel::{Sender, bounded};
+use lb_core::{
+    conn::connections::BYTES_PER_CONNECTION,
+    counters::{ServerTraffic, WorkerCounters},
+    flow::key::Secret,
+    limits::MAX_WORKERS,
+    packet::{Notice, WorkerId},
+    service::{load::LoadBoard, snapshot::Snapshot},
+    worker::{self, Worker},
+};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+use tracing::warn;
+
+/// Refusals that one worker sends in a second, at most.
+const REFUSALS_PER_S: u32 = 10_000;
+/// Notices that wait for the operator.
+const NOTICES: usize = 1_024;
+/// How long a worker may take to prepare its memory.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Starts the director. What is wrong is said in the operator's terms.
+///
+/// # Errors
+/// Any step's, with a remedy.
+pub(crate) fn start(command: &CommandLine) -> Result<Director> {
+    // Before anything is touched: a configuration that is wrong in itself.
+    config::load(&command.options.conf, Limits { workers: 1, available_bytes: u64::MAX })?;
+    let eal = Eal::init(&command.eal)?;
+    let lcores = eal.lcores();
+    ensure!(
+        !lcores.is_empty(),
+        "no lcore is left for a worker: the first one controls, so name at least two, as in `-l 0,1`"
+    );
+    ensure!(lcores.len() <= MAX_WORKERS, "{} worker lcores, at most {MAX_WORKERS}", lcores.len());
+    let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
+    let mut config = config::load(&command.options.conf, Limits { workers: lcores.len(), available_bytes })?;
+    ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] section");
+
+    let ports = ports::start(&mut config, &command.options, lcores.len())?;
+    for port in &ports.started {
+        print!("{}", port.describe());
+    }
+    print!("{}", placement::describe(&eal, &lcores));
+    for warning in placement::distances(&config.plan.ports, &ports.started, &lcores) {
+        warn!("{warning}");
+    }
+    let snapshot = Arc::new(Snapshot::new(&config.plan)?);
+    println!(
+        "workers: {}, {} connections of {BYTES_PER_CONNECTION} bytes each, idle policy {}",
+        lcores.len(),
+        config.connections_per_worker,
+        config.idle,
+    );
+    launch(eal, &lcores, &config, snapshot, ports)
+}
+
+/// What a worker tells when it is ready.
+type Ready = (Arc<WorkerCounters>, Arc<[ServerTraffic]>);
+
+fn launch(
+    eal: Eal,
+    lcores: &[LcoreId],
+    config: &Config,
+    snapshot: Arc<Snapshot>,
+    ports: Ports,
+) -> Result<Director> {
+    let clock = Clock::start();
+    let board = Arc::new(LoadBoard::new(lcores.len(), snapshot.servers.len()));
+    let shared = worker::Director {
+        workers: lcores.len(),
+        secret: Secret(RandomState::new().hash_one(std::process::id())),
+        connections_per_worker: config.connections_per_worker,
+        refusals_per_s: REFUSALS_PER_S,
+        board: board.clone(),
+    };
+    let shutdown = Arc::new(Shutdown::new(lcores.len()));
+    let (notices, notice_board) = bounded(NOTICES);
+    let mut workers = Vec::new();
+    let mut readiness = Vec::new();
+    let queues = ports.rx.into_iter().zip(ports.tx);
+    let numbered = (0..).map(WorkerId).zip(lcores);
+    for (((id, lcore), (rx, tx)), rings) in numbered.zip(queues).zip(mesh::mesh(lcores.len())?) {
+        let (requests, desk_requests) = bounded(1);
+        let (desk_answers, answers) = bounded(1);
+        let (ready, is_ready) = bounded(1);
+        let traffic: Arc<[PortTraffic]> = rx.iter().map(|_| PortTraffic::default()).collect();
+        let make = Make {
+            id,
+            shared: shared.clone(),
+            snapshot: snapshot.clone(),
+            rx,
+            tx,
+            rings,
+            pool: ports.pool.clone(),
+            traffic: traffic.clone(),
+            desk: Desk { requests: desk_requests, answers: desk_answers },
+            notices: notices.clone(),
+            clock,
+            rest: Rest::new(config.idle),
+            shutdown: shutdown.clone(),
+            ready,
+        };
+        let handle = dpdk::launch(&eal, *lcore, move || make.on_this_lcore().run())?;
+        let line = Line { requests, answers };
+        readiness.push(is_ready);
+        workers.push((id, handle, line, traffic));
+    }
+    let mut handles = Vec::new();
+    for ((id, handle, line, traffic), is_ready) in workers.into_iter().zip(readiness) {
+        let Ok((counters, servers)) = is_ready.recv_timeout(PATIENCE) else {
+            bail!("worker {} on lcore {} did not get ready", id.0, handle.lcore());
+        };
+        handles.push(WorkerHandle { id, handle, line, counters, servers, ports: traffic });
+    }
+    Ok(Director {
+        eal,
+        names: config.plan.ports.iter().map(|port| port.name.clone()).collect(),
+        ports: ports.started,
+        pool: ports.pool,
+        workers: handles,
+        snapshot,
+        board,
+        connections_per_worker: config.connections_per_worker,
+        shutdown,
+        notices: notice_board,
+    })
+}
+
+/// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.
+struct Make {
+    id: WorkerId,
+    shared: worker::Director,
+    snapshot: Arc<Snapshot>,
+    rx: Vec<RxQueue>,
+    tx: Vec<TxQueue>,
+    rings: Ends,
+    pool: dpdk::Mempool,
+    traffic: Arc<[PortTraffic]>,
+    desk: Desk,
+    notices: Sender<Notice>,
+    clock: Clock,
+    rest: Rest,
+    shutdown: Arc<Shutdown>,
+    ready: Sender<Ready>,
+}
+
+impl Make {
+    fn on_this_lcore(self) -> Lcore {
+        let worker = Worker::new(self.id, &self.shared, self.snapshot, self.clock.now());
+        let counters = worker.counters();
+        // Whoever waits may have given up; the worker is then told to stop soon.
+        let _ = self.ready.send((counters.clone(), worker.traffic()));
+        let traffic = self.traffic;
+        let io = LcoreIo::new(self.tx, self.rings, self.pool, counters, traffic.clone(), self.notices);
+        Lcore {
+            worker,
+            rx: self.rx,
+            io,
+            desk: self.desk,
+            clock: self.clock,
+            rest: self.rest,
+            traffic,
+            shutdown: self.shutdown,
+        }
+    }
+}
+
+/// Validates the configuration and prints what it means.
+///
+/// # Errors
+/// The report of everything that is wrong with it.
+pub(crate) fn check(command: &CommandLine) -> Result<()> {
+    let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
+    let config = config::load(&command.options.conf, Limits { workers: 1, available_bytes })?;
+    Snapshot::new(&config.plan).context("the configuration is sound but cannot be carried out")?;
+    print!("{config}");
+    Ok(())
+}

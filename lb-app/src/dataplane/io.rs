@@ -1,0 +1,171 @@
+//! Where a worker's packets go: transmit queues, hand-over rings, and back to the pool. Packets for a port are
+//! collected and given to it in bursts.
+
+use super::mesh::{Ends, RING_SIZE};
+use crate::dpdk::{self, Consumer, Mbuf, Mempool, Producer, TxQueue};
+use crossbeam_channel::Sender;
+use lb_core::{
+    counters::{Counter, DropReason, WorkerCounters},
+    packet::{Burst, Io, Notice, Packet, PortId, WorkerId},
+};
+use std::sync::Arc;
+
+/// What one worker moved through one port.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct PortTraffic {
+    /// Packets received.
+    pub(crate) rx: Counter,
+    /// Packets the port took for transmission.
+    pub(crate) tx: Counter,
+    /// Packets it did not take.
+    pub(crate) tx_dropped: Counter,
+}
+
+/// The queues, rings and pool of one worker.
+pub(crate) struct LcoreIo {
+    queues: Vec<TxQueue>,
+    /// Packets for each port that have not been given to it yet.
+    pending: Vec<Burst<Mbuf>>,
+    /// By worker; none for this one.
+    peers: Vec<Option<Peer>>,
+    consumers: Vec<Consumer>,
+    /// Packets on their way back to the pool.
+    released: Burst<Mbuf>,
+    pool: Mempool,
+    counters: Arc<WorkerCounters>,
+    traffic: Arc<[PortTraffic]>,
+    notices: Sender<Notice>,
+}
+
+impl LcoreIo {
+    pub(crate) fn new(
+        queues: Vec<TxQueue>,
+        rings: Ends,
+        pool: Mempool,
+        counters: Arc<WorkerCounters>,
+        traffic: Arc<[PortTraffic]>,
+        notices: Sender<Notice>,
+    ) -> Self {
+        let pending = queues.iter().map(|_| Burst::new()).collect();
+        let peers = rings.to.into_iter().map(|ring| ring.map(Peer::new)).collect();
+        let released = Burst::new();
+        LcoreIo { queues, pending, peers, consumers: rings.from, released, pool, counters, traffic, notices }
+    }
+
+    /// The rings from other workers.
+    pub(crate) fn consumers(&mut self) -> &mut [Consumer] {
+        &mut self.consumers
+    }
+
+    /// Gives everything collected to the ports, the other workers and the pool.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        for port in 0..self.pending.len() {
+            if !self.pending[port].is_empty() {
+                self.flush_port(port);
+            }
+        }
+        for peer in self.peers.iter_mut().flatten() {
+            peer.flush();
+        }
+        if !self.released.is_empty() {
+            dpdk::free_bulk(&mut self.released);
+        }
+    }
+
+    /// The transmit queues, to close their ports with.
+    pub(crate) fn into_queues(self) -> Vec<TxQueue> {
+        self.queues
+    }
+
+    fn flush_port(&mut self, port: usize) {
+        let count = self.pending[port].len();
+        let taken = self.queues[port].transmit(&mut self.pending[port]);
+        self.counters.sent.add(taken as u64);
+        self.traffic[port].tx.add(taken as u64);
+        if taken < count {
+            let refused = (count - taken) as u64;
+            self.counters.dropped[DropReason::TxFull as usize].add(refused);
+            self.traffic[port].tx_dropped.add(refused);
+        }
+    }
+}
+
+impl Io for LcoreIo {
+    type Packet = Mbuf;
+
+    #[inline]
+    fn transmit(&mut self, port: PortId, packet: Mbuf) {
+        let port = usize::from(port.0);
+        if self.pending[port].is_full() {
+            self.flush_port(port);
+        }
+        self.pending[port].push(packet);
+    }
+
+    #[inline]
+    fn release(&mut self, packet: Mbuf) {
+        if self.released.is_full() {
+            dpdk::free_bulk(&mut self.released);
+        }
+        self.released.push(packet);
+    }
+
+    fn hand_over(&mut self, to: WorkerId, packet: Mbuf) -> Result<(), Mbuf> {
+        match self.peers.get_mut(usize::from(to.0)) {
+            Some(Some(peer)) => peer.take(packet),
+            _ => Err(packet),
+        }
+    }
+
+    fn allocate(&mut self, port: PortId) -> Option<Mbuf> {
+        let mut packet = self.pool.allocate()?;
+        packet.set_port(port);
+        Some(packet)
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        // Full: the operator has enough to read.
+        let _ = self.notices.try_send(notice);
+    }
+}
+
+/// The way to another worker. Packets are collected here and put on its ring in bursts.
+struct Peer {
+    ring: Producer,
+    pending: Burst<Mbuf>,
+    /// Packets that the ring surely has room for, those pending not counted. Only we add to the ring, so room that
+    /// was seen stays.
+    room: usize,
+}
+
+impl Peer {
+    fn new(ring: Producer) -> Self {
+        Peer { ring, pending: Burst::new(), room: 0 }
+    }
+
+    /// Takes a packet, or returns it when the ring is full.
+    fn take(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
+        if self.room == 0 {
+            self.room = (RING_SIZE as usize).saturating_sub(self.ring.len() + self.pending.len());
+        }
+        if self.room == 0 {
+            return Err(packet);
+        }
+        self.room -= 1;
+        self.pending.push(packet);
+        if self.pending.is_full() {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        if !self.pending.is_empty() {
+            self.ring.send_burst(&mut self.pending);
+            debug_assert!(self.pending.is_empty(), "there was room");
+        }
+    }
+}

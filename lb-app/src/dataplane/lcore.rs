@@ -1,0 +1,107 @@
+//! The loop of a worker lcore.
+
+use super::{
+    clock::Clock,
+    idle::Rest,
+    io::{LcoreIo, PortTraffic},
+    request::Desk,
+};
+use crate::dpdk::{Mbuf, RxQueue, TxQueue};
+use lb_core::{limits::MAX_BURST, packet::Burst, worker::Worker};
+use std::sync::{
+    Arc, Barrier,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Packets of one poll: enough to overlap cache misses, few enough to stay in the first-level cache.
+const BURST: usize = 32;
+
+/// Busy rounds between two looks at the desk.
+const ROUNDS_PER_REQUEST: u32 = 64;
+
+/// What all workers watch to end together.
+#[derive(Debug)]
+pub(crate) struct Shutdown {
+    stop: AtomicBool,
+    /// All workers have stopped receiving from ports.
+    quiet: Barrier,
+}
+
+impl Shutdown {
+    pub(crate) fn new(workers: usize) -> Self {
+        Shutdown { stop: AtomicBool::new(false), quiet: Barrier::new(workers) }
+    }
+
+    /// Tells all workers to end.
+    pub(crate) fn request(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn is_requested(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// A worker with everything it works with.
+pub(crate) struct Lcore {
+    pub(crate) worker: Worker<Mbuf>,
+    /// One receive queue of each port.
+    pub(crate) rx: Vec<RxQueue>,
+    pub(crate) io: LcoreIo,
+    pub(crate) desk: Desk,
+    pub(crate) clock: Clock,
+    pub(crate) rest: Rest,
+    /// By port.
+    pub(crate) traffic: Arc<[PortTraffic]>,
+    pub(crate) shutdown: Arc<Shutdown>,
+}
+
+impl Lcore {
+    /// Polls until told to stop, then leaves no packet behind. Returns the queues, by port.
+    pub(crate) fn run(mut self) -> (Vec<RxQueue>, Vec<TxQueue>) {
+        let mut burst = Burst::<Mbuf>::new();
+        let mut rounds = 0u32;
+        while !self.shutdown.is_requested() {
+            let now = self.clock.now();
+            let mut busy = false;
+            for (queue, traffic) in self.rx.iter_mut().zip(&*self.traffic) {
+                let received = queue.receive(&mut burst, BURST);
+                if received > 0 {
+                    busy = true;
+                    traffic.rx.add(received as u64);
+                    self.worker.process(now, &mut burst, &mut self.io);
+                    // Each port's burst leaves before the next one is looked at, so that no packet waits for two.
+                    self.io.flush();
+                }
+            }
+            busy |= self.take_over(&mut burst);
+            self.worker.tick(now, &mut self.io);
+            self.io.flush();
+            rounds = rounds.wrapping_add(1);
+            if !busy || rounds.is_multiple_of(ROUNDS_PER_REQUEST) {
+                self.desk.serve(now, &self.worker);
+            }
+            self.rest.after(busy);
+        }
+
+        // Once every worker is here, nobody receives any more, so nothing new is handed over.
+        self.shutdown.quiet.wait();
+        while self.take_over(&mut burst) {}
+        self.worker.shut_down(&mut self.io);
+        self.io.flush();
+        (self.rx, self.io.into_queues())
+    }
+
+    /// Deals with what other workers handed over. Returns whether there was anything.
+    fn take_over(&mut self, burst: &mut Burst<Mbuf>) -> bool {
+        let mut any = false;
+        for ring in 0..self.io.consumers().len() {
+            if self.io.consumers()[ring].receive_burst(burst, MAX_BURST) > 0 {
+                any = true;
+                self.worker.process_handed_over(self.clock.now(), burst, &mut self.io);
+                self.io.flush();
+            }
+        }
+        any
+    }
+}

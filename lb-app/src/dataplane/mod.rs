@@ -1,0 +1,15 @@
+//! What runs on lcores: polling, passing packets to the core and on to queues and rings, and nothing else.
+//!
+//! * [`clock`]: the time stamp counter as the core's time.
+//! * [`idle`]: what a worker does when there is nothing to do.
+//! * [`mesh`]: hand-over rings between all workers.
+//! * [`io`]: the core's packets go to queues, rings and pools.
+//! * [`lcore`]: the loop.
+//! * [`request`]: questions to a worker about what only it knows.
+
+pub(crate) mod clock;
+pub(crate) mod idle;
+pub(crate) mod io;
+pub(crate) mod lcore;
+pub(crate) mod mesh;
+pub(crate) mod request;

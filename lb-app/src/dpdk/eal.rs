@@ -1,0 +1,292 @@
+//! DPDK's environment abstraction layer: memory, lcores and drivers, started once per process.
+
+use super::lcore::LcoreId;
+use std::{
+    ffi::{CStr, CString, OsStr, c_char, c_int},
+    fs,
+    marker::PhantomData,
+    os::{fd::AsRawFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use thiserror::Error;
+
+/// Why DPDK could not be started or stopped.
+#[derive(Debug, Error)]
+pub enum EalError {
+    /// It can be started only once in the life of a process.
+    #[error("DPDK has been started before in this process; it can be started only once")]
+    AlreadyStarted,
+    /// It has not been started, or was stopped.
+    #[error("DPDK is not running in this process")]
+    NotRunning,
+    /// An argument holds a NUL byte.
+    #[error("the EAL argument {0:?} holds a NUL byte")]
+    NulInArgument(String),
+    /// No free huge page, and none of the arguments says to do without.
+    #[error(
+        "DPDK found no free huge pages: reserve some (echo 256 > /proc/sys/vm/nr_hugepages), \
+         or run with --no-huge -m 512"
+    )]
+    NoHugepages,
+    /// EAL did not accept its arguments.
+    #[error("DPDK did not accept its arguments `{arguments}`; its messages above say which")]
+    BadArguments {
+        /// The arguments as given to EAL.
+        arguments: String,
+    },
+    /// The user may not do what EAL needs.
+    #[error(
+        "DPDK was denied access ({reason}); run as root, or with --in-memory and CAP_IPC_LOCK, CAP_NET_ADMIN"
+    )]
+    NotPermitted {
+        /// The operating system's words.
+        reason: String,
+    },
+    /// Another process has the same runtime directory.
+    #[error(
+        "another DPDK process uses {0}: end it, or give this one a --file-prefix of its own", .directory.display()
+    )]
+    PrefixInUse {
+        /// The directory that both would use.
+        directory: PathBuf,
+    },
+    /// EAL failed otherwise.
+    #[error("DPDK did not start ({reason}); its messages above say more")]
+    Failed {
+        /// The operating system's words.
+        reason: String,
+    },
+    /// Ports, pools, rings or lcores are still in use.
+    #[error("DPDK cannot be stopped: {0} of its ports, pools, rings and lcores are still in use")]
+    StillInUse(usize),
+}
+
+/// DPDK, running. Stays on the thread that started it, which is DPDK's main lcore.
+#[derive(Debug)]
+pub struct Eal {
+    /// EAL takes the starting thread for its main lcore, so the handle must not leave it.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Eal {
+    /// Starts DPDK with EAL arguments such as `-l 0-3`, without a program name in front.
+    ///
+    /// Pins this thread to the first of its lcores' CPUs, and threads started later inherit that.
+    ///
+    /// EAL logs to stderr, warnings and worse, unless the arguments hold `--log-level` or `--syslog`. With `--help`
+    /// among the arguments EAL prints its options and ends the process.
+    ///
+    /// # Errors
+    /// See [`EalError`]. After an error DPDK cannot be started again in this process.
+    pub fn init(arguments: &[String]) -> Result<Eal, EalError> {
+        let mut state = lock_state();
+        if !matches!(*state, State::Fresh) {
+            return Err(EalError::AlreadyStarted);
+        }
+        let argv = argument_vector(arguments)?;
+        *state = State::Stopped;
+        if !arguments.iter().any(|argument| argument.starts_with("--syslog")) {
+            // SAFETY: takes no argument and only sets the stream that EAL logs to.
+            unsafe { dpdk_sys::shim_log_to_stderr() };
+        }
+        let count = c_int::try_from(argv.len() - 1).map_err(|_| bad_arguments(arguments))?;
+        // SAFETY: argv holds `count` strings and a null pointer behind them, as main's does. It is leaked, because
+        // EAL reorders it and keeps pointers into it. The state above makes this the only call in the process.
+        let result = unsafe { dpdk_sys::rte_eal_init(count, argv.leak().as_mut_ptr()) };
+        if result < 0 {
+            let error = start_error(last_error(), arguments);
+            remove_runtime_dir();
+            return Err(error);
+        }
+        *state = State::Running { users: 0 };
+        Ok(Eal { not_send: PhantomData })
+    }
+
+    /// The lcore of this thread.
+    #[must_use]
+    pub fn main_lcore(&self) -> LcoreId {
+        // SAFETY: reads EAL's configuration, which exists while `self` does.
+        LcoreId(unsafe { dpdk_sys::rte_get_main_lcore() })
+    }
+
+    /// The lcores that closures can be launched on: all but the main one, in ascending order.
+    #[must_use]
+    pub fn lcores(&self) -> Vec<LcoreId> {
+        let next = |after: u32| {
+            // SAFETY: any number may be passed (one is added first, wrapping); reads EAL's configuration only.
+            let lcore = unsafe { dpdk_sys::rte_get_next_lcore(after, 1, 0) };
+            (lcore < dpdk_sys::SHIM_MAX_LCORE).then_some(lcore)
+        };
+        std::iter::successors(next(u32::MAX), |&lcore| next(lcore)).map(LcoreId).collect()
+    }
+
+    /// Whether DPDK's memory is on huge pages.
+    #[must_use]
+    pub fn has_hugepages(&self) -> bool {
+        // SAFETY: reads EAL's configuration, which exists while `self` does.
+        unsafe { dpdk_sys::rte_eal_has_hugepages() != 0 }
+    }
+
+    /// Stops DPDK, gives its memory back and removes its runtime directory. Dropping does the same, silently.
+    ///
+    /// # Errors
+    /// [`EalError::StillInUse`] when a port, pool, ring or lcore is still in use: then it runs on, and the end of the
+    /// process cleans up.
+    pub fn cleanup(self) -> Result<(), EalError> {
+        stop()
+    }
+}
+
+impl Drop for Eal {
+    fn drop(&mut self) {
+        // Nobody is left to tell, and the end of the process frees what this could not.
+        let _ = stop();
+        remove_runtime_dir();
+    }
+}
+
+/// Proof that DPDK runs, and will as long as the lease exists. Each thing that lives inside DPDK holds one; what must
+/// outlive its handle leaks it.
+#[derive(Debug)]
+pub(super) struct Lease(());
+
+impl Lease {
+    /// Fails with [`EalError::NotRunning`] before [`Eal::init`] and after the stop.
+    pub(super) fn take() -> Result<Lease, EalError> {
+        match &mut *lock_state() {
+            State::Running { users } => *users += 1,
+            State::Fresh | State::Stopped => return Err(EalError::NotRunning),
+        }
+        Ok(Lease(()))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let State::Running { users } = &mut *lock_state() {
+            *users -= 1;
+        }
+    }
+}
+
+/// The text of an error number, whichever sign DPDK gave it.
+pub(super) fn describe_error(code: c_int) -> String {
+    if code == 0 {
+        return "no reason given".to_owned();
+    }
+    // SAFETY: any number has a text; for unknown ones it says so.
+    let text = unsafe { dpdk_sys::rte_strerror(code.abs()) };
+    // SAFETY: the text is NUL-terminated and stays until this thread asks for another one.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// The error number of DPDK's last failed call on this thread.
+pub(super) fn last_error() -> c_int {
+    // SAFETY: reads a variable of this thread.
+    unsafe { dpdk_sys::shim_errno() }
+}
+
+/// Where DPDK is in its one life.
+enum State {
+    Fresh,
+    Running { users: usize },
+    Stopped,
+}
+
+static STATE: Mutex<State> = Mutex::new(State::Fresh);
+
+fn lock_state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// See [`Eal::cleanup`].
+pub(super) fn stop() -> Result<(), EalError> {
+    let mut state = lock_state();
+    match *state {
+        State::Running { users: 0 } => *state = State::Stopped,
+        State::Running { users } => return Err(EalError::StillInUse(users)),
+        State::Fresh | State::Stopped => return Ok(()),
+    }
+    // SAFETY: DPDK runs, nothing inside it is in use, and the state makes this the only call.
+    let result = unsafe { dpdk_sys::rte_eal_cleanup() };
+    if result < 0 { Err(EalError::Failed { reason: describe_error(result) }) } else { Ok(()) }
+}
+
+/// Where DPDK keeps its sockets and files, named after `--file-prefix`. `None` before EAL has looked at its arguments,
+/// and when the prefix leads out of the directory that all DPDK processes share.
+pub(super) fn runtime_dir() -> Option<PathBuf> {
+    // SAFETY: returns the address of a static variable.
+    let path = unsafe { dpdk_sys::rte_eal_get_runtime_dir() };
+    // SAFETY: a NUL-terminated path, empty at first; only `Eal::init` writes it.
+    let path = unsafe { CStr::from_ptr(path) };
+    let path = PathBuf::from(OsStr::from_bytes(path.to_bytes()));
+    let inside = path.file_name().is_some() && path.parent().is_some_and(|parent| parent.ends_with("dpdk"));
+    inside.then_some(path)
+}
+
+/// Removes the runtime directory, which EAL leaves behind. Not if it is another process's.
+fn remove_runtime_dir() {
+    if let Some(directory) = runtime_dir()
+        && !is_another_process_s(&directory)
+    {
+        // It may be gone, or never have been there; what stays does no harm.
+        let _ = fs::remove_dir_all(directory);
+    }
+}
+
+/// Whether another DPDK process uses the directory: its EAL has locked the file `config`.
+fn is_another_process_s(directory: &Path) -> bool {
+    let Ok(file) = fs::File::options().read(true).write(true).open(directory.join("config")) else {
+        return false;
+    };
+    // SAFETY: numbers, for which zero is a value: the whole file, from its start.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as _;
+    // SAFETY: the file is open, and `lock` is what this command reads and writes.
+    let code = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETLK, &raw mut lock) };
+    // Locks of this process do not count. Closing the file gives those up, but whoever asks is about to end.
+    code == 0 && i32::from(lock.l_type) != libc::F_UNLCK
+}
+
+/// The arguments as C strings that live forever, with the program's name in front and a null pointer at the end.
+fn argument_vector(arguments: &[String]) -> Result<Vec<*mut c_char>, EalError> {
+    let quiet = !arguments.iter().any(|argument| argument.starts_with("--log-level"));
+    let defaults = quiet.then_some("--log-level=warning");
+    let all = ["lb-app"].into_iter().chain(defaults).chain(arguments.iter().map(String::as_str));
+    let mut argv = Vec::new();
+    for argument in all {
+        let argument = CString::new(argument).map_err(|_| EalError::NulInArgument(argument.to_owned()))?;
+        argv.push(argument.into_raw());
+    }
+    argv.push(std::ptr::null_mut());
+    Ok(argv)
+}
+
+fn bad_arguments(arguments: &[String]) -> EalError {
+    EalError::BadArguments { arguments: arguments.join(" ") }
+}
+
+/// EAL reports many causes with one number, so the likeliest cause is looked up where it can be.
+fn start_error(code: c_int, arguments: &[String]) -> EalError {
+    let wants_hugepages = !arguments.iter().any(|argument| argument == "--no-huge");
+    if let Some(directory) = runtime_dir().filter(|directory| is_another_process_s(directory)) {
+        return EalError::PrefixInUse { directory };
+    }
+    match code {
+        libc::EINVAL => bad_arguments(arguments),
+        libc::EALREADY => EalError::AlreadyStarted,
+        _ if wants_hugepages && free_hugepages() == 0 => EalError::NoHugepages,
+        libc::EACCES | libc::EPERM => EalError::NotPermitted { reason: describe_error(code) },
+        _ => EalError::Failed { reason: describe_error(code) },
+    }
+}
+
+/// Free huge pages of any size on the whole machine.
+fn free_hugepages() -> u64 {
+    let Ok(sizes) = fs::read_dir("/sys/kernel/mm/hugepages") else { return 0 };
+    let free = |size: fs::DirEntry| {
+        fs::read_to_string(size.path().join("free_hugepages")).ok()?.trim().parse::<u64>().ok()
+    };
+    sizes.flatten().filter_map(free).sum()
+}

@@ -1,0 +1,49 @@
+//! DPDK behind types: the only unsafe code of the load balancer outside `dpdk-sys`.
+//!
+//! * [`eal`]: DPDK itself, started once per process.
+//! * [`lcore`]: a closure on a worker lcore, and the time stamp counter.
+//! * [`mempool`], [`mbuf`], [`burst`]: packet buffers, one and many.
+//! * [`device`], [`port`], [`started`], [`queue`]: from a device's name to queues that move packets. What a port is
+//!   ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it counts ([`stats`]) and what can go
+//!   wrong ([`port_error`]) have a file each.
+//! * [`mod@ring`]: packets from one thread to one other.
+//! * [`hugealloc`]: an allocator that puts large tables on huge pages.
+//!
+//! Three rules make the interface safe, and every `SAFETY` comment leans on them:
+//! 1. Whatever exists inside DPDK holds an [`eal::Lease`], and DPDK is not shut down while one is out.
+//! 2. An [`Mbuf`] is the only handle to a buffer that DPDK has given us and not got back.
+//! 3. A queue or a ring's end exists once, belongs to one thread and is used through `&mut`.
+
+#![allow(unreachable_pub, reason = "in a program, `pub` marks what is for the modules beside this one")]
+
+pub mod burst;
+pub mod device;
+pub mod eal;
+pub mod hugealloc;
+pub mod lcore;
+pub mod mbuf;
+pub mod mempool;
+pub mod port;
+pub mod port_error;
+pub mod port_info;
+pub mod queue;
+pub mod ring;
+pub mod rss;
+pub mod started;
+pub mod stats;
+
+pub use burst::free_bulk;
+pub use eal::Eal;
+pub use hugealloc::HugeAlloc;
+pub use lcore::{LcoreHandle, LcoreId, launch, tsc, tsc_hz};
+pub use mbuf::Mbuf;
+pub use mempool::{Mempool, PoolError};
+pub use port::{Port, PortSettings};
+pub use port_error::PortError;
+pub use queue::{RxQueue, TxQueue};
+pub use ring::{Consumer, Producer, RingError, ring};
+pub use rss::{RssWish, Spread};
+pub use started::StartedPort;
+
+#[cfg(test)]
+mod tests;

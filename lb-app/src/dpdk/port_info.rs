@@ -1,0 +1,154 @@
+//! What a port is and can do.
+
+use super::{device::Device, eal::describe_error, port_error::PortError};
+use lb_core::service::plan::Mac;
+use std::{
+    ffi::{CStr, c_char},
+    fmt,
+};
+
+/// State of a port's link.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// Whether it is up.
+    pub up: bool,
+    /// Mbit/s, if known.
+    pub speed_mbps: Option<u32>,
+    /// Whether it sends and receives at the same time.
+    pub full_duplex: bool,
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.up { "up" } else { "down" })?;
+        if let (true, Some(speed)) = (self.up, self.speed_mbps) {
+            write!(f, ", {speed} Mbit/s {} duplex", if self.full_duplex { "full" } else { "half" })?;
+        }
+        Ok(())
+    }
+}
+
+/// What a port is and can do, as its driver says.
+#[derive(Debug)]
+pub struct PortInfo {
+    /// The device, as the configuration names it.
+    pub device: String,
+    /// Its driver, such as `net_ixgbe`.
+    pub driver: String,
+    /// Its Ethernet address.
+    pub mac: Mac,
+    /// Most receive queues.
+    pub max_rx_queues: u16,
+    /// Most transmit queues.
+    pub max_tx_queues: u16,
+    /// Smallest MTU, in bytes.
+    pub min_mtu: u16,
+    /// Largest MTU, in bytes; 65535 when the driver does not say.
+    pub max_mtu: u16,
+    /// Entries of the table that maps hashes to queues; 0 when there is none to set. The queue of a hash is that of
+    /// entry `hash % reta_size`, which [`Port::start`](super::Port::start) sets to `entry % queues`: two ports agree
+    /// on all hashes if their sizes are equal, or if the number of queues divides both.
+    pub reta_size: u16,
+    /// Bytes of the hash key; 0 when the driver does not say.
+    pub hash_key_size: u8,
+    /// What it can hash, as bits of `RTE_ETH_RSS_*`.
+    pub rss_types: u64,
+    /// Receive offloads, as bits of `RTE_ETH_RX_OFFLOAD_*`.
+    pub rx_offload_bits: u64,
+    /// Transmit offloads, as bits of `RTE_ETH_TX_OFFLOAD_*`.
+    pub tx_offload_bits: u64,
+    /// The NUMA node it is attached to, if it is to one.
+    pub socket: Option<u32>,
+}
+
+impl PortInfo {
+    pub(super) fn read(device: &Device) -> Result<PortInfo, PortError> {
+        let info = device.info()?;
+        Ok(PortInfo {
+            device: device.name.clone(),
+            driver: text(info.driver_name).unwrap_or("unknown").to_owned(),
+            mac: read_mac(device)?,
+            max_rx_queues: info.max_rx_queues,
+            max_tx_queues: info.max_tx_queues,
+            min_mtu: info.min_mtu,
+            max_mtu: max_mtu(&info),
+            reta_size: info.reta_size,
+            hash_key_size: info.hash_key_size,
+            rss_types: info.flow_type_rss_offloads,
+            rx_offload_bits: info.rx_offload_capa,
+            tx_offload_bits: info.tx_offload_capa,
+            socket: read_socket(device),
+        })
+    }
+}
+
+/// The port's link now. Does not wait for it to come up.
+pub(super) fn read_link(device: &Device) -> Link {
+    let mut link = dpdk_sys::shim_link { speed_mbps: 0, up: false, full_duplex: false };
+    // SAFETY: the device exists while `device` does, and `link` is a place to write to.
+    let code = unsafe { dpdk_sys::shim_port_link(device.id, &raw mut link) };
+    let known = link.speed_mbps != dpdk_sys::SHIM_SPEED_UNKNOWN && link.speed_mbps != 0;
+    Link {
+        up: code == 0 && link.up,
+        speed_mbps: known.then_some(link.speed_mbps),
+        full_duplex: link.full_duplex,
+    }
+}
+
+/// Names of receive offloads; their bits are `RTE_ETH_RX_OFFLOAD_*`.
+pub(super) fn rx_offload_names(bits: u64) -> Vec<&'static str> {
+    // SAFETY: any number may be passed; the name is static.
+    let name = |bit| text(unsafe { dpdk_sys::rte_eth_dev_rx_offload_name(bit) });
+    each_bit(bits).filter_map(name).collect()
+}
+
+/// Names of transmit offloads; their bits are `RTE_ETH_TX_OFFLOAD_*`.
+pub(super) fn tx_offload_names(bits: u64) -> Vec<&'static str> {
+    // SAFETY: any number may be passed; the name is static.
+    let name = |bit| text(unsafe { dpdk_sys::rte_eth_dev_tx_offload_name(bit) });
+    each_bit(bits).filter_map(name).collect()
+}
+
+/// The largest MTU, which some drivers give only as the largest frame.
+fn max_mtu(info: &dpdk_sys::rte_eth_dev_info) -> u16 {
+    /// Ethernet header and CRC, which is what DPDK assumes of such drivers.
+    const OVERHEAD: u32 = 14 + 4;
+    if info.max_mtu != u16::MAX || info.max_rx_pktlen <= OVERHEAD {
+        return info.max_mtu;
+    }
+    u16::try_from(info.max_rx_pktlen - OVERHEAD).unwrap_or(u16::MAX)
+}
+
+fn read_mac(device: &Device) -> Result<Mac, PortError> {
+    let mut mac = dpdk_sys::rte_ether_addr { addr_bytes: [0; 6] };
+    // SAFETY: the device exists while `device` does, and `mac` is a place to write to.
+    let code = unsafe { dpdk_sys::rte_eth_macaddr_get(device.id, &raw mut mac) };
+    if code == 0 {
+        return Ok(Mac(mac.addr_bytes));
+    }
+    Err(PortError::Refused { device: device.name.clone(), reason: describe_error(code) })
+}
+
+pub(super) fn read_promiscuous(device: &Device) -> bool {
+    // SAFETY: the device exists while `device` does.
+    unsafe { dpdk_sys::rte_eth_promiscuous_get(device.id) == 1 }
+}
+
+fn read_socket(device: &Device) -> Option<u32> {
+    // SAFETY: the device exists while `device` does.
+    let socket = unsafe { dpdk_sys::rte_eth_dev_socket_id(device.id) };
+    u32::try_from(socket).ok()
+}
+
+fn each_bit(bits: u64) -> impl Iterator<Item = u64> {
+    (0..u64::BITS).map(|shift| 1_u64 << shift).filter(move |bit| bits & bit != 0)
+}
+
+/// A string that DPDK or a driver holds as a constant.
+fn text(constant: *const c_char) -> Option<&'static str> {
+    if constant.is_null() {
+        return None;
+    }
+    // SAFETY: the callers pass constants of libraries that are never unloaded, NUL-terminated.
+    unsafe { CStr::from_ptr(constant) }.to_str().ok()
+}

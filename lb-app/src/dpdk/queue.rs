@@ -1,0 +1,104 @@
+//! A port's queues. Each belongs to whoever holds it, so no queue has two pollers.
+
+use super::{burst, mbuf::Mbuf, mempool::Mempool};
+use lb_core::packet::{Burst, PortId};
+use std::{cell::Cell, marker::PhantomData};
+
+/// A queue that a port puts received packets in. May move to another thread, but two cannot share it.
+#[derive(Debug)]
+pub struct RxQueue {
+    pub(super) device: u16,
+    pub(super) queue: u16,
+    pub(super) index: PortId,
+    pub(super) discarded: u64,
+    /// The driver takes buffers from this pool, so it must outlive the queue.
+    pub(super) _pool: Mempool,
+    pub(super) not_sync: PhantomData<Cell<()>>,
+}
+
+impl RxQueue {
+    /// The port the queue belongs to.
+    #[must_use]
+    pub fn port(&self) -> PortId {
+        self.index
+    }
+
+    /// Appends at most `most` received packets to `burst`, and returns how many it did. Does not wait. Every packet's
+    /// port is our index of it, which may differ from DPDK's number.
+    #[inline]
+    pub fn receive(&mut self, burst: &mut Burst<Mbuf>, most: usize) -> usize {
+        let old = burst.len();
+        let (device, queue) = (self.device, self.queue);
+        let poll = |space: *mut *mut dpdk_sys::shim_mbuf, most: u16| {
+            // SAFETY: the port is started and stays so while this queue exists, nobody else polls the queue, and
+            // `space` has room for `most` pointers.
+            unsafe { dpdk_sys::shim_rx_burst(device, queue, space, most) }
+        };
+        // SAFETY: what a driver receives is ours, direct and with one reference. That it is one segment is checked
+        // below, before anybody else sees it.
+        let count = unsafe { burst::append(burst, most, poll) };
+        let mut chained = false;
+        // The driver has just written these headers, so they are in this CPU's cache.
+        for packet in &mut burst[old..] {
+            packet.mark_received(self.index);
+            chained |= !packet.is_single_segment();
+        }
+        if chained { self.discard_chained(burst, old) } else { count }
+    }
+
+    /// Packets that came in several segments, although we do not ask for that, and were freed unseen. Some virtual
+    /// drivers (pcap) do so with frames larger than a buffer.
+    #[must_use]
+    pub fn discarded(&self) -> u64 {
+        self.discarded
+    }
+
+    /// Frees the chained ones among the packets from `old` on, and returns how many are left of those.
+    #[cold]
+    fn discard_chained(&mut self, burst: &mut Burst<Mbuf>, old: usize) -> usize {
+        for packet in burst.drain(old..).collect::<Burst<Mbuf>>() {
+            if packet.is_single_segment() {
+                burst.push(packet);
+            } else {
+                packet.free();
+                self.discarded += 1;
+            }
+        }
+        burst.len() - old
+    }
+}
+
+/// A queue of packets that a port transmits. May move to another thread, but two cannot share it.
+#[derive(Debug)]
+pub struct TxQueue {
+    pub(super) device: u16,
+    pub(super) queue: u16,
+    pub(super) index: PortId,
+    pub(super) not_sync: PhantomData<Cell<()>>,
+}
+
+impl TxQueue {
+    /// The port the queue belongs to.
+    #[must_use]
+    pub fn port(&self) -> PortId {
+        self.index
+    }
+
+    /// Gives all packets to the port, frees those it has no room for, and empties the burst. Returns how many the
+    /// port took. Does not wait, and does not try twice: what a full queue cannot take is for the caller to count.
+    #[inline]
+    pub fn transmit(&mut self, packets: &mut Burst<Mbuf>) -> usize {
+        if packets.is_empty() {
+            return 0;
+        }
+        let count = packets.len() as u16;
+        // SAFETY: the port is started and stays so while this queue exists, and nobody else uses the queue. The burst
+        // is an array of `count` packets that we hold; those that the driver takes, it frees.
+        let taken =
+            unsafe { dpdk_sys::shim_tx_burst(self.device, self.queue, burst::as_array(packets), count) };
+        let taken = usize::from(taken);
+        burst::free_slice(&mut packets[taken..]);
+        packets.clear();
+        taken
+    }
+}

@@ -1,0 +1,27 @@
+//! Neighbours, as `ip neighbour` lists them. Workers that know the same are listed together.
+
+use lb_core::{
+    neigh::entry::{Knowledge, Neighbour},
+    packet::WorkerId,
+};
+use std::{collections::BTreeMap, fmt::Write};
+
+pub(super) fn write(text: &mut String, ports: &[String], known: Vec<(WorkerId, Vec<Neighbour>)>) {
+    let _ = writeln!(text, "Neighbours");
+    let mut lines: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for (worker, neighbours) in known {
+        for neighbour in neighbours {
+            let what = match neighbour.knowledge {
+                Knowledge::Known => format!("at {}", neighbour.mac),
+                Knowledge::Asking => "being asked".to_owned(),
+                Knowledge::Failed => "does not answer".to_owned(),
+            };
+            let key = (neighbour.port(), neighbour.hop.address, what);
+            lines.entry(key).or_default().push(worker.0.to_string());
+        }
+    }
+    for ((port, address, what), workers) in lines {
+        let port = ports.get(usize::from(port.0)).map_or("?", String::as_str);
+        let _ = writeln!(text, "{address} on {port} {what} (worker {})", workers.join(", "));
+    }
+}

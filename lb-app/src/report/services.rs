@@ -1,0 +1,46 @@
+//! Services and servers, as `ipvsadm -Ln` lists them.
+
+use lb_core::service::{
+    load::LoadBoard,
+    plan::{Method, Protocol},
+    snapshot::Snapshot,
+};
+use std::fmt::Write;
+
+pub(super) fn write(text: &mut String, snapshot: &Snapshot, board: &LoadBoard) {
+    let _ = writeln!(text, "Prot LocalAddress:Port Scheduler Flags");
+    let _ = writeln!(text, "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn");
+    for service in &snapshot.services {
+        let address = format!("{}:{}", service.vip, service.port);
+        let _ = writeln!(text, "{:<4} {address} {}", protocol(service.protocol), service.scheduler_name);
+        for index in service.servers.clone() {
+            let server = &snapshot.servers[index as usize].plan;
+            let load = board.total(index);
+            let _ = writeln!(
+                text,
+                "  -> {:<28} {:<7} {:<6} {:<10} {:<10}",
+                format!("{}:{}", server.address, server.port),
+                forward(service.method),
+                server.weight,
+                load.active,
+                load.inactive,
+            );
+        }
+    }
+}
+
+/// The protocol in ipvsadm's words.
+pub(super) const fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "TCP",
+        Protocol::Udp => "UDP",
+    }
+}
+
+const fn forward(method: Method) -> &'static str {
+    match method {
+        Method::Nat => "Masq",
+        Method::Tun => "Tunnel",
+        Method::Dr => "Route",
+    }
+}

@@ -1,0 +1,72 @@
+//! What passed between clients and servers, as `ipvsadm -Ln --stats` lists it.
+
+use super::services::protocol;
+use lb_core::{counters::ServerTraffic, service::snapshot::Snapshot};
+use std::fmt::Write;
+
+/// `workers`: what each worker counted, by server.
+pub(super) fn write(text: &mut String, snapshot: &Snapshot, workers: &[&[ServerTraffic]]) {
+    let _ = writeln!(
+        text,
+        "{:<33} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "Prot LocalAddress:Port", "Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"
+    );
+    let _ = writeln!(text, "  -> RemoteAddress:Port");
+    for service in &snapshot.services {
+        let servers: Vec<_> =
+            service.servers.clone().map(|server| (server, total(workers, server))).collect();
+        let mut sum = [0; 5];
+        for (_, counts) in &servers {
+            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        let name = format!("{:<4} {}:{}", protocol(service.protocol), service.vip, service.port);
+        write_line(text, &name, &sum);
+        for (server, counts) in servers {
+            let server = &snapshot.servers[server as usize].plan;
+            write_line(text, &format!("  -> {}:{}", server.address, server.port), &counts);
+        }
+    }
+}
+
+/// Connections, packets in and out, bytes in and out of one server, over all workers.
+fn total(workers: &[&[ServerTraffic]], server: u32) -> [u64; 5] {
+    let mut sum = [0; 5];
+    for traffic in workers.iter().filter_map(|servers| servers.get(server as usize)) {
+        let ServerTraffic { connections, packets: [packets_in, packets_out], bytes: [bytes_in, bytes_out] } =
+            traffic;
+        let counters = [connections, packets_in, packets_out, bytes_in, bytes_out];
+        sum.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.get());
+    }
+    sum
+}
+
+fn write_line(text: &mut String, name: &str, counts: &[u64; 5]) {
+    let _ = write!(text, "{name:<33}");
+    for &count in counts {
+        let _ = write!(text, "{:>9}", abbreviated(count));
+    }
+    text.push('\n');
+}
+
+/// A number in at most nine characters, cut off where ipvsadm does.
+fn abbreviated(count: u64) -> String {
+    const BILLION: u64 = 1_000_000_000;
+    match count {
+        0..100_000_000 => count.to_string(),
+        100_000_000..BILLION => format!("{}K", count / 1_000),
+        BILLION..100_000_000_000 => format!("{}M", count / 1_000_000),
+        100_000_000_000..100_000_000_000_000 => format!("{}G", count / BILLION),
+        100_000_000_000_000.. => format!("{}T", count / (1_000 * BILLION)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_are_cut_off() {
+        let counts = [99_999_999, 100_000_000, 1_999_999_999, 100_000_000_000, 100_000_000_000_000];
+        assert_eq!(counts.map(abbreviated), ["99999999", "100000K", "1999M", "100G", "100T"]);
+    }
+}

@@ -1,0 +1,23 @@
+//! Which schedulers there are.
+
+use crate::named::named;
+
+named! {
+    /// How a server is chosen for a new connection.
+    SchedulerKind {
+        /// One server after the other.
+        Rr = "rr",
+        /// In turn, by weight, spread smoothly.
+        Wrr = "wrr",
+        /// The server with the fewest connections.
+        Lc = "lc",
+        /// The server with the fewest connections for its weight.
+        Wlc = "wlc",
+        /// By a hash of the client's address.
+        Sh = "sh",
+        /// By a hash of the destination address.
+        Dh = "dh",
+        /// By a hash of the client's address into a weighted Maglev table.
+        Mh = "mh",
+    }
+}

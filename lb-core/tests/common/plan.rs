@@ -1,0 +1,129 @@
+//! The network of the tests.
+//!
+//! ```text
+//!   client 203.0.113.10 --- gateway 192.0.2.254 --- (wan) director (lan) --- servers 198.51.100.11, .12
+//!                                                192.0.2.1      198.51.100.1
+//! ```
+
+use lb_core::{
+    conn::timeouts::Timeouts,
+    packet::PortId,
+    service::plan::{
+        Mac, Method, Plan, PortPlan, Protocol, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, Spread,
+        Unserved, VipPlan,
+    },
+};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+pub const WAN: PortId = PortId(0);
+pub const LAN: PortId = PortId(1);
+
+pub const WAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+pub const LAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
+pub const GATEWAY_MAC: Mac = Mac([2, 0, 0, 0, 1, 254]);
+pub const SERVER_MACS: [Mac; 2] = [Mac([2, 0, 0, 0, 2, 11]), Mac([2, 0, 0, 0, 2, 12])];
+
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+pub const CLIENT_IP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+/// On the wan port's network.
+pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+pub const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 11), Ipv4Addr::new(198, 51, 100, 12)];
+
+/// The two ports and the way to the client, without any service.
+pub fn network() -> Plan {
+    Plan {
+        ports: vec![port("wan", WAN_MAC, "192.0.2.1/24"), port("lan", LAN_MAC, "198.51.100.1/24")],
+        routes: vec![RoutePlan { to: "0.0.0.0/0".parse().unwrap(), via: GATEWAY }],
+        verify_checksums: true,
+        ..Plan::default()
+    }
+}
+
+pub fn port(name: &str, mac: Mac, address: &str) -> PortPlan {
+    PortPlan {
+        name: name.into(),
+        mac,
+        addresses: vec![address.parse().unwrap()],
+        mtu: 1500,
+        spread: Spread::Unknown,
+    }
+}
+
+/// A TCP service in turn over the given servers, each with weight 1.
+pub fn service(method: Method, endpoint: &str, servers: &[&str]) -> ServicePlan {
+    let endpoint: SocketAddrV4 = endpoint.parse().unwrap();
+    ServicePlan {
+        name: format!("{method}-{endpoint}"),
+        protocol: Protocol::Tcp,
+        vip: *endpoint.ip(),
+        port: endpoint.port(),
+        method,
+        scheduler: SchedulerKind::Rr,
+        hash_port: false,
+        adopt: false,
+        timeouts: Timeouts::default(),
+        servers: servers.iter().map(|server| self::server(server, 1)).collect(),
+    }
+}
+
+pub fn server(endpoint: &str, weight: u32) -> ServerPlan {
+    let endpoint: SocketAddrV4 = endpoint.parse().unwrap();
+    ServerPlan { address: *endpoint.ip(), port: endpoint.port(), weight }
+}
+
+/// One service of a method on port 80 of the VIP, with the first server. NAT maps the port to 8080.
+pub fn one_server(method: Method) -> Plan {
+    let server = if method == Method::Nat { "198.51.100.11:8080" } else { "198.51.100.11:80" };
+    network().with(service(method, "192.0.2.100:80", &[server]))
+}
+
+/// The same with both servers in turn.
+pub fn two_servers(method: Method) -> Plan {
+    let port = if method == Method::Nat { 8080 } else { 80 };
+    let servers = SERVERS.map(|server| format!("{server}:{port}"));
+    network().with(service(method, "192.0.2.100:80", &[&servers[0], &servers[1]]))
+}
+
+/// Changes to a plan that read as a sentence.
+pub trait PlanExt {
+    fn with(self, service: ServicePlan) -> Self;
+    /// The first service, to be changed.
+    fn first(&mut self) -> &mut ServicePlan;
+    fn udp(self) -> Self;
+    fn spread(self, wan: Spread, lan: Spread) -> Self;
+    fn mtu(self, port: PortId, mtu: u16) -> Self;
+    fn unserved(self, vip: Ipv4Addr, unserved: Unserved) -> Self;
+}
+
+impl PlanExt for Plan {
+    fn with(mut self, service: ServicePlan) -> Self {
+        self.services.push(service);
+        self
+    }
+
+    fn first(&mut self) -> &mut ServicePlan {
+        &mut self.services[0]
+    }
+
+    fn udp(mut self) -> Self {
+        for service in &mut self.services {
+            service.protocol = Protocol::Udp;
+        }
+        self
+    }
+
+    fn spread(mut self, wan: Spread, lan: Spread) -> Self {
+        (self.ports[0].spread, self.ports[1].spread) = (wan, lan);
+        self
+    }
+
+    fn mtu(mut self, port: PortId, mtu: u16) -> Self {
+        self.ports[usize::from(port.0)].mtu = mtu;
+        self
+    }
+
+    fn unserved(mut self, vip: Ipv4Addr, unserved: Unserved) -> Self {
+        self.vips.push(VipPlan { address: vip, unserved });
+        self
+    }
+}

@@ -1,0 +1,135 @@
+//! What a frame says, in one line, once it has been found to be right in every length and checksum.
+
+use etherparse::{
+    ArpOperation, ArpPacketSlice, EtherType, Icmpv4Slice, IpNumber, Ipv4HeaderSlice, Ipv4Slice, SlicedPacket,
+    TcpSlice, UdpSlice, checksum::Sum16BitWords,
+};
+use lb_core::service::plan::Mac;
+use std::net::Ipv4Addr;
+
+/// The line of a frame. Panics, saying why, if the frame is not right.
+pub fn line(frame: &[u8]) -> String {
+    let sliced = SlicedPacket::from_ethernet(frame).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
+    let tags: String = sliced.vlan_ids().iter().map(|id| format!("vlan {} ", id.value())).collect();
+    let payload = sliced.ether_payload().expect("a payload");
+    let text = match payload.ether_type {
+        EtherType::ARP => arp(payload.payload),
+        EtherType::IPV4 => {
+            check_ipv4(payload.payload).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
+            ipv4(payload.payload)
+        }
+        other => panic!("ethertype {other:?}"),
+    };
+    format!("{tags}{text}")
+}
+
+/// Whom a frame is for and from.
+pub fn stations(frame: &[u8]) -> (Mac, Mac) {
+    let mac = |at: usize| Mac(frame[at..at + 6].try_into().expect("an Ethernet header"));
+    (mac(0), mac(6))
+}
+
+/// The IPv4 packet in a frame, without padding; `None` for other frames.
+pub fn ipv4_packet(frame: &[u8]) -> Option<&[u8]> {
+    let sliced = SlicedPacket::from_ethernet(frame).ok()?;
+    let payload = sliced.ether_payload()?;
+    (payload.ether_type == EtherType::IPV4).then_some(())?;
+    let start = frame.len() - payload.payload.len();
+    let packet = Ipv4HeaderSlice::from_slice(&frame[start..]).ok()?;
+    frame.get(start..start + usize::from(packet.total_len()))
+}
+
+/// Whether an IPv4 packet's header, what is in it and all checksums are right.
+pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
+    check_ipv4_header(packet)?;
+    let ip = Ipv4Slice::from_slice(packet).map_err(|error| error.to_string())?;
+    let (header, payload) = (ip.header(), ip.payload().payload);
+    match ip.payload().ip_number {
+        IpNumber::TCP => {
+            TcpSlice::from_slice(payload).map_err(|error| error.to_string())?;
+            right(&pseudo(&header, payload).add_slice(payload), "TCP")
+        }
+        IpNumber::UDP => {
+            let udp = UdpSlice::from_slice(payload).map_err(|error| error.to_string())?;
+            if udp.checksum() == 0 {
+                Ok(())
+            } else {
+                right(&pseudo(&header, udp.slice()).add_slice(udp.slice()), "UDP")
+            }
+        }
+        IpNumber::ICMP => right(&Sum16BitWords::new().add_slice(payload), "ICMP"),
+        IpNumber::IPV4 => check_ipv4(payload),
+        other => Err(format!("protocol {other:?}")),
+    }
+}
+
+/// Whether an IPv4 packet's header is right.
+pub fn check_ipv4_header(packet: &[u8]) -> Result<(), String> {
+    let ip = Ipv4Slice::from_slice(packet).map_err(|error| error.to_string())?;
+    right(&Sum16BitWords::new().add_slice(ip.header().slice()), "IPv4")
+}
+
+/// RFC 1071: summed over all of it, checksum included, everything is one bits.
+fn right(sum: &Sum16BitWords, what: &str) -> Result<(), String> {
+    if sum.ones_complement() == 0 { Ok(()) } else { Err(format!("wrong {what} checksum")) }
+}
+
+fn pseudo(header: &Ipv4HeaderSlice<'_>, payload: &[u8]) -> Sum16BitWords {
+    Sum16BitWords::new()
+        .add_4bytes(header.source())
+        .add_4bytes(header.destination())
+        .add_2bytes([0, header.protocol().0])
+        .add_2bytes((payload.len() as u16).to_be_bytes())
+}
+
+fn arp(bytes: &[u8]) -> String {
+    let arp = ArpPacketSlice::from_slice(bytes).expect("an ARP packet").to_packet();
+    let arp = arp.try_eth_ipv4().expect("for Ethernet and IPv4");
+    let (sender, target) = (arp.sender_ipv4_addr(), arp.target_ipv4_addr());
+    match arp.operation {
+        ArpOperation::REQUEST if sender == target => format!("arp {sender} is at {}", Mac(arp.sender_mac)),
+        ArpOperation::REQUEST => format!("arp who has {target}? tell {sender}"),
+        _ => format!("arp to {target}: {sender} is at {}", Mac(arp.sender_mac)),
+    }
+}
+
+/// What an IPv4 packet says; one whose end is missing, as in the quotes of ICMP errors, as far as it is there.
+fn ipv4(packet: &[u8]) -> String {
+    let header = Ipv4HeaderSlice::from_slice(packet).expect("an IPv4 header");
+    let (from, to) = (header.source_addr(), header.destination_addr());
+    let end = packet.len().min(usize::from(header.total_len()));
+    let l4 = &packet[header.slice().len()..end];
+    let options = if header.options().is_empty() { "" } else { " with options" };
+    let ttl = header.ttl();
+    let ports = |from: Ipv4Addr, to: Ipv4Addr| {
+        let port = |at: usize| u16::from_be_bytes([l4[at], l4[at + 1]]);
+        format!("{from}:{} > {to}:{}", port(0), port(2))
+    };
+    match header.protocol() {
+        IpNumber::TCP => format!("{} tcp{} ttl {ttl}{options}", ports(from, to), flags(l4)),
+        IpNumber::UDP => format!("{} udp ttl {ttl}{options}", ports(from, to)),
+        IpNumber::ICMP => format!("{from} > {to} icmp {} ttl {ttl}{options}", icmp(l4)),
+        IpNumber::IPV4 => format!("{from} > {to} ttl {ttl} [{}]", ipv4(l4)),
+        other => format!("{from} > {to} protocol {} ttl {ttl}", other.0),
+    }
+}
+
+fn flags(segment: &[u8]) -> String {
+    let Ok(tcp) = TcpSlice::from_slice(segment) else { return " cut".into() };
+    let names = [(tcp.syn(), " syn"), (tcp.fin(), " fin"), (tcp.rst(), " rst"), (tcp.ack(), " ack")];
+    names.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect()
+}
+
+fn icmp(message: &[u8]) -> String {
+    let icmp = Icmpv4Slice::from_slice(message).expect("an ICMP header");
+    let quote = || format!("[{}]", ipv4(icmp.payload()));
+    match (icmp.type_u8(), icmp.code_u8()) {
+        (0, 0) => "echo reply".into(),
+        (8, 0) => "echo request".into(),
+        (3, 2) => format!("protocol unreachable {}", quote()),
+        (3, 3) => format!("port unreachable {}", quote()),
+        (3, 4) => format!("too big for {} {}", u16::from_be_bytes([message[6], message[7]]), quote()),
+        (11, 0) => format!("time exceeded {}", quote()),
+        (kind, code) => format!("{kind}/{code} {}", quote()),
+    }
+}

@@ -1,0 +1,266 @@
+//! A director with one or several workers, and the stations around it.
+
+use super::{
+    frame::arp_reply,
+    plan::{GATEWAY, GATEWAY_MAC, LAN, SERVER_MACS, SERVERS, WAN},
+    read,
+};
+use etherparse::{ArpOperation, ArpPacketSlice};
+use lb_core::{
+    conn::entry::Connection,
+    counters::{DropReason, WorkerCounters},
+    flow::key::Secret,
+    limits::MAX_BURST,
+    memory::{MemoryIo, MemoryPacket},
+    packet::{Burst, HandOver, Packet, PortId, WorkerId},
+    sched::load::LoadBoard,
+    service::{
+        plan::{Mac, Plan},
+        snapshot::Snapshot,
+    },
+    time::{Duration, Instant},
+    worker::{Director, Worker},
+};
+use std::{net::Ipv4Addr, sync::Arc};
+
+/// Time between two ticks while time passes.
+const STEP_MS: u64 = 100;
+
+/// A frame that left the director.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub worker: usize,
+    pub port: PortId,
+    pub frame: Vec<u8>,
+}
+
+impl Sent {
+    /// The server that a packet under NAT is for, by the last byte of its address; 0 for any other packet.
+    pub fn server(&self) -> u8 {
+        let line = self.line();
+        SERVERS
+            .iter()
+            .find(|server| line.contains(&format!("> {server}:")))
+            .map_or(0, |server| server.octets()[3])
+    }
+
+    pub fn line(&self) -> String {
+        let port = if self.port == WAN { "wan" } else { "lan" };
+        format!("{port}: {}", read::line(&self.frame))
+    }
+}
+
+/// A packet that one worker gave to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandedOver {
+    pub from: usize,
+    pub to: usize,
+    pub frame: Vec<u8>,
+}
+
+/// What a world is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    pub workers: usize,
+    pub connections: usize,
+    pub refusals_per_s: u32,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup { workers: 1, connections: 1_000, refusals_per_s: 1_000_000 }
+    }
+}
+
+/// A station that answers ARP requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Station {
+    pub port: PortId,
+    pub address: Ipv4Addr,
+    pub mac: Mac,
+}
+
+/// The director and what surrounds it. Packets go in, everything that follows from them comes out.
+pub struct World {
+    pub now: Instant,
+    pub workers: Vec<Worker<MemoryPacket>>,
+    pub ios: Vec<MemoryIo>,
+    pub board: Arc<LoadBoard>,
+    /// Who answers ARP requests; clear it for silence.
+    pub stations: Vec<Station>,
+    /// Everything that was handed over so far, in order.
+    pub handed_over: Vec<HandedOver>,
+    entered: u64,
+    left: u64,
+}
+
+impl World {
+    /// One worker, its neighbours resolved, its announcements made.
+    pub fn new(plan: &Plan) -> World {
+        World::with(plan, Setup::default())
+    }
+
+    /// The same with other numbers.
+    pub fn with(plan: &Plan, setup: Setup) -> World {
+        let mut world = World::silent(plan, setup);
+        world.stations = vec![
+            Station { port: WAN, address: GATEWAY, mac: GATEWAY_MAC },
+            Station { port: LAN, address: SERVERS[0], mac: SERVER_MACS[0] },
+            Station { port: LAN, address: SERVERS[1], mac: SERVER_MACS[1] },
+        ];
+        world.pass(3_000);
+        world
+    }
+
+    /// At time zero, nothing done yet, and nobody answers ARP requests.
+    pub fn silent(plan: &Plan, setup: Setup) -> World {
+        let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
+        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.servers.len()));
+        let director = Director {
+            workers: setup.workers,
+            secret: Secret(0x5eed),
+            connections_per_worker: setup.connections,
+            refusals_per_s: setup.refusals_per_s,
+            board: board.clone(),
+        };
+        let worker = |id| Worker::new(WorkerId(id as u16), &director, snapshot.clone(), Instant::ZERO);
+        World {
+            now: Instant::ZERO,
+            workers: (0..setup.workers).map(worker).collect(),
+            ios: (0..setup.workers).map(|_| MemoryIo::default()).collect(),
+            board,
+            stations: Vec::new(),
+            handed_over: Vec::new(),
+            entered: 0,
+            left: 0,
+        }
+    }
+
+    /// One frame arrives at worker 0. Returns what leaves because of it.
+    pub fn receive(&mut self, port: PortId, frame: &[u8]) -> Vec<Sent> {
+        self.burst(0, &[(port, frame.to_vec())])
+    }
+
+    /// The same, as lines.
+    pub fn lines(&mut self, port: PortId, frame: &[u8]) -> Vec<String> {
+        self.receive(port, frame).iter().map(Sent::line).collect()
+    }
+
+    /// A burst of frames arrives at a worker.
+    pub fn burst(&mut self, worker: usize, frames: &[(PortId, Vec<u8>)]) -> Vec<Sent> {
+        let packets: Vec<_> = frames.iter().map(|(port, frame)| MemoryPacket::new(*port, frame)).collect();
+        self.packets(worker, &packets)
+    }
+
+    /// A burst of packets, as the port describes them, arrives at a worker.
+    pub fn packets(&mut self, worker: usize, packets: &[MemoryPacket]) -> Vec<Sent> {
+        self.entered += packets.len() as u64;
+        for packets in packets.chunks(MAX_BURST) {
+            let mut burst: Burst<_> = packets.iter().cloned().collect();
+            self.workers[worker].process(self.now, &mut burst, &mut self.ios[worker]);
+            assert!(burst.is_empty(), "a burst is used up");
+        }
+        self.settle()
+    }
+
+    /// Lets time pass, with ticks on the way. Returns what leaves meanwhile.
+    pub fn pass(&mut self, ms: u64) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        let end = self.now + Duration::from_millis(ms);
+        while self.now < end {
+            self.now = end.min(self.now + Duration::from_millis(STEP_MS));
+            sent.extend(self.tick());
+        }
+        sent
+    }
+
+    /// Whatever is due now.
+    pub fn tick(&mut self) -> Vec<Sent> {
+        for (worker, io) in self.workers.iter_mut().zip(&mut self.ios) {
+            worker.tick(self.now, io);
+        }
+        self.settle()
+    }
+
+    pub fn counters(&self, worker: usize) -> Arc<WorkerCounters> {
+        self.workers[worker].counters()
+    }
+
+    /// How many packets all workers dropped for a reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.workers.iter().map(|worker| worker.counters().dropped[reason as usize].get()).sum()
+    }
+
+    /// How many packets all workers handed over for a reason.
+    pub fn handed_over_for(&self, why: HandOver) -> u64 {
+        self.workers.iter().map(|worker| worker.counters().handed_over[why as usize].get()).sum()
+    }
+
+    /// All connections of all workers.
+    pub fn connections(&self) -> Vec<Connection> {
+        let of =
+            |worker: &Worker<_>| worker.connections().iter(0..u32::MAX).map(|(_, c)| *c).collect::<Vec<_>>();
+        self.workers.iter().flat_map(of).collect()
+    }
+
+    /// Takes packets out of the queues and rings, and answers questions, until nothing moves any more.
+    fn settle(&mut self) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for at in 0..self.workers.len() {
+                while let Some((port, packet)) = self.ios[at].transmitted.pop_front() {
+                    moved = true;
+                    self.left += 1;
+                    self.workers[at].counters().sent.bump();
+                    let frame = packet.bytes().to_vec();
+                    if let Some(answer) = self.answer(port, &frame) {
+                        self.entered += 1;
+                        let mut burst: Burst<_> = [MemoryPacket::new(port, &answer)].into_iter().collect();
+                        self.workers[at].process(self.now, &mut burst, &mut self.ios[at]);
+                    } else {
+                        sent.push(Sent { worker: at, port, frame });
+                    }
+                }
+                while let Some((to, packet)) = self.ios[at].handed_over.pop_front() {
+                    moved = true;
+                    let to = usize::from(to.0);
+                    assert_ne!(to, at, "nothing is handed over to oneself");
+                    self.handed_over.push(HandedOver { from: at, to, frame: packet.bytes().to_vec() });
+                    let mut burst: Burst<_> = [packet].into_iter().collect();
+                    self.workers[to].process_handed_over(self.now, &mut burst, &mut self.ios[to]);
+                }
+            }
+        }
+        self.check();
+        sent
+    }
+
+    /// The answer of a station, if the frame is an ARP request for one.
+    fn answer(&self, port: PortId, frame: &[u8]) -> Option<Vec<u8>> {
+        let arp = (frame[12..14] == [0x08, 0x06]).then(|| ArpPacketSlice::from_slice(&frame[14..]))?;
+        let arp = arp.ok()?.to_packet().try_eth_ipv4().ok()?;
+        let target = arp.target_ipv4_addr();
+        let station =
+            self.stations.iter().find(|station| station.port == port && station.address == target)?;
+        (arp.operation == ArpOperation::REQUEST)
+            .then(|| arp_reply((station.mac, station.address), (Mac(arp.sender_mac), arp.sender_ipv4_addr())))
+    }
+
+    /// Every packet is accounted for, by the workers' counters and by where packets really are.
+    pub fn check(&self) {
+        let (mut waiting, mut allocated, mut released) = (0, 0, 0);
+        for (worker, io) in self.workers.iter().zip(&self.ios) {
+            let counters = worker.counters();
+            assert_eq!(counters.unaccounted(), 0, "{counters:?}");
+            let connections = worker.connections().len() as u64;
+            let forgotten = counters.ended.get();
+            assert_eq!(counters.created.get(), forgotten + connections, "connections: {counters:?}");
+            waiting += counters.waiting.get();
+            allocated += io.allocated as u64;
+            released += io.released as u64;
+        }
+        assert_eq!(self.entered + allocated, self.left + released + waiting, "packets in and out");
+    }
+}

@@ -1,0 +1,292 @@
+//! The life of connections: when they begin, whose they are, when they are forgotten, and who is turned away.
+
+mod common;
+
+use common::{
+    frame::*,
+    plan::*,
+    world::{Sent, Setup, World},
+};
+use lb_core::{
+    conn::{
+        entry::Direction::{self, In, Out},
+        state::State,
+    },
+    counters::DropReason,
+    service::plan::{Method, Plan, SchedulerKind},
+    time::Duration,
+};
+
+const CLIENT: &str = "203.0.113.10:4000";
+const SERVICE: &str = "192.0.2.100:80";
+const SERVER: &str = "198.51.100.11:8080";
+
+/// From which side a segment comes, and its flags.
+type Segment = (Direction, u8);
+
+fn send(world: &mut World, segment: Segment) -> Vec<String> {
+    receive(world, segment).iter().map(Sent::line).collect()
+}
+
+fn receive(world: &mut World, (from, flags): Segment) -> Vec<Sent> {
+    match from {
+        In => world.receive(WAN, &tcp(CLIENT, SERVICE, flags).via_gateway()),
+        Out => world.receive(LAN, &tcp(SERVER, CLIENT, flags).via_server()),
+    }
+}
+
+fn client(world: &mut World, port: u16, flags: u8) -> Vec<String> {
+    world.lines(WAN, &tcp(&format!("203.0.113.10:{port}"), SERVICE, flags).via_gateway())
+}
+
+fn states(world: &World) -> Vec<State> {
+    world.connections().iter().map(|connection| connection.state).collect()
+}
+
+const OPENING: [Segment; 3] = [(In, SYN), (Out, SYN | ACK), (In, ACK)];
+
+#[test]
+fn each_state_has_its_own_timeout() {
+    let ways: [(State, &[Segment]); 8] = [
+        (State::SynSent, &[(In, SYN)]),
+        (State::SynRecv, &[(In, SYN), (Out, SYN | ACK)]),
+        (State::Established, &[]),
+        (State::FinWait, &[(Out, FIN | ACK)]),
+        (State::TimeWait, &[(Out, FIN | ACK), (In, FIN | ACK)]),
+        (State::CloseWait, &[(In, FIN | ACK)]),
+        (State::LastAck, &[(In, FIN | ACK), (Out, FIN | ACK)]),
+        (State::Close, &[(In, RST)]),
+    ];
+    for (number, (state, segments)) in ways.into_iter().enumerate() {
+        let timeout_ms = 20_000 + 7_000 * number as u64;
+        let mut plan = one_server(Method::Nat);
+        plan.first().timeouts.set(state, Duration::from_millis(timeout_ms));
+        let mut world = World::new(&plan);
+        let opening: &[Segment] = if state.is_half_open() { &[] } else { &OPENING };
+        for segment in opening.iter().chain(segments) {
+            assert_eq!(send(&mut world, *segment).len(), 1, "{state:?}");
+        }
+        assert_eq!(states(&world), [state]);
+        world.pass(timeout_ms - 100);
+        assert_eq!(states(&world), [state], "not before its time");
+        world.pass(300);
+        assert_eq!(states(&world), [], "{state:?} is forgotten");
+    }
+}
+
+#[test]
+fn the_usual_timeouts() {
+    for (method, segments, seconds) in [
+        (Method::Nat, &OPENING[..1], 60),
+        (Method::Nat, &OPENING[..], 15 * 60),
+        (Method::Dr, &[(In, SYN), (In, ACK)], 15 * 60),
+        (Method::Tun, &[(In, SYN), (In, ACK), (In, FIN | ACK)], 60),
+    ] {
+        let mut world = World::new(&one_server(method));
+        for segment in segments {
+            send(&mut world, *segment);
+        }
+        world.pass(seconds * 1_000 - 100);
+        assert_eq!(world.connections().len(), 1, "{method} {seconds} s");
+        world.pass(300);
+        assert_eq!(world.connections().len(), 0, "{method} {seconds} s");
+    }
+}
+
+#[test]
+fn packets_of_both_directions_keep_a_flow_alive() {
+    let mut world = World::new(&one_server(Method::Nat).udp());
+    world.receive(WAN, &udp(CLIENT, SERVICE, b"?").via_gateway());
+    for _ in 0..3 {
+        world.pass(290_000);
+        assert_eq!(world.receive(LAN, &udp(SERVER, CLIENT, b"!").via_server()).len(), 1);
+        world.pass(290_000);
+        assert_eq!(world.receive(WAN, &udp(CLIENT, SERVICE, b"?").via_gateway()).len(), 1);
+    }
+    assert_eq!(world.counters(0).created.get(), 1);
+    world.pass(300_200);
+    assert!(world.connections().is_empty());
+    world.receive(LAN, &udp(SERVER, CLIENT, b"!").via_server());
+    assert_eq!(world.dropped(DropReason::NoConnection), 1, "a late answer");
+}
+
+#[test]
+fn many_that_end_together_are_forgotten_a_few_at_a_time() {
+    let mut world = World::new(&one_server(Method::Dr));
+    for port in 1..=500 {
+        client(&mut world, port, SYN);
+    }
+    world.pass(60_000);
+    world.now = world.now + Duration::from_millis(300);
+    for left in [436, 372, 308] {
+        world.tick();
+        assert_eq!(world.connections().len(), left);
+    }
+    world.pass(1_000);
+    assert!(world.connections().is_empty());
+}
+
+#[test]
+fn a_syn_on_a_closing_connection_starts_a_new_one() {
+    for closing in [(In, FIN | ACK), (Out, FIN | ACK), (In, RST), (Out, RST)] {
+        let mut world = World::new(&two_servers(Method::Nat));
+        for segment in OPENING.into_iter().chain([closing]) {
+            assert_eq!(send(&mut world, segment).len(), 1);
+        }
+        assert_eq!(receive(&mut world, (In, SYN))[0].server(), 12, "the next server in turn");
+        assert_eq!(states(&world), [State::SynSent]);
+        assert_eq!(world.counters(0).created.get(), 2);
+    }
+    let mut world = World::new(&two_servers(Method::Nat));
+    for segment in OPENING {
+        send(&mut world, segment);
+    }
+    assert_eq!(receive(&mut world, (In, SYN))[0].server(), 11, "an open connection stays where it is");
+    assert_eq!(states(&world), [State::Established]);
+}
+
+#[test]
+fn a_segment_of_no_connection_is_reset() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        let mut world = World::new(&one_server(method));
+        let line = "wan: 192.0.2.100:80 > 203.0.113.10:4000 tcp rst ttl 64";
+        for flags in [ACK, FIN | ACK, SYN | ACK] {
+            assert_eq!(send(&mut world, (In, flags)), [line], "{method}");
+        }
+        assert!(world.connections().is_empty());
+    }
+    let mut world = World::new(&one_server(Method::Nat));
+    let line = "lan: 203.0.113.10:4000 > 198.51.100.11:8080 tcp rst ttl 64";
+    assert_eq!(send(&mut world, (Out, ACK)), [line], "and so is the server's");
+}
+
+#[test]
+fn a_segment_of_no_connection_is_adopted_where_configured() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        let mut plan = one_server(method);
+        plan.first().adopt = true;
+        let mut world = World::new(&plan);
+        assert!(send(&mut world, (In, ACK))[0].starts_with("lan: "), "{method}");
+        assert_eq!(states(&world), [State::Established]);
+        let mut world = World::new(&plan);
+        for flags in [RST, RST | ACK, SYN | ACK] {
+            send(&mut world, (In, flags));
+        }
+        assert!(world.connections().is_empty(), "these belong to no connection");
+    }
+}
+
+#[test]
+fn a_full_table_forgets_the_oldest_half_open_connection() {
+    let setup = Setup { connections: 10, ..Setup::default() };
+    let mut world = World::with(&one_server(Method::Dr), setup);
+    for port in 1..=10 {
+        client(&mut world, port, SYN);
+        world.pass(1_000);
+    }
+    client(&mut world, 1, ACK);
+    assert_eq!(client(&mut world, 11, SYN).len(), 1);
+    let mut ports: Vec<_> = world.connections().iter().map(|connection| connection.client_port).collect();
+    ports.sort_unstable();
+    assert_eq!(ports, [1, 3, 4, 5, 6, 7, 8, 9, 10, 11], "1 is established, so 2 was the oldest");
+    assert_eq!(world.counters(0).evicted.get(), 1);
+}
+
+#[test]
+fn a_table_full_of_established_connections_takes_no_more() {
+    let setup = Setup { connections: 10, ..Setup::default() };
+    let mut world = World::with(&one_server(Method::Nat), setup);
+    for port in 1..=10 {
+        client(&mut world, port, SYN);
+        client(&mut world, port, ACK);
+    }
+    assert!(client(&mut world, 11, SYN).is_empty());
+    assert_eq!(world.dropped(DropReason::TableFull), 1);
+    assert_eq!(states(&world), [State::Established; 10]);
+    assert_eq!(client(&mut world, 5, ACK).len(), 1, "those there are go on");
+    client(&mut world, 5, RST);
+    world.pass(10_200);
+    assert_eq!(client(&mut world, 11, SYN).len(), 1);
+}
+
+/// Two services whose NAT servers are the same endpoints.
+fn two_vips(servers: &[&str]) -> Plan {
+    network().with(service(Method::Nat, SERVICE, servers)).with(service(
+        Method::Nat,
+        "192.0.2.101:80",
+        servers,
+    ))
+}
+
+#[test]
+fn one_client_endpoint_cannot_use_one_server_endpoint_twice() {
+    let other = tcp(CLIENT, "192.0.2.101:80", SYN).via_gateway();
+    let mut world = World::new(&two_vips(&[SERVER]));
+    send(&mut world, (In, SYN));
+    assert!(world.lines(WAN, &other).is_empty());
+    assert_eq!(world.dropped(DropReason::ReplyClash), 1);
+    send(&mut world, (Out, RST | ACK));
+    assert_eq!(world.lines(WAN, &other).len(), 1, "a connection that is closing gives way");
+
+    let mut world = World::new(&two_vips(&[SERVER, "198.51.100.12:8080"]));
+    assert_eq!(receive(&mut world, (In, SYN))[0].server(), 11);
+    assert_eq!(world.receive(WAN, &other)[0].server(), 12, "another server will do");
+}
+
+#[test]
+fn a_connection_that_was_just_forgotten_is_not_found_again_in_the_same_burst() {
+    // A SYN ends a closing connection, but no server can take the new one: the least busy one already has this
+    // client endpoint through another VIP. The segment behind it was looked up before all that.
+    let mut plan = two_vips(&[SERVER, "198.51.100.12:8080"]);
+    for service in &mut plan.services {
+        service.scheduler = SchedulerKind::Lc;
+    }
+    plan.services[0].servers.swap(0, 1);
+    let mut world = World::new(&plan);
+    let segment = |from: &str, to: &str, flags| (WAN, tcp(from, to, flags).via_gateway());
+    // Each of the client's connections is at a server of its own; one of them is closing.
+    let at_12 = world.receive(WAN, &segment(CLIENT, SERVICE, SYN).1)[0].server();
+    send(&mut world, (In, ACK));
+    assert_eq!(at_12, 12);
+    assert_eq!(world.receive(WAN, &segment(CLIENT, "192.0.2.101:80", SYN).1)[0].server(), 11);
+    send(&mut world, (In, FIN | ACK));
+    // Load on the closing connection's server, so that the other one is less busy.
+    for port in 5000..5040 {
+        let client = format!("203.0.113.10:{port}");
+        if world.receive(WAN, &segment(&client, SERVICE, SYN).1)[0].server() == 12 {
+            world.receive(WAN, &segment(&client, SERVICE, ACK).1);
+        }
+    }
+    let before = world.connections().len();
+    let burst = [segment(CLIENT, SERVICE, SYN), segment(CLIENT, SERVICE, RST)];
+    assert!(world.burst(0, &burst).is_empty());
+    assert_eq!(world.dropped(DropReason::ReplyClash), 1);
+    assert_eq!(world.dropped(DropReason::NoConnection), 1, "a reset of no connection");
+    assert_eq!(world.connections().len(), before - 1);
+    world.pass(20 * 60 * 1_000);
+    assert!(world.connections().is_empty());
+}
+
+#[test]
+fn a_client_without_a_way_back_is_turned_away() {
+    let plan = Plan { routes: Vec::new(), ..one_server(Method::Nat) };
+    let mut world = World::new(&plan);
+    assert!(send(&mut world, (In, SYN)).is_empty());
+    assert_eq!(world.dropped(DropReason::NoRoute), 1);
+    assert!(world.connections().is_empty());
+    assert_eq!((world.counters(0).created.get(), world.counters(0).ended.get()), (1, 1));
+}
+
+#[test]
+fn packets_and_bytes_are_counted_by_connection_and_by_server() {
+    let mut world = World::new(&one_server(Method::Nat));
+    for segment in OPENING {
+        send(&mut world, segment);
+    }
+    let connection = world.connections()[0];
+    assert_eq!((connection.packets(In), connection.bytes(In)), (2, 80));
+    assert_eq!((connection.packets(Out), connection.bytes(Out)), (1, 40));
+    let traffic = &world.workers[0].traffic()[0];
+    assert_eq!(traffic.connections.get(), 1);
+    assert_eq!([0, 1].map(|way| (traffic.packets[way].get(), traffic.bytes[way].get())), [(2, 80), (1, 40)]);
+}

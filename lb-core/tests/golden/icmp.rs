@@ -1,0 +1,227 @@
+//! ICMP: pings, packets that cannot go on, and errors that find their way by the packet they quote.
+
+use super::{
+    common::{frame::*, plan::*, world::World},
+    expect, expect_nothing,
+};
+use etherparse::{Icmpv4Type, icmpv4::DestUnreachableHeader, icmpv4::TimeExceededCode};
+use lb_core::{
+    counters::DropReason,
+    service::plan::{Method, Plan},
+};
+use std::net::Ipv4Addr;
+
+const CLIENT: &str = "203.0.113.10:4000";
+const SERVICE: &str = "192.0.2.100:80";
+const SERVER: &str = "198.51.100.11:8080";
+/// A router somewhere between the director and the client.
+const FAR_ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+
+const UNREACHABLE: Icmpv4Type = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
+
+fn too_big_for(mtu: u16) -> Icmpv4Type {
+    Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu })
+}
+
+/// A director with an open connection.
+fn connected(plan: &Plan) -> World {
+    let mut world = World::new(plan);
+    assert_eq!(world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway()).len(), 1);
+    world
+}
+
+fn data(len: usize) -> Ip {
+    tcp_with(endpoint(CLIENT), endpoint(SERVICE), ACK, &vec![b'x'; len - 40])
+}
+
+#[test]
+fn pings_are_answered() {
+    let mut world = World::new(&one_server(Method::Nat));
+    let lines = [
+        (VIP, "wan: 192.0.2.100 > 203.0.113.10 icmp echo reply ttl 64"),
+        ("192.0.2.1".parse().unwrap(), "wan: 192.0.2.1 > 203.0.113.10 icmp echo reply ttl 64"),
+    ];
+    for (address, line) in lines {
+        let ping = echo(CLIENT_IP, address);
+        let sent = expect(&mut world, WAN, &ping.via_gateway(), line);
+        assert_eq!(sent.frame[38..], ping.payload[4..], "identification, number and payload come back");
+    }
+    let with_options = echo(CLIENT_IP, VIP).options(&[1, 1, 1, 0]).via_gateway();
+    let line = "wan: 192.0.2.100 > 203.0.113.10 icmp echo reply ttl 64 with options";
+    expect(&mut world, WAN, &with_options, line);
+    expect_nothing(&mut world, WAN, &echo(CLIENT_IP, SERVERS[0]).via_gateway());
+}
+
+#[test]
+fn a_packet_whose_time_runs_out_at_the_director_is_reported() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        let mut world = connected(&one_server(method));
+        let line = "wan: 192.0.2.1 > 203.0.113.10 icmp time exceeded \
+                    [203.0.113.10:4000 > 192.0.2.100:80 tcp ack ttl 1] ttl 64";
+        expect(&mut world, WAN, &tcp(CLIENT, SERVICE, ACK).ttl(1).via_gateway(), line);
+        assert_eq!(world.receive(WAN, &tcp(CLIENT, SERVICE, ACK).ttl(2).via_gateway()).len(), 1);
+    }
+}
+
+#[test]
+fn a_reply_whose_time_runs_out_is_reported_to_the_server() {
+    let mut world = connected(&one_server(Method::Nat));
+    let line = "lan: 198.51.100.1 > 198.51.100.11 icmp time exceeded \
+                [198.51.100.11:8080 > 203.0.113.10:4000 tcp syn ack ttl 1] ttl 64";
+    expect(&mut world, LAN, &tcp(SERVER, CLIENT, SYN | ACK).ttl(1).via_server(), line);
+}
+
+#[test]
+fn a_packet_too_big_for_the_way_is_reported_with_the_size_that_fits() {
+    for (method, mtu, largest) in [
+        // The tunnel's own header takes 20 bytes.
+        (Method::Tun, 1500, 1480),
+        (Method::Tun, 1400, 1380),
+        (Method::Nat, 1400, 1400),
+        (Method::Dr, 1400, 1400),
+    ] {
+        let mut world = connected(&one_server(method).mtu(LAN, mtu));
+        let line = format!(
+            "wan: 192.0.2.1 > 203.0.113.10 icmp too big for {largest} \
+             [203.0.113.10:4000 > 192.0.2.100:80 tcp ack ttl 64] ttl 64"
+        );
+        expect(&mut world, WAN, &data(largest + 1).via_gateway(), &line);
+        assert_eq!(world.receive(WAN, &data(largest).via_gateway()).len(), 1, "{method} {mtu}");
+        expect_nothing(&mut world, WAN, &data(largest + 1).may_fragment().via_gateway());
+        assert_eq!(world.dropped(DropReason::TooBig), 1);
+    }
+}
+
+#[test]
+fn nat_carries_an_error_to_the_client() {
+    let mut world = connected(&one_server(Method::Nat));
+    // The server has nobody on that port. It quotes what it received.
+    let quote = tcp(CLIENT, SERVER, SYN).ttl(63).bytes();
+    let error = icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &quote);
+    // The client hears of its own packet, from the address that it knows.
+    let line = "wan: 192.0.2.100 > 203.0.113.10 icmp port unreachable \
+                [203.0.113.10:4000 > 192.0.2.100:80 tcp syn ttl 63] ttl 63";
+    let sent = expect(&mut world, LAN, &error.via_server(), line);
+    assert_quote_is_right(&sent.frame[42..]);
+
+    // RFC 792 asks for no more than eight bytes of the segment: ports, but no checksum.
+    let cut = icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &quote[..28]);
+    let line = "wan: 192.0.2.100 > 203.0.113.10 icmp port unreachable \
+                [203.0.113.10:4000 > 192.0.2.100:80 tcp cut ttl 63] ttl 63";
+    expect(&mut world, LAN, &cut.via_server(), line);
+
+    // A router between the director and the server stays unknown to clients.
+    let router = icmp("198.51.100.9".parse().unwrap(), CLIENT_IP, too_big_for(1300), &quote[..28]);
+    let line = "wan: 192.0.2.100 > 203.0.113.10 icmp too big for 1300 \
+                [203.0.113.10:4000 > 192.0.2.100:80 tcp cut ttl 63] ttl 63";
+    expect(&mut world, LAN, &router.via_server(), line);
+}
+
+#[test]
+fn nat_carries_an_error_to_the_server() {
+    let mut world = connected(&one_server(Method::Nat));
+    // What the router quotes is the server's packet as it left the director.
+    let quote = tcp_with(endpoint(SERVICE), endpoint(CLIENT), ACK, &[b'x'; 1000]).ttl(50).bytes();
+    let error = icmp(FAR_ROUTER, VIP, too_big_for(1300), &quote[..28]);
+    let line = "lan: 198.18.0.1 > 198.51.100.11 icmp too big for 1300 \
+                [198.51.100.11:8080 > 203.0.113.10:4000 tcp cut ttl 50] ttl 63";
+    expect(&mut world, WAN, &error.via_gateway(), line);
+
+    let whole =
+        icmp(FAR_ROUTER, VIP, Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit), &quote);
+    let line = "lan: 198.18.0.1 > 198.51.100.11 icmp time exceeded \
+                [198.51.100.11:8080 > 203.0.113.10:4000 tcp ack ttl 50] ttl 63";
+    let sent = expect(&mut world, WAN, &whole.via_gateway(), line);
+    assert_quote_is_right(&sent.frame[42..]);
+}
+
+#[test]
+fn nat_translates_errors_about_udp() {
+    let mut world = World::new(&one_server(Method::Nat).udp());
+    world.receive(WAN, &udp(CLIENT, SERVICE, b"?").via_gateway());
+    let quote = udp(CLIENT, SERVER, b"?").bytes();
+    let line = "wan: 192.0.2.100 > 203.0.113.10 icmp port unreachable \
+                [203.0.113.10:4000 > 192.0.2.100:80 udp ttl 64] ttl 63";
+    let sent = expect(&mut world, LAN, &icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &quote).via_server(), line);
+    assert_quote_is_right(&sent.frame[42..]);
+    let mut without = quote.clone();
+    without[26..28].fill(0);
+    let sent =
+        expect(&mut world, LAN, &icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &without).via_server(), line);
+    assert_eq!(sent.frame[68..70], [0, 0], "no checksum stays none");
+}
+
+#[test]
+fn a_quoted_udp_checksum_is_never_made_zero() {
+    let mut world = World::new(&one_server(Method::Nat).udp());
+    world.receive(WAN, &udp(CLIENT, SERVICE, b"?").via_gateway());
+    for value in 0..=u16::MAX {
+        let quote = udp(CLIENT, SERVER, &value.to_be_bytes()).bytes();
+        let error = icmp(SERVERS[0], CLIENT_IP, UNREACHABLE, &quote).via_server();
+        let sent = world.receive(LAN, &error).remove(0);
+        assert_ne!(sent.frame[68..70], [0, 0], "payload {value}");
+        assert_quote_is_right(&sent.frame[42..]);
+    }
+}
+
+#[test]
+fn tun_and_dr_carry_errors_to_the_server() {
+    // The server answered the client itself; a router on that way reports to the VIP, which is here.
+    let quote = tcp(SERVICE, CLIENT, ACK).ttl(50).bytes();
+    let error = icmp(FAR_ROUTER, VIP, too_big_for(1300), &quote[..28]).via_gateway();
+    let inner = "198.18.0.1 > 192.0.2.100 icmp too big for 1300 \
+                 [192.0.2.100:80 > 203.0.113.10:4000 tcp cut ttl 50] ttl 63";
+    let mut world = connected(&one_server(Method::Dr));
+    expect(&mut world, WAN, &error, &format!("lan: {inner}"));
+    let mut world = connected(&one_server(Method::Tun));
+    expect(&mut world, WAN, &error, &format!("lan: 198.51.100.1 > 198.51.100.11 ttl 64 [{inner}]"));
+}
+
+#[test]
+fn a_path_mtu_inside_the_tunnel_is_remembered_and_reported_to_clients() {
+    let mut world = connected(&one_server(Method::Tun));
+    let outer =
+        Ip::new(etherparse::IpNumber::IPV4, "198.51.100.1".parse().unwrap(), SERVERS[0], data(1480).bytes());
+    let error = |mtu| {
+        let router = "198.51.100.9".parse().unwrap();
+        icmp(router, "198.51.100.1".parse().unwrap(), too_big_for(mtu), &outer.bytes()[..28]).via_server()
+    };
+    expect_nothing(&mut world, LAN, &error(1400));
+    assert_eq!(world.counters(0).host.get(), 2 + 1, "two ARP replies and this");
+    let line = "wan: 192.0.2.1 > 203.0.113.10 icmp too big for 1380 \
+                [203.0.113.10:4000 > 192.0.2.100:80 tcp ack ttl 64] ttl 64";
+    expect(&mut world, WAN, &data(1381).via_gateway(), line);
+    assert_eq!(world.receive(WAN, &data(1380).via_gateway()).len(), 1);
+    expect_nothing(&mut world, LAN, &error(100));
+    assert_eq!(world.receive(WAN, &data(1380).via_gateway()).len(), 1, "nobody's MTU is 100");
+    world.pass(11 * 60 * 1_000);
+    assert_eq!(world.receive(WAN, &data(1480).via_gateway()).len(), 1, "forgotten after ten minutes");
+}
+
+#[test]
+fn errors_about_nothing_we_know_are_dropped() {
+    let mut world = connected(&one_server(Method::Nat));
+    let about = |quote: Vec<u8>| icmp(FAR_ROUTER, VIP, UNREACHABLE, &quote).via_gateway();
+    expect_nothing(&mut world, WAN, &about(tcp(SERVICE, "203.0.113.10:4001", ACK).bytes()));
+    expect_nothing(&mut world, WAN, &about(tcp(SERVICE, CLIENT, ACK).bytes()[..23].to_vec()));
+    expect_nothing(&mut world, WAN, &about(Vec::new()));
+    expect_nothing(&mut world, WAN, &about(echo(VIP, CLIENT_IP).bytes()));
+    assert_eq!(world.dropped(DropReason::IcmpUnrelated), 4);
+}
+
+#[test]
+fn an_error_does_not_keep_a_connection_alive() {
+    let mut world = connected(&one_server(Method::Nat));
+    let quote = tcp(SERVICE, CLIENT, ACK).bytes();
+    for _ in 0..7 {
+        world.pass(9_000);
+        world.receive(WAN, &icmp(FAR_ROUTER, VIP, UNREACHABLE, &quote).via_gateway());
+    }
+    assert!(world.connections().is_empty());
+}
+
+/// A whole quote must be right inside as well.
+#[track_caller]
+fn assert_quote_is_right(quote: &[u8]) {
+    super::common::read::check_ipv4(quote).unwrap();
+}

@@ -1,0 +1,35 @@
+//! Golden packets: what goes in, a sentence, what comes out. Whole frames where the bytes say most, else the line
+//! that an independent reader makes of a frame after it has checked every length and checksum.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod arp;
+mod forward;
+mod icmp;
+mod reject;
+mod trace;
+
+use common::world::{Sent, World};
+use lb_core::packet::PortId;
+
+/// Sends one frame and expects exactly one to leave, with this line.
+#[track_caller]
+fn expect(world: &mut World, port: PortId, frame: &[u8], line: &str) -> Sent {
+    let mut sent = world.receive(port, frame);
+    assert_eq!(sent.iter().map(Sent::line).collect::<Vec<_>>(), [line]);
+    sent.remove(0)
+}
+
+/// Sends one frame and expects none to leave.
+#[track_caller]
+fn expect_nothing(world: &mut World, port: PortId, frame: &[u8]) {
+    let sent = world.receive(port, frame);
+    assert!(sent.is_empty(), "{:?}", sent.iter().map(Sent::line).collect::<Vec<_>>());
+}
+
+/// A frame as text: its Ethernet header, then 20 bytes a line, so that each header without options has its own.
+fn dump(frame: &[u8]) -> Vec<String> {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    std::iter::once(&frame[..14]).chain(frame[14..].chunks(20)).map(hex).collect()
+}

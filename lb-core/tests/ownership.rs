@@ -1,0 +1,202 @@
+//! Who owns a flow: for every way in which ports may spread packets over workers, each connection's packets are
+//! forwarded by one worker, and what had to be handed over for that is counted.
+
+mod common;
+
+use common::{
+    frame::*,
+    plan::*,
+    read,
+    world::{Setup, World},
+};
+use lb_core::{
+    packet::{HandOver, PortId},
+    service::plan::{Method, Plan, Spread},
+};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+const SPREADS: [Spread; 3] = [Spread::ByClient, Spread::ByFlow, Spread::Unknown];
+const CLIENTS: u16 = 60;
+
+/// The worker whose queue a port puts a packet into. `packet` tells packets of one flow apart.
+fn queue(spread: Spread, port: PortId, from: &str, to: &str, packet: usize, workers: usize) -> usize {
+    let client = if port == WAN { from } else { to };
+    let mut hasher = DefaultHasher::new();
+    match spread {
+        Spread::ByClient => client.hash(&mut hasher),
+        // Each port has a hash of its own, as far as the director knows.
+        Spread::ByFlow => (port, from, to).hash(&mut hasher),
+        Spread::Unknown => (from, to, packet).hash(&mut hasher),
+    }
+    hasher.finish() as usize % workers
+}
+
+/// What became of many connections.
+struct Outcome {
+    world: World,
+    /// The workers that forwarded packets of each client's connection, each once.
+    owners: HashMap<String, Vec<usize>>,
+}
+
+/// Whole connections of many clients, their packets interleaved.
+fn run(plan: &Plan, workers: usize) -> Outcome {
+    let mut world = World::with(plan, Setup { workers, ..Setup::default() });
+    let method = plan.services[0].method;
+    // What the two sides say, in order. Under TUN and DR the server's half does not come by.
+    let script = [
+        (WAN, SYN),
+        (LAN, SYN | ACK),
+        (WAN, ACK),
+        (WAN, ACK),
+        (LAN, ACK),
+        (LAN, FIN | ACK),
+        (WAN, FIN | ACK),
+        (WAN, SYN),
+    ];
+    let mut owners: HashMap<String, Vec<usize>> = HashMap::new();
+    let mut servers: HashMap<String, String> = HashMap::new();
+    for (number, (port, flags)) in script.into_iter().enumerate() {
+        if port == LAN && method != Method::Nat {
+            continue;
+        }
+        for host in 0..CLIENTS {
+            let client = format!("203.0.113.{}:{}", host + 1, 4000 + host * 7);
+            let (from, to) = match port {
+                WAN => (client.clone(), "192.0.2.100:80".to_string()),
+                _ => (servers[&client].clone(), client.clone()),
+            };
+            let segment = tcp(&from, &to, flags);
+            let frame = if port == WAN { segment.via_gateway() } else { segment.via_server() };
+            let at = queue(plan.ports[usize::from(port.0)].spread, port, &from, &to, number, workers);
+            let sent = world.burst(at, &[(port, frame)]);
+            assert_eq!(sent.len(), 1, "{client} {flags:#x}: every packet is forwarded");
+            if port == WAN {
+                let line = read::line(&sent[0].frame);
+                let server = line.split(' ').nth(2).expect("whom it is for");
+                servers.insert(client.clone(), server.to_string());
+            }
+            let owners = owners.entry(client).or_default();
+            if !owners.contains(&sent[0].worker) {
+                owners.push(sent[0].worker);
+            }
+        }
+    }
+    Outcome { world, owners }
+}
+
+/// What arrives where, for all ways of spreading and all numbers of workers.
+fn each_setup(method: Method, mut check: impl FnMut(Spread, Spread, usize, &Outcome)) {
+    for wan in SPREADS {
+        for lan in SPREADS {
+            for workers in 1..=4 {
+                let outcome = run(&two_servers(method).spread(wan, lan), workers);
+                check(wan, lan, workers, &outcome);
+            }
+        }
+    }
+}
+
+/// Hand-overs for a reason: as counted, and as the harness saw them.
+fn hand_overs(world: &World, why: HandOver, port: PortId) -> u64 {
+    let mac = if port == WAN { WAN_MAC } else { LAN_MAC };
+    let is_flow = |frame: &[u8]| frame[12..14] == [8, 0] && read::stations(frame).0 == mac;
+    let seen = world.handed_over.iter().filter(|handed| is_flow(&handed.frame)).count() as u64;
+    assert_eq!(world.handed_over_for(why), seen, "{why:?}");
+    seen
+}
+
+#[test]
+fn every_connection_has_one_owner() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        each_setup(method, |wan, lan, workers, outcome| {
+            for (client, owners) in &outcome.owners {
+                assert_eq!(owners.len(), 1, "{method} {wan:?} {lan:?}, {workers} workers: {client}");
+            }
+            let counters = (0..workers).map(|worker| outcome.world.counters(worker));
+            let total: u64 = counters.map(|counters| counters.created.get()).sum();
+            // The last SYN comes when each has closed, and opens it anew.
+            assert_eq!(total, 2 * u64::from(CLIENTS), "no connection was opened twice");
+            let used =
+                (0..workers).filter(|&worker| outcome.owners.values().any(|owners| owners[0] == worker));
+            assert_eq!(used.count(), workers, "every worker has some");
+        });
+    }
+}
+
+#[test]
+fn hand_overs_are_counted_by_reason() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        each_setup(method, |wan, lan, workers, Outcome { world, .. }| {
+            let from_clients = hand_overs(world, HandOver::Client, WAN);
+            let replies = hand_overs(world, HandOver::Reply, LAN);
+            let taken: u64 = (0..workers).map(|worker| world.counters(worker).taken_over.get()).sum();
+            assert_eq!(taken, world.handed_over.len() as u64);
+            let setup = format!("{method} {wan:?} {lan:?}, {workers} workers");
+            let arrives_at_owner = match method {
+                Method::Nat => wan == Spread::ByClient && lan == Spread::ByClient,
+                Method::Tun | Method::Dr => wan != Spread::Unknown,
+            };
+            if workers == 1 || arrives_at_owner {
+                assert_eq!((from_clients, replies), (0, 0), "{setup}");
+            } else {
+                assert!(from_clients > 0, "{setup}");
+                assert_eq!(replies > 0, method == Method::Nat, "{setup}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_full_ring_drops_and_counts() {
+    let plan = two_servers(Method::Nat);
+    let mut world = World::with(&plan, Setup { workers: 2, ..Setup::default() });
+    for io in &mut world.ios {
+        io.ring = 3;
+    }
+    let frames: Vec<_> = (1..=60)
+        .map(|port| (WAN, tcp(&format!("203.0.113.10:{port}"), "192.0.2.100:80", SYN).via_gateway()))
+        .collect();
+    let sent = world.burst(0, &frames);
+    let dropped = world.dropped(lb_core::counters::DropReason::RingFull);
+    assert_eq!(world.handed_over_for(HandOver::Client), 3);
+    assert_eq!(sent.len() as u64 + dropped, 60);
+    assert!(dropped > 10);
+}
+
+#[test]
+fn an_error_finds_its_connection_on_whichever_worker_it_is() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        for workers in 2..=4 {
+            let mut world = World::with(&two_servers(method), Setup { workers, ..Setup::default() });
+            world.burst(0, &[(WAN, tcp("203.0.113.10:4000", "192.0.2.100:80", SYN).via_gateway())]);
+            let quote = tcp("192.0.2.100:80", "203.0.113.10:4000", ACK).bytes();
+            let unreachable = etherparse::Icmpv4Type::DestinationUnreachable(
+                etherparse::icmpv4::DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: 1300 },
+            );
+            let error = icmp("198.18.0.1".parse().unwrap(), VIP, unreachable, &quote).via_gateway();
+            for worker in 0..workers {
+                assert_eq!(
+                    world.burst(worker, &[(WAN, error.clone())]).len(),
+                    1,
+                    "{method} at worker {worker}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_one_worker_hears_of_a_neighbour_all_know() {
+    let mut world = World::silent(&one_server(Method::Nat), Setup { workers: 4, ..Setup::default() });
+    world.tick();
+    let reply = arp_reply((SERVER_MACS[0], SERVERS[0]), (LAN_MAC, "198.51.100.1".parse().unwrap()));
+    world.burst(2, &[(LAN, reply)]);
+    assert_eq!(world.handed_over_for(HandOver::Shared), 3);
+    let knows = |world: &World, worker: usize| {
+        world.workers[worker].neighbours().iter().any(|(_, neighbour)| neighbour.mac == SERVER_MACS[0])
+    };
+    assert!((0..4).all(|worker| knows(&world, worker)));
+}
