@@ -134,6 +134,12 @@ impl Connections {
         self.table.find(place, |value| self.confirm(Candidate(value), key)).map(Candidate)
     }
 
+    /// The same, by the key alone: for the rare packet that was not staged.
+    #[must_use]
+    pub fn lookup(&self, key: &Key<u32>) -> Option<Candidate> {
+        self.find(key.packed(), self.place(key.packed()))
+    }
+
     /// The connection of that number, which must have come from this collection.
     #[inline(always)]
     #[must_use]

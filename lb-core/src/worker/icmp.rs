@@ -68,8 +68,7 @@ impl<P: Packet> Worker<P> {
         let Some(quote) = Quote::read(packet.bytes(), &stage.at) else {
             return Verdict::Drop(DropReason::IcmpUnrelated);
         };
-        let place = self.connections.place(quote.answers.packed());
-        let Some(found) = self.connections.find(quote.answers.packed(), place) else {
+        let Some(found) = self.connections.lookup(&quote.answers) else {
             // Whose it is cannot be told from the quote in every port set-up, so everyone else gets to look.
             if origin == Origin::Port {
                 self.share(now, packet, io);

@@ -133,7 +133,7 @@ impl Director {
     pub(crate) fn holders(&self, key: &Key<u32>) -> Vec<usize> {
         let has = |seat: &Seat| {
             let connections = seat.worker.connections();
-            connections.find(key, connections.place(key)).is_some()
+            connections.lookup(key).is_some()
         };
         (0..self.seats.len()).filter(|&at| has(&self.seats[at])).collect()
     }
@@ -215,7 +215,7 @@ impl Seat {
 }
 
 fn entries_of(seat: &Seat) -> impl Iterator<Item = &Connection> {
-    seat.worker.connections().iter_from(0).map(|(_, entry)| entry)
+    seat.worker.connections().iter(0..u32::MAX).map(|(_, entry)| entry)
 }
 
 fn fill(burst: &mut Burst<MemoryPacket>, from: &mut VecDeque<MemoryPacket>) -> u64 {

@@ -73,7 +73,7 @@ impl Talk {
         let key = self.key();
         let holder = world.director.holders(&key).first().copied()?;
         let connections = world.director.seats()[holder].worker.connections();
-        let found = connections.find(&key, connections.place(&key))?;
+        let found = connections.lookup(&key)?;
         Some((holder, connections.get(found.index())))
     }
 

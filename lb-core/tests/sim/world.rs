@@ -186,7 +186,7 @@ impl World {
         let mut holders = 0;
         for seat in self.director.seats() {
             let connections = seat.worker.connections();
-            let Some(found) = connections.find(&key, connections.place(&key)) else { continue };
+            let Some(found) = connections.lookup(&key) else { continue };
             holders += 1;
             let state = connections.get(found.index()).state;
             if watched.states.last() != Some(&state) {
