@@ -245,5 +245,6 @@ fn plan(setup: &Setup) -> Plan {
         vips: Vec::new(),
         tunnel_local: None,
         verify_checksums: setup.verify,
+        redirection_len: 0,
     }
 }

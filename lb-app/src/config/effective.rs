@@ -9,7 +9,9 @@ use std::fmt::{self, Display, Formatter};
 
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Plan { ports, routes, services, vips, tunnel_local, verify_checksums } = &self.plan;
+        // The ports' redirection tables are found out at start.
+        let Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: _ } =
+            &self.plan;
         writeln!(f, "[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
         writeln!(f, "idle = \"{}\"", self.idle)?;

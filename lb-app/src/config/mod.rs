@@ -123,7 +123,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let Network { ports, devices, routes, .. } = network;
     let tunnel_local = raw.tunnel_local.map(|local| local.value);
     let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
-    let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums };
+    let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
     Ok(Config { plan, devices, connections_per_worker, idle, timeouts })
 }

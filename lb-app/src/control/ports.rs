@@ -87,6 +87,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
     for (port, spread) in plan.ports.iter_mut().zip(spreads(&ports.started, workers)) {
         port.spread = spread;
     }
+    plan.redirection_len = ports.started.first().map_or(0, |port| port.info().reta_size);
     Ok(ports)
 }
 

@@ -1,6 +1,7 @@
 //! How a port spreads packets over its receive queues: what we ask for, and what can be relied on.
 
 use super::{device::Device, port_info::PortInfo};
+use lb_core::flow::owner::RSS_KEY_WORD;
 use std::fmt;
 
 /// What a port should choose the receive queue by.
@@ -48,16 +49,13 @@ impl fmt::Display for Spread {
     }
 }
 
-/// The Toeplitz key of every port: one 16-bit word, over and over. With it a field adds the same to the hash wherever
-/// in the hashed bytes it stands, so the client's address and port count the same whether they are source or
-/// destination, and whether or not a NIC leaves gaps for the fields it was told to ignore. That is what brings both
-/// directions of a NAT connection to one worker. The price: only 16 bits of the hash are independent, which is plenty
-/// for the few hundred entries of a redirection table.
+/// The Toeplitz key of every port. Why it is so regular: see [`RSS_KEY_WORD`].
 pub const HASH_KEY: [u8; 40] = {
+    let word = RSS_KEY_WORD.to_be_bytes();
     let mut key = [0; 40];
     let mut at = 0;
     while at < key.len() {
-        key[at] = if at % 2 == 0 { 0x6d } else { 0x5a };
+        key[at] = word[at % word.len()];
         at += 1;
     }
     key

@@ -20,9 +20,70 @@ pub fn by_client<A: Address>(client: A, port: u16, protocol: u8, workers: usize,
     WorkerId(scale(key.hash(secret).rotate_left(32), workers as u64) as u16)
 }
 
+/// The 16-bit word that, over and over, makes the key of every port's RSS hash (Toeplitz). With it a field adds the
+/// same to the hash wherever among the hashed bytes it stands, so a client's address and port count the same whether
+/// they are source or destination, and whether or not a NIC leaves gaps for the fields it was told to ignore. The
+/// price is that only 16 bits of the hash are independent: plenty for a redirection table of a few hundred entries.
+pub const RSS_KEY_WORD: u16 = 0x6d5a;
+
+/// The worker to which ports deliver a client that spread by the client's endpoint alone: RSS with
+/// [`RSS_KEY_WORD`], over a redirection table of that length whose entries name the queues in turn.
+#[must_use]
+pub fn by_client_rss(client: u32, port: u16, redirection_len: u16, workers: usize) -> WorkerId {
+    let word = (client >> 16) as u16 ^ client as u16 ^ port;
+    let key = u32::from(RSS_KEY_WORD) << 16 | u32::from(RSS_KEY_WORD);
+    let set_bits = (0..16).filter(|bit| word & (0x8000 >> bit) != 0);
+    let hash = set_bits.fold(0, |hash, bit| hash ^ key.rotate_left(bit));
+    let entry = hash as usize % usize::from(redirection_len.max(1));
+    WorkerId((entry % workers.max(1)) as u16)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The hash as NICs are specified to compute it: each bit of the input that is set adds the 32 bits of the key that
+    /// begin at its place.
+    fn toeplitz(input: &[u8]) -> u32 {
+        let key: Vec<u8> = RSS_KEY_WORD.to_be_bytes().into_iter().cycle().take(52).collect();
+        let mut hash = 0;
+        for (index, byte) in input.iter().enumerate() {
+            let window = key[index..index + 5].iter().fold(0u64, |bits, &key| bits << 8 | u64::from(key));
+            for bit in (0..8).filter(|bit| byte & (0x80 >> bit) != 0) {
+                hash ^= (window >> (8 - bit)) as u32;
+            }
+        }
+        hash
+    }
+
+    #[test]
+    fn a_client_hashes_alike_in_every_place_a_nic_may_put_it() {
+        for (client, port) in [(0xcb00_7105u32, 50_123u16), (0x0a01_02ff, 80), (1, 65_535)] {
+            let (address, port_bytes) = (client.to_be_bytes(), port.to_be_bytes());
+            let source_in_place = [&address[..], &[0; 4], &port_bytes, &[0; 2]].concat();
+            let destination_in_place = [&[0; 4], &address[..], &[0; 2], &port_bytes].concat();
+            let packed = [&address[..], &port_bytes].concat();
+            for (table, workers) in [(128, 2), (512, 3), (64, 7)] {
+                let expected = by_client_rss(client, port, table, workers);
+                for input in [&source_in_place, &destination_in_place, &packed] {
+                    let entry = toeplitz(input) as usize % usize::from(table);
+                    assert_eq!(usize::from(expected.0), entry % workers, "{client:#x}:{port}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn clients_spread_over_the_queues_by_rss_as_well() {
+        for workers in [2, 4, 8] {
+            let mut flows = vec![0u32; workers];
+            for port in 0..60_000u16 {
+                flows[usize::from(by_client_rss(0xcb00_7101, port, 512, workers).0)] += 1;
+            }
+            let mean = 60_000 / workers as u32;
+            assert!(flows.iter().all(|&count| count.abs_diff(mean) < mean / 10 + 1), "{flows:?}");
+        }
+    }
 
     #[test]
     fn clients_spread_over_any_number_of_workers() {

@@ -151,6 +151,7 @@ impl Wheel {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     impl Links for Vec<Link> {
         fn link(&mut self, index: u32) -> &mut Link {
@@ -182,6 +183,48 @@ mod tests {
         wheel.schedule(&mut links, 0, Instant::from_millis(24 * 3_600_000));
         let horizon = Instant::from_millis((SLOTS as u64 - 1) * TICK_MS);
         assert_eq!(wheel.pop_due(&mut links, horizon), Some(0));
+    }
+
+    /// Two million operations on a wheel that is as full as a worker's table may be, against a sorted list.
+    #[test]
+    fn it_behaves_like_a_sorted_list_at_full_load() {
+        const ENTRIES: u32 = 20_000;
+        let mut links = vec![Link::NONE; ENTRIES as usize];
+        let mut wheel = Wheel::new(Instant::ZERO);
+        let mut deadlines = vec![None; ENTRIES as usize];
+        let mut model = BTreeSet::new();
+        let mut state = 7u64;
+        let mut random = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let mut now = 0;
+        for step in 0..2_000_000u32 {
+            let index = random(u64::from(ENTRIES)) as u32;
+            match deadlines[index as usize].take() {
+                None => {
+                    let deadline = now + 1 + random(1_000_000);
+                    wheel.schedule(&mut links, index, Instant::from_millis(deadline));
+                    deadlines[index as usize] = Some(deadline);
+                    model.insert((deadline, index));
+                }
+                // One in ten is cancelled, so that most of the wheel stays full.
+                Some(deadline) if random(10) == 0 => {
+                    wheel.cancel(&mut links, index);
+                    model.remove(&(deadline, index));
+                }
+                Some(deadline) => deadlines[index as usize] = Some(deadline),
+            }
+            now += random(40);
+            while let Some(due) = wheel.pop_due(&mut links, Instant::from_millis(now)) {
+                let deadline = deadlines[due as usize].take().expect("scheduled");
+                assert!(deadline <= now, "step {step}: {deadline} came up at {now}");
+                model.remove(&(deadline, due));
+            }
+            let first = model.first().map_or(u64::MAX, |(deadline, _)| *deadline);
+            assert!(first + TICK_MS > now, "step {step}: {first} is late at {now}");
+            assert_eq!(wheel.len(), model.len());
+        }
     }
 
     #[derive(Clone, Debug)]

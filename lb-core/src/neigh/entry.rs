@@ -14,7 +14,7 @@ use crate::{
     packet::PortId,
     service::routing::NextHop,
     time::{Duration, Instant},
-    wire::ethernet::Mac,
+    wire::ethernet::{self, Mac},
 };
 
 /// How long an answer counts before it is asked for again.
@@ -52,8 +52,8 @@ pub enum Question {
 pub struct Neighbour {
     /// Its Ethernet address, once known.
     pub mac: Mac,
-    /// The Ethernet address of our port: the source of frames to it.
-    pub source: Mac,
+    /// Its address and that of our port, as they stand in a frame to it.
+    pub stations: [u8; ethernet::ADDRESSES_LEN],
     /// Largest IPv4 packet that the port carries, in bytes.
     pub mtu: u16,
     /// What is known.
@@ -76,7 +76,7 @@ impl Neighbour {
     pub fn new(hop: NextHop, source: Mac, mtu: u16, now: Instant) -> Self {
         Neighbour {
             mac: Mac::default(),
-            source,
+            stations: ethernet::stations(Mac::default(), source),
             mtu,
             knowledge: Knowledge::Asking,
             questions: 0,
@@ -98,6 +98,7 @@ impl Neighbour {
     pub fn answer(&mut self, mac: Mac, now: Instant) -> bool {
         let news = self.knowledge != Knowledge::Known || self.mac != mac;
         self.mac = mac;
+        self.stations[..ethernet::SOURCE].copy_from_slice(&mac.0);
         self.knowledge = Knowledge::Known;
         self.questions = 0;
         self.heard = now;

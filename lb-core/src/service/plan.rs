@@ -122,6 +122,10 @@ pub struct Plan {
     pub tunnel_local: Option<Ipv4Addr>,
     /// Verify checksums of received packets that the port did not verify.
     pub verify_checksums: bool,
+    /// Entries of the ports' redirection tables, if all ports are [`Spread::ByClient`]: then the owner of a client is
+    /// computed as the ports compute it, and a packet that arrives elsewhere is handed over. 0 relies on where packets
+    /// arrive.
+    pub redirection_len: u16,
 }
 
 impl Plan {

@@ -12,7 +12,7 @@ use crate::{
     sched::{self, Candidate, Scheduler},
     wire::ipv4,
 };
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
 use thiserror::Error;
 
 /// Why a plan cannot be carried out.
@@ -101,11 +101,14 @@ pub struct Snapshot {
     pub verify_checksums: bool,
     /// Under NAT, every port delivers both directions of a flow to its owner.
     pub nat_arrives_at_owner: bool,
+    /// See [`Plan::redirection_len`].
+    pub redirection_len: u16,
     /// VIPs and own addresses, in the order they were configured.
     pub locals: Vec<(Ipv4Addr, Local)>,
     local_by_address: Lookup<Local>,
     service_by_endpoint: Lookup<u32>,
-    nat_endpoints: Lookup<()>,
+    /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs.
+    nat_endpoints: Lookup<Option<u32>>,
 }
 
 impl Snapshot {
@@ -129,18 +132,14 @@ impl Snapshot {
         let by_endpoint = services.iter().enumerate().map(|(index, service)| {
             (endpoint(number(service.protocol), service.vip.to_bits(), service.port), index as u32)
         });
-        let nat_servers = plan.services.iter().filter(|service| service.method == Method::Nat);
-        let nat_endpoints = nat_servers.flat_map(|service| {
-            let protocol = number(service.protocol);
-            service.servers.iter().map(move |s| (endpoint(protocol, s.address.to_bits(), s.port), ()))
-        });
         Ok(Snapshot {
             local_by_address: Lookup::new(by_address),
             service_by_endpoint: Lookup::new(by_endpoint),
-            nat_endpoints: Lookup::new(nat_endpoints),
+            nat_endpoints: Lookup::new(nat_endpoints(&services, &servers)),
             nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
             ports: plan.ports.clone(),
             verify_checksums: plan.verify_checksums,
+            redirection_len: plan.redirection_len,
             routing,
             services,
             servers,
@@ -166,6 +165,13 @@ impl Snapshot {
     #[must_use]
     pub fn is_nat_server(&self, protocol: u8, address: u32, port: u16) -> bool {
         self.nat_endpoints.get(endpoint(protocol, address, port)).is_some()
+    }
+
+    /// The real server under NAT that answers from this endpoint, if it is in one service only: its packets alone
+    /// tell which VIP they are to come from.
+    #[must_use]
+    pub fn sole_nat_server(&self, protocol: u8, address: u32, port: u16) -> Option<u32> {
+        self.nat_endpoints.get(endpoint(protocol, address, port)).flatten()
     }
 
     /// The service of a server, which must be one of this snapshot's.
@@ -242,6 +248,20 @@ fn build_service(service: &ServicePlan, first: u32) -> Service {
         timeouts: service.timeouts,
         servers: first..first + candidates.len() as u32,
     }
+}
+
+/// Every endpoint that a server under NAT answers from, each once.
+fn nat_endpoints(services: &[Service], servers: &[Server]) -> HashMap<u64, Option<u32>> {
+    let mut endpoints = HashMap::new();
+    for (server, index) in servers.iter().zip(0..) {
+        let service = &services[server.service as usize];
+        if service.method == Method::Nat {
+            let (address, port) = (server.plan.address.to_bits(), server.plan.port);
+            let sole = endpoints.entry(endpoint(number(service.protocol), address, port));
+            sole.and_modify(|sole| *sole = None).or_insert(Some(index));
+        }
+    }
+    endpoints
 }
 
 /// VIPs with their policies, each once, then own addresses. A tunnel's own address is one of the director's own.

@@ -85,6 +85,20 @@ pub fn set_addresses(frame: &mut [u8], destination: Mac, source: Mac) {
     frame[SOURCE..ADDRESSES_LEN].copy_from_slice(&source.0);
 }
 
+/// Both addresses as they stand in a frame: destination, source.
+#[must_use]
+pub fn stations(destination: Mac, source: Mac) -> [u8; ADDRESSES_LEN] {
+    let mut stations = [0; ADDRESSES_LEN];
+    set_addresses(&mut stations, destination, source);
+    stations
+}
+
+/// Writes both addresses at once.
+#[inline(always)]
+pub fn set_stations(frame: &mut [u8], stations: &[u8; ADDRESSES_LEN]) {
+    frame[..ADDRESSES_LEN].copy_from_slice(stations);
+}
+
 /// Writes the EtherType of an untagged frame.
 pub fn set_ethertype(frame: &mut [u8], ethertype: u16) {
     super::put16(frame, ADDRESSES_LEN, ethertype);

@@ -119,7 +119,8 @@ pub fn write(bytes: &mut [u8], header: &Header, id: u16) {
 /// one change that all forwarded packets have in common.
 #[inline(always)]
 pub fn decrement_ttl(header: &mut [u8]) {
-    header[TTL] -= 1;
+    let Some(header) = header.first_chunk_mut::<HEADER_LEN>() else { return };
+    header[TTL] = header[TTL].wrapping_sub(1);
     let sum = u32::from(get16(header, CHECKSUM)) + 0x0100;
     put16(header, CHECKSUM, (sum + u32::from(sum >= 0xffff)) as u16);
 }

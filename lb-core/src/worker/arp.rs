@@ -116,18 +116,12 @@ impl<P: Packet> Worker<P> {
     pub(super) fn ask(&mut self, now: Instant, number: u16, io: &mut impl Io<Packet = P>) {
         let question = self.neighbours.get_mut(number).and_then(|neighbour| neighbour.poll(now));
         if let Some(question) = question {
-            self.put_question(now, number, question, io);
+            self.put_question(number, question, io);
         }
     }
 
     /// Carries out what a neighbour's entry wants done.
-    pub(super) fn put_question(
-        &mut self,
-        now: Instant,
-        number: u16,
-        question: Question,
-        io: &mut impl Io<Packet = P>,
-    ) {
+    pub(super) fn put_question(&mut self, number: u16, question: Question, io: &mut impl Io<Packet = P>) {
         let Some(neighbour) = self.neighbours.get(number) else { return };
         let (hop, mac) = (neighbour.hop, neighbour.mac);
         let to = match question {
@@ -143,7 +137,6 @@ impl<P: Packet> Worker<P> {
             target_mac: Mac::default(),
             target: hop.address,
         };
-        let _ = now;
         self.originate_arp(hop.port, to, &request, io);
     }
 

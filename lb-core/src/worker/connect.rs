@@ -9,6 +9,7 @@ use crate::{
         state::State,
     },
     counters::DropReason,
+    flow::key::Key,
     forward::reject::{self, Error},
     packet::{HandOver, Packet},
     sched::Request,
@@ -56,7 +57,7 @@ impl<P: Packet> Worker<P> {
                 if origin == Origin::Port && owner != self.id {
                     return Verdict::HandOver(owner, HandOver::Reply);
                 }
-                self.stray(now, packet, stage)
+                self.reply(now, packet, stage)
             }
             None => Verdict::Drop(DropReason::NotForUs),
         }
@@ -94,27 +95,62 @@ impl<P: Packet> Worker<P> {
         let key = &stage.key.key();
         let is_tcp = key.protocol == ipv4::TCP;
         let begins = !is_tcp || stage.tcp_flags & (SYN | ACK | RST) == SYN;
-        let adopts = stage.tcp_flags & (SYN | RST) == 0
-            && stage.tcp_flags & ACK != 0
-            && self.snapshot.services[service as usize].adopt;
+        let adopts = continues(stage.tcp_flags) && self.snapshot.services[service as usize].adopt;
         if !begins && !adopts {
             return self.stray(now, packet, stage);
         }
         match self.create(now, stage, service) {
-            Ok(index) => {
-                let verdict = self.pass_uncommon(now, packet, stage, Candidate::new(index, Direction::In));
-                // A packet that could not go on has opened nothing.
-                if self.connections.get(index).state == State::None {
-                    self.end(index);
-                }
-                verdict
-            }
+            Ok(index) => self.pass_first(now, packet, stage, Candidate::new(index, Direction::In)),
             Err(DropReason::NoServer) => {
                 self.counters.no_server.bump();
                 self.refuse(now, packet, stage, unserved, DropReason::NoServer)
             }
             Err(reason) => Verdict::Drop(reason),
         }
+    }
+
+    /// A NAT server's packet of a connection that is not known. Where connections are adopted it may be the first of
+    /// one, as a client that only receives says nothing until it does.
+    fn reply(&mut self, now: Instant, packet: &mut P, stage: &Staged) -> Verdict {
+        let Some(mut connection) = self.adopted(stage) else { return self.stray(now, packet, stage) };
+        let timeouts = &self.snapshot.service_of(connection.server).timeouts;
+        let deadline = now + timeouts.of(State::None);
+        connection.created = now.stamp();
+        match self.remember(now, connection, deadline) {
+            Ok(Some(index)) => self.pass_first(now, packet, stage, Candidate::new(index, Direction::Out)),
+            Ok(None) => Verdict::Drop(DropReason::ReplyClash),
+            Err(reason) => Verdict::Drop(reason),
+        }
+    }
+
+    /// The connection to adopt by a server's packet, if its service adopts any and the client is not with another
+    /// server by now.
+    fn adopted(&self, stage: &Staged) -> Option<Connection> {
+        let key = stage.key.key();
+        let server = self.snapshot.sole_nat_server(key.protocol, key.source, key.source_port)?;
+        let service = self.snapshot.service_of(server);
+        let forward = Key {
+            source: key.destination,
+            destination: service.vip.to_bits(),
+            source_port: key.destination_port,
+            destination_port: service.port,
+            protocol: key.protocol,
+        };
+        let adopts = service.adopt
+            && continues(stage.tcp_flags)
+            && self.is_station(forward.source)
+            && self.connections.lookup(&forward).is_none();
+        adopts.then(|| Connection::new(&forward, server, key.source, key.source_port, Method::Nat))
+    }
+
+    /// The packet that a connection was made for.
+    fn pass_first(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Candidate) -> Verdict {
+        let verdict = self.pass(now, packet, stage, &stage.at, found);
+        // A packet that could not go on has opened nothing.
+        if self.connections.get(found.index()).state == State::None {
+            self.end(found.index());
+        }
+        verdict
     }
 
     /// Chooses a server and remembers the connection.
@@ -236,4 +272,9 @@ impl<P: Packet> Worker<P> {
         self.counters.resets.bump();
         Verdict::Answer
     }
+}
+
+/// Whether a segment with these flags can only be of a connection that is established.
+fn continues(tcp_flags: u8) -> bool {
+    tcp_flags & (SYN | RST | ACK) == ACK
 }

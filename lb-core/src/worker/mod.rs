@@ -20,7 +20,7 @@ pub mod share;
 pub mod tick;
 
 use crate::{
-    conn::connections::{Candidate, Connections},
+    conn::connections::Connections,
     counters::{DropReason, ServerTraffic, WorkerCounters},
     flow::key::Secret,
     forward::limiter::Limiter,
@@ -184,13 +184,22 @@ impl<P: Packet> Worker<P> {
             self.stage(packet, stage);
         }
         for stage in stages.iter_mut().take(burst.len()) {
-            if stage.kind.is_flow() {
-                stage.candidate = self.connections.candidate(stage.place);
-            }
+            stage.candidate =
+                if stage.kind.is_flow() { self.connections.candidate(stage.place) } else { None };
         }
         for (mut packet, stage) in burst.drain(..).zip(stages.iter()) {
-            let verdict = self.decide(now, &mut packet, stage, origin, io);
-            self.carry_out(now, packet, verdict, io);
+            let verdict = match stage.candidate {
+                // With its fixed offsets in sight, the compiler makes a short pass of the common kind.
+                Some(found) if stage.kind == Kind::Common && self.connections.confirm(found, stage.key) => {
+                    self.pass(now, &mut packet, stage, &stage.at.of_common_frame(), found)
+                }
+                _ => self.decide(now, &mut packet, stage, origin, io),
+            };
+            // Taken apart here, not in `carry_out`, so that forwarding is a straight line.
+            match verdict {
+                Verdict::Forward(neighbour) => self.send(now, packet, neighbour, io),
+                other => self.carry_out(packet, other, io),
+            }
         }
         self.stages = Some(stages);
     }
@@ -205,7 +214,8 @@ impl<P: Packet> Worker<P> {
         }
     }
 
-    #[inline(always)]
+    /// A packet that is not of the common kind, or whose connection is not the likely one.
+    #[inline(never)]
     fn decide(
         &mut self,
         now: Instant,
@@ -214,37 +224,24 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Verdict {
-        if stage.kind.is_flow() {
-            let found = match stage.candidate {
-                Some(candidate) if self.connections.confirm(candidate, stage.key) => Some(candidate),
-                // It is in its second bucket; or a packet earlier in the burst opened it; or there is none.
-                _ => self.connections.find(stage.key, stage.place),
-            };
-            let Some(found) = found else { return self.connect(now, packet, stage, origin) };
-            // With its fixed offsets in sight, the compiler makes a shorter pass of the common kind.
-            return if stage.kind == Kind::Common {
-                self.pass(now, packet, stage, &stage.at.of_common_frame(), found)
-            } else {
-                self.pass_uncommon(now, packet, stage, found)
-            };
-        }
         match stage.kind {
+            // It is in its second bucket; or a packet earlier in the burst opened it; or there is none.
+            Kind::Common | Kind::Flow => match self.connections.find(stage.key, stage.place) {
+                Some(found) => self.pass(now, packet, stage, &stage.at, found),
+                None => self.connect(now, packet, stage, origin),
+            },
             Kind::Icmp => self.icmp(now, packet, stage, origin, io),
             Kind::Arp => self.arp(now, packet, origin, io),
+            Kind::OtherProtocol => self.other_protocol(now, packet, stage),
             Kind::Drop => Verdict::Drop(stage.reason),
-            Kind::OtherProtocol | Kind::Common | Kind::Flow => self.other_protocol(now, packet, stage),
         }
     }
 
+    /// Carries out every verdict but forwarding.
     #[inline(never)]
-    fn pass_uncommon(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Candidate) -> Verdict {
-        self.pass(now, packet, stage, &stage.at, found)
-    }
-
-    #[inline(always)]
-    fn carry_out(&mut self, now: Instant, packet: P, verdict: Verdict, io: &mut impl Io<Packet = P>) {
+    fn carry_out(&mut self, packet: P, verdict: Verdict, io: &mut impl Io<Packet = P>) {
         match verdict {
-            Verdict::Forward(neighbour) => self.send(now, packet, neighbour, io),
+            Verdict::Forward(_) => unreachable!("forwarding is dealt with where verdicts are made"),
             Verdict::Answer => io.transmit(packet.port(), packet),
             Verdict::HandOver(to, why) => match io.hand_over(to, packet) {
                 Ok(()) => self.counters.handed_over[why as usize].bump(),
@@ -263,7 +260,7 @@ impl<P: Packet> Worker<P> {
     fn send(&mut self, now: Instant, mut packet: P, number: u16, io: &mut impl Io<Packet = P>) {
         match self.neighbours.get(number) {
             Some(neighbour) if neighbour.knowledge == Knowledge::Known => {
-                ethernet::set_addresses(packet.bytes_mut(), neighbour.mac, neighbour.source);
+                ethernet::set_stations(packet.bytes_mut(), &neighbour.stations);
                 io.transmit(neighbour.port(), packet);
             }
             _ => self.send_later(now, packet, number, io),

@@ -58,7 +58,7 @@ impl<P: Packet> Worker<P> {
         self.last_tick = Some(now);
         let mut steps = 0;
         while let Some((number, question)) = self.neighbours.poll(&mut steps, now) {
-            self.put_question(now, number, question, io);
+            self.put_question(number, question, io);
         }
         self.widen_ways(now);
         if self.announcements.rounds_left > 0 && now >= self.announcements.due {

@@ -12,6 +12,8 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 const LATENCY_MS: u64 = 1;
 /// Milliseconds that a late frame takes in addition, at most.
 const LATE_MS: u64 = 8;
+/// Bytes of the shortest frame, without its check sequence: shorter ones are padded.
+const SHORTEST: usize = 60;
 
 /// What goes wrong, in thousandths of all frames.
 #[derive(Clone, Copy, Debug)]
@@ -113,8 +115,11 @@ impl Network {
         let others = others.copied().filter(|&other| to.is_broadcast() || mac_of(other) == to);
         let receivers: Vec<Station> = others.filter(|&other| !is_hidden(other, frame)).collect();
         assert!(!receivers.is_empty() || to.is_broadcast(), "{from:?} sent to {to}, which nobody has");
+        let mut frame = frame.to_vec();
+        // Not with zeros: nobody may take padding for anything else.
+        frame.resize(frame.len().max(SHORTEST), 0xa5);
         for receiver in receivers {
-            self.launch(now, receiver, frame);
+            self.launch(now, receiver, &frame);
         }
     }
 

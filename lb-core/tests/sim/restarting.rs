@@ -61,7 +61,7 @@ fn an_unknown_connection_is_adopted_where_so_configured() {
 /// The same in the middle of a transfer, with segments of both sides under way.
 #[test]
 fn a_transfer_goes_on_with_the_next_director() {
-    for setup in Setup::all().into_iter().filter(|setup| setup.method != Method::Nat) {
+    for setup in Setup::all() {
         let setup = Setup { adopt: true, scheduler: SchedulerKind::Mh, servers: 5, ..setup };
         let mut world = World::new(&setup);
         let talk = world.connect_watched(0);
@@ -85,12 +85,33 @@ fn a_transfer_goes_on_with_the_next_director() {
     }
 }
 
+/// Under NAT a director that knows nothing may hear from the server first: of a client that only listens it hears
+/// nothing else.
+#[test]
+fn a_silent_client_still_receives_from_the_next_director() {
+    for setup in Setup::all() {
+        let setup = Setup { adopt: true, scheduler: SchedulerKind::Mh, servers: 5, ..setup };
+        let mut world = World::new(&setup);
+        let talk = world.connect_watched(0);
+        talk.ask(&mut world);
+        world.settle();
+        world.restart_director();
+        world.watch(talk);
+        exchange(&mut world, &talk, 0, 50_000);
+        assert_eq!(world.states(), [Established]);
+        talk.close_by_server(&mut world);
+        world.finish();
+    }
+}
+
 /// The client has closed, the server has not, and the new director knows neither. What the client still says, its
-/// acknowledgements, is enough to go on by.
+/// acknowledgements, is enough to go on by; under NAT also what the server says.
 #[test]
 fn a_half_closed_connection_is_adopted() {
-    for setup in Setup::all().into_iter().filter(|setup| setup.method != Method::Nat) {
-        let setup = Setup { adopt: true, scheduler: SchedulerKind::Mh, ..setup };
+    for setup in Setup::all() {
+        // No more at once than may wait for the client's Ethernet address: in CLOSE_WAIT smoltcp does not repeat
+        // what is lost behind the last acknowledgement.
+        let setup = Setup { adopt: true, scheduler: SchedulerKind::Mh, buffers: 8 << 10, ..setup };
         let mut world = World::new(&setup);
         let talk = world.connect_watched(0);
         talk.ask(&mut world);
