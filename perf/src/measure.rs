@@ -42,7 +42,7 @@ pub fn established(scene: &mut Scene, which: Which, packets: usize) -> Cost {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for reading in 0..readings {
         heads.clear();
-        heads.extend((0..BURST * BURSTS_PER_READING).map(|_| scene.head(order.next(), which)));
+        heads.extend((0..BURST * BURSTS_PER_READING).map(|_| scene.head(order.draw(), which)));
         let mut run = |forward: bool, scene: &mut Scene| {
             let start = clock.raw();
             for heads in heads.chunks_exact(BURST) {
@@ -93,7 +93,7 @@ impl Order {
 
     /// The next one.
     #[inline]
-    pub fn next(&mut self) -> u32 {
+    pub fn draw(&mut self) -> u32 {
         self.state =
             self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (((self.state >> 32) * self.bound) >> 32) as u32

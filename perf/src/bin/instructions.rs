@@ -42,7 +42,7 @@ fn main() {
     for _ in 0..options.bursts {
         scene.io.take(&mut burst, BURST);
         for packet in &mut burst {
-            scene.fill(packet, order.next(), which);
+            scene.fill(packet, order.draw(), which);
         }
         measured(&mut scene, &mut burst);
     }
