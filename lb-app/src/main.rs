@@ -11,8 +11,10 @@ mod config;
 mod control;
 mod dataplane;
 mod report;
+mod say;
 
 use control::{director::Wishes, start};
+use say::say;
 use signal_hook::{
     consts::{SIGINT, SIGTERM, SIGUSR1},
     flag,
@@ -52,7 +54,7 @@ fn run(command: &cli::CommandLine) -> anyhow::Result<()> {
     }
     flag::register(SIGUSR1, wishes.status.clone())?;
     let director = start::start(command)?;
-    println!("lb-app ready");
+    say("lb-app ready\n");
     director.serve(&wishes);
     director.stop()
 }

@@ -91,7 +91,7 @@ drop_reasons! {
     NoConnection = "no-connection",
     /// The service has no server that takes new connections.
     NoServer = "no-server",
-    /// The connection table is full of established connections.
+    /// The connection table is full, and none of its connections is half-open.
     TableFull = "table-full",
     /// Another connection already uses this server endpoint with the same client endpoint.
     ReplyClash = "reply-clash",

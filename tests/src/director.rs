@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -177,6 +177,17 @@ impl Drop for Director {
 pub fn check(file: &Path) -> Result<Output> {
     let mut command = Command::new("timeout");
     Ok(command.arg("20").arg(program()?).args(["--", "--check", "--conf"]).arg(file).output()?)
+}
+
+/// Does the same with nobody reading what it prints; returns how it ended.
+pub fn check_unheard(file: &Path) -> Result<ExitStatus> {
+    let mut child = Command::new(program()?)
+        .args(["--", "--check", "--conf"])
+        .arg(file)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    drop(child.stdout.take());
+    Ok(child.wait()?)
 }
 
 /// `lb-app`: where the environment says, or as built in this workspace.

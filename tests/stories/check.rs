@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
-use lb_stories::director::check;
+use lb_stories::director::{check, check_unheard};
 use lb_stories::process::Scratch;
 use lb_stories::{Config, Method};
 
@@ -35,5 +35,16 @@ fn a_broken_file() -> Result<()> {
     assert!(output.status.code().is_some_and(|code| code != 0), "{:?}", output.status);
     assert!(complaint.contains(&format!("lb.toml:{line}:")), "{complaint}");
     assert!(complaint.contains("scheduler"), "{complaint}");
+    Ok(())
+}
+
+/// A reader of standard output that goes away ends no director.
+#[test]
+fn a_reader_who_leaves() -> Result<()> {
+    let scratch = Scratch::new()?;
+    let file = scratch.path().join("lb.toml");
+    fs::write(&file, Config::http().render(&[[198, 51, 100, 11].into()]))?;
+    let status = check_unheard(&file)?;
+    assert!(status.success(), "{status}");
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::{
     dataplane::{io::PortTraffic, lcore::Shutdown},
     dpdk::{Eal, LcoreHandle, Mempool, RxQueue, StartedPort, TxQueue},
     report,
+    say::say,
 };
 use anyhow::{Result, bail};
 use crossbeam_channel::Receiver;
@@ -71,7 +72,7 @@ impl Director {
             self.board.sum_up();
             self.notices.try_iter().for_each(tell);
             if wishes.status.swap(false, Ordering::Relaxed) {
-                print!("{}", self.status());
+                say(self.status());
             }
             if let Some(dead) = self.workers.iter().find(|worker| worker.handle.is_finished()) {
                 error!("worker {} has ended by itself", dead.id.0);
@@ -114,7 +115,7 @@ impl Director {
         }
         self.notices.try_iter().for_each(tell);
         let discarded = rx.iter().flatten().map(RxQueue::discarded).sum();
-        print!("{}", report::accumulated(&self.names, &self.ports, &self.snapshot, &ended, discarded));
+        say(report::accumulated(&self.names, &self.ports, &self.snapshot, &ended, discarded));
         for ((port, rx), tx) in self.ports.into_iter().zip(rx).zip(tx) {
             port.stop_and_close(rx, tx)?;
         }

@@ -18,6 +18,7 @@ use crate::{
         request::Desk,
     },
     dpdk::{self, Eal, LcoreId, RxQueue, TxQueue},
+    say::say,
 };
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::{Sender, bounded};
@@ -64,19 +65,19 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
 
     let ports = ports::start(&mut config, &command.options, lcores.len())?;
     for port in &ports.started {
-        print!("{}", port.describe());
+        say(port.describe());
     }
-    print!("{}", placement::describe(&eal, &lcores));
+    say(placement::describe(&eal, &lcores));
     for warning in placement::distances(&config.plan.ports, &ports.started, &lcores) {
         warn!("{warning}");
     }
     let snapshot = Arc::new(Snapshot::new(&config.plan)?);
-    println!(
-        "workers: {}, {} connections of {BYTES_PER_CONNECTION} bytes each, idle policy {}",
+    say(format!(
+        "workers: {}, {} connections of {BYTES_PER_CONNECTION} bytes each, idle policy {}\n",
         lcores.len(),
         config.connections_per_worker,
         config.idle,
-    );
+    ));
     launch(eal, &lcores, &config, snapshot, ports)
 }
 
@@ -199,6 +200,6 @@ pub(crate) fn check(command: &CommandLine) -> Result<()> {
     let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
     let config = config::load(&command.options.conf, Limits { workers: 1, available_bytes })?;
     Snapshot::new(&config.plan).context("the configuration is sound but cannot be carried out")?;
-    print!("{config}");
+    say(config.to_string());
     Ok(())
 }

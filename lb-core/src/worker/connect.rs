@@ -155,30 +155,33 @@ impl<P: Packet> Worker<P> {
 
     /// Chooses a server and remembers the connection.
     fn create(&mut self, now: Instant, stage: &Staged, service: u32) -> Result<u32, DropReason> {
-        let snapshot = self.snapshot.clone();
-        let config = &snapshot.services[service as usize];
-        let key = &stage.key.key();
-        let request = Request {
-            client: Ipv4Addr::from_bits(key.source),
-            client_port: key.source_port,
-            vip: config.vip,
-            vip_port: config.port,
-        };
-        // The first packet is about to move it from this state to another.
-        let deadline = now + config.timeouts.of(State::None);
         for _ in 0..TRIES {
-            let loads = self.director.board.view(self.id);
-            let pick = config.scheduler.pick(&request, &mut self.turns[service as usize], &loads);
-            let server = config.servers.start + pick.ok_or(DropReason::NoServer)? as u32;
-            let chosen = &snapshot.servers[server as usize].plan;
-            let mut connection =
-                Connection::new(key, server, chosen.address.to_bits(), chosen.port, config.method);
+            let (mut connection, deadline) = self.choose(now, stage, service).ok_or(DropReason::NoServer)?;
             connection.created = now.stamp();
             if let Some(index) = self.remember(now, connection, deadline)? {
                 return Ok(index);
             }
         }
         Err(DropReason::ReplyClash)
+    }
+
+    /// The connection with the server that the scheduler chooses, and when it ends if nothing more happens.
+    fn choose(&mut self, now: Instant, stage: &Staged, service: u32) -> Option<(Connection, Instant)> {
+        let key = &stage.key.key();
+        let config = &self.snapshot.services[service as usize];
+        let request = Request {
+            client: Ipv4Addr::from_bits(key.source),
+            client_port: key.source_port,
+            vip: config.vip,
+            vip_port: config.port,
+        };
+        let loads = self.director.board.view(self.id);
+        let pick = config.scheduler.pick(&request, &mut self.turns[service as usize], &loads)?;
+        let server = config.servers.start + pick as u32;
+        let chosen = &self.snapshot.servers[server as usize].plan;
+        let connection = Connection::new(key, server, chosen.address.to_bits(), chosen.port, config.method);
+        // The first packet is about to move it from this state to another.
+        Some((connection, now + config.timeouts.of(State::None)))
     }
 
     /// Adds a connection, making room for it if need be. `None` when its server's replies would be those of another
