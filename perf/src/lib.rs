@@ -6,6 +6,7 @@
 //! * [`scene`]: the worker, and the packets to send through it.
 //! * [`measure`]: cycles of many bursts, with the generator's own cost taken off.
 //! * [`pipeline`]: the cases of the pipeline benchmark.
+//! * [`port`]: the whole lb-app on a port, beside testpmd.
 //! * [`cases`]: the cases that instructions are counted for.
 //! * [`rows`]: results as a table and as JSON.
 
@@ -13,6 +14,7 @@ pub mod cases;
 pub mod frame;
 pub mod measure;
 pub mod pipeline;
+pub mod port;
 pub mod rows;
 pub mod scene;
 pub mod setup;
