@@ -6,7 +6,13 @@ LB_APP := $(TARGET)/release/lb-app
 # What is asked for at run time lives in sbin, which is not on everybody's path.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
+# Tables of the benchmarks on huge pages, as lb-app's own allocator puts them.
+HUGE   := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+BENCH  := $(TARGET)/bench
+PERF   := $(TARGET)/release
+
 .PHONY: help build check clean demo demo-stop deps test root
+.PHONY: bench bench-build bench-deps bench-instructions bench-io bench-pipeline bench-results
 .NOTPARALLEL:
 
 help:
@@ -15,6 +21,8 @@ help:
 	@echo "make demo-stop     end a demo that was left running"
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
 	@echo "make check         formatting and lints"
+	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
+	@echo "make bench-results the same figures as tables and plots, in perf/results"
 	@echo "make build         lb-app, optimised, in $(LB_APP)"
 	@echo "make deps          install the Debian packages that are missing"
 	@echo "make clean         remove everything that was built"
@@ -43,7 +51,32 @@ check: deps
 # The stories are told with the optimised lb-app: it is the one that is installed, and 100 MB take their time.
 test: root check build
 	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
+	@$(MAKE) --no-print-directory bench-instructions
 	LB_APP=$(LB_APP) $(CARGO) test --locked --no-fail-fast -p lb-stories
+
+bench-deps:
+	@tests/deps.sh bench
+
+bench-build: deps
+	$(CARGO) build --locked --release -p lb-perf --bins
+
+bench-pipeline: bench-build
+	$(HUGE) $(PERF)/pipeline --output $(BENCH)/pipeline.json
+
+bench-io: root bench-deps build bench-build
+	$(PERF)/io --lb-app $(LB_APP) --output $(BENCH)/io.json
+
+# UPDATE=1 rewrites perf/instructions.json.
+bench-instructions: deps
+	$(CARGO) build --locked --release -p lb-perf --bin instructions
+	$(PERF)/instructions --output $(BENCH)/instructions.json $(if $(UPDATE),--update)
+
+bench: bench-pipeline bench-io bench-instructions
+	@echo
+	@$(PERF)/report table $(BENCH)/pipeline.json $(BENCH)/io.json $(BENCH)/instructions.json
+
+bench-results: bench-build
+	$(PERF)/report results --output perf/results $(BENCH)/pipeline.json $(BENCH)/io.json $(BENCH)/instructions.json
 
 clean:
 	@[ ! -e $(TARGET)/debug/demo.state ] || $(MAKE) --no-print-directory demo-stop

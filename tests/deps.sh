@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what building and testing need from Debian (12 or 13), as far as it is missing.
+# Installs what building and testing need from Debian (12 or 13), as far as it is missing; with `bench`, what
+# benchmarks need too.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -29,6 +30,11 @@ need ethtool      command -v ethtool
 need iproute2     command -v ip
 need iputils-ping command -v ping
 need nginx        command -v nginx
+need valgrind     command -v valgrind
+if [ "${1-}" = bench ]; then
+    # For testpmd.
+    need dpdk-dev command -v dpdk-testpmd
+fi
 
 [ -n "$missing" ] || exit 0
 missing=$(echo "$missing" | tr ' ' '\n' | sort -u | xargs)

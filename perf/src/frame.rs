@@ -1,5 +1,6 @@
 //! A packet buffer as small to move as an mbuf: one pointer, with metadata and frame behind it.
 
+use crate::scene::Head;
 use lb_core::packet::{Burst, Checksum, Io, Notice, Packet, PortId, WorkerId};
 
 /// Room in front of the frame.
@@ -37,14 +38,19 @@ impl Frame {
         }))
     }
 
-    /// As if it had just arrived on `port` with `len` bytes, of which the first are `head`.
+    /// As if it had just arrived. What is behind the head stays what it was.
     #[inline]
-    pub fn arrive(&mut self, port: PortId, head: &[u8; 64], len: u16) {
+    pub fn arrive(&mut self, head: &Head) {
+        self.begin(head.port, head.len);
+        self.0.bytes.0[HEADROOM..HEADROOM + 64].copy_from_slice(&head.bytes);
+    }
+
+    #[inline]
+    fn begin(&mut self, port: PortId, len: u16) {
         let buffer = &mut *self.0;
         buffer.start = HEADROOM as u16;
         buffer.len = len;
         buffer.port = port;
-        buffer.bytes.0[HEADROOM..HEADROOM + 64].copy_from_slice(head);
     }
 }
 
@@ -120,13 +126,15 @@ pub struct Recycler {
     pub transmitted: u64,
     /// Packets that were dropped.
     pub released: u64,
+    /// Packets that belong to another worker.
+    pub handed_over: u64,
 }
 
 impl Recycler {
     /// With that many packets.
     #[must_use]
     pub fn new(count: usize, checksum: Checksum) -> Self {
-        Recycler { free: (0..count).map(|_| Frame::new(checksum)).collect(), transmitted: 0, released: 0 }
+        Recycler { free: (0..count).map(|_| Frame::new(checksum)).collect(), ..Recycler::default() }
     }
 
     /// Moves `count` packets into a burst.
@@ -152,12 +160,14 @@ impl Io for Recycler {
     }
 
     fn hand_over(&mut self, _to: WorkerId, packet: Frame) -> Result<(), Frame> {
-        Err(packet)
+        self.handed_over += 1;
+        self.free.push(packet);
+        Ok(())
     }
 
     fn allocate(&mut self, port: PortId) -> Option<Frame> {
         let mut frame = self.free.pop()?;
-        frame.arrive(port, &[0; 64], 0);
+        frame.begin(port, 0);
         Some(frame)
     }
 

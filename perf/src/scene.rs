@@ -1,15 +1,15 @@
 //! A worker with services, servers and connections, and the packets to send through it.
 
-use crate::frame::{Frame, Recycler};
+use crate::{
+    frame::{Frame, Recycler},
+    setup::{FIRST_VIP, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN_MAC},
+};
 use lb_core::{
-    conn::timeouts::Timeouts,
     flow::key::Secret,
     packet::{Burst, Checksum, PortId, WorkerId},
     service::{
         load::LoadBoard,
-        plan::{
-            Mac, Method, Plan, PortPlan, Protocol, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, Spread,
-        },
+        plan::{Mac, Method, Protocol},
         snapshot::Snapshot,
     },
     time::Instant,
@@ -22,36 +22,37 @@ use lb_core::{
     },
     worker::{Director, Worker},
 };
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 /// Packets of a burst.
 pub const BURST: usize = 32;
 
 const WAN: PortId = PortId(0);
 const LAN: PortId = PortId(1);
-const WAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
-const LAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
 const PEER_MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
-/// The first VIP; service number n has the nth address from here.
-const FIRST_VIP: u32 = 0xcb00_7100;
-const SERVICE_PORT: u16 = 80;
+/// Connections that one client address stands for.
+const PER_CLIENT: u32 = 4_096;
+/// Client addresses of each worker.
+const CLIENTS: u32 = 1 << 16;
 
-/// What the worker is to deal with.
+/// The start of a frame, as it is put into a buffer.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup {
-    /// How packets are forwarded.
-    pub method: Method,
-    /// TCP or UDP.
-    pub protocol: Protocol,
-    /// Connections to open, and room for.
-    pub connections: u32,
-    /// Virtual services, each with its own address.
-    pub services: u32,
-    /// Servers of each service.
-    pub servers: u32,
-    /// The worker verifies checksums itself.
-    pub verify: bool,
+pub struct Head {
+    /// The port it arrives on.
+    pub port: PortId,
+    /// Its first bytes.
+    pub bytes: [u8; 64],
+    /// How long it is.
+    pub len: u16,
+}
+
+/// Which packet of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// From the client, with these TCP flags.
+    In(u8),
+    /// From the server, under NAT, with these TCP flags.
+    Out(u8),
 }
 
 /// A worker, its buffers, and what it is to deal with.
@@ -64,100 +65,160 @@ pub struct Scene {
     pub io: Recycler,
     /// The time.
     pub now: Instant,
+    id: WorkerId,
 }
 
-/// Which packet of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// From the client, with these TCP flags.
-    In(u8),
-    /// From the server, under NAT, with these TCP flags.
-    Out(u8),
+/// What the workers of one director share.
+#[derive(Clone)]
+pub struct Team {
+    setup: Setup,
+    director: Director,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Team {
+    /// A director with so many workers, each with all the connections of the set-up.
+    #[must_use]
+    pub fn new(setup: Setup, workers: usize) -> Self {
+        let snapshot = Arc::new(Snapshot::new(&setup.plan()).expect("the plan is sound"));
+        let director = Director {
+            workers,
+            secret: Secret(0x5eed_5eed_5eed_5eed),
+            connections_per_worker: (setup.connections + setup.spare).max(1) as usize,
+            refusals_per_s: 0,
+            board: Arc::new(LoadBoard::new(workers, snapshot.servers.len())),
+        };
+        Team { setup, director, snapshot }
+    }
+
+    /// One of them, which knows its neighbours but has no connections.
+    #[must_use]
+    pub fn worker(&self, id: u16) -> Scene {
+        let now = Instant::from_millis(1);
+        let verdict = if self.setup.verify { Checksum::Unknown } else { Checksum::Good };
+        let worker = Worker::new(WorkerId(id), &self.director, self.snapshot.clone(), now);
+        let io = Recycler::new(4_096, verdict);
+        let mut scene = Scene { setup: self.setup, worker, io, now, id: WorkerId(id) };
+        scene.resolve();
+        // Of what all need to know, the others were told.
+        scene.io.handed_over = 0;
+        scene
+    }
 }
 
 impl Scene {
-    /// Makes the worker, lets it find its neighbours, and opens the connections.
+    /// The only worker, which knows its neighbours but has no connections.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        let snapshot = Arc::new(Snapshot::new(&plan(&setup)).expect("the plan is sound"));
-        let director = Director {
-            workers: 1,
-            secret: Secret(0x5eed_5eed_5eed_5eed),
-            connections_per_worker: setup.connections.max(1) as usize,
-            refusals_per_s: 0,
-            board: Arc::new(LoadBoard::new(1, snapshot.servers.len())),
-        };
-        let now = Instant::from_millis(1);
-        let verdict = if setup.verify { Checksum::Unknown } else { Checksum::Good };
-        let io = Recycler::new(4_096, verdict);
-        let worker = Worker::new(WorkerId(0), &director, snapshot, now);
-        let mut scene = Scene { setup, worker, io, now };
-        scene.resolve();
+        Team::new(setup, 1).worker(0)
+    }
+
+    /// The only worker, with all connections open.
+    #[must_use]
+    pub fn opened(setup: Setup) -> Self {
+        let mut scene = Scene::new(setup);
+        scene.open();
         scene
     }
 
     /// Opens all connections, in order, so that their servers are known: `rr` gives them out in turn.
     pub fn open(&mut self) {
-        let tcp = self.setup.protocol == Protocol::Tcp;
-        self.each(Which::In(if tcp { tcp::SYN } else { 0 }));
-        if tcp && self.setup.method == Method::Nat {
-            self.each(Which::Out(tcp::SYN | tcp::ACK));
-        }
-        if tcp {
-            self.each(Which::In(tcp::ACK));
+        let all = 0..self.setup.connections;
+        for which in self.opening() {
+            self.each(all.clone(), *which);
         }
         assert_eq!(self.worker.connections().len(), self.setup.connections as usize, "all are open");
     }
 
-    /// Sends one packet of every connection, in order.
-    pub fn each(&mut self, which: Which) {
-        let mut burst = Burst::new();
-        let mut index = 0;
-        while index < self.setup.connections {
-            let count = BURST.min((self.setup.connections - index) as usize);
-            self.io.take(&mut burst, count);
-            for packet in &mut burst {
-                self.fill(packet, index, which);
-                index += 1;
-            }
-            self.worker.process(self.now, &mut burst, &mut self.io);
+    /// The packets that open a connection.
+    #[must_use]
+    pub fn opening(&self) -> &'static [Which] {
+        use Which::{In, Out};
+        match (self.setup.protocol, self.setup.method) {
+            (Protocol::Udp, _) => &[In(0)],
+            (_, Method::Nat) => &[In(tcp::SYN), Out(tcp::SYN | tcp::ACK), In(tcp::ACK)],
+            _ => &[In(tcp::SYN), In(tcp::ACK)],
         }
     }
 
-    /// Turns a buffer into a packet of connection `index`.
-    #[inline(always)]
-    pub fn fill(&self, packet: &mut Frame, index: u32, which: Which) {
-        let (port, head, len) = self.head(index, which);
-        packet.arrive(port, &head, len);
+    /// The packets that close a TCP connection, the client first.
+    #[must_use]
+    pub fn closing(&self) -> &'static [Which] {
+        use Which::{In, Out};
+        match self.setup.method {
+            Method::Nat => &[In(tcp::FIN | tcp::ACK), Out(tcp::FIN | tcp::ACK), In(tcp::ACK)],
+            _ => &[In(tcp::FIN | tcp::ACK), In(tcp::ACK)],
+        }
     }
 
-    /// The port a packet arrives on, its first 64 bytes and its length. Checksums are right if the worker looks.
+    /// Sends one packet of every connection in the range, in order.
+    pub fn each(&mut self, range: Range<u32>, which: Which) {
+        self.send(range, |scene, index| scene.head(index, which));
+    }
+
+    /// Sends a packet of every number in the range, in order.
+    pub fn send(&mut self, range: Range<u32>, head: impl Fn(&Scene, u32) -> Head) {
+        let mut burst = Burst::new();
+        let mut index = range.start;
+        while index < range.end {
+            let count = BURST.min((range.end - index) as usize);
+            self.io.take(&mut burst, count);
+            for packet in &mut burst {
+                packet.arrive(&head(self, index));
+                index += 1;
+            }
+            self.forward(&mut burst);
+        }
+    }
+
+    /// What a worker does with one burst. One copy of it, whatever is measured, as in lb-app.
+    #[inline(never)]
+    pub fn forward(&mut self, burst: &mut Burst<Frame>) {
+        self.worker.process(self.now, burst, &mut self.io);
+    }
+
+    /// What a worker does after each burst.
+    #[inline(never)]
+    pub fn tick(&mut self) {
+        self.worker.tick(self.now, &mut self.io);
+    }
+
+    /// A packet of connection `index`, 60 bytes long. Checksums are right if the worker looks.
     #[inline(always)]
     #[must_use]
-    pub fn head(&self, index: u32, which: Which) -> (PortId, [u8; 64], u16) {
+    pub fn head(&self, index: u32, which: Which) -> Head {
+        self.head_of(self.setup.protocol, index, which, 60)
+    }
+
+    /// The same for any protocol and length.
+    #[inline(always)]
+    #[must_use]
+    pub fn head_of(&self, protocol: Protocol, index: u32, which: Which, len: u16) -> Head {
         let setup = &self.setup;
-        let (client, client_port) = (0x0a00_0000 + (index >> 12), 1_024 + (index & 0xfff) as u16);
+        let client = 0x0a00_0000 + u32::from(self.id.0) * CLIENTS + index / PER_CLIENT;
+        let client = (client, 1_024 + (index % PER_CLIENT) as u16);
         let service = if setup.services == 1 { 0 } else { index % setup.services };
-        let vip = FIRST_VIP + service;
         let (port, mac, from, to, flags) = match which {
-            Which::In(flags) => (WAN, WAN_MAC, (client, client_port), (vip, SERVICE_PORT), flags),
+            Which::In(flags) => (WAN, WAN_MAC, client, (FIRST_VIP + service, SERVICE_PORT), flags),
             Which::Out(flags) => {
                 let turn = if setup.services == 1 { index } else { index / setup.services };
-                let server = server_address(setup, service, turn % setup.servers);
-                (LAN, LAN_MAC, (server, 8_080), (client, client_port), flags)
+                let server = setup.server_address(service, turn % setup.servers);
+                (LAN, LAN_MAC, (server, NAT_PORT), client, flags)
             }
         };
-        let mut head = [0; 64];
-        ethernet::set_addresses(&mut head, mac, PEER_MAC);
-        ethernet::set_ethertype(&mut head, ethernet::IPV4);
-        let ip = &mut head[ethernet::HEADER_LEN..];
-        let protocol = if setup.protocol == Protocol::Tcp { ipv4::TCP } else { ipv4::UDP };
+        let mut bytes = [0; 64];
+        ethernet::set_addresses(&mut bytes, mac, PEER_MAC);
+        ethernet::set_ethertype(&mut bytes, ethernet::IPV4);
+        let ip = &mut bytes[ethernet::HEADER_LEN..];
+        let total_len = len - ethernet::HEADER_LEN as u16;
+        let l4_len = total_len - ipv4::HEADER_LEN as u16;
+        let is_tcp = protocol == Protocol::Tcp;
         let header = Header {
             header_len: 20,
-            total_len: 46,
+            total_len: total_len.into(),
             fragment: ipv4::DONT_FRAGMENT,
             ttl: 64,
-            protocol,
+            protocol: if is_tcp { ipv4::TCP } else { ipv4::UDP },
             source: from.0,
             destination: to.0,
         };
@@ -165,18 +226,18 @@ impl Scene {
         let l4 = &mut ip[ipv4::HEADER_LEN..46];
         l4[0..2].copy_from_slice(&from.1.to_be_bytes());
         l4[2..4].copy_from_slice(&to.1.to_be_bytes());
-        let checksum_at = if protocol == ipv4::TCP {
+        let checksum_at = if is_tcp {
             (l4[tcp::DATA_OFFSET], l4[tcp::FLAGS]) = (5 << 4, flags);
             tcp::CHECKSUM
         } else {
-            l4[udp::LENGTH..udp::LENGTH + 2].copy_from_slice(&26u16.to_be_bytes());
+            l4[udp::LENGTH..udp::LENGTH + 2].copy_from_slice(&l4_len.to_be_bytes());
             udp::CHECKSUM
         };
         if setup.verify {
-            let sum = Sum::default().pseudo(from.0, to.0, protocol, 26).bytes(l4).finish();
+            let sum = Sum::default().pseudo(from.0, to.0, header.protocol, l4_len).bytes(l4).finish();
             l4[checksum_at..checksum_at + 2].copy_from_slice(&sum.to_be_bytes());
         }
-        (port, head, 60)
+        Head { port, bytes, len }
     }
 
     /// Lets the worker learn every neighbour that it asks for.
@@ -195,56 +256,13 @@ impl Scene {
                 target_mac: mac,
                 target: own,
             };
-            let mut head = [0; 64];
-            ethernet::set_addresses(&mut head, mac, PEER_MAC);
-            ethernet::set_ethertype(&mut head, ethernet::ARP);
-            answer.write(&mut head[ethernet::HEADER_LEN..]);
+            let mut bytes = [0; 64];
+            ethernet::set_addresses(&mut bytes, mac, PEER_MAC);
+            ethernet::set_ethertype(&mut bytes, ethernet::ARP);
+            answer.write(&mut bytes[ethernet::HEADER_LEN..]);
             self.io.take(&mut burst, 1);
-            burst[0].arrive(hop.port, &head, (ethernet::HEADER_LEN + arp::LEN) as u16);
-            self.worker.process(self.now, &mut burst, &mut self.io);
+            burst[0].arrive(&Head { port: hop.port, bytes, len: (ethernet::HEADER_LEN + arp::LEN) as u16 });
+            self.forward(&mut burst);
         }
-    }
-}
-
-fn server_address(setup: &Setup, service: u32, server: u32) -> u32 {
-    // 198.18.0.0/15 is for benchmarks, RFC 2544; the director's own address is its first.
-    0xc612_0001 + 1 + service * setup.servers + server
-}
-
-fn plan(setup: &Setup) -> Plan {
-    let port = |name: &str, mac, network: &str| PortPlan {
-        name: name.to_owned(),
-        mac,
-        addresses: vec![network.parse().expect("a network")],
-        mtu: 1_500,
-        spread: Spread::ByClient,
-    };
-    let server_port = if setup.method == Method::Nat { 8_080 } else { SERVICE_PORT };
-    let services = (0..setup.services).map(|service| ServicePlan {
-        name: format!("service-{service}"),
-        protocol: setup.protocol,
-        vip: Ipv4Addr::from_bits(FIRST_VIP + service),
-        port: SERVICE_PORT,
-        method: setup.method,
-        scheduler: SchedulerKind::Rr,
-        hash_port: false,
-        adopt: false,
-        timeouts: Timeouts::default(),
-        servers: (0..setup.servers)
-            .map(|server| ServerPlan {
-                address: Ipv4Addr::from_bits(server_address(setup, service, server)),
-                port: server_port,
-                weight: 1,
-            })
-            .collect(),
-    });
-    Plan {
-        ports: vec![port("wan", WAN_MAC, "192.0.2.1/24"), port("lan", LAN_MAC, "198.18.0.1/15")],
-        routes: vec![RoutePlan { to: "0.0.0.0/0".parse().expect("a network"), via: GATEWAY }],
-        services: services.collect(),
-        vips: Vec::new(),
-        tunnel_local: None,
-        verify_checksums: setup.verify,
-        redirection_len: 0,
     }
 }

@@ -1,15 +1,12 @@
 //! What a packet costs in the core: cycles, on packets in memory.
 
 use anyhow::Result;
-use clap::Parser;
-use lb_core::{
-    service::plan::{Method, Protocol},
-    wire::tcp,
-};
+use clap::{Parser, ValueEnum};
 use lb_perf::{
-    measure::{established, tsc_hz},
-    rows::{self, Row},
-    scene::{Scene, Setup, Which},
+    measure::tsc_hz,
+    pipeline::{Bench, established, expiry, memory, mixed, opening},
+    rows,
+    scene::BURST,
 };
 use std::path::PathBuf;
 
@@ -19,52 +16,66 @@ struct Options {
     /// Where the rows go.
     #[arg(long, default_value = "target/bench/pipeline.json")]
     output: PathBuf,
-    /// Numbers of connections.
+    /// What to measure; everything by default.
+    #[arg(long, value_delimiter = ',')]
+    cases: Vec<Case>,
+    /// Numbers of established connections.
     #[arg(long, value_delimiter = ',', default_value = "1,10000,1000000,10000000")]
     connections: Vec<u32>,
-    /// Packets of each case.
-    #[arg(long, default_value_t = 2_000_000)]
+    /// Connections of the cases that ask for a million.
+    #[arg(long, default_value_t = 1_000_000)]
+    million: u32,
+    /// Connections that there is room for where memory is measured.
+    #[arg(long, default_value_t = 10_000_000)]
+    capacity: u32,
+    /// Rounds of each case.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Packets of each round.
+    #[arg(long, default_value_t = 500_000)]
     packets: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Case {
+    Memory,
+    Established,
+    Verified,
+    Crowd,
+    Open,
+    Cycle,
+    Mixed,
+    Expiry,
+    Workers,
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
     let hz = tsc_hz();
-    println!("TSC {:.3} GHz; bursts of {}", hz / 1e9, lb_perf::scene::BURST);
-    println!(
-        "{:<12} {:<6} {:<4} {:<4} {:>11} {:>8} {:>8}",
-        "case", "method", "dir", "prot", "connections", "cycles", "ns"
-    );
-    let mut rows = Vec::new();
-    for &connections in &options.connections {
-        for method in Method::ALL.iter().copied() {
-            for protocol in Protocol::ALL.iter().copied() {
-                let setup = Setup { method, protocol, connections, services: 1, servers: 2, verify: false };
-                let mut scene = Scene::new(setup);
-                scene.open();
-                let directions = [("in", Which::In(tcp::ACK)), ("out", Which::Out(tcp::ACK))];
-                for (direction, which) in
-                    directions.into_iter().take(if method == Method::Nat { 2 } else { 1 })
-                {
-                    let cost = established(&mut scene, which, options.packets);
-                    let ns = cost.cycles / hz * 1e9;
-                    println!(
-                        "{:<12} {:<6} {:<4} {:<4} {:>11} {:>8.1} {:>8.1}",
-                        "established", method, direction, protocol, connections, cost.cycles, ns
-                    );
-                    rows.push(Row {
-                        case: "established".into(),
-                        method: Some(method.to_string()),
-                        direction: Some(direction.into()),
-                        protocol: Some(protocol.to_string()),
-                        connections: Some(connections.into()),
-                        cycles_per_packet: Some(cost.cycles),
-                        ns_per_packet: Some(ns),
-                        ..Row::default()
-                    });
-                }
+    println!("TSC {:.3} GHz; bursts of {BURST}; {} rounds", hz / 1e9, options.rounds);
+    let mut bench = Bench::new(options.rounds, options.packets, options.million, hz);
+    let cases = if options.cases.is_empty() { Case::value_variants() } else { &options.cases };
+    for case in cases {
+        match case {
+            // First: what others leave in the allocator's hands would be counted as free.
+            Case::Memory => memory::memory(&mut bench, options.capacity)?,
+            Case::Established => {
+                options.connections.iter().for_each(|count| established::all(&mut bench, *count));
             }
+            Case::Verified => established::verified(&mut bench),
+            Case::Crowd => {
+                established::crowds(&mut bench);
+                opening::crowds(&mut bench);
+            }
+            Case::Open => opening::first_packets(&mut bench),
+            Case::Cycle => opening::cycles(&mut bench),
+            Case::Mixed => mixed::all(&mut bench),
+            Case::Expiry => expiry::expiry(&mut bench)?,
+            Case::Workers => established::two_workers(&mut bench),
         }
+        // So that a long run that is broken off is not lost.
+        rows::save(&options.output, &bench.rows)?;
     }
-    rows::save(&options.output, &rows)
+    println!("{}", options.output.display());
+    Ok(())
 }

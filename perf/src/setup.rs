@@ -1,0 +1,118 @@
+//! What a worker is to deal with: services, servers, connections.
+
+use lb_core::{
+    conn::{state::State, timeouts::Timeouts},
+    service::plan::{
+        Mac, Method, Plan, PortPlan, Protocol, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, Spread,
+    },
+    time::Duration,
+};
+use std::net::Ipv4Addr;
+
+pub(crate) const WAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+pub(crate) const LAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// The first VIP; service number n has the nth address from here.
+pub(crate) const FIRST_VIP: u32 = 0xcb00_7100;
+pub(crate) const SERVICE_PORT: u16 = 80;
+/// Servers under NAT listen elsewhere.
+pub(crate) const NAT_PORT: u16 = 8_080;
+
+/// What the worker is to deal with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// How packets are forwarded.
+    pub method: Method,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Services of the other protocol stand beside those of this one.
+    pub both_protocols: bool,
+    /// How servers are chosen.
+    pub scheduler: SchedulerKind,
+    /// Connections to open before anything is measured.
+    pub connections: u32,
+    /// Room for more.
+    pub spare: u32,
+    /// Virtual services, each with its own address.
+    pub services: u32,
+    /// Servers of each service.
+    pub servers: u32,
+    /// The worker verifies checksums itself.
+    pub verify: bool,
+}
+
+impl Setup {
+    /// One service with two servers, and room for the connections.
+    #[must_use]
+    pub fn new(method: Method, protocol: Protocol, connections: u32) -> Self {
+        Setup {
+            method,
+            protocol,
+            both_protocols: false,
+            scheduler: SchedulerKind::Rr,
+            connections,
+            spare: 0,
+            services: 1,
+            servers: 2,
+            verify: false,
+        }
+    }
+
+    /// The address of a server.
+    pub(crate) fn server_address(&self, service: u32, server: u32) -> u32 {
+        // 198.18.0.0/15 is for benchmarks, RFC 2544; the director's own address is its first.
+        0xc612_0001 + 1 + service * self.servers + server
+    }
+
+    /// The configuration.
+    pub(crate) fn plan(&self) -> Plan {
+        let protocols: &[Protocol] = match (self.both_protocols, self.protocol) {
+            (true, _) => &[Protocol::Tcp, Protocol::Udp],
+            (false, Protocol::Tcp) => &[Protocol::Tcp],
+            (false, Protocol::Udp) => &[Protocol::Udp],
+        };
+        let numbers = (0..self.services).flat_map(|number| protocols.iter().map(move |each| (number, *each)));
+        Plan {
+            ports: vec![port("wan", WAN_MAC, "192.0.2.1/24"), port("lan", LAN_MAC, "198.18.0.1/15")],
+            routes: vec![RoutePlan { to: "0.0.0.0/0".parse().expect("a network"), via: GATEWAY }],
+            services: numbers.map(|(number, protocol)| self.service(number, protocol)).collect(),
+            vips: Vec::new(),
+            tunnel_local: None,
+            verify_checksums: self.verify,
+            redirection_len: 0,
+        }
+    }
+
+    fn service(&self, number: u32, protocol: Protocol) -> ServicePlan {
+        // Connections that are there to be touched outlive every measurement.
+        let mut timeouts = Timeouts::default();
+        timeouts.set(State::Established, Duration::from_secs(10 * 86_400));
+        let server = |server| ServerPlan {
+            address: Ipv4Addr::from_bits(self.server_address(number, server)),
+            port: if self.method == Method::Nat { NAT_PORT } else { SERVICE_PORT },
+            weight: 1,
+        };
+        ServicePlan {
+            name: format!("{protocol}-{number}"),
+            protocol,
+            vip: Ipv4Addr::from_bits(FIRST_VIP + number),
+            port: SERVICE_PORT,
+            method: self.method,
+            scheduler: self.scheduler,
+            hash_port: false,
+            adopt: false,
+            timeouts,
+            servers: (0..self.servers).map(server).collect(),
+        }
+    }
+}
+
+fn port(name: &str, mac: Mac, network: &str) -> PortPlan {
+    PortPlan {
+        name: name.to_owned(),
+        mac,
+        addresses: vec![network.parse().expect("a network")],
+        mtu: 1_500,
+        spread: Spread::ByClient,
+    }
+}
