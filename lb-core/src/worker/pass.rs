@@ -58,15 +58,17 @@ impl<P: Packet> Worker<P> {
             }
             _ => connection.state == State::Udp,
         };
-        if !steady && !self.change_state(now, stage, index, direction) {
+        let connection = if steady {
+            connection
+        } else if self.change_state(now, stage, index, direction) {
+            self.connections.get_mut(index)
+        } else {
             // A client opens a connection where an old one was closing. That was this worker's, so the new one is.
             return self.connect(now, packet, stage, Origin::Worker);
-        }
-        let connection = self.connections.get_mut(index);
+        };
         connection.seen = now.stamp();
         connection.count(direction, at.ip_len);
         self.traffic[server].count(direction as usize, at.ip_len);
-        let connection = &*connection;
         match (method, direction) {
             (Method::Nat, Direction::In) => nat::inbound(packet.bytes_mut(), at, connection),
             (Method::Nat, Direction::Out) => nat::outbound(packet.bytes_mut(), at, connection),
