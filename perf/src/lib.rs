@@ -9,12 +9,15 @@
 //! * [`port`]: the whole lb-app on a port, beside testpmd.
 //! * [`cases`]: the cases that instructions are counted for.
 //! * [`rows`]: results as a table and as JSON.
+//! * [`results`]: as markdown and, with [`svg`], as plots.
 
 pub mod cases;
 pub mod frame;
 pub mod measure;
 pub mod pipeline;
 pub mod port;
+pub mod results;
 pub mod rows;
 pub mod scene;
 pub mod setup;
+pub mod svg;
