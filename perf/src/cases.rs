@@ -127,7 +127,7 @@ impl Case {
         let which = if self.out { Which::Out(tcp::ACK) } else { Which::In(tcp::ACK) };
         let mut order = Order::new(OPEN);
         for _ in 0..BURSTS {
-            burst(scene, |_| order.next(), which);
+            burst(scene, |_| order.draw(), which);
         }
         assert_eq!(scene.io.handed_over, 0, "packets arrive where they belong");
         BURSTS * BURST

@@ -123,7 +123,7 @@ impl Order {
 
     /// The next one.
     #[inline]
-    pub fn next(&mut self) -> u32 {
+    pub fn draw(&mut self) -> u32 {
         self.below(self.bound)
     }
 

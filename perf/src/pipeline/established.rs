@@ -106,6 +106,6 @@ fn directions(method: Method) -> &'static [(&'static str, Which)] {
 pub fn measure(scene: &mut Scene, which: Which, rounds: usize, packets: usize) -> Spread {
     let mut stopwatch = Stopwatch::default();
     let mut order = Order::new(scene.setup.connections);
-    let head = |scene: &Scene, order: &mut Order| scene.head(order.next(), which);
+    let head = |scene: &Scene, order: &mut Order| scene.head(order.draw(), which);
     Spread::of((0..rounds).map(|_| stopwatch.round(scene, packets, head, &mut order)).collect())
 }

@@ -88,7 +88,7 @@ fn run(setup: Setup) -> Vec<u64> {
     }
 
     let mut order = Order::new(ALIVE);
-    let heads: Vec<Head> = (0..ALIVE).map(|_| scene.head(order.next(), Which::In(0))).collect();
+    let heads: Vec<Head> = (0..ALIVE).map(|_| scene.head(order.draw(), Which::In(0))).collect();
     let mut chunks = heads.chunks_exact(BURST).cycle();
     let stopwatch = Stopwatch::default();
     let mut burst = Burst::new();

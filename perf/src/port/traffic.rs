@@ -6,10 +6,10 @@
 
 use crate::measure::Order;
 use lb_core::{
-    conn::method::Method,
+    service::plan::{Mac, Method},
     wire::{
         arp::{self, Arp, Operation},
-        ethernet::{self, Mac},
+        ethernet,
         ipv4::{self, Header},
         udp,
     },
