@@ -3,6 +3,7 @@
 use crate::{
     cli::Options,
     config::Config,
+    dataplane::mesh::RING_SIZE,
     dpdk::{self, Mempool, PoolError, Port, PortError, PortSettings, RssWish, RxQueue, StartedPort, TxQueue},
 };
 use lb_core::{
@@ -14,8 +15,6 @@ use lb_core::{
     },
 };
 use thiserror::Error;
-
-use crate::dataplane::mesh::RING_SIZE;
 
 /// Buffers that each lcore keeps at hand.
 const POOL_CACHE: u32 = 256;
@@ -58,11 +57,10 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
     // Before the ports: a port that frees buffers quickly relies on there being one pool.
     let pool = Mempool::create("lb-packets", buffers, POOL_CACHE, frame_room, None)?;
 
-    let queues = || (0..workers).map(|_| Vec::new()).collect::<Vec<_>>();
     let mut ports = Ports {
         started: Vec::new(),
-        rx: queues(),
-        tx: (0..workers).map(|_| Vec::new()).collect(),
+        rx: std::iter::repeat_with(Vec::new).take(workers).collect(),
+        tx: std::iter::repeat_with(Vec::new).take(workers).collect(),
         pool: pool.clone(),
     };
     let wishes = wishes(plan, workers);

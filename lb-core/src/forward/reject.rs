@@ -88,9 +88,7 @@ pub fn echo_reply(packet: &mut impl Packet, at: &Headers) {
     header[ipv4::SOURCE..ipv4::SOURCE + 4].copy_from_slice(&at.destination.to_be_bytes());
     header[ipv4::DESTINATION..ipv4::DESTINATION + 4].copy_from_slice(&at.source.to_be_bytes());
     header[ipv4::TTL] = ipv4::DEFAULT_TTL;
-    put16(header, ipv4::CHECKSUM, 0);
-    let checksum = crate::wire::checksum::Sum::default().bytes(header).finish();
-    put16(header, ipv4::CHECKSUM, checksum);
+    ipv4::set_checksum(header);
     swap_stations(frame);
 }
 

@@ -6,7 +6,6 @@ use crate::{
     wire::{
         headers::Headers,
         ipv4::{self, Header},
-        put16,
     },
 };
 
@@ -59,8 +58,6 @@ pub fn inbound(
 fn copy_traffic_class(outer: &mut [u8], class: u8) {
     if class != 0 {
         outer[1] = class;
-        put16(outer, ipv4::CHECKSUM, 0);
-        let checksum = crate::wire::checksum::Sum::default().bytes(&outer[..OVERHEAD]).finish();
-        put16(outer, ipv4::CHECKSUM, checksum);
+        ipv4::set_checksum(&mut outer[..OVERHEAD]);
     }
 }

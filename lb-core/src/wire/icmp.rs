@@ -20,8 +20,6 @@ pub const ECHO_REQUEST: u8 = 8;
 /// Type: time exceeded.
 pub const TIME_EXCEEDED: u8 = 11;
 
-/// Code of [`UNREACHABLE`]: no such host.
-pub const HOST_UNREACHABLE: u8 = 1;
 /// Code of [`UNREACHABLE`]: the protocol is not served.
 pub const PROTOCOL_UNREACHABLE: u8 = 2;
 /// Code of [`UNREACHABLE`]: the port is not served.

@@ -108,11 +108,17 @@ pub fn write(bytes: &mut [u8], header: &Header, id: u16) {
     put16(bytes, ID, id);
     put16(bytes, FRAGMENT, header.fragment);
     (bytes[TTL], bytes[PROTOCOL]) = (header.ttl, header.protocol);
-    put16(bytes, CHECKSUM, 0);
     put32(bytes, SOURCE, header.source);
     put32(bytes, DESTINATION, header.destination);
-    let checksum = Sum::default().bytes(&bytes[..HEADER_LEN]).finish();
-    put16(bytes, CHECKSUM, checksum);
+    set_checksum(&mut bytes[..HEADER_LEN]);
+}
+
+/// Makes the checksum of a header anew. The slice is exactly the header.
+#[inline(always)]
+pub fn set_checksum(header: &mut [u8]) {
+    put16(header, CHECKSUM, 0);
+    let checksum = Sum::default().bytes(header).finish();
+    put16(header, CHECKSUM, checksum);
 }
 
 /// Takes one off the time to live, which must not be zero, and keeps the checksum right: RFC 1624's update for the

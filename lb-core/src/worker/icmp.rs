@@ -7,7 +7,7 @@ use crate::{
     forward::{
         dr,
         embedded::{self, Quote},
-        reject, tun,
+        reject,
     },
     packet::{Io, Packet},
     service::snapshot::Local,
@@ -98,10 +98,9 @@ impl<P: Packet> Worker<P> {
             }
             Method::Dr => dr::inbound(packet.bytes_mut(), &stage.at),
             Method::Tun => {
-                let source = self.backends[connection.server as usize].tunnel_source;
-                self.next_id = self.next_id.wrapping_add(1);
-                if tun::inbound(packet, &stage.at, source, connection.server_address, self.next_id).is_err() {
-                    return Verdict::Drop(DropReason::NoHeadroom);
+                let (server, to) = (connection.server as usize, connection.server_address);
+                if let Err(reason) = self.tunnel(packet, &stage.at, server, to) {
+                    return Verdict::Drop(reason);
                 }
             }
         }

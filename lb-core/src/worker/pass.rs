@@ -74,14 +74,27 @@ impl<P: Packet> Worker<P> {
             (Method::Nat, Direction::Out) => nat::outbound(packet.bytes_mut(), at, connection),
             (Method::Dr, _) => dr::inbound(packet.bytes_mut(), at),
             (Method::Tun, _) => {
-                let (source, to) = (self.backends[server].tunnel_source, connection.server_address);
-                self.next_id = self.next_id.wrapping_add(1);
-                if tun::inbound(packet, at, source, to, self.next_id).is_err() {
-                    return Verdict::Drop(DropReason::NoHeadroom);
+                let to = connection.server_address;
+                if let Err(reason) = self.tunnel(packet, at, server, to) {
+                    return Verdict::Drop(reason);
                 }
             }
         }
         Verdict::Forward(neighbour)
+    }
+
+    /// Wraps a packet for a server, which is at `to`.
+    #[inline(always)]
+    pub(super) fn tunnel(
+        &mut self,
+        packet: &mut P,
+        at: &Headers,
+        server: usize,
+        to: u32,
+    ) -> Result<(), DropReason> {
+        self.next_id = self.next_id.wrapping_add(1);
+        tun::inbound(packet, at, self.backends[server].tunnel_source, to, self.next_id)
+            .map_err(|_| DropReason::NoHeadroom)
     }
 
     /// Lets a packet change its connection's state, if it does. `false` when it opens a new connection instead: the
