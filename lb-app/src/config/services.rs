@@ -224,10 +224,12 @@ fn server_port(service: &raw::Service, server: &raw::Server) -> Option<u16> {
 
 /// What the service means. Where something is missing, the plan is never used, and any value will do.
 fn service_plan(service: &raw::Service, timeouts: Timeouts) -> ServicePlan {
-    let servers = service.servers.iter().map(|server| ServerPlan {
-        address: value(&server.address, Ipv4Addr::UNSPECIFIED),
-        port: server_port(service, server).unwrap_or_default(),
-        weight: server.weight.or(DEFAULT_WEIGHT).unwrap_or_default(),
+    let servers = service.servers.iter().map(|server| {
+        ServerPlan::new(
+            value(&server.address, Ipv4Addr::UNSPECIFIED),
+            server_port(service, server).unwrap_or_default(),
+            server.weight.or(DEFAULT_WEIGHT).unwrap_or_default(),
+        )
     });
     ServicePlan {
         name: text(&service.name),

@@ -37,8 +37,8 @@ fn snapshot() -> Snapshot {
         timeouts: Timeouts::default(),
         servers: servers.to_vec(),
     };
-    let http = SERVERS.map(|address| ServerPlan { address, port: 8080, weight: 1 });
-    let echo = [ServerPlan { address: SERVERS[0], port: 7, weight: 65_535 }];
+    let http = SERVERS.map(|address| ServerPlan::new(address, 8080, 1));
+    let echo = [ServerPlan::new(SERVERS[0], 7, 65_535)];
     let network = "192.0.2.1/24".parse().unwrap();
     let plan = Plan {
         ports: vec![PortPlan {
