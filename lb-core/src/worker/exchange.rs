@@ -10,10 +10,14 @@
 
 use super::{Origin, Worker, backend::Backend, classify::Staged};
 use crate::{
+    conn::entry::Connection,
     counters::DropReason,
     packet::{Packet, WorkerId},
     sched::Turn,
-    service::{plan::Unserved, snapshot::Snapshot},
+    service::{
+        plan::Unserved,
+        snapshot::{Changes, Snapshot},
+    },
     time::Instant,
     verdict::Verdict,
     wire::{
@@ -21,11 +25,12 @@ use crate::{
         tcp::{ACK, SYN},
     },
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// A snapshot with what a worker needs to begin with it. Made outside of the worker, because it takes memory.
 pub struct Exchange {
     snapshot: Arc<Snapshot>,
+    changes: Changes,
     /// First turns of the schedulers that are new.
     turns: Vec<(u32, Turn)>,
 }
@@ -33,26 +38,42 @@ pub struct Exchange {
 /// What a worker does not need any more, to be dropped where that does not delay packets.
 pub struct Spent {
     _snapshot: Arc<Snapshot>,
-    _turns: Vec<(u32, Turn)>,
+    _exchange: (Changes, Vec<(u32, Turn)>),
 }
 
 impl Exchange {
     /// For that worker. Its present snapshot must be the one that `snapshot` is the successor of.
     #[must_use]
     pub fn new(snapshot: Arc<Snapshot>, worker: WorkerId) -> Self {
+        let changes = snapshot.changes.clone();
+        Self::with(snapshot, changes, worker)
+    }
+
+    /// For a worker that has missed a snapshot: it looks at everything anew.
+    #[must_use]
+    pub fn whole(snapshot: Arc<Snapshot>, worker: WorkerId) -> Self {
+        let changes = Changes {
+            servers: (0..snapshot.servers.len() as u32).collect(),
+            renamed: Vec::new(),
+            services: snapshot.order.clone(),
+            routing: true,
+            new_addresses: true,
+        };
+        Self::with(snapshot, changes, worker)
+    }
+
+    fn with(snapshot: Arc<Snapshot>, changes: Changes, worker: WorkerId) -> Self {
         let turn = |&number: &u32| (number, snapshot.services[number as usize].scheduler.first_turn(worker));
-        let turns = snapshot.changes.services.iter().map(turn).collect();
-        Exchange { snapshot, turns }
+        let turns = changes.services.iter().map(turn).collect();
+        Exchange { snapshot, changes, turns }
     }
 }
 
 impl<P: Packet> Worker<P> {
     /// Goes by another snapshot from now on.
     pub fn exchange(&mut self, now: Instant, exchange: Exchange) -> Spent {
-        let Exchange { snapshot, mut turns } = exchange;
-        let old = std::mem::replace(&mut self.snapshot, snapshot);
-        let snapshot = self.snapshot.clone();
-        let changes = &snapshot.changes;
+        let Exchange { snapshot, changes, mut turns } = exchange;
+        let old = std::mem::replace(&mut self.snapshot, snapshot.clone());
         for &number in &changes.servers {
             self.set_backend(now, number);
         }
@@ -73,7 +94,20 @@ impl<P: Packet> Worker<P> {
         if changes.new_addresses {
             self.announcements.begin(self.id, now);
         }
-        Spent { _snapshot: old, _turns: turns }
+        Spent { _snapshot: old, _exchange: (changes, turns) }
+    }
+
+    /// Forgets the connections that `matches` among those with numbers in `range`, and returns how many they were.
+    pub fn forget(&mut self, range: Range<u32>, matches: impl Fn(&Connection) -> bool) -> usize {
+        let end = range.end.min(self.connections.high_water());
+        let mut forgotten = 0;
+        for index in range.start..end {
+            if self.connections.iter(index..index + 1).any(|(_, connection)| matches(connection)) {
+                self.end(index);
+                forgotten += 1;
+            }
+        }
+        forgotten
     }
 
     /// Sees to it that a server can be sent to as the snapshot says.
