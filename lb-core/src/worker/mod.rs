@@ -13,6 +13,7 @@ pub mod arp;
 pub mod backend;
 pub mod classify;
 pub mod connect;
+pub mod explain;
 pub mod icmp;
 pub mod owner;
 pub mod pass;
