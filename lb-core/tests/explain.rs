@@ -7,11 +7,13 @@ use lb_core::{
     counters::DropReason,
     explanation::{Explanation, Outcome},
     memory::MemoryPacket,
-    packet::{HandOver, Packet, PortId},
-    service::plan::{Method, SchedulerKind},
+    packet::{HandOver, Packet, PortId, WorkerId},
+    service::plan::{Method, SchedulerKind, ServerPlan},
     time::Duration,
+    worker::exchange::Exchange,
 };
 use proptest::{prelude::*, sample::select};
+use std::sync::Arc;
 
 fn explain(world: &World, worker: usize, packet: &MemoryPacket, is_handed_over: bool) -> Explanation {
     let worker = &world.workers[worker];
@@ -99,7 +101,8 @@ proptest! {
         refusals_per_s in select(vec![1, 5, 1_000_000]),
         (is_silent, verified) in any::<(bool, bool)>(),
         frames in prop::collection::vec(
-            (0..3usize, prop_oneof![conversation(), any_frame()], any::<bool>(), prop_oneof![3 => Just(0), 1 => 0..100_000u64]),
+            (0..3usize, prop_oneof![conversation(), any_frame()], any::<bool>(), prop_oneof![3 => Just(0), 1 => 0..100_000u64],
+                prop::bool::weighted(0.1)),
             1..40,
         ),
     ) {
@@ -117,11 +120,29 @@ proptest! {
         if is_silent {
             world.stations.clear();
         }
-        for (worker, (port, frame), is_handed_over, wait_ms) in frames {
+        for (worker, (port, frame), is_handed_over, wait_ms, changes) in frames {
             let worker = worker % workers;
             world.now = world.now + Duration::from_millis(wait_ms);
             world.tick();
             world.board.sum_up();
+            if changes {
+                // One server of every service goes, or comes.
+                for service in &mut plan.services {
+                    let server = service.servers[0];
+                    match service.servers.len() {
+                        1 => {
+                            let other = SERVERS[usize::from(server.address == SERVERS[0])];
+                            service.servers.push(ServerPlan { address: other, ..server });
+                        }
+                        _ => drop(service.servers.remove(0)),
+                    }
+                }
+                let next = world.workers[0].snapshot().successor(&plan, &|_| true).unwrap();
+                let next = Arc::new(next);
+                for (id, worker) in world.workers.iter_mut().enumerate() {
+                    worker.exchange(world.now, Exchange::new(next.clone(), WorkerId(id as u16)));
+                }
+            }
             let packet = MemoryPacket::new(port, &frame);
             let told = explain(&world, worker, &packet, is_handed_over);
             prop_assert_eq!(&told, &explain(&world, worker, &packet, is_handed_over), "it changed something");

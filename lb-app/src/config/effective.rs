@@ -14,6 +14,7 @@ impl Display for Config {
             &self.plan;
         writeln!(f, "[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
+        writeln!(f, "servers = {}", self.room.servers)?;
         writeln!(f, "idle = \"{}\"", self.idle)?;
         writeln!(f, "verify_checksums = {verify_checksums}")?;
 
@@ -76,6 +77,7 @@ fn write_service(f: &mut Formatter<'_>, service: &ServicePlan) -> fmt::Result {
         writeln!(f, "  address = \"{}\"", server.address)?;
         writeln!(f, "  port = {}", server.port)?;
         writeln!(f, "  weight = {}", server.weight)?;
+        writeln!(f, "  state = \"{}\"", server.admin)?;
     }
     Ok(())
 }

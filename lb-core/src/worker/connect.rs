@@ -194,7 +194,7 @@ impl<P: Packet> Worker<P> {
     ) -> Option<Connection> {
         let config = &self.snapshot.services[service as usize];
         let pick = config.scheduler.pick(&request(stage, config), turn, loads)?;
-        let server = config.servers.start + pick as u32;
+        let server = *config.servers.get(pick)?;
         let chosen = &self.snapshot.servers[server as usize].plan;
         let key = &stage.key.key();
         Some(Connection::new(key, server, chosen.address.to_bits(), chosen.port, config.method))
@@ -263,7 +263,7 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Turns a packet away: a reset for TCP, an ICMP error from the address it was sent to for the rest.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         now: Instant,
         packet: &mut P,

@@ -152,12 +152,15 @@ impl<P: Packet> Story<'_, P> {
             connection.packets(Direction::Out),
         );
         self.say(Stage::Connection, text);
+        let is_in = found.direction() == Direction::In;
+        if is_in && self.worker.backends[connection.server as usize].is_gone() {
+            return self.orphaned(found.index());
+        }
         let way = self.way(&connection, found.direction());
         if let Some(outcome) = self.check_size(way) {
             return outcome;
         }
-        let begins =
-            found.direction() == Direction::In && self.stage.tcp_flags & (SYN | ACK) == SYN && self.is_tcp();
+        let begins = is_in && self.stage.tcp_flags & (SYN | ACK) == SYN && self.is_tcp();
         if begins && connection.state.is_closing() {
             self.say(
                 Stage::Connection,
@@ -168,6 +171,16 @@ impl<P: Packet> Story<'_, P> {
             return self.connect(Some(found.index()));
         }
         self.pass(&connection, found.direction(), way)
+    }
+
+    /// The packet's connection ends, as its server is not there any more.
+    fn orphaned(&mut self, index: u32) -> Outcome {
+        self.say(Stage::Connection, "its server is gone, so it ends");
+        if self.is_tcp() && self.stage.tcp_flags & (SYN | ACK) != SYN {
+            return self.refuse(Unserved::Reject, DropReason::NoConnection);
+        }
+        self.origin = Origin::Worker;
+        self.connect(Some(index))
     }
 
     /// Can the packet go on at all? As [`Worker::pass`] asks before it remembers anything of it.

@@ -50,6 +50,11 @@ impl<P: Packet> Story<'_, P> {
         self.is_known = true;
         self.concern(connection.server);
         self.say(Stage::Connection, format!("an ICMP error about {}", flow(&connection)));
+        let server = &self.worker.backends[connection.server as usize];
+        if found.direction() == Direction::In && server.is_gone() {
+            self.say(Stage::Connection, "its server is gone");
+            return Outcome::Dropped(DropReason::NoConnection);
+        }
         let (way, limit) = self.way(&connection, found.direction());
         if at.ip_len > limit {
             self.say(Stage::Mtu, format!("{} bytes do not fit the way out, which takes {limit}", at.ip_len));

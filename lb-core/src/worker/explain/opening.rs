@@ -133,7 +133,7 @@ impl<P: Packet> Story<'_, P> {
         let loads = board.view(WorkerId(0));
         let grounds = config.scheduler.grounds(&connect::request(&self.stage, config), turn);
         let chosen = self.worker.choose(&self.stage, service, turn, &loads);
-        let mut text = format!("{}, {}: ", config.scheduler_name, words::grounds(grounds));
+        let mut text = format!("{}, {}: ", config.scheduler_kind, words::grounds(grounds));
         match &chosen {
             Some(connection) => {
                 let server = &self.worker.snapshot.servers[connection.server as usize].plan;
@@ -142,7 +142,7 @@ impl<P: Packet> Story<'_, P> {
             None => text += "no server takes new connections",
         }
         self.say(Stage::Scheduler, text);
-        let listed = config.servers.clone().take(MOST_LISTED);
+        let listed = config.servers.iter().copied().take(MOST_LISTED);
         let lines: Vec<String> = listed
             .map(|index| {
                 let server = &self.worker.snapshot.servers[index as usize].plan;
@@ -169,7 +169,7 @@ impl<P: Packet> Story<'_, P> {
         let board = LoadBoard::new(1, snapshot.servers.len());
         let view = self.worker.director.board.view(self.worker.id);
         let gone = replaced.map(|index| self.worker.connections.get(index));
-        for server in snapshot.services[service as usize].servers.clone() {
+        for server in snapshot.services[service as usize].servers.iter().copied() {
             let mut load = view.of(server);
             if let Some(gone) = gone.filter(|gone| gone.server == server) {
                 let count = if gone.state.is_active() { &mut load.active } else { &mut load.inactive };

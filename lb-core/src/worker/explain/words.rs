@@ -91,7 +91,7 @@ pub(super) fn service(service: &Service) -> String {
         service.vip,
         service.port,
         service.method.name(),
-        service.scheduler_name,
+        service.scheduler_kind,
         service.servers.len(),
         if service.servers.len() == 1 { "" } else { "s" },
     )
