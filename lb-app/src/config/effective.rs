@@ -71,6 +71,7 @@ fn write_service(f: &mut Formatter<'_>, service: &ServicePlan) -> fmt::Result {
     writeln!(f, "scheduler = \"{}\"", service.scheduler)?;
     writeln!(f, "flags = [{flags}]")?;
     writeln!(f, "adopt = {}", service.adopt)?;
+    writeln!(f, "slow_start = \"{}\"", service.slow_start)?;
     writeln!(f, "timeouts = {{ {} }}", inline(&service.timeouts))?;
     for server in &service.servers {
         writeln!(f, "  [[services.servers]]")?;

@@ -6,12 +6,13 @@ use super::{
     report::Problems,
     table::Table,
     timeouts::Changes,
-    values::{boolean, destination, host, name, number, own_address, text, word},
+    values::{boolean, destination, duration, host, name, number, own_address, text, word},
 };
 use ipnet::Ipv4Net;
 use lb_core::{
     limits::{MAX_CONNECTIONS, MAX_MTU, MAX_SERVERS, MAX_WEIGHT, MIN_MTU},
     service::plan::{Admin, Method, Protocol, SchedulerKind, Unserved},
+    time::Duration,
 };
 use std::net::Ipv4Addr;
 use toml::de::DeTable;
@@ -74,6 +75,7 @@ pub(super) struct Service {
     pub(super) scheduler: Field<SchedulerKind>,
     pub(super) flags: Vec<At<Flag>>,
     pub(super) adopt: Field<bool>,
+    pub(super) slow_start: Field<Duration>,
     pub(super) timeouts: Changes,
     pub(super) servers: Vec<Server>,
 }
@@ -203,6 +205,7 @@ impl Service {
             scheduler: table.read("scheduler", word(SchedulerKind::ALL, SchedulerKind::name)),
             flags: read_flags(&mut table),
             adopt: table.read("adopt", boolean),
+            slow_start: table.read("slow_start", duration),
             timeouts: table.table("timeouts").map_or_else(Changes::default, Changes::read),
             servers: table.tables("servers").each(Server::read),
             place: table.finish(),

@@ -6,6 +6,7 @@
 //! * [`director`]: the running director, its periodic chores and its end.
 //! * [`running`]: what runs, shared by everybody who asks or changes anything.
 //! * [`change`]: changing it while it runs.
+//! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`query`]: what only workers know or can do.
 
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
@@ -17,4 +18,6 @@ pub(crate) mod ports;
 pub(crate) mod query;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod running;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod servers;
 pub(crate) mod start;

@@ -1,7 +1,10 @@
 //! What runs, shared by everybody who asks or changes anything: the shell, the control socket, signals, and the chores
 //! of the director itself. All of it can be read at any time; what it takes to change it is in [`change`](super::change).
 
-use super::{query::Line, query::Listed};
+use super::{
+    query::{Line, Listed},
+    servers::Schedule,
+};
 use crate::{
     config::Config,
     dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
@@ -78,6 +81,7 @@ pub(crate) struct Running {
     pub(super) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(super) changing: Mutex<()>,
+    pub(super) schedule: Schedule,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
 }
@@ -101,6 +105,7 @@ impl Running {
             shutdown,
             current: RwLock::new(Current { plan, snapshot, generation: 0 }),
             changing: Mutex::new(()),
+            schedule: Schedule::default(),
             ports: Mutex::new(ports),
         }
     }
