@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    dataplane::{clock::Clock, io::PortTraffic},
+    dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
     dpdk::{LcoreId, Mempool, StartedPort},
 };
 use lb_core::{
@@ -35,6 +35,7 @@ pub(crate) struct WorkerView {
     pub(crate) servers: Arc<[ServerTraffic]>,
     /// By port.
     pub(crate) ports: Arc<[PortTraffic]>,
+    pub(crate) activity: Arc<Activity>,
     /// It did not answer to the last change.
     behind: AtomicBool,
 }
@@ -45,9 +46,9 @@ impl WorkerView {
         line: Line,
         counters: Arc<WorkerCounters>,
         servers: Arc<[ServerTraffic]>,
-        ports: Arc<[PortTraffic]>,
+        (ports, activity): (Arc<[PortTraffic]>, Arc<Activity>),
     ) -> Self {
-        WorkerView { id, lcore, line, counters, servers, ports, behind: AtomicBool::new(false) }
+        WorkerView { id, lcore, line, counters, servers, ports, activity, behind: AtomicBool::new(false) }
     }
 
     /// Whether it may go by an old configuration, because it did not answer to the last change.
@@ -83,6 +84,8 @@ pub(crate) struct Running {
     pub(crate) workers: Vec<WorkerView>,
     pub(crate) board: Arc<LoadBoard>,
     pub(crate) clock: Clock,
+    /// Whether workers poll ports, and whether they are to end.
+    pub(crate) shutdown: Arc<Shutdown>,
     pub(super) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(super) changing: Mutex<()>,
@@ -99,7 +102,7 @@ impl Running {
         workers: Vec<WorkerView>,
         board: Arc<LoadBoard>,
         (ports, pool): (Vec<StartedPort>, Mempool),
-        clock: Clock,
+        (clock, shutdown): (Clock, Arc<Shutdown>),
     ) -> Self {
         let (plan, config) = (Arc::new(config.plan.clone()), Arc::new(config));
         Running {
@@ -109,6 +112,7 @@ impl Running {
             workers,
             board,
             clock,
+            shutdown,
             current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
             changing: Mutex::new(()),
             schedule: Schedule::default(),

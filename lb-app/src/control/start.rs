@@ -11,6 +11,7 @@ use crate::{
     cli::CommandLine,
     config::{self, Config, Limits, memory},
     dataplane::{
+        activity::Activity,
         clock::Clock,
         idle::Rest,
         io::{LcoreIo, PortTraffic},
@@ -112,6 +113,7 @@ fn launch(
         let (desk_answers, answers) = bounded(1);
         let (ready, is_ready) = bounded(1);
         let traffic: Arc<[PortTraffic]> = rx.iter().map(|_| PortTraffic::default()).collect();
+        let activity = Arc::new(Activity::default());
         let make = Make {
             id,
             shared: shared.clone(),
@@ -121,6 +123,7 @@ fn launch(
             rings,
             pool: ports.pool.clone(),
             traffic: traffic.clone(),
+            activity: activity.clone(),
             desk: Desk { requests: desk_requests, answers: desk_answers },
             notices: notices.clone(),
             clock,
@@ -129,7 +132,7 @@ fn launch(
             ready,
         };
         let handle = dpdk::launch(&eal, *lcore, move || make.on_this_lcore().run())?;
-        launched.push((handle, is_ready, Line::new(id, requests, answers), traffic));
+        launched.push((handle, is_ready, Line::new(id, requests, answers), (traffic, activity)));
     }
     let (mut handles, mut workers) = (Vec::new(), Vec::new());
     for (id, (handle, is_ready, line, traffic)) in (0..).map(WorkerId).zip(launched) {
@@ -139,7 +142,9 @@ fn launch(
         workers.push(WorkerView::new((id, handle.lcore()), line, counters, servers, traffic));
         handles.push(handle);
     }
-    let running = Running::new((conf, config), snapshot, workers, board, (ports.started, ports.pool), clock);
+    let ports = (ports.started, ports.pool);
+    let clocks = (clock, shutdown.clone());
+    let running = Running::new((conf, config), snapshot, workers, board, ports, clocks);
     Ok(Director { eal, running: Arc::new(running), handles, shutdown, notices: notice_board })
 }
 
@@ -153,6 +158,7 @@ struct Make {
     rings: Ends,
     pool: dpdk::Mempool,
     traffic: Arc<[PortTraffic]>,
+    activity: Arc<Activity>,
     desk: Desk,
     notices: Sender<Notice>,
     clock: Clock,
@@ -177,6 +183,7 @@ impl Make {
             clock: self.clock,
             rest: self.rest,
             traffic,
+            activity: self.activity,
             shutdown: self.shutdown,
         }
     }
