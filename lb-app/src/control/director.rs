@@ -66,6 +66,7 @@ impl Director {
                 return;
             }
             self.running.catch_up();
+            self.running.keep_watches();
             self.running.keep_schedule(Instant::now());
             self.running.go_back_if_unconfirmed(Instant::now());
             thread::sleep(ROUND);
@@ -86,6 +87,7 @@ impl Director {
     /// When a worker had panicked, a port does not close, or packets are unaccounted for.
     pub(crate) fn stop(self) -> Result<()> {
         info!("stopping");
+        self.running.end_watches();
         self.shutdown.request();
         let ports = self.running.take_ports();
         let mut rx: Vec<Vec<RxQueue>> = ports.iter().map(|_| Vec::new()).collect();

@@ -5,6 +5,7 @@ use super::{
     query::{Line, Listed},
     reload::PendingReload,
     servers::Schedule,
+    watch::Watches,
 };
 use crate::{
     config::Config,
@@ -91,6 +92,7 @@ pub(crate) struct Running {
     pub(super) changing: Mutex<()>,
     pub(super) schedule: Schedule,
     pub(super) pending: PendingReload,
+    pub(super) watches: Watches,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
 }
@@ -117,6 +119,7 @@ impl Running {
             changing: Mutex::new(()),
             schedule: Schedule::default(),
             pending: PendingReload::default(),
+            watches: Watches::default(),
             ports: Mutex::new(ports),
         }
     }
