@@ -1,6 +1,6 @@
 //! The running director: what it does while workers forward, and how it ends.
 
-use super::running::Running;
+use super::{running::Running, telemetry};
 use crate::{
     dataplane::lcore::Shutdown,
     dpdk::{Eal, LcoreHandle, RxQueue, TxQueue},
@@ -87,6 +87,7 @@ impl Director {
     /// When a worker had panicked, a port does not close, or packets are unaccounted for.
     pub(crate) fn stop(self) -> Result<()> {
         info!("stopping");
+        telemetry::end();
         self.running.end_watches();
         self.shutdown.request();
         let ports = self.running.take_ports();

@@ -8,6 +8,7 @@
 //! * [`change`]: changing it while it runs.
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`difference`], [`reload`]: the configuration file read again.
+//! * [`telemetry`]: what DPDK's telemetry socket tells.
 //! * [`watch`]: explanations, traces and captures.
 //! * [`query`]: what only workers know or can do.
 
@@ -26,4 +27,5 @@ pub(crate) mod running;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod servers;
 pub(crate) mod start;
+pub(crate) mod telemetry;
 pub(crate) mod watch;

@@ -6,6 +6,7 @@ use super::{
     ports::{self, Ports},
     query::Line,
     running::{Running, WorkerView},
+    telemetry,
 };
 use crate::{
     cli::CommandLine,
@@ -145,7 +146,9 @@ fn launch(
     let ports = (ports.started, ports.pool);
     let clocks = (clock, shutdown.clone());
     let running = Running::new((conf, config), snapshot, workers, board, ports, clocks);
-    Ok(Director { eal, running: Arc::new(running), handles, shutdown, notices: notice_board })
+    let running = Arc::new(running);
+    telemetry::register(&running);
+    Ok(Director { eal, running, handles, shutdown, notices: notice_board })
 }
 
 /// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.
