@@ -28,6 +28,14 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) check: bool,
 
+    /// Open a shell; leaving it ends the director.
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+
+    /// Run the commands of a file once the director forwards. One that fails ends the director with an error.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cmdline_file: Option<PathBuf>,
+
     /// Descriptors of each receive queue: packets it holds while its worker is busy.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(32..=32768))]
     pub(crate) rxd: u16,

@@ -8,7 +8,10 @@
 //! * [`change`]: changing it while it runs.
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`query`]: what only workers know or can do.
+//! * [`api`]: what clients ask, and what they are answered.
+//! * [`socket`], [`shell`]: the clients' ways to it.
 
+pub(crate) mod api;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod change;
 pub(crate) mod director;
@@ -20,4 +23,6 @@ pub(crate) mod query;
 pub(crate) mod running;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod servers;
+pub(crate) mod shell;
+pub(crate) mod socket;
 pub(crate) mod start;

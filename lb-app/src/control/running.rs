@@ -8,7 +8,7 @@ use super::{
 use crate::{
     config::Config,
     dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
-    dpdk::{LcoreId, Mempool, StartedPort},
+    dpdk::{Eal, LcoreId, Mempool, StartedPort},
 };
 use lb_core::{
     counters::{ServerTraffic, WorkerCounters},
@@ -78,6 +78,10 @@ pub(crate) struct Running {
     pub(crate) clock: Clock,
     /// Whether workers poll ports, and whether they are to end.
     pub(crate) shutdown: Arc<Shutdown>,
+    /// The lcore that controls.
+    pub(crate) main_lcore: LcoreId,
+    /// DPDK's memory is on huge pages.
+    pub(crate) huge_pages: bool,
     pub(super) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(super) changing: Mutex<()>,
@@ -88,6 +92,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(
+        eal: &Eal,
         config: Config,
         snapshot: Arc<Snapshot>,
         workers: Vec<WorkerView>,
@@ -103,6 +108,8 @@ impl Running {
             board,
             clock,
             shutdown,
+            main_lcore: eal.main_lcore(),
+            huge_pages: eal.has_hugepages(),
             current: RwLock::new(Current { plan, snapshot, generation: 0 }),
             changing: Mutex::new(()),
             schedule: Schedule::default(),

@@ -142,7 +142,7 @@ fn launch(
         handles.push(handle);
     }
     let ports = (ports.started, ports.pool);
-    let running = Running::new(config, snapshot, workers, board, ports, (clock, shutdown.clone()));
+    let running = Running::new(&eal, config, snapshot, workers, board, ports, (clock, shutdown.clone()));
     Ok(Director { eal, running: Arc::new(running), handles, shutdown, notices: notice_board })
 }
 

@@ -328,6 +328,6 @@ mod tests {
         assert!(complaint("show").contains("port"), "{}", complaint("show"));
         assert!(complaint("add server web 198.51.100.11:0").contains("port"));
         assert!(complaint("add service \"web").contains("quotation mark"));
-        assert!(complaint("set server web 198.51.100.11").contains("WEIGHT"));
+        assert!(complaint("set server web 198.51.100.11").contains("weight"));
     }
 }

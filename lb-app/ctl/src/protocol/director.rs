@@ -45,6 +45,8 @@ pub struct About {
     pub capacity: u64,
     /// Which configuration it forwards by: counts up with each change.
     pub generation: u64,
+    /// Clients of the control socket that were dropped: they stopped reading, or broke a limit.
+    pub clients_dropped: u64,
 }
 
 /// Names that commands take, for completing them.
