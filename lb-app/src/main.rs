@@ -16,12 +16,12 @@ mod say;
 use control::{
     api::{Api, SetVerbosity},
     director::Wishes,
-    shell, start,
+    shell::{self, Script},
+    start,
 };
-use lb_ctl::session::Flow;
 use say::say;
 use signal_hook::{
-    consts::{SIGINT, SIGTERM, SIGUSR1},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1},
     flag,
 };
 use std::{
@@ -78,15 +78,16 @@ fn run(command: &cli::CommandLine, set_verbosity: SetVerbosity) -> anyhow::Resul
     // On a shell's terminal, Ctrl-C is for what the shell does.
     flag::register(SIGINT, interrupt.clone())?;
     flag::register(SIGUSR1, wishes.status.clone())?;
+    flag::register(SIGHUP, wishes.reload.clone())?;
     let terminal = shell::Terminal::keep();
     let (director, socket) = start::start(command)?;
     let api = Api::new(&director.running, wishes.stop.clone(), set_verbosity);
     let listener = socket.map(|socket| socket.serve(api.clone())).transpose()?;
     say("lb-app ready\n");
-    let clients = clients(command, &api, &wishes, &interrupt);
-    if clients.is_err() {
-        wishes.stop.store(true, Ordering::Relaxed);
-    }
+    let script =
+        Script { file: command.options.cmdline_file.clone(), interactive: command.options.interactive };
+    let failed = Arc::new(AtomicBool::new(false));
+    shell::open(api, script, (interrupt, wishes.stop.clone(), failed.clone()))?;
     director.serve(&wishes);
     // It may also have ended by itself.
     wishes.stop.store(true, Ordering::Relaxed);
@@ -96,27 +97,7 @@ fn run(command: &cli::CommandLine, set_verbosity: SetVerbosity) -> anyhow::Resul
         let _ = listener.join();
     }
     let outcome = director.stop();
-    let failed = clients?;
     outcome?;
     anyhow::ensure!(!failed.load(Ordering::Relaxed), "a command failed");
     Ok(())
-}
-
-/// Runs the file of commands and opens the shell, as the command line says. What is returned is set if a command of a
-/// script on standard input fails.
-fn clients(
-    command: &cli::CommandLine,
-    api: &Arc<Api>,
-    wishes: &Wishes,
-    interrupt: &Arc<AtomicBool>,
-) -> anyhow::Result<Arc<AtomicBool>> {
-    let failed = Arc::new(AtomicBool::new(false));
-    if let Some(file) = &command.options.cmdline_file
-        && shell::run_file(api, file, interrupt)? == Flow::Quit
-    {
-        wishes.stop.store(true, Ordering::Relaxed);
-    } else if command.options.interactive {
-        shell::open(api.clone(), interrupt.clone(), wishes.stop.clone(), failed.clone())?;
-    }
-    Ok(failed)
 }

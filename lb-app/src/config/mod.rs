@@ -13,7 +13,7 @@ mod raw;
 pub(crate) mod report;
 mod services;
 mod table;
-mod timeouts;
+pub(crate) mod timeouts;
 mod values;
 
 #[cfg(test)]
@@ -32,7 +32,10 @@ use place::Place;
 use raw::Raw;
 use report::{Complaint, Problems, Report};
 use services::Services;
-use std::{fmt, fs, path::Path};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 use toml::de::DeTable;
 
 /// Capacity of a worker's table unless the file says otherwise: at most 128 MB.
@@ -56,6 +59,29 @@ pub(crate) struct Config {
     pub(crate) idle: Idle,
     /// Timeouts of services that do not set their own.
     pub(crate) timeouts: Timeouts,
+    /// Who may ask and change the running director.
+    pub(crate) control: Control,
+}
+
+/// `[control]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Control {
+    /// Where the control socket is.
+    pub(crate) socket: Wanted,
+    /// Group whose members may use it, beside root.
+    pub(crate) group: Option<String>,
+}
+
+/// Where the control socket is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// At the usual place.
+    #[default]
+    Default,
+    /// Nowhere.
+    None,
+    /// There.
+    Path(PathBuf),
 }
 
 /// What a worker does when there is nothing to do.
@@ -137,7 +163,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
     let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
-    Ok(Config { plan, devices, connections_per_worker, room, idle, timeouts })
+    Ok(Config { plan, devices, connections_per_worker, room, idle, timeouts, control: raw.control })
 }
 
 /// Checks that there is room for the servers, and returns how much room there is.

@@ -7,21 +7,20 @@
 //! * [`running`]: what runs, shared by everybody who asks or changes anything.
 //! * [`change`]: changing it while it runs.
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
+//! * [`difference`], [`reload`]: the configuration file read again.
 //! * [`query`]: what only workers know or can do.
 //! * [`api`]: what clients ask, and what they are answered.
 //! * [`socket`], [`shell`]: the clients' ways to it.
 
 pub(crate) mod api;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod change;
+pub(crate) mod difference;
 pub(crate) mod director;
 pub(crate) mod placement;
 pub(crate) mod ports;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod query;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod reload;
 pub(crate) mod running;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod servers;
 pub(crate) mod shell;
 pub(crate) mod socket;

@@ -3,6 +3,7 @@
 
 use super::{
     query::{Line, Listed},
+    reload::PendingReload,
     servers::Schedule,
 };
 use crate::{
@@ -16,9 +17,12 @@ use lb_core::{
     service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// One worker, from outside.
@@ -64,14 +68,18 @@ pub(crate) struct Current {
     pub(crate) plan: Arc<Plan>,
     /// The same as workers see it.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// What the configuration file said when it was last read. The plan in it may have been changed since.
+    pub(crate) config: Arc<Config>,
     /// How often it was changed.
     pub(crate) generation: u64,
 }
 
 /// The running director.
 pub(crate) struct Running {
-    /// As it was when the director started; the plan in it has been changed since.
-    pub(crate) config: Config,
+    /// The configuration file.
+    pub(crate) path: PathBuf,
+    /// As it was when the director started. For what cannot be changed: ports, memory.
+    pub(crate) config: Arc<Config>,
     pub(crate) pool: Mempool,
     pub(crate) workers: Vec<WorkerView>,
     pub(crate) board: Arc<LoadBoard>,
@@ -86,6 +94,7 @@ pub(crate) struct Running {
     /// Held while something is changed: one change at a time.
     pub(super) changing: Mutex<()>,
     pub(super) schedule: Schedule,
+    pub(super) pending: PendingReload,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
 }
@@ -93,16 +102,17 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn new(
         eal: &Eal,
-        config: Config,
+        (path, config): (PathBuf, Config),
         snapshot: Arc<Snapshot>,
         workers: Vec<WorkerView>,
         board: Arc<LoadBoard>,
         (ports, pool): (Vec<StartedPort>, Mempool),
         (clock, shutdown): (Clock, Arc<Shutdown>),
     ) -> Self {
-        let plan = Arc::new(config.plan.clone());
+        let (plan, config) = (Arc::new(config.plan.clone()), Arc::new(config));
         Running {
-            config,
+            path,
+            config: config.clone(),
             pool,
             workers,
             board,
@@ -110,9 +120,10 @@ impl Running {
             shutdown,
             main_lcore: eal.main_lcore(),
             huge_pages: eal.has_hugepages(),
-            current: RwLock::new(Current { plan, snapshot, generation: 0 }),
+            current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
             changing: Mutex::new(()),
             schedule: Schedule::default(),
+            pending: PendingReload::default(),
             ports: Mutex::new(ports),
         }
     }

@@ -1,15 +1,14 @@
 //! `lb-app -i`: the shell on the terminal that the director was started from, and files of commands.
 
 use super::api::{Api, Local};
-use anyhow::Result;
 use lb_ctl::{
-    session::{Failure, Flow, Session},
+    session::{Flow, Session},
     shell::{self, End},
 };
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use std::{
     io,
-    path::Path,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -37,34 +36,43 @@ impl Drop for Terminal {
     }
 }
 
-/// Runs the commands of a file.
-///
-/// # Errors
-/// That of the first command that fails.
-pub(crate) fn run_file(api: &Arc<Api>, file: &Path, interrupt: &Arc<AtomicBool>) -> Result<Flow, Failure> {
-    Session::new(Local(api.clone()), false, interrupt.clone()).load(file, false, &mut io::stdout())
+/// What to run besides serving.
+pub(crate) struct Script {
+    /// Commands to begin with.
+    pub(crate) file: Option<PathBuf>,
+    /// A shell after that.
+    pub(crate) interactive: bool,
 }
 
-/// Opens the shell on a thread of its own. When it ends, so does the director; `failed` is set if a command of a
-/// script on standard input failed.
+/// What a shell shares with others: Ctrl-C was typed, the director is to end, a command of a file failed.
+pub(crate) type Flags = (Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>);
+
+/// Runs the script on a thread of its own, if it says anything. A file that fails ends the director, as does the end
+/// of the shell.
 ///
 /// # Errors
 /// When there is no thread for it.
-pub(crate) fn open(
-    api: Arc<Api>,
-    interrupt: Arc<AtomicBool>,
-    stop: Arc<AtomicBool>,
-    failed: Arc<AtomicBool>,
-) -> io::Result<()> {
+pub(crate) fn open(api: Arc<Api>, script: Script, (interrupt, stop, failed): Flags) -> io::Result<()> {
+    if script.file.is_none() && !script.interactive {
+        return Ok(());
+    }
     let shell = move || {
-        let session = Session::new(Local(api), false, interrupt);
-        match shell::run(session, "lb> ", &mut io::stdout()) {
+        let mut session = Session::new(Local(api), false, interrupt);
+        let mut out = io::stdout();
+        let outcome = script.file.map_or(Ok(Flow::GoOn), |file| session.load(&file, false, &mut out));
+        let end = match outcome {
+            Ok(Flow::GoOn) if script.interactive => shell::run(session, "lb> ", &mut out),
+            Ok(Flow::GoOn) => return,
+            Ok(Flow::Quit) => End::Quit,
+            Err(failure) => End::Failed(failure),
+        };
+        match end {
             End::Quit => {}
+            End::Lost(error) => eprintln!("{error}"),
             End::Failed(failure) => {
                 eprintln!("{failure}");
                 failed.store(true, Ordering::Relaxed);
             }
-            End::Lost(error) => eprintln!("{error}"),
         }
         stop.store(true, Ordering::Relaxed);
     };

@@ -47,7 +47,9 @@ pub(crate) enum SocketError {
     InUse(PathBuf),
     #[error("the control socket cannot be {}: there is something else", .0.display())]
     NoSocket(PathBuf),
-    #[error("the control socket's group {0:?} does not exist: create it with `groupadd --system {0}`, or change `group` in [control]")]
+    #[error(
+        "the control socket's group {0:?} does not exist: create it with `groupadd --system {0}`, or change `group` in [control]"
+    )]
     NoGroup(String),
     #[error("the control socket {} cannot be made: {error}; name another place with `socket` in [control]", path.display())]
     Failed { path: PathBuf, error: io::Error },
@@ -81,7 +83,9 @@ impl ControlSocket {
                 return Err(SocketError::NoSocket(path.to_owned()));
             }
             match UnixStream::connect(path) {
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(failed)?,
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path).map_err(failed)?;
+                }
                 _ => return Err(SocketError::InUse(path.to_owned())),
             }
         }

@@ -5,7 +5,7 @@ use super::io::LcoreIo;
 use crate::dpdk::{Mbuf, QueuePause, RxQueue};
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
-    conn::entry::Connection,
+    conn::{connections::Candidate, entry::Connection},
     flow::key::Key,
     neigh::entry::Neighbour,
     packet::PortId,
@@ -150,7 +150,7 @@ fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>) -> Answer {
             Answer::Connections { found, looked_at, next: next(worker, end), now }
         }
         Request::Delete(key) => {
-            let found = worker.connections().lookup(&key).map(|found| found.index());
+            let found = worker.connections().lookup(&key).map(Candidate::index);
             let count = found.map_or(0, |index| worker.forget(index..index + 1, |_| true));
             Answer::Forgotten { count, next: None }
         }

@@ -142,7 +142,8 @@ impl Set {
                 Request::Services(services::Request::Change(change))
             }
             Set::Server { service, server: Endpoint { address, port }, weight, state, within } => {
-                let change = services::ServerChange { service, address, port, weight, state, within_ms: within };
+                let change =
+                    services::ServerChange { service, address, port, weight, state, within_ms: within };
                 Request::Services(services::Request::ChangeServer(change))
             }
             Set::Timeout { state, time, service } => {

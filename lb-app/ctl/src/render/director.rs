@@ -8,7 +8,8 @@ use crate::{
 use std::fmt::Write;
 
 pub(super) fn about(text: &mut String, about: &About) {
-    let About { version, pid, uptime_ms, forwarding, workers, ports, capacity, generation, clients_dropped } = about;
+    let About { version, pid, uptime_ms, forwarding, workers, ports, capacity, generation, clients_dropped } =
+        about;
     let _ = writeln!(text, "lb-app {version}, process {pid}, up for {}", span(*uptime_ms));
     let state = if *forwarding { "forwarding" } else { "stopped: `start` forwards" };
     let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, room for {capacity} connections");

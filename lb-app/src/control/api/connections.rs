@@ -39,7 +39,8 @@ pub(super) fn answer(running: &Running, request: Request) -> Answer {
 
 fn count(running: &Running) -> Count {
     let snapshot = running.current().snapshot;
-    let active = (0..snapshot.servers.len() as u32).map(|server| u64::from(running.board.total(server).active));
+    let active =
+        (0..snapshot.servers.len() as u32).map(|server| u64::from(running.board.total(server).active));
     Count {
         total: running.connections(),
         capacity: running.capacity() as u64,
@@ -109,7 +110,8 @@ fn walk(
 ) -> Option<Cursor> {
     let mut at = cursor.unwrap_or(Cursor { of: 0, at: 0 });
     for round in 0.. {
-        while filter.worker.is_some_and(|worker| worker != at.of) && (at.of as usize) < running.workers.len() {
+        while filter.worker.is_some_and(|worker| worker != at.of) && (at.of as usize) < running.workers.len()
+        {
             at = Cursor { of: at.of + 1, at: 0 };
         }
         if at.of as usize >= running.workers.len() {
@@ -149,7 +151,10 @@ fn delete(running: &Running, endpoints: &Endpoints) -> Answer {
 
 fn unknown(endpoints: &Endpoints) -> Refusal {
     let Endpoints { protocol, client, vip } = endpoints;
-    Refusal::new(Code::NotFound, format!("there is no {} connection from {client} to {vip}", protocol.upper()))
+    Refusal::new(
+        Code::NotFound,
+        format!("there is no {} connection from {client} to {vip}", protocol.upper()),
+    )
 }
 
 fn key(endpoints: &Endpoints) -> Result<Key<u32>, Refusal> {
@@ -181,8 +186,10 @@ fn matches(running: &Running, filter: &Filter) -> Result<Matches, Refusal> {
             Some(found.map(|(number, _)| number).ok_or_else(|| not_found("service", name, known()))?)
         }
     };
-    let method = filter.method.as_ref().map(|name| word("method", name, Method::ALL, Method::name)).transpose()?;
-    let state = filter.state.as_ref().map(|name| word("state", name, &State::ALL, State::name)).transpose()?;
+    let method =
+        filter.method.as_ref().map(|name| word("method", name, Method::ALL, Method::name)).transpose()?;
+    let state =
+        filter.state.as_ref().map(|name| word("state", name, &State::ALL, State::name)).transpose()?;
     if let Some(worker) = filter.worker.filter(|&worker| worker as usize >= running.workers.len()) {
         let known = (0..running.workers.len()).map(|worker| worker.to_string());
         return Err(not_found("worker", &worker.to_string(), known));
@@ -195,7 +202,9 @@ fn matches(running: &Running, filter: &Filter) -> Result<Matches, Refusal> {
         };
         let port = |wanted: Option<u16>, port| wanted.is_none_or(|wanted| wanted == port);
         let at_least = |wanted: Option<u64>, value: u64| wanted.is_none_or(|wanted| value >= wanted);
-        let both = |count: fn(&Connection, Direction) -> u64| count(connection, Direction::In) + count(connection, Direction::Out);
+        let both = |count: fn(&Connection, Direction) -> u64| {
+            count(connection, Direction::In) + count(connection, Direction::Out)
+        };
         let idle_ms = connection.seen.age(now).as_millis();
         is(&filter.client, connection.client)
             && is(&filter.vip, connection.vip)
@@ -225,7 +234,11 @@ fn describe(snapshot: &Snapshot, listed: &Listed) -> said::Connection {
     let name = || snapshot.services[service as usize].name.clone();
     let address = |bits| Ipv4Addr::from_bits(bits).into();
     said::Connection {
-        protocol: protocol(if connection.protocol == ipv4::TCP { plan::Protocol::Tcp } else { plan::Protocol::Udp }),
+        protocol: protocol(if connection.protocol == ipv4::TCP {
+            plan::Protocol::Tcp
+        } else {
+            plan::Protocol::Udp
+        }),
         client: address(connection.client),
         client_port: connection.client_port,
         vip: address(connection.vip),

@@ -19,8 +19,8 @@ use std::{process, sync::atomic::Ordering};
 const MOST_NAMES: usize = 1_000;
 
 impl Api {
-    pub(super) fn director(&self, running: &Running, request: Request) -> Answer {
-        match request {
+    pub(super) fn director(&self, running: &Running, request: &Request) -> Answer {
+        match *request {
             Request::About => Ok(Reply::About(self.about(running))),
             Request::Names => Ok(Reply::Names(names(running))),
             Request::Configuration => Ok(Reply::Configuration(configuration(running))),
@@ -86,7 +86,8 @@ fn names(running: &Running) -> Names {
 
 fn configuration(running: &Running) -> Configuration {
     let names = running.port_names();
-    let ports = running.ports().iter().zip(names).map(|(port, name)| {
+    let ports = running.ports();
+    let ports = ports.iter().zip(names).map(|(port, name)| {
         let setup = port.setup();
         PortSetup {
             id: u32::from(port.index().0),

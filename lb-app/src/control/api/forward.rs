@@ -82,8 +82,11 @@ fn moved(running: &Running) -> Vec<Moved> {
     let names = running.port_names();
     let ports = running.ports();
     let each = ports.iter().zip(names).map(|(port, name)| {
-        let mut moved = Moved { id: u32::from(port.index().0), name, rx_dropped: Api::missed(port), ..Moved::default() };
-        for traffic in running.workers.iter().filter_map(|worker| worker.ports.get(usize::from(port.index().0))) {
+        let mut moved =
+            Moved { id: u32::from(port.index().0), name, rx_dropped: Api::missed(port), ..Moved::default() };
+        for traffic in
+            running.workers.iter().filter_map(|worker| worker.ports.get(usize::from(port.index().0)))
+        {
             moved.rx_packets += traffic.rx.get();
             moved.tx_packets += traffic.tx.get();
             moved.tx_dropped += traffic.tx_dropped.get();

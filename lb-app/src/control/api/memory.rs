@@ -48,7 +48,13 @@ fn tables(running: &Running) -> Tables {
     let current = running.current();
     let mut tables = Vec::new();
     let mut common = |name: &str, used: usize, size: usize| {
-        tables.push(Table { name: name.to_owned(), worker: None, used: used as u64, size: size as u64, refused: 0 });
+        tables.push(Table {
+            name: name.to_owned(),
+            worker: None,
+            used: used as u64,
+            size: size as u64,
+            refused: 0,
+        });
     };
     // Those that are gone keep their place until their connections have ended.
     let room = current.snapshot.room;

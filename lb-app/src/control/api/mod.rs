@@ -14,11 +14,7 @@ mod services;
 mod timeouts;
 mod workers;
 
-use super::{
-    change::ChangeError,
-    query::Silent,
-    running::Running,
-};
+use super::{change::ChangeError, query::Silent, running::Running};
 use lb_core::service::plan::{self, Plan};
 use lb_ctl::{
     protocol::{Code, Done, Protocol, Refusal, Reply, Request},
@@ -58,7 +54,11 @@ type Answer = Result<Reply, Refusal>;
 
 impl Api {
     /// For the director that runs. `stop` ends it.
-    pub(crate) fn new(running: &Arc<Running>, stop: Arc<AtomicBool>, set_verbosity: SetVerbosity) -> Arc<Self> {
+    pub(crate) fn new(
+        running: &Arc<Running>,
+        stop: Arc<AtomicBool>,
+        set_verbosity: SetVerbosity,
+    ) -> Arc<Self> {
         let api = Arc::new(Api {
             running: Arc::downgrade(running),
             stop,
@@ -80,11 +80,11 @@ impl Api {
             return Err(Refusal::new(Code::Busy, "the director is ending"));
         };
         match request {
-            Request::Director(request) => self.director(&running, request),
+            Request::Director(request) => self.director(&running, &request),
             Request::Services(request) => self.services(&running, request),
             Request::Connections(request) => connections::answer(&running, request),
             Request::Neighbours(request) => Ok(network::neighbours(&running, &request)),
-            Request::Routes(request) => network::routes(&running, request),
+            Request::Routes(request) => network::routes(&running, &request),
             Request::Ports(request) => self.ports(&running, request),
             Request::Forward(request) => Ok(self.forward(&running, &request)),
             Request::Workers(request) => Ok(self.workers(&running, &request)),
@@ -154,7 +154,11 @@ fn not_found(what: &str, name: &str, known: impl IntoIterator<Item = String>) ->
     if known.len() > MOST {
         known[MOST] = "...".to_owned();
     }
-    let there_are = if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
+    let there_are = if known.is_empty() {
+        "there are none".to_owned()
+    } else {
+        format!("there are {}", known.join(", "))
+    };
     Refusal::new(Code::NotFound, format!("there is no {what} {name:?}; {there_are}"))
 }
 
@@ -167,9 +171,10 @@ fn word<T: Copy>(what: &str, word: &str, all: &[T], name: fn(T) -> &'static str)
 fn v4(address: std::net::IpAddr) -> Result<std::net::Ipv4Addr, Refusal> {
     match address {
         std::net::IpAddr::V4(address) => Ok(address),
-        std::net::IpAddr::V6(address) => {
-            Err(Refusal::new(Code::Unsupported, format!("{address} is an IPv6 address, which is not forwarded yet")))
-        }
+        std::net::IpAddr::V6(address) => Err(Refusal::new(
+            Code::Unsupported,
+            format!("{address} is an IPv6 address, which is not forwarded yet"),
+        )),
     }
 }
 

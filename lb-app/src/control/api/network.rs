@@ -49,16 +49,22 @@ pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
     Reply::Neighbours(Neighbours { neighbours: found.into_values().collect(), silent_workers })
 }
 
-pub(super) fn routes(running: &Running, request: Request) -> Answer {
-    match request {
+pub(super) fn routes(running: &Running, request: &Request) -> Answer {
+    match *request {
         Request::List => Ok(Reply::Routes(list(running))),
         Request::Add { to, via } => change(running, |plan| {
             let route = RoutePlan { to: network(to)?.trunc(), via: v4(via)? };
             if plan.routes.contains(&route) {
-                return Err(Refusal::new(Code::Exists, format!("there is a route to {to} via {via} already")));
+                return Err(Refusal::new(
+                    Code::Exists,
+                    format!("there is a route to {to} via {via} already"),
+                ));
             }
             if plan.routes.len() >= MAX_ROUTES {
-                return Err(Refusal::new(Code::Invalid, format!("there are {MAX_ROUTES} routes, which is the most")));
+                return Err(Refusal::new(
+                    Code::Invalid,
+                    format!("there are {MAX_ROUTES} routes, which is the most"),
+                ));
             }
             if Routing::new(&plan.ports, &[]).attached_port(route.via).is_none() {
                 let what = format!("router {via} is on no attached network: `show routes` lists them");
@@ -69,16 +75,19 @@ pub(super) fn routes(running: &Running, request: Request) -> Answer {
         }),
         Request::Remove { to, via } => change(running, |plan| {
             let wanted = network(to)?.trunc();
-            let is_it = |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| IpAddr::V4(route.via) == via);
-            let mut found = plan.routes.iter().enumerate().filter(|(_, route)| is_it(route)).map(|(at, _)| at);
+            let is_it =
+                |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| IpAddr::V4(route.via) == via);
+            let mut found =
+                plan.routes.iter().enumerate().filter(|(_, route)| is_it(route)).map(|(at, _)| at);
             match (found.next(), found.next()) {
                 (Some(at), None) => {
                     plan.routes.remove(at);
                     Ok(done())
                 }
-                (Some(_), Some(_)) => {
-                    Err(Refusal::new(Code::Invalid, format!("there are several routes to {to}: name the router as well")))
-                }
+                (Some(_), Some(_)) => Err(Refusal::new(
+                    Code::Invalid,
+                    format!("there are several routes to {to}: name the router as well"),
+                )),
                 (None, _) => Err(Refusal::new(Code::NotFound, format!("there is no static route to {to}"))),
             }
         }),
@@ -88,7 +97,8 @@ pub(super) fn routes(running: &Running, request: Request) -> Answer {
 fn list(running: &Running) -> Routes {
     let plan = running.current().plan;
     let routing = Routing::new(&plan.ports, &plan.routes);
-    let attached = plan.ports.iter().flat_map(|port| port.addresses.iter().map(move |network| (port, network)));
+    let attached =
+        plan.ports.iter().flat_map(|port| port.addresses.iter().map(move |network| (port, network)));
     let attached = attached.map(|(port, network)| Route {
         to: network.trunc().into(),
         via: None,
@@ -107,8 +117,9 @@ fn list(running: &Running) -> Routes {
 fn network(network: IpNet) -> Result<Ipv4Net, Refusal> {
     match network {
         IpNet::V4(network) => Ok(network),
-        IpNet::V6(network) => {
-            Err(Refusal::new(Code::Unsupported, format!("{network} is an IPv6 network, which is not routed yet")))
-        }
+        IpNet::V6(network) => Err(Refusal::new(
+            Code::Unsupported,
+            format!("{network} is an IPv6 network, which is not routed yet"),
+        )),
     }
 }

@@ -4,7 +4,7 @@ use super::{Answer, Api, done, done_with, not_found, timeout};
 use crate::{
     control::running::Running,
     dataplane::request::{Answer as Told, Request as Ask},
-    dpdk::{PortError, PortStats as Counted, StartedPort},
+    dpdk::{PortError, StartedPort, stats::PortStats as Counted},
 };
 use lb_core::packet::PortId;
 use lb_ctl::protocol::{
@@ -16,7 +16,10 @@ use std::collections::HashMap;
 
 /// What ports had counted when they were last cleared. Their own counters go on: the accounts at the end want all.
 #[derive(Default)]
-pub(super) struct Baseline(Mutex<HashMap<u16, (Counted, HashMap<String, u64>)>>);
+pub(super) struct Baseline(Mutex<HashMap<u16, Cleared>>);
+
+/// A port's counters, and its driver's own.
+type Cleared = (Counted, HashMap<String, u64>);
 
 impl Api {
     pub(super) fn ports(&self, running: &Running, request: Request) -> Answer {
@@ -36,7 +39,7 @@ impl Api {
             }
             Request::Rss { port } => {
                 let found = each(running, Some(&port), rss)?.pop();
-                found.map(Reply::PortRss).ok_or_else(|| ending())
+                found.map(Reply::PortRss).ok_or_else(ending)
             }
             Request::Clear { port } => {
                 each(running, port.as_deref(), |port, _| {
@@ -52,7 +55,8 @@ impl Api {
 
     fn stats(&self, port: &StartedPort, name: &str) -> PortStats {
         let now = port.stats();
-        let before = self.port_baseline.0.lock().get(&port.index().0).map(|(stats, _)| *stats).unwrap_or_default();
+        let before =
+            self.port_baseline.0.lock().get(&port.index().0).map(|(stats, _)| *stats).unwrap_or_default();
         let since = |count: fn(&Counted) -> u64| count(&now).saturating_sub(count(&before));
         PortStats {
             id: u32::from(port.index().0),
@@ -165,7 +169,7 @@ fn start(running: &Running, wanted: Option<&str>) -> Answer {
     let chosen = choose(running, wanted)?;
     let mut ports = running.ports();
     for index in chosen {
-        let port = ports.get_mut(usize::from(index.0)).ok_or_else(|| ending())?;
+        let port = ports.get_mut(usize::from(index.0)).ok_or_else(ending)?;
         port.resume().map_err(|error| failed(&error))?;
     }
     Ok(done())
@@ -184,7 +188,7 @@ fn stop(running: &Running, wanted: Option<&str>) -> Answer {
             }
         }
         let mut ports = running.ports();
-        let port = ports.get_mut(usize::from(index.0)).ok_or_else(|| ending())?;
+        let port = ports.get_mut(usize::from(index.0)).ok_or_else(ending)?;
         port.pause(proofs).map_err(|error| failed(&error))?;
         notes.push(format!("port {} is stopped: what is to leave by it is dropped as port-stopped", index.0));
     }

@@ -46,7 +46,8 @@ impl Rates {
     /// What passes between clients and a server.
     pub(super) fn of_server(&self, number: u32) -> Rate {
         let Some(pair) = self.pair() else { return Rate::default() };
-        let (Some(then), Some(now)) = (pair.0.servers.get(number as usize), pair.1.servers.get(number as usize))
+        let (Some(then), Some(now)) =
+            (pair.0.servers.get(number as usize), pair.1.servers.get(number as usize))
         else {
             return Rate::default();
         };
@@ -69,7 +70,8 @@ impl Rates {
     /// What a worker receives, and how busy it is in percent.
     pub(super) fn of_worker(&self, worker: usize) -> (u64, f64) {
         let Some(pair) = self.pair() else { return (0, 0.0) };
-        let ([received, busy, idle], [received_now, busy_now, idle_now]) = (pair.0.workers[worker], pair.1.workers[worker]);
+        let ([received, busy, idle], [received_now, busy_now, idle_now]) =
+            (pair.0.workers[worker], pair.1.workers[worker]);
         let (busy, idle) = (busy_now.saturating_sub(busy) as f64, idle_now.saturating_sub(idle) as f64);
         let percent = if busy + idle > 0.0 { 100.0 * busy / (busy + idle) } else { 0.0 };
         (per_second(&pair, received, received_now), percent)

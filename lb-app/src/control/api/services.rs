@@ -16,7 +16,9 @@ use lb_core::{
 };
 use lb_ctl::protocol::{
     Code, Cursor, Protocol, Refusal, Reply,
-    services::{NewService, Rate, Request, Server, ServerChange, Services, Service as Listed, ServiceChange, Traffic},
+    services::{
+        NewService, Rate, Request, Server, ServerChange, Service as Listed, ServiceChange, Services, Traffic,
+    },
 };
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -43,7 +45,11 @@ impl Api {
                 let address = v4(address)?;
                 let at = position(plan, &service)?;
                 let service = &mut plan.services[at];
-                service.servers.push(ServerPlan::new(address, port.unwrap_or(service.port), weight.unwrap_or(1)));
+                service.servers.push(ServerPlan::new(
+                    address,
+                    port.unwrap_or(service.port),
+                    weight.unwrap_or(1),
+                ));
                 Ok(done())
             }),
             Request::ChangeServer(wanted) => modify_server(running, &wanted),
@@ -65,7 +71,9 @@ impl Api {
         let mut next = None;
         let Cursor { of, at } = cursor.unwrap_or(Cursor { of: 0, at: 0 });
         let configured = (0..).zip(snapshot.configured()).skip(of as usize);
-        for (place, (_, service)) in configured.filter(|(_, (_, service))| name.is_none_or(|name| service.name == name)) {
+        for (place, (_, service)) in
+            configured.filter(|(_, (_, service))| name.is_none_or(|name| service.name == name))
+        {
             let from = if place == of { (at as usize).min(service.servers.len()) } else { 0 };
             if room == 0 {
                 next = Some(Cursor { of: place, at: 0 });
@@ -241,7 +249,8 @@ fn find(plan: &Plan, name: &str, address: IpAddr, port: Option<u16>) -> Result<(
     let address: Ipv4Addr = v4(address)?;
     let at = position(plan, name)?;
     let servers = &plan.services[at].servers;
-    let is_it = |server: &ServerPlan| server.address == address && port.is_none_or(|port| server.port == port);
+    let is_it =
+        |server: &ServerPlan| server.address == address && port.is_none_or(|port| server.port == port);
     let mut found = servers.iter().enumerate().filter(|(_, server)| is_it(server));
     let known = || servers.iter().map(|server| format!("{}:{}", server.address, server.port));
     let wanted = port.map_or_else(|| address.to_string(), |port| format!("{address}:{port}"));
