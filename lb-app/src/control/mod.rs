@@ -8,6 +8,7 @@
 //! * [`change`]: changing it while it runs.
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`difference`], [`reload`]: the configuration file read again.
+//! * [`save`]: what runs written back into the configuration file.
 //! * [`query`]: what only workers know or can do.
 
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
@@ -22,6 +23,8 @@ pub(crate) mod query;
 pub(crate) mod reload;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod running;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod save;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod servers;
 pub(crate) mod start;
