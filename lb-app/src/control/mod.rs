@@ -9,6 +9,7 @@
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`difference`], [`reload`]: the configuration file read again.
 //! * [`save`]: what runs written back into the configuration file.
+//! * [`state_file`]: connections on disk, from one run to the next.
 //! * [`query`]: what only workers know or can do.
 
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
@@ -28,3 +29,4 @@ pub(crate) mod save;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod servers;
 pub(crate) mod start;
+pub(crate) mod state_file;
