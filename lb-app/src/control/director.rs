@@ -3,7 +3,7 @@
 use super::query::{Line, Listed};
 use crate::{
     dataplane::{io::PortTraffic, lcore::Shutdown},
-    dpdk::{Eal, LcoreHandle, Mempool, RxQueue, StartedPort, TxQueue},
+    dpdk::{Eal, LcoreHandle, Mempool, RxQueue, StartedPort, TxQueue, eal::EalError},
     report,
     say::say,
 };
@@ -116,11 +116,16 @@ impl Director {
         self.notices.try_iter().for_each(tell);
         let discarded = rx.iter().flatten().map(RxQueue::discarded).sum();
         say(report::accumulated(&self.names, &self.ports, &self.snapshot, &ended, discarded));
+        let buffers_stay = self.ports.iter().any(|port| port.info().keeps_buffers());
         for ((port, rx), tx) in self.ports.into_iter().zip(rx).zip(tx) {
             port.stop_and_close(rx, tx)?;
         }
         drop(self.pool);
-        self.eal.cleanup()?;
+        match self.eal.cleanup() {
+            // The pool, which the end of the process frees.
+            Err(EalError::StillInUse(1)) if buffers_stay => {}
+            result => result?,
+        }
         if !report::is_exact(&ended) {
             bail!("packets are unaccounted for: this is a defect of lb-app, please report it");
         }
