@@ -39,7 +39,17 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: dpdk::HugeAlloc = dpdk::HugeAlloc;
 
 fn main() -> ExitCode {
-    let command = match cli::parse(std::env::args().skip(1)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(directory) = cli::wants_manual(&arguments) {
+        return match cli::write_manual(&directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error}", directory.display());
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let command = match cli::parse(arguments) {
         Ok(command) => command,
         Err(error) => error.exit(),
     };

@@ -25,7 +25,8 @@ impl Picture {
         let Reply::About(about) = transport.call(Request::Director(director::Request::About))? else {
             return Err(nonsense());
         };
-        let Reply::ConnectionCount(count) = transport.call(Request::Connections(connections::Request::Count))?
+        let Reply::ConnectionCount(count) =
+            transport.call(Request::Connections(connections::Request::Count))?
         else {
             return Err(nonsense());
         };
@@ -46,7 +47,9 @@ fn services<T: Transport + ?Sized>(transport: &mut T) -> Result<(Vec<services::S
     let mut cursor = None;
     for _ in 0..MOST_PAGES {
         let request = services::Request::List { name: None, cursor };
-        let Reply::Services(page) = transport.call(Request::Services(request))? else { return Err(nonsense()) };
+        let Reply::Services(page) = transport.call(Request::Services(request))? else {
+            return Err(nonsense());
+        };
         for service in page.services {
             match all.last_mut() {
                 // One with very many servers goes on.

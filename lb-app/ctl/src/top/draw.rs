@@ -97,12 +97,14 @@ fn services(picture: &Picture, state: &State) -> Vec<Line> {
     }
     let active = |servers: &[Server]| servers.iter().map(|server| server.active).sum();
     if state.sort != Sort::Name {
-        services.sort_by_key(|(service, _)| Reverse(key(state.sort, &service.rate, active(&service.servers))));
+        services
+            .sort_by_key(|(service, _)| Reverse(key(state.sort, &service.rate, active(&service.servers))));
     }
     let mut lines = Vec::new();
     for (service, mut servers) in services {
         let name = format!("{} {} {}:{}", service.name, service.protocol.upper(), service.vip, service.port);
-        let (active, inactive) = (active(&service.servers), service.servers.iter().map(|server| server.inactive).sum());
+        let (active, inactive) =
+            (active(&service.servers), service.servers.iter().map(|server| server.inactive).sum());
         lines.push((line(&name, &service.scheduler, [active, inactive], &service.rate), bold()));
         if !state.servers {
             continue;
@@ -166,7 +168,8 @@ fn workers(picture: &Picture) -> Vec<Line> {
 }
 
 fn drops(picture: &Picture) -> Vec<Line> {
-    let mut lines = vec![(format!("{:<20} {:>8} {:>12}  WHAT HAPPENED", "DROPPED", "PER S", "PACKETS"), head())];
+    let mut lines =
+        vec![(format!("{:<20} {:>8} {:>12}  WHAT HAPPENED", "DROPPED", "PER S", "PACKETS"), head())];
     let mut drops: Vec<_> = picture.drops.iter().collect();
     drops.sort_by_key(|drop| Reverse((drop.packets_per_s, drop.packets)));
     for drop in &drops {

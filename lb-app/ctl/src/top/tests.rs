@@ -23,7 +23,11 @@ fn server(last: u8, packets: u64, state: &str) -> services::Server {
         active: 3,
         inactive: 1,
         traffic: services::Traffic::default(),
-        rate: services::Rate { packets_in_per_s: packets, bytes_in_per_s: packets * 100, ..Default::default() },
+        rate: services::Rate {
+            packets_in_per_s: packets,
+            bytes_in_per_s: packets * 100,
+            ..Default::default()
+        },
     }
 }
 
@@ -55,6 +59,7 @@ fn picture() -> Picture {
             ports: 2,
             capacity: 1_000,
             generation: 0,
+            unconfirmed_ms: None,
             clients_dropped: 0,
         },
         count: connections::Count { total: 16, capacity: 1_000, active: 12, by_worker: vec![16] },
@@ -63,7 +68,12 @@ fn picture() -> Picture {
             service("mail", 25, vec![server(13, 500_000, "enabled")]),
         ],
         cut: false,
-        workers: vec![workers::Worker { lcore: 1, busy_percent: 12.34, received_per_s: 700_010, ..Default::default() }],
+        workers: vec![workers::Worker {
+            lcore: 1,
+            busy_percent: 12.34,
+            received_per_s: 700_010,
+            ..Default::default()
+        }],
         drops: vec![forward::Drop {
             reason: "unserved".into(),
             meaning: "For a VIP's port.".into(),
@@ -109,7 +119,9 @@ fn what_is_busiest_comes_first() {
 fn a_filter_leaves_out_the_rest() {
     let mut state = State::new(Sort::Name, "100.12".into());
     let text = print(&picture(), &mut state, 100);
-    assert!(text.contains("web") && text.contains(".12:") && !text.contains("mail") && !text.contains(".11:"));
+    assert!(
+        text.contains("web") && text.contains(".12:") && !text.contains("mail") && !text.contains(".11:")
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Answer, Api, done, done_with};
 use crate::{
-    control::{query::Silent, running::Running},
+    control::{query::Silent, reload::How, running::Running},
     dataplane::{lcore::BURST, request::Request as Ask},
 };
 use lb_core::{
@@ -10,10 +10,10 @@ use lb_core::{
     service::plan::{Method, SchedulerKind},
 };
 use lb_ctl::protocol::{
-    Code, Refusal, Reply,
+    Code, Done, Refusal, Reply,
     director::{About, Configuration, Names, PortSetup, Request, WorkerSetup},
 };
-use std::{process, sync::atomic::Ordering};
+use std::{process, sync::atomic::Ordering, time::Duration};
 
 /// Names of one kind, at most.
 const MOST_NAMES: usize = 1_000;
@@ -29,13 +29,30 @@ impl Api {
                 Ok(done_with("forwarding"))
             }
             Request::Stop => self.pause(running),
+            Request::Reload { dry_run, confirm_within_ms } => {
+                let confirm_within = confirm_within_ms.map(Duration::from_millis);
+                let difference = running.reload(How { dry_run, confirm_within });
+                let difference = difference.map_err(|error| invalid(error.to_string().trim_end()))?;
+                let mut notes: Vec<String> = difference.live.iter().map(ToString::to_string).collect();
+                if notes.is_empty() {
+                    notes.push("nothing is different".to_owned());
+                }
+                Ok(Reply::Done(Done { notes }))
+            }
+            Request::Confirm if running.confirm() => Ok(done()),
+            Request::Confirm => Err(invalid("no reload waits to be confirmed")),
+            Request::Save => match running.save() {
+                Ok(true) => Ok(done_with(format!("{} says what runs", running.path.display()))),
+                Ok(false) => Ok(done_with(format!("{} said so already", running.path.display()))),
+                Err(error) => Err(Refusal::new(Code::Failed, error.to_string().trim_end())),
+            },
             Request::Quit => {
                 self.stop.store(true, Ordering::Relaxed);
                 Ok(done())
             }
             Request::Verbose { level } => match (self.set_verbosity)(level) {
                 Ok(()) => Ok(done()),
-                Err(why) => Err(Refusal::new(Code::Invalid, why)),
+                Err(why) => Err(invalid(why)),
             },
         }
     }
@@ -50,6 +67,7 @@ impl Api {
             ports: running.config.plan.ports.len() as u32,
             capacity: running.capacity() as u64,
             generation: running.current().generation,
+            unconfirmed_ms: running.unconfirmed().map(|left| left.as_millis() as u64),
             clients_dropped: self.clients_dropped.load(Ordering::Relaxed),
         }
     }
@@ -64,6 +82,10 @@ impl Api {
         }
         Ok(self.forward_stats(running))
     }
+}
+
+fn invalid(why: impl Into<String>) -> Refusal {
+    Refusal::new(Code::Invalid, why)
 }
 
 fn names(running: &Running) -> Names {
