@@ -1,6 +1,6 @@
 //! The effective configuration: every default written out, as a file that means the same.
 
-use super::{Config, timeouts::KEYS};
+use super::{Config, Wanted, timeouts::KEYS};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::plan::{Plan, SchedulerKind, ServicePlan},
@@ -15,12 +15,27 @@ impl Display for Config {
         writeln!(f, "[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
         writeln!(f, "servers = {}", self.room.servers)?;
+        match &self.state_file {
+            Some(path) => writeln!(f, "state_file = {}", quoted(&path.to_string_lossy()))?,
+            None => writeln!(f, "# state_file: none, connections end with the director")?,
+        }
         writeln!(f, "idle = \"{}\"", self.idle)?;
         writeln!(f, "verify_checksums = {verify_checksums}")?;
 
         writeln!(f, "\n[timeouts]")?;
         for (key, state, _) in KEYS {
             writeln!(f, "{key} = \"{}\"", self.timeouts.of(state))?;
+        }
+
+        writeln!(f, "\n[control]")?;
+        match &self.control.socket {
+            Wanted::Default => writeln!(f, "# socket: /run/lb/lb.sock, or named after --file-prefix")?,
+            Wanted::None => writeln!(f, "socket = \"none\"")?,
+            Wanted::Path(path) => writeln!(f, "socket = {}", quoted(&path.display().to_string()))?,
+        }
+        match &self.control.group {
+            Some(group) => writeln!(f, "group = {}", quoted(group))?,
+            None => writeln!(f, "# group: root alone")?,
         }
 
         writeln!(f, "\n[tunnel]")?;

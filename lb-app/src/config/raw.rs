@@ -1,12 +1,12 @@
 //! What the user said: the keys of the file with their types and places, and nothing about what they mean together.
 
 use super::{
-    Idle,
+    Control, Idle,
     place::{At, Field, Place},
     report::Problems,
     table::Table,
     timeouts::Changes,
-    values::{boolean, destination, duration, host, name, number, own_address, text, word},
+    values::{boolean, destination, duration, host, name, number, own_address, socket, text, word},
 };
 use ipnet::Ipv4Net;
 use lb_core::{
@@ -26,6 +26,7 @@ pub(super) struct Raw {
     pub(super) place: Place,
     pub(super) workers: Workers,
     pub(super) timeouts: Changes,
+    pub(super) control: Control,
     pub(super) tunnel_local: Option<At<Ipv4Addr>>,
     pub(super) ports: Vec<Port>,
     /// No port was lost because it could not be read at all.
@@ -43,6 +44,7 @@ pub(super) struct Workers {
     pub(super) place: Place,
     pub(super) connections: Field<usize>,
     pub(super) servers: Field<usize>,
+    pub(super) state_file: Option<At<String>>,
     pub(super) idle: Field<Idle>,
     pub(super) verify_checksums: Field<bool>,
 }
@@ -129,6 +131,7 @@ impl Raw {
         let mut file = Table::new(Place { span: 0..0, key: String::new() }, document, problems);
         let workers = Workers::read(file.table("workers"), &file.place);
         let timeouts = file.table("timeouts").map_or_else(Changes::default, Changes::read);
+        let control = file.table("control").map_or_else(Control::default, read_control);
         let tunnel_local = file.table("tunnel").and_then(|mut tunnel| {
             let local = tunnel.read("local", host).given().cloned();
             tunnel.finish();
@@ -138,6 +141,7 @@ impl Raw {
         Raw {
             workers,
             timeouts,
+            control,
             tunnel_local,
             ports_complete: ports.complete,
             ports: ports.each(Port::read),
@@ -158,6 +162,7 @@ impl Workers {
                 place,
                 connections: Field::Absent,
                 servers: Field::Absent,
+                state_file: None,
                 idle: Field::Absent,
                 verify_checksums: Field::Absent,
             };
@@ -165,11 +170,19 @@ impl Workers {
         Workers {
             connections: table.read("connections", number(1..=MAX_CONNECTIONS)),
             servers: table.read("servers", number(1..=MAX_SERVERS)),
+            state_file: table.read("state_file", text).given().cloned(),
             idle: table.read("idle", word(&Idle::ALL, Idle::name)),
             verify_checksums: table.read("verify_checksums", boolean),
             place: table.finish(),
         }
     }
+}
+
+fn read_control(mut table: Table) -> Control {
+    let socket = table.read("socket", socket).given().map(|at| at.value.clone()).unwrap_or_default();
+    let group = table.read("group", text).given().map(|at| at.value.clone());
+    table.finish();
+    Control { socket, group }
 }
 
 impl Port {

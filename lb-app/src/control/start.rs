@@ -6,11 +6,13 @@ use super::{
     ports::{self, Ports},
     query::Line,
     running::{Running, WorkerView},
+    socket::ControlSocket,
+    state_file::{self, Left},
     telemetry,
 };
 use crate::{
     cli::CommandLine,
-    config::{self, Config, Limits, memory},
+    config::{self, Config, Limits, Wanted, memory},
     dataplane::{
         activity::Activity,
         clock::Clock,
@@ -20,27 +22,28 @@ use crate::{
         mesh::{self, Ends},
         request::Desk,
     },
-    dpdk::{self, Eal, LcoreId, RxQueue, TxQueue},
+    dpdk::{self, Eal, LcoreId, Mbuf, RxQueue, TxQueue},
     say::say,
 };
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::{Sender, bounded};
 use lb_core::{
-    conn::connections::BYTES_PER_CONNECTION,
+    conn::{connections::BYTES_PER_CONNECTION, saved::Saved},
     counters::{ServerTraffic, WorkerCounters},
     flow::key::Secret,
     limits::MAX_WORKERS,
     packet::{Notice, WorkerId},
     service::{load::LoadBoard, snapshot::Snapshot},
+    time::Instant,
     worker::{self, Worker},
 };
 use std::{
     hash::{BuildHasher, RandomState},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Refusals that one worker sends in a second, at most.
 const REFUSALS_PER_S: u32 = 10_000;
@@ -53,9 +56,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// Any step's, with a remedy.
-pub(crate) fn start(command: &CommandLine) -> Result<Director> {
+pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSocket>)> {
     // Before anything is touched: a configuration that is wrong in itself.
-    config::load(&command.options.conf, Limits { workers: 1, available_bytes: u64::MAX })?;
+    config::load(command.options.conf(), Limits { workers: 1, available_bytes: u64::MAX })?;
     let eal = Eal::init(&command.eal)?;
     let lcores = eal.lcores();
     ensure!(
@@ -64,9 +67,10 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
     );
     ensure!(lcores.len() <= MAX_WORKERS, "{} worker lcores, at most {MAX_WORKERS}", lcores.len());
     let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
-    let mut config = config::load(&command.options.conf, Limits { workers: lcores.len(), available_bytes })?;
+    let mut config = config::load(command.options.conf(), Limits { workers: lcores.len(), available_bytes })?;
     ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] section");
 
+    let socket = control_socket(&config, &eal)?;
     let ports = ports::start(&mut config, &command.options, lcores.len())?;
     for port in &ports.started {
         say(port.describe());
@@ -82,11 +86,31 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
         config.connections_per_worker,
         config.idle,
     ));
-    launch(eal, &lcores, (command.options.conf.clone(), config), snapshot, ports)
+    let director = launch(eal, &lcores, (command.options.conf().to_owned(), config), snapshot, ports)?;
+    Ok((director, socket))
+}
+
+/// The control socket, as configured. By default its name is the EAL's file prefix, unless that is the usual one: so
+/// several directors on a machine have one each.
+fn control_socket(config: &Config, eal: &Eal) -> Result<Option<ControlSocket>> {
+    let path = match &config.control.socket {
+        Wanted::Path(path) => path.clone(),
+        Wanted::None => return Ok(None),
+        Wanted::Default => match eal.file_prefix().filter(|prefix| prefix != "rte") {
+            Some(prefix) => Path::new(lb_ctl::DEFAULT_SOCKET).with_file_name(format!("{prefix}.sock")),
+            None => PathBuf::from(lb_ctl::DEFAULT_SOCKET),
+        },
+    };
+    Ok(Some(ControlSocket::bind(&path, config.control.group.as_deref())?))
 }
 
 /// What a worker tells when it is ready.
-type Ready = (Arc<WorkerCounters>, Arc<[ServerTraffic]>);
+struct Ready {
+    counters: Arc<WorkerCounters>,
+    servers: Arc<[ServerTraffic]>,
+    /// Connections that it took over from an earlier run.
+    restored: usize,
+}
 
 fn launch(
     eal: Eal,
@@ -96,14 +120,16 @@ fn launch(
     ports: Ports,
 ) -> Result<Director> {
     let clock = Clock::start();
+    let left = left_state(&config).map(Arc::new);
     let board = Arc::new(LoadBoard::new(lcores.len(), config.room.servers));
     let shared = worker::Director {
         workers: lcores.len(),
-        secret: Secret(RandomState::new().hash_one(std::process::id())),
+        secret: left.as_ref().map_or_else(fresh_secret, |left| left.secret),
         connections_per_worker: config.connections_per_worker,
         refusals_per_s: REFUSALS_PER_S,
         board: board.clone(),
     };
+    let secret = shared.secret;
     let shutdown = Arc::new(Shutdown::new(lcores.len()));
     let (notices, notice_board) = bounded(NOTICES);
     let mut launched = Vec::new();
@@ -130,25 +156,29 @@ fn launch(
             clock,
             rest: Rest::new(config.idle),
             shutdown: shutdown.clone(),
+            left: left.clone(),
             ready,
         };
         let handle = dpdk::launch(&eal, *lcore, move || make.on_this_lcore().run())?;
         launched.push((handle, is_ready, Line::new(id, requests, answers), (traffic, activity)));
     }
-    let (mut handles, mut workers) = (Vec::new(), Vec::new());
+    let (mut handles, mut workers, mut restored) = (Vec::new(), Vec::new(), 0);
     for (id, (handle, is_ready, line, traffic)) in (0..).map(WorkerId).zip(launched) {
-        let Ok((counters, servers)) = is_ready.recv_timeout(PATIENCE) else {
+        let Ok(ready) = is_ready.recv_timeout(PATIENCE) else {
             bail!("worker {} on lcore {} did not get ready", id.0, handle.lcore());
         };
-        workers.push(WorkerView::new((id, handle.lcore()), line, counters, servers, traffic));
+        restored += ready.restored;
+        workers.push(WorkerView::new((id, handle.lcore()), line, ready.counters, ready.servers, traffic));
         handles.push(handle);
     }
+    if let Some(left) = left {
+        info!("{restored} of {} connections of the last run go on", left.connections.len());
+    }
     let ports = (ports.started, ports.pool);
-    let clocks = (clock, shutdown.clone());
-    let running = Running::new((conf, config), snapshot, workers, board, ports, clocks);
-    let running = Arc::new(running);
+    let times = (clock, shutdown.clone());
+    let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
     telemetry::register(&running);
-    Ok(Director { eal, running, handles, shutdown, notices: notice_board })
+    Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret })
 }
 
 /// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.
@@ -167,15 +197,19 @@ struct Make {
     clock: Clock,
     rest: Rest,
     shutdown: Arc<Shutdown>,
+    /// By an earlier run.
+    left: Option<Arc<Left>>,
     ready: Sender<Ready>,
 }
 
 impl Make {
     fn on_this_lcore(self) -> Lcore {
-        let worker = Worker::new(self.id, &self.shared, self.snapshot, self.clock.now());
+        let mut worker = Worker::new(self.id, &self.shared, self.snapshot, self.clock.now());
+        let restored =
+            self.left.map_or(0, |left| restore(&mut worker, &left, self.shared.workers, self.clock.now()));
         let counters = worker.counters();
         // Whoever waits may have given up; the worker is then told to stop soon.
-        let _ = self.ready.send((counters.clone(), worker.traffic()));
+        let _ = self.ready.send(Ready { counters: counters.clone(), servers: worker.traffic(), restored });
         let traffic = self.traffic;
         let io = LcoreIo::new(self.tx, self.rings, self.pool, counters, traffic.clone(), self.notices);
         Lcore {
@@ -192,13 +226,33 @@ impl Make {
     }
 }
 
+/// Takes over those connections of an earlier run that are this worker's, and returns how many.
+fn restore(worker: &mut Worker<Mbuf>, left: &Left, workers: usize, now: Instant) -> usize {
+    let same = left.workers == workers;
+    let mine = |(was, saved): &&(WorkerId, Saved)| worker.restore(now, saved, same.then_some(*was)).is_ok();
+    left.connections.iter().filter(mine).count()
+}
+
+/// What an earlier run left. That it left nothing good is no reason not to start.
+fn left_state(config: &Config) -> Option<Left> {
+    let path = config.state_file.as_ref()?;
+    state_file::take(path)
+        .inspect_err(|error| warn!("no connections go on: {}: {error}", path.display()))
+        .ok()
+        .flatten()
+}
+
+fn fresh_secret() -> Secret {
+    Secret(RandomState::new().hash_one(std::process::id()))
+}
+
 /// Validates the configuration and prints what it means.
 ///
 /// # Errors
 /// The report of everything that is wrong with it.
 pub(crate) fn check(command: &CommandLine) -> Result<()> {
     let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
-    let config = config::load(&command.options.conf, Limits { workers: 1, available_bytes })?;
+    let config = config::load(command.options.conf(), Limits { workers: 1, available_bytes })?;
     Snapshot::new(&config.plan).context("the configuration is sound but cannot be carried out")?;
     say(config.to_string());
     Ok(())

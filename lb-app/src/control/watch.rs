@@ -100,7 +100,7 @@ impl Running {
     }
 
     /// The port of that name or number.
-    fn port_called(&self, name: &str) -> Result<PortId, WatchError> {
+    pub(crate) fn port_called(&self, name: &str) -> Result<PortId, WatchError> {
         let names = self.port_names();
         let at = names.iter().position(|known| known == name);
         let at = at.or_else(|| name.parse().ok().filter(|&number: &usize| number < names.len()));

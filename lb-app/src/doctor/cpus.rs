@@ -109,9 +109,11 @@ fn lcores_found(patient: &Patient<'_>, root: &Path) -> Finding {
 /// Nothing else should run on the CPUs of workers, the kernel's ticks included.
 fn isolation(patient: &Patient<'_>, root: &Path) -> Option<Finding> {
     let workers = patient.cpus.get(1..).filter(|workers| !workers.is_empty())?;
-    let listed = |file: &str| list(&read(root, &format!("sys/devices/system/cpu/{file}")).unwrap_or_default());
+    let listed =
+        |file: &str| list(&read(root, &format!("sys/devices/system/cpu/{file}")).unwrap_or_default());
     let (isolated, without_ticks) = (listed("isolated"), listed("nohz_full"));
-    let outside = |set: &[usize]| workers.iter().copied().filter(|cpu| !set.contains(cpu)).collect::<Vec<_>>();
+    let outside =
+        |set: &[usize]| workers.iter().copied().filter(|cpu| !set.contains(cpu)).collect::<Vec<_>>();
     let (shared, ticking) = (outside(&isolated), outside(&without_ticks));
     if shared.is_empty() && ticking.is_empty() {
         return Some(Finding::ok("isolation", "the workers' CPUs are isolated and have no ticks"));
@@ -121,7 +123,8 @@ fn isolation(patient: &Patient<'_>, root: &Path) -> Option<Finding> {
         (true, _) => format!("the kernel's ticks interrupt the workers' CPU {}", join(&ticking)),
     };
     let cpus = join(workers);
-    let remedy = format!("add to the kernel's command line: isolcpus={cpus} nohz_full={cpus} rcu_nocbs={cpus}");
+    let remedy =
+        format!("add to the kernel's command line: isolcpus={cpus} nohz_full={cpus} rcu_nocbs={cpus}");
     Some(Finding::slow("isolation", what, remedy))
 }
 
@@ -143,7 +146,9 @@ fn share(patient: &Patient<'_>, root: &Path) -> Finding {
     }
     let version_1 = number(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us")
         .zip(number(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us"))
-        .map(|(quota, period)| (quota * 100 / period.max(1), "/sys/fs/cgroup/cpu/cpu.cfs_quota_us".to_owned()));
+        .map(|(quota, period)| {
+            (quota * 100 / period.max(1), "/sys/fs/cgroup/cpu/cpu.cfs_quota_us".to_owned())
+        });
     let wanted = patient.cpus.len() as u64 * 100;
     match least.or(version_1) {
         Some((percent, file)) if percent < wanted => Finding::slow(
@@ -176,7 +181,10 @@ fn clock(root: &Path) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::{Verdict, tree::Tree}, *};
+    use super::{
+        super::{Verdict, tree::Tree},
+        *,
+    };
 
     fn eal(line: &str) -> Vec<String> {
         line.split_whitespace().map(str::to_owned).collect()
@@ -210,8 +218,7 @@ mod tests {
             ("sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n"),
         ]);
         let look = |line: &str| patient(&eal(line), tree.path());
-        let verdicts =
-            |line: &str| look(line).into_iter().map(|finding| finding.verdict).collect::<Vec<_>>();
+        let verdicts = |line: &str| look(line).into_iter().map(|finding| finding.verdict).collect::<Vec<_>>();
         use Verdict::{Ok, Slow, Wrong};
         assert_eq!(verdicts("-l 0-2"), [Ok, Ok, Ok, Ok]);
         assert_eq!(verdicts("-l 0,4")[0], Wrong);
@@ -221,7 +228,10 @@ mod tests {
         tree.write("sys/devices/system/cpu/isolated", "\n");
         tree.write("sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n");
         let findings = look("-l 0-2");
-        assert_eq!(findings[1].remedy.as_deref(), Some("add to the kernel's command line: isolcpus=1,2 nohz_full=1,2 rcu_nocbs=1,2"));
+        assert_eq!(
+            findings[1].remedy.as_deref(),
+            Some("add to the kernel's command line: isolcpus=1,2 nohz_full=1,2 rcu_nocbs=1,2")
+        );
         assert_eq!(findings[2].text, "a control group leaves 150 % of a CPU, and the lcores want 300 %");
         assert_eq!(findings[3].verdict, Slow);
         tree.write("proc/cpuinfo", "flags : fpu\n");

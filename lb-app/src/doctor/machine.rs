@@ -21,7 +21,8 @@ fn huge_pages(patient: &Patient<'_>, root: &Path) -> Finding {
     const SIZES: &str = "sys/kernel/mm/hugepages";
     let (mut free_kib, mut all_kib) = (0, 0);
     for size in names(root, SIZES) {
-        let Some(kib) = size.strip_prefix("hugepages-").and_then(|size| size.strip_suffix("kB")?.parse::<u64>().ok())
+        let Some(kib) =
+            size.strip_prefix("hugepages-").and_then(|size| size.strip_suffix("kB")?.parse::<u64>().ok())
         else {
             continue;
         };
@@ -84,11 +85,8 @@ fn permissions(root: &Path) -> Finding {
     let status = read(root, "proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok()).unwrap_or(0);
-    let missing: Vec<&str> = CAPABILITIES
-        .iter()
-        .filter(|(bit, _)| effective & (1 << bit) == 0)
-        .map(|(_, name)| *name)
-        .collect();
+    let missing: Vec<&str> =
+        CAPABILITIES.iter().filter(|(bit, _)| effective & (1 << bit) == 0).map(|(_, name)| *name).collect();
     if missing.is_empty() {
         return Finding::ok("permissions", "those that ports and memory take");
     }
@@ -98,7 +96,10 @@ fn permissions(root: &Path) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::{Verdict, tree::Tree}, *};
+    use super::{
+        super::{Verdict, tree::Tree},
+        *,
+    };
 
     fn look_at(tree: &Tree, eal: &[&str]) -> Vec<Finding> {
         let eal: Vec<String> = eal.iter().map(|&argument| argument.to_owned()).collect();

@@ -79,7 +79,7 @@ pub(crate) fn run(command: &CommandLine) -> ExitCode {
     let cpus = cpus::of_lcores(&command.eal, root);
     let mut patient = Patient { eal: &command.eal, cpus, config: None };
     let mut findings = Vec::new();
-    if let Some(conf) = &command.options.conf {
+    if let Some(conf) = command.options.conf_if_any() {
         let limits = Limits { workers: patient.workers(), available_bytes: u64::MAX };
         match config::load(conf, limits) {
             Ok(config) => {

@@ -5,10 +5,7 @@
 
 use super::{Finding, Patient, cpus, names, number, read};
 use crate::dpdk::ethtool;
-use std::{
-    fs,
-    path::Path,
-};
+use std::{fs, path::Path};
 
 /// Drivers that DPDK takes devices from.
 const USER_SPACE: [&str; 3] = ["vfio-pci", "igb_uio", "uio_pci_generic"];
@@ -94,7 +91,9 @@ fn card(patient: &Patient<'_>, root: &Path, port: &str, address: &str) -> Vec<Fi
             let text = format!("port {port}: {address} is the kernel's, with {driver}");
             findings.push(Finding::wrong("driver", text, bind));
         }
-        None => findings.push(Finding::wrong("driver", format!("port {port}: {address} has no driver"), bind)),
+        None => {
+            findings.push(Finding::wrong("driver", format!("port {port}: {address} has no driver"), bind))
+        }
     }
     findings.extend(distance(patient, root, port, &format!("sys/bus/pci/devices/{address}/numa_node")));
     findings
@@ -126,7 +125,9 @@ fn kernel_interface(
         let text = format!("port {port}: there is no network interface {interface}");
         return vec![Finding::wrong("driver", text, "ip link")];
     }
-    let text = format!("port {port}: {interface} through the kernel, which costs a system call and a copy per burst");
+    let text = format!(
+        "port {port}: {interface} through the kernel, which costs a system call and a copy per burst"
+    );
     let remedy = "give DPDK a card of its own: dpdk-devbind.py --status";
     let mut findings = vec![Finding::slow("driver", text, remedy)];
 
@@ -136,7 +137,10 @@ fn kernel_interface(
         let text = format!("port {port}: {queues} queues for {workers} workers");
         Finding::wrong("queues", text, format!("device = \"...,iface={interface},qpairs={workers}\""))
     } else {
-        Finding::ok("queues", format!("port {port}: {queues} for {workers} workers; the kernel spreads by flow"))
+        Finding::ok(
+            "queues",
+            format!("port {port}: {queues} for {workers} workers; the kernel spreads by flow"),
+        )
     });
 
     if let Some(own) = number(root, &format!("{directory}/mtu")) {
@@ -153,7 +157,8 @@ fn kernel_interface(
 
 /// What the kernel puts together or leaves unfinished arrives so at af_packet.
 fn offloads(port: &str, interface: &str) -> Option<Finding> {
-    let on: Vec<&str> = ethtool::offloads(interface)?.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+    let on: Vec<&str> =
+        ethtool::offloads(interface)?.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
     if on.is_empty() {
         return Some(Finding::ok("offloads", format!("port {port}: the kernel leaves packets as they are")));
     }
@@ -162,12 +167,19 @@ fn offloads(port: &str, interface: &str) -> Option<Finding> {
         on.join(", ")
     );
     let off: Vec<String> = on.iter().map(|name| format!("{name} off")).collect();
-    Some(Finding::wrong("offloads", text, format!("ethtool -K {interface} {}, there and at its peer", off.join(" "))))
+    Some(Finding::wrong(
+        "offloads",
+        text,
+        format!("ethtool -K {interface} {}, there and at its peer", off.join(" ")),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::{Verdict, tree::Tree}, *};
+    use super::{
+        super::{Verdict, tree::Tree},
+        *,
+    };
 
     #[test]
     fn cards_are_looked_at() {
