@@ -51,7 +51,7 @@ fn number(name: &str, value: u64) -> (String, Value) {
     (name.to_owned(), Value::Number(value))
 }
 
-fn text(name: &str, value: impl ToString) -> (String, Value) {
+fn text(name: &str, value: &dyn ToString) -> (String, Value) {
     (name.to_owned(), Value::Text(value.to_string()))
 }
 
@@ -75,11 +75,11 @@ fn services(running: &Running, skip: usize) -> Object {
         let load = |server: &u32| running.board.total(*server);
         vec![
             text("name", &service.name),
-            text("protocol", service.protocol),
-            text("address", service.vip),
+            text("protocol", &service.protocol),
+            text("address", &service.vip),
             number("port", service.port.into()),
-            text("method", service.method),
-            text("scheduler", service.scheduler_kind),
+            text("method", &service.method),
+            text("scheduler", &service.scheduler_kind),
             number("servers", service.servers.len() as u64),
             number("active", service.servers.iter().map(|server| u64::from(load(server).active)).sum()),
             number("inactive", service.servers.iter().map(|server| u64::from(load(server).inactive)).sum()),
@@ -100,7 +100,7 @@ fn servers(running: &Running, skip: usize) -> Object {
         };
         vec![
             text("service", &snapshot.service_of(at).name),
-            text("address", server.plan.address),
+            text("address", &server.plan.address),
             number("port", server.plan.port.into()),
             number("weight", server.plan.weight.into()),
             number("active", load.active.into()),
@@ -120,7 +120,7 @@ fn workers(running: &Running, skip: usize) -> Object {
         let counters = &worker.counters;
         vec![
             number("worker", worker.id.0.into()),
-            text("lcore", worker.lcore),
+            text("lcore", &worker.lcore),
             number("received", counters.received.get()),
             number("sent", counters.sent.get()),
             number("dropped", counters.dropped_total()),

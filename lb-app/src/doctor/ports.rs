@@ -92,7 +92,7 @@ fn card(patient: &Patient<'_>, root: &Path, port: &str, address: &str) -> Vec<Fi
             findings.push(Finding::wrong("driver", text, bind));
         }
         None => {
-            findings.push(Finding::wrong("driver", format!("port {port}: {address} has no driver"), bind))
+            findings.push(Finding::wrong("driver", format!("port {port}: {address} has no driver"), bind));
         }
     }
     findings.extend(distance(patient, root, port, &format!("sys/bus/pci/devices/{address}/numa_node")));
