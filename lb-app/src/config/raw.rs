@@ -2,6 +2,7 @@
 
 use super::{
     Idle,
+    health::{Hooks, OwnCheck, Pool, read_check, read_pool},
     place::{At, Field, Place},
     report::Problems,
     table::Table,
@@ -13,7 +14,7 @@ use lb_core::{
     limits::{MAX_CONNECTIONS, MAX_MTU, MAX_WEIGHT, MIN_MTU},
     service::plan::{Method, Protocol, SchedulerKind, Unserved},
 };
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use toml::de::DeTable;
 
 /// Most addresses of one port.
@@ -26,6 +27,7 @@ pub(super) struct Raw {
     pub(super) workers: Workers,
     pub(super) timeouts: Changes,
     pub(super) tunnel_local: Option<At<Ipv4Addr>>,
+    pub(super) hooks: Hooks,
     pub(super) ports: Vec<Port>,
     /// No port was lost because it could not be read at all.
     pub(super) ports_complete: bool,
@@ -74,6 +76,12 @@ pub(super) struct Service {
     pub(super) flags: Vec<At<Flag>>,
     pub(super) adopt: Field<bool>,
     pub(super) timeouts: Changes,
+    /// The check of servers that have none of their own.
+    pub(super) check: OwnCheck,
+    pub(super) pool: Pool,
+    /// Where problems of the `health` table as a whole are.
+    pub(super) pool_place: Option<Place>,
+    pub(super) sorry: Option<At<SocketAddrV4>>,
     pub(super) servers: Vec<Server>,
 }
 
@@ -83,6 +91,7 @@ pub(super) struct Server {
     pub(super) address: Option<At<Ipv4Addr>>,
     pub(super) port: Field<u16>,
     pub(super) weight: Field<u32>,
+    pub(super) check: OwnCheck,
 }
 
 /// `[[vips]]`
@@ -130,16 +139,18 @@ impl Raw {
             tunnel.finish();
             local
         });
+        let hooks = Hooks::read(file.table("health"));
         let (ports, routes) = (file.tables("ports"), file.tables("routes"));
         Raw {
             workers,
             timeouts,
             tunnel_local,
+            hooks,
             ports_complete: ports.complete,
             ports: ports.each(Port::read),
             routes_complete: routes.complete,
             routes: routes.each(Route::read),
-            services: file.tables("services").each(Service::read),
+            services: file.tables("services").each(|table| Service::read(table, problems)),
             vips: file.tables("vips").each(Vip::read),
             place: file.finish(),
         }
@@ -189,7 +200,8 @@ impl Route {
 }
 
 impl Service {
-    fn read(mut table: Table) -> Self {
+    fn read(mut table: Table, problems: &Problems) -> Self {
+        let (pool, sorry, pool_place) = read_pool(table.table("health"));
         Service {
             name: table.require("name", "\"web\"", name),
             vip: table.require("vip", "\"192.0.2.100\"", host),
@@ -200,7 +212,11 @@ impl Service {
             flags: read_flags(&mut table),
             adopt: table.read("adopt", boolean),
             timeouts: table.table("timeouts").map_or_else(Changes::default, Changes::read),
-            servers: table.tables("servers").each(Server::read),
+            servers: table.tables("servers").each(|table| Server::read(table, problems)),
+            check: read_check(table.table("check"), problems),
+            pool,
+            pool_place,
+            sorry,
             place: table.finish(),
         }
     }
@@ -214,11 +230,12 @@ fn read_flags(table: &mut Table) -> Vec<At<Flag>> {
 }
 
 impl Server {
-    fn read(mut table: Table) -> Self {
+    fn read(mut table: Table, problems: &Problems) -> Self {
         Server {
             address: table.require("address", "\"198.51.100.11\"", host),
             port: table.read("port", number(1..=u16::MAX)),
             weight: table.read("weight", number(0..=MAX_WEIGHT)),
+            check: read_check(table.table("check"), problems),
             place: table.finish(),
         }
     }

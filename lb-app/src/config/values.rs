@@ -100,6 +100,14 @@ pub(super) fn timeout(value: &DeValue) -> Reading<Duration> {
     Ok(timeout)
 }
 
+/// A span of time that may be nothing at all.
+pub(super) fn span(value: &DeValue) -> Reading<Duration> {
+    match value.as_str().and_then(duration::parse) {
+        Some(Duration::ZERO) => Ok(Duration::ZERO),
+        _ => timeout(value),
+    }
+}
+
 /// The address of one host.
 pub(super) fn host(value: &DeValue) -> Reading<Ipv4Addr> {
     let remedy = "write an IPv4 address, as in \"192.0.2.1\"";
@@ -167,7 +175,8 @@ pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
         .map(|(_, candidate)| candidate)
 }
 
-fn quoted<'a>(value: &'a DeValue, remedy: &str) -> Reading<&'a str> {
+/// The text itself.
+pub(super) fn quoted<'a>(value: &'a DeValue, remedy: &str) -> Reading<&'a str> {
     value.as_str().ok_or_else(|| wrong_type(value, "text in quotes", remedy))
 }
 
@@ -179,7 +188,8 @@ fn no_address(text: &str, expected: &str, remedy: &str) -> Complaint {
     Complaint::new(format!("{text:?} is no {expected}"), remedy)
 }
 
-fn unicast(address: Ipv4Addr) -> Reading<()> {
+/// No group, nobody, not ourselves.
+pub(super) fn unicast(address: Ipv4Addr) -> Reading<()> {
     let kind = if address.is_multicast() {
         "a multicast address"
     } else if address.is_broadcast() {
