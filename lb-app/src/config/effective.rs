@@ -21,6 +21,7 @@ impl Display for Config {
             &self.plan;
         writeln!(f, "[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
+        writeln!(f, "servers = {}", self.room.servers)?;
         writeln!(f, "idle = \"{}\"", self.idle)?;
         writeln!(f, "verify_checksums = {verify_checksums}")?;
 
@@ -97,6 +98,7 @@ fn write_service(f: &mut Formatter<'_>, service: &ServicePlan, health: &ServiceH
         writeln!(f, "  address = \"{}\"", server.address)?;
         writeln!(f, "  port = {}", server.port)?;
         writeln!(f, "  weight = {}", server.weight)?;
+        writeln!(f, "  state = \"{}\"", server.admin)?;
         let address = SocketAddrV4::new(server.address, server.port);
         if let Some((_, check)) = health.own.iter().find(|(own, _)| *own == address) {
             writeln!(f, "  check = {}", inline_check(check.as_deref()))?;

@@ -11,8 +11,8 @@ use super::{
 };
 use ipnet::Ipv4Net;
 use lb_core::{
-    limits::{MAX_CONNECTIONS, MAX_MTU, MAX_WEIGHT, MIN_MTU},
-    service::plan::{Method, Protocol, SchedulerKind, Unserved},
+    limits::{MAX_CONNECTIONS, MAX_MTU, MAX_SERVERS, MAX_WEIGHT, MIN_MTU},
+    service::plan::{Admin, Method, Protocol, SchedulerKind, Unserved},
 };
 use std::net::{Ipv4Addr, SocketAddrV4};
 use toml::de::DeTable;
@@ -43,6 +43,7 @@ pub(super) struct Workers {
     /// The table, or the file if there is none.
     pub(super) place: Place,
     pub(super) connections: Field<usize>,
+    pub(super) servers: Field<usize>,
     pub(super) idle: Field<Idle>,
     pub(super) verify_checksums: Field<bool>,
 }
@@ -91,6 +92,7 @@ pub(super) struct Server {
     pub(super) address: Option<At<Ipv4Addr>>,
     pub(super) port: Field<u16>,
     pub(super) weight: Field<u32>,
+    pub(super) state: Field<Admin>,
     pub(super) check: OwnCheck,
 }
 
@@ -164,12 +166,14 @@ impl Workers {
             return Workers {
                 place,
                 connections: Field::Absent,
+                servers: Field::Absent,
                 idle: Field::Absent,
                 verify_checksums: Field::Absent,
             };
         };
         Workers {
             connections: table.read("connections", number(1..=MAX_CONNECTIONS)),
+            servers: table.read("servers", number(1..=MAX_SERVERS)),
             idle: table.read("idle", word(&Idle::ALL, Idle::name)),
             verify_checksums: table.read("verify_checksums", boolean),
             place: table.finish(),
@@ -235,6 +239,7 @@ impl Server {
             address: table.require("address", "\"198.51.100.11\"", host),
             port: table.read("port", number(1..=u16::MAX)),
             weight: table.read("weight", number(0..=MAX_WEIGHT)),
+            state: table.read("state", word(Admin::ALL, Admin::name)),
             check: read_check(table.table("check"), problems),
             place: table.finish(),
         }

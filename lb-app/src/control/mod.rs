@@ -4,10 +4,19 @@
 //! * [`placement`]: memory, lcores and NUMA nodes, told at start.
 //! * [`start`]: everything in order, up to workers that run.
 //! * [`director`]: the running director, its periodic chores and its end.
-//! * [`query`]: what only workers know.
+//! * [`running`]: what runs, shared by everybody who asks or changes anything.
+//! * [`change`]: changing it while it runs.
+//! * [`health`]: what checks of servers find out, made part of the plan.
+//! * [`query`]: what only workers know or can do.
 
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod change;
 pub(crate) mod director;
+mod health;
 pub(crate) mod placement;
 pub(crate) mod ports;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod query;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod running;
 pub(crate) mod start;

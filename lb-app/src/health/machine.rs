@@ -133,6 +133,7 @@ impl Machine {
         if !self.up {
             return None;
         }
+        self.fresh = false;
         self.passive_until = Some(now + hold);
         Some(self.go_down(now))
     }

@@ -31,8 +31,8 @@ use std::{net::SocketAddrV4, sync::Arc};
 
 /// What checks work for: something that has services and can change what their servers get.
 pub(crate) trait Balancer: Send + Sync {
-    /// What is wanted now, and a number that changes whenever that does.
-    fn plan(&self) -> (Arc<Plan>, u64);
+    /// What is wanted now, and a number that grows by one whenever that changes. Nothing when it has ended.
+    fn plan(&self) -> Option<(Arc<Plan>, u64)>;
 
     /// Carries orders out, all or none. Servers and services that are not there any more are passed over.
     ///

@@ -34,10 +34,10 @@ const RESERVED_DESCRIPTORS: u64 = 256;
 /// started together do not stay together.
 const JITTER: f64 = 0.1;
 
-/// Checks servers until it is dropped.
+/// Checks servers until it is stopped.
 pub(crate) struct Monitor {
     shared: Arc<Shared>,
-    runtime: Option<Runtime>,
+    runtime: Mutex<Option<Runtime>>,
 }
 
 struct Shared {
@@ -76,7 +76,7 @@ impl Monitor {
         // Servers that are assumed to be down get nothing from the first moment on.
         runtime.block_on(async { shared.step() });
         runtime.spawn(judge(shared.clone()));
-        Ok(Monitor { shared, runtime: Some(runtime) })
+        Ok(Monitor { shared, runtime: Mutex::new(Some(runtime)) })
     }
 
     /// Goes by another configuration from now on, which the balancer's plan follows already.
@@ -84,6 +84,15 @@ impl Monitor {
         self.shared.state().configure(health);
         self.shared.seen.store(u64::MAX, Ordering::Relaxed);
         self.shared.news.notify_one();
+    }
+
+    /// Stops checking. To be called by a thread that may wait.
+    pub(crate) fn stop(&self) {
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = runtime {
+            // Programs end with their tasks; nothing else is worth waiting for.
+            runtime.shutdown_timeout(Duration::from_millis(500));
+        }
     }
 
     /// Traffic shows that a server has failed.
@@ -102,15 +111,6 @@ impl Monitor {
         let hooks = &self.shared.hooks;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         report::make(&self.shared.state(), self.shared.now(), (count(&hooks.called), count(&hooks.failed)))
-    }
-}
-
-impl Drop for Monitor {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Programs end with their tasks; nothing else is worth waiting for.
-            runtime.shutdown_timeout(Duration::from_millis(200));
-        }
     }
 }
 
@@ -144,7 +144,7 @@ impl Shared {
     /// Follows the plan, judges, and has the orders carried out.
     fn step(self: &Arc<Self>) {
         let now = self.now();
-        let (plan, number) = self.balancer.plan();
+        let Some((plan, number)) = self.balancer.plan() else { return };
         let mut state = self.state();
         if self.seen.swap(number, Ordering::Relaxed) != number {
             state.follow(&plan, now);
@@ -162,15 +162,12 @@ impl Shared {
             return;
         }
         match self.balancer.carry_out(&orders) {
-            // Our own change needs no following.
+            // Our own change needs no following, if it is the only one.
             Ok(()) => {
-                let (_, after) = self.balancer.plan();
-                let _ = self.seen.compare_exchange(
-                    number,
-                    if after == number + 1 { after } else { number },
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                );
+                if self.balancer.plan().is_some_and(|(_, after)| after == number + 1) {
+                    let _ =
+                        self.seen.compare_exchange(number, number + 1, Ordering::Relaxed, Ordering::Relaxed);
+                }
             }
             Err(reason) => {
                 error!("what checks found cannot be carried out: {reason}");

@@ -177,7 +177,7 @@ impl<P: Packet> Worker<P> {
         };
         let loads = self.director.board.view(self.id);
         let pick = config.scheduler.pick(&request, &mut self.turns[service as usize], &loads)?;
-        let server = config.servers.start + pick as u32;
+        let server = *config.servers.get(pick)?;
         let chosen = &self.snapshot.servers[server as usize].plan;
         let connection = Connection::new(key, server, chosen.address.to_bits(), chosen.port, config.method);
         // The first packet is about to move it from this state to another.
@@ -247,7 +247,7 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Turns a packet away: a reset for TCP, an ICMP error from the address it was sent to for the rest.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         now: Instant,
         packet: &mut P,

@@ -85,6 +85,9 @@ impl<P: Packet> Worker<P> {
                 (neighbour, Method::Nat, self.neighbours.mtu(neighbour))
             }
         };
+        if found.direction() == Direction::In && backend.is_gone() {
+            return Verdict::Drop(DropReason::NoConnection);
+        }
         if stage.at.ip_len > limit {
             return Verdict::Drop(DropReason::TooBig);
         }

@@ -68,7 +68,7 @@ pub fn service(method: Method, endpoint: &str, servers: &[&str]) -> ServicePlan 
 
 pub fn server(endpoint: &str, weight: u32) -> ServerPlan {
     let endpoint: SocketAddrV4 = endpoint.parse().unwrap();
-    ServerPlan { address: *endpoint.ip(), port: endpoint.port(), weight }
+    ServerPlan::new(*endpoint.ip(), endpoint.port(), weight)
 }
 
 /// One service of a method on port 80 of the VIP, with the first server. NAT maps the port to 8080.

@@ -115,7 +115,7 @@ impl World {
     /// At time zero, nothing done yet, and nobody answers ARP requests.
     pub fn silent(plan: &Plan, setup: Setup) -> World {
         let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
-        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.servers.len()));
+        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
         let director = Director {
             workers: setup.workers,
             secret: Secret(0x5eed),

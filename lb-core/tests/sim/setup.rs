@@ -113,7 +113,7 @@ impl Setup {
             adopt: self.adopt,
             timeouts: Timeouts::default(),
             servers: (0..self.servers)
-                .map(|server| ServerPlan { address: server_address(server), port, weight: 1 })
+                .map(|server| ServerPlan::new(server_address(server), port, 1))
                 .collect(),
         }
     }
