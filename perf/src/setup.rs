@@ -100,6 +100,7 @@ impl Setup {
             scheduler: self.scheduler,
             hash_port: false,
             adopt: false,
+            slow_start: Duration::default(),
             timeouts,
             servers: (0..self.servers).map(server).collect(),
         }

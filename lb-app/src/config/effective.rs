@@ -88,6 +88,7 @@ fn write_service(f: &mut Formatter<'_>, service: &ServicePlan, health: &ServiceH
     writeln!(f, "scheduler = \"{}\"", service.scheduler)?;
     writeln!(f, "flags = [{flags}]")?;
     writeln!(f, "adopt = {}", service.adopt)?;
+    writeln!(f, "slow_start = \"{}\"", service.slow_start)?;
     writeln!(f, "timeouts = {{ {} }}", inline(&service.timeouts))?;
     if let Some(check) = &health.check {
         writeln!(f, "check = {}", inline_check(Some(check)))?;

@@ -7,12 +7,13 @@ use super::{
     report::Problems,
     table::Table,
     timeouts::Changes,
-    values::{boolean, destination, host, name, number, own_address, text, word},
+    values::{boolean, destination, duration, host, name, number, own_address, text, word},
 };
 use ipnet::Ipv4Net;
 use lb_core::{
     limits::{MAX_CONNECTIONS, MAX_MTU, MAX_SERVERS, MAX_WEIGHT, MIN_MTU},
     service::plan::{Admin, Method, Protocol, SchedulerKind, Unserved},
+    time::Duration,
 };
 use std::net::{Ipv4Addr, SocketAddrV4};
 use toml::de::DeTable;
@@ -76,6 +77,7 @@ pub(super) struct Service {
     pub(super) scheduler: Field<SchedulerKind>,
     pub(super) flags: Vec<At<Flag>>,
     pub(super) adopt: Field<bool>,
+    pub(super) slow_start: Field<Duration>,
     pub(super) timeouts: Changes,
     /// The check of servers that have none of their own.
     pub(super) check: OwnCheck,
@@ -215,6 +217,7 @@ impl Service {
             scheduler: table.read("scheduler", word(SchedulerKind::ALL, SchedulerKind::name)),
             flags: read_flags(&mut table),
             adopt: table.read("adopt", boolean),
+            slow_start: table.read("slow_start", duration),
             timeouts: table.table("timeouts").map_or_else(Changes::default, Changes::read),
             servers: table.tables("servers").each(|table| Server::read(table, problems)),
             check: read_check(table.table("check"), problems),

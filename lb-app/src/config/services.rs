@@ -11,6 +11,7 @@ use lb_core::{
     conn::timeouts::Timeouts,
     limits::{MAX_SERVERS, MAX_SERVICES},
     service::plan::{Admin, Method, Protocol, SchedulerKind, ServerPlan, ServicePlan, Unserved, VipPlan},
+    time::Duration,
 };
 use std::{
     collections::HashMap,
@@ -281,6 +282,7 @@ fn service_plan(service: &raw::Service, timeouts: Timeouts) -> ServicePlan {
         scheduler: service.scheduler.or(DEFAULT_SCHEDULER).unwrap_or(DEFAULT_SCHEDULER),
         hash_port: service.flags.iter().any(|flag| matches!(flag.value, Flag::ShPort | Flag::MhPort)),
         adopt: service.adopt.or(false).unwrap_or_default(),
+        slow_start: service.slow_start.or(Duration::default()).unwrap_or_default(),
         timeouts: service.timeouts.apply(timeouts),
         servers: servers.collect(),
     }

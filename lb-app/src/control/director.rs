@@ -16,7 +16,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tracing::{error, info, warn};
 
@@ -61,6 +61,7 @@ impl Director {
                 return;
             }
             self.running.catch_up();
+            self.running.keep_schedule(Instant::now());
             thread::sleep(ROUND);
         }
     }

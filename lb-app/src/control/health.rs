@@ -1,12 +1,17 @@
 //! What checks find out, made part of the plan.
 
-use super::{change::ChangeError, running::Running};
+use super::{
+    change::ChangeError,
+    running::Running,
+    servers::{ServerKey, warm},
+};
 use crate::health::{Balancer, Order, Role};
 use lb_core::service::plan::{Health, Plan, ServerPlan, ServicePlan};
 use std::{
     collections::HashMap,
     net::SocketAddrV4,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 /// The way from checks to what runs. It does not keep the director from ending.
@@ -22,67 +27,89 @@ impl Balancer for Link {
         let Some(running) = self.0.upgrade() else { return Ok(()) };
         // A change is not free: what is so already is left alone.
         let mut plan = Plan::clone(&running.current().plan);
-        if !carry_out(&mut plan, orders) {
+        if !carry_out(&mut plan, orders, &mut Vec::new()) {
             return Ok(());
         }
-        match running.change(|plan| Ok(carry_out(plan, orders))) {
-            // The change is made; the worker that did not answer follows when it does.
-            Ok(_) | Err(ChangeError::Silent(_)) => Ok(()),
+        let mut back = Vec::new();
+        let outcome = running.change(|plan| Ok(carry_out(plan, orders, &mut back)));
+        match outcome {
+            // The change is made; a worker that did not answer follows when it does.
+            Ok(_) | Err(ChangeError::Silent(_)) => {
+                back.into_iter().for_each(|(key, over)| running.follow_warming(&key, over));
+                Ok(())
+            }
             Err(error) => Err(error.to_string()),
         }
     }
 }
 
+/// Servers that are well again, with the time that they take to their whole weight.
+type Back = Vec<(ServerKey, Option<Duration>)>;
+
 /// Carries orders out on a plan. Returns whether anything is different.
-fn carry_out(plan: &mut Plan, orders: &[Order]) -> bool {
+fn carry_out(plan: &mut Plan, orders: &[Order], back: &mut Back) -> bool {
     let orders: HashMap<_, _> = orders.iter().map(|order| (order.service, order)).collect();
     let mut changed = false;
     for service in &mut plan.services {
         let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
         if let Some(order) = orders.get(&key) {
-            changed |= on_service(service, order);
+            changed |= on_service(service, order, back);
         }
     }
     changed
 }
 
-fn on_service(service: &mut ServicePlan, order: &Order) -> bool {
+fn on_service(service: &mut ServicePlan, order: &Order, back: &mut Back) -> bool {
     let mut changed = false;
     let roles: HashMap<_, _> = order.roles.iter().copied().collect();
+    let slow_start = Duration::from_millis(service.slow_start.as_millis());
+    let (protocol, vip) = order.service;
     for server in &mut service.servers {
-        if let Some(role) = roles.get(&SocketAddrV4::new(server.address, server.port)) {
-            let health = health(*role);
-            changed |= std::mem::replace(&mut server.health, health) != health;
+        let address = SocketAddrV4::new(server.address, server.port);
+        let Some(&role) = roles.get(&address) else { continue };
+        let before = server.health;
+        if role == Role::Serves && !is_well(before) {
+            server.health = Health::Up;
+            let key = ServerKey { protocol, service: vip, server: address };
+            back.push((key, warm(server, slow_start, true)));
+        } else if role != Role::Serves {
+            server.health = ill(role);
         }
+        changed |= server.health != before;
     }
     if let Some((sorry, role)) = order.sorry {
-        let is_sorry = |server: &ServerPlan| server.address == *sorry.ip() && server.port == sorry.port();
-        let health = health(role);
-        match (service.servers.iter().position(is_sorry), role) {
-            (Some(at), Role::Out) => {
-                service.servers.remove(at);
-                changed = true;
-            }
-            (Some(at), _) => {
-                changed |= std::mem::replace(&mut service.servers[at].health, health) != health;
-            }
-            (None, Role::Serves(_)) => {
-                service.servers.push(ServerPlan::new(*sorry.ip(), sorry.port(), 1));
-                changed = true;
-            }
-            (None, Role::Inhibited | Role::Out) => (),
-        }
+        changed |= on_sorry_server(service, sorry, role);
     }
     changed
 }
 
-fn health(role: Role) -> Health {
-    match role {
-        Role::Serves(100) => Health::Up,
-        Role::Serves(share) => Health::Warming(u16::from(share) * 10),
-        Role::Inhibited => Health::Inhibited,
-        Role::Out => Health::Down,
+/// The sorry server is one of the service's servers for as long as it has connections to take or to keep.
+fn on_sorry_server(service: &mut ServicePlan, address: SocketAddrV4, role: Role) -> bool {
+    let is_it = |server: &ServerPlan| SocketAddrV4::new(server.address, server.port) == address;
+    let at = service.servers.iter().position(is_it);
+    match (at, role) {
+        (Some(at), Role::Out) => {
+            service.servers.remove(at);
+            true
+        }
+        (Some(at), Role::Serves | Role::Inhibited) => {
+            let health = if role == Role::Serves { Health::Up } else { Health::Inhibited };
+            std::mem::replace(&mut service.servers[at].health, health) != health
+        }
+        (None, Role::Serves) => {
+            service.servers.push(ServerPlan::new(*address.ip(), address.port(), 1));
+            true
+        }
+        (None, Role::Inhibited | Role::Out) => false,
     }
+}
+
+fn is_well(health: Health) -> bool {
+    matches!(health, Health::Up | Health::Warming(_))
+}
+
+fn ill(role: Role) -> Health {
+    if role == Role::Inhibited { Health::Inhibited } else { Health::Down }
 }
 
 #[cfg(test)]
@@ -101,6 +128,7 @@ vip = "192.0.2.100"
 port = 80
 protocol = "tcp"
 method = "nat"
+slow_start = "10s"
 servers = [{ address = "192.0.2.11" }, { address = "192.0.2.12" }]
 "#;
 
@@ -113,25 +141,30 @@ servers = [{ address = "192.0.2.11" }, { address = "192.0.2.12" }]
         let mut order = |one_is, two_is, sorry_is| {
             let order =
                 Order { service, roles: vec![(one, one_is), (two, two_is)], sorry: Some((sorry, sorry_is)) };
-            let changed = carry_out(&mut plan, &[order.clone()]);
-            assert!(!carry_out(&mut plan, &[order]), "the second time nothing changes");
-            (changed, plan.services[0].servers.iter().map(|server| server.health).collect::<Vec<_>>())
+            let mut back = Vec::new();
+            let changed = carry_out(&mut plan, &[order.clone()], &mut back);
+            assert!(!carry_out(&mut plan, &[order], &mut Vec::new()), "the second time nothing changes");
+            let back: Vec<_> = back.into_iter().map(|(key, over)| (key.server, over)).collect();
+            (changed, plan.services[0].servers.iter().map(|server| server.health).collect::<Vec<_>>(), back)
         };
-        let serves = Role::Serves(100);
-        assert_eq!(order(serves, serves, Role::Out), (false, vec![Health::Up; 2]));
-        assert_eq!(
-            order(Role::Out, Role::Serves(10), Role::Out),
-            (true, vec![Health::Down, Health::Warming(100)])
-        );
+        let (serves, up, down) = (Role::Serves, Health::Up, Health::Down);
+        let slowly = Some(Duration::from_secs(10));
+        assert_eq!(order(serves, serves, Role::Out), (false, vec![up, up], vec![]));
+        assert_eq!(order(Role::Out, serves, Role::Out), (true, vec![down, up], vec![]));
         assert_eq!(
             order(Role::Out, Role::Inhibited, serves),
-            (true, vec![Health::Down, Health::Inhibited, Health::Up])
+            (true, vec![down, Health::Inhibited, up], vec![])
         );
+        let warming = Health::Warming(50);
         assert_eq!(
-            order(serves, serves, Role::Inhibited),
-            (true, vec![Health::Up, Health::Up, Health::Inhibited]),
+            order(serves, Role::Inhibited, Role::Inhibited),
+            (true, vec![warming, Health::Inhibited, Health::Inhibited], vec![(one, slowly)]),
             "the sorry server keeps its connections"
         );
-        assert_eq!(order(serves, serves, Role::Out), (true, vec![Health::Up; 2]), "or it is taken out");
+        assert_eq!(
+            order(serves, serves, Role::Out),
+            (true, vec![warming; 2], vec![(two, slowly)]),
+            "or it is taken out; a slow start goes on"
+        );
     }
 }

@@ -7,6 +7,7 @@
 //! * [`running`]: what runs, shared by everybody who asks or changes anything.
 //! * [`change`]: changing it while it runs.
 //! * [`health`]: what checks of servers find out, made part of the plan.
+//! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`query`]: what only workers know or can do.
 
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
@@ -19,4 +20,6 @@ pub(crate) mod ports;
 pub(crate) mod query;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod running;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod servers;
 pub(crate) mod start;

@@ -1,7 +1,11 @@
 //! What runs, shared by everybody who asks or changes anything: the shell, the control socket, signals, and the chores
 //! of the director itself. All of it can be read at any time; what it takes to change it is in [`change`](super::change).
 
-use super::{health::Link, query::Line, query::Listed};
+use super::{
+    health::Link,
+    query::{Line, Listed},
+    servers::Schedule,
+};
 use crate::{
     config::Config,
     dataplane::{clock::Clock, io::PortTraffic},
@@ -79,6 +83,7 @@ pub(crate) struct Running {
     pub(super) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(super) changing: Mutex<()>,
+    pub(super) schedule: Schedule,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
     monitor: Mutex<Option<Arc<Monitor>>>,
@@ -102,6 +107,7 @@ impl Running {
             clock,
             current: RwLock::new(Current { plan, snapshot, generation: 0 }),
             changing: Mutex::new(()),
+            schedule: Schedule::default(),
             ports: Mutex::new(ports),
             monitor: Mutex::default(),
         }

@@ -79,6 +79,7 @@ impl Monitor {
         Ok(Monitor { shared, runtime: Mutex::new(Some(runtime)) })
     }
 
+    #[allow(dead_code, reason = "for reload")]
     /// Goes by another configuration from now on, which the balancer's plan follows already.
     pub(crate) fn configure(&self, health: Health) {
         self.shared.state().configure(health);
@@ -154,7 +155,7 @@ impl Shared {
             state.started(&target, Task(task.abort_handle()));
         }
         let mut events = state.tick(now);
-        let (orders, more) = state.judge(now);
+        let (orders, more) = state.judge();
         events.extend(more);
         self.tell(&state, &events);
         drop(state);

@@ -71,8 +71,7 @@ impl fmt::Display for ServerState {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Role::Serves(100) => f.pad("serves"),
-            Role::Serves(share) => f.pad(&format!("serves {share}%")),
+            Role::Serves => f.pad("serves"),
             Role::Inhibited => f.pad("inhibited"),
             Role::Out => f.pad("out"),
         }
@@ -101,7 +100,7 @@ fn service_report(key: ServiceKey, service: &Service, now: Instant) -> ServiceRe
         took_us: server.took.as_micros() as u64,
         last_failure: server.last_failure.clone(),
     });
-    let serves = matches!(service.outcome.sorry, Role::Serves(_));
+    let serves = matches!(service.outcome.sorry, Role::Serves);
     ServiceReport {
         key,
         name: service.name.clone(),

@@ -27,8 +27,6 @@ pub(crate) struct Server {
     pub(crate) machine: Machine,
     /// The configured weight.
     pub(crate) weight: u32,
-    /// It has been down, so coming back it starts slowly.
-    came_back: bool,
     /// What its service makes of it.
     pub(crate) role: Role,
     /// Why the last check failed, or what traffic showed, and when.
@@ -177,15 +175,13 @@ impl State {
         due.into_iter().map(|(target, change)| self.changed(&target, change)).collect()
     }
 
-    /// Judges the services that something has changed for, or whose slow start goes on. What to order, and what
-    /// operators want to know of it.
-    pub(crate) fn judge(&mut self, now: Instant) -> (Vec<Order>, Vec<Event>) {
+    /// Judges the services that something has changed for. What to order, and what operators want to know of it.
+    pub(crate) fn judge(&mut self) -> (Vec<Order>, Vec<Event>) {
         let dirty = std::mem::take(&mut self.dirty);
         let (mut orders, mut events) = (Vec::new(), Vec::new());
         for (key, service) in &mut self.services {
-            let again = service.outcome.again.is_some_and(|again| again <= now);
-            if dirty.contains(key) || again {
-                service.judge(*key, now, &mut events);
+            if dirty.contains(key) {
+                service.judge(*key, &mut events);
                 orders.push(service.order(*key));
             }
         }
@@ -194,11 +190,10 @@ impl State {
 
     /// When something is due although nothing happens.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let slow_starts = self.services.values().filter_map(|service| service.outcome.again);
         let passive = self.services.values().filter(|service| service.pool.passive.is_some());
         let passive =
             passive.flat_map(|service| service.servers.values()).filter_map(|server| server.machine.due());
-        slow_starts.chain(passive).min()
+        passive.min()
     }
 
     fn server(&mut self, target: &Target) -> Option<&mut Server> {
@@ -210,7 +205,6 @@ impl State {
         let mut reason = String::new();
         if let Some(server) = self.server(target) {
             server.transitions += 1;
-            server.came_back = true;
             if let (Change::Down { .. }, Some((failure, _))) = (change, &server.last_failure) {
                 reason.clone_from(failure);
             }
@@ -220,9 +214,9 @@ impl State {
 }
 
 impl Service {
-    fn judge(&mut self, key: ServiceKey, now: Instant, events: &mut Vec<Event>) {
+    fn judge(&mut self, key: ServiceKey, events: &mut Vec<Event>) {
         let members: Vec<Member> = self.servers.values().map(member).collect();
-        let outcome = judge(&self.pool, &members, self.outcome.quorum, now);
+        let outcome = judge(&self.pool, &members, self.outcome.quorum);
         for (server, role) in self.servers.values_mut().zip(&outcome.roles) {
             server.role = *role;
         }
@@ -233,7 +227,7 @@ impl Service {
             let program = if reached { &self.pool.quorum_up } else { &self.pool.quorum_down };
             events.push(Event::Quorum { service: key, name: name(), reached, program: program.clone() });
         }
-        let serves = |role| matches!(role, Role::Serves(_));
+        let serves = |role| matches!(role, Role::Serves);
         if let Some(sorry) = &self.pool.sorry_server
             && serves(outcome.sorry) != serves(self.outcome.sorry)
         {
@@ -311,7 +305,7 @@ fn follow(
     let outcome = outcome.unwrap_or_else(|| {
         // Nothing is announced that was so from the start.
         let members: Vec<Member> = servers.values().map(member).collect();
-        Outcome { sorry: Role::Out, kept: false, ..judge(&pool, &members, true, now) }
+        Outcome { sorry: Role::Out, kept: false, ..judge(&pool, &members, true) }
     });
     let service = Service { name: plan.name.clone(), pool, servers, outcome, quorum_changes };
     (wanted || was_known).then_some(service)
@@ -327,7 +321,6 @@ fn member(server: &Server) -> Member {
         weight: server.weight,
         up: server.machine.is_up(),
         since: server.machine.since(),
-        came_back: server.came_back,
         inhibit: check.is_some_and(|check| check.inhibit_on_failure),
         reaction,
     }
@@ -339,8 +332,7 @@ impl Server {
             check: None,
             machine: Machine::new(rules, now),
             weight: 0,
-            came_back: false,
-            role: Role::Serves(100),
+            role: Role::Serves,
             last_failure: None,
             checks: 0,
             failures: 0,

@@ -34,6 +34,7 @@ fn snapshot() -> Snapshot {
         scheduler,
         hash_port: false,
         adopt: false,
+        slow_start: Duration::default(),
         timeouts: Timeouts::default(),
         servers: servers.to_vec(),
     };

@@ -1,6 +1,6 @@
 //! What the operator wants: plain, validated values, in the order of the configuration.
 
-use crate::{conn::timeouts::Timeouts, limits::MAX_WEIGHT, named::named, packet::PortId};
+use crate::{conn::timeouts::Timeouts, limits::MAX_WEIGHT, named::named, packet::PortId, time::Duration};
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
@@ -168,6 +168,8 @@ pub struct ServicePlan {
     pub adopt: bool,
     /// When its connections are forgotten.
     pub timeouts: Timeouts,
+    /// How long a server that comes back takes to get its whole weight; 0 gives it at once.
+    pub slow_start: Duration,
     /// Its servers. No two have the same address and port.
     pub servers: Vec<ServerPlan>,
 }

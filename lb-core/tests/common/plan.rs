@@ -60,6 +60,7 @@ pub fn service(method: Method, endpoint: &str, servers: &[&str]) -> ServicePlan 
         method,
         scheduler: SchedulerKind::Rr,
         hash_port: false,
+        slow_start: lb_core::time::Duration::default(),
         adopt: false,
         timeouts: Timeouts::default(),
         servers: servers.iter().map(|server| self::server(server, 1)).collect(),

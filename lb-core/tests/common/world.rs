@@ -13,13 +13,13 @@ use lb_core::{
     limits::MAX_BURST,
     memory::{MemoryIo, MemoryPacket},
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
-    sched::load::LoadBoard,
+    sched::load::{Load, LoadBoard},
     service::{
         plan::{Mac, Plan},
         snapshot::Snapshot,
     },
     time::{Duration, Instant},
-    worker::{Director, Worker},
+    worker::{Director, Worker, exchange::Exchange},
 };
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -86,6 +86,7 @@ pub struct World {
     pub workers: Vec<Worker<MemoryPacket>>,
     pub ios: Vec<MemoryIo>,
     pub board: Arc<LoadBoard>,
+    pub snapshot: Arc<Snapshot>,
     /// Who answers ARP requests; clear it for silence.
     pub stations: Vec<Station>,
     /// Everything that was handed over so far, in order.
@@ -129,11 +130,23 @@ impl World {
             workers: (0..setup.workers).map(worker).collect(),
             ios: (0..setup.workers).map(|_| MemoryIo::default()).collect(),
             board,
+            snapshot,
             stations: Vec::new(),
             handed_over: Vec::new(),
             entered: 0,
             left: 0,
         }
+    }
+
+    /// All workers go by another plan from now on.
+    pub fn exchange(&mut self, plan: &Plan) {
+        let in_use = |server| self.board.total(server) != Load::default();
+        let next = self.snapshot.successor(plan, &in_use).expect("a plan that can be carried out");
+        self.snapshot = Arc::new(next);
+        for (worker, id) in self.workers.iter_mut().zip(0..) {
+            worker.exchange(self.now, Exchange::new(self.snapshot.clone(), WorkerId(id)));
+        }
+        self.check();
     }
 
     /// One frame arrives at worker 0. Returns what leaves because of it.

@@ -110,6 +110,7 @@ impl Setup {
             method: self.method,
             scheduler: self.scheduler,
             hash_port: self.hash_port,
+            slow_start: lb_core::time::Duration::default(),
             adopt: self.adopt,
             timeouts: Timeouts::default(),
             servers: (0..self.servers)

@@ -81,7 +81,6 @@ pub(crate) fn inline_pool(pool: &Pool) -> String {
     line.text("when_all_fail", pool.when_all_fail.name());
     line.optional("sorry_server", pool.sorry_server.map(|sorry| sorry.address));
     line.bare("sorry_server_inhibit", pool.sorry_server_inhibit);
-    line.text("slow_start", pool.slow_start);
     line.bare("flap_limit", pool.flap_limit);
     line.text("flap_window", pool.flap_window);
     line.text("flap_hold", pool.flap_hold);

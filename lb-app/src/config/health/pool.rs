@@ -20,8 +20,6 @@ pub(crate) struct Pool {
     pub(crate) sorry_server: Option<Sorry>,
     /// When it steps back it keeps its connections.
     pub(crate) sorry_server_inhibit: bool,
-    /// How long a server that comes back takes to get its full share.
-    pub(crate) slow_start: Duration,
     /// Failures within `flap_window` that make a server count as flapping; 0 is never.
     pub(crate) flap_limit: u32,
     pub(crate) flap_window: Duration,
@@ -41,7 +39,6 @@ impl Default for Pool {
             when_all_fail: WhenAllFail::Reject,
             sorry_server: None,
             sorry_server_inhibit: false,
-            slow_start: Duration::ZERO,
             flap_limit: 3,
             flap_window: Duration::from_secs(300),
             flap_hold: Duration::from_secs(60),

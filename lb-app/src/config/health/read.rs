@@ -8,7 +8,7 @@ use crate::config::{
     place::{At, Field, Place},
     report::{Complaint, Problems},
     table::Table,
-    values::{self, Reading, boolean, host, number, quoted, span, text, timeout, word},
+    values::{self, Reading, boolean, duration, host, number, quoted, text, timeout, word},
 };
 use lb_core::{limits::MAX_WEIGHT, time::Duration};
 use std::{net::SocketAddrV4, path::PathBuf, sync::Arc};
@@ -50,7 +50,7 @@ pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -
     let mut check = Check {
         timeout: or(&mut table, "timeout", timeout, Duration::from_secs(3)),
         retry_interval: or(&mut table, "retry_interval", timeout, interval.min(second)),
-        warmup: or(&mut table, "warmup", span, interval),
+        warmup: or(&mut table, "warmup", duration, interval),
         rise: or(&mut table, "rise", number(1..=100), 2),
         fall: or(&mut table, "fall", number(1..=100), 3),
         assume_down: or(&mut table, "assume_down", boolean, false),
@@ -100,7 +100,6 @@ pub(in crate::config) fn read_pool(table: Option<Table>) -> (Pool, Option<At<Soc
         when_all_fail: or(&mut table, "when_all_fail", word(&WhenAllFail::ALL, WhenAllFail::name), fallback),
         sorry_server: sorry.as_ref().map(|at| Sorry { address: at.value }),
         sorry_server_inhibit: or(&mut table, "sorry_server_inhibit", boolean, false),
-        slow_start: or(&mut table, "slow_start", span, default.slow_start),
         flap_limit: or(&mut table, "flap_limit", number(0..=100), default.flap_limit),
         flap_window: or(&mut table, "flap_window", timeout, default.flap_window),
         flap_hold: or(&mut table, "flap_hold", timeout, default.flap_hold),

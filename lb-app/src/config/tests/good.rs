@@ -169,7 +169,6 @@ fn checks_survive_being_written_out() {
         hysteresis = 1
         sorry_server = \"198.51.100.99:8080\"
         quorum_up = [\"/bin/echo\", \"up\"]
-        slow_start = \"30s\"
         passive = {{}}
         [health]
         hook = [\"/bin/true\"]\n"
