@@ -66,13 +66,25 @@ pub struct Service {
     scheduler: &'static str,
     adopt: bool,
     timeouts: Vec<(&'static str, &'static str)>,
+    lines: Vec<String>,
+    /// How many of the world's servers it has, the first ones.
+    servers: usize,
 }
 
 impl Service {
     /// A TCP service.
     #[must_use]
     pub fn tcp(method: Method, port: u16) -> Self {
-        Self { method, protocol: "tcp", port, scheduler: "rr", adopt: false, timeouts: Vec::new() }
+        Self {
+            method,
+            protocol: "tcp",
+            port,
+            scheduler: "rr",
+            adopt: false,
+            timeouts: Vec::new(),
+            lines: Vec::new(),
+            servers: usize::MAX,
+        }
     }
 
     /// A UDP service.
@@ -93,6 +105,19 @@ impl Service {
         Self { adopt: true, ..self }
     }
 
+    /// With only that many of the world's servers, the first ones.
+    #[must_use]
+    pub fn servers(self, servers: usize) -> Self {
+        Self { servers, ..self }
+    }
+
+    /// With another line of the configuration.
+    #[must_use]
+    pub fn line(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
+    }
+
     /// With a timeout of its own for one state.
     #[must_use]
     pub fn timeout(mut self, state: &'static str, value: &'static str) -> Self {
@@ -108,13 +133,20 @@ pub struct Config {
     timeouts: Vec<(&'static str, &'static str)>,
     services: Vec<Service>,
     vips: Vec<(Ipv4Addr, &'static str)>,
+    sections: Vec<String>,
 }
 
 impl Config {
     /// Two workers, no service.
     #[must_use]
     pub fn new() -> Self {
-        Self { workers: 2, timeouts: Vec::new(), services: Vec::new(), vips: Vec::new() }
+        Self {
+            workers: 2,
+            timeouts: Vec::new(),
+            services: Vec::new(),
+            vips: Vec::new(),
+            sections: Vec::new(),
+        }
     }
 
     /// An HTTP service on port 80 of every method's address.
@@ -143,6 +175,13 @@ impl Config {
     #[must_use]
     pub fn drop_unserved(mut self, vip: Ipv4Addr) -> Self {
         self.vips.push((vip, "drop"));
+        self
+    }
+
+    /// With another section, as it is written.
+    #[must_use]
+    pub fn section(mut self, text: impl Into<String>) -> Self {
+        self.sections.push(text.into());
         self
     }
 
@@ -178,6 +217,9 @@ impl Config {
             line(&mut text, &format!("addresses = [\"{address}/24\"]\nmtu = 1500\n"));
         }
         line(&mut text, &format!("[[routes]]\nto = \"default\"\nvia = \"{}\"\n", world::GATEWAY));
+        for section in &self.sections {
+            line(&mut text, section);
+        }
         for service in &self.services {
             service.render(&mut text, servers);
         }
@@ -210,7 +252,10 @@ impl Service {
                 self.timeouts.iter().map(|(state, value)| format!("{state} = \"{value}\"")).collect();
             line(text, &format!("timeouts = {{ {} }}", states.join(", ")));
         }
-        for server in servers {
+        for own in &self.lines {
+            line(text, own);
+        }
+        for server in servers.iter().take(self.servers) {
             let port = self.method.server_port(self.port);
             line(
                 text,
