@@ -14,7 +14,7 @@ mod raw;
 pub(crate) mod report;
 mod services;
 mod table;
-mod timeouts;
+pub(crate) mod timeouts;
 mod values;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::{
     query::Silent,
     running::{Current, Running, WorkerView},
 };
-use crate::dataplane::request::Request;
+use crate::{config::Config, dataplane::request::Request};
 use lb_core::{
     service::{
         check::{PlanError, check},
@@ -51,6 +51,15 @@ impl Running {
         &self,
         edit: impl FnOnce(&mut Plan) -> Result<T, ChangeError>,
     ) -> Result<T, ChangeError> {
+        self.change_all(None, edit)
+    }
+
+    /// The same, and from then on `config` is what the file says.
+    pub(super) fn change_all<T>(
+        &self,
+        config: Option<Arc<Config>>,
+        edit: impl FnOnce(&mut Plan) -> Result<T, ChangeError>,
+    ) -> Result<T, ChangeError> {
         let _turn = self.changing.lock();
         let current = self.current();
         let mut plan = Plan::clone(&current.plan);
@@ -63,7 +72,12 @@ impl Running {
             !all_follow || load.active != 0 || load.inactive != 0
         };
         let snapshot = Arc::new(current.snapshot.successor(&plan, &in_use)?);
-        let next = Current { plan: Arc::new(plan), snapshot, generation: current.generation + 1 };
+        let next = Current {
+            plan: Arc::new(plan),
+            config: config.unwrap_or(current.config),
+            snapshot,
+            generation: current.generation + 1,
+        };
         *self.current.write() = next.clone();
         self.publish(&next)?;
         Ok(outcome)

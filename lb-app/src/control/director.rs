@@ -32,6 +32,8 @@ pub(crate) struct Wishes {
     pub(crate) stop: Arc<AtomicBool>,
     /// Print a status report.
     pub(crate) status: Arc<AtomicBool>,
+    /// Read the configuration file again.
+    pub(crate) reload: Arc<AtomicBool>,
 }
 
 /// The running director, with what only its owner may do: end it.
@@ -53,6 +55,9 @@ impl Director {
         while !wishes.stop.load(Ordering::Relaxed) {
             self.running.board.sum_up();
             self.notices.try_iter().for_each(tell);
+            if wishes.reload.swap(false, Ordering::Relaxed) {
+                self.running.reload_by_signal();
+            }
             if wishes.status.swap(false, Ordering::Relaxed) {
                 say(self.status());
             }
@@ -62,6 +67,7 @@ impl Director {
             }
             self.running.catch_up();
             self.running.keep_schedule(Instant::now());
+            self.running.go_back_if_unconfirmed(Instant::now());
             thread::sleep(ROUND);
         }
     }

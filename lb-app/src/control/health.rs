@@ -5,12 +5,15 @@ use super::{
     running::Running,
     servers::{ServerKey, warm},
 };
-use crate::health::{Balancer, Order, Role};
+use crate::{
+    config,
+    health::{Balancer, Order, Role, Wanted},
+};
 use lb_core::service::plan::{Health, Plan, ServerPlan, ServicePlan};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddrV4,
-    sync::{Arc, Weak},
+    sync::Weak,
     time::Duration,
 };
 
@@ -18,9 +21,9 @@ use std::{
 pub(super) struct Link(pub(super) Weak<Running>);
 
 impl Balancer for Link {
-    fn plan(&self) -> Option<(Arc<Plan>, u64)> {
+    fn wanted(&self) -> Option<Wanted> {
         let current = self.0.upgrade()?.current();
-        Some((current.plan, current.generation))
+        Some(Wanted { plan: current.plan, config: current.config, number: current.generation })
     }
 
     fn carry_out(&self, orders: &[Order]) -> Result<(), String> {
@@ -102,6 +105,27 @@ fn on_sorry_server(service: &mut ServicePlan, address: SocketAddrV4, role: Role)
         }
         (None, Role::Inhibited | Role::Out) => false,
     }
+}
+
+/// The sorry servers that a plan's services have by orders, with their services. No file lists them.
+pub(super) fn sorry_servers<'a>(
+    plan: &'a Plan,
+    health: &config::health::Health,
+) -> HashMap<ServerKey, &'a ServerPlan> {
+    let sorry: HashSet<ServerKey> = health
+        .services
+        .iter()
+        .filter_map(|service| {
+            let (protocol, vip) = service.key;
+            let server = service.pool.sorry_server?.address;
+            Some(ServerKey { protocol, service: vip, server })
+        })
+        .collect();
+    let servers = plan
+        .services
+        .iter()
+        .flat_map(|service| service.servers.iter().map(|server| (ServerKey::new(service, server), server)));
+    servers.filter(|(key, _)| sorry.contains(key)).collect()
 }
 
 fn is_well(health: Health) -> bool {

@@ -8,16 +8,20 @@
 //! * [`change`]: changing it while it runs.
 //! * [`health`]: what checks of servers find out, made part of the plan.
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
+//! * [`difference`], [`reload`]: the configuration file read again.
 //! * [`query`]: what only workers know or can do.
 
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod change;
+pub(crate) mod difference;
 pub(crate) mod director;
 mod health;
 pub(crate) mod placement;
 pub(crate) mod ports;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod query;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod reload;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod running;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]

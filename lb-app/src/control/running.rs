@@ -4,6 +4,7 @@
 use super::{
     health::Link,
     query::{Line, Listed},
+    reload::PendingReload,
     servers::Schedule,
 };
 use crate::{
@@ -20,6 +21,7 @@ use lb_core::{
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::{
     io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -68,14 +70,18 @@ pub(crate) struct Current {
     pub(crate) plan: Arc<Plan>,
     /// The same as workers see it.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// What the configuration file said when it was last read. The plan in it may have been changed since.
+    pub(crate) config: Arc<Config>,
     /// How often it was changed.
     pub(crate) generation: u64,
 }
 
 /// The running director.
 pub(crate) struct Running {
-    /// As it was when the director started; the plan in it has been changed since.
-    pub(crate) config: Config,
+    /// The configuration file.
+    pub(crate) path: PathBuf,
+    /// As it was when the director started. For what cannot be changed: ports, memory.
+    pub(crate) config: Arc<Config>,
     pub(crate) pool: Mempool,
     pub(crate) workers: Vec<WorkerView>,
     pub(crate) board: Arc<LoadBoard>,
@@ -84,6 +90,7 @@ pub(crate) struct Running {
     /// Held while something is changed: one change at a time.
     pub(super) changing: Mutex<()>,
     pub(super) schedule: Schedule,
+    pub(super) pending: PendingReload,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
     monitor: Mutex<Option<Arc<Monitor>>>,
@@ -91,23 +98,25 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(
-        config: Config,
+        (path, config): (PathBuf, Config),
         snapshot: Arc<Snapshot>,
         workers: Vec<WorkerView>,
         board: Arc<LoadBoard>,
         (ports, pool): (Vec<StartedPort>, Mempool),
         clock: Clock,
     ) -> Self {
-        let plan = Arc::new(config.plan.clone());
+        let (plan, config) = (Arc::new(config.plan.clone()), Arc::new(config));
         Running {
-            config,
+            path,
+            config: config.clone(),
             pool,
             workers,
             board,
             clock,
-            current: RwLock::new(Current { plan, snapshot, generation: 0 }),
+            current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
             changing: Mutex::new(()),
             schedule: Schedule::default(),
+            pending: PendingReload::default(),
             ports: Mutex::new(ports),
             monitor: Mutex::default(),
         }
@@ -119,7 +128,7 @@ impl Running {
     /// When threads cannot be started.
     pub(super) fn start_checks(self: &Arc<Self>) -> io::Result<()> {
         let link = Arc::new(Link(Arc::downgrade(self)));
-        let monitor = Monitor::start(link, self.config.health.clone())?;
+        let monitor = Monitor::start(link)?;
         *self.monitor.lock() = Some(Arc::new(monitor));
         Ok(())
     }

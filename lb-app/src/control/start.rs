@@ -34,6 +34,7 @@ use lb_core::{
 };
 use std::{
     hash::{BuildHasher, RandomState},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -79,7 +80,7 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
         config.connections_per_worker,
         config.idle,
     ));
-    launch(eal, &lcores, config, snapshot, ports)
+    launch(eal, &lcores, (command.options.conf.clone(), config), snapshot, ports)
 }
 
 /// What a worker tells when it is ready.
@@ -88,7 +89,7 @@ type Ready = (Arc<WorkerCounters>, Arc<[ServerTraffic]>);
 fn launch(
     eal: Eal,
     lcores: &[LcoreId],
-    config: Config,
+    (conf, config): (PathBuf, Config),
     snapshot: Arc<Snapshot>,
     ports: Ports,
 ) -> Result<Director> {
@@ -138,7 +139,7 @@ fn launch(
         workers.push(WorkerView::new((id, handle.lcore()), line, counters, servers, traffic));
         handles.push(handle);
     }
-    let running = Running::new(config, snapshot, workers, board, (ports.started, ports.pool), clock);
+    let running = Running::new((conf, config), snapshot, workers, board, (ports.started, ports.pool), clock);
     let running = Arc::new(running);
     running.start_checks()?;
     Ok(Director { eal, running, handles, shutdown, notices: notice_board })

@@ -25,20 +25,31 @@ mod tests;
 pub(crate) use monitor::Monitor;
 pub(crate) use pool::Role;
 
-use crate::config::health::ServiceKey;
+use crate::config::{Config, health::ServiceKey};
 use lb_core::service::plan::Plan;
 use std::{net::SocketAddrV4, sync::Arc};
 
 /// What checks work for: something that has services and can change what their servers get.
 pub(crate) trait Balancer: Send + Sync {
-    /// What is wanted now, and a number that grows by one whenever that changes. Nothing when it has ended.
-    fn plan(&self) -> Option<(Arc<Plan>, u64)>;
+    /// What is wanted now. Nothing when it has ended.
+    fn wanted(&self) -> Option<Wanted>;
 
     /// Carries orders out, all or none. Servers and services that are not there any more are passed over.
     ///
     /// # Errors
     /// Why nothing was changed.
     fn carry_out(&self, orders: &[Order]) -> Result<(), String>;
+}
+
+/// What a balancer is to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// The services.
+    pub(crate) plan: Arc<Plan>,
+    /// How they are checked, in the configuration that also says everything else.
+    pub(crate) config: Arc<Config>,
+    /// Grows by one whenever something of this changes.
+    pub(crate) number: u64,
 }
 
 /// What is to become of the servers of a service.

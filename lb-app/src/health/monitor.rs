@@ -1,13 +1,13 @@
 //! Does the checking: one task for each server, and one that turns what they find into orders.
 
 use super::{
-    Balancer,
+    Balancer, Wanted,
     hooks::Hooks,
     probe::{Finding, Means, Target, probe},
     report::{self, Report},
     state::{Event, State, Task},
 };
-use crate::config::health::{Check, Health, ServiceKey};
+use crate::config::health::{Check, ServiceKey};
 use lb_core::time::{self, Duration as Span};
 use std::{
     io,
@@ -57,16 +57,14 @@ impl Monitor {
     ///
     /// # Errors
     /// When threads cannot be started.
-    pub(crate) fn start(balancer: Arc<dyn Balancer>, health: Health) -> io::Result<Self> {
+    pub(crate) fn start(balancer: Arc<dyn Balancer>) -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("lb-health").enable_all().build()?;
         let means = Means::new(descriptors());
         let hooks = Hooks::start(&means, runtime.handle());
-        let mut state = State::default();
-        state.configure(health);
         let shared = Arc::new(Shared {
             start: Instant::now(),
-            state: Mutex::new(state),
+            state: Mutex::default(),
             news: Notify::new(),
             means,
             hooks,
@@ -79,14 +77,6 @@ impl Monitor {
         Ok(Monitor { shared, runtime: Mutex::new(Some(runtime)) })
     }
 
-    #[allow(dead_code, reason = "for reload")]
-    /// Goes by another configuration from now on, which the balancer's plan follows already.
-    pub(crate) fn configure(&self, health: Health) {
-        self.shared.state().configure(health);
-        self.shared.seen.store(u64::MAX, Ordering::Relaxed);
-        self.shared.news.notify_one();
-    }
-
     /// Stops checking. To be called by a thread that may wait.
     pub(crate) fn stop(&self) {
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -97,6 +87,7 @@ impl Monitor {
     }
 
     /// Traffic shows that a server has failed.
+    #[allow(dead_code, reason = "until workers count refusals")]
     pub(crate) fn fail_passively(&self, service: ServiceKey, server: SocketAddrV4, reason: String) {
         let now = self.shared.now();
         let mut state = self.shared.state();
@@ -145,10 +136,10 @@ impl Shared {
     /// Follows the plan, judges, and has the orders carried out.
     fn step(self: &Arc<Self>) {
         let now = self.now();
-        let Some((plan, number)) = self.balancer.plan() else { return };
+        let Some(Wanted { plan, config, number }) = self.balancer.wanted() else { return };
         let mut state = self.state();
         if self.seen.swap(number, Ordering::Relaxed) != number {
-            state.follow(&plan, now);
+            state.follow(&plan, &config.health, now);
         }
         for (target, check) in state.take_idle() {
             let task = tokio::spawn(watch(Arc::downgrade(self), target.clone(), check));
@@ -165,7 +156,7 @@ impl Shared {
         match self.balancer.carry_out(&orders) {
             // Our own change needs no following, if it is the only one.
             Ok(()) => {
-                if self.balancer.plan().is_some_and(|(_, after)| after == number + 1) {
+                if self.balancer.wanted().is_some_and(|after| after.number == number + 1) {
                     let _ =
                         self.seen.compare_exchange(number, number + 1, Ordering::Relaxed, Ordering::Relaxed);
                 }

@@ -68,7 +68,8 @@ pub(crate) struct Service {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) services: BTreeMap<ServiceKey, Service>,
-    health: Health,
+    hook: Option<Vec<String>>,
+    hook_timeout: Duration,
     /// Services to be judged anew.
     dirty: BTreeSet<ServiceKey>,
     /// Checks to be started.
@@ -89,21 +90,18 @@ pub(crate) enum Event {
 }
 
 impl State {
-    /// Goes by another configuration of checks.
-    pub(crate) fn configure(&mut self, health: Health) {
-        self.health = health;
-    }
-
     /// The operator's hook and how long hooks may run.
     pub(crate) fn hook(&self) -> (Option<&Vec<String>>, Duration) {
-        (self.health.hook.as_ref(), self.health.hook_timeout)
+        (self.hook.as_ref(), self.hook_timeout)
     }
 
     /// Follows the plan: forgets what is gone, takes up what is new, and keeps what is known of everything else. All
     /// services are judged anew, since somebody else may have changed what was ordered.
-    pub(crate) fn follow(&mut self, plan: &Plan, now: Instant) {
+    pub(crate) fn follow(&mut self, plan: &Plan, health: &Health, now: Instant) {
+        self.hook.clone_from(&health.hook);
+        self.hook_timeout = health.hook_timeout;
         let settings: BTreeMap<ServiceKey, &ServiceHealth> =
-            self.health.services.iter().map(|service| (service.key, service)).collect();
+            health.services.iter().map(|service| (service.key, service)).collect();
         let mut old = std::mem::take(&mut self.services);
         for service in &plan.services {
             let key = key_of(service);
@@ -151,6 +149,7 @@ impl State {
     }
 
     /// Traffic shows that a server has failed.
+    #[allow(dead_code, reason = "until workers count refusals")]
     pub(crate) fn fail_passively(&mut self, target: &Target, reason: String, now: Instant) -> Option<Event> {
         let hold = self.services.get(&target.service)?.pool.passive?.hold;
         let server = self.server(target)?;

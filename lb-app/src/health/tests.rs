@@ -2,15 +2,11 @@
 //! with a plan instead of a director.
 
 use super::{
-    Balancer, Monitor, Order, Role,
+    Balancer, Monitor, Order, Role, Wanted,
     probe::{Finding, Means, Target, probe},
     report::ServerState,
 };
-use crate::config::{
-    Limits,
-    health::{Check, Health},
-    parse,
-};
+use crate::config::{Config, Limits, health::Check, parse};
 use lb_core::service::plan::{Plan, Protocol};
 use std::{
     fs,
@@ -25,18 +21,17 @@ use std::{
 const SERVICE: &str = "[[ports]]\nname = \"wan\"\ndevice = \"d\"\naddresses = [\"192.0.2.1/24\"]\n\
                        [[services]]\nname = \"web\"\nvip = \"192.0.2.100\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"nat\"\n";
 
-/// The plan and the checks of a service with these lines.
-fn service(lines: &str) -> (Plan, Health) {
+/// The configuration of a service with these lines.
+fn service(lines: &str) -> Config {
     let text = format!("{SERVICE}{lines}");
     let config = parse("lb.toml", &text, Limits { workers: 1, available_bytes: u64::MAX });
-    let config = config.unwrap_or_else(|report| panic!("{report}"));
-    (config.plan, config.health)
+    config.unwrap_or_else(|report| panic!("{report}"))
 }
 
 /// The check `{ KEYS }`, as a service has it.
 fn check(keys: &str) -> Arc<Check> {
-    let (_, health) = service(&format!("check = {{ timeout = \"300ms\", {keys} }}\n"));
-    health.services[0].check.clone().unwrap()
+    let config = service(&format!("check = {{ timeout = \"300ms\", {keys} }}\n"));
+    config.health.services[0].check.clone().unwrap()
 }
 
 fn target(port: u16) -> Target {
@@ -276,25 +271,26 @@ fn a_late_command_is_ended_with_its_descendants() {
 
 /// A plan that orders are only written down for.
 struct Paper {
-    plan: Mutex<(Arc<Plan>, u64)>,
+    wanted: Mutex<Wanted>,
     orders: Mutex<Vec<Order>>,
 }
 
 impl Balancer for Paper {
-    fn plan(&self) -> Option<(Arc<Plan>, u64)> {
-        Some(self.plan.lock().unwrap().clone())
+    fn wanted(&self) -> Option<Wanted> {
+        Some(self.wanted.lock().unwrap().clone())
     }
 
     fn carry_out(&self, orders: &[Order]) -> Result<(), String> {
         self.orders.lock().unwrap().extend_from_slice(orders);
-        self.plan.lock().unwrap().1 += 1;
+        self.wanted.lock().unwrap().number += 1;
         Ok(())
     }
 }
 
 impl Paper {
-    fn new(plan: Plan) -> Arc<Self> {
-        Arc::new(Paper { plan: Mutex::new((Arc::new(plan), 0)), orders: Mutex::default() })
+    fn new(config: Config) -> Arc<Self> {
+        let wanted = Wanted { plan: Arc::new(config.plan.clone()), config: Arc::new(config), number: 0 };
+        Arc::new(Paper { wanted: Mutex::new(wanted), orders: Mutex::default() })
     }
 
     /// The last order's roles and that of the sorry server.
@@ -322,12 +318,12 @@ fn from_checks_to_orders_and_back() {
          check = {{ type = \"tcp\", address = \"192.0.2.11\", port = {port}, interval = \"20ms\", retry_interval = \"10ms\", warmup = \"0s\" }}
          health = {{ sorry_server = \"192.0.2.99:8080\" }}\n"
     );
-    let (plan, mut health) = service(&lines);
+    let mut config = service(&lines);
     // Checks may not be configured for loopback, where nothing but this test is.
-    let check = Arc::make_mut(health.services[0].check.as_mut().unwrap());
+    let check = Arc::make_mut(config.health.services[0].check.as_mut().unwrap());
     check.address = Some(Ipv4Addr::LOCALHOST);
-    let paper = Paper::new(plan);
-    let monitor = Monitor::start(paper.clone(), health).unwrap();
+    let paper = Paper::new(config);
+    let monitor = Monitor::start(paper.clone()).unwrap();
     assert_eq!(paper.last(), (vec![Role::Serves; 2], Some(Role::Out)), "from the first moment on");
     eventually(|| monitor.report().services[0].servers[0].checks > 3);
 
@@ -343,8 +339,11 @@ fn from_checks_to_orders_and_back() {
     eventually(|| paper.last() == (vec![Role::Serves; 2], Some(Role::Out)));
 
     // What is taken out of the plan is not checked any more.
-    let (empty, _) = service("");
-    *paper.plan.lock().unwrap() = (Arc::new(empty), 1_000);
+    let mut without = Plan::clone(&paper.wanted().unwrap().plan);
+    without.services[0].servers.clear();
+    let mut wanted = paper.wanted.lock().unwrap();
+    (wanted.plan, wanted.number) = (Arc::new(without), 1_000);
+    drop(wanted);
     eventually(|| monitor.report().services[0].servers.is_empty());
     monitor.stop();
 }
@@ -361,9 +360,9 @@ fn many_checks_keep_their_pace() {
         "servers = [{}]\ncheck = {{ type = \"udp\", payload = \"ping\", require_reply = true, interval = \"1s\", timeout = \"900ms\", port = {echo} }}\n",
         servers.join(", ")
     );
-    let (plan, mut health) = service(&lines);
-    Arc::make_mut(health.services[0].check.as_mut().unwrap()).address = Some(Ipv4Addr::LOCALHOST);
-    let monitor = Monitor::start(Paper::new(plan), health).unwrap();
+    let mut config = service(&lines);
+    Arc::make_mut(config.health.services[0].check.as_mut().unwrap()).address = Some(Ipv4Addr::LOCALHOST);
+    let monitor = Monitor::start(Paper::new(config)).unwrap();
     let all = || monitor.report().services[0].servers.clone();
     // Asking is not free either.
     eventually(|| {

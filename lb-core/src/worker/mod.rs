@@ -14,6 +14,7 @@ pub mod backend;
 pub mod classify;
 pub mod connect;
 pub mod exchange;
+pub mod explain;
 pub mod icmp;
 pub mod owner;
 pub mod pass;

@@ -176,6 +176,19 @@ impl World {
         self.settle()
     }
 
+    /// One frame arrives at a worker, from a port or another worker, and nothing that it leaves in queues and rings is
+    /// taken out: [`World::settle`] does that.
+    pub fn arrive(&mut self, worker: usize, packet: MemoryPacket, is_handed_over: bool) {
+        self.entered += 1;
+        let mut burst: Burst<_> = [packet].into_iter().collect();
+        let (now, io) = (self.now, &mut self.ios[worker]);
+        if is_handed_over {
+            self.workers[worker].process_handed_over(now, &mut burst, io);
+        } else {
+            self.workers[worker].process(now, &mut burst, io);
+        }
+    }
+
     /// Lets time pass, with ticks on the way. Returns what leaves meanwhile.
     pub fn pass(&mut self, ms: u64) -> Vec<Sent> {
         let mut sent = Vec::new();
@@ -217,7 +230,7 @@ impl World {
     }
 
     /// Takes packets out of the queues and rings, and answers questions, until nothing moves any more.
-    fn settle(&mut self) -> Vec<Sent> {
+    pub fn settle(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
         let mut moved = true;
         while moved {
