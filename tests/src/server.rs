@@ -116,12 +116,7 @@ impl Server {
     /// Lets nginx answer everything with status 500, or well again.
     pub fn make_ill(&self, ill: bool) -> Result<()> {
         let mark = self.directory.join("ill");
-        if ill {
-            fs::write(mark, "")?
-        } else {
-            fs::remove_file(mark)?
-        }
-        Ok(())
+        Ok(if ill { fs::write(mark, "") } else { fs::remove_file(mark) }?)
     }
 
     /// Starts nginx and waits until it serves.

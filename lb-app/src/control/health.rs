@@ -166,7 +166,7 @@ servers = [{ address = "192.0.2.11" }, { address = "192.0.2.12" }]
             let order =
                 Order { service, roles: vec![(one, one_is), (two, two_is)], sorry: Some((sorry, sorry_is)) };
             let mut back = Vec::new();
-            let changed = carry_out(&mut plan, &[order.clone()], &mut back);
+            let changed = carry_out(&mut plan, std::slice::from_ref(&order), &mut back);
             assert!(!carry_out(&mut plan, &[order], &mut Vec::new()), "the second time nothing changes");
             let back: Vec<_> = back.into_iter().map(|(key, over)| (key.server, over)).collect();
             (changed, plan.services[0].servers.iter().map(|server| server.health).collect::<Vec<_>>(), back)

@@ -95,14 +95,14 @@ impl Doors {
             socket.set_nonblocking(true)?;
             if let Some(device) = &device {
                 let bound = socket.bind_device(Some(device.as_bytes()));
-                bound.map_err(|error| explain(&error, format!("interface {device}")))?;
+                bound.map_err(|error| explain(&error, &format!("interface {device}")))?;
             }
             if let Some(mark) = mark {
-                socket.set_mark(mark).map_err(|error| explain(&error, format!("mark {mark}")))?;
+                socket.set_mark(mark).map_err(|error| explain(&error, &format!("mark {mark}")))?;
             }
             if let Some(source) = source {
                 let bound = socket.bind(&SocketAddrV4::new(source, 0).into());
-                bound.map_err(|error| explain(&error, format!("source address {source}")))?;
+                bound.map_err(|error| explain(&error, &format!("source address {source}")))?;
             }
             Ok(socket)
         };
@@ -112,11 +112,11 @@ impl Doors {
 
 fn enter(path: &Path) -> io::Result<()> {
     let entered = File::open(path).and_then(|file| Ok(setns(file, CloneFlags::CLONE_NEWNET)?));
-    entered.map_err(|error| explain(&error, format!("network namespace {}", path.display())))
+    entered.map_err(|error| explain(&error, &format!("network namespace {}", path.display())))
 }
 
 /// The same error, with what it is about in front.
-fn explain(error: &io::Error, what: String) -> io::Error {
+fn explain(error: &io::Error, what: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {}", plain(error)))
 }
 
