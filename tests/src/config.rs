@@ -126,9 +126,19 @@ impl Service {
     }
 }
 
+/// How the director's ports use the interfaces of its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// A packet socket on each, with as many pairs of queues as workers.
+    AfPacket,
+    /// AF_XDP sockets on each. A veth has one queue for them, so there is one worker.
+    AfXdp,
+}
+
 /// A configuration in the making.
 #[derive(Clone, Debug)]
 pub struct Config {
+    driver: Driver,
     workers: usize,
     timeouts: Vec<(&'static str, &'static str)>,
     services: Vec<Service>,
@@ -141,6 +151,7 @@ impl Config {
     #[must_use]
     pub fn new() -> Self {
         Self {
+            driver: Driver::AfPacket,
             workers: 2,
             timeouts: Vec::new(),
             services: Vec::new(),
@@ -155,6 +166,12 @@ impl Config {
         Method::ALL
             .into_iter()
             .fold(Self::new(), |config, method| config.service(Service::tcp(method, world::HTTP)))
+    }
+
+    /// One worker, on AF_XDP ports instead of packet sockets.
+    #[must_use]
+    pub fn on_af_xdp(self) -> Self {
+        Self { driver: Driver::AfXdp, workers: 1, ..self }
     }
 
     /// One more service.
@@ -210,10 +227,11 @@ impl Config {
         for (index, (name, device, address)) in ports.into_iter().enumerate() {
             line(&mut text, "[[ports]]");
             line(&mut text, &format!("name = \"{name}\""));
-            line(
-                &mut text,
-                &format!("device = \"net_af_packet{index},iface={device},qpairs={}\"", self.workers),
-            );
+            let device = match self.driver {
+                Driver::AfPacket => format!("net_af_packet{index},iface={device},qpairs={}", self.workers),
+                Driver::AfXdp => format!("net_af_xdp{index},iface={device},queue_count={}", self.workers),
+            };
+            line(&mut text, &format!("device = \"{device}\""));
             line(&mut text, &format!("addresses = [\"{address}/24\"]\nmtu = 1500\n"));
         }
         line(&mut text, &format!("[[routes]]\nto = \"default\"\nvia = \"{}\"\n", world::GATEWAY));

@@ -68,6 +68,10 @@ impl Difference {
         let connections = (before.connections_per_worker, after.connections_per_worker);
         changed(restart, "workers: connections", connections.0, connections.1);
         changed(restart, "workers: servers", before.room.servers, after.room.servers);
+        let file = |config: &Config| {
+            config.state_file.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
+        };
+        changed(restart, "workers: state_file", file(before), file(after));
         changed(restart, "workers: idle", before.idle, after.idle);
         let ports = |config: &Config| -> Vec<(String, String)> {
             let names = config.plan.ports.iter().map(|port| port.name.clone());
