@@ -151,6 +151,9 @@ fn a_sorry_server_steps_in_and_hooks_are_called() -> Result<()> {
     }
     let mut kept = kept.expect("two rounds");
     ensure!(kept.get("/small")?.server == "server2", "connections to the sorry server go on");
+    let status = director.status()?;
+    let line = status.text.lines().find(|line| line.contains("http     up    serves"));
+    ensure!(line.is_some_and(|line| line.contains("it answered with status 500 (")), "{}", status.text);
     let news = fs::read_to_string(&told)?;
     let events: Vec<_> =
         news.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();

@@ -1,6 +1,6 @@
 //! What is different between what runs and what a file says, in the operator's words, line by line.
 
-use super::{health::sorry_servers, servers::ServerKey};
+use super::{health::without_sorry_servers, servers::ServerKey};
 use crate::config::{
     Config,
     health::{Check, Health, Pool, ServiceHealth, inline_check, inline_pool, words},
@@ -11,7 +11,7 @@ use lb_core::{
     service::plan::{Plan, ServerPlan, ServicePlan},
 };
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     fmt::{self, Display},
     sync::Arc,
 };
@@ -218,18 +218,6 @@ impl Display for Line {
         };
         write!(f, "{mark} {}", self.text)
     }
-}
-
-/// The plan as its operator knows it.
-fn without_sorry_servers(plan: &Plan, config: &Config) -> Plan {
-    let sorry: HashSet<ServerKey> = sorry_servers(plan, &config.health).into_keys().collect();
-    let mut plan = plan.clone();
-    for service in &mut plan.services {
-        let servers = std::mem::take(&mut service.servers);
-        let is_real = |server: &ServerPlan| !sorry.contains(&ServerKey::new(service, server));
-        service.servers = servers.into_iter().filter(is_real).collect();
-    }
-    plan
 }
 
 fn describe(service: &ServicePlan) -> String {

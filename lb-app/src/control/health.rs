@@ -128,6 +128,18 @@ pub(super) fn sorry_servers<'a>(
     servers.filter(|(key, _)| sorry.contains(key)).collect()
 }
 
+/// The plan as its operator knows it.
+pub(super) fn without_sorry_servers(plan: &Plan, config: &config::Config) -> Plan {
+    let sorry: HashSet<ServerKey> = sorry_servers(plan, &config.health).into_keys().collect();
+    let mut plan = plan.clone();
+    for service in &mut plan.services {
+        let servers = std::mem::take(&mut service.servers);
+        let is_real = |server: &ServerPlan| !sorry.contains(&ServerKey::new(service, server));
+        service.servers = servers.into_iter().filter(is_real).collect();
+    }
+    plan
+}
+
 fn is_well(health: Health) -> bool {
     matches!(health, Health::Up | Health::Warming(_))
 }
