@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
 
 use crate::world;
 
@@ -140,6 +141,7 @@ pub enum Driver {
 pub struct Config {
     driver: Driver,
     workers: usize,
+    state_file: Option<PathBuf>,
     timeouts: Vec<(&'static str, &'static str)>,
     services: Vec<Service>,
     vips: Vec<(Ipv4Addr, &'static str)>,
@@ -153,6 +155,7 @@ impl Config {
         Self {
             driver: Driver::AfPacket,
             workers: 2,
+            state_file: None,
             timeouts: Vec::new(),
             services: Vec::new(),
             vips: Vec::new(),
@@ -202,6 +205,12 @@ impl Config {
         self
     }
 
+    /// Connections go from one run to the next by this file.
+    #[must_use]
+    pub fn state_file(self, path: &Path) -> Self {
+        Self { state_file: Some(path.to_owned()), ..self }
+    }
+
     /// Number of workers, which is the number of queues of each port.
     #[must_use]
     pub fn workers(&self) -> usize {
@@ -212,8 +221,9 @@ impl Config {
     #[must_use]
     pub fn render(&self, servers: &[Ipv4Addr]) -> String {
         let mut text = format!(
-            "[workers]\nconnections = 65536\nidle = \"adaptive\"\nverify_checksums = true\n\n\
-             [tunnel]\nlocal = \"{}\"\n\n",
+            "[workers]\nconnections = 65536\nidle = \"adaptive\"\nverify_checksums = true\n\
+             {}[tunnel]\nlocal = \"{}\"\n\n",
+            self.state_file.as_ref().map(|path| format!("state_file = {path:?}\n\n")).unwrap_or_default(),
             world::DIRECTOR_LAN
         );
         if !self.timeouts.is_empty() {

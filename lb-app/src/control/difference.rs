@@ -57,11 +57,6 @@ impl Difference {
         difference
     }
 
-    /// Whether nothing is different.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.live.is_empty() && self.restart.is_empty()
-    }
-
     /// What was laid out at start: ports, queues, memory.
     fn compare_machine(&mut self, before: &Config, after: &Config) {
         let restart = &mut self.restart;
