@@ -21,7 +21,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, board: &LoadBoard) {
                 "  -> {:<28} {:<7} {:<6} {:<10} {:<10}",
                 format!("{}:{}", server.address, server.port),
                 forward(service.method),
-                server.effective_weight(1),
+                server.effective_weight(),
                 load.active,
                 load.inactive,
             );

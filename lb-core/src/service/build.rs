@@ -3,12 +3,12 @@
 use super::{
     lookup::{Lookup, endpoint},
     numbers::Numbers,
-    plan::{Health, Method, Plan, Protocol, ServerPlan, ServicePlan, Spread, Standing, Unserved},
+    plan::{Method, Plan, Protocol, ServerPlan, ServicePlan, Spread, Standing, Unserved},
     routing::{NextHop, Routing},
     snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError, number},
 };
 use crate::{
-    limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES, MAX_WEIGHT},
+    limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
     sched::{self, Candidate},
 };
@@ -214,16 +214,16 @@ fn resolve(
 
 /// The service, and whether workers must begin a new turn of its scheduler.
 fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapshot>) -> (Service, bool) {
-    let scale = scale(service);
     let candidates: Vec<Candidate> = service
         .servers
         .iter()
+        .zip(service.scheduler_weights())
         .zip(&numbers.servers)
-        .map(|(server, &number)| Candidate {
+        .map(|((server, weight), &number)| Candidate {
             server: number,
             address: server.address,
             port: server.port,
-            weight: server.effective_weight(scale),
+            weight,
         })
         .collect();
     let same = old.and_then(|old| old.services.get(numbers.service as usize)).filter(|old| {
@@ -250,17 +250,6 @@ fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapsho
         servers: numbers.servers.clone(),
     };
     (built, same.is_none())
-}
-
-/// How much finer than configured the weights are that the scheduler goes by. While a server starts slowly, weights are
-/// as fine as percents if there is room: of the weight 1 there is no half.
-fn scale(service: &ServicePlan) -> u32 {
-    let warms = |server: &ServerPlan| matches!(server.health, Health::Warming(_));
-    if !service.servers.iter().any(warms) {
-        return 1;
-    }
-    let heaviest = service.servers.iter().map(|server| server.weight).max().unwrap_or_default();
-    (MAX_WEIGHT / heaviest.max(1)).clamp(1, 100)
 }
 
 fn note_server_changes(changes: &mut Changes, old: &Snapshot, services: &[Service], servers: &[Server]) {
