@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
 
 use crate::world;
 
@@ -66,13 +67,25 @@ pub struct Service {
     scheduler: &'static str,
     adopt: bool,
     timeouts: Vec<(&'static str, &'static str)>,
+    lines: Vec<String>,
+    /// How many of the world's servers it has, the first ones.
+    servers: usize,
 }
 
 impl Service {
     /// A TCP service.
     #[must_use]
     pub fn tcp(method: Method, port: u16) -> Self {
-        Self { method, protocol: "tcp", port, scheduler: "rr", adopt: false, timeouts: Vec::new() }
+        Self {
+            method,
+            protocol: "tcp",
+            port,
+            scheduler: "rr",
+            adopt: false,
+            timeouts: Vec::new(),
+            lines: Vec::new(),
+            servers: usize::MAX,
+        }
     }
 
     /// A UDP service.
@@ -91,6 +104,19 @@ impl Service {
     #[must_use]
     pub fn adopting(self) -> Self {
         Self { adopt: true, ..self }
+    }
+
+    /// With only that many of the world's servers, the first ones.
+    #[must_use]
+    pub fn servers(self, servers: usize) -> Self {
+        Self { servers, ..self }
+    }
+
+    /// With another line of the configuration.
+    #[must_use]
+    pub fn line(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
     }
 
     /// With a timeout of its own for one state.
@@ -115,9 +141,11 @@ pub enum Driver {
 pub struct Config {
     driver: Driver,
     workers: usize,
+    state_file: Option<PathBuf>,
     timeouts: Vec<(&'static str, &'static str)>,
     services: Vec<Service>,
     vips: Vec<(Ipv4Addr, &'static str)>,
+    sections: Vec<String>,
 }
 
 impl Config {
@@ -127,9 +155,11 @@ impl Config {
         Self {
             driver: Driver::AfPacket,
             workers: 2,
+            state_file: None,
             timeouts: Vec::new(),
             services: Vec::new(),
             vips: Vec::new(),
+            sections: Vec::new(),
         }
     }
 
@@ -168,6 +198,19 @@ impl Config {
         self
     }
 
+    /// With another section, as it is written.
+    #[must_use]
+    pub fn section(mut self, text: impl Into<String>) -> Self {
+        self.sections.push(text.into());
+        self
+    }
+
+    /// Connections go from one run to the next by this file.
+    #[must_use]
+    pub fn state_file(self, path: &Path) -> Self {
+        Self { state_file: Some(path.to_owned()), ..self }
+    }
+
     /// Number of workers, which is the number of queues of each port.
     #[must_use]
     pub fn workers(&self) -> usize {
@@ -178,8 +221,9 @@ impl Config {
     #[must_use]
     pub fn render(&self, servers: &[Ipv4Addr]) -> String {
         let mut text = format!(
-            "[workers]\nconnections = 65536\nidle = \"adaptive\"\nverify_checksums = true\n\n\
-             [tunnel]\nlocal = \"{}\"\n\n",
+            "[workers]\nconnections = 65536\nidle = \"adaptive\"\nverify_checksums = true\n\
+             {}[tunnel]\nlocal = \"{}\"\n\n",
+            self.state_file.as_ref().map(|path| format!("state_file = {path:?}\n\n")).unwrap_or_default(),
             world::DIRECTOR_LAN
         );
         if !self.timeouts.is_empty() {
@@ -201,6 +245,9 @@ impl Config {
             line(&mut text, &format!("addresses = [\"{address}/24\"]\nmtu = 1500\n"));
         }
         line(&mut text, &format!("[[routes]]\nto = \"default\"\nvia = \"{}\"\n", world::GATEWAY));
+        for section in &self.sections {
+            line(&mut text, section);
+        }
         for service in &self.services {
             service.render(&mut text, servers);
         }
@@ -233,7 +280,10 @@ impl Service {
                 self.timeouts.iter().map(|(state, value)| format!("{state} = \"{value}\"")).collect();
             line(text, &format!("timeouts = {{ {} }}", states.join(", ")));
         }
-        for server in servers {
+        for own in &self.lines {
+            line(text, own);
+        }
+        for server in servers.iter().take(self.servers) {
             let port = self.method.server_port(self.port);
             line(
                 text,
