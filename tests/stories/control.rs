@@ -136,7 +136,8 @@ fn what_is_changed_takes_effect() -> Result<()> {
 
     let mut one = client.http(target)?;
     let mut other = client.http(target)?;
-    (one.get("/small")?, other.get("/small")?);
+    one.get("/small")?;
+    other.get("/small")?;
     let port = one.stream().local_addr()?.port();
     control.ask(&format!("delete connection tcp 192.0.2.10:{port} 192.0.2.100:80"))?;
     assert!(one.get("/small").is_err(), "reset");

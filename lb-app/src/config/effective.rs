@@ -1,14 +1,10 @@
 //! The effective configuration: every default written out, as a file that means the same.
 
-<<<<<<< HEAD
-use super::{Config, Wanted, timeouts::KEYS};
-=======
 use super::{
-    Config,
+    Config, Wanted,
     health::{ServiceHealth, inline_check, inline_pool, words},
     timeouts::KEYS,
 };
->>>>>>> main
 use lb_core::{
     conn::timeouts::Timeouts,
     service::plan::{Plan, SchedulerKind, ServicePlan},

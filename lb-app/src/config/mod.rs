@@ -63,7 +63,8 @@ pub(crate) struct Config {
     pub(crate) idle: Idle,
     /// Timeouts of services that do not set their own.
     pub(crate) timeouts: Timeouts,
-<<<<<<< HEAD
+    /// How servers are checked.
+    pub(crate) health: Health,
     /// Who may ask and change the running director.
     pub(crate) control: Control,
 }
@@ -87,10 +88,6 @@ pub(crate) enum Wanted {
     None,
     /// There.
     Path(PathBuf),
-=======
-    /// How servers are checked.
-    pub(crate) health: Health,
->>>>>>> main
 }
 
 /// What a worker does when there is nothing to do.
@@ -173,12 +170,8 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
     let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
-<<<<<<< HEAD
     let control = raw.control;
-    Ok(Config { plan, devices, connections_per_worker, room, state_file, idle, timeouts, control })
-=======
-    Ok(Config { plan, devices, connections_per_worker, room, state_file, idle, timeouts, health })
->>>>>>> main
+    Ok(Config { plan, devices, connections_per_worker, room, state_file, idle, timeouts, health, control })
 }
 
 /// Checks that there is room for the servers, and returns how much room there is.

@@ -1,12 +1,8 @@
 //! What the user said: the keys of the file with their types and places, and nothing about what they mean together.
 
 use super::{
-<<<<<<< HEAD
     Control, Idle,
-=======
-    Idle,
     health::{Hooks, OwnCheck, Pool, read_check, read_pool},
->>>>>>> main
     place::{At, Field, Place},
     report::Problems,
     table::Table,

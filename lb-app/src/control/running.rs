@@ -9,14 +9,9 @@ use super::{
 };
 use crate::{
     config::Config,
-<<<<<<< HEAD
     dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
-=======
-    dataplane::{clock::Clock, io::PortTraffic},
-    dpdk::{LcoreId, Mempool, StartedPort},
     health::Monitor,
->>>>>>> main
 };
 use lb_core::{
     counters::{ServerTraffic, WorkerCounters},

@@ -173,17 +173,11 @@ fn launch(
     if let Some(left) = left {
         info!("{restored} of {} connections of the last run go on", left.connections.len());
     }
-<<<<<<< HEAD
     let ports = (ports.started, ports.pool);
     let times = (clock, shutdown.clone());
-    let running = Running::new(&eal, (conf, config), snapshot, workers, board, ports, times);
-    Ok(Director { eal, running: Arc::new(running), handles, shutdown, notices: notice_board, secret })
-=======
-    let running = Running::new((conf, config), snapshot, workers, board, (ports.started, ports.pool), clock);
-    let running = Arc::new(running);
+    let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
     running.start_checks()?;
     Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret })
->>>>>>> main
 }
 
 /// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.
