@@ -11,6 +11,7 @@ mod config;
 mod control;
 mod dataplane;
 mod doctor;
+mod health;
 mod report;
 mod say;
 

@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod config;
+pub mod control;
 pub mod director;
 pub mod http;
 pub mod load;
@@ -17,6 +18,7 @@ pub mod netns;
 pub mod process;
 pub mod server;
 pub mod status;
+pub mod steady;
 pub mod world;
 
 pub use config::{Config, Method};

@@ -93,6 +93,7 @@ impl Director {
         info!("stopping");
         telemetry::end();
         self.running.end_watches();
+        self.running.stop_checks();
         self.shutdown.request();
         let ports = self.running.take_ports();
         let mut rx: Vec<Vec<RxQueue>> = ports.iter().map(|_| Vec::new()).collect();

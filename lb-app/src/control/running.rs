@@ -2,6 +2,7 @@
 //! of the director itself. All of it can be read at any time; what it takes to change it is in [`change`](super::change).
 
 use super::{
+    health::Link,
     query::{Line, Listed},
     reload::PendingReload,
     servers::Schedule,
@@ -11,6 +12,7 @@ use crate::{
     config::Config,
     dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
+    health::Monitor,
 };
 use lb_core::{
     counters::{ServerTraffic, WorkerCounters},
@@ -19,6 +21,7 @@ use lb_core::{
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::{
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -99,6 +102,7 @@ pub(crate) struct Running {
     pub(super) watches: Watches,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
+    monitor: Mutex<Option<Arc<Monitor>>>,
 }
 
 impl Running {
@@ -128,7 +132,32 @@ impl Running {
             pending: PendingReload::default(),
             watches: Watches::default(),
             ports: Mutex::new(ports),
+            monitor: Mutex::default(),
         }
+    }
+
+    /// Begins to check servers.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub(super) fn start_checks(self: &Arc<Self>) -> io::Result<()> {
+        let link = Arc::new(Link(Arc::downgrade(self)));
+        let monitor = Monitor::start(link)?;
+        *self.monitor.lock() = Some(Arc::new(monitor));
+        Ok(())
+    }
+
+    /// Stops checking servers.
+    pub(super) fn stop_checks(&self) {
+        let monitor = self.monitor.lock().take();
+        if let Some(monitor) = monitor {
+            monitor.stop();
+        }
+    }
+
+    /// What checks servers. Nothing before the director is ready and when it ends.
+    pub(crate) fn monitor(&self) -> Option<Arc<Monitor>> {
+        self.monitor.lock().clone()
     }
 
     /// What the workers go by now.

@@ -12,8 +12,8 @@ use ratatui::{
 };
 use std::cmp::Reverse;
 
-/// Lines besides services, workers and drops: two at the top, a heading and a gap for each table, one at the bottom.
-const FRAME: usize = 2 + 3 * 2 + 1;
+/// Lines besides services, workers and drops: two at the top, three headings, two gaps, one at the bottom.
+const FRAME: usize = 2 + 3 + 2 + 1;
 
 /// Lines that the whole view takes.
 pub(super) fn rows(picture: &Picture, state: &State) -> u16 {

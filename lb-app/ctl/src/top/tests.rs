@@ -133,6 +133,9 @@ fn every_size_of_screen_will_do() {
             let mut state = State::new(Sort::Name, String::new());
             state.scrolled = 1_000;
             draw::draw(&mut buffer, area, &picture(), &mut state);
+            buffer.reset();
+            state.scrolled = 0;
+            draw::draw(&mut buffer, area, &picture(), &mut state);
             if width == 80 && height >= 8 {
                 assert!(lines(&buffer).contains("192.0.2.100:80"), "{height}:\n{}", lines(&buffer));
             }
