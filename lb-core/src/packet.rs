@@ -96,6 +96,13 @@ pub trait Packet {
     /// The port's verdict on the TCP or UDP checksum.
     fn l4_checksum(&self) -> Checksum;
 
+    /// The worse of both verdicts: the one number that most packets are judged by.
+    #[inline(always)]
+    fn worst_checksum(&self) -> Checksum {
+        let (ipv4, l4) = (self.ipv4_checksum(), self.l4_checksum());
+        if ipv4.is_at_least(l4) { l4 } else { ipv4 }
+    }
+
     /// Starts loading the first cache line of the frame.
     fn prefetch(&self) {}
 }

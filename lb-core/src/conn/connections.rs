@@ -106,16 +106,32 @@ impl Connections {
         self.table.prefetch(place);
     }
 
-    /// The most likely connection for a place, and starts loading it. `None` says little: look with
-    /// [`Connections::find`].
+    /// The most likely connection for a place, and starts loading it. If there is none in the place's first bucket,
+    /// starts loading the second: see [`Connections::second_candidate`].
     #[inline(always)]
     #[must_use]
     pub fn candidate(&self, place: Place) -> Option<Candidate> {
-        let candidate = Candidate(self.table.first_candidate(place)?);
+        let found = self.table.first_candidate(place).map(Candidate);
+        match found {
+            Some(candidate) => self.prefetch(candidate),
+            None => self.table.prefetch_second(place),
+        }
+        found
+    }
+
+    /// The most likely connection of a place's second bucket, and starts loading it.
+    #[must_use]
+    pub fn second_candidate(&self, place: Place) -> Candidate {
+        let candidate = self.table.second_candidate(place).map_or(Candidate::NONE, Candidate);
+        self.prefetch(candidate);
+        candidate
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, candidate: Candidate) {
         if let Some(entry) = self.entries.0.get(candidate.index() as usize) {
             prefetch(entry);
         }
-        Some(candidate)
     }
 
     /// Whether the candidate is the connection of a packet with this key. If not, [`Connections::find`] knows.
@@ -253,6 +269,9 @@ impl Connections {
 pub struct Candidate(u32);
 
 impl Candidate {
+    /// No connection has this number.
+    pub const NONE: Candidate = Candidate(u32::MAX);
+
     /// A packet of connection `index` that goes that way.
     #[must_use]
     pub fn new(index: u32, direction: Direction) -> Self {

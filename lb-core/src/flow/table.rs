@@ -36,9 +36,16 @@ impl Bucket {
     /// The slots that have this tag.
     #[inline(always)]
     fn matching(&self, tag: u16) -> Matches {
-        let wanted = u64::from(tag) * 0x0001_0001_0001_0001;
+        let wanted = u64::from(tag) * LANES;
         // Even slots' marks are at bits 7, 23, 39 and 55, odd ones' at 15, 31, 47 and 63: bit 8n + 7 is slot n.
         Matches(equal_lanes(self.even_tags, wanted) >> 8 | equal_lanes(self.odd_tags, wanted))
+    }
+
+    /// The first slot that has this tag. Looks at less than [`Bucket::matching`].
+    #[inline(always)]
+    fn first(&self, tag: u16) -> Option<usize> {
+        let wanted = u64::from(tag) * LANES;
+        Matches(zero_lanes(self.even_tags ^ wanted) >> 8 | zero_lanes(self.odd_tags ^ wanted)).first()
     }
 
     fn tag(&self, slot: usize) -> u16 {
@@ -51,6 +58,15 @@ impl Bucket {
         let shift = slot / 2 * 16;
         *word = *word & !(0xffff << shift) | u64::from(tag) << shift;
     }
+}
+
+/// A one in each 16-bit lane.
+const LANES: u64 = 0x0001_0001_0001_0001;
+
+/// The top bit of each 16-bit lane that is zero, and perhaps of others above the lowest such lane: borrows go up.
+#[inline(always)]
+const fn zero_lanes(word: u64) -> u64 {
+    word.wrapping_sub(LANES) & !word & (LANES << 15)
 }
 
 /// The top bit of each 16-bit lane in which two words are equal.
@@ -143,8 +159,28 @@ impl Table {
     #[inline(always)]
     #[must_use]
     pub fn first_candidate(&self, place: Place) -> Option<u32> {
-        let bucket = self.buckets.get(place.first as usize)?;
-        bucket.matching(place.tag).first().map(|slot| bucket.values[slot])
+        self.candidate_in(place.first, place.tag)
+    }
+
+    /// Starts loading the second bucket, for a key that has no candidate in its first.
+    #[inline]
+    pub fn prefetch_second(&self, place: Place) {
+        if let Some(bucket) = self.buckets.get(self.other(place.first, place.tag) as usize) {
+            prefetch(bucket);
+        }
+    }
+
+    /// The first candidate in the second bucket.
+    #[inline]
+    #[must_use]
+    pub fn second_candidate(&self, place: Place) -> Option<u32> {
+        self.candidate_in(self.other(place.first, place.tag), place.tag)
+    }
+
+    #[inline(always)]
+    fn candidate_in(&self, bucket: u32, tag: u16) -> Option<u32> {
+        let bucket = self.buckets.get(bucket as usize)?;
+        bucket.first(tag).map(|slot| bucket.values[slot])
     }
 
     /// The entry at `place` for which `is_it` holds.

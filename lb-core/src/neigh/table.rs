@@ -68,6 +68,13 @@ impl Neighbours {
         self.entries.get(usize::from(number)).and_then(Option::as_ref)
     }
 
+    /// The same, if its address is known.
+    #[inline(always)]
+    #[must_use]
+    pub fn known(&self, number: u16) -> Option<&Neighbour> {
+        self.get(number).filter(|neighbour| neighbour.knowledge == Knowledge::Known)
+    }
+
     /// The largest IPv4 packet for the port that a neighbour is behind. That a neighbour does not exist is noticed
     /// when it is sent to.
     #[inline(always)]

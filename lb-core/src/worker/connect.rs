@@ -80,7 +80,8 @@ impl<P: Packet> Worker<P> {
 
     /// Whether an address can be that of one other station, so that it may be answered: RFC 1122 3.2.2.
     pub(super) fn is_station(&self, address: u32) -> bool {
-        self.snapshot.local(address).is_none()
+        ipv4::is_host(address)
+            && self.snapshot.local(address).is_none()
             && !self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(address))
     }
 
@@ -145,7 +146,7 @@ impl<P: Packet> Worker<P> {
 
     /// The packet that a connection was made for.
     fn pass_first(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Candidate) -> Verdict {
-        let verdict = self.pass(now, packet, stage, &stage.at, found);
+        let verdict = self.pass_any(now, packet, stage, found);
         // A packet that could not go on has opened nothing.
         if self.connections.get(found.index()).state == State::None {
             self.end(found.index());

@@ -31,10 +31,14 @@ use crate::{
     service::{load::LoadBoard, snapshot::Snapshot},
     time::Instant,
     verdict::Verdict,
-    wire::ethernet::{self, Mac},
+    wire::{
+        ethernet::{self, Mac},
+        headers::Headers,
+    },
 };
+use arrayvec::ArrayVec;
 use backend::Backend;
-use classify::{Arrival, Kind, Staged, classify};
+use classify::{Arrival, Kind, Staged, recognise};
 use std::sync::Arc;
 
 /// What all workers of a director have in common.
@@ -183,22 +187,17 @@ impl<P: Packet> Worker<P> {
         for (packet, stage) in burst.iter().zip(stages.iter_mut()) {
             self.stage(packet, stage);
         }
-        for stage in stages.iter_mut().take(burst.len()) {
-            stage.candidate =
-                if stage.kind.is_flow() { self.connections.candidate(stage.place) } else { None };
-        }
-        for (mut packet, stage) in burst.drain(..).zip(stages.iter()) {
-            let verdict = match stage.candidate {
+        self.match_up(&mut stages[..burst.len()]);
+        for (mut packet, stage) in burst.drain(..).zip(stages.iter_mut()) {
+            let verdict = match self.head_of(&packet, stage) {
                 // With its fixed offsets in sight, the compiler makes a short pass of the common kind.
-                Some(found) if stage.kind == Kind::Common && self.connections.confirm(found, stage.key) => {
-                    self.pass(now, &mut packet, stage, &stage.at.of_common_frame(), found)
-                }
-                _ => self.decide(now, &mut packet, stage, origin, io),
+                Some(at) => self.pass(now, &mut packet, stage, &at, stage.candidate),
+                None => self.decide(now, &mut packet, stage, origin, io),
             };
             // Taken apart here, not in `carry_out`, so that forwarding is a straight line.
             match verdict {
-                Verdict::Forward(neighbour) => self.send(now, packet, neighbour, io),
-                other => self.carry_out(packet, other, io),
+                Verdict::Transmit(port) => io.transmit(port, packet),
+                other => self.carry_out(now, packet, other, io),
             }
         }
         self.stages = Some(stages);
@@ -207,11 +206,36 @@ impl<P: Packet> Worker<P> {
     #[inline(always)]
     fn stage(&self, packet: &P, stage: &mut Staged) {
         let arrival = self.arrivals[usize::from(packet.port().0) % MAX_PORTS];
-        classify(packet, arrival, stage);
+        recognise(packet, arrival, stage);
         if stage.kind.is_flow() {
             stage.place = self.connections.place(stage.key);
             self.connections.prefetch_place(stage.place);
         }
+    }
+
+    /// Stage 2 for a burst. Flows that are in their second bucket, a tenth or two where the table is full, are looked
+    /// at a second time, so that their misses overlap as well. What is not a flow has the place of some earlier one,
+    /// which does no harm.
+    #[inline(always)]
+    fn match_up(&self, stages: &mut [Staged]) {
+        let mut elsewhere = ArrayVec::<u8, MAX_BURST>::new();
+        for (number, stage) in (0..).zip(stages.iter_mut()) {
+            match self.connections.candidate(stage.place) {
+                Some(candidate) => stage.candidate = candidate,
+                None => elsewhere.push(number),
+            }
+        }
+        for number in elsewhere {
+            let stage = &mut stages[usize::from(number)];
+            stage.candidate = self.connections.second_candidate(stage.place);
+        }
+    }
+
+    /// The headers of a common packet whose likely connection is its own.
+    #[inline(always)]
+    fn head_of(&self, packet: &P, stage: &Staged) -> Option<Headers> {
+        let is_known = stage.kind == Kind::Common && self.connections.confirm(stage.candidate, stage.key);
+        if is_known { packet.bytes().first_chunk().map(Headers::of_common) } else { None }
     }
 
     /// A packet that is not of the common kind, or whose connection is not the likely one.
@@ -220,14 +244,15 @@ impl<P: Packet> Worker<P> {
         &mut self,
         now: Instant,
         packet: &mut P,
-        stage: &Staged,
+        stage: &mut Staged,
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Verdict {
+        stage.locate(packet.bytes());
         match stage.kind {
-            // It is in its second bucket; or a packet earlier in the burst opened it; or there is none.
+            // A packet earlier in the burst opened its connection; or it is not the likely one; or there is none.
             Kind::Common | Kind::Flow => match self.connections.find(stage.key, stage.place) {
-                Some(found) => self.pass(now, packet, stage, &stage.at, found),
+                Some(found) => self.pass_any(now, packet, stage, found),
                 None => self.connect(now, packet, stage, origin),
             },
             Kind::Icmp => self.icmp(now, packet, stage, origin, io),
@@ -237,11 +262,12 @@ impl<P: Packet> Worker<P> {
         }
     }
 
-    /// Carries out every verdict but forwarding.
+    /// Carries out every verdict but the most frequent.
     #[inline(never)]
-    fn carry_out(&mut self, packet: P, verdict: Verdict, io: &mut impl Io<Packet = P>) {
+    fn carry_out(&mut self, now: Instant, packet: P, verdict: Verdict, io: &mut impl Io<Packet = P>) {
         match verdict {
-            Verdict::Forward(_) => unreachable!("forwarding is dealt with where verdicts are made"),
+            Verdict::Transmit(port) => io.transmit(port, packet),
+            Verdict::Forward(neighbour) => self.send(now, packet, neighbour, io),
             Verdict::Answer => io.transmit(packet.port(), packet),
             Verdict::HandOver(to, why) => match io.hand_over(to, packet) {
                 Ok(()) => self.counters.handed_over[why as usize].bump(),
@@ -256,14 +282,13 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Sends a packet to a neighbour, now or when its address is known.
-    #[inline(always)]
     fn send(&mut self, now: Instant, mut packet: P, number: u16, io: &mut impl Io<Packet = P>) {
-        match self.neighbours.get(number) {
-            Some(neighbour) if neighbour.knowledge == Knowledge::Known => {
+        match self.neighbours.known(number) {
+            Some(neighbour) => {
                 ethernet::set_stations(packet.bytes_mut(), &neighbour.stations);
                 io.transmit(neighbour.port(), packet);
             }
-            _ => self.send_later(now, packet, number, io),
+            None => self.send_later(now, packet, number, io),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::{
     time::Instant,
     verdict::Verdict,
     wire::{
-        ethernet::Mac,
+        ethernet::{self, Mac},
         headers::Headers,
         icmp, ipv4,
         tcp::{ACK, FIN, RST, SYN},
@@ -27,8 +27,20 @@ use crate::{
 };
 
 impl<P: Packet> Worker<P> {
-    /// A packet of connection `found`. `at` is where its headers are; the caller knows more of that than `stage`
-    /// tells the compiler.
+    /// A packet of connection `found` that needs no haste.
+    #[inline(never)]
+    pub(super) fn pass_any(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        found: Candidate,
+    ) -> Verdict {
+        self.pass(now, packet, stage, &stage.at, found)
+    }
+
+    /// A packet of connection `found`. `at` is where its headers are; the compiler knows more of a common packet's than
+    /// of any other's.
     #[inline(always)]
     pub(super) fn pass(
         &mut self,
@@ -40,7 +52,7 @@ impl<P: Packet> Worker<P> {
     ) -> Verdict {
         let (index, direction) = (found.index(), found.direction());
         let connection = self.connections.get_mut(index);
-        let (method, server) = (connection.method, connection.server as usize);
+        let server = connection.server as usize;
         let backend = &self.backends[server];
         let (neighbour, limit) = match direction {
             Direction::In => (backend.neighbour, backend.limit),
@@ -49,10 +61,10 @@ impl<P: Packet> Worker<P> {
 
         // Before anything is remembered of the packet: can it go on at all?
         if at.ttl <= 1 || at.ip_len > limit {
-            return self.undeliverable(now, packet, stage, limit);
+            return self.undeliverable(now, packet, &Staged { at: *at, ..*stage }, limit);
         }
         // Nearly all packets leave their connection's state as it is; the tables say so, too.
-        let steady = match at.protocol {
+        let steady = match stage.key.protocol {
             ipv4::TCP => {
                 connection.state == State::Established && stage.tcp_flags & (SYN | FIN | RST | ACK) == ACK
             }
@@ -64,12 +76,12 @@ impl<P: Packet> Worker<P> {
             self.connections.get_mut(index)
         } else {
             // A client opens a connection where an old one was closing. That was this worker's, so the new one is.
-            return self.connect(now, packet, stage, Origin::Worker);
+            return self.connect(now, packet, &Staged { at: *at, ..*stage }, Origin::Worker);
         };
         connection.seen = now.stamp();
         connection.count(direction, at.ip_len);
         self.traffic[server].count(direction as usize, at.ip_len);
-        match (method, direction) {
+        match (connection.method, direction) {
             (Method::Nat, Direction::In) => nat::inbound(packet.bytes_mut(), at, connection),
             (Method::Nat, Direction::Out) => nat::outbound(packet.bytes_mut(), at, connection),
             (Method::Dr, _) => dr::inbound(packet.bytes_mut(), at),
@@ -80,7 +92,9 @@ impl<P: Packet> Worker<P> {
                 }
             }
         }
-        Verdict::Forward(neighbour)
+        let Some(known) = self.neighbours.known(neighbour) else { return Verdict::Forward(neighbour) };
+        ethernet::set_stations(packet.bytes_mut(), &known.stations);
+        Verdict::Transmit(known.port())
     }
 
     /// Wraps a packet for a server, which is at `to`.
