@@ -3,14 +3,12 @@
 
 use crate::{
     counters::DropReason,
-    packet::{HandOver, PortId, WorkerId},
+    packet::{HandOver, WorkerId},
 };
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Out of that port. Its Ethernet addresses are in place.
-    Transmit(PortId),
     /// To the neighbour of that number, as soon as its address is known.
     Forward(u16),
     /// Back out of the port it came in by; it holds its own answer, Ethernet addresses included.

@@ -6,12 +6,13 @@
 use super::{
     entry::{Connection, Direction},
     method::Method,
+    state::{Meaning, State},
 };
 use crate::{
     flow::{
         key::{Key, Packed, Secret},
         prefetch::prefetch,
-        table::{Place, Table},
+        table::{self, Place, Table},
         wheel::{Link, Links, Wheel},
     },
     limits::{MAX_BYTES_PER_CONNECTION, MAX_CONNECTIONS},
@@ -30,7 +31,9 @@ pub enum InsertError {
 
 /// One worker's connections.
 pub struct Connections {
-    entries: Entries,
+    entries: Box<[Connection]>,
+    /// Places on a wheel, by number. Not in the entries: neighbours on a wheel mostly have neighbouring numbers.
+    links: AllLinks,
     free: Vec<u32>,
     table: Table,
     /// Half-open connections, which make room for others.
@@ -50,6 +53,7 @@ const KEYS: usize = 2;
 /// Bytes that one IPv4 connection costs in a large table: its line, its table slots at 90 % load, and its place in
 /// the list of free entries.
 pub const BYTES_PER_CONNECTION: usize = size_of::<Connection>()
+    + size_of::<Link>()
     + Table::bytes(KEYS * MAX_CONNECTIONS).div_ceil(MAX_CONNECTIONS)
     + size_of::<u32>();
 
@@ -64,7 +68,8 @@ impl Connections {
             Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: NO_PROTOCOL };
         let empty = Connection::new(&nothing, 0, 0, 0, Method::Dr);
         Connections {
-            entries: Entries(vec![empty; capacity].into_boxed_slice()),
+            entries: vec![empty; capacity].into_boxed_slice(),
+            links: AllLinks(vec![Link::NONE; capacity].into_boxed_slice()),
             // Low numbers first, so that a half-empty worker uses few pages.
             free: (0..capacity as u32).rev().collect(),
             table: Table::new(capacity * KEYS),
@@ -78,7 +83,7 @@ impl Connections {
     /// Connections there can be.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.entries.0.len()
+        self.entries.len()
     }
 
     /// Connections there are.
@@ -106,32 +111,32 @@ impl Connections {
         self.table.prefetch(place);
     }
 
-    /// The most likely connection for a place, and starts loading it. If there is none in the place's first bucket,
-    /// starts loading the second: see [`Connections::second_candidate`].
+    /// The most likely connection for a place, and starts loading it. [`Candidate::NONE`] if there is none in the place's
+    /// first bucket; then it starts loading the second: see [`Connections::second_candidate`].
     #[inline(always)]
     #[must_use]
-    pub fn candidate(&self, place: Place) -> Option<Candidate> {
-        let found = self.table.first_candidate(place).map(Candidate);
-        match found {
-            Some(candidate) => self.prefetch(candidate),
-            None => self.table.prefetch_second(place),
+    pub fn candidate(&self, place: Place) -> Candidate {
+        let candidate = Candidate(self.table.likely(place));
+        match self.entries.get(candidate.index() as usize) {
+            Some(entry) => {
+                prefetch(entry);
+                candidate
+            }
+            None => {
+                self.table.prefetch_second(place);
+                Candidate::NONE
+            }
         }
-        found
     }
 
     /// The most likely connection of a place's second bucket, and starts loading it.
     #[must_use]
     pub fn second_candidate(&self, place: Place) -> Candidate {
-        let candidate = self.table.second_candidate(place).map_or(Candidate::NONE, Candidate);
-        self.prefetch(candidate);
-        candidate
-    }
-
-    #[inline(always)]
-    fn prefetch(&self, candidate: Candidate) {
-        if let Some(entry) = self.entries.0.get(candidate.index() as usize) {
+        let candidate = Candidate(self.table.likely_in_second(place));
+        if let Some(entry) = self.entries.get(candidate.index() as usize) {
             prefetch(entry);
         }
+        candidate
     }
 
     /// Whether the candidate is the connection of a packet with this key. If not, [`Connections::find`] knows.
@@ -139,9 +144,17 @@ impl Connections {
     #[must_use]
     pub fn confirm(&self, candidate: Candidate, key: Packed) -> bool {
         self.entries
-            .0
             .get(candidate.index() as usize)
             .is_some_and(|entry| entry.owns(key, candidate.direction()))
+    }
+
+    /// The candidate's connection, if a packet with this key belongs to it and leaves its state as it is. The protocol is
+    /// not compared: the state says which it is.
+    #[inline(always)]
+    #[must_use]
+    pub fn plain(&mut self, candidate: Candidate, key: Packed, meaning: Meaning) -> Option<&mut Connection> {
+        let entry = self.entries.get_mut(candidate.index() as usize)?;
+        (entry.has_endpoints(key, candidate.direction()) && entry.state.is_steady(meaning)).then_some(entry)
     }
 
     /// The connection of packets with this key.
@@ -160,13 +173,13 @@ impl Connections {
     #[inline(always)]
     #[must_use]
     pub fn get(&self, index: u32) -> &Connection {
-        &self.entries.0[index as usize]
+        &self.entries[index as usize]
     }
 
     /// The same, to be changed. Keys must not be.
     #[inline(always)]
     pub fn get_mut(&mut self, index: u32) -> &mut Connection {
-        &mut self.entries.0[index as usize]
+        &mut self.entries[index as usize]
     }
 
     /// Adds a connection that is not there yet, to come up for its end at `deadline`.
@@ -208,8 +221,10 @@ impl Connections {
             let was_there = self.table.remove(reply, Candidate::new(index, Direction::Out).0);
             debug_assert!(was_there, "connection {index} was in the table by its reply");
         }
-        // A packet later in the burst may have been matched with it already; no key has this protocol.
-        self.get_mut(index).protocol = NO_PROTOCOL;
+        // A packet later in the burst may have been matched with it already; no key has this protocol, and no packet is
+        // plain in this state.
+        let entry = self.get_mut(index);
+        (entry.protocol, entry.state) = (NO_PROTOCOL, State::None);
         self.free.push(index);
         connection
     }
@@ -223,12 +238,12 @@ impl Connections {
     /// The next connection whose time has come to be looked at. It is off the wheels: the caller removes it or
     /// schedules it anew.
     pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        self.opening.pop_due(&mut self.entries, now).or_else(|| self.lasting.pop_due(&mut self.entries, now))
+        self.opening.pop_due(&mut self.links, now).or_else(|| self.lasting.pop_due(&mut self.links, now))
     }
 
     /// The oldest half-open connection, to within a tick of the wheel, taken off it to be removed.
     pub fn pop_half_open(&mut self) -> Option<u32> {
-        self.opening.pop_first(&mut self.entries)
+        self.opening.pop_first(&mut self.links)
     }
 
     /// Half-open connections.
@@ -241,7 +256,7 @@ impl Connections {
     pub fn iter(&self, range: Range<u32>) -> impl Iterator<Item = (u32, &Connection)> {
         let end = range.end.min(self.high_water);
         let entries = (range.start..end).map(|index| (index, self.get(index)));
-        entries.filter(|(_, entry)| entry.link.is_scheduled())
+        entries.filter(|(index, _)| self.links.0[*index as usize].is_scheduled())
     }
 
     /// No connection ever had this number or a higher one.
@@ -254,13 +269,13 @@ impl Connections {
         let half_open = self.get(index).state.is_half_open();
         self.get_mut(index).on_opening_wheel = half_open;
         let wheel = if half_open { &mut self.opening } else { &mut self.lasting };
-        wheel.schedule(&mut self.entries, index, deadline);
+        wheel.schedule(&mut self.links, index, deadline);
     }
 
     fn cancel(&mut self, index: u32) {
         let opening = self.get(index).on_opening_wheel;
         let wheel = if opening { &mut self.opening } else { &mut self.lasting };
-        wheel.cancel(&mut self.entries, index);
+        wheel.cancel(&mut self.links, index);
     }
 }
 
@@ -270,7 +285,7 @@ pub struct Candidate(u32);
 
 impl Candidate {
     /// No connection has this number.
-    pub const NONE: Candidate = Candidate(u32::MAX);
+    pub const NONE: Candidate = Candidate(table::NONE);
 
     /// A packet of connection `index` that goes that way.
     #[must_use]
@@ -293,18 +308,18 @@ impl Candidate {
     }
 }
 
-struct Entries(Box<[Connection]>);
+struct AllLinks(Box<[Link]>);
 
-impl Links for Entries {
+impl Links for AllLinks {
     fn link(&mut self, index: u32) -> &mut Link {
-        &mut self.0[index as usize].link
+        &mut self.0[index as usize]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{conn::state::State, time::Duration};
+    use crate::time::Duration;
 
     fn connection(client_port: u16, method: Method) -> Connection {
         let key = Key {

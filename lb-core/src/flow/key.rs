@@ -45,13 +45,13 @@ pub struct Key<A> {
 }
 
 impl<A: Address> Key<A> {
-    /// A well-mixed hash: every bit of it depends on every bit of the key and the secret.
+    /// A well-mixed hash: every bit of it depends on every bit of the key and the secret. The protocol does not count: at
+    /// most two keys, one of TCP and one of UDP, have the rest in common.
     #[inline(always)]
     #[must_use]
     pub fn hash(&self, secret: Secret) -> u64 {
         let ports = u64::from(self.source_port) << 16 | u64::from(self.destination_port);
-        let rest = u64::from(self.protocol) << 32 | ports;
-        fold_multiply(A::mix(self.source, self.destination, secret), rest ^ PORTS_CONSTANT)
+        fold_multiply(A::mix(self.source, self.destination, secret), ports ^ PORTS_CONSTANT)
     }
 
     /// The key of a packet in the other direction.
@@ -83,8 +83,7 @@ impl Packed {
     #[inline(always)]
     #[must_use]
     pub fn hash(self, secret: Secret) -> u64 {
-        let rest = u64::from(self.protocol) << 32 | u64::from(self.ports);
-        fold_multiply(self.addresses ^ secret.0, rest ^ PORTS_CONSTANT)
+        fold_multiply(self.addresses ^ secret.0, u64::from(self.ports) ^ PORTS_CONSTANT)
     }
 
     /// With a name for every field.

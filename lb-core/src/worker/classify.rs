@@ -5,15 +5,15 @@
 //! whatever is wrong, to [`uncommon`], which takes the headers one by one.
 
 use crate::{
-    conn::connections::Candidate,
+    conn::{connections::Candidate, state::Meaning},
     counters::DropReason,
     flow::{key::Packed, table::Place},
     packet::{Checksum, Packet},
     wire::{
         ethernet::{self, Mac},
-        get16, get32, get64, raw64,
+        get16, get32, get64,
         headers::{COMMON_LEN, Headers},
-        icmp, ipv4, tcp, udp,
+        icmp, ipv4, raw64, tcp, udp,
     },
 };
 
@@ -55,9 +55,11 @@ pub struct Staged {
     pub place: Place,
     /// Its connection, most likely. Only of flows.
     pub candidate: Candidate,
+    /// What it means to its connection; nothing, unless it is common.
+    pub meaning: Meaning,
     /// What it is.
     pub kind: Kind,
-    /// TCP flags; 0 for UDP.
+    /// TCP flags; 0 for UDP. Of a common packet not before [`Staged::locate`].
     pub tcp_flags: u8,
     /// Why it ends here. Only of [`Kind::Drop`].
     pub reason: DropReason,
@@ -76,6 +78,7 @@ impl Staged {
             at: Headers::default(),
             place: Place::default(),
             candidate: Candidate::NONE,
+            meaning: Meaning::NONE,
             kind: Kind::Arp,
             tcp_flags: 0,
             reason: DropReason::BadEthernet,
@@ -88,6 +91,7 @@ impl Staged {
             && let Some(head) = frame.first_chunk()
         {
             self.at = Headers::of_common(head);
+            self.tcp_flags = if self.at.protocol == ipv4::TCP { head[L4 + tcp::FLAGS] } else { 0 };
         }
     }
 }
@@ -146,22 +150,22 @@ pub fn recognise(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
 
 /// Reads a frame of the common shape. `false` for any other, sound or not.
 ///
-/// The first 24 bytes are three numbers, of which some bits must have one value: they are compared all at once. That
-/// the source is a host's address is not: a packet from another has no connection, and is looked at again.
+/// That the source is a host's address is not checked here: a packet from another has no connection, and is looked at
+/// again.
 #[inline(always)]
 fn common(frame: &[u8], arrival: Arrival, stage: &mut Staged) -> bool {
     let Some(head) = frame.first_chunk::<COMMON_LEN>() else { return false };
     // The destination address, and that the source is not a group: an answer would go to all of it.
     const TO: u64 = 0xffff_ffff_ffff_0100u64.to_be();
-    // EtherType, IPv4 version and header length. The byte behind is the traffic class.
-    const SHAPE: u64 = ((ethernet::IPV4 as u64) << 16 | 0x4500).to_be();
-    const SHAPE_BITS: u64 = 0xffff_ff00u64.to_be();
-    // Not a fragment. Before it the total length and the identification, behind it time to live and protocol.
-    const WHOLE: u64 = ((ipv4::IS_FRAGMENT as u64) << 16).to_be();
-    let (to, shape, rest) = (raw64(head, 0), raw64(head, 8), raw64(head, 16));
-    let odd = (to ^ arrival.mac) & TO | (shape ^ SHAPE) & SHAPE_BITS | rest & WHOLE;
+    if (raw64(head, 0) ^ arrival.mac) & TO != 0
+        || get16(head, ethernet::ADDRESSES_LEN) != ethernet::IPV4
+        || head[ethernet::HEADER_LEN] != 0x45
+        || get16(head, ethernet::HEADER_LEN + ipv4::FRAGMENT) & ipv4::IS_FRAGMENT != 0
+    {
+        return false;
+    }
     let ip_len = usize::from(get16(head, ethernet::HEADER_LEN + ipv4::TOTAL_LEN));
-    if odd != 0 || ethernet::HEADER_LEN + ip_len > frame.len() {
+    if ethernet::HEADER_LEN + ip_len > frame.len() {
         return false;
     }
     let protocol = head[ethernet::HEADER_LEN + ipv4::PROTOCOL];
@@ -170,13 +174,13 @@ fn common(frame: &[u8], arrival: Arrival, stage: &mut Staged) -> bool {
         if words < tcp::HEADER_LEN / 4 || ipv4::HEADER_LEN + words * 4 > ip_len {
             return false;
         }
-        stage.tcp_flags = head[L4 + tcp::FLAGS];
+        stage.meaning = Meaning::of_segment(head[L4 + tcp::FLAGS]);
     } else {
         let udp_len = usize::from(get16(head, L4 + udp::LENGTH));
         if protocol != ipv4::UDP || udp_len < udp::HEADER_LEN || ipv4::HEADER_LEN + udp_len > ip_len {
             return false;
         }
-        stage.tcp_flags = 0;
+        stage.meaning = Meaning::DATAGRAM;
     }
     stage.kind = Kind::Common;
     let addresses = get64(head, ethernet::HEADER_LEN + ipv4::SOURCE);
@@ -187,6 +191,7 @@ fn common(frame: &[u8], arrival: Arrival, stage: &mut Staged) -> bool {
 /// Reads any frame, header by header, in the order in which they lie.
 #[inline(never)]
 fn uncommon(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
+    stage.meaning = Meaning::NONE;
     stage.kind = read(packet, arrival, stage).unwrap_or_else(|reason| {
         stage.reason = reason;
         Kind::Drop
@@ -240,7 +245,12 @@ fn read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) -> Result<Ki
     stage.tcp_flags = if at.protocol == ipv4::TCP { payload[tcp::FLAGS] } else { 0 };
     // What only had its checksums verified here is common all the same.
     let is_common = kind == Kind::Flow && usize::from(at.l4) == L4 && frame.len() >= COMMON_LEN;
-    Ok(if is_common { Kind::Common } else { kind })
+    if !is_common {
+        return Ok(kind);
+    }
+    stage.meaning =
+        if at.protocol == ipv4::TCP { Meaning::of_segment(stage.tcp_flags) } else { Meaning::DATAGRAM };
+    Ok(Kind::Common)
 }
 
 /// Whether a checksum is known to be wrong, by the port or, if it did not look and `verify` says so, by ourselves.

@@ -146,7 +146,7 @@ impl<P: Packet> Worker<P> {
 
     /// The packet that a connection was made for.
     fn pass_first(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Candidate) -> Verdict {
-        let verdict = self.pass_any(now, packet, stage, found);
+        let verdict = self.pass(now, packet, stage, found);
         // A packet that could not go on has opened nothing.
         if self.connections.get(found.index()).state == State::None {
             self.end(found.index());

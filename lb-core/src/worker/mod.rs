@@ -20,7 +20,7 @@ pub mod share;
 pub mod tick;
 
 use crate::{
-    conn::connections::Connections,
+    conn::connections::{Candidate, Connections},
     counters::{DropReason, ServerTraffic, WorkerCounters},
     flow::key::Secret,
     forward::limiter::Limiter,
@@ -31,10 +31,7 @@ use crate::{
     service::{load::LoadBoard, snapshot::Snapshot},
     time::Instant,
     verdict::Verdict,
-    wire::{
-        ethernet::{self, Mac},
-        headers::Headers,
-    },
+    wire::ethernet::{self, Mac},
 };
 use arrayvec::ArrayVec;
 use backend::Backend;
@@ -184,45 +181,37 @@ impl<P: Packet> Worker<P> {
     fn run(&mut self, now: Instant, burst: &mut Burst<P>, origin: Origin, io: &mut impl Io<Packet = P>) {
         // Out of the worker while it works on itself; a pointer, not the stages.
         let Some(mut stages) = self.stages.take() else { return };
-        for (packet, stage) in burst.iter().zip(stages.iter_mut()) {
-            self.stage(packet, stage);
-        }
+        self.read(burst, &mut stages);
         self.match_up(&mut stages[..burst.len()]);
-        for (mut packet, stage) in burst.drain(..).zip(stages.iter_mut()) {
-            let verdict = match self.head_of(&packet, stage) {
-                // With its fixed offsets in sight, the compiler makes a short pass of the common kind.
-                Some(at) => self.pass(now, &mut packet, stage, &at, stage.candidate),
-                None => self.decide(now, &mut packet, stage, origin, io),
-            };
-            // Taken apart here, not in `carry_out`, so that forwarding is a straight line.
-            match verdict {
-                Verdict::Transmit(port) => io.transmit(port, packet),
-                other => self.carry_out(now, packet, other, io),
-            }
-        }
+        self.deal_with(now, burst, &mut stages, origin, io);
         self.stages = Some(stages);
     }
 
-    #[inline(always)]
-    fn stage(&self, packet: &P, stage: &mut Staged) {
-        let arrival = self.arrivals[usize::from(packet.port().0) % MAX_PORTS];
-        recognise(packet, arrival, stage);
-        if stage.kind.is_flow() {
-            stage.place = self.connections.place(stage.key);
-            self.connections.prefetch_place(stage.place);
+    // Each stage is a function of its own, so that the compiler keeps at hand what that stage needs, and only that.
+
+    /// Stage 1 for a burst.
+    #[inline(never)]
+    fn read(&self, burst: &Burst<P>, stages: &mut [Staged; MAX_BURST]) {
+        for (packet, stage) in burst.iter().zip(stages) {
+            let arrival = self.arrivals[usize::from(packet.port().0) % MAX_PORTS];
+            recognise(packet, arrival, stage);
+            if stage.kind.is_flow() {
+                stage.place = self.connections.place(stage.key);
+                self.connections.prefetch_place(stage.place);
+            }
         }
     }
 
     /// Stage 2 for a burst. Flows that are in their second bucket, a tenth or two where the table is full, are looked
     /// at a second time, so that their misses overlap as well. What is not a flow has the place of some earlier one,
     /// which does no harm.
-    #[inline(always)]
+    #[inline(never)]
     fn match_up(&self, stages: &mut [Staged]) {
         let mut elsewhere = ArrayVec::<u8, MAX_BURST>::new();
         for (number, stage) in (0..).zip(stages.iter_mut()) {
-            match self.connections.candidate(stage.place) {
-                Some(candidate) => stage.candidate = candidate,
-                None => elsewhere.push(number),
+            stage.candidate = self.connections.candidate(stage.place);
+            if stage.candidate == Candidate::NONE {
+                elsewhere.push(number);
             }
         }
         for number in elsewhere {
@@ -231,15 +220,38 @@ impl<P: Packet> Worker<P> {
         }
     }
 
-    /// The headers of a common packet whose likely connection is its own.
-    #[inline(always)]
-    fn head_of(&self, packet: &P, stage: &Staged) -> Option<Headers> {
-        let is_known = stage.kind == Kind::Common && self.connections.confirm(stage.candidate, stage.key);
-        if is_known { packet.bytes().first_chunk().map(Headers::of_common) } else { None }
+    /// Stage 3 for a burst, packet by packet.
+    #[inline(never)]
+    fn deal_with(
+        &mut self,
+        now: Instant,
+        burst: &mut Burst<P>,
+        stages: &mut [Staged; MAX_BURST],
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        for (mut packet, stage) in burst.drain(..).zip(stages) {
+            match self.pass_plain(now.stamp(), &mut packet, stage) {
+                Some(port) => io.transmit(port, packet),
+                None => self.take_care_of(now, packet, stage, origin, io),
+            }
+        }
     }
 
-    /// A packet that is not of the common kind, or whose connection is not the likely one.
+    /// A packet that is not plain.
     #[inline(never)]
+    fn take_care_of(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        stage: &mut Staged,
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let verdict = self.decide(now, &mut packet, stage, origin, io);
+        self.carry_out(now, packet, verdict, io);
+    }
+
     fn decide(
         &mut self,
         now: Instant,
@@ -250,9 +262,8 @@ impl<P: Packet> Worker<P> {
     ) -> Verdict {
         stage.locate(packet.bytes());
         match stage.kind {
-            // A packet earlier in the burst opened its connection; or it is not the likely one; or there is none.
             Kind::Common | Kind::Flow => match self.connections.find(stage.key, stage.place) {
-                Some(found) => self.pass_any(now, packet, stage, found),
+                Some(found) => self.pass(now, packet, stage, found),
                 None => self.connect(now, packet, stage, origin),
             },
             Kind::Icmp => self.icmp(now, packet, stage, origin, io),
@@ -262,11 +273,9 @@ impl<P: Packet> Worker<P> {
         }
     }
 
-    /// Carries out every verdict but the most frequent.
-    #[inline(never)]
+    /// Carries out a verdict.
     fn carry_out(&mut self, now: Instant, packet: P, verdict: Verdict, io: &mut impl Io<Packet = P>) {
         match verdict {
-            Verdict::Transmit(port) => io.transmit(port, packet),
             Verdict::Forward(neighbour) => self.send(now, packet, neighbour, io),
             Verdict::Answer => io.transmit(packet.port(), packet),
             Verdict::HandOver(to, why) => match io.hand_over(to, packet) {
@@ -283,12 +292,12 @@ impl<P: Packet> Worker<P> {
 
     /// Sends a packet to a neighbour, now or when its address is known.
     fn send(&mut self, now: Instant, mut packet: P, number: u16, io: &mut impl Io<Packet = P>) {
-        match self.neighbours.known(number) {
-            Some(neighbour) => {
+        match self.neighbours.get(number) {
+            Some(neighbour) if neighbour.knowledge == Knowledge::Known => {
                 ethernet::set_stations(packet.bytes_mut(), &neighbour.stations);
                 io.transmit(neighbour.port(), packet);
             }
-            None => self.send_later(now, packet, number, io),
+            _ => self.send_later(now, packet, number, io),
         }
     }
 
