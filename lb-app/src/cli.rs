@@ -17,7 +17,7 @@ use std::path::PathBuf;
         lb-app -l 0-2 -- --conf lb.toml\n  \
         lb-app --no-huge -m 512 --no-pci -l 0,1 -- --conf lb.toml\n  \
         lb-app -- --check --conf lb.toml\n\n\
-        Signals: INT and TERM end it, with statistics; USR1 prints a status report."
+        Signals: INT and TERM end it, with statistics; USR1 prints a status report;\n         HUP reads the configuration again."
 )]
 pub(crate) struct Options {
     /// The configuration; conf/README.md describes it.

@@ -16,7 +16,7 @@ mod say;
 use control::{director::Wishes, start};
 use say::say;
 use signal_hook::{
-    consts::{SIGINT, SIGTERM, SIGUSR1},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1},
     flag,
 };
 use std::{io::IsTerminal, process::ExitCode};
@@ -53,6 +53,7 @@ fn run(command: &cli::CommandLine) -> anyhow::Result<()> {
         flag::register(signal, wishes.stop.clone())?;
     }
     flag::register(SIGUSR1, wishes.status.clone())?;
+    flag::register(SIGHUP, wishes.reload.clone())?;
     let director = start::start(command)?;
     say("lb-app ready\n");
     director.serve(&wishes);

@@ -24,6 +24,11 @@ impl Counter {
         self.add(1);
     }
 
+    /// Begins at 0 again. Only the owning worker may call this.
+    pub fn reset(&self) {
+        self.0.store(0, Relaxed);
+    }
+
     /// The current value.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -153,6 +158,8 @@ pub struct WorkerCounters {
     pub ended: Counter,
     /// Of those ended, half-open ones that made room for a new connection.
     pub evicted: Counter,
+    /// Of those ended, connections of a server that was gone when a packet came for it.
+    pub orphaned: Counter,
     /// Packets waiting for a neighbour now. Not a sum: it goes up and down.
     pub waiting: Counter,
 }
@@ -176,6 +183,7 @@ impl Default for WorkerCounters {
             created: counter(),
             ended: counter(),
             evicted: counter(),
+            orphaned: counter(),
             waiting: counter(),
         }
     }
@@ -238,5 +246,14 @@ impl ServerTraffic {
     pub fn count(&self, direction: usize, len: u16) {
         self.packets[direction].bump();
         self.bytes[direction].add(u64::from(len));
+    }
+
+    /// Begins at 0 again, for another server. Called by the worker that counts.
+    pub fn reset(&self) {
+        let [to, from] = &self.packets;
+        let [bytes_to, bytes_from] = &self.bytes;
+        for counter in [&self.connections, to, from, bytes_to, bytes_from] {
+            counter.reset();
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod conn;
 pub mod counters;
+pub mod explanation;
 pub mod flow;
 pub mod forward;
 pub mod limits;

@@ -13,16 +13,16 @@ use std::{
 /// `sched` is below `service`, because a snapshot holds the scheduler of each service ready to pick; and `neigh`
 /// above it, because a neighbour is a next hop of the snapshot's routing.
 const LAYERS: &[&[&str]] = &[
-    &["limits", "named", "time"],    // bounds, words and time: they know nothing
-    &["wire"],                       // packet formats
-    &["packet"],                     // what is asked of a packet buffer and of the world around a worker
-    &["counters", "flow", "memory"], // finding a flow, without knowing what it is
-    &["conn", "verdict"],            // what is remembered of a connection
-    &["sched"],                      // which server
-    &["service"],                    // what the operator configured
-    &["neigh"],                      // where next
-    &["forward"],                    // what happens to the bytes
-    &["worker"],                     // all of it, in order
+    &["limits", "named", "time"],        // bounds, words and time: they know nothing
+    &["wire"],                           // packet formats
+    &["packet"],                         // what is asked of a packet buffer and of the world around a worker
+    &["counters", "flow", "memory"],     // finding a flow, without knowing what it is
+    &["conn", "explanation", "verdict"], // what is remembered of a connection
+    &["sched"],                          // which server
+    &["service"],                        // what the operator configured
+    &["neigh"],                          // where next
+    &["forward"],                        // what happens to the bytes
+    &["worker"],                         // all of it, in order
 ];
 
 /// A file of more lines than this wants splitting.

@@ -86,7 +86,7 @@ impl Team {
             secret: Secret(0x5eed_5eed_5eed_5eed),
             connections_per_worker: (setup.connections + setup.spare).max(1) as usize,
             refusals_per_s: 0,
-            board: Arc::new(LoadBoard::new(workers, snapshot.servers.len())),
+            board: Arc::new(LoadBoard::new(workers, snapshot.room.servers)),
         };
         Team { setup, director, snapshot }
     }

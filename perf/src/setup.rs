@@ -87,10 +87,9 @@ impl Setup {
         // Connections that are there to be touched outlive every measurement.
         let mut timeouts = Timeouts::default();
         timeouts.set(State::Established, Duration::from_secs(10 * 86_400));
-        let server = |server| ServerPlan {
-            address: Ipv4Addr::from_bits(self.server_address(number, server)),
-            port: if self.method == Method::Nat { NAT_PORT } else { SERVICE_PORT },
-            weight: 1,
+        let server = |server| {
+            let port = if self.method == Method::Nat { NAT_PORT } else { SERVICE_PORT };
+            ServerPlan::new(Ipv4Addr::from_bits(self.server_address(number, server)), port, 1)
         };
         ServicePlan {
             name: format!("{protocol}-{number}"),
@@ -101,6 +100,7 @@ impl Setup {
             scheduler: self.scheduler,
             hash_port: false,
             adopt: false,
+            slow_start: Duration::default(),
             timeouts,
             servers: (0..self.servers).map(server).collect(),
         }

@@ -14,6 +14,7 @@ impl Display for Config {
             &self.plan;
         writeln!(f, "[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
+        writeln!(f, "servers = {}", self.room.servers)?;
         writeln!(f, "idle = \"{}\"", self.idle)?;
         writeln!(f, "verify_checksums = {verify_checksums}")?;
 
@@ -70,12 +71,14 @@ fn write_service(f: &mut Formatter<'_>, service: &ServicePlan) -> fmt::Result {
     writeln!(f, "scheduler = \"{}\"", service.scheduler)?;
     writeln!(f, "flags = [{flags}]")?;
     writeln!(f, "adopt = {}", service.adopt)?;
+    writeln!(f, "slow_start = \"{}\"", service.slow_start)?;
     writeln!(f, "timeouts = {{ {} }}", inline(&service.timeouts))?;
     for server in &service.servers {
         writeln!(f, "  [[services.servers]]")?;
         writeln!(f, "  address = \"{}\"", server.address)?;
         writeln!(f, "  port = {}", server.port)?;
         writeln!(f, "  weight = {}", server.weight)?;
+        writeln!(f, "  state = \"{}\"", server.admin)?;
     }
     Ok(())
 }

@@ -13,13 +13,20 @@ mod raw;
 pub(crate) mod report;
 mod services;
 mod table;
-mod timeouts;
+pub(crate) mod timeouts;
 mod values;
 
 #[cfg(test)]
 mod tests;
 
-use lb_core::{conn::timeouts::Timeouts, limits::MAX_BYTES_PER_CONNECTION, service::plan::Plan};
+use lb_core::{
+    conn::timeouts::Timeouts,
+    limits::{MAX_BYTES_PER_CONNECTION, MAX_SERVERS, MAX_SERVICES},
+    service::{
+        plan::{Plan, ServicePlan},
+        snapshot::Room,
+    },
+};
 use network::Network;
 use place::Place;
 use raw::Raw;
@@ -30,6 +37,8 @@ use toml::de::DeTable;
 
 /// Capacity of a worker's table unless the file says otherwise: at most 128 MB.
 const DEFAULT_CONNECTIONS: usize = 1_000_000;
+/// Room for servers unless the file says otherwise, at least: half a megabyte per worker.
+const LEAST_ROOM: usize = 4_096;
 
 /// What a configuration means. Its `Display` is the effective configuration: a file that means the same, with every
 /// default written out.
@@ -41,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) devices: Vec<String>,
     /// Capacity of each worker's connection table.
     pub(crate) connections_per_worker: usize,
+    /// How many services and servers there can be while it runs.
+    pub(crate) room: Room,
     /// What a worker does when there is nothing to do.
     pub(crate) idle: Idle,
     /// Timeouts of services that do not set their own.
@@ -117,6 +128,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let network = Network::new(&raw, &problems);
     let timeouts = raw.timeouts.apply(Timeouts::default());
     let (services, vips) = Services::new(&raw, &network, &problems).plan(timeouts);
+    let room = check_room(&raw.workers, &services, &problems);
     if let Some(report) = problems.report(name) {
         return Err(report);
     }
@@ -125,7 +137,23 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
     let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
-    Ok(Config { plan, devices, connections_per_worker, idle, timeouts })
+    Ok(Config { plan, devices, connections_per_worker, room, idle, timeouts })
+}
+
+/// Checks that there is room for the servers, and returns how much room there is.
+fn check_room(workers: &raw::Workers, services: &[ServicePlan], problems: &Problems) -> Room {
+    let configured: usize = services.iter().map(|service| service.servers.len()).sum();
+    let ample = (configured * 2).next_power_of_two().clamp(LEAST_ROOM, MAX_SERVERS);
+    let servers = workers.servers.or(ample).unwrap_or(ample);
+    if let Some(given) = workers.servers.given()
+        && given.value < configured
+    {
+        let what = format!("{configured} servers are configured, {} have room", given.value);
+        let remedy = format!("use at least {configured}, and more if servers are to be added while it runs");
+        problems.add(&given.place, Complaint::new(what, remedy));
+    }
+    // A service without servers is rare, so there is room for as many services as servers.
+    Room { services: servers.max(services.len() * 2).clamp(1, MAX_SERVICES), servers }
 }
 
 /// Checks that the workers' tables fit into memory, and returns the capacity of each.

@@ -6,12 +6,13 @@ use super::{
     report::Problems,
     table::Table,
     timeouts::Changes,
-    values::{boolean, destination, host, name, number, own_address, text, word},
+    values::{boolean, destination, duration, host, name, number, own_address, text, word},
 };
 use ipnet::Ipv4Net;
 use lb_core::{
-    limits::{MAX_CONNECTIONS, MAX_MTU, MAX_WEIGHT, MIN_MTU},
-    service::plan::{Method, Protocol, SchedulerKind, Unserved},
+    limits::{MAX_CONNECTIONS, MAX_MTU, MAX_SERVERS, MAX_WEIGHT, MIN_MTU},
+    service::plan::{Admin, Method, Protocol, SchedulerKind, Unserved},
+    time::Duration,
 };
 use std::net::Ipv4Addr;
 use toml::de::DeTable;
@@ -41,6 +42,7 @@ pub(super) struct Workers {
     /// The table, or the file if there is none.
     pub(super) place: Place,
     pub(super) connections: Field<usize>,
+    pub(super) servers: Field<usize>,
     pub(super) idle: Field<Idle>,
     pub(super) verify_checksums: Field<bool>,
 }
@@ -73,6 +75,7 @@ pub(super) struct Service {
     pub(super) scheduler: Field<SchedulerKind>,
     pub(super) flags: Vec<At<Flag>>,
     pub(super) adopt: Field<bool>,
+    pub(super) slow_start: Field<Duration>,
     pub(super) timeouts: Changes,
     pub(super) servers: Vec<Server>,
 }
@@ -83,6 +86,7 @@ pub(super) struct Server {
     pub(super) address: Option<At<Ipv4Addr>>,
     pub(super) port: Field<u16>,
     pub(super) weight: Field<u32>,
+    pub(super) state: Field<Admin>,
 }
 
 /// `[[vips]]`
@@ -153,12 +157,14 @@ impl Workers {
             return Workers {
                 place,
                 connections: Field::Absent,
+                servers: Field::Absent,
                 idle: Field::Absent,
                 verify_checksums: Field::Absent,
             };
         };
         Workers {
             connections: table.read("connections", number(1..=MAX_CONNECTIONS)),
+            servers: table.read("servers", number(1..=MAX_SERVERS)),
             idle: table.read("idle", word(&Idle::ALL, Idle::name)),
             verify_checksums: table.read("verify_checksums", boolean),
             place: table.finish(),
@@ -199,6 +205,7 @@ impl Service {
             scheduler: table.read("scheduler", word(SchedulerKind::ALL, SchedulerKind::name)),
             flags: read_flags(&mut table),
             adopt: table.read("adopt", boolean),
+            slow_start: table.read("slow_start", duration),
             timeouts: table.table("timeouts").map_or_else(Changes::default, Changes::read),
             servers: table.tables("servers").each(Server::read),
             place: table.finish(),
@@ -219,6 +226,7 @@ impl Server {
             address: table.require("address", "\"198.51.100.11\"", host),
             port: table.read("port", number(1..=u16::MAX)),
             weight: table.read("weight", number(0..=MAX_WEIGHT)),
+            state: table.read("state", word(Admin::ALL, Admin::name)),
             place: table.finish(),
         }
     }

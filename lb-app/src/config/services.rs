@@ -9,7 +9,8 @@ use super::{
 use lb_core::{
     conn::timeouts::Timeouts,
     limits::{MAX_SERVERS, MAX_SERVICES},
-    service::plan::{Method, Protocol, SchedulerKind, ServerPlan, ServicePlan, Unserved, VipPlan},
+    service::plan::{Admin, Method, Protocol, SchedulerKind, ServerPlan, ServicePlan, Unserved, VipPlan},
+    time::Duration,
 };
 use std::{collections::HashMap, net::Ipv4Addr};
 
@@ -224,10 +225,13 @@ fn server_port(service: &raw::Service, server: &raw::Server) -> Option<u16> {
 
 /// What the service means. Where something is missing, the plan is never used, and any value will do.
 fn service_plan(service: &raw::Service, timeouts: Timeouts) -> ServicePlan {
-    let servers = service.servers.iter().map(|server| ServerPlan {
-        address: value(&server.address, Ipv4Addr::UNSPECIFIED),
-        port: server_port(service, server).unwrap_or_default(),
-        weight: server.weight.or(DEFAULT_WEIGHT).unwrap_or_default(),
+    let servers = service.servers.iter().map(|server| {
+        let plan = ServerPlan::new(
+            value(&server.address, Ipv4Addr::UNSPECIFIED),
+            server_port(service, server).unwrap_or_default(),
+            server.weight.or(DEFAULT_WEIGHT).unwrap_or_default(),
+        );
+        ServerPlan { admin: server.state.or(Admin::Enabled).unwrap_or(Admin::Enabled), ..plan }
     });
     ServicePlan {
         name: text(&service.name),
@@ -238,6 +242,7 @@ fn service_plan(service: &raw::Service, timeouts: Timeouts) -> ServicePlan {
         scheduler: service.scheduler.or(DEFAULT_SCHEDULER).unwrap_or(DEFAULT_SCHEDULER),
         hash_port: service.flags.iter().any(|flag| matches!(flag.value, Flag::ShPort | Flag::MhPort)),
         adopt: service.adopt.or(false).unwrap_or_default(),
+        slow_start: service.slow_start.or(Duration::default()).unwrap_or_default(),
         timeouts: service.timeouts.apply(timeouts),
         servers: servers.collect(),
     }

@@ -7,7 +7,7 @@ use lb_core::{
 };
 
 /// Each key with its state and the states that follow it unless their own key comes later in this list.
-pub(super) const KEYS: [(&str, State, &[State]); 9] = [
+pub(crate) const KEYS: [(&str, State, &[State]); 9] = [
     ("syn", State::SynSent, &[State::SynRecv]),
     ("syn_recv", State::SynRecv, &[]),
     ("established", State::Established, &[]),

@@ -100,6 +100,19 @@ pub(super) fn timeout(value: &DeValue) -> Reading<Duration> {
     Ok(timeout)
 }
 
+/// A duration that may be nothing.
+pub(super) fn duration(value: &DeValue) -> Reading<Duration> {
+    let remedy = "write for example \"0s\", \"500ms\", \"30s\" or \"5m\"";
+    let text = quoted(value, remedy)?;
+    let duration =
+        duration::parse(text).ok_or_else(|| Complaint::new(format!("{text:?} is no duration"), remedy))?;
+    if duration > Duration::from_secs(MAX_TIMEOUT_S) {
+        let remedy = format!("use at most {}d", MAX_TIMEOUT_S / 86_400);
+        return Err(Complaint::new(format!("{text:?} is out of range"), remedy));
+    }
+    Ok(duration)
+}
+
 /// The address of one host.
 pub(super) fn host(value: &DeValue) -> Reading<Ipv4Addr> {
     let remedy = "write an IPv4 address, as in \"192.0.2.1\"";

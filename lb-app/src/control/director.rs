@@ -1,26 +1,22 @@
 //! The running director: what it does while workers forward, and how it ends.
 
-use super::query::{Line, Listed};
+use super::running::Running;
 use crate::{
-    dataplane::{io::PortTraffic, lcore::Shutdown},
-    dpdk::{Eal, LcoreHandle, Mempool, RxQueue, StartedPort, TxQueue},
+    dataplane::lcore::Shutdown,
+    dpdk::{Eal, LcoreHandle, RxQueue, TxQueue},
     report,
     say::say,
 };
 use anyhow::{Result, bail};
 use crossbeam_channel::Receiver;
-use lb_core::{
-    counters::{ServerTraffic, WorkerCounters},
-    packet::{Notice, WorkerId},
-    service::{load::LoadBoard, snapshot::Snapshot},
-};
+use lb_core::packet::Notice;
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tracing::{error, info, warn};
 
@@ -36,60 +32,52 @@ pub(crate) struct Wishes {
     pub(crate) stop: Arc<AtomicBool>,
     /// Print a status report.
     pub(crate) status: Arc<AtomicBool>,
+    /// Read the configuration file again.
+    pub(crate) reload: Arc<AtomicBool>,
 }
 
-/// One worker, from outside.
-pub(crate) struct WorkerHandle {
-    pub(crate) id: WorkerId,
-    pub(crate) handle: LcoreHandle<(Vec<RxQueue>, Vec<TxQueue>)>,
-    pub(crate) line: Line,
-    pub(crate) counters: Arc<WorkerCounters>,
-    /// By server.
-    pub(crate) servers: Arc<[ServerTraffic]>,
-    /// By port.
-    pub(crate) ports: Arc<[PortTraffic]>,
-}
-
-/// The running director.
+/// The running director, with what only its owner may do: end it.
 pub(crate) struct Director {
     pub(crate) eal: Eal,
-    /// The operator's names of the ports.
-    pub(crate) names: Vec<String>,
-    pub(crate) ports: Vec<StartedPort>,
-    pub(crate) pool: Mempool,
-    pub(crate) workers: Vec<WorkerHandle>,
-    pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) board: Arc<LoadBoard>,
-    pub(crate) connections_per_worker: usize,
+    pub(crate) running: Arc<Running>,
+    /// By worker.
+    pub(crate) handles: Vec<LcoreHandle<Queues>>,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) notices: Receiver<Notice>,
 }
+
+/// A worker's queues, by port.
+pub(crate) type Queues = (Vec<RxQueue>, Vec<TxQueue>);
 
 impl Director {
     /// Does the chores until told to stop.
     pub(crate) fn serve(&self, wishes: &Wishes) {
         while !wishes.stop.load(Ordering::Relaxed) {
-            self.board.sum_up();
+            self.running.board.sum_up();
             self.notices.try_iter().for_each(tell);
+            if wishes.reload.swap(false, Ordering::Relaxed) {
+                self.running.reload_by_signal();
+            }
             if wishes.status.swap(false, Ordering::Relaxed) {
                 say(self.status());
             }
-            if let Some(dead) = self.workers.iter().find(|worker| worker.handle.is_finished()) {
-                error!("worker {} has ended by itself", dead.id.0);
+            if let Some(dead) = self.handles.iter().position(LcoreHandle::is_finished) {
+                error!("worker {dead} has ended by itself");
                 return;
             }
+            self.running.catch_up();
+            self.running.keep_schedule(Instant::now());
+            self.running.go_back_if_unconfirmed(Instant::now());
             thread::sleep(ROUND);
         }
     }
 
     /// Everything an operator asks first, ending with the line `end of status`.
     pub(crate) fn status(&self) -> String {
-        let mut listed: Vec<Listed> = Vec::new();
-        for worker in &self.workers {
-            listed.extend(worker.line.connections(worker.id, MOST_LISTED - listed.len()));
-        }
-        let neighbours = self.workers.iter().map(|worker| (worker.id, worker.line.neighbours())).collect();
-        report::status(self, &listed, neighbours)
+        let neighbours = self.running.workers.iter();
+        let neighbours =
+            neighbours.map(|worker| (worker.id, worker.line.neighbours().unwrap_or_default())).collect();
+        report::status(&self.running, &self.running.list(MOST_LISTED), neighbours)
     }
 
     /// Stops polling, prints the accumulated statistics, closes ports.
@@ -99,29 +87,25 @@ impl Director {
     pub(crate) fn stop(self) -> Result<()> {
         info!("stopping");
         self.shutdown.request();
-        let mut rx: Vec<Vec<RxQueue>> = self.ports.iter().map(|_| Vec::new()).collect();
-        let mut tx: Vec<Vec<TxQueue>> = self.ports.iter().map(|_| Vec::new()).collect();
-        let mut ended = Vec::new();
-        for worker in self.workers {
-            let (rx_queues, tx_queues) = worker.handle.join()?;
+        let ports = self.running.take_ports();
+        let mut rx: Vec<Vec<RxQueue>> = ports.iter().map(|_| Vec::new()).collect();
+        let mut tx: Vec<Vec<TxQueue>> = ports.iter().map(|_| Vec::new()).collect();
+        for handle in self.handles {
+            let (rx_queues, tx_queues) = handle.join()?;
             rx_queues.into_iter().for_each(|queue| rx[usize::from(queue.port().0)].push(queue));
             tx_queues.into_iter().for_each(|queue| tx[usize::from(queue.port().0)].push(queue));
-            ended.push(report::Ended {
-                id: worker.id,
-                counters: worker.counters,
-                servers: worker.servers,
-                ports: worker.ports,
-            });
         }
         self.notices.try_iter().for_each(tell);
         let discarded = rx.iter().flatten().map(RxQueue::discarded).sum();
-        say(report::accumulated(&self.names, &self.ports, &self.snapshot, &ended, discarded));
-        for ((port, rx), tx) in self.ports.into_iter().zip(rx).zip(tx) {
+        say(report::accumulated(&self.running, &ports, discarded));
+        let counters: Vec<_> = self.running.workers.iter().map(|worker| &*worker.counters).collect();
+        let is_exact = report::is_exact(&counters);
+        for ((port, rx), tx) in ports.into_iter().zip(rx).zip(tx) {
             port.stop_and_close(rx, tx)?;
         }
-        drop(self.pool);
+        drop(self.running);
         self.eal.cleanup()?;
-        if !report::is_exact(&ended) {
+        if !is_exact {
             bail!("packets are unaccounted for: this is a defect of lb-app, please report it");
         }
         Ok(())

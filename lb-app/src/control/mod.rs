@@ -4,10 +4,24 @@
 //! * [`placement`]: memory, lcores and NUMA nodes, told at start.
 //! * [`start`]: everything in order, up to workers that run.
 //! * [`director`]: the running director, its periodic chores and its end.
-//! * [`query`]: what only workers know.
+//! * [`running`]: what runs, shared by everybody who asks or changes anything.
+//! * [`change`]: changing it while it runs.
+//! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
+//! * [`difference`], [`reload`]: the configuration file read again.
+//! * [`query`]: what only workers know or can do.
 
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod change;
+pub(crate) mod difference;
 pub(crate) mod director;
 pub(crate) mod placement;
 pub(crate) mod ports;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod query;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod reload;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod running;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod servers;
 pub(crate) mod start;

@@ -1,23 +1,39 @@
-//! What only workers know, asked for piece by piece.
+//! What only workers know or can do, asked for piece by piece.
 
-use crate::dataplane::request::{Answer, Request};
+use crate::dataplane::request::{Answer, Filter, Request};
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
     conn::entry::Connection,
+    flow::key::Key,
     neigh::entry::Neighbour,
     packet::WorkerId,
     time::{Duration as Span, Instant},
 };
-use std::time::Duration;
+use parking_lot::Mutex;
+use std::time::{Duration, Instant as Clock};
+use thiserror::Error;
 
 /// How long a worker may take to answer. It answers between two bursts, or when it wakes up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Our end of one worker's questions.
+/// Why a worker gave no answer.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("worker {} does not answer", .0.0)]
+pub(crate) struct Silent(pub(crate) WorkerId);
+
+/// Our end of one worker's requests. Clients take turns: a worker has one request at a time.
 #[derive(Debug)]
 pub(crate) struct Line {
-    pub(crate) requests: Sender<Request>,
-    pub(crate) answers: Receiver<Answer>,
+    worker: WorkerId,
+    ends: Mutex<Ends>,
+}
+
+#[derive(Debug)]
+struct Ends {
+    requests: Sender<(u64, Request)>,
+    answers: Receiver<(u64, Answer)>,
+    /// Number of the last request.
+    last: u64,
 }
 
 /// A connection as it was when its worker was asked.
@@ -27,43 +43,106 @@ pub(crate) struct Listed {
     pub(crate) connection: Connection,
     /// Since its last packet.
     pub(crate) idle: Span,
+    /// Since it began.
+    pub(crate) age: Span,
 }
 
+/// A piece of a listing, and where to go on.
+pub(crate) type Page = (Vec<Listed>, Option<u32>);
+
 impl Line {
-    /// A question and its answer; `None` when the worker has ended or is stuck.
-    pub(crate) fn ask(&self, request: Request) -> Option<Answer> {
-        // An answer that came too late for an earlier question would be taken for this one's.
-        while self.answers.try_recv().is_ok() {}
-        self.requests.try_send(request).ok()?;
-        self.answers.recv_timeout(PATIENCE).ok()
+    pub(crate) fn new(
+        worker: WorkerId,
+        requests: Sender<(u64, Request)>,
+        answers: Receiver<(u64, Answer)>,
+    ) -> Self {
+        Line { worker, ends: Mutex::new(Ends { requests, answers, last: 0 }) }
     }
 
-    /// At most `most` of a worker's connections.
-    pub(crate) fn connections(&self, worker: WorkerId, most: usize) -> Vec<Listed> {
+    /// A request and its answer.
+    ///
+    /// # Errors
+    /// When the worker has ended or is stuck. A request that it was too late to answer is still dealt with.
+    pub(crate) fn ask(&self, request: Request) -> Result<Answer, Silent> {
+        let silent = Silent(self.worker);
+        let mut ends = self.ends.lock();
+        // An answer that came too late makes room for the next.
+        while ends.answers.try_recv().is_ok() {}
+        ends.last += 1;
+        let number = ends.last;
+        ends.requests.try_send((number, request)).map_err(|_| silent)?;
+        let deadline = Clock::now() + PATIENCE;
+        loop {
+            match ends.answers.recv_deadline(deadline) {
+                Ok((answered, answer)) if answered == number => return Ok(answer),
+                Ok(_) => {}
+                Err(_) => return Err(silent),
+            }
+        }
+    }
+
+    /// The connections among a bounded number of entries from `from` on; all, or those that `filter` means.
+    pub(crate) fn page(&self, from: u32, filter: Option<Filter>) -> Result<Page, Silent> {
+        match self.ask(Request::Connections { from, filter })? {
+            Answer::Connections { found, next, now } => {
+                let listed = found.into_iter().map(|connection| self.list(connection, now)).collect();
+                Ok((listed, next))
+            }
+            _ => Err(Silent(self.worker)),
+        }
+    }
+
+    /// At most `most` connections.
+    pub(crate) fn connections(&self, most: usize) -> Vec<Listed> {
         let mut listed = Vec::new();
         let mut from = Some(0);
         while let Some(start) = from.filter(|_| listed.len() < most) {
-            let Some(Answer::Connections { found, next, now }) =
-                self.ask(Request::Connections { from: start })
-            else {
-                break;
-            };
+            let Ok((found, next)) = self.page(start, None) else { break };
             let room = most - listed.len();
-            listed.extend(found.into_iter().take(room).map(|connection| list(worker, connection, now)));
+            listed.extend(found.into_iter().take(room));
             from = next;
         }
         listed
     }
 
-    /// A worker's neighbours.
-    pub(crate) fn neighbours(&self) -> Vec<Neighbour> {
-        match self.ask(Request::Neighbours) {
-            Some(Answer::Neighbours(neighbours)) => neighbours,
-            _ => Vec::new(),
+    /// The connection of packets with this key, from either side.
+    pub(crate) fn connection(&self, key: Key<u32>) -> Result<Option<Listed>, Silent> {
+        match self.ask(Request::Connection(key))? {
+            Answer::Connection { found, now } => Ok(found.map(|connection| self.list(connection, now))),
+            _ => Err(Silent(self.worker)),
         }
     }
-}
 
-fn list(worker: WorkerId, connection: Connection, now: Instant) -> Listed {
-    Listed { worker, connection, idle: connection.seen.age(now) }
+    /// Forgets the connections that `filter` means, and returns how many they were.
+    pub(crate) fn forget(&self, filter: &Filter) -> Result<usize, Silent> {
+        let mut forgotten = 0;
+        let mut from = Some(0);
+        while let Some(start) = from {
+            match self.ask(Request::Forget { from: start, filter: filter.clone() })? {
+                Answer::Forgotten { count, next } => {
+                    forgotten += count;
+                    from = next;
+                }
+                _ => return Err(Silent(self.worker)),
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// The worker's neighbours.
+    pub(crate) fn neighbours(&self) -> Result<Vec<Neighbour>, Silent> {
+        match self.ask(Request::Neighbours)? {
+            Answer::Neighbours(neighbours) => Ok(neighbours),
+            _ => Err(Silent(self.worker)),
+        }
+    }
+
+    fn list(&self, connection: Connection, now: Instant) -> Listed {
+        Listed {
+            worker: self.worker,
+            connection,
+            idle: connection.seen.age(now),
+            age: connection.created.age(now),
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! Everything in order, from the command line to workers that run.
 
 use super::{
-    director::{Director, WorkerHandle},
+    director::Director,
     placement,
     ports::{self, Ports},
     query::Line,
+    running::{Running, WorkerView},
 };
 use crate::{
     cli::CommandLine,
@@ -33,6 +34,7 @@ use lb_core::{
 };
 use std::{
     hash::{BuildHasher, RandomState},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -71,14 +73,14 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
     for warning in placement::distances(&config.plan.ports, &ports.started, &lcores) {
         warn!("{warning}");
     }
-    let snapshot = Arc::new(Snapshot::new(&config.plan)?);
+    let snapshot = Arc::new(Snapshot::with_room(&config.plan, config.room)?);
     say(format!(
         "workers: {}, {} connections of {BYTES_PER_CONNECTION} bytes each, idle policy {}\n",
         lcores.len(),
         config.connections_per_worker,
         config.idle,
     ));
-    launch(eal, &lcores, &config, snapshot, ports)
+    launch(eal, &lcores, (command.options.conf.clone(), config), snapshot, ports)
 }
 
 /// What a worker tells when it is ready.
@@ -87,12 +89,12 @@ type Ready = (Arc<WorkerCounters>, Arc<[ServerTraffic]>);
 fn launch(
     eal: Eal,
     lcores: &[LcoreId],
-    config: &Config,
+    (conf, config): (PathBuf, Config),
     snapshot: Arc<Snapshot>,
     ports: Ports,
 ) -> Result<Director> {
     let clock = Clock::start();
-    let board = Arc::new(LoadBoard::new(lcores.len(), snapshot.servers.len()));
+    let board = Arc::new(LoadBoard::new(lcores.len(), config.room.servers));
     let shared = worker::Director {
         workers: lcores.len(),
         secret: Secret(RandomState::new().hash_one(std::process::id())),
@@ -102,8 +104,7 @@ fn launch(
     };
     let shutdown = Arc::new(Shutdown::new(lcores.len()));
     let (notices, notice_board) = bounded(NOTICES);
-    let mut workers = Vec::new();
-    let mut readiness = Vec::new();
+    let mut launched = Vec::new();
     let queues = ports.rx.into_iter().zip(ports.tx);
     let numbered = (0..).map(WorkerId).zip(lcores);
     for (((id, lcore), (rx, tx)), rings) in numbered.zip(queues).zip(mesh::mesh(lcores.len())?) {
@@ -128,29 +129,18 @@ fn launch(
             ready,
         };
         let handle = dpdk::launch(&eal, *lcore, move || make.on_this_lcore().run())?;
-        let line = Line { requests, answers };
-        readiness.push(is_ready);
-        workers.push((id, handle, line, traffic));
+        launched.push((handle, is_ready, Line::new(id, requests, answers), traffic));
     }
-    let mut handles = Vec::new();
-    for ((id, handle, line, traffic), is_ready) in workers.into_iter().zip(readiness) {
+    let (mut handles, mut workers) = (Vec::new(), Vec::new());
+    for (id, (handle, is_ready, line, traffic)) in (0..).map(WorkerId).zip(launched) {
         let Ok((counters, servers)) = is_ready.recv_timeout(PATIENCE) else {
             bail!("worker {} on lcore {} did not get ready", id.0, handle.lcore());
         };
-        handles.push(WorkerHandle { id, handle, line, counters, servers, ports: traffic });
+        workers.push(WorkerView::new((id, handle.lcore()), line, counters, servers, traffic));
+        handles.push(handle);
     }
-    Ok(Director {
-        eal,
-        names: config.plan.ports.iter().map(|port| port.name.clone()).collect(),
-        ports: ports.started,
-        pool: ports.pool,
-        workers: handles,
-        snapshot,
-        board,
-        connections_per_worker: config.connections_per_worker,
-        shutdown,
-        notices: notice_board,
-    })
+    let running = Running::new((conf, config), snapshot, workers, board, (ports.started, ports.pool), clock);
+    Ok(Director { eal, running: Arc::new(running), handles, shutdown, notices: notice_board })
 }
 
 /// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.

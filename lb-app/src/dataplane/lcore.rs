@@ -79,7 +79,7 @@ impl Lcore {
             self.io.flush();
             rounds = rounds.wrapping_add(1);
             if !busy || rounds.is_multiple_of(ROUNDS_PER_REQUEST) {
-                self.desk.serve(now, &self.worker);
+                self.desk.serve(now, &mut self.worker);
             }
             self.rest.after(busy);
         }

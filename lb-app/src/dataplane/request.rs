@@ -1,28 +1,57 @@
-//! Questions to a worker about what only it knows. Each is answered between two bursts, in a bounded piece; who wants
-//! more asks again.
+//! What a worker is asked to do or to tell between two bursts. Each request is dealt with in a bounded piece; who wants
+//! more asks again. So nothing that is asked stops packets for long.
 
 use crate::dpdk::Mbuf;
 use crossbeam_channel::{Receiver, Sender};
-use lb_core::{conn::entry::Connection, neigh::entry::Neighbour, time::Instant, worker::Worker};
+use lb_core::{
+    conn::entry::Connection,
+    flow::key::Key,
+    neigh::entry::Neighbour,
+    time::Instant,
+    worker::{
+        Worker,
+        exchange::{Exchange, Spent},
+    },
+};
+use std::{fmt, sync::Arc};
 
 /// Connection entries that are looked at for one answer.
 pub(crate) const ENTRIES_PER_ANSWER: u32 = 4_096;
 
-/// A question.
-#[derive(Clone, Copy, Debug)]
+/// Which connections are meant.
+pub(crate) type Filter = Arc<dyn Fn(&Connection) -> bool + Send + Sync>;
+
+/// What is asked.
 pub(crate) enum Request {
+    /// Go by another snapshot.
+    Exchange(Exchange),
     /// The connections among the entries from this number on.
     Connections {
         /// The first entry to look at.
         from: u32,
+        /// Those that are meant; all if there is none.
+        filter: Option<Filter>,
+    },
+    /// The connection of packets with this key.
+    Connection(Key<u32>),
+    /// Forget the connections among the entries from this number on.
+    Forget {
+        /// The first entry to look at.
+        from: u32,
+        /// Those that are meant.
+        filter: Filter,
     },
     /// All neighbours. Few, and rarely asked for.
     Neighbours,
 }
 
 /// An answer.
-#[derive(Debug)]
 pub(crate) enum Answer {
+    /// The worker goes by the new snapshot.
+    Exchanged {
+        /// To be dropped where that delays no packets.
+        _spent: Spent,
+    },
     /// Some connections.
     Connections {
         /// The connections found.
@@ -32,40 +61,85 @@ pub(crate) enum Answer {
         /// The worker's time.
         now: Instant,
     },
+    /// One connection, if there is one.
+    Connection {
+        /// It.
+        found: Option<Connection>,
+        /// The worker's time.
+        now: Instant,
+    },
+    /// Some connections are forgotten.
+    Forgotten {
+        /// How many.
+        count: usize,
+        /// Where to go on, unless that was all.
+        next: Option<u32>,
+    },
     /// All neighbours.
     Neighbours(Vec<Neighbour>),
 }
 
-/// The worker's end of its questions.
+/// The worker's end of its requests. Each has a number, which its answer has as well.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    pub(crate) requests: Receiver<Request>,
-    pub(crate) answers: Sender<Answer>,
+    pub(crate) requests: Receiver<(u64, Request)>,
+    pub(crate) answers: Sender<(u64, Answer)>,
 }
 
 impl Desk {
-    /// Answers one question, if there is one.
+    /// Deals with one request, if there is one.
     #[inline]
-    pub(crate) fn serve(&self, now: Instant, worker: &Worker<Mbuf>) {
-        if let Ok(request) = self.requests.try_recv() {
-            // Nobody asks twice before the answer, so there is room for it.
-            let _ = self.answers.try_send(answer(request, now, worker));
+    pub(crate) fn serve(&self, now: Instant, worker: &mut Worker<Mbuf>) {
+        if let Ok((number, request)) = self.requests.try_recv() {
+            // Whoever asked may have given up; then nobody takes the answer, and the next one waits behind it.
+            let _ = self.answers.try_send((number, answer(request, now, worker)));
         }
     }
 }
 
 #[cold]
-fn answer(request: Request, now: Instant, worker: &Worker<Mbuf>) -> Answer {
+fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>) -> Answer {
     match request {
-        Request::Connections { from } => {
+        Request::Exchange(exchange) => Answer::Exchanged { _spent: worker.exchange(now, exchange) },
+        Request::Connections { from, filter } => {
             let connections = worker.connections();
             let end = from.saturating_add(ENTRIES_PER_ANSWER);
-            let found = connections.iter(from..end).map(|(_, connection)| *connection).collect();
-            let next = (end < connections.high_water()).then_some(end);
-            Answer::Connections { found, next, now }
+            let all = connections.iter(from..end).map(|(_, connection)| *connection);
+            let found = match filter {
+                Some(filter) => all.filter(|connection| filter(connection)).collect(),
+                None => all.collect(),
+            };
+            Answer::Connections { found, next: next(worker, end), now }
+        }
+        Request::Connection(key) => {
+            let connections = worker.connections();
+            let found = connections.lookup(&key).map(|found| *connections.get(found.index()));
+            Answer::Connection { found, now }
+        }
+        Request::Forget { from, filter } => {
+            let end = from.saturating_add(ENTRIES_PER_ANSWER);
+            let count = worker.forget(from..end, |connection| filter(connection));
+            Answer::Forgotten { count, next: next(worker, end) }
         }
         Request::Neighbours => {
             Answer::Neighbours(worker.neighbours().iter().map(|(_, neighbour)| *neighbour).collect())
         }
+    }
+}
+
+/// Where to go on behind entry `end`.
+fn next(worker: &Worker<Mbuf>, end: u32) -> Option<u32> {
+    (end < worker.connections().high_water()).then_some(end)
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Request::Exchange(_) => "Exchange",
+            Request::Connections { .. } => "Connections",
+            Request::Connection(_) => "Connection",
+            Request::Forget { .. } => "Forget",
+            Request::Neighbours => "Neighbours",
+        })
     }
 }

@@ -1,27 +1,16 @@
 //! Where every packet went, by worker and by reason, and whether that adds up.
 
-use crate::dataplane::io::PortTraffic;
 use lb_core::{
-    counters::{DropReason, ServerTraffic, WorkerCounters},
+    counters::{DropReason, WorkerCounters},
     packet::{HandOver, WorkerId},
 };
-use std::{fmt::Write, sync::Arc};
-
-/// A worker that has ended.
-pub(crate) struct Ended {
-    pub(crate) id: WorkerId,
-    pub(crate) counters: Arc<WorkerCounters>,
-    /// By server.
-    pub(crate) servers: Arc<[ServerTraffic]>,
-    /// By port.
-    pub(crate) ports: Arc<[PortTraffic]>,
-}
+use std::fmt::Write;
 
 /// Whether every packet is accounted for: on each worker by itself, and between workers.
-pub(crate) fn is_exact(ended: &[Ended]) -> bool {
-    let balanced = ended.iter().all(|worker| worker.counters.unaccounted() == 0);
-    let handed: u64 = ended.iter().map(|worker| worker.counters.handed_over_total()).sum();
-    let taken: u64 = ended.iter().map(|worker| worker.counters.taken_over.get()).sum();
+pub(crate) fn is_exact(workers: &[&WorkerCounters]) -> bool {
+    let balanced = workers.iter().all(|worker| worker.unaccounted() == 0);
+    let handed: u64 = workers.iter().map(|worker| worker.handed_over_total()).sum();
+    let taken: u64 = workers.iter().map(|worker| worker.taken_over.get()).sum();
     balanced && handed == taken
 }
 
@@ -44,10 +33,11 @@ pub(super) fn write_worker(text: &mut String, id: WorkerId, counters: &WorkerCou
     let _ = writeln!(text, "  handed over: {}", reasons.join(" "));
     let _ = writeln!(
         text,
-        "  connections: created {} ended {} evicted {} without-server {}",
+        "  connections: created {} ended {} evicted {} orphaned {} without-server {}",
         counters.created.get(),
         counters.ended.get(),
         counters.evicted.get(),
+        counters.orphaned.get(),
         counters.no_server.get(),
     );
     let _ = writeln!(
@@ -72,11 +62,9 @@ pub(super) fn write_drops(text: &mut String, workers: &[&WorkerCounters]) {
 }
 
 /// One line for scripts: do the accounts balance?
-pub(super) fn write_verdict(text: &mut String, ended: &[Ended]) {
-    let sum = |count: fn(&WorkerCounters) -> u64| -> u64 {
-        ended.iter().map(|worker| count(&worker.counters)).sum()
-    };
-    let verdict = if is_exact(ended) { "exact" } else { "DIFFERS" };
+pub(super) fn write_verdict(text: &mut String, workers: &[&WorkerCounters]) {
+    let sum = |count: fn(&WorkerCounters) -> u64| -> u64 { workers.iter().map(|worker| count(worker)).sum() };
+    let verdict = if is_exact(workers) { "exact" } else { "DIFFERS" };
     let _ = writeln!(
         text,
         "accounting: {verdict}: received {} + taken over {} + originated {} = sent {} + dropped {} + host {} + handed over {}",

@@ -12,7 +12,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
         "pro expire state       {:<18} {:<18} {:<18} worker",
         "source", "virtual", "destination"
     );
-    for Listed { worker, connection, idle } in listed {
+    for Listed { worker, connection, idle, .. } in listed {
         let timeout = snapshot.service_of(connection.server).timeouts.of(connection.state);
         let left = Duration::from_millis(timeout.as_millis().saturating_sub(idle.as_millis()));
         let _ = writeln!(

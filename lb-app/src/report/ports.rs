@@ -1,7 +1,6 @@
 //! Ports, as testpmd shows them.
 
-use super::Ended;
-use crate::dpdk::StartedPort;
+use crate::{control::running::WorkerView, dpdk::StartedPort};
 use std::fmt::Write;
 
 /// What the ports themselves counted: testpmd's `show port stats all`.
@@ -28,11 +27,11 @@ pub(super) fn write_statistics(text: &mut String, names: &[String], ports: &[Sta
 }
 
 /// What the workers moved through the ports: testpmd's accumulated statistics after `stop`.
-pub(super) fn write_accumulated(text: &mut String, ports: &[StartedPort], ended: &[Ended]) {
+pub(super) fn write_accumulated(text: &mut String, ports: &[StartedPort], workers: &[WorkerView]) {
     let mut all = Moved::default();
     for port in ports {
         let mut moved = Moved::default();
-        for traffic in ended.iter().filter_map(|worker| worker.ports.get(usize::from(port.index().0))) {
+        for traffic in workers.iter().filter_map(|worker| worker.ports.get(usize::from(port.index().0))) {
             moved.rx += traffic.rx.get();
             moved.tx += traffic.tx.get();
             moved.tx_dropped += traffic.tx_dropped.get();

@@ -10,10 +10,10 @@ use std::fmt::Write;
 pub(super) fn write(text: &mut String, snapshot: &Snapshot, board: &LoadBoard) {
     let _ = writeln!(text, "Prot LocalAddress:Port Scheduler Flags");
     let _ = writeln!(text, "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn");
-    for service in &snapshot.services {
+    for (_, service) in snapshot.configured() {
         let address = format!("{}:{}", service.vip, service.port);
-        let _ = writeln!(text, "{:<4} {address} {}", protocol(service.protocol), service.scheduler_name);
-        for index in service.servers.clone() {
+        let _ = writeln!(text, "{:<4} {address} {}", protocol(service.protocol), service.scheduler_kind);
+        for &index in &service.servers {
             let server = &snapshot.servers[index as usize].plan;
             let load = board.total(index);
             let _ = writeln!(
@@ -21,7 +21,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, board: &LoadBoard) {
                 "  -> {:<28} {:<7} {:<6} {:<10} {:<10}",
                 format!("{}:{}", server.address, server.port),
                 forward(service.method),
-                server.weight,
+                server.effective_weight(),
                 load.active,
                 load.inactive,
             );

@@ -1,6 +1,6 @@
 //! What operators read, word for word.
 
-use super::{Ended, accounts, connections, neighbours, services, traffic};
+use super::{accounts, connections, neighbours, services, traffic};
 use crate::control::query::Listed;
 use lb_core::{
     conn::{entry::Connection, state::State, timeouts::Timeouts},
@@ -17,7 +17,7 @@ use lb_core::{
     time::{Duration, Instant},
     wire::ipv4,
 };
-use std::{net::Ipv4Addr, sync::Arc};
+use std::net::Ipv4Addr;
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
@@ -34,11 +34,12 @@ fn snapshot() -> Snapshot {
         scheduler,
         hash_port: false,
         adopt: false,
+        slow_start: Duration::default(),
         timeouts: Timeouts::default(),
         servers: servers.to_vec(),
     };
-    let http = SERVERS.map(|address| ServerPlan { address, port: 8080, weight: 1 });
-    let echo = [ServerPlan { address: SERVERS[0], port: 7, weight: 65_535 }];
+    let http = SERVERS.map(|address| ServerPlan::new(address, 8080, 1));
+    let echo = [ServerPlan::new(SERVERS[0], 7, 65_535)];
     let network = "192.0.2.1/24".parse().unwrap();
     let plan = Plan {
         ports: vec![PortPlan {
@@ -115,7 +116,12 @@ fn connections_are_listed_as_by_ipvsadm() {
         };
         let mut connection = Connection::new(&key, server, SERVERS[0].to_bits(), server_port, Method::Nat);
         connection.state = state;
-        Listed { worker: WorkerId(1), connection, idle: Duration::from_secs(idle) }
+        Listed {
+            worker: WorkerId(1),
+            connection,
+            idle: Duration::from_secs(idle),
+            age: Duration::from_secs(idle),
+        }
     };
     let listed =
         [listed(ipv4::TCP, State::Established, 80, 0, 8080, 2), listed(ipv4::UDP, State::Udp, 7, 2, 7, 400)];
@@ -159,12 +165,8 @@ Neighbours
     assert_eq!(text, expected, "\n{text}");
 }
 
-fn ended(id: u16, counters: WorkerCounters) -> Ended {
-    Ended { id: WorkerId(id), counters: Arc::new(counters), servers: Arc::new([]), ports: Arc::new([]) }
-}
-
 /// Two workers, the first of which handed a packet to the second.
-fn accounts_in_order() -> [Ended; 2] {
+fn accounts_in_order() -> [WorkerCounters; 2] {
     let (first, second) = (WorkerCounters::default(), WorkerCounters::default());
     first.received.add(10);
     first.sent.add(7);
@@ -175,21 +177,21 @@ fn accounts_in_order() -> [Ended; 2] {
     second.originated.add(1);
     second.sent.add(1);
     second.host.add(1);
-    [ended(0, first), ended(1, second)]
+    [first, second]
 }
 
 #[test]
 fn accounts_say_where_every_packet_went() {
     let ended = accounts_in_order();
     let mut text = String::new();
-    accounts::write_worker(&mut text, ended[0].id, &ended[0].counters);
-    let counters: Vec<_> = ended.iter().map(|worker| &*worker.counters).collect();
+    accounts::write_worker(&mut text, WorkerId(0), &ended[0]);
+    let counters = ended.each_ref();
     accounts::write_drops(&mut text, &counters);
-    accounts::write_verdict(&mut text, &ended);
+    accounts::write_verdict(&mut text, &counters);
     let expected = "\
 worker 0: received 10 taken-over 0 originated 0 sent 7 dropped 2 host 0 handed-over 1 waiting 0
   handed over: client 0 reply 1 shared 0
-  connections: created 3 ended 0 evicted 0 without-server 0
+  connections: created 3 ended 0 evicted 0 orphaned 0 without-server 0
   answered: resets 0 icmp-errors 0; trouble: address-conflicts 0 no-buffer 0
 Dropped
              2  other-mac          Addressed to another station's MAC address.
@@ -201,10 +203,10 @@ accounting: exact: received 10 + taken over 1 + originated 1 = sent 8 + dropped 
 #[test]
 fn a_lost_packet_is_noticed() {
     let [first, second] = accounts_in_order();
-    first.counters.received.bump();
-    assert!(!accounts::is_exact(&[first, second]), "on one worker");
+    first.received.bump();
+    assert!(!accounts::is_exact(&[&first, &second]), "on one worker");
     let [first, second] = accounts_in_order();
-    second.counters.taken_over.bump();
-    second.counters.sent.bump();
-    assert!(!accounts::is_exact(&[first, second]), "between workers");
+    second.taken_over.bump();
+    second.sent.bump();
+    assert!(!accounts::is_exact(&[&first, &second]), "between workers");
 }

@@ -12,9 +12,9 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, workers: &[&[ServerT
         "Prot LocalAddress:Port", "Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"
     );
     let _ = writeln!(text, "  -> RemoteAddress:Port");
-    for service in &snapshot.services {
+    for (_, service) in snapshot.configured() {
         let servers: Vec<_> =
-            service.servers.clone().map(|server| (server, total(workers, server))).collect();
+            service.servers.iter().map(|&server| (server, total(workers, server))).collect();
         let mut sum = [0; 5];
         for (_, counts) in &servers {
             sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);

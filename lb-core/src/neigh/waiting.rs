@@ -28,12 +28,18 @@ impl<P> Waiting<P> {
 
     /// Lets a packet wait, or returns it when too many do already.
     pub fn push(&mut self, neighbour: u16, packet: P) -> Result<(), P> {
-        let same = self.packets.iter().filter(|(other, _)| *other == neighbour).count();
-        if self.packets.len() == MAX_WAITING || same >= MAX_WAITING_PER_NEIGHBOUR {
+        if !self.has_room(neighbour) {
             return Err(packet);
         }
         self.packets.push((neighbour, packet));
         Ok(())
+    }
+
+    /// Whether one more packet may wait for a neighbour.
+    #[must_use]
+    pub fn has_room(&self, neighbour: u16) -> bool {
+        let same = self.packets.iter().filter(|(other, _)| *other == neighbour).count();
+        self.packets.len() < MAX_WAITING && same < MAX_WAITING_PER_NEIGHBOUR
     }
 
     /// Takes out the oldest packet that waits for a neighbour.

@@ -2,7 +2,7 @@
 //!
 //! Meant for caches in front of many addresses. The slots are those of `mh`, for the reasons given in `sh`.
 
-use super::{Candidate, Request, Scheduler, Turn, maglev::Maglev};
+use super::{Candidate, Grounds, Request, Scheduler, Turn, maglev::Maglev};
 use crate::sched::load::Loads;
 
 /// Destination hashing.
@@ -19,5 +19,9 @@ impl Dh {
 impl Scheduler for Dh {
     fn pick(&self, request: &Request, _: &mut Turn, _: &Loads<'_>) -> Option<usize> {
         self.table.pick(&request.vip.octets())
+    }
+
+    fn grounds(&self, request: &Request, _: &Turn) -> Grounds {
+        self.table.grounds(&request.vip.octets(), "the virtual address")
     }
 }

@@ -1,7 +1,7 @@
 //! `lc`: the server with the fewest connections.
 
 use super::{
-    Candidate, Request, Scheduler, Taker, Turn,
+    Candidate, Grounds, Request, Scheduler, Taker, Turn,
     least::{Cost, least, overhead},
     takers,
 };
@@ -25,6 +25,10 @@ impl Scheduler for Lc {
 
     fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
         least(&self.takers, turn, loads, |_, load| Cost { load: overhead(load), weight: 1 })
+    }
+
+    fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
+        Grounds::Load
     }
 }
 

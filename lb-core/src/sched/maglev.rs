@@ -8,7 +8,7 @@
 //! the same servers have the same table, in whatever order their configurations list them.
 
 use super::{
-    Candidate,
+    Candidate, Grounds,
     hash::{Purpose, endpoint, hash},
     shares::Shares,
     takers,
@@ -54,14 +54,23 @@ impl Maglev {
     /// The candidate for what these octets say about a request.
     #[inline]
     pub(super) fn pick(&self, octets: &[u8]) -> Option<usize> {
-        let slot = hash(Purpose::Request, octets) % u64::from(SLOTS);
-        self.slots.get(slot as usize).map(|&candidate| candidate as usize)
+        self.slots.get(slot(octets) as usize).map(|&candidate| candidate as usize)
+    }
+
+    /// The slot that such a pick looks at.
+    pub(super) fn grounds(&self, octets: &[u8], hashed: &'static str) -> Grounds {
+        Grounds::Slot { slot: slot(octets), of: self.slots.len() as u64, hashed }
     }
 
     #[cfg(test)]
     pub(super) fn slots(&self) -> &[u32] {
         &self.slots
     }
+}
+
+#[inline]
+fn slot(octets: &[u8]) -> u64 {
+    hash(Purpose::Request, octets) % u64::from(SLOTS)
 }
 
 /// One server's way through the table.

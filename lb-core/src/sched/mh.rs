@@ -1,6 +1,6 @@
 //! `mh`: by a hash of the client's address into a weighted Maglev table.
 
-use super::{Candidate, Request, Scheduler, Turn, hash::endpoint, maglev::Maglev};
+use super::{Candidate, Grounds, Request, Scheduler, Turn, hash::endpoint, maglev::Maglev};
 use crate::sched::load::Loads;
 
 /// Maglev hashing.
@@ -21,6 +21,15 @@ impl Scheduler for Mh {
             self.table.pick(&endpoint(request.client, request.client_port))
         } else {
             self.table.pick(&request.client.octets())
+        }
+    }
+
+    fn grounds(&self, request: &Request, _: &Turn) -> Grounds {
+        if self.hash_port {
+            let octets = endpoint(request.client, request.client_port);
+            self.table.grounds(&octets, "the client's address and port")
+        } else {
+            self.table.grounds(&request.client.octets(), "the client's address")
         }
     }
 }

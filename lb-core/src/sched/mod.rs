@@ -106,4 +106,34 @@ pub trait Scheduler: Send + Sync {
     /// Index of the candidate chosen for `request`, or `None` when no candidate takes new connections.
     /// Does not allocate.
     fn pick(&self, request: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize>;
+
+    /// What the next pick rests on.
+    fn grounds(&self, request: &Request, turn: &Turn) -> Grounds;
+}
+
+/// What a pick rests on, for operators who want to know why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grounds {
+    /// Whose turn it is: the place in the round, and how many servers take part.
+    Turn {
+        /// The place, from 0.
+        place: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// Whose turn it is among servers whose turns come in proportion to their weights.
+    WeightedTurn,
+    /// The lowest load.
+    Load,
+    /// The lowest load for its weight.
+    LoadByWeight,
+    /// A slot of the lookup table.
+    Slot {
+        /// Its number.
+        slot: u64,
+        /// Of so many.
+        of: u64,
+        /// What was hashed.
+        hashed: &'static str,
+    },
 }

@@ -1,6 +1,6 @@
 //! `rr`: one server after the other.
 
-use super::{Candidate, Request, Scheduler, Turn, takers};
+use super::{Candidate, Grounds, Request, Scheduler, Turn, takers};
 use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Round robin over the servers that take connections; weights do not matter beyond that.
@@ -24,6 +24,11 @@ impl Scheduler for Rr {
         let at = if turn.position < self.order.len() { turn.position } else { 0 };
         turn.position = at + 1;
         self.order.get(at).copied()
+    }
+
+    fn grounds(&self, _: &Request, turn: &Turn) -> Grounds {
+        let of = self.order.len();
+        Grounds::Turn { place: if turn.position < of { turn.position } else { 0 }, of }
     }
 }
 

@@ -4,7 +4,7 @@
 //! the slots are those of `mh`: few clients move, and shares are exact. Rendezvous hashing would move none needlessly,
 //! but it costs a hash for each server and new connection, and its shares are only as even as chance.
 
-use super::{Candidate, Request, Scheduler, Turn, hash::endpoint, maglev::Maglev};
+use super::{Candidate, Grounds, Request, Scheduler, Turn, hash::endpoint, maglev::Maglev};
 use crate::sched::load::Loads;
 
 /// Source hashing.
@@ -25,6 +25,15 @@ impl Scheduler for Sh {
             self.table.pick(&endpoint(request.client, request.client_port))
         } else {
             self.table.pick(&request.client.octets())
+        }
+    }
+
+    fn grounds(&self, request: &Request, _: &Turn) -> Grounds {
+        if self.hash_port {
+            let octets = endpoint(request.client, request.client_port);
+            self.table.grounds(&octets, "the client's address and port")
+        } else {
+            self.table.grounds(&request.client.octets(), "the client's address")
         }
     }
 }

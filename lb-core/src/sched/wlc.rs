@@ -1,7 +1,7 @@
 //! `wlc`: the server with the fewest connections for its weight.
 
 use super::{
-    Candidate, Request, Scheduler, Taker, Turn,
+    Candidate, Grounds, Request, Scheduler, Taker, Turn,
     least::{Cost, least, overhead},
     takers,
 };
@@ -28,6 +28,10 @@ impl Scheduler for Wlc {
             load: overhead(load),
             weight: candidate.weight,
         })
+    }
+
+    fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
+        Grounds::LoadByWeight
     }
 }
 

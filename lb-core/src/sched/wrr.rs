@@ -3,7 +3,7 @@
 //! IPVS gives a server of weight 3 up to three connections in a row. Here its turns are at even distances, so that
 //! a burst of new connections meets every server with its share.
 
-use super::{Candidate, Request, Scheduler, Turn, shares::Shares, takers};
+use super::{Candidate, Grounds, Request, Scheduler, Turn, shares::Shares, takers};
 use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Weighted round robin.
@@ -32,6 +32,10 @@ impl Scheduler for Wrr {
 
     fn pick(&self, _: &Request, turn: &mut Turn, _: &Loads<'_>) -> Option<usize> {
         self.shares.next(&mut turn.due).map(|member| self.members[member])
+    }
+
+    fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
+        Grounds::WeightedTurn
     }
 }
 

@@ -17,7 +17,7 @@ pub struct NextHop {
 }
 
 /// An attached network.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Attached {
     network: Ipv4Net,
     own: Ipv4Addr,
@@ -25,7 +25,7 @@ struct Attached {
 }
 
 /// All routes, longest prefix first.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routing {
     attached: Vec<Attached>,
     routes: Vec<RoutePlan>,

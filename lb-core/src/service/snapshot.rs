@@ -1,18 +1,22 @@
-//! The configuration as workers see it: a [`Plan`] made quick to look things up in. It never changes.
+//! The configuration as workers see it: a [`Plan`](super::plan::Plan) made quick to look things up in. It never
+//! changes; another takes its place. [`build`](super::build) makes them.
+//!
+//! Connections, counters and loads know a server by its number, so a server keeps its number from one snapshot to the
+//! next. One that is no longer configured stays, as [`Standing::Gone`], while connections have its number; then another
+//! server may get it. The same holds for services.
 
 use super::{
     lookup::{Lookup, endpoint},
-    plan::{Method, Plan, PortPlan, Protocol, ServerPlan, ServicePlan, Spread, Unserved},
+    plan::{Method, PortPlan, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
     routing::{NextHop, Routing},
 };
 use crate::{
     conn::timeouts::Timeouts,
-    limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
-    sched::{self, Candidate, Scheduler},
+    sched::{Candidate, Scheduler},
     wire::ipv4,
 };
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc};
 use thiserror::Error;
 
 /// Why a plan cannot be carried out.
@@ -27,6 +31,16 @@ pub enum SnapshotError {
         count: usize,
         /// How many there may be.
         most: usize,
+    },
+    /// More servers than were made room for at start.
+    #[error(
+        "no room for another {what}: {room} were made room for at start, those whose connections end included"
+    )]
+    NoRoom {
+        /// For what.
+        what: &'static str,
+        /// How many there can be.
+        room: usize,
     },
     /// A server that no packet can reach.
     #[error("no route to server {0}")]
@@ -51,6 +65,7 @@ pub enum Local {
 }
 
 /// A virtual service.
+#[derive(Clone)]
 pub struct Service {
     /// The operator's name for it.
     pub name: String,
@@ -62,29 +77,59 @@ pub struct Service {
     pub port: u16,
     /// How packets reach the servers.
     pub method: Method,
-    /// The scheduler's name.
-    pub scheduler_name: &'static str,
+    /// The scheduler's kind.
+    pub scheduler_kind: SchedulerKind,
+    /// Whether a hashing scheduler looks at the client's port.
+    pub hash_port: bool,
     /// Chooses servers; a pick is an index into `servers`.
     pub scheduler: Arc<dyn Scheduler>,
+    /// What the scheduler was made of, in the order of `servers`.
+    pub candidates: Vec<Candidate>,
     /// Take over TCP connections whose beginning was not seen.
     pub adopt: bool,
     /// When connections are forgotten.
     pub timeouts: Timeouts,
-    /// Its servers, as a range of [`Snapshot::servers`].
-    pub servers: std::ops::Range<u32>,
+    /// The numbers of its servers, in the operator's order.
+    pub servers: Vec<u32>,
 }
 
 /// A real server of one service.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Index of its service.
+    /// Number of its service.
     pub service: u32,
     /// Its address and so on, as configured.
     pub plan: ServerPlan,
+    /// What it does. One that is not configured any more is [`Standing::Gone`].
+    pub standing: Standing,
     /// Where its packets go next.
     pub next_hop: NextHop,
     /// Source of its tunnel headers; unspecified unless the method is TUN.
     pub tunnel_source: Ipv4Addr,
+}
+
+/// What is different from the snapshot before: what a worker has to look at when it takes this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Numbers of servers that are reached, or stand, differently.
+    pub servers: Vec<u32>,
+    /// Numbers that name another server than before. Also in `servers`.
+    pub renamed: Vec<u32>,
+    /// Numbers of services with another scheduler, or with other servers to choose from.
+    pub services: Vec<u32>,
+    /// Static routes or attached networks.
+    pub routing: bool,
+    /// There are addresses that networks have not been told of.
+    pub new_addresses: bool,
+}
+
+/// How many services and servers there can be. Workers make room for that many at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Virtual services.
+    pub services: usize,
+    /// Real servers over all services.
+    pub servers: usize,
 }
 
 /// Everything that workers need to know. Immutable.
@@ -93,10 +138,16 @@ pub struct Snapshot {
     pub ports: Vec<PortPlan>,
     /// Where packets go.
     pub routing: Routing,
-    /// Virtual services.
+    /// Virtual services by number. Those that are not configured any more are not in `order`.
     pub services: Vec<Service>,
-    /// Real servers of all services, those of a service together.
+    /// Numbers of the configured services, in the operator's order.
+    pub order: Vec<u32>,
+    /// Real servers of all services by number.
     pub servers: Vec<Server>,
+    /// What is different from the snapshot before.
+    pub changes: Changes,
+    /// How many services and servers this and later snapshots can have.
+    pub room: Room,
     /// Verify checksums that the port did not verify.
     pub verify_checksums: bool,
     /// Under NAT, every port delivers both directions of a flow to its owner.
@@ -105,48 +156,13 @@ pub struct Snapshot {
     pub redirection_len: u16,
     /// VIPs and own addresses, in the order they were configured.
     pub locals: Vec<(Ipv4Addr, Local)>,
-    local_by_address: Lookup<Local>,
-    service_by_endpoint: Lookup<u32>,
+    pub(super) local_by_address: Lookup<Local>,
+    pub(super) service_by_endpoint: Lookup<u32>,
     /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs.
-    nat_endpoints: Lookup<Option<u32>>,
+    pub(super) nat_endpoints: Lookup<Option<u32>>,
 }
 
 impl Snapshot {
-    /// Makes a plan quick.
-    pub fn new(plan: &Plan) -> Result<Snapshot, SnapshotError> {
-        check("ports", plan.ports.len(), MAX_PORTS)?;
-        check("services", plan.services.len(), MAX_SERVICES)?;
-        check("servers", plan.services.iter().map(|service| service.servers.len()).sum(), MAX_SERVERS)?;
-        let routing = Routing::new(&plan.ports, &plan.routes);
-        let mut services = Vec::with_capacity(plan.services.len());
-        let mut servers = Vec::new();
-        for service in &plan.services {
-            let first = servers.len() as u32;
-            for server in &service.servers {
-                servers.push(resolve(plan, &routing, services.len() as u32, service, *server)?);
-            }
-            services.push(build_service(service, first));
-        }
-        let locals = locals(plan, &routing);
-        let by_address = locals.iter().map(|(address, local)| (u64::from(address.to_bits()), *local));
-        let by_endpoint = services.iter().enumerate().map(|(index, service)| {
-            (endpoint(number(service.protocol), service.vip.to_bits(), service.port), index as u32)
-        });
-        Ok(Snapshot {
-            local_by_address: Lookup::new(by_address),
-            service_by_endpoint: Lookup::new(by_endpoint),
-            nat_endpoints: Lookup::new(nat_endpoints(&services, &servers)),
-            nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
-            ports: plan.ports.clone(),
-            verify_checksums: plan.verify_checksums,
-            redirection_len: plan.redirection_len,
-            routing,
-            services,
-            servers,
-            locals,
-        })
-    }
-
     /// What `address` is to the director; `None` if it is somebody else's.
     #[inline]
     #[must_use]
@@ -172,6 +188,11 @@ impl Snapshot {
     #[must_use]
     pub fn sole_nat_server(&self, protocol: u8, address: u32, port: u16) -> Option<u32> {
         self.nat_endpoints.get(endpoint(protocol, address, port)).flatten()
+    }
+
+    /// The configured services with their numbers, in the operator's order.
+    pub fn configured(&self) -> impl Iterator<Item = (u32, &Service)> {
+        self.order.iter().map(|&number| (number, &self.services[number as usize]))
     }
 
     /// The service of a server, which must be one of this snapshot's.
@@ -200,89 +221,4 @@ pub const fn number(protocol: Protocol) -> u8 {
         Protocol::Tcp => ipv4::TCP,
         Protocol::Udp => ipv4::UDP,
     }
-}
-
-fn check(what: &'static str, count: usize, most: usize) -> Result<(), SnapshotError> {
-    if count > most { Err(SnapshotError::TooMany { what, count, most }) } else { Ok(()) }
-}
-
-fn resolve(
-    plan: &Plan,
-    routing: &Routing,
-    index: u32,
-    service: &ServicePlan,
-    server: ServerPlan,
-) -> Result<Server, SnapshotError> {
-    let next_hop = routing.next_hop(server.address).ok_or(SnapshotError::NoRoute(server.address))?;
-    let tunnel_source = match service.method {
-        Method::Tun => plan
-            .tunnel_local
-            .or_else(|| routing.own_address(next_hop.port, next_hop.address))
-            .ok_or(SnapshotError::NoTunnelAddress(server.address))?,
-        Method::Nat | Method::Dr => Ipv4Addr::UNSPECIFIED,
-    };
-    Ok(Server { service: index, plan: server, next_hop, tunnel_source })
-}
-
-fn build_service(service: &ServicePlan, first: u32) -> Service {
-    let candidates: Vec<Candidate> = service
-        .servers
-        .iter()
-        .zip(first..)
-        .map(|(server, index)| Candidate {
-            server: index,
-            address: server.address,
-            port: server.port,
-            weight: server.weight,
-        })
-        .collect();
-    Service {
-        name: service.name.clone(),
-        protocol: service.protocol,
-        vip: service.vip,
-        port: service.port,
-        method: service.method,
-        scheduler_name: service.scheduler.name(),
-        scheduler: sched::build(service.scheduler, service.hash_port, &candidates),
-        adopt: service.adopt,
-        timeouts: service.timeouts,
-        servers: first..first + candidates.len() as u32,
-    }
-}
-
-/// Every endpoint that a server under NAT answers from, each once.
-fn nat_endpoints(services: &[Service], servers: &[Server]) -> HashMap<u64, Option<u32>> {
-    let mut endpoints = HashMap::new();
-    for (server, index) in servers.iter().zip(0..) {
-        let service = &services[server.service as usize];
-        if service.method == Method::Nat {
-            let (address, port) = (server.plan.address.to_bits(), server.plan.port);
-            let sole = endpoints.entry(endpoint(number(service.protocol), address, port));
-            sole.and_modify(|sole| *sole = None).or_insert(Some(index));
-        }
-    }
-    endpoints
-}
-
-/// VIPs with their policies, each once, then own addresses. A tunnel's own address is one of the director's own.
-fn locals(plan: &Plan, routing: &Routing) -> Vec<(Ipv4Addr, Local)> {
-    let mut locals: Vec<(Ipv4Addr, Local)> = Vec::new();
-    let configured = plan.vips.iter().map(|vip| (vip.address, vip.unserved));
-    let implied = plan.services.iter().map(|service| (service.vip, Unserved::Reject));
-    for (address, unserved) in configured.chain(implied) {
-        if !locals.iter().any(|(known, _)| *known == address) {
-            locals.push((address, Local::Vip { unserved, attached: routing.attached_port(address) }));
-        }
-    }
-    for (index, port) in plan.ports.iter().enumerate() {
-        let own = Local::Own(PortId(index as u16));
-        locals.extend(port.addresses.iter().map(|network| (network.addr(), own)));
-    }
-    if let Some(local) = plan.tunnel_local
-        && !locals.iter().any(|(known, _)| *known == local)
-    {
-        let port = routing.next_hop(local).map_or(PortId(0), |hop| hop.port);
-        locals.push((local, Local::Own(port)));
-    }
-    locals
 }

@@ -56,6 +56,18 @@ impl Arp {
         })
     }
 
+    /// The answer to a question: the target is at `mac`.
+    #[must_use]
+    pub const fn answered_by(&self, mac: Mac) -> Arp {
+        Arp {
+            operation: Operation::Reply,
+            sender_mac: mac,
+            sender: self.target,
+            target_mac: self.sender_mac,
+            target: self.sender,
+        }
+    }
+
     /// Writes the packet to the first [`LEN`] bytes.
     pub fn write(&self, bytes: &mut [u8]) {
         put16(bytes, 0, HARDWARE_ETHERNET);

@@ -46,13 +46,7 @@ impl<P: Packet> Worker<P> {
             // Who shares a question has answered it.
             Operation::Request if origin == Origin::Port && self.answers_for(arp.target, port) => {
                 let mac = self.mac_of(port);
-                let reply = Arp {
-                    operation: Operation::Reply,
-                    sender_mac: mac,
-                    sender: arp.target,
-                    target_mac: arp.sender_mac,
-                    target: arp.sender,
-                };
+                let reply = arp.answered_by(mac);
                 let frame = packet.bytes_mut();
                 reply.write(&mut frame[l3..]);
                 ethernet::set_addresses(frame, arp.sender_mac, mac);
@@ -65,7 +59,7 @@ impl<P: Packet> Worker<P> {
 
     /// Whether the director answers for an address on a port. For a VIP on an attached network, only that network's
     /// port: with two ports on one switch, both would answer otherwise.
-    fn answers_for(&self, address: Ipv4Addr, port: PortId) -> bool {
+    pub(super) fn answers_for(&self, address: Ipv4Addr, port: PortId) -> bool {
         match self.snapshot.local(address.to_bits()) {
             Some(Local::Own(own)) => own == port,
             Some(Local::Vip { attached, .. }) => attached.is_none_or(|attached| attached == port),

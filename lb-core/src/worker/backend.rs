@@ -4,6 +4,7 @@ use crate::{
     conn::method::Method,
     forward::tun,
     sched::load::Load,
+    service::plan::Standing,
     time::{Duration, Instant},
 };
 use std::net::Ipv4Addr;
@@ -16,38 +17,75 @@ const PATH_MTU_LIFE: Duration = Duration::from_secs(10 * 60);
 pub(super) struct Backend {
     /// Number of the neighbour that its packets go to next.
     pub(super) neighbour: u16,
-    /// Largest packet from a client that can go to it, in bytes: without the tunnel's header.
+    /// Largest packet from a client that can go to it, in bytes: without the tunnel's header. 0 if it is gone, so that
+    /// the path of a packet finds out without asking.
     pub(super) limit: u16,
     /// Source of its tunnel headers.
     pub(super) tunnel_source: u32,
     /// This worker's connections to it.
     pub(super) load: Load,
-    /// MTU of the port towards it.
-    port_mtu: u16,
+    /// What the way towards it carries, in bytes: the port's MTU, or less if a router said so.
+    way_mtu: u16,
     /// Bytes that its packets grow by.
     overhead: u16,
+    /// MTU of the port towards it.
+    port_mtu: u16,
     /// When a router last said that the way carries less than the port.
     narrow_since: Option<Instant>,
+    gone: bool,
 }
 
 impl Backend {
+    /// No server.
+    pub(super) const VACANT: Backend = Backend {
+        neighbour: u16::MAX,
+        limit: 0,
+        tunnel_source: 0,
+        load: Load { active: 0, inactive: 0 },
+        way_mtu: 0,
+        overhead: 0,
+        port_mtu: 0,
+        narrow_since: None,
+        gone: true,
+    };
+
+    /// A server behind that neighbour, which a port of that MTU leads to.
     pub(super) fn new(neighbour: u16, method: Method, port_mtu: u16, tunnel_source: Ipv4Addr) -> Self {
         let overhead = if method == Method::Tun { tun::OVERHEAD as u16 } else { 0 };
-        Backend {
+        let mut backend = Backend {
             neighbour,
-            limit: port_mtu.saturating_sub(overhead),
             tunnel_source: tunnel_source.to_bits(),
-            load: Load::default(),
-            port_mtu,
+            way_mtu: port_mtu,
             overhead,
-            narrow_since: None,
-        }
+            port_mtu,
+            gone: false,
+            ..Backend::VACANT
+        };
+        backend.set_limit();
+        backend
+    }
+
+    /// Whether its connections end.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Says what it does from now on.
+    pub(super) fn stand(&mut self, standing: Standing) {
+        self.gone = standing == Standing::Gone;
+        self.set_limit();
     }
 
     /// A router said what the way carries. Returns whether no router had before.
     pub(super) fn narrow(&mut self, mtu: u16, now: Instant) -> bool {
-        self.limit = mtu.min(self.port_mtu).saturating_sub(self.overhead);
+        self.way_mtu = mtu.min(self.port_mtu);
+        self.set_limit();
         self.narrow_since.replace(now).is_none()
+    }
+
+    /// Whether a router has said what the way carries.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.narrow_since.is_some()
     }
 
     /// Stops believing what a router said long ago: the way may have become better. Returns whether that was so.
@@ -55,8 +93,13 @@ impl Backend {
         let over = self.narrow_since.is_some_and(|since| now.since(since) >= PATH_MTU_LIFE);
         if over {
             self.narrow_since = None;
-            self.limit = self.port_mtu.saturating_sub(self.overhead);
+            self.way_mtu = self.port_mtu;
+            self.set_limit();
         }
         over
+    }
+
+    fn set_limit(&mut self) {
+        self.limit = if self.gone { 0 } else { self.way_mtu.saturating_sub(self.overhead) };
     }
 }

@@ -11,9 +11,13 @@ use crate::{
     counters::DropReason,
     flow::key::Key,
     forward::reject::{self, Error},
-    packet::{HandOver, Packet},
-    sched::Request,
-    service::{plan::Unserved, snapshot::Local},
+    packet::{HandOver, Packet, PortId, WorkerId},
+    sched::{Request, Turn},
+    service::{
+        load::Loads,
+        plan::Unserved,
+        snapshot::{Local, Service},
+    },
     time::Instant,
     verdict::Verdict,
     wire::{
@@ -24,7 +28,7 @@ use crate::{
 use std::net::Ipv4Addr;
 
 /// How often another server is tried when the chosen one's endpoint is taken by the client's other connection.
-const TRIES: usize = 3;
+pub(super) const TRIES: usize = 3;
 
 impl<P: Packet> Worker<P> {
     #[cold]
@@ -35,31 +39,39 @@ impl<P: Packet> Worker<P> {
         stage: &Staged,
         origin: Origin,
     ) -> Verdict {
-        let key = &stage.key.key();
+        match self.course(packet.port(), &stage.key.key(), origin) {
+            Course::Drop(reason) => Verdict::Drop(reason),
+            Course::Refuse(unserved, reason) => self.refuse(now, packet, stage, unserved, reason),
+            Course::HandOver(owner, why) => Verdict::HandOver(owner, why),
+            Course::Open(service, unserved) => self.open(now, packet, stage, service, unserved),
+            Course::Reply => self.reply(now, packet, stage),
+        }
+    }
+
+    /// What is to be done with a packet without a connection, as far as its addresses tell.
+    pub(super) fn course(&self, port: PortId, key: &Key<u32>, origin: Origin) -> Course {
         if !self.is_station(key.source) {
-            return Verdict::Drop(DropReason::BadSource);
+            return Course::Drop(DropReason::BadSource);
         }
         match self.snapshot.local(key.destination) {
             Some(Local::Vip { unserved, .. }) => {
                 let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port);
-                let Some(service) = service else {
-                    return self.refuse(now, packet, stage, unserved, DropReason::Unserved);
-                };
-                let owner = self.owner_of_inbound(packet.port(), key, service);
+                let Some(service) = service else { return Course::Refuse(unserved, DropReason::Unserved) };
+                let owner = self.owner_of_inbound(port, key, service);
                 if origin == Origin::Port && owner != self.id {
-                    return Verdict::HandOver(owner, HandOver::Client);
+                    return Course::HandOver(owner, HandOver::Client);
                 }
-                self.open(now, packet, stage, service, unserved)
+                Course::Open(service, unserved)
             }
-            Some(Local::Own(_)) => Verdict::Drop(DropReason::OwnAddress),
+            Some(Local::Own(_)) => Course::Drop(DropReason::OwnAddress),
             None if self.snapshot.is_nat_server(key.protocol, key.source, key.source_port) => {
                 let owner = self.owner_of_reply(key);
                 if origin == Origin::Port && owner != self.id {
-                    return Verdict::HandOver(owner, HandOver::Reply);
+                    return Course::HandOver(owner, HandOver::Reply);
                 }
-                self.reply(now, packet, stage)
+                Course::Reply
             }
-            None => Verdict::Drop(DropReason::NotForUs),
+            None => Course::Drop(DropReason::NotForUs),
         }
     }
 
@@ -93,11 +105,7 @@ impl<P: Packet> Worker<P> {
         service: u32,
         unserved: Unserved,
     ) -> Verdict {
-        let key = &stage.key.key();
-        let is_tcp = key.protocol == ipv4::TCP;
-        let begins = !is_tcp || stage.tcp_flags & (SYN | ACK | RST) == SYN;
-        let adopts = continues(stage.tcp_flags) && self.snapshot.services[service as usize].adopt;
-        if !begins && !adopts {
+        if !begins(stage) && !self.adopts(stage, service) {
             return self.stray(now, packet, stage);
         }
         match self.create(now, stage, service) {
@@ -108,6 +116,11 @@ impl<P: Packet> Worker<P> {
             }
             Err(reason) => Verdict::Drop(reason),
         }
+    }
+
+    /// Whether a service takes a segment for one of a connection whose beginning was not seen.
+    pub(super) fn adopts(&self, stage: &Staged, service: u32) -> bool {
+        continues(stage.tcp_flags) && self.snapshot.services[service as usize].adopt
     }
 
     /// A NAT server's packet of a connection that is not known. Where connections are adopted it may be the first of
@@ -126,7 +139,7 @@ impl<P: Packet> Worker<P> {
 
     /// The connection to adopt by a server's packet, if its service adopts any and the client is not with another
     /// server by now.
-    fn adopted(&self, stage: &Staged) -> Option<Connection> {
+    pub(super) fn adopted(&self, stage: &Staged) -> Option<Connection> {
         let key = stage.key.key();
         let server = self.snapshot.sole_nat_server(key.protocol, key.source, key.source_port)?;
         let service = self.snapshot.service_of(server);
@@ -157,8 +170,14 @@ impl<P: Packet> Worker<P> {
     /// Chooses a server and remembers the connection.
     fn create(&mut self, now: Instant, stage: &Staged, service: u32) -> Result<u32, DropReason> {
         for _ in 0..TRIES {
-            let (mut connection, deadline) = self.choose(now, stage, service).ok_or(DropReason::NoServer)?;
+            // Out of the worker while it is looked at as a whole; nothing is copied.
+            let mut turn = std::mem::take(&mut self.turns[service as usize]);
+            let chosen = self.choose(stage, service, &mut turn, &self.director.board.view(self.id));
+            self.turns[service as usize] = turn;
+            let mut connection = chosen.ok_or(DropReason::NoServer)?;
             connection.created = now.stamp();
+            // The first packet is about to move it from this state to another.
+            let deadline = now + self.snapshot.services[service as usize].timeouts.of(State::None);
             if let Some(index) = self.remember(now, connection, deadline)? {
                 return Ok(index);
             }
@@ -166,23 +185,20 @@ impl<P: Packet> Worker<P> {
         Err(DropReason::ReplyClash)
     }
 
-    /// The connection with the server that the scheduler chooses, and when it ends if nothing more happens.
-    fn choose(&mut self, now: Instant, stage: &Staged, service: u32) -> Option<(Connection, Instant)> {
-        let key = &stage.key.key();
+    /// The connection with the server that the scheduler chooses.
+    pub(super) fn choose(
+        &self,
+        stage: &Staged,
+        service: u32,
+        turn: &mut Turn,
+        loads: &Loads<'_>,
+    ) -> Option<Connection> {
         let config = &self.snapshot.services[service as usize];
-        let request = Request {
-            client: Ipv4Addr::from_bits(key.source),
-            client_port: key.source_port,
-            vip: config.vip,
-            vip_port: config.port,
-        };
-        let loads = self.director.board.view(self.id);
-        let pick = config.scheduler.pick(&request, &mut self.turns[service as usize], &loads)?;
-        let server = config.servers.start + pick as u32;
+        let pick = config.scheduler.pick(&request(stage, config), turn, loads)?;
+        let server = *config.servers.get(pick)?;
         let chosen = &self.snapshot.servers[server as usize].plan;
-        let connection = Connection::new(key, server, chosen.address.to_bits(), chosen.port, config.method);
-        // The first packet is about to move it from this state to another.
-        Some((connection, now + config.timeouts.of(State::None)))
+        let key = &stage.key.key();
+        Some(Connection::new(key, server, chosen.address.to_bits(), chosen.port, config.method))
     }
 
     /// Adds a connection, making room for it if need be. `None` when its server's replies would be those of another
@@ -248,7 +264,7 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Turns a packet away: a reset for TCP, an ICMP error from the address it was sent to for the rest.
-    fn refuse(
+    pub(super) fn refuse(
         &mut self,
         now: Instant,
         packet: &mut P,
@@ -276,6 +292,37 @@ impl<P: Packet> Worker<P> {
         self.counters.resets.bump();
         Verdict::Answer
     }
+}
+
+/// What is to be done with a packet without a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// It ends here.
+    Drop(DropReason),
+    /// No service wants it.
+    Refuse(Unserved, DropReason),
+    /// Another worker owns its flow.
+    HandOver(WorkerId, HandOver),
+    /// A client's, for the service of that number; what to do about it if that takes it not.
+    Open(u32, Unserved),
+    /// A NAT server's.
+    Reply,
+}
+
+/// What a scheduler is told of a packet that opens a connection.
+pub(super) fn request(stage: &Staged, service: &Service) -> Request {
+    let key = stage.key.key();
+    Request {
+        client: Ipv4Addr::from_bits(key.source),
+        client_port: key.source_port,
+        vip: service.vip,
+        vip_port: service.port,
+    }
+}
+
+/// Whether a packet may open a connection: of TCP, a SYN alone.
+pub(super) fn begins(stage: &Staged) -> bool {
+    stage.key.protocol != ipv4::TCP || stage.tcp_flags & (SYN | ACK | RST) == SYN
 }
 
 /// Whether a segment with these flags can only be of a connection that is established.

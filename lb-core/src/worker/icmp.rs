@@ -10,7 +10,7 @@ use crate::{
         reject,
     },
     packet::{Io, Packet},
-    service::snapshot::Local,
+    service::snapshot::{Local, Server},
     time::Instant,
     verdict::Verdict,
     wire::{
@@ -85,6 +85,9 @@ impl<P: Packet> Worker<P> {
                 (neighbour, Method::Nat, self.neighbours.mtu(neighbour))
             }
         };
+        if found.direction() == Direction::In && backend.is_gone() {
+            return Verdict::Drop(DropReason::NoConnection);
+        }
         if stage.at.ip_len > limit {
             return Verdict::Drop(DropReason::TooBig);
         }
@@ -118,19 +121,12 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Verdict {
-        let message = stage.at.payload(packet.bytes());
-        let quoted = message.get(HEADER_LEN..).and_then(ipv4::Header::read_cut);
-        let is_about_tunnel = quoted.filter(|outer| {
-            outer.protocol == ipv4::IPIP
-                && (message[0], message[1]) == (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED)
-        });
-        let Some(outer) = is_about_tunnel else { return Verdict::Drop(DropReason::IcmpUnrelated) };
-        let mtu = get16(message, icmp::MTU);
+        let Some((outer, mtu)) = about_tunnel(stage.at.payload(packet.bytes())) else {
+            return Verdict::Drop(DropReason::IcmpUnrelated);
+        };
         let mut concerned = false;
         for (server, backend) in self.snapshot.servers.iter().zip(&mut self.backends) {
-            let is_it = server.plan.address.to_bits() == outer.destination
-                && server.tunnel_source.to_bits() == outer.source;
-            if is_it && mtu >= SMALLEST_PATH_MTU {
+            if concerns(server, &outer, mtu) {
                 self.narrow_ways += usize::from(backend.narrow(mtu, now));
                 concerned = true;
             }
@@ -143,4 +139,19 @@ impl<P: Packet> Worker<P> {
         }
         Verdict::Host
     }
+}
+
+/// The quoted header of a tunnel's packet that was too big, and the MTU it was too big for.
+pub(super) fn about_tunnel(message: &[u8]) -> Option<(ipv4::Header, u16)> {
+    let outer = message.get(HEADER_LEN..).and_then(ipv4::Header::read_cut)?;
+    let is_it = outer.protocol == ipv4::IPIP
+        && (message[0], message[1]) == (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED);
+    is_it.then(|| (outer, get16(message, icmp::MTU)))
+}
+
+/// Whether such a report is about the tunnel to a server, and to be believed.
+pub(super) fn concerns(server: &Server, outer: &ipv4::Header, mtu: u16) -> bool {
+    server.plan.address.to_bits() == outer.destination
+        && server.tunnel_source.to_bits() == outer.source
+        && mtu >= SMALLEST_PATH_MTU
 }

@@ -13,6 +13,8 @@ pub mod arp;
 pub mod backend;
 pub mod classify;
 pub mod connect;
+pub mod exchange;
+pub mod explain;
 pub mod icmp;
 pub mod owner;
 pub mod pass;
@@ -60,6 +62,8 @@ pub struct Worker<P> {
     snapshot: Arc<Snapshot>,
     connections: Connections,
     neighbours: Neighbours,
+    /// Neighbours that static routes name.
+    gateways: Vec<u16>,
     waiting: Waiting<P>,
     /// The scheduler's turn of each service.
     turns: Vec<Turn>,
@@ -89,43 +93,37 @@ impl<P: Packet> Worker<P> {
     #[must_use]
     pub fn new(id: WorkerId, director: &Director, snapshot: Arc<Snapshot>, now: Instant) -> Self {
         assert!((1..=MAX_WORKERS).contains(&director.workers), "{} workers", director.workers);
-        let mut neighbours = Neighbours::new();
-        let backends = snapshot.servers.iter().map(|server| {
-            let port = &snapshot.ports[usize::from(server.next_hop.port.0)];
-            // Fails only with more next hops than the table holds; packets for those servers are counted as such.
-            let neighbour = neighbours.acquire(server.next_hop, port.mac, port.mtu, now).unwrap_or(u16::MAX);
-            let method = snapshot.services[server.service as usize].method;
-            Backend::new(neighbour, method, port.mtu, server.tunnel_source)
-        });
-        let backends = backends.collect();
-        for (hop, port) in snapshot.gateways() {
-            neighbours.acquire(hop, port.mac, port.mtu, now);
-        }
-        Worker {
+        let mut turns: Vec<Turn> =
+            snapshot.services.iter().map(|service| service.scheduler.first_turn(id)).collect();
+        turns.resize_with(snapshot.room.services, Turn::default);
+        let mut worker = Worker {
             connections: Connections::new(director.connections_per_worker, director.secret, now),
             waiting: Waiting::new(),
-            turns: snapshot.services.iter().map(|service| service.scheduler.first_turn(id)).collect(),
+            turns,
             macs: snapshot.ports.iter().map(|port| port.mac).collect(),
             refusals: Limiter::new(director.refusals_per_s, now),
             shares: Limiter::new(share::PER_S, now),
             counters: Arc::default(),
-            traffic: snapshot.servers.iter().map(|_| ServerTraffic::default()).collect(),
+            traffic: std::iter::repeat_with(ServerTraffic::default).take(snapshot.room.servers).collect(),
             announcements: tick::Announcements::new(id),
             next_id: id.0 << 8,
             narrow_ways: 0,
             ways_due: now,
             last_tick: None,
-            arrivals: std::array::from_fn(|port| {
-                let mac = snapshot.ports.get(port).map(|port| port.mac).unwrap_or_default();
-                Arrival::new(mac, snapshot.verify_checksums)
-            }),
+            arrivals: arrivals(&snapshot),
             stages: Some(Box::new([Staged::new(); MAX_BURST])),
             id,
             director: director.clone(),
+            neighbours: Neighbours::new(),
+            gateways: Vec::new(),
+            backends: vec![Backend::VACANT; snapshot.room.servers],
             snapshot,
-            neighbours,
-            backends,
+        };
+        for number in 0..worker.snapshot.servers.len() {
+            worker.set_backend(now, number as u32);
         }
+        worker.hold_gateways(now);
+        worker
     }
 
     /// What this worker counts. Stays valid after the worker is gone.
@@ -326,6 +324,14 @@ impl<P: Packet> Worker<P> {
         let waiting = &self.counters.waiting;
         waiting.add((self.waiting.len() as u64).wrapping_sub(waiting.get()));
     }
+}
+
+/// What is known of each port that packets arrive on.
+fn arrivals(snapshot: &Snapshot) -> [Arrival; MAX_PORTS] {
+    std::array::from_fn(|port| {
+        let mac = snapshot.ports.get(port).map(|port| port.mac).unwrap_or_default();
+        Arrival::new(mac, snapshot.verify_checksums)
+    })
 }
 
 /// Where a packet comes from.

@@ -8,40 +8,58 @@ use crate::{
     service::plan::Spread,
 };
 
+/// What a flow's owner follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// Where its packets arrive: the port always delivers them to the same worker.
+    Arrival,
+    /// The ports' own hash of the client's address and port, over a redirection table of that length.
+    Rss(u16),
+    /// A hash of the client's address, port and the protocol.
+    Client,
+}
+
 impl<P> Worker<P> {
     /// The owner of a packet from a client to a service.
     pub(super) fn owner_of_inbound(&self, port: PortId, key: &Key<u32>, service: u32) -> WorkerId {
-        let arrives_at_owner = match self.snapshot.services[service as usize].method {
-            Method::Nat => return self.owner_under_nat(key.source, key.source_port, key.protocol),
-            // Only this direction passes through us, so wherever it always arrives will do.
-            Method::Tun | Method::Dr => self
-                .snapshot
-                .ports
-                .get(usize::from(port.0))
-                .is_some_and(|port| port.spread != Spread::Unknown),
-        };
-        if arrives_at_owner { self.id } else { self.by_client(key.source, key.source_port, key.protocol) }
+        self.owner(self.basis_of_inbound(port, service), key.source, key.source_port, key.protocol)
     }
 
     /// The owner of a NAT server's packet to a client.
     pub(super) fn owner_of_reply(&self, key: &Key<u32>) -> WorkerId {
-        self.owner_under_nat(key.destination, key.destination_port, key.protocol)
+        self.owner(self.basis_under_nat(), key.destination, key.destination_port, key.protocol)
+    }
+
+    /// What the owner of a client's packets to a service follows from.
+    pub(super) fn basis_of_inbound(&self, port: PortId, service: u32) -> Basis {
+        let spread = self.snapshot.ports.get(usize::from(port.0)).map(|port| port.spread);
+        match self.snapshot.services[service as usize].method {
+            Method::Nat => self.basis_under_nat(),
+            // Only this direction passes through us, so wherever it always arrives will do.
+            Method::Tun | Method::Dr if spread.is_some_and(|spread| spread != Spread::Unknown) => {
+                Basis::Arrival
+            }
+            Method::Tun | Method::Dr => Basis::Client,
+        }
     }
 
     /// Where ports spread by client, both directions should arrive at one worker by themselves. It is computed all the
     /// same, because a NIC that does not do as it says must cost hand-overs, which are counted, and not connections.
-    fn owner_under_nat(&self, client: u32, port: u16, protocol: u8) -> WorkerId {
+    pub(super) fn basis_under_nat(&self) -> Basis {
         match (self.snapshot.nat_arrives_at_owner, self.snapshot.redirection_len) {
-            (true, 0) => self.id,
-            (true, len) => owner::by_client_rss(client, port, len, self.director.workers),
-            (false, _) => self.by_client(client, port, protocol),
+            (true, 0) => Basis::Arrival,
+            (true, len) => Basis::Rss(len),
+            (false, _) => Basis::Client,
         }
     }
 
-    fn by_client(&self, client: u32, port: u16, protocol: u8) -> WorkerId {
-        if self.director.workers == 1 {
-            return self.id;
+    fn owner(&self, basis: Basis, client: u32, port: u16, protocol: u8) -> WorkerId {
+        let workers = self.director.workers;
+        match basis {
+            Basis::Arrival => self.id,
+            _ if workers == 1 => self.id,
+            Basis::Rss(len) => owner::by_client_rss(client, port, len, workers),
+            Basis::Client => owner::by_client(client, port, protocol, workers, self.director.secret),
         }
-        owner::by_client(client, port, protocol, self.director.workers, self.director.secret)
     }
 }

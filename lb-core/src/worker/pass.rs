@@ -98,7 +98,7 @@ impl<P: Packet> Worker<P> {
 
         // Before anything is remembered of the packet: can it go on at all?
         if at.ttl <= 1 || at.ip_len > limit {
-            return self.undeliverable(now, packet, stage, limit);
+            return self.undeliverable(now, packet, stage, limit, found);
         }
         // Nearly all packets leave their connection's state as it is; the tables say so, too.
         let steady = match stage.key.protocol {
@@ -189,7 +189,8 @@ impl<P: Packet> Worker<P> {
         self.director.board.publish(self.id, server, *load);
     }
 
-    /// A packet that cannot go on: its time to live has run out, or it is larger than `mtu`. Its sender is told.
+    /// A packet that cannot go on: its server is gone, its time to live has run out, or it is larger than `mtu`. Its
+    /// sender is told.
     #[cold]
     pub(super) fn undeliverable(
         &mut self,
@@ -197,7 +198,12 @@ impl<P: Packet> Worker<P> {
         packet: &mut P,
         stage: &Staged,
         mtu: u16,
+        found: Candidate,
     ) -> Verdict {
+        let server = self.connections.get(found.index()).server as usize;
+        if found.direction() == Direction::In && self.backends[server].is_gone() {
+            return self.orphaned(now, packet, stage, found.index());
+        }
         if stage.at.ttl <= 1 {
             let error = Error { kind: icmp::TIME_EXCEEDED, code: 0, mtu: 0 };
             return self.report(now, packet, stage, error, DropReason::TtlExpired);

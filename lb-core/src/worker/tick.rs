@@ -37,6 +37,11 @@ impl Announcements {
         Announcements { rounds_left, next: 0, due: Instant::ZERO, defended: None }
     }
 
+    /// Begins anew: there are addresses that have not been announced.
+    pub(super) fn begin(&mut self, worker: WorkerId, now: Instant) {
+        *self = Announcements { due: now, defended: self.defended, ..Announcements::new(worker) };
+    }
+
     /// Whether enough time has passed since the last defence. If so, it counts as one.
     pub(super) fn may_defend(&mut self, now: Instant) -> bool {
         let may = self.defended.is_none_or(|last| now.since(last) >= DEFEND_EVERY);

@@ -5,6 +5,7 @@
 // Each test file is a program of its own and uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod any;
 pub mod frame;
 pub mod plan;
 pub mod read;

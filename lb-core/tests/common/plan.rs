@@ -60,6 +60,7 @@ pub fn service(method: Method, endpoint: &str, servers: &[&str]) -> ServicePlan 
         method,
         scheduler: SchedulerKind::Rr,
         hash_port: false,
+        slow_start: lb_core::time::Duration::default(),
         adopt: false,
         timeouts: Timeouts::default(),
         servers: servers.iter().map(|server| self::server(server, 1)).collect(),
@@ -68,7 +69,7 @@ pub fn service(method: Method, endpoint: &str, servers: &[&str]) -> ServicePlan 
 
 pub fn server(endpoint: &str, weight: u32) -> ServerPlan {
     let endpoint: SocketAddrV4 = endpoint.parse().unwrap();
-    ServerPlan { address: *endpoint.ip(), port: endpoint.port(), weight }
+    ServerPlan::new(*endpoint.ip(), endpoint.port(), weight)
 }
 
 /// One service of a method on port 80 of the VIP, with the first server. NAT maps the port to 8080.

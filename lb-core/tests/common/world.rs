@@ -13,13 +13,13 @@ use lb_core::{
     limits::MAX_BURST,
     memory::{MemoryIo, MemoryPacket},
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
-    sched::load::LoadBoard,
+    sched::load::{Load, LoadBoard},
     service::{
         plan::{Mac, Plan},
         snapshot::Snapshot,
     },
     time::{Duration, Instant},
-    worker::{Director, Worker},
+    worker::{Director, Worker, exchange::Exchange},
 };
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -86,6 +86,7 @@ pub struct World {
     pub workers: Vec<Worker<MemoryPacket>>,
     pub ios: Vec<MemoryIo>,
     pub board: Arc<LoadBoard>,
+    pub snapshot: Arc<Snapshot>,
     /// Who answers ARP requests; clear it for silence.
     pub stations: Vec<Station>,
     /// Everything that was handed over so far, in order.
@@ -115,7 +116,7 @@ impl World {
     /// At time zero, nothing done yet, and nobody answers ARP requests.
     pub fn silent(plan: &Plan, setup: Setup) -> World {
         let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
-        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.servers.len()));
+        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
         let director = Director {
             workers: setup.workers,
             secret: Secret(0x5eed),
@@ -129,11 +130,23 @@ impl World {
             workers: (0..setup.workers).map(worker).collect(),
             ios: (0..setup.workers).map(|_| MemoryIo::default()).collect(),
             board,
+            snapshot,
             stations: Vec::new(),
             handed_over: Vec::new(),
             entered: 0,
             left: 0,
         }
+    }
+
+    /// All workers go by another plan from now on.
+    pub fn exchange(&mut self, plan: &Plan) {
+        let in_use = |server| self.board.total(server) != Load::default();
+        let next = self.snapshot.successor(plan, &in_use).expect("a plan that can be carried out");
+        self.snapshot = Arc::new(next);
+        for (worker, id) in self.workers.iter_mut().zip(0..) {
+            worker.exchange(self.now, Exchange::new(self.snapshot.clone(), WorkerId(id)));
+        }
+        self.check();
     }
 
     /// One frame arrives at worker 0. Returns what leaves because of it.
@@ -161,6 +174,19 @@ impl World {
             assert!(burst.is_empty(), "a burst is used up");
         }
         self.settle()
+    }
+
+    /// One frame arrives at a worker, from a port or another worker, and nothing that it leaves in queues and rings is
+    /// taken out: [`World::settle`] does that.
+    pub fn arrive(&mut self, worker: usize, packet: MemoryPacket, is_handed_over: bool) {
+        self.entered += 1;
+        let mut burst: Burst<_> = [packet].into_iter().collect();
+        let (now, io) = (self.now, &mut self.ios[worker]);
+        if is_handed_over {
+            self.workers[worker].process_handed_over(now, &mut burst, io);
+        } else {
+            self.workers[worker].process(now, &mut burst, io);
+        }
     }
 
     /// Lets time pass, with ticks on the way. Returns what leaves meanwhile.
@@ -204,7 +230,7 @@ impl World {
     }
 
     /// Takes packets out of the queues and rings, and answers questions, until nothing moves any more.
-    fn settle(&mut self) -> Vec<Sent> {
+    pub fn settle(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
         let mut moved = true;
         while moved {

@@ -110,10 +110,11 @@ impl Setup {
             method: self.method,
             scheduler: self.scheduler,
             hash_port: self.hash_port,
+            slow_start: lb_core::time::Duration::default(),
             adopt: self.adopt,
             timeouts: Timeouts::default(),
             servers: (0..self.servers)
-                .map(|server| ServerPlan { address: server_address(server), port, weight: 1 })
+                .map(|server| ServerPlan::new(server_address(server), port, 1))
                 .collect(),
         }
     }

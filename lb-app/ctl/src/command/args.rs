@@ -1,0 +1,64 @@
+//! Words that several commands take.
+
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+
+/// `all` is none in particular.
+pub(super) fn all_or(word: String) -> Option<String> {
+    (word != "all").then_some(word)
+}
+
+/// `ADDRESS` or `ADDRESS:PORT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub(super) address: IpAddr,
+    pub(super) port: Option<u16>,
+}
+
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(Endpoint { address, port: None });
+    }
+    let whole = full_endpoint(text)
+        .map_err(|_| "expected an address or address and port, such as 198.51.100.11:8080".to_owned())?;
+    Ok(Endpoint { address: whole.ip(), port: Some(whole.port()) })
+}
+
+/// `ADDRESS:PORT`.
+pub(super) fn full_endpoint(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(endpoint) if endpoint.port() != 0 => Ok(endpoint),
+        _ => Err("expected an address and a port, such as 192.0.2.100:80 or [2001:db8::1]:80".to_owned()),
+    }
+}
+
+/// `ADDRESS` or `ADDRESS/PREFIX`.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or_else(|_| address())
+        .map_err(|_| "expected an address or a network, such as 192.0.2.0/24".to_owned())
+}
+
+/// `default`, `ADDRESS` or `ADDRESS/PREFIX`.
+pub(super) fn destination(text: &str) -> Result<IpNet, String> {
+    if text == "default" { network("0.0.0.0/0") } else { network(text) }
+}
+
+/// Seconds, or with a unit: `500ms`, `90`, `90s`, `15m`, `2h`, `1d`. In milliseconds.
+pub(super) fn duration(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => 0,
+    };
+    let milliseconds =
+        number.parse::<u64>().ok().filter(|_| unit_ms > 0).and_then(|number| number.checked_mul(unit_ms));
+    milliseconds
+        .ok_or_else(|| "expected a number of seconds, or with a unit: 500ms, 90s, 15m, 2h, 1d".to_owned())
+}

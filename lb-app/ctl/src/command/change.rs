@@ -1,0 +1,191 @@
+//! Commands that change the running configuration.
+
+use super::{
+    args::{Endpoint, destination, duration, endpoint, full_endpoint},
+    connections::WhichConnection,
+};
+use crate::protocol::{Protocol, Request, connections, director, routes, services, timeouts};
+use clap::Subcommand;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+
+/// `add ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Add {
+    /// A virtual service, without servers yet
+    Service {
+        /// Its name
+        name: String,
+        /// Transport protocol
+        protocol: Protocol,
+        /// What clients send to
+        #[arg(value_name = "VIP:PORT", value_parser = full_endpoint)]
+        vip: SocketAddr,
+        /// Forwarding method: nat, tun, dr
+        method: String,
+        /// How servers are chosen; wlc if not given
+        #[arg(long)]
+        scheduler: Option<String>,
+        /// Hashing schedulers look at the client's port beside its address
+        #[arg(long)]
+        hash_port: bool,
+        /// Take over TCP connections whose beginning was not seen
+        #[arg(long)]
+        adopt: bool,
+    },
+    /// A real server of a service
+    Server {
+        /// The service's name
+        service: String,
+        /// Its address, and its port if it is not the service's
+        #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
+        server: Endpoint,
+        /// Its share of new connections; 1 if not given
+        #[arg(long)]
+        weight: Option<u32>,
+    },
+    /// A static route
+    Route {
+        /// Where to: a network, an address or `default`
+        #[arg(value_name = "TO", value_parser = destination)]
+        to: IpNet,
+        /// Through which router
+        #[arg(long)]
+        via: IpAddr,
+    },
+}
+
+impl Add {
+    pub(super) fn request(self) -> Request {
+        match self {
+            Add::Service { name, protocol, vip, method, scheduler, hash_port, adopt } => {
+                Request::Services(services::Request::Add(services::NewService {
+                    name,
+                    protocol,
+                    vip: vip.ip(),
+                    port: vip.port(),
+                    method,
+                    scheduler,
+                    hash_port,
+                    adopt,
+                }))
+            }
+            Add::Server { service, server: Endpoint { address, port }, weight } => {
+                Request::Services(services::Request::AddServer { service, address, port, weight })
+            }
+            Add::Route { to, via } => Request::Routes(routes::Request::Add { to, via }),
+        }
+    }
+}
+
+/// `set ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Set {
+    /// How a service chooses servers
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+    Service {
+        /// Its name
+        #[arg(id = "service", value_name = "SERVICE")]
+        name: String,
+        /// How servers are chosen
+        #[arg(long, group = "what")]
+        scheduler: Option<String>,
+        /// Hashing schedulers look at the client's port beside its address
+        #[arg(long, group = "what", value_name = "true|false")]
+        hash_port: Option<bool>,
+        /// Take over TCP connections whose beginning was not seen
+        #[arg(long, group = "what", value_name = "true|false")]
+        adopt: Option<bool>,
+    },
+    /// A server's weight; 0 drains it
+    Server {
+        /// The service's name
+        service: String,
+        /// Its address, and its port if the address alone does not tell
+        #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
+        server: Endpoint,
+        /// Its share of new connections
+        #[arg(long)]
+        weight: u32,
+    },
+    /// When connections in a state are forgotten
+    Timeout {
+        /// The state
+        state: String,
+        /// How long after the last packet: 90s, 15m, 2h
+        #[arg(value_name = "TIME", value_parser = duration)]
+        time: u64,
+        /// Of that service only
+        #[arg(long)]
+        service: Option<String>,
+    },
+    /// How much is logged
+    Verbose {
+        /// 0 errors, 1 warnings, 2 what is worth knowing, 3 details, 4 everything
+        #[arg(value_parser = clap::value_parser!(u8).range(0..=4))]
+        level: u8,
+    },
+}
+
+impl Set {
+    pub(super) fn request(self) -> Request {
+        match self {
+            Set::Service { name, scheduler, hash_port, adopt } => {
+                let change = services::ServiceChange { name, scheduler, hash_port, adopt };
+                Request::Services(services::Request::Change(change))
+            }
+            Set::Server { service, server: Endpoint { address, port }, weight } => {
+                Request::Services(services::Request::ChangeServer { service, address, port, weight })
+            }
+            Set::Timeout { state, time, service } => {
+                Request::Timeouts(timeouts::Request::Set { service, state, timeout_ms: time })
+            }
+            Set::Verbose { level } => Request::Director(director::Request::Verbose { level }),
+        }
+    }
+}
+
+/// `delete ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Delete {
+    /// A virtual service with its servers
+    Service {
+        /// Its name
+        #[arg(id = "service", value_name = "SERVICE")]
+        name: String,
+    },
+    /// A real server of a service
+    Server {
+        /// The service's name
+        service: String,
+        /// Its address, and its port if the address alone does not tell
+        #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
+        server: Endpoint,
+    },
+    /// A static route
+    Route {
+        /// Where to: a network, an address or `default`
+        #[arg(value_name = "TO", value_parser = destination)]
+        to: IpNet,
+        /// Through which router, if there are several
+        #[arg(long)]
+        via: Option<IpAddr>,
+    },
+    /// One connection; packets that come afterwards find none
+    Connection(WhichConnection),
+}
+
+impl Delete {
+    pub(super) fn request(self) -> Request {
+        match self {
+            Delete::Service { name } => Request::Services(services::Request::Remove { name }),
+            Delete::Server { service, server: Endpoint { address, port } } => {
+                Request::Services(services::Request::RemoveServer { service, address, port })
+            }
+            Delete::Route { to, via } => Request::Routes(routes::Request::Remove { to, via }),
+            Delete::Connection(which) => {
+                Request::Connections(connections::Request::Delete(which.endpoints()))
+            }
+        }
+    }
+}

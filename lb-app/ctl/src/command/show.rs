@@ -1,0 +1,248 @@
+//! Commands that read.
+
+use super::{
+    Step, View,
+    args::all_or,
+    connections::{FilterArgs, WhichConnection},
+};
+use crate::protocol::{
+    Request, connections, director, forward, memory, neighbours, ports, routes, services, timeouts, workers,
+};
+use clap::{Args, Subcommand, ValueEnum};
+
+/// `show ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Show {
+    /// What the director is: version, uptime, whether it forwards
+    Director,
+    /// Virtual services with their servers, as `ipvsadm -Ln`
+    Services {
+        /// One by its name
+        service: Option<String>,
+        /// Connections, packets and bytes, as `ipvsadm --stats`
+        #[arg(long, conflicts_with = "rate")]
+        stats: bool,
+        /// The same a second, as `ipvsadm --rate`
+        #[arg(long)]
+        rate: bool,
+    },
+    /// Connections, as `ipvsadm -c`
+    Connections {
+        /// Which ones
+        #[command(flatten)]
+        filter: FilterArgs,
+        /// As many, at most
+        #[arg(long, value_name = "N")]
+        limit: Option<u64>,
+    },
+    /// All about one connection
+    Connection(WhichConnection),
+    /// Next hops and their Ethernet addresses
+    Neighbours,
+    /// Attached networks and static routes
+    Routes,
+    /// Workers: what they did, how busy they are, what they handed over
+    Workers {
+        /// How many packets polls brought
+        #[arg(long)]
+        histogram: bool,
+    },
+    /// What was dropped, by reason
+    Drops {
+        /// Reasons that did not occur as well
+        #[arg(long)]
+        all: bool,
+    },
+    /// When connections are forgotten
+    Timeouts {
+        /// Of one service
+        service: Option<String>,
+    },
+    /// How full tables are
+    Tables,
+    /// Where memory is
+    Memory,
+    /// Ports
+    #[command(subcommand)]
+    Port(ShowPort),
+    /// How the director is set up
+    Config {
+        /// Which part
+        what: Config,
+    },
+    /// What was forwarded
+    #[command(subcommand)]
+    Fwd(ForwardStats),
+}
+
+/// `show port ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum ShowPort {
+    /// What a port is and can do
+    Info(WhichPort),
+    /// What a port counted
+    Stats(WhichPort),
+    /// What a port counted, in its driver's words
+    Xstats(WhichPort),
+    /// A line for each port
+    Summary(WhichPort),
+    /// How a port chooses queues
+    Rss {
+        /// Number or name of a port
+        #[arg(id = "port", value_name = "PORT")]
+        port: String,
+        /// Which part
+        what: Rss,
+    },
+}
+
+/// A port, or all.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct WhichPort {
+    /// Number or name of a port, or `all`
+    #[arg(id = "port", value_name = "PORT|all")]
+    port: String,
+}
+
+/// Parts of how a port chooses queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Rss {
+    /// The redirection table
+    Reta,
+    /// What is hashed, and the key
+    RssHash,
+}
+
+/// Parts of how the director is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Config {
+    /// Which worker polls which queues
+    Fwd,
+    /// Queues, descriptors and offloads
+    Rxtx,
+    /// Which lcores do what
+    Cores,
+}
+
+/// `... fwd ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum ForwardStats {
+    /// What workers moved through ports
+    Stats {
+        /// Always `all`
+        ports: All,
+    },
+}
+
+/// The word `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum All {
+    /// All ports
+    All,
+}
+
+impl Show {
+    pub(super) fn step(self) -> Step {
+        let (request, view) = match self {
+            Show::Director => (Request::Director(director::Request::About), View::Plain),
+            Show::Services { service, stats, rate } => {
+                let view = match (stats, rate) {
+                    (true, _) => View::Stats,
+                    (_, true) => View::Rate,
+                    _ => View::Plain,
+                };
+                (Request::Services(services::Request::List { name: service, cursor: None }), view)
+            }
+            Show::Connections { filter, limit } => {
+                let page = limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX).min(connections::PAGE));
+                let request =
+                    connections::Request::List { filter: filter.filter(), cursor: None, limit: page };
+                (Request::Connections(request), limit.map_or(View::Plain, View::Limit))
+            }
+            Show::Connection(which) => {
+                (Request::Connections(connections::Request::Show(which.endpoints())), View::Plain)
+            }
+            Show::Neighbours => (Request::Neighbours(neighbours::Request::List), View::Plain),
+            Show::Routes => (Request::Routes(routes::Request::List), View::Plain),
+            Show::Workers { histogram } => {
+                let view = if histogram { View::Histogram } else { View::Plain };
+                (Request::Workers(workers::Request::List), view)
+            }
+            Show::Drops { all } => (Request::Forward(forward::Request::Drops { all }), View::Plain),
+            Show::Timeouts { service } => {
+                (Request::Timeouts(timeouts::Request::List { service }), View::Plain)
+            }
+            Show::Tables => (Request::Memory(memory::Request::Tables), View::Plain),
+            Show::Memory => (Request::Memory(memory::Request::Show), View::Plain),
+            Show::Port(port) => port.request(),
+            Show::Config { what } => {
+                let view = match what {
+                    Config::Fwd => View::ConfigForward,
+                    Config::Rxtx => View::ConfigRxTx,
+                    Config::Cores => View::ConfigCores,
+                };
+                (Request::Director(director::Request::Configuration), view)
+            }
+            Show::Fwd(ForwardStats::Stats { .. }) => (Request::Forward(forward::Request::Stats), View::Plain),
+        };
+        Step::Ask(request, view)
+    }
+}
+
+impl ShowPort {
+    fn request(self) -> (Request, View) {
+        let (request, view) = match self {
+            ShowPort::Info(which) => (ports::Request::Info { port: all_or(which.port) }, View::Plain),
+            ShowPort::Stats(which) => (ports::Request::Stats { port: all_or(which.port) }, View::Plain),
+            ShowPort::Xstats(which) => (ports::Request::Xstats { port: all_or(which.port) }, View::Plain),
+            ShowPort::Summary(which) => (ports::Request::Info { port: all_or(which.port) }, View::Summary),
+            ShowPort::Rss { port, what } => {
+                (ports::Request::Rss { port }, if what == Rss::Reta { View::Reta } else { View::RssHash })
+            }
+        };
+        (Request::Ports(request), view)
+    }
+}
+
+/// `clear ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Clear {
+    /// Of ports
+    #[command(subcommand)]
+    Port(ClearPort),
+    /// Of workers: what they moved through ports, and what they dropped
+    #[command(subcommand)]
+    Fwd(ForwardStats),
+}
+
+/// `clear port ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum ClearPort {
+    /// What a port counted
+    Stats(WhichPort),
+}
+
+impl Clear {
+    pub(super) fn request(self) -> Request {
+        match self {
+            Clear::Port(ClearPort::Stats(which)) => {
+                Request::Ports(ports::Request::Clear { port: all_or(which.port) })
+            }
+            Clear::Fwd(ForwardStats::Stats { .. }) => Request::Forward(forward::Request::Clear),
+        }
+    }
+}
+
+/// `dump ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Dump {
+    /// Packet pools
+    Mempool,
+}
+
+impl Dump {
+    pub(super) fn step(&self) -> Step {
+        let Dump::Mempool = self;
+        Step::Ask(Request::Memory(memory::Request::Show), View::Mempool)
+    }
+}

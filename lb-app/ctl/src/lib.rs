@@ -1,0 +1,21 @@
+//! The control side of `lb-app`: what is said over its socket, the language that operators say it in, and what they
+//! read.
+//!
+//! * [`protocol`]: requests, answers and their framing.
+//! * [`transport`]: how a request reaches the director.
+//! * [`command`]: words become requests; completion and help.
+//! * [`render`]: answers become text.
+//! * [`session`]: one command after the other, from a line, a file or a terminal.
+//! * [`shell`]: the terminal.
+//! * [`top`]: the live view.
+
+pub mod command;
+pub mod protocol;
+pub mod render;
+pub mod session;
+pub mod shell;
+pub mod top;
+pub mod transport;
+
+/// Where `lb-app` listens unless it is told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/lb/lb.sock";

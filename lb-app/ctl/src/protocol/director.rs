@@ -1,0 +1,122 @@
+//! The director as a whole: what it is, whether it forwards, how it is set up.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// What it is.
+    About,
+    /// Names that commands take.
+    Names,
+    /// How it is set up.
+    Configuration,
+    /// Poll ports.
+    Start,
+    /// Poll no port. Workers keep what they know.
+    Stop,
+    /// End.
+    Quit,
+    /// How much is logged: 0 errors, 1 warnings, 2 what is worth knowing, 3 details, 4 everything.
+    Verbose {
+        /// The level.
+        level: u8,
+    },
+}
+
+/// What the director is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct About {
+    /// Version of `lb-app`.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// Whether it polls ports.
+    pub forwarding: bool,
+    /// How many workers it has.
+    pub workers: u32,
+    /// How many ports it has.
+    pub ports: u32,
+    /// Connections it has room for, over all workers.
+    pub capacity: u64,
+    /// Which configuration it forwards by: counts up with each change.
+    pub generation: u64,
+}
+
+/// Names that commands take, for completing them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Names {
+    /// Virtual services; the first 1,000.
+    pub services: Vec<String>,
+    /// Ports, by number.
+    pub ports: Vec<String>,
+    /// Real servers, `address:port`; the first 1,000.
+    pub servers: Vec<String>,
+    /// How many workers there are.
+    pub workers: u32,
+    /// Schedulers.
+    pub schedulers: Vec<String>,
+    /// Forwarding methods.
+    pub methods: Vec<String>,
+    /// States of connections.
+    pub states: Vec<String>,
+}
+
+/// How the director is set up: testpmd's `show config`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Configuration {
+    /// The lcore that controls.
+    pub main_lcore: u32,
+    /// Whether workers give their CPU away when there is nothing to do: `poll` or `adaptive`.
+    pub idle: String,
+    /// Packets of one poll, at most.
+    pub burst: u32,
+    /// Bytes of the largest frame that a packet buffer holds.
+    pub buffer_bytes: u32,
+    /// Buffers of the packet pool.
+    pub buffers: u32,
+    /// Checksums are verified in software where ports do not.
+    pub verify_checksums: bool,
+    /// Ports.
+    pub ports: Vec<PortSetup>,
+    /// Workers.
+    pub workers: Vec<WorkerSetup>,
+}
+
+/// How one port is set up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PortSetup {
+    /// Its number.
+    pub id: u32,
+    /// Its name.
+    pub name: String,
+    /// Receive queues.
+    pub rx_queues: u32,
+    /// Transmit queues.
+    pub tx_queues: u32,
+    /// Descriptors of each receive queue.
+    pub rx_descriptors: u32,
+    /// Descriptors of each transmit queue.
+    pub tx_descriptors: u32,
+    /// Receive offloads in use, by name.
+    pub rx_offloads: Vec<String>,
+    /// Transmit offloads in use, by name.
+    pub tx_offloads: Vec<String>,
+    /// Bytes of the largest IP packet.
+    pub mtu: u32,
+}
+
+/// Where one worker runs and what it polls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorkerSetup {
+    /// Its number, which is that of its queue on every port.
+    pub id: u32,
+    /// Its lcore.
+    pub lcore: u32,
+    /// Its NUMA node.
+    pub node: u32,
+}

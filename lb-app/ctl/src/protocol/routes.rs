@@ -1,0 +1,52 @@
+//! Attached networks and static routes.
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// All routes.
+    List,
+    /// A new static route.
+    Add {
+        /// Where to.
+        to: IpNet,
+        /// Through which router, which is on an attached network.
+        via: IpAddr,
+    },
+    /// Remove a static route.
+    Remove {
+        /// Where to.
+        to: IpNet,
+        /// Through which router; needed only if there are several.
+        #[serde(default)]
+        via: Option<IpAddr>,
+    },
+}
+
+/// Routes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Routes {
+    /// Attached networks first, then static routes.
+    pub routes: Vec<Route>,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Route {
+    /// Where to.
+    pub to: IpNet,
+    /// Through which router; none for attached networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<IpAddr>,
+    /// The name of the port; none if the router is not on an attached network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// The director's own address there, for attached networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+}

@@ -1,0 +1,197 @@
+//! Virtual services and their real servers.
+
+use super::{Cursor, Protocol};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Services with their servers.
+    List {
+        /// Only that of this name.
+        #[serde(default)]
+        name: Option<String>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<Cursor>,
+    },
+    /// A new service, without servers.
+    Add(NewService),
+    /// Change a service.
+    Change(ServiceChange),
+    /// Remove a service. Its connections end as those of a removed server do.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// A new server.
+    AddServer {
+        /// The service's name.
+        service: String,
+        /// Address.
+        address: IpAddr,
+        /// Port; the service's if not given.
+        #[serde(default)]
+        port: Option<u16>,
+        /// Weight; 1 if not given.
+        #[serde(default)]
+        weight: Option<u32>,
+    },
+    /// Change a server's weight. 0 drains it: its connections go on, new ones go elsewhere.
+    ChangeServer {
+        /// The service's name.
+        service: String,
+        /// Address.
+        address: IpAddr,
+        /// Port; needed only if the service has several servers at the address.
+        #[serde(default)]
+        port: Option<u16>,
+        /// The new weight.
+        weight: u32,
+    },
+    /// Remove a server. Its TCP connections are reset with their next packet, its UDP flows scheduled anew.
+    RemoveServer {
+        /// The service's name.
+        service: String,
+        /// Address.
+        address: IpAddr,
+        /// Port; needed only if the service has several servers at the address.
+        #[serde(default)]
+        port: Option<u16>,
+    },
+}
+
+/// A service to be made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewService {
+    /// Its name.
+    pub name: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The address that clients send to.
+    pub vip: IpAddr,
+    /// The port that clients send to.
+    pub port: u16,
+    /// Forwarding method.
+    pub method: String,
+    /// Scheduler; `wlc` if not given.
+    #[serde(default)]
+    pub scheduler: Option<String>,
+    /// Hashing schedulers look at the client's port beside its address.
+    #[serde(default)]
+    pub hash_port: bool,
+    /// Take over TCP connections whose beginning was not seen.
+    #[serde(default)]
+    pub adopt: bool,
+}
+
+/// What changes of a service; what is not given stays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceChange {
+    /// Its name.
+    pub name: String,
+    /// Scheduler.
+    #[serde(default)]
+    pub scheduler: Option<String>,
+    /// Hashing schedulers look at the client's port beside its address.
+    #[serde(default)]
+    pub hash_port: Option<bool>,
+    /// Take over TCP connections whose beginning was not seen.
+    #[serde(default)]
+    pub adopt: Option<bool>,
+}
+
+/// A page of services.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Services {
+    /// Version of `lb-app`.
+    pub director: String,
+    /// Connections there is room for.
+    pub capacity: u64,
+    /// Services. One with very many servers is continued on the next page under the same name.
+    pub services: Vec<Service>,
+    /// Where to go on, unless that was all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Cursor>,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The address that clients send to.
+    pub vip: IpAddr,
+    /// The port that clients send to.
+    pub port: u16,
+    /// Forwarding method.
+    pub method: String,
+    /// Scheduler.
+    pub scheduler: String,
+    /// Flags with IPVS's names: `sh-port`, `mh-port`.
+    pub flags: Vec<String>,
+    /// Whether TCP connections are taken over whose beginning was not seen.
+    pub adopt: bool,
+    /// Sum over all of its servers, whether on this page or not.
+    pub traffic: Traffic,
+    /// The same a second.
+    pub rate: Rate,
+    /// Its servers.
+    pub servers: Vec<Server>,
+}
+
+/// One real server of a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Server {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Its share of new connections.
+    pub weight: u32,
+    /// Connections that can carry data.
+    pub active: u64,
+    /// Other connections.
+    pub inactive: u64,
+    /// What passed.
+    pub traffic: Traffic,
+    /// The same a second.
+    pub rate: Rate,
+}
+
+/// What passed between clients and a server, or all of a service's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Traffic {
+    /// Connections scheduled.
+    pub connections: u64,
+    /// Packets to servers.
+    pub packets_in: u64,
+    /// Packets from servers; only under methods whose replies pass the director.
+    pub packets_out: u64,
+    /// Bytes of IP packets to servers.
+    pub bytes_in: u64,
+    /// Bytes of IP packets from servers.
+    pub bytes_out: u64,
+}
+
+/// The same a second, over about the last second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rate {
+    /// Connections.
+    pub connections_per_s: u64,
+    /// Packets to servers.
+    pub packets_in_per_s: u64,
+    /// Packets from servers.
+    pub packets_out_per_s: u64,
+    /// Bytes to servers.
+    pub bytes_in_per_s: u64,
+    /// Bytes from servers.
+    pub bytes_out_per_s: u64,
+}

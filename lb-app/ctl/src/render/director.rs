@@ -1,0 +1,96 @@
+//! The director as a whole, and testpmd's `show config`.
+
+use super::units::span;
+use crate::{
+    command::View,
+    protocol::director::{About, Configuration, Names},
+};
+use std::fmt::Write;
+
+pub(super) fn about(text: &mut String, about: &About) {
+    let About { version, pid, uptime_ms, forwarding, workers, ports, capacity, generation } = about;
+    let _ = writeln!(text, "lb-app {version}, process {pid}, up for {}", span(*uptime_ms));
+    let state = if *forwarding { "forwarding" } else { "stopped: `start` forwards" };
+    let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, room for {capacity} connections");
+    let _ = writeln!(text, "configuration changed {generation} times since the start");
+}
+
+pub(super) fn names(text: &mut String, names: &Names) {
+    for (what, list) in [("services", &names.services), ("ports", &names.ports), ("servers", &names.servers)]
+    {
+        let _ = writeln!(text, "{what}: {}", list.join(" "));
+    }
+}
+
+pub(super) fn configuration(text: &mut String, config: &Configuration, view: View) {
+    match view {
+        View::ConfigRxTx => rxtx(text, config),
+        View::ConfigCores => {
+            let lcores: Vec<String> = config.workers.iter().map(|worker| worker.lcore.to_string()).collect();
+            let _ = writeln!(text, "List of forwarding lcores: {}", lcores.join(","));
+            let _ = writeln!(text, "Control lcore: {}", config.main_lcore);
+        }
+        _ => forward(text, config),
+    }
+}
+
+fn forward(text: &mut String, config: &Configuration) {
+    let (ports, workers) = (config.ports.len(), config.workers.len());
+    let _ = writeln!(
+        text,
+        "lb packet forwarding - ports={ports} - cores={workers} - streams={} - idle policy {}",
+        ports * workers,
+        config.idle
+    );
+    for worker in &config.workers {
+        let _ = writeln!(
+            text,
+            "Logical Core {} (socket {}) forwards packets on {ports} streams:",
+            worker.lcore, worker.node
+        );
+        for port in &config.ports {
+            let _ = writeln!(
+                text,
+                "  RX P={}/Q={} (socket {}) -> any port by route",
+                port.id, worker.id, worker.node
+            );
+        }
+    }
+}
+
+fn rxtx(text: &mut String, config: &Configuration) {
+    let _ = writeln!(
+        text,
+        "  lb packet forwarding packets/burst={}\n  nb forwarding cores={} - nb forwarding ports={}",
+        config.burst,
+        config.workers.len(),
+        config.ports.len()
+    );
+    let _ = writeln!(
+        text,
+        "  packet buffers={} of {} bytes - checksums verified in software where ports do not: {}",
+        config.buffers,
+        config.buffer_bytes,
+        if config.verify_checksums { "on" } else { "off" }
+    );
+    for port in &config.ports {
+        let _ = writeln!(
+            text,
+            "  port {}: RX queue number: {} Tx queue number: {}\n    RX offloads={} Tx offloads={}",
+            port.id,
+            port.rx_queues,
+            port.tx_queues,
+            list(&port.rx_offloads),
+            list(&port.tx_offloads)
+        );
+        let _ = writeln!(
+            text,
+            "    RX desc={} - TX desc={} - MTU={}",
+            port.rx_descriptors, port.tx_descriptors, port.mtu
+        );
+    }
+}
+
+fn list(words: &[String]) -> String {
+    if words.is_empty() { "none".to_owned() } else { words.join(",") }
+}

@@ -1,0 +1,90 @@
+//! Answers become text: services and connections as `ipvsadm` lists them, ports as testpmd does, because those are the
+//! tables that people of this field read without thinking.
+
+mod connections;
+mod director;
+mod forward;
+mod insides;
+mod network;
+mod ports;
+mod services;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{command::View, protocol::Reply};
+use std::fmt::Write;
+
+pub use forward::moved as forward_statistics;
+pub use ports::{Earlier, statistics as port_statistics};
+
+/// Writes answers, page by page. Remembers what it takes to tell packets a second since the last time.
+#[derive(Debug, Default)]
+pub struct Renderer {
+    earlier: Earlier,
+    first_page: bool,
+    shown: u64,
+    looked_at: u64,
+    ended: u64,
+    silent: Vec<u32>,
+    service: Option<String>,
+}
+
+impl Renderer {
+    /// To be called before the first page of an answer.
+    pub fn begin(&mut self) {
+        *self =
+            Renderer { earlier: std::mem::take(&mut self.earlier), first_page: true, ..Renderer::default() };
+    }
+
+    /// One page of an answer as text.
+    pub fn page(&mut self, reply: &Reply, view: View, last: bool) -> String {
+        let mut text = String::new();
+        let first = std::mem::replace(&mut self.first_page, false);
+        match reply {
+            Reply::Done(done) => done.notes.iter().for_each(|note| {
+                let _ = writeln!(text, "{note}");
+            }),
+            Reply::About(about) => director::about(&mut text, about),
+            Reply::Names(names) => director::names(&mut text, names),
+            Reply::Configuration(config) => director::configuration(&mut text, config, view),
+            Reply::Services(page) => services::page(&mut text, page, view, first, &mut self.service),
+            Reply::ConnectionCount(count) => connections::count(&mut text, count),
+            Reply::Connections(page) => {
+                self.shown += page.connections.len() as u64;
+                self.looked_at += page.looked_at;
+                self.silent.extend(&page.silent_workers);
+                connections::page(&mut text, page, first);
+                if last {
+                    connections::end(&mut text, page, self.shown, self.looked_at, &self.silent);
+                }
+            }
+            Reply::Connection(connection) => connections::detail(&mut text, connection),
+            Reply::Flushed(page) => {
+                self.ended += page.ended;
+                self.silent.extend(&page.silent_workers);
+                if last {
+                    let _ = writeln!(text, "{} connections ended", self.ended);
+                    connections::silence(&mut text, &self.silent);
+                }
+            }
+            Reply::Neighbours(neighbours) => network::neighbours(&mut text, neighbours),
+            Reply::Routes(routes) => network::routes(&mut text, routes),
+            Reply::PortInfo(infos) if view == View::Summary => ports::summary(&mut text, infos),
+            Reply::PortInfo(infos) => ports::infos(&mut text, infos),
+            Reply::PortStats(stats) => ports::statistics(&mut text, stats, &mut self.earlier),
+            Reply::PortXstats(xstats) => ports::xstats(&mut text, xstats),
+            Reply::PortRss(rss) => ports::rss(&mut text, rss, view),
+            Reply::ForwardStats(stats) => forward::moved(&mut text, stats),
+            Reply::Drops(drops) => forward::drops(&mut text, drops),
+            Reply::Workers(workers) if view == View::Histogram => insides::histogram(&mut text, workers),
+            Reply::Workers(workers) => insides::workers(&mut text, workers),
+            Reply::Timeouts(timeouts) => connections::timeouts(&mut text, timeouts),
+            Reply::Memory(memory) if view == View::Mempool => insides::mempools(&mut text, memory),
+            Reply::Memory(memory) => insides::memory(&mut text, memory),
+            Reply::Tables(tables) => insides::tables(&mut text, tables),
+        }
+        text
+    }
+}

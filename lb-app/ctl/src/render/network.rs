@@ -1,0 +1,39 @@
+//! Neighbours and routes, as `ip` lists them.
+
+use crate::protocol::{neighbours::Neighbours, routes::Routes};
+use std::fmt::Write;
+
+pub(super) fn neighbours(text: &mut String, neighbours: &Neighbours) {
+    for neighbour in &neighbours.neighbours {
+        let what = match (neighbour.state.as_str(), &neighbour.mac) {
+            (_, Some(mac)) => format!("at {mac}"),
+            ("failed", None) => "does not answer".to_owned(),
+            _ => "being asked".to_owned(),
+        };
+        let workers: Vec<String> = neighbour.workers.iter().map(u32::to_string).collect();
+        let (address, port) = (neighbour.address, &neighbour.port);
+        let _ = writeln!(
+            text,
+            "{address} on {port} {what}, users {} (worker {})",
+            neighbour.users,
+            workers.join(", ")
+        );
+    }
+    for worker in &neighbours.silent_workers {
+        let _ = writeln!(text, "worker {worker} did not answer in time");
+    }
+}
+
+pub(super) fn routes(text: &mut String, routes: &Routes) {
+    for route in &routes.routes {
+        let to = if route.to.prefix_len() == 0 { "default".to_owned() } else { route.to.to_string() };
+        let via = route.via.map(|via| format!(" via {via}")).unwrap_or_default();
+        let port = match &route.port {
+            Some(port) => format!(" on {port}"),
+            None => " leads nowhere: the router is on no attached network".to_owned(),
+        };
+        let source =
+            route.source.map(|source| format!(" attached, own address {source}")).unwrap_or_default();
+        let _ = writeln!(text, "{to}{via}{port}{source}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Services and servers, as `ipvsadm -Ln`, `--stats` and `--rate` list them.
+
+use super::units::{endpoint, short};
+use crate::{
+    command::View,
+    protocol::services::{Rate, Services, Traffic},
+};
+use std::fmt::Write;
+
+pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, before: &mut Option<String>) {
+    if first {
+        head(text, page, view);
+    }
+    for service in &page.services {
+        // A service with very many servers goes on under the same name.
+        if before.as_ref() != Some(&service.name) {
+            let address = endpoint(service.vip, service.port);
+            let protocol = service.protocol.upper();
+            let _ = match view {
+                View::Stats => writeln!(text, "{protocol}  {address:<33}{}", sums(&service.traffic)),
+                View::Rate => writeln!(text, "{protocol}  {address:<33}{}", rates(&service.rate)),
+                _ => {
+                    let flags = if service.flags.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" ({})", service.flags.join(","))
+                    };
+                    let adopt = if service.adopt { " adopt" } else { "" };
+                    writeln!(text, "{protocol}  {address} {}{flags}{adopt}", service.scheduler)
+                }
+            };
+        }
+        for server in &service.servers {
+            let address = endpoint(server.address, server.port);
+            let _ = match view {
+                View::Stats => writeln!(text, "  -> {address:<33}{}", sums(&server.traffic)),
+                View::Rate => writeln!(text, "  -> {address:<33}{}", rates(&server.rate)),
+                _ => writeln!(
+                    text,
+                    "  -> {address:<28} {:<7} {:<6} {:<10} {:<10}",
+                    forward(&service.method),
+                    server.weight,
+                    server.active,
+                    server.inactive,
+                ),
+            };
+        }
+        *before = Some(service.name.clone());
+    }
+}
+
+fn head(text: &mut String, page: &Services, view: View) {
+    let _ = writeln!(text, "lb-app {} (size={})", page.director, page.capacity);
+    let columns = |names: [&str; 5]| names.map(|name| format!("{name:>9}")).join("");
+    let _ = match view {
+        View::Stats => {
+            let names = columns(["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"]);
+            writeln!(text, "Prot LocalAddress:Port               {names}\n  -> RemoteAddress:Port")
+        }
+        View::Rate => {
+            let names = columns(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]);
+            writeln!(text, "Prot LocalAddress:Port               {names}\n  -> RemoteAddress:Port")
+        }
+        _ => writeln!(
+            text,
+            "Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn"
+        ),
+    };
+}
+
+fn sums(traffic: &Traffic) -> String {
+    let Traffic { connections, packets_in, packets_out, bytes_in, bytes_out } = *traffic;
+    columns([connections, packets_in, packets_out, bytes_in, bytes_out])
+}
+
+fn rates(rate: &Rate) -> String {
+    columns([
+        rate.connections_per_s,
+        rate.packets_in_per_s,
+        rate.packets_out_per_s,
+        rate.bytes_in_per_s,
+        rate.bytes_out_per_s,
+    ])
+}
+
+fn columns(numbers: [u64; 5]) -> String {
+    numbers.map(|number| format!("{:>9}", short(number))).join("")
+}
+
+/// The method in ipvsadm's words.
+fn forward(method: &str) -> &str {
+    match method {
+        "nat" => "Masq",
+        "tun" => "Tunnel",
+        "dr" => "Route",
+        "fullnat" => "FullNAT",
+        other => other,
+    }
+}

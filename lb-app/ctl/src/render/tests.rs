@@ -1,0 +1,1 @@
+//! What operators read, word for word.

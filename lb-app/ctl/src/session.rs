@@ -1,0 +1,244 @@
+//! One command after the other: from a command line, a file or a terminal.
+
+use crate::{
+    command::{self, Command, Step, View, help},
+    protocol::{Outcome, Reply, Request, Return, VERSION, connections, director, services},
+    render::Renderer,
+    transport::{CallError, Transport},
+};
+use std::{
+    fs, io,
+    io::{BufRead, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use thiserror::Error;
+
+/// Files that load one another, at most.
+const DEEPEST_LOAD: usize = 8;
+
+/// Why a command did not do what it should.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// It is not a command. Help that was asked for comes this way, too.
+    #[error("{}", .0.to_string().trim_end())]
+    Usage(#[from] clap::Error),
+    /// Something about it is wrong.
+    #[error("{0}")]
+    Wrong(String),
+    /// The director refused, or was not reached.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// Nobody reads any more.
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
+    /// A command in a file failed.
+    #[error("{file}:{line}: {failure}")]
+    InFile {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What went wrong.
+        failure: Box<Failure>,
+    },
+}
+
+impl Failure {
+    /// The exit status of a program that ends with this; `docs/control.md` lists them.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Failure::Usage(error) if !error.use_stderr() => 0,
+            Failure::Usage(_) | Failure::Wrong(_) => 2,
+            Failure::Call(CallError::Refused(_)) => 1,
+            Failure::Call(CallError::Lost(_)) => 3,
+            Failure::Output(_) => 4,
+            Failure::Interrupted => 130,
+            Failure::InFile { failure, .. } => failure.exit_status(),
+        }
+    }
+
+    fn is_only_help(&self) -> bool {
+        matches!(self, Failure::Usage(error) if !error.use_stderr())
+    }
+}
+
+/// Whether the session goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// It does.
+    GoOn,
+    /// `quit`.
+    Quit,
+}
+
+/// Commands on their way to a director and answers on their way to a reader.
+pub struct Session<T> {
+    transport: T,
+    renderer: Renderer,
+    json: bool,
+    interrupt: Arc<AtomicBool>,
+    loads: usize,
+}
+
+impl<T: Transport> Session<T> {
+    /// A session. Where `json` says so, answers are shown as they came. `interrupt` ends a listing.
+    pub fn new(transport: T, json: bool, interrupt: Arc<AtomicBool>) -> Self {
+        Session { transport, renderer: Renderer::default(), json, interrupt, loads: 0 }
+    }
+
+    /// Runs a line of text.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn line(&mut self, line: &str, out: &mut dyn Write) -> Result<Flow, Failure> {
+        match command::parse(line)? {
+            Some(command) => self.run(command, out),
+            None => Ok(Flow::GoOn),
+        }
+    }
+
+    /// Runs a command.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn run(&mut self, command: Command, out: &mut dyn Write) -> Result<Flow, Failure> {
+        match command.step() {
+            Step::Ask(request, view) => self.ask(request, view, out)?,
+            Step::Load(file, keep_going) => return self.load(&file, keep_going, out),
+            Step::Top(args) => crate::top::run(&mut self.transport, &args, &self.interrupt, out)?,
+            Step::Help(topic) => out.write_all(help::help(&topic).map_err(Failure::Wrong)?.as_bytes())?,
+            Step::Quit => return Ok(Flow::Quit),
+        }
+        Ok(Flow::GoOn)
+    }
+
+    /// Runs the commands of a file. It stops at the first that fails, unless told to keep going.
+    ///
+    /// # Errors
+    /// See [`Failure`]; of several failures, the last.
+    pub fn load(&mut self, file: &Path, keep_going: bool, out: &mut dyn Write) -> Result<Flow, Failure> {
+        if self.loads == DEEPEST_LOAD {
+            return Err(Failure::Wrong(format!("{}: files load one another too deeply", file.display())));
+        }
+        let text = fs::read(file).map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))?;
+        self.loads += 1;
+        let flow = self.script(&file.display().to_string(), &text[..], keep_going, out);
+        self.loads -= 1;
+        flow
+    }
+
+    /// The same for any source of lines, which is called `name` in messages.
+    ///
+    /// # Errors
+    /// See [`Session::load`].
+    pub fn script(
+        &mut self,
+        name: &str,
+        lines: impl BufRead,
+        keep_going: bool,
+        out: &mut dyn Write,
+    ) -> Result<Flow, Failure> {
+        let mut last = None;
+        for (line, text) in (1..).zip(lines.split(b'\n')) {
+            let at = |failure| Failure::InFile { file: name.to_owned(), line, failure: Box::new(failure) };
+            let text = text.map_err(|error| at(Failure::Wrong(error.to_string())))?;
+            let text =
+                String::from_utf8(text).map_err(|_| at(Failure::Wrong("not UTF-8 text".to_owned())))?;
+            match self.line(&text, out) {
+                Ok(Flow::GoOn) => {}
+                Ok(Flow::Quit) => return Ok(Flow::Quit),
+                Err(failure) if failure.is_only_help() => write!(out, "{failure}")?,
+                Err(
+                    failure @ (Failure::Interrupted | Failure::Output(_) | Failure::Call(CallError::Lost(_))),
+                ) => {
+                    return Err(at(failure));
+                }
+                Err(failure) if keep_going => {
+                    let failure = at(failure);
+                    writeln!(out, "{failure}")?;
+                    last = Some(failure);
+                }
+                Err(failure) => return Err(at(failure)),
+            }
+        }
+        last.map_or(Ok(Flow::GoOn), Err)
+    }
+
+    /// Names for completion; none when the director does not answer.
+    pub fn names(&mut self) -> director::Names {
+        match self.transport.call(Request::Director(director::Request::Names)) {
+            Ok(Reply::Names(names)) => names,
+            _ => director::Names::default(),
+        }
+    }
+
+    /// Asks, and for the next page as long as there is one.
+    fn ask(&mut self, mut request: Request, view: View, out: &mut dyn Write) -> Result<(), Failure> {
+        self.interrupt.store(false, Ordering::Relaxed);
+        self.renderer.begin();
+        let mut left = match view {
+            View::Limit(limit) => limit,
+            _ => u64::MAX,
+        };
+        loop {
+            let reply = self.transport.call(request.clone())?;
+            let next = next_page(&mut request, &reply, &mut left);
+            if self.json {
+                let answer = Return { version: VERSION, id: None, outcome: Outcome::Reply(reply) };
+                serde_json::to_writer(&mut *out, &answer).map_err(io::Error::from)?;
+                out.write_all(b"\n")?;
+            } else {
+                out.write_all(self.renderer.page(&reply, view, !next).as_bytes())?;
+            }
+            out.flush()?;
+            if !next {
+                return Ok(());
+            }
+            if self.interrupt.swap(false, Ordering::Relaxed) {
+                return Err(Failure::Interrupted);
+            }
+        }
+    }
+}
+
+/// Makes the request that asks for the page after `reply`, if there is one and `left` more connections are wanted.
+fn next_page(request: &mut Request, reply: &Reply, left: &mut u64) -> bool {
+    match (request, reply) {
+        (
+            Request::Connections(connections::Request::List { cursor, limit, .. }),
+            Reply::Connections(page),
+        ) => {
+            *left = left.saturating_sub(page.connections.len() as u64);
+            *cursor = page.next;
+            if *left < u64::MAX / 2 {
+                *limit = Some(u32::try_from(*left).unwrap_or(u32::MAX).min(connections::PAGE));
+            }
+            cursor.is_some() && *left > 0
+        }
+        (Request::Connections(connections::Request::Flush { cursor, .. }), Reply::Flushed(page)) => {
+            *cursor = page.next;
+            cursor.is_some()
+        }
+        (Request::Services(services::Request::List { cursor, .. }), Reply::Services(page)) => {
+            *cursor = page.next;
+            cursor.is_some()
+        }
+        _ => false,
+    }
+}
+
+/// Where the shell's history is: `$XDG_STATE_HOME/lb/history`, by default `~/.local/state/lb/history`.
+#[must_use]
+pub fn history_file() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    Some(state.join("lb/history"))
+}

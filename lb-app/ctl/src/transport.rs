@@ -1,0 +1,107 @@
+//! How a request reaches the director.
+
+use crate::protocol::{Call, Outcome, Refusal, Reply, Request, Return, framing};
+use std::{
+    io::{self, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::Duration,
+};
+use thiserror::Error;
+
+/// How long an answer may take. The director gives up on workers long before.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why there is no answer.
+#[derive(Debug, Error)]
+pub enum CallError {
+    /// The director refused.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// It was not reached, or went away.
+    #[error("{0}")]
+    Lost(String),
+}
+
+/// A way to the director.
+pub trait Transport {
+    /// Asks and waits for the answer.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    fn call(&mut self, request: Request) -> Result<Reply, CallError>;
+}
+
+impl<T: Transport + ?Sized> Transport for &mut T {
+    fn call(&mut self, request: Request) -> Result<Reply, CallError> {
+        (**self).call(request)
+    }
+}
+
+/// The way over the UNIX socket.
+#[derive(Debug)]
+pub struct Socket {
+    reader: BufReader<UnixStream>,
+    writer: UnixStream,
+}
+
+impl Socket {
+    /// Connects to the director that listens at `path`.
+    ///
+    /// # Errors
+    /// [`CallError::Lost`], with what to do about it.
+    pub fn connect(path: &Path) -> Result<Self, CallError> {
+        let stream = UnixStream::connect(path).map_err(|error| CallError::Lost(unreachable(path, &error)))?;
+        let set_up = || {
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            stream.try_clone()
+        };
+        let writer = set_up().map_err(lost)?;
+        Ok(Socket { reader: BufReader::new(stream), writer })
+    }
+}
+
+impl Transport for Socket {
+    fn call(&mut self, request: Request) -> Result<Reply, CallError> {
+        let mut line =
+            serde_json::to_vec(&Call::new(request)).map_err(|error| CallError::Lost(error.to_string()))?;
+        line.push(b'\n');
+        // A director that turns a client away says why before it closes, which may be before we have asked.
+        let written = self.writer.write_all(&line);
+        let answer = match framing::read_line(&mut self.reader, framing::MAX_REPLY) {
+            Ok(Some(answer)) => answer,
+            Ok(None) => {
+                written.map_err(lost)?;
+                return Err(CallError::Lost("the director closed the connection".to_owned()));
+            }
+            Err(error) => return Err(lost(written.err().unwrap_or(error))),
+        };
+        let answer: Return = serde_json::from_slice(&answer).map_err(|error| {
+            CallError::Lost(format!("the director's answer makes no sense to this version: {error}"))
+        })?;
+        match answer.outcome {
+            Outcome::Reply(reply) => Ok(reply),
+            Outcome::Error(refusal) => Err(CallError::Refused(refusal)),
+        }
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+fn lost(error: io::Error) -> CallError {
+    let what = match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the director does not answer".to_owned(),
+        _ => format!("the connection to the director broke: {error}"),
+    };
+    CallError::Lost(what)
+}
+
+fn unreachable(path: &Path, error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::NotFound => "is lb-app running? --socket names another place",
+        io::ErrorKind::ConnectionRefused => "nobody listens there: lb-app has ended without removing it",
+        io::ErrorKind::PermissionDenied => "you must be root or in the group that [control] names",
+        _ => "--socket names another place",
+    };
+    format!("cannot connect to {}: {error}; {remedy}", path.display())
+}

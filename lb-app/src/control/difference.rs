@@ -1,0 +1,325 @@
+//! What is different between what runs and what a file says, in the operator's words, line by line.
+
+use super::servers::ServerKey;
+use crate::config::{Config, timeouts::KEYS};
+use lb_core::{
+    conn::timeouts::Timeouts,
+    service::plan::{Plan, ServerPlan, ServicePlan},
+};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Display},
+};
+
+/// All that is different.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// What can be changed while the director runs.
+    pub(crate) live: Vec<Line>,
+    /// What takes a restart.
+    pub(crate) restart: Vec<Line>,
+}
+
+/// One thing that is different.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// How.
+    pub(crate) kind: Kind,
+    /// What, and from what to what.
+    pub(crate) text: String,
+}
+
+/// How something is different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Removed,
+    /// It is there, and changes.
+    Changed,
+}
+
+impl Difference {
+    /// From what runs, `before` with the plan as it is now, to `after`.
+    pub(crate) fn between(before: &Config, plan: &Plan, after: &Config) -> Self {
+        let mut difference = Difference::default();
+        difference.compare_machine(before, after);
+        difference.compare_network(plan, &after.plan);
+        difference.compare_services(plan, &after.plan);
+        difference.compare_timeouts("timeouts", before.timeouts, after.timeouts);
+        difference
+    }
+
+    /// Whether nothing is different.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.restart.is_empty()
+    }
+
+    /// What was laid out at start: ports, queues, memory.
+    fn compare_machine(&mut self, before: &Config, after: &Config) {
+        let restart = &mut self.restart;
+        let connections = (before.connections_per_worker, after.connections_per_worker);
+        changed(restart, "workers: connections", connections.0, connections.1);
+        changed(restart, "workers: servers", before.room.servers, after.room.servers);
+        changed(restart, "workers: idle", before.idle, after.idle);
+        let ports = |config: &Config| -> Vec<(String, String)> {
+            let names = config.plan.ports.iter().map(|port| port.name.clone());
+            names.zip(config.devices.iter().cloned()).collect()
+        };
+        let (old, new) = (ports(before), ports(after));
+        for (name, device) in &old {
+            match new.iter().find(|(other, _)| other == name) {
+                Some((_, other)) => changed(restart, &format!("port {name}: device"), device, other),
+                None => restart.push(Line::new(Kind::Removed, format!("port {name}"))),
+            }
+        }
+        let is_new = |(name, _): &&(String, String)| !old.iter().any(|(other, _)| other == name);
+        restart.extend(
+            new.iter().filter(is_new).map(|(name, _)| Line::new(Kind::Added, format!("port {name}"))),
+        );
+        let order = |ports: &[(String, String)]| -> Vec<String> {
+            ports.iter().map(|(name, _)| name.clone()).collect()
+        };
+        if restart.is_empty() {
+            changed(restart, "order of ports", order(&old).join(", "), order(&new).join(", "));
+        }
+        for port in &before.plan.ports {
+            if let Some(other) = after.plan.ports.iter().find(|other| other.name == port.name) {
+                changed(restart, &format!("port {}: mtu", port.name), port.mtu, other.mtu);
+            }
+        }
+    }
+
+    fn compare_network(&mut self, before: &Plan, after: &Plan) {
+        let live = &mut self.live;
+        for port in &before.ports {
+            if let Some(other) = after.ports.iter().find(|other| other.name == port.name) {
+                let what = format!("address of port {}", port.name);
+                sets(live, &what, &port.addresses, &other.addresses);
+            }
+        }
+        let routes = |plan: &Plan| -> Vec<String> {
+            plan.routes.iter().map(|route| format!("{} via {}", route.to, route.via)).collect()
+        };
+        sets(live, "route", &routes(before), &routes(after));
+        changed(live, "workers: verify_checksums", before.verify_checksums, after.verify_checksums);
+        let local =
+            |plan: &Plan| plan.tunnel_local.map_or("the port's".to_owned(), |local| local.to_string());
+        changed(live, "tunnel: local", local(before), local(after));
+        for vip in &before.vips {
+            if let Some(other) = after.vips.iter().find(|other| other.address == vip.address) {
+                changed(live, &format!("vip {}: unserved", vip.address), vip.unserved, other.unserved);
+            }
+        }
+        let vips =
+            |plan: &Plan| -> Vec<String> { plan.vips.iter().map(|vip| vip.address.to_string()).collect() };
+        sets(live, "vip", &vips(before), &vips(after));
+    }
+
+    fn compare_services(&mut self, before: &Plan, after: &Plan) {
+        let same = |one: &ServicePlan, other: &ServicePlan| {
+            (one.protocol, one.vip, one.port) == (other.protocol, other.vip, other.port)
+        };
+        for service in &before.services {
+            match after.services.iter().find(|other| same(service, other)) {
+                Some(other) => self.compare_service(service, other),
+                None => self.live.push(Line::new(Kind::Removed, describe(service))),
+            }
+        }
+        for service in &after.services {
+            if !before.services.iter().any(|other| same(service, other)) {
+                self.live.push(Line::new(Kind::Added, describe(service)));
+            }
+        }
+    }
+
+    fn compare_service(&mut self, before: &ServicePlan, after: &ServicePlan) {
+        let name = format!("service {} {}:{}", before.protocol, before.vip, before.port);
+        let live = &mut self.live;
+        changed(live, &format!("{name}: name"), &before.name, &after.name);
+        if before.method != after.method {
+            let text = format!("{name}: method {} -> {}; its connections end", before.method, after.method);
+            live.push(Line::new(Kind::Changed, text));
+        }
+        changed(live, &format!("{name}: scheduler"), before.scheduler, after.scheduler);
+        changed(live, &format!("{name}: hash of the client's port"), before.hash_port, after.hash_port);
+        changed(live, &format!("{name}: adopt"), before.adopt, after.adopt);
+        changed(live, &format!("{name}: slow_start"), before.slow_start, after.slow_start);
+        for server in &before.servers {
+            let key = ServerKey::new(before, server);
+            match after.servers.iter().find(|other| ServerKey::new(after, other) == key) {
+                Some(other) => {
+                    changed(live, &format!("server {key}: weight"), server.weight, other.weight);
+                    changed(live, &format!("server {key}: state"), server.admin, other.admin);
+                }
+                None => live.push(Line::new(Kind::Removed, format!("server {key}"))),
+            }
+        }
+        let is_new = |server: &&ServerPlan| {
+            !before.servers.iter().any(|other| (other.address, other.port) == (server.address, server.port))
+        };
+        for server in after.servers.iter().filter(is_new) {
+            let text = format!("server {}: weight {}", ServerKey::new(after, server), server.weight);
+            live.push(Line::new(Kind::Added, text));
+        }
+        self.compare_timeouts(&format!("{name}: timeouts"), before.timeouts, after.timeouts);
+    }
+
+    fn compare_timeouts(&mut self, what: &str, before: Timeouts, after: Timeouts) {
+        for (key, state, _) in KEYS {
+            changed(&mut self.live, &format!("{what}: {key}"), before.of(state), after.of(state));
+        }
+    }
+}
+
+impl Line {
+    fn new(kind: Kind, text: String) -> Self {
+        Line { kind, text }
+    }
+}
+
+impl Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.kind {
+            Kind::Added => '+',
+            Kind::Removed => '-',
+            Kind::Changed => '~',
+        };
+        write!(f, "{mark} {}", self.text)
+    }
+}
+
+fn describe(service: &ServicePlan) -> String {
+    let servers: Vec<String> =
+        service.servers.iter().map(|server| format!("{}:{}", server.address, server.port)).collect();
+    let servers = if servers.is_empty() { "no servers".to_owned() } else { servers.join(", ") };
+    format!(
+        "service {} {}:{} ({}): {} {}, {servers}",
+        service.protocol, service.vip, service.port, service.name, service.method, service.scheduler
+    )
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "calls read better without borrowing what they compute")]
+fn changed<T: PartialEq + Display>(lines: &mut Vec<Line>, what: &str, before: T, after: T) {
+    if before != after {
+        lines.push(Line::new(Kind::Changed, format!("{what} {before} -> {after}")));
+    }
+}
+
+fn sets<T: Ord + Display>(lines: &mut Vec<Line>, what: &str, before: &[T], after: &[T]) {
+    let (before, after): (BTreeSet<&T>, BTreeSet<&T>) = (before.iter().collect(), after.iter().collect());
+    let line = |kind, one: &&T| Line::new(kind, format!("{what} {one}"));
+    lines.extend(before.difference(&after).map(|gone| line(Kind::Removed, gone)));
+    lines.extend(after.difference(&before).map(|new| line(Kind::Added, new)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Limits};
+
+    const BEFORE: &str = r#"
+        [workers]
+        connections = 1000
+        [[ports]]
+        name = "wan"
+        device = "net_null0"
+        addresses = ["192.0.2.1/24"]
+        [[ports]]
+        name = "lan"
+        device = "net_null1"
+        addresses = ["198.51.100.1/24"]
+        [[routes]]
+        to = "default"
+        via = "192.0.2.254"
+        [[services]]
+        name = "web"
+        vip = "192.0.2.100"
+        port = 80
+        protocol = "tcp"
+        method = "nat"
+        servers = [{ address = "198.51.100.11" }, { address = "198.51.100.12" }]
+    "#;
+
+    fn lines(edits: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        let parse = |text: &str| {
+            config::parse("lb.toml", text, Limits { workers: 1, available_bytes: u64::MAX }).expect("sound")
+        };
+        let after = edits.iter().fold(BEFORE.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from} is there");
+            text.replace(from, to)
+        });
+        let before = parse(BEFORE);
+        let difference = Difference::between(&before, &before.plan, &parse(&after));
+        let text = |lines: Vec<Line>| lines.iter().map(Line::to_string).collect();
+        (text(difference.live), text(difference.restart))
+    }
+
+    #[test]
+    fn the_same_is_no_difference() {
+        assert_eq!(lines(&[]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn every_change_has_its_line() {
+        let (live, restart) = lines(&[
+            ("[{ address = \"198.51.100.11\" }, ", "[{ address = \"198.51.100.13\", weight = 3 }, "),
+            (
+                "{ address = \"198.51.100.12\" }",
+                "{ address = \"198.51.100.12\", state = \"drain\", weight = 7 }",
+            ),
+            ("via = \"192.0.2.254\"", "via = \"192.0.2.253\""),
+            ("method = \"nat\"", "method = \"nat\"\nscheduler = \"mh\"\ntimeouts = { udp = \"9s\" }"),
+            ("[[routes]]", "[[vips]]\naddress = \"192.0.2.100\"\nunserved = \"drop\"\n[[routes]]"),
+        ]);
+        assert_eq!(
+            live,
+            [
+                "- route 0.0.0.0/0 via 192.0.2.254",
+                "+ route 0.0.0.0/0 via 192.0.2.253",
+                "~ vip 192.0.2.100: unserved reject -> drop",
+                "~ service tcp 192.0.2.100:80: scheduler wlc -> mh",
+                "- server 198.51.100.11:80 of tcp 192.0.2.100:80",
+                "~ server 198.51.100.12:80 of tcp 192.0.2.100:80: weight 1 -> 7",
+                "~ server 198.51.100.12:80 of tcp 192.0.2.100:80: state enabled -> drain",
+                "+ server 198.51.100.13:80 of tcp 192.0.2.100:80: weight 3",
+                "~ service tcp 192.0.2.100:80: timeouts: udp 5m -> 9s",
+            ]
+        );
+        assert_eq!(restart, [""; 0]);
+    }
+
+    #[test]
+    fn what_was_laid_out_at_start_takes_a_restart() {
+        let (live, restart) = lines(&[
+            ("connections = 1000", "connections = 2000\nservers = 10"),
+            ("net_null1", "net_null2\"\nmtu = 9000 #"),
+            ("name = \"wan\"", "name = \"outside\""),
+        ]);
+        assert_eq!(live, [""; 0]);
+        assert_eq!(
+            restart,
+            [
+                "~ workers: connections 1000 -> 2000",
+                "~ workers: servers 4096 -> 10",
+                "- port wan",
+                "~ port lan: device net_null1 -> net_null2",
+                "+ port outside",
+                "~ port lan: mtu 1500 -> 9000",
+            ]
+        );
+    }
+
+    #[test]
+    fn services_come_and_go() {
+        let (live, _) = lines(&[("port = 80\n", "port = 443\n")]);
+        assert_eq!(
+            live,
+            [
+                "- service tcp 192.0.2.100:80 (web): nat wlc, 198.51.100.11:80, 198.51.100.12:80",
+                "+ service tcp 192.0.2.100:443 (web): nat wlc, 198.51.100.11:443, 198.51.100.12:443",
+            ]
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! The configuration file, read again while the director runs: what is different is made so, in one change. Whatever
+//! is the same keeps its connections, counters and health.
+//!
+//! A change that turns out to be wrong can cut off whoever made it. So it can be made on condition: unless it is
+//! confirmed in time, everything goes back to what it was.
+
+use super::{change::ChangeError, difference::Difference, running::Running, servers::ServerKey};
+use crate::config::{self, Config, Limits, report::Report};
+use lb_core::service::plan::{Health, Plan};
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use thiserror::Error;
+use tracing::{error, info, warn};
+
+/// Why nothing was reloaded.
+#[derive(Debug, Error)]
+pub(crate) enum ReloadError {
+    #[error(transparent)]
+    Config(#[from] Report),
+    /// Something is different that was laid out at start.
+    #[error("{}", restart_message(.0))]
+    Restart(Difference),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    /// The last reload is still on condition.
+    #[error("the last reload waits to be confirmed for another {} s: confirm it first, or let it go back", .0.as_secs())]
+    Unconfirmed(Duration),
+}
+
+/// How to reload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct How {
+    /// Say what is different, and leave it.
+    pub(crate) dry_run: bool,
+    /// Go back unless confirmed within that time.
+    pub(crate) confirm_within: Option<Duration>,
+}
+
+/// A reload that has not been confirmed.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    until: Instant,
+    plan: Arc<Plan>,
+    config: Arc<Config>,
+}
+
+/// Where [`Pending`] waits.
+pub(crate) type PendingReload = Mutex<Option<Pending>>;
+
+impl Running {
+    /// Reads the file again and makes it so.
+    ///
+    /// # Errors
+    /// When the file is wrong, or asks for what takes a restart; then nothing has changed.
+    pub(crate) fn reload(&self, how: How) -> Result<Difference, ReloadError> {
+        let limits = Limits { workers: self.workers.len(), available_bytes: u64::MAX };
+        let config = config::load(&self.path, limits)?;
+        let mut pending = self.pending.lock();
+        if let Some(waiting) = &*pending {
+            return Err(ReloadError::Unconfirmed(waiting.until.saturating_duration_since(Instant::now())));
+        }
+        let before = self.current();
+        let difference = Difference::between(&before.config, &before.plan, &config);
+        if !difference.restart.is_empty() {
+            return Err(ReloadError::Restart(difference));
+        }
+        if how.dry_run {
+            return Ok(difference);
+        }
+        self.become_like(&config.plan, Arc::new(config.clone()))?;
+        *pending = how.confirm_within.map(|within| Pending {
+            until: Instant::now() + within,
+            plan: before.plan,
+            config: before.config,
+        });
+        Ok(difference)
+    }
+
+    /// Keeps what was reloaded on condition. Whether there was anything to confirm.
+    pub(crate) fn confirm(&self) -> bool {
+        self.pending.lock().take().is_some()
+    }
+
+    /// How long the last reload still waits to be confirmed, if it does.
+    pub(crate) fn unconfirmed(&self) -> Option<Duration> {
+        let pending = self.pending.lock();
+        pending.as_ref().map(|pending| pending.until.saturating_duration_since(Instant::now()))
+    }
+
+    /// Goes back to what was before a reload that nobody confirmed in time. Called by the director every few
+    /// milliseconds.
+    pub(super) fn go_back_if_unconfirmed(&self, now: Instant) {
+        let mut pending = self.pending.lock();
+        if pending.as_ref().is_none_or(|pending| pending.until > now) {
+            return;
+        }
+        let Some(Pending { plan, config, .. }) = pending.take() else { return };
+        match self.become_like(&plan, config) {
+            Ok(()) => warn!("the last reload was not confirmed: everything is as it was before"),
+            Err(error) => error!("the last reload was not confirmed, but going back failed: {error}"),
+        }
+    }
+
+    /// Changes the plan to `wanted`, and what the file says besides to `config`.
+    fn become_like(&self, wanted: &Plan, config: Arc<Config>) -> Result<(), ChangeError> {
+        self.change_all(Some(config), |plan| {
+            *plan = with_what_is_known(wanted, plan);
+            Ok(())
+        })
+    }
+
+    /// Reloads because of a signal: all that can be said goes to the log.
+    pub(super) fn reload_by_signal(&self) {
+        match self.reload(How::default()) {
+            Ok(difference) if difference.is_empty() => info!("reload: nothing is different"),
+            Ok(difference) => difference.live.iter().for_each(|line| info!("reload: {line}")),
+            Err(error) => error!("reload: {}", error.to_string().trim_end()),
+        }
+    }
+}
+
+/// The plan that a file wants, with what only the running director knows: the ports as they turned out to be, and the
+/// servers' health.
+fn with_what_is_known(wanted: &Plan, running: &Plan) -> Plan {
+    let mut plan = wanted.clone();
+    plan.redirection_len = running.redirection_len;
+    for (port, known) in plan.ports.iter_mut().zip(&running.ports) {
+        (port.mac, port.spread) = (known.mac, known.spread);
+    }
+    let health: HashMap<ServerKey, Health> = running
+        .services
+        .iter()
+        .flat_map(|service| {
+            service.servers.iter().map(|server| (ServerKey::new(service, server), server.health))
+        })
+        .collect();
+    for service in &mut plan.services {
+        let mut servers = std::mem::take(&mut service.servers);
+        for server in &mut servers {
+            server.health = health.get(&ServerKey::new(service, server)).copied().unwrap_or_default();
+        }
+        service.servers = servers;
+    }
+    plan
+}
+
+fn restart_message(difference: &Difference) -> String {
+    let lines: Vec<String> = difference.restart.iter().map(|line| format!("  {line}")).collect();
+    format!("nothing was changed, because this takes a restart:\n{}", lines.join("\n"))
+}

@@ -1,0 +1,158 @@
+//! What runs, shared by everybody who asks or changes anything: the shell, the control socket, signals, and the chores
+//! of the director itself. All of it can be read at any time; what it takes to change it is in [`change`](super::change).
+
+use super::{
+    query::{Line, Listed},
+    reload::PendingReload,
+    servers::Schedule,
+};
+use crate::{
+    config::Config,
+    dataplane::{clock::Clock, io::PortTraffic},
+    dpdk::{LcoreId, Mempool, StartedPort},
+};
+use lb_core::{
+    counters::{ServerTraffic, WorkerCounters},
+    packet::WorkerId,
+    service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
+};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// One worker, from outside.
+pub(crate) struct WorkerView {
+    pub(crate) id: WorkerId,
+    pub(crate) lcore: LcoreId,
+    pub(crate) line: Line,
+    pub(crate) counters: Arc<WorkerCounters>,
+    /// By server.
+    pub(crate) servers: Arc<[ServerTraffic]>,
+    /// By port.
+    pub(crate) ports: Arc<[PortTraffic]>,
+    /// It did not answer to the last change.
+    behind: AtomicBool,
+}
+
+impl WorkerView {
+    pub(crate) fn new(
+        (id, lcore): (WorkerId, LcoreId),
+        line: Line,
+        counters: Arc<WorkerCounters>,
+        servers: Arc<[ServerTraffic]>,
+        ports: Arc<[PortTraffic]>,
+    ) -> Self {
+        WorkerView { id, lcore, line, counters, servers, ports, behind: AtomicBool::new(false) }
+    }
+
+    /// Whether it may go by an old configuration, because it did not answer to the last change.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::Relaxed);
+    }
+}
+
+/// What the workers go by.
+#[derive(Clone)]
+pub(crate) struct Current {
+    /// What is wanted.
+    pub(crate) plan: Arc<Plan>,
+    /// The same as workers see it.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// What the configuration file said when it was last read. The plan in it may have been changed since.
+    pub(crate) config: Arc<Config>,
+    /// How often it was changed.
+    pub(crate) generation: u64,
+}
+
+/// The running director.
+pub(crate) struct Running {
+    /// The configuration file.
+    pub(crate) path: PathBuf,
+    /// As it was when the director started. For what cannot be changed: ports, memory.
+    pub(crate) config: Arc<Config>,
+    pub(crate) pool: Mempool,
+    pub(crate) workers: Vec<WorkerView>,
+    pub(crate) board: Arc<LoadBoard>,
+    pub(crate) clock: Clock,
+    pub(super) current: RwLock<Current>,
+    /// Held while something is changed: one change at a time.
+    pub(super) changing: Mutex<()>,
+    pub(super) schedule: Schedule,
+    pub(super) pending: PendingReload,
+    /// DPDK wants its control functions to be called by one thread at a time.
+    ports: Mutex<Vec<StartedPort>>,
+}
+
+impl Running {
+    pub(crate) fn new(
+        (path, config): (PathBuf, Config),
+        snapshot: Arc<Snapshot>,
+        workers: Vec<WorkerView>,
+        board: Arc<LoadBoard>,
+        (ports, pool): (Vec<StartedPort>, Mempool),
+        clock: Clock,
+    ) -> Self {
+        let (plan, config) = (Arc::new(config.plan.clone()), Arc::new(config));
+        Running {
+            path,
+            config: config.clone(),
+            pool,
+            workers,
+            board,
+            clock,
+            current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
+            changing: Mutex::new(()),
+            schedule: Schedule::default(),
+            pending: PendingReload::default(),
+            ports: Mutex::new(ports),
+        }
+    }
+
+    /// What the workers go by now.
+    pub(crate) fn current(&self) -> Current {
+        self.current.read().clone()
+    }
+
+    /// The ports, for as long as the guard is held. None once the director is ending.
+    pub(crate) fn ports(&self) -> MutexGuard<'_, Vec<StartedPort>> {
+        self.ports.lock()
+    }
+
+    /// The operator's name of each port.
+    pub(crate) fn port_names(&self) -> Vec<String> {
+        self.config.plan.ports.iter().map(|port| port.name.clone()).collect()
+    }
+
+    /// Connections there can be.
+    pub(crate) fn capacity(&self) -> usize {
+        self.config.connections_per_worker * self.workers.len()
+    }
+
+    /// Connections there are.
+    pub(crate) fn connections(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.counters.connections()).sum()
+    }
+
+    /// At most `most` connections of all workers.
+    pub(crate) fn list(&self, most: usize) -> Vec<Listed> {
+        let mut listed: Vec<Listed> = Vec::new();
+        for worker in &self.workers {
+            listed.extend(worker.line.connections(most - listed.len()));
+        }
+        listed
+    }
+
+    /// Takes the ports away from everybody, to close them.
+    pub(super) fn take_ports(&self) -> Vec<StartedPort> {
+        std::mem::take(&mut self.ports.lock())
+    }
+}

@@ -1,0 +1,203 @@
+//! What becomes of one server: what the operator wants of it, what checks find, and what that means over time, namely
+//! slow start and the end of draining.
+
+use super::{change::ChangeError, running::Running};
+use lb_core::service::plan::{Admin, Health, Plan, Protocol, ServerPlan, ServicePlan};
+use parking_lot::Mutex;
+use std::{
+    fmt,
+    net::SocketAddrV4,
+    time::{Duration, Instant},
+};
+use tracing::{info, warn};
+
+/// Steps from nothing to a server's whole weight.
+const STEPS: u16 = 20;
+
+/// What names one server of one service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ServerKey {
+    /// The service's protocol.
+    pub(crate) protocol: Protocol,
+    /// The service's VIP and port.
+    pub(crate) service: SocketAddrV4,
+    /// The server's own address and port.
+    pub(crate) server: SocketAddrV4,
+}
+
+impl ServerKey {
+    /// The key of a service's server.
+    pub(crate) fn new(service: &ServicePlan, server: &ServerPlan) -> Self {
+        ServerKey {
+            protocol: service.protocol,
+            service: SocketAddrV4::new(service.vip, service.port),
+            server: SocketAddrV4::new(server.address, server.port),
+        }
+    }
+
+    /// The server in a plan, with how long it takes to get its whole weight.
+    pub(crate) fn find<'a>(&self, plan: &'a mut Plan) -> Option<(&'a mut ServerPlan, Duration)> {
+        let is_it = |service: &&mut ServicePlan| {
+            service.protocol == self.protocol && SocketAddrV4::new(service.vip, service.port) == self.service
+        };
+        let service = plan.services.iter_mut().find(is_it)?;
+        let slow_start = Duration::from_millis(service.slow_start.as_millis());
+        let is_it = |server: &&mut ServerPlan| SocketAddrV4::new(server.address, server.port) == self.server;
+        Some((service.servers.iter_mut().find(is_it)?, slow_start))
+    }
+
+    fn require<'a>(&self, plan: &'a mut Plan) -> Result<(&'a mut ServerPlan, Duration), ChangeError> {
+        self.find(plan).ok_or_else(|| ChangeError::refused(format!("there is no server {self}")))
+    }
+}
+
+impl fmt::Display for ServerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} {}", self.server, self.protocol, self.service)
+    }
+}
+
+/// What is to happen to servers later.
+#[derive(Debug, Default)]
+pub(crate) struct Schedule {
+    warming: Mutex<Vec<Warming>>,
+    deadlines: Mutex<Vec<(Instant, ServerKey)>>,
+}
+
+/// A server on its way to its whole weight.
+#[derive(Clone, Copy, Debug)]
+struct Warming {
+    key: ServerKey,
+    since: Instant,
+    over: Duration,
+    /// Steps taken.
+    step: u16,
+}
+
+impl Running {
+    /// Lets a server take new connections. One that did not takes them slowly at first, if its service says so.
+    pub(crate) fn enable(&self, key: &ServerKey) -> Result<(), ChangeError> {
+        self.forget_deadline(key);
+        let warming = self.change(|plan| {
+            let (server, slow_start) = key.require(plan)?;
+            let comes_back = server.admin != Admin::Enabled && server.health == Health::Up;
+            server.admin = Admin::Enabled;
+            Ok(warm(server, slow_start, comes_back))
+        })?;
+        self.follow_warming(key, warming);
+        Ok(())
+    }
+
+    /// Gives a server no new connections. Those that exist go on; after `within`, if given, they end.
+    pub(crate) fn drain(&self, key: &ServerKey, within: Option<Duration>) -> Result<(), ChangeError> {
+        self.forget_deadline(key);
+        self.set_admin(key, Admin::Draining)?;
+        if let Some(within) = within {
+            self.schedule.deadlines.lock().push((Instant::now() + within, *key));
+        }
+        Ok(())
+    }
+
+    /// Gives a server nothing any more. Its connections end with their next packet.
+    pub(crate) fn disable(&self, key: &ServerKey) -> Result<(), ChangeError> {
+        self.forget_deadline(key);
+        self.set_admin(key, Admin::Disabled)
+    }
+
+    /// Takes note of what checks found. [`Health::Up`] begins with slow start, if the service says so.
+    pub(crate) fn set_health(&self, key: &ServerKey, health: Health) -> Result<(), ChangeError> {
+        let warming = self.change(|plan| {
+            let (server, slow_start) = key.require(plan)?;
+            let was_down = matches!(server.health, Health::Down | Health::Inhibited);
+            server.health = health;
+            Ok(warm(server, slow_start, was_down && health == Health::Up))
+        })?;
+        self.follow_warming(key, warming);
+        Ok(())
+    }
+
+    /// How long a draining server's connections still have; `None` if they may go on for ever.
+    pub(crate) fn drains_within(&self, key: &ServerKey) -> Option<Duration> {
+        let deadlines = self.schedule.deadlines.lock();
+        let (deadline, _) = deadlines.iter().find(|(_, of)| of == key)?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Does what has become due. Called by the director every few milliseconds.
+    pub(super) fn keep_schedule(&self, now: Instant) {
+        let over: Vec<ServerKey> = {
+            let mut deadlines = self.schedule.deadlines.lock();
+            deadlines.extract_if(.., |(deadline, _)| *deadline <= now).map(|(_, key)| key).collect()
+        };
+        for key in over {
+            match self.set_admin(&key, Admin::Disabled) {
+                Ok(()) => info!("server {key} has been drained long enough: its connections end"),
+                Err(error) => warn!("server {key} was to end its connections: {error}"),
+            }
+        }
+        self.step_warming(now);
+    }
+
+    fn set_admin(&self, key: &ServerKey, admin: Admin) -> Result<(), ChangeError> {
+        self.change(|plan| {
+            let (server, _) = key.require(plan)?;
+            server.admin = admin;
+            Ok(())
+        })
+    }
+
+    fn forget_deadline(&self, key: &ServerKey) {
+        self.schedule.deadlines.lock().retain(|(_, of)| of != key);
+    }
+
+    fn follow_warming(&self, key: &ServerKey, over: Option<Duration>) {
+        let mut warming = self.schedule.warming.lock();
+        warming.retain(|one| one.key != *key);
+        if let Some(over) = over {
+            warming.push(Warming { key: *key, since: Instant::now(), over, step: 1 });
+        }
+    }
+
+    /// All servers that have come a step further get more of their weight, in one change.
+    fn step_warming(&self, now: Instant) {
+        let mut due = Vec::new();
+        self.schedule.warming.lock().retain_mut(|one| {
+            let share = now.saturating_duration_since(one.since).as_secs_f64() / one.over.as_secs_f64();
+            let step = ((share * f64::from(STEPS)) as u16 + 1).min(STEPS);
+            if step > one.step {
+                one.step = step;
+                due.push(*one);
+            }
+            step < STEPS
+        });
+        if due.is_empty() {
+            return;
+        }
+        let outcome = self.change(|plan| {
+            for one in &due {
+                // It may have been removed, or found ill, in the meantime.
+                if let Some((server, _)) = one.key.find(plan)
+                    && matches!(server.health, Health::Warming(_))
+                {
+                    server.health = if one.step == STEPS { Health::Up } else { part(one.step) };
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            warn!("slow start: {error}");
+        }
+    }
+}
+
+/// Begins slow start, if there is to be one, and returns how long it takes.
+fn warm(server: &mut ServerPlan, slow_start: Duration, comes_back: bool) -> Option<Duration> {
+    (comes_back && !slow_start.is_zero()).then(|| {
+        server.health = part(1);
+        slow_start
+    })
+}
+
+fn part(step: u16) -> Health {
+    Health::Warming(step * (1_000 / STEPS))
+}

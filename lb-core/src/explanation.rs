@@ -1,0 +1,105 @@
+//! What would become of a packet and why, as a story for operators: see `worker/explain.rs`, which tells it.
+
+use crate::{
+    counters::DropReason,
+    named::named,
+    packet::{HandOver, PortId, WorkerId},
+};
+use std::net::Ipv4Addr;
+
+named! {
+    /// What a step of an explanation is about, in the order in which a packet meets them.
+    Stage {
+        /// The port it arrived on, and what it is.
+        Port = "port",
+        /// Which worker owns its flow.
+        Owner = "owner",
+        /// The virtual service it is for, or who else.
+        Service = "service",
+        /// The connection it belongs to.
+        Connection = "connection",
+        /// How a server is chosen.
+        Scheduler = "scheduler",
+        /// What the forwarding method makes of it.
+        Method = "method",
+        /// Whether it fits the way out.
+        Mtu = "mtu",
+        /// Who gets it next.
+        NextHop = "next-hop",
+        /// What becomes of it.
+        Outcome = "outcome",
+    }
+}
+
+/// One step of an explanation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it is about.
+    pub stage: Stage,
+    /// What was found there, and what follows.
+    pub text: String,
+}
+
+/// What becomes of a packet, as far as can be seen from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes on, as this frame.
+    Sent {
+        /// The port it leaves by.
+        port: PortId,
+        /// All of it, Ethernet header included.
+        frame: Vec<u8>,
+    },
+    /// It waits for the Ethernet address of its next hop.
+    Waits {
+        /// The port it will leave by.
+        port: PortId,
+        /// The next hop.
+        next_hop: Ipv4Addr,
+        /// All of it but the Ethernet addresses.
+        frame: Vec<u8>,
+    },
+    /// The director answers it, with this frame, out of the port it came in by.
+    Answered {
+        /// The answer.
+        frame: Vec<u8>,
+    },
+    /// Another worker gets it, and decides.
+    HandedOver(WorkerId, HandOver),
+    /// It is for the director itself.
+    TakenIn,
+    /// It ends here.
+    Dropped(DropReason),
+}
+
+impl Outcome {
+    /// One word for what becomes of the packet.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Outcome::Sent { .. } => "sent",
+            Outcome::Waits { .. } => "waits",
+            Outcome::Answered { .. } => "answered",
+            Outcome::HandedOver(..) => "handed-over",
+            Outcome::TakenIn => "taken-in",
+            Outcome::Dropped(_) => "dropped",
+        }
+    }
+}
+
+/// What a worker would do with a packet, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The worker that says so.
+    pub worker: WorkerId,
+    /// Stage by stage.
+    pub steps: Vec<Step>,
+    /// Index of the service concerned.
+    pub service: Option<u32>,
+    /// Index, among all servers, of the server that gets it or sent it.
+    pub server: Option<u32>,
+    /// Whether it belongs to a connection that this worker has.
+    pub is_known: bool,
+    /// What becomes of it.
+    pub outcome: Outcome,
+}

@@ -1,0 +1,313 @@
+//! From a [`Plan`] to a [`Snapshot`]: the first one, and those that follow it while workers run.
+
+use super::{
+    lookup::{Lookup, endpoint},
+    numbers::Numbers,
+    plan::{Method, Plan, Protocol, ServerPlan, ServicePlan, Spread, Standing, Unserved},
+    routing::{NextHop, Routing},
+    snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError, number},
+};
+use crate::{
+    limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
+    packet::PortId,
+    sched::{self, Candidate},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    net::Ipv4Addr,
+};
+
+/// What makes a service the same service. One with another method is another: its servers are set up differently.
+type ServiceKey = (Protocol, Ipv4Addr, u16, Method);
+/// What makes a server the same server: the number of its service, its address and its port.
+type ServerKey = (u32, Ipv4Addr, u16);
+
+impl Snapshot {
+    /// Makes a plan quick, with room for twice as many services and servers and some more.
+    ///
+    /// # Errors
+    /// What of the plan cannot be carried out.
+    pub fn new(plan: &Plan) -> Result<Snapshot, SnapshotError> {
+        let servers: usize = plan.services.iter().map(|service| service.servers.len()).sum();
+        Self::with_room(plan, Room { services: plan.services.len() * 2 + 16, servers: servers * 2 + 16 })
+    }
+
+    /// Makes a plan quick; later snapshots have that much room.
+    ///
+    /// # Errors
+    /// What of the plan cannot be carried out.
+    pub fn with_room(plan: &Plan, room: Room) -> Result<Snapshot, SnapshotError> {
+        build(plan, None, room)
+    }
+
+    /// The snapshot that takes this one's place. Whatever is in both plans keeps its number, and its scheduler if the
+    /// servers to choose from are the same. `in_use` says whether connections have a server's number, so that it cannot
+    /// be given to another.
+    ///
+    /// # Errors
+    /// What of the plan cannot be carried out.
+    pub fn successor(&self, plan: &Plan, in_use: &dyn Fn(u32) -> bool) -> Result<Snapshot, SnapshotError> {
+        build(plan, Some((self, in_use)), self.room)
+    }
+}
+
+type Before<'a> = Option<(&'a Snapshot, &'a dyn Fn(u32) -> bool)>;
+
+fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, SnapshotError> {
+    check("ports", plan.ports.len(), MAX_PORTS)?;
+    check("services", plan.services.len(), MAX_SERVICES)?;
+    check("servers", plan.services.iter().map(|service| service.servers.len()).sum(), MAX_SERVERS)?;
+    let routing = Routing::new(&plan.ports, &plan.routes);
+    let old = before.map(|(old, _)| old);
+    let numbers = numbers(plan, before, room)?;
+    let mut changes = Changes::default();
+
+    let mut servers = old.map(|old| old.servers.clone()).unwrap_or_default();
+    // Until the plan says otherwise.
+    servers.iter_mut().for_each(|server| server.standing = Standing::Gone);
+    for (service, numbers) in plan.services.iter().zip(&numbers) {
+        for (server, &number) in service.servers.iter().zip(&numbers.servers) {
+            put(&mut servers, number, resolve(plan, &routing, numbers.service, service, *server)?);
+        }
+    }
+    let mut services = old.map(|old| old.services.clone()).unwrap_or_default();
+    for (service, numbers) in plan.services.iter().zip(&numbers) {
+        let (service, is_news) = build_service(service, numbers, old);
+        put(&mut services, numbers.service, service);
+        if is_news {
+            changes.services.push(numbers.service);
+        }
+    }
+    let locals = locals(plan, &routing);
+    if let Some(old) = old {
+        note_server_changes(&mut changes, old, &services, &servers);
+        changes.routing = old.routing != routing;
+        let told: HashSet<Ipv4Addr> = old.locals.iter().map(|(address, _)| *address).collect();
+        changes.new_addresses = locals.iter().any(|(address, _)| !told.contains(address));
+    }
+    let order: Vec<u32> = numbers.iter().map(|numbers| numbers.service).collect();
+    let by_address = locals.iter().map(|(address, local)| (u64::from(address.to_bits()), *local));
+    let by_endpoint = order.iter().map(|&index| {
+        let service = &services[index as usize];
+        (endpoint(number(service.protocol), service.vip.to_bits(), service.port), index)
+    });
+    Ok(Snapshot {
+        local_by_address: Lookup::new(by_address),
+        service_by_endpoint: Lookup::new(by_endpoint),
+        nat_endpoints: Lookup::new(nat_endpoints(&order, &services, &servers)),
+        nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
+        ports: plan.ports.clone(),
+        verify_checksums: plan.verify_checksums,
+        redirection_len: plan.redirection_len,
+        routing,
+        services,
+        order,
+        servers,
+        changes,
+        room,
+        locals,
+    })
+}
+
+/// The numbers of a service of the plan, and of its servers.
+struct Numbered {
+    service: u32,
+    servers: Vec<u32>,
+}
+
+fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<Numbered>, SnapshotError> {
+    let wanted: Vec<ServiceKey> = plan.services.iter().map(key_of_plan).collect();
+    let (mut of_services, kept) = match before {
+        Some((old, in_use)) => (service_numbers(old, in_use), wanted.iter().copied().collect()),
+        None => (Numbers::new([], room.services), HashSet::new()),
+    };
+    let no_room = |what, room| SnapshotError::NoRoom { what, room };
+    let services = of_services.give(wanted).ok_or_else(|| no_room("service", room.services))?;
+    let mut of_servers = match before {
+        Some((old, in_use)) => server_numbers(old, in_use, &kept),
+        None => Numbers::new([], room.servers),
+    };
+    let keys = plan.services.iter().zip(&services).flat_map(|(service, &number)| {
+        service.servers.iter().map(move |server| (number, server.address, server.port))
+    });
+    let servers = of_servers.give(keys).ok_or_else(|| no_room("server", room.servers))?;
+    let mut servers = servers.into_iter();
+    Ok(plan
+        .services
+        .iter()
+        .zip(services)
+        .map(|(plan, service)| Numbered {
+            service,
+            servers: servers.by_ref().take(plan.servers.len()).collect(),
+        })
+        .collect())
+}
+
+/// A service's number is free when it is not configured, and none of its servers' numbers is in use.
+fn service_numbers(old: &Snapshot, in_use: &dyn Fn(u32) -> bool) -> Numbers<ServiceKey> {
+    let mut held: HashSet<u32> = old.order.iter().copied().collect();
+    held.extend(
+        (0..).zip(&old.servers).filter(|(index, _)| in_use(*index)).map(|(_, server)| server.service),
+    );
+    // Of two with one key, the one that is held.
+    let owners = (0..).zip(&old.services).map(|(index, service)| {
+        let is_held = held.contains(&index);
+        (is_held.then(|| key_of(service)), !is_held)
+    });
+    Numbers::new(owners, old.room.services)
+}
+
+/// A server's number is free when it is not configured and no connection has it. Servers of services that are not
+/// `kept` are nobody's any more, but may be in use.
+fn server_numbers(
+    old: &Snapshot,
+    in_use: &dyn Fn(u32) -> bool,
+    kept: &HashSet<ServiceKey>,
+) -> Numbers<ServerKey> {
+    let configured: HashSet<u32> =
+        old.configured().flat_map(|(_, service)| service.servers.iter().copied()).collect();
+    let owners = (0..).zip(&old.servers).map(|(index, server)| {
+        let is_held = configured.contains(&index) || in_use(index);
+        let is_known = is_held && kept.contains(&key_of(&old.services[server.service as usize]));
+        (is_known.then_some((server.service, server.plan.address, server.plan.port)), !is_held)
+    });
+    Numbers::new(owners, old.room.servers)
+}
+
+fn key_of(service: &Service) -> ServiceKey {
+    (service.protocol, service.vip, service.port, service.method)
+}
+
+fn key_of_plan(service: &ServicePlan) -> ServiceKey {
+    (service.protocol, service.vip, service.port, service.method)
+}
+
+/// Puts `value` at its number, which is in the list or the next one.
+fn put<T>(list: &mut Vec<T>, number: u32, value: T) {
+    match list.get_mut(number as usize) {
+        Some(place) => *place = value,
+        None => list.push(value),
+    }
+}
+
+fn check(what: &'static str, count: usize, most: usize) -> Result<(), SnapshotError> {
+    if count > most { Err(SnapshotError::TooMany { what, count, most }) } else { Ok(()) }
+}
+
+fn resolve(
+    plan: &Plan,
+    routing: &Routing,
+    index: u32,
+    service: &ServicePlan,
+    server: ServerPlan,
+) -> Result<Server, SnapshotError> {
+    let next_hop: NextHop = routing.next_hop(server.address).ok_or(SnapshotError::NoRoute(server.address))?;
+    let tunnel_source = match service.method {
+        Method::Tun => plan
+            .tunnel_local
+            .or_else(|| routing.own_address(next_hop.port, next_hop.address))
+            .ok_or(SnapshotError::NoTunnelAddress(server.address))?,
+        Method::Nat | Method::Dr => Ipv4Addr::UNSPECIFIED,
+    };
+    Ok(Server { service: index, plan: server, standing: server.standing(), next_hop, tunnel_source })
+}
+
+/// The service, and whether workers must begin a new turn of its scheduler.
+fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapshot>) -> (Service, bool) {
+    let candidates: Vec<Candidate> = service
+        .servers
+        .iter()
+        .zip(&numbers.servers)
+        .map(|(server, &number)| Candidate {
+            server: number,
+            address: server.address,
+            port: server.port,
+            weight: server.effective_weight(),
+        })
+        .collect();
+    let same = old.and_then(|old| old.services.get(numbers.service as usize)).filter(|old| {
+        key_of(old) == key_of_plan(service)
+            && (old.scheduler_kind, old.hash_port) == (service.scheduler, service.hash_port)
+            && old.candidates == candidates
+    });
+    let scheduler = match same {
+        Some(old) => old.scheduler.clone(),
+        None => sched::build(service.scheduler, service.hash_port, &candidates),
+    };
+    let built = Service {
+        name: service.name.clone(),
+        protocol: service.protocol,
+        vip: service.vip,
+        port: service.port,
+        method: service.method,
+        scheduler_kind: service.scheduler,
+        hash_port: service.hash_port,
+        scheduler,
+        candidates,
+        adopt: service.adopt,
+        timeouts: service.timeouts,
+        servers: numbers.servers.clone(),
+    };
+    (built, same.is_none())
+}
+
+fn note_server_changes(changes: &mut Changes, old: &Snapshot, services: &[Service], servers: &[Server]) {
+    for (index, server) in (0..).zip(servers) {
+        let before = old.servers.get(index as usize);
+        let is_same = before.is_some_and(|before| {
+            key_of(&old.services[before.service as usize]) == key_of(&services[server.service as usize])
+                && (before.plan.address, before.plan.port) == (server.plan.address, server.plan.port)
+        });
+        let stands_as_before = before.is_some_and(|before| {
+            (before.next_hop, before.tunnel_source) == (server.next_hop, server.tunnel_source)
+                && (before.standing == Standing::Gone) == (server.standing == Standing::Gone)
+        });
+        if !is_same {
+            changes.renamed.push(index);
+        }
+        if !is_same || !stands_as_before {
+            changes.servers.push(index);
+        }
+    }
+}
+
+/// Every endpoint that a server under NAT answers from, each once.
+fn nat_endpoints(order: &[u32], services: &[Service], servers: &[Server]) -> HashMap<u64, Option<u32>> {
+    let mut endpoints = HashMap::new();
+    for service in order.iter().map(|&index| &services[index as usize]) {
+        if service.method != Method::Nat {
+            continue;
+        }
+        for &index in &service.servers {
+            let server = &servers[index as usize].plan;
+            let endpoint = endpoint(number(service.protocol), server.address.to_bits(), server.port);
+            endpoints.entry(endpoint).and_modify(|sole| *sole = None).or_insert(Some(index));
+        }
+    }
+    endpoints
+}
+
+/// VIPs with their policies, each once, then own addresses. A tunnel's own address is one of the director's own.
+fn locals(plan: &Plan, routing: &Routing) -> Vec<(Ipv4Addr, Local)> {
+    let mut locals: Vec<(Ipv4Addr, Local)> = Vec::new();
+    let mut known = HashSet::new();
+    let configured = plan.vips.iter().map(|vip| (vip.address, vip.unserved));
+    let implied = plan.services.iter().map(|service| (service.vip, Unserved::Reject));
+    for (address, unserved) in configured.chain(implied) {
+        if known.insert(address) {
+            locals.push((address, Local::Vip { unserved, attached: routing.attached_port(address) }));
+        }
+    }
+    for (index, port) in plan.ports.iter().enumerate() {
+        let own = Local::Own(PortId(index as u16));
+        known.extend(port.addresses.iter().map(ipnet::Ipv4Net::addr));
+        locals.extend(port.addresses.iter().map(|network| (network.addr(), own)));
+    }
+    if let Some(local) = plan.tunnel_local
+        && known.insert(local)
+    {
+        let port = routing.next_hop(local).map_or(PortId(0), |hop| hop.port);
+        locals.push((local, Local::Own(port)));
+    }
+    locals
+}

@@ -1,0 +1,186 @@
+//! The words of an explanation.
+
+use crate::{
+    conn::entry::Connection,
+    explanation::Outcome,
+    forward::reject::Error,
+    packet::{Packet, PortId},
+    sched::Grounds,
+    service::{
+        routing::NextHop,
+        snapshot::{Service, Snapshot},
+    },
+    time::Duration,
+    wire::{
+        ethernet, get16,
+        headers::Headers,
+        icmp, ipv4,
+        tcp::{ACK, FIN, RST, SYN},
+    },
+    worker::{
+        classify::{Kind, Staged},
+        owner::Basis,
+    },
+};
+use std::net::Ipv4Addr;
+
+pub(super) fn port_name(snapshot: &Snapshot, port: PortId) -> String {
+    let plan = snapshot.ports.get(usize::from(port.0));
+    plan.map_or_else(|| format!("port {}", port.0), |plan| plan.name.clone())
+}
+
+/// What arrived, and where.
+pub(super) fn arrival(
+    snapshot: &Snapshot,
+    packet: &impl Packet,
+    stage: &Staged,
+    is_handed_over: bool,
+) -> String {
+    let port = port_name(snapshot, packet.port());
+    let how = if is_handed_over { "handed over; arrived on" } else { "arrives on" };
+    let frame = packet.bytes();
+    let what = match stage.kind {
+        Kind::Common | Kind::Flow => {
+            let protocol = if stage.at.protocol == ipv4::TCP { "TCP" } else { "UDP" };
+            format!("{protocol}{} {}", flags(stage), ends(packet, &stage.at))
+        }
+        Kind::Icmp => {
+            let kind = stage.at.payload(frame).first().copied().unwrap_or_default();
+            format!("ICMP type {kind} {}", addresses(&stage.at))
+        }
+        Kind::Arp => "ARP".into(),
+        Kind::OtherProtocol => format!("IPv4 protocol {} {}", stage.at.protocol, addresses(&stage.at)),
+        Kind::Drop => {
+            let (to, from) = (ethernet::destination(frame), ethernet::source(frame));
+            let text = format!("a frame from {from} to {to}, {} bytes", frame.len());
+            return format!("{how} {port}: {text}: {}", stage.reason.explanation());
+        }
+    };
+    let size = match stage.kind {
+        Kind::Arp => String::new(),
+        _ => format!(", {} bytes, time to live {}", stage.at.ip_len, stage.at.ttl),
+    };
+    format!("{how} {port}: {what}{size}")
+}
+
+fn flags(stage: &Staged) -> String {
+    let names = [(SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ACK")];
+    let set: Vec<&str> =
+        names.iter().filter(|(flag, _)| stage.tcp_flags & flag != 0).map(|(_, name)| *name).collect();
+    if set.is_empty() { String::new() } else { format!(" {}", set.join("+")) }
+}
+
+fn addresses(at: &Headers) -> String {
+    format!("{} > {}", Ipv4Addr::from_bits(at.source), Ipv4Addr::from_bits(at.destination))
+}
+
+/// Source and destination of a TCP or UDP packet, as they stand in the frame now.
+pub(super) fn ends(packet: &impl Packet, at: &Headers) -> String {
+    let frame = packet.bytes();
+    let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
+    let address = |offset: usize| Ipv4Addr::from_bits(crate::wire::get32(&frame[l3..], offset));
+    let (source, destination) = (address(ipv4::SOURCE), address(ipv4::DESTINATION));
+    format!("{source}:{} > {destination}:{}", get16(frame, l4), get16(frame, l4 + 2))
+}
+
+pub(super) fn service(service: &Service) -> String {
+    format!(
+        "{} ({} {}:{}), method {}, scheduler {}, {} server{}",
+        service.name,
+        service.protocol,
+        service.vip,
+        service.port,
+        service.method.name(),
+        service.scheduler_kind,
+        service.servers.len(),
+        if service.servers.len() == 1 { "" } else { "s" },
+    )
+}
+
+/// Whose connection with whom.
+pub(super) fn flow(connection: &Connection) -> String {
+    let address = Ipv4Addr::from_bits;
+    let protocol = if connection.protocol == ipv4::TCP { "tcp" } else { "udp" };
+    format!(
+        "{protocol} {}:{} > {}:{} with server {}:{} ({})",
+        address(connection.client),
+        connection.client_port,
+        address(connection.vip),
+        connection.vip_port,
+        address(connection.server_address),
+        connection.server_port,
+        connection.method.name(),
+    )
+}
+
+/// Why a worker is the owner.
+pub(super) fn basis(basis: Basis) -> String {
+    match basis {
+        Basis::Arrival => "the port always delivers this flow to the same worker".into(),
+        Basis::Rss(len) => {
+            format!("the ports' hash of the client's address and port says so (table of {len} entries)")
+        }
+        Basis::Client => {
+            "a hash of the client's address, port and protocol says so, since ports do not spread by client"
+                .into()
+        }
+    }
+}
+
+/// What a scheduler's choice rests on.
+pub(super) fn grounds(grounds: Grounds) -> String {
+    match grounds {
+        Grounds::Turn { place, of } => format!("turn {} of {of}", place + usize::from(of > 0)),
+        Grounds::WeightedTurn => "turns in proportion to weights".into(),
+        Grounds::Load => "fewest connections (active * 256 + inactive)".into(),
+        Grounds::LoadByWeight => {
+            "fewest connections for the weight ((active * 256 + inactive) / weight)".into()
+        }
+        Grounds::Slot { slot, of, hashed } => format!("slot {slot} of {of} by a hash of {hashed}"),
+    }
+}
+
+pub(super) fn hop(snapshot: &Snapshot, hop: NextHop) -> String {
+    format!("{} behind {}", hop.address, port_name(snapshot, hop.port))
+}
+
+pub(super) fn icmp_error(error: Error) -> String {
+    match (error.kind, error.code) {
+        (icmp::TIME_EXCEEDED, _) => "time exceeded".into(),
+        (_, icmp::FRAGMENTATION_NEEDED) => format!("fragmentation needed, MTU {}", error.mtu),
+        (_, icmp::PORT_UNREACHABLE) => "port unreachable".into(),
+        _ => "protocol unreachable".into(),
+    }
+}
+
+/// A time for people.
+pub(super) fn time(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1_000 % 60),
+        _ => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// What becomes of the packet.
+pub(super) fn outcome(snapshot: &Snapshot, outcome: &Outcome, arrived_on: PortId) -> String {
+    match outcome {
+        Outcome::Sent { port, frame } => {
+            let (to, from) = (ethernet::destination(frame), ethernet::source(frame));
+            let port = port_name(snapshot, *port);
+            format!("sent on {port}: {from} > {to}, {} bytes", frame.len())
+        }
+        Outcome::Waits { port, next_hop, .. } => {
+            format!(
+                "waits for the Ethernet address of {next_hop}, then leaves by {}",
+                port_name(snapshot, *port)
+            )
+        }
+        Outcome::Answered { .. } => format!("answered, on {}", port_name(snapshot, arrived_on)),
+        Outcome::HandedOver(worker, why) => format!("handed over to worker {} ({})", worker.0, why.name()),
+        Outcome::TakenIn => "taken in by the director".into(),
+        Outcome::Dropped(reason) => format!("dropped: {}: {}", reason.name(), reason.explanation()),
+    }
+}

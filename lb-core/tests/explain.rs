@@ -1,0 +1,244 @@
+//! What an explanation says is what happens.
+
+mod common;
+
+use common::{any::*, frame::*, plan::*, world::*};
+use lb_core::{
+    counters::DropReason,
+    explanation::{Explanation, Outcome},
+    memory::MemoryPacket,
+    packet::{HandOver, Packet, PortId, WorkerId},
+    service::plan::{Method, SchedulerKind, ServerPlan},
+    time::Duration,
+    worker::exchange::Exchange,
+};
+use proptest::{prelude::*, sample::select};
+use std::sync::Arc;
+
+fn explain(world: &World, worker: usize, packet: &MemoryPacket, is_handed_over: bool) -> Explanation {
+    let worker = &world.workers[worker];
+    if is_handed_over {
+        worker.explain_handed_over(world.now, packet)
+    } else {
+        worker.explain(world.now, packet)
+    }
+}
+
+/// What really becomes of a packet, as far as can be seen at once: an answer looks like any packet that is sent, and
+/// one that waits is not seen at all.
+fn happens(world: &mut World, worker: usize, packet: &MemoryPacket, is_handed_over: bool) -> Outcome {
+    let counters = world.counters(worker);
+    let read = || {
+        let drops = DropReason::ALL.map(|reason| counters.dropped[reason as usize].get());
+        let handed_over = HandOver::ALL.map(|why| counters.handed_over[why as usize].get());
+        (drops, handed_over, counters.waiting.get(), counters.host.get())
+    };
+    let before = read();
+    world.arrive(worker, packet.clone(), is_handed_over);
+    let after = read();
+    let io = &world.ios[worker];
+    let is_arp = |frame: &[u8]| frame.get(12..14) == Some(&[8, 6]);
+    if let Some(at) = (0..DropReason::ALL.len()).find(|&at| after.0[at] > before.0[at]) {
+        return Outcome::Dropped(DropReason::ALL[at]);
+    }
+    if let Some(why) = (0..2).find(|&why| after.1[why] > before.1[why]) {
+        return Outcome::HandedOver(io.handed_over[0].0, HandOver::ALL[why]);
+    }
+    if after.3 > before.3 {
+        return Outcome::TakenIn;
+    }
+    if after.2 > before.2 {
+        return waits();
+    }
+    // Whatever waited for an ARP packet leaves before the answer to that does; questions leave after packets.
+    let sent = if is_arp(packet.bytes()) {
+        io.transmitted.back()
+    } else {
+        io.transmitted.iter().find(|(_, sent)| !is_arp(sent.bytes()))
+    };
+    let (port, sent) = sent.expect("every packet has an outcome");
+    Outcome::Sent { port: *port, frame: sent.bytes().to_vec() }
+}
+
+fn waits() -> Outcome {
+    Outcome::Waits { port: PortId(0), next_hop: [0; 4].into(), frame: Vec::new() }
+}
+
+/// What an explanation says as far as it can be seen at once.
+fn seen(outcome: Outcome, arrived_on: PortId) -> Outcome {
+    match outcome {
+        Outcome::Answered { frame } => Outcome::Sent { port: arrived_on, frame },
+        Outcome::Waits { .. } => waits(),
+        other => other,
+    }
+}
+
+/// Conversations of few clients: they open, close and reset, and meet on the same servers from two services.
+fn conversation() -> impl Strategy<Value = (PortId, Vec<u8>)> {
+    let flags = select(vec![SYN, SYN | ACK, ACK, ACK, FIN | ACK, FIN | ACK, RST]);
+    (0..2u16, select(vec![80, 81]), 11..13u8, any::<bool>(), flags).prop_map(
+        |(client, port, server, is_in, flags)| {
+            let client = format!("203.0.113.10:{}", 4_000 + client);
+            if is_in {
+                (WAN, tcp(&client, &format!("192.0.2.100:{port}"), flags).via_gateway())
+            } else {
+                (LAN, tcp(&format!("198.51.100.{server}:8080"), &client, flags).via_server())
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_explained_is_what_happens(
+        mut plan in plan(),
+        scheduler in select(SchedulerKind::ALL.to_vec()),
+        weights in prop::collection::vec(0..4u32, 2),
+        workers in 1..=3usize,
+        connections in select(vec![1, 3, 100]),
+        refusals_per_s in select(vec![1, 5, 1_000_000]),
+        (is_silent, verified) in any::<(bool, bool)>(),
+        frames in prop::collection::vec(
+            (0..3usize, prop_oneof![conversation(), any_frame()], any::<bool>(), prop_oneof![3 => Just(0), 1 => 0..100_000u64],
+                prop::bool::weighted(0.1)),
+            1..40,
+        ),
+    ) {
+        let mut other = plan.services[0].clone();
+        other.port = 81;
+        plan.services.push(other);
+        for service in &mut plan.services {
+            service.scheduler = scheduler;
+            for (server, weight) in service.servers.iter_mut().zip(&weights) {
+                server.weight = *weight;
+            }
+        }
+        plan.verify_checksums &= !verified;
+        let mut world = World::with(&plan, Setup { workers, connections, refusals_per_s });
+        if is_silent {
+            world.stations.clear();
+        }
+        for (worker, (port, frame), is_handed_over, wait_ms, changes) in frames {
+            let worker = worker % workers;
+            world.now = world.now + Duration::from_millis(wait_ms);
+            world.tick();
+            world.board.sum_up();
+            if changes {
+                // One server of every service goes, or comes.
+                for service in &mut plan.services {
+                    let server = service.servers[0];
+                    match service.servers.len() {
+                        1 => {
+                            let other = SERVERS[usize::from(server.address == SERVERS[0])];
+                            service.servers.push(ServerPlan { address: other, ..server });
+                        }
+                        _ => drop(service.servers.remove(0)),
+                    }
+                }
+                let next = world.workers[0].snapshot().successor(&plan, &|_| true).unwrap();
+                let next = Arc::new(next);
+                for (id, worker) in world.workers.iter_mut().enumerate() {
+                    worker.exchange(world.now, Exchange::new(next.clone(), WorkerId(id as u16)));
+                }
+            }
+            let packet = MemoryPacket::new(port, &frame);
+            let told = explain(&world, worker, &packet, is_handed_over);
+            prop_assert_eq!(&told, &explain(&world, worker, &packet, is_handed_over), "it changed something");
+            let happened = happens(&mut world, worker, &packet, is_handed_over);
+            prop_assert_eq!(seen(told.outcome.clone(), port), happened, "{:#?}", told.steps);
+            let sent = world.settle();
+            if let Outcome::Waits { port, frame, .. } = told.outcome && !is_silent {
+                let left = |sent: &Sent| sent.port == port && sent.frame[12..] == frame[12..];
+                prop_assert!(sent.iter().any(left), "{:#?}", told.steps);
+            }
+        }
+    }
+}
+
+/// All steps, a line each, under a title.
+fn story(title: &str, world: &World, port: PortId, frame: &[u8]) -> String {
+    let told = world.workers[0].explain(world.now, &MemoryPacket::new(port, frame));
+    let steps = told.steps.iter().map(|step| format!("{:<11}{}\n", step.stage, step.text));
+    format!("# {title}\n{}\n", steps.collect::<String>())
+}
+
+/// What operators read, word for word, is in `explain.txt`; `UPDATE_EXPECTED=1` writes it anew.
+#[test]
+fn stories_read_well() {
+    let (client, vip) = ("203.0.113.10:4000", "192.0.2.100:80");
+    let syn = tcp(client, vip, SYN).via_gateway();
+    let ack = tcp(client, vip, ACK).via_gateway();
+    let mut text = String::new();
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        let mut world = World::new(&two_servers(method));
+        text += &story(&format!("{method}: a client opens a connection"), &world, WAN, &syn);
+        world.receive(WAN, &syn);
+        world.pass(1_500);
+        text += &story(&format!("{method}: the client's next packet"), &world, WAN, &ack);
+    }
+    let mut world = World::new(&two_servers(Method::Nat));
+    world.receive(WAN, &syn);
+    let reply = tcp("198.51.100.11:8080", client, SYN | ACK).via_server();
+    text += &story("nat: the server's reply", &world, LAN, &reply);
+    world.receive(LAN, &reply);
+    world.receive(WAN, &tcp(client, vip, RST).via_gateway());
+    text += &story("nat: a SYN on a closing connection", &world, WAN, &syn);
+    text += &story(
+        "an acknowledgement of no connection",
+        &world,
+        WAN,
+        &tcp("203.0.113.9:1", vip, ACK).via_gateway(),
+    );
+    let unserved = tcp(client, "192.0.2.100:81", SYN).via_gateway();
+    text += &story("a port without a service", &world, WAN, &unserved);
+    text += &story("udp without a service", &world, WAN, &udp(client, vip, b"hello").via_gateway());
+    text += &story("time to live runs out", &world, WAN, &tcp(client, vip, SYN).ttl(1).via_gateway());
+    let large = tcp_with(endpoint("203.0.113.9:2"), endpoint(vip), SYN, &[7; 1470]);
+    text += &story("larger than the way out", &world, WAN, &large.via_gateway());
+    text += &story("a stranger", &world, LAN, &tcp("198.51.100.99:9", client, ACK).via_server());
+    text += &story("ping", &world, WAN, &echo(CLIENT_IP, VIP).via_gateway());
+    text += &story("cut off", &world, WAN, &syn[..30]);
+
+    let silence = two_servers(Method::Nat).unserved(VIP, lb_core::service::plan::Unserved::Drop);
+    text += &story("a port without a service, silently", &World::new(&silence), WAN, &unserved);
+    let mut drained = two_servers(Method::Nat);
+    drained.first().servers.iter_mut().for_each(|server| server.weight = 0);
+    text += &story("no server takes connections", &World::new(&drained), WAN, &syn);
+    let setup = Setup { workers: 2, connections: 1, ..Setup::default() };
+    let mut world = World::with(&two_servers(Method::Nat), setup);
+    let mut strangers = (4_001..).map(|port| {
+        let syn = tcp(&format!("203.0.113.10:{port}"), vip, SYN).via_gateway();
+        story("another worker is the owner", &world, WAN, &syn)
+    });
+    text += &strangers.find(|story| story.contains("handed over")).expect("half of them are");
+    world.receive(WAN, &syn);
+    text += &story(
+        "half-open connections make room",
+        &world,
+        WAN,
+        &tcp("203.0.113.9:4000", vip, SYN).via_gateway(),
+    );
+    world.receive(LAN, &reply);
+    world.receive(WAN, &ack);
+    text += &story("the table is full", &world, WAN, &tcp("203.0.113.9:4000", vip, SYN).via_gateway());
+    let world = World::silent(&two_servers(Method::Nat), Setup::default());
+    text += &story("the next hop is yet to be found", &world, WAN, &syn);
+    for (scheduler, weights) in [("wrr", [1, 2]), ("wlc", [1, 3]), ("lc", [1, 1]), ("mh", [2, 1])] {
+        let mut plan = two_servers(Method::Dr);
+        plan.first().scheduler = scheduler.parse().unwrap();
+        for (server, weight) in plan.first().servers.iter_mut().zip(weights) {
+            server.weight = weight;
+        }
+        let mut world = World::new(&plan);
+        world.receive(WAN, &tcp("203.0.113.9:1", vip, SYN).via_gateway());
+        text += &story(&format!("{scheduler} chooses"), &world, WAN, &syn);
+    }
+
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/explain.txt");
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(path).unwrap(), "UPDATE_EXPECTED=1 writes it anew");
+}
