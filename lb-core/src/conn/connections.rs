@@ -163,6 +163,12 @@ impl Connections {
         self.table.find(place, |value| self.confirm(Candidate(value), key)).map(Candidate)
     }
 
+    /// The same, when there is a candidate.
+    #[must_use]
+    pub fn find_from(&self, candidate: Candidate, key: Packed, place: Place) -> Option<Candidate> {
+        if self.confirm(candidate, key) { Some(candidate) } else { self.find(key, place) }
+    }
+
     /// The same, by the key alone: for the rare packet that was not staged.
     #[must_use]
     pub fn lookup(&self, key: &Key<u32>) -> Option<Candidate> {
@@ -182,30 +188,55 @@ impl Connections {
         &mut self.entries[index as usize]
     }
 
-    /// Adds a connection that is not there yet, to come up for its end at `deadline`.
-    pub fn insert(&mut self, connection: Connection, deadline: Instant) -> Result<u32, InsertError> {
-        let forward = self.place(connection.forward_key().packed());
+    /// Starts loading what adding this connection will look at: the places of its replies. Those of the client's packets
+    /// have been looked at.
+    pub fn prefetch_insert(&self, connection: &Connection) {
+        if connection.sees_replies() {
+            self.prefetch_key(connection.reply_key().packed());
+        }
+        // The entry after this one's: this one was loaded when that before it was added.
+        if let [.., next, _] = *self.free {
+            prefetch(&self.entries[next as usize]);
+        }
+    }
+
+    /// Starts loading what forgetting a connection will look at.
+    pub fn prefetch_remove(&self, index: u32) {
+        let connection = self.get(index);
+        self.prefetch_key(connection.forward_key().packed());
+        if connection.sees_replies() {
+            self.prefetch_key(connection.reply_key().packed());
+        }
+    }
+
+    fn prefetch_key(&self, key: Packed) {
+        let place = self.place(key);
+        self.table.prefetch(place);
+        self.table.prefetch_second(place);
+    }
+
+    /// Adds a connection that is not there yet. It never ends by itself until it is scheduled.
+    pub fn insert(&mut self, connection: Connection) -> Result<u32, InsertError> {
         let reply_key = connection.reply_key().packed();
         let reply = connection.sees_replies().then(|| self.place(reply_key));
+        let forward = self.place(connection.forward_key().packed());
         if let Some(clash) = reply.and_then(|place| self.find(reply_key, place)) {
             return Err(InsertError::Clash(clash.index()));
         }
-        let index = self.free.pop().ok_or(InsertError::Full)?;
+        let index = *self.free.last().ok_or(InsertError::Full)?;
         let value = |direction| Candidate::new(index, direction).0;
         if self.table.insert(forward, value(Direction::In)).is_err() {
-            self.free.push(index);
             return Err(InsertError::Full);
         }
         if let Some(place) = reply
             && self.table.insert(place, value(Direction::Out)).is_err()
         {
             self.table.remove(forward, value(Direction::In));
-            self.free.push(index);
             return Err(InsertError::Full);
         }
+        self.free.pop();
         *self.get_mut(index) = connection;
         self.high_water = self.high_water.max(index + 1);
-        self.schedule(index, deadline);
         Ok(index)
     }
 
@@ -229,16 +260,22 @@ impl Connections {
         connection
     }
 
-    /// Lets a connection come up at `deadline` instead of whenever it was to. Which wheel follows from its state.
+    /// Lets a connection come up at `deadline` instead of whenever it was to, if at all. Which wheel follows from its
+    /// state.
     pub fn reschedule(&mut self, index: u32, deadline: Instant) {
         self.cancel(index);
         self.schedule(index, deadline);
     }
 
     /// The next connection whose time has come to be looked at. It is off the wheels: the caller removes it or
-    /// schedules it anew.
+    /// schedules it anew. Starts loading it.
     pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        self.opening.pop_due(&mut self.links, now).or_else(|| self.lasting.pop_due(&mut self.links, now))
+        let due = self
+            .opening
+            .pop_due(&mut self.links, now)
+            .or_else(|| self.lasting.pop_due(&mut self.links, now))?;
+        prefetch(self.get(due));
+        Some(due)
     }
 
     /// The oldest half-open connection, to within a tick of the wheel, taken off it to be removed.
@@ -336,6 +373,12 @@ mod tests {
         Connections::new(capacity, Secret(7), Instant::ZERO)
     }
 
+    fn add(connections: &mut Connections, connection: Connection, deadline: Instant) -> u32 {
+        let index = connections.insert(connection).unwrap();
+        connections.reschedule(index, deadline);
+        index
+    }
+
     fn lookup(connections: &Connections, key: &Key<u32>) -> Option<(u32, Direction)> {
         connections
             .find(key.packed(), connections.place(key.packed()))
@@ -346,8 +389,8 @@ mod tests {
     fn nat_is_found_both_ways_and_dr_one_way() {
         let mut connections = table(10);
         let later = Instant::ZERO + Duration::from_secs(60);
-        let nat = connections.insert(connection(1, Method::Nat), later).unwrap();
-        let dr = connections.insert(connection(2, Method::Dr), later).unwrap();
+        let nat = add(&mut connections, connection(1, Method::Nat), later);
+        let dr = add(&mut connections, connection(2, Method::Dr), later);
         let key = |port, reply: bool| {
             let entry = connection(port, Method::Nat);
             if reply { entry.reply_key() } else { entry.forward_key() }
@@ -365,11 +408,11 @@ mod tests {
     #[test]
     fn a_second_user_of_the_same_endpoints_is_a_clash() {
         let mut connections = table(10);
-        let first = connections.insert(connection(1, Method::Nat), Instant::ZERO).unwrap();
+        let first = connections.insert(connection(1, Method::Nat)).unwrap();
         let other_vip = Connection { vip: 99, ..connection(1, Method::Nat) };
-        assert_eq!(connections.insert(other_vip, Instant::ZERO), Err(InsertError::Clash(first)));
+        assert_eq!(connections.insert(other_vip), Err(InsertError::Clash(first)));
         let dr = Connection { method: Method::Dr, ..other_vip };
-        assert!(connections.insert(dr, Instant::ZERO).is_ok(), "no replies, no clash");
+        assert!(connections.insert(dr).is_ok(), "no replies, no clash");
     }
 
     #[test]
@@ -377,16 +420,16 @@ mod tests {
         let mut connections = table(3);
         for port in 1..=3 {
             let at = Instant::from_millis(60_000 + u64::from(port) * 1_000);
-            connections.insert(connection(port, Method::Nat), at).unwrap();
+            add(&mut connections, connection(port, Method::Nat), at);
         }
-        assert_eq!(connections.insert(connection(4, Method::Nat), Instant::ZERO), Err(InsertError::Full));
+        assert_eq!(connections.insert(connection(4, Method::Nat)), Err(InsertError::Full));
         let established = lookup(&connections, &connection(1, Method::Nat).forward_key()).unwrap().0;
         connections.get_mut(established).state = State::Established;
         connections.reschedule(established, Instant::from_millis(900_000));
         let oldest = connections.pop_half_open().unwrap();
         assert_eq!(connections.get(oldest).client_port, 2, "1 is established by now");
         connections.remove(oldest);
-        connections.insert(connection(4, Method::Nat), Instant::ZERO).unwrap();
+        add(&mut connections, connection(4, Method::Nat), Instant::ZERO);
         assert_eq!(connections.iter(0..u32::MAX).count(), 3);
         assert_eq!(connections.half_open(), 2);
     }

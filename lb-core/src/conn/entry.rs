@@ -64,7 +64,7 @@ pub struct Connection {
 }
 
 /// What NAT does to the checksums of a connection's packets. The same for all of them, so it is computed once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rewrite {
     /// To that of the IPv4 header: another address, one off the time to live.
     pub header: Folded,
@@ -106,9 +106,11 @@ impl Connection {
             packets: [0; 2],
             bytes_low: [0; 2],
             bytes_high: [0; 2],
-            rewrites: {
+            rewrites: if method == Method::Nat {
                 let (vip, server) = ((key.destination, key.destination_port), (address, port));
                 [Rewrite::new(vip, server), Rewrite::new(server, vip)]
+            } else {
+                [Rewrite::default(); 2]
             },
         }
     }

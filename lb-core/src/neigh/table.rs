@@ -9,9 +9,9 @@ use super::entry::{Knowledge, Neighbour, Question};
 use crate::{
     flow::key::{fold_multiply, scale},
     limits::MAX_NEIGHBOURS,
+    packet::PortId,
     service::routing::NextHop,
     time::Instant,
-    packet::PortId,
     wire::ethernet::{self, Mac},
 };
 use std::net::Ipv4Addr;

@@ -48,8 +48,7 @@ pub(super) struct Field {
 impl Field {
     pub(super) fn new(candidates: &[Candidate]) -> Self {
         let takers = takers(candidates);
-        let mut places: Box<[_]> =
-            takers.iter().map(|(_, candidate)| candidate.server).zip(0u32..).collect();
+        let mut places: Box<[_]> = takers.iter().map(|(_, candidate)| candidate.server).zip(0u32..).collect();
         places.sort_unstable();
         Field { takers, places }
     }

@@ -140,7 +140,8 @@ impl<'a> Loads<'a> {
         let (now, seen, row) = (self.now(), seen?, self.row);
         let missed = now.written.wrapping_sub(seen.written);
         let is_known = now.sums == seen.sums && missed <= JOURNAL as u64;
-        let entry = move |at: u64| row.journal[seen.written.wrapping_add(at) as usize % JOURNAL].load(Relaxed);
+        let entry =
+            move |at: u64| row.journal[seen.written.wrapping_add(at) as usize % JOURNAL].load(Relaxed);
         is_known.then(|| (0..missed).map(entry))
     }
 

@@ -23,10 +23,8 @@ impl Scheduler for Wlc {
     }
 
     fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
-        self.field.least(turn, loads, |candidate, load| Cost {
-            load: overhead(load),
-            weight: candidate.weight,
-        })
+        self.field
+            .least(turn, loads, |candidate, load| Cost { load: overhead(load), weight: candidate.weight })
     }
 
     fn grounds(&self, _: &Request, _: &Turn) -> Grounds {

@@ -260,10 +260,12 @@ impl<P: Packet> Worker<P> {
     ) -> Verdict {
         stage.locate(packet.bytes());
         match stage.kind {
-            Kind::Common | Kind::Flow => match self.connections.find(stage.key, stage.place) {
-                Some(found) => self.pass(now, packet, stage, found),
-                None => self.connect(now, packet, stage, origin),
-            },
+            Kind::Common | Kind::Flow => {
+                match self.connections.find_from(stage.candidate, stage.key, stage.place) {
+                    Some(found) => self.pass(now, packet, stage, found),
+                    None => self.connect(now, packet, stage, origin),
+                }
+            }
             Kind::Icmp => self.icmp(now, packet, stage, origin, io),
             Kind::Arp => self.arp(now, packet, origin, io),
             Kind::OtherProtocol => self.other_protocol(now, packet, stage),

@@ -79,13 +79,7 @@ impl<P: Packet> Worker<P> {
 
     /// A packet of connection `found`.
     #[inline(never)]
-    pub(super) fn pass(
-        &mut self,
-        now: Instant,
-        packet: &mut P,
-        stage: &Staged,
-        found: Candidate,
-    ) -> Verdict {
+    pub(super) fn pass(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Candidate) -> Verdict {
         let at = &stage.at;
         let (index, direction) = (found.index(), found.direction());
         let connection = self.connections.get_mut(index);
