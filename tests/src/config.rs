@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
 
 use crate::world;
 
@@ -101,10 +102,21 @@ impl Service {
     }
 }
 
+/// How the director's ports use the interfaces of its namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// A packet socket on each, with as many pairs of queues as workers.
+    AfPacket,
+    /// AF_XDP sockets on each. A veth has one queue for them, so there is one worker.
+    AfXdp,
+}
+
 /// A configuration in the making.
 #[derive(Clone, Debug)]
 pub struct Config {
+    driver: Driver,
     workers: usize,
+    state_file: Option<PathBuf>,
     timeouts: Vec<(&'static str, &'static str)>,
     services: Vec<Service>,
     vips: Vec<(Ipv4Addr, &'static str)>,
@@ -114,7 +126,14 @@ impl Config {
     /// Two workers, no service.
     #[must_use]
     pub fn new() -> Self {
-        Self { workers: 2, timeouts: Vec::new(), services: Vec::new(), vips: Vec::new() }
+        Self {
+            driver: Driver::AfPacket,
+            workers: 2,
+            state_file: None,
+            timeouts: Vec::new(),
+            services: Vec::new(),
+            vips: Vec::new(),
+        }
     }
 
     /// An HTTP service on port 80 of every method's address.
@@ -123,6 +142,12 @@ impl Config {
         Method::ALL
             .into_iter()
             .fold(Self::new(), |config, method| config.service(Service::tcp(method, world::HTTP)))
+    }
+
+    /// One worker, on AF_XDP ports instead of packet sockets.
+    #[must_use]
+    pub fn on_af_xdp(self) -> Self {
+        Self { driver: Driver::AfXdp, workers: 1, ..self }
     }
 
     /// One more service.
@@ -146,6 +171,12 @@ impl Config {
         self
     }
 
+    /// Connections go from one run to the next by this file.
+    #[must_use]
+    pub fn state_file(self, path: &Path) -> Self {
+        Self { state_file: Some(path.to_owned()), ..self }
+    }
+
     /// Number of workers, which is the number of queues of each port.
     #[must_use]
     pub fn workers(&self) -> usize {
@@ -156,8 +187,9 @@ impl Config {
     #[must_use]
     pub fn render(&self, servers: &[Ipv4Addr]) -> String {
         let mut text = format!(
-            "[workers]\nconnections = 65536\nidle = \"adaptive\"\nverify_checksums = true\n\n\
-             [tunnel]\nlocal = \"{}\"\n\n",
+            "[workers]\nconnections = 65536\nidle = \"adaptive\"\nverify_checksums = true\n\
+             {}[tunnel]\nlocal = \"{}\"\n\n",
+            self.state_file.as_ref().map(|path| format!("state_file = {path:?}\n\n")).unwrap_or_default(),
             world::DIRECTOR_LAN
         );
         if !self.timeouts.is_empty() {
@@ -171,10 +203,11 @@ impl Config {
         for (index, (name, device, address)) in ports.into_iter().enumerate() {
             line(&mut text, "[[ports]]");
             line(&mut text, &format!("name = \"{name}\""));
-            line(
-                &mut text,
-                &format!("device = \"net_af_packet{index},iface={device},qpairs={}\"", self.workers),
-            );
+            let device = match self.driver {
+                Driver::AfPacket => format!("net_af_packet{index},iface={device},qpairs={}", self.workers),
+                Driver::AfXdp => format!("net_af_xdp{index},iface={device},queue_count={}", self.workers),
+            };
+            line(&mut text, &format!("device = \"{device}\""));
             line(&mut text, &format!("addresses = [\"{address}/24\"]\nmtu = 1500\n"));
         }
         line(&mut text, &format!("[[routes]]\nto = \"default\"\nvia = \"{}\"\n", world::GATEWAY));

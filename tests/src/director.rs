@@ -25,12 +25,14 @@ const EXACT: &str = "accounting: exact";
 const LAST_WORDS: usize = 80;
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STATUS_LIMIT: Duration = Duration::from_secs(5);
+const RELOAD_LIMIT: Duration = Duration::from_secs(5);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running `lb-app`.
 #[derive(Debug)]
 pub struct Director {
     process: Background,
+    configuration: PathBuf,
     log: PathBuf,
     runtime: PathBuf,
     /// Its log is of interest if it goes without having been stopped: something went wrong before.
@@ -56,6 +58,7 @@ impl Director {
         command.arg("--lcores").arg(lcores(workers)?).arg("--").arg("--conf").arg(&file);
         let mut director = Self {
             process: namespace.spawn(&mut command, &log)?,
+            configuration: file,
             log,
             runtime: Path::new("/var/run/dpdk").join(name),
             stopped: false,
@@ -99,6 +102,28 @@ impl Director {
         })?;
         ensure!(complete, "no complete status report after {STATUS_LIMIT:?}");
         Ok(Status::parse(&report))
+    }
+
+    /// Changes its configuration, and waits until the change is in effect.
+    pub fn reload(&self, configuration: &str) -> Result<()> {
+        let before = self.output()?.len();
+        fs::write(&self.configuration, configuration)?;
+        self.process.signal(Signal::SIGHUP)?;
+        let mut said = String::new();
+        let done = eventually(RELOAD_LIMIT, || {
+            said = self.output()?.split_off(before);
+            Ok(said.lines().any(|line| line.contains("reload: configuration") || line.contains(" ERROR ")))
+        })?;
+        ensure!(done && !said.contains(" ERROR "), "the configuration is not in effect: {said}");
+        Ok(())
+    }
+
+    /// Bytes of memory that it has in use.
+    pub fn memory(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes = line.split_whitespace().next().context("no number")?;
+        Ok(kilobytes.parse::<u64>()? * 1024)
     }
 
     /// Asks for status reports until one is as wished; the last one is returned with whether it is.

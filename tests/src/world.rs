@@ -174,10 +174,14 @@ impl World {
 
     /// Starts `lb-app` and waits until it is ready.
     pub fn start(&self, config: &Config) -> Result<Director> {
+        self.start_with(config, &config.render(&self.server_addresses()))
+    }
+
+    /// The same with another text than the configuration's own.
+    pub fn start_with(&self, config: &Config, text: &str) -> Result<Director> {
         self.starts.set(self.starts.get() + 1);
-        let text = config.render(&self.server_addresses());
         let name = format!("{}-{}", self.name, self.starts.get());
-        Director::start(&self.director, self.directory(), &name, &text, config.workers())
+        Director::start(&self.director, self.directory(), &name, text, config.workers())
     }
 
     /// Lets everything outlive this value, and says what there is: `netns NAME`, `pid PID`, `directory PATH`.

@@ -15,6 +15,10 @@ impl Display for Config {
         writeln!(f, "[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
         writeln!(f, "servers = {}", self.room.servers)?;
+        match &self.state_file {
+            Some(path) => writeln!(f, "state_file = {}", quoted(&path.to_string_lossy()))?,
+            None => writeln!(f, "# state_file: none, connections end with the director")?,
+        }
         writeln!(f, "idle = \"{}\"", self.idle)?;
         writeln!(f, "verify_checksums = {verify_checksums}")?;
 

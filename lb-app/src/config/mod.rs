@@ -32,7 +32,10 @@ use place::Place;
 use raw::Raw;
 use report::{Complaint, Problems, Report};
 use services::Services;
-use std::{fmt, fs, path::Path};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 use toml::de::DeTable;
 
 /// Capacity of a worker's table unless the file says otherwise: at most 128 MB.
@@ -52,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) connections_per_worker: usize,
     /// How many services and servers there can be while it runs.
     pub(crate) room: Room,
+    /// Where connections are kept from one run to the next, if they are.
+    pub(crate) state_file: Option<PathBuf>,
     /// What a worker does when there is nothing to do.
     pub(crate) idle: Idle,
     /// Timeouts of services that do not set their own.
@@ -136,8 +141,9 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let tunnel_local = raw.tunnel_local.map(|local| local.value);
     let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
     let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
+    let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
-    Ok(Config { plan, devices, connections_per_worker, room, idle, timeouts })
+    Ok(Config { plan, devices, connections_per_worker, room, state_file, idle, timeouts })
 }
 
 /// Checks that there is room for the servers, and returns how much room there is.

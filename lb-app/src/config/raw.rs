@@ -43,6 +43,7 @@ pub(super) struct Workers {
     pub(super) place: Place,
     pub(super) connections: Field<usize>,
     pub(super) servers: Field<usize>,
+    pub(super) state_file: Option<At<String>>,
     pub(super) idle: Field<Idle>,
     pub(super) verify_checksums: Field<bool>,
 }
@@ -158,6 +159,7 @@ impl Workers {
                 place,
                 connections: Field::Absent,
                 servers: Field::Absent,
+                state_file: None,
                 idle: Field::Absent,
                 verify_checksums: Field::Absent,
             };
@@ -165,6 +167,7 @@ impl Workers {
         Workers {
             connections: table.read("connections", number(1..=MAX_CONNECTIONS)),
             servers: table.read("servers", number(1..=MAX_SERVERS)),
+            state_file: table.read("state_file", text).given().cloned(),
             idle: table.read("idle", word(&Idle::ALL, Idle::name)),
             verify_checksums: table.read("verify_checksums", boolean),
             place: table.finish(),

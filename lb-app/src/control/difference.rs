@@ -51,17 +51,16 @@ impl Difference {
         difference
     }
 
-    /// Whether nothing is different.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.live.is_empty() && self.restart.is_empty()
-    }
-
     /// What was laid out at start: ports, queues, memory.
     fn compare_machine(&mut self, before: &Config, after: &Config) {
         let restart = &mut self.restart;
         let connections = (before.connections_per_worker, after.connections_per_worker);
         changed(restart, "workers: connections", connections.0, connections.1);
         changed(restart, "workers: servers", before.room.servers, after.room.servers);
+        let file = |config: &Config| {
+            config.state_file.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
+        };
+        changed(restart, "workers: state_file", file(before), file(after));
         changed(restart, "workers: idle", before.idle, after.idle);
         let ports = |config: &Config| -> Vec<(String, String)> {
             let names = config.plan.ports.iter().map(|port| port.name.clone());

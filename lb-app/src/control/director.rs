@@ -1,15 +1,19 @@
 //! The running director: what it does while workers forward, and how it ends.
 
-use super::running::Running;
+use super::{running::Running, state_file};
 use crate::{
-    dataplane::lcore::Shutdown,
-    dpdk::{Eal, LcoreHandle, RxQueue, TxQueue},
+    dataplane::lcore::{Ended, Shutdown},
+    dpdk::{Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
     report,
     say::say,
 };
 use anyhow::{Result, bail};
 use crossbeam_channel::Receiver;
-use lb_core::packet::Notice;
+use lb_core::{
+    flow::key::Secret,
+    packet::{Notice, WorkerId},
+    worker::Worker,
+};
 use std::{
     sync::{
         Arc,
@@ -41,13 +45,11 @@ pub(crate) struct Director {
     pub(crate) eal: Eal,
     pub(crate) running: Arc<Running>,
     /// By worker.
-    pub(crate) handles: Vec<LcoreHandle<Queues>>,
+    pub(crate) handles: Vec<LcoreHandle<Ended>>,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) notices: Receiver<Notice>,
+    pub(crate) secret: Secret,
 }
-
-/// A worker's queues, by port.
-pub(crate) type Queues = (Vec<RxQueue>, Vec<TxQueue>);
 
 impl Director {
     /// Does the chores until told to stop.
@@ -84,31 +86,56 @@ impl Director {
     ///
     /// # Errors
     /// When a worker had panicked, a port does not close, or packets are unaccounted for.
-    pub(crate) fn stop(self) -> Result<()> {
+    pub(crate) fn stop(mut self) -> Result<()> {
         info!("stopping");
         self.shutdown.request();
         let ports = self.running.take_ports();
         let mut rx: Vec<Vec<RxQueue>> = ports.iter().map(|_| Vec::new()).collect();
         let mut tx: Vec<Vec<TxQueue>> = ports.iter().map(|_| Vec::new()).collect();
-        for handle in self.handles {
-            let (rx_queues, tx_queues) = handle.join()?;
-            rx_queues.into_iter().for_each(|queue| rx[usize::from(queue.port().0)].push(queue));
-            tx_queues.into_iter().for_each(|queue| tx[usize::from(queue.port().0)].push(queue));
+        let mut workers = Vec::new();
+        for handle in std::mem::take(&mut self.handles) {
+            let ended = handle.join()?;
+            ended.rx.into_iter().for_each(|queue| rx[usize::from(queue.port().0)].push(queue));
+            ended.tx.into_iter().for_each(|queue| tx[usize::from(queue.port().0)].push(queue));
+            workers.push(ended.worker);
         }
+        self.leave_state(&workers);
+        drop(workers);
         self.notices.try_iter().for_each(tell);
         let discarded = rx.iter().flatten().map(RxQueue::discarded).sum();
         say(report::accumulated(&self.running, &ports, discarded));
         let counters: Vec<_> = self.running.workers.iter().map(|worker| &*worker.counters).collect();
         let is_exact = report::is_exact(&counters);
+        let buffers_stay = ports.iter().any(|port| port.info().keeps_buffers());
         for ((port, rx), tx) in ports.into_iter().zip(rx).zip(tx) {
             port.stop_and_close(rx, tx)?;
         }
         drop(self.running);
-        self.eal.cleanup()?;
+        match self.eal.cleanup() {
+            // The pool, which the end of the process frees.
+            Err(EalError::StillInUse(1)) if buffers_stay => {}
+            result => result?,
+        }
         if !is_exact {
             bail!("packets are unaccounted for: this is a defect of lb-app, please report it");
         }
         Ok(())
+    }
+}
+
+impl Director {
+    /// Leaves the connections to the next run, if there is a file for them.
+    fn leave_state(&self, workers: &[Worker<Mbuf>]) {
+        let Some(path) = &self.running.config.state_file else { return };
+        let now = self.running.clock.now();
+        let connections = (0..)
+            .map(WorkerId)
+            .zip(workers)
+            .flat_map(|(id, worker)| worker.saved(now).map(move |saved| (id, saved)));
+        match state_file::write(path, self.secret, workers.len(), connections) {
+            Ok(count) => info!("{count} connections are left to the next run, in {}", path.display()),
+            Err(error) => error!("connections are lost: {}: {error}", path.display()),
+        }
     }
 }
 

@@ -8,6 +8,8 @@
 //! * [`change`]: changing it while it runs.
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`difference`], [`reload`]: the configuration file read again.
+//! * [`save`]: what runs written back into the configuration file.
+//! * [`state_file`]: connections on disk, from one run to the next.
 //! * [`query`]: what only workers know or can do.
 
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
@@ -23,5 +25,8 @@ pub(crate) mod reload;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod running;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod save;
+#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod servers;
 pub(crate) mod start;
+pub(crate) mod state_file;

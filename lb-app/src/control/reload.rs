@@ -116,8 +116,10 @@ impl Running {
     /// Reloads because of a signal: all that can be said goes to the log.
     pub(super) fn reload_by_signal(&self) {
         match self.reload(How::default()) {
-            Ok(difference) if difference.is_empty() => info!("reload: nothing is different"),
-            Ok(difference) => difference.live.iter().for_each(|line| info!("reload: {line}")),
+            Ok(difference) => {
+                difference.live.iter().for_each(|line| info!("reload: {line}"));
+                info!("reload: configuration {} is in effect", self.current().generation);
+            }
             Err(error) => error!("reload: {}", error.to_string().trim_end()),
         }
     }

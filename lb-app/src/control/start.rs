@@ -6,6 +6,7 @@ use super::{
     ports::{self, Ports},
     query::Line,
     running::{Running, WorkerView},
+    state_file::{self, Left},
 };
 use crate::{
     cli::CommandLine,
@@ -18,18 +19,19 @@ use crate::{
         mesh::{self, Ends},
         request::Desk,
     },
-    dpdk::{self, Eal, LcoreId, RxQueue, TxQueue},
+    dpdk::{self, Eal, LcoreId, Mbuf, RxQueue, TxQueue},
     say::say,
 };
 use anyhow::{Context, Result, bail, ensure};
 use crossbeam_channel::{Sender, bounded};
 use lb_core::{
-    conn::connections::BYTES_PER_CONNECTION,
+    conn::{connections::BYTES_PER_CONNECTION, saved::Saved},
     counters::{ServerTraffic, WorkerCounters},
     flow::key::Secret,
     limits::MAX_WORKERS,
     packet::{Notice, WorkerId},
     service::{load::LoadBoard, snapshot::Snapshot},
+    time::Instant,
     worker::{self, Worker},
 };
 use std::{
@@ -38,7 +40,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 /// Refusals that one worker sends in a second, at most.
 const REFUSALS_PER_S: u32 = 10_000;
@@ -84,7 +86,12 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
 }
 
 /// What a worker tells when it is ready.
-type Ready = (Arc<WorkerCounters>, Arc<[ServerTraffic]>);
+struct Ready {
+    counters: Arc<WorkerCounters>,
+    servers: Arc<[ServerTraffic]>,
+    /// Connections that it took over from an earlier run.
+    restored: usize,
+}
 
 fn launch(
     eal: Eal,
@@ -94,14 +101,16 @@ fn launch(
     ports: Ports,
 ) -> Result<Director> {
     let clock = Clock::start();
+    let left = left_state(&config).map(Arc::new);
     let board = Arc::new(LoadBoard::new(lcores.len(), config.room.servers));
     let shared = worker::Director {
         workers: lcores.len(),
-        secret: Secret(RandomState::new().hash_one(std::process::id())),
+        secret: left.as_ref().map_or_else(fresh_secret, |left| left.secret),
         connections_per_worker: config.connections_per_worker,
         refusals_per_s: REFUSALS_PER_S,
         board: board.clone(),
     };
+    let secret = shared.secret;
     let shutdown = Arc::new(Shutdown::new(lcores.len()));
     let (notices, notice_board) = bounded(NOTICES);
     let mut launched = Vec::new();
@@ -126,21 +135,26 @@ fn launch(
             clock,
             rest: Rest::new(config.idle),
             shutdown: shutdown.clone(),
+            left: left.clone(),
             ready,
         };
         let handle = dpdk::launch(&eal, *lcore, move || make.on_this_lcore().run())?;
         launched.push((handle, is_ready, Line::new(id, requests, answers), traffic));
     }
-    let (mut handles, mut workers) = (Vec::new(), Vec::new());
+    let (mut handles, mut workers, mut restored) = (Vec::new(), Vec::new(), 0);
     for (id, (handle, is_ready, line, traffic)) in (0..).map(WorkerId).zip(launched) {
-        let Ok((counters, servers)) = is_ready.recv_timeout(PATIENCE) else {
+        let Ok(ready) = is_ready.recv_timeout(PATIENCE) else {
             bail!("worker {} on lcore {} did not get ready", id.0, handle.lcore());
         };
-        workers.push(WorkerView::new((id, handle.lcore()), line, counters, servers, traffic));
+        restored += ready.restored;
+        workers.push(WorkerView::new((id, handle.lcore()), line, ready.counters, ready.servers, traffic));
         handles.push(handle);
     }
+    if let Some(left) = left {
+        info!("{restored} of {} connections of the last run go on", left.connections.len());
+    }
     let running = Running::new((conf, config), snapshot, workers, board, (ports.started, ports.pool), clock);
-    Ok(Director { eal, running: Arc::new(running), handles, shutdown, notices: notice_board })
+    Ok(Director { eal, running: Arc::new(running), handles, shutdown, notices: notice_board, secret })
 }
 
 /// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.
@@ -158,15 +172,19 @@ struct Make {
     clock: Clock,
     rest: Rest,
     shutdown: Arc<Shutdown>,
+    /// By an earlier run.
+    left: Option<Arc<Left>>,
     ready: Sender<Ready>,
 }
 
 impl Make {
     fn on_this_lcore(self) -> Lcore {
-        let worker = Worker::new(self.id, &self.shared, self.snapshot, self.clock.now());
+        let mut worker = Worker::new(self.id, &self.shared, self.snapshot, self.clock.now());
+        let restored =
+            self.left.map_or(0, |left| restore(&mut worker, &left, self.shared.workers, self.clock.now()));
         let counters = worker.counters();
         // Whoever waits may have given up; the worker is then told to stop soon.
-        let _ = self.ready.send((counters.clone(), worker.traffic()));
+        let _ = self.ready.send(Ready { counters: counters.clone(), servers: worker.traffic(), restored });
         let traffic = self.traffic;
         let io = LcoreIo::new(self.tx, self.rings, self.pool, counters, traffic.clone(), self.notices);
         Lcore {
@@ -180,6 +198,26 @@ impl Make {
             shutdown: self.shutdown,
         }
     }
+}
+
+/// Takes over those connections of an earlier run that are this worker's, and returns how many.
+fn restore(worker: &mut Worker<Mbuf>, left: &Left, workers: usize, now: Instant) -> usize {
+    let same = left.workers == workers;
+    let mine = |(was, saved): &&(WorkerId, Saved)| worker.restore(now, saved, same.then_some(*was)).is_ok();
+    left.connections.iter().filter(mine).count()
+}
+
+/// What an earlier run left. That it left nothing good is no reason not to start.
+fn left_state(config: &Config) -> Option<Left> {
+    let path = config.state_file.as_ref()?;
+    state_file::take(path)
+        .inspect_err(|error| warn!("no connections go on: {}: {error}", path.display()))
+        .ok()
+        .flatten()
+}
+
+fn fresh_secret() -> Secret {
+    Secret(RandomState::new().hash_one(std::process::id()))
 }
 
 /// Validates the configuration and prints what it means.

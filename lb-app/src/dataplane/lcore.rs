@@ -56,9 +56,19 @@ pub(crate) struct Lcore {
     pub(crate) shutdown: Arc<Shutdown>,
 }
 
+/// What is left of a worker that has ended.
+pub(crate) struct Ended {
+    /// By port.
+    pub(crate) rx: Vec<RxQueue>,
+    /// By port.
+    pub(crate) tx: Vec<TxQueue>,
+    /// It holds no packet any more, but its connections.
+    pub(crate) worker: Worker<Mbuf>,
+}
+
 impl Lcore {
-    /// Polls until told to stop, then leaves no packet behind. Returns the queues, by port.
-    pub(crate) fn run(mut self) -> (Vec<RxQueue>, Vec<TxQueue>) {
+    /// Polls until told to stop, then leaves no packet behind.
+    pub(crate) fn run(mut self) -> Ended {
         let mut burst = Burst::<Mbuf>::new();
         let mut rounds = 0u32;
         while !self.shutdown.is_requested() {
@@ -89,7 +99,7 @@ impl Lcore {
         while self.take_over(&mut burst) {}
         self.worker.shut_down(&mut self.io);
         self.io.flush();
-        (self.rx, self.io.into_queues())
+        Ended { rx: self.rx, tx: self.io.into_queues(), worker: self.worker }
     }
 
     /// Deals with what other workers handed over. Returns whether there was anything.

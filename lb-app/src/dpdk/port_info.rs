@@ -62,6 +62,13 @@ pub struct PortInfo {
 }
 
 impl PortInfo {
+    /// Whether its driver keeps packet buffers after it was closed, so that their pool cannot be freed: net_af_xdp does
+    /// with those in the rings that it shares with the kernel.
+    #[must_use]
+    pub fn keeps_buffers(&self) -> bool {
+        self.driver == "net_af_xdp"
+    }
+
     pub(super) fn read(device: &Device) -> Result<PortInfo, PortError> {
         let info = device.info()?;
         Ok(PortInfo {

@@ -146,7 +146,7 @@ impl ServerPlan {
 }
 
 /// One virtual service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePlan {
     /// The operator's name for it.
     pub name: String,

@@ -234,7 +234,7 @@ impl<P: Packet> Worker<P> {
     }
 
     /// The neighbour that packets to a client go to next, with one more user.
-    fn next_hop_to(&mut self, now: Instant, client: u32) -> Result<u16, DropReason> {
+    pub(super) fn next_hop_to(&mut self, now: Instant, client: u32) -> Result<u16, DropReason> {
         let hop = self.snapshot.routing.next_hop(Ipv4Addr::from_bits(client)).ok_or(DropReason::NoRoute)?;
         let port = &self.snapshot.ports[usize::from(hop.port.0)];
         self.neighbours.acquire(hop, port.mac, port.mtu, now).ok_or(DropReason::NeighboursFull)

@@ -18,6 +18,7 @@ pub mod explain;
 pub mod icmp;
 pub mod owner;
 pub mod pass;
+pub mod restore;
 pub mod share;
 pub mod tick;
 

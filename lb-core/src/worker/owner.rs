@@ -53,7 +53,7 @@ impl<P> Worker<P> {
         }
     }
 
-    fn owner(&self, basis: Basis, client: u32, port: u16, protocol: u8) -> WorkerId {
+    pub(super) fn owner(&self, basis: Basis, client: u32, port: u16, protocol: u8) -> WorkerId {
         let workers = self.director.workers;
         match basis {
             Basis::Arrival => self.id,

@@ -1,0 +1,401 @@
+//! Writing what runs back into the configuration file. Only what is different is touched, so comments, order and the
+//! operator's way of writing stay.
+//!
+//! Nothing is written that does not read back as exactly what runs, and the file is replaced in one step.
+
+use super::{running::Running, servers::ServerKey};
+use crate::config::{self, Config, Limits, report::Report, timeouts::KEYS};
+use lb_core::{
+    conn::timeouts::Timeouts,
+    service::plan::{Admin, Health, Plan, SchedulerKind, ServerPlan, ServicePlan},
+};
+use std::{fs, io::Write, path::Path};
+use thiserror::Error;
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
+
+/// Why nothing was saved.
+#[derive(Debug, Error)]
+pub(crate) enum SaveError {
+    #[error("{0}")]
+    File(std::io::Error),
+    /// The file was changed into something that is wrong.
+    #[error("the file is not sound, so it is left as it is: {0}")]
+    Config(#[from] Report),
+    #[error("the file is not TOML, so it is left as it is: {0}")]
+    Toml(#[from] toml_edit::TomlError),
+    /// The file differs in something that a running director cannot change, or is written in a way that cannot be kept.
+    #[error("the file cannot be made to say what runs, so it is left as it is: {0}")]
+    Differs(String),
+}
+
+impl Running {
+    /// Makes the configuration file say what runs. Whether that took any change.
+    ///
+    /// # Errors
+    /// See [`SaveError`]; then the file is as it was.
+    pub(crate) fn save(&self) -> Result<bool, SaveError> {
+        let limits = Limits { workers: self.workers.len(), available_bytes: u64::MAX };
+        let current = self.current();
+        let text = fs::read_to_string(&self.path).map_err(SaveError::File)?;
+        let name = self.path.display().to_string();
+        let saved = rewrite(&name, &text, &current.plan, limits)?;
+        if saved != text {
+            replace(&self.path, &saved).map_err(SaveError::File)?;
+        }
+        Ok(saved != text)
+    }
+}
+
+/// The file's text with whatever is different changed to what the plan says.
+fn rewrite(name: &str, text: &str, plan: &Plan, limits: Limits) -> Result<String, SaveError> {
+    let said = config::parse(name, text, limits)?;
+    let mut document: DocumentMut = text.parse()?;
+    write_routes(&mut document, &said.plan, plan);
+    write_services(&mut document, &said, plan)?;
+    let saved = document.to_string();
+    let config = config::parse(name, &saved, limits)?;
+    match first_difference(&config.plan, plan) {
+        None => Ok(saved),
+        Some(what) => Err(SaveError::Differs(what)),
+    }
+}
+
+/// What of the plan the file does not say, if there is anything. Health and what ports are is not the file's affair.
+fn first_difference(file: &Plan, plan: &Plan) -> Option<String> {
+    let mut services = plan.services.clone();
+    services
+        .iter_mut()
+        .flat_map(|service| &mut service.servers)
+        .for_each(|server| server.health = Health::Up);
+    let same_ports = file
+        .ports
+        .iter()
+        .map(|port| (&port.name, &port.addresses, port.mtu))
+        .eq(plan.ports.iter().map(|port| (&port.name, &port.addresses, port.mtu)));
+    let differs = [
+        ("services", file.services != services),
+        ("routes", file.routes != plan.routes),
+        ("ports", !same_ports),
+        ("vips", file.vips != plan.vips),
+        ("tunnel", file.tunnel_local != plan.tunnel_local),
+        ("workers", file.verify_checksums != plan.verify_checksums),
+    ];
+    differs.iter().find(|(_, differs)| *differs).map(|(what, _)| format!("{what} would differ"))
+}
+
+fn write_routes(document: &mut DocumentMut, said: &Plan, plan: &Plan) {
+    if said.routes == plan.routes {
+        return;
+    }
+    let old = tables(document, "routes");
+    let mut routes = ArrayOfTables::new();
+    for route in &plan.routes {
+        let kept = said.routes.iter().position(|other| other == route).and_then(|at| old.get(at).cloned());
+        routes.push(kept.unwrap_or_else(|| {
+            let mut table = Table::new();
+            let to = if route.to.prefix_len() == 0 { "default".to_owned() } else { route.to.to_string() };
+            table.insert("to", value(to));
+            table.insert("via", value(route.via.to_string()));
+            table
+        }));
+    }
+    put(document, "routes", routes);
+}
+
+fn write_services(document: &mut DocumentMut, said: &Config, plan: &Plan) -> Result<(), SaveError> {
+    let old = tables(document, "services");
+    let mut services = ArrayOfTables::new();
+    let mut changed = said.plan.services.len() != plan.services.len();
+    for (place, service) in plan.services.iter().enumerate() {
+        let is_it = |other: &ServicePlan| {
+            (other.protocol, other.vip, other.port) == (service.protocol, service.vip, service.port)
+        };
+        let at = said.plan.services.iter().position(is_it);
+        changed |= at != Some(place);
+        let mut table = at.and_then(|at| old.get(at).cloned()).unwrap_or_default();
+        match at {
+            Some(at) => changed |= write_service(&mut table, Some(&said.plan.services[at]), service, said)?,
+            None => {
+                write_service(&mut table, None, service, said)?;
+            }
+        }
+        services.push(table);
+    }
+    if changed {
+        put(document, "services", services);
+    }
+    Ok(())
+}
+
+/// Writes what is different of a service. Whether anything was.
+fn write_service(
+    table: &mut Table,
+    said: Option<&ServicePlan>,
+    service: &ServicePlan,
+    file: &Config,
+) -> Result<bool, SaveError> {
+    let mut changed = false;
+    let mut set = |key: &str, differs: bool, to: Value| {
+        if differs {
+            assign(table, key, to);
+            changed = true;
+        }
+    };
+    set("name", said.is_none_or(|said| said.name != service.name), service.name.clone().into());
+    set("vip", said.is_none(), service.vip.to_string().into());
+    set("port", said.is_none(), i64::from(service.port).into());
+    set("protocol", said.is_none(), service.protocol.name().into());
+    set("method", said.is_none_or(|said| said.method != service.method), service.method.name().into());
+    let scheduler = said.is_none_or(|said| said.scheduler != service.scheduler);
+    set("scheduler", scheduler, service.scheduler.name().into());
+    let flags = said.map_or(service.hash_port, |said| said.hash_port != service.hash_port);
+    set("flags", flags, flag_names(service).into());
+    let adopt = said.map_or(service.adopt, |said| said.adopt != service.adopt);
+    set("adopt", adopt, service.adopt.into());
+    let before = said.map(|said| said.slow_start).unwrap_or_default();
+    set("slow_start", before != service.slow_start, service.slow_start.to_string().into());
+    let before = said.map_or(file.timeouts, |said| said.timeouts);
+    changed |= write_timeouts(table, before, service.timeouts);
+    changed |= write_servers(table, said, service)?;
+    Ok(changed)
+}
+
+fn flag_names(service: &ServicePlan) -> Array {
+    let name = match service.scheduler {
+        SchedulerKind::Sh => "sh-port",
+        _ => "mh-port",
+    };
+    if service.hash_port { Array::from_iter([name]) } else { Array::new() }
+}
+
+fn write_timeouts(table: &mut Table, said: Timeouts, timeouts: Timeouts) -> bool {
+    if said == timeouts {
+        return false;
+    }
+    // A key may set the states that follow it as well, so all that are needed are written.
+    let mut inline = InlineTable::new();
+    for (key, state, _) in KEYS {
+        inline.insert(key, timeouts.of(state).to_string().into());
+    }
+    table.insert("timeouts", value(inline));
+    true
+}
+
+fn write_servers(
+    table: &mut Table,
+    said: Option<&ServicePlan>,
+    service: &ServicePlan,
+) -> Result<bool, SaveError> {
+    let before: &[ServerPlan] = said.map_or(&[], |said| &said.servers);
+    let at = |server: &ServerPlan| {
+        let key = ServerKey::new(service, server);
+        before.iter().position(|other| ServerKey::new(service, other) == key)
+    };
+    let alike = |server: &ServerPlan| {
+        at(server).is_some_and(|at| (before[at].weight, before[at].admin) == (server.weight, server.admin))
+    };
+    let same_order = service.servers.iter().map(at).eq((0..before.len()).map(Some));
+    if same_order && service.servers.iter().all(alike) {
+        return Ok(false);
+    }
+    match table.get_mut("servers") {
+        Some(Item::Value(Value::Array(array))) => {
+            let old = array.clone();
+            let mut servers = Array::new();
+            servers.set_trailing(old.trailing().clone());
+            servers.set_trailing_comma(old.trailing_comma());
+            for server in &service.servers {
+                let kept = at(server).and_then(|at| old.get(at).cloned());
+                let mut one = kept.unwrap_or_else(|| {
+                    let mut one = Value::from(InlineTable::new());
+                    if let Some(last) = old.iter().last() {
+                        *one.decor_mut() = last.decor().clone();
+                    }
+                    one
+                });
+                let Some(inline) = one.as_inline_table_mut() else {
+                    return Err(SaveError::Differs("a server is not written as a table".to_owned()));
+                };
+                write_server(inline, at(server).map(|at| &before[at]), service, server);
+                servers.push_formatted(one);
+            }
+            *array = servers;
+        }
+        _ => {
+            let old = table.get("servers").and_then(Item::as_array_of_tables).cloned().unwrap_or_default();
+            let mut servers = ArrayOfTables::new();
+            for server in &service.servers {
+                let mut one = at(server).and_then(|at| old.get(at).cloned()).unwrap_or_default();
+                write_server(&mut one, at(server).map(|at| &before[at]), service, server);
+                servers.push(one);
+            }
+            table.insert("servers", Item::ArrayOfTables(servers));
+        }
+    }
+    Ok(true)
+}
+
+fn write_server(
+    table: &mut dyn TableLike,
+    said: Option<&ServerPlan>,
+    service: &ServicePlan,
+    server: &ServerPlan,
+) {
+    if said.is_none() {
+        table.insert("address", value(server.address.to_string()));
+        if server.port != service.port {
+            table.insert("port", value(i64::from(server.port)));
+        }
+    }
+    if said.map_or(1, |said| said.weight) != server.weight {
+        assign(table, "weight", i64::from(server.weight).into());
+    }
+    if said.map_or(Admin::Enabled, |said| said.admin) != server.admin {
+        assign(table, "state", server.admin.name().into());
+    }
+}
+
+/// Changes a value and keeps what stands around it.
+fn assign(table: &mut dyn TableLike, key: &str, mut to: Value) {
+    if let Some(old) = table.get(key).and_then(Item::as_value) {
+        *to.decor_mut() = old.decor().clone();
+    }
+    table.insert(key, Item::Value(to));
+}
+
+/// The tables of an array, however it is written.
+fn tables(document: &DocumentMut, key: &str) -> Vec<Table> {
+    match document.get(key) {
+        Some(Item::ArrayOfTables(tables)) => tables.iter().cloned().collect(),
+        Some(Item::Value(Value::Array(array))) => {
+            let inline = array.iter().filter_map(Value::as_inline_table);
+            inline.map(|table| table.clone().into_table()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn put(document: &mut DocumentMut, key: &str, tables: ArrayOfTables) {
+    if tables.is_empty() {
+        document.remove(key);
+    } else {
+        document.insert(key, Item::ArrayOfTables(tables));
+    }
+}
+
+/// Replaces a file in one step, so that whoever reads it sees the old one or the new one.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let mut file = fs::File::create(&new)?;
+    file.set_permissions(fs::metadata(path)?.permissions())?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"# The main director.
+[[ports]]
+name = "wan"   # towards the world
+device = "net_null0"
+addresses = ["192.0.2.1/24"]
+
+[[ports]]
+name = "lan"
+device = "net_null1"
+addresses = ["198.51.100.1/24"]
+
+# The shop.
+[[services]]
+name = "shop"
+vip = "192.0.2.100"
+port = 80
+protocol = "tcp"
+method = "nat"
+scheduler = "rr"  # until Monday
+
+# The old one.
+[[services.servers]]
+address = "198.51.100.11"
+weight = 2  # it is slow
+
+[[services.servers]]
+address = "198.51.100.12"
+port = 8080
+
+[[services]]
+name = "dns"
+vip = "192.0.2.100"
+port = 53
+protocol = "udp"
+method = "nat"
+servers = [
+    { address = "198.51.100.11" }, # north
+    { address = "198.51.100.12" }, # south
+]
+"#;
+
+    const LIMITS: Limits = Limits { workers: 1, available_bytes: u64::MAX };
+
+    fn saved(edit: impl FnOnce(&mut Plan)) -> Result<String, SaveError> {
+        let mut plan = config::parse("lb.toml", FILE, LIMITS).expect("sound").plan;
+        edit(&mut plan);
+        rewrite("lb.toml", FILE, &plan, LIMITS)
+    }
+
+    #[test]
+    fn what_is_the_same_is_not_touched() {
+        assert_eq!(saved(|_| {}).unwrap(), FILE);
+        let health = saved(|plan| plan.services[0].servers[0].health = Health::Down);
+        assert_eq!(health.unwrap(), FILE, "health is not the file's affair");
+    }
+
+    #[test]
+    fn a_weight_is_changed_and_its_comment_stays() {
+        let text = saved(|plan| plan.services[0].servers[0].weight = 5).unwrap();
+        assert_eq!(text, FILE.replace("weight = 2  # it", "weight = 5  # it"));
+        let text = saved(|plan| plan.services[0].scheduler = SchedulerKind::Wlc).unwrap();
+        assert_eq!(text, FILE.replace("\"rr\"  #", "\"wlc\"  #"));
+    }
+
+    #[test]
+    fn servers_come_and_go_in_either_way_of_writing() {
+        let text = saved(|plan| {
+            plan.services[0].servers.remove(0);
+            plan.services[0].servers[0].admin = Admin::Draining;
+            plan.services[1].servers.push(ServerPlan::new([198, 51, 100, 13].into(), 53, 1));
+        });
+        let text = text.unwrap();
+        assert!(!text.contains("# The old one.") && text.contains("# north"), "{text}");
+        assert!(text.contains("address = \"198.51.100.12\"\nport = 8080\nstate = \"drain\"\n"), "{text}");
+        assert!(text.contains("{ address = \"198.51.100.13\" }"), "{text}");
+    }
+
+    #[test]
+    fn services_and_routes_come_and_go() {
+        let text = saved(|plan| {
+            let mut service = plan.services[0].clone();
+            service.name = "new".to_owned();
+            service.port = 8081;
+            plan.services.push(service);
+            plan.services.remove(0);
+            let via = [192, 0, 2, 254].into();
+            plan.routes.push(lb_core::service::plan::RoutePlan { to: "0.0.0.0/0".parse().unwrap(), via });
+        });
+        let text = text.unwrap();
+        assert!(text.starts_with("# The main director."), "{text}");
+        assert!(!text.contains("shop\"") && text.contains("name = \"new\""), "{text}");
+        assert!(text.contains("[[routes]]\nto = \"default\"\nvia = \"192.0.2.254\""), "{text}");
+    }
+
+    #[test]
+    fn what_the_file_cannot_say_is_refused() {
+        let error = saved(|plan| plan.ports[0].mtu = 9_000).unwrap_err();
+        assert!(matches!(error, SaveError::Differs(_)), "{error}");
+    }
+}

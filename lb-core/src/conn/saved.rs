@@ -1,0 +1,71 @@
+//! A connection as it is remembered from one run of the director to the next: without numbers that mean something to
+//! one run only.
+
+use super::{
+    entry::{Connection, Direction},
+    method::Method,
+    state::State,
+};
+use crate::{
+    flow::key::Key,
+    time::{Duration, Instant},
+};
+
+/// A connection that may go on in another run. Addresses and ports are in host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Of packets from the client.
+    pub key: Key<u32>,
+    /// Real server's address.
+    pub server_address: u32,
+    /// Real server's port.
+    pub server_port: u16,
+    /// How its packets reach the server.
+    pub method: Method,
+    /// Where it is in its life.
+    pub state: State,
+    /// Since its last packet.
+    pub idle: Duration,
+    /// Since its first packet.
+    pub age: Duration,
+    /// Packets by [`Direction`], modulo 2^32.
+    pub packets: [u32; 2],
+    /// Bytes of IPv4 packets by [`Direction`], modulo 2^48.
+    pub bytes: [u64; 2],
+}
+
+impl Saved {
+    /// What is to be remembered of a connection.
+    #[must_use]
+    pub fn of(connection: &Connection, now: Instant) -> Self {
+        let directions = [Direction::In, Direction::Out];
+        Saved {
+            key: connection.forward_key(),
+            server_address: connection.server_address,
+            server_port: connection.server_port,
+            method: connection.method,
+            state: connection.state,
+            idle: connection.seen.age(now),
+            age: connection.created.age(now),
+            packets: directions.map(|direction| connection.packets(direction) as u32),
+            bytes: directions.map(|direction| connection.bytes(direction)),
+        }
+    }
+
+    /// The connection as it was, with that server by its number.
+    #[must_use]
+    pub fn connection(&self, server: u32, now: Instant) -> Connection {
+        // Stamps wrap, so it does not matter that the director is younger than the connection.
+        let ago =
+            |since: Duration| Instant::from_millis(now.as_millis().wrapping_sub(since.as_millis())).stamp();
+        Connection {
+            state: self.state,
+            seen: ago(self.idle),
+            created: ago(self.age),
+            packets: self.packets,
+            bytes_low: self.bytes.map(|bytes| bytes as u32),
+            bytes_high: self.bytes.map(|bytes| (bytes >> 32) as u16),
+            ..Connection::new(&self.key, server, self.server_address, self.server_port, self.method)
+        }
+    }
+}
