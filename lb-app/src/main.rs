@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod control;
 mod dataplane;
+mod health;
 mod report;
 mod say;
 

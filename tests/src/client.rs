@@ -27,6 +27,12 @@ impl Client {
         Self { namespace }
     }
 
+    /// The same client, for a story that changes the world while the client goes on.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self { namespace: self.namespace.twin() }
+    }
+
     /// Where the client lives.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {

@@ -67,13 +67,25 @@ pub struct Service {
     scheduler: &'static str,
     adopt: bool,
     timeouts: Vec<(&'static str, &'static str)>,
+    lines: Vec<String>,
+    /// How many of the world's servers it has, the first ones.
+    servers: usize,
 }
 
 impl Service {
     /// A TCP service.
     #[must_use]
     pub fn tcp(method: Method, port: u16) -> Self {
-        Self { method, protocol: "tcp", port, scheduler: "rr", adopt: false, timeouts: Vec::new() }
+        Self {
+            method,
+            protocol: "tcp",
+            port,
+            scheduler: "rr",
+            adopt: false,
+            timeouts: Vec::new(),
+            lines: Vec::new(),
+            servers: usize::MAX,
+        }
     }
 
     /// A UDP service.
@@ -92,6 +104,19 @@ impl Service {
     #[must_use]
     pub fn adopting(self) -> Self {
         Self { adopt: true, ..self }
+    }
+
+    /// With only that many of the world's servers, the first ones.
+    #[must_use]
+    pub fn servers(self, servers: usize) -> Self {
+        Self { servers, ..self }
+    }
+
+    /// With another line of the configuration.
+    #[must_use]
+    pub fn line(mut self, line: impl Into<String>) -> Self {
+        self.lines.push(line.into());
+        self
     }
 
     /// With a timeout of its own for one state.
@@ -120,6 +145,7 @@ pub struct Config {
     timeouts: Vec<(&'static str, &'static str)>,
     services: Vec<Service>,
     vips: Vec<(Ipv4Addr, &'static str)>,
+    sections: Vec<String>,
 }
 
 impl Config {
@@ -133,6 +159,7 @@ impl Config {
             timeouts: Vec::new(),
             services: Vec::new(),
             vips: Vec::new(),
+            sections: Vec::new(),
         }
     }
 
@@ -168,6 +195,13 @@ impl Config {
     #[must_use]
     pub fn drop_unserved(mut self, vip: Ipv4Addr) -> Self {
         self.vips.push((vip, "drop"));
+        self
+    }
+
+    /// With another section, as it is written.
+    #[must_use]
+    pub fn section(mut self, text: impl Into<String>) -> Self {
+        self.sections.push(text.into());
         self
     }
 
@@ -211,6 +245,9 @@ impl Config {
             line(&mut text, &format!("addresses = [\"{address}/24\"]\nmtu = 1500\n"));
         }
         line(&mut text, &format!("[[routes]]\nto = \"default\"\nvia = \"{}\"\n", world::GATEWAY));
+        for section in &self.sections {
+            line(&mut text, section);
+        }
         for service in &self.services {
             service.render(&mut text, servers);
         }
@@ -243,7 +280,10 @@ impl Service {
                 self.timeouts.iter().map(|(state, value)| format!("{state} = \"{value}\"")).collect();
             line(text, &format!("timeouts = {{ {} }}", states.join(", ")));
         }
-        for server in servers {
+        for own in &self.lines {
+            line(text, own);
+        }
+        for server in servers.iter().take(self.servers) {
             let port = self.method.server_port(self.port);
             line(
                 text,

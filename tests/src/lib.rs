@@ -17,6 +17,7 @@ pub mod netns;
 pub mod process;
 pub mod server;
 pub mod status;
+pub mod steady;
 pub mod world;
 
 pub use config::{Config, Method};

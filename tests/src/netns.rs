@@ -116,6 +116,11 @@ impl Namespace {
         Ok(())
     }
 
+    /// The same namespace; it exists as long as the value that it was created as.
+    pub(crate) fn twin(&self) -> Self {
+        Self { name: self.name.clone(), kept: true }
+    }
+
     /// Whether it will outlive this value.
     pub(crate) fn kept(&self) -> bool {
         self.kept

@@ -57,6 +57,12 @@ impl Background {
         kill(self.group(), signal).with_context(|| format!("{signal} to process {}", self.pid()))
     }
 
+    /// Sends a signal to the process and its descendants.
+    pub fn signal_group(&self, signal: Signal) -> Result<()> {
+        killpg(self.group(), signal)
+            .with_context(|| format!("{signal} to the group of process {}", self.pid()))
+    }
+
     /// The exit status if the process has ended.
     pub fn finished(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)

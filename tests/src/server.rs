@@ -99,7 +99,28 @@ impl Server {
         Ok(())
     }
 
-    fn start_nginx(&mut self) -> Result<()> {
+    /// Ends nginx, as its operator would. What has connections to it is told so.
+    pub fn stop_nginx(&mut self) -> Result<()> {
+        let mut nginx = self.processes.pop().context("nginx is the last that was started")?;
+        nginx.signal(Signal::SIGTERM)?;
+        ensure!(nginx.wait(Duration::from_secs(5))?.is_some(), "nginx does not end");
+        Ok(())
+    }
+
+    /// Lets nginx hang: the kernel accepts connections, and nobody answers. Or lets it go on.
+    pub fn hang_nginx(&self, hangs: bool) -> Result<()> {
+        let nginx = self.processes.last().context("nginx is the last that was started")?;
+        nginx.signal_group(if hangs { Signal::SIGSTOP } else { Signal::SIGCONT })
+    }
+
+    /// Lets nginx answer everything with status 500, or well again.
+    pub fn make_ill(&self, ill: bool) -> Result<()> {
+        let mark = self.directory.join("ill");
+        Ok(if ill { fs::write(mark, "") } else { fs::remove_file(mark) }?)
+    }
+
+    /// Starts nginx and waits until it serves.
+    pub fn start_nginx(&mut self) -> Result<()> {
         let big = big_file()?;
         let configuration = self.directory.join("nginx.conf");
         fs::write(&configuration, nginx_configuration(&self.name, &self.directory, &big))?;
@@ -166,6 +187,7 @@ http {{
     server {{
         listen {http} backlog=4096;
         listen {behind_nat} backlog=4096;
+        if (-f {directory}/ill) {{ return 500; }}
         location = / {{ return 200 "{name}\n"; }}
         location = /small {{ return 200 "small from {name}\n"; }}
         location = /big {{ alias {big}; }}

@@ -41,6 +41,8 @@ pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 pub const DIRECTOR_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The director on the lan: the servers' gateway under NAT, and the near end of tunnels.
 pub const DIRECTOR_LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// The director's kernel on the lan, where health checks leave from.
+pub const CHECKS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 /// The router, everybody's default gateway.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// The far client.
@@ -166,6 +168,25 @@ impl World {
         &self.director
     }
 
+    /// Gives the director's kernel an interface of its own on the lan: the two others belong to `lb-app`.
+    pub fn let_checks_out(&self) -> Result<()> {
+        self.director.connect("lbchecks", &self.switch, "dir-checks")?;
+        self.switch.ip("link set dir-checks master lan")?;
+        // Only the interface that has the address answers for it.
+        self.director.sysctl("net/ipv4/conf/all/arp_ignore", "1")?;
+        self.director.ip(&format!("addr add {CHECKS}/24 dev lbchecks"))
+    }
+
+    /// Pulls a server's lan cable out, or puts it back. The first server has number 1.
+    pub fn plug(&self, number: usize, is_in: bool) -> Result<()> {
+        self.switch.ip(&format!("link set srv{number}-lan {}", if is_in { "up" } else { "down" }))
+    }
+
+    /// The real servers, to do something to them.
+    pub fn servers_mut(&mut self) -> &mut [Server] {
+        &mut self.servers
+    }
+
     /// The real servers' addresses on the lan.
     #[must_use]
     pub fn server_addresses(&self) -> Vec<Ipv4Addr> {
@@ -259,7 +280,8 @@ fn make_server(
         server.ip(&format!("addr add {address}/24 dev {bridge}"))?;
     }
     server.ip(&format!(
-        "route add default via {GATEWAY}\nrule add from {lan} table 10\nroute add default via {DIRECTOR_LAN} table 10"
+        "route add default via {GATEWAY}\nrule add from {lan} table 10\nroute add default via {DIRECTOR_LAN} table 10\n\
+         route add 198.51.100.0/24 dev lan table 10"
     ))?;
     let directory = directory.join(&name);
     Ok(Server::new(server, name, lan, directory))

@@ -1,11 +1,18 @@
 //! The effective configuration: every default written out, as a file that means the same.
 
-use super::{Config, timeouts::KEYS};
+use super::{
+    Config,
+    health::{ServiceHealth, inline_check, inline_pool, words},
+    timeouts::KEYS,
+};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::plan::{Plan, SchedulerKind, ServicePlan},
 };
-use std::fmt::{self, Display, Formatter};
+use std::{
+    fmt::{self, Display, Formatter},
+    net::SocketAddrV4,
+};
 
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -33,6 +40,13 @@ impl Display for Config {
             None => writeln!(f, "# local: the address of the port towards each server")?,
         }
 
+        writeln!(f, "\n[health]")?;
+        match &self.health.hook {
+            Some(hook) => writeln!(f, "hook = {}", words(hook))?,
+            None => writeln!(f, "# hook: none")?,
+        }
+        writeln!(f, "hook_timeout = \"{}\"", self.health.hook_timeout)?;
+
         for (port, device) in ports.iter().zip(&self.devices) {
             writeln!(f, "\n[[ports]]")?;
             writeln!(f, "name = {}", quoted(&port.name))?;
@@ -56,11 +70,14 @@ impl Display for Config {
             writeln!(f, "address = \"{}\"", vip.address)?;
             writeln!(f, "unserved = \"{}\"", vip.unserved)?;
         }
-        services.iter().try_for_each(|service| write_service(f, service))
+        services
+            .iter()
+            .zip(&self.health.services)
+            .try_for_each(|(service, health)| write_service(f, service, health))
     }
 }
 
-fn write_service(f: &mut Formatter<'_>, service: &ServicePlan) -> fmt::Result {
+fn write_service(f: &mut Formatter<'_>, service: &ServicePlan, health: &ServiceHealth) -> fmt::Result {
     let flags = match (service.hash_port, service.scheduler) {
         (true, SchedulerKind::Sh) => "\"sh-port\"",
         (true, SchedulerKind::Mh) => "\"mh-port\"",
@@ -77,12 +94,20 @@ fn write_service(f: &mut Formatter<'_>, service: &ServicePlan) -> fmt::Result {
     writeln!(f, "adopt = {}", service.adopt)?;
     writeln!(f, "slow_start = \"{}\"", service.slow_start)?;
     writeln!(f, "timeouts = {{ {} }}", inline(&service.timeouts))?;
+    if let Some(check) = &health.check {
+        writeln!(f, "check = {}", inline_check(Some(check)))?;
+    }
+    writeln!(f, "health = {}", inline_pool(&health.pool))?;
     for server in &service.servers {
         writeln!(f, "  [[services.servers]]")?;
         writeln!(f, "  address = \"{}\"", server.address)?;
         writeln!(f, "  port = {}", server.port)?;
         writeln!(f, "  weight = {}", server.weight)?;
         writeln!(f, "  state = \"{}\"", server.admin)?;
+        let address = SocketAddrV4::new(server.address, server.port);
+        if let Some((_, check)) = health.own.iter().find(|(own, _)| *own == address) {
+            writeln!(f, "  check = {}", inline_check(check.as_deref()))?;
+        }
     }
     Ok(())
 }

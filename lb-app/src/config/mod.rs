@@ -6,6 +6,7 @@
 
 mod duration;
 mod effective;
+pub(crate) mod health;
 pub(crate) mod memory;
 mod network;
 mod place;
@@ -19,6 +20,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use health::Health;
 use lb_core::{
     conn::timeouts::Timeouts,
     limits::{MAX_BYTES_PER_CONNECTION, MAX_SERVERS, MAX_SERVICES},
@@ -61,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) idle: Idle,
     /// Timeouts of services that do not set their own.
     pub(crate) timeouts: Timeouts,
+    /// How servers are checked.
+    pub(crate) health: Health,
 }
 
 /// What a worker does when there is nothing to do.
@@ -132,7 +136,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let connections_per_worker = check_memory(&raw.workers, limits, &problems);
     let network = Network::new(&raw, &problems);
     let timeouts = raw.timeouts.apply(Timeouts::default());
-    let (services, vips) = Services::new(&raw, &network, &problems).plan(timeouts);
+    let (services, vips, health) = Services::new(&raw, &network, &problems).plan(timeouts);
     let room = check_room(&raw.workers, &services, &problems);
     if let Some(report) = problems.report(name) {
         return Err(report);
@@ -143,7 +147,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
     let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
-    Ok(Config { plan, devices, connections_per_worker, room, state_file, idle, timeouts })
+    Ok(Config { plan, devices, connections_per_worker, room, state_file, idle, timeouts, health })
 }
 
 /// Checks that there is room for the servers, and returns how much room there is.

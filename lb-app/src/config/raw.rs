@@ -2,6 +2,7 @@
 
 use super::{
     Idle,
+    health::{Hooks, OwnCheck, Pool, read_check, read_pool},
     place::{At, Field, Place},
     report::Problems,
     table::Table,
@@ -14,7 +15,7 @@ use lb_core::{
     service::plan::{Admin, Method, Protocol, SchedulerKind, Unserved},
     time::Duration,
 };
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use toml::de::DeTable;
 
 /// Most addresses of one port.
@@ -27,6 +28,7 @@ pub(super) struct Raw {
     pub(super) workers: Workers,
     pub(super) timeouts: Changes,
     pub(super) tunnel_local: Option<At<Ipv4Addr>>,
+    pub(super) hooks: Hooks,
     pub(super) ports: Vec<Port>,
     /// No port was lost because it could not be read at all.
     pub(super) ports_complete: bool,
@@ -78,6 +80,12 @@ pub(super) struct Service {
     pub(super) adopt: Field<bool>,
     pub(super) slow_start: Field<Duration>,
     pub(super) timeouts: Changes,
+    /// The check of servers that have none of their own.
+    pub(super) check: OwnCheck,
+    pub(super) pool: Pool,
+    /// Where problems of the `health` table as a whole are.
+    pub(super) pool_place: Option<Place>,
+    pub(super) sorry: Option<At<SocketAddrV4>>,
     pub(super) servers: Vec<Server>,
 }
 
@@ -88,6 +96,7 @@ pub(super) struct Server {
     pub(super) port: Field<u16>,
     pub(super) weight: Field<u32>,
     pub(super) state: Field<Admin>,
+    pub(super) check: OwnCheck,
 }
 
 /// `[[vips]]`
@@ -135,16 +144,18 @@ impl Raw {
             tunnel.finish();
             local
         });
+        let hooks = Hooks::read(file.table("health"));
         let (ports, routes) = (file.tables("ports"), file.tables("routes"));
         Raw {
             workers,
             timeouts,
             tunnel_local,
+            hooks,
             ports_complete: ports.complete,
             ports: ports.each(Port::read),
             routes_complete: routes.complete,
             routes: routes.each(Route::read),
-            services: file.tables("services").each(Service::read),
+            services: file.tables("services").each(|table| Service::read(table, problems)),
             vips: file.tables("vips").each(Vip::read),
             place: file.finish(),
         }
@@ -198,7 +209,8 @@ impl Route {
 }
 
 impl Service {
-    fn read(mut table: Table) -> Self {
+    fn read(mut table: Table, problems: &Problems) -> Self {
+        let (pool, sorry, pool_place) = read_pool(table.table("health"));
         Service {
             name: table.require("name", "\"web\"", name),
             vip: table.require("vip", "\"192.0.2.100\"", host),
@@ -210,7 +222,11 @@ impl Service {
             adopt: table.read("adopt", boolean),
             slow_start: table.read("slow_start", duration),
             timeouts: table.table("timeouts").map_or_else(Changes::default, Changes::read),
-            servers: table.tables("servers").each(Server::read),
+            servers: table.tables("servers").each(|table| Server::read(table, problems)),
+            check: read_check(table.table("check"), problems),
+            pool,
+            pool_place,
+            sorry,
             place: table.finish(),
         }
     }
@@ -224,12 +240,13 @@ fn read_flags(table: &mut Table) -> Vec<At<Flag>> {
 }
 
 impl Server {
-    fn read(mut table: Table) -> Self {
+    fn read(mut table: Table, problems: &Problems) -> Self {
         Server {
             address: table.require("address", "\"198.51.100.11\"", host),
             port: table.read("port", number(1..=u16::MAX)),
             weight: table.read("weight", number(0..=MAX_WEIGHT)),
             state: table.read("state", word(Admin::ALL, Admin::name)),
+            check: read_check(table.table("check"), problems),
             place: table.finish(),
         }
     }

@@ -1,8 +1,9 @@
 //! What the services and VIPs mean, and what they must not mean together with the network.
 
 use super::{
+    health::{Health, ServiceHealth, check_together},
     network::{Network, Reach, once, text},
-    place::{At, Place},
+    place::{At, Field, Place},
     raw::{self, Flag, Raw},
     report::{Complaint, Problems},
 };
@@ -12,7 +13,10 @@ use lb_core::{
     service::plan::{Admin, Method, Protocol, SchedulerKind, ServerPlan, ServicePlan, Unserved, VipPlan},
     time::Duration,
 };
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 /// IPVS's default.
 const DEFAULT_SCHEDULER: SchedulerKind = SchedulerKind::Wlc;
@@ -41,11 +45,12 @@ impl<'c, 'r> Services<'c, 'r> {
     }
 
     /// Checks everything and says what it means. What is said is only good if no problem was found.
-    pub(super) fn plan(&self, timeouts: Timeouts) -> (Vec<ServicePlan>, Vec<VipPlan>) {
+    pub(super) fn plan(&self, timeouts: Timeouts) -> (Vec<ServicePlan>, Vec<VipPlan>, Health) {
         vips_of(self.raw).for_each(|vip| self.check_vip(vip));
         self.check_services();
         self.raw.services.iter().for_each(|service| self.check_service(service));
-        (self.raw.services.iter().map(|service| service_plan(service, timeouts)).collect(), self.vip_plans())
+        let services = self.raw.services.iter().map(|service| service_plan(service, timeouts)).collect();
+        (services, self.vip_plans(), self.health())
     }
 
     /// A VIP must be nobody else's address.
@@ -126,11 +131,22 @@ impl<'c, 'r> Services<'c, 'r> {
                     Complaint::new(what, "remove one; to give it more connections, raise its weight")
                 });
             }
-            self.check_server(service, server, address);
+            self.check_reachable(service, &server.port, address);
+        }
+        check_together(&service.pool, service.pool_place.as_ref(), self.problems);
+        if let Some(At { value: sorry, place }) = &service.sorry {
+            once(&mut seen, (*sorry.ip(), sorry.port()), place, self.problems, |line| {
+                let what = format!("{sorry} is one of the service's servers (line {line})");
+                Complaint::new(what, "use another server, which steps in when those fail")
+            });
+            let address = At { value: *sorry.ip(), place: place.clone() };
+            let port = Field::Given(At { value: sorry.port(), place: place.clone() });
+            self.check_reachable(service, &port, &address);
         }
     }
 
-    fn check_server(&self, service: &raw::Service, server: &raw::Server, at: &At<Ipv4Addr>) {
+    /// A server's address must be a host's that the service's method reaches.
+    fn check_reachable(&self, service: &raw::Service, port: &Field<u16>, at: &At<Ipv4Addr>) {
         let address = at.value;
         let tunnel = self.raw.tunnel_local.as_ref().filter(|local| local.value == address);
         let used = if let Some(own) = self.network.own(address) {
@@ -152,7 +168,7 @@ impl<'c, 'r> Services<'c, 'r> {
         }
         let Some(method) = service.method.as_ref().map(|method| method.value) else { return };
         self.check_reach(method, at);
-        if let (Some(port), Some(wanted)) = (server.port.given(), &service.port)
+        if let (Some(port), Some(wanted)) = (port.given(), &service.port)
             && method != Method::Nat
             && port.value != wanted.value
         {
@@ -184,6 +200,30 @@ impl<'c, 'r> Services<'c, 'r> {
             (Reach::Through(_) | Reach::Unknown, _) => return,
         };
         self.problems.add(&at.place, complaint);
+    }
+
+    fn health(&self) -> Health {
+        let services = self.raw.services.iter().map(|service| {
+            let vip = value(&service.vip, Ipv4Addr::UNSPECIFIED);
+            let vip = SocketAddrV4::new(vip, value(&service.port, 0));
+            let own = service.servers.iter().filter_map(|server| {
+                let check = server.check.as_ref()?.value.clone();
+                let address = value(&server.address, Ipv4Addr::UNSPECIFIED);
+                let port = server_port(service, server).unwrap_or_default();
+                Some((SocketAddrV4::new(address, port), check))
+            });
+            ServiceHealth {
+                key: (value(&service.protocol, Protocol::Tcp), vip),
+                pool: service.pool.clone(),
+                check: service.check.as_ref().and_then(|check| check.value.clone()),
+                own: own.collect(),
+            }
+        });
+        Health {
+            hook: self.raw.hooks.hook.clone(),
+            hook_timeout: self.raw.hooks.timeout,
+            services: services.collect(),
+        }
     }
 
     /// The listed VIPs, then those of services that are not listed.

@@ -180,7 +180,8 @@ pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str>
         .map(|(_, candidate)| candidate)
 }
 
-fn quoted<'a>(value: &'a DeValue, remedy: &str) -> Reading<&'a str> {
+/// The text itself.
+pub(super) fn quoted<'a>(value: &'a DeValue, remedy: &str) -> Reading<&'a str> {
     value.as_str().ok_or_else(|| wrong_type(value, "text in quotes", remedy))
 }
 
@@ -192,7 +193,8 @@ fn no_address(text: &str, expected: &str, remedy: &str) -> Complaint {
     Complaint::new(format!("{text:?} is no {expected}"), remedy)
 }
 
-fn unicast(address: Ipv4Addr) -> Reading<()> {
+/// No group, nobody, not ourselves.
+pub(super) fn unicast(address: Ipv4Addr) -> Reading<()> {
     let kind = if address.is_multicast() {
         "a multicast address"
     } else if address.is_broadcast() {

@@ -1,7 +1,11 @@
 //! What is different between what runs and what a file says, in the operator's words, line by line.
 
-use super::servers::ServerKey;
-use crate::config::{Config, timeouts::KEYS};
+use super::{health::without_sorry_servers, servers::ServerKey};
+use crate::config::{
+    Config,
+    health::{Check, Health, Pool, ServiceHealth, inline_check, inline_pool, words},
+    timeouts::KEYS,
+};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::plan::{Plan, ServerPlan, ServicePlan},
@@ -9,6 +13,7 @@ use lb_core::{
 use std::{
     collections::BTreeSet,
     fmt::{self, Display},
+    sync::Arc,
 };
 
 /// All that is different.
@@ -46,8 +51,9 @@ impl Difference {
         let mut difference = Difference::default();
         difference.compare_machine(before, after);
         difference.compare_network(plan, &after.plan);
-        difference.compare_services(plan, &after.plan);
+        difference.compare_services(&without_sorry_servers(plan, before), &after.plan);
         difference.compare_timeouts("timeouts", before.timeouts, after.timeouts);
+        difference.compare_health(&before.health, &after.health);
         difference
     }
 
@@ -165,6 +171,26 @@ impl Difference {
         self.compare_timeouts(&format!("{name}: timeouts"), before.timeouts, after.timeouts);
     }
 
+    fn compare_health(&mut self, before: &Health, after: &Health) {
+        let live = &mut self.live;
+        let hook = |health: &Health| health.hook.as_ref().map_or("none".to_owned(), |hook| words(hook));
+        changed(live, "health: hook", hook(before), hook(after));
+        changed(live, "health: hook_timeout", before.hook_timeout, after.hook_timeout);
+        for service in &before.services {
+            let Some(other) = after.services.iter().find(|other| other.key == service.key) else { continue };
+            let name = format!("service {} {}", service.key.0, service.key.1);
+            let check = |check: &Option<Arc<Check>>| inline_check(check.as_deref());
+            changed(live, &format!("{name}: check"), check(&service.check), check(&other.check));
+            let pool = |pool: &Pool| inline_pool(pool);
+            changed(live, &format!("{name}: health"), pool(&service.pool), pool(&other.pool));
+            let own = |service: &ServiceHealth| -> Vec<String> {
+                let own = service.own.iter();
+                own.map(|(server, check)| format!("{server} {}", inline_check(check.as_deref()))).collect()
+            };
+            sets(live, &format!("{name}: check of server"), &own(service), &own(other));
+        }
+    }
+
     fn compare_timeouts(&mut self, what: &str, before: Timeouts, after: Timeouts) {
         for (key, state, _) in KEYS {
             changed(&mut self.live, &format!("{what}: {key}"), before.of(state), after.of(state));
@@ -269,7 +295,10 @@ mod tests {
                 "{ address = \"198.51.100.12\", state = \"drain\", weight = 7 }",
             ),
             ("via = \"192.0.2.254\"", "via = \"192.0.2.253\""),
-            ("method = \"nat\"", "method = \"nat\"\nscheduler = \"mh\"\ntimeouts = { udp = \"9s\" }"),
+            (
+                "method = \"nat\"",
+                "method = \"nat\"\nscheduler = \"mh\"\ntimeouts = { udp = \"9s\" }\nhealth = { quorum = 2 }",
+            ),
             ("[[routes]]", "[[vips]]\naddress = \"192.0.2.100\"\nunserved = \"drop\"\n[[routes]]"),
         ]);
         assert_eq!(
@@ -284,6 +313,7 @@ mod tests {
                 "~ server 198.51.100.12:80 of tcp 192.0.2.100:80: state enabled -> drain",
                 "+ server 198.51.100.13:80 of tcp 192.0.2.100:80: weight 3",
                 "~ service tcp 192.0.2.100:80: timeouts: udp 5m -> 9s",
+                "~ service tcp 192.0.2.100:80: health { quorum = 1, hysteresis = 0, when_all_fail = \"reject\", sorry_server_inhibit = false, flap_limit = 3, flap_window = \"5m\", flap_hold = \"1m\" } -> { quorum = 2, hysteresis = 0, when_all_fail = \"reject\", sorry_server_inhibit = false, flap_limit = 3, flap_window = \"5m\", flap_hold = \"1m\" }",
             ]
         );
         assert_eq!(restart, [""; 0]);

@@ -6,6 +6,7 @@
 //! * [`director`]: the running director, its periodic chores and its end.
 //! * [`running`]: what runs, shared by everybody who asks or changes anything.
 //! * [`change`]: changing it while it runs.
+//! * [`health`]: what checks of servers find out, made part of the plan.
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`difference`], [`reload`]: the configuration file read again.
 //! * [`save`]: what runs written back into the configuration file.
@@ -16,6 +17,7 @@
 pub(crate) mod change;
 pub(crate) mod difference;
 pub(crate) mod director;
+mod health;
 pub(crate) mod placement;
 pub(crate) mod ports;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]

@@ -4,12 +4,15 @@
 //! A change that turns out to be wrong can cut off whoever made it. So it can be made on condition: unless it is
 //! confirmed in time, everything goes back to what it was.
 
-use super::{change::ChangeError, difference::Difference, running::Running, servers::ServerKey};
+use super::{
+    change::ChangeError, difference::Difference, health::sorry_servers, running::Running, servers::ServerKey,
+};
 use crate::config::{self, Config, Limits, report::Report};
 use lb_core::service::plan::{Health, Plan};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
+    net::SocketAddrV4,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -107,8 +110,9 @@ impl Running {
 
     /// Changes the plan to `wanted`, and what the file says besides to `config`.
     fn become_like(&self, wanted: &Plan, config: Arc<Config>) -> Result<(), ChangeError> {
+        let health = config.health.clone();
         self.change_all(Some(config), |plan| {
-            *plan = with_what_is_known(wanted, plan);
+            *plan = with_what_is_known(wanted, plan, &health);
             Ok(())
         })
     }
@@ -127,7 +131,7 @@ impl Running {
 
 /// The plan that a file wants, with what only the running director knows: the ports as they turned out to be, and the
 /// servers' health.
-fn with_what_is_known(wanted: &Plan, running: &Plan) -> Plan {
+fn with_what_is_known(wanted: &Plan, running: &Plan, checks: &config::health::Health) -> Plan {
     let mut plan = wanted.clone();
     plan.redirection_len = running.redirection_len;
     for (port, known) in plan.ports.iter_mut().zip(&running.ports) {
@@ -140,11 +144,17 @@ fn with_what_is_known(wanted: &Plan, running: &Plan) -> Plan {
             service.servers.iter().map(|server| (ServerKey::new(service, server), server.health))
         })
         .collect();
+    let sorry = sorry_servers(running, checks);
     for service in &mut plan.services {
         let mut servers = std::mem::take(&mut service.servers);
         for server in &mut servers {
             server.health = health.get(&ServerKey::new(service, server)).copied().unwrap_or_default();
         }
+        // What stands in goes on standing in until checks say otherwise.
+        let of_service = sorry.iter().filter(|(key, _)| {
+            (key.protocol, key.service) == (service.protocol, SocketAddrV4::new(service.vip, service.port))
+        });
+        servers.extend(of_service.map(|(_, server)| **server));
         service.servers = servers;
     }
     plan

@@ -2,6 +2,7 @@
 //! of the director itself. All of it can be read at any time; what it takes to change it is in [`change`](super::change).
 
 use super::{
+    health::Link,
     query::{Line, Listed},
     reload::PendingReload,
     servers::Schedule,
@@ -10,6 +11,7 @@ use crate::{
     config::Config,
     dataplane::{clock::Clock, io::PortTraffic},
     dpdk::{LcoreId, Mempool, StartedPort},
+    health::Monitor,
 };
 use lb_core::{
     counters::{ServerTraffic, WorkerCounters},
@@ -18,6 +20,7 @@ use lb_core::{
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::{
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -90,6 +93,7 @@ pub(crate) struct Running {
     pub(super) pending: PendingReload,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
+    monitor: Mutex<Option<Arc<Monitor>>>,
 }
 
 impl Running {
@@ -114,7 +118,32 @@ impl Running {
             schedule: Schedule::default(),
             pending: PendingReload::default(),
             ports: Mutex::new(ports),
+            monitor: Mutex::default(),
         }
+    }
+
+    /// Begins to check servers.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub(super) fn start_checks(self: &Arc<Self>) -> io::Result<()> {
+        let link = Arc::new(Link(Arc::downgrade(self)));
+        let monitor = Monitor::start(link)?;
+        *self.monitor.lock() = Some(Arc::new(monitor));
+        Ok(())
+    }
+
+    /// Stops checking servers.
+    pub(super) fn stop_checks(&self) {
+        let monitor = self.monitor.lock().take();
+        if let Some(monitor) = monitor {
+            monitor.stop();
+        }
+    }
+
+    /// What checks servers. Nothing before the director is ready and when it ends.
+    pub(crate) fn monitor(&self) -> Option<Arc<Monitor>> {
+        self.monitor.lock().clone()
     }
 
     /// What the workers go by now.

@@ -3,7 +3,7 @@
 //!
 //! Nothing is written that does not read back as exactly what runs, and the file is replaced in one step.
 
-use super::{running::Running, servers::ServerKey};
+use super::{health::without_sorry_servers, running::Running, servers::ServerKey};
 use crate::config::{self, Config, Limits, report::Report, timeouts::KEYS};
 use lb_core::{
     conn::timeouts::Timeouts,
@@ -38,7 +38,9 @@ impl Running {
         let current = self.current();
         let text = fs::read_to_string(&self.path).map_err(SaveError::File)?;
         let name = self.path.display().to_string();
-        let saved = rewrite(&name, &text, &current.plan, limits)?;
+        // That a sorry server stands in at the moment is not what the operator wants for ever.
+        let plan = without_sorry_servers(&current.plan, &current.config);
+        let saved = rewrite(&name, &text, &plan, limits)?;
         if saved != text {
             replace(&self.path, &saved).map_err(SaveError::File)?;
         }

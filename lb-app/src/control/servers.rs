@@ -104,18 +104,6 @@ impl Running {
         self.set_admin(key, Admin::Disabled)
     }
 
-    /// Takes note of what checks found. [`Health::Up`] begins with slow start, if the service says so.
-    pub(crate) fn set_health(&self, key: &ServerKey, health: Health) -> Result<(), ChangeError> {
-        let warming = self.change(|plan| {
-            let (server, slow_start) = key.require(plan)?;
-            let was_down = matches!(server.health, Health::Down | Health::Inhibited);
-            server.health = health;
-            Ok(warm(server, slow_start, was_down && health == Health::Up))
-        })?;
-        self.follow_warming(key, warming);
-        Ok(())
-    }
-
     /// How long a draining server's connections still have; `None` if they may go on for ever.
     pub(crate) fn drains_within(&self, key: &ServerKey) -> Option<Duration> {
         let deadlines = self.schedule.deadlines.lock();
@@ -150,7 +138,7 @@ impl Running {
         self.schedule.deadlines.lock().retain(|(_, of)| of != key);
     }
 
-    fn follow_warming(&self, key: &ServerKey, over: Option<Duration>) {
+    pub(super) fn follow_warming(&self, key: &ServerKey, over: Option<Duration>) {
         let mut warming = self.schedule.warming.lock();
         warming.retain(|one| one.key != *key);
         if let Some(over) = over {
@@ -191,7 +179,7 @@ impl Running {
 }
 
 /// Begins slow start, if there is to be one, and returns how long it takes.
-fn warm(server: &mut ServerPlan, slow_start: Duration, comes_back: bool) -> Option<Duration> {
+pub(super) fn warm(server: &mut ServerPlan, slow_start: Duration, comes_back: bool) -> Option<Duration> {
     (comes_back && !slow_start.is_zero()).then(|| {
         server.health = part(1);
         slow_start

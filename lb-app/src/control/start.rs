@@ -154,7 +154,9 @@ fn launch(
         info!("{restored} of {} connections of the last run go on", left.connections.len());
     }
     let running = Running::new((conf, config), snapshot, workers, board, (ports.started, ports.pool), clock);
-    Ok(Director { eal, running: Arc::new(running), handles, shutdown, notices: notice_board, secret })
+    let running = Arc::new(running);
+    running.start_checks()?;
+    Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret })
 }
 
 /// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.

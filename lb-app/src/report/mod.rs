@@ -5,6 +5,7 @@
 
 mod accounts;
 mod connections;
+mod health;
 mod neighbours;
 mod ports;
 mod services;
@@ -20,7 +21,7 @@ use crate::{
     dpdk::StartedPort,
 };
 use lb_core::{neigh::entry::Neighbour, packet::WorkerId};
-use std::fmt::Write;
+use std::{fmt::Write, time::SystemTime};
 
 /// The status report, ending with the line `end of status`.
 pub(crate) fn status(
@@ -37,6 +38,9 @@ pub(crate) fn status(
     let servers: Vec<_> = running.workers.iter().map(|worker| &*worker.servers).collect();
     traffic::write(&mut text, &snapshot, &servers);
     text.push('\n');
+    if let Some(monitor) = running.monitor() {
+        health::write(&mut text, &monitor.report(), SystemTime::now());
+    }
     connections::write(&mut text, &snapshot, listed, running.connections());
     neighbours::write(&mut text, &names, neighbours);
     for worker in &running.workers {

@@ -217,12 +217,13 @@ fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapsho
     let candidates: Vec<Candidate> = service
         .servers
         .iter()
+        .zip(service.scheduler_weights())
         .zip(&numbers.servers)
-        .map(|(server, &number)| Candidate {
+        .map(|((server, weight), &number)| Candidate {
             server: number,
             address: server.address,
             port: server.port,
-            weight: server.effective_weight(),
+            weight,
         })
         .collect();
     let same = old.and_then(|old| old.services.get(numbers.service as usize)).filter(|old| {

@@ -132,18 +132,38 @@ impl ServerPlan {
         }
     }
 
-    /// The weight that a scheduler goes by. One that serves at all has at least 1.
+    /// The weight that it has now. One that serves at all has at least 1.
     #[must_use]
     pub fn effective_weight(&self) -> u32 {
+        self.scaled_weight(1)
+    }
+
+    /// The same, `scale` times as fine.
+    fn scaled_weight(&self, scale: u32) -> u32 {
         match (self.standing(), self.health) {
             (Standing::Serving, Health::Warming(thousandths)) => {
-                (self.weight * u32::from(thousandths.min(1_000)) / 1_000).max(1)
+                (self.weight * scale * u32::from(thousandths.min(1_000)) / 1_000).max(1)
             }
-            (Standing::Serving, _) => self.weight,
+            (Standing::Serving, _) => self.weight * scale,
             (Standing::Draining | Standing::Gone, _) => 0,
         }
     }
 }
+
+impl ServicePlan {
+    /// The weights that its scheduler goes by. While a server warms up all are larger by the same factor, so that one
+    /// of weight 1 can have a part of it.
+    #[must_use]
+    pub fn scheduler_weights(&self) -> Vec<u32> {
+        let warms = self.servers.iter().any(|server| matches!(server.health, Health::Warming(_)));
+        let highest = self.servers.iter().map(|server| server.weight).max().unwrap_or_default();
+        let scale = if warms && highest <= MAX_WEIGHT / WARMING_SCALE { WARMING_SCALE } else { 1 };
+        self.servers.iter().map(|server| server.scaled_weight(scale)).collect()
+    }
+}
+
+/// How much finer weights are while a server warms up.
+const WARMING_SCALE: u32 = 20;
 
 /// One virtual service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -237,5 +257,30 @@ mod tests {
         assert_eq!(server(5, Admin::Draining, Up), (Standing::Draining, 0));
         assert_eq!(server(5, Admin::Draining, Down), (Gone, 0));
         assert_eq!(server(5, Disabled, Up), (Gone, 0));
+    }
+
+    #[test]
+    fn a_part_of_a_small_weight_is_possible_while_a_server_warms_up() {
+        let servers = [1, 2].map(|weight| ServerPlan::new(Ipv4Addr::LOCALHOST, 80, weight));
+        let mut service = ServicePlan {
+            name: "web".to_owned(),
+            protocol: Protocol::Tcp,
+            vip: Ipv4Addr::LOCALHOST,
+            port: 80,
+            method: Method::Nat,
+            scheduler: SchedulerKind::Wlc,
+            hash_port: false,
+            adopt: false,
+            timeouts: Timeouts::default(),
+            slow_start: Duration::default(),
+            servers: servers.to_vec(),
+        };
+        assert_eq!(service.scheduler_weights(), [1, 2]);
+        service.servers[0].health = Health::Warming(50);
+        assert_eq!(service.scheduler_weights(), [1, 40]);
+        service.servers[0].health = Health::Warming(950);
+        assert_eq!(service.scheduler_weights(), [19, 40]);
+        service.servers[1].weight = MAX_WEIGHT;
+        assert_eq!(service.scheduler_weights(), [1, MAX_WEIGHT], "there is no room for finer ones");
     }
 }

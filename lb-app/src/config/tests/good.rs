@@ -1,14 +1,17 @@
 //! What right configurations mean, and that nothing else breaks the reader.
 
 use super::{super::Idle, BASE, LIMITS, check, parse};
-use crate::config::load;
+use crate::config::{
+    health::{Kind, WhenAllFail},
+    load,
+};
 use lb_core::{
     conn::state::State,
     service::plan::{Method, Protocol, SchedulerKind, Unserved},
     time::Duration,
 };
 use proptest::{prelude::*, sample::Index};
-use std::{fs, path::PathBuf};
+use std::{fs, net::SocketAddrV4, path::PathBuf};
 
 /// The configurations that users start from, with their names.
 fn shipped() -> Vec<(PathBuf, String)> {
@@ -135,6 +138,76 @@ fn sharing_is_allowed() {
     let config = check(&text).unwrap_or_else(|report| panic!("{report}"));
     assert!(config.plan.services[2].hash_port);
     assert_eq!(config.plan.vips.len(), 3, "the one listed, and those of the services");
+}
+
+#[test]
+fn checks_survive_being_written_out() {
+    let text = format!(
+        "{BASE}servers = [
+          {{ address = \"198.51.100.11\" }},
+          {{ address = \"198.51.100.12\", check = {{ type = \"none\" }} }},
+          {{ address = \"198.51.100.13\", check = {{ type = \"udp\", payload = \"a\\u0000\\\"b\\\\\", expect = \"^b.\" }} }},
+          {{ address = \"198.51.100.14\", check = {{ type = \"udp\", payload_hex = \"ff 00\", require_reply = true }} }},
+          {{ address = \"198.51.100.15\", check = {{ type = \"dns\", name = \"example.org\", record = \"A\", port = 53 }} }},
+          {{ address = \"198.51.100.16\", check = {{ type = \"command\", command = [\"/bin/true\", \"a b\"], user = \"nobody\" }} }},
+          {{ address = \"198.51.100.17\", check = {{ type = \"icmp\", address = \"198.51.100.18\", warmup = \"0s\" }} }},
+        ]
+        [services.check]
+        type = \"https\"
+        sni = \"www.example.org\"
+        verify = true
+        ca = \"/etc/ca.pem\"
+        status = [200, \"301-302\"]
+        body = \"o[k]\"
+        to = \"vip\"
+        netns = \"checks\"
+        device = \"eth0\"
+        source = \"198.51.100.2\"
+        mark = 7
+        [services.health]
+        quorum = 3
+        hysteresis = 1
+        sorry_server = \"198.51.100.99:8080\"
+        quorum_up = [\"/bin/echo\", \"up\"]
+        passive = {{}}
+        [health]
+        hook = [\"/bin/true\"]\n"
+    );
+    let config = check(&text).unwrap_or_else(|report| panic!("{report}"));
+    let again = check(&config.to_string()).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(config.health, again.health);
+    let web = &config.health.services[0];
+    assert_eq!(web.pool.when_all_fail, WhenAllFail::Sorry, "because there is a sorry server");
+    assert_eq!(web.pool.passive.map(|passive| passive.failures), Some(5));
+    let kind = |last: u8| {
+        let server = SocketAddrV4::new([198, 51, 100, last].into(), 80);
+        web.check_of(server).map(|check| check.kind.name())
+    };
+    assert_eq!([11, 12, 14, 17].map(kind), [Some("https"), None, Some("udp"), Some("icmp")]);
+    let own = web.check_of("198.51.100.13:80".parse().unwrap()).unwrap();
+    assert!(matches!(&own.kind, Kind::Udp(udp) if udp.payload == b"a\0\"b\\"), "{own:?}");
+}
+
+#[test]
+fn the_reference_names_every_key_of_checks() {
+    let reference = include_str!("../../../../conf/README.md");
+    let kinds = Kind::NAMES.map(|kind| {
+        let rest = if kind == "command" { ", command = [\"/bin/true\"]" } else { "" };
+        let text = format!("{BASE}check = {{ type = \"{kind}\", no_such_key = 1{rest} }}\n");
+        check(&text).unwrap_err()
+    });
+    let pool = check(&format!("{BASE}health = {{ no_such_key = 1, passive = {{ no_such_key = 1 }} }}\n"))
+        .unwrap_err();
+    let global = check(&format!("{BASE}[health]\nno_such_key = 1\n")).unwrap_err();
+    for problem in kinds.iter().chain([&pool, &global]).flat_map(|report| &report.problems) {
+        let keys = problem.complaint.remedy.strip_prefix("known here: ").expect("an unknown key");
+        for key in keys.split(", ") {
+            assert!(
+                reference.contains(&format!("`{key}`")) || reference.contains(&format!("{key} = ")),
+                "{key}"
+            );
+        }
+    }
 }
 
 proptest! {

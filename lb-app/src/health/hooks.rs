@@ -1,0 +1,143 @@
+//! What operators get to know: log lines, and calls of their hooks.
+
+use super::{
+    command::{Environment, Program, about, run},
+    machine::Change,
+    probe::{Means, Target},
+    state::Event,
+};
+use crate::config::health::ServiceKey;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{runtime::Handle, sync::mpsc};
+use tracing::{info, warn};
+
+/// Hooks that run at the same time, at most. Those of one service run one after the other.
+const LANES: usize = 8;
+/// Calls that wait in a lane.
+const WAITING: usize = 1_024;
+
+/// The operator's programs, each called with the news.
+#[derive(Debug)]
+pub(super) struct Hooks {
+    lanes: Vec<mpsc::Sender<(Program, Duration)>>,
+    pub(super) called: Arc<AtomicU64>,
+    pub(super) failed: Arc<AtomicU64>,
+}
+
+impl Hooks {
+    pub(super) fn start(means: &Arc<Means>, runtime: &Handle) -> Self {
+        let (called, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let lanes = (0..LANES).map(|_| {
+            let (sender, mut calls) = mpsc::channel::<(Program, Duration)>(WAITING);
+            let (means, called, failed) = (means.clone(), called.clone(), failed.clone());
+            runtime.spawn(async move {
+                while let Some((program, limit)) = calls.recv().await {
+                    called.fetch_add(1, Ordering::Relaxed);
+                    if let Err(reason) = run(&means, None, program, limit).await {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                        warn!("hook: {reason}");
+                    }
+                }
+            });
+            sender
+        });
+        Hooks { lanes: lanes.collect(), called, failed }
+    }
+
+    /// Tells about an event: the log, the operator's hook, and the service's own for it.
+    pub(super) fn tell(&self, event: &Event, hook: Option<&Vec<String>>, limit: Duration) {
+        log(event);
+        let (service, environment) = describe(event);
+        let own = match event {
+            Event::Quorum { program, .. } => program.as_ref(),
+            _ => None,
+        };
+        let mut hasher = DefaultHasher::new();
+        service.hash(&mut hasher);
+        let lane = &self.lanes[(hasher.finish() % LANES as u64) as usize];
+        for words in [own, hook].into_iter().flatten() {
+            let environment = environment.clone();
+            let program = Program { words: words.clone(), user: None, memory_mib: None, environment };
+            if lane.try_send((program, limit)).is_err() {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                warn!("hook {} is not called: {WAITING} calls wait already", words.join(" "));
+            }
+        }
+    }
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::Server { target, change: Change::Up, .. } => {
+            info!(service = %target.name, server = %target.server, "server is up");
+        }
+        Event::Server { target, change: Change::Down { held: false }, reason } => {
+            warn!(service = %target.name, server = %target.server, %reason, "server is down");
+        }
+        Event::Server { target, change: Change::Down { held: true }, reason } => {
+            warn!(service = %target.name, server = %target.server, %reason, "server is down too often and held down");
+        }
+        Event::Quorum { name, reached: true, .. } => info!(service = %name, "quorum is reached"),
+        Event::Quorum { name, reached: false, .. } => warn!(service = %name, "quorum is lost"),
+        Event::Sorry { name, server, serves: true, .. } => {
+            warn!(service = %name, %server, "sorry server steps in");
+        }
+        Event::Sorry { name, server, serves: false, .. } => {
+            info!(service = %name, %server, "sorry server steps back");
+        }
+        Event::Kept { name, kept: true, .. } => {
+            warn!(service = %name, "all servers have failed; those that worked last are kept");
+        }
+        Event::Kept { name, kept: false, .. } => {
+            info!(service = %name, "a server works again; those that do not are no longer kept");
+        }
+    }
+}
+
+/// What a hook is told, as environment variables.
+fn describe(event: &Event) -> (ServiceKey, Environment) {
+    match event {
+        Event::Server { target, change, reason } => {
+            let word = match change {
+                Change::Up => "server-up",
+                Change::Down { held: false } => "server-down",
+                Change::Down { held: true } => "server-held",
+            };
+            let mut environment = about(target);
+            environment.push(("LB_EVENT", word.to_owned()));
+            environment.push(("LB_REASON", reason.clone()));
+            (target.service, environment)
+        }
+        Event::Quorum { service, name, reached, .. } => {
+            (*service, of_service(*service, name, if *reached { "quorum-up" } else { "quorum-down" }))
+        }
+        Event::Sorry { service, name, server, serves } => {
+            let target = Target { name: name.clone(), service: *service, server: *server };
+            let mut environment = about(&target);
+            let word = if *serves { "sorry-server-up" } else { "sorry-server-down" };
+            environment.push(("LB_EVENT", word.to_owned()));
+            (*service, environment)
+        }
+        Event::Kept { service, name, kept } => {
+            (*service, of_service(*service, name, if *kept { "all-failed" } else { "all-failed-over" }))
+        }
+    }
+}
+
+fn of_service(service: ServiceKey, name: &str, event: &str) -> Environment {
+    let (protocol, vip) = service;
+    vec![
+        ("LB_EVENT", event.to_owned()),
+        ("LB_SERVICE", name.to_owned()),
+        ("LB_PROTOCOL", protocol.name().to_owned()),
+        ("LB_VIP", vip.ip().to_string()),
+        ("LB_VIP_PORT", vip.port().to_string()),
+    ]
+}

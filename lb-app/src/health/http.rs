@@ -1,0 +1,118 @@
+//! An HTTP request as a check, with TLS or without.
+
+use super::{
+    probe::{Finding, Means},
+    socket::plain,
+};
+use crate::config::health::{Http, Leave, Pattern, Tls};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    Request,
+    body::{Bytes, Incoming},
+    client::conn::http1,
+};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::{error::Error, io, net::SocketAddrV4};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+};
+use tokio_rustls::TlsConnector;
+
+/// How much of a body is looked at.
+const MOST_BODY: usize = 1 << 20;
+
+pub(super) async fn ask(means: &Means, leave: &Leave, to: SocketAddrV4, check: &Http) -> Finding {
+    let stream = means.doors.tcp(leave, to).await.map_err(|error| plain(&error))?;
+    match &check.tls {
+        None => exchange(stream, to, check).await,
+        Some(tls) => exchange(secure(means, stream, to, check, tls).await?, to, check).await,
+    }
+}
+
+async fn secure(
+    means: &Means,
+    stream: TcpStream,
+    to: SocketAddrV4,
+    check: &Http,
+    tls: &Tls,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, String> {
+    let config = means.trust.config(tls)?;
+    let host = check.host.as_deref().map(|host| host.split(':').next().unwrap_or_default());
+    let name = tls.sni.as_deref().or(host).and_then(|name| ServerName::try_from(name.to_owned()).ok());
+    let name = name.unwrap_or_else(|| ServerName::IpAddress((*to.ip()).into()));
+    let connected = TlsConnector::from(config).connect(name, stream).await;
+    connected.map_err(|error| format!("no TLS: {}", plain(&error)))
+}
+
+async fn exchange<S>(stream: S, to: SocketAddrV4, check: &Http) -> Finding
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
+    let _connection = Guard(tokio::spawn(async move {
+        // What goes wrong shows in the answer.
+        let _ = connection.await;
+    }));
+    let host = check.host.clone().unwrap_or_else(|| match to.port() {
+        80 | 443 => to.ip().to_string(),
+        _ => to.to_string(),
+    });
+    let request = Request::builder()
+        .method(check.method.as_str())
+        .uri(&check.path)
+        .header("Host", host)
+        .header("User-Agent", concat!("lb-app/", env!("CARGO_PKG_VERSION")))
+        .header("Connection", "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| format!("the request cannot be sent: {error}"))?;
+    let response = sender.send_request(request).await.map_err(|error| words(&error))?;
+    let status = response.status().as_u16();
+    if !check.status.iter().any(|(from, to)| (*from..=*to).contains(&status)) {
+        return Err(format!("it answered with status {status}"));
+    }
+    match &check.body {
+        Some(pattern) => find(response.into_body(), pattern).await,
+        None => Ok(()),
+    }
+}
+
+async fn find(mut body: Incoming, pattern: &Pattern) -> Finding {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| words(&error))?;
+        let Ok(data) = frame.into_data() else { continue };
+        read.extend_from_slice(&data[..data.len().min(MOST_BODY - read.len())]);
+        if read.len() == MOST_BODY {
+            break;
+        }
+    }
+    match pattern.0.is_match(&read) {
+        true => Ok(()),
+        false => Err(format!("its answer does not match {:?}", pattern.0.as_str())),
+    }
+}
+
+/// What an HTTP error comes from, in plain words.
+fn words(error: &hyper::Error) -> String {
+    if error.is_incomplete_message() {
+        return "it closed the connection without an answer".to_owned();
+    }
+    if error.is_parse() {
+        return "its answer is not HTTP".to_owned();
+    }
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.map_or_else(|| error.to_string(), plain)
+}
+
+/// Ends the task that serves a connection when the check is over, however that happens.
+struct Guard(JoinHandle<()>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

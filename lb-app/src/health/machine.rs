@@ -1,0 +1,283 @@
+//! What a row of check results says about one server: a state machine without a clock.
+//!
+//! A server is up or down. `fall` failures in a row bring it down, `rise` successes in a row bring it up. One that goes
+//! down too often is held down until it has passed its checks for a while. Traffic itself may bring a server down as
+//! well, for a while or until its check succeeds.
+
+use crate::config::health::{Check, Pool};
+use lb_core::time::{Duration, Instant};
+use std::collections::VecDeque;
+
+/// What counts, of a check and of the service it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub(crate) rise: u32,
+    pub(crate) fall: u32,
+    pub(crate) assume_down: bool,
+    /// Failures within `flap_window` from which on a server is held down; 0 is never.
+    pub(crate) flap_limit: u32,
+    pub(crate) flap_window: Duration,
+    pub(crate) flap_hold: Duration,
+}
+
+impl Rules {
+    /// Those of a check and its service. Without a check only traffic can bring a server down.
+    pub(crate) fn new(check: Option<&Check>, pool: &Pool) -> Self {
+        Rules {
+            rise: check.map_or(1, |check| check.rise),
+            fall: check.map_or(1, |check| check.fall),
+            assume_down: check.is_some_and(|check| check.assume_down),
+            flap_limit: pool.flap_limit,
+            flap_window: pool.flap_window,
+            flap_hold: pool.flap_hold,
+        }
+    }
+}
+
+/// One server's state.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    rules: Rules,
+    up: bool,
+    /// No result so far.
+    fresh: bool,
+    /// Results in a row that speak against `up`.
+    against: u32,
+    /// Since when results of a server that is down have been good.
+    good_since: Option<Instant>,
+    since: Instant,
+    /// When it went down lately, not longer ago than the window.
+    falls: VecDeque<Instant>,
+    held: bool,
+    /// Traffic brought it down, until then.
+    passive_until: Option<Instant>,
+}
+
+/// What a result changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The server takes connections again.
+    Up,
+    /// It has failed.
+    Down {
+        /// It does so too often, and will be held down.
+        held: bool,
+    },
+}
+
+impl Machine {
+    /// A server nothing is known of.
+    pub(crate) fn new(rules: Rules, now: Instant) -> Self {
+        Machine {
+            rules,
+            up: !rules.assume_down,
+            fresh: true,
+            against: 0,
+            good_since: None,
+            since: now,
+            falls: VecDeque::new(),
+            held: false,
+            passive_until: None,
+        }
+    }
+
+    /// Other rules from now on. The state stays.
+    pub(crate) fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
+    /// Whether it is up.
+    pub(crate) fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// Whether it is held down for failing too often.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Since when it is up or down.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Whether results are being counted: the next check should come soon.
+    pub(crate) fn is_undecided(&self) -> bool {
+        self.against > 0
+    }
+
+    /// A check's result.
+    pub(crate) fn result(&mut self, good: bool, now: Instant) -> Option<Change> {
+        let first = std::mem::take(&mut self.fresh);
+        if !good {
+            self.good_since = None;
+        }
+        if good == self.up {
+            self.against = 0;
+            return None;
+        }
+        if self.up {
+            self.against += 1;
+            return (self.against >= self.rules.fall).then(|| self.go_down(now));
+        }
+        let good_since = *self.good_since.get_or_insert(now);
+        self.against = (self.against + 1).min(self.rules.rise);
+        // What was only assumed needs one success, as in keepalived.
+        let enough = first || self.against >= self.rules.rise;
+        let served = !self.held || now.since(good_since) >= self.rules.flap_hold;
+        (enough && served).then(|| self.go_up(now))
+    }
+
+    /// Traffic shows that the server has failed. If no check brings it back earlier, it is tried again after `hold`.
+    pub(crate) fn fail_passively(&mut self, hold: Duration, now: Instant) -> Option<Change> {
+        if !self.up {
+            return None;
+        }
+        self.fresh = false;
+        self.passive_until = Some(now + hold);
+        Some(self.go_down(now))
+    }
+
+    /// When somebody should look whether a server that traffic brought down is to be tried again.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.passive_until
+    }
+
+    /// Tries a server again that traffic brought down, if its time is over.
+    pub(crate) fn tick(&mut self, now: Instant) -> Option<Change> {
+        let over = !self.up && self.passive_until.is_some_and(|until| now >= until);
+        over.then(|| self.go_up(now))
+    }
+
+    fn go_down(&mut self, now: Instant) -> Change {
+        let Rules { flap_limit, flap_window, .. } = self.rules;
+        while self.falls.front().is_some_and(|fall| now.since(*fall) > flap_window) {
+            self.falls.pop_front();
+        }
+        self.falls.push_back(now);
+        self.held = flap_limit > 0 && self.falls.len() >= flap_limit as usize;
+        // More than the limit need not be remembered.
+        while self.falls.len() > flap_limit.max(1) as usize {
+            self.falls.pop_front();
+        }
+        self.up = false;
+        self.turn(now);
+        Change::Down { held: self.held }
+    }
+
+    fn go_up(&mut self, now: Instant) -> Change {
+        self.up = true;
+        self.held = false;
+        self.passive_until = None;
+        self.turn(now);
+        Change::Up
+    }
+
+    fn turn(&mut self, now: Instant) {
+        self.against = 0;
+        self.good_since = None;
+        self.since = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RULES: Rules = Rules {
+        rise: 2,
+        fall: 3,
+        assume_down: false,
+        flap_limit: 0,
+        flap_window: Duration::from_secs(300),
+        flap_hold: Duration::from_secs(60),
+    };
+
+    /// Runs a row of results, one second apart: `+` good, `-` bad. Returns the states after each: `U` or `D`, `H` when
+    /// held down.
+    fn walk(rules: Rules, results: &str) -> String {
+        let mut machine = Machine::new(rules, Instant::ZERO);
+        let mut states = String::new();
+        for (second, result) in (1..).zip(results.chars()) {
+            let now = Instant::from_millis(second * 1_000);
+            let before = machine.is_up();
+            let change = machine.result(result == '+', now);
+            assert_eq!(change.is_some(), before != machine.is_up());
+            states.push(match (machine.is_up(), machine.is_held()) {
+                (true, _) => 'U',
+                (false, true) => 'H',
+                (false, false) => 'D',
+            });
+        }
+        states
+    }
+
+    #[test]
+    fn rows_of_results() {
+        let alpha = Rules { assume_down: true, ..RULES };
+        let quick = Rules { rise: 1, fall: 1, ..RULES };
+        let hold = Duration::from_secs(3);
+        let damped = Rules { flap_limit: 2, flap_hold: hold, ..quick };
+        let forgetful = Rules { flap_window: Duration::from_secs(2), ..damped };
+        for (what, rules, results, states) in [
+            ("fall in a row", RULES, "--+---", "UUUUUD"),
+            ("rise in a row", RULES, "---+-++", "UUDDDDU"),
+            ("one success is enough at start", alpha, "+", "U"),
+            ("but only the very first", alpha, "-++", "DDU"),
+            ("at once", quick, "-+-+", "DUDU"),
+            ("held after the second fall, until good for long", damped, "-+-++++", "DUHHHHU"),
+            ("a failure while held starts the wait anew", damped, "-+-++-++++", "DUHHHHHHHU"),
+            ("falls long ago do not count", forgetful, "-+++-+", "DUUUDU"),
+            ("and one who was held starts with what is remembered", damped, "-+-++++-+", "DUHHHHUHH"),
+        ] {
+            assert_eq!(walk(rules, results), states, "{what}");
+        }
+    }
+
+    #[test]
+    fn traffic_brings_a_server_down_for_a_while() {
+        let mut machine = Machine::new(RULES, Instant::ZERO);
+        let at = |s: u64| Instant::from_millis(s * 1_000);
+        assert_eq!(
+            machine.fail_passively(Duration::from_secs(30), at(1)),
+            Some(Change::Down { held: false })
+        );
+        assert_eq!(machine.fail_passively(Duration::from_secs(30), at(2)), None, "it is down already");
+        assert_eq!((machine.due(), machine.tick(at(30))), (Some(at(31)), None));
+        assert_eq!(machine.tick(at(31)), Some(Change::Up));
+        assert_eq!(machine.due(), None);
+        machine.fail_passively(Duration::from_secs(30), at(40));
+        assert_eq!(machine.result(true, at(41)), None);
+        assert_eq!(machine.result(true, at(42)), Some(Change::Up), "its check brings it back earlier");
+        assert_eq!(machine.tick(at(100)), None);
+    }
+
+    proptest! {
+        /// Whatever the results, a change needs a whole row of results that speak for it.
+        #[test]
+        fn no_change_without_a_row(
+            rise in 1..5_u32, fall in 1..5_u32, flap_limit in 0..4_u32, results in prop::collection::vec(any::<bool>(), 0..200),
+        ) {
+            let rules = Rules { rise, fall, flap_limit, ..RULES };
+            let mut machine = Machine::new(rules, Instant::ZERO);
+            let (mut row, mut last) = (0, true);
+            for (second, good) in (1..).zip(results) {
+                row = if good == last { row + 1 } else { 1 };
+                last = good;
+                match machine.result(good, Instant::from_millis(second * 1_000)) {
+                    Some(Change::Up) => {
+                        prop_assert!(good && row >= rise);
+                        row = 0;
+                    }
+                    Some(Change::Down { .. }) => {
+                        prop_assert!(!good && row >= fall);
+                        row = 0;
+                    }
+                    None => (),
+                }
+                prop_assert!(machine.is_held() <= !machine.is_up());
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What is known about servers' health, for those who ask: shell, JSON, metrics.
+
+use super::{
+    pool::Role,
+    state::{Service, State},
+};
+use crate::config::health::ServiceKey;
+use lb_core::time::Instant;
+use std::{fmt, net::SocketAddrV4, time::SystemTime};
+
+/// All services that are checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) services: Vec<ServiceReport>,
+    /// Calls of hooks, and those of them that failed.
+    pub(crate) hooks: (u64, u64),
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServiceReport {
+    pub(crate) key: ServiceKey,
+    pub(crate) name: String,
+    pub(crate) quorum: bool,
+    pub(crate) quorum_changes: u64,
+    /// No server works, and those that worked last are kept.
+    pub(crate) kept: bool,
+    /// The sorry server, and whether it serves.
+    pub(crate) sorry: Option<(SocketAddrV4, bool)>,
+    pub(crate) servers: Vec<ServerReport>,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerReport {
+    pub(crate) address: SocketAddrV4,
+    /// The kind of its check, if it has one.
+    pub(crate) check: Option<&'static str>,
+    pub(crate) state: ServerState,
+    pub(crate) role: Role,
+    /// For how long it has been in this state, in milliseconds.
+    pub(crate) for_ms: u64,
+    pub(crate) checks: u64,
+    pub(crate) failures: u64,
+    pub(crate) transitions: u64,
+    /// How long the last check took, in microseconds.
+    pub(crate) took_us: u64,
+    /// Why it last failed, and when.
+    pub(crate) last_failure: Option<(String, SystemTime)>,
+}
+
+/// A server's state in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerState {
+    Up,
+    Down,
+    /// Down, and held down for failing too often.
+    Held,
+}
+
+impl fmt::Display for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ServerState::Up => "up",
+            ServerState::Down => "down",
+            ServerState::Held => "held",
+        })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Role::Serves => f.pad("serves"),
+            Role::Inhibited => f.pad("inhibited"),
+            Role::Out => f.pad("out"),
+        }
+    }
+}
+
+pub(super) fn make(state: &State, now: Instant, hooks: (u64, u64)) -> Report {
+    let services = state.services.iter().map(|(key, service)| service_report(*key, service, now));
+    Report { services: services.collect(), hooks }
+}
+
+fn service_report(key: ServiceKey, service: &Service, now: Instant) -> ServiceReport {
+    let servers = service.servers.iter().map(|(address, server)| ServerReport {
+        address: *address,
+        check: server.check.as_ref().map(|check| check.kind.name()),
+        state: match (server.machine.is_up(), server.machine.is_held()) {
+            (true, _) => ServerState::Up,
+            (false, true) => ServerState::Held,
+            (false, false) => ServerState::Down,
+        },
+        role: server.role,
+        for_ms: now.since(server.machine.since()).as_millis(),
+        checks: server.checks,
+        failures: server.failures,
+        transitions: server.transitions,
+        took_us: server.took.as_micros() as u64,
+        last_failure: server.last_failure.clone(),
+    });
+    let serves = matches!(service.outcome.sorry, Role::Serves);
+    ServiceReport {
+        key,
+        name: service.name.clone(),
+        quorum: service.outcome.quorum,
+        quorum_changes: service.quorum_changes,
+        kept: service.outcome.kept,
+        sorry: service.pool.sorry_server.map(|sorry| (sorry.address, serves)),
+        servers: servers.collect(),
+    }
+}

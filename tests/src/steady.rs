@@ -1,0 +1,82 @@
+//! A client that never stops: one new connection after the other, and who answered each.
+
+use std::net::SocketAddrV4;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::http::Session;
+
+/// How long a connection may take to open and to be answered.
+const LIMIT: Duration = Duration::from_millis(400);
+/// Time between two connections.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// One connection: when it began, and who answered or what went wrong.
+pub type Attempt = (Instant, Result<String, String>);
+
+/// What a client sees while something else happens.
+#[derive(Debug, Default)]
+pub struct Steady {
+    attempts: Mutex<Vec<Attempt>>,
+    over: AtomicBool,
+}
+
+impl Steady {
+    /// Lets several clients connect all the time while `story` goes on.
+    pub fn during<T>(
+        client: &Client,
+        target: SocketAddrV4,
+        clients: usize,
+        story: impl FnOnce(&Self) -> T,
+    ) -> T {
+        let steady = Self::default();
+        thread::scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| {
+                    let outcome = client.namespace().within(|| {
+                        while !steady.over.load(Ordering::Relaxed) {
+                            steady.connect(client, target);
+                            thread::sleep(PAUSE);
+                        }
+                        Ok(())
+                    });
+                    outcome.expect("the client's namespace is there");
+                });
+            }
+            // Whatever becomes of the story, the clients must end.
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| story(&steady)));
+            steady.over.store(true, Ordering::Relaxed);
+            outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// All attempts that began at `start` or later and are over.
+    pub fn since(&self, start: Instant) -> Vec<Attempt> {
+        let attempts = self.attempts.lock().expect("no panic");
+        attempts.iter().filter(|(at, _)| *at >= start).cloned().collect()
+    }
+
+    /// Lets time pass, and returns what began in it and is over.
+    pub fn watch(&self, time: Duration) -> Vec<Attempt> {
+        let start = Instant::now();
+        thread::sleep(time);
+        self.since(start)
+    }
+
+    fn connect(&self, client: &Client, target: SocketAddrV4) {
+        let start = Instant::now();
+        let answer = client.dial(target, LIMIT).and_then(|stream| {
+            stream.set_read_timeout(Some(LIMIT))?;
+            Session::new(stream).get("/small")
+        });
+        let outcome = match answer {
+            Ok(answer) if answer.status != 200 => Err(format!("{} from {}", answer.status, answer.server)),
+            Ok(answer) => Ok(answer.server),
+            Err(error) => Err(error.to_string()),
+        };
+        self.attempts.lock().expect("no panic").push((start, outcome));
+    }
+}

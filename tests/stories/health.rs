@@ -1,0 +1,210 @@
+//! Servers fail in every way, under traffic: new connections leave them in time, and come back when they do.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use lb_stories::config::Service;
+use lb_stories::process::eventually;
+use lb_stories::steady::{Attempt, Steady};
+use lb_stories::{Config, Director, Method, World, world};
+
+const DOWN: &str = "server is down";
+const UP: &str = "server is up";
+/// The check below notices a failure at the latest after an interval, a retry, and two timeouts; the rest is for a
+/// machine with other things to do.
+const NOTICED: Duration = Duration::from_millis(100 + 50 + 2 * 150);
+const SLACK: Duration = Duration::from_millis(1_500);
+const SLOW_START: Duration = Duration::from_secs(1);
+
+fn checked(method: Method) -> Service {
+    Service::tcp(method, world::HTTP).scheduler("wrr").line(
+        "check = { type = \"http\", path = \"/small\", body = \"^small from\", interval = \"100ms\", \
+         timeout = \"150ms\", retry_interval = \"50ms\", fall = 2, rise = 2 }",
+    )
+}
+
+/// Waits until the log says something for the `count`th time, and returns when it did.
+fn said(director: &Director, what: &str, count: usize, limit: Duration) -> Result<Instant> {
+    let met = eventually(limit, || Ok(director.output()?.matches(what).count() >= count))?;
+    ensure!(met, "{what:?} is not in the log {count} times after {limit:?}");
+    Ok(Instant::now())
+}
+
+fn by_server(attempts: &[Attempt]) -> BTreeMap<String, usize> {
+    let mut count = BTreeMap::new();
+    for (_, outcome) in attempts {
+        let who = outcome.clone().unwrap_or_else(|error| error);
+        *count.entry(who).or_default() += 1;
+    }
+    count
+}
+
+type Deed = fn(&mut World, bool) -> Result<()>;
+
+const FAILURES: [(&str, Deed, &str); 4] = [
+    (
+        "stopped",
+        |world, well| {
+            if well { world.servers_mut()[0].start_nginx() } else { world.servers_mut()[0].stop_nginx() }
+        },
+        "it refused the connection",
+    ),
+    ("hung", |world, well| world.servers_mut()[0].hang_nginx(!well), "no answer within 150ms"),
+    ("ill", |world, well| world.servers_mut()[0].make_ill(!well), "it answered with status 500"),
+    ("unreachable", |world, well| world.plug(1, well), ""),
+];
+
+#[test]
+fn new_connections_leave_a_failed_server_and_come_back() -> Result<()> {
+    let mut world = World::new()?;
+    world.let_checks_out()?;
+    let service = checked(Method::Nat)
+        .line("health = { flap_limit = 0 }")
+        .line(format!("slow_start = \"{}ms\"", SLOW_START.as_millis()));
+    let director = world.start(&Config::new().service(service))?;
+    let client = world.client().twin();
+    let [one, two] = ["server1", "server2"];
+    Steady::during(&client, Method::Nat.at(world::HTTP), 4, |steady| -> Result<()> {
+        let calm = by_server(&steady.watch(Duration::from_millis(300)));
+        ensure!(calm.len() == 2 && calm[one] > 10, "{calm:?}");
+        for (round, (what, deed, reason)) in (1..).zip(FAILURES) {
+            let start = Instant::now();
+            deed(&mut world, false)?;
+            let down = said(&director, DOWN, round, NOTICED + SLACK)?;
+            let reaction = down - start;
+            // What begins from now on, every single one.
+            let after = by_server(&steady.watch(Duration::from_millis(400)));
+            ensure!(after.keys().eq([two]), "{what}: {after:?}");
+            let during = by_server(&steady.since(start));
+            let log = director.output()?;
+            ensure!(log.lines().any(|line| line.contains(DOWN) && line.contains(reason)), "{what}: {log}");
+
+            deed(&mut world, true)?;
+            said(&director, UP, round, NOTICED + SLACK + Duration::from_secs(2))?;
+            let first = by_server(&steady.watch(SLOW_START / 4));
+            std::thread::sleep(SLOW_START);
+            let later = by_server(&steady.watch(Duration::from_millis(300)));
+            ensure!(
+                first.keys().chain(later.keys()).all(|who| [one, two].contains(&who.as_str())),
+                "{first:?} {later:?}"
+            );
+            let share = |count: &BTreeMap<String, usize>| {
+                count.get(one).copied().unwrap_or(0) as f64 / count.values().sum::<usize>() as f64
+            };
+            println!(
+                "{what}: noticed after {reaction:?}; of {} connections from then on to the end of the failure, by who answered: \
+                 {during:?}; share in the first quarter of the slow start {:.2}, afterwards {:.2}",
+                during.values().sum::<usize>(),
+                share(&first),
+                share(&later)
+            );
+            ensure!(share(&first) < 0.35 && share(&later) > 0.4, "{what}: {first:?}, then {later:?}");
+        }
+        Ok(())
+    })?;
+    director.stop()?;
+    Ok(())
+}
+
+/// A sorry server steps in and back, hooks are told, and a server that fails again and again is held down.
+#[test]
+fn a_sorry_server_steps_in_and_hooks_are_called() -> Result<()> {
+    let world = World::new()?;
+    world.let_checks_out()?;
+    let told = world.directory().join("told");
+    let hook = world.directory().join("hook");
+    fs::write(
+        &hook,
+        format!("#!/bin/sh\necho $1 $LB_EVENT $LB_SERVICE $LB_SERVER $LB_REASON >> {}\n", told.display()),
+    )?;
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755))?;
+    let hook = hook.display();
+    let sorry = world.servers()[1].lan();
+    let service = checked(Method::Nat).servers(1).line(format!(
+        "health = {{ sorry_server = \"{sorry}:{}\", sorry_server_inhibit = true, flap_limit = 2, flap_hold = \"700ms\", \
+         quorum_down = [\"{hook}\", \"own\"] }}",
+        world::HTTP
+    ));
+    let config = Config::new().service(service).section(format!("[health]\nhook = [\"{hook}\", \"all\"]"));
+    let director = world.start(&config)?;
+    let target = Method::Nat.at(world::HTTP);
+    let only = |name: &str| world.client().who_answers(target, 10).is_ok_and(|who| who.keys().eq([name]));
+    ensure!(only("server1"));
+    let mut kept = None;
+    for round in 1..=2 {
+        world.servers()[0].make_ill(true)?;
+        ensure!(eventually(NOTICED + SLACK, || Ok(only("server2")))?, "the sorry server does not step in");
+        let mut session = world.client().http(target)?;
+        ensure!(session.get("/small")?.server == "server2");
+        kept = Some(session);
+        let back = Instant::now();
+        world.servers()[0].make_ill(false)?;
+        ensure!(
+            eventually(NOTICED + SLACK + Duration::from_secs(1), || Ok(only("server1")))?,
+            "it does not step back"
+        );
+        // The second time the server is held down, however well it is.
+        ensure!(round == 1 || back.elapsed() >= Duration::from_millis(700), "{:?}", back.elapsed());
+    }
+    let mut kept = kept.expect("two rounds");
+    ensure!(kept.get("/small")?.server == "server2", "connections to the sorry server go on");
+    let status = director.status()?;
+    let line = status.text.lines().find(|line| line.contains("http     up    serves"));
+    ensure!(line.is_some_and(|line| line.contains("it answered with status 500 (")), "{}", status.text);
+    let news = fs::read_to_string(&told)?;
+    let events: Vec<_> =
+        news.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
+    let round = |down| {
+        ["all ".to_owned() + down].into_iter().chain(
+            [
+                "own quorum-down",
+                "all quorum-down",
+                "all sorry-server-up",
+                "all server-up",
+                "all quorum-up",
+                "all sorry-server-down",
+            ]
+            .map(str::to_owned),
+        )
+    };
+    let expected: Vec<_> = round("server-down").chain(round("server-held")).collect();
+    ensure!(events == expected, "{news}");
+    ensure!(news.contains("all server-down tcp-nat-80 198.51.100.11 it answered with status 500"), "{news}");
+    director.stop()?;
+    Ok(())
+}
+
+/// Without servers that work, new connections are refused; or, if so configured, those that worked last get them.
+#[test]
+fn what_happens_when_all_fail() -> Result<()> {
+    let world = World::new()?;
+    world.let_checks_out()?;
+    let keep = checked(Method::Dr).line("health = { when_all_fail = \"keep\" }");
+    let director = world.start(&Config::new().service(checked(Method::Nat)).service(keep))?;
+    for server in world.servers() {
+        server.make_ill(true)?;
+    }
+    said(&director, "quorum is lost", 2, NOTICED + SLACK)?;
+    let refused = eventually(SLACK, || {
+        let error = world.client().tcp(Method::Nat.at(world::HTTP)).err();
+        Ok(error.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused))
+    })?;
+    ensure!(refused, "somebody still answers");
+    let mut session = world.client().http(Method::Dr.at(world::HTTP))?;
+    ensure!(session.get("/small")?.status == 500, "one that worked last");
+    for server in world.servers() {
+        server.make_ill(false)?;
+    }
+    said(&director, UP, 4, NOTICED + SLACK)?;
+    for method in [Method::Nat, Method::Dr] {
+        let both = eventually(SLACK, || {
+            Ok(world.client().who_answers(method.at(world::HTTP), 10).is_ok_and(|who| who.len() == 2))
+        })?;
+        ensure!(both, "{method:?}: servers are not back");
+    }
+    director.stop()?;
+    Ok(())
+}
