@@ -9,8 +9,8 @@ use super::{
 };
 use crate::{
     config::Config,
-    dataplane::{clock::Clock, io::PortTraffic},
-    dpdk::{LcoreId, Mempool, StartedPort},
+    dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
+    dpdk::{Eal, LcoreId, Mempool, StartedPort},
     health::Monitor,
 };
 use lb_core::{
@@ -38,6 +38,7 @@ pub(crate) struct WorkerView {
     pub(crate) servers: Arc<[ServerTraffic]>,
     /// By port.
     pub(crate) ports: Arc<[PortTraffic]>,
+    pub(crate) activity: Arc<Activity>,
     /// It did not answer to the last change.
     behind: AtomicBool,
 }
@@ -48,9 +49,9 @@ impl WorkerView {
         line: Line,
         counters: Arc<WorkerCounters>,
         servers: Arc<[ServerTraffic]>,
-        ports: Arc<[PortTraffic]>,
+        (ports, activity): (Arc<[PortTraffic]>, Arc<Activity>),
     ) -> Self {
-        WorkerView { id, lcore, line, counters, servers, ports, behind: AtomicBool::new(false) }
+        WorkerView { id, lcore, line, counters, servers, ports, activity, behind: AtomicBool::new(false) }
     }
 
     /// Whether it may go by an old configuration, because it did not answer to the last change.
@@ -86,6 +87,12 @@ pub(crate) struct Running {
     pub(crate) workers: Vec<WorkerView>,
     pub(crate) board: Arc<LoadBoard>,
     pub(crate) clock: Clock,
+    /// Whether workers poll ports, and whether they are to end.
+    pub(crate) shutdown: Arc<Shutdown>,
+    /// The lcore that controls.
+    pub(crate) main_lcore: LcoreId,
+    /// DPDK's memory is on huge pages.
+    pub(crate) huge_pages: bool,
     pub(super) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(super) changing: Mutex<()>,
@@ -98,12 +105,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(
+        eal: &Eal,
         (path, config): (PathBuf, Config),
         snapshot: Arc<Snapshot>,
         workers: Vec<WorkerView>,
         board: Arc<LoadBoard>,
         (ports, pool): (Vec<StartedPort>, Mempool),
-        clock: Clock,
+        (clock, shutdown): (Clock, Arc<Shutdown>),
     ) -> Self {
         let (plan, config) = (Arc::new(config.plan.clone()), Arc::new(config));
         Running {
@@ -113,6 +121,9 @@ impl Running {
             workers,
             board,
             clock,
+            shutdown,
+            main_lcore: eal.main_lcore(),
+            huge_pages: eal.has_hugepages(),
             current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
             changing: Mutex::new(()),
             schedule: Schedule::default(),

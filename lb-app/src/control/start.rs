@@ -6,12 +6,14 @@ use super::{
     ports::{self, Ports},
     query::Line,
     running::{Running, WorkerView},
+    socket::ControlSocket,
     state_file::{self, Left},
 };
 use crate::{
     cli::CommandLine,
-    config::{self, Config, Limits, memory},
+    config::{self, Config, Limits, Wanted, memory},
     dataplane::{
+        activity::Activity,
         clock::Clock,
         idle::Rest,
         io::{LcoreIo, PortTraffic},
@@ -36,7 +38,7 @@ use lb_core::{
 };
 use std::{
     hash::{BuildHasher, RandomState},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -53,7 +55,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// Any step's, with a remedy.
-pub(crate) fn start(command: &CommandLine) -> Result<Director> {
+pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSocket>)> {
     // Before anything is touched: a configuration that is wrong in itself.
     config::load(&command.options.conf, Limits { workers: 1, available_bytes: u64::MAX })?;
     let eal = Eal::init(&command.eal)?;
@@ -67,6 +69,7 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
     let mut config = config::load(&command.options.conf, Limits { workers: lcores.len(), available_bytes })?;
     ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] section");
 
+    let socket = control_socket(&config, &eal)?;
     let ports = ports::start(&mut config, &command.options, lcores.len())?;
     for port in &ports.started {
         say(port.describe());
@@ -82,7 +85,22 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
         config.connections_per_worker,
         config.idle,
     ));
-    launch(eal, &lcores, (command.options.conf.clone(), config), snapshot, ports)
+    let director = launch(eal, &lcores, (command.options.conf.clone(), config), snapshot, ports)?;
+    Ok((director, socket))
+}
+
+/// The control socket, as configured. By default its name is the EAL's file prefix, unless that is the usual one: so
+/// several directors on a machine have one each.
+fn control_socket(config: &Config, eal: &Eal) -> Result<Option<ControlSocket>> {
+    let path = match &config.control.socket {
+        Wanted::Path(path) => path.clone(),
+        Wanted::None => return Ok(None),
+        Wanted::Default => match eal.file_prefix().filter(|prefix| prefix != "rte") {
+            Some(prefix) => Path::new(lb_ctl::DEFAULT_SOCKET).with_file_name(format!("{prefix}.sock")),
+            None => PathBuf::from(lb_ctl::DEFAULT_SOCKET),
+        },
+    };
+    Ok(Some(ControlSocket::bind(&path, config.control.group.as_deref())?))
 }
 
 /// What a worker tells when it is ready.
@@ -121,6 +139,7 @@ fn launch(
         let (desk_answers, answers) = bounded(1);
         let (ready, is_ready) = bounded(1);
         let traffic: Arc<[PortTraffic]> = rx.iter().map(|_| PortTraffic::default()).collect();
+        let activity = Arc::new(Activity::default());
         let make = Make {
             id,
             shared: shared.clone(),
@@ -130,6 +149,7 @@ fn launch(
             rings,
             pool: ports.pool.clone(),
             traffic: traffic.clone(),
+            activity: activity.clone(),
             desk: Desk { requests: desk_requests, answers: desk_answers },
             notices: notices.clone(),
             clock,
@@ -139,7 +159,7 @@ fn launch(
             ready,
         };
         let handle = dpdk::launch(&eal, *lcore, move || make.on_this_lcore().run())?;
-        launched.push((handle, is_ready, Line::new(id, requests, answers), traffic));
+        launched.push((handle, is_ready, Line::new(id, requests, answers), (traffic, activity)));
     }
     let (mut handles, mut workers, mut restored) = (Vec::new(), Vec::new(), 0);
     for (id, (handle, is_ready, line, traffic)) in (0..).map(WorkerId).zip(launched) {
@@ -153,8 +173,9 @@ fn launch(
     if let Some(left) = left {
         info!("{restored} of {} connections of the last run go on", left.connections.len());
     }
-    let running = Running::new((conf, config), snapshot, workers, board, (ports.started, ports.pool), clock);
-    let running = Arc::new(running);
+    let ports = (ports.started, ports.pool);
+    let times = (clock, shutdown.clone());
+    let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
     running.start_checks()?;
     Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret })
 }
@@ -169,6 +190,7 @@ struct Make {
     rings: Ends,
     pool: dpdk::Mempool,
     traffic: Arc<[PortTraffic]>,
+    activity: Arc<Activity>,
     desk: Desk,
     notices: Sender<Notice>,
     clock: Clock,
@@ -197,6 +219,7 @@ impl Make {
             clock: self.clock,
             rest: self.rest,
             traffic,
+            activity: self.activity,
             shutdown: self.shutdown,
         }
     }

@@ -20,7 +20,19 @@ impl Clock {
     /// Now.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
-        Instant::from_millis(scale(dpdk::tsc().wrapping_sub(self.start), self.factor))
+        self.at(dpdk::tsc())
+    }
+
+    /// Nanoseconds since the start.
+    pub(crate) fn now_ns(&self) -> u64 {
+        let cycles = u128::from(dpdk::tsc().wrapping_sub(self.start));
+        (cycles * 1_000_000_000 / u128::from(dpdk::tsc_hz().max(1))) as u64
+    }
+
+    /// The time at a value of the counter.
+    #[inline]
+    pub(crate) fn at(&self, cycles: u64) -> Instant {
+        Instant::from_millis(scale(cycles.wrapping_sub(self.start), self.factor))
     }
 }
 

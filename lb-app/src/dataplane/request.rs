@@ -1,12 +1,14 @@
 //! What a worker is asked to do or to tell between two bursts. Each request is dealt with in a bounded piece; who wants
 //! more asks again. So nothing that is asked stops packets for long.
 
-use crate::dpdk::Mbuf;
+use super::io::LcoreIo;
+use crate::dpdk::{Mbuf, QueuePause, RxQueue};
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
-    conn::entry::Connection,
+    conn::{connections::Candidate, entry::Connection},
     flow::key::Key,
     neigh::entry::Neighbour,
+    packet::PortId,
     time::Instant,
     worker::{
         Worker,
@@ -29,11 +31,15 @@ pub(crate) enum Request {
     Connections {
         /// The first entry to look at.
         from: u32,
+        /// How many to answer with, at most.
+        most: usize,
         /// Those that are meant; all if there is none.
         filter: Option<Filter>,
     },
     /// The connection of packets with this key.
     Connection(Key<u32>),
+    /// Forget the connection of packets with this key.
+    Delete(Key<u32>),
     /// Forget the connections among the entries from this number on.
     Forget {
         /// The first entry to look at.
@@ -43,6 +49,10 @@ pub(crate) enum Request {
     },
     /// All neighbours. Few, and rarely asked for.
     Neighbours,
+    /// Use the queues of a port no more, until it is started again.
+    Pause(PortId),
+    /// Say that a burst is over.
+    Pass,
 }
 
 /// An answer.
@@ -56,6 +66,8 @@ pub(crate) enum Answer {
     Connections {
         /// The connections found.
         found: Vec<Connection>,
+        /// Connections that were looked at.
+        looked_at: usize,
         /// Where to go on, unless that was all.
         next: Option<u32>,
         /// The worker's time.
@@ -77,6 +89,10 @@ pub(crate) enum Answer {
     },
     /// All neighbours.
     Neighbours(Vec<Neighbour>),
+    /// The queues of the port are not used.
+    Paused(Vec<QueuePause>),
+    /// A burst is over.
+    Passed,
 }
 
 /// The worker's end of its requests. Each has a number, which its answer has as well.
@@ -89,27 +105,54 @@ pub(crate) struct Desk {
 impl Desk {
     /// Deals with one request, if there is one.
     #[inline]
-    pub(crate) fn serve(&self, now: Instant, worker: &mut Worker<Mbuf>) {
+    pub(crate) fn serve(
+        &self,
+        now: Instant,
+        worker: &mut Worker<Mbuf>,
+        rx: &mut [RxQueue],
+        io: &mut LcoreIo,
+    ) {
         if let Ok((number, request)) = self.requests.try_recv() {
             // Whoever asked may have given up; then nobody takes the answer, and the next one waits behind it.
-            let _ = self.answers.try_send((number, answer(request, now, worker)));
+            let answer = match request {
+                Request::Pause(port) => pause(port, rx, io),
+                request => answer(request, now, worker),
+            };
+            let _ = self.answers.try_send((number, answer));
         }
     }
+}
+
+#[cold]
+fn pause(port: PortId, rx: &mut [RxQueue], io: &mut LcoreIo) -> Answer {
+    io.flush();
+    let receive = rx.get_mut(usize::from(port.0)).map(RxQueue::pause);
+    Answer::Paused(receive.into_iter().chain(io.pause(port)).collect())
 }
 
 #[cold]
 fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>) -> Answer {
     match request {
         Request::Exchange(exchange) => Answer::Exchanged { _spent: worker.exchange(now, exchange) },
-        Request::Connections { from, filter } => {
-            let connections = worker.connections();
-            let end = from.saturating_add(ENTRIES_PER_ANSWER);
-            let all = connections.iter(from..end).map(|(_, connection)| *connection);
-            let found = match filter {
-                Some(filter) => all.filter(|connection| filter(connection)).collect(),
-                None => all.collect(),
-            };
-            Answer::Connections { found, next: next(worker, end), now }
+        Request::Connections { from, most, filter } => {
+            let mut end = from.saturating_add(ENTRIES_PER_ANSWER);
+            let (mut found, mut looked_at) = (Vec::new(), 0);
+            for (index, connection) in worker.connections().iter(from..end) {
+                looked_at += 1;
+                if filter.as_ref().is_none_or(|filter| filter(connection)) {
+                    found.push(*connection);
+                    if found.len() >= most {
+                        end = index + 1;
+                        break;
+                    }
+                }
+            }
+            Answer::Connections { found, looked_at, next: next(worker, end), now }
+        }
+        Request::Delete(key) => {
+            let found = worker.connections().lookup(&key).map(Candidate::index);
+            let count = found.map_or(0, |index| worker.forget(index..index + 1, |_| true));
+            Answer::Forgotten { count, next: None }
         }
         Request::Connection(key) => {
             let connections = worker.connections();
@@ -124,6 +167,7 @@ fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>) -> Answer {
         Request::Neighbours => {
             Answer::Neighbours(worker.neighbours().iter().map(|(_, neighbour)| *neighbour).collect())
         }
+        Request::Pause(_) | Request::Pass => Answer::Passed,
     }
 }
 
@@ -138,8 +182,11 @@ impl fmt::Debug for Request {
             Request::Exchange(_) => "Exchange",
             Request::Connections { .. } => "Connections",
             Request::Connection(_) => "Connection",
+            Request::Delete(_) => "Delete",
             Request::Forget { .. } => "Forget",
             Request::Neighbours => "Neighbours",
+            Request::Pause(_) => "Pause",
+            Request::Pass => "Pass",
         })
     }
 }
