@@ -109,7 +109,9 @@ fn captures() -> Result<()> {
     let fields = ["frame.interface_name", "ip.src", "ip.dst", "tcp.dstport", "tcp.flags.syn"];
     let mut tshark = Command::new("tshark");
     tshark.arg("-r").arg(&file).args(["-T", "fields"]);
-    fields.iter().for_each(|field| drop(tshark.args(["-e", field])));
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
     let lines = run(&mut tshark)?;
     let line = |words: &[&str]| {
         let found = lines.lines().any(|line| words.iter().all(|word| line.contains(word)));
@@ -152,7 +154,7 @@ fn telemetry() -> Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
     socket.set_read_timeout(Some(LIMIT))?;
     socket.connect(&SockAddr::unix(director.runtime().join("dpdk_telemetry.v2"))?)?;
-    let mut receive = {
+    let receive = {
         let socket = socket.try_clone()?;
         move || -> Result<String> {
             let mut buffer = vec![0; 65_536];
@@ -161,7 +163,7 @@ fn telemetry() -> Result<()> {
         }
     };
     says(&receive()?, &["version"]);
-    let mut ask = |command: &str| -> Result<String> {
+    let ask = |command: &str| -> Result<String> {
         socket.send(command.as_bytes())?;
         receive().context(command.to_owned())
     };
