@@ -28,7 +28,6 @@ pub(crate) mod query;
 pub(crate) mod reload;
 pub(crate) mod running;
 pub(crate) mod save;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod servers;
 pub(crate) mod shell;
 pub(crate) mod socket;

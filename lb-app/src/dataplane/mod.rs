@@ -16,6 +16,5 @@ pub(crate) mod idle;
 pub(crate) mod io;
 pub(crate) mod lcore;
 pub(crate) mod mesh;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod request;
 pub(crate) mod tap;
