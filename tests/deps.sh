@@ -30,6 +30,8 @@ need ethtool      command -v ethtool
 need iproute2     command -v ip
 need iputils-ping command -v ping
 need nginx        command -v nginx
+need openssl      command -v openssl
+need prometheus   command -v promtool
 need valgrind     command -v valgrind
 if [ "${1-}" = bench ]; then
     # For testpmd.
@@ -61,4 +63,7 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
 # Debian starts a web server when it installs one. This machine did not ask for that.
 case " $missing " in
 *" nginx "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now nginx ;;
+esac
+case " $missing " in
+*" prometheus "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now prometheus ;;
 esac

@@ -11,6 +11,7 @@ mod config;
 mod control;
 mod dataplane;
 mod health;
+mod metrics;
 mod report;
 mod say;
 

@@ -120,6 +120,8 @@ drop_reasons! {
     RingFull = "ring-full",
     /// The port took no more packets to transmit.
     TxFull = "tx-full",
+    /// The port it was to leave by has been stopped by the operator.
+    PortStopped = "port-stopped",
     /// Held by the director when it stopped.
     Shutdown = "shutdown",
 }

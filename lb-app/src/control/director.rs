@@ -88,7 +88,7 @@ impl Director {
     /// When a worker had panicked, a port does not close, or packets are unaccounted for.
     pub(crate) fn stop(mut self) -> Result<()> {
         info!("stopping");
-        self.running.stop_checks();
+        self.running.stop_helpers();
         self.shutdown.request();
         let ports = self.running.take_ports();
         let mut rx: Vec<Vec<RxQueue>> = ports.iter().map(|_| Vec::new()).collect();

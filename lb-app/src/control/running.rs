@@ -9,10 +9,12 @@ use super::{
 };
 use crate::{
     config::Config,
-    dataplane::{clock::Clock, io::PortTraffic},
+    dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
     dpdk::{LcoreId, Mempool, StartedPort},
     health::Monitor,
+    metrics::{Exporter, gather::gather},
 };
+use anyhow::Context;
 use lb_core::{
     counters::{ServerTraffic, WorkerCounters},
     packet::WorkerId,
@@ -20,13 +22,13 @@ use lb_core::{
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::{
-    io,
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+use tracing::info;
 
 /// One worker, from outside.
 pub(crate) struct WorkerView {
@@ -38,6 +40,7 @@ pub(crate) struct WorkerView {
     pub(crate) servers: Arc<[ServerTraffic]>,
     /// By port.
     pub(crate) ports: Arc<[PortTraffic]>,
+    pub(crate) activity: Arc<Activity>,
     /// It did not answer to the last change.
     behind: AtomicBool,
 }
@@ -48,9 +51,9 @@ impl WorkerView {
         line: Line,
         counters: Arc<WorkerCounters>,
         servers: Arc<[ServerTraffic]>,
-        ports: Arc<[PortTraffic]>,
+        (ports, activity): (Arc<[PortTraffic]>, Arc<Activity>),
     ) -> Self {
-        WorkerView { id, lcore, line, counters, servers, ports, behind: AtomicBool::new(false) }
+        WorkerView { id, lcore, line, counters, servers, ports, activity, behind: AtomicBool::new(false) }
     }
 
     /// Whether it may go by an old configuration, because it did not answer to the last change.
@@ -86,6 +89,8 @@ pub(crate) struct Running {
     pub(crate) workers: Vec<WorkerView>,
     pub(crate) board: Arc<LoadBoard>,
     pub(crate) clock: Clock,
+    /// Whether workers poll ports, and whether they are to end.
+    pub(crate) shutdown: Arc<Shutdown>,
     pub(super) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(super) changing: Mutex<()>,
@@ -94,6 +99,9 @@ pub(crate) struct Running {
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
     monitor: Mutex<Option<Arc<Monitor>>>,
+    exporter: Mutex<Option<Exporter>>,
+    /// Reloads that were made, and those that were refused.
+    pub(super) reloads: [AtomicU64; 2],
 }
 
 impl Running {
@@ -103,7 +111,7 @@ impl Running {
         workers: Vec<WorkerView>,
         board: Arc<LoadBoard>,
         (ports, pool): (Vec<StartedPort>, Mempool),
-        clock: Clock,
+        (clock, shutdown): (Clock, Arc<Shutdown>),
     ) -> Self {
         let (plan, config) = (Arc::new(config.plan.clone()), Arc::new(config));
         Running {
@@ -113,28 +121,48 @@ impl Running {
             workers,
             board,
             clock,
+            shutdown,
             current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
             changing: Mutex::new(()),
             schedule: Schedule::default(),
             pending: PendingReload::default(),
             ports: Mutex::new(ports),
             monitor: Mutex::default(),
+            exporter: Mutex::default(),
+            reloads: Default::default(),
         }
     }
 
-    /// Begins to check servers.
+    /// Begins to check servers, and to serve metrics if they are wanted.
     ///
     /// # Errors
-    /// When threads cannot be started.
-    pub(super) fn start_checks(self: &Arc<Self>) -> io::Result<()> {
+    /// When threads cannot be started, or the address of the metrics cannot be listened on.
+    pub(super) fn start_helpers(self: &Arc<Self>) -> anyhow::Result<()> {
         let link = Arc::new(Link(Arc::downgrade(self)));
         let monitor = Monitor::start(link)?;
         *self.monitor.lock() = Some(Arc::new(monitor));
+        if let Some(listen) = self.config.metrics {
+            let running = Arc::downgrade(self);
+            let source = Arc::new(move || running.upgrade().map(|running| gather(&running)));
+            let exporter = Exporter::start(listen, source);
+            let exporter = exporter.with_context(|| format!("metrics.listen: {listen}"))?;
+            info!("metrics are at http://{}/metrics", exporter.address());
+            *self.exporter.lock() = Some(exporter);
+        }
         Ok(())
     }
 
-    /// Stops checking servers.
-    pub(super) fn stop_checks(&self) {
+    /// Reloads that were made, and those that were refused.
+    pub(crate) fn reloads(&self) -> [u64; 2] {
+        [&self.reloads[0], &self.reloads[1]].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Stops checking servers and serving metrics.
+    pub(super) fn stop_helpers(&self) {
+        let exporter = self.exporter.lock().take();
+        if let Some(exporter) = exporter {
+            exporter.stop();
+        }
         let monitor = self.monitor.lock().take();
         if let Some(monitor) = monitor {
             monitor.stop();

@@ -12,6 +12,7 @@ use crate::{
     cli::CommandLine,
     config::{self, Config, Limits, memory},
     dataplane::{
+        activity::Activity,
         clock::Clock,
         idle::Rest,
         io::{LcoreIo, PortTraffic},
@@ -121,6 +122,7 @@ fn launch(
         let (desk_answers, answers) = bounded(1);
         let (ready, is_ready) = bounded(1);
         let traffic: Arc<[PortTraffic]> = rx.iter().map(|_| PortTraffic::default()).collect();
+        let activity = Arc::new(Activity::default());
         let make = Make {
             id,
             shared: shared.clone(),
@@ -130,6 +132,7 @@ fn launch(
             rings,
             pool: ports.pool.clone(),
             traffic: traffic.clone(),
+            activity: activity.clone(),
             desk: Desk { requests: desk_requests, answers: desk_answers },
             notices: notices.clone(),
             clock,
@@ -139,7 +142,7 @@ fn launch(
             ready,
         };
         let handle = dpdk::launch(&eal, *lcore, move || make.on_this_lcore().run())?;
-        launched.push((handle, is_ready, Line::new(id, requests, answers), traffic));
+        launched.push((handle, is_ready, Line::new(id, requests, answers), (traffic, activity)));
     }
     let (mut handles, mut workers, mut restored) = (Vec::new(), Vec::new(), 0);
     for (id, (handle, is_ready, line, traffic)) in (0..).map(WorkerId).zip(launched) {
@@ -153,9 +156,11 @@ fn launch(
     if let Some(left) = left {
         info!("{restored} of {} connections of the last run go on", left.connections.len());
     }
-    let running = Running::new((conf, config), snapshot, workers, board, (ports.started, ports.pool), clock);
+    let ports = (ports.started, ports.pool);
+    let times = (clock, shutdown.clone());
+    let running = Running::new((conf, config), snapshot, workers, board, ports, times);
     let running = Arc::new(running);
-    running.start_checks()?;
+    running.start_helpers()?;
     Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret })
 }
 
@@ -169,6 +174,7 @@ struct Make {
     rings: Ends,
     pool: dpdk::Mempool,
     traffic: Arc<[PortTraffic]>,
+    activity: Arc<Activity>,
     desk: Desk,
     notices: Sender<Notice>,
     clock: Clock,
@@ -197,6 +203,7 @@ impl Make {
             clock: self.clock,
             rest: self.rest,
             traffic,
+            activity: self.activity,
             shutdown: self.shutdown,
         }
     }

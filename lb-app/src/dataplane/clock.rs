@@ -20,7 +20,13 @@ impl Clock {
     /// Now.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
-        Instant::from_millis(scale(dpdk::tsc().wrapping_sub(self.start), self.factor))
+        self.at(dpdk::tsc())
+    }
+
+    /// The time at a value of the counter.
+    #[inline]
+    pub(crate) fn at(&self, cycles: u64) -> Instant {
+        Instant::from_millis(scale(cycles.wrapping_sub(self.start), self.factor))
     }
 }
 

@@ -2,7 +2,7 @@
 //! collected and given to it in bursts.
 
 use super::mesh::{Ends, RING_SIZE};
-use crate::dpdk::{self, Consumer, Mbuf, Mempool, Producer, TxQueue};
+use crate::dpdk::{self, Consumer, Mbuf, Mempool, Producer, QueuePause, TxQueue};
 use crossbeam_channel::Sender;
 use lb_core::{
     counters::{Counter, DropReason, WorkerCounters},
@@ -74,6 +74,11 @@ impl LcoreIo {
         }
     }
 
+    /// Lets the queue of a port take nothing for a while.
+    pub(super) fn pause(&mut self, port: PortId) -> Option<QueuePause> {
+        self.queues.get_mut(usize::from(port.0)).map(TxQueue::pause)
+    }
+
     /// The transmit queues, to close their ports with.
     pub(crate) fn into_queues(self) -> Vec<TxQueue> {
         self.queues
@@ -86,7 +91,9 @@ impl LcoreIo {
         self.traffic[port].tx.add(taken as u64);
         if taken < count {
             let refused = (count - taken) as u64;
-            self.counters.dropped[DropReason::TxFull as usize].add(refused);
+            let stopped = self.queues[port].is_paused();
+            let reason = if stopped { DropReason::PortStopped } else { DropReason::TxFull };
+            self.counters.dropped[reason as usize].add(refused);
             self.traffic[port].tx_dropped.add(refused);
         }
     }

@@ -1,12 +1,13 @@
 //! The loop of a worker lcore.
 
 use super::{
+    activity::Activity,
     clock::Clock,
     idle::Rest,
     io::{LcoreIo, PortTraffic},
     request::Desk,
 };
-use crate::dpdk::{Mbuf, RxQueue, TxQueue};
+use crate::dpdk::{self, Mbuf, RxQueue, TxQueue};
 use lb_core::{limits::MAX_BURST, packet::Burst, worker::Worker};
 use std::sync::{
     Arc, Barrier,
@@ -14,7 +15,7 @@ use std::sync::{
 };
 
 /// Packets of one poll: enough to overlap cache misses, few enough to stay in the first-level cache.
-const BURST: usize = 32;
+pub(crate) const BURST: usize = 32;
 
 /// Busy rounds between two looks at the desk.
 const ROUNDS_PER_REQUEST: u32 = 64;
@@ -23,18 +24,34 @@ const ROUNDS_PER_REQUEST: u32 = 64;
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     stop: AtomicBool,
+    /// Ports are not polled.
+    paused: AtomicBool,
     /// All workers have stopped receiving from ports.
     quiet: Barrier,
 }
 
 impl Shutdown {
     pub(crate) fn new(workers: usize) -> Self {
-        Shutdown { stop: AtomicBool::new(false), quiet: Barrier::new(workers) }
+        Shutdown {
+            stop: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            quiet: Barrier::new(workers),
+        }
     }
 
     /// Tells all workers to end.
     pub(crate) fn request(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells all workers to poll no port, or to poll again. They go on with everything else.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    /// Whether no port is polled.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
     }
 
     fn is_requested(&self) -> bool {
@@ -53,6 +70,7 @@ pub(crate) struct Lcore {
     pub(crate) rest: Rest,
     /// By port.
     pub(crate) traffic: Arc<[PortTraffic]>,
+    pub(crate) activity: Arc<Activity>,
     pub(crate) shutdown: Arc<Shutdown>,
 }
 
@@ -71,11 +89,14 @@ impl Lcore {
     pub(crate) fn run(mut self) -> Ended {
         let mut burst = Burst::<Mbuf>::new();
         let mut rounds = 0u32;
+        let mut began = dpdk::tsc();
         while !self.shutdown.is_requested() {
-            let now = self.clock.now();
+            let now = self.clock.at(began);
             let mut busy = false;
-            for (queue, traffic) in self.rx.iter_mut().zip(&*self.traffic) {
+            let polled = if self.shutdown.is_paused() { 0 } else { self.rx.len() };
+            for (queue, traffic) in self.rx[..polled].iter_mut().zip(&*self.traffic) {
                 let received = queue.receive(&mut burst, BURST);
+                self.activity.poll(received);
                 if received > 0 {
                     busy = true;
                     traffic.rx.add(received as u64);
@@ -89,9 +110,12 @@ impl Lcore {
             self.io.flush();
             rounds = rounds.wrapping_add(1);
             if !busy || rounds.is_multiple_of(ROUNDS_PER_REQUEST) {
-                self.desk.serve(now, &mut self.worker);
+                self.desk.serve(now, &mut self.worker, &mut self.rx, &mut self.io);
             }
             self.rest.after(busy);
+            let ended = dpdk::tsc();
+            self.activity.round(ended.wrapping_sub(began), busy);
+            began = ended;
         }
 
         // Once every worker is here, nobody receives any more, so nothing new is handed over.

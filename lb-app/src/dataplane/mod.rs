@@ -1,5 +1,6 @@
 //! What runs on lcores: polling, passing packets to the core and on to queues and rings, and nothing else.
 //!
+//! * [`activity`]: how busy a worker is.
 //! * [`clock`]: the time stamp counter as the core's time.
 //! * [`idle`]: what a worker does when there is nothing to do.
 //! * [`mesh`]: hand-over rings between all workers.
@@ -7,6 +8,7 @@
 //! * [`lcore`]: the loop.
 //! * [`request`]: questions to a worker about what only it knows.
 
+pub(crate) mod activity;
 pub(crate) mod clock;
 pub(crate) mod idle;
 pub(crate) mod io;

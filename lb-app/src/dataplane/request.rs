@@ -1,12 +1,14 @@
 //! What a worker is asked to do or to tell between two bursts. Each request is dealt with in a bounded piece; who wants
 //! more asks again. So nothing that is asked stops packets for long.
 
-use crate::dpdk::Mbuf;
+use super::io::LcoreIo;
+use crate::dpdk::{Mbuf, QueuePause, RxQueue};
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
     conn::entry::Connection,
     flow::key::Key,
     neigh::entry::Neighbour,
+    packet::PortId,
     time::Instant,
     worker::{
         Worker,
@@ -43,6 +45,10 @@ pub(crate) enum Request {
     },
     /// All neighbours. Few, and rarely asked for.
     Neighbours,
+    /// Use the queues of a port no more, until it is started again.
+    Pause(PortId),
+    /// Say that a burst is over.
+    Pass,
 }
 
 /// An answer.
@@ -77,6 +83,10 @@ pub(crate) enum Answer {
     },
     /// All neighbours.
     Neighbours(Vec<Neighbour>),
+    /// The queues of the port are not used.
+    Paused(Vec<QueuePause>),
+    /// A burst is over.
+    Passed,
 }
 
 /// The worker's end of its requests. Each has a number, which its answer has as well.
@@ -89,12 +99,29 @@ pub(crate) struct Desk {
 impl Desk {
     /// Deals with one request, if there is one.
     #[inline]
-    pub(crate) fn serve(&self, now: Instant, worker: &mut Worker<Mbuf>) {
+    pub(crate) fn serve(
+        &self,
+        now: Instant,
+        worker: &mut Worker<Mbuf>,
+        rx: &mut [RxQueue],
+        io: &mut LcoreIo,
+    ) {
         if let Ok((number, request)) = self.requests.try_recv() {
             // Whoever asked may have given up; then nobody takes the answer, and the next one waits behind it.
-            let _ = self.answers.try_send((number, answer(request, now, worker)));
+            let answer = match request {
+                Request::Pause(port) => pause(port, rx, io),
+                request => answer(request, now, worker),
+            };
+            let _ = self.answers.try_send((number, answer));
         }
     }
+}
+
+#[cold]
+fn pause(port: PortId, rx: &mut [RxQueue], io: &mut LcoreIo) -> Answer {
+    io.flush();
+    let receive = rx.get_mut(usize::from(port.0)).map(RxQueue::pause);
+    Answer::Paused(receive.into_iter().chain(io.pause(port)).collect())
 }
 
 #[cold]
@@ -124,6 +151,7 @@ fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>) -> Answer {
         Request::Neighbours => {
             Answer::Neighbours(worker.neighbours().iter().map(|(_, neighbour)| *neighbour).collect())
         }
+        Request::Pause(_) | Request::Pass => Answer::Passed,
     }
 }
 
@@ -140,6 +168,8 @@ impl fmt::Debug for Request {
             Request::Connection(_) => "Connection",
             Request::Forget { .. } => "Forget",
             Request::Neighbours => "Neighbours",
+            Request::Pause(_) => "Pause",
+            Request::Pass => "Pass",
         })
     }
 }

@@ -4,6 +4,7 @@ use super::{
     device::Device,
     eal::describe_error,
     mempool::{Mempool, OnlyPool},
+    pause::Hold,
     port_error::PortError,
     port_info::PortInfo,
     queue::{RxQueue, TxQueue},
@@ -97,10 +98,11 @@ impl Port {
             queue,
             index,
             discarded: 0,
+            hold: Hold::default(),
             _pool: pool.clone(),
             not_sync: PhantomData,
         };
-        let tx = |queue| TxQueue { device, queue, index, not_sync: PhantomData };
+        let tx = |queue| TxQueue { device, queue, index, hold: Hold::default(), not_sync: PhantomData };
         ((0..settings.rx_queues).map(rx).collect(), (0..settings.tx_queues).map(tx).collect())
     }
 

@@ -1,6 +1,11 @@
 //! A port's queues. Each belongs to whoever holds it, so no queue has two pollers.
 
-use super::{burst, mbuf::Mbuf, mempool::Mempool};
+use super::{
+    burst,
+    mbuf::Mbuf,
+    mempool::Mempool,
+    pause::{Direction, Hold, QueuePause},
+};
 use lb_core::packet::{Burst, PortId};
 use std::{cell::Cell, marker::PhantomData};
 
@@ -11,6 +16,7 @@ pub struct RxQueue {
     pub(super) queue: u16,
     pub(super) index: PortId,
     pub(super) discarded: u64,
+    pub(super) hold: Hold,
     /// The driver takes buffers from this pool, so it must outlive the queue.
     pub(super) _pool: Mempool,
     pub(super) not_sync: PhantomData<Cell<()>>,
@@ -23,10 +29,18 @@ impl RxQueue {
         self.index
     }
 
+    /// Lets the queue bring nothing while the proof exists that is returned.
+    pub fn pause(&mut self) -> QueuePause {
+        self.hold.begin(self.device, Direction::Receive, self.queue)
+    }
+
     /// Appends at most `most` received packets to `burst`, and returns how many it did. Does not wait. Every packet's
     /// port is our index of it, which may differ from DPDK's number.
     #[inline]
     pub fn receive(&mut self, burst: &mut Burst<Mbuf>, most: usize) -> usize {
+        if self.hold.is_on() {
+            return 0;
+        }
         let old = burst.len();
         let (device, queue) = (self.device, self.queue);
         let poll = |space: *mut *mut dpdk_sys::shim_mbuf, most: u16| {
@@ -74,6 +88,7 @@ pub struct TxQueue {
     pub(super) device: u16,
     pub(super) queue: u16,
     pub(super) index: PortId,
+    pub(super) hold: Hold,
     pub(super) not_sync: PhantomData<Cell<()>>,
 }
 
@@ -84,11 +99,27 @@ impl TxQueue {
         self.index
     }
 
+    /// Lets the queue take nothing while the proof exists that is returned.
+    pub fn pause(&mut self) -> QueuePause {
+        self.hold.begin(self.device, Direction::Transmit, self.queue)
+    }
+
+    /// Whether the queue takes nothing because it is paused.
+    #[must_use]
+    pub fn is_paused(&mut self) -> bool {
+        self.hold.is_on()
+    }
+
     /// Gives all packets to the port, frees those it has no room for, and empties the burst. Returns how many the
     /// port took. Does not wait, and does not try twice: what a full queue cannot take is for the caller to count.
     #[inline]
     pub fn transmit(&mut self, packets: &mut Burst<Mbuf>) -> usize {
         if packets.is_empty() {
+            return 0;
+        }
+        if self.hold.is_on() {
+            burst::free_slice(packets);
+            packets.clear();
             return 0;
         }
         let count = packets.len() as u16;

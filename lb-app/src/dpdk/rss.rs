@@ -152,6 +152,55 @@ pub(super) fn verify(device: &Device, plan: Plan, key: &[u8]) -> Spread {
     plan.spread
 }
 
+/// How a port hashes and where hashes lead, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hashing {
+    /// What is hashed, in testpmd's words.
+    pub types: Vec<&'static str>,
+    /// The key; `None` if the driver does not tell.
+    pub key: Option<Vec<u8>>,
+    /// The queue of each entry of the redirection table; `None` if the driver does not tell.
+    pub table: Option<Vec<u16>>,
+}
+
+/// Asks the port.
+pub(super) fn read(device: &Device, info: &PortInfo) -> Hashing {
+    let mut types = 0;
+    let mut key = vec![0; usize::from(info.hash_key_size)];
+    // SAFETY: the device exists while `device` does; `key` has room for as many bytes as are named.
+    let code =
+        unsafe { dpdk_sys::shim_port_rss(device.id, &raw mut types, key.as_mut_ptr(), info.hash_key_size) };
+    let known = code == 0;
+    let names = [
+        (dpdk_sys::SHIM_RSS_IPV4, "ipv4"),
+        (dpdk_sys::SHIM_RSS_IPV4_TCP, "ipv4-tcp"),
+        (dpdk_sys::SHIM_RSS_IPV4_UDP, "ipv4-udp"),
+        (dpdk_sys::SHIM_RSS_SOURCE_ONLY, "l3-src-only l4-src-only"),
+        (dpdk_sys::SHIM_RSS_DESTINATION_ONLY, "l3-dst-only l4-dst-only"),
+    ];
+    let on = |bits: u64| known && types & bits == bits;
+    Hashing {
+        types: names.iter().filter(|(bits, _)| on(*bits)).map(|(_, name)| *name).collect(),
+        key: (known && !key.is_empty()).then_some(key),
+        table: read_table(device, info.reta_size),
+    }
+}
+
+fn read_table(device: &Device, size: u16) -> Option<Vec<u16>> {
+    let group_size = dpdk_sys::SHIM_RETA_GROUP;
+    let group = dpdk_sys::rte_eth_rss_reta_entry64 { mask: u64::MAX, reta: [0; 64] };
+    let mut groups = vec![group; usize::from(size.div_ceil(group_size))];
+    if let (Some(last), rest @ 1..) = (groups.last_mut(), size % group_size) {
+        last.mask = (1 << rest) - 1;
+    }
+    if groups.is_empty() {
+        return None;
+    }
+    // SAFETY: the device exists while `device` does, and the groups have room for the table's `size` entries.
+    let code = unsafe { dpdk_sys::rte_eth_dev_rss_reta_query(device.id, groups.as_mut_ptr(), size) };
+    (code == 0).then(|| groups.iter().flat_map(|group| group.reta).take(usize::from(size)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,12 +2,14 @@
 
 use super::{
     device::Device,
+    eal::describe_error,
     mempool::OnlyPool,
+    pause::{Direction, QueuePause},
     port::PortSettings,
     port_error::PortError,
-    port_info::{PortInfo, read_link, read_promiscuous, rx_offload_names, tx_offload_names},
+    port_info::{Link, PortInfo, read_link, read_promiscuous, rx_offload_names, tx_offload_names},
     queue::{RxQueue, TxQueue},
-    rss::{Plan, Spread},
+    rss::{self, Plan, Spread},
     stats::{self, PortStats},
 };
 use lb_core::{packet::PortId, service::plan::Mac};
@@ -24,8 +26,33 @@ pub struct StartedPort {
     info: PortInfo,
     settings: PortSettings,
     configured: ManuallyDrop<Configured>,
+    /// Of all queues while the port is stopped.
+    paused: Vec<QueuePause>,
     /// DPDK wants its control functions to be called by one thread at a time.
     not_sync: PhantomData<Cell<()>>,
+}
+
+/// How a port was set up, with what came of it.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// In bytes; may be larger than the one asked for.
+    pub mtu: u16,
+    /// Receive queues.
+    pub rx_queues: u16,
+    /// Transmit queues.
+    pub tx_queues: u16,
+    /// Descriptors of each receive queue.
+    pub rx_descriptors: u16,
+    /// Descriptors of each transmit queue.
+    pub tx_descriptors: u16,
+    /// Names of receive offloads in use.
+    pub rx_offloads: Vec<String>,
+    /// Names of transmit offloads in use.
+    pub tx_offloads: Vec<String>,
+    /// Names of receive offloads there are.
+    pub rx_offload_capabilities: Vec<String>,
+    /// Names of transmit offloads there are.
+    pub tx_offload_capabilities: Vec<String>,
 }
 
 /// What starting a port came to.
@@ -53,7 +80,7 @@ impl StartedPort {
         configured: Configured,
     ) -> StartedPort {
         let (device, configured) = (ManuallyDrop::new(device), ManuallyDrop::new(configured));
-        StartedPort { device, index, info, settings, configured, not_sync: PhantomData }
+        StartedPort { device, index, info, settings, configured, paused: Vec::new(), not_sync: PhantomData }
     }
 
     /// What the port is and can do.
@@ -114,6 +141,108 @@ impl StartedPort {
         line("offloads used", offloads(*rx_offloads, *tx_offloads));
         line("  not used", offloads(rx_offload_bits & !rx_offloads, tx_offload_bits & !tx_offloads));
         text
+    }
+
+    /// Whether it moves packets: it does not while it is paused.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        self.paused.is_empty()
+    }
+
+    /// Stops the port until [`StartedPort::resume`]. Wants the proofs that all its queues are paused.
+    ///
+    /// # Errors
+    /// [`PortError::QueuesOut`] when proofs are missing, [`PortError::Failed`] when the driver refuses. It runs on then.
+    pub fn pause(&mut self, proofs: Vec<QueuePause>) -> Result<(), PortError> {
+        let covers = |direction, count| {
+            (0..count).all(|queue| {
+                let is_it = |proof: &QueuePause| {
+                    (proof.device, proof.direction, proof.queue) == (self.device.id, direction, queue)
+                };
+                proofs.iter().any(is_it)
+            })
+        };
+        let PortSettings { rx_queues, tx_queues, .. } = self.settings;
+        if !covers(Direction::Receive, rx_queues) || !covers(Direction::Transmit, tx_queues) {
+            return Err(PortError::QueuesOut { device: self.info.device.clone() });
+        }
+        if self.is_moving() {
+            // SAFETY: the port is ours and started, and nobody uses its queues, by the proofs.
+            let code = unsafe { dpdk_sys::rte_eth_dev_stop(self.device.id) };
+            self.check(code, "stop the port")?;
+        }
+        self.paused = proofs;
+        Ok(())
+    }
+
+    /// Starts the port again, if it is paused, and lets its queues go on.
+    ///
+    /// # Errors
+    /// [`PortError::Failed`] when the driver refuses. The port stays paused then.
+    pub fn resume(&mut self) -> Result<(), PortError> {
+        if self.is_moving() {
+            return Ok(());
+        }
+        // SAFETY: the port is ours and configured, with all its queues set up; it was stopped in `pause`.
+        let code = unsafe { dpdk_sys::rte_eth_dev_start(self.device.id) };
+        self.check(code, "start the port")?;
+        if self.configured.plan.types != 0 {
+            rss::write_table(&self.device, self.info.reta_size, self.settings.rx_queues);
+        }
+        self.paused.clear();
+        Ok(())
+    }
+
+    fn check(&self, code: i32, step: &'static str) -> Result<(), PortError> {
+        if code >= 0 {
+            return Ok(());
+        }
+        let (device, driver) = (self.info.device.clone(), self.info.driver.clone());
+        Err(PortError::Failed { device, driver, step, reason: describe_error(code) })
+    }
+
+    /// How it was set up, with what came of it.
+    #[must_use]
+    pub fn setup(&self) -> Setup {
+        let Configured { mtu, rx_descriptors, tx_descriptors, rx_offloads, tx_offloads, .. } =
+            *self.configured;
+        let PortSettings { rx_queues, tx_queues, .. } = self.settings;
+        let names = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        Setup {
+            mtu,
+            rx_queues,
+            tx_queues,
+            rx_descriptors,
+            tx_descriptors,
+            rx_offloads: names(rx_offload_names(rx_offloads)),
+            tx_offloads: names(tx_offload_names(tx_offloads)),
+            rx_offload_capabilities: names(rx_offload_names(self.info.rx_offload_bits)),
+            tx_offload_capabilities: names(tx_offload_names(self.info.tx_offload_bits)),
+        }
+    }
+
+    /// The link now.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        read_link(&self.device)
+    }
+
+    /// Whether it takes frames for other stations as well.
+    #[must_use]
+    pub fn is_promiscuous(&self) -> bool {
+        read_promiscuous(&self.device)
+    }
+
+    /// Its counters in its driver's words; none if the driver has none.
+    #[must_use]
+    pub fn xstats(&self) -> Vec<(String, u64)> {
+        stats::read_extended(&self.device)
+    }
+
+    /// How it hashes and where hashes lead, as it says itself.
+    #[must_use]
+    pub fn hashing(&self) -> rss::Hashing {
+        rss::read(&self.device, &self.info)
     }
 
     /// Stops and closes the port, and detaches its device if opening it attached it. Wants all queues back, so that

@@ -1,6 +1,7 @@
 //! What a port counts by itself.
 
 use super::device::Device;
+use std::ptr;
 
 /// A port's counters since it was opened, as its driver keeps them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,4 +42,28 @@ pub(super) fn read(device: &Device) -> PortStats {
         tx_errors: stats.oerrors,
         rx_no_buffer: stats.rx_nombuf,
     }
+}
+
+/// A driver's own counters. Empty when it has none or they cannot be read.
+pub(super) fn read_extended(device: &Device) -> Vec<(String, u64)> {
+    // SAFETY: the device exists while `device` does; without a place to write to, DPDK only counts.
+    let count = unsafe { dpdk_sys::rte_eth_xstats_get_names(device.id, ptr::null_mut(), 0) };
+    let Ok(count) = u32::try_from(count) else { return Vec::new() };
+    let mut names = vec![dpdk_sys::rte_eth_xstat_name::default(); count as usize];
+    let mut values = vec![dpdk_sys::rte_eth_xstat::default(); count as usize];
+    // SAFETY: as above; there is room for `count` names.
+    let named = unsafe { dpdk_sys::rte_eth_xstats_get_names(device.id, names.as_mut_ptr(), count) };
+    // SAFETY: as above; there is room for `count` values.
+    let valued = unsafe { dpdk_sys::rte_eth_xstats_get(device.id, values.as_mut_ptr(), count) };
+    // What there is more of by now than was counted was not written.
+    let whole = |written: i32| u32::try_from(written).is_ok_and(|written| written <= count);
+    if !whole(named) || !whole(valued) {
+        return Vec::new();
+    }
+    values.truncate(valued as usize);
+    let text = |name: &dpdk_sys::rte_eth_xstat_name| {
+        let bytes: Vec<u8> = name.name.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    values.iter().filter_map(|value| Some((text(names.get(value.id as usize)?), value.value))).collect()
 }

@@ -147,7 +147,9 @@ impl Facts {
         }
         let gauges: [(_, _, fn(&Worker) -> u64); 2] = [
             ("lb_worker_connections", "Connections that there are.", |worker| worker.connections),
-            ("lb_worker_waiting_packets", "Packets that wait for a neighbour's address.", |worker| worker.waiting),
+            ("lb_worker_waiting_packets", "Packets that wait for a neighbour's address.", |worker| {
+                worker.waiting
+            }),
         ];
         for (name, help, value) in gauges {
             writer.family(&Family { name, kind: Kind::Gauge, help });
@@ -186,11 +188,17 @@ impl Facts {
 
     fn write_servers<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
         let gauges: [(_, _, fn(&Server) -> u64); 3] = [
-            ("lb_server_active_connections", "Established connections of a real server.", |server| server.active),
-            ("lb_server_inactive_connections", "Other connections of a real server.", |server| server.inactive),
-            ("lb_server_weight", "Weight of a real server, as it is now: 0 takes no new connections.", |server| {
-                server.weight
+            ("lb_server_active_connections", "Established connections of a real server.", |server| {
+                server.active
             }),
+            ("lb_server_inactive_connections", "Other connections of a real server.", |server| {
+                server.inactive
+            }),
+            (
+                "lb_server_weight",
+                "Weight of a real server, as it is now: 0 takes no new connections.",
+                |server| server.weight,
+            ),
         ];
         for (name, help, value) in gauges {
             writer.family(&Family { name, kind: Kind::Gauge, help });

@@ -9,7 +9,8 @@ use std::net::SocketAddrV4;
 pub(crate) fn gather(running: &Running) -> Facts {
     let current = running.current();
     let names = running.port_names();
-    let ports = running.ports().iter().zip(names).map(|(port, name)| {
+    let started = running.ports();
+    let ports = started.iter().zip(names).map(|(port, name)| {
         let stats = port.stats();
         let counters = [
             stats.rx_packets,
@@ -24,6 +25,7 @@ pub(crate) fn gather(running: &Running) -> Facts {
         Port { name, counters }
     });
     let ports = ports.collect();
+    drop(started);
     Facts {
         uptime_s: running.clock.now().as_millis() as f64 / 1_000.0,
         capacity: running.capacity() as u64,

@@ -140,7 +140,8 @@ impl<F: FnMut(Vec<u8>)> Writer<F> {
 
 /// Labels with their braces, escaped.
 pub(crate) fn labels(pairs: &[(&str, &str)]) -> String {
-    let mut text = String::from("{");
+    let mut text = String::with_capacity(160);
+    text.push('{');
     for (index, (name, value)) in pairs.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
         let _ = write!(text, "{comma}{name}=\"");
@@ -212,7 +213,8 @@ mod tests {
 
     #[test]
     fn clients_say_what_they_take() {
-        let prometheus = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
         assert_eq!(Format::accepted("*/*"), Format::Prometheus);
     }
