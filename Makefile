@@ -23,7 +23,7 @@ help:
 	@echo "make check         formatting and lints"
 	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
-	@echo "make build         lb-app, optimised, in $(LB_APP)"
+	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP))"
 	@echo "make deps          install the Debian packages that are missing"
 	@echo "make clean         remove everything that was built"
 
@@ -34,7 +34,7 @@ deps:
 	@tests/deps.sh
 
 build: deps
-	$(CARGO) build --locked --release -p lb-app
+	$(CARGO) build --locked --release -p lb-app -p lb-ctl
 
 demo: root build
 	$(CARGO) build --locked -p lb-stories --bins

@@ -1,7 +1,7 @@
 //! The command line: EAL arguments, `--`, our arguments.
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A layer-4 load balancer: LVS in user space, on DPDK.
 ///
@@ -27,6 +27,14 @@ pub(crate) struct Options {
     /// Validate the configuration, print what it means with every default filled in, and exit.
     #[arg(long)]
     pub(crate) check: bool,
+
+    /// Open a shell; leaving it ends the director.
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+
+    /// Run the commands of a file once the director forwards. One that fails ends the director with an error.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cmdline_file: Option<PathBuf>,
 
     /// Descriptors of each receive queue: packets it holds while its worker is busy.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(32..=32768))]
@@ -69,6 +77,23 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
     let program = "lb-app".to_owned();
     let options = Options::try_parse_from(std::iter::once(&program).chain(ours))?;
     Ok(CommandLine { eal, options })
+}
+
+/// Where to write the manual page, if that is what the arguments are for: `--man DIRECTORY`, for those who make
+/// packages.
+pub(crate) fn wants_manual(arguments: &[String]) -> Option<PathBuf> {
+    match arguments {
+        [man, directory] if man == "--man" => Some(directory.into()),
+        _ => None,
+    }
+}
+
+/// Writes the manual page into a directory.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn write_manual(directory: &Path) -> std::io::Result<()> {
+    lb_ctl::man::write(&Options::command(), directory, lb_ctl::man::Section::Daemon)
 }
 
 fn wants_ours(arguments: &[String]) -> bool {

@@ -15,13 +15,25 @@ mod metrics;
 mod report;
 mod say;
 
-use control::{director::Wishes, start};
+use control::{
+    api::{Api, SetVerbosity},
+    director::Wishes,
+    shell::{self, Script},
+    start,
+};
 use say::say;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1},
     flag,
 };
-use std::{io::IsTerminal, process::ExitCode};
+use std::{
+    io::IsTerminal,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tracing_subscriber::EnvFilter;
 
 /// Large tables go to huge pages: a random access costs a page-table walk less.
@@ -29,15 +41,33 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: dpdk::HugeAlloc = dpdk::HugeAlloc;
 
 fn main() -> ExitCode {
-    let command = match cli::parse(std::env::args().skip(1)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(directory) = cli::wants_manual(&arguments) {
+        return match cli::write_manual(&directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error}", directory.display());
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let command = match cli::parse(arguments) {
         Ok(command) => command,
         Err(error) => error.exit(),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
-    log.with_env_filter(filter).init();
-    let outcome = if command.options.check { start::check(&command) } else { run(&command) };
+    let log = log.with_env_filter(filter).with_filter_reloading();
+    let level = log.reload_handle();
+    log.init();
+    let set_verbosity = move |verbosity: u8| {
+        let words = ["error", "warn", "info", "debug", "trace"];
+        let word = words.get(usize::from(verbosity)).ok_or_else(|| "the level is 0 to 4".to_owned())?;
+        level.reload(EnvFilter::new(word)).map_err(|error| error.to_string())
+    };
+    let outcome =
+        if command.options.check { start::check(&command) } else { run(&command, Box::new(set_verbosity)) };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -47,17 +77,39 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &cli::CommandLine) -> anyhow::Result<()> {
+fn run(command: &cli::CommandLine, set_verbosity: SetVerbosity) -> anyhow::Result<()> {
     let wishes = Wishes::default();
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let on_terminal = command.options.interactive && std::io::stdin().is_terminal();
     // The first signal stops the director in good order; a second one, should that take too long, ends it at once.
-    for signal in [SIGINT, SIGTERM] {
+    let ends = if on_terminal { &[SIGTERM][..] } else { &[SIGINT, SIGTERM][..] };
+    for &signal in ends {
         flag::register_conditional_shutdown(signal, 1, wishes.stop.clone())?;
         flag::register(signal, wishes.stop.clone())?;
     }
+    // On a shell's terminal, Ctrl-C is for what the shell does.
+    flag::register(SIGINT, interrupt.clone())?;
     flag::register(SIGUSR1, wishes.status.clone())?;
     flag::register(SIGHUP, wishes.reload.clone())?;
-    let director = start::start(command)?;
+    let terminal = shell::Terminal::keep();
+    let (director, socket) = start::start(command)?;
+    let api = Api::new(&director.running, wishes.stop.clone(), set_verbosity);
+    let listener = socket.map(|socket| socket.serve(api.clone())).transpose()?;
     say("lb-app ready\n");
+    let script =
+        Script { file: command.options.cmdline_file.clone(), interactive: command.options.interactive };
+    let failed = Arc::new(AtomicBool::new(false));
+    shell::open(api, script, (interrupt, wishes.stop.clone(), failed.clone()))?;
     director.serve(&wishes);
-    director.stop()
+    // It may also have ended by itself.
+    wishes.stop.store(true, Ordering::Relaxed);
+    drop(terminal);
+    if let Some(listener) = listener {
+        // It removes its file.
+        let _ = listener.join();
+    }
+    let outcome = director.stop();
+    outcome?;
+    anyhow::ensure!(!failed.load(Ordering::Relaxed), "a command failed");
+    Ok(())
 }

@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod config;
+pub mod control;
 pub mod director;
 pub mod http;
 pub mod load;

@@ -62,7 +62,8 @@ fn prometheus_reads_metrics_and_judges_them() -> Result<()> {
     let _prometheus = prometheus(&world, &conf)?;
     world.client().who_answers(Method::Nat.at(world::HTTP), 40)?;
 
-    let query = "sum(lb_server_connections_total{local_address=\"192.0.2.100\", local_port=\"80\", proto=\"TCP\"})";
+    let query =
+        "sum(lb_server_connections_total{local_address=\"192.0.2.100\", local_port=\"80\", proto=\"TCP\"})";
     let counted = eventually(LIMIT, || Ok(value(&world, query).ok().flatten() == Some(40.0)))?;
     ensure!(counted, "{query}: {:?}", value(&world, query)?);
     for (query, expected) in [
@@ -89,18 +90,26 @@ fn prometheus_reads_metrics_and_judges_them() -> Result<()> {
         let answer = ask(&world, "query", &[("query", &expr)])?;
         // These two have something to show only when something is wrong.
         let quiet = expr.contains("dropped") || expr.contains("lb_health_up");
-        ensure!(quiet || answer["result"].as_array().is_some_and(|found| !found.is_empty()), "{expr}: {answer}");
+        ensure!(
+            quiet || answer["result"].as_array().is_some_and(|found| !found.is_empty()),
+            "{expr}: {answer}"
+        );
     }
 
     world.servers()[0].make_ill(true)?;
     let alerts = || -> Result<Vec<String>> {
         let data = ask(&world, "alerts", &[])?;
         let alerts = data["alerts"].as_array().context("alerts")?;
-        Ok(alerts.iter().filter_map(|alert| alert["labels"]["alertname"].as_str()).map(str::to_owned).collect())
+        Ok(alerts
+            .iter()
+            .filter_map(|alert| alert["labels"]["alertname"].as_str())
+            .map(str::to_owned)
+            .collect())
     };
     let alarmed = eventually(LIMIT, || Ok(alerts()?.contains(&"LbServerDown".to_owned())))?;
     ensure!(alarmed, "{:?}", alerts()?);
-    let text = world.director().run("curl", &["-sS", "--noproxy", "*", &format!("http://{METRICS}/metrics")])?;
+    let text =
+        world.director().run("curl", &["-sS", "--noproxy", "*", &format!("http://{METRICS}/metrics")])?;
     ensure!(text.contains("lb_health_up{local_address=\"192.0.2.100\""), "{text}");
     println!("a scrape of two servers: {} bytes", text.len());
     director.stop()?;

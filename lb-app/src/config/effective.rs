@@ -1,7 +1,7 @@
 //! The effective configuration: every default written out, as a file that means the same.
 
 use super::{
-    Config,
+    Config, Wanted,
     health::{ServiceHealth, inline_check, inline_pool, words},
     timeouts::KEYS,
 };
@@ -32,6 +32,17 @@ impl Display for Config {
         writeln!(f, "\n[timeouts]")?;
         for (key, state, _) in KEYS {
             writeln!(f, "{key} = \"{}\"", self.timeouts.of(state))?;
+        }
+
+        writeln!(f, "\n[control]")?;
+        match &self.control.socket {
+            Wanted::Default => writeln!(f, "# socket: /run/lb/lb.sock, or named after --file-prefix")?,
+            Wanted::None => writeln!(f, "socket = \"none\"")?,
+            Wanted::Path(path) => writeln!(f, "socket = {}", quoted(&path.display().to_string()))?,
+        }
+        match &self.control.group {
+            Some(group) => writeln!(f, "group = {}", quoted(group))?,
+            None => writeln!(f, "# group: root alone")?,
         }
 
         writeln!(f, "\n[tunnel]")?;

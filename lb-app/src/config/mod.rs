@@ -68,6 +68,29 @@ pub(crate) struct Config {
     pub(crate) metrics: Option<SocketAddr>,
     /// How servers are checked.
     pub(crate) health: Health,
+    /// Who may ask and change the running director.
+    pub(crate) control: Control,
+}
+
+/// `[control]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Control {
+    /// Where the control socket is.
+    pub(crate) socket: Wanted,
+    /// Group whose members may use it, beside root.
+    pub(crate) group: Option<String>,
+}
+
+/// Where the control socket is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// At the usual place.
+    #[default]
+    Default,
+    /// Nowhere.
+    None,
+    /// There.
+    Path(PathBuf),
 }
 
 /// What a worker does when there is nothing to do.
@@ -151,7 +174,19 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let metrics = raw.metrics_listen.map(|at| at.value);
     let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
-    Ok(Config { plan, devices, connections_per_worker, room, state_file, idle, timeouts, metrics, health })
+    let control = raw.control;
+    Ok(Config {
+        plan,
+        devices,
+        connections_per_worker,
+        room,
+        state_file,
+        idle,
+        timeouts,
+        metrics,
+        health,
+        control,
+    })
 }
 
 /// Checks that there is room for the servers, and returns how much room there is.

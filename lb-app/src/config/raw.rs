@@ -1,13 +1,13 @@
 //! What the user said: the keys of the file with their types and places, and nothing about what they mean together.
 
 use super::{
-    Idle,
+    Control, Idle,
     health::{Hooks, OwnCheck, Pool, read_check, read_pool},
     place::{At, Field, Place},
     report::Problems,
     table::Table,
     timeouts::Changes,
-    values::{boolean, destination, duration, host, listen, name, number, own_address, text, word},
+    values::{boolean, destination, duration, host, listen, name, number, own_address, socket, text, word},
 };
 use ipnet::Ipv4Net;
 use lb_core::{
@@ -27,6 +27,7 @@ pub(super) struct Raw {
     pub(super) place: Place,
     pub(super) workers: Workers,
     pub(super) timeouts: Changes,
+    pub(super) control: Control,
     pub(super) tunnel_local: Option<At<Ipv4Addr>>,
     pub(super) hooks: Hooks,
     pub(super) metrics_listen: Option<At<SocketAddr>>,
@@ -140,6 +141,7 @@ impl Raw {
         let mut file = Table::new(Place { span: 0..0, key: String::new() }, document, problems);
         let workers = Workers::read(file.table("workers"), &file.place);
         let timeouts = file.table("timeouts").map_or_else(Changes::default, Changes::read);
+        let control = file.table("control").map_or_else(Control::default, read_control);
         let tunnel_local = file.table("tunnel").and_then(|mut tunnel| {
             let local = tunnel.read("local", host).given().cloned();
             tunnel.finish();
@@ -155,6 +157,7 @@ impl Raw {
         Raw {
             workers,
             timeouts,
+            control,
             tunnel_local,
             hooks,
             metrics_listen,
@@ -191,6 +194,13 @@ impl Workers {
             place: table.finish(),
         }
     }
+}
+
+fn read_control(mut table: Table) -> Control {
+    let socket = table.read("socket", socket).given().map(|at| at.value.clone()).unwrap_or_default();
+    let group = table.read("group", text).given().map(|at| at.value.clone());
+    table.finish();
+    Control { socket, group }
 }
 
 impl Port {

@@ -1,6 +1,6 @@
 //! Readers of single values: what a piece of TOML means, or why it means nothing and what to write instead.
 
-use super::{duration, report::Complaint};
+use super::{Wanted, duration, report::Complaint};
 use ipnet::Ipv4Net;
 use lb_core::{limits::MAX_TIMEOUT_S, time::Duration};
 use std::{
@@ -37,6 +37,23 @@ pub(super) fn text(value: &DeValue) -> Reading<String> {
         return Err(Complaint::new(format!("{text:?} is empty or not printable"), "write plain text"));
     }
     Ok(text.to_owned())
+}
+
+/// An absolute path for a UNIX socket, or `none`.
+pub(super) fn socket(value: &DeValue) -> Reading<Wanted> {
+    /// Bytes that a socket's address has room for, without the zero at its end.
+    const MOST: usize = 107;
+    let path = text(value)?;
+    if path == "none" {
+        return Ok(Wanted::None);
+    }
+    if !path.starts_with('/') || path.len() > MOST {
+        let remedy = format!(
+            "use a path from the root of at most {MOST} bytes, such as \"/run/lb/lb.sock\", or \"none\""
+        );
+        return Err(Complaint::new(format!("{path:?} is no place for a socket"), remedy));
+    }
+    Ok(Wanted::Path(path.into()))
 }
 
 /// A name: it appears in listings, statistics and commands, so it is one short word.

@@ -26,6 +26,8 @@ use tracing::{error, info, warn};
 
 /// Time between two rounds of chores: how old the other workers' loads are that a scheduler sees, at most.
 const ROUND: Duration = Duration::from_millis(5);
+/// How long a client's last request may hold up the end.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that a status report lists, at most.
 const MOST_LISTED: usize = 1_000;
 
@@ -111,7 +113,7 @@ impl Director {
         for ((port, rx), tx) in ports.into_iter().zip(rx).zip(tx) {
             port.stop_and_close(rx, tx)?;
         }
-        drop(self.running);
+        release(self.running);
         match self.eal.cleanup() {
             // The pool, which the end of the process frees.
             Err(EalError::StillInUse(1)) if buffers_stay => {}
@@ -137,6 +139,18 @@ impl Director {
             Ok(count) => info!("{count} connections are left to the next run, in {}", path.display()),
             Err(error) => error!("connections are lost: {}: {error}", path.display()),
         }
+    }
+}
+
+/// Waits until nobody else holds what runs: a client's request may still be under way. DPDK cannot end before.
+fn release(mut running: Arc<Running>) {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(shared) = Arc::try_unwrap(running) {
+        if Instant::now() > deadline {
+            return;
+        }
+        running = shared;
+        thread::sleep(ROUND);
     }
 }
 

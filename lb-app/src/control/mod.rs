@@ -12,23 +12,23 @@
 //! * [`save`]: what runs written back into the configuration file.
 //! * [`state_file`]: connections on disk, from one run to the next.
 //! * [`query`]: what only workers know or can do.
+//! * [`api`]: what clients ask, and what they are answered.
+//! * [`socket`], [`shell`]: the clients' ways to it.
 
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
+pub(crate) mod api;
 pub(crate) mod change;
 pub(crate) mod difference;
 pub(crate) mod director;
 mod health;
 pub(crate) mod placement;
 pub(crate) mod ports;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod query;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod reload;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod running;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod save;
 #[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod servers;
+pub(crate) mod shell;
+pub(crate) mod socket;
 pub(crate) mod start;
 pub(crate) mod state_file;

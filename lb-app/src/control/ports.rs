@@ -17,7 +17,9 @@ use lb_core::{
 use thiserror::Error;
 
 /// Buffers that each lcore keeps at hand.
-const POOL_CACHE: u32 = 256;
+pub(crate) const POOL_CACHE: u32 = 256;
+/// The pool's name inside DPDK.
+pub(crate) const POOL_NAME: &str = "lb-packets";
 /// Ethernet header with two VLAN tags.
 const L2_ROOM: u16 = 22;
 /// DPDK's usual room for a frame.
@@ -55,7 +57,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
     let frame_room = FRAME_ROOM.max(largest_mtu + L2_ROOM);
     let buffers = options.total_num_mbufs.unwrap_or_else(|| buffers(opened.len(), workers, options));
     // Before the ports: a port that frees buffers quickly relies on there being one pool.
-    let pool = Mempool::create("lb-packets", buffers, POOL_CACHE, frame_room, None)?;
+    let pool = Mempool::create(POOL_NAME, buffers, POOL_CACHE, frame_room, None)?;
 
     let mut ports = Ports {
         started: Vec::new(),

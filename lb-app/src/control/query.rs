@@ -47,8 +47,8 @@ pub(crate) struct Listed {
     pub(crate) age: Span,
 }
 
-/// A piece of a listing, and where to go on.
-pub(crate) type Page = (Vec<Listed>, Option<u32>);
+/// A piece of a listing, how many connections were looked at for it, and where to go on.
+pub(crate) type Page = (Vec<Listed>, usize, Option<u32>);
 
 impl Line {
     pub(crate) fn new(
@@ -81,12 +81,12 @@ impl Line {
         }
     }
 
-    /// The connections among a bounded number of entries from `from` on; all, or those that `filter` means.
-    pub(crate) fn page(&self, from: u32, filter: Option<Filter>) -> Result<Page, Silent> {
-        match self.ask(Request::Connections { from, filter })? {
-            Answer::Connections { found, next, now } => {
+    /// At most `most` connections among a bounded number of entries from `from` on; all, or those that `filter` means.
+    pub(crate) fn page(&self, from: u32, most: usize, filter: Option<Filter>) -> Result<Page, Silent> {
+        match self.ask(Request::Connections { from, most, filter })? {
+            Answer::Connections { found, looked_at, next, now } => {
                 let listed = found.into_iter().map(|connection| self.list(connection, now)).collect();
-                Ok((listed, next))
+                Ok((listed, looked_at, next))
             }
             _ => Err(Silent(self.worker)),
         }
@@ -97,9 +97,8 @@ impl Line {
         let mut listed = Vec::new();
         let mut from = Some(0);
         while let Some(start) = from.filter(|_| listed.len() < most) {
-            let Ok((found, next)) = self.page(start, None) else { break };
-            let room = most - listed.len();
-            listed.extend(found.into_iter().take(room));
+            let Ok((found, _, next)) = self.page(start, most - listed.len(), None) else { break };
+            listed.extend(found);
             from = next;
         }
         listed
@@ -113,20 +112,21 @@ impl Line {
         }
     }
 
-    /// Forgets the connections that `filter` means, and returns how many they were.
-    pub(crate) fn forget(&self, filter: &Filter) -> Result<usize, Silent> {
-        let mut forgotten = 0;
-        let mut from = Some(0);
-        while let Some(start) = from {
-            match self.ask(Request::Forget { from: start, filter: filter.clone() })? {
-                Answer::Forgotten { count, next } => {
-                    forgotten += count;
-                    from = next;
-                }
-                _ => return Err(Silent(self.worker)),
-            }
+    /// Forgets the connections that `filter` means among a bounded number of entries from `from` on. Returns how many
+    /// they were, and where to go on.
+    pub(crate) fn forget_some(&self, from: u32, filter: &Filter) -> Result<(usize, Option<u32>), Silent> {
+        match self.ask(Request::Forget { from, filter: filter.clone() })? {
+            Answer::Forgotten { count, next } => Ok((count, next)),
+            _ => Err(Silent(self.worker)),
         }
-        Ok(forgotten)
+    }
+
+    /// Forgets the connection of packets with this key. Returns whether there was one.
+    pub(crate) fn delete(&self, key: Key<u32>) -> Result<bool, Silent> {
+        match self.ask(Request::Delete(key))? {
+            Answer::Forgotten { count, .. } => Ok(count > 0),
+            _ => Err(Silent(self.worker)),
+        }
     }
 
     /// The worker's neighbours.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::Config,
     dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
-    dpdk::{LcoreId, Mempool, StartedPort},
+    dpdk::{Eal, LcoreId, Mempool, StartedPort},
     health::Monitor,
     metrics::{Exporter, gather::gather},
 };
@@ -91,6 +91,10 @@ pub(crate) struct Running {
     pub(crate) clock: Clock,
     /// Whether workers poll ports, and whether they are to end.
     pub(crate) shutdown: Arc<Shutdown>,
+    /// The lcore that controls.
+    pub(crate) main_lcore: LcoreId,
+    /// DPDK's memory is on huge pages.
+    pub(crate) huge_pages: bool,
     pub(super) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(super) changing: Mutex<()>,
@@ -106,6 +110,7 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(
+        eal: &Eal,
         (path, config): (PathBuf, Config),
         snapshot: Arc<Snapshot>,
         workers: Vec<WorkerView>,
@@ -122,6 +127,8 @@ impl Running {
             board,
             clock,
             shutdown,
+            main_lcore: eal.main_lcore(),
+            huge_pages: eal.has_hugepages(),
             current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
             changing: Mutex::new(()),
             schedule: Schedule::default(),

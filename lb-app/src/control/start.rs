@@ -6,11 +6,12 @@ use super::{
     ports::{self, Ports},
     query::Line,
     running::{Running, WorkerView},
+    socket::ControlSocket,
     state_file::{self, Left},
 };
 use crate::{
     cli::CommandLine,
-    config::{self, Config, Limits, memory},
+    config::{self, Config, Limits, Wanted, memory},
     dataplane::{
         activity::Activity,
         clock::Clock,
@@ -37,7 +38,7 @@ use lb_core::{
 };
 use std::{
     hash::{BuildHasher, RandomState},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -54,7 +55,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// Any step's, with a remedy.
-pub(crate) fn start(command: &CommandLine) -> Result<Director> {
+pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSocket>)> {
     // Before anything is touched: a configuration that is wrong in itself.
     config::load(&command.options.conf, Limits { workers: 1, available_bytes: u64::MAX })?;
     let eal = Eal::init(&command.eal)?;
@@ -68,6 +69,7 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
     let mut config = config::load(&command.options.conf, Limits { workers: lcores.len(), available_bytes })?;
     ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] section");
 
+    let socket = control_socket(&config, &eal)?;
     let ports = ports::start(&mut config, &command.options, lcores.len())?;
     for port in &ports.started {
         say(port.describe());
@@ -83,7 +85,22 @@ pub(crate) fn start(command: &CommandLine) -> Result<Director> {
         config.connections_per_worker,
         config.idle,
     ));
-    launch(eal, &lcores, (command.options.conf.clone(), config), snapshot, ports)
+    let director = launch(eal, &lcores, (command.options.conf.clone(), config), snapshot, ports)?;
+    Ok((director, socket))
+}
+
+/// The control socket, as configured. By default its name is the EAL's file prefix, unless that is the usual one: so
+/// several directors on a machine have one each.
+fn control_socket(config: &Config, eal: &Eal) -> Result<Option<ControlSocket>> {
+    let path = match &config.control.socket {
+        Wanted::Path(path) => path.clone(),
+        Wanted::None => return Ok(None),
+        Wanted::Default => match eal.file_prefix().filter(|prefix| prefix != "rte") {
+            Some(prefix) => Path::new(lb_ctl::DEFAULT_SOCKET).with_file_name(format!("{prefix}.sock")),
+            None => PathBuf::from(lb_ctl::DEFAULT_SOCKET),
+        },
+    };
+    Ok(Some(ControlSocket::bind(&path, config.control.group.as_deref())?))
 }
 
 /// What a worker tells when it is ready.
@@ -158,8 +175,7 @@ fn launch(
     }
     let ports = (ports.started, ports.pool);
     let times = (clock, shutdown.clone());
-    let running = Running::new((conf, config), snapshot, workers, board, ports, times);
-    let running = Arc::new(running);
+    let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
     running.start_helpers()?;
     Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret })
 }

@@ -23,6 +23,12 @@ impl Clock {
         self.at(dpdk::tsc())
     }
 
+    /// Nanoseconds since the start.
+    pub(crate) fn now_ns(&self) -> u64 {
+        let cycles = u128::from(dpdk::tsc().wrapping_sub(self.start));
+        (cycles * 1_000_000_000 / u128::from(dpdk::tsc_hz().max(1))) as u64
+    }
+
     /// The time at a value of the counter.
     #[inline]
     pub(crate) fn at(&self, cycles: u64) -> Instant {

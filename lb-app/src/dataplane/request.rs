@@ -5,7 +5,7 @@ use super::io::LcoreIo;
 use crate::dpdk::{Mbuf, QueuePause, RxQueue};
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
-    conn::entry::Connection,
+    conn::{connections::Candidate, entry::Connection},
     flow::key::Key,
     neigh::entry::Neighbour,
     packet::PortId,
@@ -31,11 +31,15 @@ pub(crate) enum Request {
     Connections {
         /// The first entry to look at.
         from: u32,
+        /// How many to answer with, at most.
+        most: usize,
         /// Those that are meant; all if there is none.
         filter: Option<Filter>,
     },
     /// The connection of packets with this key.
     Connection(Key<u32>),
+    /// Forget the connection of packets with this key.
+    Delete(Key<u32>),
     /// Forget the connections among the entries from this number on.
     Forget {
         /// The first entry to look at.
@@ -62,6 +66,8 @@ pub(crate) enum Answer {
     Connections {
         /// The connections found.
         found: Vec<Connection>,
+        /// Connections that were looked at.
+        looked_at: usize,
         /// Where to go on, unless that was all.
         next: Option<u32>,
         /// The worker's time.
@@ -128,15 +134,25 @@ fn pause(port: PortId, rx: &mut [RxQueue], io: &mut LcoreIo) -> Answer {
 fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>) -> Answer {
     match request {
         Request::Exchange(exchange) => Answer::Exchanged { _spent: worker.exchange(now, exchange) },
-        Request::Connections { from, filter } => {
-            let connections = worker.connections();
-            let end = from.saturating_add(ENTRIES_PER_ANSWER);
-            let all = connections.iter(from..end).map(|(_, connection)| *connection);
-            let found = match filter {
-                Some(filter) => all.filter(|connection| filter(connection)).collect(),
-                None => all.collect(),
-            };
-            Answer::Connections { found, next: next(worker, end), now }
+        Request::Connections { from, most, filter } => {
+            let mut end = from.saturating_add(ENTRIES_PER_ANSWER);
+            let (mut found, mut looked_at) = (Vec::new(), 0);
+            for (index, connection) in worker.connections().iter(from..end) {
+                looked_at += 1;
+                if filter.as_ref().is_none_or(|filter| filter(connection)) {
+                    found.push(*connection);
+                    if found.len() >= most {
+                        end = index + 1;
+                        break;
+                    }
+                }
+            }
+            Answer::Connections { found, looked_at, next: next(worker, end), now }
+        }
+        Request::Delete(key) => {
+            let found = worker.connections().lookup(&key).map(Candidate::index);
+            let count = found.map_or(0, |index| worker.forget(index..index + 1, |_| true));
+            Answer::Forgotten { count, next: None }
         }
         Request::Connection(key) => {
             let connections = worker.connections();
@@ -166,6 +182,7 @@ impl fmt::Debug for Request {
             Request::Exchange(_) => "Exchange",
             Request::Connections { .. } => "Connections",
             Request::Connection(_) => "Connection",
+            Request::Delete(_) => "Delete",
             Request::Forget { .. } => "Forget",
             Request::Neighbours => "Neighbours",
             Request::Pause(_) => "Pause",

@@ -121,6 +121,12 @@ impl Eal {
         std::iter::successors(next(u32::MAX), |&lcore| next(lcore)).map(LcoreId).collect()
     }
 
+    /// What `--file-prefix` said, or the usual prefix; `None` if DPDK has no directory at run time.
+    #[must_use]
+    pub fn file_prefix(&self) -> Option<String> {
+        Some(runtime_dir()?.file_name()?.to_str()?.to_owned())
+    }
+
     /// Whether DPDK's memory is on huge pages.
     #[must_use]
     pub fn has_hugepages(&self) -> bool {

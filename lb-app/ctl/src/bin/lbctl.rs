@@ -1,13 +1,15 @@
 //! `lbctl`: asks and changes a running `lb-app`.
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use lb_ctl::{
     DEFAULT_SOCKET,
-    command::{self, Command, ipvsadm},
+    command::{self, Command, help, ipvsadm},
+    man::{self, Section},
     session::{Failure, Session},
     shell::{self, End},
     transport::Socket,
 };
+use signal_hook::{consts::SIGINT, flag};
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -32,7 +34,26 @@ struct Options {
     cmdline_file: Option<PathBuf>,
     /// The command; none opens a shell
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Own>,
+}
+
+/// The shell's commands, and those that only a program has.
+#[derive(Clone, Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one")]
+enum Own {
+    #[command(flatten)]
+    Shared(Command),
+    /// Print what a shell needs to complete lbctl's words
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -53,6 +74,12 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let options = options()?;
     let interrupt = Arc::new(AtomicBool::new(false));
+    // Ctrl-C ends a listing between two pages; a second one, should that take too long, ends the program.
+    let set_up = || {
+        flag::register_conditional_shutdown(SIGINT, 130, interrupt.clone())?;
+        flag::register(SIGINT, interrupt.clone())
+    };
+    set_up()?;
     let mut out = io::stdout().lock();
     let session =
         || Ok::<_, Failure>(Session::new(Socket::connect(&options.socket)?, options.json, interrupt.clone()));
@@ -60,7 +87,15 @@ fn run() -> Result<(), Failure> {
         session()?.load(file, false, &mut out)?;
     }
     match options.command {
-        Some(command) => session()?.run(command, &mut out).map(drop),
+        Some(Own::Shared(Command::Help { topic })) => {
+            Ok(out.write_all(help::help(&topic).map_err(Failure::Wrong)?.as_bytes())?)
+        }
+        Some(Own::Shared(command)) => session()?.run(command, &mut out).map(drop),
+        Some(Own::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Options::command(), "lbctl", &mut out);
+            Ok(())
+        }
+        Some(Own::Man { directory }) => Ok(man::write(&Options::command(), &directory, Section::Commands)?),
         None if options.cmdline_file.is_some() => Ok(()),
         None => match shell::run(session()?, "lbctl> ", &mut out) {
             End::Quit => out.flush().map_err(Failure::Output),

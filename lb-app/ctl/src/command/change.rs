@@ -97,16 +97,23 @@ pub enum Set {
         #[arg(long, group = "what", value_name = "true|false")]
         adopt: Option<bool>,
     },
-    /// A server's weight; 0 drains it
+    /// A server's weight, or whether it serves
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
     Server {
         /// The service's name
         service: String,
         /// Its address, and its port if the address alone does not tell
         #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
         server: Endpoint,
-        /// Its share of new connections
-        #[arg(long)]
-        weight: u32,
+        /// Its share of new connections; with 0 it gets none
+        #[arg(long, group = "what")]
+        weight: Option<u32>,
+        /// enabled, drain: no new connections, or disabled: its connections end as well
+        #[arg(long, group = "what", value_parser = ["enabled", "drain", "disabled"])]
+        state: Option<String>,
+        /// How long a draining server's connections have, after which they end
+        #[arg(long, value_name = "TIME", value_parser = duration, requires = "state")]
+        within: Option<u64>,
     },
     /// When connections in a state are forgotten
     Timeout {
@@ -134,8 +141,10 @@ impl Set {
                 let change = services::ServiceChange { name, scheduler, hash_port, adopt };
                 Request::Services(services::Request::Change(change))
             }
-            Set::Server { service, server: Endpoint { address, port }, weight } => {
-                Request::Services(services::Request::ChangeServer { service, address, port, weight })
+            Set::Server { service, server: Endpoint { address, port }, weight, state, within } => {
+                let change =
+                    services::ServerChange { service, address, port, weight, state, within_ms: within };
+                Request::Services(services::Request::ChangeServer(change))
             }
             Set::Timeout { state, time, service } => {
                 Request::Timeouts(timeouts::Request::Set { service, state, timeout_ms: time })

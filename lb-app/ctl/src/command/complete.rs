@@ -183,7 +183,8 @@ mod tests {
         assert_eq!(offered("show services w"), "web");
         assert_eq!(offered("delete server "), "dns web");
         assert_eq!(offered("set server web "), "198.51.100.11:80");
-        assert_eq!(offered("set server web 198.51.100.11 "), "weight");
+        assert_eq!(offered("set server web 198.51.100.11 "), "state weight within");
+        assert_eq!(offered("set server web 198.51.100.11 state "), "disabled drain enabled");
         assert_eq!(offered("set server web 198.51.100.11 weight "), "");
         assert_eq!(offered("add service x udp 192.0.2.1:53 "), "nat");
         assert_eq!(offered("add service x udp 192.0.2.1:53 nat scheduler "), "rr wlc");

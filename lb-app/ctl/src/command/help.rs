@@ -23,6 +23,9 @@ pub const SECTIONS: [Section; 6] = [
         commands: &[
             "start",
             "stop",
+            "reload",
+            "confirm",
+            "save",
             "load",
             "help",
             "top",

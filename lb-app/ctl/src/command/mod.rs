@@ -71,6 +71,19 @@ pub enum Command {
         #[arg(long)]
         keep_going: bool,
     },
+    /// Read the configuration file again, and make it so
+    Reload {
+        /// Say what is different, and leave it
+        #[arg(long, conflicts_with = "confirm_within")]
+        dry_run: bool,
+        /// Go back unless there is a `confirm` within that time
+        #[arg(long, value_name = "TIME", value_parser = args::duration)]
+        confirm_within: Option<u64>,
+    },
+    /// Keep what was reloaded on condition
+    Confirm,
+    /// Make the configuration file say what runs
+    Save,
     /// Show the live view
     Top(crate::top::TopArgs),
     /// Show the commands of a section, or how one command is written
@@ -171,6 +184,14 @@ impl Command {
             }
             Command::Dump(dump) => dump.step(),
             Command::Load { file, keep_going } => Step::Load(file, keep_going),
+            Command::Reload { dry_run, confirm_within } => {
+                ask(Request::Director(director::Request::Reload {
+                    dry_run,
+                    confirm_within_ms: confirm_within,
+                }))
+            }
+            Command::Confirm => ask(Request::Director(director::Request::Confirm)),
+            Command::Save => ask(Request::Director(director::Request::Save)),
             Command::Top(args) => Step::Top(args),
             Command::Help { topic } => Step::Help(topic),
             Command::Shutdown => ask(Request::Director(director::Request::Quit)),
@@ -328,6 +349,6 @@ mod tests {
         assert!(complaint("show").contains("port"), "{}", complaint("show"));
         assert!(complaint("add server web 198.51.100.11:0").contains("port"));
         assert!(complaint("add service \"web").contains("quotation mark"));
-        assert!(complaint("set server web 198.51.100.11").contains("WEIGHT"));
+        assert!(complaint("set server web 198.51.100.11").contains("weight"));
     }
 }

@@ -19,6 +19,19 @@ pub enum Request {
     Stop,
     /// End.
     Quit,
+    /// Read the configuration file again, and make it so.
+    Reload {
+        /// Say what is different, and leave it.
+        #[serde(default)]
+        dry_run: bool,
+        /// Go back unless confirmed within that time.
+        #[serde(default)]
+        confirm_within_ms: Option<u64>,
+    },
+    /// Keep what was reloaded on condition.
+    Confirm,
+    /// Make the configuration file say what runs.
+    Save,
     /// How much is logged: 0 errors, 1 warnings, 2 what is worth knowing, 3 details, 4 everything.
     Verbose {
         /// The level.
@@ -45,6 +58,11 @@ pub struct About {
     pub capacity: u64,
     /// Which configuration it forwards by: counts up with each change.
     pub generation: u64,
+    /// How long the last reload still waits to be confirmed, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfirmed_ms: Option<u64>,
+    /// Clients of the control socket that were dropped: they stopped reading, or broke a limit.
+    pub clients_dropped: u64,
 }
 
 /// Names that commands take, for completing them.

@@ -40,18 +40,8 @@ pub enum Request {
         #[serde(default)]
         weight: Option<u32>,
     },
-    /// Change a server's weight. 0 drains it: its connections go on, new ones go elsewhere.
-    ChangeServer {
-        /// The service's name.
-        service: String,
-        /// Address.
-        address: IpAddr,
-        /// Port; needed only if the service has several servers at the address.
-        #[serde(default)]
-        port: Option<u16>,
-        /// The new weight.
-        weight: u32,
-    },
+    /// Change a server.
+    ChangeServer(ServerChange),
     /// Remove a server. Its TCP connections are reset with their next packet, its UDP flows scheduled anew.
     RemoveServer {
         /// The service's name.
@@ -106,6 +96,28 @@ pub struct ServiceChange {
     pub adopt: Option<bool>,
 }
 
+/// What changes of a server; what is not given stays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerChange {
+    /// The service's name.
+    pub service: String,
+    /// Address.
+    pub address: IpAddr,
+    /// Port; needed only if the service has several servers at the address.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Weight. With 0 its connections go on, and new ones go elsewhere.
+    #[serde(default)]
+    pub weight: Option<u32>,
+    /// `enabled`, `drain`: no new connections, or `disabled`: its connections end as well.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// How long a draining server's connections have, after which it is disabled.
+    #[serde(default)]
+    pub within_ms: Option<u64>,
+}
+
 /// A page of services.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Services {
@@ -154,8 +166,17 @@ pub struct Server {
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// Its share of new connections.
+    /// Its share of new connections now: 0 while it gets none.
     pub weight: u32,
+    /// Its share of new connections as configured.
+    pub configured_weight: u32,
+    /// What the operator wants: `enabled`, `drain` or `disabled`.
+    pub state: String,
+    /// What checks found: `up`, `warming`, `down` or `inhibited`.
+    pub health: String,
+    /// How long its connections still have while it drains, if that is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drains_within_ms: Option<u64>,
     /// Connections that can carry data.
     pub active: u64,
     /// Other connections.

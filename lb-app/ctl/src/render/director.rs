@@ -8,11 +8,28 @@ use crate::{
 use std::fmt::Write;
 
 pub(super) fn about(text: &mut String, about: &About) {
-    let About { version, pid, uptime_ms, forwarding, workers, ports, capacity, generation } = about;
+    let About {
+        version,
+        pid,
+        uptime_ms,
+        forwarding,
+        workers,
+        ports,
+        capacity,
+        generation,
+        unconfirmed_ms,
+        clients_dropped,
+    } = about;
     let _ = writeln!(text, "lb-app {version}, process {pid}, up for {}", span(*uptime_ms));
     let state = if *forwarding { "forwarding" } else { "stopped: `start` forwards" };
     let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, room for {capacity} connections");
     let _ = writeln!(text, "configuration changed {generation} times since the start");
+    if let Some(left) = unconfirmed_ms {
+        let _ = writeln!(text, "the last reload goes back in {} unless there is a `confirm`", span(*left));
+    }
+    if *clients_dropped > 0 {
+        let _ = writeln!(text, "{clients_dropped} clients of the control socket were dropped");
+    }
 }
 
 pub(super) fn names(text: &mut String, names: &Names) {

@@ -110,7 +110,7 @@ pub(super) fn mempools(text: &mut String, memory: &Memory) {
 }
 
 pub(super) fn tables(text: &mut String, tables: &Tables) {
-    let _ = writeln!(text, "{:<24} {:>12} {:>12} {:>7} {:>10}", "table", "used", "size", "fill", "refused");
+    let _ = writeln!(text, "{:<34} {:>12} {:>12} {:>7} {:>10}", "table", "used", "size", "fill", "refused");
     for table in &tables.tables {
         let name = table
             .worker
@@ -118,7 +118,7 @@ pub(super) fn tables(text: &mut String, tables: &Tables) {
         let percent = if table.size == 0 { 0.0 } else { 100.0 * table.used as f64 / table.size as f64 };
         let _ = writeln!(
             text,
-            "{name:<24} {:>12} {:>12} {percent:>5.1} % {:>10}",
+            "{name:<34} {:>12} {:>12} {percent:>5.1} % {:>10}",
             table.used, table.size, table.refused
         );
     }

@@ -18,6 +18,7 @@ use std::fmt::Write;
 
 pub use forward::moved as forward_statistics;
 pub use ports::{Earlier, statistics as port_statistics};
+pub(crate) use units::{short, span};
 
 /// Writes answers, page by page. Remembers what it takes to tell packets a second since the last time.
 #[derive(Debug, Default)]

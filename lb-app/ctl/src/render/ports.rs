@@ -132,7 +132,7 @@ pub(super) fn rss(text: &mut String, rss: &Rss, view: View) {
             None => {
                 let _ = writeln!(
                     text,
-                    "port {} tells no redirection table; packets are spread {}",
+                    "port {} tells no redirection table; spread over workers: {}",
                     rss.id, rss.spread
                 );
             }
@@ -143,11 +143,11 @@ pub(super) fn rss(text: &mut String, rss: &Rss, view: View) {
         return;
     }
     if rss.hash_types.is_empty() {
-        let _ = writeln!(text, "RSS disabled; packets are spread {}", rss.spread);
+        let _ = writeln!(text, "RSS disabled; spread over workers: {}", rss.spread);
     } else {
         let _ = writeln!(
             text,
-            "RSS functions:\n  {}\nPackets are spread {}",
+            "RSS functions:\n  {}\nSpread over workers: {}",
             rss.hash_types.join(" "),
             rss.spread
         );

@@ -1,9 +1,9 @@
 //! Services and servers, as `ipvsadm -Ln`, `--stats` and `--rate` list them.
 
-use super::units::{endpoint, short};
+use super::units::{endpoint, short, span};
 use crate::{
     command::View,
-    protocol::services::{Rate, Services, Traffic},
+    protocol::services::{Rate, Server, Services, Traffic},
 };
 use std::fmt::Write;
 
@@ -37,11 +37,12 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
                 View::Rate => writeln!(text, "  -> {address:<33}{}", rates(&server.rate)),
                 _ => writeln!(
                     text,
-                    "  -> {address:<28} {:<7} {:<6} {:<10} {:<10}",
+                    "  -> {address:<28} {:<7} {:<6} {:<10} {:<10}{}",
                     forward(&service.method),
                     server.weight,
                     server.active,
                     server.inactive,
+                    remark(server),
                 ),
             };
         }
@@ -85,6 +86,21 @@ fn rates(rate: &Rate) -> String {
 
 fn columns(numbers: [u64; 5]) -> String {
     numbers.map(|number| format!("{:>9}", short(number))).join("")
+}
+
+/// What is unusual about a server.
+fn remark(server: &Server) -> String {
+    let mut words = Vec::new();
+    if server.state != "enabled" {
+        words.push(server.state.clone());
+    }
+    if let Some(left) = server.drains_within_ms {
+        words.push(format!("for {}", span(left)));
+    }
+    if server.health != "up" {
+        words.push(server.health.clone());
+    }
+    if words.is_empty() { String::new() } else { format!(" {}", words.join(" ")) }
 }
 
 /// The method in ipvsadm's words.

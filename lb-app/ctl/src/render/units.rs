@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// A number in at most six characters, with ipvsadm's suffixes.
-pub(super) fn short(number: u64) -> String {
+pub(crate) fn short(number: u64) -> String {
     match number {
         0..100_000 => number.to_string(),
         100_000..10_000_000 => format!("{}K", number / 1_000),
@@ -30,7 +30,7 @@ pub(super) fn minutes(left_ms: u64) -> String {
 }
 
 /// A time in its two largest units.
-pub(super) fn span(ms: u64) -> String {
+pub(crate) fn span(ms: u64) -> String {
     let (s, m, h, d) = (ms / 1_000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
     match (d, h, m, s) {
         (0, 0, 0, 0) => format!("{ms}ms"),

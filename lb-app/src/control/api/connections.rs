@@ -1,0 +1,260 @@
+//! Connections, asked of workers slice by slice.
+
+use super::{Answer, done, not_found, protocol, timeout, v4, word};
+use crate::{
+    control::{
+        query::Listed,
+        running::{Current, Running},
+    },
+    dataplane::request::Filter as Matches,
+};
+use ipnet::IpNet;
+use lb_core::{
+    conn::{entry::Connection, entry::Direction, state::State},
+    flow::key::Key,
+    service::{
+        plan::{self, Method},
+        snapshot::{Snapshot, number},
+    },
+    wire::ipv4,
+};
+use lb_ctl::protocol::{
+    Code, Cursor, Protocol, Refusal, Reply,
+    connections::{self as said, Connections, Count, Endpoints, Filter, Flushed, PAGE, Request},
+};
+use std::{net::Ipv4Addr, sync::Arc};
+
+/// Slices that are asked for to answer one request, at most: the client's turn comes often.
+const SLICES: usize = 64;
+
+pub(super) fn answer(running: &Running, request: Request) -> Answer {
+    match request {
+        Request::Count => Ok(Reply::ConnectionCount(count(running))),
+        Request::List { filter, cursor, limit } => list(running, &filter, cursor, limit),
+        Request::Show(endpoints) => show(running, &endpoints),
+        Request::Delete(endpoints) => delete(running, &endpoints),
+        Request::Flush { filter, cursor } => flush(running, &filter, cursor),
+    }
+}
+
+fn count(running: &Running) -> Count {
+    let snapshot = running.current().snapshot;
+    let active =
+        (0..snapshot.servers.len() as u32).map(|server| u64::from(running.board.total(server).active));
+    Count {
+        total: running.connections(),
+        capacity: running.capacity() as u64,
+        active: active.sum(),
+        by_worker: running.workers.iter().map(|worker| worker.counters.connections()).collect(),
+    }
+}
+
+fn list(running: &Running, filter: &Filter, cursor: Option<Cursor>, limit: Option<u32>) -> Answer {
+    let most = limit.unwrap_or(PAGE).min(PAGE) as usize;
+    // Kept here as well, so that its last owner is not a worker.
+    let matches = matches(running, filter)?;
+    let snapshot = running.current().snapshot;
+    let mut page = Connections { total: running.connections(), ..Connections::default() };
+    page.next = walk(running, filter, cursor, |worker, from| {
+        let room = most.saturating_sub(page.connections.len());
+        if room == 0 {
+            return Step::Enough;
+        }
+        match running.workers[worker].line.page(from, room, Some(matches.clone())) {
+            Ok((found, looked_at, next)) => {
+                page.looked_at += looked_at as u64;
+                page.connections.extend(found.iter().map(|listed| describe(&snapshot, listed)));
+                Step::Next(next)
+            }
+            Err(_) => {
+                page.silent_workers.push(worker as u32);
+                Step::Next(None)
+            }
+        }
+    });
+    Ok(Reply::Connections(page))
+}
+
+fn flush(running: &Running, filter: &Filter, cursor: Option<Cursor>) -> Answer {
+    let matches = matches(running, filter)?;
+    let mut page = Flushed::default();
+    page.next = walk(running, filter, cursor, |worker, from| {
+        match running.workers[worker].line.forget_some(from, &matches) {
+            Ok((count, next)) => {
+                page.ended += count as u64;
+                Step::Next(next)
+            }
+            Err(_) => {
+                page.silent_workers.push(worker as u32);
+                Step::Next(None)
+            }
+        }
+    });
+    Ok(Reply::Flushed(page))
+}
+
+/// What to do after a slice.
+enum Step {
+    /// The slice that begins at this entry; none: that of the next worker.
+    Next(Option<u32>),
+    /// Nothing: this slice is for the next page.
+    Enough,
+}
+
+/// Goes through the slices of all workers that are meant, from `cursor` on. Returns where to go on another time.
+fn walk(
+    running: &Running,
+    filter: &Filter,
+    cursor: Option<Cursor>,
+    mut slice: impl FnMut(usize, u32) -> Step,
+) -> Option<Cursor> {
+    let mut at = cursor.unwrap_or(Cursor { of: 0, at: 0 });
+    for round in 0.. {
+        while filter.worker.is_some_and(|worker| worker != at.of) && (at.of as usize) < running.workers.len()
+        {
+            at = Cursor { of: at.of + 1, at: 0 };
+        }
+        if at.of as usize >= running.workers.len() {
+            return None;
+        }
+        if round == SLICES {
+            break;
+        }
+        at = match slice(at.of as usize, at.at) {
+            Step::Next(Some(entry)) => Cursor { at: entry, ..at },
+            Step::Next(None) => Cursor { of: at.of + 1, at: 0 },
+            Step::Enough => break,
+        };
+    }
+    Some(at)
+}
+
+fn show(running: &Running, endpoints: &Endpoints) -> Answer {
+    let key = key(endpoints)?;
+    for worker in &running.workers {
+        if let Some(found) = worker.line.connection(key).map_err(timeout)? {
+            return Ok(Reply::Connection(describe(&running.current().snapshot, &found)));
+        }
+    }
+    Err(unknown(endpoints))
+}
+
+fn delete(running: &Running, endpoints: &Endpoints) -> Answer {
+    let key = key(endpoints)?;
+    for worker in &running.workers {
+        if worker.line.delete(key).map_err(timeout)? {
+            return Ok(done());
+        }
+    }
+    Err(unknown(endpoints))
+}
+
+fn unknown(endpoints: &Endpoints) -> Refusal {
+    let Endpoints { protocol, client, vip } = endpoints;
+    Refusal::new(
+        Code::NotFound,
+        format!("there is no {} connection from {client} to {vip}", protocol.upper()),
+    )
+}
+
+fn key(endpoints: &Endpoints) -> Result<Key<u32>, Refusal> {
+    let Endpoints { protocol, client, vip } = endpoints;
+    Ok(Key {
+        source: v4(client.ip())?.to_bits(),
+        destination: v4(vip.ip())?.to_bits(),
+        source_port: client.port(),
+        destination_port: vip.port(),
+        protocol: proto(*protocol),
+    })
+}
+
+const fn proto(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => number(plan::Protocol::Tcp),
+        Protocol::Udp => number(plan::Protocol::Udp),
+    }
+}
+
+/// The filter as a worker applies it.
+fn matches(running: &Running, filter: &Filter) -> Result<Matches, Refusal> {
+    let Current { plan, snapshot, .. } = running.current();
+    let service = match &filter.service {
+        None => None,
+        Some(name) => {
+            let known = || plan.services.iter().map(|service| service.name.clone());
+            let found = snapshot.configured().find(|(_, service)| service.name == *name);
+            Some(found.map(|(number, _)| number).ok_or_else(|| not_found("service", name, known()))?)
+        }
+    };
+    let method =
+        filter.method.as_ref().map(|name| word("method", name, Method::ALL, Method::name)).transpose()?;
+    let state =
+        filter.state.as_ref().map(|name| word("state", name, &State::ALL, State::name)).transpose()?;
+    if let Some(worker) = filter.worker.filter(|&worker| worker as usize >= running.workers.len()) {
+        let known = (0..running.workers.len()).map(|worker| worker.to_string());
+        return Err(not_found("worker", &worker.to_string(), known));
+    }
+    let filter = filter.clone();
+    let now = running.clock.now();
+    Ok(Arc::new(move |connection: &Connection| {
+        let is = |wanted: &Option<IpNet>, address: u32| {
+            wanted.is_none_or(|network| network.contains(&std::net::IpAddr::V4(Ipv4Addr::from_bits(address))))
+        };
+        let port = |wanted: Option<u16>, port| wanted.is_none_or(|wanted| wanted == port);
+        let at_least = |wanted: Option<u64>, value: u64| wanted.is_none_or(|wanted| value >= wanted);
+        let both = |count: fn(&Connection, Direction) -> u64| {
+            count(connection, Direction::In) + count(connection, Direction::Out)
+        };
+        let idle_ms = connection.seen.age(now).as_millis();
+        is(&filter.client, connection.client)
+            && is(&filter.vip, connection.vip)
+            && is(&filter.server, connection.server_address)
+            && port(filter.client_port, connection.client_port)
+            && port(filter.vip_port, connection.vip_port)
+            && port(filter.server_port, connection.server_port)
+            && filter.protocol.is_none_or(|protocol| proto(protocol) == connection.protocol)
+            && state.is_none_or(|state| state == connection.state)
+            && method.is_none_or(|method| method == connection.method)
+            && service.is_none_or(|service| snapshot.servers[connection.server as usize].service == service)
+            && at_least(filter.packets, both(Connection::packets))
+            && at_least(filter.bytes, both(Connection::bytes))
+            && at_least(filter.age_ms, connection.created.age(now).as_millis())
+            && at_least(filter.idle_ms, idle_ms)
+            && filter.remaining_ms.is_none_or(|most| remaining(&snapshot, connection, idle_ms) <= most)
+    }))
+}
+
+fn remaining(snapshot: &Snapshot, connection: &Connection, idle_ms: u64) -> u64 {
+    snapshot.service_of(connection.server).timeouts.of(connection.state).as_millis().saturating_sub(idle_ms)
+}
+
+fn describe(snapshot: &Snapshot, listed: &Listed) -> said::Connection {
+    let Listed { worker, connection, idle, age } = listed;
+    let service = snapshot.servers[connection.server as usize].service;
+    let name = || snapshot.services[service as usize].name.clone();
+    let address = |bits| Ipv4Addr::from_bits(bits).into();
+    said::Connection {
+        protocol: protocol(if connection.protocol == ipv4::TCP {
+            plan::Protocol::Tcp
+        } else {
+            plan::Protocol::Udp
+        }),
+        client: address(connection.client),
+        client_port: connection.client_port,
+        vip: address(connection.vip),
+        vip_port: connection.vip_port,
+        server: address(connection.server_address),
+        server_port: connection.server_port,
+        service: snapshot.order.contains(&service).then(name),
+        method: connection.method.to_string(),
+        state: connection.state.name().to_owned(),
+        age_ms: age.as_millis(),
+        idle_ms: idle.as_millis(),
+        remaining_ms: remaining(snapshot, connection, idle.as_millis()),
+        packets_in: connection.packets(Direction::In),
+        packets_out: connection.packets(Direction::Out),
+        bytes_in: connection.bytes(Direction::In),
+        bytes_out: connection.bytes(Direction::Out),
+        worker: u32::from(worker.0),
+    }
+}

@@ -1,0 +1,141 @@
+//! The director as a whole.
+
+use super::{Answer, Api, done, done_with};
+use crate::{
+    control::{query::Silent, reload::How, running::Running},
+    dataplane::{lcore::BURST, request::Request as Ask},
+};
+use lb_core::{
+    conn::state::State,
+    service::plan::{Method, SchedulerKind},
+};
+use lb_ctl::protocol::{
+    Code, Done, Refusal, Reply,
+    director::{About, Configuration, Names, PortSetup, Request, WorkerSetup},
+};
+use std::{process, sync::atomic::Ordering, time::Duration};
+
+/// Names of one kind, at most.
+const MOST_NAMES: usize = 1_000;
+
+impl Api {
+    pub(super) fn director(&self, running: &Running, request: &Request) -> Answer {
+        match *request {
+            Request::About => Ok(Reply::About(self.about(running))),
+            Request::Names => Ok(Reply::Names(names(running))),
+            Request::Configuration => Ok(Reply::Configuration(configuration(running))),
+            Request::Start => {
+                running.shutdown.set_paused(false);
+                Ok(done_with("forwarding"))
+            }
+            Request::Stop => self.pause(running),
+            Request::Reload { dry_run, confirm_within_ms } => {
+                let confirm_within = confirm_within_ms.map(Duration::from_millis);
+                let difference = running.reload(How { dry_run, confirm_within });
+                let difference = difference.map_err(|error| invalid(error.to_string().trim_end()))?;
+                let mut notes: Vec<String> = difference.live.iter().map(ToString::to_string).collect();
+                if notes.is_empty() {
+                    notes.push("nothing is different".to_owned());
+                }
+                Ok(Reply::Done(Done { notes }))
+            }
+            Request::Confirm if running.confirm() => Ok(done()),
+            Request::Confirm => Err(invalid("no reload waits to be confirmed")),
+            Request::Save => match running.save() {
+                Ok(true) => Ok(done_with(format!("{} says what runs", running.path.display()))),
+                Ok(false) => Ok(done_with(format!("{} said so already", running.path.display()))),
+                Err(error) => Err(Refusal::new(Code::Failed, error.to_string().trim_end())),
+            },
+            Request::Quit => {
+                self.stop.store(true, Ordering::Relaxed);
+                Ok(done())
+            }
+            Request::Verbose { level } => match (self.set_verbosity)(level) {
+                Ok(()) => Ok(done()),
+                Err(why) => Err(invalid(why)),
+            },
+        }
+    }
+
+    fn about(&self, running: &Running) -> About {
+        About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: process::id(),
+            uptime_ms: running.clock.now().as_millis(),
+            forwarding: !running.shutdown.is_paused(),
+            workers: running.workers.len() as u32,
+            ports: running.config.plan.ports.len() as u32,
+            capacity: running.capacity() as u64,
+            generation: running.current().generation,
+            unconfirmed_ms: running.unconfirmed().map(|left| left.as_millis() as u64),
+            clients_dropped: self.clients_dropped.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Workers poll no port any more when this returns.
+    fn pause(&self, running: &Running) -> Answer {
+        running.shutdown.set_paused(true);
+        for worker in &running.workers {
+            worker.line.ask(Ask::Pass).map_err(|silent: Silent| {
+                Refusal::new(Code::Timeout, format!("{silent}; it stops as soon as it does"))
+            })?;
+        }
+        Ok(self.forward_stats(running))
+    }
+}
+
+fn invalid(why: impl Into<String>) -> Refusal {
+    Refusal::new(Code::Invalid, why)
+}
+
+fn names(running: &Running) -> Names {
+    let plan = running.current().plan;
+    let servers = plan.services.iter().flat_map(|service| &service.servers);
+    let mut servers: Vec<String> =
+        servers.take(MOST_NAMES).map(|server| format!("{}:{}", server.address, server.port)).collect();
+    servers.sort();
+    servers.dedup();
+    Names {
+        services: plan.services.iter().take(MOST_NAMES).map(|service| service.name.clone()).collect(),
+        ports: running.port_names(),
+        servers,
+        workers: running.workers.len() as u32,
+        schedulers: SchedulerKind::ALL.iter().map(ToString::to_string).collect(),
+        methods: Method::ALL.iter().map(ToString::to_string).collect(),
+        states: State::ALL.iter().skip(1).map(|state| state.name().to_owned()).collect(),
+    }
+}
+
+fn configuration(running: &Running) -> Configuration {
+    let names = running.port_names();
+    let ports = running.ports();
+    let ports = ports.iter().zip(names).map(|(port, name)| {
+        let setup = port.setup();
+        PortSetup {
+            id: u32::from(port.index().0),
+            name,
+            rx_queues: u32::from(setup.rx_queues),
+            tx_queues: u32::from(setup.tx_queues),
+            rx_descriptors: u32::from(setup.rx_descriptors),
+            tx_descriptors: u32::from(setup.tx_descriptors),
+            rx_offloads: setup.rx_offloads,
+            tx_offloads: setup.tx_offloads,
+            mtu: u32::from(setup.mtu),
+        }
+    });
+    let workers = running.workers.iter().map(|worker| WorkerSetup {
+        id: u32::from(worker.id.0),
+        lcore: worker.lcore.0,
+        node: worker.lcore.socket(),
+    });
+    Configuration {
+        main_lcore: running.main_lcore.0,
+        idle: running.config.idle.to_string(),
+        burst: BURST as u32,
+        buffer_bytes: u32::from(running.pool.frame_room()),
+        buffers: running.pool.size(),
+        verify_checksums: running.current().plan.verify_checksums,
+        ports: ports.collect(),
+        workers: workers.collect(),
+    }
+}

@@ -1,0 +1,79 @@
+//! Memory and tables.
+
+use crate::control::{ports::POOL_CACHE, ports::POOL_NAME, running::Running};
+use lb_core::{
+    conn::connections::BYTES_PER_CONNECTION,
+    counters::DropReason,
+    limits::{MAX_NEIGHBOURS, MAX_ROUTES, MAX_WAITING},
+};
+use lb_ctl::protocol::{
+    Reply,
+    memory::{Memory, Pool, Request, Table, Tables},
+};
+use std::fs;
+
+pub(super) fn answer(running: &Running, request: &Request) -> Reply {
+    match request {
+        Request::Show => Reply::Memory(memory(running)),
+        Request::Tables => Reply::Tables(tables(running)),
+    }
+}
+
+fn memory(running: &Running) -> Memory {
+    let pool = Pool {
+        name: POOL_NAME.to_owned(),
+        size: u64::from(running.pool.size()),
+        in_use: u64::from(running.pool.in_use()),
+        buffer_bytes: u64::from(running.pool.frame_room()),
+        cache: u64::from(POOL_CACHE),
+    };
+    Memory {
+        resident_bytes: resident_bytes().unwrap_or(0),
+        tables_bytes: running.capacity() as u64 * BYTES_PER_CONNECTION as u64,
+        connection_bytes: BYTES_PER_CONNECTION as u64,
+        huge_pages: running.huge_pages,
+        pools: vec![pool],
+    }
+}
+
+/// The kernel's count of this process's memory.
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib << 10)
+}
+
+fn tables(running: &Running) -> Tables {
+    let current = running.current();
+    let mut tables = Vec::new();
+    let mut common = |name: &str, used: usize, size: usize| {
+        tables.push(Table {
+            name: name.to_owned(),
+            worker: None,
+            used: used as u64,
+            size: size as u64,
+            refused: 0,
+        });
+    };
+    // Those that are gone keep their place until their connections have ended.
+    let room = current.snapshot.room;
+    common("services", current.plan.services.len(), room.services);
+    common("servers", current.plan.services.iter().map(|service| service.servers.len()).sum(), room.servers);
+    common("routes", current.plan.routes.len(), MAX_ROUTES);
+    for worker in &running.workers {
+        let counters = &worker.counters;
+        let refused = |reason: DropReason| counters.dropped[reason as usize].get();
+        let mut own = |name: &str, used: u64, size: usize, refused: u64| {
+            let worker = Some(u32::from(worker.id.0));
+            tables.push(Table { name: name.to_owned(), worker, used, size: size as u64, refused });
+        };
+        let connections = running.config.connections_per_worker;
+        own("connections", counters.connections(), connections, refused(DropReason::TableFull));
+        if let Ok(neighbours) = worker.line.neighbours() {
+            own("neighbours", neighbours.len() as u64, MAX_NEIGHBOURS, refused(DropReason::NeighboursFull));
+        }
+        own("packets waiting for ARP", counters.waiting.get(), MAX_WAITING, refused(DropReason::WaitingFull));
+    }
+    Tables { tables }
+}

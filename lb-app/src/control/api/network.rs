@@ -1,0 +1,125 @@
+//! Neighbours and routes.
+
+use super::{Answer, change, done, v4};
+use crate::control::running::Running;
+use ipnet::{IpNet, Ipv4Net};
+use lb_core::{
+    limits::MAX_ROUTES,
+    neigh::entry::Knowledge,
+    service::{plan::RoutePlan, routing::Routing},
+};
+use lb_ctl::protocol::{
+    Code, Refusal, Reply,
+    neighbours::{Neighbour, Neighbours, Request as AskNeighbours},
+    routes::{Request, Route, Routes},
+};
+use std::{collections::BTreeMap, net::IpAddr};
+
+pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
+    let AskNeighbours::List = request;
+    let ports = running.port_names();
+    let mut found: BTreeMap<_, Neighbour> = BTreeMap::new();
+    let mut silent_workers = Vec::new();
+    for worker in &running.workers {
+        let id = u32::from(worker.id.0);
+        let Ok(neighbours) = worker.line.neighbours() else {
+            silent_workers.push(id);
+            continue;
+        };
+        for neighbour in neighbours {
+            let (state, mac) = match neighbour.knowledge {
+                Knowledge::Known => ("known", Some(neighbour.mac.to_string())),
+                Knowledge::Asking => ("asking", None),
+                Knowledge::Failed => ("failed", None),
+            };
+            let port = neighbour.port().0;
+            let key = (port, neighbour.hop.address, state, mac.clone());
+            let known = found.entry(key).or_insert_with(|| Neighbour {
+                address: neighbour.hop.address.into(),
+                port: ports.get(usize::from(port)).cloned().unwrap_or_default(),
+                state: state.to_owned(),
+                mac,
+                workers: Vec::new(),
+                users: 0,
+            });
+            known.workers.push(id);
+            known.users += u64::from(neighbour.users);
+        }
+    }
+    Reply::Neighbours(Neighbours { neighbours: found.into_values().collect(), silent_workers })
+}
+
+pub(super) fn routes(running: &Running, request: &Request) -> Answer {
+    match *request {
+        Request::List => Ok(Reply::Routes(list(running))),
+        Request::Add { to, via } => change(running, |plan| {
+            let route = RoutePlan { to: network(to)?.trunc(), via: v4(via)? };
+            if plan.routes.contains(&route) {
+                return Err(Refusal::new(
+                    Code::Exists,
+                    format!("there is a route to {to} via {via} already"),
+                ));
+            }
+            if plan.routes.len() >= MAX_ROUTES {
+                return Err(Refusal::new(
+                    Code::Invalid,
+                    format!("there are {MAX_ROUTES} routes, which is the most"),
+                ));
+            }
+            if Routing::new(&plan.ports, &[]).attached_port(route.via).is_none() {
+                let what = format!("router {via} is on no attached network: `show routes` lists them");
+                return Err(Refusal::new(Code::Invalid, what));
+            }
+            plan.routes.push(route);
+            Ok(done())
+        }),
+        Request::Remove { to, via } => change(running, |plan| {
+            let wanted = network(to)?.trunc();
+            let is_it =
+                |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| IpAddr::V4(route.via) == via);
+            let mut found =
+                plan.routes.iter().enumerate().filter(|(_, route)| is_it(route)).map(|(at, _)| at);
+            match (found.next(), found.next()) {
+                (Some(at), None) => {
+                    plan.routes.remove(at);
+                    Ok(done())
+                }
+                (Some(_), Some(_)) => Err(Refusal::new(
+                    Code::Invalid,
+                    format!("there are several routes to {to}: name the router as well"),
+                )),
+                (None, _) => Err(Refusal::new(Code::NotFound, format!("there is no static route to {to}"))),
+            }
+        }),
+    }
+}
+
+fn list(running: &Running) -> Routes {
+    let plan = running.current().plan;
+    let routing = Routing::new(&plan.ports, &plan.routes);
+    let attached =
+        plan.ports.iter().flat_map(|port| port.addresses.iter().map(move |network| (port, network)));
+    let attached = attached.map(|(port, network)| Route {
+        to: network.trunc().into(),
+        via: None,
+        port: Some(port.name.clone()),
+        source: Some(network.addr().into()),
+    });
+    let through = plan.routes.iter().map(|route| Route {
+        to: route.to.into(),
+        via: Some(route.via.into()),
+        port: routing.attached_port(route.via).and_then(|port| plan.port(port)).map(|port| port.name.clone()),
+        source: None,
+    });
+    Routes { routes: attached.chain(through).collect() }
+}
+
+fn network(network: IpNet) -> Result<Ipv4Net, Refusal> {
+    match network {
+        IpNet::V4(network) => Ok(network),
+        IpNet::V6(network) => Err(Refusal::new(
+            Code::Unsupported,
+            format!("{network} is an IPv6 network, which is not routed yet"),
+        )),
+    }
+}

@@ -1,0 +1,204 @@
+//! Ports: what they are, what they counted, whether they move packets.
+
+use super::{Answer, Api, done, done_with, not_found, timeout};
+use crate::{
+    control::running::Running,
+    dataplane::request::{Answer as Told, Request as Ask},
+    dpdk::{PortError, StartedPort, stats::PortStats as Counted},
+};
+use lb_core::packet::PortId;
+use lb_ctl::protocol::{
+    Code, Refusal, Reply,
+    ports::{Info, Infos, PortStats, PortXstats, Request, Rss, Stats, Xstat, Xstats},
+};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+
+/// What ports had counted when they were last cleared. Their own counters go on: the accounts at the end want all.
+#[derive(Default)]
+pub(super) struct Baseline(Mutex<HashMap<u16, Cleared>>);
+
+/// A port's counters, and its driver's own.
+type Cleared = (Counted, HashMap<String, u64>);
+
+impl Api {
+    pub(super) fn ports(&self, running: &Running, request: Request) -> Answer {
+        match request {
+            Request::Info { port } => {
+                let describe = |port: &StartedPort, name: &str| info(running, port, name);
+                Ok(Reply::PortInfo(Infos { ports: each(running, port.as_deref(), describe)? }))
+            }
+            Request::Stats { port } => {
+                let ports = each(running, port.as_deref(), |port, name| self.stats(port, name))?;
+                let at_ns = running.clock.now_ns();
+                Ok(Reply::PortStats(Stats { at_ns, ports }))
+            }
+            Request::Xstats { port } => {
+                let ports = each(running, port.as_deref(), |port, name| self.xstats(port, name))?;
+                Ok(Reply::PortXstats(Xstats { ports }))
+            }
+            Request::Rss { port } => {
+                let found = each(running, Some(&port), rss)?.pop();
+                found.map(Reply::PortRss).ok_or_else(ending)
+            }
+            Request::Clear { port } => {
+                each(running, port.as_deref(), |port, _| {
+                    let extended = port.xstats().into_iter().collect();
+                    self.port_baseline.0.lock().insert(port.index().0, (port.stats(), extended));
+                })?;
+                Ok(done())
+            }
+            Request::Start { port } => start(running, port.as_deref()),
+            Request::Stop { port } => stop(running, port.as_deref()),
+        }
+    }
+
+    fn stats(&self, port: &StartedPort, name: &str) -> PortStats {
+        let now = port.stats();
+        let before =
+            self.port_baseline.0.lock().get(&port.index().0).map(|(stats, _)| *stats).unwrap_or_default();
+        let since = |count: fn(&Counted) -> u64| count(&now).saturating_sub(count(&before));
+        PortStats {
+            id: u32::from(port.index().0),
+            name: name.to_owned(),
+            rx_packets: since(|stats| stats.rx_packets),
+            rx_missed: since(|stats| stats.rx_missed),
+            rx_bytes: since(|stats| stats.rx_bytes),
+            rx_errors: since(|stats| stats.rx_errors),
+            rx_nombuf: since(|stats| stats.rx_no_buffer),
+            tx_packets: since(|stats| stats.tx_packets),
+            tx_errors: since(|stats| stats.tx_errors),
+            tx_bytes: since(|stats| stats.tx_bytes),
+        }
+    }
+
+    fn xstats(&self, port: &StartedPort, name: &str) -> PortXstats {
+        let baseline = self.port_baseline.0.lock();
+        let before = |name: &str| Some(*baseline.get(&port.index().0)?.1.get(name)?);
+        let counters = port.xstats().into_iter().map(|(name, value)| {
+            let value = value.saturating_sub(before(&name).unwrap_or(0));
+            Xstat { name, value }
+        });
+        PortXstats { id: u32::from(port.index().0), name: name.to_owned(), counters: counters.collect() }
+    }
+
+    /// Packets that a port lost because workers were too slow, in all.
+    pub(super) fn missed(port: &StartedPort) -> u64 {
+        port.stats().rx_missed
+    }
+}
+
+/// Does something with the ports that are meant: one by number or name, or all.
+fn each<T>(
+    running: &Running,
+    wanted: Option<&str>,
+    mut what: impl FnMut(&StartedPort, &str) -> T,
+) -> Result<Vec<T>, Refusal> {
+    let chosen = choose(running, wanted)?;
+    let names = running.port_names();
+    let ports = running.ports();
+    let chosen = chosen.into_iter().filter_map(|index| Some((ports.get(usize::from(index.0))?, index)));
+    Ok(chosen.map(|(port, index)| what(port, &names[usize::from(index.0)])).collect())
+}
+
+fn choose(running: &Running, wanted: Option<&str>) -> Result<Vec<PortId>, Refusal> {
+    let names = running.port_names();
+    let all = 0..names.len() as u16;
+    let Some(wanted) = wanted else { return Ok(all.map(PortId).collect()) };
+    let by_name = names.iter().position(|name| name == wanted).map(|at| at as u16);
+    let by_number = || wanted.parse().ok().filter(|number| all.contains(number));
+    match by_name.or_else(by_number) {
+        Some(port) => Ok(vec![PortId(port)]),
+        None => {
+            let known = names.iter().enumerate().map(|(number, name)| format!("{number} ({name})"));
+            Err(not_found("port", wanted, known))
+        }
+    }
+}
+
+fn info(running: &Running, port: &StartedPort, name: &str) -> Info {
+    let (info, setup, link) = (port.info(), port.setup(), port.link());
+    let plan = running.current().plan;
+    let addresses = plan.port(port.index()).map(|port| &port.addresses[..]).unwrap_or_default();
+    Info {
+        id: u32::from(port.index().0),
+        name: name.to_owned(),
+        device: info.device.clone(),
+        driver: info.driver.clone(),
+        mac: info.mac.to_string(),
+        node: info.socket,
+        started: port.is_moving(),
+        link_up: link.up,
+        link_mbps: link.speed_mbps,
+        full_duplex: link.full_duplex,
+        promiscuous: port.is_promiscuous(),
+        mtu: u32::from(setup.mtu),
+        min_mtu: u32::from(info.min_mtu),
+        max_mtu: u32::from(info.max_mtu),
+        rx_queues: u32::from(setup.rx_queues),
+        max_rx_queues: u32::from(info.max_rx_queues),
+        tx_queues: u32::from(setup.tx_queues),
+        max_tx_queues: u32::from(info.max_tx_queues),
+        rx_descriptors: u32::from(setup.rx_descriptors),
+        tx_descriptors: u32::from(setup.tx_descriptors),
+        hash_key_bytes: u32::from(info.hash_key_size),
+        reta_entries: u32::from(info.reta_size),
+        spread: port.spread().to_string(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        rx_offloads: setup.rx_offloads,
+        rx_offload_capabilities: setup.rx_offload_capabilities,
+        tx_offloads: setup.tx_offloads,
+        tx_offload_capabilities: setup.tx_offload_capabilities,
+    }
+}
+
+fn rss(port: &StartedPort, name: &str) -> Rss {
+    let hashing = port.hashing();
+    let hexadecimal = |key: Vec<u8>| key.iter().map(|byte| format!("{byte:02X}")).collect();
+    Rss {
+        id: u32::from(port.index().0),
+        name: name.to_owned(),
+        spread: port.spread().to_string(),
+        hash_types: hashing.types.into_iter().map(str::to_owned).collect(),
+        key: hashing.key.map(hexadecimal),
+        reta: hashing.table,
+    }
+}
+
+fn start(running: &Running, wanted: Option<&str>) -> Answer {
+    let chosen = choose(running, wanted)?;
+    let mut ports = running.ports();
+    for index in chosen {
+        let port = ports.get_mut(usize::from(index.0)).ok_or_else(ending)?;
+        port.resume().map_err(|error| failed(&error))?;
+    }
+    Ok(done())
+}
+
+/// Workers pause their queues of the port, each between two bursts, and then the port is stopped. Where one does not
+/// answer, the others' pauses end by themselves and nothing has changed.
+fn stop(running: &Running, wanted: Option<&str>) -> Answer {
+    let mut notes = Vec::new();
+    for index in choose(running, wanted)? {
+        let mut proofs = Vec::new();
+        for worker in &running.workers {
+            match worker.line.ask(Ask::Pause(index)).map_err(timeout)? {
+                Told::Paused(pauses) => proofs.extend(pauses),
+                _ => return Err(Refusal::new(Code::Failed, "a worker answered something else")),
+            }
+        }
+        let mut ports = running.ports();
+        let port = ports.get_mut(usize::from(index.0)).ok_or_else(ending)?;
+        port.pause(proofs).map_err(|error| failed(&error))?;
+        notes.push(format!("port {} is stopped: what is to leave by it is dropped as port-stopped", index.0));
+    }
+    Ok(done_with(notes.join("\n")))
+}
+
+fn failed(error: &PortError) -> Refusal {
+    Refusal::new(Code::Failed, error.to_string())
+}
+
+fn ending() -> Refusal {
+    Refusal::new(Code::Busy, "the director is ending")
+}

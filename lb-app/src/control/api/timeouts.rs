@@ -1,0 +1,60 @@
+//! When connections are forgotten.
+
+use super::{Answer, change, done, not_found, word};
+use crate::control::running::Running;
+use lb_core::{conn::state::State, limits::MAX_TIMEOUT_S, service::plan::Plan, time::Duration};
+use lb_ctl::protocol::{
+    Code, Refusal, Reply,
+    timeouts::{Request, ServiceTimeouts, Timeout, Timeouts},
+};
+
+/// The states that connections rest in.
+const STATES: &[State] = State::ALL.split_at(1).1;
+
+pub(super) fn answer(running: &Running, request: Request) -> Answer {
+    match request {
+        Request::List { service } => {
+            let plan = running.current().plan;
+            check(&plan, service.as_deref())?;
+            Ok(Reply::Timeouts(list(&plan, service.as_deref())))
+        }
+        Request::Set { service, state, timeout_ms } => {
+            let state = word("state", &state, STATES, State::name)?;
+            if timeout_ms == 0 || timeout_ms > MAX_TIMEOUT_S * 1_000 {
+                let what = format!("a timeout is more than 0 and at most {} days", MAX_TIMEOUT_S / 86_400);
+                return Err(Refusal::new(Code::Invalid, what));
+            }
+            change(running, |plan| {
+                check(plan, service.as_deref())?;
+                let is_meant = |name: &str| service.as_deref().is_none_or(|wanted| wanted == name);
+                for service in plan.services.iter_mut().filter(|service| is_meant(&service.name)) {
+                    service.timeouts.set(state, Duration::from_millis(timeout_ms));
+                }
+                Ok(done())
+            })
+        }
+    }
+}
+
+fn check(plan: &Plan, service: Option<&str>) -> Result<(), Refusal> {
+    let names = || plan.services.iter().map(|service| service.name.clone());
+    match service {
+        Some(wanted) if !names().any(|name| name == wanted) => Err(not_found("service", wanted, names())),
+        _ => Ok(()),
+    }
+}
+
+fn list(plan: &Plan, wanted: Option<&str>) -> Timeouts {
+    let meant = plan.services.iter().filter(|service| wanted.is_none_or(|wanted| wanted == service.name));
+    let services = meant.map(|service| ServiceTimeouts {
+        service: service.name.clone(),
+        timeouts: STATES
+            .iter()
+            .map(|&state| Timeout {
+                state: state.name().to_owned(),
+                timeout_ms: service.timeouts.of(state).as_millis(),
+            })
+            .collect(),
+    });
+    Timeouts { services: services.collect() }
+}

@@ -1,0 +1,287 @@
+//! The control socket: lines of JSON over a UNIX stream socket, within fixed limits.
+//!
+//! Each client has a thread and one request at a time: its next request is read when the answer to the last has been
+//! taken. So a client costs at most one request line and one page of an answer, and one that stops reading stops
+//! nobody else; after a while it is dropped.
+
+use super::api::Api;
+use lb_ctl::protocol::{Code, Outcome, Refusal, framing};
+use nix::{
+    sys::stat::{Mode, umask},
+    unistd::Group,
+};
+use std::{
+    fs, io,
+    io::{BufReader, ErrorKind, Write},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt, chown},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use thiserror::Error;
+use tracing::{debug, warn};
+
+/// Clients at a time, at most.
+const MAX_CLIENTS: usize = 64;
+/// How long a client may take to read an answer.
+const WRITE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request may take from its first byte to its last.
+const READ_PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two looks at whether the director ends.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Why there is no control socket.
+#[derive(Debug, Error)]
+pub(crate) enum SocketError {
+    #[error(
+        "the control socket {} is in use: another lb-app runs with it; give this one its own with `socket` in \
+         [control], or its own --file-prefix", .0.display()
+    )]
+    InUse(PathBuf),
+    #[error("the control socket cannot be {}: there is something else", .0.display())]
+    NoSocket(PathBuf),
+    #[error(
+        "the control socket's group {0:?} does not exist: create it with `groupadd --system {0}`, or change `group` in [control]"
+    )]
+    NoGroup(String),
+    #[error("the control socket {} cannot be made: {error}; name another place with `socket` in [control]", path.display())]
+    Failed { path: PathBuf, error: io::Error },
+}
+
+/// The socket, before anybody is answered. Its file is removed when it is dropped.
+pub(crate) struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl ControlSocket {
+    /// Listens at `path`, for root and members of `group`. Takes the place of a socket that nobody listens at.
+    ///
+    /// # Errors
+    /// See [`SocketError`].
+    pub(crate) fn bind(path: &Path, group: Option<&str>) -> Result<Self, SocketError> {
+        let failed = |error: io::Error| SocketError::Failed { path: path.to_owned(), error };
+        let group = match group {
+            Some(name) => {
+                let found = Group::from_name(name).map_err(|error| failed(error.into()))?;
+                Some(found.ok_or_else(|| SocketError::NoGroup(name.to_owned()))?.gid.as_raw())
+            }
+            None => None,
+        };
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed)?;
+        }
+        if let Ok(metadata) = fs::symlink_metadata(path) {
+            if !metadata.file_type().is_socket() {
+                return Err(SocketError::NoSocket(path.to_owned()));
+            }
+            match UnixStream::connect(path) {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path).map_err(failed)?;
+                }
+                _ => return Err(SocketError::InUse(path.to_owned())),
+            }
+        }
+        // From the beginning for nobody else: permissions set afterwards would come too late.
+        let before = umask(Mode::from_bits_truncate(0o117));
+        let listener = UnixListener::bind(path);
+        umask(before);
+        let listener = listener.map_err(failed)?;
+        let socket = ControlSocket { listener, path: path.to_owned() };
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
+        if group.is_some() {
+            chown(path, None, group).map_err(failed)?;
+        }
+        socket.listener.set_nonblocking(true).map_err(failed)?;
+        Ok(socket)
+    }
+
+    /// Answers clients until the director ends.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub(crate) fn serve(self, api: Arc<Api>) -> io::Result<thread::JoinHandle<()>> {
+        thread::Builder::new().name("lb-control".to_owned()).spawn(move || self.accept(&api))
+    }
+
+    fn accept(&self, api: &Arc<Api>) {
+        let clients = Arc::new(AtomicUsize::new(0));
+        let busy = Arc::new(AtomicBool::new(false));
+        while !api.is_ending() {
+            match self.listener.accept() {
+                Ok((stream, _)) => welcome(stream, api, &clients, &busy),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(ACCEPT_EVERY),
+                Err(error) => {
+                    warn!("control socket: {error}");
+                    thread::sleep(LOOK);
+                }
+            }
+        }
+    }
+}
+
+/// Time between two looks for new clients: what a client waits at most.
+const ACCEPT_EVERY: Duration = Duration::from_millis(5);
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // Gone already: somebody else removed it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Gives a client its thread, or turns it away.
+fn welcome(stream: UnixStream, api: &Arc<Api>, clients: &Arc<AtomicUsize>, told: &Arc<AtomicBool>) {
+    if clients.load(Ordering::Relaxed) >= MAX_CLIENTS {
+        if !told.swap(true, Ordering::Relaxed) {
+            warn!("control socket: {MAX_CLIENTS} clients are connected, others are turned away");
+        }
+        turn_away(stream);
+        return;
+    }
+    told.store(false, Ordering::Relaxed);
+    clients.fetch_add(1, Ordering::Relaxed);
+    let (api, count) = (api.clone(), Seat(clients.clone()));
+    let client = move || {
+        let _seat = count;
+        if let Err(error) = converse(stream, &api) {
+            api.clients_dropped.fetch_add(1, Ordering::Relaxed);
+            debug!("control socket: a client was dropped: {error}");
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("lb-client".to_owned()).spawn(client) {
+        warn!("control socket: no thread for a client: {error}");
+    }
+}
+
+/// A client's place among those there may be.
+struct Seat(Arc<AtomicUsize>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn turn_away(mut stream: UnixStream) {
+    let refusal = Refusal::new(Code::Busy, format!("{MAX_CLIENTS} clients are connected, which is the most"));
+    // A line fits the socket's buffer; whoever does not read it is none of our business.
+    let _ = stream.set_nonblocking(true);
+    let _ = stream.write_all(&framing::write_return(None, Outcome::Error(refusal)));
+}
+
+/// Answers one client until it goes, the director ends or a limit is exceeded.
+fn converse(stream: UnixStream, api: &Api) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(LOOK))?;
+    stream.set_write_timeout(Some(WRITE_PATIENCE))?;
+    let mut writer = stream.try_clone()?;
+    let mut reader = BufReader::new(Patient { stream, api, since: None });
+    loop {
+        reader.get_mut().since = None;
+        let line = match framing::read_line(&mut reader, framing::MAX_REQUEST) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                // Where the next request begins is unknown.
+                let refusal = Refusal::new(Code::BadRequest, error.to_string());
+                writer.write_all(&framing::write_return(None, Outcome::Error(refusal)))?;
+                return Err(error);
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let (id, outcome) = match framing::parse_call(&line) {
+            Ok(call) => (call.id, api.answer(call.request).map_or_else(Outcome::Error, Outcome::Reply)),
+            Err((id, refusal)) => (id, Outcome::Error(refusal)),
+        };
+        write_within(&mut writer, &framing::write_return(id, outcome), WRITE_PATIENCE)?;
+    }
+}
+
+/// Writes all of it within a time, however little is taken at once.
+fn write_within(writer: &mut UnixStream, mut bytes: &[u8], patience: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + patience;
+    while !bytes.is_empty() {
+        if Instant::now() >= deadline {
+            return Err(io::Error::new(ErrorKind::TimedOut, "it does not read"));
+        }
+        match writer.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(io::Error::new(ErrorKind::TimedOut, "it does not read"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Waits for a request as long as it takes, for the rest of one for a bounded time, and not beyond the director's end.
+struct Patient<'a> {
+    stream: UnixStream,
+    api: &'a Api,
+    /// When the first byte of the request came.
+    since: Option<Instant>,
+}
+
+impl io::Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.api.is_ending() {
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+            if self.since.is_some_and(|since| since.elapsed() > READ_PATIENCE) {
+                return Err(io::Error::new(ErrorKind::TimedOut, "a request takes too long"));
+            }
+            match self.stream.read(buffer) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                outcome => {
+                    self.since.get_or_insert_with(Instant::now);
+                    return outcome;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("lb-socket-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_at_is_replaced() {
+        let path = place("stale");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "the file of a listener stays");
+        let socket = ControlSocket::bind(&path, None).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert!(matches!(ControlSocket::bind(&path, None), Err(SocketError::InUse(_))));
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn other_files_are_left_alone() {
+        let path = place("file");
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(ControlSocket::bind(&path, None), Err(SocketError::NoSocket(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        fs::remove_file(&path).unwrap();
+        let error = ControlSocket::bind(&path, Some("no-such-group")).err().unwrap();
+        assert!(error.to_string().contains("groupadd --system no-such-group"), "{error}");
+    }
+}

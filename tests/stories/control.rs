@@ -1,0 +1,305 @@
+//! The running director is asked and changed through `lbctl`, while traffic passes.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use lb_stories::config::Service;
+use lb_stories::control::Control;
+use lb_stories::load::Load;
+use lb_stories::process::eventually;
+use lb_stories::{Config, Method, World, world};
+
+/// Every command that reads, and words of its answer.
+const READERS: [(&str, &[&str]); 30] = [
+    ("show director", &["forwarding; 2 workers, 2 ports"]),
+    ("-Ln", &["Prot LocalAddress:Port Scheduler Flags", "TCP  192.0.2.100:80 rr", "198.51.100.11:8080"]),
+    (
+        "show services",
+        &["-> RemoteAddress:Port           Forward Weight ActiveConn InActConn", "Masq    1      1"],
+    ),
+    ("-Ln --stats", &["Conns   InPkts  OutPkts  InBytes OutBytes"]),
+    ("show services tcp-nat-80 rate", &["CPS    InPPS   OutPPS    InBPS   OutBPS"]),
+    ("-Lnc", &["pro expire state", "TCP 1", "ESTABLISHED", "connections in all"]),
+    ("show connections state established protocol tcp vip 192.0.2.100 limit 5", &["192.0.2.10:", "1 shown"]),
+    ("count connections", &["connections, 1 of them active, room for 131072", "  worker 1: "]),
+    ("show neighbours", &["198.51.100.11 on lan at "]),
+    ("show routes", &["198.51.100.0/24 on lan attached, own address 198.51.100.1"]),
+    ("show workers", &["worker 0 on lcore 1", "% busy", "handed over: client "]),
+    ("show workers histogram", &["packets of a poll", "  16-31"]),
+    ("show drops all", &["tx-full", "dropped of"]),
+    ("show timeouts", &["tcp-nat-80", "ESTABLISHED  15m00s"]),
+    ("show timeouts tcp-nat-80", &["UDP          5m00s"]),
+    ("show tables", &["connections, worker 1", "65536", "neighbours, worker 0"]),
+    ("show memory", &["connection tables", "86 bytes for each connection", "pool lb-packets"]),
+    ("show port info all", &["* Infos for port 0 ", "Driver name: net_af_packet", "Port status: started"]),
+    ("show port info lan", &["* Infos for port 1 ", "MTU: 1500"]),
+    ("show port stats 0", &["# NIC statistics for port 0 ", "RX-packets: ", "Tx-bps:"]),
+    ("show port xstats 1", &["NIC extended statistics for port 1", "rx_good_packets: "]),
+    ("show port summary all", &["Port MAC Address       Name", "lan          net_af_packet  up"]),
+    ("show port 0 rss reta", &["port 0 tells no redirection table"]),
+    ("show port 0 rss-hash", &["RSS disabled"]),
+    ("show config fwd", &["Logical Core 2 (socket 0) forwards packets on 2 streams", "RX P=1/Q=1"]),
+    ("show config rxtx", &["packets/burst=32", "RX queue number: 2"]),
+    ("show config cores", &["List of forwarding lcores: 1,2"]),
+    (
+        "show fwd stats all",
+        &["Forward statistics for port 1", "Accumulated forward statistics for all ports"],
+    ),
+    ("dump mempool", &["mempool <lb-packets>", "in_use_count="]),
+    ("top once", &["sorted by configuration", "tcp-nat-80 TCP 192.0.2.100:80", "WORKER"]),
+];
+
+#[test]
+fn every_reader_answers_in_text_and_in_json() -> Result<()> {
+    let world = World::new()?;
+    let config = Config::new().service(Service::tcp(Method::Nat, world::HTTP));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    assert_eq!(fs::metadata(control.socket())?.permissions().mode() & 0o777, 0o660);
+    let target = Method::Nat.at(world::HTTP);
+    world.client().who_answers(target, 10)?;
+    let mut session = world.client().http(target)?;
+    session.get("/small")?;
+    // The board of loads is summed up every few milliseconds.
+    eventually(Duration::from_secs(2), || {
+        Ok(control.ask("count connections")?.contains("1 of them active"))
+    })?;
+
+    let schema: serde_json::Value = serde_json::from_str(&lb_ctl::protocol::schema::answers())?;
+    let schema = jsonschema::validator_for(&schema)?;
+    for (command, words) in READERS {
+        let text = control.ask(command)?;
+        for word in words {
+            assert!(text.contains(word), "no {word:?} in the answer to {command}:\n{text}");
+        }
+        if command == "top once" {
+            continue;
+        }
+        for line in control.ask(&format!("--json {command}"))?.lines() {
+            let answer = serde_json::from_str(line)?;
+            if let Err(error) = schema.validate(&answer) {
+                panic!("{command}: {error}\n{line}");
+            }
+        }
+    }
+
+    let port = session.stream().local_addr()?.port();
+    let detail = control.ask(&format!("show connection tcp 192.0.2.10:{port} 192.0.2.100:80"))?;
+    for word in ["state      ESTABLISHED", "service    tcp-nat-80", "remaining  14m59s", "in         "] {
+        assert!(detail.contains(word), "no {word:?} in\n{detail}");
+    }
+    session.get("/small")?;
+    director.stop()?;
+    assert!(!control.socket().exists(), "the socket is left behind");
+    Ok(())
+}
+
+#[test]
+fn what_is_changed_takes_effect() -> Result<()> {
+    let world = World::new()?;
+    let config = Config::new().service(Service::tcp(Method::Nat, world::HTTP));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    let client = world.client();
+    let target = Method::Nat.at(world::HTTP);
+    assert_eq!(client.who_answers(target, 6)?.len(), 2);
+
+    control.ask("set server tcp-nat-80 198.51.100.12 weight 0")?;
+    assert_eq!(client.who_answers(target, 6)?.get("server1"), Some(&6));
+    control.ask("set server tcp-nat-80 198.51.100.12 weight 2")?;
+    control.ask("set server tcp-nat-80 198.51.100.11 state drain")?;
+    assert_eq!(client.who_answers(target, 6)?.get("server2"), Some(&6));
+    assert!(control.ask("-Ln")?.contains(" drain"));
+    control.ask("set server tcp-nat-80 198.51.100.11 state enabled")?;
+
+    control.ask("add service second tcp 192.0.2.100:81 nat scheduler wlc")?;
+    control.ask("add server second 198.51.100.11:8080 weight 5")?;
+    let second = Method::Nat.at(81);
+    assert_eq!(client.who_answers(second, 2)?.get("server1"), Some(&2));
+    control.ask("set service second scheduler mh hash-port true adopt true")?;
+    assert!(control.ask("show services second")?.contains("TCP  192.0.2.100:81 mh (mh-port) adopt"));
+    control.ask("set timeout established 7m service second")?;
+    assert!(control.ask("show timeouts second")?.contains("ESTABLISHED  7m00s"));
+    assert!(control.ask("show timeouts tcp-nat-80")?.contains("ESTABLISHED  15m00s"));
+    control.ask("delete server second 198.51.100.11")?;
+    control.ask("delete service second")?;
+    assert!(client.who_answers(second, 1).is_err(), "refused");
+    control.ask("add route 203.0.113.128/25 via 192.0.2.254")?;
+    assert!(control.ask("show routes")?.contains("203.0.113.128/25 via 192.0.2.254 on wan"));
+    control.ask("delete route 203.0.113.128/25")?;
+
+    let mut one = client.http(target)?;
+    let mut other = client.http(target)?;
+    one.get("/small")?;
+    other.get("/small")?;
+    let port = one.stream().local_addr()?.port();
+    control.ask(&format!("delete connection tcp 192.0.2.10:{port} 192.0.2.100:80"))?;
+    assert!(one.get("/small").is_err(), "reset");
+    other.get("/small")?;
+    let flushed = control.ask("flush connections state established")?;
+    assert!(flushed.contains("1 connections ended"), "{flushed}");
+    assert!(other.get("/small").is_err(), "reset");
+
+    for (command, code, word) in [
+        (
+            "set server tcp-nat-80 198.51.100.99 weight 1",
+            1,
+            "there are 198.51.100.11:8080, 198.51.100.12:8080",
+        ),
+        ("set server tcp-nat-80 198.51.100.11 weight 70000", 1, "at most 65535"),
+        ("add service x tcp 192.0.2.1:80 nat", 1, "the address of a port"),
+        ("add service tcp-nat-80 tcp 192.0.2.100:82 nat", 1, "already"),
+        ("add server tcp-nat-80 198.51.100.11:8080", 1, "twice"),
+        ("delete service nonsense", 1, "there are tcp-nat-80"),
+        ("show connections state sleepy", 1, "ESTABLISHED"),
+        ("set timeout established 0", 1, "more than 0"),
+        ("add route 203.0.113.0/24 via 10.0.0.1", 1, "no attached network"),
+        ("show port stats 9", 1, "0 (wan), 1 (lan)"),
+        ("confirm", 1, "no reload waits"),
+        ("shwo services", 2, "show"),
+        ("flush connections", 2, "required"),
+    ] {
+        let (status, message) = control.refused(command)?;
+        assert!(status == Some(code) && message.contains(word), "{command}: {status:?} {message}");
+    }
+    control.ask("set verbose 3")?;
+    control.ask("reload dry-run")?;
+    control.ask("save")?;
+    assert!(control.ask("reload")?.contains("nothing is different"));
+    director.stop()?;
+    let (status, message) = control.refused("show director")?;
+    assert!(status == Some(3) && message.contains("is lb-app running?"), "{status:?} {message}");
+    Ok(())
+}
+
+#[test]
+fn ports_and_forwarding_stop_and_start() -> Result<()> {
+    let world = World::new()?;
+    let config = Config::new().service(Service::udp(Method::Nat, world::ECHO));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    let echo = world.client().udp(Method::Nat.at(world::ECHO))?;
+    echo.set_read_timeout(Some(Duration::from_millis(300)))?;
+    let answers = || -> Result<bool> {
+        echo.send(b"hello")?;
+        Ok(echo.recv(&mut [0; 64]).is_ok())
+    };
+    assert!(eventually(Duration::from_secs(3), answers)?);
+
+    assert!(control.ask("stop")?.contains("Accumulated forward statistics"));
+    assert!(control.ask("show director")?.contains("stopped"));
+    assert!(!answers()?);
+    control.ask("start")?;
+    assert!(eventually(Duration::from_secs(3), answers)?);
+
+    assert!(control.ask("port stop lan")?.contains("port 1 is stopped"));
+    assert!(control.ask("show port summary all")?.contains("stopped"));
+    assert!(!answers()?);
+    assert!(control.ask("show drops")?.contains("port-stopped"));
+    control.ask("port stop all")?;
+    control.ask("port start all")?;
+    assert!(eventually(Duration::from_secs(3), answers)?);
+
+    control.ask("clear port stats all")?;
+    control.ask("clear fwd stats all")?;
+    assert!(control.ask("show drops")?.contains("0 dropped of"));
+
+    // The port's interface goes, and nothing crashes or hangs.
+    world.director().ip("link del lblan")?;
+    for command in
+        ["show port info all", "show port stats all", "show port xstats all", "port stop 1", "top once"]
+    {
+        control.ask(command)?;
+    }
+    control.output("port start 1")?;
+    assert!(!answers()?);
+    control.ask("stop")?;
+    control.ask("show workers")?;
+    director.stop()?;
+    Ok(())
+}
+
+/// Fifty clients ask as fast as they can for ten seconds, one does not read what it asked for, others talk nonsense;
+/// meanwhile traffic flows, and none of it is lost.
+#[test]
+fn fifty_clients_do_not_disturb_traffic() -> Result<()> {
+    const CLIENTS: usize = 50;
+    let world = World::new()?;
+    let config = Config::new().service(Service::tcp(Method::Nat, world::HTTP));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    let done = AtomicBool::new(false);
+    let requests = [
+        r#"{"version":1,"request":{"services":{"list":{}}}}"#,
+        r#"{"version":1,"request":{"connections":{"list":{"filter":{"state":"established"}}}}}"#,
+        r#"{"version":1,"request":{"workers":"list"}}"#,
+        r#"{"version":1,"request":{"neighbours":"list"}}"#,
+    ];
+    let answered = thread::scope(|scope| -> Result<usize> {
+        let mut clients = Vec::new();
+        for client in 0..CLIENTS {
+            let (control, done) = (&control, &done);
+            clients.push(scope.spawn(move || -> Result<usize> {
+                let stream = UnixStream::connect(control.socket())?;
+                let mut reader = BufReader::new(stream.try_clone()?);
+                let (mut writer, mut count, mut line) = (stream, 0, String::new());
+                while !done.load(Ordering::Relaxed) {
+                    writeln!(writer, "{}", requests[(client + count) % requests.len()])?;
+                    line.clear();
+                    reader.read_line(&mut line)?;
+                    ensure!(line.starts_with(r#"{"version":1,"reply":{"#), "{line}");
+                    count += 1;
+                }
+                Ok(count)
+            }));
+        }
+        let deaf = scope.spawn(|| -> std::io::Result<()> {
+            let mut stream = UnixStream::connect(control.socket())?;
+            // It is dropped at some point, which is what is wanted.
+            while writeln!(stream, "{}", requests[2]).is_ok() {}
+            Ok(())
+        });
+        let nonsense = scope.spawn(|| -> Result<()> {
+            for text in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 70_000], &[b'['; 60_000], b"\n\n\n", b"{"] {
+                let mut stream = UnixStream::connect(control.socket())?;
+                stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+                // It may be refused before it has said everything.
+                let _ = stream.write_all(text).and_then(|()| stream.write_all(b"\n"));
+                let mut line = String::new();
+                BufReader::new(&stream).read_line(&mut line)?;
+                ensure!(line.contains("bad-request") && line.len() < 4_096, "{line}");
+            }
+            Ok(())
+        });
+        let began = Instant::now();
+        let mut outcome = Ok(());
+        while began.elapsed() < Duration::from_secs(10) && outcome.is_ok() {
+            let crowd = Load { connections: 25, requests: 20 };
+            let report = crowd.run(world.client(), Method::Nat.at(world::HTTP))?;
+            if !report.failures.is_empty() || report.answers != 500 {
+                outcome = Err(anyhow::anyhow!("{} answers, {:?}", report.answers, report.failures));
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        let mut answered = 0;
+        for client in clients {
+            answered += client.join().expect("a client panicked")?;
+        }
+        deaf.join().expect("the deaf client panicked")?;
+        nonsense.join().expect("the nonsense panicked")?;
+        outcome?;
+        Ok(answered)
+    })?;
+    println!("{answered} requests answered");
+    assert!(answered > 1_000, "{answered}");
+    let about = control.ask("show director")?;
+    assert!(about.contains("clients of the control socket were dropped"), "{about}");
+    director.stop()?;
+    Ok(())
+}
