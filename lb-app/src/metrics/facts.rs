@@ -95,6 +95,9 @@ pub(crate) const PORT_COUNTERS: [(&str, &str); 8] = [
     ("lb_port_missing_buffers", "Packets lost or delayed for want of a buffer."),
 ];
 
+/// Name and help of a gauge, and its value.
+type Gauge<T> = (&'static str, &'static str, fn(&T) -> u64);
+
 impl Facts {
     /// Writes everything, piece by piece.
     pub(crate) fn write(&self, format: Format, send: impl FnMut(Vec<u8>)) {
@@ -145,7 +148,7 @@ impl Facts {
                 writer.sample(&labels(&[("worker", &number), ("reason", reason.name())]), *count);
             }
         }
-        let gauges: [(_, _, fn(&Worker) -> u64); 2] = [
+        let gauges: [Gauge<Worker>; 2] = [
             ("lb_worker_connections", "Connections that there are.", |worker| worker.connections),
             ("lb_worker_waiting_packets", "Packets that wait for a neighbour's address.", |worker| {
                 worker.waiting
@@ -187,7 +190,7 @@ impl Facts {
     }
 
     fn write_servers<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
-        let gauges: [(_, _, fn(&Server) -> u64); 3] = [
+        let gauges: [Gauge<Server>; 3] = [
             ("lb_server_active_connections", "Established connections of a real server.", |server| {
                 server.active
             }),
