@@ -36,6 +36,13 @@ impl Checksum {
     pub const fn is_at_least(self, other: Checksum) -> bool {
         self as u8 >= other as u8
     }
+
+    /// The worse of two.
+    #[inline(always)]
+    #[must_use]
+    pub const fn worse(self, other: Checksum) -> Checksum {
+        if self.is_at_least(other) { other } else { self }
+    }
 }
 
 /// Why a packet was handed to another worker.
@@ -95,6 +102,12 @@ pub trait Packet {
 
     /// The port's verdict on the TCP or UDP checksum.
     fn l4_checksum(&self) -> Checksum;
+
+    /// The worse of both verdicts: the one number that most packets are judged by.
+    #[inline(always)]
+    fn worst_checksum(&self) -> Checksum {
+        self.ipv4_checksum().worse(self.l4_checksum())
+    }
 
     /// Starts loading the first cache line of the frame.
     fn prefetch(&self) {}

@@ -5,13 +5,15 @@ use lb_core::packet::{Burst, Checksum, Io, Notice, Packet, PortId, WorkerId};
 
 /// Room in front of the frame.
 const HEADROOM: usize = 128;
-/// Bytes of a buffer.
-const SIZE: usize = HEADROOM + 2048;
+/// Most bytes of a frame, and one more; a power of two.
+const ROOM: usize = 2048;
+/// Bytes of a buffer. More than any start and length can add up to, so that neither needs a check.
+const SIZE: usize = 256 + ROOM;
 
 /// What stands beside the frame, as in an mbuf.
 #[repr(align(64))]
 struct Buffer {
-    start: u16,
+    start: u8,
     len: u16,
     port: PortId,
     checksum: Checksum,
@@ -30,7 +32,7 @@ impl Frame {
     #[must_use]
     pub fn new(checksum: Checksum) -> Self {
         Frame(Box::new(Buffer {
-            start: HEADROOM as u16,
+            start: HEADROOM as u8,
             len: 0,
             port: PortId(0),
             checksum,
@@ -48,7 +50,7 @@ impl Frame {
     #[inline]
     fn begin(&mut self, port: PortId, len: u16) {
         let buffer = &mut *self.0;
-        buffer.start = HEADROOM as u16;
+        buffer.start = HEADROOM as u8;
         buffer.len = len;
         buffer.port = port;
     }
@@ -57,21 +59,21 @@ impl Frame {
 impl Packet for Frame {
     #[inline(always)]
     fn bytes(&self) -> &[u8] {
-        let (start, len) = (usize::from(self.0.start), usize::from(self.0.len));
+        let (start, len) = (usize::from(self.0.start), usize::from(self.0.len) % ROOM);
         &self.0.bytes.0[start..start + len]
     }
 
     #[inline(always)]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        let (start, len) = (usize::from(self.0.start), usize::from(self.0.len));
+        let (start, len) = (usize::from(self.0.start), usize::from(self.0.len) % ROOM);
         &mut self.0.bytes.0[start..start + len]
     }
 
     #[inline(always)]
     fn prepend(&mut self, count: usize) -> bool {
-        let enough = count <= usize::from(self.0.start);
+        let enough = count <= usize::from(self.0.start) && usize::from(self.0.len) + count < ROOM;
         if enough {
-            self.0.start -= count as u16;
+            self.0.start -= count as u8;
             self.0.len += count as u16;
         }
         enough
@@ -79,9 +81,9 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn trim_front(&mut self, count: usize) -> bool {
-        let enough = count <= usize::from(self.0.len);
+        let enough = count <= usize::from(self.0.len) && usize::from(self.0.start) + count < 256;
         if enough {
-            self.0.start += count as u16;
+            self.0.start += count as u8;
             self.0.len -= count as u16;
         }
         enough
@@ -89,7 +91,7 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn set_len(&mut self, len: usize) -> bool {
-        let enough = usize::from(self.0.start) + len <= SIZE;
+        let enough = len < ROOM;
         if enough {
             self.0.len = len as u16;
         }
@@ -113,6 +115,11 @@ impl Packet for Frame {
 
     #[inline(always)]
     fn l4_checksum(&self) -> Checksum {
+        self.0.checksum
+    }
+
+    #[inline(always)]
+    fn worst_checksum(&self) -> Checksum {
         self.0.checksum
     }
 }

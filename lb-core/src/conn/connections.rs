@@ -6,12 +6,13 @@
 use super::{
     entry::{Connection, Direction},
     method::Method,
+    state::{Meaning, State},
 };
 use crate::{
     flow::{
         key::{Key, Packed, Secret},
         prefetch::prefetch,
-        table::{Place, Table},
+        table::{self, Place, Table},
         wheel::{Link, Links, Wheel},
     },
     limits::{MAX_BYTES_PER_CONNECTION, MAX_CONNECTIONS},
@@ -30,7 +31,9 @@ pub enum InsertError {
 
 /// One worker's connections.
 pub struct Connections {
-    entries: Entries,
+    entries: Box<[Connection]>,
+    /// Places on a wheel, by number. Not in the entries: neighbours on a wheel mostly have neighbouring numbers.
+    links: AllLinks,
     free: Vec<u32>,
     table: Table,
     /// Half-open connections, which make room for others.
@@ -47,9 +50,10 @@ const NO_PROTOCOL: u8 = 0;
 /// Table entries per connection: one for each direction.
 const KEYS: usize = 2;
 
-/// Bytes that one IPv4 connection costs in a large table: its line, its table slots at 90 % load, and its place in
+/// Bytes that one IPv4 connection costs in a large table: its line, its table slots at 70 % load, and its place in
 /// the list of free entries.
 pub const BYTES_PER_CONNECTION: usize = size_of::<Connection>()
+    + size_of::<Link>()
     + Table::bytes(KEYS * MAX_CONNECTIONS).div_ceil(MAX_CONNECTIONS)
     + size_of::<u32>();
 
@@ -64,7 +68,8 @@ impl Connections {
             Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: NO_PROTOCOL };
         let empty = Connection::new(&nothing, 0, 0, 0, Method::Dr);
         Connections {
-            entries: Entries(vec![empty; capacity].into_boxed_slice()),
+            entries: vec![empty; capacity].into_boxed_slice(),
+            links: AllLinks(vec![Link::NONE; capacity].into_boxed_slice()),
             // Low numbers first, so that a half-empty worker uses few pages.
             free: (0..capacity as u32).rev().collect(),
             table: Table::new(capacity * KEYS),
@@ -78,7 +83,7 @@ impl Connections {
     /// Connections there can be.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.entries.0.len()
+        self.entries.len()
     }
 
     /// Connections there are.
@@ -106,16 +111,32 @@ impl Connections {
         self.table.prefetch(place);
     }
 
-    /// The most likely connection for a place, and starts loading it. `None` says little: look with
-    /// [`Connections::find`].
+    /// The most likely connection for a place, and starts loading it. [`Candidate::NONE`] if there is none in the place's
+    /// first bucket; then it starts loading the second: see [`Connections::second_candidate`].
     #[inline(always)]
     #[must_use]
-    pub fn candidate(&self, place: Place) -> Option<Candidate> {
-        let candidate = Candidate(self.table.first_candidate(place)?);
-        if let Some(entry) = self.entries.0.get(candidate.index() as usize) {
+    pub fn candidate(&self, place: Place) -> Candidate {
+        let candidate = Candidate(self.table.likely(place));
+        match self.entries.get(candidate.index() as usize) {
+            Some(entry) => {
+                prefetch(entry);
+                candidate
+            }
+            None => {
+                self.table.prefetch_second(place);
+                Candidate::NONE
+            }
+        }
+    }
+
+    /// The most likely connection of a place's second bucket, and starts loading it.
+    #[must_use]
+    pub fn second_candidate(&self, place: Place) -> Candidate {
+        let candidate = Candidate(self.table.likely_in_second(place));
+        if let Some(entry) = self.entries.get(candidate.index() as usize) {
             prefetch(entry);
         }
-        Some(candidate)
+        candidate
     }
 
     /// Whether the candidate is the connection of a packet with this key. If not, [`Connections::find`] knows.
@@ -123,15 +144,29 @@ impl Connections {
     #[must_use]
     pub fn confirm(&self, candidate: Candidate, key: Packed) -> bool {
         self.entries
-            .0
             .get(candidate.index() as usize)
             .is_some_and(|entry| entry.owns(key, candidate.direction()))
+    }
+
+    /// The candidate's connection, if a packet with this key belongs to it and leaves its state as it is. The protocol is
+    /// not compared: the state says which it is.
+    #[inline(always)]
+    #[must_use]
+    pub fn plain(&mut self, candidate: Candidate, key: Packed, meaning: Meaning) -> Option<&mut Connection> {
+        let entry = self.entries.get_mut(candidate.index() as usize)?;
+        (entry.has_endpoints(key, candidate.direction()) && entry.state.is_steady(meaning)).then_some(entry)
     }
 
     /// The connection of packets with this key.
     #[must_use]
     pub fn find(&self, key: Packed, place: Place) -> Option<Candidate> {
         self.table.find(place, |value| self.confirm(Candidate(value), key)).map(Candidate)
+    }
+
+    /// The same, when there is a candidate.
+    #[must_use]
+    pub fn find_from(&self, candidate: Candidate, key: Packed, place: Place) -> Option<Candidate> {
+        if self.confirm(candidate, key) { Some(candidate) } else { self.find(key, place) }
     }
 
     /// The same, by the key alone: for the rare packet that was not staged.
@@ -144,39 +179,64 @@ impl Connections {
     #[inline(always)]
     #[must_use]
     pub fn get(&self, index: u32) -> &Connection {
-        &self.entries.0[index as usize]
+        &self.entries[index as usize]
     }
 
     /// The same, to be changed. Keys must not be.
     #[inline(always)]
     pub fn get_mut(&mut self, index: u32) -> &mut Connection {
-        &mut self.entries.0[index as usize]
+        &mut self.entries[index as usize]
     }
 
-    /// Adds a connection that is not there yet, to come up for its end at `deadline`.
-    pub fn insert(&mut self, connection: Connection, deadline: Instant) -> Result<u32, InsertError> {
-        let forward = self.place(connection.forward_key().packed());
+    /// Starts loading what adding this connection will look at: the places of its replies. Those of the client's packets
+    /// have been looked at.
+    pub fn prefetch_insert(&self, connection: &Connection) {
+        if connection.sees_replies() {
+            self.prefetch_key(connection.reply_key().packed());
+        }
+        // The entry after this one's: this one was loaded when that before it was added.
+        if let [.., next, _] = *self.free {
+            prefetch(&self.entries[next as usize]);
+        }
+    }
+
+    /// Starts loading what forgetting a connection will look at.
+    pub fn prefetch_remove(&self, index: u32) {
+        let connection = self.get(index);
+        self.prefetch_key(connection.forward_key().packed());
+        if connection.sees_replies() {
+            self.prefetch_key(connection.reply_key().packed());
+        }
+    }
+
+    fn prefetch_key(&self, key: Packed) {
+        let place = self.place(key);
+        self.table.prefetch(place);
+        self.table.prefetch_second(place);
+    }
+
+    /// Adds a connection that is not there yet. It never ends by itself until it is scheduled.
+    pub fn insert(&mut self, connection: Connection) -> Result<u32, InsertError> {
         let reply_key = connection.reply_key().packed();
         let reply = connection.sees_replies().then(|| self.place(reply_key));
+        let forward = self.place(connection.forward_key().packed());
         if let Some(clash) = reply.and_then(|place| self.find(reply_key, place)) {
             return Err(InsertError::Clash(clash.index()));
         }
-        let index = self.free.pop().ok_or(InsertError::Full)?;
+        let index = *self.free.last().ok_or(InsertError::Full)?;
         let value = |direction| Candidate::new(index, direction).0;
         if self.table.insert(forward, value(Direction::In)).is_err() {
-            self.free.push(index);
             return Err(InsertError::Full);
         }
         if let Some(place) = reply
             && self.table.insert(place, value(Direction::Out)).is_err()
         {
             self.table.remove(forward, value(Direction::In));
-            self.free.push(index);
             return Err(InsertError::Full);
         }
+        self.free.pop();
         *self.get_mut(index) = connection;
         self.high_water = self.high_water.max(index + 1);
-        self.schedule(index, deadline);
         Ok(index)
     }
 
@@ -192,27 +252,35 @@ impl Connections {
             let was_there = self.table.remove(reply, Candidate::new(index, Direction::Out).0);
             debug_assert!(was_there, "connection {index} was in the table by its reply");
         }
-        // A packet later in the burst may have been matched with it already; no key has this protocol.
-        self.get_mut(index).protocol = NO_PROTOCOL;
+        // A packet later in the burst may have been matched with it already; no key has this protocol, and no packet is
+        // plain in this state.
+        let entry = self.get_mut(index);
+        (entry.protocol, entry.state) = (NO_PROTOCOL, State::None);
         self.free.push(index);
         connection
     }
 
-    /// Lets a connection come up at `deadline` instead of whenever it was to. Which wheel follows from its state.
+    /// Lets a connection come up at `deadline` instead of whenever it was to, if at all. Which wheel follows from its
+    /// state.
     pub fn reschedule(&mut self, index: u32, deadline: Instant) {
         self.cancel(index);
         self.schedule(index, deadline);
     }
 
     /// The next connection whose time has come to be looked at. It is off the wheels: the caller removes it or
-    /// schedules it anew.
+    /// schedules it anew. Starts loading it.
     pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
-        self.opening.pop_due(&mut self.entries, now).or_else(|| self.lasting.pop_due(&mut self.entries, now))
+        let due = self
+            .opening
+            .pop_due(&mut self.links, now)
+            .or_else(|| self.lasting.pop_due(&mut self.links, now))?;
+        prefetch(self.get(due));
+        Some(due)
     }
 
     /// The oldest half-open connection, to within a tick of the wheel, taken off it to be removed.
     pub fn pop_half_open(&mut self) -> Option<u32> {
-        self.opening.pop_first(&mut self.entries)
+        self.opening.pop_first(&mut self.links)
     }
 
     /// Half-open connections.
@@ -225,7 +293,7 @@ impl Connections {
     pub fn iter(&self, range: Range<u32>) -> impl Iterator<Item = (u32, &Connection)> {
         let end = range.end.min(self.high_water);
         let entries = (range.start..end).map(|index| (index, self.get(index)));
-        entries.filter(|(_, entry)| entry.link.is_scheduled())
+        entries.filter(|(index, _)| self.links.0[*index as usize].is_scheduled())
     }
 
     /// No connection ever had this number or a higher one.
@@ -238,13 +306,13 @@ impl Connections {
         let half_open = self.get(index).state.is_half_open();
         self.get_mut(index).on_opening_wheel = half_open;
         let wheel = if half_open { &mut self.opening } else { &mut self.lasting };
-        wheel.schedule(&mut self.entries, index, deadline);
+        wheel.schedule(&mut self.links, index, deadline);
     }
 
     fn cancel(&mut self, index: u32) {
         let opening = self.get(index).on_opening_wheel;
         let wheel = if opening { &mut self.opening } else { &mut self.lasting };
-        wheel.cancel(&mut self.entries, index);
+        wheel.cancel(&mut self.links, index);
     }
 }
 
@@ -253,6 +321,9 @@ impl Connections {
 pub struct Candidate(u32);
 
 impl Candidate {
+    /// No connection has this number.
+    pub const NONE: Candidate = Candidate(table::NONE);
+
     /// A packet of connection `index` that goes that way.
     #[must_use]
     pub fn new(index: u32, direction: Direction) -> Self {
@@ -274,18 +345,18 @@ impl Candidate {
     }
 }
 
-struct Entries(Box<[Connection]>);
+struct AllLinks(Box<[Link]>);
 
-impl Links for Entries {
+impl Links for AllLinks {
     fn link(&mut self, index: u32) -> &mut Link {
-        &mut self.0[index as usize].link
+        &mut self.0[index as usize]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{conn::state::State, time::Duration};
+    use crate::time::Duration;
 
     fn connection(client_port: u16, method: Method) -> Connection {
         let key = Key {
@@ -302,6 +373,12 @@ mod tests {
         Connections::new(capacity, Secret(7), Instant::ZERO)
     }
 
+    fn add(connections: &mut Connections, connection: Connection, deadline: Instant) -> u32 {
+        let index = connections.insert(connection).unwrap();
+        connections.reschedule(index, deadline);
+        index
+    }
+
     fn lookup(connections: &Connections, key: &Key<u32>) -> Option<(u32, Direction)> {
         connections
             .find(key.packed(), connections.place(key.packed()))
@@ -312,8 +389,8 @@ mod tests {
     fn nat_is_found_both_ways_and_dr_one_way() {
         let mut connections = table(10);
         let later = Instant::ZERO + Duration::from_secs(60);
-        let nat = connections.insert(connection(1, Method::Nat), later).unwrap();
-        let dr = connections.insert(connection(2, Method::Dr), later).unwrap();
+        let nat = add(&mut connections, connection(1, Method::Nat), later);
+        let dr = add(&mut connections, connection(2, Method::Dr), later);
         let key = |port, reply: bool| {
             let entry = connection(port, Method::Nat);
             if reply { entry.reply_key() } else { entry.forward_key() }
@@ -331,11 +408,11 @@ mod tests {
     #[test]
     fn a_second_user_of_the_same_endpoints_is_a_clash() {
         let mut connections = table(10);
-        let first = connections.insert(connection(1, Method::Nat), Instant::ZERO).unwrap();
+        let first = connections.insert(connection(1, Method::Nat)).unwrap();
         let other_vip = Connection { vip: 99, ..connection(1, Method::Nat) };
-        assert_eq!(connections.insert(other_vip, Instant::ZERO), Err(InsertError::Clash(first)));
+        assert_eq!(connections.insert(other_vip), Err(InsertError::Clash(first)));
         let dr = Connection { method: Method::Dr, ..other_vip };
-        assert!(connections.insert(dr, Instant::ZERO).is_ok(), "no replies, no clash");
+        assert!(connections.insert(dr).is_ok(), "no replies, no clash");
     }
 
     #[test]
@@ -343,16 +420,16 @@ mod tests {
         let mut connections = table(3);
         for port in 1..=3 {
             let at = Instant::from_millis(60_000 + u64::from(port) * 1_000);
-            connections.insert(connection(port, Method::Nat), at).unwrap();
+            add(&mut connections, connection(port, Method::Nat), at);
         }
-        assert_eq!(connections.insert(connection(4, Method::Nat), Instant::ZERO), Err(InsertError::Full));
+        assert_eq!(connections.insert(connection(4, Method::Nat)), Err(InsertError::Full));
         let established = lookup(&connections, &connection(1, Method::Nat).forward_key()).unwrap().0;
         connections.get_mut(established).state = State::Established;
         connections.reschedule(established, Instant::from_millis(900_000));
         let oldest = connections.pop_half_open().unwrap();
         assert_eq!(connections.get(oldest).client_port, 2, "1 is established by now");
         connections.remove(oldest);
-        connections.insert(connection(4, Method::Nat), Instant::ZERO).unwrap();
+        add(&mut connections, connection(4, Method::Nat), Instant::ZERO);
         assert_eq!(connections.iter(0..u32::MAX).count(), 3);
         assert_eq!(connections.half_open(), 2);
     }

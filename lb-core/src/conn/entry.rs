@@ -2,11 +2,12 @@
 
 use super::{method::Method, state::State};
 use crate::{
-    flow::{
-        key::{Key, Packed},
-        wheel::Link,
-    },
+    flow::key::{Key, Packed},
     time::Stamp,
+    wire::{
+        checksum::{Change, Folded},
+        ipv4,
+    },
 };
 
 /// Which way a packet goes.
@@ -41,8 +42,6 @@ pub struct Connection {
     pub protocol: u8,
     /// Where it is in its life.
     pub state: State,
-    /// Its place on a timing wheel, or in the list of free entries.
-    pub link: Link,
     /// When the last packet passed.
     pub seen: Stamp,
     /// When the first packet passed.
@@ -60,6 +59,27 @@ pub struct Connection {
     /// Bytes of IPv4 packets by [`Direction`], modulo 2^48: the low 32 bits.
     pub(super) bytes_low: [u32; 2],
     pub(super) bytes_high: [u16; 2],
+    /// What NAT does to checksums, by [`Direction`].
+    pub(super) rewrites: [Rewrite; 2],
+}
+
+/// What NAT does to the checksums of a connection's packets. The same for all of them, so it is computed once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// To that of the IPv4 header: another address, one off the time to live.
+    pub header: Folded,
+    /// To that of the segment or datagram: the address, which the pseudo-header holds, and the port.
+    pub segment: Folded,
+}
+
+impl Rewrite {
+    const fn new(old: (u32, u16), new: (u32, u16)) -> Self {
+        let address = Change::OF_NOTHING.long(old.0, new.0);
+        Rewrite {
+            header: address.and(ipv4::ONE_OFF_TTL).folded(),
+            segment: address.word(old.1, new.1).folded(),
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Connection>() == 64, "one cache line");
@@ -77,7 +97,6 @@ impl Connection {
             server_port: port,
             protocol: key.protocol,
             state: State::None,
-            link: Link::NONE,
             seen: Stamp::default(),
             created: Stamp::default(),
             server,
@@ -87,7 +106,20 @@ impl Connection {
             packets: [0; 2],
             bytes_low: [0; 2],
             bytes_high: [0; 2],
+            rewrites: if method == Method::Nat {
+                let (vip, server) = ((key.destination, key.destination_port), (address, port));
+                [Rewrite::new(vip, server), Rewrite::new(server, vip)]
+            } else {
+                [Rewrite::default(); 2]
+            },
         }
+    }
+
+    /// What NAT does to checksums of packets that go that way.
+    #[inline(always)]
+    #[must_use]
+    pub fn rewrite(&self, direction: Direction) -> Rewrite {
+        self.rewrites[direction as usize]
     }
 
     /// The key of packets from the client.
@@ -120,13 +152,19 @@ impl Connection {
     #[inline(always)]
     #[must_use]
     pub fn owns(&self, key: Packed, direction: Direction) -> bool {
-        let (forward, reply) = (self.forward_key().packed(), self.reply_key().packed());
-        let own = if direction == Direction::In { forward } else { reply };
-        // Without branches: which direction comes next is anyone's guess.
-        own.addresses ^ key.addresses
-            | u64::from(own.ports ^ key.ports)
-            | u64::from(own.protocol ^ key.protocol)
-            == 0
+        self.has_endpoints(key, direction) && self.protocol == key.protocol
+    }
+
+    /// The same, but for the protocol.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_endpoints(&self, key: Packed, direction: Direction) -> bool {
+        // A branch for each direction: a key is then two loads and two comparisons.
+        let own = match direction {
+            Direction::In => self.forward_key().packed(),
+            Direction::Out => self.reply_key().packed(),
+        };
+        (own.addresses ^ key.addresses) | u64::from(own.ports ^ key.ports) == 0
     }
 
     /// Whether replies come back through the director.

@@ -1,5 +1,7 @@
 //! The states of a connection, with the names that IPVS gives them.
 
+use crate::wire::tcp::{ACK, FIN, RST, SYN};
+
 /// The state of a connection as the director sees it.
 ///
 /// The director stands between two TCPs and knows neither's state for certain, so a state names the side that moved:
@@ -29,7 +31,41 @@ pub enum State {
     Udp = 9,
 }
 
+/// What a packet means to the state of its connection, as far as can be told in one comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meaning(u8);
+
+impl Meaning {
+    /// More than that.
+    pub const NONE: Meaning = Meaning(u8::MAX);
+    /// A datagram of UDP. Not a combination of TCP's flags.
+    pub const DATAGRAM: Meaning = Meaning(0x40);
+
+    /// That of a TCP segment: the flags that the state tables look at.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_segment(flags: u8) -> Meaning {
+        Meaning(flags & (SYN | FIN | RST | ACK))
+    }
+}
+
+/// What leaves a connection in each state where it is, and says by that which protocol it is of.
+const STEADY: [Meaning; State::COUNT] = {
+    let mut steady = [Meaning(u8::MAX - 1); State::COUNT];
+    steady[State::Established as usize] = Meaning(ACK);
+    steady[State::Udp as usize] = Meaning::DATAGRAM;
+    steady
+};
+
 impl State {
+    /// Whether a packet that means this is the most usual one of a connection in this state, leaves it there, and is of
+    /// its protocol. The state tables say so, too; this is what is asked for every packet.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_steady(self, meaning: Meaning) -> bool {
+        STEADY[self as usize] == meaning
+    }
+
     /// How many states there are.
     pub const COUNT: usize = 10;
 

@@ -47,17 +47,8 @@ pub fn inbound(
         source,
         destination: server,
     };
-    // An identification is for fragments only, RFC 6864 4.1.
-    ipv4::write(outer, &header, if at.dont_fragment() { 0 } else { id });
-    copy_traffic_class(outer, inner[1]);
+    // An identification is for fragments only, RFC 6864 4.1. The outer packet gets the inner one's service class and
+    // congestion marks, RFC 2983 and RFC 6040.
+    ipv4::write_with_class(outer, &header, inner[1], if at.dont_fragment() { 0 } else { id });
     Ok(())
-}
-
-/// The outer packet gets the inner one's service class and congestion marks, RFC 2983 and RFC 6040.
-#[inline(always)]
-fn copy_traffic_class(outer: &mut [u8], class: u8) {
-    if class != 0 {
-        outer[1] = class;
-        ipv4::set_checksum(&mut outer[..OVERHEAD]);
-    }
 }

@@ -9,18 +9,41 @@ use super::entry::{Knowledge, Neighbour, Question};
 use crate::{
     flow::key::{fold_multiply, scale},
     limits::MAX_NEIGHBOURS,
+    packet::PortId,
     service::routing::NextHop,
     time::Instant,
-    wire::ethernet::Mac,
+    wire::ethernet::{self, Mac},
 };
 use std::net::Ipv4Addr;
 
 /// Neighbours looked at in one call of [`Neighbours::poll`].
 const POLL_STEP: usize = 16;
 
+/// The way to a neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Its address and that of our port, as they stand in a frame to it.
+    pub stations: [u8; ethernet::ADDRESSES_LEN],
+    /// The port it is behind.
+    pub port: PortId,
+    /// Largest IPv4 packet that can be sent to it now, in bytes; 0 while its address is not known.
+    pub limit: u16,
+}
+
+impl Way {
+    const NONE: Way = Way { stations: [0; ethernet::ADDRESSES_LEN], port: PortId(0), limit: 0 };
+
+    fn of(neighbour: &Neighbour) -> Way {
+        let limit = if neighbour.knowledge == Knowledge::Known { neighbour.mtu } else { 0 };
+        Way { stations: neighbour.stations, port: neighbour.port(), limit }
+    }
+}
+
 /// One worker's neighbours.
 pub struct Neighbours {
     entries: Vec<Option<Neighbour>>,
+    /// What a packet needs of each, close together.
+    ways: Box<[Way]>,
     /// Number of the neighbour by a hash of its address: open addressing with linear probing, at most half full.
     index: Box<[u16]>,
     count: usize,
@@ -41,6 +64,7 @@ impl Neighbours {
     pub fn new() -> Self {
         Neighbours {
             entries: vec![None; MAX_NEIGHBOURS],
+            ways: vec![Way::NONE; MAX_NEIGHBOURS].into_boxed_slice(),
             index: vec![NONE; INDEX_LEN].into_boxed_slice(),
             count: 0,
             free_hint: 0,
@@ -66,6 +90,13 @@ impl Neighbours {
     #[must_use]
     pub fn get(&self, number: u16) -> Option<&Neighbour> {
         self.entries.get(usize::from(number)).and_then(Option::as_ref)
+    }
+
+    /// The way to the neighbour of that number.
+    #[inline(always)]
+    #[must_use]
+    pub fn way(&self, number: u16) -> Option<&Way> {
+        self.ways.get(usize::from(number))
     }
 
     /// The largest IPv4 packet for the port that a neighbour is behind. That a neighbour does not exist is noticed
@@ -110,7 +141,10 @@ impl Neighbours {
     /// is news.
     pub fn answer(&mut self, hop: NextHop, mac: Mac, now: Instant) -> Option<(u16, bool)> {
         let number = self.find(hop)?;
-        Some((number, self.get_mut(number)?.answer(mac, now)))
+        let neighbour = self.entries.get_mut(usize::from(number))?.as_mut()?;
+        let is_news = neighbour.answer(mac, now);
+        self.ways[usize::from(number)] = Way::of(neighbour);
+        Some((number, is_news))
     }
 
     /// Looks at a few neighbours and returns the next that wants a question sent, with its number. Called until it
@@ -122,7 +156,9 @@ impl Neighbours {
             self.cursor = number + 1;
             let Some(neighbour) = &mut self.entries[number] else { continue };
             let unused = neighbour.users == 0;
-            if let Some(question) = neighbour.poll(now) {
+            let question = neighbour.poll(now);
+            self.ways[number] = Way::of(neighbour);
+            if let Some(question) = question {
                 // Nobody needs it: instead of asking again, forget it.
                 if unused {
                     self.remove(number as u16);
@@ -152,6 +188,7 @@ impl Neighbours {
         self.free_hint = number + 1;
         self.end = self.end.max(number + 1);
         let slot = self.slot_of(neighbour.hop);
+        self.ways[number] = Way::of(&neighbour);
         self.entries[number] = Some(neighbour);
         self.index[slot] = number as u16;
         self.count += 1;
@@ -160,6 +197,7 @@ impl Neighbours {
 
     fn remove(&mut self, number: u16) {
         let Some(neighbour) = self.entries[usize::from(number)].take() else { return };
+        self.ways[usize::from(number)] = Way::NONE;
         self.count -= 1;
         self.free_hint = self.free_hint.min(usize::from(number));
         while self.end > 0 && self.entries[self.end - 1].is_none() {
@@ -206,7 +244,7 @@ impl Default for Neighbours {
 
 /// The next hop that `address` on `port` would be.
 #[must_use]
-pub const fn hop(port: crate::packet::PortId, address: Ipv4Addr) -> NextHop {
+pub const fn hop(port: PortId, address: Ipv4Addr) -> NextHop {
     NextHop { port, address }
 }
 
@@ -222,7 +260,6 @@ fn next(at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::PortId;
     use proptest::prelude::*;
     use std::collections::HashMap;
 

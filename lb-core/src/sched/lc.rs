@@ -1,30 +1,29 @@
 //! `lc`: the server with the fewest connections.
 
 use super::{
-    Candidate, Grounds, Request, Scheduler, Taker, Turn,
-    least::{Cost, least, overhead},
-    takers,
+    Candidate, Grounds, Request, Scheduler, Turn,
+    least::{Cost, Field, overhead},
 };
 use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Least connections; weights do not matter beyond taking connections or not.
 pub(super) struct Lc {
-    takers: Box<[Taker]>,
+    field: Field,
 }
 
 impl Lc {
     pub(super) fn new(candidates: &[Candidate]) -> Self {
-        Lc { takers: takers(candidates) }
+        Lc { field: Field::new(candidates) }
     }
 }
 
 impl Scheduler for Lc {
     fn first_turn(&self, worker: WorkerId) -> Turn {
-        Turn { position: usize::from(worker.0) % self.takers.len().max(1), ..Turn::default() }
+        self.field.first_turn(worker.0.into())
     }
 
     fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
-        least(&self.takers, turn, loads, |_, load| Cost { load: overhead(load), weight: 1 })
+        self.field.least(turn, loads, |_, load| Cost { load: overhead(load), weight: 1 })
     }
 
     fn grounds(&self, _: &Request, _: &Turn) -> Grounds {

@@ -5,7 +5,10 @@
 //! server is then its own count, exact, plus the others' of a moment ago.
 
 use crate::packet::WorkerId;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// Connections of one real server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +33,22 @@ struct Row {
     own: Box<[AtomicU64]>,
     /// Written by the control thread: the sum over the other workers, by server.
     others: Box<[AtomicU64]>,
+    /// Counts the times that the control thread changed any of `others`.
+    sums: AtomicU64,
+    /// Servers of which the worker has published another count, the latest over the oldest.
+    journal: Box<[AtomicU32]>,
+    /// How many there have ever been.
+    written: AtomicU64,
+}
+
+/// Changes that the journal holds. Whoever has missed more looks at all servers.
+const JOURNAL: usize = 256;
+
+/// How far a reader has read a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    written: u64,
+    sums: u64,
 }
 
 impl LoadBoard {
@@ -37,14 +56,25 @@ impl LoadBoard {
     #[must_use]
     pub fn new(workers: usize, servers: usize) -> Self {
         let cells = || (0..servers).map(|_| AtomicU64::new(0)).collect();
-        LoadBoard { rows: (0..workers).map(|_| Row { own: cells(), others: cells() }).collect() }
+        let row = |_| Row {
+            own: cells(),
+            others: cells(),
+            sums: AtomicU64::new(0),
+            journal: (0..JOURNAL).map(|_| AtomicU32::new(0)).collect(),
+            written: AtomicU64::new(0),
+        };
+        LoadBoard { rows: (0..workers).map(row).collect() }
     }
 
     /// What a worker has with `server`. Called by that worker whenever it changes.
     #[inline]
     pub fn publish(&self, worker: WorkerId, server: u32, load: Load) {
-        if let Some(cell) = self.rows[usize::from(worker.0)].own.get(server as usize) {
+        let row = &self.rows[usize::from(worker.0)];
+        if let Some(cell) = row.own.get(server as usize) {
             cell.store(pack(load), Relaxed);
+            let written = row.written.load(Relaxed);
+            row.journal[written as usize % JOURNAL].store(server, Relaxed);
+            row.written.store(written.wrapping_add(1), Relaxed);
         }
     }
 
@@ -52,16 +82,25 @@ impl LoadBoard {
     /// milliseconds.
     pub fn sum_up(&self) {
         let servers = self.rows.first().map_or(0, |row| row.own.len());
+        let mut changed = vec![false; self.rows.len()];
         for server in 0..servers {
             let total = self.total(server as u32);
-            for row in &self.rows {
+            for (row, changed) in self.rows.iter().zip(&mut changed) {
                 let own = unpack(row.own[server].load(Relaxed));
                 let others = Load {
                     active: total.active.wrapping_sub(own.active),
                     inactive: total.inactive.wrapping_sub(own.inactive),
                 };
-                row.others[server].store(pack(others), Relaxed);
+                let before = row.others[server].load(Relaxed);
+                if before != pack(others) {
+                    row.others[server].store(pack(others), Relaxed);
+                    *changed = true;
+                }
             }
+        }
+        for (row, _) in self.rows.iter().zip(changed).filter(|(_, changed)| *changed) {
+            // Behind the sums: whoever sees the number sees them.
+            row.sums.store(row.sums.load(Relaxed) + 1, Release);
         }
     }
 
@@ -78,23 +117,39 @@ impl LoadBoard {
     #[must_use]
     pub fn view(&self, worker: WorkerId) -> Loads<'_> {
         let row = &self.rows[usize::from(worker.0)];
-        Loads { own: &row.own, others: &row.others }
+        Loads { row }
     }
 }
 
 /// One worker's view of all servers' loads.
 #[derive(Clone, Copy, Debug)]
 pub struct Loads<'a> {
-    own: &'a [AtomicU64],
-    others: &'a [AtomicU64],
+    row: &'a Row,
 }
 
-impl Loads<'_> {
+impl<'a> Loads<'a> {
+    /// How far there is to read now.
+    #[must_use]
+    pub fn now(&self) -> Seen {
+        Seen { written: self.row.written.load(Relaxed), sums: self.row.sums.load(Acquire) }
+    }
+
+    /// The servers whose loads may have changed since a reader was here; some may come up twice. `None` when that is
+    /// not known any more, or was never: then all may have.
+    pub fn changed_since(&self, seen: Option<Seen>) -> Option<impl Iterator<Item = u32> + use<'a>> {
+        let (now, seen, row) = (self.now(), seen?, self.row);
+        let missed = now.written.wrapping_sub(seen.written);
+        let is_known = now.sums == seen.sums && missed <= JOURNAL as u64;
+        let entry =
+            move |at: u64| row.journal[seen.written.wrapping_add(at) as usize % JOURNAL].load(Relaxed);
+        is_known.then(|| (0..missed).map(entry))
+    }
+
     /// The connections of `server`, as far as this worker knows; none for a server that is not on the board.
     #[must_use]
     pub fn of(&self, server: u32) -> Load {
         let at = server as usize;
-        let (Some(own), Some(others)) = (self.own.get(at), self.others.get(at)) else {
+        let (Some(own), Some(others)) = (self.row.own.get(at), self.row.others.get(at)) else {
             return Load::default();
         };
         let (own, others) = (unpack(own.load(Relaxed)), unpack(others.load(Relaxed)));

@@ -8,7 +8,7 @@ mod dh;
 mod hash;
 pub mod kind;
 mod lc;
-mod least;
+pub mod least;
 pub mod load;
 mod maglev;
 mod mh;
@@ -22,6 +22,7 @@ mod wrr;
 
 use crate::packet::WorkerId;
 use kind::SchedulerKind;
+use least::Tournament;
 use load::Loads;
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -74,6 +75,8 @@ pub struct Turn {
     pub position: usize,
     /// A heap of who is due next, for schedulers that keep such a queue. Allocated with the snapshot.
     pub due: Vec<Due>,
+    /// Who has the least load, for schedulers that ask for that. Allocated with the snapshot.
+    pub tournament: Tournament,
 }
 
 /// When one server is due for its next connection: a lap of the round, and a place in it.

@@ -1,33 +1,30 @@
 //! `wlc`: the server with the fewest connections for its weight.
 
 use super::{
-    Candidate, Grounds, Request, Scheduler, Taker, Turn,
-    least::{Cost, least, overhead},
-    takers,
+    Candidate, Grounds, Request, Scheduler, Turn,
+    least::{Cost, Field, overhead},
 };
 use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Weighted least connections.
 pub(super) struct Wlc {
-    takers: Box<[Taker]>,
+    field: Field,
 }
 
 impl Wlc {
     pub(super) fn new(candidates: &[Candidate]) -> Self {
-        Wlc { takers: takers(candidates) }
+        Wlc { field: Field::new(candidates) }
     }
 }
 
 impl Scheduler for Wlc {
     fn first_turn(&self, worker: WorkerId) -> Turn {
-        Turn { position: usize::from(worker.0) % self.takers.len().max(1), ..Turn::default() }
+        self.field.first_turn(worker.0.into())
     }
 
     fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
-        least(&self.takers, turn, loads, |candidate, load| Cost {
-            load: overhead(load),
-            weight: candidate.weight,
-        })
+        self.field
+            .least(turn, loads, |candidate, load| Cost { load: overhead(load), weight: candidate.weight })
     }
 
     fn grounds(&self, _: &Request, _: &Turn) -> Grounds {

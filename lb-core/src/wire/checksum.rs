@@ -60,12 +60,43 @@ impl Sum {
     }
 }
 
+/// A [`Change`] of known words, folded, to be kept for the packets that it will happen to. It lies in memory as the
+/// checksums do: a one's complement sum is the same in either byte order (RFC 1071 2 (B)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Folded(u16);
+
+impl Folded {
+    /// Changes a checksum.
+    #[inline(always)]
+    pub fn apply(self, checksum: &mut [u8; 2]) {
+        *checksum = self.updated(*checksum).to_ne_bytes();
+    }
+
+    /// Changes a UDP checksum, if there is one: see [`Change::apply_udp`].
+    #[inline(always)]
+    pub fn apply_udp(self, checksum: &mut [u8; 2]) {
+        if *checksum != [0; 2] {
+            let updated = self.updated(*checksum);
+            *checksum = if updated == 0 { [0xff; 2] } else { updated.to_ne_bytes() };
+        }
+    }
+
+    #[inline(always)]
+    const fn updated(self, checksum: [u8; 2]) -> u16 {
+        let (sum, carry) = (!u16::from_ne_bytes(checksum)).overflowing_add(self.0);
+        !(sum + carry as u16)
+    }
+}
+
 /// What a rewrite does to every checksum that covers the rewritten words: RFC 1624 equation 3,
 /// `HC' = ~(~HC + ~m + m')`, with the `~m + m'` of all words collected.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Change(u64);
 
 impl Change {
+    /// No change yet.
+    pub const OF_NOTHING: Change = Change(0);
+
     /// One 16-bit word changes from `old` to `new`.
     #[must_use]
     #[inline(always)]
@@ -78,6 +109,20 @@ impl Change {
     #[inline(always)]
     pub const fn long(self, old: u32, new: u32) -> Change {
         Change(self.0 + (!old) as u64 + new as u64)
+    }
+
+    /// This change and another.
+    #[must_use]
+    #[inline(always)]
+    pub const fn and(self, other: Change) -> Change {
+        Change(self.0 + other.0)
+    }
+
+    /// The same for every packet with these words.
+    #[must_use]
+    #[inline(always)]
+    pub const fn folded(self) -> Folded {
+        Folded(Sum(self.0).fold().to_be())
     }
 
     /// The checksum after the change.
@@ -124,6 +169,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_folded_change_is_the_same_change(old: u32, new: u32, port: u16, checksum: u16) {
+            // Nobody has the address 255.255.255.255, the one that could become nothing at all.
+            prop_assume!(old != u32::MAX);
+            let change = Change::default().long(old, new).word(port, 80);
+            for (folded, plain) in [
+                (Folded::apply as fn(Folded, &mut [u8; 2]), change.apply(checksum)),
+                (Folded::apply_udp, change.apply_udp(checksum)),
+            ] {
+                let mut bytes = checksum.to_be_bytes();
+                folded(change.folded(), &mut bytes);
+                prop_assert_eq!(u16::from_be_bytes(bytes), plain);
+            }
+        }
+
         #[test]
         fn a_change_is_as_good_as_a_new_sum(mut bytes in prop::collection::vec(any::<u8>(), 8..200), new: u32) {
             bytes.truncate(bytes.len() & !3);

@@ -1,6 +1,10 @@
 //! Where the headers of an IPv4 frame are, and the fields that every later step needs.
 
-use super::{ethernet, ipv4};
+use super::{ethernet, get16, get32, ipv4, tcp};
+
+/// Bytes of the headers of a common frame: untagged, without IPv4 options, of at least a TCP header's length, which
+/// shorter ones reach by Ethernet's padding. Its headers have fixed places.
+pub const COMMON_LEN: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN + tcp::HEADER_LEN;
 
 /// The headers of one frame, read once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,12 +44,21 @@ impl Headers {
         }
     }
 
-    /// The same, of an untagged frame without IPv4 options, where the headers have fixed places.
+    /// Reads those of a common frame.
     #[inline(always)]
     #[must_use]
-    pub const fn of_common_frame(self) -> Headers {
-        let l3 = ethernet::HEADER_LEN as u16;
-        Headers { l3, l4: l3 + ipv4::HEADER_LEN as u16, ..self }
+    pub fn of_common(head: &[u8; COMMON_LEN]) -> Headers {
+        const L3: usize = ethernet::HEADER_LEN;
+        Headers {
+            l3: L3 as u16,
+            l4: (L3 + ipv4::HEADER_LEN) as u16,
+            ip_len: get16(head, L3 + ipv4::TOTAL_LEN),
+            fragment: get16(head, L3 + ipv4::FRAGMENT),
+            ttl: head[L3 + ipv4::TTL],
+            protocol: head[L3 + ipv4::PROTOCOL],
+            source: get32(head, L3 + ipv4::SOURCE),
+            destination: get32(head, L3 + ipv4::DESTINATION),
+        }
     }
 
     /// Where the IPv4 packet ends in the frame.

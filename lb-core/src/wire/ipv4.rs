@@ -1,6 +1,9 @@
 //! The IPv4 header, RFC 791.
 
-use super::{checksum::Sum, get16, get32, put16, put32};
+use super::{
+    checksum::{Change, Folded, Sum},
+    get16, get32, put16, put32,
+};
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -103,14 +106,27 @@ pub fn checksum_is_right(header: &[u8]) -> bool {
 /// Writes a header without options and with a right checksum to the first [`HEADER_LEN`] bytes. `fragment` holds
 /// flags and offset.
 pub fn write(bytes: &mut [u8], header: &Header, id: u16) {
-    (bytes[0], bytes[1]) = (0x45, 0);
-    put16(bytes, TOTAL_LEN, header.total_len as u16);
+    write_with_class(bytes, header, 0, id);
+}
+
+/// The same, with a traffic class.
+#[inline(always)]
+pub fn write_with_class(bytes: &mut [u8], header: &Header, class: u8, id: u16) {
+    let Some(bytes) = bytes.first_chunk_mut::<HEADER_LEN>() else { unreachable!("the caller has made room") };
+    let shape = u16::from_be_bytes([0x45, class]);
+    let life = u16::from_be_bytes([header.ttl, header.protocol]);
+    let total_len = header.total_len as u16;
+    // Summed up as they are written, rather than read again.
+    let words = Sum::default().word(shape).word(total_len).word(id).word(header.fragment).word(life);
+    let checksum = words.long(header.source).long(header.destination).finish();
+    put16(bytes, 0, shape);
+    put16(bytes, TOTAL_LEN, total_len);
     put16(bytes, ID, id);
     put16(bytes, FRAGMENT, header.fragment);
-    (bytes[TTL], bytes[PROTOCOL]) = (header.ttl, header.protocol);
+    put16(bytes, TTL, life);
+    put16(bytes, CHECKSUM, checksum);
     put32(bytes, SOURCE, header.source);
     put32(bytes, DESTINATION, header.destination);
-    set_checksum(&mut bytes[..HEADER_LEN]);
 }
 
 /// Makes the checksum of a header anew. The slice is exactly the header.
@@ -125,10 +141,20 @@ pub fn set_checksum(header: &mut [u8]) {
 /// one change that all forwarded packets have in common.
 #[inline(always)]
 pub fn decrement_ttl(header: &mut [u8]) {
+    change_with_ttl(header, const { ONE_OFF_TTL.folded() });
+}
+
+/// What one off the time to live does to the checksum: the word it is the upper half of becomes smaller by 256.
+pub const ONE_OFF_TTL: Change = Change::OF_NOTHING.word(0x0100, 0);
+
+/// Takes one off the time to live; `change` is what this and other changes do to the checksum.
+#[inline(always)]
+pub fn change_with_ttl(header: &mut [u8], change: Folded) {
     let Some(header) = header.first_chunk_mut::<HEADER_LEN>() else { return };
     header[TTL] = header[TTL].wrapping_sub(1);
-    let sum = u32::from(get16(header, CHECKSUM)) + 0x0100;
-    put16(header, CHECKSUM, (sum + u32::from(sum >= 0xffff)) as u16);
+    if let Some(checksum) = header[CHECKSUM..].first_chunk_mut() {
+        change.apply(checksum);
+    }
 }
 
 /// Whether a host may send from this address: not multicast, reserved, loopback or "this network".
@@ -143,7 +169,6 @@ pub const fn is_host(address: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::checksum::Change;
 
     fn sample() -> [u8; 40] {
         let mut bytes = [0; 40];

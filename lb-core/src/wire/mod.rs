@@ -32,6 +32,12 @@ pub(crate) fn get64(bytes: &[u8], at: usize) -> u64 {
     u64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])
 }
 
+/// The eight bytes at `at` as they lie in memory, to be compared with others that do.
+#[inline(always)]
+pub(crate) fn raw64(bytes: &[u8], at: usize) -> u64 {
+    get64(bytes, at).to_be()
+}
+
 /// Writes `value` to the two bytes at `at`.
 #[inline(always)]
 pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {

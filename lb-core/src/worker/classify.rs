@@ -5,15 +5,15 @@
 //! whatever is wrong, to [`uncommon`], which takes the headers one by one.
 
 use crate::{
-    conn::connections::Candidate,
+    conn::{connections::Candidate, state::Meaning},
     counters::DropReason,
     flow::{key::Packed, table::Place},
     packet::{Checksum, Packet},
     wire::{
         ethernet::{self, Mac},
         get16, get32, get64,
-        headers::Headers,
-        icmp, ipv4, tcp, udp,
+        headers::{COMMON_LEN, Headers},
+        icmp, ipv4, raw64, tcp, udp,
     },
 };
 
@@ -44,24 +44,30 @@ impl Kind {
     }
 }
 
-/// A packet on its way through the stages.
+/// A packet on its way through the stages. What stages 1 and 2 say of a common packet comes first, in half a cache
+/// line: that is all they write.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
 pub struct Staged {
     /// Which flow it belongs to. Only of flows.
     pub key: Packed,
-    /// Where its headers are. Only of IPv4.
-    pub at: Headers,
     /// Where its flow is in the table. Only of flows.
     pub place: Place,
     /// Its connection, most likely. Only of flows.
-    pub candidate: Option<Candidate>,
+    pub candidate: Candidate,
+    /// What it means to its connection; nothing, unless it is common.
+    pub meaning: Meaning,
     /// What it is.
     pub kind: Kind,
-    /// TCP flags; 0 for UDP.
+    /// TCP flags; 0 for UDP. Of a common packet not before [`Staged::locate`].
     pub tcp_flags: u8,
     /// Why it ends here. Only of [`Kind::Drop`].
     pub reason: DropReason,
+    /// Where its headers are. Only of IPv4; of a common packet not before [`Staged::locate`].
+    pub at: Headers,
 }
+
+const _: () = assert!(std::mem::offset_of!(Staged, reason) <= 32, "half a cache line");
 
 impl Staged {
     /// Nothing.
@@ -71,10 +77,21 @@ impl Staged {
             key: Packed::default(),
             at: Headers::default(),
             place: Place::default(),
-            candidate: None,
+            candidate: Candidate::NONE,
+            meaning: Meaning::NONE,
             kind: Kind::Arp,
             tcp_flags: 0,
             reason: DropReason::BadEthernet,
+        }
+    }
+
+    /// Says where the headers are, for those who need to know more than most.
+    pub fn locate(&mut self, frame: &[u8]) {
+        if self.kind == Kind::Common
+            && let Some(head) = frame.first_chunk()
+        {
+            self.at = Headers::of_common(head);
+            self.tcp_flags = if self.at.protocol == ipv4::TCP { head[L4 + tcp::FLAGS] } else { 0 };
         }
     }
 }
@@ -88,95 +105,93 @@ impl Default for Staged {
 /// What a worker knows of the port that a packet arrived on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Arrival {
-    /// The port's address, as the upper 48 bits of the frame's first eight bytes.
+    /// The port's address, as a frame's first eight bytes have it.
     mac: u64,
-    /// Checksums that the port did not look at are verified here.
-    verify: bool,
+    /// The least that must be known of checksums so that they are not verified here.
+    sound: Checksum,
 }
 
 impl Arrival {
-    /// At a port with that address.
+    /// At a port with that address. Where `verify` is set, checksums that the port did not look at are verified here.
     #[must_use]
     pub fn new(mac: Mac, verify: bool) -> Self {
         let [a, b, c, d, e, f] = mac.0;
-        Arrival { mac: u64::from_be_bytes([a, b, c, d, e, f, 0, 0]), verify }
+        let sound = if verify { Checksum::Good } else { Checksum::Unknown };
+        Arrival { mac: u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]), sound }
     }
 
     fn mac(self) -> Mac {
-        let [a, b, c, d, e, f, ..] = self.mac.to_be_bytes();
+        let [a, b, c, d, e, f, ..] = self.mac.to_ne_bytes();
         Mac([a, b, c, d, e, f])
+    }
+
+    fn verify(self) -> bool {
+        self.sound == Checksum::Good
     }
 }
 
-/// Where IPv4 and its payload start in a common frame, and how long its headers are.
-const L3: usize = ethernet::HEADER_LEN;
-const L4: usize = L3 + ipv4::HEADER_LEN;
-const HEAD: usize = L4 + tcp::HEADER_LEN;
+/// Where IPv4's payload starts in a common frame.
+const L4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
 
 /// Reads a frame.
-#[inline(always)]
 pub fn classify(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
-    let sound = if arrival.verify { Checksum::Good } else { Checksum::Unknown };
-    let verified = packet.ipv4_checksum().is_at_least(sound) && packet.l4_checksum().is_at_least(sound);
+    recognise(packet, arrival, stage);
+    stage.locate(packet.bytes());
+}
+
+/// Reads a frame, but of a common one no more than stages 1 and 2 need.
+#[inline(always)]
+pub fn recognise(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
+    let verified = packet.worst_checksum().is_at_least(arrival.sound);
     if !verified || !common(packet.bytes(), arrival, stage) {
         uncommon(packet, arrival, stage);
     }
 }
 
 /// Reads a frame of the common shape. `false` for any other, sound or not.
+///
+/// That the source is a host's address is not checked here: a packet from another has no connection, and is looked at
+/// again.
 #[inline(always)]
 fn common(frame: &[u8], arrival: Arrival, stage: &mut Staged) -> bool {
-    let Some(head) = frame.first_chunk::<HEAD>() else { return false };
-    // Destination address, EtherType, IPv4 version and header length: one comparison each for what is nearly always
-    // right. The byte behind the header length is the traffic class.
-    const SHAPE: u32 = (ethernet::IPV4 as u32) << 16 | 0x4500;
-    let to_us = get64(head, ethernet::DESTINATION) & !0xffff == arrival.mac;
-    let shape = get32(head, ethernet::ADDRESSES_LEN) & 0xffff_ff00 == SHAPE;
-    let fragment = get16(head, L3 + ipv4::FRAGMENT);
-    let ip_len = get16(head, L3 + ipv4::TOTAL_LEN);
-    let protocol = head[L3 + ipv4::PROTOCOL];
-    let addresses = get64(head, L3 + ipv4::SOURCE);
-    if !to_us
-        || !shape
-        || head[ethernet::SOURCE] & 1 != 0
-        || fragment & ipv4::IS_FRAGMENT != 0
-        || L3 + usize::from(ip_len) > frame.len()
-        || !ipv4::is_host((addresses >> 32) as u32)
+    let Some(head) = frame.first_chunk::<COMMON_LEN>() else { return false };
+    // The destination address, and that the source is not a group: an answer would go to all of it.
+    const TO: u64 = 0xffff_ffff_ffff_0100u64.to_be();
+    if (raw64(head, 0) ^ arrival.mac) & TO != 0
+        || get16(head, ethernet::ADDRESSES_LEN) != ethernet::IPV4
+        || head[ethernet::HEADER_LEN] != 0x45
+        || get16(head, ethernet::HEADER_LEN + ipv4::FRAGMENT) & ipv4::IS_FRAGMENT != 0
     {
         return false;
     }
-    let Some(payload_len) = usize::from(ip_len).checked_sub(ipv4::HEADER_LEN) else { return false };
+    let ip_len = usize::from(get16(head, ethernet::HEADER_LEN + ipv4::TOTAL_LEN));
+    if ethernet::HEADER_LEN + ip_len > frame.len() {
+        return false;
+    }
+    let protocol = head[ethernet::HEADER_LEN + ipv4::PROTOCOL];
     if protocol == ipv4::TCP {
-        let header_len = usize::from(head[L4 + tcp::DATA_OFFSET] >> 4) * 4;
-        if header_len < tcp::HEADER_LEN || header_len > payload_len {
+        let words = usize::from(head[L4 + tcp::DATA_OFFSET] >> 4);
+        if words < tcp::HEADER_LEN / 4 || ipv4::HEADER_LEN + words * 4 > ip_len {
             return false;
         }
-        stage.tcp_flags = head[L4 + tcp::FLAGS];
+        stage.meaning = Meaning::of_segment(head[L4 + tcp::FLAGS]);
     } else {
         let udp_len = usize::from(get16(head, L4 + udp::LENGTH));
-        if protocol != ipv4::UDP || udp_len < udp::HEADER_LEN || udp_len > payload_len {
+        if protocol != ipv4::UDP || udp_len < udp::HEADER_LEN || ipv4::HEADER_LEN + udp_len > ip_len {
             return false;
         }
-        stage.tcp_flags = 0;
+        stage.meaning = Meaning::DATAGRAM;
     }
     stage.kind = Kind::Common;
+    let addresses = get64(head, ethernet::HEADER_LEN + ipv4::SOURCE);
     stage.key = Packed { addresses, ports: get32(head, L4), protocol };
-    stage.at = Headers {
-        l3: L3 as u16,
-        l4: L4 as u16,
-        ip_len,
-        fragment,
-        ttl: head[L3 + ipv4::TTL],
-        protocol,
-        source: (addresses >> 32) as u32,
-        destination: addresses as u32,
-    };
     true
 }
 
 /// Reads any frame, header by header, in the order in which they lie.
 #[inline(never)]
 fn uncommon(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
+    stage.meaning = Meaning::NONE;
     stage.kind = read(packet, arrival, stage).unwrap_or_else(|reason| {
         stage.reason = reason;
         Kind::Drop
@@ -184,7 +199,7 @@ fn uncommon(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
 }
 
 fn read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) -> Result<Kind, DropReason> {
-    let (frame, verify) = (packet.bytes(), arrival.verify);
+    let (frame, verify) = (packet.bytes(), arrival.verify());
     let (ethertype, l3) = ethernet::payload(frame).ok_or(DropReason::BadEthernet)?;
     let to = ethernet::destination(frame);
     match ethertype {
@@ -229,8 +244,13 @@ fn read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) -> Result<Ki
     };
     stage.tcp_flags = if at.protocol == ipv4::TCP { payload[tcp::FLAGS] } else { 0 };
     // What only had its checksums verified here is common all the same.
-    let is_common = kind == Kind::Flow && usize::from(at.l4) == L4 && frame.len() >= HEAD;
-    Ok(if is_common { Kind::Common } else { kind })
+    let is_common = kind == Kind::Flow && usize::from(at.l4) == L4 && frame.len() >= COMMON_LEN;
+    if !is_common {
+        return Ok(kind);
+    }
+    stage.meaning =
+        if at.protocol == ipv4::TCP { Meaning::of_segment(stage.tcp_flags) } else { Meaning::DATAGRAM };
+    Ok(Kind::Common)
 }
 
 /// Whether a checksum is known to be wrong, by the port or, if it did not look and `verify` says so, by ourselves.

@@ -92,7 +92,8 @@ impl<P: Packet> Worker<P> {
 
     /// Whether an address can be that of one other station, so that it may be answered: RFC 1122 3.2.2.
     pub(super) fn is_station(&self, address: u32) -> bool {
-        self.snapshot.local(address).is_none()
+        ipv4::is_host(address)
+            && self.snapshot.local(address).is_none()
             && !self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(address))
     }
 
@@ -126,10 +127,8 @@ impl<P: Packet> Worker<P> {
     /// one, as a client that only receives says nothing until it does.
     fn reply(&mut self, now: Instant, packet: &mut P, stage: &Staged) -> Verdict {
         let Some(mut connection) = self.adopted(stage) else { return self.stray(now, packet, stage) };
-        let timeouts = &self.snapshot.service_of(connection.server).timeouts;
-        let deadline = now + timeouts.of(State::None);
         connection.created = now.stamp();
-        match self.remember(now, connection, deadline) {
+        match self.remember(now, connection) {
             Ok(Some(index)) => self.pass_first(now, packet, stage, Candidate::new(index, Direction::Out)),
             Ok(None) => Verdict::Drop(DropReason::ReplyClash),
             Err(reason) => Verdict::Drop(reason),
@@ -158,7 +157,7 @@ impl<P: Packet> Worker<P> {
 
     /// The packet that a connection was made for.
     fn pass_first(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Candidate) -> Verdict {
-        let verdict = self.pass(now, packet, stage, &stage.at, found);
+        let verdict = self.pass(now, packet, stage, found);
         // A packet that could not go on has opened nothing.
         if self.connections.get(found.index()).state == State::None {
             self.end(found.index());
@@ -175,9 +174,7 @@ impl<P: Packet> Worker<P> {
             self.turns[service as usize] = turn;
             let mut connection = chosen.ok_or(DropReason::NoServer)?;
             connection.created = now.stamp();
-            // The first packet is about to move it from this state to another.
-            let deadline = now + self.snapshot.services[service as usize].timeouts.of(State::None);
-            if let Some(index) = self.remember(now, connection, deadline)? {
+            if let Some(index) = self.remember(now, connection)? {
                 return Ok(index);
             }
         }
@@ -202,15 +199,27 @@ impl<P: Packet> Worker<P> {
 
     /// Adds a connection, making room for it if need be. `None` when its server's replies would be those of another
     /// connection.
-    fn remember(
-        &mut self,
-        now: Instant,
-        connection: Connection,
-        deadline: Instant,
-    ) -> Result<Option<u32>, DropReason> {
-        let index = loop {
-            match self.connections.insert(connection, deadline) {
-                Ok(index) => break index,
+    fn remember(&mut self, now: Instant, mut connection: Connection) -> Result<Option<u32>, DropReason> {
+        self.connections.prefetch_insert(&connection);
+        if connection.method == Method::Nat {
+            connection.client_neighbour = self.next_hop_to(now, connection.client)?;
+        }
+        let inserted = self.insert(&connection);
+        if !matches!(inserted, Ok(Some(_))) && connection.method == Method::Nat {
+            self.neighbours.release(connection.client_neighbour);
+        }
+        let Some(index) = inserted? else { return Ok(None) };
+        self.counters.created.bump();
+        self.count_load(connection.server, State::None, 1);
+        self.traffic[connection.server as usize].connections.bump();
+        Ok(Some(index))
+    }
+
+    fn insert(&mut self, connection: &Connection) -> Result<Option<u32>, DropReason> {
+        loop {
+            match self.connections.insert(*connection) {
+                // The packet that it is made for is about to move it to another state, and schedule its end by that.
+                Ok(index) => return Ok(Some(index)),
                 Err(InsertError::Clash(other)) if self.connections.get(other).state.is_closing() => {
                     self.end(other);
                 }
@@ -221,20 +230,7 @@ impl<P: Packet> Worker<P> {
                     self.end(oldest);
                 }
             }
-        };
-        self.counters.created.bump();
-        self.count_load(connection.server, State::None, 1);
-        if connection.method == Method::Nat {
-            match self.next_hop_to(now, connection.client) {
-                Ok(neighbour) => self.connections.get_mut(index).client_neighbour = neighbour,
-                Err(reason) => {
-                    self.end(index);
-                    return Err(reason);
-                }
-            }
         }
-        self.traffic[connection.server as usize].connections.bump();
-        Ok(Some(index))
     }
 
     /// The neighbour that packets to a client go to next, with one more user.

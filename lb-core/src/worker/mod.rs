@@ -23,7 +23,7 @@ pub mod share;
 pub mod tick;
 
 use crate::{
-    conn::connections::Connections,
+    conn::connections::{Candidate, Connections},
     counters::{DropReason, ServerTraffic, WorkerCounters},
     flow::key::Secret,
     forward::limiter::Limiter,
@@ -36,8 +36,9 @@ use crate::{
     verdict::Verdict,
     wire::ethernet::{self, Mac},
 };
+use arrayvec::ArrayVec;
 use backend::Backend;
-use classify::{Arrival, Kind, Staged, classify};
+use classify::{Arrival, Kind, Staged, recognise};
 use std::sync::Arc;
 
 /// What all workers of a director have in common.
@@ -179,56 +180,93 @@ impl<P: Packet> Worker<P> {
     fn run(&mut self, now: Instant, burst: &mut Burst<P>, origin: Origin, io: &mut impl Io<Packet = P>) {
         // Out of the worker while it works on itself; a pointer, not the stages.
         let Some(mut stages) = self.stages.take() else { return };
-        for (packet, stage) in burst.iter().zip(stages.iter_mut()) {
-            self.stage(packet, stage);
-        }
-        for stage in stages.iter_mut().take(burst.len()) {
-            stage.candidate =
-                if stage.kind.is_flow() { self.connections.candidate(stage.place) } else { None };
-        }
-        for (mut packet, stage) in burst.drain(..).zip(stages.iter()) {
-            let verdict = match stage.candidate {
-                // With its fixed offsets in sight, the compiler makes a short pass of the common kind.
-                Some(found) if stage.kind == Kind::Common && self.connections.confirm(found, stage.key) => {
-                    self.pass(now, &mut packet, stage, &stage.at.of_common_frame(), found)
-                }
-                _ => self.decide(now, &mut packet, stage, origin, io),
-            };
-            // Taken apart here, not in `carry_out`, so that forwarding is a straight line.
-            match verdict {
-                Verdict::Forward(neighbour) => self.send(now, packet, neighbour, io),
-                other => self.carry_out(packet, other, io),
-            }
-        }
+        self.read(burst, &mut stages);
+        self.match_up(&mut stages[..burst.len()]);
+        self.deal_with(now, burst, &mut stages, origin, io);
         self.stages = Some(stages);
     }
 
-    #[inline(always)]
-    fn stage(&self, packet: &P, stage: &mut Staged) {
-        let arrival = self.arrivals[usize::from(packet.port().0) % MAX_PORTS];
-        classify(packet, arrival, stage);
-        if stage.kind.is_flow() {
-            stage.place = self.connections.place(stage.key);
-            self.connections.prefetch_place(stage.place);
+    // Each stage is a function of its own, so that the compiler keeps at hand what that stage needs, and only that.
+
+    /// Stage 1 for a burst.
+    #[inline(never)]
+    fn read(&self, burst: &Burst<P>, stages: &mut [Staged; MAX_BURST]) {
+        for (packet, stage) in burst.iter().zip(stages) {
+            let arrival = self.arrivals[usize::from(packet.port().0) % MAX_PORTS];
+            recognise(packet, arrival, stage);
+            if stage.kind.is_flow() {
+                stage.place = self.connections.place(stage.key);
+                self.connections.prefetch_place(stage.place);
+            }
         }
     }
 
-    /// A packet that is not of the common kind, or whose connection is not the likely one.
+    /// Stage 2 for a burst. Flows that are in their second bucket, a tenth or two where the table is full, are looked
+    /// at a second time, so that their misses overlap as well. What is not a flow has the place of some earlier one,
+    /// which does no harm.
     #[inline(never)]
+    fn match_up(&self, stages: &mut [Staged]) {
+        let mut elsewhere = ArrayVec::<u8, MAX_BURST>::new();
+        for (number, stage) in (0..).zip(stages.iter_mut()) {
+            stage.candidate = self.connections.candidate(stage.place);
+            if stage.candidate == Candidate::NONE {
+                elsewhere.push(number);
+            }
+        }
+        for number in elsewhere {
+            let stage = &mut stages[usize::from(number)];
+            stage.candidate = self.connections.second_candidate(stage.place);
+        }
+    }
+
+    /// Stage 3 for a burst, packet by packet.
+    #[inline(never)]
+    fn deal_with(
+        &mut self,
+        now: Instant,
+        burst: &mut Burst<P>,
+        stages: &mut [Staged; MAX_BURST],
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        for (mut packet, stage) in burst.drain(..).zip(stages) {
+            match self.pass_plain(now.stamp(), &mut packet, stage) {
+                Some(port) => io.transmit(port, packet),
+                None => self.take_care_of(now, packet, stage, origin, io),
+            }
+        }
+    }
+
+    /// A packet that is not plain.
+    #[inline(never)]
+    fn take_care_of(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        stage: &mut Staged,
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let verdict = self.decide(now, &mut packet, stage, origin, io);
+        self.carry_out(now, packet, verdict, io);
+    }
+
     fn decide(
         &mut self,
         now: Instant,
         packet: &mut P,
-        stage: &Staged,
+        stage: &mut Staged,
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Verdict {
+        stage.locate(packet.bytes());
         match stage.kind {
-            // It is in its second bucket; or a packet earlier in the burst opened it; or there is none.
-            Kind::Common | Kind::Flow => match self.connections.find(stage.key, stage.place) {
-                Some(found) => self.pass(now, packet, stage, &stage.at, found),
-                None => self.connect(now, packet, stage, origin),
-            },
+            Kind::Common | Kind::Flow => {
+                match self.connections.find_from(stage.candidate, stage.key, stage.place) {
+                    Some(found) => self.pass(now, packet, stage, found),
+                    None => self.connect(now, packet, stage, origin),
+                }
+            }
             Kind::Icmp => self.icmp(now, packet, stage, origin, io),
             Kind::Arp => self.arp(now, packet, origin, io),
             Kind::OtherProtocol => self.other_protocol(now, packet, stage),
@@ -236,11 +274,10 @@ impl<P: Packet> Worker<P> {
         }
     }
 
-    /// Carries out every verdict but forwarding.
-    #[inline(never)]
-    fn carry_out(&mut self, packet: P, verdict: Verdict, io: &mut impl Io<Packet = P>) {
+    /// Carries out a verdict.
+    fn carry_out(&mut self, now: Instant, packet: P, verdict: Verdict, io: &mut impl Io<Packet = P>) {
         match verdict {
-            Verdict::Forward(_) => unreachable!("forwarding is dealt with where verdicts are made"),
+            Verdict::Forward(neighbour) => self.send(now, packet, neighbour, io),
             Verdict::Answer => io.transmit(packet.port(), packet),
             Verdict::HandOver(to, why) => match io.hand_over(to, packet) {
                 Ok(()) => self.counters.handed_over[why as usize].bump(),
@@ -255,7 +292,6 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Sends a packet to a neighbour, now or when its address is known.
-    #[inline(always)]
     fn send(&mut self, now: Instant, mut packet: P, number: u16, io: &mut impl Io<Packet = P>) {
         match self.neighbours.get(number) {
             Some(neighbour) if neighbour.knowledge == Knowledge::Known => {

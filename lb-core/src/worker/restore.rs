@@ -48,12 +48,13 @@ impl<P: Packet> Worker<P> {
             connection.client_neighbour =
                 self.next_hop_to(now, connection.client).map_err(|_| Lost::NoRoom)?;
         }
-        if self.connections.lookup(&saved.key).is_some()
-            || self.connections.insert(connection, now + left).is_err()
-        {
+        let is_known = self.connections.lookup(&saved.key).is_some();
+        let inserted = if is_known { None } else { self.connections.insert(connection).ok() };
+        let Some(index) = inserted else {
             self.neighbours.release(connection.client_neighbour);
             return Err(Lost::NoRoom);
-        }
+        };
+        self.connections.reschedule(index, now + left);
         self.counters.created.bump();
         self.count_load(server, saved.state, 1);
         Ok(())
