@@ -32,6 +32,8 @@ need iputils-ping command -v ping
 # What captures are compiled with, and what reads them.
 need libpcap-dev  test -e /usr/include/pcap/pcap.h
 need nginx        command -v nginx
+need openssl      command -v openssl
+need prometheus   command -v promtool
 need tshark       command -v tshark
 need valgrind     command -v valgrind
 if [ "${1-}" = bench ]; then
@@ -64,4 +66,7 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
 # Debian starts a web server when it installs one. This machine did not ask for that.
 case " $missing " in
 *" nginx "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now nginx ;;
+esac
+case " $missing " in
+*" prometheus "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now prometheus ;;
 esac

@@ -12,6 +12,7 @@ mod control;
 mod dataplane;
 mod doctor;
 mod health;
+mod metrics;
 mod report;
 mod say;
 

@@ -51,6 +51,12 @@ impl Display for Config {
             None => writeln!(f, "# local: the address of the port towards each server")?,
         }
 
+        writeln!(f, "\n[metrics]")?;
+        match &self.metrics {
+            Some(listen) => writeln!(f, "listen = \"{listen}\"")?,
+            None => writeln!(f, "# listen: nowhere")?,
+        }
+
         writeln!(f, "\n[health]")?;
         match &self.health.hook {
             Some(hook) => writeln!(f, "hook = {}", words(hook))?,

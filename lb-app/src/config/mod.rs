@@ -36,6 +36,7 @@ use report::{Complaint, Problems, Report};
 use services::Services;
 use std::{
     fmt, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 use toml::de::DeTable;
@@ -63,6 +64,8 @@ pub(crate) struct Config {
     pub(crate) idle: Idle,
     /// Timeouts of services that do not set their own.
     pub(crate) timeouts: Timeouts,
+    /// Where metrics are served, if they are.
+    pub(crate) metrics: Option<SocketAddr>,
     /// How servers are checked.
     pub(crate) health: Health,
     /// Who may ask and change the running director.
@@ -168,10 +171,22 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let tunnel_local = raw.tunnel_local.map(|local| local.value);
     let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
     let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
+    let metrics = raw.metrics_listen.map(|at| at.value);
     let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
     let control = raw.control;
-    Ok(Config { plan, devices, connections_per_worker, room, state_file, idle, timeouts, health, control })
+    Ok(Config {
+        plan,
+        devices,
+        connections_per_worker,
+        room,
+        state_file,
+        idle,
+        timeouts,
+        metrics,
+        health,
+        control,
+    })
 }
 
 /// Checks that there is room for the servers, and returns how much room there is.

@@ -7,7 +7,7 @@ use super::{
     report::Problems,
     table::Table,
     timeouts::Changes,
-    values::{boolean, destination, duration, host, name, number, own_address, socket, text, word},
+    values::{boolean, destination, duration, host, listen, name, number, own_address, socket, text, word},
 };
 use ipnet::Ipv4Net;
 use lb_core::{
@@ -15,7 +15,7 @@ use lb_core::{
     service::plan::{Admin, Method, Protocol, SchedulerKind, Unserved},
     time::Duration,
 };
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use toml::de::DeTable;
 
 /// Most addresses of one port.
@@ -30,6 +30,7 @@ pub(super) struct Raw {
     pub(super) control: Control,
     pub(super) tunnel_local: Option<At<Ipv4Addr>>,
     pub(super) hooks: Hooks,
+    pub(super) metrics_listen: Option<At<SocketAddr>>,
     pub(super) ports: Vec<Port>,
     /// No port was lost because it could not be read at all.
     pub(super) ports_complete: bool,
@@ -146,6 +147,11 @@ impl Raw {
             tunnel.finish();
             local
         });
+        let metrics_listen = file.table("metrics").and_then(|mut metrics| {
+            let listen = metrics.read("listen", listen).given().cloned();
+            metrics.finish();
+            listen
+        });
         let hooks = Hooks::read(file.table("health"));
         let (ports, routes) = (file.tables("ports"), file.tables("routes"));
         Raw {
@@ -154,6 +160,7 @@ impl Raw {
             control,
             tunnel_local,
             hooks,
+            metrics_listen,
             ports_complete: ports.complete,
             ports: ports.each(Port::read),
             routes_complete: routes.complete,

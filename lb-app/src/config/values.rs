@@ -4,7 +4,7 @@ use super::{Wanted, duration, report::Complaint};
 use ipnet::Ipv4Net;
 use lb_core::{limits::MAX_TIMEOUT_S, time::Duration};
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
 };
 use toml::de::DeValue;
@@ -128,6 +128,13 @@ pub(super) fn duration(value: &DeValue) -> Reading<Duration> {
         return Err(Complaint::new(format!("{text:?} is out of range"), remedy));
     }
     Ok(duration)
+}
+
+/// An address of this machine and a port to listen on.
+pub(super) fn listen(value: &DeValue) -> Reading<SocketAddr> {
+    let remedy = "write address and port, as in \"127.0.0.1:9100\"";
+    let text = quoted(value, remedy)?;
+    text.parse().map_err(|_| Complaint::new(format!("{text:?} is no address with a port"), remedy))
 }
 
 /// The address of one host.

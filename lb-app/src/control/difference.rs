@@ -68,6 +68,8 @@ impl Difference {
         };
         changed(restart, "workers: state_file", file(before), file(after));
         changed(restart, "workers: idle", before.idle, after.idle);
+        let listen = |config: &Config| config.metrics.map_or("off".to_owned(), |listen| listen.to_string());
+        changed(restart, "metrics: listen", listen(before), listen(after));
         let ports = |config: &Config| -> Vec<(String, String)> {
             let names = config.plan.ports.iter().map(|port| port.name.clone());
             names.zip(config.devices.iter().cloned()).collect()

@@ -1,6 +1,6 @@
 //! The running director: what it does while workers forward, and how it ends.
 
-use super::{running::Running, state_file, telemetry};
+use super::{manager::Manager, running::Running, state_file, telemetry};
 use crate::{
     dataplane::lcore::{Ended, Shutdown},
     dpdk::{Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
@@ -56,10 +56,12 @@ pub(crate) struct Director {
 impl Director {
     /// Does the chores until told to stop.
     pub(crate) fn serve(&self, wishes: &Wishes) {
+        let mut manager = Manager::ready(&self.running);
         while !wishes.stop.load(Ordering::Relaxed) {
             self.running.board.sum_up();
             self.notices.try_iter().for_each(tell);
             if wishes.reload.swap(false, Ordering::Relaxed) {
+                let _reloading = Manager::reloading();
                 self.running.reload_by_signal();
             }
             if wishes.status.swap(false, Ordering::Relaxed) {
@@ -73,6 +75,7 @@ impl Director {
             self.running.keep_watches();
             self.running.keep_schedule(Instant::now());
             self.running.go_back_if_unconfirmed(Instant::now());
+            manager.tick(&self.running, Instant::now());
             thread::sleep(ROUND);
         }
     }
@@ -91,9 +94,10 @@ impl Director {
     /// When a worker had panicked, a port does not close, or packets are unaccounted for.
     pub(crate) fn stop(mut self) -> Result<()> {
         info!("stopping");
+        Manager::stopping();
         telemetry::end();
         self.running.end_watches();
-        self.running.stop_checks();
+        self.running.stop_helpers();
         self.shutdown.request();
         let ports = self.running.take_ports();
         let mut rx: Vec<Vec<RxQueue>> = ports.iter().map(|_| Vec::new()).collect();

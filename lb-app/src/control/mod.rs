@@ -13,6 +13,7 @@
 //! * [`watch`]: explanations, traces and captures.
 //! * [`save`]: what runs written back into the configuration file.
 //! * [`state_file`]: connections on disk, from one run to the next.
+//! * [`manager`]: what the service manager is told.
 //! * [`query`]: what only workers know or can do.
 //! * [`api`]: what clients ask, and what they are answered.
 //! * [`socket`], [`shell`]: the clients' ways to it.
@@ -22,6 +23,7 @@ pub(crate) mod change;
 pub(crate) mod difference;
 pub(crate) mod director;
 mod health;
+mod manager;
 pub(crate) mod placement;
 pub(crate) mod ports;
 pub(crate) mod query;

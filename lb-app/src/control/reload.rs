@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     net::SocketAddrV4,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use thiserror::Error;
@@ -60,6 +60,14 @@ impl Running {
     /// # Errors
     /// When the file is wrong, or asks for what takes a restart; then nothing has changed.
     pub(crate) fn reload(&self, how: How) -> Result<Difference, ReloadError> {
+        let outcome = self.try_reload(how);
+        if !how.dry_run {
+            self.reloads[usize::from(outcome.is_err())].fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    fn try_reload(&self, how: How) -> Result<Difference, ReloadError> {
         let limits = Limits { workers: self.workers.len(), available_bytes: u64::MAX };
         let config = config::load(&self.path, limits)?;
         let mut pending = self.pending.lock();

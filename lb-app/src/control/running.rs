@@ -13,7 +13,9 @@ use crate::{
     dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
     health::Monitor,
+    metrics::{Exporter, gather::gather},
 };
+use anyhow::Context;
 use lb_core::{
     counters::{ServerTraffic, WorkerCounters},
     packet::WorkerId,
@@ -21,13 +23,13 @@ use lb_core::{
 };
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::{
-    io,
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
+use tracing::info;
 
 /// One worker, from outside.
 pub(crate) struct WorkerView {
@@ -103,6 +105,9 @@ pub(crate) struct Running {
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
     monitor: Mutex<Option<Arc<Monitor>>>,
+    exporter: Mutex<Option<Exporter>>,
+    /// Reloads that were made, and those that were refused.
+    pub(super) reloads: [AtomicU64; 2],
 }
 
 impl Running {
@@ -133,22 +138,41 @@ impl Running {
             watches: Watches::default(),
             ports: Mutex::new(ports),
             monitor: Mutex::default(),
+            exporter: Mutex::default(),
+            reloads: Default::default(),
         }
     }
 
-    /// Begins to check servers.
+    /// Begins to check servers, and to serve metrics if they are wanted.
     ///
     /// # Errors
-    /// When threads cannot be started.
-    pub(super) fn start_checks(self: &Arc<Self>) -> io::Result<()> {
+    /// When threads cannot be started, or the address of the metrics cannot be listened on.
+    pub(super) fn start_helpers(self: &Arc<Self>) -> anyhow::Result<()> {
         let link = Arc::new(Link(Arc::downgrade(self)));
         let monitor = Monitor::start(link)?;
         *self.monitor.lock() = Some(Arc::new(monitor));
+        if let Some(listen) = self.config.metrics {
+            let running = Arc::downgrade(self);
+            let source = Arc::new(move || running.upgrade().map(|running| gather(&running)));
+            let exporter = Exporter::start(listen, source);
+            let exporter = exporter.with_context(|| format!("metrics.listen: {listen}"))?;
+            info!("metrics are at http://{}/metrics", exporter.address());
+            *self.exporter.lock() = Some(exporter);
+        }
         Ok(())
     }
 
-    /// Stops checking servers.
-    pub(super) fn stop_checks(&self) {
+    /// Reloads that were made, and those that were refused.
+    pub(crate) fn reloads(&self) -> [u64; 2] {
+        [&self.reloads[0], &self.reloads[1]].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Stops checking servers and serving metrics.
+    pub(super) fn stop_helpers(&self) {
+        let exporter = self.exporter.lock().take();
+        if let Some(exporter) = exporter {
+            exporter.stop();
+        }
         let monitor = self.monitor.lock().take();
         if let Some(monitor) = monitor {
             monitor.stop();

@@ -178,7 +178,7 @@ fn launch(
     let times = (clock, shutdown.clone());
     let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
     telemetry::register(&running);
-    running.start_checks()?;
+    running.start_helpers()?;
     Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret })
 }
 

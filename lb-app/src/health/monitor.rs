@@ -98,6 +98,13 @@ impl Monitor {
         self.shared.news.notify_one();
     }
 
+    /// How many servers are down.
+    pub(crate) fn down(&self) -> usize {
+        let state = self.shared.state();
+        let servers = state.services.values().flat_map(|service| service.servers.values());
+        servers.filter(|server| !server.machine.is_up()).count()
+    }
+
     /// What is known of all services that are checked.
     pub(crate) fn report(&self) -> Report {
         let hooks = &self.shared.hooks;

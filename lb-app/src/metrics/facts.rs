@@ -1,0 +1,291 @@
+//! Everything that is measured, at one moment: taken from what runs, and written as text.
+
+use super::text::{Family, Format, Kind, Writer, labels};
+use crate::health::report::{Report, ServerState};
+use lb_core::counters::DropReason;
+
+/// One server.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Server {
+    /// With braces; those of node_exporter's collector for IPVS.
+    pub(crate) labels: String,
+    /// New connections, packets in and out, bytes in and out, in the order of [`SERVER_COUNTERS`].
+    pub(crate) counters: [u64; 5],
+    pub(crate) active: u64,
+    pub(crate) inactive: u64,
+    /// As it is now.
+    pub(crate) weight: u64,
+}
+
+/// One worker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Worker {
+    /// In the order of [`WORKER_COUNTERS`].
+    pub(crate) counters: [u64; 13],
+    pub(crate) connections: u64,
+    pub(crate) waiting: u64,
+    /// By [`DropReason`].
+    pub(crate) dropped: Vec<u64>,
+    /// With something to do, and without.
+    pub(crate) cycles: [u64; 2],
+    /// Polls by the most packets that those counted brought.
+    pub(crate) polls: Vec<(u32, u64)>,
+    /// Packets that polls brought.
+    pub(crate) polled: u64,
+}
+
+/// One port.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Port {
+    pub(crate) name: String,
+    /// In the order of [`PORT_COUNTERS`].
+    pub(crate) counters: [u64; 8],
+}
+
+/// Everything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) uptime_s: f64,
+    pub(crate) capacity: u64,
+    pub(crate) changes: u64,
+    /// Those that were made, and those that were refused.
+    pub(crate) reloads: [u64; 2],
+    pub(crate) buffers: [u64; 2],
+    pub(crate) servers: Vec<Server>,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) ports: Vec<Port>,
+    pub(crate) health: Option<Report>,
+}
+
+/// Name and help of each of a server's counters.
+pub(crate) const SERVER_COUNTERS: [(&str, &str); 5] = [
+    ("lb_server_connections", "Connections given to a real server."),
+    ("lb_server_incoming_packets", "Packets from clients to a real server."),
+    ("lb_server_outgoing_packets", "Packets from a real server to clients, under NAT."),
+    ("lb_server_incoming_bytes", "Bytes of IPv4 packets from clients to a real server."),
+    ("lb_server_outgoing_bytes", "Bytes of IPv4 packets from a real server to clients, under NAT."),
+];
+
+/// Name and help of each of a worker's counters.
+pub(crate) const WORKER_COUNTERS: [(&str, &str); 13] = [
+    ("lb_worker_received_packets", "Packets received from ports."),
+    ("lb_worker_taken_over_packets", "Packets taken over from other workers."),
+    ("lb_worker_originated_packets", "Packets that the director made by itself."),
+    ("lb_worker_sent_packets", "Packets given to ports and taken by them."),
+    ("lb_worker_host_packets", "Packets for the director itself."),
+    ("lb_worker_handed_over_packets", "Packets handed over to other workers."),
+    ("lb_worker_created_connections", "Connections created."),
+    ("lb_worker_ended_connections", "Connections forgotten, for whatever reason."),
+    ("lb_worker_evicted_connections", "Half-open connections that made room for new ones."),
+    ("lb_worker_refused_connections", "New connections that no server of the service took."),
+    ("lb_worker_sent_resets", "TCP resets sent as answers."),
+    ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),
+    ("lb_worker_missing_buffers", "Packets of its own that were not made for want of a buffer."),
+];
+
+/// Name and help of each of a port's counters.
+pub(crate) const PORT_COUNTERS: [(&str, &str); 8] = [
+    ("lb_port_received_packets", "Packets that the port received."),
+    ("lb_port_sent_packets", "Packets that the port sent."),
+    ("lb_port_received_bytes", "Bytes that the port received."),
+    ("lb_port_sent_bytes", "Bytes that the port sent."),
+    ("lb_port_missed_packets", "Packets lost because workers were too slow."),
+    ("lb_port_receive_errors", "Packets received damaged."),
+    ("lb_port_send_errors", "Packets whose transmission failed."),
+    ("lb_port_missing_buffers", "Packets lost or delayed for want of a buffer."),
+];
+
+/// Name and help of a gauge, and its value.
+type Gauge<T> = (&'static str, &'static str, fn(&T) -> u64);
+
+impl Facts {
+    /// Writes everything, piece by piece.
+    pub(crate) fn write(&self, format: Format, send: impl FnMut(Vec<u8>)) {
+        let mut writer = Writer::new(format, send);
+        self.write_director(&mut writer);
+        self.write_workers(&mut writer);
+        self.write_ports(&mut writer);
+        self.write_health(&mut writer);
+        self.write_servers(&mut writer);
+        writer.finish();
+    }
+
+    fn write_director<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
+        let gauge = |name, help| Family { name, kind: Kind::Gauge, help };
+        writer.family(&Family { name: "lb_build", kind: Kind::Info, help: "What runs." });
+        writer.sample(&labels(&[("version", env!("CARGO_PKG_VERSION"))]), 1);
+        writer.family(&gauge("lb_uptime_seconds", "Time since the director started."));
+        writer.fraction("", self.uptime_s);
+        writer.family(&gauge("lb_connections_capacity", "Connections that there can be."));
+        writer.sample("", self.capacity);
+        writer.family(&gauge("lb_packet_buffers", "Packet buffers that there are."));
+        writer.sample("", self.buffers[1]);
+        writer.family(&gauge("lb_packet_buffers_used", "Packet buffers in use."));
+        writer.sample("", self.buffers[0]);
+        let help = "Changes of what workers go by: by operators, checks, slow start and reloads.";
+        writer.family(&Family { name: "lb_changes", kind: Kind::Counter, help });
+        writer.sample("", self.changes);
+        let help = "Reloads of the configuration file, made and refused.";
+        writer.family(&Family { name: "lb_reloads", kind: Kind::Counter, help });
+        for (result, count) in ["made", "refused"].iter().zip(self.reloads) {
+            writer.sample(&labels(&[("result", result)]), count);
+        }
+    }
+
+    fn write_workers<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
+        let workers = || (0..).map(|number: u32| number.to_string()).zip(&self.workers);
+        let named: Vec<String> = workers().map(|(number, _)| labels(&[("worker", &number)])).collect();
+        for (index, (name, help)) in WORKER_COUNTERS.into_iter().enumerate() {
+            writer.family(&Family { name, kind: Kind::Counter, help });
+            for (labels, worker) in named.iter().zip(&self.workers) {
+                writer.sample(labels, worker.counters[index]);
+            }
+        }
+        let help = "Packets that ended at the director, by reason.";
+        writer.family(&Family { name: "lb_worker_dropped_packets", kind: Kind::Counter, help });
+        for (number, worker) in workers() {
+            for (reason, count) in DropReason::ALL.iter().zip(&worker.dropped) {
+                writer.sample(&labels(&[("worker", &number), ("reason", reason.name())]), *count);
+            }
+        }
+        let gauges: [Gauge<Worker>; 2] = [
+            ("lb_worker_connections", "Connections that there are.", |worker| worker.connections),
+            ("lb_worker_waiting_packets", "Packets that wait for a neighbour's address.", |worker| {
+                worker.waiting
+            }),
+        ];
+        for (name, help, value) in gauges {
+            writer.family(&Family { name, kind: Kind::Gauge, help });
+            named.iter().zip(&self.workers).for_each(|(labels, worker)| writer.sample(labels, value(worker)));
+        }
+        let help = "CPU cycles of rounds with something to do, and of those without, rest included.";
+        writer.family(&Family { name: "lb_worker_cycles", kind: Kind::Counter, help });
+        for (number, worker) in workers() {
+            for (state, cycles) in ["busy", "idle"].iter().zip(worker.cycles) {
+                writer.sample(&labels(&[("worker", &number), ("state", state)]), cycles);
+            }
+        }
+        let help = "Packets that a poll of a port brought.";
+        writer.family(&Family { name: "lb_worker_burst_packets", kind: Kind::Histogram, help });
+        for (number, worker) in workers() {
+            let mut polls = 0;
+            for (most, count) in &worker.polls {
+                polls += count;
+                let bucket = labels(&[("worker", &number), ("le", &format!("{most}.0"))]);
+                writer.part("_bucket", &bucket, polls);
+            }
+            writer.part("_bucket", &labels(&[("worker", &number), ("le", "+Inf")]), polls);
+            writer.part("_sum", &labels(&[("worker", &number)]), worker.polled);
+            writer.part("_count", &labels(&[("worker", &number)]), polls);
+        }
+    }
+
+    fn write_ports<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
+        for (index, (name, help)) in PORT_COUNTERS.into_iter().enumerate() {
+            writer.family(&Family { name, kind: Kind::Counter, help });
+            for port in &self.ports {
+                writer.sample(&labels(&[("port", &port.name)]), port.counters[index]);
+            }
+        }
+    }
+
+    fn write_servers<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
+        let gauges: [Gauge<Server>; 3] = [
+            ("lb_server_active_connections", "Established connections of a real server.", |server| {
+                server.active
+            }),
+            ("lb_server_inactive_connections", "Other connections of a real server.", |server| {
+                server.inactive
+            }),
+            (
+                "lb_server_weight",
+                "Weight of a real server, as it is now: 0 takes no new connections.",
+                |server| server.weight,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            writer.family(&Family { name, kind: Kind::Gauge, help });
+            self.servers.iter().for_each(|server| writer.sample(&server.labels, value(server)));
+        }
+        for (index, (name, help)) in SERVER_COUNTERS.into_iter().enumerate() {
+            writer.family(&Family { name, kind: Kind::Counter, help });
+            self.servers.iter().for_each(|server| writer.sample(&server.labels, server.counters[index]));
+        }
+    }
+
+    fn write_health<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
+        let Some(report) = &self.health else { return };
+        let gauge = |name, help| Family { name, kind: Kind::Gauge, help };
+        let counter = |name, help| Family { name, kind: Kind::Counter, help };
+        writer.family(&counter("lb_health_hooks", "Calls of operators' hooks."));
+        writer.sample("", report.hooks.0);
+        writer.family(&counter("lb_health_failed_hooks", "Calls of operators' hooks that failed."));
+        writer.sample("", report.hooks.1);
+        let services: Vec<_> = report
+            .services
+            .iter()
+            .map(|service| (service_labels(service.key, &service.name), service))
+            .collect();
+        writer.family(&gauge("lb_health_quorum", "Whether a service has its quorum."));
+        services.iter().for_each(|(labels, service)| writer.sample(labels, u64::from(service.quorum)));
+        writer.family(&counter("lb_health_quorum_changes", "How often a quorum was reached or lost."));
+        services.iter().for_each(|(labels, service)| writer.sample(labels, service.quorum_changes));
+        writer.family(&gauge("lb_health_sorry_server", "Whether a service's sorry server stands in."));
+        for (labels, service) in services.iter().filter(|(_, service)| service.sorry.is_some()) {
+            writer.sample(labels, u64::from(service.sorry.is_some_and(|(_, serves)| serves)));
+        }
+        let servers: Vec<_> = report
+            .services
+            .iter()
+            .flat_map(|service| {
+                service.servers.iter().map(|server| (server_labels(service.key, server.address), server))
+            })
+            .collect();
+        writer.family(&gauge("lb_health_up", "Whether a real server is up by its checks."));
+        for (labels, server) in &servers {
+            writer.sample(labels, u64::from(server.state == ServerState::Up));
+        }
+        writer.family(&gauge("lb_health_held", "Whether a real server is held down for flapping."));
+        for (labels, server) in &servers {
+            writer.sample(labels, u64::from(server.state == ServerState::Held));
+        }
+        writer.family(&counter("lb_health_checks", "Checks of a real server."));
+        servers.iter().for_each(|(labels, server)| writer.sample(labels, server.checks));
+        writer.family(&counter("lb_health_failed_checks", "Checks of a real server that failed."));
+        servers.iter().for_each(|(labels, server)| writer.sample(labels, server.failures));
+        writer.family(&counter("lb_health_changes", "How often a real server went up or down."));
+        servers.iter().for_each(|(labels, server)| writer.sample(labels, server.transitions));
+        writer.family(&gauge("lb_health_check_duration_seconds", "How long the last check took."));
+        for (labels, server) in &servers {
+            writer.fraction(labels, server.took_us as f64 / 1e6);
+        }
+    }
+}
+
+/// The labels of a service.
+fn service_labels(key: crate::config::health::ServiceKey, name: &str) -> String {
+    let (protocol, vip) = key;
+    labels(&[
+        ("service", name),
+        ("local_address", &vip.ip().to_string()),
+        ("local_port", &vip.port().to_string()),
+        ("proto", &protocol.name().to_uppercase()),
+        ("local_mark", ""),
+    ])
+}
+
+/// The labels of a server, with the names of node_exporter's.
+pub(crate) fn server_labels(
+    key: crate::config::health::ServiceKey,
+    server: std::net::SocketAddrV4,
+) -> String {
+    let (protocol, vip) = key;
+    labels(&[
+        ("local_address", &vip.ip().to_string()),
+        ("local_port", &vip.port().to_string()),
+        ("remote_address", &server.ip().to_string()),
+        ("remote_port", &server.port().to_string()),
+        ("proto", &protocol.name().to_uppercase()),
+        ("local_mark", ""),
+    ])
+}

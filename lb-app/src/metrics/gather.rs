@@ -1,0 +1,98 @@
+//! Where facts come from: the running director.
+
+use super::facts::{Facts, Port, Server, Worker, server_labels};
+use crate::control::running::Running;
+use lb_core::counters::{Counter, ServerTraffic};
+use std::net::SocketAddrV4;
+
+/// Everything, now.
+pub(crate) fn gather(running: &Running) -> Facts {
+    let current = running.current();
+    let names = running.port_names();
+    let started = running.ports();
+    let ports = started.iter().zip(names).map(|(port, name)| {
+        let stats = port.stats();
+        let counters = [
+            stats.rx_packets,
+            stats.tx_packets,
+            stats.rx_bytes,
+            stats.tx_bytes,
+            stats.rx_missed,
+            stats.rx_errors,
+            stats.tx_errors,
+            stats.rx_no_buffer,
+        ];
+        Port { name, counters }
+    });
+    let ports = ports.collect();
+    drop(started);
+    Facts {
+        uptime_s: running.clock.now().as_millis() as f64 / 1_000.0,
+        capacity: running.capacity() as u64,
+        changes: current.generation,
+        reloads: running.reloads(),
+        buffers: [running.pool.in_use().into(), running.pool.size().into()],
+        servers: servers(running),
+        workers: workers(running),
+        ports,
+        health: running.monitor().map(|monitor| monitor.report()),
+    }
+}
+
+fn servers(running: &Running) -> Vec<Server> {
+    let snapshot = running.current().snapshot;
+    let mut servers = Vec::new();
+    for (_, service) in snapshot.configured() {
+        let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
+        for &number in &service.servers {
+            let plan = &snapshot.servers[number as usize].plan;
+            let load = running.board.total(number);
+            let mut counters = [0; 5];
+            for worker in &running.workers {
+                let Some(traffic) = worker.servers.get(number as usize) else { continue };
+                let ServerTraffic { connections, packets, bytes, .. } = traffic;
+                let each = [connections, &packets[0], &packets[1], &bytes[0], &bytes[1]];
+                counters.iter_mut().zip(each).for_each(|(sum, counter)| *sum += counter.get());
+            }
+            servers.push(Server {
+                labels: server_labels(key, SocketAddrV4::new(plan.address, plan.port)),
+                counters,
+                active: load.active.into(),
+                inactive: load.inactive.into(),
+                weight: plan.effective_weight().into(),
+            });
+        }
+    }
+    servers
+}
+
+fn workers(running: &Running) -> Vec<Worker> {
+    let workers = running.workers.iter().map(|worker| {
+        let counters = &worker.counters;
+        let histogram = worker.activity.histogram();
+        Worker {
+            counters: [
+                counters.received.get(),
+                counters.taken_over.get(),
+                counters.originated.get(),
+                counters.sent.get(),
+                counters.host.get(),
+                counters.handed_over_total(),
+                counters.created.get(),
+                counters.ended.get(),
+                counters.evicted.get(),
+                counters.no_server.get(),
+                counters.resets.get(),
+                counters.icmp_errors.get(),
+                counters.no_buffer.get(),
+            ],
+            connections: counters.connections(),
+            waiting: counters.waiting.get(),
+            dropped: counters.dropped.iter().map(Counter::get).collect(),
+            cycles: [worker.activity.busy_cycles.get(), worker.activity.idle_cycles.get()],
+            polls: histogram.iter().map(|(_, most, polls)| (*most, *polls)).collect(),
+            polled: (0..).zip(&worker.activity.polls).map(|(packets, polls)| packets * polls.get()).sum(),
+        }
+    });
+    workers.collect()
+}

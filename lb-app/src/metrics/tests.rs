@@ -1,0 +1,151 @@
+//! What is written, judged by Prometheus's own tool; and how long it takes.
+
+use super::{
+    facts::{Facts, Port, Server, Worker, server_labels},
+    serve::Exporter,
+    text::Format,
+};
+use crate::health::{
+    Role,
+    report::{Report, ServerReport, ServerState, ServiceReport},
+};
+use lb_core::{counters::DropReason, service::plan::Protocol};
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddrV4, TcpStream},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+/// A director with that many services, and servers for each.
+fn facts(services: usize, servers: usize) -> Facts {
+    let mut facts = Facts {
+        uptime_s: 12.5,
+        capacity: 1_000_000,
+        changes: 3,
+        reloads: [2, 1],
+        buffers: [100, 4_095],
+        ports: vec![Port { name: "wan".to_owned(), counters: [1; 8] }],
+        ..Facts::default()
+    };
+    facts.workers.push(Worker {
+        counters: [5; 13],
+        connections: 7,
+        dropped: vec![1; DropReason::ALL.len()],
+        cycles: [1_000, 2_000],
+        polls: vec![(0, 10), (1, 2), (3, 1)],
+        polled: 5,
+        ..Worker::default()
+    });
+    let mut report = Report { services: Vec::new(), hooks: (1, 0) };
+    for service in 0..services {
+        let vip = Ipv4Addr::from_bits(0xc000_0200 + service as u32);
+        let key = (Protocol::Tcp, SocketAddrV4::new(vip, 80));
+        let endpoints = (0..servers)
+            .map(|server| SocketAddrV4::new(Ipv4Addr::from_bits(0xc633_6400 + server as u32), 8_080));
+        let counters = [1_234_567_890; 5];
+        facts.servers.extend(endpoints.clone().map(|server| Server {
+            labels: server_labels(key, server),
+            counters,
+            active: 123,
+            inactive: 45,
+            weight: 1,
+        }));
+        report.services.push(ServiceReport {
+            key,
+            name: format!("web-{service}"),
+            quorum: true,
+            quorum_changes: 2,
+            kept: false,
+            sorry: Some((SocketAddrV4::new(vip, 81), false)),
+            servers: endpoints
+                .map(|address| ServerReport {
+                    address,
+                    check: Some("tcp"),
+                    state: ServerState::Up,
+                    role: Role::Serves,
+                    for_ms: 0,
+                    checks: 9,
+                    failures: 1,
+                    transitions: 0,
+                    took_us: 1_500,
+                    last_failure: Some(("it refused the connection".to_owned(), SystemTime::now())),
+                })
+                .collect(),
+        });
+    }
+    facts.health = Some(report);
+    facts
+}
+
+fn write(facts: &Facts, format: Format) -> String {
+    let mut text = Vec::new();
+    facts.write(format, |piece| text.extend(piece));
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn promtool_finds_nothing_wrong() {
+    let text = write(&facts(2, 2), Format::Prometheus);
+    let mut promtool = Command::new("promtool");
+    let mut promtool = promtool
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let reference = include_str!("../../../docs/metrics.md");
+    let text = write(&facts(1, 1), Format::Prometheus);
+    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = name.split(' ').next().unwrap();
+        assert!(reference.contains(&format!("| `{name}` |")), "{name}");
+    }
+}
+
+#[test]
+fn metrics_are_served_over_http() {
+    let source = Arc::new(|| Some(facts(3, 200)));
+    let exporter = Exporter::start("127.0.0.1:0".parse().unwrap(), source).unwrap();
+    let get = |path: &str, accept: &str| {
+        let mut stream = TcpStream::connect(exporter.address()).unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let open = get("/metrics", "application/openmetrics-text; version=1.0.0");
+    assert!(open.starts_with("HTTP/1.1 200 OK\r\n") && open.contains("# EOF\n"), "{open}");
+    assert!(open.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
+    let old = get("/metrics", "*/*");
+    assert!(
+        old.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n") && !old.contains("# EOF")
+    );
+    assert!(get("/", "*/*").contains("/metrics"));
+    assert!(get("/other", "*/*").starts_with("HTTP/1.1 404 "));
+    exporter.stop();
+}
+
+/// A thousand services of a hundred servers. The limit is for a debug build on a busy machine; `docs/metrics.md` has
+/// figures.
+#[test]
+fn a_large_director_is_written_quickly() {
+    let facts = facts(1_000, 100);
+    let start = Instant::now();
+    let mut bytes = 0;
+    facts.write(Format::OpenMetrics, |piece| bytes += piece.len());
+    let took = start.elapsed();
+    println!("{bytes} bytes in {took:?}");
+    assert!(bytes > 100_000_000 && took.as_secs() < 5, "{bytes} bytes in {took:?}");
+}
