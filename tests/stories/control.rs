@@ -36,7 +36,7 @@ const READERS: [(&str, &[&str]); 30] = [
     ("show timeouts", &["tcp-nat-80", "ESTABLISHED  15m00s"]),
     ("show timeouts tcp-nat-80", &["UDP          5m00s"]),
     ("show tables", &["connections, worker 1", "65536", "neighbours, worker 0"]),
-    ("show memory", &["connection tables", "86 bytes for each connection", "pool lb-packets"]),
+    ("show memory", &["connection tables", "bytes for each connection", "pool lb-packets"]),
     ("show port info all", &["* Infos for port 0 ", "Driver name: net_af_packet", "Port status: started"]),
     ("show port info lan", &["* Infos for port 1 ", "MTU: 1500"]),
     ("show port stats 0", &["# NIC statistics for port 0 ", "RX-packets: ", "Tx-bps:"]),
