@@ -32,7 +32,12 @@ fn explanations() -> Result<()> {
         let told = control.ask(&packet)?;
         let word = format!("method {}", method.word());
         says(&told, &["arrives on wan: TCP SYN", &word, "none: it opens one", "<- chosen", "sent on lan"]);
-        assert_eq!(told, control.ask(&packet)?, "it changes nothing");
+        // All but how long ago the next hop was heard.
+        let lasting = |text: &str| {
+            let lines = text.lines().filter(|line| !line.contains("last heard"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(lasting(&told), lasting(&control.ask(&packet)?), "it changes nothing");
         says(
             &control.ask(&format!("--json {packet}"))?,
             &["\"known\":false", "\"kind\":\"sent\"", "\"port\":\"lan\""],
@@ -188,9 +193,7 @@ fn the_doctor() -> Result<()> {
         command.args(["--no-huge", "-l", "0-2", "--", "--doctor", "--json", "--conf"]).arg(&file).output()?;
     let text = String::from_utf8(output.stdout)?;
     assert_eq!(output.status.code(), Some(1), "{text}");
-    says(
-        &text,
-        &["\"version\"", "\"subject\": \"queues\"", "\"wrong\"", "1 queues for 2 workers", "qpairs=2"],
-    );
+    says(&text, &["\"findings\"", "\"subject\": \"queues\"", "1 queues for 2 workers", "qpairs=2"]);
+    says(&text, &["\"version\": 1"]);
     Ok(())
 }

@@ -79,6 +79,8 @@ pub(crate) struct Capture {
 pub(crate) struct CaptureShared {
     /// Packets still wanted.
     pub(crate) left: AtomicU64,
+    /// Packets that were taken when they arrived and are on their way to the worker that owns them.
+    pub(crate) handed_over: AtomicU64,
     /// By interface: frames seen, and frames among them for which there was no buffer.
     pub(crate) seen: Vec<AtomicU64>,
     pub(crate) missed: Vec<AtomicU64>,
@@ -159,9 +161,12 @@ pub(super) fn process(
         let before = Seen::of(&counters);
         let mut one = Burst::new();
         one.push(packet);
-        // A packet that another worker hands over was captured there when it arrived.
-        let arrived_on = (!is_handed_over).then_some(port);
-        let mut tap = TapIo::new(io, &mut taps, arrived_on, explanation.is_some());
+        let taken = taps.captures.iter().map(|capture| match is_handed_over {
+            true => capture.took_elsewhere(port, &taps.before),
+            false => capture.arrives(port, &taps.before),
+        });
+        let taken = taken.collect();
+        let mut tap = TapIo::new(io, &mut taps, Some(port), taken, explanation.is_some());
         if is_handed_over {
             worker.process_handed_over(now, &mut one, &mut tap);
         } else {
@@ -184,7 +189,8 @@ pub(super) fn process(
 pub(super) fn tick(worker: &mut Worker<Mbuf>, now: Instant, io: &mut LcoreIo) {
     let Some(mut taps) = io.taps.take() else { return };
     taps.before.clear();
-    worker.tick(now, &mut TapIo::new(io, &mut taps, None, false));
+    let taken = vec![false; taps.captures.len()];
+    worker.tick(now, &mut TapIo::new(io, &mut taps, None, taken, false));
     io.taps = Some(taps);
 }
 
@@ -217,11 +223,13 @@ struct TapIo<'a> {
 }
 
 impl<'a> TapIo<'a> {
-    fn new(io: &'a mut LcoreIo, taps: &'a mut Taps, arrived_on: Option<PortId>, keeps: bool) -> Self {
-        let taken = match arrived_on {
-            Some(port) => taps.captures.iter().map(|capture| capture.arrives(port, &taps.before)).collect(),
-            None => vec![false; taps.captures.len()],
-        };
+    fn new(
+        io: &'a mut LcoreIo,
+        taps: &'a mut Taps,
+        arrived_on: Option<PortId>,
+        taken: Vec<bool>,
+        keeps: bool,
+    ) -> Self {
         TapIo { io, taps, arrived_on, taken, keeps, sent: None, handed_over: None }
     }
 
@@ -235,6 +243,11 @@ impl<'a> TapIo<'a> {
 impl Capture {
     fn concerns(&self, port: PortId) -> bool {
         self.port.is_none_or(|only| only == port)
+    }
+
+    /// Whether a packet that another worker hands over was taken there, when it arrived.
+    fn took_elsewhere(&self, port: PortId, frame: &[u8]) -> bool {
+        self.concerns(port) && self.filter.matches(frame) && claim(&self.shared.handed_over)
     }
 
     /// A packet arrives. Returns whether it was taken.
@@ -279,6 +292,9 @@ impl Io for TapIo<'_> {
         let outcome = self.io.hand_over(to, packet);
         if outcome.is_ok() {
             self.handed_over = Some(to);
+            for (capture, _) in self.taps.captures.iter().zip(&self.taken).filter(|(_, taken)| **taken) {
+                capture.shared.handed_over.fetch_add(1, Relaxed);
+            }
         }
         outcome
     }

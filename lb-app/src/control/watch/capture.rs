@@ -147,6 +147,7 @@ impl Running {
         let counters = || (0..names.len() * 2).map(|_| AtomicU64::new(0)).collect();
         let shared = Arc::new(CaptureShared {
             left: count.into(),
+            handed_over: 0.into(),
             seen: counters(),
             missed: counters(),
             snaplen,
