@@ -17,6 +17,8 @@ use nix::pty::{Winsize, openpty};
 
 /// How long something may take to appear on a terminal.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long nothing new appears on a screen that is at rest.
+const REST: Duration = Duration::from_millis(150);
 
 /// A program on a terminal.
 struct Terminal {
@@ -52,7 +54,9 @@ impl Terminal {
         Ok(Self { child, keys, screen, seen: String::new() })
     }
 
+    /// Types once the screen is at rest, so that what is seen afterwards is of these keys.
     fn press(&mut self, keys: &str) -> Result<()> {
+        while self.screen.recv_timeout(REST).is_ok() {}
         self.seen.clear();
         Ok(self.keys.write_all(keys.as_bytes())?)
     }
@@ -133,7 +137,8 @@ fn words_are_completed_and_lines_remembered() -> Result<()> {
     terminal.shows(&["lbctl> "])?;
     // The live view takes the screen and gives it back.
     terminal.press("top\r")?;
-    terminal.shows(&["WORKER", "q quit"])?;
+    // Blanks are not drawn.
+    terminal.shows(&["WORKER", "scroll"])?;
     terminal.press("q")?;
     terminal.shows(&["lbctl> "])?;
     terminal.press("quit\r")?;

@@ -166,7 +166,7 @@ impl StartedPort {
         if !covers(Direction::Receive, rx_queues) || !covers(Direction::Transmit, tx_queues) {
             return Err(PortError::QueuesOut { device: self.info.device.clone() });
         }
-        if self.is_moving() {
+        if self.is_moving() && !self.stops_for_good() {
             // SAFETY: the port is ours and started, and nobody uses its queues, by the proofs.
             let code = unsafe { dpdk_sys::rte_eth_dev_stop(self.device.id) };
             self.check(code, "stop the port")?;
@@ -183,14 +183,22 @@ impl StartedPort {
         if self.is_moving() {
             return Ok(());
         }
-        // SAFETY: the port is ours and configured, with all its queues set up; it was stopped in `pause`.
-        let code = unsafe { dpdk_sys::rte_eth_dev_start(self.device.id) };
-        self.check(code, "start the port")?;
+        if !self.stops_for_good() {
+            // SAFETY: the port is ours and configured, with all its queues set up; it was stopped in `pause`.
+            let code = unsafe { dpdk_sys::rte_eth_dev_start(self.device.id) };
+            self.check(code, "start the port")?;
+        }
         if self.configured.plan.types != 0 {
             rss::write_table(&self.device, self.info.reta_size, self.settings.rx_queues);
         }
         self.paused.clear();
         Ok(())
+    }
+
+    /// Whether its driver cannot start a port again that it has stopped: net_af_packet closes its sockets. Such a port
+    /// goes on by itself while it is paused; what it receives waits in its ring, and is lost when that is full.
+    fn stops_for_good(&self) -> bool {
+        self.info.driver == "net_af_packet"
     }
 
     fn check(&self, code: i32, step: &'static str) -> Result<(), PortError> {

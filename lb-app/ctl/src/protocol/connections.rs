@@ -65,18 +65,21 @@ pub struct Filter {
     pub protocol: Option<Protocol>,
     /// The client's network.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub client: Option<IpNet>,
     /// The client's port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_port: Option<u16>,
     /// The network of the address the client sends to.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub vip: Option<IpNet>,
     /// The port the client sends to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vip_port: Option<u16>,
     /// The server's network.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub server: Option<IpNet>,
     /// The server's port.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ pub enum Request {
     /// A new static route.
     Add {
         /// Where to.
+        #[schemars(with = "String")]
         to: IpNet,
         /// Through which router, which is on an attached network.
         via: IpAddr,
@@ -21,6 +22,7 @@ pub enum Request {
     /// Remove a static route.
     Remove {
         /// Where to.
+        #[schemars(with = "String")]
         to: IpNet,
         /// Through which router; needed only if there are several.
         #[serde(default)]
@@ -39,6 +41,7 @@ pub struct Routes {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Route {
     /// Where to.
+    #[schemars(with = "String")]
     pub to: IpNet,
     /// Through which router; none for attached networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
