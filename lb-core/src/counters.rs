@@ -236,6 +236,8 @@ impl WorkerCounters {
 pub struct ServerTraffic {
     /// Connections scheduled to it.
     pub connections: Counter,
+    /// Of those under NAT, the ones it answered with a reset, or not at all until they were forgotten.
+    pub refused: Counter,
     /// Packets by direction: to the server, from the server.
     pub packets: [Counter; 2],
     /// Bytes of IPv4 packets by direction.
@@ -254,7 +256,7 @@ impl ServerTraffic {
     pub fn reset(&self) {
         let [to, from] = &self.packets;
         let [bytes_to, bytes_from] = &self.bytes;
-        for counter in [&self.connections, to, from, bytes_to, bytes_from] {
+        for counter in [&self.connections, &self.refused, to, from, bytes_to, bytes_from] {
             counter.reset();
         }
     }

@@ -1,6 +1,6 @@
 //! The running director: what it does while workers forward, and how it ends.
 
-use super::{manager::Manager, running::Running, state_file, telemetry};
+use super::{manager::Manager, passive::Watch, running::Running, state_file, telemetry};
 use crate::{
     dataplane::lcore::{Ended, Shutdown},
     dpdk::{Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
@@ -57,6 +57,7 @@ impl Director {
     /// Does the chores until told to stop.
     pub(crate) fn serve(&self, wishes: &Wishes) {
         let mut manager = Manager::ready(&self.running);
+        let mut refusals = Watch::default();
         while !wishes.stop.load(Ordering::Relaxed) {
             self.running.board.sum_up();
             self.notices.try_iter().for_each(tell);
@@ -72,6 +73,7 @@ impl Director {
                 return;
             }
             self.running.catch_up();
+            refusals.tick(&self.running, Instant::now());
             self.running.keep_watches();
             self.running.keep_schedule(Instant::now());
             self.running.go_back_if_unconfirmed(Instant::now());

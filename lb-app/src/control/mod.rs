@@ -14,6 +14,7 @@
 //! * [`save`]: what runs written back into the configuration file.
 //! * [`state_file`]: connections on disk, from one run to the next.
 //! * [`manager`]: what the service manager is told.
+//! * [`passive`]: what traffic itself tells of servers.
 //! * [`query`]: what only workers know or can do.
 //! * [`api`]: what clients ask, and what they are answered.
 //! * [`socket`], [`shell`]: the clients' ways to it.
@@ -24,6 +25,7 @@ pub(crate) mod difference;
 pub(crate) mod director;
 mod health;
 mod manager;
+pub(crate) mod passive;
 pub(crate) mod placement;
 pub(crate) mod ports;
 pub(crate) mod query;

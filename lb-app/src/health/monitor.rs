@@ -87,7 +87,6 @@ impl Monitor {
     }
 
     /// Traffic shows that a server has failed.
-    #[allow(dead_code, reason = "until workers count refusals")]
     pub(crate) fn fail_passively(&self, service: ServiceKey, server: SocketAddrV4, reason: String) {
         let now = self.shared.now();
         let mut state = self.shared.state();

@@ -149,7 +149,6 @@ impl State {
     }
 
     /// Traffic shows that a server has failed.
-    #[allow(dead_code, reason = "until workers count refusals")]
     pub(crate) fn fail_passively(&mut self, target: &Target, reason: String, now: Instant) -> Option<Event> {
         let hold = self.services.get(&target.service)?.pool.passive?.hold;
         let server = self.server(target)?;

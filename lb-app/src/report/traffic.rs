@@ -32,8 +32,12 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, workers: &[&[ServerT
 fn total(workers: &[&[ServerTraffic]], server: u32) -> [u64; 5] {
     let mut sum = [0; 5];
     for traffic in workers.iter().filter_map(|servers| servers.get(server as usize)) {
-        let ServerTraffic { connections, packets: [packets_in, packets_out], bytes: [bytes_in, bytes_out] } =
-            traffic;
+        let ServerTraffic {
+            connections,
+            packets: [packets_in, packets_out],
+            bytes: [bytes_in, bytes_out],
+            refused: _,
+        } = traffic;
         let counters = [connections, packets_in, packets_out, bytes_in, bytes_out];
         sum.iter_mut().zip(counters).for_each(|(sum, counter)| *sum += counter.get());
     }

@@ -153,6 +153,10 @@ impl<P: Packet> Worker<P> {
                 self.end(index);
                 return false;
             }
+            if direction == Direction::Out && stage.tcp_flags & RST != 0 && connection.state == State::SynSent
+            {
+                self.traffic[connection.server as usize].refused.bump();
+            }
             let table = if connection.sees_replies() { &FULL } else { &HALF };
             tcp::next(table, connection.state, direction, stage.tcp_flags)
         };

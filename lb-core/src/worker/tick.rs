@@ -2,6 +2,7 @@
 
 use super::Worker;
 use crate::{
+    conn::state::State,
     limits::EXPIRE_PER_BURST,
     packet::{Io, Packet, WorkerId},
     service::snapshot::Local,
@@ -84,6 +85,9 @@ impl<P: Packet> Worker<P> {
             let timeout = self.snapshot.service_of(connection.server).timeouts.of(connection.state);
             let idle = connection.seen.age(now);
             if idle >= timeout {
+                if connection.state == State::SynSent && connection.sees_replies() {
+                    self.traffic[connection.server as usize].refused.bump();
+                }
                 self.connections.prefetch_remove(index);
                 over.push(index);
             } else {

@@ -1,0 +1,98 @@
+//! What traffic itself tells of servers: connections that they refuse or leave unanswered, counted by the workers under
+//! NAT, where both directions pass.
+
+use super::running::Running;
+use crate::config::health::ServiceKey;
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddrV4,
+    time::{Duration, Instant},
+};
+
+/// Time between two looks at the counters.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// The counters of servers that are watched, as they were lately.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    seen: HashMap<(ServiceKey, SocketAddrV4), VecDeque<(Instant, u64)>>,
+    next: Option<Instant>,
+}
+
+impl Watch {
+    /// Looks at the counters, if it is time to, and takes servers out that have refused too much. Called by the
+    /// director every few milliseconds.
+    pub(super) fn tick(&mut self, running: &Running, now: Instant) {
+        if self.next.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next = Some(now + EVERY);
+        let Some(monitor) = running.monitor() else { return };
+        let current = running.current();
+        let mut seen = std::mem::take(&mut self.seen);
+        for (_, service) in current.snapshot.configured() {
+            let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
+            let health = current.config.health.services.iter().find(|health| health.key == key);
+            let Some(passive) = health.and_then(|health| health.pool.passive) else { continue };
+            for &number in &service.servers {
+                let server = &current.snapshot.servers[number as usize].plan;
+                let server = SocketAddrV4::new(server.address, server.port);
+                let workers = running.workers.iter();
+                let refused = workers.map(|worker| worker.servers[number as usize].refused.get()).sum();
+                let mut samples = seen.remove(&(key, server)).unwrap_or_default();
+                let within = Duration::from_millis(passive.within.as_millis());
+                if let Some(failures) = record(&mut samples, (now, refused), within, passive.failures) {
+                    let reason =
+                        format!("{failures} connections refused or unanswered within {}", passive.within);
+                    monitor.fail_passively(key, server, reason);
+                }
+                self.seen.insert((key, server), samples);
+            }
+        }
+    }
+}
+
+/// Adds a sample. How many failures there were within the time, if they are too many; then counting begins anew.
+fn record(
+    samples: &mut VecDeque<(Instant, u64)>,
+    (now, count): (Instant, u64),
+    within: Duration,
+    limit: u32,
+) -> Option<u64> {
+    // A count that is lower than before is another server's.
+    if samples.back().is_some_and(|(_, last)| *last > count) {
+        samples.clear();
+    }
+    samples.push_back((now, count));
+    while samples.len() > 2 && samples.get(1).is_some_and(|(then, _)| now.duration_since(*then) >= within) {
+        samples.pop_front();
+    }
+    let failures = count - samples.front().map_or(count, |(_, first)| *first);
+    (failures >= u64::from(limit)).then(|| {
+        samples.clear();
+        samples.push_back((now, count));
+        failures
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enough_failures_within_the_time_are_too_many() {
+        let start = Instant::now();
+        let mut samples = VecDeque::new();
+        let mut at = |s: u64, count| {
+            record(&mut samples, (start + Duration::from_secs(s), count), Duration::from_secs(10), 5)
+        };
+        assert_eq!(at(0, 100), None, "what was before counts for nothing");
+        assert_eq!(at(5, 104), None);
+        assert_eq!(at(14, 104), None);
+        assert_eq!(at(16, 108), None, "the first four are too long ago");
+        assert_eq!(at(18, 109), Some(5));
+        assert_eq!(at(19, 113), None, "counting begins anew");
+        assert_eq!(at(20, 2), None, "another server");
+        assert_eq!(at(21, 7), Some(5));
+    }
+}
