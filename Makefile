@@ -13,6 +13,7 @@ PERF   := $(TARGET)/release
 
 .PHONY: help build check clean demo demo-stop deps test root
 .PHONY: bench bench-build bench-deps bench-instructions bench-io bench-pipeline bench-results
+.PHONY: deb image-deps test-deb
 .NOTPARALLEL:
 
 help:
@@ -24,6 +25,8 @@ help:
 	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
 	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP))"
+	@echo "make deb           packages for Debian 12 and 13, in $(TARGET)/deb (needs root)"
+	@echo "make test-deb      install, start, stop and purge them, in chroots (needs root)"
 	@echo "make deps          install the Debian packages that are missing"
 	@echo "make clean         remove everything that was built"
 
@@ -35,6 +38,15 @@ deps:
 
 build: deps
 	$(CARGO) build --locked --release -p lb-app -p lb-ctl
+
+image-deps:
+	@tests/deps.sh image
+
+deb: image-deps
+	docker/debian/build
+
+test-deb: image-deps
+	docker/debian/test
 
 demo: root build
 	$(CARGO) build --locked -p lb-stories --bins
