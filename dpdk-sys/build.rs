@@ -9,7 +9,8 @@ use std::{env, path::PathBuf, process::Command};
 const OLDEST_DPDK: &str = "22.11";
 
 /// The DPDK libraries that the shim and the bindings call. Logging became one of its own in 23.11.
-const LIBRARIES: [&str; 6] = ["rte_eal", "rte_ethdev", "rte_log", "rte_mbuf", "rte_mempool", "rte_ring"];
+const LIBRARIES: [&str; 7] =
+    ["rte_eal", "rte_ethdev", "rte_log", "rte_mbuf", "rte_mempool", "rte_ring", "rte_telemetry"];
 
 /// Functions that are called as they are. Everything that DPDK has as `static inline`, as a macro, or with a
 /// signature that differs between releases is in the shim instead.
@@ -55,6 +56,12 @@ const FUNCTIONS: &[&str] = &[
     "rte_pktmbuf_pool_create",
     "rte_ring_free",
     "rte_strerror",
+    "rte_tel_data_add_dict_container",
+    "rte_tel_data_add_dict_string",
+    "rte_tel_data_alloc",
+    "rte_tel_data_free",
+    "rte_tel_data_start_dict",
+    "rte_telemetry_register_cmd",
 ];
 
 /// Types that Rust handles only by pointer, or carries inside another without looking.
@@ -68,6 +75,7 @@ const OPAQUE_TYPES: &[&str] = &[
     "rte_eth_txconf",
     "rte_mempool",
     "rte_ring",
+    "rte_tel_data",
 ];
 
 fn main() {

@@ -29,7 +29,10 @@ need curl         command -v curl
 need ethtool      command -v ethtool
 need iproute2     command -v ip
 need iputils-ping command -v ping
+# What captures are compiled with, and what reads them.
+need libpcap-dev  test -e /usr/include/pcap/pcap.h
 need nginx        command -v nginx
+need tshark       command -v tshark
 need valgrind     command -v valgrind
 if [ "${1-}" = bench ]; then
     # For testpmd.

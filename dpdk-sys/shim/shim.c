@@ -1,13 +1,18 @@
 /* See shim.h. Each function is one call into DPDK; anything longer says why. */
 
+/* For fopencookie. */
+#define _GNU_SOURCE
+
 #include "shim.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include <rte_cycles.h>
 #include <rte_log.h>
+#include <rte_version.h>
 
 /* The view of an mbuf. This is the only place where Rust's idea of an mbuf meets DPDK's. */
 #define SAME_PLACE(ours, theirs)                                                                               \
@@ -53,10 +58,38 @@ shim_errno(void)
 }
 
 /* 22.11 logs to stdout, which belongs to our own output. */
-void
-shim_log_to_stderr(void)
+static void (*log_sink)(const char *text, size_t length);
+
+static ssize_t
+log_write(void *cookie, const char *text, size_t length)
 {
-	rte_openlog_stream(stderr);
+	(void)cookie;
+	log_sink(text, length);
+	return (ssize_t)length;
+}
+
+void
+shim_log_to(void (*sink)(const char *text, size_t length))
+{
+	/* A stream of the C library whose bytes go to a function. It is never closed. */
+	FILE *stream;
+
+	log_sink = sink;
+	stream = fopencookie(NULL, "w", (cookie_io_functions_t){.write = log_write});
+	if (stream == NULL)
+		return;
+	setvbuf(stream, NULL, _IOLBF, 4096);
+	rte_openlog_stream(stream);
+}
+
+int
+shim_tel_add_number(struct rte_tel_data *dict, const char *name, uint64_t value)
+{
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 3, 0, 0)
+	return rte_tel_data_add_dict_uint(dict, name, value);
+#else
+	return rte_tel_data_add_dict_u64(dict, name, value);
+#endif
 }
 
 uint64_t

@@ -16,6 +16,7 @@
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
+#include <rte_telemetry.h>
 
 /* The first cache line of struct rte_mbuf, with plain field names. shim.c refuses to compile when a field is not
  * where DPDK has it; Rust reads and writes packets through this view only. */
@@ -72,7 +73,10 @@ static const uint32_t SHIM_MAX_POOL_CACHE = RTE_MEMPOOL_CACHE_MAX_SIZE;
 
 /* EAL */
 int shim_errno(void);
-void shim_log_to_stderr(void);
+/* EAL's log goes to `sink`, piece by piece: a line, mostly. */
+void shim_log_to(void (*sink)(const char *text, size_t length));
+/* Has another name in each release. */
+int shim_tel_add_number(struct rte_tel_data *dict, const char *name, uint64_t value);
 uint64_t shim_rdtsc(void);
 
 /* mbufs */

@@ -16,13 +16,23 @@ use std::path::{Path, PathBuf};
     after_help = "Examples:\n  \
         lb-app -l 0-2 -- --conf lb.toml\n  \
         lb-app --no-huge -m 512 --no-pci -l 0,1 -- --conf lb.toml\n  \
-        lb-app -- --check --conf lb.toml\n\n\
+        lb-app -- --check --conf lb.toml\n  \
+        lb-app -l 0-2 -- --doctor --conf lb.toml\n\n\
         Signals: INT and TERM end it, with statistics; USR1 prints a status report;\n         HUP reads the configuration again."
 )]
 pub(crate) struct Options {
     /// The configuration; conf/README.md describes it.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) conf: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "doctor")]
+    conf: Option<PathBuf>,
+
+    /// Say what of this machine is wrong or slow for forwarding, with the command that mends it, and exit; with 1 if
+    /// something is wrong. Say `--conf` as well to have the ports and the capacity it names looked at.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) doctor: bool,
+
+    /// Of `--doctor`: JSON instead of lines.
+    #[arg(long, requires = "doctor")]
+    pub(crate) json: bool,
 
     /// Validate the configuration, print what it means with every default filled in, and exit.
     #[arg(long)]
@@ -47,6 +57,18 @@ pub(crate) struct Options {
     /// Packet buffers in all; by default as many as queues, rings and caches can hold.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
     pub(crate) total_num_mbufs: Option<u32>,
+}
+
+impl Options {
+    /// The configuration.
+    pub(crate) fn conf(&self) -> &Path {
+        self.conf.as_deref().expect("clap insists on it, except for the doctor")
+    }
+
+    /// The configuration, if there is one.
+    pub(crate) fn conf_if_any(&self) -> Option<&Path> {
+        self.conf.as_deref()
+    }
 }
 
 /// The two halves of the command line.
@@ -97,7 +119,7 @@ pub(crate) fn write_manual(directory: &Path) -> std::io::Result<()> {
 }
 
 fn wants_ours(arguments: &[String]) -> bool {
-    const OURS: [&str; 6] = ["-h", "--help", "-V", "--version", "--conf", "--check"];
+    const OURS: [&str; 7] = ["-h", "--help", "-V", "--version", "--conf", "--check", "--doctor"];
     let first = arguments.first().map(|argument| argument.split('=').next().unwrap_or_default());
     first.is_none_or(|first| OURS.contains(&first))
 }
@@ -114,7 +136,7 @@ mod tests {
     fn both_halves_are_read() {
         let line = parse_line("-l 0-2 --no-huge -- --conf lb.toml --rxd 512").unwrap();
         assert_eq!(line.eal, ["-l", "0-2", "--no-huge"]);
-        assert_eq!(line.options.conf, PathBuf::from("lb.toml"));
+        assert_eq!(line.options.conf(), Path::new("lb.toml"));
         assert_eq!((line.options.rxd, line.options.txd, line.options.check), (512, 1024, false));
     }
 

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod control;
 mod dataplane;
+mod doctor;
 mod health;
 mod report;
 mod say;
@@ -54,6 +55,9 @@ fn main() -> ExitCode {
         Ok(command) => command,
         Err(error) => error.exit(),
     };
+    if command.options.doctor {
+        return doctor::run(&command);
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_target(false);

@@ -2,8 +2,14 @@
 
 use crate::{
     counters::DropReason,
+    flow::key::Key,
     named::named,
     packet::{HandOver, PortId, WorkerId},
+    wire::{
+        ethernet::{self, Mac},
+        ipv4::{self, Header},
+        put16, tcp, udp,
+    },
 };
 use std::net::Ipv4Addr;
 
@@ -102,4 +108,37 @@ pub struct Explanation {
     pub is_known: bool,
     /// What becomes of it.
     pub outcome: Outcome,
+}
+
+/// A frame to ask about: a TCP segment with these flags, or a UDP datagram, with no payload, from some station to `mac`.
+#[must_use]
+pub fn imagined(mac: Mac, key: &Key<u32>, tcp_flags: u8) -> Vec<u8> {
+    const L4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
+    /// Locally administered, and nobody's.
+    const SOMEBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
+    let l4_len = if key.protocol == ipv4::TCP { tcp::HEADER_LEN } else { udp::HEADER_LEN };
+    let mut frame = vec![0; L4 + l4_len];
+    ethernet::set_addresses(&mut frame, mac, SOMEBODY);
+    ethernet::set_ethertype(&mut frame, ethernet::IPV4);
+    let header = Header {
+        header_len: ipv4::HEADER_LEN,
+        total_len: ipv4::HEADER_LEN + l4_len,
+        fragment: ipv4::DONT_FRAGMENT,
+        ttl: ipv4::DEFAULT_TTL,
+        protocol: key.protocol,
+        source: key.source,
+        destination: key.destination,
+    };
+    ipv4::write(&mut frame[ethernet::HEADER_LEN..], &header, 0);
+    let l4 = &mut frame[L4..];
+    if key.protocol == ipv4::TCP {
+        let ends = ((key.source, key.source_port), (key.destination, key.destination_port));
+        tcp::write_bare(l4, ends.0, ends.1, (0, 0, tcp_flags));
+    } else {
+        // No checksum, which is a right one.
+        put16(l4, tcp::SOURCE_PORT, key.source_port);
+        put16(l4, tcp::DESTINATION_PORT, key.destination_port);
+        put16(l4, udp::LENGTH, udp::HEADER_LEN as u16);
+    }
+    frame
 }

@@ -1,5 +1,5 @@
-//! What becomes of a packet. Every packet gets exactly one verdict, and one place carries verdicts out; that is why
-//! the counters add up.
+//! What becomes of a packet that is not plain. It gets exactly one verdict, and one place carries verdicts out; plain
+//! packets are transmitted. That is why the counters add up.
 
 use crate::{
     counters::DropReason,

@@ -54,7 +54,7 @@ impl Director {
         let log = directory.join(format!("{name}.log"));
         fs::write(&file, configuration)?;
         let mut command = namespace.command(program()?);
-        command.args(["--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "--file-prefix", name]);
+        command.args(["--no-huge", "-m", "256", "--no-pci", "--file-prefix", name]);
         command.arg("--lcores").arg(lcores(workers)?).arg("--").arg("--conf").arg(&file);
         let mut director = Self {
             process: namespace.spawn(&mut command, &log)?,

@@ -2,7 +2,7 @@
 
 use crate::{
     command::{self, Command, Step, View, help},
-    protocol::{Outcome, Reply, Request, Return, VERSION, connections, director, services},
+    protocol::{Outcome, Reply, Request, Return, VERSION, connections, director, services, trace},
     render::Renderer,
     transport::{CallError, Transport},
 };
@@ -230,6 +230,10 @@ fn next_page(request: &mut Request, reply: &Reply, left: &mut u64) -> bool {
         (Request::Services(services::Request::List { cursor, .. }), Reply::Services(page)) => {
             *cursor = page.next;
             cursor.is_some()
+        }
+        (Request::Trace(request), Reply::Stories(page)) => {
+            *request = trace::Request::Read { id: page.id };
+            !page.over
         }
         _ => false,
     }

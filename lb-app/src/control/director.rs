@@ -1,6 +1,6 @@
 //! The running director: what it does while workers forward, and how it ends.
 
-use super::{running::Running, state_file};
+use super::{running::Running, state_file, telemetry};
 use crate::{
     dataplane::lcore::{Ended, Shutdown},
     dpdk::{Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
@@ -70,6 +70,7 @@ impl Director {
                 return;
             }
             self.running.catch_up();
+            self.running.keep_watches();
             self.running.keep_schedule(Instant::now());
             self.running.go_back_if_unconfirmed(Instant::now());
             thread::sleep(ROUND);
@@ -90,6 +91,8 @@ impl Director {
     /// When a worker had panicked, a port does not close, or packets are unaccounted for.
     pub(crate) fn stop(mut self) -> Result<()> {
         info!("stopping");
+        telemetry::end();
+        self.running.end_watches();
         self.running.stop_checks();
         self.shutdown.request();
         let ports = self.running.take_ports();

@@ -9,6 +9,8 @@
 //! * [`health`]: what checks of servers find out, made part of the plan.
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`difference`], [`reload`]: the configuration file read again.
+//! * [`telemetry`]: what DPDK's telemetry socket tells.
+//! * [`watch`]: explanations, traces and captures.
 //! * [`save`]: what runs written back into the configuration file.
 //! * [`state_file`]: connections on disk, from one run to the next.
 //! * [`query`]: what only workers know or can do.
@@ -26,9 +28,10 @@ pub(crate) mod query;
 pub(crate) mod reload;
 pub(crate) mod running;
 pub(crate) mod save;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod servers;
 pub(crate) mod shell;
 pub(crate) mod socket;
 pub(crate) mod start;
 pub(crate) mod state_file;
+pub(crate) mod telemetry;
+pub(crate) mod watch;

@@ -6,6 +6,7 @@ use super::{
     query::{Line, Listed},
     reload::PendingReload,
     servers::Schedule,
+    watch::Watches,
 };
 use crate::{
     config::Config,
@@ -98,6 +99,7 @@ pub(crate) struct Running {
     pub(super) changing: Mutex<()>,
     pub(super) schedule: Schedule,
     pub(super) pending: PendingReload,
+    pub(super) watches: Watches,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
     monitor: Mutex<Option<Arc<Monitor>>>,
@@ -128,6 +130,7 @@ impl Running {
             changing: Mutex::new(()),
             schedule: Schedule::default(),
             pending: PendingReload::default(),
+            watches: Watches::default(),
             ports: Mutex::new(ports),
             monitor: Mutex::default(),
         }

@@ -8,6 +8,7 @@ use super::{
     running::{Running, WorkerView},
     socket::ControlSocket,
     state_file::{self, Left},
+    telemetry,
 };
 use crate::{
     cli::CommandLine,
@@ -57,7 +58,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Any step's, with a remedy.
 pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSocket>)> {
     // Before anything is touched: a configuration that is wrong in itself.
-    config::load(&command.options.conf, Limits { workers: 1, available_bytes: u64::MAX })?;
+    config::load(command.options.conf(), Limits { workers: 1, available_bytes: u64::MAX })?;
     let eal = Eal::init(&command.eal)?;
     let lcores = eal.lcores();
     ensure!(
@@ -66,7 +67,7 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
     );
     ensure!(lcores.len() <= MAX_WORKERS, "{} worker lcores, at most {MAX_WORKERS}", lcores.len());
     let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
-    let mut config = config::load(&command.options.conf, Limits { workers: lcores.len(), available_bytes })?;
+    let mut config = config::load(command.options.conf(), Limits { workers: lcores.len(), available_bytes })?;
     ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] section");
 
     let socket = control_socket(&config, &eal)?;
@@ -85,7 +86,7 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
         config.connections_per_worker,
         config.idle,
     ));
-    let director = launch(eal, &lcores, (command.options.conf.clone(), config), snapshot, ports)?;
+    let director = launch(eal, &lcores, (command.options.conf().to_owned(), config), snapshot, ports)?;
     Ok((director, socket))
 }
 
@@ -176,6 +177,7 @@ fn launch(
     let ports = (ports.started, ports.pool);
     let times = (clock, shutdown.clone());
     let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
+    telemetry::register(&running);
     running.start_checks()?;
     Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret })
 }
@@ -251,7 +253,7 @@ fn fresh_secret() -> Secret {
 /// The report of everything that is wrong with it.
 pub(crate) fn check(command: &CommandLine) -> Result<()> {
     let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
-    let config = config::load(&command.options.conf, Limits { workers: 1, available_bytes })?;
+    let config = config::load(command.options.conf(), Limits { workers: 1, available_bytes })?;
     Snapshot::new(&config.plan).context("the configuration is sound but cannot be carried out")?;
     say(config.to_string());
     Ok(())

@@ -1,7 +1,10 @@
 //! Where a worker's packets go: transmit queues, hand-over rings, and back to the pool. Packets for a port are
 //! collected and given to it in bursts.
 
-use super::mesh::{Ends, RING_SIZE};
+use super::{
+    mesh::{Ends, RING_SIZE},
+    tap::Taps,
+};
 use crate::dpdk::{self, Consumer, Mbuf, Mempool, Producer, QueuePause, TxQueue};
 use crossbeam_channel::Sender;
 use lb_core::{
@@ -36,6 +39,8 @@ pub(crate) struct LcoreIo {
     counters: Arc<WorkerCounters>,
     traffic: Arc<[PortTraffic]>,
     notices: Sender<Notice>,
+    /// What packets are watched for, if they are.
+    pub(super) taps: Option<Box<Taps>>,
 }
 
 impl LcoreIo {
@@ -50,7 +55,8 @@ impl LcoreIo {
         let pending = queues.iter().map(|_| Burst::new()).collect();
         let peers = rings.to.into_iter().map(|ring| ring.map(Peer::new)).collect();
         let released = Burst::new();
-        LcoreIo { queues, pending, peers, consumers: rings.from, released, pool, counters, traffic, notices }
+        let (consumers, taps) = (rings.from, None);
+        LcoreIo { queues, pending, peers, consumers, released, pool, counters, traffic, notices, taps }
     }
 
     /// The rings from other workers.

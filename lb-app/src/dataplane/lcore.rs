@@ -6,6 +6,7 @@ use super::{
     idle::Rest,
     io::{LcoreIo, PortTraffic},
     request::Desk,
+    tap,
 };
 use crate::dpdk::{self, Mbuf, RxQueue, TxQueue};
 use lb_core::{limits::MAX_BURST, packet::Burst, worker::Worker};
@@ -100,13 +101,21 @@ impl Lcore {
                 if received > 0 {
                     busy = true;
                     traffic.rx.add(received as u64);
-                    self.worker.process(now, &mut burst, &mut self.io);
+                    if self.io.taps.is_none() {
+                        self.worker.process(now, &mut burst, &mut self.io);
+                    } else {
+                        tap::process(&mut self.worker, now, &mut burst, &mut self.io, false);
+                    }
                     // Each port's burst leaves before the next one is looked at, so that no packet waits for two.
                     self.io.flush();
                 }
             }
             busy |= self.take_over(&mut burst);
-            self.worker.tick(now, &mut self.io);
+            if self.io.taps.is_none() {
+                self.worker.tick(now, &mut self.io);
+            } else {
+                tap::tick(&mut self.worker, now, &mut self.io);
+            }
             self.io.flush();
             rounds = rounds.wrapping_add(1);
             if !busy || rounds.is_multiple_of(ROUNDS_PER_REQUEST) {
@@ -132,7 +141,12 @@ impl Lcore {
         for ring in 0..self.io.consumers().len() {
             if self.io.consumers()[ring].receive_burst(burst, MAX_BURST) > 0 {
                 any = true;
-                self.worker.process_handed_over(self.clock.now(), burst, &mut self.io);
+                let now = self.clock.now();
+                if self.io.taps.is_none() {
+                    self.worker.process_handed_over(now, burst, &mut self.io);
+                } else {
+                    tap::process(&mut self.worker, now, burst, &mut self.io, true);
+                }
                 self.io.flush();
             }
         }

@@ -5,14 +5,16 @@
 //! * [`idle`]: what a worker does when there is nothing to do.
 //! * [`mesh`]: hand-over rings between all workers.
 //! * [`io`]: the core's packets go to queues, rings and pools.
+//! * [`filter`], [`tap`]: packets that somebody watches.
 //! * [`lcore`]: the loop.
 //! * [`request`]: questions to a worker about what only it knows.
 
 pub(crate) mod activity;
 pub(crate) mod clock;
+pub(crate) mod filter;
 pub(crate) mod idle;
 pub(crate) mod io;
 pub(crate) mod lcore;
 pub(crate) mod mesh;
-#[allow(dead_code, reason = "for clients of the control plane that come next")]
 pub(crate) mod request;
+pub(crate) mod tap;

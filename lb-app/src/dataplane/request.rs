@@ -1,12 +1,14 @@
 //! What a worker is asked to do or to tell between two bursts. Each request is dealt with in a bounded piece; who wants
 //! more asks again. So nothing that is asked stops packets for long.
 
-use super::io::LcoreIo;
+use super::{io::LcoreIo, tap::Taps};
 use crate::dpdk::{Mbuf, QueuePause, RxQueue};
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
     conn::{connections::Candidate, entry::Connection},
+    explanation::Explanation,
     flow::key::Key,
+    memory::MemoryPacket,
     neigh::entry::Neighbour,
     packet::PortId,
     time::Instant,
@@ -53,6 +55,15 @@ pub(crate) enum Request {
     Pause(PortId),
     /// Say that a burst is over.
     Pass,
+    /// Watch packets for this, and no more for what they were watched for.
+    Watch(Option<Box<Taps>>),
+    /// What would become of a packet.
+    Explain {
+        /// The packet.
+        packet: Box<MemoryPacket>,
+        /// Another worker hands it over.
+        is_handed_over: bool,
+    },
 }
 
 /// An answer.
@@ -93,6 +104,13 @@ pub(crate) enum Answer {
     Paused(Vec<QueuePause>),
     /// A burst is over.
     Passed,
+    /// Packets are watched for something else from now on.
+    Watching {
+        /// To be dropped where that delays no packets.
+        _before: Option<Box<Taps>>,
+    },
+    /// What would become of the packet.
+    Explained(Box<Explanation>),
 }
 
 /// The worker's end of its requests. Each has a number, which its answer has as well.
@@ -116,6 +134,7 @@ impl Desk {
             // Whoever asked may have given up; then nobody takes the answer, and the next one waits behind it.
             let answer = match request {
                 Request::Pause(port) => pause(port, rx, io),
+                Request::Watch(taps) => Answer::Watching { _before: std::mem::replace(&mut io.taps, taps) },
                 request => answer(request, now, worker),
             };
             let _ = self.answers.try_send((number, answer));
@@ -164,10 +183,16 @@ fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>) -> Answer {
             let count = worker.forget(from..end, |connection| filter(connection));
             Answer::Forgotten { count, next: next(worker, end) }
         }
+        Request::Explain { packet, is_handed_over: false } => {
+            Answer::Explained(Box::new(worker.explain(now, &packet)))
+        }
+        Request::Explain { packet, is_handed_over: true } => {
+            Answer::Explained(Box::new(worker.explain_handed_over(now, &packet)))
+        }
         Request::Neighbours => {
             Answer::Neighbours(worker.neighbours().iter().map(|(_, neighbour)| *neighbour).collect())
         }
-        Request::Pause(_) | Request::Pass => Answer::Passed,
+        Request::Pause(_) | Request::Watch(_) | Request::Pass => Answer::Passed,
     }
 }
 
@@ -187,6 +212,8 @@ impl fmt::Debug for Request {
             Request::Neighbours => "Neighbours",
             Request::Pause(_) => "Pause",
             Request::Pass => "Pass",
+            Request::Watch(_) => "Watch",
+            Request::Explain { .. } => "Explain",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! DPDK's environment abstraction layer: memory, lcores and drivers, started once per process.
 
-use super::lcore::LcoreId;
+use super::{lcore::LcoreId, noise};
 use std::{
     ffi::{CStr, CString, OsStr, c_char, c_int},
     fs,
@@ -30,10 +30,15 @@ pub enum EalError {
     )]
     NoHugepages,
     /// EAL did not accept its arguments.
-    #[error("DPDK did not accept its arguments `{arguments}`; its messages above say which")]
+    #[error(
+        "DPDK did not accept its arguments `{arguments}`{}; `lb-app --help` says how they are written, and `lb-app \
+         --help -- --conf FILE` lists them", because(.said)
+    )]
     BadArguments {
         /// The arguments as given to EAL.
         arguments: String,
+        /// What EAL said last about it.
+        said: Option<String>,
     },
     /// The user may not do what EAL needs.
     #[error(
@@ -52,7 +57,15 @@ pub enum EalError {
         directory: PathBuf,
     },
     /// EAL failed otherwise.
-    #[error("DPDK did not start ({reason}); its messages above say more")]
+    #[error("DPDK did not start ({reason}){}", because(.said))]
+    NotStarted {
+        /// The operating system's words.
+        reason: String,
+        /// What EAL said last about it.
+        said: Option<String>,
+    },
+    /// EAL failed to stop.
+    #[error("DPDK did not stop ({reason})")]
     Failed {
         /// The operating system's words.
         reason: String,
@@ -74,7 +87,7 @@ impl Eal {
     ///
     /// Pins this thread to the first of its lcores' CPUs, and threads started later inherit that.
     ///
-    /// EAL logs to stderr, warnings and worse, unless the arguments hold `--log-level` or `--syslog`. With `--help`
+    /// EAL's log, warnings and worse, becomes part of ours, unless the arguments hold `--log-level` or `--syslog`. With `--help`
     /// among the arguments EAL prints its options and ends the process.
     ///
     /// # Errors
@@ -87,13 +100,16 @@ impl Eal {
         let argv = argument_vector(arguments)?;
         *state = State::Stopped;
         if !arguments.iter().any(|argument| argument.starts_with("--syslog")) {
-            // SAFETY: takes no argument and only sets the stream that EAL logs to.
-            unsafe { dpdk_sys::shim_log_to_stderr() };
+            noise::to_our_log();
         }
+        // When EAL does not like its arguments it prints all those it would have liked. Who asked for them gets them.
+        let asked = arguments.iter().any(|argument| argument == "-h" || argument == "--help");
+        let quiet = (!asked).then(noise::hush_stdout);
         let count = c_int::try_from(argv.len() - 1).map_err(|_| bad_arguments(arguments))?;
         // SAFETY: argv holds `count` strings and a null pointer behind them, as main's does. It is leaked, because
         // EAL reorders it and keeps pointers into it. The state above makes this the only call in the process.
         let result = unsafe { dpdk_sys::rte_eal_init(count, argv.leak().as_mut_ptr()) };
+        drop(quiet);
         if result < 0 {
             let error = start_error(last_error(), arguments);
             remove_runtime_dir();
@@ -270,7 +286,7 @@ fn argument_vector(arguments: &[String]) -> Result<Vec<*mut c_char>, EalError> {
 }
 
 fn bad_arguments(arguments: &[String]) -> EalError {
-    EalError::BadArguments { arguments: arguments.join(" ") }
+    EalError::BadArguments { arguments: arguments.join(" "), said: noise::last_words() }
 }
 
 /// EAL reports many causes with one number, so the likeliest cause is looked up where it can be.
@@ -284,8 +300,13 @@ fn start_error(code: c_int, arguments: &[String]) -> EalError {
         libc::EALREADY => EalError::AlreadyStarted,
         _ if wants_hugepages && free_hugepages() == 0 => EalError::NoHugepages,
         libc::EACCES | libc::EPERM => EalError::NotPermitted { reason: describe_error(code) },
-        _ => EalError::Failed { reason: describe_error(code) },
+        _ => EalError::NotStarted { reason: describe_error(code), said: noise::last_words() },
     }
+}
+
+/// What EAL said last, as a part of a sentence.
+fn because(said: &Option<String>) -> String {
+    said.as_ref().map(|said| format!(": it says \"{said}\"")).unwrap_or_default()
 }
 
 /// Free huge pages of any size on the whole machine.

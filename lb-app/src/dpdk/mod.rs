@@ -1,6 +1,9 @@
 //! DPDK behind types: the only unsafe code of the load balancer outside `dpdk-sys`.
 //!
 //! * [`eal`]: DPDK itself, started once per process.
+//! * [`ethtool`]: what the kernel does to packets of its interfaces.
+//! * [`noise`]: what DPDK and its drivers print.
+//! * [`telemetry`]: questions that DPDK's telemetry socket passes on.
 //! * [`lcore`]: a closure on a worker lcore, and the time stamp counter.
 //! * [`mempool`], [`mbuf`], [`burst`]: packet buffers, one and many.
 //! * [`device`], [`port`], [`started`], [`queue`]: from a device's name to queues that move packets. What a port is
@@ -19,10 +22,12 @@
 pub mod burst;
 pub mod device;
 pub mod eal;
+pub mod ethtool;
 pub mod hugealloc;
 pub mod lcore;
 pub mod mbuf;
 pub mod mempool;
+mod noise;
 pub mod pause;
 pub mod port;
 pub mod port_error;
@@ -32,6 +37,7 @@ pub mod ring;
 pub mod rss;
 pub mod started;
 pub mod stats;
+pub mod telemetry;
 
 pub use burst::free_bulk;
 pub use eal::Eal;

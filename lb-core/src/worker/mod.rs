@@ -2,8 +2,8 @@
 //!
 //! 1. Read the headers of every packet ([`classify`]), hash its flow and start loading its bucket of the table.
 //! 2. Find the likely connection of every packet, and start loading it.
-//! 3. Packet by packet: confirm the connection and let the packet [`pass`], or open a connection for it
-//!    ([`connect`]), or answer it ([`icmp`], [`arp`]).
+//! 3. Packet by packet: nearly all are plain and [`pass`] in a straight line. Of the rest, confirm the connection and let
+//!    the packet pass, or open a connection for it ([`connect`]), or answer it ([`icmp`], [`arp`]).
 //! 4. Carry the verdict out.
 //!
 //! By the time stage 3 reads a connection, the loads that stages 1 and 2 began have had the rest of the burst's time

@@ -16,7 +16,7 @@ pub struct Section {
 }
 
 /// The sections.
-pub const SECTIONS: [Section; 6] = [
+pub const SECTIONS: [Section; 7] = [
     Section {
         name: "control",
         about: "start, stop, files, the end",
@@ -70,6 +70,11 @@ pub const SECTIONS: [Section; 6] = [
         name: "network",
         about: "routes and next hops",
         commands: &["show routes", "add route", "delete route", "show neighbours"],
+    },
+    Section {
+        name: "packets",
+        about: "what becomes of packets, and why",
+        commands: &["explain", "trace", "capture"],
     },
     Section {
         name: "insides",

@@ -11,6 +11,7 @@ mod connections;
 pub mod help;
 pub mod ipvsadm;
 mod show;
+mod watch;
 pub mod words;
 
 pub use connections::{FilterArgs, WhichConnection};
@@ -59,6 +60,14 @@ pub enum Command {
     /// Start or stop a port
     #[command(subcommand)]
     Port(PortCommand),
+    /// Tell what would become of a packet, and why
+    Explain(watch::Explain),
+    /// Tell what becomes of packets as they pass
+    #[command(subcommand)]
+    Trace(watch::Trace),
+    /// Write packets to a file
+    #[command(subcommand)]
+    Capture(watch::Capture),
     /// Show the insides
     #[command(subcommand)]
     Dump(show::Dump),
@@ -182,6 +191,9 @@ impl Command {
             Command::Port(PortCommand::Stop { port }) => {
                 ask(Request::Ports(ports::Request::Stop { port: args::all_or(port) }))
             }
+            Command::Explain(explain) => ask(explain.request()),
+            Command::Trace(trace) => ask(trace.request()),
+            Command::Capture(capture) => ask(capture.request()),
             Command::Dump(dump) => dump.step(),
             Command::Load { file, keep_going } => Step::Load(file, keep_going),
             Command::Reload { dry_run, confirm_within } => {

@@ -4,8 +4,10 @@
 //! when it has the answer to the last. Requests and answers are grouped by subject, a file each; what is long comes in
 //! pages, each with a cursor that asks for the next.
 
+pub mod capture;
 pub mod connections;
 pub mod director;
+pub mod explain;
 pub mod forward;
 pub mod framing;
 pub mod memory;
@@ -15,6 +17,7 @@ pub mod routes;
 pub mod schema;
 pub mod services;
 pub mod timeouts;
+pub mod trace;
 pub mod workers;
 
 use schemars::JsonSchema;
@@ -94,6 +97,12 @@ pub enum Request {
     Timeouts(timeouts::Request),
     /// Memory and tables.
     Memory(memory::Request),
+    /// What would become of a packet.
+    Explain(explain::Request),
+    /// Stories of packets as they pass.
+    Trace(trace::Request),
+    /// Packets in files.
+    Capture(capture::Request),
 }
 
 /// What is answered.
@@ -142,6 +151,14 @@ pub enum Reply {
     Memory(memory::Memory),
     /// Tables.
     Tables(memory::Tables),
+    /// What would become of a packet.
+    Explanation(explain::Explanation),
+    /// What became of packets.
+    Stories(trace::Stories),
+    /// Traces.
+    Traces(trace::Traces),
+    /// Captures.
+    Captures(capture::Captures),
 }
 
 /// It is done.

@@ -9,6 +9,7 @@ mod network;
 mod ports;
 mod services;
 mod units;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -85,6 +86,10 @@ impl Renderer {
             Reply::Memory(memory) if view == View::Mempool => insides::mempools(&mut text, memory),
             Reply::Memory(memory) => insides::memory(&mut text, memory),
             Reply::Tables(tables) => insides::tables(&mut text, tables),
+            Reply::Explanation(explanation) => watch::explanation(&mut text, explanation),
+            Reply::Stories(page) => watch::stories(&mut text, page, last),
+            Reply::Traces(list) => watch::traces(&mut text, list),
+            Reply::Captures(list) => watch::captures(&mut text, list),
         }
         text
     }

@@ -3,8 +3,10 @@
 //! The shell and the socket both come here. Reading takes counters as they are, asks workers between two bursts, and
 //! holds no lock that a packet waits for. Changing goes through [`Running::change`].
 
+mod capture;
 mod connections;
 mod director;
+mod explain;
 mod forward;
 mod memory;
 mod network;
@@ -12,6 +14,7 @@ mod ports;
 mod rates;
 mod services;
 mod timeouts;
+mod trace;
 mod workers;
 
 use super::{change::ChangeError, query::Silent, running::Running};
@@ -90,6 +93,9 @@ impl Api {
             Request::Workers(request) => Ok(self.workers(&running, &request)),
             Request::Timeouts(request) => timeouts::answer(&running, request),
             Request::Memory(request) => Ok(memory::answer(&running, &request)),
+            Request::Explain(request) => explain::answer(&running, &request),
+            Request::Trace(request) => trace::answer(&running, &request),
+            Request::Capture(request) => capture::answer(&running, &request),
         }
     }
 

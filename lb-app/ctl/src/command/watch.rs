@@ -1,0 +1,162 @@
+//! Commands that look at packets.
+
+use super::args::{all_or, full_endpoint};
+use crate::protocol::{
+    Protocol, Request, capture,
+    explain::{self, Flag},
+    trace,
+};
+use clap::{Args, Subcommand};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// `explain ...`
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct Explain {
+    /// Transport protocol
+    protocol: Protocol,
+    /// Where the packet comes from
+    #[arg(value_name = "SRC:PORT", value_parser = full_endpoint)]
+    source: SocketAddr,
+    /// Where it is sent to
+    #[arg(value_name = "DST:PORT", value_parser = full_endpoint)]
+    destination: SocketAddr,
+    /// The port it arrives on; by default the one that its source is behind
+    #[arg(id = "port", long = "in", value_name = "PORT")]
+    port: Option<String>,
+    /// Its TCP flags; by default those of the connection's next packet, or of one that opens it
+    #[arg(long, value_delimiter = ',')]
+    flags: Vec<Flag>,
+}
+
+impl Explain {
+    pub(super) fn request(self) -> Request {
+        let Explain { protocol, source, destination, port, flags } = self;
+        Request::Explain(explain::Request { protocol, source, destination, flags, port })
+    }
+}
+
+/// `trace ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Trace {
+    /// Tell what becomes of packets as they pass, until Ctrl-C
+    Add {
+        /// Which ones, in tcpdump's syntax; "" for all
+        #[arg(required = true)]
+        filter: Vec<String>,
+        /// Of so many packets
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+    },
+    /// Traces that go on
+    List,
+    /// End a trace
+    Remove {
+        /// Its number
+        id: u32,
+    },
+}
+
+impl Trace {
+    pub(super) fn request(self) -> Request {
+        Request::Trace(match self {
+            Trace::Add { filter, count } => trace::Request::Add { filter: filter.join(" "), count },
+            Trace::List => trace::Request::List,
+            Trace::Remove { id } => trace::Request::Remove { id },
+        })
+    }
+}
+
+/// `capture ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Capture {
+    /// Write packets, before and after, to a new pcapng file
+    Start {
+        /// Number or name of a port, or `all`
+        #[arg(id = "port", value_name = "PORT|all")]
+        port: String,
+        /// Which packets, in tcpdump's syntax; "" for all
+        #[arg(required = true)]
+        filter: Vec<String>,
+        /// The file, on the director's machine
+        #[arg(value_hint = clap::ValueHint::FilePath)]
+        file: PathBuf,
+        /// So many packets
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        count: Option<u64>,
+        /// Bytes of each frame, at most
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        snaplen: Option<u32>,
+    },
+    /// Captures, ended ones included
+    List,
+    /// End a capture
+    Stop {
+        /// Its number
+        id: u32,
+    },
+}
+
+impl Capture {
+    pub(super) fn request(self) -> Request {
+        Request::Capture(match self {
+            Capture::Start { port, filter, file, count, snaplen } => capture::Request::Start {
+                port: all_or(port),
+                filter: filter.join(" "),
+                // What is relative is so to where the command is typed.
+                file: std::path::absolute(&file).unwrap_or(file),
+                count,
+                snaplen,
+            },
+            Capture::List => capture::Request::List,
+            Capture::Stop { id } => capture::Request::Stop { id },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Step, parse},
+        *,
+    };
+
+    fn request(line: &str) -> Request {
+        match parse(line).unwrap_or_else(|error| panic!("{line}: {error}")).unwrap().step() {
+            Step::Ask(request, _) => request,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn filters_are_words_or_quoted() {
+        let trace =
+            |filter: &str, count| Request::Trace(trace::Request::Add { filter: filter.into(), count });
+        assert_eq!(request("trace add tcp port 80"), trace("tcp port 80", None));
+        assert_eq!(request("trace add 'tcp port 80' count 3"), trace("tcp port 80", Some(3)));
+        assert_eq!(
+            request("trace add tcp and host 192.0.2.1 count 3"),
+            trace("tcp and host 192.0.2.1", Some(3))
+        );
+        assert_eq!(request("trace add \"\""), trace("", None));
+        assert!(parse("trace add").is_err());
+        let capture = |port: Option<&str>, filter: &str, count, snaplen| {
+            let (port, filter, file) = (port.map(Into::into), filter.into(), "/tmp/a.pcapng".into());
+            Request::Capture(capture::Request::Start { port, filter, file, count, snaplen })
+        };
+        assert_eq!(request("capture start all \"\" /tmp/a.pcapng"), capture(None, "", None, None));
+        assert_eq!(
+            request("capture start wan udp port 53 /tmp/a.pcapng count 10 snaplen 64"),
+            capture(Some("wan"), "udp port 53", Some(10), Some(64))
+        );
+        assert!(parse("capture start all /tmp/a.pcapng").is_err());
+    }
+
+    #[test]
+    fn a_packet_is_described() {
+        let line = "explain tcp 203.0.113.10:40000 192.0.2.100:80 in wan flags syn,ack";
+        let Request::Explain(packet) = request(line) else { panic!("{line}") };
+        assert_eq!((packet.port.as_deref(), packet.flags), (Some("wan"), vec![Flag::Syn, Flag::Ack]));
+        assert_eq!(packet.source, "203.0.113.10:40000".parse().unwrap());
+        assert!(parse("explain tcp 203.0.113.10 192.0.2.100:80").is_err());
+    }
+}

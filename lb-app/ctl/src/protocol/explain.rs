@@ -1,0 +1,116 @@
+//! What would become of a packet, and why.
+
+use super::Protocol;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
+
+/// A packet that might come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Where it comes from.
+    #[schemars(with = "String")]
+    pub source: SocketAddr,
+    /// Where it is sent to.
+    #[schemars(with = "String")]
+    pub destination: SocketAddr,
+    /// Its TCP flags. Without them: an acknowledgement if there is such a connection, else a SYN.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<Flag>,
+    /// Number or name of the port it arrives on; without it, the port that its source is behind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+}
+
+/// A TCP flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flag {
+    /// It opens a connection, or agrees to one.
+    Syn,
+    /// It acknowledges.
+    Ack,
+    /// It closes a direction.
+    Fin,
+    /// It aborts.
+    Rst,
+}
+
+/// What would become of it: what the worker says that it arrives at, then its owner, if that is another.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Explanation {
+    /// Worker by worker.
+    pub workers: Vec<Told>,
+}
+
+/// What one worker says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Told {
+    /// Its number.
+    pub worker: u32,
+    /// The service concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The server that gets the packet or sent it, as address and port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Whether the worker has the connection.
+    pub known: bool,
+    /// Stage by stage.
+    pub steps: Vec<Step>,
+    /// What becomes of the packet.
+    pub outcome: Outcome,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Step {
+    /// `port`, `owner`, `service`, `connection`, `scheduler`, `method`, `mtu`, `next-hop` or `outcome`.
+    pub stage: String,
+    /// What was found there, and what follows, for people.
+    pub text: String,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Outcome {
+    /// It goes on.
+    Sent {
+        /// The port it leaves by.
+        port: String,
+        /// Whom to.
+        mac: String,
+        /// Bytes of the frame.
+        bytes: u64,
+    },
+    /// It waits for the Ethernet address of its next hop.
+    Waits {
+        /// The port it will leave by.
+        port: String,
+        /// The next hop.
+        next_hop: IpAddr,
+    },
+    /// The director answers it.
+    Answered {
+        /// Bytes of the answer's frame.
+        bytes: u64,
+    },
+    /// Another worker gets it.
+    HandedOver {
+        /// That worker.
+        to: u32,
+        /// Why.
+        why: String,
+    },
+    /// It is for the director itself.
+    TakenIn,
+    /// It ends here.
+    Dropped {
+        /// Why; `show drops` counts these.
+        reason: String,
+    },
+}

@@ -1,0 +1,101 @@
+//! What would become of a packet.
+
+use super::{Answer, timeout, v4};
+use crate::control::{
+    running::Running,
+    watch::{WatchError, explain::Imagined},
+};
+use lb_core::{
+    explanation,
+    packet::PortId,
+    service::snapshot::Snapshot,
+    wire::{ethernet, ipv4, tcp},
+};
+use lb_ctl::protocol::{
+    Code, Protocol, Refusal, Reply,
+    explain::{Explanation, Flag, Outcome, Request, Step, Told},
+};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+
+pub(super) fn answer(running: &Running, request: &Request) -> Answer {
+    let endpoint = |socket: SocketAddr| Ok(SocketAddrV4::new(v4(socket.ip())?, socket.port()));
+    let flags = request.flags.iter().map(|flag| match flag {
+        Flag::Syn => tcp::SYN,
+        Flag::Ack => tcp::ACK,
+        Flag::Fin => tcp::FIN,
+        Flag::Rst => tcp::RST,
+    });
+    let imagined = Imagined {
+        protocol: match request.protocol {
+            Protocol::Tcp => ipv4::TCP,
+            Protocol::Udp => ipv4::UDP,
+        },
+        source: endpoint(request.source)?,
+        destination: endpoint(request.destination)?,
+        flags: flags.reduce(|all, flag| all | flag),
+        port: request
+            .port
+            .as_deref()
+            .map(|port| running.port_called(port))
+            .transpose()
+            .map_err(|error| refusal(&error))?,
+    };
+    let told = running.explain(&imagined).map_err(timeout)?;
+    let snapshot = running.current().snapshot;
+    let workers = told.iter().map(|explanation| translate(explanation, &snapshot)).collect();
+    Ok(Reply::Explanation(Explanation { workers }))
+}
+
+/// What a worker said, in the protocol's terms.
+pub(super) fn translate(told: &explanation::Explanation, snapshot: &Snapshot) -> Told {
+    let steps = told.steps.iter();
+    // The configuration may have changed since.
+    let service = told.service.and_then(|at| snapshot.services.get(at as usize));
+    let server = told.server.and_then(|at| snapshot.servers.get(at as usize));
+    Told {
+        worker: told.worker.0.into(),
+        service: service.map(|service| service.name.clone()),
+        server: server.map(|server| format!("{}:{}", server.plan.address, server.plan.port)),
+        known: told.is_known,
+        steps: steps
+            .map(|step| Step { stage: step.stage.name().to_owned(), text: step.text.clone() })
+            .collect(),
+        outcome: outcome(&told.outcome, snapshot),
+    }
+}
+
+/// What becomes of a packet, in the protocol's terms.
+pub(super) fn outcome(outcome: &explanation::Outcome, snapshot: &Snapshot) -> Outcome {
+    let name = |port: &PortId| {
+        let plan = snapshot.ports.get(usize::from(port.0));
+        plan.map_or_else(|| port.0.to_string(), |plan| plan.name.clone())
+    };
+    match outcome {
+        explanation::Outcome::Sent { port, frame } => Outcome::Sent {
+            port: name(port),
+            mac: ethernet::destination(frame).to_string(),
+            bytes: frame.len() as u64,
+        },
+        explanation::Outcome::Waits { port, next_hop, .. } => {
+            Outcome::Waits { port: name(port), next_hop: IpAddr::V4(*next_hop) }
+        }
+        explanation::Outcome::Answered { frame } => Outcome::Answered { bytes: frame.len() as u64 },
+        explanation::Outcome::HandedOver(to, why) => {
+            Outcome::HandedOver { to: to.0.into(), why: why.name().to_owned() }
+        }
+        explanation::Outcome::TakenIn => Outcome::TakenIn,
+        explanation::Outcome::Dropped(reason) => Outcome::Dropped { reason: reason.name().to_owned() },
+    }
+}
+
+pub(super) fn refusal(error: &WatchError) -> Refusal {
+    let code = match error {
+        WatchError::Filter(_) => Code::Invalid,
+        WatchError::TooMany(_) => Code::Busy,
+        WatchError::Unknown { .. } | WatchError::NoPort(_) => Code::NotFound,
+        WatchError::File { error, .. } if error.kind() == std::io::ErrorKind::AlreadyExists => Code::Exists,
+        WatchError::File { .. } => Code::Failed,
+        WatchError::Silent(_) => Code::Timeout,
+    };
+    Refusal::new(code, error.to_string())
+}

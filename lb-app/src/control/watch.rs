@@ -1,0 +1,121 @@
+//! Looking at packets: explanations of those that might come, traces and captures of those that do.
+//!
+//! Workers know only what they watch for now ([`Taps`]); each change gives them all of it anew. What is bounded is bounded
+//! here: how many traces and captures there are, how many stories wait to be read, how much memory a capture has.
+
+pub(crate) mod capture;
+pub(crate) mod explain;
+mod pcapng;
+pub(crate) mod trace;
+
+use super::{query::Silent, running::Running};
+use crate::dataplane::{filter::Filter, request::Request, tap::Taps};
+use capture::RunningCapture;
+use lb_core::packet::PortId;
+use parking_lot::Mutex;
+use std::{io, sync::Arc};
+use thiserror::Error;
+use trace::RunningTrace;
+use tracing::warn;
+
+/// Traces and captures at one time, each.
+const MOST: usize = 16;
+
+/// Why packets are not watched.
+#[derive(Debug, Error)]
+pub(crate) enum WatchError {
+    #[error("{0}")]
+    Filter(String),
+    #[error("there are {MOST} {0} already: end one first")]
+    TooMany(&'static str),
+    #[error("no {what} has the number {id}")]
+    Unknown { what: &'static str, id: u32 },
+    #[error("no port is called {0}")]
+    NoPort(String),
+    #[error("{file}: {error}", error = open_error(.error))]
+    File { file: String, error: io::Error },
+    #[error(transparent)]
+    Silent(#[from] Silent),
+}
+
+fn open_error(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => "there is such a file, and captures overwrite none".to_owned(),
+        _ => format!("cannot write there: {error}"),
+    }
+}
+
+/// All that is watched.
+#[derive(Debug, Default)]
+pub(crate) struct Watches(Mutex<Watched>);
+
+#[derive(Debug, Default)]
+struct Watched {
+    last_id: u32,
+    traces: Vec<Arc<RunningTrace>>,
+    captures: Vec<RunningCapture>,
+}
+
+impl Running {
+    /// Ends what has seen enough packets, or has been forgotten by whoever wanted it.
+    pub(super) fn keep_watches(&self) {
+        let Some(mut watched) = self.watches.0.try_lock() else { return };
+        if watched.traces.is_empty() && watched.captures.is_empty() {
+            return;
+        }
+        let before = (watched.traces.len(), watched.captures.iter().filter(|it| it.is_tapping()).count());
+        watched.traces.retain(|trace| !trace.is_forgotten());
+        watched.captures.iter_mut().for_each(RunningCapture::end_if_complete);
+        let after = (watched.traces.len(), watched.captures.iter().filter(|it| it.is_tapping()).count());
+        if before != after
+            && let Err(silent) = self.tap(&watched)
+        {
+            warn!("{silent}: it goes on watching packets until it does");
+        }
+    }
+
+    /// Ends everything: files get their ends.
+    pub(super) fn end_watches(&self) {
+        let mut watched = self.watches.0.lock();
+        watched.traces.clear();
+        let captures = std::mem::take(&mut watched.captures);
+        // Workers are about to end; one that does not answer has nothing more to write.
+        let _ = self.tap(&watched);
+        captures.into_iter().for_each(|capture| drop(capture.end()));
+    }
+
+    /// Lets all workers watch for what is wanted now.
+    fn tap(&self, watched: &Watched) -> Result<(), Silent> {
+        let mut outcome = Ok(());
+        for worker in &self.workers {
+            let taps = Taps::new(
+                watched.traces.iter().filter(|trace| trace.is_tapping()).map(|trace| trace.tap()).collect(),
+                watched.captures.iter().filter_map(RunningCapture::tap).collect(),
+            );
+            if let Err(silent) = worker.line.ask(Request::Watch(taps)) {
+                outcome = Err(silent);
+            }
+        }
+        outcome
+    }
+
+    /// The port of that name or number.
+    pub(crate) fn port_called(&self, name: &str) -> Result<PortId, WatchError> {
+        let names = self.port_names();
+        let at = names.iter().position(|known| known == name);
+        let at = at.or_else(|| name.parse().ok().filter(|&number: &usize| number < names.len()));
+        at.map(|at| PortId(at as u16)).ok_or_else(|| WatchError::NoPort(name.to_owned()))
+    }
+}
+
+impl Watched {
+    fn next_id(&mut self) -> u32 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
+
+/// Compiles a filter, to have it refused here if it is wrong; workers get one of their own each.
+fn compile(expression: &str) -> Result<Filter, WatchError> {
+    Filter::compile(expression).map_err(WatchError::Filter)
+}

@@ -1,0 +1,239 @@
+//! Captures: packets before and after, in a file.
+//!
+//! Workers copy frames into buffers that a capture has from its beginning; a thread of its own writes them and gives the
+//! buffers back. A frame for which there is no buffer is missed, and counted: forwarding waits for no disk.
+
+use super::{MOST, Running, WatchError, compile, pcapng::File};
+use crate::dataplane::tap::{Capture, CaptureShared, Frame};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use lb_core::packet::PortId;
+use pcap_file::{PcapError, PcapResult};
+use std::{
+    fs,
+    io::BufWriter,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, SystemTime},
+};
+use tracing::{info, warn};
+
+/// Buffers of one capture.
+const BUFFERS: usize = 4_096;
+/// Bytes of a frame that are kept if nobody says how many; also the most.
+pub(crate) const SNAPLEN: usize = 9_216;
+/// How often the writer looks whether it is to end, and gives the file what it has.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// One capture.
+#[derive(Debug)]
+pub(crate) struct RunningCapture {
+    id: u32,
+    port: Option<PortId>,
+    filter: String,
+    file: PathBuf,
+    count: u64,
+    shared: Arc<CaptureShared>,
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What a capture has come to.
+#[derive(Clone, Debug)]
+pub(crate) struct CaptureSummary {
+    pub(crate) id: u32,
+    pub(crate) port: Option<PortId>,
+    pub(crate) filter: String,
+    pub(crate) file: PathBuf,
+    /// Packets wanted; none if there is no limit.
+    pub(crate) count: Option<u64>,
+    /// Frames in the file.
+    pub(crate) written: u64,
+    /// Frames that were missed.
+    pub(crate) missed: u64,
+    /// Whether it goes on.
+    pub(crate) is_running: bool,
+}
+
+impl RunningCapture {
+    pub(super) fn is_tapping(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    pub(super) fn tap(&self) -> Option<Capture> {
+        self.is_tapping().then(|| {
+            // It was compiled before, when it was asked for.
+            let filter = compile(&self.filter).expect("a filter that was compiled before");
+            Capture { port: self.port, filter, shared: self.shared.clone() }
+        })
+    }
+
+    /// Ends a capture that has all packets it wanted, or whose writer has given up.
+    pub(super) fn end_if_complete(&mut self) {
+        let is_complete = self.shared.left.load(Relaxed) == 0;
+        if is_complete && !self.stop.swap(true, Relaxed) {
+            info!("capture {}: {} has all {} packets", self.id, self.file.display(), self.count);
+        }
+        if self.writer.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.writer = None;
+        }
+    }
+
+    /// Ends it, and waits for the file to be complete.
+    pub(super) fn end(mut self) -> CaptureSummary {
+        self.stop.store(true, Relaxed);
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so.
+            let _ = writer.join();
+        }
+        self.summary()
+    }
+
+    fn summary(&self) -> CaptureSummary {
+        CaptureSummary {
+            id: self.id,
+            port: self.port,
+            filter: self.filter.clone(),
+            file: self.file.clone(),
+            count: (self.count != u64::MAX).then_some(self.count),
+            written: self.written.load(Relaxed),
+            missed: self.shared.missed.iter().map(|missed| missed.load(Relaxed)).sum(),
+            is_running: self.writer.is_some(),
+        }
+    }
+}
+
+impl Running {
+    /// Begins to write packets that match a filter to a new file: those that arrive on `port` or leave by it, or all.
+    pub(crate) fn start_capture(
+        &self,
+        port: Option<&str>,
+        filter: &str,
+        file: &Path,
+        count: Option<u64>,
+        snaplen: Option<usize>,
+    ) -> Result<u32, WatchError> {
+        compile(filter)?;
+        let port = port.map(|name| self.port_called(name)).transpose()?;
+        let mut watched = self.watches.0.lock();
+        // One that has ended makes room.
+        if watched.captures.len() >= MOST {
+            match watched.captures.iter().position(|capture| !capture.is_tapping()) {
+                Some(ended) => drop(watched.captures.remove(ended)),
+                None => return Err(WatchError::TooMany("captures")),
+            }
+        }
+        let fail = |error| WatchError::File { file: file.display().to_string(), error };
+        let out = fs::File::options().write(true).create_new(true).mode(0o640).open(file).map_err(fail)?;
+        let names = self.port_names();
+        let (count, snaplen) = (count.unwrap_or(u64::MAX), snaplen.unwrap_or(SNAPLEN).clamp(1, SNAPLEN));
+        let begun = File::begin(BufWriter::new(out), &names, filter, snaplen);
+        let pcapng = begun.map_err(|error| fail(std::io::Error::other(error)))?;
+
+        let largest =
+            self.config.plan.ports.iter().map(|port| usize::from(port.mtu)).max().unwrap_or_default();
+        let (empty_sender, empty) = bounded(BUFFERS);
+        for _ in 0..BUFFERS {
+            // Ethernet with two tags; a tunnel's header fits into the MTU.
+            let buffer = Vec::with_capacity(snaplen.min(largest + 22));
+            let _ = empty_sender.try_send(buffer);
+        }
+        let (full, frames) = bounded(BUFFERS);
+        let counters = || (0..names.len() * 2).map(|_| AtomicU64::new(0)).collect();
+        let shared = Arc::new(CaptureShared {
+            left: count.into(),
+            seen: counters(),
+            missed: counters(),
+            snaplen,
+            empty,
+            full,
+        });
+        let (id, stop, written) = (watched.next_id(), Arc::new(AtomicBool::new(false)), Arc::default());
+        let writer = Writer {
+            pcapng,
+            frames,
+            empty: empty_sender,
+            shared: shared.clone(),
+            stop: stop.clone(),
+            written: Arc::clone(&written),
+            file: file.to_owned(),
+        };
+        let thread =
+            thread::Builder::new().name(format!("capture-{id}")).spawn(|| writer.run()).map_err(fail)?;
+        watched.captures.push(RunningCapture {
+            id,
+            port,
+            filter: filter.to_owned(),
+            file: file.to_owned(),
+            count,
+            shared,
+            stop,
+            written,
+            writer: Some(thread),
+        });
+        self.tap(&watched)?;
+        Ok(id)
+    }
+
+    /// All captures, ended ones included.
+    pub(crate) fn captures(&self) -> Vec<CaptureSummary> {
+        self.watches.0.lock().captures.iter().map(RunningCapture::summary).collect()
+    }
+
+    /// Ends a capture. Its file is complete when this returns.
+    pub(crate) fn stop_capture(&self, id: u32) -> Result<CaptureSummary, WatchError> {
+        let mut watched = self.watches.0.lock();
+        let at = watched.captures.iter().position(|capture| capture.id == id);
+        let capture = watched.captures.remove(at.ok_or(WatchError::Unknown { what: "capture", id })?);
+        let tapped = self.tap(&watched);
+        drop(watched);
+        let summary = capture.end();
+        tapped?;
+        Ok(summary)
+    }
+}
+
+/// The thread that writes a capture.
+struct Writer {
+    pcapng: File<BufWriter<fs::File>>,
+    frames: Receiver<Frame>,
+    empty: Sender<Vec<u8>>,
+    shared: Arc<CaptureShared>,
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    file: PathBuf,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let file = std::mem::take(&mut self.file);
+        if let Err(error) = self.write() {
+            warn!("capture to {} ends: {error}", file.display());
+        }
+    }
+
+    fn write(mut self) -> PcapResult<()> {
+        loop {
+            match self.frames.recv_timeout(ROUND) {
+                Ok(frame) => {
+                    self.pcapng.frame(&frame)?;
+                    self.written.fetch_add(1, Relaxed);
+                    let _ = self.empty.try_send(frame.bytes);
+                }
+                // Frames of workers that were about to give them have come by now.
+                Err(_) if self.stop.load(Relaxed) => break,
+                Err(_) => self.pcapng.flush().map_err(PcapError::IoError)?,
+            }
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let counted = self.shared.seen.iter().zip(&self.shared.missed);
+        let counted: Vec<_> =
+            counted.map(|(seen, missed)| (seen.load(Relaxed), missed.load(Relaxed))).collect();
+        self.pcapng.end(now, &counted)
+    }
+}

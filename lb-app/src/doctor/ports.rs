@@ -1,0 +1,228 @@
+//! Ports: the devices that the configuration names, and what the kernel says of them.
+//!
+//! What only a driver knows (how many queues, which hash, which offloads) is said when it starts, in one line per port;
+//! asking here would take the device away from whoever has it.
+
+use super::{Finding, Patient, cpus, names, number, read};
+use crate::dpdk::ethtool;
+use std::{fs, path::Path};
+
+/// Drivers that DPDK takes devices from.
+const USER_SPACE: [&str; 3] = ["vfio-pci", "igb_uio", "uio_pci_generic"];
+/// Drivers that DPDK works beside: the kernel keeps the device.
+const SHARED: [&str; 4] = ["mlx4_core", "mlx5_core", "mana", "gve"];
+
+/// Everything about ports.
+pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let Some(config) = &patient.config else {
+        findings.push(cards(root));
+        return findings;
+    };
+    for (plan, device) in config.plan.ports.iter().zip(&config.devices) {
+        let interface = argument(device, "iface");
+        if let Some(interface) = interface.filter(|_| device.starts_with("net_af_packet")) {
+            findings.extend(kernel_interface(patient, root, (&plan.name, plan.mtu), device, interface));
+        } else if let Some(address) = pci_address(root, device) {
+            findings.extend(card(patient, root, &plan.name, &address));
+        }
+    }
+    findings
+}
+
+/// The value of one of a device's arguments: `net_af_packet0,iface=eth1,qpairs=2`.
+fn argument<'a>(device: &'a str, name: &str) -> Option<&'a str> {
+    device.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The PCI address that a device is named by, with its domain.
+fn pci_address(root: &Path, device: &str) -> Option<String> {
+    let name = device.split(',').next()?;
+    let address = if name.matches(':').count() == 1 { format!("0000:{name}") } else { name.to_owned() };
+    root.join("sys/bus/pci/devices").join(&address).exists().then_some(address)
+}
+
+fn driver(root: &Path, address: &str) -> Option<String> {
+    let link = fs::read_link(root.join(format!("sys/bus/pci/devices/{address}/driver"))).ok()?;
+    Some(link.file_name()?.to_str()?.to_owned())
+}
+
+/// Without a configuration: which cards DPDK could have.
+fn cards(root: &Path) -> Finding {
+    let mut listed = Vec::new();
+    for address in names(root, "sys/bus/pci/devices") {
+        let class = read(root, &format!("sys/bus/pci/devices/{address}/class")).unwrap_or_default();
+        if class.starts_with("0x0200") {
+            let driver = driver(root, &address).unwrap_or_else(|| "no driver".to_owned());
+            listed.push(format!("{address} ({driver})"));
+        }
+    }
+    let text = if listed.is_empty() {
+        "there is no Ethernet card on the PCI bus; kernel interfaces work with net_af_packet".to_owned()
+    } else {
+        format!("Ethernet cards: {}", listed.join(", "))
+    };
+    Finding::ok("ports", text)
+}
+
+/// A card that DPDK is to drive.
+fn card(patient: &Patient<'_>, root: &Path, port: &str, address: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let bind = format!("dpdk-devbind.py --bind=vfio-pci {address}");
+    match driver(root, address) {
+        Some(driver) if SHARED.contains(&driver.as_str()) => {
+            findings.push(Finding::ok("driver", format!("port {port}: {driver}, which DPDK works beside")));
+        }
+        Some(driver) if USER_SPACE.contains(&driver.as_str()) => {
+            let has_iommu = !names(root, "sys/kernel/iommu_groups").is_empty();
+            let unsafe_mode = read(root, "sys/module/vfio/parameters/enable_unsafe_noiommu_mode");
+            if driver == "vfio-pci" && !has_iommu && unsafe_mode.as_deref() != Some("Y") {
+                findings.push(Finding::wrong(
+                    "iommu",
+                    format!("port {port}: vfio-pci wants an IOMMU, and none is on"),
+                    "add to the kernel's command line: intel_iommu=on iommu=pt; without an IOMMU: \
+                     echo Y > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode",
+                ));
+            } else {
+                findings.push(Finding::ok("driver", format!("port {port}: bound to {driver}")));
+            }
+        }
+        Some(driver) => {
+            let text = format!("port {port}: {address} is the kernel's, with {driver}");
+            findings.push(Finding::wrong("driver", text, bind));
+        }
+        None => {
+            findings.push(Finding::wrong("driver", format!("port {port}: {address} has no driver"), bind));
+        }
+    }
+    findings.extend(distance(patient, root, port, &format!("sys/bus/pci/devices/{address}/numa_node")));
+    findings
+}
+
+/// Workers should be on the NUMA node that a card is on.
+fn distance(patient: &Patient<'_>, root: &Path, port: &str, node_file: &str) -> Option<Finding> {
+    let node = number(root, node_file)?;
+    let away = |cpu: &&usize| cpus::node_of(root, **cpu).is_some_and(|other| other != node);
+    let away: Vec<String> = patient.cpus.iter().skip(1).filter(away).map(ToString::to_string).collect();
+    if away.is_empty() {
+        return Some(Finding::ok("numa", format!("port {port} and all workers are on node {node}")));
+    }
+    let cpus = read(root, &format!("sys/devices/system/node/node{node}/cpulist")).unwrap_or_default();
+    let text = format!("port {port} is on NUMA node {node}, but not CPU {} of workers", away.join(", "));
+    Some(Finding::slow("numa", text, format!("lb-app -l with CPUs of {cpus}")))
+}
+
+/// An interface of the kernel, through af_packet.
+fn kernel_interface(
+    patient: &Patient<'_>,
+    root: &Path,
+    (port, mtu): (&str, u16),
+    device: &str,
+    interface: &str,
+) -> Vec<Finding> {
+    let directory = format!("sys/class/net/{interface}");
+    if !root.join(&directory).exists() {
+        let text = format!("port {port}: there is no network interface {interface}");
+        return vec![Finding::wrong("driver", text, "ip link")];
+    }
+    let text = format!(
+        "port {port}: {interface} through the kernel, which costs a system call and a copy per burst"
+    );
+    let remedy = "give DPDK a card of its own: dpdk-devbind.py --status";
+    let mut findings = vec![Finding::slow("driver", text, remedy)];
+
+    let queues: usize = argument(device, "qpairs").and_then(|value| value.parse().ok()).unwrap_or(1);
+    let workers = patient.workers();
+    findings.push(if queues < workers {
+        let text = format!("port {port}: {queues} queues for {workers} workers");
+        Finding::wrong("queues", text, format!("device = \"...,iface={interface},qpairs={workers}\""))
+    } else {
+        Finding::ok(
+            "queues",
+            format!("port {port}: {queues} for {workers} workers; the kernel spreads by flow"),
+        )
+    });
+
+    if let Some(own) = number(root, &format!("{directory}/mtu")) {
+        let text = format!("port {port}: MTU {mtu}, {interface} has {own}");
+        findings.push(if own < u64::from(mtu) {
+            Finding::wrong("mtu", text, format!("ip link set {interface} mtu {mtu}"))
+        } else {
+            Finding::ok("mtu", text)
+        });
+    }
+    findings.extend(offloads(port, interface));
+    findings
+}
+
+/// What the kernel puts together or leaves unfinished arrives so at af_packet.
+fn offloads(port: &str, interface: &str) -> Option<Finding> {
+    let on: Vec<&str> =
+        ethtool::offloads(interface)?.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+    if on.is_empty() {
+        return Some(Finding::ok("offloads", format!("port {port}: the kernel leaves packets as they are")));
+    }
+    let text = format!(
+        "port {port}: {} on at {interface}: packets arrive larger than the MTU or with unfinished checksums, and are dropped",
+        on.join(", ")
+    );
+    let off: Vec<String> = on.iter().map(|name| format!("{name} off")).collect();
+    Some(Finding::wrong(
+        "offloads",
+        text,
+        format!("ethtool -K {interface} {}, there and at its peer", off.join(" ")),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Verdict, tree::Tree},
+        *,
+    };
+
+    #[test]
+    fn cards_are_looked_at() {
+        let address = "0000:3b:00.0";
+        let file = |name: &str| format!("sys/bus/pci/devices/{address}/{name}");
+        let tree = Tree::new(&[
+            (&file("class"), "0x020000\n"),
+            (&file("numa_node"), "1\n"),
+            ("sys/devices/system/node/node0/cpulist", "0-1\n"),
+            ("sys/devices/system/node/node1/cpulist", "2-3\n"),
+        ]);
+        let at = |cpus: &[usize]| {
+            let patient = Patient { eal: &[], cpus: cpus.to_vec(), config: None };
+            card(&patient, tree.path(), "wan", address)
+        };
+        assert_eq!(pci_address(tree.path(), "3b:00.0,arg=1").as_deref(), Some(address));
+        assert_eq!(at(&[0, 2])[0].text, "port wan: 0000:3b:00.0 has no driver");
+        tree.link(&file("driver"), "/sys/bus/pci/drivers/ixgbe");
+        assert_eq!(at(&[0, 2])[0].remedy.as_deref(), Some("dpdk-devbind.py --bind=vfio-pci 0000:3b:00.0"));
+        assert_eq!(cards(tree.path()).text, "Ethernet cards: 0000:3b:00.0 (ixgbe)");
+        fs::remove_file(tree.path().join(file("driver"))).unwrap();
+        tree.link(&file("driver"), "/sys/bus/pci/drivers/vfio-pci");
+        assert_eq!(at(&[0, 2])[0].subject, "iommu");
+        tree.write("sys/kernel/iommu_groups/0/devices", "");
+        let findings = at(&[0, 2, 3]);
+        assert!(findings.iter().all(|finding| finding.verdict == Verdict::Ok), "{findings:?}");
+        assert_eq!(at(&[0, 1, 2])[1].text, "port wan is on NUMA node 1, but not CPU 1 of workers");
+    }
+
+    #[test]
+    fn kernel_interfaces_are_looked_at() {
+        let tree = Tree::new(&[("sys/class/net/nosuch0/mtu", "1400\n")]);
+        let patient = Patient { eal: &[], cpus: vec![0, 1, 2], config: None };
+        let at = |device: &str, interface: &str| {
+            kernel_interface(&patient, tree.path(), ("wan", 1500), device, interface)
+        };
+        let findings = at("net_af_packet0,iface=nosuch0", "nosuch0");
+        let wrong: Vec<_> = findings.iter().filter_map(|finding| finding.remedy.as_deref()).skip(1).collect();
+        assert_eq!(
+            wrong,
+            ["device = \"...,iface=nosuch0,qpairs=2\"", "ip link set nosuch0 mtu 1500"],
+            "{findings:?}"
+        );
+        assert_eq!(at("net_af_packet0,iface=gone0", "gone0")[0].verdict, Verdict::Wrong);
+    }
+}

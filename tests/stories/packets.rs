@@ -1,0 +1,196 @@
+//! A director that explains itself: what would become of a packet, what does, and packets in files.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lb_stories::control::Control;
+use lb_stories::process::{eventually, run};
+use lb_stories::{Config, Method, World, world};
+use socket2::{Domain, SockAddr, Socket, Type};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The text has all of these words, in this order.
+fn says(text: &str, words: &[&str]) {
+    let mut rest = text;
+    for word in words {
+        let at = rest.find(word).unwrap_or_else(|| panic!("no {word:?} (in order) in:\n{text}"));
+        rest = &rest[at + word.len()..];
+    }
+}
+
+#[test]
+fn explanations() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&Config::http())?;
+    let control = Control::of(&director)?;
+    for method in Method::ALL {
+        world.client().fetch(method.at(world::HTTP), "/")?;
+        let packet = format!("explain tcp {}:40000 {}", world::CLIENT, method.at(world::HTTP));
+        let told = control.ask(&packet)?;
+        let word = format!("method {}", method.word());
+        says(&told, &["arrives on wan: TCP SYN", &word, "none: it opens one", "<- chosen", "sent on lan"]);
+        assert_eq!(told, control.ask(&packet)?, "it changes nothing");
+        says(
+            &control.ask(&format!("--json {packet}"))?,
+            &["\"known\":false", "\"kind\":\"sent\"", "\"port\":\"lan\""],
+        );
+    }
+    let told = |what: &str| control.ask(&format!("explain {what}"));
+    let client = world::CLIENT;
+    says(
+        &told(&format!("tcp {client}:1 {}:81", world::VIP_NAT))?,
+        &["no service", "TCP reset: unserved", "answered"],
+    );
+    says(&told(&format!("udp {client}:1 {}:80", world::VIP_NAT))?, &["ICMP port unreachable", "answered"]);
+    says(
+        &told(&format!("tcp {client}:1 {}:80 flags ack", world::VIP_NAT))?,
+        &["only a SYN", "no-connection"],
+    );
+    says(&told(&format!("tcp {client}:1 {}:80 flags rst", world::VIP_NAT))?, &["dropped: no-connection"]);
+    says(&told(&format!("tcp {client}:1 203.0.113.77:80"))?, &["dropped: not-for-us"]);
+    let (status, words) =
+        control.refused(&format!("explain tcp {client}:1 {}:80 in nowhere", world::VIP_NAT))?;
+    assert_eq!(status, Some(1), "{words}");
+    says(&words, &["no port is called nowhere"]);
+
+    // A connection that exists.
+    let stream = world.client().tcp(Method::Nat.at(world::HTTP))?;
+    let packet = format!("explain tcp {} {}", stream.local_addr()?, Method::Nat.at(world::HTTP));
+    says(
+        &control.ask(&packet)?,
+        &["TCP ACK", "known: tcp", "ESTABLISHED", "destination rewritten", "sent on lan"],
+    );
+    drop(stream);
+    director.stop()?;
+    Ok(())
+}
+
+#[test]
+fn traces() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&Config::http())?;
+    let control = Control::of(&director)?;
+    let (status, words) = control.refused("trace add porrt 80")?;
+    assert_eq!(status, Some(1), "{words}");
+    says(&words, &["not a filter of tcpdump's syntax", "porrt 80"]);
+
+    let trace = format!("trace add tcp and dst host {} count 4", world::VIP_NAT);
+    let tracing = control.command(&trace)?.stdout(Stdio::piped()).spawn()?;
+    ensure!(eventually(LIMIT, || Ok(control.ask("trace list")?.contains("dst host")))?, "no trace");
+    world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
+    let output = tracing.wait_with_output()?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+    says(&told, &["TCP SYN", "none: it opens one", "sent on lan", "as told"]);
+    says(&told, &["known: tcp", "SYN_RECV -> ESTABLISHED", "happened   as told"]);
+    assert!(!control.ask("trace list")?.contains("dst host"), "a trace that is over is gone");
+    director.stop()?;
+    Ok(())
+}
+
+#[test]
+fn captures() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&Config::http())?;
+    let control = Control::of(&director)?;
+    let file = world.directory().join("nat.pcapng");
+    let start = format!("capture start all tcp port 80 {}", file.display());
+    says(&control.ask(&start)?, &["running", "tcp port 80"]);
+    let (status, words) = control.refused(&start)?;
+    assert_eq!(status, Some(1), "{words}");
+    says(&words, &["captures overwrite none"]);
+    world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
+    world.client().fetch(Method::Tun.at(world::HTTP), "/")?;
+    says(&control.ask("capture stop 1")?, &["ended"]);
+
+    let fields = ["frame.interface_name", "ip.src", "ip.dst", "tcp.dstport", "tcp.flags.syn"];
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(&file).args(["-T", "fields"]);
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
+    let lines = run(&mut tshark)?;
+    let line = |words: &[&str]| {
+        let found = lines.lines().any(|line| words.iter().all(|word| line.contains(word)));
+        assert!(found, "no line with {words:?} in:\n{lines}");
+    };
+    let (client, vip) = (world::CLIENT.to_string(), world::VIP_NAT.to_string());
+    // The same packet twice: as it arrived and as it left. So for the answer.
+    line(&["wan-rx", &client, &vip, "\t80\t"]);
+    line(&["lan-tx", &client, "\t8080\t"]);
+    line(&["lan-rx", &client, "\t1"]);
+    line(&["wan-tx", &vip, &client]);
+    // A tunnel's packets, with both headers.
+    line(&["lan-tx", &world::VIP_TUN.to_string(), ","]);
+    let statistics = run(Command::new("capinfos").arg("-I").arg(&file)).unwrap_or_default();
+    if !statistics.is_empty() {
+        says(&statistics, &["Number of interfaces in file: 4"]);
+    }
+
+    // So many packets, and so many bytes of each.
+    let short = world.directory().join("short.pcapng");
+    control.ask(
+        &format!("capture start wan \"\" {} count 2 snaplen 60", short.display()).replace("\"\"", "ip"),
+    )?;
+    world.client().fetch(Method::Dr.at(world::HTTP), "/")?;
+    ensure!(eventually(LIMIT, || Ok(control.ask("capture list")?.contains("ended")))?, "it does not end");
+    let mut tshark = Command::new("tshark");
+    let lengths = run(tshark.arg("-r").arg(&short).args(["-T", "fields", "-e", "frame.cap_len"]))?;
+    assert!(lengths.lines().all(|len| len.trim().parse::<u32>().is_ok_and(|len| len <= 60)), "{lengths}");
+    // Two packets, each as it arrived and as it left.
+    assert_eq!(lengths.lines().count(), 4, "{lengths}");
+    director.stop()?;
+    Ok(())
+}
+
+#[test]
+fn telemetry() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&Config::http())?;
+    world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
+    let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None)?;
+    socket.set_read_timeout(Some(LIMIT))?;
+    socket.connect(&SockAddr::unix(director.runtime().join("dpdk_telemetry.v2"))?)?;
+    let receive = {
+        let socket = socket.try_clone()?;
+        move || -> Result<String> {
+            let mut buffer = vec![0; 65_536];
+            let read = std::io::Read::read(&mut &socket, &mut buffer)?;
+            Ok(String::from_utf8(buffer[..read].to_vec())?)
+        }
+    };
+    says(&receive()?, &["version"]);
+    let ask = |command: &str| -> Result<String> {
+        socket.send(command.as_bytes())?;
+        receive().context(command.to_owned())
+    };
+    says(&ask("/lb/services")?, &["\"/lb/services\":{\"0\":{\"name\":\"", "\"method\":\"", "\"servers\":2"]);
+    says(&ask("/lb/servers")?, &["\"weight\":1", "\"packets_in\":"]);
+    says(&ask("/lb/workers")?, &["\"received\":", "\"connections\":"]);
+    says(&ask("/lb/drops")?, &["\"not_for_us\":"]);
+    says(&ask("/lb/connections")?, &["\"count\":1", "\"capacity\":"]);
+    says(&ask("/lb/services,1000")?, &["{\"/lb/services\":{}}"]);
+    director.stop()?;
+    Ok(())
+}
+
+#[test]
+fn the_doctor() -> Result<()> {
+    let world = World::new()?;
+    let file = world.directory().join("doctor.toml");
+    fs::write(&file, Config::http().render(&world.server_addresses()).replace("qpairs=2", "qpairs=1"))?;
+    let mut command = world.director().command("timeout");
+    command.arg("20").arg(lb_stories::director::program()?);
+    let output =
+        command.args(["--no-huge", "-l", "0-2", "--", "--doctor", "--json", "--conf"]).arg(&file).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    says(
+        &text,
+        &["\"version\"", "\"subject\": \"queues\"", "\"wrong\"", "1 queues for 2 workers", "qpairs=2"],
+    );
+    Ok(())
+}
