@@ -124,7 +124,7 @@ proptest! {
             let worker = worker % workers;
             world.now = world.now + Duration::from_millis(wait_ms);
             world.tick();
-            world.board.sum_up();
+            world.board.sum_up(world.snapshot.servers.len());
             if changes {
                 // One server of every service goes, or comes.
                 for service in &mut plan.services {

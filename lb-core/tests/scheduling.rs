@@ -79,7 +79,7 @@ fn the_fewest_connections_are_counted_over_all_workers() {
                 let segment = tcp(&format!("203.0.113.10:{port}"), SERVICE, flags).via_gateway();
                 assert_eq!(world.burst(worker, &[(WAN, segment)]).len(), 1);
             }
-            world.board.sum_up();
+            world.board.sum_up(world.snapshot.servers.len());
         };
         for port in 0..300u16 {
             // Most of them at one worker, so that a worker that knew only its own would be wrong.

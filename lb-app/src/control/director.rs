@@ -59,7 +59,7 @@ impl Director {
         let mut manager = Manager::ready(&self.running);
         let mut refusals = Watch::default();
         while !wishes.stop.load(Ordering::Relaxed) {
-            self.running.board.sum_up();
+            self.running.board.sum_up(self.running.current().snapshot.servers.len());
             self.notices.try_iter().for_each(tell);
             if wishes.reload.swap(false, Ordering::Relaxed) {
                 let _reloading = Manager::reloading();

@@ -11,6 +11,7 @@
 //! * [`difference`], [`reload`]: the configuration file read again.
 //! * [`telemetry`]: what DPDK's telemetry socket tells.
 //! * [`watch`]: explanations, traces and captures.
+//! * `replace`: a file replaced in one step.
 //! * [`save`]: what runs written back into the configuration file.
 //! * [`state_file`]: connections on disk, from one run to the next.
 //! * [`manager`]: what the service manager is told.
@@ -30,6 +31,7 @@ pub(crate) mod placement;
 pub(crate) mod ports;
 pub(crate) mod query;
 pub(crate) mod reload;
+mod replace;
 pub(crate) mod running;
 pub(crate) mod save;
 pub(crate) mod servers;

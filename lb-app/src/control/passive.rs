@@ -3,6 +3,7 @@
 
 use super::running::Running;
 use crate::config::health::ServiceKey;
+use lb_core::service::snapshot::number;
 use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddrV4,
@@ -30,10 +31,14 @@ impl Watch {
         let Some(monitor) = running.monitor() else { return };
         let current = running.current();
         let mut seen = std::mem::take(&mut self.seen);
-        for (_, service) in current.snapshot.configured() {
-            let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
-            let health = current.config.health.services.iter().find(|health| health.key == key);
-            let Some(passive) = health.and_then(|health| health.pool.passive) else { continue };
+        for health in &current.config.health.services {
+            let (Some(passive), (protocol, endpoint)) = (health.pool.passive, health.key) else { continue };
+            let number = number(protocol);
+            let service = current.snapshot.service_at(number, endpoint.ip().to_bits(), endpoint.port());
+            let Some(service) = service.map(|index| &current.snapshot.services[index as usize]) else {
+                continue;
+            };
+            let key = health.key;
             for &number in &service.servers {
                 let server = &current.snapshot.servers[number as usize].plan;
                 let server = SocketAddrV4::new(server.address, server.port);

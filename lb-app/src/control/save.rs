@@ -3,13 +3,13 @@
 //!
 //! Nothing is written that does not read back as exactly what runs, and the file is replaced in one step.
 
-use super::{health::without_sorry_servers, running::Running, servers::ServerKey};
+use super::{health::without_sorry_servers, replace::replace, running::Running, servers::ServerKey};
 use crate::config::{self, Config, Limits, report::Report, timeouts::KEYS};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::plan::{Admin, Health, Plan, SchedulerKind, ServerPlan, ServicePlan},
 };
-use std::{fs, io::Write, path::Path};
+use std::{fs, io::Write, os::unix::fs::PermissionsExt};
 use thiserror::Error;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 
@@ -42,7 +42,13 @@ impl Running {
         let plan = without_sorry_servers(&current.plan, &current.config);
         let saved = rewrite(&name, &text, &plan, limits)?;
         if saved != text {
-            replace(&self.path, &saved).map_err(SaveError::File)?;
+            let permissions = fs::metadata(&self.path).map_err(SaveError::File)?.permissions();
+            replace(&self.path, permissions.mode() & 0o7777, |mut file| {
+                // Whatever the process's mask says.
+                file.set_permissions(permissions.clone())?;
+                file.write_all(saved.as_bytes())
+            })
+            .map_err(SaveError::File)?;
         }
         Ok(saved != text)
     }
@@ -283,18 +289,6 @@ fn put(document: &mut DocumentMut, key: &str, tables: ArrayOfTables) {
     } else {
         document.insert(key, Item::ArrayOfTables(tables));
     }
-}
-
-/// Replaces a file in one step, so that whoever reads it sees the old one or the new one.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = path.with_file_name(name);
-    let mut file = fs::File::create(&new)?;
-    file.set_permissions(fs::metadata(path)?.permissions())?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! magic "LBSTATE1" | secret 8 | workers 4 | saved at, ms since 1970 8 | connections 8 | records | CRC-32 of all before
 //! ```
 
+use super::replace::replace;
 use lb_core::{
     conn::{method::Method, saved::Saved, state::State},
     flow::key::{Key, Secret},
@@ -15,10 +16,9 @@ use lb_core::{
     time::Duration,
 };
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, BufReader, BufWriter, ErrorKind, Read, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 use thiserror::Error;
@@ -58,12 +58,9 @@ pub(crate) fn write(
     workers: usize,
     connections: impl Iterator<Item = (WorkerId, Saved)>,
 ) -> Result<u64, StateError> {
-    let new = beside(path);
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    let count = write_to(BufWriter::with_capacity(1 << 20, &file), secret, workers, now_ms(), connections)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    Ok(count)
+    replace(path, 0o600, |file| {
+        write_to(BufWriter::with_capacity(1 << 20, file), secret, workers, now_ms(), connections)
+    })
 }
 
 /// Takes what an earlier run left: the file is gone afterwards. `None` if there is none.
@@ -186,12 +183,6 @@ fn decode(record: &[u8; RECORD], since_ms: u64) -> Option<(WorkerId, Saved)> {
         bytes: [u64_at(40)?, u64_at(48)?],
     };
     Some((WorkerId(u16_at(18)?), saved))
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    path.with_file_name(name)
 }
 
 fn now_ms() -> u64 {

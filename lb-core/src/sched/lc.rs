@@ -60,7 +60,7 @@ mod tests {
         let lc = Lc::new(&candidates(&[1, 1]));
         let board = board(&[(0, 0), (1, 0)]);
         board.publish(WorkerId(1), 0, crate::sched::load::Load { active: 5, inactive: 0 });
-        board.sum_up();
+        board.sum_up(usize::MAX);
         let mut turn = lc.first_turn(WorkerId(0));
         assert_eq!(lc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))), Some(1));
     }

@@ -216,7 +216,7 @@ mod tests {
                 let worker = WorkerId(u16::from(step % 5 == 0));
                 board.publish(worker, server, Load { active, inactive });
                 if step % 7 == 0 {
-                    board.sum_up();
+                    board.sum_up(usize::MAX);
                 }
                 for _ in 0..picks {
                     let view = board.view(WorkerId(0));

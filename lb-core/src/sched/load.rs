@@ -78,10 +78,10 @@ impl LoadBoard {
         }
     }
 
-    /// Adds the rows up and tells each worker what the others have. Called by the control thread every few
-    /// milliseconds.
-    pub fn sum_up(&self) {
-        let servers = self.rows.first().map_or(0, |row| row.own.len());
+    /// Adds the rows up and tells each worker what the others have, of the first so many servers: the board has room
+    /// for more than there are. Called by the control thread every few milliseconds.
+    pub fn sum_up(&self, servers: usize) {
+        let servers = self.rows.first().map_or(0, |row| row.own.len()).min(servers);
         let mut changed = vec![false; self.rows.len()];
         for server in 0..servers {
             let total = self.total(server as u32);
@@ -176,7 +176,7 @@ mod tests {
         board.publish(a, 1, Load { active: 2, inactive: 1 });
         board.publish(b, 1, Load { active: 5, inactive: 0 });
         assert_eq!(board.view(a).of(1), Load { active: 2, inactive: 1 });
-        board.sum_up();
+        board.sum_up(3);
         assert_eq!(board.view(a).of(1), Load { active: 7, inactive: 1 });
         board.publish(a, 1, Load { active: 1, inactive: 1 });
         assert_eq!(board.view(a).of(1), Load { active: 6, inactive: 1 }, "own change at once");

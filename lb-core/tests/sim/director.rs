@@ -97,7 +97,7 @@ impl Director {
     /// Lets the workers go round until no packet is left, and returns the frames they send.
     pub(crate) fn run(&mut self, now: u64) -> Vec<(PortId, Vec<u8>)> {
         if now >= self.controlled + CONTROL_MS {
-            self.board.sum_up();
+            self.board.sum_up(self.snapshot.servers.len());
             self.controlled = now;
         }
         let mut sent = Vec::new();

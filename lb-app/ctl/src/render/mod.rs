@@ -11,9 +11,6 @@ mod services;
 mod units;
 mod watch;
 
-#[cfg(test)]
-mod tests;
-
 use crate::{command::View, protocol::Reply};
 use std::fmt::Write;
 

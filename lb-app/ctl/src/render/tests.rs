@@ -1,1 +1,0 @@
-//! What operators read, word for word.
