@@ -6,6 +6,7 @@ use crate::{
     control::running::Running,
     health::report::{ServerReport, ServiceReport},
 };
+use lb_core::time::Duration as Span;
 use lb_ctl::protocol::{
     Cursor, Reply,
     health::{self, Failure, Health, Quorum, Request, Server, Service, SorryServer},
@@ -101,7 +102,7 @@ fn server_told(server: &ServerReport, now: SystemTime) -> Server {
             ago_ms: now.duration_since(*at).unwrap_or_default().as_millis() as u64,
         }),
         recent_downs: progress.falls,
-        held_for_ms: progress.held_for.map(|left| left.as_millis()),
+        held_for_ms: progress.held_for.map(Span::as_millis),
         retried_in_ms: progress.retry_ms,
     }
 }
