@@ -86,7 +86,7 @@ drop_reasons! {
     BadL4Checksum = "bad-l4-checksum",
     /// The destination is neither ours nor part of a connection; the director is not a router.
     NotForUs = "not-for-us",
-    /// For one of the director's own addresses, which offer nothing but ARP and ping.
+    /// For one of the director's own addresses, which offer nothing but ARP and ping, and no health check waits for it.
     OwnAddress = "own-address",
     /// For a VIP's port or protocol that no service uses, where the VIP says to drop such packets.
     Unserved = "unserved",

@@ -163,6 +163,12 @@ pub trait Io {
     /// `Err` returns the packet when that worker's ring is full.
     fn hand_over(&mut self, to: WorkerId, packet: Self::Packet) -> Result<(), Self::Packet>;
 
+    /// Gives the director's control plane a packet for one of the director's own addresses. `Err` returns it when nobody
+    /// there waits for it.
+    fn deliver(&mut self, packet: Self::Packet) -> Result<(), Self::Packet> {
+        Err(packet)
+    }
+
     /// A new, empty packet charged to `port`, or `None` when the pool is exhausted.
     fn allocate(&mut self, port: PortId) -> Option<Self::Packet>;
 

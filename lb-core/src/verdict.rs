@@ -17,6 +17,8 @@ pub enum Verdict {
     HandOver(WorkerId, HandOver),
     /// It was for the director itself, which has taken it in.
     Host,
+    /// It is for the director itself: for whoever waits for it there, or it ends here for that reason.
+    Deliver(DropReason),
     /// It ends here.
     Drop(DropReason),
 }

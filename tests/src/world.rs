@@ -41,7 +41,7 @@ pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 pub const DIRECTOR_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The director on the lan: the servers' gateway under NAT, and the near end of tunnels.
 pub const DIRECTOR_LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-/// The director's kernel on the lan, where health checks leave from.
+/// Where the kernel's health checks leave from on the lan.
 pub const CHECKS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
 /// The router, everybody's default gateway.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
@@ -175,6 +175,15 @@ impl World {
         // Only the interface that has the address answers for it.
         self.director.sysctl("net/ipv4/conf/all/arp_ignore", "1")?;
         self.director.ip(&format!("addr add {CHECKS}/24 dev lbchecks"))
+    }
+
+    /// A namespace on the lan that nothing but health checks leave from.
+    pub fn checks_namespace(&self) -> Result<Namespace> {
+        let checks = Namespace::create(format!("{}-checks", self.name))?;
+        checks.connect("lan", &self.switch, "checks")?;
+        self.switch.ip("link set checks master lan")?;
+        checks.ip(&format!("addr add {CHECKS}/24 dev lan"))?;
+        Ok(checks)
     }
 
     /// Pulls a server's lan cable out, or puts it back. The first server has number 1.

@@ -1,7 +1,7 @@
 //! What the services and VIPs mean, and what they must not mean together with the network.
 
 use super::{
-    health::{Health, ServiceHealth, check_together},
+    health::{Health, ServiceHealth, check_together, check_way},
     network::{Network, Reach, once, text},
     place::{At, Field, Place},
     raw::{self, Flag, Raw},
@@ -132,6 +132,10 @@ impl<'c, 'r> Services<'c, 'r> {
                 });
             }
             self.check_reachable(service, &server.port, address);
+        }
+        let own = service.servers.iter().filter_map(|server| server.check.as_ref());
+        for check in service.check.iter().chain(own) {
+            check_way(service.method.as_ref().map(|method| method.value), check, self.problems);
         }
         check_together(&service.pool, service.pool_place.as_ref(), self.problems);
         if let Some(At { value: sorry, place }) = &service.sorry {

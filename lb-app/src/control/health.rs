@@ -7,13 +7,21 @@ use super::{
 };
 use crate::{
     config,
-    health::{Balancer, Order, Role, Wanted},
+    dataplane::host::Host,
+    health::{Balancer, Order, Role, Target, Wanted, Way},
 };
-use lb_core::service::plan::{Health, Plan, ServerPlan, ServicePlan};
+use lb_core::{
+    forward::tun,
+    service::{
+        plan::{Health, Method, Plan, ServerPlan, ServicePlan},
+        snapshot::number,
+    },
+    worker::host::Recipient,
+};
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddrV4,
-    sync::Weak,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -24,6 +32,32 @@ impl Balancer for Link {
     fn wanted(&self) -> Option<Wanted> {
         let current = self.0.upgrade()?.current();
         Some(Wanted { plan: current.plan, config: current.config, number: current.generation })
+    }
+
+    fn host(&self) -> Option<Arc<Host>> {
+        Some(self.0.upgrade()?.host.clone())
+    }
+
+    fn way(&self, target: &Target, as_traffic: bool) -> Result<Way, String> {
+        let ending = || "the director is ending".to_owned();
+        let snapshot = self.0.upgrade().ok_or_else(ending)?.current().snapshot;
+        let (protocol, vip) = target.service;
+        let service = snapshot.service_at(number(protocol), vip.ip().to_bits(), vip.port());
+        let servers = service.map(|service| &snapshot.services[service as usize].servers);
+        let is_it = |number: &u32| {
+            let plan = &snapshot.servers[*number as usize].plan;
+            SocketAddrV4::new(plan.address, plan.port) == target.server
+        };
+        let found = servers.and_then(|servers| servers.iter().copied().find(is_it));
+        let found = found.ok_or("its service does not have it any more")?;
+        let server = &snapshot.servers[found as usize];
+        let address = server.plan.address;
+        let port = server.next_hop.port;
+        let source = snapshot.routing.own_address(port, address).ok_or("its port has no address")?;
+        let is_tunnelled = as_traffic && snapshot.service_of(found).method == Method::Tun;
+        let overhead = if is_tunnelled { tun::OVERHEAD as u16 } else { 0 };
+        let mtu = snapshot.ports[usize::from(port.0)].mtu - overhead;
+        Ok(Way { to: Recipient { server: found, address, as_traffic }, source, mtu })
     }
 
     fn carry_out(&self, orders: &[Order]) -> Result<(), String> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
+    dataplane::{activity::Activity, clock::Clock, host::Host, io::PortTraffic, lcore::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
     health::Monitor,
     metrics::{Exporter, gather::gather},
@@ -92,6 +92,8 @@ pub(crate) struct Running {
     pub(crate) clock: Clock,
     /// Whether workers poll ports, and whether they are to end.
     pub(crate) shutdown: Arc<Shutdown>,
+    /// What the control plane sends by ports and hears there.
+    pub(crate) host: Arc<Host>,
     /// The lcore that controls.
     pub(crate) main_lcore: LcoreId,
     /// DPDK's memory is on huge pages.
@@ -118,7 +120,7 @@ impl Running {
         workers: Vec<WorkerView>,
         board: Arc<LoadBoard>,
         (ports, pool): (Vec<StartedPort>, Mempool),
-        (clock, shutdown): (Clock, Arc<Shutdown>),
+        (clock, shutdown, host): (Clock, Arc<Shutdown>, Arc<Host>),
     ) -> Self {
         let (plan, config) = (Arc::new(config.plan.clone()), Arc::new(config));
         Running {
@@ -129,6 +131,7 @@ impl Running {
             board,
             clock,
             shutdown,
+            host,
             main_lcore: eal.main_lcore(),
             huge_pages: eal.has_hugepages(),
             current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),

@@ -16,6 +16,7 @@ use crate::{
     dataplane::{
         activity::Activity,
         clock::Clock,
+        host::Host,
         idle::Rest,
         io::{LcoreIo, PortTraffic},
         lcore::{Lcore, Shutdown},
@@ -132,10 +133,12 @@ fn launch(
     let secret = shared.secret;
     let shutdown = Arc::new(Shutdown::new(lcores.len()));
     let (notices, notice_board) = bounded(NOTICES);
+    let (host, outgoing) = Host::new(lcores.len(), shutdown.clone());
     let mut launched = Vec::new();
     let queues = ports.rx.into_iter().zip(ports.tx);
     let numbered = (0..).map(WorkerId).zip(lcores);
-    for (((id, lcore), (rx, tx)), rings) in numbered.zip(queues).zip(mesh::mesh(lcores.len())?) {
+    let rings = mesh::mesh(lcores.len())?.into_iter().zip(outgoing);
+    for (((id, lcore), (rx, tx)), (rings, outgoing)) in numbered.zip(queues).zip(rings) {
         let (requests, desk_requests) = bounded(1);
         let (desk_answers, answers) = bounded(1);
         let (ready, is_ready) = bounded(1);
@@ -151,7 +154,7 @@ fn launch(
             pool: ports.pool.clone(),
             traffic: traffic.clone(),
             activity: activity.clone(),
-            desk: Desk { requests: desk_requests, answers: desk_answers },
+            desk: Desk { outgoing, host: host.clone(), requests: desk_requests, answers: desk_answers },
             notices: notices.clone(),
             clock,
             rest: Rest::new(config.idle),
@@ -175,7 +178,7 @@ fn launch(
         info!("{restored} of {} connections of the last run go on", left.connections.len());
     }
     let ports = (ports.started, ports.pool);
-    let times = (clock, shutdown.clone());
+    let times = (clock, shutdown.clone(), host);
     let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
     telemetry::register(&running);
     running.start_helpers()?;
@@ -212,7 +215,8 @@ impl Make {
         // Whoever waits may have given up; the worker is then told to stop soon.
         let _ = self.ready.send(Ready { counters: counters.clone(), servers: worker.traffic(), restored });
         let traffic = self.traffic;
-        let io = LcoreIo::new(self.tx, self.rings, self.pool, counters, traffic.clone(), self.notices);
+        let outside = (self.notices, self.desk.host.clone());
+        let io = LcoreIo::new(self.tx, self.rings, self.pool, counters, traffic.clone(), outside);
         Lcore {
             worker,
             rx: self.rx,

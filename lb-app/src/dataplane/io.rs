@@ -2,6 +2,7 @@
 //! collected and given to it in bursts.
 
 use super::{
+    host::Host,
     mesh::{Ends, RING_SIZE},
     tap::Taps,
 };
@@ -39,6 +40,7 @@ pub(crate) struct LcoreIo {
     counters: Arc<WorkerCounters>,
     traffic: Arc<[PortTraffic]>,
     notices: Sender<Notice>,
+    host: Arc<Host>,
     /// What packets are watched for, if they are.
     pub(super) taps: Option<Box<Taps>>,
 }
@@ -50,13 +52,13 @@ impl LcoreIo {
         pool: Mempool,
         counters: Arc<WorkerCounters>,
         traffic: Arc<[PortTraffic]>,
-        notices: Sender<Notice>,
+        (notices, host): (Sender<Notice>, Arc<Host>),
     ) -> Self {
         let pending = queues.iter().map(|_| Burst::new()).collect();
         let peers = rings.to.into_iter().map(|ring| ring.map(Peer::new)).collect();
         let released = Burst::new();
         let (consumers, taps) = (rings.from, None);
-        LcoreIo { queues, pending, peers, consumers, released, pool, counters, traffic, notices, taps }
+        LcoreIo { queues, pending, peers, consumers, released, pool, counters, traffic, notices, host, taps }
     }
 
     /// The rings from other workers.
@@ -130,6 +132,14 @@ impl Io for LcoreIo {
             Some(Some(peer)) => peer.take(packet),
             _ => Err(packet),
         }
+    }
+
+    fn deliver(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
+        if !self.host.take(packet.bytes()) {
+            return Err(packet);
+        }
+        self.release(packet);
+        Ok(())
     }
 
     fn allocate(&mut self, port: PortId) -> Option<Mbuf> {

@@ -1,7 +1,11 @@
 //! What a worker is asked to do or to tell between two bursts. Each request is dealt with in a bounded piece; who wants
 //! more asks again. So nothing that is asked stops packets for long.
 
-use super::{io::LcoreIo, tap::Taps};
+use super::{
+    host::{Host, Outgoing, SEND_BURST},
+    io::LcoreIo,
+    tap::{self, Taps},
+};
 use crate::dpdk::{Mbuf, QueuePause, RxQueue};
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
@@ -116,12 +120,15 @@ pub(crate) enum Answer {
 /// The worker's end of its requests. Each has a number, which its answer has as well.
 #[derive(Debug)]
 pub(crate) struct Desk {
+    /// What the control plane wants sent.
+    pub(crate) outgoing: Receiver<Outgoing>,
+    pub(crate) host: Arc<Host>,
     pub(crate) requests: Receiver<(u64, Request)>,
     pub(crate) answers: Sender<(u64, Answer)>,
 }
 
 impl Desk {
-    /// Deals with one request, if there is one.
+    /// Deals with one request, if there is one, and sends some of what the control plane wants sent.
     #[inline]
     pub(crate) fn serve(
         &self,
@@ -138,6 +145,17 @@ impl Desk {
                 request => answer(request, now, worker),
             };
             let _ = self.answers.try_send((number, answer));
+        }
+        if !self.outgoing.is_empty() {
+            self.send(now, worker, io);
+        }
+    }
+
+    #[cold]
+    fn send(&self, now: Instant, worker: &mut Worker<Mbuf>, io: &mut LcoreIo) {
+        for Outgoing { to, bytes } in self.outgoing.try_iter().take(SEND_BURST) {
+            tap::originate(worker, now, to, &bytes, io);
+            self.host.give_back(bytes);
         }
     }
 }

@@ -12,7 +12,7 @@ use lb_core::{
     memory::MemoryPacket,
     packet::{Burst, HandOver, Io, Notice, Packet, PortId, WorkerId},
     time::Instant,
-    worker::Worker,
+    worker::{Worker, host::Recipient},
 };
 use std::{
     net::Ipv4Addr,
@@ -194,6 +194,22 @@ pub(super) fn tick(worker: &mut Worker<Mbuf>, now: Instant, io: &mut LcoreIo) {
     io.taps = Some(taps);
 }
 
+/// Lets a worker send a packet of the control plane's, watched or not.
+#[cold]
+pub(super) fn originate(
+    worker: &mut Worker<Mbuf>,
+    now: Instant,
+    to: Recipient,
+    bytes: &[u8],
+    io: &mut LcoreIo,
+) {
+    let Some(mut taps) = io.taps.take() else { return worker.originate(now, to, bytes, io) };
+    taps.before.clear();
+    let taken = vec![false; taps.captures.len()];
+    worker.originate(now, to, bytes, &mut TapIo::new(io, &mut taps, None, taken, false));
+    io.taps = Some(taps);
+}
+
 impl Trace {
     fn wants(&self, packet: &Mbuf) -> bool {
         self.shared.left.load(Relaxed) > 0 && self.filter.matches(packet.bytes()) && claim(&self.shared.left)
@@ -297,6 +313,10 @@ impl Io for TapIo<'_> {
             }
         }
         outcome
+    }
+
+    fn deliver(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
+        self.io.deliver(packet)
     }
 
     fn allocate(&mut self, port: PortId) -> Option<Mbuf> {

@@ -1,27 +1,20 @@
 //! A DNS query as a check (RFC 1035): any answer without an error will do.
 
-use super::{
-    probe::Finding,
-    socket::{Doors, plain},
-    udp::{DATAGRAM, wrong},
-};
-use crate::config::health::{Dns, Leave};
-use std::net::SocketAddrV4;
+use super::{probe::Finding, socket::Datagrams, udp::wrong};
+use crate::config::health::Dns;
 
 /// Length of a message's header.
 const HEADER: usize = 12;
 /// The bit that makes a message a response.
 const RESPONSE: u8 = 0x80;
 
-pub(super) async fn ask(doors: &Doors, leave: &Leave, to: SocketAddrV4, query: &Dns) -> Finding {
-    let socket = doors.udp(leave, to).await.map_err(|error| plain(&error))?;
+pub(super) async fn ask(mut socket: Datagrams, query: &Dns) -> Finding {
     let id: u16 = rand::random();
     socket.send(&message(id, query)).await.map_err(|error| wrong(&error))?;
-    let mut buffer = vec![0; DATAGRAM];
     loop {
-        let length = socket.recv(&mut buffer).await.map_err(|error| wrong(&error))?;
+        let answer = socket.receive().await.map_err(|error| wrong(&error))?;
         // Answers to what others asked are not meant.
-        if let Some(finding) = read(id, &buffer[..length]) {
+        if let Some(finding) = read(id, &answer) {
             return finding;
         }
     }

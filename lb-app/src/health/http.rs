@@ -4,7 +4,7 @@ use super::{
     probe::{Finding, Means},
     socket::plain,
 };
-use crate::config::health::{Http, Leave, Pattern, Tls};
+use crate::config::health::{Http, Pattern, Tls};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     Request,
@@ -16,7 +16,6 @@ use rustls::pki_types::ServerName;
 use std::{error::Error, io, net::SocketAddrV4};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     task::JoinHandle,
 };
 use tokio_rustls::TlsConnector;
@@ -24,21 +23,24 @@ use tokio_rustls::TlsConnector;
 /// How much of a body is looked at.
 const MOST_BODY: usize = 1 << 20;
 
-pub(super) async fn ask(means: &Means, leave: &Leave, to: SocketAddrV4, check: &Http) -> Finding {
-    let stream = means.doors.tcp(leave, to).await.map_err(|error| plain(&error))?;
+/// Asks over a connection that is open.
+pub(super) async fn ask<S>(means: &Means, stream: S, to: SocketAddrV4, check: &Http) -> Finding
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     match &check.tls {
         None => exchange(stream, to, check).await,
         Some(tls) => exchange(secure(means, stream, to, check, tls).await?, to, check).await,
     }
 }
 
-async fn secure(
+async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
     means: &Means,
-    stream: TcpStream,
+    stream: S,
     to: SocketAddrV4,
     check: &Http,
     tls: &Tls,
-) -> Result<tokio_rustls::client::TlsStream<TcpStream>, String> {
+) -> Result<tokio_rustls::client::TlsStream<S>, String> {
     let config = means.trust.config(tls)?;
     let host = check.host.as_deref().map(|host| host.split(':').next().unwrap_or_default());
     let name = tls.sni.as_deref().or(host).and_then(|name| ServerName::try_from(name.to_owned()).ok());

@@ -1,6 +1,7 @@
 //! An ICMP echo request as a check (RFC 792).
 
 use super::{
+    conversation::{Conversation, Heard},
     probe::Finding,
     socket::{Doors, plain},
 };
@@ -16,7 +17,9 @@ const ECHO_REQUEST: u8 = 8;
 pub(super) async fn ask(doors: &Doors, leave: &Leave, to: Ipv4Addr) -> Finding {
     let (socket, raw) = doors.icmp(leave, to).await.map_err(|error| plain(&error))?;
     let payload: [u8; PAYLOAD] = rand::random();
-    socket.send(&request(payload)).await.map_err(|error| plain(&error))?;
+    // The kernel puts its own identifier into those of ping sockets.
+    let identifier = u16::from_be_bytes([payload[0], payload[1]]);
+    socket.send(&request(identifier, payload)).await.map_err(|error| plain(&error))?;
     let mut buffer = [0; 2_048];
     loop {
         let length = socket.recv(&mut buffer).await.map_err(|error| plain(&error))?;
@@ -26,10 +29,26 @@ pub(super) async fn ask(doors: &Doors, leave: &Leave, to: Ipv4Addr) -> Finding {
     }
 }
 
-fn request(payload: [u8; PAYLOAD]) -> Vec<u8> {
+/// The same by the director's own ports.
+pub(super) async fn ask_by_ports(mut talk: Conversation, to: Ipv4Addr) -> Finding {
+    let payload: [u8; PAYLOAD] = rand::random();
+    talk.send_echo(to, &request(talk.port(), payload)).map_err(|error| plain(&error))?;
+    loop {
+        match talk.hear().await {
+            Heard::Refused => return Err("it is unreachable".to_owned()),
+            Heard::Datagram(message) => {
+                if let Some(finding) = read(&message, false, payload) {
+                    return finding;
+                }
+            }
+        }
+    }
+}
+
+fn request(identifier: u16, payload: [u8; PAYLOAD]) -> Vec<u8> {
     let mut bytes = vec![ECHO_REQUEST, 0, 0, 0];
-    // The kernel puts its own identifier into those of ping sockets.
-    bytes.extend([payload[0], payload[1], 0, 1]);
+    bytes.extend(identifier.to_be_bytes());
+    bytes.extend([0, 1]);
     bytes.extend(payload);
     let checksum = checksum(&bytes);
     bytes[2..4].copy_from_slice(&checksum.to_be_bytes());
@@ -72,7 +91,7 @@ mod tests {
     #[test]
     fn a_reply_is_told_from_others() {
         let payload = [7; PAYLOAD];
-        let request = request(payload);
+        let request = request(7, payload);
         assert_eq!(checksum(&request), 0, "its own checksum included");
         let mut reply = request.clone();
         reply[0] = ECHO_REPLY;

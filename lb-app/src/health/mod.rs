@@ -5,6 +5,7 @@
 //! threads inherit the CPU of the main lcore.
 
 mod command;
+mod conversation;
 mod dns;
 mod hooks;
 mod http;
@@ -12,6 +13,7 @@ mod icmp;
 mod machine;
 mod monitor;
 mod pool;
+mod ports;
 mod probe;
 pub(crate) mod report;
 mod socket;
@@ -24,8 +26,13 @@ mod tests;
 
 pub(crate) use monitor::Monitor;
 pub(crate) use pool::Role;
+pub(crate) use ports::Way;
+pub(crate) use probe::Target;
 
-use crate::config::{Config, health::ServiceKey};
+use crate::{
+    config::{Config, health::ServiceKey},
+    dataplane::host::Host,
+};
 use lb_core::service::plan::Plan;
 use std::{net::SocketAddrV4, sync::Arc};
 
@@ -39,6 +46,19 @@ pub(crate) trait Balancer: Send + Sync {
     /// # Errors
     /// Why nothing was changed.
     fn carry_out(&self, orders: &[Order]) -> Result<(), String>;
+
+    /// Where packets of checks that leave by the balancer's own ports come out, if it has any.
+    fn host(&self) -> Option<Arc<Host>> {
+        None
+    }
+
+    /// The way to a server by these ports: to the VIP, by the service's method, or to the server itself.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn way(&self, _: &Target, _to_vip: bool) -> Result<Way, String> {
+        Err("there are no ports".to_owned())
+    }
 }
 
 /// What a balancer is to do.

@@ -60,7 +60,8 @@ impl Monitor {
     pub(crate) fn start(balancer: Arc<dyn Balancer>) -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("lb-health").enable_all().build()?;
-        let means = Means::new(descriptors());
+        let means = Means::new(descriptors(), Some(balancer.clone()));
+        means.ports.listen(runtime.handle());
         let hooks = Hooks::start(&means, runtime.handle());
         let shared = Arc::new(Shared {
             start: Instant::now(),
@@ -195,6 +196,11 @@ async fn watch(shared: Weak<Shared>, target: Target, check: Arc<Check>) {
     loop {
         let start = Instant::now();
         let Some(means) = shared.upgrade().map(|shared| shared.means.clone()) else { return };
+        if check.leave.ports && !means.ports.are_polled() {
+            // Nothing is forwarded, and nothing can be found out.
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
         let (finding, took) = probe(&means, &check, &target).await;
         debug!(service = %target.name, server = %target.server, ?finding, "checked");
         let taken = shared.upgrade().and_then(|shared| shared.take(&target, (finding, took)));

@@ -1,6 +1,12 @@
 //! One check of one server, whatever its kind: done in time, or it has failed.
 
-use super::{command, dns, http, icmp, socket::Doors, socket::plain, tls::Trust, udp};
+use super::{
+    Balancer, command, dns, http, icmp,
+    ports::Ports,
+    socket::{Datagrams, Doors, plain},
+    tls::Trust,
+    udp,
+};
 use crate::config::health::{Check, Kind, ServiceKey};
 use std::{net::SocketAddrV4, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -24,6 +30,7 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct Means {
     pub(crate) doors: Doors,
+    pub(crate) ports: Ports,
     pub(crate) trust: Trust,
     pub(crate) programs: Semaphore,
     /// Checks under way, as many as there are file descriptors for.
@@ -31,10 +38,11 @@ pub(crate) struct Means {
 }
 
 impl Means {
-    /// For at most that many checks at a time.
-    pub(crate) fn new(checks: usize) -> Arc<Self> {
+    /// For at most that many checks at a time, some of which may leave by a balancer's ports.
+    pub(crate) fn new(checks: usize, balancer: Option<Arc<dyn Balancer>>) -> Arc<Self> {
         Arc::new(Means {
             doors: Doors::default(),
+            ports: Ports::new(balancer),
             trust: Trust::default(),
             programs: Semaphore::new(MOST_PROGRAMS),
             checks: Semaphore::new(checks),
@@ -49,23 +57,39 @@ pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Fin
     let limit = Duration::from_millis(check.timeout.as_millis());
     let finding = match tokio::time::timeout(limit, ask(means, check, target, limit)).await {
         Ok(finding) => finding,
+        Err(_) if check.leave.ports && check.to_vip => Err(format!(
+            "no answer within {} from {} by the way of traffic: does the server have that address?",
+            check.timeout,
+            target.service.1.ip()
+        )),
         Err(_) => Err(format!("no answer within {}", check.timeout)),
     };
     (finding, start.elapsed())
 }
 
 async fn ask(means: &Means, check: &Check, target: &Target, limit: Duration) -> Finding {
-    let to = address(check, target);
-    match &check.kind {
-        Kind::Tcp => {
-            let opened = means.doors.tcp(&check.leave, to).await;
-            opened.map(drop).map_err(|error| plain(&error))
+    let (to, leave) = (address(check, target), &check.leave);
+    let by_ports = leave.ports.then(|| means.ports.talk(target, check.to_vip)).transpose()?;
+    match (&check.kind, by_ports) {
+        (Kind::Tcp, None) => means.doors.tcp(leave, to).await.map(drop).map_err(|error| plain(&error)),
+        (Kind::Tcp, Some(talk)) => talk.connect(to).await.map(drop).map_err(|error| plain(&error)),
+        (Kind::Http(request), None) => {
+            let stream = means.doors.tcp(leave, to).await.map_err(|error| plain(&error))?;
+            http::ask(means, stream, to, request).await
         }
-        Kind::Http(request) => http::ask(means, &check.leave, to, request).await,
-        Kind::Icmp => icmp::ask(&means.doors, &check.leave, *to.ip()).await,
-        Kind::Udp(datagram) => udp::ask(&means.doors, &check.leave, to, datagram, limit).await,
-        Kind::Dns(query) => dns::ask(&means.doors, &check.leave, to, query).await,
-        Kind::Command(program) => {
+        (Kind::Http(request), Some(talk)) => {
+            let stream = talk.connect(to).await.map_err(|error| plain(&error))?;
+            http::ask(means, stream, to, request).await
+        }
+        (Kind::Icmp, None) => icmp::ask(&means.doors, leave, *to.ip()).await,
+        (Kind::Icmp, Some(talk)) => icmp::ask_by_ports(talk, *to.ip()).await,
+        (Kind::Udp(datagram), talk) => {
+            udp::ask(Datagrams::open(&means.doors, leave, talk, to).await?, datagram, limit).await
+        }
+        (Kind::Dns(query), talk) => {
+            dns::ask(Datagrams::open(&means.doors, leave, talk, to).await?, query).await
+        }
+        (Kind::Command(program), _) => {
             command::ask(means, check.leave.netns.as_deref(), program, target, limit).await
         }
     }

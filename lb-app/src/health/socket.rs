@@ -1,5 +1,6 @@
 //! Where checks' packets leave: sockets in a network namespace, on an interface, from an address, with a mark.
 
+use super::conversation::{Conversation, Heard};
 use crate::config::health::Leave;
 use nix::sched::{CloneFlags, setns};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -19,6 +20,9 @@ use tokio::{
 
 /// Where `ip netns` keeps the names of network namespaces.
 const NAMESPACES: &str = "/run/netns";
+
+/// Largest datagram.
+const DATAGRAM: usize = 65_536;
 
 type Job = Box<dyn FnOnce(io::Result<()>) + Send>;
 
@@ -89,7 +93,7 @@ impl Doors {
     }
 
     async fn socket(&self, leave: &Leave, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-        let Leave { netns, device, source, mark } = leave.clone();
+        let Leave { ports: _, netns, device, source, mark } = leave.clone();
         let make = move || {
             let socket = Socket::new(Domain::IPV4, kind, Some(protocol))?;
             socket.set_nonblocking(true)?;
@@ -107,6 +111,53 @@ impl Doors {
             Ok(socket)
         };
         self.within(netns.as_deref(), make).await
+    }
+}
+
+/// A socket that talks to one server in datagrams.
+pub(super) enum Datagrams {
+    /// One of the kernel's.
+    Kernel(UdpSocket),
+    /// By the director's own ports. It begins when something is sent.
+    Ports(Box<Conversation>, SocketAddrV4),
+}
+
+impl Datagrams {
+    /// One that leaves by the talk if there is one.
+    pub(super) async fn open(
+        doors: &Doors,
+        leave: &Leave,
+        talk: Option<Conversation>,
+        to: SocketAddrV4,
+    ) -> Result<Self, String> {
+        match talk {
+            Some(talk) => Ok(Datagrams::Ports(Box::new(talk), to)),
+            None => doors.udp(leave, to).await.map(Datagrams::Kernel).map_err(|error| plain(&error)),
+        }
+    }
+
+    /// Sends one.
+    pub(super) async fn send(&mut self, payload: &[u8]) -> io::Result<()> {
+        match self {
+            Datagrams::Kernel(socket) => socket.send(payload).await.map(drop),
+            Datagrams::Ports(talk, to) => talk.send_datagram(*to, payload),
+        }
+    }
+
+    /// The next one that comes.
+    pub(super) async fn receive(&mut self) -> io::Result<Vec<u8>> {
+        match self {
+            Datagrams::Kernel(socket) => {
+                let mut buffer = vec![0; DATAGRAM];
+                let length = socket.recv(&mut buffer).await?;
+                buffer.truncate(length);
+                Ok(buffer)
+            }
+            Datagrams::Ports(talk, _) => match talk.hear().await {
+                Heard::Datagram(bytes) => Ok(bytes),
+                Heard::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
+            },
+        }
     }
 }
 

@@ -45,7 +45,7 @@ fn target(port: u16) -> Target {
 /// What a check finds out about the server at this port of loopback.
 fn find(keys: &str, port: u16) -> Finding {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let means = Means::new(16);
+    let means = Means::new(16, None);
     runtime.block_on(async { probe(&means, &check(keys), &target(port)).await.0 })
 }
 

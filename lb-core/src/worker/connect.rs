@@ -41,6 +41,7 @@ impl<P: Packet> Worker<P> {
     ) -> Verdict {
         match self.course(packet.port(), &stage.key.key(), origin) {
             Course::Drop(reason) => Verdict::Drop(reason),
+            Course::Host(otherwise) => Verdict::Deliver(otherwise),
             Course::Refuse(unserved, reason) => self.refuse(now, packet, stage, unserved, reason),
             Course::HandOver(owner, why) => Verdict::HandOver(owner, why),
             Course::Open(service, unserved) => self.open(now, packet, stage, service, unserved),
@@ -50,10 +51,14 @@ impl<P: Packet> Worker<P> {
 
     /// What is to be done with a packet without a connection, as far as its addresses tell.
     pub(super) fn course(&self, port: PortId, key: &Key<u32>, origin: Origin) -> Course {
+        let local = self.snapshot.local(key.destination);
+        if matches!(local, Some(Local::Own(_))) {
+            return Course::Host(self.if_nobody_waits(key.source, DropReason::OwnAddress));
+        }
         if !self.is_station(key.source) {
             return Course::Drop(DropReason::BadSource);
         }
-        match self.snapshot.local(key.destination) {
+        match local {
             Some(Local::Vip { unserved, .. }) => {
                 let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port);
                 let Some(service) = service else { return Course::Refuse(unserved, DropReason::Unserved) };
@@ -63,7 +68,6 @@ impl<P: Packet> Worker<P> {
                 }
                 Course::Open(service, unserved)
             }
-            Some(Local::Own(_)) => Course::Drop(DropReason::OwnAddress),
             None if self.snapshot.is_nat_server(key.protocol, key.source, key.source_port) => {
                 let owner = self.owner_of_reply(key);
                 if origin == Origin::Port && owner != self.id {
@@ -71,8 +75,15 @@ impl<P: Packet> Worker<P> {
                 }
                 Course::Reply
             }
-            None => Course::Drop(DropReason::NotForUs),
+            // One of its own has been dealt with.
+            None | Some(Local::Own(_)) => Course::Drop(DropReason::NotForUs),
         }
+    }
+
+    /// Why a packet for one of the director's own addresses ends if nobody waits for it there. Servers that are checked
+    /// by the way of traffic answer from their VIP, which nobody else may do.
+    pub(super) fn if_nobody_waits(&self, source: u32, reason: DropReason) -> DropReason {
+        if self.is_station(source) { reason } else { DropReason::BadSource }
     }
 
     /// ICMP and TCP and UDP have been dealt with; everything else can only be unserved.
@@ -294,6 +305,8 @@ impl<P: Packet> Worker<P> {
 pub(super) enum Course {
     /// It ends here.
     Drop(DropReason),
+    /// It is for one of the director's own addresses, and ends for that reason unless somebody waits for it there.
+    Host(DropReason),
     /// No service wants it.
     Refuse(Unserved, DropReason),
     /// Another worker owns its flow.

@@ -34,11 +34,16 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Verdict {
-        if !self.is_station(stage.at.source) {
-            return Verdict::Drop(DropReason::BadSource);
-        }
         let local = self.snapshot.local(stage.at.destination);
         let payload = stage.at.payload(packet.bytes());
+        let is_own = matches!(local, Some(Local::Own(_)));
+        let answers = |kind| kind == icmp::ECHO_REPLY || icmp::is_error(kind);
+        if !self.is_station(stage.at.source) {
+            return match payload.first() {
+                Some(&kind) if is_own && answers(kind) => Verdict::Deliver(DropReason::BadSource),
+                _ => Verdict::Drop(DropReason::BadSource),
+            };
+        }
         match payload.first() {
             Some(&icmp::ECHO_REQUEST) if local.is_some() => {
                 if !self.refusals.allow(now) {
@@ -48,6 +53,7 @@ impl<P: Packet> Worker<P> {
                 Verdict::Answer
             }
             Some(&kind) if icmp::is_error(kind) => self.icmp_error(now, packet, stage, origin, local, io),
+            Some(&icmp::ECHO_REPLY) if is_own => Verdict::Deliver(DropReason::IcmpUnrelated),
             _ if local.is_some() => Verdict::Drop(DropReason::IcmpUnrelated),
             _ => Verdict::Drop(DropReason::NotForUs),
         }
@@ -63,7 +69,10 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) -> Verdict {
         if matches!(local, Some(Local::Own(_))) {
-            return self.tunnel_error(now, packet, stage, origin, io);
+            return match self.tunnel_error(now, packet, stage, origin, io) {
+                Verdict::Drop(reason) => Verdict::Deliver(reason),
+                verdict => verdict,
+            };
         }
         let Some(quote) = Quote::read(packet.bytes(), &stage.at) else {
             return Verdict::Drop(DropReason::IcmpUnrelated);

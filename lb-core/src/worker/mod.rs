@@ -15,6 +15,7 @@ pub mod classify;
 pub mod connect;
 pub mod exchange;
 pub mod explain;
+pub mod host;
 pub mod icmp;
 pub mod owner;
 pub mod pass;
@@ -287,6 +288,10 @@ impl<P: Packet> Worker<P> {
                 self.counters.host.bump();
                 io.release(packet);
             }
+            Verdict::Deliver(otherwise) => match io.deliver(packet) {
+                Ok(()) => self.counters.host.bump(),
+                Err(packet) => self.drop(packet, otherwise, io),
+            },
             Verdict::Drop(reason) => self.drop(packet, reason, io),
         }
     }

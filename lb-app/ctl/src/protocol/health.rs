@@ -141,6 +141,8 @@ pub struct Check {
     pub kind: String,
     /// Whom its packets are addressed to: `server` or `vip`.
     pub to: String,
+    /// What they leave by: `kernel` or `ports`, the director's own.
+    pub via: String,
     /// Time between two checks.
     pub interval_ms: u64,
     /// How long one may take.

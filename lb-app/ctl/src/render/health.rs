@@ -120,6 +120,7 @@ mod tests {
         Check {
             kind: "http".to_owned(),
             to: "server".to_owned(),
+            via: "kernel".to_owned(),
             interval_ms: 5_000,
             timeout_ms: 3_000,
             rise: 2,

@@ -58,6 +58,8 @@ impl Check {
 /// Where a check's packets leave this machine, as far as the kernel should not decide by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Leave {
+    /// By the director's own ports, as traffic does, and not by the kernel. Then there is nothing else to say.
+    pub(crate) ports: bool,
     /// The network namespace, by its name under `/run/netns`.
     pub(crate) netns: Option<String>,
     /// The network interface.

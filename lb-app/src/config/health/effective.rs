@@ -59,6 +59,9 @@ pub(crate) fn inline_check(check: Option<&Check>) -> String {
     if let Some(port) = check.port {
         line.bare("port", port);
     }
+    if !matches!(check.kind, Kind::Command(_)) {
+        line.text("via", if check.leave.ports { "ports" } else { "kernel" });
+    }
     line.optional("netns", check.leave.netns.as_ref());
     line.optional("device", check.leave.device.as_ref());
     line.optional("source", check.leave.source);

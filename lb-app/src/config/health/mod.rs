@@ -10,7 +10,7 @@ mod read;
 pub(crate) use check::{Check, Command, Dns, Http, Kind, Leave, Pattern, Record, Tls, Udp};
 pub(crate) use effective::{inline_check, inline_pool, words};
 pub(crate) use pool::{Passive, Pool, Sorry, WhenAllFail};
-pub(super) use read::{check_together, read_check, read_pool};
+pub(super) use read::{check_together, check_way, read_check, read_pool};
 
 use super::{place::At, table::Table, values::timeout};
 use lb_core::{service::plan::Protocol, time::Duration};

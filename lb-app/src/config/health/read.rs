@@ -1,7 +1,8 @@
 //! Reading `check` and `health` tables.
 
 use super::{
-    Check, Command, Dns, Http, Kind, OwnCheck, Passive, Pattern, Pool, Record, Sorry, Tls, Udp, WhenAllFail,
+    Check, Command, Dns, Http, Kind, Leave, OwnCheck, Passive, Pattern, Pool, Record, Sorry, Tls, Udp,
+    WhenAllFail,
 };
 use crate::config::{
     place::{At, Field, Place},
@@ -9,7 +10,7 @@ use crate::config::{
     table::Table,
     values::{self, Reading, boolean, duration, host, number, quoted, text, timeout, word},
 };
-use lb_core::{limits::MAX_WEIGHT, time::Duration};
+use lb_core::{limits::MAX_WEIGHT, service::plan::Method, time::Duration};
 use std::{net::SocketAddrV4, path::PathBuf, sync::Arc};
 use toml::de::DeValue;
 
@@ -56,6 +57,7 @@ pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -
     check.leave.netns = given(&mut table, "netns", values::name);
     // A program learns both addresses and makes its own connections.
     if !is_command {
+        check.leave.ports = or(&mut table, "via", word(&[false, true], way), false);
         check.to_vip = or(&mut table, "to", word(&[false, true], destination), false);
         let address = table.read("address", host);
         if let (true, Field::Given(at)) = (check.to_vip, &address) {
@@ -69,9 +71,39 @@ pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -
         check.leave.device = given(&mut table, "device", device);
         check.leave.source = given(&mut table, "source", host);
         check.leave.mark = given(&mut table, "mark", number(1..=u32::MAX));
+        check_said(&check, &table, problems);
     }
     let place = table.finish();
     Some(At { value: Some(Arc::new(check)), place })
+}
+
+/// Under NAT no packet goes to a server with the VIP in it.
+pub(in crate::config) fn check_way(
+    method: Option<Method>,
+    check: &At<Option<Arc<Check>>>,
+    problems: &Problems,
+) {
+    let At { value: Some(value), place } = check else { return };
+    if value.leave.ports && value.to_vip && method == Some(Method::Nat) {
+        let what = "is \"vip\", which under nat is the director's own by `via = \"ports\"`";
+        problems.add(&place.below("to"), Complaint::new(what, "use `to = \"server\"`"));
+    }
+}
+
+/// By the director's own ports a packet goes where the server's traffic goes, and nothing can be said of it.
+fn check_said(check: &Check, table: &Table, problems: &Problems) {
+    let Leave { ports: true, netns, device, source, mark } = &check.leave else { return };
+    let said = [
+        ("netns", netns.is_some()),
+        ("device", device.is_some()),
+        ("source", source.is_some()),
+        ("mark", mark.is_some()),
+        ("address", check.address.is_some()),
+    ];
+    for (key, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
+        let complaint = Complaint::new("cannot be given with `via = \"ports\"`", "remove one of the two");
+        problems.add(&table.place.below(key), complaint);
+    }
 }
 
 /// Reads the `health` of a service. The sorry server comes with its place: it is checked like the other servers.
@@ -197,6 +229,10 @@ fn or<T: Clone>(
 
 fn given<T: Clone>(table: &mut Table, key: &'static str, read: impl Fn(&DeValue) -> Reading<T>) -> Option<T> {
     table.read(key, read).given().map(|at| at.value.clone())
+}
+
+fn way(ports: bool) -> &'static str {
+    if ports { "ports" } else { "kernel" }
 }
 
 fn destination(vip: bool) -> &'static str {

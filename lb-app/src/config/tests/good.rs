@@ -151,6 +151,7 @@ fn checks_survive_being_written_out() {
           {{ address = \"198.51.100.15\", check = {{ type = \"dns\", name = \"example.org\", record = \"A\", port = 53 }} }},
           {{ address = \"198.51.100.16\", check = {{ type = \"command\", command = [\"/bin/true\", \"a b\"], user = \"nobody\" }} }},
           {{ address = \"198.51.100.17\", check = {{ type = \"icmp\", address = \"198.51.100.18\", warmup = \"0s\" }} }},
+          {{ address = \"198.51.100.18\", check = {{ type = \"tcp\", via = \"ports\" }} }},
         ]
         [services.check]
         type = \"https\"

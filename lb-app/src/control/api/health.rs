@@ -111,6 +111,7 @@ fn check_told(check: &Check) -> health::Check {
     health::Check {
         kind: check.kind.name().to_owned(),
         to: if check.to_vip { "vip" } else { "server" }.to_owned(),
+        via: if check.leave.ports { "ports" } else { "kernel" }.to_owned(),
         interval_ms: check.interval.as_millis(),
         timeout_ms: check.timeout.as_millis(),
         rise: check.rise,

@@ -51,7 +51,8 @@ impl<P: Packet> Story<'_, P> {
                 self.say(Stage::Service, "no service has this virtual address, protocol and port");
                 self.refuse(unserved, reason)
             }
-            Course::Drop(reason) => {
+            // What the control plane waits for cannot be known here.
+            Course::Drop(reason) | Course::Host(reason) => {
                 self.say(Stage::Service, reason.explanation());
                 Outcome::Dropped(reason)
             }

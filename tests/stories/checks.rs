@@ -1,0 +1,184 @@
+//! Where checks' packets leave: by the way of traffic, which proves it, or from a network namespace; and traffic itself
+//! as a check.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use lb_stories::config::Service;
+use lb_stories::control::Control;
+use lb_stories::process::eventually;
+use lb_stories::{Config, Method, World, world};
+use serde_json::Value;
+
+/// For what takes a fraction of a second on a machine with nothing else to do.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Often, and with all the time that a busy machine may need.
+const OFTEN: &str = "interval = \"200ms\", retry_interval = \"100ms\", timeout = \"2s\", fall = 2, rise = 2";
+
+/// What is known of a service's servers, by their place.
+fn health(control: &Control, service: &str) -> Result<Vec<Value>> {
+    let answer: Value = serde_json::from_str(&control.ask(&format!("--json show health {service}"))?)?;
+    let servers = answer["reply"]["health"]["services"][0]["servers"].as_array();
+    Ok(servers.with_context(|| format!("{service}: {answer}"))?.clone())
+}
+
+/// Waits until a server of a service is in that state after at least `checks` checks. Returns why it last failed.
+fn becomes(control: &Control, service: &str, server: usize, state: &str, checks: u64) -> Result<String> {
+    let is_it = || {
+        let server = &health(control, service)?[server];
+        Ok(server["state"] == state && server["checks"].as_u64() >= Some(checks))
+    };
+    let met = eventually(LIMIT, is_it)?;
+    ensure!(met, "{service}: server {server} is not {state}: {}", control.ask("show health")?);
+    Ok(health(control, service)?[server]["last_failure"]["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Checks of every kind go where traffic goes: they find out that a server does not have the VIP any more, although
+/// it works and answers at its own address.
+#[test]
+fn checks_take_the_way_of_traffic() -> Result<()> {
+    let world = World::new()?;
+    let by_ports = |service: Service, kind: &str, to: &str| {
+        // What is assumed proves nothing.
+        let check = format!("{{ {kind}, via = \"ports\", to = \"{to}\", assume_down = true, {OFTEN} }}");
+        service.line(format!("check = {check}")).line("health = { flap_limit = 0 }")
+    };
+    let http = "type = \"http\", path = \"/small\", body = \"^small from\"";
+    let udp = "type = \"udp\", payload = \"ping\", require_reply = true";
+    let config = Config::new()
+        .service(by_ports(Service::tcp(Method::Tun, world::HTTP), http, "vip"))
+        .service(by_ports(Service::tcp(Method::Dr, world::HTTP), http, "vip"))
+        .service(by_ports(Service::udp(Method::Tun, world::ECHO), udp, "vip"))
+        .service(by_ports(Service::udp(Method::Dr, world::ECHO), "type = \"icmp\"", "vip"))
+        .service(by_ports(Service::tcp(Method::Nat, world::HTTP), "type = \"tcp\"", "server"))
+        .service(by_ports(Service::udp(Method::Nat, world::ECHO), udp, "server"));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    let all = ["tcp-tun-80", "tcp-dr-80", "udp-tun-7", "udp-dr-7", "tcp-nat-80", "udp-nat-7"];
+    for service in all {
+        for server in 0..2 {
+            becomes(&control, service, server, "up", 3)?;
+        }
+    }
+    for method in [Method::Tun, Method::Dr] {
+        let (vip, http) = (method.vip(), format!("tcp-{}-80", method.word()));
+        let server = &world.servers()[0];
+        server.namespace().ip(&format!("addr del {vip}/32 dev lo"))?;
+        let reason = becomes(&control, &http, 0, "down", 0)?;
+        ensure!(
+            reason.contains(&format!("from {vip} by the way of traffic: does the server have")),
+            "{reason}"
+        );
+        // It works, and answers at its own address.
+        ensure!(health(&control, "tcp-nat-80")?[0]["state"] == "up", "{}", control.ask("show health")?);
+        let who = world.client().who_answers(method.at(world::HTTP), 10)?;
+        ensure!(who.keys().eq(["server2"]), "{who:?}");
+        server.namespace().ip(&format!("addr add {vip}/32 dev lo"))?;
+        becomes(&control, &http, 0, "up", 0)?;
+        let both = eventually(LIMIT, || {
+            Ok(world.client().who_answers(method.at(world::HTTP), 10).is_ok_and(|who| who.len() == 2))
+        })?;
+        ensure!(both, "the server gets nothing although it is up");
+    }
+    // A server that works but is ill is found out as well, and so is one whose port is closed.
+    world.servers()[0].make_ill(true)?;
+    let reason = becomes(&control, "tcp-dr-80", 0, "down", 0)?;
+    ensure!(reason == "it answered with status 500", "{reason}");
+    world.servers()[0].make_ill(false)?;
+    becomes(&control, "tcp-dr-80", 0, "up", 0)?;
+    // Where nothing is polled, nothing is found out.
+    control.ask("stop")?;
+    let before = health(&control, "tcp-dr-80")?[0]["state"].clone();
+    std::thread::sleep(Duration::from_secs(1));
+    ensure!(health(&control, "tcp-dr-80")?[0]["state"] == before);
+    control.ask("start")?;
+    director.stop()?;
+    Ok(())
+}
+
+/// A port that nobody listens on is told from a server that is silent, over TCP and UDP.
+#[test]
+fn a_closed_port_is_told_in_plain_words() -> Result<()> {
+    let mut world = World::new()?;
+    let check = |kind: &str| format!("check = {{ {kind}, via = \"ports\", to = \"vip\", {OFTEN} }}");
+    let config = Config::new()
+        .service(Service::tcp(Method::Dr, world::HTTP).line(check("type = \"tcp\"")))
+        // Nothing listens there, on any server.
+        .service(Service::udp(Method::Tun, 9).line(check("type = \"udp\", payload = \"x\"")));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    let reason = becomes(&control, "udp-tun-9", 1, "down", 2)?;
+    ensure!(reason == "nothing listens on its port", "{reason}");
+    world.servers_mut()[0].stop_nginx()?;
+    let reason = becomes(&control, "tcp-dr-80", 0, "down", 0)?;
+    ensure!(reason == "it refused the connection", "{reason}");
+    director.stop()?;
+    Ok(())
+}
+
+/// Checks leave from the namespace that they are told to leave from, and from no other.
+#[test]
+fn checks_leave_from_a_network_namespace() -> Result<()> {
+    let world = World::new()?;
+    let outside = world.checks_namespace()?;
+    let check = format!("{{ type = \"tcp\", netns = \"{}\", assume_down = true, {OFTEN} }}", outside.name());
+    let service = Service::tcp(Method::Nat, world::HTTP).line(format!("check = {check}"));
+    let director = world.start(&Config::new().service(service.line("health = { flap_limit = 0 }")))?;
+    let control = Control::of(&director)?;
+    for server in 0..2 {
+        becomes(&control, "tcp-nat-80", server, "up", 2)?;
+    }
+    outside.ip("link set lan down")?;
+    let reason = becomes(&control, "tcp-nat-80", 0, "down", 0)?;
+    ensure!(reason == "there is no route to its network", "{reason}");
+    outside.ip("link set lan up")?;
+    becomes(&control, "tcp-nat-80", 0, "up", 0)?;
+    director.stop()?;
+    Ok(())
+}
+
+/// Without any check: a server that refuses connections, or leaves them unanswered, is noticed from the traffic, and
+/// is tried again after a while.
+#[test]
+fn traffic_itself_tells_of_a_server() -> Result<()> {
+    let mut world = World::new()?;
+    let service = Service::tcp(Method::Nat, world::HTTP)
+        .timeout("syn", "1s")
+        .line("health = { passive = { failures = 3, within = \"10s\", hold = \"4s\" }, flap_limit = 0 }");
+    let director = world.start(&Config::new().service(service))?;
+    let control = Control::of(&director)?;
+    let target = Method::Nat.at(world::HTTP);
+    let client = world.client().twin();
+    ensure!(client.who_answers(target, 10)?.len() == 2, "both serve");
+
+    let silence = format!("blackhole {}/32 table 10", world::CLIENT);
+    for round in ["refuses", "is silent"] {
+        let silent = round == "is silent";
+        if silent {
+            world.servers()[0].namespace().ip(&format!("route add {silence}"))?;
+        } else {
+            world.servers_mut()[0].stop_nginx()?;
+        }
+        let noticed = eventually(LIMIT, || {
+            // Some of these are for the server that fails.
+            for _ in 0..8 {
+                let _ = client.tcp_briefly(target, Duration::from_millis(100));
+            }
+            Ok(health(&control, "tcp-nat-80")?[0]["state"] == "down")
+        })?;
+        ensure!(noticed, "{round}: {}", control.ask("show health")?);
+        let server = health(&control, "tcp-nat-80")?[0].clone();
+        let reason = server["last_failure"]["reason"].as_str().unwrap_or_default();
+        ensure!(reason.contains("connections refused or unanswered within 10s"), "{round}: {reason}");
+        if silent {
+            world.servers()[0].namespace().ip(&format!("route del {silence}"))?;
+        } else {
+            world.servers_mut()[0].start_nginx()?;
+        }
+        becomes(&control, "tcp-nat-80", 0, "up", 0)?;
+        let both = eventually(LIMIT, || Ok(client.who_answers(target, 10).is_ok_and(|who| who.len() == 2)))?;
+        ensure!(both, "{round}: the server gets nothing although it is up");
+    }
+    director.stop()?;
+    Ok(())
+}
