@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
 use crate::netns::Namespace;
-use crate::process::{Background, eventually};
+use crate::process::{Background, PATIENCE, eventually};
 use crate::status::Status;
 
 /// What `lb-app` prints when it forwards.
@@ -23,10 +23,6 @@ const EXACT: &str = "accounting: exact";
 
 /// Lines of its output that are shown when a story fails.
 const LAST_WORDS: usize = 80;
-const START_LIMIT: Duration = Duration::from_secs(20);
-const STATUS_LIMIT: Duration = Duration::from_secs(5);
-const RELOAD_LIMIT: Duration = Duration::from_secs(5);
-const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running `lb-app`.
 #[derive(Debug)]
@@ -63,13 +59,13 @@ impl Director {
             runtime: Path::new("/var/run/dpdk").join(name),
             stopped: false,
         };
-        let ready = eventually(START_LIMIT, || {
+        let ready = eventually(PATIENCE, || {
             if let Some(status) = director.process.finished()? {
                 bail!("lb-app ended at start: {status}");
             }
             Ok(director.output()?.contains(READY))
         })?;
-        ensure!(ready, "lb-app is not ready after {START_LIMIT:?}");
+        ensure!(ready, "lb-app is not ready after {PATIENCE:?}");
         Ok(director)
     }
 
@@ -96,11 +92,11 @@ impl Director {
         let before = self.output()?.len();
         self.process.signal(Signal::SIGUSR1)?;
         let mut report = String::new();
-        let complete = eventually(STATUS_LIMIT, || {
+        let complete = eventually(PATIENCE, || {
             report = self.output()?.split_off(before);
             Ok(report.lines().any(|line| line.trim() == END_OF_STATUS))
         })?;
-        ensure!(complete, "no complete status report after {STATUS_LIMIT:?}");
+        ensure!(complete, "no complete status report after {PATIENCE:?}");
         Ok(Status::parse(&report))
     }
 
@@ -110,7 +106,7 @@ impl Director {
         fs::write(&self.configuration, configuration)?;
         self.process.signal(Signal::SIGHUP)?;
         let mut said = String::new();
-        let done = eventually(RELOAD_LIMIT, || {
+        let done = eventually(PATIENCE, || {
             said = self.output()?.split_off(before);
             Ok(said.lines().any(|line| line.contains("reload: configuration") || line.contains(" ERROR ")))
         })?;
@@ -153,7 +149,7 @@ impl Director {
 
     fn end(mut self, signal: Signal) -> Result<String> {
         self.process.signal(signal)?;
-        let status = self.process.wait(STOP_LIMIT)?.context("lb-app does not stop")?;
+        let status = self.process.wait(PATIENCE)?.context("lb-app does not stop")?;
         let output = self.output()?;
         ensure!(status.success(), "lb-app ended with {status}");
         let accounts: Vec<_> = output.lines().filter(|line| line.contains(ACCOUNTS)).collect();

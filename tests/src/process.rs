@@ -11,6 +11,10 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+/// How long a story waits at most for what has to happen. It says nothing about how long that takes: a busy machine may
+/// stand still for seconds.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Runs `command` and returns its standard output; a failing exit status is an error that shows what it printed.
 pub fn run(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
