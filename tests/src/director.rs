@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
 use crate::netns::Namespace;
-use crate::process::{Background, PATIENCE, eventually};
+use crate::process::{Background, Held, PATIENCE, eventually};
 use crate::status::Status;
 
 /// What `lb-app` prints when it forwards.
@@ -38,13 +38,14 @@ pub struct Director {
 impl Director {
     /// Starts `lb-app` in a namespace with a configuration, and waits until it is ready.
     ///
-    /// `name` is unique among everything that runs on the machine.
+    /// `name` is unique among everything that runs on the machine; `add` may add to the command.
     pub fn start(
         namespace: &Namespace,
         directory: &Path,
         name: &str,
         configuration: &str,
         workers: usize,
+        add: impl FnOnce(&mut Command),
     ) -> Result<Self> {
         let file = directory.join(format!("{name}.toml"));
         let log = directory.join(format!("{name}.log"));
@@ -52,6 +53,7 @@ impl Director {
         let mut command = namespace.command(program()?);
         command.args(["--no-huge", "-m", "256", "--no-pci", "--file-prefix", name]);
         command.arg("--lcores").arg(lcores(workers)?).arg("--").arg("--conf").arg(&file);
+        add(&mut command);
         let mut director = Self {
             process: namespace.spawn(&mut command, &log)?,
             configuration: file,
@@ -100,10 +102,15 @@ impl Director {
         Ok(Status::parse(&report))
     }
 
+    /// Writes another configuration into its file, for a reload to find.
+    pub fn write_configuration(&self, configuration: &str) -> Result<()> {
+        Ok(fs::write(&self.configuration, configuration)?)
+    }
+
     /// Changes its configuration, and waits until the change is in effect.
     pub fn reload(&self, configuration: &str) -> Result<()> {
         let before = self.output()?.len();
-        fs::write(&self.configuration, configuration)?;
+        self.write_configuration(configuration)?;
         self.process.signal(Signal::SIGHUP)?;
         let mut said = String::new();
         let done = eventually(PATIENCE, || {
@@ -134,6 +141,26 @@ impl Director {
             Ok(wish(&status))
         })?;
         Ok((met, status))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Has the worker on an lcore stand still, as if it were stuck, for as long as the returned value exists.
+    pub fn hold_worker(&self, lcore: usize) -> Result<Held> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid()))?;
+        // The name differs from one DPDK to the next.
+        let end = format!("worker-{lcore}");
+        for thread in threads {
+            let thread = thread?;
+            if fs::read_to_string(thread.path().join("comm"))?.trim().ends_with(&end) {
+                let id = thread.file_name().to_str().context("a number")?.parse()?;
+                return Held::hold(id);
+            }
+        }
+        bail!("no thread is called {end}")
     }
 
     /// Stops it as a service manager does, and insists on a clean exit with every packet accounted for. Returns all
