@@ -6,9 +6,12 @@ use super::{
     serve::Exporter,
     text::Format,
 };
-use crate::health::{
-    Role,
-    report::{Report, ServerReport, ServerState, ServiceReport},
+use crate::{
+    config::health::Pool,
+    health::{
+        Role,
+        report::{Progress, Report, ServerReport, ServerState, ServiceReport},
+    },
 };
 use lb_core::{
     conn::timeouts::Timeouts,
@@ -72,14 +75,17 @@ fn facts(services: usize, servers: usize) -> Facts {
             name: service.name.clone(),
             quorum: true,
             quorum_changes: 2,
+            pool: Pool::default(),
+            up_weight: 1,
             kept: false,
             sorry: Some((SocketAddrV4::new(service.vip, 81), false)),
             servers: endpoints
                 .map(|address| ServerReport {
                     address,
-                    check: Some("tcp"),
+                    check: None,
                     state: ServerState::Up,
                     role: Role::Serves,
+                    progress: Progress::default(),
                     for_ms: 0,
                     checks: 9,
                     failures: 1,
