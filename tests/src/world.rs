@@ -209,9 +209,14 @@ impl World {
 
     /// The same with another text than the configuration's own.
     pub fn start_with(&self, config: &Config, text: &str) -> Result<Director> {
+        self.start_how(config.workers(), text, |_| ())
+    }
+
+    /// The same with something added to the command.
+    pub fn start_how(&self, workers: usize, text: &str, add: impl FnOnce(&mut Command)) -> Result<Director> {
         self.starts.set(self.starts.get() + 1);
         let name = format!("{}-{}", self.name, self.starts.get());
-        Director::start(&self.director, self.directory(), &name, text, config.workers())
+        Director::start(&self.director, self.directory(), &name, text, workers, add)
     }
 
     /// Lets everything outlive this value, and says what there is: `netns NAME`, `pid PID`, `directory PATH`.

@@ -12,13 +12,12 @@ use anyhow::{Context, Result, bail};
 use lb_stories::config::Service;
 use lb_stories::control::{Control, lbctl};
 use lb_stories::director::program;
+use lb_stories::process::PATIENCE;
 use lb_stories::{Config, Method, World, world};
 use nix::pty::{Winsize, openpty};
 
-/// How long something may take to appear on a terminal.
-const LIMIT: Duration = Duration::from_secs(10);
 /// How long nothing new appears on a screen that is at rest.
-const REST: Duration = Duration::from_millis(150);
+const REST: Duration = Duration::from_millis(300);
 
 /// A program on a terminal.
 struct Terminal {
@@ -63,7 +62,7 @@ impl Terminal {
 
     /// Waits until all these words have appeared since the last key.
     fn shows(&mut self, words: &[&str]) -> Result<()> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + PATIENCE;
         while !words.iter().all(|word| self.seen.contains(word)) {
             match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
@@ -74,7 +73,7 @@ impl Terminal {
     }
 
     fn ends(&mut self) -> Result<Option<i32>> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status.code());

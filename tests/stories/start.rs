@@ -32,7 +32,7 @@ fn attempt(world: &World, prefix: &str, configuration: &str, lcores: &str) -> Re
     let file = world.directory().join("start.toml");
     fs::write(&file, configuration)?;
     let mut command = world.director().command("timeout");
-    command.arg("20").arg(program()?);
+    command.arg("60").arg(program()?);
     command.args(["--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "--file-prefix", prefix]);
     let output = command.args(["--lcores", lcores, "--", "--conf"]).arg(&file).output()?;
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
