@@ -13,6 +13,7 @@ PERF   := $(TARGET)/release
 
 .PHONY: help build check clean demo demo-stop deps test root
 .PHONY: bench bench-build bench-deps bench-instructions bench-io bench-pipeline bench-results
+.PHONY: image image-deps test-image
 .NOTPARALLEL:
 
 help:
@@ -24,6 +25,8 @@ help:
 	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
 	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP))"
+	@echo "make image         a disk for bare metal and virtual machines, in $(TARGET)/appliance (needs root)"
+	@echo "make test-image    start it in qemu between a client and servers, and try it; takes a while (needs root)"
 	@echo "make deps          install the Debian packages that are missing"
 	@echo "make clean         remove everything that was built"
 
@@ -53,6 +56,16 @@ test: root check build
 	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
 	@$(MAKE) --no-print-directory bench-instructions
 	LB_APP=$(LB_APP) $(CARGO) test --locked --no-fail-fast -p lb-stories
+
+image-deps:
+	@tests/deps.sh image
+
+image: root image-deps
+	@docker/appliance/build
+
+test-image: image
+	@python3 docker/appliance/test/setup.py
+	@docker/appliance/test/run
 
 bench-deps:
 	@tests/deps.sh bench

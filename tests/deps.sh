@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what building and testing need from Debian (12 or 13), as far as it is missing; with `bench`, what
-# benchmarks need too.
+# Installs what building and testing need from Debian (12 or 13), as far as it is missing; with `bench` or `image`, what
+# benchmarks or the appliance need too.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -39,6 +39,23 @@ need valgrind     command -v valgrind
 if [ "${1-}" = bench ]; then
     # For testpmd.
     need dpdk-dev command -v dpdk-testpmd
+fi
+if [ "${1-}" = image ]; then
+    need dosfstools         command -v mkfs.fat
+    need e2fsprogs          command -v mke2fs
+    need gdisk              command -v sgdisk
+    need grub-efi-amd64-bin test -e /usr/lib/grub/x86_64-efi/normal.mod
+    need grub-common        command -v grub-mkimage
+    need grub-pc-bin        test -e /usr/lib/grub/i386-pc/boot.img
+    need mmdebstrap         command -v mmdebstrap
+    need mtools             command -v mcopy
+    need qemu-utils         command -v qemu-img
+    need signify-openbsd    command -v signify-openbsd
+    need squashfs-tools     command -v mksquashfs
+    # For its test.
+    need ovmf               test -e /usr/share/OVMF/OVMF_CODE_4M.fd
+    need python3            command -v python3
+    need qemu-system-x86    command -v qemu-system-x86_64
 fi
 
 [ -n "$missing" ] || exit 0
