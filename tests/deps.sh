@@ -53,6 +53,7 @@ if [ "${1-}" = image ]; then
     need signify-openbsd    command -v signify-openbsd
     need squashfs-tools     command -v mksquashfs
     # For its test.
+    need openssh-client     command -v ssh
     need ovmf               test -e /usr/share/OVMF/OVMF_CODE_4M.fd
     need python3            command -v python3
     need qemu-system-x86    command -v qemu-system-x86_64
