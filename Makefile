@@ -12,7 +12,7 @@ BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
 .PHONY: help build check clean demo demo-stop deps test root
-.PHONY: bench bench-build bench-deps bench-instructions bench-io bench-pipeline bench-results
+.PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-results
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
 	@echo "make check         formatting and lints"
 	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
+	@echo "make bench-control what clients of the control socket cost forwarding"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
 	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP))"
 	@echo "make deps          install the Debian packages that are missing"
@@ -70,6 +71,10 @@ bench-io: root bench-deps build bench-build
 bench-instructions: deps
 	$(CARGO) build --locked --release -p lb-perf --bin instructions
 	$(PERF)/instructions --output $(BENCH)/instructions.json $(if $(UPDATE),--update)
+
+# What clients of the control socket cost forwarding: about two minutes, and 3 GB of memory.
+bench-control: root build bench-build
+	$(PERF)/control --lb-app $(LB_APP) --folder $(BENCH)/control
 
 bench: bench-pipeline bench-io bench-instructions
 	@echo
