@@ -18,7 +18,7 @@ use lb_stories::process::eventually;
 use lb_stories::{Config, Method, World, world};
 
 /// Every command that reads, and words of its answer.
-const READERS: [(&str, &[&str]); 30] = [
+const READERS: [(&str, &[&str]); 31] = [
     ("show director", &["forwarding; 2 workers, 2 ports"]),
     ("-Ln", &["Prot LocalAddress:Port Scheduler Flags", "TCP  192.0.2.100:80 rr", "198.51.100.11:8080"]),
     (
@@ -27,6 +27,7 @@ const READERS: [(&str, &[&str]); 30] = [
     ),
     ("-Ln --stats", &["Conns   InPkts  OutPkts  InBytes OutBytes"]),
     ("show services tcp-nat-80 rate", &["CPS    InPPS   OutPPS    InBPS   OutBPS"]),
+    ("show health", &["RemoteAddress:Port", "quorum reached, weight 2 up", "tcp", "serves", "in "]),
     ("-Lnc", &["pro expire state", "TCP 1", "ESTABLISHED", "connections in all"]),
     ("show connections state established protocol tcp vip 192.0.2.100 limit 5", &["192.0.2.10:", "1 shown"]),
     ("count connections", &["connections, 1 of them active, room for 131072", "  worker 1: "]),
@@ -70,7 +71,10 @@ fn every_reader_answers_in_text_and_in_json() -> Result<()> {
         );
     }
     let world = World::new()?;
-    let config = Config::new().service(Service::tcp(Method::Nat, world::HTTP));
+    // The check comes once, at a time that no test waits for.
+    let checked =
+        Service::tcp(Method::Nat, world::HTTP).line("check = { type = \"tcp\", interval = \"1h\" }");
+    let config = Config::new().service(checked);
     let director = world.start(&config)?;
     let control = Control::of(&director)?;
     assert_eq!(fs::metadata(control.socket())?.permissions().mode() & 0o777, 0o660);

@@ -5,9 +5,12 @@ use super::{
     serve::Exporter,
     text::Format,
 };
-use crate::health::{
-    Role,
-    report::{Report, ServerReport, ServerState, ServiceReport},
+use crate::{
+    config::health::Pool,
+    health::{
+        Role,
+        report::{Progress, Report, ServerReport, ServerState, ServiceReport},
+    },
 };
 use lb_core::{counters::DropReason, service::plan::Protocol};
 use std::{
@@ -57,14 +60,17 @@ fn facts(services: usize, servers: usize) -> Facts {
             name: format!("web-{service}"),
             quorum: true,
             quorum_changes: 2,
+            pool: Pool::default(),
+            up_weight: 1,
             kept: false,
             sorry: Some((SocketAddrV4::new(vip, 81), false)),
             servers: endpoints
                 .map(|address| ServerReport {
                     address,
-                    check: Some("tcp"),
+                    check: None,
                     state: ServerState::Up,
                     role: Role::Serves,
+                    progress: Progress::default(),
                     for_ms: 0,
                     checks: 9,
                     failures: 1,

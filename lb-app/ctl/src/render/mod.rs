@@ -4,6 +4,7 @@
 mod connections;
 mod director;
 mod forward;
+mod health;
 mod insides;
 mod network;
 mod ports;
@@ -52,6 +53,7 @@ impl Renderer {
             Reply::Names(names) => director::names(&mut text, names),
             Reply::Configuration(config) => director::configuration(&mut text, config, view),
             Reply::Services(page) => services::page(&mut text, page, view, first, &mut self.service),
+            Reply::Health(page) => health::page(&mut text, page, (first, last), &mut self.service),
             Reply::ConnectionCount(count) => connections::count(&mut text, count),
             Reply::Connections(page) => {
                 self.shown += page.connections.len() as u64;

@@ -1,0 +1,19 @@
+# Where Debian packages come from; read by the scripts beside it.
+#
+# MIRROR and SECURITY_MIRROR say so, for example an archive of one moment (https://snapshot.debian.org/archive/debian/...)
+# for a build that can be repeated next year. Otherwise packages come from where this machine's own come from, and
+# failing that from Debian's own servers.
+mirror_of() {
+    apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u | grep "/$1/*\$" | head -n 1
+}
+MIRROR=${MIRROR:-$(mirror_of debian || true)}
+MIRROR=${MIRROR:-http://deb.debian.org/debian}
+SECURITY_MIRROR=${SECURITY_MIRROR:-$(mirror_of debian-security || true)}
+SECURITY_MIRROR=${SECURITY_MIRROR:-http://deb.debian.org/debian-security}
+
+# sources RELEASE: lines for sources.list.
+sources() {
+    echo "deb $MIRROR $1 main"
+    echo "deb $MIRROR $1-updates main"
+    echo "deb $SECURITY_MIRROR $1-security main"
+}
