@@ -61,8 +61,8 @@ const READERS: [(&str, &[&str]); 31] = [
 #[test]
 fn every_reader_answers_in_text_and_in_json() -> Result<()> {
     for command in common::readers() {
-        // `explain`, `trace` and `capture` have stories of their own.
-        let told = ["explain", "trace", "capture", "show connection ", "-Ln"];
+        // These have stories of their own.
+        let told = ["show health", "explain", "trace", "capture", "show connection ", "-Ln"];
         let subject: Vec<_> = command.split(' ').take(2).collect();
         let is_here = READERS.iter().any(|(known, _)| known.starts_with(&subject.join(" ")));
         assert!(

@@ -29,7 +29,7 @@ fn all_are_answered(control: &Control) -> Result<Vec<&'static str>> {
             match output.status.code() {
                 Some(0) => {}
                 Some(1) => {
-                    ensure!(said.starts_with("lbctl: ") && said.lines().count() == 1, "{command}: {said}")
+                    ensure!(said.starts_with("lbctl: ") && said.lines().count() == 1, "{command}: {said}");
                 }
                 status => anyhow::bail!("{command}: {status:?}: {said}"),
             }

@@ -15,7 +15,7 @@ pub(crate) fn readers() -> Vec<&'static str> {
 }
 
 fn forms(usage: &str) -> &'static [&'static str] {
-    const KNOWN: [(&str, &[&str]); 24] = [
+    const KNOWN: [(&str, &[&str]); 25] = [
         ("show director", &["show director"]),
         ("show port info", &["show port info all", "show port info lan"]),
         ("show port stats", &["show port stats all", "show port stats 1"]),
@@ -28,6 +28,7 @@ fn forms(usage: &str) -> &'static [&'static str] {
         ("show connections", &["show connections", "-Lnc", "show connections state established limit 3"]),
         ("show connection ", &["show connection udp 192.0.2.10:9 192.0.2.100:7"]),
         ("count connections", &["count connections"]),
+        ("show health", &["show health"]),
         ("show timeouts", &["show timeouts"]),
         ("show routes", &["show routes"]),
         ("show neighbours", &["show neighbours"]),
