@@ -13,6 +13,7 @@ PERF   := $(TARGET)/release
 
 .PHONY: help build check clean demo demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-results
+.PHONY: deb package-deps test-deb container container-deps test-container
 .NOTPARALLEL:
 
 help:
@@ -25,6 +26,10 @@ help:
 	@echo "make bench-control what clients of the control socket cost forwarding"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
 	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP))"
+	@echo "make deb           packages for Debian 12 and 13, in $(TARGET)/deb (needs root)"
+	@echo "make test-deb      install, start, reload, upgrade and purge them, under systemd in namespaces (needs root)"
+	@echo "make container     an image in OCI format, in $(TARGET)/container (needs root, and no container engine)"
+	@echo "make test-container run it with runc, in namespaces (needs root)"
 	@echo "make deps          install the Debian packages that are missing"
 	@echo "make clean         remove everything that was built"
 
@@ -36,6 +41,24 @@ deps:
 
 build: deps
 	$(CARGO) build --locked --release -p lb-app -p lb-ctl
+
+package-deps: deps
+	@tests/deps.sh package
+
+deb: root package-deps
+	docker/debian/build
+
+test-deb: root package-deps
+	docker/debian/test
+
+container-deps: deps
+	@tests/deps.sh container
+
+container: root container-deps
+	docker/container/build
+
+test-container: root container-deps
+	docker/container/test
 
 demo: root build
 	$(CARGO) build --locked -p lb-stories --bins

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what building and testing need from Debian (12 or 13), as far as it is missing; with `bench`, what
-# benchmarks need too.
+# Installs what building and testing need from Debian (12 or 13), as far as it is missing; with `bench`, `package`
+# or `container`, what these need too.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -41,6 +41,15 @@ need valgrind     command -v valgrind
 if [ "${1-}" = bench ]; then
     # For testpmd.
     need dpdk-dev command -v dpdk-testpmd
+fi
+if [ "${1-}" = package ] || [ "${1-}" = container ]; then
+    need dpkg-dev   command -v dpkg-shlibdeps
+    need mmdebstrap command -v mmdebstrap
+fi
+if [ "${1-}" = container ]; then
+    need jq    command -v jq
+    need runc  command -v runc
+    need umoci command -v umoci
 fi
 
 [ -n "$missing" ] || exit 0

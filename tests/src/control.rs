@@ -35,7 +35,7 @@ impl Control {
     /// `lbctl` with these arguments, ready to be started.
     pub fn command(&self, arguments: &str) -> Result<Command> {
         let mut command = Command::new("timeout");
-        command.arg("20").arg(lbctl()?).arg("--socket").arg(&self.socket).args(arguments.split_whitespace());
+        command.arg("60").arg(lbctl()?).arg("--socket").arg(&self.socket).args(arguments.split_whitespace());
         Ok(command)
     }
 

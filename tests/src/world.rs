@@ -201,9 +201,14 @@ impl World {
 
     /// The same with another text than the configuration's own.
     pub fn start_with(&self, config: &Config, text: &str) -> Result<Director> {
+        self.start_how(config.workers(), text, |_| ())
+    }
+
+    /// The same with something added to the command.
+    pub fn start_how(&self, workers: usize, text: &str, add: impl FnOnce(&mut Command)) -> Result<Director> {
         self.starts.set(self.starts.get() + 1);
         let name = format!("{}-{}", self.name, self.starts.get());
-        Director::start(&self.director, self.directory(), &name, text, config.workers())
+        Director::start(&self.director, self.directory(), &name, text, workers, add)
     }
 
     /// Starts `lb-app` with its memory on huge pages, as other DPDK processes can share it.
@@ -212,7 +217,7 @@ impl World {
         let name = format!("{}-{}", self.name, self.starts.get());
         let text = config.render(&self.server_addresses());
         let memory = ["--huge-dir".to_owned(), pages.directory().display().to_string()];
-        Director::start_on(&self.director, self.directory(), &name, &text, config.workers(), &memory)
+        Director::start_on(&self.director, self.directory(), &name, &text, config.workers(), &memory, |_| ())
     }
 
     /// Lets everything outlive this value, and says what there is: `netns NAME`, `pid PID`, `directory PATH`.

@@ -14,7 +14,7 @@ use anyhow::{Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::load::Load;
-use lb_stories::process::eventually;
+use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 /// Every command that reads, and words of its answer.
@@ -83,9 +83,7 @@ fn every_reader_answers_in_text_and_in_json() -> Result<()> {
     let mut session = world.client().http(target)?;
     session.get("/small")?;
     // The board of loads is summed up every few milliseconds.
-    eventually(Duration::from_secs(2), || {
-        Ok(control.ask("count connections")?.contains("1 of them active"))
-    })?;
+    ensure!(eventually(PATIENCE, || Ok(control.ask("count connections")?.contains("1 of them active")))?);
 
     let schema: serde_json::Value = serde_json::from_str(&lb_ctl::protocol::schema::answers())?;
     let schema = jsonschema::validator_for(&schema)?;
@@ -216,13 +214,13 @@ fn ports_and_forwarding_stop_and_start() -> Result<()> {
         }
         Ok(false)
     };
-    assert!(eventually(Duration::from_secs(3), answers)?);
+    assert!(eventually(PATIENCE, answers)?);
 
     assert!(control.ask("stop")?.contains("Accumulated forward statistics"));
     assert!(control.ask("show director")?.contains("stopped"));
     assert!(!answers()?);
     control.ask("start")?;
-    assert!(eventually(Duration::from_secs(3), answers)?);
+    assert!(eventually(PATIENCE, answers)?);
 
     assert!(control.ask("port stop lan")?.contains("port 1 is stopped"));
     assert!(control.ask("show port summary all")?.contains("stopped"));
@@ -230,7 +228,7 @@ fn ports_and_forwarding_stop_and_start() -> Result<()> {
     assert!(control.ask("show drops")?.contains("port-stopped"));
     control.ask("port stop all")?;
     control.ask("port start all")?;
-    assert!(eventually(Duration::from_secs(3), answers)?);
+    assert!(eventually(PATIENCE, answers)?);
 
     control.ask("clear port stats all")?;
     control.ask("clear fwd stats all")?;
@@ -294,7 +292,7 @@ fn fifty_clients_do_not_disturb_traffic() -> Result<()> {
         let nonsense = scope.spawn(|| -> Result<()> {
             for text in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 70_000], &[b'['; 60_000], b"\n\n\n", b"{"] {
                 let mut stream = UnixStream::connect(control.socket())?;
-                stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+                stream.set_read_timeout(Some(PATIENCE))?;
                 // It may be refused before it has said everything.
                 let _ = stream.write_all(text).and_then(|()| stream.write_all(b"\n"));
                 let mut line = String::new();

@@ -13,18 +13,16 @@ use anyhow::{Context, Result, bail};
 use lb_stories::config::Service;
 use lb_stories::control::{Control, lbctl};
 use lb_stories::director::program;
-use lb_stories::process::{Scratch, eventually, run};
+use lb_stories::process::{PATIENCE, Scratch, eventually, run};
 use lb_stories::{Config, Method, World, world};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long something may take to appear on a terminal.
-const LIMIT: Duration = Duration::from_secs(10);
 /// Pieces of output that wait for somebody to look. Then the program waits, too.
 const AHEAD: usize = 4;
 /// How long nothing new appears on a screen that is at rest.
-const REST: Duration = Duration::from_millis(150);
+const REST: Duration = Duration::from_millis(300);
 
 /// A program on a terminal.
 struct Terminal {
@@ -69,7 +67,7 @@ impl Terminal {
 
     /// Waits until all these words have appeared since the last key.
     fn shows(&mut self, words: &[&str]) -> Result<()> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + PATIENCE;
         while !words.iter().all(|word| self.seen.contains(word)) {
             match self.screen.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
@@ -85,7 +83,7 @@ impl Terminal {
     }
 
     fn ends(&mut self) -> Result<Option<i32>> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status.code());
@@ -172,7 +170,7 @@ fn a_listing_can_be_interrupted() -> Result<()> {
         let text = control.ask("count connections")?;
         Ok(text.split(' ').next().unwrap_or_default().parse()?)
     };
-    let all = eventually(Duration::from_secs(30), || {
+    let all = eventually(PATIENCE, || {
         for some in sockets.chunks(100) {
             for socket in some {
                 let _ = socket.send(b"one of many");
@@ -198,7 +196,7 @@ fn a_listing_can_be_interrupted() -> Result<()> {
     terminal.shows(&["room for", "lbctl> "])?;
     // So does a trace, which would go on for ever.
     terminal.press("trace add udp\r")?;
-    assert!(eventually(LIMIT, || Ok(control.ask("trace list")?.contains("udp")))?);
+    assert!(eventually(PATIENCE, || Ok(control.ask("trace list")?.contains("udp")))?);
     terminal.interrupt()?;
     terminal.shows(&["interrupted", "lbctl> "])?;
     terminal.press("quit\r")?;

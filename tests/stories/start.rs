@@ -43,7 +43,7 @@ fn attempt_with(
     let file = world.directory().join("start.toml");
     fs::write(&file, configuration)?;
     let mut command = world.director().command("timeout");
-    command.arg("20").args(by).arg(program()?);
+    command.arg("60").args(by).arg(program()?);
     command.args(eal).args(["--no-pci", "--no-telemetry", "--file-prefix", prefix]);
     let output = command.args(["--", "--conf"]).arg(&file).output()?;
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -4,7 +4,7 @@ use super::{manager::Manager, passive::Watch, running::Running, state_file, tele
 use crate::{
     dataplane::lcore::{Ended, Shutdown},
     dpdk::{Dump, Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
-    report,
+    log, report,
     say::say,
 };
 use anyhow::{Result, bail};
@@ -64,7 +64,6 @@ impl Director {
             self.running.board.sum_up(self.running.current().snapshot.servers.len());
             self.notices.try_iter().for_each(tell);
             if wishes.reload.swap(false, Ordering::Relaxed) {
-                let _reloading = Manager::reloading();
                 self.running.reload_by_signal();
             }
             if wishes.status.swap(false, Ordering::Relaxed) {
@@ -80,6 +79,7 @@ impl Director {
             self.running.keep_schedule(Instant::now());
             self.running.go_back_if_unconfirmed(Instant::now());
             manager.tick(&self.running, Instant::now());
+            log::say_what_was_left_out(Instant::now());
             thread::sleep(ROUND);
         }
     }
