@@ -12,7 +12,8 @@ BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
 .PHONY: help build check clean demo demo-stop deps test root
-.PHONY: bench bench-build bench-deps bench-instructions bench-io bench-pipeline bench-results
+.PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
+.PHONY: deb package-deps test-deb container container-deps test-container
 .PHONY: image image-deps test-image
 .NOTPARALLEL:
 
@@ -23,8 +24,14 @@ help:
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
 	@echo "make check         formatting and lints"
 	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
+	@echo "make bench-ports   the same on AF_PACKET, AF_XDP and virtio ports; docs/deploying.md says more"
+	@echo "make bench-control what clients of the control socket cost forwarding"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
 	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP))"
+	@echo "make deb           packages for Debian 12 and 13, in $(TARGET)/deb (needs root)"
+	@echo "make test-deb      install, start, reload, upgrade and purge them, under systemd in namespaces (needs root)"
+	@echo "make container     an image in OCI format, in $(TARGET)/container (needs root, and no container engine)"
+	@echo "make test-container run it with runc, in namespaces (needs root)"
 	@echo "make image         a disk for bare metal and virtual machines, in $(TARGET)/appliance (needs root)"
 	@echo "make test-image    start it in qemu between a client and servers, and try it; takes a while (needs root)"
 	@echo "make deps          install the Debian packages that are missing"
@@ -38,6 +45,24 @@ deps:
 
 build: deps
 	$(CARGO) build --locked --release -p lb-app -p lb-ctl
+
+package-deps: deps
+	@tests/deps.sh package
+
+deb: root package-deps
+	docker/debian/build
+
+test-deb: root package-deps
+	docker/debian/test
+
+container-deps: deps
+	@tests/deps.sh container
+
+container: root container-deps
+	docker/container/build
+
+test-container: root container-deps
+	docker/container/test
 
 demo: root build
 	$(CARGO) build --locked -p lb-stories --bins
@@ -79,10 +104,17 @@ bench-pipeline: bench-build
 bench-io: root bench-deps build bench-build
 	$(PERF)/io --lb-app $(LB_APP) --output $(BENCH)/io.json
 
+bench-ports: root bench-deps build bench-build
+	$(PERF)/ports --lb-app $(LB_APP) --output $(BENCH)/ports.json
+
 # UPDATE=1 rewrites perf/instructions.json.
 bench-instructions: deps
 	$(CARGO) build --locked --release -p lb-perf --bin instructions
 	$(PERF)/instructions --output $(BENCH)/instructions.json $(if $(UPDATE),--update)
+
+# What clients of the control socket cost forwarding: about two minutes, and 3 GB of memory.
+bench-control: root build bench-build
+	$(PERF)/control --lb-app $(LB_APP) --folder $(BENCH)/control
 
 bench: bench-pipeline bench-io bench-instructions
 	@echo

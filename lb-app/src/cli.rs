@@ -1,5 +1,6 @@
 //! The command line: EAL arguments, `--`, our arguments.
 
+use crate::log::Format;
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,11 @@ pub(crate) struct Options {
     /// Run the commands of a file once the director forwards. One that fails ends the director with an error.
     #[arg(long, value_name = "FILE")]
     pub(crate) cmdline_file: Option<PathBuf>,
+
+    /// What lines of the log look like, on standard error. The environment variable `RUST_LOG` and the command
+    /// `set verbose` say which there are.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub(crate) log_format: Format,
 
     /// Descriptors of each receive queue: packets it holds while its worker is busy.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(32..=32768))]

@@ -12,6 +12,7 @@ mod control;
 mod dataplane;
 mod doctor;
 mod health;
+mod log;
 mod metrics;
 mod report;
 mod say;
@@ -35,7 +36,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tracing_subscriber::EnvFilter;
 
 /// Large tables go to huge pages: a random access costs a page-table walk less.
 #[global_allocator]
@@ -59,17 +59,8 @@ fn main() -> ExitCode {
     if command.options.doctor {
         return doctor::run(&command);
     }
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
-    let log = log.with_env_filter(filter).with_filter_reloading();
-    let level = log.reload_handle();
-    log.init();
-    let set_verbosity = move |verbosity: u8| {
-        let words = ["error", "warn", "info", "debug", "trace"];
-        let word = words.get(usize::from(verbosity)).ok_or_else(|| "the level is 0 to 4".to_owned())?;
-        level.reload(EnvFilter::new(word)).map_err(|error| error.to_string())
-    };
+    let log = log::start(command.options.log_format);
+    let set_verbosity = move |verbosity: u8| log.set_verbosity(verbosity);
     let outcome =
         if command.options.check { start::check(&command) } else { run(&command, Box::new(set_verbosity)) };
     match outcome {

@@ -11,10 +11,7 @@ use socket2::SockRef;
 
 use crate::http::Session;
 use crate::netns::Namespace;
-use crate::process::run;
-
-/// How long a single operation on a socket may take.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+use crate::process::{PATIENCE, run};
 
 /// The client's side of a world.
 #[derive(Debug)]
@@ -46,7 +43,7 @@ impl Client {
     /// curl, ready for more arguments: silent but for errors, failing on HTTP errors, never longer than `seconds`.
     fn curl(&self, seconds: u32) -> Command {
         let mut command = self.namespace.command("curl");
-        command.args(["-sS", "--fail", "--noproxy", "*", "--connect-timeout", "5"]);
+        command.args(["-sS", "--fail", "--noproxy", "*", "--connect-timeout", "20"]);
         command.args(["--max-time", &seconds.to_string()]);
         command
     }
@@ -55,7 +52,7 @@ impl Client {
     pub fn who_answers(&self, target: SocketAddrV4, times: u32) -> Result<BTreeMap<String, usize>> {
         // curl expands the brackets itself: one process, many requests.
         let url = format!("http://{target}/?[1-{times}]");
-        let bodies = run(self.curl(20).args(["-H", "Connection: close", &url]))?;
+        let bodies = run(self.curl(60).args(["-H", "Connection: close", &url]))?;
         let mut count = BTreeMap::new();
         for name in bodies.lines() {
             *count.entry(name.to_owned()).or_default() += 1;
@@ -67,13 +64,13 @@ impl Client {
 
     /// Fetches a path and returns the answer's body.
     pub fn fetch(&self, target: SocketAddrV4, path: &str) -> Result<String> {
-        run(self.curl(20).arg(format!("http://{target}{path}")))
+        run(self.curl(60).arg(format!("http://{target}{path}")))
     }
 
     /// Fetches a path, however long it is, and returns the body's SHA-256 in hexadecimal.
     pub fn sha256_of(&self, target: SocketAddrV4, path: &str) -> Result<String> {
         let script = format!(
-            "set -o pipefail; curl -sS --fail --noproxy '*' --connect-timeout 5 --max-time 90 \
+            "set -o pipefail; curl -sS --fail --noproxy '*' --connect-timeout 20 --max-time 90 \
              --speed-limit 1000 --speed-time 10 'http://{target}{path}' | sha256sum"
         );
         let output = run(self.namespace.command("bash").args(["-c", &script]))?;
@@ -83,8 +80,8 @@ impl Client {
     /// Posts `bytes` bytes and returns how many the server says it received.
     pub fn upload(&self, target: SocketAddrV4, bytes: u64) -> Result<u64> {
         let script = format!(
-            "set -o pipefail; head -c {bytes} /dev/zero | curl -sS --fail --noproxy '*' --connect-timeout 5 \
-             --max-time 40 -H 'Expect:' -H 'Content-Type: application/octet-stream' --data-binary @- \
+            "set -o pipefail; head -c {bytes} /dev/zero | curl -sS --fail --noproxy '*' --connect-timeout 20 \
+             --max-time 60 -H 'Expect:' -H 'Content-Type: application/octet-stream' --data-binary @- \
              'http://{target}/upload'"
         );
         let answer = run(self.namespace.command("bash").args(["-c", &script]))?;
@@ -129,7 +126,7 @@ impl Client {
     pub fn ping(&self, target: Ipv4Addr) -> Result<()> {
         let address = target.to_string();
         let output =
-            self.namespace.run("ping", &["-n", "-c", "3", "-i", "0.2", "-W", "2", "-w", "5", &address])?;
+            self.namespace.run("ping", &["-n", "-c", "3", "-i", "0.2", "-W", "5", "-w", "15", &address])?;
         ensure!(output.contains("3 received"), "{output}");
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `lb-app`, started, asked and stopped.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
@@ -9,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
 use crate::netns::Namespace;
-use crate::process::{Background, eventually};
+use crate::process::{Background, Held, PATIENCE, eventually};
 use crate::status::Status;
 
 /// What `lb-app` prints when it forwards.
@@ -23,10 +24,6 @@ const EXACT: &str = "accounting: exact";
 
 /// Lines of its output that are shown when a story fails.
 const LAST_WORDS: usize = 80;
-const START_LIMIT: Duration = Duration::from_secs(20);
-const STATUS_LIMIT: Duration = Duration::from_secs(5);
-const RELOAD_LIMIT: Duration = Duration::from_secs(5);
-const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running `lb-app`.
 #[derive(Debug)]
@@ -42,20 +39,36 @@ pub struct Director {
 impl Director {
     /// Starts `lb-app` in a namespace with a configuration, and waits until it is ready.
     ///
-    /// `name` is unique among everything that runs on the machine.
+    /// `name` is unique among everything that runs on the machine; `add` may add to the command.
     pub fn start(
         namespace: &Namespace,
         directory: &Path,
         name: &str,
         configuration: &str,
         workers: usize,
+        add: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
+        let memory = ["--no-huge", "-m", "256"].map(str::to_owned);
+        Self::start_on(namespace, directory, name, configuration, workers, &memory, add)
+    }
+
+    /// The same with other EAL arguments about memory.
+    pub fn start_on(
+        namespace: &Namespace,
+        directory: &Path,
+        name: &str,
+        configuration: &str,
+        workers: usize,
+        memory: &[String],
+        add: impl FnOnce(&mut Command),
     ) -> Result<Self> {
         let file = directory.join(format!("{name}.toml"));
         let log = directory.join(format!("{name}.log"));
         fs::write(&file, configuration)?;
         let mut command = namespace.command(program()?);
-        command.args(["--no-huge", "-m", "256", "--no-pci", "--file-prefix", name]);
+        command.args(memory).args(["--no-pci", "--file-prefix", name]);
         command.arg("--lcores").arg(lcores(workers)?).arg("--").arg("--conf").arg(&file);
+        add(&mut command);
         let mut director = Self {
             process: namespace.spawn(&mut command, &log)?,
             configuration: file,
@@ -63,13 +76,13 @@ impl Director {
             runtime: Path::new("/var/run/dpdk").join(name),
             stopped: false,
         };
-        let ready = eventually(START_LIMIT, || {
+        let ready = eventually(PATIENCE, || {
             if let Some(status) = director.process.finished()? {
                 bail!("lb-app ended at start: {status}");
             }
             Ok(director.output()?.contains(READY))
         })?;
-        ensure!(ready, "lb-app is not ready after {START_LIMIT:?}");
+        ensure!(ready, "lb-app is not ready after {PATIENCE:?}");
         Ok(director)
     }
 
@@ -91,26 +104,37 @@ impl Director {
         &self.runtime
     }
 
+    /// The control socket, which is named after its file prefix.
+    pub fn control_socket(&self) -> Result<PathBuf> {
+        let prefix = self.runtime.file_name().and_then(OsStr::to_str).context("a prefix")?;
+        Ok(Path::new("/run/lb").join(format!("{prefix}.sock")))
+    }
+
     /// Asks for a status report.
     pub fn status(&self) -> Result<Status> {
         let before = self.output()?.len();
         self.process.signal(Signal::SIGUSR1)?;
         let mut report = String::new();
-        let complete = eventually(STATUS_LIMIT, || {
+        let complete = eventually(PATIENCE, || {
             report = self.output()?.split_off(before);
             Ok(report.lines().any(|line| line.trim() == END_OF_STATUS))
         })?;
-        ensure!(complete, "no complete status report after {STATUS_LIMIT:?}");
+        ensure!(complete, "no complete status report after {PATIENCE:?}");
         Ok(Status::parse(&report))
+    }
+
+    /// Writes another configuration into its file, for a reload to find.
+    pub fn write_configuration(&self, configuration: &str) -> Result<()> {
+        Ok(fs::write(&self.configuration, configuration)?)
     }
 
     /// Changes its configuration, and waits until the change is in effect.
     pub fn reload(&self, configuration: &str) -> Result<()> {
         let before = self.output()?.len();
-        fs::write(&self.configuration, configuration)?;
+        self.write_configuration(configuration)?;
         self.process.signal(Signal::SIGHUP)?;
         let mut said = String::new();
-        let done = eventually(RELOAD_LIMIT, || {
+        let done = eventually(PATIENCE, || {
             said = self.output()?.split_off(before);
             Ok(said.lines().any(|line| line.contains("reload: configuration") || line.contains(" ERROR ")))
         })?;
@@ -140,6 +164,26 @@ impl Director {
         Ok((met, status))
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
+    /// Has the worker on an lcore stand still, as if it were stuck, for as long as the returned value exists.
+    pub fn hold_worker(&self, lcore: usize) -> Result<Held> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid()))?;
+        // The name differs from one DPDK to the next.
+        let end = format!("worker-{lcore}");
+        for thread in threads {
+            let thread = thread?;
+            if fs::read_to_string(thread.path().join("comm"))?.trim().ends_with(&end) {
+                let id = thread.file_name().to_str().context("a number")?.parse()?;
+                return Held::hold(id);
+            }
+        }
+        bail!("no thread is called {end}")
+    }
+
     /// Stops it as a service manager does, and insists on a clean exit with every packet accounted for. Returns all
     /// that it printed.
     pub fn stop(self) -> Result<String> {
@@ -153,7 +197,7 @@ impl Director {
 
     fn end(mut self, signal: Signal) -> Result<String> {
         self.process.signal(signal)?;
-        let status = self.process.wait(STOP_LIMIT)?.context("lb-app does not stop")?;
+        let status = self.process.wait(PATIENCE)?.context("lb-app does not stop")?;
         let output = self.output()?;
         ensure!(status.success(), "lb-app ended with {status}");
         let accounts: Vec<_> = output.lines().filter(|line| line.contains(ACCOUNTS)).collect();
@@ -193,7 +237,9 @@ impl Drop for Director {
             }
         }
         if !self.process.kept() {
+            // One that was killed could not.
             let _ = fs::remove_dir_all(&self.runtime);
+            let _ = self.control_socket().map(fs::remove_file);
         }
     }
 }

@@ -8,8 +8,9 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, PATIENCE};
+use crate::client::Client;
 use crate::http::Session;
+use crate::process::PATIENCE;
 
 /// Connections one thread looks after.
 const PER_THREAD: usize = 25;

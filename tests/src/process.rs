@@ -5,11 +5,19 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+
+/// How long a story waits at most for what has to happen. It says nothing about how long that takes: a busy machine may
+/// stand still for seconds.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs `command` and returns its standard output; a failing exit status is an error that shows what it printed.
 pub fn run(command: &mut Command) -> Result<String> {
@@ -110,6 +118,49 @@ impl Drop for Background {
     fn drop(&mut self) {
         if !self.kept {
             self.kill();
+        }
+    }
+}
+
+/// A thread of another process that stands still as long as this exists.
+#[derive(Debug)]
+pub struct Held {
+    // What a debugger does with a thread, only the thread that began it may go on with.
+    over: Option<Sender<()>>,
+    holder: Option<JoinHandle<()>>,
+}
+
+impl Held {
+    /// Stops a thread, by its id.
+    pub fn hold(thread: i32) -> Result<Self> {
+        let thread = Pid::from_raw(thread);
+        let (over, wait) = channel::<()>();
+        let (tell, held) = channel();
+        let holder = std::thread::spawn(move || {
+            let stop = || -> nix::Result<()> {
+                ptrace::seize(thread, ptrace::Options::empty())?;
+                ptrace::interrupt(thread)?;
+                waitpid(thread, Some(WaitPidFlag::__WALL)).map(drop)
+            };
+            let stopped = stop();
+            let goes_on = stopped.is_ok();
+            let _ = tell.send(stopped);
+            if goes_on {
+                // Until the other end is dropped.
+                let _ = wait.recv();
+                let _ = ptrace::detach(thread, None);
+            }
+        });
+        held.recv().context("the holder ended")?.with_context(|| format!("cannot stop thread {thread}"))?;
+        Ok(Self { over: Some(over), holder: Some(holder) })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.over.take());
+        if let Some(holder) = self.holder.take() {
+            let _ = holder.join();
         }
     }
 }

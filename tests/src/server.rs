@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::netns::Namespace;
-use crate::process::{Background, eventually, run};
+use crate::process::{Background, PATIENCE, eventually, run};
 use crate::world;
 
 /// Length of `/big`.
@@ -103,7 +103,7 @@ impl Server {
     pub fn stop_nginx(&mut self) -> Result<()> {
         let mut nginx = self.processes.pop().context("nginx is the last that was started")?;
         nginx.signal(Signal::SIGTERM)?;
-        ensure!(nginx.wait(Duration::from_secs(5))?.is_some(), "nginx does not end");
+        ensure!(nginx.wait(PATIENCE)?.is_some(), "nginx does not end");
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl Server {
         command.arg("-p").arg(&self.directory).arg("-c").arg(&configuration).arg("-e").arg(&errors);
         let mut nginx = self.namespace.spawn(&mut command, &self.directory.join("nginx.log"))?;
         let target = (self.lan, world::HTTP);
-        let ready = eventually(Duration::from_secs(10), || {
+        let ready = eventually(PATIENCE, || {
             ensure!(
                 nginx.finished()?.is_none(),
                 "nginx: {}",

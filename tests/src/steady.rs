@@ -6,16 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, ensure};
+
 use crate::client::Client;
 use crate::http::Session;
+use crate::process::{PATIENCE, eventually};
 
-/// How long a connection may take to open and to be answered.
-const LIMIT: Duration = Duration::from_millis(400);
+/// How long a connection may take to open and to be answered, each. Long enough for a packet that was lost.
+const LIMIT: Duration = Duration::from_secs(3);
 /// Time between two connections.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// One connection: when it began, and who answered or what went wrong.
-pub type Attempt = (Instant, Result<String, String>);
+pub type Attempt = (Instant, std::result::Result<String, String>);
 
 /// What a client sees while something else happens.
 #[derive(Debug, Default)]
@@ -59,11 +62,12 @@ impl Steady {
         attempts.iter().filter(|(at, _)| *at >= start).cloned().collect()
     }
 
-    /// Lets time pass, and returns what began in it and is over.
-    pub fn watch(&self, time: Duration) -> Vec<Attempt> {
+    /// Waits for so many attempts that begin from now on, and returns them and those that ended with them.
+    pub fn watch(&self, count: usize) -> Result<Vec<Attempt>> {
         let start = Instant::now();
-        thread::sleep(time);
-        self.since(start)
+        let enough = eventually(PATIENCE, || Ok(self.since(start).len() >= count))?;
+        ensure!(enough, "not {count} attempts in {PATIENCE:?}");
+        Ok(self.since(start))
     }
 
     fn connect(&self, client: &Client, target: SocketAddrV4) {

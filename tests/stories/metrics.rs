@@ -2,17 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
-use lb_stories::process::{Background, eventually, run};
+use lb_stories::process::{Background, PATIENCE, eventually, run};
 use lb_stories::{Config, Method, World, world};
 use serde_json::Value;
 
 const METRICS: &str = "127.0.0.1:9100";
 const PROMETHEUS: &str = "127.0.0.1:9090";
-const LIMIT: Duration = Duration::from_secs(15);
 
 /// What Prometheus answers to a question of its API.
 fn ask(world: &World, path: &str, query: &[(&str, &str)]) -> Result<Value> {
@@ -64,7 +62,7 @@ fn prometheus_reads_metrics_and_judges_them() -> Result<()> {
 
     let query =
         "sum(lb_server_connections_total{local_address=\"192.0.2.100\", local_port=\"80\", proto=\"TCP\"})";
-    let counted = eventually(LIMIT, || Ok(value(&world, query).ok().flatten() == Some(40.0)))?;
+    let counted = eventually(PATIENCE, || Ok(value(&world, query).ok().flatten() == Some(40.0)))?;
     ensure!(counted, "{query}: {:?}", value(&world, query)?);
     for (query, expected) in [
         ("up", 1.0),
@@ -90,7 +88,7 @@ fn prometheus_reads_metrics_and_judges_them() -> Result<()> {
         // These two have something to show only when something is wrong.
         let quiet = expr.contains("dropped") || expr.contains("lb_health_up");
         // A rate takes two samples.
-        let shown = eventually(LIMIT, || {
+        let shown = eventually(PATIENCE, || {
             let answer = ask(&world, "query", &[("query", &expr)])?;
             Ok(quiet || answer["result"].as_array().is_some_and(|found| !found.is_empty()))
         })?;
@@ -107,7 +105,7 @@ fn prometheus_reads_metrics_and_judges_them() -> Result<()> {
             .map(str::to_owned)
             .collect())
     };
-    let alarmed = eventually(LIMIT, || Ok(alerts()?.contains(&"LbServerDown".to_owned())))?;
+    let alarmed = eventually(PATIENCE, || Ok(alerts()?.contains(&"LbServerDown".to_owned())))?;
     ensure!(alarmed, "{:?}", alerts()?);
     let text =
         world.director().run("curl", &["-sS", "--noproxy", "*", &format!("http://{METRICS}/metrics")])?;

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use lb_stories::config::Service;
+use lb_stories::control::Control;
 use lb_stories::http::Session;
+use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 const RELOADS: u32 = 100;
@@ -84,6 +87,46 @@ fn nobody_notices_a_hundred_reloads() -> Result<()> {
     for reason in ["tx-full", "table-full", "waiting-full", "no-connection", "shutdown"] {
         ensure!(!status.text.contains(&format!("  {reason} ")), "dropped: {}", status.text);
     }
+    director.stop()?;
+    Ok(())
+}
+
+/// A reload on condition goes back by itself, unless somebody who can still reach the director says that all is well.
+#[test]
+fn a_reload_waits_to_be_confirmed() -> Result<()> {
+    let world = World::new()?;
+    let config = Config::new().service(Service::tcp(Method::Nat, world::HTTP));
+    let before = config.render(&world.server_addresses());
+    let after = before.replace("scheduler = \"rr\"", "scheduler = \"mh\"");
+    ensure!(before != after);
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    let scheduler =
+        |word: &str| Ok(control.ask("show services")?.contains(&format!("192.0.2.100:80 {word}")));
+
+    director.write_configuration(&after)?;
+    let difference = control.ask("reload dry-run")?;
+    ensure!(difference.contains("~ service tcp 192.0.2.100:80: scheduler rr -> mh"), "{difference}");
+    ensure!(scheduler("rr")?, "a dry run changes nothing");
+
+    // Nobody confirms.
+    control.ask("reload confirm-within 1s")?;
+    ensure!(eventually(PATIENCE, || scheduler("rr"))?, "it does not go back");
+    ensure!(director.output()?.contains("was not confirmed: everything is as it was before"));
+
+    // Somebody does.
+    control.ask("reload confirm-within 1h")?;
+    ensure!(scheduler("mh")?);
+    let (_, words) = control.refused("reload")?;
+    ensure!(words.contains("waits to be confirmed"), "{words}");
+    control.ask("confirm")?;
+    ensure!(scheduler("mh")?);
+
+    // What was laid out at start stays as it was, and nothing else is changed with it.
+    director.write_configuration(&before.replace("connections = 65536", "connections = 131072"))?;
+    let (_, words) = control.refused("reload")?;
+    ensure!(words.contains("this takes a restart") && words.contains("connections"), "{words}");
+    ensure!(scheduler("mh")?);
     director.stop()?;
     Ok(())
 }

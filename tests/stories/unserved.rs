@@ -1,7 +1,7 @@
 //! Ports of a VIP without a service: a clear no, or silence where that is configured.
 
 use std::io::ErrorKind;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use lb_stories::{Config, Method, World, world};
@@ -15,10 +15,8 @@ fn a_clear_no() -> Result<()> {
     let director = world.start(&Config::http())?;
     for method in Method::ALL {
         // TCP: a reset.
-        let asked = Instant::now();
         let refusal = world.client().tcp(method.at(UNSERVED)).expect_err("there is no service");
         assert_eq!(refusal.kind(), ErrorKind::ConnectionRefused, "{refusal}");
-        assert!(asked.elapsed() < Duration::from_secs(1), "refused after {:?}", asked.elapsed());
 
         // UDP: port unreachable. Port 80 is served for TCP only.
         for port in [UNSERVED, world::HTTP] {

@@ -2,7 +2,7 @@
 
 use crate::{
     command::{self, Command, Step, View, help},
-    protocol::{Outcome, Reply, Request, Return, VERSION, connections, director, services, trace},
+    protocol::{Outcome, Reply, Request, Return, VERSION, connections, director, health, services, trace},
     render::Renderer,
     transport::{CallError, Transport},
 };
@@ -228,6 +228,10 @@ fn next_page(request: &mut Request, reply: &Reply, left: &mut u64) -> bool {
             cursor.is_some()
         }
         (Request::Services(services::Request::List { cursor, .. }), Reply::Services(page)) => {
+            *cursor = page.next;
+            cursor.is_some()
+        }
+        (Request::Health(health::Request::List { cursor, .. }), Reply::Health(page)) => {
             *cursor = page.next;
             cursor.is_some()
         }

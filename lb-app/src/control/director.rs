@@ -3,8 +3,8 @@
 use super::{manager::Manager, passive::Watch, running::Running, state_file, telemetry};
 use crate::{
     dataplane::lcore::{Ended, Shutdown},
-    dpdk::{Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
-    report,
+    dpdk::{Dump, Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
+    log, report,
     say::say,
 };
 use anyhow::{Result, bail};
@@ -51,6 +51,8 @@ pub(crate) struct Director {
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) notices: Receiver<Notice>,
     pub(crate) secret: Secret,
+    /// Lets other processes capture packets, if there can be any.
+    pub(crate) dump: Option<Dump>,
 }
 
 impl Director {
@@ -62,7 +64,6 @@ impl Director {
             self.running.board.sum_up(self.running.current().snapshot.servers.len());
             self.notices.try_iter().for_each(tell);
             if wishes.reload.swap(false, Ordering::Relaxed) {
-                let _reloading = Manager::reloading();
                 self.running.reload_by_signal();
             }
             if wishes.status.swap(false, Ordering::Relaxed) {
@@ -78,6 +79,7 @@ impl Director {
             self.running.keep_schedule(Instant::now());
             self.running.go_back_if_unconfirmed(Instant::now());
             manager.tick(&self.running, Instant::now());
+            log::say_what_was_left_out(Instant::now());
             thread::sleep(ROUND);
         }
     }
@@ -98,6 +100,7 @@ impl Director {
         info!("stopping");
         Manager::stopping();
         telemetry::end();
+        drop(self.dump.take());
         self.running.end_watches();
         self.running.stop_helpers();
         self.shutdown.request();

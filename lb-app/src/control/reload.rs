@@ -5,7 +5,8 @@
 //! confirmed in time, everything goes back to what it was.
 
 use super::{
-    change::ChangeError, difference::Difference, health::sorry_servers, running::Running, servers::ServerKey,
+    change::ChangeError, difference::Difference, health::sorry_servers, manager::Manager, running::Running,
+    servers::ServerKey,
 };
 use crate::config::{self, Config, Limits, report::Report};
 use lb_core::service::plan::{Health, Plan};
@@ -60,7 +61,15 @@ impl Running {
     /// # Errors
     /// When the file is wrong, or asks for what takes a restart; then nothing has changed.
     pub(crate) fn reload(&self, how: How) -> Result<Difference, ReloadError> {
+        let reloading = (!how.dry_run).then(Manager::reloading);
         let outcome = self.try_reload(how);
+        drop(reloading);
+        if let Ok(difference) = &outcome
+            && !how.dry_run
+        {
+            difference.live.iter().for_each(|line| info!("reload: {line}"));
+            info!("reload: configuration {} is in effect", self.current().generation);
+        }
         if !how.dry_run {
             self.reloads[usize::from(outcome.is_err())].fetch_add(1, Ordering::Relaxed);
         }
@@ -127,12 +136,8 @@ impl Running {
 
     /// Reloads because of a signal: all that can be said goes to the log.
     pub(super) fn reload_by_signal(&self) {
-        match self.reload(How::default()) {
-            Ok(difference) => {
-                difference.live.iter().for_each(|line| info!("reload: {line}"));
-                info!("reload: configuration {} is in effect", self.current().generation);
-            }
-            Err(error) => error!("reload: {}", error.to_string().trim_end()),
+        if let Err(error) = self.reload(How::default()) {
+            error!("reload: {}", error.to_string().trim_end());
         }
     }
 }

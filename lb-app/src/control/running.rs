@@ -13,7 +13,7 @@ use crate::{
     dataplane::{activity::Activity, clock::Clock, io::PortTraffic, lcore::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
     health::Monitor,
-    metrics::{Exporter, gather::gather},
+    metrics::{Exporter, Names, gather::gather},
 };
 use anyhow::Context;
 use lb_core::{
@@ -153,7 +153,8 @@ impl Running {
         *self.monitor.lock() = Some(Arc::new(monitor));
         if let Some(listen) = self.config.metrics {
             let running = Arc::downgrade(self);
-            let source = Arc::new(move || running.upgrade().map(|running| gather(&running)));
+            let names = Mutex::new(Arc::new(Names::default()));
+            let source = Arc::new(move || running.upgrade().map(|running| gather(&running, &names)));
             let exporter = Exporter::start(listen, source);
             let exporter = exporter.with_context(|| format!("metrics.listen: {listen}"))?;
             info!("metrics are at http://{}/metrics", exporter.address());

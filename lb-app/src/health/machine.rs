@@ -106,6 +106,33 @@ impl Machine {
         self.against > 0
     }
 
+    /// Results in a row that speak against its state.
+    pub(crate) fn against(&self) -> u32 {
+        self.against
+    }
+
+    /// How many of them it takes to change it. What was only assumed needs one success.
+    pub(crate) fn needed(&self) -> u32 {
+        match (self.up, self.fresh) {
+            (true, _) => self.rules.fall,
+            (false, true) => 1,
+            (false, false) => self.rules.rise,
+        }
+    }
+
+    /// Failures that count for whether it is held down next time.
+    pub(crate) fn recent_falls(&self, now: Instant) -> u32 {
+        let recent = self.falls.iter().filter(|fall| now.since(**fall) <= self.rules.flap_window);
+        recent.count() as u32
+    }
+
+    /// How long one that is held down must still pass its checks.
+    pub(crate) fn held_for(&self, now: Instant) -> Option<Duration> {
+        let passed = self.good_since.map_or(0, |since| now.since(since).as_millis());
+        let left = self.rules.flap_hold.as_millis().saturating_sub(passed);
+        self.held.then(|| Duration::from_millis(left))
+    }
+
     /// A check's result.
     pub(crate) fn result(&mut self, good: bool, now: Instant) -> Option<Change> {
         let first = std::mem::take(&mut self.fresh);

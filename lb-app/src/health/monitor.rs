@@ -189,20 +189,39 @@ async fn judge(shared: Arc<Shared>) {
 
 /// Checks one server again and again.
 async fn watch(shared: Weak<Shared>, target: Target, check: Arc<Check>) {
-    tokio::time::sleep(span(check.warmup).mul_f64(rand::random())).await;
+    if !pause(&shared, &target, span(check.warmup).mul_f64(rand::random())).await {
+        return;
+    }
     loop {
         let start = Instant::now();
         let Some(means) = shared.upgrade().map(|shared| shared.means.clone()) else { return };
         let (finding, took) = probe(&means, &check, &target).await;
         debug!(service = %target.name, server = %target.server, ?finding, "checked");
-        let Some(shared) = shared.upgrade() else { return };
-        let Some(undecided) = shared.take(&target, (finding, took)) else { return };
-        drop(shared);
+        let taken = shared.upgrade().and_then(|shared| shared.take(&target, (finding, took)));
+        let Some(undecided) = taken else { return };
         let interval = span(if undecided { check.retry_interval } else { check.interval });
         let interval = interval.mul_f64(1.0 - JITTER * rand::random::<f64>());
         // From start to start, unless the check takes longer; and never without a pause.
-        tokio::time::sleep(interval.saturating_sub(start.elapsed()).max(Duration::from_millis(1))).await;
+        let left = interval.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+        if !pause(&shared, &target, left).await {
+            return;
+        }
     }
+}
+
+/// Waits until the next check, and lets everybody know when that is. `false` if nobody wants it any more.
+async fn pause(shared: &Weak<Shared>, target: &Target, time: Duration) -> bool {
+    let note = |next: Option<Duration>| {
+        let Some(shared) = shared.upgrade() else { return false };
+        let next = next.map(|time| shared.now() + Span::from_millis(time.as_millis() as u64));
+        shared.state().schedule(target, next);
+        true
+    };
+    if !note(Some(time)) {
+        return false;
+    }
+    tokio::time::sleep(time).await;
+    note(None)
 }
 
 fn span(span: Span) -> Duration {

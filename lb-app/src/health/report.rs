@@ -2,11 +2,11 @@
 
 use super::{
     pool::Role,
-    state::{Service, State},
+    state::{Server, Service, State},
 };
-use crate::config::health::ServiceKey;
-use lb_core::time::Instant;
-use std::{fmt, net::SocketAddrV4, time::SystemTime};
+use crate::config::health::{Check, Pool, ServiceKey};
+use lb_core::time::{Duration, Instant};
+use std::{fmt, net::SocketAddrV4, sync::Arc, time::SystemTime};
 
 /// All services that are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,11 @@ pub(crate) struct Report {
 pub(crate) struct ServiceReport {
     pub(crate) key: ServiceKey,
     pub(crate) name: String,
+    /// What its servers' states mean together.
+    pub(crate) pool: Pool,
     pub(crate) quorum: bool,
+    /// Weight of the servers that are up.
+    pub(crate) up_weight: u32,
     pub(crate) quorum_changes: u64,
     /// No server works, and those that worked last are kept.
     pub(crate) kept: bool,
@@ -34,10 +38,11 @@ pub(crate) struct ServiceReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerReport {
     pub(crate) address: SocketAddrV4,
-    /// The kind of its check, if it has one.
-    pub(crate) check: Option<&'static str>,
+    /// Its check, if it has one.
+    pub(crate) check: Option<Arc<Check>>,
     pub(crate) state: ServerState,
     pub(crate) role: Role,
+    pub(crate) progress: Progress,
     /// For how long it has been in this state, in milliseconds.
     pub(crate) for_ms: u64,
     pub(crate) checks: u64,
@@ -47,6 +52,23 @@ pub(crate) struct ServerReport {
     pub(crate) took_us: u64,
     /// Why it last failed, and when.
     pub(crate) last_failure: Option<(String, SystemTime)>,
+}
+
+/// How far a server is on its way to another state, and what keeps it from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Results in a row that speak against its state.
+    pub(crate) against: u32,
+    /// How many it takes.
+    pub(crate) needed: u32,
+    /// Milliseconds until the next check. Nothing while one is under way, or if there is none.
+    pub(crate) next_ms: Option<u64>,
+    /// How often it failed lately.
+    pub(crate) falls: u32,
+    /// How long it must still pass its checks, if it is held down.
+    pub(crate) held_for: Option<Duration>,
+    /// When it is tried again without a check's success, if traffic brought it down.
+    pub(crate) retry_ms: Option<u64>,
 }
 
 /// A server's state in one word.
@@ -86,13 +108,14 @@ pub(super) fn make(state: &State, now: Instant, hooks: (u64, u64)) -> Report {
 fn service_report(key: ServiceKey, service: &Service, now: Instant) -> ServiceReport {
     let servers = service.servers.iter().map(|(address, server)| ServerReport {
         address: *address,
-        check: server.check.as_ref().map(|check| check.kind.name()),
+        check: server.check.clone(),
         state: match (server.machine.is_up(), server.machine.is_held()) {
             (true, _) => ServerState::Up,
             (false, true) => ServerState::Held,
             (false, false) => ServerState::Down,
         },
         role: server.role,
+        progress: progress(server, now),
         for_ms: now.since(server.machine.since()).as_millis(),
         checks: server.checks,
         failures: server.failures,
@@ -104,10 +127,31 @@ fn service_report(key: ServiceKey, service: &Service, now: Instant) -> ServiceRe
     ServiceReport {
         key,
         name: service.name.clone(),
+        pool: service.pool.clone(),
+        up_weight: service.up_weight(),
         quorum: service.outcome.quorum,
         quorum_changes: service.quorum_changes,
         kept: service.outcome.kept,
         sorry: service.pool.sorry_server.map(|sorry| (sorry.address, serves)),
         servers: servers.collect(),
+    }
+}
+
+fn progress(server: &Server, now: Instant) -> Progress {
+    let machine = &server.machine;
+    Progress {
+        against: machine.against(),
+        needed: machine.needed(),
+        next_ms: server.next.map(|next| next.since(now).as_millis()),
+        falls: machine.recent_falls(now),
+        held_for: machine.held_for(now),
+        retry_ms: machine.due().map(|due| due.since(now).as_millis()),
+    }
+}
+
+impl ServerReport {
+    /// The kind of its check.
+    pub(crate) fn kind(&self) -> Option<&'static str> {
+        self.check.as_ref().map(|check| check.kind.name())
     }
 }

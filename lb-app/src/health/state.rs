@@ -37,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) transitions: u64,
     /// How long the last check took.
     pub(crate) took: std::time::Duration,
+    /// When the next check begins. Nothing while one is under way.
+    pub(crate) next: Option<Instant>,
     /// Does the checking.
     task: Option<Task>,
 }
@@ -148,6 +150,13 @@ impl State {
         Some((change.map(|change| self.changed(target, change)), undecided))
     }
 
+    /// Its next check begins then, or now if there is no time.
+    pub(crate) fn schedule(&mut self, target: &Target, next: Option<Instant>) {
+        if let Some(server) = self.server(target) {
+            server.next = next;
+        }
+    }
+
     /// Traffic shows that a server has failed.
     pub(crate) fn fail_passively(&mut self, target: &Target, reason: String, now: Instant) -> Option<Event> {
         let hold = self.services.get(&target.service)?.pool.passive?.hold;
@@ -238,6 +247,12 @@ impl Service {
         self.outcome = outcome;
     }
 
+    /// Weight of the servers that are up.
+    pub(crate) fn up_weight(&self) -> u32 {
+        let up = self.servers.values().filter(|server| server.machine.is_up());
+        up.fold(0, |sum, server| sum.saturating_add(server.weight))
+    }
+
     fn order(&self, service: ServiceKey) -> Order {
         Order {
             service,
@@ -285,6 +300,7 @@ fn follow(
         server.weight = planned.weight;
         if server.check.as_ref() != check {
             server.task = None;
+            server.next = None;
             server.check = check.cloned();
             // Without a check nobody would ever find out that it works again.
             if check.is_none() {
@@ -336,6 +352,7 @@ impl Server {
             failures: 0,
             transitions: 0,
             took: std::time::Duration::ZERO,
+            next: None,
             task: None,
         }
     }

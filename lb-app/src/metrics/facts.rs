@@ -1,14 +1,31 @@
 //! Everything that is measured, at one moment: taken from what runs, and written as text.
 
-use super::text::{Family, Format, Kind, Writer, labels};
+use super::{
+    names::Names,
+    text::{Family, Format, Kind, Writer, labels},
+};
 use crate::health::report::{Report, ServerState};
 use lb_core::counters::DropReason;
+use std::sync::Arc;
+
+/// One service: the sum of its servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    /// With braces.
+    pub(crate) labels: Arc<str>,
+    /// As of a server.
+    pub(crate) counters: [u64; 5],
+    pub(crate) active: u64,
+    pub(crate) inactive: u64,
+    /// All that it has, and those of them that take new connections.
+    pub(crate) servers: [u64; 2],
+}
 
 /// One server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Server {
     /// With braces; those of node_exporter's collector for IPVS.
-    pub(crate) labels: String,
+    pub(crate) labels: Arc<str>,
     /// New connections, packets in and out, bytes in and out, in the order of [`SERVER_COUNTERS`].
     pub(crate) counters: [u64; 5],
     pub(crate) active: u64,
@@ -51,10 +68,13 @@ pub(crate) struct Facts {
     /// Those that were made, and those that were refused.
     pub(crate) reloads: [u64; 2],
     pub(crate) buffers: [u64; 2],
+    pub(crate) services: Vec<Service>,
     pub(crate) servers: Vec<Server>,
     pub(crate) workers: Vec<Worker>,
     pub(crate) ports: Vec<Port>,
     pub(crate) health: Option<Report>,
+    /// What the services and servers of `health` are called.
+    pub(crate) names: Arc<Names>,
 }
 
 /// Name and help of each of a server's counters.
@@ -64,6 +84,15 @@ pub(crate) const SERVER_COUNTERS: [(&str, &str); 5] = [
     ("lb_server_outgoing_packets", "Packets from a real server to clients, under NAT."),
     ("lb_server_incoming_bytes", "Bytes of IPv4 packets from clients to a real server."),
     ("lb_server_outgoing_bytes", "Bytes of IPv4 packets from a real server to clients, under NAT."),
+];
+
+/// Name and help of each of a service's counters.
+pub(crate) const SERVICE_COUNTERS: [(&str, &str); 5] = [
+    ("lb_service_connections", "Connections given to the servers of a service."),
+    ("lb_service_incoming_packets", "Packets from clients to a service."),
+    ("lb_service_outgoing_packets", "Packets from a service to clients, under NAT."),
+    ("lb_service_incoming_bytes", "Bytes of IPv4 packets from clients to a service."),
+    ("lb_service_outgoing_bytes", "Bytes of IPv4 packets from a service to clients, under NAT."),
 ];
 
 /// Name and help of each of a worker's counters.
@@ -106,6 +135,7 @@ impl Facts {
         self.write_workers(&mut writer);
         self.write_ports(&mut writer);
         self.write_health(&mut writer);
+        self.write_services(&mut writer);
         self.write_servers(&mut writer);
         writer.finish();
     }
@@ -189,6 +219,31 @@ impl Facts {
         }
     }
 
+    fn write_services<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
+        let gauges: [Gauge<Service>; 4] = [
+            ("lb_service_servers", "Real servers of a service.", |service| service.servers[0]),
+            (
+                "lb_service_serving_servers",
+                "Real servers of a service that take new connections.",
+                |service| service.servers[1],
+            ),
+            ("lb_service_active_connections", "Established connections of a service.", |service| {
+                service.active
+            }),
+            ("lb_service_inactive_connections", "Other connections of a service.", |service| {
+                service.inactive
+            }),
+        ];
+        for (name, help, value) in gauges {
+            writer.family(&Family { name, kind: Kind::Gauge, help });
+            self.services.iter().for_each(|service| writer.sample(&service.labels, value(service)));
+        }
+        for (index, (name, help)) in SERVICE_COUNTERS.into_iter().enumerate() {
+            writer.family(&Family { name, kind: Kind::Counter, help });
+            self.services.iter().for_each(|service| writer.sample(&service.labels, service.counters[index]));
+        }
+    }
+
     fn write_servers<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
         let gauges: [Gauge<Server>; 3] = [
             ("lb_server_active_connections", "Established connections of a real server.", |server| {
@@ -224,7 +279,7 @@ impl Facts {
         let services: Vec<_> = report
             .services
             .iter()
-            .map(|service| (service_labels(service.key, &service.name), service))
+            .map(|service| (self.names.service(service.key, &service.name), service))
             .collect();
         writer.family(&gauge("lb_health_quorum", "Whether a service has its quorum."));
         services.iter().for_each(|(labels, service)| writer.sample(labels, u64::from(service.quorum)));
@@ -238,7 +293,7 @@ impl Facts {
             .services
             .iter()
             .flat_map(|service| {
-                service.servers.iter().map(|server| (server_labels(service.key, server.address), server))
+                service.servers.iter().map(|server| (self.names.server(service.key, server.address), server))
             })
             .collect();
         writer.family(&gauge("lb_health_up", "Whether a real server is up by its checks."));
@@ -260,32 +315,4 @@ impl Facts {
             writer.fraction(labels, server.took_us as f64 / 1e6);
         }
     }
-}
-
-/// The labels of a service.
-fn service_labels(key: crate::config::health::ServiceKey, name: &str) -> String {
-    let (protocol, vip) = key;
-    labels(&[
-        ("service", name),
-        ("local_address", &vip.ip().to_string()),
-        ("local_port", &vip.port().to_string()),
-        ("proto", &protocol.name().to_uppercase()),
-        ("local_mark", ""),
-    ])
-}
-
-/// The labels of a server, with the names of node_exporter's.
-pub(crate) fn server_labels(
-    key: crate::config::health::ServiceKey,
-    server: std::net::SocketAddrV4,
-) -> String {
-    let (protocol, vip) = key;
-    labels(&[
-        ("local_address", &vip.ip().to_string()),
-        ("local_port", &vip.port().to_string()),
-        ("remote_address", &server.ip().to_string()),
-        ("remote_port", &server.port().to_string()),
-        ("proto", &protocol.name().to_uppercase()),
-        ("local_mark", ""),
-    ])
 }

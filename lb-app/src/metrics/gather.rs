@@ -1,16 +1,27 @@
 //! Where facts come from: the running director.
 
-use super::facts::{Facts, Port, Server, Worker, server_labels};
+use super::{
+    facts::{Facts, Port, Server, Service, Worker},
+    names::Names,
+};
 use crate::control::running::Running;
 use lb_core::counters::{Counter, ServerTraffic};
-use std::net::SocketAddrV4;
+use parking_lot::Mutex;
+use std::{net::SocketAddrV4, sync::Arc};
 
-/// Everything, now.
-pub(crate) fn gather(running: &Running) -> Facts {
+/// Everything, now. `names` are those of the last time.
+pub(crate) fn gather(running: &Running, names: &Mutex<Arc<Names>>) -> Facts {
     let current = running.current();
-    let names = running.port_names();
+    let names = {
+        let mut names = names.lock();
+        if !names.is_of(current.generation) {
+            Arc::make_mut(&mut names).follow(&current.plan, current.generation);
+        }
+        names.clone()
+    };
+    let port_names = running.port_names();
     let started = running.ports();
-    let ports = started.iter().zip(names).map(|(port, name)| {
+    let ports = started.iter().zip(port_names).map(|(port, name)| {
         let stats = port.stats();
         let counters = [
             stats.rx_packets,
@@ -26,44 +37,62 @@ pub(crate) fn gather(running: &Running) -> Facts {
     });
     let ports = ports.collect();
     drop(started);
+    let (services, servers) = services(running, &names);
     Facts {
         uptime_s: running.clock.now().as_millis() as f64 / 1_000.0,
         capacity: running.capacity() as u64,
         changes: current.generation,
         reloads: running.reloads(),
         buffers: [running.pool.in_use().into(), running.pool.size().into()],
-        servers: servers(running),
+        services,
+        servers,
         workers: workers(running),
         ports,
         health: running.monitor().map(|monitor| monitor.report()),
+        names,
     }
 }
 
-fn servers(running: &Running) -> Vec<Server> {
+/// All services, and the servers of them all.
+fn services(running: &Running, names: &Names) -> (Vec<Service>, Vec<Server>) {
     let snapshot = running.current().snapshot;
-    let mut servers = Vec::new();
+    let (mut services, mut servers) = (Vec::new(), Vec::new());
     for (_, service) in snapshot.configured() {
         let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
-        for &number in &service.servers {
+        let begin = servers.len();
+        servers.extend(service.servers.iter().map(|&number| {
             let plan = &snapshot.servers[number as usize].plan;
             let load = running.board.total(number);
-            let mut counters = [0; 5];
-            for worker in &running.workers {
-                let Some(traffic) = worker.servers.get(number as usize) else { continue };
-                let ServerTraffic { connections, packets, bytes, .. } = traffic;
-                let each = [connections, &packets[0], &packets[1], &bytes[0], &bytes[1]];
-                counters.iter_mut().zip(each).for_each(|(sum, counter)| *sum += counter.get());
-            }
-            servers.push(Server {
-                labels: server_labels(key, SocketAddrV4::new(plan.address, plan.port)),
-                counters,
+            Server {
+                labels: names.server(key, SocketAddrV4::new(plan.address, plan.port)),
+                counters: counters(running, number),
                 active: load.active.into(),
                 inactive: load.inactive.into(),
                 weight: plan.effective_weight().into(),
-            });
-        }
+            }
+        }));
+        let own = &servers[begin..];
+        services.push(Service {
+            labels: names.service(key, &service.name),
+            counters: std::array::from_fn(|counter| own.iter().map(|server| server.counters[counter]).sum()),
+            active: own.iter().map(|server| server.active).sum(),
+            inactive: own.iter().map(|server| server.inactive).sum(),
+            servers: [own.len() as u64, own.iter().filter(|server| server.weight > 0).count() as u64],
+        });
     }
-    servers
+    (services, servers)
+}
+
+/// What all workers counted for a server.
+fn counters(running: &Running, number: u32) -> [u64; 5] {
+    let mut counters = [0; 5];
+    for worker in &running.workers {
+        let Some(traffic) = worker.servers.get(number as usize) else { continue };
+        let ServerTraffic { connections, packets, bytes, .. } = traffic;
+        let each = [connections, &packets[0], &packets[1], &bytes[0], &bytes[1]];
+        counters.iter_mut().zip(each).for_each(|(sum, counter)| *sum += counter.get());
+    }
+    counters
 }
 
 fn workers(running: &Running) -> Vec<Worker> {

@@ -1,15 +1,25 @@
 //! What is written, judged by Prometheus's own tool; and how long it takes.
 
 use super::{
-    facts::{Facts, Port, Server, Worker, server_labels},
+    facts::{Facts, Port, Server, Service, Worker},
+    names::Names,
     serve::Exporter,
     text::Format,
 };
-use crate::health::{
-    Role,
-    report::{Report, ServerReport, ServerState, ServiceReport},
+use crate::{
+    config::health::Pool,
+    health::{
+        Role,
+        report::{Progress, Report, ServerReport, ServerState, ServiceReport},
+    },
 };
-use lb_core::{counters::DropReason, service::plan::Protocol};
+use lb_core::{
+    conn::timeouts::Timeouts,
+    counters::DropReason,
+    sched::kind::SchedulerKind,
+    service::plan::{Method, Plan, Protocol, ServerPlan, ServicePlan},
+    time::Duration,
+};
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddrV4, TcpStream},
@@ -38,33 +48,44 @@ fn facts(services: usize, servers: usize) -> Facts {
         polled: 5,
         ..Worker::default()
     });
+    let plan = plan(services, servers);
+    let mut names = Names::default();
+    names.follow(&plan, 1);
     let mut report = Report { services: Vec::new(), hooks: (1, 0) };
-    for service in 0..services {
-        let vip = Ipv4Addr::from_bits(0xc000_0200 + service as u32);
-        let key = (Protocol::Tcp, SocketAddrV4::new(vip, 80));
-        let endpoints = (0..servers)
-            .map(|server| SocketAddrV4::new(Ipv4Addr::from_bits(0xc633_6400 + server as u32), 8_080));
+    for service in &plan.services {
+        let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
+        let endpoints = service.servers.iter().map(|server| SocketAddrV4::new(server.address, server.port));
         let counters = [1_234_567_890; 5];
         facts.servers.extend(endpoints.clone().map(|server| Server {
-            labels: server_labels(key, server),
+            labels: names.server(key, server),
             counters,
             active: 123,
             inactive: 45,
             weight: 1,
         }));
+        facts.services.push(Service {
+            labels: names.service(key, &service.name),
+            counters,
+            active: 123,
+            inactive: 45,
+            servers: [servers as u64; 2],
+        });
         report.services.push(ServiceReport {
             key,
-            name: format!("web-{service}"),
+            name: service.name.clone(),
             quorum: true,
             quorum_changes: 2,
+            pool: Pool::default(),
+            up_weight: 1,
             kept: false,
-            sorry: Some((SocketAddrV4::new(vip, 81), false)),
+            sorry: Some((SocketAddrV4::new(service.vip, 81), false)),
             servers: endpoints
                 .map(|address| ServerReport {
                     address,
-                    check: Some("tcp"),
+                    check: None,
                     state: ServerState::Up,
                     role: Role::Serves,
+                    progress: Progress::default(),
                     for_ms: 0,
                     checks: 9,
                     failures: 1,
@@ -76,7 +97,63 @@ fn facts(services: usize, servers: usize) -> Facts {
         });
     }
     facts.health = Some(report);
+    facts.names = Arc::new(names);
     facts
+}
+
+fn plan(services: usize, servers: usize) -> Plan {
+    let mut plan = Plan::default();
+    for service in 0..services {
+        let server =
+            |server: usize| ServerPlan::new(Ipv4Addr::from_bits(0xc633_6400 + server as u32), 8_080, 1);
+        plan.services.push(ServicePlan {
+            name: format!("web-{service}"),
+            protocol: Protocol::Tcp,
+            vip: Ipv4Addr::from_bits(0xc000_0200 + service as u32),
+            port: 80,
+            method: Method::Nat,
+            scheduler: SchedulerKind::Wlc,
+            hash_port: false,
+            adopt: false,
+            timeouts: Timeouts::default(),
+            slow_start: Duration::from_millis(0),
+            servers: (0..servers).map(server).collect(),
+        });
+    }
+    plan
+}
+
+/// Labels are kept as long as what they name, and no longer.
+#[test]
+fn labels_follow_the_plan() {
+    let mut names = Names::default();
+    let mut plan = plan(2, 2);
+    names.follow(&plan, 1);
+    assert!(names.is_of(1) && !names.is_of(2));
+    let key = |plan: &Plan, at: usize| {
+        let service = &plan.services[at];
+        (service.protocol, SocketAddrV4::new(service.vip, service.port))
+    };
+    let (first, second) = (key(&plan, 0), key(&plan, 1));
+    let address = SocketAddrV4::new(plan.services[0].servers[0].address, 8_080);
+    let before = (names.service(first, "web-0"), names.server(first, address));
+    assert!(
+        before
+            .0
+            .starts_with("{service=\"web-0\",local_address=\"192.0.2.0\",local_port=\"80\",proto=\"TCP\"")
+    );
+    assert!(before.1.contains("remote_address=\"198.51.100.0\",remote_port=\"8080\""));
+
+    plan.services.remove(1);
+    plan.services[0].servers.remove(1);
+    names.follow(&plan, 2);
+    assert!(Arc::ptr_eq(&before.1, &names.server(first, address)), "made once");
+    // What is gone is named all the same, for whoever still speaks of it.
+    assert!(names.service(second, "web-1").contains("web-1"));
+
+    plan.services[0].name = "other".to_owned();
+    names.follow(&plan, 3);
+    assert!(names.service(first, "other").contains("service=\"other\""));
 }
 
 fn write(facts: &Facts, format: Format) -> String {

@@ -30,7 +30,7 @@ pub(super) fn write(text: &mut String, report: &Report, now: SystemTime) {
             let line = format!(
                 "  -> {:<26} {:<8} {:<5} {:<10} {:>7}s {:>7} {:>8}  {failure}",
                 server.address.to_string(),
-                server.check.unwrap_or("-"),
+                server.kind().unwrap_or("-"),
                 server.state.to_string(),
                 server.role.to_string(),
                 server.for_ms / 1_000,
@@ -46,20 +46,22 @@ pub(super) fn write(text: &mut String, report: &Report, now: SystemTime) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::health::{Check, Kind, Pool};
     use crate::health::{
         Role,
-        report::{ServerReport, ServerState, ServiceReport},
+        report::{Progress, ServerReport, ServerState, ServiceReport},
     };
-    use lb_core::service::plan::Protocol;
-    use std::time::Duration;
+    use lb_core::{service::plan::Protocol, time::Duration as Span};
+    use std::{sync::Arc, time::Duration};
 
     #[test]
     fn every_server_has_a_line_with_the_reason_of_its_last_failure() {
         let well = ServerReport {
             address: "198.51.100.11:80".parse().unwrap(),
-            check: Some("http"),
+            check: Some(Arc::new(Check::new(Kind::Tcp, Span::from_secs(5)))),
             state: ServerState::Up,
             role: Role::Serves,
+            progress: Progress::default(),
             for_ms: 61_500,
             checks: 100,
             failures: 0,
@@ -80,7 +82,9 @@ mod tests {
         let service = ServiceReport {
             key: (Protocol::Tcp, "192.0.2.100:80".parse().unwrap()),
             name: "web".to_owned(),
+            pool: Pool::default(),
             quorum: true,
+            up_weight: 1,
             quorum_changes: 0,
             kept: false,
             sorry: Some(("198.51.100.99:80".parse().unwrap(), false)),
@@ -93,8 +97,8 @@ mod tests {
             "Health\n\
              \x20 -> RemoteAddress:Port         Check    State Role            For Changes Failures  LastFailure\n\
              TCP  192.0.2.100:80 web: quorum, sorry server 198.51.100.99:80 waits\n\
-             \x20 -> 198.51.100.11:80           http     up    serves          61s       0        0\n\
-             \x20 -> 198.51.100.12:80           http     held  out             61s       3        7  it answered with status 500 (5 s ago)\n\
+             \x20 -> 198.51.100.11:80           tcp      up    serves          61s       0        0\n\
+             \x20 -> 198.51.100.12:80           tcp      held  out             61s       3        7  it answered with status 500 (5 s ago)\n\
              \n"
         );
     }

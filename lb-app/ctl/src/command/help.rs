@@ -45,6 +45,7 @@ pub const SECTIONS: [Section; 7] = [
         about: "virtual services, real servers, weights",
         commands: &[
             "show services",
+            "show health",
             "add service",
             "add server",
             "set service",

@@ -6,7 +6,8 @@ use super::{
     connections::{FilterArgs, WhichConnection},
 };
 use crate::protocol::{
-    Request, connections, director, forward, memory, neighbours, ports, routes, services, timeouts, workers,
+    Request, connections, director, forward, health, memory, neighbours, ports, routes, services, timeouts,
+    workers,
 };
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -25,6 +26,11 @@ pub enum Show {
         /// The same a second, as `ipvsadm --rate`
         #[arg(long)]
         rate: bool,
+    },
+    /// What checks found: each server with its state, and why it last failed
+    Health {
+        /// Of one service
+        service: Option<String>,
     },
     /// Connections, as `ipvsadm -c`
     Connections {
@@ -152,6 +158,9 @@ impl Show {
                     _ => View::Plain,
                 };
                 (Request::Services(services::Request::List { name: service, cursor: None }), view)
+            }
+            Show::Health { service } => {
+                (Request::Health(health::Request::List { service, cursor: None }), View::Plain)
             }
             Show::Connections { filter, limit } => {
                 let page = limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX).min(connections::PAGE));

@@ -10,6 +10,7 @@ pub mod director;
 pub mod explain;
 pub mod forward;
 pub mod framing;
+pub mod health;
 pub mod memory;
 pub mod neighbours;
 pub mod ports;
@@ -81,6 +82,8 @@ pub enum Request {
     Director(director::Request),
     /// Virtual services and their real servers.
     Services(services::Request),
+    /// What checks found.
+    Health(health::Request),
     /// Connections.
     Connections(connections::Request),
     /// Next hops and their Ethernet addresses.
@@ -117,6 +120,8 @@ pub enum Reply {
     Names(director::Names),
     /// Services, a page of them.
     Services(services::Services),
+    /// What checks found, a page of it.
+    Health(health::Health),
     /// How many connections there are.
     ConnectionCount(connections::Count),
     /// Connections, a page of them.

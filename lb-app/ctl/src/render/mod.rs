@@ -4,10 +4,13 @@
 mod connections;
 mod director;
 mod forward;
+mod health;
 mod insides;
 mod network;
 mod ports;
 mod services;
+#[cfg(test)]
+mod tests;
 mod units;
 mod watch;
 
@@ -15,7 +18,8 @@ use crate::{command::View, protocol::Reply};
 use std::fmt::Write;
 
 pub use forward::moved as forward_statistics;
-pub use ports::{Earlier, statistics as port_statistics};
+use ports::Earlier;
+pub use ports::counters as port_counters;
 pub(crate) use units::{short, span};
 
 /// Writes answers, page by page. Remembers what it takes to tell packets a second since the last time.
@@ -49,6 +53,7 @@ impl Renderer {
             Reply::Names(names) => director::names(&mut text, names),
             Reply::Configuration(config) => director::configuration(&mut text, config, view),
             Reply::Services(page) => services::page(&mut text, page, view, first, &mut self.service),
+            Reply::Health(page) => health::page(&mut text, page, (first, last), &mut self.service),
             Reply::ConnectionCount(count) => connections::count(&mut text, count),
             Reply::Connections(page) => {
                 self.shown += page.connections.len() as u64;

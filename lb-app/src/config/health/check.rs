@@ -34,6 +34,27 @@ pub(crate) struct Check {
     pub(crate) leave: Leave,
 }
 
+impl Check {
+    /// A check that comes so often, with the default of everything else.
+    pub(crate) fn new(kind: Kind, interval: Duration) -> Self {
+        Check {
+            kind,
+            interval,
+            timeout: Duration::from_secs(3),
+            retry_interval: interval.min(Duration::from_secs(1)),
+            warmup: interval,
+            rise: 2,
+            fall: 3,
+            assume_down: false,
+            inhibit_on_failure: false,
+            to_vip: false,
+            address: None,
+            port: None,
+            leave: Leave::default(),
+        }
+    }
+}
+
 /// Where a check's packets leave this machine, as far as the kernel should not decide by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Leave {

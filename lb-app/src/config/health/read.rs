@@ -1,8 +1,7 @@
 //! Reading `check` and `health` tables.
 
 use super::{
-    Check, Command, Dns, Http, Kind, Leave, OwnCheck, Passive, Pattern, Pool, Record, Sorry, Tls, Udp,
-    WhenAllFail,
+    Check, Command, Dns, Http, Kind, OwnCheck, Passive, Pattern, Pool, Record, Sorry, Tls, Udp, WhenAllFail,
 };
 use crate::config::{
     place::{At, Field, Place},
@@ -46,22 +45,15 @@ pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -
     };
     let is_command = matches!(kind, Kind::Command(_));
     let interval = or(&mut table, "interval", timeout, Duration::from_secs(5));
-    let second = Duration::from_secs(1);
-    let mut check = Check {
-        timeout: or(&mut table, "timeout", timeout, Duration::from_secs(3)),
-        retry_interval: or(&mut table, "retry_interval", timeout, interval.min(second)),
-        warmup: or(&mut table, "warmup", duration, interval),
-        rise: or(&mut table, "rise", number(1..=100), 2),
-        fall: or(&mut table, "fall", number(1..=100), 3),
-        assume_down: or(&mut table, "assume_down", boolean, false),
-        inhibit_on_failure: or(&mut table, "inhibit_on_failure", boolean, false),
-        kind,
-        interval,
-        to_vip: false,
-        address: None,
-        port: None,
-        leave: Leave { netns: given(&mut table, "netns", values::name), ..Leave::default() },
-    };
+    let mut check = Check::new(kind, interval);
+    check.timeout = or(&mut table, "timeout", timeout, check.timeout);
+    check.retry_interval = or(&mut table, "retry_interval", timeout, check.retry_interval);
+    check.warmup = or(&mut table, "warmup", duration, check.warmup);
+    check.rise = or(&mut table, "rise", number(1..=100), check.rise);
+    check.fall = or(&mut table, "fall", number(1..=100), check.fall);
+    check.assume_down = or(&mut table, "assume_down", boolean, check.assume_down);
+    check.inhibit_on_failure = or(&mut table, "inhibit_on_failure", boolean, check.inhibit_on_failure);
+    check.leave.netns = given(&mut table, "netns", values::name);
     // A program learns both addresses and makes its own connections.
     if !is_command {
         check.to_vip = or(&mut table, "to", word(&[false, true], destination), false);

@@ -8,6 +8,7 @@ mod connections;
 mod director;
 mod explain;
 mod forward;
+mod health;
 mod memory;
 mod network;
 mod ports;
@@ -90,6 +91,7 @@ impl Api {
             Request::Routes(request) => network::routes(&running, &request),
             Request::Ports(request) => self.ports(&running, request),
             Request::Forward(request) => Ok(self.forward(&running, &request)),
+            Request::Health(request) => health::answer(&running, request),
             Request::Workers(request) => Ok(self.workers(&running, &request)),
             Request::Timeouts(request) => timeouts::answer(&running, request),
             Request::Memory(request) => Ok(memory::answer(&running, &request)),

@@ -1,0 +1,161 @@
+//! What checks found.
+
+use super::{Cursor, Protocol};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Services that are checked, with their servers.
+    List {
+        /// One by its name; all if none is given.
+        #[serde(default)]
+        service: Option<String>,
+        /// Where to go on.
+        #[serde(default)]
+        cursor: Option<Cursor>,
+    },
+}
+
+/// A page of services that are checked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// Services. One with very many servers is continued on the next page under the same name.
+    pub services: Vec<Service>,
+    /// How often hooks were called.
+    pub hooks_called: u64,
+    /// How many of these calls failed.
+    pub hooks_failed: u64,
+    /// Where to go on, unless that was all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Cursor>,
+}
+
+/// What the states of a service's servers mean together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The address that clients send to.
+    pub vip: IpAddr,
+    /// The port that clients send to.
+    pub port: u16,
+    /// Its quorum.
+    pub quorum: Quorum,
+    /// The server that steps in, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sorry_server: Option<SorryServer>,
+    /// What happens when no server works: `reject`, `sorry` or `keep`.
+    pub when_all_fail: String,
+    /// No server works, and those that worked last are kept.
+    pub keeps_last: bool,
+    /// Traffic itself is watched for servers that refuse connections or leave them unanswered.
+    pub passive: bool,
+    /// Failures within `flap_window_ms` after which a server is held down; 0 is never.
+    pub flap_limit: u32,
+    /// For how long a failure counts.
+    pub flap_window_ms: u64,
+    /// Its servers.
+    pub servers: Vec<Server>,
+}
+
+/// Whether enough servers work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Quorum {
+    /// Whether they do.
+    pub reached: bool,
+    /// Weight of the servers that are up.
+    pub weight: u32,
+    /// Weight at which it is reached.
+    pub reached_at: u32,
+    /// Weight below which it is lost.
+    pub lost_below: u32,
+    /// How often it was reached or lost.
+    pub changes: u64,
+}
+
+/// The server that steps in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SorryServer {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// Whether it gets new connections.
+    pub serves: bool,
+}
+
+/// What is known of one server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Server {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// How it is checked, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
+    /// `up`, `down`, or `held`: down, and held down for failing too often.
+    pub state: String,
+    /// For how long it has been so.
+    pub for_ms: u64,
+    /// What its service makes of it: it `serves`, is `inhibited`, which is no new connections, or is `out`.
+    pub role: String,
+    /// Results in a row that speak against its state.
+    pub against: u32,
+    /// How many of them change it.
+    pub needed: u32,
+    /// Time until the next check; none while one is under way, or if there is no check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_check_ms: Option<u64>,
+    /// How long the last check took.
+    pub took_us: u64,
+    /// Checks made.
+    pub checks: u64,
+    /// Checks that failed.
+    pub failures: u64,
+    /// How often its state changed.
+    pub changes: u64,
+    /// Why it last failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
+    /// How often it went down within the time that counts for holding it down.
+    pub recent_downs: u32,
+    /// How long it must still pass its checks, if it is held down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_for_ms: Option<u64>,
+    /// When it is tried again, if traffic brought it down and its check does not bring it back earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_in_ms: Option<u64>,
+}
+
+/// How a server is checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// `tcp`, `http`, `https`, `icmp`, `udp`, `dns` or `command`.
+    pub kind: String,
+    /// Whom its packets are addressed to: `server` or `vip`.
+    pub to: String,
+    /// Time between two checks.
+    pub interval_ms: u64,
+    /// How long one may take.
+    pub timeout_ms: u64,
+    /// Successes in a row that bring the server back.
+    pub rise: u32,
+    /// Failures in a row that bring it down.
+    pub fall: u32,
+}
+
+/// Why a check failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failure {
+    /// In plain words.
+    pub reason: String,
+    /// How long ago.
+    pub ago_ms: u64,
+}

@@ -1,0 +1,119 @@
+//! What checks found.
+
+use super::{Answer, not_found, protocol};
+use crate::{
+    config::health::Check,
+    control::running::Running,
+    health::report::{ServerReport, ServiceReport},
+};
+use lb_core::time::Duration as Span;
+use lb_ctl::protocol::{
+    Cursor, Reply,
+    health::{self, Failure, Health, Quorum, Request, Server, Service, SorryServer},
+};
+use std::time::SystemTime;
+
+/// Servers on one page, at most.
+const PAGE: usize = 2_000;
+
+pub(super) fn answer(running: &Running, request: Request) -> Answer {
+    let Request::List { service: name, cursor } = request;
+    if let Some(name) = &name {
+        let plan = running.current().plan;
+        if !plan.services.iter().any(|service| service.name == *name) {
+            let known = plan.services.iter().map(|service| service.name.clone());
+            return Err(not_found("service", name, known));
+        }
+    }
+    let report = running.monitor().map(|monitor| monitor.report());
+    let (reported, hooks) = report.map_or((Vec::new(), (0, 0)), |report| (report.services, report.hooks));
+    let Cursor { of, at } = cursor.unwrap_or(Cursor { of: 0, at: 0 });
+    let (mut services, mut room, mut next) = (Vec::new(), PAGE, None);
+    for (place, service) in (0..).zip(&reported).skip(of as usize) {
+        if name.as_ref().is_some_and(|name| service.name != *name) {
+            continue;
+        }
+        if room == 0 {
+            next = Some(Cursor { of: place, at: 0 });
+            break;
+        }
+        let from = if place == of { (at as usize).min(service.servers.len()) } else { 0 };
+        let to = service.servers.len().min(from + room);
+        services.push(told(service, &service.servers[from..to]));
+        // A service without servers takes room as well.
+        room -= (to - from).max(1).min(room);
+        if to < service.servers.len() {
+            next = Some(Cursor { of: place, at: to as u32 });
+            break;
+        }
+    }
+    let (hooks_called, hooks_failed) = hooks;
+    Ok(Reply::Health(Health { services, hooks_called, hooks_failed, next }))
+}
+
+fn told(service: &ServiceReport, servers: &[ServerReport]) -> Service {
+    let (of, vip) = service.key;
+    let pool = &service.pool;
+    let now = SystemTime::now();
+    Service {
+        name: service.name.clone(),
+        protocol: protocol(of),
+        vip: (*vip.ip()).into(),
+        port: vip.port(),
+        quorum: Quorum {
+            reached: service.quorum,
+            weight: service.up_weight,
+            reached_at: pool.quorum.saturating_add(pool.hysteresis),
+            lost_below: pool.quorum - pool.hysteresis,
+            changes: service.quorum_changes,
+        },
+        sorry_server: service.sorry.map(|(address, serves)| SorryServer {
+            address: (*address.ip()).into(),
+            port: address.port(),
+            serves,
+        }),
+        when_all_fail: pool.when_all_fail.name().to_owned(),
+        keeps_last: service.kept,
+        passive: pool.passive.is_some(),
+        flap_limit: pool.flap_limit,
+        flap_window_ms: pool.flap_window.as_millis(),
+        servers: servers.iter().map(|server| server_told(server, now)).collect(),
+    }
+}
+
+fn server_told(server: &ServerReport, now: SystemTime) -> Server {
+    let progress = &server.progress;
+    Server {
+        address: (*server.address.ip()).into(),
+        port: server.address.port(),
+        check: server.check.as_deref().map(check_told),
+        state: server.state.to_string(),
+        for_ms: server.for_ms,
+        role: server.role.to_string(),
+        against: progress.against,
+        needed: progress.needed,
+        next_check_ms: progress.next_ms,
+        took_us: server.took_us,
+        checks: server.checks,
+        failures: server.failures,
+        changes: server.transitions,
+        last_failure: server.last_failure.as_ref().map(|(reason, at)| Failure {
+            reason: reason.clone(),
+            ago_ms: now.duration_since(*at).unwrap_or_default().as_millis() as u64,
+        }),
+        recent_downs: progress.falls,
+        held_for_ms: progress.held_for.map(Span::as_millis),
+        retried_in_ms: progress.retry_ms,
+    }
+}
+
+fn check_told(check: &Check) -> health::Check {
+    health::Check {
+        kind: check.kind.name().to_owned(),
+        to: if check.to_vip { "vip" } else { "server" }.to_owned(),
+        interval_ms: check.interval.as_millis(),
+        timeout_ms: check.timeout.as_millis(),
+        rise: check.rise,
+        fall: check.fall,
+    }
+}
