@@ -12,8 +12,9 @@ BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
 .PHONY: help build check clean demo demo-stop deps test root
-.PHONY: bench bench-build bench-deps bench-instructions bench-io bench-pipeline bench-results
+.PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: deb package-deps test-deb container container-deps test-container
+.PHONY: image image-deps test-image
 .NOTPARALLEL:
 
 help:
@@ -23,12 +24,16 @@ help:
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
 	@echo "make check         formatting and lints"
 	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
+	@echo "make bench-ports   the same on AF_PACKET, AF_XDP and virtio ports; docs/deploying.md says more"
+	@echo "make bench-control what clients of the control socket cost forwarding"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
 	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP))"
 	@echo "make deb           packages for Debian 12 and 13, in $(TARGET)/deb (needs root)"
 	@echo "make test-deb      install, start, reload, upgrade and purge them, under systemd in namespaces (needs root)"
 	@echo "make container     an image in OCI format, in $(TARGET)/container (needs root, and no container engine)"
 	@echo "make test-container run it with runc, in namespaces (needs root)"
+	@echo "make image         a disk for bare metal and virtual machines, in $(TARGET)/appliance (needs root)"
+	@echo "make test-image    start it in qemu between a client and servers, and try it; takes a while (needs root)"
 	@echo "make deps          install the Debian packages that are missing"
 	@echo "make clean         remove everything that was built"
 
@@ -77,6 +82,16 @@ test: root check build
 	@$(MAKE) --no-print-directory bench-instructions
 	LB_APP=$(LB_APP) $(CARGO) test --locked --no-fail-fast -p lb-stories
 
+image-deps:
+	@tests/deps.sh image
+
+image: root image-deps
+	@docker/appliance/build
+
+test-image: image
+	@python3 docker/appliance/test/setup.py
+	@docker/appliance/test/run
+
 bench-deps:
 	@tests/deps.sh bench
 
@@ -89,10 +104,17 @@ bench-pipeline: bench-build
 bench-io: root bench-deps build bench-build
 	$(PERF)/io --lb-app $(LB_APP) --output $(BENCH)/io.json
 
+bench-ports: root bench-deps build bench-build
+	$(PERF)/ports --lb-app $(LB_APP) --output $(BENCH)/ports.json
+
 # UPDATE=1 rewrites perf/instructions.json.
 bench-instructions: deps
 	$(CARGO) build --locked --release -p lb-perf --bin instructions
 	$(PERF)/instructions --output $(BENCH)/instructions.json $(if $(UPDATE),--update)
+
+# What clients of the control socket cost forwarding: about two minutes, and 3 GB of memory.
+bench-control: root build bench-build
+	$(PERF)/control --lb-app $(LB_APP) --folder $(BENCH)/control
 
 bench: bench-pipeline bench-io bench-instructions
 	@echo
