@@ -12,7 +12,7 @@ BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
 .PHONY: help build check clean demo demo-stop deps test root
-.PHONY: bench bench-build bench-deps bench-instructions bench-io bench-pipeline bench-results
+.PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: deb package-deps test-deb container container-deps test-container
 .NOTPARALLEL:
 
@@ -23,6 +23,8 @@ help:
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
 	@echo "make check         formatting and lints"
 	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
+	@echo "make bench-ports   the same on AF_PACKET, AF_XDP and virtio ports; docs/deploying.md says more"
+	@echo "make bench-control what clients of the control socket cost forwarding"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
 	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP))"
 	@echo "make deb           packages for Debian 12 and 13, in $(TARGET)/deb (needs root)"
@@ -89,10 +91,17 @@ bench-pipeline: bench-build
 bench-io: root bench-deps build bench-build
 	$(PERF)/io --lb-app $(LB_APP) --output $(BENCH)/io.json
 
+bench-ports: root bench-deps build bench-build
+	$(PERF)/ports --lb-app $(LB_APP) --output $(BENCH)/ports.json
+
 # UPDATE=1 rewrites perf/instructions.json.
 bench-instructions: deps
 	$(CARGO) build --locked --release -p lb-perf --bin instructions
 	$(PERF)/instructions --output $(BENCH)/instructions.json $(if $(UPDATE),--update)
+
+# What clients of the control socket cost forwarding: about two minutes, and 3 GB of memory.
+bench-control: root build bench-build
+	$(PERF)/control --lb-app $(LB_APP) --folder $(BENCH)/control
 
 bench: bench-pipeline bench-io bench-instructions
 	@echo

@@ -9,8 +9,8 @@ use std::{env, path::PathBuf, process::Command};
 const OLDEST_DPDK: &str = "22.11";
 
 /// The DPDK libraries that the shim and the bindings call. Logging became one of its own in 23.11.
-const LIBRARIES: [&str; 7] =
-    ["rte_eal", "rte_ethdev", "rte_log", "rte_mbuf", "rte_mempool", "rte_ring", "rte_telemetry"];
+const LIBRARIES: [&str; 8] =
+    ["rte_eal", "rte_ethdev", "rte_log", "rte_mbuf", "rte_mempool", "rte_pdump", "rte_ring", "rte_telemetry"];
 
 /// Functions that are called as they are. Everything that DPDK has as `static inline`, as a macro, or with a
 /// signature that differs between releases is in the shim instead.
@@ -53,6 +53,8 @@ const FUNCTIONS: &[&str] = &[
     "rte_lcore_to_socket_id",
     "rte_mempool_free",
     "rte_mempool_in_use_count",
+    "rte_pdump_init",
+    "rte_pdump_uninit",
     "rte_pktmbuf_pool_create",
     "rte_ring_free",
     "rte_strerror",

@@ -26,6 +26,8 @@ need libdpdk-dev  pkg-config --exists libdpdk
 need libclang-dev any_file /usr/lib/llvm-*/lib/clang/*/include/stddef.h
 need libclang-dev any_file /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-*.so*
 need curl         command -v curl
+# dpdk-dumpcap.
+need dpdk         command -v dpdk-dumpcap
 need ethtool      command -v ethtool
 need iproute2     command -v ip
 need iputils-ping command -v ping

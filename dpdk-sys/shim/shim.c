@@ -11,7 +11,6 @@
 #include <sys/types.h>
 
 #include <rte_cycles.h>
-#include <rte_log.h>
 #include <rte_version.h>
 
 /* The view of an mbuf. This is the only place where Rust's idea of an mbuf meets DPDK's. */
@@ -58,18 +57,19 @@ shim_errno(void)
 }
 
 /* 22.11 logs to stdout, which belongs to our own output. */
-static void (*log_sink)(const char *text, size_t length);
+static void (*log_sink)(uint32_t level, const char *text, size_t length);
 
 static ssize_t
 log_write(void *cookie, const char *text, size_t length)
 {
 	(void)cookie;
-	log_sink(text, length);
+	/* The stream holds no line back, so this is called while DPDK logs the line. */
+	log_sink((uint32_t)rte_log_cur_msg_loglevel(), text, length);
 	return (ssize_t)length;
 }
 
 void
-shim_log_to(void (*sink)(const char *text, size_t length))
+shim_log_to(void (*sink)(uint32_t level, const char *text, size_t length))
 {
 	/* A stream of the C library whose bytes go to a function. It is never closed. */
 	FILE *stream;

@@ -13,8 +13,10 @@
 #include <rte_ethdev.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <rte_log.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
+#include <rte_pdump.h>
 #include <rte_ring.h>
 #include <rte_telemetry.h>
 
@@ -71,10 +73,16 @@ static const uint32_t SHIM_SPEED_UNKNOWN = RTE_ETH_SPEED_NUM_UNKNOWN;
 static const uint32_t SHIM_MAX_LCORE = RTE_MAX_LCORE;
 static const uint32_t SHIM_MAX_POOL_CACHE = RTE_MEMPOOL_CACHE_MAX_SIZE;
 
+/* EAL: levels of its log; the lower, the worse */
+static const uint32_t SHIM_LOG_ERR = RTE_LOG_ERR;
+static const uint32_t SHIM_LOG_WARNING = RTE_LOG_WARNING;
+static const uint32_t SHIM_LOG_NOTICE = RTE_LOG_NOTICE;
+static const uint32_t SHIM_LOG_INFO = RTE_LOG_INFO;
+
 /* EAL */
 int shim_errno(void);
-/* EAL's log goes to `sink`, piece by piece: a line, mostly. */
-void shim_log_to(void (*sink)(const char *text, size_t length));
+/* EAL's log goes to `sink`, piece by piece: a line, mostly. Levels are RTE_LOG_*. */
+void shim_log_to(void (*sink)(uint32_t level, const char *text, size_t length));
 /* Has another name in each release. */
 int shim_tel_add_number(struct rte_tel_data *dict, const char *name, uint64_t value);
 uint64_t shim_rdtsc(void);

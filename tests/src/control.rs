@@ -1,10 +1,9 @@
 //! `lbctl` and the control socket of a running director.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::director::{Director, program};
 
@@ -22,10 +21,9 @@ pub struct Control {
 }
 
 impl Control {
-    /// That of a running director, which is named after its file prefix.
+    /// That of a running director.
     pub fn of(director: &Director) -> Result<Self> {
-        let prefix = director.runtime().file_name().and_then(OsStr::to_str).context("a prefix")?;
-        Ok(Self { socket: Path::new("/run/lb").join(format!("{prefix}.sock")) })
+        Ok(Self { socket: director.control_socket()? })
     }
 
     /// Where it is.

@@ -1,5 +1,6 @@
 //! `lb-app`, started, asked and stopped.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
@@ -47,11 +48,25 @@ impl Director {
         workers: usize,
         add: impl FnOnce(&mut Command),
     ) -> Result<Self> {
+        let memory = ["--no-huge", "-m", "256"].map(str::to_owned);
+        Self::start_on(namespace, directory, name, configuration, workers, &memory, add)
+    }
+
+    /// The same with other EAL arguments about memory.
+    pub fn start_on(
+        namespace: &Namespace,
+        directory: &Path,
+        name: &str,
+        configuration: &str,
+        workers: usize,
+        memory: &[String],
+        add: impl FnOnce(&mut Command),
+    ) -> Result<Self> {
         let file = directory.join(format!("{name}.toml"));
         let log = directory.join(format!("{name}.log"));
         fs::write(&file, configuration)?;
         let mut command = namespace.command(program()?);
-        command.args(["--no-huge", "-m", "256", "--no-pci", "--file-prefix", name]);
+        command.args(memory).args(["--no-pci", "--file-prefix", name]);
         command.arg("--lcores").arg(lcores(workers)?).arg("--").arg("--conf").arg(&file);
         add(&mut command);
         let mut director = Self {
@@ -87,6 +102,12 @@ impl Director {
     #[must_use]
     pub fn runtime(&self) -> &Path {
         &self.runtime
+    }
+
+    /// The control socket, which is named after its file prefix.
+    pub fn control_socket(&self) -> Result<PathBuf> {
+        let prefix = self.runtime.file_name().and_then(OsStr::to_str).context("a prefix")?;
+        Ok(Path::new("/run/lb").join(format!("{prefix}.sock")))
     }
 
     /// Asks for a status report.
@@ -216,7 +237,9 @@ impl Drop for Director {
             }
         }
         if !self.process.kept() {
+            // One that was killed could not.
             let _ = fs::remove_dir_all(&self.runtime);
+            let _ = self.control_socket().map(fs::remove_file);
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 pub mod director;
 pub mod http;
+pub mod hugepages;
 pub mod load;
 pub mod netns;
 pub mod process;

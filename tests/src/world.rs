@@ -31,6 +31,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::client::Client;
 use crate::config::Config;
 use crate::director::Director;
+use crate::hugepages::HugePages;
 use crate::netns::{self, Namespace};
 use crate::process::{Scratch, run};
 use crate::server::Server;
@@ -208,6 +209,15 @@ impl World {
         self.starts.set(self.starts.get() + 1);
         let name = format!("{}-{}", self.name, self.starts.get());
         Director::start(&self.director, self.directory(), &name, text, workers, add)
+    }
+
+    /// Starts `lb-app` with its memory on huge pages, as other DPDK processes can share it.
+    pub fn start_on_huge_pages(&self, config: &Config, pages: &HugePages) -> Result<Director> {
+        self.starts.set(self.starts.get() + 1);
+        let name = format!("{}-{}", self.name, self.starts.get());
+        let text = config.render(&self.server_addresses());
+        let memory = ["--huge-dir".to_owned(), pages.directory().display().to_string()];
+        Director::start_on(&self.director, self.directory(), &name, &text, config.workers(), &memory, |_| ())
     }
 
     /// Lets everything outlive this value, and says what there is: `netns NAME`, `pid PID`, `directory PATH`.

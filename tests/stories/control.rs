@@ -1,5 +1,7 @@
 //! The running director is asked and changed through `lbctl`, while traffic passes.
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -58,6 +60,16 @@ const READERS: [(&str, &[&str]); 31] = [
 
 #[test]
 fn every_reader_answers_in_text_and_in_json() -> Result<()> {
+    for command in common::readers() {
+        // These have stories of their own.
+        let told = ["show health", "explain", "trace", "capture", "show connection ", "-Ln"];
+        let subject: Vec<_> = command.split(' ').take(2).collect();
+        let is_here = READERS.iter().any(|(known, _)| known.starts_with(&subject.join(" ")));
+        assert!(
+            is_here || told.iter().any(|word| command.starts_with(word)),
+            "no words are expected of {command}"
+        );
+    }
     let world = World::new()?;
     // The check comes once, at a time that no test waits for.
     let checked =

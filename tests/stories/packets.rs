@@ -1,6 +1,7 @@
 //! A director that explains itself: what would become of a packet, what does, and packets in files.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -73,6 +74,10 @@ fn explanations() -> Result<()> {
         &control.ask(&packet)?,
         &["TCP ACK", "known: tcp", "ESTABLISHED", "destination rewritten", "sent on lan"],
     );
+    // A port that spreads packets as it likes: nobody can tell which worker gets them.
+    says(&control.ask(&packet)?, &["told as of worker ", "which has its connection", "not reliable"]);
+    let other = format!("explain tcp {client}:9 {}", Method::Dr.at(world::HTTP));
+    says(&control.ask(&other)?, &["told as of worker 0, but may be any", "sent on lan"]);
     drop(stream);
     director.stop()?;
     Ok(())
@@ -107,14 +112,27 @@ fn traces() -> Result<()> {
 #[test]
 fn captures() -> Result<()> {
     let world = World::new()?;
-    let director = world.start(&Config::http())?;
+    let directory = world.directory().join("captures");
+    let director = world.start(&Config::http().section(format!("[control]\ncaptures = {directory:?}\n")))?;
     let control = Control::of(&director)?;
-    let file = world.directory().join("nat.pcapng");
-    let start = format!("capture start all tcp port 80 {}", file.display());
-    says(&control.ask(&start)?, &["running", "tcp port 80"]);
-    let (status, words) = control.refused(&start)?;
-    assert_eq!(status, Some(1), "{words}");
-    says(&words, &["captures overwrite none"]);
+    let file = directory.join("nat.pcapng");
+    let start = "capture start all tcp port 80 nat.pcapng";
+    says(&control.ask(start)?, &["running", &file.display().to_string(), "tcp port 80"]);
+    assert_eq!(fs::metadata(&directory)?.permissions().mode() & 0o777, 0o750);
+    let refuses = |name: &str, word: &str| -> Result<()> {
+        let (status, words) = control.refused(&format!("capture start all tcp {name}"))?;
+        assert_eq!(status, Some(1), "{words}");
+        says(&words, &[word]);
+        Ok(())
+    };
+    refuses("nat.pcapng", "captures overwrite none")?;
+    let precious = world.directory().join("precious");
+    fs::write(&precious, "precious")?;
+    symlink(&precious, directory.join("link.pcapng"))?;
+    refuses("link.pcapng", "captures overwrite none")?;
+    refuses("../other.pcapng", "say a name alone")?;
+    refuses(&precious.display().to_string(), "captures are written into")?;
+    assert_eq!(fs::read_to_string(&precious)?, "precious");
     world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
     world.client().fetch(Method::Tun.at(world::HTTP), "/")?;
     says(&control.ask("capture stop 1")?, &["ended"]);
@@ -144,10 +162,8 @@ fn captures() -> Result<()> {
     }
 
     // So many packets, and so many bytes of each.
-    let short = world.directory().join("short.pcapng");
-    control.ask(
-        &format!("capture start wan \"\" {} count 2 snaplen 60", short.display()).replace("\"\"", "ip"),
-    )?;
+    let short = directory.join("short.pcapng");
+    control.ask(&format!("capture start wan ip {} count 2 snaplen 60", short.display()))?;
     world.client().fetch(Method::Dr.at(world::HTTP), "/")?;
     ensure!(eventually(PATIENCE, || Ok(control.ask("capture list")?.contains("ended")))?, "it does not end");
     let mut tshark = Command::new("tshark");
@@ -203,5 +219,23 @@ fn the_doctor() -> Result<()> {
     assert_eq!(output.status.code(), Some(1), "{text}");
     says(&text, &["\"findings\"", "\"subject\": \"queues\"", "1 queues for 2 workers", "qpairs=2"]);
     says(&text, &["\"version\": 1"]);
+    says(&text, &["\"subject\": \"rss\"", "\"verdict\": \"slow\"", "none: the kernel may move"]);
+
+    // A device whose driver can be asked: it is, and not started.
+    let text = fs::read_to_string(&file)?.replace("net_af_packet0,iface=lbwan,qpairs=1", "net_null0");
+    fs::write(&file, text)?;
+    let mut command = world.director().command("timeout");
+    command.arg("20").arg(lb_stories::director::program()?);
+    let output = command.args(["--no-huge", "-l", "0,1", "--", "--doctor", "--conf"]).arg(&file).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    says(
+        &text,
+        &[
+            "port wan: net_null offers ",
+            "port wan: MTU 1500",
+            "port wan: one receive queue",
+            "port wan: net_null does not verify",
+        ],
+    );
     Ok(())
 }

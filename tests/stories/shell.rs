@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,14 @@ use anyhow::{Context, Result, bail};
 use lb_stories::config::Service;
 use lb_stories::control::{Control, lbctl};
 use lb_stories::director::program;
-use lb_stories::process::PATIENCE;
+use lb_stories::process::{PATIENCE, Scratch, eventually, run};
 use lb_stories::{Config, Method, World, world};
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
+/// Pieces of output that wait for somebody to look. Then the program waits, too.
+const AHEAD: usize = 4;
 /// How long nothing new appears on a screen that is at rest.
 const REST: Duration = Duration::from_millis(300);
 
@@ -41,7 +46,7 @@ impl Terminal {
         drop((command, pty.slave));
         let keys = File::from(pty.master);
         let mut output = keys.try_clone()?;
-        let (send, screen) = channel();
+        let (send, screen) = sync_channel(AHEAD);
         thread::spawn(move || {
             let mut buffer = [0; 4_096];
             while let Ok(count @ 1..) = output.read(&mut buffer) {
@@ -70,6 +75,11 @@ impl Terminal {
             }
         }
         Ok(())
+    }
+
+    /// Ctrl-C, while the program and not the editor of its lines has the terminal.
+    fn interrupt(&self) -> Result<()> {
+        Ok(kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT)?)
     }
 
     fn ends(&mut self) -> Result<Option<i32>> {
@@ -146,6 +156,55 @@ fn words_are_completed_and_lines_remembered() -> Result<()> {
     Ok(())
 }
 
+/// Ctrl-C ends what a command is about, and not the shell.
+#[test]
+fn a_listing_can_be_interrupted() -> Result<()> {
+    const CONNECTIONS: usize = 6_000;
+    let world = World::new()?;
+    let director = world.start(&Config::new().service(Service::udp(Method::Nat, world::ECHO)))?;
+    let control = Control::of(&director)?;
+    let sockets: Vec<UdpSocket> = (0..CONNECTIONS)
+        .map(|_| world.client().udp(Method::Nat.at(world::ECHO)))
+        .collect::<Result<_, _>>()?;
+    let count = || -> Result<usize> {
+        let text = control.ask("count connections")?;
+        Ok(text.split(' ').next().unwrap_or_default().parse()?)
+    };
+    let all = eventually(PATIENCE, || {
+        for some in sockets.chunks(100) {
+            for socket in some {
+                let _ = socket.send(b"one of many");
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(count()? == CONNECTIONS)
+    })?;
+    assert!(all, "{} connections", count()?);
+
+    let mut command = Command::new(lbctl()?);
+    command.arg("--socket").arg(control.socket()).env("XDG_STATE_HOME", world.directory());
+    let mut terminal = Terminal::start(command)?;
+    terminal.shows(&["lbctl> "])?;
+    terminal.press("show connections\r")?;
+    // As long as nobody looks at more, it waits with the first of many pages.
+    terminal.shows(&["pro expire"])?;
+    terminal.interrupt()?;
+    terminal.shows(&["interrupted", "lbctl> "])?;
+    let listed = terminal.seen.lines().filter(|line| line.starts_with("UDP ")).count();
+    assert!((1..CONNECTIONS).contains(&listed), "{listed}");
+    terminal.press("count connections\r")?;
+    terminal.shows(&["room for", "lbctl> "])?;
+    // So does a trace, which would go on for ever.
+    terminal.press("trace add udp\r")?;
+    assert!(eventually(PATIENCE, || Ok(control.ask("trace list")?.contains("udp")))?);
+    terminal.interrupt()?;
+    terminal.shows(&["interrupted", "lbctl> "])?;
+    terminal.press("quit\r")?;
+    assert_eq!(terminal.ends()?, Some(0));
+    director.stop()?;
+    Ok(())
+}
+
 #[test]
 fn a_file_stops_at_its_first_error() -> Result<()> {
     let world = World::new()?;
@@ -213,5 +272,55 @@ fn the_director_has_a_shell_of_its_own() -> Result<()> {
     let mut terminal = Terminal::start(start(&commands)?)?;
     terminal.shows(&["begin:2: ", "unrecognized subcommand 'nothing'", "accounting: exact"])?;
     assert_eq!(terminal.ends()?, Some(1));
+    Ok(())
+}
+
+/// What packages install beside the programs.
+#[test]
+fn completions_and_manual_pages_are_made() -> Result<()> {
+    let directory = Scratch::new()?;
+    let program = lbctl()?;
+    let made = |shell: &str| -> Result<std::path::PathBuf> {
+        let script = run(Command::new(&program).args(["completions", shell]))?;
+        assert!(script.contains("xstats"), "{script}");
+        let file = directory.path().join(shell);
+        fs::write(&file, script)?;
+        Ok(file)
+    };
+    let bash = made("bash")?;
+    run(Command::new("bash").arg("-n").arg(&bash))?;
+    let complete = "source \"$0\"; COMP_WORDS=(lbctl show port s); COMP_CWORD=3; _lbctl lbctl s port; \
+                    echo \"${COMPREPLY[@]}\"";
+    let words = run(Command::new("bash").args(["-c", complete]).arg(&bash))?;
+    assert_eq!(words.trim(), "stats summary");
+    for (shell, check) in [("zsh", "-n"), ("fish", "--no-execute")] {
+        let script = made(shell)?;
+        // Not every machine has them.
+        if Command::new(shell).arg("--version").output().is_ok() {
+            run(Command::new(shell).arg(check).arg(&script))?;
+        }
+    }
+
+    run(Command::new(&program).arg("man").arg(directory.path()))?;
+    run(Command::new(lb_stories::director::program()?).arg("--man").arg(directory.path()))?;
+    for (page, sections) in [
+        ("lbctl.1", ["NAME", "SYNOPSIS", "OPTIONS", "COMMANDS", "EXIT STATUS"]),
+        ("lb-app.8", ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "VERSION"]),
+    ] {
+        let file = directory.path().join(page);
+        let text = fs::read_to_string(&file)?;
+        for section in sections {
+            assert!(
+                text.contains(&format!(".SH {section}")) || text.contains(&format!(".SH \"{section}\"")),
+                "no {section} in {page}"
+            );
+        }
+        let Ok(output) = Command::new("groff").args(["-man", "-ww", "-Tutf8", "-z"]).arg(&file).output()
+        else {
+            continue;
+        };
+        let warnings = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && warnings.is_empty(), "{page}: {warnings}");
+    }
     Ok(())
 }

@@ -29,12 +29,23 @@ impl Attempt {
 
 /// Starts `lb-app` on lcores written as for EAL's `--lcores`. It has to end by itself, soon.
 fn attempt(world: &World, prefix: &str, configuration: &str, lcores: &str) -> Result<Attempt> {
+    attempt_with(world, prefix, configuration, &["--no-huge", "-m", "256", "--lcores", lcores], &[])
+}
+
+/// The same with any EAL arguments, started by another program, such as one that takes rights away.
+fn attempt_with(
+    world: &World,
+    prefix: &str,
+    configuration: &str,
+    eal: &[&str],
+    by: &[&str],
+) -> Result<Attempt> {
     let file = world.directory().join("start.toml");
     fs::write(&file, configuration)?;
     let mut command = world.director().command("timeout");
-    command.arg("60").arg(program()?);
-    command.args(["--no-huge", "-m", "256", "--no-pci", "--no-telemetry", "--file-prefix", prefix]);
-    let output = command.args(["--lcores", lcores, "--", "--conf"]).arg(&file).output()?;
+    command.arg("60").args(by).arg(program()?);
+    command.args(eal).args(["--no-pci", "--no-telemetry", "--file-prefix", prefix]);
+    let output = command.args(["--", "--conf"]).arg(&file).output()?;
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(Attempt { code: output.status.code(), complaint, runtime: Path::new("/var/run/dpdk").join(prefix) })
 }
@@ -103,5 +114,86 @@ fn a_prefix_in_use_is_left_alone() -> Result<()> {
     assert_eq!(world.client().who_answers(Method::Nat.at(world::HTTP), 4)?.len(), 2);
     director.stop()?;
     assert!(!runtime.exists(), "{} is left behind", runtime.display());
+    Ok(())
+}
+
+/// EAL's arguments, its memory and the user's rights. What EAL prints itself, usage above all, is kept out.
+#[test]
+fn what_eal_does_not_like_is_said_in_a_sentence() -> Result<()> {
+    let world = World::new()?;
+    let good = Config::new().service(Service::tcp(Method::Dr, world::HTTP)).render(&world.server_addresses());
+    let prefix = format!("{}-eal", world.name());
+    // A directory that is none of huge pages.
+    let empty = world.directory().join("empty");
+    fs::create_dir(&empty)?;
+    let empty = empty.display().to_string();
+    let without_rights: &[&str] =
+        &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"];
+    let cases: [(&[&str], &[&str], &[&str]); 6] = [
+        (
+            &["--no-huge", "--nonsense"],
+            &[],
+            &["DPDK did not accept its arguments `--no-huge --nonsense", "unrecognized option '--nonsense'"],
+        ),
+        (
+            &["--no-huge", "-l", "0-x"],
+            &[],
+            &["DPDK did not accept its arguments `--no-huge -l 0-x", "invalid"],
+        ),
+        (&["--no-huge", "-l", "0,1000"], &[], &["DPDK did not accept its arguments", "-l 0,1000"]),
+        // Whether this machine has huge pages or none.
+        (&["--lcores", "(0-2)@0", "--huge-dir", &empty], &[], &["huge"]),
+        (
+            &["--lcores", "(0-2)@0", "--in-memory", "--socket-mem", "16000000"],
+            &[],
+            &["huge pages", "nr_hugepages"],
+        ),
+        (
+            &["--lcores", "(0-2)@0", "--no-huge", "-m", "256"],
+            without_rights,
+            &["the control socket /run/lb/", "may not write there", "run as root"],
+        ),
+    ];
+    for (eal, by, words) in cases {
+        let attempt = attempt_with(&world, &prefix, &good, eal, by)?;
+        attempt.failed(words);
+        let lines: Vec<_> = attempt.complaint.lines().collect();
+        assert!(!attempt.complaint.contains("EAL common options"), "{}", attempt.complaint);
+        assert!(!attempt.complaint.contains("FATAL"), "{}", attempt.complaint);
+        // Whatever EAL logs, the sentence comes last.
+        assert!(lines.last().is_some_and(|line| line.contains(words[0])), "{}", attempt.complaint);
+        assert!(!attempt.runtime.exists(), "{} is left behind", attempt.runtime.display());
+    }
+    Ok(())
+}
+
+/// One director at a time has a control socket; one that nobody listens at any more is replaced.
+#[test]
+fn the_control_socket_is_one_directors() -> Result<()> {
+    let world = World::new()?;
+    let socket = world.directory().join("lb.sock");
+    let section = format!("[control]\nsocket = {socket:?}\n");
+    let config = Config::new().service(Service::tcp(Method::Dr, world::HTTP)).section(section);
+    let director = world.start(&config)?;
+    let prefix = format!("{}-second", world.name());
+    let second = attempt(&world, &prefix, &config.render(&world.server_addresses()), "(0-2)@0")?;
+    second.failed(&["the control socket", "is in use: another lb-app runs with it", "[control]"]);
+    assert!(socket.exists(), "the living director's socket stays");
+    director.kill();
+    assert!(socket.exists(), "nobody removed it");
+    world.start(&config)?.stop()?;
+    assert!(!socket.exists());
+    Ok(())
+}
+
+/// Nothing of what DPDK does at every start is worth a warning.
+#[test]
+fn a_normal_start_is_quiet() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&Config::http())?;
+    let output = director.stop()?;
+    for word in ["WARN", "ERROR", "EAL:", "TELEMETRY:"] {
+        assert!(!output.contains(word), "{word} in\n{output}");
+    }
     Ok(())
 }

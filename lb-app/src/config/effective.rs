@@ -44,6 +44,7 @@ impl Display for Config {
             Some(group) => writeln!(f, "group = {}", quoted(group))?,
             None => writeln!(f, "# group: root alone")?,
         }
+        writeln!(f, "captures = {}", quoted(&self.control.captures.display().to_string()))?;
 
         writeln!(f, "\n[tunnel]")?;
         match tunnel_local {

@@ -73,12 +73,20 @@ pub(crate) struct Config {
 }
 
 /// `[control]`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Control {
     /// Where the control socket is.
     pub(crate) socket: Wanted,
     /// Group whose members may use it, beside root.
     pub(crate) group: Option<String>,
+    /// The directory that captures are written into.
+    pub(crate) captures: PathBuf,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Control { socket: Wanted::Default, group: None, captures: "/var/lib/lb/captures".into() }
+    }
 }
 
 /// Where the control socket is.
@@ -91,6 +99,16 @@ pub(crate) enum Wanted {
     None,
     /// There.
     Path(PathBuf),
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wanted::Default => f.write_str("the usual place"),
+            Wanted::None => f.write_str("none"),
+            Wanted::Path(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// What a worker does when there is nothing to do.

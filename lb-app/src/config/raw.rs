@@ -7,7 +7,10 @@ use super::{
     report::Problems,
     table::Table,
     timeouts::Changes,
-    values::{boolean, destination, duration, host, listen, name, number, own_address, socket, text, word},
+    values::{
+        boolean, destination, directory, duration, host, listen, name, number, own_address, socket, text,
+        word,
+    },
 };
 use ipnet::Ipv4Net;
 use lb_core::{
@@ -197,10 +200,12 @@ impl Workers {
 }
 
 fn read_control(mut table: Table) -> Control {
-    let socket = table.read("socket", socket).given().map(|at| at.value.clone()).unwrap_or_default();
+    let usual = Control::default();
+    let socket = table.read("socket", socket).given().map_or(usual.socket, |at| at.value.clone());
     let group = table.read("group", text).given().map(|at| at.value.clone());
+    let captures = table.read("captures", directory).given().map_or(usual.captures, |at| at.value.clone());
     table.finish();
-    Control { socket, group }
+    Control { socket, group, captures }
 }
 
 impl Port {

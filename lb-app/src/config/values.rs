@@ -6,6 +6,7 @@ use lb_core::{limits::MAX_TIMEOUT_S, time::Duration};
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
+    path::{Component, Path, PathBuf},
 };
 use toml::de::DeValue;
 
@@ -54,6 +55,16 @@ pub(super) fn socket(value: &DeValue) -> Reading<Wanted> {
         return Err(Complaint::new(format!("{path:?} is no place for a socket"), remedy));
     }
     Ok(Wanted::Path(path.into()))
+}
+
+/// An absolute path of a directory.
+pub(super) fn directory(value: &DeValue) -> Reading<PathBuf> {
+    let path = text(value)?;
+    if !path.starts_with('/') || Path::new(&path).components().any(|part| part == Component::ParentDir) {
+        let remedy = "use a path from the root without \"..\", such as \"/var/lib/lb/captures\"";
+        return Err(Complaint::new(format!("{path:?} is no place for a directory"), remedy));
+    }
+    Ok(path.into())
 }
 
 /// A name: it appears in listings, statistics and commands, so it is one short word.

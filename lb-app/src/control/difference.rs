@@ -2,7 +2,7 @@
 
 use super::{health::without_sorry_servers, servers::ServerKey};
 use crate::config::{
-    Config,
+    Config, Control,
     health::{Check, Health, Pool, ServiceHealth, inline_check, inline_pool, words},
     timeouts::KEYS,
 };
@@ -70,6 +70,12 @@ impl Difference {
         changed(restart, "workers: idle", before.idle, after.idle);
         let listen = |config: &Config| config.metrics.map_or("off".to_owned(), |listen| listen.to_string());
         changed(restart, "metrics: listen", listen(before), listen(after));
+        let control = (&before.control, &after.control);
+        changed(restart, "control: socket", &control.0.socket, &control.1.socket);
+        let group = |group: &Option<String>| group.clone().unwrap_or_else(|| "none".to_owned());
+        changed(restart, "control: group", group(&control.0.group), group(&control.1.group));
+        let captures = |control: &Control| control.captures.display().to_string();
+        changed(restart, "control: captures", captures(control.0), captures(control.1));
         let ports = |config: &Config| -> Vec<(String, String)> {
             let names = config.plan.ports.iter().map(|port| port.name.clone());
             names.zip(config.devices.iter().cloned()).collect()

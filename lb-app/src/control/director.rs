@@ -3,7 +3,7 @@
 use super::{manager::Manager, passive::Watch, running::Running, state_file, telemetry};
 use crate::{
     dataplane::lcore::{Ended, Shutdown},
-    dpdk::{Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
+    dpdk::{Dump, Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
     log, report,
     say::say,
 };
@@ -51,6 +51,8 @@ pub(crate) struct Director {
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) notices: Receiver<Notice>,
     pub(crate) secret: Secret,
+    /// Lets other processes capture packets, if there can be any.
+    pub(crate) dump: Option<Dump>,
 }
 
 impl Director {
@@ -98,6 +100,7 @@ impl Director {
         info!("stopping");
         Manager::stopping();
         telemetry::end();
+        drop(self.dump.take());
         self.running.end_watches();
         self.running.stop_helpers();
         self.shutdown.request();

@@ -104,7 +104,7 @@ fn buffers(ports: usize, workers: usize, options: &Options) -> u32 {
 /// What each port should spread packets by. Under NAT, ports that only clients are behind go by source, ports that
 /// only servers are behind by destination: then both directions of a connection arrive at one worker. A port with
 /// both behind it cannot tell the directions apart.
-fn wishes(plan: &Plan, workers: usize) -> Vec<RssWish> {
+pub(crate) fn wishes(plan: &Plan, workers: usize) -> Vec<RssWish> {
     let routing = Routing::new(&plan.ports, &plan.routes);
     let nat = || plan.services.iter().filter(|service| service.method == Method::Nat);
     let behind =

@@ -51,6 +51,11 @@ pub(crate) enum SocketError {
         "the control socket's group {0:?} does not exist: create it with `groupadd --system {0}`, or change `group` in [control]"
     )]
     NoGroup(String),
+    #[error(
+        "the control socket {} cannot be made: this user may not write there; run as root, or name another place with `socket` \
+         in [control]", .0.display()
+    )]
+    Denied(PathBuf),
     #[error("the control socket {} cannot be made: {error}; name another place with `socket` in [control]", path.display())]
     Failed { path: PathBuf, error: io::Error },
 }
@@ -67,7 +72,10 @@ impl ControlSocket {
     /// # Errors
     /// See [`SocketError`].
     pub(crate) fn bind(path: &Path, group: Option<&str>) -> Result<Self, SocketError> {
-        let failed = |error: io::Error| SocketError::Failed { path: path.to_owned(), error };
+        let failed = |error: io::Error| match error.kind() {
+            ErrorKind::PermissionDenied => SocketError::Denied(path.to_owned()),
+            _ => SocketError::Failed { path: path.to_owned(), error },
+        };
         let group = match group {
             Some(name) => {
                 let found = Group::from_name(name).map_err(|error| failed(error.into()))?;

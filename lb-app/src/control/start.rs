@@ -179,7 +179,11 @@ fn launch(
     let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
     telemetry::register(&running);
     running.start_helpers()?;
-    Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret })
+    let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {
+        warn!("dpdk-dumpcap cannot capture here: {error}");
+        None
+    });
+    Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret, dump })
 }
 
 /// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.

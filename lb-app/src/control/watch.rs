@@ -6,6 +6,7 @@
 pub(crate) mod capture;
 pub(crate) mod explain;
 mod pcapng;
+mod place;
 pub(crate) mod trace;
 
 use super::{query::Silent, running::Running};
@@ -13,7 +14,7 @@ use crate::dataplane::{filter::Filter, request::Request, tap::Taps};
 use capture::RunningCapture;
 use lb_core::packet::PortId;
 use parking_lot::Mutex;
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 use thiserror::Error;
 use trace::RunningTrace;
 use tracing::warn;
@@ -32,6 +33,11 @@ pub(crate) enum WatchError {
     Unknown { what: &'static str, id: u32 },
     #[error("no port is called {0}")]
     NoPort(String),
+    #[error(
+        "captures are written into {directory} only, and not to {file}: say a name alone, such as `a.pcapng`; `captures` in \
+         [control] says which directory it is", directory = .directory.display(), file = .file.display()
+    )]
+    Elsewhere { file: PathBuf, directory: PathBuf },
     #[error("{file}: {error}", error = open_error(.error))]
     File { file: String, error: io::Error },
     #[error(transparent)]

@@ -1,8 +1,9 @@
-//! `lb-app --doctor`: what of this machine is wrong or slow for forwarding, and the command that mends it. Touches nothing.
+//! `lb-app --doctor`: what of this machine is wrong or slow for forwarding, and the command that mends it. Changes nothing.
 //!
 //! Every probe takes the directory that `/proc` and `/sys` are in, so that tests can make machines up.
 
 mod cpus;
+mod drivers;
 mod machine;
 mod ports;
 #[cfg(test)]
@@ -96,6 +97,7 @@ pub(crate) fn run(command: &CommandLine) -> ExitCode {
     findings.extend(machine::look(&patient, root));
     findings.extend(cpus::look(&patient, root));
     findings.extend(ports::look(&patient, root));
+    findings.extend(drivers::look(&patient, &ports::cards_of(&patient, root)));
     say(if command.options.json { json(&findings) } else { text(&findings) });
     let is_wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);
     if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }

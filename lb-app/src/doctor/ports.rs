@@ -1,7 +1,5 @@
-//! Ports: the devices that the configuration names, and what the kernel says of them.
-//!
-//! What only a driver knows (how many queues, which hash, which offloads) is said when it starts, in one line per port;
-//! asking here would take the device away from whoever has it.
+//! Ports: the devices that the configuration names, and what the kernel says of them. What only drivers of DPDK know is in
+//! [`drivers`](super::drivers).
 
 use super::{Finding, Patient, cpus, names, number, read};
 use crate::dpdk::ethtool;
@@ -28,6 +26,12 @@ pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The PCI address of each port that is a card.
+pub(super) fn cards_of(patient: &Patient<'_>, root: &Path) -> Vec<Option<String>> {
+    let devices = patient.config.iter().flat_map(|config| &config.devices);
+    devices.map(|device| pci_address(root, device)).collect()
 }
 
 /// The value of one of a device's arguments: `net_af_packet0,iface=eth1,qpairs=2`.
@@ -137,9 +141,18 @@ fn kernel_interface(
         let text = format!("port {port}: {queues} queues for {workers} workers");
         Finding::wrong("queues", text, format!("device = \"...,iface={interface},qpairs={workers}\""))
     } else {
-        Finding::ok(
-            "queues",
-            format!("port {port}: {queues} for {workers} workers; the kernel spreads by flow"),
+        Finding::ok("queues", format!("port {port}: {queues} for {workers} workers"))
+    });
+    findings.push(if workers == 1 {
+        Finding::ok("rss", format!("port {port}: none, and none is needed for one worker"))
+    } else {
+        Finding::slow(
+            "rss",
+            format!(
+                "port {port}: none: the kernel may move a connection between queues, and workers hand its packets over to \
+                 one another"
+            ),
+            "lb-app -l with two lcores, that is one worker, or a card with RSS",
         )
     });
 
@@ -217,12 +230,15 @@ mod tests {
             kernel_interface(&patient, tree.path(), ("wan", 1500), device, interface)
         };
         let findings = at("net_af_packet0,iface=nosuch0", "nosuch0");
-        let wrong: Vec<_> = findings.iter().filter_map(|finding| finding.remedy.as_deref()).skip(1).collect();
+        let wrong = findings.iter().filter(|finding| finding.verdict == Verdict::Wrong);
+        let wrong: Vec<_> = wrong.filter_map(|finding| finding.remedy.as_deref()).collect();
         assert_eq!(
             wrong,
             ["device = \"...,iface=nosuch0,qpairs=2\"", "ip link set nosuch0 mtu 1500"],
             "{findings:?}"
         );
+        let rss = findings.iter().find(|finding| finding.subject == "rss");
+        assert_eq!(rss.map(|finding| finding.verdict), Some(Verdict::Slow), "{findings:?}");
         assert_eq!(at("net_af_packet0,iface=gone0", "gone0")[0].verdict, Verdict::Wrong);
     }
 }

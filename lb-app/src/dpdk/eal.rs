@@ -29,6 +29,21 @@ pub enum EalError {
          or run with --no-huge -m 512"
     )]
     NoHugepages,
+    /// Huge pages are there, but EAL finds no file system of theirs.
+    #[error(
+        "huge pages are reserved, but no hugetlbfs is mounted to take them from: mount -t hugetlbfs none /dev/hugepages, or run \
+         with --in-memory"
+    )]
+    NoHugetlbfs,
+    /// Fewer free huge pages than were asked for.
+    #[error(
+        "DPDK did not get the memory that it was told to take: {free_mib} MiB of huge pages are free; ask for less (-m, \
+         --socket-mem), or reserve more (/proc/sys/vm/nr_hugepages)"
+    )]
+    TooFewHugepages {
+        /// What is free.
+        free_mib: u64,
+    },
     /// EAL did not accept its arguments.
     #[error(
         "DPDK did not accept its arguments `{arguments}`{}; `lb-app --help` says how they are written, and `lb-app \
@@ -70,6 +85,12 @@ pub enum EalError {
         /// The operating system's words.
         reason: String,
     },
+    /// Other processes cannot ask for copies of packets.
+    #[error("DPDK cannot be asked for packets by other processes ({reason})")]
+    NoDump {
+        /// The operating system's words.
+        reason: String,
+    },
     /// Ports, pools, rings or lcores are still in use.
     #[error("DPDK cannot be stopped: {0} of its ports, pools, rings and lcores are still in use")]
     StillInUse(usize),
@@ -87,8 +108,8 @@ impl Eal {
     ///
     /// Pins this thread to the first of its lcores' CPUs, and threads started later inherit that.
     ///
-    /// EAL's log, warnings and worse, becomes part of ours, unless the arguments hold `--log-level` or `--syslog`. With `--help`
-    /// among the arguments EAL prints its options and ends the process.
+    /// EAL's log becomes part of ours, unless the arguments hold `--syslog`; if they hold `--log-level`, all that this lets
+    /// pass. With `--help` among the arguments EAL prints its options and ends the process.
     ///
     /// # Errors
     /// See [`EalError`]. After an error DPDK cannot be started again in this process.
@@ -100,11 +121,11 @@ impl Eal {
         let argv = argument_vector(arguments)?;
         *state = State::Stopped;
         if !arguments.iter().any(|argument| argument.starts_with("--syslog")) {
-            noise::to_our_log();
+            noise::to_our_log(arguments.iter().any(|argument| argument.starts_with("--log-level")));
         }
         // When EAL does not like its arguments it prints all those it would have liked. Who asked for them gets them.
         let asked = arguments.iter().any(|argument| argument == "-h" || argument == "--help");
-        let quiet = (!asked).then(noise::hush_stdout);
+        let quiet = (!asked).then(noise::hush);
         let count = c_int::try_from(argv.len() - 1).map_err(|_| bad_arguments(arguments))?;
         // SAFETY: argv holds `count` strings and a null pointer behind them, as main's does. It is leaked, because
         // EAL reorders it and keeps pointers into it. The state above makes this the only call in the process.
@@ -273,9 +294,7 @@ fn is_another_process_s(directory: &Path) -> bool {
 
 /// The arguments as C strings that live forever, with the program's name in front and a null pointer at the end.
 fn argument_vector(arguments: &[String]) -> Result<Vec<*mut c_char>, EalError> {
-    let quiet = !arguments.iter().any(|argument| argument.starts_with("--log-level"));
-    let defaults = quiet.then_some("--log-level=warning");
-    let all = ["lb-app"].into_iter().chain(defaults).chain(arguments.iter().map(String::as_str));
+    let all = ["lb-app"].into_iter().chain(arguments.iter().map(String::as_str));
     let mut argv = Vec::new();
     for argument in all {
         let argument = CString::new(argument).map_err(|_| EalError::NulInArgument(argument.to_owned()))?;
@@ -291,14 +310,20 @@ fn bad_arguments(arguments: &[String]) -> EalError {
 
 /// EAL reports many causes with one number, so the likeliest cause is looked up where it can be.
 fn start_error(code: c_int, arguments: &[String]) -> EalError {
-    let wants_hugepages = !arguments.iter().any(|argument| argument == "--no-huge");
+    let says = |what: &str| arguments.iter().any(|argument| argument.split('=').next() == Some(what));
+    let wants_hugepages = !says("--no-huge");
+    let free_mib = free_hugepages_kib() >> 10;
     if let Some(directory) = runtime_dir().filter(|directory| is_another_process_s(directory)) {
         return EalError::PrefixInUse { directory };
     }
     match code {
         libc::EINVAL => bad_arguments(arguments),
         libc::EALREADY => EalError::AlreadyStarted,
-        _ if wants_hugepages && free_hugepages() == 0 => EalError::NoHugepages,
+        _ if wants_hugepages && free_mib == 0 => EalError::NoHugepages,
+        _ if wants_hugepages && !says("--in-memory") && !says("--huge-dir") && !has_hugetlbfs() => {
+            EalError::NoHugetlbfs
+        }
+        libc::ENOMEM if wants_hugepages => EalError::TooFewHugepages { free_mib },
         libc::EACCES | libc::EPERM => EalError::NotPermitted { reason: describe_error(code) },
         _ => EalError::NotStarted { reason: describe_error(code), said: noise::last_words() },
     }
@@ -309,11 +334,20 @@ fn because(said: &Option<String>) -> String {
     said.as_ref().map(|said| format!(": it says \"{said}\"")).unwrap_or_default()
 }
 
-/// Free huge pages of any size on the whole machine.
-fn free_hugepages() -> u64 {
+/// Free huge pages of any size on the whole machine, in KiB.
+fn free_hugepages_kib() -> u64 {
     let Ok(sizes) = fs::read_dir("/sys/kernel/mm/hugepages") else { return 0 };
     let free = |size: fs::DirEntry| {
-        fs::read_to_string(size.path().join("free_hugepages")).ok()?.trim().parse::<u64>().ok()
+        let name = size.file_name();
+        let kib: u64 = name.to_str()?.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        let free = fs::read_to_string(size.path().join("free_hugepages")).ok()?;
+        Some(kib * free.trim().parse::<u64>().ok()?)
     };
     sizes.flatten().filter_map(free).sum()
+}
+
+/// Whether a file system of huge pages is mounted.
+fn has_hugetlbfs() -> bool {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    mounts.lines().any(|mount| mount.split(' ').nth(2) == Some("hugetlbfs"))
 }

@@ -2,6 +2,7 @@
 //!
 //! * [`eal`]: DPDK itself, started once per process.
 //! * [`ethtool`]: what the kernel does to packets of its interfaces.
+//! * [`dump`]: packets copied for `dpdk-dumpcap`.
 //! * [`noise`]: what DPDK and its drivers print.
 //! * [`telemetry`]: questions that DPDK's telemetry socket passes on.
 //! * [`lcore`]: a closure on a worker lcore, and the time stamp counter.
@@ -21,6 +22,7 @@
 
 pub mod burst;
 pub mod device;
+pub mod dump;
 pub mod eal;
 pub mod ethtool;
 pub mod hugealloc;
@@ -40,6 +42,7 @@ pub mod stats;
 pub mod telemetry;
 
 pub use burst::free_bulk;
+pub use dump::Dump;
 pub use eal::Eal;
 pub use hugealloc::HugeAlloc;
 pub use lcore::{LcoreHandle, LcoreId, launch, tsc, tsc_hz};

@@ -59,6 +59,12 @@ impl Port {
         Ok(Port { device, index, info })
     }
 
+    /// What the port is and can do.
+    #[must_use]
+    pub fn info(&self) -> &PortInfo {
+        &self.info
+    }
+
     /// Configures and starts the port. Received packets come from `pool`.
     ///
     /// # Errors

@@ -69,6 +69,15 @@ impl PortInfo {
         self.driver == "net_af_xdp"
     }
 
+    /// Whether it can verify the checksums of IPv4, TCP and UDP.
+    #[must_use]
+    pub fn verifies_checksums(&self) -> bool {
+        let all = dpdk_sys::SHIM_RX_OFFLOAD_IPV4_CKSUM
+            | dpdk_sys::SHIM_RX_OFFLOAD_TCP_CKSUM
+            | dpdk_sys::SHIM_RX_OFFLOAD_UDP_CKSUM;
+        self.rx_offload_bits & all == all
+    }
+
     pub(super) fn read(device: &Device) -> Result<PortInfo, PortError> {
         let info = device.info()?;
         Ok(PortInfo {

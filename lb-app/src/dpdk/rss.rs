@@ -1,7 +1,10 @@
 //! How a port spreads packets over its receive queues: what we ask for, and what can be relied on.
 
 use super::{device::Device, port_info::PortInfo};
-use lb_core::flow::owner::RSS_KEY_WORD;
+use lb_core::{
+    flow::{key::Key, owner::RSS_KEY_WORD},
+    wire::ipv4,
+};
 use std::fmt;
 
 /// What a port should choose the receive queue by.
@@ -103,6 +106,12 @@ impl Plan {
     }
 }
 
+/// What a port would choose the queue by if it were started with that wish.
+#[must_use]
+pub fn expected(wish: RssWish, queues: u16, info: &PortInfo) -> Spread {
+    Plan::new(wish, queues, info).spread
+}
+
 /// The key in the length that the port wants.
 pub(super) fn hash_key(info: &PortInfo) -> Vec<u8> {
     let len = if info.hash_key_size == 0 { HASH_KEY.len() } else { usize::from(info.hash_key_size) };
@@ -163,6 +172,50 @@ pub struct Hashing {
     pub table: Option<Vec<u16>>,
 }
 
+/// What of addresses and ports is hashed, in testpmd's words.
+const SOURCE_ONLY: &str = "l3-src-only l4-src-only";
+const DESTINATION_ONLY: &str = "l3-dst-only l4-dst-only";
+
+impl Hashing {
+    /// The queue that the packets of a flow come to; `None` where what the port tells does not say.
+    #[must_use]
+    pub fn queue_of(&self, flow: &Key<u32>) -> Option<u16> {
+        let (key, table) = (self.key.as_ref()?, self.table.as_ref().filter(|table| !table.is_empty())?);
+        let hashes = |what: &str| self.types.contains(&what);
+        let with_ports = hashes(if flow.protocol == ipv4::TCP { "ipv4-tcp" } else { "ipv4-udp" });
+        if !with_ports && !hashes("ipv4") {
+            return None;
+        }
+        let (source, destination) = (!hashes(DESTINATION_ONLY), !hashes(SOURCE_ONLY));
+        // Whether a port leaves gaps for what it ignores matters, except with a key like ours.
+        if !(source && destination) && key.chunks_exact(2).any(|word| word != &key[..2]) {
+            return None;
+        }
+        let keep = |yes: bool, bytes: &[u8]| {
+            bytes.iter().map(|byte| if yes { *byte } else { 0 }).collect::<Vec<_>>()
+        };
+        let mut input = keep(source, &flow.source.to_be_bytes());
+        input.extend(keep(destination, &flow.destination.to_be_bytes()));
+        if with_ports {
+            input.extend(keep(source, &flow.source_port.to_be_bytes()));
+            input.extend(keep(destination, &flow.destination_port.to_be_bytes()));
+        }
+        Some(table[toeplitz(key, &input)? as usize % table.len()])
+    }
+}
+
+/// The hash that RSS is defined with: each bit of the input that is set adds the 32 bits of the key that begin at its place.
+fn toeplitz(key: &[u8], input: &[u8]) -> Option<u32> {
+    let mut hash = 0;
+    for (at, byte) in input.iter().enumerate() {
+        let window = key.get(at..at + 5)?.iter().fold(0u64, |bits, &key| bits << 8 | u64::from(key));
+        for bit in (0..8).filter(|bit| byte & (0x80 >> bit) != 0) {
+            hash ^= (window >> (8 - bit)) as u32;
+        }
+    }
+    Some(hash)
+}
+
 /// Asks the port.
 pub(super) fn read(device: &Device, info: &PortInfo) -> Hashing {
     let mut types = 0;
@@ -175,8 +228,8 @@ pub(super) fn read(device: &Device, info: &PortInfo) -> Hashing {
         (dpdk_sys::SHIM_RSS_IPV4, "ipv4"),
         (dpdk_sys::SHIM_RSS_IPV4_TCP, "ipv4-tcp"),
         (dpdk_sys::SHIM_RSS_IPV4_UDP, "ipv4-udp"),
-        (dpdk_sys::SHIM_RSS_SOURCE_ONLY, "l3-src-only l4-src-only"),
-        (dpdk_sys::SHIM_RSS_DESTINATION_ONLY, "l3-dst-only l4-dst-only"),
+        (dpdk_sys::SHIM_RSS_SOURCE_ONLY, SOURCE_ONLY),
+        (dpdk_sys::SHIM_RSS_DESTINATION_ONLY, DESTINATION_ONLY),
     ];
     let on = |bits: u64| known && types & bits == bits;
     Hashing {
@@ -204,7 +257,8 @@ fn read_table(device: &Device, size: u16) -> Option<Vec<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::service::plan::Mac;
+    use lb_core::{flow::owner, service::plan::Mac};
+    use proptest::prelude::*;
 
     const L4: u64 = dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP;
 
@@ -246,6 +300,60 @@ mod tests {
     fn ports_without_rss_are_not_relied_on() {
         for info in [info("net_af_packet", 0), info("net_tap", u64::MAX), info("net_null", u64::MAX)] {
             assert_eq!(Plan::new(RssWish::Flow, 2, &info), Plan { types: 0, spread: Spread::Unknown });
+        }
+    }
+
+    fn hashing(types: &[&'static str], key: &[u8], table: Vec<u16>) -> Hashing {
+        Hashing { types: types.to_vec(), key: Some(key.to_vec()), table: Some(table) }
+    }
+
+    #[test]
+    fn the_hash_is_everybodys() {
+        // Microsoft's "Verifying the RSS Hash Calculation": key and results.
+        let key = [
+            0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0,
+            0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c,
+            0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+        ];
+        // 66.9.149.187:2794 to 161.142.100.80:1766.
+        let input = [66, 9, 149, 187, 161, 142, 100, 80, 0x0a, 0xea, 0x06, 0xe6];
+        assert_eq!(toeplitz(&key, &input[..8]), Some(0x323e_8fc2));
+        assert_eq!(toeplitz(&key, &input), Some(0x51cc_c178));
+        let flow = Key {
+            source: 0x4209_95bb,
+            destination: 0xa18e_6450,
+            source_port: 2794,
+            destination_port: 1766,
+            protocol: ipv4::TCP,
+        };
+        let table: Vec<u16> = (0..128).collect();
+        let queue = |types: &[&'static str]| hashing(types, &key, table.clone()).queue_of(&flow);
+        assert_eq!(queue(&["ipv4", "ipv4-tcp"]), Some(0x78));
+        assert_eq!(queue(&["ipv4"]), Some(0x42));
+        assert_eq!(queue(&["ipv4-udp"]), None, "TCP is not hashed");
+        assert_eq!(queue(&["ipv4-tcp", SOURCE_ONLY]), None, "gaps or none?");
+        assert_eq!(Hashing::default().queue_of(&flow), None);
+    }
+
+    proptest! {
+        /// Where a port is said to deliver a packet is where workers compute that its owner is.
+        #[test]
+        fn queues_and_owners_agree(
+            source: u32, destination: u32, source_port: u16, destination_port: u16,
+            is_tcp: bool, workers in 1..16_usize, size in prop::sample::select(vec![64_u16, 128, 512]),
+        ) {
+            let protocol = if is_tcp { ipv4::TCP } else { ipv4::UDP };
+            let flow = Key { source, destination, source_port, destination_port, protocol };
+            let table: Vec<u16> = (0..size).map(|entry| entry % workers as u16).collect();
+            let queue = |side| hashing(&["ipv4-tcp", "ipv4-udp", side], &HASH_KEY, table.clone()).queue_of(&flow);
+            let owner = |client, port| Some(owner::by_client_rss(client, port, size, workers).0);
+            prop_assert_eq!(queue(SOURCE_ONLY), owner(source, source_port));
+            prop_assert_eq!(queue(DESTINATION_ONLY), owner(destination, destination_port));
+            // Both ends: the same queue for both directions, since the key is the same at each place.
+            let back = Key { source: destination, destination: source, source_port: destination_port,
+                destination_port: source_port, protocol };
+            let both = hashing(&["ipv4-tcp", "ipv4-udp"], &HASH_KEY, table.clone());
+            prop_assert_eq!(both.queue_of(&flow), both.queue_of(&back));
         }
     }
 

@@ -77,8 +77,7 @@ pub enum Capture {
         /// Which packets, in tcpdump's syntax; "" for all
         #[arg(required = true)]
         filter: Vec<String>,
-        /// The file, on the director's machine
-        #[arg(value_hint = clap::ValueHint::FilePath)]
+        /// A name for the file, which is made in the director's directory for captures
         file: PathBuf,
         /// So many packets
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -99,14 +98,9 @@ pub enum Capture {
 impl Capture {
     pub(super) fn request(self) -> Request {
         Request::Capture(match self {
-            Capture::Start { port, filter, file, count, snaplen } => capture::Request::Start {
-                port: all_or(port),
-                filter: filter.join(" "),
-                // What is relative is so to where the command is typed.
-                file: std::path::absolute(&file).unwrap_or(file),
-                count,
-                snaplen,
-            },
+            Capture::Start { port, filter, file, count, snaplen } => {
+                capture::Request::Start { port: all_or(port), filter: filter.join(" "), file, count, snaplen }
+            }
             Capture::List => capture::Request::List,
             Capture::Stop { id } => capture::Request::Stop { id },
         })
@@ -140,15 +134,15 @@ mod tests {
         assert_eq!(request("trace add \"\""), trace("", None));
         assert!(parse("trace add").is_err());
         let capture = |port: Option<&str>, filter: &str, count, snaplen| {
-            let (port, filter, file) = (port.map(Into::into), filter.into(), "/tmp/a.pcapng".into());
+            let (port, filter, file) = (port.map(Into::into), filter.into(), "a.pcapng".into());
             Request::Capture(capture::Request::Start { port, filter, file, count, snaplen })
         };
-        assert_eq!(request("capture start all \"\" /tmp/a.pcapng"), capture(None, "", None, None));
+        assert_eq!(request("capture start all \"\" a.pcapng"), capture(None, "", None, None));
         assert_eq!(
-            request("capture start wan udp port 53 /tmp/a.pcapng count 10 snaplen 64"),
+            request("capture start wan udp port 53 a.pcapng count 10 snaplen 64"),
             capture(Some("wan"), "udp port 53", Some(10), Some(64))
         );
-        assert!(parse("capture start all /tmp/a.pcapng").is_err());
+        assert!(parse("capture start all a.pcapng").is_err());
     }
 
     #[test]

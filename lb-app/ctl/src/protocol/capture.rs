@@ -15,7 +15,8 @@ pub enum Request {
         port: Option<String>,
         /// An expression of tcpdump's; empty for all packets.
         filter: String,
-        /// The file, which the director creates; there must be none of this name.
+        /// The file's name in the director's directory for captures; there must be none of this name. A path leads there, or
+        /// is refused.
         file: PathBuf,
         /// How many packets; no limit if not given.
         #[serde(default)]

@@ -9,6 +9,8 @@ mod insides;
 mod network;
 mod ports;
 mod services;
+#[cfg(test)]
+mod tests;
 mod units;
 mod watch;
 
@@ -16,7 +18,8 @@ use crate::{command::View, protocol::Reply};
 use std::fmt::Write;
 
 pub use forward::moved as forward_statistics;
-pub use ports::{Earlier, statistics as port_statistics};
+use ports::Earlier;
+pub use ports::counters as port_counters;
 pub(crate) use units::{short, span};
 
 /// Writes answers, page by page. Remembers what it takes to tell packets a second since the last time.

@@ -8,25 +8,30 @@ use std::{collections::HashMap, fmt::Write};
 
 /// What ports had counted when they were last shown, by number.
 #[derive(Debug, Default)]
-pub struct Earlier(HashMap<u32, (u64, PortStats)>);
+pub(super) struct Earlier(HashMap<u32, (u64, PortStats)>);
+
+/// What a port counted, as testpmd shows it.
+pub fn counters(text: &mut String, port: &PortStats) {
+    let title = format!(" NIC statistics for port {:<2}", port.id);
+    let _ = writeln!(text, "\n  {0}{title} {0}", "#".repeat(24));
+    let _ = writeln!(
+        text,
+        "  RX-packets: {:<10} RX-missed: {:<10} RX-bytes:  {}",
+        port.rx_packets, port.rx_missed, port.rx_bytes
+    );
+    let _ = writeln!(text, "  RX-errors: {}", port.rx_errors);
+    let _ = writeln!(text, "  RX-nombuf:  {:<10}", port.rx_nombuf);
+    let _ = writeln!(
+        text,
+        "  TX-packets: {:<10} TX-errors: {:<10} TX-bytes:  {}",
+        port.tx_packets, port.tx_errors, port.tx_bytes
+    );
+}
 
 /// testpmd's `show port stats`: the rates are since the last show, 0 the first time.
-pub fn statistics(text: &mut String, stats: &Stats, earlier: &mut Earlier) {
+pub(super) fn statistics(text: &mut String, stats: &Stats, earlier: &mut Earlier) {
     for port in &stats.ports {
-        let title = format!(" NIC statistics for port {:<2}", port.id);
-        let _ = writeln!(text, "\n  {0}{title} {0}", "#".repeat(24));
-        let _ = writeln!(
-            text,
-            "  RX-packets: {:<10} RX-missed: {:<10} RX-bytes:  {}",
-            port.rx_packets, port.rx_missed, port.rx_bytes
-        );
-        let _ = writeln!(text, "  RX-errors: {}", port.rx_errors);
-        let _ = writeln!(text, "  RX-nombuf:  {:<10}", port.rx_nombuf);
-        let _ = writeln!(
-            text,
-            "  TX-packets: {:<10} TX-errors: {:<10} TX-bytes:  {}",
-            port.tx_packets, port.tx_errors, port.tx_bytes
-        );
+        counters(text, port);
         let before = earlier.0.insert(port.id, (stats.at_ns, port.clone()));
         let rate = |now: u64, then: fn(&PortStats) -> u64| match &before {
             Some((at_ns, before)) if stats.at_ns > *at_ns => {

@@ -90,7 +90,7 @@ pub(super) fn outcome(outcome: &explanation::Outcome, snapshot: &Snapshot) -> Ou
 
 pub(super) fn refusal(error: &WatchError) -> Refusal {
     let code = match error {
-        WatchError::Filter(_) => Code::Invalid,
+        WatchError::Filter(_) | WatchError::Elsewhere { .. } => Code::Invalid,
         WatchError::TooMany(_) => Code::Busy,
         WatchError::Unknown { .. } | WatchError::NoPort(_) => Code::NotFound,
         WatchError::File { error, .. } if error.kind() == std::io::ErrorKind::AlreadyExists => Code::Exists,

@@ -3,7 +3,7 @@
 //! Workers copy frames into buffers that a capture has from its beginning; a thread of its own writes them and gives the
 //! buffers back. A frame for which there is no buffer is missed, and counted: forwarding waits for no disk.
 
-use super::{MOST, Running, WatchError, compile, pcapng::File};
+use super::{MOST, Running, WatchError, compile, pcapng::File, place::Place};
 use crate::dataplane::tap::{Capture, CaptureShared, Frame};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::packet::PortId;
@@ -11,7 +11,6 @@ use pcap_file::{PcapError, PcapResult};
 use std::{
     fs,
     io::BufWriter,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -109,7 +108,8 @@ impl RunningCapture {
 }
 
 impl Running {
-    /// Begins to write packets that match a filter to a new file: those that arrive on `port` or leave by it, or all.
+    /// Begins to write packets that match a filter to a new file in the directory for captures: those that arrive on
+    /// `port` or leave by it, or all.
     pub(crate) fn start_capture(
         &self,
         port: Option<&str>,
@@ -128,8 +128,10 @@ impl Running {
                 None => return Err(WatchError::TooMany("captures")),
             }
         }
+        let control = &self.config.control;
+        let place = Place { directory: &control.captures, group: control.group.as_deref() };
+        let (out, file) = place.create(file)?;
         let fail = |error| WatchError::File { file: file.display().to_string(), error };
-        let out = fs::File::options().write(true).create_new(true).mode(0o640).open(file).map_err(fail)?;
         let names = self.port_names();
         let (count, snaplen) = (count.unwrap_or(u64::MAX), snaplen.unwrap_or(SNAPLEN).clamp(1, SNAPLEN));
         let begun = File::begin(BufWriter::new(out), &names, filter, snaplen);
@@ -162,7 +164,7 @@ impl Running {
             shared: shared.clone(),
             stop: stop.clone(),
             written: Arc::clone(&written),
-            file: file.to_owned(),
+            file: file.clone(),
         };
         let thread =
             thread::Builder::new().name(format!("capture-{id}")).spawn(|| writer.run()).map_err(fail)?;
@@ -170,7 +172,7 @@ impl Running {
             id,
             port,
             filter: filter.to_owned(),
-            file: file.to_owned(),
+            file,
             count,
             shared,
             stop,

@@ -4,9 +4,10 @@ use super::Running;
 use crate::{
     control::query::Silent,
     dataplane::request::{Answer, Request},
+    dpdk,
 };
 use lb_core::{
-    explanation::{Explanation, Outcome, imagined as imagined_frame},
+    explanation::{Explanation, Outcome, Stage, Step, imagined as imagined_frame},
     flow::key::Key,
     memory::MemoryPacket,
     packet::PortId,
@@ -41,7 +42,6 @@ impl Running {
             destination_port: imagined.destination.port(),
             protocol: imagined.protocol,
         };
-        // Which queue a port gives it to is the port's secret; a connection that exists tells.
         let mut first = None;
         for worker in &self.workers {
             if worker.line.connection(key)?.is_some() {
@@ -52,11 +52,42 @@ impl Running {
         let flags = imagined.flags.unwrap_or(if first.is_some() { tcp::ACK } else { tcp::SYN });
         let mac = snapshot.ports.get(usize::from(port.0)).map(|port| port.mac).unwrap_or_default();
         let packet = MemoryPacket::new(port, &imagined_frame(mac, &key, flags));
-        let mut told = vec![self.ask_to_explain(usize::from(first.map_or(0, |id| id.0)), &packet, false)?];
+        let (worker, why) = self.arrival(port, &key, first.map(|id| usize::from(id.0)));
+        let mut told = vec![self.ask_to_explain(worker, &packet, false)?];
+        if let Some(text) = why {
+            // Behind what arrives, and on which port.
+            told[0].steps.insert(1, Step { stage: Stage::Port, text });
+        }
         if let Outcome::HandedOver(owner, _) = told[0].outcome {
             told.push(self.ask_to_explain(usize::from(owner.0), &packet, true)?);
         }
         Ok(told)
+    }
+
+    /// The worker that a packet arrives at, and why it is that one. Where nobody can tell, it is the one that has the packet's
+    /// connection, if there is one.
+    fn arrival(&self, port: PortId, key: &Key<u32>, knows_it: Option<usize>) -> (usize, Option<String>) {
+        let ports = self.ports();
+        let Some(port) = ports.get(usize::from(port.0)).filter(|_| self.workers.len() > 1) else {
+            return (0, None);
+        };
+        let spread = port.spread();
+        let queue = match spread {
+            dpdk::Spread::ByClient | dpdk::Spread::ByFlow => port.hashing().queue_of(key).map(usize::from),
+            dpdk::Spread::Single | dpdk::Spread::Unknown => None,
+        };
+        match (queue.filter(|&queue| queue < self.workers.len()), knows_it) {
+            // A worker polls the queue of its own number.
+            (Some(queue), _) => (
+                queue,
+                Some(format!("its hash leads to queue {queue}, which is worker {queue}'s; spread {spread}")),
+            ),
+            (None, Some(worker)) => (
+                worker,
+                Some(format!("told as of worker {worker}, which has its connection; spread {spread}")),
+            ),
+            (None, None) => (0, Some(format!("told as of worker 0, but may be any; spread {spread}"))),
+        }
     }
 
     fn ask_to_explain(

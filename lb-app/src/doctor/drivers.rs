@@ -1,0 +1,185 @@
+//! What drivers of DPDK say of the devices that they are to drive: queues, MTU, RSS, offloads.
+//!
+//! They are asked without starting a port. A device that another process has is not to be had, and is left alone, as are
+//! those whose driver would do something to the kernel's interfaces or to files just by being asked.
+
+use super::{Finding, Patient};
+use crate::{
+    control::ports::wishes,
+    dpdk::{Eal, Port, RssWish, Spread, port_info::PortInfo, rss},
+};
+use lb_core::packet::PortId;
+
+/// Virtual devices that asking does nothing to.
+const HARMLESS: [&str; 2] = ["net_null", "net_ring"];
+
+/// Everything that drivers know of ports. `cards` are the PCI addresses of those ports that are cards.
+pub(super) fn look(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<Finding> {
+    let Some(config) = &patient.config else { return Vec::new() };
+    let ports = config.plan.ports.iter().zip(&config.devices).zip(cards).enumerate();
+    let asked: Vec<_> = ports
+        .filter(|(_, ((_, device), card))| {
+            card.is_some() || HARMLESS.iter().any(|driver| device.starts_with(driver))
+        })
+        .collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let eal = match Eal::init(&arguments(patient, cards)) {
+        Ok(eal) => eal,
+        Err(error) => return vec![Finding::ok("rss", format!("drivers were not asked: {error}"))],
+    };
+    let wishes = wishes(&config.plan, patient.workers());
+    let mut findings = Vec::new();
+    for (index, ((plan, device), _)) in asked {
+        match Port::open(device, PortId(index as u16)) {
+            Ok(port) => {
+                findings.extend(judge(
+                    &plan.name,
+                    port.info(),
+                    (patient.workers(), plan.mtu),
+                    wishes[index],
+                    config.plan.verify_checksums,
+                ));
+            }
+            Err(error) => {
+                findings.push(Finding::ok(
+                    "rss",
+                    format!("port {}: its driver was not asked: {error}", plan.name),
+                ));
+            }
+        }
+    }
+    // The end of the process does the same.
+    let _ = eal.cleanup();
+    findings
+}
+
+/// As little of EAL as it takes: no huge pages, no files, no other devices.
+fn arguments(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<String> {
+    let cpu = patient.cpus.first().copied().unwrap_or(0);
+    let mut arguments = vec!["--no-huge".to_owned(), "-m".to_owned(), "64".to_owned()];
+    arguments.extend([
+        "--no-shconf".to_owned(),
+        "--no-telemetry".to_owned(),
+        "-l".to_owned(),
+        cpu.to_string(),
+    ]);
+    let mut cards = cards.iter().flatten().peekable();
+    if cards.peek().is_none() {
+        arguments.push("--no-pci".to_owned());
+    }
+    arguments.extend(cards.flat_map(|card| ["-a".to_owned(), card.clone()]));
+    arguments
+}
+
+fn judge(
+    port: &str,
+    info: &PortInfo,
+    (workers, mtu): (usize, u16),
+    wish: RssWish,
+    verify: bool,
+) -> Vec<Finding> {
+    let queues = info.max_rx_queues.min(info.max_tx_queues);
+    let text = format!("port {port}: {} offers {queues} for {workers} workers", info.driver);
+    let mut findings = vec![if usize::from(queues) < workers {
+        Finding::wrong("queues", text, format!("lb-app -l with {} lcores at most", u32::from(queues) + 1))
+    } else {
+        Finding::ok("queues", text)
+    }];
+    let text = format!("port {port}: MTU {mtu}, it can do {} to {}", info.min_mtu, info.max_mtu);
+    findings.push(if (info.min_mtu..=info.max_mtu).contains(&mtu) {
+        Finding::ok("mtu", text)
+    } else {
+        Finding::wrong(
+            "mtu",
+            text,
+            format!("mtu = {} in its [[ports]]", mtu.clamp(info.min_mtu, info.max_mtu)),
+        )
+    });
+    findings.push(spread(port, info, workers, wish));
+    findings.push(match (info.verifies_checksums(), verify) {
+        (true, _) => Finding::ok("checksums", format!("port {port}: it verifies them")),
+        (false, false) => {
+            Finding::ok("checksums", format!("port {port}: nobody verifies them, as configured"))
+        }
+        (false, true) => Finding::slow(
+            "checksums",
+            format!("port {port}: {} does not verify them all, so workers do", info.driver),
+            "verify_checksums = false in [workers], if servers verify them anyway",
+        ),
+    });
+    findings
+}
+
+/// Whether packets arrive at the worker that they belong to.
+fn spread(port: &str, info: &PortInfo, workers: usize, wish: RssWish) -> Finding {
+    let spread = rss::expected(wish, workers as u16, info);
+    let table = match info.reta_size {
+        0 => "no redirection table to set".to_owned(),
+        entries => format!("a redirection table of {entries}"),
+    };
+    let text = format!("port {port}: {spread}; {table}");
+    let wants_client = matches!(wish, RssWish::ClientSource | RssWish::ClientDestination);
+    match spread {
+        Spread::Unknown => Finding::slow(
+            "rss",
+            format!("{text}; workers hand packets over to one another"),
+            "lb-app -l with two lcores, that is one worker, or a card with RSS",
+        ),
+        Spread::ByFlow if wants_client => Finding::slow(
+            "rss",
+            format!(
+                "{text}; not by one end alone, so NAT's packets are handed over to the worker that owns them"
+            ),
+            "lb-app -l with two lcores, that is one worker, or a card that hashes one end (L3_SRC_ONLY, L4_SRC_ONLY)",
+        ),
+        Spread::Single | Spread::ByClient | Spread::ByFlow => Finding::ok("rss", text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+    use lb_core::service::plan::Mac;
+
+    fn card() -> PortInfo {
+        PortInfo {
+            device: "0000:3b:00.0".to_owned(),
+            driver: "net_ice".to_owned(),
+            mac: Mac::default(),
+            max_rx_queues: 8,
+            max_tx_queues: 4,
+            min_mtu: 68,
+            max_mtu: 9_000,
+            reta_size: 512,
+            hash_key_size: 52,
+            rss_types: u64::MAX,
+            rx_offload_bits: u64::MAX,
+            tx_offload_bits: 0,
+            socket: None,
+        }
+    }
+
+    fn verdicts(findings: &[Finding]) -> Vec<Verdict> {
+        findings.iter().map(|finding| finding.verdict).collect()
+    }
+
+    #[test]
+    fn what_a_driver_says_is_judged() {
+        use Verdict::{Ok, Slow, Wrong};
+        let good = judge("wan", &card(), (4, 1_500), RssWish::ClientSource, true);
+        assert_eq!(verdicts(&good), [Ok, Ok, Ok, Ok], "{good:?}");
+        assert_eq!(
+            good[2].text,
+            "port wan: by the client's address and port (RSS); a redirection table of 512"
+        );
+        let poor = PortInfo { rx_offload_bits: 0, rss_types: 0, reta_size: 0, max_mtu: 1_500, ..card() };
+        let bad = judge("wan", &poor, (5, 9_000), RssWish::Flow, true);
+        assert_eq!(verdicts(&bad), [Wrong, Wrong, Slow, Slow], "{bad:?}");
+        assert_eq!(bad[0].text, "port wan: net_ice offers 4 for 5 workers");
+        assert_eq!(bad[0].remedy.as_deref(), Some("lb-app -l with 5 lcores at most"));
+        assert_eq!(bad[1].remedy.as_deref(), Some("mtu = 1500 in its [[ports]]"));
+        assert_eq!(verdicts(&judge("wan", &poor, (1, 1_500), RssWish::None, false)), [Ok, Ok, Ok, Ok]);
+    }
+}
