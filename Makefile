@@ -14,6 +14,7 @@ PERF   := $(TARGET)/release
 .PHONY: help build check clean demo demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: deb package-deps test-deb container container-deps test-container
+.PHONY: image image-deps test-image
 .NOTPARALLEL:
 
 help:
@@ -31,6 +32,8 @@ help:
 	@echo "make test-deb      install, start, reload, upgrade and purge them, under systemd in namespaces (needs root)"
 	@echo "make container     an image in OCI format, in $(TARGET)/container (needs root, and no container engine)"
 	@echo "make test-container run it with runc, in namespaces (needs root)"
+	@echo "make image         a disk for bare metal and virtual machines, in $(TARGET)/appliance (needs root)"
+	@echo "make test-image    start it in qemu between a client and servers, and try it; takes a while (needs root)"
 	@echo "make deps          install the Debian packages that are missing"
 	@echo "make clean         remove everything that was built"
 
@@ -78,6 +81,16 @@ test: root check build
 	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
 	@$(MAKE) --no-print-directory bench-instructions
 	LB_APP=$(LB_APP) $(CARGO) test --locked --no-fail-fast -p lb-stories
+
+image-deps:
+	@tests/deps.sh image
+
+image: root image-deps
+	@docker/appliance/build
+
+test-image: image
+	@python3 docker/appliance/test/setup.py
+	@docker/appliance/test/run
 
 bench-deps:
 	@tests/deps.sh bench

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what building and testing need from Debian (12 or 13), as far as it is missing; with `bench`, `package`
-# or `container`, what these need too.
+# Installs what building and testing need from Debian (12 or 13), as far as it is missing; with `bench`, `package`,
+# `container` or `image`, what these need too.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -50,6 +50,23 @@ if [ "${1-}" = container ]; then
     need jq    command -v jq
     need runc  command -v runc
     need umoci command -v umoci
+fi
+if [ "${1-}" = image ]; then
+    need e2fsprogs          command -v mke2fs
+    need gdisk              command -v sgdisk
+    need grub-efi-amd64-bin test -e /usr/lib/grub/x86_64-efi/normal.mod
+    need grub-common        command -v grub-mkimage
+    need grub-pc-bin        test -e /usr/lib/grub/i386-pc/boot.img
+    need mmdebstrap         command -v mmdebstrap
+    need mtools             command -v mcopy
+    need qemu-utils         command -v qemu-img
+    need signify-openbsd    command -v signify-openbsd
+    need squashfs-tools     command -v mksquashfs
+    # For its test.
+    need openssh-client     command -v ssh
+    need ovmf               test -e /usr/share/OVMF/OVMF_CODE_4M.fd
+    need python3            command -v python3
+    need qemu-system-x86    command -v qemu-system-x86_64
 fi
 
 [ -n "$missing" ] || exit 0
