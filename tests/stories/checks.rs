@@ -6,12 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
-use lb_stories::process::eventually;
+use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 use serde_json::Value;
 
-/// For what takes a fraction of a second on a machine with nothing else to do.
-const LIMIT: Duration = Duration::from_secs(30);
 /// Often, and with all the time that a busy machine may need.
 const OFTEN: &str = "interval = \"200ms\", retry_interval = \"100ms\", timeout = \"2s\", fall = 2, rise = 2";
 
@@ -28,7 +26,7 @@ fn becomes(control: &Control, service: &str, server: usize, state: &str, checks:
         let server = &health(control, service)?[server];
         Ok(server["state"] == state && server["checks"].as_u64() >= Some(checks))
     };
-    let met = eventually(LIMIT, is_it)?;
+    let met = eventually(PATIENCE, is_it)?;
     ensure!(met, "{service}: server {server} is not {state}: {}", control.ask("show health")?);
     Ok(health(control, service)?[server]["last_failure"]["reason"].as_str().unwrap_or_default().to_owned())
 }
@@ -75,7 +73,7 @@ fn checks_take_the_way_of_traffic() -> Result<()> {
         ensure!(who.keys().eq(["server2"]), "{who:?}");
         server.namespace().ip(&format!("addr add {vip}/32 dev lo"))?;
         becomes(&control, &http, 0, "up", 0)?;
-        let both = eventually(LIMIT, || {
+        let both = eventually(PATIENCE, || {
             Ok(world.client().who_answers(method.at(world::HTTP), 10).is_ok_and(|who| who.len() == 2))
         })?;
         ensure!(both, "the server gets nothing although it is up");
@@ -159,7 +157,7 @@ fn traffic_itself_tells_of_a_server() -> Result<()> {
         } else {
             world.servers_mut()[0].stop_nginx()?;
         }
-        let noticed = eventually(LIMIT, || {
+        let noticed = eventually(PATIENCE, || {
             // Some of these are for the server that fails.
             for _ in 0..8 {
                 let _ = client.tcp_briefly(target, Duration::from_millis(100));
@@ -176,7 +174,8 @@ fn traffic_itself_tells_of_a_server() -> Result<()> {
             world.servers_mut()[0].start_nginx()?;
         }
         becomes(&control, "tcp-nat-80", 0, "up", 0)?;
-        let both = eventually(LIMIT, || Ok(client.who_answers(target, 10).is_ok_and(|who| who.len() == 2)))?;
+        let both =
+            eventually(PATIENCE, || Ok(client.who_answers(target, 10).is_ok_and(|who| who.len() == 2)))?;
         ensure!(both, "{round}: the server gets nothing although it is up");
     }
     director.stop()?;
