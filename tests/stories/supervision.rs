@@ -120,32 +120,3 @@ fn the_log_can_be_json() -> Result<()> {
     ensure!(said("reload: configuration ") == 1, "{output}");
     Ok(())
 }
-
-/// Whoever looks for the reason gets answers, or hears which worker does not answer.
-#[test]
-fn no_command_waits_for_a_worker_that_is_stuck() -> Result<()> {
-    let world = World::new()?;
-    let director = world.start(&config())?;
-    let control = Control::of(&director)?;
-    let target = Method::Nat.at(world::HTTP);
-    world.client().who_answers(target, 4)?;
-    let stuck = director.hold_worker(2)?;
-    // What is known without asking a worker is answered.
-    for command in ["show director", "show services", "show workers", "show drops", "show port stats all"] {
-        control.ask(command)?;
-    }
-    // What is not says who does not answer; what is not lost by waiting is done.
-    for command in ["show connections", "show neighbours", "stop", "start", "trace list", "capture list"] {
-        let output = control.output(command)?;
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success() || said.contains("worker 1"), "{command}: {} {said}", output.status);
-    }
-    control.output("set server tcp-nat-80 198.51.100.11 weight 5")?;
-    drop(stuck);
-    // It catches up.
-    control.ask("set server tcp-nat-80 198.51.100.11 weight 0")?;
-    let follows = || Ok(world.client().who_answers(target, 8)?.keys().eq(["server2"]));
-    ensure!(eventually(PATIENCE, follows)?, "the change is not in effect");
-    director.stop()?;
-    Ok(())
-}

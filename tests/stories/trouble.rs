@@ -3,21 +3,14 @@
 
 mod common;
 
-use std::fs;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
-use lb_stories::process::eventually;
-use lb_stories::{Config, Director, Method, World, world};
-use nix::sys::ptrace;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
-
-/// How long something may take to be seen.
-const LIMIT: Duration = Duration::from_secs(30);
+use lb_stories::process::{PATIENCE, eventually};
+use lb_stories::{Config, Method, World, world};
 
 /// Every command that reads is answered, or refused in a sentence. Returns those that were refused.
 fn all_are_answered(control: &Control) -> Result<Vec<&'static str>> {
@@ -97,7 +90,7 @@ fn the_connection_table_is_full() -> Result<()> {
     let sockets: Vec<UdpSocket> = (0..4 * PER_WORKER)
         .map(|_| world.client().udp(Method::Nat.at(world::ECHO)))
         .collect::<Result<_, _>>()?;
-    let is_full = eventually(LIMIT, || {
+    let is_full = eventually(PATIENCE, || {
         for socket in &sockets {
             // What servers did not get is answered with an error, at some time.
             let _ = socket.send(b"one of many");
@@ -110,7 +103,7 @@ fn the_connection_table_is_full() -> Result<()> {
     let listed = control.ask("show connections")?;
     assert!(listed.contains("connections in all"), "{listed}");
     control.ask("flush connections protocol udp")?;
-    assert!(eventually(LIMIT, || Ok(control.ask("count connections")?.starts_with("0 connections")))?);
+    assert!(eventually(PATIENCE, || Ok(control.ask("count connections")?.starts_with("0 connections")))?);
     director.stop()?;
     Ok(())
 }
@@ -122,7 +115,7 @@ fn a_worker_stands_still() -> Result<()> {
     let director = world.start(&config())?;
     let control = Control::of(&director)?;
     world.client().who_answers(Method::Nat.at(world::HTTP), 4)?;
-    let worker = stand_still(&director, 1)?;
+    let worker = director.hold_worker(2)?;
     let refused = all_are_answered(&control)?;
     for (command, words) in [
         ("show connections", "worker 1 did not answer in time: the rest of its connections was skipped"),
@@ -136,31 +129,13 @@ fn a_worker_stands_still() -> Result<()> {
         let (status, words) = control.refused(command)?;
         assert!(status == Some(1) && words.contains("worker 1 does not answer"), "{command}: {words}");
     }
-    ptrace::detach(worker, None)?;
+    drop(worker);
     // It does what it was asked meanwhile, and goes on.
     let answers = || Ok(!control.ask("show neighbours")?.contains("did not answer"));
-    assert!(eventually(LIMIT, answers)?);
+    assert!(eventually(PATIENCE, answers)?);
     control.ask("port stop all")?;
     control.ask("port start all")?;
     world.client().who_answers(Method::Nat.at(world::HTTP), 4)?;
     director.stop()?;
     Ok(())
-}
-
-/// Stops the thread of a worker, and only that, as a debugger does.
-fn stand_still(director: &Director, worker: usize) -> Result<Pid> {
-    let tasks = format!("/proc/{}/task", director.pid());
-    let mut workers = Vec::new();
-    for task in fs::read_dir(tasks)? {
-        let task = task?;
-        if fs::read_to_string(task.path().join("comm"))?.contains("worker") {
-            workers.push(task.file_name().to_string_lossy().parse::<i32>()?);
-        }
-    }
-    // They were started in their order.
-    workers.sort_unstable();
-    let thread = Pid::from_raw(*workers.get(worker).context("a worker's thread")?);
-    ptrace::attach(thread)?;
-    waitpid(thread, Some(WaitPidFlag::__WALL))?;
-    Ok(thread)
 }
