@@ -112,7 +112,8 @@ fn a_reload_waits_to_be_confirmed() -> Result<()> {
     // Nobody confirms.
     control.ask("reload confirm-within 1s")?;
     ensure!(eventually(PATIENCE, || scheduler("rr"))?, "it does not go back");
-    ensure!(director.output()?.contains("was not confirmed: everything is as it was before"));
+    let said = || Ok(director.output()?.contains("was not confirmed: everything is as it was before"));
+    ensure!(eventually(PATIENCE, said)?, "it does not say so");
 
     // Somebody does.
     control.ask("reload confirm-within 1h")?;
