@@ -1,15 +1,14 @@
 # Where Debian packages come from; read by the scripts beside it.
 #
-# MIRROR and SECURITY_MIRROR say so, for example an archive of one moment (https://snapshot.debian.org/archive/debian/...)
-# for a build that can be repeated next year. Otherwise packages come from where this machine's own come from, and
-# failing that from Debian's own servers.
+# MIRROR and SECURITY_MIRROR say so, for example an archive of one moment, as Debian's snapshot service has them, for a
+# build that can be repeated next year. Otherwise packages come from where this machine's own come from.
 mirror_of() {
     apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | sort -u | grep "/$1/*\$" | head -n 1
 }
 MIRROR=${MIRROR:-$(mirror_of debian || true)}
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
 SECURITY_MIRROR=${SECURITY_MIRROR:-$(mirror_of debian-security || true)}
-SECURITY_MIRROR=${SECURITY_MIRROR:-http://deb.debian.org/debian-security}
+: "${MIRROR:?says where Debian is; apt has no source of that name here}"
+: "${SECURITY_MIRROR:?says where the security updates of Debian are; apt has no source of that name here}"
 
 # sources RELEASE: lines for sources.list.
 sources() {
