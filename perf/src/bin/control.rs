@@ -109,9 +109,9 @@ fn start(options: &Options, folder: &Path, stop: Arc<AtomicBool>) -> Result<(For
     let text = traffic::configuration(&device, Method::Nat)
         .replace("connections = 100_000", &format!("connections = {capacity}"));
     fs::write(&conf, format!("{text}\n[control]\nsocket = {socket:?}\n"))?;
-    // The port keeps a buffer for each packet of the file.
+    // The port keeps a buffer for each packet of the file. Without huge pages, each has a page of its own.
     let buffers = options.connections + 65_536;
-    let mib = u64::from(buffers) * 2_560 / (1 << 20) + 256;
+    let mib = u64::from(buffers) * 4_096 / (1 << 20) + 256;
     let mut arguments =
         ["--no-huge", "--no-pci", "--no-telemetry", "-l", "0,1", "-m"].map(String::from).to_vec();
     arguments.extend([mib.to_string(), "--file-prefix".into(), format!("lb-bench-{}", std::process::id())]);
