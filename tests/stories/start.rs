@@ -125,7 +125,7 @@ fn too_many_buffers_for_the_memory_are_said_with_what_would_do() -> Result<()> {
         "no memory for 32767 packet buffers, which need 129 MiB without huge pages",
         "pages of its own, 4 KiB",
         "MiB are free: raise -m to ",
-        "use huge pages, of which 77 MiB do",
+        " MiB do (leave out --no-huge",
         "--total-num-mbufs",
     ]);
     assert!(!attempt.runtime.exists(), "{} is left behind", attempt.runtime.display());
