@@ -142,6 +142,12 @@ fn https_and_dns_are_asked_by_the_ports() -> Result<()> {
     // It has a certificate, but for somebody else.
     let reason = becomes(&control, "tcp-nat-80", 0, "down", 1)?;
     ensure!(reason.contains("certificate not valid for name"), "{reason}");
+    // What comes back for a check is told as what it is.
+    let answer = "tcp[tcpflags] & (tcp-syn|tcp-ack) == (tcp-syn|tcp-ack)";
+    let told = control.ask(&format!("trace add src port {HTTPS} and {answer} count 1"))?;
+    for words in ["a health check by its ports waits for it", "taken in by the director", "as told"] {
+        ensure!(told.contains(words), "no {words:?} in {told}");
+    }
 
     world.servers()[0].make_ill(true)?;
     name_servers[0].answer_with(2);
