@@ -60,7 +60,7 @@ impl fmt::Display for Shortage {
         let free = heap.free_bytes + huge_bytes;
         write!(f, " of huge pages, while {} MiB are free", free >> 20)?;
         if free < needed {
-            let more = mib(needed - free);
+            let more = mib(needed - free) + ROOM_MIB;
             write!(f, ": reserve {more} MiB more (/proc/sys/vm/nr_hugepages), or {fewer}")
         } else {
             write!(
@@ -152,7 +152,7 @@ mod tests {
         let huge = Shortage { page_bytes: 2 * MIB, huge_bytes: Some(20 * MIB), ..small };
         assert_eq!(
             huge.to_string(),
-            "no memory for 131071 packet buffers, which need 306 MiB of huge pages, while 270 MiB are free: reserve 36 MiB \
+            "no memory for 131071 packet buffers, which need 306 MiB of huge pages, while 270 MiB are free: reserve 68 MiB \
              more (/proc/sys/vm/nr_hugepages), or ask for fewer (--total-num-mbufs, or fewer workers, smaller --rxd and \
              --txd)"
         );
