@@ -113,7 +113,7 @@ bench-instructions: deps
 	$(CARGO) build --locked --release -p lb-perf --bin instructions
 	$(PERF)/instructions --output $(BENCH)/instructions.json $(if $(UPDATE),--update)
 
-# What clients of the control socket cost forwarding: about two minutes, and 5 GB of memory.
+# What clients of the control socket cost forwarding: about three minutes, and 5 GB of memory.
 bench-control: root build bench-build
 	$(PERF)/control --lb-app $(LB_APP) --folder $(BENCH)/control
 

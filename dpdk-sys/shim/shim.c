@@ -116,6 +116,28 @@ shim_pool_size(const struct rte_mempool *pool)
 	return pool->size;
 }
 
+uint32_t
+shim_pool_buffer_bytes(uint16_t data_room)
+{
+	return rte_mempool_calc_obj_size(sizeof(struct rte_mbuf) + data_room, 0, NULL);
+}
+
+void
+shim_heap(uint64_t *total_bytes, uint64_t *free_bytes)
+{
+	struct rte_malloc_socket_stats stats;
+	unsigned i;
+
+	*total_bytes = 0;
+	*free_bytes = 0;
+	for (i = 0; i < rte_socket_count(); i++) {
+		if (rte_malloc_get_socket_stats(rte_socket_id_by_idx(i), &stats) != 0)
+			continue;
+		*total_bytes += stats.heap_totalsz_bytes;
+		*free_bytes += stats.heap_freesz_bytes;
+	}
+}
+
 /* Here rather than in Rust because struct rte_eth_conf grows and changes with every release, and all of it but
  * these fields stays zero. */
 int

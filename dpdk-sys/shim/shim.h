@@ -14,6 +14,7 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_log.h>
+#include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_pdump.h>
@@ -91,6 +92,11 @@ uint64_t shim_rdtsc(void);
 struct shim_mbuf *shim_mbuf_alloc(struct rte_mempool *pool);
 void shim_mbuf_free_bulk(struct shim_mbuf **mbufs, unsigned count);
 uint32_t shim_pool_size(const struct rte_mempool *pool);
+/* Bytes that one mbuf takes in a pool, with the pool's own header and what DPDK fills up. */
+uint32_t shim_pool_buffer_bytes(uint16_t data_room);
+
+/* memory: what all heaps of DPDK's own have, and what of it is free */
+void shim_heap(uint64_t *total_bytes, uint64_t *free_bytes);
 
 /* ports */
 struct shim_link {

@@ -107,6 +107,8 @@ pub struct MemoryIo {
     pub pool: usize,
     /// Packets that a hand-over ring takes.
     pub ring: usize,
+    /// Which frames the control plane waits for.
+    pub waits_for: fn(&[u8]) -> bool,
 }
 
 impl Default for MemoryIo {
@@ -119,6 +121,7 @@ impl Default for MemoryIo {
             notices: Vec::new(),
             pool: usize::MAX,
             ring: usize::MAX,
+            waits_for: |_| false,
         }
     }
 }
@@ -140,6 +143,18 @@ impl Io for MemoryIo {
         }
         self.handed_over.push_back((to, packet));
         Ok(())
+    }
+
+    fn deliver(&mut self, packet: MemoryPacket) -> Result<(), MemoryPacket> {
+        if !self.waits_for(packet.bytes()) {
+            return Err(packet);
+        }
+        self.release(packet);
+        Ok(())
+    }
+
+    fn waits_for(&self, frame: &[u8]) -> bool {
+        (self.waits_for)(frame)
     }
 
     fn allocate(&mut self, port: PortId) -> Option<MemoryPacket> {

@@ -169,6 +169,12 @@ pub trait Io {
         Err(packet)
     }
 
+    /// Whether [`Io::deliver`] would take this frame now. Takes nothing: explanations ask.
+    fn waits_for(&self, frame: &[u8]) -> bool {
+        let _ = frame;
+        false
+    }
+
     /// A new, empty packet charged to `port`, or `None` when the pool is exhausted.
     fn allocate(&mut self, port: PortId) -> Option<Self::Packet>;
 

@@ -3,6 +3,7 @@
 mod common;
 
 use common::{any::*, frame::*, plan::*, world::*};
+use etherparse::{Icmpv4Type, icmpv4::DestUnreachableHeader};
 use lb_core::{
     counters::DropReason,
     explanation::{Explanation, Outcome},
@@ -16,11 +17,11 @@ use proptest::{prelude::*, sample::select};
 use std::sync::Arc;
 
 fn explain(world: &World, worker: usize, packet: &MemoryPacket, is_handed_over: bool) -> Explanation {
-    let worker = &world.workers[worker];
+    let (worker, io) = (&world.workers[worker], &world.ios[worker]);
     if is_handed_over {
-        worker.explain_handed_over(world.now, packet)
+        worker.explain_handed_over(world.now, packet, io)
     } else {
-        worker.explain(world.now, packet)
+        worker.explain(world.now, packet, io)
     }
 }
 
@@ -100,6 +101,7 @@ proptest! {
         connections in select(vec![1, 3, 100]),
         refusals_per_s in select(vec![1, 5, 1_000_000]),
         (is_silent, verified) in any::<(bool, bool)>(),
+        waits_for in select(vec![(|_| false) as fn(&[u8]) -> bool, |_| true, |frame| frame.len() % 2 == 0]),
         frames in prop::collection::vec(
             (0..3usize, prop_oneof![conversation(), any_frame()], any::<bool>(), prop_oneof![3 => Just(0), 1 => 0..100_000u64],
                 prop::bool::weighted(0.1)),
@@ -120,6 +122,7 @@ proptest! {
         if is_silent {
             world.stations.clear();
         }
+        world.ios.iter_mut().for_each(|io| io.waits_for = waits_for);
         for (worker, (port, frame), is_handed_over, wait_ms, changes) in frames {
             let worker = worker % workers;
             world.now = world.now + Duration::from_millis(wait_ms);
@@ -159,7 +162,7 @@ proptest! {
 
 /// All steps, a line each, under a title.
 fn story(title: &str, world: &World, port: PortId, frame: &[u8]) -> String {
-    let told = world.workers[0].explain(world.now, &MemoryPacket::new(port, frame));
+    let told = world.workers[0].explain(world.now, &MemoryPacket::new(port, frame), &world.ios[0]);
     let steps = told.steps.iter().map(|step| format!("{:<11}{}\n", step.stage, step.text));
     format!("# {title}\n{}\n", steps.collect::<String>())
 }
@@ -200,6 +203,14 @@ fn stories_read_well() {
     text += &story("a stranger", &world, LAN, &tcp("198.51.100.99:9", client, ACK).via_server());
     text += &story("ping", &world, WAN, &echo(CLIENT_IP, VIP).via_gateway());
     text += &story("cut off", &world, WAN, &syn[..30]);
+    let answer = tcp("198.51.100.11:8080", "198.51.100.1:40000", SYN | ACK).via_server();
+    text += &story("nobody waits for it", &world, LAN, &answer);
+    let quoted = udp("198.51.100.1:40000", "198.51.100.11:53", b"?");
+    let unreachable = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
+    let unreachable = icmp(SERVERS[0], [198, 51, 100, 1].into(), unreachable, &quoted.bytes()).via_server();
+    world.ios[0].waits_for = |_| true;
+    text += &story("a health check waits for it", &world, LAN, &answer);
+    text += &story("a health check waits for an error", &world, LAN, &unreachable);
 
     let silence = two_servers(Method::Nat).unserved(VIP, lb_core::service::plan::Unserved::Drop);
     text += &story("a port without a service, silently", &World::new(&silence), WAN, &unserved);

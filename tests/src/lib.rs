@@ -12,6 +12,7 @@ pub mod client;
 pub mod config;
 pub mod control;
 pub mod director;
+pub mod dns;
 pub mod http;
 pub mod hugepages;
 pub mod load;

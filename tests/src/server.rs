@@ -13,6 +13,9 @@ use crate::netns::Namespace;
 use crate::process::{Background, PATIENCE, eventually, run};
 use crate::world;
 
+/// Where HTTPS is served, by whoever does.
+pub const HTTPS: u16 = 443;
+
 /// Length of `/big`.
 pub const BIG: u64 = 100_000_000;
 
@@ -122,13 +125,30 @@ impl Server {
     /// Starts nginx and waits until it serves.
     pub fn start_nginx(&mut self) -> Result<()> {
         let big = big_file()?;
-        let configuration = self.directory.join("nginx.conf");
-        fs::write(&configuration, nginx_configuration(&self.name, &self.directory, &big))?;
-        let errors = self.directory.join("nginx-error.log");
+        let nginx =
+            self.nginx("nginx", &nginx_configuration(&self.name, &self.directory, &big), world::HTTP)?;
+        self.processes.push(nginx);
+        Ok(())
+    }
+
+    /// Has another nginx serve HTTPS, which is as well or ill as the first one.
+    pub fn serve_https(&mut self, certificate: &Certificate) -> Result<()> {
+        let nginx =
+            self.nginx("https", &https_configuration(&self.name, &self.directory, certificate), HTTPS)?;
+        // The other one stays the last.
+        self.processes.insert(0, nginx);
+        Ok(())
+    }
+
+    /// Starts an nginx and waits until it listens.
+    fn nginx(&self, name: &str, text: &str, port: u16) -> Result<Background> {
+        let file = |kind: &str| self.directory.join(format!("{name}{kind}"));
+        let (configuration, errors) = (file(".conf"), file("-error.log"));
+        fs::write(&configuration, text)?;
         let mut command = self.namespace.command("nginx");
         command.arg("-p").arg(&self.directory).arg("-c").arg(&configuration).arg("-e").arg(&errors);
-        let mut nginx = self.namespace.spawn(&mut command, &self.directory.join("nginx.log"))?;
-        let target = (self.lan, world::HTTP);
+        let mut nginx = self.namespace.spawn(&mut command, &file(".log"))?;
+        let target = (self.lan, port);
         let ready = eventually(PATIENCE, || {
             ensure!(
                 nginx.finished()?.is_none(),
@@ -137,9 +157,30 @@ impl Server {
             );
             Ok(self.namespace.within(|| std::net::TcpStream::connect(target)).is_ok())
         })?;
-        self.processes.push(nginx);
-        ensure!(ready, "nginx on {} does not listen", self.name);
-        Ok(())
+        ensure!(ready, "{name} on {} does not listen", self.name);
+        Ok(nginx)
+    }
+}
+
+/// A certificate that is its own authority, and its key.
+#[derive(Debug)]
+pub struct Certificate {
+    /// Where it is.
+    pub file: PathBuf,
+    key: PathBuf,
+}
+
+impl Certificate {
+    /// Makes one for a domain name.
+    pub fn make(directory: &Path, name: &str) -> Result<Self> {
+        let (file, key) = (directory.join("certificate.pem"), directory.join("key.pem"));
+        let mut command = Command::new("openssl");
+        command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+        command.args(["-days", "2", "-subj", &format!("/CN={name}")]);
+        command.args(["-addext", &format!("subjectAltName=DNS:{name}")]);
+        command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        run(command.arg("-keyout").arg(&key).arg("-out").arg(&file))?;
+        Ok(Self { file, key })
     }
 }
 
@@ -200,6 +241,37 @@ http {{
     server {{
         listen unix:{directory}/upload.sock;
         location / {{ return 200 "$http_x_received\n"; }}
+    }}
+}}
+"#
+    )
+}
+
+/// nginx with HTTPS, and nothing outside `directory` but its certificate.
+fn https_configuration(name: &str, directory: &Path, certificate: &Certificate) -> String {
+    let directory = directory.display();
+    let (certificate, key) = (certificate.file.display(), certificate.key.display());
+    format!(
+        r#"daemon off;
+user root;
+worker_processes 1;
+pid {directory}/https.pid;
+error_log {directory}/https-error.log warn;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    default_type text/plain;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    server {{
+        listen {HTTPS} ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        if (-f {directory}/ill) {{ return 500; }}
+        location / {{ return 200 "safely from {name}\n"; }}
     }}
 }}
 "#

@@ -222,11 +222,20 @@ impl World {
 
     /// Starts `lb-app` with its memory on huge pages, as other DPDK processes can share it.
     pub fn start_on_huge_pages(&self, config: &Config, pages: &HugePages) -> Result<Director> {
+        self.start_on(config, &["--huge-dir".to_owned(), pages.directory().display().to_string()], |_| ())
+    }
+
+    /// Starts `lb-app` with other EAL arguments about memory, and something added to the command.
+    pub fn start_on(
+        &self,
+        config: &Config,
+        memory: &[String],
+        add: impl FnOnce(&mut Command),
+    ) -> Result<Director> {
         self.starts.set(self.starts.get() + 1);
         let name = format!("{}-{}", self.name, self.starts.get());
         let text = config.render(&self.server_addresses());
-        let memory = ["--huge-dir".to_owned(), pages.directory().display().to_string()];
-        Director::start_on(&self.director, self.directory(), &name, &text, config.workers(), &memory, |_| ())
+        Director::start_on(&self.director, self.directory(), &name, &text, config.workers(), memory, add)
     }
 
     /// Lets everything outlive this value, and says what there is: `netns NAME`, `pid PID`, `directory PATH`.

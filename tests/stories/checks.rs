@@ -1,12 +1,15 @@
 //! Where checks' packets leave: by the way of traffic, which proves it, or from a network namespace; and traffic itself
 //! as a check.
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
+use lb_stories::dns::NameServer;
 use lb_stories::process::{PATIENCE, eventually};
+use lb_stories::server::{Certificate, HTTPS};
 use lb_stories::{Config, Method, World, world};
 use serde_json::Value;
 
@@ -90,6 +93,74 @@ fn checks_take_the_way_of_traffic() -> Result<()> {
     std::thread::sleep(Duration::from_secs(1));
     ensure!(health(&control, "tcp-dr-80")?[0]["state"] == before);
     control.ask("start")?;
+    director.stop()?;
+    Ok(())
+}
+
+/// Checks that take several packets each way, TLS above all, and such that take one: both go by the ports, find out that a
+/// server is ill, and that it is well again.
+#[test]
+fn https_and_dns_are_asked_by_the_ports() -> Result<()> {
+    const DNS: u16 = 53;
+    let mut world = World::new()?;
+    let certificate = Certificate::make(world.directory(), "www.example.org")?;
+    let mut name_servers = Vec::new();
+    for server in world.servers_mut() {
+        server.serve_https(&certificate)?;
+        let addresses = [world::VIP_TUN, world::VIP_DR, server.lan()].map(|at| SocketAddrV4::new(at, DNS));
+        name_servers.push(NameServer::start(server.namespace(), &addresses)?);
+    }
+    let checked = |service: Service, check: &str| {
+        let check = format!("check = {{ {check}, via = \"ports\", assume_down = true, {OFTEN} }}");
+        service.line(check).line("health = { flap_limit = 0 }")
+    };
+    let verified = format!("verify = true, ca = {:?}", certificate.file);
+    let (safe, named) =
+        ("type = \"https\", body = \"^safely from\"", "type = \"dns\", name = \"www.example.org\"");
+    let mut config = Config::new();
+    let mut services = Vec::new();
+    for method in Method::ALL {
+        let to = if method == Method::Nat { "server" } else { "vip" };
+        let https = format!("{safe}, sni = \"www.example.org\", {verified}, to = \"{to}\"");
+        let dns = format!("{named}, to = \"{to}\"");
+        config = config
+            .service(checked(Service::tcp(method, HTTPS), &https))
+            .service(checked(Service::udp(method, DNS), &dns));
+        let word = method.word();
+        services.push((format!("tcp-{word}-{HTTPS}"), "it answered with status 500"));
+        services.push((format!("udp-{word}-{DNS}"), "it answered SERVFAIL, server failure"));
+    }
+    let other = format!("type = \"https\", sni = \"www.example.com\", {verified}, port = {HTTPS}");
+    config = config.service(checked(Service::tcp(Method::Nat, world::HTTP), &other));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    for (service, _) in &services {
+        for server in 0..2 {
+            becomes(&control, service, server, "up", 2)?;
+        }
+    }
+    // It has a certificate, but for somebody else.
+    let reason = becomes(&control, "tcp-nat-80", 0, "down", 1)?;
+    ensure!(reason.contains("certificate not valid for name"), "{reason}");
+    // What comes back for a check is told as what it is.
+    let answer = "tcp[tcpflags] & (tcp-syn|tcp-ack) == (tcp-syn|tcp-ack)";
+    let told = control.ask(&format!("trace add src port {HTTPS} and {answer} count 1"))?;
+    for words in ["a health check by its ports waits for it", "taken in by the director", "as told"] {
+        ensure!(told.contains(words), "no {words:?} in {told}");
+    }
+
+    world.servers()[0].make_ill(true)?;
+    name_servers[0].answer_with(2);
+    for (service, what) in &services {
+        let reason = becomes(&control, service, 0, "down", 0)?;
+        ensure!(reason == *what, "{service}: {reason}");
+        ensure!(health(&control, service)?[1]["state"] == "up", "{}", control.ask("show health")?);
+    }
+    world.servers()[0].make_ill(false)?;
+    name_servers[0].answer_with(0);
+    for (service, _) in &services {
+        becomes(&control, service, 0, "up", 0)?;
+    }
     director.stop()?;
     Ok(())
 }

@@ -40,12 +40,24 @@ fn attempt_with(
     eal: &[&str],
     by: &[&str],
 ) -> Result<Attempt> {
+    attempt_to(world, prefix, configuration, eal, by, &[])
+}
+
+/// The same with other options of `lb-app`'s own.
+fn attempt_to(
+    world: &World,
+    prefix: &str,
+    configuration: &str,
+    eal: &[&str],
+    by: &[&str],
+    options: &[&str],
+) -> Result<Attempt> {
     let file = world.directory().join("start.toml");
     fs::write(&file, configuration)?;
     let mut command = world.director().command("timeout");
     command.arg("60").args(by).arg(program()?);
     command.args(eal).args(["--no-pci", "--no-telemetry", "--file-prefix", prefix]);
-    let output = command.args(["--", "--conf"]).arg(&file).output()?;
+    let output = command.args(["--", "--conf"]).arg(&file).args(options).output()?;
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     Ok(Attempt { code: output.status.code(), complaint, runtime: Path::new("/var/run/dpdk").join(prefix) })
 }
@@ -96,6 +108,35 @@ fn what_is_wrong_is_said_with_a_remedy() -> Result<()> {
         attempt.failed(words);
         assert!(!attempt.runtime.exists(), "{} is left behind", attempt.runtime.display());
     }
+    Ok(())
+}
+
+/// More packet buffers than the memory holds: what is told to do helps.
+#[test]
+fn too_many_buffers_for_the_memory_are_said_with_what_would_do() -> Result<()> {
+    let world = World::new()?;
+    let configuration = Config::http().render(&world.server_addresses());
+    let prefix = format!("{}-memory", world.name());
+    let many: &[&str] = &["--total-num-mbufs", "32767"];
+    let eal = ["--no-huge", "-m", "96", "--lcores", "(0-2)@0"];
+    let attempt = attempt_to(&world, &prefix, &configuration, &eal, &[], many)?;
+    // A page each, and 256 KiB for pointers to them.
+    attempt.failed(&[
+        "no memory for 32767 packet buffers, which need 129 MiB without huge pages",
+        "pages of its own, 4 KiB",
+        "MiB are free: raise -m to ",
+        " MiB do (leave out --no-huge",
+        "--total-num-mbufs",
+    ]);
+    assert!(!attempt.runtime.exists(), "{} is left behind", attempt.runtime.display());
+    let (_, told) = attempt.complaint.split_once("raise -m to ").expect("as above");
+    let told = told.split(',').next().expect("a number").to_owned();
+    let memory = ["--no-huge".to_owned(), "-m".to_owned(), told];
+    let director = world.start_on(&Config::http(), &memory, |command| {
+        command.args(many);
+    })?;
+    assert_eq!(world.client().who_answers(Method::Nat.at(world::HTTP), 4)?.len(), 2);
+    director.stop()?;
     Ok(())
 }
 

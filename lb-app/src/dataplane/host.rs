@@ -100,20 +100,27 @@ impl Host {
     /// A worker's: takes a copy of a frame, if somebody waits for it. Returns whether it did.
     #[cold]
     pub(crate) fn take(&self, frame: &[u8]) -> bool {
-        let packet = ethernet::payload(frame).and_then(|(_, l3)| frame.get(l3..));
-        let packet = packet.and_then(|packet| packet.get(..ipv4::Header::read(packet)?.total_len));
-        let Some((packet, port)) = packet.and_then(|packet| Some((packet, addressee(packet)?))) else {
-            return false;
-        };
-        let is_open = self.open[usize::from(port) / 64].load(Relaxed) & (1 << (port % 64)) != 0;
-        if !is_open || packet.len() > BUFFER_LEN {
-            return false;
-        }
+        let Some(packet) = self.wanted(frame) else { return false };
         let Ok(mut buffer) = self.empty.1.try_recv() else { return false };
         buffer.clear();
         buffer.extend_from_slice(packet);
         // There is room for as many as there are buffers.
         self.arrived.0.try_send(buffer).is_ok()
+    }
+
+    /// Whether [`Host::take`] would take a frame now.
+    pub(crate) fn waits_for(&self, frame: &[u8]) -> bool {
+        self.wanted(frame).is_some() && !self.empty.1.is_empty()
+    }
+
+    /// The packet in a frame, if somebody waits for it.
+    fn wanted<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
+        let (_, l3) = ethernet::payload(frame)?;
+        let packet = frame.get(l3..)?;
+        let packet = packet.get(..ipv4::Header::read(packet)?.total_len)?;
+        let port = addressee(packet)?;
+        let is_open = self.open[usize::from(port) / 64].load(Relaxed) & (1 << (port % 64)) != 0;
+        (is_open && packet.len() <= BUFFER_LEN).then_some(packet)
     }
 }
 
@@ -182,8 +189,9 @@ mod tests {
         let reply = packet(ipv4::ICMP, &[0, 0, 0, 0, 0x90, 0x01, 0, 1]);
         let frame = |packet: &[u8]| [&[0; 12], &[8, 0][..], packet].concat();
         for packet in [&udp, &unreachable, &reply] {
-            assert!(!host.take(&frame(packet)), "nobody waits");
+            assert!(!host.waits_for(&frame(packet)) && !host.take(&frame(packet)), "nobody waits");
             host.set_open(0x9001, true);
+            assert!(host.waits_for(&frame(packet)) && host.next().is_none(), "asking takes nothing");
             assert!(host.take(&[&frame(packet)[..], &[0; 6]].concat()), "padding does no harm");
             assert_eq!(host.next(), Some((0x9001, packet.clone())));
             assert_eq!(host.next(), None);
@@ -192,6 +200,7 @@ mod tests {
         host.set_open(0x9001, true);
         let taken = (0..BUFFERS * 2).filter(|_| host.take(&frame(&udp))).count();
         assert_eq!(taken, BUFFERS, "a flood finds its end");
+        assert!(!host.waits_for(&frame(&udp)), "there is no room for it");
         while host.next().is_some() {}
         assert!(host.take(&frame(&udp)));
     }

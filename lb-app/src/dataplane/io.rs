@@ -142,6 +142,10 @@ impl Io for LcoreIo {
         Ok(())
     }
 
+    fn waits_for(&self, frame: &[u8]) -> bool {
+        self.host.waits_for(frame)
+    }
+
     fn allocate(&mut self, port: PortId) -> Option<Mbuf> {
         let mut packet = self.pool.allocate()?;
         packet.set_port(port);

@@ -142,7 +142,7 @@ impl Desk {
             let answer = match request {
                 Request::Pause(port) => pause(port, rx, io),
                 Request::Watch(taps) => Answer::Watching { _before: std::mem::replace(&mut io.taps, taps) },
-                request => answer(request, now, worker),
+                request => answer(request, now, worker, io),
             };
             let _ = self.answers.try_send((number, answer));
         }
@@ -168,7 +168,7 @@ fn pause(port: PortId, rx: &mut [RxQueue], io: &mut LcoreIo) -> Answer {
 }
 
 #[cold]
-fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>) -> Answer {
+fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>, io: &LcoreIo) -> Answer {
     match request {
         Request::Exchange(exchange) => Answer::Exchanged { _spent: worker.exchange(now, exchange) },
         Request::Connections { from, most, filter } => {
@@ -202,10 +202,10 @@ fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>) -> Answer {
             Answer::Forgotten { count, next: next(worker, end) }
         }
         Request::Explain { packet, is_handed_over: false } => {
-            Answer::Explained(Box::new(worker.explain(now, &packet)))
+            Answer::Explained(Box::new(worker.explain(now, &packet, io)))
         }
         Request::Explain { packet, is_handed_over: true } => {
-            Answer::Explained(Box::new(worker.explain_handed_over(now, &packet)))
+            Answer::Explained(Box::new(worker.explain_handed_over(now, &packet, io)))
         }
         Request::Neighbours => {
             Answer::Neighbours(worker.neighbours().iter().map(|(_, neighbour)| *neighbour).collect())

@@ -154,8 +154,8 @@ pub(super) fn process(
             let mut copy = MemoryPacket::new(port, packet.bytes());
             (copy.ipv4_checksum, copy.l4_checksum) = (packet.ipv4_checksum(), packet.l4_checksum());
             match is_handed_over {
-                true => worker.explain_handed_over(now, &copy),
-                false => worker.explain(now, &copy),
+                true => worker.explain_handed_over(now, &copy, io),
+                false => worker.explain(now, &copy, io),
             }
         });
         let before = Seen::of(&counters);
@@ -317,6 +317,10 @@ impl Io for TapIo<'_> {
 
     fn deliver(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
         self.io.deliver(packet)
+    }
+
+    fn waits_for(&self, frame: &[u8]) -> bool {
+        self.io.waits_for(frame)
     }
 
     fn allocate(&mut self, port: PortId) -> Option<Mbuf> {

@@ -335,7 +335,7 @@ fn because(said: &Option<String>) -> String {
 }
 
 /// Free huge pages of any size on the whole machine, in KiB.
-fn free_hugepages_kib() -> u64 {
+pub(super) fn free_hugepages_kib() -> u64 {
     let Ok(sizes) = fs::read_dir("/sys/kernel/mm/hugepages") else { return 0 };
     let free = |size: fs::DirEntry| {
         let name = size.file_name();

@@ -3,6 +3,7 @@
 use super::{
     eal::{EalError, Lease, describe_error, last_error},
     mbuf::Mbuf,
+    memory::Shortage,
 };
 use std::{
     ffi::{CString, c_int},
@@ -22,16 +23,8 @@ pub enum PoolError {
     #[error("the name {0:?} of the packet pool is taken, too long or holds a NUL byte")]
     BadName(String),
     /// There is not enough memory.
-    #[error(
-        "no memory for {count} packet buffers, about {mib} MiB: reserve more huge pages \
-         (/proc/sys/vm/nr_hugepages), or raise -m when running with --no-huge"
-    )]
-    NoMemory {
-        /// Buffers asked for.
-        count: u32,
-        /// Roughly what they need.
-        mib: u64,
-    },
+    #[error("{0}")]
+    NoMemory(Shortage),
     /// A frame of that size does not fit a buffer.
     #[error("frames of {0} bytes are too large for a packet buffer")]
     FrameTooLarge(u16),
@@ -197,13 +190,8 @@ fn lock_census() -> MutexGuard<'static, Census> {
 const ANY_SOCKET: c_int = -1;
 
 fn create_error(code: c_int, name: &str, count: u32, data_room: u16) -> PoolError {
-    /// `struct rte_mbuf` and the pool's own header of each buffer.
-    const OVERHEAD: u64 = 128 + 64;
     match code {
-        libc::ENOMEM | libc::ENOSPC => {
-            let bytes = u64::from(count) * (u64::from(data_room) + OVERHEAD);
-            PoolError::NoMemory { count, mib: bytes.div_ceil(1 << 20) }
-        }
+        libc::ENOMEM | libc::ENOSPC => PoolError::NoMemory(Shortage::of(count, data_room)),
         libc::EEXIST | libc::ENAMETOOLONG => PoolError::BadName(name.to_owned()),
         _ => PoolError::Failed(describe_error(code)),
     }

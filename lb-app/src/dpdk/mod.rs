@@ -6,7 +6,7 @@
 //! * [`noise`]: what DPDK and its drivers print.
 //! * [`telemetry`]: questions that DPDK's telemetry socket passes on.
 //! * [`lcore`]: a closure on a worker lcore, and the time stamp counter.
-//! * [`mempool`], [`mbuf`], [`burst`]: packet buffers, one and many.
+//! * [`mempool`], [`mbuf`], [`burst`]: packet buffers, one and many; [`memory`]: how much they take.
 //! * [`device`], [`port`], [`started`], [`queue`]: from a device's name to queues that move packets. What a port is
 //!   ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it counts ([`stats`]) and what can go
 //!   wrong ([`port_error`]) have a file each.
@@ -28,6 +28,7 @@ pub mod ethtool;
 pub mod hugealloc;
 pub mod lcore;
 pub mod mbuf;
+pub mod memory;
 pub mod mempool;
 mod noise;
 pub mod pause;

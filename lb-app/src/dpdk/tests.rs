@@ -4,6 +4,7 @@
 use super::{
     eal::{self, EalError},
     lcore::LaunchError,
+    memory::Heap,
     *,
 };
 use lb_core::packet::{Burst, Checksum, Packet, PortId};
@@ -37,7 +38,8 @@ fn dpdk_in_one_life() {
     let twice = Mempool::create("packets", 63, 0, 2048, None);
     assert!(matches!(twice, Err(PoolError::BadName(_))), "{twice:?}");
     let huge = Mempool::create("huge", 10_000_000, 0, 2048, None);
-    assert!(matches!(huge, Err(PoolError::NoMemory { .. })), "{huge:?}");
+    assert!(matches!(huge, Err(PoolError::NoMemory(_))), "{huge:?}");
+    memory_is_reckoned_as_dpdk_takes_it();
 
     a_buffer_keeps_the_contract_of_packets(&pool);
     bursts_are_filled_and_freed(&pool);
@@ -57,6 +59,19 @@ fn dpdk_in_one_life() {
     assert!(matches!(Mempool::create("late", 63, 0, 2048, None), Err(PoolError::Eal(EalError::NotRunning))));
     assert!(matches!(Eal::init(&arguments), Err(EalError::AlreadyStarted)));
     assert!(!runtime_dir.exists(), "{runtime_dir:?}");
+}
+
+fn memory_is_reckoned_as_dpdk_takes_it() {
+    // Frames of usual size, of which each has a page, and jumbo ones, of which each has three.
+    for (count, frame_room) in [(8_191, 2_048_u16), (2_047, 9_022)] {
+        let before = Heap::now().free_bytes;
+        let pool = Mempool::create("measured", count, 0, frame_room, None).expect("there is memory");
+        let taken = before - Heap::now().free_bytes;
+        let data_room = frame_room + dpdk_sys::SHIM_HEADROOM;
+        let reckoned = memory::pool_bytes(count, memory::buffer_bytes(data_room), memory::small_page_bytes());
+        assert!(taken.abs_diff(reckoned) < reckoned / 50, "{taken} bytes taken, {reckoned} reckoned");
+        drop(pool);
+    }
 }
 
 fn a_buffer_keeps_the_contract_of_packets(pool: &Mempool) {

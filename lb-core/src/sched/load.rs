@@ -1,13 +1,18 @@
 //! How many connections each real server has over all workers, without any worker waiting for another.
 //!
-//! Each worker publishes its own count of each server in its own row of the [`LoadBoard`]; the control thread adds
-//! the rows up every few milliseconds and writes for each worker what all the *others* have. A worker's view of a
-//! server is then its own count, exact, plus the others' of a moment ago.
+//! Each worker publishes its own count of each server in its own row of the [`LoadBoard`]; every few milliseconds the
+//! control thread adds up what has changed and writes for each worker what all the *others* have ([`sum`]). A worker's
+//! view of a server is then its own count, exact, plus the others' of a moment ago.
+
+mod sum;
 
 use crate::packet::WorkerId;
-use std::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+use std::{
+    ops::Add,
+    sync::atomic::{
+        AtomicU32, AtomicU64, AtomicUsize,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 /// Connections of one real server.
@@ -19,10 +24,20 @@ pub struct Load {
     pub inactive: u32,
 }
 
+impl Add for Load {
+    type Output = Load;
+
+    fn add(self, other: Load) -> Load {
+        Load { active: self.active + other.active, inactive: self.inactive + other.inactive }
+    }
+}
+
 /// The counts of all workers for all servers. Sized at start.
 #[derive(Debug)]
 pub struct LoadBoard {
     rows: Vec<Row>,
+    /// Written by the control thread: of how many servers it has told the workers all they should know.
+    covered: AtomicUsize,
 }
 
 /// One worker's part of the board. Padded so that workers do not write to one cache line.
@@ -39,10 +54,15 @@ struct Row {
     journal: Box<[AtomicU32]>,
     /// How many there have ever been.
     written: AtomicU64,
+    /// Written by the control thread: how many of them it has taken in.
+    summed: AtomicU64,
 }
 
-/// Changes that the journal holds. Whoever has missed more looks at all servers.
-const JOURNAL: usize = 256;
+/// Changes that the journal holds: more than a worker makes between two rounds of the control thread. Whoever has missed
+/// more looks at all servers.
+const JOURNAL: usize = 4_096;
+/// Changes that a scheduler takes in one by one. Looking at its servers anew is better than more of them.
+const MOST_MISSED: u64 = 256;
 
 /// How far a reader has read a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +82,9 @@ impl LoadBoard {
             sums: AtomicU64::new(0),
             journal: (0..JOURNAL).map(|_| AtomicU32::new(0)).collect(),
             written: AtomicU64::new(0),
+            summed: AtomicU64::new(0),
         };
-        LoadBoard { rows: (0..workers).map(row).collect() }
+        LoadBoard { rows: (0..workers).map(row).collect(), covered: AtomicUsize::new(0) }
     }
 
     /// What a worker has with `server`. Called by that worker whenever it changes.
@@ -73,44 +94,19 @@ impl LoadBoard {
         if let Some(cell) = row.own.get(server as usize) {
             cell.store(pack(load), Relaxed);
             let written = row.written.load(Relaxed);
-            row.journal[written as usize % JOURNAL].store(server, Relaxed);
-            row.written.store(written.wrapping_add(1), Relaxed);
-        }
-    }
-
-    /// Adds the rows up and tells each worker what the others have, of the first so many servers: the board has room
-    /// for more than there are. Called by the control thread every few milliseconds.
-    pub fn sum_up(&self, servers: usize) {
-        let servers = self.rows.first().map_or(0, |row| row.own.len()).min(servers);
-        let mut changed = vec![false; self.rows.len()];
-        for server in 0..servers {
-            let total = self.total(server as u32);
-            for (row, changed) in self.rows.iter().zip(&mut changed) {
-                let own = unpack(row.own[server].load(Relaxed));
-                let others = Load {
-                    active: total.active.wrapping_sub(own.active),
-                    inactive: total.inactive.wrapping_sub(own.inactive),
-                };
-                let before = row.others[server].load(Relaxed);
-                if before != pack(others) {
-                    row.others[server].store(pack(others), Relaxed);
-                    *changed = true;
-                }
-            }
-        }
-        for (row, _) in self.rows.iter().zip(changed).filter(|(_, changed)| *changed) {
-            // Behind the sums: whoever sees the number sees them.
-            row.sums.store(row.sums.load(Relaxed) + 1, Release);
+            // Both behind what comes before them, for the control thread's eyes.
+            row.entry(written).store(server, Release);
+            row.written.store(written.wrapping_add(1), Release);
         }
     }
 
     /// Connections of `server` over all workers, now.
     #[must_use]
     pub fn total(&self, server: u32) -> Load {
-        self.rows.iter().filter_map(|row| row.own.get(server as usize)).fold(Load::default(), |sum, cell| {
-            let load = unpack(cell.load(Relaxed));
-            Load { active: sum.active + load.active, inactive: sum.inactive + load.inactive }
-        })
+        self.rows
+            .iter()
+            .filter_map(|row| row.own.get(server as usize))
+            .fold(Load::default(), |sum, cell| sum + unpack(cell.load(Relaxed)))
     }
 
     /// How one worker sees the loads.
@@ -118,6 +114,14 @@ impl LoadBoard {
     pub fn view(&self, worker: WorkerId) -> Loads<'_> {
         let row = &self.rows[usize::from(worker.0)];
         Loads { row }
+    }
+}
+
+impl Row {
+    /// Where the journal has, or gets, that change of all there have ever been.
+    #[inline]
+    fn entry(&self, at: u64) -> &AtomicU32 {
+        &self.journal[at as usize % JOURNAL]
     }
 }
 
@@ -139,9 +143,8 @@ impl<'a> Loads<'a> {
     pub fn changed_since(&self, seen: Option<Seen>) -> Option<impl Iterator<Item = u32> + use<'a>> {
         let (now, seen, row) = (self.now(), seen?, self.row);
         let missed = now.written.wrapping_sub(seen.written);
-        let is_known = now.sums == seen.sums && missed <= JOURNAL as u64;
-        let entry =
-            move |at: u64| row.journal[seen.written.wrapping_add(at) as usize % JOURNAL].load(Relaxed);
+        let is_known = now.sums == seen.sums && missed <= MOST_MISSED;
+        let entry = move |at: u64| row.entry(seen.written.wrapping_add(at)).load(Relaxed);
         is_known.then(|| (0..missed).map(entry))
     }
 
@@ -152,8 +155,7 @@ impl<'a> Loads<'a> {
         let (Some(own), Some(others)) = (self.row.own.get(at), self.row.others.get(at)) else {
             return Load::default();
         };
-        let (own, others) = (unpack(own.load(Relaxed)), unpack(others.load(Relaxed)));
-        Load { active: own.active + others.active, inactive: own.inactive + others.inactive }
+        unpack(own.load(Relaxed)) + unpack(others.load(Relaxed))
     }
 }
 

@@ -34,7 +34,7 @@ use crate::{
     limits::MAX_PORTS,
     memory::MemoryPacket,
     neigh::entry::{Knowledge, Neighbour, Question},
-    packet::{HandOver, Packet},
+    packet::{HandOver, Io, Packet},
     service::{plan::Unserved, routing::NextHop, snapshot::Local},
     time::{Duration, Instant},
     wire::{
@@ -46,23 +46,25 @@ use std::net::Ipv4Addr;
 use words::{ends, flow, time};
 
 impl<P: Packet> Worker<P> {
-    /// What this worker would do now with a packet that a port delivers to it, and why.
+    /// What this worker would do now with a packet that a port delivers to it, and why. `io` is only asked what the
+    /// control plane waits for.
     #[must_use]
-    pub fn explain(&self, now: Instant, packet: &MemoryPacket) -> Explanation {
-        self.tell(now, packet, Origin::Port)
+    pub fn explain(&self, now: Instant, packet: &MemoryPacket, io: &impl Io) -> Explanation {
+        self.tell(now, packet, Origin::Port, io)
     }
 
     /// The same for a packet that another worker hands over.
     #[must_use]
-    pub fn explain_handed_over(&self, now: Instant, packet: &MemoryPacket) -> Explanation {
-        self.tell(now, packet, Origin::Worker)
+    pub fn explain_handed_over(&self, now: Instant, packet: &MemoryPacket, io: &impl Io) -> Explanation {
+        self.tell(now, packet, Origin::Worker, io)
     }
 
-    fn tell(&self, now: Instant, packet: &MemoryPacket, origin: Origin) -> Explanation {
+    fn tell(&self, now: Instant, packet: &MemoryPacket, origin: Origin, io: &impl Io) -> Explanation {
         let mut story = Story {
             worker: self,
             now,
             origin,
+            is_waited_for: io.waits_for(packet.bytes()),
             packet: packet.clone(),
             stage: Staged::new(),
             steps: Vec::new(),
@@ -89,6 +91,8 @@ struct Story<'a, P> {
     worker: &'a Worker<P>,
     now: Instant,
     origin: Origin,
+    /// Whether the control plane would take it, if it is for one of the director's own addresses.
+    is_waited_for: bool,
     /// A copy, to be rewritten.
     packet: MemoryPacket,
     stage: Staged,
@@ -323,6 +327,18 @@ impl<P: Packet> Story<'_, P> {
         self.say(Stage::NextHop, format!("{name} is being asked by ARP; until it answers, packets wait"));
         let (port, next_hop) = (neighbour.port(), neighbour.hop.address);
         Outcome::Waits { port, next_hop, frame: self.packet.bytes().to_vec() }
+    }
+
+    /// A packet for one of the director's own addresses, as [`Verdict::Deliver`] has it.
+    ///
+    /// [`Verdict::Deliver`]: crate::verdict::Verdict::Deliver
+    fn deliver(&mut self, otherwise: DropReason) -> Outcome {
+        if self.is_waited_for {
+            self.say(Stage::Service, "for the director itself: a health check by its ports waits for it");
+            return Outcome::TakenIn;
+        }
+        self.say(Stage::Service, otherwise.explanation());
+        Outcome::Dropped(otherwise)
     }
 
     /// Notes whom the packet concerns.

@@ -37,7 +37,6 @@ impl<P: Packet> Worker<P> {
         let local = self.snapshot.local(stage.at.destination);
         let payload = stage.at.payload(packet.bytes());
         let is_own = matches!(local, Some(Local::Own(_)));
-        let answers = |kind| kind == icmp::ECHO_REPLY || icmp::is_error(kind);
         if !self.is_station(stage.at.source) {
             return match payload.first() {
                 Some(&kind) if is_own && answers(kind) => Verdict::Deliver(DropReason::BadSource),
@@ -148,6 +147,11 @@ impl<P: Packet> Worker<P> {
         }
         Verdict::Host
     }
+}
+
+/// Whether such a message answers something that the director itself may have sent.
+pub(super) fn answers(kind: u8) -> bool {
+    kind == icmp::ECHO_REPLY || icmp::is_error(kind)
 }
 
 /// The quoted header of a tunnel's packet that was too big, and the MTU it was too big for.

@@ -1,7 +1,7 @@
 //! Anything that may reach a director: packets, frames and plans, for property tests.
 
 use super::{frame::*, plan::*};
-use etherparse::{Icmpv4Type, IpNumber, icmpv4::DestUnreachableHeader};
+use etherparse::{IcmpEchoHeader, Icmpv4Type, IpNumber, icmpv4::DestUnreachableHeader};
 use lb_core::{
     packet::PortId,
     service::plan::{Mac, Method, Plan, Spread, Unserved},
@@ -81,6 +81,9 @@ pub fn packet() -> impl Strategy<Value = Ip> {
         8 => flow_packet(),
         2 => error,
         1 => (address(), address()).prop_map(|(from, to)| echo(from, to)),
+        1 => (address(), address()).prop_map(|(from, to)| {
+            icmp(from, to, Icmpv4Type::EchoReply(IcmpEchoHeader { id: 1, seq: 1 }), b"pong")
+        }),
         1 => other,
     ];
     (kind, prop_oneof![3 => Just(64u8), 1 => any::<u8>()], any::<bool>(), 0..4usize).prop_map(

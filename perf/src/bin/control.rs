@@ -1,4 +1,5 @@
-//! What being asked costs a forwarding lb-app: nobody asks, fifty clients at full speed, a listing of all connections.
+//! What being asked costs a forwarding lb-app: nobody asks, fifty clients at full speed, a listing of all connections; and
+//! for comparison, the CPU of whoever answers is busy with something else.
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
@@ -6,7 +7,7 @@ use lb_core::service::plan::Method;
 use lb_perf::{
     measure::{Spread, tsc_hz},
     port::{
-        forwarder::{Forwarder, Kind},
+        forwarder::{Forwarder, Kind, prefer_session, preferred},
         traffic,
     },
 };
@@ -20,10 +21,11 @@ use signal_hook::{
     flag,
 };
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    process::{Child, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -56,6 +58,9 @@ struct Options {
     /// Seconds that each is measured.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
+    /// Spins, and does nothing else, until it is ended: what this program starts itself for.
+    #[arg(long, hide = true)]
+    spin: bool,
 }
 
 /// Who asks meanwhile.
@@ -64,6 +69,9 @@ enum Phase {
     Nobody,
     Clients,
     Listing,
+    /// Nobody, but the CPU that would answer is as busy as with clients, and touches no memory: what is dearer meanwhile
+    /// is so because of the machine, whose CPUs share clock, caches and, it may be, a core.
+    Spin,
 }
 
 /// What was measured of one phase, round by round.
@@ -71,12 +79,15 @@ enum Phase {
 struct Measured {
     cycles: Vec<f64>,
     lost: u64,
-    /// Requests answered, or connections listed.
+    /// Requests answered, connections listed, or nanoseconds of spinning.
     answered: u64,
 }
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if options.spin {
+        spin();
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         flag::register(signal, stop.clone())?;
@@ -88,7 +99,7 @@ fn main() -> Result<()> {
     let mut first = CpuSet::new();
     first.set(0)?;
     sched_setaffinity(Pid::from_raw(0), &first)?;
-    let phases = [Phase::Nobody, Phase::Clients, Phase::Listing];
+    let phases = [Phase::Nobody, Phase::Clients, Phase::Listing, Phase::Spin];
     let mut measured = phases.map(|_| Measured::default());
     for round in 1..=options.rounds {
         for (phase, measured) in phases.into_iter().zip(&mut measured) {
@@ -145,9 +156,11 @@ fn measure(
     measured: &mut Measured,
 ) -> Result<f64> {
     let (over, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    let spinner = (phase == Phase::Spin).then(Spinner::start).transpose()?;
+    let spun = || spinner.as_ref().map_or(Ok(0), Spinner::cpu_ns);
     let (before, after) = thread::scope(|scope| -> Result<_> {
         let clients = match phase {
-            Phase::Nobody => 0,
+            Phase::Nobody | Phase::Spin => 0,
             Phase::Clients => options.clients,
             Phase::Listing => 1,
         };
@@ -162,8 +175,9 @@ fn measure(
             .collect();
         let mut sample = || -> Result<_> {
             forwarder.wait(Duration::from_millis(500))?;
-            let before = forwarder.sample()?;
+            let (before, spun_before) = (forwarder.sample()?, spun()?);
             forwarder.wait(Duration::from_secs_f64(options.seconds))?;
+            answered.fetch_add(spun()? - spun_before, Relaxed);
             Ok((before, forwarder.sample()?))
         };
         let samples = sample();
@@ -182,6 +196,41 @@ fn measure(
     measured.lost += packets.saturating_sub(after.transmitted - before.transmitted).saturating_sub(answers);
     measured.answered += answered.load(Relaxed);
     Ok(cycles)
+}
+
+/// A process that keeps the CPU of lb-app's control threads busy, at their priority. Ends when dropped.
+struct Spinner(Child);
+
+impl Spinner {
+    fn start() -> Result<Self> {
+        // Where its parent may run, which is there.
+        let child = preferred(env::current_exe()?).arg("--spin").stdin(Stdio::null()).spawn()?;
+        prefer_session(&child);
+        Ok(Spinner(child))
+    }
+
+    fn cpu_ns(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/schedstat", self.0.id()))?;
+        Ok(text.split_whitespace().next().context("schedstat")?.parse()?)
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Computes in registers, for ever.
+fn spin() -> ! {
+    let mut number = 1_u64;
+    loop {
+        for _ in 0..1 << 24 {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        }
+        std::hint::black_box(number);
+    }
 }
 
 /// Asks one thing after the other.
@@ -241,12 +290,15 @@ fn table(phases: &[Phase], measured: &[Measured], options: &Options) {
     let seconds = options.seconds * options.rounds as f64;
     for (phase, measured) in phases.iter().zip(measured) {
         let Spread { median, low, high } = Spread::of(measured.cycles.clone());
+        // Nanoseconds of a second, as hundredths.
+        let scale = if *phase == Phase::Spin { 1e-7 } else { 1.0 };
         let (what, unit) = match phase {
             Phase::Nobody => ("nobody asks".to_owned(), ""),
             Phase::Clients => (format!("{} clients", options.clients), " requests"),
             Phase::Listing => ("a listing of all".to_owned(), " connections"),
+            Phase::Spin => ("control CPU spins".to_owned(), " % of the CPU"),
         };
-        let rate = measured.answered as f64 / seconds;
+        let rate = measured.answered as f64 / seconds * scale;
         println!("| {what} | {median:.1} | {low:.1} | {high:.1} | {rate:.0}{unit} | {} |", measured.lost);
     }
 }

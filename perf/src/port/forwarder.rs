@@ -6,6 +6,7 @@ use nix::{
     unistd::Pid,
 };
 use std::{
+    ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read, Write},
     path::PathBuf,
@@ -55,16 +56,14 @@ pub struct Forwarder {
 impl Forwarder {
     /// Starts a program and waits until it forwards.
     ///
-    /// It gets real CPU share: where the kernel groups processes by session, `nice` counts within a group only, so it
-    /// gets a session of its own, whose group is preferred. And it ends with us, whatever ends us.
+    /// It is [preferred].
     ///
     /// # Errors
     /// When it does not start; with what it said.
     pub fn start(kind: Kind, program: &str, arguments: &[String], stop: Arc<AtomicBool>) -> Result<Self> {
-        let mut child = Command::new("setsid")
-            .args(["nice", "-n", "-20", "setpriv", "--pdeathsig", "KILL"])
-            // testpmd keeps what it says to itself until it has a page of it.
-            .args(["stdbuf", "-oL", program])
+        // testpmd keeps what it says to itself until it has a page of it.
+        let mut child = preferred("stdbuf")
+            .args(["-oL", program])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -82,8 +81,7 @@ impl Forwarder {
         };
         forwarder.wait_for(ready).with_context(|| format!("starting {program}"))?;
         forwarder.schedstat = forwarder.find_worker()?;
-        // Without groups there is no such file.
-        let _ = fs::write(format!("/proc/{}/autogroup", forwarder.child.id()), "-20");
+        prefer_session(&forwarder.child);
         Ok(forwarder)
     }
 
@@ -167,6 +165,21 @@ impl Forwarder {
         let text = fs::read_to_string(&self.schedstat)?;
         Ok(text.split_whitespace().next().context("schedstat")?.parse()?)
     }
+}
+
+/// A program with real CPU share: where the kernel groups processes by session, `nice` counts within a group only, so it
+/// gets a session of its own; [`prefer_session`] has its group preferred. And it ends with us, whatever ends us.
+#[must_use]
+pub fn preferred(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setsid");
+    command.args(["nice", "-n", "-20", "setpriv", "--pdeathsig", "KILL"]).arg(program);
+    command
+}
+
+/// The other half of [`preferred`], once it runs.
+pub fn prefer_session(child: &Child) {
+    // Without groups there is no such file.
+    let _ = fs::write(format!("/proc/{}/autogroup", child.id()), "-20");
 }
 
 impl Drop for Forwarder {

@@ -5,17 +5,22 @@ use crate::{
     forward::embedded::{self, Quote},
     neigh::table,
     wire::arp::{Arp, Operation},
-    worker::icmp::{about_tunnel, concerns},
+    worker::icmp::{about_tunnel, answers, concerns},
 };
 
 impl<P: Packet> Story<'_, P> {
     pub(super) fn icmp(&mut self) -> Outcome {
         let at = self.stage.at;
-        if !self.worker.is_station(at.source) {
-            return Outcome::Dropped(DropReason::BadSource);
-        }
         let local = self.worker.snapshot.local(at.destination);
-        match at.payload(self.packet.bytes()).first() {
+        let is_own = matches!(local, Some(Local::Own(_)));
+        let kind = at.payload(self.packet.bytes()).first();
+        if !self.worker.is_station(at.source) {
+            return match kind {
+                Some(&kind) if is_own && answers(kind) => self.deliver(DropReason::BadSource),
+                _ => Outcome::Dropped(DropReason::BadSource),
+            };
+        }
+        match kind {
             Some(&wire_icmp::ECHO_REQUEST) if local.is_some() => {
                 self.say(Stage::Service, "a ping of one of the director's addresses");
                 if !self.may_answer() {
@@ -28,6 +33,7 @@ impl<P: Packet> Story<'_, P> {
                 Some(Local::Own(_)) => self.tunnel_error(),
                 _ => self.icmp_error(),
             },
+            Some(&wire_icmp::ECHO_REPLY) if is_own => self.deliver(DropReason::IcmpUnrelated),
             _ if local.is_some() => Outcome::Dropped(DropReason::IcmpUnrelated),
             _ => Outcome::Dropped(DropReason::NotForUs),
         }
@@ -89,7 +95,7 @@ impl<P: Packet> Story<'_, P> {
                 self.say(Stage::Method, format!("the tunnel to {to} carries {mtu} bytes; kept for a while"));
                 Outcome::TakenIn
             }
-            None => Outcome::Dropped(DropReason::IcmpUnrelated),
+            None => self.deliver(DropReason::IcmpUnrelated),
         }
     }
 

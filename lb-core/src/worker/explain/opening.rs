@@ -51,8 +51,8 @@ impl<P: Packet> Story<'_, P> {
                 self.say(Stage::Service, "no service has this virtual address, protocol and port");
                 self.refuse(unserved, reason)
             }
-            // What the control plane waits for cannot be known here.
-            Course::Drop(reason) | Course::Host(reason) => {
+            Course::Host(otherwise) => self.deliver(otherwise),
+            Course::Drop(reason) => {
                 self.say(Stage::Service, reason.explanation());
                 Outcome::Dropped(reason)
             }
