@@ -13,7 +13,7 @@ PERF   := $(TARGET)/release
 
 .PHONY: help build check clean demo demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
-.PHONY: deb package-deps test-deb container container-deps test-container
+.PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
 .PHONY: image image-deps test-image
 .NOTPARALLEL:
 
@@ -31,7 +31,8 @@ help:
 	@echo "make deb           packages for Debian 12 and 13, in $(TARGET)/deb (needs root)"
 	@echo "make test-deb      install, start, reload, upgrade and purge them, under systemd in namespaces (needs root)"
 	@echo "make container     an image in OCI format, in $(TARGET)/container (needs root, and no container engine)"
-	@echo "make test-container run it with runc, in namespaces (needs root)"
+	@echo "make test-container run it with runc and crun, in namespaces (needs root)"
+	@echo "make test-dockerfile build docker/Dockerfile with buildah, and run what comes of it (needs root)"
 	@echo "make image         a disk for bare metal and virtual machines, in $(TARGET)/appliance (needs root)"
 	@echo "make test-image    start it in qemu between a client and servers, and try it; takes a while (needs root)"
 	@echo "make deps          install the Debian packages that are missing"
@@ -63,6 +64,11 @@ container: root container-deps
 
 test-container: root container-deps
 	docker/container/test
+	RUNTIME=crun docker/container/test
+
+test-dockerfile: root container
+	@tests/deps.sh dockerfile
+	docker/container/test-dockerfile
 
 demo: root build
 	$(CARGO) build --locked -p lb-stories --bins

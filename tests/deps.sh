@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and testing need from Debian (12 or 13), as far as it is missing; with `bench`, `package`,
-# `container` or `image`, what these need too.
+# `container`, `dockerfile` or `image`, what these need too.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -47,9 +47,13 @@ if [ "${1-}" = package ] || [ "${1-}" = container ]; then
     need mmdebstrap command -v mmdebstrap
 fi
 if [ "${1-}" = container ]; then
+    need crun  command -v crun
     need jq    command -v jq
     need runc  command -v runc
     need umoci command -v umoci
+fi
+if [ "${1-}" = dockerfile ]; then
+    need buildah command -v buildah
 fi
 if [ "${1-}" = image ]; then
     need e2fsprogs          command -v mke2fs
