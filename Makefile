@@ -90,6 +90,7 @@ image: root image-deps
 
 test-image: image
 	@python3 docker/appliance/test/setup.py
+	@python3 docker/appliance/test/slot.py
 	@docker/appliance/test/run
 
 bench-deps:

@@ -68,10 +68,11 @@ impl Display for Config {
         for (port, device) in ports.iter().zip(&self.devices) {
             writeln!(f, "\n[[ports]]")?;
             writeln!(f, "name = {}", quoted(&port.name))?;
-            writeln!(f, "device = {}", quoted(device))?;
+            writeln!(f, "device = {}", quoted(&device.name))?;
             let addresses: Vec<String> = port.addresses.iter().map(|net| format!("\"{net}\"")).collect();
             writeln!(f, "addresses = [{}]", addresses.join(", "))?;
             writeln!(f, "mtu = {}", port.mtu)?;
+            writeln!(f, "checksum_offload = {}", device.checksum_offload)?;
         }
 
         for route in routes {

@@ -52,8 +52,8 @@ const LEAST_ROOM: usize = 4_096;
 pub(crate) struct Config {
     /// What packets can notice. Ethernet addresses and spreads are not known yet; every VIP is listed.
     pub(crate) plan: Plan,
-    /// The ports' DPDK devices with their arguments, in the order of the plan's ports.
-    pub(crate) devices: Vec<String>,
+    /// What the ports are to DPDK, in the order of the plan's ports.
+    pub(crate) devices: Vec<Device>,
     /// Capacity of each worker's connection table.
     pub(crate) connections_per_worker: usize,
     /// How many services and servers there can be while it runs.
@@ -70,6 +70,15 @@ pub(crate) struct Config {
     pub(crate) health: Health,
     /// Who may ask and change the running director.
     pub(crate) control: Control,
+}
+
+/// What a port is to DPDK.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Device {
+    /// Its name there, with its arguments.
+    pub(crate) name: String,
+    /// Whether it verifies checksums, as far as it can.
+    pub(crate) checksum_offload: bool,
 }
 
 /// `[control]`

@@ -1,6 +1,7 @@
 //! What the ports and routes mean: which networks are attached, and what can be reached through them.
 
 use super::{
+    Device,
     place::{At, Place},
     raw::{self, Raw},
     report::{Complaint, Problems},
@@ -25,7 +26,7 @@ const DEFAULT_MTU: u16 = 1500;
 /// Ports, routes, and what follows from them.
 pub(super) struct Network<'r> {
     pub(super) ports: Vec<PortPlan>,
-    pub(super) devices: Vec<String>,
+    pub(super) devices: Vec<Device>,
     pub(super) routes: Vec<RoutePlan>,
     routing: Routing,
     own: HashMap<Ipv4Addr, &'r Place>,
@@ -51,7 +52,7 @@ impl<'r> Network<'r> {
         let own = check_addresses(&raw.ports, problems);
         check_ports(raw, problems);
         let ports: Vec<PortPlan> = raw.ports.iter().map(port_plan).collect();
-        let devices = raw.ports.iter().map(|port| text(&port.device)).collect();
+        let devices = raw.ports.iter().map(device).collect();
         let routes: Vec<RoutePlan> = raw.routes.iter().filter_map(route_plan).collect();
         let attached_known =
             raw.ports_complete && !ports.is_empty() && raw.ports.iter().all(|port| port.addresses.is_some());
@@ -223,6 +224,11 @@ fn port_plan(port: &raw::Port) -> PortPlan {
         mtu: port.mtu.or(DEFAULT_MTU).unwrap_or(DEFAULT_MTU),
         spread: Spread::Unknown,
     }
+}
+
+fn device(port: &raw::Port) -> Device {
+    let checksum_offload = port.checksum_offload.or(true).unwrap_or(true);
+    Device { name: text(&port.device), checksum_offload }
 }
 
 fn route_plan(route: &raw::Route) -> Option<RoutePlan> {

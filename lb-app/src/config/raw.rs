@@ -63,6 +63,7 @@ pub(super) struct Port {
     /// `None` if the list or one of its elements means nothing: then nobody knows what is attached.
     pub(super) addresses: Option<Vec<At<Ipv4Net>>>,
     pub(super) mtu: Field<u16>,
+    pub(super) checksum_offload: Field<bool>,
 }
 
 /// `[[routes]]`
@@ -215,6 +216,7 @@ impl Port {
             device: table.require("device", "\"0000:03:00.0\"", text),
             addresses: table.require_list("addresses", "[\"192.0.2.1/24\"]", MAX_ADDRESSES, own_address),
             mtu: table.read("mtu", number(MIN_MTU..=MAX_MTU)),
+            checksum_offload: table.read("checksum_offload", boolean),
             place: table.finish(),
         }
     }

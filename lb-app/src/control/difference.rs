@@ -2,7 +2,7 @@
 
 use super::{health::without_sorry_servers, servers::ServerKey};
 use crate::config::{
-    Config, Control,
+    Config, Control, Device,
     health::{Check, Health, Pool, ServiceHealth, inline_check, inline_pool, words},
     timeouts::KEYS,
 };
@@ -76,22 +76,26 @@ impl Difference {
         changed(restart, "control: group", group(&control.0.group), group(&control.1.group));
         let captures = |control: &Control| control.captures.display().to_string();
         changed(restart, "control: captures", captures(control.0), captures(control.1));
-        let ports = |config: &Config| -> Vec<(String, String)> {
+        let ports = |config: &Config| -> Vec<(String, Device)> {
             let names = config.plan.ports.iter().map(|port| port.name.clone());
             names.zip(config.devices.iter().cloned()).collect()
         };
         let (old, new) = (ports(before), ports(after));
         for (name, device) in &old {
             match new.iter().find(|(other, _)| other == name) {
-                Some((_, other)) => changed(restart, &format!("port {name}: device"), device, other),
+                Some((_, other)) => {
+                    changed(restart, &format!("port {name}: device"), &device.name, &other.name);
+                    let offload = (device.checksum_offload, other.checksum_offload);
+                    changed(restart, &format!("port {name}: checksum_offload"), offload.0, offload.1);
+                }
                 None => restart.push(Line::new(Kind::Removed, format!("port {name}"))),
             }
         }
-        let is_new = |(name, _): &&(String, String)| !old.iter().any(|(other, _)| other == name);
+        let is_new = |(name, _): &&(String, Device)| !old.iter().any(|(other, _)| other == name);
         restart.extend(
             new.iter().filter(is_new).map(|(name, _)| Line::new(Kind::Added, format!("port {name}"))),
         );
-        let order = |ports: &[(String, String)]| -> Vec<String> {
+        let order = |ports: &[(String, Device)]| -> Vec<String> {
             ports.iter().map(|(name, _)| name.clone()).collect()
         };
         if restart.is_empty() {
@@ -331,7 +335,7 @@ mod tests {
     fn what_was_laid_out_at_start_takes_a_restart() {
         let (live, restart) = lines(&[
             ("connections = 1000", "connections = 2000\nservers = 10"),
-            ("net_null1", "net_null2\"\nmtu = 9000 #"),
+            ("net_null1", "net_null2\"\nmtu = 9000\nchecksum_offload = false #"),
             ("name = \"wan\"", "name = \"outside\""),
         ]);
         assert_eq!(live, [""; 0]);
@@ -342,6 +346,7 @@ mod tests {
                 "~ workers: servers 4096 -> 10",
                 "- port wan",
                 "~ port lan: device net_null1 -> net_null2",
+                "~ port lan: checksum_offload true -> false",
                 "+ port outside",
                 "~ port lan: mtu 1500 -> 9000",
             ]

@@ -50,7 +50,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
     let name = |index: usize| plan.ports[index].name.clone();
     let mut opened = Vec::new();
     for (index, device) in config.devices.iter().enumerate() {
-        let port = Port::open(device, PortId(index as u16));
+        let port = Port::open(&device.name, PortId(index as u16));
         opened.push(port.map_err(|error| PortsError::Port { name: name(index), error })?);
     }
     let largest_mtu = plan.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
@@ -74,7 +74,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
             tx_descriptors: options.txd,
             mtu: plan.ports[index].mtu,
             rss: wishes[index],
-            rx_checksum: plan.verify_checksums,
+            rx_checksum: plan.verify_checksums && config.devices[index].checksum_offload,
         };
         let (started, rx, tx) = port
             .start(settings, &pool)

@@ -19,7 +19,7 @@ pub(super) fn look(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<Findi
     let ports = config.plan.ports.iter().zip(&config.devices).zip(cards).enumerate();
     let asked: Vec<_> = ports
         .filter(|(_, ((_, device), card))| {
-            card.is_some() || HARMLESS.iter().any(|driver| device.starts_with(driver))
+            card.is_some() || HARMLESS.iter().any(|driver| device.name.starts_with(driver))
         })
         .collect();
     if asked.is_empty() {
@@ -32,14 +32,14 @@ pub(super) fn look(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<Findi
     let wishes = wishes(&config.plan, patient.workers());
     let mut findings = Vec::new();
     for (index, ((plan, device), _)) in asked {
-        match Port::open(device, PortId(index as u16)) {
+        match Port::open(&device.name, PortId(index as u16)) {
             Ok(port) => {
                 findings.extend(judge(
                     &plan.name,
                     port.info(),
                     (patient.workers(), plan.mtu),
                     wishes[index],
-                    config.plan.verify_checksums,
+                    (config.plan.verify_checksums, device.checksum_offload),
                 ));
             }
             Err(error) => {
@@ -78,7 +78,7 @@ fn judge(
     info: &PortInfo,
     (workers, mtu): (usize, u16),
     wish: RssWish,
-    verify: bool,
+    (verify, offload): (bool, bool),
 ) -> Vec<Finding> {
     let queues = info.max_rx_queues.min(info.max_tx_queues);
     let text = format!("port {port}: {} offers {queues} for {workers} workers", info.driver);
@@ -98,12 +98,13 @@ fn judge(
         )
     });
     findings.push(spread(port, info, workers, wish));
-    findings.push(match (info.verifies_checksums(), verify) {
-        (true, _) => Finding::ok("checksums", format!("port {port}: it verifies them")),
-        (false, false) => {
-            Finding::ok("checksums", format!("port {port}: nobody verifies them, as configured"))
+    findings.push(match (verify, offload, info.verifies_checksums()) {
+        (true, true, true) => Finding::ok("checksums", format!("port {port}: it verifies them")),
+        (false, ..) => Finding::ok("checksums", format!("port {port}: nobody verifies them, as configured")),
+        (true, false, _) => {
+            Finding::ok("checksums", format!("port {port}: workers verify them, as configured"))
         }
-        (false, true) => Finding::slow(
+        (true, true, false) => Finding::slow(
             "checksums",
             format!("port {port}: {} does not verify them all, so workers do", info.driver),
             "verify_checksums = false in [workers], if servers verify them anyway",
@@ -168,18 +169,30 @@ mod tests {
     #[test]
     fn what_a_driver_says_is_judged() {
         use Verdict::{Ok, Slow, Wrong};
-        let good = judge("wan", &card(), (4, 1_500), RssWish::ClientSource, true);
+        let good = judge("wan", &card(), (4, 1_500), RssWish::ClientSource, (true, true));
         assert_eq!(verdicts(&good), [Ok, Ok, Ok, Ok], "{good:?}");
         assert_eq!(
             good[2].text,
             "port wan: by the client's address and port (RSS); a redirection table of 512"
         );
         let poor = PortInfo { rx_offload_bits: 0, rss_types: 0, reta_size: 0, max_mtu: 1_500, ..card() };
-        let bad = judge("wan", &poor, (5, 9_000), RssWish::Flow, true);
+        let bad = judge("wan", &poor, (5, 9_000), RssWish::Flow, (true, true));
         assert_eq!(verdicts(&bad), [Wrong, Wrong, Slow, Slow], "{bad:?}");
         assert_eq!(bad[0].text, "port wan: net_ice offers 4 for 5 workers");
         assert_eq!(bad[0].remedy.as_deref(), Some("lb-app -l with 5 lcores at most"));
         assert_eq!(bad[1].remedy.as_deref(), Some("mtu = 1500 in its [[ports]]"));
-        assert_eq!(verdicts(&judge("wan", &poor, (1, 1_500), RssWish::None, false)), [Ok, Ok, Ok, Ok]);
+        assert_eq!(
+            verdicts(&judge("wan", &poor, (1, 1_500), RssWish::None, (false, true))),
+            [Ok, Ok, Ok, Ok]
+        );
+        for (info, set, who) in [
+            (&card(), (true, true), "it verifies them"),
+            (&card(), (true, false), "workers verify them, as configured"),
+            (&poor, (true, false), "workers verify them, as configured"),
+            (&card(), (false, true), "nobody verifies them, as configured"),
+        ] {
+            let found = judge("wan", info, (1, 1_500), RssWish::None, set);
+            assert_eq!((found[3].verdict, &*found[3].text), (Ok, &*format!("port wan: {who}")));
+        }
     }
 }

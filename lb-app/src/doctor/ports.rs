@@ -18,6 +18,7 @@ pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
         return findings;
     };
     for (plan, device) in config.plan.ports.iter().zip(&config.devices) {
+        let device = &device.name;
         let interface = argument(device, "iface");
         if let Some(interface) = interface.filter(|_| device.starts_with("net_af_packet")) {
             findings.extend(kernel_interface(patient, root, (&plan.name, plan.mtu), device, interface));
@@ -31,7 +32,7 @@ pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
 /// The PCI address of each port that is a card.
 pub(super) fn cards_of(patient: &Patient<'_>, root: &Path) -> Vec<Option<String>> {
     let devices = patient.config.iter().flat_map(|config| &config.devices);
-    devices.map(|device| pci_address(root, device)).collect()
+    devices.map(|device| pci_address(root, &device.name)).collect()
 }
 
 /// The value of one of a device's arguments: `net_af_packet0,iface=eth1,qpairs=2`.

@@ -139,7 +139,7 @@ impl Port {
     fn configure(&self, settings: &PortSettings) -> Result<Configured, PortError> {
         let plan = rss::Plan::new(settings.rss, settings.rx_queues, &self.info);
         let mut key = rss::hash_key(&self.info);
-        let rx_offloads = rx_offloads(settings, &self.info);
+        let rx_offloads = if settings.rx_checksum { self.info.checksum_offloads() } else { 0 };
         let only_pool = self.fast_free_pool();
         let tx_offloads = if only_pool.is_some() { dpdk_sys::SHIM_TX_OFFLOAD_MBUF_FAST_FREE } else { 0 };
         let key_size = u8::try_from(key.len()).unwrap_or(u8::MAX);
@@ -253,17 +253,4 @@ impl Port {
         let (device, driver) = (self.info.device.clone(), self.info.driver.clone());
         Err(PortError::Failed { device, driver, step, reason: describe_error(code) })
     }
-}
-
-/// The receive offloads to switch on, of those the port has.
-fn rx_offloads(settings: &PortSettings, info: &PortInfo) -> u64 {
-    if !settings.rx_checksum {
-        return 0;
-    }
-    let l4 = dpdk_sys::SHIM_RX_OFFLOAD_TCP_CKSUM | dpdk_sys::SHIM_RX_OFFLOAD_UDP_CKSUM;
-    // Told that we verify, these let their peer send packets whose TCP or UDP checksum was never finished. We would
-    // forward them unfinished.
-    let by_shared_memory = info.driver.contains("virtio") || info.driver.contains("vhost");
-    let wanted = if by_shared_memory { 0 } else { l4 } | dpdk_sys::SHIM_RX_OFFLOAD_IPV4_CKSUM;
-    wanted & info.rx_offload_bits
 }

@@ -69,13 +69,19 @@ impl PortInfo {
         self.driver == "net_af_xdp"
     }
 
-    /// Whether it can verify the checksums of IPv4, TCP and UDP.
+    /// Whether it can be left to verify the checksums of IPv4, TCP and UDP.
     #[must_use]
     pub fn verifies_checksums(&self) -> bool {
-        let all = dpdk_sys::SHIM_RX_OFFLOAD_IPV4_CKSUM
-            | dpdk_sys::SHIM_RX_OFFLOAD_TCP_CKSUM
-            | dpdk_sys::SHIM_RX_OFFLOAD_UDP_CKSUM;
-        self.rx_offload_bits & all == all
+        self.checksum_offloads() == IPV4_CHECKSUM | L4_CHECKSUMS
+    }
+
+    /// The receive offloads, of those it has, that verify checksums and can be relied on.
+    pub(super) fn checksum_offloads(&self) -> u64 {
+        // Told that we verify, these let their peer send packets whose TCP or UDP checksum was never finished. We would
+        // forward them unfinished.
+        let by_shared_memory = self.driver.contains("virtio") || self.driver.contains("vhost");
+        let wanted = if by_shared_memory { 0 } else { L4_CHECKSUMS } | IPV4_CHECKSUM;
+        wanted & self.rx_offload_bits
     }
 
     pub(super) fn read(device: &Device) -> Result<PortInfo, PortError> {
@@ -97,6 +103,12 @@ impl PortInfo {
         })
     }
 }
+
+/// Verifying the checksum of IPv4 headers, among receive offloads.
+pub(super) const IPV4_CHECKSUM: u64 = dpdk_sys::SHIM_RX_OFFLOAD_IPV4_CKSUM;
+/// Verifying those of TCP and UDP.
+pub(super) const L4_CHECKSUMS: u64 =
+    dpdk_sys::SHIM_RX_OFFLOAD_TCP_CKSUM | dpdk_sys::SHIM_RX_OFFLOAD_UDP_CKSUM;
 
 /// The port's link now. Does not wait for it to come up.
 pub(super) fn read_link(device: &Device) -> Link {

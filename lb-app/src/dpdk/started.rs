@@ -7,7 +7,10 @@ use super::{
     pause::{Direction, QueuePause},
     port::PortSettings,
     port_error::PortError,
-    port_info::{Link, PortInfo, read_link, read_promiscuous, rx_offload_names, tx_offload_names},
+    port_info::{
+        IPV4_CHECKSUM, L4_CHECKSUMS, Link, PortInfo, read_link, read_promiscuous, rx_offload_names,
+        tx_offload_names,
+    },
     queue::{RxQueue, TxQueue},
     rss::{self, Plan, Spread},
     stats::{self, PortStats},
@@ -45,6 +48,10 @@ pub struct Setup {
     pub rx_descriptors: u16,
     /// Descriptors of each transmit queue.
     pub tx_descriptors: u16,
+    /// Whether it verifies checksums of IPv4 headers.
+    pub verifies_ipv4: bool,
+    /// Whether it verifies those of TCP and UDP.
+    pub verifies_l4: bool,
     /// Names of receive offloads in use.
     pub rx_offloads: Vec<String>,
     /// Names of transmit offloads in use.
@@ -222,6 +229,8 @@ impl StartedPort {
             tx_queues,
             rx_descriptors,
             tx_descriptors,
+            verifies_ipv4: rx_offloads & IPV4_CHECKSUM == IPV4_CHECKSUM,
+            verifies_l4: rx_offloads & L4_CHECKSUMS == L4_CHECKSUMS,
             rx_offloads: names(rx_offload_names(rx_offloads)),
             tx_offloads: names(tx_offload_names(tx_offloads)),
             rx_offload_capabilities: names(rx_offload_names(self.info.rx_offload_bits)),

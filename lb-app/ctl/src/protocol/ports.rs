@@ -106,6 +106,8 @@ pub struct Info {
     pub reta_entries: u32,
     /// What the receive queue is chosen by.
     pub spread: String,
+    /// Who verifies checksums of what it receives.
+    pub checksums: String,
     /// The director's own addresses, with their networks' prefix lengths.
     pub addresses: Vec<String>,
     /// Receive offloads in use.

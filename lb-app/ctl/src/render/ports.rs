@@ -116,6 +116,7 @@ pub(super) fn infos(text: &mut String, infos: &Infos) {
         let _ = writeln!(text, "Hash key size in bytes: {}", port.hash_key_bytes);
         let _ = writeln!(text, "Redirection table size: {}", port.reta_entries);
         let _ = writeln!(text, "Spread over workers: {}", port.spread);
+        let _ = writeln!(text, "Checksums verified by: {}", port.checksums);
         let _ = writeln!(
             text,
             "RX offloads: {} of {}",

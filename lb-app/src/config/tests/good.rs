@@ -1,6 +1,9 @@
 //! What right configurations mean, and that nothing else breaks the reader.
 
-use super::{super::Idle, BASE, LIMITS, check, parse};
+use super::{
+    super::{Config, Device, Idle},
+    BASE, LIMITS, check, parse,
+};
 use crate::config::{
     health::{Kind, WhenAllFail},
     load,
@@ -96,12 +99,24 @@ fn defaults_are_filled_in() {
     assert!(config.plan.verify_checksums);
     assert_eq!(config.plan.tunnel_local, None);
     assert_eq!(config.plan.ports[0].mtu, 1500);
-    assert_eq!(config.devices, ["net_af_packet0,iface=veth0,qpairs=2", "0000:03:00.1"]);
+    let device = |name: &str| Device { name: name.to_owned(), checksum_offload: true };
+    assert_eq!(config.devices, [device("net_af_packet0,iface=veth0,qpairs=2"), device("0000:03:00.1")]);
     assert_eq!((service.protocol, service.method), (Protocol::Tcp, Method::Nat));
     assert_eq!((service.scheduler, service.hash_port, service.adopt), (SchedulerKind::Wlc, false, false));
     assert_eq!((service.servers[0].port, service.servers[0].weight), (80, 1));
     let vips: Vec<_> = config.plan.vips.iter().map(|vip| (vip.address.to_string(), vip.unserved)).collect();
     assert_eq!(vips, [("192.0.2.100".to_owned(), Unserved::Reject)]);
+}
+
+#[test]
+fn a_port_can_be_left_unasked_for_checksums() {
+    let text = BASE.replace("\n\n[[services]]", "\nchecksum_offload = false\n\n[[services]]");
+    let config = check(&text).unwrap_or_else(|report| panic!("{report}"));
+    let offloads = |config: &Config| config.devices.iter().map(|device| device.checksum_offload).collect();
+    let told: Vec<bool> = offloads(&config);
+    assert_eq!(told, [true, false]);
+    let again: Vec<bool> = offloads(&check(&config.to_string()).unwrap());
+    assert_eq!(again, told, "it survives being written out");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Answer, Api, done, done_with, not_found, timeout};
 use crate::{
     control::running::Running,
     dataplane::request::{Answer as Told, Request as Ask},
-    dpdk::{PortError, StartedPort, stats::PortStats as Counted},
+    dpdk::{PortError, StartedPort, started::Setup, stats::PortStats as Counted},
 };
 use lb_core::packet::PortId;
 use lb_ctl::protocol::{
@@ -144,11 +144,23 @@ fn info(running: &Running, port: &StartedPort, name: &str) -> Info {
         hash_key_bytes: u32::from(info.hash_key_size),
         reta_entries: u32::from(info.reta_size),
         spread: port.spread().to_string(),
+        checksums: checksums(&setup, plan.verify_checksums),
         addresses: addresses.iter().map(ToString::to_string).collect(),
         rx_offloads: setup.rx_offloads,
         rx_offload_capabilities: setup.rx_offload_capabilities,
         tx_offloads: setup.tx_offloads,
         tx_offload_capabilities: setup.tx_offload_capabilities,
+    }
+}
+
+/// Who verifies checksums. `workers` do what the port does not, unless they are told not to.
+fn checksums(setup: &Setup, workers: bool) -> String {
+    let rest = if workers { "workers" } else { "nobody" };
+    match (setup.verifies_ipv4, setup.verifies_l4) {
+        (true, true) => "the port".to_owned(),
+        (true, false) => format!("the port those of IPv4, {rest} the others"),
+        (false, true) => format!("the port those of TCP and UDP, {rest} the others"),
+        (false, false) => rest.to_owned(),
     }
 }
 
