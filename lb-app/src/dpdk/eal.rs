@@ -31,10 +31,13 @@ pub enum EalError {
     NoHugepages,
     /// Huge pages are there, but EAL finds no file system of theirs.
     #[error(
-        "huge pages are reserved, but no hugetlbfs is mounted to take them from: mount -t hugetlbfs none /dev/hugepages, or run \
+        "huge pages are reserved, but no hugetlbfs is mounted to take them from: mount -t hugetlbfs none {directory}, or run \
          with --in-memory"
     )]
-    NoHugetlbfs,
+    NoHugetlbfs {
+        /// Where there should be one.
+        directory: String,
+    },
     /// Fewer free huge pages than were asked for.
     #[error(
         "DPDK did not get the memory that it was told to take: {free_mib} MiB of huge pages are free; ask for less (-m, \
@@ -320,8 +323,9 @@ fn start_error(code: c_int, arguments: &[String]) -> EalError {
         libc::EINVAL => bad_arguments(arguments),
         libc::EALREADY => EalError::AlreadyStarted,
         _ if wants_hugepages && free_mib == 0 => EalError::NoHugepages,
-        _ if wants_hugepages && !says("--in-memory") && !says("--huge-dir") && !has_hugetlbfs() => {
-            EalError::NoHugetlbfs
+        _ if wants_hugepages && !says("--in-memory") && !has_hugetlbfs(value_of("--huge-dir", arguments)) => {
+            let directory = value_of("--huge-dir", arguments).unwrap_or("/dev/hugepages").to_owned();
+            EalError::NoHugetlbfs { directory }
         }
         libc::ENOMEM if wants_hugepages => EalError::TooFewHugepages { free_mib },
         libc::EACCES | libc::EPERM => EalError::NotPermitted { reason: describe_error(code) },
@@ -346,8 +350,21 @@ pub(super) fn free_hugepages_kib() -> u64 {
     sizes.flatten().filter_map(free).sum()
 }
 
-/// Whether a file system of huge pages is mounted.
-fn has_hugetlbfs() -> bool {
+/// Whether a file system of huge pages is mounted: anywhere, or where that directory is.
+fn has_hugetlbfs(directory: Option<&str>) -> bool {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    mounts.lines().any(|mount| mount.split(' ').nth(2) == Some("hugetlbfs"))
+    mounts.lines().any(|mount| {
+        let mut fields = mount.split(' ').skip(1);
+        let (place, kind) = (fields.next().unwrap_or_default(), fields.next());
+        kind == Some("hugetlbfs") && directory.is_none_or(|directory| Path::new(directory).starts_with(place))
+    })
+}
+
+/// What follows an argument that has a value, in either way of writing it.
+fn value_of<'a>(name: &str, arguments: &'a [String]) -> Option<&'a str> {
+    let at = arguments.iter().position(|argument| argument.split('=').next() == Some(name))?;
+    match arguments[at].split_once('=') {
+        Some((_, value)) => Some(value),
+        None => arguments.get(at + 1).map(String::as_str),
+    }
 }
