@@ -11,8 +11,8 @@ use super::{
 use crate::{
     flow::{
         key::{Key, Packed, Secret},
-        prefetch::prefetch,
-        table::{self, Place, Table},
+        prefetch::{prefetch, prefetch_at},
+        table::{Place, Table},
         wheel::{Link, Links, Wheel},
     },
     limits::{MAX_BYTES_PER_CONNECTION, MAX_CONNECTIONS},
@@ -111,32 +111,26 @@ impl Connections {
         self.table.prefetch(place);
     }
 
-    /// The most likely connection for a place, and starts loading it. [`Candidate::NONE`] if there is none in the place's
-    /// first bucket; then it starts loading the second: see [`Connections::second_candidate`].
+    /// The most likely connection for a place, and starts loading it. `None` if there is none in the place's first bucket;
+    /// then it starts loading the second: see [`Connections::second_candidate`].
     #[inline(always)]
     #[must_use]
-    pub fn candidate(&self, place: Place) -> Candidate {
-        let candidate = Candidate(self.table.likely(place));
-        match self.entries.get(candidate.index() as usize) {
-            Some(entry) => {
-                prefetch(entry);
-                candidate
-            }
-            None => {
-                self.table.prefetch_second(place);
-                Candidate::NONE
-            }
-        }
+    pub fn candidate(&self, place: Place) -> Option<Candidate> {
+        let Some(value) = self.table.likely(place) else {
+            self.table.prefetch_second(place);
+            return None;
+        };
+        let candidate = Candidate(value);
+        prefetch_at(&self.entries, candidate.index());
+        Some(candidate)
     }
 
     /// The most likely connection of a place's second bucket, and starts loading it.
     #[must_use]
-    pub fn second_candidate(&self, place: Place) -> Candidate {
-        let candidate = Candidate(self.table.likely_in_second(place));
-        if let Some(entry) = self.entries.get(candidate.index() as usize) {
-            prefetch(entry);
-        }
-        candidate
+    pub fn second_candidate(&self, place: Place) -> Option<Candidate> {
+        let candidate = Candidate(self.table.likely_in_second(place)?);
+        prefetch_at(&self.entries, candidate.index());
+        Some(candidate)
     }
 
     /// Whether the candidate is the connection of a packet with this key. If not, [`Connections::find`] knows.
@@ -322,7 +316,7 @@ pub struct Candidate(u32);
 
 impl Candidate {
     /// No connection has this number.
-    pub const NONE: Candidate = Candidate(table::NONE);
+    pub const NONE: Candidate = Candidate(u32::MAX);
 
     /// A packet of connection `index` that goes that way.
     #[must_use]

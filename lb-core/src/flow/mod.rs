@@ -7,4 +7,5 @@ pub mod key;
 pub mod owner;
 pub mod prefetch;
 pub mod table;
+pub mod tags;
 pub mod wheel;

@@ -2,14 +2,25 @@
 
 /// Starts loading the cache line that holds `value`. A hint; it changes nothing that can be observed.
 #[inline(always)]
-#[allow(unsafe_code)]
 pub fn prefetch<T>(value: &T) {
+    start_loading(value);
+}
+
+/// The same for the element of that number. Its number is not checked: if there is none, nothing is gained.
+#[inline(always)]
+pub fn prefetch_at<T>(slice: &[T], number: u32) {
+    start_loading(slice.as_ptr().wrapping_add(number as usize));
+}
+
+#[inline(always)]
+#[allow(unsafe_code)]
+fn start_loading<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: prefetching has no effect but on caches, for any address; and this one comes from a live reference.
+    // SAFETY: prefetching reads nothing and has no effect but on caches and on those of page tables, for any address.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast());
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = value;
+    let _ = address;
 }

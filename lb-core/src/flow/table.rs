@@ -8,83 +8,36 @@
 //! What it may lose: nothing. An insertion that finds no room within a bounded search changes nothing and reports
 //! [`Full`]. Below 90 % load that practically does not happen.
 
-use super::{key::scale, prefetch::prefetch};
+use super::{
+    key::scale,
+    prefetch::prefetch_at,
+    tags::{SLOTS, Tags},
+};
 use arrayvec::ArrayVec;
 
-/// Slots of a bucket.
-const SLOTS: usize = 8;
 /// Most buckets looked at to make room for one entry. At 90 % load, dozens would do.
 const MAX_STEPS: usize = 256;
 /// The share of slots that capacity promises to use, in percent. 90 would do, but then one key in six is in its second
 /// bucket and insertions have to move others: opening a connection under NAT takes 15 % longer, its packets 5 %.
 const LOAD_PERCENT: usize = 70;
 
-/// One cache line of slots. A tag of zero marks a free slot. Values are kept complemented: see [`Bucket::likely`].
+/// One cache line of slots. A tag of zero marks a free slot.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Bucket {
-    tags: [u16; SLOTS],
+    tags: Tags,
     values: [u32; SLOTS],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    const EMPTY: Bucket = Bucket { tags: [0; SLOTS], values: [0; SLOTS] };
+    const EMPTY: Bucket = Bucket { tags: Tags([0; SLOTS]), values: [0; SLOTS] };
 
-    /// The value of the slot that has this tag; [`NONE`] if no slot has. If several have, it is nonsense.
-    ///
-    /// Without a branch or a loop: the compiler compares all tags at once, masks all values at once and folds them, in
-    /// half of what it takes to find the slot and then its value.
+    /// The value of the first slot that has this tag.
     #[inline(always)]
-    fn likely(&self, tag: u16) -> u32 {
-        let mut any = 0;
-        for slot in 0..SLOTS {
-            any |= if self.tags[slot] == tag { self.values[slot] } else { 0 };
-        }
-        !any
-    }
-
-    /// The slots that have this tag.
-    #[inline(always)]
-    fn matching(&self, tag: u16) -> Matches {
-        let wanted = u64::from(tag) * 0x0001_0001_0001_0001;
-        let [a, b, c, d, e, f, g, h] = self.tags.map(u64::from);
-        let (low, high) = (a | b << 16 | c << 32 | d << 48, e | f << 16 | g << 32 | h << 48);
-        Matches(equal_lanes(low, wanted) >> 8 | equal_lanes(high, wanted))
-    }
-
-    fn value(&self, slot: usize) -> u32 {
-        !self.values[slot]
-    }
-}
-
-/// What [`Table::likely`] says when it knows of none. No value.
-pub const NONE: u32 = u32::MAX;
-
-/// The top bit of each 16-bit lane in which two words are equal.
-#[inline(always)]
-const fn equal_lanes(a: u64, b: u64) -> u64 {
-    const LOW: u64 = 0x7fff_7fff_7fff_7fff;
-    let difference = a ^ b;
-    // The sum sets a lane's top bit if any of its lower ones was set, and never carries into the next lane.
-    !(((difference & LOW) + LOW) | difference) & !LOW
-}
-
-/// Slots: those of the lower four tags at bits 7, 23, 39 and 55, those of the upper at 15, 31, 47 and 63.
-#[derive(Clone, Copy)]
-struct Matches(u64);
-
-impl Matches {
-    #[inline(always)]
-    fn first(self) -> Option<usize> {
-        let byte = (self.0.trailing_zeros() / 8) as usize;
-        (self.0 != 0).then_some((byte / 2 + byte % 2 * 4) % SLOTS)
-    }
-
-    #[inline(always)]
-    fn without_first(self) -> Self {
-        Matches(self.0 & self.0.wrapping_sub(1))
+    fn likely(&self, tag: u16) -> Option<u32> {
+        self.tags.matching(tag).first().map(|slot| self.values[slot])
     }
 }
 
@@ -144,33 +97,28 @@ impl Table {
     /// Starts loading the bucket that most likely holds the key.
     #[inline(always)]
     pub fn prefetch(&self, place: Place) {
-        if let Some(bucket) = self.buckets.get(place.first as usize) {
-            prefetch(bucket);
-        }
+        prefetch_at(&self.buckets, place.first);
     }
 
-    /// The likely value in the first bucket, where most keys are: [`NONE`], or one that may be another key's, or none at
-    /// all.
+    /// The likely value in the first bucket, where most keys are. It may be another key's.
     #[inline(always)]
     #[must_use]
-    pub fn likely(&self, place: Place) -> u32 {
-        self.buckets.get(place.first as usize).map_or(NONE, |bucket| bucket.likely(place.tag))
+    pub fn likely(&self, place: Place) -> Option<u32> {
+        self.buckets.get(place.first as usize).and_then(|bucket| bucket.likely(place.tag))
     }
 
     /// Starts loading the second bucket, for a key that is not likely in its first.
     #[inline]
     pub fn prefetch_second(&self, place: Place) {
-        if let Some(bucket) = self.buckets.get(self.other(place.first, place.tag) as usize) {
-            prefetch(bucket);
-        }
+        prefetch_at(&self.buckets, self.other(place.first, place.tag));
     }
 
     /// The likely value in the second bucket.
     #[inline]
     #[must_use]
-    pub fn likely_in_second(&self, place: Place) -> u32 {
+    pub fn likely_in_second(&self, place: Place) -> Option<u32> {
         let second = self.other(place.first, place.tag);
-        self.buckets.get(second as usize).map_or(NONE, |bucket| bucket.likely(place.tag))
+        self.buckets.get(second as usize).and_then(|bucket| bucket.likely(place.tag))
     }
 
     /// The entry at `place` for which `is_it` holds.
@@ -178,9 +126,9 @@ impl Table {
     pub fn find(&self, place: Place, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         for at in self.both(place) {
             let bucket = &self.buckets[at as usize];
-            let mut matches = bucket.matching(place.tag);
+            let mut matches = bucket.tags.matching(place.tag);
             while let Some(slot) = matches.first() {
-                let value = bucket.value(slot);
+                let value = bucket.values[slot];
                 if is_it(value) {
                     return Some(value);
                 }
@@ -205,10 +153,10 @@ impl Table {
     pub fn remove(&mut self, place: Place, value: u32) -> bool {
         for at in self.both(place) {
             let bucket = &mut self.buckets[at as usize];
-            let mut matches = bucket.matching(place.tag);
+            let mut matches = bucket.tags.matching(place.tag);
             while let Some(slot) = matches.first() {
-                if bucket.value(slot) == value {
-                    bucket.tags[slot] = 0;
+                if bucket.values[slot] == value {
+                    bucket.tags.0[slot] = 0;
                     self.used -= 1;
                     return true;
                 }
@@ -237,9 +185,9 @@ impl Table {
     /// Puts an entry into a bucket if that has room.
     fn put(&mut self, at: u32, tag: u16, value: u32) -> bool {
         let bucket = &mut self.buckets[at as usize];
-        let Some(slot) = bucket.matching(0).first() else { return false };
-        bucket.tags[slot] = tag;
-        bucket.values[slot] = !value;
+        let Some(slot) = bucket.tags.matching(0).first() else { return false };
+        bucket.tags.0[slot] = tag;
+        bucket.values[slot] = value;
         true
     }
 
@@ -254,8 +202,8 @@ impl Table {
         let mut next = 0;
         while let Some(&Step { bucket, .. }) = steps.get(next) {
             for slot in 0..SLOTS {
-                let to = self.other(bucket, self.buckets[bucket as usize].tags[slot]);
-                if self.buckets[to as usize].matching(0).first().is_some() {
+                let to = self.other(bucket, self.buckets[bucket as usize].tags.0[slot]);
+                if self.buckets[to as usize].tags.matching(0).first().is_some() {
                     let root = self.move_along(&steps, next, slot);
                     self.put(root, place.tag, value);
                     self.used += 1;
@@ -275,9 +223,9 @@ impl Table {
         loop {
             let Step { bucket, from } = steps[at];
             let full = self.buckets[bucket as usize];
-            let to = self.other(bucket, full.tags[slot]);
-            self.put(to, full.tags[slot], full.value(slot));
-            self.buckets[bucket as usize].tags[slot] = 0;
+            let to = self.other(bucket, full.tags.0[slot]);
+            self.put(to, full.tags.0[slot], full.values[slot]);
+            self.buckets[bucket as usize].tags.0[slot] = 0;
             match from {
                 Some((before, its_slot)) => (at, slot) = (usize::from(before), usize::from(its_slot)),
                 None => return bucket,

@@ -4,8 +4,10 @@
 use crate::{
     packet::Packet,
     wire::{
+        checksum::Folded,
         headers::Headers,
         ipv4::{self, Header},
+        put16,
     },
 };
 
@@ -16,14 +18,40 @@ pub const OVERHEAD: usize = ipv4::HEADER_LEN;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoHeadroom;
 
-/// The client's packet, on its way to the server. `id` identifies the outer packet if it may be fragmented.
+/// What packets to one server are wrapped in. Most of it is the same for all of them, so it is made once: a header with
+/// a right checksum, but without length, class, flags and identification, which come to each packet's copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Outer([u8; OVERHEAD]);
+
+impl Outer {
+    /// For servers that are not behind a tunnel.
+    pub const NONE: Outer = Outer([0; OVERHEAD]);
+
+    /// From the director's address to the server's.
+    #[must_use]
+    pub fn new(source: u32, server: u32) -> Outer {
+        let header = Header {
+            header_len: OVERHEAD,
+            total_len: 0,
+            fragment: 0,
+            ttl: ipv4::DEFAULT_TTL,
+            protocol: ipv4::IPIP,
+            source,
+            destination: server,
+        };
+        let mut bytes = [0; OVERHEAD];
+        ipv4::write(&mut bytes, &header, 0);
+        Outer(bytes)
+    }
+}
+
+/// The client's packet, on its way to the server. `last_id` identified the last outer packet that may be fragmented.
 #[inline(always)]
 pub fn inbound(
     packet: &mut impl Packet,
     at: &Headers,
-    source: u32,
-    server: u32,
-    id: u16,
+    outer: &Outer,
+    last_id: &mut u16,
 ) -> Result<(), NoHeadroom> {
     let l2_len = usize::from(at.l3);
     // Ethernet's padding must not end up in the middle of what the server sees.
@@ -31,24 +59,32 @@ pub fn inbound(
     if !packet.prepend(OVERHEAD) {
         return Err(NoHeadroom);
     }
-    let frame = packet.bytes_mut();
-    frame.copy_within(OVERHEAD..OVERHEAD + l2_len, 0);
-    let (outer, inner) = frame[l2_len..].split_at_mut(OVERHEAD);
+    let head = &mut packet.bytes_mut()[..l2_len + OVERHEAD + ipv4::HEADER_LEN];
+    head.copy_within(OVERHEAD..OVERHEAD + l2_len, 0);
+    let Some((header, inner)) = head[l2_len..].split_first_chunk_mut::<OVERHEAD>() else {
+        unreachable!("it was prepended")
+    };
 
     // Forwarding takes one off the inner time to live, the tunnel itself nothing: RFC 2003 3.1.
     ipv4::decrement_ttl(inner);
-    let header = Header {
-        header_len: OVERHEAD,
-        total_len: usize::from(at.ip_len) + OVERHEAD,
-        // "Do not fragment" is copied, so that the path MTU of the tunnel can be found.
-        fragment: at.fragment & ipv4::DONT_FRAGMENT,
-        ttl: ipv4::DEFAULT_TTL,
-        protocol: ipv4::IPIP,
-        source,
-        destination: server,
+    // The outer packet gets the inner one's service class and congestion marks, RFC 2983 and RFC 6040.
+    let (class, len) = (inner[ipv4::CLASS], at.ip_len + OVERHEAD as u16);
+    *header = outer.0;
+    header[ipv4::CLASS] = class;
+    put16(header, ipv4::TOTAL_LEN, len);
+    // "Do not fragment" is copied, so that the path MTU of the tunnel can be found. An identification is for fragments
+    // only, RFC 6864 4.1.
+    let word = if at.dont_fragment() {
+        put16(header, ipv4::FRAGMENT, ipv4::DONT_FRAGMENT);
+        ipv4::DONT_FRAGMENT
+    } else {
+        *last_id = last_id.wrapping_add(1);
+        put16(header, ipv4::ID, *last_id);
+        *last_id
     };
-    // An identification is for fragments only, RFC 6864 4.1. The outer packet gets the inner one's service class and
-    // congestion marks, RFC 2983 and RFC 6040.
-    ipv4::write_with_class(outer, &header, inner[1], if at.dont_fragment() { 0 } else { id });
+    let change = Folded::OF_NOTHING.word(u16::from(class)).word(len).word(word);
+    if let Some(checksum) = header[ipv4::CHECKSUM..].first_chunk_mut() {
+        change.apply(checksum);
+    }
     Ok(())
 }

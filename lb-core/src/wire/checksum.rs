@@ -66,6 +66,17 @@ impl Sum {
 pub struct Folded(u16);
 
 impl Folded {
+    /// No change yet.
+    pub const OF_NOTHING: Folded = Folded(0);
+
+    /// One more 16-bit word changes, from 0 to this.
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self, word: u16) -> Folded {
+        let (sum, carry) = self.0.overflowing_add(word.to_be());
+        Folded(sum + carry as u16)
+    }
+
     /// Changes a checksum.
     #[inline(always)]
     pub fn apply(self, checksum: &mut [u8; 2]) {

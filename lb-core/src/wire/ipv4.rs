@@ -7,6 +7,8 @@ use super::{
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
+/// Where the traffic class is: differentiated services and congestion marks.
+pub const CLASS: usize = 1;
 /// Where the total length is.
 pub const TOTAL_LEN: usize = 2;
 /// Where identification is.
@@ -106,27 +108,15 @@ pub fn checksum_is_right(header: &[u8]) -> bool {
 /// Writes a header without options and with a right checksum to the first [`HEADER_LEN`] bytes. `fragment` holds
 /// flags and offset.
 pub fn write(bytes: &mut [u8], header: &Header, id: u16) {
-    write_with_class(bytes, header, 0, id);
-}
-
-/// The same, with a traffic class.
-#[inline(always)]
-pub fn write_with_class(bytes: &mut [u8], header: &Header, class: u8, id: u16) {
     let Some(bytes) = bytes.first_chunk_mut::<HEADER_LEN>() else { unreachable!("the caller has made room") };
-    let shape = u16::from_be_bytes([0x45, class]);
-    let life = u16::from_be_bytes([header.ttl, header.protocol]);
-    let total_len = header.total_len as u16;
-    // Summed up as they are written, rather than read again.
-    let words = Sum::default().word(shape).word(total_len).word(id).word(header.fragment).word(life);
-    let checksum = words.long(header.source).long(header.destination).finish();
-    put16(bytes, 0, shape);
-    put16(bytes, TOTAL_LEN, total_len);
+    put16(bytes, 0, 0x4500);
+    put16(bytes, TOTAL_LEN, header.total_len as u16);
     put16(bytes, ID, id);
     put16(bytes, FRAGMENT, header.fragment);
-    put16(bytes, TTL, life);
-    put16(bytes, CHECKSUM, checksum);
+    put16(bytes, TTL, u16::from_be_bytes([header.ttl, header.protocol]));
     put32(bytes, SOURCE, header.source);
     put32(bytes, DESTINATION, header.destination);
+    set_checksum(bytes);
 }
 
 /// Makes the checksum of a header anew. The slice is exactly the header.

@@ -2,26 +2,26 @@
 
 use crate::{
     conn::method::Method,
-    forward::tun,
+    forward::tun::{self, Outer},
     sched::load::Load,
     service::plan::Standing,
     time::{Duration, Instant},
 };
-use std::net::Ipv4Addr;
 
 /// How long a path MTU that was learnt is believed, RFC 1191 6.3.
 const PATH_MTU_LIFE: Duration = Duration::from_secs(10 * 60);
 
 /// A real server.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub(super) struct Backend {
     /// Number of the neighbour that its packets go to next.
     pub(super) neighbour: u16,
     /// Largest packet from a client that can go to it, in bytes: without the tunnel's header. 0 if it is gone, so that
     /// the path of a packet finds out without asking.
     pub(super) limit: u16,
-    /// Source of its tunnel headers.
-    pub(super) tunnel_source: u32,
+    /// What its packets are wrapped in under TUN.
+    pub(super) outer: Outer,
     /// This worker's connections to it.
     pub(super) load: Load,
     /// What the way towards it carries, in bytes: the port's MTU, or less if a router said so.
@@ -40,7 +40,7 @@ impl Backend {
     pub(super) const VACANT: Backend = Backend {
         neighbour: u16::MAX,
         limit: 0,
-        tunnel_source: 0,
+        outer: Outer::NONE,
         load: Load { active: 0, inactive: 0 },
         way_mtu: 0,
         overhead: 0,
@@ -50,11 +50,11 @@ impl Backend {
     };
 
     /// A server behind that neighbour, which a port of that MTU leads to.
-    pub(super) fn new(neighbour: u16, method: Method, port_mtu: u16, tunnel_source: Ipv4Addr) -> Self {
+    pub(super) fn new(neighbour: u16, method: Method, port_mtu: u16, outer: Outer) -> Self {
         let overhead = if method == Method::Tun { tun::OVERHEAD as u16 } else { 0 };
         let mut backend = Backend {
             neighbour,
-            tunnel_source: tunnel_source.to_bits(),
+            outer,
             way_mtu: port_mtu,
             overhead,
             port_mtu,

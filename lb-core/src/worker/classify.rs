@@ -160,15 +160,19 @@ fn common(frame: &[u8], arrival: Arrival, stage: &mut Staged) -> bool {
     if (raw64(head, 0) ^ arrival.mac) & TO != 0
         || get16(head, ethernet::ADDRESSES_LEN) != ethernet::IPV4
         || head[ethernet::HEADER_LEN] != 0x45
-        || get16(head, ethernet::HEADER_LEN + ipv4::FRAGMENT) & ipv4::IS_FRAGMENT != 0
     {
+        return false;
+    }
+    // Flags and fragment offset, time to live, protocol.
+    let word = get32(head, ethernet::HEADER_LEN + ipv4::FRAGMENT);
+    if word >> 16 & u32::from(ipv4::IS_FRAGMENT) != 0 {
         return false;
     }
     let ip_len = usize::from(get16(head, ethernet::HEADER_LEN + ipv4::TOTAL_LEN));
     if ethernet::HEADER_LEN + ip_len > frame.len() {
         return false;
     }
-    let protocol = head[ethernet::HEADER_LEN + ipv4::PROTOCOL];
+    let protocol = word as u8;
     if protocol == ipv4::TCP {
         let words = usize::from(head[L4 + tcp::DATA_OFFSET] >> 4);
         if words < tcp::HEADER_LEN / 4 || ipv4::HEADER_LEN + words * 4 > ip_len {

@@ -12,6 +12,7 @@ use super::{Origin, Worker, backend::Backend, classify::Staged};
 use crate::{
     conn::entry::Connection,
     counters::DropReason,
+    forward::tun::Outer,
     packet::{Packet, WorkerId},
     sched::Turn,
     service::{
@@ -118,7 +119,8 @@ impl<P: Packet> Worker<P> {
         // Fails only with more next hops than the table holds; packets for those servers are counted as such.
         let neighbour = self.neighbours.acquire(server.next_hop, port.mac, port.mtu, now).unwrap_or(u16::MAX);
         let method = snapshot.service_of(number).method;
-        let mut backend = Backend::new(neighbour, method, port.mtu, server.tunnel_source);
+        let outer = Outer::new(server.tunnel_source.to_bits(), server.plan.address.to_bits());
+        let mut backend = Backend::new(neighbour, method, port.mtu, outer);
         backend.stand(server.standing);
         let old = std::mem::replace(&mut self.backends[number as usize], backend);
         self.backends[number as usize].load = old.load;

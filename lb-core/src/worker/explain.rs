@@ -256,17 +256,18 @@ impl<P: Packet> Story<'_, P> {
 
     /// Wraps the packet for its server; the outcome if that fails.
     fn tunnel(&mut self, connection: &Connection) -> Option<Outcome> {
-        let source = self.worker.backends[connection.server as usize].tunnel_source;
-        let (to, at) = (connection.server_address, self.stage.at);
-        let id = self.worker.next_id.wrapping_add(1);
-        if tun::inbound(&mut self.packet, &at, source, to, id).is_err() {
+        let server = &self.worker.snapshot.servers[connection.server as usize];
+        let (source, to) = (server.tunnel_source, server.plan.address);
+        let (at, mut last_id) = (self.stage.at, self.worker.last_id);
+        let outer = &self.worker.backends[connection.server as usize].outer;
+        if tun::inbound(&mut self.packet, &at, outer, &mut last_id).is_err() {
             self.say(Stage::Method, "tun: no room for another header in front of the packet");
             return Some(Outcome::Dropped(DropReason::NoHeadroom));
         }
         let text = format!(
             "tun: wrapped in IPv4 {} > {}, {} bytes in all",
-            Ipv4Addr::from_bits(source),
-            Ipv4Addr::from_bits(to),
+            source,
+            to,
             usize::from(at.ip_len) + tun::OVERHEAD,
         );
         self.say(Stage::Method, text);

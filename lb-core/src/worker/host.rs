@@ -50,7 +50,7 @@ impl<P: Packet> Worker<P> {
         let neighbour = self.backends[to.server as usize].neighbour;
         let verdict = match snapshot.service_of(to.server).method {
             Method::Tun if to.as_traffic => {
-                let wrapped = self.tunnel(&mut packet, &at, to.server as usize, to.address.to_bits());
+                let wrapped = self.tunnel(&mut packet, &at, to.server as usize);
                 wrapped.map_or_else(Verdict::Drop, |()| Verdict::Forward(neighbour))
             }
             Method::Dr if to.as_traffic => {

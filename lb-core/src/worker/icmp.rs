@@ -109,8 +109,7 @@ impl<P: Packet> Worker<P> {
             }
             Method::Dr => dr::inbound(packet.bytes_mut(), &stage.at),
             Method::Tun => {
-                let (server, to) = (connection.server as usize, connection.server_address);
-                if let Err(reason) = self.tunnel(packet, &stage.at, server, to) {
+                if let Err(reason) = self.tunnel(packet, &stage.at, connection.server as usize) {
                     return Verdict::Drop(reason);
                 }
             }

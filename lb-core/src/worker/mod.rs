@@ -30,7 +30,7 @@ use crate::{
     forward::limiter::Limiter,
     limits::{MAX_BURST, MAX_PORTS, MAX_WORKERS},
     neigh::{entry::Knowledge, table::Neighbours, waiting::Waiting},
-    packet::{Burst, Io, Packet, WorkerId},
+    packet::{Burst, Io, Packet, PortId, WorkerId},
     sched::Turn,
     service::{load::LoadBoard, snapshot::Snapshot},
     time::Instant,
@@ -78,8 +78,8 @@ pub struct Worker<P> {
     counters: Arc<WorkerCounters>,
     traffic: Arc<[ServerTraffic]>,
     announcements: tick::Announcements,
-    /// Identification of the next packet that the director makes and that may be fragmented.
-    next_id: u16,
+    /// Identification of the last packet that the director made and that may be fragmented.
+    last_id: u16,
     /// Servers whose way is known to carry less than their port, for a while.
     narrow_ways: usize,
     ways_due: Instant,
@@ -108,7 +108,7 @@ impl<P: Packet> Worker<P> {
             counters: Arc::default(),
             traffic: std::iter::repeat_with(ServerTraffic::default).take(snapshot.room.servers).collect(),
             announcements: tick::Announcements::new(id),
-            next_id: id.0 << 8,
+            last_id: id.0 << 8,
             narrow_ways: 0,
             ways_due: now,
             last_tick: None,
@@ -192,8 +192,13 @@ impl<P: Packet> Worker<P> {
     /// Stage 1 for a burst.
     #[inline(never)]
     fn read(&self, burst: &Burst<P>, stages: &mut [Staged; MAX_BURST]) {
+        let (mut port, mut arrival) = (PortId(u16::MAX), Arrival::default());
         for (packet, stage) in burst.iter().zip(stages) {
-            let arrival = self.arrivals[usize::from(packet.port().0) % MAX_PORTS];
+            // Most bursts come from one port.
+            if packet.port() != port {
+                port = packet.port();
+                arrival = self.arrivals[usize::from(port.0) % MAX_PORTS];
+            }
             recognise(packet, arrival, stage);
             if stage.kind.is_flow() {
                 stage.place = self.connections.place(stage.key);
@@ -209,14 +214,14 @@ impl<P: Packet> Worker<P> {
     fn match_up(&self, stages: &mut [Staged]) {
         let mut elsewhere = ArrayVec::<u8, MAX_BURST>::new();
         for (number, stage) in (0..).zip(stages.iter_mut()) {
-            stage.candidate = self.connections.candidate(stage.place);
-            if stage.candidate == Candidate::NONE {
-                elsewhere.push(number);
+            match self.connections.candidate(stage.place) {
+                Some(candidate) => stage.candidate = candidate,
+                None => elsewhere.push(number),
             }
         }
         for number in elsewhere {
             let stage = &mut stages[usize::from(number)];
-            stage.candidate = self.connections.second_candidate(stage.place);
+            stage.candidate = self.connections.second_candidate(stage.place).unwrap_or(Candidate::NONE);
         }
     }
 

@@ -66,9 +66,7 @@ impl<P: Packet> Worker<P> {
             (Method::Nat, Direction::Out) => nat::outbound(head, at, connection),
             (Method::Dr, _) => dr::inbound(head, at),
             (Method::Tun, _) => {
-                let (source, to) = (backend.tunnel_source, connection.server_address);
-                self.next_id = self.next_id.wrapping_add(1);
-                if tun::inbound(packet, at, source, to, self.next_id).is_err() {
+                if tun::inbound(packet, at, &backend.outer, &mut self.last_id).is_err() {
                     (stage.kind, stage.reason) = (Kind::Drop, DropReason::NoHeadroom);
                     return None;
                 }
@@ -117,8 +115,7 @@ impl<P: Packet> Worker<P> {
             (Method::Nat, Direction::Out) => nat::outbound(packet.bytes_mut(), at, connection),
             (Method::Dr, _) => dr::inbound(packet.bytes_mut(), at),
             (Method::Tun, _) => {
-                let to = connection.server_address;
-                if let Err(reason) = self.tunnel(packet, at, server, to) {
+                if let Err(reason) = self.tunnel(packet, at, server) {
                     return Verdict::Drop(reason);
                 }
             }
@@ -126,17 +123,10 @@ impl<P: Packet> Worker<P> {
         Verdict::Forward(neighbour)
     }
 
-    /// Wraps a packet for a server, which is at `to`.
+    /// Wraps a packet for a server.
     #[inline(always)]
-    pub(super) fn tunnel(
-        &mut self,
-        packet: &mut P,
-        at: &Headers,
-        server: usize,
-        to: u32,
-    ) -> Result<(), DropReason> {
-        self.next_id = self.next_id.wrapping_add(1);
-        tun::inbound(packet, at, self.backends[server].tunnel_source, to, self.next_id)
+    pub(super) fn tunnel(&mut self, packet: &mut P, at: &Headers, server: usize) -> Result<(), DropReason> {
+        tun::inbound(packet, at, &self.backends[server].outer, &mut self.last_id)
             .map_err(|_| DropReason::NoHeadroom)
     }
 
