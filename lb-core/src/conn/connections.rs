@@ -182,15 +182,10 @@ impl Connections {
         &mut self.entries[index as usize]
     }
 
-    /// Starts loading what adding this connection will look at: the places of its replies. Those of the client's packets
-    /// have been looked at.
-    pub fn prefetch_insert(&self, connection: &Connection) {
-        if connection.sees_replies() {
-            self.prefetch_key(connection.reply_key().packed());
-        }
-        // The entry after this one's: this one was loaded when that before it was added.
+    /// Starts loading the entry that the connection after the next will get.
+    pub fn prefetch_free(&self) {
         if let [.., next, _] = *self.free {
-            prefetch(&self.entries[next as usize]);
+            prefetch_at(&self.entries, next);
         }
     }
 
@@ -203,7 +198,8 @@ impl Connections {
         }
     }
 
-    fn prefetch_key(&self, key: Packed) {
+    /// Starts loading where a key may be in the table.
+    pub fn prefetch_key(&self, key: Packed) {
         let place = self.place(key);
         self.table.prefetch(place);
         self.table.prefetch_second(place);

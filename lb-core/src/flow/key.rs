@@ -54,6 +54,12 @@ impl<A: Address> Key<A> {
         fold_multiply(A::mix(self.source, self.destination, secret), rest ^ PORTS_CONSTANT)
     }
 
+    /// The key of packets to the same client from another address and port than it sends to.
+    #[must_use]
+    pub fn answered_by(&self, source: A, source_port: u16) -> Self {
+        Key { source, source_port, ..self.reversed() }
+    }
+
     /// The key of a packet in the other direction.
     #[must_use]
     pub fn reversed(&self) -> Self {

@@ -1,7 +1,7 @@
 //! One worker's own knowledge of a real server: what sending to it takes.
 
 use crate::{
-    conn::method::Method,
+    conn::{method::Method, state::State},
     forward::tun::{self, Outer},
     sched::load::Load,
     service::plan::Standing,
@@ -63,6 +63,12 @@ impl Backend {
         };
         backend.set_limit();
         backend
+    }
+
+    /// One connection in a state more or less.
+    pub(super) fn count(&mut self, state: State, by: i32) {
+        let count = if state.is_active() { &mut self.load.active } else { &mut self.load.inactive };
+        *count = count.wrapping_add_signed(by);
     }
 
     /// Whether its connections end.

@@ -30,7 +30,16 @@ use std::net::Ipv4Addr;
 /// How often another server is tried when the chosen one's endpoint is taken by the client's other connection.
 pub(super) const TRIES: usize = 3;
 
+/// What becomes of a packet.
+pub(super) enum Decision {
+    /// This.
+    Is(Verdict),
+    /// It opens a connection with the server of this number, which counts it already: see [`Worker::complete`].
+    Opens(u32),
+}
+
 impl<P: Packet> Worker<P> {
+    /// A packet without a connection.
     #[cold]
     pub(super) fn connect(
         &mut self,
@@ -38,15 +47,48 @@ impl<P: Packet> Worker<P> {
         packet: &mut P,
         stage: &Staged,
         origin: Origin,
-    ) -> Verdict {
-        match self.course(packet.port(), &stage.key.key(), origin) {
+    ) -> Decision {
+        Decision::Is(match self.course(packet.port(), &stage.key.key(), origin) {
             Course::Drop(reason) => Verdict::Drop(reason),
             Course::Host(otherwise) => Verdict::Deliver(otherwise),
             Course::Refuse(unserved, reason) => self.refuse(now, packet, stage, unserved, reason),
             Course::HandOver(owner, why) => Verdict::HandOver(owner, why),
-            Course::Open(service, unserved) => self.open(now, packet, stage, service, unserved),
+            Course::Open(service, unserved) => return self.open(now, packet, stage, service, unserved),
             Course::Reply => self.reply(now, packet, stage),
+        })
+    }
+
+    /// The same at once, where an earlier connection makes way.
+    pub(super) fn connect_anew(&mut self, now: Instant, packet: &mut P, stage: &Staged) -> Verdict {
+        // The earlier connection was this worker's, so the new one is.
+        match self.connect(now, packet, stage, Origin::Worker) {
+            Decision::Is(verdict) => verdict,
+            Decision::Opens(server) => self.complete(now, packet, stage, server),
         }
+    }
+
+    /// Remembers the connection that a packet opens with a server, and lets the packet pass.
+    pub(super) fn complete(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        mut server: u32,
+    ) -> Verdict {
+        for tries_left in (0..TRIES).rev() {
+            match self.remember(now, self.connection(&stage.key.key(), server)) {
+                Ok(Some(index)) => {
+                    return self.pass_first(now, packet, stage, Candidate::new(index, Direction::In));
+                }
+                Err(reason) => return Verdict::Drop(reason),
+                Ok(None) if tries_left == 0 => break,
+                Ok(None) => {}
+            }
+            let service = self.snapshot.servers[server as usize].service;
+            let Some(another) = self.prepare(stage, service) else { break };
+            server = another;
+        }
+        Verdict::Drop(DropReason::ReplyClash)
     }
 
     /// What is to be done with a packet without a connection, as far as its addresses tell.
@@ -115,17 +157,20 @@ impl<P: Packet> Worker<P> {
         stage: &Staged,
         service: u32,
         unserved: Unserved,
-    ) -> Verdict {
+    ) -> Decision {
         if !begins(stage) && !self.adopts(stage, service) {
-            return self.stray(now, packet, stage);
+            return Decision::Is(self.stray(now, packet, stage));
         }
-        match self.create(now, stage, service) {
-            Ok(index) => self.pass_first(now, packet, stage, Candidate::new(index, Direction::In)),
-            Err(DropReason::NoServer) => {
-                self.counters.no_server.bump();
-                self.refuse(now, packet, stage, unserved, DropReason::NoServer)
+        match self.prepare(stage, service) {
+            // The place of its replies has to be loaded first.
+            Some(server) if self.snapshot.services[service as usize].method == Method::Nat => {
+                Decision::Opens(server)
             }
-            Err(reason) => Verdict::Drop(reason),
+            Some(server) => Decision::Is(self.complete(now, packet, stage, server)),
+            None => {
+                self.counters.no_server.bump();
+                Decision::Is(self.refuse(now, packet, stage, unserved, DropReason::NoServer))
+            }
         }
     }
 
@@ -137,8 +182,8 @@ impl<P: Packet> Worker<P> {
     /// A NAT server's packet of a connection that is not known. Where connections are adopted it may be the first of
     /// one, as a client that only receives says nothing until it does.
     fn reply(&mut self, now: Instant, packet: &mut P, stage: &Staged) -> Verdict {
-        let Some(mut connection) = self.adopted(stage) else { return self.stray(now, packet, stage) };
-        connection.created = now.stamp();
+        let Some(connection) = self.adopted(stage) else { return self.stray(now, packet, stage) };
+        self.count_load(connection.server, State::None, 1);
         match self.remember(now, connection) {
             Ok(Some(index)) => self.pass_first(now, packet, stage, Candidate::new(index, Direction::Out)),
             Ok(None) => Verdict::Drop(DropReason::ReplyClash),
@@ -176,42 +221,60 @@ impl<P: Packet> Worker<P> {
         verdict
     }
 
-    /// Chooses a server and remembers the connection.
-    fn create(&mut self, now: Instant, stage: &Staged, service: u32) -> Result<u32, DropReason> {
-        for _ in 0..TRIES {
-            // Out of the worker while it is looked at as a whole; nothing is copied.
-            let mut turn = std::mem::take(&mut self.turns[service as usize]);
-            let chosen = self.choose(stage, service, &mut turn, &self.director.board.view(self.id));
-            self.turns[service as usize] = turn;
-            let mut connection = chosen.ok_or(DropReason::NoServer)?;
-            connection.created = now.stamp();
-            if let Some(index) = self.remember(now, connection)? {
-                return Ok(index);
-            }
+    /// Chooses a server, which counts the connection from then on, and starts loading what [`Worker::remember`] will look
+    /// at.
+    fn prepare(&mut self, stage: &Staged, service: u32) -> Option<u32> {
+        // Out of the worker while it is looked at as a whole; nothing is copied.
+        let mut turn = std::mem::take(&mut self.turns[service as usize]);
+        let chosen = self.choose(stage, service, &mut turn, &self.director.board.view(self.id));
+        self.turns[service as usize] = turn;
+        let server = chosen?;
+        if self.snapshot.services[service as usize].method == Method::Nat {
+            let plan = &self.snapshot.servers[server as usize].plan;
+            let reply = stage.key.key().answered_by(plan.address.to_bits(), plan.port);
+            self.connections.prefetch_key(reply.packed());
         }
-        Err(DropReason::ReplyClash)
+        self.connections.prefetch_free();
+        self.count_load(server, State::None, 1);
+        Some(server)
     }
 
-    /// The connection with the server that the scheduler chooses.
+    /// The number of the server that the scheduler chooses.
     pub(super) fn choose(
         &self,
         stage: &Staged,
         service: u32,
         turn: &mut Turn,
         loads: &Loads<'_>,
-    ) -> Option<Connection> {
+    ) -> Option<u32> {
         let config = &self.snapshot.services[service as usize];
         let pick = config.scheduler.pick(&request(stage, config), turn, loads)?;
-        let server = *config.servers.get(pick)?;
-        let chosen = &self.snapshot.servers[server as usize].plan;
-        let key = &stage.key.key();
-        Some(Connection::new(key, server, chosen.address.to_bits(), chosen.port, config.method))
+        config.servers.get(pick).copied()
     }
 
-    /// Adds a connection, making room for it if need be. `None` when its server's replies would be those of another
-    /// connection.
-    fn remember(&mut self, now: Instant, mut connection: Connection) -> Result<Option<u32>, DropReason> {
-        self.connections.prefetch_insert(&connection);
+    /// A connection with a server that has seen no packet yet.
+    pub(super) fn connection(&self, key: &Key<u32>, server: u32) -> Connection {
+        let plan = &self.snapshot.servers[server as usize].plan;
+        let method = self.snapshot.service_of(server).method;
+        Connection::new(key, server, plan.address.to_bits(), plan.port, method)
+    }
+
+    /// Adds a connection that its server counts, making room for it if need be. `None` when its server's replies would be
+    /// those of another connection. If it is not added, its server does not count it any more.
+    fn remember(&mut self, now: Instant, connection: Connection) -> Result<Option<u32>, DropReason> {
+        let server = connection.server;
+        let added = self.add(now, connection);
+        if let Ok(Some(_)) = added {
+            self.counters.created.bump();
+            self.traffic[server as usize].connections.bump();
+        } else {
+            self.count_load(server, State::None, -1);
+        }
+        added
+    }
+
+    fn add(&mut self, now: Instant, mut connection: Connection) -> Result<Option<u32>, DropReason> {
+        connection.created = now.stamp();
         if connection.method == Method::Nat {
             connection.client_neighbour = self.next_hop_to(now, connection.client)?;
         }
@@ -219,11 +282,7 @@ impl<P: Packet> Worker<P> {
         if !matches!(inserted, Ok(Some(_))) && connection.method == Method::Nat {
             self.neighbours.release(connection.client_neighbour);
         }
-        let Some(index) = inserted? else { return Ok(None) };
-        self.counters.created.bump();
-        self.count_load(connection.server, State::None, 1);
-        self.traffic[connection.server as usize].connections.bump();
-        Ok(Some(index))
+        inserted
     }
 
     fn insert(&mut self, connection: &Connection) -> Result<Option<u32>, DropReason> {

@@ -8,7 +8,7 @@
 //! deliver it to: a client is told by a reset, and may open the connection again with another server. IPVS drops such
 //! packets in silence, and its clients wait.
 
-use super::{Origin, Worker, backend::Backend, classify::Staged};
+use super::{Worker, backend::Backend, classify::Staged};
 use crate::{
     conn::entry::Connection,
     counters::DropReason,
@@ -148,8 +148,7 @@ impl<P: Packet> Worker<P> {
         self.end(index);
         let begins = stage.key.protocol != ipv4::TCP || stage.tcp_flags & (SYN | ACK) == SYN;
         if begins {
-            // The connection was this worker's, so the new one is.
-            return self.connect(now, packet, stage, Origin::Worker);
+            return self.connect_anew(now, packet, stage);
         }
         self.refuse(now, packet, stage, Unserved::Reject, DropReason::NoConnection)
     }

@@ -1,4 +1,4 @@
-//! A worker: the whole path of a burst, from the bytes of a frame to a verdict for each.
+//! A worker: the whole path of a [`burst`], from the bytes of a frame to a verdict for each.
 //!
 //! 1. Read the headers of every packet ([`classify`]), hash its flow and start loading its bucket of the table.
 //! 2. Find the likely connection of every packet, and start loading it.
@@ -11,6 +11,7 @@
 
 pub mod arp;
 pub mod backend;
+pub mod burst;
 pub mod classify;
 pub mod connect;
 pub mod exchange;
@@ -24,22 +25,21 @@ pub mod share;
 pub mod tick;
 
 use crate::{
-    conn::connections::{Candidate, Connections},
+    conn::connections::Connections,
     counters::{DropReason, ServerTraffic, WorkerCounters},
     flow::key::Secret,
     forward::limiter::Limiter,
     limits::{MAX_BURST, MAX_PORTS, MAX_WORKERS},
     neigh::{entry::Knowledge, table::Neighbours, waiting::Waiting},
-    packet::{Burst, Io, Packet, PortId, WorkerId},
+    packet::{Burst, Io, Packet, WorkerId},
     sched::Turn,
     service::{load::LoadBoard, snapshot::Snapshot},
     time::Instant,
     verdict::Verdict,
     wire::ethernet::{self, Mac},
 };
-use arrayvec::ArrayVec;
 use backend::Backend;
-use classify::{Arrival, Kind, Staged, recognise};
+use classify::{Arrival, Staged};
 use std::sync::Arc;
 
 /// What all workers of a director have in common.
@@ -176,108 +176,6 @@ impl<P: Packet> Worker<P> {
             self.drop(packet, DropReason::Shutdown, io);
         }
         self.count_waiting();
-    }
-
-    fn run(&mut self, now: Instant, burst: &mut Burst<P>, origin: Origin, io: &mut impl Io<Packet = P>) {
-        // Out of the worker while it works on itself; a pointer, not the stages.
-        let Some(mut stages) = self.stages.take() else { return };
-        self.read(burst, &mut stages);
-        self.match_up(&mut stages[..burst.len()]);
-        self.deal_with(now, burst, &mut stages, origin, io);
-        self.stages = Some(stages);
-    }
-
-    // Each stage is a function of its own, so that the compiler keeps at hand what that stage needs, and only that.
-
-    /// Stage 1 for a burst.
-    #[inline(never)]
-    fn read(&self, burst: &Burst<P>, stages: &mut [Staged; MAX_BURST]) {
-        let (mut port, mut arrival) = (PortId(u16::MAX), Arrival::default());
-        for (packet, stage) in burst.iter().zip(stages) {
-            // Most bursts come from one port.
-            if packet.port() != port {
-                port = packet.port();
-                arrival = self.arrivals[usize::from(port.0) % MAX_PORTS];
-            }
-            recognise(packet, arrival, stage);
-            if stage.kind.is_flow() {
-                stage.place = self.connections.place(stage.key);
-                self.connections.prefetch_place(stage.place);
-            }
-        }
-    }
-
-    /// Stage 2 for a burst. Flows that are in their second bucket, a tenth or two where the table is full, are looked
-    /// at a second time, so that their misses overlap as well. What is not a flow has the place of some earlier one,
-    /// which does no harm.
-    #[inline(never)]
-    fn match_up(&self, stages: &mut [Staged]) {
-        let mut elsewhere = ArrayVec::<u8, MAX_BURST>::new();
-        for (number, stage) in (0..).zip(stages.iter_mut()) {
-            match self.connections.candidate(stage.place) {
-                Some(candidate) => stage.candidate = candidate,
-                None => elsewhere.push(number),
-            }
-        }
-        for number in elsewhere {
-            let stage = &mut stages[usize::from(number)];
-            stage.candidate = self.connections.second_candidate(stage.place).unwrap_or(Candidate::NONE);
-        }
-    }
-
-    /// Stage 3 for a burst, packet by packet.
-    #[inline(never)]
-    fn deal_with(
-        &mut self,
-        now: Instant,
-        burst: &mut Burst<P>,
-        stages: &mut [Staged; MAX_BURST],
-        origin: Origin,
-        io: &mut impl Io<Packet = P>,
-    ) {
-        for (mut packet, stage) in burst.drain(..).zip(stages) {
-            match self.pass_plain(now.stamp(), &mut packet, stage) {
-                Some(port) => io.transmit(port, packet),
-                None => self.take_care_of(now, packet, stage, origin, io),
-            }
-        }
-    }
-
-    /// A packet that is not plain.
-    #[inline(never)]
-    fn take_care_of(
-        &mut self,
-        now: Instant,
-        mut packet: P,
-        stage: &mut Staged,
-        origin: Origin,
-        io: &mut impl Io<Packet = P>,
-    ) {
-        let verdict = self.decide(now, &mut packet, stage, origin, io);
-        self.carry_out(now, packet, verdict, io);
-    }
-
-    fn decide(
-        &mut self,
-        now: Instant,
-        packet: &mut P,
-        stage: &mut Staged,
-        origin: Origin,
-        io: &mut impl Io<Packet = P>,
-    ) -> Verdict {
-        stage.locate(packet.bytes());
-        match stage.kind {
-            Kind::Common | Kind::Flow => {
-                match self.connections.find_from(stage.candidate, stage.key, stage.place) {
-                    Some(found) => self.pass(now, packet, stage, found),
-                    None => self.connect(now, packet, stage, origin),
-                }
-            }
-            Kind::Icmp => self.icmp(now, packet, stage, origin, io),
-            Kind::Arp => self.arp(now, packet, origin, io),
-            Kind::OtherProtocol => self.other_protocol(now, packet, stage),
-            Kind::Drop => Verdict::Drop(stage.reason),
-        }
     }
 
     /// Carries out a verdict.

@@ -1,7 +1,7 @@
 //! Stage 3 for a packet of a connection: its state, its time, its counters, and the rewriting of its method.
 
 use super::{
-    Origin, Worker,
+    Worker,
     classify::{Kind, Staged},
 };
 use crate::{
@@ -104,8 +104,8 @@ impl<P: Packet> Worker<P> {
         } else if self.change_state(now, stage, index, direction) {
             self.connections.get_mut(index)
         } else {
-            // A client opens a connection where an old one was closing. That was this worker's, so the new one is.
-            return self.connect(now, packet, stage, Origin::Worker);
+            // A client opens a connection where an old one was closing.
+            return self.connect_anew(now, packet, stage);
         };
         connection.seen = now.stamp();
         connection.count(direction, at.ip_len);
@@ -162,19 +162,25 @@ impl<P: Packet> Worker<P> {
         let (before, server) = (connection.state, connection.server);
         connection.state = next;
         if before.is_active() != next.is_active() {
-            self.count_load(server, before, -1);
+            self.backends[server as usize].count(before, -1);
             self.count_load(server, next, 1);
         }
-        let timeout = self.snapshot.service_of(server).timeouts.of(next);
-        self.connections.reschedule(index, now + timeout);
+        let timeouts = &self.snapshot.service_of(server).timeouts;
+        let (earlier, timeout) = (timeouts.of(before), timeouts.of(next));
+        // Where it will be looked at early enough, that is soon enough to find out when its end is. One without a state
+        // is not on a wheel yet.
+        let may_wait =
+            before != State::None && before.is_half_open() == next.is_half_open() && timeout >= earlier;
+        if !may_wait {
+            self.connections.reschedule(index, now + timeout);
+        }
     }
 
     /// One connection in a state more or less at a server.
     pub(super) fn count_load(&mut self, server: u32, state: State, by: i32) {
-        let load = &mut self.backends[server as usize].load;
-        let count = if state.is_active() { &mut load.active } else { &mut load.inactive };
-        *count = count.wrapping_add_signed(by);
-        self.director.board.publish(self.id, server, *load);
+        let backend = &mut self.backends[server as usize];
+        backend.count(state, by);
+        self.director.board.publish(self.id, server, backend.load);
     }
 
     /// A packet that cannot go on: its server is gone, its time to live has run out, or it is larger than `mtu`. Its

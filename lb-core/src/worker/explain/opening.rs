@@ -134,6 +134,7 @@ impl<P: Packet> Story<'_, P> {
         let loads = board.view(WorkerId(0));
         let grounds = config.scheduler.grounds(&connect::request(&self.stage, config), turn);
         let chosen = self.worker.choose(&self.stage, service, turn, &loads);
+        let chosen = chosen.map(|server| self.worker.connection(&self.stage.key.key(), server));
         let mut text = format!("{}, {}: ", config.scheduler_kind, words::grounds(grounds));
         match &chosen {
             Some(connection) => {
