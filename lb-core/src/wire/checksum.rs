@@ -9,17 +9,13 @@ impl Sum {
     #[must_use]
     #[inline]
     pub fn bytes(self, bytes: &[u8]) -> Sum {
-        // Eight bytes a step: a carry out of the lower half of a 64-bit sum of 32-bit words is never lost, because
-        // a packet has far fewer than 2^32 words.
-        let mut sum = self.0;
-        let mut chunks = bytes.chunks_exact(4);
-        for chunk in &mut chunks {
-            sum += u64::from(u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]));
-        }
-        let rest = chunks.remainder();
+        // As they lie in memory, which is quicker and the same in the end: RFC 1071 2 (B). A packet has far fewer than
+        // 2^32 words, so no carry is lost.
+        let (words, rest) = bytes.as_chunks::<4>();
         let mut last = [0; 4];
         last[..rest.len()].copy_from_slice(rest);
-        Sum(sum + u64::from(u32::from_be_bytes(last)))
+        let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        self.word(Sum(sum + u64::from(u32::from_ne_bytes(last))).fold().to_be())
     }
 
     /// Adds one 16-bit word.

@@ -144,8 +144,27 @@ pub fn classify(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
 pub fn recognise(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
     let verified = packet.worst_checksum().is_at_least(arrival.sound);
     if !verified || !common(packet.bytes(), arrival, stage) {
+        verify_or_read(packet, arrival, stage);
+    }
+}
+
+/// A frame of the common shape whose checksums nobody has looked at yet, or any other. Apart, so that those that a port
+/// has verified do not pay for it.
+#[inline(never)]
+fn verify_or_read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
+    let frame = packet.bytes();
+    let unknown = packet.worst_checksum() == Checksum::Unknown;
+    if !(unknown && common(frame, arrival, stage) && common_is_right(frame)) {
         uncommon(packet, arrival, stage);
     }
+}
+
+/// Whether both checksums of a frame of the common shape are right.
+#[inline(always)]
+fn common_is_right(frame: &[u8]) -> bool {
+    let Some(head) = frame.first_chunk() else { return false };
+    let at = Headers::of_common(head);
+    ipv4::checksum_is_right(&head[ethernet::HEADER_LEN..L4]) && l4_is_right(&at, at.payload(frame))
 }
 
 /// Reads a frame of the common shape. `false` for any other, sound or not.
@@ -247,14 +266,7 @@ fn read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) -> Result<Ki
         protocol: at.protocol,
     };
     stage.tcp_flags = if at.protocol == ipv4::TCP { payload[tcp::FLAGS] } else { 0 };
-    // What only had its checksums verified here is common all the same.
-    let is_common = kind == Kind::Flow && usize::from(at.l4) == L4 && frame.len() >= COMMON_LEN;
-    if !is_common {
-        return Ok(kind);
-    }
-    stage.meaning =
-        if at.protocol == ipv4::TCP { Meaning::of_segment(stage.tcp_flags) } else { Meaning::DATAGRAM };
-    Ok(Kind::Common)
+    Ok(kind)
 }
 
 /// Whether a checksum is known to be wrong, by the port or, if it did not look and `verify` says so, by ourselves.
