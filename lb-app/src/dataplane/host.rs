@@ -173,7 +173,7 @@ mod tests {
             source: Ipv4Addr::new(192, 0, 2, 100).to_bits(),
             destination: Ipv4Addr::new(198, 51, 100, 1).to_bits(),
         };
-        ipv4::write_with_class(&mut bytes, &header, 0, 0);
+        ipv4::write(&mut bytes, &header, 0);
         bytes.extend(payload);
         bytes
     }
