@@ -1,4 +1,4 @@
-//! The protocol as JSON Schema. The committed files are in `lb-app/ctl/schema/`.
+//! The protocol as JSON Schema. The committed files are in `lb-app/lb-ctl/schema/`.
 
 use super::{Call, Return};
 
