@@ -1,7 +1,9 @@
 //! The load balancer appliance: LVS in user space, on DPDK.
 //!
 //! The modules, lowest first: [`dpdk`] makes DPDK safe; [`config`] reads what the operator wants; [`dataplane`] runs
-//! on lcores; [`control`] starts, asks and ends it; [`report`] says what it did.
+//! on lcores; [`health`] checks servers; [`control`] knows what runs, changes it and answers clients; [`report`] says
+//! what it did, [`metrics`] says it to Prometheus; [`director`] starts all of it, serves and ends it. [`doctor`] looks
+//! at the machine instead. [`log`], [`say`] and [`systemd`] are the ways to the operator, [`cli`] is the command line.
 
 #[allow(unsafe_code, reason = "DPDK is C; this module makes it safe")]
 mod dpdk;
@@ -10,19 +12,20 @@ mod cli;
 mod config;
 mod control;
 mod dataplane;
+mod director;
 mod doctor;
 mod health;
 mod log;
 mod metrics;
 mod report;
 mod say;
+mod systemd;
 
 use control::{
     api::{Api, SetVerbosity},
-    director::Wishes,
-    shell::{self, Script},
-    start,
+    clients::shell::{self, Script},
 };
+use director::{serve::Wishes, start};
 use say::say;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1},

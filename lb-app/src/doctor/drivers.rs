@@ -5,7 +5,7 @@
 
 use super::{Finding, Patient};
 use crate::{
-    control::ports::wishes,
+    director::ports::wishes,
     dpdk::{Eal, Port, RssWish, Spread, port_info::PortInfo, rss},
 };
 use lb_core::packet::PortId;

@@ -51,6 +51,8 @@ pub struct Mempool(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     pool: NonNull<dpdk_sys::rte_mempool>,
+    name: String,
+    cache: u32,
     frame_room: u16,
     lease: ManuallyDrop<Lease>,
 }
@@ -94,7 +96,25 @@ impl Mempool {
             return Err(create_error(last_error(), name, count, data_room));
         };
         census.pools += 1;
-        Ok(Mempool(Arc::new(Inner { pool, frame_room, lease: ManuallyDrop::new(lease) })))
+        Ok(Mempool(Arc::new(Inner {
+            pool,
+            name: name.to_owned(),
+            cache,
+            frame_room,
+            lease: ManuallyDrop::new(lease),
+        })))
+    }
+
+    /// Its name inside DPDK.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Buffers that each lcore keeps at hand.
+    #[must_use]
+    pub fn cache(&self) -> u32 {
+        self.0.cache
     }
 
     /// Takes one buffer: an empty frame on no port. `None` when the pool is exhausted.

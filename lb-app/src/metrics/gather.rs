@@ -4,7 +4,7 @@ use super::{
     facts::{Facts, Port, Server, Service, Worker},
     names::Names,
 };
-use crate::control::running::Running;
+use crate::control::live::running::Running;
 use lb_core::counters::{Counter, ServerTraffic};
 use parking_lot::Mutex;
 use std::{net::SocketAddrV4, sync::Arc};

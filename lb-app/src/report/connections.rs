@@ -1,6 +1,6 @@
 //! Connections, as `ipvsadm -Lnc` lists them.
 
-use crate::control::query::Listed;
+use crate::control::live::query::Listed;
 use lb_core::{service::snapshot::Snapshot, time::Duration, wire::ipv4};
 use std::{fmt::Write, net::Ipv4Addr};
 

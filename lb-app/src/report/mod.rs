@@ -17,7 +17,7 @@ mod tests;
 pub(crate) use accounts::is_exact;
 
 use crate::{
-    control::{query::Listed, running::Running},
+    control::live::{query::Listed, running::Running},
     dpdk::StartedPort,
 };
 use lb_core::{neigh::entry::Neighbour, packet::WorkerId};

@@ -1,7 +1,7 @@
 //! What operators read, word for word.
 
 use super::{accounts, connections, neighbours, services, traffic};
-use crate::control::query::Listed;
+use crate::control::live::query::Listed;
 use lb_core::{
     conn::{entry::Connection, state::State, timeouts::Timeouts},
     counters::{DropReason, ServerTraffic, WorkerCounters},

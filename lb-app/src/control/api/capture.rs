@@ -1,7 +1,7 @@
 //! Packets in files.
 
 use super::{Answer, explain::refusal};
-use crate::control::{running::Running, watch::capture::CaptureSummary};
+use crate::control::{live::running::Running, watch::capture::CaptureSummary};
 use lb_ctl::protocol::{
     Reply,
     capture::{Capture, Captures, Request},

@@ -2,7 +2,7 @@
 
 use super::{Answer, done, not_found, protocol, timeout, v4, word};
 use crate::{
-    control::{
+    control::live::{
         query::Listed,
         running::{Current, Running},
     },

@@ -2,7 +2,10 @@
 
 use super::{Answer, Api, done, done_with};
 use crate::{
-    control::{query::Silent, reload::How, running::Running},
+    control::{
+        file::reload::How,
+        live::{query::Silent, running::Running},
+    },
     dataplane::{lcore::BURST, request::Request as Ask},
 };
 use lb_core::{

@@ -2,7 +2,7 @@
 
 use super::{Answer, timeout, v4};
 use crate::control::{
-    running::Running,
+    live::running::Running,
     watch::{WatchError, explain::Imagined},
 };
 use lb_core::{

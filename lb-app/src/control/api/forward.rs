@@ -1,7 +1,7 @@
 //! What was forwarded and dropped.
 
 use super::{Api, done};
-use crate::control::running::Running;
+use crate::control::live::running::Running;
 use lb_core::counters::DropReason;
 use lb_ctl::protocol::{
     Reply,

@@ -3,7 +3,7 @@
 use super::{Answer, not_found, protocol};
 use crate::{
     config::health::Check,
-    control::running::Running,
+    control::live::running::Running,
     health::report::{ServerReport, ServiceReport},
 };
 use lb_core::time::Duration as Span;

@@ -1,6 +1,6 @@
 //! Memory and tables.
 
-use crate::control::{ports::POOL_CACHE, ports::POOL_NAME, running::Running};
+use crate::control::live::running::Running;
 use lb_core::{
     conn::connections::BYTES_PER_CONNECTION,
     counters::DropReason,
@@ -21,11 +21,11 @@ pub(super) fn answer(running: &Running, request: &Request) -> Reply {
 
 fn memory(running: &Running) -> Memory {
     let pool = Pool {
-        name: POOL_NAME.to_owned(),
+        name: running.pool.name().to_owned(),
         size: u64::from(running.pool.size()),
         in_use: u64::from(running.pool.in_use()),
         buffer_bytes: u64::from(running.pool.frame_room()),
-        cache: u64::from(POOL_CACHE),
+        cache: u64::from(running.pool.cache()),
     };
     Memory {
         resident_bytes: resident_bytes().unwrap_or(0),

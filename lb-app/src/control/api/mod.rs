@@ -18,7 +18,10 @@ mod timeouts;
 mod trace;
 mod workers;
 
-use super::{change::ChangeError, query::Silent, running::Running};
+use crate::control::{
+    edit::change::ChangeError,
+    live::{query::Silent, running::Running},
+};
 use lb_core::service::plan::{self, Plan};
 use lb_ctl::{
     protocol::{Code, Done, Protocol, Refusal, Reply, Request},
@@ -51,7 +54,7 @@ pub(crate) struct Api {
     port_baseline: ports::Baseline,
     forward_baseline: forward::Baseline,
     /// Clients of the socket that were dropped because they broke a limit.
-    pub(super) clients_dropped: AtomicU64,
+    pub(in crate::control) clients_dropped: AtomicU64,
 }
 
 type Answer = Result<Reply, Refusal>;

@@ -1,7 +1,7 @@
 //! Neighbours and routes.
 
 use super::{Answer, change, done, v4};
-use crate::control::running::Running;
+use crate::control::live::running::Running;
 use ipnet::{IpNet, Ipv4Net};
 use lb_core::{
     limits::MAX_ROUTES,

@@ -2,7 +2,7 @@
 
 use super::{Answer, Api, done, done_with, not_found, timeout};
 use crate::{
-    control::running::Running,
+    control::live::running::Running,
     dataplane::request::{Answer as Told, Request as Ask},
     dpdk::{PortError, StartedPort, started::Setup, stats::PortStats as Counted},
 };

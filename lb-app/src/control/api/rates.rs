@@ -1,7 +1,7 @@
 //! Counts a second: counters are looked at once a second, and a rate is the difference of the last two looks.
 
 use super::services;
-use crate::control::running::Running;
+use crate::control::live::running::Running;
 use lb_core::counters::DropReason;
 use lb_ctl::protocol::services::{Rate, Traffic};
 use parking_lot::RwLock;

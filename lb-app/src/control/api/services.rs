@@ -2,9 +2,8 @@
 
 use super::{Answer, Api, change, done, not_found, protocol, v4, word};
 use crate::control::{
-    change::ChangeError,
-    running::{Current, Running},
-    servers::ServerKey,
+    edit::{change::ChangeError, servers::ServerKey},
+    live::running::{Current, Running},
 };
 use lb_core::{
     counters::ServerTraffic,

@@ -4,7 +4,7 @@ use super::{
     Answer, done,
     explain::{outcome, refusal, translate},
 };
-use crate::control::{running::Running, watch::trace::TraceSummary};
+use crate::control::{live::running::Running, watch::trace::TraceSummary};
 use lb_ctl::protocol::{
     Reply,
     trace::{Request, Stories, Story, Trace, Traces},

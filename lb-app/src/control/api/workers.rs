@@ -2,7 +2,7 @@
 
 use super::Api;
 use crate::{
-    control::running::{Running, WorkerView},
+    control::live::running::{Running, WorkerView},
     dpdk,
 };
 use lb_core::packet::HandOver;

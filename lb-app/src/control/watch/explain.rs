@@ -2,7 +2,7 @@
 
 use super::Running;
 use crate::{
-    control::query::Silent,
+    control::live::query::Silent,
     dataplane::request::{Answer, Request},
     dpdk,
 };

@@ -1,7 +1,8 @@
 //! What becomes of one server: what the operator wants of it, what checks find, and what that means over time, namely
 //! slow start and the end of draining.
 
-use super::{change::ChangeError, running::Running};
+use super::change::ChangeError;
+use crate::control::live::running::Running;
 use lb_core::service::plan::{Admin, Health, Plan, Protocol, ServerPlan, ServicePlan};
 use parking_lot::Mutex;
 use std::{
@@ -112,7 +113,7 @@ impl Running {
     }
 
     /// Does what has become due. Called by the director every few milliseconds.
-    pub(super) fn keep_schedule(&self, now: Instant) {
+    pub(crate) fn keep_schedule(&self, now: Instant) {
         let over: Vec<ServerKey> = {
             let mut deadlines = self.schedule.deadlines.lock();
             deadlines.extract_if(.., |(deadline, _)| *deadline <= now).map(|(_, key)| key).collect()

@@ -2,11 +2,11 @@
 
 use super::{
     change::ChangeError,
-    running::Running,
     servers::{ServerKey, warm},
 };
 use crate::{
     config,
+    control::live::running::Running,
     dataplane::host::Host,
     health::{Balancer, Order, Role, Target, Wanted, Way},
 };
@@ -26,7 +26,7 @@ use std::{
 };
 
 /// The way from checks to what runs. It does not keep the director from ending.
-pub(super) struct Link(pub(super) Weak<Running>);
+pub(in crate::control) struct Link(pub(in crate::control) Weak<Running>);
 
 impl Balancer for Link {
     fn wanted(&self) -> Option<Wanted> {
@@ -142,7 +142,7 @@ fn on_sorry_server(service: &mut ServicePlan, address: SocketAddrV4, role: Role)
 }
 
 /// The sorry servers that a plan's services have by orders, with their services. No file lists them.
-pub(super) fn sorry_servers<'a>(
+pub(in crate::control) fn sorry_servers<'a>(
     plan: &'a Plan,
     health: &config::health::Health,
 ) -> HashMap<ServerKey, &'a ServerPlan> {
@@ -163,7 +163,7 @@ pub(super) fn sorry_servers<'a>(
 }
 
 /// The plan as its operator knows it.
-pub(super) fn without_sorry_servers(plan: &Plan, config: &config::Config) -> Plan {
+pub(in crate::control) fn without_sorry_servers(plan: &Plan, config: &config::Config) -> Plan {
     let sorry: HashSet<ServerKey> = sorry_servers(plan, &config.health).into_keys().collect();
     let mut plan = plan.clone();
     for service in &mut plan.services {

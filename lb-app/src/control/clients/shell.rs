@@ -1,6 +1,6 @@
 //! `lb-app -i`: the shell on the terminal that the director was started from, and files of commands.
 
-use super::api::{Api, Local};
+use crate::control::api::{Api, Local};
 use lb_ctl::{
     session::{Flow, Session},
     shell::{self, End},

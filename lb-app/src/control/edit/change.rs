@@ -1,11 +1,14 @@
 //! Changing what runs, while it runs: one edit of the plan, checked, made into a snapshot, and taken by all workers.
 //! Either all of it happens or nothing does.
 
-use super::{
-    query::Silent,
-    running::{Current, Running, WorkerView},
+use crate::{
+    config::Config,
+    control::live::{
+        query::Silent,
+        running::{Current, Running, WorkerView},
+    },
+    dataplane::request::Request,
 };
-use crate::{config::Config, dataplane::request::Request};
 use lb_core::{
     service::{
         check::{PlanError, check},
@@ -55,7 +58,7 @@ impl Running {
     }
 
     /// The same, and from then on `config` is what the file says.
-    pub(super) fn change_all<T>(
+    pub(in crate::control) fn change_all<T>(
         &self,
         config: Option<Arc<Config>>,
         edit: impl FnOnce(&mut Plan) -> Result<T, ChangeError>,
@@ -84,7 +87,7 @@ impl Running {
     }
 
     /// Tries again to reach workers that did not answer to a change.
-    pub(super) fn catch_up(&self) {
+    pub(crate) fn catch_up(&self) {
         if self.workers.iter().any(WorkerView::is_behind)
             && let Some(_turn) = self.changing.try_lock()
         {

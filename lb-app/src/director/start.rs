@@ -1,18 +1,21 @@
 //! Everything in order, from the command line to workers that run.
 
 use super::{
-    director::Director,
     placement,
     ports::{self, Ports},
-    query::Line,
-    running::{Running, WorkerView},
-    socket::ControlSocket,
-    state_file::{self, Left},
-    telemetry,
+    serve::Director,
 };
 use crate::{
     cli::CommandLine,
     config::{self, Config, Limits, Wanted, memory},
+    control::{
+        clients::{socket::ControlSocket, telemetry},
+        file::state_file::{self, Left},
+        live::{
+            query::Line,
+            running::{Running, WorkerView},
+        },
+    },
     dataplane::{
         activity::Activity,
         clock::Clock,

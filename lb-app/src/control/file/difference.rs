@@ -1,10 +1,12 @@
 //! What is different between what runs and what a file says, in the operator's words, line by line.
 
-use super::{health::without_sorry_servers, servers::ServerKey};
-use crate::config::{
-    Config, Control, Device,
-    health::{Check, Health, Pool, ServiceHealth, inline_check, inline_pool, words},
-    timeouts::KEYS,
+use crate::{
+    config::{
+        Config, Control, Device,
+        health::{Check, Health, Pool, ServiceHealth, inline_check, inline_pool, words},
+        timeouts::KEYS,
+    },
+    control::edit::{health::without_sorry_servers, servers::ServerKey},
 };
 use lb_core::{
     conn::timeouts::Timeouts,

@@ -1,11 +1,13 @@
 //! The running director: what it does while workers forward, and how it ends.
 
-use super::{manager::Manager, passive::Watch, running::Running, state_file, telemetry};
+use super::watchdog::Watchdog;
 use crate::{
+    control::{clients::telemetry, edit::passive::Watch, file::state_file, live::running::Running},
     dataplane::lcore::{Ended, Shutdown},
     dpdk::{Dump, Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
     log, report,
     say::say,
+    systemd,
 };
 use anyhow::{Result, bail};
 use crossbeam_channel::Receiver;
@@ -58,7 +60,7 @@ pub(crate) struct Director {
 impl Director {
     /// Does the chores until told to stop.
     pub(crate) fn serve(&self, wishes: &Wishes) {
-        let mut manager = Manager::ready(&self.running);
+        let mut watchdog = Watchdog::ready(&self.running);
         let mut refusals = Watch::default();
         while !wishes.stop.load(Ordering::Relaxed) {
             self.running.board.sum_up(self.running.current().snapshot.servers.len());
@@ -78,7 +80,7 @@ impl Director {
             self.running.keep_watches();
             self.running.keep_schedule(Instant::now());
             self.running.go_back_if_unconfirmed(Instant::now());
-            manager.tick(&self.running, Instant::now());
+            watchdog.tick(&self.running, Instant::now());
             log::say_what_was_left_out(Instant::now());
             thread::sleep(ROUND);
         }
@@ -98,7 +100,7 @@ impl Director {
     /// When a worker had panicked, a port does not close, or packets are unaccounted for.
     pub(crate) fn stop(mut self) -> Result<()> {
         info!("stopping");
-        Manager::stopping();
+        systemd::stopping();
         telemetry::end();
         drop(self.dump.take());
         self.running.end_watches();

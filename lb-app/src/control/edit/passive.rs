@@ -1,8 +1,7 @@
 //! What traffic itself tells of servers: connections that they refuse or leave unanswered, counted by the workers under
 //! NAT, where both directions pass.
 
-use super::running::Running;
-use crate::config::health::ServiceKey;
+use crate::{config::health::ServiceKey, control::live::running::Running};
 use lb_core::service::snapshot::number;
 use std::{
     collections::{HashMap, VecDeque},
@@ -23,7 +22,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Looks at the counters, if it is time to, and takes servers out that have refused too much. Called by the
     /// director every few milliseconds.
-    pub(super) fn tick(&mut self, running: &Running, now: Instant) {
+    pub(crate) fn tick(&mut self, running: &Running, now: Instant) {
         if self.next.is_some_and(|next| now < next) {
             return;
         }

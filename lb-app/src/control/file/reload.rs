@@ -4,11 +4,15 @@
 //! A change that turns out to be wrong can cut off whoever made it. So it can be made on condition: unless it is
 //! confirmed in time, everything goes back to what it was.
 
-use super::{
-    change::ChangeError, difference::Difference, health::sorry_servers, manager::Manager, running::Running,
-    servers::ServerKey,
+use super::difference::Difference;
+use crate::{
+    config::{self, Config, Limits, report::Report},
+    control::{
+        edit::{change::ChangeError, health::sorry_servers, servers::ServerKey},
+        live::running::Running,
+    },
+    systemd,
 };
-use crate::config::{self, Config, Limits, report::Report};
 use lb_core::service::plan::{Health, Plan};
 use parking_lot::Mutex;
 use std::{
@@ -61,7 +65,7 @@ impl Running {
     /// # Errors
     /// When the file is wrong, or asks for what takes a restart; then nothing has changed.
     pub(crate) fn reload(&self, how: How) -> Result<Difference, ReloadError> {
-        let reloading = (!how.dry_run).then(Manager::reloading);
+        let reloading = (!how.dry_run).then(systemd::reloading);
         let outcome = self.try_reload(how);
         drop(reloading);
         if let Ok(difference) = &outcome
@@ -113,7 +117,7 @@ impl Running {
 
     /// Goes back to what was before a reload that nobody confirmed in time. Called by the director every few
     /// milliseconds.
-    pub(super) fn go_back_if_unconfirmed(&self, now: Instant) {
+    pub(crate) fn go_back_if_unconfirmed(&self, now: Instant) {
         let mut pending = self.pending.lock();
         if pending.as_ref().is_none_or(|pending| pending.until > now) {
             return;
@@ -135,7 +139,7 @@ impl Running {
     }
 
     /// Reloads because of a signal: all that can be said goes to the log.
-    pub(super) fn reload_by_signal(&self) {
+    pub(crate) fn reload_by_signal(&self) {
         if let Err(error) = self.reload(How::default()) {
             error!("reload: {}", error.to_string().trim_end());
         }

@@ -4,8 +4,10 @@
 //! An answer has a bounded size, so lists come in pages: the parameter is the number of entries to pass over, and `next`
 //! is what to ask for then.
 
-use super::running::Running;
-use crate::dpdk::telemetry::{self, Object, Value};
+use crate::{
+    control::live::running::Running,
+    dpdk::telemetry::{self, Object, Value},
+};
 use lb_core::counters::DropReason;
 use std::{
     ffi::CStr,

@@ -3,8 +3,14 @@
 //!
 //! Nothing is written that does not read back as exactly what runs, and the file is replaced in one step.
 
-use super::{health::without_sorry_servers, replace::replace, running::Running, servers::ServerKey};
-use crate::config::{self, Config, Limits, report::Report, timeouts::KEYS};
+use super::replace::replace;
+use crate::{
+    config::{self, Config, Limits, report::Report, timeouts::KEYS},
+    control::{
+        edit::{health::without_sorry_servers, servers::ServerKey},
+        live::running::Running,
+    },
+};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::plan::{Admin, Health, Plan, SchedulerKind, ServerPlan, ServicePlan},

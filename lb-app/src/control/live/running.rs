@@ -1,15 +1,10 @@
 //! What runs, shared by everybody who asks or changes anything: the shell, the control socket, signals, and the chores
-//! of the director itself. All of it can be read at any time; what it takes to change it is in [`change`](super::change).
+//! of the director itself. All of it can be read at any time; what it takes to change it is in [`change`](crate::control::edit::change).
 
-use super::{
-    health::Link,
-    query::{Line, Listed},
-    reload::PendingReload,
-    servers::Schedule,
-    watch::Watches,
-};
+use super::query::{Line, Listed};
 use crate::{
     config::Config,
+    control::{edit::health::Link, edit::servers::Schedule, file::reload::PendingReload, watch::Watches},
     dataplane::{activity::Activity, clock::Clock, host::Host, io::PortTraffic, lcore::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
     health::Monitor,
@@ -62,7 +57,7 @@ impl WorkerView {
         self.behind.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_behind(&self, behind: bool) {
+    pub(crate) fn set_behind(&self, behind: bool) {
         self.behind.store(behind, Ordering::Relaxed);
     }
 }
@@ -98,18 +93,18 @@ pub(crate) struct Running {
     pub(crate) main_lcore: LcoreId,
     /// DPDK's memory is on huge pages.
     pub(crate) huge_pages: bool,
-    pub(super) current: RwLock<Current>,
+    pub(in crate::control) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
-    pub(super) changing: Mutex<()>,
-    pub(super) schedule: Schedule,
-    pub(super) pending: PendingReload,
-    pub(super) watches: Watches,
+    pub(in crate::control) changing: Mutex<()>,
+    pub(in crate::control) schedule: Schedule,
+    pub(in crate::control) pending: PendingReload,
+    pub(in crate::control) watches: Watches,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
     monitor: Mutex<Option<Arc<Monitor>>>,
     exporter: Mutex<Option<Exporter>>,
     /// Reloads that were made, and those that were refused.
-    pub(super) reloads: [AtomicU64; 2],
+    pub(in crate::control) reloads: [AtomicU64; 2],
 }
 
 impl Running {
@@ -150,7 +145,7 @@ impl Running {
     ///
     /// # Errors
     /// When threads cannot be started, or the address of the metrics cannot be listened on.
-    pub(super) fn start_helpers(self: &Arc<Self>) -> anyhow::Result<()> {
+    pub(crate) fn start_helpers(self: &Arc<Self>) -> anyhow::Result<()> {
         let link = Arc::new(Link(Arc::downgrade(self)));
         let monitor = Monitor::start(link)?;
         *self.monitor.lock() = Some(Arc::new(monitor));
@@ -172,7 +167,7 @@ impl Running {
     }
 
     /// Stops checking servers and serving metrics.
-    pub(super) fn stop_helpers(&self) {
+    pub(crate) fn stop_helpers(&self) {
         let exporter = self.exporter.lock().take();
         if let Some(exporter) = exporter {
             exporter.stop();
@@ -223,7 +218,7 @@ impl Running {
     }
 
     /// Takes the ports away from everybody, to close them.
-    pub(super) fn take_ports(&self) -> Vec<StartedPort> {
+    pub(crate) fn take_ports(&self) -> Vec<StartedPort> {
         std::mem::take(&mut self.ports.lock())
     }
 }

@@ -17,9 +17,9 @@ use lb_core::{
 use thiserror::Error;
 
 /// Buffers that each lcore keeps at hand.
-pub(crate) const POOL_CACHE: u32 = 256;
+const POOL_CACHE: u32 = 256;
 /// The pool's name inside DPDK.
-pub(crate) const POOL_NAME: &str = "lb-packets";
+const POOL_NAME: &str = "lb-packets";
 /// Ethernet header with two VLAN tags.
 const L2_ROOM: u16 = 22;
 /// DPDK's usual room for a frame.

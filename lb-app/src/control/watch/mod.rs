@@ -9,8 +9,10 @@ mod pcapng;
 mod place;
 pub(crate) mod trace;
 
-use super::{query::Silent, running::Running};
-use crate::dataplane::{filter::Filter, request::Request, tap::Taps};
+use crate::{
+    control::live::{query::Silent, running::Running},
+    dataplane::{filter::Filter, request::Request, tap::Taps},
+};
 use capture::RunningCapture;
 use lb_core::packet::PortId;
 use parking_lot::Mutex;
@@ -64,7 +66,7 @@ struct Watched {
 
 impl Running {
     /// Ends what has seen enough packets, or has been forgotten by whoever wanted it.
-    pub(super) fn keep_watches(&self) {
+    pub(crate) fn keep_watches(&self) {
         let Some(mut watched) = self.watches.0.try_lock() else { return };
         if watched.traces.is_empty() && watched.captures.is_empty() {
             return;
@@ -81,7 +83,7 @@ impl Running {
     }
 
     /// Ends everything: files get their ends.
-    pub(super) fn end_watches(&self) {
+    pub(crate) fn end_watches(&self) {
         let mut watched = self.watches.0.lock();
         watched.traces.clear();
         let captures = std::mem::take(&mut watched.captures);

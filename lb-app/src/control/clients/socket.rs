@@ -4,7 +4,7 @@
 //! taken. So a client costs at most one request line and one page of an answer, and one that stops reading stops
 //! nobody else; after a while it is dropped.
 
-use super::api::Api;
+use crate::control::api::Api;
 use lb_ctl::protocol::{Code, Outcome, Refusal, framing};
 use nix::{
     sys::stat::{Mode, umask},

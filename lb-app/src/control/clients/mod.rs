@@ -1,0 +1,5 @@
+//! The ways in which clients come: the control socket, the shell of `-i`, and DPDK's telemetry.
+
+pub(crate) mod shell;
+pub(crate) mod socket;
+pub(crate) mod telemetry;

@@ -1,0 +1,11 @@
+//! Edits of the plan while it runs. Each is checked, made into a snapshot and taken by all workers, or nothing of it is.
+//!
+//! * [`change`]: how an edit is carried out.
+//! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
+//! * [`health`]: what checks of servers find out.
+//! * [`passive`]: what traffic itself tells of servers.
+
+pub(crate) mod change;
+pub(crate) mod health;
+pub(crate) mod passive;
+pub(crate) mod servers;

@@ -1,0 +1,13 @@
+//! What runs and files: the configuration, which is read again and written back, and the connections between two runs.
+//!
+//! * [`difference`]: what is different between what runs and what a file says.
+//! * [`reload`]: the configuration file read again.
+//! * [`save`]: what runs written back into it.
+//! * `replace`: a file replaced in one step.
+//! * [`state_file`]: connections on disk, from one run to the next.
+
+pub(crate) mod difference;
+pub(crate) mod reload;
+mod replace;
+pub(crate) mod save;
+pub(crate) mod state_file;

@@ -1,0 +1,13 @@
+//! Starting the director, serving and ending it: all the other modules, put together.
+//!
+//! * [`ports`]: from the configuration's devices to started ports with a queue for every worker.
+//! * [`placement`]: memory, lcores and NUMA nodes, described at start.
+//! * [`start`]: everything in order, up to workers that run.
+//! * [`serve`]: the running director, its periodic chores and its end.
+//! * `watchdog`: what the service manager hears of workers.
+
+pub(crate) mod placement;
+pub(crate) mod ports;
+pub(crate) mod serve;
+pub(crate) mod start;
+mod watchdog;
