@@ -20,7 +20,7 @@ pub struct WorkerId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Checksum {
-    /// The port verified it and it was wrong.
+    /// The port says that it is wrong. Ports err; what decides is a look at it.
     Bad = 0,
     /// The port did not look.
     #[default]

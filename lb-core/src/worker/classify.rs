@@ -148,13 +148,13 @@ pub fn recognise(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
     }
 }
 
-/// A frame of the common shape whose checksums nobody has looked at yet, or any other. Apart, so that those that a port
+/// A frame of the common shape whose checksums nobody has found right yet, or any other. Apart, so that those that a port
 /// has verified do not pay for it.
 #[inline(never)]
 fn verify_or_read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
     let frame = packet.bytes();
-    let unknown = packet.worst_checksum() == Checksum::Unknown;
-    if !(unknown && common(frame, arrival, stage) && common_is_right(frame)) {
+    let unsure = packet.worst_checksum() != Checksum::Good;
+    if !(unsure && common(frame, arrival, stage) && common_is_right(frame)) {
         uncommon(packet, arrival, stage);
     }
 }
@@ -269,11 +269,13 @@ fn read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) -> Result<Ki
     Ok(kind)
 }
 
-/// Whether a checksum is known to be wrong, by the port or, if it did not look and `verify` says so, by ourselves.
+/// Whether a checksum is wrong, as far as anybody looks: we do if `verify` says so and the port did not, and when the
+/// port says that it is wrong. Ports say that of datagrams without a checksum (Intel's 82599 does), or of a tunnel's
+/// packet because of the one inside it.
 fn is_bad(verdict: Checksum, verify: bool, is_right: impl FnOnce() -> bool) -> bool {
     match verdict {
         Checksum::Good => false,
-        Checksum::Bad => true,
+        Checksum::Bad => !is_right(),
         Checksum::Unknown => verify && !is_right(),
     }
 }

@@ -186,21 +186,42 @@ fn an_error_of_the_checksum_stays_one() {
 }
 
 #[test]
-fn the_ports_verdict_on_checksums_counts() {
-    let mut broken = syn();
+fn a_port_that_says_right_is_believed_and_one_that_says_wrong_is_checked() {
+    use Checksum::{Bad, Good, Unknown};
+    let (sound, mut broken) = (syn(), syn());
     broken.payload[16] ^= 0x40;
-    for (plan, frame, verdict, passes) in [
-        (one_server(Method::Dr), broken.via_gateway(), Checksum::Good, true),
-        (one_server(Method::Dr), syn().via_gateway(), Checksum::Bad, false),
-        (
-            Plan { verify_checksums: false, ..one_server(Method::Dr) },
-            syn().via_gateway(),
-            Checksum::Bad,
-            false,
-        ),
+    for (packet, verdict, verify, passes) in [
+        (&broken, Good, true, true),
+        (&broken, Unknown, false, true),
+        (&broken, Unknown, true, false),
+        (&broken, Bad, true, false),
+        (&broken, Bad, false, false),
+        (&sound, Bad, true, true),
+        (&sound, Bad, false, true),
     ] {
-        let mut packet = MemoryPacket::new(WAN, &frame);
-        packet.l4_checksum = verdict;
-        assert_eq!(World::new(&plan).packets(0, &[packet]).len(), usize::from(passes), "{verdict:?}");
+        let mut arrives = MemoryPacket::new(WAN, &packet.via_gateway());
+        arrives.l4_checksum = verdict;
+        let mut world = World::new(&Plan { verify_checksums: verify, ..one_server(Method::Dr) });
+        assert_eq!(world.packets(0, &[arrives]).len(), usize::from(passes), "{verdict:?}, {verify}");
+        assert_eq!(world.dropped(DropReason::BadL4Checksum), u64::from(!passes));
+    }
+}
+
+/// Intel's 82599 says so of every datagram without a checksum.
+#[test]
+fn a_datagram_without_a_checksum_passes_although_its_port_calls_that_wrong() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        for verify in [true, false] {
+            let mut packet = udp(CLIENT, SERVICE, b"hello");
+            packet.payload[6..8].fill(0);
+            let with_options = packet.clone().options(&[1; 4]).via_gateway();
+            let plain = packet.via_gateway();
+            for frame in [tagged(&plain, 7), plain, with_options] {
+                let mut arrives = MemoryPacket::new(WAN, &frame);
+                (arrives.ipv4_checksum, arrives.l4_checksum) = (Checksum::Good, Checksum::Bad);
+                let plan = Plan { verify_checksums: verify, ..one_server(method).udp() };
+                assert_eq!(World::new(&plan).packets(0, &[arrives]).len(), 1, "{method}, {verify}");
+            }
+        }
     }
 }
