@@ -95,7 +95,7 @@ pub fn translate(
         put16(&mut frame[l4..], checksum_at, new);
         message = message.word(old, new);
     }
-    update(&mut frame[usize::from(at.l4)..], icmp::CHECKSUM, message);
+    icmp::change_checksum(&mut frame[usize::from(at.l4)..end], message);
 }
 
 /// Applies a change to the checksum at a place; returns the old and the new one.

@@ -81,8 +81,7 @@ pub fn echo_reply(packet: &mut impl Packet, at: &Headers) {
     let old = get16(frame, l4);
     frame[l4] = icmp::ECHO_REPLY;
     let change = Change::default().word(old, get16(frame, l4));
-    let checksum = change.apply(get16(frame, l4 + icmp::CHECKSUM));
-    put16(frame, l4 + icmp::CHECKSUM, checksum);
+    icmp::change_checksum(&mut frame[l4..], change);
     // Options, if any, stay as they are; only addresses and time to live change, then the checksum over all of it.
     let header = &mut frame[l3..l4];
     header[ipv4::SOURCE..ipv4::SOURCE + 4].copy_from_slice(&at.destination.to_be_bytes());

@@ -133,6 +133,10 @@ impl Change {
     }
 
     /// The checksum after the change.
+    ///
+    /// What it covers must not be nothing but zeros afterwards: that has the checksum 0xffff, for which an update gives 0.
+    /// A header of IPv4 never is, nor anything summed with a pseudo-header; for ICMP see
+    /// [`change_checksum`](super::icmp::change_checksum). The same holds for [`Folded::apply`].
     #[must_use]
     #[inline(always)]
     pub const fn apply(self, checksum: u16) -> u16 {

@@ -3,7 +3,7 @@
 use super::{frame::*, plan::*};
 use etherparse::{IcmpEchoHeader, Icmpv4Type, IpNumber, icmpv4::DestUnreachableHeader};
 use lb_core::{
-    packet::PortId,
+    packet::{Checksum, PortId},
     service::plan::{Mac, Method, Plan, Spread, Unserved},
 };
 use proptest::{prelude::*, sample::Index, sample::select};
@@ -63,6 +63,21 @@ pub fn flow_packet() -> impl Strategy<Value = Ip> {
     })
 }
 
+/// A ping, often of nothing but zeros.
+pub fn ping() -> impl Strategy<Value = Ip> {
+    let ends = (prop_oneof![Just(CLIENT_IP), address()], prop_oneof![Just(VIP), address()]);
+    let content =
+        prop_oneof![(0..60usize).prop_map(|len| vec![0; len]), prop::collection::vec(any::<u8>(), 0..60)];
+    (ends, select(vec![(0, 0), (7, 1)]), content).prop_map(|((from, to), (id, seq), content)| {
+        icmp(from, to, Icmpv4Type::EchoRequest(IcmpEchoHeader { id, seq }), &content)
+    })
+}
+
+/// What a port says of a checksum.
+pub fn verdict() -> impl Strategy<Value = Checksum> {
+    select(vec![Checksum::Bad, Checksum::Unknown, Checksum::Good])
+}
+
 /// A right packet of any kind: a flow's, a ping, an ICMP error that quotes one (often cut), another protocol.
 pub fn packet() -> impl Strategy<Value = Ip> {
     let error = (address(), address(), flow_packet(), any::<Index>(), select(vec![0, 68, 600, 1400]))
@@ -80,7 +95,7 @@ pub fn packet() -> impl Strategy<Value = Ip> {
     let kind = prop_oneof![
         8 => flow_packet(),
         2 => error,
-        1 => (address(), address()).prop_map(|(from, to)| echo(from, to)),
+        1 => ping(),
         1 => (address(), address()).prop_map(|(from, to)| {
             icmp(from, to, Icmpv4Type::EchoReply(IcmpEchoHeader { id: 1, seq: 1 }), b"pong")
         }),

@@ -4,7 +4,7 @@ use super::{
     common::{frame::*, plan::*, world::World},
     expect, expect_nothing,
 };
-use etherparse::{Icmpv4Type, icmpv4::DestUnreachableHeader, icmpv4::TimeExceededCode};
+use etherparse::{IcmpEchoHeader, Icmpv4Type, icmpv4::DestUnreachableHeader, icmpv4::TimeExceededCode};
 use lb_core::{
     counters::DropReason,
     service::plan::{Method, Plan},
@@ -50,6 +50,20 @@ fn pings_are_answered() {
     let line = "wan: 192.0.2.100 > 203.0.113.10 icmp echo reply ttl 64 with options";
     expect(&mut world, WAN, &with_options, line);
     expect_nothing(&mut world, WAN, &echo(CLIENT_IP, SERVERS[0]).via_gateway());
+}
+
+#[test]
+fn a_ping_of_zeros_is_answered_with_a_right_checksum() {
+    for len in [0, 1, 2, 56, 1_400] {
+        let zeros = Icmpv4Type::EchoRequest(IcmpEchoHeader { id: 0, seq: 0 });
+        let ping = icmp(CLIENT_IP, VIP, zeros, &vec![0; len]);
+        let mut frame = ping.via_gateway();
+        // Padding is not part of it.
+        frame.resize(frame.len() + 9, 0xee);
+        let line = "wan: 192.0.2.100 > 203.0.113.10 icmp echo reply ttl 64";
+        let sent = expect(&mut World::new(&one_server(Method::Nat)), WAN, &frame, line);
+        assert_eq!(sent.frame[36..38], [0xff, 0xff], "{len} bytes");
+    }
 }
 
 #[test]
