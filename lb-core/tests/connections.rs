@@ -126,23 +126,103 @@ fn many_that_end_together_are_forgotten_a_few_at_a_time() {
     assert!(world.connections().is_empty());
 }
 
+/// From the opening on, what closes a connection on one side only under NAT, and the state it is in then.
+const HALF_CLOSED: [(&[Segment], State); 3] = [
+    (&[(Out, FIN | ACK)], State::FinWait),
+    (&[(In, FIN | ACK)], State::CloseWait),
+    (&[(In, FIN | ACK), (Out, FIN | ACK)], State::LastAck),
+];
+
+fn opened_and(world: &mut World, segments: &[Segment]) {
+    for segment in OPENING.iter().chain(segments) {
+        assert_eq!(send(world, *segment).len(), 1);
+    }
+}
+
 #[test]
-fn a_syn_on_a_closing_connection_starts_a_new_one() {
-    for closing in [(In, FIN | ACK), (Out, FIN | ACK), (In, RST), (Out, RST)] {
+fn a_syn_on_a_connection_that_is_over_starts_a_new_one() {
+    let closed: [&[Segment]; 4] = [
+        &[(In, RST)],
+        &[(Out, RST)],
+        &[(Out, FIN | ACK), (In, FIN | ACK)],
+        &[(In, FIN | ACK), (Out, FIN | ACK), (In, ACK)],
+    ];
+    for segments in closed {
         let mut world = World::new(&two_servers(Method::Nat));
-        for segment in OPENING.into_iter().chain([closing]) {
-            assert_eq!(send(&mut world, segment).len(), 1);
-        }
+        opened_and(&mut world, segments);
         assert_eq!(receive(&mut world, (In, SYN))[0].server(), 12, "the next server in turn");
         assert_eq!(states(&world), [State::SynSent]);
         assert_eq!(world.counters(0).created.get(), 2);
     }
-    let mut world = World::new(&two_servers(Method::Nat));
-    for segment in OPENING {
-        send(&mut world, segment);
+    // Whether the server has closed, too, is not seen.
+    for method in [Method::Tun, Method::Dr] {
+        let mut world = World::new(&two_servers(method));
+        for segment in [(In, SYN), (In, ACK), (In, FIN | ACK), (In, SYN)] {
+            assert_eq!(send(&mut world, segment).len(), 1);
+        }
+        assert_eq!(states(&world), [State::SynSent], "{method}");
+        assert_eq!(world.counters(0).created.get(), 2, "{method}");
     }
-    assert_eq!(receive(&mut world, (In, SYN))[0].server(), 11, "an open connection stays where it is");
-    assert_eq!(states(&world), [State::Established]);
+}
+
+#[test]
+fn a_syn_does_not_end_a_connection_that_still_carries_data() {
+    for (segments, state) in [(&[][..], State::Established)].into_iter().chain(HALF_CLOSED) {
+        let mut world = World::new(&two_servers(Method::Nat));
+        opened_and(&mut world, segments);
+        assert_eq!(states(&world), [state]);
+        // Anybody's. The server says what it thinks of it.
+        assert_eq!(receive(&mut world, (In, SYN))[0].server(), 11, "{state:?}");
+        assert_eq!(send(&mut world, (Out, ACK)).len(), 1);
+        assert_eq!(states(&world), [state]);
+        // Data goes on for as long as it takes, in either direction. What a client acknowledges after both have closed
+        // may be the end.
+        for from in [Out, In, Out].into_iter().filter(|from| *from == Out || state != State::LastAck) {
+            world.pass(29_000);
+            assert_eq!(send(&mut world, (from, ACK)).len(), 1, "{state:?}, {from:?}");
+            assert_eq!(states(&world), [state]);
+        }
+        assert_eq!(world.counters(0).created.get(), 1);
+        assert_eq!(world.counters(0).ended.get(), 0);
+    }
+}
+
+#[test]
+fn a_client_that_has_forgotten_a_half_closed_connection_opens_another_after_the_servers_challenge() {
+    for (segments, state) in HALF_CLOSED {
+        let mut world = World::new(&two_servers(Method::Nat));
+        opened_and(&mut world, segments);
+        for segment in [(In, SYN), (Out, ACK), (In, RST)] {
+            assert_eq!(send(&mut world, segment).len(), 1, "{state:?}");
+        }
+        assert_eq!(states(&world), [State::Close], "{state:?}");
+        assert_eq!(receive(&mut world, (In, SYN))[0].server(), 12, "its SYN is repeated");
+    }
+}
+
+#[test]
+fn a_server_that_has_forgotten_a_half_closed_connection_takes_another() {
+    for (segments, state) in HALF_CLOSED {
+        let mut world = World::new(&two_servers(Method::Nat));
+        opened_and(&mut world, segments);
+        for segment in OPENING {
+            assert_eq!(send(&mut world, segment).len(), 1, "{state:?}");
+        }
+        assert_eq!(states(&world), [State::Established], "{state:?}");
+        world.pass(15 * 60_000 - 100);
+        assert_eq!(states(&world), [State::Established], "{state:?}: for as long as any other");
+    }
+}
+
+#[test]
+fn a_half_closed_connection_does_not_give_way_to_the_clients_connection_with_another_vip() {
+    let other = tcp(CLIENT, "192.0.2.101:80", SYN).via_gateway();
+    for (segments, state) in HALF_CLOSED {
+        let mut world = World::new(&two_vips(&[SERVER]));
+        opened_and(&mut world, segments);
+        world.receive(WAN, &other);
+        assert_eq!(states(&world), [state]);
+    }
 }
 
 #[test]
@@ -226,7 +306,7 @@ fn one_client_endpoint_cannot_use_one_server_endpoint_twice() {
     assert!(world.lines(WAN, &other).is_empty());
     assert_eq!(world.dropped(DropReason::ReplyClash), 1);
     send(&mut world, (Out, RST | ACK));
-    assert_eq!(world.lines(WAN, &other).len(), 1, "a connection that is closing gives way");
+    assert_eq!(world.lines(WAN, &other).len(), 1, "a connection that is over gives way");
 
     let mut world = World::new(&two_vips(&[SERVER, "198.51.100.12:8080"]));
     assert_eq!(receive(&mut world, (In, SYN))[0].server(), 11);
@@ -235,7 +315,7 @@ fn one_client_endpoint_cannot_use_one_server_endpoint_twice() {
 
 #[test]
 fn a_connection_that_was_just_forgotten_is_not_found_again_in_the_same_burst() {
-    // A SYN ends a closing connection, but no server can take the new one: the least busy one already has this
+    // A SYN ends a connection that is over, but no server can take the new one: the least busy one already has this
     // client endpoint through another VIP. The segment behind it was looked up before all that.
     let mut plan = two_vips(&[SERVER, "198.51.100.12:8080"]);
     for service in &mut plan.services {
@@ -244,13 +324,13 @@ fn a_connection_that_was_just_forgotten_is_not_found_again_in_the_same_burst() {
     plan.services[0].servers.swap(0, 1);
     let mut world = World::new(&plan);
     let segment = |from: &str, to: &str, flags| (WAN, tcp(from, to, flags).via_gateway());
-    // Each of the client's connections is at a server of its own; one of them is closing.
+    // Each of the client's connections is at a server of its own; one of them is over.
     let at_12 = world.receive(WAN, &segment(CLIENT, SERVICE, SYN).1)[0].server();
     send(&mut world, (In, ACK));
     assert_eq!(at_12, 12);
     assert_eq!(world.receive(WAN, &segment(CLIENT, "192.0.2.101:80", SYN).1)[0].server(), 11);
-    send(&mut world, (In, FIN | ACK));
-    // Load on the closing connection's server, so that the other one is less busy.
+    send(&mut world, (In, RST));
+    // Load on that connection's server, so that the other one is less busy.
     for port in 5000..5040 {
         let client = format!("203.0.113.10:{port}");
         if world.receive(WAN, &segment(&client, SERVICE, SYN).1)[0].server() == 12 {

@@ -187,7 +187,7 @@ fn stories_read_well() {
     text += &story("nat: the server's reply", &world, LAN, &reply);
     world.receive(LAN, &reply);
     world.receive(WAN, &tcp(client, vip, RST).via_gateway());
-    text += &story("nat: a SYN on a closing connection", &world, WAN, &syn);
+    text += &story("nat: a SYN on a connection that is over", &world, WAN, &syn);
     text += &story(
         "an acknowledgement of no connection",
         &world,

@@ -173,6 +173,12 @@ impl Connection {
         self.method == Method::Nat
     }
 
+    /// Whether it is over, so that a new connection of the same client may take its place.
+    #[must_use]
+    pub fn gives_way(&self) -> bool {
+        self.state.reopens(self.sees_replies())
+    }
+
     /// Counts one packet of `len` bytes.
     #[inline(always)]
     pub fn count(&mut self, direction: Direction, len: u16) {

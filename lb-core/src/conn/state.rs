@@ -114,9 +114,48 @@ impl State {
         matches!(self, State::Established | State::Udp)
     }
 
-    /// Whether a SYN on a connection in this state opens a new one in its place.
+    /// Whether a client's SYN on a connection in this state opens a new one in its place: IPVS's
+    /// `is_new_conn_expected`. `sees_replies` says whether the director sees what the server sends.
+    ///
+    /// Only where both sides have closed. A connection that one side has closed still carries data, and anybody can send
+    /// a SYN; so it goes to the connection's server, which knows the sequence numbers. If the connection lives there, it
+    /// answers with a challenge (RFC 9293 3.10.7.4), and a client that has really forgotten it resets it. Where the
+    /// server is not seen, `FinWait` may be the end of both sides.
     #[must_use]
-    pub const fn is_closing(self) -> bool {
-        matches!(self, State::FinWait | State::TimeWait | State::Close | State::CloseWait | State::LastAck)
+    pub const fn reopens(self, sees_replies: bool) -> bool {
+        match self {
+            State::TimeWait | State::Close => true,
+            State::FinWait => !sees_replies,
+            State::None
+            | State::SynSent
+            | State::SynRecv
+            | State::Established
+            | State::CloseWait
+            | State::LastAck
+            | State::Udp => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_both_sides_have_closed_is_reopened() {
+        let by_state = State::ALL.map(|state| (state.name(), state.reopens(true), state.reopens(false)));
+        let expected = [
+            ("NONE", false, false),
+            ("SYN_SENT", false, false),
+            ("SYN_RECV", false, false),
+            ("ESTABLISHED", false, false),
+            ("FIN_WAIT", false, true),
+            ("TIME_WAIT", true, true),
+            ("CLOSE", true, true),
+            ("CLOSE_WAIT", false, false),
+            ("LAST_ACK", false, false),
+            ("UDP", false, false),
+        ];
+        assert_eq!(by_state, expected);
     }
 }

@@ -8,8 +8,8 @@
 //! of it.
 //!
 //! The arrows follow RFC 9293 and Linux IPVS (`net/netfilter/ipvs/ip_vs_proto_tcp.c`); the tests list every
-//! difference from the latter with its reason. Sequence numbers are not looked at. SYNs that reopen a closing
-//! connection ([`State::is_closing`]) never get here: the worker starts a new connection, in [`State::None`]. A packet
+//! difference from the latter with its reason. Sequence numbers are not looked at. SYNs that reopen a
+//! connection ([`State::reopens`]) never get here: the worker starts a new connection, in [`State::None`]. A packet
 //! that leaves a connection there, or closes it there, begins none.
 
 use super::{
@@ -110,6 +110,10 @@ pub static FULL: Table = Table::new(&[
     (&[SynRecv], Server, Fin, FinWait),
     // The client closes too. Who closed first, the server, answers stragglers for a while.
     (&[FinWait], Client, Fin, TimeWait),
+    //
+    // Beginning anew: the client has forgotten a connection that it had not closed, or the server had not, and asks for
+    // another. A server that remembers it answers with an acknowledgement. One that agrees has forgotten it, too.
+    (&[FinWait, CloseWait, LastAck], Server, SynAck, SynRecv),
     //
     // Aborting. TIME_WAIT survives, so that a stray RST does not cut it short (RFC 1337).
     //

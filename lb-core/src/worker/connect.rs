@@ -290,7 +290,7 @@ impl<P: Packet> Worker<P> {
             match self.connections.insert(*connection) {
                 // The packet that it is made for is about to move it to another state, and schedule its end by that.
                 Ok(index) => return Ok(Some(index)),
-                Err(InsertError::Clash(other)) if self.connections.get(other).state.is_closing() => {
+                Err(InsertError::Clash(other)) if self.connections.get(other).gives_way() => {
                     self.end(other);
                 }
                 Err(InsertError::Clash(_)) => return Ok(None),

@@ -165,10 +165,10 @@ impl<P: Packet> Story<'_, P> {
             return outcome;
         }
         let begins = is_in && self.stage.tcp_flags & (SYN | ACK) == SYN && self.is_tcp();
-        if begins && connection.state.is_closing() {
+        if begins && connection.gives_way() {
             self.say(
                 Stage::Connection,
-                "a SYN on a closing connection: that is forgotten, and a new one opened",
+                "a SYN on a connection that is over: that is forgotten, and a new one opened",
             );
             // The old connection was this worker's, so the new one is.
             self.origin = Origin::Worker;

@@ -104,7 +104,7 @@ impl<P: Packet> Worker<P> {
         } else if self.change_state(now, stage, index, direction) {
             self.connections.get_mut(index)
         } else {
-            // A client opens a connection where an old one was closing.
+            // A client opens a connection where an old one was over.
             return self.connect_anew(now, packet, stage);
         };
         connection.seen = now.stamp();
@@ -139,7 +139,7 @@ impl<P: Packet> Worker<P> {
             State::Udp
         } else {
             let begins = direction == Direction::In && stage.tcp_flags & (SYN | ACK) == SYN;
-            if begins && connection.state.is_closing() {
+            if begins && connection.gives_way() {
                 self.end(index);
                 return false;
             }

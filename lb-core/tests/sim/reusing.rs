@@ -1,6 +1,11 @@
 //! A client uses a port again for a new connection while the director remembers the old one.
 
-use crate::{setup::Setup, talk::Talk, world::World};
+use crate::{
+    network::Station,
+    setup::{Setup, client_mac, director_mac},
+    talk::{Stream, Talk},
+    world::World,
+};
 use lb_core::{
     conn::state::State::{self, Close, CloseWait, Established, FinWait, SynSent, TimeWait},
     service::plan::Method,
@@ -51,29 +56,64 @@ fn after_the_server_closed() {
 }
 
 #[test]
-fn while_the_server_has_not_closed() {
-    for setup in Setup::all() {
+fn while_nobody_can_tell_whether_the_server_has_closed() {
+    for setup in Setup::all().into_iter().filter(|setup| setup.method != Method::Nat) {
         let mut world = World::new(&setup);
         let talk = world.connect(0);
         talk.ask(&mut world);
         talk.client_end(&mut world).close();
         world.settle();
-        reuse(&mut world, talk, if setup.method == Method::Nat { CloseWait } else { FinWait });
+        reuse(&mut world, talk, FinWait);
         world.finish();
     }
 }
 
+/// Somebody who knows the four numbers of a half-closed connection sends a SYN while the rest of the data is under way.
 #[test]
-fn while_the_client_had_not_closed() {
+fn a_syn_does_not_disturb_what_is_half_closed() {
     for setup in Setup::all().into_iter().filter(|setup| setup.method == Method::Nat) {
-        let mut world = World::new(&setup);
-        let talk = world.connect(0);
-        talk.ask(&mut world);
-        talk.server_end(&mut world).close();
-        world.settle();
-        reuse(&mut world, talk, FinWait);
-        world.finish();
+        for client_closes in [true, false] {
+            let mut world = World::new(&setup);
+            let talk = world.connect_watched(0);
+            talk.ask(&mut world);
+            let mut rest = Stream::new(100_000, 3);
+            let closing =
+                if client_closes { talk.client_end(&mut world) } else { talk.server_end(&mut world) };
+            closing.close();
+            world.settle();
+            let (state, server) = (if client_closes { CloseWait } else { FinWait }, talk.server(&world));
+            let syn = syn_of(&talk);
+            world.run_until("all has arrived", |world| {
+                world.network.send(world.now, Station::Client(0), &syn);
+                let sender = if client_closes { talk.server_end(world) } else { talk.client_end(world) };
+                rest.send(sender);
+                let receiver = if client_closes { talk.client_end(world) } else { talk.server_end(world) };
+                rest.receive(receiver);
+                rest.is_done()
+            });
+            assert_eq!(talk.server(&world), server);
+            assert_eq!(world.states().last(), Some(&state));
+            talk.client_end(&mut world).close();
+            talk.server_end(&mut world).close();
+            world.settle();
+            world.finish();
+        }
     }
+}
+
+/// A SYN in a talk's name, with a sequence number out of thin air.
+fn syn_of(talk: &Talk) -> Vec<u8> {
+    let key = talk.key();
+    let mut tcp = etherparse::TcpHeader::new(key.source_port, key.destination_port, 0x1234_5678, 1_000);
+    tcp.syn = true;
+    let (source, destination) = (key.source.to_be_bytes(), key.destination.to_be_bytes());
+    tcp.checksum = tcp.calc_checksum_ipv4_raw(source, destination, &[]).unwrap();
+    let builder = etherparse::PacketBuilder::ethernet2(client_mac(talk.client).0, director_mac(0).0)
+        .ipv4(source, destination, 64)
+        .tcp_header(tcp);
+    let mut frame = Vec::new();
+    builder.write(&mut frame, &[]).unwrap();
+    frame
 }
 
 #[test]

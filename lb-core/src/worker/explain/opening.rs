@@ -16,7 +16,7 @@ use crate::{
 const MOST_LISTED: usize = 16;
 
 impl<P: Packet> Story<'_, P> {
-    /// `replaced` is a closing connection that makes room for the new one.
+    /// `replaced` is a connection that is over and makes room for the new one.
     pub(super) fn connect(&mut self, replaced: Option<u32>) -> Outcome {
         let key = self.stage.key.key();
         let course = self.worker.course(self.packet.port(), &key, self.origin);
@@ -92,12 +92,15 @@ impl<P: Packet> Story<'_, P> {
                 return self.refuse(unserved, DropReason::NoServer);
             };
             if let Some(clash) = clash(connections, &connection).filter(|&clash| Some(clash) != replaced) {
-                if !connections.get(clash).state.is_closing() {
+                if !connections.get(clash).gives_way() {
                     let text = "the client has another connection on this server endpoint: another server";
                     self.say(Stage::Scheduler, text);
                     continue;
                 }
-                self.say(Stage::Connection, "the client's closing connection on this server endpoint goes");
+                self.say(
+                    Stage::Connection,
+                    "the client's connection on this server endpoint is over and goes",
+                );
                 free += 1;
             }
             self.server = Some(connection.server);
