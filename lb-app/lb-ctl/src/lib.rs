@@ -8,8 +8,10 @@
 //! * [`session`]: one command after the other, from a line, a file or a terminal.
 //! * [`shell`]: the terminal.
 //! * [`top`]: the live view.
+//! * [`cli`]: the command line of `lbctl`.
 //! * [`man`]: manual pages.
 
+pub mod cli;
 pub mod command;
 pub mod man;
 pub mod protocol;

@@ -1,0 +1,72 @@
+//! The command line of `lbctl`: its own options, then a command of the shell or one of ipvsadm's listings.
+
+use crate::{
+    DEFAULT_SOCKET,
+    command::{Command, ipvsadm, words},
+};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Asks and changes a running lb-app.
+///
+/// Without a command it opens a shell. Commands are those of the shell; `lbctl help all` lists them. ipvsadm's listings work as well: -Ln, -Ln --stats, -Ln --rate, -Lnc.
+#[derive(Debug, Parser)]
+#[command(name = "lbctl", version, disable_help_subcommand = true)]
+pub struct Options {
+    /// Where lb-app listens
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET, env = "LB_SOCKET")]
+    pub socket: PathBuf,
+    /// Print answers as JSON, one document a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Run the commands of a file; it stops at the first that fails
+    #[arg(long, value_name = "FILE")]
+    pub cmdline_file: Option<PathBuf>,
+    /// The command; none opens a shell
+    #[command(subcommand)]
+    pub command: Option<Own>,
+}
+
+/// The shell's commands, and those that only a program has.
+#[derive(Clone, Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one")]
+pub enum Own {
+    /// A command of the shell
+    #[command(flatten)]
+    Shared(Command),
+    /// Print what a shell needs to complete lbctl's words
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
+}
+
+/// Reads the arguments, the program's name first.
+///
+/// # Errors
+/// What clap has to say, help and version included.
+pub fn parse(arguments: Vec<String>) -> Result<Options, clap::Error> {
+    let matches = Options::command().try_get_matches_from(arrange(arguments))?;
+    Options::from_arg_matches(&matches)
+}
+
+/// Gives a command's qualifiers their dashes, and translates ipvsadm's listings.
+fn arrange(mut arguments: Vec<String>) -> Vec<String> {
+    let mut at = 1;
+    while let Some(argument) = arguments.get(at).filter(|argument| argument.starts_with('-')) {
+        if let Some(command) = ipvsadm::listing(&arguments[at..]) {
+            arguments.splice(at.., command);
+            return arguments;
+        }
+        at += if matches!(argument.as_str(), "--socket" | "--cmdline-file") { 2 } else { 1 };
+    }
+    let command = arguments.split_off(at.min(arguments.len()));
+    arguments.extend(words::canonical(command));
+    arguments
+}
