@@ -9,10 +9,7 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::plan::{Plan, SchedulerKind, ServicePlan},
 };
-use std::{
-    fmt::{self, Display, Formatter},
-    net::SocketAddrV4,
-};
+use std::fmt::{self, Display, Formatter};
 
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -123,8 +120,7 @@ fn write_service(f: &mut Formatter<'_>, service: &ServicePlan, health: &ServiceH
         writeln!(f, "  port = {}", server.port)?;
         writeln!(f, "  weight = {}", server.weight)?;
         writeln!(f, "  state = \"{}\"", server.admin)?;
-        let address = SocketAddrV4::new(server.address, server.port);
-        if let Some((_, check)) = health.own.iter().find(|(own, _)| *own == address) {
+        if let Some((_, check)) = health.own.iter().find(|(own, _)| *own == server.endpoint()) {
             writeln!(f, "  check = {}", inline_check(check.as_deref()))?;
         }
     }

@@ -18,7 +18,7 @@ use lb_core::{
     service::plan::{Admin, Method, Protocol, SchedulerKind, Unserved},
     time::Duration,
 };
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use toml::de::DeTable;
 
 /// Most addresses of one port.
@@ -91,7 +91,7 @@ pub(super) struct Service {
     pub(super) pool: Pool,
     /// Where problems of the `health` table as a whole are.
     pub(super) pool_place: Option<Place>,
-    pub(super) sorry: Option<At<SocketAddrV4>>,
+    pub(super) sorry: Option<At<SocketAddr>>,
     pub(super) servers: Vec<Server>,
 }
 

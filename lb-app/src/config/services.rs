@@ -10,12 +10,16 @@ use super::{
 use lb_core::{
     conn::timeouts::Timeouts,
     limits::{MAX_SERVERS, MAX_SERVICES},
-    service::plan::{Admin, Method, Protocol, SchedulerKind, ServerPlan, ServicePlan, Unserved, VipPlan},
+    service::{
+        address::v4,
+        key::{Protocol, ServiceKey},
+        plan::{Admin, Method, SchedulerKind, ServerPlan, ServicePlan, Unserved, VipPlan},
+    },
     time::Duration,
 };
 use std::{
     collections::HashMap,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddr},
 };
 
 /// IPVS's default.
@@ -87,7 +91,7 @@ impl<'c, 'r> Services<'c, 'r> {
             let remedy = format!("use at most {MAX_SERVERS} over all services");
             problems.add(&server.place, Complaint::new("too many servers", remedy));
         }
-        let (mut names, mut addresses) = (HashMap::new(), HashMap::new());
+        let (mut names, mut keys) = (HashMap::new(), HashMap::new());
         for service in services {
             if let Some(At { value, place }) = &service.name {
                 once(&mut names, value, place, problems, |line| {
@@ -95,12 +99,9 @@ impl<'c, 'r> Services<'c, 'r> {
                     Complaint::new(what, "give each its own name")
                 });
             }
-            if let (Some(protocol), Some(vip), Some(port)) = (&service.protocol, &service.vip, &service.port)
-            {
-                let key = (protocol.value, vip.value, port.value);
-                once(&mut addresses, key, &vip.place, problems, |line| {
-                    let (protocol, vip, port) = key;
-                    let what = format!("{protocol} {vip}:{port} is another service's already (line {line})");
+            if let (Some(key), Some(vip)) = (key(service), &service.vip) {
+                once(&mut keys, key, &vip.place, problems, |line| {
+                    let what = format!("{key} is another service's already (line {line})");
                     Complaint::new(what, "use another address or port, or put all servers into one service")
                 });
             }
@@ -125,9 +126,9 @@ impl<'c, 'r> Services<'c, 'r> {
         let mut seen = HashMap::new();
         for server in &service.servers {
             let Some(address) = &server.address else { continue };
-            if let Some(port) = server_port(service, server) {
-                once(&mut seen, (address.value, port), &address.place, self.problems, |line| {
-                    let what = format!("{}:{port} is in this service already (line {line})", address.value);
+            if let Some(endpoint) = endpoint(service, server) {
+                once(&mut seen, endpoint, &address.place, self.problems, |line| {
+                    let what = format!("{endpoint} is in this service already (line {line})");
                     Complaint::new(what, "remove one; to give it more connections, raise its weight")
                 });
             }
@@ -139,13 +140,15 @@ impl<'c, 'r> Services<'c, 'r> {
         }
         check_together(&service.pool, service.pool_place.as_ref(), self.problems);
         if let Some(At { value: sorry, place }) = &service.sorry {
-            once(&mut seen, (*sorry.ip(), sorry.port()), place, self.problems, |line| {
+            once(&mut seen, *sorry, place, self.problems, |line| {
                 let what = format!("{sorry} is one of the service's servers (line {line})");
                 Complaint::new(what, "use another server, which steps in when those fail")
             });
-            let address = At { value: *sorry.ip(), place: place.clone() };
-            let port = Field::Given(At { value: sorry.port(), place: place.clone() });
-            self.check_reachable(service, &port, &address);
+            if let Ok(value) = v4(sorry.ip()) {
+                let address = At { value, place: place.clone() };
+                let port = Field::Given(At { value: sorry.port(), place: place.clone() });
+                self.check_reachable(service, &port, &address);
+            }
         }
     }
 
@@ -207,21 +210,17 @@ impl<'c, 'r> Services<'c, 'r> {
     }
 
     fn health(&self) -> Health {
-        let services = self.raw.services.iter().map(|service| {
-            let vip = value(&service.vip, Ipv4Addr::UNSPECIFIED);
-            let vip = SocketAddrV4::new(vip, value(&service.port, 0));
+        // What has no key is never used, since that is a problem.
+        let services = self.raw.services.iter().filter_map(|service| {
             let own = service.servers.iter().filter_map(|server| {
-                let check = server.check.as_ref()?.value.clone();
-                let address = value(&server.address, Ipv4Addr::UNSPECIFIED);
-                let port = server_port(service, server).unwrap_or_default();
-                Some((SocketAddrV4::new(address, port), check))
+                Some((endpoint(service, server)?, server.check.as_ref()?.value.clone()))
             });
-            ServiceHealth {
-                key: (value(&service.protocol, Protocol::Tcp), vip),
+            Some(ServiceHealth {
+                key: key(service)?,
                 pool: service.pool.clone(),
                 check: service.check.as_ref().and_then(|check| check.value.clone()),
                 own: own.collect(),
-            }
+            })
         });
         Health {
             hook: self.raw.hooks.hook.clone(),
@@ -257,6 +256,20 @@ impl<'c, 'r> Services<'c, 'r> {
 fn vips_of(raw: &Raw) -> impl Iterator<Item = &At<Ipv4Addr>> {
     let of_services = raw.services.iter().filter_map(|service| service.vip.as_ref());
     of_services.chain(raw.vips.iter().filter_map(|vip| vip.address.as_ref()))
+}
+
+/// What a service is known by, if all of it could be read.
+fn key(service: &raw::Service) -> Option<ServiceKey> {
+    Some(ServiceKey {
+        protocol: service.protocol.as_ref()?.value,
+        vip: service.vip.as_ref()?.value.into(),
+        port: service.port.as_ref()?.value,
+    })
+}
+
+/// Address and port of a server, if both are known.
+fn endpoint(service: &raw::Service, server: &raw::Server) -> Option<SocketAddr> {
+    Some(SocketAddr::new(server.address.as_ref()?.value.into(), server_port(service, server)?))
 }
 
 /// The port of a server: the service's unless it has its own. `None` if it is not known.

@@ -147,8 +147,12 @@ fn addressee(packet: &[u8]) -> Option<u16> {
 fn source_port(packet: &[u8]) -> u16 {
     let read = || {
         let header = ipv4::Header::read_cut(packet)?;
-        let place = header.header_len + if header.protocol == ipv4::ICMP { 4 } else { 0 };
-        word(packet, place)
+        let place = match header.protocol {
+            ipv4::ICMP => 4,
+            ipv4::TCP | ipv4::UDP => 0,
+            _ => return None,
+        };
+        word(packet, header.header_len + place)
     };
     read().unwrap_or(0)
 }

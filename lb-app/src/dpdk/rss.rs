@@ -3,7 +3,7 @@
 use super::{device::Device, port_info::PortInfo};
 use lb_core::{
     flow::{key::Key, owner::RSS_KEY_WORD},
-    wire::ipv4,
+    service::key::Protocol,
 };
 use std::fmt;
 
@@ -182,7 +182,11 @@ impl Hashing {
     pub fn queue_of(&self, flow: &Key<u32>) -> Option<u16> {
         let (key, table) = (self.key.as_ref()?, self.table.as_ref().filter(|table| !table.is_empty())?);
         let hashes = |what: &str| self.types.contains(&what);
-        let with_ports = hashes(if flow.protocol == ipv4::TCP { "ipv4-tcp" } else { "ipv4-udp" });
+        let with_ports = match Protocol::from_number(flow.protocol) {
+            Some(Protocol::Tcp) => hashes("ipv4-tcp"),
+            Some(Protocol::Udp) => hashes("ipv4-udp"),
+            None => false,
+        };
         if !with_ports && !hashes("ipv4") {
             return None;
         }
@@ -257,7 +261,7 @@ fn read_table(device: &Device, size: u16) -> Option<Vec<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::{flow::owner, service::plan::Mac};
+    use lb_core::{flow::owner, service::plan::Mac, wire::ipv4};
     use proptest::prelude::*;
 
     const L4: u64 = dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP;

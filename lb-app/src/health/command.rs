@@ -2,6 +2,7 @@
 
 use super::probe::{Finding, Means, Target};
 use crate::config::health::Command;
+use lb_core::service::key::ServerKey;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::{Pid, User},
@@ -42,14 +43,14 @@ pub(super) async fn ask(
 
 /// What programs are told about a server.
 pub(super) fn about(target: &Target) -> Environment {
-    let (protocol, vip) = target.service;
+    let ServerKey { service, address, port } = target.key;
     vec![
         ("LB_SERVICE", target.name.clone()),
-        ("LB_PROTOCOL", protocol.name().to_owned()),
-        ("LB_VIP", vip.ip().to_string()),
-        ("LB_VIP_PORT", vip.port().to_string()),
-        ("LB_SERVER", target.server.ip().to_string()),
-        ("LB_SERVER_PORT", target.server.port().to_string()),
+        ("LB_PROTOCOL", service.protocol.name().to_owned()),
+        ("LB_VIP", service.vip.to_string()),
+        ("LB_VIP_PORT", service.port.to_string()),
+        ("LB_SERVER", address.to_string()),
+        ("LB_SERVER_PORT", port.to_string()),
     ]
 }
 

@@ -6,7 +6,7 @@ use super::{
     probe::{Means, Target},
     state::Event,
 };
-use crate::config::health::ServiceKey;
+use lb_core::service::key::ServiceKey;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
@@ -76,13 +76,13 @@ impl Hooks {
 fn log(event: &Event) {
     match event {
         Event::Server { target, change: Change::Up, .. } => {
-            info!(service = %target.name, server = %target.server, "server is up");
+            info!(service = %target.name, server = %target.key.endpoint(), "server is up");
         }
         Event::Server { target, change: Change::Down { held: false }, reason } => {
-            warn!(service = %target.name, server = %target.server, %reason, "server is down");
+            warn!(service = %target.name, server = %target.key.endpoint(), %reason, "server is down");
         }
         Event::Server { target, change: Change::Down { held: true }, reason } => {
-            warn!(service = %target.name, server = %target.server, %reason, "server is down too often and held down");
+            warn!(service = %target.name, server = %target.key.endpoint(), %reason, "server is down too often and held down");
         }
         Event::Quorum { name, reached: true, .. } => info!(service = %name, "quorum is reached"),
         Event::Quorum { name, reached: false, .. } => warn!(service = %name, "quorum is lost"),
@@ -113,13 +113,13 @@ fn describe(event: &Event) -> (ServiceKey, Environment) {
             let mut environment = about(target);
             environment.push(("LB_EVENT", word.to_owned()));
             environment.push(("LB_REASON", reason.clone()));
-            (target.service, environment)
+            (target.key.service, environment)
         }
         Event::Quorum { service, name, reached, .. } => {
             (*service, of_service(*service, name, if *reached { "quorum-up" } else { "quorum-down" }))
         }
         Event::Sorry { service, name, server, serves } => {
-            let target = Target { name: name.clone(), service: *service, server: *server };
+            let target = Target { name: name.clone(), key: service.server(*server) };
             let mut environment = about(&target);
             let word = if *serves { "sorry-server-up" } else { "sorry-server-down" };
             environment.push(("LB_EVENT", word.to_owned()));
@@ -132,12 +132,12 @@ fn describe(event: &Event) -> (ServiceKey, Environment) {
 }
 
 fn of_service(service: ServiceKey, name: &str, event: &str) -> Environment {
-    let (protocol, vip) = service;
+    let ServiceKey { protocol, vip, port } = service;
     vec![
         ("LB_EVENT", event.to_owned()),
         ("LB_SERVICE", name.to_owned()),
         ("LB_PROTOCOL", protocol.name().to_owned()),
-        ("LB_VIP", vip.ip().to_string()),
-        ("LB_VIP_PORT", vip.port().to_string()),
+        ("LB_VIP", vip.to_string()),
+        ("LB_VIP_PORT", port.to_string()),
     ]
 }

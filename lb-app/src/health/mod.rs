@@ -29,12 +29,9 @@ pub(crate) use pool::Role;
 pub(crate) use ports::Way;
 pub(crate) use probe::Target;
 
-use crate::{
-    config::{Config, health::ServiceKey},
-    dataplane::host::Host,
-};
-use lb_core::service::plan::Plan;
-use std::{net::SocketAddrV4, sync::Arc};
+use crate::{config::Config, dataplane::host::Host};
+use lb_core::service::{key::ServiceKey, plan::Plan};
+use std::{net::SocketAddr, sync::Arc};
 
 /// What checks work for: something that has services and can change what their servers get.
 pub(crate) trait Balancer: Send + Sync {
@@ -78,7 +75,7 @@ pub(crate) struct Order {
     /// Whose.
     pub(crate) service: ServiceKey,
     /// By server.
-    pub(crate) roles: Vec<(SocketAddrV4, Role)>,
+    pub(crate) roles: Vec<(SocketAddr, Role)>,
     /// The sorry server, if there is one.
-    pub(crate) sorry: Option<(SocketAddrV4, Role)>,
+    pub(crate) sorry: Option<(SocketAddr, Role)>,
 }

@@ -7,11 +7,13 @@ use super::{
     report::{self, Report},
     state::{Event, State, Task},
 };
-use crate::config::health::{Check, ServiceKey};
-use lb_core::time::{self, Duration as Span};
+use crate::config::health::Check;
+use lb_core::{
+    service::key::ServerKey,
+    time::{self, Duration as Span},
+};
 use std::{
     io,
-    net::SocketAddrV4,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -88,11 +90,11 @@ impl Monitor {
     }
 
     /// Traffic shows that a server has failed.
-    pub(crate) fn fail_passively(&self, service: ServiceKey, server: SocketAddrV4, reason: String) {
+    pub(crate) fn fail_passively(&self, key: ServerKey, reason: String) {
         let now = self.shared.now();
         let mut state = self.shared.state();
-        let name = state.services.get(&service).map(|service| service.name.clone()).unwrap_or_default();
-        let event = state.fail_passively(&Target { name, service, server }, reason, now);
+        let name = state.services.get(&key.service).map(|service| service.name.clone()).unwrap_or_default();
+        let event = state.fail_passively(&Target { name, key }, reason, now);
         self.shared.tell(&state, event.as_slice());
         drop(state);
         self.shared.news.notify_one();
@@ -202,7 +204,7 @@ async fn watch(shared: Weak<Shared>, target: Target, check: Arc<Check>) {
             continue;
         }
         let (finding, took) = probe(&means, &check, &target).await;
-        debug!(service = %target.name, server = %target.server, ?finding, "checked");
+        debug!(service = %target.name, server = %target.key.endpoint(), ?finding, "checked");
         let taken = shared.upgrade().and_then(|shared| shared.take(&target, (finding, took)));
         let Some(undecided) = taken else { return };
         let interval = span(if undecided { check.retry_interval } else { check.interval });

@@ -7,7 +7,8 @@ use super::{
     tls::Trust,
     udp,
 };
-use crate::config::health::{Check, Kind, ServiceKey};
+use crate::config::health::{Check, Kind};
+use lb_core::service::{address::v4, key::ServerKey};
 use std::{net::SocketAddrV4, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
@@ -22,8 +23,8 @@ pub(crate) type Finding = Result<(), String>;
 pub(crate) struct Target {
     /// The operator's name of the service.
     pub(crate) name: String,
-    pub(crate) service: ServiceKey,
-    pub(crate) server: SocketAddrV4,
+    /// The server.
+    pub(crate) key: ServerKey,
 }
 
 /// What checks share.
@@ -59,8 +60,7 @@ pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Fin
         Ok(finding) => finding,
         Err(_) if check.leave.ports && check.to_vip => Err(format!(
             "no answer within {} from {} by the way of traffic: does the server have that address?",
-            check.timeout,
-            target.service.1.ip()
+            check.timeout, target.key.service.vip
         )),
         Err(_) => Err(format!("no answer within {}", check.timeout)),
     };
@@ -68,7 +68,7 @@ pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Fin
 }
 
 async fn ask(means: &Means, check: &Check, target: &Target, limit: Duration) -> Finding {
-    let (to, leave) = (address(check, target), &check.leave);
+    let (to, leave) = (address(check, target)?, &check.leave);
     let by_ports = leave.ports.then(|| means.ports.talk(target, check.to_vip)).transpose()?;
     match (&check.kind, by_ports) {
         (Kind::Tcp, None) => means.doors.tcp(leave, to).await.map(drop).map_err(|error| plain(&error)),
@@ -96,8 +96,9 @@ async fn ask(means: &Means, check: &Check, target: &Target, limit: Duration) -> 
 }
 
 /// Where the check goes to.
-fn address(check: &Check, target: &Target) -> SocketAddrV4 {
-    let (_, vip) = target.service;
-    let to = if check.to_vip { vip } else { target.server };
-    SocketAddrV4::new(check.address.unwrap_or(*to.ip()), check.port.unwrap_or(to.port()))
+fn address(check: &Check, target: &Target) -> Result<SocketAddrV4, String> {
+    let key = &target.key;
+    let to = if check.to_vip { key.service.endpoint() } else { key.endpoint() };
+    let address = check.address.map_or_else(|| v4(to.ip()), Ok).map_err(|error| error.to_string())?;
+    Ok(SocketAddrV4::new(address, check.port.unwrap_or(to.port())))
 }

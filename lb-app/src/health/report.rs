@@ -4,9 +4,12 @@ use super::{
     pool::Role,
     state::{Server, Service, State},
 };
-use crate::config::health::{Check, Pool, ServiceKey};
-use lb_core::time::{Duration, Instant};
-use std::{fmt, net::SocketAddrV4, sync::Arc, time::SystemTime};
+use crate::config::health::{Check, Pool};
+use lb_core::{
+    service::key::ServiceKey,
+    time::{Duration, Instant},
+};
+use std::{fmt, net::SocketAddr, sync::Arc, time::SystemTime};
 
 /// All services that are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,14 +33,14 @@ pub(crate) struct ServiceReport {
     /// No server works, and those that worked last are kept.
     pub(crate) kept: bool,
     /// The sorry server, and whether it serves.
-    pub(crate) sorry: Option<(SocketAddrV4, bool)>,
+    pub(crate) sorry: Option<(SocketAddr, bool)>,
     pub(crate) servers: Vec<ServerReport>,
 }
 
 /// One server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerReport {
-    pub(crate) address: SocketAddrV4,
+    pub(crate) address: SocketAddr,
     /// Its check, if it has one.
     pub(crate) check: Option<Arc<Check>>,
     pub(crate) state: ServerState,

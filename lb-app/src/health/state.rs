@@ -6,14 +6,17 @@ use super::{
     pool::{Member, Outcome, Role, judge},
     probe::{Finding, Target},
 };
-use crate::config::health::{Check, Health, Pool, ServiceHealth, ServiceKey};
+use crate::config::health::{Check, Health, Pool, ServiceHealth};
 use lb_core::{
-    service::plan::{Plan, ServicePlan},
+    service::{
+        key::ServiceKey,
+        plan::{Plan, ServicePlan},
+    },
     time::{Duration, Instant},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddrV4,
+    net::SocketAddr,
     sync::Arc,
     time::SystemTime,
 };
@@ -59,7 +62,7 @@ pub(crate) struct Service {
     /// The operator's name for it.
     pub(crate) name: String,
     pub(crate) pool: Pool,
-    pub(crate) servers: BTreeMap<SocketAddrV4, Server>,
+    pub(crate) servers: BTreeMap<SocketAddr, Server>,
     /// What was last ordered.
     pub(crate) outcome: Outcome,
     /// How often the quorum was reached or lost.
@@ -86,7 +89,7 @@ pub(crate) enum Event {
     /// A service reached its quorum or lost it.
     Quorum { service: ServiceKey, name: String, reached: bool, program: Option<Vec<String>> },
     /// The sorry server stepped in or back.
-    Sorry { service: ServiceKey, name: String, server: SocketAddrV4, serves: bool },
+    Sorry { service: ServiceKey, name: String, server: SocketAddr, serves: bool },
     /// No server of a service works, and those that worked last are kept; or that is over.
     Kept { service: ServiceKey, name: String, kept: bool },
 }
@@ -106,7 +109,7 @@ impl State {
             health.services.iter().map(|service| (service.key, service)).collect();
         let mut old = std::mem::take(&mut self.services);
         for service in &plan.services {
-            let key = key_of(service);
+            let key = service.key();
             let health = settings.get(&key).copied();
             let known = old.remove(&key);
             let followed = follow(service, health, known, &mut self.idle, now);
@@ -159,7 +162,7 @@ impl State {
 
     /// Traffic shows that a server has failed.
     pub(crate) fn fail_passively(&mut self, target: &Target, reason: String, now: Instant) -> Option<Event> {
-        let hold = self.services.get(&target.service)?.pool.passive?.hold;
+        let hold = self.services.get(&target.key.service)?.pool.passive?.hold;
         let server = self.server(target)?;
         let change = server.machine.fail_passively(hold, now)?;
         server.last_failure = Some((reason, SystemTime::now()));
@@ -172,10 +175,7 @@ impl State {
         for (key, service) in &mut self.services {
             for (address, server) in &mut service.servers {
                 if let Some(change) = server.machine.tick(now) {
-                    due.push((
-                        Target { name: service.name.clone(), service: *key, server: *address },
-                        change,
-                    ));
+                    due.push((Target { name: service.name.clone(), key: key.server(*address) }, change));
                 }
             }
         }
@@ -204,11 +204,11 @@ impl State {
     }
 
     fn server(&mut self, target: &Target) -> Option<&mut Server> {
-        self.services.get_mut(&target.service)?.servers.get_mut(&target.server)
+        self.services.get_mut(&target.key.service)?.servers.get_mut(&target.key.endpoint())
     }
 
     fn changed(&mut self, target: &Target, change: Change) -> Event {
-        self.dirty.insert(target.service);
+        self.dirty.insert(target.key.service);
         let mut reason = String::new();
         if let Some(server) = self.server(target) {
             server.transitions += 1;
@@ -262,11 +262,6 @@ impl Service {
     }
 }
 
-/// What identifies a service of a plan.
-pub(crate) fn key_of(service: &ServicePlan) -> ServiceKey {
-    (service.protocol, SocketAddrV4::new(service.vip, service.port))
-}
-
 /// A service as the plan has it now, with what is known of it. Nothing if nobody wants to know anything.
 fn follow(
     plan: &ServicePlan,
@@ -283,7 +278,7 @@ fn follow(
     };
     let mut servers = BTreeMap::new();
     for planned in &plan.servers {
-        let address = SocketAddrV4::new(planned.address, planned.port);
+        let address = planned.endpoint();
         // The sorry server is there because it was ordered.
         if sorry == Some(address) {
             continue;
@@ -307,7 +302,7 @@ fn follow(
                 server.machine = Machine::new(rules, now);
             }
             if let Some(check) = check {
-                let target = Target { name: plan.name.clone(), service: key_of(plan), server: address };
+                let target = Target { name: plan.name.clone(), key: plan.key().server(address) };
                 idle.push((target, check.clone()));
             }
         }

@@ -7,11 +7,11 @@ use super::{
     report::ServerState,
 };
 use crate::config::{Config, Limits, health::Check, parse};
-use lb_core::service::plan::{Plan, Protocol};
+use lb_core::service::plan::Plan;
 use std::{
     fs,
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
     path::PathBuf,
     sync::{Arc, Mutex},
     thread,
@@ -35,11 +35,7 @@ fn check(keys: &str) -> Arc<Check> {
 }
 
 fn target(port: u16) -> Target {
-    Target {
-        name: "web".to_owned(),
-        service: (Protocol::Tcp, SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 100), 80)),
-        server: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
-    }
+    Target { name: "web".to_owned(), key: format!("127.0.0.1:{port} of tcp 192.0.2.100:80").parse().unwrap() }
 }
 
 /// What a check finds out about the server at this port of loopback.

@@ -293,7 +293,10 @@ impl Facts {
             .services
             .iter()
             .flat_map(|service| {
-                service.servers.iter().map(|server| (self.names.server(service.key, server.address), server))
+                service
+                    .servers
+                    .iter()
+                    .map(|server| (self.names.server(service.key.server(server.address)), server))
             })
             .collect();
         writer.family(&gauge("lb_health_up", "Whether a real server is up by its checks."));

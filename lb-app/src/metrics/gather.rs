@@ -7,7 +7,7 @@ use super::{
 use crate::control::live::running::Running;
 use lb_core::counters::{Counter, ServerTraffic};
 use parking_lot::Mutex;
-use std::{net::SocketAddrV4, sync::Arc};
+use std::sync::Arc;
 
 /// Everything, now. `names` are those of the last time.
 pub(crate) fn gather(running: &Running, names: &Mutex<Arc<Names>>) -> Facts {
@@ -58,13 +58,13 @@ fn services(running: &Running, names: &Names) -> (Vec<Service>, Vec<Server>) {
     let snapshot = running.current().snapshot;
     let (mut services, mut servers) = (Vec::new(), Vec::new());
     for (_, service) in snapshot.configured() {
-        let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
+        let key = service.key();
         let begin = servers.len();
         servers.extend(service.servers.iter().map(|&number| {
             let plan = &snapshot.servers[number as usize].plan;
             let load = running.board.total(number);
             Server {
-                labels: names.server(key, SocketAddrV4::new(plan.address, plan.port)),
+                labels: names.server(key.server(plan.endpoint())),
                 counters: counters(running, number),
                 active: load.active.into(),
                 inactive: load.inactive.into(),

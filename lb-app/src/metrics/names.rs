@@ -2,9 +2,11 @@
 //! they are made once.
 
 use super::text::labels;
-use crate::config::health::ServiceKey;
-use lb_core::service::plan::Plan;
-use std::{collections::HashMap, net::SocketAddrV4, sync::Arc};
+use lb_core::service::{
+    key::{ServerKey, ServiceKey},
+    plan::Plan,
+};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 /// The labels of everything in a plan, with their braces.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +20,7 @@ pub(crate) struct Names {
 struct ServiceNames {
     name: String,
     labels: Arc<str>,
-    servers: HashMap<SocketAddrV4, Arc<str>>,
+    servers: HashMap<SocketAddr, Arc<str>>,
 }
 
 impl Names {
@@ -32,14 +34,14 @@ impl Names {
         self.number = Some(number);
         let mut before = std::mem::take(&mut self.services);
         for service in &plan.services {
-            let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
+            let key = service.key();
             let known = before.remove(&key).filter(|known| known.name == service.name);
             let mut known = known.unwrap_or_else(|| ServiceNames::new(key, &service.name));
             let mut old = std::mem::take(&mut known.servers);
             for server in &service.servers {
-                let address = SocketAddrV4::new(server.address, server.port);
-                let labels = old.remove(&address).unwrap_or_else(|| server_labels(key, address));
-                known.servers.insert(address, labels);
+                let endpoint = server.endpoint();
+                let labels = old.remove(&endpoint).unwrap_or_else(|| server_labels(key.server(endpoint)));
+                known.servers.insert(endpoint, labels);
             }
             self.services.insert(key, known);
         }
@@ -52,9 +54,10 @@ impl Names {
     }
 
     /// Those of a server, which may be gone since.
-    pub(crate) fn server(&self, key: ServiceKey, address: SocketAddrV4) -> Arc<str> {
-        let known = self.services.get(&key).and_then(|service| service.servers.get(&address));
-        known.map_or_else(|| server_labels(key, address), Arc::clone)
+    pub(crate) fn server(&self, key: ServerKey) -> Arc<str> {
+        let known = self.services.get(&key.service);
+        let known = known.and_then(|service| service.servers.get(&key.endpoint()));
+        known.map_or_else(|| server_labels(key), Arc::clone)
     }
 }
 
@@ -64,25 +67,26 @@ impl ServiceNames {
     }
 }
 
-fn service_labels((protocol, vip): ServiceKey, name: &str) -> Arc<str> {
+fn service_labels(key: ServiceKey, name: &str) -> Arc<str> {
     let pairs = [
         ("service", name),
-        ("local_address", &vip.ip().to_string()),
-        ("local_port", &vip.port().to_string()),
-        ("proto", &protocol.name().to_uppercase()),
+        ("local_address", &key.vip.to_string()),
+        ("local_port", &key.port.to_string()),
+        ("proto", key.protocol.upper()),
         ("local_mark", ""),
     ];
     labels(&pairs).into()
 }
 
 /// With the names that node_exporter's collector for IPVS has.
-fn server_labels((protocol, vip): ServiceKey, server: SocketAddrV4) -> Arc<str> {
+fn server_labels(key: ServerKey) -> Arc<str> {
+    let service = key.service;
     let pairs = [
-        ("local_address", &*vip.ip().to_string()),
-        ("local_port", &vip.port().to_string()),
-        ("remote_address", &server.ip().to_string()),
-        ("remote_port", &server.port().to_string()),
-        ("proto", &protocol.name().to_uppercase()),
+        ("local_address", &*service.vip.to_string()),
+        ("local_port", &service.port.to_string()),
+        ("remote_address", &key.address.to_string()),
+        ("remote_port", &key.port.to_string()),
+        ("proto", service.protocol.upper()),
         ("local_mark", ""),
     ];
     labels(&pairs).into()

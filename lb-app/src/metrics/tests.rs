@@ -22,7 +22,7 @@ use lb_core::{
 };
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddrV4, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     process::{Command, Stdio},
     sync::Arc,
     time::{Instant, SystemTime},
@@ -53,11 +53,11 @@ fn facts(services: usize, servers: usize) -> Facts {
     names.follow(&plan, 1);
     let mut report = Report { services: Vec::new(), hooks: (1, 0) };
     for service in &plan.services {
-        let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
-        let endpoints = service.servers.iter().map(|server| SocketAddrV4::new(server.address, server.port));
+        let key = service.key();
+        let endpoints = service.servers.iter().map(ServerPlan::endpoint);
         let counters = [1_234_567_890; 5];
         facts.servers.extend(endpoints.clone().map(|server| Server {
-            labels: names.server(key, server),
+            labels: names.server(key.server(server)),
             counters,
             active: 123,
             inactive: 45,
@@ -78,7 +78,7 @@ fn facts(services: usize, servers: usize) -> Facts {
             pool: Pool::default(),
             up_weight: 1,
             kept: false,
-            sorry: Some((SocketAddrV4::new(service.vip, 81), false)),
+            sorry: Some((SocketAddr::new(service.vip.into(), 81), false)),
             servers: endpoints
                 .map(|address| ServerReport {
                     address,
@@ -130,13 +130,9 @@ fn labels_follow_the_plan() {
     let mut plan = plan(2, 2);
     names.follow(&plan, 1);
     assert!(names.is_of(1) && !names.is_of(2));
-    let key = |plan: &Plan, at: usize| {
-        let service = &plan.services[at];
-        (service.protocol, SocketAddrV4::new(service.vip, service.port))
-    };
-    let (first, second) = (key(&plan, 0), key(&plan, 1));
-    let address = SocketAddrV4::new(plan.services[0].servers[0].address, 8_080);
-    let before = (names.service(first, "web-0"), names.server(first, address));
+    let (first, second) = (plan.services[0].key(), plan.services[1].key());
+    let server = first.server(plan.services[0].servers[0].endpoint());
+    let before = (names.service(first, "web-0"), names.server(server));
     assert!(
         before
             .0
@@ -147,7 +143,7 @@ fn labels_follow_the_plan() {
     plan.services.remove(1);
     plan.services[0].servers.remove(1);
     names.follow(&plan, 2);
-    assert!(Arc::ptr_eq(&before.1, &names.server(first, address)), "made once");
+    assert!(Arc::ptr_eq(&before.1, &names.server(server)), "made once");
     // What is gone is named all the same, for whoever still speaks of it.
     assert!(names.service(second, "web-1").contains("web-1"));
 

@@ -1,7 +1,10 @@
 //! Connections, as `ipvsadm -Lnc` lists them.
 
 use crate::control::live::query::Listed;
-use lb_core::{service::snapshot::Snapshot, time::Duration, wire::ipv4};
+use lb_core::{
+    service::{key::Protocol, snapshot::Snapshot},
+    time::Duration,
+};
 use std::{fmt::Write, net::Ipv4Addr};
 
 /// Lists connections. `total` is how many there are, listed or not.
@@ -18,7 +21,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
         let _ = writeln!(
             text,
             "{:<3} {:<6} {:<11} {:<18} {:<18} {:<18} {}",
-            if connection.protocol == ipv4::TCP { "TCP" } else { "UDP" },
+            protocol(connection.protocol),
             minutes(left),
             connection.state.name(),
             endpoint(connection.client, connection.client_port),
@@ -31,6 +34,10 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
         let _ = writeln!(text, "... {} more", total - listed.len() as u64);
     }
     let _ = writeln!(text, "total {total} connections");
+}
+
+fn protocol(number: u8) -> &'static str {
+    Protocol::from_number(number).map_or("?", Protocol::upper)
 }
 
 fn endpoint(address: u32, port: u16) -> String {

@@ -14,10 +14,10 @@ pub(super) fn write(text: &mut String, report: &Report, now: SystemTime) {
         "RemoteAddress:Port", "Check", "State", "Role", "For", "Changes", "Failures"
     );
     for service in &report.services {
-        let (protocol, vip) = service.key;
         let quorum = if service.quorum { "quorum" } else { "no quorum" };
         let kept = if service.kept { ", those that worked last are kept" } else { "" };
-        let _ = write!(text, "{:<4} {vip} {}: {quorum}{kept}", protocol.name().to_uppercase(), service.name);
+        let (protocol, vip) = (service.key.protocol.upper(), service.key.endpoint());
+        let _ = write!(text, "{protocol:<4} {vip} {}: {quorum}{kept}", service.name);
         if let Some((sorry, serves)) = service.sorry {
             let _ = write!(text, ", sorry server {sorry} {}", if serves { "serves" } else { "waits" });
         }
@@ -51,7 +51,7 @@ mod tests {
         Role,
         report::{Progress, ServerReport, ServerState, ServiceReport},
     };
-    use lb_core::{service::plan::Protocol, time::Duration as Span};
+    use lb_core::time::Duration as Span;
     use std::{sync::Arc, time::Duration};
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
             ..well.clone()
         };
         let service = ServiceReport {
-            key: (Protocol::Tcp, "192.0.2.100:80".parse().unwrap()),
+            key: "tcp 192.0.2.100:80".parse().unwrap(),
             name: "web".to_owned(),
             pool: Pool::default(),
             quorum: true,

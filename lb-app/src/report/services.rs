@@ -1,39 +1,27 @@
 //! Services and servers, as `ipvsadm -Ln` lists them.
 
-use lb_core::service::{
-    load::LoadBoard,
-    plan::{Method, Protocol},
-    snapshot::Snapshot,
-};
+use lb_core::service::{load::LoadBoard, plan::Method, snapshot::Snapshot};
 use std::fmt::Write;
 
 pub(super) fn write(text: &mut String, snapshot: &Snapshot, board: &LoadBoard) {
     let _ = writeln!(text, "Prot LocalAddress:Port Scheduler Flags");
     let _ = writeln!(text, "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn");
     for (_, service) in snapshot.configured() {
-        let address = format!("{}:{}", service.vip, service.port);
-        let _ = writeln!(text, "{:<4} {address} {}", protocol(service.protocol), service.scheduler_kind);
+        let (protocol, address) = (service.protocol.upper(), service.key().endpoint());
+        let _ = writeln!(text, "{protocol:<4} {address} {}", service.scheduler_kind);
         for &index in &service.servers {
             let server = &snapshot.servers[index as usize].plan;
             let load = board.total(index);
             let _ = writeln!(
                 text,
                 "  -> {:<28} {:<7} {:<6} {:<10} {:<10}",
-                format!("{}:{}", server.address, server.port),
+                server.endpoint().to_string(),
                 forward(service.method),
                 server.effective_weight(),
                 load.active,
                 load.inactive,
             );
         }
-    }
-}
-
-/// The protocol in ipvsadm's words.
-pub(super) const fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "TCP",
-        Protocol::Udp => "UDP",
     }
 }
 

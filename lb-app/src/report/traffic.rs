@@ -1,6 +1,5 @@
 //! What passed between clients and servers, as `ipvsadm -Ln --stats` lists it.
 
-use super::services::protocol;
 use lb_core::{counters::ServerTraffic, service::snapshot::Snapshot};
 use std::fmt::Write;
 
@@ -19,11 +18,11 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, workers: &[&[ServerT
         for (_, counts) in &servers {
             sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
-        let name = format!("{:<4} {}:{}", protocol(service.protocol), service.vip, service.port);
+        let name = format!("{:<4} {}", service.protocol.upper(), service.key().endpoint());
         write_line(text, &name, &sum);
         for (server, counts) in servers {
             let server = &snapshot.servers[server as usize].plan;
-            write_line(text, &format!("  -> {}:{}", server.address, server.port), &counts);
+            write_line(text, &format!("  -> {}", server.endpoint()), &counts);
         }
     }
 }

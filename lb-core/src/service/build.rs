@@ -1,11 +1,12 @@
 //! From a [`Plan`] to a [`Snapshot`]: the first one, and those that follow it while workers run.
 
 use super::{
+    key::ServiceKey,
     lookup::{Lookup, endpoint},
     numbers::Numbers,
-    plan::{Method, Plan, Protocol, ServerPlan, ServicePlan, Spread, Standing, Unserved},
+    plan::{Method, Plan, ServerPlan, ServicePlan, Spread, Standing, Unserved},
     routing::{NextHop, Routing},
-    snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError, number},
+    snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError},
 };
 use crate::{
     limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
@@ -14,13 +15,13 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
 };
 
-/// What makes a service the same service. One with another method is another: its servers are set up differently.
-type ServiceKey = (Protocol, Ipv4Addr, u16, Method);
-/// What makes a server the same server: the number of its service, its address and its port.
-type ServerKey = (u32, Ipv4Addr, u16);
+/// What keeps a service's number. One with another method is another: its servers are set up differently.
+type LastingService = (ServiceKey, Method);
+/// What keeps a server's number: that of its service, its address and its port.
+type LastingServer = (u32, SocketAddr);
 
 impl Snapshot {
     /// Makes a plan quick, with room for twice as many services and servers and some more.
@@ -89,7 +90,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     let by_address = locals.iter().map(|(address, local)| (u64::from(address.to_bits()), *local));
     let by_endpoint = order.iter().map(|&index| {
         let service = &services[index as usize];
-        (endpoint(number(service.protocol), service.vip.to_bits(), service.port), index)
+        (endpoint(service.protocol.number(), service.vip.to_bits(), service.port), index)
     });
     Ok(Snapshot {
         local_by_address: Lookup::new(by_address),
@@ -116,7 +117,7 @@ struct Numbered {
 }
 
 fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<Numbered>, SnapshotError> {
-    let wanted: Vec<ServiceKey> = plan.services.iter().map(key_of_plan).collect();
+    let wanted: Vec<LastingService> = plan.services.iter().map(lasting_of_plan).collect();
     let (mut of_services, kept) = match before {
         Some((old, in_use)) => (service_numbers(old, in_use), wanted.iter().copied().collect()),
         None => (Numbers::new([], room.services), HashSet::new()),
@@ -127,9 +128,10 @@ fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<Numbered>,
         Some((old, in_use)) => server_numbers(old, in_use, &kept),
         None => Numbers::new([], room.servers),
     };
-    let keys = plan.services.iter().zip(&services).flat_map(|(service, &number)| {
-        service.servers.iter().map(move |server| (number, server.address, server.port))
-    });
+    let keys =
+        plan.services.iter().zip(&services).flat_map(|(service, &number)| {
+            service.servers.iter().map(move |server| (number, server.endpoint()))
+        });
     let servers = of_servers.give(keys).ok_or_else(|| no_room("server", room.servers))?;
     let mut servers = servers.into_iter();
     Ok(plan
@@ -144,7 +146,7 @@ fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<Numbered>,
 }
 
 /// A service's number is free when it is not configured, and none of its servers' numbers is in use.
-fn service_numbers(old: &Snapshot, in_use: &dyn Fn(u32) -> bool) -> Numbers<ServiceKey> {
+fn service_numbers(old: &Snapshot, in_use: &dyn Fn(u32) -> bool) -> Numbers<LastingService> {
     let mut held: HashSet<u32> = old.order.iter().copied().collect();
     held.extend(
         (0..).zip(&old.servers).filter(|(index, _)| in_use(*index)).map(|(_, server)| server.service),
@@ -152,7 +154,7 @@ fn service_numbers(old: &Snapshot, in_use: &dyn Fn(u32) -> bool) -> Numbers<Serv
     // Of two with one key, the one that is held.
     let owners = (0..).zip(&old.services).map(|(index, service)| {
         let is_held = held.contains(&index);
-        (is_held.then(|| key_of(service)), !is_held)
+        (is_held.then(|| lasting(service)), !is_held)
     });
     Numbers::new(owners, old.room.services)
 }
@@ -162,24 +164,24 @@ fn service_numbers(old: &Snapshot, in_use: &dyn Fn(u32) -> bool) -> Numbers<Serv
 fn server_numbers(
     old: &Snapshot,
     in_use: &dyn Fn(u32) -> bool,
-    kept: &HashSet<ServiceKey>,
-) -> Numbers<ServerKey> {
+    kept: &HashSet<LastingService>,
+) -> Numbers<LastingServer> {
     let configured: HashSet<u32> =
         old.configured().flat_map(|(_, service)| service.servers.iter().copied()).collect();
     let owners = (0..).zip(&old.servers).map(|(index, server)| {
         let is_held = configured.contains(&index) || in_use(index);
-        let is_known = is_held && kept.contains(&key_of(&old.services[server.service as usize]));
-        (is_known.then_some((server.service, server.plan.address, server.plan.port)), !is_held)
+        let is_known = is_held && kept.contains(&lasting(&old.services[server.service as usize]));
+        (is_known.then_some((server.service, server.plan.endpoint())), !is_held)
     });
     Numbers::new(owners, old.room.servers)
 }
 
-fn key_of(service: &Service) -> ServiceKey {
-    (service.protocol, service.vip, service.port, service.method)
+fn lasting(service: &Service) -> LastingService {
+    (service.key(), service.method)
 }
 
-fn key_of_plan(service: &ServicePlan) -> ServiceKey {
-    (service.protocol, service.vip, service.port, service.method)
+fn lasting_of_plan(service: &ServicePlan) -> LastingService {
+    (service.key(), service.method)
 }
 
 /// Puts `value` at its number, which is in the list or the next one.
@@ -227,7 +229,7 @@ fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapsho
         })
         .collect();
     let same = old.and_then(|old| old.services.get(numbers.service as usize)).filter(|old| {
-        key_of(old) == key_of_plan(service)
+        lasting(old) == lasting_of_plan(service)
             && (old.scheduler_kind, old.hash_port) == (service.scheduler, service.hash_port)
             && old.candidates == candidates
     });
@@ -256,8 +258,8 @@ fn note_server_changes(changes: &mut Changes, old: &Snapshot, services: &[Servic
     for (index, server) in (0..).zip(servers) {
         let before = old.servers.get(index as usize);
         let is_same = before.is_some_and(|before| {
-            key_of(&old.services[before.service as usize]) == key_of(&services[server.service as usize])
-                && (before.plan.address, before.plan.port) == (server.plan.address, server.plan.port)
+            lasting(&old.services[before.service as usize]) == lasting(&services[server.service as usize])
+                && before.plan.endpoint() == server.plan.endpoint()
         });
         let stands_as_before = before.is_some_and(|before| {
             (before.next_hop, before.tunnel_source) == (server.next_hop, server.tunnel_source)
@@ -281,7 +283,7 @@ fn nat_endpoints(order: &[u32], services: &[Service], servers: &[Server]) -> Has
         }
         for &index in &service.servers {
             let server = &servers[index as usize].plan;
-            let endpoint = endpoint(number(service.protocol), server.address.to_bits(), server.port);
+            let endpoint = endpoint(service.protocol.number(), server.address.to_bits(), server.port);
             endpoints.entry(endpoint).and_modify(|sole| *sole = None).or_insert(Some(index));
         }
     }

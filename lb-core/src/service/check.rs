@@ -2,11 +2,15 @@
 //! are; this is for plans that are changed while the director runs.
 
 use super::{
+    key::ServiceKey,
     plan::{Method, Plan, ServerPlan, ServicePlan},
     routing::Routing,
 };
 use crate::limits::MAX_WEIGHT;
-use std::{collections::HashSet, net::Ipv4Addr};
+use std::{
+    collections::HashSet,
+    net::{Ipv4Addr, SocketAddr},
+};
 use thiserror::Error;
 
 /// What is wrong with a plan.
@@ -14,7 +18,7 @@ use thiserror::Error;
 pub enum PlanError {
     /// Two services cannot be told apart.
     #[error("there are two services at {0}")]
-    SameService(String),
+    SameService(ServiceKey),
     /// Two services have one name.
     #[error("two services are called {0:?}")]
     SameName(String),
@@ -24,7 +28,7 @@ pub enum PlanError {
         /// The service.
         service: String,
         /// Address and port.
-        server: String,
+        server: SocketAddr,
     },
     /// An address is used for two things.
     #[error("{address} cannot be a {wanted}: it is {other}")]
@@ -85,7 +89,7 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
         };
         Err(PlanError::Address { address, wanted, other })
     };
-    let (mut endpoints, mut names) = (HashSet::new(), HashSet::new());
+    let (mut keys, mut names) = (HashSet::new(), HashSet::new());
     for vip in &vips {
         used(*vip, "VIP")?;
     }
@@ -93,9 +97,8 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
         if service.port == 0 {
             return Err(PlanError::PortZero);
         }
-        let at = format!("{} {}:{}", service.protocol, service.vip, service.port);
-        if !endpoints.insert((service.protocol, service.vip, service.port)) {
-            return Err(PlanError::SameService(at));
+        if !keys.insert(service.key()) {
+            return Err(PlanError::SameService(service.key()));
         }
         if !names.insert(&service.name) {
             return Err(PlanError::SameName(service.name.clone()));
@@ -104,8 +107,8 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
         for server in &service.servers {
             used(server.address, "server")?;
             check_server(&routing, service, server)?;
-            if !servers.insert((server.address, server.port)) {
-                let server = format!("{}:{}", server.address, server.port);
+            if !servers.insert(server.endpoint()) {
+                let server = server.endpoint();
                 return Err(PlanError::SameServer { service: service.name.clone(), server });
             }
         }

@@ -3,8 +3,10 @@
 //! A [`plan::Plan`] is what the operator wants, already validated; a [`snapshot::Snapshot`] is the same made quick
 //! to look things up in. Workers see only snapshots, which never change.
 
+pub mod address;
 mod build;
 pub mod check;
+pub mod key;
 pub mod lookup;
 mod numbers;
 pub mod plan;

@@ -1,21 +1,13 @@
 //! What the operator wants: plain, validated values, in the order of the configuration.
 
+use super::key::{ServerKey, ServiceKey};
 use crate::{conn::timeouts::Timeouts, limits::MAX_WEIGHT, named::named, packet::PortId, time::Duration};
 use ipnet::Ipv4Net;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 // Words of a plan that layers below this one need as well.
+pub use super::key::Protocol;
 pub use crate::{conn::method::Method, sched::kind::SchedulerKind, wire::ethernet::Mac};
-
-named! {
-    /// A transport protocol that can be balanced.
-    Protocol {
-        /// TCP, RFC 9293.
-        Tcp = "tcp",
-        /// UDP, RFC 768.
-        Udp = "udp",
-    }
-}
 
 named! {
     /// What happens to a packet for a VIP's port or protocol that no service uses.
@@ -121,6 +113,12 @@ impl ServerPlan {
         ServerPlan { address, port, weight, admin: Admin::Enabled, health: Health::Up }
     }
 
+    /// Its address and port: what tells it from the other servers of its service.
+    #[must_use]
+    pub const fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.address), self.port)
+    }
+
     /// What it does, everything considered.
     #[must_use]
     pub const fn standing(&self) -> Standing {
@@ -151,6 +149,29 @@ impl ServerPlan {
 }
 
 impl ServicePlan {
+    /// What it is known by.
+    #[must_use]
+    pub const fn key(&self) -> ServiceKey {
+        ServiceKey { protocol: self.protocol, vip: IpAddr::V4(self.vip), port: self.port }
+    }
+
+    /// Its servers with what they are known by.
+    pub fn keyed_servers(&self) -> impl Iterator<Item = (ServerKey, &ServerPlan)> {
+        let key = self.key();
+        self.servers.iter().map(move |server| (key.server(server.endpoint()), server))
+    }
+
+    /// Its server at that address and port.
+    #[must_use]
+    pub fn server(&self, endpoint: SocketAddr) -> Option<&ServerPlan> {
+        self.servers.iter().find(|server| server.endpoint() == endpoint)
+    }
+
+    /// The same, to be changed.
+    pub fn server_mut(&mut self, endpoint: SocketAddr) -> Option<&mut ServerPlan> {
+        self.servers.iter_mut().find(|server| server.endpoint() == endpoint)
+    }
+
     /// The weights that its scheduler goes by. While a server warms up all are larger by the same factor, so that one
     /// of weight 1 can have a part of it.
     #[must_use]
@@ -227,6 +248,45 @@ impl Plan {
     #[must_use]
     pub fn port(&self, id: PortId) -> Option<&PortPlan> {
         self.ports.get(usize::from(id.0))
+    }
+
+    /// The port of that name.
+    #[must_use]
+    pub fn port_named(&self, name: &str) -> Option<&PortPlan> {
+        self.ports.iter().find(|port| port.name == name)
+    }
+
+    /// The service of that key.
+    #[must_use]
+    pub fn service(&self, key: &ServiceKey) -> Option<&ServicePlan> {
+        self.services.iter().find(|service| service.key() == *key)
+    }
+
+    /// The same, to be changed.
+    pub fn service_mut(&mut self, key: &ServiceKey) -> Option<&mut ServicePlan> {
+        self.services.iter_mut().find(|service| service.key() == *key)
+    }
+
+    /// The service of that name.
+    #[must_use]
+    pub fn service_named(&self, name: &str) -> Option<&ServicePlan> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The same, to be changed.
+    pub fn service_named_mut(&mut self, name: &str) -> Option<&mut ServicePlan> {
+        self.services.iter_mut().find(|service| service.name == name)
+    }
+
+    /// All servers of all services with what they are known by.
+    pub fn keyed_servers(&self) -> impl Iterator<Item = (ServerKey, &ServerPlan)> {
+        self.services.iter().flat_map(ServicePlan::keyed_servers)
+    }
+
+    /// The policy for that VIP.
+    #[must_use]
+    pub fn vip(&self, address: IpAddr) -> Option<&VipPlan> {
+        self.vips.iter().find(|vip| IpAddr::V4(vip.address) == address)
     }
 }
 

@@ -6,6 +6,8 @@
 //! server may get it. The same holds for services.
 
 use super::{
+    address::v4,
+    key::{ServerKey, ServiceKey},
     lookup::{Lookup, endpoint},
     plan::{Method, PortPlan, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
     routing::{NextHop, Routing},
@@ -14,9 +16,11 @@ use crate::{
     conn::timeouts::Timeouts,
     packet::PortId,
     sched::{Candidate, Scheduler},
-    wire::ipv4,
 };
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 use thiserror::Error;
 
 /// Why a plan cannot be carried out.
@@ -91,6 +95,14 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// The numbers of its servers, in the operator's order.
     pub servers: Vec<u32>,
+}
+
+impl Service {
+    /// What it is known by.
+    #[must_use]
+    pub const fn key(&self) -> ServiceKey {
+        ServiceKey { protocol: self.protocol, vip: IpAddr::V4(self.vip), port: self.port }
+    }
 }
 
 /// A real server of one service.
@@ -177,6 +189,21 @@ impl Snapshot {
         self.service_by_endpoint.get(endpoint(protocol, address, port))
     }
 
+    /// The configured service of that key, with its number.
+    #[must_use]
+    pub fn service(&self, key: &ServiceKey) -> Option<(u32, &Service)> {
+        let number = self.service_at(key.protocol.number(), v4(key.vip).ok()?.to_bits(), key.port)?;
+        Some((number, &self.services[number as usize]))
+    }
+
+    /// The configured server of that key, with its number.
+    #[must_use]
+    pub fn server(&self, key: &ServerKey) -> Option<(u32, &Server)> {
+        let (_, service) = self.service(&key.service)?;
+        let servers = service.servers.iter().map(|&number| (number, &self.servers[number as usize]));
+        servers.into_iter().find(|(_, server)| server.plan.endpoint() == key.endpoint())
+    }
+
     /// Whether a real server under NAT answers from this endpoint.
     #[must_use]
     pub fn is_nat_server(&self, protocol: u8, address: u32, port: u16) -> bool {
@@ -211,14 +238,5 @@ impl Snapshot {
     #[must_use]
     pub fn answer_from(&self, port: PortId, peer: u32, or: u32) -> u32 {
         self.routing.own_address(port, Ipv4Addr::from_bits(peer)).map_or(or, Ipv4Addr::to_bits)
-    }
-}
-
-/// The protocol's number in an IPv4 header.
-#[must_use]
-pub const fn number(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => ipv4::TCP,
-        Protocol::Udp => ipv4::UDP,
     }
 }

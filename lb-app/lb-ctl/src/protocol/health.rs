@@ -1,9 +1,11 @@
 //! What checks found.
 
-use super::{Cursor, Protocol};
+use super::{
+    Cursor,
+    keys::{ServerEndpoint, ServiceKey},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 
 /// Requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,12 +41,9 @@ pub struct Health {
 pub struct Service {
     /// Its name.
     pub name: String,
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// The address that clients send to.
-    pub vip: IpAddr,
-    /// The port that clients send to.
-    pub port: u16,
+    /// What it is known by.
+    #[serde(flatten)]
+    pub key: ServiceKey,
     /// Its quorum.
     pub quorum: Quorum,
     /// The server that steps in, if there is one.
@@ -82,10 +81,9 @@ pub struct Quorum {
 /// The server that steps in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SorryServer {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
+    /// Its address and port.
+    #[serde(flatten)]
+    pub endpoint: ServerEndpoint,
     /// Whether it gets new connections.
     pub serves: bool,
 }
@@ -93,10 +91,9 @@ pub struct SorryServer {
 /// What is known of one server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Server {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
+    /// Its address and port.
+    #[serde(flatten)]
+    pub endpoint: ServerEndpoint,
     /// How it is checked, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod forward;
 pub mod framing;
 pub mod health;
+pub mod keys;
 pub mod memory;
 pub mod neighbours;
 pub mod ports;
@@ -234,7 +235,18 @@ pub struct Cursor {
 
 /// A transport protocol that can be balanced.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {

@@ -1,6 +1,9 @@
 //! Virtual services and their real servers.
 
-use super::{Cursor, Protocol};
+use super::{
+    Cursor, Protocol,
+    keys::{ServerEndpoint, ServiceKey},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -137,12 +140,9 @@ pub struct Services {
 pub struct Service {
     /// Its name.
     pub name: String,
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// The address that clients send to.
-    pub vip: IpAddr,
-    /// The port that clients send to.
-    pub port: u16,
+    /// What it is known by.
+    #[serde(flatten)]
+    pub key: ServiceKey,
     /// Forwarding method.
     pub method: String,
     /// Scheduler.
@@ -162,10 +162,9 @@ pub struct Service {
 /// One real server of a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Server {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port.
-    pub port: u16,
+    /// Its address and port.
+    #[serde(flatten)]
+    pub endpoint: ServerEndpoint,
     /// Its share of new connections now: 0 while it gets none.
     pub weight: u32,
     /// Its share of new connections as configured.

@@ -1,6 +1,6 @@
 //! What checks found: a line for each server, and below it what an operator asks next.
 
-use super::units::{endpoint, span};
+use super::units::span;
 use crate::protocol::health::{Health, Server, Service};
 use std::fmt::Write;
 
@@ -38,8 +38,8 @@ fn head(text: &mut String, service: &Service) {
     let _ = write!(
         text,
         "{}  {} {}: quorum {}, weight {} up, {}",
-        service.protocol.upper(),
-        endpoint(service.vip, service.port),
+        service.key.protocol.upper(),
+        service.key.endpoint(),
         service.name,
         if quorum.reached { "reached" } else { "lost" },
         quorum.weight,
@@ -50,7 +50,7 @@ fn head(text: &mut String, service: &Service) {
     );
     if let Some(sorry) = &service.sorry_server {
         let serves = if sorry.serves { "serves" } else { "waits" };
-        let _ = write!(text, "; sorry server {} {serves}", endpoint(sorry.address, sorry.port));
+        let _ = write!(text, "; sorry server {} {serves}", sorry.endpoint);
     }
     if service.keeps_last {
         text.push_str("; all have failed, those that worked last are kept");
@@ -70,7 +70,7 @@ fn server(text: &mut String, service: &Service, server: &Server) {
     let _ = writeln!(
         text,
         "  -> {:<28} {:<8} {:<5} {:<10} {:>7} {:>8} {:>8} {:>8}  {next}",
-        endpoint(server.address, server.port),
+        server.endpoint,
         server.check.as_ref().map_or("-", |check| &check.kind),
         server.state,
         server.role,
@@ -114,6 +114,7 @@ mod tests {
     use crate::protocol::{
         Protocol,
         health::{Check, Failure, Quorum, SorryServer},
+        keys::{ServerEndpoint, ServiceKey},
     };
 
     fn check() -> Check {
@@ -128,10 +129,13 @@ mod tests {
         }
     }
 
+    fn server(last: u8) -> ServerEndpoint {
+        ServerEndpoint { address: [198, 51, 100, last].into(), port: 80 }
+    }
+
     fn up(last: u8) -> Server {
         Server {
-            address: [198, 51, 100, last].into(),
-            port: 80,
+            endpoint: server(last),
             check: Some(check()),
             state: "up".to_owned(),
             for_ms: 61_700,
@@ -180,11 +184,9 @@ mod tests {
         };
         let service = Service {
             name: "web".to_owned(),
-            protocol: Protocol::Tcp,
-            vip: [192, 0, 2, 100].into(),
-            port: 80,
+            key: ServiceKey { protocol: Protocol::Tcp, vip: [192, 0, 2, 100].into(), port: 80 },
             quorum: Quorum { reached: true, weight: 2, reached_at: 1, lost_below: 1, changes: 0 },
-            sorry_server: Some(SorryServer { address: [198, 51, 100, 99].into(), port: 80, serves: false }),
+            sorry_server: Some(SorryServer { endpoint: server(99), serves: false }),
             when_all_fail: "sorry".to_owned(),
             keeps_last: false,
             passive: true,

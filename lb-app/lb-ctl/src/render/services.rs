@@ -1,6 +1,6 @@
 //! Services and servers, as `ipvsadm -Ln`, `--stats` and `--rate` list them.
 
-use super::units::{endpoint, short, span};
+use super::units::{short, span};
 use crate::{
     command::View,
     protocol::services::{Rate, Server, Services, Traffic},
@@ -14,8 +14,8 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
     for service in &page.services {
         // A service with very many servers goes on under the same name.
         if before.as_ref() != Some(&service.name) {
-            let address = endpoint(service.vip, service.port);
-            let protocol = service.protocol.upper();
+            let address = service.key.endpoint();
+            let protocol = service.key.protocol.upper();
             let _ = match view {
                 View::Stats => writeln!(text, "{protocol}  {address:<33}{}", sums(&service.traffic)),
                 View::Rate => writeln!(text, "{protocol}  {address:<33}{}", rates(&service.rate)),
@@ -31,7 +31,7 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
             };
         }
         for server in &service.servers {
-            let address = endpoint(server.address, server.port);
+            let address = &server.endpoint;
             let _ = match view {
                 View::Stats => writeln!(text, "  -> {address:<33}{}", sums(&server.traffic)),
                 View::Rate => writeln!(text, "  -> {address:<33}{}", rates(&server.rate)),

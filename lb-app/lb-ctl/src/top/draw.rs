@@ -88,8 +88,8 @@ fn services(picture: &Picture, state: &State) -> Vec<Line> {
     let mut services: Vec<(&Service, Vec<&Server>)> = Vec::new();
     for service in &picture.services {
         let contains = |text: &str| text.to_lowercase().contains(&state.filter.to_lowercase());
-        let whole = contains(&service.name) || contains(&format!("{}:{}", service.vip, service.port));
-        let fits = |server: &&Server| whole || contains(&format!("{}:{}", server.address, server.port));
+        let whole = contains(&service.name) || contains(&service.key.endpoint().to_string());
+        let fits = |server: &&Server| whole || contains(&server.endpoint.to_string());
         let servers: Vec<&Server> = service.servers.iter().filter(fits).collect();
         if whole || !servers.is_empty() {
             services.push((service, servers));
@@ -102,7 +102,7 @@ fn services(picture: &Picture, state: &State) -> Vec<Line> {
     }
     let mut lines = Vec::new();
     for (service, mut servers) in services {
-        let name = format!("{} {} {}:{}", service.name, service.protocol.upper(), service.vip, service.port);
+        let name = format!("{} {} {}", service.name, service.key.protocol.upper(), service.key.endpoint());
         let (active, inactive) =
             (active(&service.servers), service.servers.iter().map(|server| server.inactive).sum());
         lines.push((line(&name, &service.scheduler, [active, inactive], &service.rate), bold()));
@@ -113,7 +113,7 @@ fn services(picture: &Picture, state: &State) -> Vec<Line> {
             servers.sort_by_key(|server| Reverse(key(state.sort, &server.rate, server.active)));
         }
         for server in servers {
-            let name = format!("  -> {}:{}", server.address, server.port);
+            let name = format!("  -> {}", server.endpoint);
             let ill = server.state != "enabled" || server.health != "up";
             let style = if ill { Style::new().add_modifier(Modifier::DIM) } else { Style::new() };
             let weight = server.weight.to_string();

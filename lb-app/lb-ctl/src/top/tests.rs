@@ -2,7 +2,11 @@
 
 use super::{Does, Sort, State, draw, lines, print};
 use crate::{
-    protocol::{Protocol, connections, director, forward, services, workers},
+    protocol::{
+        Protocol, connections, director, forward,
+        keys::{ServerEndpoint, ServiceKey},
+        services, workers,
+    },
     top::data::Picture,
 };
 use ratatui::{
@@ -13,8 +17,7 @@ use ratatui::{
 
 fn server(last: u8, packets: u64, state: &str) -> services::Server {
     services::Server {
-        address: [198, 51, 100, last].into(),
-        port: 8080,
+        endpoint: ServerEndpoint { address: [198, 51, 100, last].into(), port: 8080 },
         weight: 1,
         configured_weight: 1,
         state: state.into(),
@@ -35,9 +38,7 @@ fn service(name: &str, port: u16, servers: Vec<services::Server>) -> services::S
     let packets = servers.iter().map(|server| server.rate.packets_in_per_s).sum();
     services::Service {
         name: name.into(),
-        protocol: Protocol::Tcp,
-        vip: [192, 0, 2, 100].into(),
-        port,
+        key: ServiceKey { protocol: Protocol::Tcp, vip: [192, 0, 2, 100].into(), port },
         method: "nat".into(),
         scheduler: "wlc".into(),
         flags: Vec::new(),

@@ -13,11 +13,8 @@ pub(crate) use pool::{Passive, Pool, Sorry, WhenAllFail};
 pub(super) use read::{check_together, check_way, read_check, read_pool};
 
 use super::{place::At, table::Table, values::timeout};
-use lb_core::{service::plan::Protocol, time::Duration};
-use std::{net::SocketAddrV4, sync::Arc};
-
-/// What identifies a service: its protocol, VIP and port.
-pub(crate) type ServiceKey = (Protocol, SocketAddrV4);
+use lb_core::{service::key::ServiceKey, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 /// How long a hook may run unless the file says otherwise.
 const DEFAULT_HOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,12 +40,12 @@ pub(crate) struct ServiceHealth {
     /// The check of servers that have none of their own.
     pub(crate) check: Option<Arc<Check>>,
     /// Servers with a check of their own, or with none although the service has one.
-    pub(crate) own: Vec<(SocketAddrV4, Option<Arc<Check>>)>,
+    pub(crate) own: Vec<(SocketAddr, Option<Arc<Check>>)>,
 }
 
 impl ServiceHealth {
     /// The check of one server.
-    pub(crate) fn check_of(&self, server: SocketAddrV4) -> Option<&Arc<Check>> {
+    pub(crate) fn check_of(&self, server: SocketAddr) -> Option<&Arc<Check>> {
         match self.own.iter().find(|(own, _)| *own == server) {
             Some((_, check)) => check.as_ref(),
             None => self.check.as_ref(),

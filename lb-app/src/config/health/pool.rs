@@ -1,7 +1,7 @@
 //! What the states of a service's servers mean together.
 
 use lb_core::time::Duration;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 /// How a service's servers are judged together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Default for Pool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sorry {
     /// Its address and port.
-    pub(crate) address: SocketAddrV4,
+    pub(crate) address: SocketAddr,
 }
 
 /// What happens when no server of a service works.

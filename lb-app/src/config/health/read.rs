@@ -11,7 +11,11 @@ use crate::config::{
     values::{self, Reading, boolean, duration, host, number, quoted, text, timeout, word},
 };
 use lb_core::{limits::MAX_WEIGHT, service::plan::Method, time::Duration};
-use std::{net::SocketAddrV4, path::PathBuf, sync::Arc};
+use std::{
+    net::{SocketAddr, SocketAddrV4},
+    path::PathBuf,
+    sync::Arc,
+};
 use toml::de::DeValue;
 
 /// Longest datagram that is sent as a check.
@@ -107,7 +111,7 @@ fn check_said(check: &Check, table: &Table, problems: &Problems) {
 }
 
 /// Reads the `health` of a service. The sorry server comes with its place: it is checked like the other servers.
-pub(in crate::config) fn read_pool(table: Option<Table>) -> (Pool, Option<At<SocketAddrV4>>, Option<Place>) {
+pub(in crate::config) fn read_pool(table: Option<Table>) -> (Pool, Option<At<SocketAddr>>, Option<Place>) {
     let Some(mut table) = table else { return (Pool::default(), None, None) };
     let default = Pool::default();
     let quorum_place = table.place.below("hysteresis");
@@ -240,7 +244,7 @@ fn destination(vip: bool) -> &'static str {
 }
 
 /// The address and port of a server.
-fn endpoint(value: &DeValue) -> Reading<SocketAddrV4> {
+fn endpoint(value: &DeValue) -> Reading<SocketAddr> {
     let remedy = "write address and port, as in \"198.51.100.99:80\"";
     let text = quoted(value, remedy)?;
     let parsed: Result<SocketAddrV4, _> = text.parse();
@@ -250,7 +254,7 @@ fn endpoint(value: &DeValue) -> Reading<SocketAddrV4> {
     if address.port() == 0 {
         return Err(Complaint::new("port 0 is no port", "use 1 to 65535"));
     }
-    Ok(address)
+    Ok(address.into())
 }
 
 /// One status code, or a range of them.

@@ -14,7 +14,7 @@ use lb_core::{
     time::Duration,
 };
 use proptest::{prelude::*, sample::Index};
-use std::{fs, net::SocketAddrV4, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf};
 
 /// The configurations that users start from, with their names.
 fn shipped() -> Vec<(PathBuf, String)> {
@@ -196,7 +196,7 @@ fn checks_survive_being_written_out() {
     assert_eq!(web.pool.when_all_fail, WhenAllFail::Sorry, "because there is a sorry server");
     assert_eq!(web.pool.passive.map(|passive| passive.failures), Some(5));
     let kind = |last: u8| {
-        let server = SocketAddrV4::new([198, 51, 100, last].into(), 80);
+        let server = SocketAddr::new([198, 51, 100, last].into(), 80);
         web.check_of(server).map(|check| check.kind.name())
     };
     assert_eq!([11, 12, 14, 17].map(kind), [Some("https"), None, Some("udp"), Some("icmp")]);

@@ -1,6 +1,10 @@
 //! Connections, asked of workers slice by slice.
 
-use super::{Answer, done, not_found, protocol, timeout, v4, word};
+use super::{
+    Answer, done,
+    keys::{meant, told, v4},
+    not_found, timeout, word,
+};
 use crate::{
     control::live::{
         query::Listed,
@@ -12,14 +16,10 @@ use ipnet::IpNet;
 use lb_core::{
     conn::{entry::Connection, entry::Direction, state::State},
     flow::key::Key,
-    service::{
-        plan::{self, Method},
-        snapshot::{Snapshot, number},
-    },
-    wire::ipv4,
+    service::{key::Protocol, plan::Method, snapshot::Snapshot},
 };
 use lb_ctl::protocol::{
-    Code, Cursor, Protocol, Refusal, Reply,
+    Code, Cursor, Refusal, Reply,
     connections::{self as said, Connections, Count, Endpoints, Filter, Flushed, PAGE, Request},
 };
 use std::{net::Ipv4Addr, sync::Arc};
@@ -164,15 +164,8 @@ fn key(endpoints: &Endpoints) -> Result<Key<u32>, Refusal> {
         destination: v4(vip.ip())?.to_bits(),
         source_port: client.port(),
         destination_port: vip.port(),
-        protocol: proto(*protocol),
+        protocol: meant(*protocol).number(),
     })
-}
-
-const fn proto(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => number(plan::Protocol::Tcp),
-        Protocol::Udp => number(plan::Protocol::Udp),
-    }
 }
 
 /// The filter as a worker applies it.
@@ -212,7 +205,7 @@ fn matches(running: &Running, filter: &Filter) -> Result<Matches, Refusal> {
             && port(filter.client_port, connection.client_port)
             && port(filter.vip_port, connection.vip_port)
             && port(filter.server_port, connection.server_port)
-            && filter.protocol.is_none_or(|protocol| proto(protocol) == connection.protocol)
+            && filter.protocol.is_none_or(|protocol| meant(protocol).number() == connection.protocol)
             && state.is_none_or(|state| state == connection.state)
             && method.is_none_or(|method| method == connection.method)
             && service.is_none_or(|service| snapshot.servers[connection.server as usize].service == service)
@@ -228,17 +221,18 @@ fn remaining(snapshot: &Snapshot, connection: &Connection, idle_ms: u64) -> u64 
     snapshot.service_of(connection.server).timeouts.of(connection.state).as_millis().saturating_sub(idle_ms)
 }
 
+/// Connections are of protocols that can be balanced.
+fn protocol_of(connection: &Connection) -> Protocol {
+    Protocol::from_number(connection.protocol).expect("a service's protocol")
+}
+
 fn describe(snapshot: &Snapshot, listed: &Listed) -> said::Connection {
     let Listed { worker, connection, idle, age } = listed;
     let service = snapshot.servers[connection.server as usize].service;
     let name = || snapshot.services[service as usize].name.clone();
     let address = |bits| Ipv4Addr::from_bits(bits).into();
     said::Connection {
-        protocol: protocol(if connection.protocol == ipv4::TCP {
-            plan::Protocol::Tcp
-        } else {
-            plan::Protocol::Udp
-        }),
+        protocol: told(protocol_of(connection)),
         client: address(connection.client),
         client_port: connection.client_port,
         vip: address(connection.vip),

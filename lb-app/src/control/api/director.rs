@@ -95,7 +95,7 @@ fn names(running: &Running) -> Names {
     let plan = running.current().plan;
     let servers = plan.services.iter().flat_map(|service| &service.servers);
     let mut servers: Vec<String> =
-        servers.take(MOST_NAMES).map(|server| format!("{}:{}", server.address, server.port)).collect();
+        servers.take(MOST_NAMES).map(|server| server.endpoint().to_string()).collect();
     servers.sort();
     servers.dedup();
     Names {

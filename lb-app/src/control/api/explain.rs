@@ -1,6 +1,10 @@
 //! What would become of a packet.
 
-use super::{Answer, timeout, v4};
+use super::{
+    Answer,
+    keys::{meant, v4},
+    timeout,
+};
 use crate::control::{
     live::running::Running,
     watch::{WatchError, explain::Imagined},
@@ -9,10 +13,10 @@ use lb_core::{
     explanation,
     packet::PortId,
     service::snapshot::Snapshot,
-    wire::{ethernet, ipv4, tcp},
+    wire::{ethernet, tcp},
 };
 use lb_ctl::protocol::{
-    Code, Protocol, Refusal, Reply,
+    Code, Refusal, Reply,
     explain::{Explanation, Flag, Outcome, Request, Step, Told},
 };
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
@@ -26,10 +30,7 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
         Flag::Rst => tcp::RST,
     });
     let imagined = Imagined {
-        protocol: match request.protocol {
-            Protocol::Tcp => ipv4::TCP,
-            Protocol::Udp => ipv4::UDP,
-        },
+        protocol: meant(request.protocol).number(),
         source: endpoint(request.source)?,
         destination: endpoint(request.destination)?,
         flags: flags.reduce(|all, flag| all | flag),
@@ -55,7 +56,7 @@ pub(super) fn translate(told: &explanation::Explanation, snapshot: &Snapshot) ->
     Told {
         worker: told.worker.0.into(),
         service: service.map(|service| service.name.clone()),
-        server: server.map(|server| format!("{}:{}", server.plan.address, server.plan.port)),
+        server: server.map(|server| server.plan.endpoint().to_string()),
         known: told.is_known,
         steps: steps
             .map(|step| Step { stage: step.stage.name().to_owned(), text: step.text.clone() })

@@ -1,6 +1,6 @@
 //! What checks found.
 
-use super::{Answer, not_found, protocol};
+use super::{Answer, keys, not_found};
 use crate::{
     config::health::Check,
     control::live::running::Running,
@@ -20,7 +20,7 @@ pub(super) fn answer(running: &Running, request: Request) -> Answer {
     let Request::List { service: name, cursor } = request;
     if let Some(name) = &name {
         let plan = running.current().plan;
-        if !plan.services.iter().any(|service| service.name == *name) {
+        if plan.service_named(name).is_none() {
             let known = plan.services.iter().map(|service| service.name.clone());
             return Err(not_found("service", name, known));
         }
@@ -52,14 +52,11 @@ pub(super) fn answer(running: &Running, request: Request) -> Answer {
 }
 
 fn told(service: &ServiceReport, servers: &[ServerReport]) -> Service {
-    let (of, vip) = service.key;
     let pool = &service.pool;
     let now = SystemTime::now();
     Service {
         name: service.name.clone(),
-        protocol: protocol(of),
-        vip: (*vip.ip()).into(),
-        port: vip.port(),
+        key: keys::service_told(service.key),
         quorum: Quorum {
             reached: service.quorum,
             weight: service.up_weight,
@@ -67,11 +64,9 @@ fn told(service: &ServiceReport, servers: &[ServerReport]) -> Service {
             lost_below: pool.quorum - pool.hysteresis,
             changes: service.quorum_changes,
         },
-        sorry_server: service.sorry.map(|(address, serves)| SorryServer {
-            address: (*address.ip()).into(),
-            port: address.port(),
-            serves,
-        }),
+        sorry_server: service
+            .sorry
+            .map(|(endpoint, serves)| SorryServer { endpoint: endpoint.into(), serves }),
         when_all_fail: pool.when_all_fail.name().to_owned(),
         keeps_last: service.kept,
         passive: pool.passive.is_some(),
@@ -84,8 +79,7 @@ fn told(service: &ServiceReport, servers: &[ServerReport]) -> Service {
 fn server_told(server: &ServerReport, now: SystemTime) -> Server {
     let progress = &server.progress;
     Server {
-        address: (*server.address.ip()).into(),
-        port: server.address.port(),
+        endpoint: server.address.into(),
         check: server.check.as_deref().map(check_told),
         state: server.state.to_string(),
         for_ms: server.for_ms,

@@ -9,6 +9,7 @@ mod director;
 mod explain;
 mod forward;
 mod health;
+mod keys;
 mod memory;
 mod network;
 mod ports;
@@ -22,9 +23,9 @@ use crate::control::{
     edit::change::ChangeError,
     live::{query::Silent, running::Running},
 };
-use lb_core::service::plan::{self, Plan};
+use lb_core::service::plan::Plan;
 use lb_ctl::{
-    protocol::{Code, Done, Protocol, Refusal, Reply, Request},
+    protocol::{Code, Done, Refusal, Reply, Request},
     transport::{CallError, Transport},
 };
 use rates::Rates;
@@ -177,23 +178,6 @@ fn not_found(what: &str, name: &str, known: impl IntoIterator<Item = String>) ->
 fn word<T: Copy>(what: &str, word: &str, all: &[T], name: fn(T) -> &'static str) -> Result<T, Refusal> {
     let found = all.iter().copied().find(|value| name(*value).eq_ignore_ascii_case(word));
     found.ok_or_else(|| not_found(what, word, all.iter().map(|value| name(*value).to_owned())))
-}
-
-fn v4(address: std::net::IpAddr) -> Result<std::net::Ipv4Addr, Refusal> {
-    match address {
-        std::net::IpAddr::V4(address) => Ok(address),
-        std::net::IpAddr::V6(address) => Err(Refusal::new(
-            Code::Unsupported,
-            format!("{address} is an IPv6 address, which is not forwarded yet"),
-        )),
-    }
-}
-
-fn protocol(protocol: plan::Protocol) -> Protocol {
-    match protocol {
-        plan::Protocol::Tcp => Protocol::Tcp,
-        plan::Protocol::Udp => Protocol::Udp,
-    }
 }
 
 fn done() -> Reply {

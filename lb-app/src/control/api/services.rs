@@ -1,28 +1,30 @@
 //! Virtual services and their real servers.
 
-use super::{Answer, Api, change, done, not_found, protocol, v4, word};
+use super::{
+    Answer, Api, change, done,
+    keys::{self, v4},
+    not_found, word,
+};
 use crate::control::{
-    edit::{change::ChangeError, servers::ServerKey},
+    edit::change::ChangeError,
     live::running::{Current, Running},
 };
 use lb_core::{
     counters::ServerTraffic,
     service::{
-        plan::{self, Admin, Health, Method, Plan, SchedulerKind, ServerPlan, ServicePlan},
+        key::ServerKey,
+        plan::{Admin, Health, Method, Plan, SchedulerKind, ServerPlan, ServicePlan},
         snapshot::Service,
     },
     time::Duration as Span,
 };
 use lb_ctl::protocol::{
-    Code, Cursor, Protocol, Refusal, Reply,
+    Code, Cursor, Refusal, Reply,
     services::{
         NewService, Rate, Request, Server, ServerChange, Service as Listed, ServiceChange, Services, Traffic,
     },
 };
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 /// Servers on one page, at most.
 const PAGE: usize = 2_000;
@@ -36,14 +38,13 @@ impl Api {
             Request::Add(new) => add(running, new),
             Request::Change(wanted) => modify(running, &wanted),
             Request::Remove { name } => change(running, |plan| {
-                let at = position(plan, &name)?;
-                plan.services.remove(at);
+                named(plan, &name)?;
+                plan.services.retain(|service| service.name != name);
                 Ok(done())
             }),
             Request::AddServer { service, address, port, weight } => change(running, |plan| {
                 let address = v4(address)?;
-                let at = position(plan, &service)?;
-                let service = &mut plan.services[at];
+                let service = named_mut(plan, &service)?;
                 service.servers.push(ServerPlan::new(
                     address,
                     port.unwrap_or(service.port),
@@ -53,8 +54,9 @@ impl Api {
             }),
             Request::ChangeServer(wanted) => modify_server(running, &wanted),
             Request::RemoveServer { service, address, port } => change(running, |plan| {
-                let (service, server) = find(plan, &service, address, port)?;
-                plan.services[service].servers.remove(server);
+                let key = find(plan, &service, address, port)?;
+                let service = named_mut(plan, &service)?;
+                service.servers.retain(|server| server.endpoint() != key.endpoint());
                 Ok(done())
             }),
         }
@@ -63,7 +65,7 @@ impl Api {
     fn list(&self, running: &Running, name: Option<&str>, cursor: Option<Cursor>) -> Answer {
         let Current { plan, snapshot, .. } = running.current();
         if let Some(name) = name {
-            position(&plan, name)?;
+            named(&plan, name)?;
         }
         let mut services = Vec::new();
         let mut room = PAGE;
@@ -107,15 +109,9 @@ impl Api {
         let listed = service.servers[range].iter().map(|&number| {
             let server = &servers[number as usize].plan;
             let load = running.board.total(number);
-            let key = ServerKey {
-                protocol: service.protocol,
-                service: std::net::SocketAddrV4::new(service.vip, service.port),
-                server: std::net::SocketAddrV4::new(server.address, server.port),
-            };
-            let drains = running.drains_within(&key);
+            let drains = running.drains_within(&service.key().server(server.endpoint()));
             Server {
-                address: server.address.into(),
-                port: server.port,
+                endpoint: server.endpoint().into(),
                 weight: server.effective_weight(),
                 configured_weight: server.weight,
                 state: server.admin.to_string(),
@@ -134,9 +130,7 @@ impl Api {
         };
         Listed {
             name: service.name.clone(),
-            protocol: protocol(service.protocol),
-            vip: service.vip.into(),
-            port: service.port,
+            key: keys::service_told(service.key()),
             method: service.method.to_string(),
             scheduler: service.scheduler_kind.to_string(),
             flags: flag.map(str::to_owned).into_iter().collect(),
@@ -161,10 +155,7 @@ fn add(running: &Running, new: NewService) -> Answer {
         None => SchedulerKind::Wlc,
     };
     let service = ServicePlan {
-        protocol: match new.protocol {
-            Protocol::Tcp => plan::Protocol::Tcp,
-            Protocol::Udp => plan::Protocol::Udp,
-        },
+        protocol: keys::meant(new.protocol),
         vip: v4(new.vip)?,
         port: new.port,
         method: word("method", &new.method, Method::ALL, Method::name)?,
@@ -177,7 +168,7 @@ fn add(running: &Running, new: NewService) -> Answer {
         name: new.name,
     };
     change(running, |plan| {
-        if plan.services.iter().any(|other| other.name == service.name) {
+        if plan.service_named(&service.name).is_some() {
             return Err(Refusal::new(Code::Exists, format!("there is a service {:?} already", service.name)));
         }
         plan.services.push(service);
@@ -187,8 +178,7 @@ fn add(running: &Running, new: NewService) -> Answer {
 
 fn modify(running: &Running, wanted: &ServiceChange) -> Answer {
     change(running, |plan| {
-        let at = position(plan, &wanted.name)?;
-        let service = &mut plan.services[at];
+        let service = named_mut(plan, &wanted.name)?;
         if let Some(scheduler) = &wanted.scheduler {
             service.scheduler = word("scheduler", scheduler, SchedulerKind::ALL, SchedulerKind::name)?;
             service.hash_port &= checked_hash_port(service.hash_port, service.scheduler).is_ok();
@@ -215,18 +205,13 @@ fn modify_server(running: &Running, wanted: &ServerChange) -> Answer {
     if within_ms.is_some() && state != Some(Admin::Draining) {
         return Err(Refusal::new(Code::Invalid, "a time is for draining only: `state drain within 5m`"));
     }
-    let mut key = None;
-    let edit = |plan: &mut Plan| {
-        let (at, server) = find(plan, service, *address, *port)?;
-        let service = &mut plan.services[at];
-        key = Some(ServerKey::new(service, &service.servers[server]));
-        if let Some(weight) = weight {
-            service.servers[server].weight = *weight;
+    let key = change(running, |plan| {
+        let key = find(plan, service, *address, *port)?;
+        if let (Some(weight), Some(server)) = (weight, named_mut(plan, service)?.server_mut(key.endpoint())) {
+            server.weight = *weight;
         }
-        Ok(())
-    };
-    change(running, edit)?;
-    let Some(key) = key else { return Ok(done()) };
+        Ok(key)
+    })?;
     let outcome = match state {
         Some(Admin::Enabled) => running.enable(&key),
         Some(Admin::Draining) => running.drain(&key, within_ms.map(Duration::from_millis)),
@@ -237,24 +222,28 @@ fn modify_server(running: &Running, wanted: &ServerChange) -> Answer {
     Ok(done())
 }
 
-/// The place of a service in the plan.
-fn position(plan: &Plan, name: &str) -> Result<usize, Refusal> {
-    let found = plan.services.iter().position(|service| service.name == name);
-    found.ok_or_else(|| not_found("service", name, plan.services.iter().map(|service| service.name.clone())))
+/// The service of that name.
+fn named<'a>(plan: &'a Plan, name: &str) -> Result<&'a ServicePlan, Refusal> {
+    let known = || plan.services.iter().map(|service| service.name.clone());
+    plan.service_named(name).ok_or_else(|| not_found("service", name, known()))
 }
 
-/// The places of a service and its server in the plan.
-fn find(plan: &Plan, name: &str, address: IpAddr, port: Option<u16>) -> Result<(usize, usize), Refusal> {
-    let address: Ipv4Addr = v4(address)?;
-    let at = position(plan, name)?;
-    let servers = &plan.services[at].servers;
-    let is_it =
-        |server: &ServerPlan| server.address == address && port.is_none_or(|port| server.port == port);
-    let mut found = servers.iter().enumerate().filter(|(_, server)| is_it(server));
-    let known = || servers.iter().map(|server| format!("{}:{}", server.address, server.port));
+/// The same, to be changed.
+fn named_mut<'a>(plan: &'a mut Plan, name: &str) -> Result<&'a mut ServicePlan, Refusal> {
+    let key = named(plan, name)?.key();
+    plan.service_mut(&key).ok_or_else(|| not_found("service", name, []))
+}
+
+/// The server that is meant by its address, and by its port where the service has several there.
+fn find(plan: &Plan, name: &str, address: IpAddr, port: Option<u16>) -> Result<ServerKey, Refusal> {
+    let address = IpAddr::V4(v4(address)?);
+    let service = named(plan, name)?;
+    let is_it = |key: &ServerKey| key.address == address && port.is_none_or(|port| key.port == port);
+    let mut found = service.keyed_servers().map(|(key, _)| key).filter(is_it);
+    let known = || service.servers.iter().map(|server| server.endpoint().to_string());
     let wanted = port.map_or_else(|| address.to_string(), |port| format!("{address}:{port}"));
     match (found.next(), found.next()) {
-        (Some((server, _)), None) => Ok((at, server)),
+        (Some(key), None) => Ok(key),
         (Some(_), Some(_)) => {
             let what = format!("{name} has several servers at {address}: name the port as well");
             Err(Refusal::new(Code::Invalid, what))

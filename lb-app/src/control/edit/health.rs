@@ -1,9 +1,6 @@
 //! What checks find out, made part of the plan.
 
-use super::{
-    change::ChangeError,
-    servers::{ServerKey, warm},
-};
+use super::{change::ChangeError, servers::warm};
 use crate::{
     config,
     control::live::running::Running,
@@ -13,14 +10,15 @@ use crate::{
 use lb_core::{
     forward::tun,
     service::{
+        address::v4,
+        key::ServerKey,
         plan::{Health, Method, Plan, ServerPlan, ServicePlan},
-        snapshot::number,
     },
     worker::host::Recipient,
 };
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddrV4,
+    net::SocketAddr,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -41,16 +39,8 @@ impl Balancer for Link {
     fn way(&self, target: &Target, as_traffic: bool) -> Result<Way, String> {
         let ending = || "the director is ending".to_owned();
         let snapshot = self.0.upgrade().ok_or_else(ending)?.current().snapshot;
-        let (protocol, vip) = target.service;
-        let service = snapshot.service_at(number(protocol), vip.ip().to_bits(), vip.port());
-        let servers = service.map(|service| &snapshot.services[service as usize].servers);
-        let is_it = |number: &u32| {
-            let plan = &snapshot.servers[*number as usize].plan;
-            SocketAddrV4::new(plan.address, plan.port) == target.server
-        };
-        let found = servers.and_then(|servers| servers.iter().copied().find(is_it));
-        let found = found.ok_or("its service does not have it any more")?;
-        let server = &snapshot.servers[found as usize];
+        let found = snapshot.server(&target.key);
+        let (found, server) = found.ok_or("its service does not have it any more")?;
         let address = server.plan.address;
         let port = server.next_hop.port;
         let source = snapshot.routing.own_address(port, address).ok_or("its port has no address")?;
@@ -88,8 +78,7 @@ fn carry_out(plan: &mut Plan, orders: &[Order], back: &mut Back) -> bool {
     let orders: HashMap<_, _> = orders.iter().map(|order| (order.service, order)).collect();
     let mut changed = false;
     for service in &mut plan.services {
-        let key = (service.protocol, SocketAddrV4::new(service.vip, service.port));
-        if let Some(order) = orders.get(&key) {
+        if let Some(order) = orders.get(&service.key()) {
             changed |= on_service(service, order, back);
         }
     }
@@ -100,15 +89,13 @@ fn on_service(service: &mut ServicePlan, order: &Order, back: &mut Back) -> bool
     let mut changed = false;
     let roles: HashMap<_, _> = order.roles.iter().copied().collect();
     let slow_start = Duration::from_millis(service.slow_start.as_millis());
-    let (protocol, vip) = order.service;
     for server in &mut service.servers {
-        let address = SocketAddrV4::new(server.address, server.port);
-        let Some(&role) = roles.get(&address) else { continue };
+        let endpoint = server.endpoint();
+        let Some(&role) = roles.get(&endpoint) else { continue };
         let before = server.health;
         if role == Role::Serves && !is_well(before) {
             server.health = Health::Up;
-            let key = ServerKey { protocol, service: vip, server: address };
-            back.push((key, warm(server, slow_start, true)));
+            back.push((order.service.server(endpoint), warm(server, slow_start, true)));
         } else if role != Role::Serves {
             server.health = ill(role);
         }
@@ -121,9 +108,8 @@ fn on_service(service: &mut ServicePlan, order: &Order, back: &mut Back) -> bool
 }
 
 /// The sorry server is one of the service's servers for as long as it has connections to take or to keep.
-fn on_sorry_server(service: &mut ServicePlan, address: SocketAddrV4, role: Role) -> bool {
-    let is_it = |server: &ServerPlan| SocketAddrV4::new(server.address, server.port) == address;
-    let at = service.servers.iter().position(is_it);
+fn on_sorry_server(service: &mut ServicePlan, endpoint: SocketAddr, role: Role) -> bool {
+    let at = service.servers.iter().position(|server| server.endpoint() == endpoint);
     match (at, role) {
         (Some(at), Role::Out) => {
             service.servers.remove(at);
@@ -134,8 +120,9 @@ fn on_sorry_server(service: &mut ServicePlan, address: SocketAddrV4, role: Role)
             std::mem::replace(&mut service.servers[at].health, health) != health
         }
         (None, Role::Serves) => {
-            service.servers.push(ServerPlan::new(*address.ip(), address.port(), 1));
-            true
+            let address = v4(endpoint.ip());
+            service.servers.extend(address.map(|address| ServerPlan::new(address, endpoint.port(), 1)));
+            address.is_ok()
         }
         (None, Role::Inhibited | Role::Out) => false,
     }
@@ -149,17 +136,9 @@ pub(in crate::control) fn sorry_servers<'a>(
     let sorry: HashSet<ServerKey> = health
         .services
         .iter()
-        .filter_map(|service| {
-            let (protocol, vip) = service.key;
-            let server = service.pool.sorry_server?.address;
-            Some(ServerKey { protocol, service: vip, server })
-        })
+        .filter_map(|service| Some(service.key.server(service.pool.sorry_server?.address)))
         .collect();
-    let servers = plan
-        .services
-        .iter()
-        .flat_map(|service| service.servers.iter().map(|server| (ServerKey::new(service, server), server)));
-    servers.filter(|(key, _)| sorry.contains(key)).collect()
+    plan.keyed_servers().filter(|(key, _)| sorry.contains(key)).collect()
 }
 
 /// The plan as its operator knows it.
@@ -167,9 +146,8 @@ pub(in crate::control) fn without_sorry_servers(plan: &Plan, config: &config::Co
     let sorry: HashSet<ServerKey> = sorry_servers(plan, &config.health).into_keys().collect();
     let mut plan = plan.clone();
     for service in &mut plan.services {
-        let servers = std::mem::take(&mut service.servers);
-        let is_real = |server: &ServerPlan| !sorry.contains(&ServerKey::new(service, server));
-        service.servers = servers.into_iter().filter(is_real).collect();
+        let key = service.key();
+        service.servers.retain(|server| !sorry.contains(&key.server(server.endpoint())));
     }
     plan
 }
@@ -207,14 +185,14 @@ servers = [{ address = "192.0.2.11" }, { address = "192.0.2.12" }]
         let mut plan = parse("lb.toml", TEXT, Limits { workers: 1, available_bytes: u64::MAX }).unwrap().plan;
         let [one, two, sorry] =
             ["192.0.2.11:80", "192.0.2.12:80", "192.0.2.99:80"].map(|a| a.parse().unwrap());
-        let service = (plan.services[0].protocol, "192.0.2.100:80".parse().unwrap());
+        let service = plan.services[0].key();
         let mut order = |one_is, two_is, sorry_is| {
             let order =
                 Order { service, roles: vec![(one, one_is), (two, two_is)], sorry: Some((sorry, sorry_is)) };
             let mut back = Vec::new();
             let changed = carry_out(&mut plan, std::slice::from_ref(&order), &mut back);
             assert!(!carry_out(&mut plan, &[order], &mut Vec::new()), "the second time nothing changes");
-            let back: Vec<_> = back.into_iter().map(|(key, over)| (key.server, over)).collect();
+            let back: Vec<_> = back.into_iter().map(|(key, over)| (key.endpoint(), over)).collect();
             (changed, plan.services[0].servers.iter().map(|server| server.health).collect::<Vec<_>>(), back)
         };
         let (serves, up, down) = (Role::Serves, Health::Up, Health::Down);

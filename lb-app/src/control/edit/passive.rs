@@ -1,11 +1,10 @@
 //! What traffic itself tells of servers: connections that they refuse or leave unanswered, counted by the workers under
 //! NAT, where both directions pass.
 
-use crate::{config::health::ServiceKey, control::live::running::Running};
-use lb_core::service::snapshot::number;
+use crate::control::live::running::Running;
+use lb_core::service::key::ServerKey;
 use std::{
     collections::{HashMap, VecDeque},
-    net::SocketAddrV4,
     time::{Duration, Instant},
 };
 
@@ -15,7 +14,7 @@ const EVERY: Duration = Duration::from_millis(200);
 /// The counters of servers that are watched, as they were lately.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    seen: HashMap<(ServiceKey, SocketAddrV4), VecDeque<(Instant, u64)>>,
+    seen: HashMap<ServerKey, VecDeque<(Instant, u64)>>,
     next: Option<Instant>,
 }
 
@@ -31,26 +30,20 @@ impl Watch {
         let current = running.current();
         let mut seen = std::mem::take(&mut self.seen);
         for health in &current.config.health.services {
-            let (Some(passive), (protocol, endpoint)) = (health.pool.passive, health.key) else { continue };
-            let number = number(protocol);
-            let service = current.snapshot.service_at(number, endpoint.ip().to_bits(), endpoint.port());
-            let Some(service) = service.map(|index| &current.snapshot.services[index as usize]) else {
-                continue;
-            };
-            let key = health.key;
+            let Some(passive) = health.pool.passive else { continue };
+            let Some((_, service)) = current.snapshot.service(&health.key) else { continue };
             for &number in &service.servers {
-                let server = &current.snapshot.servers[number as usize].plan;
-                let server = SocketAddrV4::new(server.address, server.port);
+                let key = health.key.server(current.snapshot.servers[number as usize].plan.endpoint());
                 let workers = running.workers.iter();
                 let refused = workers.map(|worker| worker.servers[number as usize].refused.get()).sum();
-                let mut samples = seen.remove(&(key, server)).unwrap_or_default();
+                let mut samples = seen.remove(&key).unwrap_or_default();
                 let within = Duration::from_millis(passive.within.as_millis());
                 if let Some(failures) = record(&mut samples, (now, refused), within, passive.failures) {
                     let reason =
                         format!("{failures} connections refused or unanswered within {}", passive.within);
-                    monitor.fail_passively(key, server, reason);
+                    monitor.fail_passively(key, reason);
                 }
-                self.seen.insert((key, server), samples);
+                self.seen.insert(key, samples);
             }
         }
     }

@@ -3,60 +3,16 @@
 
 use super::change::ChangeError;
 use crate::control::live::running::Running;
-use lb_core::service::plan::{Admin, Health, Plan, Protocol, ServerPlan, ServicePlan};
-use parking_lot::Mutex;
-use std::{
-    fmt,
-    net::SocketAddrV4,
-    time::{Duration, Instant},
+use lb_core::service::{
+    key::ServerKey,
+    plan::{Admin, Health, Plan, ServerPlan},
 };
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 /// Steps from nothing to a server's whole weight.
 const STEPS: u16 = 20;
-
-/// What names one server of one service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ServerKey {
-    /// The service's protocol.
-    pub(crate) protocol: Protocol,
-    /// The service's VIP and port.
-    pub(crate) service: SocketAddrV4,
-    /// The server's own address and port.
-    pub(crate) server: SocketAddrV4,
-}
-
-impl ServerKey {
-    /// The key of a service's server.
-    pub(crate) fn new(service: &ServicePlan, server: &ServerPlan) -> Self {
-        ServerKey {
-            protocol: service.protocol,
-            service: SocketAddrV4::new(service.vip, service.port),
-            server: SocketAddrV4::new(server.address, server.port),
-        }
-    }
-
-    /// The server in a plan, with how long it takes to get its whole weight.
-    pub(crate) fn find<'a>(&self, plan: &'a mut Plan) -> Option<(&'a mut ServerPlan, Duration)> {
-        let is_it = |service: &&mut ServicePlan| {
-            service.protocol == self.protocol && SocketAddrV4::new(service.vip, service.port) == self.service
-        };
-        let service = plan.services.iter_mut().find(is_it)?;
-        let slow_start = Duration::from_millis(service.slow_start.as_millis());
-        let is_it = |server: &&mut ServerPlan| SocketAddrV4::new(server.address, server.port) == self.server;
-        Some((service.servers.iter_mut().find(is_it)?, slow_start))
-    }
-
-    fn require<'a>(&self, plan: &'a mut Plan) -> Result<(&'a mut ServerPlan, Duration), ChangeError> {
-        self.find(plan).ok_or_else(|| ChangeError::refused(format!("there is no server {self}")))
-    }
-}
-
-impl fmt::Display for ServerKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} {}", self.server, self.protocol, self.service)
-    }
-}
 
 /// What is to happen to servers later.
 #[derive(Debug, Default)]
@@ -80,7 +36,7 @@ impl Running {
     pub(crate) fn enable(&self, key: &ServerKey) -> Result<(), ChangeError> {
         self.forget_deadline(key);
         let warming = self.change(|plan| {
-            let (server, slow_start) = key.require(plan)?;
+            let (server, slow_start) = require(plan, key)?;
             let comes_back = server.admin != Admin::Enabled && server.health == Health::Up;
             server.admin = Admin::Enabled;
             Ok(warm(server, slow_start, comes_back))
@@ -129,7 +85,7 @@ impl Running {
 
     fn set_admin(&self, key: &ServerKey, admin: Admin) -> Result<(), ChangeError> {
         self.change(|plan| {
-            let (server, _) = key.require(plan)?;
+            let (server, _) = require(plan, key)?;
             server.admin = admin;
             Ok(())
         })
@@ -165,7 +121,7 @@ impl Running {
         let outcome = self.change(|plan| {
             for one in &due {
                 // It may have been removed, or found ill, in the meantime.
-                if let Some((server, _)) = one.key.find(plan)
+                if let Some((server, _)) = find(plan, &one.key)
                     && matches!(server.health, Health::Warming(_))
                 {
                     server.health = if one.step == STEPS { Health::Up } else { part(one.step) };
@@ -177,6 +133,17 @@ impl Running {
             warn!("slow start: {error}");
         }
     }
+}
+
+/// The server in a plan, with how long it takes to get its whole weight.
+fn find<'a>(plan: &'a mut Plan, key: &ServerKey) -> Option<(&'a mut ServerPlan, Duration)> {
+    let service = plan.service_mut(&key.service)?;
+    let slow_start = Duration::from_millis(service.slow_start.as_millis());
+    Some((service.server_mut(key.endpoint())?, slow_start))
+}
+
+fn require<'a>(plan: &'a mut Plan, key: &ServerKey) -> Result<(&'a mut ServerPlan, Duration), ChangeError> {
+    find(plan, key).ok_or_else(|| ChangeError::refused(format!("there is no server {key}")))
 }
 
 /// Begins slow start, if there is to be one, and returns how long it takes.

@@ -6,11 +6,14 @@ use crate::{
         health::{Check, Health, Pool, ServiceHealth, inline_check, inline_pool, words},
         timeouts::KEYS,
     },
-    control::edit::{health::without_sorry_servers, servers::ServerKey},
+    control::edit::health::without_sorry_servers,
 };
 use lb_core::{
     conn::timeouts::Timeouts,
-    service::plan::{Plan, ServerPlan, ServicePlan},
+    service::{
+        key::ServerKey,
+        plan::{Plan, ServerPlan, ServicePlan},
+    },
 };
 use std::{
     collections::BTreeSet,
@@ -104,7 +107,7 @@ impl Difference {
             changed(restart, "order of ports", order(&old).join(", "), order(&new).join(", "));
         }
         for port in &before.plan.ports {
-            if let Some(other) = after.plan.ports.iter().find(|other| other.name == port.name) {
+            if let Some(other) = after.plan.port_named(&port.name) {
                 changed(restart, &format!("port {}: mtu", port.name), port.mtu, other.mtu);
             }
         }
@@ -113,7 +116,7 @@ impl Difference {
     fn compare_network(&mut self, before: &Plan, after: &Plan) {
         let live = &mut self.live;
         for port in &before.ports {
-            if let Some(other) = after.ports.iter().find(|other| other.name == port.name) {
+            if let Some(other) = after.port_named(&port.name) {
                 let what = format!("address of port {}", port.name);
                 sets(live, &what, &port.addresses, &other.addresses);
             }
@@ -127,7 +130,7 @@ impl Difference {
             |plan: &Plan| plan.tunnel_local.map_or("the port's".to_owned(), |local| local.to_string());
         changed(live, "tunnel: local", local(before), local(after));
         for vip in &before.vips {
-            if let Some(other) = after.vips.iter().find(|other| other.address == vip.address) {
+            if let Some(other) = after.vip(vip.address.into()) {
                 changed(live, &format!("vip {}: unserved", vip.address), vip.unserved, other.unserved);
             }
         }
@@ -137,24 +140,21 @@ impl Difference {
     }
 
     fn compare_services(&mut self, before: &Plan, after: &Plan) {
-        let same = |one: &ServicePlan, other: &ServicePlan| {
-            (one.protocol, one.vip, one.port) == (other.protocol, other.vip, other.port)
-        };
         for service in &before.services {
-            match after.services.iter().find(|other| same(service, other)) {
+            match after.service(&service.key()) {
                 Some(other) => self.compare_service(service, other),
                 None => self.live.push(Line::new(Kind::Removed, describe(service))),
             }
         }
         for service in &after.services {
-            if !before.services.iter().any(|other| same(service, other)) {
+            if before.service(&service.key()).is_none() {
                 self.live.push(Line::new(Kind::Added, describe(service)));
             }
         }
     }
 
     fn compare_service(&mut self, before: &ServicePlan, after: &ServicePlan) {
-        let name = format!("service {} {}:{}", before.protocol, before.vip, before.port);
+        let name = format!("service {}", before.key());
         let live = &mut self.live;
         changed(live, &format!("{name}: name"), &before.name, &after.name);
         if before.method != after.method {
@@ -165,9 +165,8 @@ impl Difference {
         changed(live, &format!("{name}: hash of the client's port"), before.hash_port, after.hash_port);
         changed(live, &format!("{name}: adopt"), before.adopt, after.adopt);
         changed(live, &format!("{name}: slow_start"), before.slow_start, after.slow_start);
-        for server in &before.servers {
-            let key = ServerKey::new(before, server);
-            match after.servers.iter().find(|other| ServerKey::new(after, other) == key) {
+        for (key, server) in before.keyed_servers() {
+            match after.server(key.endpoint()) {
                 Some(other) => {
                     changed(live, &format!("server {key}: weight"), server.weight, other.weight);
                     changed(live, &format!("server {key}: state"), server.admin, other.admin);
@@ -175,11 +174,9 @@ impl Difference {
                 None => live.push(Line::new(Kind::Removed, format!("server {key}"))),
             }
         }
-        let is_new = |server: &&ServerPlan| {
-            !before.servers.iter().any(|other| (other.address, other.port) == (server.address, server.port))
-        };
-        for server in after.servers.iter().filter(is_new) {
-            let text = format!("server {}: weight {}", ServerKey::new(after, server), server.weight);
+        let is_new = |(_, server): &(ServerKey, &ServerPlan)| before.server(server.endpoint()).is_none();
+        for (key, server) in after.keyed_servers().filter(is_new) {
+            let text = format!("server {key}: weight {}", server.weight);
             live.push(Line::new(Kind::Added, text));
         }
         self.compare_timeouts(&format!("{name}: timeouts"), before.timeouts, after.timeouts);
@@ -192,7 +189,7 @@ impl Difference {
         changed(live, "health: hook_timeout", before.hook_timeout, after.hook_timeout);
         for service in &before.services {
             let Some(other) = after.services.iter().find(|other| other.key == service.key) else { continue };
-            let name = format!("service {} {}", service.key.0, service.key.1);
+            let name = format!("service {}", service.key);
             let check = |check: &Option<Arc<Check>>| inline_check(check.as_deref());
             changed(live, &format!("{name}: check"), check(&service.check), check(&other.check));
             let pool = |pool: &Pool| inline_pool(pool);
@@ -230,13 +227,10 @@ impl Display for Line {
 }
 
 fn describe(service: &ServicePlan) -> String {
-    let servers: Vec<String> =
-        service.servers.iter().map(|server| format!("{}:{}", server.address, server.port)).collect();
+    let servers: Vec<String> = service.servers.iter().map(|server| server.endpoint().to_string()).collect();
     let servers = if servers.is_empty() { "no servers".to_owned() } else { servers.join(", ") };
-    format!(
-        "service {} {}:{} ({}): {} {}, {servers}",
-        service.protocol, service.vip, service.port, service.name, service.method, service.scheduler
-    )
+    let ServicePlan { name, method, scheduler, .. } = service;
+    format!("service {} ({name}): {method} {scheduler}, {servers}", service.key())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "calls read better without borrowing what they compute")]

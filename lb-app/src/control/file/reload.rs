@@ -8,16 +8,18 @@ use super::difference::Difference;
 use crate::{
     config::{self, Config, Limits, report::Report},
     control::{
-        edit::{change::ChangeError, health::sorry_servers, servers::ServerKey},
+        edit::{change::ChangeError, health::sorry_servers},
         live::running::Running,
     },
     systemd,
 };
-use lb_core::service::plan::{Health, Plan};
+use lb_core::service::{
+    key::ServerKey,
+    plan::{Health, Plan},
+};
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    net::SocketAddrV4,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -154,25 +156,17 @@ fn with_what_is_known(wanted: &Plan, running: &Plan, checks: &config::health::He
     for (port, known) in plan.ports.iter_mut().zip(&running.ports) {
         (port.mac, port.spread) = (known.mac, known.spread);
     }
-    let health: HashMap<ServerKey, Health> = running
-        .services
-        .iter()
-        .flat_map(|service| {
-            service.servers.iter().map(|server| (ServerKey::new(service, server), server.health))
-        })
-        .collect();
+    let health: HashMap<ServerKey, Health> =
+        running.keyed_servers().map(|(key, server)| (key, server.health)).collect();
     let sorry = sorry_servers(running, checks);
     for service in &mut plan.services {
-        let mut servers = std::mem::take(&mut service.servers);
-        for server in &mut servers {
-            server.health = health.get(&ServerKey::new(service, server)).copied().unwrap_or_default();
+        let key = service.key();
+        for server in &mut service.servers {
+            server.health = health.get(&key.server(server.endpoint())).copied().unwrap_or_default();
         }
         // What stands in goes on standing in until checks say otherwise.
-        let of_service = sorry.iter().filter(|(key, _)| {
-            (key.protocol, key.service) == (service.protocol, SocketAddrV4::new(service.vip, service.port))
-        });
-        servers.extend(of_service.map(|(_, server)| **server));
-        service.servers = servers;
+        let of_service = sorry.iter().filter(|(sorry, _)| sorry.service == key);
+        service.servers.extend(of_service.map(|(_, server)| **server));
     }
     plan
 }

@@ -6,10 +6,7 @@
 use super::replace::replace;
 use crate::{
     config::{self, Config, Limits, report::Report, timeouts::KEYS},
-    control::{
-        edit::{health::without_sorry_servers, servers::ServerKey},
-        live::running::Running,
-    },
+    control::{edit::health::without_sorry_servers, live::running::Running},
 };
 use lb_core::{
     conn::timeouts::Timeouts,
@@ -121,10 +118,7 @@ fn write_services(document: &mut DocumentMut, said: &Config, plan: &Plan) -> Res
     let mut services = ArrayOfTables::new();
     let mut changed = said.plan.services.len() != plan.services.len();
     for (place, service) in plan.services.iter().enumerate() {
-        let is_it = |other: &ServicePlan| {
-            (other.protocol, other.vip, other.port) == (service.protocol, service.vip, service.port)
-        };
-        let at = said.plan.services.iter().position(is_it);
+        let at = said.plan.services.iter().position(|other| other.key() == service.key());
         changed |= at != Some(place);
         let mut table = at.and_then(|at| old.get(at).cloned()).unwrap_or_default();
         match at {
@@ -201,10 +195,7 @@ fn write_servers(
     service: &ServicePlan,
 ) -> Result<bool, SaveError> {
     let before: &[ServerPlan] = said.map_or(&[], |said| &said.servers);
-    let at = |server: &ServerPlan| {
-        let key = ServerKey::new(service, server);
-        before.iter().position(|other| ServerKey::new(service, other) == key)
-    };
+    let at = |server: &ServerPlan| before.iter().position(|other| other.endpoint() == server.endpoint());
     let alike = |server: &ServerPlan| {
         at(server).is_some_and(|at| (before[at].weight, before[at].admin) == (server.weight, server.admin))
     };

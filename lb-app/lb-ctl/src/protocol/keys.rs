@@ -1,0 +1,50 @@
+//! What services and servers are known by in the protocol. Within answers their fields stand beside the others.
+
+use super::Protocol;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+/// A virtual service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceKey {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The address that clients send to.
+    pub vip: IpAddr,
+    /// The port that clients send to.
+    pub port: u16,
+}
+
+impl ServiceKey {
+    /// What clients send to.
+    #[must_use]
+    pub const fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(self.vip, self.port)
+    }
+}
+
+/// A real server among those of its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct ServerEndpoint {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+}
+
+impl From<SocketAddr> for ServerEndpoint {
+    fn from(endpoint: SocketAddr) -> Self {
+        ServerEndpoint { address: endpoint.ip(), port: endpoint.port() }
+    }
+}
+
+impl fmt::Display for ServerEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // With the width that the caller asks for.
+        f.pad(&SocketAddr::new(self.address, self.port).to_string())
+    }
+}

@@ -1,0 +1,166 @@
+//! What a virtual service and a real server are known by, wherever somebody speaks of them: configuration, plan,
+//! snapshot, health checks, metrics and control all use these.
+
+use crate::{named::named, wire::ipv4};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+use thiserror::Error;
+
+named! {
+    /// A transport protocol that can be balanced.
+    Protocol {
+        /// TCP, RFC 9293.
+        Tcp = "tcp",
+        /// UDP, RFC 768.
+        Udp = "udp",
+    }
+}
+
+impl Protocol {
+    /// Its number in an IP header.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => ipv4::TCP,
+            Protocol::Udp => ipv4::UDP,
+        }
+    }
+
+    /// Its name as listings and other programs write it.
+    #[must_use]
+    pub const fn upper(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "TCP",
+            Protocol::Udp => "UDP",
+        }
+    }
+
+    /// The protocol of that number, if it is one that can be balanced.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            ipv4::TCP => Some(Protocol::Tcp),
+            ipv4::UDP => Some(Protocol::Udp),
+            _ => None,
+        }
+    }
+}
+
+/// What makes a virtual service the same service. Its name may change; this does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceKey {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The address that clients send to.
+    pub vip: IpAddr,
+    /// The port that clients send to.
+    pub port: u16,
+}
+
+impl ServiceKey {
+    /// The service of that protocol at that address and port.
+    #[must_use]
+    pub const fn new(protocol: Protocol, endpoint: SocketAddr) -> Self {
+        ServiceKey { protocol, vip: endpoint.ip(), port: endpoint.port() }
+    }
+
+    /// What clients send to.
+    #[must_use]
+    pub const fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(self.vip, self.port)
+    }
+
+    /// The key of its server at that address and port.
+    #[must_use]
+    pub const fn server(self, endpoint: SocketAddr) -> ServerKey {
+        ServerKey { service: self, address: endpoint.ip(), port: endpoint.port() }
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.protocol, self.endpoint())
+    }
+}
+
+impl FromStr for ServiceKey {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        let (protocol, endpoint) = text.split_once(' ').ok_or(NotAKey)?;
+        let protocol = protocol.parse().map_err(|()| NotAKey)?;
+        Ok(ServiceKey::new(protocol, endpoint.parse().map_err(|_| NotAKey)?))
+    }
+}
+
+/// What makes a real server the same server: its service, and its address and port there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerKey {
+    /// Its service.
+    pub service: ServiceKey,
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+}
+
+impl ServerKey {
+    /// Where connections go: what tells it from the other servers of its service.
+    #[must_use]
+    pub const fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+impl fmt::Display for ServerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.endpoint(), self.service)
+    }
+}
+
+impl FromStr for ServerKey {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        let (server, service) = text.split_once(" of ").ok_or(NotAKey)?;
+        let service: ServiceKey = service.parse()?;
+        Ok(service.server(server.parse().map_err(|_| NotAKey)?))
+    }
+}
+
+/// Text that names no service and no server.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("expected for example \"tcp 192.0.2.100:80\", or \"198.51.100.11:8080 of tcp 192.0.2.100:80\"")]
+pub struct NotAKey;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_read_back_as_what_they_show() {
+        for text in ["tcp 192.0.2.100:80", "udp [2001:db8::1]:53"] {
+            let key: ServiceKey = text.parse().unwrap();
+            assert_eq!(key.to_string(), text);
+            let server = key.server("198.51.100.11:8080".parse().unwrap());
+            assert_eq!(server.to_string(), format!("198.51.100.11:8080 of {text}"));
+            assert_eq!(server.to_string().parse(), Ok(server));
+        }
+        for text in
+            ["", "tcp", "sctp 192.0.2.100:80", "tcp 192.0.2.100", "tcp 192.0.2.100:80 of tcp 192.0.2.1:1"]
+        {
+            assert_eq!(text.parse::<ServiceKey>(), Err(NotAKey), "{text}");
+        }
+    }
+
+    #[test]
+    fn protocols_have_numbers() {
+        for protocol in Protocol::ALL {
+            assert_eq!(Protocol::from_number(protocol.number()), Some(*protocol));
+        }
+        assert_eq!(Protocol::from_number(ipv4::ICMP), None);
+    }
+}
