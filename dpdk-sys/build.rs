@@ -81,7 +81,7 @@ const OPAQUE_TYPES: &[&str] = &[
 ];
 
 fn main() {
-    for file in ["build.rs", "shim/shim.h", "shim/shim.c"] {
+    for file in ["build.rs", "shim/shim.h", "shim/shim.c", "shim/spawn.h", "shim/spawn.c"] {
         println!("cargo:rerun-if-changed={file}");
     }
     for variable in ["PKG_CONFIG", "PKG_CONFIG_PATH", "PKG_CONFIG_SYSROOT_DIR", "LIBCLANG_PATH"] {
@@ -113,7 +113,7 @@ fn compiler_flags() -> Vec<String> {
 
 fn compile_shim(flags: &[String]) {
     let mut build = cc::Build::new();
-    build.file("shim/shim.c").std("gnu11").warnings(true).extra_warnings(true);
+    build.files(["shim/shim.c", "shim/spawn.c"]).std("gnu11").warnings(true).extra_warnings(true);
     for flag in flags {
         // DPDK's own headers need not pass our warnings.
         match flag.strip_prefix("-I") {

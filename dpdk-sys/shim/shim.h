@@ -21,6 +21,8 @@
 #include <rte_ring.h>
 #include <rte_telemetry.h>
 
+#include "spawn.h"
+
 /* The first cache line of struct rte_mbuf, with plain field names. shim.c refuses to compile when a field is not
  * where DPDK has it; Rust reads and writes packets through this view only. */
 struct shim_mbuf {

@@ -184,6 +184,8 @@ fn launch(
     let times = (clock, shutdown.clone(), host);
     let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
     telemetry::register(&running);
+    // Before there are programs that could inherit anything.
+    dpdk::spawn::close_on_exec();
     running.start_helpers()?;
     let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {
         warn!("dpdk-dumpcap cannot capture here: {error}");

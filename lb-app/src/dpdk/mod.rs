@@ -11,6 +11,7 @@
 //!   ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it counts ([`stats`]) and what can go
 //!   wrong ([`port_error`]) have a file each.
 //! * [`mod@ring`]: packets from one thread to one other.
+//! * [`spawn`]: programs that hold nothing of all this.
 //! * [`hugealloc`]: an allocator that puts large tables on huge pages.
 //!
 //! Three rules make the interface safe, and every `SAFETY` comment leans on them:
@@ -38,6 +39,7 @@ pub mod port_info;
 pub mod queue;
 pub mod ring;
 pub mod rss;
+pub mod spawn;
 pub mod started;
 pub mod stats;
 pub mod telemetry;

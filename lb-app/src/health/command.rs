@@ -1,25 +1,31 @@
 //! Programs: those that check servers, and the operator's hooks. Bounded in time, memory, output and number.
 
-use super::probe::{Finding, Means, Target};
-use crate::config::health::Command;
+use super::{
+    probe::{Finding, Means, Target},
+    process::Process,
+};
+use crate::{
+    config::health::Command,
+    dpdk::spawn::{self, SpawnError},
+};
 use lb_core::service::key::ServerKey;
 use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::{Pid, User},
+    errno::Errno,
+    unistd::{AccessFlags, User, access, geteuid},
 };
-use rustix::process::{Resource, Rlimit, prlimit};
 use std::{
-    io,
-    os::{fd::OwnedFd, unix::process::CommandExt},
-    process::{self, Child, ExitStatus, Stdio},
+    env, io,
+    path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::net::unix::pipe;
+use tokio::sync::OwnedSemaphorePermit;
 
-/// How much of a program's output is kept to explain why it failed.
-const MOST_OUTPUT: usize = 4_096;
 /// Longest explanation.
 const MOST_WORDS: usize = 200;
+/// Where programs are looked for if our own environment does not say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What of our own environment is a program's business.
+const PASSED_ON: [&str; 4] = ["LANG", "LC_ALL", "PATH", "TZ"];
 
 /// What a program is told about, as environment variables.
 pub(super) type Environment = Vec<(&'static str, String)>;
@@ -70,11 +76,13 @@ pub(super) async fn run(
     program: Program,
     limit: Duration,
 ) -> Finding {
-    let _turn = means.programs.acquire().await;
     let name = program.words.first().cloned().unwrap_or_default();
-    let started = means.doors.within(namespace, move || program.start()).await;
-    let mut running = started.map_err(|error| format!("{name}: {}", super::socket::plain(&error)))?;
-    let finished = tokio::time::timeout(limit, running.finish()).await;
+    let Ok(turn) = means.programs.clone().acquire_owned().await else {
+        return Err(format!("{name}: checks are ending"));
+    };
+    let started = means.doors.within(namespace, move || program.start(turn)).await;
+    let mut process = started.map_err(|error| format!("{name}: {}", super::socket::plain(&error)))?;
+    let finished = tokio::time::timeout(limit, process.finish()).await;
     let (status, output) = match finished {
         Ok(Ok(finished)) => finished,
         Ok(Err(error)) => return Err(format!("{name}: {error}")),
@@ -94,79 +102,65 @@ pub(super) async fn run(
 
 impl Program {
     /// Starts it, in the network namespace of the calling thread.
-    fn start(self) -> io::Result<Running> {
-        let Some((name, arguments)) = self.words.split_first() else {
-            return Err(io::Error::other("no program"));
+    fn start(self, turn: OwnedSemaphorePermit) -> io::Result<Process> {
+        let name = self.words.first().ok_or_else(|| io::Error::other("no program"))?;
+        let own = geteuid();
+        let user = match &self.user {
+            Some(name) => {
+                let user = User::from_name(name)?;
+                Some(user.ok_or_else(|| io::Error::other(format!("there is no user {name}")))?)
+            }
+            None => User::from_uid(own)?,
         };
         let (reader, writer) = io::pipe()?;
-        let mut command = process::Command::new(name);
-        command.args(arguments).envs(self.environment).stdin(Stdio::null());
-        command.stdout(writer.try_clone()?).stderr(writer);
-        // A group of its own, so that all of it can be ended.
-        command.process_group(0);
-        if let Some(user) = &self.user {
-            let user = User::from_name(user)?.ok_or_else(|| io::Error::other(format!("no user {user}")))?;
-            command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
-        }
-        let child = command.spawn()?;
-        drop(command);
-        if let Some(mib) = self.memory_mib
-            && let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed())
-        {
-            let bytes = Some(u64::from(mib) << 20);
-            // It may have ended already, which is fine.
-            let _ = prlimit(Some(pid), Resource::As, Rlimit { current: bytes, maximum: bytes });
-        }
-        Ok(Running { child, output: Some(reader.into()) })
+        let program = spawn::Program {
+            path: find(name)?,
+            environment: environment(user.as_ref(), &self.environment),
+            arguments: self.words,
+            user: user.filter(|user| user.uid != own).map(|user| (user.uid.as_raw(), user.gid.as_raw())),
+            address_space: self.memory_mib.map(|mib| u64::from(mib) << 20),
+        };
+        let id = program.start(&writer.into()).map_err(explain)?;
+        Process::new(id, reader.into(), turn).ok_or_else(|| io::Error::other("it has no process id"))
     }
 }
 
-/// A program that runs. Dropping it ends it and its descendants.
-struct Running {
-    child: Child,
-    output: Option<OwnedFd>,
-}
-
-impl Running {
-    /// Waits until the program has ended; what it printed, or the beginning of it.
-    async fn finish(&mut self) -> io::Result<(ExitStatus, String)> {
-        let mut output = Vec::new();
-        if let Some(reader) = self.output.take() {
-            let reader = pipe::Receiver::from_owned_fd(reader)?;
-            let mut chunk = [0; 1_024];
-            loop {
-                // A descendant may keep the pipe open when the program itself has ended.
-                let read = tokio::time::timeout(Duration::from_millis(20), reader.readable()).await;
-                match reader.try_read(&mut chunk) {
-                    Ok(0) => break,
-                    Ok(length) => {
-                        let room = MOST_OUTPUT - output.len();
-                        output.extend_from_slice(&chunk[..length.min(room)]);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        if read.is_err() && self.child.try_wait()?.is_some() {
-                            break;
-                        }
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok((status, String::from_utf8_lossy(&output).into_owned()));
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+/// The file of a program. One that is named without a directory is where the environment says.
+fn find(name: &str) -> io::Result<PathBuf> {
+    if name.contains('/') {
+        return Ok(name.into());
     }
+    let path = env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
+    let mut files = path.split(':').map(|directory| Path::new(directory).join(name));
+    files
+        .find(|file| file.is_file() && access(file, AccessFlags::X_OK).is_ok())
+        .ok_or_else(|| Errno::ENOENT.into())
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Until the child has been waited for, its id cannot have gone to anybody else.
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = killpg(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGKILL);
-            let _ = self.child.wait();
+/// All that a program finds in its environment: where programs are, language and time zone, whose it is, and what it is
+/// told.
+fn environment(user: Option<&User>, told: &Environment) -> Vec<(String, String)> {
+    let passed_on = PASSED_ON.iter().filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?)));
+    let mut all: Vec<(String, String)> = passed_on.collect();
+    if !all.iter().any(|(name, _)| name == "PATH") {
+        all.push(("PATH".to_owned(), PATH.to_owned()));
+    }
+    if let Some(user) = user {
+        let home = user.dir.to_string_lossy().into_owned();
+        let own = [("HOME", home), ("LOGNAME", user.name.clone()), ("USER", user.name.clone())];
+        all.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    }
+    all.extend(told.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    all
+}
+
+/// Why a program does not run, with what to do where that is known.
+fn explain(error: SpawnError) -> io::Error {
+    match error {
+        SpawnError::Program(error) => error,
+        SpawnError::User(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            io::Error::other("it cannot run as its user: give lb-app CAP_SETUID and CAP_SETGID")
         }
+        other => io::Error::other(other.to_string()),
     }
 }

@@ -15,6 +15,7 @@ mod monitor;
 mod pool;
 mod ports;
 mod probe;
+mod process;
 pub(crate) mod report;
 mod socket;
 mod state;

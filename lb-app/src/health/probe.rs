@@ -33,7 +33,7 @@ pub(crate) struct Means {
     pub(crate) doors: Doors,
     pub(crate) ports: Ports,
     pub(crate) trust: Trust,
-    pub(crate) programs: Semaphore,
+    pub(crate) programs: Arc<Semaphore>,
     /// Checks under way, as many as there are file descriptors for.
     checks: Semaphore,
 }
@@ -45,7 +45,7 @@ impl Means {
             doors: Doors::default(),
             ports: Ports::new(balancer),
             trust: Trust::default(),
-            programs: Semaphore::new(MOST_PROGRAMS),
+            programs: Arc::new(Semaphore::new(MOST_PROGRAMS)),
             checks: Semaphore::new(checks),
         })
     }
