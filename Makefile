@@ -3,6 +3,8 @@
 CARGO  ?= cargo
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 LB_APP := $(TARGET)/release/lb-app
+# What the demo and the stories run: Cargo.toml says what differs.
+STORY  := $(TARGET)/story
 # What is asked for at run time lives in sbin, which is not on everybody's path.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
@@ -11,7 +13,7 @@ HUGE   := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: help build check clean demo demo-stop deps test root
+.PHONY: help build build-deps build-story check clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
 .PHONY: image image-deps test-image
@@ -27,7 +29,7 @@ help:
 	@echo "make bench-ports   the same on AF_PACKET, AF_XDP and virtio ports; docs/deploying.md says more"
 	@echo "make bench-control what clients of the control socket cost forwarding"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
-	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP))"
+	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP)); needs no package that only tests use"
 	@echo "make deb           packages for Debian 12 and 13, in $(TARGET)/deb (needs root)"
 	@echo "make test-deb      install, start, reload, upgrade and purge them, under systemd in namespaces (needs root)"
 	@echo "make container     an image in OCI format, in $(TARGET)/container (needs root, and no container engine)"
@@ -35,20 +37,28 @@ help:
 	@echo "make test-dockerfile build docker/Dockerfile with buildah, and run what comes of it (needs root)"
 	@echo "make image         a disk for bare metal and virtual machines, in $(TARGET)/appliance (needs root)"
 	@echo "make test-image    start it in qemu between a client and servers, and try it; takes a while (needs root)"
-	@echo "make deps          install the Debian packages that are missing"
+	@echo "make deps          install the Debian packages that tests need; the others install what they need"
 	@echo "make clean         remove everything that was built"
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS) needs root, for network namespaces" >&2; exit 1; }
 
 deps:
-	@tests/deps.sh
+	@tests/deps.sh build world test
 
-build: deps
+build-deps:
+	@tests/deps.sh build
+
+build: build-deps
 	$(CARGO) build --locked --release -p lb-app -p lb-ctl
 
-package-deps: deps
-	@tests/deps.sh package
+# All in one call: crates that they share are compiled once, with the features that any of them asks for.
+build-story: build-deps
+	@[ -e $(STORY)/lb-app ] || echo "Compiling lb-app, lbctl and the demo, which takes two minutes the first time"
+	$(CARGO) build --locked --profile story -p lb-app -p lb-ctl -p lb-stories --bins
+
+package-deps:
+	@tests/deps.sh build package world
 
 deb: root package-deps
 	docker/debian/build
@@ -56,8 +66,8 @@ deb: root package-deps
 test-deb: root package-deps
 	docker/debian/test
 
-container-deps: deps
-	@tests/deps.sh container
+container-deps:
+	@tests/deps.sh build package container world
 
 container: root container-deps
 	docker/container/build
@@ -70,26 +80,28 @@ test-dockerfile: root container
 	@tests/deps.sh dockerfile
 	docker/container/test-dockerfile
 
-demo: root build
-	$(CARGO) build --locked -p lb-stories --bins
+demo-deps:
+	@tests/deps.sh build world
+
+demo: root demo-deps build-story
 	@echo
-	@KEEP=$(KEEP) LB_APP=$(LB_APP) $(TARGET)/debug/demo
+	@KEEP=$(KEEP) LB_APP=$(STORY)/lb-app $(STORY)/demo
 
 demo-stop: root
-	@if [ -x $(TARGET)/debug/demo ]; then $(TARGET)/debug/demo stop; else echo "No demo is running."; fi
+	@if [ -x $(STORY)/demo ]; then $(STORY)/demo stop; else echo "No demo is running."; fi
 
-check: deps
+check: build-deps
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
-# The stories are told with the optimised lb-app: it is the one that is installed, and 100 MB take their time.
-test: root check build
+# The stories are told with an optimised lb-app, because 100 MB take their time.
+test: root deps check build-story
 	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
 	@$(MAKE) --no-print-directory bench-instructions
-	LB_APP=$(LB_APP) $(CARGO) test --locked --no-fail-fast -p lb-stories
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked --no-fail-fast -p lb-stories
 
 image-deps:
-	@tests/deps.sh image
+	@tests/deps.sh build world image
 
 image: root image-deps
 	@docker/appliance/build
@@ -100,9 +112,9 @@ test-image: image
 	@docker/appliance/test/run
 
 bench-deps:
-	@tests/deps.sh bench
+	@tests/deps.sh build world test bench
 
-bench-build: deps
+bench-build: build-deps
 	$(CARGO) build --locked --release -p lb-perf --bins
 
 bench-pipeline: bench-build
@@ -131,5 +143,5 @@ bench-results: bench-build
 	$(PERF)/report results --output perf/results $(BENCH)/pipeline.json $(BENCH)/io.json $(BENCH)/instructions.json
 
 clean:
-	@[ ! -e $(TARGET)/debug/demo.state ] || $(MAKE) --no-print-directory demo-stop
+	@[ ! -e $(STORY)/demo.state ] || $(MAKE) --no-print-directory demo-stop
 	$(CARGO) clean

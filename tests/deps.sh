@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what building and testing need from Debian (12 or 13), as far as it is missing; with `bench`, `package`,
-# `container`, `dockerfile` or `image`, what these need too.
+# deps.sh SET...: installs what these need from Debian (12 or 13), as far as it is missing. Sets: build, world (a
+# client, a director and servers in namespaces, as the demo has them), test, bench, package, container, dockerfile, image.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -17,61 +17,76 @@ need() {
 # True if one of the patterns, which the caller leaves to be expanded here, names a file.
 any_file() { ls "$@" 2>/dev/null | grep -q .; }
 
-need gcc          command -v cc
-need libc6-dev    test -e /usr/include/stdio.h
-need pkg-config   command -v pkg-config
-# Brings the poll-mode drivers along, net_af_packet among them.
-need libdpdk-dev  pkg-config --exists libdpdk
-# For bindgen: the library, and the compiler's own headers.
-need libclang-dev any_file /usr/lib/llvm-*/lib/clang/*/include/stddef.h
-need libclang-dev any_file /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-*.so*
-need curl         command -v curl
-# dpdk-dumpcap.
-need dpdk         command -v dpdk-dumpcap
-need ethtool      command -v ethtool
-need iproute2     command -v ip
-need iputils-ping command -v ping
-# What captures are compiled with, and what reads them.
-need libpcap-dev  test -e /usr/include/pcap/pcap.h
-need nginx        command -v nginx
-need openssl      command -v openssl
-need prometheus   command -v promtool
-need tshark       command -v tshark
-need valgrind     command -v valgrind
-if [ "${1-}" = bench ]; then
-    # For testpmd.
-    need dpdk-dev command -v dpdk-testpmd
-fi
-if [ "${1-}" = package ] || [ "${1-}" = container ]; then
-    need dpkg-dev   command -v dpkg-shlibdeps
-    need mmdebstrap command -v mmdebstrap
-fi
-if [ "${1-}" = container ]; then
-    need crun  command -v crun
-    need jq    command -v jq
-    need runc  command -v runc
-    need umoci command -v umoci
-fi
-if [ "${1-}" = dockerfile ]; then
-    need buildah command -v buildah
-fi
-if [ "${1-}" = image ]; then
-    need e2fsprogs          command -v mke2fs
-    need gdisk              command -v sgdisk
-    need grub-efi-amd64-bin test -e /usr/lib/grub/x86_64-efi/normal.mod
-    need grub-common        command -v grub-mkimage
-    need grub-pc-bin        test -e /usr/lib/grub/i386-pc/boot.img
-    need mmdebstrap         command -v mmdebstrap
-    need mtools             command -v mcopy
-    need qemu-utils         command -v qemu-img
-    need signify-openbsd    command -v signify-openbsd
-    need squashfs-tools     command -v mksquashfs
-    # For its test.
-    need openssh-client     command -v ssh
-    need ovmf               test -e /usr/share/OVMF/OVMF_CODE_4M.fd
-    need python3            command -v python3
-    need qemu-system-x86    command -v qemu-system-x86_64
-fi
+for set in "$@"; do
+    case $set in
+    build)
+        need gcc          command -v cc
+        need libc6-dev    test -e /usr/include/stdio.h
+        need pkg-config   command -v pkg-config
+        # Brings the poll-mode drivers along, net_af_packet among them.
+        need libdpdk-dev  pkg-config --exists libdpdk
+        # For bindgen: the library, and the compiler's own headers.
+        need libclang-dev any_file /usr/lib/llvm-*/lib/clang/*/include/stddef.h
+        need libclang-dev any_file /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-*.so*
+        # What captures are compiled with.
+        need libpcap-dev  test -e /usr/include/pcap/pcap.h
+        ;;
+    world)
+        need curl         command -v curl
+        need ethtool      command -v ethtool
+        need iproute2     command -v ip
+        need nginx        command -v nginx
+        ;;
+    test)
+        need dpdk-dev     command -v dpdk-dumpcap
+        need iputils-ping command -v ping
+        need openssl      command -v openssl
+        # promtool.
+        need prometheus   command -v promtool
+        # What reads captures.
+        need tshark       command -v tshark
+        need valgrind     command -v valgrind
+        ;;
+    bench)
+        # testpmd.
+        need dpdk-dev command -v dpdk-testpmd
+        ;;
+    package)
+        need dpkg-dev   command -v dpkg-shlibdeps
+        need mmdebstrap command -v mmdebstrap
+        ;;
+    container)
+        need crun  command -v crun
+        need jq    command -v jq
+        need runc  command -v runc
+        need umoci command -v umoci
+        ;;
+    dockerfile)
+        need buildah command -v buildah
+        ;;
+    image)
+        need e2fsprogs          command -v mke2fs
+        need gdisk              command -v sgdisk
+        need grub-efi-amd64-bin test -e /usr/lib/grub/x86_64-efi/normal.mod
+        need grub-common        command -v grub-mkimage
+        need grub-pc-bin        test -e /usr/lib/grub/i386-pc/boot.img
+        need mmdebstrap         command -v mmdebstrap
+        need mtools             command -v mcopy
+        need qemu-utils         command -v qemu-img
+        need signify-openbsd    command -v signify-openbsd
+        need squashfs-tools     command -v mksquashfs
+        # For its test.
+        need openssh-client     command -v ssh
+        need ovmf               test -e /usr/share/OVMF/OVMF_CODE_4M.fd
+        need python3            command -v python3
+        need qemu-system-x86    command -v qemu-system-x86_64
+        ;;
+    *)
+        echo "deps.sh knows no set \"$set\"" >&2
+        exit 2
+        ;;
+    esac
+done
 
 [ -n "$missing" ] || exit 0
 missing=$(echo "$missing" | tr ' ' '\n' | sort -u | xargs)
@@ -81,7 +96,7 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     exit 1
 fi
 
-echo "Installing $missing"
+echo "Installing Debian packages, which takes a minute: $missing"
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

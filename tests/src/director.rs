@@ -267,9 +267,9 @@ pub fn program() -> Result<PathBuf> {
         return fs::canonicalize(&path).with_context(|| format!("LB_APP={}", path.display()));
     }
     let own = std::env::current_exe()?;
-    let candidates = own
-        .ancestors()
-        .flat_map(|directory| ["release", "debug"].map(|profile| directory.join(profile).join("lb-app")));
+    let candidates = own.ancestors().flat_map(|directory| {
+        ["release", "story", "debug"].map(|profile| directory.join(profile).join("lb-app"))
+    });
     candidates
         .into_iter()
         .find(|path| path.is_file())
