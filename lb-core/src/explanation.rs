@@ -3,6 +3,7 @@
 use crate::{
     counters::DropReason,
     flow::key::Key,
+    ids::{ServerId, ServiceId},
     named::named,
     packet::{HandOver, PortId, WorkerId},
     wire::{
@@ -100,10 +101,10 @@ pub struct Explanation {
     pub worker: WorkerId,
     /// Stage by stage.
     pub steps: Vec<Step>,
-    /// Index of the service concerned.
-    pub service: Option<u32>,
-    /// Index, among all servers, of the server that gets it or sent it.
-    pub server: Option<u32>,
+    /// The service concerned.
+    pub service: Option<ServiceId>,
+    /// The server that gets it or sent it.
+    pub server: Option<ServerId>,
     /// Whether it belongs to a connection that this worker has.
     pub is_known: bool,
     /// What becomes of it.

@@ -8,6 +8,7 @@ pub mod counters;
 pub mod explanation;
 pub mod flow;
 pub mod forward;
+pub mod ids;
 pub mod limits;
 pub mod memory;
 mod named;

@@ -18,7 +18,7 @@ pub const MAX_ROUTES: usize = 1_024;
 pub const MAX_WAITING_PER_NEIGHBOUR: usize = 8;
 /// Most packets of one worker that wait for any neighbour.
 pub const MAX_WAITING: usize = 512;
-/// Most connections of one worker: an index and the table's tags share 48 bits, and the top index means "none".
+/// Most connections of one worker: an index and the table's tags share 48 bits.
 pub const MAX_CONNECTIONS: usize = 1 << 28;
 /// Highest weight of a real server, as in IPVS.
 pub const MAX_WEIGHT: u32 = 65_535;
@@ -38,4 +38,5 @@ const _: () = assert!(MAX_WORKERS <= u8::MAX as usize);
 const _: () = assert!(MAX_PORTS <= u8::MAX as usize);
 const _: () = assert!(MAX_WAITING_PER_NEIGHBOUR <= MAX_WAITING);
 const _: () = assert!(MAX_TIMEOUT_S * 1_000 < (1 << 31));
-const _: () = assert!(MAX_CONNECTIONS < u32::MAX as usize);
+// Connections are numbered from 1, and their numbers have a direction beside them.
+const _: () = assert!(MAX_CONNECTIONS < (u32::MAX / 2) as usize);

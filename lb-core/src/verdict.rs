@@ -3,14 +3,15 @@
 
 use crate::{
     counters::DropReason,
+    ids::NeighbourId,
     packet::{HandOver, WorkerId},
 };
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// To the neighbour of that number, as soon as its address is known.
-    Forward(u16),
+    /// To that neighbour, as soon as its address is known. `None` for one that found no place among the neighbours.
+    Forward(Option<NeighbourId>),
     /// Back out of the port it came in by; it holds its own answer, Ethernet addresses included.
     Answer,
     /// To the worker that owns it.

@@ -9,6 +9,7 @@ use common::{
 };
 use lb_core::{
     counters::DropReason,
+    ids::{ServerId, ServiceId},
     service::plan::{Admin, Health, Mac, Method, Plan, SchedulerKind, ServerPlan},
 };
 use proptest::prelude::*;
@@ -144,13 +145,13 @@ fn a_number_is_nobody_elses_while_connections_have_it() {
         network().with(service(Method::Nat, SERVICE, &servers))
     };
     world.exchange(&others(&[12, 13]));
-    assert_eq!(world.snapshot.services[0].servers, [1, 2], "0 is in use");
+    assert_eq!(world.snapshot.services[ServiceId::new(0)].servers, [1, 2].map(ServerId::new), "0 is in use");
     assert_eq!(traffic[0].connections.get(), 1);
     assert_eq!(lines(&client(&mut world, 1, RST | ACK)), [""; 0], "a reset is not answered");
     assert_eq!(world.dropped(DropReason::NoConnection), 1);
     assert!(world.connections().is_empty());
     world.exchange(&others(&[12, 13, 14]));
-    assert_eq!(world.snapshot.services[0].servers, [1, 2, 0]);
+    assert_eq!(world.snapshot.services[ServiceId::new(0)].servers, [1, 2, 0].map(ServerId::new));
     assert_eq!(traffic[0].connections.get(), 0, "another server begins at 0");
 }
 
@@ -277,10 +278,10 @@ proptest! {
                 }
             }
             for connection in world.connections() {
-                let server = &world.snapshot.servers[connection.server as usize].plan;
+                let server = &world.snapshot.servers[connection.server].plan;
                 prop_assert_eq!(server.address.to_bits(), connection.server_address);
             }
-            let total: u32 = (0..world.snapshot.servers.len() as u32)
+            let total: u32 = world.snapshot.servers.ids()
                 .map(|server| { let load = world.board.total(server); load.active + load.inactive })
                 .sum();
             prop_assert_eq!(total as usize, world.connections().len());

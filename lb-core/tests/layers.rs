@@ -13,7 +13,7 @@ use std::{
 /// `sched` is below `service`, because a snapshot holds the scheduler of each service ready to pick; and `neigh`
 /// above it, because a neighbour is a next hop of the snapshot's routing.
 const LAYERS: &[&[&str]] = &[
-    &["limits", "named", "time"],        // bounds, words and time: they know nothing
+    &["ids", "limits", "named", "time"], // numbers, bounds, words and time: they know nothing
     &["wire"],                           // packet formats
     &["packet"],                         // what is asked of a packet buffer and of the world around a worker
     &["counters", "flow", "memory"],     // finding a flow, without knowing what it is

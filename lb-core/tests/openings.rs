@@ -9,6 +9,7 @@ use common::{
 };
 use lb_core::{
     counters::DropReason,
+    ids::ServerId,
     service::plan::{Method, SchedulerKind},
 };
 
@@ -24,7 +25,7 @@ fn burst(world: &mut World, frames: &[Vec<u8>]) -> Vec<Sent> {
 }
 
 fn loads(world: &World) -> [(u32, u32); 2] {
-    [0, 1].map(|server| world.board.total(server)).map(|load| (load.active, load.inactive))
+    [0, 1].map(|server| world.board.total(ServerId::new(server))).map(|load| (load.active, load.inactive))
 }
 
 #[test]
@@ -93,6 +94,6 @@ fn a_full_table_leaves_no_load_behind() {
         (1..=20).map(|port| udp(&format!("203.0.113.10:{port}"), SERVICE, b"?").via_gateway()).collect();
     assert_eq!(burst(&mut world, &frames).len(), 10);
     assert_eq!(world.dropped(DropReason::TableFull), 10, "a flow of UDP never makes room");
-    let load = world.board.total(0);
+    let load = world.board.total(ServerId::new(0));
     assert_eq!(load.active + load.inactive, 10);
 }

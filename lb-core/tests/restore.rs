@@ -9,6 +9,7 @@ use common::{
 };
 use lb_core::{
     conn::{entry::Direction, saved::Saved},
+    ids::ServerId,
     packet::WorkerId,
     service::plan::{Admin, Method, Plan, Spread},
     time::Duration,
@@ -68,7 +69,7 @@ fn a_connection_goes_on_with_its_server_its_state_and_its_counts() {
             assert_eq!(new.seen.age(after.now), Duration::from_millis(5_000));
             assert_eq!(new.bytes(Direction::In), old.bytes(Direction::In));
         }
-        assert_eq!(after.board.total(0), before.board.total(0));
+        assert_eq!(after.board.total(ServerId::new(0)), before.board.total(ServerId::new(0)));
         for (port, frame) in (1..=4).zip(served) {
             let sent = client(&mut after, 0, port, ACK);
             assert_eq!(sent[0].frame[..6], frame[..6], "{method}: the same server");

@@ -7,7 +7,10 @@ use common::{
     plan::*,
     world::{Sent, Setup, World},
 };
-use lb_core::service::plan::{Method, SchedulerKind, Spread};
+use lb_core::{
+    ids::ServerId,
+    service::plan::{Method, SchedulerKind, Spread},
+};
 
 const CLIENT: &str = "203.0.113.10:4000";
 const SERVICE: &str = "192.0.2.100:80";
@@ -89,10 +92,10 @@ fn the_fewest_connections_are_counted_over_all_workers() {
                 1_000 + port,
             );
         }
-        let active = [0, 1].map(|server| world.board.total(server).active);
+        let active = [0, 1].map(|server| world.board.total(ServerId::new(server)).active);
         assert_eq!(active, expected, "{scheduler}");
         world.pass(20 * 60 * 1_000);
-        assert_eq!([0, 1].map(|server| world.board.total(server).active), [0, 0], "all gone");
-        assert_eq!([0, 1].map(|server| world.board.total(server).inactive), [0, 0]);
+        assert_eq!([0, 1].map(|server| world.board.total(ServerId::new(server)).active), [0, 0], "all gone");
+        assert_eq!([0, 1].map(|server| world.board.total(ServerId::new(server)).inactive), [0, 0]);
     }
 }

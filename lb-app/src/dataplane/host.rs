@@ -164,6 +164,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb_core::ids::ServerId;
     use std::net::Ipv4Addr;
 
     fn packet(protocol: u8, payload: &[u8]) -> Vec<u8> {
@@ -212,7 +213,11 @@ mod tests {
     #[test]
     fn what_is_sent_goes_by_one_worker_and_is_bounded() {
         let (host, workers) = Host::new(2, Arc::new(Shutdown::new(2)));
-        let to = Recipient { server: 3, address: Ipv4Addr::new(198, 51, 100, 11), as_traffic: true };
+        let to = Recipient {
+            server: ServerId::new(3),
+            address: Ipv4Addr::new(198, 51, 100, 11),
+            as_traffic: true,
+        };
         let bytes = packet(ipv4::TCP, &[0x90, 0x01, 0, 80, 0, 0, 0, 0]);
         for _ in 0..WAITING * 2 {
             host.send(to, bytes.len(), |space| space.copy_from_slice(&bytes));

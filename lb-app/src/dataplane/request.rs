@@ -9,7 +9,7 @@ use super::{
 use crate::dpdk::{Mbuf, QueuePause, RxQueue};
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
-    conn::{connections::Candidate, entry::Connection},
+    conn::{connections::Hit, entry::Connection},
     explanation::Explanation,
     flow::key::Key,
     memory::MemoryPacket,
@@ -33,7 +33,7 @@ pub(crate) type Filter = Arc<dyn Fn(&Connection) -> bool + Send + Sync>;
 pub(crate) enum Request {
     /// Go by another snapshot.
     Exchange(Exchange),
-    /// The connections among the entries from this number on.
+    /// The connections among the entries from this place on.
     Connections {
         /// The first entry to look at.
         from: u32,
@@ -46,7 +46,7 @@ pub(crate) enum Request {
     Connection(Key<u32>),
     /// Forget the connection of packets with this key.
     Delete(Key<u32>),
-    /// Forget the connections among the entries from this number on.
+    /// Forget the connections among the entries from this place on.
     Forget {
         /// The first entry to look at.
         from: u32,
@@ -174,12 +174,12 @@ fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>, io: &LcoreI
         Request::Connections { from, most, filter } => {
             let mut end = from.saturating_add(ENTRIES_PER_ANSWER);
             let (mut found, mut looked_at) = (Vec::new(), 0);
-            for (index, connection) in worker.connections().iter(from..end) {
+            for (id, connection) in worker.connections().iter(from..end) {
                 looked_at += 1;
                 if filter.as_ref().is_none_or(|filter| filter(connection)) {
                     found.push(*connection);
                     if found.len() >= most {
-                        end = index + 1;
+                        end = id.number() + 1;
                         break;
                     }
                 }
@@ -187,13 +187,13 @@ fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>, io: &LcoreI
             Answer::Connections { found, looked_at, next: next(worker, end), now }
         }
         Request::Delete(key) => {
-            let found = worker.connections().lookup(&key).map(Candidate::index);
-            let count = found.map_or(0, |index| worker.forget(index..index + 1, |_| true));
+            let found = worker.connections().lookup(&key).map(Hit::connection);
+            let count = found.map_or(0, |id| worker.forget(id.number()..id.number() + 1, |_| true));
             Answer::Forgotten { count, next: None }
         }
         Request::Connection(key) => {
             let connections = worker.connections();
-            let found = connections.lookup(&key).map(|found| *connections.get(found.index()));
+            let found = connections.lookup(&key).map(|found| *connections.get(found.connection()));
             Answer::Connection { found, now }
         }
         Request::Forget { from, filter } => {

@@ -5,7 +5,10 @@ use super::{
     names::Names,
 };
 use crate::control::live::running::Running;
-use lb_core::counters::{Counter, ServerTraffic};
+use lb_core::{
+    counters::{Counter, ServerTraffic},
+    ids::ServerId,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
 
@@ -60,12 +63,12 @@ fn services(running: &Running, names: &Names) -> (Vec<Service>, Vec<Server>) {
     for (_, service) in snapshot.configured() {
         let key = service.key();
         let begin = servers.len();
-        servers.extend(service.servers.iter().map(|&number| {
-            let plan = &snapshot.servers[number as usize].plan;
-            let load = running.board.total(number);
+        servers.extend(service.servers.iter().map(|&id| {
+            let plan = &snapshot.servers[id].plan;
+            let load = running.board.total(id);
             Server {
                 labels: names.server(key.server(plan.endpoint())),
-                counters: counters(running, number),
+                counters: counters(running, id),
                 active: load.active.into(),
                 inactive: load.inactive.into(),
                 weight: plan.effective_weight().into(),
@@ -84,10 +87,10 @@ fn services(running: &Running, names: &Names) -> (Vec<Service>, Vec<Server>) {
 }
 
 /// What all workers counted for a server.
-fn counters(running: &Running, number: u32) -> [u64; 5] {
+fn counters(running: &Running, id: ServerId) -> [u64; 5] {
     let mut counters = [0; 5];
     for worker in &running.workers {
-        let Some(traffic) = worker.servers.get(number as usize) else { continue };
+        let Some(traffic) = worker.servers.get(id.index()) else { continue };
         let ServerTraffic { connections, packets, bytes, .. } = traffic;
         let each = [connections, &packets[0], &packets[1], &bytes[0], &bytes[1]];
         counters.iter_mut().zip(each).for_each(|(sum, counter)| *sum += counter.get());

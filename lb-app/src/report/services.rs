@@ -9,9 +9,9 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, board: &LoadBoard) {
     for (_, service) in snapshot.configured() {
         let (protocol, address) = (service.protocol.upper(), service.key().endpoint());
         let _ = writeln!(text, "{protocol:<4} {address} {}", service.scheduler_kind);
-        for &index in &service.servers {
-            let server = &snapshot.servers[index as usize].plan;
-            let load = board.total(index);
+        for &id in &service.servers {
+            let server = &snapshot.servers[id].plan;
+            let load = board.total(id);
             let _ = writeln!(
                 text,
                 "  -> {:<28} {:<7} {:<6} {:<10} {:<10}",

@@ -6,6 +6,7 @@ use lb_core::{
     conn::{entry::Connection, state::State, timeouts::Timeouts},
     counters::{DropReason, ServerTraffic, WorkerCounters},
     flow::key::Key,
+    ids::ServerId,
     neigh::entry::Neighbour,
     packet::{HandOver, PortId, WorkerId},
     service::{
@@ -61,9 +62,9 @@ fn snapshot() -> Snapshot {
 #[test]
 fn services_are_listed_as_by_ipvsadm() {
     let board = LoadBoard::new(2, 3);
-    board.publish(WorkerId(0), 0, Load { active: 2, inactive: 1 });
-    board.publish(WorkerId(1), 0, Load { active: 10, inactive: 0 });
-    board.publish(WorkerId(1), 2, Load { active: 0, inactive: 300_000 });
+    board.publish(WorkerId(0), ServerId::new(0), Load { active: 2, inactive: 1 });
+    board.publish(WorkerId(1), ServerId::new(0), Load { active: 10, inactive: 0 });
+    board.publish(WorkerId(1), ServerId::new(2), Load { active: 0, inactive: 300_000 });
     let mut text = String::new();
     services::write(&mut text, &snapshot(), &board);
     let expected = "\
@@ -114,7 +115,8 @@ fn connections_are_listed_as_by_ipvsadm() {
             destination_port: vip_port,
             protocol,
         };
-        let mut connection = Connection::new(&key, server, SERVERS[0].to_bits(), server_port, Method::Nat);
+        let mut connection =
+            Connection::new(&key, ServerId::new(server), SERVERS[0].to_bits(), server_port, Method::Nat);
         connection.state = state;
         Listed {
             worker: WorkerId(1),

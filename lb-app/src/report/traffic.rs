@@ -1,6 +1,6 @@
 //! What passed between clients and servers, as `ipvsadm -Ln --stats` lists it.
 
-use lb_core::{counters::ServerTraffic, service::snapshot::Snapshot};
+use lb_core::{counters::ServerTraffic, ids::ServerId, service::snapshot::Snapshot};
 use std::fmt::Write;
 
 /// `workers`: what each worker counted, by server.
@@ -12,25 +12,24 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, workers: &[&[ServerT
     );
     let _ = writeln!(text, "  -> RemoteAddress:Port");
     for (_, service) in snapshot.configured() {
-        let servers: Vec<_> =
-            service.servers.iter().map(|&server| (server, total(workers, server))).collect();
+        let servers: Vec<_> = service.servers.iter().map(|&id| (id, total(workers, id))).collect();
         let mut sum = [0; 5];
         for (_, counts) in &servers {
             sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         let name = format!("{:<4} {}", service.protocol.upper(), service.key().endpoint());
         write_line(text, &name, &sum);
-        for (server, counts) in servers {
-            let server = &snapshot.servers[server as usize].plan;
+        for (id, counts) in servers {
+            let server = &snapshot.servers[id].plan;
             write_line(text, &format!("  -> {}", server.endpoint()), &counts);
         }
     }
 }
 
 /// Connections, packets in and out, bytes in and out of one server, over all workers.
-fn total(workers: &[&[ServerTraffic]], server: u32) -> [u64; 5] {
+fn total(workers: &[&[ServerTraffic]], id: ServerId) -> [u64; 5] {
     let mut sum = [0; 5];
-    for traffic in workers.iter().filter_map(|servers| servers.get(server as usize)) {
+    for traffic in workers.iter().filter_map(|servers| servers.get(id.index())) {
         let ServerTraffic {
             connections,
             packets: [packets_in, packets_out],

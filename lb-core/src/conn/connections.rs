@@ -15,27 +15,29 @@ use crate::{
         table::{Place, Table},
         wheel::{Link, Links, Wheel},
     },
+    ids::{ConnectionId, ServerId},
     limits::{MAX_BYTES_PER_CONNECTION, MAX_CONNECTIONS},
     time::Instant,
 };
-use std::ops::Range;
+use std::{num::NonZeroU32, ops::Range};
 
 /// Why a connection could not be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertError {
     /// There is no free entry, or no room in the table.
     Full,
-    /// The connection of that number has the same reply key: one client endpoint on one server endpoint.
-    Clash(u32),
+    /// This connection has the same reply key: one client endpoint on one server endpoint.
+    Clash(ConnectionId),
 }
 
 /// One worker's connections.
 pub struct Connections {
+    /// By number: place 0 is vacant, so that a packet without a hit need not be told from others.
     entries: Box<[Connection]>,
     /// Places on a wheel, by number. Not in the entries: neighbours on a wheel mostly have neighbouring numbers.
     links: AllLinks,
-    free: Vec<u32>,
-    table: Table,
+    free: Vec<ConnectionId>,
+    table: Table<Hit>,
     /// Half-open connections, which make room for others.
     opening: Wheel,
     /// All the rest.
@@ -54,8 +56,8 @@ const KEYS: usize = 2;
 /// the list of free entries.
 pub const BYTES_PER_CONNECTION: usize = size_of::<Connection>()
     + size_of::<Link>()
-    + Table::bytes(KEYS * MAX_CONNECTIONS).div_ceil(MAX_CONNECTIONS)
-    + size_of::<u32>();
+    + Table::<Hit>::bytes(KEYS * MAX_CONNECTIONS).div_ceil(MAX_CONNECTIONS)
+    + size_of::<ConnectionId>();
 
 const _: () = assert!(BYTES_PER_CONNECTION <= MAX_BYTES_PER_CONNECTION);
 
@@ -66,13 +68,13 @@ impl Connections {
         let capacity = capacity.clamp(1, MAX_CONNECTIONS);
         let nothing =
             Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: NO_PROTOCOL };
-        let empty = Connection::new(&nothing, 0, 0, 0, Method::Dr);
+        let empty = Connection::new(&nothing, ServerId::new(0), 0, 0, Method::Dr);
         Connections {
-            entries: vec![empty; capacity].into_boxed_slice(),
-            links: AllLinks(vec![Link::NONE; capacity].into_boxed_slice()),
+            entries: vec![empty; capacity + 1].into_boxed_slice(),
+            links: AllLinks(vec![Link::NONE; capacity + 1].into_boxed_slice()),
             // Low numbers first, so that a half-empty worker uses few pages.
-            free: (0..capacity as u32).rev().collect(),
-            table: Table::new(capacity * KEYS),
+            free: (1..=capacity as u32).rev().map(ConnectionId::new).collect(),
+            table: Table::new(capacity * KEYS, Hit::OF_NOTHING),
             opening: Wheel::new(now),
             lasting: Wheel::new(now),
             secret,
@@ -83,7 +85,7 @@ impl Connections {
     /// Connections there can be.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.entries.len()
+        self.entries.len() - 1
     }
 
     /// Connections there are.
@@ -111,87 +113,94 @@ impl Connections {
         self.table.prefetch(place);
     }
 
-    /// The most likely connection for a place, and starts loading it. `None` if there is none in the place's first bucket;
-    /// then it starts loading the second: see [`Connections::second_candidate`].
+    /// The likely connection for a place, and starts loading it. `None` if there is none in the place's first bucket; then
+    /// it starts loading the second: see [`Connections::second_hit`].
     #[inline(always)]
     #[must_use]
-    pub fn candidate(&self, place: Place) -> Option<Candidate> {
-        let Some(value) = self.table.likely(place) else {
+    pub fn hit(&self, place: Place) -> Option<Hit> {
+        let Some(hit) = self.table.likely(place) else {
             self.table.prefetch_second(place);
             return None;
         };
-        let candidate = Candidate(value);
-        prefetch_at(&self.entries, candidate.index());
-        Some(candidate)
+        self.prefetch(hit);
+        Some(hit)
     }
 
-    /// The most likely connection of a place's second bucket, and starts loading it.
+    /// The likely connection of a place's second bucket, and starts loading it.
     #[must_use]
-    pub fn second_candidate(&self, place: Place) -> Option<Candidate> {
-        let candidate = Candidate(self.table.likely_in_second(place)?);
-        prefetch_at(&self.entries, candidate.index());
-        Some(candidate)
+    pub fn second_hit(&self, place: Place) -> Option<Hit> {
+        let hit = self.table.likely_in_second(place)?;
+        self.prefetch(hit);
+        Some(hit)
     }
 
-    /// Whether the candidate is the connection of a packet with this key. If not, [`Connections::find`] knows.
+    #[inline(always)]
+    fn prefetch(&self, hit: Hit) {
+        prefetch_at(&self.entries, Hit::place(Some(hit)));
+    }
+
+    /// Whether the likely connection is that of a packet with this key. If not, [`Connections::find`] knows.
     #[inline(always)]
     #[must_use]
-    pub fn confirm(&self, candidate: Candidate, key: Packed) -> bool {
-        self.entries
-            .get(candidate.index() as usize)
-            .is_some_and(|entry| entry.owns(key, candidate.direction()))
+    pub fn confirm(&self, hit: Hit, key: Packed) -> bool {
+        let entry = self.entries.get(Hit::place(Some(hit)) as usize);
+        entry.is_some_and(|entry| entry.owns(key, hit.direction()))
     }
 
-    /// The candidate's connection, if a packet with this key belongs to it and leaves its state as it is. The protocol is
-    /// not compared: the state says which it is.
+    /// The likely connection, if a packet with this key belongs to it and leaves its state as it is. The protocol is not
+    /// compared: the state says which it is.
     #[inline(always)]
     #[must_use]
-    pub fn plain(&mut self, candidate: Candidate, key: Packed, meaning: Meaning) -> Option<&mut Connection> {
-        let entry = self.entries.get_mut(candidate.index() as usize)?;
-        (entry.has_endpoints(key, candidate.direction()) && entry.state.is_steady(meaning)).then_some(entry)
+    pub fn plain(&mut self, hit: Option<Hit>, key: Packed, meaning: Meaning) -> Option<&mut Connection> {
+        // Without a hit it is the vacant entry, in whose state no packet leaves it.
+        let entry = self.entries.get_mut(Hit::place(hit) as usize)?;
+        (entry.has_endpoints(key, Hit::direction_of(hit)) && entry.state.is_steady(meaning)).then_some(entry)
     }
 
     /// The connection of packets with this key.
     #[must_use]
-    pub fn find(&self, key: Packed, place: Place) -> Option<Candidate> {
-        self.table.find(place, |value| self.confirm(Candidate(value), key)).map(Candidate)
+    pub fn find(&self, key: Packed, place: Place) -> Option<Hit> {
+        self.table.find(place, |hit| self.confirm(hit, key))
     }
 
-    /// The same, when there is a candidate.
+    /// The same, when there is a likely one.
     #[must_use]
-    pub fn find_from(&self, candidate: Candidate, key: Packed, place: Place) -> Option<Candidate> {
-        if self.confirm(candidate, key) { Some(candidate) } else { self.find(key, place) }
+    pub fn find_from(&self, hit: Option<Hit>, key: Packed, place: Place) -> Option<Hit> {
+        match hit {
+            Some(hit) if self.confirm(hit, key) => Some(hit),
+            _ => self.find(key, place),
+        }
     }
 
     /// The same, by the key alone: for the rare packet that was not staged.
     #[must_use]
-    pub fn lookup(&self, key: &Key<u32>) -> Option<Candidate> {
+    pub fn lookup(&self, key: &Key<u32>) -> Option<Hit> {
         self.find(key.packed(), self.place(key.packed()))
     }
 
     /// The connection of that number, which must have come from this collection.
     #[inline(always)]
     #[must_use]
-    pub fn get(&self, index: u32) -> &Connection {
-        &self.entries[index as usize]
+    pub fn get(&self, id: ConnectionId) -> &Connection {
+        &self.entries[id.index()]
     }
 
     /// The same, to be changed. Keys must not be.
     #[inline(always)]
-    pub fn get_mut(&mut self, index: u32) -> &mut Connection {
-        &mut self.entries[index as usize]
+    pub fn get_mut(&mut self, id: ConnectionId) -> &mut Connection {
+        &mut self.entries[id.index()]
     }
 
     /// Starts loading the entry that the connection after the next will get.
     pub fn prefetch_free(&self) {
         if let [.., next, _] = *self.free {
-            prefetch_at(&self.entries, next);
+            prefetch_at(&self.entries, next.number());
         }
     }
 
     /// Starts loading what forgetting a connection will look at.
-    pub fn prefetch_remove(&self, index: u32) {
-        let connection = self.get(index);
+    pub fn prefetch_remove(&self, id: ConnectionId) {
+        let connection = self.get(id);
         self.prefetch_key(connection.forward_key().packed());
         if connection.sees_replies() {
             self.prefetch_key(connection.reply_key().packed());
@@ -206,71 +215,72 @@ impl Connections {
     }
 
     /// Adds a connection that is not there yet. It never ends by itself until it is scheduled.
-    pub fn insert(&mut self, connection: Connection) -> Result<u32, InsertError> {
+    pub fn insert(&mut self, connection: Connection) -> Result<ConnectionId, InsertError> {
         let reply_key = connection.reply_key().packed();
         let reply = connection.sees_replies().then(|| self.place(reply_key));
         let forward = self.place(connection.forward_key().packed());
         if let Some(clash) = reply.and_then(|place| self.find(reply_key, place)) {
-            return Err(InsertError::Clash(clash.index()));
+            return Err(InsertError::Clash(clash.connection()));
         }
-        let index = *self.free.last().ok_or(InsertError::Full)?;
-        let value = |direction| Candidate::new(index, direction).0;
-        if self.table.insert(forward, value(Direction::In)).is_err() {
+        let id = *self.free.last().ok_or(InsertError::Full)?;
+        let hit = |direction| Hit::new(id, direction);
+        if self.table.insert(forward, hit(Direction::In)).is_err() {
             return Err(InsertError::Full);
         }
         if let Some(place) = reply
-            && self.table.insert(place, value(Direction::Out)).is_err()
+            && self.table.insert(place, hit(Direction::Out)).is_err()
         {
-            self.table.remove(forward, value(Direction::In));
+            self.table.remove(forward, hit(Direction::In));
             return Err(InsertError::Full);
         }
         self.free.pop();
-        *self.get_mut(index) = connection;
-        self.high_water = self.high_water.max(index + 1);
-        Ok(index)
+        *self.get_mut(id) = connection;
+        self.high_water = self.high_water.max(id.number() + 1);
+        Ok(id)
     }
 
     /// Forgets a connection, and returns what it was.
-    pub fn remove(&mut self, index: u32) -> Connection {
-        self.cancel(index);
-        let connection = *self.get(index);
+    pub fn remove(&mut self, id: ConnectionId) -> Connection {
+        self.cancel(id);
+        let connection = *self.get(id);
         let forward = self.place(connection.forward_key().packed());
-        let was_there = self.table.remove(forward, Candidate::new(index, Direction::In).0);
-        debug_assert!(was_there, "connection {index} was in the table");
+        let was_there = self.table.remove(forward, Hit::new(id, Direction::In));
+        debug_assert!(was_there, "connection {id} was in the table");
         if connection.sees_replies() {
             let reply = self.place(connection.reply_key().packed());
-            let was_there = self.table.remove(reply, Candidate::new(index, Direction::Out).0);
-            debug_assert!(was_there, "connection {index} was in the table by its reply");
+            let was_there = self.table.remove(reply, Hit::new(id, Direction::Out));
+            debug_assert!(was_there, "connection {id} was in the table by its reply");
         }
         // A packet later in the burst may have been matched with it already; no key has this protocol, and no packet is
         // plain in this state.
-        let entry = self.get_mut(index);
+        let entry = self.get_mut(id);
         (entry.protocol, entry.state) = (NO_PROTOCOL, State::None);
-        self.free.push(index);
+        self.free.push(id);
         connection
     }
 
     /// Lets a connection come up at `deadline` instead of whenever it was to, if at all. Which wheel follows from its
     /// state.
-    pub fn reschedule(&mut self, index: u32, deadline: Instant) {
-        self.cancel(index);
-        self.schedule(index, deadline);
+    pub fn reschedule(&mut self, id: ConnectionId, deadline: Instant) {
+        self.cancel(id);
+        self.schedule(id, deadline);
     }
 
     /// The next connection whose time has come to be looked at. It is off the wheels: the caller removes it or
     /// schedules it anew. Starts loading it.
-    pub fn pop_due(&mut self, now: Instant) -> Option<u32> {
+    pub fn pop_due(&mut self, now: Instant) -> Option<ConnectionId> {
         let due = self
             .opening
             .pop_due(&mut self.links, now)
-            .or_else(|| self.lasting.pop_due(&mut self.links, now))?;
+            .or_else(|| self.lasting.pop_due(&mut self.links, now))
+            .map(ConnectionId::new)?;
         prefetch(self.get(due));
         Some(due)
     }
 
     /// The oldest half-open connection, to within a tick of the wheel, taken off it to be removed.
-    pub fn pop_half_open(&mut self) -> Option<u32> {
-        self.opening.pop_first(&mut self.links)
+    pub fn pop_half_open(&mut self) -> Option<ConnectionId> {
+        self.opening.pop_first(&mut self.links).map(ConnectionId::new)
     }
 
     /// Half-open connections.
@@ -279,59 +289,84 @@ impl Connections {
         self.opening.len()
     }
 
-    /// The connections with numbers in `range`. Entries not in use are passed over.
-    pub fn iter(&self, range: Range<u32>) -> impl Iterator<Item = (u32, &Connection)> {
-        let end = range.end.min(self.high_water);
-        let entries = (range.start..end).map(|index| (index, self.get(index)));
-        entries.filter(|(index, _)| self.links.0[*index as usize].is_scheduled())
+    /// The connections at these places. Those not in use are passed over.
+    pub fn iter(&self, places: Range<u32>) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        let end = places.end.min(self.high_water);
+        let entries = (places.start..end).map(ConnectionId::new).map(|id| (id, self.get(id)));
+        entries.filter(|(id, _)| self.links.0[id.index()].is_scheduled())
     }
 
-    /// No connection ever had this number or a higher one.
+    /// No connection ever had this place or a higher one.
     #[must_use]
     pub fn high_water(&self) -> u32 {
         self.high_water
     }
 
-    fn schedule(&mut self, index: u32, deadline: Instant) {
-        let half_open = self.get(index).state.is_half_open();
-        self.get_mut(index).on_opening_wheel = half_open;
+    fn schedule(&mut self, id: ConnectionId, deadline: Instant) {
+        let half_open = self.get(id).state.is_half_open();
+        self.get_mut(id).on_opening_wheel = half_open;
         let wheel = if half_open { &mut self.opening } else { &mut self.lasting };
-        wheel.schedule(&mut self.links, index, deadline);
+        wheel.schedule(&mut self.links, id.number(), deadline);
     }
 
-    fn cancel(&mut self, index: u32) {
-        let opening = self.get(index).on_opening_wheel;
+    fn cancel(&mut self, id: ConnectionId) {
+        let opening = self.get(id).on_opening_wheel;
         let wheel = if opening { &mut self.opening } else { &mut self.lasting };
-        wheel.cancel(&mut self.links, index);
+        wheel.cancel(&mut self.links, id.number());
     }
 }
 
-/// A connection's number with the direction of the packet that led to it: what the table stores.
+/// A connection with the direction of the packet that led to it: what the table stores. Until its keys have been
+/// compared it is only likely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate(u32);
+#[repr(transparent)]
+pub struct Hit(NonZeroU32);
 
-impl Candidate {
-    /// No connection has this number.
-    pub const NONE: Candidate = Candidate(u32::MAX);
+const _: () = assert!(size_of::<Option<Hit>>() == 4);
 
-    /// A packet of connection `index` that goes that way.
+impl Hit {
+    /// Fills slots of the table that are free.
+    const OF_NOTHING: Hit = Hit(NonZeroU32::MIN);
+
+    /// A packet of that connection which goes that way.
     #[must_use]
-    pub fn new(index: u32, direction: Direction) -> Self {
-        Candidate(index << 1 | direction as u32)
+    pub fn new(connection: ConnectionId, direction: Direction) -> Self {
+        // Nothing is never needed: no connection is at place 0.
+        NonZeroU32::new(connection.number() << 1 | direction as u32).map_or(Hit::OF_NOTHING, Hit)
     }
 
-    /// The connection's number.
+    /// The connection.
     #[inline(always)]
     #[must_use]
-    pub fn index(self) -> u32 {
-        self.0 >> 1
+    pub fn connection(self) -> ConnectionId {
+        ConnectionId::new(Hit::place(Some(self)))
     }
 
     /// Which way the packet goes.
     #[inline(always)]
     #[must_use]
     pub fn direction(self) -> Direction {
-        if self.0 & 1 == 0 { Direction::In } else { Direction::Out }
+        Hit::direction_of(Some(self))
+    }
+
+    // Of a hit or none, as if that were one of the vacant entry: then nothing has to be asked.
+
+    #[inline(always)]
+    fn raw(hit: Option<Self>) -> u32 {
+        hit.map_or(0, |hit| hit.0.get())
+    }
+
+    /// The place of the entry.
+    #[inline(always)]
+    fn place(hit: Option<Self>) -> u32 {
+        Hit::raw(hit) >> 1
+    }
+
+    /// Which way a packet goes that led to this; in, if to nothing.
+    #[inline(always)]
+    #[must_use]
+    pub fn direction_of(hit: Option<Self>) -> Direction {
+        if Hit::raw(hit) & 1 == 0 { Direction::In } else { Direction::Out }
     }
 }
 
@@ -356,23 +391,26 @@ mod tests {
             destination_port: 80,
             protocol: 6,
         };
-        Connection { state: State::SynSent, ..Connection::new(&key, 0, 0xc633_640b, 8080, method) }
+        Connection {
+            state: State::SynSent,
+            ..Connection::new(&key, ServerId::new(0), 0xc633_640b, 8080, method)
+        }
     }
 
     fn table(capacity: usize) -> Connections {
         Connections::new(capacity, Secret(7), Instant::ZERO)
     }
 
-    fn add(connections: &mut Connections, connection: Connection, deadline: Instant) -> u32 {
-        let index = connections.insert(connection).unwrap();
-        connections.reschedule(index, deadline);
-        index
+    fn add(connections: &mut Connections, connection: Connection, deadline: Instant) -> ConnectionId {
+        let id = connections.insert(connection).unwrap();
+        connections.reschedule(id, deadline);
+        id
     }
 
-    fn lookup(connections: &Connections, key: &Key<u32>) -> Option<(u32, Direction)> {
+    fn lookup(connections: &Connections, key: &Key<u32>) -> Option<(ConnectionId, Direction)> {
         connections
             .find(key.packed(), connections.place(key.packed()))
-            .map(|found| (found.index(), found.direction()))
+            .map(|found| (found.connection(), found.direction()))
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{method::Method, state::State};
 use crate::{
     flow::key::{Key, Packed},
+    ids::{NeighbourId, ServerId},
     time::Stamp,
     wire::{
         checksum::{Change, Folded},
@@ -46,10 +47,10 @@ pub struct Connection {
     pub seen: Stamp,
     /// When the first packet passed.
     pub created: Stamp,
-    /// Index of its real server among all servers.
-    pub server: u32,
-    /// The worker's number for the next hop towards the client. Only under NAT.
-    pub client_neighbour: u16,
+    /// Its real server.
+    pub server: ServerId,
+    /// The next hop towards the client. Only under NAT.
+    pub client_neighbour: Option<NeighbourId>,
     /// How its packets reach the server.
     pub method: Method,
     /// Whether it waits on the wheel of half-open connections, which make room first.
@@ -87,7 +88,7 @@ const _: () = assert!(size_of::<Connection>() == 64, "one cache line");
 impl Connection {
     /// A connection that has seen no packet yet.
     #[must_use]
-    pub fn new(key: &Key<u32>, server: u32, address: u32, port: u16, method: Method) -> Self {
+    pub fn new(key: &Key<u32>, server: ServerId, address: u32, port: u16, method: Method) -> Self {
         Connection {
             client: key.source,
             vip: key.destination,
@@ -100,7 +101,7 @@ impl Connection {
             seen: Stamp::default(),
             created: Stamp::default(),
             server,
-            client_neighbour: u16::MAX,
+            client_neighbour: None,
             method,
             on_opening_wheel: false,
             packets: [0; 2],
@@ -152,7 +153,7 @@ impl Connection {
     #[inline(always)]
     #[must_use]
     pub fn owns(&self, key: Packed, direction: Direction) -> bool {
-        self.has_endpoints(key, direction) && self.protocol == key.protocol
+        self.protocol == key.protocol && self.has_endpoints(key, direction)
     }
 
     /// The same, but for the protocol.
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn bytes_carry_over() {
         let key = Key { source: 1, destination: 2, source_port: 3, destination_port: 4, protocol: 6 };
-        let mut connection = Connection::new(&key, 0, 5, 6, Method::Nat);
+        let mut connection = Connection::new(&key, ServerId::new(0), 5, 6, Method::Nat);
         for _ in 0..70_000 {
             connection.count(Direction::Out, u16::MAX);
         }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     flow::key::Key,
+    ids::ServerId,
     time::{Duration, Instant},
 };
 
@@ -52,9 +53,9 @@ impl Saved {
         }
     }
 
-    /// The connection as it was, with that server by its number.
+    /// The connection as it was, with that server.
     #[must_use]
-    pub fn connection(&self, server: u32, now: Instant) -> Connection {
+    pub fn connection(&self, server: ServerId, now: Instant) -> Connection {
         // Stamps wrap, so it does not matter that the director is younger than the connection.
         let ago =
             |since: Duration| Instant::from_millis(now.as_millis().wrapping_sub(since.as_millis())).stamp();

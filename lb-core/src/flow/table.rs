@@ -1,9 +1,9 @@
-//! A hash table from flow keys to 32-bit numbers, made for one writer and for bursts.
+//! A hash table from flow keys to values of 32 bits, made for one writer and for bursts.
 //!
-//! A bucket is one cache line with eight slots of a 16-bit tag and a number. A key may be in either of two buckets;
+//! A bucket is one cache line with eight slots of a 16-bit tag and a value. A key may be in either of two buckets;
 //! the second follows from the first and the tag, so that an entry can be moved without knowing its key ("partial-key
-//! cuckoo hashing"). The table does not store keys: a tag that matches is a candidate, which the caller compares with
-//! the connection it names. About one lookup in 2,000 meets a candidate that is not its own.
+//! cuckoo hashing"). The table does not store keys: a tag that matches is a hit, and the caller compares the key with
+//! that of the connection which the value names. About one lookup in 2,000 meets a hit that is not its own.
 //!
 //! What it may lose: nothing. An insertion that finds no room within a bounded search changes nothing and reports
 //! [`Full`]. Below 90 % load that practically does not happen.
@@ -24,19 +24,17 @@ const LOAD_PERCENT: usize = 70;
 /// One cache line of slots. A tag of zero marks a free slot.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Bucket {
+struct Bucket<V> {
     tags: Tags,
-    values: [u32; SLOTS],
+    values: [V; SLOTS],
 }
 
-const _: () = assert!(size_of::<Bucket>() == 64);
+const _: () = assert!(size_of::<Bucket<u32>>() == 64);
 
-impl Bucket {
-    const EMPTY: Bucket = Bucket { tags: Tags([0; SLOTS]), values: [0; SLOTS] };
-
+impl<V: Copy> Bucket<V> {
     /// The value of the first slot that has this tag.
     #[inline(always)]
-    fn likely(&self, tag: u16) -> Option<u32> {
+    fn likely(&self, tag: u16) -> Option<V> {
         self.tags.matching(tag).first().map(|slot| self.values[slot])
     }
 }
@@ -53,25 +51,26 @@ pub struct Place {
 }
 
 /// The table.
-pub struct Table {
-    buckets: Box<[Bucket]>,
+pub struct Table<V> {
+    buckets: Box<[Bucket<V>]>,
     used: usize,
 }
 
-impl Table {
-    /// A table that takes `capacity` entries at a load of at most 70 %.
+impl<V: Copy + PartialEq> Table<V> {
+    /// A table that takes `capacity` entries at a load of at most 70 %. `filler` is some value for slots that are free.
     #[must_use]
-    pub fn new(capacity: usize) -> Self {
+    pub fn new(capacity: usize, filler: V) -> Self {
         let slots = capacity * 100 / LOAD_PERCENT + SLOTS;
         // Two buckets at least, so that a key has two.
         let buckets = slots.div_ceil(SLOTS).max(2);
-        Table { buckets: vec![Bucket::EMPTY; buckets].into_boxed_slice(), used: 0 }
+        let empty = Bucket { tags: Tags([0; SLOTS]), values: [filler; SLOTS] };
+        Table { buckets: vec![empty; buckets].into_boxed_slice(), used: 0 }
     }
 
     /// Bytes a table of that capacity occupies.
     #[must_use]
     pub const fn bytes(capacity: usize) -> usize {
-        (capacity * 100 / LOAD_PERCENT + SLOTS).div_ceil(SLOTS) * size_of::<Bucket>()
+        (capacity * 100 / LOAD_PERCENT + SLOTS).div_ceil(SLOTS) * size_of::<Bucket<V>>()
     }
 
     /// Entries in the table.
@@ -103,7 +102,7 @@ impl Table {
     /// The likely value in the first bucket, where most keys are. It may be another key's.
     #[inline(always)]
     #[must_use]
-    pub fn likely(&self, place: Place) -> Option<u32> {
+    pub fn likely(&self, place: Place) -> Option<V> {
         self.buckets.get(place.first as usize).and_then(|bucket| bucket.likely(place.tag))
     }
 
@@ -116,14 +115,14 @@ impl Table {
     /// The likely value in the second bucket.
     #[inline]
     #[must_use]
-    pub fn likely_in_second(&self, place: Place) -> Option<u32> {
+    pub fn likely_in_second(&self, place: Place) -> Option<V> {
         let second = self.other(place.first, place.tag);
         self.buckets.get(second as usize).and_then(|bucket| bucket.likely(place.tag))
     }
 
     /// The entry at `place` for which `is_it` holds.
     #[inline]
-    pub fn find(&self, place: Place, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, place: Place, mut is_it: impl FnMut(V) -> bool) -> Option<V> {
         for at in self.both(place) {
             let bucket = &self.buckets[at as usize];
             let mut matches = bucket.tags.matching(place.tag);
@@ -139,7 +138,7 @@ impl Table {
     }
 
     /// Adds an entry. The caller makes sure that the key has none yet.
-    pub fn insert(&mut self, place: Place, value: u32) -> Result<(), Full> {
+    pub fn insert(&mut self, place: Place, value: V) -> Result<(), Full> {
         for at in self.both(place) {
             if self.put(at, place.tag, value) {
                 self.used += 1;
@@ -150,7 +149,7 @@ impl Table {
     }
 
     /// Removes the entry `value` at `place`. Returns whether it was there.
-    pub fn remove(&mut self, place: Place, value: u32) -> bool {
+    pub fn remove(&mut self, place: Place, value: V) -> bool {
         for at in self.both(place) {
             let bucket = &mut self.buckets[at as usize];
             let mut matches = bucket.tags.matching(place.tag);
@@ -183,7 +182,7 @@ impl Table {
     }
 
     /// Puts an entry into a bucket if that has room.
-    fn put(&mut self, at: u32, tag: u16, value: u32) -> bool {
+    fn put(&mut self, at: u32, tag: u16, value: V) -> bool {
         let bucket = &mut self.buckets[at as usize];
         let Some(slot) = bucket.tags.matching(0).first() else { return false };
         bucket.tags.0[slot] = tag;
@@ -195,7 +194,7 @@ impl Table {
     /// an entry finds the shortest chain that ends in a bucket with room; then entries move along it from its end, so
     /// that none is ever out of the table. A shortest chain does not meet a bucket twice.
     #[cold]
-    fn insert_moving(&mut self, place: Place, value: u32) -> Result<(), Full> {
+    fn insert_moving(&mut self, place: Place, value: V) -> Result<(), Full> {
         let mut steps = ArrayVec::<Step, MAX_STEPS>::new();
         steps.push(Step { bucket: place.first, from: None });
         steps.push(Step { bucket: self.other(place.first, place.tag), from: None });
@@ -255,7 +254,7 @@ mod tests {
     #[test]
     fn the_other_bucket_is_its_own_inverse() {
         for capacity in [1, 10, 1000, 12_345] {
-            let table = Table::new(capacity);
+            let table = Table::<u32>::new(capacity, 0);
             for key in 0..10_000 {
                 let place = table.place(hash(key));
                 let [first, second] = table.both(place);
@@ -267,7 +266,7 @@ mod tests {
 
     #[test]
     fn capacity_is_reached_and_more_than_that() {
-        let mut table = Table::new(100_000);
+        let mut table = Table::new(100_000, 0);
         let mut key = 0;
         while table.insert(table.place(hash(key)), key as u32).is_ok() {
             key += 1;
@@ -283,7 +282,7 @@ mod tests {
     #[test]
     fn it_behaves_like_a_map_at_full_load() {
         const CAPACITY: usize = 50_000;
-        let mut table = Table::new(CAPACITY);
+        let mut table = Table::new(CAPACITY, 0);
         let mut model = HashMap::new();
         let mut keys = Vec::new();
         let mut state = 1u64;
@@ -319,7 +318,7 @@ mod tests {
         #[test]
         fn absent_keys_are_not_found(keys in prop::collection::hash_set(any::<u32>(), 1..500), absent: u32) {
             prop_assume!(!keys.contains(&absent));
-            let mut table = Table::new(keys.len());
+            let mut table = Table::new(keys.len(), 0);
             for &key in &keys {
                 table.insert(table.place(hash(u64::from(key))), key).unwrap();
             }

@@ -8,6 +8,7 @@
 use super::entry::{Knowledge, Neighbour, Question};
 use crate::{
     flow::key::{fold_multiply, scale},
+    ids::NeighbourId,
     limits::MAX_NEIGHBOURS,
     packet::PortId,
     service::routing::NextHop,
@@ -31,7 +32,8 @@ pub struct Way {
 }
 
 impl Way {
-    const NONE: Way = Way { stations: [0; ethernet::ADDRESSES_LEN], port: PortId(0), limit: 0 };
+    /// To nobody: nothing fits.
+    const VACANT: Way = Way { stations: [0; ethernet::ADDRESSES_LEN], port: PortId(0), limit: 0 };
 
     fn of(neighbour: &Neighbour) -> Way {
         let limit = if neighbour.knowledge == Knowledge::Known { neighbour.mtu } else { 0 };
@@ -41,21 +43,24 @@ impl Way {
 
 /// One worker's neighbours.
 pub struct Neighbours {
+    /// By number: place 0 is vacant.
     entries: Vec<Option<Neighbour>>,
-    /// What a packet needs of each, close together.
+    /// What a packet needs of each, close together. Place 0 leads nowhere, so that a packet to nobody need not be told
+    /// from others.
     ways: Box<[Way]>,
-    /// Number of the neighbour by a hash of its address: open addressing with linear probing, at most half full.
-    index: Box<[u16]>,
+    /// The neighbour by a hash of its address: open addressing with linear probing, at most half full.
+    index: Box<[Option<NeighbourId>]>,
     count: usize,
-    /// First number that may be free.
+    /// First place that may be free.
     free_hint: usize,
-    /// Behind the last number in use.
-    end: usize,
+    /// The last place in use; 0 if none is.
+    last: usize,
     /// Where the round of [`Neighbours::poll`] goes on.
     cursor: usize,
 }
 
-const NONE: u16 = u16::MAX;
+/// Neighbours and the vacant place.
+const PLACES: usize = MAX_NEIGHBOURS + 1;
 const INDEX_LEN: usize = MAX_NEIGHBOURS * 2;
 
 impl Neighbours {
@@ -63,13 +68,13 @@ impl Neighbours {
     #[must_use]
     pub fn new() -> Self {
         Neighbours {
-            entries: vec![None; MAX_NEIGHBOURS],
-            ways: vec![Way::NONE; MAX_NEIGHBOURS].into_boxed_slice(),
-            index: vec![NONE; INDEX_LEN].into_boxed_slice(),
+            entries: vec![None; PLACES],
+            ways: vec![Way::VACANT; PLACES].into_boxed_slice(),
+            index: vec![None; INDEX_LEN].into_boxed_slice(),
             count: 0,
-            free_hint: 0,
-            end: 0,
-            cursor: 0,
+            free_hint: 1,
+            last: 0,
+            cursor: 1,
         }
     }
 
@@ -88,130 +93,137 @@ impl Neighbours {
     /// The neighbour of that number.
     #[inline(always)]
     #[must_use]
-    pub fn get(&self, number: u16) -> Option<&Neighbour> {
-        self.entries.get(usize::from(number)).and_then(Option::as_ref)
+    pub fn get(&self, id: NeighbourId) -> Option<&Neighbour> {
+        self.entries.get(id.index()).and_then(Option::as_ref)
     }
 
-    /// The way to the neighbour of that number.
+    /// The neighbour that a packet goes to; `None` for nobody.
     #[inline(always)]
     #[must_use]
-    pub fn way(&self, number: u16) -> Option<&Way> {
-        self.ways.get(usize::from(number))
+    pub fn to(&self, id: Option<NeighbourId>) -> Option<&Neighbour> {
+        self.entries.get(NeighbourId::index_of(id)).and_then(Option::as_ref)
+    }
+
+    /// The way to a neighbour; to nobody, nothing fits.
+    #[inline(always)]
+    #[must_use]
+    pub fn way(&self, id: Option<NeighbourId>) -> Option<&Way> {
+        self.ways.get(NeighbourId::index_of(id))
     }
 
     /// The largest IPv4 packet for the port that a neighbour is behind. That a neighbour does not exist is noticed
     /// when it is sent to.
     #[inline(always)]
     #[must_use]
-    pub fn mtu(&self, number: u16) -> u16 {
-        self.get(number).map_or(u16::MAX, |neighbour| neighbour.mtu)
+    pub fn mtu(&self, id: Option<NeighbourId>) -> u16 {
+        self.to(id).map_or(u16::MAX, |neighbour| neighbour.mtu)
     }
 
     /// The same, to be changed.
-    pub fn get_mut(&mut self, number: u16) -> Option<&mut Neighbour> {
-        self.entries.get_mut(usize::from(number)).and_then(Option::as_mut)
+    pub fn get_mut(&mut self, id: NeighbourId) -> Option<&mut Neighbour> {
+        self.entries.get_mut(id.index()).and_then(Option::as_mut)
     }
 
     /// The number of a neighbour that is in the table.
     #[must_use]
-    pub fn find(&self, hop: NextHop) -> Option<u16> {
-        let number = self.index[self.slot_of(hop)];
-        (number != NONE).then_some(number)
+    pub fn find(&self, hop: NextHop) -> Option<NeighbourId> {
+        self.index[self.slot_of(hop)]
     }
 
     /// The number of a neighbour, taken into the table if need be, with one more user. `None` when the table is
     /// full of neighbours in use.
-    pub fn acquire(&mut self, hop: NextHop, source: Mac, mtu: u16, now: Instant) -> Option<u16> {
-        let number = match self.find(hop) {
-            Some(number) => number,
+    pub fn acquire(&mut self, hop: NextHop, source: Mac, mtu: u16, now: Instant) -> Option<NeighbourId> {
+        let id = match self.find(hop) {
+            Some(id) => id,
             None => self.add(Neighbour::new(hop, source, mtu, now))?,
         };
-        self.get_mut(number)?.users += 1;
-        Some(number)
+        self.get_mut(id)?.users += 1;
+        Some(id)
     }
 
     /// One user less. A neighbour without users is forgotten when it is next polled and no longer fresh.
-    pub fn release(&mut self, number: u16) {
-        if let Some(neighbour) = self.get_mut(number) {
+    pub fn release(&mut self, id: NeighbourId) {
+        if let Some(neighbour) = self.get_mut(id) {
             neighbour.users = neighbour.users.saturating_sub(1);
         }
     }
 
     /// Takes note that `address` on a port is at `mac`, if it is in the table. Returns its number and whether that
     /// is news.
-    pub fn answer(&mut self, hop: NextHop, mac: Mac, now: Instant) -> Option<(u16, bool)> {
-        let number = self.find(hop)?;
-        let neighbour = self.entries.get_mut(usize::from(number))?.as_mut()?;
+    pub fn answer(&mut self, hop: NextHop, mac: Mac, now: Instant) -> Option<(NeighbourId, bool)> {
+        let id = self.find(hop)?;
+        let neighbour = self.entries.get_mut(id.index())?.as_mut()?;
         let is_news = neighbour.answer(mac, now);
-        self.ways[usize::from(number)] = Way::of(neighbour);
-        Some((number, is_news))
+        self.ways[id.index()] = Way::of(neighbour);
+        Some((id, is_news))
     }
 
     /// Looks at a few neighbours and returns the next that wants a question sent, with its number. Called until it
     /// returns `None`, it looks at [`POLL_STEP`] neighbours in all.
-    pub fn poll(&mut self, steps: &mut usize, now: Instant) -> Option<(u16, Question)> {
-        while *steps < POLL_STEP.min(self.end) {
+    pub fn poll(&mut self, steps: &mut usize, now: Instant) -> Option<(NeighbourId, Question)> {
+        while *steps < POLL_STEP.min(self.last) {
             *steps += 1;
-            let number = if self.cursor < self.end { self.cursor } else { 0 };
-            self.cursor = number + 1;
-            let Some(neighbour) = &mut self.entries[number] else { continue };
+            let place = if self.cursor <= self.last { self.cursor } else { 1 };
+            self.cursor = place + 1;
+            let Some(neighbour) = &mut self.entries[place] else { continue };
             let unused = neighbour.users == 0;
             let question = neighbour.poll(now);
-            self.ways[number] = Way::of(neighbour);
-            if let Some(question) = question {
+            self.ways[place] = Way::of(neighbour);
+            if let (Some(question), Some(id)) = (question, id_at(place)) {
                 // Nobody needs it: instead of asking again, forget it.
                 if unused {
-                    self.remove(number as u16);
+                    self.remove(id);
                     continue;
                 }
-                return Some((number as u16, question));
+                return Some((id, question));
             }
             if unused && neighbour.knowledge == Knowledge::Failed {
-                self.remove(number as u16);
+                id_at(place).into_iter().for_each(|id| self.remove(id));
             }
         }
         None
     }
 
     /// All neighbours with their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = (u16, &Neighbour)> {
+    pub fn iter(&self) -> impl Iterator<Item = (NeighbourId, &Neighbour)> {
         let numbered = self.entries.iter().enumerate();
-        numbered.filter_map(|(number, entry)| entry.as_ref().map(|neighbour| (number as u16, neighbour)))
+        numbered.filter_map(|(place, entry)| Some((id_at(place)?, entry.as_ref()?)))
     }
 
-    fn add(&mut self, neighbour: Neighbour) -> Option<u16> {
+    fn add(&mut self, neighbour: Neighbour) -> Option<NeighbourId> {
         if self.count == MAX_NEIGHBOURS {
             return None;
         }
         let free = self.entries[self.free_hint..].iter().position(Option::is_none)?;
-        let number = self.free_hint + free;
-        self.free_hint = number + 1;
-        self.end = self.end.max(number + 1);
+        let place = self.free_hint + free;
+        let id = id_at(place)?;
+        self.free_hint = place + 1;
+        self.last = self.last.max(place);
         let slot = self.slot_of(neighbour.hop);
-        self.ways[number] = Way::of(&neighbour);
-        self.entries[number] = Some(neighbour);
-        self.index[slot] = number as u16;
+        self.ways[place] = Way::of(&neighbour);
+        self.entries[place] = Some(neighbour);
+        self.index[slot] = Some(id);
         self.count += 1;
-        Some(number as u16)
+        Some(id)
     }
 
-    fn remove(&mut self, number: u16) {
-        let Some(neighbour) = self.entries[usize::from(number)].take() else { return };
-        self.ways[usize::from(number)] = Way::NONE;
+    fn remove(&mut self, id: NeighbourId) {
+        let Some(neighbour) = self.entries[id.index()].take() else { return };
+        self.ways[id.index()] = Way::VACANT;
         self.count -= 1;
-        self.free_hint = self.free_hint.min(usize::from(number));
-        while self.end > 0 && self.entries[self.end - 1].is_none() {
-            self.end -= 1;
+        self.free_hint = self.free_hint.min(id.index());
+        while self.last > 0 && self.entries[self.last].is_none() {
+            self.last -= 1;
         }
         // Linear probing: what follows in the run moves up, so that no probe ends early at the gap.
-        let mut gap = self.slot_holding(neighbour.hop, number);
-        self.index[gap] = NONE;
+        let mut gap = self.slot_holding(neighbour.hop, id);
+        self.index[gap] = None;
         let mut at = next(gap);
-        while self.index[at] != NONE {
-            let home = self.get(self.index[at]).map_or(at, |other| home(other.hop));
+        while let Some(other) = self.index[at] {
+            let home = self.get(other).map_or(at, |other| home(other.hop));
             let reach = |from: usize, to: usize| (to + INDEX_LEN - from) % INDEX_LEN;
             if reach(home, at) >= reach(gap, at) {
-                self.index[gap] = std::mem::replace(&mut self.index[at], NONE);
+                self.index[gap] = self.index[at].take();
                 gap = at;
             }
             at = next(at);
@@ -221,15 +233,17 @@ impl Neighbours {
     /// The index slot that names this neighbour, or the free one where it would be named.
     fn slot_of(&self, hop: NextHop) -> usize {
         let mut at = home(hop);
-        while self.index[at] != NONE && self.get(self.index[at]).is_none_or(|other| other.hop != hop) {
+        while let Some(id) = self.index[at]
+            && self.get(id).is_none_or(|other| other.hop != hop)
+        {
             at = next(at);
         }
         at
     }
 
-    fn slot_holding(&self, hop: NextHop, number: u16) -> usize {
+    fn slot_holding(&self, hop: NextHop, id: NeighbourId) -> usize {
         let mut at = home(hop);
-        while self.index[at] != number {
+        while self.index[at] != Some(id) {
             at = next(at);
         }
         at
@@ -246,6 +260,11 @@ impl Default for Neighbours {
 #[must_use]
 pub const fn hop(port: PortId, address: Ipv4Addr) -> NextHop {
     NextHop { port, address }
+}
+
+/// The neighbour at a place.
+fn id_at(place: usize) -> Option<NeighbourId> {
+    u16::try_from(place).ok().and_then(NeighbourId::at)
 }
 
 fn home(hop: NextHop) -> usize {
@@ -303,7 +322,7 @@ mod tests {
         #[test]
         fn it_behaves_like_a_map(steps in prop::collection::vec((0..300u32, any::<bool>()), 1..600)) {
             let mut table = Neighbours::new();
-            let mut model: HashMap<u32, u16> = HashMap::new();
+            let mut model: HashMap<u32, NeighbourId> = HashMap::new();
             for (number, add) in steps {
                 if add {
                     let got = table.acquire(host(number), Mac::default(), 1500, at(0)).unwrap();

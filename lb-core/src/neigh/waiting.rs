@@ -1,10 +1,13 @@
 //! Packets that wait for a neighbour's address: few, bounded, in order.
 
-use crate::limits::{MAX_WAITING, MAX_WAITING_PER_NEIGHBOUR};
+use crate::{
+    ids::NeighbourId,
+    limits::{MAX_WAITING, MAX_WAITING_PER_NEIGHBOUR},
+};
 
-/// Finished packets but for their Ethernet addresses, each with the number of the neighbour it waits for.
+/// Finished packets but for their Ethernet addresses, each with the neighbour it waits for.
 pub struct Waiting<P> {
-    packets: Vec<(u16, P)>,
+    packets: Vec<(NeighbourId, P)>,
 }
 
 impl<P> Waiting<P> {
@@ -27,23 +30,23 @@ impl<P> Waiting<P> {
     }
 
     /// Lets a packet wait, or returns it when too many do already.
-    pub fn push(&mut self, neighbour: u16, packet: P) -> Result<(), P> {
-        if !self.has_room(neighbour) {
+    pub fn push(&mut self, neighbour: NeighbourId, packet: P) -> Result<(), P> {
+        if !self.has_room(Some(neighbour)) {
             return Err(packet);
         }
         self.packets.push((neighbour, packet));
         Ok(())
     }
 
-    /// Whether one more packet may wait for a neighbour.
+    /// Whether one more packet may wait for a neighbour; `None` is one that is yet to be taken into the table.
     #[must_use]
-    pub fn has_room(&self, neighbour: u16) -> bool {
-        let same = self.packets.iter().filter(|(other, _)| *other == neighbour).count();
+    pub fn has_room(&self, neighbour: Option<NeighbourId>) -> bool {
+        let same = self.packets.iter().filter(|(other, _)| Some(*other) == neighbour).count();
         self.packets.len() < MAX_WAITING && same < MAX_WAITING_PER_NEIGHBOUR
     }
 
     /// Takes out the oldest packet that waits for a neighbour.
-    pub fn pop(&mut self, neighbour: u16) -> Option<P> {
+    pub fn pop(&mut self, neighbour: NeighbourId) -> Option<P> {
         let at = self.packets.iter().position(|(other, _)| *other == neighbour)?;
         Some(self.packets.remove(at).1)
     }
@@ -67,15 +70,19 @@ mod tests {
     #[test]
     fn packets_leave_in_order_and_their_number_is_bounded() {
         let mut waiting = Waiting::new();
+        let id = |place| NeighbourId::at(place).unwrap();
         for packet in 0..MAX_WAITING_PER_NEIGHBOUR {
-            waiting.push(1, packet).unwrap();
+            waiting.push(id(1), packet).unwrap();
         }
-        assert_eq!(waiting.push(1, 99), Err(99));
-        waiting.push(2, 50).unwrap();
-        assert_eq!((waiting.pop(1), waiting.pop(2), waiting.pop(1)), (Some(0), Some(50), Some(1)));
-        assert_eq!(waiting.pop(2), None);
+        assert_eq!(waiting.push(id(1), 99), Err(99));
+        waiting.push(id(2), 50).unwrap();
+        assert_eq!(
+            (waiting.pop(id(1)), waiting.pop(id(2)), waiting.pop(id(1))),
+            (Some(0), Some(50), Some(1))
+        );
+        assert_eq!(waiting.pop(id(2)), None);
         let mut neighbour = 10;
-        while waiting.push(neighbour, 0).is_ok() {
+        while waiting.push(id(neighbour), 0).is_ok() {
             neighbour += 1;
         }
         assert_eq!(waiting.len(), MAX_WAITING);

@@ -35,6 +35,7 @@ impl Scheduler for Lc {
 mod tests {
     use super::super::tests::{REQUEST, board, candidates, picks};
     use super::*;
+    use crate::{ids::ServerId, sched::load::Load};
 
     #[test]
     fn the_least_loaded_takes_the_next_whatever_its_weight() {
@@ -59,7 +60,7 @@ mod tests {
     fn connections_of_all_workers_count() {
         let lc = Lc::new(&candidates(&[1, 1]));
         let board = board(&[(0, 0), (1, 0)]);
-        board.publish(WorkerId(1), 0, crate::sched::load::Load { active: 5, inactive: 0 });
+        board.publish(WorkerId(1), ServerId::new(0), Load { active: 5, inactive: 0 });
         board.sum_up(usize::MAX);
         let mut turn = lc.first_turn(WorkerId(0));
         assert_eq!(lc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))), Some(1));

@@ -5,7 +5,10 @@
 //! board tells which loads have changed since the last pick; each of them climbs ten levels at most.
 
 use super::{Candidate, Taker, Turn, takers};
-use crate::sched::load::{Load, Loads, Seen};
+use crate::{
+    ids::ServerId,
+    sched::load::{Load, Loads, Seen},
+};
 
 /// So many servers are looked at one by one, which is quicker than keeping a tournament.
 const FEW: usize = 16;
@@ -42,7 +45,7 @@ pub(super) fn overhead(load: Load) -> u64 {
 pub(super) struct Field {
     takers: Box<[Taker]>,
     /// The place of each server among them, by the server's number.
-    places: Box<[(u32, u32)]>,
+    places: Box<[(ServerId, u32)]>,
 }
 
 impl Field {
@@ -108,9 +111,9 @@ impl Field {
     }
 
     /// Numbers of a service's servers mostly follow one another; then the place is found at once.
-    fn place_of(&self, server: u32) -> Option<usize> {
+    fn place_of(&self, server: ServerId) -> Option<usize> {
         let (first, _) = *self.places.first()?;
-        let guess = server.checked_sub(first)? as usize;
+        let guess = server.index().checked_sub(first.index())?;
         if let Some(&(found, place)) = self.places.get(guess)
             && found == server
         {
@@ -214,7 +217,7 @@ mod tests {
             let mut turn = field.first_turn(0);
             for (step, (server, active, inactive, picks)) in steps.into_iter().enumerate() {
                 let worker = WorkerId(u16::from(step % 5 == 0));
-                board.publish(worker, server, Load { active, inactive });
+                board.publish(worker, ServerId::new(server), Load { active, inactive });
                 if step % 7 == 0 {
                     board.sum_up(usize::MAX);
                 }

@@ -6,7 +6,7 @@
 
 mod sum;
 
-use crate::packet::WorkerId;
+use crate::{ids::ServerId, packet::WorkerId};
 use std::{
     ops::Add,
     sync::atomic::{
@@ -89,23 +89,23 @@ impl LoadBoard {
 
     /// What a worker has with `server`. Called by that worker whenever it changes.
     #[inline]
-    pub fn publish(&self, worker: WorkerId, server: u32, load: Load) {
+    pub fn publish(&self, worker: WorkerId, server: ServerId, load: Load) {
         let row = &self.rows[usize::from(worker.0)];
-        if let Some(cell) = row.own.get(server as usize) {
+        if let Some(cell) = row.own.get(server.index()) {
             cell.store(pack(load), Relaxed);
             let written = row.written.load(Relaxed);
             // Both behind what comes before them, for the control thread's eyes.
-            row.entry(written).store(server, Release);
+            row.entry(written).store(server.number(), Release);
             row.written.store(written.wrapping_add(1), Release);
         }
     }
 
     /// Connections of `server` over all workers, now.
     #[must_use]
-    pub fn total(&self, server: u32) -> Load {
+    pub fn total(&self, server: ServerId) -> Load {
         self.rows
             .iter()
-            .filter_map(|row| row.own.get(server as usize))
+            .filter_map(|row| row.own.get(server.index()))
             .fold(Load::default(), |sum, cell| sum + unpack(cell.load(Relaxed)))
     }
 
@@ -140,18 +140,18 @@ impl<'a> Loads<'a> {
 
     /// The servers whose loads may have changed since a reader was here; some may come up twice. `None` when that is
     /// not known any more, or was never: then all may have.
-    pub fn changed_since(&self, seen: Option<Seen>) -> Option<impl Iterator<Item = u32> + use<'a>> {
+    pub fn changed_since(&self, seen: Option<Seen>) -> Option<impl Iterator<Item = ServerId> + use<'a>> {
         let (now, seen, row) = (self.now(), seen?, self.row);
         let missed = now.written.wrapping_sub(seen.written);
         let is_known = now.sums == seen.sums && missed <= MOST_MISSED;
-        let entry = move |at: u64| row.entry(seen.written.wrapping_add(at)).load(Relaxed);
+        let entry = move |at: u64| ServerId::new(row.entry(seen.written.wrapping_add(at)).load(Relaxed));
         is_known.then(|| (0..missed).map(entry))
     }
 
     /// The connections of `server`, as far as this worker knows; none for a server that is not on the board.
     #[must_use]
-    pub fn of(&self, server: u32) -> Load {
-        let at = server as usize;
+    pub fn of(&self, server: ServerId) -> Load {
+        let at = server.index();
         let (Some(own), Some(others)) = (self.row.own.get(at), self.row.others.get(at)) else {
             return Load::default();
         };
@@ -175,15 +175,20 @@ mod tests {
     fn a_worker_sees_its_own_at_once_and_the_others_after_the_sum() {
         let board = LoadBoard::new(2, 3);
         let (a, b) = (WorkerId(0), WorkerId(1));
-        board.publish(a, 1, Load { active: 2, inactive: 1 });
-        board.publish(b, 1, Load { active: 5, inactive: 0 });
-        assert_eq!(board.view(a).of(1), Load { active: 2, inactive: 1 });
+        let server = ServerId::new(1);
+        board.publish(a, server, Load { active: 2, inactive: 1 });
+        board.publish(b, server, Load { active: 5, inactive: 0 });
+        assert_eq!(board.view(a).of(server), Load { active: 2, inactive: 1 });
         board.sum_up(3);
-        assert_eq!(board.view(a).of(1), Load { active: 7, inactive: 1 });
-        board.publish(a, 1, Load { active: 1, inactive: 1 });
-        assert_eq!(board.view(a).of(1), Load { active: 6, inactive: 1 }, "own change at once");
-        assert_eq!(board.view(b).of(1), Load { active: 7, inactive: 1 }, "the other's after the next sum");
-        assert_eq!(board.total(1), Load { active: 6, inactive: 1 });
-        assert_eq!(board.view(a).of(9), Load::default(), "not on the board");
+        assert_eq!(board.view(a).of(server), Load { active: 7, inactive: 1 });
+        board.publish(a, server, Load { active: 1, inactive: 1 });
+        assert_eq!(board.view(a).of(server), Load { active: 6, inactive: 1 }, "own change at once");
+        assert_eq!(
+            board.view(b).of(server),
+            Load { active: 7, inactive: 1 },
+            "the other's after the next sum"
+        );
+        assert_eq!(board.total(server), Load { active: 6, inactive: 1 });
+        assert_eq!(board.view(a).of(ServerId::new(9)), Load::default(), "not on the board");
     }
 }

@@ -20,7 +20,7 @@ mod tests;
 mod wlc;
 mod wrr;
 
-use crate::packet::WorkerId;
+use crate::{ids::ServerId, packet::WorkerId};
 use kind::SchedulerKind;
 use least::Tournament;
 use load::Loads;
@@ -45,8 +45,8 @@ pub fn build(kind: SchedulerKind, hash_port: bool, candidates: &[Candidate]) -> 
 /// A real server as a scheduler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its index among all servers of the director; also its place on the load board.
-    pub server: u32,
+    /// Which it is of all servers of the director.
+    pub server: ServerId,
     /// Its address.
     pub address: Ipv4Addr,
     /// Its port.

@@ -7,8 +7,12 @@ use proptest::prelude::*;
 /// Candidates with these weights and addresses of their own.
 pub(super) fn candidates(weights: &[u32]) -> Vec<Candidate> {
     let address = |n: usize| Ipv4Addr::from(0x0a00_0001 + n as u32);
-    let candidate =
-        |(n, &weight): (usize, &u32)| Candidate { server: n as u32, address: address(n), port: 8080, weight };
+    let candidate = |(n, &weight): (usize, &u32)| Candidate {
+        server: ServerId::new(n as u32),
+        address: address(n),
+        port: 8080,
+        weight,
+    };
     weights.iter().enumerate().map(candidate).collect()
 }
 
@@ -28,7 +32,7 @@ const fn request(n: u32, client_port: u16) -> Request {
 pub(super) fn board(loads: &[(u32, u32)]) -> LoadBoard {
     let board = LoadBoard::new(2, loads.len());
     for (server, &(active, inactive)) in loads.iter().enumerate() {
-        board.publish(WorkerId(0), server as u32, Load { active, inactive });
+        board.publish(WorkerId(0), ServerId::new(server as u32), Load { active, inactive });
     }
     board
 }

@@ -36,7 +36,7 @@ impl Scheduler for Wlc {
 mod tests {
     use super::super::tests::{REQUEST, board, candidates};
     use super::*;
-    use crate::{limits::MAX_WEIGHT, sched::load::Load};
+    use crate::{ids::ServerId, limits::MAX_WEIGHT, sched::load::Load};
 
     /// Connections that only come: the servers fill up in proportion to their weights.
     #[test]
@@ -49,7 +49,8 @@ mod tests {
         for _ in 0..800 {
             let pick = wlc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))).unwrap();
             active[pick] += 1;
-            board.publish(WorkerId(0), pick as u32, Load { active: active[pick], inactive: 0 });
+            let load = Load { active: active[pick], inactive: 0 };
+            board.publish(WorkerId(0), ServerId::new(pick as u32), load);
         }
         assert_eq!(active, [100, 200, 0, 500]);
     }

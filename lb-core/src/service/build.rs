@@ -9,6 +9,7 @@ use super::{
     snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError},
 };
 use crate::{
+    ids::{ById, ServerId, ServiceId},
     limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
     sched::{self, Candidate},
@@ -20,8 +21,8 @@ use std::{
 
 /// What keeps a service's number. One with another method is another: its servers are set up differently.
 type LastingService = (ServiceKey, Method);
-/// What keeps a server's number: that of its service, its address and its port.
-type LastingServer = (u32, SocketAddr);
+/// What keeps a server's number: its service, its address and its port.
+type LastingServer = (ServiceId, SocketAddr);
 
 impl Snapshot {
     /// Makes a plan quick, with room for twice as many services and servers and some more.
@@ -47,12 +48,16 @@ impl Snapshot {
     ///
     /// # Errors
     /// What of the plan cannot be carried out.
-    pub fn successor(&self, plan: &Plan, in_use: &dyn Fn(u32) -> bool) -> Result<Snapshot, SnapshotError> {
+    pub fn successor(
+        &self,
+        plan: &Plan,
+        in_use: &dyn Fn(ServerId) -> bool,
+    ) -> Result<Snapshot, SnapshotError> {
         build(plan, Some((self, in_use)), self.room)
     }
 }
 
-type Before<'a> = Option<(&'a Snapshot, &'a dyn Fn(u32) -> bool)>;
+type Before<'a> = Option<(&'a Snapshot, &'a dyn Fn(ServerId) -> bool)>;
 
 fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, SnapshotError> {
     check("ports", plan.ports.len(), MAX_PORTS)?;
@@ -68,13 +73,13 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     servers.iter_mut().for_each(|server| server.standing = Standing::Gone);
     for (service, numbers) in plan.services.iter().zip(&numbers) {
         for (server, &number) in service.servers.iter().zip(&numbers.servers) {
-            put(&mut servers, number, resolve(plan, &routing, numbers.service, service, *server)?);
+            servers.put(number, resolve(plan, &routing, numbers.service, service, *server)?);
         }
     }
     let mut services = old.map(|old| old.services.clone()).unwrap_or_default();
     for (service, numbers) in plan.services.iter().zip(&numbers) {
         let (service, is_news) = build_service(service, numbers, old);
-        put(&mut services, numbers.service, service);
+        services.put(numbers.service, service);
         if is_news {
             changes.services.push(numbers.service);
         }
@@ -86,11 +91,11 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         let told: HashSet<Ipv4Addr> = old.locals.iter().map(|(address, _)| *address).collect();
         changes.new_addresses = locals.iter().any(|(address, _)| !told.contains(address));
     }
-    let order: Vec<u32> = numbers.iter().map(|numbers| numbers.service).collect();
+    let order: Vec<ServiceId> = numbers.iter().map(|numbers| numbers.service).collect();
     let by_address = locals.iter().map(|(address, local)| (u64::from(address.to_bits()), *local));
-    let by_endpoint = order.iter().map(|&index| {
-        let service = &services[index as usize];
-        (endpoint(service.protocol.number(), service.vip.to_bits(), service.port), index)
+    let by_endpoint = order.iter().map(|&id| {
+        let service = &services[id];
+        (endpoint(service.protocol.number(), service.vip.to_bits(), service.port), id)
     });
     Ok(Snapshot {
         local_by_address: Lookup::new(by_address),
@@ -112,8 +117,8 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
 
 /// The numbers of a service of the plan, and of its servers.
 struct Numbered {
-    service: u32,
-    servers: Vec<u32>,
+    service: ServiceId,
+    servers: Vec<ServerId>,
 }
 
 fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<Numbered>, SnapshotError> {
@@ -146,14 +151,12 @@ fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<Numbered>,
 }
 
 /// A service's number is free when it is not configured, and none of its servers' numbers is in use.
-fn service_numbers(old: &Snapshot, in_use: &dyn Fn(u32) -> bool) -> Numbers<LastingService> {
-    let mut held: HashSet<u32> = old.order.iter().copied().collect();
-    held.extend(
-        (0..).zip(&old.servers).filter(|(index, _)| in_use(*index)).map(|(_, server)| server.service),
-    );
+fn service_numbers(old: &Snapshot, in_use: &dyn Fn(ServerId) -> bool) -> Numbers<LastingService, ServiceId> {
+    let mut held: HashSet<ServiceId> = old.order.iter().copied().collect();
+    held.extend(old.servers.numbered().filter(|(id, _)| in_use(*id)).map(|(_, server)| server.service));
     // Of two with one key, the one that is held.
-    let owners = (0..).zip(&old.services).map(|(index, service)| {
-        let is_held = held.contains(&index);
+    let owners = old.services.numbered().map(|(id, service)| {
+        let is_held = held.contains(&id);
         (is_held.then(|| lasting(service)), !is_held)
     });
     Numbers::new(owners, old.room.services)
@@ -163,14 +166,14 @@ fn service_numbers(old: &Snapshot, in_use: &dyn Fn(u32) -> bool) -> Numbers<Last
 /// `kept` are nobody's any more, but may be in use.
 fn server_numbers(
     old: &Snapshot,
-    in_use: &dyn Fn(u32) -> bool,
+    in_use: &dyn Fn(ServerId) -> bool,
     kept: &HashSet<LastingService>,
-) -> Numbers<LastingServer> {
-    let configured: HashSet<u32> =
+) -> Numbers<LastingServer, ServerId> {
+    let configured: HashSet<ServerId> =
         old.configured().flat_map(|(_, service)| service.servers.iter().copied()).collect();
-    let owners = (0..).zip(&old.servers).map(|(index, server)| {
-        let is_held = configured.contains(&index) || in_use(index);
-        let is_known = is_held && kept.contains(&lasting(&old.services[server.service as usize]));
+    let owners = old.servers.numbered().map(|(id, server)| {
+        let is_held = configured.contains(&id) || in_use(id);
+        let is_known = is_held && kept.contains(&lasting(&old.services[server.service]));
         (is_known.then_some((server.service, server.plan.endpoint())), !is_held)
     });
     Numbers::new(owners, old.room.servers)
@@ -184,14 +187,6 @@ fn lasting_of_plan(service: &ServicePlan) -> LastingService {
     (service.key(), service.method)
 }
 
-/// Puts `value` at its number, which is in the list or the next one.
-fn put<T>(list: &mut Vec<T>, number: u32, value: T) {
-    match list.get_mut(number as usize) {
-        Some(place) => *place = value,
-        None => list.push(value),
-    }
-}
-
 fn check(what: &'static str, count: usize, most: usize) -> Result<(), SnapshotError> {
     if count > most { Err(SnapshotError::TooMany { what, count, most }) } else { Ok(()) }
 }
@@ -199,7 +194,7 @@ fn check(what: &'static str, count: usize, most: usize) -> Result<(), SnapshotEr
 fn resolve(
     plan: &Plan,
     routing: &Routing,
-    index: u32,
+    id: ServiceId,
     service: &ServicePlan,
     server: ServerPlan,
 ) -> Result<Server, SnapshotError> {
@@ -211,7 +206,7 @@ fn resolve(
             .ok_or(SnapshotError::NoTunnelAddress(server.address))?,
         Method::Nat | Method::Dr => Ipv4Addr::UNSPECIFIED,
     };
-    Ok(Server { service: index, plan: server, standing: server.standing(), next_hop, tunnel_source })
+    Ok(Server { service: id, plan: server, standing: server.standing(), next_hop, tunnel_source })
 }
 
 /// The service, and whether workers must begin a new turn of its scheduler.
@@ -228,7 +223,7 @@ fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapsho
             weight,
         })
         .collect();
-    let same = old.and_then(|old| old.services.get(numbers.service as usize)).filter(|old| {
+    let same = old.and_then(|old| old.services.get(numbers.service)).filter(|old| {
         lasting(old) == lasting_of_plan(service)
             && (old.scheduler_kind, old.hash_port) == (service.scheduler, service.hash_port)
             && old.candidates == candidates
@@ -254,11 +249,16 @@ fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapsho
     (built, same.is_none())
 }
 
-fn note_server_changes(changes: &mut Changes, old: &Snapshot, services: &[Service], servers: &[Server]) {
-    for (index, server) in (0..).zip(servers) {
-        let before = old.servers.get(index as usize);
+fn note_server_changes(
+    changes: &mut Changes,
+    old: &Snapshot,
+    services: &ById<ServiceId, Service>,
+    servers: &ById<ServerId, Server>,
+) {
+    for (id, server) in servers.numbered() {
+        let before = old.servers.get(id);
         let is_same = before.is_some_and(|before| {
-            lasting(&old.services[before.service as usize]) == lasting(&services[server.service as usize])
+            lasting(&old.services[before.service]) == lasting(&services[server.service])
                 && before.plan.endpoint() == server.plan.endpoint()
         });
         let stands_as_before = before.is_some_and(|before| {
@@ -266,25 +266,29 @@ fn note_server_changes(changes: &mut Changes, old: &Snapshot, services: &[Servic
                 && (before.standing == Standing::Gone) == (server.standing == Standing::Gone)
         });
         if !is_same {
-            changes.renamed.push(index);
+            changes.renamed.push(id);
         }
         if !is_same || !stands_as_before {
-            changes.servers.push(index);
+            changes.servers.push(id);
         }
     }
 }
 
 /// Every endpoint that a server under NAT answers from, each once.
-fn nat_endpoints(order: &[u32], services: &[Service], servers: &[Server]) -> HashMap<u64, Option<u32>> {
+fn nat_endpoints(
+    order: &[ServiceId],
+    services: &ById<ServiceId, Service>,
+    servers: &ById<ServerId, Server>,
+) -> HashMap<u64, Option<ServerId>> {
     let mut endpoints = HashMap::new();
-    for service in order.iter().map(|&index| &services[index as usize]) {
+    for service in order.iter().map(|&id| &services[id]) {
         if service.method != Method::Nat {
             continue;
         }
-        for &index in &service.servers {
-            let server = &servers[index as usize].plan;
+        for &id in &service.servers {
+            let server = &servers[id].plan;
             let endpoint = endpoint(service.protocol.number(), server.address.to_bits(), server.port);
-            endpoints.entry(endpoint).and_modify(|sole| *sole = None).or_insert(Some(index));
+            endpoints.entry(endpoint).and_modify(|sole| *sole = None).or_insert(Some(id));
         }
     }
     endpoints

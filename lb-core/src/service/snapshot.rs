@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     conn::timeouts::Timeouts,
+    ids::{ById, ServerId, ServiceId},
     packet::PortId,
     sched::{Candidate, Scheduler},
 };
@@ -93,8 +94,8 @@ pub struct Service {
     pub adopt: bool,
     /// When connections are forgotten.
     pub timeouts: Timeouts,
-    /// The numbers of its servers, in the operator's order.
-    pub servers: Vec<u32>,
+    /// Its servers, in the operator's order.
+    pub servers: Vec<ServerId>,
 }
 
 impl Service {
@@ -108,8 +109,8 @@ impl Service {
 /// A real server of one service.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Number of its service.
-    pub service: u32,
+    /// Its service.
+    pub service: ServiceId,
     /// Its address and so on, as configured.
     pub plan: ServerPlan,
     /// What it does. One that is not configured any more is [`Standing::Gone`].
@@ -123,12 +124,12 @@ pub struct Server {
 /// What is different from the snapshot before: what a worker has to look at when it takes this one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Numbers of servers that are reached, or stand, differently.
-    pub servers: Vec<u32>,
+    /// Servers that are reached, or stand, differently.
+    pub servers: Vec<ServerId>,
     /// Numbers that name another server than before. Also in `servers`.
-    pub renamed: Vec<u32>,
-    /// Numbers of services with another scheduler, or with other servers to choose from.
-    pub services: Vec<u32>,
+    pub renamed: Vec<ServerId>,
+    /// Services with another scheduler, or with other servers to choose from.
+    pub services: Vec<ServiceId>,
     /// Static routes or attached networks.
     pub routing: bool,
     /// There are addresses that networks have not been told of.
@@ -151,11 +152,11 @@ pub struct Snapshot {
     /// Where packets go.
     pub routing: Routing,
     /// Virtual services by number. Those that are not configured any more are not in `order`.
-    pub services: Vec<Service>,
-    /// Numbers of the configured services, in the operator's order.
-    pub order: Vec<u32>,
+    pub services: ById<ServiceId, Service>,
+    /// The configured services, in the operator's order.
+    pub order: Vec<ServiceId>,
     /// Real servers of all services by number.
-    pub servers: Vec<Server>,
+    pub servers: ById<ServerId, Server>,
     /// What is different from the snapshot before.
     pub changes: Changes,
     /// How many services and servers this and later snapshots can have.
@@ -169,9 +170,9 @@ pub struct Snapshot {
     /// VIPs and own addresses, in the order they were configured.
     pub locals: Vec<(Ipv4Addr, Local)>,
     pub(super) local_by_address: Lookup<Local>,
-    pub(super) service_by_endpoint: Lookup<u32>,
+    pub(super) service_by_endpoint: Lookup<ServiceId>,
     /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs.
-    pub(super) nat_endpoints: Lookup<Option<u32>>,
+    pub(super) nat_endpoints: Lookup<Option<ServerId>>,
 }
 
 impl Snapshot {
@@ -182,25 +183,25 @@ impl Snapshot {
         self.local_by_address.get(u64::from(address))
     }
 
-    /// Index of the service at an endpoint.
+    /// The service at an endpoint.
     #[inline]
     #[must_use]
-    pub fn service_at(&self, protocol: u8, address: u32, port: u16) -> Option<u32> {
+    pub fn service_at(&self, protocol: u8, address: u32, port: u16) -> Option<ServiceId> {
         self.service_by_endpoint.get(endpoint(protocol, address, port))
     }
 
     /// The configured service of that key, with its number.
     #[must_use]
-    pub fn service(&self, key: &ServiceKey) -> Option<(u32, &Service)> {
-        let number = self.service_at(key.protocol.number(), v4(key.vip).ok()?.to_bits(), key.port)?;
-        Some((number, &self.services[number as usize]))
+    pub fn service(&self, key: &ServiceKey) -> Option<(ServiceId, &Service)> {
+        let id = self.service_at(key.protocol.number(), v4(key.vip).ok()?.to_bits(), key.port)?;
+        Some((id, &self.services[id]))
     }
 
     /// The configured server of that key, with its number.
     #[must_use]
-    pub fn server(&self, key: &ServerKey) -> Option<(u32, &Server)> {
+    pub fn server(&self, key: &ServerKey) -> Option<(ServerId, &Server)> {
         let (_, service) = self.service(&key.service)?;
-        let servers = service.servers.iter().map(|&number| (number, &self.servers[number as usize]));
+        let servers = service.servers.iter().map(|&id| (id, &self.servers[id]));
         servers.into_iter().find(|(_, server)| server.plan.endpoint() == key.endpoint())
     }
 
@@ -213,20 +214,20 @@ impl Snapshot {
     /// The real server under NAT that answers from this endpoint, if it is in one service only: its packets alone
     /// tell which VIP they are to come from.
     #[must_use]
-    pub fn sole_nat_server(&self, protocol: u8, address: u32, port: u16) -> Option<u32> {
+    pub fn sole_nat_server(&self, protocol: u8, address: u32, port: u16) -> Option<ServerId> {
         self.nat_endpoints.get(endpoint(protocol, address, port)).flatten()
     }
 
     /// The configured services with their numbers, in the operator's order.
-    pub fn configured(&self) -> impl Iterator<Item = (u32, &Service)> {
-        self.order.iter().map(|&number| (number, &self.services[number as usize]))
+    pub fn configured(&self) -> impl Iterator<Item = (ServiceId, &Service)> {
+        self.order.iter().map(|&id| (id, &self.services[id]))
     }
 
     /// The service of a server, which must be one of this snapshot's.
     #[inline]
     #[must_use]
-    pub fn service_of(&self, server: u32) -> &Service {
-        &self.services[self.servers[server as usize].service as usize]
+    pub fn service_of(&self, server: ServerId) -> &Service {
+        &self.services[self.servers[server].service]
     }
 
     /// The routers that static routes name, each with the port it is behind.

@@ -6,6 +6,7 @@
 use super::{Origin, Worker};
 use crate::{
     counters::DropReason,
+    ids::NeighbourId,
     neigh::{entry::Question, table::hop},
     packet::{Io, Notice, Packet, PortId},
     service::snapshot::Local,
@@ -78,7 +79,7 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) -> bool {
         let place = hop(packet.port(), arp.sender);
-        let Some((number, news)) = self.neighbours.answer(place, arp.sender_mac, now) else {
+        let Some((id, news)) = self.neighbours.answer(place, arp.sender_mac, now) else {
             // Another worker may have asked.
             if origin == Origin::Port && arp.operation == Operation::Reply {
                 self.share(now, packet, io);
@@ -89,39 +90,39 @@ impl<P: Packet> Worker<P> {
             self.share(now, packet, io);
         }
         if news {
-            self.found(now, number, io);
+            self.found(now, id, io);
         }
         true
     }
 
     /// A neighbour's address has become known: what waited for it goes.
-    fn found(&mut self, now: Instant, number: u16, io: &mut impl Io<Packet = P>) {
-        while let Some(packet) = self.waiting.pop(number) {
-            self.send(now, packet, number, io);
+    fn found(&mut self, now: Instant, id: NeighbourId, io: &mut impl Io<Packet = P>) {
+        while let Some(packet) = self.waiting.pop(id) {
+            self.send(now, packet, Some(id), io);
         }
         self.count_waiting();
-        if let Some(neighbour) = self.neighbours.get(number).filter(|_| self.is_configured(number)) {
+        if let Some(neighbour) = self.neighbours.get(id).filter(|_| self.is_configured(id)) {
             let (address, mac, port) = (neighbour.hop.address, neighbour.mac, neighbour.port());
             io.notice(Notice::NeighbourFound { address, mac, port });
         }
     }
 
     /// Asks for a neighbour's address, if it is time to.
-    pub(super) fn ask(&mut self, now: Instant, number: u16, io: &mut impl Io<Packet = P>) {
-        let question = self.neighbours.get_mut(number).and_then(|neighbour| neighbour.poll(now));
+    pub(super) fn ask(&mut self, now: Instant, id: NeighbourId, io: &mut impl Io<Packet = P>) {
+        let question = self.neighbours.get_mut(id).and_then(|neighbour| neighbour.poll(now));
         if let Some(question) = question {
-            self.put_question(number, question, io);
+            self.put_question(id, question, io);
         }
     }
 
     /// Carries out what a neighbour's entry wants done.
-    pub(super) fn put_question(&mut self, number: u16, question: Question, io: &mut impl Io<Packet = P>) {
-        let Some(neighbour) = self.neighbours.get(number) else { return };
+    pub(super) fn put_question(&mut self, id: NeighbourId, question: Question, io: &mut impl Io<Packet = P>) {
+        let Some(neighbour) = self.neighbours.get(id) else { return };
         let (hop, mac) = (neighbour.hop, neighbour.mac);
         let to = match question {
             Question::Broadcast => Mac::BROADCAST,
             Question::Unicast => mac,
-            Question::GiveUp => return self.give_up(number, io),
+            Question::GiveUp => return self.give_up(id, io),
         };
         let Some(own) = self.snapshot.routing.own_address(hop.port, hop.address) else { return };
         let request = Arp {
@@ -161,24 +162,24 @@ impl<P: Packet> Worker<P> {
     }
 
     /// A neighbour does not answer: what waited for it is dropped.
-    fn give_up(&mut self, number: u16, io: &mut impl Io<Packet = P>) {
-        while let Some(packet) = self.waiting.pop(number) {
+    fn give_up(&mut self, id: NeighbourId, io: &mut impl Io<Packet = P>) {
+        while let Some(packet) = self.waiting.pop(id) {
             self.drop(packet, DropReason::Unresolved, io);
         }
         self.count_waiting();
-        if let Some(neighbour) = self.neighbours.get(number).filter(|_| self.is_configured(number)) {
+        if let Some(neighbour) = self.neighbours.get(id).filter(|_| self.is_configured(id)) {
             io.notice(Notice::NeighbourLost { address: neighbour.hop.address, port: neighbour.port() });
         }
     }
 
     /// Whether the configuration names a neighbour: a server or a router.
-    fn is_configured(&self, number: u16) -> bool {
+    fn is_configured(&self, id: NeighbourId) -> bool {
         let is_gateway = || {
             self.neighbours
-                .get(number)
+                .get(id)
                 .is_some_and(|neighbour| self.snapshot.gateways().any(|(hop, _)| hop == neighbour.hop))
         };
-        self.backends.iter().any(|backend| backend.neighbour == number) || is_gateway()
+        self.backends.iter().any(|backend| backend.neighbour == Some(id)) || is_gateway()
     }
 
     fn originate_arp(&mut self, port: PortId, to: Mac, arp: &Arp, io: &mut impl Io<Packet = P>) {

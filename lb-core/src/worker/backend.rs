@@ -3,6 +3,7 @@
 use crate::{
     conn::{method::Method, state::State},
     forward::tun::{self, Outer},
+    ids::NeighbourId,
     sched::load::Load,
     service::plan::Standing,
     time::{Duration, Instant},
@@ -15,8 +16,8 @@ const PATH_MTU_LIFE: Duration = Duration::from_secs(10 * 60);
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 pub(super) struct Backend {
-    /// Number of the neighbour that its packets go to next.
-    pub(super) neighbour: u16,
+    /// The neighbour that its packets go to next; `None` if there is no room for it.
+    pub(super) neighbour: Option<NeighbourId>,
     /// Largest packet from a client that can go to it, in bytes: without the tunnel's header. 0 if it is gone, so that
     /// the path of a packet finds out without asking.
     pub(super) limit: u16,
@@ -38,7 +39,7 @@ pub(super) struct Backend {
 impl Backend {
     /// No server.
     pub(super) const VACANT: Backend = Backend {
-        neighbour: u16::MAX,
+        neighbour: None,
         limit: 0,
         outer: Outer::NONE,
         load: Load { active: 0, inactive: 0 },
@@ -50,7 +51,7 @@ impl Backend {
     };
 
     /// A server behind that neighbour, which a port of that MTU leads to.
-    pub(super) fn new(neighbour: u16, method: Method, port_mtu: u16, outer: Outer) -> Self {
+    pub(super) fn new(neighbour: Option<NeighbourId>, method: Method, port_mtu: u16, outer: Outer) -> Self {
         let overhead = if method == Method::Tun { tun::OVERHEAD as u16 } else { 0 };
         let mut backend = Backend {
             neighbour,

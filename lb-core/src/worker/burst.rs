@@ -6,7 +6,7 @@ use super::{
     connect::Decision,
 };
 use crate::{
-    conn::connections::Candidate,
+    ids::ServerId,
     limits::{MAX_BURST, MAX_PORTS},
     packet::{Burst, Io, Packet, PortId},
     time::Instant,
@@ -58,14 +58,14 @@ impl<P: Packet> Worker<P> {
     fn match_up(&self, stages: &mut [Staged]) {
         let mut elsewhere = ArrayVec::<u8, MAX_BURST>::new();
         for (number, stage) in (0..).zip(stages.iter_mut()) {
-            match self.connections.candidate(stage.place) {
-                Some(candidate) => stage.candidate = candidate,
+            match self.connections.hit(stage.place) {
+                Some(hit) => stage.hit = Some(hit),
                 None => elsewhere.push(number),
             }
         }
         for number in elsewhere {
             let stage = &mut stages[usize::from(number)];
-            stage.candidate = self.connections.second_candidate(stage.place).unwrap_or(Candidate::NONE);
+            stage.hit = self.connections.second_hit(stage.place);
         }
     }
 
@@ -147,7 +147,7 @@ impl<P: Packet> Worker<P> {
     ) -> Decision {
         Decision::Is(match stage.kind {
             Kind::Common | Kind::Flow => {
-                match self.connections.find_from(stage.candidate, stage.key, stage.place) {
+                match self.connections.find_from(stage.hit, stage.key, stage.place) {
                     Some(found) => self.pass(now, packet, stage, found),
                     None => return self.connect(now, packet, stage, origin),
                 }
@@ -172,6 +172,5 @@ struct Opening<P> {
     packet: P,
     /// Of the packet in its burst.
     number: usize,
-    /// Number of the server.
-    server: u32,
+    server: ServerId,
 }

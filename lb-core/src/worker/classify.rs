@@ -5,7 +5,7 @@
 //! whatever is wrong, to [`uncommon`], which takes the headers one by one.
 
 use crate::{
-    conn::{connections::Candidate, state::Meaning},
+    conn::{connections::Hit, state::Meaning},
     counters::DropReason,
     flow::{key::Packed, table::Place},
     packet::{Checksum, Packet},
@@ -54,7 +54,7 @@ pub struct Staged {
     /// Where its flow is in the table. Only of flows.
     pub place: Place,
     /// Its connection, most likely. Only of flows.
-    pub candidate: Candidate,
+    pub hit: Option<Hit>,
     /// What it means to its connection; nothing, unless it is common.
     pub meaning: Meaning,
     /// What it is.
@@ -77,7 +77,7 @@ impl Staged {
             key: Packed::default(),
             at: Headers::default(),
             place: Place::default(),
-            candidate: Candidate::NONE,
+            hit: None,
             meaning: Meaning::NONE,
             kind: Kind::Arp,
             tcp_flags: 0,

@@ -3,7 +3,7 @@
 use super::{Origin, Worker, classify::Staged};
 use crate::{
     conn::{
-        connections::{Candidate, InsertError},
+        connections::{Hit, InsertError},
         entry::{Connection, Direction},
         method::Method,
         state::State,
@@ -11,6 +11,7 @@ use crate::{
     counters::DropReason,
     flow::key::Key,
     forward::reject::{self, Error},
+    ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
     packet::{HandOver, Packet, PortId, WorkerId},
     sched::{Request, Turn},
     service::{
@@ -34,8 +35,8 @@ pub(super) const TRIES: usize = 3;
 pub(super) enum Decision {
     /// This.
     Is(Verdict),
-    /// It opens a connection with the server of this number, which counts it already: see [`Worker::complete`].
-    Opens(u32),
+    /// It opens a connection with this server, which counts it already: see [`Worker::complete`].
+    Opens(ServerId),
 }
 
 impl<P: Packet> Worker<P> {
@@ -73,18 +74,18 @@ impl<P: Packet> Worker<P> {
         now: Instant,
         packet: &mut P,
         stage: &Staged,
-        mut server: u32,
+        mut server: ServerId,
     ) -> Verdict {
         for tries_left in (0..TRIES).rev() {
             match self.remember(now, self.connection(&stage.key.key(), server)) {
-                Ok(Some(index)) => {
-                    return self.pass_first(now, packet, stage, Candidate::new(index, Direction::In));
+                Ok(Some(id)) => {
+                    return self.pass_first(now, packet, stage, Hit::new(id, Direction::In));
                 }
                 Err(reason) => return Verdict::Drop(reason),
                 Ok(None) if tries_left == 0 => break,
                 Ok(None) => {}
             }
-            let service = self.snapshot.servers[server as usize].service;
+            let service = self.snapshot.servers[server].service;
             let Some(another) = self.prepare(stage, service) else { break };
             server = another;
         }
@@ -155,7 +156,7 @@ impl<P: Packet> Worker<P> {
         now: Instant,
         packet: &mut P,
         stage: &Staged,
-        service: u32,
+        service: ServiceId,
         unserved: Unserved,
     ) -> Decision {
         if !begins(stage) && !self.adopts(stage, service) {
@@ -163,9 +164,7 @@ impl<P: Packet> Worker<P> {
         }
         match self.prepare(stage, service) {
             // The place of its replies has to be loaded first.
-            Some(server) if self.snapshot.services[service as usize].method == Method::Nat => {
-                Decision::Opens(server)
-            }
+            Some(server) if self.snapshot.services[service].method == Method::Nat => Decision::Opens(server),
             Some(server) => Decision::Is(self.complete(now, packet, stage, server)),
             None => {
                 self.counters.no_server.bump();
@@ -175,8 +174,8 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Whether a service takes a segment for one of a connection whose beginning was not seen.
-    pub(super) fn adopts(&self, stage: &Staged, service: u32) -> bool {
-        continues(stage.tcp_flags) && self.snapshot.services[service as usize].adopt
+    pub(super) fn adopts(&self, stage: &Staged, service: ServiceId) -> bool {
+        continues(stage.tcp_flags) && self.snapshot.services[service].adopt
     }
 
     /// A NAT server's packet of a connection that is not known. Where connections are adopted it may be the first of
@@ -185,7 +184,7 @@ impl<P: Packet> Worker<P> {
         let Some(connection) = self.adopted(stage) else { return self.stray(now, packet, stage) };
         self.count_load(connection.server, State::None, 1);
         match self.remember(now, connection) {
-            Ok(Some(index)) => self.pass_first(now, packet, stage, Candidate::new(index, Direction::Out)),
+            Ok(Some(id)) => self.pass_first(now, packet, stage, Hit::new(id, Direction::Out)),
             Ok(None) => Verdict::Drop(DropReason::ReplyClash),
             Err(reason) => Verdict::Drop(reason),
         }
@@ -212,25 +211,25 @@ impl<P: Packet> Worker<P> {
     }
 
     /// The packet that a connection was made for.
-    fn pass_first(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Candidate) -> Verdict {
+    fn pass_first(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Hit) -> Verdict {
         let verdict = self.pass(now, packet, stage, found);
         // A packet that could not go on has opened nothing.
-        if self.connections.get(found.index()).state == State::None {
-            self.end(found.index());
+        if self.connections.get(found.connection()).state == State::None {
+            self.end(found.connection());
         }
         verdict
     }
 
     /// Chooses a server, which counts the connection from then on, and starts loading what [`Worker::remember`] will look
     /// at.
-    fn prepare(&mut self, stage: &Staged, service: u32) -> Option<u32> {
+    fn prepare(&mut self, stage: &Staged, service: ServiceId) -> Option<ServerId> {
         // Out of the worker while it is looked at as a whole; nothing is copied.
-        let mut turn = std::mem::take(&mut self.turns[service as usize]);
+        let mut turn = std::mem::take(&mut self.turns[service]);
         let chosen = self.choose(stage, service, &mut turn, &self.director.board.view(self.id));
-        self.turns[service as usize] = turn;
+        self.turns[service] = turn;
         let server = chosen?;
-        if self.snapshot.services[service as usize].method == Method::Nat {
-            let plan = &self.snapshot.servers[server as usize].plan;
+        if self.snapshot.services[service].method == Method::Nat {
+            let plan = &self.snapshot.servers[server].plan;
             let reply = stage.key.key().answered_by(plan.address.to_bits(), plan.port);
             self.connections.prefetch_key(reply.packed());
         }
@@ -239,57 +238,59 @@ impl<P: Packet> Worker<P> {
         Some(server)
     }
 
-    /// The number of the server that the scheduler chooses.
+    /// The server that the scheduler chooses.
     pub(super) fn choose(
         &self,
         stage: &Staged,
-        service: u32,
+        service: ServiceId,
         turn: &mut Turn,
         loads: &Loads<'_>,
-    ) -> Option<u32> {
-        let config = &self.snapshot.services[service as usize];
+    ) -> Option<ServerId> {
+        let config = &self.snapshot.services[service];
         let pick = config.scheduler.pick(&request(stage, config), turn, loads)?;
         config.servers.get(pick).copied()
     }
 
     /// A connection with a server that has seen no packet yet.
-    pub(super) fn connection(&self, key: &Key<u32>, server: u32) -> Connection {
-        let plan = &self.snapshot.servers[server as usize].plan;
+    pub(super) fn connection(&self, key: &Key<u32>, server: ServerId) -> Connection {
+        let plan = &self.snapshot.servers[server].plan;
         let method = self.snapshot.service_of(server).method;
         Connection::new(key, server, plan.address.to_bits(), plan.port, method)
     }
 
     /// Adds a connection that its server counts, making room for it if need be. `None` when its server's replies would be
     /// those of another connection. If it is not added, its server does not count it any more.
-    fn remember(&mut self, now: Instant, connection: Connection) -> Result<Option<u32>, DropReason> {
+    fn remember(&mut self, now: Instant, connection: Connection) -> Result<Option<ConnectionId>, DropReason> {
         let server = connection.server;
         let added = self.add(now, connection);
         if let Ok(Some(_)) = added {
             self.counters.created.bump();
-            self.traffic[server as usize].connections.bump();
+            self.traffic[server.index()].connections.bump();
         } else {
             self.count_load(server, State::None, -1);
         }
         added
     }
 
-    fn add(&mut self, now: Instant, mut connection: Connection) -> Result<Option<u32>, DropReason> {
+    fn add(&mut self, now: Instant, mut connection: Connection) -> Result<Option<ConnectionId>, DropReason> {
         connection.created = now.stamp();
         if connection.method == Method::Nat {
-            connection.client_neighbour = self.next_hop_to(now, connection.client)?;
+            connection.client_neighbour = Some(self.next_hop_to(now, connection.client)?);
         }
         let inserted = self.insert(&connection);
-        if !matches!(inserted, Ok(Some(_))) && connection.method == Method::Nat {
-            self.neighbours.release(connection.client_neighbour);
+        if !matches!(inserted, Ok(Some(_)))
+            && let Some(neighbour) = connection.client_neighbour
+        {
+            self.neighbours.release(neighbour);
         }
         inserted
     }
 
-    fn insert(&mut self, connection: &Connection) -> Result<Option<u32>, DropReason> {
+    fn insert(&mut self, connection: &Connection) -> Result<Option<ConnectionId>, DropReason> {
         loop {
             match self.connections.insert(*connection) {
                 // The packet that it is made for is about to move it to another state, and schedule its end by that.
-                Ok(index) => return Ok(Some(index)),
+                Ok(id) => return Ok(Some(id)),
                 Err(InsertError::Clash(other)) if self.connections.get(other).gives_way() => {
                     self.end(other);
                 }
@@ -304,18 +305,18 @@ impl<P: Packet> Worker<P> {
     }
 
     /// The neighbour that packets to a client go to next, with one more user.
-    pub(super) fn next_hop_to(&mut self, now: Instant, client: u32) -> Result<u16, DropReason> {
+    pub(super) fn next_hop_to(&mut self, now: Instant, client: u32) -> Result<NeighbourId, DropReason> {
         let hop = self.snapshot.routing.next_hop(Ipv4Addr::from_bits(client)).ok_or(DropReason::NoRoute)?;
         let port = &self.snapshot.ports[usize::from(hop.port.0)];
         self.neighbours.acquire(hop, port.mac, port.mtu, now).ok_or(DropReason::NeighboursFull)
     }
 
     /// Forgets a connection.
-    pub(super) fn end(&mut self, index: u32) {
-        let connection = self.connections.remove(index);
+    pub(super) fn end(&mut self, id: ConnectionId) {
+        let connection = self.connections.remove(id);
         self.count_load(connection.server, connection.state, -1);
-        if connection.client_neighbour != u16::MAX {
-            self.neighbours.release(connection.client_neighbour);
+        if let Some(neighbour) = connection.client_neighbour {
+            self.neighbours.release(neighbour);
         }
         self.counters.ended.bump();
     }
@@ -370,8 +371,8 @@ pub(super) enum Course {
     Refuse(Unserved, DropReason),
     /// Another worker owns its flow.
     HandOver(WorkerId, HandOver),
-    /// A client's, for the service of that number; what to do about it if that takes it not.
-    Open(u32, Unserved),
+    /// A client's, for that service; what to do about it if that takes it not.
+    Open(ServiceId, Unserved),
     /// A NAT server's.
     Reply,
 }

@@ -13,6 +13,7 @@ use crate::{
     conn::entry::Connection,
     counters::DropReason,
     forward::tun::Outer,
+    ids::{ConnectionId, ServerId, ServiceId},
     packet::{Packet, WorkerId},
     sched::Turn,
     service::{
@@ -33,13 +34,13 @@ pub struct Exchange {
     snapshot: Arc<Snapshot>,
     changes: Changes,
     /// First turns of the schedulers that are new.
-    turns: Vec<(u32, Turn)>,
+    turns: Vec<(ServiceId, Turn)>,
 }
 
 /// What a worker does not need any more, to be dropped where that does not delay packets.
 pub struct Spent {
     _snapshot: Arc<Snapshot>,
-    _exchange: (Changes, Vec<(u32, Turn)>),
+    _exchange: (Changes, Vec<(ServiceId, Turn)>),
 }
 
 impl Exchange {
@@ -54,7 +55,7 @@ impl Exchange {
     #[must_use]
     pub fn whole(snapshot: Arc<Snapshot>, worker: WorkerId) -> Self {
         let changes = Changes {
-            servers: (0..snapshot.servers.len() as u32).collect(),
+            servers: snapshot.servers.ids().collect(),
             renamed: Vec::new(),
             services: snapshot.order.clone(),
             routing: true,
@@ -64,7 +65,7 @@ impl Exchange {
     }
 
     fn with(snapshot: Arc<Snapshot>, changes: Changes, worker: WorkerId) -> Self {
-        let turn = |&number: &u32| (number, snapshot.services[number as usize].scheduler.first_turn(worker));
+        let turn = |&id: &ServiceId| (id, snapshot.services[id].scheduler.first_turn(worker));
         let turns = changes.services.iter().map(turn).collect();
         Exchange { snapshot, changes, turns }
     }
@@ -75,14 +76,14 @@ impl<P: Packet> Worker<P> {
     pub fn exchange(&mut self, now: Instant, exchange: Exchange) -> Spent {
         let Exchange { snapshot, changes, mut turns } = exchange;
         let old = std::mem::replace(&mut self.snapshot, snapshot.clone());
-        for &number in &changes.servers {
-            self.set_backend(now, number);
+        for &server in &changes.servers {
+            self.set_backend(now, server);
         }
-        for &number in &changes.renamed {
-            self.traffic[number as usize].reset();
+        for &server in &changes.renamed {
+            self.traffic[server.index()].reset();
         }
-        for (number, turn) in &mut turns {
-            let current = &mut self.turns[*number as usize];
+        for (service, turn) in &mut turns {
+            let current = &mut self.turns[*service];
             // A round goes on where it was, or a change every second would send all to the first server.
             let position = current.position.max(turn.position);
             std::mem::swap(current, turn);
@@ -98,13 +99,14 @@ impl<P: Packet> Worker<P> {
         Spent { _snapshot: old, _exchange: (changes, turns) }
     }
 
-    /// Forgets the connections that `matches` among those with numbers in `range`, and returns how many they were.
-    pub fn forget(&mut self, range: Range<u32>, matches: impl Fn(&Connection) -> bool) -> usize {
-        let end = range.end.min(self.connections.high_water());
+    /// Forgets the connections that `matches` among those at these places, and returns how many they were.
+    pub fn forget(&mut self, places: Range<u32>, matches: impl Fn(&Connection) -> bool) -> usize {
+        let end = places.end.min(self.connections.high_water());
         let mut forgotten = 0;
-        for index in range.start..end {
-            if self.connections.iter(index..index + 1).any(|(_, connection)| matches(connection)) {
-                self.end(index);
+        for place in places.start..end {
+            let found = self.connections.iter(place..place + 1).find(|(_, connection)| matches(connection));
+            if let Some((id, _)) = found {
+                self.end(id);
                 forgotten += 1;
             }
         }
@@ -112,20 +114,22 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Sees to it that a server can be sent to as the snapshot says.
-    pub(super) fn set_backend(&mut self, now: Instant, number: u32) {
+    pub(super) fn set_backend(&mut self, now: Instant, id: ServerId) {
         let snapshot = self.snapshot.clone();
-        let server = &snapshot.servers[number as usize];
+        let server = &snapshot.servers[id];
         let port = &snapshot.ports[usize::from(server.next_hop.port.0)];
         // Fails only with more next hops than the table holds; packets for those servers are counted as such.
-        let neighbour = self.neighbours.acquire(server.next_hop, port.mac, port.mtu, now).unwrap_or(u16::MAX);
-        let method = snapshot.service_of(number).method;
+        let neighbour = self.neighbours.acquire(server.next_hop, port.mac, port.mtu, now);
+        let method = snapshot.service_of(id).method;
         let outer = Outer::new(server.tunnel_source.to_bits(), server.plan.address.to_bits());
         let mut backend = Backend::new(neighbour, method, port.mtu, outer);
         backend.stand(server.standing);
-        let old = std::mem::replace(&mut self.backends[number as usize], backend);
-        self.backends[number as usize].load = old.load;
+        let old = std::mem::replace(&mut self.backends[id], backend);
+        self.backends[id].load = old.load;
         self.narrow_ways -= usize::from(old.is_narrow());
-        self.neighbours.release(old.neighbour);
+        if let Some(neighbour) = old.neighbour {
+            self.neighbours.release(neighbour);
+        }
     }
 
     /// Keeps the routers of static routes resolved, and no others.
@@ -135,17 +139,23 @@ impl<P: Packet> Worker<P> {
             .gateways()
             .filter_map(|(hop, port)| self.neighbours.acquire(hop, port.mac, port.mtu, now))
             .collect();
-        for number in std::mem::replace(&mut self.gateways, held) {
-            self.neighbours.release(number);
+        for neighbour in std::mem::replace(&mut self.gateways, held) {
+            self.neighbours.release(neighbour);
         }
     }
 
-    /// A packet of connection `index`, whose server is gone: the connection ends, and what would open one opens
+    /// A packet of a connection whose server is gone: the connection ends, and what would open one opens
     /// another.
     #[cold]
-    pub(super) fn orphaned(&mut self, now: Instant, packet: &mut P, stage: &Staged, index: u32) -> Verdict {
+    pub(super) fn orphaned(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        stage: &Staged,
+        id: ConnectionId,
+    ) -> Verdict {
         self.counters.orphaned.bump();
-        self.end(index);
+        self.end(id);
         let begins = stage.key.protocol != ipv4::TCP || stage.tcp_flags & (SYN | ACK) == SYN;
         if begins {
             return self.connect_anew(now, packet, stage);

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     conn::{
-        connections::Candidate,
+        connections::Hit,
         entry::{Connection, Direction},
         method::Method,
         state::State,
@@ -31,6 +31,7 @@ use crate::{
         reject::{self, Error},
         tun,
     },
+    ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
     limits::MAX_PORTS,
     memory::MemoryPacket,
     neigh::entry::{Knowledge, Neighbour, Question},
@@ -97,16 +98,16 @@ struct Story<'a, P> {
     packet: MemoryPacket,
     stage: Staged,
     steps: Vec<Step>,
-    service: Option<u32>,
-    server: Option<u32>,
+    service: Option<ServiceId>,
+    server: Option<ServerId>,
     is_known: bool,
 }
 
 /// Who gets the packet next.
 #[derive(Clone, Copy)]
 enum Way {
-    /// The neighbour of that number.
-    Known(u16),
+    /// A neighbour; `None` for one that found no place in the table.
+    Known(Option<NeighbourId>),
     /// One that is yet to be taken into the table.
     New(NextHop),
 }
@@ -135,8 +136,8 @@ impl<P: Packet> Story<'_, P> {
     }
 
     /// The packet belongs to a connection.
-    fn known(&mut self, found: Candidate) -> Outcome {
-        let connection = *self.worker.connections.get(found.index());
+    fn known(&mut self, found: Hit) -> Outcome {
+        let connection = *self.worker.connections.get(found.connection());
         self.is_known = true;
         self.concern(connection.server);
         self.say(Stage::Owner, format!("worker {}: it has the connection", self.worker.id.0));
@@ -157,8 +158,8 @@ impl<P: Packet> Story<'_, P> {
         );
         self.say(Stage::Connection, text);
         let is_in = found.direction() == Direction::In;
-        if is_in && self.worker.backends[connection.server as usize].is_gone() {
-            return self.orphaned(found.index());
+        if is_in && self.worker.backends[connection.server].is_gone() {
+            return self.orphaned(found.connection());
         }
         let way = self.way(&connection, found.direction());
         if let Some(outcome) = self.check_size(way) {
@@ -172,19 +173,19 @@ impl<P: Packet> Story<'_, P> {
             );
             // The old connection was this worker's, so the new one is.
             self.origin = Origin::Worker;
-            return self.connect(Some(found.index()));
+            return self.connect(Some(found.connection()));
         }
         self.pass(&connection, found.direction(), way)
     }
 
     /// The packet's connection ends, as its server is not there any more.
-    fn orphaned(&mut self, index: u32) -> Outcome {
+    fn orphaned(&mut self, id: ConnectionId) -> Outcome {
         self.say(Stage::Connection, "its server is gone, so it ends");
         if self.is_tcp() && self.stage.tcp_flags & (SYN | ACK) != SYN {
             return self.refuse(Unserved::Reject, DropReason::NoConnection);
         }
         self.origin = Origin::Worker;
-        self.connect(Some(index))
+        self.connect(Some(id))
     }
 
     /// Can the packet go on at all? As [`Worker::pass`] asks before it remembers anything of it.
@@ -256,10 +257,10 @@ impl<P: Packet> Story<'_, P> {
 
     /// Wraps the packet for its server; the outcome if that fails.
     fn tunnel(&mut self, connection: &Connection) -> Option<Outcome> {
-        let server = &self.worker.snapshot.servers[connection.server as usize];
+        let server = &self.worker.snapshot.servers[connection.server];
         let (source, to) = (server.tunnel_source, server.plan.address);
         let (at, mut last_id) = (self.stage.at, self.worker.last_id);
-        let outer = &self.worker.backends[connection.server as usize].outer;
+        let outer = &self.worker.backends[connection.server].outer;
         if tun::inbound(&mut self.packet, &at, outer, &mut last_id).is_err() {
             self.say(Stage::Method, "tun: no room for another header in front of the packet");
             return Some(Outcome::Dropped(DropReason::NoHeadroom));
@@ -278,7 +279,7 @@ impl<P: Packet> Story<'_, P> {
     fn way(&self, connection: &Connection, direction: Direction) -> (Way, u16) {
         match direction {
             Direction::In => {
-                let backend = &self.worker.backends[connection.server as usize];
+                let backend = &self.worker.backends[connection.server];
                 (Way::Known(backend.neighbour), backend.limit)
             }
             Direction::Out => {
@@ -290,11 +291,11 @@ impl<P: Packet> Story<'_, P> {
 
     /// The packet is finished but for its Ethernet addresses.
     fn forward(&mut self, way: Way) -> Outcome {
-        let (neighbour, number) = match way {
-            Way::Known(number) => (self.worker.neighbours.get(number).copied(), number),
+        let (neighbour, id) = match way {
+            Way::Known(id) => (self.worker.neighbours.to(id).copied(), id),
             Way::New(hop) => {
                 let port = &self.worker.snapshot.ports[usize::from(hop.port.0)];
-                (Some(Neighbour::new(hop, port.mac, port.mtu, self.now)), u16::MAX)
+                (Some(Neighbour::new(hop, port.mac, port.mtu, self.now)), None)
             }
         };
         let Some(mut neighbour) = neighbour else {
@@ -314,7 +315,7 @@ impl<P: Packet> Story<'_, P> {
             self.say(Stage::NextHop, format!("{name} does not answer ARP"));
             return Outcome::Dropped(DropReason::Unresolved);
         }
-        if !self.worker.waiting.has_room(number) {
+        if !self.worker.waiting.has_room(id) {
             self.say(
                 Stage::NextHop,
                 format!("{name} is being asked by ARP, and too many packets wait already"),
@@ -343,10 +344,10 @@ impl<P: Packet> Story<'_, P> {
     }
 
     /// Notes whom the packet concerns.
-    fn concern(&mut self, server: u32) {
+    fn concern(&mut self, server: ServerId) {
         let snapshot = &self.worker.snapshot;
         self.server = Some(server);
-        self.service = Some(snapshot.servers[server as usize].service);
+        self.service = Some(snapshot.servers[server].service);
         self.say(Stage::Service, words::service(snapshot.service_of(server)));
     }
 

@@ -6,6 +6,7 @@ use crate::{
     conn::method::Method,
     counters::DropReason,
     forward::dr,
+    ids::ServerId,
     packet::{Io, Packet},
     time::Instant,
     verdict::Verdict,
@@ -16,8 +17,8 @@ use std::net::Ipv4Addr;
 /// Whom a packet of the control plane goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipient {
-    /// The server's number.
-    pub server: u32,
+    /// The server.
+    pub server: ServerId,
     /// Its address: the number may be another server's by now.
     pub address: Ipv4Addr,
     /// The packet is for the VIP, and goes to the server as clients' packets do. Otherwise it is for the server itself.
@@ -30,7 +31,7 @@ impl<P: Packet> Worker<P> {
     #[cold]
     pub fn originate(&mut self, now: Instant, to: Recipient, bytes: &[u8], io: &mut impl Io<Packet = P>) {
         let snapshot = self.snapshot.clone();
-        let Some(server) = snapshot.servers.get(to.server as usize) else { return };
+        let Some(server) = snapshot.servers.get(to.server) else { return };
         let Some(header) = ipv4::Header::read(bytes) else { return };
         if server.plan.address != to.address {
             return;
@@ -47,10 +48,10 @@ impl<P: Packet> Worker<P> {
         ethernet::set_ethertype(frame, ethernet::IPV4);
         frame[ethernet::HEADER_LEN..].copy_from_slice(&bytes[..header.total_len]);
         let at = Headers::new(ethernet::HEADER_LEN, &header);
-        let neighbour = self.backends[to.server as usize].neighbour;
+        let neighbour = self.backends[to.server].neighbour;
         let verdict = match snapshot.service_of(to.server).method {
             Method::Tun if to.as_traffic => {
-                let wrapped = self.tunnel(&mut packet, &at, to.server as usize);
+                let wrapped = self.tunnel(&mut packet, &at, to.server);
                 wrapped.map_or_else(Verdict::Drop, |()| Verdict::Forward(neighbour))
             }
             Method::Dr if to.as_traffic => {

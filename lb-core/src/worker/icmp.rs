@@ -83,9 +83,9 @@ impl<P: Packet> Worker<P> {
             }
             return Verdict::Drop(DropReason::IcmpUnrelated);
         };
-        let connection = *self.connections.get(found.index());
+        let connection = *self.connections.get(found.connection());
         // An error never refreshes or changes a connection: anyone who guesses four numbers can send one.
-        let backend = &self.backends[connection.server as usize];
+        let backend = &self.backends[connection.server];
         let (neighbour, method, limit) = match found.direction() {
             Direction::In => (backend.neighbour, connection.method, backend.limit),
             Direction::Out => {
@@ -109,7 +109,7 @@ impl<P: Packet> Worker<P> {
             }
             Method::Dr => dr::inbound(packet.bytes_mut(), &stage.at),
             Method::Tun => {
-                if let Err(reason) = self.tunnel(packet, &stage.at, connection.server as usize) {
+                if let Err(reason) = self.tunnel(packet, &stage.at, connection.server) {
                     return Verdict::Drop(reason);
                 }
             }

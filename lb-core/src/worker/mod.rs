@@ -29,6 +29,7 @@ use crate::{
     counters::{DropReason, ServerTraffic, WorkerCounters},
     flow::key::Secret,
     forward::limiter::Limiter,
+    ids::{ById, NeighbourId, ServerId, ServiceId},
     limits::{MAX_BURST, MAX_PORTS, MAX_WORKERS},
     neigh::{entry::Knowledge, table::Neighbours, waiting::Waiting},
     packet::{Burst, Io, Packet, WorkerId},
@@ -65,12 +66,11 @@ pub struct Worker<P> {
     connections: Connections,
     neighbours: Neighbours,
     /// Neighbours that static routes name.
-    gateways: Vec<u16>,
+    gateways: Vec<NeighbourId>,
     waiting: Waiting<P>,
     /// The scheduler's turn of each service.
-    turns: Vec<Turn>,
-    /// By server.
-    backends: Vec<Backend>,
+    turns: ById<ServiceId, Turn>,
+    backends: ById<ServerId, Backend>,
     /// Ethernet address of each port.
     macs: Vec<Mac>,
     refusals: Limiter,
@@ -95,13 +95,12 @@ impl<P: Packet> Worker<P> {
     #[must_use]
     pub fn new(id: WorkerId, director: &Director, snapshot: Arc<Snapshot>, now: Instant) -> Self {
         assert!((1..=MAX_WORKERS).contains(&director.workers), "{} workers", director.workers);
-        let mut turns: Vec<Turn> =
-            snapshot.services.iter().map(|service| service.scheduler.first_turn(id)).collect();
-        turns.resize_with(snapshot.room.services, Turn::default);
+        let first_turns = snapshot.services.iter().map(|service| service.scheduler.first_turn(id));
+        let turns = first_turns.chain(std::iter::repeat_with(Turn::default));
         let mut worker = Worker {
             connections: Connections::new(director.connections_per_worker, director.secret, now),
             waiting: Waiting::new(),
-            turns,
+            turns: turns.take(snapshot.room.services).collect(),
             macs: snapshot.ports.iter().map(|port| port.mac).collect(),
             refusals: Limiter::new(director.refusals_per_s, now),
             shares: Limiter::new(share::PER_S, now),
@@ -118,11 +117,11 @@ impl<P: Packet> Worker<P> {
             director: director.clone(),
             neighbours: Neighbours::new(),
             gateways: Vec::new(),
-            backends: vec![Backend::VACANT; snapshot.room.servers],
+            backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.servers).collect(),
             snapshot,
         };
-        for number in 0..worker.snapshot.servers.len() {
-            worker.set_backend(now, number as u32);
+        for server in worker.snapshot.servers.ids() {
+            worker.set_backend(now, server);
         }
         worker.hold_gateways(now);
         worker
@@ -200,30 +199,31 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Sends a packet to a neighbour, now or when its address is known.
-    fn send(&mut self, now: Instant, mut packet: P, number: u16, io: &mut impl Io<Packet = P>) {
-        match self.neighbours.get(number) {
+    fn send(&mut self, now: Instant, mut packet: P, to: Option<NeighbourId>, io: &mut impl Io<Packet = P>) {
+        match self.neighbours.to(to) {
             Some(neighbour) if neighbour.knowledge == Knowledge::Known => {
                 ethernet::set_stations(packet.bytes_mut(), &neighbour.stations);
                 io.transmit(neighbour.port(), packet);
             }
-            _ => self.send_later(now, packet, number, io),
+            _ => self.send_later(now, packet, to, io),
         }
     }
 
     #[cold]
-    fn send_later(&mut self, now: Instant, packet: P, number: u16, io: &mut impl Io<Packet = P>) {
-        let Some(neighbour) = self.neighbours.get_mut(number) else {
+    fn send_later(&mut self, now: Instant, packet: P, to: Option<NeighbourId>, io: &mut impl Io<Packet = P>) {
+        let known = to.and_then(|to| Some((to, self.neighbours.get_mut(to)?)));
+        let Some((to, neighbour)) = known else {
             return self.drop(packet, DropReason::NeighboursFull, io);
         };
         neighbour.wanted(now);
         if neighbour.knowledge == Knowledge::Failed {
             return self.drop(packet, DropReason::Unresolved, io);
         }
-        match self.waiting.push(number, packet) {
+        match self.waiting.push(to, packet) {
             Ok(()) => self.count_waiting(),
             Err(packet) => self.drop(packet, DropReason::WaitingFull, io),
         }
-        self.ask(now, number, io);
+        self.ask(now, to, io);
     }
 
     fn drop(&mut self, packet: P, reason: DropReason, io: &mut impl Io<Packet = P>) {

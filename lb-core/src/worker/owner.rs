@@ -4,6 +4,7 @@ use super::Worker;
 use crate::{
     conn::method::Method,
     flow::{key::Key, owner},
+    ids::ServiceId,
     packet::{PortId, WorkerId},
     service::plan::Spread,
 };
@@ -21,7 +22,7 @@ pub(super) enum Basis {
 
 impl<P> Worker<P> {
     /// The owner of a packet from a client to a service.
-    pub(super) fn owner_of_inbound(&self, port: PortId, key: &Key<u32>, service: u32) -> WorkerId {
+    pub(super) fn owner_of_inbound(&self, port: PortId, key: &Key<u32>, service: ServiceId) -> WorkerId {
         self.owner(self.basis_of_inbound(port, service), key.source, key.source_port, key.protocol)
     }
 
@@ -31,9 +32,9 @@ impl<P> Worker<P> {
     }
 
     /// What the owner of a client's packets to a service follows from.
-    pub(super) fn basis_of_inbound(&self, port: PortId, service: u32) -> Basis {
+    pub(super) fn basis_of_inbound(&self, port: PortId, service: ServiceId) -> Basis {
         let spread = self.snapshot.ports.get(usize::from(port.0)).map(|port| port.spread);
-        match self.snapshot.services[service as usize].method {
+        match self.snapshot.services[service].method {
             Method::Nat => self.basis_under_nat(),
             // Only this direction passes through us, so wherever it always arrives will do.
             Method::Tun | Method::Dr if spread.is_some_and(|spread| spread != Spread::Unknown) => {

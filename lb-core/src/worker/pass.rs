@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     conn::{
-        connections::Candidate,
+        connections::Hit,
         entry::Direction,
         method::Method,
         state::State,
@@ -18,6 +18,7 @@ use crate::{
         reject::{self, Error},
         tun,
     },
+    ids::{ConnectionId, ServerId},
     packet::{Packet, PortId},
     time::{Instant, Stamp},
     verdict::Verdict,
@@ -36,11 +37,11 @@ impl<P: Packet> Worker<P> {
     /// long: the compiler need not keep at hand what only other packets need.
     #[inline(always)]
     pub(super) fn pass_plain(&mut self, now: Stamp, packet: &mut P, stage: &mut Staged) -> Option<PortId> {
-        let direction = stage.candidate.direction();
-        let connection = self.connections.plain(stage.candidate, stage.key, stage.meaning)?;
+        let direction = Hit::direction_of(stage.hit);
+        let connection = self.connections.plain(stage.hit, stage.key, stage.meaning)?;
         let head = packet.bytes_mut().first_chunk_mut::<COMMON_LEN>()?;
-        let server = connection.server as usize;
-        let (backend, traffic) = (self.backends.get(server)?, self.traffic.get(server)?);
+        let server = connection.server;
+        let (backend, traffic) = (self.backends.get(server)?, self.traffic.get(server.index())?);
         let Headers { ip_len, ttl, .. } = Headers::of_common(head);
         let neighbour = match direction {
             Direction::In if ip_len > backend.limit => return None,
@@ -75,13 +76,13 @@ impl<P: Packet> Worker<P> {
         Some(way.port)
     }
 
-    /// A packet of connection `found`.
+    /// A packet of the connection `found`.
     #[inline(never)]
-    pub(super) fn pass(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Candidate) -> Verdict {
+    pub(super) fn pass(&mut self, now: Instant, packet: &mut P, stage: &Staged, found: Hit) -> Verdict {
         let at = &stage.at;
-        let (index, direction) = (found.index(), found.direction());
-        let connection = self.connections.get_mut(index);
-        let server = connection.server as usize;
+        let (id, direction) = (found.connection(), found.direction());
+        let connection = self.connections.get_mut(id);
+        let server = connection.server;
         let backend = &self.backends[server];
         let (neighbour, limit) = match direction {
             Direction::In => (backend.neighbour, backend.limit),
@@ -101,15 +102,15 @@ impl<P: Packet> Worker<P> {
         };
         let connection = if steady {
             connection
-        } else if self.change_state(now, stage, index, direction) {
-            self.connections.get_mut(index)
+        } else if self.change_state(now, stage, id, direction) {
+            self.connections.get_mut(id)
         } else {
             // A client opens a connection where an old one was over.
             return self.connect_anew(now, packet, stage);
         };
         connection.seen = now.stamp();
         connection.count(direction, at.ip_len);
-        self.traffic[server].count(direction as usize, at.ip_len);
+        self.traffic[server.index()].count(direction as usize, at.ip_len);
         match (connection.method, direction) {
             (Method::Nat, Direction::In) => nat::inbound(packet.bytes_mut(), at, connection),
             (Method::Nat, Direction::Out) => nat::outbound(packet.bytes_mut(), at, connection),
@@ -125,7 +126,12 @@ impl<P: Packet> Worker<P> {
 
     /// Wraps a packet for a server.
     #[inline(always)]
-    pub(super) fn tunnel(&mut self, packet: &mut P, at: &Headers, server: usize) -> Result<(), DropReason> {
+    pub(super) fn tunnel(
+        &mut self,
+        packet: &mut P,
+        at: &Headers,
+        server: ServerId,
+    ) -> Result<(), DropReason> {
         tun::inbound(packet, at, &self.backends[server].outer, &mut self.last_id)
             .map_err(|_| DropReason::NoHeadroom)
     }
@@ -133,36 +139,36 @@ impl<P: Packet> Worker<P> {
     /// Lets a packet change its connection's state, if it does. `false` when it opens a new connection instead: the
     /// old one is forgotten.
     #[inline(never)]
-    fn change_state(&mut self, now: Instant, stage: &Staged, index: u32, direction: Direction) -> bool {
-        let connection = self.connections.get(index);
+    fn change_state(&mut self, now: Instant, stage: &Staged, id: ConnectionId, direction: Direction) -> bool {
+        let connection = self.connections.get(id);
         let next = if stage.key.protocol == ipv4::UDP {
             State::Udp
         } else {
             let begins = direction == Direction::In && stage.tcp_flags & (SYN | ACK) == SYN;
             if begins && connection.gives_way() {
-                self.end(index);
+                self.end(id);
                 return false;
             }
             if direction == Direction::Out && stage.tcp_flags & RST != 0 && connection.state == State::SynSent
             {
-                self.traffic[connection.server as usize].refused.bump();
+                self.traffic[connection.server.index()].refused.bump();
             }
             let table = if connection.sees_replies() { &FULL } else { &HALF };
             tcp::next(table, connection.state, direction, stage.tcp_flags)
         };
         if next != connection.state {
-            self.advance(now, index, next);
+            self.advance(now, id, next);
         }
         true
     }
 
     /// Takes a connection to another state: its server's load, and the time and wheel of its end, change with it.
-    pub(super) fn advance(&mut self, now: Instant, index: u32, next: State) {
-        let connection = self.connections.get_mut(index);
+    pub(super) fn advance(&mut self, now: Instant, id: ConnectionId, next: State) {
+        let connection = self.connections.get_mut(id);
         let (before, server) = (connection.state, connection.server);
         connection.state = next;
         if before.is_active() != next.is_active() {
-            self.backends[server as usize].count(before, -1);
+            self.backends[server].count(before, -1);
             self.count_load(server, next, 1);
         }
         let timeouts = &self.snapshot.service_of(server).timeouts;
@@ -172,13 +178,13 @@ impl<P: Packet> Worker<P> {
         let may_wait =
             before != State::None && before.is_half_open() == next.is_half_open() && timeout >= earlier;
         if !may_wait {
-            self.connections.reschedule(index, now + timeout);
+            self.connections.reschedule(id, now + timeout);
         }
     }
 
     /// One connection in a state more or less at a server.
-    pub(super) fn count_load(&mut self, server: u32, state: State, by: i32) {
-        let backend = &mut self.backends[server as usize];
+    pub(super) fn count_load(&mut self, server: ServerId, state: State, by: i32) {
+        let backend = &mut self.backends[server];
         backend.count(state, by);
         self.director.board.publish(self.id, server, backend.load);
     }
@@ -192,11 +198,11 @@ impl<P: Packet> Worker<P> {
         packet: &mut P,
         stage: &Staged,
         mtu: u16,
-        found: Candidate,
+        found: Hit,
     ) -> Verdict {
-        let server = self.connections.get(found.index()).server as usize;
+        let server = self.connections.get(found.connection()).server;
         if found.direction() == Direction::In && self.backends[server].is_gone() {
-            return self.orphaned(now, packet, stage, found.index());
+            return self.orphaned(now, packet, stage, found.connection());
         }
         if stage.at.ttl <= 1 {
             let error = Error { kind: icmp::TIME_EXCEEDED, code: 0, mtu: 0 };

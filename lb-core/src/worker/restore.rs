@@ -4,6 +4,7 @@ use super::{Worker, owner::Basis};
 use crate::{
     conn::{entry::Connection, method::Method, saved::Saved},
     flow::key::Key,
+    ids::ServerId,
     packet::{Packet, WorkerId},
     service::plan::{Spread, Standing},
     time::{Duration, Instant},
@@ -45,16 +46,18 @@ impl<P: Packet> Worker<P> {
         let left = Duration::from_millis(timeout.as_millis() - saved.idle.as_millis());
         let mut connection = saved.connection(server, now);
         if saved.method == Method::Nat {
-            connection.client_neighbour =
-                self.next_hop_to(now, connection.client).map_err(|_| Lost::NoRoom)?;
+            let neighbour = self.next_hop_to(now, connection.client).map_err(|_| Lost::NoRoom)?;
+            connection.client_neighbour = Some(neighbour);
         }
         let is_known = self.connections.lookup(&saved.key).is_some();
         let inserted = if is_known { None } else { self.connections.insert(connection).ok() };
-        let Some(index) = inserted else {
-            self.neighbours.release(connection.client_neighbour);
+        let Some(id) = inserted else {
+            if let Some(neighbour) = connection.client_neighbour {
+                self.neighbours.release(neighbour);
+            }
             return Err(Lost::NoRoom);
         };
-        self.connections.reschedule(index, now + left);
+        self.connections.reschedule(id, now + left);
         self.counters.created.bump();
         self.count_load(server, saved.state, 1);
         Ok(())
@@ -63,7 +66,7 @@ impl<P: Packet> Worker<P> {
     /// What an earlier run's connection needs to be remembered for the next run.
     pub fn saved(&self, now: Instant) -> impl Iterator<Item = Saved> {
         let all = self.connections.iter(0..u32::MAX);
-        all.map(move |(_, connection): (u32, &Connection)| Saved::of(connection, now))
+        all.map(move |(_, connection): (_, &Connection)| Saved::of(connection, now))
     }
 
     /// Whose it is. With as many workers as before, ports spread as before. With another number, that can be known only
@@ -84,12 +87,12 @@ impl<P: Packet> Worker<P> {
         was.or_else(computed)
     }
 
-    fn server_of(&self, saved: &Saved) -> Option<u32> {
+    fn server_of(&self, saved: &Saved) -> Option<ServerId> {
         let key = &saved.key;
         let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port)?;
-        let service = &self.snapshot.services[service as usize];
-        let is_it = |number: &u32| {
-            let server = &self.snapshot.servers[*number as usize];
+        let service = &self.snapshot.services[service];
+        let is_it = |id: &ServerId| {
+            let server = &self.snapshot.servers[*id];
             (server.plan.address.to_bits(), server.plan.port) == (saved.server_address, saved.server_port)
                 && server.standing != Standing::Gone
         };

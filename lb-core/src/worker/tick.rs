@@ -3,6 +3,7 @@
 use super::Worker;
 use crate::{
     conn::state::State,
+    ids::ConnectionId,
     limits::EXPIRE_PER_BURST,
     packet::{Io, Packet, WorkerId},
     service::snapshot::Local,
@@ -77,26 +78,26 @@ impl<P: Packet> Worker<P> {
     ///
     /// In three rounds over a batch, so that its cache misses overlap: entries, then their places in the table.
     fn expire(&mut self, now: Instant) {
-        let due: ArrayVec<u32, EXPIRE_PER_BURST> =
+        let due: ArrayVec<ConnectionId, EXPIRE_PER_BURST> =
             std::iter::from_fn(|| self.connections.pop_due(now)).take(EXPIRE_PER_BURST).collect();
-        let mut over = ArrayVec::<u32, EXPIRE_PER_BURST>::new();
-        for index in due {
-            let connection = self.connections.get(index);
+        let mut over = ArrayVec::<ConnectionId, EXPIRE_PER_BURST>::new();
+        for id in due {
+            let connection = self.connections.get(id);
             let timeout = self.snapshot.service_of(connection.server).timeouts.of(connection.state);
             let idle = connection.seen.age(now);
             if idle >= timeout {
                 if connection.state == State::SynSent && connection.sees_replies() {
-                    self.traffic[connection.server as usize].refused.bump();
+                    self.traffic[connection.server.index()].refused.bump();
                 }
-                self.connections.prefetch_remove(index);
-                over.push(index);
+                self.connections.prefetch_remove(id);
+                over.push(id);
             } else {
                 let left = Duration::from_millis(timeout.as_millis() - idle.as_millis());
-                self.connections.reschedule(index, now + left);
+                self.connections.reschedule(id, now + left);
             }
         }
-        for index in over {
-            self.end(index);
+        for id in over {
+            self.end(id);
         }
     }
 

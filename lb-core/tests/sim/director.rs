@@ -145,7 +145,7 @@ impl Director {
 
     /// How many connections each server has, by the load board.
     pub(crate) fn loads(&self) -> Vec<Load> {
-        (0..self.snapshot.servers.len()).map(|server| self.board.total(server as u32)).collect()
+        self.snapshot.servers.ids().map(|server| self.board.total(server)).collect()
     }
 
     /// How many connections were scheduled to each server.

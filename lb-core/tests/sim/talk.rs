@@ -74,7 +74,7 @@ impl Talk {
         let holder = world.director.holders(&key).first().copied()?;
         let connections = world.director.seats()[holder].worker.connections();
         let found = connections.lookup(&key)?;
-        Some((holder, connections.get(found.index())))
+        Some((holder, connections.get(found.connection())))
     }
 
     /// Waits until the client may send and a server has accepted.

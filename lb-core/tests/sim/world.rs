@@ -188,7 +188,7 @@ impl World {
             let connections = seat.worker.connections();
             let Some(found) = connections.lookup(&key) else { continue };
             holders += 1;
-            let state = connections.get(found.index()).state;
+            let state = connections.get(found.connection()).state;
             if watched.states.last() != Some(&state) {
                 watched.states.push(state);
             }

@@ -39,8 +39,7 @@ pub(super) fn answer(running: &Running, request: Request) -> Answer {
 
 fn count(running: &Running) -> Count {
     let snapshot = running.current().snapshot;
-    let active =
-        (0..snapshot.servers.len() as u32).map(|server| u64::from(running.board.total(server).active));
+    let active = snapshot.servers.ids().map(|server| u64::from(running.board.total(server).active));
     Count {
         total: running.connections(),
         capacity: running.capacity() as u64,
@@ -208,7 +207,7 @@ fn matches(running: &Running, filter: &Filter) -> Result<Matches, Refusal> {
             && filter.protocol.is_none_or(|protocol| meant(protocol).number() == connection.protocol)
             && state.is_none_or(|state| state == connection.state)
             && method.is_none_or(|method| method == connection.method)
-            && service.is_none_or(|service| snapshot.servers[connection.server as usize].service == service)
+            && service.is_none_or(|service| snapshot.servers[connection.server].service == service)
             && at_least(filter.packets, both(Connection::packets))
             && at_least(filter.bytes, both(Connection::bytes))
             && at_least(filter.age_ms, connection.created.age(now).as_millis())
@@ -228,8 +227,8 @@ fn protocol_of(connection: &Connection) -> Protocol {
 
 fn describe(snapshot: &Snapshot, listed: &Listed) -> said::Connection {
     let Listed { worker, connection, idle, age } = listed;
-    let service = snapshot.servers[connection.server as usize].service;
-    let name = || snapshot.services[service as usize].name.clone();
+    let service = snapshot.servers[connection.server].service;
+    let name = || snapshot.services[service].name.clone();
     let address = |bits| Ipv4Addr::from_bits(bits).into();
     said::Connection {
         protocol: told(protocol_of(connection)),

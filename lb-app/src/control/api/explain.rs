@@ -51,8 +51,8 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
 pub(super) fn translate(told: &explanation::Explanation, snapshot: &Snapshot) -> Told {
     let steps = told.steps.iter();
     // The configuration may have changed since.
-    let service = told.service.and_then(|at| snapshot.services.get(at as usize));
-    let server = told.server.and_then(|at| snapshot.servers.get(at as usize));
+    let service = told.service.and_then(|id| snapshot.services.get(id));
+    let server = told.server.and_then(|id| snapshot.servers.get(id));
     Told {
         worker: told.worker.0.into(),
         service: service.map(|service| service.name.clone()),

@@ -2,7 +2,10 @@
 
 use super::services;
 use crate::control::live::running::Running;
-use lb_core::counters::DropReason;
+use lb_core::{
+    counters::DropReason,
+    ids::{ById, ServerId},
+};
 use lb_ctl::protocol::services::{Rate, Traffic};
 use parking_lot::RwLock;
 use std::{sync::Arc, time::Instant};
@@ -10,8 +13,7 @@ use std::{sync::Arc, time::Instant};
 /// Counters at one time.
 struct Sample {
     at: Instant,
-    /// By number.
-    servers: Vec<Traffic>,
+    servers: ById<ServerId, Traffic>,
     /// By reason, over all workers.
     drops: Vec<u64>,
     /// By worker: packets received, busy cycles, idle cycles.
@@ -25,7 +27,7 @@ pub(super) struct Rates(RwLock<[Option<Arc<Sample>>; 2]>);
 impl Rates {
     /// Looks at the counters now.
     pub(super) fn sample(&self, running: &Running) {
-        let servers = running.current().snapshot.servers.len() as u32;
+        let snapshot = running.current().snapshot;
         let drops = DropReason::ALL.iter().map(|&reason| {
             running.workers.iter().map(|worker| worker.counters.dropped[reason as usize].get()).sum()
         });
@@ -35,7 +37,7 @@ impl Rates {
         });
         let sample = Sample {
             at: Instant::now(),
-            servers: (0..servers).map(|number| services::traffic(running, number)).collect(),
+            servers: snapshot.servers.ids().map(|id| services::traffic(running, id)).collect(),
             drops: drops.collect(),
             workers: workers.collect(),
         };
@@ -44,11 +46,9 @@ impl Rates {
     }
 
     /// What passes between clients and a server.
-    pub(super) fn of_server(&self, number: u32) -> Rate {
+    pub(super) fn of_server(&self, id: ServerId) -> Rate {
         let Some(pair) = self.pair() else { return Rate::default() };
-        let (Some(then), Some(now)) =
-            (pair.0.servers.get(number as usize), pair.1.servers.get(number as usize))
-        else {
+        let (Some(then), Some(now)) = (pair.0.servers.get(id), pair.1.servers.get(id)) else {
             return Rate::default();
         };
         let rate = |count: fn(&Traffic) -> u64| per_second(&pair, count(then), count(now));

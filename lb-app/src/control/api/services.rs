@@ -11,6 +11,7 @@ use crate::control::{
 };
 use lb_core::{
     counters::ServerTraffic,
+    ids::{ById, ServerId},
     service::{
         key::ServerKey,
         plan::{Admin, Health, Method, Plan, SchedulerKind, ServerPlan, ServicePlan},
@@ -96,19 +97,19 @@ impl Api {
     fn list_service(
         &self,
         running: &Running,
-        servers: &[lb_core::service::snapshot::Server],
+        servers: &ById<ServerId, lb_core::service::snapshot::Server>,
         service: &Service,
         range: std::ops::Range<usize>,
     ) -> Listed {
         let mut sum = Traffic::default();
         let mut rate = Rate::default();
-        for &number in &service.servers {
-            add_traffic(&mut sum, &traffic(running, number));
-            add_rate(&mut rate, &self.rates.of_server(number));
+        for &id in &service.servers {
+            add_traffic(&mut sum, &traffic(running, id));
+            add_rate(&mut rate, &self.rates.of_server(id));
         }
-        let listed = service.servers[range].iter().map(|&number| {
-            let server = &servers[number as usize].plan;
-            let load = running.board.total(number);
+        let listed = service.servers[range].iter().map(|&id| {
+            let server = &servers[id].plan;
+            let load = running.board.total(id);
             let drains = running.drains_within(&service.key().server(server.endpoint()));
             Server {
                 endpoint: server.endpoint().into(),
@@ -119,8 +120,8 @@ impl Api {
                 drains_within_ms: drains.map(|left| left.as_millis() as u64),
                 active: u64::from(load.active),
                 inactive: u64::from(load.inactive),
-                traffic: traffic(running, number),
-                rate: self.rates.of_server(number),
+                traffic: traffic(running, id),
+                rate: self.rates.of_server(id),
             }
         });
         let flag = match (service.hash_port, service.scheduler_kind) {
@@ -262,9 +263,9 @@ fn health(health: Health) -> &'static str {
 }
 
 /// What passed between clients and a server, over all workers.
-pub(super) fn traffic(running: &Running, number: u32) -> Traffic {
+pub(super) fn traffic(running: &Running, id: ServerId) -> Traffic {
     let mut sum = Traffic::default();
-    for server in running.workers.iter().filter_map(|worker| worker.servers.get(number as usize)) {
+    for server in running.workers.iter().filter_map(|worker| worker.servers.get(id.index())) {
         add_traffic(&mut sum, &counted(server));
     }
     sum

@@ -8,7 +8,7 @@ use crate::{
     control::live::running::Running,
     dpdk::telemetry::{self, Object, Value},
 };
-use lb_core::counters::DropReason;
+use lb_core::{counters::DropReason, ids::ServerId};
 use std::{
     ffi::CStr,
     sync::{Arc, Weak},
@@ -74,7 +74,7 @@ fn page(all: impl Iterator<Item = Object>, skip: usize) -> Object {
 fn services(running: &Running, skip: usize) -> Object {
     let current = running.current();
     let services = current.snapshot.configured().map(|(_, service)| {
-        let load = |server: &u32| running.board.total(*server);
+        let load = |server: &ServerId| running.board.total(*server);
         vec![
             text("name", &service.name),
             text("protocol", &service.protocol),
@@ -93,15 +93,15 @@ fn services(running: &Running, skip: usize) -> Object {
 fn servers(running: &Running, skip: usize) -> Object {
     let current = running.current();
     let snapshot = &current.snapshot;
-    let numbers = snapshot.configured().flat_map(|(_, service)| service.servers.iter());
-    let servers = numbers.map(|&at| {
-        let server = &snapshot.servers[at as usize];
-        let load = running.board.total(at);
+    let ids = snapshot.configured().flat_map(|(_, service)| service.servers.iter());
+    let servers = ids.map(|&id| {
+        let server = &snapshot.servers[id];
+        let load = running.board.total(id);
         let sum = |of: &dyn Fn(&lb_core::counters::ServerTraffic) -> u64| {
-            running.workers.iter().filter_map(|worker| worker.servers.get(at as usize)).map(of).sum()
+            running.workers.iter().filter_map(|worker| worker.servers.get(id.index())).map(of).sum()
         };
         vec![
-            text("service", &snapshot.service_of(at).name),
+            text("service", &snapshot.service_of(id).name),
             text("address", &server.plan.address),
             number("port", server.plan.port.into()),
             number("weight", server.plan.weight.into()),

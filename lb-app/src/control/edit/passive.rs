@@ -32,10 +32,10 @@ impl Watch {
         for health in &current.config.health.services {
             let Some(passive) = health.pool.passive else { continue };
             let Some((_, service)) = current.snapshot.service(&health.key) else { continue };
-            for &number in &service.servers {
-                let key = health.key.server(current.snapshot.servers[number as usize].plan.endpoint());
+            for &id in &service.servers {
+                let key = health.key.server(current.snapshot.servers[id].plan.endpoint());
                 let workers = running.workers.iter();
-                let refused = workers.map(|worker| worker.servers[number as usize].refused.get()).sum();
+                let refused = workers.map(|worker| worker.servers[id.index()].refused.get()).sum();
                 let mut samples = seen.remove(&key).unwrap_or_default();
                 let within = Duration::from_millis(passive.within.as_millis());
                 if let Some(failures) = record(&mut samples, (now, refused), within, passive.failures) {

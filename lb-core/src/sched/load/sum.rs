@@ -107,7 +107,7 @@ impl Sums<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::WorkerId;
+    use crate::{ids::ServerId, packet::WorkerId};
     use proptest::prelude::*;
     use std::thread;
 
@@ -158,12 +158,13 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Publish(worker, server, load) => {
-                        board.publish(WorkerId(worker % workers as u16), server, load);
+                        board.publish(WorkerId(worker % workers as u16), ServerId::new(server), load);
                     }
                     Step::Storm(worker, server, count) => {
                         for at in 0..count as u32 {
                             let load = Load { active: at % 7, inactive: at % 5 };
-                            board.publish(WorkerId(worker % workers as u16), (server + at % 3) % ROOM as u32, load);
+                            let server = ServerId::new((server + at % 3) % ROOM as u32);
+                            board.publish(WorkerId(worker % workers as u16), server, load);
                         }
                     }
                     Step::SumUp(servers) => {
@@ -192,14 +193,15 @@ mod tests {
         let load = Load { active: 1, inactive: 2 };
         assert_eq!(board.sum_up(SERVERS), SERVERS, "all are new");
         assert_eq!(board.sum_up(SERVERS), 0);
-        board.publish(WorkerId(0), 7, load);
-        board.publish(WorkerId(2), 99_999, load);
+        board.publish(WorkerId(0), ServerId::new(7), load);
+        board.publish(WorkerId(2), ServerId::new(99_999), load);
         assert_eq!(board.sum_up(SERVERS), 2);
-        assert_eq!(board.view(WorkerId(1)).of(99_999), load);
+        assert_eq!(board.view(WorkerId(1)).of(ServerId::new(99_999)), load);
         assert_eq!(board.sum_up(SERVERS + 10), 10, "those that came with another snapshot");
-        (0..JOURNAL as u32 - 1).for_each(|server| board.publish(WorkerId(1), server, load));
+        let servers = |count: usize| (0..count as u32).map(ServerId::new);
+        servers(JOURNAL - 1).for_each(|server| board.publish(WorkerId(1), server, load));
         assert_eq!(board.sum_up(SERVERS), JOURNAL - 1);
-        (0..JOURNAL as u32).for_each(|server| board.publish(WorkerId(1), server, load));
+        servers(JOURNAL).for_each(|server| board.publish(WorkerId(1), server, load));
         assert_eq!(board.sum_up(SERVERS), SERVERS, "the journal may be written round any moment");
         assert_eq!(board.sum_up(SERVERS), 0);
     }
@@ -207,7 +209,8 @@ mod tests {
     #[test]
     fn a_few_servers_are_not_looked_at_for_each_of_many_changes() {
         let board = LoadBoard::new(2, 3);
-        (0..100).for_each(|active| board.publish(WorkerId(0), 1, Load { active, inactive: 0 }));
+        (0..100)
+            .for_each(|active| board.publish(WorkerId(0), ServerId::new(1), Load { active, inactive: 0 }));
         assert_eq!(board.sum_up(3), 3);
         assert_eq!(LoadBoard::new(1, 3).sum_up(3), 0, "one worker has no others");
     }
@@ -224,7 +227,8 @@ mod tests {
                 scope.spawn(move || {
                     for at in 0..200_000_u32 {
                         let load = Load { active: at % (MOST + 1), inactive: MOST - at % (MOST + 1) };
-                        board.publish(WorkerId(worker), at.wrapping_mul(2_654_435_761) % SERVERS, load);
+                        let server = ServerId::new(at.wrapping_mul(2_654_435_761) % SERVERS);
+                        board.publish(WorkerId(worker), server, load);
                     }
                 })
             });

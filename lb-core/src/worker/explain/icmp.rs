@@ -52,11 +52,11 @@ impl<P: Packet> Story<'_, P> {
             );
             return Outcome::Dropped(DropReason::IcmpUnrelated);
         };
-        let connection = *self.worker.connections.get(found.index());
+        let connection = *self.worker.connections.get(found.connection());
         self.is_known = true;
         self.concern(connection.server);
         self.say(Stage::Connection, format!("an ICMP error about {}", flow(&connection)));
-        let server = &self.worker.backends[connection.server as usize];
+        let server = &self.worker.backends[connection.server];
         if found.direction() == Direction::In && server.is_gone() {
             self.say(Stage::Connection, "its server is gone");
             return Outcome::Dropped(DropReason::NoConnection);

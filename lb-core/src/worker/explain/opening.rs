@@ -17,7 +17,7 @@ const MOST_LISTED: usize = 16;
 
 impl<P: Packet> Story<'_, P> {
     /// `replaced` is a connection that is over and makes room for the new one.
-    pub(super) fn connect(&mut self, replaced: Option<u32>) -> Outcome {
+    pub(super) fn connect(&mut self, replaced: Option<ConnectionId>) -> Outcome {
         let key = self.stage.key.key();
         let course = self.worker.course(self.packet.port(), &key, self.origin);
         match course {
@@ -59,9 +59,9 @@ impl<P: Packet> Story<'_, P> {
         }
     }
 
-    fn told_service(&mut self, service: u32) {
+    fn told_service(&mut self, service: ServiceId) {
         self.service = Some(service);
-        let text = words::service(&self.worker.snapshot.services[service as usize]);
+        let text = words::service(&self.worker.snapshot.services[service]);
         self.say(Stage::Service, text);
     }
 
@@ -76,7 +76,7 @@ impl<P: Packet> Story<'_, P> {
     }
 
     /// A packet for a service, whose owner this worker is.
-    fn open(&mut self, service: u32, unserved: Unserved, replaced: Option<u32>) -> Outcome {
+    fn open(&mut self, service: ServiceId, unserved: Unserved, replaced: Option<ConnectionId>) -> Outcome {
         let begins = connect::begins(&self.stage);
         if !begins && !self.worker.adopts(&self.stage, service) {
             self.say(Stage::Connection, "none, and only a SYN opens one");
@@ -86,7 +86,7 @@ impl<P: Packet> Story<'_, P> {
         self.say(Stage::Connection, text);
         let connections = &self.worker.connections;
         let mut free = connections.capacity() - connections.len() + usize::from(replaced.is_some());
-        let (board, mut turn) = (self.loads(service, replaced), self.worker.turns[service as usize].clone());
+        let (board, mut turn) = (self.loads(service, replaced), self.worker.turns[service].clone());
         for _ in 0..TRIES {
             let Some(connection) = self.choose(service, &mut turn, &board) else {
                 return self.refuse(unserved, DropReason::NoServer);
@@ -132,8 +132,8 @@ impl<P: Packet> Story<'_, P> {
     }
 
     /// The scheduler's choice, with the numbers it rests on.
-    fn choose(&mut self, service: u32, turn: &mut Turn, board: &LoadBoard) -> Option<Connection> {
-        let config = &self.worker.snapshot.services[service as usize];
+    fn choose(&mut self, service: ServiceId, turn: &mut Turn, board: &LoadBoard) -> Option<Connection> {
+        let config = &self.worker.snapshot.services[service];
         let loads = board.view(WorkerId(0));
         let grounds = config.scheduler.grounds(&connect::request(&self.stage, config), turn);
         let chosen = self.worker.choose(&self.stage, service, turn, &loads);
@@ -141,7 +141,7 @@ impl<P: Packet> Story<'_, P> {
         let mut text = format!("{}, {}: ", config.scheduler_kind, words::grounds(grounds));
         match &chosen {
             Some(connection) => {
-                let server = &self.worker.snapshot.servers[connection.server as usize].plan;
+                let server = &self.worker.snapshot.servers[connection.server].plan;
                 text += &format!("{}:{}", server.address, server.port);
             }
             None => text += "no server takes new connections",
@@ -149,11 +149,10 @@ impl<P: Packet> Story<'_, P> {
         self.say(Stage::Scheduler, text);
         let listed = config.servers.iter().copied().take(MOST_LISTED);
         let lines: Vec<String> = listed
-            .map(|index| {
-                let server = &self.worker.snapshot.servers[index as usize].plan;
-                let mark =
-                    if chosen.is_some_and(|chosen| chosen.server == index) { " <- chosen" } else { "" };
-                let Load { active, inactive } = loads.of(index);
+            .map(|id| {
+                let server = &self.worker.snapshot.servers[id].plan;
+                let mark = if chosen.is_some_and(|chosen| chosen.server == id) { " <- chosen" } else { "" };
+                let Load { active, inactive } = loads.of(id);
                 format!(
                     "{}:{} weight {}, connections {active} active, {inactive} inactive{mark}",
                     server.address, server.port, server.weight
@@ -169,12 +168,12 @@ impl<P: Packet> Story<'_, P> {
     }
 
     /// The loads that the scheduler will see: those of now, less a connection that makes room for the new one.
-    fn loads(&self, service: u32, replaced: Option<u32>) -> LoadBoard {
+    fn loads(&self, service: ServiceId, replaced: Option<ConnectionId>) -> LoadBoard {
         let snapshot = &self.worker.snapshot;
         let board = LoadBoard::new(1, snapshot.servers.len());
         let view = self.worker.director.board.view(self.worker.id);
-        let gone = replaced.map(|index| self.worker.connections.get(index));
-        for server in snapshot.services[service as usize].servers.iter().copied() {
+        let gone = replaced.map(|id| self.worker.connections.get(id));
+        for server in snapshot.services[service].servers.iter().copied() {
             let mut load = view.of(server);
             if let Some(gone) = gone.filter(|gone| gone.server == server) {
                 let count = if gone.state.is_active() { &mut load.active } else { &mut load.inactive };
@@ -218,7 +217,7 @@ impl<P: Packet> Story<'_, P> {
                 return Outcome::Dropped(DropReason::NeighboursFull);
             }
             let mtu = self.worker.snapshot.ports[usize::from(hop.port.0)].mtu;
-            client = Some((number.map_or(Way::New(hop), Way::Known), mtu));
+            client = Some((number.map_or(Way::New(hop), |id| Way::Known(Some(id))), mtu));
         }
         let way = match (direction, client) {
             (Direction::Out, Some(way)) => way,
@@ -302,7 +301,7 @@ impl<P: Packet> Story<'_, P> {
 }
 
 /// The connection that has the same reply key.
-fn clash(connections: &Connections, connection: &Connection) -> Option<u32> {
+fn clash(connections: &Connections, connection: &Connection) -> Option<ConnectionId> {
     let found = connection.sees_replies().then(|| connections.lookup(&connection.reply_key())).flatten();
-    found.map(Candidate::index)
+    found.map(Hit::connection)
 }
