@@ -1,4 +1,4 @@
-//! What would become of a packet and why, as a story for operators: see `worker/explain.rs`, which tells it.
+//! What would become of a packet and why, as a story for operators: see `explain`, which tells it.
 
 use crate::{
     counters::DropReason,

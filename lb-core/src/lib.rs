@@ -1,10 +1,12 @@
 //! The load balancer itself.
 //!
-//! No I/O, no threads, no clock, no random source and no DPDK: packets and time come in, packets and verdicts go
+//! No I/O, no threads, no clock, no random source and no DPDK: packets and time come in, what becomes of them goes
 //! out. The same code runs on lcores, under property tests and in a simulated network.
 
 pub mod conn;
 pub mod counters;
+pub mod decide;
+pub mod explain;
 pub mod explanation;
 pub mod flow;
 pub mod forward;
@@ -17,6 +19,5 @@ pub mod packet;
 pub mod sched;
 pub mod service;
 pub mod time;
-pub mod verdict;
 pub mod wire;
 pub mod worker;

@@ -5,8 +5,15 @@ mod common;
 use common::{any::*, frame::*, plan::*, world::*};
 use etherparse::{Icmpv4Type, icmpv4::DestUnreachableHeader};
 use lb_core::{
+    conn::{
+        entry::{Connection, Direction},
+        state::State,
+    },
     counters::DropReason,
+    decide::{Act, Course, Decision, Origin, Then},
     explanation::{Explanation, Outcome},
+    flow::key::Key,
+    ids::{ConnectionId, ServerId},
     memory::MemoryPacket,
     packet::{HandOver, Packet, PortId, WorkerId},
     service::plan::{Method, SchedulerKind, ServerPlan},
@@ -14,20 +21,66 @@ use lb_core::{
     worker::exchange::Exchange,
 };
 use proptest::{prelude::*, sample::select};
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-fn explain(world: &World, worker: usize, packet: &MemoryPacket, is_handed_over: bool) -> Explanation {
-    let (worker, io) = (&world.workers[worker], &world.ios[worker]);
-    if is_handed_over {
-        worker.explain_handed_over(world.now, packet, io)
-    } else {
-        worker.explain(world.now, packet, io)
+fn explain(world: &World, worker: usize, packet: &MemoryPacket, origin: Origin) -> Explanation {
+    world.workers[worker].explain(world.now, packet, origin, &world.ios[worker])
+}
+
+/// The connections of a worker, and where each is in its life.
+fn connections_of(world: &World, worker: usize) -> Connections {
+    let all = world.workers[worker].connections().iter(0..u32::MAX);
+    let packets =
+        |connection: &Connection| [Direction::In, Direction::Out].map(|way| connection.packets(way));
+    all.map(|(id, it)| (id, (it.forward_key(), it.server, it.state, packets(it)))).collect()
+}
+
+/// What is decided about connections is what becomes of them.
+fn check_effect(world: &World, worker: usize, decision: &Decision, told: &Explanation, before: &Connections) {
+    let after = connections_of(world, worker);
+    match decision.course {
+        Course::Act(Act::Pass(pass)) => {
+            let id = pass.hit.connection();
+            let (key, server, _, packets) = before[&id];
+            let mut expected = packets;
+            expected[pass.hit.direction() as usize] += 1;
+            assert_eq!(after[&id], (key, server, pass.state, expected), "{:#?}", told.steps);
+            assert_eq!(after.len(), before.len());
+        }
+        Course::Act(_) => assert_eq!(&after, before, "{:#?}", told.steps),
+        Course::End(end) if end.then == Then::Refuse => {
+            assert!(!after.contains_key(&end.connection));
+            assert_eq!(after.len() + 1, before.len());
+        }
+        Course::End(_) | Course::Open(_) | Course::Adopt(_) => {
+            let opened = after.iter().filter(|(id, is)| before.get(id) != Some(is));
+            // A connection is open although its first packet does not reach the next hop.
+            let opens = match told.outcome {
+                Outcome::Dropped(reason) => {
+                    matches!(
+                        reason,
+                        DropReason::Unresolved | DropReason::WaitingFull | DropReason::NoHeadroom
+                    )
+                }
+                Outcome::Sent { .. } | Outcome::Waits { .. } => true,
+                _ => false,
+            };
+            let servers: Vec<ServerId> = opened.map(|(_, (_, server, ..))| *server).collect();
+            assert_eq!(servers, Vec::from_iter(told.server.filter(|_| opens)), "{:#?}", told.steps);
+        }
     }
 }
 
+type Connections = BTreeMap<ConnectionId, (Key<u32>, ServerId, State, [u64; 2])>;
+
 /// What really becomes of a packet, as far as can be seen at once: an answer looks like any packet that is sent, and
 /// one that waits is not seen at all.
-fn happens(world: &mut World, worker: usize, packet: &MemoryPacket, is_handed_over: bool) -> Outcome {
+fn happens(
+    world: &mut World,
+    worker: usize,
+    packet: &MemoryPacket,
+    (origin, traced): (Origin, Option<&Explanation>),
+) -> Outcome {
     let counters = world.counters(worker);
     let read = || {
         let drops = DropReason::ALL.map(|reason| counters.dropped[reason as usize].get());
@@ -35,7 +88,10 @@ fn happens(world: &mut World, worker: usize, packet: &MemoryPacket, is_handed_ov
         (drops, handed_over, counters.waiting.get(), counters.host.get())
     };
     let before = read();
-    world.arrive(worker, packet.clone(), is_handed_over);
+    match traced {
+        Some(told) => assert_eq!(&world.trace(worker, packet.clone(), origin), told, "another decision"),
+        None => world.arrive(worker, packet.clone(), origin),
+    }
     let after = read();
     let io = &world.ios[worker];
     let is_arp = |frame: &[u8]| frame.get(12..14) == Some(&[8, 6]);
@@ -103,8 +159,8 @@ proptest! {
         (is_silent, verified) in any::<(bool, bool)>(),
         waits_for in select(vec![(|_| false) as fn(&[u8]) -> bool, |_| true, |frame| frame.len() % 2 == 0]),
         frames in prop::collection::vec(
-            (0..3usize, prop_oneof![conversation(), any_frame()], any::<bool>(), prop_oneof![3 => Just(0), 1 => 0..100_000u64],
-                prop::bool::weighted(0.1)),
+            (0..3usize, prop_oneof![conversation(), any_frame()], select(vec![Origin::Port, Origin::Worker]), prop_oneof![3 => Just(0), 1 => 0..100_000u64],
+                prop::bool::weighted(0.1), any::<bool>()),
             1..40,
         ),
     ) {
@@ -123,7 +179,7 @@ proptest! {
             world.stations.clear();
         }
         world.ios.iter_mut().for_each(|io| io.waits_for = waits_for);
-        for (worker, (port, frame), is_handed_over, wait_ms, changes) in frames {
+        for (worker, (port, frame), origin, wait_ms, changes, is_traced) in frames {
             let worker = worker % workers;
             world.now = world.now + Duration::from_millis(wait_ms);
             world.tick();
@@ -142,14 +198,18 @@ proptest! {
                 }
                 let next = world.workers[0].snapshot().successor(&plan, &|_| true).unwrap();
                 let next = Arc::new(next);
+                world.snapshot = next.clone();
                 for (id, worker) in world.workers.iter_mut().enumerate() {
                     worker.exchange(world.now, Exchange::new(next.clone(), WorkerId(id as u16)));
                 }
             }
             let packet = MemoryPacket::new(port, &frame);
-            let told = explain(&world, worker, &packet, is_handed_over);
-            prop_assert_eq!(&told, &explain(&world, worker, &packet, is_handed_over), "it changed something");
-            let happened = happens(&mut world, worker, &packet, is_handed_over);
+            let told = explain(&world, worker, &packet, origin);
+            prop_assert_eq!(&told, &explain(&world, worker, &packet, origin), "it changed something");
+            let decision = world.workers[worker].decide(world.now, &packet, origin);
+            let before = connections_of(&world, worker);
+            let happened = happens(&mut world, worker, &packet, (origin, is_traced.then_some(&told)));
+            check_effect(&world, worker, &decision, &told, &before);
             prop_assert_eq!(seen(told.outcome.clone(), port), happened, "{:#?}", told.steps);
             let sent = world.settle();
             if let Outcome::Waits { port, frame, .. } = told.outcome && !is_silent {
@@ -162,7 +222,8 @@ proptest! {
 
 /// All steps, a line each, under a title.
 fn story(title: &str, world: &World, port: PortId, frame: &[u8]) -> String {
-    let told = world.workers[0].explain(world.now, &MemoryPacket::new(port, frame), &world.ios[0]);
+    let told =
+        world.workers[0].explain(world.now, &MemoryPacket::new(port, frame), Origin::Port, &world.ios[0]);
     let steps = told.steps.iter().map(|step| format!("{:<11}{}\n", step.stage, step.text));
     format!("# {title}\n{}\n", steps.collect::<String>())
 }

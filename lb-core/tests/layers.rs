@@ -17,12 +17,14 @@ const LAYERS: &[&[&str]] = &[
     &["wire"],                           // packet formats
     &["packet"],                         // what is asked of a packet buffer and of the world around a worker
     &["counters", "flow", "memory"],     // finding a flow, without knowing what it is
-    &["conn", "explanation", "verdict"], // what is remembered of a connection
+    &["conn", "explanation"],            // what is remembered of a connection
     &["sched"],                          // which server
     &["service"],                        // what the operator configured
     &["neigh"],                          // where next
     &["forward"],                        // what happens to the bytes
-    &["worker"],                         // all of it, in order
+    &["decide"],                         // what is done with a packet, as a value
+    &["worker"],                         // doing it, in order
+    &["explain"],                        // saying it
 ];
 
 /// A file of more lines than this wants splitting.

@@ -13,7 +13,7 @@ use lb_core::{
     packet::WorkerId,
     service::plan::{Admin, Method, Plan, Spread},
     time::Duration,
-    worker::restore::Lost,
+    worker::life::Lost,
 };
 
 const SERVICE: &str = "192.0.2.100:80";

@@ -20,7 +20,7 @@ use lb_core::{
         ipv4::{self, Header},
         tcp, udp,
     },
-    worker::{Director, Worker},
+    worker::{Team as Director, Worker},
 };
 use std::{ops::Range, sync::Arc};
 

@@ -9,7 +9,7 @@ use super::{
     tap,
 };
 use crate::dpdk::{self, Mbuf, RxQueue, TxQueue};
-use lb_core::{limits::MAX_BURST, packet::Burst, worker::Worker};
+use lb_core::{decide::Origin, limits::MAX_BURST, packet::Burst, worker::Worker};
 use std::sync::{
     Arc, Barrier,
     atomic::{AtomicBool, Ordering},
@@ -104,7 +104,7 @@ impl Lcore {
                     if self.io.taps.is_none() {
                         self.worker.process(now, &mut burst, &mut self.io);
                     } else {
-                        tap::process(&mut self.worker, now, &mut burst, &mut self.io, false);
+                        tap::process(&mut self.worker, now, &mut burst, &mut self.io, Origin::Port);
                     }
                     // Each port's burst leaves before the next one is looked at, so that no packet waits for two.
                     self.io.flush();
@@ -145,7 +145,7 @@ impl Lcore {
                 if self.io.taps.is_none() {
                     self.worker.process_handed_over(now, burst, &mut self.io);
                 } else {
-                    tap::process(&mut self.worker, now, burst, &mut self.io, true);
+                    tap::process(&mut self.worker, now, burst, &mut self.io, Origin::Worker);
                 }
                 self.io.flush();
             }

@@ -10,6 +10,7 @@ use crate::dpdk::{Mbuf, QueuePause, RxQueue};
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
     conn::{connections::Hit, entry::Connection},
+    decide::Origin,
     explanation::Explanation,
     flow::key::Key,
     memory::MemoryPacket,
@@ -65,8 +66,8 @@ pub(crate) enum Request {
     Explain {
         /// The packet.
         packet: Box<MemoryPacket>,
-        /// Another worker hands it over.
-        is_handed_over: bool,
+        /// Where it comes from.
+        origin: Origin,
     },
 }
 
@@ -201,11 +202,8 @@ fn answer(request: Request, now: Instant, worker: &mut Worker<Mbuf>, io: &LcoreI
             let count = worker.forget(from..end, |connection| filter(connection));
             Answer::Forgotten { count, next: next(worker, end) }
         }
-        Request::Explain { packet, is_handed_over: false } => {
-            Answer::Explained(Box::new(worker.explain(now, &packet, io)))
-        }
-        Request::Explain { packet, is_handed_over: true } => {
-            Answer::Explained(Box::new(worker.explain_handed_over(now, &packet, io)))
+        Request::Explain { packet, origin } => {
+            Answer::Explained(Box::new(worker.explain(now, &packet, origin, io)))
         }
         Request::Neighbours => {
             Answer::Neighbours(worker.neighbours().iter().map(|(_, neighbour)| *neighbour).collect())

@@ -1,15 +1,15 @@
 //! Taps: packets that somebody watches, by tracing what becomes of them or by capturing them.
 //!
-//! A worker without taps pays one branch per burst for them. One with taps takes the packets of a burst one by one; those
-//! that a trace wants are explained first, and what then became of them is told with the story.
+//! A worker without taps pays one branch per burst for them. One with taps takes the packets of a burst one by one; for
+//! those that a trace wants it says what it decides, and what then became of them is told with the story.
 
 use super::{filter::Filter, io::LcoreIo};
 use crate::dpdk::Mbuf;
 use crossbeam_channel::{Receiver, Sender};
 use lb_core::{
     counters::{DropReason, WorkerCounters},
+    decide::Origin,
     explanation::{Explanation, Outcome},
-    memory::MemoryPacket,
     packet::{Burst, HandOver, Io, Notice, Packet, PortId, WorkerId},
     time::Instant,
     worker::{Worker, host::Recipient},
@@ -140,7 +140,7 @@ pub(super) fn process(
     now: Instant,
     burst: &mut Burst<Mbuf>,
     io: &mut LcoreIo,
-    is_handed_over: bool,
+    origin: Origin,
 ) {
     let Some(mut taps) = io.taps.take() else { return };
     let counters = worker.counters();
@@ -150,28 +150,19 @@ pub(super) fn process(
         let port = packet.port();
         let traced: Vec<usize> =
             (0..taps.traces.len()).filter(|&at| taps.traces[at].wants(&packet)).collect();
-        let explanation = (!traced.is_empty()).then(|| {
-            let mut copy = MemoryPacket::new(port, packet.bytes());
-            (copy.ipv4_checksum, copy.l4_checksum) = (packet.ipv4_checksum(), packet.l4_checksum());
-            match is_handed_over {
-                true => worker.explain_handed_over(now, &copy, io),
-                false => worker.explain(now, &copy, io),
-            }
-        });
         let before = Seen::of(&counters);
-        let mut one = Burst::new();
-        one.push(packet);
-        let taken = taps.captures.iter().map(|capture| match is_handed_over {
-            true => capture.took_elsewhere(port, &taps.before),
-            false => capture.arrives(port, &taps.before),
+        let taken = taps.captures.iter().map(|capture| match origin {
+            Origin::Worker => capture.took_elsewhere(port, &taps.before),
+            Origin::Port => capture.arrives(port, &taps.before),
         });
         let taken = taken.collect();
-        let mut tap = TapIo::new(io, &mut taps, Some(port), taken, explanation.is_some());
-        if is_handed_over {
-            worker.process_handed_over(now, &mut one, &mut tap);
+        let mut tap = TapIo::new(io, &mut taps, Some(port), taken, !traced.is_empty());
+        let explanation = if traced.is_empty() {
+            process_one(worker, now, packet, origin, &mut tap);
+            None
         } else {
-            worker.process(now, &mut one, &mut tap);
-        }
+            Some(worker.trace(now, packet, origin, &mut tap))
+        };
         let (sent, handed_over) = (tap.sent.take(), tap.handed_over);
         if let Some(explanation) = explanation {
             let happened = before.happened(&counters, sent, handed_over, &explanation);
@@ -181,6 +172,15 @@ pub(super) fn process(
         }
     }
     io.taps = Some(taps);
+}
+
+fn process_one(worker: &mut Worker<Mbuf>, now: Instant, packet: Mbuf, origin: Origin, tap: &mut TapIo<'_>) {
+    let mut one = Burst::new();
+    one.push(packet);
+    match origin {
+        Origin::Port => worker.process(now, &mut one, tap),
+        Origin::Worker => worker.process_handed_over(now, &mut one, tap),
+    }
 }
 
 /// Lets a worker do what is due while packets are watched.

@@ -126,7 +126,7 @@ fn launch(
     let clock = Clock::start();
     let left = left_state(&config).map(Arc::new);
     let board = Arc::new(LoadBoard::new(lcores.len(), config.room.servers));
-    let shared = worker::Director {
+    let shared = worker::Team {
         workers: lcores.len(),
         secret: left.as_ref().map_or_else(fresh_secret, |left| left.secret),
         connections_per_worker: config.connections_per_worker,
@@ -197,7 +197,7 @@ fn launch(
 /// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.
 struct Make {
     id: WorkerId,
-    shared: worker::Director,
+    shared: worker::Team,
     snapshot: Arc<Snapshot>,
     rx: Vec<RxQueue>,
     tx: Vec<TxQueue>,

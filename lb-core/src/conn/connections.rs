@@ -21,13 +21,13 @@ use crate::{
 };
 use std::{num::NonZeroU32, ops::Range};
 
-/// Why a connection could not be added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InsertError {
-    /// There is no free entry, or no room in the table.
-    Full,
-    /// This connection has the same reply key: one client endpoint on one server endpoint.
-    Clash(ConnectionId),
+/// Where a new connection's entries would be in the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Vacancy {
+    forward: Place,
+    reply: Option<Place>,
+    /// The connection that has the same reply key: one client endpoint on one server endpoint.
+    pub taken: Option<ConnectionId>,
 }
 
 /// One worker's connections.
@@ -214,29 +214,38 @@ impl Connections {
         self.table.prefetch_second(place);
     }
 
-    /// Adds a connection that is not there yet. It never ends by itself until it is scheduled.
-    pub fn insert(&mut self, connection: Connection) -> Result<ConnectionId, InsertError> {
-        let reply_key = connection.reply_key().packed();
-        let reply = connection.sees_replies().then(|| self.place(reply_key));
-        let forward = self.place(connection.forward_key().packed());
-        if let Some(clash) = reply.and_then(|place| self.find(reply_key, place)) {
-            return Err(InsertError::Clash(clash.connection()));
-        }
-        let id = *self.free.last().ok_or(InsertError::Full)?;
+    /// Where a new connection's entries would be in the table: `forward` is the place of the client's packets, `reply` the
+    /// key of the server's, if they pass here.
+    #[must_use]
+    pub fn vacancy(&self, forward: Place, reply: Option<&Key<u32>>) -> Vacancy {
+        let reply = reply.map(|key| (key.packed(), self.place(key.packed())));
+        let taken = reply.and_then(|(key, place)| self.find(key, place)).map(Hit::connection);
+        Vacancy { forward, reply: reply.map(|(_, place)| place), taken }
+    }
+
+    /// The same for a connection.
+    #[must_use]
+    pub fn vacancy_for(&self, connection: &Connection) -> Vacancy {
+        let reply = connection.sees_replies().then(|| connection.reply_key());
+        self.vacancy(self.place(connection.forward_key().packed()), reply.as_ref())
+    }
+
+    /// Adds a connection where there is none: what its vacancy was taken by is gone. It never ends by itself until it is
+    /// scheduled. `None` when there is no free entry, or no room in the table.
+    pub fn insert(&mut self, vacancy: &Vacancy, connection: &Connection) -> Option<ConnectionId> {
+        let id = *self.free.last()?;
         let hit = |direction| Hit::new(id, direction);
-        if self.table.insert(forward, hit(Direction::In)).is_err() {
-            return Err(InsertError::Full);
-        }
-        if let Some(place) = reply
+        self.table.insert(vacancy.forward, hit(Direction::In)).ok()?;
+        if let Some(place) = vacancy.reply
             && self.table.insert(place, hit(Direction::Out)).is_err()
         {
-            self.table.remove(forward, hit(Direction::In));
-            return Err(InsertError::Full);
+            self.table.remove(vacancy.forward, hit(Direction::In));
+            return None;
         }
         self.free.pop();
-        *self.get_mut(id) = connection;
+        *self.get_mut(id) = *connection;
         self.high_water = self.high_water.max(id.number() + 1);
-        Ok(id)
+        Some(id)
     }
 
     /// Forgets a connection, and returns what it was.
@@ -401,8 +410,12 @@ mod tests {
         Connections::new(capacity, Secret(7), Instant::ZERO)
     }
 
+    fn insert(connections: &mut Connections, connection: Connection) -> Option<ConnectionId> {
+        connections.insert(&connections.vacancy_for(&connection), &connection)
+    }
+
     fn add(connections: &mut Connections, connection: Connection, deadline: Instant) -> ConnectionId {
-        let id = connections.insert(connection).unwrap();
+        let id = insert(connections, connection).unwrap();
         connections.reschedule(id, deadline);
         id
     }
@@ -436,11 +449,12 @@ mod tests {
     #[test]
     fn a_second_user_of_the_same_endpoints_is_a_clash() {
         let mut connections = table(10);
-        let first = connections.insert(connection(1, Method::Nat)).unwrap();
+        let first = insert(&mut connections, connection(1, Method::Nat)).unwrap();
         let other_vip = Connection { vip: 99, ..connection(1, Method::Nat) };
-        assert_eq!(connections.insert(other_vip), Err(InsertError::Clash(first)));
+        assert_eq!(connections.vacancy_for(&other_vip).taken, Some(first));
         let dr = Connection { method: Method::Dr, ..other_vip };
-        assert!(connections.insert(dr).is_ok(), "no replies, no clash");
+        assert_eq!(connections.vacancy_for(&dr).taken, None, "no replies, no clash");
+        assert!(insert(&mut connections, dr).is_some());
     }
 
     #[test]
@@ -450,7 +464,7 @@ mod tests {
             let at = Instant::from_millis(60_000 + u64::from(port) * 1_000);
             add(&mut connections, connection(port, Method::Nat), at);
         }
-        assert_eq!(connections.insert(connection(4, Method::Nat)), Err(InsertError::Full));
+        assert_eq!(insert(&mut connections, connection(4, Method::Nat)), None);
         let established = lookup(&connections, &connection(1, Method::Nat).forward_key()).unwrap().0;
         connections.get_mut(established).state = State::Established;
         connections.reschedule(established, Instant::from_millis(900_000));

@@ -1,5 +1,6 @@
 //! The ways in which a connection's packets reach its server.
 
+use super::tcp::{FULL, HALF, Table};
 use crate::named::named;
 
 named! {
@@ -11,5 +12,24 @@ named! {
         Tun = "tun",
         /// Rewrite only the Ethernet addresses. The server, on an attached network, answers the client itself.
         Dr = "dr",
+    }
+}
+
+impl Method {
+    /// Whether replies come back through the director.
+    #[inline(always)]
+    #[must_use]
+    pub const fn sees_replies(self) -> bool {
+        match self {
+            Method::Nat => true,
+            Method::Tun | Method::Dr => false,
+        }
+    }
+
+    /// The state table of TCP connections: the full one where both directions are seen.
+    #[inline(always)]
+    #[must_use]
+    pub const fn states(self) -> &'static Table {
+        if self.sees_replies() { &FULL } else { &HALF }
     }
 }

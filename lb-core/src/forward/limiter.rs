@@ -18,17 +18,26 @@ impl Limiter {
         Limiter { per_s: per_s as u64, tokens_milli: per_s as u64 * 1_000, filled: now }
     }
 
+    /// Whether one more is allowed now.
+    #[must_use]
+    pub fn has(&self, now: Instant) -> bool {
+        self.tokens_at(now) >= 1_000
+    }
+
     /// Whether one more is allowed now. If so, it counts.
     pub fn allow(&mut self, now: Instant) -> bool {
-        let elapsed_ms = now.since(self.filled).as_millis();
-        let gained = elapsed_ms.saturating_mul(self.per_s);
-        self.tokens_milli = self.tokens_milli.saturating_add(gained).min(self.per_s * 1_000);
+        self.tokens_milli = self.tokens_at(now);
         self.filled = now;
         let allowed = self.tokens_milli >= 1_000;
         if allowed {
             self.tokens_milli -= 1_000;
         }
         allowed
+    }
+
+    fn tokens_at(&self, now: Instant) -> u64 {
+        let gained = now.since(self.filled).as_millis().saturating_mul(self.per_s);
+        self.tokens_milli.saturating_add(gained).min(self.per_s * 1_000)
     }
 }
 

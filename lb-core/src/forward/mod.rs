@@ -4,8 +4,67 @@
 //! elsewhere.
 
 pub mod dr;
-pub mod embedded;
 pub mod limiter;
 pub mod nat;
+pub mod quote;
 pub mod reject;
 pub mod tun;
+
+use crate::{
+    conn::{
+        entry::{Connection, Direction},
+        method::Method,
+    },
+    counters::DropReason,
+    packet::Packet,
+    wire::headers::Headers,
+};
+use tun::Outer;
+
+/// Does to a packet of a connection what the connection's method says. `outer` is what packets to its server are wrapped
+/// in, and `last_id` identified the last of those that may be fragmented.
+#[inline(always)]
+pub fn apply(
+    packet: &mut impl Packet,
+    at: &Headers,
+    connection: &Connection,
+    direction: Direction,
+    outer: &Outer,
+    last_id: &mut u16,
+) -> Result<(), DropReason> {
+    match rewrite(packet.bytes_mut(), at, connection, direction) {
+        true => Ok(()),
+        false => tun::inbound(packet, at, outer, last_id),
+    }
+}
+
+/// The same where the packet stays as long as it is; `false`, and no change, where it gets another header in front.
+/// `frame` may be the headers alone.
+#[inline(always)]
+pub fn rewrite(frame: &mut [u8], at: &Headers, connection: &Connection, direction: Direction) -> bool {
+    match (connection.method, direction) {
+        (Method::Nat, Direction::In) => nat::inbound(frame, at, connection),
+        (Method::Nat, Direction::Out) => nat::outbound(frame, at, connection),
+        (Method::Dr, _) => dr::inbound(frame, at),
+        (Method::Tun, _) => return false,
+    }
+    true
+}
+
+/// Does to a packet for the VIP that has no connection what `method` says: it gets to the server, and stays one for the
+/// VIP.
+pub fn steer(
+    packet: &mut impl Packet,
+    at: &Headers,
+    method: Method,
+    outer: &Outer,
+    last_id: &mut u16,
+) -> Result<(), DropReason> {
+    match method {
+        Method::Tun => return tun::inbound(packet, at, outer, last_id),
+        Method::Dr => dr::inbound(packet.bytes_mut(), at),
+        // Nobody under NAT takes packets for the VIP.
+        Method::Nat => {}
+    }
+    Ok(())
+}

@@ -2,6 +2,7 @@
 //! VIP on its tunnel interface, and answers the client itself.
 
 use crate::{
+    counters::DropReason,
     packet::Packet,
     wire::{
         checksum::Folded,
@@ -13,10 +14,6 @@ use crate::{
 
 /// Bytes that the tunnel adds.
 pub const OVERHEAD: usize = ipv4::HEADER_LEN;
-
-/// The packet has no room in front for another header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoHeadroom;
 
 /// What packets to one server are wrapped in. Most of it is the same for all of them, so it is made once: a header with
 /// a right checksum, but without length, class, flags and identification, which come to each packet's copy.
@@ -52,12 +49,12 @@ pub fn inbound(
     at: &Headers,
     outer: &Outer,
     last_id: &mut u16,
-) -> Result<(), NoHeadroom> {
+) -> Result<(), DropReason> {
     let l2_len = usize::from(at.l3);
     // Ethernet's padding must not end up in the middle of what the server sees.
     packet.set_len(at.end());
     if !packet.prepend(OVERHEAD) {
-        return Err(NoHeadroom);
+        return Err(DropReason::NoHeadroom);
     }
     let head = &mut packet.bytes_mut()[..l2_len + OVERHEAD + ipv4::HEADER_LEN];
     head.copy_within(OVERHEAD..OVERHEAD + l2_len, 0);

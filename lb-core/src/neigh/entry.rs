@@ -94,9 +94,15 @@ impl Neighbour {
         self.hop.port
     }
 
+    /// Whether it is news that the neighbour has this address: it was unknown, or had another.
+    #[must_use]
+    pub fn is_news(&self, mac: Mac) -> bool {
+        self.knowledge != Knowledge::Known || self.mac != mac
+    }
+
     /// Takes note of an answer. Returns whether that is news: it was unknown, or had another address.
     pub fn answer(&mut self, mac: Mac, now: Instant) -> bool {
-        let news = self.knowledge != Knowledge::Known || self.mac != mac;
+        let news = self.is_news(mac);
         self.mac = mac;
         self.stations[..ethernet::SOURCE].copy_from_slice(&mac.0);
         self.knowledge = Knowledge::Known;

@@ -142,8 +142,8 @@ impl Neighbours {
     }
 
     /// One user less. A neighbour without users is forgotten when it is next polled and no longer fresh.
-    pub fn release(&mut self, id: NeighbourId) {
-        if let Some(neighbour) = self.get_mut(id) {
+    pub fn release(&mut self, id: Option<NeighbourId>) {
+        if let Some(neighbour) = id.and_then(|id| self.get_mut(id)) {
             neighbour.users = neighbour.users.saturating_sub(1);
         }
     }
@@ -295,7 +295,7 @@ mod tests {
         let mut table = Neighbours::new();
         let used = table.acquire(host(1), Mac::default(), 1500, at(0)).unwrap();
         let unused = table.acquire(host(2), Mac::default(), 1500, at(0)).unwrap();
-        table.release(unused);
+        table.release(Some(unused));
         for number in [1, 2] {
             table.answer(host(number), Mac([2, 0, 0, 0, 0, 1]), at(0)).unwrap();
         }

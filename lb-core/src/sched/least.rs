@@ -134,6 +134,11 @@ pub struct Tournament {
 }
 
 impl Tournament {
+    /// The same, but nothing of it is up to date.
+    pub(super) fn unread(&self) -> Tournament {
+        Tournament { seen: None, ..self.clone() }
+    }
+
     fn new(places: usize) -> Self {
         let nodes = vec![Cost::INFINITE; places.next_power_of_two() * 2].into_boxed_slice();
         Tournament { nodes, seen: None }

@@ -24,6 +24,15 @@ pub struct Load {
     pub inactive: u32,
 }
 
+impl Load {
+    /// One connection more or less, active or not.
+    #[inline]
+    pub fn count(&mut self, active: bool, by: i32) {
+        let count = if active { &mut self.active } else { &mut self.inactive };
+        *count = count.wrapping_add_signed(by);
+    }
+}
+
 impl Add for Load {
     type Output = Load;
 
@@ -87,17 +96,27 @@ impl LoadBoard {
         LoadBoard { rows: (0..workers).map(row).collect(), covered: AtomicUsize::new(0) }
     }
 
-    /// What a worker has with `server`. Called by that worker whenever it changes.
-    #[inline]
+    /// What a worker has with `server`.
     pub fn publish(&self, worker: WorkerId, server: ServerId, load: Load) {
+        self.change(worker, server, |now| *now = load);
+    }
+
+    /// Changes what a worker has with `server`. Called by that worker.
+    #[inline]
+    pub fn change(&self, worker: WorkerId, server: ServerId, change: impl FnOnce(&mut Load)) {
         let row = &self.rows[usize::from(worker.0)];
         if let Some(cell) = row.own.get(server.index()) {
-            cell.store(pack(load), Relaxed);
-            let written = row.written.load(Relaxed);
-            // Both behind what comes before them, for the control thread's eyes.
-            row.entry(written).store(server.number(), Release);
-            row.written.store(written.wrapping_add(1), Release);
+            let mut load = unpack(cell.load(Relaxed));
+            change(&mut load);
+            row.publish(cell, server, load);
         }
+    }
+
+    /// What a worker has with `server`.
+    #[must_use]
+    pub fn own(&self, worker: WorkerId, server: ServerId) -> Load {
+        let cell = self.rows[usize::from(worker.0)].own.get(server.index());
+        cell.map_or_else(Load::default, |cell| unpack(cell.load(Relaxed)))
     }
 
     /// Connections of `server` over all workers, now.
@@ -118,6 +137,16 @@ impl LoadBoard {
 }
 
 impl Row {
+    /// Writes the worker's own count of a server, and that it is another.
+    #[inline]
+    fn publish(&self, cell: &AtomicU64, server: ServerId, load: Load) {
+        cell.store(pack(load), Relaxed);
+        let written = self.written.load(Relaxed);
+        // Both behind what comes before them, for the control thread's eyes.
+        self.entry(written).store(server.number(), Release);
+        self.written.store(written.wrapping_add(1), Release);
+    }
+
     /// Where the journal has, or gets, that change of all there have ever been.
     #[inline]
     fn entry(&self, at: u64) -> &AtomicU32 {

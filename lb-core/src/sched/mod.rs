@@ -79,6 +79,14 @@ pub struct Turn {
     pub tournament: Tournament,
 }
 
+impl Turn {
+    /// The same turn, to be taken with the loads of another board: what is known of this one's does not count there.
+    #[must_use]
+    pub fn for_another_board(&self) -> Turn {
+        Turn { tournament: self.tournament.unread(), ..self.clone() }
+    }
+}
+
 /// When one server is due for its next connection: a lap of the round, and a place in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {

@@ -1,16 +1,19 @@
 //! A burst on its way through the stages.
 
 use super::{
-    Origin, Worker,
-    classify::{Arrival, Kind, Staged, recognise},
-    connect::Decision,
+    Worker,
+    act::Pending,
+    witness::{Nobody, Witness},
 };
 use crate::{
-    ids::ServerId,
+    conn::entry::Direction,
+    decide::{
+        Origin,
+        classify::{Arrival, Parsed, recognise},
+    },
     limits::{MAX_BURST, MAX_PORTS},
     packet::{Burst, Io, Packet, PortId},
     time::Instant,
-    verdict::Verdict,
 };
 use arrayvec::ArrayVec;
 
@@ -23,7 +26,7 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) {
-        // Out of the worker while it works on itself; a pointer, not the stages.
+        // Out of the worker while it works on itself; a pointer, not the packets' headers.
         let Some(mut stages) = self.stages.take() else { return };
         self.read(burst, &mut stages);
         self.match_up(&mut stages[..burst.len()]);
@@ -35,18 +38,19 @@ impl<P: Packet> Worker<P> {
 
     /// Stage 1 for a burst.
     #[inline(never)]
-    fn read(&self, burst: &Burst<P>, stages: &mut [Staged; MAX_BURST]) {
+    fn read(&self, burst: &Burst<P>, stages: &mut [Parsed; MAX_BURST]) {
+        let connections = &self.known.connections;
         let (mut port, mut arrival) = (PortId(u16::MAX), Arrival::default());
-        for (packet, stage) in burst.iter().zip(stages) {
+        for (packet, parsed) in burst.iter().zip(stages) {
             // Most bursts come from one port.
             if packet.port() != port {
                 port = packet.port();
-                arrival = self.arrivals[usize::from(port.0) % MAX_PORTS];
+                arrival = self.known.arrivals[usize::from(port.0) % MAX_PORTS];
             }
-            recognise(packet, arrival, stage);
-            if stage.kind.is_flow() {
-                stage.place = self.connections.place(stage.key);
-                self.connections.prefetch_place(stage.place);
+            recognise(packet, arrival, parsed);
+            if parsed.kind.is_flow() {
+                parsed.place = connections.place(parsed.key);
+                connections.prefetch_place(parsed.place);
             }
         }
     }
@@ -55,41 +59,42 @@ impl<P: Packet> Worker<P> {
     /// at a second time, so that their misses overlap as well. What is not a flow has the place of some earlier one,
     /// which does no harm.
     #[inline(never)]
-    fn match_up(&self, stages: &mut [Staged]) {
+    fn match_up(&self, stages: &mut [Parsed]) {
+        let connections = &self.known.connections;
         let mut elsewhere = ArrayVec::<u8, MAX_BURST>::new();
-        for (number, stage) in (0..).zip(stages.iter_mut()) {
-            match self.connections.hit(stage.place) {
-                Some(hit) => stage.hit = Some(hit),
-                None => elsewhere.push(number),
+        for (number, parsed) in (0..).zip(stages.iter_mut()) {
+            parsed.hit = connections.hit(parsed.place);
+            if parsed.hit.is_none() {
+                elsewhere.push(number);
             }
         }
         for number in elsewhere {
-            let stage = &mut stages[usize::from(number)];
-            stage.hit = self.connections.second_hit(stage.place);
+            let parsed = &mut stages[usize::from(number)];
+            parsed.hit = connections.second_hit(parsed.place);
         }
     }
 
     /// Stage 3 for a burst, packet by packet.
     ///
     /// Where an opened connection's replies will be looked for is known when its server is chosen, and then has to be
-    /// loaded. So it is remembered only after the next packet that is not plain has been thought about.
+    /// loaded. So the connection is opened one packet that is not plain later, so that the load has time to finish.
     #[inline(never)]
     fn deal_with(
         &mut self,
         now: Instant,
         burst: &mut Burst<P>,
-        stages: &mut [Staged; MAX_BURST],
+        stages: &mut [Parsed; MAX_BURST],
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) {
-        let mut round = Round { now, origin, opening: None };
+        let mut pending = None;
         for (mut packet, number) in burst.drain(..).zip(0..MAX_BURST) {
             match self.pass_plain(now.stamp(), &mut packet, &mut stages[number]) {
                 Some(port) => io.transmit(port, packet),
-                None => self.take_care_of(&mut round, packet, number, stages, io),
+                None => self.take_care_of(now, (packet, number), stages, origin, &mut pending, io),
             }
         }
-        if let Some(last) = round.opening {
+        if let Some(last) = pending {
             self.finish(now, last, stages, io);
         }
     }
@@ -98,79 +103,60 @@ impl<P: Packet> Worker<P> {
     #[inline(never)]
     fn take_care_of(
         &mut self,
-        round: &mut Round<P>,
-        mut packet: P,
-        number: usize,
-        stages: &mut [Staged; MAX_BURST],
+        now: Instant,
+        (packet, number): (P, usize),
+        stages: &mut [Parsed; MAX_BURST],
+        origin: Origin,
+        pending: &mut Option<Pending<P>>,
         io: &mut impl Io<Packet = P>,
     ) {
-        let now = round.now;
         stages[number].locate(packet.bytes());
-        let this = &stages[number];
+        let parsed = &stages[number];
         // What must find the connection that is being opened: packets of the same flow, and all that may be about it.
         let concerns =
-            |opening: &mut Opening<P>| stages[opening.number].key == this.key || !this.kind.is_flow();
-        if let Some(before) = round.opening.take_if(concerns) {
+            |opening: &mut Pending<P>| stages[opening.number].key == parsed.key || !parsed.kind.is_flow();
+        if let Some(before) = pending.take_if(concerns) {
             self.finish(now, before, stages, io);
         }
-        let stage = &mut stages[number];
-        match self.decide(now, &mut packet, stage, round.origin, io) {
-            Decision::Is(verdict) => self.carry_out(now, packet, verdict, io),
-            Decision::Opens(server) => {
-                if let Some(before) = round.opening.replace(Opening { packet, number, server }) {
-                    self.finish(now, before, stages, io);
-                }
-            }
+        let opening = self.handle(now, packet, (parsed, number), origin, io, &mut Nobody);
+        if let Some(opening) = opening
+            && let Some(before) = pending.replace(opening)
+        {
+            self.finish(now, before, stages, io);
         }
     }
 
-    /// Remembers a connection, and lets the packet pass that opened it.
+    /// Opens a connection that had to wait.
     fn finish(
         &mut self,
         now: Instant,
-        opening: Opening<P>,
-        stages: &[Staged; MAX_BURST],
+        pending: Pending<P>,
+        stages: &[Parsed; MAX_BURST],
         io: &mut impl Io<Packet = P>,
     ) {
-        let Opening { mut packet, number, server } = opening;
-        let verdict = self.complete(now, &mut packet, &stages[number], server);
-        self.carry_out(now, packet, verdict, io);
+        let Pending { packet, number, server } = pending;
+        self.begin(now, packet, &stages[number], (Direction::In, server), io, &mut Nobody);
     }
 
-    fn decide(
+    /// Deals with one packet while somebody looks on.
+    pub(crate) fn process_one(
         &mut self,
         now: Instant,
-        packet: &mut P,
-        stage: &mut Staged,
+        packet: P,
         origin: Origin,
         io: &mut impl Io<Packet = P>,
-    ) -> Decision {
-        Decision::Is(match stage.kind {
-            Kind::Common | Kind::Flow => {
-                match self.connections.find_from(stage.hit, stage.key, stage.place) {
-                    Some(found) => self.pass(now, packet, stage, found),
-                    None => return self.connect(now, packet, stage, origin),
-                }
-            }
-            Kind::Icmp => self.icmp(now, packet, stage, origin, io),
-            Kind::Arp => self.arp(now, packet, origin, io),
-            Kind::OtherProtocol => self.other_protocol(now, packet, stage),
-            Kind::Drop => Verdict::Drop(stage.reason),
-        })
+        witness: &mut impl Witness<P>,
+    ) {
+        let counters = &self.books.counters;
+        match origin {
+            Origin::Port => counters.received.bump(),
+            Origin::Worker => counters.taken_over.bump(),
+        }
+        let parsed = self.known.parse(&packet);
+        if let Some(Pending { packet, server, .. }) =
+            self.handle(now, packet, (&parsed, 0), origin, io, witness)
+        {
+            self.begin(now, packet, &parsed, (Direction::In, server), io, witness);
+        }
     }
-}
-
-/// What is the same for all packets of a burst, and what one leaves for the next.
-struct Round<P> {
-    now: Instant,
-    origin: Origin,
-    opening: Option<Opening<P>>,
-}
-
-/// A packet that opens a connection which is not remembered yet.
-struct Opening<P> {
-    packet: P,
-    /// Of the packet in its burst.
-    number: usize,
-    server: ServerId,
 }

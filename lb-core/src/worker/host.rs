@@ -3,13 +3,12 @@
 
 use super::Worker;
 use crate::{
-    conn::method::Method,
     counters::DropReason,
-    forward::dr,
+    decide::backend::Backend,
+    forward,
     ids::ServerId,
     packet::{Io, Packet},
     time::Instant,
-    verdict::Verdict,
     wire::{ethernet, headers::Headers, ipv4},
 };
 use std::net::Ipv4Addr;
@@ -17,7 +16,7 @@ use std::net::Ipv4Addr;
 /// Whom a packet of the control plane goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipient {
-    /// The server.
+    /// The server's number.
     pub server: ServerId,
     /// Its address: the number may be another server's by now.
     pub address: Ipv4Addr,
@@ -30,17 +29,15 @@ impl<P: Packet> Worker<P> {
     /// passed over.
     #[cold]
     pub fn originate(&mut self, now: Instant, to: Recipient, bytes: &[u8], io: &mut impl Io<Packet = P>) {
-        let snapshot = self.snapshot.clone();
-        let Some(server) = snapshot.servers.get(to.server) else { return };
+        let Some(server) = self.known.snapshot.servers.get(to.server) else { return };
         let Some(header) = ipv4::Header::read(bytes) else { return };
         if server.plan.address != to.address {
             return;
         }
         let Some(mut packet) = io.allocate(server.next_hop.port) else {
-            self.counters.no_buffer.bump();
-            return;
+            return self.books.counters.no_buffer.bump();
         };
-        self.counters.originated.bump();
+        self.books.counters.originated.bump();
         if !packet.set_len(ethernet::HEADER_LEN + header.total_len) {
             return self.drop(packet, DropReason::TooBig, io);
         }
@@ -48,18 +45,16 @@ impl<P: Packet> Worker<P> {
         ethernet::set_ethertype(frame, ethernet::IPV4);
         frame[ethernet::HEADER_LEN..].copy_from_slice(&bytes[..header.total_len]);
         let at = Headers::new(ethernet::HEADER_LEN, &header);
-        let neighbour = self.backends[to.server].neighbour;
-        let verdict = match snapshot.service_of(to.server).method {
-            Method::Tun if to.as_traffic => {
-                let wrapped = self.tunnel(&mut packet, &at, to.server);
-                wrapped.map_or_else(Verdict::Drop, |()| Verdict::Forward(neighbour))
-            }
-            Method::Dr if to.as_traffic => {
-                dr::inbound(packet.bytes_mut(), &at);
-                Verdict::Forward(neighbour)
-            }
-            Method::Nat | Method::Tun | Method::Dr => Verdict::Forward(neighbour),
+        let Backend { neighbour, outer, .. } = &self.known.backends[to.server];
+        let neighbour = *neighbour;
+        let method = self.known.snapshot.service_of(to.server).method;
+        let done = match to.as_traffic {
+            true => forward::steer(&mut packet, &at, method, outer, &mut self.last_id),
+            false => Ok(()),
         };
-        self.carry_out(now, packet, verdict, io);
+        match done {
+            Ok(()) => self.send(now, packet, neighbour, io),
+            Err(reason) => self.drop(packet, reason, io),
+        }
     }
 }

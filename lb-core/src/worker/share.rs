@@ -17,23 +17,23 @@ impl<P: Packet> Worker<P> {
     /// Gives every other worker a copy of `packet`, if that is within the limit.
     #[cold]
     pub(super) fn share(&mut self, now: Instant, packet: &P, io: &mut impl Io<Packet = P>) {
-        if self.director.workers == 1 || !self.shares.allow(now) {
+        if self.known.team.workers == 1 || !self.shares.allow(now) {
             return;
         }
-        let own = self.id;
-        for other in (0..self.director.workers as u16).map(WorkerId).filter(|&other| other != own) {
+        let own = self.known.id;
+        for other in (0..self.known.team.workers as u16).map(WorkerId).filter(|&other| other != own) {
             let Some(mut copy) = io.allocate(packet.port()) else {
-                self.counters.no_buffer.bump();
+                self.books.counters.no_buffer.bump();
                 return;
             };
-            self.counters.originated.bump();
+            self.books.counters.originated.bump();
             if !copy.set_len(packet.bytes().len()) {
                 self.drop(copy, DropReason::TooBig, io);
                 return;
             }
             copy.bytes_mut().copy_from_slice(packet.bytes());
             match io.hand_over(other, copy) {
-                Ok(()) => self.counters.handed_over[HandOver::Shared as usize].bump(),
+                Ok(()) => self.books.counters.handed_over[HandOver::Shared as usize].bump(),
                 Err(copy) => self.drop(copy, DropReason::RingFull, io),
             }
         }

@@ -9,7 +9,10 @@ use etherparse::{ArpOperation, ArpPacketSlice};
 use lb_core::{
     conn::entry::Connection,
     counters::{DropReason, WorkerCounters},
+    decide::Origin,
+    explanation::Explanation,
     flow::key::Secret,
+    ids::ServerId,
     limits::MAX_BURST,
     memory::{MemoryIo, MemoryPacket},
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
@@ -19,9 +22,9 @@ use lb_core::{
         snapshot::Snapshot,
     },
     time::{Duration, Instant},
-    worker::{Director, Worker, exchange::Exchange},
+    worker::{Team, Worker, exchange::Exchange},
 };
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
 
 /// Time between two ticks while time passes.
 const STEP_MS: u64 = 100;
@@ -117,14 +120,14 @@ impl World {
     pub fn silent(plan: &Plan, setup: Setup) -> World {
         let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
         let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
-        let director = Director {
+        let team = Team {
             workers: setup.workers,
             secret: Secret(0x5eed),
             connections_per_worker: setup.connections,
             refusals_per_s: setup.refusals_per_s,
             board: board.clone(),
         };
-        let worker = |id| Worker::new(WorkerId(id as u16), &director, snapshot.clone(), Instant::ZERO);
+        let worker = |id| Worker::new(WorkerId(id as u16), &team, snapshot.clone(), Instant::ZERO);
         World {
             now: Instant::ZERO,
             workers: (0..setup.workers).map(worker).collect(),
@@ -178,15 +181,20 @@ impl World {
 
     /// One frame arrives at a worker, from a port or another worker, and nothing that it leaves in queues and rings is
     /// taken out: [`World::settle`] does that.
-    pub fn arrive(&mut self, worker: usize, packet: MemoryPacket, is_handed_over: bool) {
+    pub fn arrive(&mut self, worker: usize, packet: MemoryPacket, origin: Origin) {
         self.entered += 1;
         let mut burst: Burst<_> = [packet].into_iter().collect();
         let (now, io) = (self.now, &mut self.ios[worker]);
-        if is_handed_over {
-            self.workers[worker].process_handed_over(now, &mut burst, io);
-        } else {
-            self.workers[worker].process(now, &mut burst, io);
+        match origin {
+            Origin::Port => self.workers[worker].process(now, &mut burst, io),
+            Origin::Worker => self.workers[worker].process_handed_over(now, &mut burst, io),
         }
+    }
+
+    /// The same, and what the worker says of it.
+    pub fn trace(&mut self, worker: usize, packet: MemoryPacket, origin: Origin) -> Explanation {
+        self.entered += 1;
+        self.workers[worker].trace(self.now, packet, origin, &mut self.ios[worker])
     }
 
     /// Lets time pass, with ticks on the way. Returns what leaves meanwhile.
@@ -274,10 +282,23 @@ impl World {
             .then(|| arp_reply((station.mac, station.address), (Mac(arp.sender_mac), arp.sender_ipv4_addr())))
     }
 
+    /// The load board has each connection of a worker with its server, and no other.
+    fn check_loads(&self, id: WorkerId, worker: &Worker<MemoryPacket>) {
+        let mut counted: HashMap<ServerId, Load> = HashMap::new();
+        for (_, connection) in worker.connections().iter(0..u32::MAX) {
+            counted.entry(connection.server).or_default().count(connection.state.is_active(), 1);
+        }
+        for server in self.snapshot.servers.ids() {
+            let expected = counted.get(&server).copied().unwrap_or_default();
+            assert_eq!(self.board.own(id, server), expected, "worker {}, server {server}", id.0);
+        }
+    }
+
     /// Every packet is accounted for, by the workers' counters and by where packets really are.
     pub fn check(&self) {
         let (mut waiting, mut allocated, mut released) = (0, 0, 0);
-        for (worker, io) in self.workers.iter().zip(&self.ios) {
+        for ((worker, io), id) in self.workers.iter().zip(&self.ios).zip(0..) {
+            self.check_loads(WorkerId(id), worker);
             let counters = worker.counters();
             assert_eq!(counters.unaccounted(), 0, "{counters:?}");
             let connections = worker.connections().len() as u64;

@@ -53,7 +53,7 @@ impl Director {
     pub(crate) fn new(setup: &Setup, now: u64) -> Self {
         let snapshot = Arc::new(Snapshot::new(&setup.plan()).unwrap());
         let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
-        let common = worker::Director {
+        let common = worker::Team {
             workers: setup.workers,
             secret: Secret(0x5eed ^ setup.seed << 32 ^ now),
             connections_per_worker: setup.connections_per_worker,

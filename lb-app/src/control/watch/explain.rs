@@ -7,6 +7,7 @@ use crate::{
     dpdk,
 };
 use lb_core::{
+    decide::Origin,
     explanation::{Explanation, Outcome, Stage, Step, imagined as imagined_frame},
     flow::key::Key,
     memory::MemoryPacket,
@@ -53,13 +54,13 @@ impl Running {
         let mac = snapshot.ports.get(usize::from(port.0)).map(|port| port.mac).unwrap_or_default();
         let packet = MemoryPacket::new(port, &imagined_frame(mac, &key, flags));
         let (worker, why) = self.arrival(port, &key, first.map(|id| usize::from(id.0)));
-        let mut told = vec![self.ask_to_explain(worker, &packet, false)?];
+        let mut told = vec![self.ask_to_explain(worker, &packet, Origin::Port)?];
         if let Some(text) = why {
             // Behind what arrives, and on which port.
             told[0].steps.insert(1, Step { stage: Stage::Port, text });
         }
         if let Outcome::HandedOver(owner, _) = told[0].outcome {
-            told.push(self.ask_to_explain(usize::from(owner.0), &packet, true)?);
+            told.push(self.ask_to_explain(usize::from(owner.0), &packet, Origin::Worker)?);
         }
         Ok(told)
     }
@@ -94,11 +95,11 @@ impl Running {
         &self,
         worker: usize,
         packet: &MemoryPacket,
-        is_handed_over: bool,
+        origin: Origin,
     ) -> Result<Explanation, Silent> {
         let worker = &self.workers[worker];
         let packet = Box::new(packet.clone());
-        match worker.line.ask(Request::Explain { packet, is_handed_over })? {
+        match worker.line.ask(Request::Explain { packet, origin })? {
             Answer::Explained(told) => Ok(*told),
             _ => Err(Silent(worker.id)),
         }

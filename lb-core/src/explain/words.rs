@@ -1,9 +1,17 @@
 //! The words of an explanation.
 
 use crate::{
-    conn::entry::Connection,
+    conn::{
+        entry::{Connection, Direction},
+        method::Method,
+    },
+    decide::{
+        Origin,
+        classify::{Kind, Parsed},
+        owner::Basis,
+    },
     explanation::Outcome,
-    forward::reject::Error,
+    forward::{reject::Error, tun},
     packet::{Packet, PortId},
     sched::Grounds,
     service::{
@@ -17,10 +25,6 @@ use crate::{
         icmp, ipv4,
         tcp::{ACK, FIN, RST, SYN},
     },
-    worker::{
-        classify::{Kind, Staged},
-        owner::Basis,
-    },
 };
 use std::net::Ipv4Addr;
 
@@ -30,43 +34,38 @@ pub(super) fn port_name(snapshot: &Snapshot, port: PortId) -> String {
 }
 
 /// What arrived, and where.
-pub(super) fn arrival(
-    snapshot: &Snapshot,
-    packet: &impl Packet,
-    stage: &Staged,
-    is_handed_over: bool,
-) -> String {
+pub(super) fn arrival(snapshot: &Snapshot, packet: &impl Packet, parsed: &Parsed, origin: Origin) -> String {
     let port = port_name(snapshot, packet.port());
-    let how = if is_handed_over { "handed over; arrived on" } else { "arrives on" };
+    let how = if origin == Origin::Worker { "handed over; arrived on" } else { "arrives on" };
     let frame = packet.bytes();
-    let what = match stage.kind {
+    let what = match parsed.kind {
         Kind::Common | Kind::Flow => {
-            let protocol = if stage.at.protocol == ipv4::TCP { "TCP" } else { "UDP" };
-            format!("{protocol}{} {}", flags(stage), ends(packet, &stage.at))
+            let protocol = if parsed.at.protocol == ipv4::TCP { "TCP" } else { "UDP" };
+            format!("{protocol}{} {}", flags(parsed), ends(packet, &parsed.at))
         }
         Kind::Icmp => {
-            let kind = stage.at.payload(frame).first().copied().unwrap_or_default();
-            format!("ICMP type {kind} {}", addresses(&stage.at))
+            let kind = parsed.at.payload(frame).first().copied().unwrap_or_default();
+            format!("ICMP type {kind} {}", addresses(&parsed.at))
         }
         Kind::Arp => "ARP".into(),
-        Kind::OtherProtocol => format!("IPv4 protocol {} {}", stage.at.protocol, addresses(&stage.at)),
+        Kind::OtherProtocol => format!("IPv4 protocol {} {}", parsed.at.protocol, addresses(&parsed.at)),
         Kind::Drop => {
             let (to, from) = (ethernet::destination(frame), ethernet::source(frame));
             let text = format!("a frame from {from} to {to}, {} bytes", frame.len());
-            return format!("{how} {port}: {text}: {}", stage.reason.explanation());
+            return format!("{how} {port}: {text}: {}", parsed.reason.explanation());
         }
     };
-    let size = match stage.kind {
+    let size = match parsed.kind {
         Kind::Arp => String::new(),
-        _ => format!(", {} bytes, time to live {}", stage.at.ip_len, stage.at.ttl),
+        _ => format!(", {} bytes, time to live {}", parsed.at.ip_len, parsed.at.ttl),
     };
     format!("{how} {port}: {what}{size}")
 }
 
-fn flags(stage: &Staged) -> String {
+fn flags(parsed: &Parsed) -> String {
     let names = [(SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ACK")];
     let set: Vec<&str> =
-        names.iter().filter(|(flag, _)| stage.tcp_flags & flag != 0).map(|(_, name)| *name).collect();
+        names.iter().filter(|(flag, _)| parsed.tcp_flags & flag != 0).map(|(_, name)| *name).collect();
     if set.is_empty() { String::new() } else { format!(" {}", set.join("+")) }
 }
 
@@ -137,6 +136,30 @@ pub(super) fn grounds(grounds: Grounds) -> String {
             "fewest connections for the weight ((active * 256 + inactive) / weight)".into()
         }
         Grounds::Slot { slot, of, hashed } => format!("slot {slot} of {of} by a hash of {hashed}"),
+    }
+}
+
+/// What a method made of a packet whose ends were `before`.
+pub(super) fn rewriting(
+    snapshot: &Snapshot,
+    connection: &Connection,
+    direction: Direction,
+    at: &Headers,
+    (before, packet): (String, &impl Packet),
+) -> String {
+    let ttl = format!("time to live {} -> {}", at.ttl, at.ttl.saturating_sub(1));
+    match connection.method {
+        Method::Nat => {
+            let side = if direction == Direction::In { "destination" } else { "source" };
+            format!("nat: {side} rewritten: {before} -> {}; {ttl}", ends(packet, at))
+        }
+        Method::Dr => format!("dr: addresses stay as they are; {ttl}"),
+        Method::Tun => {
+            let server = &snapshot.servers[connection.server];
+            let (from, to) = (server.tunnel_source, server.plan.address);
+            let len = usize::from(at.ip_len) + tun::OVERHEAD;
+            format!("tun: wrapped in IPv4 {from} > {to}, {len} bytes in all")
+        }
     }
 }
 

@@ -1,10 +1,9 @@
-//! One worker's own knowledge of a real server: what sending to it takes.
+//! What a worker knows of a real server: what sending to it takes.
 
 use crate::{
-    conn::{method::Method, state::State},
+    conn::method::Method,
     forward::tun::{self, Outer},
     ids::NeighbourId,
-    sched::load::Load,
     service::plan::Standing,
     time::{Duration, Instant},
 };
@@ -15,16 +14,14 @@ const PATH_MTU_LIFE: Duration = Duration::from_secs(10 * 60);
 /// A real server.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-pub(super) struct Backend {
+pub(crate) struct Backend {
     /// The neighbour that its packets go to next; `None` if there is no room for it.
-    pub(super) neighbour: Option<NeighbourId>,
+    pub(crate) neighbour: Option<NeighbourId>,
     /// Largest packet from a client that can go to it, in bytes: without the tunnel's header. 0 if it is gone, so that
     /// the path of a packet finds out without asking.
-    pub(super) limit: u16,
+    pub(crate) limit: u16,
     /// What its packets are wrapped in under TUN.
-    pub(super) outer: Outer,
-    /// This worker's connections to it.
-    pub(super) load: Load,
+    pub(crate) outer: Outer,
     /// What the way towards it carries, in bytes: the port's MTU, or less if a router said so.
     way_mtu: u16,
     /// Bytes that its packets grow by.
@@ -38,11 +35,10 @@ pub(super) struct Backend {
 
 impl Backend {
     /// No server.
-    pub(super) const VACANT: Backend = Backend {
+    pub(crate) const VACANT: Backend = Backend {
         neighbour: None,
         limit: 0,
         outer: Outer::NONE,
-        load: Load { active: 0, inactive: 0 },
         way_mtu: 0,
         overhead: 0,
         port_mtu: 0,
@@ -51,7 +47,7 @@ impl Backend {
     };
 
     /// A server behind that neighbour, which a port of that MTU leads to.
-    pub(super) fn new(neighbour: Option<NeighbourId>, method: Method, port_mtu: u16, outer: Outer) -> Self {
+    pub(crate) fn new(neighbour: Option<NeighbourId>, method: Method, port_mtu: u16, outer: Outer) -> Self {
         let overhead = if method == Method::Tun { tun::OVERHEAD as u16 } else { 0 };
         let mut backend = Backend {
             neighbour,
@@ -66,37 +62,31 @@ impl Backend {
         backend
     }
 
-    /// One connection in a state more or less.
-    pub(super) fn count(&mut self, state: State, by: i32) {
-        let count = if state.is_active() { &mut self.load.active } else { &mut self.load.inactive };
-        *count = count.wrapping_add_signed(by);
-    }
-
     /// Whether its connections end.
-    pub(super) fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.gone
     }
 
     /// Says what it does from now on.
-    pub(super) fn stand(&mut self, standing: Standing) {
+    pub(crate) fn stand(&mut self, standing: Standing) {
         self.gone = standing == Standing::Gone;
         self.set_limit();
     }
 
     /// A router said what the way carries. Returns whether no router had before.
-    pub(super) fn narrow(&mut self, mtu: u16, now: Instant) -> bool {
+    pub(crate) fn narrow(&mut self, mtu: u16, now: Instant) -> bool {
         self.way_mtu = mtu.min(self.port_mtu);
         self.set_limit();
         self.narrow_since.replace(now).is_none()
     }
 
     /// Whether a router has said what the way carries.
-    pub(super) fn is_narrow(&self) -> bool {
+    pub(crate) fn is_narrow(&self) -> bool {
         self.narrow_since.is_some()
     }
 
     /// Stops believing what a router said long ago: the way may have become better. Returns whether that was so.
-    pub(super) fn widen(&mut self, now: Instant) -> bool {
+    pub(crate) fn widen(&mut self, now: Instant) -> bool {
         let over = self.narrow_since.is_some_and(|since| now.since(since) >= PATH_MTU_LIFE);
         if over {
             self.narrow_since = None;

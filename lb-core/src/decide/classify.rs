@@ -48,7 +48,7 @@ impl Kind {
 /// line: that is all they write.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub struct Staged {
+pub struct Parsed {
     /// Which flow it belongs to. Only of flows.
     pub key: Packed,
     /// Where its flow is in the table. Only of flows.
@@ -59,21 +59,21 @@ pub struct Staged {
     pub meaning: Meaning,
     /// What it is.
     pub kind: Kind,
-    /// TCP flags; 0 for UDP. Of a common packet not before [`Staged::locate`].
+    /// TCP flags; 0 for UDP. Of a common packet not before [`Parsed::locate`].
     pub tcp_flags: u8,
     /// Why it ends here. Only of [`Kind::Drop`].
     pub reason: DropReason,
-    /// Where its headers are. Only of IPv4; of a common packet not before [`Staged::locate`].
+    /// Where its headers are. Only of IPv4; of a common packet not before [`Parsed::locate`].
     pub at: Headers,
 }
 
-const _: () = assert!(std::mem::offset_of!(Staged, reason) <= 32, "half a cache line");
+const _: () = assert!(std::mem::offset_of!(Parsed, reason) <= 32, "half a cache line");
 
-impl Staged {
+impl Parsed {
     /// Nothing.
     #[must_use]
     pub fn new() -> Self {
-        Staged {
+        Parsed {
             key: Packed::default(),
             at: Headers::default(),
             place: Place::default(),
@@ -96,7 +96,7 @@ impl Staged {
     }
 }
 
-impl Default for Staged {
+impl Default for Parsed {
     fn default() -> Self {
         Self::new()
     }
@@ -134,28 +134,28 @@ impl Arrival {
 const L4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
 
 /// Reads a frame.
-pub fn classify(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
-    recognise(packet, arrival, stage);
-    stage.locate(packet.bytes());
+pub fn classify(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed) {
+    recognise(packet, arrival, parsed);
+    parsed.locate(packet.bytes());
 }
 
 /// Reads a frame, but of a common one no more than stages 1 and 2 need.
 #[inline(always)]
-pub fn recognise(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
+pub fn recognise(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed) {
     let verified = packet.worst_checksum().is_at_least(arrival.sound);
-    if !verified || !common(packet.bytes(), arrival, stage) {
-        verify_or_read(packet, arrival, stage);
+    if !verified || !common(packet.bytes(), arrival, parsed) {
+        verify_or_read(packet, arrival, parsed);
     }
 }
 
 /// A frame of the common shape whose checksums nobody has found right yet, or any other. Apart, so that those that a port
 /// has verified do not pay for it.
 #[inline(never)]
-fn verify_or_read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
+fn verify_or_read(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed) {
     let frame = packet.bytes();
     let unsure = packet.worst_checksum() != Checksum::Good;
-    if !(unsure && common(frame, arrival, stage) && common_is_right(frame)) {
-        uncommon(packet, arrival, stage);
+    if !(unsure && common(frame, arrival, parsed) && common_is_right(frame)) {
+        uncommon(packet, arrival, parsed);
     }
 }
 
@@ -172,7 +172,7 @@ fn common_is_right(frame: &[u8]) -> bool {
 /// That the source is a host's address is not checked here: a packet from another has no connection, and is looked at
 /// again.
 #[inline(always)]
-fn common(frame: &[u8], arrival: Arrival, stage: &mut Staged) -> bool {
+fn common(frame: &[u8], arrival: Arrival, parsed: &mut Parsed) -> bool {
     let Some(head) = frame.first_chunk::<COMMON_LEN>() else { return false };
     // The destination address, and that the source is not a group: an answer would go to all of it.
     const TO: u64 = 0xffff_ffff_ffff_0100u64.to_be();
@@ -197,31 +197,31 @@ fn common(frame: &[u8], arrival: Arrival, stage: &mut Staged) -> bool {
         if words < tcp::HEADER_LEN / 4 || ipv4::HEADER_LEN + words * 4 > ip_len {
             return false;
         }
-        stage.meaning = Meaning::of_segment(head[L4 + tcp::FLAGS]);
+        parsed.meaning = Meaning::of_segment(head[L4 + tcp::FLAGS]);
     } else {
         let udp_len = usize::from(get16(head, L4 + udp::LENGTH));
         if protocol != ipv4::UDP || udp_len < udp::HEADER_LEN || ipv4::HEADER_LEN + udp_len > ip_len {
             return false;
         }
-        stage.meaning = Meaning::DATAGRAM;
+        parsed.meaning = Meaning::DATAGRAM;
     }
-    stage.kind = Kind::Common;
+    parsed.kind = Kind::Common;
     let addresses = get64(head, ethernet::HEADER_LEN + ipv4::SOURCE);
-    stage.key = Packed { addresses, ports: get32(head, L4), protocol };
+    parsed.key = Packed { addresses, ports: get32(head, L4), protocol };
     true
 }
 
 /// Reads any frame, header by header, in the order in which they lie.
 #[inline(never)]
-fn uncommon(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) {
-    stage.meaning = Meaning::NONE;
-    stage.kind = read(packet, arrival, stage).unwrap_or_else(|reason| {
-        stage.reason = reason;
+fn uncommon(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed) {
+    parsed.meaning = Meaning::NONE;
+    parsed.kind = read(packet, arrival, parsed).unwrap_or_else(|reason| {
+        parsed.reason = reason;
         Kind::Drop
     });
 }
 
-fn read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) -> Result<Kind, DropReason> {
+fn read(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed) -> Result<Kind, DropReason> {
     let (frame, verify) = (packet.bytes(), arrival.verify());
     let (ethertype, l3) = ethernet::payload(frame).ok_or(DropReason::BadEthernet)?;
     let to = ethernet::destination(frame);
@@ -237,7 +237,7 @@ fn read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) -> Result<Ki
     }
     let header = ipv4::Header::read(&frame[l3..]).ok_or(DropReason::BadIpv4)?;
     let at = Headers::new(l3, &header);
-    stage.at = at;
+    parsed.at = at;
     if is_bad(packet.ipv4_checksum(), verify, || ipv4::checksum_is_right(&frame[l3..usize::from(at.l4)])) {
         return Err(DropReason::BadIpv4Checksum);
     }
@@ -260,12 +260,12 @@ fn read(packet: &impl Packet, arrival: Arrival, stage: &mut Staged) -> Result<Ki
     if is_bad(verdict, verify, || l4_is_right(&at, payload)) {
         return Err(DropReason::BadL4Checksum);
     }
-    stage.key = Packed {
+    parsed.key = Packed {
         addresses: u64::from(at.source) << 32 | u64::from(at.destination),
         ports: get32(payload, tcp::SOURCE_PORT),
         protocol: at.protocol,
     };
-    stage.tcp_flags = if at.protocol == ipv4::TCP { payload[tcp::FLAGS] } else { 0 };
+    parsed.tcp_flags = if at.protocol == ipv4::TCP { payload[tcp::FLAGS] } else { 0 };
     Ok(kind)
 }
 

@@ -1,6 +1,6 @@
 //! Whose is a packet that this worker knows no connection for?
 
-use super::Worker;
+use super::known::Known;
 use crate::{
     conn::method::Method,
     flow::{key::Key, owner},
@@ -9,9 +9,18 @@ use crate::{
     service::plan::Spread,
 };
 
+/// The worker that owns a flow, and what that follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Who.
+    pub worker: WorkerId,
+    /// What it follows from.
+    pub basis: Basis,
+}
+
 /// What a flow's owner follows from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Basis {
+pub enum Basis {
     /// Where its packets arrive: the port always delivers them to the same worker.
     Arrival,
     /// The ports' own hash of the client's address and port, over a redirection table of that length.
@@ -20,19 +29,19 @@ pub(super) enum Basis {
     Client,
 }
 
-impl<P> Worker<P> {
+impl Known {
     /// The owner of a packet from a client to a service.
-    pub(super) fn owner_of_inbound(&self, port: PortId, key: &Key<u32>, service: ServiceId) -> WorkerId {
+    pub(super) fn owner_of_inbound(&self, port: PortId, key: &Key<u32>, service: ServiceId) -> Owner {
         self.owner(self.basis_of_inbound(port, service), key.source, key.source_port, key.protocol)
     }
 
     /// The owner of a NAT server's packet to a client.
-    pub(super) fn owner_of_reply(&self, key: &Key<u32>) -> WorkerId {
+    pub(super) fn owner_of_reply(&self, key: &Key<u32>) -> Owner {
         self.owner(self.basis_under_nat(), key.destination, key.destination_port, key.protocol)
     }
 
     /// What the owner of a client's packets to a service follows from.
-    pub(super) fn basis_of_inbound(&self, port: PortId, service: ServiceId) -> Basis {
+    fn basis_of_inbound(&self, port: PortId, service: ServiceId) -> Basis {
         let spread = self.snapshot.ports.get(usize::from(port.0)).map(|port| port.spread);
         match self.snapshot.services[service].method {
             Method::Nat => self.basis_under_nat(),
@@ -46,7 +55,7 @@ impl<P> Worker<P> {
 
     /// Where ports spread by client, both directions should arrive at one worker by themselves. It is computed all the
     /// same, because a NIC that does not do as it says must cost hand-overs, which are counted, and not connections.
-    pub(super) fn basis_under_nat(&self) -> Basis {
+    pub(crate) fn basis_under_nat(&self) -> Basis {
         match (self.snapshot.nat_arrives_at_owner, self.snapshot.redirection_len) {
             (true, 0) => Basis::Arrival,
             (true, len) => Basis::Rss(len),
@@ -54,13 +63,14 @@ impl<P> Worker<P> {
         }
     }
 
-    pub(super) fn owner(&self, basis: Basis, client: u32, port: u16, protocol: u8) -> WorkerId {
-        let workers = self.director.workers;
-        match basis {
+    pub(crate) fn owner(&self, basis: Basis, client: u32, port: u16, protocol: u8) -> Owner {
+        let workers = self.team.workers;
+        let worker = match basis {
             Basis::Arrival => self.id,
             _ if workers == 1 => self.id,
             Basis::Rss(len) => owner::by_client_rss(client, port, len, workers),
-            Basis::Client => owner::by_client(client, port, protocol, workers, self.director.secret),
-        }
+            Basis::Client => owner::by_client(client, port, protocol, workers, self.team.secret),
+        };
+        Owner { worker, basis }
     }
 }

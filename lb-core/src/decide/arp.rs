@@ -1,0 +1,107 @@
+//! ARP: RFC 826, RFC 1122 2.3.2, RFC 5227.
+//!
+//! Who asks is not learnt, and answers count only from neighbours that were asked: so no station can make the
+//! director remember things, except for the address of a neighbour that it already deals with.
+
+use super::{Act, Origin, known::Known};
+use crate::{
+    counters::DropReason,
+    ids::NeighbourId,
+    packet::{Packet, PortId},
+    service::{routing::NextHop, snapshot::Local},
+    time::Instant,
+    wire::{
+        arp::{Arp, Operation},
+        ethernet::{self, Mac},
+    },
+};
+use std::net::Ipv4Addr;
+
+/// Another station claims one of the director's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// What it says.
+    pub claim: Claim,
+    /// Whether the director says again that the address is its own.
+    pub defend: bool,
+}
+
+/// What the sender says of itself is taken note of, and its question answered, as far as either concerns the director.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hear {
+    /// What the sender says of itself.
+    pub claim: Claim,
+    /// The neighbour that the sender is, if the director deals with it.
+    pub neighbour: Option<NeighbourId>,
+    /// Whether the other workers are to hear it.
+    pub share: bool,
+    /// The answer to the sender's question, to be written at that place of the frame.
+    pub answer: Option<(Arp, usize)>,
+}
+
+impl Hear {
+    /// Writes the answer, if there is one, where the question stands.
+    pub(crate) fn write_answer(&self, frame: &mut [u8]) {
+        if let Some((answer, at)) = self.answer {
+            answer.write(&mut frame[at..]);
+            ethernet::set_addresses(frame, answer.target_mac, answer.sender_mac);
+        }
+    }
+}
+
+/// A station says that it has an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Its Ethernet address.
+    pub mac: Mac,
+}
+
+impl Known {
+    #[cold]
+    pub(super) fn arp(&self, now: Instant, packet: &impl Packet, origin: Origin) -> Act {
+        let port = packet.port();
+        let frame = packet.bytes();
+        let read = ethernet::payload(frame).and_then(|(_, l3)| Some((l3, Arp::read(&frame[l3..])?)));
+        let Some((l3, arp)) = read else { return Act::Drop(DropReason::BadArp) };
+        // The frame's sender and the packet's must agree, or somebody speaks for another.
+        if ethernet::is_group(arp.sender_mac) || arp.sender_mac != ethernet::source(frame) {
+            return Act::Drop(DropReason::BadArp);
+        }
+        let claim = Claim { address: arp.sender, mac: arp.sender_mac };
+        if self.snapshot.local(arp.sender.to_bits()).is_some() {
+            // Or it is ourselves, heard on another port of the same network.
+            let is_ours = self.macs.contains(&arp.sender_mac) || !self.answers_for(arp.sender, port);
+            return match is_ours {
+                true => Act::Drop(DropReason::ArpIgnored),
+                // RFC 5227 2.4 (c): defend the address, but not in an endless argument.
+                false => Act::Conflict(Conflict { claim, defend: self.may_defend(now) }),
+            };
+        }
+        // A reply or an announcement counts; so does a request, since RFC 826 has it update what is already known.
+        let neighbour = self.neighbours.find(NextHop { port, address: arp.sender });
+        let is_news =
+            neighbour.and_then(|id| self.neighbours.get(id)).is_some_and(|it| it.is_news(claim.mac));
+        // Another worker may have asked; and who shares a question has answered it.
+        let is_first = origin == Origin::Port;
+        let answers = is_first && arp.operation == Operation::Request && self.answers_for(arp.target, port);
+        let hear = Hear {
+            claim,
+            neighbour,
+            share: is_first && (is_news || arp.operation == Operation::Reply),
+            answer: answers.then(|| (arp.answered_by(self.mac_of(port)), l3)),
+        };
+        Act::Hear(hear)
+    }
+
+    /// Whether the director answers for an address on a port. For a VIP on an attached network, only that network's
+    /// port: with two ports on one switch, both would answer otherwise.
+    fn answers_for(&self, address: Ipv4Addr, port: PortId) -> bool {
+        match self.snapshot.local(address.to_bits()) {
+            Some(Local::Own(own)) => own == port,
+            Some(Local::Vip { attached, .. }) => attached.is_none_or(|attached| attached == port),
+            None => false,
+        }
+    }
+}

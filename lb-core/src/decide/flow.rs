@@ -1,0 +1,211 @@
+//! A packet of TCP or UDP: of a connection that is known, or of none.
+
+use super::{
+    About, Act, Course, Decision, End, Ended, Open, Origin, Pass, Then, classify::Parsed, known::Known,
+    owner::Owner,
+};
+use crate::{
+    conn::{
+        connections::Hit,
+        entry::{Connection, Direction},
+        state::State,
+        tcp,
+    },
+    counters::DropReason,
+    flow::key::Key,
+    ids::{NeighbourId, ServerId, ServiceId},
+    packet::{HandOver, Packet},
+    service::{plan::Unserved, snapshot::Local},
+    time::Instant,
+    wire::{
+        ipv4,
+        tcp::{ACK, RST, SYN},
+    },
+};
+
+/// Where a connection's packets go next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Who gets them.
+    pub neighbour: Option<NeighbourId>,
+    /// Bytes of the largest that can go there, without what the method adds.
+    pub limit: u16,
+}
+
+impl Known {
+    /// A packet of a connection.
+    pub fn matched(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, hit: Hit) -> Decision {
+        let connection = self.connections.get(hit.connection());
+        let way = self.way(connection, hit.direction());
+        let course = if parsed.at.ttl <= 1 || parsed.at.ip_len > way.limit {
+            self.stuck(now, packet, parsed, hit, way.limit)
+        } else if reopens(parsed, connection, hit.direction()) {
+            let (connection, why) = (hit.connection(), Ended::Reopened);
+            Course::End(End { connection, why, then: Then::Anew })
+        } else {
+            let state = next_state(parsed, connection, hit.direction());
+            Act::Pass(Pass { hit, state, neighbour: way.neighbour }).into()
+        };
+        Decision { about: About::Connection(hit), course }
+    }
+
+    /// A packet of a connection which cannot go on: its server is gone, its time to live has run out, or it is too
+    /// large.
+    #[cold]
+    fn stuck(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, hit: Hit, limit: u16) -> Course {
+        let connection = self.connections.get(hit.connection());
+        if hit.direction() == Direction::In && self.backends[connection.server].is_gone() {
+            let anew = parsed.key.protocol != ipv4::TCP || parsed.tcp_flags & (SYN | ACK) == SYN;
+            let then = if anew { Then::Anew } else { Then::Refuse };
+            return Course::End(End { connection: hit.connection(), why: Ended::Orphaned, then });
+        }
+        self.undeliverable(now, packet.port(), parsed, limit).into()
+    }
+
+    /// A packet of no connection: it is for a service, or from a server, or for nobody here.
+    #[cold]
+    #[must_use]
+    pub fn unmatched(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, origin: Origin) -> Decision {
+        let key = parsed.key.key();
+        let local = self.snapshot.local(key.destination);
+        if matches!(local, Some(Local::Own(_))) {
+            return Act::Deliver(self.if_nobody_waits(key.source, DropReason::OwnAddress)).into();
+        }
+        if !self.is_station(key.source) {
+            return Act::Drop(DropReason::BadSource).into();
+        }
+        match local {
+            Some(Local::Vip { unserved, .. }) => {
+                let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port);
+                let Some(service) = service else {
+                    return self.refuse(now, parsed, unserved, DropReason::Unserved).into();
+                };
+                let owner = self.owner_of_inbound(packet.port(), &key, service);
+                Decision {
+                    about: About::Service(service, owner),
+                    course: self
+                        .elsewhere(owner, HandOver::Client, origin)
+                        .unwrap_or_else(|| self.request(now, parsed, service, unserved)),
+                }
+            }
+            None if self.snapshot.is_nat_server(key.protocol, key.source, key.source_port) => {
+                let owner = self.owner_of_reply(&key);
+                Decision {
+                    about: About::Reply(owner),
+                    course: self
+                        .elsewhere(owner, HandOver::Reply, origin)
+                        .unwrap_or_else(|| self.reply(now, parsed)),
+                }
+            }
+            // One of its own has been dealt with.
+            None | Some(Local::Own(_)) => Act::Drop(DropReason::NotForUs).into(),
+        }
+    }
+
+    /// The packet goes to its owner, if that is another worker.
+    fn elsewhere(&self, owner: Owner, why: HandOver, origin: Origin) -> Option<Course> {
+        (origin == Origin::Port && owner.worker != self.id).then_some(Act::HandOver(owner.worker, why).into())
+    }
+
+    /// A client's packet for a service of which it has no connection.
+    fn request(&self, now: Instant, parsed: &Parsed, service: ServiceId, unserved: Unserved) -> Course {
+        let begins = parsed.key.protocol != ipv4::TCP || parsed.tcp_flags & (SYN | ACK | RST) == SYN;
+        let adopts = !begins && continues(parsed.tcp_flags) && self.snapshot.services[service].adopt;
+        if begins || adopts {
+            Course::Open(Open { service, unserved, adopts })
+        } else {
+            self.stray(now, parsed).into()
+        }
+    }
+
+    /// A NAT server's packet of a connection that is not known. Where connections are adopted it may be the first of
+    /// one, as a client that only receives says nothing until it does.
+    fn reply(&self, now: Instant, parsed: &Parsed) -> Course {
+        match self.adopted(parsed) {
+            Some(server) => Course::Adopt(server),
+            None => self.stray(now, parsed).into(),
+        }
+    }
+
+    /// The server whose connection is adopted by its packet, if its service adopts any and the client is not with
+    /// another server by now.
+    fn adopted(&self, parsed: &Parsed) -> Option<ServerId> {
+        let key = parsed.key.key();
+        let server = self.snapshot.sole_nat_server(key.protocol, key.source, key.source_port)?;
+        let forward = self.request_key(&key, server);
+        let adopts = self.snapshot.service_of(server).adopt
+            && continues(parsed.tcp_flags)
+            && self.is_station(forward.source)
+            && self.connections.lookup(&forward).is_none();
+        adopts.then_some(server)
+    }
+
+    /// The key of the client's packets of the connection that a server's packet belongs to.
+    pub(super) fn request_key(&self, reply: &Key<u32>, server: ServerId) -> Key<u32> {
+        let service = self.snapshot.service_of(server);
+        Key {
+            source: reply.destination,
+            destination: service.vip.to_bits(),
+            source_port: reply.destination_port,
+            destination_port: service.port,
+            protocol: reply.protocol,
+        }
+    }
+
+    /// A packet of a connection that is not known (any more): its sender is told that there is none.
+    fn stray(&self, now: Instant, parsed: &Parsed) -> Act {
+        if parsed.key.protocol != ipv4::TCP || parsed.tcp_flags & RST != 0 {
+            return Act::Drop(DropReason::NoConnection);
+        }
+        self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection)
+    }
+
+    /// What becomes of the packet by which a connection ended.
+    #[cold]
+    #[must_use]
+    pub fn after(&self, end: &End, now: Instant, packet: &impl Packet, parsed: &Parsed) -> Decision {
+        match end.then {
+            // The connection was this worker's, so the next one is.
+            Then::Anew => self.unmatched(now, packet, parsed, Origin::Worker),
+            Then::Refuse => self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection).into(),
+        }
+    }
+
+    /// Where a connection's packets go next.
+    #[inline(always)]
+    #[must_use]
+    pub fn way(&self, connection: &Connection, direction: Direction) -> Way {
+        match direction {
+            Direction::In => {
+                let backend = &self.backends[connection.server];
+                Way { neighbour: backend.neighbour, limit: backend.limit }
+            }
+            Direction::Out => {
+                let neighbour = connection.client_neighbour;
+                Way { neighbour, limit: self.neighbours.mtu(neighbour) }
+            }
+        }
+    }
+}
+
+/// Whether a client opens a connection where an old one is closing.
+fn reopens(parsed: &Parsed, connection: &Connection, direction: Direction) -> bool {
+    direction == Direction::In
+        && connection.gives_way()
+        && parsed.key.protocol == ipv4::TCP
+        && parsed.tcp_flags & (SYN | ACK) == SYN
+}
+
+/// The state that a packet takes its connection to.
+#[inline]
+pub(super) fn next_state(parsed: &Parsed, connection: &Connection, direction: Direction) -> State {
+    match parsed.key.protocol {
+        ipv4::TCP => tcp::next(connection.method.states(), connection.state, direction, parsed.tcp_flags),
+        _ => State::Udp,
+    }
+}
+
+/// Whether a segment with these flags can only be of a connection that is established.
+fn continues(tcp_flags: u8) -> bool {
+    tcp_flags & (SYN | RST | ACK) == ACK
+}

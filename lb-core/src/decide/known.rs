@@ -1,0 +1,121 @@
+//! What a worker knows: everything that its decisions rest on.
+
+use super::{
+    backend::Backend,
+    classify::{Arrival, Parsed, classify},
+};
+use crate::{
+    conn::connections::Connections,
+    counters::DropReason,
+    flow::key::Secret,
+    forward::limiter::Limiter,
+    ids::{ById, ServerId},
+    limits::MAX_PORTS,
+    neigh::table::Neighbours,
+    packet::{Packet, PortId, WorkerId},
+    sched::load::{LoadBoard, Loads},
+    service::snapshot::Snapshot,
+    time::{Duration, Instant},
+    wire::{ethernet::Mac, ipv4},
+};
+use std::{net::Ipv4Addr, sync::Arc};
+
+/// Time between two defences of an address, RFC 5227 2.4 (DEFEND_INTERVAL).
+const DEFEND_EVERY: Duration = Duration::from_secs(10);
+
+/// What all workers of a director have in common.
+#[derive(Clone)]
+pub struct Team {
+    /// How many workers there are.
+    pub workers: usize,
+    /// Keeps outsiders from choosing flows that collide.
+    pub secret: Secret,
+    /// Connections of each worker, at most.
+    pub connections_per_worker: usize,
+    /// Refusals (resets and ICMP errors) of each worker per second, at most.
+    pub refusals_per_s: u32,
+    /// How many connections each server has, over all workers.
+    pub board: Arc<LoadBoard>,
+}
+
+/// What a worker knows.
+pub struct Known {
+    pub(crate) id: WorkerId,
+    pub(crate) team: Team,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) connections: Connections,
+    pub(crate) neighbours: Neighbours,
+    pub(crate) backends: ById<ServerId, Backend>,
+    /// Ethernet address of each port.
+    pub(crate) macs: Vec<Mac>,
+    /// By port.
+    pub(crate) arrivals: [Arrival; MAX_PORTS],
+    /// Answers that may still be given to packets that nobody asked for.
+    pub(crate) refusals: Limiter,
+    /// When an address was last defended.
+    pub(crate) defended: Option<Instant>,
+}
+
+impl Known {
+    /// Nothing but the configuration, with all the memory that will ever be needed.
+    pub(crate) fn new(id: WorkerId, team: &Team, snapshot: Arc<Snapshot>, now: Instant) -> Self {
+        Known {
+            connections: Connections::new(team.connections_per_worker, team.secret, now),
+            neighbours: Neighbours::new(),
+            backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.servers).collect(),
+            macs: snapshot.ports.iter().map(|port| port.mac).collect(),
+            arrivals: arrivals(&snapshot),
+            refusals: Limiter::new(team.refusals_per_s, now),
+            defended: None,
+            id,
+            team: team.clone(),
+            snapshot,
+        }
+    }
+
+    /// Reads a packet, for those who do not deal with a burst.
+    pub(crate) fn parse(&self, packet: &impl Packet) -> Parsed {
+        let mut parsed = Parsed::new();
+        classify(packet, self.arrivals[usize::from(packet.port().0) % MAX_PORTS], &mut parsed);
+        if parsed.kind.is_flow() {
+            parsed.place = self.connections.place(parsed.key);
+        }
+        parsed
+    }
+
+    /// Whether the director may say again now that a disputed address is its own: RFC 5227 2.4 (c).
+    pub(super) fn may_defend(&self, now: Instant) -> bool {
+        self.defended.is_none_or(|last| now.since(last) >= DEFEND_EVERY)
+    }
+
+    /// Whether an address can be that of one other station, so that it may be answered: RFC 1122 3.2.2.
+    pub(crate) fn is_station(&self, address: u32) -> bool {
+        ipv4::is_host(address)
+            && self.snapshot.local(address).is_none()
+            && !self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(address))
+    }
+
+    /// Why a packet for one of the director's own addresses ends if nobody waits for it there. Servers that are checked
+    /// by the way of traffic answer from their VIP, which nobody else may do.
+    pub(super) fn if_nobody_waits(&self, source: u32, reason: DropReason) -> DropReason {
+        if self.is_station(source) { reason } else { DropReason::BadSource }
+    }
+
+    /// The port's own address, for packets that the director makes.
+    pub(crate) fn mac_of(&self, port: PortId) -> Mac {
+        self.macs.get(usize::from(port.0)).copied().unwrap_or_default()
+    }
+
+    /// How this worker sees the servers' loads.
+    pub(crate) fn loads(&self) -> Loads<'_> {
+        self.team.board.view(self.id)
+    }
+}
+
+/// What is known of each port that packets arrive on.
+pub(crate) fn arrivals(snapshot: &Snapshot) -> [Arrival; MAX_PORTS] {
+    std::array::from_fn(|port| {
+        let mac = snapshot.ports.get(port).map(|port| port.mac).unwrap_or_default();
+        Arrival::new(mac, snapshot.verify_checksums)
+    })
+}

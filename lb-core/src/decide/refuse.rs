@@ -1,0 +1,93 @@
+//! Packets that are turned away, and what their senders are told.
+
+use super::{Act, classify::Parsed, known::Known};
+use crate::{
+    counters::DropReason,
+    forward::reject::{self, Error},
+    packet::{Packet, PortId},
+    service::plan::Unserved,
+    time::Instant,
+    wire::{headers::Headers, icmp, ipv4},
+};
+
+/// A packet is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What its sender is told.
+    pub answer: Answer,
+    /// Why; also what is counted if it must not be answered.
+    pub reason: DropReason,
+}
+
+/// What the sender of a packet is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing: the VIP says so.
+    Silence,
+    /// A TCP reset.
+    Reset,
+    /// An ICMP error from that address.
+    Error(u32, Error),
+    /// An echo reply. Not a refusal, but made in the same way and within the same limit.
+    Echo,
+}
+
+impl Refusal {
+    /// Turns the packet into the answer. `false` for one that must not be answered.
+    pub(crate) fn write(&self, packet: &mut impl Packet, at: &Headers) -> bool {
+        match self.answer {
+            Answer::Silence => false,
+            Answer::Reset => reject::reset(packet, at),
+            Answer::Error(from, error) => reject::icmp_error(packet, at, from, error),
+            Answer::Echo => {
+                reject::echo_reply(packet, at);
+                true
+            }
+        }
+    }
+}
+
+impl Known {
+    /// Turns a packet away: a reset for TCP, an ICMP error from the address it was sent to for the rest.
+    pub(crate) fn refuse(&self, now: Instant, parsed: &Parsed, how: Unserved, reason: DropReason) -> Act {
+        let answer = match (how, parsed.at.protocol) {
+            (Unserved::Drop, _) => return Act::Refuse(Refusal { answer: Answer::Silence, reason }),
+            (Unserved::Reject, ipv4::TCP) => Answer::Reset,
+            (Unserved::Reject, protocol) => {
+                let code = match protocol {
+                    ipv4::UDP => icmp::PORT_UNREACHABLE,
+                    _ => icmp::PROTOCOL_UNREACHABLE,
+                };
+                Answer::Error(parsed.at.destination, Error { kind: icmp::UNREACHABLE, code, mtu: 0 })
+            }
+        };
+        self.answer(now, answer, reason)
+    }
+
+    /// A packet that cannot go on: its time to live has run out, or it is larger than `mtu`. The director says so from
+    /// its own address.
+    #[cold]
+    pub(super) fn undeliverable(&self, now: Instant, port: PortId, parsed: &Parsed, mtu: u16) -> Act {
+        let at = &parsed.at;
+        let (error, reason) = if at.ttl <= 1 {
+            (Error { kind: icmp::TIME_EXCEEDED, code: 0, mtu: 0 }, DropReason::TtlExpired)
+        } else if at.dont_fragment() {
+            let code = icmp::FRAGMENTATION_NEEDED;
+            (Error { kind: icmp::UNREACHABLE, code, mtu }, DropReason::TooBig)
+        } else {
+            // Only with a smaller MTU on the way out: see ARCHITECTURE.md on what is not done.
+            return Act::Drop(DropReason::TooBig);
+        };
+        let from = self.snapshot.answer_from(port, at.source, at.destination);
+        self.answer(now, Answer::Error(from, error), reason)
+    }
+
+    /// An answer, within the limit of answers.
+    pub(super) fn answer(&self, now: Instant, answer: Answer, reason: DropReason) -> Act {
+        if self.refusals.has(now) {
+            Act::Refuse(Refusal { answer, reason })
+        } else {
+            Act::Drop(DropReason::RejectLimited)
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! How a server is chosen for a new connection, looked on or rehearsed.
+
+use super::{Story, words};
+use crate::{
+    conn::entry::Direction,
+    counters::DropReason,
+    decide::{
+        Decision, Open,
+        known::Known,
+        opening::{Opener, Opening, request},
+    },
+    explanation::Stage,
+    ids::{ConnectionId, ServerId, ServiceId},
+    packet::{Packet, WorkerId},
+    sched::{
+        Turn,
+        load::{Load, LoadBoard, Loads},
+    },
+    worker::{Worker, witness::Witness},
+};
+
+/// Servers that are listed with their loads.
+const MOST_LISTED: usize = 16;
+
+impl<P: Packet> Witness<P> for Story {
+    fn decided(&mut self, worker: &Worker<P>, decision: &Decision) {
+        self.tell(worker, decision);
+    }
+
+    fn chooses(&mut self, known: &Known, service: ServiceId, turn: &Turn) {
+        self.note_grounds(known, service, turn);
+    }
+
+    fn chose(&mut self, known: &Known, service: ServiceId, chosen: Option<ServerId>, loads: &Loads<'_>) {
+        self.tell_choice(known, service, chosen, loads);
+    }
+
+    fn clashes(&mut self) {
+        self.tell_clash();
+    }
+
+    fn opens(&mut self, worker: &Worker<P>, opening: &Opening) {
+        self.tell_opening(worker, opening);
+    }
+}
+
+impl Story {
+    /// What would become of a packet that opens a connection. `replaces` is one of its flow that ends before.
+    pub(super) fn rehearse_open<P: Packet>(
+        &mut self,
+        worker: &Worker<P>,
+        open: Open,
+        replaces: Option<ConnectionId>,
+    ) {
+        let (known, service) = (&worker.known, open.service);
+        let board = loads_without(known, service, replaces);
+        let loads = board.view(WorkerId(0));
+        let mut turn = worker.turns[service].for_another_board();
+        let parsed = self.parsed;
+        let (now, port) = (self.now, self.packet.port());
+        let mut choose = |story: &mut Story| {
+            story.note_grounds(known, service, &turn);
+            let chosen = known.choose(&parsed, service, &mut turn, &loads);
+            story.tell_choice(known, service, chosen, &loads);
+            chosen
+        };
+        let Some(first) = choose(self) else {
+            let act = known.refuse(now, &parsed, open.unserved, DropReason::NoServer);
+            return self.tell(worker, &act.into());
+        };
+        let opener = Opener { now, parsed: &parsed, port, direction: Direction::In, replaces };
+        let another = |_| {
+            self.tell_clash();
+            choose(self)
+        };
+        match known.opening(&opener, first, another) {
+            Ok(opening) => self.tell_opening(worker, &opening),
+            Err((_, act)) => self.tell(worker, &act.into()),
+        }
+    }
+
+    /// What would become of a server's packet that takes a connection over.
+    pub(super) fn rehearse_adoption<P: Packet>(&mut self, worker: &Worker<P>, server: ServerId) {
+        let parsed = self.parsed;
+        let (now, port) = (self.now, self.packet.port());
+        let opener = Opener { now, parsed: &parsed, port, direction: Direction::Out, replaces: None };
+        match worker.known.opening(&opener, server, |_| None) {
+            Ok(opening) => self.tell_opening(worker, &opening),
+            Err((_, act)) => self.tell(worker, &act.into()),
+        }
+    }
+
+    fn note_grounds(&mut self, known: &Known, service: ServiceId, turn: &Turn) {
+        let config = &known.snapshot.services[service];
+        let grounds = config.scheduler.grounds(&request(&self.parsed, config), turn);
+        self.grounds = words::grounds(grounds);
+    }
+
+    /// The scheduler's choice, with the numbers it rests on.
+    fn tell_choice(
+        &mut self,
+        known: &Known,
+        service: ServiceId,
+        chosen: Option<ServerId>,
+        loads: &Loads<'_>,
+    ) {
+        let config = &known.snapshot.services[service];
+        let endpoint = |server: ServerId| {
+            let plan = &known.snapshot.servers[server].plan;
+            format!("{}:{}", plan.address, plan.port)
+        };
+        let choice = chosen.map_or_else(|| "no server takes new connections".into(), endpoint);
+        self.say(Stage::Scheduler, format!("{}, {}: {choice}", config.scheduler_kind, self.grounds));
+        for &server in config.servers.iter().take(MOST_LISTED) {
+            let mark = if chosen == Some(server) { " <- chosen" } else { "" };
+            let Load { active, inactive } = loads.of(server);
+            let weight = known.snapshot.servers[server].plan.weight;
+            let text = format!(
+                "{} weight {weight}, connections {active} active, {inactive} inactive{mark}",
+                endpoint(server)
+            );
+            self.say(Stage::Scheduler, text);
+        }
+        let more = config.servers.len().saturating_sub(MOST_LISTED);
+        if more > 0 {
+            self.say(Stage::Scheduler, format!("and {more} servers more"));
+        }
+    }
+
+    fn tell_clash(&mut self) {
+        self.say(
+            Stage::Scheduler,
+            "the client has another connection on this server endpoint: another server",
+        );
+    }
+}
+
+/// The loads that a scheduler would see: those of now, less a connection that ends before.
+fn loads_without(known: &Known, service: ServiceId, ends: Option<ConnectionId>) -> LoadBoard {
+    let board = LoadBoard::new(1, known.snapshot.servers.len());
+    let ends = ends.map(|id| known.connections.get(id));
+    for &server in &known.snapshot.services[service].servers {
+        let mut load = known.loads().of(server);
+        if let Some(connection) = ends.filter(|connection| connection.server == server) {
+            load.count(connection.state.is_active(), -1);
+        }
+        board.publish(WorkerId(0), server, load);
+    }
+    board
+}

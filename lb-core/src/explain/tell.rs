@@ -1,0 +1,378 @@
+//! Decisions in words, and what they make of a copy of the packet.
+
+use super::{
+    Story,
+    words::{self, ends, flow, time},
+};
+use crate::{
+    conn::{
+        connections::Hit,
+        entry::{Connection, Direction},
+        state::State,
+    },
+    counters::DropReason,
+    decide::{
+        About, Act, Course, Decision, Ended, Origin, Pass,
+        arp::Hear,
+        classify::Kind,
+        icmp::Relay,
+        known::Known,
+        opening::Opening,
+        owner::Owner,
+        refuse::{Answer, Refusal},
+    },
+    explanation::{Outcome, Stage},
+    forward::{self, reject::Error},
+    ids::{NeighbourId, ServerId},
+    neigh::entry::Neighbour,
+    packet::Packet,
+    service::routing::NextHop,
+    time::Duration,
+    wire::ethernet,
+    worker::{Worker, send::Delivery},
+};
+use std::net::Ipv4Addr;
+
+/// Who gets the packet next.
+#[derive(Clone, Copy)]
+enum Next {
+    /// A neighbour, if there was room for it in the table.
+    Known(Option<NeighbourId>),
+    /// One that is taken into the table with this packet.
+    New(NextHop),
+}
+
+impl Story {
+    /// One decision.
+    pub(super) fn tell<P: Packet>(&mut self, worker: &Worker<P>, decision: &Decision) {
+        self.tell_about(&worker.known, decision);
+        match decision.course {
+            Course::Act(act) => self.tell_act(worker, &act),
+            Course::Open(open) => {
+                let text = if open.adopts { ADOPTED } else { "none: it opens one" };
+                self.say(Stage::Connection, text);
+            }
+            Course::Adopt(server) => {
+                self.concern(&worker.known, server);
+                self.say(Stage::Connection, ADOPTED);
+            }
+            Course::End(end) => {
+                // The connection was this worker's, so the next one of the flow is.
+                self.origin = Origin::Worker;
+                self.say(
+                    Stage::Connection,
+                    match end.why {
+                        Ended::Orphaned => "its server is gone, so it ends",
+                        Ended::Reopened => {
+                            "a SYN on a connection that is over: that is forgotten, and a new one opened"
+                        }
+                    },
+                );
+            }
+        }
+    }
+}
+
+const ADOPTED: &str = "none: the service adopts one begun elsewhere";
+
+impl Story {
+    /// Whom the packet concerns, and who owns its flow.
+    fn tell_about(&mut self, known: &Known, decision: &Decision) {
+        match decision.about {
+            About::Nobody => {}
+            About::Connection(hit) => self.tell_connection(known, hit),
+            About::Service(service, owner) => {
+                self.service = Some(service);
+                self.say(Stage::Service, words::service(&known.snapshot.services[service]));
+                self.tell_owner(known, owner);
+            }
+            About::Reply(owner) => {
+                self.say(Stage::Service, "from a server under NAT, of no connection that this worker has");
+                self.tell_owner(known, owner);
+            }
+        }
+    }
+
+    fn tell_owner(&mut self, known: &Known, owner: Owner) {
+        let worker = owner.worker.0;
+        let text = match self.origin {
+            _ if known.team.workers == 1 => "worker 0, the only one".to_string(),
+            Origin::Port => format!("worker {worker}: {}", words::basis(owner.basis)),
+            Origin::Worker => format!("worker {}", known.id.0),
+        };
+        self.say(Stage::Owner, text);
+    }
+
+    /// The connection of a packet, or of the packet that an ICMP error quotes.
+    fn tell_connection(&mut self, known: &Known, hit: Hit) {
+        let connection = known.connections.get(hit.connection());
+        self.is_known = true;
+        self.concern(known, connection.server);
+        if self.parsed.kind == Kind::Icmp {
+            return self.say(Stage::Connection, format!("an ICMP error about {}", flow(connection)));
+        }
+        self.say(Stage::Owner, format!("worker {}: it has the connection", known.id.0));
+        let timeout = known.snapshot.service_of(connection.server).timeouts.of(connection.state);
+        let (age, idle) = (connection.created.age(self.now), connection.seen.age(self.now));
+        let left = Duration::from_millis(timeout.as_millis().saturating_sub(idle.as_millis()));
+        let text = format!(
+            "known: {}, {}, from the {}; opened {} ago, idle for {}, to be forgotten in {} if nothing passes; {} and {} \
+             packets passed in and out",
+            flow(connection),
+            connection.state.name(),
+            if hit.direction() == Direction::In { "client" } else { "server" },
+            time(age),
+            time(idle),
+            time(left),
+            connection.packets(Direction::In),
+            connection.packets(Direction::Out),
+        );
+        self.say(Stage::Connection, text);
+    }
+
+    fn concern(&mut self, known: &Known, server: ServerId) {
+        self.server = Some(server);
+        self.service = Some(known.snapshot.servers[server].service);
+        self.say(Stage::Service, words::service(known.snapshot.service_of(server)));
+    }
+
+    fn tell_act<P: Packet>(&mut self, worker: &Worker<P>, act: &Act) {
+        self.outcome = match *act {
+            Act::Drop(reason) => self.dropped(reason),
+            Act::Share(reason) => {
+                self.say(
+                    Stage::Service,
+                    "an ICMP error about no connection of this worker; the others get a copy",
+                );
+                Outcome::Dropped(reason)
+            }
+            Act::Deliver(_) if self.is_waited_for => {
+                self.say(Stage::Service, "for the director itself: a health check by its ports waits for it");
+                Outcome::TakenIn
+            }
+            Act::Deliver(otherwise) => self.dropped(otherwise),
+            Act::HandOver(to, why) => Outcome::HandedOver(to, why),
+            Act::Refuse(refusal) => self.refused(&refusal),
+            Act::Pass(pass) => self.passed(worker, &pass),
+            Act::Relay(relay) => self.relayed(worker, &relay),
+            Act::Narrow(report) => {
+                let to = Ipv4Addr::from_bits(report.server);
+                let text = format!("the tunnel to {to} carries {} bytes; kept for a while", report.mtu);
+                self.say(Stage::Method, text);
+                Outcome::TakenIn
+            }
+            Act::Conflict(conflict) => {
+                let claim = conflict.claim;
+                self.say(Stage::Service, format!("{} claims {}, which is ours", claim.mac, claim.address));
+                Outcome::TakenIn
+            }
+            Act::Hear(hear) => self.heard(&hear),
+        };
+    }
+
+    /// Why it ends, where the reason's own sentence, which the outcome shows, does not say enough.
+    fn dropped(&mut self, reason: DropReason) -> Outcome {
+        let at = self.parsed.at;
+        match reason {
+            DropReason::TooBig => {
+                let text = format!(
+                    "{} bytes do not fit the way out; it may be fragmented, which the director does not do",
+                    at.ip_len
+                );
+                self.say(Stage::Mtu, text);
+            }
+            DropReason::RejectLimited => {
+                self.say(Stage::Method, "would be answered, but too many answers were sent lately");
+            }
+            DropReason::NoRoute => {
+                let client = Ipv4Addr::from_bits(at.source);
+                self.say(Stage::NextHop, format!("no route back to the client {client}"));
+            }
+            DropReason::NeighboursFull => {
+                self.say(
+                    Stage::NextHop,
+                    "the next hop to the client finds no place in the table of neighbours",
+                );
+            }
+            DropReason::TableFull => {
+                self.say(Stage::Connection, "the table is full of connections that are not half-open");
+            }
+            _ => {}
+        }
+        Outcome::Dropped(reason)
+    }
+
+    /// The packet is turned away.
+    fn refused(&mut self, refusal: &Refusal) -> Outcome {
+        let (at, reason) = (self.parsed.at, refusal.reason);
+        match (refusal.answer, reason) {
+            (Answer::Error(_, Error { mtu, .. }), DropReason::TooBig) => {
+                let text = format!("{} bytes do not fit the way out, which takes {mtu}", at.ip_len);
+                self.say(Stage::Mtu, text);
+            }
+            (_, DropReason::TtlExpired) => self.say(Stage::Mtu, "its time to live has run out"),
+            (_, DropReason::Unserved) if self.parsed.kind.is_flow() => {
+                self.say(Stage::Service, "no service has this virtual address, protocol and port");
+            }
+            (_, DropReason::Unserved) => {
+                self.say(Stage::Service, format!("no service has protocol {}", at.protocol));
+            }
+            (_, DropReason::NoConnection) if !self.is_known => {
+                let from_client = "none, and only a SYN opens one";
+                let from_server = "none, and nothing says that one began elsewhere";
+                self.say(Stage::Connection, if self.service.is_some() { from_client } else { from_server });
+            }
+            _ => {}
+        }
+        if refusal.answer == Answer::Silence {
+            self.say(Stage::Method, "such packets are met with silence: unserved = \"drop\"");
+        }
+        if !refusal.write(&mut self.packet, &at) {
+            return Outcome::Dropped(reason);
+        }
+        let text = match refusal.answer {
+            Answer::Silence | Answer::Reset => format!("refused with a TCP reset: {}", reason.name()),
+            Answer::Error(from, error) => {
+                let (error, from) = (words::icmp_error(error), Ipv4Addr::from_bits(from));
+                format!("answered with ICMP {error} from {from}: {}", reason.name())
+            }
+            Answer::Echo => "a ping of one of the director's addresses".to_owned(),
+        };
+        self.say(if refusal.answer == Answer::Echo { Stage::Service } else { Stage::Method }, text);
+        Outcome::Answered { frame: self.packet.bytes().to_vec() }
+    }
+
+    fn passed<P: Packet>(&mut self, worker: &Worker<P>, pass: &Pass) -> Outcome {
+        let connection = *worker.known.connections.get(pass.hit.connection());
+        let direction = pass.hit.direction();
+        let way = worker.known.way(&connection, direction);
+        self.tell_fit(way.limit);
+        self.tell_state(&worker.known, &connection, connection.state, pass.state);
+        self.rewritten(worker, &connection, direction, Next::Known(pass.neighbour))
+    }
+
+    /// A connection is opened, and its first packet passes.
+    pub(super) fn tell_opening<P: Packet>(&mut self, worker: &Worker<P>, opening: &Opening) {
+        let connection = &opening.connection;
+        self.server = Some(connection.server);
+        if opening.replaces.is_some() {
+            self.say(Stage::Connection, "the client's connection on this server endpoint is over and goes");
+        }
+        if opening.evicts {
+            self.say(Stage::Connection, "the table is full: the oldest half-open connection makes room");
+        }
+        self.tell_fit(opening.limit);
+        self.tell_state(&worker.known, connection, State::None, connection.state);
+        let next = match opening.client {
+            Some(client) if opening.direction == Direction::Out => {
+                client.neighbour.map_or(Next::New(client.hop), |known| Next::Known(Some(known)))
+            }
+            _ => Next::Known(opening.neighbour),
+        };
+        self.outcome = self.rewritten(worker, connection, opening.direction, next);
+    }
+
+    fn tell_fit(&mut self, limit: u16) {
+        self.say(Stage::Mtu, format!("{} bytes; up to {limit} fit the way out", self.parsed.at.ip_len));
+    }
+
+    fn tell_state(&mut self, known: &Known, connection: &Connection, before: State, next: State) {
+        let timeout = known.snapshot.service_of(connection.server).timeouts.of(next);
+        let text = if next == before {
+            format!("stays {}; timeout {timeout}", next.name())
+        } else {
+            format!("{} -> {}; timeout {timeout}", before.name(), next.name())
+        };
+        self.say(Stage::Connection, text);
+    }
+
+    /// What the connection's method makes of the packet.
+    fn rewritten<P: Packet>(
+        &mut self,
+        worker: &Worker<P>,
+        connection: &Connection,
+        direction: Direction,
+        next: Next,
+    ) -> Outcome {
+        let (at, mut last_id) = (self.parsed.at, worker.last_id);
+        let before = ends(&self.packet, &at);
+        let outer = &worker.known.backends[connection.server].outer;
+        let applied = forward::apply(&mut self.packet, &at, connection, direction, outer, &mut last_id);
+        if let Err(reason) = applied {
+            self.say(Stage::Method, "no room for another header in front of the packet");
+            return Outcome::Dropped(reason);
+        }
+        let text =
+            words::rewriting(&worker.known.snapshot, connection, direction, &at, (before, &self.packet));
+        self.say(Stage::Method, text);
+        self.delivered(worker, next)
+    }
+
+    fn relayed<P: Packet>(&mut self, worker: &Worker<P>, relay: &Relay) -> Outcome {
+        let connection = worker.known.connections.get(relay.hit.connection());
+        let outer = &worker.known.backends[connection.server].outer;
+        let mut last_id = worker.last_id;
+        if let Err(reason) = relay.apply(&mut self.packet, &self.parsed.at, connection, outer, &mut last_id) {
+            return Outcome::Dropped(reason);
+        }
+        if connection.sees_replies() {
+            self.say(Stage::Method, "nat: addresses translated, also in the quoted packet");
+        }
+        self.delivered(worker, Next::Known(relay.neighbour))
+    }
+
+    /// The packet is finished but for its Ethernet addresses.
+    fn delivered<P: Packet>(&mut self, worker: &Worker<P>, next: Next) -> Outcome {
+        let known = &worker.known;
+        let (number, neighbour) = match next {
+            Next::Known(number) => (number, number.and_then(|number| known.neighbours.get(number).copied())),
+            Next::New(hop) => {
+                let port = &known.snapshot.ports[usize::from(hop.port.0)];
+                (None, Some(Neighbour::new(hop, port.mac, port.mtu, self.now)))
+            }
+        };
+        let Some(neighbour) = neighbour else {
+            self.say(Stage::NextHop, "its next hop found no place in the table of neighbours");
+            return Outcome::Dropped(DropReason::NeighboursFull);
+        };
+        let name = words::hop(&known.snapshot, neighbour.hop);
+        let (text, reason) = match worker.delivery(self.now, number, neighbour) {
+            Delivery::Now => {
+                let heard = time(self.now.since(neighbour.heard));
+                self.say(Stage::NextHop, format!("{name} is at {}, last heard {heard} ago", neighbour.mac));
+                ethernet::set_stations(self.packet.bytes_mut(), &neighbour.stations);
+                return Outcome::Sent { port: neighbour.port(), frame: self.packet.bytes().to_vec() };
+            }
+            Delivery::Later => {
+                self.say(
+                    Stage::NextHop,
+                    format!("{name} is being asked by ARP; until it answers, packets wait"),
+                );
+                let (port, next_hop) = (neighbour.port(), neighbour.hop.address);
+                return Outcome::Waits { port, next_hop, frame: self.packet.bytes().to_vec() };
+            }
+            Delivery::Never(reason @ DropReason::WaitingFull) => {
+                (format!("{name} is being asked by ARP, and too many packets wait already"), reason)
+            }
+            Delivery::Never(reason) => (format!("{name} does not answer ARP"), reason),
+        };
+        self.say(Stage::NextHop, text);
+        Outcome::Dropped(reason)
+    }
+
+    fn heard(&mut self, hear: &Hear) -> Outcome {
+        let claim = hear.claim;
+        if hear.neighbour.is_some() {
+            self.say(Stage::NextHop, format!("{} is at {}; it is remembered", claim.address, claim.mac));
+        }
+        if let Some((answer, _)) = hear.answer {
+            self.say(Stage::Service, format!("asks for {}, which is ours on this port", answer.sender));
+            hear.write_answer(self.packet.bytes_mut());
+            return Outcome::Answered { frame: self.packet.bytes().to_vec() };
+        }
+        match hear.neighbour {
+            Some(_) => Outcome::TakenIn,
+            None => Outcome::Dropped(DropReason::ArpIgnored),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Carrying a decision out.
+//!
+//! A packet that is not plain is decided about, and then one function here does what the decision says, whatever it is.
+//! Each packet ends in exactly one of its arms, and that is why the counters add up.
+
+use super::{Worker, witness::Witness};
+use crate::{
+    conn::{connections::Hit, entry::Direction, state::State},
+    counters::DropReason,
+    decide::{
+        Act, Course, Ended, Open, Origin, Pass,
+        classify::Parsed,
+        icmp::{Narrow, Relay},
+        opening::Opener,
+        refuse::{Answer, Refusal},
+    },
+    forward,
+    ids::{NeighbourId, ServerId},
+    packet::{Io, Packet},
+    time::Instant,
+};
+
+/// A packet that opens a connection which is not open yet.
+pub(super) struct Pending<P> {
+    pub(super) packet: P,
+    /// Of the packet in its burst.
+    pub(super) number: usize,
+    /// The server that the scheduler chose, which counts the connection already.
+    pub(super) server: ServerId,
+}
+
+impl<P: Packet> Worker<P> {
+    /// Decides what is done with a packet that is not plain, and does it. One that opens a connection whose replies pass
+    /// here is given back: their place in the table is being loaded.
+    pub(super) fn handle(
+        &mut self,
+        now: Instant,
+        packet: P,
+        (parsed, number): (&Parsed, usize),
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+        witness: &mut impl Witness<P>,
+    ) -> Option<Pending<P>> {
+        let mut decision = self.known.decide(now, &packet, parsed, origin);
+        loop {
+            witness.decided(self, &decision);
+            match decision.course {
+                Course::Act(act) => self.act(now, packet, parsed, act, io),
+                Course::Open(open) => return self.open(now, packet, (parsed, number), open, io, witness),
+                Course::Adopt(server) => {
+                    self.known.count_load(server, State::None, 1);
+                    self.begin(now, packet, parsed, (Direction::Out, server), io, witness);
+                }
+                Course::End(end) => {
+                    if end.why == Ended::Orphaned {
+                        self.books.counters.orphaned.bump();
+                    }
+                    self.end(end.connection);
+                    decision = self.known.after(&end, now, &packet, parsed);
+                    continue;
+                }
+            }
+            return None;
+        }
+    }
+
+    /// Chooses a server for a packet that opens a connection.
+    fn open(
+        &mut self,
+        now: Instant,
+        packet: P,
+        (parsed, number): (&Parsed, usize),
+        open: Open,
+        io: &mut impl Io<Packet = P>,
+        witness: &mut impl Witness<P>,
+    ) -> Option<Pending<P>> {
+        let turn = &mut self.turns[open.service];
+        witness.chooses(&self.known, open.service, turn);
+        let chosen = self.known.choose(parsed, open.service, turn, &self.known.loads());
+        witness.chose(&self.known, open.service, chosen, &self.known.loads());
+        let Some(server) = chosen else {
+            self.books.counters.no_server.bump();
+            let act = self.known.refuse(now, parsed, open.unserved, DropReason::NoServer);
+            witness.decided(self, &act.into());
+            self.act(now, packet, parsed, act, io);
+            return None;
+        };
+        self.known.count_load(server, State::None, 1);
+        self.known.connections.prefetch_free();
+        if let Some(reply) = self.known.reply_key(&parsed.key.key(), server) {
+            self.known.connections.prefetch_key(reply.packed());
+            return Some(Pending { packet, number, server });
+        }
+        self.begin(now, packet, parsed, (Direction::In, server), io, witness);
+        None
+    }
+
+    /// Opens the connection of a packet with a server that counts it already, and lets the packet pass.
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        packet: P,
+        parsed: &Parsed,
+        (direction, server): (Direction, ServerId),
+        io: &mut impl Io<Packet = P>,
+        witness: &mut impl Witness<P>,
+    ) {
+        let opener = Opener { now, parsed, port: packet.port(), direction, replaces: None };
+        let service = self.known.snapshot.servers[server].service;
+        let (known, turn) = (&self.known, &mut self.turns[service]);
+        let another = |taken| {
+            known.count_load(taken, State::None, -1);
+            witness.clashes();
+            witness.chooses(known, service, turn);
+            let chosen = known.choose(parsed, service, turn, &known.loads());
+            witness.chose(known, service, chosen, &known.loads());
+            known.count_load(chosen?, State::None, 1);
+            chosen
+        };
+        match self.known.opening(&opener, server, another) {
+            Ok(opening) => {
+                witness.opens(self, &opening);
+                match self.remember(now, &opening) {
+                    Ok((hit, neighbour)) => self.forward(now, packet, parsed, hit, neighbour, io),
+                    Err(reason) => self.drop(packet, reason, io),
+                }
+            }
+            Err((server, act)) => {
+                self.known.count_load(server, State::None, -1);
+                witness.decided(self, &act.into());
+                self.act(now, packet, parsed, act, io);
+            }
+        }
+    }
+
+    /// Does what a decision says that nothing follows.
+    fn act(&mut self, now: Instant, packet: P, parsed: &Parsed, act: Act, io: &mut impl Io<Packet = P>) {
+        match act {
+            Act::Drop(reason) => self.drop(packet, reason, io),
+            Act::Share(reason) => {
+                self.share(now, &packet, io);
+                self.drop(packet, reason, io);
+            }
+            Act::Deliver(otherwise) => match io.deliver(packet) {
+                Ok(()) => self.books.counters.host.bump(),
+                Err(packet) => self.drop(packet, otherwise, io),
+            },
+            Act::HandOver(to, why) => match io.hand_over(to, packet) {
+                Ok(()) => self.books.counters.handed_over[why as usize].bump(),
+                Err(packet) => self.drop(packet, DropReason::RingFull, io),
+            },
+            Act::Refuse(refusal) => self.refuse(now, packet, parsed, refusal, io),
+            Act::Pass(pass) => self.pass(now, packet, parsed, pass, io),
+            Act::Relay(relay) => self.relay(now, packet, parsed, &relay, io),
+            Act::Narrow(report) => self.narrow(now, packet, &report, io),
+            Act::Conflict(conflict) => self.conflict(now, packet, &conflict, io),
+            Act::Hear(hear) => self.hear(now, packet, &hear, io),
+        }
+    }
+
+    /// A packet goes the way of its connection.
+    fn pass(&mut self, now: Instant, packet: P, parsed: &Parsed, pass: Pass, io: &mut impl Io<Packet = P>) {
+        let Pass { hit, state, neighbour } = pass;
+        let connection = self.known.connections.get(hit.connection());
+        let (before, server) = (connection.state, connection.server);
+        if state != before {
+            if (before, state, hit.direction()) == (State::SynSent, State::Close, Direction::Out) {
+                self.books.traffic[server.index()].refused.bump();
+            }
+            self.advance(now, hit.connection(), state);
+        }
+        self.forward(now, packet, parsed, hit, neighbour, io);
+    }
+
+    /// A packet of a connection is counted, rewritten by the connection's method, and sent.
+    fn forward(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        parsed: &Parsed,
+        hit: Hit,
+        neighbour: Option<NeighbourId>,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let (at, direction) = (&parsed.at, hit.direction());
+        let connection = self.known.connections.get_mut(hit.connection());
+        let server = connection.server;
+        connection.seen = now.stamp();
+        connection.count(direction, at.ip_len);
+        self.books.traffic[server.index()].count(direction as usize, at.ip_len);
+        let outer = &self.known.backends[server].outer;
+        match forward::apply(&mut packet, at, connection, direction, outer, &mut self.last_id) {
+            Ok(()) => self.send(now, packet, neighbour, io),
+            Err(reason) => self.drop(packet, reason, io),
+        }
+    }
+
+    /// A packet is turned into the answer to its sender.
+    #[cold]
+    fn refuse(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        parsed: &Parsed,
+        refusal: Refusal,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let counters = &self.books.counters;
+        if refusal.answer == Answer::Silence {
+            return self.drop(packet, refusal.reason, io);
+        }
+        self.known.refusals.allow(now);
+        if !refusal.write(&mut packet, &parsed.at) {
+            return self.drop(packet, refusal.reason, io);
+        }
+        match refusal.answer {
+            Answer::Reset => counters.resets.bump(),
+            Answer::Error(..) => counters.icmp_errors.bump(),
+            Answer::Echo | Answer::Silence => {}
+        }
+        io.transmit(packet.port(), packet);
+    }
+
+    /// An ICMP error goes the way of the packets that it is about. Nothing is remembered of it.
+    #[cold]
+    fn relay(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        parsed: &Parsed,
+        relay: &Relay,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let connection = self.known.connections.get(relay.hit.connection());
+        let outer = &self.known.backends[connection.server].outer;
+        match relay.apply(&mut packet, &parsed.at, connection, outer, &mut self.last_id) {
+            Ok(()) => self.send(now, packet, relay.neighbour, io),
+            Err(reason) => self.drop(packet, reason, io),
+        }
+    }
+
+    /// A router's report about tunnels is believed for a while.
+    #[cold]
+    fn narrow(&mut self, now: Instant, packet: P, report: &Narrow, io: &mut impl Io<Packet = P>) {
+        let servers = self.known.snapshot.servers.iter().zip(&mut self.known.backends);
+        for (_, backend) in servers.filter(|(server, _)| report.concerns(server)) {
+            self.chores.narrow_ways += usize::from(backend.narrow(report.mtu, now));
+        }
+        if report.share {
+            self.share(now, &packet, io);
+        }
+        self.take_in(packet, io);
+    }
+}

@@ -1,0 +1,139 @@
+//! What ARP packets change, and the director's own questions about neighbours.
+
+use super::Worker;
+use crate::{
+    counters::DropReason,
+    decide::arp::{Conflict, Hear},
+    ids::NeighbourId,
+    neigh::entry::Question,
+    packet::{Io, Notice, Packet, PortId},
+    service::routing::NextHop,
+    time::Instant,
+    wire::{
+        arp::{self, Arp, Operation},
+        ethernet::{self, Mac},
+    },
+};
+
+/// Bytes of an untagged ARP frame.
+const FRAME_LEN: usize = ethernet::HEADER_LEN + arp::LEN;
+
+impl<P: Packet> Worker<P> {
+    /// Takes note of where the sender of an ARP packet is, and answers it.
+    #[cold]
+    pub(super) fn hear(&mut self, now: Instant, mut packet: P, hear: &Hear, io: &mut impl Io<Packet = P>) {
+        if hear.share {
+            self.share(now, &packet, io);
+        }
+        if let Some(number) = hear.neighbour {
+            let hop = NextHop { port: packet.port(), address: hear.claim.address };
+            if let Some((_, true)) = self.known.neighbours.answer(hop, hear.claim.mac, now) {
+                self.found(now, number, io);
+            }
+        }
+        if hear.answer.is_some() {
+            hear.write_answer(packet.bytes_mut());
+            return io.transmit(packet.port(), packet);
+        }
+        match hear.neighbour {
+            Some(_) => self.take_in(packet, io),
+            None => self.drop(packet, DropReason::ArpIgnored, io),
+        }
+    }
+
+    /// Another station uses one of our addresses.
+    #[cold]
+    pub(super) fn conflict(
+        &mut self,
+        now: Instant,
+        packet: P,
+        conflict: &Conflict,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let Conflict { claim, defend } = *conflict;
+        let port = packet.port();
+        self.books.counters.address_conflicts.bump();
+        io.notice(Notice::AddressConflict { address: claim.address, mac: claim.mac, port });
+        if defend {
+            self.known.defended = Some(now);
+            self.announce(port, claim.address, io);
+        }
+        self.take_in(packet, io);
+    }
+
+    /// A neighbour's address has become known: what waited for it goes.
+    fn found(&mut self, now: Instant, number: NeighbourId, io: &mut impl Io<Packet = P>) {
+        while let Some(packet) = self.waiting.pop(number) {
+            self.send(now, packet, Some(number), io);
+        }
+        self.count_waiting();
+        if let Some(neighbour) = self.known.neighbours.get(number).filter(|_| self.is_configured(number)) {
+            let (address, mac, port) = (neighbour.hop.address, neighbour.mac, neighbour.port());
+            io.notice(Notice::NeighbourFound { address, mac, port });
+        }
+    }
+
+    /// Asks for a neighbour's address, if it is time to.
+    pub(super) fn ask(&mut self, now: Instant, number: NeighbourId, io: &mut impl Io<Packet = P>) {
+        let question = self.known.neighbours.get_mut(number).and_then(|neighbour| neighbour.poll(now));
+        if let Some(question) = question {
+            self.put_question(number, question, io);
+        }
+    }
+
+    /// Carries out what a neighbour's entry wants done.
+    pub(super) fn put_question(
+        &mut self,
+        number: NeighbourId,
+        question: Question,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let Some(neighbour) = self.known.neighbours.get(number) else { return };
+        let (hop, mac) = (neighbour.hop, neighbour.mac);
+        let to = match question {
+            Question::Broadcast => Mac::BROADCAST,
+            Question::Unicast => mac,
+            Question::GiveUp => return self.give_up(number, io),
+        };
+        let Some(own) = self.known.snapshot.routing.own_address(hop.port, hop.address) else { return };
+        let request = Arp {
+            operation: Operation::Request,
+            sender_mac: self.known.mac_of(hop.port),
+            sender: own,
+            target_mac: Mac::default(),
+            target: hop.address,
+        };
+        self.originate_arp(hop.port, to, &request, io);
+    }
+
+    /// A neighbour does not answer: what waited for it is dropped.
+    fn give_up(&mut self, number: NeighbourId, io: &mut impl Io<Packet = P>) {
+        while let Some(packet) = self.waiting.pop(number) {
+            self.drop(packet, DropReason::Unresolved, io);
+        }
+        self.count_waiting();
+        if let Some(neighbour) = self.known.neighbours.get(number).filter(|_| self.is_configured(number)) {
+            io.notice(Notice::NeighbourLost { address: neighbour.hop.address, port: neighbour.port() });
+        }
+    }
+
+    /// Whether the configuration names a neighbour: a server or a router.
+    fn is_configured(&self, number: NeighbourId) -> bool {
+        self.known.backends.iter().any(|backend| backend.neighbour == Some(number))
+            || self.chores.gateways.contains(&number)
+    }
+
+    /// Sends an ARP packet of the director's own.
+    pub(super) fn originate_arp(&mut self, port: PortId, to: Mac, arp: &Arp, io: &mut impl Io<Packet = P>) {
+        let Some(mut packet) = io.allocate(port) else { return self.books.counters.no_buffer.bump() };
+        self.books.counters.originated.bump();
+        if !packet.set_len(FRAME_LEN) {
+            return self.drop(packet, DropReason::NoHeadroom, io);
+        }
+        let frame = packet.bytes_mut();
+        ethernet::set_addresses(frame, to, arp.sender_mac);
+        ethernet::set_ethertype(frame, ethernet::ARP);
+        arp.write(&mut frame[ethernet::HEADER_LEN..]);
+        io.transmit(port, packet);
+    }
+}

@@ -1,0 +1,105 @@
+//! A finished packet leaves: to its next hop now, or when that is known, or it ends.
+
+use super::Worker;
+use crate::{
+    counters::DropReason,
+    ids::NeighbourId,
+    neigh::entry::{Knowledge, Neighbour, Question},
+    packet::{Io, Packet},
+    time::Instant,
+    wire::ethernet,
+};
+
+/// What sending to a next hop comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// It is sent.
+    Now,
+    /// It waits for the next hop's address.
+    Later,
+    /// It ends.
+    Never(DropReason),
+}
+
+impl<P: Packet> Worker<P> {
+    /// What becomes of a packet for a next hop: `number` is its place in the table, if it has one.
+    pub(crate) fn delivery(
+        &self,
+        now: Instant,
+        number: Option<NeighbourId>,
+        mut neighbour: Neighbour,
+    ) -> Delivery {
+        if neighbour.knowledge == Knowledge::Known {
+            return Delivery::Now;
+        }
+        neighbour.wanted(now);
+        if neighbour.knowledge == Knowledge::Failed {
+            return Delivery::Never(DropReason::Unresolved);
+        }
+        if !self.waiting.has_room(number) {
+            return Delivery::Never(DropReason::WaitingFull);
+        }
+        match neighbour.poll(now) {
+            Some(Question::GiveUp) => Delivery::Never(DropReason::Unresolved),
+            _ => Delivery::Later,
+        }
+    }
+
+    /// Sends a packet to a neighbour, now or when its address is known.
+    #[inline]
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        number: Option<NeighbourId>,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        match number.and_then(|number| self.known.neighbours.get(number)) {
+            Some(neighbour) if neighbour.knowledge == Knowledge::Known => {
+                ethernet::set_stations(packet.bytes_mut(), &neighbour.stations);
+                io.transmit(neighbour.port(), packet);
+            }
+            _ => self.send_later(now, packet, number, io),
+        }
+    }
+
+    #[cold]
+    fn send_later(
+        &mut self,
+        now: Instant,
+        packet: P,
+        number: Option<NeighbourId>,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let neighbour = number.and_then(|number| Some((number, self.known.neighbours.get_mut(number)?)));
+        let Some((number, neighbour)) = neighbour else {
+            return self.drop(packet, DropReason::NeighboursFull, io);
+        };
+        neighbour.wanted(now);
+        if neighbour.knowledge == Knowledge::Failed {
+            return self.drop(packet, DropReason::Unresolved, io);
+        }
+        match self.waiting.push(number, packet) {
+            Ok(()) => self.count_waiting(),
+            Err(packet) => self.drop(packet, DropReason::WaitingFull, io),
+        }
+        self.ask(now, number, io);
+    }
+
+    /// A packet ends here.
+    pub(super) fn drop(&mut self, packet: P, reason: DropReason, io: &mut impl Io<Packet = P>) {
+        self.books.counters.count_drop(reason);
+        io.release(packet);
+    }
+
+    /// A packet was for the director itself.
+    pub(super) fn take_in(&mut self, packet: P, io: &mut impl Io<Packet = P>) {
+        self.books.counters.host.bump();
+        io.release(packet);
+    }
+
+    pub(super) fn count_waiting(&self) {
+        let waiting = &self.books.counters.waiting;
+        waiting.add((self.waiting.len() as u64).wrapping_sub(waiting.get()));
+    }
+}
