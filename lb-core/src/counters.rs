@@ -68,7 +68,7 @@ drop_reasons! {
     UnknownEthertype = "unknown-ethertype",
     /// Addressed to another station's MAC address.
     OtherMac = "other-mac",
-    /// Not an ARP packet for Ethernet and IPv4, or cut off.
+    /// Not an ARP packet for Ethernet and IPv4, cut off, or its sender's Ethernet address is zero or that of a group.
     BadArp = "bad-arp",
     /// ARP about addresses that are not ours, or an answer nobody asked for.
     ArpIgnored = "arp-ignored",
@@ -88,7 +88,7 @@ drop_reasons! {
     NotForUs = "not-for-us",
     /// For one of the director's own addresses, which offer nothing but ARP and ping, and no health check waits for it.
     OwnAddress = "own-address",
-    /// For a VIP's port or protocol that no service uses, where the VIP says to drop such packets.
+    /// For a VIP's port or protocol that no service uses, and not answered: the VIP says so, or it is a reset.
     Unserved = "unserved",
     /// Would have been answered with a reset or an ICMP error, but too many were sent lately.
     RejectLimited = "reject-limited",

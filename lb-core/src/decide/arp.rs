@@ -65,8 +65,10 @@ impl Known {
         let frame = packet.bytes();
         let read = ethernet::payload(frame).and_then(|(_, l3)| Some((l3, Arp::read(&frame[l3..])?)));
         let Some((l3, arp)) = read else { return Act::Drop(DropReason::BadArp) };
-        // The frame's sender and the packet's must agree, or somebody speaks for another.
-        if ethernet::is_group(arp.sender_mac) || arp.sender_mac != ethernet::source(frame) {
+        // The frame may come from another address than the packet names: that of a VRRP router is its virtual one (RFC
+        // 5798 8.1.2), and bonded or proxied hosts do the same. But both must be one station's.
+        let is_station = |mac| !ethernet::is_group(mac) && mac != Mac::default();
+        if !is_station(arp.sender_mac) || !is_station(ethernet::source(frame)) {
             return Act::Drop(DropReason::BadArp);
         }
         let claim = Claim { address: arp.sender, mac: arp.sender_mac };
@@ -76,7 +78,10 @@ impl Known {
             return match is_ours {
                 true => Act::Drop(DropReason::ArpIgnored),
                 // RFC 5227 2.4 (c): defend the address, but not in an endless argument.
-                false => Act::Conflict(Conflict { claim, defend: self.may_defend(now) }),
+                false => Act::Conflict(Conflict {
+                    claim,
+                    defend: self.defences.may_defend(arp.sender.into(), now),
+                }),
             };
         }
         // A reply or an announcement counts; so does a request, since RFC 826 has it update what is already known.

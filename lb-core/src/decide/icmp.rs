@@ -102,7 +102,8 @@ impl Known {
         let is_own = matches!(local, Some(Local::Own(_)));
         let kind = parsed.at.payload(packet.bytes()).first().copied();
         if !self.is_station(parsed.at.source) {
-            let answers = kind.is_some_and(|kind| kind == icmp::ECHO_REPLY || icmp::is_error(kind));
+            let answers =
+                kind.is_some_and(|kind| kind == icmp::ECHO_REPLY || icmp::concerns_connection(kind));
             let act = if is_own && answers { Act::Deliver } else { Act::Drop };
             return act(DropReason::BadSource).into();
         }
@@ -110,9 +111,10 @@ impl Known {
             Some(icmp::ECHO_REQUEST) if local.is_some() => {
                 self.answer(now, Answer::Echo, DropReason::RejectLimited)
             }
-            Some(kind) if icmp::is_error(kind) && is_own => self.own_error(packet, parsed, origin),
-            Some(kind) if icmp::is_error(kind) => return self.icmp_error(packet, parsed, origin),
+            Some(kind) if icmp::concerns_connection(kind) && is_own => self.own_error(packet, parsed, origin),
+            Some(kind) if icmp::concerns_connection(kind) => return self.icmp_error(packet, parsed, origin),
             Some(icmp::ECHO_REPLY) if is_own => Act::Deliver(DropReason::IcmpUnrelated),
+            Some(kind) if icmp::is_error(kind) => Act::Drop(DropReason::IcmpUnrelated),
             _ if local.is_some() => Act::Drop(DropReason::IcmpUnrelated),
             _ => Act::Drop(DropReason::NotForUs),
         };

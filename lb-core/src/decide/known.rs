@@ -11,17 +11,14 @@ use crate::{
     forward::limiter::Limiter,
     ids::{ById, ServerId},
     limits::MAX_PORTS,
-    neigh::table::Neighbours,
+    neigh::{defences::Defences, table::Neighbours},
     packet::{Packet, PortId, WorkerId},
     sched::load::{LoadBoard, Loads},
     service::snapshot::Snapshot,
-    time::{Duration, Instant},
+    time::Instant,
     wire::{ethernet::Mac, ipv4},
 };
 use std::{net::Ipv4Addr, sync::Arc};
-
-/// Time between two defences of an address, RFC 5227 2.4 (DEFEND_INTERVAL).
-const DEFEND_EVERY: Duration = Duration::from_secs(10);
 
 /// What all workers of a director have in common.
 #[derive(Clone)]
@@ -52,8 +49,8 @@ pub struct Known {
     pub(crate) arrivals: [Arrival; MAX_PORTS],
     /// Answers that may still be given to packets that nobody asked for.
     pub(crate) refusals: Limiter,
-    /// When an address was last defended.
-    pub(crate) defended: Option<Instant>,
+    /// When addresses were last defended.
+    pub(crate) defences: Defences,
 }
 
 impl Known {
@@ -66,7 +63,7 @@ impl Known {
             macs: snapshot.ports.iter().map(|port| port.mac).collect(),
             arrivals: arrivals(&snapshot),
             refusals: Limiter::new(team.refusals_per_s, now),
-            defended: None,
+            defences: Defences::new(),
             id,
             team: team.clone(),
             snapshot,
@@ -81,11 +78,6 @@ impl Known {
             parsed.place = self.connections.place(parsed.key);
         }
         parsed
-    }
-
-    /// Whether the director may say again now that a disputed address is its own: RFC 5227 2.4 (c).
-    pub(super) fn may_defend(&self, now: Instant) -> bool {
-        self.defended.is_none_or(|last| now.since(last) >= DEFEND_EVERY)
     }
 
     /// Whether an address can be that of one other station, so that it may be answered: RFC 1122 3.2.2.

@@ -22,6 +22,8 @@ pub const UNREACHABLE: u8 = 3;
 pub const ECHO_REQUEST: u8 = 8;
 /// Type: time exceeded.
 pub const TIME_EXCEEDED: u8 = 11;
+/// Type: parameter problem.
+pub const PARAMETER_PROBLEM: u8 = 12;
 
 /// Code of [`UNREACHABLE`]: the protocol is not served.
 pub const PROTOCOL_UNREACHABLE: u8 = 2;
@@ -29,6 +31,14 @@ pub const PROTOCOL_UNREACHABLE: u8 = 2;
 pub const PORT_UNREACHABLE: u8 = 3;
 /// Code of [`UNREACHABLE`]: too large for the way on, and fragmentation is forbidden.
 pub const FRAGMENTATION_NEEDED: u8 = 4;
+
+/// Whether messages of this type tell one end of a connection something that it acts on: destination unreachable, time
+/// exceeded, parameter problem. Not so a redirect, which is between a host and its router, nor the source quench that RFC
+/// 6633 abolished.
+#[must_use]
+pub const fn concerns_connection(kind: u8) -> bool {
+    matches!(kind, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM)
+}
 
 /// Whether messages of this type report an error about a packet that they quote.
 #[must_use]

@@ -55,7 +55,7 @@ impl<P: Packet> Worker<P> {
         self.books.counters.address_conflicts.bump();
         io.notice(Notice::AddressConflict { address: claim.address, mac: claim.mac, port });
         if defend {
-            self.known.defended = Some(now);
+            self.known.defences.defended(claim.address.into(), now);
             self.announce(port, claim.address, io);
         }
         self.take_in(packet, io);

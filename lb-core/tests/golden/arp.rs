@@ -201,14 +201,90 @@ fn a_neighbour_that_moves_is_followed() {
     assert_eq!(read::stations(&sent[0].frame).0, STRANGER);
 }
 
+/// A frame as a VRRP master sends it: the virtual router's address inside, its own outside.
+fn from_master(mut frame: Vec<u8>) -> Vec<u8> {
+    frame[6..12].copy_from_slice(&Mac([2, 0, 0, 0, 1, 0xfe]).0);
+    frame
+}
+
+const VIRTUAL_ROUTER: Mac = Mac([0, 0, 0x5e, 0, 1, 7]);
+
+/// RFC 5798 8.1.2: a VRRP router's ARP packets name its virtual address; HSRP's, bonded and proxied hosts' do the same.
 #[test]
-fn who_speaks_for_another_is_not_heard() {
-    let mut frame = arp_reply((STRANGER, SERVERS[0]), (LAN_MAC, own("198.51.100.1")));
-    frame[6..12].copy_from_slice(&GATEWAY_MAC.0);
+fn a_virtual_router_is_known_by_the_address_that_it_names() {
+    let mut world = World::new(&one_server(Method::Nat));
+    world.stations.retain(|station| station.address != GATEWAY);
+    let answer = from_master(arp_reply((VIRTUAL_ROUTER, GATEWAY), (WAN_MAC, own("192.0.2.1"))));
+    expect_nothing(&mut world, WAN, &answer);
+    let reply_to_client = |world: &mut World, port: u16| {
+        let client = format!("203.0.113.10:{port}");
+        world.receive(WAN, &tcp(&client, SERVICE, SYN).via_gateway());
+        let sent = world.receive(LAN, &tcp("198.51.100.11:8080", &client, SYN | ACK).via_server());
+        read::stations(&sent[0].frame).0
+    };
+    assert_eq!(reply_to_client(&mut world, 4000), VIRTUAL_ROUTER, "packets for the gateway go there");
+
+    // Its question is answered to the address that it names.
+    let question = from_master(arp_request((VIRTUAL_ROUTER, GATEWAY), VIP));
+    let sent = world.receive(WAN, &question).remove(0);
+    assert_eq!(read::stations(&sent.frame).0, VIRTUAL_ROUTER);
+    assert_eq!(sent.line(), "wan: arp to 192.0.2.254: 192.0.2.100 is at 02:00:00:00:00:01");
+
+    // Another router takes over, under another virtual address.
+    let other = Mac([0, 0, 0x0c, 0x07, 0xac, 1]);
+    expect_nothing(&mut world, WAN, &from_master(arp_request((other, GATEWAY), GATEWAY)));
+    assert_eq!(reply_to_client(&mut world, 4001), other);
+    assert_eq!(world.dropped(DropReason::BadArp), 0);
+}
+
+#[test]
+fn a_server_behind_a_bond_is_known_by_the_address_that_it_names() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        let mut world = World::silent(&one_server(method), Setup::default());
+        world.pass(500);
+        let answer = from_master(arp_reply((SERVER_MACS[0], SERVERS[0]), (LAN_MAC, own("198.51.100.1"))));
+        expect_nothing(&mut world, LAN, &answer);
+        let sent = world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway());
+        let to_server = |sent: &Sent| read::stations(&sent.frame).0 == SERVER_MACS[0];
+        assert!(sent.iter().any(to_server), "{method}: {:?}", lines(&sent));
+    }
+}
+
+#[test]
+fn a_group_or_nobody_is_no_sender() {
     let mut world = world();
-    expect_nothing(&mut world, LAN, &frame);
-    expect_nothing(&mut world, LAN, &arp_reply((Mac::BROADCAST, SERVERS[0]), (LAN_MAC, own("198.51.100.1"))));
-    assert_eq!(world.dropped(DropReason::BadArp), 2);
+    let to_us = (LAN_MAC, own("198.51.100.1"));
+    let mut from_group = arp_reply((STRANGER, SERVERS[0]), to_us);
+    from_group[6..12].copy_from_slice(&Mac::BROADCAST.0);
+    let mut from_nobody = arp_reply((STRANGER, SERVERS[0]), to_us);
+    from_nobody[6..12].fill(0);
+    let refused = [
+        arp_reply((Mac::BROADCAST, SERVERS[0]), to_us),
+        from_master(arp_reply((Mac([1, 0, 0x5e, 0, 0, 18]), SERVERS[0]), to_us)),
+        from_master(arp_reply((Mac::default(), SERVERS[0]), to_us)),
+        from_group,
+        from_nobody,
+    ];
+    for frame in &refused {
+        expect_nothing(&mut world, LAN, frame);
+    }
+    assert_eq!(world.dropped(DropReason::BadArp), refused.len() as u64);
+    let sent = world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway());
+    assert_eq!(read::stations(&sent[0].frame).0, SERVER_MACS[0]);
+}
+
+#[test]
+fn each_address_is_defended_for_itself() {
+    let mut plan = one_server(Method::Nat);
+    let vips: Vec<Ipv4Addr> = (101..111).map(|last| Ipv4Addr::new(192, 0, 2, last)).collect();
+    plan.services
+        .extend(vips.iter().map(|vip| service(Method::Nat, &format!("{vip}:80"), &["198.51.100.11:8080"])));
+    let mut world = World::new(&plan);
+    let claims: Vec<_> = vips.iter().map(|&vip| (WAN, arp_request((STRANGER, vip), vip))).collect();
+    assert_eq!(world.burst(0, &claims).len(), vips.len(), "each once");
+    assert!(world.burst(0, &claims).is_empty(), "and not again");
+    world.pass(10_000);
+    assert_eq!(world.burst(0, &claims).len(), vips.len(), "within ten seconds");
 }
 
 #[test]

@@ -239,3 +239,26 @@ fn an_error_does_not_keep_a_connection_alive() {
 fn assert_quote_is_right(quote: &[u8]) {
     super::common::read::check_ipv4(quote).unwrap();
 }
+
+/// Only what tells an end of a connection something: RFC 792's unreachable, time exceeded, parameter problem.
+#[test]
+fn redirects_and_source_quenches_concern_no_connection() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        let mut world = World::new(&one_server(method));
+        let request = tcp("203.0.113.10:4000", "192.0.2.100:80", SYN);
+        world.receive(WAN, &request.via_gateway());
+        let reply = tcp("192.0.2.100:80", "203.0.113.10:4000", SYN | ACK).bytes();
+        let passes = |world: &mut World, kind: u8| {
+            let error = icmp(
+                FAR_ROUTER,
+                VIP,
+                Icmpv4Type::Unknown { type_u8: kind, code_u8: 0, bytes5to8: [0; 4] },
+                &reply,
+            );
+            world.receive(WAN, &error.via_gateway()).len()
+        };
+        let relayed: Vec<u8> = (0..=40).filter(|&kind| kind != 8 && passes(&mut world, kind) > 0).collect();
+        assert_eq!(relayed, [3, 11, 12], "{method}");
+        assert_eq!(world.dropped(DropReason::IcmpUnrelated), 37, "{method}");
+    }
+}
