@@ -13,7 +13,7 @@ HUGE   := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: help build build-deps build-story check clean demo demo-deps demo-stop deps test root
+.PHONY: help build build-deps build-story check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
 .PHONY: image image-deps test-image
@@ -24,7 +24,8 @@ help:
 	@echo "make demo KEEP=1   the same, but leave it running for a look around"
 	@echo "make demo-stop     end a demo that was left running"
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
-	@echo "make check         formatting and lints"
+	@echo "make check         formatting, lints, documentation, spelling, dependencies and their licences"
+	@echo "make check-dpdk    the binding compiled and tested with the DPDK of Debian 12, 13 and sid, in chroots (needs root)"
 	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
 	@echo "make bench-ports   the same on AF_PACKET, AF_XDP and virtio ports; docs/deploying.md says more"
 	@echo "make bench-control what clients of the control socket cost forwarding"
@@ -92,6 +93,7 @@ demo-stop: root
 
 check: build-deps
 	$(CARGO) fmt --all --check
+	@tests/check.sh
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 # The stories are told with an optimised lb-app, because 100 MB take their time.
@@ -99,6 +101,10 @@ test: root deps check build-story
 	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
 	@$(MAKE) --no-print-directory bench-instructions
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked --no-fail-fast -p lb-stories
+
+check-dpdk: root
+	@tests/deps.sh build package
+	@docker/check-dpdk $(RELEASES)
 
 image-deps:
 	@tests/deps.sh build world image
