@@ -91,7 +91,7 @@ fn run(command: &cli::CommandLine, set_verbosity: SetVerbosity) -> anyhow::Resul
     flag::register(SIGHUP, wishes.reload.clone())?;
     let terminal = shell::Terminal::keep();
     let (director, socket) = start::start(command)?;
-    let api = Api::new(&director.running, wishes.stop.clone(), set_verbosity);
+    let api = Api::new(&director.plane, wishes.stop.clone(), set_verbosity);
     let listener = socket.map(|socket| socket.serve(api.clone())).transpose()?;
     say("lb-app ready\n");
     let script =

@@ -4,6 +4,7 @@
 //! * [`edit`]: edits of the plan, by operators, checks and time.
 //! * [`file`]: the configuration file read again and written back; connections kept from run to run.
 //! * [`watch`]: explanations, traces and captures.
+//! * [`plane`]: all of these together.
 //! * [`api`]: what clients ask, and what they are answered.
 //! * [`clients`]: the ways in which they come.
 
@@ -12,4 +13,5 @@ pub(crate) mod clients;
 pub(crate) mod edit;
 pub(crate) mod file;
 pub(crate) mod live;
+pub(crate) mod plane;
 pub(crate) mod watch;

@@ -2,10 +2,12 @@
 
 use super::watchdog::Watchdog;
 use crate::{
-    control::{clients::telemetry, edit::passive::Watch, file::state_file, live::running::Running},
+    control::{clients::telemetry, edit::passive::Watch, file::state_file, plane::ControlPlane},
     dataplane::lcore::{Ended, Shutdown},
     dpdk::{Dump, Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
-    log, report,
+    log,
+    metrics::Exporter,
+    report,
     say::say,
     systemd,
 };
@@ -47,12 +49,14 @@ pub(crate) struct Wishes {
 /// The running director, with what only its owner may do: end it.
 pub(crate) struct Director {
     pub(crate) eal: Eal,
-    pub(crate) running: Arc<Running>,
+    pub(crate) plane: Arc<ControlPlane>,
     /// By worker.
     pub(crate) handles: Vec<LcoreHandle<Ended>>,
     pub(crate) shutdown: Arc<Shutdown>,
     pub(crate) notices: Receiver<Notice>,
     pub(crate) secret: Secret,
+    /// Serves metrics, if they are wanted.
+    pub(crate) exporter: Option<Exporter>,
     /// Lets other processes capture packets, if there can be any.
     pub(crate) dump: Option<Dump>,
 }
@@ -60,13 +64,14 @@ pub(crate) struct Director {
 impl Director {
     /// Does the chores until told to stop.
     pub(crate) fn serve(&self, wishes: &Wishes) {
-        let mut watchdog = Watchdog::ready(&self.running);
+        let (plane, running) = (&*self.plane, &*self.plane.running);
+        let mut watchdog = Watchdog::ready(plane);
         let mut refusals = Watch::default();
         while !wishes.stop.load(Ordering::Relaxed) {
-            self.running.board.sum_up(self.running.current().snapshot.servers.len());
+            running.board.sum_up(running.current().snapshot.servers.len());
             self.notices.try_iter().for_each(tell);
             if wishes.reload.swap(false, Ordering::Relaxed) {
-                self.running.reload_by_signal();
+                plane.reloads.reload_by_signal(running);
             }
             if wishes.status.swap(false, Ordering::Relaxed) {
                 say(self.status());
@@ -75,12 +80,14 @@ impl Director {
                 error!("worker {dead} has ended by itself");
                 return;
             }
-            self.running.catch_up();
-            refusals.tick(&self.running, Instant::now());
-            self.running.keep_watches();
-            self.running.keep_schedule(Instant::now());
-            self.running.go_back_if_unconfirmed(Instant::now());
-            watchdog.tick(&self.running, Instant::now());
+            running.catch_up();
+            if let Some(monitor) = plane.monitor() {
+                refusals.tick(running, &monitor, Instant::now());
+            }
+            plane.watches.keep(running);
+            plane.servers.keep(running, Instant::now());
+            plane.reloads.go_back_if_unconfirmed(running, Instant::now());
+            watchdog.tick(plane, Instant::now());
             log::say_what_was_left_out(Instant::now());
             thread::sleep(ROUND);
         }
@@ -88,10 +95,10 @@ impl Director {
 
     /// Everything an operator asks first, ending with the line `end of status`.
     pub(crate) fn status(&self) -> String {
-        let neighbours = self.running.workers.iter();
+        let neighbours = self.plane.running.workers.iter();
         let neighbours =
             neighbours.map(|worker| (worker.id, worker.line.neighbours().unwrap_or_default())).collect();
-        report::status(&self.running, &self.running.list(MOST_LISTED), neighbours)
+        report::status(&self.plane, &self.plane.running.list(MOST_LISTED), neighbours)
     }
 
     /// Stops polling, prints the accumulated statistics, closes ports.
@@ -103,10 +110,14 @@ impl Director {
         systemd::stopping();
         telemetry::end();
         drop(self.dump.take());
-        self.running.end_watches();
-        self.running.stop_helpers();
+        let running = &self.plane.running;
+        self.plane.watches.end(running);
+        if let Some(exporter) = self.exporter.take() {
+            exporter.stop();
+        }
+        self.plane.stop_checks();
         self.shutdown.request();
-        let ports = self.running.take_ports();
+        let ports = running.take_ports();
         let mut rx: Vec<Vec<RxQueue>> = ports.iter().map(|_| Vec::new()).collect();
         let mut tx: Vec<Vec<TxQueue>> = ports.iter().map(|_| Vec::new()).collect();
         let mut workers = Vec::new();
@@ -120,14 +131,14 @@ impl Director {
         drop(workers);
         self.notices.try_iter().for_each(tell);
         let discarded = rx.iter().flatten().map(RxQueue::discarded).sum();
-        say(report::accumulated(&self.running, &ports, discarded));
-        let counters: Vec<_> = self.running.workers.iter().map(|worker| &*worker.counters).collect();
+        say(report::accumulated(&self.plane.running, &ports, discarded));
+        let counters: Vec<_> = self.plane.running.workers.iter().map(|worker| &*worker.counters).collect();
         let is_exact = report::is_exact(&counters);
         let buffers_stay = ports.iter().any(|port| port.info().keeps_buffers());
         for ((port, rx), tx) in ports.into_iter().zip(rx).zip(tx) {
             port.stop_and_close(rx, tx)?;
         }
-        release(self.running);
+        release(self.plane);
         match self.eal.cleanup() {
             // The pool, which the end of the process frees.
             Err(EalError::StillInUse(1)) if buffers_stay => {}
@@ -143,8 +154,8 @@ impl Director {
 impl Director {
     /// Leaves the connections to the next run, if there is a file for them.
     fn leave_state(&self, workers: &[Worker<Mbuf>]) {
-        let Some(path) = &self.running.config.state_file else { return };
-        let now = self.running.clock.now();
+        let Some(path) = &self.plane.running.config.state_file else { return };
+        let now = self.plane.running.clock.now();
         let connections = (0..)
             .map(WorkerId)
             .zip(workers)
@@ -157,13 +168,21 @@ impl Director {
 }
 
 /// Waits until nobody else holds what runs: a client's request may still be under way. DPDK cannot end before.
-fn release(mut running: Arc<Running>) {
+fn release(plane: Arc<ControlPlane>) {
     let deadline = Instant::now() + PATIENCE;
-    while let Err(shared) = Arc::try_unwrap(running) {
-        if Instant::now() > deadline {
-            return;
+    if let Some(plane) = last_owner(plane, deadline) {
+        last_owner(plane.running, deadline);
+    }
+}
+
+/// What is shared, once nobody shares it any more.
+fn last_owner<T>(mut shared: Arc<T>, deadline: Instant) -> Option<T> {
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(owned) => return Some(owned),
+            Err(_) if Instant::now() > deadline => return None,
+            Err(still) => shared = still,
         }
-        running = shared;
         thread::sleep(ROUND);
     }
 }

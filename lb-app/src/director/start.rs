@@ -15,6 +15,7 @@ use crate::{
             query::Line,
             running::{Running, WorkerView},
         },
+        plane::ControlPlane,
     },
     dataplane::{
         activity::Activity,
@@ -27,6 +28,7 @@ use crate::{
         request::Desk,
     },
     dpdk::{self, Eal, LcoreId, Mbuf, RxQueue, TxQueue},
+    metrics::{Exporter, Names, gather::gather},
     say::say,
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -41,6 +43,7 @@ use lb_core::{
     time::Instant,
     worker::{self, Worker},
 };
+use parking_lot::Mutex;
 use std::{
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
@@ -186,12 +189,25 @@ fn launch(
     telemetry::register(&running);
     // Before there are programs that could inherit anything.
     dpdk::spawn::close_on_exec();
-    running.start_helpers()?;
+    let plane = Arc::new(ControlPlane::new(running));
+    plane.start_checks()?;
+    let exporter = serve_metrics(&plane)?;
     let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {
         warn!("dpdk-dumpcap cannot capture here: {error}");
         None
     });
-    Ok(Director { eal, running, handles, shutdown, notices: notice_board, secret, dump })
+    Ok(Director { eal, plane, handles, shutdown, notices: notice_board, secret, exporter, dump })
+}
+
+/// Serves metrics, if the configuration wants them.
+fn serve_metrics(plane: &Arc<ControlPlane>) -> Result<Option<Exporter>> {
+    let Some(listen) = plane.running.config.metrics else { return Ok(None) };
+    let plane = Arc::downgrade(plane);
+    let names = Mutex::new(Arc::new(Names::default()));
+    let source = Arc::new(move || plane.upgrade().map(|plane| gather(&plane, &names)));
+    let exporter = Exporter::start(listen, source).with_context(|| format!("metrics.listen: {listen}"))?;
+    info!("metrics are at http://{}/metrics", exporter.address());
+    Ok(Some(exporter))
 }
 
 /// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.

@@ -1,6 +1,9 @@
 //! Whether workers go round, and what the service manager hears of it.
 
-use crate::{control::live::running::Running, systemd};
+use crate::{
+    control::{live::running::Running, plane::ControlPlane},
+    systemd,
+};
 use std::time::{Duration, Instant};
 use tracing::warn;
 
@@ -20,29 +23,29 @@ pub(super) struct Watchdog {
 
 impl Watchdog {
     /// Everything is ready.
-    pub(super) fn ready(running: &Running) -> Self {
+    pub(super) fn ready(plane: &ControlPlane) -> Self {
         let watchdog = systemd::watchdog();
         // Twice as often as wanted is usual; four times leaves room for a busy machine.
         let every = watchdog.map_or(STATUS_EVERY, |limit| (limit / 4).min(STATUS_EVERY));
-        systemd::ready(&status(running));
-        let spent = spent(running);
+        systemd::ready(&status(plane));
+        let spent = spent(&plane.running);
         Watchdog { every, watched: watchdog.is_some(), last: Instant::now(), spent }
     }
 
     /// Called every few milliseconds. The watchdog is fed only while every worker goes round: one that is stuck loses
     /// packets that another director could forward.
-    pub(super) fn tick(&mut self, running: &Running, now: Instant) {
+    pub(super) fn tick(&mut self, plane: &ControlPlane, now: Instant) {
         if now.duration_since(self.last) < self.every {
             return;
         }
         self.last = now;
-        let spent = spent(running);
+        let spent = spent(&plane.running);
         let stuck = spent.iter().zip(&self.spent).position(|(now, before)| now == before);
         self.spent = spent;
         match stuck {
             Some(worker) => warn!("worker {worker} has not gone round for {} ms", self.every.as_millis()),
-            None if self.watched => systemd::feed_watchdog(&status(running)),
-            None => systemd::status(&status(running)),
+            None if self.watched => systemd::feed_watchdog(&status(plane)),
+            None => systemd::status(&status(plane)),
         }
     }
 }
@@ -53,9 +56,10 @@ fn spent(running: &Running) -> Vec<u64> {
     workers.map(|worker| worker.activity.busy_cycles.get() + worker.activity.idle_cycles.get()).collect()
 }
 
-fn status(running: &Running) -> String {
+fn status(plane: &ControlPlane) -> String {
+    let running = &plane.running;
     let services = running.current().plan.services.len();
-    let down: usize = running.monitor().map_or(0, |monitor| monitor.down());
+    let down: usize = plane.monitor().map_or(0, |monitor| monitor.down());
     let (connections, capacity) = (running.connections(), running.capacity());
     format!("{services} services, {down} servers down, {connections} of {capacity} connections")
 }

@@ -4,7 +4,7 @@ use super::{
     facts::{Facts, Port, Server, Service, Worker},
     names::Names,
 };
-use crate::control::live::running::Running;
+use crate::control::{live::running::Running, plane::ControlPlane};
 use lb_core::{
     counters::{Counter, ServerTraffic},
     ids::ServerId,
@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// Everything, now. `names` are those of the last time.
-pub(crate) fn gather(running: &Running, names: &Mutex<Arc<Names>>) -> Facts {
+pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
+    let running = &plane.running;
     let current = running.current();
     let names = {
         let mut names = names.lock();
@@ -45,13 +46,13 @@ pub(crate) fn gather(running: &Running, names: &Mutex<Arc<Names>>) -> Facts {
         uptime_s: running.clock.now().as_millis() as f64 / 1_000.0,
         capacity: running.capacity() as u64,
         changes: current.generation,
-        reloads: running.reloads(),
+        reloads: plane.reloads.counts(),
         buffers: [running.pool.in_use().into(), running.pool.size().into()],
         services,
         servers,
         workers: workers(running),
         ports,
-        health: running.monitor().map(|monitor| monitor.report()),
+        health: plane.monitor().map(|monitor| monitor.report()),
         names,
     }
 }

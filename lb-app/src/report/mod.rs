@@ -17,7 +17,10 @@ mod tests;
 pub(crate) use accounts::is_exact;
 
 use crate::{
-    control::live::{query::Listed, running::Running},
+    control::{
+        live::{query::Listed, running::Running},
+        plane::ControlPlane,
+    },
     dpdk::StartedPort,
 };
 use lb_core::{neigh::entry::Neighbour, packet::WorkerId};
@@ -25,11 +28,12 @@ use std::{fmt::Write, time::SystemTime};
 
 /// The status report, ending with the line `end of status`.
 pub(crate) fn status(
-    running: &Running,
+    plane: &ControlPlane,
     listed: &[Listed],
     neighbours: Vec<(WorkerId, Vec<Neighbour>)>,
 ) -> String {
     let mut text = String::new();
+    let running = &plane.running;
     let snapshot = running.current().snapshot;
     let names = running.port_names();
     let _ = writeln!(text, "lb-app {} (size={})", env!("CARGO_PKG_VERSION"), running.capacity());
@@ -38,7 +42,7 @@ pub(crate) fn status(
     let servers: Vec<_> = running.workers.iter().map(|worker| &*worker.servers).collect();
     traffic::write(&mut text, &snapshot, &servers);
     text.push('\n');
-    if let Some(monitor) = running.monitor() {
+    if let Some(monitor) = plane.monitor() {
         health::write(&mut text, &monitor.report(), SystemTime::now());
     }
     connections::write(&mut text, &snapshot, listed, running.connections());

@@ -1,24 +1,25 @@
 //! Packets in files.
 
 use super::{Answer, explain::refusal};
-use crate::control::{live::running::Running, watch::capture::CaptureSummary};
+use crate::control::{live::running::Running, plane::ControlPlane, watch::capture::CaptureSummary};
 use lb_ctl::protocol::{
     Reply,
     capture::{Capture, Captures, Request},
 };
 
-pub(super) fn answer(running: &Running, request: &Request) -> Answer {
+pub(super) fn answer(plane: &ControlPlane, request: &Request) -> Answer {
+    let (running, watches) = (&*plane.running, &plane.watches);
     match request {
         Request::Start { port, filter, file, count, snaplen } => {
             let snaplen = snaplen.map(|snaplen| snaplen as usize);
-            let id = running
-                .start_capture(port.as_deref(), filter, file, *count, snaplen)
+            let id = watches
+                .start_capture(running, port.as_deref(), filter, file, *count, snaplen)
                 .map_err(|error| refusal(&error))?;
-            Ok(list(running, running.captures().into_iter().filter(|capture| capture.id == id)))
+            Ok(list(running, watches.captures().into_iter().filter(|capture| capture.id == id)))
         }
-        Request::List => Ok(list(running, running.captures())),
+        Request::List => Ok(list(running, watches.captures())),
         Request::Stop { id } => {
-            let ended = running.stop_capture(*id).map_err(|error| refusal(&error))?;
+            let ended = watches.stop_capture(running, *id).map_err(|error| refusal(&error))?;
             Ok(list(running, [ended]))
         }
     }

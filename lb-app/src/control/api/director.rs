@@ -5,6 +5,7 @@ use crate::{
     control::{
         file::reload::How,
         live::{query::Silent, running::Running},
+        plane::ControlPlane,
     },
     dataplane::{lcore::BURST, request::Request as Ask},
 };
@@ -22,9 +23,10 @@ use std::{process, sync::atomic::Ordering, time::Duration};
 const MOST_NAMES: usize = 1_000;
 
 impl Api {
-    pub(super) fn director(&self, running: &Running, request: &Request) -> Answer {
+    pub(super) fn director(&self, plane: &ControlPlane, request: &Request) -> Answer {
+        let (running, reloads) = (&*plane.running, &plane.reloads);
         match *request {
-            Request::About => Ok(Reply::About(self.about(running))),
+            Request::About => Ok(Reply::About(self.about(plane))),
             Request::Names => Ok(Reply::Names(names(running))),
             Request::Configuration => Ok(Reply::Configuration(configuration(running))),
             Request::Start => {
@@ -34,7 +36,7 @@ impl Api {
             Request::Stop => self.pause(running),
             Request::Reload { dry_run, confirm_within_ms } => {
                 let confirm_within = confirm_within_ms.map(Duration::from_millis);
-                let difference = running.reload(How { dry_run, confirm_within });
+                let difference = reloads.reload(running, How { dry_run, confirm_within });
                 let difference = difference.map_err(|error| invalid(error.to_string().trim_end()))?;
                 let mut notes: Vec<String> = difference.live.iter().map(ToString::to_string).collect();
                 if notes.is_empty() {
@@ -42,7 +44,7 @@ impl Api {
                 }
                 Ok(Reply::Done(Done { notes }))
             }
-            Request::Confirm if running.confirm() => Ok(done()),
+            Request::Confirm if reloads.confirm() => Ok(done()),
             Request::Confirm => Err(invalid("no reload waits to be confirmed")),
             Request::Save => match running.save() {
                 Ok(true) => Ok(done_with(format!("{} says what runs", running.path.display()))),
@@ -60,7 +62,8 @@ impl Api {
         }
     }
 
-    fn about(&self, running: &Running) -> About {
+    fn about(&self, plane: &ControlPlane) -> About {
+        let running = &plane.running;
         About {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: process::id(),
@@ -70,7 +73,7 @@ impl Api {
             ports: running.config.plan.ports.len() as u32,
             capacity: running.capacity() as u64,
             generation: running.current().generation,
-            unconfirmed_ms: running.unconfirmed().map(|left| left.as_millis() as u64),
+            unconfirmed_ms: plane.reloads.unconfirmed().map(|left| left.as_millis() as u64),
             clients_dropped: self.clients_dropped.load(Ordering::Relaxed),
         }
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::control::{
     live::running::Running,
-    watch::{WatchError, explain::Imagined},
+    watch::{WatchError, explain::Imagined, port_called},
 };
 use lb_core::{
     explanation,
@@ -37,7 +37,7 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
         port: request
             .port
             .as_deref()
-            .map(|port| running.port_called(port))
+            .map(|port| port_called(running, port))
             .transpose()
             .map_err(|error| refusal(&error))?,
     };

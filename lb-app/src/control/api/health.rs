@@ -3,7 +3,7 @@
 use super::{Answer, keys, not_found};
 use crate::{
     config::health::Check,
-    control::live::running::Running,
+    control::plane::ControlPlane,
     health::report::{ServerReport, ServiceReport},
 };
 use lb_core::time::Duration as Span;
@@ -16,16 +16,16 @@ use std::time::SystemTime;
 /// Servers on one page, at most.
 const PAGE: usize = 2_000;
 
-pub(super) fn answer(running: &Running, request: Request) -> Answer {
+pub(super) fn answer(plane: &ControlPlane, request: Request) -> Answer {
     let Request::List { service: name, cursor } = request;
     if let Some(name) = &name {
-        let plan = running.current().plan;
+        let plan = plane.running.current().plan;
         if plan.service_named(name).is_none() {
             let known = plan.services.iter().map(|service| service.name.clone());
             return Err(not_found("service", name, known));
         }
     }
-    let report = running.monitor().map(|monitor| monitor.report());
+    let report = plane.monitor().map(|monitor| monitor.report());
     let (reported, hooks) = report.map_or((Vec::new(), (0, 0)), |report| (report.services, report.hooks));
     let Cursor { of, at } = cursor.unwrap_or(Cursor { of: 0, at: 0 });
     let (mut services, mut room, mut next) = (Vec::new(), PAGE, None);

@@ -22,6 +22,7 @@ mod workers;
 use crate::control::{
     edit::change::ChangeError,
     live::{query::Silent, running::Running},
+    plane::ControlPlane,
 };
 use lb_core::service::plan::Plan;
 use lb_ctl::{
@@ -47,7 +48,7 @@ pub(crate) type SetVerbosity = Box<dyn Fn(u8) -> Result<(), String> + Send + Syn
 /// Answers clients.
 pub(crate) struct Api {
     /// Weak, so that nobody who asks holds up the end.
-    running: Weak<Running>,
+    plane: Weak<ControlPlane>,
     /// Ends the director.
     stop: Arc<AtomicBool>,
     set_verbosity: SetVerbosity,
@@ -63,12 +64,12 @@ type Answer = Result<Reply, Refusal>;
 impl Api {
     /// For the director that runs. `stop` ends it.
     pub(crate) fn new(
-        running: &Arc<Running>,
+        plane: &Arc<ControlPlane>,
         stop: Arc<AtomicBool>,
         set_verbosity: SetVerbosity,
     ) -> Arc<Self> {
         let api = Arc::new(Api {
-            running: Arc::downgrade(running),
+            plane: Arc::downgrade(plane),
             stop,
             set_verbosity,
             rates: Rates::default(),
@@ -84,24 +85,25 @@ impl Api {
 
     /// Answers one request.
     pub(crate) fn answer(&self, request: Request) -> Answer {
-        let Some(running) = self.running.upgrade() else {
+        let Some(plane) = self.plane.upgrade() else {
             return Err(Refusal::new(Code::Busy, "the director is ending"));
         };
+        let running = &*plane.running;
         match request {
-            Request::Director(request) => self.director(&running, &request),
-            Request::Services(request) => self.services(&running, request),
-            Request::Connections(request) => connections::answer(&running, request),
-            Request::Neighbours(request) => Ok(network::neighbours(&running, &request)),
-            Request::Routes(request) => network::routes(&running, &request),
-            Request::Ports(request) => self.ports(&running, request),
-            Request::Forward(request) => Ok(self.forward(&running, &request)),
-            Request::Health(request) => health::answer(&running, request),
-            Request::Workers(request) => Ok(self.workers(&running, &request)),
-            Request::Timeouts(request) => timeouts::answer(&running, request),
-            Request::Memory(request) => Ok(memory::answer(&running, &request)),
-            Request::Explain(request) => explain::answer(&running, &request),
-            Request::Trace(request) => trace::answer(&running, &request),
-            Request::Capture(request) => capture::answer(&running, &request),
+            Request::Director(request) => self.director(&plane, &request),
+            Request::Services(request) => self.services(&plane, request),
+            Request::Connections(request) => connections::answer(running, request),
+            Request::Neighbours(request) => Ok(network::neighbours(running, &request)),
+            Request::Routes(request) => network::routes(running, &request),
+            Request::Ports(request) => self.ports(running, request),
+            Request::Forward(request) => Ok(self.forward(running, &request)),
+            Request::Health(request) => health::answer(&plane, request),
+            Request::Workers(request) => Ok(self.workers(running, &request)),
+            Request::Timeouts(request) => timeouts::answer(running, request),
+            Request::Memory(request) => Ok(memory::answer(running, &request)),
+            Request::Explain(request) => explain::answer(running, &request),
+            Request::Trace(request) => trace::answer(&plane, &request),
+            Request::Capture(request) => capture::answer(&plane, &request),
         }
     }
 
@@ -115,8 +117,8 @@ impl Api {
         let mut rounds = 0u32;
         while !self.is_ending() {
             if rounds.is_multiple_of(10) {
-                let Some(running) = self.running.upgrade() else { return };
-                self.rates.sample(&running);
+                let Some(plane) = self.plane.upgrade() else { return };
+                self.rates.sample(&plane.running);
             }
             rounds = rounds.wrapping_add(1);
             thread::sleep(LOOK);

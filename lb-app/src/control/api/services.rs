@@ -8,6 +8,7 @@ use super::{
 use crate::control::{
     edit::change::ChangeError,
     live::running::{Current, Running},
+    plane::ControlPlane,
 };
 use lb_core::{
     counters::ServerTraffic,
@@ -33,9 +34,10 @@ const PAGE: usize = 2_000;
 const MAX_NAME: usize = 64;
 
 impl Api {
-    pub(super) fn services(&self, running: &Running, request: Request) -> Answer {
+    pub(super) fn services(&self, plane: &ControlPlane, request: Request) -> Answer {
+        let running = &plane.running;
         match request {
-            Request::List { name, cursor } => self.list(running, name.as_deref(), cursor),
+            Request::List { name, cursor } => self.list(plane, name.as_deref(), cursor),
             Request::Add(new) => add(running, new),
             Request::Change(wanted) => modify(running, &wanted),
             Request::Remove { name } => change(running, |plan| {
@@ -53,7 +55,7 @@ impl Api {
                 ));
                 Ok(done())
             }),
-            Request::ChangeServer(wanted) => modify_server(running, &wanted),
+            Request::ChangeServer(wanted) => modify_server(plane, &wanted),
             Request::RemoveServer { service, address, port } => change(running, |plan| {
                 let key = find(plan, &service, address, port)?;
                 let service = named_mut(plan, &service)?;
@@ -63,8 +65,8 @@ impl Api {
         }
     }
 
-    fn list(&self, running: &Running, name: Option<&str>, cursor: Option<Cursor>) -> Answer {
-        let Current { plan, snapshot, .. } = running.current();
+    fn list(&self, plane: &ControlPlane, name: Option<&str>, cursor: Option<Cursor>) -> Answer {
+        let Current { plan, snapshot, .. } = plane.running.current();
         if let Some(name) = name {
             named(&plan, name)?;
         }
@@ -82,7 +84,7 @@ impl Api {
                 break;
             }
             let to = service.servers.len().min(from + room);
-            services.push(self.list_service(running, &snapshot.servers, service, from..to));
+            services.push(self.list_service(plane, &snapshot.servers, service, from..to));
             // A service without servers takes room as well.
             room -= (to - from).max(1).min(room);
             if to < service.servers.len() {
@@ -91,16 +93,17 @@ impl Api {
             }
         }
         let director = env!("CARGO_PKG_VERSION").to_owned();
-        Ok(Reply::Services(Services { director, capacity: running.capacity() as u64, services, next }))
+        Ok(Reply::Services(Services { director, capacity: plane.running.capacity() as u64, services, next }))
     }
 
     fn list_service(
         &self,
-        running: &Running,
+        plane: &ControlPlane,
         servers: &ById<ServerId, lb_core::service::snapshot::Server>,
         service: &Service,
         range: std::ops::Range<usize>,
     ) -> Listed {
+        let running = &plane.running;
         let mut sum = Traffic::default();
         let mut rate = Rate::default();
         for &id in &service.servers {
@@ -110,7 +113,7 @@ impl Api {
         let listed = service.servers[range].iter().map(|&id| {
             let server = &servers[id].plan;
             let load = running.board.total(id);
-            let drains = running.drains_within(&service.key().server(server.endpoint()));
+            let drains = plane.servers.drains_within(&service.key().server(server.endpoint()));
             Server {
                 endpoint: server.endpoint().into(),
                 weight: server.effective_weight(),
@@ -200,7 +203,8 @@ fn checked_hash_port(wanted: bool, scheduler: SchedulerKind) -> Result<bool, Ref
     Ok(wanted)
 }
 
-fn modify_server(running: &Running, wanted: &ServerChange) -> Answer {
+fn modify_server(plane: &ControlPlane, wanted: &ServerChange) -> Answer {
+    let (running, servers) = (&plane.running, &plane.servers);
     let ServerChange { service, address, port, weight, state, within_ms } = wanted;
     let state = state.as_ref().map(|state| word("state", state, Admin::ALL, Admin::name)).transpose()?;
     if within_ms.is_some() && state != Some(Admin::Draining) {
@@ -214,9 +218,9 @@ fn modify_server(running: &Running, wanted: &ServerChange) -> Answer {
         Ok(key)
     })?;
     let outcome = match state {
-        Some(Admin::Enabled) => running.enable(&key),
-        Some(Admin::Draining) => running.drain(&key, within_ms.map(Duration::from_millis)),
-        Some(Admin::Disabled) => running.disable(&key),
+        Some(Admin::Enabled) => servers.enable(running, &key),
+        Some(Admin::Draining) => servers.drain(running, &key, within_ms.map(Duration::from_millis)),
+        Some(Admin::Disabled) => servers.disable(running, &key),
         None => Ok(()),
     };
     outcome.map_err(|error: ChangeError| super::translate(&error))?;

@@ -4,7 +4,7 @@ use super::{
     Answer, done,
     explain::{outcome, refusal, translate},
 };
-use crate::control::{live::running::Running, watch::trace::TraceSummary};
+use crate::control::{plane::ControlPlane, watch::trace::TraceSummary};
 use lb_ctl::protocol::{
     Reply,
     trace::{Request, Stories, Story, Trace, Traces},
@@ -16,25 +16,29 @@ const PAGE: usize = 64;
 /// How long a client waits for the first story of a page.
 const WAIT: Duration = Duration::from_millis(250);
 
-pub(super) fn answer(running: &Running, request: &Request) -> Answer {
+pub(super) fn answer(plane: &ControlPlane, request: &Request) -> Answer {
     match request {
         Request::Add { filter, count } => {
             let count = count.unwrap_or(u64::MAX);
-            let id = running.add_trace(filter, count).map_err(|error| refusal(&error))?;
-            read(running, id)
+            let id =
+                plane.watches.add_trace(&plane.running, filter, count).map_err(|error| refusal(&error))?;
+            read(plane, id)
         }
-        Request::Read { id } => read(running, *id),
+        Request::Read { id } => read(plane, *id),
         Request::List => {
-            let traces = running.traces().into_iter().map(list).collect();
+            let traces = plane.watches.traces().into_iter().map(list).collect();
             Ok(Reply::Traces(Traces { traces }))
         }
-        Request::Remove { id } => running.remove_trace(*id).map(|()| done()).map_err(|error| refusal(&error)),
+        Request::Remove { id } => {
+            plane.watches.remove_trace(&plane.running, *id).map(|()| done()).map_err(|error| refusal(&error))
+        }
     }
 }
 
-fn read(running: &Running, id: u32) -> Answer {
-    let (stories, summary, over) = running.read_trace(id, PAGE, WAIT).map_err(|error| refusal(&error))?;
-    let snapshot = running.current().snapshot;
+fn read(plane: &ControlPlane, id: u32) -> Answer {
+    let (stories, summary, over) =
+        plane.watches.read_trace(&plane.running, id, PAGE, WAIT).map_err(|error| refusal(&error))?;
+    let snapshot = plane.running.current().snapshot;
     let stories = stories.into_iter().map(|story| Story {
         at_ns: u64::try_from(story.when.as_nanos()).unwrap_or(u64::MAX),
         as_told: story.happened == story.explanation.outcome,

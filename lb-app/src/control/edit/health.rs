@@ -1,6 +1,9 @@
 //! What checks find out, made part of the plan.
 
-use super::{change::ChangeError, servers::warm};
+use super::{
+    change::ChangeError,
+    servers::{Schedule, warm},
+};
 use crate::{
     config,
     control::live::running::Running,
@@ -24,21 +27,30 @@ use std::{
 };
 
 /// The way from checks to what runs. It does not keep the director from ending.
-pub(in crate::control) struct Link(pub(in crate::control) Weak<Running>);
+pub(in crate::control) struct Link {
+    running: Weak<Running>,
+    schedule: Arc<Schedule>,
+}
+
+impl Link {
+    pub(in crate::control) fn new(running: &Arc<Running>, schedule: Arc<Schedule>) -> Self {
+        Link { running: Arc::downgrade(running), schedule }
+    }
+}
 
 impl Balancer for Link {
     fn wanted(&self) -> Option<Wanted> {
-        let current = self.0.upgrade()?.current();
+        let current = self.running.upgrade()?.current();
         Some(Wanted { plan: current.plan, config: current.config, number: current.generation })
     }
 
     fn host(&self) -> Option<Arc<Host>> {
-        Some(self.0.upgrade()?.host.clone())
+        Some(self.running.upgrade()?.host.clone())
     }
 
     fn way(&self, target: &Target, as_traffic: bool) -> Result<Way, String> {
         let ending = || "the director is ending".to_owned();
-        let snapshot = self.0.upgrade().ok_or_else(ending)?.current().snapshot;
+        let snapshot = self.running.upgrade().ok_or_else(ending)?.current().snapshot;
         let found = snapshot.server(&target.key);
         let (found, server) = found.ok_or("its service does not have it any more")?;
         let address = server.plan.address;
@@ -51,7 +63,7 @@ impl Balancer for Link {
     }
 
     fn carry_out(&self, orders: &[Order]) -> Result<(), String> {
-        let Some(running) = self.0.upgrade() else { return Ok(()) };
+        let Some(running) = self.running.upgrade() else { return Ok(()) };
         // A change is not free: what is so already is left alone.
         let mut plan = Plan::clone(&running.current().plan);
         if !carry_out(&mut plan, orders, &mut Vec::new()) {
@@ -62,7 +74,7 @@ impl Balancer for Link {
         match outcome {
             // The change is made; a worker that did not answer follows when it does.
             Ok(_) | Err(ChangeError::Silent(_)) => {
-                back.into_iter().for_each(|(key, over)| running.follow_warming(&key, over));
+                back.into_iter().for_each(|(key, over)| self.schedule.follow_warming(&key, over));
                 Ok(())
             }
             Err(error) => Err(error.to_string()),

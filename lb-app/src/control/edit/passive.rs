@@ -1,7 +1,7 @@
 //! What traffic itself tells of servers: connections that they refuse or leave unanswered, counted by the workers under
 //! NAT, where both directions pass.
 
-use crate::control::live::running::Running;
+use crate::{control::live::running::Running, health::Monitor};
 use lb_core::service::key::ServerKey;
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,12 +21,11 @@ pub(crate) struct Watch {
 impl Watch {
     /// Looks at the counters, if it is time to, and takes servers out that have refused too much. Called by the
     /// director every few milliseconds.
-    pub(crate) fn tick(&mut self, running: &Running, now: Instant) {
+    pub(crate) fn tick(&mut self, running: &Running, monitor: &Monitor, now: Instant) {
         if self.next.is_some_and(|next| now < next) {
             return;
         }
         self.next = Some(now + EVERY);
-        let Some(monitor) = running.monitor() else { return };
         let current = running.current();
         let mut seen = std::mem::take(&mut self.seen);
         for health in &current.config.health.services {

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 /// Steps from nothing to a server's whole weight.
 const STEPS: u16 = 20;
 
-/// What is to happen to servers later.
+/// What operators want of servers, and what is to happen to them later.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     warming: Mutex<Vec<Warming>>,
@@ -31,11 +31,11 @@ struct Warming {
     step: u16,
 }
 
-impl Running {
+impl Schedule {
     /// Lets a server take new connections. One that did not takes them slowly at first, if its service says so.
-    pub(crate) fn enable(&self, key: &ServerKey) -> Result<(), ChangeError> {
+    pub(crate) fn enable(&self, running: &Running, key: &ServerKey) -> Result<(), ChangeError> {
         self.forget_deadline(key);
-        let warming = self.change(|plan| {
+        let warming = running.change(|plan| {
             let (server, slow_start) = require(plan, key)?;
             let comes_back = server.admin != Admin::Enabled && server.health == Health::Up;
             server.admin = Admin::Enabled;
@@ -46,57 +46,55 @@ impl Running {
     }
 
     /// Gives a server no new connections. Those that exist go on; after `within`, if given, they end.
-    pub(crate) fn drain(&self, key: &ServerKey, within: Option<Duration>) -> Result<(), ChangeError> {
+    pub(crate) fn drain(
+        &self,
+        running: &Running,
+        key: &ServerKey,
+        within: Option<Duration>,
+    ) -> Result<(), ChangeError> {
         self.forget_deadline(key);
-        self.set_admin(key, Admin::Draining)?;
+        set_admin(running, key, Admin::Draining)?;
         if let Some(within) = within {
-            self.schedule.deadlines.lock().push((Instant::now() + within, *key));
+            self.deadlines.lock().push((Instant::now() + within, *key));
         }
         Ok(())
     }
 
     /// Gives a server nothing any more. Its connections end with their next packet.
-    pub(crate) fn disable(&self, key: &ServerKey) -> Result<(), ChangeError> {
+    pub(crate) fn disable(&self, running: &Running, key: &ServerKey) -> Result<(), ChangeError> {
         self.forget_deadline(key);
-        self.set_admin(key, Admin::Disabled)
+        set_admin(running, key, Admin::Disabled)
     }
 
     /// How long a draining server's connections still have; `None` if they may go on for ever.
     pub(crate) fn drains_within(&self, key: &ServerKey) -> Option<Duration> {
-        let deadlines = self.schedule.deadlines.lock();
+        let deadlines = self.deadlines.lock();
         let (deadline, _) = deadlines.iter().find(|(_, of)| of == key)?;
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Does what has become due. Called by the director every few milliseconds.
-    pub(crate) fn keep_schedule(&self, now: Instant) {
+    pub(crate) fn keep(&self, running: &Running, now: Instant) {
         let over: Vec<ServerKey> = {
-            let mut deadlines = self.schedule.deadlines.lock();
+            let mut deadlines = self.deadlines.lock();
             deadlines.extract_if(.., |(deadline, _)| *deadline <= now).map(|(_, key)| key).collect()
         };
         for key in over {
-            match self.set_admin(&key, Admin::Disabled) {
+            match set_admin(running, &key, Admin::Disabled) {
                 Ok(()) => info!("server {key} has been drained long enough: its connections end"),
                 Err(error) => warn!("server {key} was to end its connections: {error}"),
             }
         }
-        self.step_warming(now);
-    }
-
-    fn set_admin(&self, key: &ServerKey, admin: Admin) -> Result<(), ChangeError> {
-        self.change(|plan| {
-            let (server, _) = require(plan, key)?;
-            server.admin = admin;
-            Ok(())
-        })
+        self.step_warming(running, now);
     }
 
     fn forget_deadline(&self, key: &ServerKey) {
-        self.schedule.deadlines.lock().retain(|(_, of)| of != key);
+        self.deadlines.lock().retain(|(_, of)| of != key);
     }
 
+    /// Gives a server that warms up its whole weight step by step; one that does not is followed no more.
     pub(super) fn follow_warming(&self, key: &ServerKey, over: Option<Duration>) {
-        let mut warming = self.schedule.warming.lock();
+        let mut warming = self.warming.lock();
         warming.retain(|one| one.key != *key);
         if let Some(over) = over {
             warming.push(Warming { key: *key, since: Instant::now(), over, step: 1 });
@@ -104,9 +102,9 @@ impl Running {
     }
 
     /// All servers that have come a step further get more of their weight, in one change.
-    fn step_warming(&self, now: Instant) {
+    fn step_warming(&self, running: &Running, now: Instant) {
         let mut due = Vec::new();
-        self.schedule.warming.lock().retain_mut(|one| {
+        self.warming.lock().retain_mut(|one| {
             let share = now.saturating_duration_since(one.since).as_secs_f64() / one.over.as_secs_f64();
             let step = ((share * f64::from(STEPS)) as u16 + 1).min(STEPS);
             if step > one.step {
@@ -118,7 +116,7 @@ impl Running {
         if due.is_empty() {
             return;
         }
-        let outcome = self.change(|plan| {
+        let outcome = running.change(|plan| {
             for one in &due {
                 // It may have been removed, or found ill, in the meantime.
                 if let Some((server, _)) = find(plan, &one.key)
@@ -133,6 +131,14 @@ impl Running {
             warn!("slow start: {error}");
         }
     }
+}
+
+fn set_admin(running: &Running, key: &ServerKey, admin: Admin) -> Result<(), ChangeError> {
+    running.change(|plan| {
+        let (server, _) = require(plan, key)?;
+        server.admin = admin;
+        Ok(())
+    })
 }
 
 /// The server in a plan, with how long it takes to get its whole weight.

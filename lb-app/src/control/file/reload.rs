@@ -20,7 +20,10 @@ use lb_core::service::{
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use thiserror::Error;
@@ -52,44 +55,50 @@ pub(crate) struct How {
 
 /// A reload that has not been confirmed.
 #[derive(Debug)]
-pub(crate) struct Pending {
+struct Pending {
     until: Instant,
     plan: Arc<Plan>,
     config: Arc<Config>,
 }
 
-/// Where [`Pending`] waits.
-pub(crate) type PendingReload = Mutex<Option<Pending>>;
+/// Reloads: how many there were, and whether the last one waits to be confirmed.
+#[derive(Debug, Default)]
+pub(crate) struct Reloads {
+    pending: Mutex<Option<Pending>>,
+    made: AtomicU64,
+    refused: AtomicU64,
+}
 
-impl Running {
+impl Reloads {
     /// Reads the file again and makes it so.
     ///
     /// # Errors
     /// When the file is wrong, or asks for what takes a restart; then nothing has changed.
-    pub(crate) fn reload(&self, how: How) -> Result<Difference, ReloadError> {
+    pub(crate) fn reload(&self, running: &Running, how: How) -> Result<Difference, ReloadError> {
         let reloading = (!how.dry_run).then(systemd::reloading);
-        let outcome = self.try_reload(how);
+        let outcome = self.try_reload(running, how);
         drop(reloading);
         if let Ok(difference) = &outcome
             && !how.dry_run
         {
             difference.live.iter().for_each(|line| info!("reload: {line}"));
-            info!("reload: configuration {} is in effect", self.current().generation);
+            info!("reload: configuration {} is in effect", running.current().generation);
         }
         if !how.dry_run {
-            self.reloads[usize::from(outcome.is_err())].fetch_add(1, Ordering::Relaxed);
+            let count = if outcome.is_ok() { &self.made } else { &self.refused };
+            count.fetch_add(1, Ordering::Relaxed);
         }
         outcome
     }
 
-    fn try_reload(&self, how: How) -> Result<Difference, ReloadError> {
-        let limits = Limits { workers: self.workers.len(), available_bytes: u64::MAX };
-        let config = config::load(&self.path, limits)?;
+    fn try_reload(&self, running: &Running, how: How) -> Result<Difference, ReloadError> {
+        let limits = Limits { workers: running.workers.len(), available_bytes: u64::MAX };
+        let config = config::load(&running.path, limits)?;
         let mut pending = self.pending.lock();
         if let Some(waiting) = &*pending {
             return Err(ReloadError::Unconfirmed(waiting.until.saturating_duration_since(Instant::now())));
         }
-        let before = self.current();
+        let before = running.current();
         let difference = Difference::between(&before.config, &before.plan, &config);
         if !difference.restart.is_empty() {
             return Err(ReloadError::Restart(difference));
@@ -97,7 +106,7 @@ impl Running {
         if how.dry_run {
             return Ok(difference);
         }
-        self.become_like(&config.plan, Arc::new(config.clone()))?;
+        become_like(running, &config.plan, Arc::new(config.clone()))?;
         *pending = how.confirm_within.map(|within| Pending {
             until: Instant::now() + within,
             plan: before.plan,
@@ -119,33 +128,38 @@ impl Running {
 
     /// Goes back to what was before a reload that nobody confirmed in time. Called by the director every few
     /// milliseconds.
-    pub(crate) fn go_back_if_unconfirmed(&self, now: Instant) {
+    pub(crate) fn go_back_if_unconfirmed(&self, running: &Running, now: Instant) {
         let mut pending = self.pending.lock();
         if pending.as_ref().is_none_or(|pending| pending.until > now) {
             return;
         }
         let Some(Pending { plan, config, .. }) = pending.take() else { return };
-        match self.become_like(&plan, config) {
+        match become_like(running, &plan, config) {
             Ok(()) => warn!("the last reload was not confirmed: everything is as it was before"),
             Err(error) => error!("the last reload was not confirmed, but going back failed: {error}"),
         }
     }
 
-    /// Changes the plan to `wanted`, and what the file says besides to `config`.
-    fn become_like(&self, wanted: &Plan, config: Arc<Config>) -> Result<(), ChangeError> {
-        let health = config.health.clone();
-        self.change_all(Some(config), |plan| {
-            *plan = with_what_is_known(wanted, plan, &health);
-            Ok(())
-        })
+    /// Reloads that were made, and those that were refused.
+    pub(crate) fn counts(&self) -> [u64; 2] {
+        [&self.made, &self.refused].map(|count| count.load(Ordering::Relaxed))
     }
 
     /// Reloads because of a signal: all that can be said goes to the log.
-    pub(crate) fn reload_by_signal(&self) {
-        if let Err(error) = self.reload(How::default()) {
+    pub(crate) fn reload_by_signal(&self, running: &Running) {
+        if let Err(error) = self.reload(running, How::default()) {
             error!("reload: {}", error.to_string().trim_end());
         }
     }
+}
+
+/// Changes the plan to `wanted`, and what the file says besides to `config`.
+fn become_like(running: &Running, wanted: &Plan, config: Arc<Config>) -> Result<(), ChangeError> {
+    let health = config.health.clone();
+    running.change_all(Some(config), |plan| {
+        *plan = with_what_is_known(wanted, plan, &health);
+        Ok(())
+    })
 }
 
 /// The plan that a file wants, with what only the running director knows: the ports as they turned out to be, and the

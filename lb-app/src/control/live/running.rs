@@ -4,13 +4,9 @@
 use super::query::{Line, Listed};
 use crate::{
     config::Config,
-    control::{edit::health::Link, edit::servers::Schedule, file::reload::PendingReload, watch::Watches},
     dataplane::{activity::Activity, clock::Clock, host::Host, io::PortTraffic, lcore::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
-    health::Monitor,
-    metrics::{Exporter, Names, gather::gather},
 };
-use anyhow::Context;
 use lb_core::{
     counters::{ServerTraffic, WorkerCounters},
     packet::WorkerId,
@@ -21,10 +17,9 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
-use tracing::info;
 
 /// One worker, from outside.
 pub(crate) struct WorkerView {
@@ -96,15 +91,8 @@ pub(crate) struct Running {
     pub(in crate::control) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(in crate::control) changing: Mutex<()>,
-    pub(in crate::control) schedule: Schedule,
-    pub(in crate::control) pending: PendingReload,
-    pub(in crate::control) watches: Watches,
     /// DPDK wants its control functions to be called by one thread at a time.
     ports: Mutex<Vec<StartedPort>>,
-    monitor: Mutex<Option<Arc<Monitor>>>,
-    exporter: Mutex<Option<Exporter>>,
-    /// Reloads that were made, and those that were refused.
-    pub(in crate::control) reloads: [AtomicU64; 2],
 }
 
 impl Running {
@@ -131,56 +119,8 @@ impl Running {
             huge_pages: eal.has_hugepages(),
             current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
             changing: Mutex::new(()),
-            schedule: Schedule::default(),
-            pending: PendingReload::default(),
-            watches: Watches::default(),
             ports: Mutex::new(ports),
-            monitor: Mutex::default(),
-            exporter: Mutex::default(),
-            reloads: Default::default(),
         }
-    }
-
-    /// Begins to check servers, and to serve metrics if they are wanted.
-    ///
-    /// # Errors
-    /// When threads cannot be started, or the address of the metrics cannot be listened on.
-    pub(crate) fn start_helpers(self: &Arc<Self>) -> anyhow::Result<()> {
-        let link = Arc::new(Link(Arc::downgrade(self)));
-        let monitor = Monitor::start(link)?;
-        *self.monitor.lock() = Some(Arc::new(monitor));
-        if let Some(listen) = self.config.metrics {
-            let running = Arc::downgrade(self);
-            let names = Mutex::new(Arc::new(Names::default()));
-            let source = Arc::new(move || running.upgrade().map(|running| gather(&running, &names)));
-            let exporter = Exporter::start(listen, source);
-            let exporter = exporter.with_context(|| format!("metrics.listen: {listen}"))?;
-            info!("metrics are at http://{}/metrics", exporter.address());
-            *self.exporter.lock() = Some(exporter);
-        }
-        Ok(())
-    }
-
-    /// Reloads that were made, and those that were refused.
-    pub(crate) fn reloads(&self) -> [u64; 2] {
-        [&self.reloads[0], &self.reloads[1]].map(|count| count.load(Ordering::Relaxed))
-    }
-
-    /// Stops checking servers and serving metrics.
-    pub(crate) fn stop_helpers(&self) {
-        let exporter = self.exporter.lock().take();
-        if let Some(exporter) = exporter {
-            exporter.stop();
-        }
-        let monitor = self.monitor.lock().take();
-        if let Some(monitor) = monitor {
-            monitor.stop();
-        }
-    }
-
-    /// What checks servers. Nothing before the director is ready and when it ends.
-    pub(crate) fn monitor(&self) -> Option<Arc<Monitor>> {
-        self.monitor.lock().clone()
     }
 
     /// What the workers go by now.

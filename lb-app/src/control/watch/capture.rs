@@ -3,7 +3,7 @@
 //! Workers copy frames into buffers that a capture has from its beginning; a thread of its own writes them and gives the
 //! buffers back. A frame for which there is no buffer is missed, and counted: forwarding waits for no disk.
 
-use super::{MOST, Running, WatchError, compile, pcapng::File, place::Place};
+use super::{MOST, Running, WatchError, Watches, compile, pcapng::File, place::Place, port_called};
 use crate::dataplane::tap::{Capture, CaptureShared, Frame};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::packet::PortId;
@@ -107,11 +107,12 @@ impl RunningCapture {
     }
 }
 
-impl Running {
+impl Watches {
     /// Begins to write packets that match a filter to a new file in the directory for captures: those that arrive on
     /// `port` or leave by it, or all.
     pub(crate) fn start_capture(
         &self,
+        running: &Running,
         port: Option<&str>,
         filter: &str,
         file: &Path,
@@ -119,8 +120,8 @@ impl Running {
         snaplen: Option<usize>,
     ) -> Result<u32, WatchError> {
         compile(filter)?;
-        let port = port.map(|name| self.port_called(name)).transpose()?;
-        let mut watched = self.watches.0.lock();
+        let port = port.map(|name| port_called(running, name)).transpose()?;
+        let mut watched = self.0.lock();
         // One that has ended makes room.
         if watched.captures.len() >= MOST {
             match watched.captures.iter().position(|capture| !capture.is_tapping()) {
@@ -128,17 +129,17 @@ impl Running {
                 None => return Err(WatchError::TooMany("captures")),
             }
         }
-        let control = &self.config.control;
+        let control = &running.config.control;
         let place = Place { directory: &control.captures, group: control.group.as_deref() };
         let (out, file) = place.create(file)?;
         let fail = |error| WatchError::File { file: file.display().to_string(), error };
-        let names = self.port_names();
+        let names = running.port_names();
         let (count, snaplen) = (count.unwrap_or(u64::MAX), snaplen.unwrap_or(SNAPLEN).clamp(1, SNAPLEN));
         let begun = File::begin(BufWriter::new(out), &names, filter, snaplen);
         let pcapng = begun.map_err(|error| fail(std::io::Error::other(error)))?;
 
         let largest =
-            self.config.plan.ports.iter().map(|port| usize::from(port.mtu)).max().unwrap_or_default();
+            running.config.plan.ports.iter().map(|port| usize::from(port.mtu)).max().unwrap_or_default();
         let (empty_sender, empty) = bounded(BUFFERS);
         for _ in 0..BUFFERS {
             // Ethernet with two tags; a tunnel's header fits into the MTU.
@@ -179,21 +180,21 @@ impl Running {
             written,
             writer: Some(thread),
         });
-        self.tap(&watched)?;
+        watched.tap(running)?;
         Ok(id)
     }
 
     /// All captures, ended ones included.
     pub(crate) fn captures(&self) -> Vec<CaptureSummary> {
-        self.watches.0.lock().captures.iter().map(RunningCapture::summary).collect()
+        self.0.lock().captures.iter().map(RunningCapture::summary).collect()
     }
 
     /// Ends a capture. Its file is complete when this returns.
-    pub(crate) fn stop_capture(&self, id: u32) -> Result<CaptureSummary, WatchError> {
-        let mut watched = self.watches.0.lock();
+    pub(crate) fn stop_capture(&self, running: &Running, id: u32) -> Result<CaptureSummary, WatchError> {
+        let mut watched = self.0.lock();
         let at = watched.captures.iter().position(|capture| capture.id == id);
         let capture = watched.captures.remove(at.ok_or(WatchError::Unknown { what: "capture", id })?);
-        let tapped = self.tap(&watched);
+        let tapped = watched.tap(running);
         drop(watched);
         let summary = capture.end();
         tapped?;

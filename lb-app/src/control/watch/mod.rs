@@ -64,10 +64,10 @@ struct Watched {
     captures: Vec<RunningCapture>,
 }
 
-impl Running {
+impl Watches {
     /// Ends what has seen enough packets, or has been forgotten by whoever wanted it.
-    pub(crate) fn keep_watches(&self) {
-        let Some(mut watched) = self.watches.0.try_lock() else { return };
+    pub(crate) fn keep(&self, running: &Running) {
+        let Some(mut watched) = self.0.try_lock() else { return };
         if watched.traces.is_empty() && watched.captures.is_empty() {
             return;
         }
@@ -76,43 +76,20 @@ impl Running {
         watched.captures.iter_mut().for_each(RunningCapture::end_if_complete);
         let after = (watched.traces.len(), watched.captures.iter().filter(|it| it.is_tapping()).count());
         if before != after
-            && let Err(silent) = self.tap(&watched)
+            && let Err(silent) = watched.tap(running)
         {
             warn!("{silent}: it goes on watching packets until it does");
         }
     }
 
     /// Ends everything: files get their ends.
-    pub(crate) fn end_watches(&self) {
-        let mut watched = self.watches.0.lock();
+    pub(crate) fn end(&self, running: &Running) {
+        let mut watched = self.0.lock();
         watched.traces.clear();
         let captures = std::mem::take(&mut watched.captures);
         // Workers are about to end; one that does not answer has nothing more to write.
-        let _ = self.tap(&watched);
+        let _ = watched.tap(running);
         captures.into_iter().for_each(|capture| drop(capture.end()));
-    }
-
-    /// Lets all workers watch for what is wanted now.
-    fn tap(&self, watched: &Watched) -> Result<(), Silent> {
-        let mut outcome = Ok(());
-        for worker in &self.workers {
-            let taps = Taps::new(
-                watched.traces.iter().filter(|trace| trace.is_tapping()).map(|trace| trace.tap()).collect(),
-                watched.captures.iter().filter_map(RunningCapture::tap).collect(),
-            );
-            if let Err(silent) = worker.line.ask(Request::Watch(taps)) {
-                outcome = Err(silent);
-            }
-        }
-        outcome
-    }
-
-    /// The port of that name or number.
-    pub(crate) fn port_called(&self, name: &str) -> Result<PortId, WatchError> {
-        let names = self.port_names();
-        let at = names.iter().position(|known| known == name);
-        let at = at.or_else(|| name.parse().ok().filter(|&number: &usize| number < names.len()));
-        at.map(|at| PortId(at as u16)).ok_or_else(|| WatchError::NoPort(name.to_owned()))
     }
 }
 
@@ -121,6 +98,29 @@ impl Watched {
         self.last_id += 1;
         self.last_id
     }
+
+    /// Lets all workers watch for what is wanted now.
+    fn tap(&self, running: &Running) -> Result<(), Silent> {
+        let mut outcome = Ok(());
+        for worker in &running.workers {
+            let taps = Taps::new(
+                self.traces.iter().filter(|trace| trace.is_tapping()).map(|trace| trace.tap()).collect(),
+                self.captures.iter().filter_map(RunningCapture::tap).collect(),
+            );
+            if let Err(silent) = worker.line.ask(Request::Watch(taps)) {
+                outcome = Err(silent);
+            }
+        }
+        outcome
+    }
+}
+
+/// The port of that name or number.
+pub(crate) fn port_called(running: &Running, name: &str) -> Result<PortId, WatchError> {
+    let names = running.port_names();
+    let at = names.iter().position(|known| known == name);
+    let at = at.or_else(|| name.parse().ok().filter(|&number: &usize| number < names.len()));
+    at.map(|at| PortId(at as u16)).ok_or_else(|| WatchError::NoPort(name.to_owned()))
 }
 
 /// Compiles a filter, to have it refused here if it is wrong; workers get one of their own each.

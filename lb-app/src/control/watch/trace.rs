@@ -1,6 +1,6 @@
 //! Traces: the stories of packets as they pass.
 
-use super::{MOST, Running, WatchError, compile};
+use super::{MOST, Running, WatchError, Watches, compile};
 use crate::dataplane::tap::{Story, Trace, TraceShared};
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
@@ -64,11 +64,11 @@ impl RunningTrace {
     }
 }
 
-impl Running {
+impl Watches {
     /// Begins a trace of `count` packets that match a filter, and returns its number.
-    pub(crate) fn add_trace(&self, filter: &str, count: u64) -> Result<u32, WatchError> {
+    pub(crate) fn add_trace(&self, running: &Running, filter: &str, count: u64) -> Result<u32, WatchError> {
         compile(filter)?;
-        let mut watched = self.watches.0.lock();
+        let mut watched = self.0.lock();
         if watched.traces.len() >= MOST {
             return Err(WatchError::TooMany("traces"));
         }
@@ -82,18 +82,19 @@ impl Running {
             stories,
             read: Mutex::new(Instant::now()),
         }));
-        self.tap(&watched)?;
+        watched.tap(running)?;
         Ok(id)
     }
 
     /// Stories that a trace has to tell, at most `most`; waits for one. Says whether that was all there will be.
     pub(crate) fn read_trace(
         &self,
+        running: &Running,
         id: u32,
         most: usize,
         wait: Duration,
     ) -> Result<(Vec<Story>, TraceSummary, bool), WatchError> {
-        let found = self.watches.0.lock().traces.iter().find(|trace| trace.id == id).cloned();
+        let found = self.0.lock().traces.iter().find(|trace| trace.id == id).cloned();
         let trace = found.ok_or(WatchError::Unknown { what: "trace", id })?;
         *trace.read.lock() = Instant::now();
         let is_over = !trace.is_tapping();
@@ -105,21 +106,21 @@ impl Running {
         // A worker may be about to tell the last one.
         let all_told = stories.is_empty() && is_over;
         if all_told {
-            self.remove_trace(id)?;
+            self.remove_trace(running, id)?;
         }
         Ok((stories, summary, all_told))
     }
 
     /// All traces.
     pub(crate) fn traces(&self) -> Vec<TraceSummary> {
-        self.watches.0.lock().traces.iter().map(|trace| trace.summary()).collect()
+        self.0.lock().traces.iter().map(|trace| trace.summary()).collect()
     }
 
     /// Ends a trace.
-    pub(crate) fn remove_trace(&self, id: u32) -> Result<(), WatchError> {
-        let mut watched = self.watches.0.lock();
+    pub(crate) fn remove_trace(&self, running: &Running, id: u32) -> Result<(), WatchError> {
+        let mut watched = self.0.lock();
         let at = watched.traces.iter().position(|trace| trace.id == id);
         watched.traces.remove(at.ok_or(WatchError::Unknown { what: "trace", id })?);
-        Ok(self.tap(&watched)?)
+        Ok(watched.tap(running)?)
     }
 }

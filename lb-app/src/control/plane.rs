@@ -1,0 +1,59 @@
+//! The control plane: the running director with all that changes and watches it over time.
+
+use super::{
+    edit::{health::Link, servers::Schedule},
+    file::reload::Reloads,
+    live::running::Running,
+    watch::Watches,
+};
+use crate::health::Monitor;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// What clients, signals and the director's own chores work with.
+pub(crate) struct ControlPlane {
+    /// What runs.
+    pub(crate) running: Arc<Running>,
+    /// What becomes of servers.
+    pub(crate) servers: Arc<Schedule>,
+    /// The configuration file, read again.
+    pub(crate) reloads: Reloads,
+    /// Traces and captures.
+    pub(crate) watches: Watches,
+    monitor: Mutex<Option<Arc<Monitor>>>,
+}
+
+impl ControlPlane {
+    pub(crate) fn new(running: Arc<Running>) -> Self {
+        ControlPlane {
+            running,
+            servers: Arc::default(),
+            reloads: Reloads::default(),
+            watches: Watches::default(),
+            monitor: Mutex::default(),
+        }
+    }
+
+    /// Begins to check servers.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub(crate) fn start_checks(&self) -> anyhow::Result<()> {
+        let link = Link::new(&self.running, self.servers.clone());
+        *self.monitor.lock() = Some(Arc::new(Monitor::start(Arc::new(link))?));
+        Ok(())
+    }
+
+    /// Stops checking servers.
+    pub(crate) fn stop_checks(&self) {
+        let monitor = self.monitor.lock().take();
+        if let Some(monitor) = monitor {
+            monitor.stop();
+        }
+    }
+
+    /// What checks servers. Nothing before the director is ready and when it ends.
+    pub(crate) fn monitor(&self) -> Option<Arc<Monitor>> {
+        self.monitor.lock().clone()
+    }
+}
