@@ -3,16 +3,18 @@
 //!
 //! * [`protocol`]: requests, answers and their framing.
 //! * [`transport`]: how a request reaches the director.
-//! * [`command`]: words become requests; completion and help.
 //! * [`render`]: answers become text.
+//! * [`command`]: words become requests; completion and help.
+//! * [`failure`]: why a command did not do what it should.
+//! * [`top`]: the live view.
 //! * [`session`]: one command after the other, from a line, a file or a terminal.
 //! * [`shell`]: the terminal.
-//! * [`top`]: the live view.
 //! * [`cli`]: the command line of `lbctl`.
 //! * [`man`]: manual pages.
 
 pub mod cli;
 pub mod command;
+pub mod failure;
 pub mod man;
 pub mod protocol;
 pub mod render;

@@ -1,9 +1,11 @@
 //! One command after the other: from a command line, a file or a terminal.
 
 use crate::{
-    command::{self, Command, Step, View, help},
+    command::{self, Command, Step, help},
+    failure::Failure,
     protocol::{Outcome, Reply, Request, Return, VERSION, connections, director, health, services, trace},
-    render::Renderer,
+    render::{Renderer, View},
+    top,
     transport::{CallError, Transport},
 };
 use std::{
@@ -15,60 +17,9 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use thiserror::Error;
 
 /// Files that load one another, at most.
 const DEEPEST_LOAD: usize = 8;
-
-/// Why a command did not do what it should.
-#[derive(Debug, Error)]
-pub enum Failure {
-    /// It is not a command. Help that was asked for comes this way, too.
-    #[error("{}", .0.to_string().trim_end())]
-    Usage(#[from] clap::Error),
-    /// Something about it is wrong.
-    #[error("{0}")]
-    Wrong(String),
-    /// The director refused, or was not reached.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// Ctrl-C.
-    #[error("interrupted")]
-    Interrupted,
-    /// Nobody reads any more.
-    #[error("cannot write: {0}")]
-    Output(#[from] io::Error),
-    /// A command in a file failed.
-    #[error("{file}:{line}: {failure}")]
-    InFile {
-        /// The file.
-        file: String,
-        /// The line, from 1.
-        line: usize,
-        /// What went wrong.
-        failure: Box<Failure>,
-    },
-}
-
-impl Failure {
-    /// The exit status of a program that ends with this; `docs/control.md` lists them.
-    #[must_use]
-    pub fn exit_status(&self) -> u8 {
-        match self {
-            Failure::Usage(error) if !error.use_stderr() => 0,
-            Failure::Usage(_) | Failure::Wrong(_) => 2,
-            Failure::Call(CallError::Refused(_)) => 1,
-            Failure::Call(CallError::Lost(_)) => 3,
-            Failure::Output(_) => 4,
-            Failure::Interrupted => 130,
-            Failure::InFile { failure, .. } => failure.exit_status(),
-        }
-    }
-
-    fn is_only_help(&self) -> bool {
-        matches!(self, Failure::Usage(error) if !error.use_stderr())
-    }
-}
 
 /// Whether the session goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +64,7 @@ impl<T: Transport> Session<T> {
         match command.step() {
             Step::Ask(request, view) => self.ask(request, view, out)?,
             Step::Load(file, keep_going) => return self.load(&file, keep_going, out),
-            Step::Top(args) => crate::top::run(&mut self.transport, &args, &self.interrupt, out)?,
+            Step::Top(args) => top::run(&mut self.transport, &args, &self.interrupt, out)?,
             Step::Help(topic) => out.write_all(help::help(&topic).map_err(Failure::Wrong)?.as_bytes())?,
             Step::Quit => return Ok(Flow::Quit),
         }

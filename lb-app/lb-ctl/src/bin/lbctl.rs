@@ -4,8 +4,9 @@ use clap::CommandFactory;
 use lb_ctl::{
     cli::{self, Options, Own},
     command::{Command, help},
+    failure::Failure,
     man::{self, Section},
-    session::{Failure, Session},
+    session::Session,
     shell::{self, End},
     transport::Socket,
 };

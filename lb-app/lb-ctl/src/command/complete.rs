@@ -1,6 +1,6 @@
 //! What could come next in a line, with a word of help each.
 
-use super::{Line, words};
+use super::{tree::ShellLine, words};
 use crate::protocol::director::Names;
 use clap::{Arg, ArgAction, CommandFactory, builder::StyledStr};
 
@@ -43,7 +43,7 @@ fn next(before: &[String], names: &Names) -> Vec<Candidate> {
     {
         return vec![candidate("rss", "How the port chooses queues")];
     }
-    let tree = Line::command();
+    let tree = ShellLine::command();
     let mut command = &tree;
     let mut at = 0;
     let before = words::canonical(before.to_vec());
@@ -146,7 +146,7 @@ fn many(arg: &Arg) -> bool {
 }
 
 fn find(path: &[&str]) -> Option<clap::Command> {
-    path.iter().try_fold(Line::command(), |command, word| command.find_subcommand(word).cloned())
+    path.iter().try_fold(ShellLine::command(), |command, word| command.find_subcommand(word).cloned())
 }
 
 #[cfg(test)]

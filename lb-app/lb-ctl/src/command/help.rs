@@ -1,6 +1,6 @@
 //! `help`: the commands by section, each with how it is written, out of clap's tree.
 
-use super::Line;
+use super::tree::ShellLine;
 use clap::{Command, CommandFactory};
 use std::fmt::Write;
 
@@ -164,7 +164,7 @@ impl Section {
 
 /// The commands, ready to be shown.
 fn tree() -> Command {
-    let mut tree = Line::command();
+    let mut tree = ShellLine::command();
     tree.build();
     tree
 }

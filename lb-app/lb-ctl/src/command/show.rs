@@ -1,13 +1,16 @@
 //! Commands that read.
 
 use super::{
-    Step, View,
     args::all_or,
     connections::{FilterArgs, WhichConnection},
+    step::Step,
 };
-use crate::protocol::{
-    Request, connections, director, forward, health, memory, neighbours, ports, routes, services, timeouts,
-    workers,
+use crate::{
+    protocol::{
+        Request, connections, director, forward, health, memory, neighbours, ports, routes, services,
+        timeouts, workers,
+    },
+    render::View,
 };
 use clap::{Args, Subcommand, ValueEnum};
 

@@ -1,6 +1,6 @@
 //! Lines become words.
 
-use super::Line;
+use super::tree::ShellLine;
 use clap::{ArgAction, CommandFactory};
 
 /// Splits a line at blanks. Quotation marks keep blanks together; `#` at the beginning of a word starts a comment.
@@ -36,7 +36,7 @@ pub fn split(line: &str) -> Result<Vec<String>, String> {
 #[must_use]
 pub fn canonical(mut words: Vec<String>) -> Vec<String> {
     reorder(&mut words);
-    let tree = Line::command();
+    let tree = ShellLine::command();
     let mut command = &tree;
     let mut at = 0;
     while let Some(next) = words.get(at).and_then(|word| command.find_subcommand(word)) {

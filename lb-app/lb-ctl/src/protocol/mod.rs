@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod connections;
+mod cursor;
 pub mod director;
 pub mod explain;
 pub mod forward;
@@ -21,6 +22,9 @@ pub mod services;
 pub mod timeouts;
 pub mod trace;
 pub mod workers;
+
+pub use cursor::Cursor;
+pub use keys::Protocol;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -221,48 +225,4 @@ pub enum Code {
     Timeout,
     /// It went wrong although it should not have.
     Failed,
-}
-
-/// Where a page ends and the next begins. What is inside is the director's affair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Cursor {
-    /// The worker or service to go on with.
-    pub of: u32,
-    /// The entry of it to go on with.
-    pub at: u32,
-}
-
-/// A transport protocol that can be balanced.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-    clap::ValueEnum,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl Protocol {
-    /// The protocol in ipvsadm's words.
-    #[must_use]
-    pub const fn upper(self) -> &'static str {
-        match self {
-            Protocol::Tcp => "TCP",
-            Protocol::Udp => "UDP",
-        }
-    }
 }

@@ -1,10 +1,7 @@
 //! The director as a whole, and testpmd's `show config`.
 
-use super::units::span;
-use crate::{
-    command::View,
-    protocol::director::{About, Configuration, Names},
-};
+use super::{units::span, view::View};
+use crate::protocol::director::{About, Configuration, Names};
 use std::fmt::Write;
 
 pub(super) fn about(text: &mut String, about: &About) {

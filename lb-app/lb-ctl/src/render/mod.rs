@@ -12,15 +12,17 @@ mod services;
 #[cfg(test)]
 mod tests;
 mod units;
+mod view;
 mod watch;
 
-use crate::{command::View, protocol::Reply};
+use crate::protocol::Reply;
 use std::fmt::Write;
 
 pub use forward::moved as forward_statistics;
 use ports::Earlier;
 pub use ports::counters as port_counters;
 pub(crate) use units::{short, span};
+pub use view::View;
 
 /// Writes answers, page by page. Remembers what it takes to tell packets a second since the last time.
 #[derive(Debug, Default)]

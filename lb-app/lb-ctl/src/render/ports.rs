@@ -1,9 +1,7 @@
 //! Ports, as testpmd shows them.
 
-use crate::{
-    command::View,
-    protocol::ports::{Info, Infos, PortStats, Rss, Stats, Xstats},
-};
+use super::view::View;
+use crate::protocol::ports::{Info, Infos, PortStats, Rss, Stats, Xstats};
 use std::{collections::HashMap, fmt::Write};
 
 /// What ports had counted when they were last shown, by number.

@@ -1,10 +1,10 @@
 //! Services and servers, as `ipvsadm -Ln`, `--stats` and `--rate` list them.
 
-use super::units::{short, span};
-use crate::{
-    command::View,
-    protocol::services::{Rate, Server, Services, Traffic},
+use super::{
+    units::{short, span},
+    view::View,
 };
+use crate::protocol::services::{Rate, Server, Services, Traffic};
 use std::fmt::Write;
 
 pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, before: &mut Option<String>) {

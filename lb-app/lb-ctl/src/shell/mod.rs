@@ -2,8 +2,9 @@
 
 use crate::{
     command::complete::{self, Candidate},
+    failure::Failure,
     protocol::director::Names,
-    session::{Failure, Flow, Session, history_file},
+    session::{Flow, Session, history_file},
     transport::{CallError, Transport},
 };
 use rustyline::{

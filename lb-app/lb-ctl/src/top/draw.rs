@@ -1,7 +1,8 @@
 //! The live view on a screen of any size: what there is no room for is left out from the bottom, services last.
 
-use super::{Sort, data::Picture, keys::State};
+use super::{data::Picture, keys::State};
 use crate::{
+    command::top::Sort,
     protocol::services::{Rate, Server, Service},
     render::{short, span},
 };

@@ -1,6 +1,6 @@
 //! What keys do to the live view.
 
-use super::Sort;
+use crate::command::top::Sort;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// How the view is set.

@@ -1,7 +1,8 @@
 //! Frames as they are seen.
 
-use super::{Does, Sort, State, draw, lines, print};
+use super::{Does, State, draw, lines, print};
 use crate::{
+    command::top::Sort,
     protocol::{
         Protocol, connections, director, forward,
         keys::{ServerEndpoint, ServiceKey},

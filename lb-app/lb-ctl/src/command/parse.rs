@@ -1,0 +1,160 @@
+//! A line of text becomes a command.
+
+use super::{
+    tree::{Command, ShellLine},
+    words,
+};
+use clap::Parser;
+
+/// Reads a line. `None` when there is nothing on it but a comment.
+///
+/// # Errors
+/// What clap has to say.
+pub fn parse(line: &str) -> Result<Option<Command>, clap::Error> {
+    let words = words::split(line)
+        .map_err(|what| clap::Error::raw(clap::error::ErrorKind::InvalidValue, format!("{what}\n")))?;
+    if words.is_empty() {
+        return Ok(None);
+    }
+    parse_words(words).map(Some)
+}
+
+/// Reads a command's words.
+///
+/// # Errors
+/// What clap has to say.
+pub fn parse_words(words: Vec<String>) -> Result<Command, clap::Error> {
+    let words = words::canonical(words);
+    ShellLine::try_parse_from(words).map(|line| line.command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Step, *};
+    use crate::protocol::{Protocol, Request, connections, director, ports, services, timeouts};
+    use clap::CommandFactory;
+
+    fn request(line: &str) -> Request {
+        match parse(line).unwrap_or_else(|error| panic!("{line}: {error}")).unwrap().step() {
+            Step::Ask(request, _) => request,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn complaint(line: &str) -> String {
+        parse(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        ShellLine::command().debug_assert();
+    }
+
+    #[test]
+    fn comments_and_blank_lines_are_nothing() {
+        assert_eq!(parse("  # start").unwrap(), None);
+        assert_eq!(parse("").unwrap(), None);
+        assert_eq!(parse("start # now").unwrap(), Some(Command::Start));
+    }
+
+    #[test]
+    fn testpmds_commands_are_known() {
+        assert_eq!(request("show port stats all"), Request::Ports(ports::Request::Stats { port: None }));
+        assert_eq!(
+            request("show port info 1"),
+            Request::Ports(ports::Request::Info { port: Some("1".into()) })
+        );
+        assert_eq!(request("show port 0 rss reta"), Request::Ports(ports::Request::Rss { port: "0".into() }));
+        assert_eq!(request("show port 0 rss-hash"), Request::Ports(ports::Request::Rss { port: "0".into() }));
+        assert_eq!(
+            request("clear port stats 1"),
+            Request::Ports(ports::Request::Clear { port: Some("1".into()) })
+        );
+        assert_eq!(request("port stop 1"), Request::Ports(ports::Request::Stop { port: Some("1".into()) }));
+        assert_eq!(request("set verbose 3"), Request::Director(director::Request::Verbose { level: 3 }));
+        for line in [
+            "start",
+            "stop",
+            "show config fwd",
+            "show config rxtx",
+            "show config cores",
+            "show fwd stats all",
+        ] {
+            request(line);
+        }
+        for line in ["clear fwd stats all", "dump mempool", "show port xstats all", "show port summary all"] {
+            request(line);
+        }
+        assert_eq!(parse("quit").unwrap(), Some(Command::Quit));
+        assert_eq!(
+            parse("load a.cmd").unwrap(),
+            Some(Command::Load { file: "a.cmd".into(), keep_going: false })
+        );
+    }
+
+    #[test]
+    fn qualifiers_go_without_dashes() {
+        let server = |weight| services::Request::AddServer {
+            service: "web".into(),
+            address: "198.51.100.11".parse().unwrap(),
+            port: Some(8080),
+            weight,
+        };
+        assert_eq!(request("add server web 198.51.100.11:8080 weight 5"), Request::Services(server(Some(5))));
+        assert_eq!(
+            request("add server web 198.51.100.11:8080 --weight 5"),
+            Request::Services(server(Some(5)))
+        );
+        assert_eq!(request("add server web 198.51.100.11:8080"), Request::Services(server(None)));
+        let Request::Services(services::Request::Add(new)) =
+            request("add service weight udp [2001:db8::1]:53 tun scheduler mh hash-port")
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (new.name.as_str(), new.protocol, new.port, new.hash_port),
+            ("weight", Protocol::Udp, 53, true)
+        );
+    }
+
+    #[test]
+    fn connections_are_chosen_by_any_field() {
+        let line = "show connections protocol tcp client 192.0.2.0/24 client-port 7 vip 192.0.2.100 vip-port 80 \
+                    server 198.51.100.11 server-port 8080 service web method nat state established worker 1 age 5s \
+                    idle 2m remaining 1h packets 3 bytes 4 limit 9";
+        let Request::Connections(connections::Request::List { filter, cursor: None, limit }) = request(line)
+        else {
+            panic!()
+        };
+        assert_eq!(limit, Some(9));
+        assert_eq!(filter.client, Some("192.0.2.0/24".parse().unwrap()));
+        assert_eq!(filter.vip, Some("192.0.2.100/32".parse().unwrap()));
+        assert_eq!(
+            (filter.age_ms, filter.idle_ms, filter.remaining_ms),
+            (Some(5_000), Some(120_000), Some(3_600_000))
+        );
+        assert_eq!((filter.worker, filter.packets, filter.bytes), (Some(1), Some(3), Some(4)));
+        assert!(complaint("flush connections").contains("required"), "everything is said, not implied");
+        request("flush connections all");
+        request("flush connections service web");
+        request("delete connection tcp 192.0.2.10:40000 192.0.2.100:80");
+    }
+
+    #[test]
+    fn timeouts_have_units() {
+        let set =
+            |timeout_ms| timeouts::Request::Set { service: None, state: "established".into(), timeout_ms };
+        assert_eq!(request("set timeout established 15m"), Request::Timeouts(set(900_000)));
+        assert_eq!(request("set timeout established 90"), Request::Timeouts(set(90_000)));
+        assert!(complaint("set timeout established soon").contains("a number of seconds, or with a unit"));
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        assert!(complaint("shwo").contains("show"), "{}", complaint("shwo"));
+        assert!(complaint("show").contains("port"), "{}", complaint("show"));
+        assert!(complaint("add server web 198.51.100.11:0").contains("port"));
+        assert!(complaint("add service \"web").contains("quotation mark"));
+        assert!(complaint("set server web 198.51.100.11").contains("weight"));
+    }
+}

@@ -1,0 +1,155 @@
+//! The tree of commands, and what each comes to.
+
+use super::{args, change, connections, show, step::Step, top::TopArgs, watch};
+use crate::{
+    protocol::{Request, director, ports},
+    render::View,
+};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A line of the shell or of a file.
+#[derive(Debug, Parser)]
+#[command(multicall = true, disable_help_subcommand = true, subcommand_required = true)]
+pub struct ShellLine {
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, by verb.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Forward: poll all ports
+    Start,
+    /// Poll no port, and print the accumulated statistics; workers keep their connections
+    Stop,
+    /// Show something
+    #[command(subcommand)]
+    Show(show::Show),
+    /// Add something
+    #[command(subcommand)]
+    Add(change::Add),
+    /// Change something
+    #[command(subcommand)]
+    Set(change::Set),
+    /// Delete something
+    #[command(subcommand)]
+    Delete(change::Delete),
+    /// End connections
+    #[command(subcommand)]
+    Flush(connections::Flush),
+    /// Count connections
+    #[command(subcommand)]
+    Count(connections::CountWhat),
+    /// Let counters start from 0
+    #[command(subcommand)]
+    Clear(show::Clear),
+    /// Start or stop a port
+    #[command(subcommand)]
+    Port(PortCommand),
+    /// Tell what would become of a packet, and why
+    Explain(watch::Explain),
+    /// Tell what becomes of packets as they pass
+    #[command(subcommand)]
+    Trace(watch::Trace),
+    /// Write packets to a file
+    #[command(subcommand)]
+    Capture(watch::Capture),
+    /// Show the insides
+    #[command(subcommand)]
+    Dump(show::Dump),
+    /// Run the commands of a file
+    Load {
+        /// The file; a line is a command, `#` begins a comment
+        #[arg(value_hint = clap::ValueHint::FilePath)]
+        file: PathBuf,
+        /// Go on after a command that failed
+        #[arg(long)]
+        keep_going: bool,
+    },
+    /// Read the configuration file again, and make it so
+    Reload {
+        /// Say what is different, and leave it
+        #[arg(long, conflicts_with = "confirm_within")]
+        dry_run: bool,
+        /// Go back unless there is a `confirm` within that time
+        #[arg(long, value_name = "TIME", value_parser = args::duration)]
+        confirm_within: Option<u64>,
+    },
+    /// Keep what was reloaded on condition
+    Confirm,
+    /// Make the configuration file say what runs
+    Save,
+    /// Show the live view
+    Top(TopArgs),
+    /// Show the commands of a section, or how one command is written
+    Help {
+        /// A section or the words of a command
+        topic: Vec<String>,
+    },
+    /// End the director, wherever this is typed
+    Shutdown,
+    /// Leave the shell; in that of `lb-app -i`, end the director
+    #[command(visible_alias = "exit")]
+    Quit,
+}
+
+/// `port ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum PortCommand {
+    /// Let a port move packets again
+    Start {
+        /// Number or name of a port, or `all`
+        #[arg(id = "port", value_name = "PORT|all")]
+        port: String,
+    },
+    /// Let a port move no packets
+    Stop {
+        /// Number or name of a port, or `all`
+        #[arg(id = "port", value_name = "PORT|all")]
+        port: String,
+    },
+}
+
+impl Command {
+    /// What the command comes to.
+    #[must_use]
+    pub fn step(self) -> Step {
+        let ask = |request| Step::Ask(request, View::Plain);
+        match self {
+            Command::Start => ask(Request::Director(director::Request::Start)),
+            Command::Stop => ask(Request::Director(director::Request::Stop)),
+            Command::Show(show) => show.step(),
+            Command::Add(add) => ask(add.request()),
+            Command::Set(set) => ask(set.request()),
+            Command::Delete(delete) => ask(delete.request()),
+            Command::Flush(flush) => ask(flush.request()),
+            Command::Count(count) => ask(count.request()),
+            Command::Clear(clear) => ask(clear.request()),
+            Command::Port(PortCommand::Start { port }) => {
+                ask(Request::Ports(ports::Request::Start { port: args::all_or(port) }))
+            }
+            Command::Port(PortCommand::Stop { port }) => {
+                ask(Request::Ports(ports::Request::Stop { port: args::all_or(port) }))
+            }
+            Command::Explain(explain) => ask(explain.request()),
+            Command::Trace(trace) => ask(trace.request()),
+            Command::Capture(capture) => ask(capture.request()),
+            Command::Dump(dump) => dump.step(),
+            Command::Load { file, keep_going } => Step::Load(file, keep_going),
+            Command::Reload { dry_run, confirm_within } => {
+                ask(Request::Director(director::Request::Reload {
+                    dry_run,
+                    confirm_within_ms: confirm_within,
+                }))
+            }
+            Command::Confirm => ask(Request::Director(director::Request::Confirm)),
+            Command::Save => ask(Request::Director(director::Request::Save)),
+            Command::Top(args) => Step::Top(args),
+            Command::Help { topic } => Step::Help(topic),
+            Command::Shutdown => ask(Request::Director(director::Request::Quit)),
+            Command::Quit => Step::Quit,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Why a command did not do what it should.
+
+use crate::transport::CallError;
+use std::io;
+use thiserror::Error;
+
+/// Why a command did not do what it should.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// It is not a command. Help that was asked for comes this way, too.
+    #[error("{}", .0.to_string().trim_end())]
+    Usage(#[from] clap::Error),
+    /// Something about it is wrong.
+    #[error("{0}")]
+    Wrong(String),
+    /// The director refused, or was not reached.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+    /// Nobody reads any more.
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
+    /// A command in a file failed.
+    #[error("{file}:{line}: {failure}")]
+    InFile {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What went wrong.
+        failure: Box<Failure>,
+    },
+}
+
+impl Failure {
+    /// The exit status of a program that ends with this; `docs/control.md` lists them.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Failure::Usage(error) if !error.use_stderr() => 0,
+            Failure::Usage(_) | Failure::Wrong(_) => 2,
+            Failure::Call(CallError::Refused(_)) => 1,
+            Failure::Call(CallError::Lost(_)) => 3,
+            Failure::Output(_) => 4,
+            Failure::Interrupted => 130,
+            Failure::InFile { failure, .. } => failure.exit_status(),
+        }
+    }
+
+    /// Whether it is help that was asked for.
+    pub(crate) fn is_only_help(&self) -> bool {
+        matches!(self, Failure::Usage(error) if !error.use_stderr())
+    }
+}
