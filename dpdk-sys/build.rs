@@ -64,6 +64,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_tel_data_free",
     "rte_tel_data_start_dict",
     "rte_telemetry_register_cmd",
+    "rte_version",
 ];
 
 /// Types that Rust handles only by pointer, or carries inside another without looking.

@@ -11,7 +11,6 @@
 #include <sys/types.h>
 
 #include <rte_cycles.h>
-#include <rte_version.h>
 
 /* The view of an mbuf. This is the only place where Rust's idea of an mbuf meets DPDK's. */
 #define SAME_PLACE(ours, theirs)                                                                               \

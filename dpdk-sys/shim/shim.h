@@ -20,6 +20,7 @@
 #include <rte_pdump.h>
 #include <rte_ring.h>
 #include <rte_telemetry.h>
+#include <rte_version.h>
 
 #include "spawn.h"
 

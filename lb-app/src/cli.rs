@@ -1,8 +1,11 @@
 //! The command line: EAL arguments, `--`, our arguments.
 
-use crate::log::Format;
+use crate::{dpdk, log::Format};
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 /// A layer-4 load balancer: LVS in user space, on DPDK.
 ///
@@ -12,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Parser)]
 #[command(
     name = "lb-app",
-    version,
+    version = version(),
     override_usage = "lb-app [EAL ARGUMENTS] -- --conf <FILE> [OPTIONS]",
     after_help = "Examples:\n  \
         lb-app -l 0-2 -- --conf lb.toml\n  \
@@ -116,12 +119,22 @@ pub(crate) fn wants_manual(arguments: &[String]) -> Option<PathBuf> {
     }
 }
 
-/// Writes the manual page into a directory.
+/// Writes the manual page into a directory. It names no DPDK, because it may be read where another one runs.
 ///
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn write_manual(directory: &Path) -> std::io::Result<()> {
-    lb_ctl::man::write(&Options::command(), directory, lb_ctl::man::Section::Daemon)
+    let options = Options::command().version(lb_ctl::version::VERSION);
+    lb_ctl::man::write(&options, directory, lb_ctl::man::Section::Daemon)
+}
+
+/// Version, commit, and the DPDK that is loaded, which may be newer than the one that was compiled with.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let (version, commit) = (env!("CARGO_PKG_VERSION"), lb_ctl::version::COMMIT);
+        format!("{version} (commit {commit}, {})", dpdk::version())
+    });
+    &VERSION
 }
 
 fn wants_ours(arguments: &[String]) -> bool {
@@ -154,6 +167,15 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
         assert!(error.to_string().contains("behind `--`"), "{error}");
         assert_eq!(parse_line("-l 0 --").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+    }
+
+    #[test]
+    fn the_version_names_commit_and_dpdk() {
+        let text = parse_line("--version").unwrap_err().to_string();
+        let rest = text.strip_prefix(concat!("lb-app ", env!("CARGO_PKG_VERSION"), " (commit ")).unwrap();
+        let (commit, dpdk) = rest.trim_end().split_once(", DPDK ").unwrap();
+        assert!(commit == "unknown" || commit.chars().all(|digit| digit.is_ascii_hexdigit()), "{text}");
+        assert!(dpdk.ends_with(')') && dpdk.starts_with(|digit: char| digit.is_ascii_digit()), "{text}");
     }
 
     #[test]

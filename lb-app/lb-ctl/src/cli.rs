@@ -11,7 +11,7 @@ use std::path::PathBuf;
 ///
 /// Without a command it opens a shell. Commands are those of the shell; `lbctl help all` lists them. ipvsadm's listings work as well: -Ln, -Ln --stats, -Ln --rate, -Lnc.
 #[derive(Debug, Parser)]
-#[command(name = "lbctl", version, disable_help_subcommand = true)]
+#[command(name = "lbctl", version = crate::version::VERSION, disable_help_subcommand = true)]
 pub struct Options {
     /// Where lb-app listens
     #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET, env = "LB_SOCKET")]

@@ -11,6 +11,7 @@
 //! * [`shell`]: the terminal.
 //! * [`cli`]: the command line of `lbctl`.
 //! * [`man`]: manual pages.
+//! * [`version`]: what the programs call themselves.
 
 pub mod cli;
 pub mod command;
@@ -22,6 +23,7 @@ pub mod session;
 pub mod shell;
 pub mod top;
 pub mod transport;
+pub mod version;
 
 /// Where `lb-app` listens unless it is told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/lb/lb.sock";

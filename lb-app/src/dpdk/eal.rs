@@ -216,6 +216,14 @@ impl Drop for Lease {
     }
 }
 
+/// DPDK's version, as the library that is loaded gives it: `DPDK 24.11.3`.
+pub fn version() -> &'static str {
+    // SAFETY: needs no EAL; the first call writes the text, every one the same.
+    let text = unsafe { dpdk_sys::rte_version() };
+    // SAFETY: the text is NUL-terminated, and DPDK keeps it in a variable of its own that it writes once.
+    unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("DPDK")
+}
+
 /// The text of an error number, whichever sign DPDK gave it.
 pub(super) fn describe_error(code: c_int) -> String {
     if code == 0 {

@@ -46,7 +46,7 @@ pub mod telemetry;
 
 pub use burst::free_bulk;
 pub use dump::Dump;
-pub use eal::Eal;
+pub use eal::{Eal, version};
 pub use hugealloc::HugeAlloc;
 pub use lcore::{LcoreHandle, LcoreId, launch, tsc, tsc_hz};
 pub use mbuf::Mbuf;
