@@ -11,6 +11,9 @@ macro_rules! named {
             /// Every value, in declaration order.
             pub const ALL: &[$type] = &[$($type::$variant),+];
 
+            /// The words of all values, in the same order.
+            pub const NAMES: &[&str] = &[$($name),+];
+
             /// The word used in configurations and shown to operators.
             #[must_use]
             pub const fn name(self) -> &'static str {

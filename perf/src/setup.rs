@@ -2,12 +2,13 @@
 
 use lb_core::{
     conn::{state::State, timeouts::Timeouts},
-    service::plan::{
-        Mac, Method, Plan, PortPlan, Protocol, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, Spread,
+    service::{
+        key::{Protocol, ServiceKey},
+        plan::{Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
     },
     time::Duration,
 };
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 pub(crate) const WAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 pub(crate) const LAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
@@ -91,18 +92,13 @@ impl Setup {
             let port = if self.method == Method::Nat { NAT_PORT } else { SERVICE_PORT };
             ServerPlan::new(Ipv4Addr::from_bits(self.server_address(number, server)), port, 1)
         };
+        let vip = SocketAddr::new(Ipv4Addr::from_bits(FIRST_VIP + number).into(), SERVICE_PORT);
+        let key = ServiceKey::new(protocol, vip);
         ServicePlan {
-            name: format!("{protocol}-{number}"),
-            protocol,
-            vip: Ipv4Addr::from_bits(FIRST_VIP + number),
-            port: SERVICE_PORT,
-            method: self.method,
             scheduler: self.scheduler,
-            hash_port: false,
-            adopt: false,
-            slow_start: Duration::default(),
             timeouts,
             servers: (0..self.servers).map(server).collect(),
+            ..ServicePlan::new(format!("{protocol}-{number}"), key, self.method)
         }
     }
 }

@@ -2,12 +2,11 @@
 
 use super::{
     Config, Wanted,
-    health::{ServiceHealth, inline_check, inline_pool, words},
-    timeouts::KEYS,
+    health::{Hooks, ServiceHealth, inline_check, inline_pool},
 };
-use lb_core::{
-    conn::timeouts::Timeouts,
-    service::plan::{Plan, SchedulerKind, ServicePlan},
+use lb_core::service::{
+    option::{Opt, pairs},
+    plan::{Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
 };
 use std::fmt::{self, Display, Formatter};
 
@@ -27,9 +26,7 @@ impl Display for Config {
         writeln!(f, "verify_checksums = {verify_checksums}")?;
 
         writeln!(f, "\n[timeouts]")?;
-        for (key, state, _) in KEYS {
-            writeln!(f, "{key} = \"{}\"", self.timeouts.of(state))?;
-        }
+        write_options(f, "", TIMEOUTS, &self.timeouts)?;
 
         writeln!(f, "\n[control]")?;
         match &self.control.socket {
@@ -56,11 +53,10 @@ impl Display for Config {
         }
 
         writeln!(f, "\n[health]")?;
-        match &self.health.hook {
-            Some(hook) => writeln!(f, "hook = {}", words(hook))?,
-            None => writeln!(f, "# hook: none")?,
+        if self.health.hooks.hook.is_none() {
+            writeln!(f, "# hook: none")?;
         }
-        writeln!(f, "hook_timeout = \"{}\"", self.health.hook_timeout)?;
+        write_options(f, "", Hooks::OPTIONS, &self.health.hooks)?;
 
         for (port, device) in ports.iter().zip(&self.devices) {
             writeln!(f, "\n[[ports]]")?;
@@ -83,8 +79,7 @@ impl Display for Config {
 
         for vip in vips {
             writeln!(f, "\n[[vips]]")?;
-            writeln!(f, "address = \"{}\"", vip.address)?;
-            writeln!(f, "unserved = \"{}\"", vip.unserved)?;
+            write_options(f, "", VipPlan::OPTIONS, vip)?;
         }
         services
             .iter()
@@ -94,32 +89,15 @@ impl Display for Config {
 }
 
 fn write_service(f: &mut Formatter<'_>, service: &ServicePlan, health: &ServiceHealth) -> fmt::Result {
-    let flags = match (service.hash_port, service.scheduler) {
-        (true, SchedulerKind::Sh) => "\"sh-port\"",
-        (true, SchedulerKind::Mh) => "\"mh-port\"",
-        _ => "",
-    };
     writeln!(f, "\n[[services]]")?;
-    writeln!(f, "name = {}", quoted(&service.name))?;
-    writeln!(f, "vip = \"{}\"", service.vip)?;
-    writeln!(f, "port = {}", service.port)?;
-    writeln!(f, "protocol = \"{}\"", service.protocol)?;
-    writeln!(f, "method = \"{}\"", service.method)?;
-    writeln!(f, "scheduler = \"{}\"", service.scheduler)?;
-    writeln!(f, "flags = [{flags}]")?;
-    writeln!(f, "adopt = {}", service.adopt)?;
-    writeln!(f, "slow_start = \"{}\"", service.slow_start)?;
-    writeln!(f, "timeouts = {{ {} }}", inline(&service.timeouts))?;
+    write_options(f, "", ServicePlan::OPTIONS, service)?;
     if let Some(check) = &health.check {
         writeln!(f, "check = {}", inline_check(Some(check)))?;
     }
     writeln!(f, "health = {}", inline_pool(&health.pool))?;
     for server in &service.servers {
         writeln!(f, "  [[services.servers]]")?;
-        writeln!(f, "  address = \"{}\"", server.address)?;
-        writeln!(f, "  port = {}", server.port)?;
-        writeln!(f, "  weight = {}", server.weight)?;
-        writeln!(f, "  state = \"{}\"", server.admin)?;
+        write_options(f, "  ", ServerPlan::OPTIONS, server)?;
         if let Some((_, check)) = health.own.iter().find(|(own, _)| *own == server.endpoint()) {
             writeln!(f, "  check = {}", inline_check(check.as_deref()))?;
         }
@@ -127,10 +105,9 @@ fn write_service(f: &mut Formatter<'_>, service: &ServicePlan, health: &ServiceH
     Ok(())
 }
 
-fn inline(timeouts: &Timeouts) -> String {
-    let pairs: Vec<String> =
-        KEYS.iter().map(|(key, state, _)| format!("{key} = \"{}\"", timeouts.of(*state))).collect();
-    pairs.join(", ")
+/// A line for each option that has a value.
+fn write_options<P>(f: &mut Formatter<'_>, indent: &str, options: &'static [Opt<P>], of: &P) -> fmt::Result {
+    pairs(options, of).try_for_each(|(key, value)| writeln!(f, "{indent}{key} = {value}"))
 }
 
 /// Text as TOML writes it, with its quotes.

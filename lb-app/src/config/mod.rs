@@ -4,17 +4,18 @@
 //! [`Config`] with a [`Plan`] for the workers. Neither step stops at a problem: all of a file's problems are
 //! reported at once, each with line, column, key and a remedy, and then nothing of the file is used.
 
+mod check_values;
 mod duration;
 mod effective;
 pub(crate) mod health;
 pub(crate) mod memory;
 mod network;
+pub(crate) mod options;
 mod place;
 mod raw;
 pub(crate) mod report;
 mod services;
 mod table;
-pub(crate) mod timeouts;
 mod values;
 
 #[cfg(test)]
@@ -188,8 +189,8 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let raw = Raw::read(document.get_ref(), &problems);
     let connections_per_worker = check_memory(&raw.workers, limits, &problems);
     let network = Network::new(&raw, &problems);
-    let timeouts = raw.timeouts.apply(Timeouts::default());
-    let (services, vips, health) = Services::new(&raw, &network, &problems).plan(timeouts);
+    let timeouts = raw.timeouts;
+    let (services, vips, health) = Services::new(&raw, &network, &problems).plan();
     let room = check_room(&raw.workers, &services, &problems);
     if let Some(report) = problems.report(name) {
         return Err(report);

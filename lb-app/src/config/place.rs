@@ -52,6 +52,15 @@ impl<T> Field<T> {
         }
     }
 
+    /// The same with what `change` makes of the value.
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Field<U> {
+        match self {
+            Field::Absent => Field::Absent,
+            Field::Bad => Field::Bad,
+            Field::Given(At { value, place }) => Field::Given(At { value: change(value), place }),
+        }
+    }
+
     /// The value or its default; nothing if it is bad.
     pub(super) fn or(&self, default: T) -> Option<T>
     where

@@ -2,34 +2,37 @@
 
 use super::{
     Control, Idle,
-    health::{Hooks, OwnCheck, Pool, read_check, read_pool},
+    health::{Hooks, OwnCheck, Pool, PoolPlaces, read_check, read_pool},
+    options::{Said, read},
     place::{At, Field, Place},
     report::Problems,
     table::Table,
-    timeouts::Changes,
-    values::{
-        boolean, destination, directory, duration, host, listen, name, number, own_address, socket, text,
-        word,
-    },
+    values::{boolean, destination, directory, host, listen, name, number, own_address, socket, text, word},
 };
 use ipnet::Ipv4Net;
 use lb_core::{
-    limits::{MAX_CONNECTIONS, MAX_MTU, MAX_SERVERS, MAX_WEIGHT, MIN_MTU},
-    service::plan::{Admin, Method, Protocol, SchedulerKind, Unserved},
-    time::Duration,
+    conn::timeouts::Timeouts,
+    limits::{MAX_CONNECTIONS, MAX_MTU, MAX_SERVERS, MIN_MTU},
+    service::{
+        key::{Protocol, ServiceKey},
+        plan::{Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+    },
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use toml::de::DeTable;
 
 /// Most addresses of one port.
 const MAX_ADDRESSES: usize = 256;
+/// ipvsadm's default.
+pub(super) const DEFAULT_WEIGHT: u32 = 1;
 
 /// The whole file.
 pub(super) struct Raw {
     /// The file itself, for what is missing from it.
     pub(super) place: Place,
     pub(super) workers: Workers,
-    pub(super) timeouts: Changes,
+    /// With the defaults of those that were not said.
+    pub(super) timeouts: Timeouts,
     pub(super) control: Control,
     pub(super) tunnel_local: Option<At<Ipv4Addr>>,
     pub(super) hooks: Hooks,
@@ -76,75 +79,49 @@ pub(super) struct Route {
 /// `[[services]]`
 pub(super) struct Service {
     pub(super) place: Place,
-    pub(super) name: Option<At<String>>,
-    pub(super) vip: Option<At<Ipv4Addr>>,
-    pub(super) port: Option<At<u16>>,
-    pub(super) protocol: Option<At<Protocol>>,
-    pub(super) method: Option<At<Method>>,
-    pub(super) scheduler: Field<SchedulerKind>,
-    pub(super) flags: Vec<At<Flag>>,
-    pub(super) adopt: Field<bool>,
-    pub(super) slow_start: Field<Duration>,
-    pub(super) timeouts: Changes,
+    /// What was said, with the defaults of the rest, and without servers.
+    pub(super) plan: ServicePlan,
+    /// Where it was said.
+    pub(super) said: Said,
     /// The check of servers that have none of their own.
     pub(super) check: OwnCheck,
     pub(super) pool: Pool,
-    /// Where problems of the `health` table as a whole are.
-    pub(super) pool_place: Option<Place>,
-    pub(super) sorry: Option<At<SocketAddr>>,
+    /// Where the `health` table is, if there is one.
+    pub(super) pool_places: Option<PoolPlaces>,
     pub(super) servers: Vec<Server>,
 }
 
 /// `[[services.servers]]`
 pub(super) struct Server {
     pub(super) place: Place,
-    pub(super) address: Option<At<Ipv4Addr>>,
-    pub(super) port: Field<u16>,
-    pub(super) weight: Field<u32>,
-    pub(super) state: Field<Admin>,
+    /// What was said, with the defaults of the rest.
+    pub(super) plan: ServerPlan,
+    /// Where it was said.
+    pub(super) said: Said,
     pub(super) check: OwnCheck,
 }
 
 /// `[[vips]]`
 pub(super) struct Vip {
-    pub(super) address: Option<At<Ipv4Addr>>,
-    pub(super) unserved: Field<Unserved>,
+    /// What was said, with the defaults of the rest.
+    pub(super) plan: VipPlan,
+    /// Where it was said.
+    pub(super) said: Said,
 }
 
-/// One of a service's `flags`, with IPVS's names.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flag {
-    /// Source hashing looks at the client's port, too.
-    ShPort,
-    /// Maglev hashing looks at the client's port, too.
-    MhPort,
-}
-
-impl Flag {
-    pub(super) const ALL: [Flag; 2] = [Flag::ShPort, Flag::MhPort];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Flag::ShPort => "sh-port",
-            Flag::MhPort => "mh-port",
-        }
-    }
-
-    /// The scheduler that the flag is for.
-    pub(super) fn scheduler(self) -> SchedulerKind {
-        match self {
-            Flag::ShPort => SchedulerKind::Sh,
-            Flag::MhPort => SchedulerKind::Mh,
-        }
-    }
-}
+/// The address of what has none, which is a problem and so never used.
+const NOWHERE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
 impl Raw {
     /// Reads the document, reporting unknown and missing keys and values that mean nothing by themselves.
     pub(super) fn read(document: &DeTable, problems: &Problems) -> Raw {
         let mut file = Table::new(Place { span: 0..0, key: String::new() }, document, problems);
         let workers = Workers::read(file.table("workers"), &file.place);
-        let timeouts = file.table("timeouts").map_or_else(Changes::default, Changes::read);
+        let mut timeouts = Timeouts::default();
+        if let Some(mut table) = file.table("timeouts") {
+            read(&mut table, TIMEOUTS, &mut timeouts);
+            table.finish();
+        }
         let control = file.table("control").map_or_else(Control::default, read_control);
         let tunnel_local = file.table("tunnel").and_then(|mut tunnel| {
             let local = tunnel.read("local", host).given().cloned();
@@ -169,7 +146,7 @@ impl Raw {
             ports: ports.each(Port::read),
             routes_complete: routes.complete,
             routes: routes.each(Route::read),
-            services: file.tables("services").each(|table| Service::read(table, problems)),
+            services: file.tables("services").each(|table| Service::read(table, timeouts, problems)),
             vips: file.tables("vips").each(Vip::read),
             place: file.finish(),
         }
@@ -233,56 +210,46 @@ impl Route {
 }
 
 impl Service {
-    fn read(mut table: Table, problems: &Problems) -> Self {
-        let (pool, sorry, pool_place) = read_pool(table.table("health"));
-        Service {
-            name: table.require("name", "\"web\"", name),
-            vip: table.require("vip", "\"192.0.2.100\"", host),
-            port: table.require("port", "80", number(1..=u16::MAX)),
-            protocol: table.require("protocol", "\"tcp\"", word(Protocol::ALL, Protocol::name)),
-            method: table.require("method", "\"nat\"", word(Method::ALL, Method::name)),
-            scheduler: table.read("scheduler", word(SchedulerKind::ALL, SchedulerKind::name)),
-            flags: read_flags(&mut table),
-            adopt: table.read("adopt", boolean),
-            slow_start: table.read("slow_start", duration),
-            timeouts: table.table("timeouts").map_or_else(Changes::default, Changes::read),
-            servers: table.tables("servers").each(|table| Server::read(table, problems)),
-            check: read_check(table.table("check"), problems),
-            pool,
-            pool_place,
-            sorry,
-            place: table.finish(),
-        }
+    fn read(mut table: Table, timeouts: Timeouts, problems: &Problems) -> Self {
+        let nowhere = ServiceKey::new(Protocol::Tcp, SocketAddr::new(NOWHERE.into(), 0));
+        let mut plan = ServicePlan { timeouts, ..ServicePlan::new("", nowhere, Method::Nat) };
+        let said = read(&mut table, ServicePlan::OPTIONS, &mut plan);
+        let (pool, pool_places) = read_pool(table.table("health"));
+        let servers = table.tables("servers").each(|table| Server::read(table, plan.port, problems));
+        let check = read_check(table.table("check"), problems);
+        Service { place: table.finish(), plan, said, check, pool, pool_places, servers }
     }
-}
 
-fn read_flags(table: &mut Table) -> Vec<At<Flag>> {
-    match table.list("flags", "[\"mh-port\"]", word(&Flag::ALL, Flag::name)) {
-        Field::Given(list) => list.value.into_iter().flatten().collect(),
-        Field::Absent | Field::Bad => Vec::new(),
+    /// What it is known by, if all of it could be read.
+    pub(super) fn key(&self) -> Option<ServiceKey> {
+        ["protocol", "vip", "port"].iter().all(|key| self.said.place(key).is_some()).then(|| self.plan.key())
+    }
+
+    /// Address and port of one of its servers, if both are known.
+    pub(super) fn endpoint(&self, server: &Server) -> Option<SocketAddr> {
+        server.said.place("address")?;
+        if server.said.place("port").is_none() {
+            self.said.known("port", ())?;
+            server.said.known("port", ())?;
+        }
+        Some(server.plan.endpoint())
     }
 }
 
 impl Server {
-    fn read(mut table: Table, problems: &Problems) -> Self {
-        Server {
-            address: table.require("address", "\"198.51.100.11\"", host),
-            port: table.read("port", number(1..=u16::MAX)),
-            weight: table.read("weight", number(0..=MAX_WEIGHT)),
-            state: table.read("state", word(Admin::ALL, Admin::name)),
-            check: read_check(table.table("check"), problems),
-            place: table.finish(),
-        }
+    fn read(mut table: Table, port: u16, problems: &Problems) -> Self {
+        let mut plan = ServerPlan::new(NOWHERE, port, DEFAULT_WEIGHT);
+        let said = read(&mut table, ServerPlan::OPTIONS, &mut plan);
+        let check = read_check(table.table("check"), problems);
+        Server { place: table.finish(), plan, said, check }
     }
 }
 
 impl Vip {
     fn read(mut table: Table) -> Self {
-        let vip = Vip {
-            address: table.require("address", "\"192.0.2.100\"", host),
-            unserved: table.read("unserved", word(Unserved::ALL, Unserved::name)),
-        };
+        let mut plan = VipPlan::new(NOWHERE);
+        let said = read(&mut table, VipPlan::OPTIONS, &mut plan);
         table.finish();
-        vip
+        Vip { plan, said }
     }
 }

@@ -2,32 +2,20 @@
 
 use super::{
     health::{Health, ServiceHealth, check_together, check_way},
-    network::{Network, Reach, once, text},
-    place::{At, Field, Place},
-    raw::{self, Flag, Raw},
+    network::{Network, Reach, once},
+    place::{At, Place},
+    raw::{self, Raw},
     report::{Complaint, Problems},
 };
 use lb_core::{
-    conn::timeouts::Timeouts,
     limits::{MAX_SERVERS, MAX_SERVICES},
     service::{
         address::v4,
-        key::{Protocol, ServiceKey},
-        plan::{Admin, Method, SchedulerKind, ServerPlan, ServicePlan, Unserved, VipPlan},
+        option::Value,
+        plan::{Method, SchedulerKind, ServicePlan, VipPlan, port_flag},
     },
-    time::Duration,
 };
-use std::{
-    collections::HashMap,
-    net::{Ipv4Addr, SocketAddr},
-};
-
-/// IPVS's default.
-const DEFAULT_SCHEDULER: SchedulerKind = SchedulerKind::Wlc;
-/// What an unlisted VIP does.
-const DEFAULT_UNSERVED: Unserved = Unserved::Reject;
-/// ipvsadm's default.
-const DEFAULT_WEIGHT: u32 = 1;
+use std::{collections::HashMap, net::Ipv4Addr};
 
 /// Checks of services and VIPs, with what they compare to.
 pub(super) struct Services<'c, 'r> {
@@ -42,24 +30,23 @@ impl<'c, 'r> Services<'c, 'r> {
     /// Collects the VIPs.
     pub(super) fn new(raw: &'r Raw, network: &'c Network<'r>, problems: &'c Problems) -> Self {
         let mut vips = HashMap::new();
-        for at in vips_of(raw) {
-            vips.entry(at.value).or_insert(&at.place);
+        for (address, place) in vips_of(raw) {
+            vips.entry(address).or_insert(place);
         }
         Services { raw, network, problems, vips }
     }
 
     /// Checks everything and says what it means. What is said is only good if no problem was found.
-    pub(super) fn plan(&self, timeouts: Timeouts) -> (Vec<ServicePlan>, Vec<VipPlan>, Health) {
-        vips_of(self.raw).for_each(|vip| self.check_vip(vip));
+    pub(super) fn plan(&self) -> (Vec<ServicePlan>, Vec<VipPlan>, Health) {
+        vips_of(self.raw).for_each(|(address, place)| self.check_vip(address, place));
         self.check_services();
         self.raw.services.iter().for_each(|service| self.check_service(service));
-        let services = self.raw.services.iter().map(|service| service_plan(service, timeouts)).collect();
+        let services = self.raw.services.iter().map(service_plan).collect();
         (services, self.vip_plans(), self.health())
     }
 
     /// A VIP must be nobody else's address.
-    fn check_vip(&self, vip: &At<Ipv4Addr>) {
-        let address = vip.value;
+    fn check_vip(&self, address: Ipv4Addr, place: &Place) {
         let tunnel = self.raw.tunnel_local.as_ref().filter(|local| local.value == address);
         let complaint = if let Some(own) = self.network.own(address) {
             let what = format!("{address} is the address of a port (line {})", self.problems.line(own));
@@ -75,7 +62,7 @@ impl<'c, 'r> Services<'c, 'r> {
         } else {
             return;
         };
-        self.problems.add(&vip.place, complaint);
+        self.problems.add(place, complaint);
     }
 
     /// Services against each other.
@@ -93,14 +80,15 @@ impl<'c, 'r> Services<'c, 'r> {
         }
         let (mut names, mut keys) = (HashMap::new(), HashMap::new());
         for service in services {
-            if let Some(At { value, place }) = &service.name {
-                once(&mut names, value, place, problems, |line| {
-                    let what = format!("another service is called {value:?} (line {line})");
+            let name = &service.plan.name;
+            if let Some(place) = service.said.place("name") {
+                once(&mut names, name, place, problems, |line| {
+                    let what = format!("another service is called {name:?} (line {line})");
                     Complaint::new(what, "give each its own name")
                 });
             }
-            if let (Some(key), Some(vip)) = (key(service), &service.vip) {
-                once(&mut keys, key, &vip.place, problems, |line| {
+            if let (Some(key), Some(vip)) = (service.key(), service.said.place("vip")) {
+                once(&mut keys, key, vip, problems, |line| {
                     let what = format!("{key} is another service's already (line {line})");
                     Complaint::new(what, "use another address or port, or put all servers into one service")
                 });
@@ -110,50 +98,61 @@ impl<'c, 'r> Services<'c, 'r> {
 
     /// One service by itself, and its servers.
     fn check_service(&self, service: &'r raw::Service) {
-        let mut seen_flags: HashMap<&str, &Place> = HashMap::new();
-        for flag in &service.flags {
-            let name = flag.value.name();
-            once(&mut seen_flags, name, &flag.place, self.problems, |_| {
-                Complaint::new(format!("{name:?} is given twice"), "remove one")
-            });
-            let needed = flag.value.scheduler();
-            if service.scheduler.or(DEFAULT_SCHEDULER).is_some_and(|scheduler| scheduler != needed) {
-                let remedy = format!("remove it or set `scheduler = \"{needed}\"`");
-                self.problems
-                    .add(&flag.place, Complaint::new(format!("{name:?} is for {needed} only"), remedy));
-            }
-        }
+        self.check_flags(service);
         let mut seen = HashMap::new();
         for server in &service.servers {
-            let Some(address) = &server.address else { continue };
-            if let Some(endpoint) = endpoint(service, server) {
-                once(&mut seen, endpoint, &address.place, self.problems, |line| {
+            let Some(address) = server.said.at("address", server.plan.address) else { continue };
+            if let Some(endpoint) = service.endpoint(server) {
+                let place = server.said.place("address").unwrap_or(&server.place);
+                once(&mut seen, endpoint, place, self.problems, |line| {
                     let what = format!("{endpoint} is in this service already (line {line})");
                     Complaint::new(what, "remove one; to give it more connections, raise its weight")
                 });
             }
-            self.check_reachable(service, &server.port, address);
+            self.check_reachable(service, server.said.at("port", server.plan.port), &address);
         }
+        let method = service.said.known("method", service.plan.method);
         let own = service.servers.iter().filter_map(|server| server.check.as_ref());
         for check in service.check.iter().chain(own) {
-            check_way(service.method.as_ref().map(|method| method.value), check, self.problems);
+            check_way(method, check, self.problems);
         }
-        check_together(&service.pool, service.pool_place.as_ref(), self.problems);
-        if let Some(At { value: sorry, place }) = &service.sorry {
+        check_together(&service.pool, service.pool_places.as_ref(), self.problems);
+        if let Some(At { value: sorry, place }) =
+            service.pool_places.as_ref().and_then(|places| places.sorry.as_ref())
+        {
             once(&mut seen, *sorry, place, self.problems, |line| {
                 let what = format!("{sorry} is one of the service's servers (line {line})");
                 Complaint::new(what, "use another server, which steps in when those fail")
             });
             if let Ok(value) = v4(sorry.ip()) {
                 let address = At { value, place: place.clone() };
-                let port = Field::Given(At { value: sorry.port(), place: place.clone() });
-                self.check_reachable(service, &port, &address);
+                let port = At { value: sorry.port(), place: place.clone() };
+                self.check_reachable(service, Some(port), &address);
             }
         }
     }
 
-    /// A server's address must be a host's that the service's method reaches.
-    fn check_reachable(&self, service: &raw::Service, port: &Field<u16>, at: &At<Ipv4Addr>) {
+    /// Flags are for schedulers that have them, and are given once.
+    fn check_flags(&self, service: &'r raw::Service) {
+        let mut seen: HashMap<&str, &Place> = HashMap::new();
+        for At { value, place } in service.said.elements("flags") {
+            let Value::Text(flag) = value else { continue };
+            once(&mut seen, flag, place, self.problems, |_| {
+                Complaint::new(format!("{flag:?} is given twice"), "remove one")
+            });
+            let needed = SchedulerKind::ALL.iter().find(|kind| port_flag(**kind) == Some(flag));
+            let scheduler = service.said.known("scheduler", service.plan.scheduler);
+            if let (Some(needed), Some(scheduler)) = (needed, scheduler)
+                && scheduler != *needed
+            {
+                let remedy = format!("remove it or set `scheduler = \"{needed}\"`");
+                self.problems.add(place, Complaint::new(format!("{flag:?} is for {needed} only"), remedy));
+            }
+        }
+    }
+
+    /// A server's address must be a host's that the service's method reaches. The port is the one that it was given.
+    fn check_reachable(&self, service: &raw::Service, port: Option<At<u16>>, at: &At<Ipv4Addr>) {
         let address = at.value;
         let tunnel = self.raw.tunnel_local.as_ref().filter(|local| local.value == address);
         let used = if let Some(own) = self.network.own(address) {
@@ -173,16 +172,14 @@ impl<'c, 'r> Services<'c, 'r> {
         if let Some(what) = used {
             self.problems.add(&at.place, Complaint::new(what, "use the server's own address"));
         }
-        let Some(method) = service.method.as_ref().map(|method| method.value) else { return };
+        let Some(method) = service.said.known("method", service.plan.method) else { return };
         self.check_reach(method, at);
-        if let (Some(port), Some(wanted)) = (port.given(), &service.port)
+        if let (Some(port), Some(wanted)) = (port, service.said.known("port", service.plan.port))
             && method != Method::Nat
-            && port.value != wanted.value
+            && port.value != wanted
         {
-            let what = format!(
-                "port {} is not the service's {}, and {method} cannot change it",
-                port.value, wanted.value
-            );
+            let what =
+                format!("port {} is not the service's {wanted}, and {method} cannot change it", port.value);
             let remedy = "only nat can: remove `port`, or set `method = \"nat\"`";
             self.problems.add(&port.place, Complaint::new(what, remedy));
         }
@@ -212,21 +209,18 @@ impl<'c, 'r> Services<'c, 'r> {
     fn health(&self) -> Health {
         // What has no key is never used, since that is a problem.
         let services = self.raw.services.iter().filter_map(|service| {
-            let own = service.servers.iter().filter_map(|server| {
-                Some((endpoint(service, server)?, server.check.as_ref()?.value.clone()))
-            });
+            let own = service
+                .servers
+                .iter()
+                .filter_map(|server| Some((service.endpoint(server)?, server.check.as_ref()?.value.clone())));
             Some(ServiceHealth {
-                key: key(service)?,
+                key: service.key()?,
                 pool: service.pool.clone(),
                 check: service.check.as_ref().and_then(|check| check.value.clone()),
                 own: own.collect(),
             })
         });
-        Health {
-            hook: self.raw.hooks.hook.clone(),
-            hook_timeout: self.raw.hooks.timeout,
-            services: services.collect(),
-        }
+        Health { hooks: self.raw.hooks.clone(), services: services.collect() }
     }
 
     /// The listed VIPs, then those of services that are not listed.
@@ -234,18 +228,16 @@ impl<'c, 'r> Services<'c, 'r> {
         let mut seen = HashMap::new();
         let mut plans = Vec::new();
         for vip in &self.raw.vips {
-            let Some(At { value: address, place }) = &vip.address else { continue };
-            once(&mut seen, *address, place, self.problems, |line| {
+            let Some(place) = vip.said.place("address") else { continue };
+            let address = vip.plan.address;
+            once(&mut seen, address, place, self.problems, |line| {
                 Complaint::new(format!("{address} is listed already (line {line})"), "remove one")
             });
-            let unserved = vip.unserved.or(DEFAULT_UNSERVED).unwrap_or(DEFAULT_UNSERVED);
-            plans.push(VipPlan { address: *address, unserved });
+            plans.push(vip.plan);
         }
-        for At { value: address, place } in
-            self.raw.services.iter().filter_map(|service| service.vip.as_ref())
-        {
-            if seen.insert(*address, place).is_none() {
-                plans.push(VipPlan { address: *address, unserved: DEFAULT_UNSERVED });
+        for (address, place) in self.raw.services.iter().filter_map(vip_of) {
+            if seen.insert(address, place).is_none() {
+                plans.push(VipPlan::new(address));
             }
         }
         plans
@@ -253,58 +245,18 @@ impl<'c, 'r> Services<'c, 'r> {
 }
 
 /// Every place where a VIP is named.
-fn vips_of(raw: &Raw) -> impl Iterator<Item = &At<Ipv4Addr>> {
-    let of_services = raw.services.iter().filter_map(|service| service.vip.as_ref());
-    of_services.chain(raw.vips.iter().filter_map(|vip| vip.address.as_ref()))
+fn vips_of(raw: &Raw) -> impl Iterator<Item = (Ipv4Addr, &Place)> {
+    let listed = raw.vips.iter().filter_map(|vip| Some((vip.plan.address, vip.said.place("address")?)));
+    raw.services.iter().filter_map(vip_of).chain(listed)
 }
 
-/// What a service is known by, if all of it could be read.
-fn key(service: &raw::Service) -> Option<ServiceKey> {
-    Some(ServiceKey {
-        protocol: service.protocol.as_ref()?.value,
-        vip: service.vip.as_ref()?.value.into(),
-        port: service.port.as_ref()?.value,
-    })
+/// A service's VIP, and where it is named.
+fn vip_of(service: &raw::Service) -> Option<(Ipv4Addr, &Place)> {
+    Some((service.plan.vip, service.said.place("vip")?))
 }
 
-/// Address and port of a server, if both are known.
-fn endpoint(service: &raw::Service, server: &raw::Server) -> Option<SocketAddr> {
-    Some(SocketAddr::new(server.address.as_ref()?.value.into(), server_port(service, server)?))
-}
-
-/// The port of a server: the service's unless it has its own. `None` if it is not known.
-fn server_port(service: &raw::Service, server: &raw::Server) -> Option<u16> {
-    match server.port.given() {
-        Some(port) => Some(port.value),
-        None => server.port.or(service.port.as_ref()?.value),
-    }
-}
-
-/// What the service means. Where something is missing, the plan is never used, and any value will do.
-fn service_plan(service: &raw::Service, timeouts: Timeouts) -> ServicePlan {
-    let servers = service.servers.iter().map(|server| {
-        let plan = ServerPlan::new(
-            value(&server.address, Ipv4Addr::UNSPECIFIED),
-            server_port(service, server).unwrap_or_default(),
-            server.weight.or(DEFAULT_WEIGHT).unwrap_or_default(),
-        );
-        ServerPlan { admin: server.state.or(Admin::Enabled).unwrap_or(Admin::Enabled), ..plan }
-    });
-    ServicePlan {
-        name: text(&service.name),
-        protocol: value(&service.protocol, Protocol::Tcp),
-        vip: value(&service.vip, Ipv4Addr::UNSPECIFIED),
-        port: value(&service.port, 0),
-        method: value(&service.method, Method::Nat),
-        scheduler: service.scheduler.or(DEFAULT_SCHEDULER).unwrap_or(DEFAULT_SCHEDULER),
-        hash_port: service.flags.iter().any(|flag| matches!(flag.value, Flag::ShPort | Flag::MhPort)),
-        adopt: service.adopt.or(false).unwrap_or_default(),
-        slow_start: service.slow_start.or(Duration::default()).unwrap_or_default(),
-        timeouts: service.timeouts.apply(timeouts),
-        servers: servers.collect(),
-    }
-}
-
-fn value<T: Copy>(at: &Option<At<T>>, otherwise: T) -> T {
-    at.as_ref().map_or(otherwise, |at| at.value)
+/// What the service means. Where something is missing, the plan is never used.
+fn service_plan(service: &raw::Service) -> ServicePlan {
+    let servers = service.servers.iter().map(|server| server.plan).collect();
+    ServicePlan { servers, ..service.plan.clone() }
 }

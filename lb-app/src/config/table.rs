@@ -72,11 +72,6 @@ impl<'a> Table<'a> {
         self.problems.add(&self.place.below(key), complaint);
     }
 
-    /// Whether `key` is there at all.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.entries.get(key).is_some()
-    }
-
     /// Reports a problem of this table's.
     pub(super) fn complain(&self, place: &Place, complaint: Complaint) {
         self.problems.add(place, complaint);

@@ -6,7 +6,7 @@ use super::{
     pool::{Member, Outcome, Role, judge},
     probe::{Finding, Target},
 };
-use crate::config::health::{Check, Health, Pool, ServiceHealth};
+use crate::config::health::{Check, Health, Hooks, Pool, ServiceHealth};
 use lb_core::{
     service::{
         key::ServiceKey,
@@ -73,8 +73,7 @@ pub(crate) struct Service {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) services: BTreeMap<ServiceKey, Service>,
-    hook: Option<Vec<String>>,
-    hook_timeout: Duration,
+    hooks: Hooks,
     /// Services to be judged anew.
     dirty: BTreeSet<ServiceKey>,
     /// Checks to be started.
@@ -97,14 +96,13 @@ pub(crate) enum Event {
 impl State {
     /// The operator's hook and how long hooks may run.
     pub(crate) fn hook(&self) -> (Option<&Vec<String>>, Duration) {
-        (self.hook.as_ref(), self.hook_timeout)
+        (self.hooks.hook.as_ref(), self.hooks.hook_timeout)
     }
 
     /// Follows the plan: forgets what is gone, takes up what is new, and keeps what is known of everything else. All
     /// services are judged anew, since somebody else may have changed what was ordered.
     pub(crate) fn follow(&mut self, plan: &Plan, health: &Health, now: Instant) {
-        self.hook.clone_from(&health.hook);
-        self.hook_timeout = health.hook_timeout;
+        self.hooks.clone_from(&health.hooks);
         let settings: BTreeMap<ServiceKey, &ServiceHealth> =
             health.services.iter().map(|service| (service.key, service)).collect();
         let mut old = std::mem::take(&mut self.services);

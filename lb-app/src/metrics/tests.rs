@@ -14,11 +14,11 @@ use crate::{
     },
 };
 use lb_core::{
-    conn::timeouts::Timeouts,
     counters::DropReason,
-    sched::kind::SchedulerKind,
-    service::plan::{Method, Plan, Protocol, ServerPlan, ServicePlan},
-    time::Duration,
+    service::{
+        key::{Protocol, ServiceKey},
+        plan::{Method, Plan, ServerPlan, ServicePlan},
+    },
 };
 use std::{
     io::{Read, Write},
@@ -106,18 +106,10 @@ fn plan(services: usize, servers: usize) -> Plan {
     for service in 0..services {
         let server =
             |server: usize| ServerPlan::new(Ipv4Addr::from_bits(0xc633_6400 + server as u32), 8_080, 1);
+        let vip = SocketAddr::new(Ipv4Addr::from_bits(0xc000_0200 + service as u32).into(), 80);
         plan.services.push(ServicePlan {
-            name: format!("web-{service}"),
-            protocol: Protocol::Tcp,
-            vip: Ipv4Addr::from_bits(0xc000_0200 + service as u32),
-            port: 80,
-            method: Method::Nat,
-            scheduler: SchedulerKind::Wlc,
-            hash_port: false,
-            adopt: false,
-            timeouts: Timeouts::default(),
-            slow_start: Duration::from_millis(0),
             servers: (0..servers).map(server).collect(),
+            ..ServicePlan::new(format!("web-{service}"), ServiceKey::new(Protocol::Tcp, vip), Method::Nat)
         });
     }
     plan

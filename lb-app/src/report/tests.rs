@@ -3,22 +3,23 @@
 use super::{accounts, connections, neighbours, services, traffic};
 use crate::control::live::query::Listed;
 use lb_core::{
-    conn::{entry::Connection, state::State, timeouts::Timeouts},
+    conn::{entry::Connection, state::State},
     counters::{DropReason, ServerTraffic, WorkerCounters},
     flow::key::Key,
     ids::ServerId,
     neigh::entry::Neighbour,
     packet::{HandOver, PortId, WorkerId},
     service::{
+        key::{Protocol, ServiceKey},
         load::{Load, LoadBoard},
-        plan::{Mac, Method, Plan, PortPlan, Protocol, SchedulerKind, ServerPlan, ServicePlan, Spread},
+        plan::{Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
         routing::NextHop,
         snapshot::Snapshot,
     },
     time::{Duration, Instant},
     wire::ipv4,
 };
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
@@ -27,17 +28,13 @@ const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(192,
 /// HTTP by NAT on two servers, and UDP by tunnel on one.
 fn snapshot() -> Snapshot {
     let service = |protocol, port: u16, method, scheduler, servers: &[ServerPlan]| ServicePlan {
-        name: port.to_string(),
-        protocol,
-        vip: VIP,
-        port,
-        method,
         scheduler,
-        hash_port: false,
-        adopt: false,
-        slow_start: Duration::default(),
-        timeouts: Timeouts::default(),
         servers: servers.to_vec(),
+        ..ServicePlan::new(
+            port.to_string(),
+            ServiceKey::new(protocol, SocketAddr::new(VIP.into(), port)),
+            method,
+        )
     };
     let http = SERVERS.map(|address| ServerPlan::new(address, 8080, 1));
     let echo = [ServerPlan::new(SERVERS[0], 7, 65_535)];

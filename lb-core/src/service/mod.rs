@@ -9,6 +9,7 @@ pub mod check;
 pub mod key;
 pub mod lookup;
 mod numbers;
+pub mod option;
 pub mod plan;
 pub mod routing;
 pub mod snapshot;

@@ -6,11 +6,13 @@
 //! ```
 
 use lb_core::{
-    conn::timeouts::Timeouts,
     packet::PortId,
-    service::plan::{
-        Mac, Method, Plan, PortPlan, Protocol, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, Spread,
-        Unserved, VipPlan,
+    service::{
+        key::{Protocol, ServiceKey},
+        plan::{
+            Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, Spread, Unserved,
+            VipPlan,
+        },
     },
 };
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -51,19 +53,11 @@ pub fn port(name: &str, mac: Mac, address: &str) -> PortPlan {
 
 /// A TCP service in turn over the given servers, each with weight 1.
 pub fn service(method: Method, endpoint: &str, servers: &[&str]) -> ServicePlan {
-    let endpoint: SocketAddrV4 = endpoint.parse().unwrap();
+    let key = ServiceKey::new(Protocol::Tcp, endpoint.parse().unwrap());
     ServicePlan {
-        name: format!("{method}-{endpoint}"),
-        protocol: Protocol::Tcp,
-        vip: *endpoint.ip(),
-        port: endpoint.port(),
-        method,
         scheduler: SchedulerKind::Rr,
-        hash_port: false,
-        slow_start: lb_core::time::Duration::default(),
-        adopt: false,
-        timeouts: Timeouts::default(),
         servers: servers.iter().map(|server| self::server(server, 1)).collect(),
+        ..ServicePlan::new(format!("{method}-{endpoint}"), key, method)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What a simulated world consists of, and where everything is.
 
 use crate::network::Faults;
-use lb_core::{
-    conn::timeouts::Timeouts,
-    service::plan::{Mac, Method, Plan, PortPlan, Protocol, SchedulerKind, ServerPlan, ServicePlan, Spread},
+use lb_core::service::{
+    key::{Protocol, ServiceKey},
+    plan::{Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
 };
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// The address that clients send to. It is on the clients' network, so they ask for it by ARP.
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
@@ -102,20 +102,15 @@ impl Setup {
 
     fn service(&self, protocol: Protocol) -> ServicePlan {
         let port = self.server_port(protocol);
+        let vip = SocketAddr::new(VIP.into(), if protocol == Protocol::Tcp { TCP_PORT } else { UDP_PORT });
         ServicePlan {
-            name: protocol.name().to_owned(),
-            protocol,
-            vip: VIP,
-            port: if protocol == Protocol::Tcp { TCP_PORT } else { UDP_PORT },
-            method: self.method,
             scheduler: self.scheduler,
             hash_port: self.hash_port,
-            slow_start: lb_core::time::Duration::default(),
             adopt: self.adopt,
-            timeouts: Timeouts::default(),
             servers: (0..self.servers)
                 .map(|server| ServerPlan::new(server_address(server), port, 1))
                 .collect(),
+            ..ServicePlan::new(protocol.name(), ServiceKey::new(protocol, vip), self.method)
         }
     }
 }

@@ -1,7 +1,13 @@
 //! One check: what is asked, how often, and what counts as an answer.
 
-use lb_core::time::Duration;
-use std::{fmt, net::Ipv4Addr, path::PathBuf};
+use crate::config::check_values::bytes;
+use lb_core::{
+    option,
+    service::option::{Kind as Of, Opt, PORT, Setting, Value, pairs},
+    time::Duration,
+    words,
+};
+use std::{fmt, net::Ipv4Addr, path::PathBuf, str};
 
 /// A check of one server or of all servers of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +41,148 @@ pub(crate) struct Check {
 }
 
 impl Check {
+    /// What can be said of every check.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        Opt::<Self>::new(
+            "interval",
+            Of::Timeout,
+            "Time between two checks, up to a tenth shorter at random. keepalived: `delay_loop`.",
+            |check| check.interval.to_value(),
+            |check, value| {
+                // What follows from it, unless it is said itself.
+                Duration::from_value(value).map(|interval| check.set_interval(interval)).is_some()
+            },
+        ),
+        option!(
+            timeout,
+            Of::Timeout,
+            "How long one check may take in all. keepalived: `connect_timeout`."
+        ),
+        option!(
+            fall,
+            Of::number(1, 100),
+            "Failures in a row that make a server count as failed. keepalived: `retry` plus one."
+        ),
+        option!(rise, Of::number(1, 100), "Successes in a row that bring it back."),
+        option!(
+            retry_interval,
+            Of::Timeout,
+            "Time to the next check while failures or successes are being counted. keepalived: `delay_before_retry`."
+        )
+        .default("`\"1s\"`, or `interval` if that is less"),
+        option!(warmup, Of::Duration, "The first check is made at a random time within this.")
+            .default("`interval`"),
+        option!(
+            assume_down,
+            Of::Flag,
+            "A server counts as failed until its first success. keepalived: `alpha`."
+        ),
+        option!(
+            inhibit_on_failure,
+            Of::Flag,
+            "A failed server keeps its connections and gets no new ones. Otherwise its TCP connections are reset when \
+             they next send."
+        ),
+        option!(
+            "netns" => leave.netns,
+            Of::Name,
+            "The network namespace, as in `/run/netns`, that checks leave from. Commands run there."
+        )
+        .default("ours"),
+    ];
+
+    /// What can be said of checks that send packets themselves. A program learns both addresses and makes its own
+    /// connections.
+    pub(crate) const PACKETS: &'static [Opt<Self>] = &[
+        Opt::<Self>::new(
+            "via",
+            Of::Word(&VIA),
+            "What its packets leave by: the kernel's interfaces, or the director's own ports, as traffic does. With \
+             `\"ports\"` there is no `address`, `netns`, `device`, `source` or `mark`.",
+            |check| Some(Value::Text(check.via().to_owned())),
+            |check, value| is_last(value, VIA).map(|ports| check.leave.ports = ports).is_some(),
+        ),
+        Opt::<Self>::new(
+            "to",
+            Of::Word(&TO),
+            "Where the check is addressed to. With `\"vip\"` and `via = \"ports\"`, for TUN and DR, it takes the way \
+             of traffic; with the kernel, routes, rules, `device`, `mark` or `netns` must bring it to the server.",
+            |check| Some(Value::Text(check.to().to_owned())),
+            |check, value| is_last(value, TO).map(|vip| check.to_vip = vip).is_some(),
+        ),
+        option!(address, Of::Address, "Another address than the server's. keepalived: `connect_ip`.")
+            .default("the server's"),
+        option!(
+            "device" => leave.device,
+            Of::Device,
+            "The network interface they leave by."
+        )
+        .default("any"),
+        option!("source" => leave.source, Of::Address, "Their source address. keepalived: `bindto`.")
+            .default("the kernel's choice"),
+        option!(
+            "mark" => leave.mark,
+            Of::number(1, u32::MAX as u64),
+            "Their mark, for routing rules. keepalived: `fwmark`."
+        ),
+    ];
+
+    /// What can be said of checks that go to a port.
+    pub(crate) const PORTS: &'static [Opt<Self>] =
+        &[option!(port, PORT, "Another port than the server's. keepalived: `connect_port`.")
+            .default("the server's")];
+
+    /// What can be said of one of its kind, beside what the kind has of its own.
+    pub(crate) fn options(&self) -> Vec<&'static [Opt<Self>]> {
+        match self.kind {
+            Kind::Command(_) => vec![Self::OPTIONS],
+            Kind::Icmp => vec![Self::OPTIONS, Self::PACKETS],
+            Kind::Tcp | Kind::Http(_) | Kind::Udp(_) | Kind::Dns(_) => {
+                vec![Self::OPTIONS, Self::PACKETS, Self::PORTS]
+            }
+        }
+    }
+
+    /// How a configuration writes it, with every default.
+    pub(crate) fn to_value(&self) -> Value {
+        let mut table = vec![("type", Value::Text(self.kind.name().to_owned()))];
+        match &self.kind {
+            Kind::Tcp | Kind::Icmp => {}
+            Kind::Http(http) => {
+                table.extend(pairs(Http::OPTIONS, http));
+                table.extend(http.tls.iter().flat_map(|tls| pairs(Tls::OPTIONS, tls)));
+            }
+            Kind::Udp(udp) => table.extend(pairs(Udp::OPTIONS, udp)),
+            Kind::Dns(dns) => table.extend(pairs(Dns::OPTIONS, dns)),
+            Kind::Command(command) => table.extend(pairs(Command::OPTIONS, command)),
+        }
+        table.extend(self.options().into_iter().flat_map(|options| pairs(options, self)));
+        Value::Table(table)
+    }
+
+    /// What its packets leave by.
+    pub(crate) const fn via(&self) -> &'static str {
+        VIA[self.leave.ports as usize]
+    }
+
+    /// Whom its packets are addressed to.
+    pub(crate) const fn to(&self) -> &'static str {
+        TO[self.to_vip as usize]
+    }
+
+    fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+        self.retry_interval = interval.min(Duration::from_secs(1));
+        self.warmup = interval;
+    }
+
     /// A check that comes so often, with the default of everything else.
     pub(crate) fn new(kind: Kind, interval: Duration) -> Self {
-        Check {
+        let mut check = Check {
             kind,
             interval,
             timeout: Duration::from_secs(3),
-            retry_interval: interval.min(Duration::from_secs(1)),
+            retry_interval: interval,
             warmup: interval,
             rise: 2,
             fall: 3,
@@ -51,9 +192,25 @@ impl Check {
             address: None,
             port: None,
             leave: Leave::default(),
-        }
+        };
+        check.set_interval(interval);
+        check
     }
 }
+
+/// What a check's packets leave by.
+const VIA: [&str; 2] = ["kernel", "ports"];
+/// Whom they are addressed to.
+const TO: [&str; 2] = ["server", "vip"];
+
+/// Whether the value is the last of two words, or the first.
+fn is_last(value: &Value, words: [&str; 2]) -> Option<bool> {
+    let Value::Text(text) = value else { return None };
+    words.iter().position(|word| word == text).map(|at| at == 1)
+}
+
+/// Time between two checks unless the file says otherwise.
+pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where a check's packets leave this machine, as far as the kernel should not decide by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -119,6 +276,62 @@ pub(crate) struct Http {
     pub(crate) body: Option<Pattern>,
 }
 
+impl Http {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(method, Of::Token, "The request's method."),
+        option!(path, Of::UrlPath, "What is asked for."),
+        option!(host, Of::Token, "The field `Host`.").default("the address checked"),
+        Opt::<Self>::new(
+            "status",
+            Of::List(&Of::StatusCodes),
+            "Codes that are successes.",
+            |http| Some(Value::List(http.status.iter().map(codes_to_value).collect())),
+            |http, value| {
+                let Value::List(codes) = value else { return false };
+                let codes: Option<Vec<_>> = codes.iter().map(codes_from_value).collect();
+                // An empty list would let nothing succeed.
+                codes
+                    .map(|codes| http.status = if codes.is_empty() { vec![SUCCESS] } else { codes })
+                    .is_some()
+            },
+        )
+        .example("[200, \"301-399\"]"),
+        option!(body, Of::Pattern, "What the first MiB of the body must contain.").default("any"),
+    ];
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            tls: None,
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            host: None,
+            status: vec![SUCCESS],
+            body: None,
+        }
+    }
+}
+
+/// Status codes that say that all is well.
+const SUCCESS: (u16, u16) = (200, 299);
+
+fn codes_to_value(&(from, to): &(u16, u16)) -> Value {
+    if from == to { Value::Number(from.into()) } else { Value::Text(format!("{from}-{to}")) }
+}
+
+fn codes_from_value(value: &Value) -> Option<(u16, u16)> {
+    match value {
+        Value::Number(code) => u16::try_from(*code).ok().map(|code| (code, code)),
+        Value::Text(range) => {
+            let (from, to) = range.split_once('-')?;
+            Some((from.parse().ok()?, to.parse().ok()?))
+        }
+        _ => None,
+    }
+}
+
 /// How TLS is spoken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tls {
@@ -130,8 +343,25 @@ pub(crate) struct Tls {
     pub(crate) ca: Option<PathBuf>,
 }
 
+impl Tls {
+    /// What can be said of it, beside what HTTP has.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(sni, Of::Domain, "With `\"https\"`: the server name asked for.")
+            .default("`host`, if that is a name"),
+        option!(verify, Of::Flag, "With `\"https\"`: the certificate must be valid and have that name."),
+        Opt::<Self>::new(
+            "ca",
+            Of::Text,
+            "With `\"https\"`: a file with certificates of authorities.",
+            |tls| tls.ca.as_ref().map(|path| Value::Text(path.display().to_string())),
+            |tls, value| String::from_value(value).map(|path| tls.ca = Some(path.into())).is_some(),
+        )
+        .default("the machine's"),
+    ];
+}
+
 /// A datagram and the answer that is expected.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Udp {
     pub(crate) payload: Vec<u8>,
     /// Silence is a failure.
@@ -140,11 +370,54 @@ pub(crate) struct Udp {
     pub(crate) expect: Option<Pattern>,
 }
 
+impl Udp {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        Opt::<Self>::new(
+            "payload",
+            Of::Payload,
+            "What is sent.",
+            |udp| str::from_utf8(&udp.payload).ok().map(|text| Value::Text(text.to_owned())),
+            |udp, value| String::from_value(value).map(|text| udp.payload = text.into_bytes()).is_some(),
+        )
+        .default("nothing"),
+        Opt::<Self>::new(
+            "payload_hex",
+            Of::Hexadecimal,
+            "The same, if it is no text.",
+            |udp| {
+                let digits = || udp.payload.iter().map(|byte| format!("{byte:02x}")).collect();
+                str::from_utf8(&udp.payload).is_err().then(|| Value::Text(digits()))
+            },
+            |udp, value| {
+                let payload = String::from_value(value).and_then(|digits| bytes(&digits));
+                payload.map(|payload| udp.payload = payload).is_some()
+            },
+        ),
+        option!(require_reply, Of::Flag, "Silence is a failure. Otherwise only an ICMP error is."),
+        option!(expect, Of::Pattern, "What the reply must contain.").default("any"),
+    ];
+}
+
 /// A DNS query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dns {
     pub(crate) name: String,
     pub(crate) record: Record,
+}
+
+impl Dns {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(name, Of::Domain, "The name asked for."),
+        option!(record, Of::Word(Record::NAMES), "The type of records asked for."),
+    ];
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Dns { name: ".".to_owned(), record: Record::Soa }
+    }
 }
 
 /// A type of DNS records.
@@ -162,6 +435,8 @@ pub(crate) enum Record {
 impl Record {
     pub(crate) const ALL: [Record; 7] =
         [Record::A, Record::Aaaa, Record::Cname, Record::Mx, Record::Ns, Record::Soa, Record::Txt];
+    /// Their words, in the same order.
+    pub(crate) const NAMES: &[&str] = &["A", "AAAA", "CNAME", "MX", "NS", "SOA", "TXT"];
 
     /// The word used in configurations.
     pub(crate) const fn name(self) -> &'static str {
@@ -188,6 +463,22 @@ pub(crate) struct Command {
     pub(crate) memory_mib: u32,
 }
 
+impl Command {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(command, Of::Program, "The program and its arguments.")
+            .required("[\"/usr/local/bin/probe\", \"--fast\"]"),
+        option!(user, Of::Name, "Whose rights it gets.").default("ours"),
+        option!(memory_mib, Of::number(16, 65_536), "Memory that it can have, in MiB."),
+    ];
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Command { command: Vec::new(), user: None, memory_mib: 512 }
+    }
+}
+
 /// A regular expression, over bytes.
 #[derive(Clone)]
 pub(crate) struct Pattern(pub(crate) regex::bytes::Regex);
@@ -205,3 +496,15 @@ impl fmt::Debug for Pattern {
         write!(f, "/{}/", self.0.as_str())
     }
 }
+
+impl Setting for Pattern {
+    fn to_value(&self) -> Option<Value> {
+        Some(Value::Text(self.0.as_str().to_owned()))
+    }
+
+    fn from_value(value: &Value) -> Option<Self> {
+        String::from_value(value).and_then(|text| regex::bytes::Regex::new(&text).ok()).map(Pattern)
+    }
+}
+
+words!(Record);

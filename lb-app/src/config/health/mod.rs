@@ -7,25 +7,31 @@ mod effective;
 mod pool;
 mod read;
 
-pub(crate) use check::{Check, Command, Dns, Http, Kind, Leave, Pattern, Record, Tls, Udp};
-pub(crate) use effective::{inline_check, inline_pool, words};
-pub(crate) use pool::{Passive, Pool, Sorry, WhenAllFail};
-pub(super) use read::{check_together, check_way, read_check, read_pool};
+#[cfg(test)]
+pub(crate) use check::Record;
+pub(crate) use check::{Check, Command, Dns, Http, Kind, Leave, Pattern, Tls, Udp};
+pub(crate) use effective::{inline_check, inline_pool};
+#[cfg(test)]
+pub(crate) use pool::{Passive, Sorry};
+pub(crate) use pool::{Pool, WhenAllFail};
+pub(super) use read::{PoolPlaces, check_together, check_way, read_check, read_pool};
 
-use super::{place::At, table::Table, values::timeout};
-use lb_core::{service::key::ServiceKey, time::Duration};
+use super::{options, place::At, table::Table};
+use lb_core::{
+    option,
+    service::{
+        key::ServiceKey,
+        option::{Kind as Of, Opt},
+    },
+    time::Duration,
+};
 use std::{net::SocketAddr, sync::Arc};
-
-/// How long a hook may run unless the file says otherwise.
-const DEFAULT_HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything about checks in a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Health {
-    /// Called at every change of a server's or service's state.
-    pub(crate) hook: Option<Vec<String>>,
-    /// How long this and every other hook may run.
-    pub(crate) hook_timeout: Duration,
+    /// What is called when something changes.
+    pub(crate) hooks: Hooks,
     /// In the order of the plan's services.
     pub(crate) services: Vec<ServiceHealth>,
 }
@@ -54,22 +60,36 @@ impl ServiceHealth {
 }
 
 /// `[health]`
-#[derive(Clone, Debug)]
-pub(super) struct Hooks {
-    pub(super) hook: Option<Vec<String>>,
-    pub(super) timeout: Duration,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hooks {
+    /// Called at every change of a server's or service's state.
+    pub(crate) hook: Option<Vec<String>>,
+    /// How long this and every other hook may run.
+    pub(crate) hook_timeout: Duration,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Hooks { hook: None, hook_timeout: Duration::from_secs(10) }
+    }
 }
 
 impl Hooks {
+    /// What can be said of them.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(hook, Of::Program, "Called at every change of a server's or service's state.")
+            .example("[\"/usr/local/sbin/lb-hook\"]"),
+        option!(hook_timeout, Of::Timeout, "How long a hook may run."),
+    ];
+
     /// Reads the table, if there is one.
     pub(super) fn read(table: Option<Table>) -> Self {
-        let Some(mut table) = table else {
-            return Hooks { hook: None, timeout: DEFAULT_HOOK_TIMEOUT };
-        };
-        let hook = read::program(&mut table, "hook", "[\"/usr/local/sbin/lb-hook\"]");
-        let timeout = table.read("hook_timeout", timeout).or(DEFAULT_HOOK_TIMEOUT);
-        table.finish();
-        Hooks { hook, timeout: timeout.unwrap_or(DEFAULT_HOOK_TIMEOUT) }
+        let mut hooks = Hooks::default();
+        if let Some(mut table) = table {
+            options::read(&mut table, Self::OPTIONS, &mut hooks);
+            table.finish();
+        }
+        hooks
     }
 }
 

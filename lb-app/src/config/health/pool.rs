@@ -1,7 +1,16 @@
 //! What the states of a service's servers mean together.
 
-use lb_core::time::Duration;
+use lb_core::{
+    limits::MAX_WEIGHT,
+    option,
+    service::option::{Kind, Opt, Value, fields, from_table, to_table},
+    time::Duration,
+    words,
+};
 use std::net::SocketAddr;
+
+/// Weight that a service's servers can have together, at most.
+const MAX_QUORUM: u64 = MAX_WEIGHT as u64 * 1_024;
 
 /// How a service's servers are judged together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +36,65 @@ pub(crate) struct Pool {
     pub(crate) flap_hold: Duration,
     /// What traffic itself may tell.
     pub(crate) passive: Option<Passive>,
+}
+
+impl Pool {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(
+            quorum,
+            Kind::number(1, MAX_QUORUM),
+            "Total weight of working servers that the service needs."
+        ),
+        option!(
+            hysteresis,
+            Kind::number(0, MAX_QUORUM),
+            "Less than `quorum`, which is reached at `quorum + hysteresis` and lost below `quorum - hysteresis`."
+        ),
+        option!(quorum_up, Kind::Program, "Called when the quorum is reached.")
+            .example("[\"/usr/local/sbin/quorum-up\"]"),
+        option!(quorum_down, Kind::Program, "Called when the quorum is lost.")
+            .example("[\"/usr/local/sbin/quorum-down\"]"),
+        option!(
+            when_all_fail,
+            Kind::Word(WhenAllFail::NAMES),
+            "What becomes of new connections when no server works: they are refused, the sorry server gets them, or \
+             the servers that worked last do."
+        )
+        .default("`\"sorry\"` with a sorry server, else `\"reject\"`"),
+        Opt::<Self>::new(
+            "sorry_server",
+            Kind::Endpoint,
+            "The server that steps in when the quorum is lost.",
+            |pool| pool.sorry_server.map(|sorry| Value::Endpoint(sorry.address)),
+            |pool, value| {
+                let Value::Endpoint(address) = *value else { return false };
+                pool.sorry_server = Some(Sorry { address });
+                true
+            },
+        ),
+        option!(sorry_server_inhibit, Kind::Flag, "When it steps back it keeps its connections."),
+        option!(
+            flap_limit,
+            Kind::number(0, 100),
+            "Failures within `flap_window` after which a server is held back; 0 is never."
+        ),
+        option!(flap_window, Kind::Timeout, "For how long a failure counts."),
+        option!(
+            flap_hold,
+            Kind::Timeout,
+            "How long a server that is held back must pass its checks."
+        ),
+        Opt::<Self>::new(
+            "passive",
+            Kind::Table(|| fields(Passive::OPTIONS)),
+            "Under NAT: take a server out when it refused or left unanswered so many connections, as in \
+             `passive = { failures = 5, within = \"10s\", hold = \"30s\" }`, which are the defaults.",
+            |pool| pool.passive.as_ref().map(|passive| to_table(Passive::OPTIONS, passive)),
+            |pool, value| from_table(Passive::OPTIONS, pool.passive.insert(Passive::default()), value),
+        )
+        .default("off"),
+    ];
 }
 
 impl Default for Pool {
@@ -67,14 +135,12 @@ pub(crate) enum WhenAllFail {
 
 impl WhenAllFail {
     pub(crate) const ALL: [WhenAllFail; 3] = [WhenAllFail::Reject, WhenAllFail::Sorry, WhenAllFail::Keep];
+    /// Their words, in the same order.
+    pub(crate) const NAMES: &[&str] = &["reject", "sorry", "keep"];
 
     /// The word used in configurations.
     pub(crate) const fn name(self) -> &'static str {
-        match self {
-            WhenAllFail::Reject => "reject",
-            WhenAllFail::Sorry => "sorry",
-            WhenAllFail::Keep => "keep",
-        }
+        Self::NAMES[self as usize]
     }
 }
 
@@ -88,3 +154,20 @@ pub(crate) struct Passive {
     /// How long it then counts as failed if no check brings it back.
     pub(crate) hold: Duration,
 }
+
+impl Passive {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(failures, Kind::number(1, 1_000_000), "Connections that it refused or left unanswered."),
+        option!(within, Kind::Timeout, "Within this time."),
+        option!(hold, Kind::Timeout, "How long it is out, unless its check succeeds earlier."),
+    ];
+}
+
+impl Default for Passive {
+    fn default() -> Self {
+        Passive { failures: 5, within: Duration::from_secs(10), hold: Duration::from_secs(30) }
+    }
+}
+
+words!(WhenAllFail);

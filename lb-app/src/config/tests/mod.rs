@@ -2,6 +2,7 @@
 
 mod bad;
 mod good;
+mod options;
 
 use super::{Config, Limits, parse, report::Report};
 

@@ -104,8 +104,8 @@ fn server_told(server: &ServerReport, now: SystemTime) -> Server {
 fn check_told(check: &Check) -> health::Check {
     health::Check {
         kind: check.kind.name().to_owned(),
-        to: if check.to_vip { "vip" } else { "server" }.to_owned(),
-        via: if check.leave.ports { "ports" } else { "kernel" }.to_owned(),
+        to: check.to().to_owned(),
+        via: check.via().to_owned(),
         interval_ms: check.interval.as_millis(),
         timeout_ms: check.timeout.as_millis(),
         rise: check.rise,

@@ -3,17 +3,14 @@
 use crate::{
     config::{
         Config, Control, Device,
-        health::{Check, Health, Pool, ServiceHealth, inline_check, inline_pool, words},
-        timeouts::KEYS,
+        health::{Check, Health, Hooks, ServiceHealth, inline_check, inline_pool},
     },
     control::edit::health::without_sorry_servers,
 };
-use lb_core::{
-    conn::timeouts::Timeouts,
-    service::{
-        key::ServerKey,
-        plan::{Plan, ServerPlan, ServicePlan},
-    },
+use lb_core::service::{
+    key::ServerKey,
+    option::{Effect, Opt, Value},
+    plan::{Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
 };
 use std::{
     collections::BTreeSet,
@@ -57,7 +54,7 @@ impl Difference {
         difference.compare_machine(before, after);
         difference.compare_network(plan, &after.plan);
         difference.compare_services(&without_sorry_servers(plan, before), &after.plan);
-        difference.compare_timeouts("timeouts", before.timeouts, after.timeouts);
+        options(&mut difference.live, "timeouts", TIMEOUTS, &before.timeouts, &after.timeouts);
         difference.compare_health(&before.health, &after.health);
         difference
     }
@@ -131,7 +128,7 @@ impl Difference {
         changed(live, "tunnel: local", local(before), local(after));
         for vip in &before.vips {
             if let Some(other) = after.vip(vip.address.into()) {
-                changed(live, &format!("vip {}: unserved", vip.address), vip.unserved, other.unserved);
+                options(live, &format!("vip {}", vip.address), VipPlan::OPTIONS, vip, other);
             }
         }
         let vips =
@@ -154,23 +151,11 @@ impl Difference {
     }
 
     fn compare_service(&mut self, before: &ServicePlan, after: &ServicePlan) {
-        let name = format!("service {}", before.key());
         let live = &mut self.live;
-        changed(live, &format!("{name}: name"), &before.name, &after.name);
-        if before.method != after.method {
-            let text = format!("{name}: method {} -> {}; its connections end", before.method, after.method);
-            live.push(Line::new(Kind::Changed, text));
-        }
-        changed(live, &format!("{name}: scheduler"), before.scheduler, after.scheduler);
-        changed(live, &format!("{name}: hash of the client's port"), before.hash_port, after.hash_port);
-        changed(live, &format!("{name}: adopt"), before.adopt, after.adopt);
-        changed(live, &format!("{name}: slow_start"), before.slow_start, after.slow_start);
+        options(live, &format!("service {}", before.key()), ServicePlan::OPTIONS, before, after);
         for (key, server) in before.keyed_servers() {
             match after.server(key.endpoint()) {
-                Some(other) => {
-                    changed(live, &format!("server {key}: weight"), server.weight, other.weight);
-                    changed(live, &format!("server {key}: state"), server.admin, other.admin);
-                }
+                Some(other) => options(live, &format!("server {key}"), ServerPlan::OPTIONS, server, other),
                 None => live.push(Line::new(Kind::Removed, format!("server {key}"))),
             }
         }
@@ -179,32 +164,23 @@ impl Difference {
             let text = format!("server {key}: weight {}", server.weight);
             live.push(Line::new(Kind::Added, text));
         }
-        self.compare_timeouts(&format!("{name}: timeouts"), before.timeouts, after.timeouts);
     }
 
     fn compare_health(&mut self, before: &Health, after: &Health) {
         let live = &mut self.live;
-        let hook = |health: &Health| health.hook.as_ref().map_or("none".to_owned(), |hook| words(hook));
-        changed(live, "health: hook", hook(before), hook(after));
-        changed(live, "health: hook_timeout", before.hook_timeout, after.hook_timeout);
+        options(live, "health", Hooks::OPTIONS, &before.hooks, &after.hooks);
         for service in &before.services {
             let Some(other) = after.services.iter().find(|other| other.key == service.key) else { continue };
             let name = format!("service {}", service.key);
-            let check = |check: &Option<Arc<Check>>| inline_check(check.as_deref());
-            changed(live, &format!("{name}: check"), check(&service.check), check(&other.check));
-            let pool = |pool: &Pool| inline_pool(pool);
-            changed(live, &format!("{name}: health"), pool(&service.pool), pool(&other.pool));
+            let check = |check: &Option<Arc<Check>>| Some(inline_check(check.as_deref()));
+            value(live, &format!("{name}: check"), (check(&service.check), check(&other.check)), "");
+            let pools = (Some(inline_pool(&service.pool)), Some(inline_pool(&other.pool)));
+            value(live, &format!("{name}: health"), pools, "");
             let own = |service: &ServiceHealth| -> Vec<String> {
                 let own = service.own.iter();
                 own.map(|(server, check)| format!("{server} {}", inline_check(check.as_deref()))).collect()
             };
             sets(live, &format!("{name}: check of server"), &own(service), &own(other));
-        }
-    }
-
-    fn compare_timeouts(&mut self, what: &str, before: Timeouts, after: Timeouts) {
-        for (key, state, _) in KEYS {
-            changed(&mut self.live, &format!("{what}: {key}"), before.of(state), after.of(state));
         }
     }
 }
@@ -238,6 +214,45 @@ fn changed<T: PartialEq + Display>(lines: &mut Vec<Line>, what: &str, before: T,
     if before != after {
         lines.push(Line::new(Kind::Changed, format!("{what} {before} -> {after}")));
     }
+}
+
+/// The options of something that are different.
+fn options<P>(lines: &mut Vec<Line>, what: &str, options: &'static [Opt<P>], before: &P, after: &P) {
+    for option in options.iter().filter(|option| option.field.is_in_file()) {
+        let remark = match option.field.effect {
+            Effect::Live => "",
+            Effect::EndsConnections => "; its connections end",
+        };
+        let values = ((option.get)(before), (option.get)(after));
+        value(lines, &format!("{what}: {}", option.field.key), values, remark);
+    }
+}
+
+/// A value that may be different: key by key where it is a table of the same type as before.
+fn value(lines: &mut Vec<Line>, what: &str, values: (Option<Value>, Option<Value>), remark: &str) {
+    match values {
+        (before, after) if before == after => {}
+        (Some(Value::Table(before)), Some(Value::Table(after))) if of_type(&before) == of_type(&after) => {
+            let gone = before.iter().filter(|(key, _)| of_key(&after, key).is_none());
+            for (key, _) in after.iter().chain(gone) {
+                let values = (of_key(&before, key).cloned(), of_key(&after, key).cloned());
+                value(lines, &format!("{what}: {key}"), values, remark);
+            }
+        }
+        (before, after) => {
+            let plain = |value: Option<Value>| value.map_or("none".to_owned(), |value| value.plain());
+            let text = format!("{what} {} -> {}{remark}", plain(before), plain(after));
+            lines.push(Line::new(Kind::Changed, text));
+        }
+    }
+}
+
+fn of_type<'a>(table: &'a [(&str, Value)]) -> Option<&'a Value> {
+    of_key(table, "type")
+}
+
+fn of_key<'a>(table: &'a [(&str, Value)], key: &str) -> Option<&'a Value> {
+    table.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
 }
 
 fn sets<T: Ord + Display>(lines: &mut Vec<Line>, what: &str, before: &[T], after: &[T]) {
@@ -316,12 +331,12 @@ mod tests {
                 "+ route 0.0.0.0/0 via 192.0.2.253",
                 "~ vip 192.0.2.100: unserved reject -> drop",
                 "~ service tcp 192.0.2.100:80: scheduler wlc -> mh",
+                "~ service tcp 192.0.2.100:80: timeouts: udp 5m -> 9s",
                 "- server 198.51.100.11:80 of tcp 192.0.2.100:80",
                 "~ server 198.51.100.12:80 of tcp 192.0.2.100:80: weight 1 -> 7",
                 "~ server 198.51.100.12:80 of tcp 192.0.2.100:80: state enabled -> drain",
                 "+ server 198.51.100.13:80 of tcp 192.0.2.100:80: weight 3",
-                "~ service tcp 192.0.2.100:80: timeouts: udp 5m -> 9s",
-                "~ service tcp 192.0.2.100:80: health { quorum = 1, hysteresis = 0, when_all_fail = \"reject\", sorry_server_inhibit = false, flap_limit = 3, flap_window = \"5m\", flap_hold = \"1m\" } -> { quorum = 2, hysteresis = 0, when_all_fail = \"reject\", sorry_server_inhibit = false, flap_limit = 3, flap_window = \"5m\", flap_hold = \"1m\" }",
+                "~ service tcp 192.0.2.100:80: health: quorum 1 -> 2",
             ]
         );
         assert_eq!(restart, [""; 0]);

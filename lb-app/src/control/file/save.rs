@@ -5,12 +5,12 @@
 
 use super::replace::replace;
 use crate::{
-    config::{self, Config, Limits, report::Report, timeouts::KEYS},
+    config::{self, Config, Limits, report::Report},
     control::{edit::health::without_sorry_servers, live::running::Running},
 };
-use lb_core::{
-    conn::timeouts::Timeouts,
-    service::plan::{Admin, Health, Plan, SchedulerKind, ServerPlan, ServicePlan},
+use lb_core::service::{
+    option::{self, Opt},
+    plan::{Health, Plan, ServerPlan, ServicePlan},
 };
 use std::{fs, io::Write, os::unix::fs::PermissionsExt};
 use thiserror::Error;
@@ -142,51 +142,51 @@ fn write_service(
     service: &ServicePlan,
     file: &Config,
 ) -> Result<bool, SaveError> {
+    // What a file says nothing about is the default.
+    let default =
+        ServicePlan { timeouts: file.timeouts, ..ServicePlan::new("", service.key(), service.method) };
+    let before = (said.unwrap_or(&default), said.is_none());
+    let changed = write_options(table, ServicePlan::OPTIONS, before, service);
+    Ok(write_servers(table, said, service)? || changed)
+}
+
+/// Writes the options that are different from `before`, and of something new also what is required. Whether there are
+/// any.
+fn write_options<P>(
+    table: &mut dyn TableLike,
+    options: &'static [Opt<P>],
+    (before, is_new): (&P, bool),
+    after: &P,
+) -> bool {
     let mut changed = false;
-    let mut set = |key: &str, differs: bool, to: Value| {
-        if differs {
-            assign(table, key, to);
-            changed = true;
+    for option in options.iter().filter(|option| option.field.is_in_file()) {
+        let value = (option.get)(after);
+        if (option.get)(before) == value && !(is_new && option.field.is_required) {
+            continue;
         }
-    };
-    set("name", said.is_none_or(|said| said.name != service.name), service.name.clone().into());
-    set("vip", said.is_none(), service.vip.to_string().into());
-    set("port", said.is_none(), i64::from(service.port).into());
-    set("protocol", said.is_none(), service.protocol.name().into());
-    set("method", said.is_none_or(|said| said.method != service.method), service.method.name().into());
-    let scheduler = said.is_none_or(|said| said.scheduler != service.scheduler);
-    set("scheduler", scheduler, service.scheduler.name().into());
-    let flags = said.map_or(service.hash_port, |said| said.hash_port != service.hash_port);
-    set("flags", flags, flag_names(service).into());
-    let adopt = said.map_or(service.adopt, |said| said.adopt != service.adopt);
-    set("adopt", adopt, service.adopt.into());
-    let before = said.map(|said| said.slow_start).unwrap_or_default();
-    set("slow_start", before != service.slow_start, service.slow_start.to_string().into());
-    let before = said.map_or(file.timeouts, |said| said.timeouts);
-    changed |= write_timeouts(table, before, service.timeouts);
-    changed |= write_servers(table, said, service)?;
-    Ok(changed)
+        match value {
+            Some(value) => assign(table, option.field.key, written(&value)),
+            None => drop(table.remove(option.field.key)),
+        }
+        changed = true;
+    }
+    changed
 }
 
-fn flag_names(service: &ServicePlan) -> Array {
-    let name = match service.scheduler {
-        SchedulerKind::Sh => "sh-port",
-        _ => "mh-port",
-    };
-    if service.hash_port { Array::from_iter([name]) } else { Array::new() }
-}
-
-fn write_timeouts(table: &mut Table, said: Timeouts, timeouts: Timeouts) -> bool {
-    if said == timeouts {
-        return false;
+/// A value as the file's editor has it.
+fn written(value: &option::Value) -> Value {
+    match value {
+        option::Value::Flag(flag) => (*flag).into(),
+        option::Value::Number(number) => i64::try_from(*number).unwrap_or(i64::MAX).into(),
+        option::Value::Text(_)
+        | option::Value::Duration(_)
+        | option::Value::Address(_)
+        | option::Value::Endpoint(_) => value.plain().into(),
+        option::Value::List(values) => Array::from_iter(values.iter().map(written)).into(),
+        option::Value::Table(pairs) => {
+            InlineTable::from_iter(pairs.iter().map(|(key, value)| (*key, written(value)))).into()
+        }
     }
-    // A key may set the states that follow it as well, so all that are needed are written.
-    let mut inline = InlineTable::new();
-    for (key, state, _) in KEYS {
-        inline.insert(key, timeouts.of(state).to_string().into());
-    }
-    table.insert("timeouts", value(inline));
-    true
 }
 
 fn write_servers(
@@ -240,24 +240,16 @@ fn write_servers(
     Ok(true)
 }
 
+/// Writes what is different of a server.
 fn write_server(
     table: &mut dyn TableLike,
     said: Option<&ServerPlan>,
     service: &ServicePlan,
     server: &ServerPlan,
 ) {
-    if said.is_none() {
-        table.insert("address", value(server.address.to_string()));
-        if server.port != service.port {
-            table.insert("port", value(i64::from(server.port)));
-        }
-    }
-    if said.map_or(1, |said| said.weight) != server.weight {
-        assign(table, "weight", i64::from(server.weight).into());
-    }
-    if said.map_or(Admin::Enabled, |said| said.admin) != server.admin {
-        assign(table, "state", server.admin.name().into());
-    }
+    let default = ServerPlan::new(server.address, service.port, 1);
+    let before = (said.unwrap_or(&default), said.is_none());
+    write_options(table, ServerPlan::OPTIONS, before, server);
 }
 
 /// Changes a value and keeps what stands around it.
@@ -291,6 +283,7 @@ fn put(document: &mut DocumentMut, key: &str, tables: ArrayOfTables) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb_core::service::plan::{Admin, SchedulerKind};
 
     const FILE: &str = r#"# The main director.
 [[ports]]

@@ -1,0 +1,147 @@
+//! Reading options out of tables: what each kind of value looks like in a file, and what a table says of a type's options.
+
+use super::{
+    check_values as check,
+    place::{At, Field, Place},
+    report::Complaint,
+    table::Table,
+    values::{self, Reading},
+};
+use lb_core::service::option::{self, Kind, Opt, Value};
+use std::collections::BTreeMap;
+use toml::de::DeValue;
+
+/// Most words of a program and its arguments.
+const MAX_WORDS: usize = 64;
+
+/// What a table said of the options of something, beside what it means: where.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said(BTreeMap<&'static str, Saying>);
+
+/// What became of one key.
+#[derive(Clone, Debug)]
+enum Saying {
+    /// It was given and is good. A list's good elements have their own places.
+    Given { place: Place, elements: Vec<At<Value>> },
+    /// It means nothing, or is missing; that has been reported.
+    Bad,
+}
+
+impl Said {
+    /// Where a key was given, if it was and is good.
+    pub(super) fn place(&self, key: &str) -> Option<&Place> {
+        match self.0.get(key)? {
+            Saying::Given { place, .. } => Some(place),
+            Saying::Bad => None,
+        }
+    }
+
+    /// The good elements of a list.
+    pub(super) fn elements(&self, key: &str) -> &[At<Value>] {
+        match self.0.get(key) {
+            Some(Saying::Given { elements, .. }) => elements,
+            Some(Saying::Bad) | None => &[],
+        }
+    }
+
+    /// The option's value, be it the default, unless nobody knows it because what was said means nothing.
+    ///
+    /// Checks that involve a bad value are skipped, because a second message about it would only distract.
+    pub(super) fn known<T>(&self, key: &str, value: T) -> Option<T> {
+        let is_bad = matches!(self.0.get(key), Some(Saying::Bad));
+        (!is_bad).then_some(value)
+    }
+
+    /// The value with its place, if it was given and is good.
+    pub(super) fn at<T>(&self, key: &str, value: T) -> Option<At<T>> {
+        Some(At { value, place: self.place(key)?.clone() })
+    }
+}
+
+/// Reads all options that a file can have, in their order. What is bad or missing is reported, and left as it was.
+pub(super) fn read<P>(table: &mut Table, options: &'static [Opt<P>], into: &mut P) -> Said {
+    let mut said = Said::default();
+    for option in options.iter().filter(|option| option.field.is_in_file()) {
+        let field = &option.field;
+        let saying = match read_field(table, field) {
+            Field::Given(At { value: (value, elements), place }) => {
+                let is_of_its_kind = (option.set)(into, &value);
+                debug_assert!(is_of_its_kind, "{}: {value:?}", field.key);
+                Saying::Given { place, elements }
+            }
+            Field::Absent if field.is_required => {
+                table.missing(field.key, field.example);
+                Saying::Bad
+            }
+            Field::Absent => continue,
+            Field::Bad => Saying::Bad,
+        };
+        said.0.insert(field.key, saying);
+    }
+    said
+}
+
+/// A value, and the elements if it is a list.
+type Parts = (Value, Vec<At<Value>>);
+
+fn read_field(table: &mut Table, field: &'static option::Field) -> Field<Parts> {
+    let key = field.key;
+    match field.kind {
+        Kind::Table(fields) => table.table(key).map_or(Field::Absent, |mut inner| {
+            let values = fields().into_iter().filter_map(|field| match read_field(&mut inner, field) {
+                Field::Given(At { value: (value, _), .. }) => Some((field.key, value)),
+                Field::Absent | Field::Bad => None,
+            });
+            let value = (Value::Table(values.collect()), Vec::new());
+            Field::Given(At { value, place: inner.finish() })
+        }),
+        Kind::List(kind) => table.list(key, field.example, |value| read_value(kind, value)).map(|elements| {
+            let elements: Vec<At<Value>> = elements.into_iter().flatten().collect();
+            (Value::List(elements.iter().map(|at| at.value.clone()).collect()), elements)
+        }),
+        Kind::Program => match table.list(key, field.example, |value| read_value(&Kind::Text, value)) {
+            Field::Given(list) if list.value.is_empty() || list.value.len() > MAX_WORDS => {
+                let remedy =
+                    format!("write the program and its arguments, as in `{key} = {}`", field.example);
+                table.complain(&list.place, Complaint::new("has no words, or too many", remedy));
+                Field::Bad
+            }
+            Field::Given(At { value, place }) => {
+                let words: Option<Vec<Value>> =
+                    value.into_iter().map(|word| word.map(|at| at.value)).collect();
+                words.map_or(Field::Bad, |words| {
+                    Field::Given(At { value: (Value::List(words), Vec::new()), place })
+                })
+            }
+            Field::Absent => Field::Absent,
+            Field::Bad => Field::Bad,
+        },
+        kind => table.read(key, |value| read_value(&kind, value)).map(|value| (value, Vec::new())),
+    }
+}
+
+/// Reads a value that is neither a list nor a table.
+fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
+    match *kind {
+        Kind::Flag => values::boolean(value).map(Value::Flag),
+        Kind::Number { least, most } => values::number(least..=most)(value).map(Value::Number),
+        Kind::Word(words) => values::word(words, |word| word)(value).map(|word| Value::Text(word.to_owned())),
+        Kind::Name => values::name(value).map(Value::Text),
+        Kind::Text => values::text(value).map(Value::Text),
+        Kind::Token => check::token(value).map(Value::Text),
+        Kind::Device => check::device(value).map(Value::Text),
+        Kind::UrlPath => check::path(value).map(Value::Text),
+        Kind::Domain => check::domain(value).map(Value::Text),
+        Kind::Pattern => check::pattern(value).map(Value::Text),
+        Kind::Payload => check::payload(value).map(Value::Text),
+        Kind::Hexadecimal => check::hexadecimal(value).map(Value::Text),
+        Kind::Timeout => values::timeout(value).map(Value::Duration),
+        Kind::Duration => values::duration(value).map(Value::Duration),
+        Kind::Address => values::host(value).map(|address| Value::Address(address.into())),
+        Kind::Endpoint => check::endpoint(value).map(Value::Endpoint),
+        Kind::StatusCodes => check::codes(value),
+        Kind::Program | Kind::List(_) | Kind::Table(_) => {
+            Err(values::wrong_type(value, "a single value", "write one"))
+        }
+    }
+}

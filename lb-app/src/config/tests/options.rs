@@ -1,0 +1,82 @@
+//! The tables of options: every entry is sound, and says what it does.
+
+use crate::config::health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp};
+use lb_core::{
+    conn::timeouts::Timeouts,
+    service::{
+        option::{Kind, Opt, Value},
+        plan::{Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+    },
+    time::Duration,
+};
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
+/// A value of that kind which is nobody's default.
+fn another(kind: &Kind) -> Value {
+    let text = |text: &str| Value::Text(text.to_owned());
+    match *kind {
+        Kind::Flag => Value::Flag(true),
+        Kind::Number { least, most } => Value::Number(least.midpoint(most)),
+        Kind::Word(words) => text(words[words.len() - 1]),
+        Kind::Name | Kind::Text | Kind::Token | Kind::Device | Kind::Payload => text("other"),
+        Kind::UrlPath => text("/other"),
+        Kind::Domain => text("other.example"),
+        Kind::Pattern => text("other+"),
+        Kind::Hexadecimal => text("00ff"),
+        Kind::Timeout | Kind::Duration => Value::Duration(Duration::from_millis(4_711)),
+        Kind::Address => Value::Address([203, 0, 113, 7].into()),
+        Kind::Endpoint => Value::Endpoint("203.0.113.7:4711".parse().unwrap()),
+        Kind::StatusCodes => Value::Number(418),
+        Kind::Program => Value::List(vec![text("/bin/true")]),
+        Kind::List(kind) => Value::List(vec![another(kind)]),
+        Kind::Table(fields) => {
+            Value::Table(fields().iter().map(|field| (field.key, another(&field.kind))).collect())
+        }
+    }
+}
+
+/// Everything that an entry says holds for what it is an entry of.
+fn check<P: Clone>(options: &'static [Opt<P>], default: &P) {
+    let mut keys = BTreeSet::new();
+    for Opt { field, get, set } in options {
+        let key = field.key;
+        assert!(keys.insert(key), "{key} is there twice");
+        assert!(!field.help.is_empty() && !field.help.ends_with(' '), "{key}: help");
+        let wants_example = field.is_required || matches!(field.kind, Kind::List(_) | Kind::Program);
+        assert_eq!(wants_example, !field.example.is_empty(), "{key}: example");
+        let mut changed = default.clone();
+        let value = another(&field.kind);
+        assert!(set(&mut changed, &value), "{key}: its kind is that of its field");
+        assert_eq!(get(&changed), Some(value), "{key}: what is set is what it has");
+        let wrong =
+            if matches!(field.kind, Kind::Table(_)) { Value::Flag(true) } else { Value::Table(Vec::new()) };
+        assert!(!set(&mut changed, &wrong), "{key}: another kind is refused");
+        // A default reads back as itself.
+        if let Some(value) = get(default) {
+            let mut same = changed;
+            assert!(set(&mut same, &value), "{key}: {value}");
+            assert_eq!(get(&same), Some(value), "{key}");
+        }
+    }
+}
+
+#[test]
+fn every_entry_is_sound() {
+    let key = "tcp 192.0.2.100:80".parse().unwrap();
+    let service = ServicePlan::new("web", key, Method::Nat);
+    // With the last of all schedulers, which has a flag, and without.
+    check(ServicePlan::OPTIONS, &ServicePlan { scheduler: "mh".parse().unwrap(), ..service });
+    check(ServerPlan::OPTIONS, &ServerPlan::new(Ipv4Addr::LOCALHOST, 80, 1));
+    check(VipPlan::OPTIONS, &VipPlan::new(Ipv4Addr::LOCALHOST));
+    check(TIMEOUTS, &Timeouts::default());
+    check(Pool::OPTIONS, &Pool::default());
+    check(Passive::OPTIONS, &Passive::default());
+    check(Hooks::OPTIONS, &Hooks::default());
+    let tcp = Check::new(Asks::Tcp, Duration::from_secs(5));
+    tcp.options().into_iter().for_each(|options| check(options, &tcp));
+    check(Http::OPTIONS, &Http::default());
+    check(Tls::OPTIONS, &Tls::default());
+    check(Udp::OPTIONS, &Udp::default());
+    check(Dns::OPTIONS, &Dns::default());
+    check(Command::OPTIONS, &Command::default());
+}

@@ -1,0 +1,163 @@
+//! What the operator wants: plain, validated values, in the order of the configuration.
+
+mod server;
+mod service;
+pub mod timeouts;
+
+pub use server::{Admin, Health, ServerPlan, Standing};
+pub use service::{ServicePlan, port_flag};
+
+use super::{
+    key::{ServerKey, ServiceKey},
+    option::{Kind, Opt},
+};
+use crate::{named::named, option, packet::PortId, words};
+use ipnet::Ipv4Net;
+use std::net::{IpAddr, Ipv4Addr};
+
+// Words of a plan that layers below this one need as well.
+pub use super::key::Protocol;
+pub use crate::{conn::method::Method, sched::kind::SchedulerKind, wire::ethernet::Mac};
+
+named! {
+    /// What happens to a packet for a VIP's port or protocol that no service uses.
+    Unserved {
+        /// Answer TCP with a reset and the rest with an ICMP error, at a limited rate.
+        Reject = "reject",
+        /// Say nothing.
+        Drop = "drop",
+    }
+}
+
+/// How a port spreads received packets over its queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// In a way that may change from packet to packet of one flow, or that is not known.
+    Unknown,
+    /// By a fixed function of addresses and ports.
+    ByFlow,
+    /// By a fixed function of the client's address and port, the same in both directions and on every port.
+    ByClient,
+}
+
+/// One port.
+#[derive(Clone, Debug)]
+pub struct PortPlan {
+    /// The operator's name for it.
+    pub name: String,
+    /// Its Ethernet address. All zero until the port has been opened.
+    pub mac: Mac,
+    /// The director's own addresses on the networks attached to it.
+    pub addresses: Vec<Ipv4Net>,
+    /// Largest IPv4 packet it carries, in bytes.
+    pub mtu: u16,
+    /// How it spreads packets over workers. [`Spread::Unknown`] until the port has been started.
+    pub spread: Spread,
+}
+
+/// One static route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoutePlan {
+    /// Where to.
+    pub to: Ipv4Net,
+    /// Through which router; it is on an attached network.
+    pub via: Ipv4Addr,
+}
+
+/// What to do about one VIP, whatever its services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VipPlan {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// What happens to packets that no service wants.
+    pub unserved: Unserved,
+}
+
+impl VipPlan {
+    /// What can be said of it.
+    pub const OPTIONS: &'static [Opt<Self>] = &[
+        option!(address, Kind::Address, "A VIP. It need not have services.").required("\"192.0.2.100\""),
+        option!(
+            unserved,
+            Kind::Word(Unserved::NAMES),
+            "What happens to packets for ports that no service uses: TCP reset or ICMP error, or nothing. VIPs that \
+             are not listed reject."
+        ),
+    ];
+
+    /// That of a VIP which nothing is said about.
+    #[must_use]
+    pub const fn new(address: Ipv4Addr) -> Self {
+        VipPlan { address, unserved: Unserved::Reject }
+    }
+}
+
+/// Everything the operator configured that packets can notice.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Ports; a [`PortId`] is an index into this.
+    pub ports: Vec<PortPlan>,
+    /// Static routes, in any order.
+    pub routes: Vec<RoutePlan>,
+    /// Virtual services. No two have the same protocol, VIP and port.
+    pub services: Vec<ServicePlan>,
+    /// Policies for VIPs; a service's VIP that is not listed is [`Unserved::Reject`].
+    pub vips: Vec<VipPlan>,
+    /// Source of tunnel headers; `None` takes the director's address on the way to the server.
+    pub tunnel_local: Option<Ipv4Addr>,
+    /// Verify checksums of received packets that the port did not verify.
+    pub verify_checksums: bool,
+    /// Entries of the ports' redirection tables, if all ports are [`Spread::ByClient`]: then the owner of a client is
+    /// computed as the ports compute it, and a packet that arrives elsewhere is handed over. 0 relies on where packets
+    /// arrive.
+    pub redirection_len: u16,
+}
+
+impl Plan {
+    /// The port of that index, if there is one.
+    #[must_use]
+    pub fn port(&self, id: PortId) -> Option<&PortPlan> {
+        self.ports.get(usize::from(id.0))
+    }
+
+    /// The port of that name.
+    #[must_use]
+    pub fn port_named(&self, name: &str) -> Option<&PortPlan> {
+        self.ports.iter().find(|port| port.name == name)
+    }
+
+    /// The service of that key.
+    #[must_use]
+    pub fn service(&self, key: &ServiceKey) -> Option<&ServicePlan> {
+        self.services.iter().find(|service| service.key() == *key)
+    }
+
+    /// The same, to be changed.
+    pub fn service_mut(&mut self, key: &ServiceKey) -> Option<&mut ServicePlan> {
+        self.services.iter_mut().find(|service| service.key() == *key)
+    }
+
+    /// The service of that name.
+    #[must_use]
+    pub fn service_named(&self, name: &str) -> Option<&ServicePlan> {
+        self.services.iter().find(|service| service.name == name)
+    }
+
+    /// The same, to be changed.
+    pub fn service_named_mut(&mut self, name: &str) -> Option<&mut ServicePlan> {
+        self.services.iter_mut().find(|service| service.name == name)
+    }
+
+    /// All servers of all services with what they are known by.
+    pub fn keyed_servers(&self) -> impl Iterator<Item = (ServerKey, &ServerPlan)> {
+        self.services.iter().flat_map(ServicePlan::keyed_servers)
+    }
+
+    /// The policy for that VIP.
+    #[must_use]
+    pub fn vip(&self, address: IpAddr) -> Option<&VipPlan> {
+        self.vips.iter().find(|vip| IpAddr::V4(vip.address) == address)
+    }
+}
+
+words!(Protocol, Method, SchedulerKind, Unserved, Admin);

@@ -1,0 +1,158 @@
+//! One real server, as the operator wants it and as checks found it.
+
+use crate::{
+    limits::MAX_WEIGHT,
+    named::named,
+    option,
+    service::option::{Kind, Opt, PORT, Scope},
+};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+named! {
+    /// What the operator wants of a server.
+    Admin {
+        /// New connections by its weight.
+        Enabled = "enabled",
+        /// No new connections; those that exist go on.
+        Draining = "drain",
+        /// Nothing: its connections end with their next packet.
+        Disabled = "disabled",
+    }
+}
+
+/// What is known of a server's health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// It serves, or nobody checks it.
+    #[default]
+    Up,
+    /// It serves again, with this many thousandths of its weight: slow start.
+    Warming(u16),
+    /// It does not serve. It gets no new connections, and those that exist end with their next packet.
+    Down,
+    /// It does not serve. It gets no new connections; those that exist go on: keepalived's `inhibit_on_failure`.
+    Inhibited,
+}
+
+/// What a server does, everything considered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes new connections by its weight.
+    Serving,
+    /// It takes no new connections; those that exist go on.
+    Draining,
+    /// Its connections end with their next packet.
+    Gone,
+}
+
+/// One real server of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerPlan {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its port; that of the service unless the method is NAT.
+    pub port: u16,
+    /// Its share of new connections, 0 to 65,535; 0 means none.
+    pub weight: u32,
+    /// What the operator wants of it.
+    pub admin: Admin,
+    /// What checks found.
+    pub health: Health,
+}
+
+impl ServerPlan {
+    /// What can be said of it.
+    pub const OPTIONS: &'static [Opt<Self>] = &[
+        option!(
+            address,
+            Kind::Address,
+            "Its address. With `dr`: on an attached network. Else attached or behind a route."
+        )
+        .required("\"198.51.100.11\""),
+        option!(port, PORT, "Its port. Another one than the service's with `nat` only.")
+            .default("the service's"),
+        option!(
+            weight,
+            Kind::number(0, MAX_WEIGHT as u64),
+            "Its share of new connections. With 0, existing connections go on and no new ones come."
+        )
+        .scope(Scope::Everywhere),
+        // Commands say it as well, but then more happens than that the plan changes.
+        option!(
+            "state" => admin,
+            Kind::Word(Admin::NAMES),
+            "Whether it serves. `drain` is like weight 0 and keeps the weight in mind. `disabled` also ends the \
+             connections there are: each with its next packet, a TCP client by a reset."
+        ),
+    ];
+
+    /// A server that is enabled and well.
+    #[must_use]
+    pub const fn new(address: Ipv4Addr, port: u16, weight: u32) -> Self {
+        ServerPlan { address, port, weight, admin: Admin::Enabled, health: Health::Up }
+    }
+
+    /// Its address and port: what tells it from the other servers of its service.
+    #[must_use]
+    pub const fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.address), self.port)
+    }
+
+    /// What it does, everything considered.
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        match (self.admin, self.health) {
+            (Admin::Disabled, _) | (_, Health::Down) => Standing::Gone,
+            (Admin::Draining, _) | (_, Health::Inhibited) => Standing::Draining,
+            (Admin::Enabled, Health::Up | Health::Warming(_)) if self.weight == 0 => Standing::Draining,
+            (Admin::Enabled, Health::Up | Health::Warming(_)) => Standing::Serving,
+        }
+    }
+
+    /// The weight that it has now. One that serves at all has at least 1.
+    #[must_use]
+    pub fn effective_weight(&self) -> u32 {
+        self.scaled_weight(1)
+    }
+
+    /// The same, `scale` times as fine.
+    pub(super) fn scaled_weight(&self, scale: u32) -> u32 {
+        match (self.standing(), self.health) {
+            (Standing::Serving, Health::Warming(thousandths)) => {
+                (self.weight * scale * u32::from(thousandths.min(1_000)) / 1_000).max(1)
+            }
+            (Standing::Serving, _) => self.weight * scale,
+            (Standing::Draining | Standing::Gone, _) => 0,
+        }
+    }
+}
+
+const _: () = assert!(MAX_WEIGHT <= u32::MAX / 1_000, "a weight times a thousandth fits");
+const _: () = assert!(MAX_WEIGHT == 65_535, "the documentation of ServerPlan::weight says so");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standing_and_weight_follow_from_operator_and_health() {
+        use Admin::{Disabled, Enabled};
+        use Health::{Down, Inhibited, Up, Warming};
+        use Standing::{Gone, Serving};
+        let server = |weight, admin, health| {
+            let server = ServerPlan { admin, health, ..ServerPlan::new(Ipv4Addr::LOCALHOST, 80, weight) };
+            (server.standing(), server.effective_weight())
+        };
+        assert_eq!(server(5, Enabled, Up), (Serving, 5));
+        assert_eq!(server(0, Enabled, Up), (Standing::Draining, 0), "weight 0 is drain");
+        assert_eq!(server(0, Enabled, Warming(999)), (Standing::Draining, 0));
+        assert_eq!(server(65_535, Enabled, Warming(500)), (Serving, 32_767));
+        assert_eq!(server(5, Enabled, Warming(1)), (Serving, 1), "a server that serves gets something");
+        assert_eq!(server(5, Enabled, Warming(60_000)), (Serving, 5));
+        assert_eq!(server(5, Enabled, Inhibited), (Standing::Draining, 0));
+        assert_eq!(server(5, Enabled, Down), (Gone, 0));
+        assert_eq!(server(5, Admin::Draining, Up), (Standing::Draining, 0));
+        assert_eq!(server(5, Admin::Draining, Down), (Gone, 0));
+        assert_eq!(server(5, Disabled, Up), (Gone, 0));
+    }
+}

@@ -1,0 +1,213 @@
+//! One virtual service, as the operator wants it.
+
+use super::{Health, Method, Protocol, SchedulerKind, ServerPlan, timeouts::TIMEOUTS};
+use crate::{
+    conn::timeouts::Timeouts,
+    limits::MAX_WEIGHT,
+    option,
+    service::{
+        address::v4,
+        key::{ServerKey, ServiceKey},
+        option::{Effect, Kind, Opt, PORT, Scope, Setting, Value, fields, from_table, to_table},
+    },
+    time::Duration,
+};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// One virtual service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePlan {
+    /// The operator's name for it.
+    pub name: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The address that clients send to.
+    pub vip: Ipv4Addr,
+    /// The port that clients send to.
+    pub port: u16,
+    /// How packets reach the servers.
+    pub method: Method,
+    /// How servers are chosen.
+    pub scheduler: SchedulerKind,
+    /// Hashing schedulers look at the client's port beside its address: IPVS's flags `sh-port` and `mh-port`.
+    pub hash_port: bool,
+    /// Take over TCP connections whose beginning was not seen, instead of resetting them.
+    pub adopt: bool,
+    /// When its connections are forgotten.
+    pub timeouts: Timeouts,
+    /// How long a server that comes back takes to get its whole weight; 0 gives it at once.
+    pub slow_start: Duration,
+    /// Its servers. No two have the same address and port.
+    pub servers: Vec<ServerPlan>,
+}
+
+impl ServicePlan {
+    /// What can be said of it, beside its servers and how they are checked.
+    pub const OPTIONS: &'static [Opt<Self>] = &[
+        option!(name, Kind::Name, "Your name for it, unique.").required("\"web\""),
+        option!(vip, Kind::Address, "The address that clients send to. No port and no server has it.")
+            .required("\"192.0.2.100\""),
+        option!(port, PORT, "The port that clients send to.").required("80"),
+        option!(
+            protocol,
+            Kind::Word(Protocol::NAMES),
+            "Transport protocol. One service for each protocol, VIP and port."
+        )
+        .required("\"tcp\""),
+        option!(method, Kind::Word(Method::NAMES), "How packets reach the servers.")
+            .required("\"nat\"")
+            .effect(Effect::EndsConnections),
+        Opt::<Self>::new(
+            "scheduler",
+            Kind::Word(SchedulerKind::NAMES),
+            "How a server is chosen for a new connection. See below.",
+            |service| service.scheduler.to_value(),
+            |service, value| {
+                // What is said of the scheduler before does not hold for every other.
+                let is_set = service.scheduler.assign(value);
+                service.hash_port &= port_flag(service.scheduler).is_some();
+                is_set
+            },
+        )
+        .scope(Scope::Everywhere),
+        Opt::<Self>::new(
+            "flags",
+            Kind::List(&Kind::Word(FLAGS)),
+            "The scheduler of that name looks at the client's port beside its address.",
+            |service| Some(Value::List(service.flags().map(|flag| Value::Text(flag.to_owned())).collect())),
+            |service, value| {
+                service.hash_port = *value != Value::List(Vec::new());
+                matches!(value, Value::List(_))
+            },
+        )
+        .example("[\"mh-port\"]"),
+        option!(
+            hash_port,
+            Kind::Flag,
+            "Hashing schedulers look at the client's port beside its address. In a file, `flags` say so."
+        )
+        .scope(Scope::Control),
+        option!(
+            adopt,
+            Kind::Flag,
+            "Take over TCP connections whose beginning was not seen. Otherwise they are reset. For directors behind \
+             ECMP, with a hashing scheduler."
+        )
+        .scope(Scope::Everywhere),
+        option!(
+            slow_start,
+            Kind::Duration,
+            "How long a server that is enabled again, or well again, takes to get its whole weight. It begins with a \
+             small part of it, so that empty caches do not fall over. 0 gives the whole weight at once."
+        )
+        .scope(Scope::Everywhere),
+        Opt::<Self>::new(
+            "timeouts",
+            Kind::Table(|| fields(TIMEOUTS)),
+            "Timeouts of this service, as in `timeouts = { established = \"1h\" }`.",
+            |service| Some(to_table(TIMEOUTS, &service.timeouts)),
+            |service, value| from_table(TIMEOUTS, &mut service.timeouts, value),
+        )
+        .default("those of `[timeouts]`"),
+    ];
+
+    /// A service without servers, with the default of everything that has one.
+    #[must_use]
+    pub fn new(name: impl Into<String>, key: ServiceKey, method: Method) -> Self {
+        ServicePlan {
+            name: name.into(),
+            protocol: key.protocol,
+            vip: v4(key.vip).unwrap_or(Ipv4Addr::UNSPECIFIED),
+            port: key.port,
+            method,
+            // IPVS's default.
+            scheduler: SchedulerKind::Wlc,
+            hash_port: false,
+            adopt: false,
+            timeouts: Timeouts::default(),
+            slow_start: Duration::ZERO,
+            servers: Vec::new(),
+        }
+    }
+
+    /// IPVS's flags that say what it is.
+    pub fn flags(&self) -> impl Iterator<Item = &'static str> {
+        port_flag(self.scheduler).filter(|_| self.hash_port).into_iter()
+    }
+
+    /// What it is known by.
+    #[must_use]
+    pub const fn key(&self) -> ServiceKey {
+        ServiceKey { protocol: self.protocol, vip: IpAddr::V4(self.vip), port: self.port }
+    }
+
+    /// Its servers with what they are known by.
+    pub fn keyed_servers(&self) -> impl Iterator<Item = (ServerKey, &ServerPlan)> {
+        let key = self.key();
+        self.servers.iter().map(move |server| (key.server(server.endpoint()), server))
+    }
+
+    /// Its server at that address and port.
+    #[must_use]
+    pub fn server(&self, endpoint: SocketAddr) -> Option<&ServerPlan> {
+        self.servers.iter().find(|server| server.endpoint() == endpoint)
+    }
+
+    /// The same, to be changed.
+    pub fn server_mut(&mut self, endpoint: SocketAddr) -> Option<&mut ServerPlan> {
+        self.servers.iter_mut().find(|server| server.endpoint() == endpoint)
+    }
+
+    /// The weights that its scheduler goes by. While a server warms up all are larger by the same factor, so that one
+    /// of weight 1 can have a part of it.
+    #[must_use]
+    pub fn scheduler_weights(&self) -> Vec<u32> {
+        let warms = self.servers.iter().any(|server| matches!(server.health, Health::Warming(_)));
+        let highest = self.servers.iter().map(|server| server.weight).max().unwrap_or_default();
+        let scale = if warms && highest <= MAX_WEIGHT / WARMING_SCALE { WARMING_SCALE } else { 1 };
+        self.servers.iter().map(|server| server.scaled_weight(scale)).collect()
+    }
+}
+
+/// IPVS's names for schedulers' looking at the client's port.
+const FLAGS: &[&str] = &["sh-port", "mh-port"];
+
+/// The flag by which a scheduler looks at the client's port beside its address, if there is one.
+#[must_use]
+pub const fn port_flag(scheduler: SchedulerKind) -> Option<&'static str> {
+    match scheduler {
+        SchedulerKind::Sh => Some(FLAGS[0]),
+        SchedulerKind::Mh => Some(FLAGS[1]),
+        SchedulerKind::Rr
+        | SchedulerKind::Wrr
+        | SchedulerKind::Lc
+        | SchedulerKind::Wlc
+        | SchedulerKind::Dh => None,
+    }
+}
+
+/// How much finer weights are while a server warms up.
+const WARMING_SCALE: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::plan::Health;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_part_of_a_small_weight_is_possible_while_a_server_warms_up() {
+        let servers = [1, 2].map(|weight| ServerPlan::new(Ipv4Addr::LOCALHOST, 80, weight));
+        let mut service = ServicePlan {
+            servers: servers.to_vec(),
+            ..ServicePlan::new("web", "tcp 127.0.0.1:80".parse().unwrap(), Method::Nat)
+        };
+        assert_eq!(service.scheduler_weights(), [1, 2]);
+        service.servers[0].health = Health::Warming(50);
+        assert_eq!(service.scheduler_weights(), [1, 40]);
+        service.servers[0].health = Health::Warming(950);
+        assert_eq!(service.scheduler_weights(), [19, 40]);
+        service.servers[1].weight = MAX_WEIGHT;
+        assert_eq!(service.scheduler_weights(), [1, MAX_WEIGHT], "there is no room for finer ones");
+    }
+}
