@@ -10,6 +10,8 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 # Tables of the benchmarks on huge pages, as lb-app's own allocator puts them.
 HUGE   := GLIBC_TUNABLES=glibc.malloc.hugetlb=1
+# The documentation is for readers of the source: what is public may refer them to what is not.
+RUSTDOC := -D warnings -A rustdoc::private_intra_doc_links
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
@@ -95,6 +97,7 @@ check: build-deps
 	$(CARGO) fmt --all --check
 	@tests/check.sh
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="$(RUSTDOC)" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
 
 # The stories are told with an optimised lb-app, because 100 MB take their time.
 test: root deps check build-story

@@ -3,7 +3,8 @@
 //! The modules, lowest first: [`dpdk`] makes DPDK safe; [`config`] reads what the operator wants; [`dataplane`] runs
 //! on lcores; [`health`] checks servers; [`control`] knows what runs, changes it and answers clients; [`report`] says
 //! what it did, [`metrics`] says it to Prometheus; [`director`] starts all of it, serves and ends it. [`doctor`] looks
-//! at the machine instead. [`log`], [`say`] and [`systemd`] are the ways to the operator, [`cli`] is the command line.
+//! at the machine instead. [`log`], [`mod@say`] and [`systemd`] are the ways to the operator, [`cli`] is the
+//! command line.
 
 #[allow(unsafe_code, reason = "DPDK is C; this module makes it safe")]
 mod dpdk;

@@ -2,7 +2,7 @@
 //!
 //! * [`live`]: what runs, and the way to its workers.
 //! * [`edit`]: edits of the plan, by operators, checks and time.
-//! * [`file`]: the configuration file read again and written back; connections kept from run to run.
+//! * [`mod@file`]: the configuration file read again and written back; connections kept from run to run.
 //! * [`watch`]: explanations, traces and captures.
 //! * [`plane`]: all of these together.
 //! * [`api`]: what clients ask, and what they are answered.

@@ -165,7 +165,7 @@ pub struct Snapshot {
     pub verify_checksums: bool,
     /// Under NAT, every port delivers both directions of a flow to its owner.
     pub nat_arrives_at_owner: bool,
-    /// See [`Plan::redirection_len`].
+    /// See [`Plan::redirection_len`](super::plan::Plan::redirection_len).
     pub redirection_len: u16,
     /// VIPs and own addresses, in the order they were configured.
     pub locals: Vec<(Ipv4Addr, Local)>,
