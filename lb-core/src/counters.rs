@@ -96,9 +96,10 @@ drop_reasons! {
     NoConnection = "no-connection",
     /// The service has no server that takes new connections.
     NoServer = "no-server",
-    /// The connection table is full, and none of its connections is half-open.
+    /// The connection table is full, or what is left of it is kept for services with fewer connections, and no
+    /// unconfirmed connection can make room.
     TableFull = "table-full",
-    /// Another connection already uses this server endpoint with the same client endpoint.
+    /// The client uses every server of the service with the same port by way of another service, and it was not answered.
     ReplyClash = "reply-clash",
     /// An ICMP message other than echo that concerns no connection.
     IcmpUnrelated = "icmp-unrelated",
@@ -158,7 +159,7 @@ pub struct WorkerCounters {
     pub created: Counter,
     /// Connections forgotten, for whatever reason.
     pub ended: Counter,
-    /// Of those ended, half-open ones that made room for a new connection.
+    /// Of those ended, unconfirmed ones that made room for a new connection.
     pub evicted: Counter,
     /// Of those ended, connections of a server that was gone when a packet came for it.
     pub orphaned: Counter,

@@ -28,6 +28,8 @@ pub const MAX_WEIGHT: u32 = 65_535;
 pub const MAX_BYTES_PER_CONNECTION: usize = 128;
 /// Connections whose deadlines are looked at after one burst, at most.
 pub const EXPIRE_PER_BURST: usize = 64;
+/// Unconfirmed connections that are looked at to find one that makes room, at most.
+pub const EVICTION_LOOKS: usize = 16;
 /// Longest timeout, in seconds: 24 days, so that a difference of 32-bit millisecond stamps is never ambiguous.
 pub const MAX_TIMEOUT_S: u64 = 24 * 86_400;
 /// Smallest MTU a port may have: RFC 791's minimum reassembly size leaves room for any header we add.

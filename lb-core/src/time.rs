@@ -54,6 +54,13 @@ impl Stamp {
     pub const fn age(self, now: Instant) -> Duration {
         Duration((now.0 as u32).wrapping_sub(self.0) as u64)
     }
+
+    /// How long after `earlier` this was.
+    #[inline]
+    #[must_use]
+    pub const fn since(self, earlier: Stamp) -> Duration {
+        Duration(self.0.wrapping_sub(earlier.0) as u64)
+    }
 }
 
 /// A span of time in milliseconds.

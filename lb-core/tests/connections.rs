@@ -13,9 +13,11 @@ use lb_core::{
         state::State,
     },
     counters::DropReason,
-    service::plan::{Method, Plan, SchedulerKind},
+    service::plan::{Health, Method, Plan, SchedulerKind},
     time::Duration,
 };
+
+use std::collections::HashSet;
 
 const CLIENT: &str = "203.0.113.10:4000";
 const SERVICE: &str = "192.0.2.100:80";
@@ -257,7 +259,7 @@ fn a_segment_of_no_connection_is_adopted_where_configured() {
 }
 
 #[test]
-fn a_full_table_forgets_the_oldest_half_open_connection() {
+fn a_full_table_forgets_the_oldest_unconfirmed_connection() {
     let setup = Setup { connections: 10, ..Setup::default() };
     let mut world = World::with(&one_server(Method::Dr), setup);
     for port in 1..=10 {
@@ -265,10 +267,11 @@ fn a_full_table_forgets_the_oldest_half_open_connection() {
         world.pass(1_000);
     }
     client(&mut world, 1, ACK);
+    client(&mut world, 1, ACK);
     assert_eq!(client(&mut world, 11, SYN).len(), 1);
     let mut ports: Vec<_> = world.connections().iter().map(|connection| connection.client_port).collect();
     ports.sort_unstable();
-    assert_eq!(ports, [1, 3, 4, 5, 6, 7, 8, 9, 10, 11], "1 is established, so 2 was the oldest");
+    assert_eq!(ports, [1, 3, 4, 5, 6, 7, 8, 9, 10, 11], "1 goes on for a while, so 2 was the oldest");
     assert_eq!(world.counters(0).evicted.get(), 1);
 }
 
@@ -278,6 +281,8 @@ fn a_table_full_of_established_connections_takes_no_more() {
     let mut world = World::with(&one_server(Method::Nat), setup);
     for port in 1..=10 {
         client(&mut world, port, SYN);
+        let reply = tcp("198.51.100.11:8080", &format!("203.0.113.10:{port}"), SYN | ACK);
+        world.receive(LAN, &reply.via_server());
         client(&mut world, port, ACK);
     }
     assert!(client(&mut world, 11, SYN).is_empty());
@@ -303,8 +308,8 @@ fn one_client_endpoint_cannot_use_one_server_endpoint_twice() {
     let other = tcp(CLIENT, "192.0.2.101:80", SYN).via_gateway();
     let mut world = World::new(&two_vips(&[SERVER]));
     send(&mut world, (In, SYN));
-    assert!(world.lines(WAN, &other).is_empty());
-    assert_eq!(world.dropped(DropReason::ReplyClash), 1);
+    let reset = "wan: 192.0.2.101:80 > 203.0.113.10:4000 tcp rst ack ttl 64";
+    assert_eq!(world.lines(WAN, &other), [reset], "the client is told");
     send(&mut world, (Out, RST | ACK));
     assert_eq!(world.lines(WAN, &other).len(), 1, "a connection that is over gives way");
 
@@ -313,10 +318,48 @@ fn one_client_endpoint_cannot_use_one_server_endpoint_twice() {
     assert_eq!(world.receive(WAN, &other)[0].server(), 12, "another server will do");
 }
 
+/// Nothing has come of the connection that could be kept.
+#[test]
+fn a_repeated_syn_finds_another_server_when_its_server_has_failed() {
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        let mut plan = two_servers(method);
+        let mut world = World::new(&plan);
+        client(&mut world, 1, SYN);
+        let first = world.connections()[0].server;
+        let failed = &mut plan.services[0].servers[first.index()];
+        failed.health = Health::Inhibited;
+        world.exchange(&plan);
+        client(&mut world, 1, SYN);
+        let servers: Vec<_> = world.connections().iter().map(|connection| connection.server).collect();
+        assert_eq!(servers.len(), 1, "{method}");
+        assert_ne!(servers[0], first, "{method}");
+        client(&mut world, 1, ACK);
+        client(&mut world, 1, SYN);
+        assert_eq!(world.connections()[0].server, servers[0], "{method}: one that is open stays");
+    }
+}
+
+/// The hash of a client leads to one server, whichever VIP it comes by.
+#[test]
+fn a_client_with_one_port_for_two_vips_is_served_or_answered() {
+    for scheduler in SchedulerKind::ALL.iter().copied() {
+        let mut plan = two_vips(&[SERVER, "198.51.100.12:8080"]);
+        plan.services.iter_mut().for_each(|service| service.scheduler = scheduler);
+        let mut world = World::new(&plan);
+        for port in 1..100 {
+            let from = format!("203.0.113.10:{port}");
+            let servers: HashSet<u8> = [SERVICE, "192.0.2.101:80"]
+                .map(|vip| world.receive(WAN, &tcp(&from, vip, SYN).via_gateway())[0].server())
+                .into();
+            assert_eq!(servers, HashSet::from([11, 12]), "{scheduler}: {from}");
+        }
+    }
+}
+
 #[test]
 fn a_connection_that_was_just_forgotten_is_not_found_again_in_the_same_burst() {
-    // A SYN ends a connection that is over, but no server can take the new one: the least busy one already has this
-    // client endpoint through another VIP. The segment behind it was looked up before all that.
+    // A SYN ends a connection that is over, but no server can take the new one: the only one that takes any already has
+    // this client endpoint through another VIP. The segment behind it was looked up before all that.
     let mut plan = two_vips(&[SERVER, "198.51.100.12:8080"]);
     for service in &mut plan.services {
         service.scheduler = SchedulerKind::Lc;
@@ -330,17 +373,17 @@ fn a_connection_that_was_just_forgotten_is_not_found_again_in_the_same_burst() {
     assert_eq!(at_12, 12);
     assert_eq!(world.receive(WAN, &segment(CLIENT, "192.0.2.101:80", SYN).1)[0].server(), 11);
     send(&mut world, (In, RST));
-    // Load on that connection's server, so that the other one is less busy.
-    for port in 5000..5040 {
-        let client = format!("203.0.113.10:{port}");
-        if world.receive(WAN, &segment(&client, SERVICE, SYN).1)[0].server() == 12 {
-            world.receive(WAN, &segment(&client, SERVICE, ACK).1);
-        }
-    }
+    // That connection's server takes no more.
+    plan.services[0]
+        .servers
+        .iter_mut()
+        .filter(|server| server.address == SERVERS[1])
+        .for_each(|it| it.weight = 0);
+    world.exchange(&plan);
     let before = world.connections().len();
     let burst = [segment(CLIENT, SERVICE, SYN), segment(CLIENT, SERVICE, RST)];
-    assert!(world.burst(0, &burst).is_empty());
-    assert_eq!(world.dropped(DropReason::ReplyClash), 1);
+    let sent: Vec<_> = world.burst(0, &burst).iter().map(Sent::line).collect();
+    assert_eq!(sent, ["wan: 192.0.2.100:80 > 203.0.113.10:4000 tcp rst ack ttl 64"], "the SYN is answered");
     assert_eq!(world.dropped(DropReason::NoConnection), 1, "a reset of no connection");
     assert_eq!(world.connections().len(), before - 1);
     world.pass(20 * 60 * 1_000);

@@ -6,6 +6,7 @@
 use super::{
     entry::{Connection, Direction},
     method::Method,
+    standing::Standing,
     state::{Meaning, State},
 };
 use crate::{
@@ -38,10 +39,8 @@ pub struct Connections {
     links: AllLinks,
     free: Vec<ConnectionId>,
     table: Table<Hit>,
-    /// Half-open connections, which make room for others.
-    opening: Wheel,
-    /// All the rest.
-    lasting: Wheel,
+    /// By what connections were when they were scheduled.
+    wheels: [Wheel; Standing::COUNT],
     secret: Secret,
     high_water: u32,
 }
@@ -75,8 +74,7 @@ impl Connections {
             // Low numbers first, so that a half-empty worker uses few pages.
             free: (1..=capacity as u32).rev().map(ConnectionId::new).collect(),
             table: Table::new(capacity * KEYS, Hit::OF_NOTHING),
-            opening: Wheel::new(now),
-            lasting: Wheel::new(now),
+            wheels: std::array::from_fn(|_| Wheel::new(now)),
             secret,
             high_water: 0,
         }
@@ -268,8 +266,8 @@ impl Connections {
         connection
     }
 
-    /// Lets a connection come up at `deadline` instead of whenever it was to, if at all. Which wheel follows from its
-    /// state.
+    /// Lets a connection come up at `deadline` instead of whenever it was to, if at all. Which wheel follows from
+    /// its standing.
     pub fn reschedule(&mut self, id: ConnectionId, deadline: Instant) {
         self.cancel(id);
         self.schedule(id, deadline);
@@ -278,24 +276,23 @@ impl Connections {
     /// The next connection whose time has come to be looked at. It is off the wheels: the caller removes it or
     /// schedules it anew. Starts loading it.
     pub fn pop_due(&mut self, now: Instant) -> Option<ConnectionId> {
-        let due = self
-            .opening
-            .pop_due(&mut self.links, now)
-            .or_else(|| self.lasting.pop_due(&mut self.links, now))
-            .map(ConnectionId::new)?;
+        let links = &mut self.links;
+        let due =
+            self.wheels.iter_mut().find_map(|wheel| wheel.pop_due(links, now)).map(ConnectionId::new)?;
         prefetch(self.get(due));
         Some(due)
     }
 
-    /// The oldest half-open connection, to within a tick of the wheel, taken off it to be removed.
-    pub fn pop_half_open(&mut self) -> Option<ConnectionId> {
-        self.opening.pop_first(&mut self.links).map(ConnectionId::new)
+    /// The connections that had that standing when they were scheduled, in the order in which they come up to be looked at:
+    /// the oldest first, to within a tick of the wheel.
+    pub fn scheduled_as(&self, standing: Standing) -> impl Iterator<Item = ConnectionId> {
+        self.wheels[standing as usize].iter(&self.links).map(ConnectionId::new)
     }
 
-    /// Half-open connections.
+    /// How many had that standing.
     #[must_use]
-    pub fn half_open(&self) -> usize {
-        self.opening.len()
+    pub fn count_of(&self, standing: Standing) -> usize {
+        self.wheels[standing as usize].len()
     }
 
     /// The connections at these places. Those not in use are passed over.
@@ -312,16 +309,14 @@ impl Connections {
     }
 
     fn schedule(&mut self, id: ConnectionId, deadline: Instant) {
-        let half_open = self.get(id).state.is_half_open();
-        self.get_mut(id).on_opening_wheel = half_open;
-        let wheel = if half_open { &mut self.opening } else { &mut self.lasting };
-        wheel.schedule(&mut self.links, id.number(), deadline);
+        let standing = self.get(id).standing();
+        self.get_mut(id).scheduled_as = standing;
+        self.wheels[standing as usize].schedule(&mut self.links, id.number(), deadline);
     }
 
     fn cancel(&mut self, id: ConnectionId) {
-        let opening = self.get(id).on_opening_wheel;
-        let wheel = if opening { &mut self.opening } else { &mut self.lasting };
-        wheel.cancel(&mut self.links, id.number());
+        let standing = self.get(id).scheduled_as;
+        self.wheels[standing as usize].cancel(&mut self.links, id.number());
     }
 }
 
@@ -384,6 +379,10 @@ struct AllLinks(Box<[Link]>);
 impl Links for AllLinks {
     fn link(&mut self, index: u32) -> &mut Link {
         &mut self.0[index as usize]
+    }
+
+    fn next(&self, index: u32) -> Option<u32> {
+        self.0[index as usize].next()
     }
 }
 
@@ -458,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_half_open_connection_makes_room() {
+    fn the_oldest_unconfirmed_connection_comes_first() {
         let mut connections = table(3);
         for port in 1..=3 {
             let at = Instant::from_millis(60_000 + u64::from(port) * 1_000);
@@ -467,12 +466,14 @@ mod tests {
         assert_eq!(insert(&mut connections, connection(4, Method::Nat)), None);
         let established = lookup(&connections, &connection(1, Method::Nat).forward_key()).unwrap().0;
         connections.get_mut(established).state = State::Established;
+        connections.get_mut(established).count(Direction::Out, 40);
         connections.reschedule(established, Instant::from_millis(900_000));
-        let oldest = connections.pop_half_open().unwrap();
+        let oldest = connections.scheduled_as(Standing::HalfOpen).next().unwrap();
         assert_eq!(connections.get(oldest).client_port, 2, "1 is established by now");
         connections.remove(oldest);
         add(&mut connections, connection(4, Method::Nat), Instant::ZERO);
         assert_eq!(connections.iter(0..u32::MAX).count(), 3);
-        assert_eq!(connections.half_open(), 2);
+        let ports = connections.scheduled_as(Standing::HalfOpen).map(|id| connections.get(id).client_port);
+        assert_eq!(ports.collect::<Vec<_>>(), [4, 3]);
     }
 }

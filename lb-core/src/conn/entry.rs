@@ -1,10 +1,10 @@
 //! One IPv4 connection: everything the data path needs of it, in one cache line.
 
-use super::{method::Method, state::State};
+use super::{method::Method, standing::Standing, state::State};
 use crate::{
     flow::key::{Key, Packed},
     ids::{NeighbourId, ServerId},
-    time::Stamp,
+    time::{Duration, Stamp},
     wire::{
         checksum::{Change, Folded},
         ipv4,
@@ -53,8 +53,8 @@ pub struct Connection {
     pub client_neighbour: Option<NeighbourId>,
     /// How its packets reach the server.
     pub method: Method,
-    /// Whether it waits on the wheel of half-open connections, which make room first.
-    pub on_opening_wheel: bool,
+    /// What it was when it was scheduled.
+    pub(super) scheduled_as: Standing,
     /// Packets by [`Direction`], modulo 2^32.
     pub(super) packets: [u32; 2],
     /// Bytes of IPv4 packets by [`Direction`], modulo 2^48: the low 32 bits.
@@ -63,6 +63,11 @@ pub struct Connection {
     /// What NAT does to checksums, by [`Direction`].
     pub(super) rewrites: [Rewrite; 2],
 }
+
+/// Packets of a client that say nothing of its existence: a SYN and an acknowledgement of what it has not seen.
+const FORGEABLE_PACKETS: u32 = 2;
+/// How long a client has to go on before its connection is confirmed.
+const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
 
 /// What NAT does to the checksums of a connection's packets. The same for all of them, so it is computed once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,7 +108,7 @@ impl Connection {
             server,
             client_neighbour: None,
             method,
-            on_opening_wheel: false,
+            scheduled_as: Standing::Confirmed,
             packets: [0; 2],
             bytes_low: [0; 2],
             bytes_high: [0; 2],
@@ -172,6 +177,39 @@ impl Connection {
     #[must_use]
     pub fn sees_replies(&self) -> bool {
         self.method == Method::Nat
+    }
+
+    /// Whether it makes room for others, and among which: see [`standing`](super::standing).
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        if self.state.is_half_open() {
+            Standing::HalfOpen
+        } else if self.is_confirmed() {
+            Standing::Confirmed
+        } else if self.state == State::Udp {
+            Standing::Datagrams
+        } else {
+            Standing::Unproven
+        }
+    }
+
+    /// Whether it was confirmed when it was last scheduled.
+    #[must_use]
+    pub fn was_confirmed(&self) -> bool {
+        self.scheduled_as == Standing::Confirmed
+    }
+
+    /// Whether its client has shown that it exists and goes on, which takes more than forged packets.
+    ///
+    /// A TCP connection whose replies pass here has shown it when the server's segment has been acknowledged. Where
+    /// replies are not seen, or nothing is acknowledged, what counts is that packets go on for a while.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        let is_answered = !self.sees_replies() || self.packets[Direction::Out as usize] > 0;
+        let goes_on = self.packets[Direction::In as usize] > FORGEABLE_PACKETS
+            && self.seen.since(self.created) >= CONFIRMED_AFTER;
+        let acknowledges = self.sees_replies() && self.state != State::Udp;
+        !self.state.is_half_open() && is_answered && (acknowledges || goes_on)
     }
 
     /// Whether it is over, so that a new connection of the same client may take its place.

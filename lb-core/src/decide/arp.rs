@@ -3,7 +3,7 @@
 //! Who asks is not learnt, and answers count only from neighbours that were asked: so no station can make the
 //! director remember things, except for the address of a neighbour that it already deals with.
 
-use super::{Act, Origin, known::Known};
+use super::{Act, Origin, budgets::Purpose, known::Known};
 use crate::{
     counters::DropReason,
     ids::NeighbourId,
@@ -33,8 +33,8 @@ pub struct Hear {
     pub claim: Claim,
     /// The neighbour that the sender is, if the director deals with it.
     pub neighbour: Option<NeighbourId>,
-    /// Whether the other workers are to hear it.
-    pub share: bool,
+    /// Whether the other workers are to hear it, and the budget for that.
+    pub share: Option<Purpose>,
     /// The answer to the sender's question, to be written at that place of the frame.
     pub answer: Option<(Arp, usize)>,
 }
@@ -91,10 +91,11 @@ impl Known {
         // Another worker may have asked; and who shares a question has answered it.
         let is_first = origin == Origin::Port;
         let answers = is_first && arp.operation == Operation::Request && self.answers_for(arp.target, port);
+        let purpose = if neighbour.is_some() { Purpose::ShareNeighbour } else { Purpose::ShareStranger };
         let hear = Hear {
             claim,
             neighbour,
-            share: is_first && (is_news || arp.operation == Operation::Reply),
+            share: (is_first && (is_news || arp.operation == Operation::Reply)).then_some(purpose),
             answer: answers.then(|| (arp.answered_by(self.mac_of(port)), l3)),
         };
         Act::Hear(hear)

@@ -1,5 +1,6 @@
 //! What a worker knows of a real server: what sending to it takes.
 
+use super::icmp::Narrow;
 use crate::{
     conn::method::Method,
     forward::tun::{self, Outer},
@@ -20,6 +21,8 @@ pub(crate) struct Backend {
     /// Largest packet from a client that can go to it, in bytes: without the tunnel's header. 0 if it is gone, so that
     /// the path of a packet finds out without asking.
     pub(crate) limit: u16,
+    /// The same for a packet that routers may fragment.
+    pub(crate) most: u16,
     /// What its packets are wrapped in under TUN.
     pub(crate) outer: Outer,
     /// What the way towards it carries, in bytes: the port's MTU, or less if a router said so.
@@ -38,6 +41,7 @@ impl Backend {
     pub(crate) const VACANT: Backend = Backend {
         neighbour: None,
         limit: 0,
+        most: 0,
         outer: Outer::NONE,
         way_mtu: 0,
         overhead: 0,
@@ -74,9 +78,13 @@ impl Backend {
     }
 
     /// A router said what the way carries. Returns whether no router had before.
-    pub(crate) fn narrow(&mut self, mtu: u16, now: Instant) -> bool {
-        self.way_mtu = mtu.min(self.port_mtu);
-        self.set_limit();
+    pub(crate) fn narrow(&mut self, report: &Narrow, now: Instant) -> bool {
+        if report.takes_fragments() {
+            self.outer.set_fragments(true);
+        } else {
+            self.way_mtu = report.mtu.min(self.port_mtu);
+            self.set_limit();
+        }
         self.narrow_since.replace(now).is_none()
     }
 
@@ -91,12 +99,14 @@ impl Backend {
         if over {
             self.narrow_since = None;
             self.way_mtu = self.port_mtu;
+            self.outer.set_fragments(false);
             self.set_limit();
         }
         over
     }
 
     fn set_limit(&mut self) {
-        self.limit = if self.gone { 0 } else { self.way_mtu.saturating_sub(self.overhead) };
+        let room = |mtu: u16| if self.gone { 0 } else { mtu.saturating_sub(self.overhead) };
+        (self.limit, self.most) = (room(self.way_mtu), room(self.port_mtu));
     }
 }

@@ -15,9 +15,13 @@ use crate::{
     flow::key::Key,
     ids::{NeighbourId, ServerId, ServiceId},
     packet::{HandOver, Packet},
-    service::{plan::Unserved, snapshot::Local},
+    service::{
+        plan::{Health, Unserved},
+        snapshot::Local,
+    },
     time::Instant,
     wire::{
+        headers::Headers,
         ipv4,
         tcp::{ACK, RST, SYN},
     },
@@ -28,8 +32,19 @@ use crate::{
 pub struct Way {
     /// Who gets them.
     pub neighbour: Option<NeighbourId>,
-    /// Bytes of the largest that can go there, without what the method adds.
+    /// Bytes of the largest that can go there in one piece, without what the method adds.
     pub limit: u16,
+    /// The same for a packet that routers may fragment.
+    pub most: u16,
+}
+
+impl Way {
+    /// Whether a packet can go on.
+    #[inline]
+    #[must_use]
+    pub fn takes(&self, at: &Headers) -> bool {
+        at.ttl > 1 && (at.ip_len <= self.limit || !at.dont_fragment() && at.ip_len <= self.most)
+    }
 }
 
 impl Known {
@@ -37,9 +52,9 @@ impl Known {
     pub fn matched(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, hit: Hit) -> Decision {
         let connection = self.connections.get(hit.connection());
         let way = self.way(connection, hit.direction());
-        let course = if parsed.at.ttl <= 1 || parsed.at.ip_len > way.limit {
+        let course = if !way.takes(&parsed.at) {
             self.stuck(now, packet, parsed, hit, way.limit)
-        } else if reopens(parsed, connection, hit.direction()) {
+        } else if self.begins_anew(parsed, connection, hit.direction()) {
             let (connection, why) = (hit.connection(), Ended::Reopened);
             Course::End(End { connection, why, then: Then::Anew })
         } else {
@@ -47,6 +62,17 @@ impl Known {
             Act::Pass(Pass { hit, state, neighbour: way.neighbour }).into()
         };
         Decision { about: About::Connection(hit), course }
+    }
+
+    /// Whether a client opens a connection where an old one is over, or where nothing has come of one whose server has
+    /// failed since.
+    fn begins_anew(&self, parsed: &Parsed, connection: &Connection, direction: Direction) -> bool {
+        direction == Direction::In
+            && parsed.key.protocol == ipv4::TCP
+            && parsed.tcp_flags & (SYN | ACK) == SYN
+            && (connection.gives_way()
+                || connection.state == State::SynSent
+                    && self.snapshot.servers[connection.server].plan.health == Health::Inhibited)
     }
 
     /// A packet of a connection which cannot go on: its server is gone, its time to live has run out, or it is too
@@ -178,22 +204,15 @@ impl Known {
         match direction {
             Direction::In => {
                 let backend = &self.backends[connection.server];
-                Way { neighbour: backend.neighbour, limit: backend.limit }
+                Way { neighbour: backend.neighbour, limit: backend.limit, most: backend.most }
             }
             Direction::Out => {
                 let neighbour = connection.client_neighbour;
-                Way { neighbour, limit: self.neighbours.mtu(neighbour) }
+                let limit = self.neighbours.mtu(neighbour);
+                Way { neighbour, limit, most: limit }
             }
         }
     }
-}
-
-/// Whether a client opens a connection where an old one is closing.
-fn reopens(parsed: &Parsed, connection: &Connection, direction: Direction) -> bool {
-    direction == Direction::In
-        && connection.gives_way()
-        && parsed.key.protocol == ipv4::TCP
-        && parsed.tcp_flags & (SYN | ACK) == SYN
 }
 
 /// The state that a packet takes its connection to.

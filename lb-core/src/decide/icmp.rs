@@ -1,21 +1,23 @@
 //! ICMP and other protocols: echo requests are answered, errors go where the packet they quote belongs.
 
-use super::{About, Act, Decision, Origin, classify::Parsed, known::Known, refuse::Answer};
+use super::{About, Act, Decision, Origin, budgets::Purpose, classify::Parsed, known::Known, refuse::Answer};
 use crate::{
     conn::{
         connections::Hit,
         entry::{Connection, Direction},
     },
     counters::DropReason,
+    flow::key::Key,
     forward::{
         self,
         quote::{self, Quote},
         tun::Outer,
     },
-    ids::NeighbourId,
+    ids::{NeighbourId, ServerId},
     packet::Packet,
+    sched::load::Load,
     service::snapshot::{Local, Server},
-    time::Instant,
+    time::{Duration, Instant},
     wire::{
         get16,
         headers::Headers,
@@ -24,9 +26,12 @@ use crate::{
     },
 };
 
-/// A path MTU below this is not believed: no IPv4 link is that small, but a forger may say so. RFC 1191 3 has 68
-/// as the bound; Linux refuses below 552, as we do.
-const SMALLEST_PATH_MTU: u16 = 552;
+/// A report of less does not make packets smaller: RFC 791 3.2 has every host take this many bytes, and clients that are
+/// told of less do not follow (Linux goes down to 552 bytes, Windows to 576). Routers may fragment the tunnel's packets
+/// then, which harms nobody if the report is forged.
+const SMALLEST_PATH_MTU: u16 = 576;
+/// How long ago a connection's last packet may have passed for a report to be about it.
+const RECENT: Duration = Duration::from_secs(10);
 
 /// An ICMP error goes to the end whose packet it quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +63,7 @@ impl Relay {
     }
 }
 
-/// A router reports that the way between two ends carries only so much.
+/// A router reports that the way to some servers carries only so much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Narrow {
     /// The director's end of the tunnel.
@@ -67,19 +72,25 @@ pub struct Narrow {
     pub server: u32,
     /// Bytes of the largest packet that gets through.
     pub mtu: u16,
-    /// Whether the other workers are to know.
-    pub share: bool,
 }
 
 impl Narrow {
-    /// Reads a report about a tunnel's packet that was too big, and that is to be believed.
-    fn read(message: &[u8], share: bool) -> Option<Narrow> {
+    /// Reads a report that a tunnel's packet was too large, with where the packet inside it starts.
+    fn read(message: &[u8]) -> Option<(Narrow, usize)> {
         let outer = message.get(HEADER_LEN..).and_then(ipv4::Header::read_cut)?;
         let mtu = get16(message, icmp::MTU);
         let is_it = outer.protocol == ipv4::IPIP
             && (message[0], message[1]) == (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED)
-            && mtu >= SMALLEST_PATH_MTU;
-        is_it.then_some(Narrow { source: outer.source, server: outer.destination, mtu, share })
+            && outer.fragment & ipv4::DONT_FRAGMENT != 0
+            && outer.total_len > usize::from(mtu);
+        let report = Narrow { source: outer.source, server: outer.destination, mtu };
+        is_it.then_some((report, HEADER_LEN + outer.header_len))
+    }
+
+    /// Whether the way carries so little that routers have to fragment.
+    #[must_use]
+    pub const fn takes_fragments(&self) -> bool {
+        self.mtu < SMALLEST_PATH_MTU
     }
 
     /// Whether the report is about the tunnel to a server.
@@ -111,7 +122,9 @@ impl Known {
             Some(icmp::ECHO_REQUEST) if local.is_some() => {
                 self.answer(now, Answer::Echo, DropReason::RejectLimited)
             }
-            Some(kind) if icmp::concerns_connection(kind) && is_own => self.own_error(packet, parsed, origin),
+            Some(kind) if icmp::concerns_connection(kind) && is_own => {
+                self.own_error(now, packet, parsed, origin)
+            }
             Some(kind) if icmp::concerns_connection(kind) => return self.icmp_error(packet, parsed, origin),
             Some(icmp::ECHO_REPLY) if is_own => Act::Deliver(DropReason::IcmpUnrelated),
             Some(kind) if icmp::is_error(kind) => Act::Drop(DropReason::IcmpUnrelated),
@@ -130,7 +143,7 @@ impl Known {
         let Some(hit) = self.connections.lookup(&quote.answers) else {
             // Whose it is cannot be told from the quote in every port set-up, so everyone else gets to look.
             return match origin {
-                Origin::Port => Act::Share(DropReason::IcmpUnrelated).into(),
+                Origin::Port => Act::Share(Purpose::ShareError, DropReason::IcmpUnrelated).into(),
                 Origin::Worker => Act::Drop(DropReason::IcmpUnrelated).into(),
             };
         };
@@ -139,10 +152,10 @@ impl Known {
         let is_gone = self.backends[connection.server].is_gone();
         let act = if hit.direction() == Direction::In && is_gone {
             Act::Drop(DropReason::NoConnection)
-        } else if parsed.at.ip_len > way.limit {
-            Act::Drop(DropReason::TooBig)
         } else if parsed.at.ttl <= 1 {
             Act::Drop(DropReason::TtlExpired)
+        } else if !way.takes(&parsed.at) {
+            Act::Drop(DropReason::TooBig)
         } else {
             Act::Relay(Relay { hit, quote, neighbour: way.neighbour })
         };
@@ -151,13 +164,40 @@ impl Known {
 
     /// An error for the director itself: about a packet of a tunnel, or about one of its own. A router that says how
     /// large a tunnel's packet may be is believed for a while, and clients are told when they next send a larger one:
-    /// the "soft state" of RFC 2003 5.
-    fn own_error(&self, packet: &impl Packet, parsed: &Parsed, origin: Origin) -> Act {
-        let report = Narrow::read(parsed.at.payload(packet.bytes()), origin == Origin::Port);
-        match report.filter(|report| self.snapshot.servers.iter().any(|server| report.concerns(server))) {
-            Some(report) => Act::Narrow(report),
-            None => Act::Deliver(DropReason::IcmpUnrelated),
+    /// the "soft state" of RFC 2003 5. But only if the packet that it quotes can be one that was sent just now.
+    fn own_error(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, origin: Origin) -> Act {
+        let message = parsed.at.payload(packet.bytes());
+        let report = Narrow::read(message).filter(|(report, _)| self.is_tunnel(report));
+        let Some((report, inner)) = report else { return Act::Deliver(DropReason::IcmpUnrelated) };
+        let is_sent = match Quote::key_inside(message, inner) {
+            Some(key) => self.has_sent(now, &key, &report),
+            // Some routers quote no more than RFC 792 asks for, which does not tell whose the packet inside is.
+            None => self.tunnels(&report).any(|(id, _)| self.team.board.own(self.id, id) != Load::default()),
+        };
+        match origin {
+            _ if is_sent => Act::Narrow(report),
+            Origin::Port => Act::Share(Purpose::ShareReport, DropReason::IcmpUnrelated),
+            Origin::Worker => Act::Drop(DropReason::IcmpUnrelated),
         }
+    }
+
+    /// Whether the director has a tunnel with these ends.
+    fn is_tunnel(&self, report: &Narrow) -> bool {
+        self.tunnels(report).next().is_some()
+    }
+
+    /// The servers that a report concerns.
+    pub(crate) fn tunnels<'a>(&'a self, report: &'a Narrow) -> impl Iterator<Item = (ServerId, &'a Server)> {
+        let servers = self.snapshot.tunnels_to(report.server).map(|id| (id, &self.snapshot.servers[id]));
+        servers.filter(|(_, server)| report.concerns(server))
+    }
+
+    /// Whether a client's packet went through a tunnel a short while ago.
+    fn has_sent(&self, now: Instant, key: &Key<u32>, report: &Narrow) -> bool {
+        let connection = self.connections.lookup(key).map(|hit| self.connections.get(hit.connection()));
+        connection.is_some_and(|it| {
+            report.concerns(&self.snapshot.servers[it.server]) && it.seen.age(now) <= RECENT
+        })
     }
 
     /// A protocol without ports, or one that is not known: it can only be unserved.

@@ -2,16 +2,17 @@
 
 use super::{
     backend::Backend,
+    budgets::Budgets,
     classify::{Arrival, Parsed, classify},
+    defences::Defences,
 };
 use crate::{
     conn::connections::Connections,
     counters::DropReason,
     flow::key::Secret,
-    forward::limiter::Limiter,
-    ids::{ById, ServerId},
+    ids::{ById, ServerId, ServiceId},
     limits::MAX_PORTS,
-    neigh::{defences::Defences, table::Neighbours},
+    neigh::table::Neighbours,
     packet::{Packet, PortId, WorkerId},
     sched::load::{LoadBoard, Loads},
     service::snapshot::Snapshot,
@@ -29,7 +30,7 @@ pub struct Team {
     pub secret: Secret,
     /// Connections of each worker, at most.
     pub connections_per_worker: usize,
-    /// Refusals (resets and ICMP errors) of each worker per second, at most.
+    /// Answers (resets, echo replies, ICMP errors) of each kind and worker per second, at most.
     pub refusals_per_s: u32,
     /// How many connections each server has, over all workers.
     pub board: Arc<LoadBoard>,
@@ -43,12 +44,14 @@ pub struct Known {
     pub(crate) connections: Connections,
     pub(crate) neighbours: Neighbours,
     pub(crate) backends: ById<ServerId, Backend>,
+    /// Connections of each service.
+    pub(crate) held: ById<ServiceId, u32>,
     /// Ethernet address of each port.
     pub(crate) macs: Vec<Mac>,
     /// By port.
     pub(crate) arrivals: [Arrival; MAX_PORTS],
-    /// Answers that may still be given to packets that nobody asked for.
-    pub(crate) refusals: Limiter,
+    /// What it may still do that others make it do.
+    pub(crate) budgets: Budgets,
     /// When addresses were last defended.
     pub(crate) defences: Defences,
 }
@@ -60,9 +63,10 @@ impl Known {
             connections: Connections::new(team.connections_per_worker, team.secret, now),
             neighbours: Neighbours::new(),
             backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.servers).collect(),
+            held: std::iter::repeat_n(0, snapshot.room.services).collect(),
             macs: snapshot.ports.iter().map(|port| port.mac).collect(),
             arrivals: arrivals(&snapshot),
-            refusals: Limiter::new(team.refusals_per_s, now),
+            budgets: Budgets::new(team.refusals_per_s, now),
             defences: Defences::new(),
             id,
             team: team.clone(),

@@ -11,13 +11,17 @@
 
 pub mod arp;
 pub mod backend;
+pub mod budgets;
 pub mod classify;
+pub mod defences;
 pub mod flow;
 pub mod icmp;
 pub mod known;
+pub mod limiter;
 pub mod opening;
 pub mod owner;
 pub mod refuse;
+pub mod room;
 
 use crate::{
     conn::{connections::Hit, state::State},
@@ -28,6 +32,7 @@ use crate::{
     time::Instant,
 };
 use arp::{Conflict, Hear};
+use budgets::Purpose;
 use classify::{Kind, Parsed};
 use icmp::{Narrow, Relay};
 use known::Known;
@@ -83,8 +88,8 @@ pub enum Course {
 pub enum Act {
     /// It ends here.
     Drop(DropReason),
-    /// The same, and the other workers get copies: one of them may know more.
-    Share(DropReason),
+    /// The same, and the other workers get copies within that budget: one of them may know more.
+    Share(Purpose, DropReason),
     /// It is for one of the director's own addresses: for whoever waits for it there, or it ends for that reason.
     Deliver(DropReason),
     /// It goes to the worker that owns it.

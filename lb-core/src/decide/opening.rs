@@ -5,6 +5,7 @@ use super::{
     classify::Parsed,
     flow::{Way, next_state},
     known::Known,
+    room::Room,
 };
 use crate::{
     conn::{
@@ -17,13 +18,17 @@ use crate::{
     limits::MAX_NEIGHBOURS,
     packet::PortId,
     sched::{Request, Turn, load::Loads},
-    service::{routing::NextHop, snapshot::Service},
+    service::{
+        plan::{Standing, Unserved},
+        routing::NextHop,
+        snapshot::{Server, Service},
+    },
     time::Instant,
 };
 use std::net::Ipv4Addr;
 
-/// How often another server is tried when the chosen one's endpoint is taken by the client's other connection.
-pub const TRIES: usize = 3;
+/// Servers that are looked at when the chosen one's endpoint is taken by the client's other connection, at most.
+const TRIES: usize = 64;
 
 /// A connection that is opened.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +41,8 @@ pub struct Opening {
     pub(crate) vacancy: Vacancy,
     /// The client's closing connection on the same server endpoint, which goes.
     pub replaces: Option<ConnectionId>,
-    /// Whether the oldest half-open connection makes room.
-    pub evicts: bool,
+    /// Room for it.
+    pub room: Room,
     /// The next hop to the client, if packets to it pass here.
     pub client: Option<ClientHop>,
     /// Who gets the packet next; `None` also for a next hop that is yet to be taken into the table.
@@ -84,46 +89,62 @@ impl Known {
         config.servers.get(pick).copied()
     }
 
-    /// The connection to open with `server`, or with one that `another` names because the client has a connection with
-    /// the last one's endpoint already. `Err` says what becomes of the packet instead, and which server was the last.
-    pub fn opening(
-        &self,
-        opener: &Opener<'_>,
-        mut server: ServerId,
-        mut another: impl FnMut(ServerId) -> Option<ServerId>,
-    ) -> Result<Opening, (ServerId, Act)> {
+    /// The connection to open with the server that the scheduler chose, or with another if the client has a connection
+    /// with that one's endpoint already, by way of another service. `Err` says what becomes of the packet instead.
+    pub fn opening(&self, opener: &Opener<'_>, chosen: ServerId) -> Result<Opening, Act> {
         let Opener { parsed, direction, .. } = *opener;
         let key = match direction {
             Direction::In => parsed.key.key(),
-            Direction::Out => self.request_key(&parsed.key.key(), server),
+            Direction::Out => self.request_key(&parsed.key.key(), chosen),
         };
-        let client = self.client_hop(key.source, server).map_err(|reason| (server, Act::Drop(reason)))?;
-        let mut tries_left = TRIES;
-        let (vacancy, replaces) = loop {
-            tries_left -= 1;
-            let vacancy = self.vacancy(opener, &key, server);
-            match vacancy.taken.filter(|&taken| Some(taken) != opener.replaces) {
-                Some(taken) if !self.connections.get(taken).gives_way() => {}
-                replaces => break (vacancy, replaces),
-            }
-            let next = if tries_left > 0 { another(server) } else { None };
-            server = next.ok_or((server, Act::Drop(DropReason::ReplyClash)))?;
-        };
-        let ended = usize::from(replaces.is_some()) + usize::from(opener.replaces.is_some());
-        let evicts = self.connections.len() - ended >= self.connections.capacity();
-        if evicts && self.connections.half_open() == 0 {
-            return Err((server, Act::Drop(DropReason::TableFull)));
+        let client = self.client_hop(key.source, chosen).map_err(Act::Drop)?;
+        let (mut server, mut vacancy, mut replaces) = (chosen, self.vacancy(opener, &key, chosen), None);
+        if vacancy.taken.is_some() {
+            let Some(free) = self.free_server(opener, &key, chosen) else {
+                return Err(self.refuse(opener.now, parsed, Unserved::Reject, DropReason::ReplyClash));
+            };
+            (server, vacancy, replaces) = free;
         }
+        let Server { service, plan, .. } = &self.snapshot.servers[server];
+        let room =
+            self.room(*service, [replaces, opener.replaces]).ok_or(Act::Drop(DropReason::TableFull))?;
         let way = self.first_way(direction, server, client);
-        if parsed.at.ttl <= 1 || parsed.at.ip_len > way.limit {
-            return Err((server, self.undeliverable(opener.now, opener.port, parsed, way.limit)));
+        if !way.takes(&parsed.at) {
+            return Err(self.undeliverable(opener.now, opener.port, parsed, way.limit));
         }
-        let plan = &self.snapshot.servers[server].plan;
-        let method = self.snapshot.service_of(server).method;
+        let method = self.snapshot.services[*service].method;
         let mut connection = Connection::new(&key, server, plan.address.to_bits(), plan.port, method);
         connection.state = next_state(parsed, &connection, direction);
-        let Way { neighbour, limit } = way;
-        Ok(Opening { connection, direction, vacancy, replaces, evicts, client, neighbour, limit })
+        let Way { neighbour, limit, .. } = way;
+        Ok(Opening { connection, direction, vacancy, replaces, room, client, neighbour, limit })
+    }
+
+    /// The chosen server, or the next in its service that takes new connections, whose endpoint the client has no
+    /// connection with, or one that gives way.
+    #[cold]
+    fn free_server(
+        &self,
+        opener: &Opener<'_>,
+        key: &Key<u32>,
+        chosen: ServerId,
+    ) -> Option<(ServerId, Vacancy, Option<ConnectionId>)> {
+        let look_at = |server| {
+            let vacancy = self.vacancy(opener, key, server);
+            match vacancy.taken.filter(|&taken| Some(taken) != opener.replaces) {
+                Some(taken) if !self.connections.get(taken).gives_way() => None,
+                replaces => Some((server, vacancy, replaces)),
+            }
+        };
+        look_at(chosen).or_else(|| self.others(chosen).take(TRIES).find_map(look_at))
+    }
+
+    /// The other servers of a server's service that take new connections, in turn from it on.
+    fn others(&self, server: ServerId) -> impl Iterator<Item = ServerId> {
+        let servers = &self.snapshot.service_of(server).servers;
+        let place = servers.iter().position(|&id| id == server).unwrap_or_default();
+        let (before, from) = servers.split_at(place);
+        let serves = |id: &ServerId| self.snapshot.servers[*id].standing == Standing::Serving;
+        from.iter().skip(1).chain(before).copied().filter(serves)
     }
 
     /// Where a connection would be in the table.
@@ -159,11 +180,12 @@ impl Known {
     fn first_way(&self, direction: Direction, server: ServerId, client: Option<ClientHop>) -> Way {
         match (direction, client) {
             (Direction::Out, Some(ClientHop { hop, neighbour })) => {
-                Way { neighbour, limit: self.snapshot.ports[usize::from(hop.port.0)].mtu }
+                let limit = self.snapshot.ports[usize::from(hop.port.0)].mtu;
+                Way { neighbour, limit, most: limit }
             }
             _ => {
                 let backend = &self.backends[server];
-                Way { neighbour: backend.neighbour, limit: backend.limit }
+                Way { neighbour: backend.neighbour, limit: backend.limit, most: backend.most }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Packets that are turned away, and what their senders are told.
 
-use super::{Act, classify::Parsed, known::Known};
+use super::{Act, budgets::Purpose, classify::Parsed, known::Known};
 use crate::{
     counters::DropReason,
     forward::reject::{self, Error},
@@ -30,6 +30,22 @@ pub enum Answer {
     Error(u32, Error),
     /// An echo reply. Not a refusal, but made in the same way and within the same limit.
     Echo,
+}
+
+impl Answer {
+    /// The budget that it is taken from.
+    pub(crate) const fn purpose(self) -> Option<Purpose> {
+        Some(match self {
+            Answer::Silence => return None,
+            Answer::Reset => Purpose::Reset,
+            Answer::Echo => Purpose::Echo,
+            Answer::Error(_, error) => match (error.kind, error.code) {
+                (icmp::TIME_EXCEEDED, _) => Purpose::TimeExceeded,
+                (_, icmp::FRAGMENTATION_NEEDED) => Purpose::TooBig,
+                _ => Purpose::Unreachable,
+            },
+        })
+    }
 }
 
 impl Refusal {
@@ -82,12 +98,11 @@ impl Known {
         self.answer(now, Answer::Error(from, error), reason)
     }
 
-    /// An answer, within the limit of answers.
+    /// An answer, within its budget.
     pub(super) fn answer(&self, now: Instant, answer: Answer, reason: DropReason) -> Act {
-        if self.refusals.has(now) {
-            Act::Refuse(Refusal { answer, reason })
-        } else {
-            Act::Drop(DropReason::RejectLimited)
+        match answer.purpose() {
+            Some(purpose) if !self.budgets.has(purpose, now) => Act::Drop(DropReason::RejectLimited),
+            _ => Act::Refuse(Refusal { answer, reason }),
         }
     }
 }

@@ -11,6 +11,7 @@ mod tell;
 mod words;
 
 use crate::{
+    conn::entry::Direction,
     decide::{Course, Origin, classify::Parsed},
     explanation::{Explanation, Outcome, Stage, Step},
     ids::{ServerId, ServiceId},
@@ -103,7 +104,9 @@ impl Story {
             match decision.course {
                 Course::Act(_) => return,
                 Course::Open(open) => return self.rehearse_open(worker, open, replaces),
-                Course::Adopt(server) => return self.rehearse_adoption(worker, server),
+                Course::Adopt(server) => {
+                    return self.rehearse_opening(worker, (Direction::Out, server), None);
+                }
                 Course::End(end) => {
                     replaces = Some(end.connection);
                     decision = known.after(&end, self.now, &self.packet, &self.parsed);

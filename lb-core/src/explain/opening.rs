@@ -35,10 +35,6 @@ impl<P: Packet> Witness<P> for Story {
         self.tell_choice(known, service, chosen, loads);
     }
 
-    fn clashes(&mut self) {
-        self.tell_clash();
-    }
-
     fn opens(&mut self, worker: &Worker<P>, opening: &Opening) {
         self.tell_opening(worker, opening);
     }
@@ -56,37 +52,30 @@ impl Story {
         let board = loads_without(known, service, replaces);
         let loads = board.view(WorkerId(0));
         let mut turn = worker.turns[service].for_another_board();
-        let parsed = self.parsed;
-        let (now, port) = (self.now, self.packet.port());
-        let mut choose = |story: &mut Story| {
-            story.note_grounds(known, service, &turn);
-            let chosen = known.choose(&parsed, service, &mut turn, &loads);
-            story.tell_choice(known, service, chosen, &loads);
-            chosen
-        };
-        let Some(first) = choose(self) else {
-            let act = known.refuse(now, &parsed, open.unserved, DropReason::NoServer);
-            return self.tell(worker, &act.into());
-        };
-        let opener = Opener { now, parsed: &parsed, port, direction: Direction::In, replaces };
-        let another = |_| {
-            self.tell_clash();
-            choose(self)
-        };
-        match known.opening(&opener, first, another) {
-            Ok(opening) => self.tell_opening(worker, &opening),
-            Err((_, act)) => self.tell(worker, &act.into()),
+        self.note_grounds(known, service, &turn);
+        let chosen = known.choose(&self.parsed, service, &mut turn, &loads);
+        self.tell_choice(known, service, chosen, &loads);
+        match chosen {
+            Some(server) => self.rehearse_opening(worker, (Direction::In, server), replaces),
+            None => {
+                let act = known.refuse(self.now, &self.parsed, open.unserved, DropReason::NoServer);
+                self.tell(worker, &act.into());
+            }
         }
     }
 
-    /// What would become of a server's packet that takes a connection over.
-    pub(super) fn rehearse_adoption<P: Packet>(&mut self, worker: &Worker<P>, server: ServerId) {
+    /// What would become of a packet that opens a connection with that server.
+    pub(super) fn rehearse_opening<P: Packet>(
+        &mut self,
+        worker: &Worker<P>,
+        (direction, server): (Direction, ServerId),
+        replaces: Option<ConnectionId>,
+    ) {
         let parsed = self.parsed;
-        let (now, port) = (self.now, self.packet.port());
-        let opener = Opener { now, parsed: &parsed, port, direction: Direction::Out, replaces: None };
-        match worker.known.opening(&opener, server, |_| None) {
+        let opener = Opener { now: self.now, parsed: &parsed, port: self.packet.port(), direction, replaces };
+        match worker.known.opening(&opener, server) {
             Ok(opening) => self.tell_opening(worker, &opening),
-            Err((_, act)) => self.tell(worker, &act.into()),
+            Err(act) => self.tell(worker, &act.into()),
         }
     }
 
@@ -110,6 +99,7 @@ impl Story {
             format!("{}:{}", plan.address, plan.port)
         };
         let choice = chosen.map_or_else(|| "no server takes new connections".into(), endpoint);
+        self.server = chosen;
         self.say(Stage::Scheduler, format!("{}, {}: {choice}", config.scheduler_kind, self.grounds));
         for &server in config.servers.iter().take(MOST_LISTED) {
             let mark = if chosen == Some(server) { " <- chosen" } else { "" };
@@ -125,13 +115,6 @@ impl Story {
         if more > 0 {
             self.say(Stage::Scheduler, format!("and {more} servers more"));
         }
-    }
-
-    fn tell_clash(&mut self) {
-        self.say(
-            Stage::Scheduler,
-            "the client has another connection on this server endpoint: another server",
-        );
     }
 }
 

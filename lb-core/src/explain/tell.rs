@@ -20,6 +20,7 @@ use crate::{
         opening::Opening,
         owner::Owner,
         refuse::{Answer, Refusal},
+        room::Room,
     },
     explanation::{Outcome, Stage},
     forward::{self, reject::Error},
@@ -139,7 +140,7 @@ impl Story {
     fn tell_act<P: Packet>(&mut self, worker: &Worker<P>, act: &Act) {
         self.outcome = match *act {
             Act::Drop(reason) => self.dropped(reason),
-            Act::Share(reason) => {
+            Act::Share(_, reason) => {
                 self.say(
                     Stage::Service,
                     "an ICMP error about no connection of this worker; the others get a copy",
@@ -157,7 +158,8 @@ impl Story {
             Act::Relay(relay) => self.relayed(worker, &relay),
             Act::Narrow(report) => {
                 let to = Ipv4Addr::from_bits(report.server);
-                let text = format!("the tunnel to {to} carries {} bytes; kept for a while", report.mtu);
+                let then = if report.takes_fragments() { "routers may fragment" } else { "kept" };
+                let text = format!("the tunnel to {to} carries {} bytes; {then} for ten minutes", report.mtu);
                 self.say(Stage::Method, text);
                 Outcome::TakenIn
             }
@@ -195,7 +197,7 @@ impl Story {
                 );
             }
             DropReason::TableFull => {
-                self.say(Stage::Connection, "the table is full of connections that are not half-open");
+                self.say(Stage::Connection, "the table is full, or what is left is kept for services with fewer connections; no unconfirmed connection can make room");
             }
             _ => {}
         }
@@ -254,12 +256,19 @@ impl Story {
     /// A connection is opened, and its first packet passes.
     pub(super) fn tell_opening<P: Packet>(&mut self, worker: &Worker<P>, opening: &Opening) {
         let connection = &opening.connection;
-        self.server = Some(connection.server);
+        if self.server.replace(connection.server).is_some_and(|chosen| chosen != connection.server) {
+            let text = "the client has another connection on this server endpoint: another server";
+            self.say(Stage::Scheduler, text);
+        }
         if opening.replaces.is_some() {
             self.say(Stage::Connection, "the client's connection on this server endpoint is over and goes");
         }
-        if opening.evicts {
-            self.say(Stage::Connection, "the table is full: the oldest half-open connection makes room");
+        if let Room::Instead(id) = opening.room {
+            let flow = flow(worker.known.connections.get(id));
+            self.say(
+                Stage::Connection,
+                format!("the table is full: an unconfirmed connection makes room: {flow}"),
+            );
         }
         self.tell_fit(opening.limit);
         self.tell_state(&worker.known, connection, State::None, connection.state);

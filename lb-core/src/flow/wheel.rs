@@ -33,6 +33,12 @@ impl Link {
     /// Not in any list.
     pub const NONE: Link = Link { previous: NIL, next: NIL };
 
+    /// The entry behind this one.
+    #[must_use]
+    pub const fn next(&self) -> Option<u32> {
+        if self.next == NIL { None } else { Some(self.next) }
+    }
+
     /// Whether the entry is on a wheel.
     #[must_use]
     pub const fn is_scheduled(&self) -> bool {
@@ -48,8 +54,11 @@ impl Default for Link {
 
 /// The entries that a wheel's lists run through.
 pub trait Links {
-    /// The link of entry `index`.
+    /// The link of entry `index`, to be changed.
     fn link(&mut self, index: u32) -> &mut Link;
+
+    /// The entry behind entry `index` in its list.
+    fn next(&self, index: u32) -> Option<u32>;
 }
 
 /// The wheel.
@@ -134,16 +143,13 @@ impl Wheel {
         None
     }
 
-    /// Takes the entry off the wheel that comes up first, to within a tick.
-    pub fn pop_first(&mut self, links: &mut impl Links) -> Option<u32> {
-        if self.scheduled == 0 {
-            return None;
-        }
+    /// The entries in the order in which they come up, to within a tick.
+    pub fn iter<'a>(&'a self, links: &'a impl Links) -> impl Iterator<Item = u32> + 'a {
         let from = (self.cursor % SLOTS as u64) as usize;
         let (later, sooner) = self.heads.split_at(from);
-        let head = sooner.iter().chain(later).copied().find(|&head| head != NIL)?;
-        self.cancel(links, head);
-        Some(head)
+        let slots = if self.scheduled == 0 { (&[][..], &[][..]) } else { (sooner, later) };
+        let heads = slots.0.iter().chain(slots.1).copied().filter(|&head| head != NIL);
+        heads.flat_map(|head| std::iter::successors(Some(head), |&index| links.next(index)))
     }
 }
 
@@ -156,6 +162,10 @@ mod tests {
     impl Links for Vec<Link> {
         fn link(&mut self, index: u32) -> &mut Link {
             &mut self[index as usize]
+        }
+
+        fn next(&self, index: u32) -> Option<u32> {
+            self[index as usize].next()
         }
     }
 
@@ -170,7 +180,8 @@ mod tests {
         }
         assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(99)), None);
         assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(100 + TICK_MS)), Some(1));
-        assert_eq!(wheel.pop_first(&mut links), Some(0), "whatever the time");
+        assert_eq!(wheel.iter(&links).collect::<Vec<_>>(), [0, 2], "whatever the time");
+        wheel.cancel(&mut links, 0);
         assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(59_000)), None);
         assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(61_000)), Some(2));
         assert!(wheel.is_empty());

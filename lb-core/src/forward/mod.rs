@@ -4,7 +4,6 @@
 //! elsewhere.
 
 pub mod dr;
-pub mod limiter;
 pub mod nat;
 pub mod quote;
 pub mod reject;

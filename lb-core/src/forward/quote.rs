@@ -31,21 +31,33 @@ impl Quote {
     #[must_use]
     pub fn read(frame: &[u8], at: &Headers) -> Option<Quote> {
         let l3 = usize::from(at.l4) + icmp::HEADER_LEN;
-        let quoted = frame.get(l3..at.end())?;
-        let header = Header::read_cut(quoted)?;
-        if header.fragment & 0x1fff != 0 || (header.protocol != ipv4::TCP && header.protocol != ipv4::UDP) {
-            return None;
-        }
-        let (source_port, destination_port) = tcp::ports(&quoted[header.header_len..])?;
-        let key = Key {
-            source: header.source,
-            destination: header.destination,
-            source_port,
-            destination_port,
-            protocol: header.protocol,
-        };
-        Some(Quote { answers: key.reversed(), l3, l4: l3 + header.header_len })
+        let (key, header_len) = read_packet(frame.get(l3..at.end())?)?;
+        Some(Quote { answers: key.reversed(), l3, l4: l3 + header_len })
     }
+
+    /// The key of the packet inside a quoted tunnel's packet, which starts there in the ICMP message; `None` when the quote
+    /// is too short to tell.
+    #[must_use]
+    pub fn key_inside(message: &[u8], at: usize) -> Option<Key<u32>> {
+        read_packet(message.get(at..)?).map(|(key, _)| key)
+    }
+}
+
+/// The key of a packet that may be cut off, and the length of its IPv4 header.
+fn read_packet(packet: &[u8]) -> Option<(Key<u32>, usize)> {
+    let header = Header::read_cut(packet)?;
+    if header.fragment & 0x1fff != 0 || (header.protocol != ipv4::TCP && header.protocol != ipv4::UDP) {
+        return None;
+    }
+    let (source_port, destination_port) = tcp::ports(packet.get(header.header_len..)?)?;
+    let key = Key {
+        source: header.source,
+        destination: header.destination,
+        source_port,
+        destination_port,
+        protocol: header.protocol,
+    };
+    Some((key, header.header_len))
 }
 
 /// Translates an error about a NAT connection. `direction` is that of the error itself: `In` for one that the

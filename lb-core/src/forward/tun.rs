@@ -18,11 +18,15 @@ pub const OVERHEAD: usize = ipv4::HEADER_LEN;
 /// What packets to one server are wrapped in. Most of it is the same for all of them, so it is made once: a header with
 /// a right checksum, but without length, class, flags and identification, which come to each packet's copy.
 #[derive(Clone, Copy, Debug)]
-pub struct Outer([u8; OVERHEAD]);
+pub struct Outer {
+    header: [u8; OVERHEAD],
+    /// What is left of a packet's flags: "do not fragment", unless the way carries so little that routers have to.
+    flags: u16,
+}
 
 impl Outer {
     /// For servers that are not behind a tunnel.
-    pub const NONE: Outer = Outer([0; OVERHEAD]);
+    pub const NONE: Outer = Outer { header: [0; OVERHEAD], flags: 0 };
 
     /// From the director's address to the server's.
     #[must_use]
@@ -38,7 +42,12 @@ impl Outer {
         };
         let mut bytes = [0; OVERHEAD];
         ipv4::write(&mut bytes, &header, 0);
-        Outer(bytes)
+        Outer { header: bytes, flags: ipv4::DONT_FRAGMENT }
+    }
+
+    /// Whether routers may fragment all packets, whatever their senders say.
+    pub fn set_fragments(&mut self, all: bool) {
+        self.flags = if all { 0 } else { ipv4::DONT_FRAGMENT };
     }
 }
 
@@ -66,12 +75,12 @@ pub fn inbound(
     ipv4::decrement_ttl(inner);
     // The outer packet gets the inner one's service class and congestion marks, RFC 2983 and RFC 6040.
     let (class, len) = (inner[ipv4::CLASS], at.ip_len + OVERHEAD as u16);
-    *header = outer.0;
+    *header = outer.header;
     header[ipv4::CLASS] = class;
     put16(header, ipv4::TOTAL_LEN, len);
     // "Do not fragment" is copied, so that the path MTU of the tunnel can be found. An identification is for fragments
     // only, RFC 6864 4.1.
-    let word = if at.dont_fragment() {
+    let word = if at.fragment & outer.flags != 0 {
         put16(header, ipv4::FRAGMENT, ipv4::DONT_FRAGMENT);
         ipv4::DONT_FRAGMENT
     } else {

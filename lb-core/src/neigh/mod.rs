@@ -1,6 +1,5 @@
 //! Neighbours: the stations on attached networks that packets are sent to next, and their Ethernet addresses.
 
-pub mod defences;
 pub mod entry;
 pub mod table;
 pub mod waiting;

@@ -100,6 +100,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     Ok(Snapshot {
         local_by_address: Lookup::new(by_address),
         service_by_endpoint: Lookup::new(by_endpoint),
+        tunnels: tunnels(&order, &services, &servers),
         nat_endpoints: Lookup::new(nat_endpoints(&order, &services, &servers)),
         nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
         ports: plan.ports.clone(),
@@ -272,6 +273,19 @@ fn note_server_changes(
             changes.servers.push(id);
         }
     }
+}
+
+/// Where tunnels lead, and to which server, by address.
+fn tunnels(
+    order: &[ServiceId],
+    services: &ById<ServiceId, Service>,
+    servers: &ById<ServerId, Server>,
+) -> Vec<(u32, ServerId)> {
+    let services = order.iter().map(|&id| &services[id]).filter(|service| service.method == Method::Tun);
+    let ids = services.flat_map(|service| &service.servers);
+    let mut tunnels: Vec<_> = ids.map(|&id| (servers[id].plan.address.to_bits(), id)).collect();
+    tunnels.sort_unstable();
+    tunnels
 }
 
 /// Every endpoint that a server under NAT answers from, each once.

@@ -171,6 +171,8 @@ pub struct Snapshot {
     pub locals: Vec<(Ipv4Addr, Local)>,
     pub(super) local_by_address: Lookup<Local>,
     pub(super) service_by_endpoint: Lookup<ServiceId>,
+    /// Where tunnels lead, and to which server, by address.
+    pub(super) tunnels: Vec<(u32, ServerId)>,
     /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs.
     pub(super) nat_endpoints: Lookup<Option<ServerId>>,
 }
@@ -216,6 +218,12 @@ impl Snapshot {
     #[must_use]
     pub fn sole_nat_server(&self, protocol: u8, address: u32, port: u16) -> Option<ServerId> {
         self.nat_endpoints.get(endpoint(protocol, address, port)).flatten()
+    }
+
+    /// The servers that a tunnel to that address leads to.
+    pub fn tunnels_to(&self, address: u32) -> impl Iterator<Item = ServerId> {
+        let first = self.tunnels.partition_point(|(to, _)| *to < address);
+        self.tunnels[first..].iter().take_while(move |(to, _)| *to == address).map(|(_, server)| *server)
     }
 
     /// The configured services with their numbers, in the operator's order.

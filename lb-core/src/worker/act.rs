@@ -11,6 +11,7 @@ use crate::{
         Act, Course, Ended, Open, Origin, Pass,
         classify::Parsed,
         icmp::{Narrow, Relay},
+        known::Known,
         opening::Opener,
         refuse::{Answer, Refusal},
     },
@@ -106,39 +107,30 @@ impl<P: Packet> Worker<P> {
         witness: &mut impl Witness<P>,
     ) {
         let opener = Opener { now, parsed, port: packet.port(), direction, replaces: None };
-        let service = self.known.snapshot.servers[server].service;
-        let (known, turn) = (&self.known, &mut self.turns[service]);
-        let another = |taken| {
-            known.count_load(taken, State::None, -1);
-            witness.clashes();
-            witness.chooses(known, service, turn);
-            let chosen = known.choose(parsed, service, turn, &known.loads());
-            witness.chose(known, service, chosen, &known.loads());
-            known.count_load(chosen?, State::None, 1);
-            chosen
-        };
-        match self.known.opening(&opener, server, another) {
+        let act = match self.known.opening(&opener, server) {
             Ok(opening) => {
                 witness.opens(self, &opening);
-                match self.remember(now, &opening) {
-                    Ok((hit, neighbour)) => self.forward(now, packet, parsed, hit, neighbour, io),
-                    Err(reason) => self.drop(packet, reason, io),
+                match self.remember(now, &opening, server) {
+                    Ok((hit, neighbour)) => return self.forward(now, packet, parsed, hit, neighbour, io),
+                    Err(reason) => Act::Drop(reason),
                 }
             }
-            Err((server, act)) => {
-                self.known.count_load(server, State::None, -1);
-                witness.decided(self, &act.into());
-                self.act(now, packet, parsed, act, io);
-            }
+            Err(act) => act,
+        };
+        self.known.count_load(server, State::None, -1);
+        if act == Act::Drop(DropReason::TableFull) {
+            self.sort_unconfirmed(now);
         }
+        witness.decided(self, &act.into());
+        self.act(now, packet, parsed, act, io);
     }
 
     /// Does what a decision says that nothing follows.
     fn act(&mut self, now: Instant, packet: P, parsed: &Parsed, act: Act, io: &mut impl Io<Packet = P>) {
         match act {
             Act::Drop(reason) => self.drop(packet, reason, io),
-            Act::Share(reason) => {
-                self.share(now, &packet, io);
+            Act::Share(purpose, reason) => {
+                self.share(now, &packet, purpose, io);
                 self.drop(packet, reason, io);
             }
             Act::Deliver(otherwise) => match io.deliver(packet) {
@@ -206,10 +198,9 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) {
         let counters = &self.books.counters;
-        if refusal.answer == Answer::Silence {
-            return self.drop(packet, refusal.reason, io);
+        if let Some(purpose) = refusal.answer.purpose() {
+            self.known.budgets.take(purpose, now);
         }
-        self.known.refusals.allow(now);
         if !refusal.write(&mut packet, &parsed.at) {
             return self.drop(packet, refusal.reason, io);
         }
@@ -242,12 +233,9 @@ impl<P: Packet> Worker<P> {
     /// A router's report about tunnels is believed for a while.
     #[cold]
     fn narrow(&mut self, now: Instant, packet: P, report: &Narrow, io: &mut impl Io<Packet = P>) {
-        let servers = self.known.snapshot.servers.iter().zip(&mut self.known.backends);
-        for (_, backend) in servers.filter(|(server, _)| report.concerns(server)) {
-            self.chores.narrow_ways += usize::from(backend.narrow(report.mtu, now));
-        }
-        if report.share {
-            self.share(now, &packet, io);
+        let Known { snapshot, backends, .. } = &mut self.known;
+        for id in snapshot.tunnels_to(report.server).filter(|&id| report.concerns(&snapshot.servers[id])) {
+            self.chores.narrow_ways += usize::from(backends[id].narrow(report, now));
         }
         self.take_in(packet, io);
     }

@@ -6,6 +6,7 @@ use crate::{
         connections::{Hit, Vacancy},
         entry::Connection,
         saved::Saved,
+        standing::Standing,
         state::State,
     },
     counters::DropReason,
@@ -13,12 +14,13 @@ use crate::{
         known::Known,
         opening::{ClientHop, Opening},
         owner::Basis,
+        room::Room,
     },
     flow::key::Key,
     ids::{ConnectionId, NeighbourId, ServerId},
-    limits::EXPIRE_PER_BURST,
+    limits::{EVICTION_LOOKS, EXPIRE_PER_BURST},
     packet::{Packet, WorkerId},
-    service::plan::{Spread, Standing},
+    service::plan::{self, Spread},
     time::{Duration, Instant},
 };
 use arrayvec::ArrayVec;
@@ -42,11 +44,19 @@ pub enum Lost {
     NoRoom,
 }
 
+/// When an unconfirmed connection is looked at again.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 impl Known {
     /// One connection in a state more or less at a server.
     #[inline]
     pub(crate) fn count_load(&self, server: ServerId, state: State, by: i32) {
         self.team.board.change(self.id, server, |load| load.count(state.is_active(), by));
+    }
+
+    /// How long a connection with a server is remembered in a state.
+    fn timeout(&self, server: ServerId, state: State) -> Duration {
+        self.snapshot.service_of(server).timeouts.of(state)
     }
 
     /// One connection is in another state than before.
@@ -63,26 +73,34 @@ impl Known {
 }
 
 impl<P: Packet> Worker<P> {
-    /// Opens a connection that its server counts already, making room for it if need be. Returns it with the next hop of
-    /// its first packet. If that fails, its server does not count it any more.
+    /// Opens a connection that `counting`, the server that was chosen first, counts already. Returns it with the next hop
+    /// of its first packet.
     pub(super) fn remember(
         &mut self,
         now: Instant,
         opening: &Opening,
+        counting: ServerId,
     ) -> Result<(Hit, Option<NeighbourId>), DropReason> {
         let mut connection = opening.connection;
         (connection.created, connection.seen) = (now.stamp(), now.stamp());
         connection.client_neighbour = opening.client.and_then(|client| self.acquire(now, client));
-        if let Some(closing) = opening.replaces {
-            self.end(closing);
+        if let Some(over) = opening.replaces {
+            self.end(over);
+        }
+        if let Room::Instead(oldest) = opening.room {
+            self.evict(now, oldest);
         }
         let (server, state) = (connection.server, connection.state);
-        let id = self.insert(&opening.vacancy, &connection).inspect_err(|_| {
+        let id = self.insert(now, &opening.vacancy, &connection).inspect_err(|_| {
             self.known.neighbours.release(connection.client_neighbour);
-            self.known.count_load(server, State::None, -1);
         })?;
-        let timeout = self.known.snapshot.service_of(server).timeouts.of(state);
-        self.known.connections.reschedule(id, now + timeout);
+        if server != counting {
+            self.known.count_load(counting, State::None, -1);
+            self.known.count_load(server, State::None, 1);
+        }
+        // Nothing is confirmed with its first packet.
+        let timeout = self.known.timeout(server, state);
+        self.known.connections.reschedule(id, now + timeout.min(LOOK_AGAIN_AFTER));
         self.known.move_load(server, State::None, state);
         self.books.counters.created.bump();
         self.books.traffic[server.index()].connections.bump();
@@ -96,35 +114,92 @@ impl<P: Packet> Worker<P> {
         self.known.neighbours.acquire(client.hop, port.mac, port.mtu, now)
     }
 
-    fn insert(&mut self, vacancy: &Vacancy, connection: &Connection) -> Result<ConnectionId, DropReason> {
-        loop {
+    /// Enters a connection into the table. There is a free entry, but where that is very full, there may be no room in the
+    /// places where this one can be.
+    fn insert(
+        &mut self,
+        now: Instant,
+        vacancy: &Vacancy,
+        connection: &Connection,
+    ) -> Result<ConnectionId, DropReason> {
+        let id = match self.known.connections.insert(vacancy, connection) {
+            Some(id) => id,
+            None => self.insert_instead(now, vacancy, connection)?,
+        };
+        let service = self.known.snapshot.servers[connection.server].service;
+        self.known.held[service] += 1;
+        Ok(id)
+    }
+
+    #[cold]
+    fn insert_instead(
+        &mut self,
+        now: Instant,
+        vacancy: &Vacancy,
+        connection: &Connection,
+    ) -> Result<ConnectionId, DropReason> {
+        for _ in 0..EVICTION_LOOKS {
+            let oldest = self.known.oldest_unconfirmed().ok_or(DropReason::TableFull)?;
+            self.evict(now, oldest);
             if let Some(id) = self.known.connections.insert(vacancy, connection) {
                 return Ok(id);
             }
-            let oldest = self.known.connections.pop_half_open().ok_or(DropReason::TableFull)?;
-            self.books.counters.evicted.bump();
-            self.end(oldest);
         }
+        Err(DropReason::TableFull)
+    }
+
+    /// A connection that is not confirmed makes room for another.
+    #[cold]
+    fn evict(&mut self, now: Instant, id: ConnectionId) {
+        self.books.counters.evicted.bump();
+        self.end(id);
+        self.sort_unconfirmed(now);
+    }
+
+    /// Those of the oldest unconfirmed connections that have become of another kind do not make room for this one any more.
+    #[cold]
+    pub(super) fn sort_unconfirmed(&mut self, now: Instant) {
+        for kind in Standing::UNCONFIRMED {
+            let oldest: ArrayVec<ConnectionId, EVICTION_LOOKS> =
+                self.known.connections.scheduled_as(kind).take(EVICTION_LOOKS).collect();
+            for id in oldest {
+                if self.known.connections.get(id).standing() != kind {
+                    self.schedule(now, id);
+                }
+            }
+        }
+    }
+
+    /// Lets a connection come up when it is over if nothing passes any more. One that is not confirmed comes up sooner:
+    /// then the order in which they come up is that of their age, whatever their timeouts.
+    fn schedule(&mut self, now: Instant, id: ConnectionId) {
+        let connection = self.known.connections.get(id);
+        let timeout = self.known.timeout(connection.server, connection.state);
+        let left =
+            Duration::from_millis(timeout.as_millis().saturating_sub(connection.seen.age(now).as_millis()));
+        let left = if connection.is_confirmed() { left } else { left.min(LOOK_AGAIN_AFTER) };
+        self.known.connections.reschedule(id, now + left);
     }
 
     /// Takes a connection to another state: its server's load, and the time and wheel of its end, change with it.
     pub(super) fn advance(&mut self, now: Instant, id: ConnectionId, next: State) {
         let connection = self.known.connections.get_mut(id);
         let (before, server) = (connection.state, connection.server);
-        connection.state = next;
+        let was_confirmed = connection.was_confirmed();
+        (connection.state, connection.seen) = (next, now.stamp());
         self.known.move_load(server, before, next);
-        let timeouts = &self.known.snapshot.service_of(server).timeouts;
-        let (earlier, timeout) = (timeouts.of(before), timeouts.of(next));
         // Where it will be looked at early enough, that is soon enough to find out when its end is.
-        let may_wait = before.is_half_open() == next.is_half_open() && timeout >= earlier;
-        if !may_wait {
-            self.known.connections.reschedule(id, now + timeout);
+        let comes_up = if was_confirmed { self.known.timeout(server, before) } else { LOOK_AGAIN_AFTER };
+        if self.known.timeout(server, next) < comes_up {
+            self.schedule(now, id);
         }
     }
 
     /// Forgets a connection.
     pub(super) fn end(&mut self, id: ConnectionId) {
         let connection = self.known.connections.remove(id);
+        let service = self.known.snapshot.servers[connection.server].service;
+        self.known.held[service] -= 1;
         self.known.count_load(connection.server, connection.state, -1);
         self.known.neighbours.release(connection.client_neighbour);
         self.books.counters.ended.bump();
@@ -140,17 +215,15 @@ impl<P: Packet> Worker<P> {
         let mut over = ArrayVec::<ConnectionId, EXPIRE_PER_BURST>::new();
         for id in due {
             let connection = self.known.connections.get(id);
-            let timeout = self.known.snapshot.service_of(connection.server).timeouts.of(connection.state);
-            let idle = connection.seen.age(now);
-            if idle >= timeout {
+            let timeout = self.known.timeout(connection.server, connection.state);
+            if connection.seen.age(now) >= timeout {
                 if connection.state == State::SynSent && connection.sees_replies() {
                     self.books.traffic[connection.server.index()].refused.bump();
                 }
                 self.known.connections.prefetch_remove(id);
                 over.push(id);
             } else {
-                let left = Duration::from_millis(timeout.as_millis() - idle.as_millis());
-                self.known.connections.reschedule(id, now + left);
+                self.schedule(now, id);
             }
         }
         for id in over {
@@ -189,11 +262,9 @@ impl<P: Packet> Worker<P> {
             return Err(Lost::Elsewhere);
         }
         let server = known.server_of(saved).ok_or(Lost::NoServer)?;
-        let timeout = known.snapshot.service_of(server).timeouts.of(saved.state);
-        if saved.idle >= timeout {
+        if saved.idle >= known.timeout(server, saved.state) {
             return Err(Lost::Over);
         }
-        let left = Duration::from_millis(timeout.as_millis() - saved.idle.as_millis());
         let mut connection = saved.connection(server, now);
         let vacancy = known.connections.vacancy_for(&connection);
         if vacancy.taken.is_some() || known.connections.lookup(&saved.key).is_some() {
@@ -206,8 +277,10 @@ impl<P: Packet> Worker<P> {
             known.neighbours.release(connection.client_neighbour);
             return Err(Lost::NoRoom);
         };
-        known.connections.reschedule(id, now + left);
         known.count_load(server, saved.state, 1);
+        let service = known.snapshot.servers[server].service;
+        known.held[service] += 1;
+        self.schedule(now, id);
         self.books.counters.created.bump();
         Ok(())
     }
@@ -237,7 +310,7 @@ impl Known {
         let is_it = |id: &ServerId| {
             let server = &self.snapshot.servers[*id];
             (server.plan.address.to_bits(), server.plan.port) == (saved.server_address, saved.server_port)
-                && server.standing != Standing::Gone
+                && server.standing != plan::Standing::Gone
         };
         (service.method == saved.method).then(|| service.servers.iter().copied().find(is_it)).flatten()
     }

@@ -26,7 +26,6 @@ use crate::{
     conn::connections::Connections,
     counters::{DropReason, ServerTraffic, WorkerCounters},
     decide::{Decision, Origin, classify::Parsed, known::Known},
-    forward::limiter::Limiter,
     ids::{ById, ServiceId},
     limits::{MAX_BURST, MAX_WORKERS},
     neigh::{table::Neighbours, waiting::Waiting},
@@ -52,8 +51,6 @@ pub struct Worker<P> {
     pub(crate) waiting: Waiting<P>,
     /// What it does between bursts.
     chores: Chores,
-    /// Copies that it may still give to the other workers.
-    shares: Limiter,
     /// Identification of the last packet that the director made and that may be fragmented.
     pub(crate) last_id: u16,
     /// What is known of each packet of the burst that is worked on.
@@ -82,7 +79,6 @@ impl<P: Packet> Worker<P> {
             books: Books { counters: Arc::default(), traffic },
             waiting: Waiting::new(),
             chores: Chores::new(id, now),
-            shares: Limiter::new(share::PER_S, now),
             last_id: id.0 << 8,
             stages: Some(Box::new([Parsed::new(); MAX_BURST])),
         };

@@ -22,8 +22,8 @@ impl<P: Packet> Worker<P> {
     /// Takes note of where the sender of an ARP packet is, and answers it.
     #[cold]
     pub(super) fn hear(&mut self, now: Instant, mut packet: P, hear: &Hear, io: &mut impl Io<Packet = P>) {
-        if hear.share {
-            self.share(now, &packet, io);
+        if let Some(purpose) = hear.share {
+            self.share(now, &packet, purpose, io);
         }
         if let Some(number) = hear.neighbour {
             let hop = NextHop { port: packet.port(), address: hear.claim.address };

@@ -6,18 +6,16 @@
 use super::Worker;
 use crate::{
     counters::DropReason,
+    decide::budgets::Purpose,
     packet::{HandOver, Io, Packet, WorkerId},
     time::Instant,
 };
 
-/// Packets that a worker copies to the others in a second, at most.
-pub(super) const PER_S: u32 = 1_000;
-
 impl<P: Packet> Worker<P> {
-    /// Gives every other worker a copy of `packet`, if that is within the limit.
+    /// Gives every other worker a copy of `packet`, if the budget for that allows it.
     #[cold]
-    pub(super) fn share(&mut self, now: Instant, packet: &P, io: &mut impl Io<Packet = P>) {
-        if self.known.team.workers == 1 || !self.shares.allow(now) {
+    pub(super) fn share(&mut self, now: Instant, packet: &P, purpose: Purpose, io: &mut impl Io<Packet = P>) {
+        if self.known.team.workers == 1 || !self.known.budgets.take(purpose, now) {
             return;
         }
         let own = self.known.id;

@@ -27,9 +27,6 @@ pub(crate) trait Witness<P> {
         let _ = (known, service, server, loads);
     }
 
-    /// The client has a connection with the chosen server's endpoint already: another is chosen.
-    fn clashes(&mut self) {}
-
     /// A connection is about to be opened, and the packet to go its way.
     fn opens(&mut self, worker: &Worker<P>, opening: &Opening) {
         let _ = (worker, opening);

@@ -212,6 +212,74 @@ fn a_path_mtu_inside_the_tunnel_is_remembered_and_reported_to_clients() {
     assert_eq!(world.receive(WAN, &data(1480).via_gateway()).len(), 1, "forgotten after ten minutes");
 }
 
+/// The tunnel's packet that carries a client's, as a router quotes it.
+fn tunnelled(inner: &Ip, from: &str, to: Ipv4Addr) -> Ip {
+    Ip::new(etherparse::IpNumber::IPV4, from.parse().unwrap(), to, inner.bytes())
+}
+
+/// The MTU that clients are told after a report about a tunnel's packet, if any.
+fn told_after(world: &mut World, outer: &[u8], mtu: u16) -> Option<String> {
+    let report = icmp(FAR_ROUTER, "198.51.100.1".parse().unwrap(), too_big_for(mtu), outer).via_gateway();
+    expect_nothing(world, WAN, &report);
+    let line = world.lines(WAN, &data(1480).via_gateway()).remove(0);
+    line.contains("too big")
+        .then(|| line.split_whitespace().skip_while(|word| *word != "for").nth(1).unwrap().to_owned())
+}
+
+#[test]
+fn a_report_about_a_tunnel_is_believed_only_if_it_quotes_what_was_sent() {
+    let at_server = |inner: &Ip| tunnelled(inner, "198.51.100.1", SERVERS[0]).bytes();
+    let other_flow = tcp_with(endpoint("203.0.113.10:4001"), endpoint(SERVICE), ACK, &[0; 1440]);
+    for (what, outer) in [
+        ("another server", tunnelled(&data(1480), "198.51.100.1", SERVERS[1]).bytes()),
+        ("another source", tunnelled(&data(1480), "198.51.100.2", SERVERS[0]).bytes()),
+        ("a flow that is not known", at_server(&other_flow)),
+        ("a packet that fits", at_server(&data(1000))),
+        ("one that may be fragmented", {
+            let mut outer = at_server(&data(1480));
+            outer[6] &= !0x40;
+            outer
+        }),
+    ] {
+        let mut world = connected(&one_server(Method::Tun));
+        assert_eq!(told_after(&mut world, &outer, 1400), None, "{what}");
+    }
+    let mut world = connected(&one_server(Method::Tun));
+    world.pass(20_000);
+    assert_eq!(told_after(&mut world, &at_server(&data(1480)), 1400), None, "nothing was sent lately");
+    assert_eq!(told_after(&mut world, &at_server(&data(1480)), 1400).as_deref(), Some("1380"), "now it was");
+}
+
+/// Nobody can make packets so small that clients' systems do not follow; what a way carries less gets fragmented.
+#[test]
+fn a_report_of_a_tiny_path_mtu_makes_nothing_smaller_and_lets_routers_fragment() {
+    for mtu in [0, 68, 552, 571, 575] {
+        let mut world = connected(&one_server(Method::Tun));
+        let is_fragile = |world: &mut World| {
+            let sent = world.receive(WAN, &data(1480).via_gateway()).remove(0);
+            sent.frame[14 + 6] & 0x40 != 0
+        };
+        assert!(is_fragile(&mut world));
+        let outer = tunnelled(&data(1480), "198.51.100.1", SERVERS[0]).bytes();
+        assert_eq!(told_after(&mut world, &outer, mtu), None, "{mtu}");
+        assert!(!is_fragile(&mut world), "{mtu}: routers may fragment");
+        world.pass(11 * 60 * 1_000);
+        assert!(is_fragile(&mut world), "{mtu}: forgotten after ten minutes");
+    }
+    let mut world = connected(&one_server(Method::Tun));
+    let outer = tunnelled(&data(1480), "198.51.100.1", SERVERS[0]).bytes();
+    assert_eq!(told_after(&mut world, &outer, 576).as_deref(), Some("556"));
+}
+
+#[test]
+fn a_packet_that_may_be_fragmented_passes_whatever_routers_report() {
+    let mut world = connected(&one_server(Method::Tun));
+    let outer = tunnelled(&data(1480), "198.51.100.1", SERVERS[0]).bytes();
+    assert_eq!(told_after(&mut world, &outer, 600).as_deref(), Some("580"));
+    let whole = data(1480).may_fragment().via_gateway();
+    assert!(world.lines(WAN, &whole)[0].starts_with("lan: 198.51.100.1 > 198.51.100.11"));
+}
+
 #[test]
 fn errors_about_nothing_we_know_are_dropped() {
     let mut world = connected(&one_server(Method::Nat));

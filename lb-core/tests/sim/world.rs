@@ -143,7 +143,7 @@ impl World {
         self.clients.iter_mut().for_each(|client| client.is_up = false);
         self.run_for(40_000);
         for seat in self.director.seats() {
-            assert_eq!(seat.worker.connections().half_open(), 0);
+            assert_eq!(seat.worker.connections().len(), 0);
             let users = seat.worker.neighbours().iter().map(|(_, neighbour)| neighbour.users);
             // Each server is in the configuration twice, for TCP and for UDP.
             assert_eq!(users.collect::<Vec<_>>(), vec![2; self.setup.servers]);

@@ -59,7 +59,7 @@ pub struct Worker {
     pub created: u64,
     /// Connections forgotten.
     pub ended: u64,
-    /// Of those, half-open ones that made room.
+    /// Of those, unconfirmed ones that made room.
     pub evicted: u64,
     /// TCP resets sent.
     pub resets: u64,

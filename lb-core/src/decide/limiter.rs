@@ -25,7 +25,7 @@ impl Limiter {
     }
 
     /// Whether one more is allowed now. If so, it counts.
-    pub fn allow(&mut self, now: Instant) -> bool {
+    pub fn take(&mut self, now: Instant) -> bool {
         self.tokens_milli = self.tokens_at(now);
         self.filled = now;
         let allowed = self.tokens_milli >= 1_000;
@@ -48,9 +48,8 @@ mod tests {
     #[test]
     fn it_allows_a_burst_and_then_the_rate() {
         let mut limiter = Limiter::new(100, Instant::ZERO);
-        let allowed = |limiter: &mut Limiter, ms| {
-            (0..1_000).filter(|_| limiter.allow(Instant::from_millis(ms))).count()
-        };
+        let allowed =
+            |limiter: &mut Limiter, ms| (0..1_000).filter(|_| limiter.take(Instant::from_millis(ms))).count();
         assert_eq!(allowed(&mut limiter, 0), 100);
         assert_eq!(allowed(&mut limiter, 0), 0);
         assert_eq!(allowed(&mut limiter, 50), 5);

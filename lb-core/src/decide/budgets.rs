@@ -1,0 +1,109 @@
+//! How often a worker does what others can make it do: a budget for each purpose, so that what keeps the director alive
+//! cannot be used up by strangers.
+
+use super::limiter::Limiter;
+use crate::time::Instant;
+
+/// What a budget is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// TCP resets.
+    Reset,
+    /// ICMP errors about ports and protocols that are not served.
+    Unreachable,
+    /// ICMP errors about packets that are too large for the way on: path MTU discovery rests on them.
+    TooBig,
+    /// ICMP errors about packets whose time to live has run out.
+    TimeExceeded,
+    /// Echo replies.
+    Echo,
+    /// Copies, for the other workers, of what a neighbour says that this worker knows.
+    ShareNeighbour,
+    /// Copies of what a station says that this worker does not know; another may have asked.
+    ShareStranger,
+    /// Copies of ICMP errors about connections that this worker does not have.
+    ShareError,
+    /// Copies of reports about the director's own tunnels.
+    ShareReport,
+}
+
+impl Purpose {
+    /// Every purpose, in declaration order.
+    pub const ALL: [Purpose; 9] = [
+        Purpose::Reset,
+        Purpose::Unreachable,
+        Purpose::TooBig,
+        Purpose::TimeExceeded,
+        Purpose::Echo,
+        Purpose::ShareNeighbour,
+        Purpose::ShareStranger,
+        Purpose::ShareError,
+        Purpose::ShareReport,
+    ];
+
+    /// Whether it is an answer to the sender of a packet, rather than a copy for the other workers.
+    const fn is_answer(self) -> bool {
+        match self {
+            Purpose::Reset
+            | Purpose::Unreachable
+            | Purpose::TooBig
+            | Purpose::TimeExceeded
+            | Purpose::Echo => true,
+            Purpose::ShareNeighbour | Purpose::ShareStranger | Purpose::ShareError | Purpose::ShareReport => {
+                false
+            }
+        }
+    }
+}
+
+/// All budgets of a worker.
+#[derive(Clone, Debug)]
+pub struct Budgets([Limiter; Purpose::ALL.len()]);
+
+/// Packets of one purpose that are copied to other workers in a second.
+const SHARES_PER_S: u32 = 1_000;
+
+impl Budgets {
+    /// Allows `answers_per_s` answers of each kind a second.
+    #[must_use]
+    pub fn new(answers_per_s: u32, now: Instant) -> Self {
+        let per_s = |purpose: Purpose| if purpose.is_answer() { answers_per_s } else { SHARES_PER_S };
+        Budgets(Purpose::ALL.map(|purpose| Limiter::new(per_s(purpose), now)))
+    }
+
+    /// Whether one more is allowed for that purpose now.
+    #[must_use]
+    pub fn has(&self, purpose: Purpose, now: Instant) -> bool {
+        self.0[purpose as usize].has(now)
+    }
+
+    /// Whether one more is allowed for that purpose now. If so, it counts.
+    pub fn take(&mut self, purpose: Purpose, now: Instant) -> bool {
+        self.0[purpose as usize].take(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_purpose_cannot_use_up_the_budget_of_another() {
+        let now = Instant::ZERO;
+        for used_up in Purpose::ALL {
+            let mut budgets = Budgets::new(1_000, now);
+            while budgets.take(used_up, now) {}
+            for purpose in Purpose::ALL {
+                assert_eq!(budgets.has(purpose, now), purpose != used_up, "{used_up:?}, {purpose:?}");
+            }
+            assert!(budgets.has(used_up, Instant::from_millis(1)), "one thousandth of a second later");
+        }
+    }
+
+    #[test]
+    fn asking_costs_nothing() {
+        let mut budgets = Budgets::new(3, Instant::ZERO);
+        assert!((0..10).all(|_| budgets.has(Purpose::Reset, Instant::ZERO)));
+        assert_eq!((0..10).filter(|_| budgets.take(Purpose::Reset, Instant::ZERO)).count(), 3);
+    }
+}
