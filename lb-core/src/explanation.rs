@@ -1,6 +1,7 @@
 //! What would become of a packet and why, as a story for operators: see `explain`, which tells it.
 
 use crate::{
+    cast::small,
     counters::DropReason,
     flow::key::Key,
     ids::{ServerId, ServiceId},
@@ -139,7 +140,7 @@ pub fn imagined(mac: Mac, key: &Key<u32>, tcp_flags: u8) -> Vec<u8> {
         // No checksum, which is a right one.
         put16(l4, tcp::SOURCE_PORT, key.source_port);
         put16(l4, tcp::DESTINATION_PORT, key.destination_port);
-        put16(l4, udp::LENGTH, udp::HEADER_LEN as u16);
+        put16(l4, udp::LENGTH, small(udp::HEADER_LEN));
     }
     frame
 }

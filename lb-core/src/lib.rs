@@ -3,6 +3,17 @@
 //! No I/O, no threads, no clock, no random source and no DPDK: packets and time come in, what becomes of them goes
 //! out. The same code runs on lcores, under property tests and in a simulated network.
 
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::cast_lossless,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss
+    )
+)]
+
+mod cast;
 pub mod conn;
 pub mod counters;
 pub mod decide;

@@ -1,5 +1,6 @@
 //! Time as the load balancer sees it: an argument, in milliseconds since the director started.
 
+use crate::cast::low32;
 use std::{fmt, ops::Add};
 
 /// A point in time: milliseconds since the director started.
@@ -25,7 +26,7 @@ impl Instant {
     /// The low 32 bits, which a connection stores; see [`Stamp`].
     #[must_use]
     pub const fn stamp(self) -> Stamp {
-        Stamp(self.0 as u32)
+        Stamp(low32(self.0))
     }
 
     /// How long after `earlier` this is; zero if it is not after.
@@ -52,7 +53,7 @@ impl Stamp {
     /// How long before `now` this was.
     #[must_use]
     pub const fn age(self, now: Instant) -> Duration {
-        Duration((now.0 as u32).wrapping_sub(self.0) as u64)
+        Duration(low32(now.0).wrapping_sub(self.0) as u64)
     }
 
     /// How long after `earlier` this was.

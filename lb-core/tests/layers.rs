@@ -13,6 +13,7 @@ use std::{
 /// `sched` is below `service`, because a snapshot holds the scheduler of each service ready to pick; and `neigh`
 /// above it, because a neighbour is a next hop of the snapshot's routing.
 const LAYERS: &[&[&str]] = &[
+    &["cast"],                           // numbers in other sizes
     &["ids", "limits", "named", "time"], // numbers, bounds, words and time: they know nothing
     &["wire"],                           // packet formats
     &["packet"],                         // what is asked of a packet buffer and of the world around a worker

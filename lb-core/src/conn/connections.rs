@@ -10,6 +10,7 @@ use super::{
     state::{Meaning, State},
 };
 use crate::{
+    cast::count32,
     flow::{
         key::{Key, Packed, Secret},
         prefetch::{prefetch, prefetch_at},
@@ -72,7 +73,7 @@ impl Connections {
             entries: vec![empty; capacity + 1].into_boxed_slice(),
             links: AllLinks(vec![Link::NONE; capacity + 1].into_boxed_slice()),
             // Low numbers first, so that a half-empty worker uses few pages.
-            free: (1..=capacity as u32).rev().map(ConnectionId::new).collect(),
+            free: (1..=count32(capacity)).rev().map(ConnectionId::new).collect(),
             table: Table::new(capacity * KEYS, Hit::OF_NOTHING),
             wheels: std::array::from_fn(|_| Wheel::new(now)),
             secret,
@@ -277,8 +278,7 @@ impl Connections {
     /// schedules it anew. Starts loading it.
     pub fn pop_due(&mut self, now: Instant) -> Option<ConnectionId> {
         let links = &mut self.links;
-        let due =
-            self.wheels.iter_mut().find_map(|wheel| wheel.pop_due(links, now)).map(ConnectionId::new)?;
+        let due = self.wheels.iter_mut().find_map(|wheel| wheel.pop_due(links, now))?;
         prefetch(self.get(due));
         Some(due)
     }
@@ -286,7 +286,7 @@ impl Connections {
     /// The connections that had that standing when they were scheduled, in the order in which they come up to be looked at:
     /// the oldest first, to within a tick of the wheel.
     pub fn scheduled_as(&self, standing: Standing) -> impl Iterator<Item = ConnectionId> {
-        self.wheels[standing as usize].iter(&self.links).map(ConnectionId::new)
+        self.wheels[standing as usize].iter(&self.links)
     }
 
     /// How many had that standing.
@@ -311,12 +311,12 @@ impl Connections {
     fn schedule(&mut self, id: ConnectionId, deadline: Instant) {
         let standing = self.get(id).standing();
         self.get_mut(id).scheduled_as = standing;
-        self.wheels[standing as usize].schedule(&mut self.links, id.number(), deadline);
+        self.wheels[standing as usize].schedule(&mut self.links, id, deadline);
     }
 
     fn cancel(&mut self, id: ConnectionId) {
         let standing = self.get(id).scheduled_as;
-        self.wheels[standing as usize].cancel(&mut self.links, id.number());
+        self.wheels[standing as usize].cancel(&mut self.links, id);
     }
 }
 
@@ -377,12 +377,12 @@ impl Hit {
 struct AllLinks(Box<[Link]>);
 
 impl Links for AllLinks {
-    fn link(&mut self, index: u32) -> &mut Link {
-        &mut self.0[index as usize]
+    fn link(&mut self, id: ConnectionId) -> &mut Link {
+        &mut self.0[id.index()]
     }
 
-    fn next(&self, index: u32) -> Option<u32> {
-        self.0[index as usize].next()
+    fn next(&self, id: ConnectionId) -> Option<ConnectionId> {
+        self.0[id.index()].next()
     }
 }
 

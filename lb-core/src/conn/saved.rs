@@ -7,6 +7,7 @@ use super::{
     state::State,
 };
 use crate::{
+    cast::{high32, low16, low32},
     flow::key::Key,
     ids::ServerId,
     time::{Duration, Instant},
@@ -48,7 +49,7 @@ impl Saved {
             state: connection.state,
             idle: connection.seen.age(now),
             age: connection.created.age(now),
-            packets: directions.map(|direction| connection.packets(direction) as u32),
+            packets: directions.map(|direction| low32(connection.packets(direction))),
             bytes: directions.map(|direction| connection.bytes(direction)),
         }
     }
@@ -64,8 +65,8 @@ impl Saved {
             seen: ago(self.idle),
             created: ago(self.age),
             packets: self.packets,
-            bytes_low: self.bytes.map(|bytes| bytes as u32),
-            bytes_high: self.bytes.map(|bytes| (bytes >> 32) as u16),
+            bytes_low: self.bytes.map(low32),
+            bytes_high: self.bytes.map(|bytes| low16(high32(bytes))),
             ..Connection::new(&self.key, server, self.server_address, self.server_port, self.method)
         }
     }

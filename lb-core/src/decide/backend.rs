@@ -2,6 +2,7 @@
 
 use super::icmp::Narrow;
 use crate::{
+    cast::small,
     conn::method::Method,
     forward::tun::{self, Outer},
     ids::NeighbourId,
@@ -52,7 +53,7 @@ impl Backend {
 
     /// A server behind that neighbour, which a port of that MTU leads to.
     pub(crate) fn new(neighbour: Option<NeighbourId>, method: Method, port_mtu: u16, outer: Outer) -> Self {
-        let overhead = if method == Method::Tun { tun::OVERHEAD as u16 } else { 0 };
+        let overhead = if method == Method::Tun { small(tun::OVERHEAD) } else { 0 };
         let mut backend = Backend {
             neighbour,
             outer,

@@ -191,7 +191,7 @@ fn common(frame: &[u8], arrival: Arrival, parsed: &mut Parsed) -> bool {
     if ethernet::HEADER_LEN + ip_len > frame.len() {
         return false;
     }
-    let protocol = word as u8;
+    let [.., protocol] = word.to_be_bytes();
     if protocol == ipv4::TCP {
         let words = usize::from(head[L4 + tcp::DATA_OFFSET] >> 4);
         if words < tcp::HEADER_LEN / 4 || ipv4::HEADER_LEN + words * 4 > ip_len {

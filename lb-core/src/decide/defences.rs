@@ -4,6 +4,7 @@
 //! seconds. The memory is fixed: two addresses that share a place share its limit too.
 
 use crate::{
+    cast::{high64, index, low64},
     flow::key::fold_multiply,
     limits::DEFENCES,
     time::{Duration, Instant},
@@ -47,9 +48,7 @@ fn place(address: IpAddr) -> usize {
     const PRIME: u64 = 0x9e37_79b9_7f4a_7c15;
     let low = match address {
         IpAddr::V4(address) => u64::from(address.to_bits()),
-        IpAddr::V6(address) => {
-            fold_multiply((address.to_bits() >> 64) as u64, PRIME) ^ address.to_bits() as u64
-        }
+        IpAddr::V6(address) => fold_multiply(high64(address.to_bits()), PRIME) ^ low64(address.to_bits()),
     };
-    (low % DEFENCES as u64) as usize
+    index(low) % DEFENCES
 }

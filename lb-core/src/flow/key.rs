@@ -1,29 +1,6 @@
 //! What tells one flow from another, and its hash.
 
-use std::fmt;
-
-/// An address of some family, as a number in host byte order: `u32` for IPv4, `u128` for IPv6.
-pub trait Address: Copy + Eq + fmt::Debug {
-    /// Mixes a source and a destination into 64 bits that depend on all of theirs and on the secret.
-    fn mix(source: Self, destination: Self, secret: Secret) -> u64;
-}
-
-impl Address for u32 {
-    #[inline(always)]
-    fn mix(source: Self, destination: Self, secret: Secret) -> u64 {
-        (u64::from(source) << 32 | u64::from(destination)) ^ secret.0
-    }
-}
-
-impl Address for u128 {
-    #[inline(always)]
-    fn mix(source: Self, destination: Self, secret: Secret) -> u64 {
-        let folded = |address: u128, constant| {
-            fold_multiply((address >> 64) as u64 ^ secret.0, address as u64 ^ constant)
-        };
-        folded(source, SOURCE_CONSTANT).rotate_left(23) ^ folded(destination, DESTINATION_CONSTANT)
-    }
-}
+use crate::cast::{high16, high32, high64, index, low16, low32, low64};
 
 /// A number that outsiders do not know, so that they cannot choose addresses that collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +21,7 @@ pub struct Key<A> {
     pub protocol: u8,
 }
 
-impl<A: Address> Key<A> {
-    /// A well-mixed hash: every bit of it depends on every bit of the key and the secret.
-    #[inline(always)]
-    #[must_use]
-    pub fn hash(&self, secret: Secret) -> u64 {
-        let ports = u64::from(self.source_port) << 16 | u64::from(self.destination_port);
-        let rest = u64::from(self.protocol) << 32 | ports;
-        fold_multiply(A::mix(self.source, self.destination, secret), rest ^ PORTS_CONSTANT)
-    }
-
+impl<A: Copy> Key<A> {
     /// The key of packets to the same client from another address and port than it sends to.
     #[must_use]
     pub fn answered_by(&self, source: A, source_port: u16) -> Self {
@@ -98,16 +66,25 @@ impl Packed {
     #[must_use]
     pub const fn key(self) -> Key<u32> {
         Key {
-            source: (self.addresses >> 32) as u32,
-            destination: self.addresses as u32,
-            source_port: (self.ports >> 16) as u16,
-            destination_port: self.ports as u16,
+            source: high32(self.addresses),
+            destination: low32(self.addresses),
+            source_port: high16(self.ports),
+            destination_port: low16(self.ports),
             protocol: self.protocol,
         }
     }
 }
 
 impl Key<u32> {
+    /// A well-mixed hash: every bit of it depends on every bit of the key and the secret.
+    #[inline(always)]
+    #[must_use]
+    pub fn hash(&self, secret: Secret) -> u64 {
+        let Packed { addresses, ports, protocol } = self.packed();
+        let rest = u64::from(protocol) << 32 | u64::from(ports);
+        fold_multiply(addresses ^ secret.0, rest ^ PORTS_CONSTANT)
+    }
+
     /// As two numbers.
     #[inline(always)]
     #[must_use]
@@ -125,31 +102,29 @@ impl Key<u32> {
 #[must_use]
 pub fn fold_multiply(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
-    (product >> 64) as u64 ^ product as u64
+    high64(product) ^ low64(product)
 }
 
 /// Maps a well-mixed hash to `0..count` without a division.
 #[inline(always)]
 #[must_use]
-pub fn scale(hash: u64, count: u64) -> u64 {
-    ((u128::from(hash) * u128::from(count)) >> 64) as u64
+pub fn scale(hash: u64, count: usize) -> usize {
+    index(high64(u128::from(hash) * count as u128))
 }
 
-// Digits of pi: odd or even does not matter, no structure does.
-const SOURCE_CONSTANT: u64 = 0x243f_6a88_85a3_08d3;
-const DESTINATION_CONSTANT: u64 = 0x1319_8a2e_0370_7344;
+/// Digits of pi: odd or even does not matter, no structure does.
 const PORTS_CONSTANT: u64 = 0xa409_3822_299f_31d0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key<A>(source: A, destination: A, source_port: u16) -> Key<A> {
+    fn key(source: u32, destination: u32, source_port: u16) -> Key<u32> {
         Key { source, destination, source_port, destination_port: 80, protocol: 6 }
     }
 
     /// How evenly 65,536 keys that differ in a few bits fall into 256 bins: (fewest, most), 256 on average.
-    fn spread<A: Address>(keys: impl Iterator<Item = Key<A>>, shift: u32) -> (usize, usize) {
+    fn spread(keys: impl Iterator<Item = Key<u32>>, shift: u32) -> (usize, usize) {
         spread_of(keys.map(|key| key.hash(SECRET)), shift)
     }
 
@@ -169,13 +144,12 @@ mod tests {
             let ports = spread((0..65_536).map(|port| key(0xc000_0201u32, 0xc633_6401, port as u16)), shift);
             let addresses =
                 spread((0..65_536).map(|host| key(0x0a00_0000u32 + host, 0xc633_6401, 1024)), shift);
-            let v6 = spread((0..65_536u128).map(|host| key((0x2001_0db8 << 96) + host, 1, 1024)), shift);
             let packed = spread_of(
                 (0..65_536u32)
                     .map(|port| key(0xc000_0201u32, 0xc633_6401, port as u16).packed().hash(SECRET)),
                 shift,
             );
-            for (fewest, most) in [ports, addresses, v6, packed] {
+            for (fewest, most) in [ports, addresses, packed] {
                 assert!(fewest > 150 && most < 400, "shift {shift}: {fewest} to {most}");
             }
         }

@@ -1,7 +1,7 @@
 //! Finding a connection by a packet's addresses and ports, forgetting it in time, and knowing whose it is.
 //!
 //! Nothing here knows what a connection is: the table maps keys to numbers, the wheel keeps numbers in order of
-//! time. Both work for any address family.
+//! time.
 
 pub mod key;
 pub mod owner;

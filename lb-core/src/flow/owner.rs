@@ -6,18 +6,21 @@
 //! port delivers the flow to, where that can be relied on. The reasoning, and which port allows what, is in
 //! `ARCHITECTURE.md`.
 
-use super::key::{Address, Key, Secret, scale};
-use crate::packet::WorkerId;
+use super::key::{Key, Secret, scale};
+use crate::{
+    cast::{high16, low16, small},
+    packet::WorkerId,
+};
 
 /// The owner by client endpoint, where no port's spread decides.
 #[inline]
 #[must_use]
-pub fn by_client<A: Address>(client: A, port: u16, protocol: u8, workers: usize, secret: Secret) -> WorkerId {
+pub fn by_client(client: u32, port: u16, protocol: u8, workers: usize, secret: Secret) -> WorkerId {
     // The same address on both sides makes this a function of the client's endpoint alone.
     let key =
         Key { source: client, destination: client, source_port: port, destination_port: port, protocol };
     // Other bits than the table takes for its buckets, or each worker would fill only a part of its table.
-    WorkerId(scale(key.hash(secret).rotate_left(32), workers as u64) as u16)
+    WorkerId(small(scale(key.hash(secret).rotate_left(32), workers)))
 }
 
 /// The 16-bit word that, over and over, makes the key of every port's RSS hash (Toeplitz). With it a field adds the
@@ -30,12 +33,12 @@ pub const RSS_KEY_WORD: u16 = 0x6d5a;
 /// [`RSS_KEY_WORD`], over a redirection table of that length whose entries name the queues in turn.
 #[must_use]
 pub fn by_client_rss(client: u32, port: u16, redirection_len: u16, workers: usize) -> WorkerId {
-    let word = (client >> 16) as u16 ^ client as u16 ^ port;
+    let word = high16(client) ^ low16(client) ^ port;
     let key = u32::from(RSS_KEY_WORD) << 16 | u32::from(RSS_KEY_WORD);
     let set_bits = (0..16).filter(|bit| word & (0x8000 >> bit) != 0);
     let hash = set_bits.fold(0, |hash, bit| hash ^ key.rotate_left(bit));
     let entry = hash as usize % usize::from(redirection_len.max(1));
-    WorkerId((entry % workers.max(1)) as u16)
+    WorkerId(small(entry % workers.max(1)))
 }
 
 #[cfg(test)]

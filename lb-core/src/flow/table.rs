@@ -13,6 +13,7 @@ use super::{
     prefetch::prefetch_at,
     tags::{SLOTS, Tags},
 };
+use crate::cast::{count32, low16, low32, small};
 use arrayvec::ArrayVec;
 
 /// Most buckets looked at to make room for one entry. At 90 % load, dozens would do.
@@ -90,7 +91,7 @@ impl<V: Copy + PartialEq> Table<V> {
     #[must_use]
     pub fn place(&self, hash: u64) -> Place {
         // The bucket comes from the high bits, the tag from the low ones. An odd number is never zero.
-        Place { first: scale(hash, self.buckets.len() as u64) as u32, tag: hash as u16 | 1 }
+        Place { first: count32(scale(hash, self.buckets.len())), tag: low16(low32(hash)) | 1 }
     }
 
     /// Starts loading the bucket that most likely holds the key.
@@ -173,11 +174,11 @@ impl<V: Copy + PartialEq> Table<V> {
     /// The other bucket of an entry that is in `bucket` with `tag`. Its own inverse.
     #[inline(always)]
     fn other(&self, bucket: u32, tag: u16) -> u32 {
-        let count = self.buckets.len() as u32;
+        let count = count32(self.buckets.len());
         // The two buckets of a tag add up to the same number, modulo their count. Spreading the tag over 64 bits
         // first makes all buckets possible partners.
         let spread = u64::from(tag).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let total = scale(spread, u64::from(count)) as u32;
+        let total = count32(scale(spread, self.buckets.len()));
         if total >= bucket { total - bucket } else { total + (count - bucket) }
     }
 
@@ -209,7 +210,7 @@ impl<V: Copy + PartialEq> Table<V> {
                     return Ok(());
                 }
                 // When there is no room to remember another step, the search goes on with those it has.
-                let _ = steps.try_push(Step { bucket: to, from: Some((next as u16, slot as u8)) });
+                let _ = steps.try_push(Step { bucket: to, from: Some((small(next), small(slot))) });
             }
             next += 1;
         }
@@ -237,7 +238,7 @@ impl<V: Copy + PartialEq> Table<V> {
 #[derive(Clone, Copy)]
 struct Step {
     bucket: u32,
-    from: Option<(u16, u8)>,
+    from: Option<(u16, u16)>,
 }
 
 #[cfg(test)]

@@ -7,7 +7,11 @@
 //! Deadlines beyond the horizon wait in the farthest slot and are scheduled anew from there. The lists through the
 //! slots are threaded through the entries themselves ([`Link`]); the wheel itself is small and never grows.
 
-use crate::time::Instant;
+use crate::{
+    cast::{count32, index},
+    ids::ConnectionId,
+    time::Instant,
+};
 
 /// Slots of a wheel.
 const SLOTS: usize = 8192;
@@ -35,8 +39,8 @@ impl Link {
 
     /// The entry behind this one.
     #[must_use]
-    pub const fn next(&self) -> Option<u32> {
-        if self.next == NIL { None } else { Some(self.next) }
+    pub const fn next(&self) -> Option<ConnectionId> {
+        if self.next == NIL { None } else { Some(ConnectionId::new(self.next)) }
     }
 
     /// Whether the entry is on a wheel.
@@ -54,11 +58,11 @@ impl Default for Link {
 
 /// The entries that a wheel's lists run through.
 pub trait Links {
-    /// The link of entry `index`, to be changed.
-    fn link(&mut self, index: u32) -> &mut Link;
+    /// The link of an entry, to be changed.
+    fn link(&mut self, id: ConnectionId) -> &mut Link;
 
-    /// The entry behind entry `index` in its list.
-    fn next(&self, index: u32) -> Option<u32>;
+    /// The entry behind another in its list.
+    fn next(&self, id: ConnectionId) -> Option<ConnectionId>;
 }
 
 /// The wheel.
@@ -92,40 +96,40 @@ impl Wheel {
         self.scheduled == 0
     }
 
-    /// Puts entry `index`, which is on no wheel, where it comes up at `deadline` or up to a tick (128 ms) later;
+    /// Puts an entry, which is on no wheel, where it comes up at `deadline` or up to a tick (128 ms) later;
     /// before that, if the deadline is beyond the horizon.
-    pub fn schedule(&mut self, links: &mut impl Links, index: u32, deadline: Instant) {
+    pub fn schedule(&mut self, links: &mut impl Links, id: ConnectionId, deadline: Instant) {
         let tick = deadline.as_millis().div_ceil(1 << TICK_SHIFT);
         let tick = tick.clamp(self.cursor, self.cursor + SLOTS as u64 - 1);
-        let slot = (tick % SLOTS as u64) as u32;
-        let next = std::mem::replace(&mut self.heads[slot as usize], index);
-        *links.link(index) = Link { previous: SLOT | slot, next };
+        let slot = slot_of(tick);
+        let next = std::mem::replace(&mut self.heads[slot], id.number());
+        *links.link(id) = Link { previous: SLOT | count32(slot), next };
         if next != NIL {
-            links.link(next).previous = index;
+            links.link(ConnectionId::new(next)).previous = id.number();
         }
         self.scheduled += 1;
     }
 
-    /// Takes entry `index` off the wheel, if it is on it.
-    pub fn cancel(&mut self, links: &mut impl Links, index: u32) {
-        let Link { previous, next } = std::mem::replace(links.link(index), Link::NONE);
+    /// Takes an entry off the wheel, if it is on it.
+    pub fn cancel(&mut self, links: &mut impl Links, id: ConnectionId) {
+        let Link { previous, next } = std::mem::replace(links.link(id), Link::NONE);
         if previous == NIL {
             return;
         }
         if previous & SLOT != 0 {
             self.heads[(previous & !SLOT) as usize] = next;
         } else {
-            links.link(previous).next = next;
+            links.link(ConnectionId::new(previous)).next = next;
         }
         if next != NIL {
-            links.link(next).previous = previous;
+            links.link(ConnectionId::new(next)).previous = previous;
         }
         self.scheduled -= 1;
     }
 
     /// Takes the next entry off the wheel whose slot has come up by `now`; `None` when there is none. An entry that
     /// is not over yet must be scheduled anew.
-    pub fn pop_due(&mut self, links: &mut impl Links, now: Instant) -> Option<u32> {
+    pub fn pop_due(&mut self, links: &mut impl Links, now: Instant) -> Option<ConnectionId> {
         let now = now.as_millis() >> TICK_SHIFT;
         if self.scheduled == 0 {
             // Nothing to pass over: after a long silence the wheel is at once where it should be.
@@ -133,10 +137,11 @@ impl Wheel {
             return None;
         }
         while self.cursor <= now {
-            let head = self.heads[(self.cursor % SLOTS as u64) as usize];
+            let head = self.heads[slot_of(self.cursor)];
             if head != NIL {
-                self.cancel(links, head);
-                return Some(head);
+                let id = ConnectionId::new(head);
+                self.cancel(links, id);
+                return Some(id);
             }
             self.cursor += 1;
         }
@@ -144,13 +149,17 @@ impl Wheel {
     }
 
     /// The entries in the order in which they come up, to within a tick.
-    pub fn iter<'a>(&'a self, links: &'a impl Links) -> impl Iterator<Item = u32> + 'a {
-        let from = (self.cursor % SLOTS as u64) as usize;
-        let (later, sooner) = self.heads.split_at(from);
+    pub fn iter<'a>(&'a self, links: &'a impl Links) -> impl Iterator<Item = ConnectionId> + 'a {
+        let (later, sooner) = self.heads.split_at(slot_of(self.cursor));
         let slots = if self.scheduled == 0 { (&[][..], &[][..]) } else { (sooner, later) };
         let heads = slots.0.iter().chain(slots.1).copied().filter(|&head| head != NIL);
-        heads.flat_map(|head| std::iter::successors(Some(head), |&index| links.next(index)))
+        heads.flat_map(|head| std::iter::successors(Some(ConnectionId::new(head)), |&id| links.next(id)))
     }
+}
+
+/// The slot of a tick.
+fn slot_of(tick: u64) -> usize {
+    index(tick) % SLOTS
 }
 
 #[cfg(test)]
@@ -160,13 +169,17 @@ mod tests {
     use std::collections::BTreeSet;
 
     impl Links for Vec<Link> {
-        fn link(&mut self, index: u32) -> &mut Link {
-            &mut self[index as usize]
+        fn link(&mut self, id: ConnectionId) -> &mut Link {
+            &mut self[id.index()]
         }
 
-        fn next(&self, index: u32) -> Option<u32> {
-            self[index as usize].next()
+        fn next(&self, id: ConnectionId) -> Option<ConnectionId> {
+            self[id.index()].next()
         }
+    }
+
+    fn id(index: u32) -> ConnectionId {
+        ConnectionId::new(index)
     }
 
     const TICK_MS: u64 = 1 << TICK_SHIFT;
@@ -176,14 +189,14 @@ mod tests {
         let mut links = vec![Link::NONE; 3];
         let mut wheel = Wheel::new(Instant::ZERO);
         for (index, ms) in [(0, 5_000), (1, 100), (2, 60_000)] {
-            wheel.schedule(&mut links, index, Instant::from_millis(ms));
+            wheel.schedule(&mut links, id(index), Instant::from_millis(ms));
         }
         assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(99)), None);
-        assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(100 + TICK_MS)), Some(1));
-        assert_eq!(wheel.iter(&links).collect::<Vec<_>>(), [0, 2], "whatever the time");
-        wheel.cancel(&mut links, 0);
+        assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(100 + TICK_MS)), Some(id(1)));
+        assert_eq!(wheel.iter(&links).collect::<Vec<_>>(), [0, 2].map(id), "whatever the time");
+        wheel.cancel(&mut links, id(0));
         assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(59_000)), None);
-        assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(61_000)), Some(2));
+        assert_eq!(wheel.pop_due(&mut links, Instant::from_millis(61_000)), Some(id(2)));
         assert!(wheel.is_empty());
     }
 
@@ -191,9 +204,9 @@ mod tests {
     fn far_deadlines_come_up_at_the_horizon() {
         let mut links = vec![Link::NONE; 1];
         let mut wheel = Wheel::new(Instant::ZERO);
-        wheel.schedule(&mut links, 0, Instant::from_millis(24 * 3_600_000));
+        wheel.schedule(&mut links, id(0), Instant::from_millis(24 * 3_600_000));
         let horizon = Instant::from_millis((SLOTS as u64 - 1) * TICK_MS);
-        assert_eq!(wheel.pop_due(&mut links, horizon), Some(0));
+        assert_eq!(wheel.pop_due(&mut links, horizon), Some(id(0)));
     }
 
     /// Two million operations on a wheel that is as full as a worker's table may be, against a sorted list.
@@ -215,22 +228,22 @@ mod tests {
             match deadlines[index as usize].take() {
                 None => {
                     let deadline = now + 1 + random(1_000_000);
-                    wheel.schedule(&mut links, index, Instant::from_millis(deadline));
+                    wheel.schedule(&mut links, id(index), Instant::from_millis(deadline));
                     deadlines[index as usize] = Some(deadline);
                     model.insert((deadline, index));
                 }
                 // One in ten is cancelled, so that most of the wheel stays full.
                 Some(deadline) if random(10) == 0 => {
-                    wheel.cancel(&mut links, index);
+                    wheel.cancel(&mut links, id(index));
                     model.remove(&(deadline, index));
                 }
                 Some(deadline) => deadlines[index as usize] = Some(deadline),
             }
             now += random(40);
             while let Some(due) = wheel.pop_due(&mut links, Instant::from_millis(now)) {
-                let deadline = deadlines[due as usize].take().expect("scheduled");
+                let deadline = deadlines[due.index()].take().expect("scheduled");
                 assert!(deadline <= now, "step {step}: {deadline} came up at {now}");
-                model.remove(&(deadline, due));
+                model.remove(&(deadline, due.number()));
             }
             let first = model.first().map_or(u64::MAX, |(deadline, _)| *deadline);
             assert!(first + TICK_MS > now, "step {step}: {first} is late at {now}");
@@ -265,22 +278,22 @@ mod tests {
                 match step {
                     Step::Schedule(index, ms) => {
                         if model[index as usize].is_none() {
-                            wheel.schedule(&mut links, index, Instant::from_millis(now + ms));
+                            wheel.schedule(&mut links, id(index), Instant::from_millis(now + ms));
                             model[index as usize] = Some(now + ms);
                         }
                     }
                     Step::Cancel(index) => {
-                        wheel.cancel(&mut links, index);
+                        wheel.cancel(&mut links, id(index));
                         model[index as usize] = None;
                     }
                     Step::Pass(ms) => {
                         now += ms;
-                        while let Some(index) = wheel.pop_due(&mut links, Instant::from_millis(now)) {
-                            let deadline = model[index as usize].take().expect("scheduled");
+                        while let Some(due) = wheel.pop_due(&mut links, Instant::from_millis(now)) {
+                            let deadline = model[due.index()].take().expect("scheduled");
                             if deadline > now {
                                 // Came up early because it was beyond the horizon.
-                                wheel.schedule(&mut links, index, Instant::from_millis(deadline));
-                                model[index as usize] = Some(deadline);
+                                wheel.schedule(&mut links, due, Instant::from_millis(deadline));
+                                model[due.index()] = Some(deadline);
                             }
                         }
                         for deadline in model.iter().flatten() {

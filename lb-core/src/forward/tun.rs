@@ -2,6 +2,7 @@
 //! VIP on its tunnel interface, and answers the client itself.
 
 use crate::{
+    cast::small,
     counters::DropReason,
     packet::Packet,
     wire::{
@@ -74,7 +75,7 @@ pub fn inbound(
     // Forwarding takes one off the inner time to live, the tunnel itself nothing: RFC 2003 3.1.
     ipv4::decrement_ttl(inner);
     // The outer packet gets the inner one's service class and congestion marks, RFC 2983 and RFC 6040.
-    let (class, len) = (inner[ipv4::CLASS], at.ip_len + OVERHEAD as u16);
+    let (class, len) = (inner[ipv4::CLASS], at.ip_len + small(OVERHEAD));
     *header = outer.header;
     header[ipv4::CLASS] = class;
     put16(header, ipv4::TOTAL_LEN, len);

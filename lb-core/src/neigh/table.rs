@@ -269,7 +269,7 @@ fn id_at(place: usize) -> Option<NeighbourId> {
 
 fn home(hop: NextHop) -> usize {
     let key = u64::from(hop.address.to_bits()) << 16 | u64::from(hop.port.0);
-    scale(fold_multiply(key ^ 0x082e_fa98_ec4e_6c89, 0x3f84_d5b5_b547_0917), INDEX_LEN as u64) as usize
+    scale(fold_multiply(key ^ 0x082e_fa98_ec4e_6c89, 0x3f84_d5b5_b547_0917), INDEX_LEN)
 }
 
 fn next(at: usize) -> usize {

@@ -6,6 +6,7 @@
 
 mod sum;
 
+use crate::cast::{high32, index, low32};
 use crate::{ids::ServerId, packet::WorkerId};
 use std::{
     ops::Add,
@@ -150,7 +151,7 @@ impl Row {
     /// Where the journal has, or gets, that change of all there have ever been.
     #[inline]
     fn entry(&self, at: u64) -> &AtomicU32 {
-        &self.journal[at as usize % JOURNAL]
+        &self.journal[index(at) % JOURNAL]
     }
 }
 
@@ -193,7 +194,7 @@ const fn pack(load: Load) -> u64 {
 }
 
 const fn unpack(cell: u64) -> Load {
-    Load { active: (cell >> 32) as u32, inactive: cell as u32 }
+    Load { active: high32(cell), inactive: low32(cell) }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::{
     shares::Shares,
     takers,
 };
+use crate::cast::{count32, index, low32};
 
 /// Slots of a table: a prime, so that every step length visits all of them. Big enough for a share of 0.1 % to be
 /// exact to 1.5 %, small enough to stay in a second-level cache. The Maglev paper's "small" size.
@@ -46,7 +47,7 @@ impl Maglev {
                     break slot;
                 }
             };
-            slots[slot] = takers[member].0 as u32;
+            slots[slot] = count32(takers[member].0);
         }
         Maglev { slots: slots.into() }
     }
@@ -54,7 +55,7 @@ impl Maglev {
     /// The candidate for what these octets say about a request.
     #[inline]
     pub(super) fn pick(&self, octets: &[u8]) -> Option<usize> {
-        self.slots.get(slot(octets) as usize).map(|&candidate| candidate as usize)
+        self.slots.get(index(slot(octets))).map(|&candidate| candidate as usize)
     }
 
     /// The slot that such a pick looks at.
@@ -83,8 +84,8 @@ impl Walk {
     fn new(candidate: &Candidate) -> Self {
         let server = endpoint(candidate.address, candidate.port);
         Walk {
-            next: (hash(Purpose::Offset, &server) % u64::from(SLOTS)) as u32,
-            skip: (hash(Purpose::Skip, &server) % u64::from(SLOTS - 1)) as u32 + 1,
+            next: low32(hash(Purpose::Offset, &server) % u64::from(SLOTS)),
+            skip: low32(hash(Purpose::Skip, &server) % u64::from(SLOTS - 1)) + 1,
         }
     }
 

@@ -6,6 +6,7 @@
 //! own and everything stands as it did at the start, one lap later.
 
 use super::Due;
+use crate::cast::count32;
 use std::cmp::Ordering;
 
 /// Who gets how many turns of a lap.
@@ -55,7 +56,8 @@ impl Shares {
 
     /// The queue at the start of a lap.
     pub(super) fn first(&self) -> Vec<Due> {
-        let due = |(member, shape): (usize, &Member)| Due { lap: 0, member: member as u32, at: shape.start };
+        let due =
+            |(member, shape): (usize, &Member)| Due { lap: 0, member: count32(member), at: shape.start };
         let mut queue: Vec<Due> = self.members.iter().enumerate().map(due).collect();
         queue.sort_by(|a, b| self.compare(a, b)); // A sorted array is a heap.
         queue
@@ -96,7 +98,7 @@ impl Shares {
     /// Who is due earlier; the first in the order of members if both are due at once.
     fn compare(&self, a: &Due, b: &Due) -> Ordering {
         if a.lap != b.lap {
-            return (a.lap.wrapping_sub(b.lap) as i32).cmp(&0);
+            return a.lap.wrapping_sub(b.lap).cast_signed().cmp(&0);
         }
         let span = |due: &Due| u128::from(self.members[due.member as usize].span);
         let (left, right) = (u128::from(a.at) * span(b), u128::from(b.at) * span(a));

@@ -9,6 +9,7 @@ use super::{
     snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError},
 };
 use crate::{
+    cast::small,
     ids::{ById, ServerId, ServiceId},
     limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
@@ -320,7 +321,7 @@ fn locals(plan: &Plan, routing: &Routing) -> Vec<(Ipv4Addr, Local)> {
         }
     }
     for (index, port) in plan.ports.iter().enumerate() {
-        let own = Local::Own(PortId(index as u16));
+        let own = Local::Own(PortId(small(index)));
         known.extend(port.addresses.iter().map(ipnet::Ipv4Net::addr));
         locals.extend(port.addresses.iter().map(|network| (network.addr(), own)));
     }

@@ -34,7 +34,7 @@ impl<V: Copy> Lookup<V> {
     #[inline]
     fn slot_of(&self, key: u64) -> usize {
         let hash = fold_multiply(key ^ 0x4528_21e6_38d0_1377, 0xbe54_66cf_34e9_0c6d);
-        let mut at = scale(hash, self.slots.len() as u64) as usize;
+        let mut at = scale(hash, self.slots.len());
         while let Some((other, _)) = self.slots[at] {
             if other == key {
                 break;

@@ -3,7 +3,7 @@
 //! Consulted when a connection is made, not for every packet, so a short sorted list is enough.
 
 use super::plan::{PortPlan, RoutePlan};
-use crate::packet::PortId;
+use crate::{cast::small, packet::PortId};
 use ipnet::Ipv4Net;
 use std::{cmp::Reverse, net::Ipv4Addr};
 
@@ -37,7 +37,7 @@ impl Routing {
     pub fn new(ports: &[PortPlan], routes: &[RoutePlan]) -> Self {
         let mut attached: Vec<Attached> = Vec::new();
         for (index, port) in ports.iter().enumerate() {
-            let port_id = PortId(index as u16);
+            let port_id = PortId(small(index));
             attached.extend(port.addresses.iter().map(|net| Attached {
                 network: net.trunc(),
                 own: net.addr(),

@@ -1,6 +1,7 @@
 //! Where the headers of an IPv4 frame are, and the fields that every later step needs.
 
 use super::{ethernet, get16, get32, ipv4, tcp};
+use crate::cast::small;
 
 /// Bytes of the headers of a common frame: untagged, without IPv4 options, of at least a TCP header's length, which
 /// shorter ones reach by Ethernet's padding. Its headers have fixed places.
@@ -33,9 +34,9 @@ impl Headers {
     #[must_use]
     pub const fn new(l3: usize, header: &ipv4::Header) -> Headers {
         Headers {
-            l3: l3 as u16,
-            l4: (l3 + header.header_len) as u16,
-            ip_len: header.total_len as u16,
+            l3: small(l3),
+            l4: small(l3 + header.header_len),
+            ip_len: small(header.total_len),
             fragment: header.fragment,
             ttl: header.ttl,
             protocol: header.protocol,
@@ -50,8 +51,8 @@ impl Headers {
     pub fn of_common(head: &[u8; COMMON_LEN]) -> Headers {
         const L3: usize = ethernet::HEADER_LEN;
         Headers {
-            l3: L3 as u16,
-            l4: (L3 + ipv4::HEADER_LEN) as u16,
+            l3: small(L3),
+            l4: small(L3 + ipv4::HEADER_LEN),
             ip_len: get16(head, L3 + ipv4::TOTAL_LEN),
             fragment: get16(head, L3 + ipv4::FRAGMENT),
             ttl: head[L3 + ipv4::TTL],

@@ -4,6 +4,7 @@ use super::{
     checksum::{Change, Folded, Sum},
     get16, get32, put16, put32,
 };
+use crate::cast::small;
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -110,7 +111,7 @@ pub fn checksum_is_right(header: &[u8]) -> bool {
 pub fn write(bytes: &mut [u8], header: &Header, id: u16) {
     let Some(bytes) = bytes.first_chunk_mut::<HEADER_LEN>() else { unreachable!("the caller has made room") };
     put16(bytes, 0, 0x4500);
-    put16(bytes, TOTAL_LEN, header.total_len as u16);
+    put16(bytes, TOTAL_LEN, small(header.total_len));
     put16(bytes, ID, id);
     put16(bytes, FRAGMENT, header.fragment);
     put16(bytes, TTL, u16::from_be_bytes([header.ttl, header.protocol]));

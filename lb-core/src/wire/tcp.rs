@@ -1,6 +1,7 @@
 //! The TCP header, RFC 9293.
 
 use super::{checksum::Sum, get16, get32, ipv4, put16, put32};
+use crate::cast::small;
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -49,7 +50,7 @@ pub fn reset_for(segment: &[u8]) -> Option<(u32, u32, u8)> {
         return Some((get32(segment, ACKNOWLEDGEMENT), 0, RST));
     }
     let header_len = usize::from(segment[DATA_OFFSET] >> 4) * 4;
-    let payload = segment.len().saturating_sub(header_len) as u32;
+    let payload = u32::from(small(segment.len().saturating_sub(header_len)));
     let length = payload + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
     Some((0, get32(segment, SEQUENCE).wrapping_add(length), RST | ACK))
 }
@@ -63,7 +64,7 @@ pub fn write_bare(bytes: &mut [u8], from: (u32, u16), to: (u32, u16), numbers: (
     put32(bytes, SEQUENCE, sequence);
     put32(bytes, ACKNOWLEDGEMENT, acknowledgement);
     (bytes[DATA_OFFSET], bytes[FLAGS]) = (5 << 4, flags);
-    let sum = Sum::default().pseudo(from.0, to.0, ipv4::TCP, HEADER_LEN as u16);
+    let sum = Sum::default().pseudo(from.0, to.0, ipv4::TCP, small(HEADER_LEN));
     put16(bytes, CHECKSUM, sum.bytes(&bytes[..HEADER_LEN]).finish());
 }
 
@@ -71,7 +72,7 @@ pub fn write_bare(bytes: &mut [u8], from: (u32, u16), to: (u32, u16), numbers: (
 #[inline]
 #[must_use]
 pub fn checksum_is_right(source: u32, destination: u32, segment: &[u8]) -> bool {
-    let sum = Sum::default().pseudo(source, destination, ipv4::TCP, segment.len() as u16);
+    let sum = Sum::default().pseudo(source, destination, ipv4::TCP, small(segment.len()));
     sum.bytes(segment).fold() == 0xffff
 }
 

@@ -5,6 +5,7 @@
 
 use super::Worker;
 use crate::{
+    cast::small,
     counters::DropReason,
     decide::budgets::Purpose,
     packet::{HandOver, Io, Packet, WorkerId},
@@ -19,7 +20,7 @@ impl<P: Packet> Worker<P> {
             return;
         }
         let own = self.known.id;
-        for other in (0..self.known.team.workers as u16).map(WorkerId).filter(|&other| other != own) {
+        for other in (0..small(self.known.team.workers)).map(WorkerId).filter(|&other| other != own) {
             let Some(mut copy) = io.allocate(packet.port()) else {
                 self.books.counters.no_buffer.bump();
                 return;
