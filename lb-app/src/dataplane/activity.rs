@@ -1,7 +1,7 @@
 //! How busy a worker is: cycles of rounds that found something to do and of those that did not, and how many packets
 //! polls bring. Counted for each round and each poll, not for each packet.
 
-use super::lcore::BURST;
+use super::BURST;
 use lb_core::counters::Counter;
 
 /// What one worker counts of its rounds. On lines of its own: it is written in every round.

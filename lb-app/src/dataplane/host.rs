@@ -1,7 +1,7 @@
 //! The director's control plane on the ports: what it sends through workers, and what they hear for it. Health checks
 //! take this way. Bounded, with buffers that exist from the start; what finds no room is lost, as on any network.
 
-use crate::dataplane::lcore::Shutdown;
+use super::shutdown::Shutdown;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::{
     wire::{ethernet, icmp, ipv4},

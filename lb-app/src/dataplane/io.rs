@@ -2,11 +2,10 @@
 //! collected and given to it in bursts.
 
 use super::{
+    hand_over::{Ends, Peer},
     host::Host,
-    mesh::{Ends, RING_SIZE},
-    tap::Taps,
 };
-use crate::dpdk::{self, Consumer, Mbuf, Mempool, Producer, QueuePause, TxQueue};
+use crate::dpdk::{self, Consumer, Mbuf, Mempool, QueuePause, TxQueue};
 use crossbeam_channel::Sender;
 use lb_core::{
     counters::{Counter, DropReason, WorkerCounters},
@@ -41,8 +40,6 @@ pub(crate) struct LcoreIo {
     traffic: Arc<[PortTraffic]>,
     notices: Sender<Notice>,
     host: Arc<Host>,
-    /// What packets are watched for, if they are.
-    pub(super) taps: Option<Box<Taps>>,
 }
 
 impl LcoreIo {
@@ -57,8 +54,8 @@ impl LcoreIo {
         let pending = queues.iter().map(|_| Burst::new()).collect();
         let peers = rings.to.into_iter().map(|ring| ring.map(Peer::new)).collect();
         let released = Burst::new();
-        let (consumers, taps) = (rings.from, None);
-        LcoreIo { queues, pending, peers, consumers, released, pool, counters, traffic, notices, host, taps }
+        let consumers = rings.from;
+        LcoreIo { queues, pending, peers, consumers, released, pool, counters, traffic, notices, host }
     }
 
     /// The rings from other workers.
@@ -155,44 +152,5 @@ impl Io for LcoreIo {
     fn notice(&mut self, notice: Notice) {
         // Full: the operator has enough to read.
         let _ = self.notices.try_send(notice);
-    }
-}
-
-/// The way to another worker. Packets are collected here and put on its ring in bursts.
-struct Peer {
-    ring: Producer,
-    pending: Burst<Mbuf>,
-    /// Packets that the ring surely has room for, those pending not counted. Only we add to the ring, so room that
-    /// was seen stays.
-    room: usize,
-}
-
-impl Peer {
-    fn new(ring: Producer) -> Self {
-        Peer { ring, pending: Burst::new(), room: 0 }
-    }
-
-    /// Takes a packet, or returns it when the ring is full.
-    fn take(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
-        if self.room == 0 {
-            self.room = (RING_SIZE as usize).saturating_sub(self.ring.len() + self.pending.len());
-        }
-        if self.room == 0 {
-            return Err(packet);
-        }
-        self.room -= 1;
-        self.pending.push(packet);
-        if self.pending.is_full() {
-            self.flush();
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn flush(&mut self) {
-        if !self.pending.is_empty() {
-            self.ring.send_burst(&mut self.pending);
-            debug_assert!(self.pending.is_empty(), "there was room");
-        }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     cli::Options,
     config::Config,
-    dataplane::mesh::RING_SIZE,
+    dataplane::hand_over::RING_SIZE,
     dpdk::{self, Mempool, PoolError, Port, PortError, PortSettings, RssWish, RxQueue, StartedPort, TxQueue},
 };
 use lb_core::{

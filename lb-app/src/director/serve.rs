@@ -3,7 +3,7 @@
 use super::watchdog::Watchdog;
 use crate::{
     control::{clients::telemetry, edit::passive::Watch, file::state_file, plane::ControlPlane},
-    dataplane::lcore::{Ended, Shutdown},
+    dataplane::{lcore::Ended, shutdown::Shutdown},
     dpdk::{Dump, Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
     log,
     metrics::Exporter,
@@ -97,7 +97,7 @@ impl Director {
     pub(crate) fn status(&self) -> String {
         let neighbours = self.plane.running.workers.iter();
         let neighbours =
-            neighbours.map(|worker| (worker.id, worker.line.neighbours().unwrap_or_default())).collect();
+            neighbours.map(|worker| (worker.id, worker.neighbours().unwrap_or_default())).collect();
         report::status(&self.plane, &self.plane.running.list(MOST_LISTED), neighbours)
     }
 

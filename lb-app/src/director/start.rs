@@ -11,28 +11,27 @@ use crate::{
     control::{
         clients::{socket::ControlSocket, telemetry},
         file::state_file::{self, Left},
-        live::{
-            query::Line,
-            running::{Running, WorkerView},
-        },
+        live::{running::Running, workers::WorkerView},
         plane::ControlPlane,
     },
     dataplane::{
         activity::Activity,
+        ask::{self, Desk},
         clock::Clock,
-        host::Host,
+        hand_over::{self, Ends},
+        host::{Host, Outgoing},
         idle::Rest,
         io::{LcoreIo, PortTraffic},
-        lcore::{Lcore, Shutdown},
-        mesh::{self, Ends},
-        request::Desk,
+        lcore::Lcore,
+        shutdown::Shutdown,
+        wired::WiredWorker,
     },
     dpdk::{self, Eal, LcoreId, Mbuf, RxQueue, TxQueue},
     metrics::{Exporter, Names, gather::gather},
     say::say,
 };
 use anyhow::{Context, Result, bail, ensure};
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::{
     conn::{connections::BYTES_PER_CONNECTION, saved::Saved},
     counters::{ServerTraffic, WorkerCounters},
@@ -143,10 +142,9 @@ fn launch(
     let mut launched = Vec::new();
     let queues = ports.rx.into_iter().zip(ports.tx);
     let numbered = (0..).map(WorkerId).zip(lcores);
-    let rings = mesh::mesh(lcores.len())?.into_iter().zip(outgoing);
+    let rings = hand_over::rings(lcores.len())?.into_iter().zip(outgoing);
     for (((id, lcore), (rx, tx)), (rings, outgoing)) in numbered.zip(queues).zip(rings) {
-        let (requests, desk_requests) = bounded(1);
-        let (desk_answers, answers) = bounded(1);
+        let (line, desk) = ask::line(id);
         let (ready, is_ready) = bounded(1);
         let traffic: Arc<[PortTraffic]> = rx.iter().map(|_| PortTraffic::default()).collect();
         let activity = Arc::new(Activity::default());
@@ -160,7 +158,9 @@ fn launch(
             pool: ports.pool.clone(),
             traffic: traffic.clone(),
             activity: activity.clone(),
-            desk: Desk { outgoing, host: host.clone(), requests: desk_requests, answers: desk_answers },
+            desk,
+            host: host.clone(),
+            outgoing,
             notices: notices.clone(),
             clock,
             rest: Rest::new(config.idle),
@@ -169,7 +169,7 @@ fn launch(
             ready,
         };
         let handle = dpdk::launch(&eal, *lcore, move || make.on_this_lcore().run())?;
-        launched.push((handle, is_ready, Line::new(id, requests, answers), (traffic, activity)));
+        launched.push((handle, is_ready, line, (traffic, activity)));
     }
     let (mut handles, mut workers, mut restored) = (Vec::new(), Vec::new(), 0);
     for (id, (handle, is_ready, line, traffic)) in (0..).map(WorkerId).zip(launched) {
@@ -222,6 +222,8 @@ struct Make {
     traffic: Arc<[PortTraffic]>,
     activity: Arc<Activity>,
     desk: Desk,
+    host: Arc<Host>,
+    outgoing: Receiver<Outgoing>,
     notices: Sender<Notice>,
     clock: Clock,
     rest: Rest,
@@ -240,13 +242,13 @@ impl Make {
         // Whoever waits may have given up; the worker is then told to stop soon.
         let _ = self.ready.send(Ready { counters: counters.clone(), servers: worker.traffic(), restored });
         let traffic = self.traffic;
-        let outside = (self.notices, self.desk.host.clone());
+        let outside = (self.notices, self.host.clone());
         let io = LcoreIo::new(self.tx, self.rings, self.pool, counters, traffic.clone(), outside);
         Lcore {
-            worker,
-            rx: self.rx,
-            io,
+            wired: WiredWorker { worker, rx: self.rx, io, taps: None },
             desk: self.desk,
+            host: self.host,
+            outgoing: self.outgoing,
             clock: self.clock,
             rest: self.rest,
             traffic,

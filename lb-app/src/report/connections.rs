@@ -1,6 +1,6 @@
 //! Connections, as `ipvsadm -Lnc` lists them.
 
-use crate::control::live::query::Listed;
+use crate::control::live::workers::Listed;
 use lb_core::{
     service::{key::Protocol, snapshot::Snapshot},
     time::Duration,

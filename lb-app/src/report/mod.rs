@@ -18,7 +18,7 @@ pub(crate) use accounts::is_exact;
 
 use crate::{
     control::{
-        live::{query::Listed, running::Running},
+        live::{running::Running, workers::Listed},
         plane::ControlPlane,
     },
     dpdk::StartedPort,

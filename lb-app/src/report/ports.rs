@@ -1,6 +1,6 @@
 //! Ports, as testpmd shows them.
 
-use crate::{control::live::running::WorkerView, dpdk::StartedPort};
+use crate::{control::live::workers::WorkerView, dpdk::StartedPort};
 use lb_ctl::{
     protocol::{
         forward::{Moved, Stats},

@@ -1,7 +1,7 @@
 //! What operators read, word for word.
 
 use super::{accounts, connections, neighbours, services, traffic};
-use crate::control::live::query::Listed;
+use crate::control::live::workers::Listed;
 use lb_core::{
     conn::{entry::Connection, state::State},
     counters::{DropReason, ServerTraffic, WorkerCounters},

@@ -7,10 +7,10 @@ use super::{
 };
 use crate::{
     control::live::{
-        query::Listed,
         running::{Current, Running},
+        workers::Listed,
     },
-    dataplane::request::Filter as Matches,
+    dataplane::asks::ConnectionMatch,
 };
 use ipnet::IpNet;
 use lb_core::{
@@ -59,7 +59,7 @@ fn list(running: &Running, filter: &Filter, cursor: Option<Cursor>, limit: Optio
         if room == 0 {
             return Step::Enough;
         }
-        match running.workers[worker].line.page(from, room, Some(matches.clone())) {
+        match running.workers[worker].page(from, room, Some(matches.clone())) {
             Ok((found, looked_at, next)) => {
                 page.looked_at += looked_at as u64;
                 page.connections.extend(found.iter().map(|listed| describe(&snapshot, listed)));
@@ -78,7 +78,7 @@ fn flush(running: &Running, filter: &Filter, cursor: Option<Cursor>) -> Answer {
     let matches = matches(running, filter)?;
     let mut page = Flushed::default();
     page.next = walk(running, filter, cursor, |worker, from| {
-        match running.workers[worker].line.forget_some(from, &matches) {
+        match running.workers[worker].forget_some(from, &matches) {
             Ok((count, next)) => {
                 page.ended += count as u64;
                 Step::Next(next)
@@ -131,7 +131,7 @@ fn walk(
 fn show(running: &Running, endpoints: &Endpoints) -> Answer {
     let key = key(endpoints)?;
     for worker in &running.workers {
-        if let Some(found) = worker.line.connection(key).map_err(timeout)? {
+        if let Some(found) = worker.connection(key).map_err(timeout)? {
             return Ok(Reply::Connection(describe(&running.current().snapshot, &found)));
         }
     }
@@ -141,7 +141,7 @@ fn show(running: &Running, endpoints: &Endpoints) -> Answer {
 fn delete(running: &Running, endpoints: &Endpoints) -> Answer {
     let key = key(endpoints)?;
     for worker in &running.workers {
-        if worker.line.delete(key).map_err(timeout)? {
+        if worker.forget(key).map_err(timeout)? {
             return Ok(done());
         }
     }
@@ -168,7 +168,7 @@ fn key(endpoints: &Endpoints) -> Result<Key<u32>, Refusal> {
 }
 
 /// The filter as a worker applies it.
-fn matches(running: &Running, filter: &Filter) -> Result<Matches, Refusal> {
+fn matches(running: &Running, filter: &Filter) -> Result<ConnectionMatch, Refusal> {
     let Current { plan, snapshot, .. } = running.current();
     let service = match &filter.service {
         None => None,

@@ -2,12 +2,8 @@
 
 use super::{Answer, Api, done, done_with};
 use crate::{
-    control::{
-        file::reload::How,
-        live::{query::Silent, running::Running},
-        plane::ControlPlane,
-    },
-    dataplane::{lcore::BURST, request::Request as Ask},
+    control::{file::reload::How, live::running::Running, plane::ControlPlane},
+    dataplane::{BURST, ask::Silent, asks::EndBurst},
 };
 use lb_core::{
     conn::state::State,
@@ -82,7 +78,7 @@ impl Api {
     fn pause(&self, running: &Running) -> Answer {
         running.shutdown.set_paused(true);
         for worker in &running.workers {
-            worker.line.ask(Ask::Pass).map_err(|silent: Silent| {
+            worker.line.ask(EndBurst).map_err(|silent: Silent| {
                 Refusal::new(Code::Timeout, format!("{silent}; it stops as soon as it does"))
             })?;
         }

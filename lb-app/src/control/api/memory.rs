@@ -70,7 +70,7 @@ fn tables(running: &Running) -> Tables {
         };
         let connections = running.config.connections_per_worker;
         own("connections", counters.connections(), connections, refused(DropReason::TableFull));
-        if let Ok(neighbours) = worker.line.neighbours() {
+        if let Ok(neighbours) = worker.neighbours() {
             own("neighbours", neighbours.len() as u64, MAX_NEIGHBOURS, refused(DropReason::NeighboursFull));
         }
         own("packets waiting for ARP", counters.waiting.get(), MAX_WAITING, refused(DropReason::WaitingFull));

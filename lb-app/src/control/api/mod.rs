@@ -19,10 +19,9 @@ mod timeouts;
 mod trace;
 mod workers;
 
-use crate::control::{
-    edit::change::ChangeError,
-    live::{query::Silent, running::Running},
-    plane::ControlPlane,
+use crate::{
+    control::{edit::change::ChangeError, live::running::Running, plane::ControlPlane},
+    dataplane::ask::Silent,
 };
 use lb_core::service::plan::Plan;
 use lb_ctl::{

@@ -22,7 +22,7 @@ pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
     let mut silent_workers = Vec::new();
     for worker in &running.workers {
         let id = u32::from(worker.id.0);
-        let Ok(neighbours) = worker.line.neighbours() else {
+        let Ok(neighbours) = worker.neighbours() else {
             silent_workers.push(id);
             continue;
         };

@@ -1,10 +1,9 @@
 //! Ports: what they are, what they counted, whether they move packets.
 
-use super::{Answer, Api, done, done_with, not_found, timeout};
+use super::{Answer, Api, done, done_with, not_found};
 use crate::{
-    control::live::running::Running,
-    dataplane::request::{Answer as Told, Request as Ask},
-    dpdk::{PortError, StartedPort, started::Setup, stats::PortStats as Counted},
+    control::live::{ports::PortFailure, running::Running},
+    dpdk::{StartedPort, started::Setup, stats::PortStats as Counted},
 };
 use lb_core::packet::PortId;
 use lb_ctl::protocol::{
@@ -103,12 +102,9 @@ fn each<T>(
 
 fn choose(running: &Running, wanted: Option<&str>) -> Result<Vec<PortId>, Refusal> {
     let names = running.port_names();
-    let all = 0..names.len() as u16;
-    let Some(wanted) = wanted else { return Ok(all.map(PortId).collect()) };
-    let by_name = names.iter().position(|name| name == wanted).map(|at| at as u16);
-    let by_number = || wanted.parse().ok().filter(|number| all.contains(number));
-    match by_name.or_else(by_number) {
-        Some(port) => Ok(vec![PortId(port)]),
+    let Some(wanted) = wanted else { return Ok((0..names.len() as u16).map(PortId).collect()) };
+    match running.port_called(wanted) {
+        Some(port) => Ok(vec![port]),
         None => {
             let known = names.iter().enumerate().map(|(number, name)| format!("{number} ({name})"));
             Err(not_found("port", wanted, known))
@@ -178,37 +174,28 @@ fn rss(port: &StartedPort, name: &str) -> Rss {
 }
 
 fn start(running: &Running, wanted: Option<&str>) -> Answer {
-    let chosen = choose(running, wanted)?;
-    let mut ports = running.ports();
-    for index in chosen {
-        let port = ports.get_mut(usize::from(index.0)).ok_or_else(ending)?;
-        port.resume().map_err(|error| failed(&error))?;
+    for port in choose(running, wanted)? {
+        running.start_port(port).map_err(|failure| failed(&failure))?;
     }
     Ok(done())
 }
 
-/// Workers pause their queues of the port, each between two bursts, and then the port is stopped. Where one does not
-/// answer, the others' pauses end by themselves and nothing has changed.
 fn stop(running: &Running, wanted: Option<&str>) -> Answer {
     let mut notes = Vec::new();
-    for index in choose(running, wanted)? {
-        let mut proofs = Vec::new();
-        for worker in &running.workers {
-            match worker.line.ask(Ask::Pause(index)).map_err(timeout)? {
-                Told::Paused(pauses) => proofs.extend(pauses),
-                _ => return Err(Refusal::new(Code::Failed, "a worker answered something else")),
-            }
-        }
-        let mut ports = running.ports();
-        let port = ports.get_mut(usize::from(index.0)).ok_or_else(ending)?;
-        port.pause(proofs).map_err(|error| failed(&error))?;
-        notes.push(format!("port {} is stopped: what is to leave by it is dropped as port-stopped", index.0));
+    for port in choose(running, wanted)? {
+        running.stop_port(port).map_err(|failure| failed(&failure))?;
+        notes.push(format!("port {} is stopped: what is to leave by it is dropped as port-stopped", port.0));
     }
     Ok(done_with(notes.join("\n")))
 }
 
-fn failed(error: &PortError) -> Refusal {
-    Refusal::new(Code::Failed, error.to_string())
+fn failed(failure: &PortFailure) -> Refusal {
+    let code = match failure {
+        PortFailure::Ending => Code::Busy,
+        PortFailure::Silent(_) => Code::Timeout,
+        PortFailure::Port(_) => Code::Failed,
+    };
+    Refusal::new(code, failure.to_string())
 }
 
 fn ending() -> Refusal {

@@ -2,7 +2,7 @@
 
 use super::Api;
 use crate::{
-    control::live::running::{Running, WorkerView},
+    control::live::{running::Running, workers::WorkerView},
     dpdk,
 };
 use lb_core::packet::HandOver;

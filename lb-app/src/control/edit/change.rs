@@ -4,10 +4,10 @@
 use crate::{
     config::Config,
     control::live::{
-        query::Silent,
-        running::{Current, Running, WorkerView},
+        running::{Current, Running},
+        workers::WorkerView,
     },
-    dataplane::request::Request,
+    dataplane::ask::Silent,
 };
 use lb_core::{
     service::{
@@ -118,7 +118,7 @@ fn give(worker: &WorkerView, snapshot: &Arc<Snapshot>) -> Result<(), Silent> {
         true => Exchange::whole(snapshot.clone(), worker.id),
         false => Exchange::new(snapshot.clone(), worker.id),
     };
-    let outcome = worker.line.ask(Request::Exchange(exchange)).map(drop);
+    let outcome = worker.line.ask(exchange).map(drop);
     worker.set_behind(outcome.is_err());
     outcome
 }

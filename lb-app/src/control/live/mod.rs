@@ -1,7 +1,9 @@
 //! What runs: its facts, and the way to its workers. Everybody who asks or changes anything begins here.
 //!
+//! * [`workers`]: workers from outside, and what only they know or can do.
 //! * [`running`]: the director that runs.
-//! * [`query`]: what only workers know or can do, asked for piece by piece.
+//! * [`ports`]: its ports, stopped and started.
 
-pub(crate) mod query;
+pub(crate) mod ports;
 pub(crate) mod running;
+pub(crate) mod workers;

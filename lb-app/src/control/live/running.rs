@@ -1,61 +1,15 @@
 //! What runs, shared by everybody who asks or changes anything: the shell, the control socket, signals, and the chores
 //! of the director itself. All of it can be read at any time; what it takes to change it is in [`change`](crate::control::edit::change).
 
-use super::query::{Line, Listed};
+use super::workers::{Listed, WorkerView};
 use crate::{
     config::Config,
-    dataplane::{activity::Activity, clock::Clock, host::Host, io::PortTraffic, lcore::Shutdown},
+    dataplane::{clock::Clock, host::Host, shutdown::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
 };
-use lb_core::{
-    counters::{ServerTraffic, WorkerCounters},
-    packet::WorkerId,
-    service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
-};
+use lb_core::service::{load::LoadBoard, plan::Plan, snapshot::Snapshot};
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
-
-/// One worker, from outside.
-pub(crate) struct WorkerView {
-    pub(crate) id: WorkerId,
-    pub(crate) lcore: LcoreId,
-    pub(crate) line: Line,
-    pub(crate) counters: Arc<WorkerCounters>,
-    /// By server.
-    pub(crate) servers: Arc<[ServerTraffic]>,
-    /// By port.
-    pub(crate) ports: Arc<[PortTraffic]>,
-    pub(crate) activity: Arc<Activity>,
-    /// It did not answer to the last change.
-    behind: AtomicBool,
-}
-
-impl WorkerView {
-    pub(crate) fn new(
-        (id, lcore): (WorkerId, LcoreId),
-        line: Line,
-        counters: Arc<WorkerCounters>,
-        servers: Arc<[ServerTraffic]>,
-        (ports, activity): (Arc<[PortTraffic]>, Arc<Activity>),
-    ) -> Self {
-        WorkerView { id, lcore, line, counters, servers, ports, activity, behind: AtomicBool::new(false) }
-    }
-
-    /// Whether it may go by an old configuration, because it did not answer to the last change.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.behind.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_behind(&self, behind: bool) {
-        self.behind.store(behind, Ordering::Relaxed);
-    }
-}
+use std::{path::PathBuf, sync::Arc};
 
 /// What the workers go by.
 #[derive(Clone)]
@@ -152,7 +106,7 @@ impl Running {
     pub(crate) fn list(&self, most: usize) -> Vec<Listed> {
         let mut listed: Vec<Listed> = Vec::new();
         for worker in &self.workers {
-            listed.extend(worker.line.connections(most - listed.len()));
+            listed.extend(worker.list(most - listed.len()));
         }
         listed
     }

@@ -4,7 +4,7 @@
 //! buffers back. A frame for which there is no buffer is missed, and counted: forwarding waits for no disk.
 
 use super::{MOST, Running, WatchError, Watches, compile, pcapng::File, place::Place, port_called};
-use crate::dataplane::tap::{Capture, CaptureShared, Frame};
+use crate::dataplane::tap::capture::{Capture, CaptureShared, Frame};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::packet::PortId;
 use pcap_file::{PcapError, PcapResult};

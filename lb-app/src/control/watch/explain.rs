@@ -2,8 +2,7 @@
 
 use super::Running;
 use crate::{
-    control::live::query::Silent,
-    dataplane::request::{Answer, Request},
+    dataplane::{ask::Silent, asks::Explain},
     dpdk,
 };
 use lb_core::{
@@ -45,7 +44,7 @@ impl Running {
         };
         let mut first = None;
         for worker in &self.workers {
-            if worker.line.connection(key)?.is_some() {
+            if worker.connection(key)?.is_some() {
                 first = Some(worker.id);
                 break;
             }
@@ -99,10 +98,7 @@ impl Running {
     ) -> Result<Explanation, Silent> {
         let worker = &self.workers[worker];
         let packet = Box::new(packet.clone());
-        match worker.line.ask(Request::Explain { packet, origin })? {
-            Answer::Explained(told) => Ok(*told),
-            _ => Err(Silent(worker.id)),
-        }
+        worker.line.ask(Explain { packet, origin })
     }
 }
 

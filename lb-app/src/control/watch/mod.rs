@@ -10,8 +10,8 @@ mod place;
 pub(crate) mod trace;
 
 use crate::{
-    control::live::{query::Silent, running::Running},
-    dataplane::{filter::Filter, request::Request, tap::Taps},
+    control::live::running::Running,
+    dataplane::{ask::Silent, asks::Watch, packet_filter::PacketFilter, tap::Taps},
 };
 use capture::RunningCapture;
 use lb_core::packet::PortId;
@@ -107,7 +107,7 @@ impl Watched {
                 self.traces.iter().filter(|trace| trace.is_tapping()).map(|trace| trace.tap()).collect(),
                 self.captures.iter().filter_map(RunningCapture::tap).collect(),
             );
-            if let Err(silent) = worker.line.ask(Request::Watch(taps)) {
+            if let Err(silent) = worker.line.ask(Watch(taps)) {
                 outcome = Err(silent);
             }
         }
@@ -117,13 +117,10 @@ impl Watched {
 
 /// The port of that name or number.
 pub(crate) fn port_called(running: &Running, name: &str) -> Result<PortId, WatchError> {
-    let names = running.port_names();
-    let at = names.iter().position(|known| known == name);
-    let at = at.or_else(|| name.parse().ok().filter(|&number: &usize| number < names.len()));
-    at.map(|at| PortId(at as u16)).ok_or_else(|| WatchError::NoPort(name.to_owned()))
+    running.port_called(name).ok_or_else(|| WatchError::NoPort(name.to_owned()))
 }
 
 /// Compiles a filter, to have it refused here if it is wrong; workers get one of their own each.
-fn compile(expression: &str) -> Result<Filter, WatchError> {
-    Filter::compile(expression).map_err(WatchError::Filter)
+fn compile(expression: &str) -> Result<PacketFilter, WatchError> {
+    PacketFilter::compile(expression).map_err(WatchError::Filter)
 }

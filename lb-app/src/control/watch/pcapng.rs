@@ -1,6 +1,6 @@
 //! Captured frames in a file: pcapng, one interface for each direction of each port.
 
-use crate::dataplane::tap::Frame;
+use crate::dataplane::tap::capture::Frame;
 use pcap_file::{
     DataLink, Endianness, PcapError, PcapResult,
     pcapng::{

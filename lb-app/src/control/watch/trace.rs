@@ -1,7 +1,7 @@
 //! Traces: the stories of packets as they pass.
 
 use super::{MOST, Running, WatchError, Watches, compile};
-use crate::dataplane::tap::{Story, Trace, TraceShared};
+use crate::dataplane::tap::trace::{Story, Trace, TraceShared};
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 use std::{

@@ -7,26 +7,26 @@ use std::fmt;
 const MAX_LEN: usize = 4_096;
 
 /// A compiled expression.
-pub(crate) struct Filter {
+pub(crate) struct PacketFilter {
     /// None for the expression that every packet matches.
     program: Option<BpfProgram>,
 }
 
-impl Filter {
+impl PacketFilter {
     /// Compiles an expression in tcpdump's syntax, `pcap-filter(7)`. The empty one matches every packet.
     ///
     /// # Errors
     /// A sentence for the operator, with libpcap's own words.
     pub(crate) fn compile(expression: &str) -> Result<Self, String> {
         if expression.trim().is_empty() {
-            return Ok(Filter { program: None });
+            return Ok(PacketFilter { program: None });
         }
         if expression.len() > MAX_LEN || expression.contains('\0') {
             return Err(format!("a filter has at most {MAX_LEN} characters, none of them NUL"));
         }
         let whole = Capture::dead(Linktype::ETHERNET).and_then(|dead| dead.compile(expression, true));
         match whole {
-            Ok(program) => Ok(Filter { program: Some(program) }),
+            Ok(program) => Ok(PacketFilter { program: Some(program) }),
             Err(error) => Err(format!("not a filter of tcpdump's syntax: {expression:?}: {}", words(&error))),
         }
     }
@@ -45,9 +45,9 @@ fn words(error: &pcap::Error) -> String {
     }
 }
 
-impl fmt::Debug for Filter {
+impl fmt::Debug for PacketFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.program.is_some() { "Filter" } else { "Filter(all)" })
+        f.write_str(if self.program.is_some() { "PacketFilter" } else { "PacketFilter(all)" })
     }
 }
 
@@ -74,12 +74,16 @@ mod tests {
             ("udp[4:2] = 8", true),
             ("len > 100", false),
         ] {
-            assert_eq!(Filter::compile(expression).unwrap().matches(&frame()), expected, "{expression}");
+            assert_eq!(
+                PacketFilter::compile(expression).unwrap().matches(&frame()),
+                expected,
+                "{expression}"
+            );
             // Cut-off frames match or not, and harm nobody.
-            Filter::compile(expression).unwrap().matches(&frame()[..20]);
+            PacketFilter::compile(expression).unwrap().matches(&frame()[..20]);
         }
-        let error = Filter::compile("porrt 53").unwrap_err();
+        let error = PacketFilter::compile("porrt 53").unwrap_err();
         assert!(error.contains("porrt 53") && error.contains("syntax error"), "{error}");
-        assert!(Filter::compile(&"tcp or ".repeat(1_000)).unwrap_err().contains("at most"));
+        assert!(PacketFilter::compile(&"tcp or ".repeat(1_000)).unwrap_err().contains("at most"));
     }
 }

@@ -1,0 +1,54 @@
+//! Ports of the running director: which one is meant, and how one is stopped and started again.
+
+use super::running::Running;
+use crate::{
+    dataplane::{ask::Silent, asks::PausePort},
+    dpdk::PortError,
+};
+use lb_core::packet::PortId;
+use thiserror::Error;
+
+/// Why a port was not stopped or started.
+#[derive(Debug, Error)]
+pub(crate) enum PortFailure {
+    #[error("the director is ending")]
+    Ending,
+    #[error(transparent)]
+    Silent(#[from] Silent),
+    #[error(transparent)]
+    Port(#[from] PortError),
+}
+
+impl Running {
+    /// The port of that name or number.
+    pub(crate) fn port_called(&self, name: &str) -> Option<PortId> {
+        let names = self.port_names();
+        let by_name = names.iter().position(|known| known == name);
+        let at = by_name.or_else(|| name.parse().ok().filter(|&number: &usize| number < names.len()))?;
+        Some(PortId(at as u16))
+    }
+
+    /// Lets a port move packets again.
+    ///
+    /// # Errors
+    /// See [`PortFailure`].
+    pub(crate) fn start_port(&self, port: PortId) -> Result<(), PortFailure> {
+        let mut ports = self.ports();
+        let port = ports.get_mut(usize::from(port.0)).ok_or(PortFailure::Ending)?;
+        Ok(port.resume()?)
+    }
+
+    /// Lets a port move no packets. Workers pause their queues of it, each between two bursts, and then it is stopped.
+    ///
+    /// # Errors
+    /// See [`PortFailure`]. Where a worker does not answer, the others' pauses end by themselves and nothing has changed.
+    pub(crate) fn stop_port(&self, port: PortId) -> Result<(), PortFailure> {
+        let mut proofs = Vec::new();
+        for worker in &self.workers {
+            proofs.extend(worker.line.ask(PausePort(port))?);
+        }
+        let mut ports = self.ports();
+        let port = ports.get_mut(usize::from(port.0)).ok_or(PortFailure::Ending)?;
+        Ok(port.pause(proofs)?)
+    }
+}

@@ -1,0 +1,135 @@
+//! Workers, from outside: what they count, and what only they know or can do, asked for piece by piece.
+
+use crate::{
+    dataplane::{
+        activity::Activity,
+        ask::{Silent, WorkerLine},
+        asks::{
+            ConnectionMatch, FindConnection, ForgetConnection, ForgetConnections, ListConnections,
+            ListNeighbours,
+        },
+        io::PortTraffic,
+    },
+    dpdk::LcoreId,
+};
+use lb_core::{
+    conn::entry::Connection,
+    counters::{ServerTraffic, WorkerCounters},
+    flow::key::Key,
+    neigh::entry::Neighbour,
+    packet::WorkerId,
+    time::{Duration, Instant},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// One worker, from outside.
+pub(crate) struct WorkerView {
+    pub(crate) id: WorkerId,
+    pub(crate) lcore: LcoreId,
+    pub(crate) line: WorkerLine,
+    pub(crate) counters: Arc<WorkerCounters>,
+    /// By server.
+    pub(crate) servers: Arc<[ServerTraffic]>,
+    /// By port.
+    pub(crate) ports: Arc<[PortTraffic]>,
+    pub(crate) activity: Arc<Activity>,
+    /// It did not answer to the last change.
+    behind: AtomicBool,
+}
+
+impl WorkerView {
+    pub(crate) fn new(
+        (id, lcore): (WorkerId, LcoreId),
+        line: WorkerLine,
+        counters: Arc<WorkerCounters>,
+        servers: Arc<[ServerTraffic]>,
+        (ports, activity): (Arc<[PortTraffic]>, Arc<Activity>),
+    ) -> Self {
+        WorkerView { id, lcore, line, counters, servers, ports, activity, behind: AtomicBool::new(false) }
+    }
+
+    /// Whether it may go by an old configuration, because it did not answer to the last change.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.behind.store(behind, Ordering::Relaxed);
+    }
+
+    /// At most `most` connections among a bounded number of entries from `from` on; all, or those that are meant.
+    pub(crate) fn page(
+        &self,
+        from: u32,
+        most: usize,
+        matches: Option<ConnectionMatch>,
+    ) -> Result<Page, Silent> {
+        let page = self.line.ask(ListConnections { from, most, matches })?;
+        let listed = page.found.into_iter().map(|connection| self.listed(connection, page.now)).collect();
+        Ok((listed, page.looked_at, page.next))
+    }
+
+    /// At most `most` connections.
+    pub(crate) fn list(&self, most: usize) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        let mut from = Some(0);
+        while let Some(start) = from.filter(|_| listed.len() < most) {
+            let Ok((found, _, next)) = self.page(start, most - listed.len(), None) else { break };
+            listed.extend(found);
+            from = next;
+        }
+        listed
+    }
+
+    /// The connection of packets with this key, from either side.
+    pub(crate) fn connection(&self, key: Key<u32>) -> Result<Option<Listed>, Silent> {
+        let found = self.line.ask(FindConnection(key))?;
+        Ok(found.map(|(connection, now)| self.listed(connection, now)))
+    }
+
+    /// Forgets the connections that are meant among a bounded number of entries from `from` on. Returns how many they
+    /// were, and where to go on.
+    pub(crate) fn forget_some(
+        &self,
+        from: u32,
+        matches: &ConnectionMatch,
+    ) -> Result<(usize, Option<u32>), Silent> {
+        self.line.ask(ForgetConnections { from, matches: matches.clone() })
+    }
+
+    /// Forgets the connection of packets with this key. Returns whether there was one.
+    pub(crate) fn forget(&self, key: Key<u32>) -> Result<bool, Silent> {
+        self.line.ask(ForgetConnection(key))
+    }
+
+    /// The worker's neighbours.
+    pub(crate) fn neighbours(&self) -> Result<Vec<Neighbour>, Silent> {
+        self.line.ask(ListNeighbours)
+    }
+
+    fn listed(&self, connection: Connection, now: Instant) -> Listed {
+        Listed {
+            worker: self.id,
+            connection,
+            idle: connection.seen.age(now),
+            age: connection.created.age(now),
+        }
+    }
+}
+
+/// A connection as it was when its worker was asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed {
+    pub(crate) worker: WorkerId,
+    pub(crate) connection: Connection,
+    /// Since its last packet.
+    pub(crate) idle: Duration,
+    /// Since it began.
+    pub(crate) age: Duration,
+}
+
+/// A piece of a listing, how many connections were looked at for it, and where to go on.
+pub(crate) type Page = (Vec<Listed>, usize, Option<u32>);

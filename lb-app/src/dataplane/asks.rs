@@ -1,0 +1,179 @@
+//! What can be asked of a worker.
+
+use super::{ask::Ask, tap::Taps, wired::WiredWorker};
+use crate::dpdk::{QueuePause, RxQueue};
+use lb_core::{
+    conn::{connections::Hit, entry::Connection},
+    decide::Origin,
+    explanation::Explanation,
+    flow::key::Key,
+    memory::MemoryPacket,
+    neigh::entry::Neighbour,
+    packet::PortId,
+    time::Instant,
+    worker::exchange::{Exchange, Spent},
+};
+use std::sync::Arc;
+
+/// Connection entries that are looked at for one answer.
+pub(crate) const ENTRIES_PER_ANSWER: u32 = 4_096;
+
+/// Which connections are meant.
+pub(crate) type ConnectionMatch = Arc<dyn Fn(&Connection) -> bool + Send + Sync>;
+
+/// Take another snapshot. The answer is what of the old one is to be dropped.
+impl Ask for Exchange {
+    type Answer = Spent;
+
+    fn answer(self, now: Instant, wired: &mut WiredWorker) -> Spent {
+        wired.worker.exchange(now, self)
+    }
+}
+
+/// Some connections.
+pub(crate) struct ListConnections {
+    /// The first entry to look at.
+    pub(crate) from: u32,
+    /// How many to answer with, at most.
+    pub(crate) most: usize,
+    /// Those that are meant; all if there is none.
+    pub(crate) matches: Option<ConnectionMatch>,
+}
+
+/// Some connections.
+pub(crate) struct ConnectionPage {
+    pub(crate) found: Vec<Connection>,
+    /// Connections that were looked at.
+    pub(crate) looked_at: usize,
+    /// Where to go on, unless that was all.
+    pub(crate) next: Option<u32>,
+    /// The worker's time.
+    pub(crate) now: Instant,
+}
+
+impl Ask for ListConnections {
+    type Answer = ConnectionPage;
+
+    fn answer(self, now: Instant, wired: &mut WiredWorker) -> ConnectionPage {
+        let mut end = self.from.saturating_add(ENTRIES_PER_ANSWER);
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        for (id, connection) in wired.worker.connections().iter(self.from..end) {
+            looked_at += 1;
+            if self.matches.as_ref().is_none_or(|matches| matches(connection)) {
+                found.push(*connection);
+                if found.len() >= self.most {
+                    end = id.number() + 1;
+                    break;
+                }
+            }
+        }
+        ConnectionPage { found, looked_at, next: next(wired, end), now }
+    }
+}
+
+/// The connection of packets with this key, from either side.
+pub(crate) struct FindConnection(pub(crate) Key<u32>);
+
+impl Ask for FindConnection {
+    /// With the worker's time.
+    type Answer = Option<(Connection, Instant)>;
+
+    fn answer(self, now: Instant, wired: &mut WiredWorker) -> Self::Answer {
+        let connections = wired.worker.connections();
+        connections.lookup(&self.0).map(|found| (*connections.get(found.connection()), now))
+    }
+}
+
+/// Forget the connection of packets with this key. The answer is whether there was one.
+pub(crate) struct ForgetConnection(pub(crate) Key<u32>);
+
+impl Ask for ForgetConnection {
+    type Answer = bool;
+
+    fn answer(self, _: Instant, wired: &mut WiredWorker) -> bool {
+        let found = wired.worker.connections().lookup(&self.0).map(Hit::connection);
+        found.is_some_and(|id| wired.worker.forget(id.number()..id.number() + 1, |_| true) > 0)
+    }
+}
+
+/// Forget those connections that are meant.
+pub(crate) struct ForgetConnections {
+    /// The first entry to look at.
+    pub(crate) from: u32,
+    pub(crate) matches: ConnectionMatch,
+}
+
+impl Ask for ForgetConnections {
+    /// How many, and where to go on, unless that was all.
+    type Answer = (usize, Option<u32>);
+
+    fn answer(self, _: Instant, wired: &mut WiredWorker) -> Self::Answer {
+        let end = self.from.saturating_add(ENTRIES_PER_ANSWER);
+        let count = wired.worker.forget(self.from..end, |connection| (self.matches)(connection));
+        (count, next(wired, end))
+    }
+}
+
+/// All neighbours. Few, and rarely asked for.
+pub(crate) struct ListNeighbours;
+
+impl Ask for ListNeighbours {
+    type Answer = Vec<Neighbour>;
+
+    fn answer(self, _: Instant, wired: &mut WiredWorker) -> Vec<Neighbour> {
+        wired.worker.neighbours().iter().map(|(_, neighbour)| *neighbour).collect()
+    }
+}
+
+/// Use the queues of a port no more, until it is started again.
+pub(crate) struct PausePort(pub(crate) PortId);
+
+impl Ask for PausePort {
+    /// The proofs.
+    type Answer = Vec<QueuePause>;
+
+    fn answer(self, _: Instant, wired: &mut WiredWorker) -> Vec<QueuePause> {
+        wired.io.flush();
+        let receive = wired.rx.get_mut(usize::from(self.0.0)).map(RxQueue::pause);
+        receive.into_iter().chain(wired.io.pause(self.0)).collect()
+    }
+}
+
+/// Say that a burst is over.
+pub(crate) struct EndBurst;
+
+impl Ask for EndBurst {
+    type Answer = ();
+
+    fn answer(self, _: Instant, _: &mut WiredWorker) {}
+}
+
+/// Watch packets for this, and no more for what they were watched for. The answer is the latter.
+pub(crate) struct Watch(pub(crate) Option<Box<Taps>>);
+
+impl Ask for Watch {
+    type Answer = Option<Box<Taps>>;
+
+    fn answer(self, _: Instant, wired: &mut WiredWorker) -> Self::Answer {
+        std::mem::replace(&mut wired.taps, self.0)
+    }
+}
+
+/// What would become of a packet that comes from there.
+pub(crate) struct Explain {
+    pub(crate) packet: Box<MemoryPacket>,
+    pub(crate) origin: Origin,
+}
+
+impl Ask for Explain {
+    type Answer = Explanation;
+
+    fn answer(self, now: Instant, wired: &mut WiredWorker) -> Explanation {
+        wired.worker.explain(now, &self.packet, self.origin, &wired.io)
+    }
+}
+
+/// Where to go on behind entry `end`.
+fn next(wired: &WiredWorker, end: u32) -> Option<u32> {
+    (end < wired.worker.connections().high_water()).then_some(end)
+}
