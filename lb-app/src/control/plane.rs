@@ -15,7 +15,7 @@ pub(crate) struct ControlPlane {
     /// What runs.
     pub(crate) running: Arc<Running>,
     /// What becomes of servers.
-    pub(crate) servers: Arc<Schedule>,
+    pub(crate) servers: Schedule,
     /// The configuration file, read again.
     pub(crate) reloads: Reloads,
     /// Traces and captures.
@@ -27,7 +27,7 @@ impl ControlPlane {
     pub(crate) fn new(running: Arc<Running>) -> Self {
         ControlPlane {
             running,
-            servers: Arc::default(),
+            servers: Schedule::default(),
             reloads: Reloads::default(),
             watches: Watches::default(),
             monitor: Mutex::default(),
@@ -39,8 +39,9 @@ impl ControlPlane {
     /// # Errors
     /// When threads cannot be started.
     pub(crate) fn start_checks(&self) -> anyhow::Result<()> {
-        let link = Link::new(&self.running, self.servers.clone());
-        *self.monitor.lock() = Some(Arc::new(Monitor::start(Arc::new(link))?));
+        let link = Arc::new(Link::new(&self.running));
+        let monitor = Monitor::start(self.running.health.clone(), link)?;
+        *self.monitor.lock() = Some(Arc::new(monitor));
         Ok(())
     }
 

@@ -7,9 +7,12 @@ use lb_core::{
     wire::{ethernet, icmp, ipv4},
     worker::host::Recipient,
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// Packets that are on their way in either direction, at most.
@@ -29,11 +32,35 @@ pub(crate) struct Outgoing {
     pub(crate) bytes: Vec<u8>,
 }
 
+/// Whose answers a check waits for: nobody else's packets are taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) address: Ipv4Addr,
+    /// 0 where the protocol has no ports, and for any.
+    pub(crate) port: u16,
+}
+
+impl Peer {
+    /// In one word, which is never [`NOBODY`].
+    fn packed(self) -> u64 {
+        1 << 63 | u64::from(self.address.to_bits()) << 16 | u64::from(self.port)
+    }
+
+    /// Whether a packet of this peer is one of those that `expected`, packed, stands for.
+    fn is(self, expected: u64) -> bool {
+        let any_port = Peer { port: 0, ..self };
+        expected == self.packed() || expected == any_port.packed()
+    }
+}
+
+/// No answer is waited for.
+const NOBODY: u64 = 0;
+
 /// What the control plane and all workers share.
 #[derive(Debug)]
 pub(crate) struct Host {
-    /// A bit for each port, or ICMP identifier, that answers are waited for on.
-    open: Box<[AtomicU64]>,
+    /// By port, or ICMP identifier: whose answers are waited for there. See [`Peer::packed`].
+    expected: Box<[AtomicU64]>,
     empty: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
     arrived: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
     /// By worker.
@@ -49,8 +76,8 @@ impl Host {
         for _ in 0..BUFFERS {
             let _ = empty.0.try_send(Vec::with_capacity(BUFFER_LEN));
         }
-        let open = (0..=usize::from(u16::MAX) / 64).map(|_| AtomicU64::new(0)).collect();
-        (Arc::new(Host { open, empty, arrived: bounded(BUFFERS), outgoing, shutdown }), ends)
+        let expected = (0..=u16::MAX).map(|_| AtomicU64::new(NOBODY)).collect();
+        (Arc::new(Host { expected, empty, arrived: bounded(BUFFERS), outgoing, shutdown }), ends)
     }
 
     /// Whether workers poll ports. Where they do not, no answer can come.
@@ -58,14 +85,9 @@ impl Host {
         !self.shutdown.is_paused()
     }
 
-    /// Answers to this port are waited for from now on, or no more.
-    pub(crate) fn set_open(&self, port: u16, open: bool) {
-        let (word, bit) = (&self.open[usize::from(port) / 64], 1 << (port % 64));
-        if open {
-            word.fetch_or(bit, Relaxed);
-        } else {
-            word.fetch_and(!bit, Relaxed);
-        }
+    /// Answers to this port are waited for from now on, from that peer; or no more.
+    pub(crate) fn expect(&self, port: u16, from: Option<Peer>) {
+        self.expected[usize::from(port)].store(from.map_or(NOBODY, Peer::packed), Relaxed);
     }
 
     /// Has a packet of `len` bytes, which `write` fills in, sent. A packet that is too large or finds no room is lost.
@@ -76,7 +98,7 @@ impl Host {
         bytes.resize(len, 0);
         let outcome = write(&mut bytes);
         // Any worker can; those of one check go by one, so that they stay in order.
-        let port = addressee(&bytes).map_or(0, |_| usize::from(source_port(&bytes)));
+        let port = usize::from(source_port(&bytes));
         let worker = &self.outgoing[port % self.outgoing.len()];
         if let Err(error) = worker.try_send(Outgoing { to, bytes }) {
             self.give_back(error.into_inner().bytes);
@@ -87,7 +109,7 @@ impl Host {
     /// A packet that arrived, with the port it is for.
     pub(crate) fn next(&self) -> Option<(u16, Vec<u8>)> {
         let bytes = self.arrived.1.try_recv().ok()?;
-        let packet = addressee(&bytes).map(|port| (port, bytes.clone()));
+        let packet = answer(&bytes).map(|(port, _)| (port, bytes.clone()));
         self.give_back(bytes);
         packet
     }
@@ -118,24 +140,32 @@ impl Host {
         let (_, l3) = ethernet::payload(frame)?;
         let packet = frame.get(l3..)?;
         let packet = packet.get(..ipv4::Header::read(packet)?.total_len)?;
-        let port = addressee(packet)?;
-        let is_open = self.open[usize::from(port) / 64].load(Relaxed) & (1 << (port % 64)) != 0;
-        (is_open && packet.len() <= BUFFER_LEN).then_some(packet)
+        let (port, from) = answer(packet)?;
+        let expected = self.expected[usize::from(port)].load(Relaxed);
+        (from.is(expected) && packet.len() <= BUFFER_LEN).then_some(packet)
     }
 }
 
-/// The port that a packet is for: of an echo reply its identifier, of an ICMP error the quoted packet's source port.
-fn addressee(packet: &[u8]) -> Option<u16> {
+/// The port that an answer is for, and whose it is: of an echo reply the identifier; of an ICMP error, which anybody on
+/// the way may send, the quoted packet's source port, and whom that packet went to.
+fn answer(packet: &[u8]) -> Option<(u16, Peer)> {
     let header = ipv4::Header::read_cut(packet)?;
-    let payload = packet.get(header.header_len..)?;
-    let at = |place: usize| word(payload, place);
+    // What the stack of a check cannot put together is of no use to it.
+    let payload = packet.get(header.header_len..).filter(|_| header.fragment & ipv4::IS_FRAGMENT == 0)?;
+    let peer = |address: u32, port| Peer { address: Ipv4Addr::from_bits(address), port };
     match header.protocol {
-        ipv4::TCP | ipv4::UDP => at(2),
+        ipv4::TCP | ipv4::UDP => Some((word(payload, 2)?, peer(header.source, word(payload, 0)?))),
         ipv4::ICMP => match *payload.first()? {
-            icmp::ECHO_REPLY | icmp::ECHO_REQUEST => at(4),
+            icmp::ECHO_REPLY => Some((word(payload, 4)?, peer(header.source, 0))),
             kind if icmp::is_error(kind) => {
                 let quoted = payload.get(icmp::HEADER_LEN..)?;
-                Some(source_port(quoted))
+                let inner = ipv4::Header::read_cut(quoted)?;
+                let to = match inner.protocol {
+                    ipv4::ICMP => 0,
+                    _ => word(quoted, inner.header_len + 2)?,
+                };
+                let is_ours = inner.source == header.destination;
+                is_ours.then(|| (source_port(quoted), peer(inner.destination, to)))
             }
             _ => None,
         },
@@ -147,12 +177,8 @@ fn addressee(packet: &[u8]) -> Option<u16> {
 fn source_port(packet: &[u8]) -> u16 {
     let read = || {
         let header = ipv4::Header::read_cut(packet)?;
-        let place = match header.protocol {
-            ipv4::ICMP => 4,
-            ipv4::TCP | ipv4::UDP => 0,
-            _ => return None,
-        };
-        word(packet, header.header_len + place)
+        let place = header.header_len + if header.protocol == ipv4::ICMP { 4 } else { 0 };
+        word(packet, place)
     };
     read().unwrap_or(0)
 }
@@ -165,9 +191,15 @@ fn word(bytes: &[u8], at: usize) -> Option<u16> {
 mod tests {
     use super::*;
     use lb_core::ids::ServerId;
-    use std::net::Ipv4Addr;
+
+    const DIRECTOR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+    const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 
     fn packet(protocol: u8, payload: &[u8]) -> Vec<u8> {
+        from_to(SERVER, DIRECTOR, protocol, payload)
+    }
+
+    fn from_to(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; ipv4::HEADER_LEN];
         let header = ipv4::Header {
             header_len: ipv4::HEADER_LEN,
@@ -175,39 +207,77 @@ mod tests {
             fragment: 0,
             ttl: 64,
             protocol,
-            source: Ipv4Addr::new(192, 0, 2, 100).to_bits(),
-            destination: Ipv4Addr::new(198, 51, 100, 1).to_bits(),
+            source: source.to_bits(),
+            destination: destination.to_bits(),
         };
         ipv4::write(&mut bytes, &header, 0);
         bytes.extend(payload);
         bytes
     }
 
+    /// An ICMP error from a router on the way about a packet of ours.
+    fn unreachable(quoted: &[u8]) -> Vec<u8> {
+        let message = [&[3, 3, 0, 0, 0, 0, 0, 0], quoted].concat();
+        from_to(Ipv4Addr::new(192, 0, 2, 254), DIRECTOR, ipv4::ICMP, &message)
+    }
+
+    fn frame(packet: &[u8]) -> Vec<u8> {
+        [&[0; 12], &[8, 0][..], packet].concat()
+    }
+
     #[test]
     fn only_what_is_waited_for_is_taken() {
         let (host, _) = Host::new(1, Arc::new(Shutdown::new(1)));
         let udp = packet(ipv4::UDP, &[0, 53, 0x90, 0x01, 0, 8, 0, 0]);
-        let mut request = packet(ipv4::UDP, &[0x90, 0x01, 0, 53, 0, 8, 0, 0]);
-        let mut error = vec![3, 3, 0, 0, 0, 0, 0, 0];
-        error.append(&mut request);
-        let unreachable = packet(ipv4::ICMP, &error);
+        let request = from_to(DIRECTOR, SERVER, ipv4::UDP, &[0x90, 0x01, 0, 53, 0, 8, 0, 0]);
+        let ping = from_to(DIRECTOR, SERVER, ipv4::ICMP, &[8, 0, 0, 0, 0x90, 0x01, 0, 1]);
         let reply = packet(ipv4::ICMP, &[0, 0, 0, 0, 0x90, 0x01, 0, 1]);
-        let frame = |packet: &[u8]| [&[0; 12], &[8, 0][..], packet].concat();
-        for packet in [&udp, &unreachable, &reply] {
+        for (packet, port) in
+            [(&udp, 53), (&unreachable(&request), 53), (&reply, 0), (&unreachable(&ping), 0)]
+        {
             assert!(!host.waits_for(&frame(packet)) && !host.take(&frame(packet)), "nobody waits");
-            host.set_open(0x9001, true);
+            host.expect(0x9001, Some(Peer { address: SERVER, port }));
             assert!(host.waits_for(&frame(packet)) && host.next().is_none(), "asking takes nothing");
             assert!(host.take(&[&frame(packet)[..], &[0; 6]].concat()), "padding does no harm");
             assert_eq!(host.next(), Some((0x9001, packet.clone())));
             assert_eq!(host.next(), None);
-            host.set_open(0x9001, false);
+            host.expect(0x9001, None);
         }
-        host.set_open(0x9001, true);
+        host.expect(0x9001, Some(Peer { address: SERVER, port: 53 }));
         let taken = (0..BUFFERS * 2).filter(|_| host.take(&frame(&udp))).count();
         assert_eq!(taken, BUFFERS, "a flood finds its end");
         assert!(!host.waits_for(&frame(&udp)), "there is no room for it");
         while host.next().is_some() {}
         assert!(host.take(&frame(&udp)));
+    }
+
+    #[test]
+    fn a_stranger_is_not_taken_for_the_server() {
+        let (host, _) = Host::new(1, Arc::new(Shutdown::new(1)));
+        host.expect(0x9001, Some(Peer { address: SERVER, port: 53 }));
+        let stranger = Ipv4Addr::new(203, 0, 113, 9);
+        let ports = [0, 53, 0x90, 0x01, 0, 8, 0, 0];
+        let back = [0x90, 0x01, 0, 53, 0, 8, 0, 0];
+        let other_port = [0x90, 0x01, 0, 54, 0, 8, 0, 0];
+        for (who, packet) in [
+            ("another host", from_to(stranger, DIRECTOR, ipv4::UDP, &ports)),
+            ("the same over TCP", from_to(stranger, DIRECTOR, ipv4::TCP, &ports)),
+            ("another port", packet(ipv4::UDP, &[0, 54, 0x90, 0x01, 0, 8, 0, 0])),
+            ("an error about another host", unreachable(&from_to(DIRECTOR, stranger, ipv4::UDP, &back))),
+            ("an error about another port", unreachable(&from_to(DIRECTOR, SERVER, ipv4::UDP, &other_port))),
+            ("an error about others' packet", unreachable(&from_to(stranger, SERVER, ipv4::UDP, &back))),
+            ("a ping", packet(ipv4::ICMP, &[8, 0, 0, 0, 0x90, 0x01, 0, 1])),
+        ] {
+            assert!(!host.take(&frame(&packet)), "{who}");
+        }
+        assert!(host.take(&frame(&packet(ipv4::UDP, &ports))));
+        host.expect(0x9001, Some(Peer { address: SERVER, port: 0 }));
+        let reply = [0, 0, 0, 0, 0x90, 0x01, 0, 1];
+        assert!(
+            !host.take(&frame(&from_to(stranger, DIRECTOR, ipv4::ICMP, &reply))),
+            "an echo reply of another host"
+        );
+        assert!(host.take(&frame(&packet(ipv4::ICMP, &reply))));
     }
 
     #[test]

@@ -81,9 +81,7 @@ impl Director {
                 return;
             }
             running.catch_up();
-            if let Some(monitor) = plane.monitor() {
-                refusals.tick(running, &monitor, Instant::now());
-            }
+            refusals.tick(running, Instant::now());
             plane.watches.keep(running);
             plane.servers.keep(running, Instant::now());
             plane.reloads.go_back_if_unconfirmed(running, Instant::now());

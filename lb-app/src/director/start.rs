@@ -27,6 +27,7 @@ use crate::{
         wired::WiredWorker,
     },
     dpdk::{self, Eal, LcoreId, Mbuf, RxQueue, TxQueue},
+    health::Knowledge,
     metrics::{Exporter, Names, gather::gather},
     say::say,
 };
@@ -38,7 +39,7 @@ use lb_core::{
     flow::key::Secret,
     limits::MAX_WORKERS,
     packet::{Notice, WorkerId},
-    service::{load::LoadBoard, snapshot::Snapshot},
+    service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
     time::Instant,
     worker::{self, Worker},
 };
@@ -85,14 +86,21 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
     for warning in placement::distances(&config.plan.ports, &ports.started, &lcores) {
         warn!("{warning}");
     }
-    let snapshot = Arc::new(Snapshot::with_room(&config.plan, config.room)?);
+    // Servers have their states from the first packet on.
+    let restores = config.state_file.as_ref().is_some_and(|file| file.exists());
+    let health = Knowledge::new(restores);
+    let mut plan = config.plan.clone();
+    let derived = health.derive(&mut plan, &config.health);
+    let snapshot = Arc::new(Snapshot::with_room(&plan, config.room)?);
+    health.commit(&plan, &config.health, derived);
     say(format!(
         "workers: {}, {} connections of {BYTES_PER_CONNECTION} bytes each, idle policy {}\n",
         lcores.len(),
         config.connections_per_worker,
         config.idle,
     ));
-    let director = launch(eal, &lcores, (command.options.conf().to_owned(), config), snapshot, ports)?;
+    let director =
+        launch(eal, &lcores, (command.options.conf().to_owned(), config), (plan, snapshot, health), ports)?;
     Ok((director, socket))
 }
 
@@ -122,7 +130,7 @@ fn launch(
     eal: Eal,
     lcores: &[LcoreId],
     (conf, config): (PathBuf, Config),
-    snapshot: Arc<Snapshot>,
+    (plan, snapshot, health): (Plan, Arc<Snapshot>, Arc<Knowledge>),
     ports: Ports,
 ) -> Result<Director> {
     let clock = Clock::start();
@@ -185,7 +193,15 @@ fn launch(
     }
     let ports = (ports.started, ports.pool);
     let times = (clock, shutdown.clone(), host);
-    let running = Arc::new(Running::new(&eal, (conf, config), snapshot, workers, board, ports, times));
+    let running = Arc::new(Running::new(
+        &eal,
+        (conf, config),
+        (plan, snapshot),
+        workers,
+        (board, health),
+        ports,
+        times,
+    ));
     telemetry::register(&running);
     // Before there are programs that could inherit anything.
     dpdk::spawn::close_on_exec();

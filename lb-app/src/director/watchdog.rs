@@ -59,7 +59,7 @@ fn spent(running: &Running) -> Vec<u64> {
 fn status(plane: &ControlPlane) -> String {
     let running = &plane.running;
     let services = running.current().plan.services.len();
-    let down: usize = plane.monitor().map_or(0, |monitor| monitor.down());
+    let down = running.health.down();
     let (connections, capacity) = (running.connections(), running.capacity());
     format!("{services} services, {down} servers down, {connections} of {capacity} connections")
 }

@@ -1,8 +1,9 @@
 //! Programs: those that check servers, and the operator's hooks. Bounded in time, memory, output and number.
 
 use super::{
-    probe::{Finding, Means, Target},
+    means::Means,
     process::Process,
+    target::{Finding, Target, plain},
 };
 use crate::{
     config::health::Command,
@@ -81,7 +82,7 @@ pub(super) async fn run(
         return Err(format!("{name}: checks are ending"));
     };
     let started = means.doors.within(namespace, move || program.start(turn)).await;
-    let mut process = started.map_err(|error| format!("{name}: {}", super::socket::plain(&error)))?;
+    let mut process = started.map_err(|error| format!("{name}: {}", plain(&error)))?;
     let finished = tokio::time::timeout(limit, process.finish()).await;
     let (status, output) = match finished {
         Ok(Ok(finished)) => finished,

@@ -1,7 +1,7 @@
 //! One check's talk with one server by the director's own ports: a TCP connection, datagrams, or an echo request, on a
 //! TCP/IP stack of its own.
 
-use super::ports::{Reserved, Way};
+use super::{balancer::Way, waiting::Reserved};
 use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet},
     phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken},
@@ -26,6 +26,10 @@ const BUFFER: usize = 16_384;
 const DATAGRAMS: usize = 8;
 /// Larger packets than these are never needed, whatever the port carries.
 const LARGEST: u16 = 1_500;
+/// Types and codes of ICMP messages (RFC 792).
+const ECHO_REPLY: u8 = 0;
+const UNREACHABLE: u8 = 3;
+const FRAGMENTATION_NEEDED: u8 = 4;
 /// How long a connection that is over has to end in good order.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -76,8 +80,10 @@ impl Conversation {
         connected.map_err(|error| io::Error::other(format!("the connection cannot be opened: {error}")))?;
         let handle = self.sockets.add(socket);
         loop {
-            self.turn();
+            // Packet by packet: a connection that was accepted and is over already was accepted.
+            let more = self.turn_once();
             match self.sockets.get::<tcp::Socket<'_>>(handle).state() {
+                tcp::State::SynSent | tcp::State::SynReceived if more => {}
                 tcp::State::SynSent | tcp::State::SynReceived => self.wait().await,
                 tcp::State::Closed => return Err(io::ErrorKind::ConnectionRefused.into()),
                 _ => break,
@@ -116,7 +122,7 @@ impl Conversation {
         Ok(())
     }
 
-    /// The next datagram or ICMP message.
+    /// The next datagram or ICMP message. Whose it is has been seen to by those who take it from the ports.
     pub(crate) async fn hear(&mut self) -> Heard {
         loop {
             self.turn();
@@ -128,12 +134,15 @@ impl Conversation {
                         }
                     }
                     smoltcp::socket::Socket::Icmp(socket) => {
-                        if let Ok((bytes, _)) = socket.recv() {
-                            return if is_echo(bytes) {
-                                Heard::Datagram(bytes.to_vec())
-                            } else {
-                                Heard::Refused
-                            };
+                        while let Ok((bytes, _)) = socket.recv() {
+                            match bytes {
+                                [ECHO_REPLY, ..] => return Heard::Datagram(bytes.to_vec()),
+                                // Too large is nobody's refusal.
+                                [UNREACHABLE, code, ..] if *code != FRAGMENTATION_NEEDED => {
+                                    return Heard::Refused;
+                                }
+                                _ => {}
+                            }
                         }
                     }
                     _ => {}
@@ -214,6 +223,18 @@ impl Conversation {
         self.interface.poll(now, &mut self.wire, &mut self.sockets);
     }
 
+    /// The same for one packet that has come. Whether more may have.
+    fn turn_once(&mut self) -> bool {
+        if self.wire.received.is_empty() {
+            self.wire.received.extend(self.arrivals.try_recv().ok());
+        }
+        let now = self.now();
+        let is_there = !self.wire.received.is_empty();
+        self.interface.poll_ingress_single(now, &mut self.wire, &mut self.sockets);
+        self.interface.poll_egress(now, &mut self.wire, &mut self.sockets);
+        is_there
+    }
+
     /// Waits until something is due, or a packet has come.
     async fn wait(&mut self) {
         let delay = self.interface.poll_delay(self.now(), &self.sockets);
@@ -226,10 +247,6 @@ impl Conversation {
 
 fn endpoint(to: SocketAddrV4) -> IpEndpoint {
     IpEndpoint::new(IpAddress::Ipv4(*to.ip()), to.port())
-}
-
-fn is_echo(message: &[u8]) -> bool {
-    message.first() == Some(&0)
 }
 
 fn udp_buffer() -> udp::PacketBuffer<'static> {

@@ -1,6 +1,6 @@
 //! A DNS query as a check (RFC 1035): any answer without an error will do.
 
-use super::{probe::Finding, socket::Datagrams, udp::wrong};
+use super::{datagrams::Datagrams, target::Finding, udp::wrong};
 use crate::config::health::Dns;
 
 /// Length of a message's header.

@@ -2,9 +2,10 @@
 
 use super::{
     command::{Environment, Program, about, run},
+    event::Event,
     machine::Change,
-    probe::{Means, Target},
-    state::Event,
+    means::Means,
+    target::Target,
 };
 use lb_core::service::key::ServiceKey;
 use std::{
@@ -20,8 +21,8 @@ use tracing::{info, warn};
 
 /// Hooks that run at the same time, at most. Those of one service run one after the other.
 const LANES: usize = 8;
-/// Calls that wait in a lane.
-const WAITING: usize = 1_024;
+/// Calls that wait in a lane. At the start, each service has one or two for what it starts with.
+const WAITING: usize = 16_384;
 
 /// The operator's programs, each called with the news.
 #[derive(Debug)]
@@ -75,6 +76,10 @@ impl Hooks {
 
 fn log(event: &Event) {
     match event {
+        // As it should be, and nobody has said otherwise.
+        Event::Quorum { reached: true, first: true, .. }
+        | Event::Sorry { serves: false, first: true, .. }
+        | Event::Kept { kept: false, first: true, .. } => {}
         Event::Server { target, change: Change::Up, .. } => {
             info!(service = %target.name, server = %target.key.endpoint(), "server is up");
         }
@@ -118,14 +123,14 @@ fn describe(event: &Event) -> (ServiceKey, Environment) {
         Event::Quorum { service, name, reached, .. } => {
             (*service, of_service(*service, name, if *reached { "quorum-up" } else { "quorum-down" }))
         }
-        Event::Sorry { service, name, server, serves } => {
+        Event::Sorry { service, name, server, serves, .. } => {
             let target = Target { name: name.clone(), key: service.server(*server) };
             let mut environment = about(&target);
             let word = if *serves { "sorry-server-up" } else { "sorry-server-down" };
             environment.push(("LB_EVENT", word.to_owned()));
             (*service, environment)
         }
-        Event::Kept { service, name, kept } => {
+        Event::Kept { service, name, kept, .. } => {
             (*service, of_service(*service, name, if *kept { "all-failed" } else { "all-failed-over" }))
         }
     }

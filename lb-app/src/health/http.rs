@@ -1,8 +1,9 @@
 //! An HTTP request as a check, with TLS or without.
 
 use super::{
-    probe::{Finding, Means},
-    socket::plain,
+    eager::Eager,
+    means::Means,
+    target::{Finding, plain},
 };
 use crate::config::health::{Http, Pattern, Tls};
 use http_body_util::{BodyExt, Empty};
@@ -54,7 +55,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| words(&error))?;
+        http1::handshake(TokioIo::new(Eager::new(stream))).await.map_err(|error| words(&error))?;
     let _connection = Guard(tokio::spawn(async move {
         // What goes wrong shows in the answer.
         let _ = connection.await;

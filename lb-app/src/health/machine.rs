@@ -3,6 +3,10 @@
 //! A server is up or down. `fall` failures in a row bring it down, `rise` successes in a row bring it up. One that goes
 //! down too often is held down until it has passed its checks for a while. Traffic itself may bring a server down as
 //! well, for a while or until its check succeeds.
+//!
+//! So there are three reasons to be down, and a server is up when none is left: its check counts it as failed, traffic
+//! showed lately that it fails, or it is held down. The last two hold a server back that may be well; what that costs a
+//! service is for [`super::pool`] to weigh.
 
 use crate::config::health::{Check, Pool};
 use lb_core::time::{Duration, Instant};
@@ -14,6 +18,10 @@ pub(crate) struct Rules {
     pub(crate) rise: u32,
     pub(crate) fall: u32,
     pub(crate) assume_down: bool,
+    /// It has a check.
+    pub(crate) checked: bool,
+    /// Traffic may bring it down.
+    pub(crate) passive: bool,
     /// Failures within `flap_window` from which on a server is held down; 0 is never.
     pub(crate) flap_limit: u32,
     pub(crate) flap_window: Duration,
@@ -27,6 +35,8 @@ impl Rules {
             rise: check.map_or(1, |check| check.rise),
             fall: check.map_or(1, |check| check.fall),
             assume_down: check.is_some_and(|check| check.assume_down),
+            checked: check.is_some(),
+            passive: pool.passive.is_some(),
             flap_limit: pool.flap_limit,
             flap_window: pool.flap_window,
             flap_hold: pool.flap_hold,
@@ -39,7 +49,15 @@ impl Rules {
 pub(crate) struct Machine {
     rules: Rules,
     up: bool,
-    /// No result so far.
+    /// Its check counts it as failed, or it is assumed to have.
+    failed: bool,
+    /// Traffic brought it down, until then.
+    passive_until: Option<Instant>,
+    /// It is held down.
+    held: bool,
+    /// The last result of its check.
+    last: Option<bool>,
+    /// No result so far, and nothing else that is more than an assumption.
     fresh: bool,
     /// Results in a row that speak against `up`.
     against: u32,
@@ -48,9 +66,6 @@ pub(crate) struct Machine {
     since: Instant,
     /// When it went down lately, not longer ago than the window.
     falls: VecDeque<Instant>,
-    held: bool,
-    /// Traffic brought it down, until then.
-    passive_until: Option<Instant>,
 }
 
 /// What a result changed.
@@ -71,19 +86,31 @@ impl Machine {
         Machine {
             rules,
             up: !rules.assume_down,
+            failed: rules.assume_down,
+            passive_until: None,
+            held: false,
+            last: None,
             fresh: true,
             against: 0,
             good_since: None,
             since: now,
             falls: VecDeque::new(),
-            held: false,
-            passive_until: None,
         }
     }
 
-    /// Other rules from now on. The state stays.
-    pub(crate) fn set_rules(&mut self, rules: Rules) {
+    /// Other rules from now on. The state stays, as far as there is still a reason for it.
+    pub(crate) fn set_rules(&mut self, rules: Rules, now: Instant) -> Option<Change> {
         self.rules = rules;
+        if !rules.passive {
+            self.passive_until = None;
+        }
+        self.held &= rules.flap_limit > 0 && self.falls.len() >= rules.flap_limit as usize;
+        if !rules.checked {
+            // Nobody would ever find out that it works again.
+            self.failed = false;
+            self.last = None;
+        }
+        self.up_if_nothing_is_left(now)
     }
 
     /// Whether it is up.
@@ -94,6 +121,22 @@ impl Machine {
     /// Whether it is held down for failing too often.
     pub(crate) fn is_held(&self) -> bool {
         self.held
+    }
+
+    /// Whether nothing is known yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Whether it is down although nothing is known to be wrong with it now: it is held down, or traffic brought it
+    /// down a while ago.
+    pub(crate) fn is_held_back(&self) -> bool {
+        !self.up && !self.failed
+    }
+
+    /// Whether it is held down, and its check has succeeded as often as it takes.
+    pub(crate) fn is_well(&self) -> bool {
+        self.is_held_back() && self.held && self.passive_until.is_none() && self.last == Some(true)
     }
 
     /// Since when it is up or down.
@@ -126,9 +169,10 @@ impl Machine {
         recent.count() as u32
     }
 
-    /// How long one that is held down must still pass its checks.
+    /// How long one that is held down must still pass its checks; or just wait, if it has none.
     pub(crate) fn held_for(&self, now: Instant) -> Option<Duration> {
-        let passed = self.good_since.map_or(0, |since| now.since(since).as_millis());
+        let begin = if self.rules.checked { self.good_since } else { Some(self.since) };
+        let passed = begin.map_or(0, |since| now.since(since).as_millis());
         let left = self.rules.flap_hold.as_millis().saturating_sub(passed);
         self.held.then(|| Duration::from_millis(left))
     }
@@ -136,23 +180,34 @@ impl Machine {
     /// A check's result.
     pub(crate) fn result(&mut self, good: bool, now: Instant) -> Option<Change> {
         let first = std::mem::take(&mut self.fresh);
-        if !good {
-            self.good_since = None;
+        self.last = Some(good);
+        if self.up {
+            self.against = if good { 0 } else { self.against + 1 };
+            if self.against < self.rules.fall {
+                return None;
+            }
+            self.failed = true;
+            return Some(self.go_down(now));
         }
-        if good == self.up {
+        if !good {
+            // Whatever brought it down, now its check says so as well.
+            self.failed = true;
+            self.passive_until = None;
+            self.good_since = None;
             self.against = 0;
             return None;
-        }
-        if self.up {
-            self.against += 1;
-            return (self.against >= self.rules.fall).then(|| self.go_down(now));
         }
         let good_since = *self.good_since.get_or_insert(now);
         self.against = (self.against + 1).min(self.rules.rise);
         // What was only assumed needs one success, as in keepalived.
-        let enough = first || self.against >= self.rules.rise;
-        let served = !self.held || now.since(good_since) >= self.rules.flap_hold;
-        (enough && served).then(|| self.go_up(now))
+        if first || self.against >= self.rules.rise {
+            self.failed = false;
+            self.passive_until = None;
+        }
+        if self.is_well() && now.since(good_since) >= self.rules.flap_hold {
+            self.held = false;
+        }
+        self.up_if_nothing_is_left(now)
     }
 
     /// Traffic shows that the server has failed. If no check brings it back earlier, it is tried again after `hold`.
@@ -161,19 +216,43 @@ impl Machine {
             return None;
         }
         self.fresh = false;
-        self.passive_until = Some(now + hold);
+        // A check that is failing already is of the same opinion; then time alone changes nothing.
+        self.failed = self.last == Some(false);
+        self.passive_until = (!self.failed).then(|| now + hold);
         Some(self.go_down(now))
     }
 
-    /// When somebody should look whether a server that traffic brought down is to be tried again.
+    /// When time alone brings it back. Not while its check fails; and one that is held down for flapping has to pass
+    /// its checks.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.passive_until
+        if self.up || self.failed {
+            return None;
+        }
+        match (self.passive_until, self.held) {
+            (Some(until), false) => Some(until),
+            (until, true) if !self.rules.checked => {
+                let held_until = self.since + self.rules.flap_hold;
+                Some(until.map_or(held_until, |until| until.max(held_until)))
+            }
+            (_, true) | (None, false) => None,
+        }
     }
 
     /// Tries a server again that traffic brought down, if its time is over.
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Change> {
-        let over = !self.up && self.passive_until.is_some_and(|until| now >= until);
+        let over = self.due().is_some_and(|due| now >= due);
         over.then(|| self.go_up(now))
+    }
+
+    /// Holds it down no longer.
+    pub(crate) fn release(&mut self, now: Instant) -> Option<Change> {
+        self.held = false;
+        self.up_if_nothing_is_left(now)
+    }
+
+    fn up_if_nothing_is_left(&mut self, now: Instant) -> Option<Change> {
+        let is_down_for_nothing = !self.up && !self.failed && !self.held && self.passive_until.is_none();
+        is_down_for_nothing.then(|| self.go_up(now))
     }
 
     fn go_down(&mut self, now: Instant) -> Change {
@@ -194,6 +273,7 @@ impl Machine {
 
     fn go_up(&mut self, now: Instant) -> Change {
         self.up = true;
+        self.failed = false;
         self.held = false;
         self.passive_until = None;
         self.turn(now);
@@ -216,6 +296,8 @@ mod tests {
         rise: 2,
         fall: 3,
         assume_down: false,
+        checked: true,
+        passive: true,
         flap_limit: 0,
         flap_window: Duration::from_secs(300),
         flap_hold: Duration::from_secs(60),
@@ -265,7 +347,6 @@ mod tests {
     #[test]
     fn traffic_brings_a_server_down_for_a_while() {
         let mut machine = Machine::new(RULES, Instant::ZERO);
-        let at = |s: u64| Instant::from_millis(s * 1_000);
         assert_eq!(
             machine.fail_passively(Duration::from_secs(30), at(1)),
             Some(Change::Down { held: false })
@@ -278,6 +359,89 @@ mod tests {
         assert_eq!(machine.result(true, at(41)), None);
         assert_eq!(machine.result(true, at(42)), Some(Change::Up), "its check brings it back earlier");
         assert_eq!(machine.tick(at(100)), None);
+    }
+
+    const HOLD: Duration = Duration::from_secs(4);
+
+    fn at(s: u64) -> Instant {
+        Instant::from_millis(s * 1_000)
+    }
+
+    #[test]
+    fn time_alone_puts_back_no_server_whose_check_fails() {
+        // One failure is enough on top of what traffic showed, before or after.
+        for (before, after) in [("", "-"), ("", "+-"), ("--", ""), ("-", "-")] {
+            let mut machine = Machine::new(RULES, Instant::ZERO);
+            let results = |machine: &mut Machine, results: &str| {
+                for result in results.chars() {
+                    assert_eq!(machine.result(result == '+', at(1)), None, "{before} {after}");
+                }
+            };
+            results(&mut machine, before);
+            assert!(machine.fail_passively(HOLD, at(1)).is_some());
+            results(&mut machine, after);
+            assert_eq!((machine.due(), machine.tick(at(1_000))), (None, None), "{before} {after}");
+            assert!(!machine.is_held_back(), "its check knows that it is ill");
+            assert_eq!(machine.result(true, at(1_001)), None);
+            assert_eq!(machine.result(true, at(1_002)), Some(Change::Up), "{before} {after}");
+        }
+    }
+
+    #[test]
+    fn time_alone_puts_back_no_server_that_is_held_for_flapping() {
+        let rules = Rules { flap_limit: 2, flap_hold: Duration::from_secs(60), ..RULES };
+        let mut machine = Machine::new(rules, Instant::ZERO);
+        machine.fail_passively(HOLD, at(1));
+        assert_eq!(machine.tick(at(5)), Some(Change::Up));
+        assert_eq!(machine.fail_passively(HOLD, at(6)), Some(Change::Down { held: true }));
+        assert_eq!((machine.due(), machine.tick(at(1_000))), (None, None), "it has to pass its checks");
+        for s in 1_001..1_061 {
+            assert_eq!(machine.result(true, at(s)), None);
+        }
+        assert_eq!(machine.result(true, at(1_061)), Some(Change::Up));
+
+        // Without a check there is only time, but all of it.
+        let mut machine = Machine::new(Rules { checked: false, ..rules }, Instant::ZERO);
+        machine.fail_passively(HOLD, at(1));
+        machine.tick(at(5));
+        machine.fail_passively(HOLD, at(6));
+        assert_eq!((machine.due(), machine.tick(at(10))), (Some(at(66)), None));
+        assert_eq!(machine.tick(at(66)), Some(Change::Up));
+    }
+
+    #[test]
+    fn a_server_is_held_back_only_as_long_as_there_is_a_reason() {
+        let flapping = Rules { flap_limit: 2, ..RULES };
+        let held = || {
+            let mut machine = Machine::new(flapping, Instant::ZERO);
+            (1..=2).for_each(|s| {
+                machine.fail_passively(HOLD, at(s));
+                machine.tick(at(s) + HOLD);
+            });
+            assert!(machine.is_held());
+            machine
+        };
+        let three = Rules { flap_limit: 3, passive: false, ..RULES };
+        assert_eq!(held().set_rules(flapping, at(9)), None, "nothing has changed");
+        assert_eq!(held().set_rules(three, at(9)), Some(Change::Up), "three failures are allowed now");
+        let mut machine = Machine::new(RULES, Instant::ZERO);
+        machine.fail_passively(HOLD, at(1));
+        let actively = Rules { passive: false, ..RULES };
+        assert_eq!(machine.set_rules(actively, at(2)), Some(Change::Up), "traffic is not looked at any more");
+        let mut machine = Machine::new(RULES, Instant::ZERO);
+        for s in 1..=3 {
+            machine.result(false, at(s));
+        }
+        assert!(!machine.is_up());
+        let unchecked = Rules { checked: false, ..RULES };
+        assert_eq!(machine.set_rules(unchecked, at(4)), Some(Change::Up), "nobody would find out");
+        let mut machine = held();
+        assert!(!machine.is_well(), "nothing is known of it");
+        machine.result(true, at(9));
+        assert!(!machine.is_well());
+        machine.result(true, at(10));
+        assert!(machine.is_well());
+        assert_eq!(machine.release(at(10)), Some(Change::Up));
     }
 
     proptest! {

@@ -10,9 +10,15 @@ use lb_core::time::{Duration, Instant};
 pub(crate) struct Member {
     /// The configured weight.
     pub(crate) weight: u32,
-    /// Its checks say that it works.
+    /// Its operator lets it take new connections.
+    pub(crate) wanted: bool,
+    /// It is up.
     pub(crate) up: bool,
-    /// Since when.
+    /// It is held down for flapping, although its check says that it works.
+    pub(crate) well: bool,
+    /// It is down, but its check, if it has one, does not say so: it is held down, or traffic brought it down.
+    pub(crate) held_back: bool,
+    /// Since when it is up or down.
     pub(crate) since: Instant,
     /// When it fails it keeps its connections.
     pub(crate) inhibit: bool,
@@ -23,7 +29,7 @@ pub(crate) struct Member {
 /// What becomes of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It gets its share of new connections.
+    /// It gets its share of new connections, if its operator lets it.
     Serves,
     /// It keeps its connections and gets no new ones.
     Inhibited,
@@ -36,6 +42,8 @@ pub(crate) enum Role {
 pub(crate) struct Outcome {
     /// By server.
     pub(crate) roles: Vec<Role>,
+    /// Those that are well are held down no longer: the service cannot do without them.
+    pub(crate) released: bool,
     /// The sorry server's.
     pub(crate) sorry: Role,
     /// Whether the quorum is reached.
@@ -45,34 +53,43 @@ pub(crate) struct Outcome {
 }
 
 /// Judges a service. `quorum` is whether it was reached so far.
+///
+/// Whoever takes new connections counts, and nobody else: a server that its operator drains or disables does not.
 pub(crate) fn judge(pool: &Pool, members: &[Member], quorum: bool) -> Outcome {
-    let working = |member: &&Member| member.up && member.weight > 0;
-    let total: u32 = members.iter().filter(working).fold(0, |sum, member| sum.saturating_add(member.weight));
+    let weight_of = |is_one: &dyn Fn(&Member) -> bool| {
+        let those = members.iter().filter(|member| member.wanted && is_one(member));
+        those.fold(0_u32, |sum, member| sum.saturating_add(member.weight))
+    };
     // As keepalived: the quorum must be clearly gained, or clearly lost, to change.
     let needed = match quorum {
         true => pool.quorum - pool.hysteresis,
         false => pool.quorum.saturating_add(pool.hysteresis),
     };
+    let (up, with_well) = (weight_of(&|member| member.up), weight_of(&|member| member.up || member.well));
+    // Flapping servers are held down for as long as there are enough others.
+    let released = up < needed && with_well > up && (up == 0 || with_well >= needed);
+    let works = |member: &Member| member.up || (released && member.well);
+    let total = if released { with_well } else { up };
     let quorum = total >= needed;
-    let all_failed = total == 0 && members.iter().any(|member| member.weight > 0);
-    let sorry = pool.sorry_server.is_some()
-        && match pool.when_all_fail {
-            WhenAllFail::Sorry => !quorum && !members.is_empty(),
-            WhenAllFail::Reject | WhenAllFail::Keep => false,
-        };
-    let kept = all_failed && pool.when_all_fail == WhenAllFail::Keep;
-    let last = members.iter().filter(|member| member.weight > 0).map(|member| member.since).max();
+    let sorry = pool.sorry_server.is_some() && pool.when_all_fail == WhenAllFail::Sorry && !quorum;
+    let nobody = total == 0 && !sorry;
+    let last = members.iter().filter(|member| member.wanted).map(|member| member.since).max();
+    let is_kept = |member: &Member| {
+        let failed_last = last.is_some_and(|last| last.since(member.since) <= member.reaction);
+        let keep_last = pool.when_all_fail == WhenAllFail::Keep && failed_last;
+        nobody && member.wanted && (keep_last || member.held_back)
+    };
     let roles = members.iter().map(|member| {
-        let failed_last = || last.is_some_and(|last| last.since(member.since) <= member.reaction);
-        if (member.up && !sorry) || (kept && member.weight > 0 && failed_last()) {
+        if (works(member) && !sorry) || is_kept(member) {
             return Role::Serves;
         }
         // A server that works keeps what it has while the sorry server stands in.
-        if member.inhibit || member.up { Role::Inhibited } else { Role::Out }
+        if member.inhibit || works(member) { Role::Inhibited } else { Role::Out }
     });
     let roles = roles.collect();
     let idle = if pool.sorry_server_inhibit { Role::Inhibited } else { Role::Out };
-    Outcome { roles, sorry: if sorry { Role::Serves } else { idle }, quorum, kept }
+    let sorry = if sorry { Role::Serves } else { idle };
+    Outcome { roles, released, sorry, quorum, kept: members.iter().any(is_kept) }
 }
 
 #[cfg(test)]
@@ -83,7 +100,10 @@ mod tests {
 
     const MEMBER: Member = Member {
         weight: 1,
+        wanted: true,
         up: true,
+        well: false,
+        held_back: false,
         since: Instant::ZERO,
         inhibit: false,
         reaction: Duration::from_secs(4),
@@ -140,7 +160,7 @@ mod tests {
         let early = Member { since: at(1_000), ..DOWN };
         let late = Member { since: at(9_000), ..DOWN };
         let last = Member { since: at(10_000), ..DOWN };
-        let drained = Member { weight: 0, ..last };
+        let drained = Member { weight: 0, wanted: false, ..last };
         let outcome = judge(&pool, &[early, late, last, drained], true);
         assert_eq!(outcome.roles, [Role::Out, Role::Serves, Role::Serves, Role::Out]);
         assert!(outcome.kept && !outcome.quorum);
@@ -148,11 +168,56 @@ mod tests {
         assert_eq!(outcome.roles, [Role::Out, Role::Out, Role::Out, Role::Serves], "until one works");
     }
 
+    #[test]
+    fn only_those_count_that_take_new_connections() {
+        // Drained or disabled, it is up and keeps what it has, but takes nothing new.
+        let drained = Member { wanted: false, weight: 5, ..MEMBER };
+        let outcome = judge(&sorry(), &[drained, DOWN], true);
+        assert_eq!((outcome.quorum, outcome.sorry), (false, Role::Serves));
+        assert_eq!(outcome.roles, [Role::Inhibited, Role::Out]);
+        let outcome = judge(&sorry(), &[drained, MEMBER], false);
+        assert_eq!((outcome.quorum, outcome.sorry), (true, Role::Out));
+        let keep = Pool { when_all_fail: WhenAllFail::Keep, ..Pool::default() };
+        let outcome = judge(&keep, &[drained, DOWN], true);
+        assert_eq!(
+            (outcome.roles, outcome.kept),
+            (vec![Role::Serves, Role::Serves], true),
+            "the one that failed is kept"
+        );
+        assert_eq!(judge(&sorry(), &[], true).sorry, Role::Serves, "there is no server at all");
+    }
+
+    #[test]
+    fn holding_down_never_removes_the_last_servers() {
+        let held = Member { well: true, held_back: true, ..DOWN };
+        let ill = Member { held_back: true, ..DOWN };
+        let outcome = judge(&Pool::default(), &[held, held, DOWN], true);
+        assert_eq!(outcome.roles, [Role::Serves, Role::Serves, Role::Out]);
+        assert!(outcome.released && outcome.quorum && !outcome.kept);
+        let outcome = judge(&sorry(), &[held, DOWN], false);
+        assert_eq!((outcome.sorry, outcome.quorum), (Role::Out, true), "it is better than the sorry server");
+        let outcome = judge(&Pool::default(), &[held, MEMBER], true);
+        assert_eq!(outcome.roles, [Role::Out, Role::Serves], "there is another");
+        let two = Pool { quorum: 2, ..Pool::default() };
+        assert_eq!(judge(&two, &[held, MEMBER], true).roles, [Role::Serves; 2], "one is not enough");
+        let three = Pool { quorum: 3, ..Pool::default() };
+        assert_eq!(judge(&three, &[held, MEMBER], true).roles, [Role::Out, Role::Serves], "nor would two be");
+        // Of one that traffic brought down nothing is known.
+        let outcome = judge(&Pool::default(), &[ill, ill, DOWN], true);
+        assert_eq!(outcome.roles, [Role::Serves, Role::Serves, Role::Out]);
+        assert!(outcome.kept && !outcome.quorum && !outcome.released);
+        let outcome = judge(&sorry(), &[ill, ill], true);
+        assert_eq!((outcome.roles, outcome.sorry), (vec![Role::Out; 2], Role::Serves));
+    }
+
     fn member() -> impl Strategy<Value = Member> {
-        let parts = (0..3_u32, any::<bool>(), 0..20_000_u64, any::<bool>());
-        parts.prop_map(|(weight, up, since, inhibit)| Member {
+        let parts = (0..3_u32, any::<bool>(), any::<bool>(), 0..20_000_u64, any::<bool>(), 0..4_u8);
+        parts.prop_map(|(weight, enabled, up, since, inhibit, why)| Member {
             weight,
+            wanted: enabled && weight > 0,
             up,
+            well: !up && why == 1,
+            held_back: !up && (why == 1 || why == 2),
             since: at(since),
             inhibit,
             ..MEMBER
@@ -170,19 +235,32 @@ mod tests {
             let pool = Pool { quorum, hysteresis, when_all_fail: WhenAllFail::ALL[which], ..sorry() };
             let outcome = judge(&pool, &members, had);
             prop_assert_eq!(outcome.roles.len(), members.len());
-            let works = |member: &Member| member.up && member.weight > 0;
+            let works = |member: &Member| (member.up || member.well) && member.wanted;
             for (member, role) in members.iter().zip(&outcome.roles) {
                 let serves = *role == Role::Serves;
-                prop_assert!(!serves || member.up || outcome.kept, "only one that works, or for want of one");
+                let released = outcome.released && member.well;
+                prop_assert!(!serves || member.up || released || outcome.kept, "only one that works, or for want of one");
                 prop_assert!(member.up || !member.inhibit || *role != Role::Out, "inhibited ones are never taken out");
             }
             // Somebody serves if anybody works, and if all fail it is as configured.
             let of_servers = members.iter().zip(&outcome.roles);
-            let mut serving = of_servers.filter(|(member, role)| member.weight > 0 && **role == Role::Serves);
+            let mut serving = of_servers.filter(|(member, role)| member.wanted && **role == Role::Serves);
             let anybody = outcome.sorry == Role::Serves || serving.next().is_some();
-            let keeps = pool.when_all_fail == WhenAllFail::Keep && members.iter().any(|member| member.weight > 0);
+            let keeps = pool.when_all_fail == WhenAllFail::Keep && members.iter().any(|member| member.wanted);
+            let keeps = keeps || members.iter().any(|member| member.wanted && member.held_back);
             prop_assert!(anybody || !(keeps || members.iter().any(works)));
-            prop_assert_eq!(judge(&pool, &members, outcome.quorum), outcome, "judged again nothing changes");
+            prop_assert_eq!(outcome.kept && members.iter().any(|member| member.up && member.wanted), false);
+            // What is released is up from then on.
+            let released = |member: &Member| outcome.released && member.well;
+            let after: Vec<Member> = members
+                .iter()
+                .map(|member| match released(member) {
+                    true => Member { up: true, well: false, held_back: false, ..*member },
+                    false => *member,
+                })
+                .collect();
+            let again = judge(&pool, &after, outcome.quorum);
+            prop_assert_eq!(again, Outcome { released: false, ..outcome }, "judged again nothing changes");
         }
     }
 }

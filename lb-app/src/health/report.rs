@@ -6,7 +6,7 @@ use super::{
 };
 use crate::config::health::{Check, Pool};
 use lb_core::{
-    service::key::ServiceKey,
+    service::{key::ServiceKey, plan::Admin},
     time::{Duration, Instant},
 };
 use std::{fmt, net::SocketAddr, sync::Arc, time::SystemTime};
@@ -27,7 +27,7 @@ pub(crate) struct ServiceReport {
     /// What its servers' states mean together.
     pub(crate) pool: Pool,
     pub(crate) quorum: bool,
-    /// Weight of the servers that are up.
+    /// Weight of the servers that take new connections, or would if no sorry server stood in.
     pub(crate) up_weight: u32,
     pub(crate) quorum_changes: u64,
     /// No server works, and those that worked last are kept.
@@ -45,6 +45,8 @@ pub(crate) struct ServerReport {
     pub(crate) check: Option<Arc<Check>>,
     pub(crate) state: ServerState,
     pub(crate) role: Role,
+    /// Its operator lets it take new connections, by its weight and otherwise.
+    pub(crate) admission: Admission,
     pub(crate) progress: Progress,
     /// For how long it has been in this state, in milliseconds.
     pub(crate) for_ms: u64,
@@ -93,6 +95,15 @@ impl fmt::Display for ServerState {
     }
 }
 
+/// Whether a server may take new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Admitted,
+    /// It is drained, or its weight is 0, which is the same.
+    Drained,
+    Disabled,
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -104,7 +115,8 @@ impl fmt::Display for Role {
 }
 
 pub(super) fn make(state: &State, now: Instant, hooks: (u64, u64)) -> Report {
-    let services = state.services.iter().map(|(key, service)| service_report(*key, service, now));
+    let watched = state.services.iter().filter(|(_, service)| service.is_watched());
+    let services = watched.map(|(key, service)| service_report(*key, service, now));
     Report { services: services.collect(), hooks }
 }
 
@@ -117,7 +129,13 @@ fn service_report(key: ServiceKey, service: &Service, now: Instant) -> ServiceRe
             (false, true) => ServerState::Held,
             (false, false) => ServerState::Down,
         },
-        role: server.role,
+        role: server.part.role,
+        admission: match server.admin {
+            Admin::Disabled => Admission::Disabled,
+            Admin::Draining => Admission::Drained,
+            Admin::Enabled if server.weight == 0 => Admission::Drained,
+            Admin::Enabled => Admission::Admitted,
+        },
         progress: progress(server, now),
         for_ms: now.since(server.machine.since()).as_millis(),
         checks: server.checks,
@@ -153,6 +171,15 @@ fn progress(server: &Server, now: Instant) -> Progress {
 }
 
 impl ServerReport {
+    /// What comes of it for new connections, in one word.
+    pub(crate) fn role_word(&self) -> String {
+        match (self.role, self.admission) {
+            (Role::Serves | Role::Inhibited, Admission::Drained) => "drained".to_owned(),
+            (_, Admission::Disabled) => "disabled".to_owned(),
+            (role, _) => role.to_string(),
+        }
+    }
+
     /// The kind of its check.
     pub(crate) fn kind(&self) -> Option<&'static str> {
         self.check.as_ref().map(|check| check.kind.name())

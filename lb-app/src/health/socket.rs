@@ -1,6 +1,6 @@
 //! Where checks' packets leave: sockets in a network namespace, on an interface, from an address, with a mark.
 
-use super::conversation::{Conversation, Heard};
+use super::target::plain;
 use crate::config::health::Leave;
 use nix::sched::{CloneFlags, setns};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -20,9 +20,6 @@ use tokio::{
 
 /// Where `ip netns` keeps the names of network namespaces.
 const NAMESPACES: &str = "/run/netns";
-
-/// Largest datagram.
-const DATAGRAM: usize = 65_536;
 
 type Job = Box<dyn FnOnce(io::Result<()>) + Send>;
 
@@ -93,7 +90,7 @@ impl Doors {
     }
 
     async fn socket(&self, leave: &Leave, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-        let Leave { ports: _, netns, device, source, mark } = leave.clone();
+        let Leave { via: _, netns, device, source, mark } = leave.clone();
         let make = move || {
             let socket = Socket::new(Domain::IPV4, kind, Some(protocol))?;
             socket.set_nonblocking(true)?;
@@ -114,53 +111,6 @@ impl Doors {
     }
 }
 
-/// A socket that talks to one server in datagrams.
-pub(super) enum Datagrams {
-    /// One of the kernel's.
-    Kernel(UdpSocket),
-    /// By the director's own ports. It begins when something is sent.
-    Ports(Box<Conversation>, SocketAddrV4),
-}
-
-impl Datagrams {
-    /// One that leaves by the talk if there is one.
-    pub(super) async fn open(
-        doors: &Doors,
-        leave: &Leave,
-        talk: Option<Conversation>,
-        to: SocketAddrV4,
-    ) -> Result<Self, String> {
-        match talk {
-            Some(talk) => Ok(Datagrams::Ports(Box::new(talk), to)),
-            None => doors.udp(leave, to).await.map(Datagrams::Kernel).map_err(|error| plain(&error)),
-        }
-    }
-
-    /// Sends one.
-    pub(super) async fn send(&mut self, payload: &[u8]) -> io::Result<()> {
-        match self {
-            Datagrams::Kernel(socket) => socket.send(payload).await.map(drop),
-            Datagrams::Ports(talk, to) => talk.send_datagram(*to, payload),
-        }
-    }
-
-    /// The next one that comes.
-    pub(super) async fn receive(&mut self) -> io::Result<Vec<u8>> {
-        match self {
-            Datagrams::Kernel(socket) => {
-                let mut buffer = vec![0; DATAGRAM];
-                let length = socket.recv(&mut buffer).await?;
-                buffer.truncate(length);
-                Ok(buffer)
-            }
-            Datagrams::Ports(talk, _) => match talk.hear().await {
-                Heard::Datagram(bytes) => Ok(bytes),
-                Heard::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
-            },
-        }
-    }
-}
-
 fn enter(path: &Path) -> io::Result<()> {
     let entered = File::open(path).and_then(|file| Ok(setns(file, CloneFlags::CLONE_NEWNET)?));
     entered.map_err(|error| explain(&error, &format!("network namespace {}", path.display())))
@@ -169,19 +119,4 @@ fn enter(path: &Path) -> io::Result<()> {
 /// The same error, with what it is about in front.
 fn explain(error: &io::Error, what: &str) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {}", plain(error)))
-}
-
-/// An error in plain words, without its number.
-pub(crate) fn plain(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "it refused the connection".to_owned(),
-        io::ErrorKind::ConnectionReset => "it reset the connection".to_owned(),
-        io::ErrorKind::HostUnreachable => "the host is unreachable".to_owned(),
-        io::ErrorKind::NetworkUnreachable => "there is no route to its network".to_owned(),
-        io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
-        _ => {
-            let text = error.to_string();
-            text.split(" (os error").next().unwrap_or_default().to_owned()
-        }
-    }
 }

@@ -10,7 +10,7 @@ use crate::{
     config::health::Pool,
     health::{
         Role,
-        report::{Progress, Report, ServerReport, ServerState, ServiceReport},
+        report::{Admission, Progress, Report, ServerReport, ServerState, ServiceReport},
     },
 };
 use lb_core::{
@@ -85,6 +85,7 @@ fn facts(services: usize, servers: usize) -> Facts {
                     check: None,
                     state: ServerState::Up,
                     role: Role::Serves,
+                    admission: Admission::Admitted,
                     progress: Progress::default(),
                     for_ms: 0,
                     checks: 9,

@@ -32,7 +32,7 @@ pub(super) fn write(text: &mut String, report: &Report, now: SystemTime) {
                 server.address.to_string(),
                 server.kind().unwrap_or("-"),
                 server.state.to_string(),
-                server.role.to_string(),
+                server.role_word(),
                 server.for_ms / 1_000,
                 server.transitions,
                 server.failures,
@@ -49,7 +49,7 @@ mod tests {
     use crate::config::health::{Check, Kind, Pool};
     use crate::health::{
         Role,
-        report::{Progress, ServerReport, ServerState, ServiceReport},
+        report::{Admission, Progress, ServerReport, ServerState, ServiceReport},
     };
     use lb_core::time::Duration as Span;
     use std::{sync::Arc, time::Duration};
@@ -61,6 +61,7 @@ mod tests {
             check: Some(Arc::new(Check::new(Kind::Tcp, Span::from_secs(5)))),
             state: ServerState::Up,
             role: Role::Serves,
+            admission: Admission::Admitted,
             progress: Progress::default(),
             for_ms: 61_500,
             checks: 100,
@@ -74,6 +75,7 @@ mod tests {
             address: "198.51.100.12:80".parse().unwrap(),
             state: ServerState::Held,
             role: Role::Out,
+            admission: Admission::Admitted,
             failures: 7,
             transitions: 3,
             last_failure: Some(("it answered with status 500".to_owned(), now - Duration::from_secs(5))),

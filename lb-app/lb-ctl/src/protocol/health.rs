@@ -68,7 +68,7 @@ pub struct Service {
 pub struct Quorum {
     /// Whether they do.
     pub reached: bool,
-    /// Weight of the servers that are up.
+    /// Weight of the servers that take new connections, or would if no sorry server stood in.
     pub weight: u32,
     /// Weight at which it is reached.
     pub reached_at: u32,
@@ -101,7 +101,8 @@ pub struct Server {
     pub state: String,
     /// For how long it has been so.
     pub for_ms: u64,
-    /// What its service makes of it: it `serves`, is `inhibited`, which is no new connections, or is `out`.
+    /// What its service makes of it: it `serves`, is `inhibited`, which is no new connections, or is `out`; or its operator
+    /// has it `drained` or `disabled`.
     pub role: String,
     /// Results in a row that speak against its state.
     pub against: u32,
@@ -138,7 +139,8 @@ pub struct Check {
     pub kind: String,
     /// Whom its packets are addressed to: `server` or `vip`.
     pub to: String,
-    /// What they leave by: `kernel` or `ports`, the director's own.
+    /// What they leave by: `kernel` or `ports`, the director's own; or `auto`, which is the kernel where it is on the
+    /// server's network.
     pub via: String,
     /// Time between two checks.
     pub interval_ms: u64,

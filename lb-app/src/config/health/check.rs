@@ -94,13 +94,12 @@ impl Check {
     /// What can be said of checks that send packets themselves. A program learns both addresses and makes its own
     /// connections.
     pub(crate) const PACKETS: &'static [Opt<Self>] = &[
-        Opt::<Self>::new(
-            "via",
-            Of::Word(&VIA),
-            "What its packets leave by: the kernel's interfaces, or the director's own ports, as traffic does. With \
-             `\"ports\"` there is no `address`, `netns`, `device`, `source` or `mark`.",
-            |check| Some(Value::Text(check.via().to_owned())),
-            |check, value| is_last(value, VIA).map(|ports| check.leave.ports = ports).is_some(),
+        option!(
+            "via" => leave.via,
+            Of::Word(&Via::NAMES),
+            "What its packets leave by: the kernel's interfaces, or the director's own ports, as traffic does. `\"auto\"` \
+             is the kernel if it has an address on the server's network, and the ports if not. With `\"ports\"` there is \
+             no `address`, `netns`, `device`, `source` or `mark`; with one of these `\"auto\"` is the kernel."
         ),
         Opt::<Self>::new(
             "to",
@@ -162,7 +161,7 @@ impl Check {
 
     /// What its packets leave by.
     pub(crate) const fn via(&self) -> &'static str {
-        VIA[self.leave.ports as usize]
+        self.leave.via.name()
     }
 
     /// Whom its packets are addressed to.
@@ -198,8 +197,6 @@ impl Check {
     }
 }
 
-/// What a check's packets leave by.
-const VIA: [&str; 2] = ["kernel", "ports"];
 /// Whom they are addressed to.
 const TO: [&str; 2] = ["server", "vip"];
 
@@ -215,8 +212,8 @@ pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 /// Where a check's packets leave this machine, as far as the kernel should not decide by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Leave {
-    /// By the director's own ports, as traffic does, and not by the kernel. Then there is nothing else to say.
-    pub(crate) ports: bool,
+    /// By whom. By the director's own ports there is nothing else to say.
+    pub(crate) via: Via,
     /// The network namespace, by its name under `/run/netns`.
     pub(crate) netns: Option<String>,
     /// The network interface.
@@ -226,6 +223,35 @@ pub(crate) struct Leave {
     /// The mark that routing rules can look for; keepalived's `fwmark`.
     pub(crate) mark: Option<u32>,
 }
+
+/// By whom a check's packets leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Via {
+    /// By the kernel where it is on the server's network, by the director's own ports where it is not: DPDK's ports are
+    /// not the kernel's.
+    #[default]
+    Auto,
+    /// By the kernel.
+    Kernel,
+    /// By the director's own ports, as traffic does.
+    Ports,
+}
+
+impl Via {
+    const ALL: [Via; 3] = [Via::Auto, Via::Kernel, Via::Ports];
+    const NAMES: [&str; 3] = [Via::Auto.name(), Via::Kernel.name(), Via::Ports.name()];
+
+    /// The word used in configurations.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Via::Auto => "auto",
+            Via::Kernel => "kernel",
+            Via::Ports => "ports",
+        }
+    }
+}
+
+words!(Via);
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod read;
 
 #[cfg(test)]
 pub(crate) use check::Record;
-pub(crate) use check::{Check, Command, Dns, Http, Kind, Leave, Pattern, Tls, Udp};
+pub(crate) use check::{Check, Command, Dns, Http, Kind, Leave, Pattern, Tls, Udp, Via};
 pub(crate) use effective::{inline_check, inline_pool};
 #[cfg(test)]
 pub(crate) use pool::{Passive, Sorry};

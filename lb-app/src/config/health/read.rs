@@ -1,7 +1,7 @@
 //! Reading `check` and `health` tables.
 
 use super::{
-    Check, Command, Dns, Http, Kind, OwnCheck, Pool, Tls, Udp, WhenAllFail, check::DEFAULT_INTERVAL,
+    Check, Command, Dns, Http, Kind, OwnCheck, Pool, Tls, Udp, Via, WhenAllFail, check::DEFAULT_INTERVAL,
 };
 use crate::config::{
     options::{Said, read},
@@ -12,6 +12,9 @@ use crate::config::{
 };
 use lb_core::service::plan::Method;
 use std::{net::SocketAddr, sync::Arc};
+
+/// What only packets that leave by the kernel can have.
+const ONLY_KERNEL: [&str; 5] = ["netns", "device", "source", "mark", "address"];
 
 /// Reads the `check` of a service or a server. `type = "none"` says that there is none.
 pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -> OwnCheck {
@@ -45,6 +48,11 @@ pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -
     let said: Vec<Said> =
         check.options().into_iter().map(|options| read(&mut table, options, &mut check)).collect();
     check_together_said(&check, &said, &table, problems);
+    if check.leave.via == Via::Auto
+        && ONLY_KERNEL.iter().any(|key| said.iter().any(|said| said.place(key).is_some()))
+    {
+        check.leave.via = Via::Kernel;
+    }
     let place = table.finish();
     Some(At { value: Some(Arc::new(check)), place })
 }
@@ -56,7 +64,7 @@ pub(in crate::config) fn check_way(
     problems: &Problems,
 ) {
     let At { value: Some(value), place } = check else { return };
-    if value.leave.ports && value.to_vip && method == Some(Method::Nat) {
+    if value.leave.via == Via::Ports && value.to_vip && method == Some(Method::Nat) {
         let what = "is \"vip\", which under nat is the director's own by `via = \"ports\"`";
         problems.add(&place.below("to"), Complaint::new(what, "use `to = \"server\"`"));
     }
@@ -70,8 +78,8 @@ fn check_together_said(check: &Check, said: &[Said], table: &Table, problems: &P
         problems.add(address, complaint);
     }
     // By the director's own ports a packet goes where the server's traffic goes, and nothing can be said of it.
-    if check.leave.ports {
-        for key in ["netns", "device", "source", "mark", "address"] {
+    if check.leave.via == Via::Ports {
+        for key in ONLY_KERNEL {
             if place(key).is_some() {
                 let complaint =
                     Complaint::new("cannot be given with `via = \"ports\"`", "remove one of the two");

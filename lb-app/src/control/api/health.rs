@@ -83,7 +83,7 @@ fn server_told(server: &ServerReport, now: SystemTime) -> Server {
         check: server.check.as_deref().map(check_told),
         state: server.state.to_string(),
         for_ms: server.for_ms,
-        role: server.role.to_string(),
+        role: server.role_word(),
         against: progress.against,
         needed: progress.needed,
         next_check_ms: progress.next_ms,

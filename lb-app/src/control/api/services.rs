@@ -6,7 +6,7 @@ use super::{
     not_found, word,
 };
 use crate::control::{
-    edit::change::ChangeError,
+    edit::servers::Wish,
     live::running::{Current, Running},
     plane::ControlPlane,
 };
@@ -210,20 +210,9 @@ fn modify_server(plane: &ControlPlane, wanted: &ServerChange) -> Answer {
     if within_ms.is_some() && state != Some(Admin::Draining) {
         return Err(Refusal::new(Code::Invalid, "a time is for draining only: `state drain within 5m`"));
     }
-    let key = change(running, |plan| {
-        let key = find(plan, service, *address, *port)?;
-        if let (Some(weight), Some(server)) = (weight, named_mut(plan, service)?.server_mut(key.endpoint())) {
-            server.weight = *weight;
-        }
-        Ok(key)
-    })?;
-    let outcome = match state {
-        Some(Admin::Enabled) => servers.enable(running, &key),
-        Some(Admin::Draining) => servers.drain(running, &key, within_ms.map(Duration::from_millis)),
-        Some(Admin::Disabled) => servers.disable(running, &key),
-        None => Ok(()),
-    };
-    outcome.map_err(|error: ChangeError| super::translate(&error))?;
+    let key = find(&running.current().operators_plan(), service, *address, *port)?;
+    let wish = Wish { weight: *weight, admin: state, within: within_ms.map(Duration::from_millis) };
+    servers.set(running, &key, wish).map_err(|error| super::translate(&error))?;
     Ok(done())
 }
 

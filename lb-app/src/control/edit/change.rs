@@ -1,6 +1,7 @@
 //! Changing what runs, while it runs: one edit of the plan, checked, made into a snapshot, and taken by all workers.
 //! Either all of it happens or nothing does.
 
+use super::health::check_sorry_servers;
 use crate::{
     config::Config,
     control::live::{
@@ -65,8 +66,36 @@ impl Running {
     ) -> Result<T, ChangeError> {
         let _turn = self.changing.lock();
         let current = self.current();
-        let mut plan = Plan::clone(&current.plan);
+        // What stands in is no business of whoever edits.
+        let mut plan = current.operators_plan();
         let outcome = edit(&mut plan)?;
+        let config = config.unwrap_or_else(|| current.config.clone());
+        self.carry_out(&current, plan, config)?;
+        Ok(outcome)
+    }
+
+    /// Has servers get what is known of them now. If the plan says so already, no worker is bothered.
+    ///
+    /// # Errors
+    /// See [`Running::change`].
+    pub(super) fn refresh(&self) -> Result<(), ChangeError> {
+        let _turn = self.changing.lock();
+        let current = self.current();
+        let mut plan = current.operators_plan();
+        let derived = self.health.derive(&mut plan, &current.config.health);
+        if plan.services == current.plan.services {
+            self.health.commit(&plan, &current.config.health, derived);
+            return Ok(());
+        }
+        let config = current.config.clone();
+        self.carry_out(&current, current.operators_plan(), config)
+    }
+
+    /// Puts a plan into effect that its operator wants, with the servers' states as they follow from what is known. Every
+    /// change comes through here, in the caller's turn.
+    fn carry_out(&self, current: &Current, mut plan: Plan, config: Arc<Config>) -> Result<(), ChangeError> {
+        check_sorry_servers(&plan, &config.health)?;
+        let derived = self.health.derive(&mut plan, &config.health);
         check(&plan)?;
         // A worker that is behind may still open connections for a server that is gone for all others.
         let all_follow = !self.workers.iter().any(WorkerView::is_behind);
@@ -75,15 +104,12 @@ impl Running {
             !all_follow || load.active != 0 || load.inactive != 0
         };
         let snapshot = Arc::new(current.snapshot.successor(&plan, &in_use)?);
-        let next = Current {
-            plan: Arc::new(plan),
-            config: config.unwrap_or(current.config),
-            snapshot,
-            generation: current.generation + 1,
-        };
+        let generation = current.generation + 1;
+        let next = Current { plan: Arc::new(plan), config, snapshot, generation };
         *self.current.write() = next.clone();
-        self.publish(&next)?;
-        Ok(outcome)
+        let published = self.publish(&next);
+        self.health.commit(&next.plan, &next.config.health, derived);
+        Ok(published?)
     }
 
     /// Tries again to reach workers that did not answer to a change.

@@ -1,7 +1,7 @@
 //! What traffic itself tells of servers: connections that they refuse or leave unanswered, counted by the workers under
 //! NAT, where both directions pass.
 
-use crate::{control::live::running::Running, health::Monitor};
+use crate::control::live::running::Running;
 use lb_core::service::key::ServerKey;
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,7 +21,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Looks at the counters, if it is time to, and takes servers out that have refused too much. Called by the
     /// director every few milliseconds.
-    pub(crate) fn tick(&mut self, running: &Running, monitor: &Monitor, now: Instant) {
+    pub(crate) fn tick(&mut self, running: &Running, now: Instant) {
         if self.next.is_some_and(|next| now < next) {
             return;
         }
@@ -40,7 +40,7 @@ impl Watch {
                 if let Some(failures) = record(&mut samples, (now, refused), within, passive.failures) {
                     let reason =
                         format!("{failures} connections refused or unanswered within {}", passive.within);
-                    monitor.fail_passively(key, reason);
+                    running.health.fail_passively(key, reason);
                 }
                 self.seen.insert(key, samples);
             }

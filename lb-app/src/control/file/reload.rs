@@ -7,19 +7,12 @@
 use super::difference::Difference;
 use crate::{
     config::{self, Config, Limits, report::Report},
-    control::{
-        edit::{change::ChangeError, health::sorry_servers},
-        live::running::Running,
-    },
+    control::{edit::change::ChangeError, live::running::Running},
     systemd,
 };
-use lb_core::service::{
-    key::ServerKey,
-    plan::{Health, Plan},
-};
+use lb_core::service::plan::Plan;
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -109,7 +102,7 @@ impl Reloads {
         become_like(running, &config.plan, Arc::new(config.clone()))?;
         *pending = how.confirm_within.map(|within| Pending {
             until: Instant::now() + within,
-            plan: before.plan,
+            plan: Arc::new(before.operators_plan()),
             config: before.config,
         });
         Ok(difference)
@@ -155,32 +148,18 @@ impl Reloads {
 
 /// Changes the plan to `wanted`, and what the file says besides to `config`.
 fn become_like(running: &Running, wanted: &Plan, config: Arc<Config>) -> Result<(), ChangeError> {
-    let health = config.health.clone();
     running.change_all(Some(config), |plan| {
-        *plan = with_what_is_known(wanted, plan, &health);
+        *plan = with_what_is_known(wanted, plan);
         Ok(())
     })
 }
 
-/// The plan that a file wants, with what only the running director knows: the ports as they turned out to be, and the
-/// servers' health.
-fn with_what_is_known(wanted: &Plan, running: &Plan, checks: &config::health::Health) -> Plan {
+/// The plan that a file wants, with what only the running director knows: the ports as they turned out to be.
+fn with_what_is_known(wanted: &Plan, running: &Plan) -> Plan {
     let mut plan = wanted.clone();
     plan.redirection_len = running.redirection_len;
     for (port, known) in plan.ports.iter_mut().zip(&running.ports) {
         (port.mac, port.spread) = (known.mac, known.spread);
-    }
-    let health: HashMap<ServerKey, Health> =
-        running.keyed_servers().map(|(key, server)| (key, server.health)).collect();
-    let sorry = sorry_servers(running, checks);
-    for service in &mut plan.services {
-        let key = service.key();
-        for server in &mut service.servers {
-            server.health = health.get(&key.server(server.endpoint())).copied().unwrap_or_default();
-        }
-        // What stands in goes on standing in until checks say otherwise.
-        let of_service = sorry.iter().filter(|(sorry, _)| sorry.service == key);
-        service.servers.extend(of_service.map(|(_, server)| **server));
     }
     plan
 }

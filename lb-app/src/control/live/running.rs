@@ -6,6 +6,7 @@ use crate::{
     config::Config,
     dataplane::{clock::Clock, host::Host, shutdown::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
+    health::Knowledge,
 };
 use lb_core::service::{load::LoadBoard, plan::Plan, snapshot::Snapshot};
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -42,6 +43,8 @@ pub(crate) struct Running {
     pub(crate) main_lcore: LcoreId,
     /// DPDK's memory is on huge pages.
     pub(crate) huge_pages: bool,
+    /// What is known of servers.
+    pub(crate) health: Arc<Knowledge>,
     pub(in crate::control) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(in crate::control) changing: Mutex<()>,
@@ -53,13 +56,13 @@ impl Running {
     pub(crate) fn new(
         eal: &Eal,
         (path, config): (PathBuf, Config),
-        snapshot: Arc<Snapshot>,
+        (plan, snapshot): (Plan, Arc<Snapshot>),
         workers: Vec<WorkerView>,
-        board: Arc<LoadBoard>,
+        (board, health): (Arc<LoadBoard>, Arc<Knowledge>),
         (ports, pool): (Vec<StartedPort>, Mempool),
         (clock, shutdown, host): (Clock, Arc<Shutdown>, Arc<Host>),
     ) -> Self {
-        let (plan, config) = (Arc::new(config.plan.clone()), Arc::new(config));
+        let (plan, config) = (Arc::new(plan), Arc::new(config));
         Running {
             path,
             config: config.clone(),
@@ -71,6 +74,7 @@ impl Running {
             host,
             main_lcore: eal.main_lcore(),
             huge_pages: eal.has_hugepages(),
+            health,
             current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
             changing: Mutex::new(()),
             ports: Mutex::new(ports),

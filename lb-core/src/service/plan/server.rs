@@ -98,14 +98,20 @@ impl ServerPlan {
         SocketAddr::new(IpAddr::V4(self.address), self.port)
     }
 
+    /// Whether its operator lets it take new connections. Then it does, if it is up.
+    #[must_use]
+    pub const fn is_wanted(&self) -> bool {
+        self.weight > 0 && matches!(self.admin, Admin::Enabled)
+    }
+
     /// What it does, everything considered.
     #[must_use]
     pub const fn standing(&self) -> Standing {
         match (self.admin, self.health) {
             (Admin::Disabled, _) | (_, Health::Down) => Standing::Gone,
             (Admin::Draining, _) | (_, Health::Inhibited) => Standing::Draining,
-            (Admin::Enabled, Health::Up | Health::Warming(_)) if self.weight == 0 => Standing::Draining,
-            (Admin::Enabled, Health::Up | Health::Warming(_)) => Standing::Serving,
+            (Admin::Enabled, Health::Up | Health::Warming(_)) if self.is_wanted() => Standing::Serving,
+            (Admin::Enabled, Health::Up | Health::Warming(_)) => Standing::Draining,
         }
     }
 

@@ -1,13 +1,7 @@
-//! Every kind of check, against servers on loopback that are well, and that are ill in every way; and the whole of it,
-//! with a plan instead of a director.
+//! Every kind of check.
 
-use super::{
-    Balancer, Monitor, Order, Role, Wanted,
-    probe::{Finding, Means, Target, probe},
-    report::ServerState,
-};
-use crate::config::{Config, Limits, health::Check, parse};
-use lb_core::service::plan::Plan;
+use super::{check, eventually, target, udp};
+use crate::health::{means::Means, probe::probe, target::Finding};
 use std::{
     fs,
     io::{Read, Write},
@@ -15,28 +9,8 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-const SERVICE: &str = "[[ports]]\nname = \"wan\"\ndevice = \"d\"\naddresses = [\"192.0.2.1/24\"]\n\
-                       [[services]]\nname = \"web\"\nvip = \"192.0.2.100\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"nat\"\n";
-
-/// The configuration of a service with these lines.
-fn service(lines: &str) -> Config {
-    let text = format!("{SERVICE}{lines}");
-    let config = parse("lb.toml", &text, Limits { workers: 1, available_bytes: u64::MAX });
-    config.unwrap_or_else(|report| panic!("{report}"))
-}
-
-/// The check `{ KEYS }`, as a service has it.
-fn check(keys: &str) -> Arc<Check> {
-    let config = service(&format!("check = {{ timeout = \"300ms\", {keys} }}\n"));
-    config.health.services[0].check.clone().unwrap()
-}
-
-fn target(port: u16) -> Target {
-    Target { name: "web".to_owned(), key: format!("127.0.0.1:{port} of tcp 192.0.2.100:80").parse().unwrap() }
-}
 
 /// What a check finds out about the server at this port of loopback.
 fn find(keys: &str, port: u16) -> Finding {
@@ -69,22 +43,6 @@ fn answering(answer: &'static str) -> u16 {
 /// A port that nothing listens on.
 fn nobody() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
-}
-
-/// A UDP server that answers every datagram with what `answer` makes of it.
-fn udp(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> u16 {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = socket.local_addr().unwrap().port();
-    thread::spawn(move || {
-        let mut buffer = [0; 2_048];
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            let answer = answer(&buffer[..length]);
-            if !answer.is_empty() {
-                let _ = socket.send_to(&answer, from);
-            }
-        }
-    });
-    port
 }
 
 #[test]
@@ -131,6 +89,23 @@ fn http() {
     );
     let request = String::from_utf8(request.lock().unwrap().clone()).unwrap().to_lowercase();
     assert!(request.starts_with("head /health?a=b http/1.1\r\nhost: www.example.org\r\n"), "{request}");
+}
+
+/// A server that answers and closes without having read what it is asked is read all the same.
+#[test]
+fn an_answer_before_the_request_is_an_answer() {
+    let hasty = server(|mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready");
+    });
+    for _ in 0..200 {
+        assert_eq!(find("type = \"http\", body = \"^ready$\"", hasty), Ok(()));
+    }
+    let hasty_and_ill = server(|mut stream| {
+        let _ = stream.write_all(b"HTTP/1.0 503 Service Unavailable\r\n\r\n");
+    });
+    for _ in 0..50 {
+        assert_eq!(fails("type = \"http\"", hasty_and_ill), "it answered with status 503");
+    }
 }
 
 #[test]
@@ -211,6 +186,26 @@ fn datagrams() {
     assert_eq!(find("type = \"udp\", payload_hex = \"00ff\", expect = '(?-u)^\\x00\\xff$'", echo), Ok(()));
 }
 
+/// Where the machine was too busy to send a datagram earlier, silence is as fine as ever; and an error is an error.
+#[test]
+fn a_busy_machine_makes_no_server_fail() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let means = Means::new(16, None);
+    let check = check("type = \"udp\", payload = \"ping\"");
+    for busy in [0, 150, 280, 500] {
+        let find = |port: u16| {
+            let (means, check, target) = (&means, &check, target(port));
+            runtime.block_on(async {
+                let blocked = async { thread::sleep(Duration::from_millis(busy)) };
+                tokio::join!(probe(means, check, &target), blocked).0.0
+            })
+        };
+        assert_eq!(find(udp(|_| Vec::new())), Ok(()), "busy for {busy} ms");
+        let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        assert_eq!(find(closed), Err("nothing listens on its port".to_owned()), "busy for {busy} ms");
+    }
+}
+
 #[test]
 fn dns() {
     let answering = |flags: [u8; 2]| {
@@ -266,109 +261,4 @@ fn a_late_command_is_ended_with_its_descendants() {
         lines.filter(|line| line.starts_with(format!("sleep\0{mark}").as_bytes())).count()
     };
     eventually(|| running() == 0);
-}
-
-/// A plan that orders are only written down for.
-struct Paper {
-    wanted: Mutex<Wanted>,
-    orders: Mutex<Vec<Order>>,
-}
-
-impl Balancer for Paper {
-    fn wanted(&self) -> Option<Wanted> {
-        Some(self.wanted.lock().unwrap().clone())
-    }
-
-    fn carry_out(&self, orders: &[Order]) -> Result<(), String> {
-        self.orders.lock().unwrap().extend_from_slice(orders);
-        self.wanted.lock().unwrap().number += 1;
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn new(config: Config) -> Arc<Self> {
-        let wanted = Wanted { plan: Arc::new(config.plan.clone()), config: Arc::new(config), number: 0 };
-        Arc::new(Paper { wanted: Mutex::new(wanted), orders: Mutex::default() })
-    }
-
-    /// The last order's roles and that of the sorry server.
-    fn last(&self) -> (Vec<Role>, Option<Role>) {
-        let orders = self.orders.lock().unwrap();
-        let last = orders.last().unwrap();
-        (last.roles.iter().map(|(_, role)| *role).collect(), last.sorry.map(|(_, role)| role))
-    }
-}
-
-fn eventually(mut probe: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !probe() {
-        assert!(Instant::now() < deadline, "it did not happen");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[test]
-fn from_checks_to_orders_and_back() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let lines = format!(
-        "servers = [{{ address = \"192.0.2.11\" }}, {{ address = \"192.0.2.12\", check = {{ type = \"none\" }}, weight = 0 }}]
-         check = {{ type = \"tcp\", address = \"192.0.2.11\", port = {port}, interval = \"20ms\", retry_interval = \"10ms\", warmup = \"0s\" }}
-         health = {{ sorry_server = \"192.0.2.99:8080\" }}\n"
-    );
-    let mut config = service(&lines);
-    // Checks may not be configured for loopback, where nothing but this test is.
-    let check = Arc::make_mut(config.health.services[0].check.as_mut().unwrap());
-    check.address = Some(Ipv4Addr::LOCALHOST);
-    let paper = Paper::new(config);
-    let monitor = Monitor::start(paper.clone()).unwrap();
-    assert_eq!(paper.last(), (vec![Role::Serves; 2], Some(Role::Out)), "from the first moment on");
-    eventually(|| monitor.report().services[0].servers[0].checks > 3);
-
-    drop(listener);
-    eventually(|| paper.last() == (vec![Role::Out, Role::Inhibited], Some(Role::Serves)));
-    let report = monitor.report();
-    let server = &report.services[0].servers[0];
-    assert_eq!((server.state, server.transitions, server.failures >= 3), (ServerState::Down, 1, true));
-    assert_eq!(server.last_failure.as_ref().unwrap().0, "it refused the connection");
-    assert_eq!((report.services[0].quorum, report.services[0].quorum_changes), (false, 1));
-
-    let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-    eventually(|| paper.last() == (vec![Role::Serves; 2], Some(Role::Out)));
-
-    // What is taken out of the plan is not checked any more.
-    let mut without = Plan::clone(&paper.wanted().unwrap().plan);
-    without.services[0].servers.clear();
-    let mut wanted = paper.wanted.lock().unwrap();
-    (wanted.plan, wanted.number) = (Arc::new(without), 1_000);
-    drop(wanted);
-    eventually(|| monitor.report().services[0].servers.is_empty());
-    monitor.stop();
-}
-
-/// Thousands of servers, checked every four seconds, on the threads and descriptors that a director has for it.
-#[test]
-fn many_checks_keep_their_pace() {
-    const SERVERS: usize = 4_000;
-    let echo = udp(<[u8]>::to_vec);
-    let servers: Vec<String> = (0..SERVERS)
-        .map(|n| format!("{{ address = \"192.0.2.{}\", port = {} }}", 2 + n % 90, 1_000 + n / 90))
-        .collect();
-    let lines = format!(
-        "servers = [{}]\ncheck = {{ type = \"udp\", payload = \"ping\", require_reply = true, interval = \"4s\", timeout = \"3900ms\", port = {echo} }}\n",
-        servers.join(", ")
-    );
-    let mut config = service(&lines);
-    Arc::make_mut(config.health.services[0].check.as_mut().unwrap()).address = Some(Ipv4Addr::LOCALHOST);
-    let monitor = Monitor::start(Paper::new(config)).unwrap();
-    let all = || monitor.report().services[0].servers.clone();
-    // Asking is not free either.
-    eventually(|| {
-        thread::sleep(Duration::from_millis(500));
-        all().iter().all(|server| server.checks >= 2)
-    });
-    let failed = all().into_iter().find(|server| server.failures > 0);
-    assert_eq!(failed.map(|server| server.last_failure), None);
-    monitor.stop();
 }

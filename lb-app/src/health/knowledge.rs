@@ -1,0 +1,121 @@
+//! What is known of all servers, shared by those who find it out, those who change the plan, and those who ask.
+
+use super::{
+    derive::derive,
+    event::Event,
+    follow::follow,
+    part::Derived,
+    report::{self, Report},
+    state::{State, Task},
+    target::{Finding, Target},
+};
+use crate::config::health::{Check, Health};
+use lb_core::{
+    service::{key::ServerKey, plan::Plan},
+    time::{self, Duration as Span},
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+/// What is known of all servers.
+#[derive(Debug)]
+pub(crate) struct Knowledge {
+    start: Instant,
+    state: Mutex<State>,
+    /// Something is to be told, or made part of the plan.
+    news: Notify,
+}
+
+impl Knowledge {
+    /// Nothing yet. With `restores`, connections of an earlier run may be restored.
+    pub(crate) fn new(restores: bool) -> Arc<Self> {
+        let state = Mutex::new(State { restores, ..State::default() });
+        Arc::new(Knowledge { start: Instant::now(), state, news: Notify::new() })
+    }
+
+    /// Gives all servers of a plan the states that follow from what is known, and adds the sorry servers that stand in.
+    /// The plan is the operator's: it has no sorry servers yet. Nothing else changes until [`Knowledge::commit`].
+    pub(crate) fn derive(&self, plan: &mut Plan, health: &Health) -> Derived {
+        derive(&self.state(), plan, health, self.now())
+    }
+
+    /// The plan that was derived is in effect.
+    pub(crate) fn commit(&self, plan: &Plan, health: &Health, derived: Derived) {
+        follow(&mut self.state(), plan, health, derived, self.now());
+        self.news.notify_one();
+    }
+
+    /// Traffic shows that a server has failed.
+    pub(crate) fn fail_passively(&self, key: ServerKey, reason: String) {
+        self.state().fail_passively(key, reason, self.now());
+        self.news.notify_one();
+    }
+
+    /// How many servers are down.
+    pub(crate) fn down(&self) -> usize {
+        let state = self.state();
+        let servers = state.services.values().flat_map(|service| service.servers.values());
+        servers.filter(|server| !server.machine.is_up()).count()
+    }
+
+    /// What is known of all services that are checked. `hooks` were called that often, and failed that often.
+    pub(crate) fn report(&self, hooks: (u64, u64)) -> Report {
+        report::make(&self.state(), self.now(), hooks)
+    }
+
+    /// Takes a check's result in, and says whether the next one should come soon. Nothing if the server is gone.
+    pub(super) fn take(&self, target: &Target, result: (Finding, Duration)) -> Option<bool> {
+        let mut state = self.state();
+        let undecided = state.result(target, result, self.now())?;
+        if state.has_news() {
+            self.news.notify_one();
+        }
+        Some(undecided)
+    }
+
+    /// A server's next check begins after that time, or now.
+    pub(super) fn schedule(&self, key: &ServerKey, next: Option<Duration>) {
+        let next = next.map(|time| self.now() + Span::from_millis(time.as_millis() as u64));
+        self.state().schedule(key, next);
+    }
+
+    /// Starts the checks that nobody does yet, each as the task that `start` makes of it.
+    pub(super) fn start_checks(&self, start: impl Fn(Target, Arc<Check>) -> Task) {
+        let mut state = self.state();
+        for (target, check) in state.take_idle() {
+            let key = target.key;
+            let task = start(target, check);
+            state.started(&key, task);
+        }
+    }
+
+    /// Does what time does, and tells what operators have not been told: to `tell`, with the operator's hook and how long
+    /// hooks may run. Returns whether something is known that the plan does not say.
+    pub(super) fn step(&self, tell: impl Fn(&Event, Option<&Vec<String>>, Duration)) -> bool {
+        let mut state = self.state();
+        state.tick(self.now());
+        let events = state.take_events();
+        let (hook, limit) = state.hook();
+        let limit = Duration::from_millis(limit.as_millis());
+        events.iter().for_each(|event| tell(event, hook, limit));
+        state.has_news()
+    }
+
+    /// Waits until there are news, or time does something, or that long.
+    pub(super) async fn wait(&self, most: Duration) {
+        let due = self.state().due().map(|due| Duration::from_millis(due.since(self.now()).as_millis()));
+        let wait = due.map_or(most, |due| due.min(most));
+        let _ = tokio::time::timeout(wait, self.news.notified()).await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> time::Instant {
+        time::Instant::from_millis(self.start.elapsed().as_millis() as u64)
+    }
+}

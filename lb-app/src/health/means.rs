@@ -1,0 +1,52 @@
+//! What checks share: the ways out, whom they trust, and how many there may be at a time.
+
+use super::{
+    attached::Attached, balancer::Balancer, ports::Ports, socket::Doors, target::Target, tls::Trust,
+};
+use crate::config::health::{Check, Kind, Via};
+use std::{net::IpAddr, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// Programs that run as checks or hooks at the same time, at most.
+const MOST_PROGRAMS: usize = 64;
+
+/// What checks share.
+#[derive(Debug)]
+pub(crate) struct Means {
+    pub(crate) doors: Doors,
+    pub(crate) ports: Ports,
+    pub(crate) trust: Trust,
+    pub(crate) programs: Arc<Semaphore>,
+    /// Checks under way, as many as there are file descriptors for.
+    pub(super) checks: Semaphore,
+    attached: Attached,
+}
+
+impl Means {
+    /// For at most that many checks at a time, some of which may leave by a balancer's ports.
+    pub(crate) fn new(checks: usize, balancer: Option<Arc<dyn Balancer>>) -> Arc<Self> {
+        Arc::new(Means {
+            doors: Doors::default(),
+            ports: Ports::new(balancer),
+            trust: Trust::default(),
+            programs: Arc::new(Semaphore::new(MOST_PROGRAMS)),
+            checks: Semaphore::new(checks),
+            attached: Attached::default(),
+        })
+    }
+
+    /// Whether a check leaves by the director's own ports: as it says; or if it says nothing, where the kernel has no
+    /// address on the server's network, since DPDK's ports are not the kernel's.
+    pub(super) fn by_ports(&self, check: &Check, target: &Target) -> bool {
+        match check.leave.via {
+            Via::Kernel => false,
+            Via::Ports => true,
+            Via::Auto if !self.ports.exist() || matches!(check.kind, Kind::Command(_)) => false,
+            Via::Auto if check.to_vip => self.ports.carry_to_vip(target),
+            Via::Auto => match target.key.address {
+                IpAddr::V4(address) => !self.attached.has(address),
+                IpAddr::V6(_) => true,
+            },
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! From checks to a plan and back.
+
+use super::{eventually, service, udp};
+use crate::{
+    config::{Config, health::WhenAllFail},
+    health::{
+        Balancer, Knowledge, Monitor, Target,
+        event::Event,
+        report::{ServerState, ServiceReport},
+    },
+};
+use lb_core::service::plan::{Admin, Health, Plan, ServerPlan};
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+/// A plan that is only written down.
+struct Paper {
+    knowledge: Arc<Knowledge>,
+    config: Mutex<Config>,
+    /// The plan that is in effect, and how often another was.
+    plan: Mutex<(Plan, u64)>,
+}
+
+impl Balancer for Paper {
+    fn refresh(&self) -> Result<(), String> {
+        self.change(|_| ());
+        Ok(())
+    }
+}
+
+impl Paper {
+    fn new(config: Config) -> Arc<Self> {
+        let plan = Mutex::new((config.plan.clone(), 0));
+        let paper = Arc::new(Paper { knowledge: Knowledge::new(false), config: Mutex::new(config), plan });
+        paper.change(|_| ());
+        paper
+    }
+
+    /// Changes the configuration, in one step, as a reload does; its plan is the operator's.
+    fn change(&self, edit: impl FnOnce(&mut Config)) {
+        let mut config = self.config.lock().unwrap();
+        edit(&mut config);
+        let mut plan = config.plan.clone();
+        let derived = self.knowledge.derive(&mut plan, &config.health);
+        let mut current = self.plan.lock().unwrap();
+        let changes = current.1 + u64::from(current.0.services != plan.services);
+        self.knowledge.commit(&plan, &config.health, derived);
+        *current = (plan, changes);
+    }
+
+    /// The servers of the first service with what they get: the sorry server last, if it is one of them.
+    fn healths(&self) -> Vec<Health> {
+        self.plan.lock().unwrap().0.services[0].servers.iter().map(|server| server.health).collect()
+    }
+
+    fn report(&self) -> ServiceReport {
+        self.knowledge.report((0, 0)).services.remove(0)
+    }
+}
+
+#[test]
+fn from_checks_to_orders_and_back() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let lines = format!(
+        "servers = [{{ address = \"192.0.2.11\" }}, {{ address = \"192.0.2.12\", check = {{ type = \"none\" }}, weight = 0 }}]
+         check = {{ type = \"tcp\", address = \"192.0.2.11\", port = {port}, interval = \"20ms\", retry_interval = \"10ms\", warmup = \"0s\" }}
+         health = {{ sorry_server = \"192.0.2.99:8080\" }}\n"
+    );
+    let mut config = service(&lines);
+    // Checks may not be configured for loopback, where nothing but this test is.
+    let check = Arc::make_mut(config.health.services[0].check.as_mut().unwrap());
+    check.address = Some(Ipv4Addr::LOCALHOST);
+    let paper = Paper::new(config);
+    let (up, down) = (Health::Up, Health::Down);
+    assert_eq!(paper.healths(), [up, up], "from the first moment on");
+    let monitor = Monitor::start(paper.knowledge.clone(), paper.clone()).unwrap();
+    eventually(|| monitor.report().services[0].servers[0].checks > 3);
+
+    drop(listener);
+    eventually(|| paper.healths() == [down, Health::Inhibited, up]);
+    let report = monitor.report();
+    let server = &report.services[0].servers[0];
+    assert_eq!((server.state, server.transitions, server.failures >= 3), (ServerState::Down, 1, true));
+    assert_eq!(server.last_failure.as_ref().unwrap().0, "it refused the connection");
+    assert_eq!((report.services[0].quorum, report.services[0].quorum_changes), (false, 1));
+
+    let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    eventually(|| paper.healths() == [up, up]);
+
+    // What is taken out of the plan is not checked any more.
+    paper.change(|config| config.plan.services[0].servers.clear());
+    assert!(paper.report().servers.is_empty());
+    monitor.stop();
+}
+
+/// Servers that are new or changed have their right state in the same step, whatever changes them.
+#[test]
+fn every_change_of_a_plan_leaves_it_right() {
+    let lines = "servers = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\" }]
+        check = { type = \"tcp\", assume_down = true }
+        health = { sorry_server = \"192.0.2.99:80\" }\n";
+    let (up, down) = (Health::Up, Health::Down);
+    let paper = Paper::new(service(lines));
+    assert_eq!(paper.healths(), [down, down, up], "the sorry server stands in at once");
+    let tell = |server: usize, good: bool| {
+        let key = paper.plan.lock().unwrap().0.services[0].keyed_servers().nth(server).unwrap().0;
+        let target = Target { name: "web".to_owned(), key };
+        let finding = if good { Ok(()) } else { Err("ill".to_owned()) };
+        paper.knowledge.take(&target, (finding, Duration::ZERO)).unwrap();
+        paper.refresh().unwrap();
+    };
+    tell(0, true);
+    assert_eq!(paper.healths(), [up, down]);
+
+    // A server is added.
+    let new = ServerPlan::new([192, 0, 2, 13].into(), 80, 1);
+    paper.change(|config| config.plan.services[0].servers.push(new));
+    assert_eq!(paper.healths(), [up, down, down]);
+    // Another quorum.
+    paper.change(|config| config.health.services[0].pool.quorum = 2);
+    assert_eq!(paper.healths(), [Health::Inhibited, down, down, up]);
+    assert!(!paper.report().quorum);
+    // Another sorry server, while it stands in.
+    paper.change(|config| {
+        let sorry = config.health.services[0].pool.sorry_server.as_mut().unwrap();
+        sorry.address = "192.0.2.98:80".parse().unwrap();
+    });
+    let last = paper.plan.lock().unwrap().0.services[0].servers.last().copied().unwrap();
+    assert_eq!((last.address, last.health), ([192, 0, 2, 98].into(), up));
+    assert_eq!(paper.healths(), [Health::Inhibited, down, down, up]);
+    // None any more; and then none is needed.
+    paper.change(|config| {
+        let pool = &mut config.health.services[0].pool;
+        (pool.sorry_server, pool.when_all_fail) = (None, WhenAllFail::Reject);
+    });
+    assert_eq!(paper.healths(), [up, down, down]);
+    paper.change(|config| config.health.services[0].pool.quorum = 1);
+    assert!(paper.report().quorum);
+    // Checks that are gone take what they found with them.
+    paper.change(|config| config.health.services[0].check = None);
+    assert_eq!(paper.healths(), [up, up, up]);
+}
+
+/// Who is drained or disabled does not count, and `show health` says the same as what servers get.
+#[test]
+fn only_servers_that_take_connections_count() {
+    let lines = "servers = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\", weight = 3 }]
+        check = { type = \"tcp\", fall = 1 }
+        health = { sorry_server = \"192.0.2.99:80\" }\n";
+    let paper = Paper::new(service(lines));
+    assert_eq!((paper.report().up_weight, paper.report().quorum), (4, true));
+    for (admin, weight, word) in
+        [(Admin::Draining, 3, "drained"), (Admin::Disabled, 3, "disabled"), (Admin::Enabled, 0, "drained")]
+    {
+        let set = |server: usize, admin, weight| {
+            paper.change(|config| {
+                let server = &mut config.plan.services[0].servers[server];
+                (server.admin, server.weight) = (admin, weight);
+            });
+        };
+        set(1, admin, weight);
+        let report = paper.report();
+        assert_eq!((report.up_weight, report.quorum), (1, true), "{word}");
+        assert_eq!(report.servers[1].role_word(), word);
+        assert_eq!(paper.healths().len(), 2, "nobody stands in");
+        set(0, admin, 0);
+        let report = paper.report();
+        assert_eq!((report.up_weight, report.quorum, report.sorry.unwrap().1), (0, false, true), "{word}");
+        assert_eq!(paper.healths().last(), Some(&Health::Up), "the sorry server");
+        set(0, Admin::Enabled, 1);
+        set(1, Admin::Enabled, 3);
+        assert!(paper.report().quorum && paper.healths() == [Health::Up; 2]);
+    }
+}
+
+/// After a few short outages of all servers, those that are well are not kept waiting.
+#[test]
+fn damping_never_removes_the_last_servers() {
+    let lines = "servers = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\" }]
+        check = { type = \"tcp\", fall = 1, rise = 1 }
+        health = { flap_limit = 2, flap_hold = \"1h\" }\n";
+    let paper = Paper::new(service(lines));
+    let tell = |good: bool| {
+        for server in 0..2 {
+            let key = paper.plan.lock().unwrap().0.services[0].keyed_servers().nth(server).unwrap().0;
+            let target = Target { name: "web".to_owned(), key };
+            let finding = if good { Ok(()) } else { Err("ill".to_owned()) };
+            paper.knowledge.take(&target, (finding, Duration::ZERO)).unwrap();
+        }
+        paper.refresh().unwrap();
+    };
+    for _ in 0..4 {
+        tell(false);
+        assert_eq!(paper.healths(), [Health::Down; 2]);
+        tell(true);
+        assert_eq!(paper.healths(), [Health::Up; 2]);
+        assert!(paper.report().quorum);
+    }
+}
+
+/// What a service starts with is told, so that what an earlier run's end left undone is put right.
+#[test]
+fn a_service_starts_with_its_events() {
+    let told = |lines: &str, edit: fn(&mut Config)| {
+        let paper = Paper::new(service(lines));
+        let told = Mutex::new(Vec::new());
+        paper.knowledge.step(|event, _, _| told.lock().unwrap().push(event.clone()));
+        let first = told.lock().unwrap().drain(..).collect::<Vec<_>>();
+        paper.change(edit);
+        paper.knowledge.step(|event, _, _| told.lock().unwrap().push(event.clone()));
+        (first, told.into_inner().unwrap())
+    };
+    let servers = "servers = [{ address = \"192.0.2.11\" }]\n";
+    let hooks = "quorum_up = [\"up\"], quorum_down = [\"down\"], sorry_server = \"192.0.2.99:80\"";
+    let service = "tcp 192.0.2.100:80".parse().unwrap();
+    let name = || "web".to_owned();
+    let quorum = |reached, word: &str, first| Event::Quorum {
+        service,
+        name: name(),
+        reached,
+        program: Some(vec![word.to_owned()]),
+        first,
+    };
+    let sorry = |serves, first| Event::Sorry {
+        service,
+        name: name(),
+        server: "192.0.2.99:80".parse().unwrap(),
+        serves,
+        first,
+    };
+    let well = format!("{servers}check = {{ type = \"tcp\" }}\nhealth = {{ {hooks} }}\n");
+    let (first, then) = told(&well, |_| ());
+    assert_eq!((first, then), (vec![quorum(true, "up", true), sorry(false, true)], vec![]));
+    let ill = format!("{servers}check = {{ type = \"tcp\", assume_down = true }}\nhealth = {{ {hooks} }}\n");
+    let (first, _) = told(&ill, |_| ());
+    assert_eq!(first, [quorum(false, "down", true), sorry(true, true)]);
+    // A program that is new learns how things are; so does the one of a service that is new.
+    let (_, then) = told(&well, |config| {
+        config.health.services[0].pool.quorum_up = Some(vec!["another".to_owned()]);
+    });
+    assert_eq!(then, [quorum(true, "another", false)]);
+    let (_, then) = told(&well, |config| {
+        config.health.services[0].pool.sorry_server = None;
+        config.health.services[0].pool.quorum = 2;
+    });
+    assert_eq!(then, [quorum(false, "down", false)]);
+    let unchecked = told(servers, |_| ());
+    assert_eq!(unchecked, (vec![], vec![]), "nobody looks at it");
+}
+
+/// The sorry server that is changed while it stands in steps back, and the other in.
+#[test]
+fn a_changed_sorry_server_is_an_event() {
+    let lines = "servers = [{ address = \"192.0.2.11\" }]
+        check = { type = \"tcp\", assume_down = true }
+        health = { sorry_server = \"192.0.2.99:80\" }\n";
+    let paper = Paper::new(service(lines));
+    let steps = || {
+        let steps = Mutex::new(Vec::new());
+        paper.knowledge.step(|event, _, _| {
+            if let Event::Sorry { server, serves, .. } = event {
+                steps.lock().unwrap().push((server.to_string(), *serves));
+            }
+        });
+        steps.into_inner().unwrap()
+    };
+    assert_eq!(steps(), [("192.0.2.99:80".to_owned(), true)]);
+    paper.change(|config| {
+        config.health.services[0].pool.sorry_server.as_mut().unwrap().address =
+            "192.0.2.98:80".parse().unwrap();
+    });
+    assert_eq!(steps(), [("192.0.2.99:80".to_owned(), false), ("192.0.2.98:80".to_owned(), true)]);
+}
+
+/// Thousands of servers, checked every four seconds, on the threads and descriptors that a director has for it.
+#[test]
+fn many_checks_keep_their_pace() {
+    const SERVERS: usize = 4_000;
+    let echo = udp(<[u8]>::to_vec);
+    let servers: Vec<String> = (0..SERVERS)
+        .map(|n| format!("{{ address = \"192.0.2.{}\", port = {} }}", 2 + n % 90, 1_000 + n / 90))
+        .collect();
+    let lines = format!(
+        "servers = [{}]\ncheck = {{ type = \"udp\", payload = \"ping\", require_reply = true, interval = \"4s\", timeout = \"3900ms\", port = {echo} }}\n",
+        servers.join(", ")
+    );
+    let mut config = service(&lines);
+    Arc::make_mut(config.health.services[0].check.as_mut().unwrap()).address = Some(Ipv4Addr::LOCALHOST);
+    let paper = Paper::new(config);
+    let monitor = Monitor::start(paper.knowledge.clone(), paper).unwrap();
+    let all = || monitor.report().services[0].servers.clone();
+    // Asking is not free either.
+    eventually(|| {
+        thread::sleep(Duration::from_millis(500));
+        all().iter().all(|server| server.checks >= 2)
+    });
+    let failed = all().into_iter().find(|server| server.failures > 0);
+    assert_eq!(failed.map(|server| server.last_failure), None);
+    monitor.stop();
+}
