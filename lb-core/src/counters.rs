@@ -86,6 +86,8 @@ drop_reasons! {
     BadL4Checksum = "bad-l4-checksum",
     /// The destination is neither ours nor part of a connection; the director is not a router.
     NotForUs = "not-for-us",
+    /// From a server's address, on a port that no server is behind.
+    WrongPort = "wrong-port",
     /// For one of the director's own addresses, which offer nothing but ARP and ping, and no health check waits for it.
     OwnAddress = "own-address",
     /// For a VIP's port or protocol that no service uses, and not answered: the VIP says so, or it is a reset.

@@ -318,6 +318,71 @@ fn one_client_endpoint_cannot_use_one_server_endpoint_twice() {
     assert_eq!(world.receive(WAN, &other)[0].server(), 12, "another server will do");
 }
 
+/// A segment with that sequence number, as somebody sends who knows the four numbers of a connection and no more.
+fn forged(flags: u8, sequence: u32) -> Vec<u8> {
+    let mut segment = tcp(CLIENT, SERVICE, flags);
+    segment.set_sequence(sequence);
+    segment.via_gateway()
+}
+
+/// RFC 5961 3: what closes a connection has to be near what the server expects.
+#[test]
+fn two_forged_packets_do_not_end_a_connection_under_nat() {
+    for closing in [RST, RST | ACK, FIN | ACK, FIN] {
+        for sequence in [1 << 20, 1 << 30, 1 << 31, 3 << 30] {
+            let mut world = World::new(&two_servers(Method::Nat));
+            let server = receive(&mut world, (In, SYN))[0].server();
+            let reply = |flags| tcp(&format!("198.51.100.{server}:8080"), CLIENT, flags).via_server();
+            world.receive(LAN, &reply(SYN | ACK));
+            send(&mut world, (In, ACK));
+            for frame in [forged(closing, sequence), forged(SYN, sequence)] {
+                let sent = world.receive(WAN, &frame);
+                assert_eq!(sent[0].server(), server, "the server decides");
+            }
+            assert_eq!(states(&world), [State::Established], "{closing:#x} {sequence}");
+            // It lives as long as it would have, idle.
+            world.pass(14 * 60 * 1_000);
+            assert_eq!(receive(&mut world, (In, ACK))[0].server(), server);
+            assert_eq!(world.receive(LAN, &reply(ACK)).len(), 1);
+            // The real client closes it.
+            send(&mut world, (In, RST));
+            assert_eq!(states(&world), [State::Close]);
+        }
+    }
+}
+
+#[test]
+fn a_half_closed_connection_survives_a_forged_reset() {
+    let mut world = World::new(&one_server(Method::Nat));
+    for segment in [(In, SYN), (Out, SYN | ACK), (In, ACK), (In, FIN | ACK), (Out, ACK)] {
+        send(&mut world, segment);
+    }
+    assert_eq!(states(&world), [State::CloseWait]);
+    world.receive(WAN, &forged(RST, 1 << 29));
+    assert_eq!(states(&world), [State::CloseWait]);
+    assert!(send(&mut world, (Out, ACK))[0].starts_with("wan: "), "the server still has something to say");
+}
+
+/// Nobody but servers is behind their ports.
+#[test]
+fn what_comes_from_a_servers_address_on_the_clients_port_closes_nothing() {
+    for flags in [RST, RST | ACK, FIN | ACK, SYN | ACK] {
+        let mut world = World::new(&one_server(Method::Nat));
+        for segment in [(In, SYN), (Out, SYN | ACK), (In, ACK)] {
+            send(&mut world, segment);
+        }
+        let forged = tcp(SERVER, CLIENT, flags).via_gateway();
+        assert!(world.lines(WAN, &forged).is_empty() || flags == SYN | ACK);
+        assert_eq!(states(&world), [State::Established]);
+    }
+    let mut plan = one_server(Method::Nat);
+    plan.first().adopt = true;
+    let mut world = World::new(&plan);
+    assert!(world.receive(WAN, &tcp(SERVER, CLIENT, ACK).via_gateway()).is_empty(), "nor is it adopted");
+    assert_eq!(world.dropped(DropReason::WrongPort), 1);
+    assert_eq!(world.receive(LAN, &tcp(SERVER, CLIENT, ACK).via_server()).len(), 1);
+}
+
 /// Nothing has come of the connection that could be kept.
 #[test]
 fn a_repeated_syn_finds_another_server_when_its_server_has_failed() {

@@ -10,7 +10,7 @@ use lb_core::{
     memory::MemoryPacket,
     neigh::entry::Neighbour,
     packet::PortId,
-    time::Instant,
+    time::{Instant, Stamp},
     worker::exchange::{Exchange, Spent},
 };
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// Connection entries that are looked at for one answer.
 pub(crate) const ENTRIES_PER_ANSWER: u32 = 4_096;
 
-/// Which connections are meant.
-pub(crate) type ConnectionMatch = Arc<dyn Fn(&Connection) -> bool + Send + Sync>;
+/// Which connections are meant, by what they are and when their first packet passed.
+pub(crate) type ConnectionMatch = Arc<dyn Fn(&Connection, Stamp) -> bool + Send + Sync>;
 
 /// Take another snapshot. The answer is what of the old one is to be dropped.
 impl Ask for Exchange {
@@ -42,7 +42,8 @@ pub(crate) struct ListConnections {
 
 /// Some connections.
 pub(crate) struct ConnectionPage {
-    pub(crate) found: Vec<Connection>,
+    /// Each with when its first packet passed.
+    pub(crate) found: Vec<(Connection, Stamp)>,
     /// Connections that were looked at.
     pub(crate) looked_at: usize,
     /// Where to go on, unless that was all.
@@ -57,10 +58,12 @@ impl Ask for ListConnections {
     fn answer(self, now: Instant, wired: &mut WiredWorker) -> ConnectionPage {
         let mut end = self.from.saturating_add(ENTRIES_PER_ANSWER);
         let (mut found, mut looked_at) = (Vec::new(), 0);
-        for (id, connection) in wired.worker.connections().iter(self.from..end) {
+        let connections = wired.worker.connections();
+        for (id, connection) in connections.iter(self.from..end) {
             looked_at += 1;
-            if self.matches.as_ref().is_none_or(|matches| matches(connection)) {
-                found.push(*connection);
+            let created = connections.created(id);
+            if self.matches.as_ref().is_none_or(|matches| matches(connection, created)) {
+                found.push((*connection, created));
                 if found.len() >= self.most {
                     end = id.number() + 1;
                     break;
@@ -75,12 +78,13 @@ impl Ask for ListConnections {
 pub(crate) struct FindConnection(pub(crate) Key<u32>);
 
 impl Ask for FindConnection {
-    /// With the worker's time.
-    type Answer = Option<(Connection, Instant)>;
+    /// With when its first packet passed, and the worker's time.
+    type Answer = Option<(Connection, Stamp, Instant)>;
 
     fn answer(self, now: Instant, wired: &mut WiredWorker) -> Self::Answer {
         let connections = wired.worker.connections();
-        connections.lookup(&self.0).map(|found| (*connections.get(found.connection()), now))
+        let found = connections.lookup(&self.0).map(Hit::connection);
+        found.map(|id| (*connections.get(id), connections.created(id), now))
     }
 }
 
@@ -92,7 +96,7 @@ impl Ask for ForgetConnection {
 
     fn answer(self, _: Instant, wired: &mut WiredWorker) -> bool {
         let found = wired.worker.connections().lookup(&self.0).map(Hit::connection);
-        found.is_some_and(|id| wired.worker.forget(id.number()..id.number() + 1, |_| true) > 0)
+        found.is_some_and(|id| wired.worker.forget(id.number()..id.number() + 1, |_, _| true) > 0)
     }
 }
 
@@ -109,7 +113,8 @@ impl Ask for ForgetConnections {
 
     fn answer(self, _: Instant, wired: &mut WiredWorker) -> Self::Answer {
         let end = self.from.saturating_add(ENTRIES_PER_ANSWER);
-        let count = wired.worker.forget(self.from..end, |connection| (self.matches)(connection));
+        let count =
+            wired.worker.forget(self.from..end, |connection, created| (self.matches)(connection, created));
         (count, next(wired, end))
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     },
     ids::{ConnectionId, ServerId},
     limits::{MAX_BYTES_PER_CONNECTION, MAX_CONNECTIONS},
-    time::Instant,
+    time::{Instant, Stamp},
 };
 use std::{num::NonZeroU32, ops::Range};
 
@@ -36,6 +36,8 @@ pub struct Vacancy {
 pub struct Connections {
     /// By number: place 0 is vacant, so that a packet without a hit need not be told from others.
     entries: Box<[Connection]>,
+    /// When the first packet of each passed. Not in the entries: no packet asks.
+    created: Box<[Stamp]>,
     /// Places on a wheel, by number. Not in the entries: neighbours on a wheel mostly have neighbouring numbers.
     links: AllLinks,
     free: Vec<ConnectionId>,
@@ -56,6 +58,7 @@ const KEYS: usize = 2;
 /// the list of free entries.
 pub const BYTES_PER_CONNECTION: usize = size_of::<Connection>()
     + size_of::<Link>()
+    + size_of::<Stamp>()
     + Table::<Hit>::bytes(KEYS * MAX_CONNECTIONS).div_ceil(MAX_CONNECTIONS)
     + size_of::<ConnectionId>();
 
@@ -71,6 +74,7 @@ impl Connections {
         let empty = Connection::new(&nothing, ServerId::new(0), 0, 0, Method::Dr);
         Connections {
             entries: vec![empty; capacity + 1].into_boxed_slice(),
+            created: vec![Stamp::default(); capacity + 1].into_boxed_slice(),
             links: AllLinks(vec![Link::NONE; capacity + 1].into_boxed_slice()),
             // Low numbers first, so that a half-empty worker uses few pages.
             free: (1..=count32(capacity)).rev().map(ConnectionId::new).collect(),
@@ -190,6 +194,18 @@ impl Connections {
         &mut self.entries[id.index()]
     }
 
+    /// When a connection's first packet passed.
+    #[must_use]
+    pub fn created(&self, id: ConnectionId) -> Stamp {
+        self.created[id.index()]
+    }
+
+    /// Whether a connection makes room for others, and among which.
+    #[must_use]
+    pub fn standing(&self, id: ConnectionId) -> Standing {
+        self.get(id).standing(self.created(id))
+    }
+
     /// Starts loading the entry that the connection after the next will get.
     pub fn prefetch_free(&self) {
         if let [.., next, _] = *self.free {
@@ -231,7 +247,12 @@ impl Connections {
 
     /// Adds a connection where there is none: what its vacancy was taken by is gone. It never ends by itself until it is
     /// scheduled. `None` when there is no free entry, or no room in the table.
-    pub fn insert(&mut self, vacancy: &Vacancy, connection: &Connection) -> Option<ConnectionId> {
+    pub fn insert(
+        &mut self,
+        vacancy: &Vacancy,
+        connection: &Connection,
+        created: Stamp,
+    ) -> Option<ConnectionId> {
         let id = *self.free.last()?;
         let hit = |direction| Hit::new(id, direction);
         self.table.insert(vacancy.forward, hit(Direction::In)).ok()?;
@@ -243,6 +264,7 @@ impl Connections {
         }
         self.free.pop();
         *self.get_mut(id) = *connection;
+        self.created[id.index()] = created;
         self.high_water = self.high_water.max(id.number() + 1);
         Some(id)
     }
@@ -309,7 +331,7 @@ impl Connections {
     }
 
     fn schedule(&mut self, id: ConnectionId, deadline: Instant) {
-        let standing = self.get(id).standing();
+        let standing = self.standing(id);
         self.get_mut(id).scheduled_as = standing;
         self.wheels[standing as usize].schedule(&mut self.links, id, deadline);
     }
@@ -410,7 +432,7 @@ mod tests {
     }
 
     fn insert(connections: &mut Connections, connection: Connection) -> Option<ConnectionId> {
-        connections.insert(&connections.vacancy_for(&connection), &connection)
+        connections.insert(&connections.vacancy_for(&connection), &connection, Stamp::default())
     }
 
     fn add(connections: &mut Connections, connection: Connection, deadline: Instant) -> ConnectionId {

@@ -45,8 +45,8 @@ pub struct Connection {
     pub state: State,
     /// When the last packet passed.
     pub seen: Stamp,
-    /// When the first packet passed.
-    pub created: Stamp,
+    /// What the server has acknowledged lately, as it stands in its segments. Only of TCP under NAT.
+    pub(crate) acknowledged: u32,
     /// Its real server.
     pub server: ServerId,
     /// The next hop towards the client. Only under NAT.
@@ -68,6 +68,9 @@ pub struct Connection {
 const FORGEABLE_PACKETS: u32 = 2;
 /// How long a client has to go on before its connection is confirmed.
 const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
+
+/// How far from what the server expects a sequence number may be: one in 32,768 is as near.
+const EXPECTED_WITHIN: u32 = 0xffff;
 
 /// What NAT does to the checksums of a connection's packets. The same for all of them, so it is computed once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,7 +107,7 @@ impl Connection {
             protocol: key.protocol,
             state: State::None,
             seen: Stamp::default(),
-            created: Stamp::default(),
+            acknowledged: 0,
             server,
             client_neighbour: None,
             method,
@@ -179,12 +182,19 @@ impl Connection {
         self.method == Method::Nat
     }
 
-    /// Whether it makes room for others, and among which: see [`standing`](super::standing).
+    /// Whether it was confirmed when it was last scheduled.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn was_confirmed(&self) -> bool {
+        self.scheduled_as == Standing::Confirmed
+    }
+
+    /// Whether it makes room for others, and among which: see [`standing`](super::standing). `created` is when its
+    /// first packet passed.
+    #[must_use]
+    pub(super) fn standing(&self, created: Stamp) -> Standing {
         if self.state.is_half_open() {
             Standing::HalfOpen
-        } else if self.is_confirmed() {
+        } else if self.is_confirmed(created) {
             Standing::Confirmed
         } else if self.state == State::Udp {
             Standing::Datagrams
@@ -193,23 +203,25 @@ impl Connection {
         }
     }
 
-    /// Whether it was confirmed when it was last scheduled.
-    #[must_use]
-    pub fn was_confirmed(&self) -> bool {
-        self.scheduled_as == Standing::Confirmed
-    }
-
     /// Whether its client has shown that it exists and goes on, which takes more than forged packets.
     ///
     /// A TCP connection whose replies pass here has shown it when the server's segment has been acknowledged. Where
     /// replies are not seen, or nothing is acknowledged, what counts is that packets go on for a while.
-    #[must_use]
-    pub fn is_confirmed(&self) -> bool {
+    fn is_confirmed(&self, created: Stamp) -> bool {
         let is_answered = !self.sees_replies() || self.packets[Direction::Out as usize] > 0;
         let goes_on = self.packets[Direction::In as usize] > FORGEABLE_PACKETS
-            && self.seen.since(self.created) >= CONFIRMED_AFTER;
+            && self.seen.since(created) >= CONFIRMED_AFTER;
         let acknowledges = self.sees_replies() && self.state != State::Udp;
-        !self.state.is_half_open() && is_answered && (acknowledges || goes_on)
+        is_answered && (acknowledges || goes_on)
+    }
+
+    /// Whether a client's segment that closes the connection can be believed: its sequence number is one that the server
+    /// expects, or near that, because more was on its way or came twice (RFC 5961 3.2, RFC 9293 3.10.7.4). Nothing is known of
+    /// that before the server has acknowledged anything, and where its segments do not pass here.
+    #[must_use]
+    pub fn is_expected(&self, sequence: u32) -> bool {
+        let beyond = sequence.wrapping_sub(u32::from_be(self.acknowledged)).cast_signed();
+        self.acknowledged == 0 || beyond.unsigned_abs() <= EXPECTED_WITHIN
     }
 
     /// Whether it is over, so that a new connection of the same client may take its place.

@@ -10,7 +10,7 @@ use crate::{
     cast::{high32, low16, low32},
     flow::key::Key,
     ids::ServerId,
-    time::{Duration, Instant},
+    time::{Duration, Instant, Stamp},
 };
 
 /// A connection that may go on in another run. Addresses and ports are in host byte order.
@@ -39,7 +39,7 @@ pub struct Saved {
 impl Saved {
     /// What is to be remembered of a connection.
     #[must_use]
-    pub fn of(connection: &Connection, now: Instant) -> Self {
+    pub fn of(connection: &Connection, created: Stamp, now: Instant) -> Self {
         let directions = [Direction::In, Direction::Out];
         Saved {
             key: connection.forward_key(),
@@ -48,26 +48,26 @@ impl Saved {
             method: connection.method,
             state: connection.state,
             idle: connection.seen.age(now),
-            age: connection.created.age(now),
+            age: created.age(now),
             packets: directions.map(|direction| low32(connection.packets(direction))),
             bytes: directions.map(|direction| connection.bytes(direction)),
         }
     }
 
-    /// The connection as it was, with that server.
+    /// The connection as it was, with that server, and when its first packet passed.
     #[must_use]
-    pub fn connection(&self, server: ServerId, now: Instant) -> Connection {
+    pub fn connection(&self, server: ServerId, now: Instant) -> (Connection, Stamp) {
         // Stamps wrap, so it does not matter that the director is younger than the connection.
         let ago =
             |since: Duration| Instant::from_millis(now.as_millis().wrapping_sub(since.as_millis())).stamp();
-        Connection {
+        let connection = Connection {
             state: self.state,
             seen: ago(self.idle),
-            created: ago(self.age),
             packets: self.packets,
             bytes_low: self.bytes.map(low32),
             bytes_high: self.bytes.map(|bytes| low16(high32(bytes))),
             ..Connection::new(&self.key, server, self.server_address, self.server_port, self.method)
-        }
+        };
+        (connection, ago(self.age))
     }
 }

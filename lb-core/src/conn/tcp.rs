@@ -8,7 +8,8 @@
 //! of it.
 //!
 //! The arrows follow RFC 9293 and Linux IPVS (`net/netfilter/ipvs/ip_vs_proto_tcp.c`); the tests list every
-//! difference from the latter with its reason. Sequence numbers are not looked at. SYNs that reopen a
+//! difference from the latter with its reason. Sequence numbers are not looked at here: see
+//! [`Connection::is_expected`](super::entry::Connection::is_expected). SYNs that reopen a
 //! connection ([`State::reopens`]) never get here: the worker starts a new connection, in [`State::None`]. A packet
 //! that leaves a connection there, or closes it there, begins none.
 

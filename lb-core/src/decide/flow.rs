@@ -14,7 +14,7 @@ use crate::{
     counters::DropReason,
     flow::key::Key,
     ids::{NeighbourId, ServerId, ServiceId},
-    packet::{HandOver, Packet},
+    packet::{HandOver, Packet, PortId},
     service::{
         plan::{Health, Unserved},
         snapshot::Local,
@@ -23,7 +23,7 @@ use crate::{
     wire::{
         headers::Headers,
         ipv4,
-        tcp::{ACK, RST, SYN},
+        tcp::{self as tcp_header, ACK, FIN, RST, SYN},
     },
 };
 
@@ -57,11 +57,21 @@ impl Known {
         } else if self.begins_anew(parsed, connection, hit.direction()) {
             let (connection, why) = (hit.connection(), Ended::Reopened);
             Course::End(End { connection, why, then: Then::Anew })
+        } else if self.is_on_wrong_port(packet.port(), hit.direction()) {
+            Act::Drop(DropReason::WrongPort).into()
         } else {
-            let state = next_state(parsed, connection, hit.direction());
-            Act::Pass(Pass { hit, state, neighbour: way.neighbour }).into()
+            let next = next_state(parsed, connection, hit.direction());
+            let is_doubted =
+                next != connection.state && is_doubtful(packet, parsed, connection, hit.direction());
+            let state = if is_doubted { connection.state } else { next };
+            Act::Pass(Pass { hit, state, is_doubted, neighbour: way.neighbour }).into()
         };
         Decision { about: About::Connection(hit), course }
+    }
+
+    /// Whether a packet claims to come from a server on a port that no server is behind.
+    fn is_on_wrong_port(&self, port: PortId, direction: Direction) -> bool {
+        direction == Direction::Out && !self.snapshot.leads_to_servers(port)
     }
 
     /// Whether a client opens a connection where an old one is over, or where nothing has come of one whose server has
@@ -115,6 +125,9 @@ impl Known {
                 }
             }
             None if self.snapshot.is_nat_server(key.protocol, key.source, key.source_port) => {
+                if self.is_on_wrong_port(packet.port(), Direction::Out) {
+                    return Act::Drop(DropReason::WrongPort).into();
+                }
                 let owner = self.owner_of_reply(&key);
                 Decision {
                     about: About::Reply(owner),
@@ -222,6 +235,15 @@ pub(super) fn next_state(parsed: &Parsed, connection: &Connection, direction: Di
         ipv4::TCP => tcp::next(connection.method.states(), connection.state, direction, parsed.tcp_flags),
         _ => State::Udp,
     }
+}
+
+/// Whether a client's segment that closes a connection is not what the server expects. What a server sends is believed: it
+/// comes by a port that servers are behind.
+#[inline]
+fn is_doubtful(packet: &impl Packet, parsed: &Parsed, connection: &Connection, direction: Direction) -> bool {
+    let closes = parsed.key.protocol == ipv4::TCP && parsed.tcp_flags & (FIN | RST) != 0;
+    let sequence = || tcp_header::sequence(parsed.at.payload(packet.bytes()));
+    direction == Direction::In && closes && sequence().is_some_and(|number| !connection.is_expected(number))
 }
 
 /// Whether a segment with these flags can only be of a connection that is established.

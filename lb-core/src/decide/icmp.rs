@@ -59,7 +59,9 @@ impl Relay {
             quote::translate(packet.bytes_mut(), at, &self.quote, connection, self.hit.direction());
             return Ok(());
         }
-        forward::apply(packet, at, connection, self.hit.direction(), outer, last_id)
+        // An error changes nothing of the connection itself.
+        let mut connection = *connection;
+        forward::apply(packet, at, &mut connection, self.hit.direction(), outer, last_id)
     }
 }
 

@@ -121,6 +121,8 @@ pub struct Pass {
     pub hit: Hit,
     /// The state of the connection from now on.
     pub state: State,
+    /// It closes nothing although it says so: its sequence number is not what the server expects.
+    pub is_doubted: bool,
     /// Who gets the packet next.
     pub neighbour: Option<NeighbourId>,
 }

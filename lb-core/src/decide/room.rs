@@ -70,7 +70,7 @@ impl Known {
         let mut oldest = None;
         for id in self.connections.scheduled_as(kind).take(EVICTION_LOOKS) {
             let connection = self.connections.get(id);
-            if connection.standing() != kind || ending.contains(&Some(id)) {
+            if self.connections.standing(id) != kind || ending.contains(&Some(id)) {
                 continue;
             }
             if self.has_its_share(self.snapshot.servers[connection.server].service) {

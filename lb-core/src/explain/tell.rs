@@ -114,7 +114,8 @@ impl Story {
         }
         self.say(Stage::Owner, format!("worker {}: it has the connection", known.id.0));
         let timeout = known.snapshot.service_of(connection.server).timeouts.of(connection.state);
-        let (age, idle) = (connection.created.age(self.now), connection.seen.age(self.now));
+        let created = known.connections.created(hit.connection());
+        let (age, idle) = (created.age(self.now), connection.seen.age(self.now));
         let left = Duration::from_millis(timeout.as_millis().saturating_sub(idle.as_millis()));
         let text = format!(
             "known: {}, {}, from the {}; opened {} ago, idle for {}, to be forgotten in {} if nothing passes; {} and {} \
@@ -250,6 +251,12 @@ impl Story {
         let way = worker.known.way(&connection, direction);
         self.tell_fit(way.limit);
         self.tell_state(&worker.known, &connection, connection.state, pass.state);
+        if pass.is_doubted {
+            self.say(
+                Stage::Connection,
+                "its sequence number is not what the server expects: it changes nothing",
+            );
+        }
         self.rewritten(worker, &connection, direction, Next::Known(pass.neighbour))
     }
 
@@ -306,7 +313,8 @@ impl Story {
         let (at, mut last_id) = (self.parsed.at, worker.last_id);
         let before = ends(&self.packet, &at);
         let outer = &worker.known.backends[connection.server].outer;
-        let applied = forward::apply(&mut self.packet, &at, connection, direction, outer, &mut last_id);
+        let applied =
+            forward::apply(&mut self.packet, &at, &mut connection.clone(), direction, outer, &mut last_id);
         if let Err(reason) = applied {
             self.say(Stage::Method, "no room for another header in front of the packet");
             return Outcome::Dropped(reason);

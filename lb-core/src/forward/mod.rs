@@ -26,7 +26,7 @@ use tun::Outer;
 pub fn apply(
     packet: &mut impl Packet,
     at: &Headers,
-    connection: &Connection,
+    connection: &mut Connection,
     direction: Direction,
     outer: &Outer,
     last_id: &mut u16,
@@ -40,7 +40,7 @@ pub fn apply(
 /// The same where the packet stays as long as it is; `false`, and no change, where it gets another header in front.
 /// `frame` may be the headers alone.
 #[inline(always)]
-pub fn rewrite(frame: &mut [u8], at: &Headers, connection: &Connection, direction: Direction) -> bool {
+pub fn rewrite(frame: &mut [u8], at: &Headers, connection: &mut Connection, direction: Direction) -> bool {
     match (connection.method, direction) {
         (Method::Nat, Direction::In) => nat::inbound(frame, at, connection),
         (Method::Nat, Direction::Out) => nat::outbound(frame, at, connection),

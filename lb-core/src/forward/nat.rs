@@ -2,7 +2,7 @@
 
 use crate::{
     conn::entry::{Connection, Direction, Rewrite},
-    wire::{headers::Headers, ipv4, put16, put32, tcp, udp},
+    wire::{headers::Headers, ipv4, put16, put32, raw32, tcp, udp},
 };
 
 /// The client's packet, on its way to the server.
@@ -13,9 +13,14 @@ pub fn inbound(frame: &mut [u8], at: &Headers, connection: &Connection) {
     rewrite(frame, at, change, (ipv4::DESTINATION, address), (tcp::DESTINATION_PORT, port));
 }
 
-/// The server's packet, on its way to the client.
+/// The server's packet, on its way to the client. What it acknowledges is kept, to know what may close the connection; a
+/// datagram has something else there, which nobody asks for.
 #[inline(always)]
-pub fn outbound(frame: &mut [u8], at: &Headers, connection: &Connection) {
+pub fn outbound(frame: &mut [u8], at: &Headers, connection: &mut Connection) {
+    let number = usize::from(at.l4) + tcp::ACKNOWLEDGEMENT;
+    if frame.len() >= number + 4 {
+        connection.acknowledged = raw32(frame, number);
+    }
     let change = connection.rewrite(Direction::Out);
     let (address, port) = (connection.vip, connection.vip_port);
     rewrite(frame, at, change, (ipv4::SOURCE, address), (tcp::SOURCE_PORT, port));

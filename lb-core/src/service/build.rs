@@ -101,6 +101,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     Ok(Snapshot {
         local_by_address: Lookup::new(by_address),
         service_by_endpoint: Lookup::new(by_endpoint),
+        server_ports: server_ports(&servers),
         tunnels: tunnels(&order, &services, &servers),
         nat_endpoints: Lookup::new(nat_endpoints(&order, &services, &servers)),
         nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
@@ -274,6 +275,17 @@ fn note_server_changes(
             changes.servers.push(id);
         }
     }
+}
+
+/// The ports that servers are behind; those of servers that are gone count, as their packets may be on their way.
+fn server_ports(servers: &ById<ServerId, Server>) -> [bool; MAX_PORTS] {
+    let mut ports = [false; MAX_PORTS];
+    for server in servers {
+        if let Some(port) = ports.get_mut(usize::from(server.next_hop.port.0)) {
+            *port = true;
+        }
+    }
+    ports
 }
 
 /// Where tunnels lead, and to which server, by address.

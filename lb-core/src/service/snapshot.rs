@@ -15,6 +15,7 @@ use super::{
 use crate::{
     conn::timeouts::Timeouts,
     ids::{ById, ServerId, ServiceId},
+    limits::MAX_PORTS,
     packet::PortId,
     sched::{Candidate, Scheduler},
 };
@@ -161,6 +162,8 @@ pub struct Snapshot {
     pub changes: Changes,
     /// How many services and servers this and later snapshots can have.
     pub room: Room,
+    /// By port: whether servers are behind it.
+    pub(super) server_ports: [bool; MAX_PORTS],
     /// Verify checksums that the port did not verify.
     pub verify_checksums: bool,
     /// Under NAT, every port delivers both directions of a flow to its owner.
@@ -218,6 +221,12 @@ impl Snapshot {
     #[must_use]
     pub fn sole_nat_server(&self, protocol: u8, address: u32, port: u16) -> Option<ServerId> {
         self.nat_endpoints.get(endpoint(protocol, address, port)).flatten()
+    }
+
+    /// Whether servers are behind a port.
+    #[must_use]
+    pub fn leads_to_servers(&self, port: PortId) -> bool {
+        self.server_ports.get(usize::from(port.0)).is_some_and(|is| *is)
     }
 
     /// The servers that a tunnel to that address leads to.

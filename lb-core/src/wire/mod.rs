@@ -38,6 +38,12 @@ pub(crate) fn raw64(bytes: &[u8], at: usize) -> u64 {
     get64(bytes, at).to_be()
 }
 
+/// The four bytes at `at` as they lie in memory.
+#[inline(always)]
+pub(crate) fn raw32(bytes: &[u8], at: usize) -> u32 {
+    get32(bytes, at).to_be()
+}
+
 /// Writes `value` to the two bytes at `at`.
 #[inline(always)]
 pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {

@@ -38,6 +38,12 @@ pub fn is_whole(segment: &[u8]) -> bool {
     header_len >= HEADER_LEN && header_len <= segment.len()
 }
 
+/// The sequence number of a segment.
+#[must_use]
+pub fn sequence(segment: &[u8]) -> Option<u32> {
+    segment.get(..HEADER_LEN).map(|header| get32(header, SEQUENCE))
+}
+
 /// The numbers of a reset that answers a segment, RFC 9293 3.10.7.1: sequence, acknowledgement, flags.
 /// `None` when the segment is a reset itself. The segment must be whole.
 #[must_use]

@@ -152,7 +152,7 @@ impl<P: Packet> Worker<P> {
 
     /// A packet goes the way of its connection.
     fn pass(&mut self, now: Instant, packet: P, parsed: &Parsed, pass: Pass, io: &mut impl Io<Packet = P>) {
-        let Pass { hit, state, neighbour } = pass;
+        let Pass { hit, state, neighbour, .. } = pass;
         let connection = self.known.connections.get(hit.connection());
         let (before, server) = (connection.state, connection.server);
         if state != before {

@@ -1,5 +1,5 @@
-//! Telling the networks which addresses are here, RFC 5227: at start, when there are others, and when somebody disputes
-//! one.
+//! Telling the networks which addresses are here, RFC 5227: at start, when there are others, when a link comes up or
+//! forwarding goes on, and when somebody disputes one.
 
 use super::Worker;
 use crate::{
@@ -24,6 +24,8 @@ const ANNOUNCE_STEP: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announcements {
     rounds_left: u8,
+    /// On that port alone; on all if there is none.
+    only: Option<PortId>,
     /// The next address of this round.
     next: usize,
     due: Instant,
@@ -33,7 +35,13 @@ impl Announcements {
     /// All addresses, from that time on. Only one worker makes them.
     pub(super) fn new(worker: WorkerId, due: Instant) -> Self {
         let rounds_left = if worker.0 == 0 { ANNOUNCE_ROUNDS } else { 0 };
-        Announcements { rounds_left, next: 0, due }
+        Announcements { rounds_left, only: None, next: 0, due }
+    }
+
+    /// From the beginning, on that port or on all; what is not finished elsewhere is made anew as well.
+    fn again(&self, worker: WorkerId, port: Option<PortId>, now: Instant) -> Self {
+        let only = port.filter(|_| self.rounds_left == 0 || self.only == port);
+        Announcements { only, ..Announcements::new(worker, now) }
     }
 
     pub(super) fn are_due(&self, now: Instant) -> bool {
@@ -54,6 +62,11 @@ impl<P: Packet> Worker<P> {
         self.originate_arp(port, Mac::BROADCAST, &announcement, io);
     }
 
+    /// Announces the addresses on a port anew, or on all ports: its link was down, or nothing was forwarded.
+    pub fn announce_again(&mut self, now: Instant, port: Option<PortId>) {
+        self.chores.announcements = self.chores.announcements.again(self.known.id, port, now);
+    }
+
     /// Makes some of the announcements that are due.
     pub(super) fn announce_some(&mut self, now: Instant, io: &mut impl Io<Packet = P>) {
         let snapshot = self.known.snapshot.clone();
@@ -64,7 +77,8 @@ impl<P: Packet> Worker<P> {
                 // Nobody asks for a VIP that is on none of our networks; a router sends its packets here.
                 Local::Vip { attached, .. } => *attached,
             };
-            if let Some(port) = port {
+            let only = self.chores.announcements.only;
+            if let Some(port) = port.filter(|port| only.is_none_or(|only| only == *port)) {
                 self.announce(port, *address, io);
             }
             self.chores.announcements.next += 1;

@@ -21,7 +21,7 @@ use crate::{
     limits::{EVICTION_LOOKS, EXPIRE_PER_BURST},
     packet::{Packet, WorkerId},
     service::plan::{self, Spread},
-    time::{Duration, Instant},
+    time::{Duration, Instant, Stamp},
 };
 use arrayvec::ArrayVec;
 use std::ops::Range;
@@ -82,7 +82,7 @@ impl<P: Packet> Worker<P> {
         counting: ServerId,
     ) -> Result<(Hit, Option<NeighbourId>), DropReason> {
         let mut connection = opening.connection;
-        (connection.created, connection.seen) = (now.stamp(), now.stamp());
+        connection.seen = now.stamp();
         connection.client_neighbour = opening.client.and_then(|client| self.acquire(now, client));
         if let Some(over) = opening.replaces {
             self.end(over);
@@ -122,7 +122,7 @@ impl<P: Packet> Worker<P> {
         vacancy: &Vacancy,
         connection: &Connection,
     ) -> Result<ConnectionId, DropReason> {
-        let id = match self.known.connections.insert(vacancy, connection) {
+        let id = match self.known.connections.insert(vacancy, connection, now.stamp()) {
             Some(id) => id,
             None => self.insert_instead(now, vacancy, connection)?,
         };
@@ -141,7 +141,7 @@ impl<P: Packet> Worker<P> {
         for _ in 0..EVICTION_LOOKS {
             let oldest = self.known.oldest_unconfirmed().ok_or(DropReason::TableFull)?;
             self.evict(now, oldest);
-            if let Some(id) = self.known.connections.insert(vacancy, connection) {
+            if let Some(id) = self.known.connections.insert(vacancy, connection, now.stamp()) {
                 return Ok(id);
             }
         }
@@ -163,7 +163,7 @@ impl<P: Packet> Worker<P> {
             let oldest: ArrayVec<ConnectionId, EVICTION_LOOKS> =
                 self.known.connections.scheduled_as(kind).take(EVICTION_LOOKS).collect();
             for id in oldest {
-                if self.known.connections.get(id).standing() != kind {
+                if self.known.connections.standing(id) != kind {
                     self.schedule(now, id);
                 }
             }
@@ -177,7 +177,8 @@ impl<P: Packet> Worker<P> {
         let timeout = self.known.timeout(connection.server, connection.state);
         let left =
             Duration::from_millis(timeout.as_millis().saturating_sub(connection.seen.age(now).as_millis()));
-        let left = if connection.is_confirmed() { left } else { left.min(LOOK_AGAIN_AFTER) };
+        let stays = self.known.connections.standing(id) == Standing::Confirmed;
+        let left = if stays { left } else { left.min(LOOK_AGAIN_AFTER) };
         self.known.connections.reschedule(id, now + left);
     }
 
@@ -231,13 +232,15 @@ impl<P: Packet> Worker<P> {
         }
     }
 
-    /// Forgets the connections that `matches` among those with numbers in `range`, and returns how many they were.
-    pub fn forget(&mut self, range: Range<u32>, matches: impl Fn(&Connection) -> bool) -> usize {
+    /// Forgets the connections that match among those at these places, and returns how many they were. `matches` is told
+    /// when a connection's first packet passed.
+    pub fn forget(&mut self, range: Range<u32>, matches: impl Fn(&Connection, Stamp) -> bool) -> usize {
         let end = range.end.min(self.known.connections.high_water());
         let mut forgotten = 0;
         for index in range.start..end {
             let found = self.known.connections.iter(index..index + 1).next();
-            if let Some((id, _)) = found.filter(|(_, connection)| matches(connection)) {
+            let created = |id| self.known.connections.created(id);
+            if let Some((id, _)) = found.filter(|(id, connection)| matches(connection, created(*id))) {
                 self.end(id);
                 forgotten += 1;
             }
@@ -248,7 +251,7 @@ impl<P: Packet> Worker<P> {
     /// What is needed of this run's connections for the next run to take them over.
     pub fn saved(&self, now: Instant) -> impl Iterator<Item = Saved> {
         let all = self.known.connections.iter(0..u32::MAX);
-        all.map(move |(_, connection)| Saved::of(connection, now))
+        all.map(move |(id, connection)| Saved::of(connection, self.known.connections.created(id), now))
     }
 
     /// Takes a connection over from an earlier run, if its packets arrive at this worker. `was` is whose it was, if the
@@ -265,7 +268,7 @@ impl<P: Packet> Worker<P> {
         if saved.idle >= known.timeout(server, saved.state) {
             return Err(Lost::Over);
         }
-        let mut connection = saved.connection(server, now);
+        let (mut connection, created) = saved.connection(server, now);
         let vacancy = known.connections.vacancy_for(&connection);
         if vacancy.taken.is_some() || known.connections.lookup(&saved.key).is_some() {
             return Err(Lost::NoRoom);
@@ -273,7 +276,7 @@ impl<P: Packet> Worker<P> {
         let client = known.client_hop(saved.key.source, server).map_err(|_| Lost::NoRoom)?;
         connection.client_neighbour = client.and_then(|client| self.acquire(now, client));
         let known = &mut self.known;
-        let Some(id) = known.connections.insert(&vacancy, &connection) else {
+        let Some(id) = known.connections.insert(&vacancy, &connection, created) else {
             known.neighbours.release(connection.client_neighbour);
             return Err(Lost::NoRoom);
         };

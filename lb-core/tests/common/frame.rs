@@ -33,6 +33,16 @@ impl Ip {
         self
     }
 
+    /// Gives a TCP segment another sequence number.
+    pub fn set_sequence(&mut self, number: u32) {
+        let (mut header, payload) = TcpHeader::from_slice(&self.payload).expect("a TCP segment");
+        header.sequence_number = number;
+        let payload = payload.to_vec();
+        let (from, to) = (self.header.source, self.header.destination);
+        header.checksum = header.calc_checksum_ipv4_raw(from, to, &payload).unwrap();
+        self.payload = [header.to_bytes().as_slice(), &payload].concat();
+    }
+
     pub fn may_fragment(mut self) -> Ip {
         self.header.dont_fragment = false;
         self

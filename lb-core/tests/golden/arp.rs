@@ -301,6 +301,35 @@ fn a_second_station_with_the_vip_is_noticed_and_contradicted_but_not_for_ever() 
 }
 
 #[test]
+fn addresses_are_announced_again_when_a_link_comes_up_or_forwarding_goes_on() {
+    let mut world = world();
+    let announced = |world: &mut World| {
+        let sent = world.pass(5_000);
+        sent.iter().map(Sent::line).filter(|line| line.contains(" is at ")).collect::<Vec<_>>()
+    };
+    assert!(announced(&mut world).is_empty(), "all said");
+    let now = world.now;
+    world.workers[0].announce_again(now, Some(LAN));
+    assert_eq!(announced(&mut world), vec!["lan: arp 198.51.100.1 is at 02:00:00:00:00:02"; 2]);
+    let now = world.now;
+    world.workers[0].announce_again(now, Some(WAN));
+    let vip = "wan: arp 192.0.2.100 is at 02:00:00:00:00:01";
+    assert_eq!(announced(&mut world).iter().filter(|line| *line == vip).count(), 2, "twice, RFC 5227 2.3");
+    // A second link comes up while the first is still being announced on.
+    let now = world.now;
+    for port in [WAN, LAN] {
+        world.workers[0].announce_again(now, Some(port));
+    }
+    let lines = announced(&mut world);
+    for (port, count) in [("wan: ", 4), ("lan: ", 2)] {
+        assert_eq!(lines.iter().filter(|line| line.starts_with(port)).count(), count, "{lines:?}");
+    }
+    let now = world.now;
+    world.workers[0].announce_again(now, None);
+    assert_eq!(announced(&mut world).len(), 6);
+}
+
+#[test]
 fn its_own_announcements_on_another_port_are_no_conflict() {
     let plan = Plan { vips: Vec::new(), ..one_server(Method::Nat) };
     let mut world = World::new(&plan);

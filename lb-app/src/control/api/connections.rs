@@ -188,7 +188,7 @@ fn matches(running: &Running, filter: &Filter) -> Result<ConnectionMatch, Refusa
     }
     let filter = filter.clone();
     let now = running.clock.now();
-    Ok(Arc::new(move |connection: &Connection| {
+    Ok(Arc::new(move |connection: &Connection, created: lb_core::time::Stamp| {
         let is = |wanted: &Option<IpNet>, address: u32| {
             wanted.is_none_or(|network| network.contains(&std::net::IpAddr::V4(Ipv4Addr::from_bits(address))))
         };
@@ -210,7 +210,7 @@ fn matches(running: &Running, filter: &Filter) -> Result<ConnectionMatch, Refusa
             && service.is_none_or(|service| snapshot.servers[connection.server].service == service)
             && at_least(filter.packets, both(Connection::packets))
             && at_least(filter.bytes, both(Connection::bytes))
-            && at_least(filter.age_ms, connection.created.age(now).as_millis())
+            && at_least(filter.age_ms, created.age(now).as_millis())
             && at_least(filter.idle_ms, idle_ms)
             && filter.remaining_ms.is_none_or(|most| remaining(&snapshot, connection, idle_ms) <= most)
     }))

@@ -18,7 +18,7 @@ use lb_core::{
     flow::key::Key,
     neigh::entry::Neighbour,
     packet::WorkerId,
-    time::{Duration, Instant},
+    time::{Duration, Instant, Stamp},
 };
 use std::sync::{
     Arc,
@@ -68,7 +68,8 @@ impl WorkerView {
         matches: Option<ConnectionMatch>,
     ) -> Result<Page, Silent> {
         let page = self.line.ask(ListConnections { from, most, matches })?;
-        let listed = page.found.into_iter().map(|connection| self.listed(connection, page.now)).collect();
+        let found = page.found.into_iter();
+        let listed = found.map(|(connection, created)| self.listed(connection, created, page.now)).collect();
         Ok((listed, page.looked_at, page.next))
     }
 
@@ -87,7 +88,7 @@ impl WorkerView {
     /// The connection of packets with this key, from either side.
     pub(crate) fn connection(&self, key: Key<u32>) -> Result<Option<Listed>, Silent> {
         let found = self.line.ask(FindConnection(key))?;
-        Ok(found.map(|(connection, now)| self.listed(connection, now)))
+        Ok(found.map(|(connection, created, now)| self.listed(connection, created, now)))
     }
 
     /// Forgets the connections that are meant among a bounded number of entries from `from` on. Returns how many they
@@ -110,13 +111,8 @@ impl WorkerView {
         self.line.ask(ListNeighbours)
     }
 
-    fn listed(&self, connection: Connection, now: Instant) -> Listed {
-        Listed {
-            worker: self.id,
-            connection,
-            idle: connection.seen.age(now),
-            age: connection.created.age(now),
-        }
+    fn listed(&self, connection: Connection, created: Stamp, now: Instant) -> Listed {
+        Listed { worker: self.id, connection, idle: connection.seen.age(now), age: created.age(now) }
     }
 }
 
