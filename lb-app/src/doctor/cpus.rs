@@ -1,6 +1,10 @@
 //! CPUs: which ones the lcores are on, whether they are left alone, how much of them there is.
 
-use super::{Finding, Patient, names, number, read};
+use super::{
+    files::{names, number, read},
+    finding::Finding,
+    patient::Patient,
+};
 use std::path::Path;
 
 /// The CPUs of the lcores that EAL's arguments name, the main lcore's first. Without such arguments EAL takes all.
@@ -182,7 +186,7 @@ fn clock(root: &Path) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Verdict, tree::Tree},
+        super::{finding::Verdict, tree::Tree},
         *,
     };
 

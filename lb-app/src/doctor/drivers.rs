@@ -3,7 +3,7 @@
 //! They are asked without starting a port. A device that another process has is not to be had, and is left alone, as are
 //! those whose driver would do something to the kernel's interfaces or to files just by being asked.
 
-use super::{Finding, Patient};
+use super::{finding::Finding, patient::Patient};
 use crate::{
     director::ports::wishes,
     dpdk::{Eal, Port, RssWish, Spread, port_info::PortInfo, rss},
@@ -141,7 +141,7 @@ fn spread(port: &str, info: &PortInfo, workers: usize, wish: RssWish) -> Finding
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Verdict, *};
+    use super::{super::finding::Verdict, *};
     use lb_core::service::plan::Mac;
 
     fn card() -> PortInfo {

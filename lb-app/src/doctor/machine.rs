@@ -1,6 +1,10 @@
 //! The machine: memory, huge pages, what the process may do.
 
-use super::{Finding, Patient, names, number, read};
+use super::{
+    files::{names, number, read},
+    finding::Finding,
+    patient::Patient,
+};
 use crate::config::memory;
 use lb_core::limits::MAX_BYTES_PER_CONNECTION;
 use std::path::Path;
@@ -97,7 +101,7 @@ fn permissions(root: &Path) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Verdict, tree::Tree},
+        super::{finding::Verdict, tree::Tree},
         *,
     };
 

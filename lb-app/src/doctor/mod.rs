@@ -4,75 +4,22 @@
 
 mod cpus;
 mod drivers;
+mod files;
+mod finding;
 mod machine;
+mod patient;
 mod ports;
 #[cfg(test)]
 pub(crate) mod tree;
 
 use crate::{
     cli::CommandLine,
-    config::{self, Config, Limits},
+    config::{self, Limits},
     say::say,
 };
-use serde::Serialize;
+use finding::{Finding, Verdict};
+use patient::Patient;
 use std::{fmt::Write, path::Path, process::ExitCode};
-
-/// How something stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    /// As it should be.
-    Ok,
-    /// It forwards, but slower than this machine could.
-    Slow,
-    /// It does not start, or does not forward everything.
-    Wrong,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Finding {
-    subject: &'static str,
-    verdict: Verdict,
-    /// What was found, in a sentence.
-    text: String,
-    /// The command that mends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
-
-impl Finding {
-    fn ok(subject: &'static str, text: impl Into<String>) -> Self {
-        Finding { subject, verdict: Verdict::Ok, text: text.into(), remedy: None }
-    }
-
-    fn slow(subject: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding { subject, verdict: Verdict::Slow, text: text.into(), remedy: Some(remedy.into()) }
-    }
-
-    fn wrong(subject: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding { subject, verdict: Verdict::Wrong, text: text.into(), remedy: Some(remedy.into()) }
-    }
-}
-
-/// What is going to run, as far as the command line tells.
-struct Patient<'a> {
-    /// EAL's arguments.
-    eal: &'a [String],
-    /// The CPUs of its lcores, the main one first.
-    cpus: Vec<usize>,
-    config: Option<Config>,
-}
-
-impl Patient<'_> {
-    fn wants_hugepages(&self) -> bool {
-        !self.eal.iter().any(|argument| argument == "--no-huge")
-    }
-
-    fn workers(&self) -> usize {
-        self.cpus.len().saturating_sub(1).max(1)
-    }
-}
 
 /// Looks at everything and says it. Fails if something is wrong.
 pub(crate) fn run(command: &CommandLine) -> ExitCode {
@@ -127,24 +74,6 @@ fn text(findings: &[Finding]) -> String {
     let (slow, wrong) = (count(Verdict::Slow), count(Verdict::Wrong));
     let _ = writeln!(text, "{wrong} wrong, {slow} slow, {} ok", findings.len() - wrong - slow);
     text
-}
-
-/// A file's text without blanks around it.
-fn read(root: &Path, path: &str) -> Option<String> {
-    std::fs::read_to_string(root.join(path)).ok().map(|text| text.trim().to_owned())
-}
-
-/// A file's number.
-fn number(root: &Path, path: &str) -> Option<u64> {
-    read(root, path)?.parse().ok()
-}
-
-/// The names in a directory, in order.
-fn names(root: &Path, path: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(root.join(path)).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
 }
 
 #[cfg(test)]

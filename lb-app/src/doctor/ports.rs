@@ -1,7 +1,12 @@
 //! Ports: the devices that the configuration names, and what the kernel says of them. What only drivers of DPDK know is in
 //! [`drivers`](super::drivers).
 
-use super::{Finding, Patient, cpus, names, number, read};
+use super::{
+    cpus,
+    files::{names, number, read},
+    finding::Finding,
+    patient::Patient,
+};
 use crate::dpdk::ethtool;
 use std::{fs, path::Path};
 
@@ -191,7 +196,7 @@ fn offloads(port: &str, interface: &str) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Verdict, tree::Tree},
+        super::{finding::Verdict, tree::Tree},
         *,
     };
 

@@ -1,13 +1,9 @@
 //! Many packet buffers at once: where bursts of ours meet C's arrays.
 
-use super::mbuf::Mbuf;
+use super::mbuf::{Mbuf, free_slice};
 use dpdk_sys::shim_mbuf;
 use lb_core::packet::Burst;
-use std::ptr::NonNull;
 
-// An Mbuf is one pointer, so that a slice of them is the array that C wants.
-const _: () = assert!(size_of::<Mbuf>() == size_of::<*mut shim_mbuf>());
-const _: () = assert!(align_of::<Mbuf>() == align_of::<NonNull<shim_mbuf>>());
 // Everything that goes out of scope here has been given away, and must not be freed twice.
 const _: () = assert!(!std::mem::needs_drop::<Mbuf>());
 
@@ -15,21 +11,6 @@ const _: () = assert!(!std::mem::needs_drop::<Mbuf>());
 pub fn free_bulk(packets: &mut Burst<Mbuf>) {
     free_slice(packets);
     packets.clear();
-}
-
-/// Gives the packets back to their pools; the caller forgets them.
-pub(super) fn free_slice(packets: &mut [Mbuf]) {
-    if packets.is_empty() {
-        return;
-    }
-    // SAFETY: a slice of Mbuf is an array of pointers to mbufs that we hold, and nobody uses them after this: the
-    // callers, all in this module's siblings, forget them. A slice that long cannot exist beyond u32.
-    unsafe { dpdk_sys::shim_mbuf_free_bulk(as_array(packets), packets.len() as u32) };
-}
-
-/// The packets as C sees them.
-pub(super) fn as_array(packets: &mut [Mbuf]) -> *mut *mut shim_mbuf {
-    packets.as_mut_ptr().cast()
 }
 
 /// Lets `fill` append at most `most` packets to a burst, and returns how many it did. It is given the place to write

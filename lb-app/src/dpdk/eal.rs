@@ -1,6 +1,6 @@
 //! DPDK's environment abstraction layer: memory, lcores and drivers, started once per process.
 
-use super::{lcore::LcoreId, noise};
+use super::{lcore_id::LcoreId, noise};
 use std::{
     ffi::{CStr, CString, OsStr, c_char, c_int},
     fs,

@@ -3,39 +3,19 @@
 //! An lcore is a thread that EAL has pinned to a CPU. It waits until a closure is launched on it, runs it, and waits
 //! again.
 
-use super::eal::{Eal, EalError, Lease};
+use super::{
+    eal::{Eal, EalError, Lease},
+    lcore_id::LcoreId,
+};
 use std::{
     any::Any,
     ffi::{c_int, c_void},
-    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 use thiserror::Error;
-
-/// EAL's number of an lcore, as in its argument `-l`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LcoreId(pub u32);
-
-impl LcoreId {
-    /// The NUMA node that the lcore's CPU belongs to.
-    #[must_use]
-    pub fn socket(self) -> u32 {
-        if self.0 >= dpdk_sys::SHIM_MAX_LCORE {
-            return 0;
-        }
-        // SAFETY: the number is inside EAL's table of lcores, which is static.
-        unsafe { dpdk_sys::rte_lcore_to_socket_id(self.0) }
-    }
-}
-
-impl fmt::Display for LcoreId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// Why a closure could not be launched.
 #[derive(Debug, Error)]

@@ -1,6 +1,5 @@
 //! One packet buffer.
 
-use super::burst::free_slice;
 use dpdk_sys::shim_mbuf;
 use lb_core::packet::{Checksum, Packet, PortId};
 use std::{ptr::NonNull, slice};
@@ -174,6 +173,25 @@ impl Packet for Mbuf {
     fn prefetch(&self) {
         prefetch(self.data().cast_const());
     }
+}
+
+// An Mbuf is one pointer, so that a slice of them is the array that C wants.
+const _: () = assert!(size_of::<Mbuf>() == size_of::<*mut shim_mbuf>());
+const _: () = assert!(align_of::<Mbuf>() == align_of::<NonNull<shim_mbuf>>());
+
+/// Gives the packets back to their pools; the caller forgets them.
+pub(super) fn free_slice(packets: &mut [Mbuf]) {
+    if packets.is_empty() {
+        return;
+    }
+    // SAFETY: a slice of Mbuf is an array of pointers to mbufs that we hold, and nobody uses them after this: the
+    // callers, all in this module's siblings, forget them. A slice that long cannot exist beyond u32.
+    unsafe { dpdk_sys::shim_mbuf_free_bulk(as_array(packets), packets.len() as u32) };
+}
+
+/// The packets as C sees them.
+pub(super) fn as_array(packets: &mut [Mbuf]) -> *mut *mut shim_mbuf {
+    packets.as_mut_ptr().cast()
 }
 
 /// Asks the CPU to load the cache line at `address` into all levels of its cache.

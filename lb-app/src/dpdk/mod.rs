@@ -5,10 +5,10 @@
 //! * [`dump`]: packets copied for `dpdk-dumpcap`.
 //! * [`noise`]: what DPDK and its drivers print.
 //! * [`telemetry`]: questions that DPDK's telemetry socket passes on.
-//! * [`lcore`]: a closure on a worker lcore, and the time stamp counter.
+//! * [`lcore`]: a closure on a worker lcore, and the time stamp counter; `lcore_id`: what lcores are called.
 //! * [`mempool`], [`mbuf`], [`burst`]: packet buffers, one and many; [`memory`]: how much they take.
-//! * [`device`], [`port`], [`started`], [`queue`]: from a device's name to queues that move packets. What a port is
-//!   ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it counts ([`stats`]) and what can go
+//! * [`device`], [`port`], [`started`], [`queue`]: from a device's name to queues that move packets. How a port is
+//!   to run (`port_settings`), what it is ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it counts ([`stats`]) and what can go
 //!   wrong ([`port_error`]) have a file each.
 //! * [`mod@ring`]: packets from one thread to one other.
 //! * [`spawn`]: programs that hold nothing of all this.
@@ -28,6 +28,7 @@ pub mod eal;
 pub mod ethtool;
 pub mod hugealloc;
 pub mod lcore;
+mod lcore_id;
 pub mod mbuf;
 pub mod memory;
 pub mod mempool;
@@ -36,6 +37,7 @@ pub mod pause;
 pub mod port;
 pub mod port_error;
 pub mod port_info;
+mod port_settings;
 pub mod queue;
 pub mod ring;
 pub mod rss;
@@ -48,12 +50,14 @@ pub use burst::free_bulk;
 pub use dump::Dump;
 pub use eal::{Eal, version};
 pub use hugealloc::HugeAlloc;
-pub use lcore::{LcoreHandle, LcoreId, launch, tsc, tsc_hz};
+pub use lcore::{LcoreHandle, launch, tsc, tsc_hz};
+pub use lcore_id::LcoreId;
 pub use mbuf::Mbuf;
 pub use mempool::{Mempool, PoolError};
 pub use pause::QueuePause;
-pub use port::{Port, PortSettings};
+pub use port::Port;
 pub use port_error::PortError;
+pub use port_settings::PortSettings;
 pub use queue::{RxQueue, TxQueue};
 pub use ring::{Consumer, Producer, RingError, ring};
 pub use rss::{RssWish, Spread};

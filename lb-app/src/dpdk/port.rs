@@ -7,31 +7,13 @@ use super::{
     pause::Hold,
     port_error::PortError,
     port_info::PortInfo,
+    port_settings::PortSettings,
     queue::{RxQueue, TxQueue},
-    rss::{self, RssWish},
+    rss,
     started::{Configured, StartedPort},
 };
 use lb_core::packet::PortId;
 use std::{marker::PhantomData, ptr};
-
-/// How to run a port.
-#[derive(Clone, Copy, Debug)]
-pub struct PortSettings {
-    /// Receive queues: one per worker.
-    pub rx_queues: u16,
-    /// Transmit queues: one per worker.
-    pub tx_queues: u16,
-    /// Descriptors per receive queue: packets that it holds. Adjusted to what the driver can do.
-    pub rx_descriptors: u16,
-    /// Descriptors per transmit queue. Adjusted to what the driver can do.
-    pub tx_descriptors: u16,
-    /// Largest IP packet, in bytes. A device that is an interface of the kernel's too gets it there as well.
-    pub mtu: u16,
-    /// What to choose the receive queue by.
-    pub rss: RssWish,
-    /// Whether the port is to verify checksums, as far as it can.
-    pub rx_checksum: bool,
-}
 
 /// A port that is open but moves no packets yet. Dropping it closes it.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::{
     burst,
-    mbuf::Mbuf,
+    mbuf::{self, Mbuf},
     mempool::Mempool,
     pause::{Direction, Hold, QueuePause},
 };
@@ -118,7 +118,7 @@ impl TxQueue {
             return 0;
         }
         if self.hold.is_on() {
-            burst::free_slice(packets);
+            mbuf::free_slice(packets);
             packets.clear();
             return 0;
         }
@@ -126,9 +126,9 @@ impl TxQueue {
         // SAFETY: the port is started and stays so while this queue exists, and nobody else uses the queue. The burst
         // is an array of `count` packets that we hold; those that the driver takes, it frees.
         let taken =
-            unsafe { dpdk_sys::shim_tx_burst(self.device, self.queue, burst::as_array(packets), count) };
+            unsafe { dpdk_sys::shim_tx_burst(self.device, self.queue, mbuf::as_array(packets), count) };
         let taken = usize::from(taken);
-        burst::free_slice(&mut packets[taken..]);
+        mbuf::free_slice(&mut packets[taken..]);
         packets.clear();
         taken
     }

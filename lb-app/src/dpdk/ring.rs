@@ -3,7 +3,7 @@
 use super::{
     burst,
     eal::{EalError, Lease, describe_error, last_error},
-    mbuf::Mbuf,
+    mbuf::{self, Mbuf},
 };
 use lb_core::packet::Burst;
 use std::{cell::Cell, ffi::CString, marker::PhantomData, ptr::NonNull, sync::Arc};
@@ -76,9 +76,8 @@ impl Producer {
         let count = packets.len() as u32;
         // SAFETY: the ring exists while its ends do, this is its only producer, and the burst is an array of `count`
         // packets that we hold; those that fitted are forgotten below.
-        let sent = unsafe {
-            dpdk_sys::shim_ring_enqueue(self.shared.ring.as_ptr(), burst::as_array(packets), count)
-        };
+        let sent =
+            unsafe { dpdk_sys::shim_ring_enqueue(self.shared.ring.as_ptr(), mbuf::as_array(packets), count) };
         burst::forget_front(packets, sent as usize);
         sent as usize
     }

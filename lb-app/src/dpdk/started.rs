@@ -5,12 +5,12 @@ use super::{
     eal::describe_error,
     mempool::OnlyPool,
     pause::{Direction, QueuePause},
-    port::PortSettings,
     port_error::PortError,
     port_info::{
         IPV4_CHECKSUM, L4_CHECKSUMS, Link, PortInfo, read_link, read_promiscuous, rx_offload_names,
         tx_offload_names,
     },
+    port_settings::PortSettings,
     queue::{RxQueue, TxQueue},
     rss::{self, Plan, Spread},
     stats::{self, PortStats},

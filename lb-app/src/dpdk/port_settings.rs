@@ -1,0 +1,22 @@
+//! How a port is to run.
+
+use super::rss::RssWish;
+
+/// How to run a port.
+#[derive(Clone, Copy, Debug)]
+pub struct PortSettings {
+    /// Receive queues: one per worker.
+    pub rx_queues: u16,
+    /// Transmit queues: one per worker.
+    pub tx_queues: u16,
+    /// Descriptors per receive queue: packets that it holds. Adjusted to what the driver can do.
+    pub rx_descriptors: u16,
+    /// Descriptors per transmit queue. Adjusted to what the driver can do.
+    pub tx_descriptors: u16,
+    /// Largest IP packet, in bytes. A device that is an interface of the kernel's too gets it there as well.
+    pub mtu: u16,
+    /// What to choose the receive queue by.
+    pub rss: RssWish,
+    /// Whether the port is to verify checksums, as far as it can.
+    pub rx_checksum: bool,
+}
