@@ -1,6 +1,6 @@
 //! Packets in files.
 
-use super::{Answer, explain::refusal};
+use super::{answer::Answer, explain::refusal};
 use crate::control::{live::running::Running, plane::ControlPlane, watch::capture::CaptureSummary};
 use lb_ctl::protocol::{
     Reply,

@@ -1,9 +1,8 @@
 //! Connections, asked of workers slice by slice.
 
 use super::{
-    Answer, done,
+    answer::{Answer, done, not_found, timeout, word},
     keys::{meant, told, v4},
-    not_found, timeout, word,
 };
 use crate::{
     control::live::{

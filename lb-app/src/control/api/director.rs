@@ -1,6 +1,10 @@
 //! The director as a whole.
 
-use super::{Answer, Api, done, done_with};
+use super::{
+    answer::{Answer, done, done_with},
+    forward,
+    process::Process,
+};
 use crate::{
     control::{file::reload::How, live::running::Running, plane::ControlPlane},
     dataplane::{BURST, ask::Silent, asks::EndBurst},
@@ -13,77 +17,80 @@ use lb_ctl::protocol::{
     Code, Done, Refusal, Reply,
     director::{About, Configuration, Names, PortSetup, Request, WorkerSetup},
 };
-use std::{process, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
 /// Names of one kind, at most.
 const MOST_NAMES: usize = 1_000;
 
-impl Api {
-    pub(super) fn director(&self, plane: &ControlPlane, request: &Request) -> Answer {
-        let (running, reloads) = (&*plane.running, &plane.reloads);
-        match *request {
-            Request::About => Ok(Reply::About(self.about(plane))),
-            Request::Names => Ok(Reply::Names(names(running))),
-            Request::Configuration => Ok(Reply::Configuration(configuration(running))),
-            Request::Start => {
-                running.shutdown.set_paused(false);
-                Ok(done_with("forwarding"))
-            }
-            Request::Stop => self.pause(running),
-            Request::Reload { dry_run, confirm_within_ms } => {
-                let confirm_within = confirm_within_ms.map(Duration::from_millis);
-                let difference = reloads.reload(running, How { dry_run, confirm_within });
-                let difference = difference.map_err(|error| invalid(error.to_string().trim_end()))?;
-                let mut notes: Vec<String> = difference.live.iter().map(ToString::to_string).collect();
-                if notes.is_empty() {
-                    notes.push("nothing is different".to_owned());
-                }
-                Ok(Reply::Done(Done { notes }))
-            }
-            Request::Confirm if reloads.confirm() => Ok(done()),
-            Request::Confirm => Err(invalid("no reload waits to be confirmed")),
-            Request::Save => match running.save() {
-                Ok(true) => Ok(done_with(format!("{} says what runs", running.path.display()))),
-                Ok(false) => Ok(done_with(format!("{} said so already", running.path.display()))),
-                Err(error) => Err(Refusal::new(Code::Failed, error.to_string().trim_end())),
-            },
-            Request::Quit => {
-                self.stop.store(true, Ordering::Relaxed);
-                Ok(done())
-            }
-            Request::Verbose { level } => match (self.set_verbosity)(level) {
-                Ok(()) => Ok(done()),
-                Err(why) => Err(invalid(why)),
-            },
+pub(super) fn answer(
+    plane: &ControlPlane,
+    process: &Process,
+    forwarded: &forward::Baseline,
+    request: &Request,
+) -> Answer {
+    let (running, reloads) = (&*plane.running, &plane.reloads);
+    match *request {
+        Request::About => Ok(Reply::About(about(plane, process))),
+        Request::Names => Ok(Reply::Names(names(running))),
+        Request::Configuration => Ok(Reply::Configuration(configuration(running))),
+        Request::Start => {
+            running.shutdown.set_paused(false);
+            Ok(done_with("forwarding"))
         }
+        Request::Stop => pause(running, forwarded),
+        Request::Reload { dry_run, confirm_within_ms } => {
+            let confirm_within = confirm_within_ms.map(Duration::from_millis);
+            let difference = reloads.reload(running, How { dry_run, confirm_within });
+            let difference = difference.map_err(|error| invalid(error.to_string().trim_end()))?;
+            let mut notes: Vec<String> = difference.live.iter().map(ToString::to_string).collect();
+            if notes.is_empty() {
+                notes.push("nothing is different".to_owned());
+            }
+            Ok(Reply::Done(Done { notes }))
+        }
+        Request::Confirm if reloads.confirm() => Ok(done()),
+        Request::Confirm => Err(invalid("no reload waits to be confirmed")),
+        Request::Save => match running.save() {
+            Ok(true) => Ok(done_with(format!("{} says what runs", running.path.display()))),
+            Ok(false) => Ok(done_with(format!("{} said so already", running.path.display()))),
+            Err(error) => Err(Refusal::new(Code::Failed, error.to_string().trim_end())),
+        },
+        Request::Quit => {
+            process.stop.store(true, Ordering::Relaxed);
+            Ok(done())
+        }
+        Request::Verbose { level } => match (process.set_verbosity)(level) {
+            Ok(()) => Ok(done()),
+            Err(why) => Err(invalid(why)),
+        },
     }
+}
 
-    fn about(&self, plane: &ControlPlane) -> About {
-        let running = &plane.running;
-        About {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: process::id(),
-            uptime_ms: running.clock.now().as_millis(),
-            forwarding: !running.shutdown.is_paused(),
-            workers: running.workers.len() as u32,
-            ports: running.config.plan.ports.len() as u32,
-            capacity: running.capacity() as u64,
-            generation: running.current().generation,
-            unconfirmed_ms: plane.reloads.unconfirmed().map(|left| left.as_millis() as u64),
-            clients_dropped: self.clients_dropped.load(Ordering::Relaxed),
-        }
+fn about(plane: &ControlPlane, process: &Process) -> About {
+    let running = &plane.running;
+    About {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_ms: running.clock.now().as_millis(),
+        forwarding: !running.shutdown.is_paused(),
+        workers: running.workers.len() as u32,
+        ports: running.config.plan.ports.len() as u32,
+        capacity: running.capacity() as u64,
+        generation: running.current().generation,
+        unconfirmed_ms: plane.reloads.unconfirmed().map(|left| left.as_millis() as u64),
+        clients_dropped: process.clients_dropped.load(Ordering::Relaxed),
     }
+}
 
-    /// Workers poll no port any more when this returns.
-    fn pause(&self, running: &Running) -> Answer {
-        running.shutdown.set_paused(true);
-        for worker in &running.workers {
-            worker.line.ask(EndBurst).map_err(|silent: Silent| {
-                Refusal::new(Code::Timeout, format!("{silent}; it stops as soon as it does"))
-            })?;
-        }
-        Ok(self.forward_stats(running))
+/// Workers poll no port any more when this returns.
+fn pause(running: &Running, forwarded: &forward::Baseline) -> Answer {
+    running.shutdown.set_paused(true);
+    for worker in &running.workers {
+        worker.line.ask(EndBurst).map_err(|silent: Silent| {
+            Refusal::new(Code::Timeout, format!("{silent}; it stops as soon as it does"))
+        })?;
     }
+    Ok(forward::stats(running, forwarded))
 }
 
 fn invalid(why: impl Into<String>) -> Refusal {

@@ -1,9 +1,8 @@
 //! What would become of a packet.
 
 use super::{
-    Answer,
+    answer::{Answer, timeout},
     keys::{meant, v4},
-    timeout,
 };
 use crate::control::{
     live::running::Running,

@@ -1,6 +1,6 @@
 //! What was forwarded and dropped.
 
-use super::{Api, done};
+use super::{answer::done, ports, rates::Rates};
 use crate::control::live::running::Running;
 use lb_core::counters::DropReason;
 use lb_ctl::protocol::{
@@ -21,53 +21,51 @@ struct Cleared {
     drops: Vec<Vec<u64>>,
 }
 
-impl Api {
-    pub(super) fn forward(&self, running: &Running, request: &Request) -> Reply {
-        match request {
-            Request::Stats => self.forward_stats(running),
-            Request::Clear => {
-                let cleared = Cleared {
-                    ports: moved(running),
-                    received: received(running),
-                    drops: DropReason::ALL.iter().map(|&reason| dropped(running, reason)).collect(),
-                };
-                *self.forward_baseline.0.lock() = cleared;
-                done()
-            }
-            Request::Drops { all } => Reply::Drops(self.drops(running, *all)),
+pub(super) fn answer(running: &Running, baseline: &Baseline, rates: &Rates, request: &Request) -> Reply {
+    match request {
+        Request::Stats => stats(running, baseline),
+        Request::Clear => {
+            let cleared = Cleared {
+                ports: moved(running),
+                received: received(running),
+                drops: DropReason::ALL.iter().map(|&reason| dropped(running, reason)).collect(),
+            };
+            *baseline.0.lock() = cleared;
+            done()
         }
+        Request::Drops { all } => Reply::Drops(drops(running, baseline, rates, *all)),
     }
+}
 
-    pub(super) fn forward_stats(&self, running: &Running) -> Reply {
-        let baseline = self.forward_baseline.0.lock();
-        let mut ports = moved(running);
-        for (port, before) in ports.iter_mut().zip(&baseline.ports) {
-            port.rx_packets -= before.rx_packets;
-            port.rx_dropped = port.rx_dropped.saturating_sub(before.rx_dropped);
-            port.tx_packets -= before.tx_packets;
-            port.tx_dropped -= before.tx_dropped;
+pub(super) fn stats(running: &Running, baseline: &Baseline) -> Reply {
+    let cleared = baseline.0.lock();
+    let mut ports = moved(running);
+    for (port, before) in ports.iter_mut().zip(&cleared.ports) {
+        port.rx_packets -= before.rx_packets;
+        port.rx_dropped = port.rx_dropped.saturating_sub(before.rx_dropped);
+        port.tx_packets -= before.tx_packets;
+        port.tx_dropped -= before.tx_dropped;
+    }
+    Reply::ForwardStats(Stats { forwarding: !running.shutdown.is_paused(), ports })
+}
+
+fn drops(running: &Running, baseline: &Baseline, rates: &Rates, all: bool) -> Drops {
+    let cleared = baseline.0.lock();
+    let reasons = DropReason::ALL.iter().enumerate().map(|(at, &reason)| {
+        let before = cleared.drops.get(at).map(Vec::as_slice).unwrap_or_default();
+        let before = before.iter().copied().chain(std::iter::repeat(0));
+        let by_worker: Vec<u64> =
+            dropped(running, reason).into_iter().zip(before).map(|(now, then)| now - then).collect();
+        Drop {
+            reason: reason.name().to_owned(),
+            meaning: reason.explanation().to_owned(),
+            packets: by_worker.iter().sum(),
+            packets_per_s: rates.of_drop(reason),
+            by_worker,
         }
-        Reply::ForwardStats(Stats { forwarding: !running.shutdown.is_paused(), ports })
-    }
-
-    fn drops(&self, running: &Running, all: bool) -> Drops {
-        let baseline = self.forward_baseline.0.lock();
-        let reasons = DropReason::ALL.iter().enumerate().map(|(at, &reason)| {
-            let before = baseline.drops.get(at).map(Vec::as_slice).unwrap_or_default();
-            let before = before.iter().copied().chain(std::iter::repeat(0));
-            let by_worker: Vec<u64> =
-                dropped(running, reason).into_iter().zip(before).map(|(now, then)| now - then).collect();
-            Drop {
-                reason: reason.name().to_owned(),
-                meaning: reason.explanation().to_owned(),
-                packets: by_worker.iter().sum(),
-                packets_per_s: self.rates.of_drop(reason),
-                by_worker,
-            }
-        });
-        let reasons = reasons.filter(|drop| all || drop.packets > 0).collect();
-        Drops { received: received(running) - baseline.received, reasons }
-    }
+    });
+    let reasons = reasons.filter(|drop| all || drop.packets > 0).collect();
+    Drops { received: received(running) - cleared.received, reasons }
 }
 
 fn received(running: &Running) -> u64 {
@@ -82,8 +80,12 @@ fn moved(running: &Running) -> Vec<Moved> {
     let names = running.port_names();
     let ports = running.ports();
     let each = ports.iter().zip(names).map(|(port, name)| {
-        let mut moved =
-            Moved { id: u32::from(port.index().0), name, rx_dropped: Api::missed(port), ..Moved::default() };
+        let mut moved = Moved {
+            id: u32::from(port.index().0),
+            name,
+            rx_dropped: ports::missed(port),
+            ..Moved::default()
+        };
         for traffic in
             running.workers.iter().filter_map(|worker| worker.ports.get(usize::from(port.index().0)))
         {

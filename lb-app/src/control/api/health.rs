@@ -1,6 +1,9 @@
 //! What checks found.
 
-use super::{Answer, keys, not_found};
+use super::{
+    answer::{Answer, not_found},
+    keys,
+};
 use crate::{
     config::health::Check,
     control::plane::ControlPlane,

@@ -1,8 +1,7 @@
 //! What services and servers are known by, between the protocol's form and the director's: here and nowhere else.
 
-use super::{Code, Refusal};
 use lb_core::service::key::{Protocol, ServiceKey};
-use lb_ctl::protocol::{self as said, keys};
+use lb_ctl::protocol::{self as said, Code, Refusal, keys};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A protocol as answers have it.

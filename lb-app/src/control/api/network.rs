@@ -1,6 +1,9 @@
 //! Neighbours and routes.
 
-use super::{Answer, change, done, keys::v4};
+use super::{
+    answer::{Answer, change, done},
+    keys::v4,
+};
 use crate::control::live::running::Running;
 use ipnet::{IpNet, Ipv4Net};
 use lb_core::{

@@ -1,6 +1,6 @@
 //! Ports: what they are, what they counted, whether they move packets.
 
-use super::{Answer, Api, done, done_with, not_found};
+use super::answer::{Answer, done, done_with, not_found};
 use crate::{
     control::live::{ports::PortFailure, running::Running},
     dpdk::{StartedPort, started::Setup, stats::PortStats as Counted},
@@ -20,71 +20,68 @@ pub(super) struct Baseline(Mutex<HashMap<u16, Cleared>>);
 /// A port's counters, and its driver's own.
 type Cleared = (Counted, HashMap<String, u64>);
 
-impl Api {
-    pub(super) fn ports(&self, running: &Running, request: Request) -> Answer {
-        match request {
-            Request::Info { port } => {
-                let describe = |port: &StartedPort, name: &str| info(running, port, name);
-                Ok(Reply::PortInfo(Infos { ports: each(running, port.as_deref(), describe)? }))
-            }
-            Request::Stats { port } => {
-                let ports = each(running, port.as_deref(), |port, name| self.stats(port, name))?;
-                let at_ns = running.clock.now_ns();
-                Ok(Reply::PortStats(Stats { at_ns, ports }))
-            }
-            Request::Xstats { port } => {
-                let ports = each(running, port.as_deref(), |port, name| self.xstats(port, name))?;
-                Ok(Reply::PortXstats(Xstats { ports }))
-            }
-            Request::Rss { port } => {
-                let found = each(running, Some(&port), rss)?.pop();
-                found.map(Reply::PortRss).ok_or_else(ending)
-            }
-            Request::Clear { port } => {
-                each(running, port.as_deref(), |port, _| {
-                    let extended = port.xstats().into_iter().collect();
-                    self.port_baseline.0.lock().insert(port.index().0, (port.stats(), extended));
-                })?;
-                Ok(done())
-            }
-            Request::Start { port } => start(running, port.as_deref()),
-            Request::Stop { port } => stop(running, port.as_deref()),
+pub(super) fn answer(running: &Running, baseline: &Baseline, request: Request) -> Answer {
+    match request {
+        Request::Info { port } => {
+            let describe = |port: &StartedPort, name: &str| info(running, port, name);
+            Ok(Reply::PortInfo(Infos { ports: each(running, port.as_deref(), describe)? }))
         }
-    }
-
-    fn stats(&self, port: &StartedPort, name: &str) -> PortStats {
-        let now = port.stats();
-        let before =
-            self.port_baseline.0.lock().get(&port.index().0).map(|(stats, _)| *stats).unwrap_or_default();
-        let since = |count: fn(&Counted) -> u64| count(&now).saturating_sub(count(&before));
-        PortStats {
-            id: u32::from(port.index().0),
-            name: name.to_owned(),
-            rx_packets: since(|stats| stats.rx_packets),
-            rx_missed: since(|stats| stats.rx_missed),
-            rx_bytes: since(|stats| stats.rx_bytes),
-            rx_errors: since(|stats| stats.rx_errors),
-            rx_nombuf: since(|stats| stats.rx_no_buffer),
-            tx_packets: since(|stats| stats.tx_packets),
-            tx_errors: since(|stats| stats.tx_errors),
-            tx_bytes: since(|stats| stats.tx_bytes),
+        Request::Stats { port } => {
+            let ports = each(running, port.as_deref(), |port, name| stats(baseline, port, name))?;
+            let at_ns = running.clock.now_ns();
+            Ok(Reply::PortStats(Stats { at_ns, ports }))
         }
+        Request::Xstats { port } => {
+            let ports = each(running, port.as_deref(), |port, name| xstats(baseline, port, name))?;
+            Ok(Reply::PortXstats(Xstats { ports }))
+        }
+        Request::Rss { port } => {
+            let found = each(running, Some(&port), rss)?.pop();
+            found.map(Reply::PortRss).ok_or_else(ending)
+        }
+        Request::Clear { port } => {
+            each(running, port.as_deref(), |port, _| {
+                let extended = port.xstats().into_iter().collect();
+                baseline.0.lock().insert(port.index().0, (port.stats(), extended));
+            })?;
+            Ok(done())
+        }
+        Request::Start { port } => start(running, port.as_deref()),
+        Request::Stop { port } => stop(running, port.as_deref()),
     }
+}
 
-    fn xstats(&self, port: &StartedPort, name: &str) -> PortXstats {
-        let baseline = self.port_baseline.0.lock();
-        let before = |name: &str| Some(*baseline.get(&port.index().0)?.1.get(name)?);
-        let counters = port.xstats().into_iter().map(|(name, value)| {
-            let value = value.saturating_sub(before(&name).unwrap_or(0));
-            Xstat { name, value }
-        });
-        PortXstats { id: u32::from(port.index().0), name: name.to_owned(), counters: counters.collect() }
+fn stats(baseline: &Baseline, port: &StartedPort, name: &str) -> PortStats {
+    let now = port.stats();
+    let before = baseline.0.lock().get(&port.index().0).map(|(stats, _)| *stats).unwrap_or_default();
+    let since = |count: fn(&Counted) -> u64| count(&now).saturating_sub(count(&before));
+    PortStats {
+        id: u32::from(port.index().0),
+        name: name.to_owned(),
+        rx_packets: since(|stats| stats.rx_packets),
+        rx_missed: since(|stats| stats.rx_missed),
+        rx_bytes: since(|stats| stats.rx_bytes),
+        rx_errors: since(|stats| stats.rx_errors),
+        rx_nombuf: since(|stats| stats.rx_no_buffer),
+        tx_packets: since(|stats| stats.tx_packets),
+        tx_errors: since(|stats| stats.tx_errors),
+        tx_bytes: since(|stats| stats.tx_bytes),
     }
+}
 
-    /// Packets that a port lost because workers were too slow, in all.
-    pub(super) fn missed(port: &StartedPort) -> u64 {
-        port.stats().rx_missed
-    }
+fn xstats(baseline: &Baseline, port: &StartedPort, name: &str) -> PortXstats {
+    let cleared = baseline.0.lock();
+    let before = |name: &str| Some(*cleared.get(&port.index().0)?.1.get(name)?);
+    let counters = port.xstats().into_iter().map(|(name, value)| {
+        let value = value.saturating_sub(before(&name).unwrap_or(0));
+        Xstat { name, value }
+    });
+    PortXstats { id: u32::from(port.index().0), name: name.to_owned(), counters: counters.collect() }
+}
+
+/// Packets that a port lost because workers were too slow, in all.
+pub(super) fn missed(port: &StartedPort) -> u64 {
+    port.stats().rx_missed
 }
 
 /// Does something with the ports that are meant: one by number or name, or all.

@@ -1,6 +1,6 @@
 //! Counts a second: counters are looked at once a second, and a rate is the difference of the last two looks.
 
-use super::services;
+use super::traffic;
 use crate::control::live::running::Running;
 use lb_core::{
     counters::DropReason,
@@ -37,7 +37,7 @@ impl Rates {
         });
         let sample = Sample {
             at: Instant::now(),
-            servers: snapshot.servers.ids().map(|id| services::traffic(running, id)).collect(),
+            servers: snapshot.servers.ids().map(|id| traffic::of_server(running, id)).collect(),
             drops: drops.collect(),
             workers: workers.collect(),
         };

@@ -1,9 +1,10 @@
 //! Virtual services and their real servers.
 
 use super::{
-    Answer, Api, change, done,
+    answer::{self, Answer, change, done, not_found, word},
     keys::{self, v4},
-    not_found, word,
+    rates::Rates,
+    traffic::{self, add_rate, add_traffic},
 };
 use crate::control::{
     edit::servers::Wish,
@@ -11,7 +12,6 @@ use crate::control::{
     plane::ControlPlane,
 };
 use lb_core::{
-    counters::ServerTraffic,
     ids::{ById, ServerId},
     service::{
         key::ServerKey,
@@ -33,116 +33,110 @@ const PAGE: usize = 2_000;
 /// Longest name of a service, in bytes.
 const MAX_NAME: usize = 64;
 
-impl Api {
-    pub(super) fn services(&self, plane: &ControlPlane, request: Request) -> Answer {
-        let running = &plane.running;
-        match request {
-            Request::List { name, cursor } => self.list(plane, name.as_deref(), cursor),
-            Request::Add(new) => add(running, new),
-            Request::Change(wanted) => modify(running, &wanted),
-            Request::Remove { name } => change(running, |plan| {
-                named(plan, &name)?;
-                plan.services.retain(|service| service.name != name);
-                Ok(done())
-            }),
-            Request::AddServer { service, address, port, weight } => change(running, |plan| {
-                let address = v4(address)?;
-                let service = named_mut(plan, &service)?;
-                service.servers.push(ServerPlan::new(
-                    address,
-                    port.unwrap_or(service.port),
-                    weight.unwrap_or(1),
-                ));
-                Ok(done())
-            }),
-            Request::ChangeServer(wanted) => modify_server(plane, &wanted),
-            Request::RemoveServer { service, address, port } => change(running, |plan| {
-                let key = find(plan, &service, address, port)?;
-                let service = named_mut(plan, &service)?;
-                service.servers.retain(|server| server.endpoint() != key.endpoint());
-                Ok(done())
-            }),
+pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: Request) -> Answer {
+    let running = &plane.running;
+    match request {
+        Request::List { name, cursor } => list(plane, rates, name.as_deref(), cursor),
+        Request::Add(new) => add(running, new),
+        Request::Change(wanted) => modify(running, &wanted),
+        Request::Remove { name } => change(running, |plan| {
+            named(plan, &name)?;
+            plan.services.retain(|service| service.name != name);
+            Ok(done())
+        }),
+        Request::AddServer { service, address, port, weight } => change(running, |plan| {
+            let address = v4(address)?;
+            let service = named_mut(plan, &service)?;
+            service.servers.push(ServerPlan::new(address, port.unwrap_or(service.port), weight.unwrap_or(1)));
+            Ok(done())
+        }),
+        Request::ChangeServer(wanted) => modify_server(plane, &wanted),
+        Request::RemoveServer { service, address, port } => change(running, |plan| {
+            let key = find(plan, &service, address, port)?;
+            let service = named_mut(plan, &service)?;
+            service.servers.retain(|server| server.endpoint() != key.endpoint());
+            Ok(done())
+        }),
+    }
+}
+
+fn list(plane: &ControlPlane, rates: &Rates, name: Option<&str>, cursor: Option<Cursor>) -> Answer {
+    let Current { plan, snapshot, .. } = plane.running.current();
+    if let Some(name) = name {
+        named(&plan, name)?;
+    }
+    let mut services = Vec::new();
+    let mut room = PAGE;
+    let mut next = None;
+    let Cursor { of, at } = cursor.unwrap_or(Cursor { of: 0, at: 0 });
+    let configured = (0..).zip(snapshot.configured()).skip(of as usize);
+    for (place, (_, service)) in
+        configured.filter(|(_, (_, service))| name.is_none_or(|name| service.name == name))
+    {
+        let from = if place == of { (at as usize).min(service.servers.len()) } else { 0 };
+        if room == 0 {
+            next = Some(Cursor { of: place, at: 0 });
+            break;
+        }
+        let to = service.servers.len().min(from + room);
+        services.push(list_service(plane, rates, &snapshot.servers, service, from..to));
+        // A service without servers takes room as well.
+        room -= (to - from).max(1).min(room);
+        if to < service.servers.len() {
+            next = Some(Cursor { of: place, at: to as u32 });
+            break;
         }
     }
+    let director = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(Reply::Services(Services { director, capacity: plane.running.capacity() as u64, services, next }))
+}
 
-    fn list(&self, plane: &ControlPlane, name: Option<&str>, cursor: Option<Cursor>) -> Answer {
-        let Current { plan, snapshot, .. } = plane.running.current();
-        if let Some(name) = name {
-            named(&plan, name)?;
-        }
-        let mut services = Vec::new();
-        let mut room = PAGE;
-        let mut next = None;
-        let Cursor { of, at } = cursor.unwrap_or(Cursor { of: 0, at: 0 });
-        let configured = (0..).zip(snapshot.configured()).skip(of as usize);
-        for (place, (_, service)) in
-            configured.filter(|(_, (_, service))| name.is_none_or(|name| service.name == name))
-        {
-            let from = if place == of { (at as usize).min(service.servers.len()) } else { 0 };
-            if room == 0 {
-                next = Some(Cursor { of: place, at: 0 });
-                break;
-            }
-            let to = service.servers.len().min(from + room);
-            services.push(self.list_service(plane, &snapshot.servers, service, from..to));
-            // A service without servers takes room as well.
-            room -= (to - from).max(1).min(room);
-            if to < service.servers.len() {
-                next = Some(Cursor { of: place, at: to as u32 });
-                break;
-            }
-        }
-        let director = env!("CARGO_PKG_VERSION").to_owned();
-        Ok(Reply::Services(Services { director, capacity: plane.running.capacity() as u64, services, next }))
+fn list_service(
+    plane: &ControlPlane,
+    rates: &Rates,
+    servers: &ById<ServerId, lb_core::service::snapshot::Server>,
+    service: &Service,
+    range: std::ops::Range<usize>,
+) -> Listed {
+    let running = &plane.running;
+    let mut sum = Traffic::default();
+    let mut rate = Rate::default();
+    for &id in &service.servers {
+        add_traffic(&mut sum, &traffic::of_server(running, id));
+        add_rate(&mut rate, &rates.of_server(id));
     }
-
-    fn list_service(
-        &self,
-        plane: &ControlPlane,
-        servers: &ById<ServerId, lb_core::service::snapshot::Server>,
-        service: &Service,
-        range: std::ops::Range<usize>,
-    ) -> Listed {
-        let running = &plane.running;
-        let mut sum = Traffic::default();
-        let mut rate = Rate::default();
-        for &id in &service.servers {
-            add_traffic(&mut sum, &traffic(running, id));
-            add_rate(&mut rate, &self.rates.of_server(id));
+    let listed = service.servers[range].iter().map(|&id| {
+        let server = &servers[id].plan;
+        let load = running.board.total(id);
+        let drains = plane.servers.drains_within(&service.key().server(server.endpoint()));
+        Server {
+            endpoint: server.endpoint().into(),
+            weight: server.effective_weight(),
+            configured_weight: server.weight,
+            state: server.admin.to_string(),
+            health: health(server.health).to_owned(),
+            drains_within_ms: drains.map(|left| left.as_millis() as u64),
+            active: u64::from(load.active),
+            inactive: u64::from(load.inactive),
+            traffic: traffic::of_server(running, id),
+            rate: rates.of_server(id),
         }
-        let listed = service.servers[range].iter().map(|&id| {
-            let server = &servers[id].plan;
-            let load = running.board.total(id);
-            let drains = plane.servers.drains_within(&service.key().server(server.endpoint()));
-            Server {
-                endpoint: server.endpoint().into(),
-                weight: server.effective_weight(),
-                configured_weight: server.weight,
-                state: server.admin.to_string(),
-                health: health(server.health).to_owned(),
-                drains_within_ms: drains.map(|left| left.as_millis() as u64),
-                active: u64::from(load.active),
-                inactive: u64::from(load.inactive),
-                traffic: traffic(running, id),
-                rate: self.rates.of_server(id),
-            }
-        });
-        let flag = match (service.hash_port, service.scheduler_kind) {
-            (true, SchedulerKind::Sh) => Some("sh-port"),
-            (true, SchedulerKind::Mh) => Some("mh-port"),
-            _ => None,
-        };
-        Listed {
-            name: service.name.clone(),
-            key: keys::service_told(service.key()),
-            method: service.method.to_string(),
-            scheduler: service.scheduler_kind.to_string(),
-            flags: flag.map(str::to_owned).into_iter().collect(),
-            adopt: service.adopt,
-            traffic: sum,
-            rate,
-            servers: listed.collect(),
-        }
+    });
+    let flag = match (service.hash_port, service.scheduler_kind) {
+        (true, SchedulerKind::Sh) => Some("sh-port"),
+        (true, SchedulerKind::Mh) => Some("mh-port"),
+        _ => None,
+    };
+    Listed {
+        name: service.name.clone(),
+        key: keys::service_told(service.key()),
+        method: service.method.to_string(),
+        scheduler: service.scheduler_kind.to_string(),
+        flags: flag.map(str::to_owned).into_iter().collect(),
+        adopt: service.adopt,
+        traffic: sum,
+        rate,
+        servers: listed.collect(),
     }
 }
 
@@ -212,7 +206,7 @@ fn modify_server(plane: &ControlPlane, wanted: &ServerChange) -> Answer {
     }
     let key = find(&running.current().operators_plan(), service, *address, *port)?;
     let wish = Wish { weight: *weight, admin: state, within: within_ms.map(Duration::from_millis) };
-    servers.set(running, &key, wish).map_err(|error| super::translate(&error))?;
+    servers.set(running, &key, wish).map_err(|error| answer::change_refused(&error))?;
     Ok(done())
 }
 
@@ -253,41 +247,4 @@ fn health(health: Health) -> &'static str {
         Health::Down => "down",
         Health::Inhibited => "inhibited",
     }
-}
-
-/// What passed between clients and a server, over all workers.
-pub(super) fn traffic(running: &Running, id: ServerId) -> Traffic {
-    let mut sum = Traffic::default();
-    for server in running.workers.iter().filter_map(|worker| worker.servers.get(id.index())) {
-        add_traffic(&mut sum, &counted(server));
-    }
-    sum
-}
-
-fn counted(server: &ServerTraffic) -> Traffic {
-    let [packets_in, packets_out] = &server.packets;
-    let [bytes_in, bytes_out] = &server.bytes;
-    Traffic {
-        connections: server.connections.get(),
-        packets_in: packets_in.get(),
-        packets_out: packets_out.get(),
-        bytes_in: bytes_in.get(),
-        bytes_out: bytes_out.get(),
-    }
-}
-
-fn add_traffic(sum: &mut Traffic, other: &Traffic) {
-    sum.connections += other.connections;
-    sum.packets_in += other.packets_in;
-    sum.packets_out += other.packets_out;
-    sum.bytes_in += other.bytes_in;
-    sum.bytes_out += other.bytes_out;
-}
-
-fn add_rate(sum: &mut Rate, other: &Rate) {
-    sum.connections_per_s += other.connections_per_s;
-    sum.packets_in_per_s += other.packets_in_per_s;
-    sum.packets_out_per_s += other.packets_out_per_s;
-    sum.bytes_in_per_s += other.bytes_in_per_s;
-    sum.bytes_out_per_s += other.bytes_out_per_s;
 }

@@ -1,6 +1,6 @@
 //! When connections are forgotten.
 
-use super::{Answer, change, done, not_found, word};
+use super::answer::{Answer, change, done, not_found, word};
 use crate::control::live::running::Running;
 use lb_core::{conn::state::State, limits::MAX_TIMEOUT_S, service::plan::Plan, time::Duration};
 use lb_ctl::protocol::{

@@ -1,7 +1,7 @@
 //! Stories of packets as they pass.
 
 use super::{
-    Answer, done,
+    answer::{Answer, done},
     explain::{outcome, refusal, translate},
 };
 use crate::control::{plane::ControlPlane, watch::trace::TraceSummary};

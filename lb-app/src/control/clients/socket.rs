@@ -160,7 +160,7 @@ fn welcome(stream: UnixStream, api: &Arc<Api>, clients: &Arc<AtomicUsize>, told:
     let client = move || {
         let _seat = count;
         if let Err(error) = converse(stream, &api) {
-            api.clients_dropped.fetch_add(1, Ordering::Relaxed);
+            api.count_dropped_client();
             debug!("control socket: a client was dropped: {error}");
         }
     };

@@ -3,8 +3,11 @@
 //! Workers copy frames into buffers that a capture has from its beginning; a thread of its own writes them and gives the
 //! buffers back. A frame for which there is no buffer is missed, and counted: forwarding waits for no disk.
 
-use super::{MOST, Running, WatchError, Watches, compile, pcapng::File, place::Place, port_called};
-use crate::dataplane::tap::capture::{Capture, CaptureShared, Frame};
+use super::{error::WatchError, pcapng::File, place::Place, which::compile};
+use crate::{
+    control::live::running::Running,
+    dataplane::tap::capture::{Capture, CaptureShared, Frame},
+};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::packet::PortId;
 use pcap_file::{PcapError, PcapResult};
@@ -24,18 +27,28 @@ use tracing::{info, warn};
 /// Buffers of one capture.
 const BUFFERS: usize = 4_096;
 /// Bytes of a frame that are kept if nobody says how many; also the most.
-pub(crate) const SNAPLEN: usize = 9_216;
+pub(super) const SNAPLEN: usize = 9_216;
 /// How often the writer looks whether it is to end, and gives the file what it has.
 const ROUND: Duration = Duration::from_millis(100);
 
+/// Which packets a capture is to have.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// Those that arrive on it or leave by it; of all ports if there is none.
+    pub(super) port: Option<PortId>,
+    pub(super) filter: String,
+    /// How many; `u64::MAX` if there is no limit.
+    pub(super) count: u64,
+    /// Bytes of each.
+    pub(super) snaplen: usize,
+}
+
 /// One capture.
 #[derive(Debug)]
-pub(crate) struct RunningCapture {
-    id: u32,
-    port: Option<PortId>,
-    filter: String,
+pub(super) struct RunningCapture {
+    pub(super) id: u32,
+    wanted: Wanted,
     file: PathBuf,
-    count: u64,
     shared: Arc<CaptureShared>,
     stop: Arc<AtomicBool>,
     written: Arc<AtomicU64>,
@@ -60,6 +73,38 @@ pub(crate) struct CaptureSummary {
 }
 
 impl RunningCapture {
+    /// Begins a new file in the directory for captures, and the thread that writes it.
+    pub(super) fn start(
+        id: u32,
+        running: &Running,
+        wanted: Wanted,
+        file: &Path,
+    ) -> Result<RunningCapture, WatchError> {
+        let control = &running.config.control;
+        let place = Place { directory: &control.captures, group: control.group.as_deref() };
+        let (out, file) = place.create(file)?;
+        let fail = |error| WatchError::File { file: file.display().to_string(), error };
+        let names = running.port_names();
+        let begun = File::begin(BufWriter::new(out), &names, &wanted.filter, wanted.snaplen);
+        let pcapng = begun.map_err(|error| fail(std::io::Error::other(error)))?;
+
+        let largest_mtu = running.config.plan.ports.iter().map(|port| usize::from(port.mtu)).max();
+        let (frames, empty, shared) = buffers(&wanted, names.len() * 2, largest_mtu.unwrap_or_default());
+        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let writer = Writer {
+            pcapng,
+            frames,
+            empty,
+            shared: shared.clone(),
+            stop: stop.clone(),
+            written: Arc::clone(&written),
+            file: file.clone(),
+        };
+        let thread = thread::Builder::new().name(format!("capture-{id}")).spawn(|| writer.run());
+        let writer = Some(thread.map_err(fail)?);
+        Ok(RunningCapture { id, wanted, file, shared, stop, written, writer })
+    }
+
     pub(super) fn is_tapping(&self) -> bool {
         self.writer.is_some()
     }
@@ -67,8 +112,8 @@ impl RunningCapture {
     pub(super) fn tap(&self) -> Option<Capture> {
         self.is_tapping().then(|| {
             // It was compiled before, when it was asked for.
-            let filter = compile(&self.filter).expect("a filter that was compiled before");
-            Capture { port: self.port, filter, shared: self.shared.clone() }
+            let filter = compile(&self.wanted.filter).expect("a filter that was compiled before");
+            Capture { port: self.wanted.port, filter, shared: self.shared.clone() }
         })
     }
 
@@ -76,7 +121,7 @@ impl RunningCapture {
     pub(super) fn end_if_complete(&mut self) {
         let is_complete = self.shared.left.load(Relaxed) == 0;
         if is_complete && !self.stop.swap(true, Relaxed) {
-            info!("capture {}: {} has all {} packets", self.id, self.file.display(), self.count);
+            info!("capture {}: {} has all {} packets", self.id, self.file.display(), self.wanted.count);
         }
         if self.writer.as_ref().is_some_and(JoinHandle::is_finished) {
             self.writer = None;
@@ -93,13 +138,13 @@ impl RunningCapture {
         self.summary()
     }
 
-    fn summary(&self) -> CaptureSummary {
+    pub(super) fn summary(&self) -> CaptureSummary {
         CaptureSummary {
             id: self.id,
-            port: self.port,
-            filter: self.filter.clone(),
+            port: self.wanted.port,
+            filter: self.wanted.filter.clone(),
             file: self.file.clone(),
-            count: (self.count != u64::MAX).then_some(self.count),
+            count: (self.wanted.count != u64::MAX).then_some(self.wanted.count),
             written: self.written.load(Relaxed),
             missed: self.shared.missed.iter().map(|missed| missed.load(Relaxed)).sum(),
             is_running: self.writer.is_some(),
@@ -107,99 +152,30 @@ impl RunningCapture {
     }
 }
 
-impl Watches {
-    /// Begins to write packets that match a filter to a new file in the directory for captures: those that arrive on
-    /// `port` or leave by it, or all.
-    pub(crate) fn start_capture(
-        &self,
-        running: &Running,
-        port: Option<&str>,
-        filter: &str,
-        file: &Path,
-        count: Option<u64>,
-        snaplen: Option<usize>,
-    ) -> Result<u32, WatchError> {
-        compile(filter)?;
-        let port = port.map(|name| port_called(running, name)).transpose()?;
-        let mut watched = self.0.lock();
-        // One that has ended makes room.
-        if watched.captures.len() >= MOST {
-            match watched.captures.iter().position(|capture| !capture.is_tapping()) {
-                Some(ended) => drop(watched.captures.remove(ended)),
-                None => return Err(WatchError::TooMany("captures")),
-            }
-        }
-        let control = &running.config.control;
-        let place = Place { directory: &control.captures, group: control.group.as_deref() };
-        let (out, file) = place.create(file)?;
-        let fail = |error| WatchError::File { file: file.display().to_string(), error };
-        let names = running.port_names();
-        let (count, snaplen) = (count.unwrap_or(u64::MAX), snaplen.unwrap_or(SNAPLEN).clamp(1, SNAPLEN));
-        let begun = File::begin(BufWriter::new(out), &names, filter, snaplen);
-        let pcapng = begun.map_err(|error| fail(std::io::Error::other(error)))?;
-
-        let largest =
-            running.config.plan.ports.iter().map(|port| usize::from(port.mtu)).max().unwrap_or_default();
-        let (empty_sender, empty) = bounded(BUFFERS);
-        for _ in 0..BUFFERS {
-            // Ethernet with two tags; a tunnel's header fits into the MTU.
-            let buffer = Vec::with_capacity(snaplen.min(largest + 22));
-            let _ = empty_sender.try_send(buffer);
-        }
-        let (full, frames) = bounded(BUFFERS);
-        let counters = || (0..names.len() * 2).map(|_| AtomicU64::new(0)).collect();
-        let shared = Arc::new(CaptureShared {
-            left: count.into(),
-            handed_over: 0.into(),
-            seen: counters(),
-            missed: counters(),
-            snaplen,
-            empty,
-            full,
-        });
-        let (id, stop, written) = (watched.next_id(), Arc::new(AtomicBool::new(false)), Arc::default());
-        let writer = Writer {
-            pcapng,
-            frames,
-            empty: empty_sender,
-            shared: shared.clone(),
-            stop: stop.clone(),
-            written: Arc::clone(&written),
-            file: file.clone(),
-        };
-        let thread =
-            thread::Builder::new().name(format!("capture-{id}")).spawn(|| writer.run()).map_err(fail)?;
-        watched.captures.push(RunningCapture {
-            id,
-            port,
-            filter: filter.to_owned(),
-            file,
-            count,
-            shared,
-            stop,
-            written,
-            writer: Some(thread),
-        });
-        watched.tap(running)?;
-        Ok(id)
+/// What workers fill, with the writer's ends of it. Buffers are as large as frames of that MTU can be.
+fn buffers(
+    wanted: &Wanted,
+    interfaces: usize,
+    mtu: usize,
+) -> (Receiver<Frame>, Sender<Vec<u8>>, Arc<CaptureShared>) {
+    let (empty_sender, empty) = bounded(BUFFERS);
+    for _ in 0..BUFFERS {
+        // Ethernet with two tags; a tunnel's header fits into the MTU.
+        let buffer = Vec::with_capacity(wanted.snaplen.min(mtu + 22));
+        let _ = empty_sender.try_send(buffer);
     }
-
-    /// All captures, ended ones included.
-    pub(crate) fn captures(&self) -> Vec<CaptureSummary> {
-        self.0.lock().captures.iter().map(RunningCapture::summary).collect()
-    }
-
-    /// Ends a capture. Its file is complete when this returns.
-    pub(crate) fn stop_capture(&self, running: &Running, id: u32) -> Result<CaptureSummary, WatchError> {
-        let mut watched = self.0.lock();
-        let at = watched.captures.iter().position(|capture| capture.id == id);
-        let capture = watched.captures.remove(at.ok_or(WatchError::Unknown { what: "capture", id })?);
-        let tapped = watched.tap(running);
-        drop(watched);
-        let summary = capture.end();
-        tapped?;
-        Ok(summary)
-    }
+    let (full, frames) = bounded(BUFFERS);
+    let counters = || (0..interfaces).map(|_| AtomicU64::new(0)).collect();
+    let shared = CaptureShared {
+        left: wanted.count.into(),
+        handed_over: 0.into(),
+        seen: counters(),
+        missed: counters(),
+        snaplen: wanted.snaplen,
+        empty,
+        full,
+    };
+    (frames, empty_sender, Arc::new(shared))
 }
 
 /// The thread that writes a capture.

@@ -1,7 +1,7 @@
 //! Explanations of a packet that might come: the worker it would arrive at is asked, then the one that owns its flow.
 
-use super::Running;
 use crate::{
+    control::live::running::Running,
     dataplane::{ask::Silent, asks::Explain},
     dpdk,
 };

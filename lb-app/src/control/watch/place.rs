@@ -1,7 +1,7 @@
 //! Where captures are written: into one directory, and nowhere else. The director runs as root, and who may talk to it
 //! need not be: a file of their choice could be any file of the machine.
 
-use super::WatchError;
+use super::error::WatchError;
 use nix::unistd::Group;
 use std::{
     fs::{self, DirBuilder, File},

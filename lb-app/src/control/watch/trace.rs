@@ -1,6 +1,6 @@
 //! Traces: the stories of packets as they pass.
 
-use super::{MOST, Running, WatchError, Watches, compile};
+use super::which::compile;
 use crate::dataplane::tap::trace::{Story, Trace, TraceShared};
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
@@ -38,6 +38,13 @@ pub(crate) struct TraceSummary {
 }
 
 impl RunningTrace {
+    /// A trace of `count` packets that match a filter.
+    pub(super) fn new(id: u32, filter: String, count: u64) -> Self {
+        let (sender, stories) = bounded(STORIES);
+        let shared = Arc::new(TraceShared { left: count.into(), missed: 0.into(), stories: sender });
+        RunningTrace { id, filter, count, shared, stories, read: Mutex::new(Instant::now()) }
+    }
+
     pub(super) fn tap(&self) -> Trace {
         // It was compiled before, when it was asked for.
         let filter = compile(&self.filter).expect("a filter that was compiled before");
@@ -53,7 +60,17 @@ impl RunningTrace {
         self.read.try_lock().is_some_and(|read| read.elapsed() > FORGOTTEN_AFTER)
     }
 
-    fn summary(&self) -> TraceSummary {
+    /// The stories that there are, at most `most`; waits for the first. Whether there will be no more.
+    pub(super) fn read(&self, most: usize, wait: Duration) -> (Vec<Story>, bool) {
+        *self.read.lock() = Instant::now();
+        let is_over = !self.is_tapping();
+        let first = if is_over { self.stories.try_recv().ok() } else { self.stories.recv_timeout(wait).ok() };
+        let mut stories: Vec<Story> = first.into_iter().collect();
+        stories.extend(self.stories.try_iter().take(most.saturating_sub(stories.len())));
+        (stories, is_over)
+    }
+
+    pub(super) fn summary(&self) -> TraceSummary {
         TraceSummary {
             id: self.id,
             filter: self.filter.clone(),
@@ -61,66 +78,5 @@ impl RunningTrace {
             met: self.count - self.shared.left.load(Relaxed),
             missed: self.shared.missed.load(Relaxed),
         }
-    }
-}
-
-impl Watches {
-    /// Begins a trace of `count` packets that match a filter, and returns its number.
-    pub(crate) fn add_trace(&self, running: &Running, filter: &str, count: u64) -> Result<u32, WatchError> {
-        compile(filter)?;
-        let mut watched = self.0.lock();
-        if watched.traces.len() >= MOST {
-            return Err(WatchError::TooMany("traces"));
-        }
-        let (id, (sender, stories)) = (watched.next_id(), bounded(STORIES));
-        let shared = TraceShared { left: count.into(), missed: 0.into(), stories: sender };
-        watched.traces.push(Arc::new(RunningTrace {
-            id,
-            filter: filter.to_owned(),
-            count,
-            shared: Arc::new(shared),
-            stories,
-            read: Mutex::new(Instant::now()),
-        }));
-        watched.tap(running)?;
-        Ok(id)
-    }
-
-    /// Stories that a trace has to tell, at most `most`; waits for one. Says whether that was all there will be.
-    pub(crate) fn read_trace(
-        &self,
-        running: &Running,
-        id: u32,
-        most: usize,
-        wait: Duration,
-    ) -> Result<(Vec<Story>, TraceSummary, bool), WatchError> {
-        let found = self.0.lock().traces.iter().find(|trace| trace.id == id).cloned();
-        let trace = found.ok_or(WatchError::Unknown { what: "trace", id })?;
-        *trace.read.lock() = Instant::now();
-        let is_over = !trace.is_tapping();
-        let first =
-            if is_over { trace.stories.try_recv().ok() } else { trace.stories.recv_timeout(wait).ok() };
-        let mut stories: Vec<Story> = first.into_iter().collect();
-        stories.extend(trace.stories.try_iter().take(most.saturating_sub(stories.len())));
-        let summary = trace.summary();
-        // A worker may be about to tell the last one.
-        let all_told = stories.is_empty() && is_over;
-        if all_told {
-            self.remove_trace(running, id)?;
-        }
-        Ok((stories, summary, all_told))
-    }
-
-    /// All traces.
-    pub(crate) fn traces(&self) -> Vec<TraceSummary> {
-        self.0.lock().traces.iter().map(|trace| trace.summary()).collect()
-    }
-
-    /// Ends a trace.
-    pub(crate) fn remove_trace(&self, running: &Running, id: u32) -> Result<(), WatchError> {
-        let mut watched = self.0.lock();
-        let at = watched.traces.iter().position(|trace| trace.id == id);
-        watched.traces.remove(at.ok_or(WatchError::Unknown { what: "trace", id })?);
-        Ok(watched.tap(running)?)
     }
 }

@@ -1,0 +1,74 @@
+//! What all subjects answer with: that it is done, or why it is not.
+
+use crate::{
+    control::{edit::change::ChangeError, live::running::Running},
+    dataplane::ask::Silent,
+};
+use lb_core::service::plan::Plan;
+use lb_ctl::protocol::{Code, Done, Refusal, Reply};
+
+/// The answer to one request.
+pub(super) type Answer = Result<Reply, Refusal>;
+
+/// Edits the plan. What `edit` refuses is refused with its own words.
+pub(super) fn change<T>(
+    running: &Running,
+    edit: impl FnOnce(&mut Plan) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let mut refusal = None;
+    let outcome = running.change(|plan| {
+        edit(plan).map_err(|why| {
+            let error = ChangeError::refused(why.message.clone());
+            refusal = Some(why);
+            error
+        })
+    });
+    outcome.map_err(|error| refusal.unwrap_or_else(|| change_refused(&error)))
+}
+
+pub(super) fn change_refused(error: &ChangeError) -> Refusal {
+    let code = match error {
+        ChangeError::Silent(_) => Code::Timeout,
+        ChangeError::Refused(_) | ChangeError::Plan(_) | ChangeError::Snapshot(_) => Code::Invalid,
+    };
+    Refusal::new(code, error.to_string())
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+pub(super) fn timeout(silent: Silent) -> Refusal {
+    Refusal::new(Code::Timeout, silent.to_string())
+}
+
+pub(super) fn not_found(what: &str, name: &str, known: impl IntoIterator<Item = String>) -> Refusal {
+    /// Names in a message, at most.
+    const MOST: usize = 20;
+    let mut known: Vec<String> = known.into_iter().take(MOST + 1).collect();
+    if known.len() > MOST {
+        known[MOST] = "...".to_owned();
+    }
+    let there_are = if known.is_empty() {
+        "there are none".to_owned()
+    } else {
+        format!("there are {}", known.join(", "))
+    };
+    Refusal::new(Code::NotFound, format!("there is no {what} {name:?}; {there_are}"))
+}
+
+/// What a word names, among values with names.
+pub(super) fn word<T: Copy>(
+    what: &str,
+    word: &str,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<T, Refusal> {
+    let found = all.iter().copied().find(|value| name(*value).eq_ignore_ascii_case(word));
+    found.ok_or_else(|| not_found(what, word, all.iter().map(|value| name(*value).to_owned())))
+}
+
+pub(super) fn done() -> Reply {
+    Reply::Done(Done::default())
+}
+
+pub(super) fn done_with(note: impl Into<String>) -> Reply {
+    Reply::Done(Done { notes: vec![note.into()] })
+}
