@@ -1,6 +1,5 @@
 //! The ways in which a connection's packets reach its server.
 
-use super::tcp::{FULL, HALF, Table};
 use crate::named::named;
 
 named! {
@@ -24,12 +23,5 @@ impl Method {
             Method::Nat => true,
             Method::Tun | Method::Dr => false,
         }
-    }
-
-    /// The state table of TCP connections: the full one where both directions are seen.
-    #[inline(always)]
-    #[must_use]
-    pub const fn states(self) -> &'static Table {
-        if self.sees_replies() { &FULL } else { &HALF }
     }
 }

@@ -15,6 +15,7 @@
 
 use super::{
     entry::Direction::{self, In as Client, Out as Server},
+    method::Method,
     state::State::{self, CloseWait, Established, FinWait, LastAck, SynRecv, SynSent, TimeWait},
 };
 use crate::wire::tcp::{ACK, FIN, RST, SYN};
@@ -51,6 +52,15 @@ pub const fn event(flags: u8) -> Event {
         Ack
     } else {
         Event::Other
+    }
+}
+
+impl Method {
+    /// The state table of TCP connections: the full one where both directions are seen.
+    #[inline(always)]
+    #[must_use]
+    pub const fn states(self) -> &'static Table {
+        if self.sees_replies() { &FULL } else { &HALF }
     }
 }
 

@@ -3,10 +3,9 @@
 //! Who asks is not learnt, and answers count only from neighbours that were asked: so no station can make the
 //! director remember things, except for the address of a neighbour that it already deals with.
 
-use super::{Act, Origin, budgets::Purpose, known::Known};
+use super::{Act, Claim, Conflict, Hear, Origin, budgets::Purpose, known::Known};
 use crate::{
     counters::DropReason,
-    ids::NeighbourId,
     packet::{Packet, PortId},
     service::{routing::NextHop, snapshot::Local},
     time::Instant,
@@ -17,28 +16,6 @@ use crate::{
 };
 use std::net::Ipv4Addr;
 
-/// Another station claims one of the director's addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conflict {
-    /// What it says.
-    pub claim: Claim,
-    /// Whether the director says again that the address is its own.
-    pub defend: bool,
-}
-
-/// What the sender says of itself is taken note of, and its question answered, as far as either concerns the director.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hear {
-    /// What the sender says of itself.
-    pub claim: Claim,
-    /// The neighbour that the sender is, if the director deals with it.
-    pub neighbour: Option<NeighbourId>,
-    /// Whether the other workers are to hear it, and the budget for that.
-    pub share: Option<Purpose>,
-    /// The answer to the sender's question, to be written at that place of the frame.
-    pub answer: Option<(Arp, usize)>,
-}
-
 impl Hear {
     /// Writes the answer, if there is one, where the question stands.
     pub(crate) fn write_answer(&self, frame: &mut [u8]) {
@@ -47,15 +24,6 @@ impl Hear {
             ethernet::set_addresses(frame, answer.target_mac, answer.sender_mac);
         }
     }
-}
-
-/// A station says that it has an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The address.
-    pub address: Ipv4Addr,
-    /// Its Ethernet address.
-    pub mac: Mac,
 }
 
 impl Known {

@@ -1,6 +1,6 @@
 //! What a worker knows of a real server: what sending to it takes.
 
-use super::icmp::Narrow;
+use super::Narrow;
 use crate::{
     cast::small,
     conn::method::Method,

@@ -1,8 +1,7 @@
 //! A packet of TCP or UDP: of a connection that is known, or of none.
 
 use super::{
-    About, Act, Course, Decision, End, Ended, Open, Origin, Pass, Then, classify::Parsed, known::Known,
-    owner::Owner,
+    About, Act, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then, classify::Parsed, known::Known,
 };
 use crate::{
     conn::{

@@ -1,11 +1,10 @@
 //! ICMP and other protocols: echo requests are answered, errors go where the packet they quote belongs.
 
-use super::{About, Act, Decision, Origin, budgets::Purpose, classify::Parsed, known::Known, refuse::Answer};
+use super::{
+    About, Act, Answer, Decision, Narrow, Origin, Relay, budgets::Purpose, classify::Parsed, known::Known,
+};
 use crate::{
-    conn::{
-        connections::Hit,
-        entry::{Connection, Direction},
-    },
+    conn::entry::{Connection, Direction},
     counters::DropReason,
     flow::key::Key,
     forward::{
@@ -13,7 +12,7 @@ use crate::{
         quote::{self, Quote},
         tun::Outer,
     },
-    ids::{NeighbourId, ServerId},
+    ids::ServerId,
     packet::Packet,
     sched::load::Load,
     service::snapshot::{Local, Server},
@@ -32,17 +31,6 @@ use crate::{
 const SMALLEST_PATH_MTU: u16 = 576;
 /// How long ago a connection's last packet may have passed for a report to be about it.
 const RECENT: Duration = Duration::from_secs(10);
-
-/// An ICMP error goes to the end whose packet it quotes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Relay {
-    /// The connection, and the direction of the error.
-    pub hit: Hit,
-    /// The quoted packet.
-    pub quote: Quote,
-    /// Who gets the error next.
-    pub neighbour: Option<NeighbourId>,
-}
 
 impl Relay {
     /// Rewrites the error for its receiver. What the connection's method does to the client's packets it does to errors
@@ -63,17 +51,6 @@ impl Relay {
         let mut connection = *connection;
         forward::apply(packet, at, &mut connection, self.hit.direction(), outer, last_id)
     }
-}
-
-/// A router reports that the way to some servers carries only so much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Narrow {
-    /// The director's end of the tunnel.
-    pub source: u32,
-    /// The servers' end.
-    pub server: u32,
-    /// Bytes of the largest packet that gets through.
-    pub mtu: u16,
 }
 
 impl Narrow {

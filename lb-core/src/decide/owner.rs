@@ -1,33 +1,13 @@
 //! Whose is a packet that this worker knows no connection for?
 
-use super::known::Known;
+use super::{Basis, Owner, known::Known};
 use crate::{
     conn::method::Method,
     flow::{key::Key, owner},
     ids::ServiceId,
-    packet::{PortId, WorkerId},
+    packet::PortId,
     service::plan::Spread,
 };
-
-/// The worker that owns a flow, and what that follows from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// Who.
-    pub worker: WorkerId,
-    /// What it follows from.
-    pub basis: Basis,
-}
-
-/// What a flow's owner follows from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Basis {
-    /// Where its packets arrive: the port always delivers them to the same worker.
-    Arrival,
-    /// The ports' own hash of the client's address and port, over a redirection table of that length.
-    Rss(u16),
-    /// A hash of the client's address, port and the protocol.
-    Client,
-}
 
 impl Known {
     /// The owner of a packet from a client to a service.

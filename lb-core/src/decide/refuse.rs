@@ -1,6 +1,6 @@
 //! Packets that are turned away, and what their senders are told.
 
-use super::{Act, budgets::Purpose, classify::Parsed, known::Known};
+use super::{Act, Answer, Refusal, budgets::Purpose, classify::Parsed, known::Known};
 use crate::{
     counters::DropReason,
     forward::reject::{self, Error},
@@ -9,28 +9,6 @@ use crate::{
     time::Instant,
     wire::{headers::Headers, icmp, ipv4},
 };
-
-/// A packet is turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// What its sender is told.
-    pub answer: Answer,
-    /// Why; also what is counted if it must not be answered.
-    pub reason: DropReason,
-}
-
-/// What the sender of a packet is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Nothing: the VIP says so.
-    Silence,
-    /// A TCP reset.
-    Reset,
-    /// An ICMP error from that address.
-    Error(u32, Error),
-    /// An echo reply. Not a refusal, but made in the same way and within the same limit.
-    Echo,
-}
 
 impl Answer {
     /// The budget that it is taken from.

@@ -6,9 +6,8 @@ use crate::{
         method::Method,
     },
     decide::{
-        Origin,
+        Basis, Origin,
         classify::{Kind, Parsed},
-        owner::Basis,
     },
     explanation::Outcome,
     forward::{reject::Error, tun},

@@ -2,7 +2,8 @@
 
 use super::{
     Candidate, Grounds, Request, Scheduler, Turn,
-    least::{Cost, Field, overhead},
+    least::{Field, overhead},
+    tournament::Cost,
 };
 use crate::{packet::WorkerId, sched::load::Loads};
 

@@ -9,9 +9,9 @@
 
 use super::{
     Candidate, Grounds,
+    candidate::takers,
     hash::{Purpose, endpoint, hash},
     shares::Shares,
-    takers,
 };
 use crate::cast::{count32, index, low32};
 

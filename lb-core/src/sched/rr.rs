@@ -1,6 +1,6 @@
 //! `rr`: one server after the other.
 
-use super::{Candidate, Grounds, Request, Scheduler, Turn, takers};
+use super::{Candidate, Grounds, Request, Scheduler, Turn, candidate::takers};
 use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Round robin over the servers that take connections; weights do not matter beyond that.

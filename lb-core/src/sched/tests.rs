@@ -1,8 +1,15 @@
 //! What holds for every scheduler, and what their own tests share.
 
 use super::*;
-use crate::sched::load::{Load, LoadBoard};
+use crate::{
+    ids::ServerId,
+    sched::{
+        kind::SchedulerKind,
+        load::{Load, LoadBoard},
+    },
+};
 use proptest::prelude::*;
+use std::net::Ipv4Addr;
 
 /// Candidates with these weights and addresses of their own.
 pub(super) fn candidates(weights: &[u32]) -> Vec<Candidate> {

@@ -3,7 +3,7 @@
 //! IPVS gives a server of weight 3 up to three connections in a row. Here its turns are at even distances, so that
 //! a burst of new connections meets every server with its share.
 
-use super::{Candidate, Grounds, Request, Scheduler, Turn, shares::Shares, takers};
+use super::{Candidate, Grounds, Request, Scheduler, Turn, candidate::takers, shares::Shares};
 use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Weighted round robin.

@@ -3,7 +3,7 @@
 
 use super::Worker;
 use crate::{
-    packet::{Io, Packet, PortId, WorkerId},
+    packet::{Io, Packet, PortId},
     service::snapshot::Local,
     time::{Duration, Instant},
     wire::{
@@ -13,41 +13,10 @@ use crate::{
 };
 use std::net::Ipv4Addr;
 
-/// Rounds of announcements at start, RFC 5227 2.3.
-const ANNOUNCE_ROUNDS: u8 = 2;
 /// Time between two rounds.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(2);
 /// Announcements in one tick, at most.
 const ANNOUNCE_STEP: usize = 16;
-
-/// What is still to be announced.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Announcements {
-    rounds_left: u8,
-    /// On that port alone; on all if there is none.
-    only: Option<PortId>,
-    /// The next address of this round.
-    next: usize,
-    due: Instant,
-}
-
-impl Announcements {
-    /// All addresses, from that time on. Only one worker makes them.
-    pub(super) fn new(worker: WorkerId, due: Instant) -> Self {
-        let rounds_left = if worker.0 == 0 { ANNOUNCE_ROUNDS } else { 0 };
-        Announcements { rounds_left, only: None, next: 0, due }
-    }
-
-    /// From the beginning, on that port or on all; what is not finished elsewhere is made anew as well.
-    fn again(&self, worker: WorkerId, port: Option<PortId>, now: Instant) -> Self {
-        let only = port.filter(|_| self.rounds_left == 0 || self.only == port);
-        Announcements { only, ..Announcements::new(worker, now) }
-    }
-
-    pub(super) fn are_due(&self, now: Instant) -> bool {
-        self.rounds_left > 0 && now >= self.due
-    }
-}
 
 impl<P: Packet> Worker<P> {
     /// Tells everyone on a network that an address is here: an announcement of RFC 5227 2.3.

@@ -8,7 +8,7 @@
 //! deliver it to: a client is told by a reset, and may open the connection again with another server. IPVS drops such
 //! packets in silence, and its clients wait.
 
-use super::{Worker, announce::Announcements};
+use super::{Worker, chores::Announcements};
 use crate::{
     decide::{
         backend::Backend,

@@ -11,9 +11,9 @@ use crate::{
     },
     counters::DropReason,
     decide::{
+        Basis,
         known::Known,
         opening::{ClientHop, Opening},
-        owner::Basis,
         room::Room,
     },
     flow::key::Key,

@@ -12,6 +12,7 @@
 mod act;
 mod announce;
 pub mod burst;
+mod chores;
 pub mod exchange;
 pub mod host;
 pub mod life;
@@ -34,8 +35,8 @@ use crate::{
     service::snapshot::Snapshot,
     time::Instant,
 };
+use chores::Chores;
 use std::sync::Arc;
-use tick::Chores;
 
 pub use crate::decide::known::Team;
 

@@ -3,7 +3,7 @@
 use super::Worker;
 use crate::{
     counters::DropReason,
-    decide::arp::{Conflict, Hear},
+    decide::{Conflict, Hear},
     ids::NeighbourId,
     neigh::entry::Question,
     packet::{Io, Notice, Packet, PortId},

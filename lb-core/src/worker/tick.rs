@@ -1,37 +1,13 @@
 //! What is due between bursts: connections to forget, neighbours to ask, addresses to announce.
 
-use super::{Worker, announce::Announcements};
+use super::Worker;
 use crate::{
-    ids::NeighbourId,
-    packet::{Io, Packet, WorkerId},
+    packet::{Io, Packet},
     time::{Duration, Instant},
 };
 
 /// Time between two looks for path MTUs to forget.
 const WIDEN_EVERY: Duration = Duration::from_secs(10);
-
-/// What a worker does between bursts.
-pub(super) struct Chores {
-    pub(super) announcements: Announcements,
-    /// Neighbours that static routes name.
-    pub(super) gateways: Vec<NeighbourId>,
-    /// Servers whose way is known to carry less than their port, for a while.
-    pub(super) narrow_ways: usize,
-    ways_due: Instant,
-    last_tick: Option<Instant>,
-}
-
-impl Chores {
-    pub(super) fn new(worker: WorkerId, now: Instant) -> Self {
-        Chores {
-            announcements: Announcements::new(worker, Instant::ZERO),
-            gateways: Vec::new(),
-            narrow_ways: 0,
-            ways_due: now,
-            last_tick: None,
-        }
-    }
-}
 
 impl<P: Packet> Worker<P> {
     /// Does what is due. To be called once per round of the worker's loop, busy or idle; does a bounded amount of

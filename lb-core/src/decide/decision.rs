@@ -1,0 +1,242 @@
+//! What can be done with a packet, as values.
+
+use super::budgets::Purpose;
+use crate::{
+    conn::{connections::Hit, state::State},
+    counters::DropReason,
+    forward::{quote::Quote, reject::Error},
+    ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
+    packet::{HandOver, WorkerId},
+    service::plan::Unserved,
+    wire::{arp::Arp, ethernet::Mac},
+};
+use std::net::Ipv4Addr;
+/// Where a packet comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A port delivered it; its owner is still to be found.
+    Port,
+    /// Another worker handed it over, or an earlier connection of its flow was here: this worker is its owner.
+    Worker,
+}
+
+/// Everything that is done with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Whom the packet concerns.
+    pub about: About,
+    /// What is done with it.
+    pub course: Course,
+}
+
+/// Whom a packet concerns, as far as that is known when the decision is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Nobody in particular.
+    Nobody,
+    /// A connection of this worker, which is its owner therefore.
+    Connection(Hit),
+    /// A service, and who owns the flow.
+    Service(ServiceId, Owner),
+    /// A server that answers through the director, and who owns the flow.
+    Reply(Owner),
+}
+
+/// What is done with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// This, and nothing follows.
+    Act(Act),
+    /// Its connection ends; then [`Known::after`](super::known::Known::after) decides.
+    End(End),
+    /// It opens a connection with the server that the scheduler chooses; then [`Known::opening`](super::known::Known::opening) decides.
+    Open(Open),
+    /// A server's packet takes over a connection whose beginning was not seen; then [`Known::opening`](super::known::Known::opening) decides.
+    Adopt(ServerId),
+}
+
+/// What is done with a packet, when nothing has to be done before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// It ends here.
+    Drop(DropReason),
+    /// The same, and the other workers get copies within that budget: one of them may know more.
+    Share(Purpose, DropReason),
+    /// It is for one of the director's own addresses: for whoever waits for it there, or it ends for that reason.
+    Deliver(DropReason),
+    /// It goes to the worker that owns it.
+    HandOver(WorkerId, HandOver),
+    /// It is turned away: its sender is told, or not even that.
+    Refuse(Refusal),
+    /// It goes the way of its connection.
+    Pass(Pass),
+    /// An ICMP error goes to the end whose packet it quotes.
+    Relay(Relay),
+    /// A router reports what the way to some servers carries.
+    Narrow(Narrow),
+    /// Another station claims one of the director's addresses.
+    Conflict(Conflict),
+    /// An ARP packet is heard, and answered if it asks for an address of the director's.
+    Hear(Hear),
+}
+
+impl From<Act> for Course {
+    fn from(act: Act) -> Course {
+        Course::Act(act)
+    }
+}
+
+/// A packet goes the way of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// The connection and the packet's direction.
+    pub hit: Hit,
+    /// The state of the connection from now on.
+    pub state: State,
+    /// It closes nothing although it says so: its sequence number is not what the server expects.
+    pub is_doubted: bool,
+    /// Who gets the packet next.
+    pub neighbour: Option<NeighbourId>,
+}
+
+/// A connection ends by a packet of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Which.
+    pub connection: ConnectionId,
+    /// Why.
+    pub why: Ended,
+    /// What becomes of the packet then.
+    pub then: Then,
+}
+
+/// Why a connection ends by a packet of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Its server is gone.
+    Orphaned,
+    /// The client opens a connection where this one was closing.
+    Reopened,
+}
+
+/// What becomes of the packet by which a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It may open another: see [`Known::unmatched`](super::known::Known::unmatched).
+    Anew,
+    /// Its sender is told that there is no connection.
+    Refuse,
+}
+
+/// A packet opens a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// The service.
+    pub service: ServiceId,
+    /// What to do if no server takes it.
+    pub unserved: Unserved,
+    /// The connection began elsewhere, and is taken over.
+    pub adopts: bool,
+}
+
+impl From<Act> for Decision {
+    /// It concerns nobody in particular.
+    fn from(act: Act) -> Decision {
+        Decision { about: About::Nobody, course: Course::Act(act) }
+    }
+}
+
+/// Another station claims one of the director's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// What it says.
+    pub claim: Claim,
+    /// Whether the director says again that the address is its own.
+    pub defend: bool,
+}
+
+/// What the sender says of itself is taken note of, and its question answered, as far as either concerns the director.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hear {
+    /// What the sender says of itself.
+    pub claim: Claim,
+    /// The neighbour that the sender is, if the director deals with it.
+    pub neighbour: Option<NeighbourId>,
+    /// Whether the other workers are to hear it, and the budget for that.
+    pub share: Option<Purpose>,
+    /// The answer to the sender's question, to be written at that place of the frame.
+    pub answer: Option<(Arp, usize)>,
+}
+
+/// A station says that it has an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Its Ethernet address.
+    pub mac: Mac,
+}
+
+/// An ICMP error goes to the end whose packet it quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// The connection, and the direction of the error.
+    pub hit: Hit,
+    /// The quoted packet.
+    pub quote: Quote,
+    /// Who gets the error next.
+    pub neighbour: Option<NeighbourId>,
+}
+
+/// A router reports that the way to some servers carries only so much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Narrow {
+    /// The director's end of the tunnel.
+    pub source: u32,
+    /// The servers' end.
+    pub server: u32,
+    /// Bytes of the largest packet that gets through.
+    pub mtu: u16,
+}
+
+/// A packet is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What its sender is told.
+    pub answer: Answer,
+    /// Why; also what is counted if it must not be answered.
+    pub reason: DropReason,
+}
+
+/// What the sender of a packet is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing: the VIP says so.
+    Silence,
+    /// A TCP reset.
+    Reset,
+    /// An ICMP error from that address.
+    Error(u32, Error),
+    /// An echo reply. Not a refusal, but made in the same way and within the same limit.
+    Echo,
+}
+
+/// The worker that owns a flow, and what that follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Who.
+    pub worker: WorkerId,
+    /// What it follows from.
+    pub basis: Basis,
+}
+
+/// What a flow's owner follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Where its packets arrive: the port always delivers them to the same worker.
+    Arrival,
+    /// The ports' own hash of the client's address and port, over a redirection table of that length.
+    Rss(u16),
+    /// A hash of the client's address, port and the protocol.
+    Client,
+}

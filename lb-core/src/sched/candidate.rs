@@ -1,0 +1,38 @@
+//! Among whom a scheduler chooses, and for what.
+
+use crate::ids::ServerId;
+use std::net::Ipv4Addr;
+
+/// A real server as a scheduler sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Which it is of all servers of the director.
+    pub server: ServerId,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+    /// Its share of new connections; 0 takes none.
+    pub weight: u32,
+}
+
+/// The new connection that wants a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Client's address.
+    pub client: Ipv4Addr,
+    /// Client's port.
+    pub client_port: u16,
+    /// Address the client sent to.
+    pub vip: Ipv4Addr,
+    /// Port the client sent to.
+    pub vip_port: u16,
+}
+
+/// A candidate that takes connections, with its index among the candidates.
+pub(super) type Taker = (usize, Candidate);
+
+/// The candidates that take connections.
+pub(super) fn takers(candidates: &[Candidate]) -> Box<[Taker]> {
+    candidates.iter().copied().enumerate().filter(|(_, candidate)| candidate.weight > 0).collect()
+}

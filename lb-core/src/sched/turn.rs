@@ -1,0 +1,33 @@
+//! What moves from pick to pick.
+
+use super::tournament::Tournament;
+
+/// One worker's own, changing part of a scheduler.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Where a round goes on.
+    pub position: usize,
+    /// A heap of who is due next, for schedulers that keep such a queue. Allocated with the snapshot.
+    pub due: Vec<Due>,
+    /// Who has the least load, for schedulers that ask for that. Allocated with the snapshot.
+    pub tournament: Tournament,
+}
+
+impl Turn {
+    /// The same turn, to be taken with the loads of another board: what is known of this one's does not count there.
+    #[must_use]
+    pub fn for_another_board(&self) -> Turn {
+        Turn { tournament: self.tournament.unread(), ..self.clone() }
+    }
+}
+
+/// When one server is due for its next connection: a lap of the round, and a place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Which lap. May wrap: all entries of a queue are in one lap or the next.
+    pub lap: u32,
+    /// Whose turn it is, as the scheduler numbers its servers.
+    pub member: u32,
+    /// How far into the lap, in units of the member's own.
+    pub at: u64,
+}

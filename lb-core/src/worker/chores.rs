@@ -1,0 +1,58 @@
+//! What a worker remembers of the things that it does between bursts.
+
+use crate::{ids::NeighbourId, packet::{PortId, WorkerId}, time::Instant};
+
+/// Rounds of announcements at start, RFC 5227 2.3.
+const ANNOUNCE_ROUNDS: u8 = 2;
+
+/// What a worker does between bursts.
+pub(super) struct Chores {
+    pub(super) announcements: Announcements,
+    /// Neighbours that static routes name.
+    pub(super) gateways: Vec<NeighbourId>,
+    /// Servers whose way is known to carry less than their port, for a while.
+    pub(super) narrow_ways: usize,
+    pub(super) ways_due: Instant,
+    pub(super) last_tick: Option<Instant>,
+}
+
+impl Chores {
+    pub(super) fn new(worker: WorkerId, now: Instant) -> Self {
+        Chores {
+            announcements: Announcements::new(worker, Instant::ZERO),
+            gateways: Vec::new(),
+            narrow_ways: 0,
+            ways_due: now,
+            last_tick: None,
+        }
+    }
+}
+
+/// What is still to be announced.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announcements {
+    pub(super) rounds_left: u8,
+    /// On that port alone; on all if there is none.
+    pub(super) only: Option<PortId>,
+    /// The next address of this round.
+    pub(super) next: usize,
+    pub(super) due: Instant,
+}
+
+impl Announcements {
+    /// All addresses, from that time on. Only one worker makes them.
+    pub(super) fn new(worker: WorkerId, due: Instant) -> Self {
+        let rounds_left = if worker.0 == 0 { ANNOUNCE_ROUNDS } else { 0 };
+        Announcements { rounds_left, only: None, next: 0, due }
+    }
+
+    /// From the beginning, on that port or on all; what is not finished elsewhere is made anew as well.
+    pub(super) fn again(&self, worker: WorkerId, port: Option<PortId>, now: Instant) -> Self {
+        let only = port.filter(|_| self.rounds_left == 0 || self.only == port);
+        Announcements { only, ..Announcements::new(worker, now) }
+    }
+
+    pub(super) fn are_due(&self, now: Instant) -> bool {
+        self.rounds_left > 0 && now >= self.due
+    }
+}
