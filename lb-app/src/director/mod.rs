@@ -2,6 +2,7 @@
 //!
 //! * [`ports`]: from the configuration's devices to started ports with a queue for every worker.
 //! * [`placement`]: memory, lcores and NUMA nodes, described at start.
+//! * `workers`: a worker on each lcore.
 //! * [`start`]: everything in order, up to workers that run.
 //! * [`serve`]: the running director, its periodic chores and its end.
 //! * `watchdog`: what the service manager hears of workers.
@@ -11,3 +12,4 @@ pub(crate) mod ports;
 pub(crate) mod serve;
 pub(crate) mod start;
 mod watchdog;
+mod workers;

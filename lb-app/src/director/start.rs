@@ -4,6 +4,7 @@ use super::{
     placement,
     ports::{self, Ports},
     serve::Director,
+    workers::Common,
 };
 use crate::{
     cli::CommandLine,
@@ -11,44 +12,29 @@ use crate::{
     control::{
         clients::{socket::ControlSocket, telemetry},
         file::state_file::{self, Left},
-        live::{running::Running, workers::WorkerView},
+        live::running::Running,
         plane::ControlPlane,
     },
-    dataplane::{
-        activity::Activity,
-        ask::{self, Desk},
-        clock::Clock,
-        hand_over::{self, Ends},
-        host::{Host, Outgoing},
-        idle::Rest,
-        io::{LcoreIo, PortTraffic},
-        lcore::Lcore,
-        shutdown::Shutdown,
-        wired::WiredWorker,
-    },
-    dpdk::{self, Eal, LcoreId, Mbuf, RxQueue, TxQueue},
+    dataplane::{clock::Clock, host::Host, shutdown::Shutdown},
+    dpdk::{self, Eal, LcoreId},
     health::Knowledge,
     metrics::{Exporter, Names, gather::gather},
     say::say,
 };
-use anyhow::{Context, Result, bail, ensure};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use anyhow::{Context, Result, ensure};
+use crossbeam_channel::bounded;
 use lb_core::{
-    conn::{connections::BYTES_PER_CONNECTION, saved::Saved},
-    counters::{ServerTraffic, WorkerCounters},
+    conn::connections::BYTES_PER_CONNECTION,
     flow::key::Secret,
     limits::MAX_WORKERS,
-    packet::{Notice, WorkerId},
     service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
-    time::Instant,
-    worker::{self, Worker},
+    worker::Team,
 };
 use parking_lot::Mutex;
 use std::{
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 use tracing::{info, warn};
 
@@ -56,8 +42,6 @@ use tracing::{info, warn};
 const REFUSALS_PER_S: u32 = 10_000;
 /// Notices that wait for the operator.
 const NOTICES: usize = 1_024;
-/// How long a worker may take to prepare its memory.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Starts the director. What is wrong is said in the operator's terms.
 ///
@@ -118,14 +102,7 @@ fn control_socket(config: &Config, eal: &Eal) -> Result<Option<ControlSocket>> {
     Ok(Some(ControlSocket::bind(&path, config.control.group.as_deref())?))
 }
 
-/// What a worker tells when it is ready.
-struct Ready {
-    counters: Arc<WorkerCounters>,
-    servers: Arc<[ServerTraffic]>,
-    /// Connections that it took over from an earlier run.
-    restored: usize,
-}
-
+/// Makes all workers and what watches over them.
 fn launch(
     eal: Eal,
     lcores: &[LcoreId],
@@ -136,61 +113,28 @@ fn launch(
     let clock = Clock::start();
     let left = left_state(&config).map(Arc::new);
     let board = Arc::new(LoadBoard::new(lcores.len(), config.room.servers));
-    let shared = worker::Team {
-        workers: lcores.len(),
-        secret: left.as_ref().map_or_else(fresh_secret, |left| left.secret),
-        connections_per_worker: config.connections_per_worker,
-        refusals_per_s: REFUSALS_PER_S,
-        board: board.clone(),
-    };
-    let secret = shared.secret;
+    let secret = left.as_ref().map_or_else(fresh_secret, |left| left.secret);
     let shutdown = Arc::new(Shutdown::new(lcores.len()));
     let (notices, notice_board) = bounded(NOTICES);
     let (host, outgoing) = Host::new(lcores.len(), shutdown.clone());
-    let mut launched = Vec::new();
-    let queues = ports.rx.into_iter().zip(ports.tx);
-    let numbered = (0..).map(WorkerId).zip(lcores);
-    let rings = hand_over::rings(lcores.len())?.into_iter().zip(outgoing);
-    for (((id, lcore), (rx, tx)), (rings, outgoing)) in numbered.zip(queues).zip(rings) {
-        let (line, desk) = ask::line(id);
-        let (ready, is_ready) = bounded(1);
-        let traffic: Arc<[PortTraffic]> = rx.iter().map(|_| PortTraffic::default()).collect();
-        let activity = Arc::new(Activity::default());
-        let make = Make {
-            id,
-            shared: shared.clone(),
-            snapshot: snapshot.clone(),
-            rx,
-            tx,
-            rings,
-            pool: ports.pool.clone(),
-            traffic: traffic.clone(),
-            activity: activity.clone(),
-            desk,
-            host: host.clone(),
-            outgoing,
-            notices: notices.clone(),
-            clock,
-            rest: Rest::new(config.idle),
-            shutdown: shutdown.clone(),
-            left: left.clone(),
-            ready,
-        };
-        let handle = dpdk::launch(&eal, *lcore, move || make.on_this_lcore().run())?;
-        launched.push((handle, is_ready, line, (traffic, activity)));
-    }
-    let (mut handles, mut workers, mut restored) = (Vec::new(), Vec::new(), 0);
-    for (id, (handle, is_ready, line, traffic)) in (0..).map(WorkerId).zip(launched) {
-        let Ok(ready) = is_ready.recv_timeout(PATIENCE) else {
-            bail!("worker {} on lcore {} did not get ready", id.0, handle.lcore());
-        };
-        restored += ready.restored;
-        workers.push(WorkerView::new((id, handle.lcore()), line, ready.counters, ready.servers, traffic));
-        handles.push(handle);
-    }
-    if let Some(left) = left {
-        info!("{restored} of {} connections of the last run go on", left.connections.len());
-    }
+    let common = Common {
+        team: Team {
+            workers: lcores.len(),
+            secret,
+            connections_per_worker: config.connections_per_worker,
+            refusals_per_s: REFUSALS_PER_S,
+            board: board.clone(),
+        },
+        snapshot: snapshot.clone(),
+        pool: ports.pool.clone(),
+        host: host.clone(),
+        notices,
+        clock,
+        idle: config.idle,
+        shutdown: shutdown.clone(),
+        left,
+    };
+    let (handles, workers) = common.launch(&eal, lcores, (ports.rx, ports.tx), outgoing)?;
     let ports = (ports.started, ports.pool);
     let times = (clock, shutdown.clone(), host);
     let running = Arc::new(Running::new(
@@ -224,61 +168,6 @@ fn serve_metrics(plane: &Arc<ControlPlane>) -> Result<Option<Exporter>> {
     let exporter = Exporter::start(listen, source).with_context(|| format!("metrics.listen: {listen}"))?;
     info!("metrics are at http://{}/metrics", exporter.address());
     Ok(Some(exporter))
-}
-
-/// Everything that a worker is made of. It is made on its own lcore, so that its memory is near it.
-struct Make {
-    id: WorkerId,
-    shared: worker::Team,
-    snapshot: Arc<Snapshot>,
-    rx: Vec<RxQueue>,
-    tx: Vec<TxQueue>,
-    rings: Ends,
-    pool: dpdk::Mempool,
-    traffic: Arc<[PortTraffic]>,
-    activity: Arc<Activity>,
-    desk: Desk,
-    host: Arc<Host>,
-    outgoing: Receiver<Outgoing>,
-    notices: Sender<Notice>,
-    clock: Clock,
-    rest: Rest,
-    shutdown: Arc<Shutdown>,
-    /// By an earlier run.
-    left: Option<Arc<Left>>,
-    ready: Sender<Ready>,
-}
-
-impl Make {
-    fn on_this_lcore(self) -> Lcore {
-        let mut worker = Worker::new(self.id, &self.shared, self.snapshot, self.clock.now());
-        let restored =
-            self.left.map_or(0, |left| restore(&mut worker, &left, self.shared.workers, self.clock.now()));
-        let counters = worker.counters();
-        // Whoever waits may have given up; the worker is then told to stop soon.
-        let _ = self.ready.send(Ready { counters: counters.clone(), servers: worker.traffic(), restored });
-        let traffic = self.traffic;
-        let outside = (self.notices, self.host.clone());
-        let io = LcoreIo::new(self.tx, self.rings, self.pool, counters, traffic.clone(), outside);
-        Lcore {
-            wired: WiredWorker { worker, rx: self.rx, io, taps: None },
-            desk: self.desk,
-            host: self.host,
-            outgoing: self.outgoing,
-            clock: self.clock,
-            rest: self.rest,
-            traffic,
-            activity: self.activity,
-            shutdown: self.shutdown,
-        }
-    }
-}
-
-/// Takes over those connections of an earlier run that are this worker's, and returns how many.
-fn restore(worker: &mut Worker<Mbuf>, left: &Left, workers: usize, now: Instant) -> usize {
-    let same = left.workers == workers;
-    let mine = |(was, saved): &&(WorkerId, Saved)| worker.restore(now, saved, same.then_some(*was)).is_ok();
-    left.connections.iter().filter(mine).count()
 }
 
 /// What an earlier run left. That it left nothing good is no reason not to start.

@@ -44,29 +44,10 @@ fn next(before: &[String], names: &Names) -> Vec<Candidate> {
         return vec![candidate("rss", "How the port chooses queues")];
     }
     let tree = ShellLine::command();
-    let mut command = &tree;
-    let mut at = 0;
     let before = words::canonical(before.to_vec());
-    while let Some(next) = before.get(at).and_then(|word| command.find_subcommand(word)) {
-        command = next;
-        at += 1;
-    }
-    let mut positionals = command.get_positionals();
-    let mut current = positionals.next();
-    let mut used = Vec::new();
-    let mut value_of: Option<&Arg> = None;
-    for word in &before[at..] {
-        if value_of.take().is_some() {
-            continue;
-        }
-        if let Some(option) = word.strip_prefix("--").and_then(|name| long(command, name)) {
-            used.push(option.get_id().clone());
-            value_of = takes_value(option).then_some(option);
-        } else if current.is_some_and(|arg| !many(arg)) {
-            current = positionals.next();
-        }
-    }
-    if let Some(option) = value_of {
+    let (command, at) = deepest(&tree, &before);
+    let Reached { awaited, positional, used } = Reached::by(command, &before[at..]);
+    if let Some(option) = awaited {
         return values(option, names);
     }
     let mut candidates: Vec<Candidate> = command
@@ -80,10 +61,10 @@ fn next(before: &[String], names: &Names) -> Vec<Candidate> {
     if at < before.len() && command.has_subcommands() {
         return Vec::new(); // A word that is none.
     }
-    if let Some(arg) = current {
+    if let Some(arg) = positional {
         candidates.extend(values(arg, names));
     }
-    if current.is_none_or(|arg| !arg.is_required_set()) {
+    if positional.is_none_or(|arg| !arg.is_required_set()) {
         let free =
             |arg: &&Arg| arg.get_long().is_some() && !used.contains(arg.get_id()) && arg.get_id() != "help";
         let options = command.get_arguments().filter(free);
@@ -92,6 +73,45 @@ fn next(before: &[String], names: &Names) -> Vec<Candidate> {
         );
     }
     candidates
+}
+
+/// The command that the words begin with, and how many of them it takes.
+fn deepest<'a>(tree: &'a clap::Command, words: &[String]) -> (&'a clap::Command, usize) {
+    let (mut command, mut at) = (tree, 0);
+    while let Some(next) = words.get(at).and_then(|word| command.find_subcommand(word)) {
+        command = next;
+        at += 1;
+    }
+    (command, at)
+}
+
+/// How far the words behind a command have come.
+struct Reached<'a> {
+    /// The option whose value is next.
+    awaited: Option<&'a Arg>,
+    /// The positional argument that is next.
+    positional: Option<&'a Arg>,
+    /// Options that have been written.
+    used: Vec<clap::Id>,
+}
+
+impl<'a> Reached<'a> {
+    fn by(command: &'a clap::Command, words: &[String]) -> Self {
+        let mut positionals = command.get_positionals();
+        let mut reached = Reached { awaited: None, positional: positionals.next(), used: Vec::new() };
+        for word in words {
+            if reached.awaited.take().is_some() {
+                continue;
+            }
+            if let Some(option) = word.strip_prefix("--").and_then(|name| long(command, name)) {
+                reached.used.push(option.get_id().clone());
+                reached.awaited = takes_value(option).then_some(option);
+            } else if reached.positional.is_some_and(|arg| !many(arg)) {
+                reached.positional = positionals.next();
+            }
+        }
+        reached
+    }
 }
 
 /// The values of an argument: those that clap knows, else those that the director has, else what is expected.
