@@ -1,18 +1,20 @@
-//! Imports point down only. What a module may know of, and how long a file may grow, is checked here and nowhere
-//! else; to change the order, change the table and say why.
+//! Imports point down only, in each of our crates. What a module may know of, and how long a file may grow, is checked
+//! here and nowhere else; to change the order, change the table and say why.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+#[path = "layers/imports.rs"]
+mod imports;
 
-/// The modules of lb-core from the lowest to the highest. A module may import from the lines above its own in
-/// this list, and from no other.
-///
+use imports::{Sources, circles, rust_files};
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+/// A crate's modules from the lowest to the highest. What is in a line may import from the lines above it, and from no
+/// other; what stands beside it in its line is not below it. A part of a module, `control::api`, may have a line of its
+/// own.
+type Layers = &'static [&'static [&'static str]];
+
 /// `sched` is below `service`, because a snapshot holds the scheduler of each service ready to pick; and `neigh`
 /// above it, because a neighbour is a next hop of the snapshot's routing.
-const LAYERS: &[&[&str]] = &[
+const LB_CORE: Layers = &[
     &["cast"],                           // numbers in other sizes
     &["ids", "limits", "named", "time"], // numbers, bounds, words and time: they know nothing
     &["wire"],                           // packet formats
@@ -28,20 +30,57 @@ const LAYERS: &[&[&str]] = &[
     &["explain"],                        // saying it
 ];
 
+/// `render` is below `command`, because a command says how its answer is to be shown.
+const LB_CTL: Layers = &[
+    &["protocol", "version"], // what is said over the socket
+    &["transport"],           // how it gets there
+    &["failure"],             // why a command did not do what it should
+    &["render"],              // answers become text
+    &["command"],             // words become requests
+    &["top"],                 // the live view
+    &["session"],             // one command after the other
+    &["shell"],               // the terminal
+    &["cli", "man"],          // lbctl's command line and manual
+];
+
+/// `report` and `metrics` read what `control` knows, so it knows neither of them; `director`, which starts everything and
+/// ends it, is above them all.
+const LB_APP: Layers = &[
+    &["dpdk", "log", "say", "systemd"], // the ways out of the process
+    &["cli", "config"],                 // what the operator wants
+    &["dataplane"],                     // what runs on lcores
+    &["health"],                        // checks of servers
+    &["control::live"],                 // what runs
+    &["control::edit"],                 // edits of the plan
+    &["control::file", "control::watch"],
+    &["control::plane"],   // all of these together
+    &["control::api"],     // what clients ask of it
+    &["control::clients"], // the ways in which they come
+    &["metrics", "report"],
+    &["director"], // starting, serving, ending
+    &["doctor"],   // looking at the machine instead
+];
+
+/// Crates, where their sources are, and whether their tests keep to the layers, too.
+const CRATES: [(&str, Layers, bool); 3] =
+    [("lb-core/src", LB_CORE, true), ("lb-app/lb-ctl/src", LB_CTL, false), ("lb-app/src", LB_APP, false)];
+
+/// Parts of lb-app whose own files still import one another in circles.
+const IN_CIRCLES: [&str; 2] = ["config/", "health/"];
+
 /// A file of more lines than this wants splitting.
 const LONGEST_FILE: usize = 600;
 
 #[test]
 fn imports_point_down() {
     let mut wrong = Vec::new();
-    for path in sources(&crate_dir().join("src")) {
-        let text = without_comments(&fs::read_to_string(&path).expect("a source file"));
-        let Some(own) = module_of(&path) else { continue };
-        let own_layer = layer(&own).unwrap_or_else(|| panic!("{own} is in no layer"));
-        for module in imported(&text) {
-            let is_below = layer(&module).is_some_and(|other| other < own_layer);
-            if module != own && !is_below {
-                wrong.push(format!("{}: {own} imports {module}", path.display()));
+    for (src, layers, tests) in CRATES {
+        let sources = Sources::read(&workspace().join(src), tests);
+        let layer = |file: &str| sources.module(file).and_then(|module| layer(layers, module));
+        for ((from, to), name) in sources.imports() {
+            let (Some(above), Some(below)) = (layer(&from), layer(&to)) else { continue };
+            if below != above && below.0 >= above.0 {
+                wrong.push(format!("{src}: {from} takes {name} from {to}"));
             }
         }
     }
@@ -49,19 +88,44 @@ fn imports_point_down() {
 }
 
 #[test]
+fn files_do_not_import_one_another_in_a_circle() {
+    for (src, ..) in CRATES {
+        let mut imports = Sources::read(&workspace().join(src), false).imports();
+        imports.retain(|(from, to), _| {
+            !IN_CIRCLES.iter().any(|part| from.starts_with(part) && to.starts_with(part))
+        });
+        let circles = circles(&imports);
+        assert!(circles.is_empty(), "circles of files in {src}:\n{}", circles.join("\nand\n"));
+    }
+}
+
+#[test]
 fn every_module_has_its_layer() {
-    let modules: BTreeSet<String> =
-        sources(&crate_dir().join("src")).iter().filter_map(|path| module_of(path)).collect();
-    let listed: BTreeSet<String> = LAYERS.concat().into_iter().map(String::from).collect();
-    assert_eq!(modules, listed);
+    for (src, layers, _) in CRATES {
+        let sources = Sources::read(&workspace().join(src), false);
+        let imports = sources.imports();
+        let mut used = BTreeSet::new();
+        for (file, module) in sources.files().filter(|(_, module)| !module.is_empty()) {
+            match layer(layers, module) {
+                Some((_, name)) => drop(used.insert(name)),
+                // One that only lists its parts.
+                None => {
+                    let ties = imports.keys().any(|(from, to)| from == file || to == file);
+                    assert!(!ties, "{src}: {file} is in no layer");
+                }
+            }
+        }
+        assert_eq!(used, layers.concat().into_iter().collect(), "{src}: layers without a module");
+    }
 }
 
 #[test]
 fn the_lower_crates_know_none_of_ours() {
-    let workspace = crate_dir().parent().expect("lb-core is in the workspace").to_path_buf();
+    let workspace = workspace();
     let manifest = fs::read_to_string(workspace.join("Cargo.toml")).expect("the workspace's manifest");
     let members = manifest.lines().find(|line| line.starts_with("members")).expect("members");
-    let mut ours: BTreeSet<&str> = members.split('"').skip(1).step_by(2).collect();
+    let mut ours: BTreeSet<&str> =
+        members.split('"').skip(1).step_by(2).filter_map(|path| path.rsplit('/').next()).collect();
     // The package of the directory `tests`.
     ours.insert("lb-stories");
     for name in ["dpdk-sys", "lb-core"] {
@@ -72,8 +136,9 @@ fn the_lower_crates_know_none_of_ours() {
             assert!(!ours.contains(dependency), "{name} depends on {dependency}");
             assert!(!line.contains("path ="), "{name} depends on a path: {line}");
         }
-        for path in sources(&workspace.join(name).join("src")) {
-            let text = without_comments(&fs::read_to_string(&path).expect("a source file"));
+        for path in rust_files(&workspace.join(name).join("src")) {
+            let text = fs::read_to_string(&path).expect("a source file");
+            let text: String = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
             for other in ours.iter().filter(|other| **other != name && other.contains('-')) {
                 let import = format!("{}::", other.replace('-', "_"));
                 assert!(!text.contains(&import), "{} uses {import}", path.display());
@@ -86,7 +151,7 @@ fn the_lower_crates_know_none_of_ours() {
 fn files_are_short() {
     let mut long = Vec::new();
     for directory in ["src", "tests"] {
-        for path in sources(&crate_dir().join(directory)) {
+        for path in rust_files(&crate_dir().join(directory)) {
             let lines = fs::read_to_string(&path).expect("a source file").lines().count();
             if lines > LONGEST_FILE {
                 long.push(format!("{}: {lines} lines", path.display()));
@@ -98,74 +163,59 @@ fn files_are_short() {
 
 #[test]
 fn imports_are_found_however_they_are_written() {
-    let text = "use crate::{\n  conn::{entry, state}, // crate::worker\n  time,\n  wire::tcp::{self, ACK}};
-        let x = crate::sched::Turn; use super::super::neigh; use super::{limits, entry}; use super::Local;";
-    let found: Vec<String> = imported(&without_comments(text)).into_iter().collect();
-    assert_eq!(found, ["conn", "limits", "neigh", "sched", "time", "wire"]);
+    let src = std::env::temp_dir().join(format!("lb-imports-{}", std::process::id()));
+    let files = [
+        ("lib.rs", "pub mod conn; pub mod limits; pub mod neigh; pub mod wire;"),
+        ("limits.rs", "pub const MOST: usize = 1; // use crate::neigh::Neighbour;"),
+        ("wire/mod.rs", "pub mod arp; mod tcp; pub use tcp::{ACK, Header as TcpHeader};"),
+        ("wire/tcp.rs", "pub const ACK: u8 = 16; pub struct Header;"),
+        (
+            "wire/arp.rs",
+            "use super::{super::limits, ACK}; const X: usize = limits::MOST; const S: &str = \"crate::neigh::X\";",
+        ),
+        ("conn.rs", "use crate::{\n wire::{self, arp::{Arp, reply}, TcpHeader},\n limits::MOST as AT_MOST};"),
+        (
+            "neigh.rs",
+            "fn f() { crate::conn::g::<u8>(); }\n#[cfg(test)]\nmod tests { use super::*; use crate::wire::ACK; }",
+        ),
+    ];
+    fs::create_dir_all(src.join("wire")).expect("a directory");
+    files.iter().for_each(|(name, text)| fs::write(src.join(name), text).expect("a file"));
+    let found = |tests| -> Vec<String> {
+        let imports = Sources::read(&src, tests).imports();
+        imports.into_iter().map(|((from, to), name)| format!("{from} {to} {name}")).collect()
+    };
+    let expected = [
+        "conn.rs limits.rs MOST",
+        "conn.rs wire/arp.rs Arp",
+        "conn.rs wire/tcp.rs Header",
+        "neigh.rs conn.rs g",
+        "wire/arp.rs limits.rs MOST",
+        "wire/arp.rs wire/tcp.rs ACK",
+    ];
+    assert_eq!(found(false), expected);
+    assert!(found(true).contains(&"neigh.rs wire/tcp.rs ACK".to_owned()), "{:?}", found(true));
+    fs::write(src.join("limits.rs"), "use crate::conn::Connection; pub const MOST: usize = 1;")
+        .expect("a file");
+    let circles = circles(&Sources::read(&src, false).imports());
+    assert_eq!(circles.len(), 1);
+    assert!(circles[0].contains("limits.rs -> conn.rs: Connection"), "{circles:?}");
+    fs::remove_dir_all(&src).expect("it was there");
 }
 
 fn crate_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn layer(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|modules| modules.contains(&module))
+fn workspace() -> PathBuf {
+    crate_dir().parent().expect("lb-core is in the workspace").to_path_buf()
 }
 
-/// The top-level module a file belongs to; `None` for the crate's root.
-fn module_of(path: &Path) -> Option<String> {
-    let inside = path.strip_prefix(crate_dir().join("src")).ok()?;
-    let first = inside.components().next()?.as_os_str().to_str()?;
-    let module = first.trim_end_matches(".rs");
-    (module != "lib").then(|| module.to_string())
-}
-
-/// All Rust files under a directory.
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).expect("a source directory") {
-        let path = entry.expect("a directory entry").path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found
-}
-
-fn without_comments(text: &str) -> String {
-    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
-}
-
-/// The layers that a text names, by a path from the crate's root or from a parent.
-fn imported(text: &str) -> BTreeSet<String> {
-    let mut modules = BTreeSet::new();
-    for root in ["crate::", "super::"] {
-        for (at, _) in text.match_indices(root) {
-            modules.extend(heads(&text[at + root.len()..]));
-        }
-    }
-    modules.retain(|module| layer(module).is_some());
-    modules
-}
-
-/// The first names of a path, or of each path in a group of them.
-fn heads(path: &str) -> Vec<String> {
-    let name = |text: &str| {
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
-    };
-    let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
-    let mut depth = 0;
-    let mut starts = vec![0];
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => starts.push(at + 1),
-            _ => {}
-        }
-    }
-    starts.into_iter().map(|at| name(&group[at..])).collect()
+/// The layer of a module, by its number and its name in the table: the name that says most.
+fn layer(layers: Layers, module: &[String]) -> Option<(usize, &'static str)> {
+    let path = module.join("::");
+    let is_in =
+        |name: &str| path == name || path.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"));
+    let named = layers.iter().enumerate().flat_map(|(at, names)| names.iter().map(move |name| (at, *name)));
+    named.filter(|(_, name)| is_in(name)).max_by_key(|(_, name)| name.len())
 }
