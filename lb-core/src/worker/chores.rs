@@ -1,6 +1,10 @@
 //! What a worker remembers of the things that it does between bursts.
 
-use crate::{ids::NeighbourId, packet::{PortId, WorkerId}, time::Instant};
+use crate::{
+    ids::NeighbourId,
+    packet::{PortId, WorkerId},
+    time::Instant,
+};
 
 /// Rounds of announcements at start, RFC 5227 2.3.
 const ANNOUNCE_ROUNDS: u8 = 2;

@@ -1,7 +1,7 @@
 //! Changing what runs, while it runs: one edit of the plan, checked, made into a snapshot, and taken by all workers.
 //! Either all of it happens or nothing does.
 
-use super::health::check_sorry_servers;
+use super::sorry::sorry_server_among;
 use crate::{
     config::Config,
     control::live::{
@@ -94,7 +94,9 @@ impl Running {
     /// Puts a plan into effect that its operator wants, with the servers' states as they follow from what is known. Every
     /// change comes through here, in the caller's turn.
     fn carry_out(&self, current: &Current, mut plan: Plan, config: Arc<Config>) -> Result<(), ChangeError> {
-        check_sorry_servers(&plan, &config.health)?;
+        if let Some(key) = sorry_server_among(&plan, &config.health) {
+            return Err(ChangeError::refused(format!("server {key}: it is the service's sorry server")));
+        }
         let derived = self.health.derive(&mut plan, &config.health);
         check(&plan)?;
         // A worker that is behind may still open connections for a server that is gone for all others.

@@ -2,23 +2,12 @@
 
 use super::change::ChangeError;
 use crate::{
-    config,
-    control::live::running::{Current, Running},
+    control::live::running::Running,
     dataplane::host::Host,
     health::{Balancer, Target, Way},
 };
-use lb_core::{
-    forward::tun,
-    service::{
-        key::ServerKey,
-        plan::{Method, Plan},
-    },
-    worker::host::Recipient,
-};
-use std::{
-    collections::HashSet,
-    sync::{Arc, Weak},
-};
+use lb_core::{forward::tun, service::plan::Method, worker::host::Recipient};
+use std::sync::{Arc, Weak};
 
 /// The way from checks to what runs. It does not keep the director from ending.
 pub(in crate::control) struct Link(Weak<Running>);
@@ -61,38 +50,4 @@ impl Balancer for Link {
             translates: method == Method::Nat,
         })
     }
-}
-
-impl Current {
-    /// The plan as its operator knows it: without the sorry servers that stand in.
-    pub(in crate::control) fn operators_plan(&self) -> Plan {
-        without_sorry_servers(&self.plan, &self.config)
-    }
-}
-
-/// The plan as its operator knows it, who does not list the sorry servers of `config` among servers.
-pub(in crate::control) fn without_sorry_servers(plan: &Plan, config: &config::Config) -> Plan {
-    let sorry = sorry_servers(&config.health);
-    let mut plan = plan.clone();
-    for service in &mut plan.services {
-        let key = service.key();
-        service.servers.retain(|server| !sorry.contains(&key.server(server.endpoint())));
-    }
-    plan
-}
-
-/// Refuses servers that are their service's sorry server.
-pub(super) fn check_sorry_servers(plan: &Plan, health: &config::health::Health) -> Result<(), ChangeError> {
-    let sorry = sorry_servers(health);
-    match plan.keyed_servers().find(|(key, _)| sorry.contains(key)) {
-        Some((key, _)) => {
-            Err(ChangeError::refused(format!("server {key}: it is the service's sorry server")))
-        }
-        None => Ok(()),
-    }
-}
-
-fn sorry_servers(health: &config::health::Health) -> HashSet<ServerKey> {
-    let services = health.services.iter();
-    services.filter_map(|service| Some(service.key.server(service.pool.sorry_server?.address))).collect()
 }

@@ -3,9 +3,11 @@
 //! * [`change`]: how an edit is carried out.
 //! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
 //! * [`health`]: what checks of servers find out.
+//! * [`sorry`]: the sorry servers of a plan.
 //! * [`passive`]: what traffic itself tells of servers.
 
 pub(crate) mod change;
 pub(crate) mod health;
 pub(crate) mod passive;
 pub(crate) mod servers;
+pub(crate) mod sorry;

@@ -5,7 +5,7 @@ use crate::{
         Config, Control, Device,
         health::{Check, Health, Hooks, ServiceHealth, inline_check, inline_pool},
     },
-    control::edit::health::without_sorry_servers,
+    control::edit::sorry::without_sorry_servers,
 };
 use lb_core::service::{
     key::ServerKey,

@@ -6,7 +6,7 @@
 use super::replace::replace;
 use crate::{
     config::{self, Config, Limits, report::Report},
-    control::{edit::health::without_sorry_servers, live::running::Running},
+    control::{edit::sorry::without_sorry_servers, live::running::Running},
 };
 use lb_core::service::{
     option::{self, Opt},
