@@ -7,6 +7,7 @@ use crate::{
     ids::{ServerId, ServiceId},
     named::named,
     packet::{HandOver, PortId, WorkerId},
+    wire::protocol::Protocol,
     wire::{
         ethernet::{self, Mac},
         ipv4::{self, Header},
@@ -118,7 +119,10 @@ pub fn imagined(mac: Mac, key: &Key<u32>, tcp_flags: u8) -> Vec<u8> {
     const L4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
     /// Locally administered, and nobody's.
     const SOMEBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
-    let l4_len = if key.protocol == ipv4::TCP { tcp::HEADER_LEN } else { udp::HEADER_LEN };
+    let l4_len = match key.protocol {
+        Protocol::Tcp => tcp::HEADER_LEN,
+        Protocol::Udp => udp::HEADER_LEN,
+    };
     let mut frame = vec![0; L4 + l4_len];
     ethernet::set_addresses(&mut frame, mac, SOMEBODY);
     ethernet::set_ethertype(&mut frame, ethernet::IPV4);
@@ -127,20 +131,23 @@ pub fn imagined(mac: Mac, key: &Key<u32>, tcp_flags: u8) -> Vec<u8> {
         total_len: ipv4::HEADER_LEN + l4_len,
         fragment: ipv4::DONT_FRAGMENT,
         ttl: ipv4::DEFAULT_TTL,
-        protocol: key.protocol,
+        protocol: key.protocol.number(),
         source: key.source,
         destination: key.destination,
     };
     ipv4::write(&mut frame[ethernet::HEADER_LEN..], &header, 0);
     let l4 = &mut frame[L4..];
-    if key.protocol == ipv4::TCP {
-        let ends = ((key.source, key.source_port), (key.destination, key.destination_port));
-        tcp::write_bare(l4, ends.0, ends.1, (0, 0, tcp_flags));
-    } else {
-        // No checksum, which is a right one.
-        put16(l4, tcp::SOURCE_PORT, key.source_port);
-        put16(l4, tcp::DESTINATION_PORT, key.destination_port);
-        put16(l4, udp::LENGTH, small(udp::HEADER_LEN));
+    match key.protocol {
+        Protocol::Tcp => {
+            let ends = ((key.source, key.source_port), (key.destination, key.destination_port));
+            tcp::write_bare(l4, ends.0, ends.1, (0, 0, tcp_flags));
+        }
+        Protocol::Udp => {
+            // No checksum, which is a right one.
+            put16(l4, tcp::SOURCE_PORT, key.source_port);
+            put16(l4, tcp::DESTINATION_PORT, key.destination_port);
+            put16(l4, udp::LENGTH, small(udp::HEADER_LEN));
+        }
     }
     frame
 }

@@ -182,10 +182,9 @@ impl Hashing {
     pub fn queue_of(&self, flow: &Key<u32>) -> Option<u16> {
         let (key, table) = (self.key.as_ref()?, self.table.as_ref().filter(|table| !table.is_empty())?);
         let hashes = |what: &str| self.types.contains(&what);
-        let with_ports = match Protocol::from_number(flow.protocol) {
-            Some(Protocol::Tcp) => hashes("ipv4-tcp"),
-            Some(Protocol::Udp) => hashes("ipv4-udp"),
-            None => false,
+        let with_ports = match flow.protocol {
+            Protocol::Tcp => hashes("ipv4-tcp"),
+            Protocol::Udp => hashes("ipv4-udp"),
         };
         if !with_ports && !hashes("ipv4") {
             return None;
@@ -261,7 +260,7 @@ fn read_table(device: &Device, size: u16) -> Option<Vec<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::{flow::owner, service::plan::Mac, wire::ipv4};
+    use lb_core::{flow::owner, service::plan::Mac};
     use proptest::prelude::*;
 
     const L4: u64 = dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP;
@@ -328,7 +327,7 @@ mod tests {
             destination: 0xa18e_6450,
             source_port: 2794,
             destination_port: 1766,
-            protocol: ipv4::TCP,
+            protocol: Protocol::Tcp,
         };
         let table: Vec<u16> = (0..128).collect();
         let queue = |types: &[&'static str]| hashing(types, &key, table.clone()).queue_of(&flow);
@@ -346,7 +345,7 @@ mod tests {
             source: u32, destination: u32, source_port: u16, destination_port: u16,
             is_tcp: bool, workers in 1..16_usize, size in prop::sample::select(vec![64_u16, 128, 512]),
         ) {
-            let protocol = if is_tcp { ipv4::TCP } else { ipv4::UDP };
+            let protocol = if is_tcp { Protocol::Tcp } else { Protocol::Udp };
             let flow = Key { source, destination, source_port, destination_port, protocol };
             let table: Vec<u16> = (0..size).map(|entry| entry % workers as u16).collect();
             let queue = |side| hashing(&["ipv4-tcp", "ipv4-udp", side], &HASH_KEY, table.clone()).queue_of(&flow);

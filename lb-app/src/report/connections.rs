@@ -1,10 +1,7 @@
 //! Connections, as `ipvsadm -Lnc` lists them.
 
 use crate::control::live::workers::Listed;
-use lb_core::{
-    service::{key::Protocol, snapshot::Snapshot},
-    time::Duration,
-};
+use lb_core::{service::snapshot::Snapshot, time::Duration};
 use std::{fmt::Write, net::Ipv4Addr};
 
 /// Lists connections. `total` is how many there are, listed or not.
@@ -21,7 +18,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
         let _ = writeln!(
             text,
             "{:<3} {:<6} {:<11} {:<18} {:<18} {:<18} {}",
-            protocol(connection.protocol),
+            connection.protocol.upper(),
             minutes(left),
             connection.state.name(),
             endpoint(connection.client, connection.client_port),
@@ -34,10 +31,6 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
         let _ = writeln!(text, "... {} more", total - listed.len() as u64);
     }
     let _ = writeln!(text, "total {total} connections");
-}
-
-fn protocol(number: u8) -> &'static str {
-    Protocol::from_number(number).map_or("?", Protocol::upper)
 }
 
 fn endpoint(address: u32, port: u16) -> String {

@@ -17,7 +17,6 @@ use lb_core::{
         snapshot::Snapshot,
     },
     time::{Duration, Instant},
-    wire::ipv4,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -122,8 +121,10 @@ fn connections_are_listed_as_by_ipvsadm() {
             age: Duration::from_secs(idle),
         }
     };
-    let listed =
-        [listed(ipv4::TCP, State::Established, 80, 0, 8080, 2), listed(ipv4::UDP, State::Udp, 7, 2, 7, 400)];
+    let listed = [
+        listed(Protocol::Tcp, State::Established, 80, 0, 8080, 2),
+        listed(Protocol::Udp, State::Udp, 7, 2, 7, 400),
+    ];
     let mut text = String::new();
     connections::write(&mut text, &snapshot(), &listed, 12);
     let expected = "\

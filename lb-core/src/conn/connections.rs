@@ -48,9 +48,6 @@ pub struct Connections {
     high_water: u32,
 }
 
-/// Marks an entry that is not in use: hop-by-hop options of IPv6, which are no flow.
-const NO_PROTOCOL: u8 = 0;
-
 /// Table entries per connection: one for each direction.
 const KEYS: usize = 2;
 
@@ -69,9 +66,7 @@ impl Connections {
     #[must_use]
     pub fn new(capacity: usize, secret: Secret, now: Instant) -> Self {
         let capacity = capacity.clamp(1, MAX_CONNECTIONS);
-        let nothing =
-            Key { source: 0, destination: 0, source_port: 0, destination_port: 0, protocol: NO_PROTOCOL };
-        let empty = Connection::new(&nothing, ServerId::new(0), 0, 0, Method::Dr);
+        let empty = Connection::new(&Packed::NONE.key(), ServerId::new(0), 0, 0, Method::Dr);
         Connections {
             entries: vec![empty; capacity + 1].into_boxed_slice(),
             created: vec![Stamp::default(); capacity + 1].into_boxed_slice(),
@@ -281,10 +276,8 @@ impl Connections {
             let was_there = self.table.remove(reply, Hit::new(id, Direction::Out));
             debug_assert!(was_there, "connection {id} was in the table by its reply");
         }
-        // A packet later in the burst may have been matched with it already; no key has this protocol, and no packet is
-        // plain in this state.
-        let entry = self.get_mut(id);
-        (entry.protocol, entry.state) = (NO_PROTOCOL, State::None);
+        // A packet later in the burst may have been matched with it already.
+        self.get_mut(id).state = State::None;
         self.free.push(id);
         connection
     }
@@ -411,7 +404,7 @@ impl Links for AllLinks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Duration;
+    use crate::{time::Duration, wire::protocol::Protocol};
 
     fn connection(client_port: u16, method: Method) -> Connection {
         let key = Key {
@@ -419,7 +412,7 @@ mod tests {
             destination: 0xc000_0264,
             source_port: client_port,
             destination_port: 80,
-            protocol: 6,
+            protocol: Protocol::Tcp,
         };
         Connection {
             state: State::SynSent,

@@ -5,6 +5,7 @@ use crate::{
     flow::key::{Key, Packed},
     ids::{NeighbourId, ServerId},
     time::{Duration, Stamp},
+    wire::protocol::Protocol,
     wire::{
         checksum::{Change, Folded},
         ipv4,
@@ -39,9 +40,9 @@ pub struct Connection {
     pub client_port: u16,
     /// Real server's port.
     pub server_port: u16,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Where it is in its life.
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Where it is in its life. [`State::None`] marks an entry that is not in use.
     pub state: State,
     /// When the last packet passed.
     pub seen: Stamp,
@@ -161,7 +162,7 @@ impl Connection {
     #[inline(always)]
     #[must_use]
     pub fn owns(&self, key: Packed, direction: Direction) -> bool {
-        self.protocol == key.protocol && self.has_endpoints(key, direction)
+        self.protocol == key.protocol && self.state != State::None && self.has_endpoints(key, direction)
     }
 
     /// The same, but for the protocol.
@@ -260,7 +261,8 @@ mod tests {
 
     #[test]
     fn bytes_carry_over() {
-        let key = Key { source: 1, destination: 2, source_port: 3, destination_port: 4, protocol: 6 };
+        let key =
+            Key { source: 1, destination: 2, source_port: 3, destination_port: 4, protocol: Protocol::Tcp };
         let mut connection = Connection::new(&key, ServerId::new(0), 5, 6, Method::Nat);
         for _ in 0..70_000 {
             connection.count(Direction::Out, u16::MAX);

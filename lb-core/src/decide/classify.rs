@@ -9,6 +9,7 @@ use crate::{
     counters::DropReason,
     flow::{key::Packed, table::Place},
     packet::{Checksum, Packet},
+    wire::protocol::Protocol,
     wire::{
         ethernet::{self, Mac},
         get16, get32, get64,
@@ -49,7 +50,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Parsed {
-    /// Which flow it belongs to. Only of flows.
+    /// Which flow it belongs to. Only of flows; of a common packet its protocol not before [`Parsed::locate`].
     pub key: Packed,
     /// Where its flow is in the table. Only of flows.
     pub place: Place,
@@ -74,7 +75,7 @@ impl Parsed {
     #[must_use]
     pub fn new() -> Self {
         Parsed {
-            key: Packed::default(),
+            key: Packed::NONE,
             at: Headers::default(),
             place: Place::default(),
             hit: None,
@@ -85,13 +86,24 @@ impl Parsed {
         }
     }
 
+    /// Whether it asks for a TCP connection.
+    #[must_use]
+    pub fn is_syn(&self) -> bool {
+        self.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
+    }
+
     /// Says where the headers are, for those who need to know more than most.
     pub fn locate(&mut self, frame: &[u8]) {
         if self.kind == Kind::Common
             && let Some(head) = frame.first_chunk()
         {
             self.at = Headers::of_common(head);
-            self.tcp_flags = if self.at.protocol == ipv4::TCP { head[L4 + tcp::FLAGS] } else { 0 };
+            let Some(protocol) = Protocol::from_number(self.at.protocol) else { return };
+            self.key.protocol = protocol;
+            self.tcp_flags = match protocol {
+                Protocol::Tcp => head[L4 + tcp::FLAGS],
+                Protocol::Udp => 0,
+            };
         }
     }
 }
@@ -164,7 +176,8 @@ fn verify_or_read(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed) {
 fn common_is_right(frame: &[u8]) -> bool {
     let Some(head) = frame.first_chunk() else { return false };
     let at = Headers::of_common(head);
-    ipv4::checksum_is_right(&head[ethernet::HEADER_LEN..L4]) && l4_is_right(&at, at.payload(frame))
+    let Some(protocol) = Protocol::from_number(at.protocol) else { return false };
+    ipv4::checksum_is_right(&head[ethernet::HEADER_LEN..L4]) && l4_is_right(protocol, &at, at.payload(frame))
 }
 
 /// Reads a frame of the common shape. `false` for any other, sound or not.
@@ -206,8 +219,8 @@ fn common(frame: &[u8], arrival: Arrival, parsed: &mut Parsed) -> bool {
         parsed.meaning = Meaning::DATAGRAM;
     }
     parsed.kind = Kind::Common;
-    let addresses = get64(head, ethernet::HEADER_LEN + ipv4::SOURCE);
-    parsed.key = Packed { addresses, ports: get32(head, L4), protocol };
+    parsed.key.addresses = get64(head, ethernet::HEADER_LEN + ipv4::SOURCE);
+    parsed.key.ports = get32(head, L4);
     true
 }
 
@@ -248,25 +261,43 @@ fn read(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed) -> Result<K
         return Err(DropReason::Fragment);
     }
     let payload = at.payload(frame);
-    let kind = match at.protocol {
-        ipv4::TCP if tcp::is_whole(payload) => Kind::Flow,
-        ipv4::UDP if udp::is_whole(payload) => Kind::Flow,
-        ipv4::ICMP if payload.len() >= icmp::HEADER_LEN => Kind::Icmp,
-        ipv4::TCP | ipv4::UDP | ipv4::ICMP => return Err(DropReason::BadL4),
-        _ => return Ok(Kind::OtherProtocol),
+    let Some(protocol) = Protocol::from_number(at.protocol) else {
+        return other(&at, payload, verify);
     };
-    // No port verifies ICMP.
-    let verdict = if kind == Kind::Icmp { Checksum::Unknown } else { packet.l4_checksum() };
-    if is_bad(verdict, verify, || l4_is_right(&at, payload)) {
+    let is_whole = match protocol {
+        Protocol::Tcp => tcp::is_whole(payload),
+        Protocol::Udp => udp::is_whole(payload),
+    };
+    if !is_whole {
+        return Err(DropReason::BadL4);
+    }
+    if is_bad(packet.l4_checksum(), verify, || l4_is_right(protocol, &at, payload)) {
         return Err(DropReason::BadL4Checksum);
     }
     parsed.key = Packed {
         addresses: u64::from(at.source) << 32 | u64::from(at.destination),
         ports: get32(payload, tcp::SOURCE_PORT),
-        protocol: at.protocol,
+        protocol,
     };
-    parsed.tcp_flags = if at.protocol == ipv4::TCP { payload[tcp::FLAGS] } else { 0 };
-    Ok(kind)
+    parsed.tcp_flags = match protocol {
+        Protocol::Tcp => payload[tcp::FLAGS],
+        Protocol::Udp => 0,
+    };
+    Ok(Kind::Flow)
+}
+
+/// What is no flow. No port verifies ICMP.
+fn other(at: &Headers, payload: &[u8], verify: bool) -> Result<Kind, DropReason> {
+    if at.protocol != ipv4::ICMP {
+        return Ok(Kind::OtherProtocol);
+    }
+    if payload.len() < icmp::HEADER_LEN {
+        return Err(DropReason::BadL4);
+    }
+    if is_bad(Checksum::Unknown, verify, || icmp::checksum_is_right(payload)) {
+        return Err(DropReason::BadL4Checksum);
+    }
+    Ok(Kind::Icmp)
 }
 
 /// Whether a checksum is wrong, as far as anybody looks: we do if `verify` says so and the port did not, and when the
@@ -280,10 +311,9 @@ fn is_bad(verdict: Checksum, verify: bool, is_right: impl FnOnce() -> bool) -> b
     }
 }
 
-fn l4_is_right(at: &Headers, payload: &[u8]) -> bool {
-    match at.protocol {
-        ipv4::TCP => tcp::checksum_is_right(at.source, at.destination, payload),
-        ipv4::UDP => udp::checksum_is_right(at.source, at.destination, payload),
-        _ => icmp::checksum_is_right(payload),
+fn l4_is_right(protocol: Protocol, at: &Headers, payload: &[u8]) -> bool {
+    match protocol {
+        Protocol::Tcp => tcp::checksum_is_right(at.source, at.destination, payload),
+        Protocol::Udp => udp::checksum_is_right(at.source, at.destination, payload),
     }
 }

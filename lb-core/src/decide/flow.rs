@@ -21,7 +21,7 @@ use crate::{
     time::Instant,
     wire::{
         headers::Headers,
-        ipv4,
+        protocol::Protocol,
         tcp::{self as tcp_header, ACK, FIN, RST, SYN},
     },
 };
@@ -77,8 +77,7 @@ impl Known {
     /// failed since.
     fn begins_anew(&self, parsed: &Parsed, connection: &Connection, direction: Direction) -> bool {
         direction == Direction::In
-            && parsed.key.protocol == ipv4::TCP
-            && parsed.tcp_flags & (SYN | ACK) == SYN
+            && parsed.is_syn()
             && (connection.gives_way()
                 || connection.state == State::SynSent
                     && self.snapshot.servers[connection.server].plan.health == Health::Inhibited)
@@ -90,7 +89,10 @@ impl Known {
     fn stuck(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, hit: Hit, limit: u16) -> Course {
         let connection = self.connections.get(hit.connection());
         if hit.direction() == Direction::In && self.backends[connection.server].is_gone() {
-            let anew = parsed.key.protocol != ipv4::TCP || parsed.tcp_flags & (SYN | ACK) == SYN;
+            let anew = match parsed.key.protocol {
+                Protocol::Tcp => parsed.is_syn(),
+                Protocol::Udp => true,
+            };
             let then = if anew { Then::Anew } else { Then::Refuse };
             return Course::End(End { connection: hit.connection(), why: Ended::Orphaned, then });
         }
@@ -147,7 +149,10 @@ impl Known {
 
     /// A client's packet for a service of which it has no connection.
     fn request(&self, now: Instant, parsed: &Parsed, service: ServiceId, unserved: Unserved) -> Course {
-        let begins = parsed.key.protocol != ipv4::TCP || parsed.tcp_flags & (SYN | ACK | RST) == SYN;
+        let begins = match parsed.key.protocol {
+            Protocol::Tcp => parsed.tcp_flags & (SYN | ACK | RST) == SYN,
+            Protocol::Udp => true,
+        };
         let adopts = !begins && continues(parsed.tcp_flags) && self.snapshot.services[service].adopt;
         if begins || adopts {
             Course::Open(Open { service, unserved, adopts })
@@ -192,10 +197,12 @@ impl Known {
 
     /// A packet of a connection that is not known (any more): its sender is told that there is none.
     fn stray(&self, now: Instant, parsed: &Parsed) -> Act {
-        if parsed.key.protocol != ipv4::TCP || parsed.tcp_flags & RST != 0 {
-            return Act::Drop(DropReason::NoConnection);
+        match parsed.key.protocol {
+            Protocol::Tcp if parsed.tcp_flags & RST == 0 => {
+                self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection)
+            }
+            Protocol::Tcp | Protocol::Udp => Act::Drop(DropReason::NoConnection),
         }
-        self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection)
     }
 
     /// What becomes of the packet by which a connection ended.
@@ -231,8 +238,8 @@ impl Known {
 #[inline]
 pub(super) fn next_state(parsed: &Parsed, connection: &Connection, direction: Direction) -> State {
     match parsed.key.protocol {
-        ipv4::TCP => tcp::next(connection.method.states(), connection.state, direction, parsed.tcp_flags),
-        _ => State::Udp,
+        Protocol::Tcp => tcp::next(connection.method.states(), connection.state, direction, parsed.tcp_flags),
+        Protocol::Udp => State::Udp,
     }
 }
 
@@ -240,7 +247,7 @@ pub(super) fn next_state(parsed: &Parsed, connection: &Connection, direction: Di
 /// comes by a port that servers are behind.
 #[inline]
 fn is_doubtful(packet: &impl Packet, parsed: &Parsed, connection: &Connection, direction: Direction) -> bool {
-    let closes = parsed.key.protocol == ipv4::TCP && parsed.tcp_flags & (FIN | RST) != 0;
+    let closes = parsed.key.protocol == Protocol::Tcp && parsed.tcp_flags & (FIN | RST) != 0;
     let sequence = || tcp_header::sequence(parsed.at.payload(packet.bytes()));
     direction == Direction::In && closes && sequence().is_some_and(|number| !connection.is_expected(number))
 }

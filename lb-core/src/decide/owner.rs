@@ -7,6 +7,7 @@ use crate::{
     ids::ServiceId,
     packet::PortId,
     service::plan::Spread,
+    wire::protocol::Protocol,
 };
 
 impl Known {
@@ -43,7 +44,7 @@ impl Known {
         }
     }
 
-    pub(crate) fn owner(&self, basis: Basis, client: u32, port: u16, protocol: u8) -> Owner {
+    pub(crate) fn owner(&self, basis: Basis, client: u32, port: u16, protocol: Protocol) -> Owner {
         let workers = self.team.workers;
         let worker = match basis {
             Basis::Arrival => self.id,

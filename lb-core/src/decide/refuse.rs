@@ -7,7 +7,8 @@ use crate::{
     packet::{Packet, PortId},
     service::plan::Unserved,
     time::Instant,
-    wire::{headers::Headers, icmp, ipv4},
+    wire::protocol::Protocol,
+    wire::{headers::Headers, icmp},
 };
 
 impl Answer {
@@ -44,16 +45,13 @@ impl Refusal {
 impl Known {
     /// Turns a packet away: a reset for TCP, an ICMP error from the address it was sent to for the rest.
     pub(crate) fn refuse(&self, now: Instant, parsed: &Parsed, how: Unserved, reason: DropReason) -> Act {
-        let answer = match (how, parsed.at.protocol) {
+        let unreachable =
+            |code| Answer::Error(parsed.at.destination, Error { kind: icmp::UNREACHABLE, code, mtu: 0 });
+        let answer = match (how, Protocol::from_number(parsed.at.protocol)) {
             (Unserved::Drop, _) => return Act::Refuse(Refusal { answer: Answer::Silence, reason }),
-            (Unserved::Reject, ipv4::TCP) => Answer::Reset,
-            (Unserved::Reject, protocol) => {
-                let code = match protocol {
-                    ipv4::UDP => icmp::PORT_UNREACHABLE,
-                    _ => icmp::PROTOCOL_UNREACHABLE,
-                };
-                Answer::Error(parsed.at.destination, Error { kind: icmp::UNREACHABLE, code, mtu: 0 })
-            }
+            (Unserved::Reject, Some(Protocol::Tcp)) => Answer::Reset,
+            (Unserved::Reject, Some(Protocol::Udp)) => unreachable(icmp::PORT_UNREACHABLE),
+            (Unserved::Reject, None) => unreachable(icmp::PROTOCOL_UNREACHABLE),
         };
         self.answer(now, answer, reason)
     }

@@ -39,8 +39,7 @@ pub(super) fn arrival(snapshot: &Snapshot, packet: &impl Packet, parsed: &Parsed
     let frame = packet.bytes();
     let what = match parsed.kind {
         Kind::Common | Kind::Flow => {
-            let protocol = if parsed.at.protocol == ipv4::TCP { "TCP" } else { "UDP" };
-            format!("{protocol}{} {}", flags(parsed), ends(packet, &parsed.at))
+            format!("{}{} {}", parsed.key.protocol.upper(), flags(parsed), ends(packet, &parsed.at))
         }
         Kind::Icmp => {
             let kind = parsed.at.payload(frame).first().copied().unwrap_or_default();
@@ -98,9 +97,9 @@ pub(super) fn service(service: &Service) -> String {
 /// Whose connection with whom.
 pub(super) fn flow(connection: &Connection) -> String {
     let address = Ipv4Addr::from_bits;
-    let protocol = if connection.protocol == ipv4::TCP { "tcp" } else { "udp" };
     format!(
-        "{protocol} {}:{} > {}:{} with server {}:{} ({})",
+        "{} {}:{} > {}:{} with server {}:{} ({})",
+        connection.protocol,
         address(connection.client),
         connection.client_port,
         address(connection.vip),

@@ -1,6 +1,7 @@
 //! What tells one flow from another, and its hash.
 
 use crate::cast::{high16, high32, high64, index, low16, low32, low64};
+use crate::wire::protocol::Protocol;
 
 /// A number that outsiders do not know, so that they cannot choose addresses that collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub struct Key<A> {
     pub source_port: u16,
     /// Destination port.
     pub destination_port: u16,
-    /// IP protocol number.
-    pub protocol: u8,
+    /// Transport protocol.
+    pub protocol: Protocol,
 }
 
 impl<A: Copy> Key<A> {
@@ -42,17 +43,20 @@ impl<A: Copy> Key<A> {
 }
 
 /// An IPv4 key as two numbers that lie in a packet as they are: quick to read, to hash and to compare.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packed {
     /// Source address in the upper half, destination address in the lower.
     pub addresses: u64,
     /// Source port in the upper half, destination port in the lower.
     pub ports: u32,
-    /// IP protocol number.
-    pub protocol: u8,
+    /// Transport protocol.
+    pub protocol: Protocol,
 }
 
 impl Packed {
+    /// No packet's.
+    pub const NONE: Packed = Packed { addresses: 0, ports: 0, protocol: Protocol::Tcp };
+
     /// As good as the key's, for the table. The protocol does not count, which is quicker: at most two keys, one of TCP
     /// and one of UDP, have the rest in common.
     #[inline(always)]
@@ -81,7 +85,7 @@ impl Key<u32> {
     #[must_use]
     pub fn hash(&self, secret: Secret) -> u64 {
         let Packed { addresses, ports, protocol } = self.packed();
-        let rest = u64::from(protocol) << 32 | u64::from(ports);
+        let rest = u64::from(protocol.number()) << 32 | u64::from(ports);
         fold_multiply(addresses ^ secret.0, rest ^ PORTS_CONSTANT)
     }
 
@@ -120,7 +124,7 @@ mod tests {
     use super::*;
 
     fn key(source: u32, destination: u32, source_port: u16) -> Key<u32> {
-        Key { source, destination, source_port, destination_port: 80, protocol: 6 }
+        Key { source, destination, source_port, destination_port: 80, protocol: Protocol::Tcp }
     }
 
     /// How evenly 65,536 keys that differ in a few bits fall into 256 bins: (fewest, most), 256 on average.
@@ -157,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_packed_key_is_the_same_key() {
-        let key = Key { source: 1, destination: 2, source_port: 3, destination_port: 4, protocol: 5u8 };
+        let key =
+            Key { source: 1, destination: 2, source_port: 3, destination_port: 4, protocol: Protocol::Udp };
         assert_eq!(key.packed().key(), key);
     }
 

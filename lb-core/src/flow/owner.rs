@@ -7,6 +7,7 @@
 //! `ARCHITECTURE.md`.
 
 use super::key::{Key, Secret, scale};
+use crate::wire::protocol::Protocol;
 use crate::{
     cast::{high16, low16, small},
     packet::WorkerId,
@@ -15,7 +16,7 @@ use crate::{
 /// The owner by client endpoint, where no port's spread decides.
 #[inline]
 #[must_use]
-pub fn by_client(client: u32, port: u16, protocol: u8, workers: usize, secret: Secret) -> WorkerId {
+pub fn by_client(client: u32, port: u16, protocol: Protocol, workers: usize, secret: Secret) -> WorkerId {
     // The same address on both sides makes this a function of the client's endpoint alone.
     let key =
         Key { source: client, destination: client, source_port: port, destination_port: port, protocol };
@@ -93,7 +94,8 @@ mod tests {
         for workers in [1, 2, 3, 7, 16] {
             let mut flows = vec![0u32; workers];
             for port in 0..60_000u16 {
-                flows[usize::from(by_client(0xcb00_7101u32, port, 6, workers, Secret(99)).0)] += 1;
+                flows[usize::from(by_client(0xcb00_7101u32, port, Protocol::Tcp, workers, Secret(99)).0)] +=
+                    1;
             }
             let mean = 60_000 / workers as u32;
             assert!(flows.iter().all(|&count| count.abs_diff(mean) < mean / 10 + 1), "{flows:?}");

@@ -2,7 +2,7 @@
 
 use crate::{
     conn::entry::{Connection, Direction, Rewrite},
-    wire::{headers::Headers, ipv4, put16, put32, raw32, tcp, udp},
+    wire::{headers::Headers, ipv4, protocol::Protocol, put16, put32, raw32, tcp, udp},
 };
 
 /// The client's packet, on its way to the server.
@@ -10,7 +10,14 @@ use crate::{
 pub fn inbound(frame: &mut [u8], at: &Headers, connection: &Connection) {
     let change = connection.rewrite(Direction::In);
     let (address, port) = (connection.server_address, connection.server_port);
-    rewrite(frame, at, change, (ipv4::DESTINATION, address), (tcp::DESTINATION_PORT, port));
+    rewrite(
+        frame,
+        at,
+        connection.protocol,
+        change,
+        (ipv4::DESTINATION, address),
+        (tcp::DESTINATION_PORT, port),
+    );
 }
 
 /// The server's packet, on its way to the client. What it acknowledges is kept, to know what may close the connection; a
@@ -23,24 +30,36 @@ pub fn outbound(frame: &mut [u8], at: &Headers, connection: &mut Connection) {
     }
     let change = connection.rewrite(Direction::Out);
     let (address, port) = (connection.vip, connection.vip_port);
-    rewrite(frame, at, change, (ipv4::SOURCE, address), (tcp::SOURCE_PORT, port));
+    rewrite(frame, at, connection.protocol, change, (ipv4::SOURCE, address), (tcp::SOURCE_PORT, port));
 }
 
 /// Replaces one address and one port (which TCP and UDP have in the same places), takes one off the time to live,
 /// and updates both checksums. What that does to them was computed when the connection began.
 #[inline(always)]
-fn rewrite(frame: &mut [u8], at: &Headers, change: Rewrite, address: (usize, u32), port: (usize, u16)) {
+fn rewrite(
+    frame: &mut [u8],
+    at: &Headers,
+    protocol: Protocol,
+    change: Rewrite,
+    address: (usize, u32),
+    port: (usize, u16),
+) {
     let Some((ip, l4)) = frame[usize::from(at.l3)..].split_at_mut_checked(usize::from(at.l4 - at.l3)) else {
         return;
     };
     put32(ip, address.0, address.1);
     ipv4::change_with_ttl(ip, change.header);
     put16(l4, port.0, port.1);
-    if at.protocol == ipv4::TCP {
-        if let Some(checksum) = l4.get_mut(tcp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
-            change.segment.apply(checksum);
+    match protocol {
+        Protocol::Tcp => {
+            if let Some(checksum) = l4.get_mut(tcp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
+                change.segment.apply(checksum);
+            }
         }
-    } else if let Some(checksum) = l4.get_mut(udp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
-        change.segment.apply_udp(checksum);
+        Protocol::Udp => {
+            if let Some(checksum) = l4.get_mut(udp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
+                change.segment.apply_udp(checksum);
+            }
+        }
     }
 }

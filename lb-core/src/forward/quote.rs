@@ -4,6 +4,7 @@
 use crate::{
     conn::entry::{Connection, Direction},
     flow::key::Key,
+    wire::protocol::Protocol,
     wire::{
         checksum::Change,
         get16, get32,
@@ -46,16 +47,14 @@ impl Quote {
 /// The key of a packet that may be cut off, and the length of its IPv4 header.
 fn read_packet(packet: &[u8]) -> Option<(Key<u32>, usize)> {
     let header = Header::read_cut(packet)?;
-    if header.fragment & 0x1fff != 0 || (header.protocol != ipv4::TCP && header.protocol != ipv4::UDP) {
-        return None;
-    }
+    let protocol = Protocol::from_number(header.protocol).filter(|_| header.fragment & 0x1fff == 0)?;
     let (source_port, destination_port) = tcp::ports(packet.get(header.header_len..)?)?;
     let key = Key {
         source: header.source,
         destination: header.destination,
         source_port,
         destination_port,
-        protocol: header.protocol,
+        protocol,
     };
     Some((key, header.header_len))
 }
@@ -98,12 +97,17 @@ pub fn translate(
     message = message.word(get16(&frame[l4..], port_at), port);
     put16(&mut frame[l4..], port_at, port);
 
-    let is_tcp = quote.answers.protocol == ipv4::TCP;
-    let checksum_at = if is_tcp { tcp::CHECKSUM } else { udp::CHECKSUM };
+    let checksum_at = match quote.answers.protocol {
+        Protocol::Tcp => tcp::CHECKSUM,
+        Protocol::Udp => udp::CHECKSUM,
+    };
     // It may be behind the end of the quote.
     if l4 + checksum_at + 2 <= end {
         let old = get16(&frame[l4..], checksum_at);
-        let new = if is_tcp { ports.apply(old) } else { ports.apply_udp(old) };
+        let new = match quote.answers.protocol {
+            Protocol::Tcp => ports.apply(old),
+            Protocol::Udp => ports.apply_udp(old),
+        };
         put16(&mut frame[l4..], checksum_at, new);
         message = message.word(old, new);
     }

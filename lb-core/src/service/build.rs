@@ -96,7 +96,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     let by_address = locals.iter().map(|(address, local)| (u64::from(address.to_bits()), *local));
     let by_endpoint = order.iter().map(|&id| {
         let service = &services[id];
-        (endpoint(service.protocol.number(), service.vip.to_bits(), service.port), id)
+        (endpoint(service.protocol, service.vip.to_bits(), service.port), id)
     });
     Ok(Snapshot {
         local_by_address: Lookup::new(by_address),
@@ -314,7 +314,7 @@ fn nat_endpoints(
         }
         for &id in &service.servers {
             let server = &servers[id].plan;
-            let endpoint = endpoint(service.protocol.number(), server.address.to_bits(), server.port);
+            let endpoint = endpoint(service.protocol, server.address.to_bits(), server.port);
             endpoints.entry(endpoint).and_modify(|sole| *sole = None).or_insert(Some(id));
         }
     }

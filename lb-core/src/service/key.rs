@@ -1,53 +1,13 @@
 //! What a virtual service and a real server are known by, wherever somebody speaks of them: configuration, plan,
 //! snapshot, health checks, metrics and control all use these.
 
-use crate::{named::named, wire::ipv4};
+pub use crate::wire::protocol::Protocol;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     str::FromStr,
 };
 use thiserror::Error;
-
-named! {
-    /// A transport protocol that can be balanced.
-    Protocol {
-        /// TCP, RFC 9293.
-        Tcp = "tcp",
-        /// UDP, RFC 768.
-        Udp = "udp",
-    }
-}
-
-impl Protocol {
-    /// Its number in an IP header.
-    #[must_use]
-    pub const fn number(self) -> u8 {
-        match self {
-            Protocol::Tcp => ipv4::TCP,
-            Protocol::Udp => ipv4::UDP,
-        }
-    }
-
-    /// Its name as listings and other programs write it.
-    #[must_use]
-    pub const fn upper(self) -> &'static str {
-        match self {
-            Protocol::Tcp => "TCP",
-            Protocol::Udp => "UDP",
-        }
-    }
-
-    /// The protocol of that number, if it is one that can be balanced.
-    #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            ipv4::TCP => Some(Protocol::Tcp),
-            ipv4::UDP => Some(Protocol::Udp),
-            _ => None,
-        }
-    }
-}
 
 /// What makes a virtual service the same service. Its name may change; this does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,13 +114,5 @@ mod tests {
         {
             assert_eq!(text.parse::<ServiceKey>(), Err(NotAKey), "{text}");
         }
-    }
-
-    #[test]
-    fn protocols_have_numbers() {
-        for protocol in Protocol::ALL {
-            assert_eq!(Protocol::from_number(protocol.number()), Some(*protocol));
-        }
-        assert_eq!(Protocol::from_number(ipv4::ICMP), None);
     }
 }

@@ -1,6 +1,7 @@
 //! A map that is built once and then only read: open addressing, at most half full.
 
 use crate::flow::key::{fold_multiply, scale};
+use crate::wire::protocol::Protocol;
 
 /// A read-only map from numbers to small values.
 #[derive(Clone, Debug)]
@@ -48,8 +49,8 @@ impl<V: Copy> Lookup<V> {
 /// A number for a protocol, address and port.
 #[inline]
 #[must_use]
-pub const fn endpoint(protocol: u8, address: u32, port: u16) -> u64 {
-    (address as u64) << 24 | (port as u64) << 8 | protocol as u64
+pub const fn endpoint(protocol: Protocol, address: u32, port: u16) -> u64 {
+    (address as u64) << 24 | (port as u64) << 8 | protocol.number() as u64
 }
 
 #[cfg(test)]

@@ -191,14 +191,14 @@ impl Snapshot {
     /// The service at an endpoint.
     #[inline]
     #[must_use]
-    pub fn service_at(&self, protocol: u8, address: u32, port: u16) -> Option<ServiceId> {
+    pub fn service_at(&self, protocol: Protocol, address: u32, port: u16) -> Option<ServiceId> {
         self.service_by_endpoint.get(endpoint(protocol, address, port))
     }
 
     /// The configured service of that key, with its number.
     #[must_use]
     pub fn service(&self, key: &ServiceKey) -> Option<(ServiceId, &Service)> {
-        let id = self.service_at(key.protocol.number(), v4(key.vip).ok()?.to_bits(), key.port)?;
+        let id = self.service_at(key.protocol, v4(key.vip).ok()?.to_bits(), key.port)?;
         Some((id, &self.services[id]))
     }
 
@@ -212,14 +212,14 @@ impl Snapshot {
 
     /// Whether a real server under NAT answers from this endpoint.
     #[must_use]
-    pub fn is_nat_server(&self, protocol: u8, address: u32, port: u16) -> bool {
+    pub fn is_nat_server(&self, protocol: Protocol, address: u32, port: u16) -> bool {
         self.nat_endpoints.get(endpoint(protocol, address, port)).is_some()
     }
 
     /// The real server under NAT that answers from this endpoint, if it is in one service only: its packets alone
     /// tell which VIP they are to come from.
     #[must_use]
-    pub fn sole_nat_server(&self, protocol: u8, address: u32, port: u16) -> Option<ServerId> {
+    pub fn sole_nat_server(&self, protocol: Protocol, address: u32, port: u16) -> Option<ServerId> {
         self.nat_endpoints.get(endpoint(protocol, address, port)).flatten()
     }
 

@@ -10,6 +10,7 @@ pub mod ethernet;
 pub mod headers;
 pub mod icmp;
 pub mod ipv4;
+pub mod protocol;
 pub mod tcp;
 pub mod udp;
 

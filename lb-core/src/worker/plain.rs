@@ -41,7 +41,7 @@ impl<P: Packet> Worker<P> {
         traffic.count(direction as usize, ip_len);
         // Where it goes first, although the headers behind change next: it is at hand now.
         ethernet::set_stations(head, &way.stations);
-        let at = &Headers { protocol: parsed.key.protocol, ..Headers::of_common(head) };
+        let at = &Headers::of_common(head);
         if !forward::rewrite(head, at, connection, direction)
             && let Err(reason) = tun::inbound(packet, at, &backend.outer, &mut self.last_id)
         {

@@ -4,7 +4,7 @@ use crate::{
     setup::{self, TCP_PORT, VIP},
     world::World,
 };
-use lb_core::{conn::entry::Connection, flow::key::Key, wire::ipv4};
+use lb_core::{conn::entry::Connection, flow::key::Key, wire::protocol::Protocol};
 use smoltcp::{
     iface::SocketHandle,
     socket::tcp::{Socket, State},
@@ -26,7 +26,7 @@ impl Talk {
             destination: VIP.to_bits(),
             source_port: self.port,
             destination_port: TCP_PORT,
-            protocol: ipv4::TCP,
+            protocol: Protocol::Tcp,
         }
     }
 

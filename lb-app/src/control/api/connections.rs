@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use lb_core::{
     conn::{entry::Connection, entry::Direction, state::State},
     flow::key::Key,
-    service::{key::Protocol, plan::Method, snapshot::Snapshot},
+    service::{plan::Method, snapshot::Snapshot},
 };
 use lb_ctl::protocol::{
     Code, Cursor, Refusal, Reply,
@@ -162,7 +162,7 @@ fn key(endpoints: &Endpoints) -> Result<Key<u32>, Refusal> {
         destination: v4(vip.ip())?.to_bits(),
         source_port: client.port(),
         destination_port: vip.port(),
-        protocol: meant(*protocol).number(),
+        protocol: meant(*protocol),
     })
 }
 
@@ -203,7 +203,7 @@ fn matches(running: &Running, filter: &Filter) -> Result<ConnectionMatch, Refusa
             && port(filter.client_port, connection.client_port)
             && port(filter.vip_port, connection.vip_port)
             && port(filter.server_port, connection.server_port)
-            && filter.protocol.is_none_or(|protocol| meant(protocol).number() == connection.protocol)
+            && filter.protocol.is_none_or(|protocol| meant(protocol) == connection.protocol)
             && state.is_none_or(|state| state == connection.state)
             && method.is_none_or(|method| method == connection.method)
             && service.is_none_or(|service| snapshot.servers[connection.server].service == service)
@@ -219,18 +219,13 @@ fn remaining(snapshot: &Snapshot, connection: &Connection, idle_ms: u64) -> u64 
     snapshot.service_of(connection.server).timeouts.of(connection.state).as_millis().saturating_sub(idle_ms)
 }
 
-/// Connections are of protocols that can be balanced.
-fn protocol_of(connection: &Connection) -> Protocol {
-    Protocol::from_number(connection.protocol).expect("a service's protocol")
-}
-
 fn describe(snapshot: &Snapshot, listed: &Listed) -> said::Connection {
     let Listed { worker, connection, idle, age } = listed;
     let service = snapshot.servers[connection.server].service;
     let name = || snapshot.services[service].name.clone();
     let address = |bits| Ipv4Addr::from_bits(bits).into();
     said::Connection {
-        protocol: told(protocol_of(connection)),
+        protocol: told(connection.protocol),
         client: address(connection.client),
         client_port: connection.client_port,
         vip: address(connection.vip),

@@ -29,7 +29,7 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
         Flag::Rst => tcp::RST,
     });
     let imagined = Imagined {
-        protocol: meant(request.protocol).number(),
+        protocol: meant(request.protocol),
         source: endpoint(request.source)?,
         destination: endpoint(request.destination)?,
         flags: flags.reduce(|all, flag| all | flag),

@@ -14,6 +14,7 @@ use lb_core::{
     flow::key::{Key, Secret},
     packet::WorkerId,
     time::Duration,
+    wire::protocol::Protocol,
 };
 use std::{
     fs::{self, File},
@@ -150,7 +151,7 @@ fn encode(worker: WorkerId, saved: &Saved) -> [u8; RECORD] {
     put(&saved.key.destination_port.to_le_bytes());
     put(&saved.server_port.to_le_bytes());
     put(&worker.0.to_le_bytes());
-    put(&[saved.key.protocol, saved.method as u8, saved.state as u8, 0]);
+    put(&[saved.key.protocol.number(), saved.method as u8, saved.state as u8, 0]);
     put(&(saved.idle.as_millis() as u32).to_le_bytes());
     put(&(saved.age.as_millis() as u32).to_le_bytes());
     saved.packets.iter().for_each(|packets| put(&packets.to_le_bytes()));
@@ -168,7 +169,7 @@ fn decode(record: &[u8; RECORD], since_ms: u64) -> Option<(WorkerId, Saved)> {
         destination: u32_at(4)?,
         source_port: u16_at(12)?,
         destination_port: u16_at(14)?,
-        protocol: record[20],
+        protocol: Protocol::from_number(record[20])?,
     };
     let later = |ms: u32| Duration::from_millis(u64::from(ms) + since_ms);
     let saved = Saved {
@@ -223,7 +224,7 @@ mod tests {
                 destination: 0xc633_6401,
                 source_port: 1024,
                 destination_port: 80,
-                protocol: 6,
+                protocol: Protocol::Tcp,
             },
             server_address: 0xcb00_7101,
             server_port: 8080,

@@ -12,15 +12,14 @@ use lb_core::{
     memory::MemoryPacket,
     packet::PortId,
     service::snapshot::{Local, Snapshot},
-    wire::tcp,
+    wire::{protocol::Protocol, tcp},
 };
 use std::net::SocketAddrV4;
 
 /// A packet that might come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Imagined {
-    /// TCP or UDP, by its number.
-    pub(crate) protocol: u8,
+    pub(crate) protocol: Protocol,
     pub(crate) source: SocketAddrV4,
     pub(crate) destination: SocketAddrV4,
     /// Of TCP. Without it: an acknowledgement if there is such a connection, else a SYN.
