@@ -66,7 +66,7 @@ pub fn all() -> Vec<Case> {
 
 impl Case {
     fn is_meant(&self) -> bool {
-        let has_direction = !self.out || self.method == Method::Nat;
+        let has_direction = !self.out || self.method.sees_replies();
         has_direction
             && match self.kind {
                 Kind::Established => true,

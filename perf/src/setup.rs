@@ -89,7 +89,7 @@ impl Setup {
         let mut timeouts = Timeouts::default();
         timeouts.set(State::Established, Duration::from_secs(10 * 86_400));
         let server = |server| {
-            let port = if self.method == Method::Nat { NAT_PORT } else { SERVICE_PORT };
+            let port = if self.method.rewrites_endpoints() { NAT_PORT } else { SERVICE_PORT };
             ServerPlan::new(Ipv4Addr::from_bits(self.server_address(number, server)), port, 1)
         };
         let vip = SocketAddr::new(Ipv4Addr::from_bits(FIRST_VIP + number).into(), SERVICE_PORT);

@@ -175,7 +175,7 @@ impl<'c, 'r> Services<'c, 'r> {
         let Some(method) = service.said.known("method", service.plan.method) else { return };
         self.check_reach(method, at);
         if let (Some(port), Some(wanted)) = (port, service.said.known("port", service.plan.port))
-            && method != Method::Nat
+            && !method.rewrites_endpoints()
             && port.value != wanted
         {
             let what =
@@ -188,16 +188,16 @@ impl<'c, 'r> Services<'c, 'r> {
     fn check_reach(&self, method: Method, at: &At<Ipv4Addr>) {
         let address = at.value;
         let attach = "attach its network to a port, or use nat or tun";
-        let complaint = match (self.network.reach(address), method) {
-            (Reach::Through(hop), Method::Dr) if hop.address != address => Complaint::new(
+        let complaint = match (self.network.reach(address), method.is_link_local()) {
+            (Reach::Through(hop), true) if hop.address != address => Complaint::new(
                 format!("{address} is behind router {}, where dr does not reach", hop.address),
                 attach,
             ),
-            (Reach::Nowhere, Method::Dr) => Complaint::new(
+            (Reach::Nowhere, true) => Complaint::new(
                 format!("{address} is on no attached network, and dr reaches no further"),
                 attach,
             ),
-            (Reach::Nowhere, Method::Nat | Method::Tun) => {
+            (Reach::Nowhere, false) => {
                 let remedy = "add a route to it, or give a port an address on its network";
                 Complaint::new(format!("there is no route to {address}"), remedy)
             }

@@ -10,7 +10,7 @@ use lb_core::{
     limits::MAX_WAITING,
     packet::PortId,
     service::{
-        plan::{Method, Plan, Spread},
+        plan::{Plan, Spread},
         routing::Routing,
     },
 };
@@ -106,7 +106,7 @@ fn buffers(ports: usize, workers: usize, options: &Options) -> u32 {
 /// both behind it cannot tell the directions apart.
 pub(crate) fn wishes(plan: &Plan, workers: usize) -> Vec<RssWish> {
     let routing = Routing::new(&plan.ports, &plan.routes);
-    let nat = || plan.services.iter().filter(|service| service.method == Method::Nat);
+    let nat = || plan.services.iter().filter(|service| service.method.sees_replies());
     let behind =
         |index: usize, address| routing.next_hop(address).is_some_and(|hop| usize::from(hop.port.0) == index);
     let faces_servers =

@@ -116,7 +116,7 @@ impl Connection {
             packets: [0; 2],
             bytes_low: [0; 2],
             bytes_high: [0; 2],
-            rewrites: if method == Method::Nat {
+            rewrites: if method.rewrites_endpoints() {
                 let (vip, server) = ((key.destination, key.destination_port), (address, port));
                 [Rewrite::new(vip, server), Rewrite::new(server, vip)]
             } else {
@@ -180,7 +180,7 @@ impl Connection {
     /// Whether replies come back through the director.
     #[must_use]
     pub fn sees_replies(&self) -> bool {
-        self.method == Method::Nat
+        self.method.sees_replies()
     }
 
     /// Whether it was confirmed when it was last scheduled.

@@ -1,6 +1,6 @@
 //! The ways in which a connection's packets reach its server.
 
-use crate::named::named;
+use crate::{cast::small, named::named, wire::ipv4};
 
 named! {
     /// How packets reach the real server.
@@ -23,5 +23,40 @@ impl Method {
             Method::Nat => true,
             Method::Tun | Method::Dr => false,
         }
+    }
+
+    /// Whether packets are given other addresses and ports on their way, so that a server's port need not be its
+    /// service's. Otherwise servers have the VIP themselves.
+    #[inline(always)]
+    #[must_use]
+    pub const fn rewrites_endpoints(self) -> bool {
+        match self {
+            Method::Nat => true,
+            Method::Tun | Method::Dr => false,
+        }
+    }
+
+    /// Whether it reaches servers on attached networks only.
+    #[must_use]
+    pub const fn is_link_local(self) -> bool {
+        match self {
+            Method::Dr => true,
+            Method::Nat | Method::Tun => false,
+        }
+    }
+
+    /// Whether packets go through a tunnel, whose end at the director has an address.
+    #[must_use]
+    pub const fn tunnels(self) -> bool {
+        match self {
+            Method::Tun => true,
+            Method::Nat | Method::Dr => false,
+        }
+    }
+
+    /// Bytes that packets to the server grow by.
+    #[must_use]
+    pub const fn overhead(self) -> u16 {
+        if self.tunnels() { small(ipv4::HEADER_LEN) } else { 0 }
     }
 }

@@ -2,9 +2,8 @@
 
 use super::Narrow;
 use crate::{
-    cast::small,
     conn::method::Method,
-    forward::tun::{self, Outer},
+    forward::tun::Outer,
     ids::NeighbourId,
     service::plan::Standing,
     time::{Duration, Instant},
@@ -53,12 +52,11 @@ impl Backend {
 
     /// A server behind that neighbour, which a port of that MTU leads to.
     pub(crate) fn new(neighbour: Option<NeighbourId>, method: Method, port_mtu: u16, outer: Outer) -> Self {
-        let overhead = if method == Method::Tun { small(tun::OVERHEAD) } else { 0 };
         let mut backend = Backend {
             neighbour,
             outer,
             way_mtu: port_mtu,
-            overhead,
+            overhead: method.overhead(),
             port_mtu,
             gone: false,
             ..Backend::VACANT

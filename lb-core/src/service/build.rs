@@ -294,7 +294,7 @@ fn tunnels(
     services: &ById<ServiceId, Service>,
     servers: &ById<ServerId, Server>,
 ) -> Vec<(u32, ServerId)> {
-    let services = order.iter().map(|&id| &services[id]).filter(|service| service.method == Method::Tun);
+    let services = order.iter().map(|&id| &services[id]).filter(|service| service.method.tunnels());
     let ids = services.flat_map(|service| &service.servers);
     let mut tunnels: Vec<_> = ids.map(|&id| (servers[id].plan.address.to_bits(), id)).collect();
     tunnels.sort_unstable();
@@ -309,7 +309,7 @@ fn nat_endpoints(
 ) -> HashMap<u64, Option<ServerId>> {
     let mut endpoints = HashMap::new();
     for service in order.iter().map(|&id| &services[id]) {
-        if service.method != Method::Nat {
+        if !service.method.sees_replies() {
             continue;
         }
         for &id in &service.servers {

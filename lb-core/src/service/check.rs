@@ -123,11 +123,11 @@ fn check_server(routing: &Routing, service: &ServicePlan, server: &ServerPlan) -
     if server.weight > MAX_WEIGHT {
         return Err(PlanError::Weight(server.weight));
     }
-    if service.method != Method::Nat && server.port != service.port {
+    if !service.method.rewrites_endpoints() && server.port != service.port {
         return Err(PlanError::Port { port: server.port, service: service.port, method: service.method });
     }
     let is_attached = || routing.next_hop(server.address).is_some_and(|hop| hop.address == server.address);
-    if service.method == Method::Dr && !is_attached() {
+    if service.method.is_link_local() && !is_attached() {
         return Err(PlanError::NotAttached(server.address));
     }
     Ok(())

@@ -99,7 +99,7 @@ pub fn two_workers(bench: &mut Bench) {
 
 fn directions(method: Method) -> &'static [(&'static str, Which)] {
     let all = &[("in", Which::In(tcp::ACK)), ("out", Which::Out(tcp::ACK))];
-    if method == Method::Nat { all } else { &all[..1] }
+    if method.sees_replies() { all } else { &all[..1] }
 }
 
 /// Cycles a packet over some rounds.

@@ -64,7 +64,7 @@ pub(in crate::config) fn check_way(
     problems: &Problems,
 ) {
     let At { value: Some(value), place } = check else { return };
-    if value.leave.via == Via::Ports && value.to_vip && method == Some(Method::Nat) {
+    if value.leave.via == Via::Ports && value.to_vip && method.is_some_and(Method::rewrites_endpoints) {
         let what = "is \"vip\", which under nat is the director's own by `via = \"ports\"`";
         problems.add(&place.below("to"), Complaint::new(what, "use `to = \"server\"`"));
     }

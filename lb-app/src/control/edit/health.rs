@@ -6,7 +6,7 @@ use crate::{
     dataplane::host::Host,
     health::{Balancer, Target, Way},
 };
-use lb_core::{forward::tun, service::plan::Method, worker::host::Recipient};
+use lb_core::worker::host::Recipient;
 use std::sync::{Arc, Weak};
 
 /// The way from checks to what runs. It does not keep the director from ending.
@@ -41,13 +41,13 @@ impl Balancer for Link {
         let port = server.next_hop.port;
         let source = snapshot.routing.own_address(port, address).ok_or("its port has no address")?;
         let method = snapshot.service_of(found).method;
-        let overhead = if as_traffic && method == Method::Tun { tun::OVERHEAD as u16 } else { 0 };
+        let overhead = if as_traffic { method.overhead() } else { 0 };
         let mtu = snapshot.ports[usize::from(port.0)].mtu - overhead;
         Ok(Way {
             to: Recipient { server: found, address, as_traffic },
             source,
             mtu,
-            translates: method == Method::Nat,
+            translates: method.rewrites_endpoints(),
         })
     }
 }
