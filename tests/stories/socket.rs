@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
-use lb_stories::process::eventually;
 use lb_stories::{Config, Method, World, world};
 use nix::unistd::Group;
 
@@ -49,8 +48,10 @@ fn config() -> Config {
     Config::new().service(Service::tcp(Method::Nat, world::HTTP))
 }
 
+/// As many clients as there may be: the one that has asked nothing for longest makes room for root, which is never
+/// locked out.
 #[test]
-fn clients_are_limited_in_number() -> Result<()> {
+fn clients_that_ask_nothing_lock_nobody_out() -> Result<()> {
     let world = World::new()?;
     let director = world.start(&config())?;
     let control = Control::of(&director)?;
@@ -60,16 +61,66 @@ fn clients_are_limited_in_number() -> Result<()> {
         ensure!(client.ask(ABOUT)?.contains("\"reply\""));
         clients.push(client);
     }
-    // One more is told so, and lbctl says it.
-    let line = Client::connect(&control)?.line()?;
-    assert!(line.contains("\"busy\"") && line.contains("64 clients are connected"), "{line}");
-    let (status, words) = control.refused("show director")?;
-    assert!(status == Some(1) && words.contains("64 clients are connected"), "{status:?} {words}");
-    // The others are served as before, and one that leaves makes room.
-    ensure!(clients[7].ask(ABOUT)?.contains("\"reply\""));
-    clients.pop();
-    assert!(eventually(LIMIT, || Ok(control.output("show director")?.status.success()))?);
+    for _ in 0..3 {
+        control.ask("show director")?;
+    }
+    // The first was told why, and the conversation is over.
+    let line = clients[0].line()?;
+    ensure!(line.contains("\"busy\"") && line.contains("asked nothing for long"), "{line}");
+    ensure!(clients[0].line().unwrap_or_default().is_empty(), "it goes on");
+    // The others are served as before.
+    ensure!(clients[MOST_CLIENTS - 1].ask(ABOUT)?.contains("\"reply\""));
     drop(clients);
+    director.stop()?;
+    Ok(())
+}
+
+/// Members of the control socket's group cannot take all seats: theirs make room for each other, and root finds one.
+#[test]
+fn a_seat_is_left_for_root() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&config().section("[control]\ngroup = \"nogroup\"\n"))?;
+    let control = Control::of(&director)?;
+    // Clients of another user, all of them with a request that never ends.
+    let script = format!(
+        "use IO::Socket::UNIX;\n\
+         for (1..{MOST_CLIENTS}) {{\n \
+          my $client = IO::Socket::UNIX->new(Peer => '{}') or die;\n \
+          $client->syswrite('{{');\n \
+          push @clients, $client;\n\
+         }}\n\
+         print readline $clients[0];\n\
+         close STDOUT;\n\
+         readline STDIN;\n",
+        control.socket().display()
+    );
+    let mut others = std::process::Command::new("setpriv")
+        .args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "perl", "-e", &script])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()?;
+    let mut told = String::new();
+    BufReader::new(others.stdout.take().context("its output")?).read_line(&mut told)?;
+    ensure!(told.contains("\"busy\"") && told.contains("made room for another"), "{told}");
+    control.ask("show director")?;
+    drop(others.stdin.take());
+    others.wait()?;
+    director.stop()?;
+    Ok(())
+}
+
+/// A request that begins behind a whole one has to end in time as well.
+#[test]
+fn half_a_request_behind_a_whole_one_does_not_keep_its_seat() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&config())?;
+    let control = Control::of(&director)?;
+    let mut client = Client::connect(&control)?;
+    client.say(format!("{ABOUT}\n{}", &ABOUT[..10]).as_bytes())?;
+    ensure!(client.line()?.contains("\"reply\""));
+    let start = std::time::Instant::now();
+    ensure!(client.line().unwrap_or_default().is_empty(), "it is answered");
+    ensure!(start.elapsed() < LIMIT, "it keeps its seat for {:?}", start.elapsed());
     director.stop()?;
     Ok(())
 }

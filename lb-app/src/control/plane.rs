@@ -8,7 +8,14 @@ use super::{
 };
 use crate::health::Monitor;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
+use tokio::sync::watch;
+
+/// Where metrics are served, or why they are not yet; now and later.
+type Metrics = watch::Receiver<Result<SocketAddr, String>>;
 
 /// What clients, signals and the director's own chores work with.
 pub(crate) struct ControlPlane {
@@ -21,6 +28,7 @@ pub(crate) struct ControlPlane {
     /// Traces and captures.
     pub(crate) watches: Watches,
     monitor: Mutex<Option<Arc<Monitor>>>,
+    metrics: OnceLock<Metrics>,
 }
 
 impl ControlPlane {
@@ -31,6 +39,7 @@ impl ControlPlane {
             reloads: Reloads::default(),
             watches: Watches::default(),
             monitor: Mutex::default(),
+            metrics: OnceLock::new(),
         }
     }
 
@@ -51,6 +60,16 @@ impl ControlPlane {
         if let Some(monitor) = monitor {
             monitor.stop();
         }
+    }
+
+    /// Metrics are served there.
+    pub(crate) fn metrics_are_at(&self, place: Metrics) {
+        let _ = self.metrics.set(place);
+    }
+
+    /// Why metrics that are wanted are not served yet.
+    pub(crate) fn metrics_failure(&self) -> Option<String> {
+        self.metrics.get()?.borrow().as_ref().err().cloned()
     }
 
     /// What checks servers. Nothing before the director is ready and when it ends.

@@ -36,7 +36,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 /// Refusals that one worker sends in a second, at most.
 const REFUSALS_PER_S: u32 = 10_000;
@@ -162,11 +162,11 @@ fn launch(
 /// Serves metrics, if the configuration wants them.
 fn serve_metrics(plane: &Arc<ControlPlane>) -> Result<Option<Exporter>> {
     let Some(listen) = plane.running.config.metrics else { return Ok(None) };
-    let plane = Arc::downgrade(plane);
+    let weak = Arc::downgrade(plane);
     let names = Mutex::new(Arc::new(Names::default()));
-    let source = Arc::new(move || plane.upgrade().map(|plane| gather(&plane, &names)));
-    let exporter = Exporter::start(listen, source).with_context(|| format!("metrics.listen: {listen}"))?;
-    info!("metrics are at http://{}/metrics", exporter.address());
+    let source = Arc::new(move || weak.upgrade().map(|plane| gather(&plane, &names)));
+    let exporter = Exporter::start(listen, source).context("no threads for metrics")?;
+    plane.metrics_are_at(exporter.place());
     Ok(Some(exporter))
 }
 

@@ -1,12 +1,13 @@
 //! Metrics for Prometheus, over HTTP: `docs/metrics.md` lists them.
 //!
-//! [`facts`] is everything at one moment, [`text`] its form, [`gather`] where it comes from, [`names`] what things are called in
-//! it, [`serve`] the way out.
+//! [`facts`] is everything at one moment, [`text`] its form, [`gather`] where it comes from, [`names`] what things are
+//! called in it, [`serve`] the way out, where [`seats`] are few.
 //! Workers know nothing of it: what they count anyway is read, by a thread on the main lcore's CPU.
 
 mod facts;
 pub(crate) mod gather;
 mod names;
+mod seats;
 mod serve;
 mod text;
 

@@ -1,6 +1,13 @@
 //! The HTTP server that metrics are read from.
+//!
+//! Anybody may connect, so nobody may stay: clients have a time to ask, a time to read an answer, and a time in all; and
+//! where all seats are taken, the oldest makes room for whoever comes (see [`super::seats`]).
 
-use super::{facts::Facts, text::Format};
+use super::{
+    facts::Facts,
+    seats::{Seat, Seats},
+    text::Format,
+};
 use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -12,58 +19,75 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     convert::Infallible,
-    io,
-    net::{SocketAddr, TcpListener},
+    fmt, io,
+    net::{IpAddr, SocketAddr, TcpListener},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
-    runtime::{Builder, Runtime},
-    sync::{Semaphore, mpsc},
+    net::TcpStream,
+    runtime::{Builder, Handle, Runtime},
+    sync::{mpsc, watch},
+    time::Instant,
 };
-use tracing::debug;
+use tracing::{debug, info, warn};
 
-/// Connections at the same time; others wait.
-const MOST_CONNECTIONS: usize = 16;
-/// Scrapes at the same time; others wait.
-const MOST_SCRAPES: usize = 2;
+/// Connections at the same time, in all and of one peer.
+const MOST_CONNECTIONS: (usize, usize) = (16, 8);
+/// Scrapes at the same time.
+const MOST_SCRAPES: usize = 4;
+/// How long a scrape waits for one that ends by itself, before the oldest makes room.
+const TURN: Duration = Duration::from_secs(1);
 /// How long a client may take to send a request.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to read an answer.
+const ANSWER: Duration = Duration::from_secs(15);
+/// How long a connection lasts, if another request comes whenever one is answered.
+const LIFETIME: Duration = Duration::from_secs(60);
 /// Pieces of text that wait for the network.
 const PIECES: usize = 4;
+/// Time until an address that cannot be listened on is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Where facts come from; nothing when the director has ended.
 pub(crate) type Source = Arc<dyn Fn() -> Option<Facts> + Send + Sync>;
 
+/// Where metrics are served, or why they are not yet.
+pub(crate) type Place = Result<SocketAddr, String>;
+
 /// Serves metrics until it is stopped.
 pub(crate) struct Exporter {
     runtime: Runtime,
-    address: SocketAddr,
+    place: watch::Receiver<Place>,
 }
 
 impl Exporter {
-    /// Starts serving.
+    /// Starts serving. An address that cannot be listened on, because another program does, or since it is not there
+    /// yet, is tried again and again: that nobody can look is no reason not to forward.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// When there are no threads for it.
     pub(crate) fn start(listen: SocketAddr, source: Source) -> io::Result<Self> {
-        let listener = TcpListener::bind(listen)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("lb-metrics").enable_all().build()?;
-        let guard = runtime.enter();
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        drop(guard);
-        runtime.spawn(accept(listener, source));
-        Ok(Exporter { runtime, address })
+        let bound = bind(listen, runtime.handle());
+        let (told, place) = watch::channel(place_of(listen, &bound));
+        match &*place.borrow() {
+            Ok(address) => info!("metrics are at http://{address}/metrics"),
+            Err(reason) => warn!("{reason}; trying again every {} s", AGAIN.as_secs()),
+        }
+        runtime.spawn(serve(listen, bound, told, source));
+        Ok(Exporter { runtime, place })
     }
 
-    /// Where it listens.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where metrics are served, or why they are not yet, now and later.
+    pub(crate) fn place(&self) -> watch::Receiver<Place> {
+        self.place.clone()
     }
 
     /// Stops serving, in the middle of a scrape if need be. To be called by a thread that may wait.
@@ -72,26 +96,84 @@ impl Exporter {
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, source: Source) {
-    let connections = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let scrapes = Arc::new(Semaphore::new(MOST_SCRAPES));
+fn bind(listen: SocketAddr, runtime: &Handle) -> io::Result<tokio::net::TcpListener> {
+    let listener = TcpListener::bind(listen)?;
+    listener.set_nonblocking(true)?;
+    let _guard = runtime.enter();
+    tokio::net::TcpListener::from_std(listener)
+}
+
+fn place_of(listen: SocketAddr, bound: &io::Result<tokio::net::TcpListener>) -> Place {
+    match bound.as_ref().map(tokio::net::TcpListener::local_addr) {
+        Ok(address) => Ok(address.unwrap_or(listen)),
+        Err(error) => Err(format!("cannot serve metrics at {listen}: {error}")),
+    }
+}
+
+async fn serve(
+    listen: SocketAddr,
+    mut bound: io::Result<tokio::net::TcpListener>,
+    told: watch::Sender<Place>,
+    source: Source,
+) {
     loop {
-        let Ok(turn) = connections.clone().acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
+        let place = place_of(listen, &bound);
+        told.send_if_modified(|told| {
+            let is_news = *told != place;
+            if let (true, Ok(address)) = (is_news, &place) {
+                info!("metrics are at http://{address}/metrics");
+            }
+            *told = place;
+            is_news
+        });
+        match bound {
+            Ok(listener) => return accept(listener, source).await,
+            Err(_) => tokio::time::sleep(AGAIN).await,
+        }
+        bound = bind(listen, &Handle::current());
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, source: Source) {
+    let (most, per_peer) = MOST_CONNECTIONS;
+    let connections = Seats::new(most, per_peer);
+    let scrapes = Seats::new(MOST_SCRAPES, MOST_SCRAPES);
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
             // No file descriptor, say. It may be better later.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (source, scrapes) = (source.clone(), scrapes.clone());
-        tokio::spawn(async move {
-            let answer = service_fn(|request| answer(request, source.clone(), scrapes.clone()));
-            let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), answer).await {
-                debug!("metrics: {error}");
+        let seat = connections.take(peer.ip());
+        tokio::spawn(converse(stream, peer.ip(), seat, source.clone(), scrapes.clone()));
+    }
+}
+
+/// Answers a client until it goes, has to make room, or has been there for long enough.
+async fn converse(stream: TcpStream, peer: IpAddr, seat: Seat, source: Source, scrapes: Arc<Seats>) {
+    let answer = service_fn(|request| answer(request, peer, source.clone(), scrapes.clone()));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let connection = server.serve_connection(TokioIo::new(stream), answer);
+    let mut connection = std::pin::pin!(connection);
+    let over = tokio::time::sleep(LIFETIME);
+    let outcome = tokio::select! {
+        outcome = connection.as_mut() => Some(outcome),
+        () = seat.leave() => None,
+        () = over => {
+            // What is being answered is.
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                outcome = connection.as_mut() => Some(outcome),
+                () = seat.leave() => None,
+                () = tokio::time::sleep(ANSWER) => None,
             }
-            drop(turn);
-        });
+        }
+    };
+    match outcome {
+        Some(Ok(())) => {}
+        Some(Err(error)) => debug!("metrics: {peer}: {error}"),
+        None => debug!("metrics: {peer} has been here for long enough"),
     }
 }
 
@@ -99,13 +181,14 @@ type Answer = Response<Either<Full<Bytes>, Pieces>>;
 
 async fn answer(
     request: Request<Incoming>,
+    peer: IpAddr,
     source: Source,
-    scrapes: Arc<Semaphore>,
+    scrapes: Arc<Seats>,
 ) -> Result<Answer, Infallible> {
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => {
             let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-            scrape(Format::accepted(accept.unwrap_or_default()), source, scrapes).await
+            scrape(Format::accepted(accept.unwrap_or_default()), peer, source, &scrapes).await
         }
         (&Method::GET, "/") => plain(StatusCode::OK, "lb-app: metrics are at /metrics\n"),
         (&Method::GET, _) => plain(StatusCode::NOT_FOUND, "metrics are at /metrics\n"),
@@ -113,22 +196,35 @@ async fn answer(
     })
 }
 
-async fn scrape(format: Format, source: Source, scrapes: Arc<Semaphore>) -> Answer {
-    let Ok(turn) = scrapes.acquire_owned().await else {
-        return plain(StatusCode::SERVICE_UNAVAILABLE, "the director is ending\n");
-    };
+async fn scrape(format: Format, peer: IpAddr, source: Source, scrapes: &Arc<Seats>) -> Answer {
+    let end = Instant::now() + TURN;
+    while scrapes.are_taken() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let seat = scrapes.take(peer);
     let (pieces, body) = mpsc::channel(PIECES);
+    let whole = Arc::new(AtomicBool::new(false));
+    let (runtime, is_whole) = (Handle::current(), whole.clone());
     // Made as fast as it is read: a large director's text need not be in memory as a whole.
     let made = tokio::task::spawn_blocking(move || {
         let Some(facts) = source() else { return };
+        let end = Instant::now() + ANSWER;
+        let mut goes_on = true;
         facts.write(format, |piece| {
-            // A client that has gone away wants no more.
-            let _ = pieces.blocking_send(Bytes::from(piece));
+            // A client that has gone away, or takes too long, wants no more.
+            goes_on = goes_on
+                && runtime.block_on(async {
+                    tokio::select! {
+                        sent = pieces.send(Bytes::from(piece)) => sent.is_ok(),
+                        () = seat.leave() => false,
+                        () = tokio::time::sleep_until(end) => false,
+                    }
+                });
         });
-        drop(turn);
+        is_whole.store(goes_on, Ordering::Release);
     });
     drop(made);
-    let mut response = Response::new(Either::Right(Pieces(body)));
+    let mut response = Response::new(Either::Right(Pieces { pieces: body, whole }));
     let kind = format.content_type().parse().expect("a valid value");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
@@ -141,16 +237,36 @@ fn plain(status: StatusCode, text: &'static str) -> Answer {
 }
 
 /// A body that comes piece by piece.
-struct Pieces(mpsc::Receiver<Bytes>);
+struct Pieces {
+    pieces: mpsc::Receiver<Bytes>,
+    /// All of it has been given.
+    whole: Arc<AtomicBool>,
+}
+
+/// There would have been more: what has come so far must not pass for everything.
+#[derive(Debug)]
+struct Cut;
 
 impl Body for Pieces {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.pieces.poll_recv(context).map(|piece| match piece {
+            Some(piece) => Some(Ok(Frame::data(piece))),
+            None if self.whole.load(Ordering::Acquire) => None,
+            None => Some(Err(Cut)),
+        })
     }
 }
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client took too long")
+    }
+}
+
+impl std::error::Error for Cut {}

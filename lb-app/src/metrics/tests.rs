@@ -22,10 +22,10 @@ use lb_core::{
 };
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::{Command, Stdio},
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// A director with that many services, and servers for each.
@@ -178,17 +178,23 @@ fn every_metric_is_documented() {
     }
 }
 
+/// A connection with a request on it.
+fn ask(address: SocketAddr, path: &str, accept: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream
+}
+
 #[test]
 fn metrics_are_served_over_http() {
     let source = Arc::new(|| Some(facts(3, 200)));
     let exporter = Exporter::start("127.0.0.1:0".parse().unwrap(), source).unwrap();
+    let address = exporter.place().borrow().clone().unwrap();
     let get = |path: &str, accept: &str| {
-        let mut stream = TcpStream::connect(exporter.address()).unwrap();
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        ask(address, path, accept).read_to_string(&mut answer).unwrap();
         answer
     };
     let open = get("/metrics", "application/openmetrics-text; version=1.0.0");
@@ -200,6 +206,50 @@ fn metrics_are_served_over_http() {
     );
     assert!(get("/", "*/*").contains("/metrics"));
     assert!(get("/other", "*/*").starts_with("HTTP/1.1 404 "));
+    exporter.stop();
+}
+
+/// Clients that ask and do not read, or connect and do not ask, have to make room. What they get is no whole answer.
+#[test]
+fn clients_that_do_not_read_shut_nobody_out() {
+    // More than sockets hold.
+    let source = Arc::new(|| Some(facts(300, 100)));
+    let exporter = Exporter::start("127.0.0.1:0".parse().unwrap(), source).unwrap();
+    let address = exporter.place().borrow().clone().unwrap();
+    let mut idle: Vec<TcpStream> = (0..20).map(|_| ask(address, "/metrics", "*/*")).collect();
+    idle.extend((0..20).map(|_| TcpStream::connect(address).unwrap()));
+    let mut answer = Vec::new();
+    ask(address, "/", "*/*").read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    // Some that ask come last, so that every place for a scrape is taken when the next does.
+    idle.extend((0..20).map(|_| ask(address, "/metrics", "*/*")));
+    answer.clear();
+    ask(address, "/metrics", "*/*").read_to_end(&mut answer).unwrap();
+    assert!(answer.len() > 10_000_000 && answer.ends_with(b"\r\n0\r\n\r\n"), "{} bytes", answer.len());
+    answer.clear();
+    let _ = idle[0].read_to_end(&mut answer);
+    assert!(!answer.ends_with(b"\r\n0\r\n\r\n"), "what was cut off must not pass for everything");
+    exporter.stop();
+}
+
+/// Somebody else listens there, and ends some time later.
+#[test]
+fn an_address_that_is_taken_is_waited_for() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let exporter = Exporter::start(address, Arc::new(|| Some(facts(1, 1)))).unwrap();
+    let place = exporter.place();
+    let failure = place.borrow().clone().unwrap_err();
+    assert_eq!(failure, format!("cannot serve metrics at {address}: Address already in use (os error 98)"));
+    drop(other);
+    let start = Instant::now();
+    while place.borrow().is_err() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it does not try again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut answer = String::new();
+    ask(address, "/metrics", "*/*").read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     exporter.stop();
 }
 

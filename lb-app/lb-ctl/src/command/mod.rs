@@ -10,7 +10,6 @@ pub mod complete;
 mod connections;
 pub mod help;
 pub mod ipvsadm;
-mod options;
 mod parse;
 mod show;
 mod step;

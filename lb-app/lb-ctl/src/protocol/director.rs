@@ -61,7 +61,10 @@ pub struct About {
     /// How long the last reload still waits to be confirmed, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed_ms: Option<u64>,
-    /// Clients of the control socket that were dropped: they stopped reading, or broke a limit.
+    /// Why metrics that are wanted are not served yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_failure: Option<String>,
+    /// Clients of the control socket that were dropped: they stopped reading, broke a limit, or made room for others.
     pub clients_dropped: u64,
 }
 

@@ -15,7 +15,6 @@ pub mod health;
 pub mod keys;
 pub mod memory;
 pub mod neighbours;
-pub mod options;
 pub mod ports;
 pub mod routes;
 pub mod schema;

@@ -15,6 +15,7 @@ pub(super) fn about(text: &mut String, about: &About) {
         capacity,
         generation,
         unconfirmed_ms,
+        metrics_failure,
         clients_dropped,
     } = about;
     let _ = writeln!(text, "lb-app {version}, process {pid}, up for {}", span(*uptime_ms));
@@ -23,6 +24,9 @@ pub(super) fn about(text: &mut String, about: &About) {
     let _ = writeln!(text, "configuration changed {generation} times since the start");
     if let Some(left) = unconfirmed_ms {
         let _ = writeln!(text, "the last reload goes back in {} unless there is a `confirm`", span(*left));
+    }
+    if let Some(failure) = metrics_failure {
+        let _ = writeln!(text, "{failure}; trying again every few seconds");
     }
     if *clients_dropped > 0 {
         let _ = writeln!(text, "{clients_dropped} clients of the control socket were dropped");

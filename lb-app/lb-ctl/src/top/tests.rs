@@ -15,7 +15,6 @@ use ratatui::{
     crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
     layout::Rect,
 };
-use std::collections::BTreeMap;
 
 fn server(last: u8, packets: u64, state: &str) -> services::Server {
     services::Server {
@@ -45,7 +44,6 @@ fn service(name: &str, port: u16, servers: Vec<services::Server>) -> services::S
         scheduler: "wlc".into(),
         flags: Vec::new(),
         adopt: false,
-        options: BTreeMap::new(),
         traffic: services::Traffic::default(),
         rate: services::Rate { connections_per_s: 2, packets_in_per_s: packets, ..Default::default() },
         servers,
@@ -64,6 +62,7 @@ fn picture() -> Picture {
             capacity: 1_000,
             generation: 0,
             unconfirmed_ms: None,
+            metrics_failure: None,
             clients_dropped: 0,
         },
         count: connections::Count { total: 16, capacity: 1_000, active: 12, by_worker: vec![16] },

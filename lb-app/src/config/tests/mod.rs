@@ -3,7 +3,6 @@
 mod bad;
 mod good;
 mod options;
-mod reference;
 
 use super::{Config, Limits, parse, report::Report};
 

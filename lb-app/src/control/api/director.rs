@@ -78,6 +78,7 @@ fn about(plane: &ControlPlane, process: &Process) -> About {
         capacity: running.capacity() as u64,
         generation: running.current().generation,
         unconfirmed_ms: plane.reloads.unconfirmed().map(|left| left.as_millis() as u64),
+        metrics_failure: plane.metrics_failure(),
         clients_dropped: process.clients_dropped.load(Ordering::Relaxed),
     }
 }

@@ -14,7 +14,6 @@ mod health;
 mod keys;
 mod memory;
 mod network;
-mod options;
 mod ports;
 mod process;
 mod rates;

@@ -2,8 +2,9 @@
 //!
 //! Each client has a thread and one request at a time: its next request is read when the answer to the last has been
 //! taken. So a client costs at most one request line and one page of an answer, and one that stops reading stops
-//! nobody else; after a while it is dropped.
+//! nobody else; after a while it is dropped. Who may stay when there are too many is in [`super::seats`].
 
+use super::seats::{SEATS, Seat, Seats, hang_up};
 use crate::control::api::Api;
 use lb_ctl::protocol::{Code, Outcome, Refusal, framing};
 use nix::{
@@ -20,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -28,8 +29,6 @@ use std::{
 use thiserror::Error;
 use tracing::{debug, warn};
 
-/// Clients at a time, at most.
-const MAX_CLIENTS: usize = 64;
 /// How long a client may take to read an answer.
 const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a request may take from its first byte to its last.
@@ -120,11 +119,11 @@ impl ControlSocket {
     }
 
     fn accept(&self, api: &Arc<Api>) {
-        let clients = Arc::new(AtomicUsize::new(0));
+        let seats = Arc::new(Seats::default());
         let busy = Arc::new(AtomicBool::new(false));
         while !api.is_ending() {
             match self.listener.accept() {
-                Ok((stream, _)) => welcome(stream, api, &clients, &busy),
+                Ok((stream, _)) => welcome(stream, api, &seats, &busy),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(ACCEPT_EVERY),
                 Err(error) => {
                     warn!("control socket: {error}");
@@ -146,20 +145,25 @@ impl Drop for ControlSocket {
 }
 
 /// Gives a client its thread, or turns it away.
-fn welcome(stream: UnixStream, api: &Arc<Api>, clients: &Arc<AtomicUsize>, told: &Arc<AtomicBool>) {
-    if clients.load(Ordering::Relaxed) >= MAX_CLIENTS {
+fn welcome(stream: UnixStream, api: &Arc<Api>, seats: &Arc<Seats>, told: &Arc<AtomicBool>) {
+    let Some((seat, gone)) = seats.take(&stream) else {
         if !told.swap(true, Ordering::Relaxed) {
-            warn!("control socket: {MAX_CLIENTS} clients are connected, others are turned away");
+            warn!("control socket: {SEATS} clients are connected, others are turned away");
         }
-        turn_away(stream);
+        turn_away(stream, format!("{SEATS} clients are connected, which is the most"));
         return;
+    };
+    match gone {
+        Some(gone) => {
+            debug!("control socket: a client that asked nothing makes room for another");
+            api.count_dropped_client();
+            turn_away(gone, "this client asked nothing for long, and made room for another".to_owned());
+        }
+        None => told.store(false, Ordering::Relaxed),
     }
-    told.store(false, Ordering::Relaxed);
-    clients.fetch_add(1, Ordering::Relaxed);
-    let (api, count) = (api.clone(), Seat(clients.clone()));
+    let api = api.clone();
     let client = move || {
-        let _seat = count;
-        if let Err(error) = converse(stream, &api) {
+        if let Err(error) = converse(stream, &seat, &api) {
             api.count_dropped_client();
             debug!("control socket: a client was dropped: {error}");
         }
@@ -169,31 +173,29 @@ fn welcome(stream: UnixStream, api: &Arc<Api>, clients: &Arc<AtomicUsize>, told:
     }
 }
 
-/// A client's place among those there may be.
-struct Seat(Arc<AtomicUsize>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-fn turn_away(mut stream: UnixStream) {
-    let refusal = Refusal::new(Code::Busy, format!("{MAX_CLIENTS} clients are connected, which is the most"));
+/// Tells a client why, and hangs up on it.
+fn turn_away(mut stream: UnixStream, why: String) {
+    let refusal = Refusal::new(Code::Busy, why);
     // A line fits the socket's buffer; whoever does not read it is none of our business.
     let _ = stream.set_nonblocking(true);
     let _ = stream.write_all(&framing::write_return(None, Outcome::Error(refusal)));
+    hang_up(&stream);
 }
 
 /// Answers one client until it goes, the director ends or a limit is exceeded.
-fn converse(stream: UnixStream, api: &Api) -> io::Result<()> {
+fn converse(stream: UnixStream, seat: &Seat, api: &Api) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(LOOK))?;
     stream.set_write_timeout(Some(WRITE_PATIENCE))?;
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(Patient { stream, api, since: None });
     loop {
-        reader.get_mut().since = None;
+        // The beginning of the next request may have come with the last.
+        let begun = !reader.buffer().is_empty();
+        reader.get_mut().since = begun.then(Instant::now);
+        if !seat.set_busy(false) {
+            return Ok(());
+        }
         let line = match framing::read_line(&mut reader, framing::MAX_REQUEST) {
             Ok(Some(line)) => line,
             Ok(None) => return Ok(()),
@@ -206,6 +208,9 @@ fn converse(stream: UnixStream, api: &Api) -> io::Result<()> {
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => return Ok(()),
             Err(error) => return Err(error),
         };
+        if !seat.set_busy(true) {
+            return Ok(());
+        }
         let (id, outcome) = match framing::parse_call(&line) {
             Ok(call) => (call.id, api.answer(call.request).map_or_else(Outcome::Error, Outcome::Reply)),
             Err((id, refusal)) => (id, Outcome::Error(refusal)),
