@@ -11,6 +11,8 @@ use lb_core::service::option::{self, Kind, Opt, Value};
 use std::collections::BTreeMap;
 use toml::de::DeValue;
 
+pub(crate) use values::nearest;
+
 /// Most words of a program and its arguments.
 const MAX_WORDS: usize = 64;
 
@@ -144,4 +146,11 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
             Err(values::wrong_type(value, "a single value", "write one"))
         }
     }
+}
+
+/// Reads a value that did not come with a file; `text` is how one would have it.
+pub(crate) fn read_text(kind: &Kind, text: &str) -> Reading<Value> {
+    let value =
+        DeValue::parse(text).map_err(|_| Complaint::new(format!("{text} is no value"), "write one"))?;
+    read_value(kind, value.get_ref())
 }

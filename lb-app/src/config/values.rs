@@ -11,7 +11,7 @@ use std::{
 use toml::de::DeValue;
 
 /// What a reader returns.
-pub(super) type Reading<T> = Result<T, Complaint>;
+pub(crate) type Reading<T> = Result<T, Complaint>;
 
 /// Longest name of a port or service, in bytes.
 const MAX_NAME: usize = 64;
@@ -207,7 +207,7 @@ pub(super) fn destination(value: &DeValue) -> Reading<Ipv4Net> {
 }
 
 /// The candidate that `word` was probably meant to be.
-pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     let near = candidates.iter().map(|candidate| (strsim::damerau_levenshtein(&word, candidate), *candidate));
     near.filter(|(distance, candidate)| *distance <= (candidate.len() / 3).clamp(1, 3))

@@ -3,7 +3,7 @@
 
 use super::{
     key::ServiceKey,
-    plan::{Method, Plan, ServerPlan, ServicePlan},
+    plan::{Method, Plan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
     routing::Routing,
 };
 use crate::limits::MAX_WEIGHT;
@@ -56,6 +56,9 @@ pub enum PlanError {
     /// DR reaches attached networks only.
     #[error("{0} is on no attached network, and dr reaches no further")]
     NotAttached(Ipv4Addr),
+    /// Not every scheduler hashes.
+    #[error("hash_port is for sh and mh: {0} does not hash the client's address")]
+    HashPort(SchedulerKind),
     /// A weight is too high.
     #[error("weight {0} is too high: at most {MAX_WEIGHT}")]
     Weight(u32),
@@ -102,6 +105,9 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
         }
         if !names.insert(&service.name) {
             return Err(PlanError::SameName(service.name.clone()));
+        }
+        if service.hash_port && port_flag(service.scheduler).is_none() {
+            return Err(PlanError::HashPort(service.scheduler));
         }
         let mut servers = HashSet::new();
         for server in &service.servers {

@@ -3,6 +3,7 @@
 use super::{
     args::{Endpoint, destination, duration, endpoint, full_endpoint},
     connections::WhichConnection,
+    options::{Given, NewServer, NewService, OldServer, OldService},
 };
 use crate::protocol::{Protocol, Request, connections, director, routes, services, timeouts};
 use clap::Subcommand;
@@ -23,15 +24,8 @@ pub enum Add {
         vip: SocketAddr,
         /// Forwarding method: nat, tun, dr
         method: String,
-        /// How servers are chosen; wlc if not given
-        #[arg(long)]
-        scheduler: Option<String>,
-        /// Hashing schedulers look at the client's port beside its address
-        #[arg(long)]
-        hash_port: bool,
-        /// Take over TCP connections whose beginning was not seen
-        #[arg(long)]
-        adopt: bool,
+        #[command(flatten)]
+        options: Given<NewService>,
     },
     /// A real server of a service
     Server {
@@ -40,9 +34,8 @@ pub enum Add {
         /// Its address, and its port if it is not the service's
         #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
         server: Endpoint,
-        /// Its share of new connections; 1 if not given
-        #[arg(long)]
-        weight: Option<u32>,
+        #[command(flatten)]
+        options: Given<NewServer>,
     },
     /// A static route
     Route {
@@ -58,20 +51,18 @@ pub enum Add {
 impl Add {
     pub(super) fn request(self) -> Request {
         match self {
-            Add::Service { name, protocol, vip, method, scheduler, hash_port, adopt } => {
+            Add::Service { name, protocol, vip, method, options } => {
                 Request::Services(services::Request::Add(services::NewService {
                     name,
                     protocol,
                     vip: vip.ip(),
                     port: vip.port(),
                     method,
-                    scheduler,
-                    hash_port,
-                    adopt,
+                    options: options.0,
                 }))
             }
-            Add::Server { service, server: Endpoint { address, port }, weight } => {
-                Request::Services(services::Request::AddServer { service, address, port, weight })
+            Add::Server { service, server: Endpoint { address, port }, options } => {
+                Request::Services(services::Request::AddServer { service, address, port, options: options.0 })
             }
             Add::Route { to, via } => Request::Routes(routes::Request::Add { to, via }),
         }
@@ -81,21 +72,14 @@ impl Add {
 /// `set ...`
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Set {
-    /// How a service chooses servers
+    /// What can be set of a service
     #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
     Service {
         /// Its name
         #[arg(id = "service", value_name = "SERVICE")]
         name: String,
-        /// How servers are chosen
-        #[arg(long, group = "what")]
-        scheduler: Option<String>,
-        /// Hashing schedulers look at the client's port beside its address
-        #[arg(long, group = "what", value_name = "true|false")]
-        hash_port: Option<bool>,
-        /// Take over TCP connections whose beginning was not seen
-        #[arg(long, group = "what", value_name = "true|false")]
-        adopt: Option<bool>,
+        #[command(flatten)]
+        options: Given<OldService>,
     },
     /// A server's weight, or whether it serves
     #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
@@ -105,9 +89,8 @@ pub enum Set {
         /// Its address, and its port if the address alone does not tell
         #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
         server: Endpoint,
-        /// Its share of new connections; with 0 it gets none
-        #[arg(long, group = "what")]
-        weight: Option<u32>,
+        #[command(flatten)]
+        options: Given<OldServer>,
         /// enabled, drain: no new connections, or disabled: its connections end as well
         #[arg(long, group = "what", value_parser = ["enabled", "drain", "disabled"])]
         state: Option<String>,
@@ -137,13 +120,19 @@ pub enum Set {
 impl Set {
     pub(super) fn request(self) -> Request {
         match self {
-            Set::Service { name, scheduler, hash_port, adopt } => {
-                let change = services::ServiceChange { name, scheduler, hash_port, adopt };
+            Set::Service { name, options } => {
+                let change = services::ServiceChange { name, options: options.0 };
                 Request::Services(services::Request::Change(change))
             }
-            Set::Server { service, server: Endpoint { address, port }, weight, state, within } => {
-                let change =
-                    services::ServerChange { service, address, port, weight, state, within_ms: within };
+            Set::Server { service, server: Endpoint { address, port }, options, state, within } => {
+                let change = services::ServerChange {
+                    service,
+                    address,
+                    port,
+                    state,
+                    within_ms: within,
+                    options: options.0,
+                };
                 Request::Services(services::Request::ChangeServer(change))
             }
             Set::Timeout { state, time, service } => {

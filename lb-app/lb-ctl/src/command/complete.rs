@@ -1,7 +1,7 @@
 //! What could come next in a line, with a word of help each.
 
 use super::{tree::ShellLine, words};
-use crate::protocol::director::Names;
+use crate::protocol::{director::Names, options::SETTABLE};
 use clap::{Arg, ArgAction, CommandFactory, builder::StyledStr};
 
 /// One thing that could come next.
@@ -135,7 +135,10 @@ fn values(arg: &Arg, names: &Names) -> Vec<Candidate> {
         "topic" => {
             super::help::SECTIONS.iter().map(|section| candidate(section.name, section.about)).collect()
         }
-        _ => Vec::new(),
+        key => {
+            let option = SETTABLE.service.iter().chain(&SETTABLE.server).find(|option| option.key == key);
+            option.map_or_else(Vec::new, |option| each(&option.values, key))
+        }
     }
 }
 
@@ -208,7 +211,7 @@ mod tests {
         assert_eq!(offered("set server web 198.51.100.11 weight "), "");
         assert_eq!(offered("add service x udp 192.0.2.1:53 "), "nat");
         assert_eq!(offered("add service x udp 192.0.2.1:53 nat scheduler "), "rr wlc");
-        assert_eq!(offered("add service x udp 192.0.2.1:53 nat scheduler rr "), "adopt hash-port");
+        assert_eq!(offered("add service x udp 192.0.2.1:53 nat scheduler rr "), "adopt hash-port slow-start");
         assert_eq!(offered("show connections state "), "ESTABLISHED");
         assert_eq!(offered("show connections state ESTABLISHED protocol "), "tcp udp");
         assert!(offered("show connections ").contains("client-port idle limit"));

@@ -10,6 +10,7 @@ pub mod complete;
 mod connections;
 pub mod help;
 pub mod ipvsadm;
+mod options;
 mod parse;
 mod show;
 mod step;

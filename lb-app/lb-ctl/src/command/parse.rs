@@ -33,6 +33,7 @@ mod tests {
     use super::{super::Step, *};
     use crate::protocol::{Protocol, Request, connections, director, ports, services, timeouts};
     use clap::CommandFactory;
+    use std::collections::BTreeMap;
 
     fn request(line: &str) -> Request {
         match parse(line).unwrap_or_else(|error| panic!("{line}: {error}")).unwrap().step() {
@@ -94,11 +95,11 @@ mod tests {
 
     #[test]
     fn qualifiers_go_without_dashes() {
-        let server = |weight| services::Request::AddServer {
+        let server = |weight: Option<u32>| services::Request::AddServer {
             service: "web".into(),
             address: "198.51.100.11".parse().unwrap(),
             port: Some(8080),
-            weight,
+            options: BTreeMap::from_iter(weight.map(|weight| ("weight".to_owned(), weight.into()))),
         };
         assert_eq!(request("add server web 198.51.100.11:8080 weight 5"), Request::Services(server(Some(5))));
         assert_eq!(
@@ -112,8 +113,8 @@ mod tests {
             panic!()
         };
         assert_eq!(
-            (new.name.as_str(), new.protocol, new.port, new.hash_port),
-            ("weight", Protocol::Udp, 53, true)
+            (new.name.as_str(), new.protocol, new.port, &new.options["hash_port"]),
+            ("weight", Protocol::Udp, 53, &true.into())
         );
     }
 

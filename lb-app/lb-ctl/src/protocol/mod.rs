@@ -15,6 +15,7 @@ pub mod health;
 pub mod keys;
 pub mod memory;
 pub mod neighbours;
+pub mod options;
 pub mod ports;
 pub mod routes;
 pub mod schema;

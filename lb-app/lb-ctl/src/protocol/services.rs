@@ -3,6 +3,7 @@
 use super::{
     Cursor, Protocol,
     keys::{ServerEndpoint, ServiceKey},
+    options::Options,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,7 @@ pub enum Request {
         /// Its name.
         name: String,
     },
-    /// A new server.
+    /// A new server, with any of the options of servers that `options.json` lists.
     AddServer {
         /// The service's name.
         service: String,
@@ -39,9 +40,9 @@ pub enum Request {
         /// Port; the service's if not given.
         #[serde(default)]
         port: Option<u16>,
-        /// Weight; 1 if not given.
-        #[serde(default)]
-        weight: Option<u32>,
+        /// Its options.
+        #[serde(flatten)]
+        options: Options,
     },
     /// Change a server.
     ChangeServer(ServerChange),
@@ -57,9 +58,8 @@ pub enum Request {
     },
 }
 
-/// A service to be made.
+/// A service to be made. Beside these fields it has any of the options of services that `options.json` lists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct NewService {
     /// Its name.
     pub name: String,
@@ -71,37 +71,23 @@ pub struct NewService {
     pub port: u16,
     /// Forwarding method.
     pub method: String,
-    /// Scheduler; `wlc` if not given.
-    #[serde(default)]
-    pub scheduler: Option<String>,
-    /// Hashing schedulers look at the client's port beside its address.
-    #[serde(default)]
-    pub hash_port: bool,
-    /// Take over TCP connections whose beginning was not seen.
-    #[serde(default)]
-    pub adopt: bool,
+    /// Its options.
+    #[serde(flatten)]
+    pub options: Options,
 }
 
-/// What changes of a service; what is not given stays.
+/// What changes of a service; what is not given stays. The options are those of services that `options.json` lists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ServiceChange {
     /// Its name.
     pub name: String,
-    /// Scheduler.
-    #[serde(default)]
-    pub scheduler: Option<String>,
-    /// Hashing schedulers look at the client's port beside its address.
-    #[serde(default)]
-    pub hash_port: Option<bool>,
-    /// Take over TCP connections whose beginning was not seen.
-    #[serde(default)]
-    pub adopt: Option<bool>,
+    /// Its options.
+    #[serde(flatten)]
+    pub options: Options,
 }
 
-/// What changes of a server; what is not given stays.
+/// What changes of a server; what is not given stays. The options are those of servers that `options.json` lists.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ServerChange {
     /// The service's name.
     pub service: String,
@@ -110,15 +96,15 @@ pub struct ServerChange {
     /// Port; needed only if the service has several servers at the address.
     #[serde(default)]
     pub port: Option<u16>,
-    /// Weight. With 0 its connections go on, and new ones go elsewhere.
-    #[serde(default)]
-    pub weight: Option<u32>,
     /// `enabled`, `drain`: no new connections, or `disabled`: its connections end as well.
     #[serde(default)]
     pub state: Option<String>,
     /// How long a draining server's connections have, after which it is disabled.
     #[serde(default)]
     pub within_ms: Option<u64>,
+    /// Its options.
+    #[serde(flatten)]
+    pub options: Options,
 }
 
 /// A page of services.
@@ -151,6 +137,9 @@ pub struct Service {
     pub flags: Vec<String>,
     /// Whether TCP connections are taken over whose beginning was not seen.
     pub adopt: bool,
+    /// All options that can be set.
+    #[serde(default)]
+    pub options: Options,
     /// Sum over all of its servers, whether on this page or not.
     pub traffic: Traffic,
     /// The same a second.

@@ -15,6 +15,7 @@ use ratatui::{
     crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
     layout::Rect,
 };
+use std::collections::BTreeMap;
 
 fn server(last: u8, packets: u64, state: &str) -> services::Server {
     services::Server {
@@ -44,6 +45,7 @@ fn service(name: &str, port: u16, servers: Vec<services::Server>) -> services::S
         scheduler: "wlc".into(),
         flags: Vec::new(),
         adopt: false,
+        options: BTreeMap::new(),
         traffic: services::Traffic::default(),
         rate: services::Rate { connections_per_s: 2, packets_in_per_s: packets, ..Default::default() },
         servers,

@@ -46,49 +46,42 @@ impl Check {
         Opt::<Self>::new(
             "interval",
             Of::Timeout,
-            "Time between two checks, up to a tenth shorter at random. keepalived: `delay_loop`.",
+            "Time between two checks, at random up to a tenth shorter. keepalived: `delay_loop`.",
             |check| check.interval.to_value(),
             |check, value| {
                 // What follows from it, unless it is said itself.
                 Duration::from_value(value).map(|interval| check.set_interval(interval)).is_some()
             },
         ),
-        option!(
-            timeout,
-            Of::Timeout,
-            "How long one check may take in all. keepalived: `connect_timeout`."
-        ),
+        option!(timeout, Of::Timeout, "How long one check may take in total. keepalived: `connect_timeout`."),
         option!(
             fall,
             Of::number(1, 100),
-            "Failures in a row that make a server count as failed. keepalived: `retry` plus one."
+            "Failures in a row that bring a server down. keepalived: `retry` plus one."
         ),
-        option!(rise, Of::number(1, 100), "Successes in a row that bring it back."),
+        option!(rise, Of::number(1, 100), "Successes in a row that bring it up."),
         option!(
             retry_interval,
             Of::Timeout,
-            "Time to the next check while failures or successes are being counted. keepalived: `delay_before_retry`."
+            "Time to the next check while failures or successes are being counted. keepalived: \
+             `delay_before_retry`."
         )
         .default("`\"1s\"`, or `interval` if that is less"),
-        option!(warmup, Of::Duration, "The first check is made at a random time within this.")
+        option!(warmup, Of::Duration, "The first check comes at a random time within this.")
             .default("`interval`"),
-        option!(
-            assume_down,
-            Of::Flag,
-            "A server counts as failed until its first success. keepalived: `alpha`."
-        ),
+        option!(assume_down, Of::Flag, "A server is down until its first success. keepalived: `alpha`."),
         option!(
             inhibit_on_failure,
             Of::Flag,
-            "A failed server keeps its connections and gets no new ones. Otherwise its TCP connections are reset when \
-             they next send."
+            "A server that is down keeps its connections and gets no new ones. Otherwise its TCP connections are \
+             reset when their clients next send."
         ),
         option!(
             "netns" => leave.netns,
             Of::Name,
-            "The network namespace, as in `/run/netns`, that checks leave from. Commands run there."
+            "The network namespace, as in `/run/netns`, that checks are sent from. Commands run there."
         )
-        .default("ours"),
+        .default("lb-app's"),
     ];
 
     /// What can be said of checks that send packets themselves. A program learns both addresses and makes its own
@@ -97,15 +90,16 @@ impl Check {
         option!(
             "via" => leave.via,
             Of::Word(&Via::NAMES),
-            "What its packets leave by: the kernel's interfaces, or the director's own ports, as traffic does. `\"auto\"` \
-             is the kernel if it has an address on the server's network, and the ports if not. With `\"ports\"` there is \
+            "Its packets leave by the kernel's interfaces, or by the director's own ports, as traffic does. `\"auto\"` is \
+             the kernel if it has an address on the server's network, and the ports if not. With `\"ports\"` there is \
              no `address`, `netns`, `device`, `source` or `mark`; with one of these `\"auto\"` is the kernel."
         ),
         Opt::<Self>::new(
             "to",
             Of::Word(&TO),
-            "Where the check is addressed to. With `\"vip\"` and `via = \"ports\"`, for TUN and DR, it takes the way \
-             of traffic; with the kernel, routes, rules, `device`, `mark` or `netns` must bring it to the server.",
+            "The address that the check is sent to. With `\"vip\"` and `via = \"ports\"`, for TUN and DR, it takes \
+             the path of traffic; with the kernel, routes, rules, `device`, `mark` or `netns` must lead it to the \
+             server.",
             |check| Some(Value::Text(check.to().to_owned())),
             |check, value| is_last(value, TO).map(|vip| check.to_vip = vip).is_some(),
         ),
@@ -114,7 +108,7 @@ impl Check {
         option!(
             "device" => leave.device,
             Of::Device,
-            "The network interface they leave by."
+            "The network interface its packets leave by."
         )
         .default("any"),
         option!("source" => leave.source, Of::Address, "Their source address. keepalived: `bindto`.")
@@ -306,12 +300,12 @@ impl Http {
     /// What can be said of it.
     pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
         option!(method, Of::Token, "The request's method."),
-        option!(path, Of::UrlPath, "What is asked for."),
-        option!(host, Of::Token, "The field `Host`.").default("the address checked"),
+        option!(path, Of::UrlPath, "The requested path."),
+        option!(host, Of::Token, "The `Host` header.").default("the address checked"),
         Opt::<Self>::new(
             "status",
             Of::List(&Of::StatusCodes),
-            "Codes that are successes.",
+            "Status codes that are successes.",
             |http| Some(Value::List(http.status.iter().map(codes_to_value).collect())),
             |http, value| {
                 let Value::List(codes) = value else { return false };
@@ -323,7 +317,7 @@ impl Http {
             },
         )
         .example("[200, \"301-399\"]"),
-        option!(body, Of::Pattern, "What the first MiB of the body must contain.").default("any"),
+        option!(body, Of::Pattern, "What the first MiB of the body must match.").default("any"),
     ];
 }
 
@@ -372,17 +366,17 @@ pub(crate) struct Tls {
 impl Tls {
     /// What can be said of it, beside what HTTP has.
     pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
-        option!(sni, Of::Domain, "With `\"https\"`: the server name asked for.")
+        option!(sni, Of::Domain, "With `\"https\"`: the server name in the TLS handshake.")
             .default("`host`, if that is a name"),
         option!(verify, Of::Flag, "With `\"https\"`: the certificate must be valid and have that name."),
         Opt::<Self>::new(
             "ca",
             Of::Text,
-            "With `\"https\"`: a file with certificates of authorities.",
+            "With `\"https\"`: a file with CA certificates.",
             |tls| tls.ca.as_ref().map(|path| Value::Text(path.display().to_string())),
             |tls, value| String::from_value(value).map(|path| tls.ca = Some(path.into())).is_some(),
         )
-        .default("the machine's"),
+        .default("the host's"),
     ];
 }
 
@@ -406,11 +400,11 @@ impl Udp {
             |udp| str::from_utf8(&udp.payload).ok().map(|text| Value::Text(text.to_owned())),
             |udp, value| String::from_value(value).map(|text| udp.payload = text.into_bytes()).is_some(),
         )
-        .default("nothing"),
+        .default("empty"),
         Opt::<Self>::new(
             "payload_hex",
             Of::Hexadecimal,
-            "The same, if it is no text.",
+            "The same where it is no text.",
             |udp| {
                 let digits = || udp.payload.iter().map(|byte| format!("{byte:02x}")).collect();
                 str::from_utf8(&udp.payload).is_err().then(|| Value::Text(digits()))
@@ -420,8 +414,8 @@ impl Udp {
                 payload.map(|payload| udp.payload = payload).is_some()
             },
         ),
-        option!(require_reply, Of::Flag, "Silence is a failure. Otherwise only an ICMP error is."),
-        option!(expect, Of::Pattern, "What the reply must contain.").default("any"),
+        option!(require_reply, Of::Flag, "Silence is a failure; otherwise only an ICMP error is."),
+        option!(expect, Of::Pattern, "What the reply must match.").default("any"),
     ];
 }
 
@@ -435,8 +429,8 @@ pub(crate) struct Dns {
 impl Dns {
     /// What can be said of it.
     pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
-        option!(name, Of::Domain, "The name asked for."),
-        option!(record, Of::Word(Record::NAMES), "The type of records asked for."),
+        option!(name, Of::Domain, "The name in the query."),
+        option!(record, Of::Word(Record::NAMES), "The record type in the query."),
     ];
 }
 
@@ -494,8 +488,8 @@ impl Command {
     pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
         option!(command, Of::Program, "The program and its arguments.")
             .required("[\"/usr/local/bin/probe\", \"--fast\"]"),
-        option!(user, Of::Name, "Whose rights it gets.").default("ours"),
-        option!(memory_mib, Of::number(16, 65_536), "Memory that it can have, in MiB."),
+        option!(user, Of::Name, "The user it runs as.").default("lb-app's"),
+        option!(memory_mib, Of::number(16, 65_536), "Its memory limit, in MiB."),
     ];
 }
 

@@ -77,7 +77,7 @@ impl Default for Hooks {
 impl Hooks {
     /// What can be said of them.
     pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
-        option!(hook, Of::Program, "Called at every change of a server's or service's state.")
+        option!(hook, Of::Program, "Run at every change of a server's or service's state.")
             .example("[\"/usr/local/sbin/lb-hook\"]"),
         option!(hook_timeout, Of::Timeout, "How long a hook may run."),
     ];

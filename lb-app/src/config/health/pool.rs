@@ -15,7 +15,7 @@ const MAX_QUORUM: u64 = MAX_WEIGHT as u64 * 1_024;
 /// How a service's servers are judged together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pool {
-    /// Total weight of working servers that the service needs.
+    /// Total weight of servers that take new connections that the service needs.
     pub(crate) quorum: u32,
     /// By how much the total must exceed or fall below the quorum for that to count.
     pub(crate) hysteresis: u32,
@@ -44,28 +44,28 @@ impl Pool {
         option!(
             quorum,
             Kind::number(1, MAX_QUORUM),
-            "Total weight of working servers that the service needs."
+            "Total weight of servers that take new connections that the service needs."
         ),
         option!(
             hysteresis,
             Kind::number(0, MAX_QUORUM),
             "Less than `quorum`, which is reached at `quorum + hysteresis` and lost below `quorum - hysteresis`."
         ),
-        option!(quorum_up, Kind::Program, "Called when the quorum is reached.")
+        option!(quorum_up, Kind::Program, "Run when the quorum is reached, or the service starts with it.")
             .example("[\"/usr/local/sbin/quorum-up\"]"),
-        option!(quorum_down, Kind::Program, "Called when the quorum is lost.")
+        option!(quorum_down, Kind::Program, "Run when the quorum is lost, or the service starts without it.")
             .example("[\"/usr/local/sbin/quorum-down\"]"),
         option!(
             when_all_fail,
             Kind::Word(WhenAllFail::NAMES),
-            "What becomes of new connections when no server works: they are refused, the sorry server gets them, or \
-             the servers that worked last do."
+            "What happens to new connections when no server works: they are refused, go to the sorry server, or go \
+             to the servers that worked last."
         )
         .default("`\"sorry\"` with a sorry server, else `\"reject\"`"),
         Opt::<Self>::new(
             "sorry_server",
             Kind::Endpoint,
-            "The server that steps in when the quorum is lost.",
+            "The server that gets new connections while the quorum is lost.",
             |pool| pool.sorry_server.map(|sorry| Value::Endpoint(sorry.address)),
             |pool, value| {
                 let Value::Endpoint(address) = *value else { return false };
@@ -73,23 +73,27 @@ impl Pool {
                 true
             },
         ),
-        option!(sorry_server_inhibit, Kind::Flag, "When it steps back it keeps its connections."),
+        option!(
+            sorry_server_inhibit,
+            Kind::Flag,
+            "It keeps its connections when the quorum is reached again."
+        ),
         option!(
             flap_limit,
             Kind::number(0, 100),
-            "Failures within `flap_window` after which a server is held back; 0 is never."
+            "Failures within `flap_window` after which a server is held; 0 is never."
         ),
-        option!(flap_window, Kind::Timeout, "For how long a failure counts."),
+        option!(flap_window, Kind::Timeout, "How long a failure counts."),
         option!(
             flap_hold,
             Kind::Timeout,
-            "How long a server that is held back must pass its checks."
+            "How long a held server must pass all its checks before it is up."
         ),
         Opt::<Self>::new(
             "passive",
             Kind::Table(|| fields(Passive::OPTIONS)),
-            "Under NAT: take a server out when it refused or left unanswered so many connections, as in \
-             `passive = { failures = 5, within = \"10s\", hold = \"30s\" }`, which are the defaults.",
+            "Under NAT: bring a server down when it reset or did not answer that many connections, as in `passive \
+             = { failures = 5 }`.",
             |pool| pool.passive.as_ref().map(|passive| to_table(Passive::OPTIONS, passive)),
             |pool, value| from_table(Passive::OPTIONS, pool.passive.insert(Passive::default()), value),
         )
@@ -158,9 +162,13 @@ pub(crate) struct Passive {
 impl Passive {
     /// What can be said of it.
     pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
-        option!(failures, Kind::number(1, 1_000_000), "Connections that it refused or left unanswered."),
-        option!(within, Kind::Timeout, "Within this time."),
-        option!(hold, Kind::Timeout, "How long it is out, unless its check succeeds earlier."),
+        option!(failures, Kind::number(1, 1_000_000), "Connections that it reset or did not answer."),
+        option!(within, Kind::Timeout, "The time in which they count."),
+        option!(
+            hold,
+            Kind::Timeout,
+            "It is tried again after this time unless its check fails, or earlier if its check succeeds."
+        ),
     ];
 }
 

@@ -3,6 +3,7 @@
 mod bad;
 mod good;
 mod options;
+mod reference;
 
 use super::{Config, Limits, parse, report::Report};
 

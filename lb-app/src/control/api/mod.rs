@@ -14,6 +14,7 @@ mod health;
 mod keys;
 mod memory;
 mod network;
+mod options;
 mod ports;
 mod process;
 mod rates;

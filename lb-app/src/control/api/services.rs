@@ -3,22 +3,26 @@
 use super::{
     answer::{self, Answer, change, done, not_found, word},
     keys::{self, v4},
+    options,
     rates::Rates,
     traffic::{self, add_rate, add_traffic},
 };
-use crate::control::{
-    edit::servers::Wish,
-    live::running::{Current, Running},
-    plane::ControlPlane,
+use crate::{
+    config::{options::read_text, report::Complaint},
+    control::{
+        edit::{change::ChangeError, servers::Wish},
+        live::running::{Current, Running},
+        plane::ControlPlane,
+    },
 };
 use lb_core::{
     ids::{ById, ServerId},
     service::{
-        key::ServerKey,
-        plan::{Admin, Health, Method, Plan, SchedulerKind, ServerPlan, ServicePlan},
+        key::{ServerKey, ServiceKey},
+        option::{Kind, Value},
+        plan::{Admin, Health, Method, Plan, ServerPlan, ServicePlan},
         snapshot::Service,
     },
-    time::Duration as Span,
 };
 use lb_ctl::protocol::{
     Code, Cursor, Refusal, Reply,
@@ -26,12 +30,13 @@ use lb_ctl::protocol::{
         NewService, Rate, Request, Server, ServerChange, Service as Listed, ServiceChange, Services, Traffic,
     },
 };
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// Servers on one page, at most.
 const PAGE: usize = 2_000;
-/// Longest name of a service, in bytes.
-const MAX_NAME: usize = 64;
 
 pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: Request) -> Answer {
     let running = &plane.running;
@@ -44,10 +49,12 @@ pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: Request) -> A
             plan.services.retain(|service| service.name != name);
             Ok(done())
         }),
-        Request::AddServer { service, address, port, weight } => change(running, |plan| {
+        Request::AddServer { service, address, port, options } => change(running, |plan| {
             let address = v4(address)?;
             let service = named_mut(plan, &service)?;
-            service.servers.push(ServerPlan::new(address, port.unwrap_or(service.port), weight.unwrap_or(1)));
+            let mut server = ServerPlan::new(address, port.unwrap_or(service.port), 1);
+            options::set(ServerPlan::OPTIONS, &mut server, &options)?;
+            service.servers.push(server);
             Ok(done())
         }),
         Request::ChangeServer(wanted) => modify_server(plane, &wanted),
@@ -69,9 +76,11 @@ fn list(plane: &ControlPlane, rates: &Rates, name: Option<&str>, cursor: Option<
     let mut room = PAGE;
     let mut next = None;
     let Cursor { of, at } = cursor.unwrap_or(Cursor { of: 0, at: 0 });
-    let configured = (0..).zip(snapshot.configured()).skip(of as usize);
-    for (place, (_, service)) in
-        configured.filter(|(_, (_, service))| name.is_none_or(|name| service.name == name))
+    // Both are in the operator's order.
+    let configured = plan.services.iter().zip(snapshot.configured().map(|(_, service)| service));
+    let configured = (0..).zip(configured).skip(of as usize);
+    for (place, (plan, service)) in
+        configured.filter(|(_, (plan, _))| name.is_none_or(|name| plan.name == name))
     {
         let from = if place == of { (at as usize).min(service.servers.len()) } else { 0 };
         if room == 0 {
@@ -79,7 +88,7 @@ fn list(plane: &ControlPlane, rates: &Rates, name: Option<&str>, cursor: Option<
             break;
         }
         let to = service.servers.len().min(from + room);
-        services.push(list_service(plane, rates, &snapshot.servers, service, from..to));
+        services.push(list_service(plane, rates, &snapshot.servers, (plan, service), from..to));
         // A service without servers takes room as well.
         room -= (to - from).max(1).min(room);
         if to < service.servers.len() {
@@ -95,7 +104,7 @@ fn list_service(
     plane: &ControlPlane,
     rates: &Rates,
     servers: &ById<ServerId, lb_core::service::snapshot::Server>,
-    service: &Service,
+    (plan, service): (&ServicePlan, &Service),
     range: std::ops::Range<usize>,
 ) -> Listed {
     let running = &plane.running;
@@ -122,18 +131,14 @@ fn list_service(
             rate: rates.of_server(id),
         }
     });
-    let flag = match (service.hash_port, service.scheduler_kind) {
-        (true, SchedulerKind::Sh) => Some("sh-port"),
-        (true, SchedulerKind::Mh) => Some("mh-port"),
-        _ => None,
-    };
     Listed {
-        name: service.name.clone(),
-        key: keys::service_told(service.key()),
-        method: service.method.to_string(),
-        scheduler: service.scheduler_kind.to_string(),
-        flags: flag.map(str::to_owned).into_iter().collect(),
-        adopt: service.adopt,
+        name: plan.name.clone(),
+        key: keys::service_told(plan.key()),
+        method: plan.method.to_string(),
+        scheduler: plan.scheduler.to_string(),
+        flags: plan.flags().map(str::to_owned).collect(),
+        adopt: plan.adopt,
+        options: options::values(ServicePlan::OPTIONS, plan),
         traffic: sum,
         rate,
         servers: listed.collect(),
@@ -141,30 +146,14 @@ fn list_service(
 }
 
 fn add(running: &Running, new: NewService) -> Answer {
-    let name_is_good = !new.name.is_empty()
-        && new.name.len() <= MAX_NAME
-        && !new.name.contains(|c: char| c.is_whitespace() || c.is_control());
-    if !name_is_good {
-        let what = format!("{:?} is no name: use up to {MAX_NAME} characters without spaces", new.name);
-        return Err(Refusal::new(Code::Invalid, what));
-    }
-    let scheduler = match &new.scheduler {
-        Some(scheduler) => word("scheduler", scheduler, SchedulerKind::ALL, SchedulerKind::name)?,
-        None => SchedulerKind::Wlc,
-    };
-    let service = ServicePlan {
-        protocol: keys::meant(new.protocol),
-        vip: v4(new.vip)?,
-        port: new.port,
-        method: word("method", &new.method, Method::ALL, Method::name)?,
-        scheduler,
-        hash_port: checked_hash_port(new.hash_port, scheduler)?,
-        adopt: new.adopt,
-        timeouts: running.config.timeouts,
-        slow_start: Span::from_millis(0),
-        servers: Vec::new(),
-        name: new.name,
-    };
+    let name = Value::Text(new.name.clone()).to_string();
+    read_text(&Kind::Name, &name)
+        .map_err(|Complaint { what, remedy }| Refusal::new(Code::Invalid, format!("{what}; {remedy}")))?;
+    let key = ServiceKey::new(keys::meant(new.protocol), SocketAddr::new(v4(new.vip)?.into(), new.port));
+    let method = word("method", &new.method, Method::ALL, Method::name)?;
+    let timeouts = running.config.timeouts;
+    let mut service = ServicePlan { timeouts, ..ServicePlan::new(new.name, key, method) };
+    options::set(ServicePlan::OPTIONS, &mut service, &new.options)?;
     change(running, |plan| {
         if plan.service_named(&service.name).is_some() {
             return Err(Refusal::new(Code::Exists, format!("there is a service {:?} already", service.name)));
@@ -177,36 +166,24 @@ fn add(running: &Running, new: NewService) -> Answer {
 fn modify(running: &Running, wanted: &ServiceChange) -> Answer {
     change(running, |plan| {
         let service = named_mut(plan, &wanted.name)?;
-        if let Some(scheduler) = &wanted.scheduler {
-            service.scheduler = word("scheduler", scheduler, SchedulerKind::ALL, SchedulerKind::name)?;
-            service.hash_port &= checked_hash_port(service.hash_port, service.scheduler).is_ok();
-        }
-        if let Some(hash_port) = wanted.hash_port {
-            service.hash_port = checked_hash_port(hash_port, service.scheduler)?;
-        }
-        service.adopt = wanted.adopt.unwrap_or(service.adopt);
+        options::set(ServicePlan::OPTIONS, service, &wanted.options)?;
         Ok(done())
     })
 }
 
-fn checked_hash_port(wanted: bool, scheduler: SchedulerKind) -> Result<bool, Refusal> {
-    if wanted && !matches!(scheduler, SchedulerKind::Sh | SchedulerKind::Mh) {
-        let what = format!("hash-port is for sh and mh: {scheduler} does not hash the client's address");
-        return Err(Refusal::new(Code::Invalid, what));
-    }
-    Ok(wanted)
-}
-
 fn modify_server(plane: &ControlPlane, wanted: &ServerChange) -> Answer {
     let (running, servers) = (&plane.running, &plane.servers);
-    let ServerChange { service, address, port, weight, state, within_ms } = wanted;
+    let ServerChange { service, address, port, state, within_ms, options } = wanted;
     let state = state.as_ref().map(|state| word("state", state, Admin::ALL, Admin::name)).transpose()?;
     if within_ms.is_some() && state != Some(Admin::Draining) {
         return Err(Refusal::new(Code::Invalid, "a time is for draining only: `state drain within 5m`"));
     }
     let key = find(&running.current().operators_plan(), service, *address, *port)?;
-    let wish = Wish { weight: *weight, admin: state, within: within_ms.map(Duration::from_millis) };
-    servers.set(running, &key, wish).map_err(|error| answer::change_refused(&error))?;
+    let wish = Wish { admin: state, within: within_ms.map(Duration::from_millis) };
+    let set = |server: &mut ServerPlan| {
+        options::set(ServerPlan::OPTIONS, server, options).map_err(|why| ChangeError::refused(why.message))
+    };
+    servers.set(running, &key, wish, set).map_err(|error| answer::change_refused(&error))?;
     Ok(done())
 }
 

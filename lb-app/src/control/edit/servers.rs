@@ -20,21 +20,26 @@ pub(crate) struct Schedule {
 /// What an operator wants of a server; what is not said stays.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wish {
-    pub(crate) weight: Option<u32>,
     pub(crate) admin: Option<Admin>,
     /// When a server that is drained now gets nothing any more.
     pub(crate) within: Option<Duration>,
 }
 
 impl Schedule {
-    /// Does with a server what its operator wants, in one step.
+    /// Does with a server what its operator wants, in one step: `set` changes the options that are given.
     ///
     /// # Errors
-    /// When there is no such server, and those of [`Running::change`].
-    pub(crate) fn set(&self, running: &Running, key: &ServerKey, wish: Wish) -> Result<(), ChangeError> {
+    /// When there is no such server, those of `set`, and those of [`Running::change`].
+    pub(crate) fn set(
+        &self,
+        running: &Running,
+        key: &ServerKey,
+        wish: Wish,
+        set: impl FnOnce(&mut ServerPlan) -> Result<(), ChangeError>,
+    ) -> Result<(), ChangeError> {
         running.change(|plan| {
             let server = require(plan, key)?;
-            server.weight = wish.weight.unwrap_or(server.weight);
+            set(server)?;
             server.admin = wish.admin.unwrap_or(server.admin);
             Ok(())
         })?;

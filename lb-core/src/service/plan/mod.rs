@@ -80,8 +80,8 @@ impl VipPlan {
         option!(
             unserved,
             Kind::Word(Unserved::NAMES),
-            "What happens to packets for ports that no service uses: TCP reset or ICMP error, or nothing. VIPs that \
-             are not listed reject."
+            "Packets for ports that no service uses are rejected with a TCP reset or ICMP error, or dropped. VIPs \
+             that are not listed reject."
         ),
     ];
 

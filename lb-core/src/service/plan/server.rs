@@ -66,23 +66,22 @@ impl ServerPlan {
         option!(
             address,
             Kind::Address,
-            "Its address. With `dr`: on an attached network. Else attached or behind a route."
+            "With `dr`: on an attached network. Otherwise attached or behind a route."
         )
         .required("\"198.51.100.11\""),
-        option!(port, PORT, "Its port. Another one than the service's with `nat` only.")
-            .default("the service's"),
+        option!(port, PORT, "May differ from the service's with `nat` only.").default("the service's"),
         option!(
             weight,
             Kind::number(0, MAX_WEIGHT as u64),
-            "Its share of new connections. With 0, existing connections go on and no new ones come."
+            "Share of new connections. With 0 it gets none; existing connections continue."
         )
         .scope(Scope::Everywhere),
         // Commands say it as well, but then more happens than that the plan changes.
         option!(
             "state" => admin,
             Kind::Word(Admin::NAMES),
-            "Whether it serves. `drain` is like weight 0 and keeps the weight in mind. `disabled` also ends the \
-             connections there are: each with its next packet, a TCP client by a reset."
+            "`drain`: no new connections; existing ones continue. `disabled`: existing ones end as well, each with \
+             its next packet; TCP clients are reset."
         ),
     ];
 

@@ -45,13 +45,13 @@ impl ServicePlan {
     /// What can be said of it, beside its servers and how they are checked.
     pub const OPTIONS: &'static [Opt<Self>] = &[
         option!(name, Kind::Name, "Your name for it, unique.").required("\"web\""),
-        option!(vip, Kind::Address, "The address that clients send to. No port and no server has it.")
+        option!(vip, Kind::Address, "The address that clients send to. No port and no server may have it.")
             .required("\"192.0.2.100\""),
         option!(port, PORT, "The port that clients send to.").required("80"),
         option!(
             protocol,
             Kind::Word(Protocol::NAMES),
-            "Transport protocol. One service for each protocol, VIP and port."
+            "Protocol, VIP and port are unique together."
         )
         .required("\"tcp\""),
         option!(method, Kind::Word(Method::NAMES), "How packets reach the servers.")
@@ -60,7 +60,7 @@ impl ServicePlan {
         Opt::<Self>::new(
             "scheduler",
             Kind::Word(SchedulerKind::NAMES),
-            "How a server is chosen for a new connection. See below.",
+            "How a server is chosen for a new connection.",
             |service| service.scheduler.to_value(),
             |service, value| {
                 // What is said of the scheduler before does not hold for every other.
@@ -73,7 +73,7 @@ impl ServicePlan {
         Opt::<Self>::new(
             "flags",
             Kind::List(&Kind::Word(FLAGS)),
-            "The scheduler of that name looks at the client's port beside its address.",
+            "The scheduler of that name hashes the client's port as well as its address.",
             |service| Some(Value::List(service.flags().map(|flag| Value::Text(flag.to_owned())).collect())),
             |service, value| {
                 service.hash_port = *value != Value::List(Vec::new());
@@ -84,21 +84,22 @@ impl ServicePlan {
         option!(
             hash_port,
             Kind::Flag,
-            "Hashing schedulers look at the client's port beside its address. In a file, `flags` say so."
+            "The scheduler hashes the client's port as well as its address. In a file, `flags` say so."
         )
         .scope(Scope::Control),
         option!(
             adopt,
             Kind::Flag,
-            "Take over TCP connections whose beginning was not seen. Otherwise they are reset. For directors behind \
+            "Adopt TCP connections whose handshake was not seen, instead of resetting them. For directors behind \
              ECMP, with a hashing scheduler."
         )
         .scope(Scope::Everywhere),
         option!(
             slow_start,
             Kind::Duration,
-            "How long a server that is enabled again, or well again, takes to get its whole weight. It begins with a \
-             small part of it, so that empty caches do not fall over. 0 gives the whole weight at once."
+            "How long a server that is enabled, up again, or added to a service that runs takes to get its full \
+             weight: it starts with a twentieth of it, so that a server with cold caches is not overloaded. 0 \
+             gives the full weight at once."
         )
         .scope(Scope::Everywhere),
         Opt::<Self>::new(
