@@ -5,7 +5,7 @@ mod common;
 use common::{
     frame::*,
     plan::*,
-    world::{Sent, Setup, World},
+    world::{Sent, Setup, Station, World},
 };
 use lb_core::{
     conn::{
@@ -13,7 +13,7 @@ use lb_core::{
         state::State,
     },
     counters::DropReason,
-    service::plan::{Health, Method, Plan, SchedulerKind},
+    service::plan::{Health, Mac, Method, Plan, SchedulerKind},
     time::Duration,
 };
 
@@ -453,6 +453,32 @@ fn a_connection_that_was_just_forgotten_is_not_found_again_in_the_same_burst() {
     assert_eq!(world.connections().len(), before - 1);
     world.pass(20 * 60 * 1_000);
     assert!(world.connections().is_empty());
+}
+
+/// A client on the gateway's network, of which nobody has asked yet where it is.
+#[test]
+fn what_waits_for_one_client_never_reaches_another() {
+    let mut world = World::new(&one_server(Method::Nat));
+    let syn = |client: &str| tcp(client, SERVICE, SYN).via_gateway();
+    let answer = |client: &str| tcp(SERVER, client, SYN | ACK).via_server();
+    world.receive(WAN, &syn("192.0.2.50:4000"));
+    // The answer waits, and then nobody is there any more who wants it.
+    world.receive(LAN, &answer("192.0.2.50:4000"));
+    assert_eq!(world.counters(0).waiting.get(), 1);
+    assert_eq!(world.workers[0].forget(0..u32::MAX, |_, _| true), 1);
+    world.pass(2_500);
+    assert_eq!(world.counters(0).waiting.get(), 0, "it is dropped");
+    assert_eq!(world.dropped(DropReason::Unresolved), 1);
+    // Another client has the first one's place among the neighbours.
+    world.stations.push(Station {
+        port: WAN,
+        address: [192, 0, 2, 51].into(),
+        mac: Mac([2, 0, 0, 0, 0, 51]),
+    });
+    world.receive(WAN, &syn("192.0.2.51:4000"));
+    let sent = world.receive(LAN, &answer("192.0.2.51:4000"));
+    let lines: Vec<_> = sent.iter().chain(&world.pass(3_000)).map(Sent::line).collect();
+    assert!(!lines.iter().any(|line| line.contains("192.0.2.50")), "{lines:?}");
 }
 
 #[test]

@@ -125,13 +125,16 @@ impl Neighbour {
                 Some(self.ask(Question::Broadcast, now))
             }
             Knowledge::Asking if self.questions < MAX_QUESTIONS => Some(self.ask(Question::Broadcast, now)),
-            Knowledge::Asking => {
-                self.knowledge = Knowledge::Failed;
-                self.asked = Some(now);
-                Some(Question::GiveUp)
-            }
+            Knowledge::Asking => Some(self.give_up(now)),
             Knowledge::Failed => None,
         }
+    }
+
+    /// What waits for it is not sent. It counts as absent until somebody wants it again.
+    pub fn give_up(&mut self, now: Instant) -> Question {
+        self.knowledge = Knowledge::Failed;
+        self.asked = Some(now);
+        Question::GiveUp
     }
 
     /// Somebody wants to send to it: a failed neighbour is given another chance.

@@ -3,3 +3,6 @@
 pub mod entry;
 pub mod table;
 pub mod waiting;
+
+#[cfg(test)]
+mod tests;

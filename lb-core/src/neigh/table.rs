@@ -167,14 +167,13 @@ impl Neighbours {
             self.cursor = place + 1;
             let Some(neighbour) = &mut self.entries[place] else { continue };
             let unused = neighbour.users == 0;
-            let question = neighbour.poll(now);
+            let question = neighbour.poll(now).map(|question| {
+                // Nobody needs it: instead of asking again, forget it, but only after what waits for it. Otherwise that
+                // would wait for whoever gets its number.
+                if unused { neighbour.give_up(now) } else { question }
+            });
             self.ways[place] = Way::of(neighbour);
             if let (Some(question), Some(id)) = (question, id_at(place)) {
-                // Nobody needs it: instead of asking again, forget it.
-                if unused {
-                    self.remove(id);
-                    continue;
-                }
                 return Some((id, question));
             }
             if unused && neighbour.knowledge == Knowledge::Failed {
