@@ -9,7 +9,19 @@ use common::{
 };
 use lb_core::{
     ids::ServerId,
-    service::plan::{Method, SchedulerKind, Spread},
+    packet::WorkerId,
+    sched::{Request, footprint::Footprint},
+    service::{
+        footprint,
+        load::LoadBoard,
+        plan::{Admin, Method, Plan, Protocol, SchedulerKind, ServicePlan, Spread},
+        snapshot::Snapshot,
+    },
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::Ipv4Addr,
+    sync::{Arc, Weak},
 };
 
 const CLIENT: &str = "203.0.113.10:4000";
@@ -98,4 +110,281 @@ fn the_fewest_connections_are_counted_over_all_workers() {
         assert_eq!([0, 1].map(|server| world.board.total(ServerId::new(server)).active), [0, 0], "all gone");
         assert_eq!([0, 1].map(|server| world.board.total(ServerId::new(server)).inactive), [0, 0]);
     }
+}
+
+/// Schedulers that choose by a hash, and those that take turns.
+const HASHING: [SchedulerKind; 3] = [SchedulerKind::Sh, SchedulerKind::Dh, SchedulerKind::Mh];
+const IN_TURN: [SchedulerKind; 4] =
+    [SchedulerKind::Rr, SchedulerKind::Wrr, SchedulerKind::Lc, SchedulerKind::Wlc];
+
+/// A service of that scheduler at that port of the VIP; servers by the last byte of their address, with port and weight.
+fn scheduled(scheduler: SchedulerKind, method: Method, port: u16, servers: &[(u8, u16, u32)]) -> ServicePlan {
+    let servers = servers.iter();
+    ServicePlan {
+        scheduler,
+        servers: servers
+            .map(|&(host, port, weight)| server(&format!("198.51.100.{host}:{port}"), weight))
+            .collect(),
+        ..service(method, &format!("192.0.2.100:{port}"), &[])
+    }
+}
+
+/// The address that a client's first connection with the `at`th service goes to.
+fn chosen(snapshot: &Snapshot, at: usize, worker: u16, client: u32) -> Ipv4Addr {
+    let service = &snapshot.services[snapshot.order[at]];
+    let request = Request {
+        client: Ipv4Addr::from_bits(0xcb00_7100 + client * 7),
+        client_port: 4_000,
+        vip: service.vip,
+        vip_port: service.port,
+    };
+    let board = LoadBoard::new(usize::from(worker) + 1, snapshot.room.servers);
+    let mut turn = service.scheduler.first_turn(WorkerId(worker));
+    let pick = service.scheduler.pick(&request, &mut turn, &board.view(WorkerId(worker))).expect("a server");
+    snapshot.servers[service.servers[pick]].plan.address
+}
+
+/// How many of 500 clients have one and the same address with all services.
+fn agreeing(snapshot: &Snapshot) -> usize {
+    let is_one = |client: &u32| {
+        let of = |at| chosen(snapshot, at, (at % 3) as u16, *client);
+        (1..snapshot.order.len()).all(|at| of(at) == of(0))
+    };
+    (0..500).filter(is_one).count()
+}
+
+#[test]
+fn a_client_has_one_server_with_all_services_over_the_same_servers() {
+    let weights = [1, 5, 2, 1, 0, 7, 1, 1];
+    for scheduler in HASHING {
+        for method in [Method::Nat, Method::Tun, Method::Dr] {
+            let service = |vip_port: u16, port: u16, first: usize, protocol: Protocol| {
+                let port = if method == Method::Nat { port } else { vip_port };
+                let mut servers: Vec<_> =
+                    (11..19).zip(weights).map(|(host, weight)| (host, port, weight)).collect();
+                servers.rotate_left(first);
+                ServicePlan { protocol, ..scheduled(scheduler, method, vip_port, &servers) }
+            };
+            let plan = network()
+                .with(service(80, 8080, 0, Protocol::Tcp))
+                .with(service(443, 8443, 3, Protocol::Tcp))
+                .with(service(443, 9, 5, Protocol::Udp));
+            let before = Snapshot::new(&plan).unwrap();
+            assert_eq!(agreeing(&before), 500, "{scheduler}, {method}");
+            // One fails, one goes, one comes, and a weight changes.
+            let mut other = plan.clone();
+            for (service, first) in other.services.iter_mut().zip([2, 0, 7]) {
+                let by_host = |host: u8| {
+                    move |server: &&mut lb_core::service::plan::ServerPlan| server.address.octets()[3] == host
+                };
+                service.servers.iter_mut().find(by_host(12)).unwrap().admin = Admin::Draining;
+                service.servers.iter_mut().find(by_host(16)).unwrap().weight = 3;
+                service.servers.retain(|server| server.address.octets()[3] != 18);
+                let port = service.servers[0].port;
+                service.servers.push(server(&format!("198.51.100.9:{port}"), 2));
+                service.servers.rotate_left(first);
+            }
+            let after = before.successor(&other, &|_| true).unwrap();
+            assert_eq!(agreeing(&after), 500, "{scheduler}, {method}, reloaded");
+            let again = after.successor(&plan, &|_| true).unwrap();
+            assert_eq!(agreeing(&again), 500);
+            let moved = |client: &u32| chosen(&before, 0, 0, *client) != chosen(&again, 0, 0, *client);
+            assert_eq!((0..500).filter(moved).count(), 0, "all have the servers back that they had");
+        }
+    }
+}
+
+#[test]
+fn servers_that_share_an_address_have_their_shares_and_agree_as_well() {
+    for scheduler in [SchedulerKind::Sh, SchedulerKind::Mh] {
+        let http = [(11, 8080, 1), (11, 8081, 1), (12, 8080, 1)];
+        let https = [(12, 8443, 1), (11, 8444, 1), (11, 8443, 1)];
+        let plan = network().with(scheduled(scheduler, Method::Nat, 80, &http)).with(scheduled(
+            scheduler,
+            Method::Nat,
+            443,
+            &https,
+        ));
+        let snapshot = Snapshot::new(&plan).unwrap();
+        assert_eq!(agreeing(&snapshot), 500);
+        let at_11 = (0..500).filter(|client| chosen(&snapshot, 0, 0, *client).octets()[3] == 11).count();
+        assert!((280..390).contains(&at_11), "two of three servers: {at_11} of 500");
+    }
+}
+
+#[test]
+fn one_client_goes_to_one_station_by_both_ports_on_every_worker() {
+    for scheduler in [SchedulerKind::Sh, SchedulerKind::Mh] {
+        for method in [Method::Nat, Method::Tun, Method::Dr] {
+            let mut plan = two_servers(method).spread(Spread::ByClient, Spread::ByClient);
+            plan.first().scheduler = scheduler;
+            let mut https = plan.services[0].clone();
+            (https.name, https.port) = ("https".into(), 443);
+            https.servers.reverse();
+            https
+                .servers
+                .iter_mut()
+                .for_each(|server| server.port = if method == Method::Nat { 8443 } else { 443 });
+            plan.services.push(https);
+            let mut world = World::with(&plan, Setup { workers: 3, ..Setup::default() });
+            for host in 1..=100 {
+                let mut stations = HashSet::new();
+                for worker in 0..3 {
+                    for port in [80, 443] {
+                        let from = format!("203.0.113.{host}:{}", 4_000 + port);
+                        let syn = tcp(&from, &format!("192.0.2.100:{port}"), SYN).via_gateway();
+                        let sent = world.burst(worker, &[(WAN, syn)]).remove(0);
+                        stations.insert(sent.frame[..6].to_vec());
+                    }
+                }
+                assert_eq!(stations.len(), 1, "{scheduler}, {method}, client {host}");
+            }
+        }
+    }
+}
+
+/// How many of a plan's services send a worker's first connection to each address.
+fn first_connections(snapshot: &Snapshot, worker: u16) -> Vec<usize> {
+    let mut first = BTreeMap::new();
+    for at in 0..snapshot.order.len() {
+        *first.entry(chosen(snapshot, at, worker, 1)).or_insert(0) += 1;
+    }
+    first.into_values().collect()
+}
+
+#[test]
+fn a_hundred_services_over_the_same_servers_begin_with_different_ones() {
+    for scheduler in IN_TURN {
+        for weights in [[1; 4], [3, 3, 2, 2]] {
+            let mut plan = network();
+            for port in 1..=100 {
+                let servers: Vec<_> =
+                    (11..15).zip(weights).map(|(host, weight)| (host, 80, weight)).collect();
+                plan = plan.with(scheduled(scheduler, Method::Nat, port, &servers));
+            }
+            let mut snapshot = Snapshot::new(&plan).unwrap();
+            for reload in 0..5 {
+                for worker in 0..4 {
+                    let first = first_connections(&snapshot, worker);
+                    let even = first.len() == 4 && first.iter().all(|count| (14..=38).contains(count));
+                    assert!(even, "{scheduler}, {weights:?}, reload {reload}, worker {worker}: {first:?}");
+                }
+                for service in &mut plan.services {
+                    service.servers.iter_mut().for_each(|server| server.weight += 1);
+                }
+                snapshot = snapshot.successor(&plan, &|_| true).unwrap();
+            }
+        }
+    }
+}
+
+/// A service that begins anew with every change gets one connection between two of them.
+#[test]
+fn a_service_that_changes_all_the_time_gets_to_all_servers() {
+    for scheduler in IN_TURN {
+        let mut plan = two_servers(Method::Nat);
+        plan.first().scheduler = scheduler;
+        let mut world = World::new(&plan);
+        let mut seen = [0; 2];
+        for port in 1..=40 {
+            for server in &mut plan.first().servers {
+                server.weight = 3 - server.weight;
+            }
+            world.exchange(&plan);
+            let sent = open(&mut world, port);
+            seen[usize::from(sent[0].server() - 11)] += 1;
+            // So that only turns decide.
+            world.receive(
+                LAN,
+                &tcp(&format!("198.51.100.{}:8080", sent[0].server()), &format!("203.0.113.10:{port}"), RST)
+                    .via_server(),
+            );
+            world.pass(11_000);
+        }
+        assert!(seen.iter().all(|&count| (15..=25).contains(&count)), "{scheduler}: {seen:?}");
+    }
+}
+
+/// Distinct lookup tables of a snapshot's services.
+fn tables(snapshot: &Snapshot) -> Vec<Weak<lb_core::sched::Table>> {
+    let mut seen = HashSet::new();
+    let all = snapshot.services.iter().filter_map(|service| service.scheduler.table());
+    all.filter(|table| seen.insert(Arc::as_ptr(table))).map(Arc::downgrade).collect()
+}
+
+/// Services of all schedulers over few and many servers, some of them the same.
+fn many_services(scheduler: impl Fn(u16) -> SchedulerKind) -> Plan {
+    (1..=60).fold(network(), |plan, port| {
+        let count = [3, 40][usize::from(port % 2)];
+        let servers: Vec<_> =
+            (11..11 + count).map(|host| (host, 1_000 + port, 1 + u32::from(port % 3))).collect();
+        plan.with(scheduled(scheduler(port), Method::Nat, port, &servers))
+    })
+}
+
+#[test]
+fn services_with_the_same_servers_share_one_table() {
+    let plan = many_services(|port| HASHING[usize::from(port) % 3]);
+    let snapshot = Snapshot::new(&plan).unwrap();
+    // Equal weights of whatever size are equal shares.
+    assert_eq!(tables(&snapshot).len(), 2);
+    let footprint = footprint(&plan.services);
+    assert_eq!(footprint.tables(), 2);
+    let kib = footprint.bytes(2) / 1_024;
+    assert!(
+        (96..120).contains(&kib),
+        "32 KiB for 3 servers, 64 KiB for 40, and little for each service: {kib}"
+    );
+}
+
+#[test]
+fn what_schedulers_take_is_what_was_reckoned() {
+    let all = SchedulerKind::ALL;
+    for plan in [many_services(|port| all[usize::from(port) % all.len()]), network(), one_server(Method::Tun)]
+    {
+        let snapshot = Snapshot::new(&plan).unwrap();
+        let tables: usize = tables(&snapshot).iter().map(|table| table.upgrade().unwrap().bytes()).sum();
+        let own: usize = snapshot.schedulers().map(lb_core::sched::Scheduler::bytes).sum();
+        let turns = snapshot.schedulers().map(|scheduler| scheduler.first_turn(WorkerId(5)).bytes());
+        let taken = tables + own + 3 * turns.sum::<usize>();
+        assert_eq!(footprint(&plan.services).bytes(3), taken as u64);
+    }
+}
+
+#[test]
+fn tables_do_not_pile_up_over_reloads() {
+    let plan = many_services(|_| SchedulerKind::Mh);
+    let mut snapshot = Snapshot::new(&plan).unwrap();
+    let first = tables(&snapshot);
+    for weight in 1..=10 {
+        // One server of each service gets another weight, and every tenth service goes.
+        let mut other = plan.clone();
+        for service in &mut other.services {
+            service.servers.iter_mut().for_each(|server| server.weight = 1);
+            service.servers[0].weight += weight;
+        }
+        other.services.retain(|service| service.port % 10 != 0);
+        let reckoned = footprint(&other.services);
+        assert!(reckoned.new_table_bytes(&footprint(&plan.services)) > 0);
+        let next = snapshot.successor(&other, &|_| true).unwrap();
+        assert_eq!(tables(&next).len(), reckoned.tables(), "those of services that are gone are gone");
+        let old = tables(&snapshot);
+        snapshot = next;
+        assert!(old.iter().all(|table| table.upgrade().is_none()), "nobody holds the old ones");
+    }
+    assert!(first.iter().all(|table| table.upgrade().is_none()));
+    // Whatever is the same is not made anew.
+    let before = tables(&snapshot);
+    let mut other = plan.clone();
+    for service in &mut other.services {
+        service.servers.iter_mut().for_each(|server| server.weight = 2);
+        service.servers[0].weight += 20;
+    }
+    let next = snapshot.successor(&other, &|_| true).unwrap();
+    let all: Vec<_> = tables(&next).iter().filter_map(Weak::upgrade).collect();
+    assert!(before.iter().all(|table| all.iter().any(|other| Arc::as_ptr(other) == table.as_ptr())));
+    assert_eq!(footprint(&other.services).new_table_bytes(&Footprint::default()), {
+        let bytes: usize = all.iter().map(|table| table.bytes()).sum();
+        bytes as u64
+    });
 }

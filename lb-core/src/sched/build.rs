@@ -1,20 +1,27 @@
 //! The scheduler that the operator names.
 
-use super::{Candidate, Scheduler, dh, kind::SchedulerKind, lc, mh, rr, sh, wlc, wrr};
+use super::{
+    Candidate, Scheduler, dh, kind::SchedulerKind, lc, mh, rr, sh, start::Start, tables::Tables, wlc, wrr,
+};
 use std::sync::Arc;
 
-/// The scheduler of a service with these servers.
-///
-/// Costs time and memory with the hashing schedulers only: a table of 256 KiB and a few milliseconds.
+/// The scheduler of a service with these servers. Those that take turns begin at `start`; those that hash have one of
+/// `tables`, which is made if it is not there: some milliseconds and, for a few servers, 32 KiB.
 #[must_use]
-pub fn build(kind: SchedulerKind, hash_port: bool, candidates: &[Candidate]) -> Arc<dyn Scheduler> {
+pub fn build(
+    kind: SchedulerKind,
+    hash_port: bool,
+    candidates: &[Candidate],
+    start: Start,
+    tables: &mut Tables,
+) -> Arc<dyn Scheduler> {
     match kind {
-        SchedulerKind::Rr => Arc::new(rr::Rr::new(candidates)),
-        SchedulerKind::Wrr => Arc::new(wrr::Wrr::new(candidates)),
-        SchedulerKind::Lc => Arc::new(lc::Lc::new(candidates)),
-        SchedulerKind::Wlc => Arc::new(wlc::Wlc::new(candidates)),
-        SchedulerKind::Sh => Arc::new(sh::Sh::new(candidates, hash_port)),
-        SchedulerKind::Dh => Arc::new(dh::Dh::new(candidates)),
-        SchedulerKind::Mh => Arc::new(mh::Mh::new(candidates, hash_port)),
+        SchedulerKind::Rr => Arc::new(rr::Rr::new(candidates, start)),
+        SchedulerKind::Wrr => Arc::new(wrr::Wrr::new(candidates, start)),
+        SchedulerKind::Lc => Arc::new(lc::Lc::new(candidates, start)),
+        SchedulerKind::Wlc => Arc::new(wlc::Wlc::new(candidates, start)),
+        SchedulerKind::Sh => Arc::new(sh::Sh::new(candidates, hash_port, tables)),
+        SchedulerKind::Dh => Arc::new(dh::Dh::new(candidates, tables)),
+        SchedulerKind::Mh => Arc::new(mh::Mh::new(candidates, hash_port, tables)),
     }
 }

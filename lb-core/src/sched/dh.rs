@@ -2,26 +2,39 @@
 //!
 //! Meant for caches in front of many addresses. The slots are those of `mh`, for the reasons given in `sh`.
 
-use super::{Candidate, Grounds, Request, Scheduler, Turn, maglev::Maglev};
+use super::{
+    Candidate, Grounds, Request, Scheduler, Turn,
+    maglev::Table,
+    tables::{Lookup, Tables},
+};
 use crate::sched::load::Loads;
+use std::sync::Arc;
 
 /// Destination hashing.
 pub(super) struct Dh {
-    table: Maglev,
+    lookup: Lookup,
 }
 
 impl Dh {
-    pub(super) fn new(candidates: &[Candidate]) -> Self {
-        Dh { table: Maglev::new(candidates) }
+    pub(super) fn new(candidates: &[Candidate], tables: &mut Tables) -> Self {
+        Dh { lookup: Lookup::new(candidates, tables) }
     }
 }
 
 impl Scheduler for Dh {
     fn pick(&self, request: &Request, _: &mut Turn, _: &Loads<'_>) -> Option<usize> {
-        self.table.pick(&request.vip.octets())
+        self.lookup.pick(&request.vip.octets())
     }
 
     fn grounds(&self, request: &Request, _: &Turn) -> Grounds {
-        self.table.grounds(&request.vip.octets(), "the virtual address")
+        self.lookup.grounds(&request.vip.octets(), "the virtual address")
+    }
+
+    fn table(&self) -> Option<&Arc<Table>> {
+        Some(self.lookup.table())
+    }
+
+    fn bytes(&self) -> usize {
+        self.lookup.bytes()
     }
 }

@@ -6,10 +6,12 @@
 use super::{
     Candidate, Turn,
     candidate::{Taker, takers},
+    start::Start,
     tournament::{Cost, Tournament},
 };
 use crate::{
     ids::ServerId,
+    packet::WorkerId,
     sched::load::{Load, Loads},
 };
 
@@ -27,19 +29,21 @@ pub(super) struct Field {
     takers: Box<[Taker]>,
     /// The place of each server among them, by the server's number.
     places: Box<[(ServerId, u32)]>,
+    start: Start,
 }
 
 impl Field {
-    pub(super) fn new(candidates: &[Candidate]) -> Self {
+    pub(super) fn new(candidates: &[Candidate], start: Start) -> Self {
         let takers = takers(candidates);
         let mut places: Box<[_]> = takers.iter().map(|(_, candidate)| candidate.server).zip(0u32..).collect();
         places.sort_unstable();
-        Field { takers, places }
+        Field { takers, places, start }
     }
 
-    /// A first turn that starts at that place.
-    pub(super) fn first_turn(&self, position: usize) -> Turn {
+    /// A worker's first turn: where it starts to look.
+    pub(super) fn first_turn(&self, worker: WorkerId) -> Turn {
         let count = self.takers.len();
+        let position = self.start.place(count) + usize::from(worker.0);
         let tournament = if count > FEW { Tournament::new(count) } else { Tournament::default() };
         Turn { position: position % count.max(1), tournament, ..Turn::default() }
     }
@@ -63,6 +67,11 @@ impl Field {
         };
         turn.position = place + 1;
         Some(self.takers[place].0)
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.takers) + size_of_val(&*self.places)
     }
 
     fn lowest_from(&self, position: usize, cost: impl Fn(&Taker) -> Cost) -> Option<usize> {
@@ -123,9 +132,9 @@ mod tests {
             steps in prop::collection::vec((0_u32..70, 0_u32..3, 0_u32..3, 0_usize..6), 1..200),
             board_len in 60_usize..80,
         ) {
-            let field = Field::new(&candidates(&weights));
+            let field = Field::new(&candidates(&weights), Start::FIRST);
             let board = board(&vec![(0, 0); board_len]);
-            let mut turn = field.first_turn(0);
+            let mut turn = field.first_turn(WorkerId(0));
             for (step, (server, active, inactive, picks)) in steps.into_iter().enumerate() {
                 let worker = WorkerId(u16::from(step % 5 == 0));
                 board.publish(worker, ServerId::new(server), Load { active, inactive });

@@ -1,99 +1,157 @@
 //! The lookup table behind `sh`, `dh` and `mh`: Maglev's (Eisenbud et al., NSDI 2016, section 3.4), with weights.
 //!
-//! Each server walks through the table in an order of its own, which follows from its address and port alone, and
-//! takes the first free slot it meets whenever it is its turn. When a server goes, its slots are shared out among
-//! the others and few of theirs move; every server has its share to within a slot.
+//! Each server walks through the table in an order of its own, which follows from its name alone (see
+//! [`members`](super::members)), and takes the first free slot it meets whenever it is its turn. When a server goes, its
+//! slots are shared out among the others and few of theirs move; every server has its share to within a slot.
 //!
-//! Turns come in proportion to weights (see [`Shares`]), from servers sorted by address and port. So directors with
-//! the same servers have the same table, in whatever order their configurations list them.
+//! Turns come in proportion to weights (see [`Shares`]), from servers in order. So directors with the same servers have
+//! the same table, in whatever order their configurations list them.
 
 use super::{
-    Candidate, Grounds,
-    candidate::takers,
-    hash::{Purpose, endpoint, hash},
+    hash::{Purpose, hash},
+    members::{Key, Member},
     shares::Shares,
 };
-use crate::cast::{count32, index, low32};
+use crate::{
+    cast::{count32, low16, low32},
+    flow::key::scale,
+};
 
-/// Slots of a table: a prime, so that every step length visits all of them. Big enough for a share of 0.1 % to be
-/// exact to 1.5 %, small enough to stay in a second-level cache. The Maglev paper's "small" size.
-pub(super) const SLOTS: u32 = 65_537;
+/// Slots of a table for at most so many configured servers: primes, so that every step length visits all of them. The
+/// middle ones are the Maglev paper's. With any of them no more slots move needlessly when a server fails than the paper
+/// has for 100 servers in 65,537 slots, 0.57 %: half as many slots for 32 servers already would move 0.85 %.
+///
+/// A server more than a limit moves nearly all clients, since the table is another. So there are few limits, and servers
+/// count that are configured, whether they take connections or not.
+const SIZES: [(usize, u32); 4] = [(32, 32_749), (1_024, 65_537), (16_384, 655_373), (usize::MAX, 6_553_577)];
 
-/// Which candidate has which slot.
-pub(super) struct Maglev {
-    /// Candidates by slot; no slots at all when no candidate takes connections.
-    slots: Box<[u32]>,
+/// The slots for so many configured servers.
+pub(super) fn size(servers: usize) -> u32 {
+    let fits = SIZES.iter().find(|(most, _)| servers <= *most);
+    fits.map_or(0, |(_, slots)| *slots)
 }
 
-impl Maglev {
-    pub(super) fn new(candidates: &[Candidate]) -> Self {
-        const FREE: u32 = u32::MAX;
+/// Which member has which slot. As it takes much memory, services with the same members share one.
+pub struct Table {
+    key: Key,
+    slots: Slots,
+}
 
-        let mut takers = takers(candidates);
-        takers.sort_by_key(|(_, candidate)| (candidate.address, candidate.port));
-        if takers.is_empty() {
-            return Maglev { slots: Box::default() };
-        }
-        let weights: Vec<u32> = takers.iter().map(|(_, candidate)| candidate.weight).collect();
-        let mut walks: Vec<Walk> = takers.iter().map(|(_, candidate)| Walk::new(candidate)).collect();
-        let shares = Shares::independent(&weights);
-        let mut queue = shares.first();
-        let mut slots = vec![FREE; SLOTS as usize];
-        for _ in 0..SLOTS {
-            let Some(member) = shares.next(&mut queue) else { break };
-            let slot = loop {
-                let slot = walks[member].step();
-                if slots[slot] == FREE {
-                    break slot;
-                }
-            };
-            slots[slot] = count32(takers[member].0);
-        }
-        Maglev { slots: slots.into() }
+/// Members by slot, in the smallest numbers that hold them; no slots at all when no server takes connections.
+enum Slots {
+    Few(Box<[u8]>),
+    Some(Box<[u16]>),
+    Many(Box<[u32]>),
+}
+
+impl Table {
+    pub(super) fn new(key: Key) -> Self {
+        let slots = fill(&key);
+        let last = key.members.len().saturating_sub(1);
+        let slots = if last <= usize::from(u8::MAX) {
+            Slots::Few(slots.iter().map(|&member| low16(member).to_be_bytes()[1]).collect())
+        } else if last <= usize::from(u16::MAX) {
+            Slots::Some(slots.iter().map(|&member| low16(member)).collect())
+        } else {
+            Slots::Many(slots)
+        };
+        Table { key, slots }
     }
 
-    /// The candidate for what these octets say about a request.
+    pub(super) const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The member for what these octets say about a request.
     #[inline]
     pub(super) fn pick(&self, octets: &[u8]) -> Option<usize> {
-        self.slots.get(index(slot(octets))).map(|&candidate| candidate as usize)
+        self.at(self.slot(octets))
     }
 
     /// The slot that such a pick looks at.
-    pub(super) fn grounds(&self, octets: &[u8], hashed: &'static str) -> Grounds {
-        Grounds::Slot { slot: slot(octets), of: self.slots.len() as u64, hashed }
+    #[inline]
+    pub(super) fn slot(&self, octets: &[u8]) -> usize {
+        scale(hash(Purpose::Request, octets), self.key.slots as usize)
+    }
+
+    #[inline]
+    fn at(&self, slot: usize) -> Option<usize> {
+        match &self.slots {
+            Slots::Few(slots) => slots.get(slot).map(|&member| usize::from(member)),
+            Slots::Some(slots) => slots.get(slot).map(|&member| usize::from(member)),
+            Slots::Many(slots) => slots.get(slot).map(|&member| member as usize),
+        }
+    }
+
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        bytes_of(&self.key)
     }
 
     #[cfg(test)]
-    pub(super) fn slots(&self) -> &[u32] {
-        &self.slots
+    fn members(&self) -> Vec<usize> {
+        (0..self.key.slots as usize).map(|slot| self.at(slot).unwrap()).collect()
     }
 }
 
-#[inline]
-fn slot(octets: &[u8]) -> u64 {
-    hash(Purpose::Request, octets) % u64::from(SLOTS)
+/// Bytes that a table takes, before there is one.
+pub(super) fn bytes_of(key: &Key) -> usize {
+    let width = match key.members.len() {
+        0..=0x100 => 1,
+        0x101..=0x1_0000 => 2,
+        _ => 4,
+    };
+    key.slots as usize * width + key.members.len() * size_of::<Member>() + size_of::<Table>()
+}
+
+/// Members by slot.
+fn fill(key: &Key) -> Box<[u32]> {
+    const FREE: u32 = u32::MAX;
+
+    let weights: Vec<u32> = key.members.iter().map(|member| member.weight).collect();
+    let mut walks: Vec<Walk> = key.members.iter().map(|member| Walk::new(member, key.slots)).collect();
+    let mut slots = vec![FREE; key.slots as usize];
+    let mut take = |member: usize| {
+        let slot = loop {
+            let slot = walks[member].step();
+            if slots[slot] == FREE {
+                break slot;
+            }
+        };
+        slots[slot] = count32(member);
+    };
+    let shares = Shares::independent(&weights);
+    let mut queue = shares.first();
+    // One for each to begin with: however small its share, a server that takes connections gets some.
+    let count = weights.len().min(key.slots as usize);
+    (0..count).for_each(&mut take);
+    for _ in count..key.slots as usize {
+        let Some(member) = shares.next(&mut queue) else { break };
+        take(member);
+    }
+    slots.into()
 }
 
 /// One server's way through the table.
 struct Walk {
     next: u32,
     skip: u32,
+    slots: u32,
 }
 
 impl Walk {
-    fn new(candidate: &Candidate) -> Self {
-        let server = endpoint(candidate.address, candidate.port);
-        Walk {
-            next: low32(hash(Purpose::Offset, &server) % u64::from(SLOTS)),
-            skip: low32(hash(Purpose::Skip, &server) % u64::from(SLOTS - 1)) + 1,
-        }
+    fn new(member: &Member, slots: u32) -> Self {
+        let server = member.octets();
+        let within = |purpose, count: u32| low32(hash(purpose, &server) % u64::from(count));
+        Walk { next: within(Purpose::Offset, slots), skip: within(Purpose::Skip, slots - 1) + 1, slots }
     }
 
     fn step(&mut self) -> usize {
         let slot = self.next;
         self.next += self.skip;
-        if self.next >= SLOTS {
-            self.next -= SLOTS;
+        if self.next >= self.slots {
+            self.next -= self.slots;
         }
         slot as usize
     }
@@ -101,36 +159,47 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::candidates;
+    use super::super::{Candidate, members::Members, tests::candidates};
     use super::*;
     use std::{collections::HashMap, net::Ipv4Addr, time::Instant};
 
-    fn by_address(candidates: &[Candidate]) -> Vec<Ipv4Addr> {
-        Maglev::new(candidates).slots().iter().map(|&index| candidates[index as usize].address).collect()
+    fn table(candidates: &[Candidate]) -> (Table, Box<[u32]>) {
+        let members = Members::of(candidates, size);
+        (Table::new(members.key), members.candidates)
     }
 
-    fn load(candidates: &[Candidate]) -> HashMap<u32, u32> {
+    /// Candidates by slot.
+    fn by_slot(candidates: &[Candidate]) -> Vec<usize> {
+        let (table, numbers) = table(candidates);
+        table.members().iter().map(|&member| numbers[member] as usize).collect()
+    }
+
+    fn by_address(candidates: &[Candidate]) -> Vec<Ipv4Addr> {
+        by_slot(candidates).iter().map(|&index| candidates[index].address).collect()
+    }
+
+    fn load(candidates: &[Candidate]) -> HashMap<usize, u32> {
         let mut load = HashMap::new();
-        Maglev::new(candidates).slots().iter().for_each(|&index| *load.entry(index).or_default() += 1);
+        by_slot(candidates).iter().for_each(|&index| *load.entry(index).or_default() += 1);
         load
     }
 
     /// Percent of all slots that moved although their server is still there, averaged over several failures.
     fn moved_needlessly(servers: usize, failed: usize) -> f64 {
-        const RUNS: usize = 8;
+        let runs = servers.min(8);
         let all = candidates(&vec![1; servers]);
         let before = by_address(&all);
         let mut moved = 0;
-        for run in 0..RUNS {
-            let first = run * servers / RUNS;
-            let gone: Vec<Ipv4Addr> =
-                (0..failed).map(|n| all[(first + n * servers / failed) % servers].address).collect();
+        for run in 0..runs {
+            let first = run * servers / runs;
+            let gone: Vec<usize> = (0..failed).map(|n| (first + n * servers / failed) % servers).collect();
             let mut left = all.clone();
-            left.retain(|candidate| !gone.contains(&candidate.address));
+            gone.iter().for_each(|&index| left[index].weight = 0);
             let after = by_address(&left);
-            moved += before.iter().zip(&after).filter(|(old, new)| old != new && !gone.contains(old)).count();
+            let is_gone = |address: &Ipv4Addr| gone.iter().any(|&index| all[index].address == *address);
+            moved += before.iter().zip(&after).filter(|(old, new)| old != new && !is_gone(old)).count();
         }
-        100.0 * moved as f64 / (RUNS as f64 * f64::from(SLOTS))
+        100.0 * moved as f64 / (runs as f64 * before.len() as f64)
     }
 
     #[test]
@@ -144,26 +213,48 @@ mod tests {
         }
     }
 
+    /// No paper says how many of so few.
+    #[test]
+    fn no_more_slots_move_in_a_small_table() {
+        for (servers, most) in [(2, 0.0), (3, 0.1), (4, 0.1), (8, 0.4), (16, 0.5), (32, 0.57), (33, 0.57)] {
+            let moved = moved_needlessly(servers, 1);
+            println!("{servers} servers in {} slots, 1 fails: {moved:.2} %", size(servers));
+            assert!(moved <= most, "{servers} servers: {moved:.2} %");
+        }
+    }
+
     #[test]
     fn equal_servers_have_equal_shares() {
-        let load = load(&candidates(&vec![1; 1_000]));
-        let worst = f64::from(*load.values().max().unwrap()) * 1_000.0 / f64::from(SLOTS);
-        assert_eq!(format!("{worst:.4}"), "1.0071");
+        for (servers, expected) in [(1_000, "1.0071"), (32, "1.0006"), (2, "1.0000")] {
+            let load = load(&candidates(&vec![1; servers]));
+            assert_eq!(load.len(), servers);
+            let worst = f64::from(*load.values().max().unwrap()) * servers as f64 / f64::from(size(servers));
+            assert_eq!(format!("{worst:.4}"), expected, "{servers} servers");
+        }
     }
 
     #[test]
     fn shares_follow_weights() {
-        let weights: Vec<u32> = (0..50).map(|n| [0, 1, 2, 7, 10][n % 5]).collect();
-        let load = load(&candidates(&weights));
-        let total: u32 = weights.iter().sum();
-        for (index, &weight) in weights.iter().enumerate() {
-            let expected = f64::from(weight) * f64::from(SLOTS) / f64::from(total);
-            let got = f64::from(load.get(&(index as u32)).copied().unwrap_or(0));
-            assert!(
-                (got - expected).abs() <= 0.02 * expected,
-                "weight {weight}: {got} slots, not {expected}"
-            );
+        for count in [5, 50] {
+            let weights: Vec<u32> = (0..count).map(|n| [0, 1, 2, 7, 10][n % 5]).collect();
+            let load = load(&candidates(&weights));
+            let total: u32 = weights.iter().sum();
+            for (index, &weight) in weights.iter().enumerate() {
+                let expected = f64::from(weight) * f64::from(size(count)) / f64::from(total);
+                let got = f64::from(load.get(&index).copied().unwrap_or(0));
+                assert!(
+                    (got - expected).abs() <= 0.02 * expected,
+                    "weight {weight}: {got} slots, not {expected}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn a_server_of_whatever_weight_gets_something() {
+        let load = load(&candidates(&[1, 65_535, 0, 65_535, 65_535, 1]));
+        assert_eq!(load.len(), 5);
+        assert_eq!((load[&0], load[&5]), (1, 1));
     }
 
     #[test]
@@ -176,14 +267,43 @@ mod tests {
         assert_eq!(by_address(&servers), table);
     }
 
+    #[test]
+    fn a_failure_does_not_change_the_size() {
+        for servers in [32, 33] {
+            let mut all = candidates(&vec![1; servers]);
+            let before = by_slot(&all).len();
+            all.iter_mut().skip(1).for_each(|candidate| candidate.weight = 0);
+            assert_eq!(by_slot(&all).len(), before);
+        }
+    }
+
+    #[test]
+    fn members_have_the_smallest_numbers_that_hold_them() {
+        const SLOTS: u32 = 131_071;
+        for (servers, bytes) in [(2, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 4)] {
+            let members = Members::of(&candidates(&vec![1; servers]), |_| SLOTS);
+            let table = Table::new(members.key);
+            assert_eq!(table.members().iter().max(), Some(&(servers - 1)));
+            let slots = match &table.slots {
+                Slots::Few(slots) => size_of_val(&**slots),
+                Slots::Some(slots) => size_of_val(&**slots),
+                Slots::Many(slots) => size_of_val(&**slots),
+            };
+            assert_eq!(slots, SLOTS as usize * bytes);
+            assert_eq!(table.bytes(), slots + size_of_val(&*table.key.members) + size_of::<Table>());
+        }
+    }
+
     /// Only a release build has to keep the time; this says it where it can be seen.
     #[test]
     fn built_in_no_time() {
-        let servers = candidates(&vec![1; 1_000]);
-        let start = Instant::now();
-        Maglev::new(&servers);
-        let took = start.elapsed();
-        println!("1,000 servers: {took:?}");
-        assert!(cfg!(debug_assertions) || took.as_millis() < 50, "{took:?}");
+        for servers in [2, 32, 1_000] {
+            let servers = candidates(&vec![1; servers]);
+            let start = Instant::now();
+            table(&servers);
+            let took = start.elapsed();
+            println!("{} servers: {took:?}", servers.len());
+            assert!(cfg!(debug_assertions) || took.as_millis() < 50, "{took:?}");
+        }
     }
 }

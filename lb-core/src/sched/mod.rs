@@ -7,16 +7,20 @@
 mod build;
 mod candidate;
 mod dh;
+pub mod footprint;
 mod hash;
 pub mod kind;
 mod lc;
 pub mod least;
 pub mod load;
 mod maglev;
+mod members;
 mod mh;
 mod rr;
 mod sh;
 mod shares;
+pub mod start;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 mod tournament;
@@ -26,15 +30,17 @@ mod wrr;
 
 pub use build::build;
 pub use candidate::{Candidate, Request};
+pub use maglev::Table;
 pub use turn::{Due, Turn};
 
 use crate::packet::WorkerId;
 use load::Loads;
+use std::sync::Arc;
 
 /// Chooses a real server for each new connection.
 pub trait Scheduler: Send + Sync {
-    /// A worker's first turn. Workers start at different places, so that the first connections of all workers do
-    /// not meet at one server. May allocate; called when a snapshot is made.
+    /// A worker's first turn. Services and workers start at different places, so that the first connections of all of
+    /// them do not meet at one server. May allocate; called when a snapshot is made.
     fn first_turn(&self, _worker: WorkerId) -> Turn {
         Turn::default()
     }
@@ -45,6 +51,14 @@ pub trait Scheduler: Send + Sync {
 
     /// What the next pick rests on.
     fn grounds(&self, request: &Request, turn: &Turn) -> Grounds;
+
+    /// The lookup table it has, with others perhaps.
+    fn table(&self) -> Option<&Arc<Table>> {
+        None
+    }
+
+    /// Bytes that it takes, without that table and without turns.
+    fn bytes(&self) -> usize;
 }
 
 /// What a pick rests on, for operators who want to know why.

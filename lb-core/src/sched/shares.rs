@@ -5,8 +5,8 @@
 //! and compared by cross products, so nothing is ever rounded: after `sum(w)` turns every member has had exactly its
 //! own and everything stands as it did at the start, one lap later.
 
-use super::Due;
-use crate::cast::count32;
+use super::{Due, members::gcd, start::Start};
+use crate::cast::{count32, low64};
 use std::cmp::Ordering;
 
 /// Who gets how many turns of a lap.
@@ -19,6 +19,22 @@ struct Member {
     start: u64,
     step: u64,
     span: u64,
+}
+
+/// Moments of a lap.
+const LAP: u64 = 1 << 32;
+
+impl Member {
+    /// How many turns it has in a lap.
+    const fn turns(&self) -> u64 {
+        self.span / self.step
+    }
+
+    /// How many of them are due before a moment of the lap.
+    const fn turns_before(&self, moment: u64) -> u64 {
+        let at = low64((moment as u128 * self.span as u128).div_ceil(LAP as u128));
+        at.saturating_sub(self.start).div_ceil(self.step)
+    }
 }
 
 impl Shares {
@@ -56,11 +72,37 @@ impl Shares {
 
     /// The queue at the start of a lap.
     pub(super) fn first(&self) -> Vec<Due> {
-        let due =
-            |(member, shape): (usize, &Member)| Due { lap: 0, member: count32(member), at: shape.start };
+        self.first_from(Start::FIRST)
+    }
+
+    /// The queue at that turn of the first lap.
+    pub(super) fn first_from(&self, start: Start) -> Vec<Due> {
+        let turn = start.turn(self.members.iter().map(Member::turns).sum());
+        // The latest moment at which no more turns than that are past, in parts of a lap.
+        let (mut early, mut late) = (0, LAP);
+        while late - early > 1 {
+            let middle = u64::midpoint(early, late);
+            let past: u64 = self.members.iter().map(|member| member.turns_before(middle)).sum();
+            if past <= turn { early = middle } else { late = middle }
+        }
+        let due = |(number, member): (usize, &Member)| {
+            let past = member.turns_before(early);
+            let (lap, past) = if past < member.turns() { (0, past) } else { (1, 0) };
+            Due { lap, member: count32(number), at: member.start + past * member.step }
+        };
         let mut queue: Vec<Due> = self.members.iter().enumerate().map(due).collect();
         queue.sort_by(|a, b| self.compare(a, b)); // A sorted array is a heap.
+        let past: u64 = self.members.iter().map(|member| member.turns_before(early)).sum();
+        // Those that are due at nearly the same moment.
+        for _ in past..turn {
+            self.next(&mut queue);
+        }
         queue
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.members)
     }
 
     /// Whose turn it is, and puts the member back for its next. `None` when the queue is empty.
@@ -106,10 +148,6 @@ impl Shares {
     }
 }
 
-const fn gcd(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +191,19 @@ mod tests {
                 queue.sort_by(|a, b| shares.compare(a, b));
                 prop_assert_eq!(queue, shares.first());
             }
+        }
+
+        #[test]
+        fn from_wherever_it_starts_the_order_is_the_same(
+            weights in prop::collection::vec(1_u32..=60, 1..12),
+            service: u32,
+        ) {
+            let shares = Shares::smooth(&weights);
+            let started = turns(&shares, &mut shares.first_from(Start::of(service, 0)), 200);
+            let divisor = weights.iter().fold(0, |a, &b| gcd(a, b));
+            let lap: u64 = weights.iter().map(|weight| u64::from(weight / divisor)).sum();
+            let order = turns(&shares, &mut shares.first(), lap as usize + 200);
+            prop_assert_eq!(&started, &order[Start::of(service, 0).turn(lap) as usize..][..200]);
         }
 
         #[test]

@@ -45,6 +45,11 @@ impl Tournament {
         Tournament { nodes, seen: None }
     }
 
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.nodes)
+    }
+
     fn leaves(&self) -> usize {
         self.nodes.len() / 2
     }

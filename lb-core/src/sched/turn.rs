@@ -19,6 +19,12 @@ impl Turn {
     pub fn for_another_board(&self) -> Turn {
         Turn { tournament: self.tournament.unread(), ..self.clone() }
     }
+
+    /// Bytes that it takes besides itself.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.due) + self.tournament.bytes()
+    }
 }
 
 /// When one server is due for its next connection: a lap of the round, and a place in it.

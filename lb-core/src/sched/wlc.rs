@@ -3,6 +3,7 @@
 use super::{
     Candidate, Grounds, Request, Scheduler, Turn,
     least::{Field, overhead},
+    start::Start,
     tournament::Cost,
 };
 use crate::{packet::WorkerId, sched::load::Loads};
@@ -13,14 +14,14 @@ pub(super) struct Wlc {
 }
 
 impl Wlc {
-    pub(super) fn new(candidates: &[Candidate]) -> Self {
-        Wlc { field: Field::new(candidates) }
+    pub(super) fn new(candidates: &[Candidate], start: Start) -> Self {
+        Wlc { field: Field::new(candidates, start) }
     }
 }
 
 impl Scheduler for Wlc {
     fn first_turn(&self, worker: WorkerId) -> Turn {
-        self.field.first_turn(worker.0.into())
+        self.field.first_turn(worker)
     }
 
     fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
@@ -30,6 +31,10 @@ impl Scheduler for Wlc {
 
     fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
         Grounds::LoadByWeight
+    }
+
+    fn bytes(&self) -> usize {
+        self.field.bytes()
     }
 }
 
@@ -43,7 +48,7 @@ mod tests {
     #[test]
     fn connections_follow_weights() {
         let weights = [1, 2, 0, 5];
-        let wlc = Wlc::new(&candidates(&weights));
+        let wlc = Wlc::new(&candidates(&weights), Start::FIRST);
         let board = board(&[(0, 0); 4]);
         let mut turn = wlc.first_turn(WorkerId(0));
         let mut active = [0; 4];
@@ -58,7 +63,7 @@ mod tests {
 
     #[test]
     fn no_overflow_at_the_limits() {
-        let wlc = Wlc::new(&candidates(&[MAX_WEIGHT, MAX_WEIGHT - 1]));
+        let wlc = Wlc::new(&candidates(&[MAX_WEIGHT, MAX_WEIGHT - 1]), Start::FIRST);
         let board = board(&[(u32::MAX, u32::MAX), (u32::MAX, u32::MAX)]);
         let mut turn = wlc.first_turn(WorkerId(1));
         assert_eq!(wlc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))), Some(0));

@@ -9,11 +9,11 @@ use super::{
     snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError},
 };
 use crate::{
-    cast::small,
+    cast::{count32, small},
     ids::{ById, ServerId, ServiceId},
     limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
-    sched::{self, Candidate},
+    sched::{self, Candidate, footprint::Footprint, kind::SchedulerKind, start::Start, tables::Tables},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -77,13 +77,20 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
             servers.put(number, resolve(plan, &routing, numbers.service, service, *server)?);
         }
     }
+    let generation = old.map_or(0, |old| old.generation + 1);
+    let mut tables = Tables::of(old.into_iter().flat_map(Snapshot::schedulers));
     let mut services = old.map(|old| old.services.clone()).unwrap_or_default();
     for (service, numbers) in plan.services.iter().zip(&numbers) {
-        let (service, is_news) = build_service(service, numbers, old);
+        let start = Start::of(numbers.service.number(), generation);
+        let (service, is_news) = build_service(service, numbers, old, (start, &mut tables));
         services.put(numbers.service, service);
         if is_news {
             changes.services.push(numbers.service);
         }
+    }
+    let order: Vec<ServiceId> = numbers.iter().map(|numbers| numbers.service).collect();
+    if let Some(old) = old {
+        vacate(&mut changes, &mut services, old, &order);
     }
     let locals = locals(plan, &routing);
     if let Some(old) = old {
@@ -92,7 +99,6 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         let told: HashSet<Ipv4Addr> = old.locals.iter().map(|(address, _)| *address).collect();
         changes.new_addresses = locals.iter().any(|(address, _)| !told.contains(address));
     }
-    let order: Vec<ServiceId> = numbers.iter().map(|numbers| numbers.service).collect();
     let by_address = locals.iter().map(|(address, local)| (u64::from(address.to_bits()), *local));
     let by_endpoint = order.iter().map(|&id| {
         let service = &services[id];
@@ -108,6 +114,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         ports: plan.ports.clone(),
         verify_checksums: plan.verify_checksums,
         redirection_len: plan.redirection_len,
+        generation,
         routing,
         services,
         order,
@@ -213,19 +220,13 @@ fn resolve(
 }
 
 /// The service, and whether workers must begin a new turn of its scheduler.
-fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapshot>) -> (Service, bool) {
-    let candidates: Vec<Candidate> = service
-        .servers
-        .iter()
-        .zip(service.scheduler_weights())
-        .zip(&numbers.servers)
-        .map(|((server, weight), &number)| Candidate {
-            server: number,
-            address: server.address,
-            port: server.port,
-            weight,
-        })
-        .collect();
+fn build_service(
+    service: &ServicePlan,
+    numbers: &Numbered,
+    old: Option<&Snapshot>,
+    (start, tables): (Start, &mut Tables),
+) -> (Service, bool) {
+    let candidates = candidates(service, &numbers.servers);
     let same = old.and_then(|old| old.services.get(numbers.service)).filter(|old| {
         lasting(old) == lasting_of_plan(service)
             && (old.scheduler_kind, old.hash_port) == (service.scheduler, service.hash_port)
@@ -233,7 +234,7 @@ fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapsho
     });
     let scheduler = match same {
         Some(old) => old.scheduler.clone(),
-        None => sched::build(service.scheduler, service.hash_port, &candidates),
+        None => sched::build(service.scheduler, service.hash_port, &candidates, start, tables),
     };
     let built = Service {
         name: service.name.clone(),
@@ -250,6 +251,48 @@ fn build_service(service: &ServicePlan, numbers: &Numbered, old: Option<&Snapsho
         servers: numbers.servers.clone(),
     };
     (built, same.is_none())
+}
+
+/// A service's servers, by the numbers that they have, as its scheduler sees them.
+fn candidates(service: &ServicePlan, numbers: &[ServerId]) -> Vec<Candidate> {
+    let weighted = service.servers.iter().zip(service.scheduler_weights()).zip(numbers);
+    weighted
+        .map(|((server, weight), &number)| Candidate {
+            server: number,
+            address: server.address,
+            port: server.port,
+            weight,
+        })
+        .collect()
+}
+
+/// What memory the schedulers of a plan's services take.
+#[must_use]
+pub fn footprint(services: &[ServicePlan]) -> Footprint {
+    let mut footprint = Footprint::default();
+    let mut first = 0;
+    for service in services {
+        let numbers: Vec<_> = (first..).map(ServerId::new).take(service.servers.len()).collect();
+        first += count32(numbers.len());
+        footprint.add(service.scheduler, &candidates(service, &numbers));
+    }
+    footprint
+}
+
+/// Services that are not configured any more keep their place, but no memory for choosing servers.
+fn vacate(
+    changes: &mut Changes,
+    services: &mut ById<ServiceId, Service>,
+    old: &Snapshot,
+    order: &[ServiceId],
+) {
+    let configured: HashSet<ServiceId> = order.iter().copied().collect();
+    for &id in old.order.iter().filter(|id| !configured.contains(id)) {
+        let service = &mut services[id];
+        service.candidates = Vec::new();
+        service.scheduler = sched::build(SchedulerKind::Rr, false, &[], Start::FIRST, &mut Tables::default());
+        changes.services.push(id);
+    }
 }
 
 fn note_server_changes(

@@ -15,3 +15,4 @@ pub mod routing;
 pub mod snapshot;
 
 pub use crate::sched::load;
+pub use build::footprint;

@@ -150,6 +150,8 @@ pub struct Room {
 pub struct Snapshot {
     /// Ports, by [`PortId`].
     pub ports: Vec<PortPlan>,
+    /// How many there were before it.
+    pub generation: u64,
     /// Where packets go.
     pub routing: Routing,
     /// Virtual services by number. Those that are not configured any more are not in `order`.
@@ -238,6 +240,11 @@ impl Snapshot {
     /// The configured services with their numbers, in the operator's order.
     pub fn configured(&self) -> impl Iterator<Item = (ServiceId, &Service)> {
         self.order.iter().map(|&id| (id, &self.services[id]))
+    }
+
+    /// The schedulers of the configured services.
+    pub fn schedulers(&self) -> impl Iterator<Item = &dyn Scheduler> {
+        self.configured().map(|(_, service)| &*service.scheduler)
     }
 
     /// The service of a server, which must be one of this snapshot's.

@@ -77,11 +77,8 @@ impl<P: Packet> Worker<P> {
             self.books.traffic[number.index()].reset();
         }
         for (number, turn) in &mut turns {
-            let current = &mut self.turns[*number];
-            // A round goes on where it was, or a change every second would send all to the first server.
-            let position = current.position.max(turn.position);
-            std::mem::swap(current, turn);
-            current.position = position;
+            // It begins elsewhere than the one before, or a change every second would send all to one server.
+            std::mem::swap(&mut self.turns[*number], turn);
         }
         if changes.routing {
             self.hold_gateways(now);

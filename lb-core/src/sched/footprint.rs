@@ -1,0 +1,57 @@
+//! What memory schedulers take, reckoned before they are made.
+
+use super::{
+    Candidate, build,
+    kind::SchedulerKind,
+    maglev,
+    members::{Key, Members},
+    start::Start,
+    tables::Tables,
+};
+use crate::packet::WorkerId;
+use std::collections::HashSet;
+
+/// The memory of all schedulers of a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Footprint {
+    tables: HashSet<Key>,
+    own: usize,
+    turns: usize,
+}
+
+impl Footprint {
+    /// Adds the scheduler of a service with these servers.
+    pub fn add(&mut self, kind: SchedulerKind, candidates: &[Candidate]) {
+        match kind {
+            SchedulerKind::Sh | SchedulerKind::Dh | SchedulerKind::Mh => {
+                let members = Members::of(candidates, maglev::size);
+                self.own += size_of_val(&*members.candidates);
+                self.tables.insert(members.key);
+            }
+            SchedulerKind::Rr | SchedulerKind::Wrr | SchedulerKind::Lc | SchedulerKind::Wlc => {
+                let scheduler = build(kind, false, candidates, Start::FIRST, &mut Tables::default());
+                self.own += scheduler.bytes();
+                self.turns += scheduler.first_turn(WorkerId(0)).bytes();
+            }
+        }
+    }
+
+    /// How many lookup tables there are: one for all services with the same servers.
+    #[must_use]
+    pub fn tables(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// Bytes that all of it takes with so many workers.
+    #[must_use]
+    pub fn bytes(&self, workers: usize) -> u64 {
+        let tables: usize = self.tables.iter().map(maglev::bytes_of).sum();
+        (tables + self.own + self.turns * workers) as u64
+    }
+
+    /// Bytes of the tables that `other` has not.
+    #[must_use]
+    pub fn new_table_bytes(&self, other: &Footprint) -> u64 {
+        self.tables.difference(&other.tables).map(|key| maglev::bytes_of(key) as u64).sum()
+    }
+}

@@ -1,0 +1,70 @@
+//! One lookup table for all services with the same servers.
+
+use super::{
+    Candidate, Grounds, Scheduler,
+    maglev::{self, Table},
+    members::{Key, Members},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+/// The tables there are, while schedulers are made.
+#[derive(Default)]
+pub struct Tables {
+    /// Of schedulers that are in use.
+    before: Vec<Arc<Table>>,
+    known: HashMap<Key, Arc<Table>>,
+}
+
+impl Tables {
+    /// Those of schedulers that are in use, to be used again.
+    pub fn of<'a>(schedulers: impl Iterator<Item = &'a dyn Scheduler>) -> Tables {
+        let mut seen = HashSet::new();
+        let tables = schedulers.filter_map(Scheduler::table);
+        let before = tables.filter(|table| seen.insert(Arc::as_ptr(table))).cloned().collect();
+        Tables { before, known: HashMap::new() }
+    }
+
+    fn get(&mut self, key: Key) -> Arc<Table> {
+        // Only now, since most changes concern no table.
+        self.known.extend(self.before.drain(..).map(|table| (table.key().clone(), table)));
+        self.known.entry(key).or_insert_with_key(|key| Arc::new(Table::new(key.clone()))).clone()
+    }
+}
+
+/// What the hashing schedulers have in common: a table, and which of a service's candidates its members are.
+pub(super) struct Lookup {
+    table: Arc<Table>,
+    /// Candidates by member.
+    candidates: Box<[u32]>,
+}
+
+impl Lookup {
+    pub(super) fn new(candidates: &[Candidate], tables: &mut Tables) -> Self {
+        let Members { key, candidates } = Members::of(candidates, maglev::size);
+        Lookup { table: tables.get(key), candidates }
+    }
+
+    /// The candidate for what these octets say about a request.
+    #[inline]
+    pub(super) fn pick(&self, octets: &[u8]) -> Option<usize> {
+        let member = self.table.pick(octets)?;
+        self.candidates.get(member).map(|&candidate| candidate as usize)
+    }
+
+    /// The slot that such a pick looks at.
+    pub(super) fn grounds(&self, octets: &[u8], hashed: &'static str) -> Grounds {
+        Grounds::Slot { slot: self.table.slot(octets) as u64, of: u64::from(self.table.key().slots), hashed }
+    }
+
+    pub(super) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// Bytes that it takes, without the table.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.candidates)
+    }
+}
