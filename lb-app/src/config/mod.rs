@@ -26,6 +26,7 @@ use lb_core::{
     conn::timeouts::Timeouts,
     limits::{MAX_BYTES_PER_CONNECTION, MAX_SERVERS, MAX_SERVICES},
     service::{
+        footprint,
         plan::{Plan, ServicePlan},
         snapshot::Room,
     },
@@ -187,10 +188,10 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     }
 
     let raw = Raw::read(document.get_ref(), &problems);
-    let connections_per_worker = check_memory(&raw.workers, limits, &problems);
     let network = Network::new(&raw, &problems);
     let timeouts = raw.timeouts;
     let (services, vips, health) = Services::new(&raw, &network, &problems).plan();
+    let connections_per_worker = check_memory(&raw.workers, &services, limits, &problems);
     let room = check_room(&raw.workers, &services, &problems);
     if let Some(report) = problems.report(name) {
         return Err(report);
@@ -233,20 +234,33 @@ fn check_room(workers: &raw::Workers, services: &[ServicePlan], problems: &Probl
     Room { services: servers.max(services.len() * 2).clamp(1, MAX_SERVICES), servers }
 }
 
-/// Checks that the workers' tables fit into memory, and returns the capacity of each.
-fn check_memory(workers: &raw::Workers, limits: Limits, problems: &Problems) -> usize {
+/// Checks that the workers' tables and those of the schedulers fit into memory, and returns the capacity of each worker.
+fn check_memory(
+    workers: &raw::Workers,
+    services: &[ServicePlan],
+    limits: Limits,
+    problems: &Problems,
+) -> usize {
     let Some(connections) = workers.connections.or(DEFAULT_CONNECTIONS) else { return DEFAULT_CONNECTIONS };
     let bytes_per_slot = (MAX_BYTES_PER_CONNECTION * limits.workers.max(1)) as u64;
     let needed = bytes_per_slot.saturating_mul(connections as u64);
-    if needed > limits.available_bytes {
+    let taken = footprint(services).bytes(limits.workers);
+    if needed.saturating_add(taken) > limits.available_bytes {
         let default = workers.place.below("connections");
         let place = workers.connections.given().map_or(&default, |at| &at.place);
         let (needed, available) = (mebibytes(needed), mebibytes(limits.available_bytes));
+        let schedulers = match taken >> 20 {
+            0 => String::new(),
+            _ => format!(" and schedulers {}", mebibytes(taken)),
+        };
         let what = format!(
-            "{connections} connections on each of {} workers need {needed} of memory, {available} is available",
+            "{connections} connections on each of {} workers need {needed} of memory{schedulers}, {available} is available",
             limits.workers
         );
-        let remedy = match limits.available_bytes / bytes_per_slot {
+        let remedy = match limits.available_bytes.saturating_sub(taken) / bytes_per_slot {
+            0 if taken > limits.available_bytes => {
+                "free memory, or use fewer services with sh, dh or mh that have different servers".to_owned()
+            }
             0 => "free memory or use fewer workers".to_owned(),
             most => format!("use at most {most}, fewer workers, or more memory"),
         };

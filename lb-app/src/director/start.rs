@@ -27,7 +27,7 @@ use lb_core::{
     conn::connections::BYTES_PER_CONNECTION,
     flow::key::Secret,
     limits::MAX_WORKERS,
-    service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
+    service::{footprint, load::LoadBoard, plan::Plan, snapshot::Snapshot},
     worker::Team,
 };
 use parking_lot::Mutex;
@@ -83,6 +83,14 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
         config.connections_per_worker,
         config.idle,
     ));
+    let schedulers = footprint(&config.plan.services);
+    if schedulers.tables() > 0 {
+        say(format!(
+            "schedulers: {} lookup tables, {} KiB in all\n",
+            schedulers.tables(),
+            schedulers.bytes(lcores.len()) >> 10
+        ));
+    }
     let director =
         launch(eal, &lcores, (command.options.conf().to_owned(), config), (plan, snapshot, health), ports)?;
     Ok((director, socket))

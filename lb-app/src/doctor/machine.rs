@@ -6,7 +6,7 @@ use super::{
     patient::Patient,
 };
 use crate::config::memory;
-use lb_core::limits::MAX_BYTES_PER_CONNECTION;
+use lb_core::{limits::MAX_BYTES_PER_CONNECTION, service::footprint};
 use std::path::Path;
 
 /// Capabilities by their numbers in `/proc/self/status`.
@@ -68,19 +68,20 @@ fn transparent_pages(root: &Path) -> Finding {
 
 /// Memory for the capacity that is configured.
 fn tables(patient: &Patient<'_>, root: &Path) -> Option<Finding> {
-    let connections = patient.config.as_ref()?.connections_per_worker;
-    let workers = patient.workers();
-    let needed = (connections * workers * MAX_BYTES_PER_CONNECTION) as u64;
+    let config = patient.config.as_ref()?;
+    let (connections, workers) = (config.connections_per_worker, patient.workers());
+    let schedulers = footprint(&config.plan.services).bytes(workers);
+    let needed = (connections * workers * MAX_BYTES_PER_CONNECTION) as u64 + schedulers;
     let available = memory::available_below(root)?;
     let text = format!(
-        "{connections} connections on each of {workers} workers need {} MiB, {} MiB are available",
+        "{connections} connections on each of {workers} workers, and schedulers, need {} MiB, {} MiB are available",
         needed >> 20,
         available >> 20
     );
     if needed <= available {
         return Some(Finding::ok("memory", text));
     }
-    let most = available / (workers * MAX_BYTES_PER_CONNECTION) as u64;
+    let most = available.saturating_sub(schedulers) / (workers * MAX_BYTES_PER_CONNECTION) as u64;
     Some(Finding::wrong("memory", text, format!("[workers] connections = {most}, at most")))
 }
 

@@ -22,6 +22,12 @@ pub struct Memory {
     pub tables_bytes: u64,
     /// Bytes that one connection costs, everything included.
     pub connection_bytes: u64,
+    /// Bytes of the schedulers: lookup tables, rounds and the like.
+    #[serde(default)]
+    pub schedulers_bytes: u64,
+    /// Lookup tables of services with `sh`, `dh` or `mh`: one for all with the same servers.
+    #[serde(default)]
+    pub lookup_tables: u64,
     /// Whether DPDK's memory is on huge pages.
     pub huge_pages: bool,
     /// Packet pools.

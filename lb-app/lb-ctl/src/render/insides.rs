@@ -82,6 +82,12 @@ pub(super) fn memory(text: &mut String, memory: &Memory) {
     );
     let _ = writeln!(
         text,
+        "schedulers         {} ({} lookup tables)",
+        bytes(memory.schedulers_bytes),
+        memory.lookup_tables
+    );
+    let _ = writeln!(
+        text,
         "packet buffers     on {}",
         if memory.huge_pages { "huge pages" } else { "small pages" }
     );

@@ -89,6 +89,38 @@ fn capacity_must_fit_into_memory() {
 }
 
 #[test]
+fn the_tables_of_schedulers_must_fit_into_memory_as_well() {
+    // A thousand services, over so many different servers.
+    let with = |servers: usize, mebibytes: u64| {
+        let mut text = format!("{BASE}[workers]\nconnections = 1_000\n");
+        for number in 0..1_000 {
+            let server = format!("10.0.{}.{}", number % servers / 250, number % servers % 250 + 1);
+            let port = 1_000 + number;
+            writeln!(
+                text,
+                "[[services]]\nname = \"s{number}\"\nvip = \"192.0.2.100\"\nport = {port}\nprotocol = \"tcp\"\n\
+                 method = \"nat\"\nscheduler = \"mh\"\nservers = [{{ address = \"{server}\", port = {port} }}]"
+            )
+            .unwrap();
+        }
+        writeln!(text, "[[routes]]\nto = \"10.0.0.0/8\"\nvia = \"198.51.100.2\"").unwrap();
+        parse("lb.toml", &text, Limits { workers: 1, available_bytes: mebibytes << 20 })
+    };
+    assert!(with(1_000, 40).is_ok());
+    let report = with(1_000, 20).unwrap_err();
+    let complaint = &report.problems[0].complaint;
+    assert_eq!(
+        complaint.what,
+        "1000 connections on each of 1 workers need 1 MiB of memory and schedulers 32 MiB, 20 MiB is available"
+    );
+    assert_eq!(
+        complaint.remedy,
+        "free memory, or use fewer services with sh, dh or mh that have different servers"
+    );
+    assert!(with(100, 20).is_ok(), "services with the same servers share a table");
+}
+
+#[test]
 fn files_that_are_no_text_are_reported() {
     let folder = tempfile();
     let missing = folder.join("missing.toml");

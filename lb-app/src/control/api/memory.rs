@@ -5,6 +5,7 @@ use lb_core::{
     conn::connections::BYTES_PER_CONNECTION,
     counters::DropReason,
     limits::{MAX_NEIGHBOURS, MAX_ROUTES, MAX_WAITING},
+    service::footprint,
 };
 use lb_ctl::protocol::{
     Reply,
@@ -27,7 +28,10 @@ fn memory(running: &Running) -> Memory {
         buffer_bytes: u64::from(running.pool.frame_room()),
         cache: u64::from(running.pool.cache()),
     };
+    let schedulers = footprint(&running.current().plan.services);
     Memory {
+        schedulers_bytes: schedulers.bytes(running.workers.len()),
+        lookup_tables: schedulers.tables() as u64,
         resident_bytes: resident_bytes().unwrap_or(0),
         tables_bytes: running.capacity() as u64 * BYTES_PER_CONNECTION as u64,
         connection_bytes: BYTES_PER_CONNECTION as u64,

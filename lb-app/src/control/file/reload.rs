@@ -6,11 +6,11 @@
 
 use super::difference::Difference;
 use crate::{
-    config::{self, Config, Limits, report::Report},
+    config::{self, Config, Limits, memory, report::Report},
     control::{edit::change::ChangeError, live::running::Running},
     systemd,
 };
-use lb_core::service::plan::Plan;
+use lb_core::service::{footprint, plan::Plan};
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -32,6 +32,13 @@ pub(crate) enum ReloadError {
     Restart(Difference),
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// Memory for other lookup tables, beside those that there are until all workers have the new ones.
+    #[error(
+        "nothing was changed: lookup tables for the schedulers' changed servers need {} MiB of memory, {} MiB is available; \
+         use fewer services with sh, dh or mh that have different servers",
+        .needed.div_ceil(1 << 20), .available >> 20
+    )]
+    Memory { needed: u64, available: u64 },
     /// The last reload is still on condition.
     #[error("the last reload waits to be confirmed for another {} s: confirm it first, or let it go back", .0.as_secs())]
     Unconfirmed(Duration),
@@ -95,6 +102,11 @@ impl Reloads {
         let difference = Difference::between(&before.config, &before.plan, &config);
         if !difference.restart.is_empty() {
             return Err(ReloadError::Restart(difference));
+        }
+        let needed = footprint(&config.plan.services).new_table_bytes(&footprint(&before.plan.services));
+        let available = memory::available_bytes().unwrap_or(u64::MAX);
+        if needed > available {
+            return Err(ReloadError::Memory { needed, available });
         }
         if how.dry_run {
             return Ok(difference);
