@@ -264,6 +264,8 @@ mod tests {
         let key =
             Key { source: 1, destination: 2, source_port: 3, destination_port: 4, protocol: Protocol::Tcp };
         let mut connection = Connection::new(&key, ServerId::new(0), 5, 6, Method::Nat);
+        assert!(!connection.owns(key.packed(), Direction::In), "it has seen no packet yet");
+        connection.state = State::Established;
         for _ in 0..70_000 {
             connection.count(Direction::Out, u16::MAX);
         }

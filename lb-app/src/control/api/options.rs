@@ -1,9 +1,8 @@
 //! Options that requests set and answers have, by the tables of what they are options of.
 
-use super::{Code, Refusal};
 use crate::config::options::{nearest, read_text};
 use lb_core::service::option::{Opt, Value};
-use lb_ctl::protocol::options::Options;
+use lb_ctl::protocol::{Code, Refusal, options::Options};
 use serde_json::Value as Json;
 
 /// Sets the options that are given.
