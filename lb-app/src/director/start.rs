@@ -17,7 +17,7 @@ use crate::{
     },
     dataplane::{clock::Clock, host::Host, shutdown::Shutdown},
     dpdk::{self, Eal, LcoreId},
-    health::Knowledge,
+    health::{Knowledge, caution::cautions},
     metrics::{Exporter, Names, gather::gather},
     say::say,
 };
@@ -69,6 +69,9 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
     say(placement::describe(&eal, &lcores));
     for warning in placement::distances(&config.plan.ports, &ports.started, &lcores) {
         warn!("{warning}");
+    }
+    for caution in cautions(&config.health, &config.plan) {
+        warn!("{caution}");
     }
     // Servers have their states from the first packet on.
     let restores = config.state_file.as_ref().is_some_and(|file| file.exists());
@@ -200,5 +203,8 @@ pub(crate) fn check(command: &CommandLine) -> Result<()> {
     let config = config::load(command.options.conf(), Limits { workers: 1, available_bytes })?;
     Snapshot::new(&config.plan).context("the configuration is sound but cannot be carried out")?;
     say(config.to_string());
+    for caution in cautions(&config.health, &config.plan) {
+        warn!("{caution}");
+    }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub(crate) mod tree;
 use crate::{
     cli::CommandLine,
     config::{self, Limits},
+    health::caution::cautions,
     say::say,
 };
 use finding::{Finding, Verdict};
@@ -44,10 +45,18 @@ pub(crate) fn run(command: &CommandLine) -> ExitCode {
     findings.extend(machine::look(&patient, root));
     findings.extend(cpus::look(&patient, root));
     findings.extend(ports::look(&patient, root));
+    findings.extend(checks(&patient));
     findings.extend(drivers::look(&patient, &ports::cards_of(&patient, root)));
     say(if command.options.json { json(&findings) } else { text(&findings) });
     let is_wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);
     if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Health checks that may not work from here.
+fn checks(patient: &Patient<'_>) -> Vec<Finding> {
+    let Some(config) = &patient.config else { return Vec::new() };
+    let cautions = cautions(&config.health, &config.plan);
+    cautions.into_iter().map(|caution| Finding::wrong("checks", caution.text, caution.remedy)).collect()
 }
 
 fn json(findings: &[Finding]) -> String {

@@ -7,12 +7,14 @@
 //! * [`balancer`] is what checks work for; [`means`] are their ways out: [`socket`] by the kernel, [`ports`] by the
 //!   director's own ports, where [`waiting`] and [`conversation`] are a TCP/IP stack for each check; and [`process`].
 //! * [`probe`] asks, with one file for each kind of check.
+//! * [`caution`] says what of the checks this machine may not do.
 //! * [`hooks`] tell operators, and [`monitor`] does it all on threads of the control plane.
 //!
 //! Nothing here runs on a worker lcore: threads inherit the CPU of the main lcore.
 
 mod attached;
 mod balancer;
+pub(crate) mod caution;
 mod command;
 mod conversation;
 mod datagrams;

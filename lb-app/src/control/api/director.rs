@@ -6,7 +6,11 @@ use super::{
     process::Process,
 };
 use crate::{
-    control::{file::reload::How, live::running::Running, plane::ControlPlane},
+    control::{
+        file::reload::{How, Reloaded},
+        live::running::Running,
+        plane::ControlPlane,
+    },
     dataplane::{BURST, ask::Silent, asks::EndBurst},
 };
 use lb_core::{
@@ -40,12 +44,14 @@ pub(super) fn answer(
         Request::Stop => pause(running, forwarded),
         Request::Reload { dry_run, confirm_within_ms } => {
             let confirm_within = confirm_within_ms.map(Duration::from_millis);
-            let difference = reloads.reload(running, How { dry_run, confirm_within });
-            let difference = difference.map_err(|error| invalid(error.to_string().trim_end()))?;
+            let reloaded = reloads.reload(running, How { dry_run, confirm_within });
+            let Reloaded { difference, cautions } =
+                reloaded.map_err(|error| invalid(error.to_string().trim_end()))?;
             let mut notes: Vec<String> = difference.live.iter().map(ToString::to_string).collect();
             if notes.is_empty() {
                 notes.push("nothing is different".to_owned());
             }
+            notes.extend(cautions.iter().map(|caution| format!("warning: {caution}")));
             Ok(Reply::Done(Done { notes }))
         }
         Request::Confirm if reloads.confirm() => Ok(done()),

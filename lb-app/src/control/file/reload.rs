@@ -8,6 +8,7 @@ use super::difference::Difference;
 use crate::{
     config::{self, Config, Limits, memory, report::Report},
     control::{edit::change::ChangeError, live::running::Running},
+    health::caution::{Caution, cautions},
     systemd,
 };
 use lb_core::service::{footprint, plan::Plan};
@@ -53,6 +54,14 @@ pub(crate) struct How {
     pub(crate) confirm_within: Option<Duration>,
 }
 
+/// What a reload made different, or would.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) difference: Difference,
+    /// What the checks that there are now may not do on this machine.
+    pub(crate) cautions: Vec<Caution>,
+}
+
 /// A reload that has not been confirmed.
 #[derive(Debug)]
 struct Pending {
@@ -74,14 +83,15 @@ impl Reloads {
     ///
     /// # Errors
     /// When the file is wrong, or asks for what takes a restart; then nothing has changed.
-    pub(crate) fn reload(&self, running: &Running, how: How) -> Result<Difference, ReloadError> {
+    pub(crate) fn reload(&self, running: &Running, how: How) -> Result<Reloaded, ReloadError> {
         let reloading = (!how.dry_run).then(systemd::reloading);
         let outcome = self.try_reload(running, how);
         drop(reloading);
-        if let Ok(difference) = &outcome
+        if let Ok(Reloaded { difference, cautions }) = &outcome
             && !how.dry_run
         {
             difference.live.iter().for_each(|line| info!("reload: {line}"));
+            cautions.iter().for_each(|caution| warn!("reload: {caution}"));
             info!("reload: configuration {} is in effect", running.current().generation);
         }
         if !how.dry_run {
@@ -91,7 +101,7 @@ impl Reloads {
         outcome
     }
 
-    fn try_reload(&self, running: &Running, how: How) -> Result<Difference, ReloadError> {
+    fn try_reload(&self, running: &Running, how: How) -> Result<Reloaded, ReloadError> {
         let limits = Limits { workers: running.workers.len(), available_bytes: u64::MAX };
         let config = config::load(&running.path, limits)?;
         let mut pending = self.pending.lock();
@@ -108,8 +118,9 @@ impl Reloads {
         if needed > available {
             return Err(ReloadError::Memory { needed, available });
         }
+        let cautions = cautions(&config.health, &config.plan);
         if how.dry_run {
-            return Ok(difference);
+            return Ok(Reloaded { difference, cautions });
         }
         become_like(running, &config.plan, Arc::new(config.clone()))?;
         *pending = how.confirm_within.map(|within| Pending {
@@ -117,7 +128,7 @@ impl Reloads {
             plan: Arc::new(before.operators_plan()),
             config: before.config,
         });
-        Ok(difference)
+        Ok(Reloaded { difference, cautions })
     }
 
     /// Keeps what was reloaded on condition. Whether there was anything to confirm.

@@ -1,7 +1,8 @@
-//! Every kind of check, against servers on loopback that are well, and that are ill in every way ([`kinds`]); and the
-//! whole of it, with a plan instead of a director ([`whole`]).
+//! Every kind of check, against servers on loopback that are well, and that are ill in every way ([`kinds`]), and against
+//! some behind the director's own ports ([`ports`]); and the whole of it, with a plan instead of a director ([`whole`]).
 
 mod kinds;
+mod ports;
 mod whole;
 
 use super::target::Target;
@@ -18,7 +19,7 @@ const SERVICE: &str = "[[ports]]\nname = \"wan\"\ndevice = \"d\"\naddresses = [\
                        [[services]]\nname = \"web\"\nvip = \"192.0.2.100\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"nat\"\n";
 
 /// The configuration of a service with these lines.
-fn service(lines: &str) -> Config {
+pub(super) fn service(lines: &str) -> Config {
     let text = format!("{SERVICE}{lines}");
     let config = parse("lb.toml", &text, Limits { workers: 1, available_bytes: u64::MAX });
     config.unwrap_or_else(|report| panic!("{report}"))

@@ -1,0 +1,214 @@
+//! What of a configuration's checks this machine may not do: said before they fail, at the start, by `--check`, by the
+//! doctor and at a reload.
+
+use super::{attached::Attached, derive::settings};
+use crate::config::health::{Check, Health, Kind, Leave, Via};
+use lb_core::service::plan::{Plan, ServerPlan};
+use nix::unistd::{User, geteuid};
+use rustix::thread::{CapabilitySet, capabilities};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+/// What running programs of other users takes, and for what.
+const FOR_USERS: [(CapabilitySet, &str, &str); 3] = [
+    (CapabilitySet::SETUID, "CAP_SETUID", "it does not start"),
+    (CapabilitySet::SETGID, "CAP_SETGID", "it does not start"),
+    (CapabilitySet::KILL, "CAP_KILL", "it cannot be ended when it takes too long"),
+];
+
+/// One sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caution {
+    pub(crate) text: String,
+    /// What to do about it.
+    pub(crate) remedy: String,
+}
+
+/// A machine, as far as checks depend on it.
+struct Machine<'a> {
+    is_attached: &'a dyn Fn(Ipv4Addr) -> bool,
+    may: CapabilitySet,
+    own: String,
+}
+
+/// What may go wrong with a plan's checks here.
+pub(crate) fn cautions(health: &Health, plan: &Plan) -> Vec<Caution> {
+    let attached = Attached::default();
+    // What cannot be found out is not held against anybody.
+    let may = capabilities(None).map_or(CapabilitySet::all(), |sets| sets.effective);
+    let own = User::from_uid(geteuid()).ok().flatten().map(|user| user.name).unwrap_or_default();
+    Machine { is_attached: &|address| attached.has(address), may, own }.cautions(health, plan)
+}
+
+impl Machine<'_> {
+    fn cautions(&self, health: &Health, plan: &Plan) -> Vec<Caution> {
+        let settings = settings(health);
+        let mut cautions = Vec::new();
+        for service in &plan.services {
+            let Some(health) = settings.get(&service.key()) else { continue };
+            let checked: Vec<(SocketAddr, &Check)> = service
+                .servers
+                .iter()
+                .map(ServerPlan::endpoint)
+                .filter_map(|server| Some((server, health.check_of(server)?.as_ref())))
+                .collect();
+            cautions.extend(self.ways(&service.name, &checked));
+            cautions.extend(self.users(&service.name, &checked));
+        }
+        cautions
+    }
+
+    /// Checks that leave by the kernel, although it is not where the servers are.
+    fn ways(&self, name: &str, checked: &[(SocketAddr, &Check)]) -> Vec<Caution> {
+        let elsewhere = |is_one: fn(&Check) -> bool| {
+            let those = checked.iter().filter(|(server, check)| {
+                let away = matches!(server.ip(), IpAddr::V4(address) if !(self.is_attached)(address));
+                away && is_one(check)
+            });
+            Some(Servers(those.map(|(server, _)| *server).collect())).filter(|those| !those.0.is_empty())
+        };
+        let by_kernel = elsewhere(|check| {
+            let only_via = Leave { via: Via::Kernel, ..Leave::default() };
+            let has_way = check.to_vip || check.address.is_some() || check.leave != only_via;
+            !has_way && !matches!(check.kind, Kind::Command(_))
+        });
+        let by_program =
+            elsewhere(|check| matches!(check.kind, Kind::Command(_)) && check.leave.netns.is_none());
+        let mut cautions = Vec::new();
+        if let Some(servers) = by_kernel {
+            cautions.push(Caution {
+                text: format!(
+                    "service {name}: checks of {servers} leave by the kernel, which has no address on that network, and \
+                     fail unless its routes lead there"
+                ),
+                remedy: "leave out `via`, or give `via = \"ports\"`".to_owned(),
+            });
+        }
+        if let Some(servers) = by_program {
+            cautions.push(Caution {
+                text: format!(
+                    "service {name}: the program that checks {servers} runs in the kernel's network, which has no \
+                     address on theirs, and cannot ask them unless routes lead there"
+                ),
+                remedy: "use another type of check, or give `netns`".to_owned(),
+            });
+        }
+        cautions
+    }
+
+    /// Programs of other users, whom this process may not become.
+    fn users(&self, name: &str, checked: &[(SocketAddr, &Check)]) -> Option<Caution> {
+        let users: BTreeSet<&str> = checked
+            .iter()
+            .filter_map(|(_, check)| match &check.kind {
+                Kind::Command(command) => command.user.as_deref().filter(|user| *user != self.own),
+                _ => None,
+            })
+            .collect();
+        let missing: Vec<_> =
+            FOR_USERS.iter().filter(|(capability, ..)| !self.may.contains(*capability)).collect();
+        let (_, _, first) = missing.first()?;
+        let user = users.first()?;
+        let names: Vec<&str> = missing.iter().map(|(_, name, _)| *name).collect();
+        Some(Caution {
+            text: format!(
+                "service {name}: its check is a program to be run as {user}, and lb-app has no {}: {first}",
+                names.join(", no ")
+            ),
+            remedy: format!("give lb-app {}, or leave out `user`", names.join(" and ")),
+        })
+    }
+}
+
+/// Servers in a sentence: the first, and how many more.
+struct Servers(Vec<SocketAddr>);
+
+impl fmt::Display for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0[..] {
+            [] => f.write_str("none"),
+            [one] => write!(f, "{one}"),
+            [one, more @ ..] => write!(f, "{one} and {} more", more.len()),
+        }
+    }
+}
+
+impl fmt::Display for Caution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.text, self.remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::service, *};
+
+    fn said(lines: &str, attached: bool, may: CapabilitySet) -> Vec<String> {
+        let config = service(lines);
+        let machine = Machine { is_attached: &|_| attached, may, own: "root".to_owned() };
+        machine.cautions(&config.health, &config.plan).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_check_by_a_kernel_that_is_elsewhere_is_warned_of() {
+        let check = |rest: &str| {
+            format!(
+                "servers = [{{ address = \"192.0.2.11\" }}, {{ address = \"192.0.2.12\" }}]\ncheck = {{ {rest} }}\n"
+            )
+        };
+        let all = CapabilitySet::all();
+        assert_eq!(
+            said(&check("type = \"tcp\", via = \"kernel\""), false, all),
+            [
+                "service web: checks of 192.0.2.11:80 and 1 more leave by the kernel, which has no address on that network, \
+              and fail unless its routes lead there: leave out `via`, or give `via = \"ports\"`"
+            ]
+        );
+        let program = check("type = \"command\", command = [\"/bin/true\"]");
+        assert_eq!(
+            said(&program, false, all),
+            [
+                "service web: the program that checks 192.0.2.11:80 and 1 more runs in the kernel's network, which has no \
+              address on theirs, and cannot ask them unless routes lead there: use another type of check, or give \
+              `netns`"
+            ]
+        );
+        for fine in
+            ["", ", via = \"ports\"", ", netns = \"management\"", ", via = \"kernel\", device = \"eth0\""]
+        {
+            assert!(said(&check(&format!("type = \"tcp\"{fine}")), false, all).is_empty(), "{fine}");
+        }
+        assert!(said(&check("type = \"tcp\", via = \"kernel\""), true, all).is_empty());
+        assert!(said(&program, true, all).is_empty());
+    }
+
+    #[test]
+    fn a_program_whose_user_we_may_not_become_is_warned_of() {
+        let check = |user: &str| {
+            format!(
+                "servers = [{{ address = \"192.0.2.11\" }}]\n\
+                 check = {{ type = \"command\", command = [\"/bin/true\"], user = \"{user}\" }}\n"
+            )
+        };
+        assert_eq!(
+            said(&check("nobody"), true, CapabilitySet::empty()),
+            [
+                "service web: its check is a program to be run as nobody, and lb-app has no CAP_SETUID, no CAP_SETGID, no \
+              CAP_KILL: it does not start: give lb-app CAP_SETUID and CAP_SETGID and CAP_KILL, or leave out `user`"
+            ]
+        );
+        let some = CapabilitySet::SETUID | CapabilitySet::SETGID;
+        assert_eq!(
+            said(&check("nobody"), true, some),
+            [
+                "service web: its check is a program to be run as nobody, and lb-app has no CAP_KILL: it cannot be ended \
+              when it takes too long: give lb-app CAP_KILL, or leave out `user`"
+            ]
+        );
+        assert!(said(&check("root"), true, CapabilitySet::empty()).is_empty(), "that is who we are");
+        assert!(said(&check("nobody"), true, CapabilitySet::all()).is_empty());
+    }
+}
