@@ -9,9 +9,9 @@ use std::{
 
 /// A layer-4 load balancer: LVS in user space, on DPDK.
 ///
-/// What stands before `--` is for DPDK's environment abstraction layer (EAL): which lcores to use, how much memory,
-/// which devices. The first lcore controls; each of the others is a worker, which polls one receive queue of every
-/// port. What stands behind `--` is for lb-app.
+/// The arguments before `--` are for DPDK's environment abstraction layer (EAL): which lcores to use, how much memory,
+/// which devices. The first lcore is for control; each of the others is a worker, which polls one receive queue of
+/// every port. The arguments after `--` are for lb-app.
 #[derive(Debug, Parser)]
 #[command(
     name = "lb-app",
@@ -22,23 +22,23 @@ use std::{
         lb-app --no-huge -m 512 --no-pci -l 0,1 -- --conf lb.toml\n  \
         lb-app -- --check --conf lb.toml\n  \
         lb-app -l 0-2 -- --doctor --conf lb.toml\n\n\
-        Signals: INT and TERM end it, with statistics; USR1 prints a status report;\n         HUP reads the configuration again."
+        Signals: INT and TERM stop it and print statistics; USR1 prints a status report;\n         HUP reloads the configuration."
 )]
 pub(crate) struct Options {
-    /// The configuration; conf/README.md describes it.
+    /// The configuration file; conf/README.md describes it.
     #[arg(long, value_name = "FILE", required_unless_present = "doctor")]
     conf: Option<PathBuf>,
 
-    /// Say what of this machine is wrong or slow for forwarding, with the command that mends it, and exit; with 1 if
-    /// something is wrong. Say `--conf` as well to have the ports and the capacity it names looked at.
+    /// Report what is wrong or slow on this host, with the command that fixes it, and exit; with status 1 if something
+    /// is wrong. With `--conf`, check the ports and the capacity in the configuration as well.
     #[arg(long, conflicts_with = "check")]
     pub(crate) doctor: bool,
 
-    /// Of `--doctor`: JSON instead of lines.
+    /// With `--doctor`: print JSON instead of lines.
     #[arg(long, requires = "doctor")]
     pub(crate) json: bool,
 
-    /// Validate the configuration, print what it means with every default filled in, and exit.
+    /// Validate the configuration, print it with every default filled in, and exit.
     #[arg(long)]
     pub(crate) check: bool,
 
@@ -50,12 +50,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     pub(crate) cmdline_file: Option<PathBuf>,
 
-    /// What lines of the log look like, on standard error. The environment variable `RUST_LOG` and the command
-    /// `set verbose` say which there are.
+    /// Format of log lines, which go to standard error. The environment variable `RUST_LOG` and the command
+    /// `set verbose` set the level.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub(crate) log_format: Format,
 
-    /// Descriptors of each receive queue: packets it holds while its worker is busy.
+    /// Descriptors of each receive queue: how many packets it holds while its worker is busy.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(32..=32768))]
     pub(crate) rxd: u16,
 
@@ -63,7 +63,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(32..=32768))]
     pub(crate) txd: u16,
 
-    /// Packet buffers in all; by default as many as queues, rings and caches can hold.
+    /// Packet buffers in total; by default as many as queues, rings and caches can hold.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
     pub(crate) total_num_mbufs: Option<u32>,
 }
@@ -92,16 +92,16 @@ pub(crate) struct CommandLine {
 /// Splits and reads the arguments behind the program's name.
 ///
 /// # Errors
-/// What clap has to say, help and version included: print it and exit with its code.
+/// clap's error, help and version included: print it and exit with its code.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<CommandLine, clap::Error> {
     let arguments: Vec<String> = arguments.into_iter().collect();
     let (eal, ours) = match arguments.iter().position(|argument| argument == "--") {
         Some(at) => (arguments[..at].to_vec(), &arguments[at + 1..]),
-        // Without `--` there is nothing of ours, but whoever asks for help should get all of it, not EAL's.
+        // Without `--` there are no arguments of ours, but a request for help should show ours, not EAL's.
         None if wants_ours(&arguments) => (Vec::new(), &arguments[..]),
         None => {
-            let complaint = "lb-app's own arguments are missing: they stand behind `--`, as in \
-                             `lb-app -l 0-2 -- --conf lb.toml`";
+            let complaint = "lb-app's own arguments are missing: they come after `--`, as in `lb-app -l 0-2 -- --conf \
+                             lb.toml`";
             return Err(Options::command().error(ErrorKind::MissingRequiredArgument, complaint));
         }
     };
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(parse_line("--help").unwrap_err().kind(), ErrorKind::DisplayHelp);
         let error = parse_line("-l 0-2 --conf lb.toml").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
-        assert!(error.to_string().contains("behind `--`"), "{error}");
+        assert!(error.to_string().contains("after `--`"), "{error}");
         assert_eq!(parse_line("-l 0 --").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
     }
 

@@ -1,5 +1,5 @@
-//! The log, on standard error: text or JSON, at a level that can be changed, and no more of a kind than somebody can
-//! read. Workers never log: they count.
+//! The log, on standard error: text or JSON, at a level that can be changed, with a limit for similar messages. Workers
+//! never log: they count.
 
 use clap::ValueEnum;
 use parking_lot::Mutex;
@@ -49,7 +49,7 @@ pub(crate) struct Log {
     level: reload::Handle<EnvFilter, Registry>,
 }
 
-/// Starts it. The environment variable `RUST_LOG` may say what is logged at first.
+/// Starts it. The environment variable `RUST_LOG` sets the level at start.
 pub(crate) fn start(format: Format) -> Log {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let (filter, level) = reload::Layer::new(filter);
@@ -69,7 +69,7 @@ impl Log {
     /// When there is no such level.
     pub(crate) fn set_verbosity(&self, verbosity: u8) -> Result<(), String> {
         let words = ["error", "warn", "info", "debug", "trace"];
-        let word = words.get(usize::from(verbosity)).ok_or_else(|| "the level is 0 to 4".to_owned())?;
+        let word = words.get(usize::from(verbosity)).ok_or_else(|| "invalid level: use 0 to 4".to_owned())?;
         self.level.reload(EnvFilter::new(word)).map_err(|error| error.to_string())
     }
 }
@@ -82,10 +82,7 @@ pub(crate) fn say_what_was_left_out(now: Instant) {
     }
     let left_out = KINDS.lock().take_left_out(now);
     for (count, like) in left_out {
-        info!(
-            "{count} more messages of a kind were left out in {} s, the first of them: {like}",
-            WINDOW.as_secs()
-        );
+        info!("suppressed {count} similar messages within {} s, the first: {like}", WINDOW.as_secs());
     }
 }
 
@@ -98,7 +95,7 @@ fn limited<S: Subscriber + for<'a> LookupSpan<'a>, L: Layer<S>>(layer: L) -> Fil
     layer.with_filter(Limit)
 }
 
-/// Lets only so many messages of a kind pass.
+/// Limits the number of messages of a kind.
 struct Limit;
 
 impl<S> Filter<S> for Limit {

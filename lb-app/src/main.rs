@@ -80,7 +80,7 @@ fn run(command: &cli::CommandLine, set_verbosity: SetVerbosity) -> anyhow::Resul
     let wishes = Wishes::default();
     let interrupt = Arc::new(AtomicBool::new(false));
     let on_terminal = command.options.interactive && std::io::stdin().is_terminal();
-    // The first signal stops the director in good order; a second one, should that take too long, ends it at once.
+    // The first signal stops the director in good order; a second one exits at once, should that take too long.
     let ends = if on_terminal { &[SIGTERM][..] } else { &[SIGINT, SIGTERM][..] };
     for &signal in ends {
         flag::register_conditional_shutdown(signal, 1, wishes.stop.clone())?;
@@ -100,7 +100,7 @@ fn run(command: &cli::CommandLine, set_verbosity: SetVerbosity) -> anyhow::Resul
     let failed = Arc::new(AtomicBool::new(false));
     shell::open(api, script, (interrupt, wishes.stop.clone(), failed.clone()))?;
     director.serve(&wishes);
-    // It may also have ended by itself.
+    // It may also have stopped on its own.
     wishes.stop.store(true, Ordering::Relaxed);
     drop(terminal);
     if let Some(listener) = listener {
@@ -109,6 +109,6 @@ fn run(command: &cli::CommandLine, set_verbosity: SetVerbosity) -> anyhow::Resul
     }
     let outcome = director.stop();
     outcome?;
-    anyhow::ensure!(!failed.load(Ordering::Relaxed), "a command failed");
+    anyhow::ensure!(!failed.load(Ordering::Relaxed), "a command of --cmdline-file failed");
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-/// Writes `text` to standard output. A reader that has gone away is no reason to stop forwarding, so failures are
-/// ignored: `print!` would end the process.
+/// Writes `text` to standard output. Failures are ignored, so that a closed reader does not stop forwarding: `print!`
+/// would end the process.
 pub(crate) fn say(text: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_ref().as_bytes()).and_then(|()| out.flush());

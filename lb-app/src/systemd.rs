@@ -1,4 +1,4 @@
-//! What the service manager is told: systemd's protocol, which costs nothing where nobody listens.
+//! Messages to the service manager in systemd's protocol, which costs nothing where nobody listens.
 
 use sd_notify::NotifyState;
 use std::time::Duration;
@@ -13,12 +13,12 @@ pub(crate) fn status(status: &str) {
     tell(&[NotifyState::Status(status)]);
 }
 
-/// Everything goes on as it should, with the line for `systemctl status`.
+/// Everything works; with the line for `systemctl status`.
 pub(crate) fn feed_watchdog(status: &str) {
     tell(&[NotifyState::Watchdog, NotifyState::Status(status)]);
 }
 
-/// Within which time the manager wants to hear that everything goes on, if it does.
+/// The time within which the manager expects a message, if it does.
 pub(crate) fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }

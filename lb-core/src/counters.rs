@@ -62,37 +62,39 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
-    /// Shorter than an Ethernet header, or its VLAN tags are cut off.
+    /// Shorter than an Ethernet header, or with truncated VLAN tags.
     BadEthernet = "bad-ethernet",
     /// Neither IPv4 nor ARP.
     UnknownEthertype = "unknown-ethertype",
-    /// Addressed to another station's MAC address.
+    /// Addressed to another host's MAC address.
     OtherMac = "other-mac",
-    /// Not an ARP packet for Ethernet and IPv4, cut off, or its sender's Ethernet address is zero or that of a group.
+    /// Not an ARP packet for Ethernet and IPv4, truncated, or with a zero or group address as its sender's Ethernet
+    /// address.
     BadArp = "bad-arp",
-    /// ARP about addresses that are not ours, or an answer nobody asked for.
+    /// ARP about addresses that are not the director's, or an answer that was not requested.
     ArpIgnored = "arp-ignored",
-    /// IPv4 version, header length or total length do not fit the frame.
+    /// The IPv4 version, header length or total length does not fit the frame.
     BadIpv4 = "bad-ipv4",
     /// The IPv4 header checksum is wrong.
     BadIpv4Checksum = "bad-ipv4-checksum",
-    /// The source cannot be one other host: multicast, broadcast, loopback, unspecified or one of ours.
+    /// The source address cannot be another host's: multicast, broadcast, loopback, unspecified or the director's own.
     BadSource = "bad-source",
-    /// A fragment of an IPv4 packet.
+    /// A fragment of an IPv4 packet; fragments are not supported yet.
     Fragment = "fragment",
-    /// TCP, UDP or ICMP header cut off or inconsistent with the packet's length.
+    /// The TCP, UDP or ICMP header is truncated or does not fit the packet's length.
     BadL4 = "bad-l4",
     /// The TCP, UDP or ICMP checksum is wrong.
     BadL4Checksum = "bad-l4-checksum",
-    /// The destination is neither ours nor part of a connection; the director is not a router.
+    /// The destination is neither the director's nor part of a connection; the director is not a router.
     NotForUs = "not-for-us",
     /// From a server's address, on a port that no server is behind.
     WrongPort = "wrong-port",
     /// For one of the director's own addresses, which offer nothing but ARP and ping, and no health check waits for it.
     OwnAddress = "own-address",
-    /// For a VIP's port or protocol that no service uses, and not answered: the VIP says so, or it is a reset.
+    /// To a port or protocol of a VIP that no service uses, and not answered: the VIP is configured to drop, or it is a
+    /// reset.
     Unserved = "unserved",
-    /// Would have been answered with a reset or an ICMP error, but too many were sent lately.
+    /// A reset or an ICMP error was due, but the limit of answers per second was reached.
     RejectLimited = "reject-limited",
     /// A TCP segment of no connection that must not be answered, such as a stray reset.
     NoConnection = "no-connection",
@@ -103,11 +105,11 @@ drop_reasons! {
     TableFull = "table-full",
     /// The client uses every server of the service with the same port by way of another service, and it was not answered.
     ReplyClash = "reply-clash",
-    /// An ICMP message other than echo that concerns no connection.
+    /// An ICMP message other than echo that belongs to no connection.
     IcmpUnrelated = "icmp-unrelated",
-    /// Its time to live ran out at the director, and it was of a kind that is not answered.
+    /// The time to live expired at the director, and no ICMP error is sent for such a packet.
     TtlExpired = "ttl-expired",
-    /// Larger than the MTU of the way out, and it was of a kind that is not answered.
+    /// Larger than the MTU on the way out, and no ICMP error is sent for such a packet.
     TooBig = "too-big",
     /// No room for a tunnel header in front of the packet.
     NoHeadroom = "no-headroom",
@@ -115,15 +117,15 @@ drop_reasons! {
     NoRoute = "no-route",
     /// The next hop did not answer ARP.
     Unresolved = "unresolved",
-    /// Too many packets wait for a next hop's address.
+    /// Too many packets are waiting for a next hop's Ethernet address.
     WaitingFull = "waiting-full",
     /// The neighbour table is full.
     NeighboursFull = "neighbours-full",
-    /// The owning worker's hand-over ring was full.
+    /// The hand-over ring of the owning worker was full.
     RingFull = "ring-full",
-    /// The port took no more packets to transmit.
+    /// The port accepted no more packets to transmit.
     TxFull = "tx-full",
-    /// The port it was to leave by has been stopped by the operator.
+    /// The port it would leave by was stopped by the operator.
     PortStopped = "port-stopped",
     /// Held by the director when it stopped.
     Shutdown = "shutdown",
@@ -137,7 +139,7 @@ pub struct WorkerCounters {
     pub received: Counter,
     /// Packets that other workers handed to this one.
     pub taken_over: Counter,
-    /// Packets this worker made by itself: ARP requests, announcements, copies for other workers.
+    /// Packets this worker made itself: ARP requests, announcements, health checks, copies for other workers.
     pub originated: Counter,
     /// Packets given to ports and taken by them.
     pub sent: Counter,
@@ -155,11 +157,11 @@ pub struct WorkerCounters {
     pub no_buffer: Counter,
     /// New connections turned away because no server of the service took any.
     pub no_server: Counter,
-    /// ARP packets in which another station claimed one of the director's addresses.
+    /// ARP packets in which another host claimed one of the director's addresses.
     pub address_conflicts: Counter,
     /// Connections created.
     pub created: Counter,
-    /// Connections forgotten, for whatever reason.
+    /// Connections ended, for whatever reason.
     pub ended: Counter,
     /// Of those ended, unconfirmed ones that made room for a new connection.
     pub evicted: Counter,
@@ -212,7 +214,7 @@ impl WorkerCounters {
         self.handed_over.iter().map(Counter::get).sum()
     }
 
-    /// Connections there are now.
+    /// Connections now.
     #[must_use]
     pub fn connections(&self) -> u64 {
         // In this order: if one ends in between, the difference must not become negative.
@@ -239,7 +241,7 @@ impl WorkerCounters {
 pub struct ServerTraffic {
     /// Connections scheduled to it.
     pub connections: Counter,
-    /// Of those under NAT, the ones it answered with a reset, or not at all until they were forgotten.
+    /// Of those under NAT, the ones it answered with a reset, or not at all until they expired.
     pub refused: Counter,
     /// Packets by direction: to the server, from the server.
     pub packets: [Counter; 2],

@@ -1,4 +1,4 @@
-//! What would become of a packet and why, as a story for operators: see `explain`, which tells it.
+//! What would happen to a packet and why, for operators: see `explain`, which makes it.
 
 use crate::{
     cast::small,
@@ -35,7 +35,7 @@ named! {
         Mtu = "mtu",
         /// Who gets it next.
         NextHop = "next-hop",
-        /// What becomes of it.
+        /// What happens to it.
         Outcome = "outcome",
     }
 }
@@ -49,10 +49,10 @@ pub struct Step {
     pub text: String,
 }
 
-/// What becomes of a packet, as far as can be seen from outside.
+/// What happens to a packet, as far as can be seen from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It goes on, as this frame.
+    /// It is sent, as this frame.
     Sent {
         /// The port it leaves by.
         port: PortId,
@@ -82,7 +82,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// One word for what becomes of the packet.
+    /// One word for what happens to the packet.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -99,7 +99,7 @@ impl Outcome {
 /// What a worker would do with a packet, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// The worker that says so.
+    /// The worker that explains it.
     pub worker: WorkerId,
     /// Stage by stage.
     pub steps: Vec<Step>,
@@ -109,11 +109,11 @@ pub struct Explanation {
     pub server: Option<ServerId>,
     /// Whether it belongs to a connection that this worker has.
     pub is_known: bool,
-    /// What becomes of it.
+    /// What happens to it.
     pub outcome: Outcome,
 }
 
-/// A frame to ask about: a TCP segment with these flags, or a UDP datagram, with no payload, from some station to `mac`.
+/// A frame to explain: a TCP segment with these flags, or a UDP datagram, without payload, from some host to `mac`.
 #[must_use]
 pub fn imagined(mac: Mac, key: &Key<u32>, tcp_flags: u8) -> Vec<u8> {
     const L4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;

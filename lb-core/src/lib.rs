@@ -1,6 +1,6 @@
 //! The load balancer itself.
 //!
-//! No I/O, no threads, no clock, no random source and no DPDK: packets and time come in, what becomes of them goes
+//! No I/O, no threads, no clock, no random source and no DPDK: packets and time come in, decisions about them go
 //! out. The same code runs on lcores, under property tests and in a simulated network.
 
 #![cfg_attr(

@@ -14,7 +14,7 @@ pub const MAX_SERVERS: usize = 1 << 20;
 pub const MAX_NEIGHBOURS: usize = 16_384;
 /// Most static routes.
 pub const MAX_ROUTES: usize = 1_024;
-/// Addresses whose last defence against another station is remembered; more than that share their limits.
+/// Addresses whose last defence against another host is remembered; more than that share their limits.
 pub const DEFENCES: usize = 4_096;
 /// Most packets that wait for one neighbour's address; RFC 1122 2.3.2.2 asks for at least one.
 pub const MAX_WAITING_PER_NEIGHBOUR: usize = 8;

@@ -20,7 +20,7 @@ pub struct WorkerId(pub u16);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Checksum {
-    /// The port says that it is wrong. Ports err; what decides is a look at it.
+    /// The port reports it as wrong. Ports err, so it is verified in software.
     Bad = 0,
     /// The port did not look.
     #[default]
@@ -116,16 +116,16 @@ pub trait Packet {
 /// A burst of packets: what one poll of a queue returns.
 pub type Burst<P> = ArrayVec<P, MAX_BURST>;
 
-/// Something an operator wants to hear of, seen by a worker. Fixed size, so that it fits a ring.
+/// An event for the operator, seen by a worker. Fixed size, so that it fits a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Another station claims one of the director's addresses.
+    /// Another host claims one of the director's addresses.
     AddressConflict {
         /// The address.
         address: Ipv4Addr,
-        /// The other station.
+        /// The other host.
         mac: Mac,
-        /// The port on which it was heard.
+        /// The port on which the claim arrived.
         port: PortId,
     },
     /// A next hop named by the configuration does not answer ARP.

@@ -67,7 +67,7 @@ fn checks_take_the_way_of_traffic() -> Result<()> {
         server.namespace().ip(&format!("addr del {vip}/32 dev lo"))?;
         let reason = becomes(&control, &http, 0, "down", 0)?;
         ensure!(
-            reason.contains(&format!("from {vip} by the way of traffic: does the server have")),
+            reason.contains(&format!("from {vip} on the path of traffic: does the server have")),
             "{reason}"
         );
         // It works, and answers at its own address.
@@ -145,7 +145,8 @@ fn https_and_dns_are_asked_by_the_ports() -> Result<()> {
     // What comes back for a check is told as what it is.
     let answer = "tcp[tcpflags] & (tcp-syn|tcp-ack) == (tcp-syn|tcp-ack)";
     let told = control.ask(&format!("trace add src port {HTTPS} and {answer} count 1"))?;
-    for words in ["a health check by its ports waits for it", "taken in by the director", "as told"] {
+    for words in ["a health check by its ports expects it", "received by the director itself", "as explained"]
+    {
         ensure!(told.contains(words), "no {words:?} in {told}");
     }
 
@@ -199,7 +200,7 @@ fn checks_leave_from_a_network_namespace() -> Result<()> {
     }
     outside.ip("link set lan down")?;
     let reason = becomes(&control, "tcp-nat-80", 0, "down", 0)?;
-    ensure!(reason == "there is no route to its network", "{reason}");
+    ensure!(reason == "no route to its network", "{reason}");
     outside.ip("link set lan up")?;
     becomes(&control, "tcp-nat-80", 0, "up", 0)?;
     director.stop()?;

@@ -63,7 +63,7 @@ fn explanations() -> Result<()> {
     let (status, words) =
         control.refused(&format!("explain tcp {client}:1 {}:80 in nowhere", world::VIP_NAT))?;
     assert_eq!(status, Some(1), "{words}");
-    says(&words, &["no port is called nowhere"]);
+    says(&words, &["unknown port nowhere"]);
 
     // A connection that exists.
     let stream = world.client().tcp(Method::Nat.at(world::HTTP))?;
@@ -75,9 +75,9 @@ fn explanations() -> Result<()> {
         &["TCP ACK", "known: tcp", "ESTABLISHED", "destination rewritten", "sent on lan"],
     );
     // A port that spreads packets as it likes: nobody can tell which worker gets them.
-    says(&control.ask(&packet)?, &["told as of worker ", "which has its connection", "not reliable"]);
+    says(&control.ask(&packet)?, &["explained for worker ", "which has its connection", "not reliable"]);
     let other = format!("explain tcp {client}:9 {}", Method::Dr.at(world::HTTP));
-    says(&control.ask(&other)?, &["told as of worker 0, but may be any", "sent on lan"]);
+    says(&control.ask(&other)?, &["explained for worker 0, but it may arrive at any", "sent on lan"]);
     drop(stream);
     director.stop()?;
     Ok(())
@@ -90,7 +90,7 @@ fn traces() -> Result<()> {
     let control = Control::of(&director)?;
     let (status, words) = control.refused("trace add porrt 80")?;
     assert_eq!(status, Some(1), "{words}");
-    says(&words, &["not a filter of tcpdump's syntax", "porrt 80"]);
+    says(&words, &["invalid filter", "porrt 80"]);
 
     // A packet that is handed over is told of by both workers, so it takes some to see all that there is.
     let trace = format!("trace add tcp and dst host {} count 12", world::VIP_NAT);
@@ -102,8 +102,8 @@ fn traces() -> Result<()> {
     let output = tracing.wait_with_output()?;
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}");
-    says(&told, &["TCP SYN", "none: it opens one", "sent on lan", "as told"]);
-    says(&told, &["known: tcp", "SYN_RECV -> ESTABLISHED", "happened   as told"]);
+    says(&told, &["TCP SYN", "none: it opens one", "sent on lan", "as explained"]);
+    says(&told, &["known: tcp", "SYN_RECV -> ESTABLISHED", "happened   as explained"]);
     assert!(!control.ask("trace list")?.contains("dst host"), "a trace that is over is gone");
     director.stop()?;
     Ok(())

@@ -112,21 +112,21 @@ fn a_reload_waits_to_be_confirmed() -> Result<()> {
     // Nobody confirms.
     control.ask("reload confirm-within 1s")?;
     ensure!(eventually(PATIENCE, || scheduler("rr"))?, "it does not go back");
-    let said = || Ok(director.output()?.contains("was not confirmed: everything is as it was before"));
+    let said = || Ok(director.output()?.contains("was not confirmed in time: rolled back"));
     ensure!(eventually(PATIENCE, said)?, "it does not say so");
 
     // Somebody does.
     control.ask("reload confirm-within 1h")?;
     ensure!(scheduler("mh")?);
     let (_, words) = control.refused("reload")?;
-    ensure!(words.contains("waits to be confirmed"), "{words}");
+    ensure!(words.contains("is pending confirmation"), "{words}");
     control.ask("confirm")?;
     ensure!(scheduler("mh")?);
 
     // What was laid out at start stays as it was, and nothing else is changed with it.
     director.write_configuration(&before.replace("connections = 65536", "connections = 131072"))?;
     let (_, words) = control.refused("reload")?;
-    ensure!(words.contains("this takes a restart") && words.contains("connections"), "{words}");
+    ensure!(words.contains("require a restart") && words.contains("connections"), "{words}");
     ensure!(scheduler("mh")?);
     director.stop()?;
     Ok(())

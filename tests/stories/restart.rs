@@ -96,7 +96,7 @@ fn connections_go_on_in_the_next_run() -> Result<()> {
         })?;
         assert!(!state.exists(), "a state is used once");
         let said = director.output()?;
-        assert!(said.contains("61 of 61 connections of the last run go on"), "{said}");
+        assert!(said.contains("restored 61 of 61 connections from "), "{said}");
         for (method, session, server) in &mut sessions {
             let answer = session.get("/small").with_context(|| method.word())?;
             assert_eq!(answer.server, *server, "{}", method.word());

@@ -134,7 +134,7 @@ fn words_are_completed_and_lines_remembered() -> Result<()> {
     terminal.press("nonsense\r")?;
     terminal.shows(&["unrecognized subcommand 'nonsense'", "lbctl> "])?;
     terminal.press("count connections # how many\r")?;
-    terminal.shows(&["room for", "lbctl> "])?;
+    terminal.shows(&["capacity", "lbctl> "])?;
     terminal.press("\u{4}")?;
     assert_eq!(terminal.ends()?, Some(0));
 
@@ -193,7 +193,7 @@ fn a_listing_can_be_interrupted() -> Result<()> {
     let listed = terminal.seen.lines().filter(|line| line.starts_with("UDP ")).count();
     assert!((1..CONNECTIONS).contains(&listed), "{listed}");
     terminal.press("count connections\r")?;
-    terminal.shows(&["room for", "lbctl> "])?;
+    terminal.shows(&["capacity", "lbctl> "])?;
     // So does a trace, which would go on for ever.
     terminal.press("trace add udp\r")?;
     assert!(eventually(PATIENCE, || Ok(control.ask("trace list")?.contains("udp")))?);
@@ -219,8 +219,8 @@ fn a_file_stops_at_its_first_error() -> Result<()> {
     let output = control.output(&format!("load {name}"))?;
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("forwarding") && !text.contains("room for 131072\n  worker"), "{text}");
-    assert!(errors.contains(&format!("{name}:3: there is no server")), "{errors}");
+    assert!(text.contains("forwarding") && !text.contains("capacity 131072\n  worker"), "{text}");
+    assert!(errors.contains(&format!("{name}:3: unknown server")), "{errors}");
     let output = control.output(&format!("load {name} keep-going"))?;
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("  worker 1: "));

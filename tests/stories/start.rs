@@ -91,7 +91,7 @@ fn what_is_wrong_is_said_with_a_remedy() -> Result<()> {
             "(0-2)@0",
             &["2 receive queues are needed", "use fewer workers, or add qpairs=N"],
         ),
-        (good.clone(), "0@0", &["no lcore is left for a worker", "`-l 0,1`"]),
+        (good.clone(), "0@0", &["no lcore for a worker", "`-l 0,1`"]),
         // 2 TiB of tables.
         (
             with("connections = 65536", "connections = 268435456"),
@@ -123,9 +123,9 @@ fn too_many_buffers_for_the_memory_are_said_with_what_would_do() -> Result<()> {
     // A page each, and 256 KiB for pointers to them.
     attempt.failed(&[
         "no memory for 32767 packet buffers, which need 129 MiB without huge pages",
-        "pages of its own, 4 KiB",
+        "takes whole pages (4 KiB)",
         "MiB are free: raise -m to ",
-        " MiB do (leave out --no-huge",
+        " MiB are enough (remove --no-huge",
         "--total-num-mbufs",
     ]);
     assert!(!attempt.runtime.exists(), "{} is left behind", attempt.runtime.display());
@@ -149,7 +149,7 @@ fn a_prefix_in_use_is_left_alone() -> Result<()> {
     let runtime = director.runtime().to_owned();
     let prefix = runtime.file_name().and_then(|name| name.to_str()).expect("the prefix");
     let attempt = attempt(&world, prefix, &config.render(&world.server_addresses()), "(0-2)@0")?;
-    attempt.failed(&["another DPDK process uses", "--file-prefix of its own"]);
+    attempt.failed(&["another DPDK process uses", "its own --file-prefix"]);
 
     assert!(runtime.exists());
     assert_eq!(world.client().who_answers(Method::Nat.at(world::HTTP), 4)?.len(), 2);
@@ -192,7 +192,7 @@ fn what_eal_does_not_like_is_said_in_a_sentence() -> Result<()> {
         (
             &["--lcores", "(0-2)@0", "--no-huge", "-m", "256"],
             without_rights,
-            &["the control socket /run/lb/", "may not write there", "run as root"],
+            &["the control socket /run/lb/", "permission denied", "run as root"],
         ),
     ];
     for (eal, by, words) in cases {
@@ -218,7 +218,7 @@ fn the_control_socket_is_one_directors() -> Result<()> {
     let director = world.start(&config)?;
     let prefix = format!("{}-second", world.name());
     let second = attempt(&world, &prefix, &config.render(&world.server_addresses()), "(0-2)@0")?;
-    second.failed(&["the control socket", "is in use: another lb-app runs with it", "[control]"]);
+    second.failed(&["the control socket", "is in use by another lb-app", "[control]"]);
     assert!(socket.exists(), "the living director's socket stays");
     director.kill();
     assert!(socket.exists(), "nobody removed it");

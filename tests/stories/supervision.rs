@@ -73,7 +73,7 @@ fn the_service_manager_is_told() -> Result<()> {
 
     // While a worker is stuck, the watchdog is not fed, which would have the director restarted.
     let stuck = director.hold_worker(1)?;
-    let complains = || Ok(director.output()?.contains("worker 0 has not gone round"));
+    let complains = || Ok(director.output()?.contains("worker 0 is stuck"));
     ensure!(eventually(PATIENCE, complains)?, "nobody notices");
     // What had been said before.
     while manager.hears_within(Duration::from_millis(100), "WATCHDOG=1") {}

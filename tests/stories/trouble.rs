@@ -101,7 +101,7 @@ fn the_connection_table_is_full() -> Result<()> {
     let refused = all_are_answered(&control)?;
     assert!(refused.iter().all(|command| command.starts_with("show connection ")), "{refused:?}");
     let listed = control.ask("show connections")?;
-    assert!(listed.contains("connections in all"), "{listed}");
+    assert!(listed.contains("connections in total"), "{listed}");
     control.ask("flush connections protocol udp")?;
     assert!(eventually(PATIENCE, || Ok(control.ask("count connections")?.starts_with("0 connections")))?);
     director.stop()?;
@@ -118,8 +118,8 @@ fn a_worker_stands_still() -> Result<()> {
     let worker = director.hold_worker(2)?;
     let refused = all_are_answered(&control)?;
     for (command, words) in [
-        ("show connections", "worker 1 did not answer in time: the rest of its connections was skipped"),
-        ("show neighbours", "worker 1 did not answer"),
+        ("show connections", "worker 1 did not respond in time: the rest of its connections was skipped"),
+        ("show neighbours", "worker 1 did not respond"),
     ] {
         assert!(!refused.contains(&command), "{refused:?}");
         let text = control.ask(command)?;
@@ -127,11 +127,14 @@ fn a_worker_stands_still() -> Result<()> {
     }
     for command in ["port stop all", "delete connection udp 192.0.2.10:9 192.0.2.100:7"] {
         let (status, words) = control.refused(command)?;
-        assert!(status == Some(1) && words.contains("worker 1 does not answer"), "{command}: {words}");
+        assert!(
+            status == Some(1) && words.contains("worker 1 did not respond within 2 s"),
+            "{command}: {words}"
+        );
     }
     drop(worker);
     // It does what it was asked meanwhile, and goes on.
-    let answers = || Ok(!control.ask("show neighbours")?.contains("did not answer"));
+    let answers = || Ok(!control.ask("show neighbours")?.contains("did not respond"));
     assert!(eventually(PATIENCE, answers)?);
     control.ask("port stop all")?;
     control.ask("port start all")?;

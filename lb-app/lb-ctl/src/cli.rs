@@ -50,7 +50,7 @@ pub enum Own {
 /// Reads the arguments, the program's name first.
 ///
 /// # Errors
-/// What clap has to say, help and version included.
+/// clap's error, help and version included.
 pub fn parse(arguments: Vec<String>) -> Result<Options, clap::Error> {
     let matches = Options::command().try_get_matches_from(arrange(arguments))?;
     Options::from_arg_matches(&matches)

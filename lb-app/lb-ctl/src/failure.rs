@@ -4,22 +4,22 @@ use crate::transport::CallError;
 use std::io;
 use thiserror::Error;
 
-/// Why a command did not do what it should.
+/// Why a command failed.
 #[derive(Debug, Error)]
 pub enum Failure {
-    /// It is not a command. Help that was asked for comes this way, too.
+    /// It is not a command, or help was requested.
     #[error("{}", .0.to_string().trim_end())]
     Usage(#[from] clap::Error),
-    /// Something about it is wrong.
+    /// It is invalid.
     #[error("{0}")]
     Wrong(String),
-    /// The director refused, or was not reached.
+    /// The director refused, or could not be reached.
     #[error(transparent)]
     Call(#[from] CallError),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
-    /// Nobody reads any more.
+    /// The output could not be written.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
     /// A command in a file failed.

@@ -1,5 +1,4 @@
-//! The control side of `lb-app`: what is said over its socket, the language that operators say it in, and what they
-//! read.
+//! The control side of `lb-app`: the protocol of its socket, the operators' commands, and what they read.
 //!
 //! * [`protocol`]: requests, answers and their framing.
 //! * [`transport`]: how a request reaches the director.
@@ -25,5 +24,5 @@ pub mod top;
 pub mod transport;
 pub mod version;
 
-/// Where `lb-app` listens unless it is told otherwise.
+/// The default control socket of `lb-app`.
 pub const DEFAULT_SOCKET: &str = "/run/lb/lb.sock";

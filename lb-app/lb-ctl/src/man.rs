@@ -70,10 +70,10 @@ Done.
 The director refused.
 .TP
 2
-The command makes no sense, or a file of commands cannot be read.
+The command is invalid, or a file of commands cannot be read.
 .TP
 3
-The director was not reached, or went away.
+The director could not be reached, or the connection was lost.
 .TP
 4
 The output could not be written.
@@ -83,10 +83,10 @@ Interrupted.
 .SH FILES
 .TP
 /run/lb/lb.sock
-Where lb\\-app listens, unless its configuration or \\-\\-file\\-prefix says otherwise.
+The control socket, unless the configuration or \\-\\-file\\-prefix sets another one.
 .TP
 ~/.local/state/lb/history
-The shell's history; XDG_STATE_HOME may put it elsewhere.
+The shell's history; XDG_STATE_HOME moves it.
 ";
 
 #[cfg(test)]

@@ -21,10 +21,10 @@ use std::{
 /// Files that load one another, at most.
 const DEEPEST_LOAD: usize = 8;
 
-/// Whether the session goes on.
+/// Whether the session continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// It does.
+    /// It continues.
     GoOn,
     /// `quit`.
     Quit,
@@ -40,7 +40,7 @@ pub struct Session<T> {
 }
 
 impl<T: Transport> Session<T> {
-    /// A session. Where `json` says so, answers are shown as they came. `interrupt` ends a listing.
+    /// A session. With `json`, answers are shown as they came. `interrupt` ends a listing.
     pub fn new(transport: T, json: bool, interrupt: Arc<AtomicBool>) -> Self {
         Session { transport, renderer: Renderer::default(), json, interrupt, loads: 0 }
     }
@@ -71,13 +71,16 @@ impl<T: Transport> Session<T> {
         Ok(Flow::GoOn)
     }
 
-    /// Runs the commands of a file. It stops at the first that fails, unless told to keep going.
+    /// Runs the commands of a file. It stops at the first that fails, unless `keep_going`.
     ///
     /// # Errors
     /// See [`Failure`]; of several failures, the last.
     pub fn load(&mut self, file: &Path, keep_going: bool, out: &mut dyn Write) -> Result<Flow, Failure> {
         if self.loads == DEEPEST_LOAD {
-            return Err(Failure::Wrong(format!("{}: files load one another too deeply", file.display())));
+            return Err(Failure::Wrong(format!(
+                "{}: files that load one another are nested too deeply",
+                file.display()
+            )));
         }
         let text = fs::read(file).map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))?;
         self.loads += 1;
@@ -123,7 +126,7 @@ impl<T: Transport> Session<T> {
         last.map_or(Ok(Flow::GoOn), Err)
     }
 
-    /// Names for completion; none when the director does not answer.
+    /// Names for completion; none when the director did not respond in time.
     pub fn names(&mut self) -> director::Names {
         match self.transport.call(Request::Director(director::Request::Names)) {
             Ok(Reply::Names(names)) => names,

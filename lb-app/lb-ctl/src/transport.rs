@@ -9,7 +9,7 @@ use std::{
 };
 use thiserror::Error;
 
-/// How long an answer may take. The director gives up on workers long before.
+/// How long an answer may take. The director's own timeout for workers is much shorter.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no answer.
@@ -18,7 +18,7 @@ pub enum CallError {
     /// The director refused.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// It was not reached, or went away.
+    /// It could not be reached, or the connection was lost.
     #[error("{0}")]
     Lost(String),
 }
@@ -67,7 +67,7 @@ impl Transport for Socket {
         let mut line =
             serde_json::to_vec(&Call::new(request)).map_err(|error| CallError::Lost(error.to_string()))?;
         line.push(b'\n');
-        // A director that turns a client away says why before it closes, which may be before we have asked.
+        // A director that rejects a client sends the reason before it closes, perhaps before our request.
         let written = self.writer.write_all(&line);
         let answer = match framing::read_line(&mut self.reader, framing::MAX_REPLY) {
             Ok(Some(answer)) => answer,
@@ -78,7 +78,7 @@ impl Transport for Socket {
             Err(error) => return Err(lost(written.err().unwrap_or(error))),
         };
         let answer: Return = serde_json::from_slice(&answer).map_err(|error| {
-            CallError::Lost(format!("the director's answer makes no sense to this version: {error}"))
+            CallError::Lost(format!("this lbctl does not understand the director's answer: {error}"))
         })?;
         match answer.outcome {
             Outcome::Reply(reply) => Ok(reply),
@@ -90,18 +90,20 @@ impl Transport for Socket {
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn lost(error: io::Error) -> CallError {
     let what = match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "the director does not answer".to_owned(),
-        _ => format!("the connection to the director broke: {error}"),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            "the director did not respond in time".to_owned()
+        }
+        _ => format!("the connection to the director was lost: {error}"),
     };
     CallError::Lost(what)
 }
 
 fn unreachable(path: &Path, error: &io::Error) -> String {
     let remedy = match error.kind() {
-        io::ErrorKind::NotFound => "is lb-app running? --socket names another place",
-        io::ErrorKind::ConnectionRefused => "nobody listens there: lb-app has ended without removing it",
-        io::ErrorKind::PermissionDenied => "you must be root or in the group that [control] names",
-        _ => "--socket names another place",
+        io::ErrorKind::NotFound => "is lb-app running? --socket sets another path",
+        io::ErrorKind::ConnectionRefused => "nobody listens on it: lb-app exited without removing it",
+        io::ErrorKind::PermissionDenied => "run as root, or as a member of the group in [control]",
+        _ => "--socket sets another path",
     };
     format!("cannot connect to {}: {error}; {remedy}", path.display())
 }

@@ -17,10 +17,10 @@ pub(super) fn endpoint(value: &DeValue) -> Reading<SocketAddr> {
     let text = quoted(value, remedy)?;
     let parsed: Result<SocketAddrV4, _> = text.parse();
     let address =
-        parsed.map_err(|_| Complaint::new(format!("{text:?} is no address with a port"), remedy))?;
+        parsed.map_err(|_| Complaint::new(format!("{text:?} is not an address with a port"), remedy))?;
     values::unicast(*address.ip())?;
     if address.port() == 0 {
-        return Err(Complaint::new("port 0 is no port", "use 1 to 65535"));
+        return Err(Complaint::new("port 0 is not valid", "use 1 to 65535"));
     }
     Ok(address.into())
 }
@@ -37,7 +37,7 @@ pub(super) fn codes(value: &DeValue) -> Reading<Value> {
         (Ok(from), Ok(to)) if (100..=599).contains(&from) && (from..=599).contains(&to) => {
             Ok(Value::Text(format!("{from}-{to}")))
         }
-        _ => Err(Complaint::new(format!("{text:?} is no range of status codes"), remedy)),
+        _ => Err(Complaint::new(format!("{text:?} is not a range of status codes"), remedy)),
     }
 }
 
@@ -49,8 +49,8 @@ pub(super) fn pattern(value: &DeValue) -> Reading<String> {
         let error = error.to_string();
         let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         Complaint::new(
-            format!("{text:?} is no regular expression: {reason}"),
-            "see https://docs.rs/regex for what can be written",
+            format!("{text:?} is not a valid regular expression: {reason}"),
+            "see https://docs.rs/regex for the syntax",
         )
     })
 }
@@ -59,10 +59,7 @@ pub(super) fn pattern(value: &DeValue) -> Reading<String> {
 pub(super) fn token(value: &DeValue) -> Reading<String> {
     let word = text(value)?;
     if word.contains(|c: char| !c.is_ascii_graphic()) {
-        return Err(Complaint::new(
-            format!("{word:?} has characters that do not belong there"),
-            "use one word",
-        ));
+        return Err(Complaint::new(format!("{word:?} has invalid characters"), "use one word"));
     }
     Ok(word)
 }
@@ -71,7 +68,7 @@ pub(super) fn token(value: &DeValue) -> Reading<String> {
 pub(super) fn path(value: &DeValue) -> Reading<String> {
     let path = token(value)?;
     if !path.starts_with('/') {
-        return Err(Complaint::new(format!("{path:?} is no path"), format!("write \"/{path}\"")));
+        return Err(Complaint::new(format!("{path:?} is not a path"), format!("write \"/{path}\"")));
     }
     Ok(path)
 }
@@ -83,7 +80,7 @@ pub(super) fn domain(value: &DeValue) -> Reading<String> {
     let fits = |label: &str| (1..=63).contains(&label.len());
     if name != "." && (name.len() > 253 || !labels.split('.').all(fits)) {
         let remedy = "use labels of 1 to 63 characters, as in \"www.example.org\"";
-        return Err(Complaint::new(format!("{name:?} is no domain name"), remedy));
+        return Err(Complaint::new(format!("{name:?} is not a domain name"), remedy));
     }
     Ok(name)
 }
@@ -92,7 +89,7 @@ pub(super) fn domain(value: &DeValue) -> Reading<String> {
 pub(super) fn device(value: &DeValue) -> Reading<String> {
     let name = values::name(value)?;
     if name.len() > 15 {
-        return Err(Complaint::new(format!("{name:?} is no interface"), "use up to 15 characters"));
+        return Err(Complaint::new(format!("{name:?} is not an interface name"), "use up to 15 characters"));
     }
     Ok(name)
 }

@@ -20,7 +20,7 @@ impl Display for Config {
         writeln!(f, "servers = {}", self.room.servers)?;
         match &self.state_file {
             Some(path) => writeln!(f, "state_file = {}", quoted(&path.to_string_lossy()))?,
-            None => writeln!(f, "# state_file: none, connections end with the director")?,
+            None => writeln!(f, "# state_file: none, connections are not saved")?,
         }
         writeln!(f, "idle = \"{}\"", self.idle)?;
         writeln!(f, "verify_checksums = {verify_checksums}")?;
@@ -36,7 +36,7 @@ impl Display for Config {
         }
         match &self.control.group {
             Some(group) => writeln!(f, "group = {}", quoted(group))?,
-            None => writeln!(f, "# group: root alone")?,
+            None => writeln!(f, "# group: root only")?,
         }
         writeln!(f, "captures = {}", quoted(&self.control.captures.display().to_string()))?;
 
@@ -49,7 +49,7 @@ impl Display for Config {
         writeln!(f, "\n[metrics]")?;
         match &self.metrics {
             Some(listen) => writeln!(f, "listen = \"{listen}\"")?,
-            None => writeln!(f, "# listen: nowhere")?,
+            None => writeln!(f, "# listen: off")?,
         }
 
         writeln!(f, "\n[health]")?;

@@ -7,7 +7,7 @@ use std::{
 
 /// Bytes that tables could be allocated from: what the kernel can give without swapping, and what the limits of the
 /// process's control groups leave of it. Reserved huge pages do not count: packet buffers come from those, tables from
-/// transparent ones. `None` if the kernel does not say.
+/// transparent ones. `None` if the kernel does not report it.
 pub(crate) fn available_bytes() -> Option<u64> {
     available_below(Path::new("/"))
 }
@@ -24,7 +24,7 @@ fn from_meminfo(meminfo: &str) -> Option<u64> {
     value.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// What the tightest limit of the process's control groups leaves; `None` where there is no limit.
+/// What the lowest limit of the process's control groups leaves; `None` without a limit.
 fn control_group_bytes(root: &Path) -> Option<u64> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();

@@ -1,6 +1,6 @@
 //! The configuration file.
 //!
-//! Text becomes [`raw`], what the user said, with a place for every value. Checks then make of it what it means, a
+//! Text becomes [`raw`], the user's values, each with its place. Checks then turn these into a
 //! [`Config`] with a [`Plan`] for the workers. Neither step stops at a problem: all of a file's problems are
 //! reported at once, each with line, column, key and a remedy, and then nothing of the file is used.
 
@@ -43,9 +43,9 @@ use std::{
 };
 use toml::de::DeTable;
 
-/// Capacity of a worker's table unless the file says otherwise: at most 128 MB.
+/// Default capacity of a worker's table: at most 128 MB.
 const DEFAULT_CONNECTIONS: usize = 1_000_000;
-/// Room for servers unless the file says otherwise, at least: half a megabyte per worker.
+/// Minimum of the default capacity for servers: half a megabyte per worker.
 const LEAST_ROOM: usize = 4_096;
 
 /// What a configuration means. Its `Display` is the effective configuration: a file that means the same, with every
@@ -150,7 +150,7 @@ impl fmt::Display for Idle {
     }
 }
 
-/// What the machine has, for checking that the configuration fits.
+/// What the host has, to check that the configuration fits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// How many workers there are.
@@ -182,7 +182,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
         let place = Place { span: error.span().unwrap_or_default(), key: String::new() };
         problems.add(&place, Complaint::new(format!("not valid TOML: {}", error.message()), ""));
     }
-    // What was recovered from broken syntax says little about what was meant.
+    // What was recovered from broken syntax is not reliable.
     if let Some(report) = problems.report(name) {
         return Err(report);
     }
@@ -218,7 +218,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     })
 }
 
-/// Checks that there is room for the servers, and returns how much room there is.
+/// Checks that the servers fit the capacity, and returns the capacity.
 fn check_room(workers: &raw::Workers, services: &[ServicePlan], problems: &Problems) -> Room {
     let configured: usize = services.iter().map(|service| service.servers.len()).sum();
     let ample = (configured * 2).next_power_of_two().clamp(LEAST_ROOM, MAX_SERVERS);
@@ -230,7 +230,7 @@ fn check_room(workers: &raw::Workers, services: &[ServicePlan], problems: &Probl
         let remedy = format!("use at least {configured}, and more if servers are to be added while it runs");
         problems.add(&given.place, Complaint::new(what, remedy));
     }
-    // A service without servers is rare, so there is room for as many services as servers.
+    // A service without servers is rare, so the capacity for services is that for servers.
     Room { services: servers.max(services.len() * 2).clamp(1, MAX_SERVICES), servers }
 }
 

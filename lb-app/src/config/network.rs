@@ -122,7 +122,7 @@ impl<'r> Network<'r> {
             Complaint::new(what, "use the address of the router")
         } else if self.is_broadcast(address) {
             Complaint::new(
-                format!("{address} means all hosts of its network"),
+                format!("{address} is not the address of one host of its network"),
                 "use the address of the router",
             )
         } else if self.attached_known && self.routing.attached_port(address).is_none() {
@@ -170,7 +170,7 @@ fn check_ports(raw: &Raw, problems: &Problems) {
         if let Some(At { value, place }) = &port.name {
             once(&mut names, value, place, problems, |line| {
                 Complaint::new(
-                    format!("another port is called {value:?} (line {line})"),
+                    format!("another port is named {value:?} (line {line})"),
                     "give each its own name",
                 )
             });
@@ -184,7 +184,7 @@ fn check_ports(raw: &Raw, problems: &Problems) {
     }
 }
 
-/// Checks the ports' addresses against each other, and tells where each was given.
+/// Checks the ports' addresses against each other, and returns where each was given.
 fn check_addresses<'r>(ports: &'r [raw::Port], problems: &Problems) -> HashMap<Ipv4Addr, &'r Place> {
     let mut own = HashMap::new();
     let mut earlier: Vec<(usize, &At<Ipv4Net>)> = Vec::new();
@@ -197,7 +197,7 @@ fn check_addresses<'r>(ports: &'r [raw::Port], problems: &Problems) -> HashMap<I
             });
             if own.contains_key(&address) {
                 once(&mut own, address, &at.place, problems, |line| {
-                    Complaint::new(format!("{address} is given already (line {line})"), "remove one")
+                    Complaint::new(format!("{address} is listed already (line {line})"), "remove one")
                 });
             } else if let Some((other, seen)) = other {
                 let (name, line) = (text(&ports[*other].name), problems.line(&seen.place));

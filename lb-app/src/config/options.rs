@@ -105,7 +105,7 @@ fn read_field(table: &mut Table, field: &'static option::Field) -> Field<Parts> 
             Field::Given(list) if list.value.is_empty() || list.value.len() > MAX_WORDS => {
                 let remedy =
                     format!("write the program and its arguments, as in `{key} = {}`", field.example);
-                table.complain(&list.place, Complaint::new("has no words, or too many", remedy));
+                table.complain(&list.place, Complaint::new("is empty or has too many words", remedy));
                 Field::Bad
             }
             Field::Given(At { value, place }) => {

@@ -12,7 +12,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The same place with `key` below its path: what is said about a key that is missing there.
+    /// The same place with `key` below its path: for messages about a key that is missing there.
     pub(super) fn below(&self, key: &str) -> Place {
         let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         let key = if bare { key.to_owned() } else { format!("{key:?}") };

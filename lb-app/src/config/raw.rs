@@ -1,4 +1,4 @@
-//! What the user said: the keys of the file with their types and places, and nothing about what they mean together.
+//! The user's values: the keys of the file with their types and places, not checked against each other.
 
 use super::{
     Control, Idle,

@@ -36,7 +36,7 @@ impl<'c, 'r> Services<'c, 'r> {
         Services { raw, network, problems, vips }
     }
 
-    /// Checks everything and says what it means. What is said is only good if no problem was found.
+    /// Checks everything and builds the result, which is only valid if no problem was found.
     pub(super) fn plan(&self) -> (Vec<ServicePlan>, Vec<VipPlan>, Health) {
         vips_of(self.raw).for_each(|(address, place)| self.check_vip(address, place));
         self.check_services();
@@ -58,7 +58,10 @@ impl<'c, 'r> Services<'c, 'r> {
             );
             Complaint::new(what, "give the tunnel or the service another")
         } else if self.network.is_broadcast(address) {
-            Complaint::new(format!("{address} means all hosts of its network"), "use the address of one host")
+            Complaint::new(
+                format!("{address} is not the address of one host of its network"),
+                "use the address of one host",
+            )
         } else {
             return;
         };
@@ -122,7 +125,7 @@ impl<'c, 'r> Services<'c, 'r> {
         {
             once(&mut seen, *sorry, place, self.problems, |line| {
                 let what = format!("{sorry} is one of the service's servers (line {line})");
-                Complaint::new(what, "use another server, which steps in when those fail")
+                Complaint::new(what, "use another server, which gets connections when these fail")
             });
             if let Ok(value) = v4(sorry.ip()) {
                 let address = At { value, place: place.clone() };
@@ -165,7 +168,7 @@ impl<'c, 'r> Services<'c, 'r> {
                 self.problems.line(&local.place)
             ))
         } else if self.network.is_broadcast(address) {
-            Some(format!("{address} means all hosts of its network"))
+            Some(format!("{address} is not the address of one host of its network"))
         } else {
             None
         };
@@ -190,7 +193,7 @@ impl<'c, 'r> Services<'c, 'r> {
         let attach = "attach its network to a port, or use nat or tun";
         let complaint = match (self.network.reach(address), method.is_link_local()) {
             (Reach::Through(hop), true) if hop.address != address => Complaint::new(
-                format!("{address} is behind router {}, where dr does not reach", hop.address),
+                format!("{address} is behind router {}, which dr cannot reach", hop.address),
                 attach,
             ),
             (Reach::Nowhere, true) => Complaint::new(
@@ -199,7 +202,7 @@ impl<'c, 'r> Services<'c, 'r> {
             ),
             (Reach::Nowhere, false) => {
                 let remedy = "add a route to it, or give a port an address on its network";
-                Complaint::new(format!("there is no route to {address}"), remedy)
+                Complaint::new(format!("no route to {address}"), remedy)
             }
             (Reach::Through(_) | Reach::Unknown, _) => return,
         };

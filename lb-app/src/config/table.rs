@@ -1,6 +1,6 @@
 //! Reading TOML tables key by key, collecting every problem instead of stopping at the first.
 //!
-//! This is done by hand over the document's tree, because serde gives up at the first structural error.
+//! This is done by hand over the document's tree, because serde stops at the first structural error.
 
 use super::{
     place::{At, Field, Place},

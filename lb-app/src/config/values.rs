@@ -52,7 +52,7 @@ pub(super) fn socket(value: &DeValue) -> Reading<Wanted> {
         let remedy = format!(
             "use a path from the root of at most {MOST} bytes, such as \"/run/lb/lb.sock\", or \"none\""
         );
-        return Err(Complaint::new(format!("{path:?} is no place for a socket"), remedy));
+        return Err(Complaint::new(format!("{path:?} is not a path for a socket"), remedy));
     }
     Ok(Wanted::Path(path.into()))
 }
@@ -62,7 +62,7 @@ pub(super) fn directory(value: &DeValue) -> Reading<PathBuf> {
     let path = text(value)?;
     if !path.starts_with('/') || Path::new(&path).components().any(|part| part == Component::ParentDir) {
         let remedy = "use a path from the root without \"..\", such as \"/var/lib/lb/captures\"";
-        return Err(Complaint::new(format!("{path:?} is no place for a directory"), remedy));
+        return Err(Complaint::new(format!("{path:?} is not a path for a directory"), remedy));
     }
     Ok(path.into())
 }
@@ -72,7 +72,7 @@ pub(super) fn name(value: &DeValue) -> Reading<String> {
     let name = text(value)?;
     if name.len() > MAX_NAME || name.contains(char::is_whitespace) {
         let remedy = format!("use up to {MAX_NAME} characters without spaces");
-        return Err(Complaint::new(format!("{name:?} is no name"), remedy));
+        return Err(Complaint::new(format!("invalid name {name:?}"), remedy));
     }
     Ok(name)
 }
@@ -118,7 +118,7 @@ pub(super) fn timeout(value: &DeValue) -> Reading<Duration> {
     let remedy = "write for example \"500ms\", \"90s\", \"15m\" or \"1h30m\"";
     let text = quoted(value, remedy)?;
     let Some(timeout) = duration::parse(text) else {
-        return Err(Complaint::new(format!("{text:?} is no duration"), remedy));
+        return Err(Complaint::new(format!("{text:?} is not a duration"), remedy));
     };
     let longest = Duration::from_secs(MAX_TIMEOUT_S);
     if timeout == Duration::ZERO || timeout > longest {
@@ -133,7 +133,7 @@ pub(super) fn duration(value: &DeValue) -> Reading<Duration> {
     let remedy = "write for example \"0s\", \"500ms\", \"30s\" or \"5m\"";
     let text = quoted(value, remedy)?;
     let duration =
-        duration::parse(text).ok_or_else(|| Complaint::new(format!("{text:?} is no duration"), remedy))?;
+        duration::parse(text).ok_or_else(|| Complaint::new(format!("{text:?} is not a duration"), remedy))?;
     if duration > Duration::from_secs(MAX_TIMEOUT_S) {
         let remedy = format!("use at most {}d", MAX_TIMEOUT_S / 86_400);
         return Err(Complaint::new(format!("{text:?} is out of range"), remedy));
@@ -141,11 +141,11 @@ pub(super) fn duration(value: &DeValue) -> Reading<Duration> {
     Ok(duration)
 }
 
-/// An address of this machine and a port to listen on.
+/// An address of this host and a port to listen on.
 pub(super) fn listen(value: &DeValue) -> Reading<SocketAddr> {
     let remedy = "write address and port, as in \"127.0.0.1:9100\"";
     let text = quoted(value, remedy)?;
-    text.parse().map_err(|_| Complaint::new(format!("{text:?} is no address with a port"), remedy))
+    text.parse().map_err(|_| Complaint::new(format!("{text:?} is not an address with a port"), remedy))
 }
 
 /// The address of one host.
@@ -225,7 +225,7 @@ fn no_address(text: &str, expected: &str, remedy: &str) -> Complaint {
     if host.parse::<Ipv6Addr>().is_ok() {
         return Complaint::new(format!("{text:?} is IPv6, which is not supported yet"), "use IPv4");
     }
-    Complaint::new(format!("{text:?} is no {expected}"), remedy)
+    Complaint::new(format!("{text:?} is not a valid {expected}"), remedy)
 }
 
 /// No group, nobody, not ourselves.

@@ -14,7 +14,7 @@ use std::{
 };
 use thiserror::Error;
 
-/// How long a worker may take to answer. It answers between two bursts, or when it wakes up.
+/// How long a worker may take to respond. It does between two bursts, or when it wakes up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Something that a worker is asked. It is dealt with in a bounded piece; who wants more asks again. So nothing that is
@@ -27,9 +27,9 @@ pub(crate) trait Ask: Send + 'static {
     fn answer(self, now: Instant, worker: &mut WiredWorker) -> Self::Answer;
 }
 
-/// Why a worker gave no answer.
+/// A worker did not respond.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("worker {} does not answer", .0.0)]
+#[error("worker {} did not respond within {} s", .0.0, PATIENCE.as_secs())]
 pub(crate) struct Silent(pub(crate) WorkerId);
 
 /// Our end of one worker's line. Clients take turns: a worker is asked one thing at a time.
@@ -83,7 +83,7 @@ impl Desk {
     pub(super) fn serve(&self, now: Instant, worker: &mut WiredWorker) {
         if let Ok(errand) = self.asked.try_recv() {
             errand.0.run(now, worker);
-            // Whoever asked may have given up; then nobody takes the answer, and the next one waits behind it.
+            // If the request has timed out, nobody takes the answer, and the next one waits behind it.
             let _ = self.answered.try_send(errand);
         }
     }

@@ -36,7 +36,7 @@ pub(crate) struct ListConnections {
     pub(crate) from: u32,
     /// How many to answer with, at most.
     pub(crate) most: usize,
-    /// Those that are meant; all if there is none.
+    /// Which ones; all if not given.
     pub(crate) matches: Option<ConnectionMatch>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct ConnectionPage {
     pub(crate) found: Vec<(Connection, Stamp)>,
     /// Connections that were looked at.
     pub(crate) looked_at: usize,
-    /// Where to go on, unless that was all.
+    /// Where the next piece starts, unless this was the last.
     pub(crate) next: Option<u32>,
     /// The worker's time.
     pub(crate) now: Instant,
@@ -130,7 +130,7 @@ impl Ask for ListNeighbours {
     }
 }
 
-/// Use the queues of a port no more, until it is started again.
+/// Stop using the queues of a port, until it is started again.
 pub(crate) struct PausePort(pub(crate) PortId);
 
 impl Ask for PausePort {
@@ -153,7 +153,7 @@ impl Ask for EndBurst {
     fn answer(self, _: Instant, _: &mut WiredWorker) {}
 }
 
-/// Watch packets for this, and no more for what they were watched for. The answer is the latter.
+/// Watch packets for this, instead of what was watched before. The answer is the latter.
 pub(crate) struct Watch(pub(crate) Option<Box<Taps>>);
 
 impl Ask for Watch {
@@ -178,7 +178,7 @@ impl Ask for Explain {
     }
 }
 
-/// Where to go on behind entry `end`.
+/// Where the next piece starts, behind entry `end`.
 fn next(wired: &WiredWorker, end: u32) -> Option<u32> {
     (end < wired.worker.connections().high_water()).then_some(end)
 }

@@ -1,4 +1,5 @@
-//! The director's control plane on the ports: what it sends through workers, and what they hear for it. Health checks
+//! The control plane's packets on the ports: those that it sends through workers, and those that workers receive for
+//! it. Health checks
 //! take this way. Bounded, with buffers that exist from the start; what finds no room is lost, as on any network.
 
 use super::shutdown::Shutdown;
@@ -21,7 +22,7 @@ const BUFFERS: usize = 1_024;
 const BUFFER_LEN: usize = 1_536;
 /// Packets that wait for one worker, at most.
 const WAITING: usize = 256;
-/// Packets that a worker sends at a time.
+/// Packets that a worker sends at once.
 pub(crate) const SEND_BURST: usize = 32;
 
 /// A packet that a worker is to send.
@@ -173,7 +174,7 @@ fn answer(packet: &[u8]) -> Option<(u16, Peer)> {
     }
 }
 
-/// The port that a packet is from: of an echo request its identifier. 0 if that cannot be told.
+/// The port that a packet is from: the identifier of an echo request. 0 if it has none.
 fn source_port(packet: &[u8]) -> u16 {
     let read = || {
         let header = ipv4::Header::read_cut(packet)?;

@@ -45,7 +45,7 @@ pub(crate) struct Ended {
 }
 
 impl Lcore {
-    /// Polls until told to stop, then leaves no packet behind.
+    /// Polls until it is asked to stop, then releases every packet.
     pub(crate) fn run(mut self) -> Ended {
         let mut burst = Burst::<Mbuf>::new();
         let mut rounds = 0u32;

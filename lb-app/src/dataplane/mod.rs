@@ -5,7 +5,7 @@
 //! * [`idle`]: what a worker does when there is nothing to do.
 //! * [`shutdown`]: pausing and ending all workers together.
 //! * [`hand_over`]: rings between all workers.
-//! * [`host`]: what the control plane sends by ports, and what is heard for it.
+//! * [`host`]: packets that the control plane sends and receives by ports.
 //! * [`io`]: the core's packets go to queues, rings and pools.
 //! * [`packet_filter`], [`tap`]: packets that somebody watches.
 //! * [`wired`]: a worker with its queues and rings.

@@ -22,12 +22,12 @@ impl PacketFilter {
             return Ok(PacketFilter { program: None });
         }
         if expression.len() > MAX_LEN || expression.contains('\0') {
-            return Err(format!("a filter has at most {MAX_LEN} characters, none of them NUL"));
+            return Err(format!("invalid filter: use at most {MAX_LEN} characters, without NUL"));
         }
         let whole = Capture::dead(Linktype::ETHERNET).and_then(|dead| dead.compile(expression, true));
         match whole {
             Ok(program) => Ok(PacketFilter { program: Some(program) }),
-            Err(error) => Err(format!("not a filter of tcpdump's syntax: {expression:?}: {}", words(&error))),
+            Err(error) => Err(format!("invalid filter {expression:?}: {}", words(&error))),
         }
     }
 

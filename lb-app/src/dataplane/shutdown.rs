@@ -29,7 +29,7 @@ impl Shutdown {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Tells all workers to poll no port, or to poll again. They go on with everything else.
+    /// Makes all workers stop or resume polling ports. They continue everything else.
     pub(crate) fn set_paused(&self, paused: bool) {
         self.paused.store(paused, Ordering::Relaxed);
     }

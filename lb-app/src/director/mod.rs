@@ -5,7 +5,7 @@
 //! * `workers`: a worker on each lcore.
 //! * [`start`]: everything in order, up to workers that run.
 //! * [`serve`]: the running director, its periodic chores and its end.
-//! * `watchdog`: what the service manager hears of workers.
+//! * `watchdog`: what the service manager is told about workers.
 
 pub(crate) mod placement;
 pub(crate) mod ports;

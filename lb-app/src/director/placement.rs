@@ -1,4 +1,4 @@
-//! Where the director runs: memory, lcores and NUMA nodes, told at start.
+//! Where the director runs: memory, lcores and NUMA nodes, reported at start.
 
 use crate::dpdk::{Eal, LcoreId, StartedPort};
 use lb_core::service::plan::PortPlan;
@@ -9,7 +9,7 @@ pub(crate) fn describe(eal: &Eal, workers: &[LcoreId]) -> String {
     let mut text = String::from(if eal.has_hugepages() {
         "memory: huge pages\n"
     } else {
-        "memory: no huge pages (--no-huge): access to packet buffers costs more\n"
+        "memory: no huge pages (--no-huge): access to packet buffers is slower\n"
     });
     let _ = writeln!(text, "lcore {}: control", eal.main_lcore());
     for (worker, lcore) in workers.iter().enumerate() {
@@ -18,7 +18,7 @@ pub(crate) fn describe(eal: &Eal, workers: &[LcoreId]) -> String {
     text
 }
 
-/// A sentence for each port with workers on another NUMA node than its own.
+/// A warning for each port with workers on another NUMA node than its own.
 pub(crate) fn distances(plans: &[PortPlan], ports: &[StartedPort], workers: &[LcoreId]) -> Vec<String> {
     let workers: Vec<(LcoreId, u32)> = workers.iter().map(|&lcore| (lcore, lcore.socket())).collect();
     let nodes = plans.iter().zip(ports).map(|(plan, port)| (&plan.name, port.info().socket));
@@ -33,8 +33,8 @@ fn distance(port: &str, node: u32, workers: &[(LcoreId, u32)]) -> Option<String>
         return None;
     }
     Some(format!(
-        "port {port} is on NUMA node {node}, but not lcore {}: their packets take the long way; \
-         use lcores of node {node}",
+        "port {port} is on NUMA node {node}, but these lcores are not: {}; their packets cross nodes: use lcores of \
+         node {node}",
         away.join(", "),
     ))
 }
@@ -49,8 +49,9 @@ mod tests {
         assert_eq!(distance("wan", 0, &workers[..1]), None);
         assert_eq!(
             distance("wan", 0, &workers).unwrap(),
-            "port wan is on NUMA node 0, but not lcore 2 (node 1), 3 (node 1): their packets take the long way; \
-             use lcores of node 0"
+            "port wan is on NUMA node 0, but these lcores are not: 2 (node 1), 3 (node 1); their packets cross nodes: \
+             use \
+             lcores of node 0"
         );
     }
 }

@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 use crossbeam_channel::Receiver;
 use lb_core::{
     flow::key::Secret,
-    packet::{Notice, WorkerId},
+    packet::{Notice, PortId, WorkerId},
     worker::Worker,
 };
 use std::{
@@ -62,14 +62,14 @@ pub(crate) struct Director {
 }
 
 impl Director {
-    /// Does the chores until told to stop.
+    /// Does the periodic work until it is asked to stop.
     pub(crate) fn serve(&self, wishes: &Wishes) {
         let (plane, running) = (&*self.plane, &*self.plane.running);
         let mut watchdog = Watchdog::ready(plane);
         let mut refusals = Watch::default();
         while !wishes.stop.load(Ordering::Relaxed) {
             running.board.sum_up(running.current().snapshot.servers.len());
-            self.notices.try_iter().for_each(tell);
+            self.report_notices();
             if wishes.reload.swap(false, Ordering::Relaxed) {
                 plane.reloads.reload_by_signal(running);
             }
@@ -77,7 +77,7 @@ impl Director {
                 say(self.status());
             }
             if let Some(dead) = self.handles.iter().position(LcoreHandle::is_finished) {
-                error!("worker {dead} has ended by itself");
+                error!("worker {dead} exited unexpectedly");
                 return;
             }
             running.catch_up();
@@ -127,7 +127,7 @@ impl Director {
         }
         self.leave_state(&workers);
         drop(workers);
-        self.notices.try_iter().for_each(tell);
+        self.report_notices();
         let discarded = rx.iter().flatten().map(RxQueue::discarded).sum();
         say(report::accumulated(&self.plane.running, &ports, discarded));
         let counters: Vec<_> = self.plane.running.workers.iter().map(|worker| &*worker.counters).collect();
@@ -143,14 +143,26 @@ impl Director {
             result => result?,
         }
         if !is_exact {
-            bail!("packets are unaccounted for: this is a defect of lb-app, please report it");
+            bail!("packets are unaccounted for: this is a defect in lb-app; please report it");
         }
         Ok(())
     }
 }
 
 impl Director {
-    /// Leaves the connections to the next run, if there is a file for them.
+    /// Logs what workers noticed.
+    fn report_notices(&self) {
+        let names = self.plane.running.port_names();
+        for notice in self.notices.try_iter() {
+            let line = describe(&notice, &names);
+            match notice {
+                Notice::AddressConflict { .. } | Notice::NeighbourLost { .. } => warn!("{line}"),
+                Notice::NeighbourFound { .. } => info!("{line}"),
+            }
+        }
+    }
+
+    /// Saves the connections for the next run, if there is a state file.
     fn leave_state(&self, workers: &[Worker<Mbuf>]) {
         let Some(path) = &self.plane.running.config.state_file else { return };
         let now = self.plane.running.clock.now();
@@ -159,8 +171,8 @@ impl Director {
             .zip(workers)
             .flat_map(|(id, worker)| worker.saved(now).map(move |saved| (id, saved)));
         match state_file::write(path, self.secret, workers.len(), connections) {
-            Ok(count) => info!("{count} connections are left to the next run, in {}", path.display()),
-            Err(error) => error!("connections are lost: {}: {error}", path.display()),
+            Ok(count) => info!("saved {count} connections to {}", path.display()),
+            Err(error) => error!("cannot save connections to {}: {error}", path.display()),
         }
     }
 }
@@ -185,16 +197,40 @@ fn last_owner<T>(mut shared: Arc<T>, deadline: Instant) -> Option<T> {
     }
 }
 
-fn tell(notice: Notice) {
+/// The log line of a notice, with the name that the port has in the configuration.
+fn describe(notice: &Notice, names: &[String]) -> String {
+    let name = |port: &PortId| names.get(usize::from(port.0)).map_or("?", String::as_str);
     match notice {
-        Notice::AddressConflict { address, mac, port } => {
-            warn!("another station claims {address}: {mac}, heard on port {}", port.0);
-        }
+        Notice::AddressConflict { address, mac, port } => format!(
+            "address conflict: {mac} on port {} claims {address}, which belongs to this director; a server with a VIP \
+             must not answer ARP for it",
+            name(port)
+        ),
         Notice::NeighbourLost { address, port } => {
-            warn!("next hop {address} behind port {} does not answer ARP", port.0);
+            format!("next hop {address} on port {} does not answer ARP", name(port))
         }
         Notice::NeighbourFound { address, mac, port } => {
-            info!("next hop {address} is at {mac} behind port {}", port.0);
+            format!("next hop {address} on port {} is at {mac}", name(port))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_core::service::plan::Mac;
+
+    #[test]
+    fn notices_name_the_port() {
+        let names = ["wan", "lan"].map(str::to_owned);
+        let address = [198, 51, 100, 11].into();
+        let lost = Notice::NeighbourLost { address, port: PortId(1) };
+        assert_eq!(describe(&lost, &names), "next hop 198.51.100.11 on port lan does not answer ARP");
+        let conflict = Notice::AddressConflict { address, mac: Mac([2, 0, 0, 0, 0, 1]), port: PortId(0) };
+        let text = describe(&conflict, &names);
+        assert!(
+            text.starts_with("address conflict: 02:00:00:00:00:01 on port wan claims 198.51.100.11,"),
+            "{text}"
+        );
     }
 }

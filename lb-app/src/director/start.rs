@@ -43,7 +43,7 @@ const REFUSALS_PER_S: u32 = 10_000;
 /// Notices that wait for the operator.
 const NOTICES: usize = 1_024;
 
-/// Starts the director. What is wrong is said in the operator's terms.
+/// Starts the director. Errors are in the operator's terms.
 ///
 /// # Errors
 /// Any step's, with a remedy.
@@ -54,12 +54,16 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
     let lcores = eal.lcores();
     ensure!(
         !lcores.is_empty(),
-        "no lcore is left for a worker: the first one controls, so name at least two, as in `-l 0,1`"
+        "no lcore for a worker: the first lcore is for control, so name at least two, as in `-l 0,1`"
     );
-    ensure!(lcores.len() <= MAX_WORKERS, "{} worker lcores, at most {MAX_WORKERS}", lcores.len());
+    ensure!(
+        lcores.len() <= MAX_WORKERS,
+        "{} lcores for workers are too many: use at most {MAX_WORKERS}",
+        lcores.len()
+    );
     let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
     let mut config = config::load(command.options.conf(), Limits { workers: lcores.len(), available_bytes })?;
-    ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] section");
+    ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] table");
 
     let socket = control_socket(&config, &eal)?;
     let ports = ports::start(&mut config, &command.options, lcores.len())?;
@@ -100,7 +104,7 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
 }
 
 /// The control socket, as configured. By default its name is the EAL's file prefix, unless that is the usual one: so
-/// several directors on a machine have one each.
+/// several directors on a host have one each.
 fn control_socket(config: &Config, eal: &Eal) -> Result<Option<ControlSocket>> {
     let path = match &config.control.socket {
         Wanted::Path(path) => path.clone(),
@@ -164,7 +168,7 @@ fn launch(
     plane.start_checks()?;
     let exporter = serve_metrics(&plane)?;
     let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {
-        warn!("dpdk-dumpcap cannot capture here: {error}");
+        warn!("dpdk-dumpcap is not available: {error}");
         None
     });
     Ok(Director { eal, plane, handles, shutdown, notices: notice_board, secret, exporter, dump })
@@ -185,7 +189,7 @@ fn serve_metrics(plane: &Arc<ControlPlane>) -> Result<Option<Exporter>> {
 fn left_state(config: &Config) -> Option<Left> {
     let path = config.state_file.as_ref()?;
     state_file::take(path)
-        .inspect_err(|error| warn!("no connections go on: {}: {error}", path.display()))
+        .inspect_err(|error| warn!("cannot restore connections from {}: {error}", path.display()))
         .ok()
         .flatten()
 }
@@ -201,7 +205,7 @@ fn fresh_secret() -> Secret {
 pub(crate) fn check(command: &CommandLine) -> Result<()> {
     let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
     let config = config::load(command.options.conf(), Limits { workers: 1, available_bytes })?;
-    Snapshot::new(&config.plan).context("the configuration is sound but cannot be carried out")?;
+    Snapshot::new(&config.plan).context("the configuration is valid but cannot be applied")?;
     say(config.to_string());
     for caution in cautions(&config.health, &config.plan) {
         warn!("{caution}");

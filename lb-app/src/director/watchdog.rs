@@ -1,4 +1,4 @@
-//! Whether workers go round, and what the service manager hears of it.
+//! The watchdog: whether workers are stuck, and what the service manager is told about it.
 
 use crate::{
     control::{live::running::Running, plane::ControlPlane},
@@ -14,7 +14,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Watchdog {
     /// Time between two looks at the workers.
     every: Duration,
-    /// The manager wants to hear of us regularly, or restarts us.
+    /// The manager expects regular messages, or restarts us.
     watched: bool,
     last: Instant,
     /// What each worker had spent at the last look.
@@ -25,7 +25,7 @@ impl Watchdog {
     /// Everything is ready.
     pub(super) fn ready(plane: &ControlPlane) -> Self {
         let watchdog = systemd::watchdog();
-        // Twice as often as wanted is usual; four times leaves room for a busy machine.
+        // Twice as often as required is usual; four times leaves room for a busy host.
         let every = watchdog.map_or(STATUS_EVERY, |limit| (limit / 4).min(STATUS_EVERY));
         systemd::ready(&status(plane));
         let spent = spent(&plane.running);
@@ -43,7 +43,9 @@ impl Watchdog {
         let stuck = spent.iter().zip(&self.spent).position(|(now, before)| now == before);
         self.spent = spent;
         match stuck {
-            Some(worker) => warn!("worker {worker} has not gone round for {} ms", self.every.as_millis()),
+            Some(worker) => {
+                warn!("worker {worker} is stuck: no loop iteration for {} ms", self.every.as_millis());
+            }
             None if self.watched => systemd::feed_watchdog(&status(plane)),
             None => systemd::status(&status(plane)),
         }

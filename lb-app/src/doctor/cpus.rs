@@ -26,7 +26,7 @@ pub(super) fn of_lcores(eal: &[String], root: &Path) -> Vec<usize> {
     }
 }
 
-/// `0-2,5` as numbers. What is no list is empty: EAL will say so.
+/// `0-2,5` as numbers. An invalid list is empty: EAL reports it.
 pub(super) fn list(text: &str) -> Vec<usize> {
     let range = |part: &str| -> Option<Vec<usize>> {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
@@ -96,11 +96,11 @@ fn lcores_found(patient: &Patient<'_>, root: &Path) -> Finding {
     distinct.sort_unstable();
     distinct.dedup();
     if !missing.is_empty() {
-        let text = format!("lcores on CPU {}, which this process may not use", join(&missing));
+        let text = format!("lcores use CPU {}, which this process is not allowed to use", join(&missing));
         return Finding::wrong("lcores", text, format!("lb-app -l {} ...", join(&allowed)));
     }
     if patient.cpus.len() < 2 {
-        let text = "one lcore: the first controls, so none is left for a worker";
+        let text = "one lcore: the first is for control, so there is no worker";
         return Finding::wrong("lcores", text, "lb-app -l 0,1 ...");
     }
     if distinct.len() < patient.cpus.len() {
@@ -120,11 +120,11 @@ fn isolation(patient: &Patient<'_>, root: &Path) -> Option<Finding> {
         |set: &[usize]| workers.iter().copied().filter(|cpu| !set.contains(cpu)).collect::<Vec<_>>();
     let (shared, ticking) = (outside(&isolated), outside(&without_ticks));
     if shared.is_empty() && ticking.is_empty() {
-        return Some(Finding::ok("isolation", "the workers' CPUs are isolated and have no ticks"));
+        return Some(Finding::ok("isolation", "the workers' CPUs are isolated and tickless"));
     }
     let what = match (shared.is_empty(), ticking.is_empty()) {
-        (false, _) => format!("other programs may run on the workers' CPU {}", join(&shared)),
-        (true, _) => format!("the kernel's ticks interrupt the workers' CPU {}", join(&ticking)),
+        (false, _) => format!("other programs can run on the workers' CPU {}", join(&shared)),
+        (true, _) => format!("kernel ticks interrupt the workers' CPU {}", join(&ticking)),
     };
     let cpus = join(workers);
     let remedy =
@@ -157,10 +157,10 @@ fn share(patient: &Patient<'_>, root: &Path) -> Finding {
     match least.or(version_1) {
         Some((percent, file)) if percent < wanted => Finding::slow(
             "cpu share",
-            format!("a control group leaves {percent} % of a CPU, and the lcores want {wanted} %"),
+            format!("a control group allows {percent} % of a CPU, and the lcores need {wanted} %"),
             format!("echo max > {file}, or poll less: [workers] idle = \"adaptive\""),
         ),
-        _ => Finding::ok("cpu share", "no control group limits it below what the lcores want"),
+        _ => Finding::ok("cpu share", "no control group limits the lcores"),
     }
 }
 
@@ -171,13 +171,13 @@ fn clock(root: &Path) -> Finding {
     let has = |flag: &str| flags.split_whitespace().any(|word| word == flag);
     let source = "sys/devices/system/clocksource/clocksource0/current_clocksource";
     let current = read(root, source).unwrap_or_default();
-    // Where the CPU is no x86 there are no such flags, and the counter is constant by its definition.
+    // Other CPUs than x86 have no such flags, and their counter is constant by definition.
     if !flags.is_empty() && !has("constant_tsc") {
-        let text = "the CPU's time stamp counter changes its speed, so timeouts are wrong at times";
+        let text = "the CPU's time stamp counter is not constant, so timeouts can be wrong";
         return Finding::wrong("clock", text, "fix the frequency: cpupower frequency-set -g performance");
     }
     if has("constant_tsc") && current != "tsc" {
-        let text = format!("the kernel reads {current} instead of the time stamp counter");
+        let text = format!("the kernel uses {current} instead of the time stamp counter");
         return Finding::slow("clock", text, format!("echo tsc > /{source}"));
     }
     Finding::ok("clock", "the time stamp counter is constant, and the kernel uses it")
@@ -236,7 +236,7 @@ mod tests {
             findings[1].remedy.as_deref(),
             Some("add to the kernel's command line: isolcpus=1,2 nohz_full=1,2 rcu_nocbs=1,2")
         );
-        assert_eq!(findings[2].text, "a control group leaves 150 % of a CPU, and the lcores want 300 %");
+        assert_eq!(findings[2].text, "a control group allows 150 % of a CPU, and the lcores need 300 %");
         assert_eq!(findings[3].verdict, Slow);
         tree.write("proc/cpuinfo", "flags : fpu\n");
         assert_eq!(look("-l 0-2")[3].verdict, Wrong);

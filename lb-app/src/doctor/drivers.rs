@@ -1,4 +1,4 @@
-//! What drivers of DPDK say of the devices that they are to drive: queues, MTU, RSS, offloads.
+//! What DPDK's drivers report about the devices: queues, MTU, RSS, offloads.
 //!
 //! They are asked without starting a port. A device that another process has is not to be had, and is left alone, as are
 //! those whose driver would do something to the kernel's interfaces or to files just by being asked.
@@ -27,7 +27,7 @@ pub(super) fn look(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<Findi
     }
     let eal = match Eal::init(&arguments(patient, cards)) {
         Ok(eal) => eal,
-        Err(error) => return vec![Finding::ok("rss", format!("drivers were not asked: {error}"))],
+        Err(error) => return vec![Finding::ok("rss", format!("cannot ask the drivers: {error}"))],
     };
     let wishes = wishes(&config.plan, patient.workers());
     let mut findings = Vec::new();
@@ -43,10 +43,8 @@ pub(super) fn look(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<Findi
                 ));
             }
             Err(error) => {
-                findings.push(Finding::ok(
-                    "rss",
-                    format!("port {}: its driver was not asked: {error}", plan.name),
-                ));
+                findings
+                    .push(Finding::ok("rss", format!("port {}: cannot ask its driver: {error}", plan.name)));
             }
         }
     }
@@ -87,7 +85,7 @@ fn judge(
     } else {
         Finding::ok("queues", text)
     }];
-    let text = format!("port {port}: MTU {mtu}, it can do {} to {}", info.min_mtu, info.max_mtu);
+    let text = format!("port {port}: MTU {mtu}; the driver supports {} to {}", info.min_mtu, info.max_mtu);
     findings.push(if (info.min_mtu..=info.max_mtu).contains(&mtu) {
         Finding::ok("mtu", text)
     } else {
@@ -99,15 +97,15 @@ fn judge(
     });
     findings.push(spread(port, info, workers, wish));
     findings.push(match (verify, offload, info.verifies_checksums()) {
-        (true, true, true) => Finding::ok("checksums", format!("port {port}: it verifies them")),
-        (false, ..) => Finding::ok("checksums", format!("port {port}: nobody verifies them, as configured")),
+        (true, true, true) => Finding::ok("checksums", format!("port {port}: the port verifies them")),
+        (false, ..) => Finding::ok("checksums", format!("port {port}: not verified, as configured")),
         (true, false, _) => {
             Finding::ok("checksums", format!("port {port}: workers verify them, as configured"))
         }
         (true, true, false) => Finding::slow(
             "checksums",
             format!("port {port}: {} does not verify them all, so workers do", info.driver),
-            "verify_checksums = false in [workers], if servers verify them anyway",
+            "verify_checksums = false in [workers], if servers verify them as well",
         ),
     });
     findings
@@ -117,7 +115,7 @@ fn judge(
 fn spread(port: &str, info: &PortInfo, workers: usize, wish: RssWish) -> Finding {
     let spread = rss::expected(wish, workers as u16, info);
     let table = match info.reta_size {
-        0 => "no redirection table to set".to_owned(),
+        0 => "no configurable redirection table".to_owned(),
         entries => format!("a redirection table of {entries}"),
     };
     let text = format!("port {port}: {spread}; {table}");
@@ -125,15 +123,13 @@ fn spread(port: &str, info: &PortInfo, workers: usize, wish: RssWish) -> Finding
     match spread {
         Spread::Unknown => Finding::slow(
             "rss",
-            format!("{text}; workers hand packets over to one another"),
-            "lb-app -l with two lcores, that is one worker, or a card with RSS",
+            format!("{text}; workers hand over packets to each other"),
+            "lb-app -l with two lcores, that is one worker, or a NIC with RSS",
         ),
         Spread::ByFlow if wants_client => Finding::slow(
             "rss",
-            format!(
-                "{text}; not by one end alone, so NAT's packets are handed over to the worker that owns them"
-            ),
-            "lb-app -l with two lcores, that is one worker, or a card that hashes one end (L3_SRC_ONLY, L4_SRC_ONLY)",
+            format!("{text}; not by the client alone, so NAT's packets are handed over to their workers"),
+            "lb-app -l with two lcores, that is one worker, or a NIC that hashes one end (L3_SRC_ONLY, L4_SRC_ONLY)",
         ),
         Spread::Single | Spread::ByClient | Spread::ByFlow => Finding::ok("rss", text),
     }
@@ -186,10 +182,10 @@ mod tests {
             [Ok, Ok, Ok, Ok]
         );
         for (info, set, who) in [
-            (&card(), (true, true), "it verifies them"),
+            (&card(), (true, true), "the port verifies them"),
             (&card(), (true, false), "workers verify them, as configured"),
             (&poor, (true, false), "workers verify them, as configured"),
-            (&card(), (false, true), "nobody verifies them, as configured"),
+            (&card(), (false, true), "not verified, as configured"),
         ] {
             let found = judge("wan", info, (1, 1_500), RssWish::None, set);
             assert_eq!((found[3].verdict, &*found[3].text), (Ok, &*format!("port wan: {who}")));

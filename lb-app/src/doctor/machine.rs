@@ -1,4 +1,4 @@
-//! The machine: memory, huge pages, what the process may do.
+//! The host: memory, huge pages, permissions.
 
 use super::{
     files::{names, number, read},
@@ -12,7 +12,7 @@ use std::path::Path;
 /// Capabilities by their numbers in `/proc/self/status`.
 const CAPABILITIES: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (14, "CAP_IPC_LOCK")];
 
-/// Everything about the machine as a whole.
+/// Everything about the host as a whole.
 pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
     let mut findings = vec![huge_pages(patient, root), transparent_pages(root)];
     findings.extend(tables(patient, root));
@@ -36,16 +36,16 @@ fn huge_pages(patient: &Patient<'_>, root: &Path) -> Finding {
     let remedy = "echo 512 > /proc/sys/vm/nr_hugepages";
     match (free_kib >> 10, patient.wants_hugepages()) {
         (0, true) if all_kib > 0 => {
-            let text = format!("all {} MiB of huge pages are taken", all_kib >> 10);
-            Finding::wrong("huge pages", text, format!("{remedy}, or end what takes them"))
+            let text = format!("all {} MiB of huge pages are in use", all_kib >> 10);
+            Finding::wrong("huge pages", text, format!("{remedy}, or stop what uses them"))
         }
         (0, true) => Finding::wrong("huge pages", "none are reserved", remedy),
         (_, false) => {
-            let text = "--no-huge: access to packet buffers costs more";
-            Finding::slow("huge pages", text, format!("{remedy}, and leave out --no-huge"))
+            let text = "--no-huge: access to packet buffers is slower";
+            Finding::slow("huge pages", text, format!("{remedy}, and remove --no-huge"))
         }
         (free @ 1..256, true) => {
-            let text = format!("{free} MiB are free, which is little for packet buffers");
+            let text = format!("only {free} MiB are free for packet buffers");
             Finding::slow("huge pages", text, remedy)
         }
         (free, true) => Finding::ok("huge pages", format!("{free} MiB are free")),
@@ -58,11 +58,11 @@ fn transparent_pages(root: &Path) -> Finding {
     match read(root, ENABLED) {
         Some(text) if text.contains("[never]") => Finding::slow(
             "transparent",
-            "no transparent huge pages: every look at a large table costs a walk through page tables more",
+            "no transparent huge pages: every access to a large table needs a longer page-table walk",
             format!("echo madvise > /{ENABLED}"),
         ),
-        Some(_) => Finding::ok("transparent", "connection tables get huge pages"),
-        None => Finding::ok("transparent", "this kernel knows no transparent huge pages"),
+        Some(_) => Finding::ok("transparent", "available for connection tables"),
+        None => Finding::ok("transparent", "not supported by this kernel"),
     }
 }
 
@@ -93,10 +93,10 @@ fn permissions(root: &Path) -> Finding {
     let missing: Vec<&str> =
         CAPABILITIES.iter().filter(|(bit, _)| effective & (1 << bit) == 0).map(|(_, name)| *name).collect();
     if missing.is_empty() {
-        return Finding::ok("permissions", "those that ports and memory take");
+        return Finding::ok("permissions", "sufficient for ports and memory");
     }
     let text = format!("{} missing", missing.join(", "));
-    Finding::wrong("permissions", text, "run it as root, or give the service these capabilities")
+    Finding::wrong("permissions", text, "run lb-app as root, or grant the service these capabilities")
 }
 
 #[cfg(test)]
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(good[0].text, "800 MiB are free");
         assert_eq!(look_at(&tree, &["--no-huge"])[0].verdict, Verdict::Slow);
         tree.write("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "0\n");
-        assert_eq!(look_at(&tree, &[])[0].text, "all 1024 MiB of huge pages are taken");
+        assert_eq!(look_at(&tree, &[])[0].text, "all 1024 MiB of huge pages are in use");
         tree.write("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
         assert_eq!(look_at(&tree, &[])[0].verdict, Verdict::Wrong);
         tree.write("sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]\n");

@@ -1,6 +1,6 @@
-//! `lb-app --doctor`: what of this machine is wrong or slow for forwarding, and the command that mends it. Changes nothing.
+//! `lb-app --doctor`: what is wrong or slow on this host, and the command that fixes it. Changes nothing.
 //!
-//! Every probe takes the directory that `/proc` and `/sys` are in, so that tests can make machines up.
+//! Every probe takes the directory that contains `/proc` and `/sys`, so that tests can fake a host.
 
 mod cpus;
 mod drivers;
@@ -32,7 +32,7 @@ pub(crate) fn run(command: &CommandLine) -> ExitCode {
         let limits = Limits { workers: patient.workers(), available_bytes: u64::MAX };
         match config::load(conf, limits) {
             Ok(config) => {
-                findings.push(Finding::ok("configuration", format!("{} is sound", conf.display())));
+                findings.push(Finding::ok("configuration", format!("{} is valid", conf.display())));
                 patient.config = Some(config);
             }
             Err(report) => findings.push(Finding::wrong(
@@ -76,7 +76,7 @@ fn text(findings: &[Finding]) -> String {
         };
         let _ = writeln!(text, "{verdict:<6} {:<14} {}", finding.subject, finding.text);
         if let Some(remedy) = &finding.remedy {
-            let _ = writeln!(text, "{:<21} mend: {remedy}", "");
+            let _ = writeln!(text, "{:<21} fix: {remedy}", "");
         }
     }
     let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(
             text(&findings),
             "ok     clock          tsc\n\
-             wrong  queues         too few\n                      mend: add qpairs=2 to the device\n\
+             wrong  queues         too few\n                      fix: add qpairs=2 to the device\n\
              1 wrong, 0 slow, 1 ok\n"
         );
         let json: serde_json::Value = serde_json::from_str(&json(&findings)).unwrap();

@@ -1,4 +1,4 @@
-//! Ports: the devices that the configuration names, and what the kernel says of them. What only drivers of DPDK know is in
+//! Ports: the devices in the configuration, as the kernel reports them. What only DPDK's drivers know is in
 //! [`drivers`](super::drivers).
 
 use super::{
@@ -68,9 +68,9 @@ fn cards(root: &Path) -> Finding {
         }
     }
     let text = if listed.is_empty() {
-        "there is no Ethernet card on the PCI bus; kernel interfaces work with net_af_packet".to_owned()
+        "no NIC on the PCI bus; kernel interfaces work with net_af_packet".to_owned()
     } else {
-        format!("Ethernet cards: {}", listed.join(", "))
+        format!("NICs: {}", listed.join(", "))
     };
     Finding::ok("ports", text)
 }
@@ -81,7 +81,10 @@ fn card(patient: &Patient<'_>, root: &Path, port: &str, address: &str) -> Vec<Fi
     let bind = format!("dpdk-devbind.py --bind=vfio-pci {address}");
     match driver(root, address) {
         Some(driver) if SHARED.contains(&driver.as_str()) => {
-            findings.push(Finding::ok("driver", format!("port {port}: {driver}, which DPDK works beside")));
+            findings.push(Finding::ok(
+                "driver",
+                format!("port {port}: {driver}, which works together with DPDK"),
+            ));
         }
         Some(driver) if USER_SPACE.contains(&driver.as_str()) => {
             let has_iommu = !names(root, "sys/kernel/iommu_groups").is_empty();
@@ -89,7 +92,7 @@ fn card(patient: &Patient<'_>, root: &Path, port: &str, address: &str) -> Vec<Fi
             if driver == "vfio-pci" && !has_iommu && unsafe_mode.as_deref() != Some("Y") {
                 findings.push(Finding::wrong(
                     "iommu",
-                    format!("port {port}: vfio-pci wants an IOMMU, and none is on"),
+                    format!("port {port}: vfio-pci requires an IOMMU, and none is enabled"),
                     "add to the kernel's command line: intel_iommu=on iommu=pt; without an IOMMU: \
                      echo Y > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode",
                 ));
@@ -98,7 +101,7 @@ fn card(patient: &Patient<'_>, root: &Path, port: &str, address: &str) -> Vec<Fi
             }
         }
         Some(driver) => {
-            let text = format!("port {port}: {address} is the kernel's, with {driver}");
+            let text = format!("port {port}: {address} is in use by the kernel's driver {driver}");
             findings.push(Finding::wrong("driver", text, bind));
         }
         None => {
@@ -132,13 +135,12 @@ fn kernel_interface(
 ) -> Vec<Finding> {
     let directory = format!("sys/class/net/{interface}");
     if !root.join(&directory).exists() {
-        let text = format!("port {port}: there is no network interface {interface}");
+        let text = format!("port {port}: no network interface {interface}");
         return vec![Finding::wrong("driver", text, "ip link")];
     }
-    let text = format!(
-        "port {port}: {interface} through the kernel, which costs a system call and a copy per burst"
-    );
-    let remedy = "give DPDK a card of its own: dpdk-devbind.py --status";
+    let text =
+        format!("port {port}: {interface} goes through the kernel: a system call and a copy per burst");
+    let remedy = "give DPDK its own NIC: dpdk-devbind.py --status";
     let mut findings = vec![Finding::slow("driver", text, remedy)];
 
     let queues: usize = argument(device, "qpairs").and_then(|value| value.parse().ok()).unwrap_or(1);
@@ -150,20 +152,19 @@ fn kernel_interface(
         Finding::ok("queues", format!("port {port}: {queues} for {workers} workers"))
     });
     findings.push(if workers == 1 {
-        Finding::ok("rss", format!("port {port}: none, and none is needed for one worker"))
+        Finding::ok("rss", format!("port {port}: none, and not needed for one worker"))
     } else {
         Finding::slow(
             "rss",
             format!(
-                "port {port}: none: the kernel may move a connection between queues, and workers hand its packets over to \
-                 one another"
+                "port {port}: none: the kernel may move a connection between queues, and workers hand over its packets"
             ),
-            "lb-app -l with two lcores, that is one worker, or a card with RSS",
+            "lb-app -l with two lcores, that is one worker, or a NIC with RSS",
         )
     });
 
     if let Some(own) = number(root, &format!("{directory}/mtu")) {
-        let text = format!("port {port}: MTU {mtu}, {interface} has {own}");
+        let text = format!("port {port}: MTU {mtu}; {interface} has {own}");
         findings.push(if own < u64::from(mtu) {
             Finding::wrong("mtu", text, format!("ip link set {interface} mtu {mtu}"))
         } else {
@@ -179,17 +180,18 @@ fn offloads(port: &str, interface: &str) -> Option<Finding> {
     let on: Vec<&str> =
         ethtool::offloads(interface)?.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
     if on.is_empty() {
-        return Some(Finding::ok("offloads", format!("port {port}: the kernel leaves packets as they are")));
+        return Some(Finding::ok("offloads", format!("port {port}: the kernel does not change packets")));
     }
     let text = format!(
-        "port {port}: {} on at {interface}: packets arrive larger than the MTU or with unfinished checksums, and are dropped",
+        "port {port}: {} enabled on {interface}: packets arrive larger than the MTU or with incomplete checksums, and \
+         are dropped",
         on.join(", ")
     );
     let off: Vec<String> = on.iter().map(|name| format!("{name} off")).collect();
     Some(Finding::wrong(
         "offloads",
         text,
-        format!("ethtool -K {interface} {}, there and at its peer", off.join(" ")),
+        format!("ethtool -K {interface} {}, there and on its peer", off.join(" ")),
     ))
 }
 
@@ -218,7 +220,7 @@ mod tests {
         assert_eq!(at(&[0, 2])[0].text, "port wan: 0000:3b:00.0 has no driver");
         tree.link(&file("driver"), "/sys/bus/pci/drivers/ixgbe");
         assert_eq!(at(&[0, 2])[0].remedy.as_deref(), Some("dpdk-devbind.py --bind=vfio-pci 0000:3b:00.0"));
-        assert_eq!(cards(tree.path()).text, "Ethernet cards: 0000:3b:00.0 (ixgbe)");
+        assert_eq!(cards(tree.path()).text, "NICs: 0000:3b:00.0 (ixgbe)");
         fs::remove_file(tree.path().join(file("driver"))).unwrap();
         tree.link(&file("driver"), "/sys/bus/pci/drivers/vfio-pci");
         assert_eq!(at(&[0, 2])[0].subject, "iommu");

@@ -165,7 +165,8 @@ fn attach_error(code: i32, name: &str, pci: Option<&str>) -> PortError {
         _ if !in_kernel => no_such_device(name),
         _ if code == -libc::ENOTSUP => PortError::NotBound { device: address.to_owned() },
         _ if code == -libc::ENODEV => {
-            let hint = " The machine has it, but EAL was told to leave PCI alone (--no-pci) or this device (-a, -b).";
+            let hint =
+                " The host has it, but EAL's arguments exclude PCI (--no-pci) or this device (-a, -b).";
             PortError::NoSuchDevice {
                 device,
                 seen: ids().filter_map(port_name).collect(),
@@ -191,7 +192,7 @@ fn no_such_device(name: &str) -> PortError {
     PortError::NoSuchDevice { device: name.to_owned(), seen: ids().filter_map(port_name).collect(), hint }
 }
 
-/// Looks for the interface that a virtual device wants, because drivers only say "invalid argument".
+/// Checks whether the interface of a virtual device exists, because drivers only report "invalid argument".
 fn check_interface(name: &str) -> Result<(), PortError> {
     let Some(driver) = vdev_driver(name) else { return Ok(()) };
     // net_tap has the same argument, and makes the interface.

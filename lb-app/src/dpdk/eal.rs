@@ -15,15 +15,15 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum EalError {
     /// It can be started only once in the life of a process.
-    #[error("DPDK has been started before in this process; it can be started only once")]
+    #[error("DPDK was started before in this process; it can be started only once")]
     AlreadyStarted,
     /// It has not been started, or was stopped.
     #[error("DPDK is not running in this process")]
     NotRunning,
     /// An argument holds a NUL byte.
-    #[error("the EAL argument {0:?} holds a NUL byte")]
+    #[error("the EAL argument {0:?} contains a NUL byte")]
     NulInArgument(String),
-    /// No free huge page, and none of the arguments says to do without.
+    /// No free huge page, and --no-huge was not given.
     #[error(
         "DPDK found no free huge pages: reserve some (echo 256 > /proc/sys/vm/nr_hugepages), \
          or run with --no-huge -m 512"
@@ -31,8 +31,8 @@ pub enum EalError {
     NoHugepages,
     /// Huge pages are there, but EAL finds no file system of theirs.
     #[error(
-        "huge pages are reserved, but no hugetlbfs is mounted to take them from: mount -t hugetlbfs none {directory}, or run \
-         with --in-memory"
+        "huge pages are reserved, but no hugetlbfs is mounted: mount -t hugetlbfs none {directory}, or run with \
+         --in-memory"
     )]
     NoHugetlbfs {
         /// Where there should be one.
@@ -40,7 +40,7 @@ pub enum EalError {
     },
     /// Fewer free huge pages than were asked for.
     #[error(
-        "DPDK did not get the memory that it was told to take: {free_mib} MiB of huge pages are free; ask for less (-m, \
+        "DPDK did not get the requested memory: {free_mib} MiB of huge pages are free; request less (-m, \
          --socket-mem), or reserve more (/proc/sys/vm/nr_hugepages)"
     )]
     TooFewHugepages {
@@ -49,13 +49,13 @@ pub enum EalError {
     },
     /// EAL did not accept its arguments.
     #[error(
-        "DPDK did not accept its arguments `{arguments}`{}; `lb-app --help` says how they are written, and `lb-app \
-         --help -- --conf FILE` lists them", because(.said)
+        "DPDK did not accept its arguments `{arguments}`{}; see `lb-app --help` for usage and `lb-app --help -- \
+         --conf FILE` for the list of EAL's arguments", because(.said)
     )]
     BadArguments {
         /// The arguments as given to EAL.
         arguments: String,
-        /// What EAL said last about it.
+        /// EAL's last message about it.
         said: Option<String>,
     },
     /// The user may not do what EAL needs.
@@ -68,7 +68,7 @@ pub enum EalError {
     },
     /// Another process has the same runtime directory.
     #[error(
-        "another DPDK process uses {0}: end it, or give this one a --file-prefix of its own", .directory.display()
+        "another DPDK process uses {0}: stop it, or give this one its own --file-prefix", .directory.display()
     )]
     PrefixInUse {
         /// The directory that both would use.
@@ -79,7 +79,7 @@ pub enum EalError {
     NotStarted {
         /// The operating system's words.
         reason: String,
-        /// What EAL said last about it.
+        /// EAL's last message about it.
         said: Option<String>,
     },
     /// EAL failed to stop.
@@ -89,13 +89,13 @@ pub enum EalError {
         reason: String,
     },
     /// Other processes cannot ask for copies of packets.
-    #[error("DPDK cannot be asked for packets by other processes ({reason})")]
+    #[error("DPDK does not allow other processes to capture packets ({reason})")]
     NoDump {
         /// The operating system's words.
         reason: String,
     },
     /// Ports, pools, rings or lcores are still in use.
-    #[error("DPDK cannot be stopped: {0} of its ports, pools, rings and lcores are still in use")]
+    #[error("cannot stop DPDK: {0} of its ports, pools, rings and lcores are still in use")]
     StillInUse(usize),
 }
 
@@ -161,7 +161,7 @@ impl Eal {
         std::iter::successors(next(u32::MAX), |&lcore| next(lcore)).map(LcoreId).collect()
     }
 
-    /// What `--file-prefix` said, or the usual prefix; `None` if DPDK has no directory at run time.
+    /// The value of `--file-prefix`, or the default; `None` if DPDK has no directory at run time.
     #[must_use]
     pub fn file_prefix(&self) -> Option<String> {
         Some(runtime_dir()?.file_name()?.to_str()?.to_owned())
@@ -186,7 +186,7 @@ impl Eal {
 
 impl Drop for Eal {
     fn drop(&mut self) {
-        // Nobody is left to tell, and the end of the process frees what this could not.
+        // Nobody is left to report to, and the end of the process frees the rest.
         let _ = stop();
         remove_runtime_dir();
     }
@@ -229,7 +229,7 @@ pub(super) fn describe_error(code: c_int) -> String {
     if code == 0 {
         return "no reason given".to_owned();
     }
-    // SAFETY: any number has a text; for unknown ones it says so.
+    // SAFETY: any number has a text, unknown ones as well.
     let text = unsafe { dpdk_sys::rte_strerror(code.abs()) };
     // SAFETY: the text is NUL-terminated and stays until this thread asks for another one.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
@@ -341,12 +341,12 @@ fn start_error(code: c_int, arguments: &[String]) -> EalError {
     }
 }
 
-/// What EAL said last, as a part of a sentence.
+/// EAL's last message, as a part of a sentence.
 fn because(said: &Option<String>) -> String {
     said.as_ref().map(|said| format!(": it says \"{said}\"")).unwrap_or_default()
 }
 
-/// Free huge pages of any size on the whole machine, in KiB.
+/// Free huge pages of any size on the host, in KiB.
 pub(super) fn free_hugepages_kib() -> u64 {
     let Ok(sizes) = fs::read_dir("/sys/kernel/mm/hugepages") else { return 0 };
     let free = |size: fs::DirEntry| {

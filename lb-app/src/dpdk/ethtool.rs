@@ -15,8 +15,8 @@ struct Value {
     data: u32,
 }
 
-/// The offloads that merge packets or leave them for later, and whether each is on. `None` if there is no such
-/// interface, or the kernel does not tell.
+/// The offloads that merge or delay packets, and whether each is on. `None` if there is no such interface, or the
+/// kernel does not report them.
 pub fn offloads(interface: &str) -> Option<Vec<(&'static str, bool)>> {
     // Any socket will do.
     let socket = UdpSocket::bind("127.0.0.1:0").ok()?;

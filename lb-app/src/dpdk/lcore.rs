@@ -21,9 +21,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum LaunchError {
     /// Not one of the worker lcores.
-    #[error(
-        "lcore {0} is not a worker: name it in the EAL argument -l, and not as its first or --main-lcore"
-    )]
+    #[error("lcore {0} is not a worker: add it to the EAL argument -l, not as the first or --main-lcore")]
     NotAWorker(LcoreId),
     /// It runs another closure.
     #[error("lcore {0} is busy")]
@@ -39,11 +37,12 @@ pub enum LaunchError {
 pub struct LcorePanic {
     /// The lcore.
     pub lcore: LcoreId,
-    /// What the panic said.
+    /// The panic's message.
     pub message: String,
 }
 
-/// A closure that was launched. Dropping the handle lets it run on, and DPDK cannot be stopped until it returns.
+/// A closure that was launched. It keeps running when the handle is dropped, and DPDK cannot be stopped until it
+/// returns.
 #[derive(Debug)]
 pub struct LcoreHandle<T> {
     lcore: LcoreId,
@@ -107,7 +106,7 @@ impl<T> LcoreHandle<T> {
     /// # Errors
     /// [`LcorePanic`] when the closure panicked.
     pub fn join(self) -> Result<T, LcorePanic> {
-        // EAL's own wait spins on the main lcore's CPU, which workers of a small machine may share.
+        // EAL's own wait spins on the main lcore's CPU, which workers may share on a small host.
         while !self.is_finished() {
             thread::sleep(Duration::from_millis(1));
         }

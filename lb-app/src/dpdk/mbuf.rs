@@ -161,7 +161,7 @@ impl Packet for Mbuf {
     fn worst_checksum(&self) -> Checksum {
         const BOTH: u64 = dpdk_sys::SHIM_RX_IP_CKSUM_MASK | dpdk_sys::SHIM_RX_L4_CKSUM_MASK;
         const GOOD: u64 = dpdk_sys::SHIM_RX_IP_CKSUM_GOOD | dpdk_sys::SHIM_RX_L4_CKSUM_GOOD;
-        // What ports nearly always say, of both at once: they are right, or nobody looked.
+        // What ports nearly always report, for both at once: good, or not checked.
         match self.view().ol_flags & BOTH {
             GOOD => Checksum::Good,
             0 => Checksum::Unknown,

@@ -1,4 +1,4 @@
-//! How much memory packet buffers take, and what is said when there is too little.
+//! How much memory packet buffers need, and the message when there is too little.
 
 use super::eal;
 use std::fmt;
@@ -44,13 +44,14 @@ impl fmt::Display for Shortage {
         let Shortage { count, buffer_bytes, page_bytes, heap, .. } = *self;
         let needed = pool_bytes(count, buffer_bytes, page_bytes);
         write!(f, "no memory for {count} packet buffers, which need {} MiB", mib(needed))?;
-        let fewer = "ask for fewer (--total-num-mbufs, or fewer workers, smaller --rxd and --txd)";
+        let fewer = "request fewer (--total-num-mbufs, or fewer workers, smaller --rxd and --txd)";
         let Some(huge_bytes) = self.huge_bytes else {
             let used = heap.total_bytes.saturating_sub(heap.free_bytes);
             return write!(
                 f,
-                " without huge pages, where each has pages of its own, {} KiB, while {} MiB are free: raise -m to {}, or \
-                 use huge pages, of which {} MiB do (leave out --no-huge, /proc/sys/vm/nr_hugepages), or {fewer}",
+                " without huge pages, where each takes whole pages ({} KiB), while {} MiB are free: raise -m to {}, \
+                 or use huge pages, of which {} MiB are enough (remove --no-huge, /proc/sys/vm/nr_hugepages), or \
+                 {fewer}",
                 pool_bytes(1, buffer_bytes, page_bytes) >> 10,
                 heap.free_bytes >> 20,
                 mib(used + needed + needed / 50) + ROOM_MIB,
@@ -65,8 +66,8 @@ impl fmt::Display for Shortage {
         } else {
             write!(
                 f,
-                ", but not to DPDK: -m, --legacy-mem or --socket-limit keep it from more, or they are on another NUMA \
-                 node; or {fewer}"
+                ", but not for DPDK: -m, --legacy-mem or --socket-limit limits it, or they are on another NUMA node; \
+                 or {fewer}"
             )
         }
     }
@@ -84,7 +85,7 @@ impl Heap {
 
 /// Of huge pages, buffers lose only what is left over at the end of each, which is next to nothing in all of them.
 const HUGE_PAGE_BYTES: u64 = 2 << 20;
-/// For what DPDK and its drivers want besides: rings between workers, queues.
+/// For what DPDK and its drivers need as well: rings between workers, queues.
 const ROOM_MIB: u64 = 32;
 
 /// Bytes of one buffer in a pool.
@@ -145,18 +146,17 @@ mod tests {
             Shortage { count: 131_071, buffer_bytes: 2_432, page_bytes: 4_096, heap, huge_bytes: None };
         assert_eq!(
             small.to_string(),
-            "no memory for 131071 packet buffers, which need 513 MiB without huge pages, where each has pages of its own, \
-             4 KiB, while 250 MiB are free: raise -m to 562, or use huge pages, of which 306 MiB do (leave out --no-huge, \
-             /proc/sys/vm/nr_hugepages), or ask for fewer (--total-num-mbufs, or fewer workers, smaller --rxd and --txd)"
+            "no memory for 131071 packet buffers, which need 513 MiB without huge pages, where each takes whole \
+             pages (4 KiB), while 250 MiB are free: raise -m to 562, or use huge pages, of which 306 MiB are enough \
+             (remove --no-huge, /proc/sys/vm/nr_hugepages), or request fewer (--total-num-mbufs, or fewer workers, smaller --rxd and --txd)"
         );
         let huge = Shortage { page_bytes: 2 * MIB, huge_bytes: Some(20 * MIB), ..small };
         assert_eq!(
             huge.to_string(),
             "no memory for 131071 packet buffers, which need 306 MiB of huge pages, while 270 MiB are free: reserve 68 MiB \
-             more (/proc/sys/vm/nr_hugepages), or ask for fewer (--total-num-mbufs, or fewer workers, smaller --rxd and \
-             --txd)"
+             more (/proc/sys/vm/nr_hugepages), or request fewer (--total-num-mbufs, or fewer workers, smaller --rxd and --txd)"
         );
         let elsewhere = Shortage { huge_bytes: Some(500 * MIB), ..huge };
-        assert!(elsewhere.to_string().contains("750 MiB are free, but not to DPDK: -m,"), "{elsewhere}");
+        assert!(elsewhere.to_string().contains("750 MiB are free, but not for DPDK: -m,"), "{elsewhere}");
     }
 }

@@ -20,7 +20,7 @@ pub enum PoolError {
     #[error(transparent)]
     Eal(#[from] EalError),
     /// Another pool, or something else inside DPDK, has that name.
-    #[error("the name {0:?} of the packet pool is taken, too long or holds a NUL byte")]
+    #[error("the name {0:?} of the packet pool is in use, too long or contains a NUL byte")]
     BadName(String),
     /// There is not enough memory.
     #[error("{0}")]
@@ -34,7 +34,7 @@ pub enum PoolError {
     )]
     TooLate,
     /// DPDK failed otherwise.
-    #[error("the packet pool could not be created: {0}")]
+    #[error("cannot create the packet pool: {0}")]
     Failed(String),
 }
 
@@ -44,7 +44,7 @@ pub enum PoolError {
 /// common part, and that is lock-free. Threads that are no lcores go to the common part every time.
 ///
 /// The pool is freed with its last handle, if all its buffers are back by then. If not, it stays until the process
-/// ends, because somebody may still use them. A thread that deals in a pool's packets keeps a handle meanwhile.
+/// ends, because somebody may still use them. A thread that uses a pool's packets keeps a handle.
 #[derive(Clone, Debug)]
 pub struct Mempool(Arc<Inner>);
 
@@ -82,7 +82,7 @@ impl Mempool {
         let c_name = CString::new(name).map_err(|_| PoolError::BadName(name.to_owned()))?;
         let data_room =
             frame_room.checked_add(dpdk_sys::SHIM_HEADROOM).ok_or(PoolError::FrameTooLarge(frame_room))?;
-        // DPDK wants the cache times 1.5 to be no more than the pool, lest one lcore hoard all of it.
+        // DPDK requires the cache times 1.5 to be at most the pool, so that one lcore cannot hold all of it.
         let cache = cache.min(dpdk_sys::SHIM_MAX_POOL_CACHE).min(count / 2);
         let socket = socket.and_then(|socket| c_int::try_from(socket).ok()).unwrap_or(ANY_SOCKET);
         let mut census = lock_census();
@@ -134,7 +134,7 @@ impl Mempool {
         self.0.in_use()
     }
 
-    /// Buffers in all.
+    /// Buffers in total.
     #[must_use]
     pub fn size(&self) -> u32 {
         // SAFETY: the pool exists while the handle does.

@@ -15,7 +15,7 @@ use tracing::{Level, debug, error, info, trace, warn};
 
 /// The last line that complains.
 static LAST: Mutex<Option<String>> = Mutex::new(None);
-/// The operator has said what DPDK is to log.
+/// The operator has set DPDK's log level.
 static WANTED: AtomicBool = AtomicBool::new(false);
 /// Lines that wait for standard error to be itself again.
 static HELD: Mutex<Option<Vec<(Level, String)>>> = Mutex::new(None);
@@ -84,8 +84,8 @@ pub(super) struct Hush {
     stderr: Option<(OwnedFd, File)>,
 }
 
-/// Keeps EAL quiet while it starts: it prints its usage when it dislikes an argument, and says what it logs once more. What
-/// is worth reading of it becomes part of our log at the end. Where that fails things go on as they were.
+/// Keeps EAL quiet while it starts: it prints its usage at a bad argument, and prints its log lines a second time. What
+/// matters becomes part of our log at the end. Where that fails, EAL's output is left as it is.
 pub(super) fn hush() -> Hush {
     let nowhere = File::options().write(true).open("/dev/null").ok();
     let stdout = nowhere.and_then(|nowhere| redirect(libc::STDOUT_FILENO, &nowhere));

@@ -36,7 +36,7 @@ pub(super) enum Direction {
     Transmit,
 }
 
-/// Proof that nobody uses a queue, for as long as it exists: whoever holds the queue finds it paused. Dropping it ends
+/// Proof that nobody uses a queue, for as long as it exists: the queue's owner finds it paused. Dropping it ends
 /// the pause.
 #[derive(Debug)]
 pub struct QueuePause {

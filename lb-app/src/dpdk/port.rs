@@ -182,7 +182,7 @@ impl Port {
         Err(PortError::MtuOutOfRange { device: self.info.device.clone(), wanted, least, most })
     }
 
-    /// The port's MTU; 0 if it does not tell.
+    /// The port's MTU; 0 if it does not report it.
     fn mtu(&self) -> u16 {
         let mut mtu = 0;
         // SAFETY: the port is ours, and `mtu` a place to write to.

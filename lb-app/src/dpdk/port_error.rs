@@ -10,10 +10,10 @@ pub enum PortError {
     #[error(transparent)]
     Eal(#[from] EalError),
     /// The device's name holds a NUL byte.
-    #[error("the device name {0:?} holds a NUL byte")]
+    #[error("the device name {0:?} contains a NUL byte")]
     BadName(String),
     /// DPDK has no such device, and none can be made from the name.
-    #[error("DPDK has no device {device:?}; it sees {}.{hint}", list(.seen))]
+    #[error("DPDK has no device {device:?}; it has {}.{hint}", list(.seen))]
     NoSuchDevice {
         /// The device.
         device: String,
@@ -49,7 +49,7 @@ pub enum PortError {
         device: String,
     },
     /// The driver refused the device.
-    #[error("the driver did not accept the device {device:?} ({reason}); its messages above say more")]
+    #[error("the driver did not accept the device {device:?} ({reason}); see its messages above")]
     Refused {
         /// The device.
         device: String,
@@ -57,7 +57,7 @@ pub enum PortError {
         reason: String,
     },
     /// Arguments were given for a device that exists already.
-    #[error("a device with the name of {device:?} exists already; use its name alone, or another name")]
+    #[error("a device named {device:?} exists already; use its name without arguments, or another name")]
     Exists {
         /// The device.
         device: String,
@@ -87,7 +87,7 @@ pub enum PortError {
         most: u16,
     },
     /// The MTU is outside of what the port can do.
-    #[error("{device}: an MTU of {wanted} is not possible; the port can do {least} to {most}")]
+    #[error("{device}: MTU {wanted} is out of range; the port supports {least} to {most}")]
     MtuOutOfRange {
         /// The device.
         device: String,
@@ -99,9 +99,7 @@ pub enum PortError {
         most: u16,
     },
     /// A frame of the MTU's size does not fit a packet buffer.
-    #[error(
-        "{device}: an MTU of {mtu} needs packet buffers for frames of {needed} bytes, but they hold {room}"
-    )]
+    #[error("{device}: MTU {mtu} needs packet buffers for frames of {needed} bytes, but they hold {room}")]
     BuffersTooSmall {
         /// The device.
         device: String,
@@ -113,7 +111,7 @@ pub enum PortError {
         room: u16,
     },
     /// One of the steps of starting failed in the driver.
-    #[error("{device}: could not {step}: {reason}; messages of the driver {driver} above may say more")]
+    #[error("{device}: cannot {step}: {reason}; see messages of the driver {driver} above")]
     Failed {
         /// The device.
         device: String,
@@ -125,7 +123,7 @@ pub enum PortError {
         reason: String,
     },
     /// Not all of the port's queues were handed back.
-    #[error("{device}: still in use, because not all of its queues were handed back; it is left running")]
+    #[error("{device}: cannot close it: not all of its queues were returned; it keeps running")]
     QueuesOut {
         /// The device.
         device: String,

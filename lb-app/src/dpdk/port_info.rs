@@ -43,13 +43,13 @@ pub struct PortInfo {
     pub max_tx_queues: u16,
     /// Smallest MTU, in bytes.
     pub min_mtu: u16,
-    /// Largest MTU, in bytes; 65535 when the driver does not say.
+    /// Largest MTU, in bytes; 65535 when the driver does not report it.
     pub max_mtu: u16,
     /// Entries of the table that maps hashes to queues; 0 when there is none to set. The queue of a hash is that of
     /// entry `hash % reta_size`, which [`Port::start`](super::Port::start) sets to `entry % queues`: two ports agree
     /// on all hashes if their sizes are equal, or if the number of queues divides both.
     pub reta_size: u16,
-    /// Bytes of the hash key; 0 when the driver does not say.
+    /// Bytes of the hash key; 0 when the driver does not report it.
     pub hash_key_size: u8,
     /// What it can hash, as bits of `RTE_ETH_RSS_*`.
     pub rss_types: u64,
@@ -77,8 +77,8 @@ impl PortInfo {
 
     /// The receive offloads, of those it has, that verify checksums and can be relied on.
     pub(super) fn checksum_offloads(&self) -> u64 {
-        // Told that we verify, these let their peer send packets whose TCP or UDP checksum was never finished. We would
-        // forward them unfinished.
+        // With this offload on, these drivers allow their peer to send packets with an incomplete TCP or UDP checksum.
+        // We would forward them as they are.
         let by_shared_memory = self.driver.contains("virtio") || self.driver.contains("vhost");
         let wanted = if by_shared_memory { 0 } else { L4_CHECKSUMS } | IPV4_CHECKSUM;
         wanted & self.rx_offload_bits

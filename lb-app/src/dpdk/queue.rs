@@ -1,4 +1,4 @@
-//! A port's queues. Each belongs to whoever holds it, so no queue has two pollers.
+//! A port's queues. Each has one owner, so no queue has two pollers.
 
 use super::{
     burst,

@@ -16,7 +16,7 @@ pub enum RingError {
     #[error(transparent)]
     Eal(#[from] EalError),
     /// Another ring has that name.
-    #[error("the name {0:?} of the ring is taken, too long or holds a NUL byte")]
+    #[error("the name {0:?} of the ring is in use, too long or contains a NUL byte")]
     BadName(String),
     /// The size is zero or absurd.
     #[error("a ring cannot hold {0} packets")]
@@ -27,7 +27,7 @@ pub enum RingError {
     )]
     NoMemory(u32),
     /// DPDK failed otherwise.
-    #[error("the ring could not be created: {0}")]
+    #[error("cannot create the ring: {0}")]
     Failed(String),
 }
 

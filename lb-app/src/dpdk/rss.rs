@@ -64,11 +64,11 @@ pub const HASH_KEY: [u8; 40] = {
     key
 };
 
-/// Drivers that say they can do RSS but do not choose queues by the hash we ask for: net_tap leaves it to the kernel,
+/// Drivers that report RSS but do not choose queues by the requested hash: net_tap leaves it to the kernel,
 /// which moves a flow to the queue its answers were sent on; net_null only remembers the settings.
 const PRETENDERS: [&str; 2] = ["net_tap", "net_null"];
 
-/// What to configure, and the spread it gives if the port does as told.
+/// What to configure, and the spread it gives if the port applies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     /// Bits of `RTE_ETH_RSS_*`; 0 for no RSS.
@@ -140,7 +140,7 @@ pub(super) fn write_table(device: &Device, size: u16, queues: u16) {
     unsafe { dpdk_sys::rte_eth_dev_rss_reta_update(device.id, groups.as_mut_ptr(), size) };
 }
 
-/// What the started port can be relied on for: `plan`'s spread, unless the port says that it does something else.
+/// The spread of the started port: `plan`'s, unless the port reports something else.
 pub(super) fn verify(device: &Device, plan: Plan, key: &[u8]) -> Spread {
     if plan.types == 0 {
         return plan.spread;
@@ -161,14 +161,14 @@ pub(super) fn verify(device: &Device, plan: Plan, key: &[u8]) -> Spread {
     plan.spread
 }
 
-/// How a port hashes and where hashes lead, as it says itself.
+/// The port's hash and redirection table, as it reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hashing {
     /// What is hashed, in testpmd's words.
     pub types: Vec<&'static str>,
-    /// The key; `None` if the driver does not tell.
+    /// The key; `None` if the driver does not report it.
     pub key: Option<Vec<u8>>,
-    /// The queue of each entry of the redirection table; `None` if the driver does not tell.
+    /// The queue of each entry of the redirection table; `None` if the driver does not report it.
     pub table: Option<Vec<u16>>,
 }
 
@@ -177,7 +177,7 @@ const SOURCE_ONLY: &str = "l3-src-only l4-src-only";
 const DESTINATION_ONLY: &str = "l3-dst-only l4-dst-only";
 
 impl Hashing {
-    /// The queue that the packets of a flow come to; `None` where what the port tells does not say.
+    /// The receive queue of a flow; `None` where what the port reports is not enough.
     #[must_use]
     pub fn queue_of(&self, flow: &Key<u32>) -> Option<u16> {
         let (key, table) = (self.key.as_ref()?, self.table.as_ref().filter(|table| !table.is_empty())?);
@@ -339,7 +339,7 @@ mod tests {
     }
 
     proptest! {
-        /// Where a port is said to deliver a packet is where workers compute that its owner is.
+        /// The queue computed for a port is that of the owner that workers compute.
         #[test]
         fn queues_and_owners_agree(
             source: u32, destination: u32, source_port: u16, destination_port: u16,

@@ -23,7 +23,7 @@ pub struct Program {
     pub arguments: Vec<String>,
     /// All of its environment.
     pub environment: Vec<(String, String)>,
-    /// Whose rights it has, and of which group; ours if nothing is said.
+    /// The user and group it runs as; ours if not given.
     pub user: Option<(u32, u32)>,
     /// Largest address space, in bytes.
     pub address_space: Option<u64>,

@@ -20,7 +20,8 @@ use std::{cell::Cell, fmt::Write, marker::PhantomData, mem::ManuallyDrop};
 
 /// A port that moves packets: its state and counters. The packets move through its queues, which are apart.
 ///
-/// One thread at a time may ask. Dropped without [`StartedPort::stop_and_close`] it runs on until the process ends,
+/// One thread at a time may ask. Dropped without [`StartedPort::stop_and_close`] it keeps running until the process
+/// ends,
 /// because its queues may still be polled.
 #[derive(Debug)]
 pub struct StartedPort {
@@ -182,7 +183,7 @@ impl StartedPort {
         Ok(())
     }
 
-    /// Starts the port again, if it is paused, and lets its queues go on.
+    /// Starts the port again, if it is paused, and resumes its queues.
     ///
     /// # Errors
     /// [`PortError::Failed`] when the driver refuses. The port stays paused then.
@@ -203,7 +204,7 @@ impl StartedPort {
     }
 
     /// Whether its driver cannot start a port again that it has stopped: net_af_packet closes its sockets. Such a port
-    /// goes on by itself while it is paused; what it receives waits in its ring, and is lost when that is full.
+    /// keeps running while it is paused; what it receives waits in its ring, and is lost when that is full.
     fn stops_for_good(&self) -> bool {
         self.info.driver == "net_af_packet"
     }
@@ -244,7 +245,7 @@ impl StartedPort {
         read_link(&self.device)
     }
 
-    /// Whether it takes frames for other stations as well.
+    /// Whether it accepts frames for other hosts (promiscuous mode).
     #[must_use]
     pub fn is_promiscuous(&self) -> bool {
         read_promiscuous(&self.device)
@@ -256,7 +257,7 @@ impl StartedPort {
         stats::read_extended(&self.device)
     }
 
-    /// How it hashes and where hashes lead, as it says itself.
+    /// Its hash and redirection table, as it reports them.
     #[must_use]
     pub fn hashing(&self) -> rss::Hashing {
         rss::read(&self.device, &self.info)

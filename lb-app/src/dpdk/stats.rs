@@ -1,4 +1,4 @@
-//! What a port counts by itself.
+//! The counters of a port.
 
 use super::device::Device;
 use std::ptr;

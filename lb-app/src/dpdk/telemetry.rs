@@ -14,7 +14,7 @@ use std::{
 pub enum Value {
     /// A number.
     Number(u64),
-    /// A text. What is longer than 8 KiB is cut off by DPDK.
+    /// A text. DPDK truncates it at 8 KiB.
     Text(String),
     /// More values, each with its name.
     Object(Object),
@@ -64,7 +64,7 @@ unsafe extern "C" fn answer(
     0
 }
 
-/// Makes `data` an object. What DPDK has no room for is left out: whoever answers pages long lists.
+/// Makes `data` an object. Entries beyond DPDK's capacity are left out, so long lists are answered in pages.
 fn write(data: NonNull<rte_tel_data>, object: &Object) {
     // SAFETY: DPDK has given us the data, which is new.
     unsafe { dpdk_sys::rte_tel_data_start_dict(data.as_ptr()) };

@@ -23,12 +23,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// Longest explanation.
 const MOST_WORDS: usize = 200;
-/// Where programs are looked for if our own environment does not say.
+/// Where programs are searched if our environment has no PATH.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What of our own environment is a program's business.
 const PASSED_ON: [&str; 4] = ["LANG", "LC_ALL", "PATH", "TZ"];
 
-/// What a program is told about, as environment variables.
+/// The environment variables of a program.
 pub(super) type Environment = Vec<(&'static str, String)>;
 
 /// Runs a program as a check: it succeeds with exit status 0.
@@ -48,7 +48,7 @@ pub(super) async fn ask(
     run(means, namespace, program, limit).await
 }
 
-/// What programs are told about a server.
+/// The environment variables about a server.
 pub(super) fn about(target: &Target) -> Environment {
     let ServerKey { service, address, port } = target.key;
     vec![
@@ -70,7 +70,7 @@ pub(super) struct Program {
     pub(super) environment: Environment,
 }
 
-/// Runs a program to its end, or ends it and its descendants in time.
+/// Runs a program, and kills it and its descendants at the timeout.
 pub(super) async fn run(
     means: &Means,
     namespace: Option<&str>,
@@ -87,7 +87,9 @@ pub(super) async fn run(
     let (status, output) = match finished {
         Ok(Ok(finished)) => finished,
         Ok(Err(error)) => return Err(format!("{name}: {error}")),
-        Err(_) => return Err(format!("{name} took longer than {} ms and was ended", limit.as_millis())),
+        Err(_) => {
+            return Err(format!("{name} did not finish within {} ms and was killed", limit.as_millis()));
+        }
     };
     if status.success() {
         return Ok(());
@@ -95,8 +97,8 @@ pub(super) async fn run(
     let first = output.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let words: String = first.trim().chars().filter(|c| !c.is_control()).take(MOST_WORDS).collect();
     let how = match status.code() {
-        Some(code) => format!("{name} ended with status {code}"),
-        None => format!("{name} was ended by a signal"),
+        Some(code) => format!("{name} exited with status {code}"),
+        None => format!("{name} was killed by a signal"),
     };
     Err(if words.is_empty() { how } else { format!("{how}: {words}") })
 }
@@ -126,7 +128,7 @@ impl Program {
     }
 }
 
-/// The file of a program. One that is named without a directory is where the environment says.
+/// The file of a program. One without a directory is searched in PATH.
 fn find(name: &str) -> io::Result<PathBuf> {
     if name.contains('/') {
         return Ok(name.into());

@@ -42,11 +42,11 @@ pub(crate) struct Conversation {
     start: Instant,
 }
 
-/// What a socket of UDP or ICMP has heard.
+/// What a UDP or ICMP socket has received.
 pub(crate) enum Heard {
     /// A datagram.
     Datagram(Vec<u8>),
-    /// It was told that the server takes none.
+    /// An ICMP error: the server accepts none.
     Refused,
 }
 
@@ -77,7 +77,7 @@ impl Conversation {
         socket.set_ack_delay(None);
         let local = self.port();
         let connected = socket.connect(self.interface.context(), endpoint(to), local);
-        connected.map_err(|error| io::Error::other(format!("the connection cannot be opened: {error}")))?;
+        connected.map_err(|error| io::Error::other(format!("cannot open the connection: {error}")))?;
         let handle = self.sockets.add(socket);
         loop {
             // Packet by packet: a connection that was accepted and is over already was accepted.
@@ -94,11 +94,11 @@ impl Conversation {
         Ok(theirs)
     }
 
-    /// Sends a datagram; answers are heard from then on.
+    /// Sends a datagram; answers are received from then on.
     pub(crate) fn send_datagram(&mut self, to: SocketAddrV4, payload: &[u8]) -> io::Result<()> {
         let local = self.port();
         let lost =
-            |what: &dyn std::fmt::Display| io::Error::other(format!("the datagram cannot be sent: {what}"));
+            |what: &dyn std::fmt::Display| io::Error::other(format!("cannot send the datagram: {what}"));
         let mut socket = udp::Socket::new(udp_buffer(), udp_buffer());
         socket.bind((self.wire.way.source, local)).map_err(|error| lost(&error))?;
         socket.send_slice(payload, endpoint(to)).map_err(|error| lost(&error))?;
@@ -110,10 +110,10 @@ impl Conversation {
         Ok(())
     }
 
-    /// Sends an echo request, whose identifier is the local port; what comes back is heard from then on.
+    /// Sends an echo request, whose identifier is the local port; replies are received from then on.
     pub(crate) fn send_echo(&mut self, to: Ipv4Addr, message: &[u8]) -> io::Result<()> {
         let lost =
-            |what: &dyn std::fmt::Display| io::Error::other(format!("the request cannot be sent: {what}"));
+            |what: &dyn std::fmt::Display| io::Error::other(format!("cannot send the request: {what}"));
         let mut socket = icmp::Socket::new(icmp_buffer(), icmp_buffer());
         socket.bind(icmp::Endpoint::Ident(self.port())).map_err(|error| lost(&error))?;
         socket.send_slice(message, IpAddress::Ipv4(to)).map_err(|error| lost(&error))?;

@@ -34,7 +34,7 @@ fn message(id: u16, query: &Dns) -> Vec<u8> {
     bytes
 }
 
-/// What a response says; nothing if it is none of ours.
+/// The result of a response; nothing if it is not ours.
 fn read(id: u16, bytes: &[u8]) -> Option<Finding> {
     let header: &[u8; HEADER] = bytes.first_chunk()?;
     if header[..2] != id.to_be_bytes() || header[2] & RESPONSE == 0 {

@@ -43,7 +43,7 @@ impl Hooks {
                     called.fetch_add(1, Ordering::Relaxed);
                     if let Err(reason) = run(&means, None, program, limit).await {
                         failed.fetch_add(1, Ordering::Relaxed);
-                        warn!("hook: {reason}");
+                        warn!("hook failed: {reason}");
                     }
                 }
             });
@@ -68,7 +68,7 @@ impl Hooks {
             let program = Program { words: words.clone(), user: None, memory_mib: None, environment };
             if lane.try_send((program, limit)).is_err() {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                warn!("hook {} is not called: {WAITING} calls wait already", words.join(" "));
+                warn!("hook {} was not run: {WAITING} hooks are waiting already", words.join(" "));
             }
         }
     }
@@ -87,26 +87,27 @@ fn log(event: &Event) {
             warn!(service = %target.name, server = %target.key.endpoint(), %reason, "server is down");
         }
         Event::Server { target, change: Change::Down { held: true }, reason } => {
-            warn!(service = %target.name, server = %target.key.endpoint(), %reason, "server is down too often and held down");
+            warn!(service = %target.name, server = %target.key.endpoint(), %reason, "server went down too often and \
+                                                                                     is held");
         }
         Event::Quorum { name, reached: true, .. } => info!(service = %name, "quorum is reached"),
         Event::Quorum { name, reached: false, .. } => warn!(service = %name, "quorum is lost"),
         Event::Sorry { name, server, serves: true, .. } => {
-            warn!(service = %name, %server, "sorry server steps in");
+            warn!(service = %name, %server, "sorry server gets new connections");
         }
         Event::Sorry { name, server, serves: false, .. } => {
-            info!(service = %name, %server, "sorry server steps back");
+            info!(service = %name, %server, "sorry server gets no more new connections");
         }
         Event::Kept { name, kept: true, .. } => {
-            warn!(service = %name, "all servers have failed; those that worked last are kept");
+            warn!(service = %name, "all servers failed; using those that worked last");
         }
         Event::Kept { name, kept: false, .. } => {
-            info!(service = %name, "a server works again; those that do not are no longer kept");
+            info!(service = %name, "a server works again; servers that are down are no longer used");
         }
     }
 }
 
-/// What a hook is told, as environment variables.
+/// The environment variables of a hook.
 fn describe(event: &Event) -> (ServiceKey, Environment) {
     match event {
         Event::Server { target, change, reason } => {

@@ -71,7 +71,7 @@ where
         .header("User-Agent", concat!("lb-app/", env!("CARGO_PKG_VERSION")))
         .header("Connection", "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|error| format!("the request cannot be sent: {error}"))?;
+        .map_err(|error| format!("cannot send the request: {error}"))?;
     let response = sender.send_request(request).await.map_err(|error| words(&error))?;
     let status = response.status().as_u16();
     if !check.status.iter().any(|(from, to)| (*from..=*to).contains(&status)) {

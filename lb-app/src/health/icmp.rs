@@ -8,7 +8,7 @@ use super::{
 use crate::config::health::Leave;
 use std::net::Ipv4Addr;
 
-/// What the request carries, so that a reply can be told from those to other people's requests.
+/// The request's payload, which distinguishes its reply from replies to other requests.
 const PAYLOAD: usize = 16;
 /// Each check sends one request.
 const SEQUENCE: u16 = 1;

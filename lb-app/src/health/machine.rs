@@ -1,4 +1,4 @@
-//! What a row of check results says about one server: a state machine without a clock.
+//! The state of one server, from a row of check results: a state machine without a clock.
 //!
 //! A server is up or down. `fall` failures in a row bring it down, `rise` successes in a row bring it up. One that goes
 //! down too often is held down until it has passed its checks for a while. Traffic itself may bring a server down as
@@ -29,7 +29,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Those of a check and its service. Without a check only traffic can bring a server down.
+    /// The rules of a check and its service. Without a check only passive checks can bring a server down.
     pub(crate) fn new(check: Option<&Check>, pool: &Pool) -> Self {
         Rules {
             rise: check.map_or(1, |check| check.rise),
@@ -59,7 +59,7 @@ pub(crate) struct Machine {
     last: Option<bool>,
     /// No result so far, and nothing else that is more than an assumption.
     fresh: bool,
-    /// Results in a row that speak against `up`.
+    /// Results in a row that contradict `up`.
     against: u32,
     /// Since when results of a server that is down have been good.
     good_since: Option<Instant>,
@@ -75,13 +75,13 @@ pub(crate) enum Change {
     Up,
     /// It has failed.
     Down {
-        /// It does so too often, and will be held down.
+        /// It failed too often, and is held.
         held: bool,
     },
 }
 
 impl Machine {
-    /// A server nothing is known of.
+    /// A server without results.
     pub(crate) fn new(rules: Rules, now: Instant) -> Self {
         Machine {
             rules,
@@ -118,7 +118,7 @@ impl Machine {
         self.up
     }
 
-    /// Whether it is held down for failing too often.
+    /// Whether it is held because it failed too often.
     pub(crate) fn is_held(&self) -> bool {
         self.held
     }
@@ -149,7 +149,7 @@ impl Machine {
         self.against > 0
     }
 
-    /// Results in a row that speak against its state.
+    /// Results in a row that contradict its state.
     pub(crate) fn against(&self) -> u32 {
         self.against
     }
@@ -163,7 +163,7 @@ impl Machine {
         }
     }
 
-    /// Failures that count for whether it is held down next time.
+    /// Failures that count for being held next time.
     pub(crate) fn recent_falls(&self, now: Instant) -> u32 {
         let recent = self.falls.iter().filter(|fall| now.since(**fall) <= self.rules.flap_window);
         recent.count() as u32
@@ -210,7 +210,7 @@ impl Machine {
         self.up_if_nothing_is_left(now)
     }
 
-    /// Traffic shows that the server has failed. If no check brings it back earlier, it is tried again after `hold`.
+    /// Passive checks found that the server has failed. If no check brings it back earlier, it is retried after `hold`.
     pub(crate) fn fail_passively(&mut self, hold: Duration, now: Instant) -> Option<Change> {
         if !self.up {
             return None;
@@ -238,7 +238,7 @@ impl Machine {
         }
     }
 
-    /// Tries a server again that traffic brought down, if its time is over.
+    /// Retries a server that passive checks brought down, if its time is over.
     pub(crate) fn tick(&mut self, now: Instant) -> Option<Change> {
         let over = self.due().is_some_and(|due| now >= due);
         over.then(|| self.go_up(now))

@@ -26,7 +26,7 @@ pub(crate) struct Member {
     pub(crate) reaction: Duration,
 }
 
-/// What becomes of a server.
+/// The role of a server in its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It gets its share of new connections, if its operator lets it.

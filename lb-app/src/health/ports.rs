@@ -51,7 +51,7 @@ impl Ports {
         peer: SocketAddrV4,
     ) -> Result<Conversation, String> {
         let (Some(balancer), Some(host)) = (&self.balancer, &self.host) else {
-            return Err("checks cannot leave by ports here".to_owned());
+            return Err("checks by the director's own ports are not possible here".to_owned());
         };
         let way = balancer.way(target, as_traffic)?;
         let peer = Peer { address: *peer.ip(), port: peer.port() };

@@ -13,7 +13,7 @@ use lb_core::service::address::v4;
 use std::{net::SocketAddrV4, time::Duration};
 use tokio::time::error::Elapsed;
 
-/// Checks a server, and says how long that took; waiting for one's turn does not count.
+/// Checks a server, and returns how long that took; waiting for a turn does not count.
 pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Finding, Duration) {
     let _turn = means.checks.acquire().await;
     let start = tokio::time::Instant::now();

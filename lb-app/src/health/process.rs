@@ -17,10 +17,10 @@ use tracing::warn;
 
 /// How much of a program's output is kept to explain why it failed.
 const MOST_OUTPUT: usize = 4_096;
-/// Time between two looks whether one that was told to end has ended.
+/// How often to check whether a killed program has exited.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// A program that runs. Dropping it ends it and its descendants.
+/// A running program. Dropping it kills it and its descendants.
 pub(super) struct Process {
     id: Pid,
     /// Once it has been waited for.

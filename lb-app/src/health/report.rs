@@ -62,11 +62,11 @@ pub(crate) struct ServerReport {
 /// How far a server is on its way to another state, and what keeps it from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Results in a row that speak against its state.
+    /// Results in a row that contradict its state.
     pub(crate) against: u32,
     /// How many it takes.
     pub(crate) needed: u32,
-    /// Milliseconds until the next check. Nothing while one is under way, or if there is none.
+    /// Milliseconds until the next check. None while one is running, or if there is no check.
     pub(crate) next_ms: Option<u64>,
     /// How often it failed lately.
     pub(crate) falls: u32,

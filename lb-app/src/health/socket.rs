@@ -40,7 +40,7 @@ impl Doors {
         let Some(namespace) = namespace else { return make() };
         let (done, outcome) = oneshot::channel();
         let job: Job = Box::new(move |entered| {
-            // Whoever asked may have been told to stop.
+            // The check may have been cancelled.
             let _ = done.send(entered.and_then(|()| make()));
         });
         self.thread(namespace)?.send(job).map_err(|_| io::Error::other("the thread has ended"))?;
@@ -70,7 +70,7 @@ impl Doors {
         TcpSocket::from_std_stream(socket.into()).connect(target.into()).await
     }
 
-    /// A UDP socket that talks to `target` only, and so hears of ICMP errors from there.
+    /// A UDP socket connected to `target`, so that it reports ICMP errors from there.
     pub(crate) async fn udp(&self, leave: &Leave, target: SocketAddrV4) -> io::Result<UdpSocket> {
         let socket = self.socket(leave, Type::DGRAM, Protocol::UDP).await?;
         socket.connect(&target.into())?;

@@ -15,7 +15,7 @@ use std::{
     time::SystemTime,
 };
 
-/// Which certificates a configuration trusts: none need be valid, the machine's authorities, or those of a file at
+/// Which certificates a configuration trusts: any, those of the host's CAs, or those of the CAs in a file at
 /// its last change.
 type Key = Option<Option<(PathBuf, Option<SystemTime>)>>;
 
@@ -63,12 +63,12 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
         None => rustls_native_certs::load_native_certs().certs,
         Some(path) => {
             let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            read.map_err(|error| format!("certificates of {}: {error}", path.display()))?
+            read.map_err(|error| format!("cannot read certificates of {}: {error}", path.display()))?
         }
     };
     store.add_parsable_certificates(certificates);
     if store.is_empty() {
-        return Err("no authority's certificate is known here".to_owned());
+        return Err("this host has no CA certificates".to_owned());
     }
     Ok(store)
 }

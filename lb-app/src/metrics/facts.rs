@@ -79,7 +79,7 @@ pub(crate) struct Facts {
 
 /// Name and help of each of a server's counters.
 pub(crate) const SERVER_COUNTERS: [(&str, &str); 5] = [
-    ("lb_server_connections", "Connections given to a real server."),
+    ("lb_server_connections", "Connections scheduled to a real server."),
     ("lb_server_incoming_packets", "Packets from clients to a real server."),
     ("lb_server_outgoing_packets", "Packets from a real server to clients, under NAT."),
     ("lb_server_incoming_bytes", "Bytes of IPv4 packets from clients to a real server."),
@@ -88,7 +88,7 @@ pub(crate) const SERVER_COUNTERS: [(&str, &str); 5] = [
 
 /// Name and help of each of a service's counters.
 pub(crate) const SERVICE_COUNTERS: [(&str, &str); 5] = [
-    ("lb_service_connections", "Connections given to the servers of a service."),
+    ("lb_service_connections", "Connections scheduled to the servers of a service."),
     ("lb_service_incoming_packets", "Packets from clients to a service."),
     ("lb_service_outgoing_packets", "Packets from a service to clients, under NAT."),
     ("lb_service_incoming_bytes", "Bytes of IPv4 packets from clients to a service."),
@@ -99,17 +99,17 @@ pub(crate) const SERVICE_COUNTERS: [(&str, &str); 5] = [
 pub(crate) const WORKER_COUNTERS: [(&str, &str); 13] = [
     ("lb_worker_received_packets", "Packets received from ports."),
     ("lb_worker_taken_over_packets", "Packets taken over from other workers."),
-    ("lb_worker_originated_packets", "Packets that the director made by itself."),
-    ("lb_worker_sent_packets", "Packets given to ports and taken by them."),
+    ("lb_worker_originated_packets", "Packets that the worker made itself."),
+    ("lb_worker_sent_packets", "Packets sent: given to a port and accepted by it."),
     ("lb_worker_host_packets", "Packets for the director itself."),
     ("lb_worker_handed_over_packets", "Packets handed over to other workers."),
     ("lb_worker_created_connections", "Connections created."),
-    ("lb_worker_ended_connections", "Connections forgotten, for whatever reason."),
+    ("lb_worker_ended_connections", "Connections ended, for whatever reason."),
     ("lb_worker_evicted_connections", "Half-open connections that made room for new ones."),
-    ("lb_worker_refused_connections", "New connections that no server of the service took."),
+    ("lb_worker_refused_connections", "New connections refused because no server of the service takes any."),
     ("lb_worker_sent_resets", "TCP resets sent as answers."),
     ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),
-    ("lb_worker_missing_buffers", "Packets of its own that were not made for want of a buffer."),
+    ("lb_worker_missing_buffers", "Own packets not sent because there was no packet buffer."),
 ];
 
 /// Name and help of each of a port's counters.
@@ -121,7 +121,7 @@ pub(crate) const PORT_COUNTERS: [(&str, &str); 8] = [
     ("lb_port_missed_packets", "Packets lost because workers were too slow."),
     ("lb_port_receive_errors", "Packets received damaged."),
     ("lb_port_send_errors", "Packets whose transmission failed."),
-    ("lb_port_missing_buffers", "Packets lost or delayed for want of a buffer."),
+    ("lb_port_missing_buffers", "Packets lost or delayed because there was no packet buffer."),
 ];
 
 /// Name and help of a gauge, and its value.
@@ -142,20 +142,20 @@ impl Facts {
 
     fn write_director<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
         let gauge = |name, help| Family { name, kind: Kind::Gauge, help };
-        writer.family(&Family { name: "lb_build", kind: Kind::Info, help: "What runs." });
+        writer.family(&Family { name: "lb_build", kind: Kind::Info, help: "Version." });
         writer.sample(&labels(&[("version", env!("CARGO_PKG_VERSION"))]), 1);
         writer.family(&gauge("lb_uptime_seconds", "Time since the director started."));
         writer.fraction("", self.uptime_s);
-        writer.family(&gauge("lb_connections_capacity", "Connections that there can be."));
+        writer.family(&gauge("lb_connections_capacity", "Capacity of all connection tables."));
         writer.sample("", self.capacity);
-        writer.family(&gauge("lb_packet_buffers", "Packet buffers that there are."));
+        writer.family(&gauge("lb_packet_buffers", "Packet buffers in total."));
         writer.sample("", self.buffers[1]);
         writer.family(&gauge("lb_packet_buffers_used", "Packet buffers in use."));
         writer.sample("", self.buffers[0]);
-        let help = "Changes of what workers go by: by operators, checks, slow start and reloads.";
+        let help = "Configurations that took effect: changes by operators, checks, slow start and reloads.";
         writer.family(&Family { name: "lb_changes", kind: Kind::Counter, help });
         writer.sample("", self.changes);
-        let help = "Reloads of the configuration file, made and refused.";
+        let help = "Reloads of the configuration file, by result.";
         writer.family(&Family { name: "lb_reloads", kind: Kind::Counter, help });
         for (result, count) in ["made", "refused"].iter().zip(self.reloads) {
             writer.sample(&labels(&[("result", result)]), count);
@@ -171,7 +171,7 @@ impl Facts {
                 writer.sample(labels, worker.counters[index]);
             }
         }
-        let help = "Packets that ended at the director, by reason.";
+        let help = "Packets dropped, by reason.";
         writer.family(&Family { name: "lb_worker_dropped_packets", kind: Kind::Counter, help });
         for (number, worker) in workers() {
             for (reason, count) in DropReason::ALL.iter().zip(&worker.dropped) {
@@ -179,7 +179,7 @@ impl Facts {
             }
         }
         let gauges: [Gauge<Worker>; 2] = [
-            ("lb_worker_connections", "Connections that there are.", |worker| worker.connections),
+            ("lb_worker_connections", "Connections now.", |worker| worker.connections),
             ("lb_worker_waiting_packets", "Packets that wait for a neighbour's address.", |worker| {
                 worker.waiting
             }),
@@ -188,14 +188,14 @@ impl Facts {
             writer.family(&Family { name, kind: Kind::Gauge, help });
             named.iter().zip(&self.workers).for_each(|(labels, worker)| writer.sample(labels, value(worker)));
         }
-        let help = "CPU cycles of rounds with something to do, and of those without, rest included.";
+        let help = "CPU cycles of loop iterations with packets or other work, and of those without, including sleep.";
         writer.family(&Family { name: "lb_worker_cycles", kind: Kind::Counter, help });
         for (number, worker) in workers() {
             for (state, cycles) in ["busy", "idle"].iter().zip(worker.cycles) {
                 writer.sample(&labels(&[("worker", &number), ("state", state)]), cycles);
             }
         }
-        let help = "Packets that a poll of a port brought.";
+        let help = "Packets per poll of a port.";
         writer.family(&Family { name: "lb_worker_burst_packets", kind: Kind::Histogram, help });
         for (number, worker) in workers() {
             let mut polls = 0;
@@ -254,7 +254,7 @@ impl Facts {
             }),
             (
                 "lb_server_weight",
-                "Weight of a real server, as it is now: 0 takes no new connections.",
+                "Present weight of a real server; with 0 it takes no new connections.",
                 |server| server.weight,
             ),
         ];
@@ -272,9 +272,9 @@ impl Facts {
         let Some(report) = &self.health else { return };
         let gauge = |name, help| Family { name, kind: Kind::Gauge, help };
         let counter = |name, help| Family { name, kind: Kind::Counter, help };
-        writer.family(&counter("lb_health_hooks", "Calls of operators' hooks."));
+        writer.family(&counter("lb_health_hooks", "Hooks that were run."));
         writer.sample("", report.hooks.0);
-        writer.family(&counter("lb_health_failed_hooks", "Calls of operators' hooks that failed."));
+        writer.family(&counter("lb_health_failed_hooks", "Hooks that failed."));
         writer.sample("", report.hooks.1);
         let services: Vec<_> = report
             .services
@@ -283,9 +283,12 @@ impl Facts {
             .collect();
         writer.family(&gauge("lb_health_quorum", "Whether a service has its quorum."));
         services.iter().for_each(|(labels, service)| writer.sample(labels, u64::from(service.quorum)));
-        writer.family(&counter("lb_health_quorum_changes", "How often a quorum was reached or lost."));
+        writer.family(&counter("lb_health_quorum_changes", "Times a quorum was reached or lost."));
         services.iter().for_each(|(labels, service)| writer.sample(labels, service.quorum_changes));
-        writer.family(&gauge("lb_health_sorry_server", "Whether a service's sorry server stands in."));
+        writer.family(&gauge(
+            "lb_health_sorry_server",
+            "Whether a service's sorry server gets new connections.",
+        ));
         for (labels, service) in services.iter().filter(|(_, service)| service.sorry.is_some()) {
             writer.sample(labels, u64::from(service.sorry.is_some_and(|(_, serves)| serves)));
         }
@@ -299,11 +302,11 @@ impl Facts {
                     .map(|server| (self.names.server(service.key.server(server.address)), server))
             })
             .collect();
-        writer.family(&gauge("lb_health_up", "Whether a real server is up by its checks."));
+        writer.family(&gauge("lb_health_up", "Whether a real server is up, by its checks."));
         for (labels, server) in &servers {
             writer.sample(labels, u64::from(server.state == ServerState::Up));
         }
-        writer.family(&gauge("lb_health_held", "Whether a real server is held down for flapping."));
+        writer.family(&gauge("lb_health_held", "Whether a real server is held because of flapping."));
         for (labels, server) in &servers {
             writer.sample(labels, u64::from(server.state == ServerState::Held));
         }

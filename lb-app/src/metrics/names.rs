@@ -29,7 +29,8 @@ impl Names {
         self.number == Some(number)
     }
 
-    /// Follows the plan with that number: keeps the labels of what was there before, and forgets those of what is gone.
+    /// Follows the plan with that number: keeps the labels of what was there before, and drops those of what was
+    /// removed.
     pub(crate) fn follow(&mut self, plan: &Plan, number: u64) {
         self.number = Some(number);
         let mut before = std::mem::take(&mut self.services);

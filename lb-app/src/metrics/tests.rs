@@ -137,7 +137,7 @@ fn labels_follow_the_plan() {
     plan.services[0].servers.remove(1);
     names.follow(&plan, 2);
     assert!(Arc::ptr_eq(&before.1, &names.server(server)), "made once");
-    // What is gone is named all the same, for whoever still speaks of it.
+    // What was removed keeps its name, for connections that still use it.
     assert!(names.service(second, "web-1").contains("web-1"));
 
     plan.services[0].name = "other".to_owned();

@@ -1,7 +1,7 @@
 //! What operators read: the status report and the statistics at the end.
 //!
 //! Services and connections look like `ipvsadm`'s listings, ports like testpmd's statistics, because those are the
-//! tables that people of this field read without thinking.
+//! tables that operators know.
 
 mod accounts;
 mod connections;
@@ -72,7 +72,7 @@ pub(crate) fn accumulated(running: &Running, ports: &[StartedPort], discarded: u
     let counters: Vec<_> = running.workers.iter().map(|worker| &*worker.counters).collect();
     accounts::write_drops(&mut text, &counters);
     if discarded > 0 {
-        let _ = writeln!(text, "  {discarded:>12}  frames larger than a packet buffer, discarded unseen");
+        let _ = writeln!(text, "  {discarded:>12}  frames larger than a packet buffer, discarded");
     }
     accounts::write_verdict(&mut text, &counters);
     text

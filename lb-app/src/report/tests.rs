@@ -194,7 +194,7 @@ worker 0: received 10 taken-over 0 originated 0 sent 7 dropped 2 host 0 handed-o
   connections: created 3 ended 0 evicted 0 orphaned 0 without-server 0
   answered: resets 0 icmp-errors 0; trouble: address-conflicts 0 no-buffer 0
 Dropped
-             2  other-mac          Addressed to another station's MAC address.
+             2  other-mac          Addressed to another host's MAC address.
 accounting: exact: received 10 + taken over 1 + originated 1 = sent 8 + dropped 2 + host 1 + handed over 1
 ";
     assert_eq!(text, expected, "\n{text}");

@@ -50,7 +50,7 @@ fn write_line(text: &mut String, name: &str, counts: &[u64; 5]) {
     text.push('\n');
 }
 
-/// A number in at most nine characters, cut off where ipvsadm does.
+/// A number in at most nine characters, abbreviated as by ipvsadm.
 fn abbreviated(count: u64) -> String {
     const BILLION: u64 = 1_000_000_000;
     match count {

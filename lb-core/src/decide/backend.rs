@@ -25,13 +25,13 @@ pub(crate) struct Backend {
     pub(crate) most: u16,
     /// What its packets are wrapped in under TUN.
     pub(crate) outer: Outer,
-    /// What the way towards it carries, in bytes: the port's MTU, or less if a router said so.
+    /// The path MTU towards it, in bytes: the port's MTU, or less if a router reported less.
     way_mtu: u16,
     /// Bytes that its packets grow by.
     overhead: u16,
     /// MTU of the port towards it.
     port_mtu: u16,
-    /// When a router last said that the way carries less than the port.
+    /// When a router last reported a path MTU below the port's MTU.
     narrow_since: Option<Instant>,
     gone: bool,
 }
@@ -76,7 +76,7 @@ impl Backend {
         self.set_limit();
     }
 
-    /// A router said what the way carries. Returns whether no router had before.
+    /// A router reported the path MTU. Returns whether it is the first such report.
     pub(crate) fn narrow(&mut self, report: &Narrow, now: Instant) -> bool {
         if report.takes_fragments() {
             self.outer.set_fragments(true);
@@ -87,12 +87,12 @@ impl Backend {
         self.narrow_since.replace(now).is_none()
     }
 
-    /// Whether a router has said what the way carries.
+    /// Whether a router has reported the path MTU.
     pub(crate) fn is_narrow(&self) -> bool {
         self.narrow_since.is_some()
     }
 
-    /// Stops believing what a router said long ago: the way may have become better. Returns whether that was so.
+    /// Discards a path MTU that a router reported long ago: the path may have changed. Returns whether it did.
     pub(crate) fn widen(&mut self, now: Instant) -> bool {
         let over = self.narrow_since.is_some_and(|since| now.since(since) >= PATH_MTU_LIFE);
         if over {

@@ -1,4 +1,4 @@
-//! Stage 1: what kind of packet is it, and is it sound?
+//! Stage 1: what kind of packet is it, and is it valid?
 //!
 //! Looks at one frame and nothing else, so that a burst of them can be read one after the other without waiting for
 //! memory. Nearly all packets look alike: [`common`] reads those with fixed offsets and sends everything else, also
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What a packet is, as far as it tells by itself.
+/// What a packet is, from its own content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Kind {
@@ -32,7 +32,7 @@ pub enum Kind {
     Arp,
     /// Sound IPv4 with some other protocol inside.
     OtherProtocol,
-    /// Not sound, or not for us.
+    /// Invalid, or not for us.
     Drop,
 }
 
@@ -180,7 +180,7 @@ fn common_is_right(frame: &[u8]) -> bool {
     ipv4::checksum_is_right(&head[ethernet::HEADER_LEN..L4]) && l4_is_right(protocol, &at, at.payload(frame))
 }
 
-/// Reads a frame of the common shape. `false` for any other, sound or not.
+/// Reads a frame of the common shape. `false` for any other, valid or not.
 ///
 /// That the source is a host's address is not checked here: a packet from another has no connection, and is looked at
 /// again.

@@ -1,4 +1,4 @@
-//! When each of the director's addresses was last defended against another station's claim.
+//! When each of the director's addresses was last defended against another host's claim.
 //!
 //! RFC 5227 2.4 counts for each address: whoever claims ten of them has ten answers, and none of them twice within ten
 //! seconds. The memory is fixed: two addresses that share a place share its limit too.

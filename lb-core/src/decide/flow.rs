@@ -83,7 +83,7 @@ impl Known {
                     && self.snapshot.servers[connection.server].plan.health == Health::Inhibited)
     }
 
-    /// A packet of a connection which cannot go on: its server is gone, its time to live has run out, or it is too
+    /// A packet of a connection which cannot go on: its server is gone, its time to live has expired, or it is too
     /// large.
     #[cold]
     fn stuck(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, hit: Hit, limit: u16) -> Course {
@@ -205,7 +205,7 @@ impl Known {
         }
     }
 
-    /// What becomes of the packet by which a connection ended.
+    /// What happens to the packet that ended a connection.
     #[cold]
     #[must_use]
     pub fn after(&self, end: &End, now: Instant, packet: &impl Packet, parsed: &Parsed) -> Decision {

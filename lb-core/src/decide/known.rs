@@ -84,7 +84,7 @@ impl Known {
         parsed
     }
 
-    /// Whether an address can be that of one other station, so that it may be answered: RFC 1122 3.2.2.
+    /// Whether an address can be that of one other host, so that it may be answered: RFC 1122 3.2.2.
     pub(crate) fn is_station(&self, address: u32) -> bool {
         ipv4::is_host(address)
             && self.snapshot.local(address).is_none()

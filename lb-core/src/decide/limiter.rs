@@ -2,7 +2,7 @@
 
 use crate::time::Instant;
 
-/// A token bucket: so many a second on average, as many at once.
+/// A token bucket: a number per second on average, and the same number at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Limiter {
     per_s: u64,

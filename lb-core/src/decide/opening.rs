@@ -191,7 +191,7 @@ impl Known {
     }
 }
 
-/// What a scheduler is told of a packet that opens a connection.
+/// What a scheduler sees of a packet that opens a connection.
 pub(crate) fn request(parsed: &Parsed, service: &Service) -> Request {
     let key = parsed.key.key();
     Request {

@@ -1,4 +1,4 @@
-//! Packets that are turned away, and what their senders are told.
+//! Packets that are refused, and the answers to their senders.
 
 use super::{Act, Answer, Refusal, budgets::Purpose, classify::Parsed, known::Known};
 use crate::{
@@ -56,7 +56,7 @@ impl Known {
         self.answer(now, answer, reason)
     }
 
-    /// A packet that cannot go on: its time to live has run out, or it is larger than `mtu`. The director says so from
+    /// A packet that cannot go on: its time to live has expired, or it is larger than `mtu`. The director says so from
     /// its own address.
     #[cold]
     pub(super) fn undeliverable(&self, now: Instant, port: PortId, parsed: &Parsed, mtu: u16) -> Act {

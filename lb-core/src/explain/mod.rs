@@ -1,8 +1,8 @@
-//! What becomes of a packet and why, in words.
+//! What happens to a packet and why, in words.
 //!
 //! There is no second opinion here: [`Worker::explain`] asks for the same [decisions](crate::decide) that a worker acts
 //! on, and [`Worker::trace`] looks on while it does. Each decision is turned into words, and the code that rewrites
-//! packets rewrites a copy. `tests/explain.rs` holds what is said against what then happens.
+//! packets rewrites a copy. `tests/explain.rs` compares the explanation with what then happens.
 //!
 //! It is asked for by people, so it may allocate; it takes some microseconds.
 
@@ -31,7 +31,7 @@ impl<P: Packet> Worker<P> {
         story.end(self)
     }
 
-    /// Deals with a packet that comes from there, and says what was done with it and why.
+    /// Processes a packet that comes from there, and explains what was done with it and why.
     pub fn trace(
         &mut self,
         now: Instant,

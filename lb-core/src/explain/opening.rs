@@ -41,7 +41,7 @@ impl<P: Packet> Witness<P> for Story {
 }
 
 impl Story {
-    /// What would become of a packet that opens a connection. `replaces` is one of its flow that ends before.
+    /// What would happen to a packet that opens a connection. `replaces` is one of its flow that ends before.
     pub(super) fn rehearse_open<P: Packet>(
         &mut self,
         worker: &Worker<P>,
@@ -113,7 +113,7 @@ impl Story {
         }
         let more = config.servers.len().saturating_sub(MOST_LISTED);
         if more > 0 {
-            self.say(Stage::Scheduler, format!("and {more} servers more"));
+            self.say(Stage::Scheduler, format!("and {more} more servers"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Decisions in words, and what they make of a copy of the packet.
+//! Decisions in words, applied to a copy of the packet.
 
 use super::{
     Story,
@@ -56,9 +56,9 @@ impl Story {
                 self.say(
                     Stage::Connection,
                     match end.why {
-                        Ended::Orphaned => "its server is gone, so it ends",
+                        Ended::Orphaned => "its server is removed, disabled or down, so it ends",
                         Ended::Reopened => {
-                            "a SYN on a connection that is over: that is forgotten, and a new one opened"
+                            "a SYN on a connection that is over: that one is removed, and a new one opened"
                         }
                     },
                 );
@@ -67,10 +67,10 @@ impl Story {
     }
 }
 
-const ADOPTED: &str = "none: the service adopts one begun elsewhere";
+const ADOPTED: &str = "none: the service adopts it, opened through another director";
 
 impl Story {
-    /// Whom the packet concerns, and who owns its flow.
+    /// The service of the packet, and the owner of its flow.
     fn tell_about(&mut self, known: &Known, decision: &Decision) {
         match decision.about {
             About::Nobody => {}
@@ -81,7 +81,7 @@ impl Story {
                 self.tell_owner(known, owner);
             }
             About::Reply(owner) => {
-                self.say(Stage::Service, "from a server under NAT, of no connection that this worker has");
+                self.say(Stage::Service, "from a server under NAT, of no connection of this worker");
                 self.tell_owner(known, owner);
             }
         }
@@ -111,8 +111,8 @@ impl Story {
         let (age, idle) = (created.age(self.now), connection.seen.age(self.now));
         let left = Duration::from_millis(timeout.as_millis().saturating_sub(idle.as_millis()));
         let text = format!(
-            "known: {}, {}, from the {}; opened {} ago, idle for {}, to be forgotten in {} if nothing passes; {} and {} \
-             packets passed in and out",
+            "known: {}, {}, from the {}; opened {} ago, idle for {}, expires in {} unless a packet passes; {} packets \
+             in, {} out",
             flow(connection),
             connection.state.name(),
             if hit.direction() == Direction::In { "client" } else { "server" },
@@ -142,7 +142,7 @@ impl Story {
                 Outcome::Dropped(reason)
             }
             Act::Deliver(_) if self.is_waited_for => {
-                self.say(Stage::Service, "for the director itself: a health check by its ports waits for it");
+                self.say(Stage::Service, "for the director itself: a health check by its ports expects it");
                 Outcome::TakenIn
             }
             Act::Deliver(otherwise) => self.dropped(otherwise),
@@ -159,7 +159,10 @@ impl Story {
             }
             Act::Conflict(conflict) => {
                 let claim = conflict.claim;
-                self.say(Stage::Service, format!("{} claims {}, which is ours", claim.mac, claim.address));
+                self.say(
+                    Stage::Service,
+                    format!("{} claims {}, which belongs to this director", claim.mac, claim.address),
+                );
                 Outcome::TakenIn
             }
             Act::Hear(hear) => self.heard(&hear),
@@ -172,13 +175,13 @@ impl Story {
         match reason {
             DropReason::TooBig => {
                 let text = format!(
-                    "{} bytes do not fit the way out; it may be fragmented, which the director does not do",
+                    "{} bytes exceed the MTU on the way out; the director does not fragment packets",
                     at.ip_len
                 );
                 self.say(Stage::Mtu, text);
             }
             DropReason::RejectLimited => {
-                self.say(Stage::Method, "would be answered, but too many answers were sent lately");
+                self.say(Stage::Method, "would be answered, but the limit of answers per second is reached");
             }
             DropReason::NoRoute => {
                 let client = Ipv4Addr::from_bits(at.source);
@@ -187,7 +190,7 @@ impl Story {
             DropReason::NeighboursFull => {
                 self.say(
                     Stage::NextHop,
-                    "the next hop to the client finds no place in the table of neighbours",
+                    "the neighbour table is full: no entry for the next hop to the client",
                 );
             }
             DropReason::TableFull => {
@@ -198,15 +201,15 @@ impl Story {
         Outcome::Dropped(reason)
     }
 
-    /// The packet is turned away.
+    /// The packet is refused.
     fn refused(&mut self, refusal: &Refusal) -> Outcome {
         let (at, reason) = (self.parsed.at, refusal.reason);
         match (refusal.answer, reason) {
             (Answer::Error(_, Error { mtu, .. }), DropReason::TooBig) => {
-                let text = format!("{} bytes do not fit the way out, which takes {mtu}", at.ip_len);
+                let text = format!("{} bytes exceed the MTU {mtu} on the way out", at.ip_len);
                 self.say(Stage::Mtu, text);
             }
-            (_, DropReason::TtlExpired) => self.say(Stage::Mtu, "its time to live has run out"),
+            (_, DropReason::TtlExpired) => self.say(Stage::Mtu, "its time to live has expired"),
             (_, DropReason::Unserved) if self.parsed.kind.is_flow() => {
                 self.say(Stage::Service, "no service has this virtual address, protocol and port");
             }
@@ -215,24 +218,24 @@ impl Story {
             }
             (_, DropReason::NoConnection) if !self.is_known => {
                 let from_client = "none, and only a SYN opens one";
-                let from_server = "none, and nothing says that one began elsewhere";
+                let from_server = "none, and none to adopt";
                 self.say(Stage::Connection, if self.service.is_some() { from_client } else { from_server });
             }
             _ => {}
         }
         if refusal.answer == Answer::Silence {
-            self.say(Stage::Method, "such packets are met with silence: unserved = \"drop\"");
+            self.say(Stage::Method, "such packets are dropped: unserved = \"drop\"");
         }
         if !refusal.write(&mut self.packet, &at) {
             return Outcome::Dropped(reason);
         }
         let text = match refusal.answer {
-            Answer::Silence | Answer::Reset => format!("refused with a TCP reset: {}", reason.name()),
+            Answer::Silence | Answer::Reset => format!("rejected with a TCP reset: {}", reason.name()),
             Answer::Error(from, error) => {
                 let (error, from) = (words::icmp_error(error), Ipv4Addr::from_bits(from));
                 format!("answered with ICMP {error} from {from}: {}", reason.name())
             }
-            Answer::Echo => "a ping of one of the director's addresses".to_owned(),
+            Answer::Echo => "a ping to one of the director's addresses".to_owned(),
         };
         self.say(if refusal.answer == Answer::Echo { Stage::Service } else { Stage::Method }, text);
         Outcome::Answered { frame: self.packet.bytes().to_vec() }
@@ -261,7 +264,10 @@ impl Story {
             self.say(Stage::Scheduler, text);
         }
         if opening.replaces.is_some() {
-            self.say(Stage::Connection, "the client's connection on this server endpoint is over and goes");
+            self.say(
+                Stage::Connection,
+                "the client's connection on this server endpoint is over and is removed",
+            );
         }
         if let Room::Instead(id) = opening.room {
             let flow = flow(worker.known.connections.get(id));
@@ -282,7 +288,7 @@ impl Story {
     }
 
     fn tell_fit(&mut self, limit: u16) {
-        self.say(Stage::Mtu, format!("{} bytes; up to {limit} fit the way out", self.parsed.at.ip_len));
+        self.say(Stage::Mtu, format!("{} bytes; the MTU on the way out is {limit}", self.parsed.at.ip_len));
     }
 
     fn tell_state(&mut self, known: &Known, connection: &Connection, before: State, next: State) {
@@ -342,7 +348,7 @@ impl Story {
             }
         };
         let Some(neighbour) = neighbour else {
-            self.say(Stage::NextHop, "its next hop found no place in the table of neighbours");
+            self.say(Stage::NextHop, "the neighbour table is full: no entry for its next hop");
             return Outcome::Dropped(DropReason::NeighboursFull);
         };
         let name = words::hop(&known.snapshot, neighbour.hop);
@@ -354,15 +360,12 @@ impl Story {
                 return Outcome::Sent { port: neighbour.port(), frame: self.packet.bytes().to_vec() };
             }
             Delivery::Later => {
-                self.say(
-                    Stage::NextHop,
-                    format!("{name} is being asked by ARP; until it answers, packets wait"),
-                );
+                self.say(Stage::NextHop, format!("ARP for {name} is pending; packets wait until it answers"));
                 let (port, next_hop) = (neighbour.port(), neighbour.hop.address);
                 return Outcome::Waits { port, next_hop, frame: self.packet.bytes().to_vec() };
             }
             Delivery::Never(reason @ DropReason::WaitingFull) => {
-                (format!("{name} is being asked by ARP, and too many packets wait already"), reason)
+                (format!("ARP for {name} is pending, and too many packets are waiting"), reason)
             }
             Delivery::Never(reason) => (format!("{name} does not answer ARP"), reason),
         };
@@ -373,10 +376,17 @@ impl Story {
     fn heard(&mut self, hear: &Hear) -> Outcome {
         let claim = hear.claim;
         if hear.neighbour.is_some() {
-            self.say(Stage::NextHop, format!("{} is at {}; it is remembered", claim.address, claim.mac));
+            self.say(Stage::NextHop, format!("{} is at {}; learnt", claim.address, claim.mac));
         }
         if let Some((answer, _)) = hear.answer {
-            self.say(Stage::Service, format!("asks for {}, which is ours on this port", answer.sender));
+            self.say(
+                Stage::Service,
+                format!(
+                    "asks for {}, which belongs to this director on this \
+                                              port",
+                    answer.sender
+                ),
+            );
             hear.write_answer(self.packet.bytes_mut());
             return Outcome::Answered { frame: self.packet.bytes().to_vec() };
         }

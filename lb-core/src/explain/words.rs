@@ -71,7 +71,7 @@ fn addresses(at: &Headers) -> String {
     format!("{} > {}", Ipv4Addr::from_bits(at.source), Ipv4Addr::from_bits(at.destination))
 }
 
-/// Source and destination of a TCP or UDP packet, as they stand in the frame now.
+/// Source and destination of a TCP or UDP packet, as they are in the frame now.
 pub(super) fn ends(packet: &impl Packet, at: &Headers) -> String {
     let frame = packet.bytes();
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
@@ -115,10 +115,10 @@ pub(super) fn basis(basis: Basis) -> String {
     match basis {
         Basis::Arrival => "the port always delivers this flow to the same worker".into(),
         Basis::Rss(len) => {
-            format!("the ports' hash of the client's address and port says so (table of {len} entries)")
+            format!("selected by the ports' hash of the client's address and port (table of {len} entries)")
         }
         Basis::Client => {
-            "a hash of the client's address, port and protocol says so, since ports do not spread by client"
+            "selected by a hash of the client's address, port and protocol, since ports do not spread by client"
                 .into()
         }
     }
@@ -131,7 +131,7 @@ pub(super) fn grounds(grounds: Grounds) -> String {
         Grounds::WeightedTurn => "turns in proportion to weights".into(),
         Grounds::Load => "fewest connections (active * 256 + inactive)".into(),
         Grounds::LoadByWeight => {
-            "fewest connections for the weight ((active * 256 + inactive) / weight)".into()
+            "fewest connections for its weight ((active * 256 + inactive) / weight)".into()
         }
         Grounds::Slot { slot, of, hashed } => format!("slot {slot} of {of} by a hash of {hashed}"),
     }
@@ -151,12 +151,12 @@ pub(super) fn rewriting(
             let side = if direction == Direction::In { "destination" } else { "source" };
             format!("nat: {side} rewritten: {before} -> {}; {ttl}", ends(packet, at))
         }
-        Method::Dr => format!("dr: addresses stay as they are; {ttl}"),
+        Method::Dr => format!("dr: addresses unchanged; {ttl}"),
         Method::Tun => {
             let server = &snapshot.servers[connection.server];
             let (from, to) = (server.tunnel_source, server.plan.address);
             let len = usize::from(at.ip_len) + tun::OVERHEAD;
-            format!("tun: wrapped in IPv4 {from} > {to}, {len} bytes in all")
+            format!("tun: encapsulated in IPv4 {from} > {to}, {len} bytes in total")
         }
     }
 }
@@ -185,7 +185,7 @@ pub(super) fn time(duration: Duration) -> String {
     }
 }
 
-/// What becomes of the packet.
+/// What happens to the packet.
 pub(super) fn outcome(snapshot: &Snapshot, outcome: &Outcome, arrived_on: PortId) -> String {
     match outcome {
         Outcome::Sent { port, frame } => {
@@ -195,13 +195,13 @@ pub(super) fn outcome(snapshot: &Snapshot, outcome: &Outcome, arrived_on: PortId
         }
         Outcome::Waits { port, next_hop, .. } => {
             format!(
-                "waits for the Ethernet address of {next_hop}, then leaves by {}",
+                "waits for the Ethernet address of {next_hop}, then is sent on {}",
                 port_name(snapshot, *port)
             )
         }
         Outcome::Answered { .. } => format!("answered, on {}", port_name(snapshot, arrived_on)),
         Outcome::HandedOver(worker, why) => format!("handed over to worker {} ({})", worker.0, why.name()),
-        Outcome::TakenIn => "taken in by the director".into(),
+        Outcome::TakenIn => "received by the director itself".into(),
         Outcome::Dropped(reason) => format!("dropped: {}: {}", reason.name(), reason.explanation()),
     }
 }

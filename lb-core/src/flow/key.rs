@@ -1,4 +1,4 @@
-//! What tells one flow from another, and its hash.
+//! The key of a flow, and its hash.
 
 use crate::cast::{high16, high32, high64, index, low16, low32, low64};
 use crate::wire::protocol::Protocol;

@@ -1,4 +1,4 @@
-//! Finding a connection by a packet's addresses and ports, forgetting it in time, and knowing whose it is.
+//! Finding a connection by a packet's addresses and ports, its expiry, and its owner.
 //!
 //! Nothing here knows what a connection is: the table maps keys to numbers, the wheel keeps numbers in order of
 //! time.

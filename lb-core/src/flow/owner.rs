@@ -26,7 +26,7 @@ pub fn by_client(client: u32, port: u16, protocol: Protocol, workers: usize, sec
 
 /// The 16-bit word that, over and over, makes the key of every port's RSS hash (Toeplitz). With it a field adds the
 /// same to the hash wherever among the hashed bytes it stands, so a client's address and port count the same whether
-/// they are source or destination, and whether or not a NIC leaves gaps for the fields it was told to ignore. The
+/// they are source or destination, and whether or not a NIC leaves gaps for the fields it ignores. The
 /// price is that only 16 bits of the hash are independent: plenty for a redirection table of a few hundred entries.
 pub const RSS_KEY_WORD: u16 = 0x6d5a;
 

@@ -6,7 +6,7 @@ pub fn prefetch<T>(value: &T) {
     start_loading(value);
 }
 
-/// The same for the element of that number. Its number is not checked: if there is none, nothing is gained.
+/// The same for the element of that number. The number is not checked: a wrong one has no effect.
 #[inline(always)]
 pub fn prefetch_at<T>(slice: &[T], number: u32) {
     start_loading(slice.as_ptr().wrapping_add(number as usize));

@@ -209,7 +209,7 @@ impl<V: Copy + PartialEq> Table<V> {
                     self.used += 1;
                     return Ok(());
                 }
-                // When there is no room to remember another step, the search goes on with those it has.
+                // When no further step can be stored, the search continues with those it has.
                 let _ = steps.try_push(Step { bucket: to, from: Some((small(next), small(slot))) });
             }
             next += 1;

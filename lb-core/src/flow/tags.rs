@@ -39,7 +39,7 @@ impl Slots {
     #[inline(always)]
     #[must_use]
     pub fn first(self) -> Option<usize> {
-        // The mask says nothing new, but to the compiler.
+        // The mask changes nothing; it proves the bound to the compiler.
         (self.0 != 0).then(|| self.0.trailing_zeros() as usize / 2 % SLOTS)
     }
 

@@ -27,7 +27,7 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// Reads the quote of an ICMP error; `None` when it is too short to tell ports, or about a later fragment or
+    /// Reads the quote of an ICMP error; `None` when it is too short to contain ports, or about a later fragment or
     /// another protocol than TCP and UDP.
     #[must_use]
     pub fn read(frame: &[u8], at: &Headers) -> Option<Quote> {

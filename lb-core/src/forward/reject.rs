@@ -1,6 +1,6 @@
 //! Packets turned into their own refusal: a TCP reset or an ICMP error, back to where they came from.
 //!
-//! The answer is made in the packet's own buffer and goes out of the port it came in by, to the station it came from.
+//! The answer is made in the packet's own buffer and is sent on the port it came in by, to the neighbour it came from.
 //! So refusing needs no memory, no route and no ARP, however many packets want refusing.
 
 use crate::{
@@ -104,7 +104,7 @@ fn answer(at: &Headers, source: u32, total_len: usize, protocol: u8) -> Header {
     }
 }
 
-/// Back to the station it came from. The destination was this port's own address.
+/// Back to the neighbour it came from. The destination was this port's own address.
 fn swap_stations(frame: &mut [u8]) {
     let (to, from) = (ethernet::source(frame), ethernet::destination(frame));
     ethernet::set_addresses(frame, to, from);

@@ -38,7 +38,7 @@ pub enum Knowledge {
 /// What to send to learn about a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// An ARP request to all stations.
+    /// A broadcast ARP request.
     Broadcast,
     /// An ARP request to the address it had, RFC 1122 2.3.2.1 (2).
     Unicast,
@@ -52,7 +52,7 @@ pub enum Question {
 pub struct Neighbour {
     /// Its Ethernet address, once known.
     pub mac: Mac,
-    /// Its address and that of our port, as they stand in a frame to it.
+    /// Its address and that of our port, in the order of a frame to it.
     pub stations: [u8; ethernet::ADDRESSES_LEN],
     /// Largest IPv4 packet that the port carries, in bytes.
     pub mtu: u16,
@@ -66,7 +66,7 @@ pub struct Neighbour {
     pub heard: Instant,
     /// The last question.
     pub asked: Option<Instant>,
-    /// Connections that send to it, and one for each time the configuration names it. 0: may be forgotten.
+    /// Connections that send to it, and one for each time the configuration names it. 0: may be removed.
     pub users: u32,
 }
 

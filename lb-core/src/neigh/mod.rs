@@ -1,4 +1,4 @@
-//! Neighbours: the stations on attached networks that packets are sent to next, and their Ethernet addresses.
+//! Neighbours: the next hops on attached networks, and their Ethernet addresses.
 
 pub mod entry;
 pub mod table;

@@ -23,7 +23,7 @@ const POLL_STEP: usize = 16;
 /// The way to a neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
-    /// Its address and that of our port, as they stand in a frame to it.
+    /// Its address and that of our port, in the order of a frame to it.
     pub stations: [u8; ethernet::ADDRESSES_LEN],
     /// The port it is behind.
     pub port: PortId,
@@ -55,7 +55,7 @@ pub struct Neighbours {
     free_hint: usize,
     /// The last place in use; 0 if none is.
     last: usize,
-    /// Where the round of [`Neighbours::poll`] goes on.
+    /// Where [`Neighbours::poll`] continues.
     cursor: usize,
 }
 
@@ -130,7 +130,8 @@ impl Neighbours {
         self.index[self.slot_of(hop)]
     }
 
-    /// The number of a neighbour, taken into the table if need be, with one more user. `None` when the table is
+    /// The number of a neighbour, which is added to the table if necessary, with one more user. `None` when the table
+    /// is
     /// full of neighbours in use.
     pub fn acquire(&mut self, hop: NextHop, source: Mac, mtu: u16, now: Instant) -> Option<NeighbourId> {
         let id = match self.find(hop) {
@@ -141,7 +142,7 @@ impl Neighbours {
         Some(id)
     }
 
-    /// One user less. A neighbour without users is forgotten when it is next polled and no longer fresh.
+    /// One user less. A neighbour without users is removed when it is next polled and no longer fresh.
     pub fn release(&mut self, id: Option<NeighbourId>) {
         if let Some(neighbour) = id.and_then(|id| self.get_mut(id)) {
             neighbour.users = neighbour.users.saturating_sub(1);
@@ -159,7 +160,7 @@ impl Neighbours {
     }
 
     /// Looks at a few neighbours and returns the next that wants a question sent, with its number. Called until it
-    /// returns `None`, it looks at [`POLL_STEP`] neighbours in all.
+    /// returns `None`, it examines [`POLL_STEP`] neighbours in total.
     pub fn poll(&mut self, steps: &mut usize, now: Instant) -> Option<(NeighbourId, Question)> {
         while *steps < POLL_STEP.min(self.last) {
             *steps += 1;

@@ -38,7 +38,7 @@ impl<P> Waiting<P> {
         Ok(())
     }
 
-    /// Whether one more packet may wait for a neighbour; `None` is one that is yet to be taken into the table.
+    /// Whether one more packet may wait for a neighbour; `None` is one that is not in the table yet.
     #[must_use]
     pub fn has_room(&self, neighbour: Option<NeighbourId>) -> bool {
         let same = self.packets.iter().filter(|(other, _)| Some(*other) == neighbour).count();

@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 /// Digits of pi. Changing them moves every client of every hashing scheduler.
 const KEYS: (u64, u64) = (0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344);
 
-/// What a hash is for. Each purpose has a function of its own, so that one result says nothing about another.
+/// What a hash is for. Each purpose has its own function, so that results are independent.
 #[derive(Clone, Copy)]
 pub(super) enum Purpose {
     /// Place of a request in a lookup table.

@@ -87,7 +87,7 @@ impl Field {
     }
 
     fn update(&self, tournament: &mut Tournament, loads: &Loads<'_>, cost: impl Fn(&Taker) -> Cost) {
-        // Before looking: what changes meanwhile is looked at again.
+        // Before reading: what changes meanwhile is read again.
         let now = loads.now();
         match loads.changed_since(tournament.seen) {
             Some(servers) => {

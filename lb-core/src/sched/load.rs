@@ -46,7 +46,7 @@ impl Add for Load {
 #[derive(Debug)]
 pub struct LoadBoard {
     rows: Vec<Row>,
-    /// Written by the control thread: of how many servers it has told the workers all they should know.
+    /// Written by the control thread: for how many servers the workers' views are complete.
     covered: AtomicUsize,
 }
 
@@ -64,14 +64,14 @@ struct Row {
     journal: Box<[AtomicU32]>,
     /// How many there have ever been.
     written: AtomicU64,
-    /// Written by the control thread: how many of them it has taken in.
+    /// Written by the control thread: how many of them it has processed.
     summed: AtomicU64,
 }
 
 /// Changes that the journal holds: more than a worker makes between two rounds of the control thread. Whoever has missed
 /// more looks at all servers.
 const JOURNAL: usize = 4_096;
-/// Changes that a scheduler takes in one by one. Looking at its servers anew is better than more of them.
+/// Changes that a scheduler processes one by one. Beyond that, comparing all its servers is cheaper.
 const MOST_MISSED: u64 = 256;
 
 /// How far a reader has read a board.

@@ -1,6 +1,7 @@
 //! Schedulers: which real server gets a new connection. One scheduler, one file.
 //!
-//! A scheduler has two parts. What follows from the configuration alone (a Maglev table, say) is built once, never
+//! A scheduler has two parts. What follows from the configuration alone (a Maglev table, for example) is built once,
+//! never
 //! changes and is shared by all workers: [`Scheduler`]. What moves from pick to pick is each worker's own:
 //! [`Turn`].
 
@@ -68,7 +69,7 @@ pub enum Grounds {
     Turn {
         /// The place, from 0.
         place: usize,
-        /// Of so many.
+        /// Their total number.
         of: usize,
     },
     /// Whose turn it is among servers whose turns come in proportion to their weights.
@@ -81,7 +82,7 @@ pub enum Grounds {
     Slot {
         /// Its number.
         slot: u64,
-        /// Of so many.
+        /// Their total number.
         of: u64,
         /// What was hashed.
         hashed: &'static str,

@@ -1,5 +1,5 @@
 //! The one place that knows that packets are IPv4 so far. Plans, keys and configurations carry addresses of either
-//! family; what goes on to the packet path comes through here.
+//! family; what reaches the packet path passes through here.
 
 use std::net::{IpAddr, Ipv4Addr};
 use thiserror::Error;

@@ -70,7 +70,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     let mut changes = Changes::default();
 
     let mut servers = old.map(|old| old.servers.clone()).unwrap_or_default();
-    // Until the plan says otherwise.
+    // Until the plan sets it.
     servers.iter_mut().for_each(|server| server.standing = Standing::Gone);
     for (service, numbers) in plan.services.iter().zip(&numbers) {
         for (server, &number) in service.servers.iter().zip(&numbers.servers) {

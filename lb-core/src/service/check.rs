@@ -1,4 +1,4 @@
-//! Whether a plan makes sense in itself. The configuration file's reader finds the same mistakes and says where they
+//! Whether a plan is consistent. The configuration file's reader finds the same mistakes and reports where they
 //! are; this is for plans that are changed while the director runs.
 
 use super::{
@@ -16,11 +16,11 @@ use thiserror::Error;
 /// What is wrong with a plan.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PlanError {
-    /// Two services cannot be told apart.
-    #[error("there are two services at {0}")]
+    /// Two services have the same key.
+    #[error("two services have {0}")]
     SameService(ServiceKey),
     /// Two services have one name.
-    #[error("two services are called {0:?}")]
+    #[error("two services are named {0:?}")]
     SameName(String),
     /// A server is in a service twice.
     #[error("{server} is in service {service} twice; to give it more connections, raise its weight")]
@@ -41,7 +41,7 @@ pub enum PlanError {
         other: &'static str,
     },
     /// A port is 0.
-    #[error("port 0 is no port")]
+    #[error("port 0 is not valid")]
     PortZero,
     /// Only NAT changes ports.
     #[error("port {port} is not the service's {service}, and {method} cannot change it")]
@@ -54,7 +54,7 @@ pub enum PlanError {
         method: Method,
     },
     /// DR reaches attached networks only.
-    #[error("{0} is on no attached network, and dr reaches no further")]
+    #[error("{0} is on no attached network, as dr requires")]
     NotAttached(Ipv4Addr),
     /// Not every scheduler hashes.
     #[error("hash_port is for sh and mh: {0} does not hash the client's address")]
@@ -86,7 +86,7 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
         } else if wanted != "VIP" && vips.contains(&address) {
             "a VIP"
         } else if routing.is_broadcast(address) || !is_unicast(address) {
-            "no address of one host"
+            "not the address of one host"
         } else {
             return Ok(());
         };

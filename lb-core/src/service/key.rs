@@ -68,7 +68,7 @@ pub struct ServerKey {
 }
 
 impl ServerKey {
-    /// Where connections go: what tells it from the other servers of its service.
+    /// Where connections go: unique among the servers of its service.
     #[must_use]
     pub const fn endpoint(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)

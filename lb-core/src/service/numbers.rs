@@ -19,7 +19,7 @@ pub(super) struct Numbers<K, I> {
 }
 
 impl<K: Eq + Hash, I: Id + Eq + Hash> Numbers<K, I> {
-    /// `owners` says of every number given so far who has it, if anybody does, and whether it may be given to somebody
+    /// `owners` has for every number assigned so far its owner, if any, and whether it may be assigned to somebody
     /// else. There are at most `room` numbers.
     pub(super) fn new(owners: impl IntoIterator<Item = (Option<K>, bool)>, room: usize) -> Self {
         let mut numbers = Numbers { known: HashMap::new(), free: Vec::new(), next: 0, room };
@@ -37,7 +37,7 @@ impl<K: Eq + Hash, I: Id + Eq + Hash> Numbers<K, I> {
         numbers
     }
 
-    /// A number for each of `wanted`, in order; `None` when there is not enough room.
+    /// A number for each of `wanted`, in order; `None` when the capacity is exceeded.
     pub(super) fn give(&mut self, wanted: impl IntoIterator<Item = K>) -> Option<Vec<I>> {
         // Those that have one come first, so that nobody else gets it.
         let had: Vec<Option<I>> = wanted.into_iter().map(|key| self.known.get(&key).copied()).collect();

@@ -40,7 +40,7 @@ pub enum SnapshotError {
     },
     /// More servers than were made room for at start.
     #[error(
-        "no room for another {what}: {room} were made room for at start, those whose connections end included"
+        "no room for another {what}: the capacity is {room}, including removed ones that still have connections"
     )]
     NoRoom {
         /// For what.
@@ -52,7 +52,7 @@ pub enum SnapshotError {
     #[error("no route to server {0}")]
     NoRoute(Ipv4Addr),
     /// A tunnel needs a source address.
-    #[error("no address for the director's end of the tunnel to {0}")]
+    #[error("no source address for the tunnel to {0}")]
     NoTunnelAddress(Ipv4Addr),
 }
 
@@ -93,7 +93,7 @@ pub struct Service {
     pub candidates: Vec<Candidate>,
     /// Take over TCP connections whose beginning was not seen.
     pub adopt: bool,
-    /// When connections are forgotten.
+    /// Timeouts of connections.
     pub timeouts: Timeouts,
     /// Its servers, in the operator's order.
     pub servers: Vec<ServerId>,
@@ -133,7 +133,7 @@ pub struct Changes {
     pub services: Vec<ServiceId>,
     /// Static routes or attached networks.
     pub routing: bool,
-    /// There are addresses that networks have not been told of.
+    /// Addresses remain to be announced.
     pub new_addresses: bool,
 }
 

@@ -9,7 +9,7 @@ pub const LEN: usize = 28;
 const HARDWARE_ETHERNET: u16 = 1;
 const PROTOCOL_IPV4: u16 = 0x0800;
 
-/// What a packet asks or tells.
+/// The operation of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Who has the target address?
@@ -34,7 +34,7 @@ pub struct Arp {
 }
 
 impl Arp {
-    /// Reads a packet; `None` when it is cut off or about other kinds of addresses.
+    /// Reads a packet; `None` when it is truncated or about other kinds of addresses.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Arp> {
         let b = bytes.first_chunk::<LEN>()?;

@@ -28,7 +28,7 @@ pub const SERVICE_VLAN: u16 = 0x88a8;
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
-    /// The address of every station on the network.
+    /// The broadcast address.
     pub const BROADCAST: Mac = Mac([0xff; 6]);
 }
 
@@ -45,7 +45,7 @@ impl fmt::Debug for Mac {
     }
 }
 
-/// The EtherType behind any tags, and where the payload starts. `None` when the frame is cut off.
+/// The EtherType behind any tags, and where the payload starts. `None` when the frame is truncated.
 #[inline]
 #[must_use]
 pub fn payload(frame: &[u8]) -> Option<(u16, usize)> {
@@ -72,7 +72,7 @@ pub fn source(frame: &[u8]) -> Mac {
     address(frame, SOURCE)
 }
 
-/// Whether an address names more than one station.
+/// Whether an address is a group address: multicast or broadcast.
 #[must_use]
 pub fn is_group(mac: Mac) -> bool {
     mac.0[0] & 1 == 1
@@ -85,7 +85,7 @@ pub fn set_addresses(frame: &mut [u8], destination: Mac, source: Mac) {
     frame[SOURCE..ADDRESSES_LEN].copy_from_slice(&source.0);
 }
 
-/// Both addresses as they stand in a frame: destination, source.
+/// Both addresses in the order of a frame: destination, source.
 #[must_use]
 pub fn stations(destination: Mac, source: Mac) -> [u8; ADDRESSES_LEN] {
     let mut stations = [0; ADDRESSES_LEN];

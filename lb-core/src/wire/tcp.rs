@@ -20,7 +20,7 @@ pub const FLAGS: usize = 13;
 /// Where the checksum is.
 pub const CHECKSUM: usize = 16;
 
-/// The sender has no more to send.
+/// The sender has closed its direction.
 pub const FIN: u8 = 0x01;
 /// Synchronise sequence numbers: a connection begins.
 pub const SYN: u8 = 0x02;

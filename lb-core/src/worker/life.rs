@@ -37,10 +37,10 @@ pub enum Lost {
     #[error("over")]
     Over,
     /// Its service or server is not configured any more.
-    #[error("of a server that is gone")]
+    #[error("of a server that was removed")]
     NoServer,
     /// No free entry, a clash with another connection, or no way to its client.
-    #[error("without room")]
+    #[error("the table is full")]
     NoRoom,
 }
 

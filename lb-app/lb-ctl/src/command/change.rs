@@ -31,7 +31,7 @@ pub enum Add {
     Server {
         /// The service's name
         service: String,
-        /// Its address, and its port if it is not the service's
+        /// Its address, and its port if it differs from the service's
         #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
         server: Endpoint,
         #[command(flatten)]
@@ -39,10 +39,10 @@ pub enum Add {
     },
     /// A static route
     Route {
-        /// Where to: a network, an address or `default`
+        /// Destination: a network, an address or `default`
         #[arg(value_name = "TO", value_parser = destination)]
         to: IpNet,
-        /// Through which router
+        /// The router
         #[arg(long)]
         via: IpAddr,
     },
@@ -81,12 +81,12 @@ pub enum Set {
         #[command(flatten)]
         options: Given<OldService>,
     },
-    /// A server's weight, or whether it serves
+    /// A server's weight or state
     #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
     Server {
         /// The service's name
         service: String,
-        /// Its address, and its port if the address alone does not tell
+        /// Its address, and its port if the service has several servers there
         #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
         server: Endpoint,
         #[command(flatten)]
@@ -94,24 +94,24 @@ pub enum Set {
         /// enabled, drain: no new connections, or disabled: its connections end as well
         #[arg(long, group = "what", value_parser = ["enabled", "drain", "disabled"])]
         state: Option<String>,
-        /// How long a draining server's connections have, after which they end
+        /// With drain: disable the server after this time
         #[arg(long, value_name = "TIME", value_parser = duration, requires = "state")]
         within: Option<u64>,
     },
-    /// When connections in a state are forgotten
+    /// How long connections in a state may be idle
     Timeout {
         /// The state
         state: String,
-        /// How long after the last packet: 90s, 15m, 2h
+        /// Time after the last packet, such as 90s, 15m, 2h
         #[arg(value_name = "TIME", value_parser = duration)]
         time: u64,
-        /// Of that service only
+        /// For this service only
         #[arg(long)]
         service: Option<String>,
     },
-    /// How much is logged
+    /// The log level
     Verbose {
-        /// 0 errors, 1 warnings, 2 what is worth knowing, 3 details, 4 everything
+        /// 0 errors, 1 warnings, 2 information, 3 debug, 4 everything
         #[arg(value_parser = clap::value_parser!(u8).range(0..=4))]
         level: u8,
     },
@@ -156,20 +156,20 @@ pub enum Delete {
     Server {
         /// The service's name
         service: String,
-        /// Its address, and its port if the address alone does not tell
+        /// Its address, and its port if the service has several servers there
         #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
         server: Endpoint,
     },
     /// A static route
     Route {
-        /// Where to: a network, an address or `default`
+        /// Destination: a network, an address or `default`
         #[arg(value_name = "TO", value_parser = destination)]
         to: IpNet,
-        /// Through which router, if there are several
+        /// The router, if several routes have this destination
         #[arg(long)]
         via: Option<IpAddr>,
     },
-    /// One connection; packets that come afterwards find none
+    /// One connection; its later packets belong to none
     Connection(WhichConnection),
 }
 

@@ -1,4 +1,4 @@
-//! What could come next in a line, with a word of help each.
+//! Completion: what can follow in a line, each with its help.
 
 use super::{tree::ShellLine, words};
 use crate::protocol::{director::Names, options::SETTABLE};

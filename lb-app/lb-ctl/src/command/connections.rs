@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 
-/// Which connections; all that is said must be so.
+/// Which connections; one must match all that is given.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 pub struct FilterArgs {
     /// Transport protocol
@@ -48,7 +48,7 @@ pub struct FilterArgs {
     /// Time since the last packet, at least
     #[arg(long, value_name = "TIME", value_parser = duration)]
     idle: Option<u64>,
-    /// Time until it is forgotten, at most
+    /// Time until it expires, at most
     #[arg(long, value_name = "TIME", value_parser = duration)]
     remaining: Option<u64>,
     /// Packets in both directions, at least
@@ -108,7 +108,7 @@ impl WhichConnection {
 /// `flush ...`
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Flush {
-    /// End connections; packets that come afterwards find none
+    /// End connections; their later packets belong to none
     #[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
     Connections {
         /// All of them
@@ -120,7 +120,7 @@ pub enum Flush {
     },
 }
 
-/// A filter that must say something.
+/// A filter that must not be empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlushFilter(FilterArgs);
 

@@ -19,7 +19,7 @@ pub struct Section {
 pub const SECTIONS: [Section; 7] = [
     Section {
         name: "control",
-        about: "start, stop, files, the end",
+        about: "start, stop, reload, files, shutdown",
         commands: &[
             "start",
             "stop",
@@ -56,7 +56,7 @@ pub const SECTIONS: [Section; 7] = [
     },
     Section {
         name: "connections",
-        about: "connections and when they are forgotten",
+        about: "connections and their timeouts",
         commands: &[
             "show connections",
             "show connection",
@@ -74,11 +74,11 @@ pub const SECTIONS: [Section; 7] = [
     },
     Section {
         name: "packets",
-        about: "what becomes of packets, and why",
+        about: "what happens to packets, and why",
         commands: &["explain", "trace", "capture"],
     },
     Section {
-        name: "insides",
+        name: "internals",
         about: "workers, drops, tables, memory",
         commands: &["show workers", "show drops", "show tables", "show memory", "dump"],
     },
@@ -105,8 +105,8 @@ pub fn help(topic: &[String]) -> Result<String, String> {
             let _ = writeln!(text, "  help {:<12} {}", section.name, section.about);
         }
         text.push_str(
-            "`help all` shows every command, `help COMMAND` how one is written.\n\
-             TAB completes words and lists what could come next. `#` begins a comment.\n",
+            "`help all` lists every command, `help COMMAND` shows the usage of one.\n\
+             TAB completes words and lists what can follow. `#` begins a comment.\n",
         );
         return Ok(text);
     };
@@ -123,7 +123,7 @@ pub fn help(topic: &[String]) -> Result<String, String> {
         command = command
             .find_subcommand(word)
             .cloned()
-            .ok_or_else(|| format!("there is no section or command {:?}: try `help`", topic.join(" ")))?;
+            .ok_or_else(|| format!("unknown section or command {:?}: try `help`", topic.join(" ")))?;
     }
     Ok(command.render_long_help().to_string())
 }
@@ -223,7 +223,7 @@ mod tests {
             text("services").unwrap().contains("  add server <SERVICE> <ADDRESS[:PORT]> [weight <WEIGHT>]")
         );
         assert!(text("all").unwrap().contains("show port rss <PORT> <WHAT>"));
-        assert!(text("set timeout").unwrap().contains("How long after the last packet"));
-        assert!(text("nonsense").unwrap_err().contains("no section or command"));
+        assert!(text("set timeout").unwrap().contains("Time after the last packet"));
+        assert!(text("nonsense").unwrap_err().contains("unknown section or command"));
     }
 }

@@ -9,7 +9,7 @@ use clap::Parser;
 /// Reads a line. `None` when there is nothing on it but a comment.
 ///
 /// # Errors
-/// What clap has to say.
+/// clap's error.
 pub fn parse(line: &str) -> Result<Option<Command>, clap::Error> {
     let words = words::split(line)
         .map_err(|what| clap::Error::raw(clap::error::ErrorKind::InvalidValue, format!("{what}\n")))?;
@@ -22,7 +22,7 @@ pub fn parse(line: &str) -> Result<Option<Command>, clap::Error> {
 /// Reads a command's words.
 ///
 /// # Errors
-/// What clap has to say.
+/// clap's error.
 pub fn parse_words(words: Vec<String>) -> Result<Command, clap::Error> {
     let words = words::canonical(words);
     ShellLine::try_parse_from(words).map(|line| line.command)

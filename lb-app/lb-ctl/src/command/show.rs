@@ -17,7 +17,7 @@ use clap::{Args, Subcommand, ValueEnum};
 /// `show ...`
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Show {
-    /// What the director is: version, uptime, whether it forwards
+    /// Version, uptime, whether it forwards
     Director,
     /// Virtual services with their servers, as `ipvsadm -Ln`
     Services {
@@ -26,21 +26,21 @@ pub enum Show {
         /// Connections, packets and bytes, as `ipvsadm --stats`
         #[arg(long, conflicts_with = "rate")]
         stats: bool,
-        /// The same a second, as `ipvsadm --rate`
+        /// The same per second, as `ipvsadm --rate`
         #[arg(long)]
         rate: bool,
     },
-    /// What checks found: each server with its state, and why it last failed
+    /// Results of health checks: each server's state, and why it last failed
     Health {
         /// Of one service
         service: Option<String>,
     },
-    /// Connections, as `ipvsadm -c`
+    /// Connections, as `ipvsadm -Lnc`
     Connections {
         /// Which ones
         #[command(flatten)]
         filter: FilterArgs,
-        /// As many, at most
+        /// At most this many
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
     },
@@ -52,29 +52,29 @@ pub enum Show {
     Routes,
     /// Workers: what they did, how busy they are, what they handed over
     Workers {
-        /// How many packets polls brought
+        /// Packets per poll
         #[arg(long)]
         histogram: bool,
     },
     /// What was dropped, by reason
     Drops {
-        /// Reasons that did not occur as well
+        /// Including reasons that did not occur
         #[arg(long)]
         all: bool,
     },
-    /// When connections are forgotten
+    /// Timeouts of connections
     Timeouts {
         /// Of one service
         service: Option<String>,
     },
-    /// How full tables are
+    /// How full the tables are
     Tables,
-    /// Where memory is
+    /// Memory in use
     Memory,
     /// Ports
     #[command(subcommand)]
     Port(ShowPort),
-    /// How the director is set up
+    /// Forwarding setup
     Config {
         /// Which part
         what: Config,
@@ -95,7 +95,7 @@ pub enum ShowPort {
     Xstats(WhichPort),
     /// A line for each port
     Summary(WhichPort),
-    /// How a port chooses queues
+    /// How a port chooses receive queues
     Rss {
         /// Number or name of a port
         #[arg(id = "port", value_name = "PORT")]

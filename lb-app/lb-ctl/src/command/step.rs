@@ -4,7 +4,7 @@ use super::top::TopArgs;
 use crate::{protocol::Request, render::View};
 use std::path::PathBuf;
 
-/// What a command comes to.
+/// What a command does.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "one at a time")]
 pub enum Step {

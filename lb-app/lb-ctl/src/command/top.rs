@@ -5,10 +5,10 @@ use clap::ValueEnum;
 /// How the live view begins.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
 pub struct TopArgs {
-    /// Print one frame as text and end
+    /// Print one frame as text and exit
     #[arg(long)]
     pub once: bool,
-    /// Seconds between two looks
+    /// Seconds between two frames
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub interval: u64,
     /// What servers are sorted by

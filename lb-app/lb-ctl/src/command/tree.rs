@@ -20,9 +20,9 @@ pub struct ShellLine {
 /// The commands, by verb.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Forward: poll all ports
+    /// Start forwarding: poll all ports
     Start,
-    /// Poll no port, and print the accumulated statistics; workers keep their connections
+    /// Stop polling and print the accumulated statistics; workers keep their connections
     Stop,
     /// Show something
     #[command(subcommand)]
@@ -42,21 +42,21 @@ pub enum Command {
     /// Count connections
     #[command(subcommand)]
     Count(connections::CountWhat),
-    /// Let counters start from 0
+    /// Count from 0 again
     #[command(subcommand)]
     Clear(show::Clear),
     /// Start or stop a port
     #[command(subcommand)]
     Port(PortCommand),
-    /// Tell what would become of a packet, and why
+    /// Explain what would happen to a packet, and why
     Explain(watch::Explain),
-    /// Tell what becomes of packets as they pass
+    /// Explain packets as they pass
     #[command(subcommand)]
     Trace(watch::Trace),
     /// Write packets to a file
     #[command(subcommand)]
     Capture(watch::Capture),
-    /// Show the insides
+    /// Show internals
     #[command(subcommand)]
     Dump(show::Dump),
     /// Run the commands of a file
@@ -64,31 +64,31 @@ pub enum Command {
         /// The file; a line is a command, `#` begins a comment
         #[arg(value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
-        /// Go on after a command that failed
+        /// Continue after a command that failed
         #[arg(long)]
         keep_going: bool,
     },
-    /// Read the configuration file again, and make it so
+    /// Read the configuration file again and apply what is different
     Reload {
-        /// Say what is different, and leave it
+        /// Show what is different, change nothing
         #[arg(long, conflicts_with = "confirm_within")]
         dry_run: bool,
-        /// Go back unless there is a `confirm` within that time
+        /// Roll back unless `confirm` comes within this time
         #[arg(long, value_name = "TIME", value_parser = args::duration)]
         confirm_within: Option<u64>,
     },
-    /// Keep what was reloaded on condition
+    /// Confirm the pending reload
     Confirm,
-    /// Make the configuration file say what runs
+    /// Write the running configuration to the configuration file
     Save,
     /// Show the live view
     Top(TopArgs),
-    /// Show the commands of a section, or how one command is written
+    /// Show the commands of a section, or the usage of one command
     Help {
         /// A section or the words of a command
         topic: Vec<String>,
     },
-    /// End the director, wherever this is typed
+    /// End the director, from any client
     Shutdown,
     /// Leave the shell; in that of `lb-app -i`, end the director
     #[command(visible_alias = "exit")]
@@ -98,13 +98,13 @@ pub enum Command {
 /// `port ...`
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum PortCommand {
-    /// Let a port move packets again
+    /// Enable a port that was stopped
     Start {
         /// Number or name of a port, or `all`
         #[arg(id = "port", value_name = "PORT|all")]
         port: String,
     },
-    /// Let a port move no packets
+    /// Disable a port: it neither receives nor sends
     Stop {
         /// Number or name of a port, or `all`
         #[arg(id = "port", value_name = "PORT|all")]
@@ -113,7 +113,7 @@ pub enum PortCommand {
 }
 
 impl Command {
-    /// What the command comes to.
+    /// What the command does.
     #[must_use]
     pub fn step(self) -> Step {
         let ask = |request| Step::Ask(request, View::Plain);

@@ -14,10 +14,10 @@ use std::{net::SocketAddr, path::PathBuf};
 pub struct Explain {
     /// Transport protocol
     protocol: Protocol,
-    /// Where the packet comes from
+    /// Source of the packet
     #[arg(value_name = "SRC:PORT", value_parser = full_endpoint)]
     source: SocketAddr,
-    /// Where it is sent to
+    /// Destination of the packet
     #[arg(value_name = "DST:PORT", value_parser = full_endpoint)]
     destination: SocketAddr,
     /// The port it arrives on; by default the one that its source is behind
@@ -38,16 +38,16 @@ impl Explain {
 /// `trace ...`
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Trace {
-    /// Tell what becomes of packets as they pass, until Ctrl-C
+    /// Explain matching packets as they pass, until Ctrl-C
     Add {
         /// Which ones, in tcpdump's syntax; "" for all
         #[arg(required = true)]
         filter: Vec<String>,
-        /// Of so many packets
+        /// End after this many packets
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
     },
-    /// Traces that go on
+    /// Active traces
     List,
     /// End a trace
     Remove {
@@ -77,16 +77,16 @@ pub enum Capture {
         /// Which packets, in tcpdump's syntax; "" for all
         #[arg(required = true)]
         filter: Vec<String>,
-        /// A name for the file, which is made in the director's directory for captures
+        /// Name of the file, which is created in the director's capture directory
         file: PathBuf,
-        /// So many packets
+        /// End after this many packets
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
-        /// Bytes of each frame, at most
+        /// At most this many bytes of each frame
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         snaplen: Option<u32>,
     },
-    /// Captures, ended ones included
+    /// Captures, including ended ones
     List,
     /// End a capture
     Stop {

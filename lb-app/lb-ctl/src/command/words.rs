@@ -25,7 +25,7 @@ pub fn split(line: &str) -> Result<Vec<String>, String> {
             }
         }
         if let Some(mark) = quote {
-            return Err(format!("a quotation mark {mark} is not closed"));
+            return Err(format!("missing closing quotation mark {mark}"));
         }
         words.push(word);
     }

@@ -52,12 +52,12 @@ pub struct Capture {
     pub filter: String,
     /// Its file.
     pub file: PathBuf,
-    /// Packets wanted; none if there is no limit.
+    /// The number of packets after which it ends; none without a limit.
     pub count: Option<u64>,
-    /// Frames in the file: a packet that goes on is there twice, as it arrived and as it left.
+    /// Frames in the file: a forwarded packet is there twice, as it arrived and as it left.
     pub written: u64,
     /// Frames that were missed because the file was too slow.
     pub missed: u64,
-    /// Whether it goes on.
+    /// Whether it is active.
     pub running: bool,
 }

@@ -13,14 +13,14 @@ pub const PAGE: u32 = 1_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
-    /// How many there are in all: known without asking workers.
+    /// The total number: known without asking workers.
     Count,
     /// A page of those that match.
     List {
         /// Which ones.
         #[serde(default)]
         filter: Filter,
-        /// Where to go on.
+        /// Where this page starts.
         #[serde(default)]
         cursor: Option<Cursor>,
         /// How many, at most [`PAGE`].
@@ -36,7 +36,7 @@ pub enum Request {
         /// Which ones.
         #[serde(default)]
         filter: Filter,
-        /// Where to go on.
+        /// Where this page starts.
         #[serde(default)]
         cursor: Option<Cursor>,
     },
@@ -56,7 +56,7 @@ pub struct Endpoints {
     pub vip: SocketAddr,
 }
 
-/// Which connections; all that is given must be so.
+/// Which connections; one must match all that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
@@ -102,7 +102,7 @@ pub struct Filter {
     /// Milliseconds since the last packet, at least.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_ms: Option<u64>,
-    /// Milliseconds until it is forgotten, at most.
+    /// Milliseconds until it expires, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_ms: Option<u64>,
     /// Packets in both directions, at least.
@@ -118,7 +118,7 @@ pub struct Filter {
 pub struct Count {
     /// On all workers.
     pub total: u64,
-    /// There is room for.
+    /// Capacity of all connection tables.
     pub capacity: u64,
     /// Of the servers' connections, those that can carry data.
     pub active: u64,
@@ -133,12 +133,12 @@ pub struct Connections {
     pub connections: Vec<Connection>,
     /// Connections that were looked at for this page; the rest did not match.
     pub looked_at: u64,
-    /// Connections there are in all.
+    /// Connections in total.
     pub total: u64,
-    /// Workers that did not answer in time: their connections were skipped.
+    /// Workers that did not respond in time: their connections were skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent_workers: Vec<u32>,
-    /// Where to go on, unless that was all.
+    /// Where the next page starts, unless this was the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Cursor>,
 }
@@ -170,7 +170,7 @@ pub struct Connection {
     pub age_ms: u64,
     /// Milliseconds since the last packet.
     pub idle_ms: u64,
-    /// Milliseconds until it is forgotten if no packet comes.
+    /// Milliseconds until it expires if no packet comes.
     pub remaining_ms: u64,
     /// Packets from the client, modulo 2^32.
     pub packets_in: u64,
@@ -189,10 +189,10 @@ pub struct Connection {
 pub struct Flushed {
     /// Connections ended.
     pub ended: u64,
-    /// Workers that did not answer in time: their connections were skipped.
+    /// Workers that did not respond in time: their connections were skipped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent_workers: Vec<u32>,
-    /// Where to go on, unless that was all.
+    /// Where the next page starts, unless this was the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Cursor>,
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
-    /// The worker or service to go on with.
+    /// The worker or service where the page starts.
     pub of: u32,
-    /// The entry of it to go on with.
+    /// The entry in it where the page starts.
     pub at: u32,
 }

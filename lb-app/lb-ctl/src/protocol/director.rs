@@ -19,20 +19,20 @@ pub enum Request {
     Stop,
     /// End.
     Quit,
-    /// Read the configuration file again, and make it so.
+    /// Read the configuration file again and apply what is different.
     Reload {
-        /// Say what is different, and leave it.
+        /// Show what is different, change nothing.
         #[serde(default)]
         dry_run: bool,
-        /// Go back unless confirmed within that time.
+        /// Roll back unless confirmed within that time.
         #[serde(default)]
         confirm_within_ms: Option<u64>,
     },
-    /// Keep what was reloaded on condition.
+    /// Confirm the pending reload.
     Confirm,
-    /// Make the configuration file say what runs.
+    /// Write the running configuration to the configuration file.
     Save,
-    /// How much is logged: 0 errors, 1 warnings, 2 what is worth knowing, 3 details, 4 everything.
+    /// The log level: 0 errors, 1 warnings, 2 what is worth knowing, 3 details, 4 everything.
     Verbose {
         /// The level.
         level: u8,
@@ -58,7 +58,7 @@ pub struct About {
     pub capacity: u64,
     /// Which configuration it forwards by: counts up with each change.
     pub generation: u64,
-    /// How long the last reload still waits to be confirmed, if it does.
+    /// How long a reload is still pending confirmation, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed_ms: Option<u64>,
     /// Why metrics that are wanted are not served yet.
@@ -87,12 +87,12 @@ pub struct Names {
     pub states: Vec<String>,
 }
 
-/// How the director is set up: testpmd's `show config`.
+/// Forwarding setup: testpmd's `show config`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Configuration {
     /// The lcore that controls.
     pub main_lcore: u32,
-    /// Whether workers give their CPU away when there is nothing to do: `poll` or `adaptive`.
+    /// What idle workers do: keep polling (`poll`) or sleep (`adaptive`).
     pub idle: String,
     /// Packets of one poll, at most.
     pub burst: u32,

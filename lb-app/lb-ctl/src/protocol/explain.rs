@@ -1,4 +1,4 @@
-//! What would become of a packet, and why.
+//! What would happen to a packet, and why.
 
 use super::Protocol;
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ pub struct Request {
     /// Where it comes from.
     #[schemars(with = "String")]
     pub source: SocketAddr,
-    /// Where it is sent to.
+    /// Destination of the packet.
     #[schemars(with = "String")]
     pub destination: SocketAddr,
     /// Its TCP flags. Without them: an acknowledgement if there is such a connection, else a SYN.
@@ -39,14 +39,14 @@ pub enum Flag {
     Rst,
 }
 
-/// What would become of it: what the worker says that it arrives at, then its owner, if that is another.
+/// What would happen to it: at the worker that it arrives at, then at its owner, if that is another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// Worker by worker.
     pub workers: Vec<Told>,
 }
 
-/// What one worker says.
+/// What happens at one worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Told {
     /// Its number.
@@ -61,7 +61,7 @@ pub struct Told {
     pub known: bool,
     /// Stage by stage.
     pub steps: Vec<Step>,
-    /// What becomes of the packet.
+    /// What happens to the packet in the end.
     pub outcome: Outcome,
 }
 
@@ -70,19 +70,19 @@ pub struct Told {
 pub struct Step {
     /// `port`, `owner`, `service`, `connection`, `scheduler`, `method`, `mtu`, `next-hop` or `outcome`.
     pub stage: String,
-    /// What was found there, and what follows, for people.
+    /// What was found there, and what follows.
     pub text: String,
 }
 
-/// What becomes of a packet.
+/// What happens to a packet in the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Outcome {
-    /// It goes on.
+    /// It is sent.
     Sent {
         /// The port it leaves by.
         port: String,
-        /// Whom to.
+        /// The Ethernet address it is sent to.
         mac: String,
         /// Bytes of the frame.
         bytes: u64,

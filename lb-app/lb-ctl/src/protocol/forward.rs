@@ -13,7 +13,7 @@ pub enum Request {
     Clear,
     /// What was dropped, by reason.
     Drops {
-        /// Reasons that did not occur as well.
+        /// Including reasons that did not occur.
         #[serde(default)]
         all: bool,
     },

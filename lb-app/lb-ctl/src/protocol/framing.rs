@@ -59,9 +59,8 @@ pub fn parse_call(line: &[u8]) -> Result<Call, (Option<u64>, Refusal)> {
 }
 
 fn other_version(version: u32) -> Refusal {
-    let message = format!(
-        "protocol version {version} is not spoken here, only {VERSION}: use the lbctl that came with this lb-app"
-    );
+    let message =
+        format!("protocol version {version} is not supported, only {VERSION}: use the lbctl of this lb-app");
     Refusal::new(Code::OtherVersion, message)
 }
 

@@ -1,4 +1,4 @@
-//! What checks found.
+//! Results of health checks.
 
 use super::{
     Cursor,
@@ -16,7 +16,7 @@ pub enum Request {
         /// One by its name; all if none is given.
         #[serde(default)]
         service: Option<String>,
-        /// Where to go on.
+        /// Where this page starts.
         #[serde(default)]
         cursor: Option<Cursor>,
     },
@@ -27,11 +27,11 @@ pub enum Request {
 pub struct Health {
     /// Services. One with very many servers is continued on the next page under the same name.
     pub services: Vec<Service>,
-    /// How often hooks were called.
+    /// Hooks that were run.
     pub hooks_called: u64,
-    /// How many of these calls failed.
+    /// Of these, those that failed.
     pub hooks_failed: u64,
-    /// Where to go on, unless that was all.
+    /// Where the next page starts, unless this was the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Cursor>,
 }
@@ -46,16 +46,16 @@ pub struct Service {
     pub key: ServiceKey,
     /// Its quorum.
     pub quorum: Quorum,
-    /// The server that steps in, if there is one.
+    /// The sorry server, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sorry_server: Option<SorryServer>,
     /// What happens when no server works: `reject`, `sorry` or `keep`.
     pub when_all_fail: String,
     /// No server works, and those that worked last are kept.
     pub keeps_last: bool,
-    /// Traffic itself is watched for servers that refuse connections or leave them unanswered.
+    /// Passive checks are on: traffic is watched for servers that reset connections or do not answer.
     pub passive: bool,
-    /// Failures within `flap_window_ms` after which a server is held down; 0 is never.
+    /// Failures within `flap_window_ms` after which a server is held; 0 is never.
     pub flap_limit: u32,
     /// For how long a failure counts.
     pub flap_window_ms: u64,
@@ -78,7 +78,7 @@ pub struct Quorum {
     pub changes: u64,
 }
 
-/// The server that steps in.
+/// The server that gets new connections while the quorum is lost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SorryServer {
     /// Its address and port.
@@ -97,14 +97,14 @@ pub struct Server {
     /// How it is checked, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
-    /// `up`, `down`, or `held`: down, and held down for failing too often.
+    /// `up`, `down`, or `held`: down, and kept down because it failed too often.
     pub state: String,
-    /// For how long it has been so.
+    /// For how long it has been in this state.
     pub for_ms: u64,
     /// What its service makes of it: it `serves`, is `inhibited`, which is no new connections, or is `out`; or its operator
     /// has it `drained` or `disabled`.
     pub role: String,
-    /// Results in a row that speak against its state.
+    /// Results in a row that contradict its state.
     pub against: u32,
     /// How many of them change it.
     pub needed: u32,
@@ -122,9 +122,9 @@ pub struct Server {
     /// Why it last failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<Failure>,
-    /// How often it went down within the time that counts for holding it down.
+    /// How often it went down within `flap_window_ms`.
     pub recent_downs: u32,
-    /// How long it must still pass its checks, if it is held down.
+    /// How long it must still pass its checks, if it is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_for_ms: Option<u64>,
     /// When it is tried again, if traffic brought it down and its check does not bring it back earlier.
@@ -137,7 +137,7 @@ pub struct Server {
 pub struct Check {
     /// `tcp`, `http`, `https`, `icmp`, `udp`, `dns` or `command`.
     pub kind: String,
-    /// Whom its packets are addressed to: `server` or `vip`.
+    /// What its packets are addressed to: `server` or `vip`.
     pub to: String,
     /// What they leave by: `kernel` or `ports`, the director's own; or `auto`, which is the kernel where it is on the
     /// server's network.
@@ -146,7 +146,7 @@ pub struct Check {
     pub interval_ms: u64,
     /// How long one may take.
     pub timeout_ms: u64,
-    /// Successes in a row that bring the server back.
+    /// Successes in a row that bring the server up.
     pub rise: u32,
     /// Failures in a row that bring it down.
     pub fall: u32,
@@ -155,7 +155,7 @@ pub struct Check {
 /// Why a check failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
-    /// In plain words.
+    /// The reason.
     pub reason: String,
     /// How long ago.
     pub ago_ms: u64,

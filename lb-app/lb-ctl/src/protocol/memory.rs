@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
-    /// Where memory is.
+    /// Memory in use.
     Show,
-    /// How full tables are.
+    /// How full the tables are.
     Tables,
 }
 
-/// Where memory is.
+/// Memory in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
     /// Bytes of the process in memory, as the kernel counts.
@@ -49,7 +49,7 @@ pub struct Pool {
     pub cache: u64,
 }
 
-/// How full tables are.
+/// How full the tables are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tables {
     /// Each with what it holds and what it can hold.

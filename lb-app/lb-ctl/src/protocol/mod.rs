@@ -1,4 +1,4 @@
-//! What is said over the control socket.
+//! The protocol of the control socket.
 //!
 //! One request is one line of JSON, a [`Call`]; its answer is one line, a [`Return`]. A client sends its next request
 //! when it has the answer to the last. Requests and answers are grouped by subject, a file each; what is long comes in
@@ -88,7 +88,7 @@ pub enum Request {
     Director(director::Request),
     /// Virtual services and their real servers.
     Services(services::Request),
-    /// What checks found.
+    /// Results of health checks.
     Health(health::Request),
     /// Connections.
     Connections(connections::Request),
@@ -102,13 +102,13 @@ pub enum Request {
     Forward(forward::Request),
     /// Workers.
     Workers(workers::Request),
-    /// When connections are forgotten.
+    /// Timeouts of connections.
     Timeouts(timeouts::Request),
     /// Memory and tables.
     Memory(memory::Request),
-    /// What would become of a packet.
+    /// What would happen to a packet.
     Explain(explain::Request),
-    /// Stories of packets as they pass.
+    /// Explanations of packets as they pass.
     Trace(trace::Request),
     /// Packets in files.
     Capture(capture::Request),
@@ -148,7 +148,7 @@ pub enum Reply {
     PortXstats(ports::Xstats),
     /// How ports choose queues.
     PortRss(ports::Rss),
-    /// How the director is set up.
+    /// Forwarding setup.
     Configuration(director::Configuration),
     /// What was forwarded.
     ForwardStats(forward::Stats),
@@ -162,7 +162,7 @@ pub enum Reply {
     Memory(memory::Memory),
     /// Tables.
     Tables(memory::Tables),
-    /// What would become of a packet.
+    /// What would happen to a packet.
     Explanation(explain::Explanation),
     /// What became of packets.
     Stories(trace::Stories),

@@ -17,7 +17,7 @@ pub enum Request {
 pub struct Neighbours {
     /// Neighbours. Workers that know the same are listed together.
     pub neighbours: Vec<Neighbour>,
-    /// Workers that did not answer in time.
+    /// Workers that did not respond in time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent_workers: Vec<u32>,
 }

@@ -80,7 +80,7 @@ pub struct Info {
     pub link_mbps: Option<u32>,
     /// Whether it sends and receives at the same time.
     pub full_duplex: bool,
-    /// Whether it takes frames for other stations as well.
+    /// Whether it accepts frames for other hosts (promiscuous mode).
     pub promiscuous: bool,
     /// Bytes of the largest IP packet.
     pub mtu: u32,
@@ -100,7 +100,7 @@ pub struct Info {
     pub rx_descriptors: u32,
     /// Descriptors of each transmit queue.
     pub tx_descriptors: u32,
-    /// Bytes of the hash key; 0 when the driver does not say.
+    /// Bytes of the hash key; 0 when the driver does not report it.
     pub hash_key_bytes: u32,
     /// Entries of the redirection table; 0 when there is none to set.
     pub reta_entries: u32,
@@ -181,7 +181,7 @@ pub struct Xstat {
     pub value: u64,
 }
 
-/// How a port chooses queues.
+/// How a port chooses receive queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rss {
     /// Its number.
@@ -192,8 +192,8 @@ pub struct Rss {
     pub spread: String,
     /// What is hashed; empty if nothing is.
     pub hash_types: Vec<String>,
-    /// The key, in hexadecimal; none if the driver does not tell.
+    /// The key, in hexadecimal; none if the driver does not report it.
     pub key: Option<String>,
-    /// The redirection table: queue of each entry; none if the driver does not tell.
+    /// The redirection table: queue of each entry; none if the driver does not report it.
     pub reta: Option<Vec<u16>>,
 }

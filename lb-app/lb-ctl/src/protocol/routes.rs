@@ -16,7 +16,7 @@ pub enum Request {
         /// Where to.
         #[schemars(with = "String")]
         to: IpNet,
-        /// Through which router, which is on an attached network.
+        /// The router, which is on an attached network.
         via: IpAddr,
     },
     /// Remove a static route.
@@ -24,7 +24,7 @@ pub enum Request {
         /// Where to.
         #[schemars(with = "String")]
         to: IpNet,
-        /// Through which router; needed only if there are several.
+        /// The router; needed only if there are several.
         #[serde(default)]
         via: Option<IpAddr>,
     },
@@ -43,7 +43,7 @@ pub struct Route {
     /// Where to.
     #[schemars(with = "String")]
     pub to: IpNet,
-    /// Through which router; none for attached networks.
+    /// The router; none for attached networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<IpAddr>,
     /// The name of the port; none if the router is not on an attached network.

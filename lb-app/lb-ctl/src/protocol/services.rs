@@ -18,7 +18,7 @@ pub enum Request {
         /// Only that of this name.
         #[serde(default)]
         name: Option<String>,
-        /// Where to go on.
+        /// Where this page starts.
         #[serde(default)]
         cursor: Option<Cursor>,
     },
@@ -99,7 +99,7 @@ pub struct ServerChange {
     /// `enabled`, `drain`: no new connections, or `disabled`: its connections end as well.
     #[serde(default)]
     pub state: Option<String>,
-    /// How long a draining server's connections have, after which it is disabled.
+    /// With `drain`: disable the server after this time.
     #[serde(default)]
     pub within_ms: Option<u64>,
     /// Its options.
@@ -112,11 +112,11 @@ pub struct ServerChange {
 pub struct Services {
     /// Version of `lb-app`.
     pub director: String,
-    /// Connections there is room for.
+    /// Capacity of all connection tables.
     pub capacity: u64,
     /// Services. One with very many servers is continued on the next page under the same name.
     pub services: Vec<Service>,
-    /// Where to go on, unless that was all.
+    /// Where the next page starts, unless this was the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Cursor>,
 }
@@ -135,14 +135,14 @@ pub struct Service {
     pub scheduler: String,
     /// Flags with IPVS's names: `sh-port`, `mh-port`.
     pub flags: Vec<String>,
-    /// Whether TCP connections are taken over whose beginning was not seen.
+    /// Whether TCP connections are adopted whose handshake was not seen.
     pub adopt: bool,
     /// All options that can be set.
     #[serde(default)]
     pub options: Options,
     /// Sum over all of its servers, whether on this page or not.
     pub traffic: Traffic,
-    /// The same a second.
+    /// The same per second.
     pub rate: Rate,
     /// Its servers.
     pub servers: Vec<Server>,
@@ -162,16 +162,16 @@ pub struct Server {
     pub state: String,
     /// What checks found: `up`, `warming`, `down` or `inhibited`.
     pub health: String,
-    /// How long its connections still have while it drains, if that is limited.
+    /// Time until a drained server is disabled, if that is limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drains_within_ms: Option<u64>,
     /// Connections that can carry data.
     pub active: u64,
     /// Other connections.
     pub inactive: u64,
-    /// What passed.
+    /// Traffic.
     pub traffic: Traffic,
-    /// The same a second.
+    /// The same per second.
     pub rate: Rate,
 }
 
@@ -190,7 +190,7 @@ pub struct Traffic {
     pub bytes_out: u64,
 }
 
-/// The same a second, over about the last second.
+/// The same per second, over about the last second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
     /// Connections.

@@ -1,4 +1,4 @@
-//! When connections are forgotten.
+//! Timeouts of connections.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,7 @@ pub struct ServiceTimeouts {
     pub timeouts: Vec<Timeout>,
 }
 
-/// How long a connection is remembered in one state.
+/// How long a connection may be idle in one state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Timeout {
     /// The state.

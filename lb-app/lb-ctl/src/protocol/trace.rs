@@ -1,4 +1,4 @@
-//! The stories of packets as they pass.
+//! Explanations of packets as they pass.
 
 use super::explain::{Outcome, Told};
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
-    /// Trace packets that match. The answer is the first page of stories; a trace that nobody reads for 30 seconds ends.
+    /// Trace packets that match. The answer is the first page; a trace that nobody reads for 30 seconds ends.
     Add {
         /// An expression of tcpdump's; empty for all packets.
         filter: String,
@@ -16,7 +16,7 @@ pub enum Request {
         #[serde(default)]
         count: Option<u64>,
     },
-    /// The next stories. Waits a moment for one.
+    /// The next explanations. Waits a moment for one.
     Read {
         /// The trace.
         id: u32,
@@ -30,27 +30,27 @@ pub enum Request {
     },
 }
 
-/// Some stories.
+/// Some explanations of packets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stories {
     /// The trace.
     pub id: u32,
-    /// The stories, in the order in which workers told them.
+    /// The explanations, in the order in which workers made them.
     pub stories: Vec<Story>,
-    /// Stories so far that nobody took in time.
+    /// Explanations so far that nobody read in time.
     pub missed: u64,
-    /// There are no more to come.
+    /// The trace is over.
     pub over: bool,
 }
 
-/// The story of one packet.
+/// One packet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Story {
     /// When: nanoseconds since 1970.
     pub at_ns: u64,
-    /// What was to become of it, stage by stage.
+    /// What was expected to happen to it, stage by stage.
     pub told: Told,
-    /// What did become of it.
+    /// What did happen to it.
     pub happened: Outcome,
     /// Whether that is the same, byte by byte.
     pub as_told: bool,
@@ -70,7 +70,7 @@ pub struct Trace {
     pub id: u32,
     /// Its filter.
     pub filter: String,
-    /// Packets wanted; none if there is no limit.
+    /// The number of packets after which it ends; none without a limit.
     pub count: Option<u64>,
     /// Packets met.
     pub met: u64,

@@ -35,11 +35,11 @@ pub struct Worker {
     pub busy_percent: f64,
     /// Packets received from ports.
     pub received: u64,
-    /// The same a second, over about the last second.
+    /// The same per second, over about the last second.
     pub received_per_s: u64,
     /// Packets that other workers handed to it.
     pub taken_over: u64,
-    /// Packets it made by itself.
+    /// Packets it made itself.
     pub originated: u64,
     /// Packets that ports took.
     pub sent: u64,
@@ -57,7 +57,7 @@ pub struct Worker {
     pub connections: u64,
     /// Connections created.
     pub created: u64,
-    /// Connections forgotten.
+    /// Connections ended.
     pub ended: u64,
     /// Of those, unconfirmed ones that made room.
     pub evicted: u64,

@@ -1,4 +1,4 @@
-//! Connections, as `ipvsadm -Lnc` lists them, and when they are forgotten.
+//! Connections, as `ipvsadm -Lnc` lists them, and their timeouts.
 
 use super::units::{bytes, endpoint, minutes, span};
 use crate::protocol::{
@@ -34,26 +34,28 @@ pub(super) fn page(text: &mut String, page: &Connections, first: bool) {
 pub(super) fn end(text: &mut String, last: &Connections, shown: u64, looked_at: u64, silent: &[u32]) {
     let _ = write!(text, "{shown} shown");
     if looked_at > shown {
-        let _ = write!(text, ", {} looked at did not match", looked_at - shown);
+        let _ = write!(text, ", {} did not match", looked_at - shown);
     }
     if last.next.is_some() {
-        let _ = write!(text, ", the rest skipped: the limit is reached");
+        let _ = write!(text, ", the rest skipped because of the limit");
     }
-    let _ = writeln!(text, "; {} connections in all", last.total);
+    let _ = writeln!(text, "; {} connections in total", last.total);
     silence(text, silent);
 }
 
 pub(super) fn silence(text: &mut String, silent: &[u32]) {
     for worker in silent {
-        let _ =
-            writeln!(text, "worker {worker} did not answer in time: the rest of its connections was skipped");
+        let _ = writeln!(
+            text,
+            "worker {worker} did not respond in time: the rest of its connections was skipped"
+        );
     }
 }
 
 pub(super) fn count(text: &mut String, count: &Count) {
     let _ = writeln!(
         text,
-        "{} connections, {} of them active, room for {}",
+        "{} connections, {} of them active, capacity {}",
         count.total, count.active, count.capacity
     );
     for (worker, connections) in count.by_worker.iter().enumerate() {

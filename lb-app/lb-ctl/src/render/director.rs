@@ -19,17 +19,24 @@ pub(super) fn about(text: &mut String, about: &About) {
         clients_dropped,
     } = about;
     let _ = writeln!(text, "lb-app {version}, process {pid}, up for {}", span(*uptime_ms));
-    let state = if *forwarding { "forwarding" } else { "stopped: `start` forwards" };
-    let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, room for {capacity} connections");
-    let _ = writeln!(text, "configuration changed {generation} times since the start");
+    let state = if *forwarding { "forwarding" } else { "stopped (`start` resumes)" };
+    let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, capacity {capacity} connections");
+    let _ = writeln!(text, "configuration {generation} is in effect: {generation} changes since the start");
     if let Some(left) = unconfirmed_ms {
-        let _ = writeln!(text, "the last reload goes back in {} unless there is a `confirm`", span(*left));
+        let _ = writeln!(
+            text,
+            "a reload is pending confirmation ({} left): run `confirm`, or wait for the rollback",
+            span(*left)
+        );
     }
     if let Some(failure) = metrics_failure {
         let _ = writeln!(text, "{failure}; trying again every few seconds");
     }
     if *clients_dropped > 0 {
-        let _ = writeln!(text, "{clients_dropped} clients of the control socket were dropped");
+        let _ = writeln!(
+            text,
+            "{clients_dropped} clients of the control socket were disconnected because they were too slow"
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! What checks found: a line for each server, and below it what an operator asks next.
+//! Results of health checks: a line for each server, and below it what an operator asks next.
 
 use super::units::span;
 use crate::protocol::health::{Health, Server, Service};
@@ -11,7 +11,7 @@ pub(super) fn page(
     before: &mut Option<String>,
 ) {
     if first && page.services.is_empty() {
-        let _ = writeln!(text, "not checked: there is neither a `check` nor a `health` for it");
+        let _ = writeln!(text, "no health checks are configured: neither `check` nor `health`");
         return;
     }
     if first {
@@ -29,7 +29,7 @@ pub(super) fn page(
         *before = Some(service.name.clone());
     }
     if last && page.hooks_called > 0 {
-        let _ = writeln!(text, "hooks: {} called, {} failed", page.hooks_called, page.hooks_failed);
+        let _ = writeln!(text, "hooks: {} run, {} failed", page.hooks_called, page.hooks_failed);
     }
 }
 
@@ -53,10 +53,10 @@ fn head(text: &mut String, service: &Service) {
         let _ = write!(text, "; sorry server {} {serves}", sorry.endpoint);
     }
     if service.keeps_last {
-        text.push_str("; all have failed, those that worked last are kept");
+        text.push_str("; all servers failed, using those that worked last");
     }
     if service.passive {
-        text.push_str("; traffic is watched");
+        text.push_str("; passive checks on");
     }
     text.push('\n');
 }
@@ -87,7 +87,7 @@ fn server(text: &mut String, service: &Service, server: &Server) {
         let within = span(service.flap_window_ms);
         let _ = writeln!(
             text,
-            "       went down {} times within {within}; held until it has passed its checks for {} more",
+            "       went down {} times within {within}: held until it has passed its checks for another {}",
             server.recent_downs,
             span(left)
         );
@@ -95,12 +95,12 @@ fn server(text: &mut String, service: &Service, server: &Server) {
         let within = span(service.flap_window_ms);
         let _ = writeln!(
             text,
-            "       went down {} of {} times within {within} that get it held",
+            "       went down {} times within {within}, held at {}",
             server.recent_downs, service.flap_limit
         );
     }
     if let Some(left) = server.retried_in_ms {
-        let _ = writeln!(text, "       traffic brought it down; tried again in {}", span(left));
+        let _ = writeln!(text, "       brought down by passive checks; retried in {}", span(left));
     }
     if let Some(failure) = &server.last_failure {
         let ago = span(failure.ago_ms / 1_000 * 1_000);
@@ -201,18 +201,18 @@ mod tests {
             text,
             "Prot LocalAddress:Port Service\n\
              \x20 -> RemoteAddress:Port           Check    State Role           For  Changes   Checks Failures  NextCheck\n\
-             TCP  192.0.2.100:80 web: quorum reached, weight 2 up, lost below 1; sorry server 198.51.100.99:80 waits; traffic is watched\n\
+             TCP  192.0.2.100:80 web: quorum reached, weight 2 up, lost below 1; sorry server 198.51.100.99:80 waits; passive checks on\n\
              \x20 -> 198.51.100.11:80             http     up    serves       1m01s        0      100        0  in 1.234s\n\
              \x20 -> 198.51.100.12:80             http     up    serves       1m01s        0      100        7  now\n\
              \x20      failed 1 of 3 checks in a row\n\
-             \x20      went down 1 of 3 times within 5m00s that get it held\n\
+             \x20      went down 1 times within 5m00s, held at 3\n\
              \x20      last failure 5s ago: it answered with status 500\n\
              \x20 -> 198.51.100.13:80             http     held  out          1m01s        0      100        0  in 1.234s\n\
              \x20      passed 2 of 2 checks in a row\n\
-             \x20      went down 3 times within 5m00s; held until it has passed its checks for 42s more\n\
+             \x20      went down 3 times within 5m00s: held until it has passed its checks for another 42s\n\
              \x20 -> 198.51.100.14:80             -        down  out          1m01s        0        0        0  -\n\
-             \x20      traffic brought it down; tried again in 29s\n\
-             hooks: 4 called, 1 failed\n"
+             \x20      brought down by passive checks; retried in 29s\n\
+             hooks: 4 run, 1 failed\n"
         );
     }
 }

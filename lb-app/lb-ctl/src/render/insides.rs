@@ -14,7 +14,8 @@ pub(super) fn workers(text: &mut String, workers: &Workers) {
         let _ = writeln!(text, "  cycles: busy {busy_cycles} idle {idle_cycles}{}", per_packet(worker));
         let _ = writeln!(
             text,
-            "  packets: received {} ({} a second) taken-over {} originated {} sent {} dropped {} host {} handed-over {} waiting {}",
+            "  packets: received {} ({} per second) taken-over {} originated {} sent {} dropped {} host {} \
+             handed-over {} waiting {}",
             worker.received,
             worker.received_per_s,
             worker.taken_over,
@@ -42,7 +43,7 @@ fn per_packet(worker: &Worker) -> String {
     worker
         .busy_cycles
         .checked_div(packets)
-        .map(|cycles| format!(", busy {cycles} a packet"))
+        .map(|cycles| format!(", busy {cycles} per packet"))
         .unwrap_or_default()
 }
 
@@ -54,7 +55,7 @@ pub(super) fn histogram(text: &mut String, workers: &Workers) {
         // Polls that brought nothing would dwarf all others.
         let most =
             worker.bursts.iter().filter(|bursts| bursts.to > 0).map(|bursts| bursts.polls).max().unwrap_or(0);
-        let _ = writeln!(text, "worker {}: packets of a poll, how many polls", worker.id);
+        let _ = writeln!(text, "worker {}: packets per poll, number of polls", worker.id);
         for bursts in &worker.bursts {
             let range = if bursts.from == bursts.to {
                 bursts.to.to_string()
@@ -76,7 +77,7 @@ pub(super) fn memory(text: &mut String, memory: &Memory) {
     let _ = writeln!(text, "process in memory  {}", bytes(memory.resident_bytes));
     let _ = writeln!(
         text,
-        "connection tables  {} ({} bytes for each connection)",
+        "connection tables  {} ({} bytes per connection)",
         bytes(memory.tables_bytes),
         memory.connection_bytes
     );

@@ -1,5 +1,5 @@
 //! Answers become text: services and connections as `ipvsadm` lists them, ports as testpmd does, because those are the
-//! tables that people of this field read without thinking.
+//! tables that operators know.
 
 mod connections;
 mod director;
@@ -24,7 +24,7 @@ pub use ports::counters as port_counters;
 pub(crate) use units::{short, span};
 pub use view::View;
 
-/// Writes answers, page by page. Remembers what it takes to tell packets a second since the last time.
+/// Writes answers, page by page. Remembers the last counts, for rates since then.
 #[derive(Debug, Default)]
 pub struct Renderer {
     earlier: Earlier,

@@ -8,7 +8,7 @@ pub(super) fn neighbours(text: &mut String, neighbours: &Neighbours) {
         let what = match (neighbour.state.as_str(), &neighbour.mac) {
             (_, Some(mac)) => format!("at {mac}"),
             ("failed", None) => "does not answer".to_owned(),
-            _ => "being asked".to_owned(),
+            _ => "ARP pending".to_owned(),
         };
         let workers: Vec<String> = neighbour.workers.iter().map(u32::to_string).collect();
         let (address, port) = (neighbour.address, &neighbour.port);
@@ -20,7 +20,7 @@ pub(super) fn neighbours(text: &mut String, neighbours: &Neighbours) {
         );
     }
     for worker in &neighbours.silent_workers {
-        let _ = writeln!(text, "worker {worker} did not answer in time");
+        let _ = writeln!(text, "worker {worker} did not respond in time");
     }
 }
 
@@ -30,7 +30,7 @@ pub(super) fn routes(text: &mut String, routes: &Routes) {
         let via = route.via.map(|via| format!(" via {via}")).unwrap_or_default();
         let port = match &route.port {
             Some(port) => format!(" on {port}"),
-            None => " leads nowhere: the router is on no attached network".to_owned(),
+            None => " not in use: the router is on no attached network".to_owned(),
         };
         let source =
             route.source.map(|source| format!(" attached, own address {source}")).unwrap_or_default();

@@ -136,7 +136,7 @@ pub(super) fn rss(text: &mut String, rss: &Rss, view: View) {
             None => {
                 let _ = writeln!(
                     text,
-                    "port {} tells no redirection table; spread over workers: {}",
+                    "port {} does not report its redirection table; spread over workers: {}",
                     rss.id, rss.spread
                 );
             }

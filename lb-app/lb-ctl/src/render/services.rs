@@ -12,7 +12,7 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
         head(text, page, view);
     }
     for service in &page.services {
-        // A service with very many servers goes on under the same name.
+        // A service with very many servers continues under the same name.
         if before.as_ref() != Some(&service.name) {
             let address = service.key.endpoint();
             let protocol = service.key.protocol.upper();

@@ -138,7 +138,7 @@ fn ports() -> Value {
         "min_mtu": 68, "max_mtu": 9702, "rx_queues": 4, "max_rx_queues": 256, "tx_queues": 4, "max_tx_queues": 256,
         "rx_descriptors": 1024, "tx_descriptors": 1024, "hash_key_bytes": 52, "reta_entries": 512,
         "spread": "by the client's address and port (RSS)", "addresses": ["192.0.2.1/24"],
-        "checksums": "the port those of IPv4, workers the others",
+        "checksums": "the port (IPv4), workers (TCP, UDP)",
         "rx_offloads": ["RX_IPV4_CKSUM"], "rx_offload_capabilities": ["RX_IPV4_CKSUM", "RX_SCATTER"],
         "tx_offloads": [], "tx_offload_capabilities": ["TX_MBUF_FAST_FREE"],
     }]}})

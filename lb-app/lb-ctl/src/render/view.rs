@@ -1,14 +1,14 @@
 //! In which way an answer is shown.
 
-/// In which way an answer is shown, where there are several.
+/// How an answer is shown, where there are several ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
-    /// The way that there is.
+    /// The usual way.
     #[default]
     Plain,
     /// `--stats`: sums.
     Stats,
-    /// `--rate`: a second.
+    /// `--rate`: per second.
     Rate,
     /// A line for each.
     Summary,
@@ -26,6 +26,6 @@ pub enum View {
     RssHash,
     /// Packet pools.
     Mempool,
-    /// As many connections, at most.
+    /// At most this many connections.
     Limit(u64),
 }

@@ -21,11 +21,11 @@ pub(super) fn stories(text: &mut String, page: &Stories, last: bool) {
         let Story { at_ns, told, happened, as_told } = story;
         let _ = writeln!(text, "{} worker {}", clock(*at_ns), told.worker);
         steps(text, told);
-        let happened = if *as_told { "as told".to_owned() } else { outcome(happened) };
+        let happened = if *as_told { "as explained".to_owned() } else { outcome(happened) };
         let _ = writeln!(text, "  {:<10} {happened}\n", "happened");
     }
     if last && page.missed > 0 {
-        let _ = writeln!(text, "{} more stories were not read in time", page.missed);
+        let _ = writeln!(text, "{} more explanations were not read in time", page.missed);
     }
 }
 
@@ -79,10 +79,10 @@ fn steps(text: &mut String, told: &Told) {
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Sent { port, mac, bytes } => format!("sent on {port} to {mac}, {bytes} bytes"),
-        Outcome::Waits { port, next_hop } => format!("waits for {next_hop} behind {port}"),
+        Outcome::Waits { port, next_hop } => format!("waits for {next_hop} on {port}"),
         Outcome::Answered { bytes } => format!("answered with {bytes} bytes"),
         Outcome::HandedOver { to, why } => format!("handed over to worker {to} ({why})"),
-        Outcome::TakenIn => "taken in by the director".to_owned(),
+        Outcome::TakenIn => "received by the director itself".to_owned(),
         Outcome::Dropped { reason } => format!("dropped: {reason}"),
     }
 }

@@ -31,7 +31,7 @@ pub enum End {
     Quit,
     /// A line of standard input failed, which was no terminal.
     Failed(Failure),
-    /// The director went away.
+    /// The connection to the director was lost.
     Lost(CallError),
 }
 
@@ -46,7 +46,7 @@ pub fn run<T: Transport>(session: Session<T>, prompt: &str, out: &mut dyn Write)
     }
     match interact(session, prompt, out) {
         Ok(end) => end,
-        Err(error) => End::Failed(Failure::Wrong(format!("the terminal: {error}"))),
+        Err(error) => End::Failed(Failure::Wrong(format!("cannot use the terminal: {error}"))),
     }
 }
 
@@ -89,7 +89,7 @@ fn interact<T: Transport>(session: Session<T>, prompt: &str, out: &mut dyn Write
             let _ = fs::create_dir_all(directory);
         }
         if let Err(error) = editor.append_history(file) {
-            let _ = writeln!(out, "the history could not be kept in {}: {error}", file.display());
+            let _ = writeln!(out, "cannot save the history to {}: {error}", file.display());
         }
     }
     Ok(end)

@@ -52,7 +52,7 @@ fn services<T: Transport + ?Sized>(transport: &mut T) -> Result<(Vec<services::S
         };
         for service in page.services {
             match all.last_mut() {
-                // One with very many servers goes on.
+                // One with very many servers continues.
                 Some(last) if last.name == service.name => last.servers.extend(service.servers),
                 _ => all.push(service),
             }
@@ -66,5 +66,5 @@ fn services<T: Transport + ?Sized>(transport: &mut T) -> Result<(Vec<services::S
 }
 
 fn nonsense() -> CallError {
-    CallError::Lost("the director answered something else".to_owned())
+    CallError::Lost("unexpected answer from the director".to_owned())
 }

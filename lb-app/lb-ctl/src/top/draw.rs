@@ -1,4 +1,4 @@
-//! The live view on a screen of any size: what there is no room for is left out from the bottom, services last.
+//! The live view on a screen of any size: what does not fit is left out from the bottom, services last.
 
 use super::{data::Picture, keys::State};
 use crate::{
@@ -80,7 +80,7 @@ fn top(picture: &Picture, state: &State) -> Vec<Line> {
 
 fn bottom(state: &State) -> String {
     if state.typing {
-        return format!("filter: {}_ (Enter keeps it, Esc drops it)", state.filter);
+        return format!("filter: {}_ (Enter applies, Esc discards)", state.filter);
     }
     "q quit  s sort  / filter  v servers  arrows scroll".to_owned()
 }

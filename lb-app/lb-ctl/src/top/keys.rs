@@ -16,7 +16,7 @@ pub(super) struct State {
     pub(super) servers: bool,
 }
 
-/// What a key comes to.
+/// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Does {
     GoOn,

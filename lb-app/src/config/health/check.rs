@@ -16,7 +16,7 @@ pub(crate) struct Check {
     pub(crate) kind: Kind,
     /// Time between two checks; keepalived's `delay_loop`.
     pub(crate) interval: Duration,
-    /// How long one check may take in all.
+    /// How long one check may take in total.
     pub(crate) timeout: Duration,
     /// Time until the next check while it is open whether a server has failed; keepalived's `delay_before_retry`.
     pub(crate) retry_interval: Duration,
@@ -203,7 +203,7 @@ fn is_last(value: &Value, words: [&str; 2]) -> Option<bool> {
 /// Time between two checks unless the file says otherwise.
 pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where a check's packets leave this machine, as far as the kernel should not decide by itself.
+/// How a check's packets leave this host, as far as the kernel should not decide.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Leave {
     /// By whom. By the director's own ports there is nothing else to say.
@@ -359,7 +359,7 @@ pub(crate) struct Tls {
     pub(crate) sni: Option<String>,
     /// The certificate must be valid.
     pub(crate) verify: bool,
-    /// Certificates of authorities, instead of the machine's own.
+    /// A file with CA certificates, instead of the host's.
     pub(crate) ca: Option<PathBuf>,
 }
 
@@ -477,7 +477,7 @@ impl Record {
 pub(crate) struct Command {
     /// The program and its arguments; no shell is involved.
     pub(crate) command: Vec<String>,
-    /// Whose rights it runs with; ours if there is none.
+    /// The user it runs as; ours if not given.
     pub(crate) user: Option<String>,
     /// Largest address space, in MiB.
     pub(crate) memory_mib: u32,

@@ -93,5 +93,5 @@ impl Hooks {
     }
 }
 
-/// What a server's `check` says: nothing, that there is none, or one of its own.
+/// A server's `check`: not given, none, or its own.
 pub(super) type OwnCheck = Option<At<Option<Arc<Check>>>>;

@@ -25,16 +25,16 @@ pub(crate) struct Pool {
     pub(crate) quorum_down: Option<Vec<String>>,
     /// What happens when no server works.
     pub(crate) when_all_fail: WhenAllFail,
-    /// The server that steps in.
+    /// The sorry server.
     pub(crate) sorry_server: Option<Sorry>,
-    /// When it steps back it keeps its connections.
+    /// It keeps its connections when the quorum is reached again.
     pub(crate) sorry_server_inhibit: bool,
     /// Failures within `flap_window` that make a server count as flapping; 0 is never.
     pub(crate) flap_limit: u32,
     pub(crate) flap_window: Duration,
     /// How long a flapping server has to pass its checks before it comes back.
     pub(crate) flap_hold: Duration,
-    /// What traffic itself may tell.
+    /// Passive checks.
     pub(crate) passive: Option<Passive>,
 }
 
@@ -119,7 +119,7 @@ impl Default for Pool {
     }
 }
 
-/// The server that steps in when the quorum is lost.
+/// The server that gets new connections while the quorum is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sorry {
     /// Its address and port.

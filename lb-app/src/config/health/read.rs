@@ -41,7 +41,7 @@ pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -
             let place = table.finish();
             return Some(At { value: None, place });
         }
-        // Without knowing the kind, nothing can be said about the other keys.
+        // Without the kind, the other keys cannot be checked.
         _ => return None,
     };
     let mut check = Check::new(kind, DEFAULT_INTERVAL);
@@ -74,7 +74,7 @@ pub(in crate::config) fn check_way(
 fn check_together_said(check: &Check, said: &[Said], table: &Table, problems: &Problems) {
     let place = |key: &str| said.iter().find_map(|said| said.place(key));
     if let (true, Some(address)) = (check.to_vip, place("address")) {
-        let complaint = Complaint::new("cannot be given with `to = \"vip\"`", "remove one of the two");
+        let complaint = Complaint::new("cannot be combined with `to = \"vip\"`", "remove one of the two");
         problems.add(address, complaint);
     }
     // By the director's own ports a packet goes where the server's traffic goes, and nothing can be said of it.
@@ -82,7 +82,7 @@ fn check_together_said(check: &Check, said: &[Said], table: &Table, problems: &P
         for key in ONLY_KERNEL {
             if place(key).is_some() {
                 let complaint =
-                    Complaint::new("cannot be given with `via = \"ports\"`", "remove one of the two");
+                    Complaint::new("cannot be combined with `via = \"ports\"`", "remove one of the two");
                 problems.add(&table.place.below(key), complaint);
             }
         }
@@ -118,7 +118,7 @@ pub(in crate::config) struct PoolPlaces {
 pub(in crate::config) fn check_together(pool: &Pool, places: Option<&PoolPlaces>, problems: &Problems) {
     let Some(PoolPlaces { table, .. }) = places else { return };
     if pool.hysteresis >= pool.quorum {
-        let what = format!("{} is not less than the quorum, {}", pool.hysteresis, pool.quorum);
+        let what = format!("{} is not less than the quorum {}", pool.hysteresis, pool.quorum);
         let complaint = Complaint::new(what, "use a smaller one, or a larger quorum");
         problems.add(&table.below("hysteresis"), complaint);
     }
@@ -142,7 +142,7 @@ fn read_udp(table: &mut Table, problems: &Problems) -> Udp {
     let mut udp = Udp::default();
     let said = read(table, Udp::OPTIONS, &mut udp);
     if let (Some(_), Some(hexadecimal)) = (said.place("payload"), said.place("payload_hex")) {
-        problems.add(hexadecimal, Complaint::new("there is a `payload` already", "remove one of the two"));
+        problems.add(hexadecimal, Complaint::new("`payload` is set already", "remove one of the two"));
     }
     udp
 }

@@ -99,7 +99,7 @@ enum Step {
     Enough,
 }
 
-/// Goes through the slices of all workers that are meant, from `cursor` on. Returns where to go on another time.
+/// Goes through the slices of the selected workers, from `cursor` on. Returns where the next page starts.
 fn walk(
     running: &Running,
     filter: &Filter,
@@ -149,10 +149,7 @@ fn delete(running: &Running, endpoints: &Endpoints) -> Answer {
 
 fn unknown(endpoints: &Endpoints) -> Refusal {
     let Endpoints { protocol, client, vip } = endpoints;
-    Refusal::new(
-        Code::NotFound,
-        format!("there is no {} connection from {client} to {vip}", protocol.upper()),
-    )
+    Refusal::new(Code::NotFound, format!("no {} connection from {client} to {vip}", protocol.upper()))
 }
 
 fn key(endpoints: &Endpoints) -> Result<Key<u32>, Refusal> {

@@ -1,4 +1,4 @@
-//! What would become of a packet.
+//! What would happen to a packet.
 
 use super::{
     answer::{Answer, timeout},
@@ -46,7 +46,7 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
     Ok(Reply::Explanation(Explanation { workers }))
 }
 
-/// What a worker said, in the protocol's terms.
+/// A worker's explanation, in the protocol's terms.
 pub(super) fn translate(told: &explanation::Explanation, snapshot: &Snapshot) -> Told {
     let steps = told.steps.iter();
     // The configuration may have changed since.
@@ -64,7 +64,7 @@ pub(super) fn translate(told: &explanation::Explanation, snapshot: &Snapshot) ->
     }
 }
 
-/// What becomes of a packet, in the protocol's terms.
+/// What happens to a packet, in the protocol's terms.
 pub(super) fn outcome(outcome: &explanation::Outcome, snapshot: &Snapshot) -> Outcome {
     let name = |port: &PortId| {
         let plan = snapshot.ports.get(usize::from(port.0));

@@ -9,7 +9,7 @@ use lb_ctl::protocol::{
 };
 use parking_lot::Mutex;
 
-/// What had been counted when it was last cleared. The counters themselves go on: the accounts at the end want all.
+/// What had been counted at the last `clear`. The counters are not reset: the accounts at the end need all of it.
 #[derive(Default)]
 pub(super) struct Baseline(Mutex<Cleared>);
 

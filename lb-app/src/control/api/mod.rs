@@ -56,7 +56,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// For the director that runs. `stop` ends it.
+    /// For the running director. `stop` ends it.
     pub(crate) fn new(
         plane: &Arc<ControlPlane>,
         stop: Arc<AtomicBool>,
@@ -70,7 +70,7 @@ impl Api {
             forward_baseline: forward::Baseline::default(),
         });
         let sampling = api.clone();
-        // Without the thread there are no rates, and nothing else is missing.
+        // Without the thread there are no rates; everything else works.
         let _ = thread::Builder::new().name("lb-rates".to_owned()).spawn(move || sampling.sample());
         api
     }
@@ -78,7 +78,7 @@ impl Api {
     /// Answers one request.
     pub(crate) fn answer(&self, request: Request) -> Answer {
         let Some(plane) = self.plane.upgrade() else {
-            return Err(Refusal::new(Code::Busy, "the director is ending"));
+            return Err(Refusal::new(Code::Busy, "the director is stopping"));
         };
         let running = &*plane.running;
         match request {

@@ -58,15 +58,12 @@ pub(super) fn routes(running: &Running, request: &Request) -> Answer {
         Request::Add { to, via } => change(running, |plan| {
             let route = RoutePlan { to: network(to)?.trunc(), via: v4(via)? };
             if plan.routes.contains(&route) {
-                return Err(Refusal::new(
-                    Code::Exists,
-                    format!("there is a route to {to} via {via} already"),
-                ));
+                return Err(Refusal::new(Code::Exists, format!("a route to {to} via {via} exists already")));
             }
             if plan.routes.len() >= MAX_ROUTES {
                 return Err(Refusal::new(
                     Code::Invalid,
-                    format!("there are {MAX_ROUTES} routes, which is the most"),
+                    format!("{MAX_ROUTES} routes exist already, which is the maximum"),
                 ));
             }
             if Routing::new(&plan.ports, &[]).attached_port(route.via).is_none() {
@@ -89,9 +86,9 @@ pub(super) fn routes(running: &Running, request: &Request) -> Answer {
                 }
                 (Some(_), Some(_)) => Err(Refusal::new(
                     Code::Invalid,
-                    format!("there are several routes to {to}: name the router as well"),
+                    format!("several routes to {to} exist: add `via ROUTER`"),
                 )),
-                (None, _) => Err(Refusal::new(Code::NotFound, format!("there is no static route to {to}"))),
+                (None, _) => Err(Refusal::new(Code::NotFound, format!("no static route to {to}"))),
             }
         }),
     }
@@ -120,9 +117,8 @@ fn list(running: &Running) -> Routes {
 fn network(network: IpNet) -> Result<Ipv4Net, Refusal> {
     match network {
         IpNet::V4(network) => Ok(network),
-        IpNet::V6(network) => Err(Refusal::new(
-            Code::Unsupported,
-            format!("{network} is an IPv6 network, which is not routed yet"),
-        )),
+        IpNet::V6(network) => {
+            Err(Refusal::new(Code::Unsupported, format!("{network} is IPv6, which is not supported yet")))
+        }
     }
 }

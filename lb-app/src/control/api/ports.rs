@@ -13,7 +13,8 @@ use lb_ctl::protocol::{
 use parking_lot::Mutex;
 use std::collections::HashMap;
 
-/// What ports had counted when they were last cleared. Their own counters go on: the accounts at the end want all.
+/// What ports had counted when they were last cleared. Their own counters are not reset: the accounts at the end need
+/// all of it.
 #[derive(Default)]
 pub(super) struct Baseline(Mutex<HashMap<u16, Cleared>>);
 
@@ -146,13 +147,13 @@ fn info(running: &Running, port: &StartedPort, name: &str) -> Info {
     }
 }
 
-/// Who verifies checksums. `workers` do what the port does not, unless they are told not to.
+/// Who verifies checksums. Workers do what the port does not, unless the configuration turns that off.
 fn checksums(setup: &Setup, workers: bool) -> String {
     let rest = if workers { "workers" } else { "nobody" };
     match (setup.verifies_ipv4, setup.verifies_l4) {
         (true, true) => "the port".to_owned(),
-        (true, false) => format!("the port those of IPv4, {rest} the others"),
-        (false, true) => format!("the port those of TCP and UDP, {rest} the others"),
+        (true, false) => format!("the port (IPv4), {rest} (TCP, UDP)"),
+        (false, true) => format!("the port (TCP, UDP), {rest} (IPv4)"),
         (false, false) => rest.to_owned(),
     }
 }
@@ -181,7 +182,10 @@ fn stop(running: &Running, wanted: Option<&str>) -> Answer {
     let mut notes = Vec::new();
     for port in choose(running, wanted)? {
         running.stop_port(port).map_err(|failure| failed(&failure))?;
-        notes.push(format!("port {} is stopped: what is to leave by it is dropped as port-stopped", port.0));
+        notes.push(format!(
+            "port {} is stopped: packets that would leave by it are dropped as port-stopped",
+            port.0
+        ));
     }
     Ok(done_with(notes.join("\n")))
 }
@@ -196,5 +200,5 @@ fn failed(failure: &PortFailure) -> Refusal {
 }
 
 fn ending() -> Refusal {
-    Refusal::new(Code::Busy, "the director is ending")
+    Refusal::new(Code::Busy, "the director is stopping")
 }

@@ -156,7 +156,7 @@ fn add(running: &Running, new: NewService) -> Answer {
     options::set(ServicePlan::OPTIONS, &mut service, &new.options)?;
     change(running, |plan| {
         if plan.service_named(&service.name).is_some() {
-            return Err(Refusal::new(Code::Exists, format!("there is a service {:?} already", service.name)));
+            return Err(Refusal::new(Code::Exists, format!("service {:?} exists already", service.name)));
         }
         plan.services.push(service);
         Ok(done())
@@ -176,7 +176,10 @@ fn modify_server(plane: &ControlPlane, wanted: &ServerChange) -> Answer {
     let ServerChange { service, address, port, state, within_ms, options } = wanted;
     let state = state.as_ref().map(|state| word("state", state, Admin::ALL, Admin::name)).transpose()?;
     if within_ms.is_some() && state != Some(Admin::Draining) {
-        return Err(Refusal::new(Code::Invalid, "a time is for draining only: `state drain within 5m`"));
+        return Err(Refusal::new(
+            Code::Invalid,
+            "`within` is for draining only, as in `state drain within 5m`",
+        ));
     }
     let key = find(&running.current().operators_plan(), service, *address, *port)?;
     let wish = Wish { admin: state, within: within_ms.map(Duration::from_millis) };
@@ -210,10 +213,10 @@ fn find(plan: &Plan, name: &str, address: IpAddr, port: Option<u16>) -> Result<S
     match (found.next(), found.next()) {
         (Some(key), None) => Ok(key),
         (Some(_), Some(_)) => {
-            let what = format!("{name} has several servers at {address}: name the port as well");
+            let what = format!("service {name} has several servers at {address}: add the port");
             Err(Refusal::new(Code::Invalid, what))
         }
-        (None, _) => Err(not_found(&format!("server of {name} at"), &wanted, known())),
+        (None, _) => Err(not_found(&format!("server of service {name}"), &wanted, known())),
     }
 }
 

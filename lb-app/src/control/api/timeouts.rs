@@ -1,4 +1,4 @@
-//! When connections are forgotten.
+//! Timeouts of connections.
 
 use super::answer::{Answer, change, done, not_found, word};
 use crate::control::live::running::Running;
@@ -21,7 +21,8 @@ pub(super) fn answer(running: &Running, request: Request) -> Answer {
         Request::Set { service, state, timeout_ms } => {
             let state = word("state", &state, STATES, State::name)?;
             if timeout_ms == 0 || timeout_ms > MAX_TIMEOUT_S * 1_000 {
-                let what = format!("a timeout is more than 0 and at most {} days", MAX_TIMEOUT_S / 86_400);
+                let what =
+                    format!("invalid timeout: use more than 0 and at most {} days", MAX_TIMEOUT_S / 86_400);
                 return Err(Refusal::new(Code::Invalid, what));
             }
             change(running, |plan| {

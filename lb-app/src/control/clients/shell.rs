@@ -30,13 +30,13 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(settings) = &self.0 {
-            // It may be gone, and then there is nothing to restore.
+            // The terminal may be closed; then there is nothing to restore.
             let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, settings);
         }
     }
 }
 
-/// What to run besides serving.
+/// Commands to run while serving.
 pub(crate) struct Script {
     /// Commands to begin with.
     pub(crate) file: Option<PathBuf>,
@@ -47,11 +47,11 @@ pub(crate) struct Script {
 /// What a shell shares with others: Ctrl-C was typed, the director is to end, a command of a file failed.
 pub(crate) type Flags = (Arc<AtomicBool>, Arc<AtomicBool>, Arc<AtomicBool>);
 
-/// Runs the script on a thread of its own, if it says anything. A file that fails ends the director, as does the end
+/// Runs the script on its own thread, if there is anything to run. A file that fails ends the director, as does the end
 /// of the shell.
 ///
 /// # Errors
-/// When there is no thread for it.
+/// When a thread cannot be started.
 pub(crate) fn open(api: Arc<Api>, script: Script, (interrupt, stop, failed): Flags) -> io::Result<()> {
     if script.file.is_none() && !script.interactive {
         return Ok(());

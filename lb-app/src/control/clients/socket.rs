@@ -40,22 +40,23 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Error)]
 pub(crate) enum SocketError {
     #[error(
-        "the control socket {} is in use: another lb-app runs with it; give this one its own with `socket` in \
-         [control], or its own --file-prefix", .0.display()
+        "the control socket {} is in use by another lb-app: set `socket` in [control], or give this one its own \
+         --file-prefix", .0.display()
     )]
     InUse(PathBuf),
-    #[error("the control socket cannot be {}: there is something else", .0.display())]
+    #[error("{} exists and is not a socket: remove it, or set `socket` in [control]", .0.display())]
     NoSocket(PathBuf),
     #[error(
-        "the control socket's group {0:?} does not exist: create it with `groupadd --system {0}`, or change `group` in [control]"
+        "group {0:?} of the control socket does not exist: create it with `groupadd --system {0}`, or change `group` \
+         in [control]"
     )]
     NoGroup(String),
     #[error(
-        "the control socket {} cannot be made: this user may not write there; run as root, or name another place with `socket` \
-         in [control]", .0.display()
+        "cannot create the control socket {}: permission denied; run as root, or set `socket` in [control] to another \
+         path", .0.display()
     )]
     Denied(PathBuf),
-    #[error("the control socket {} cannot be made: {error}; name another place with `socket` in [control]", path.display())]
+    #[error("cannot create the control socket {}: {error}; set `socket` in [control] to another path", path.display())]
     Failed { path: PathBuf, error: io::Error },
 }
 
@@ -113,7 +114,7 @@ impl ControlSocket {
     /// Answers clients until the director ends.
     ///
     /// # Errors
-    /// When there is no thread for it.
+    /// When a thread cannot be started.
     pub(crate) fn serve(self, api: Arc<Api>) -> io::Result<thread::JoinHandle<()>> {
         thread::Builder::new().name("lb-control".to_owned()).spawn(move || self.accept(&api))
     }
@@ -169,7 +170,7 @@ fn welcome(stream: UnixStream, api: &Arc<Api>, seats: &Arc<Seats>, told: &Arc<At
         }
     };
     if let Err(error) = thread::Builder::new().name("lb-client".to_owned()).spawn(client) {
-        warn!("control socket: no thread for a client: {error}");
+        warn!("control socket: cannot start a thread for a client: {error}");
     }
 }
 
@@ -224,14 +225,14 @@ fn write_within(writer: &mut UnixStream, mut bytes: &[u8], patience: Duration) -
     let deadline = Instant::now() + patience;
     while !bytes.is_empty() {
         if Instant::now() >= deadline {
-            return Err(io::Error::new(ErrorKind::TimedOut, "it does not read"));
+            return Err(io::Error::new(ErrorKind::TimedOut, "it does not read its answer"));
         }
         match writer.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                return Err(io::Error::new(ErrorKind::TimedOut, "it does not read"));
+                return Err(io::Error::new(ErrorKind::TimedOut, "it does not read its answer"));
             }
             Err(error) => return Err(error),
         }
@@ -254,7 +255,7 @@ impl io::Read for Patient<'_> {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
             if self.since.is_some_and(|since| since.elapsed() > READ_PATIENCE) {
-                return Err(io::Error::new(ErrorKind::TimedOut, "a request takes too long"));
+                return Err(io::Error::new(ErrorKind::TimedOut, "a request was not complete in time"));
             }
             match self.stream.read(buffer) {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}

@@ -1,4 +1,4 @@
-//! What DPDK's telemetry socket tells of the load balancer: `/lb/services`, `/lb/servers`, `/lb/workers`, `/lb/drops`
+//! The load balancer on DPDK's telemetry socket: `/lb/services`, `/lb/servers`, `/lb/workers`, `/lb/drops`
 //! and `/lb/connections`, so that `dpdk-telemetry.py` and whatever else reads that socket shows them.
 //!
 //! An answer has a bounded size, so lists come in pages: the parameter is the number of entries to pass over, and `next`
@@ -23,9 +23,9 @@ type Tell = fn(&Running, usize) -> Object;
 
 /// The commands, each with DPDK's help for it.
 const COMMANDS: [(&CStr, &CStr, Tell); 5] = [
-    (c"/lb/services", c"Virtual services. Parameters: entries to pass over", services),
-    (c"/lb/servers", c"Real servers. Parameters: entries to pass over", servers),
-    (c"/lb/workers", c"Workers. Parameters: entries to pass over", workers),
+    (c"/lb/services", c"Virtual services. Parameters: entries to skip", services),
+    (c"/lb/servers", c"Real servers. Parameters: entries to skip", servers),
+    (c"/lb/workers", c"Workers. Parameters: entries to skip", workers),
     (c"/lb/drops", c"Dropped packets by reason", drops),
     (c"/lb/connections", c"Connections by worker", connections),
 ];
@@ -39,7 +39,7 @@ pub(crate) fn register(running: &Arc<Running>) {
             weak.upgrade().map(|running| tell(&running, skip)).unwrap_or_default()
         };
         if !telemetry::register(command, help, answer) {
-            warn!("DPDK's telemetry does not take {}", command.to_string_lossy());
+            warn!("cannot register {} with DPDK's telemetry", command.to_string_lossy());
         }
     }
 }

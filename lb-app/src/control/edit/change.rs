@@ -14,7 +14,7 @@ use lb_core::{
     service::{
         check::{PlanError, check},
         plan::Plan,
-        snapshot::{Snapshot, SnapshotError},
+        snapshot::SnapshotError,
     },
     worker::exchange::Exchange,
 };
@@ -25,15 +25,15 @@ use tracing::{error, warn};
 /// Why nothing was changed.
 #[derive(Debug, Error)]
 pub(crate) enum ChangeError {
-    /// What was asked for makes no sense here: an unknown service, say.
+    /// The request does not fit the configuration: an unknown service, for example.
     #[error("{0}")]
     Refused(String),
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// The others have taken the change, and this one will as soon as it goes on.
-    #[error("{0}; the change is made, and takes effect there when it does")]
+    /// The other workers have taken the change; this one takes it as soon as it responds.
+    #[error("{0}; the change takes effect there as soon as it responds")]
     Silent(#[from] Silent),
 }
 
@@ -45,8 +45,8 @@ impl ChangeError {
 }
 
 impl Running {
-    /// Changes the plan by `edit`. When this returns, every worker goes by the changed plan, and no packet after that
-    /// is treated by the old one.
+    /// Changes the plan by `edit`. When this returns, every worker uses the changed plan, and no later packet is
+    /// treated by the old one.
     ///
     /// # Errors
     /// What `edit` refuses, and what of the changed plan is wrong or cannot be carried out; then nothing has changed.
@@ -58,7 +58,7 @@ impl Running {
         self.change_all(None, edit)
     }
 
-    /// The same, and from then on `config` is what the file says.
+    /// The same, and from then on `config` is the configuration file's content.
     pub(in crate::control) fn change_all<T>(
         &self,
         config: Option<Arc<Config>>,
@@ -114,26 +114,29 @@ impl Running {
         Ok(published?)
     }
 
-    /// Tries again to reach workers that did not answer to a change.
+    /// Retries workers that did not respond to a change.
     pub(crate) fn catch_up(&self) {
         if self.workers.iter().any(WorkerView::is_behind)
             && let Some(_turn) = self.changing.try_lock()
         {
             let current = self.current();
             for worker in self.workers.iter().filter(|worker| worker.is_behind()) {
-                if give(worker, &current.snapshot).is_ok() {
-                    warn!("worker {} has caught up with the configuration", worker.id.0);
+                if give(worker, &current).is_ok() {
+                    warn!(
+                        "worker {} responds again and took configuration {}",
+                        worker.id.0, current.generation
+                    );
                 }
             }
         }
     }
 
-    /// Gives the snapshot to all workers and waits until they go by it.
+    /// Gives the snapshot to all workers and waits until they use it.
     fn publish(&self, next: &Current) -> Result<(), Silent> {
         let mut outcome = Ok(());
         for worker in &self.workers {
-            if let Err(silent) = give(worker, &next.snapshot) {
-                error!("{silent}: it goes by an old configuration until it does");
+            if let Err(silent) = give(worker, next) {
+                error!("{silent}; it keeps configuration {}", worker.generation());
                 outcome = Err(silent);
             }
         }
@@ -141,12 +144,15 @@ impl Running {
     }
 }
 
-fn give(worker: &WorkerView, snapshot: &Arc<Snapshot>) -> Result<(), Silent> {
+fn give(worker: &WorkerView, current: &Current) -> Result<(), Silent> {
     let exchange = match worker.is_behind() {
-        true => Exchange::whole(snapshot.clone(), worker.id),
-        false => Exchange::new(snapshot.clone(), worker.id),
+        true => Exchange::whole(current.snapshot.clone(), worker.id),
+        false => Exchange::new(current.snapshot.clone(), worker.id),
     };
     let outcome = worker.line.ask(exchange).map(drop);
-    worker.set_behind(outcome.is_err());
+    match outcome {
+        Ok(()) => worker.took(current.generation),
+        Err(_) => worker.fell_behind(),
+    }
     outcome
 }

@@ -36,7 +36,7 @@ impl Balancer for Link {
         let ending = || "the director is ending".to_owned();
         let snapshot = self.0.upgrade().ok_or_else(ending)?.current().snapshot;
         let found = snapshot.server(&target.key);
-        let (found, server) = found.ok_or("its service does not have it any more")?;
+        let (found, server) = found.ok_or("its service no longer has it")?;
         let address = server.plan.address;
         let port = server.next_hop.port;
         let source = snapshot.routing.own_address(port, address).ok_or("its port has no address")?;

@@ -1,7 +1,7 @@
 //! Edits of the plan while it runs. Each is checked, made into a snapshot and taken by all workers, or nothing of it is.
 //!
 //! * [`change`]: how an edit is carried out.
-//! * [`servers`]: what becomes of one server: enabled, drained, disabled, ill, warming up.
+//! * [`servers`]: the states of one server: enabled, drained, disabled, down, slow start.
 //! * [`health`]: what checks of servers find out.
 //! * [`sorry`]: the sorry servers of a plan.
 //! * [`passive`]: what traffic itself tells of servers.

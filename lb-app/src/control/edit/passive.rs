@@ -1,4 +1,4 @@
-//! What traffic itself tells of servers: connections that they refuse or leave unanswered, counted by the workers under
+//! Passive checks: connections that servers reset or do not answer, counted by the workers under
 //! NAT, where both directions pass.
 
 use crate::control::live::running::Running;

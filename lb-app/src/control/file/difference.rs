@@ -1,4 +1,4 @@
-//! What is different between what runs and what a file says, in the operator's words, line by line.
+//! The differences between the running configuration and a file, line by line.
 
 use crate::{
     config::{

@@ -1,6 +1,6 @@
 //! What runs and files: the configuration, which is read again and written back, and the connections between two runs.
 //!
-//! * [`difference`]: what is different between what runs and what a file says.
+//! * [`difference`]: the differences between the running configuration and a file.
 //! * [`reload`]: the configuration file read again.
 //! * [`save`]: what runs written back into it.
 //! * `replace`: a file replaced in one step.

@@ -1,8 +1,8 @@
-//! The configuration file, read again while the director runs: what is different is made so, in one change. Whatever
-//! is the same keeps its connections, counters and health.
+//! Reload: the configuration file is read again while the director runs, and the differences are applied in one change.
+//! What is the same keeps its connections, counters and health.
 //!
-//! A change that turns out to be wrong can cut off whoever made it. So it can be made on condition: unless it is
-//! confirmed in time, everything goes back to what it was.
+//! A wrong change can cut off whoever made it. So a reload can require confirmation: unless it is confirmed in time, it
+//! is rolled back.
 
 use super::difference::Difference;
 use crate::{
@@ -28,7 +28,7 @@ use tracing::{error, info, warn};
 pub(crate) enum ReloadError {
     #[error(transparent)]
     Config(#[from] Report),
-    /// Something is different that was laid out at start.
+    /// Something is different that takes effect at start only.
     #[error("{}", restart_message(.0))]
     Restart(Difference),
     #[error(transparent)]
@@ -48,9 +48,9 @@ pub(crate) enum ReloadError {
 /// How to reload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct How {
-    /// Say what is different, and leave it.
+    /// Report what is different, change nothing.
     pub(crate) dry_run: bool,
-    /// Go back unless confirmed within that time.
+    /// Roll back unless confirmed within that time.
     pub(crate) confirm_within: Option<Duration>,
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Reloads {
 }
 
 impl Reloads {
-    /// Reads the file again and makes it so.
+    /// Reads the file again and applies it.
     ///
     /// # Errors
     /// When the file is wrong, or asks for what takes a restart; then nothing has changed.
@@ -131,19 +131,18 @@ impl Reloads {
         Ok(Reloaded { difference, cautions })
     }
 
-    /// Keeps what was reloaded on condition. Whether there was anything to confirm.
+    /// Confirms the pending reload. Whether there was one.
     pub(crate) fn confirm(&self) -> bool {
         self.pending.lock().take().is_some()
     }
 
-    /// How long the last reload still waits to be confirmed, if it does.
+    /// How long a reload is still pending confirmation, if one is.
     pub(crate) fn unconfirmed(&self) -> Option<Duration> {
         let pending = self.pending.lock();
         pending.as_ref().map(|pending| pending.until.saturating_duration_since(Instant::now()))
     }
 
-    /// Goes back to what was before a reload that nobody confirmed in time. Called by the director every few
-    /// milliseconds.
+    /// Rolls back a reload that was not confirmed in time. Called by the director every few milliseconds.
     pub(crate) fn go_back_if_unconfirmed(&self, running: &Running, now: Instant) {
         let mut pending = self.pending.lock();
         if pending.as_ref().is_none_or(|pending| pending.until > now) {
@@ -151,8 +150,8 @@ impl Reloads {
         }
         let Some(Pending { plan, config, .. }) = pending.take() else { return };
         match become_like(running, &plan, config) {
-            Ok(()) => warn!("the last reload was not confirmed: everything is as it was before"),
-            Err(error) => error!("the last reload was not confirmed, but going back failed: {error}"),
+            Ok(()) => warn!("the reload was not confirmed in time: rolled back"),
+            Err(error) => error!("the reload was not confirmed in time, but the rollback failed: {error}"),
         }
     }
 
@@ -161,7 +160,7 @@ impl Reloads {
         [&self.made, &self.refused].map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// Reloads because of a signal: all that can be said goes to the log.
+    /// Reloads because of a signal: the outcome goes to the log.
     pub(crate) fn reload_by_signal(&self, running: &Running) {
         if let Err(error) = self.reload(running, How::default()) {
             error!("reload: {}", error.to_string().trim_end());
@@ -169,7 +168,7 @@ impl Reloads {
     }
 }
 
-/// Changes the plan to `wanted`, and what the file says besides to `config`.
+/// Changes the plan to `wanted`, and the rest of the configuration to `config`.
 fn become_like(running: &Running, wanted: &Plan, config: Arc<Config>) -> Result<(), ChangeError> {
     running.change_all(Some(config), |plan| {
         *plan = with_what_is_known(wanted, plan);
@@ -189,5 +188,5 @@ fn with_what_is_known(wanted: &Plan, running: &Plan) -> Plan {
 
 fn restart_message(difference: &Difference) -> String {
     let lines: Vec<String> = difference.restart.iter().map(|line| format!("  {line}")).collect();
-    format!("nothing was changed, because this takes a restart:\n{}", lines.join("\n"))
+    format!("nothing was changed: these changes require a restart:\n{}", lines.join("\n"))
 }

@@ -1,4 +1,4 @@
-//! Replacing a file in one step: whoever reads it sees the old one or the new one, whole.
+//! Replaces a file atomically: a reader sees the old file or the new one, complete.
 
 use std::{
     fs::{self, File, OpenOptions},

@@ -32,7 +32,7 @@ pub(crate) enum SaveError {
 }
 
 impl Running {
-    /// Makes the configuration file say what runs. Whether that took any change.
+    /// Writes the running configuration to the configuration file. Whether anything had to change.
     ///
     /// # Errors
     /// See [`SaveError`]; then the file is as it was.
@@ -41,13 +41,13 @@ impl Running {
         let current = self.current();
         let text = fs::read_to_string(&self.path).map_err(SaveError::File)?;
         let name = self.path.display().to_string();
-        // That a sorry server stands in at the moment is not what the operator wants for ever.
+        // A sorry server that is in use at the moment is not part of the configuration.
         let plan = without_sorry_servers(&current.plan, &current.config);
         let saved = rewrite(&name, &text, &plan, limits)?;
         if saved != text {
             let permissions = fs::metadata(&self.path).map_err(SaveError::File)?.permissions();
             replace(&self.path, permissions.mode() & 0o7777, |mut file| {
-                // Whatever the process's mask says.
+                // Regardless of the process's umask.
                 file.set_permissions(permissions.clone())?;
                 file.write_all(saved.as_bytes())
             })
@@ -57,7 +57,7 @@ impl Running {
     }
 }
 
-/// The file's text with whatever is different changed to what the plan says.
+/// The file's text, with every difference changed to the plan's value.
 fn rewrite(name: &str, text: &str, plan: &Plan, limits: Limits) -> Result<String, SaveError> {
     let said = config::parse(name, text, limits)?;
     let mut document: DocumentMut = text.parse()?;
@@ -71,7 +71,8 @@ fn rewrite(name: &str, text: &str, plan: &Plan, limits: Limits) -> Result<String
     }
 }
 
-/// What of the plan the file does not say, if there is anything. Health and what ports are is not the file's affair.
+/// The difference that is left between the plan and the file, if any. Health and properties of ports are not in the
+/// file.
 fn first_difference(file: &Plan, plan: &Plan) -> Option<String> {
     let mut services = plan.services.clone();
     services

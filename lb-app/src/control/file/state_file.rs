@@ -38,14 +38,14 @@ pub(crate) struct Left {
     pub(crate) connections: Vec<(WorkerId, Saved)>,
 }
 
-/// Why there is nothing to take over.
+/// Why there are no connections to restore.
 #[derive(Debug, Error)]
 pub(crate) enum StateError {
     #[error(transparent)]
     Io(#[from] io::Error),
-    #[error("it is not a state file of this version")]
+    #[error("not a state file of this version")]
     Foreign,
-    #[error("it is damaged")]
+    #[error("the file is damaged")]
     Damaged,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn write(
     })
 }
 
-/// Takes what an earlier run left: the file is gone afterwards. `None` if there is none.
+/// Reads and removes the file that an earlier run wrote. `None` if there is none.
 ///
 /// # Errors
 /// See [`StateError`]. A file that is no good is gone as well.

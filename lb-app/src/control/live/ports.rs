@@ -11,7 +11,7 @@ use thiserror::Error;
 /// Why a port was not stopped or started.
 #[derive(Debug, Error)]
 pub(crate) enum PortFailure {
-    #[error("the director is ending")]
+    #[error("the director is stopping")]
     Ending,
     #[error(transparent)]
     Silent(#[from] Silent),

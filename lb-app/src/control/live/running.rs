@@ -12,14 +12,14 @@ use lb_core::service::{load::LoadBoard, plan::Plan, snapshot::Snapshot};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::{path::PathBuf, sync::Arc};
 
-/// What the workers go by.
+/// The configuration that the workers use.
 #[derive(Clone)]
 pub(crate) struct Current {
     /// What is wanted.
     pub(crate) plan: Arc<Plan>,
     /// The same as workers see it.
     pub(crate) snapshot: Arc<Snapshot>,
-    /// What the configuration file said when it was last read. The plan in it may have been changed since.
+    /// The content of the configuration file when it was last read. The plan in it may have been changed since.
     pub(crate) config: Arc<Config>,
     /// How often it was changed.
     pub(crate) generation: u64,
@@ -35,9 +35,9 @@ pub(crate) struct Running {
     pub(crate) workers: Vec<WorkerView>,
     pub(crate) board: Arc<LoadBoard>,
     pub(crate) clock: Clock,
-    /// Whether workers poll ports, and whether they are to end.
+    /// Whether workers poll ports, and whether they must stop.
     pub(crate) shutdown: Arc<Shutdown>,
-    /// What the control plane sends by ports and hears there.
+    /// What the control plane sends and receives by ports.
     pub(crate) host: Arc<Host>,
     /// The lcore that controls.
     pub(crate) main_lcore: LcoreId,
@@ -81,12 +81,12 @@ impl Running {
         }
     }
 
-    /// What the workers go by now.
+    /// The configuration that the workers use now.
     pub(crate) fn current(&self) -> Current {
         self.current.read().clone()
     }
 
-    /// The ports, for as long as the guard is held. None once the director is ending.
+    /// The ports, for as long as the guard is held. None once the director is stopping.
     pub(crate) fn ports(&self) -> MutexGuard<'_, Vec<StartedPort>> {
         self.ports.lock()
     }

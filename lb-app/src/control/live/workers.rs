@@ -22,7 +22,7 @@ use lb_core::{
 };
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 /// One worker, from outside.
@@ -36,8 +36,10 @@ pub(crate) struct WorkerView {
     /// By port.
     pub(crate) ports: Arc<[PortTraffic]>,
     pub(crate) activity: Arc<Activity>,
-    /// It did not answer to the last change.
+    /// It did not respond to the last change.
     behind: AtomicBool,
+    /// The number of the configuration that it took last.
+    generation: AtomicU64,
 }
 
 impl WorkerView {
@@ -48,16 +50,38 @@ impl WorkerView {
         servers: Arc<[ServerTraffic]>,
         (ports, activity): (Arc<[PortTraffic]>, Arc<Activity>),
     ) -> Self {
-        WorkerView { id, lcore, line, counters, servers, ports, activity, behind: AtomicBool::new(false) }
+        WorkerView {
+            id,
+            lcore,
+            line,
+            counters,
+            servers,
+            ports,
+            activity,
+            behind: AtomicBool::new(false),
+            generation: AtomicU64::new(0),
+        }
     }
 
-    /// Whether it may go by an old configuration, because it did not answer to the last change.
+    /// Whether it may still use an old configuration, because it did not respond to the last change.
     pub(crate) fn is_behind(&self) -> bool {
         self.behind.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_behind(&self, behind: bool) {
-        self.behind.store(behind, Ordering::Relaxed);
+    /// The number of the configuration that it took last.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// It has taken that configuration.
+    pub(crate) fn took(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Relaxed);
+        self.behind.store(false, Ordering::Relaxed);
+    }
+
+    /// It did not respond to a change.
+    pub(crate) fn fell_behind(&self) {
+        self.behind.store(true, Ordering::Relaxed);
     }
 
     /// At most `most` connections among a bounded number of entries from `from` on; all, or those that are meant.
@@ -92,7 +116,7 @@ impl WorkerView {
     }
 
     /// Forgets the connections that are meant among a bounded number of entries from `from` on. Returns how many they
-    /// were, and where to go on.
+    /// were, and where the next piece starts.
     pub(crate) fn forget_some(
         &self,
         from: u32,
@@ -127,5 +151,5 @@ pub(crate) struct Listed {
     pub(crate) age: Duration,
 }
 
-/// A piece of a listing, how many connections were looked at for it, and where to go on.
+/// A piece of a listing, how many connections were examined for it, and where the next piece starts.
 pub(crate) type Page = (Vec<Listed>, usize, Option<u32>);

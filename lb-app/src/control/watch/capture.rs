@@ -1,7 +1,7 @@
 //! Captures: packets before and after, in a file.
 //!
 //! Workers copy frames into buffers that a capture has from its beginning; a thread of its own writes them and gives the
-//! buffers back. A frame for which there is no buffer is missed, and counted: forwarding waits for no disk.
+//! buffers back. A frame for which there is no buffer is missed and counted: forwarding never waits for the disk.
 
 use super::{error::WatchError, pcapng::File, place::Place, which::compile};
 use crate::{
@@ -55,20 +55,20 @@ pub(super) struct RunningCapture {
     writer: Option<JoinHandle<()>>,
 }
 
-/// What a capture has come to.
+/// The state of a capture.
 #[derive(Clone, Debug)]
 pub(crate) struct CaptureSummary {
     pub(crate) id: u32,
     pub(crate) port: Option<PortId>,
     pub(crate) filter: String,
     pub(crate) file: PathBuf,
-    /// Packets wanted; none if there is no limit.
+    /// The number of packets after which it ends; none without a limit.
     pub(crate) count: Option<u64>,
     /// Frames in the file.
     pub(crate) written: u64,
     /// Frames that were missed.
     pub(crate) missed: u64,
-    /// Whether it goes on.
+    /// Whether it is active.
     pub(crate) is_running: bool,
 }
 
@@ -117,7 +117,7 @@ impl RunningCapture {
         })
     }
 
-    /// Ends a capture that has all packets it wanted, or whose writer has given up.
+    /// Ends a capture that has all its packets, or whose writer has failed.
     pub(super) fn end_if_complete(&mut self) {
         let is_complete = self.shared.left.load(Relaxed) == 0;
         if is_complete && !self.stop.swap(true, Relaxed) {
@@ -132,7 +132,7 @@ impl RunningCapture {
     pub(super) fn end(mut self) -> CaptureSummary {
         self.stop.store(true, Relaxed);
         if let Some(writer) = self.writer.take() {
-            // A writer that panicked has said so.
+            // A panic of the writer was logged.
             let _ = writer.join();
         }
         self.summary()
@@ -193,7 +193,7 @@ impl Writer {
     fn run(mut self) {
         let file = std::mem::take(&mut self.file);
         if let Err(error) = self.write() {
-            warn!("capture to {} ends: {error}", file.display());
+            warn!("capture to {} stopped: {error}", file.display());
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) struct Imagined {
 }
 
 impl Running {
-    /// What would become of a packet now: the explanation of the worker that it arrives at, and that of its owner if it
+    /// What would happen to a packet now: the explanation of the worker that it arrives at, and that of its owner if it
     /// is handed over.
     pub(crate) fn explain(&self, imagined: &Imagined) -> Result<Vec<Explanation>, Silent> {
         let snapshot = self.current().snapshot;
@@ -63,7 +63,8 @@ impl Running {
         Ok(told)
     }
 
-    /// The worker that a packet arrives at, and why it is that one. Where nobody can tell, it is the one that has the packet's
+    /// The worker that a packet arrives at, and why it is that one. Where that is unknown, it is the one that has the
+    /// packet's
     /// connection, if there is one.
     fn arrival(&self, port: PortId, key: &Key<u32>, knows_it: Option<usize>) -> (usize, Option<String>) {
         let ports = self.ports();
@@ -79,13 +80,15 @@ impl Running {
             // A worker polls the queue of its own number.
             (Some(queue), _) => (
                 queue,
-                Some(format!("its hash leads to queue {queue}, which is worker {queue}'s; spread {spread}")),
+                Some(format!("its hash selects queue {queue}, which worker {queue} polls; spread {spread}")),
             ),
             (None, Some(worker)) => (
                 worker,
-                Some(format!("told as of worker {worker}, which has its connection; spread {spread}")),
+                Some(format!("explained for worker {worker}, which has its connection; spread {spread}")),
             ),
-            (None, None) => (0, Some(format!("told as of worker 0, but may be any; spread {spread}"))),
+            (None, None) => {
+                (0, Some(format!("explained for worker 0, but it may arrive at any; spread {spread}")))
+            }
         }
     }
 

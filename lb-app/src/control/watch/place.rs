@@ -1,5 +1,5 @@
 //! Where captures are written: into one directory, and nowhere else. The director runs as root, and who may talk to it
-//! need not be: a file of their choice could be any file of the machine.
+//! need not be: a file of their choice could be any file of the host.
 
 use super::error::WatchError;
 use nix::unistd::Group;
@@ -19,7 +19,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Makes a new file of that name in the directory, and the directory if there is none.
+    /// Creates a new file of that name in the directory, and the directory if it is missing.
     ///
     /// # Errors
     /// When the name leads elsewhere, or there is something of that name, a link included.
@@ -72,11 +72,11 @@ impl Place<'_> {
         let Some(name) = self.group else { return };
         let given = match Group::from_name(name) {
             Ok(Some(group)) => fchown(file, None, Some(group.gid.as_raw())),
-            Ok(None) => Err(io::Error::other("there is no such group")),
+            Ok(None) => Err(io::Error::other("the group does not exist")),
             Err(error) => Err(error.into()),
         };
         if let Err(error) = given {
-            warn!("{} cannot be given to group {name}: {error}", path.display());
+            warn!("cannot change the group of {} to {name}: {error}", path.display());
         }
     }
 }

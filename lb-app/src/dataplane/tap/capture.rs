@@ -15,7 +15,7 @@ use std::{
 /// Packets that are written to a file.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    /// Packets that arrive on it or leave by it; of all ports if there is none.
+    /// Packets that arrive on it or leave by it; all ports if not given.
     pub(crate) port: Option<PortId>,
     pub(crate) filter: PacketFilter,
     pub(crate) shared: Arc<CaptureShared>,

@@ -1,4 +1,4 @@
-//! Taps: packets that somebody watches, by tracing what becomes of them or by capturing them.
+//! Taps: packets that a trace or a capture watches.
 //!
 //! A worker without taps pays one branch per burst for them. One with taps takes the packets of a burst one by one; for
 //! those that a trace wants it says what it decides, and what then became of them is told with the story.

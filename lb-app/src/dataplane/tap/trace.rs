@@ -34,7 +34,7 @@ pub(crate) struct TraceShared {
     pub(crate) stories: Sender<Story>,
 }
 
-/// What was to become of a packet, and what did.
+/// What was expected to happen to a packet, and what did.
 #[derive(Debug)]
 pub(crate) struct Story {
     pub(crate) when: Duration,

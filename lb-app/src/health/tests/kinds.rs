@@ -142,7 +142,7 @@ fn https() {
     let other = fails(&format!("type = \"https\", sni = \"www.example.com\", {ca}"), port);
     assert!(other.starts_with("no TLS: invalid peer certificate: certificate not valid for name"), "{other}");
     let missing = fails(&format!("{https}, verify = true, ca = \"/nonexistent.pem\""), port);
-    assert!(missing.starts_with("certificates of /nonexistent.pem: "), "{missing}");
+    assert!(missing.starts_with("cannot read certificates of /nonexistent.pem: "), "{missing}");
     let plain = fails(https, answering("HTTP/1.1 200 OK\r\n\r\n"));
     assert!(plain.starts_with("no TLS: "), "{plain}");
     fs::remove_dir_all(folder).unwrap();
@@ -232,16 +232,16 @@ fn commands() {
         find(&format!("type = \"command\", command = [\"/bin/sh\", \"-c\", '{script}'] {more}"), 8080)
     };
     assert_eq!(run("exit 0", ""), Ok(()));
-    assert_eq!(run("exit 3", ""), Err("/bin/sh ended with status 3".to_owned()));
+    assert_eq!(run("exit 3", ""), Err("/bin/sh exited with status 3".to_owned()));
     assert_eq!(
         run("echo; echo too bad >&2; exit 1", ""),
-        Err("/bin/sh ended with status 1: too bad".to_owned())
+        Err("/bin/sh exited with status 1: too bad".to_owned())
     );
-    assert_eq!(run("kill -9 $$", ""), Err("/bin/sh was ended by a signal".to_owned()));
+    assert_eq!(run("kill -9 $$", ""), Err("/bin/sh was killed by a signal".to_owned()));
     let told = "test $LB_SERVICE:$LB_PROTOCOL:$LB_VIP:$LB_VIP_PORT:$LB_SERVER:$LB_SERVER_PORT = web:tcp:192.0.2.100:80:127.0.0.1:8080";
     assert_eq!(run(told, ""), Ok(()));
     let late = run("sleep 5", "").unwrap_err();
-    assert!(late.contains("took longer than 300 ms") || late == "no answer within 300ms", "{late}");
+    assert!(late.contains("did not finish within 300 ms") || late == "no answer within 300ms", "{late}");
     let hungry = run("x=$(head -c 100000000 /dev/zero | tr \"\\\\0\" a); exit 0", ", memory_mib = 16");
     assert!(hungry.is_err(), "{hungry:?}");
     assert!(run("yes", "").is_err(), "endless output");

@@ -1,4 +1,4 @@
-//! Telling each worker what the others have, with no more work than there is news.
+//! Telling each worker the loads of the others, with work in proportion to the changes.
 //!
 //! A director may have a hundred thousand servers and a hundred new connections a second: adding all loads up every few
 //! milliseconds would be most of what its control thread does. The journals that workers keep anyway, for their own
@@ -55,7 +55,7 @@ struct Sums<'a> {
     board: &'a LoadBoard,
     /// What each worker has of one server.
     own: Vec<Load>,
-    /// Whether a worker was told anything new.
+    /// Whether a worker's view has changed.
     changed: Vec<bool>,
     looked_at: usize,
 }
@@ -111,7 +111,7 @@ mod tests {
     use proptest::prelude::*;
     use std::thread;
 
-    /// What each worker should have been told of each server: worker by worker.
+    /// What each worker's view of each server should be: worker by worker.
     fn naive(board: &LoadBoard, servers: usize) -> Vec<Vec<Load>> {
         let own = |row: &Row, server: usize| unpack(row.own[server].load(Relaxed));
         let others = |me: usize, server: usize| {
@@ -174,7 +174,7 @@ mod tests {
                         let (before, sums_before) = (told(&board, ROOM), sums(&board));
                         board.sum_up(servers);
                         prop_assert_eq!(told(&board, servers), naive(&board, servers));
-                        // A worker whose view has changed can tell.
+                        // A worker whose view has changed notices.
                         let (after, sums_after) = (told(&board, ROOM), sums(&board));
                         for worker in 0..workers {
                             let is_told = sums_before[worker] != sums_after[worker];
@@ -215,7 +215,8 @@ mod tests {
         assert_eq!(LoadBoard::new(1, 3).sum_up(3), 0, "one worker has no others");
     }
 
-    /// Workers go on while the control thread adds up: it never sees more than there can be, and all in the end.
+    /// Workers continue while the control thread adds up: it never sees more than there can be, and all of it in the
+    /// end.
     #[test]
     fn journals_are_read_while_they_are_written() {
         const SERVERS: u32 = 5_000;

@@ -13,7 +13,7 @@ named! {
     Admin {
         /// New connections by its weight.
         Enabled = "enabled",
-        /// No new connections; those that exist go on.
+        /// No new connections; existing ones continue.
         Draining = "drain",
         /// Nothing: its connections end with their next packet.
         Disabled = "disabled",
@@ -30,7 +30,7 @@ pub enum Health {
     Warming(u16),
     /// It does not serve. It gets no new connections, and those that exist end with their next packet.
     Down,
-    /// It does not serve. It gets no new connections; those that exist go on: keepalived's `inhibit_on_failure`.
+    /// It is down, but keeps its connections and only gets no new ones: keepalived's `inhibit_on_failure`.
     Inhibited,
 }
 
@@ -39,7 +39,7 @@ pub enum Health {
 pub enum Standing {
     /// It takes new connections by its weight.
     Serving,
-    /// It takes no new connections; those that exist go on.
+    /// It takes no new connections; existing ones continue.
     Draining,
     /// Its connections end with their next packet.
     Gone,
@@ -91,7 +91,7 @@ impl ServerPlan {
         ServerPlan { address, port, weight, admin: Admin::Enabled, health: Health::Up }
     }
 
-    /// Its address and port: what tells it from the other servers of its service.
+    /// Its address and port: unique among the servers of its service.
     #[must_use]
     pub const fn endpoint(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.address), self.port)

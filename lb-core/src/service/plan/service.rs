@@ -33,7 +33,7 @@ pub struct ServicePlan {
     pub hash_port: bool,
     /// Take over TCP connections whose beginning was not seen, instead of resetting them.
     pub adopt: bool,
-    /// When its connections are forgotten.
+    /// Timeouts of its connections.
     pub timeouts: Timeouts,
     /// How long a server that comes back takes to get its whole weight; 0 gives it at once.
     pub slow_start: Duration,
@@ -159,7 +159,7 @@ impl ServicePlan {
         self.servers.iter_mut().find(|server| server.endpoint() == endpoint)
     }
 
-    /// The weights that its scheduler goes by. While a server warms up all are larger by the same factor, so that one
+    /// The weights that its scheduler uses. While a server warms up all are larger by the same factor, so that one
     /// of weight 1 can have a part of it.
     #[must_use]
     pub fn scheduler_weights(&self) -> Vec<u32> {
