@@ -2,7 +2,7 @@
 //!
 //! * [`machine`] and [`pool`] decide, without a clock: what a row of results says of a server, and what the states of a
 //!   service's servers mean together. [`part`] is what a service makes of each.
-//! * [`state`] is all that is known; [`derive`] writes what follows from it into a plan, [`follow`] goes on from a plan
+//! * [`state`] is all that is known; [`mod@derive`] writes what follows from it into a plan, [`follow`] goes on from a plan
 //!   that is in effect, and [`knowledge`] shares it all. [`report`] is for those who ask.
 //! * [`balancer`] is what checks work for; [`means`] are their ways out: [`socket`] by the kernel, [`ports`] by the
 //!   director's own ports, where [`waiting`] and [`conversation`] are a TCP/IP stack for each check; and [`process`].
