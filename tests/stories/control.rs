@@ -162,7 +162,7 @@ fn what_is_changed_takes_effect() -> Result<()> {
 
     for (command, code, word) in [
         ("set server tcp-nat-80 198.51.100.99 weight 1", 1, "known: 198.51.100.11:8080, 198.51.100.12:8080"),
-        ("set server tcp-nat-80 198.51.100.11 weight 70000", 1, "at most 65535"),
+        ("set server tcp-nat-80 198.51.100.11 weight 70000", 1, "0 to 65535"),
         ("add service x tcp 192.0.2.1:80 nat", 1, "the address of a port"),
         ("add service tcp-nat-80 tcp 192.0.2.100:82 nat", 1, "already"),
         ("add server tcp-nat-80 198.51.100.11:8080", 1, "twice"),

@@ -132,6 +132,40 @@ fn a_reload_waits_to_be_confirmed() -> Result<()> {
     Ok(())
 }
 
+/// A reload changes what has changed in the file. A rollback does not undo what was done in the meantime.
+#[test]
+fn what_operators_did_at_run_time_stays() -> Result<()> {
+    let world = World::new()?;
+    let config = Config::new().service(Service::tcp(Method::Nat, world::HTTP));
+    let text = config.render(&world.server_addresses());
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    let drained = || Ok(control.ask("show services")?.contains("drain"));
+    control.ask("set server tcp-nat-80 198.51.100.11 state drain")?;
+    control.ask("set server tcp-nat-80 198.51.100.12 weight 7")?;
+    ensure!(drained()?);
+    director.write_configuration(&format!("# Nothing but a comment.\n{text}"))?;
+    let said = control.ask("reload")?;
+    ensure!(said.contains("no differences") && said.contains("kept as set at run time: "), "{said}");
+    ensure!(said.contains("state enabled -> drain") && said.contains("weight 1 -> 7"), "{said}");
+    ensure!(drained()?, "it is enabled again");
+
+    // What is saved is what the file says, and changing it back is a change.
+    control.ask("save")?;
+    let said = control.ask("reload")?;
+    ensure!(said.contains("no differences") && !said.contains("kept"), "{said}");
+    director.write_configuration(&text)?;
+    let said = control.ask("reload confirm-within 2s")?;
+    ensure!(said.contains("state drain -> enabled") && said.contains("weight 7 -> 1"), "{said}");
+    ensure!(!drained()?);
+    control.ask("set server tcp-nat-80 198.51.100.12 weight 9")?;
+    ensure!(eventually(PATIENCE, drained)?, "it does not go back");
+    let services = control.ask("show services --json")?;
+    ensure!(services.contains("\"weight\":9") || services.contains("\"weight\": 9"), "{services}");
+    director.stop()?;
+    Ok(())
+}
+
 /// Asks on all connections, again and again: each is answered, by the server it began with.
 fn use_until(mut sessions: Vec<(Session, String)>, over: &AtomicBool, requests: &AtomicUsize) -> Result<()> {
     while !over.load(Relaxed) {

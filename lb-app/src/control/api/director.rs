@@ -45,17 +45,18 @@ pub(super) fn answer(
         Request::Reload { dry_run, confirm_within_ms } => {
             let confirm_within = confirm_within_ms.map(Duration::from_millis);
             let reloaded = reloads.reload(running, How { dry_run, confirm_within });
-            let Reloaded { difference, cautions } =
+            let Reloaded { difference, kept, cautions } =
                 reloaded.map_err(|error| invalid(error.to_string().trim_end()))?;
             let mut notes: Vec<String> = difference.live.iter().map(ToString::to_string).collect();
             if notes.is_empty() {
-                notes.push("nothing is different".to_owned());
+                notes.push("no differences".to_owned());
             }
+            notes.extend(kept.iter().map(|line| format!("kept as set at run time: {line}")));
             notes.extend(cautions.iter().map(|caution| format!("warning: {caution}")));
             Ok(Reply::Done(Done { notes }))
         }
         Request::Confirm if reloads.confirm() => Ok(done()),
-        Request::Confirm => Err(invalid("no reload waits to be confirmed")),
+        Request::Confirm => Err(invalid("no reload is pending")),
         Request::Save => match running.save() {
             Ok(true) => Ok(done_with(format!("{} says what runs", running.path.display()))),
             Ok(false) => Ok(done_with(format!("{} said so already", running.path.display()))),

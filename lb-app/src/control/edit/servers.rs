@@ -62,12 +62,16 @@ impl Schedule {
     pub(crate) fn keep(&self, running: &Running, now: Instant) {
         let over: Vec<ServerKey> = {
             let mut deadlines = self.deadlines.lock();
+            if !deadlines.is_empty() {
+                // Whoever has enabled a server since, by a reload say, wants it so, and may drain it anew.
+                let plan = running.current().plan;
+                deadlines.retain(|(_, key)| is_draining(&plan, key));
+            }
             deadlines.extract_if(.., |(deadline, _)| *deadline <= now).map(|(_, key)| key).collect()
         };
         for key in over {
             let outcome = running.change(|plan| {
                 let server = require(plan, &key)?;
-                // Whoever has enabled it since, by a reload say, wants it so.
                 let is_draining = server.admin == Admin::Draining;
                 if is_draining {
                     server.admin = Admin::Disabled;
@@ -81,6 +85,11 @@ impl Schedule {
             }
         }
     }
+}
+
+fn is_draining(plan: &Plan, key: &ServerKey) -> bool {
+    let server = plan.service(&key.service).and_then(|service| service.server(key.endpoint()));
+    server.is_some_and(|server| server.admin == Admin::Draining)
 }
 
 fn require<'a>(plan: &'a mut Plan, key: &ServerKey) -> Result<&'a mut ServerPlan, ChangeError> {

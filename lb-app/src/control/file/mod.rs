@@ -1,12 +1,14 @@
 //! What runs and files: the configuration, which is read again and written back, and the connections between two runs.
 //!
 //! * [`difference`]: the differences between the running configuration and a file.
+//! * `merge`: what becomes of what runs when the file changes.
 //! * [`reload`]: the configuration file read again.
 //! * [`save`]: what runs written back into it.
 //! * `replace`: a file replaced in one step.
 //! * [`state_file`]: connections on disk, from one run to the next.
 
 pub(crate) mod difference;
+mod merge;
 pub(crate) mod reload;
 mod replace;
 pub(crate) mod save;

@@ -1,10 +1,13 @@
-//! Reload: the configuration file is read again while the director runs, and the differences are applied in one change.
-//! What is the same keeps its connections, counters and health.
+//! Reload: the configuration file is read again while the director runs, and what has changed in it is applied in one
+//! change. What operators did at run time stays elsewhere. What is the same keeps its connections, counters and health.
 //!
 //! A wrong change can cut off whoever made it. So a reload can require confirmation: unless it is confirmed in time, it
 //! is rolled back.
 
-use super::difference::Difference;
+use super::{
+    difference::{Difference, Line},
+    merge::merge,
+};
 use crate::{
     config::{self, Config, Limits, memory, report::Report},
     control::{edit::change::ChangeError, live::running::Running},
@@ -41,7 +44,7 @@ pub(crate) enum ReloadError {
     )]
     Memory { needed: u64, available: u64 },
     /// The last reload is still on condition.
-    #[error("the last reload waits to be confirmed for another {} s: confirm it first, or let it go back", .0.as_secs())]
+    #[error("the last reload is pending confirmation for another {} s: confirm it, or wait for its rollback", .0.as_secs())]
     Unconfirmed(Duration),
 }
 
@@ -58,6 +61,8 @@ pub(crate) struct How {
 #[derive(Debug)]
 pub(crate) struct Reloaded {
     pub(crate) difference: Difference,
+    /// What stays as operators set it at run time, although the file says something else.
+    pub(crate) kept: Vec<Line>,
     /// What the checks that there are now may not do on this machine.
     pub(crate) cautions: Vec<Caution>,
 }
@@ -66,7 +71,10 @@ pub(crate) struct Reloaded {
 #[derive(Debug)]
 struct Pending {
     until: Instant,
-    plan: Arc<Plan>,
+    /// What the reload made of the plan.
+    made: Plan,
+    /// What was before.
+    plan: Plan,
     config: Arc<Config>,
 }
 
@@ -87,10 +95,11 @@ impl Reloads {
         let reloading = (!how.dry_run).then(systemd::reloading);
         let outcome = self.try_reload(running, how);
         drop(reloading);
-        if let Ok(Reloaded { difference, cautions }) = &outcome
+        if let Ok(Reloaded { difference, kept, cautions }) = &outcome
             && !how.dry_run
         {
             difference.live.iter().for_each(|line| info!("reload: {line}"));
+            kept.iter().for_each(|line| info!("reload: kept as set at run time: {line}"));
             cautions.iter().for_each(|caution| warn!("reload: {caution}"));
             info!("reload: configuration {} is in effect", running.current().generation);
         }
@@ -109,26 +118,33 @@ impl Reloads {
             return Err(ReloadError::Unconfirmed(waiting.until.saturating_duration_since(Instant::now())));
         }
         let before = running.current();
-        let difference = Difference::between(&before.config, &before.plan, &config);
+        let now = before.operators_plan();
+        let wanted = Config { plan: merge(&before.config.plan, &now, &config.plan), ..config.clone() };
+        let difference = Difference::between(&before.config, &now, &wanted);
         if !difference.restart.is_empty() {
             return Err(ReloadError::Restart(difference));
         }
-        let needed = footprint(&config.plan.services).new_table_bytes(&footprint(&before.plan.services));
+        let needed = footprint(&wanted.plan.services).new_table_bytes(&footprint(&before.plan.services));
         let available = memory::available_bytes().unwrap_or(u64::MAX);
         if needed > available {
             return Err(ReloadError::Memory { needed, available });
         }
-        let cautions = cautions(&config.health, &config.plan);
-        if how.dry_run {
-            return Ok(Reloaded { difference, cautions });
+        let kept = Difference::between(&config, &config.plan, &wanted).live;
+        let cautions = cautions(&config.health, &wanted.plan);
+        if !how.dry_run {
+            let config = Arc::new(config);
+            let made = running.change_all(Some(config.clone()), |plan| {
+                *plan = merge(&before.config.plan, plan, &config.plan);
+                Ok(plan.clone())
+            })?;
+            *pending = how.confirm_within.map(|within| Pending {
+                until: Instant::now() + within,
+                made,
+                plan: now,
+                config: before.config,
+            });
         }
-        become_like(running, &config.plan, Arc::new(config.clone()))?;
-        *pending = how.confirm_within.map(|within| Pending {
-            until: Instant::now() + within,
-            plan: Arc::new(before.operators_plan()),
-            config: before.config,
-        });
-        Ok(Reloaded { difference, cautions })
+        Ok(Reloaded { difference, kept, cautions })
     }
 
     /// Confirms the pending reload. Whether there was one.
@@ -148,8 +164,13 @@ impl Reloads {
         if pending.as_ref().is_none_or(|pending| pending.until > now) {
             return;
         }
-        let Some(Pending { plan, config, .. }) = pending.take() else { return };
-        match become_like(running, &plan, config) {
+        let Some(Pending { made, plan: before, config, .. }) = pending.take() else { return };
+        // What operators did in the meantime is newer than both.
+        let outcome = running.change_all(Some(config), |plan| {
+            *plan = merge(&made, &before, plan);
+            Ok(())
+        });
+        match outcome {
             Ok(()) => warn!("the reload was not confirmed in time: rolled back"),
             Err(error) => error!("the reload was not confirmed in time, but the rollback failed: {error}"),
         }
@@ -166,24 +187,6 @@ impl Reloads {
             error!("reload: {}", error.to_string().trim_end());
         }
     }
-}
-
-/// Changes the plan to `wanted`, and the rest of the configuration to `config`.
-fn become_like(running: &Running, wanted: &Plan, config: Arc<Config>) -> Result<(), ChangeError> {
-    running.change_all(Some(config), |plan| {
-        *plan = with_what_is_known(wanted, plan);
-        Ok(())
-    })
-}
-
-/// The plan that a file wants, with what only the running director knows: the ports as they turned out to be.
-fn with_what_is_known(wanted: &Plan, running: &Plan) -> Plan {
-    let mut plan = wanted.clone();
-    plan.redirection_len = running.redirection_len;
-    for (port, known) in plan.ports.iter_mut().zip(&running.ports) {
-        (port.mac, port.spread) = (known.mac, known.spread);
-    }
-    plan
 }
 
 fn restart_message(difference: &Difference) -> String {

@@ -12,7 +12,7 @@ use lb_core::service::{
     option::{self, Opt},
     plan::{Health, Plan, ServerPlan, ServicePlan},
 };
-use std::{fs, io::Write, os::unix::fs::PermissionsExt};
+use std::{fs, io::Write, os::unix::fs::PermissionsExt, sync::Arc};
 use thiserror::Error;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 
@@ -38,6 +38,7 @@ impl Running {
     /// See [`SaveError`]; then the file is as it was.
     pub(crate) fn save(&self) -> Result<bool, SaveError> {
         let limits = Limits { workers: self.workers.len(), available_bytes: u64::MAX };
+        let _turn = self.changing.lock();
         let current = self.current();
         let text = fs::read_to_string(&self.path).map_err(SaveError::File)?;
         let name = self.path.display().to_string();
@@ -53,6 +54,9 @@ impl Running {
             })
             .map_err(SaveError::File)?;
         }
+        // From now on the file says so, and a reload sees what is changed in it after that.
+        let config = Config { plan, ..(*current.config).clone() };
+        self.current.write().config = Arc::new(config);
         Ok(saved != text)
     }
 }

@@ -1,0 +1,245 @@
+//! What a reload makes of three plans: what the file said before, what it says now, and what runs. Where the file has
+//! changed it counts; everything else stays as it is, so that nobody's edits at run time are undone by a changed comment.
+//! Going back merges the same way: what was changed since the reload counts, everything else is as it was before.
+
+use lb_core::{
+    conn::timeouts::Timeouts,
+    service::plan::{
+        Health, Plan, PortPlan, ServerPlan, ServicePlan, VipPlan, port_flag, timeouts::TIMEOUTS,
+    },
+};
+use std::{collections::HashMap, hash::Hash};
+
+/// The plan that `running` becomes when the file, which said `before`, says `file`.
+pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
+    // What checks find is nobody's edit.
+    let [before, running, file] = [before, running, file].map(without_health);
+    let Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: _ } = &file;
+    let known = before.ports.iter().zip(&running.ports);
+    Plan {
+        ports: known.zip(ports).map(|((before, running), file)| merge_port(before, running, file)).collect(),
+        routes: merge_all(
+            [&before.routes, &running.routes, routes],
+            |route| (route.to, route.via),
+            |_, route, _| *route,
+        ),
+        services: merge_all([&before.services, &running.services, services], ServicePlan::key, merge_service),
+        vips: merge_all([&before.vips, &running.vips, vips], |vip| vip.address, merge_vip),
+        tunnel_local: *last(&before.tunnel_local, &running.tunnel_local, tunnel_local),
+        verify_checksums: *last(&before.verify_checksums, &running.verify_checksums, verify_checksums),
+        redirection_len: running.redirection_len,
+    }
+}
+
+fn without_health(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    let servers = plan.services.iter_mut().flat_map(|service| &mut service.servers);
+    servers.for_each(|server| server.health = Health::Up);
+    plan
+}
+
+/// What the file says now, if that is not what it said before; otherwise what runs.
+fn last<'a, T: PartialEq>(before: &T, running: &'a T, file: &'a T) -> &'a T {
+    if before == file { running } else { file }
+}
+
+/// The same for things that come and go. Those of the file are first, in its order.
+fn merge_all<T: Clone + PartialEq, K: Hash + Eq>(
+    [before, running, file]: [&[T]; 3],
+    key: impl Fn(&T) -> K,
+    merge: impl Fn(&T, &T, &T) -> T,
+) -> Vec<T> {
+    let [old, now, new] = [before, running, file]
+        .map(|things| things.iter().map(|thing| (key(thing), thing)).collect::<HashMap<K, &T>>());
+    let of_file = file.iter().filter_map(|thing| {
+        let key = key(thing);
+        match (old.get(&key), now.get(&key)) {
+            (Some(before), Some(running)) => Some(merge(before, running, thing)),
+            // Somebody has taken it away, and the file has nothing new to say of it.
+            (Some(before), None) if *before == thing => None,
+            _ => Some(thing.clone()),
+        }
+    });
+    let added = running.iter().filter(|thing| {
+        let key = key(thing);
+        !old.contains_key(&key) && !new.contains_key(&key)
+    });
+    of_file.chain(added.cloned()).collect()
+}
+
+fn merge_port(before: &PortPlan, running: &PortPlan, file: &PortPlan) -> PortPlan {
+    let PortPlan { name, mac: _, addresses, mtu, spread: _ } = file;
+    PortPlan {
+        name: name.clone(),
+        // As it turned out to be.
+        mac: running.mac,
+        addresses: last(&before.addresses, &running.addresses, addresses).clone(),
+        mtu: *mtu,
+        spread: running.spread,
+    }
+}
+
+fn merge_vip(before: &VipPlan, running: &VipPlan, file: &VipPlan) -> VipPlan {
+    let VipPlan { address, unserved } = file;
+    VipPlan { address: *address, unserved: *last(&before.unserved, &running.unserved, unserved) }
+}
+
+fn merge_service(before: &ServicePlan, running: &ServicePlan, file: &ServicePlan) -> ServicePlan {
+    let ServicePlan {
+        name,
+        protocol,
+        vip,
+        port,
+        method,
+        scheduler,
+        hash_port,
+        adopt,
+        timeouts,
+        slow_start,
+        servers,
+    } = file;
+    let scheduler = *last(&before.scheduler, &running.scheduler, scheduler);
+    let hash_port = *last(&before.hash_port, &running.hash_port, hash_port);
+    ServicePlan {
+        name: last(&before.name, &running.name, name).clone(),
+        protocol: *protocol,
+        vip: *vip,
+        port: *port,
+        method: *last(&before.method, &running.method, method),
+        scheduler,
+        // What was said of another scheduler need not hold for this one.
+        hash_port: hash_port && port_flag(scheduler).is_some(),
+        adopt: *last(&before.adopt, &running.adopt, adopt),
+        timeouts: merge_timeouts(&before.timeouts, &running.timeouts, timeouts),
+        slow_start: *last(&before.slow_start, &running.slow_start, slow_start),
+        servers: merge_all([&before.servers, &running.servers, servers], ServerPlan::endpoint, merge_server),
+    }
+}
+
+fn merge_timeouts(before: &Timeouts, running: &Timeouts, file: &Timeouts) -> Timeouts {
+    let mut merged = *file;
+    // Every key is set, and those that follow others come after them.
+    for option in TIMEOUTS {
+        let [before, running, file] = [before, running, file].map(option.get);
+        if let Some(value) = last(&before, &running, &file) {
+            (option.set)(&mut merged, value);
+        }
+    }
+    merged
+}
+
+fn merge_server(before: &ServerPlan, running: &ServerPlan, file: &ServerPlan) -> ServerPlan {
+    let ServerPlan { address, port, weight, admin, health } = file;
+    ServerPlan {
+        address: *address,
+        port: *port,
+        weight: *last(&before.weight, &running.weight, weight),
+        admin: *last(&before.admin, &running.admin, admin),
+        health: *health,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Limits};
+    use lb_core::service::plan::{Admin, SchedulerKind};
+
+    const FILE: &str = r#"
+        [[ports]]
+        name = "wan"
+        device = "net_null0"
+        addresses = ["192.0.2.1/24", "198.51.100.1/24"]
+        [[routes]]
+        to = "default"
+        via = "192.0.2.254"
+        [[services]]
+        name = "web"
+        vip = "192.0.2.100"
+        port = 80
+        protocol = "tcp"
+        method = "nat"
+        servers = [{ address = "198.51.100.11" }, { address = "198.51.100.12" }]
+        [[services]]
+        name = "dns"
+        vip = "192.0.2.100"
+        port = 53
+        protocol = "udp"
+        method = "nat"
+        servers = [{ address = "198.51.100.11" }]
+    "#;
+
+    fn parse(edits: &[(&str, &str)]) -> Plan {
+        let text = edits.iter().fold(FILE.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from} is there");
+            text.replacen(from, to, 1)
+        });
+        config::parse("lb.toml", &text, Limits { workers: 1, available_bytes: u64::MAX }).expect("sound").plan
+    }
+
+    /// What an operator did at run time.
+    fn edited() -> Plan {
+        let mut plan = parse(&[]);
+        plan.redirection_len = 128;
+        plan.ports[0].mac.0 = [2, 0, 0, 0, 0, 1];
+        plan.routes[0].via = [192, 0, 2, 253].into();
+        let web = &mut plan.services[0];
+        (web.scheduler, web.hash_port, web.adopt) = (SchedulerKind::Mh, true, true);
+        web.timeouts.set(lb_core::conn::state::State::Udp, lb_core::time::Duration::from_secs(9));
+        (web.servers[0].admin, web.servers[0].weight) = (Admin::Draining, 5);
+        web.servers[1].health = Health::Down;
+        web.servers.push(ServerPlan::new([198, 51, 100, 13].into(), 80, 3));
+        let mut new = web.clone();
+        (new.name, new.port) = ("new".to_owned(), 81);
+        // Somebody has taken "dns" away.
+        plan.services[1] = new;
+        plan
+    }
+
+    #[test]
+    fn a_changed_comment_undoes_nothing() {
+        let (file, running) = (parse(&[]), edited());
+        let merged = merge(&file, &running, &parse(&[("name = \"web\"", "name = \"web\" # the shop")]));
+        assert_eq!(merged.services, without_health(&running).services);
+        assert_eq!((&merged.routes, merged.redirection_len), (&running.routes, 128));
+        assert_eq!(merged.ports[0].mac, running.ports[0].mac);
+    }
+
+    #[test]
+    fn where_the_file_has_changed_it_counts() {
+        let (file, running) = (parse(&[]), edited());
+        let merge = |edits: &[(&str, &str)]| merge(&file, &running, &parse(edits));
+        let server = "{ address = \"198.51.100.11\"";
+        let merged = merge(&[(server, "{ address = \"198.51.100.11\", weight = 7")]);
+        let first = merged.services[0].servers[0];
+        assert_eq!((first.weight, first.admin), (7, Admin::Draining), "its weight and nothing else");
+        assert_eq!(
+            merge(&[(server, "{ address = \"198.51.100.11\", state = \"disabled\"")]).services[0].servers[0]
+                .admin,
+            Admin::Disabled
+        );
+        // The file takes away and adds servers, and so did somebody.
+        let merged = merge(&[(", { address = \"198.51.100.12\" }", ", { address = \"198.51.100.14\" }")]);
+        let servers: Vec<String> =
+            merged.services[0].servers.iter().map(|server| server.address.to_string()).collect();
+        assert_eq!(servers, ["198.51.100.11", "198.51.100.14", "198.51.100.13"]);
+        // What was taken away is back when the file has something new to say of it.
+        let merged = merge(&[("name = \"dns\"", "name = \"names\"")]);
+        let names: Vec<&str> = merged.services.iter().map(|service| service.name.as_str()).collect();
+        assert_eq!(names, ["web", "names", "new"]);
+        // Another scheduler has no use for the flag.
+        let merged = merge(&[("method = \"nat\"", "method = \"nat\"\nscheduler = \"rr\"")]);
+        assert_eq!((merged.services[0].scheduler, merged.services[0].hash_port), (SchedulerKind::Rr, false));
+        let merged = merge(&[("method = \"nat\"", "method = \"nat\"\ntimeouts = { established = \"1h\" }")]);
+        let expected = parse(&[(
+            "method = \"nat\"",
+            "method = \"nat\"\ntimeouts = { established = \"1h\", udp = \"9s\" }",
+        )]);
+        assert_eq!(merged.services[0].timeouts, expected.services[0].timeouts, "key by key");
+        let merged = merge(&[("via = \"192.0.2.254\"", "via = \"192.0.2.252\"")]);
+        let routers: Vec<String> = merged.routes.iter().map(|route| route.via.to_string()).collect();
+        assert_eq!(routers, ["192.0.2.252", "192.0.2.253"]);
+        let merged = merge(&[("\"192.0.2.1/24\", ", "\"192.0.2.1/24\", \"203.0.113.1/24\", ")]);
+        assert_eq!(merged.ports[0].addresses.len(), 3);
+    }
+}
