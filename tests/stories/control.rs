@@ -163,7 +163,9 @@ fn what_is_changed_takes_effect() -> Result<()> {
     for (command, code, word) in [
         ("set server tcp-nat-80 198.51.100.99 weight 1", 1, "known: 198.51.100.11:8080, 198.51.100.12:8080"),
         ("set server tcp-nat-80 198.51.100.11 weight 70000", 1, "0 to 65535"),
-        ("add service x tcp 192.0.2.1:80 nat", 1, "the address of a port"),
+        ("add service x tcp 192.0.2.1:80 nat", 1, "the address of port \"wan\""),
+        ("add service x tcp 192.0.2.254:80 nat", 1, "the router of the default route"),
+        ("add route 203.0.113.0/24 via 192.0.2.100", 1, "the VIP of service"),
         ("add service tcp-nat-80 tcp 192.0.2.100:82 nat", 1, "already"),
         ("add server tcp-nat-80 198.51.100.11:8080", 1, "twice"),
         ("delete service nonsense", 1, "known: tcp-nat-80"),

@@ -81,6 +81,9 @@ impl Display for Config {
             writeln!(f, "\n[[vips]]")?;
             write_options(f, "", VipPlan::OPTIONS, vip)?;
         }
+        for VipPlan { address, unserved } in self.plan.every_vip().skip(vips.len()) {
+            writeln!(f, "\n# VIP {address}, not listed: unserved = \"{unserved}\"")?;
+        }
         services
             .iter()
             .zip(&self.health.services)

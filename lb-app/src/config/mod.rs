@@ -4,6 +4,7 @@
 //! [`Config`] with a [`Plan`] for the workers. Neither step stops at a problem: all of a file's problems are
 //! reported at once, each with line, column, key and a remedy, and then nothing of the file is used.
 
+mod addresses;
 mod check_values;
 mod duration;
 mod effective;
@@ -21,6 +22,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+use addresses::Addresses;
 use health::Health;
 use lb_core::{
     conn::timeouts::Timeouts,
@@ -52,7 +54,7 @@ const LEAST_ROOM: usize = 4_096;
 /// default written out.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// What packets can notice. Ethernet addresses and spreads are not known yet; every VIP is listed.
+    /// What packets can notice. Ethernet addresses and spreads are not known yet.
     pub(crate) plan: Plan,
     /// What the ports are to DPDK, in the order of the plan's ports.
     pub(crate) devices: Vec<Device>,
@@ -188,9 +190,10 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     }
 
     let raw = Raw::read(document.get_ref(), &problems);
-    let network = Network::new(&raw, &problems);
+    let addresses = Addresses::new(&raw);
+    let network = Network::new(&raw, &addresses, &problems);
     let timeouts = raw.timeouts;
-    let (services, vips, health) = Services::new(&raw, &network, &problems).plan();
+    let (services, vips, health) = Services::new(&raw, &network, &addresses, &problems).plan();
     let connections_per_worker = check_memory(&raw.workers, &services, limits, &problems);
     let room = check_room(&raw.workers, &services, &problems);
     if let Some(report) = problems.report(name) {

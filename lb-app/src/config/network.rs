@@ -2,6 +2,7 @@
 
 use super::{
     Device,
+    addresses::Addresses,
     place::{At, Place},
     raw::{self, Raw},
     report::{Complaint, Problems},
@@ -10,6 +11,8 @@ use ipnet::Ipv4Net;
 use lb_core::{
     limits::{MAX_PORTS, MAX_ROUTES},
     service::{
+        check::shown,
+        owners::Use,
         plan::{Mac, PortPlan, RoutePlan, Spread},
         routing::{NextHop, Routing},
     },
@@ -24,12 +27,11 @@ use std::{
 const DEFAULT_MTU: u16 = 1500;
 
 /// Ports, routes, and what follows from them.
-pub(super) struct Network<'r> {
+pub(super) struct Network {
     pub(super) ports: Vec<PortPlan>,
     pub(super) devices: Vec<Device>,
     pub(super) routes: Vec<RoutePlan>,
     routing: Routing,
-    own: HashMap<Ipv4Addr, &'r Place>,
     /// Every port's addresses were understood, so what is not attached really is not.
     attached_known: bool,
     /// Every route was.
@@ -46,10 +48,10 @@ pub(super) enum Reach {
     Unknown,
 }
 
-impl<'r> Network<'r> {
+impl Network {
     /// Checks ports and routes.
-    pub(super) fn new(raw: &'r Raw, problems: &Problems) -> Self {
-        let own = check_addresses(&raw.ports, problems);
+    pub(super) fn new(raw: &Raw, addresses: &Addresses, problems: &Problems) -> Self {
+        check_addresses(&raw.ports, problems);
         check_ports(raw, problems);
         let ports: Vec<PortPlan> = raw.ports.iter().map(port_plan).collect();
         let devices = raw.ports.iter().map(device).collect();
@@ -58,8 +60,8 @@ impl<'r> Network<'r> {
             raw.ports_complete && !ports.is_empty() && raw.ports.iter().all(|port| port.addresses.is_some());
         let routes_known = raw.routes_complete && routes.len() == raw.routes.len();
         let routing = Routing::new(&ports, &routes);
-        let network = Network { ports, devices, routes, routing, own, attached_known, routes_known };
-        network.check_routes(&raw.routes, problems);
+        let network = Network { ports, devices, routes, routing, attached_known, routes_known };
+        network.check_routes(&raw.routes, addresses, problems);
         network
     }
 
@@ -74,17 +76,12 @@ impl<'r> Network<'r> {
         }
     }
 
-    /// Where `address` was given to a port, if it was.
-    pub(super) fn own(&self, address: Ipv4Addr) -> Option<&'r Place> {
-        self.own.get(&address).copied()
-    }
-
     /// Whether no host can have `address`, because it means all hosts of an attached network.
     pub(super) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
         self.routing.is_broadcast(address)
     }
 
-    fn check_routes(&self, routes: &'r [raw::Route], problems: &Problems) {
+    fn check_routes(&self, routes: &[raw::Route], addresses: &Addresses, problems: &Problems) {
         if let Some(route) = routes.get(MAX_ROUTES) {
             let complaint = Complaint::new(
                 format!("{} routes are too many", routes.len()),
@@ -110,28 +107,25 @@ impl<'r> Network<'r> {
                 }
             }
             if let Some(via) = &route.via {
-                self.check_router(via, problems);
+                let to = route.to.as_ref().map_or(Ipv4Net::default(), |to| to.value);
+                let taken = addresses.complaint(via.value, Use::Router(to), problems);
+                let complaint = taken.or_else(|| self.no_router(via.value));
+                complaint.into_iter().for_each(|complaint| problems.add(&via.place, complaint));
             }
         }
     }
 
-    fn check_router(&self, via: &At<Ipv4Addr>, problems: &Problems) {
-        let address = via.value;
-        let complaint = if let Some(own) = self.own(address) {
-            let what = format!("{address} is the director's own address (line {})", problems.line(own));
-            Complaint::new(what, "use the address of the router")
-        } else if self.is_broadcast(address) {
-            Complaint::new(
-                format!("{address} is not the address of one host of its network"),
-                "use the address of the router",
-            )
+    /// Why the address is no router's.
+    fn no_router(&self, address: Ipv4Addr) -> Option<Complaint> {
+        if self.is_broadcast(address) {
+            let what = format!("{address} is not the address of one host of its network");
+            Some(Complaint::new(what, "use the address of the router"))
         } else if self.attached_known && self.routing.attached_port(address).is_none() {
             let what = format!("{address} is on no attached network");
-            Complaint::new(what, "use a router that is, or give a port an address on its network")
+            Some(Complaint::new(what, "use a router that is, or give a port an address on its network"))
         } else {
-            return;
-        };
-        problems.add(&via.place, complaint);
+            None
+        }
     }
 }
 
@@ -165,7 +159,7 @@ fn check_ports(raw: &Raw, problems: &Problems) {
         let what = format!("{} ports are too many", raw.ports.len());
         problems.add(&port.place, Complaint::new(what, format!("use at most {MAX_PORTS}")));
     }
-    let (mut names, mut devices) = (HashMap::new(), HashMap::new());
+    let (mut names, mut devices, mut interfaces) = (HashMap::new(), HashMap::new(), HashMap::new());
     for port in &raw.ports {
         if let Some(At { value, place }) = &port.name {
             once(&mut names, value, place, problems, |line| {
@@ -180,12 +174,18 @@ fn check_ports(raw: &Raw, problems: &Problems) {
                 let what = format!("device {} belongs to another port (line {line})", device_name(value));
                 Complaint::new(what, "give each port its own device")
             });
+            if let Some(interface) = interface(value) {
+                once(&mut interfaces, interface, place, problems, |line| {
+                    let what = format!("interface {interface} belongs to another port (line {line})");
+                    Complaint::new(what, "give each port its own interface")
+                });
+            }
         }
     }
 }
 
-/// Checks the ports' addresses against each other, and returns where each was given.
-fn check_addresses<'r>(ports: &'r [raw::Port], problems: &Problems) -> HashMap<Ipv4Addr, &'r Place> {
+/// Checks the ports' addresses against each other.
+fn check_addresses(ports: &[raw::Port], problems: &Problems) {
     let mut own = HashMap::new();
     let mut earlier: Vec<(usize, &At<Ipv4Net>)> = Vec::new();
     for (index, port) in ports.iter().enumerate() {
@@ -213,7 +213,6 @@ fn check_addresses<'r>(ports: &'r [raw::Port], problems: &Problems) -> HashMap<I
             earlier.push((index, at));
         }
     }
-    own
 }
 
 fn port_plan(port: &raw::Port) -> PortPlan {
@@ -242,6 +241,7 @@ fn device_name(device: &str) -> String {
     if short_pci { format!("0000:{name}") } else { name }
 }
 
-fn shown(to: Ipv4Net) -> String {
-    if to.prefix_len() == 0 { "default".to_owned() } else { to.to_string() }
+/// The network interface that a virtual device uses, if its arguments name one.
+fn interface(device: &str) -> Option<&str> {
+    device.split(',').skip(1).find_map(|argument| argument.trim().strip_prefix("iface="))
 }

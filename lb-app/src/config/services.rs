@@ -1,7 +1,8 @@
 //! What the services and VIPs mean, and what they must not mean together with the network.
 
 use super::{
-    health::{Health, ServiceHealth, check_together, check_way},
+    addresses::{Addresses, vips_of},
+    health::{Check, Health, ServiceHealth, check_together, check_way},
     network::{Network, Reach, once},
     place::{At, Place},
     raw::{self, Raw},
@@ -12,60 +13,53 @@ use lb_core::{
     service::{
         address::v4,
         option::Value,
+        owners::Use,
         plan::{Method, SchedulerKind, ServicePlan, VipPlan, port_flag},
     },
 };
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
 
 /// Checks of services and VIPs, with what they compare to.
 pub(super) struct Services<'c, 'r> {
     raw: &'r Raw,
-    network: &'c Network<'r>,
+    network: &'c Network,
+    addresses: &'c Addresses<'r>,
     problems: &'c Problems<'c>,
-    /// Where each VIP is first named.
-    vips: HashMap<Ipv4Addr, &'r Place>,
 }
 
 impl<'c, 'r> Services<'c, 'r> {
-    /// Collects the VIPs.
-    pub(super) fn new(raw: &'r Raw, network: &'c Network<'r>, problems: &'c Problems) -> Self {
-        let mut vips = HashMap::new();
-        for (address, place) in vips_of(raw) {
-            vips.entry(address).or_insert(place);
-        }
-        Services { raw, network, problems, vips }
+    /// Nothing is checked yet.
+    pub(super) fn new(
+        raw: &'r Raw,
+        network: &'c Network,
+        addresses: &'c Addresses<'r>,
+        problems: &'c Problems,
+    ) -> Self {
+        Services { raw, network, addresses, problems }
     }
 
     /// Checks everything and builds the result, which is only valid if no problem was found.
     pub(super) fn plan(&self) -> (Vec<ServicePlan>, Vec<VipPlan>, Health) {
-        vips_of(self.raw).for_each(|(address, place)| self.check_vip(address, place));
+        for (address, by, place) in vips_of(self.raw) {
+            self.check_address(address, by, place, "use the address of one host");
+        }
+        if let Some(local) = &self.raw.tunnel_local {
+            self.check_address(local.value, Use::Tunnel, &local.place, "use the address of one host");
+        }
         self.check_services();
         self.raw.services.iter().for_each(|service| self.check_service(service));
         let services = self.raw.services.iter().map(service_plan).collect();
         (services, self.vip_plans(), self.health())
     }
 
-    /// A VIP must be nobody else's address.
-    fn check_vip(&self, address: Ipv4Addr, place: &Place) {
-        let tunnel = self.raw.tunnel_local.as_ref().filter(|local| local.value == address);
-        let complaint = if let Some(own) = self.network.own(address) {
-            let what = format!("{address} is the address of a port (line {})", self.problems.line(own));
-            Complaint::new(what, "use an address that no port has")
-        } else if let Some(local) = tunnel {
-            let what = format!(
-                "{address} is the tunnel's local address (line {})",
-                self.problems.line(&local.place)
-            );
-            Complaint::new(what, "give the tunnel or the service another")
-        } else if self.network.is_broadcast(address) {
-            Complaint::new(
-                format!("{address} is not the address of one host of its network"),
-                "use the address of one host",
-            )
-        } else {
-            return;
+    /// An address must be one host's, and nobody else's.
+    fn check_address(&self, address: Ipv4Addr, wanted: Use, place: &Place, remedy: &str) {
+        let is_broadcast = || {
+            let what = format!("{address} is not the address of one host of its network");
+            self.network.is_broadcast(address).then(|| Complaint::new(what, remedy))
         };
-        self.problems.add(place, complaint);
+        let complaint = self.addresses.complaint(address, wanted, self.problems).or_else(is_broadcast);
+        complaint.into_iter().for_each(|complaint| self.problems.add(place, complaint));
     }
 
     /// Services against each other.
@@ -112,12 +106,14 @@ impl<'c, 'r> Services<'c, 'r> {
                     Complaint::new(what, "remove one; to give it more connections, raise its weight")
                 });
             }
-            self.check_reachable(service, server.said.at("port", server.plan.port), &address);
+            let wanted = Use::Server(&service.plan.name);
+            self.check_reachable(service, wanted, server.said.at("port", server.plan.port), &address);
         }
         let method = service.said.known("method", service.plan.method);
         let own = service.servers.iter().filter_map(|server| server.check.as_ref());
         for check in service.check.iter().chain(own) {
             check_way(method, check, self.problems);
+            self.check_source(&service.plan.name, check);
         }
         check_together(&service.pool, service.pool_places.as_ref(), self.problems);
         if let Some(At { value: sorry, place }) =
@@ -130,8 +126,19 @@ impl<'c, 'r> Services<'c, 'r> {
             if let Ok(value) = v4(sorry.ip()) {
                 let address = At { value, place: place.clone() };
                 let port = At { value: sorry.port(), place: place.clone() };
-                self.check_reachable(service, Some(port), &address);
+                self.check_reachable(service, Use::SorryServer(&service.plan.name), Some(port), &address);
             }
+        }
+    }
+
+    /// What comes to a VIP comes to the director, not to the kernel that made a check.
+    fn check_source(&self, service: &str, check: &At<Option<Arc<Check>>>) {
+        if let At { value: Some(value), place } = check
+            && let Some(source) = value.leave.source
+        {
+            let complaint = self.addresses.complaint(source, Use::CheckSource(service), self.problems);
+            let place = place.below("source");
+            complaint.into_iter().for_each(|complaint| self.problems.add(&place, complaint));
         }
     }
 
@@ -155,26 +162,8 @@ impl<'c, 'r> Services<'c, 'r> {
     }
 
     /// A server's address must be a host's that the service's method reaches. The port is the one that it was given.
-    fn check_reachable(&self, service: &raw::Service, port: Option<At<u16>>, at: &At<Ipv4Addr>) {
-        let address = at.value;
-        let tunnel = self.raw.tunnel_local.as_ref().filter(|local| local.value == address);
-        let used = if let Some(own) = self.network.own(address) {
-            Some(format!("{address} is the address of a port (line {})", self.problems.line(own)))
-        } else if let Some(vip) = self.vips.get(&address) {
-            Some(format!("{address} is a VIP (line {})", self.problems.line(vip)))
-        } else if let Some(local) = tunnel {
-            Some(format!(
-                "{address} is the tunnel's local address (line {})",
-                self.problems.line(&local.place)
-            ))
-        } else if self.network.is_broadcast(address) {
-            Some(format!("{address} is not the address of one host of its network"))
-        } else {
-            None
-        };
-        if let Some(what) = used {
-            self.problems.add(&at.place, Complaint::new(what, "use the server's own address"));
-        }
+    fn check_reachable(&self, service: &raw::Service, wanted: Use, port: Option<At<u16>>, at: &At<Ipv4Addr>) {
+        self.check_address(at.value, wanted, &at.place, "use the server's own address");
         let Some(method) = service.said.known("method", service.plan.method) else { return };
         self.check_reach(method, at);
         if let (Some(port), Some(wanted)) = (port, service.said.known("port", service.plan.port))
@@ -226,7 +215,6 @@ impl<'c, 'r> Services<'c, 'r> {
         Health { hooks: self.raw.hooks.clone(), services: services.collect() }
     }
 
-    /// The listed VIPs, then those of services that are not listed.
     fn vip_plans(&self) -> Vec<VipPlan> {
         let mut seen = HashMap::new();
         let mut plans = Vec::new();
@@ -238,24 +226,8 @@ impl<'c, 'r> Services<'c, 'r> {
             });
             plans.push(vip.plan);
         }
-        for (address, place) in self.raw.services.iter().filter_map(vip_of) {
-            if seen.insert(address, place).is_none() {
-                plans.push(VipPlan::new(address));
-            }
-        }
         plans
     }
-}
-
-/// Every place where a VIP is named.
-fn vips_of(raw: &Raw) -> impl Iterator<Item = (Ipv4Addr, &Place)> {
-    let listed = raw.vips.iter().filter_map(|vip| Some((vip.plan.address, vip.said.place("address")?)));
-    raw.services.iter().filter_map(vip_of).chain(listed)
-}
-
-/// A service's VIP, and where it is named.
-fn vip_of(service: &raw::Service) -> Option<(Ipv4Addr, &Place)> {
-    Some((service.plan.vip, service.said.place("vip")?))
 }
 
 /// What the service means. Where something is missing, the plan is never used.

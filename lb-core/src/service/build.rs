@@ -4,7 +4,7 @@ use super::{
     key::ServiceKey,
     lookup::{Lookup, endpoint},
     numbers::Numbers,
-    plan::{Method, Plan, ServerPlan, ServicePlan, Spread, Standing, Unserved},
+    plan::{Method, Plan, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
     routing::{NextHop, Routing},
     snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError},
 };
@@ -368,12 +368,9 @@ fn nat_endpoints(
 fn locals(plan: &Plan, routing: &Routing) -> Vec<(Ipv4Addr, Local)> {
     let mut locals: Vec<(Ipv4Addr, Local)> = Vec::new();
     let mut known = HashSet::new();
-    let configured = plan.vips.iter().map(|vip| (vip.address, vip.unserved));
-    let implied = plan.services.iter().map(|service| (service.vip, Unserved::Reject));
-    for (address, unserved) in configured.chain(implied) {
-        if known.insert(address) {
-            locals.push((address, Local::Vip { unserved, attached: routing.attached_port(address) }));
-        }
+    for VipPlan { address, unserved } in plan.every_vip() {
+        known.insert(address);
+        locals.push((address, Local::Vip { unserved, attached: routing.attached_port(address) }));
     }
     for (index, port) in plan.ports.iter().enumerate() {
         let own = Local::Own(PortId(small(index)));

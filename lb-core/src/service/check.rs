@@ -2,14 +2,17 @@
 //! are; this is for plans that are changed while the director runs.
 
 use super::{
+    address::v4,
     key::ServiceKey,
+    owners::{Owners, Use, all},
     plan::{Method, Plan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
     routing::Routing,
 };
-use crate::limits::MAX_WEIGHT;
+use crate::limits::{MAX_ROUTES, MAX_WEIGHT};
+use ipnet::Ipv4Net;
 use std::{
     collections::HashSet,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 use thiserror::Error;
 
@@ -30,16 +33,44 @@ pub enum PlanError {
         /// Address and port.
         server: SocketAddr,
     },
-    /// An address is used for two things.
-    #[error("{address} cannot be a {wanted}: it is {other}")]
-    Address {
+    /// An address is used for two things that do not go together.
+    #[error("{address} would be both {one} and {other}; use another address for one of them")]
+    TwoUses {
         /// The address.
-        address: Ipv4Addr,
-        /// What it is to be.
-        wanted: &'static str,
-        /// What it is already.
-        other: &'static str,
+        address: IpAddr,
+        /// What it is.
+        one: String,
+        /// What else it is.
+        other: String,
     },
+    /// No host can have the address.
+    #[error("{address} cannot be {wanted}: it is not the address of one host")]
+    NotAHost {
+        /// The address.
+        address: IpAddr,
+        /// What it is to be.
+        wanted: String,
+    },
+    /// There are too many routes.
+    #[error("{0} routes are too many: at most {MAX_ROUTES}")]
+    Routes(usize),
+    /// Two routes lead to the same network, so that one of them is never used.
+    #[error("{0} has a route already; delete it first")]
+    SameRoute(String),
+    /// A route leads to no network.
+    #[error("{0} is not a network of single hosts")]
+    NotRouted(Ipv4Net),
+    /// A route leads to a network that a port is attached to, so that it is never used.
+    #[error("{to} is attached to port {port:?}, which comes first")]
+    RouteToAttached {
+        /// The network.
+        to: Ipv4Net,
+        /// The port.
+        port: String,
+    },
+    /// A router has to be reached directly.
+    #[error("router {0} is on no attached network: `show routes` lists them")]
+    RouterNotAttached(Ipv4Addr),
     /// A port is 0.
     #[error("port 0 is not valid")]
     PortZero,
@@ -64,38 +95,21 @@ pub enum PlanError {
     Weight(u32),
 }
 
-/// Checks a plan.
+/// Checks a plan. `others` are addresses that are not in it, with who uses them.
 ///
 /// # Errors
 /// The first mistake that is found.
-pub fn check(plan: &Plan) -> Result<(), PlanError> {
+pub fn check<'a>(
+    plan: &'a Plan,
+    others: impl IntoIterator<Item = (IpAddr, Use<'a>)>,
+) -> Result<(), PlanError> {
     let routing = Routing::new(&plan.ports, &plan.routes);
-    let own: HashSet<Ipv4Addr> =
-        plan.ports.iter().flat_map(|port| &port.addresses).map(ipnet::Ipv4Net::addr).collect();
-    let vips: HashSet<Ipv4Addr> = plan
-        .services
-        .iter()
-        .map(|service| service.vip)
-        .chain(plan.vips.iter().map(|vip| vip.address))
-        .collect();
-    let used = |address: Ipv4Addr, wanted: &'static str| {
-        let other = if own.contains(&address) {
-            "the address of a port"
-        } else if plan.tunnel_local == Some(address) {
-            "the tunnel's local address"
-        } else if wanted != "VIP" && vips.contains(&address) {
-            "a VIP"
-        } else if routing.is_broadcast(address) || !is_unicast(address) {
-            "not the address of one host"
-        } else {
-            return Ok(());
-        };
-        Err(PlanError::Address { address, wanted, other })
-    };
-    let (mut keys, mut names) = (HashSet::new(), HashSet::new());
-    for vip in &vips {
-        used(*vip, "VIP")?;
+    check_routes(plan, &routing)?;
+    let owners = Owners::of(plan);
+    for (address, wanted) in all(plan).chain(others) {
+        check_address(&routing, &owners, address, wanted)?;
     }
+    let (mut keys, mut names) = (HashSet::new(), HashSet::new());
     for service in &plan.services {
         if service.port == 0 {
             return Err(PlanError::PortZero);
@@ -111,7 +125,6 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
         }
         let mut servers = HashSet::new();
         for server in &service.servers {
-            used(server.address, "server")?;
             check_server(&routing, service, server)?;
             if !servers.insert(server.endpoint()) {
                 let server = server.endpoint();
@@ -120,6 +133,52 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
         }
     }
     Ok(())
+}
+
+fn check_address(
+    routing: &Routing,
+    owners: &Owners<()>,
+    address: IpAddr,
+    wanted: Use,
+) -> Result<(), PlanError> {
+    if let Some((other, ())) = owners.in_the_way(address, wanted) {
+        return Err(PlanError::TwoUses { address, one: other.to_string(), other: wanted.to_string() });
+    }
+    // The kernel's addresses are its own business.
+    let is_broadcast = v4(address).is_ok_and(|address| routing.is_broadcast(address) || !is_unicast(address));
+    if is_broadcast && !matches!(wanted, Use::Port(_) | Use::CheckSource(_)) {
+        return Err(PlanError::NotAHost { address, wanted: wanted.to_string() });
+    }
+    Ok(())
+}
+
+fn check_routes(plan: &Plan, routing: &Routing) -> Result<(), PlanError> {
+    if plan.routes.len() > MAX_ROUTES {
+        return Err(PlanError::Routes(plan.routes.len()));
+    }
+    let mut seen = HashSet::new();
+    for route in &plan.routes {
+        if route.to.trunc() != route.to || route.to.addr().is_multicast() {
+            return Err(PlanError::NotRouted(route.to));
+        }
+        if !seen.insert(route.to) {
+            return Err(PlanError::SameRoute(shown(route.to)));
+        }
+        let is_attached_to = |network: &Ipv4Net| network.trunc() == route.to;
+        if let Some(port) = plan.ports.iter().find(|port| port.addresses.iter().any(is_attached_to)) {
+            return Err(PlanError::RouteToAttached { to: route.to, port: port.name.clone() });
+        }
+        if routing.attached_port(route.via).is_none() {
+            return Err(PlanError::RouterNotAttached(route.via));
+        }
+    }
+    Ok(())
+}
+
+/// A route's destination as operators write it.
+#[must_use]
+pub fn shown(to: Ipv4Net) -> String {
+    if to.prefix_len() == 0 { "default".to_owned() } else { to.to_string() }
 }
 
 fn check_server(routing: &Routing, service: &ServicePlan, server: &ServerPlan) -> Result<(), PlanError> {

@@ -10,6 +10,7 @@ pub mod key;
 pub mod lookup;
 mod numbers;
 pub mod option;
+pub mod owners;
 pub mod plan;
 pub mod routing;
 pub mod snapshot;

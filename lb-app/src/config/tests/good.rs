@@ -67,7 +67,7 @@ fn the_classic_table_means_what_everybody_knows() {
             "tcp 202.103.106.5:21 172.16.0.3:21 1",
         ]
     );
-    let vips: Vec<_> = plan.vips.iter().map(|vip| (vip.address.to_string(), vip.unserved)).collect();
+    let vips: Vec<_> = plan.every_vip().map(|vip| (vip.address.to_string(), vip.unserved)).collect();
     assert_eq!(vips, [("202.103.106.5".to_owned(), Unserved::Reject)]);
 }
 
@@ -104,7 +104,7 @@ fn defaults_are_filled_in() {
     assert_eq!((service.protocol, service.method), (Protocol::Tcp, Method::Nat));
     assert_eq!((service.scheduler, service.hash_port, service.adopt), (SchedulerKind::Wlc, false, false));
     assert_eq!((service.servers[0].port, service.servers[0].weight), (80, 1));
-    let vips: Vec<_> = config.plan.vips.iter().map(|vip| (vip.address.to_string(), vip.unserved)).collect();
+    let vips: Vec<_> = config.plan.every_vip().map(|vip| (vip.address.to_string(), vip.unserved)).collect();
     assert_eq!(vips, [("192.0.2.100".to_owned(), Unserved::Reject)]);
 }
 
@@ -152,7 +152,7 @@ fn sharing_is_allowed() {
     );
     let config = check(&text).unwrap_or_else(|report| panic!("{report}"));
     assert!(config.plan.services[2].hash_port);
-    assert_eq!(config.plan.vips.len(), 3, "the one listed, and those of the services");
+    assert_eq!(config.plan.every_vip().count(), 3, "the one listed, and those of the services");
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) fn change<T>(
 pub(super) fn change_refused(error: &ChangeError) -> Refusal {
     let code = match error {
         ChangeError::Silent(_) => Code::Timeout,
-        ChangeError::Refused(_) | ChangeError::Plan(_) | ChangeError::Snapshot(_) => Code::Invalid,
+        ChangeError::Refused(_) | ChangeError::Unsound(_) | ChangeError::Snapshot(_) => Code::Invalid,
     };
     Refusal::new(code, error.to_string())
 }

@@ -7,7 +7,6 @@ use super::{
 use crate::control::live::running::Running;
 use ipnet::{IpNet, Ipv4Net};
 use lb_core::{
-    limits::MAX_ROUTES,
     neigh::entry::Knowledge,
     service::{plan::RoutePlan, routing::Routing},
 };
@@ -56,19 +55,9 @@ pub(super) fn routes(running: &Running, request: &Request) -> Answer {
     match *request {
         Request::List => Ok(Reply::Routes(list(running))),
         Request::Add { to, via } => change(running, |plan| {
-            let route = RoutePlan { to: network(to)?.trunc(), via: v4(via)? };
+            let route = RoutePlan { to: network(to)?, via: v4(via)? };
             if plan.routes.contains(&route) {
                 return Err(Refusal::new(Code::Exists, format!("a route to {to} via {via} exists already")));
-            }
-            if plan.routes.len() >= MAX_ROUTES {
-                return Err(Refusal::new(
-                    Code::Invalid,
-                    format!("{MAX_ROUTES} routes exist already, which is the maximum"),
-                ));
-            }
-            if Routing::new(&plan.ports, &[]).attached_port(route.via).is_none() {
-                let what = format!("router {via} is on no attached network: `show routes` lists them");
-                return Err(Refusal::new(Code::Invalid, what));
             }
             plan.routes.push(route);
             Ok(done())

@@ -1,7 +1,7 @@
 //! Changing what runs, while it runs: one edit of the plan, checked, made into a snapshot, and taken by all workers.
 //! Either all of it happens or nothing does.
 
-use super::sorry::sorry_server_among;
+use super::check::{Unsound, check};
 use crate::{
     config::Config,
     control::live::{
@@ -11,11 +11,7 @@ use crate::{
     dataplane::ask::Silent,
 };
 use lb_core::{
-    service::{
-        check::{PlanError, check},
-        plan::Plan,
-        snapshot::SnapshotError,
-    },
+    service::{plan::Plan, snapshot::SnapshotError},
     worker::exchange::Exchange,
 };
 use std::sync::Arc;
@@ -29,7 +25,7 @@ pub(crate) enum ChangeError {
     #[error("{0}")]
     Refused(String),
     #[error(transparent)]
-    Plan(#[from] PlanError),
+    Unsound(#[from] Unsound),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// The other workers have taken the change; this one takes it as soon as it responds.
@@ -94,11 +90,8 @@ impl Running {
     /// Puts a plan into effect that its operator wants, with the servers' states as they follow from what is known. Every
     /// change comes through here, in the caller's turn.
     fn carry_out(&self, current: &Current, mut plan: Plan, config: Arc<Config>) -> Result<(), ChangeError> {
-        if let Some(key) = sorry_server_among(&plan, &config.health) {
-            return Err(ChangeError::refused(format!("server {key}: it is the service's sorry server")));
-        }
+        check(&plan, &config.health)?;
         let derived = self.health.derive(&mut plan, &config.health);
-        check(&plan)?;
         // A worker that is behind may still open connections for a server that is gone for all others.
         let all_follow = !self.workers.iter().any(WorkerView::is_behind);
         let in_use = |server| {

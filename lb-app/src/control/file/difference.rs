@@ -13,8 +13,9 @@ use lb_core::service::{
     plan::{Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Display},
+    net::Ipv4Addr,
     sync::Arc,
 };
 
@@ -126,14 +127,18 @@ impl Difference {
         let local =
             |plan: &Plan| plan.tunnel_local.map_or("the port's".to_owned(), |local| local.to_string());
         changed(live, "tunnel: local", local(before), local(after));
-        for vip in &before.vips {
-            if let Some(other) = after.vip(vip.address.into()) {
-                options(live, &format!("vip {}", vip.address), VipPlan::OPTIONS, vip, other);
+        let vips = |plan: &Plan| -> BTreeMap<Ipv4Addr, VipPlan> {
+            plan.every_vip().map(|vip| (vip.address, vip)).collect()
+        };
+        let (before, after) = (vips(before), vips(after));
+        for (address, vip) in &before {
+            if let Some(other) = after.get(address) {
+                options(live, &format!("vip {address}"), VipPlan::OPTIONS, vip, other);
             }
         }
-        let vips =
-            |plan: &Plan| -> Vec<String> { plan.vips.iter().map(|vip| vip.address.to_string()).collect() };
-        sets(live, "vip", &vips(before), &vips(after));
+        let addresses =
+            |vips: &BTreeMap<Ipv4Addr, VipPlan>| -> Vec<Ipv4Addr> { vips.keys().copied().collect() };
+        sets(live, "vip", &addresses(&before), &addresses(&after));
     }
 
     fn compare_services(&mut self, before: &Plan, after: &Plan) {

@@ -5,7 +5,7 @@
 use lb_core::{
     conn::timeouts::Timeouts,
     service::plan::{
-        Health, Plan, PortPlan, ServerPlan, ServicePlan, VipPlan, port_flag, timeouts::TIMEOUTS,
+        Health, Plan, PortPlan, RoutePlan, ServerPlan, ServicePlan, VipPlan, port_flag, timeouts::TIMEOUTS,
     },
 };
 use std::{collections::HashMap, hash::Hash};
@@ -18,11 +18,7 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
     let known = before.ports.iter().zip(&running.ports);
     Plan {
         ports: known.zip(ports).map(|((before, running), file)| merge_port(before, running, file)).collect(),
-        routes: merge_all(
-            [&before.routes, &running.routes, routes],
-            |route| (route.to, route.via),
-            |_, route, _| *route,
-        ),
+        routes: merge_all([&before.routes, &running.routes, routes], |route| route.to, merge_route),
         services: merge_all([&before.services, &running.services, services], ServicePlan::key, merge_service),
         vips: merge_all([&before.vips, &running.vips, vips], |vip| vip.address, merge_vip),
         tunnel_local: *last(&before.tunnel_local, &running.tunnel_local, tunnel_local),
@@ -77,6 +73,11 @@ fn merge_port(before: &PortPlan, running: &PortPlan, file: &PortPlan) -> PortPla
         mtu: *mtu,
         spread: running.spread,
     }
+}
+
+fn merge_route(before: &RoutePlan, running: &RoutePlan, file: &RoutePlan) -> RoutePlan {
+    let RoutePlan { to, via } = file;
+    RoutePlan { to: *to, via: *last(&before.via, &running.via, via) }
 }
 
 fn merge_vip(before: &VipPlan, running: &VipPlan, file: &VipPlan) -> VipPlan {
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!(merged.services[0].timeouts, expected.services[0].timeouts, "key by key");
         let merged = merge(&[("via = \"192.0.2.254\"", "via = \"192.0.2.252\"")]);
         let routers: Vec<String> = merged.routes.iter().map(|route| route.via.to_string()).collect();
-        assert_eq!(routers, ["192.0.2.252", "192.0.2.253"]);
+        assert_eq!(routers, ["192.0.2.252"], "there is one route to a network");
         let merged = merge(&[("\"192.0.2.1/24\", ", "\"192.0.2.1/24\", \"203.0.113.1/24\", ")]);
         assert_eq!(merged.ports[0].addresses.len(), 3);
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{named::named, option, packet::PortId, words};
 use ipnet::Ipv4Net;
-use std::net::{IpAddr, Ipv4Addr};
+use std::{collections::HashSet, net::Ipv4Addr};
 
 // Words of a plan that layers below this one need as well.
 pub use super::key::Protocol;
@@ -153,10 +153,11 @@ impl Plan {
         self.services.iter().flat_map(ServicePlan::keyed_servers)
     }
 
-    /// The policy for that VIP.
-    #[must_use]
-    pub fn vip(&self, address: IpAddr) -> Option<&VipPlan> {
-        self.vips.iter().find(|vip| IpAddr::V4(vip.address) == address)
+    /// All VIPs, each once: those that are listed, then those of services only.
+    pub fn every_vip(&self) -> impl Iterator<Item = VipPlan> {
+        let of_services = self.services.iter().map(|service| VipPlan::new(service.vip));
+        let mut known = HashSet::new();
+        self.vips.iter().copied().chain(of_services).filter(move |vip| known.insert(vip.address))
     }
 }
 

@@ -45,7 +45,7 @@ impl ServicePlan {
     /// What can be said of it, beside its servers and how they are checked.
     pub const OPTIONS: &'static [Opt<Self>] = &[
         option!(name, Kind::Name, "Your name for it, unique.").required("\"web\""),
-        option!(vip, Kind::Address, "The address that clients send to. No port and no server may have it.")
+        option!(vip, Kind::Address, "The address that clients send to. No port, router or server may have it.")
             .required("\"192.0.2.100\""),
         option!(port, PORT, "The port that clients send to.").required("80"),
         option!(

@@ -1,0 +1,203 @@
+//! Whether an edited plan may run: what the reader of the configuration file checks, for a plan without a file.
+
+use super::sorry::sorry_server_among;
+use crate::config::health::{Health, ServiceHealth};
+use lb_core::service::{
+    address::v4,
+    check::{self, PlanError},
+    key::ServerKey,
+    owners::Use,
+    plan::{Plan, ServicePlan},
+    routing::Routing,
+};
+use std::{collections::HashMap, net::IpAddr};
+use thiserror::Error;
+
+/// Why an edited plan may not run.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(crate) enum Unsound {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// It has connections only while the others fail.
+    #[error("server {0}: it is the service's sorry server")]
+    SorryServer(ServerKey),
+    /// It could not stand in.
+    #[error("no route to {address}, {what}; keep a route to it")]
+    NoRoute {
+        /// Whose.
+        address: IpAddr,
+        /// What it is.
+        what: String,
+    },
+}
+
+/// Checks a plan as its operator knows it, without the sorry servers that stand in, together with how its servers are
+/// checked.
+///
+/// # Errors
+/// The first mistake that is found.
+pub(in crate::control) fn check(plan: &Plan, health: &Health) -> Result<(), Unsound> {
+    if let Some(key) = sorry_server_among(plan, health) {
+        return Err(Unsound::SorryServer(key));
+    }
+    check::check(plan, others(plan, health))?;
+    let routing = Routing::new(&plan.ports, &plan.routes);
+    let unreachable = others(plan, health).find(|(address, wanted)| {
+        matches!(wanted, Use::SorryServer(_))
+            && v4(*address).is_ok_and(|address| routing.next_hop(address).is_none())
+    });
+    match unreachable {
+        Some((address, wanted)) => Err(Unsound::NoRoute { address, what: wanted.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// Addresses that are not in the plan: sorry servers, and where the kernel's checks come from.
+fn others<'a>(plan: &'a Plan, health: &'a Health) -> impl Iterator<Item = (IpAddr, Use<'a>)> {
+    let of: HashMap<_, &ServiceHealth> =
+        health.services.iter().map(|service| (service.key, service)).collect();
+    let checked = plan.services.iter().filter_map(move |service| Some((service, *of.get(&service.key())?)));
+    checked.flat_map(|(service, health)| {
+        let ServicePlan { name, .. } = service;
+        let sorry = health.pool.sorry_server.map(|sorry| (sorry.address.ip(), Use::SorryServer(name)));
+        let own = health.own.iter().filter_map(|(_, check)| check.as_ref());
+        let sources = health.check.iter().chain(own).filter_map(|check| check.leave.source);
+        sorry.into_iter().chain(sources.map(|source| (IpAddr::V4(source), Use::CheckSource(name))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Limits};
+    use lb_core::service::plan::{Method, RoutePlan, ServerPlan};
+    use std::net::Ipv4Addr;
+
+    const FILE: &str = r#"
+        [tunnel]
+        local = "198.51.100.7"
+        [[ports]]
+        name = "wan"
+        device = "net_null0"
+        addresses = ["192.0.2.1/24"]
+        [[ports]]
+        name = "lan"
+        device = "net_null1"
+        addresses = ["198.51.100.1/24"]
+        [[routes]]
+        to = "default"
+        via = "192.0.2.254"
+        [[routes]]
+        to = "203.0.113.0/24"
+        via = "198.51.100.254"
+        [[vips]]
+        address = "192.0.2.150"
+        [[services]]
+        name = "web"
+        vip = "192.0.2.100"
+        port = 80
+        protocol = "tcp"
+        method = "nat"
+        servers = [{ address = "198.51.100.11" }]
+        check = { type = "tcp", source = "198.51.100.8" }
+        health = { sorry_server = "198.51.100.99:80" }
+    "#;
+
+    /// What is said of the plan after an edit.
+    fn after(edit: impl FnOnce(&mut Plan)) -> String {
+        let limits = Limits { workers: 1, available_bytes: u64::MAX };
+        let mut config = config::parse("lb.toml", FILE, limits).expect("sound");
+        assert_eq!(check(&config.plan, &config.health), Ok(()));
+        edit(&mut config.plan);
+        check(&config.plan, &config.health).map_or_else(|error| error.to_string(), |()| "sound".to_owned())
+    }
+
+    fn service(vip: &str) -> ServicePlan {
+        ServicePlan::new("new", format!("tcp {vip}:443").parse().expect("a key"), Method::Nat)
+    }
+
+    fn route(to: &str, via: [u8; 4]) -> RoutePlan {
+        RoutePlan { to: to.parse().expect("a network"), via: via.into() }
+    }
+
+    #[test]
+    fn an_edit_gives_nobody_an_address_that_somebody_else_has() {
+        let remedy = "use another address for one of them";
+        for (vip, other) in [
+            ("192.0.2.1", "the address of port \"wan\""),
+            ("192.0.2.254", "the router of the default route"),
+            ("198.51.100.254", "the router of the route to 203.0.113.0/24"),
+            ("198.51.100.7", "the tunnel's local address"),
+        ] {
+            let said = after(|plan| plan.services.push(service(vip)));
+            assert_eq!(said, format!("{vip} would be both {other} and the VIP of service \"new\"; {remedy}"));
+        }
+        for (vip, other) in [
+            ("198.51.100.11", "a server of service \"web\""),
+            ("198.51.100.99", "the sorry server of service \"web\""),
+            ("198.51.100.8", "the source of checks of service \"web\""),
+        ] {
+            let said = after(|plan| plan.services.push(service(vip)));
+            assert_eq!(said, format!("{vip} would be both the VIP of service \"new\" and {other}; {remedy}"));
+        }
+        for (via, other) in [
+            ([192, 0, 2, 100], "the VIP of service \"web\""),
+            ([192, 0, 2, 150], "a VIP of [[vips]]"),
+            ([192, 0, 2, 1], "the address of port \"wan\""),
+        ] {
+            let said = after(|plan| plan.routes.push(route("10.0.0.0/8", via)));
+            let via = Ipv4Addr::from(via);
+            assert!(said.starts_with(&format!("{via} would be both ")), "{said}");
+            assert!(said.contains(other) && said.contains("the router of the route to 10.0.0.0/8"), "{said}");
+        }
+        for (server, other) in [
+            ([192, 0, 2, 100], "the VIP of service \"web\""),
+            ([192, 0, 2, 150], "a VIP of [[vips]]"),
+            ([198, 51, 100, 1], "the address of port \"lan\""),
+            ([198, 51, 100, 7], "the tunnel's local address"),
+        ] {
+            let new = ServerPlan::new(server.into(), 80, 1);
+            let said = after(|plan| plan.services[0].servers.push(new));
+            let server = Ipv4Addr::from(server);
+            let both = format!("{server} would be both {other} and a server of service \"web\"; {remedy}");
+            assert_eq!(said, both);
+        }
+        let sorry = ServerPlan::new([198, 51, 100, 99].into(), 80, 1);
+        let said = after(|plan| plan.services[0].servers.push(sorry));
+        assert!(said.contains("it is the service's sorry server"), "{said}");
+        assert_eq!(after(|plan| plan.services.push(service("192.0.2.150"))), "sound");
+        let router = ServerPlan::new([198, 51, 100, 254].into(), 80, 1);
+        assert_eq!(after(|plan| plan.services[0].servers.push(router)), "sound", "a router may serve");
+    }
+
+    #[test]
+    fn routes_of_an_edit_are_checked_like_those_of_a_file() {
+        let add = |to: &str, via| after(|plan| plan.routes.push(route(to, via)));
+        assert_eq!(add("10.0.0.0/8", [198, 51, 100, 254]), "sound");
+        assert_eq!(add("0.0.0.0/0", [192, 0, 2, 253]), "default has a route already; delete it first");
+        assert_eq!(
+            add("198.51.100.0/24", [192, 0, 2, 253]),
+            "198.51.100.0/24 is attached to port \"lan\", which comes first"
+        );
+        assert_eq!(add("224.0.0.0/4", [192, 0, 2, 253]), "224.0.0.0/4 is not a network of single hosts");
+        assert_eq!(add("10.0.0.1/8", [192, 0, 2, 253]), "10.0.0.1/8 is not a network of single hosts");
+        assert_eq!(
+            add("10.0.0.0/8", [203, 0, 113, 1]),
+            "router 203.0.113.1 is on no attached network: `show routes` lists them"
+        );
+        assert_eq!(
+            add("10.0.0.0/8", [192, 0, 2, 255]),
+            "192.0.2.255 cannot be the router of the route to 10.0.0.0/8: it is not the address of one host"
+        );
+    }
+
+    #[test]
+    fn the_way_to_a_sorry_server_is_not_deleted() {
+        let limits = Limits { workers: 1, available_bytes: u64::MAX };
+        let text = FILE.replace("198.51.100.99:80", "203.0.113.99:80");
+        let mut config = config::parse("lb.toml", &text, limits).expect("sound");
+        config.plan.routes.clear();
+        let said = check(&config.plan, &config.health).expect_err("no route").to_string();
+        assert!(said.contains("no route to 203.0.113.99, the sorry server of service \"web\""), "{said}");
+    }
+}
