@@ -30,7 +30,7 @@ const READERS: [(&str, &[&str]); 31] = [
     ("show health", &["RemoteAddress:Port", "quorum reached, weight 2 up", "tcp", "serves", "in "]),
     ("-Lnc", &["pro expire state", "TCP 1", "ESTABLISHED", "connections in total"]),
     ("show connections state established protocol tcp vip 192.0.2.100 limit 5", &["192.0.2.10:", "1 shown"]),
-    ("count connections", &["connections, 1 of them active, room for 131072", "  worker 1: "]),
+    ("count connections", &["connections, 1 of them active, capacity 131072", "  worker 1: "]),
     ("show neighbours", &["198.51.100.11 on lan at "]),
     ("show routes", &["198.51.100.0/24 on lan attached, own address 198.51.100.1"]),
     ("show workers", &["worker 0 on lcore 1", "% busy", "handed over: client "]),

@@ -273,7 +273,7 @@ fn changes_at_run_time_leave_no_moment_in_which_the_plan_is_wrong() -> Result<()
         reload(&format!("quorum = 2, sorry_server = \"{}:8080\"", "198.51.100.78"))?;
         let gap = steady.watch(8)?;
         ensure!(gap.iter().all(|(_, outcome)| outcome.is_err()), "{gap:?}");
-        ensure!(director.output()?.matches("sorry server steps").count() == 3, "{}", director.output()?);
+        ensure!(director.output()?.matches("sorry server gets").count() == 3, "{}", director.output()?);
         let start = Instant::now();
         reload("quorum = 1")?;
         let after = eventually(PATIENCE, || Ok(by_server(&steady.since(start)).contains_key(one)))?;

@@ -79,7 +79,7 @@ impl Common {
             handles.push(handle);
         }
         if let Some(left) = self.left {
-            info!("{restored} of {} connections of the last run go on", left.connections.len());
+            info!("restored {restored} of {} connections from the previous run", left.connections.len());
         }
         Ok((handles, workers))
     }

@@ -21,7 +21,7 @@ pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Fin
     let finding = match within(limit, check, ask(means, check, target, limit)).await {
         Ok(finding) => finding,
         Err(_) if check.to_vip && means.by_ports(check, target) => Err(format!(
-            "no answer within {} from {} by the way of traffic: does the server have that address?",
+            "no answer within {} from {} on the path of traffic: does the server have that address?",
             check.timeout, target.key.service.vip
         )),
         Err(_) => Err(format!("no answer within {}", check.timeout)),

@@ -21,7 +21,7 @@ pub(crate) fn plain(error: &io::Error) -> String {
         io::ErrorKind::ConnectionRefused => "it refused the connection".to_owned(),
         io::ErrorKind::ConnectionReset => "it reset the connection".to_owned(),
         io::ErrorKind::HostUnreachable => "the host is unreachable".to_owned(),
-        io::ErrorKind::NetworkUnreachable => "there is no route to its network".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "no route to its network".to_owned(),
         io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
         _ => {
             let text = error.to_string();

@@ -46,12 +46,8 @@ pub(super) fn not_found(what: &str, name: &str, known: impl IntoIterator<Item = 
     if known.len() > MOST {
         known[MOST] = "...".to_owned();
     }
-    let there_are = if known.is_empty() {
-        "there are none".to_owned()
-    } else {
-        format!("there are {}", known.join(", "))
-    };
-    Refusal::new(Code::NotFound, format!("there is no {what} {name:?}; {there_are}"))
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Refusal::new(Code::NotFound, format!("unknown {what} {name:?}; known: {known}"))
 }
 
 /// What a word names, among values with names.

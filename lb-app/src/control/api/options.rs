@@ -12,9 +12,9 @@ pub(super) fn set<P>(options: &'static [Opt<P>], into: &mut P, given: &Options) 
     if let Some(unknown) = given.keys().find(|key| !known.contains(&key.as_str())) {
         let remedy = match nearest(unknown, &known) {
             Some(key) => format!("did you mean {key}?"),
-            None => format!("there are {}", known.join(", ")),
+            None => format!("known: {}", known.join(", ")),
         };
-        return Err(Refusal::new(Code::Invalid, format!("{unknown} is no option; {remedy}")));
+        return Err(Refusal::new(Code::Invalid, format!("unknown option {unknown:?}; {remedy}")));
     }
     // In the order of the table, since the default of one may follow from another.
     for Opt { field, set, .. } in settable() {
@@ -74,8 +74,8 @@ mod tests {
     fn what_cannot_be_set_is_refused_with_a_remedy() {
         let mut server = ServerPlan::new([198, 51, 100, 11].into(), 80, 1);
         let mut refused = |json| set(ServerPlan::OPTIONS, &mut server, &given(json)).unwrap_err().message;
-        assert_eq!(refused(json!({"weighd": 3})), "weighd is no option; did you mean weight?");
-        assert_eq!(refused(json!({"address": "192.0.2.1"})), "address is no option; there are weight");
+        assert_eq!(refused(json!({"weighd": 3})), "unknown option \"weighd\"; did you mean weight?");
+        assert_eq!(refused(json!({"address": "192.0.2.1"})), "unknown option \"address\"; known: weight");
         assert_eq!(refused(json!({"weight": 65_536})), "weight: 65536 is out of range; use 0 to 65535");
         assert_eq!(refused(json!({"weight": "3"})), "weight: is text, not a whole number; use 0 to 65535");
         assert_eq!(refused(json!({"weight": {"a": 1}})), "weight: {\"a\":1} is no value; write one");

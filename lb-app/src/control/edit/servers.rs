@@ -94,5 +94,5 @@ fn is_draining(plan: &Plan, key: &ServerKey) -> bool {
 
 fn require<'a>(plan: &'a mut Plan, key: &ServerKey) -> Result<&'a mut ServerPlan, ChangeError> {
     let server = plan.service_mut(&key.service).and_then(|service| service.server_mut(key.endpoint()));
-    server.ok_or_else(|| ChangeError::refused(format!("there is no server {key}")))
+    server.ok_or_else(|| ChangeError::refused(format!("unknown server {key}")))
 }

@@ -16,7 +16,7 @@ pub(crate) enum WatchError {
     TooMany(&'static str),
     #[error("no {what} has the number {id}")]
     Unknown { what: &'static str, id: u32 },
-    #[error("no port is called {0}")]
+    #[error("unknown port {0}")]
     NoPort(String),
     #[error(
         "captures are written into {directory} only, and not to {file}: say a name alone, such as `a.pcapng`; `captures` in \
