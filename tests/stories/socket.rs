@@ -89,7 +89,7 @@ fn a_seat_is_left_for_root() -> Result<()> {
           $client->syswrite('{{');\n \
           push @clients, $client;\n\
          }}\n\
-         print readline $clients[0];\n\
+         print(readline($clients[0]));\n\
          close STDOUT;\n\
          readline STDIN;\n",
         control.socket().display()
