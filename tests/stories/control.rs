@@ -232,8 +232,43 @@ fn ports_and_forwarding_stop_and_start() -> Result<()> {
     control.ask("clear fwd stats all")?;
     assert!(control.ask("show drops")?.contains("0 dropped of"));
 
+    // A link goes down and comes up, which is noticed, and then the network is told whose the VIP is; so it is when a
+    // port is started and when forwarding goes on.
+    let is_in_log = |words: &str| -> Result<bool> { Ok(director.output()?.contains(words)) };
+    let vip = Method::Nat.vip();
+    let told = |what: &str| -> Result<()> {
+        let wrong = "02:00:00:00:00:99";
+        world
+            .client()
+            .namespace()
+            .ip(&format!("neigh replace {vip} lladdr {wrong} dev wan nud reachable"))?;
+        match what {
+            "link up" => world.director().ip("link set lbwan up")?,
+            command => drop(control.ask(command)?),
+        }
+        let shown = || world.client().namespace().run("ip", &["neigh", "show", &vip.to_string()]);
+        ensure!(
+            eventually(PATIENCE, || Ok(!shown()?.contains(wrong)))?,
+            "{what}: nobody is told: {}",
+            shown()?
+        );
+        Ok(())
+    };
+    world.director().ip("link set lbwan down")?;
+    assert!(eventually(PATIENCE, || is_in_log("the link of port wan is down"))?);
+    assert!(control.ask("show port summary all")?.contains(" down "));
+    told("link up")?;
+    assert!(eventually(PATIENCE, || is_in_log("the link of port wan is up"))?);
+    control.ask("port stop wan")?;
+    told("port start wan")?;
+    control.ask("stop")?;
+    told("start")?;
+    assert!(eventually(PATIENCE, answers)?);
+
     // The port's interface goes, and nothing crashes or hangs.
     world.director().ip("link del lblan")?;
+    assert!(eventually(PATIENCE, || is_in_log("the network interface of port lan does not exist any more"))?);
+    assert!(control.ask("show port info all")?.contains("Link status: gone"));
     for command in
         ["show port info all", "show port stats all", "show port xstats all", "port stop 1", "top once"]
     {

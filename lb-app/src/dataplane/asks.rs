@@ -144,6 +144,17 @@ impl Ask for PausePort {
     }
 }
 
+/// Announce the addresses on a port anew, or on all ports.
+pub(crate) struct Announce(pub(crate) Option<PortId>);
+
+impl Ask for Announce {
+    type Answer = ();
+
+    fn answer(self, now: Instant, wired: &mut WiredWorker) {
+        wired.worker.announce_again(now, self.0);
+    }
+}
+
 /// Say that a burst is over.
 pub(crate) struct EndBurst;
 

@@ -2,7 +2,9 @@
 
 use super::watchdog::Watchdog;
 use crate::{
-    control::{clients::telemetry, edit::passive::Watch, file::state_file, plane::ControlPlane},
+    control::{
+        clients::telemetry, edit::passive::Watch, file::state_file, live::links::Links, plane::ControlPlane,
+    },
     dataplane::{lcore::Ended, shutdown::Shutdown},
     dpdk::{Dump, Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
     log,
@@ -66,7 +68,7 @@ impl Director {
     pub(crate) fn serve(&self, wishes: &Wishes) {
         let (plane, running) = (&*self.plane, &*self.plane.running);
         let mut watchdog = Watchdog::ready(plane);
-        let mut refusals = Watch::default();
+        let (mut refusals, mut links) = (Watch::default(), Links::default());
         while !wishes.stop.load(Ordering::Relaxed) {
             running.board.sum_up(running.current().snapshot.servers.len());
             self.report_notices();
@@ -82,6 +84,7 @@ impl Director {
             }
             running.catch_up();
             refusals.tick(running, Instant::now());
+            links.tick(running, Instant::now());
             plane.watches.keep(running);
             plane.servers.keep(running, Instant::now());
             plane.reloads.go_back_if_unconfirmed(running, Instant::now());

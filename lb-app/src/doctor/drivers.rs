@@ -155,6 +155,7 @@ mod tests {
             rx_offload_bits: u64::MAX,
             tx_offload_bits: 0,
             socket: None,
+            kernel_interface: None,
         }
     }
 

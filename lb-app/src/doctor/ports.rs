@@ -142,6 +142,20 @@ fn kernel_interface(
         format!("port {port}: {interface} goes through the kernel: a system call and a copy per burst");
     let remedy = "give DPDK its own NIC: dpdk-devbind.py --status";
     let mut findings = vec![Finding::slow("driver", text, remedy)];
+    findings.push(match read(root, &format!("{directory}/operstate")) {
+        Some(state) if !["up", "unknown"].contains(&state.as_str()) => {
+            let text = format!("port {port}: {interface} is {state}");
+            Finding::wrong("link", text, format!("ip link set {interface} up, there and at its peer"))
+        }
+        _ => Finding::ok("link", format!("port {port}: {interface} is up")),
+    });
+    findings.push(Finding::ok(
+        "fragments",
+        format!(
+            "port {port}: the kernel puts fragments together before net_af_packet sees them: what fits the MTU passes, \
+             larger packets are dropped as bad-ipv4, and fragments whose rest is missing are not counted here"
+        ),
+    ));
 
     let queues: usize = argument(device, "qpairs").and_then(|value| value.parse().ok()).unwrap_or(1);
     let workers = patient.workers();
@@ -248,5 +262,15 @@ mod tests {
         let rss = findings.iter().find(|finding| finding.subject == "rss");
         assert_eq!(rss.map(|finding| finding.verdict), Some(Verdict::Slow), "{findings:?}");
         assert_eq!(at("net_af_packet0,iface=gone0", "gone0")[0].verdict, Verdict::Wrong);
+        let link = || {
+            let findings = at("net_af_packet0,iface=nosuch0", "nosuch0").into_iter();
+            findings
+                .filter(|finding| finding.subject == "link")
+                .map(|finding| finding.verdict)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(link(), [Verdict::Ok]);
+        tree.write("sys/class/net/nosuch0/operstate", "lowerlayerdown\n");
+        assert_eq!(link(), [Verdict::Wrong]);
     }
 }

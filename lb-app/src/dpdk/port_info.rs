@@ -1,32 +1,8 @@
 //! What a port is and can do.
 
-use super::{device::Device, eal::describe_error, port_error::PortError};
+use super::{device::Device, eal::describe_error, link::kernel_interface, port_error::PortError};
 use lb_core::service::plan::Mac;
-use std::{
-    ffi::{CStr, c_char},
-    fmt,
-};
-
-/// State of a port's link.
-#[derive(Clone, Copy, Debug)]
-pub struct Link {
-    /// Whether it is up.
-    pub up: bool,
-    /// Mbit/s, if known.
-    pub speed_mbps: Option<u32>,
-    /// Whether it sends and receives at the same time.
-    pub full_duplex: bool,
-}
-
-impl fmt::Display for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.up { "up" } else { "down" })?;
-        if let (true, Some(speed)) = (self.up, self.speed_mbps) {
-            write!(f, ", {speed} Mbit/s {} duplex", if self.full_duplex { "full" } else { "half" })?;
-        }
-        Ok(())
-    }
-}
+use std::ffi::{CStr, c_char};
 
 /// What a port is and can do, as its driver says.
 #[derive(Debug)]
@@ -59,6 +35,8 @@ pub struct PortInfo {
     pub tx_offload_bits: u64,
     /// The NUMA node it is attached to, if it is to one.
     pub socket: Option<u32>,
+    /// The index of the kernel's interface that it is on top of, if the kernel knows more of its link than the driver.
+    pub kernel_interface: Option<u32>,
 }
 
 impl PortInfo {
@@ -86,9 +64,11 @@ impl PortInfo {
 
     pub(super) fn read(device: &Device) -> Result<PortInfo, PortError> {
         let info = device.info()?;
+        let driver = text(info.driver_name).unwrap_or("unknown").to_owned();
         Ok(PortInfo {
             device: device.name.clone(),
-            driver: text(info.driver_name).unwrap_or("unknown").to_owned(),
+            kernel_interface: kernel_interface(&driver, info.if_index),
+            driver,
             mac: read_mac(device)?,
             max_rx_queues: info.max_rx_queues,
             max_tx_queues: info.max_tx_queues,
@@ -109,19 +89,6 @@ pub(super) const IPV4_CHECKSUM: u64 = dpdk_sys::SHIM_RX_OFFLOAD_IPV4_CKSUM;
 /// Verifying those of TCP and UDP.
 pub(super) const L4_CHECKSUMS: u64 =
     dpdk_sys::SHIM_RX_OFFLOAD_TCP_CKSUM | dpdk_sys::SHIM_RX_OFFLOAD_UDP_CKSUM;
-
-/// The port's link now. Does not wait for it to come up.
-pub(super) fn read_link(device: &Device) -> Link {
-    let mut link = dpdk_sys::shim_link { speed_mbps: 0, up: false, full_duplex: false };
-    // SAFETY: the device exists while `device` does, and `link` is a place to write to.
-    let code = unsafe { dpdk_sys::shim_port_link(device.id, &raw mut link) };
-    let known = link.speed_mbps != dpdk_sys::SHIM_SPEED_UNKNOWN && link.speed_mbps != 0;
-    Link {
-        up: code == 0 && link.up,
-        speed_mbps: known.then_some(link.speed_mbps),
-        full_duplex: link.full_duplex,
-    }
-}
 
 /// Names of receive offloads; their bits are `RTE_ETH_RX_OFFLOAD_*`.
 pub(super) fn rx_offload_names(bits: u64) -> Vec<&'static str> {

@@ -280,6 +280,7 @@ mod tests {
             rx_offload_bits: 0,
             tx_offload_bits: 0,
             socket: None,
+            kernel_interface: None,
         }
     }
 

@@ -3,12 +3,12 @@
 use super::{
     device::Device,
     eal::describe_error,
+    link::{Link, read_link},
     mempool::OnlyPool,
     pause::{Direction, QueuePause},
     port_error::PortError,
     port_info::{
-        IPV4_CHECKSUM, L4_CHECKSUMS, Link, PortInfo, read_link, read_promiscuous, rx_offload_names,
-        tx_offload_names,
+        IPV4_CHECKSUM, L4_CHECKSUMS, PortInfo, read_promiscuous, rx_offload_names, tx_offload_names,
     },
     port_settings::PortSettings,
     queue::{RxQueue, TxQueue},
@@ -136,7 +136,7 @@ impl StartedPort {
         };
         line("driver", driver.clone());
         line("MAC", mac.to_string());
-        line("link", read_link(&self.device).to_string());
+        line("link", self.link().to_string());
         line("MTU", mtu.to_string());
         line("NUMA node", self.info.socket.map_or_else(|| "none".to_owned(), |socket| socket.to_string()));
         line("promiscuous", if read_promiscuous(&self.device) { "yes" } else { "no" }.to_owned());
@@ -242,7 +242,7 @@ impl StartedPort {
     /// The link now.
     #[must_use]
     pub fn link(&self) -> Link {
-        read_link(&self.device)
+        read_link(&self.device, self.info.kernel_interface)
     }
 
     /// Whether it accepts frames for other hosts (promiscuous mode).

@@ -57,6 +57,7 @@ pub(crate) struct Port {
     pub(crate) name: String,
     /// In the order of [`PORT_COUNTERS`].
     pub(crate) counters: [u64; 8],
+    pub(crate) link_up: bool,
 }
 
 /// Everything.
@@ -216,6 +217,14 @@ impl Facts {
             for port in &self.ports {
                 writer.sample(&labels(&[("port", &port.name)]), port.counters[index]);
             }
+        }
+        writer.family(&Family {
+            name: "lb_port_link_up",
+            kind: Kind::Gauge,
+            help: "1 if the port's link is up.",
+        });
+        for port in &self.ports {
+            writer.sample(&labels(&[("port", &port.name)]), u64::from(port.link_up));
         }
     }
 

@@ -4,7 +4,10 @@ use super::{
     facts::{Facts, Port, Server, Service, Worker},
     names::Names,
 };
-use crate::control::{live::running::Running, plane::ControlPlane};
+use crate::{
+    control::{live::running::Running, plane::ControlPlane},
+    dpdk::LinkState,
+};
 use lb_core::{
     counters::{Counter, ServerTraffic},
     ids::ServerId,
@@ -37,7 +40,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
             stats.tx_errors,
             stats.rx_no_buffer,
         ];
-        Port { name, counters }
+        Port { name, counters, link_up: port.link().state == LinkState::Up }
     });
     let ports = ports.collect();
     drop(started);

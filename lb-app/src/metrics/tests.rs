@@ -36,7 +36,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         changes: 3,
         reloads: [2, 1],
         buffers: [100, 4_095],
-        ports: vec![Port { name: "wan".to_owned(), counters: [1; 8] }],
+        ports: vec![Port { name: "wan".to_owned(), counters: [1; 8], link_up: true }],
         ..Facts::default()
     };
     facts.workers.push(Worker {

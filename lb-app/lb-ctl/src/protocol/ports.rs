@@ -76,6 +76,9 @@ pub struct Info {
     pub started: bool,
     /// Whether its link is up.
     pub link_up: bool,
+    /// Whether the network interface that it is on top of does not exist any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub link_gone: bool,
     /// Mbit/s, if known.
     pub link_mbps: Option<u32>,
     /// Whether it sends and receives at the same time.

@@ -72,7 +72,15 @@ fn status(port: &Info) -> &'static str {
     match (port.started, port.link_up) {
         (false, _) => "stopped",
         (true, true) => "up",
-        (true, false) => "down",
+        (true, false) => link(port),
+    }
+}
+
+fn link(port: &Info) -> &'static str {
+    match (port.link_up, port.link_gone) {
+        (true, _) => "up",
+        (false, false) => "down",
+        (false, true) => "gone",
     }
 }
 
@@ -99,7 +107,7 @@ pub(super) fn infos(text: &mut String, infos: &Infos) {
             port.node.map_or("any".to_owned(), |node| node.to_string())
         );
         let _ = writeln!(text, "Port status: {}", if port.started { "started" } else { "stopped" });
-        let _ = writeln!(text, "Link status: {}", if port.link_up { "up" } else { "down" });
+        let _ = writeln!(text, "Link status: {}", link(port));
         let _ = writeln!(text, "Link speed: {}", speed(port));
         let _ =
             writeln!(text, "Link duplex: {}", if port.full_duplex { "full-duplex" } else { "half-duplex" });

@@ -38,7 +38,7 @@ pub(super) fn answer(
         Request::Names => Ok(Reply::Names(names(running))),
         Request::Configuration => Ok(Reply::Configuration(configuration(running))),
         Request::Start => {
-            running.shutdown.set_paused(false);
+            running.resume();
             Ok(done_with("forwarding"))
         }
         Request::Stop => pause(running, forwarded),

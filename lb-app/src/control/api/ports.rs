@@ -3,7 +3,7 @@
 use super::answer::{Answer, done, done_with, not_found};
 use crate::{
     control::live::{ports::PortFailure, running::Running},
-    dpdk::{StartedPort, started::Setup, stats::PortStats as Counted},
+    dpdk::{LinkState, StartedPort, started::Setup, stats::PortStats as Counted},
 };
 use lb_core::packet::PortId;
 use lb_ctl::protocol::{
@@ -122,7 +122,8 @@ fn info(running: &Running, port: &StartedPort, name: &str) -> Info {
         mac: info.mac.to_string(),
         node: info.socket,
         started: port.is_moving(),
-        link_up: link.up,
+        link_up: link.state == LinkState::Up,
+        link_gone: link.state == LinkState::Gone,
         link_mbps: link.speed_mbps,
         full_duplex: link.full_duplex,
         promiscuous: port.is_promiscuous(),

@@ -3,7 +3,9 @@
 //! * [`workers`]: workers from outside, and what only they know or can do.
 //! * [`running`]: the director that runs.
 //! * [`ports`]: its ports, stopped and started.
+//! * [`links`]: their links, which come up and go down.
 
+pub(crate) mod links;
 pub(crate) mod ports;
 pub(crate) mod running;
 pub(crate) mod workers;

@@ -2,11 +2,15 @@
 
 use super::running::Running;
 use crate::{
-    dataplane::{ask::Silent, asks::PausePort},
+    dataplane::{
+        ask::Silent,
+        asks::{Announce, PausePort},
+    },
     dpdk::PortError,
 };
 use lb_core::packet::PortId;
 use thiserror::Error;
+use tracing::warn;
 
 /// Why a port was not stopped or started.
 #[derive(Debug, Error)]
@@ -28,14 +32,33 @@ impl Running {
         Some(PortId(at as u16))
     }
 
-    /// Lets a port move packets again.
+    /// Lets a port move packets again, and tells its network which addresses are here.
     ///
     /// # Errors
     /// See [`PortFailure`].
     pub(crate) fn start_port(&self, port: PortId) -> Result<(), PortFailure> {
-        let mut ports = self.ports();
-        let port = ports.get_mut(usize::from(port.0)).ok_or(PortFailure::Ending)?;
-        Ok(port.resume()?)
+        self.ports().get_mut(usize::from(port.0)).ok_or(PortFailure::Ending)?.resume()?;
+        self.announce(Some(port));
+        Ok(())
+    }
+
+    /// Forwards again after a stop, and tells all networks which addresses are here.
+    pub(crate) fn resume(&self) {
+        self.shutdown.set_paused(false);
+        self.announce(None);
+    }
+
+    /// Announces the addresses on a port anew, or on all ports. While nothing is forwarded nobody is told: that comes when
+    /// it goes on.
+    pub(super) fn announce(&self, port: Option<PortId>) {
+        if self.shutdown.is_paused() {
+            return;
+        }
+        for worker in &self.workers {
+            if let Err(silent) = worker.line.ask(Announce(port)) {
+                warn!("addresses are not announced again: {silent}");
+            }
+        }
     }
 
     /// Lets a port move no packets. Workers pause their queues of it, each between two bursts, and then it is stopped.
