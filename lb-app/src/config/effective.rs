@@ -17,7 +17,10 @@ impl Display for Config {
             &self.plan;
         writeln!(f, "[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
-        writeln!(f, "servers = {}", self.room.servers)?;
+        match self.room_is_given {
+            true => writeln!(f, "servers = {}", self.room.servers)?,
+            false => writeln!(f, "# servers: {}, which follows from those configured", self.room.servers)?,
+        }
         match &self.state_file {
             Some(path) => writeln!(f, "state_file = {}", quoted(&path.to_string_lossy()))?,
             None => writeln!(f, "# state_file: none, connections are not saved")?,

@@ -9,6 +9,7 @@ mod check_values;
 mod duration;
 mod effective;
 pub(crate) mod health;
+mod invisible;
 pub(crate) mod memory;
 mod network;
 pub(crate) mod options;
@@ -29,6 +30,7 @@ use lb_core::{
     limits::{MAX_BYTES_PER_CONNECTION, MAX_SERVERS, MAX_SERVICES},
     service::{
         footprint,
+        key::ServiceKey,
         plan::{Plan, ServicePlan},
         snapshot::Room,
     },
@@ -39,6 +41,7 @@ use raw::Raw;
 use report::{Complaint, Problems, Report};
 use services::Services;
 use std::{
+    collections::HashSet,
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -62,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) connections_per_worker: usize,
     /// How many services and servers there can be while it runs.
     pub(crate) room: Room,
+    /// The file says for how many servers.
+    pub(crate) room_is_given: bool,
     /// Where connections are kept from one run to the next, if they are.
     pub(crate) state_file: Option<PathBuf>,
     /// What a worker does when there is nothing to do.
@@ -195,7 +200,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let timeouts = raw.timeouts;
     let (services, vips, health) = Services::new(&raw, &network, &addresses, &problems).plan();
     let connections_per_worker = check_memory(&raw.workers, &services, limits, &problems);
-    let room = check_room(&raw.workers, &services, &problems);
+    let room = check_room(&raw.workers, servers_to_place(&services, &health), &problems);
     if let Some(report) = problems.report(name) {
         return Err(report);
     }
@@ -204,6 +209,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
     let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
     let metrics = raw.metrics_listen.map(|at| at.value);
+    let room_is_given = raw.workers.servers.given().is_some();
     let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
     let control = raw.control;
@@ -212,6 +218,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
         devices,
         connections_per_worker,
         room,
+        room_is_given,
         state_file,
         idle,
         timeouts,
@@ -221,20 +228,28 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     })
 }
 
+/// How many servers have to have a place: all, and the sorry servers, which need one when they stand in.
+pub(crate) fn servers_to_place(services: &[ServicePlan], health: &Health) -> usize {
+    let keys: HashSet<ServiceKey> = services.iter().map(ServicePlan::key).collect();
+    let sorry = health.services.iter().filter(|service| service.pool.sorry_server.is_some());
+    let sorry = sorry.filter(|service| keys.contains(&service.key)).count();
+    services.iter().map(|service| service.servers.len()).sum::<usize>() + sorry
+}
+
 /// Checks that the servers fit the capacity, and returns the capacity.
-fn check_room(workers: &raw::Workers, services: &[ServicePlan], problems: &Problems) -> Room {
-    let configured: usize = services.iter().map(|service| service.servers.len()).sum();
-    let ample = (configured * 2).next_power_of_two().clamp(LEAST_ROOM, MAX_SERVERS);
+fn check_room(workers: &raw::Workers, needed: usize, problems: &Problems) -> Room {
+    let ample = (needed * 2).next_power_of_two().clamp(LEAST_ROOM, MAX_SERVERS);
     let servers = workers.servers.or(ample).unwrap_or(ample);
     if let Some(given) = workers.servers.given()
-        && given.value < configured
+        && given.value < needed
     {
-        let what = format!("{configured} servers are configured, {} have room", given.value);
-        let remedy = format!("use at least {configured}, and more if servers are to be added while it runs");
+        let what =
+            format!("{needed} servers are configured, sorry servers included, {} have room", given.value);
+        let remedy = format!("use at least {needed}, and more if servers are to be added while it runs");
         problems.add(&given.place, Complaint::new(what, remedy));
     }
-    // A service without servers is rare, so the capacity for services is that for servers.
-    Room { services: servers.max(services.len() * 2).clamp(1, MAX_SERVICES), servers }
+    // A service takes some bytes of a worker, so there is always room for all that there can be.
+    Room { services: MAX_SERVICES, servers }
 }
 
 /// Checks that the workers' tables and those of the schedulers fit into memory, and returns the capacity of each worker.

@@ -101,23 +101,25 @@ fn read_field(table: &mut Table, field: &'static option::Field) -> Field<Parts> 
             let elements: Vec<At<Value>> = elements.into_iter().flatten().collect();
             (Value::List(elements.iter().map(|at| at.value.clone()).collect()), elements)
         }),
-        Kind::Program => match table.list(key, field.example, |value| read_value(&Kind::Text, value)) {
-            Field::Given(list) if list.value.is_empty() || list.value.len() > MAX_WORDS => {
-                let remedy =
-                    format!("write the program and its arguments, as in `{key} = {}`", field.example);
-                table.complain(&list.place, Complaint::new("is empty or has too many words", remedy));
-                Field::Bad
+        Kind::Program => {
+            match table.list(key, field.example, |value| values::argument(value).map(Value::Text)) {
+                Field::Given(list) if list.value.is_empty() || list.value.len() > MAX_WORDS => {
+                    let remedy =
+                        format!("write the program and its arguments, as in `{key} = {}`", field.example);
+                    table.complain(&list.place, Complaint::new("is empty or has too many words", remedy));
+                    Field::Bad
+                }
+                Field::Given(At { value, place }) => {
+                    let words: Option<Vec<Value>> =
+                        value.into_iter().map(|word| word.map(|at| at.value)).collect();
+                    words.map_or(Field::Bad, |words| {
+                        Field::Given(At { value: (Value::List(words), Vec::new()), place })
+                    })
+                }
+                Field::Absent => Field::Absent,
+                Field::Bad => Field::Bad,
             }
-            Field::Given(At { value, place }) => {
-                let words: Option<Vec<Value>> =
-                    value.into_iter().map(|word| word.map(|at| at.value)).collect();
-                words.map_or(Field::Bad, |words| {
-                    Field::Given(At { value: (Value::List(words), Vec::new()), place })
-                })
-            }
-            Field::Absent => Field::Absent,
-            Field::Bad => Field::Bad,
-        },
+        }
         kind => table.read(key, |value| read_value(&kind, value)).map(|value| (value, Vec::new())),
     }
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration: every problem with its place, its key and a remedy.
 
-use super::place::Place;
+use super::{invisible::is_invisible, place::Place};
 use std::{cell::RefCell, fmt};
 
 /// Columns of a source line that a report shows.
@@ -139,9 +139,9 @@ impl<'a> Problems<'a> {
 
         // A long line is cut around the marks, so that they stay visible.
         let skipped = if column > EXCERPT { column - EXCERPT / 2 } else { 0 };
-        // Tabs would move the marks, other control characters the terminal.
+        // Tabs would move the marks, other characters that nobody sees the terminal.
         let shown = source.chars().skip(skipped).take(EXCERPT);
-        let shown: String = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let shown: String = shown.map(|c| if is_invisible(c) { ' ' } else { c }).collect();
         let indent = column - 1 - skipped;
         let marks = "^".repeat(marked.min(EXCERPT.saturating_sub(indent)).max(1));
         format!("{line:>6} | {shown}\n       | {:indent$}{marks}\n", "")

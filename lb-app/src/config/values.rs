@@ -1,6 +1,6 @@
 //! Readers of single values: what a piece of TOML means, or why it means nothing and what to write instead.
 
-use super::{Wanted, duration, report::Complaint};
+use super::{Wanted, duration, invisible::is_invisible, report::Complaint};
 use ipnet::Ipv4Net;
 use lb_core::{limits::MAX_TIMEOUT_S, time::Duration};
 use std::{
@@ -13,7 +13,7 @@ use toml::de::DeValue;
 /// What a reader returns.
 pub(crate) type Reading<T> = Result<T, Complaint>;
 
-/// Longest name of a port or service, in bytes.
+/// Longest name of a port or service, in characters.
 const MAX_NAME: usize = 64;
 
 /// A value of another type than was expected.
@@ -31,8 +31,18 @@ pub(super) fn wrong_type(value: &DeValue, expected: &str, remedy: &str) -> Compl
     Complaint::new(format!("is {found}, not {expected}"), remedy)
 }
 
-/// Text that is not empty and has no control characters.
+/// Text that is not empty and has no characters that nobody sees.
 pub(super) fn text(value: &DeValue) -> Reading<String> {
+    let text = argument(value)?;
+    if text.contains(is_invisible) {
+        let what = format!("{text:?} has characters that nobody sees");
+        return Err(Complaint::new(what, "write plain text"));
+    }
+    Ok(text)
+}
+
+/// A word for a program, which may have to be text of any kind. It is not empty and has no control characters.
+pub(super) fn argument(value: &DeValue) -> Reading<String> {
     let text = quoted(value, "write it in quotes")?;
     if text.is_empty() || text.contains(char::is_control) {
         return Err(Complaint::new(format!("{text:?} is empty or not printable"), "write plain text"));
@@ -70,7 +80,7 @@ pub(super) fn directory(value: &DeValue) -> Reading<PathBuf> {
 /// A name: it appears in listings, statistics and commands, so it is one short word.
 pub(super) fn name(value: &DeValue) -> Reading<String> {
     let name = text(value)?;
-    if name.len() > MAX_NAME || name.contains(char::is_whitespace) {
+    if name.chars().count() > MAX_NAME || name.contains(char::is_whitespace) {
         let remedy = format!("use up to {MAX_NAME} characters without spaces");
         return Err(Complaint::new(format!("invalid name {name:?}"), remedy));
     }

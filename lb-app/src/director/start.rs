@@ -205,7 +205,8 @@ fn fresh_secret() -> Secret {
 pub(crate) fn check(command: &CommandLine) -> Result<()> {
     let available_bytes = memory::available_bytes().unwrap_or(u64::MAX);
     let config = config::load(command.options.conf(), Limits { workers: 1, available_bytes })?;
-    Snapshot::new(&config.plan).context("the configuration is valid but cannot be applied")?;
+    Snapshot::with_room(&config.plan, config.room)
+        .context("the configuration is valid but cannot be applied")?;
     say(config.to_string());
     for caution in cautions(&config.health, &config.plan) {
         warn!("{caution}");

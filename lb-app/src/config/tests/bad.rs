@@ -4,8 +4,11 @@
 //! [`BASE`]. With `UPDATE_EXPECTED=1` in the environment the reports are written anew, to be reviewed.
 
 use super::{BASE, LIMITS, check, parse};
-use crate::config::{Limits, load};
-use lb_core::limits::{MAX_PORTS, MAX_ROUTES, MAX_SERVICES};
+use crate::config::{Limits, load, options::read_text};
+use lb_core::{
+    limits::{MAX_PORTS, MAX_ROUTES, MAX_SERVICES},
+    service::option::{Kind, Value},
+};
 use std::{fmt::Write, fs, path::Path};
 
 #[test]
@@ -138,6 +141,24 @@ fn tempfile() -> std::path::PathBuf {
     let folder = std::env::temp_dir().join(format!("lb-app-config-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+#[test]
+fn a_report_does_not_obey_what_it_shows() {
+    let report = check("[[ports]]\nname = \"wan\u{202e}\u{200b}\"\n").unwrap_err().to_string();
+    assert!(report.contains("name: \"wan\\u{202e}\\u{200b}\" has characters that nobody sees"), "{report}");
+    assert!(report.contains("| name = \"wan  \"\n"), "{report}");
+}
+
+#[test]
+fn names_of_commands_are_checked_like_those_of_the_file() {
+    let name = |name: &str| read_text(&Kind::Name, &Value::Text(name.to_owned()).to_string());
+    assert!(name(&"é".repeat(64)).is_ok());
+    for bad in
+        ["", "the web", "web\u{7}", "web\u{202e}", "w\u{200b}eb", "web\u{7f}", "web\u{2028}", &"é".repeat(65)]
+    {
+        assert!(name(bad).is_err(), "{bad:?}");
+    }
 }
 
 #[test]

@@ -10,7 +10,9 @@ use crate::config::{
 };
 use lb_core::{
     conn::state::State,
+    limits::MAX_SERVICES,
     service::plan::{Method, Protocol, SchedulerKind, Unserved},
+    service::snapshot::Room,
     time::Duration,
 };
 use proptest::{prelude::*, sample::Index};
@@ -106,6 +108,26 @@ fn defaults_are_filled_in() {
     assert_eq!((service.servers[0].port, service.servers[0].weight), (80, 1));
     let vips: Vec<_> = config.plan.every_vip().map(|vip| (vip.address.to_string(), vip.unserved)).collect();
     assert_eq!(vips, [("192.0.2.100".to_owned(), Unserved::Reject)]);
+}
+
+#[test]
+fn a_name_has_64_characters_of_any_script() {
+    for name in ["é".repeat(64), "負荷分散".repeat(16), "क्षेत्र".to_owned()] {
+        let text = BASE.replace("\"web\"", &format!("\"{name}\""));
+        let config = check(&text).unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(config.plan.services[0].name, name);
+    }
+    assert!(check(&BASE.replace("\"web\"", &format!("\"{}\"", "é".repeat(65)))).is_err());
+}
+
+#[test]
+fn there_is_always_room_for_all_services() {
+    assert_eq!(check(BASE).unwrap().room, Room { services: MAX_SERVICES, servers: 4_096 });
+    let text = format!(
+        "{BASE}servers = [{{ address = \"198.51.100.11\" }}]\nhealth = {{ sorry_server = \"198.51.100.12:80\" }}\n\
+         [workers]\nservers = 2\n"
+    );
+    assert_eq!(check(&text).unwrap().room, Room { services: MAX_SERVICES, servers: 2 });
 }
 
 #[test]

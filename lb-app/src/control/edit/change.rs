@@ -11,7 +11,10 @@ use crate::{
     dataplane::ask::Silent,
 };
 use lb_core::{
-    service::{plan::Plan, snapshot::SnapshotError},
+    service::{
+        plan::Plan,
+        snapshot::{Snapshot, SnapshotError},
+    },
     worker::exchange::Exchange,
 };
 use std::sync::Arc;
@@ -90,21 +93,38 @@ impl Running {
     /// Puts a plan into effect that its operator wants, with the servers' states as they follow from what is known. Every
     /// change comes through here, in the caller's turn.
     fn carry_out(&self, current: &Current, mut plan: Plan, config: Arc<Config>) -> Result<(), ChangeError> {
-        check(&plan, &config.health)?;
+        check(&plan, &config.health, current.snapshot.room)?;
         let derived = self.health.derive(&mut plan, &config.health);
-        // A worker that is behind may still open connections for a server that is gone for all others.
-        let all_follow = !self.workers.iter().any(WorkerView::is_behind);
-        let in_use = |server| {
-            let load = self.board.total(server);
-            !all_follow || load.active != 0 || load.inactive != 0
-        };
-        let snapshot = Arc::new(current.snapshot.successor(&plan, &in_use)?);
+        let snapshot = Arc::new(self.successor(current, &plan)?);
         let generation = current.generation + 1;
         let next = Current { plan: Arc::new(plan), config, snapshot, generation };
         *self.current.write() = next.clone();
         let published = self.publish(&next);
         self.health.commit(&next.plan, &next.config.health, derived);
         Ok(published?)
+    }
+
+    /// Whether a plan that its operator wants could be put into effect now. Nothing changes.
+    ///
+    /// # Errors
+    /// Those of [`Running::change`].
+    pub(in crate::control) fn could_be(&self, mut plan: Plan, config: &Config) -> Result<(), ChangeError> {
+        let _turn = self.changing.lock();
+        let current = self.current();
+        check(&plan, &config.health, current.snapshot.room)?;
+        self.health.derive(&mut plan, &config.health);
+        self.successor(&current, &plan)?;
+        Ok(())
+    }
+
+    fn successor(&self, current: &Current, plan: &Plan) -> Result<Snapshot, SnapshotError> {
+        // A worker that is behind may still open connections for a server that is gone for all others.
+        let all_follow = !self.workers.iter().any(WorkerView::is_behind);
+        let in_use = |server| {
+            let load = self.board.total(server);
+            !all_follow || load.active != 0 || load.inactive != 0
+        };
+        current.snapshot.successor(plan, &in_use)
     }
 
     /// Retries workers that did not respond to a change.

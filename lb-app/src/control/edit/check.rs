@@ -1,7 +1,10 @@
 //! Whether an edited plan may run: what the reader of the configuration file checks, for a plan without a file.
 
 use super::sorry::sorry_server_among;
-use crate::config::health::{Health, ServiceHealth};
+use crate::config::{
+    health::{Health, ServiceHealth},
+    servers_to_place,
+};
 use lb_core::service::{
     address::v4,
     check::{self, PlanError},
@@ -9,6 +12,7 @@ use lb_core::service::{
     owners::Use,
     plan::{Plan, ServicePlan},
     routing::Routing,
+    snapshot::Room,
 };
 use std::{collections::HashMap, net::IpAddr};
 use thiserror::Error;
@@ -18,6 +22,17 @@ use thiserror::Error;
 pub(crate) enum Unsound {
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Workers made room at start.
+    #[error(
+        "no room for {needed} servers, sorry servers included: the capacity is {room}; for more, set `servers` in \
+         `[workers]` and restart"
+    )]
+    NoRoom {
+        /// Servers, sorry servers included.
+        needed: usize,
+        /// How many there can be.
+        room: usize,
+    },
     /// It has connections only while the others fail.
     #[error("server {0}: it is the service's sorry server")]
     SorryServer(ServerKey),
@@ -36,7 +51,11 @@ pub(crate) enum Unsound {
 ///
 /// # Errors
 /// The first mistake that is found.
-pub(in crate::control) fn check(plan: &Plan, health: &Health) -> Result<(), Unsound> {
+pub(in crate::control) fn check(plan: &Plan, health: &Health, room: Room) -> Result<(), Unsound> {
+    let needed = servers_to_place(&plan.services, health);
+    if needed > room.servers {
+        return Err(Unsound::NoRoom { needed, room: room.servers });
+    }
     if let Some(key) = sorry_server_among(plan, health) {
         return Err(Unsound::SorryServer(key));
     }
@@ -107,9 +126,10 @@ mod tests {
     fn after(edit: impl FnOnce(&mut Plan)) -> String {
         let limits = Limits { workers: 1, available_bytes: u64::MAX };
         let mut config = config::parse("lb.toml", FILE, limits).expect("sound");
-        assert_eq!(check(&config.plan, &config.health), Ok(()));
+        assert_eq!(check(&config.plan, &config.health, config.room), Ok(()));
         edit(&mut config.plan);
-        check(&config.plan, &config.health).map_or_else(|error| error.to_string(), |()| "sound".to_owned())
+        check(&config.plan, &config.health, config.room)
+            .map_or_else(|error| error.to_string(), |()| "sound".to_owned())
     }
 
     fn service(vip: &str) -> ServicePlan {
@@ -192,12 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn servers_and_sorry_servers_have_room_before_they_are_added() {
+        let limits = Limits { workers: 1, available_bytes: u64::MAX };
+        let text = format!("{FILE}\n[workers]\nservers = 3");
+        let config::Config { mut plan, health, room, .. } =
+            config::parse("lb.toml", &text, limits).expect("sound");
+        let mut add = |host| {
+            plan.services[0].servers.push(ServerPlan::new([198, 51, 100, host].into(), 80, 1));
+            check(&plan, &health, room)
+        };
+        assert_eq!(add(12), Ok(()));
+        assert_eq!(add(13), Err(Unsound::NoRoom { needed: 4, room: 3 }), "one may have to stand in");
+    }
+
+    #[test]
     fn the_way_to_a_sorry_server_is_not_deleted() {
         let limits = Limits { workers: 1, available_bytes: u64::MAX };
         let text = FILE.replace("198.51.100.99:80", "203.0.113.99:80");
         let mut config = config::parse("lb.toml", &text, limits).expect("sound");
         config.plan.routes.clear();
-        let said = check(&config.plan, &config.health).expect_err("no route").to_string();
+        let said = check(&config.plan, &config.health, config.room).expect_err("no route").to_string();
         assert!(said.contains("no route to 203.0.113.99, the sorry server of service \"web\""), "{said}");
     }
 }

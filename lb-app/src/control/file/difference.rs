@@ -65,7 +65,10 @@ impl Difference {
         let restart = &mut self.restart;
         let connections = (before.connections_per_worker, after.connections_per_worker);
         changed(restart, "workers: connections", connections.0, connections.1);
-        changed(restart, "workers: servers", before.room.servers, after.room.servers);
+        // Without a word in the file the capacity that there is will do, or the change is refused.
+        if after.room_is_given {
+            changed(restart, "workers: servers", before.room.servers, after.room.servers);
+        }
         let file = |config: &Config| {
             config.state_file.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
         };
@@ -345,6 +348,16 @@ mod tests {
             ]
         );
         assert_eq!(restart, [""; 0]);
+    }
+
+    #[test]
+    fn more_servers_take_no_restart_as_long_as_they_have_room() {
+        let servers: Vec<String> = (0..3_000)
+            .map(|port| format!("{{ address = \"198.51.100.13\", port = {} }}", 1_000 + port))
+            .collect();
+        let more = format!("{}, {{ address = \"198.51.100.12\" }}", servers.join(", "));
+        let (live, restart) = lines(&[("{ address = \"198.51.100.12\" }", &more)]);
+        assert_eq!((live.len(), restart), (3_000, vec![]));
     }
 
     #[test]

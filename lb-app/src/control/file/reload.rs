@@ -112,7 +112,7 @@ impl Reloads {
 
     fn try_reload(&self, running: &Running, how: How) -> Result<Reloaded, ReloadError> {
         let limits = Limits { workers: running.workers.len(), available_bytes: u64::MAX };
-        let config = config::load(&running.path, limits)?;
+        let mut config = config::load(&running.path, limits)?;
         let mut pending = self.pending.lock();
         if let Some(waiting) = &*pending {
             return Err(ReloadError::Unconfirmed(waiting.until.saturating_duration_since(Instant::now())));
@@ -129,6 +129,9 @@ impl Reloads {
         if needed > available {
             return Err(ReloadError::Memory { needed, available });
         }
+        // What there is room for was decided at start.
+        config.room = before.config.room;
+        running.could_be(wanted.plan.clone(), &config)?;
         let kept = Difference::between(&config, &config.plan, &wanted).live;
         let cautions = cautions(&config.health, &wanted.plan);
         if !how.dry_run {
