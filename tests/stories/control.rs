@@ -45,7 +45,7 @@ const READERS: [(&str, &[&str]); 31] = [
     ("show port stats 0", &["# NIC statistics for port 0 ", "RX-packets: ", "Tx-bps:"]),
     ("show port xstats 1", &["NIC extended statistics for port 1", "rx_good_packets: "]),
     ("show port summary all", &["Port MAC Address       Name", "lan          net_af_packet  up"]),
-    ("show port 0 rss reta", &["port 0 tells no redirection table"]),
+    ("show port 0 rss reta", &["port 0 does not report its redirection table"]),
     ("show port 0 rss-hash", &["RSS disabled"]),
     ("show config fwd", &["Logical Core 2 (socket 0) forwards packets on 2 streams", "RX P=1/Q=1"]),
     ("show config rxtx", &["packets/burst=32", "RX queue number: 2"]),
