@@ -102,7 +102,8 @@ capability_mask() {
     mask=0
     for name in "$@"; do
         case $name in
-        CAP_CHOWN) bit=0 ;; CAP_NET_ADMIN) bit=12 ;; CAP_NET_RAW) bit=13 ;; CAP_IPC_LOCK) bit=14 ;; CAP_SYS_RAWIO) bit=17 ;;
+        CAP_CHOWN) bit=0 ;; CAP_KILL) bit=5 ;; CAP_SETGID) bit=6 ;; CAP_SETUID) bit=7 ;; CAP_NET_ADMIN) bit=12 ;;
+        CAP_NET_RAW) bit=13 ;; CAP_IPC_LOCK) bit=14 ;; CAP_SYS_RAWIO) bit=17 ;;
         CAP_SYS_ADMIN) bit=21 ;; CAP_SYS_NICE) bit=23 ;; CAP_SYS_RESOURCE) bit=24 ;; CAP_PERFMON) bit=38 ;; CAP_BPF) bit=39 ;;
         *) echo "capability_mask: $name?" >&2; return 1 ;;
         esac

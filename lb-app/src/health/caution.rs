@@ -7,16 +7,44 @@ use lb_core::service::plan::{Plan, ServerPlan};
 use nix::unistd::{User, geteuid};
 use rustix::thread::{CapabilitySet, capabilities};
 use std::{
-    collections::BTreeSet,
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-/// What running programs of other users takes, and for what.
-const FOR_USERS: [(CapabilitySet, &str, &str); 3] = [
-    (CapabilitySet::SETUID, "CAP_SETUID", "it does not start"),
-    (CapabilitySet::SETGID, "CAP_SETGID", "it does not start"),
-    (CapabilitySet::KILL, "CAP_KILL", "it cannot be ended when it takes too long"),
+/// What a key of a check takes: the capabilities with their names, and what happens without the first that is missing.
+struct Need {
+    key: &'static str,
+    /// What it makes of the check, with its value.
+    what: fn(&Check, &str) -> Option<String>,
+    takes: &'static [(CapabilitySet, &'static str, &'static str)],
+}
+
+const NEEDS: [Need; 3] = [
+    Need {
+        key: "user",
+        what: |check, own| match &check.kind {
+            Kind::Command(command) => {
+                let user = command.user.as_deref().filter(|user| *user != own)?;
+                Some(format!("is a program to be run as {user}"))
+            }
+            _ => None,
+        },
+        takes: &[
+            (CapabilitySet::SETUID, "CAP_SETUID", "it does not start"),
+            (CapabilitySet::SETGID, "CAP_SETGID", "it does not start"),
+            (CapabilitySet::KILL, "CAP_KILL", "it cannot be ended when it takes too long"),
+        ],
+    },
+    Need {
+        key: "netns",
+        what: |check, _| Some(format!("leaves from network namespace {}", check.leave.netns.as_ref()?)),
+        takes: &[(CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN", "it fails")],
+    },
+    Need {
+        key: "mark",
+        what: |check, _| Some(format!("has mark {}", check.leave.mark?)),
+        takes: &[(CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN", "it fails")],
+    },
 ];
 
 /// One sentence.
@@ -56,7 +84,7 @@ impl Machine<'_> {
                 .filter_map(|server| Some((server, health.check_of(server)?.as_ref())))
                 .collect();
             cautions.extend(self.ways(&service.name, &checked));
-            cautions.extend(self.users(&service.name, &checked));
+            cautions.extend(self.needs(&service.name, &checked));
         }
         cautions
     }
@@ -99,27 +127,23 @@ impl Machine<'_> {
         cautions
     }
 
-    /// Programs of other users, whom this process may not become.
-    fn users(&self, name: &str, checked: &[(SocketAddr, &Check)]) -> Option<Caution> {
-        let users: BTreeSet<&str> = checked
-            .iter()
-            .filter_map(|(_, check)| match &check.kind {
-                Kind::Command(command) => command.user.as_deref().filter(|user| *user != self.own),
-                _ => None,
+    /// Checks that take capabilities which this process does not have.
+    fn needs(&self, name: &str, checked: &[(SocketAddr, &Check)]) -> Vec<Caution> {
+        let needs = NEEDS.iter().filter_map(|Need { key, what, takes }| {
+            let missing: Vec<_> =
+                takes.iter().filter(|(capability, ..)| !self.may.contains(*capability)).collect();
+            let (_, _, consequence) = missing.first()?;
+            let what = checked.iter().find_map(|(_, check)| what(check, &self.own))?;
+            let names: Vec<&str> = missing.iter().map(|(_, name, _)| *name).collect();
+            Some(Caution {
+                text: format!(
+                    "service {name}: its check {what}, and lb-app has no {}: {consequence}",
+                    names.join(", no ")
+                ),
+                remedy: format!("give lb-app {}, or leave out `{key}`", names.join(" and ")),
             })
-            .collect();
-        let missing: Vec<_> =
-            FOR_USERS.iter().filter(|(capability, ..)| !self.may.contains(*capability)).collect();
-        let (_, _, first) = missing.first()?;
-        let user = users.first()?;
-        let names: Vec<&str> = missing.iter().map(|(_, name, _)| *name).collect();
-        Some(Caution {
-            text: format!(
-                "service {name}: its check is a program to be run as {user}, and lb-app has no {}: {first}",
-                names.join(", no ")
-            ),
-            remedy: format!("give lb-app {}, or leave out `user`", names.join(" and ")),
-        })
+        });
+        needs.collect()
     }
 }
 
@@ -186,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_whose_user_we_may_not_become_is_warned_of() {
+    fn checks_that_take_what_we_may_not_are_warned_of() {
         let check = |user: &str| {
             format!(
                 "servers = [{{ address = \"192.0.2.11\" }}]\n\
@@ -210,5 +234,15 @@ mod tests {
         );
         assert!(said(&check("root"), true, CapabilitySet::empty()).is_empty(), "that is who we are");
         assert!(said(&check("nobody"), true, CapabilitySet::all()).is_empty());
+        let other = "servers = [{ address = \"192.0.2.11\" }]\ncheck = { type = \"tcp\", netns = \"mgmt\", mark = 7 }\n";
+        assert_eq!(
+            said(other, true, CapabilitySet::empty()),
+            [
+                "service web: its check leaves from network namespace mgmt, and lb-app has no CAP_SYS_ADMIN: it fails: \
+                 give lb-app CAP_SYS_ADMIN, or leave out `netns`",
+                "service web: its check has mark 7, and lb-app has no CAP_NET_ADMIN: it fails: give lb-app \
+                 CAP_NET_ADMIN, or leave out `mark`",
+            ]
+        );
     }
 }
