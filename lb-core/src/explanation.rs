@@ -3,6 +3,7 @@
 use crate::{
     cast::small,
     counters::DropReason,
+    family::V4,
     flow::key::Key,
     ids::{ServerId, ServiceId},
     named::named,
@@ -115,7 +116,7 @@ pub struct Explanation {
 
 /// A frame to explain: a TCP segment with these flags, or a UDP datagram, without payload, from some host to `mac`.
 #[must_use]
-pub fn imagined(mac: Mac, key: &Key<u32>, tcp_flags: u8) -> Vec<u8> {
+pub fn imagined(mac: Mac, key: &Key, tcp_flags: u8) -> Vec<u8> {
     const L4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
     /// Locally administered, and nobody's.
     const SOMEBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
@@ -140,7 +141,7 @@ pub fn imagined(mac: Mac, key: &Key<u32>, tcp_flags: u8) -> Vec<u8> {
     match key.protocol {
         Protocol::Tcp => {
             let ends = ((key.source, key.source_port), (key.destination, key.destination_port));
-            tcp::write_bare(l4, ends.0, ends.1, (0, 0, tcp_flags));
+            tcp::write_bare::<V4>(l4, ends.0, ends.1, (0, 0, tcp_flags));
         }
         Protocol::Udp => {
             // No checksum, which is a right one.

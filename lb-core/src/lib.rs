@@ -19,6 +19,7 @@ pub mod counters;
 pub mod decide;
 pub mod explain;
 pub mod explanation;
+pub mod family;
 pub mod flow;
 pub mod forward;
 pub mod ids;

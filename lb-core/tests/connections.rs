@@ -13,6 +13,7 @@ use lb_core::{
         state::State,
     },
     counters::DropReason,
+    family::V4,
     service::plan::{Health, Mac, Method, Plan, SchedulerKind},
     time::Duration,
 };
@@ -465,7 +466,7 @@ fn what_waits_for_one_client_never_reaches_another() {
     // The answer waits, and then nobody is there any more who wants it.
     world.receive(LAN, &answer("192.0.2.50:4000"));
     assert_eq!(world.counters(0).waiting.get(), 1);
-    assert_eq!(world.workers[0].forget(0..u32::MAX, |_, _| true), 1);
+    assert_eq!(world.workers[0].forget::<V4>(0..u32::MAX, |_, _| true), 1);
     world.pass(2_500);
     assert_eq!(world.counters(0).waiting.get(), 0, "it is dropped");
     assert_eq!(world.dropped(DropReason::Unresolved), 1);

@@ -71,7 +71,7 @@ fn check_effect(world: &World, worker: usize, decision: &Decision, told: &Explan
     }
 }
 
-type Connections = BTreeMap<ConnectionId, (Key<u32>, ServerId, State, [u64; 2])>;
+type Connections = BTreeMap<ConnectionId, (Key, ServerId, State, [u64; 2])>;
 
 /// What really becomes of a packet, as far as can be seen at once: an answer looks like any packet that is sent, and
 /// one that waits is not seen at all.

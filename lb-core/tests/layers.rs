@@ -17,17 +17,19 @@ type Layers = &'static [&'static [&'static str]];
 const LB_CORE: Layers = &[
     &["cast"],                           // numbers in other sizes
     &["ids", "limits", "named", "time"], // numbers, bounds, words and time: they know nothing
-    &["wire"],                           // packet formats
-    &["packet"],                         // what is asked of a packet buffer and of the world around a worker
-    &["counters", "flow", "memory"],     // finding a flow, without knowing what it is
-    &["conn", "explanation"],            // what is remembered of a connection
-    &["sched"],                          // which server
-    &["service"],                        // what the operator configured
-    &["neigh"],                          // where next
-    &["forward"],                        // what happens to the bytes
-    &["decide"],                         // what is done with a packet, as a value
-    &["worker"],                         // doing it, in order
-    &["explain"],                        // saying it
+    &["wire::checksum", "wire::protocol"],
+    &["family"],                     // what IPv4 and IPv6 do differently
+    &["wire"],                       // packet formats
+    &["packet"],                     // what is asked of a packet buffer and of the world around a worker
+    &["counters", "flow", "memory"], // finding a flow, without knowing what it is
+    &["conn", "explanation"],        // what is remembered of a connection
+    &["sched"],                      // which server
+    &["service"],                    // what the operator configured
+    &["neigh"],                      // where next
+    &["forward"],                    // what happens to the bytes
+    &["decide"],                     // what is done with a packet, as a value
+    &["worker"],                     // doing it, in order
+    &["explain"],                    // saying it
 ];
 
 /// `render` is below `command`, because a command says how its answer is to be shown.

@@ -133,9 +133,9 @@ fn scheduled(scheduler: SchedulerKind, method: Method, port: u16, servers: &[(u8
 fn chosen(snapshot: &Snapshot, at: usize, worker: u16, client: u32) -> Ipv4Addr {
     let service = &snapshot.services[snapshot.order[at]];
     let request = Request {
-        client: Ipv4Addr::from_bits(0xcb00_7100 + client * 7),
+        client: Ipv4Addr::from_bits(0xcb00_7100 + client * 7).into(),
         client_port: 4_000,
-        vip: service.vip,
+        vip: service.vip.into(),
         vip_port: service.port,
     };
     let board = LoadBoard::new(usize::from(worker) + 1, snapshot.room.servers);

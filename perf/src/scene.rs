@@ -5,6 +5,7 @@ use crate::{
     setup::{FIRST_VIP, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN_MAC},
 };
 use lb_core::{
+    family::{Family, V4},
     flow::key::Secret,
     packet::{Burst, Checksum, PortId, WorkerId},
     service::{
@@ -15,7 +16,6 @@ use lb_core::{
     time::Instant,
     wire::{
         arp::{self, Arp, Operation},
-        checksum::Sum,
         ethernet,
         ipv4::{self, Header},
         tcp, udp,
@@ -234,7 +234,7 @@ impl Scene {
             udp::CHECKSUM
         };
         if setup.verify {
-            let sum = Sum::default().pseudo(from.0, to.0, header.protocol, l4_len).bytes(l4).finish();
+            let sum = V4::pseudo(from.0, to.0, header.protocol, l4_len).bytes(l4).finish();
             l4[checksum_at..checksum_at + 2].copy_from_slice(&sum.to_be_bytes());
         }
         Head { port, bytes, len }

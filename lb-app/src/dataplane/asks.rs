@@ -6,6 +6,7 @@ use lb_core::{
     conn::{connections::Hit, entry::Connection},
     decide::Origin,
     explanation::Explanation,
+    family::V4,
     flow::key::Key,
     memory::MemoryPacket,
     neigh::entry::Neighbour,
@@ -75,7 +76,7 @@ impl Ask for ListConnections {
 }
 
 /// The connection of packets with this key, from either side.
-pub(crate) struct FindConnection(pub(crate) Key<u32>);
+pub(crate) struct FindConnection(pub(crate) Key);
 
 impl Ask for FindConnection {
     /// With when its first packet passed, and the worker's time.
@@ -89,14 +90,14 @@ impl Ask for FindConnection {
 }
 
 /// Forget the connection of packets with this key. The answer is whether there was one.
-pub(crate) struct ForgetConnection(pub(crate) Key<u32>);
+pub(crate) struct ForgetConnection(pub(crate) Key);
 
 impl Ask for ForgetConnection {
     type Answer = bool;
 
     fn answer(self, _: Instant, wired: &mut WiredWorker) -> bool {
         let found = wired.worker.connections().lookup(&self.0).map(Hit::connection);
-        found.is_some_and(|id| wired.worker.forget(id.number()..id.number() + 1, |_, _| true) > 0)
+        found.is_some_and(|id| wired.worker.forget::<V4>(id.number()..id.number() + 1, |_, _| true) > 0)
     }
 }
 

@@ -158,7 +158,7 @@ fn answer(packet: &[u8]) -> Option<(u16, Peer)> {
         ipv4::TCP | ipv4::UDP => Some((word(payload, 2)?, peer(header.source, word(payload, 0)?))),
         ipv4::ICMP => match *payload.first()? {
             icmp::ECHO_REPLY => Some((word(payload, 4)?, peer(header.source, 0))),
-            kind if icmp::is_error(kind) => {
+            kind if icmp::message(kind).is_error() => {
                 let quoted = payload.get(icmp::HEADER_LEN..)?;
                 let inner = ipv4::Header::read_cut(quoted)?;
                 let to = match inner.protocol {

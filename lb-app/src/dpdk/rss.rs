@@ -179,7 +179,7 @@ const DESTINATION_ONLY: &str = "l3-dst-only l4-dst-only";
 impl Hashing {
     /// The receive queue of a flow; `None` where what the port reports is not enough.
     #[must_use]
-    pub fn queue_of(&self, flow: &Key<u32>) -> Option<u16> {
+    pub fn queue_of(&self, flow: &Key) -> Option<u16> {
         let (key, table) = (self.key.as_ref()?, self.table.as_ref().filter(|table| !table.is_empty())?);
         let hashes = |what: &str| self.types.contains(&what);
         let with_ports = match flow.protocol {
@@ -260,7 +260,7 @@ fn read_table(device: &Device, size: u16) -> Option<Vec<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::{flow::owner, service::plan::Mac};
+    use lb_core::{family::V4, flow::owner, service::plan::Mac};
     use proptest::prelude::*;
 
     const L4: u64 = dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP;
@@ -347,10 +347,10 @@ mod tests {
             is_tcp: bool, workers in 1..16_usize, size in prop::sample::select(vec![64_u16, 128, 512]),
         ) {
             let protocol = if is_tcp { Protocol::Tcp } else { Protocol::Udp };
-            let flow = Key { source, destination, source_port, destination_port, protocol };
+            let flow = Key::<V4> { source, destination, source_port, destination_port, protocol };
             let table: Vec<u16> = (0..size).map(|entry| entry % workers as u16).collect();
             let queue = |side| hashing(&["ipv4-tcp", "ipv4-udp", side], &HASH_KEY, table.clone()).queue_of(&flow);
-            let owner = |client, port| Some(owner::by_client_rss(client, port, size, workers).0);
+            let owner = |client, port| Some(owner::by_client_rss::<V4>(client, port, size, workers).0);
             prop_assert_eq!(queue(SOURCE_ONLY), owner(source, source_port));
             prop_assert_eq!(queue(DESTINATION_ONLY), owner(destination, destination_port));
             // Both ends: the same queue for both directions, since the key is the same at each place.

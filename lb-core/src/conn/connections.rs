@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     cast::count32,
+    family::{Family, V4},
     flow::{
         key::{Key, Packed, Secret},
         prefetch::{prefetch, prefetch_at},
@@ -33,9 +34,9 @@ pub struct Vacancy {
 }
 
 /// One worker's connections.
-pub struct Connections {
+pub struct Connections<F: Family = V4> {
     /// By number: place 0 is vacant, so that a packet without a hit need not be told from others.
-    entries: Box<[Connection]>,
+    entries: Box<[Connection<F>]>,
     /// When the first packet of each passed. Not in the entries: no packet asks.
     created: Box<[Stamp]>,
     /// Places on a wheel, by number. Not in the entries: neighbours on a wheel mostly have neighbouring numbers.
@@ -53,7 +54,7 @@ const KEYS: usize = 2;
 
 /// Bytes that one IPv4 connection costs in a large table: its line, its table slots at 70 % load, and its place in
 /// the list of free entries.
-pub const BYTES_PER_CONNECTION: usize = size_of::<Connection>()
+pub const BYTES_PER_CONNECTION: usize = size_of::<Connection<V4>>()
     + size_of::<Link>()
     + size_of::<Stamp>()
     + Table::<Hit>::bytes(KEYS * MAX_CONNECTIONS).div_ceil(MAX_CONNECTIONS)
@@ -61,12 +62,13 @@ pub const BYTES_PER_CONNECTION: usize = size_of::<Connection>()
 
 const _: () = assert!(BYTES_PER_CONNECTION <= MAX_BYTES_PER_CONNECTION);
 
-impl Connections {
+impl<F: Family> Connections<F> {
     /// Room for `capacity` connections.
     #[must_use]
     pub fn new(capacity: usize, secret: Secret, now: Instant) -> Self {
         let capacity = capacity.clamp(1, MAX_CONNECTIONS);
-        let empty = Connection::new(&Packed::NONE.key(), ServerId::new(0), 0, 0, Method::Dr);
+        let empty =
+            Connection::new(&Packed::none().key(), ServerId::new(0), F::Address::default(), 0, Method::Dr);
         Connections {
             entries: vec![empty; capacity + 1].into_boxed_slice(),
             created: vec![Stamp::default(); capacity + 1].into_boxed_slice(),
@@ -101,7 +103,7 @@ impl Connections {
     /// Where the key's entry would be in the table.
     #[inline(always)]
     #[must_use]
-    pub fn place(&self, key: Packed) -> Place {
+    pub fn place(&self, key: Packed<F>) -> Place {
         self.table.place(key.hash(self.secret))
     }
 
@@ -140,7 +142,7 @@ impl Connections {
     /// Whether the likely connection is that of a packet with this key. If not, [`Connections::find`] knows.
     #[inline(always)]
     #[must_use]
-    pub fn confirm(&self, hit: Hit, key: Packed) -> bool {
+    pub fn confirm(&self, hit: Hit, key: Packed<F>) -> bool {
         let entry = self.entries.get(Hit::place(Some(hit)) as usize);
         entry.is_some_and(|entry| entry.owns(key, hit.direction()))
     }
@@ -149,7 +151,12 @@ impl Connections {
     /// compared: the state says which it is.
     #[inline(always)]
     #[must_use]
-    pub fn plain(&mut self, hit: Option<Hit>, key: Packed, meaning: Meaning) -> Option<&mut Connection> {
+    pub fn plain(
+        &mut self,
+        hit: Option<Hit>,
+        key: Packed<F>,
+        meaning: Meaning,
+    ) -> Option<&mut Connection<F>> {
         // Without a hit it is the vacant entry, in whose state no packet leaves it.
         let entry = self.entries.get_mut(Hit::place(hit) as usize)?;
         (entry.has_endpoints(key, Hit::direction_of(hit)) && entry.state.is_steady(meaning)).then_some(entry)
@@ -157,13 +164,13 @@ impl Connections {
 
     /// The connection of packets with this key.
     #[must_use]
-    pub fn find(&self, key: Packed, place: Place) -> Option<Hit> {
+    pub fn find(&self, key: Packed<F>, place: Place) -> Option<Hit> {
         self.table.find(place, |hit| self.confirm(hit, key))
     }
 
     /// The same, when there is a likely one.
     #[must_use]
-    pub fn find_from(&self, hit: Option<Hit>, key: Packed, place: Place) -> Option<Hit> {
+    pub fn find_from(&self, hit: Option<Hit>, key: Packed<F>, place: Place) -> Option<Hit> {
         match hit {
             Some(hit) if self.confirm(hit, key) => Some(hit),
             _ => self.find(key, place),
@@ -172,20 +179,20 @@ impl Connections {
 
     /// The same, by the key alone: for the rare packet that was not staged.
     #[must_use]
-    pub fn lookup(&self, key: &Key<u32>) -> Option<Hit> {
+    pub fn lookup(&self, key: &Key<F>) -> Option<Hit> {
         self.find(key.packed(), self.place(key.packed()))
     }
 
     /// The connection of that number, which must have come from this collection.
     #[inline(always)]
     #[must_use]
-    pub fn get(&self, id: ConnectionId) -> &Connection {
+    pub fn get(&self, id: ConnectionId) -> &Connection<F> {
         &self.entries[id.index()]
     }
 
     /// The same, to be changed. Keys must not be.
     #[inline(always)]
-    pub fn get_mut(&mut self, id: ConnectionId) -> &mut Connection {
+    pub fn get_mut(&mut self, id: ConnectionId) -> &mut Connection<F> {
         &mut self.entries[id.index()]
     }
 
@@ -218,7 +225,7 @@ impl Connections {
     }
 
     /// Starts loading where a key may be in the table.
-    pub fn prefetch_key(&self, key: Packed) {
+    pub fn prefetch_key(&self, key: Packed<F>) {
         let place = self.place(key);
         self.table.prefetch(place);
         self.table.prefetch_second(place);
@@ -227,7 +234,7 @@ impl Connections {
     /// Where a new connection's entries would be in the table: `forward` is the place of the client's packets, `reply` the
     /// key of the server's, if they pass here.
     #[must_use]
-    pub fn vacancy(&self, forward: Place, reply: Option<&Key<u32>>) -> Vacancy {
+    pub fn vacancy(&self, forward: Place, reply: Option<&Key<F>>) -> Vacancy {
         let reply = reply.map(|key| (key.packed(), self.place(key.packed())));
         let taken = reply.and_then(|(key, place)| self.find(key, place)).map(Hit::connection);
         Vacancy { forward, reply: reply.map(|(_, place)| place), taken }
@@ -235,7 +242,7 @@ impl Connections {
 
     /// The same for a connection.
     #[must_use]
-    pub fn vacancy_for(&self, connection: &Connection) -> Vacancy {
+    pub fn vacancy_for(&self, connection: &Connection<F>) -> Vacancy {
         let reply = connection.sees_replies().then(|| connection.reply_key());
         self.vacancy(self.place(connection.forward_key().packed()), reply.as_ref())
     }
@@ -245,7 +252,7 @@ impl Connections {
     pub fn insert(
         &mut self,
         vacancy: &Vacancy,
-        connection: &Connection,
+        connection: &Connection<F>,
         created: Stamp,
     ) -> Option<ConnectionId> {
         let id = *self.free.last()?;
@@ -265,7 +272,7 @@ impl Connections {
     }
 
     /// Forgets a connection, and returns what it was.
-    pub fn remove(&mut self, id: ConnectionId) -> Connection {
+    pub fn remove(&mut self, id: ConnectionId) -> Connection<F> {
         self.cancel(id);
         let connection = *self.get(id);
         let forward = self.place(connection.forward_key().packed());
@@ -311,7 +318,7 @@ impl Connections {
     }
 
     /// The connections at these places. Those not in use are passed over.
-    pub fn iter(&self, places: Range<u32>) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+    pub fn iter(&self, places: Range<u32>) -> impl Iterator<Item = (ConnectionId, &Connection<F>)> {
         let end = places.end.min(self.high_water);
         let entries = (places.start..end).map(ConnectionId::new).map(|id| (id, self.get(id)));
         entries.filter(|(id, _)| self.links.0[id.index()].is_scheduled())
@@ -434,7 +441,7 @@ mod tests {
         id
     }
 
-    fn lookup(connections: &Connections, key: &Key<u32>) -> Option<(ConnectionId, Direction)> {
+    fn lookup(connections: &Connections, key: &Key) -> Option<(ConnectionId, Direction)> {
         connections
             .find(key.packed(), connections.place(key.packed()))
             .map(|found| (found.connection(), found.direction()))

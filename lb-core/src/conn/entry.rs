@@ -1,14 +1,14 @@
-//! One IPv4 connection: everything the data path needs of it, in one cache line.
+//! One connection: everything the data path needs of it; of IPv4, in one cache line.
 
 use super::{method::Method, standing::Standing, state::State};
 use crate::{
+    family::{Family, V4},
     flow::key::{Key, Packed},
     ids::{NeighbourId, ServerId},
     time::{Duration, Stamp},
-    wire::protocol::Protocol,
     wire::{
         checksum::{Change, Folded},
-        ipv4,
+        protocol::Protocol,
     },
 };
 
@@ -25,15 +25,15 @@ pub enum Direction {
 /// One connection. Addresses and ports are in host byte order.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub struct Connection {
+pub struct Connection<F: Family = V4> {
     // VIP, client, server, in this order: in memory, either key is then one number for its addresses and one for
     // its ports, and comparing a packet's with it takes two instructions.
     /// Address the client sends to.
-    pub vip: u32,
+    pub vip: F::Address,
     /// Client's address.
-    pub client: u32,
+    pub client: F::Address,
     /// Real server's address.
-    pub server_address: u32,
+    pub server_address: F::Address,
     /// Port the client sends to.
     pub vip_port: u16,
     /// Client's port.
@@ -58,7 +58,7 @@ pub struct Connection {
     pub(super) scheduled_as: Standing,
     /// Packets by [`Direction`], modulo 2^32.
     pub(super) packets: [u32; 2],
-    /// Bytes of IPv4 packets by [`Direction`], modulo 2^48: the low 32 bits.
+    /// Bytes of IP packets by [`Direction`], modulo 2^48: the low 32 bits.
     pub(super) bytes_low: [u32; 2],
     pub(super) bytes_high: [u16; 2],
     /// What NAT does to checksums, by [`Direction`].
@@ -83,21 +83,18 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
-    const fn new(old: (u32, u16), new: (u32, u16)) -> Self {
-        let address = Change::OF_NOTHING.long(old.0, new.0);
-        Rewrite {
-            header: address.and(ipv4::ONE_OFF_TTL).folded(),
-            segment: address.word(old.1, new.1).folded(),
-        }
+    fn new<F: Family>(old: (F::Address, u16), new: (F::Address, u16)) -> Self {
+        let address = F::changed(Change::OF_NOTHING, old.0, new.0);
+        Rewrite { header: address.and(F::ONE_OFF_TTL).folded(), segment: address.word(old.1, new.1).folded() }
     }
 }
 
-const _: () = assert!(size_of::<Connection>() == 64, "one cache line");
+const _: () = assert!(size_of::<Connection<V4>>() == 64, "one cache line");
 
-impl Connection {
+impl<F: Family> Connection<F> {
     /// A connection that has seen no packet yet.
     #[must_use]
-    pub fn new(key: &Key<u32>, server: ServerId, address: u32, port: u16, method: Method) -> Self {
+    pub fn new(key: &Key<F>, server: ServerId, address: F::Address, port: u16, method: Method) -> Self {
         Connection {
             client: key.source,
             vip: key.destination,
@@ -118,7 +115,7 @@ impl Connection {
             bytes_high: [0; 2],
             rewrites: if method.rewrites_endpoints() {
                 let (vip, server) = ((key.destination, key.destination_port), (address, port));
-                [Rewrite::new(vip, server), Rewrite::new(server, vip)]
+                [Rewrite::new::<F>(vip, server), Rewrite::new::<F>(server, vip)]
             } else {
                 [Rewrite::default(); 2]
             },
@@ -135,7 +132,7 @@ impl Connection {
     /// The key of packets from the client.
     #[inline]
     #[must_use]
-    pub fn forward_key(&self) -> Key<u32> {
+    pub fn forward_key(&self) -> Key<F> {
         Key {
             source: self.client,
             destination: self.vip,
@@ -148,7 +145,7 @@ impl Connection {
     /// The key of packets from the server, as the server sends them under NAT.
     #[inline]
     #[must_use]
-    pub fn reply_key(&self) -> Key<u32> {
+    pub fn reply_key(&self) -> Key<F> {
         Key {
             source: self.server_address,
             destination: self.client,
@@ -161,20 +158,20 @@ impl Connection {
     /// Whether a packet with this key, going in this direction, belongs to the connection.
     #[inline(always)]
     #[must_use]
-    pub fn owns(&self, key: Packed, direction: Direction) -> bool {
+    pub fn owns(&self, key: Packed<F>, direction: Direction) -> bool {
         self.protocol == key.protocol && self.state != State::None && self.has_endpoints(key, direction)
     }
 
     /// The same, but for the protocol.
     #[inline(always)]
     #[must_use]
-    pub fn has_endpoints(&self, key: Packed, direction: Direction) -> bool {
+    pub fn has_endpoints(&self, key: Packed<F>, direction: Direction) -> bool {
         // A branch for each direction: a key is then two loads and two comparisons.
         let own = match direction {
             Direction::In => self.forward_key().packed(),
             Direction::Out => self.reply_key().packed(),
         };
-        (own.addresses ^ key.addresses) | u64::from(own.ports ^ key.ports) == 0
+        own.has_endpoints(key)
     }
 
     /// Whether replies come back through the director.
@@ -247,7 +244,7 @@ impl Connection {
         u64::from(self.packets[direction as usize])
     }
 
-    /// Bytes of IPv4 packets that went in a direction, modulo 2^48.
+    /// Bytes of IP packets that went in a direction, modulo 2^48.
     #[must_use]
     pub fn bytes(&self, direction: Direction) -> u64 {
         let at = direction as usize;
@@ -261,8 +258,13 @@ mod tests {
 
     #[test]
     fn bytes_carry_over() {
-        let key =
-            Key { source: 1, destination: 2, source_port: 3, destination_port: 4, protocol: Protocol::Tcp };
+        let key = Key::<V4> {
+            source: 1,
+            destination: 2,
+            source_port: 3,
+            destination_port: 4,
+            protocol: Protocol::Tcp,
+        };
         let mut connection = Connection::new(&key, ServerId::new(0), 5, 6, Method::Nat);
         assert!(!connection.owns(key.packed(), Direction::In), "it has seen no packet yet");
         connection.state = State::Established;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     cast::{high32, low16, low32},
+    family::{Family, V4},
     flow::key::Key,
     ids::ServerId,
     time::{Duration, Instant, Stamp},
@@ -15,11 +16,11 @@ use crate::{
 
 /// A connection that may go on in another run. Addresses and ports are in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Saved {
+pub struct Saved<F: Family = V4> {
     /// Of packets from the client.
-    pub key: Key<u32>,
+    pub key: Key<F>,
     /// Real server's address.
-    pub server_address: u32,
+    pub server_address: F::Address,
     /// Real server's port.
     pub server_port: u16,
     /// How its packets reach the server.
@@ -32,14 +33,14 @@ pub struct Saved {
     pub age: Duration,
     /// Packets by [`Direction`], modulo 2^32.
     pub packets: [u32; 2],
-    /// Bytes of IPv4 packets by [`Direction`], modulo 2^48.
+    /// Bytes of IP packets by [`Direction`], modulo 2^48.
     pub bytes: [u64; 2],
 }
 
-impl Saved {
+impl<F: Family> Saved<F> {
     /// What is to be remembered of a connection.
     #[must_use]
-    pub fn of(connection: &Connection, created: Stamp, now: Instant) -> Self {
+    pub fn of(connection: &Connection<F>, created: Stamp, now: Instant) -> Self {
         let directions = [Direction::In, Direction::Out];
         Saved {
             key: connection.forward_key(),
@@ -56,7 +57,7 @@ impl Saved {
 
     /// The connection as it was, with that server, and when its first packet passed.
     #[must_use]
-    pub fn connection(&self, server: ServerId, now: Instant) -> (Connection, Stamp) {
+    pub fn connection(&self, server: ServerId, now: Instant) -> (Connection<F>, Stamp) {
         // Stamps wrap, so it does not matter that the director is younger than the connection.
         let ago =
             |since: Duration| Instant::from_millis(now.as_millis().wrapping_sub(since.as_millis())).stamp();

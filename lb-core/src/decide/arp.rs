@@ -6,6 +6,7 @@
 use super::{Act, Claim, Conflict, Hear, Origin, budgets::Purpose, known::Known};
 use crate::{
     counters::DropReason,
+    family::{Family, V4},
     packet::{Packet, PortId},
     service::{routing::NextHop, snapshot::Local},
     time::Instant,
@@ -28,7 +29,7 @@ impl Hear {
 
 impl Known {
     #[cold]
-    pub(super) fn arp(&self, now: Instant, packet: &impl Packet, origin: Origin) -> Act {
+    pub(super) fn arp<F: Family>(&self, now: Instant, packet: &impl Packet, origin: Origin) -> Act<F> {
         let port = packet.port();
         let frame = packet.bytes();
         let read = ethernet::payload(frame).and_then(|(_, l3)| Some((l3, Arp::read(&frame[l3..])?)));
@@ -40,7 +41,7 @@ impl Known {
             return Act::Drop(DropReason::BadArp);
         }
         let claim = Claim { address: arp.sender, mac: arp.sender_mac };
-        if self.snapshot.local(arp.sender.to_bits()).is_some() {
+        if self.snapshot.local::<V4>(arp.sender.to_bits()).is_some() {
             // Or it is ourselves, heard on another port of the same network.
             let is_ours = self.macs.contains(&arp.sender_mac) || !self.answers_for(arp.sender, port);
             return match is_ours {
@@ -72,7 +73,7 @@ impl Known {
     /// Whether the director answers for an address on a port. For a VIP on an attached network, only that network's
     /// port: with two ports on one switch, both would answer otherwise.
     fn answers_for(&self, address: Ipv4Addr, port: PortId) -> bool {
-        match self.snapshot.local(address.to_bits()) {
+        match self.snapshot.local::<V4>(address.to_bits()) {
             Some(Local::Own(own)) => own == port,
             Some(Local::Vip { attached, .. }) => attached.is_none_or(|attached| attached == port),
             None => false,

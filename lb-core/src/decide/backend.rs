@@ -3,6 +3,7 @@
 use super::Narrow;
 use crate::{
     conn::method::Method,
+    family::Family,
     forward::tun::Outer,
     ids::NeighbourId,
     service::plan::Standing,
@@ -15,7 +16,7 @@ const PATH_MTU_LIFE: Duration = Duration::from_secs(10 * 60);
 /// A real server.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-pub(crate) struct Backend {
+pub struct Backend {
     /// The neighbour that its packets go to next; `None` if there is no room for it.
     pub(crate) neighbour: Option<NeighbourId>,
     /// Largest packet from a client that can go to it, in bytes: without the tunnel's header. 0 if it is gone, so that
@@ -77,7 +78,7 @@ impl Backend {
     }
 
     /// A router reported the path MTU. Returns whether it is the first such report.
-    pub(crate) fn narrow(&mut self, report: &Narrow, now: Instant) -> bool {
+    pub(crate) fn narrow(&mut self, report: &Narrow<impl Family>, now: Instant) -> bool {
         if report.takes_fragments() {
             self.outer.set_fragments(true);
         } else {

@@ -4,13 +4,15 @@ use super::budgets::Purpose;
 use crate::{
     conn::{connections::Hit, state::State},
     counters::DropReason,
-    forward::{quote::Quote, reject::Error},
+    family::{Family, Problem, V4},
+    forward::quote::Quote,
     ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
     packet::{HandOver, WorkerId},
     service::plan::Unserved,
     wire::{arp::Arp, ethernet::Mac},
 };
 use std::net::Ipv4Addr;
+
 /// Where a packet comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -22,11 +24,11 @@ pub enum Origin {
 
 /// Everything that is done with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
+pub struct Decision<F: Family = V4> {
     /// Whom the packet concerns.
     pub about: About,
     /// What is done with it.
-    pub course: Course,
+    pub course: Course<F>,
 }
 
 /// Whom a packet concerns, as far as that is known when the decision is taken.
@@ -44,9 +46,9 @@ pub enum About {
 
 /// What is done with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Course {
+pub enum Course<F: Family = V4> {
     /// This, and nothing follows.
-    Act(Act),
+    Act(Act<F>),
     /// Its connection ends; then [`Known::after`](super::known::Known::after) decides.
     End(End),
     /// It opens a connection with the server that the scheduler chooses; then [`Known::opening`](super::known::Known::opening) decides.
@@ -57,7 +59,7 @@ pub enum Course {
 
 /// What is done with a packet, when nothing has to be done before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum Act<F: Family = V4> {
     /// It ends here.
     Drop(DropReason),
     /// The same, and the other workers get copies within that budget: one of them may know more.
@@ -67,21 +69,21 @@ pub enum Act {
     /// It goes to the worker that owns it.
     HandOver(WorkerId, HandOver),
     /// It is turned away: its sender is told, or not even that.
-    Refuse(Refusal),
+    Refuse(Refusal<F>),
     /// It goes the way of its connection.
     Pass(Pass),
     /// An ICMP error goes to the end whose packet it quotes.
-    Relay(Relay),
+    Relay(Relay<F>),
     /// A router reports what the way to some servers carries.
-    Narrow(Narrow),
+    Narrow(Narrow<F>),
     /// Another station claims one of the director's addresses.
     Conflict(Conflict),
     /// An ARP packet is heard, and answered if it asks for an address of the director's.
     Hear(Hear),
 }
 
-impl From<Act> for Course {
-    fn from(act: Act) -> Course {
+impl<F: Family> From<Act<F>> for Course<F> {
+    fn from(act: Act<F>) -> Self {
         Course::Act(act)
     }
 }
@@ -139,9 +141,9 @@ pub struct Open {
     pub adopts: bool,
 }
 
-impl From<Act> for Decision {
+impl<F: Family> From<Act<F>> for Decision<F> {
     /// It concerns nobody in particular.
-    fn from(act: Act) -> Decision {
+    fn from(act: Act<F>) -> Self {
         Decision { about: About::Nobody, course: Course::Act(act) }
     }
 }
@@ -179,44 +181,44 @@ pub struct Claim {
 
 /// An ICMP error goes to the end whose packet it quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Relay {
+pub struct Relay<F: Family = V4> {
     /// The connection, and the direction of the error.
     pub hit: Hit,
     /// The quoted packet.
-    pub quote: Quote,
+    pub quote: Quote<F>,
     /// Who gets the error next.
     pub neighbour: Option<NeighbourId>,
 }
 
 /// A router reports that the way to some servers carries only so much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Narrow {
+pub struct Narrow<F: Family = V4> {
     /// The director's end of the tunnel.
-    pub source: u32,
+    pub source: F::Address,
     /// The servers' end.
-    pub server: u32,
+    pub server: F::Address,
     /// Bytes of the largest packet that gets through.
     pub mtu: u16,
 }
 
 /// A packet is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Refusal<F: Family = V4> {
     /// What its sender is told.
-    pub answer: Answer,
+    pub answer: Answer<F>,
     /// Why; also what is counted if it must not be answered.
     pub reason: DropReason,
 }
 
 /// What the sender of a packet is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Answer<F: Family = V4> {
     /// Nothing: the VIP says so.
     Silence,
     /// A TCP reset.
     Reset,
     /// An ICMP error from that address.
-    Error(u32, Error),
+    Error(F::Address, Problem),
     /// An echo reply. Not a refusal, but made in the same way and within the same limit.
     Echo,
 }

@@ -1,7 +1,9 @@
 //! A packet of TCP or UDP: of a connection that is known, or of none.
 
 use super::{
-    About, Act, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then, classify::Parsed, known::Known,
+    About, Act, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then,
+    classify::Parsed,
+    known::{Forwarded, Known},
 };
 use crate::{
     conn::{
@@ -11,6 +13,7 @@ use crate::{
         tcp,
     },
     counters::DropReason,
+    family::Family,
     flow::key::Key,
     ids::{NeighbourId, ServerId, ServiceId},
     packet::{HandOver, Packet, PortId},
@@ -41,15 +44,21 @@ impl Way {
     /// Whether a packet can go on.
     #[inline]
     #[must_use]
-    pub fn takes(&self, at: &Headers) -> bool {
+    pub fn takes<F: Family>(&self, at: &Headers<F>) -> bool {
         at.ttl > 1 && (at.ip_len <= self.limit || !at.dont_fragment() && at.ip_len <= self.most)
     }
 }
 
 impl Known {
     /// A packet of a connection.
-    pub fn matched(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, hit: Hit) -> Decision {
-        let connection = self.connections.get(hit.connection());
+    pub fn matched<F: Forwarded>(
+        &self,
+        now: Instant,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        hit: Hit,
+    ) -> Decision<F> {
+        let connection = F::connections(self).get(hit.connection());
         let way = self.way(connection, hit.direction());
         let course = if !way.takes(&parsed.at) {
             self.stuck(now, packet, parsed, hit, way.limit)
@@ -75,7 +84,12 @@ impl Known {
 
     /// Whether a client opens a connection where an old one is over, or where nothing has come of one whose server has
     /// failed since.
-    fn begins_anew(&self, parsed: &Parsed, connection: &Connection, direction: Direction) -> bool {
+    fn begins_anew<F: Forwarded>(
+        &self,
+        parsed: &Parsed<F>,
+        connection: &Connection<F>,
+        direction: Direction,
+    ) -> bool {
         direction == Direction::In
             && parsed.is_syn()
             && (connection.gives_way()
@@ -86,8 +100,15 @@ impl Known {
     /// A packet of a connection which cannot go on: its server is gone, its time to live has expired, or it is too
     /// large.
     #[cold]
-    fn stuck(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, hit: Hit, limit: u16) -> Course {
-        let connection = self.connections.get(hit.connection());
+    fn stuck<F: Forwarded>(
+        &self,
+        now: Instant,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        hit: Hit,
+        limit: u16,
+    ) -> Course<F> {
+        let connection = F::connections(self).get(hit.connection());
         if hit.direction() == Direction::In && self.backends[connection.server].is_gone() {
             let anew = match parsed.key.protocol {
                 Protocol::Tcp => parsed.is_syn(),
@@ -102,18 +123,25 @@ impl Known {
     /// A packet of no connection: it is for a service, or from a server, or for nobody here.
     #[cold]
     #[must_use]
-    pub fn unmatched(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, origin: Origin) -> Decision {
+    pub fn unmatched<F: Forwarded>(
+        &self,
+        now: Instant,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Decision<F> {
         let key = parsed.key.key();
-        let local = self.snapshot.local(key.destination);
+        let local = self.snapshot.local::<F>(key.destination);
         if matches!(local, Some(Local::Own(_))) {
-            return Act::Deliver(self.if_nobody_waits(key.source, DropReason::OwnAddress)).into();
+            return Act::Deliver(self.if_nobody_waits::<F>(key.source, DropReason::OwnAddress)).into();
         }
-        if !self.is_station(key.source) {
+        if !self.is_station::<F>(key.source) {
             return Act::Drop(DropReason::BadSource).into();
         }
         match local {
             Some(Local::Vip { unserved, .. }) => {
-                let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port);
+                let service =
+                    self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port);
                 let Some(service) = service else {
                     return self.refuse(now, parsed, unserved, DropReason::Unserved).into();
                 };
@@ -125,7 +153,7 @@ impl Known {
                         .unwrap_or_else(|| self.request(now, parsed, service, unserved)),
                 }
             }
-            None if self.snapshot.is_nat_server(key.protocol, key.source, key.source_port) => {
+            None if self.snapshot.is_nat_server::<F>(key.protocol, key.source, key.source_port) => {
                 if self.is_on_wrong_port(packet.port(), Direction::Out) {
                     return Act::Drop(DropReason::WrongPort).into();
                 }
@@ -143,12 +171,18 @@ impl Known {
     }
 
     /// The packet goes to its owner, if that is another worker.
-    fn elsewhere(&self, owner: Owner, why: HandOver, origin: Origin) -> Option<Course> {
+    fn elsewhere<F: Family>(&self, owner: Owner, why: HandOver, origin: Origin) -> Option<Course<F>> {
         (origin == Origin::Port && owner.worker != self.id).then_some(Act::HandOver(owner.worker, why).into())
     }
 
     /// A client's packet for a service of which it has no connection.
-    fn request(&self, now: Instant, parsed: &Parsed, service: ServiceId, unserved: Unserved) -> Course {
+    fn request<F: Forwarded>(
+        &self,
+        now: Instant,
+        parsed: &Parsed<F>,
+        service: ServiceId,
+        unserved: Unserved,
+    ) -> Course<F> {
         let begins = match parsed.key.protocol {
             Protocol::Tcp => parsed.tcp_flags & (SYN | ACK | RST) == SYN,
             Protocol::Udp => true,
@@ -163,7 +197,7 @@ impl Known {
 
     /// A NAT server's packet of a connection that is not known. Where connections are adopted it may be the first of
     /// one, as a client that only receives says nothing until it does.
-    fn reply(&self, now: Instant, parsed: &Parsed) -> Course {
+    fn reply<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Course<F> {
         match self.adopted(parsed) {
             Some(server) => Course::Adopt(server),
             None => self.stray(now, parsed).into(),
@@ -172,23 +206,23 @@ impl Known {
 
     /// The server whose connection is adopted by its packet, if its service adopts any and the client is not with
     /// another server by now.
-    fn adopted(&self, parsed: &Parsed) -> Option<ServerId> {
+    fn adopted<F: Forwarded>(&self, parsed: &Parsed<F>) -> Option<ServerId> {
         let key = parsed.key.key();
-        let server = self.snapshot.sole_nat_server(key.protocol, key.source, key.source_port)?;
+        let server = self.snapshot.sole_nat_server::<F>(key.protocol, key.source, key.source_port)?;
         let forward = self.request_key(&key, server);
         let adopts = self.snapshot.service_of(server).adopt
             && continues(parsed.tcp_flags)
-            && self.is_station(forward.source)
-            && self.connections.lookup(&forward).is_none();
+            && self.is_station::<F>(forward.source)
+            && F::connections(self).lookup(&forward).is_none();
         adopts.then_some(server)
     }
 
     /// The key of the client's packets of the connection that a server's packet belongs to.
-    pub(super) fn request_key(&self, reply: &Key<u32>, server: ServerId) -> Key<u32> {
+    pub(super) fn request_key<F: Forwarded>(&self, reply: &Key<F>, server: ServerId) -> Key<F> {
         let service = self.snapshot.service_of(server);
         Key {
             source: reply.destination,
-            destination: service.vip.to_bits(),
+            destination: F::of(service.vip.into()).unwrap_or_default(),
             source_port: reply.destination_port,
             destination_port: service.port,
             protocol: reply.protocol,
@@ -196,7 +230,7 @@ impl Known {
     }
 
     /// A packet of a connection that is not known (any more): its sender is told that there is none.
-    fn stray(&self, now: Instant, parsed: &Parsed) -> Act {
+    fn stray<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Act<F> {
         match parsed.key.protocol {
             Protocol::Tcp if parsed.tcp_flags & RST == 0 => {
                 self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection)
@@ -208,7 +242,13 @@ impl Known {
     /// What happens to the packet that ended a connection.
     #[cold]
     #[must_use]
-    pub fn after(&self, end: &End, now: Instant, packet: &impl Packet, parsed: &Parsed) -> Decision {
+    pub fn after<F: Forwarded>(
+        &self,
+        end: &End,
+        now: Instant,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+    ) -> Decision<F> {
         match end.then {
             // The connection was this worker's, so the next one is.
             Then::Anew => self.unmatched(now, packet, parsed, Origin::Worker),
@@ -219,7 +259,7 @@ impl Known {
     /// Where a connection's packets go next.
     #[inline(always)]
     #[must_use]
-    pub fn way(&self, connection: &Connection, direction: Direction) -> Way {
+    pub fn way<F: Family>(&self, connection: &Connection<F>, direction: Direction) -> Way {
         match direction {
             Direction::In => {
                 let backend = &self.backends[connection.server];
@@ -236,7 +276,11 @@ impl Known {
 
 /// The state that a packet takes its connection to.
 #[inline]
-pub(super) fn next_state(parsed: &Parsed, connection: &Connection, direction: Direction) -> State {
+pub(super) fn next_state<F: Family>(
+    parsed: &Parsed<F>,
+    connection: &Connection<F>,
+    direction: Direction,
+) -> State {
     match parsed.key.protocol {
         Protocol::Tcp => tcp::next(connection.method.states(), connection.state, direction, parsed.tcp_flags),
         Protocol::Udp => State::Udp,
@@ -246,7 +290,12 @@ pub(super) fn next_state(parsed: &Parsed, connection: &Connection, direction: Di
 /// Whether a client's segment that closes a connection is not what the server expects. What a server sends is believed: it
 /// comes by a port that servers are behind.
 #[inline]
-fn is_doubtful(packet: &impl Packet, parsed: &Parsed, connection: &Connection, direction: Direction) -> bool {
+fn is_doubtful<F: Family>(
+    packet: &impl Packet,
+    parsed: &Parsed<F>,
+    connection: &Connection<F>,
+    direction: Direction,
+) -> bool {
     let closes = parsed.key.protocol == Protocol::Tcp && parsed.tcp_flags & (FIN | RST) != 0;
     let sequence = || tcp_header::sequence(parsed.at.payload(packet.bytes()));
     direction == Direction::In && closes && sequence().is_some_and(|number| !connection.is_expected(number))

@@ -1,11 +1,15 @@
 //! ICMP and other protocols: echo requests are answered, errors go where the packet they quote belongs.
 
 use super::{
-    About, Act, Answer, Decision, Narrow, Origin, Relay, budgets::Purpose, classify::Parsed, known::Known,
+    About, Act, Answer, Decision, Narrow, Origin, Relay,
+    budgets::Purpose,
+    classify::Parsed,
+    known::{Forwarded, Known},
 };
 use crate::{
     conn::entry::{Connection, Direction},
     counters::DropReason,
+    family::{Family, Header, Message},
     flow::key::Key,
     forward::{
         self,
@@ -17,29 +21,20 @@ use crate::{
     sched::load::Load,
     service::snapshot::{Local, Server},
     time::{Duration, Instant},
-    wire::{
-        get16,
-        headers::Headers,
-        icmp::{self, HEADER_LEN},
-        ipv4,
-    },
+    wire::{headers::Headers, icmp::HEADER_LEN},
 };
 
-/// A report of less does not make packets smaller: RFC 791 3.2 has every host take this many bytes, and clients that are
-/// told of less do not follow (Linux goes down to 552 bytes, Windows to 576). Routers may fragment the tunnel's packets
-/// then, which harms nobody if the report is forged.
-const SMALLEST_PATH_MTU: u16 = 576;
 /// How long ago a connection's last packet may have passed for a report to be about it.
 const RECENT: Duration = Duration::from_secs(10);
 
-impl Relay {
+impl<F: Family> Relay<F> {
     /// Rewrites the error for its receiver. What the connection's method does to the client's packets it does to errors
     /// about the server's.
     pub(crate) fn apply(
         &self,
         packet: &mut impl Packet,
-        at: &Headers,
-        connection: &Connection,
+        at: &Headers<F>,
+        connection: &Connection<F>,
         outer: &Outer,
         last_id: &mut u16,
     ) -> Result<(), DropReason> {
@@ -53,60 +48,57 @@ impl Relay {
     }
 }
 
-impl Narrow {
+impl<F: Family> Narrow<F> {
     /// Reads a report that a tunnel's packet was too large, with where the packet inside it starts.
-    fn read(message: &[u8]) -> Option<(Narrow, usize)> {
-        let outer = message.get(HEADER_LEN..).and_then(ipv4::Header::read_cut)?;
-        let mtu = get16(message, icmp::MTU);
-        let is_it = outer.protocol == ipv4::IPIP
-            && (message[0], message[1]) == (icmp::UNREACHABLE, icmp::FRAGMENTATION_NEEDED)
-            && outer.fragment & ipv4::DONT_FRAGMENT != 0
-            && outer.total_len > usize::from(mtu);
+    fn read(message: &[u8]) -> Option<(Self, usize)> {
+        let outer = Header::<F>::read_cut(message.get(HEADER_LEN..)?)?;
+        let mtu = F::too_big(message)?;
+        let is_it =
+            outer.protocol == F::INSIDE && outer.dont_fragment() && outer.total_len > usize::from(mtu);
         let report = Narrow { source: outer.source, server: outer.destination, mtu };
         is_it.then_some((report, HEADER_LEN + outer.header_len))
     }
 
     /// Whether the way carries so little that routers have to fragment.
     #[must_use]
-    pub const fn takes_fragments(&self) -> bool {
-        self.mtu < SMALLEST_PATH_MTU
+    pub fn takes_fragments(&self) -> bool {
+        self.mtu < F::SMALLEST_PATH_MTU
     }
 
     /// Whether the report is about the tunnel to a server.
     #[must_use]
     pub fn concerns(&self, server: &Server) -> bool {
-        (server.plan.address.to_bits(), server.tunnel_source.to_bits()) == (self.server, self.source)
+        (F::of(server.plan.address.into()), F::of(server.tunnel_source.into()))
+            == (Some(self.server), Some(self.source))
     }
 }
 
 impl Known {
     #[cold]
-    pub(super) fn icmp(
+    pub(super) fn icmp<F: Forwarded>(
         &self,
         now: Instant,
         packet: &impl Packet,
-        parsed: &Parsed,
+        parsed: &Parsed<F>,
         origin: Origin,
-    ) -> Decision {
-        let local = self.snapshot.local(parsed.at.destination);
+    ) -> Decision<F> {
+        let local = self.snapshot.local::<F>(parsed.at.destination);
         let is_own = matches!(local, Some(Local::Own(_)));
-        let kind = parsed.at.payload(packet.bytes()).first().copied();
-        if !self.is_station(parsed.at.source) {
-            let answers =
-                kind.is_some_and(|kind| kind == icmp::ECHO_REPLY || icmp::concerns_connection(kind));
+        let message =
+            parsed.at.payload(packet.bytes()).first().map_or(Message::Other, |&kind| F::message(kind));
+        if !self.is_station::<F>(parsed.at.source) {
+            let answers = matches!(message, Message::EchoReply | Message::ConnectionError);
             let act = if is_own && answers { Act::Deliver } else { Act::Drop };
             return act(DropReason::BadSource).into();
         }
-        let act = match kind {
-            Some(icmp::ECHO_REQUEST) if local.is_some() => {
+        let act = match message {
+            Message::EchoRequest if local.is_some() => {
                 self.answer(now, Answer::Echo, DropReason::RejectLimited)
             }
-            Some(kind) if icmp::concerns_connection(kind) && is_own => {
-                self.own_error(now, packet, parsed, origin)
-            }
-            Some(kind) if icmp::concerns_connection(kind) => return self.icmp_error(packet, parsed, origin),
-            Some(icmp::ECHO_REPLY) if is_own => Act::Deliver(DropReason::IcmpUnrelated),
-            Some(kind) if icmp::is_error(kind) => Act::Drop(DropReason::IcmpUnrelated),
+            Message::ConnectionError if is_own => self.own_error(now, packet, parsed, origin),
+            Message::ConnectionError => return self.icmp_error(packet, parsed, origin),
+            Message::EchoReply if is_own => Act::Deliver(DropReason::IcmpUnrelated),
+            Message::OtherError => Act::Drop(DropReason::IcmpUnrelated),
             _ if local.is_some() => Act::Drop(DropReason::IcmpUnrelated),
             _ => Act::Drop(DropReason::NotForUs),
         };
@@ -115,18 +107,23 @@ impl Known {
 
     /// An error that goes on to one end of a connection. It never refreshes or changes the connection: anyone who
     /// guesses four numbers can send one.
-    fn icmp_error(&self, packet: &impl Packet, parsed: &Parsed, origin: Origin) -> Decision {
+    fn icmp_error<F: Forwarded>(
+        &self,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Decision<F> {
         let Some(quote) = Quote::read(packet.bytes(), &parsed.at) else {
             return Act::Drop(DropReason::IcmpUnrelated).into();
         };
-        let Some(hit) = self.connections.lookup(&quote.answers) else {
+        let Some(hit) = F::connections(self).lookup(&quote.answers) else {
             // Whose it is cannot be told from the quote in every port set-up, so everyone else gets to look.
             return match origin {
                 Origin::Port => Act::Share(Purpose::ShareError, DropReason::IcmpUnrelated).into(),
                 Origin::Worker => Act::Drop(DropReason::IcmpUnrelated).into(),
             };
         };
-        let connection = self.connections.get(hit.connection());
+        let connection = F::connections(self).get(hit.connection());
         let way = self.way(connection, hit.direction());
         let is_gone = self.backends[connection.server].is_gone();
         let act = if hit.direction() == Direction::In && is_gone {
@@ -144,7 +141,13 @@ impl Known {
     /// An error for the director itself: about a packet of a tunnel, or about one of its own. A router that says how
     /// large a tunnel's packet may be is believed for a while, and clients are told when they next send a larger one:
     /// the "soft state" of RFC 2003 5. But only if the packet that it quotes can be one that was sent just now.
-    fn own_error(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, origin: Origin) -> Act {
+    fn own_error<F: Forwarded>(
+        &self,
+        now: Instant,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Act<F> {
         let message = parsed.at.payload(packet.bytes());
         let report = Narrow::read(message).filter(|(report, _)| self.is_tunnel(report));
         let Some((report, inner)) = report else { return Act::Deliver(DropReason::IcmpUnrelated) };
@@ -161,19 +164,23 @@ impl Known {
     }
 
     /// Whether the director has a tunnel with these ends.
-    fn is_tunnel(&self, report: &Narrow) -> bool {
+    fn is_tunnel<F: Forwarded>(&self, report: &Narrow<F>) -> bool {
         self.tunnels(report).next().is_some()
     }
 
     /// The servers that a report concerns.
-    pub(crate) fn tunnels<'a>(&'a self, report: &'a Narrow) -> impl Iterator<Item = (ServerId, &'a Server)> {
-        let servers = self.snapshot.tunnels_to(report.server).map(|id| (id, &self.snapshot.servers[id]));
+    pub(crate) fn tunnels<'a, F: Forwarded>(
+        &'a self,
+        report: &'a Narrow<F>,
+    ) -> impl Iterator<Item = (ServerId, &'a Server)> {
+        let servers = self.snapshot.tunnels_to::<F>(report.server).map(|id| (id, &self.snapshot.servers[id]));
         servers.filter(|(_, server)| report.concerns(server))
     }
 
     /// Whether a client's packet went through a tunnel a short while ago.
-    fn has_sent(&self, now: Instant, key: &Key<u32>, report: &Narrow) -> bool {
-        let connection = self.connections.lookup(key).map(|hit| self.connections.get(hit.connection()));
+    fn has_sent<F: Forwarded>(&self, now: Instant, key: &Key<F>, report: &Narrow<F>) -> bool {
+        let connection =
+            F::connections(self).lookup(key).map(|hit| F::connections(self).get(hit.connection()));
         connection.is_some_and(|it| {
             report.concerns(&self.snapshot.servers[it.server]) && it.seen.age(now) <= RECENT
         })
@@ -181,11 +188,11 @@ impl Known {
 
     /// A protocol without ports, or one that is not known: it can only be unserved.
     #[cold]
-    pub(super) fn other_protocol(&self, now: Instant, parsed: &Parsed) -> Act {
-        if !self.is_station(parsed.at.source) {
+    pub(super) fn other_protocol<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Act<F> {
+        if !self.is_station::<F>(parsed.at.source) {
             return Act::Drop(DropReason::BadSource);
         }
-        match self.snapshot.local(parsed.at.destination) {
+        match self.snapshot.local::<F>(parsed.at.destination) {
             Some(Local::Vip { unserved, .. }) => self.refuse(now, parsed, unserved, DropReason::Unserved),
             Some(Local::Own(_)) => Act::Drop(DropReason::OwnAddress),
             None => Act::Drop(DropReason::NotForUs),

@@ -9,17 +9,18 @@ use super::{
 use crate::{
     conn::connections::Connections,
     counters::DropReason,
+    family::{Family, V4},
     flow::key::Secret,
     ids::{ById, ServerId, ServiceId},
     limits::MAX_PORTS,
     neigh::table::Neighbours,
     packet::{Packet, PortId, WorkerId},
     sched::load::{LoadBoard, Loads},
-    service::snapshot::Snapshot,
+    service::snapshot::{Configured, Snapshot},
     time::Instant,
-    wire::{ethernet::Mac, ipv4},
+    wire::ethernet::Mac,
 };
-use std::{net::Ipv4Addr, sync::Arc};
+use std::sync::Arc;
 
 /// What all workers of a director have in common.
 #[derive(Clone)]
@@ -34,6 +35,38 @@ pub struct Team {
     pub refusals_per_s: u32,
     /// How many connections each server has, over all workers.
     pub board: Arc<LoadBoard>,
+}
+
+/// A family whose packets a worker forwards.
+pub trait Forwarded: Configured + Kept {}
+
+impl Forwarded for V4 {}
+
+/// Where a worker keeps a family's connections.
+pub trait Kept: Family {
+    /// Them.
+    fn connections(known: &Known) -> &Connections<Self>;
+    /// The same, to be changed.
+    fn connections_mut(known: &mut Known) -> &mut Connections<Self>;
+    /// The same, with what is known of the servers.
+    fn with_backends(known: &mut Known) -> (&mut Connections<Self>, &ById<ServerId, Backend>);
+}
+
+impl Kept for V4 {
+    #[inline(always)]
+    fn connections(known: &Known) -> &Connections<Self> {
+        &known.connections
+    }
+
+    #[inline(always)]
+    fn connections_mut(known: &mut Known) -> &mut Connections<Self> {
+        &mut known.connections
+    }
+
+    #[inline(always)]
+    fn with_backends(known: &mut Known) -> (&mut Connections<Self>, &ById<ServerId, Backend>) {
+        (&mut known.connections, &known.backends)
+    }
 }
 
 /// What a worker knows.
@@ -85,16 +118,16 @@ impl Known {
     }
 
     /// Whether an address can be that of one other host, so that it may be answered: RFC 1122 3.2.2.
-    pub(crate) fn is_station(&self, address: u32) -> bool {
-        ipv4::is_host(address)
-            && self.snapshot.local(address).is_none()
-            && !self.snapshot.routing.is_broadcast(Ipv4Addr::from_bits(address))
+    pub(crate) fn is_station<F: Forwarded>(&self, address: F::Address) -> bool {
+        F::is_host(address)
+            && self.snapshot.local::<F>(address).is_none()
+            && !self.snapshot.routing.is_broadcast(F::ip(address))
     }
 
     /// Why a packet for one of the director's own addresses ends if nobody waits for it there. Servers that are checked
     /// by the way of traffic answer from their VIP, which nobody else may do.
-    pub(super) fn if_nobody_waits(&self, source: u32, reason: DropReason) -> DropReason {
-        if self.is_station(source) { reason } else { DropReason::BadSource }
+    pub(super) fn if_nobody_waits<F: Forwarded>(&self, source: F::Address, reason: DropReason) -> DropReason {
+        if self.is_station::<F>(source) { reason } else { DropReason::BadSource }
     }
 
     /// The port's own address, for packets that the director makes.

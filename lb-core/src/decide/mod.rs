@@ -13,6 +13,7 @@ pub mod arp;
 pub mod backend;
 pub mod budgets;
 pub mod classify;
+pub mod common;
 mod decision;
 pub mod defences;
 pub mod flow;
@@ -21,6 +22,7 @@ pub mod known;
 pub mod limiter;
 pub mod opening;
 pub mod owner;
+mod parsed;
 pub mod refuse;
 pub mod room;
 
@@ -31,15 +33,21 @@ pub use decision::{
 
 use crate::{packet::Packet, time::Instant};
 use classify::{Kind, Parsed};
-use known::Known;
+use known::{Forwarded, Known};
 
 impl Known {
     /// What is done with a packet that has been read.
     #[must_use]
-    pub fn decide(&self, now: Instant, packet: &impl Packet, parsed: &Parsed, origin: Origin) -> Decision {
+    pub fn decide<F: Forwarded>(
+        &self,
+        now: Instant,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Decision<F> {
         match parsed.kind {
             Kind::Common | Kind::Flow => {
-                match self.connections.find_from(parsed.hit, parsed.key, parsed.place) {
+                match F::connections(self).find_from(parsed.hit, parsed.key, parsed.place) {
                     Some(hit) => self.matched(now, packet, parsed, hit),
                     None => self.unmatched(now, packet, parsed, origin),
                 }

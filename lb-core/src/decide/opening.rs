@@ -4,7 +4,7 @@ use super::{
     Act,
     classify::Parsed,
     flow::{Way, next_state},
-    known::Known,
+    known::{Forwarded, Known},
     room::Room,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         entry::{Connection, Direction},
     },
     counters::DropReason,
+    family::{Family, V4},
     flow::key::Key,
     ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
     limits::MAX_NEIGHBOURS,
@@ -25,16 +26,15 @@ use crate::{
     },
     time::Instant,
 };
-use std::net::Ipv4Addr;
 
 /// Servers that are looked at when the chosen one's endpoint is taken by the client's other connection, at most.
 const TRIES: usize = 64;
 
 /// A connection that is opened.
 #[derive(Clone, Copy, Debug)]
-pub struct Opening {
+pub struct Opening<F: Family = V4> {
     /// The connection as it is once its first packet has passed, but for times, counts and the client's next hop.
-    pub connection: Connection,
+    pub connection: Connection<F>,
     /// Which way its first packet goes.
     pub direction: Direction,
     /// Its places in the table.
@@ -62,11 +62,11 @@ pub struct ClientHop {
 
 /// A packet that is to open a connection.
 #[derive(Clone, Copy)]
-pub struct Opener<'a> {
+pub struct Opener<'a, F: Family = V4> {
     /// Now.
     pub now: Instant,
     /// The packet.
-    pub parsed: &'a Parsed,
+    pub parsed: &'a Parsed<F>,
     /// The port that it arrived on.
     pub port: PortId,
     /// Which way it goes.
@@ -77,9 +77,9 @@ pub struct Opener<'a> {
 
 impl Known {
     /// The server that the scheduler chooses for a packet, which moves its turn on.
-    pub fn choose(
+    pub fn choose<F: Forwarded>(
         &self,
-        parsed: &Parsed,
+        parsed: &Parsed<F>,
         service: ServiceId,
         turn: &mut Turn,
         loads: &Loads<'_>,
@@ -91,13 +91,17 @@ impl Known {
 
     /// The connection to open with the server that the scheduler chose, or with another if the client has a connection
     /// with that one's endpoint already, by way of another service. `Err` says what becomes of the packet instead.
-    pub fn opening(&self, opener: &Opener<'_>, chosen: ServerId) -> Result<Opening, Act> {
+    pub fn opening<F: Forwarded>(
+        &self,
+        opener: &Opener<'_, F>,
+        chosen: ServerId,
+    ) -> Result<Opening<F>, Act<F>> {
         let Opener { parsed, direction, .. } = *opener;
         let key = match direction {
             Direction::In => parsed.key.key(),
             Direction::Out => self.request_key(&parsed.key.key(), chosen),
         };
-        let client = self.client_hop(key.source, chosen).map_err(Act::Drop)?;
+        let client = self.client_hop::<F>(key.source, chosen).map_err(Act::Drop)?;
         let (mut server, mut vacancy, mut replaces) = (chosen, self.vacancy(opener, &key, chosen), None);
         if vacancy.taken.is_some() {
             let Some(free) = self.free_server(opener, &key, chosen) else {
@@ -107,13 +111,14 @@ impl Known {
         }
         let Server { service, plan, .. } = &self.snapshot.servers[server];
         let room =
-            self.room(*service, [replaces, opener.replaces]).ok_or(Act::Drop(DropReason::TableFull))?;
+            self.room::<F>(*service, [replaces, opener.replaces]).ok_or(Act::Drop(DropReason::TableFull))?;
         let way = self.first_way(direction, server, client);
         if !way.takes(&parsed.at) {
             return Err(self.undeliverable(opener.now, opener.port, parsed, way.limit));
         }
         let method = self.snapshot.services[*service].method;
-        let mut connection = Connection::new(&key, server, plan.address.to_bits(), plan.port, method);
+        let address = F::of(plan.address.into()).unwrap_or_default();
+        let mut connection = Connection::new(&key, server, address, plan.port, method);
         connection.state = next_state(parsed, &connection, direction);
         let Way { neighbour, limit, .. } = way;
         Ok(Opening { connection, direction, vacancy, replaces, room, client, neighbour, limit })
@@ -122,16 +127,16 @@ impl Known {
     /// The chosen server, or the next in its service that takes new connections, whose endpoint the client has no
     /// connection with, or one that gives way.
     #[cold]
-    fn free_server(
+    fn free_server<F: Forwarded>(
         &self,
-        opener: &Opener<'_>,
-        key: &Key<u32>,
+        opener: &Opener<'_, F>,
+        key: &Key<F>,
         chosen: ServerId,
     ) -> Option<(ServerId, Vacancy, Option<ConnectionId>)> {
         let look_at = |server| {
             let vacancy = self.vacancy(opener, key, server);
             match vacancy.taken.filter(|&taken| Some(taken) != opener.replaces) {
-                Some(taken) if !self.connections.get(taken).gives_way() => None,
+                Some(taken) if !F::connections(self).get(taken).gives_way() => None,
                 replaces => Some((server, vacancy, replaces)),
             }
         };
@@ -148,27 +153,31 @@ impl Known {
     }
 
     /// Where a connection would be in the table.
-    fn vacancy(&self, opener: &Opener<'_>, key: &Key<u32>, server: ServerId) -> Vacancy {
+    fn vacancy<F: Forwarded>(&self, opener: &Opener<'_, F>, key: &Key<F>, server: ServerId) -> Vacancy {
         let forward = match opener.direction {
             Direction::In => opener.parsed.place,
-            Direction::Out => self.connections.place(key.packed()),
+            Direction::Out => F::connections(self).place(key.packed()),
         };
-        self.connections.vacancy(forward, self.reply_key(key, server).as_ref())
+        F::connections(self).vacancy(forward, self.reply_key(key, server).as_ref())
     }
 
     /// The key of a server's packets to a client, if they pass here.
-    pub(crate) fn reply_key(&self, key: &Key<u32>, server: ServerId) -> Option<Key<u32>> {
+    pub(crate) fn reply_key<F: Forwarded>(&self, key: &Key<F>, server: ServerId) -> Option<Key<F>> {
         let plan = &self.snapshot.servers[server].plan;
         let sees_replies = self.snapshot.service_of(server).method.sees_replies();
-        sees_replies.then(|| key.answered_by(plan.address.to_bits(), plan.port))
+        sees_replies.then(|| key.answered_by(F::of(plan.address.into()).unwrap_or_default(), plan.port))
     }
 
     /// The next hop to the client of a connection whose replies pass here.
-    pub(crate) fn client_hop(&self, client: u32, server: ServerId) -> Result<Option<ClientHop>, DropReason> {
+    pub(crate) fn client_hop<F: Forwarded>(
+        &self,
+        client: F::Address,
+        server: ServerId,
+    ) -> Result<Option<ClientHop>, DropReason> {
         if !self.snapshot.service_of(server).method.sees_replies() {
             return Ok(None);
         }
-        let hop = self.snapshot.routing.next_hop(Ipv4Addr::from_bits(client)).ok_or(DropReason::NoRoute)?;
+        let hop = self.snapshot.routing.next_hop(F::ip(client)).ok_or(DropReason::NoRoute)?;
         let neighbour = self.neighbours.find(hop);
         if neighbour.is_none() && self.neighbours.len() == MAX_NEIGHBOURS {
             return Err(DropReason::NeighboursFull);
@@ -192,12 +201,12 @@ impl Known {
 }
 
 /// What a scheduler sees of a packet that opens a connection.
-pub(crate) fn request(parsed: &Parsed, service: &Service) -> Request {
+pub(crate) fn request<F: Family>(parsed: &Parsed<F>, service: &Service) -> Request {
     let key = parsed.key.key();
     Request {
-        client: Ipv4Addr::from_bits(key.source),
+        client: F::ip(key.source),
         client_port: key.source_port,
-        vip: service.vip,
+        vip: service.vip.into(),
         vip_port: service.port,
     }
 }

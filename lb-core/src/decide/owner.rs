@@ -3,6 +3,7 @@
 use super::{Basis, Owner, known::Known};
 use crate::{
     conn::method::Method,
+    family::Family,
     flow::{key::Key, owner},
     ids::ServiceId,
     packet::PortId,
@@ -12,13 +13,18 @@ use crate::{
 
 impl Known {
     /// The owner of a packet from a client to a service.
-    pub(super) fn owner_of_inbound(&self, port: PortId, key: &Key<u32>, service: ServiceId) -> Owner {
-        self.owner(self.basis_of_inbound(port, service), key.source, key.source_port, key.protocol)
+    pub(super) fn owner_of_inbound<F: Family>(
+        &self,
+        port: PortId,
+        key: &Key<F>,
+        service: ServiceId,
+    ) -> Owner {
+        self.owner::<F>(self.basis_of_inbound(port, service), key.source, key.source_port, key.protocol)
     }
 
     /// The owner of a NAT server's packet to a client.
-    pub(super) fn owner_of_reply(&self, key: &Key<u32>) -> Owner {
-        self.owner(self.basis_under_nat(), key.destination, key.destination_port, key.protocol)
+    pub(super) fn owner_of_reply<F: Family>(&self, key: &Key<F>) -> Owner {
+        self.owner::<F>(self.basis_under_nat(), key.destination, key.destination_port, key.protocol)
     }
 
     /// What the owner of a client's packets to a service follows from.
@@ -44,13 +50,19 @@ impl Known {
         }
     }
 
-    pub(crate) fn owner(&self, basis: Basis, client: u32, port: u16, protocol: Protocol) -> Owner {
+    pub(crate) fn owner<F: Family>(
+        &self,
+        basis: Basis,
+        client: F::Address,
+        port: u16,
+        protocol: Protocol,
+    ) -> Owner {
         let workers = self.team.workers;
         let worker = match basis {
             Basis::Arrival => self.id,
             _ if workers == 1 => self.id,
-            Basis::Rss(len) => owner::by_client_rss(client, port, len, workers),
-            Basis::Client => owner::by_client(client, port, protocol, workers, self.team.secret),
+            Basis::Rss(len) => owner::by_client_rss::<F>(client, port, len, workers),
+            Basis::Client => owner::by_client::<F>(client, port, protocol, workers, self.team.secret),
         };
         Owner { worker, basis }
     }

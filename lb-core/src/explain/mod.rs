@@ -12,8 +12,9 @@ mod words;
 
 use crate::{
     conn::entry::Direction,
-    decide::{Course, Origin, classify::Parsed},
+    decide::{Course, Origin, classify::Parsed, known::Forwarded},
     explanation::{Explanation, Outcome, Stage, Step},
+    family::{Family, V4},
     ids::{ServerId, ServiceId},
     memory::MemoryPacket,
     packet::{Io, Packet},
@@ -48,14 +49,14 @@ impl<P: Packet> Worker<P> {
 }
 
 /// An explanation in the making.
-struct Story {
+struct Story<F: Family = V4> {
     now: Instant,
     origin: Origin,
     /// Whether the control plane would take the packet, if it is for one of the director's own addresses.
     is_waited_for: bool,
     /// A copy, to be rewritten.
     packet: MemoryPacket,
-    parsed: Parsed,
+    parsed: Parsed<F>,
     steps: Vec<Step>,
     service: Option<ServiceId>,
     server: Option<ServerId>,
@@ -65,7 +66,7 @@ struct Story {
     outcome: Outcome,
 }
 
-impl Story {
+impl Story<V4> {
     fn new<P: Packet>(
         worker: &Worker<P>,
         now: Instant,
@@ -89,7 +90,9 @@ impl Story {
             grounds: String::new(),
         }
     }
+}
 
+impl<F: Forwarded> Story<F> {
     fn say(&mut self, stage: Stage, text: impl Into<String>) {
         self.steps.push(Step { stage, text: text.into() });
     }

@@ -6,7 +6,7 @@ use crate::{
     counters::DropReason,
     decide::{
         Decision, Open,
-        known::Known,
+        known::{Forwarded, Known},
         opening::{Opener, Opening, request},
     },
     explanation::Stage,
@@ -22,8 +22,8 @@ use crate::{
 /// Servers that are listed with their loads.
 const MOST_LISTED: usize = 16;
 
-impl<P: Packet> Witness<P> for Story {
-    fn decided(&mut self, worker: &Worker<P>, decision: &Decision) {
+impl<P: Packet, F: Forwarded> Witness<P, F> for Story<F> {
+    fn decided(&mut self, worker: &Worker<P>, decision: &Decision<F>) {
         self.tell(worker, decision);
     }
 
@@ -35,12 +35,12 @@ impl<P: Packet> Witness<P> for Story {
         self.tell_choice(known, service, chosen, loads);
     }
 
-    fn opens(&mut self, worker: &Worker<P>, opening: &Opening) {
+    fn opens(&mut self, worker: &Worker<P>, opening: &Opening<F>) {
         self.tell_opening(worker, opening);
     }
 }
 
-impl Story {
+impl<F: Forwarded> Story<F> {
     /// What would happen to a packet that opens a connection. `replaces` is one of its flow that ends before.
     pub(super) fn rehearse_open<P: Packet>(
         &mut self,
@@ -49,7 +49,7 @@ impl Story {
         replaces: Option<ConnectionId>,
     ) {
         let (known, service) = (&worker.known, open.service);
-        let board = loads_without(known, service, replaces);
+        let board = loads_without::<F>(known, service, replaces);
         let loads = board.view(WorkerId(0));
         let mut turn = worker.turns[service].for_another_board();
         self.note_grounds(known, service, &turn);
@@ -119,9 +119,9 @@ impl Story {
 }
 
 /// The loads that a scheduler would see: those of now, less a connection that ends before.
-fn loads_without(known: &Known, service: ServiceId, ends: Option<ConnectionId>) -> LoadBoard {
+fn loads_without<F: Forwarded>(known: &Known, service: ServiceId, ends: Option<ConnectionId>) -> LoadBoard {
     let board = LoadBoard::new(1, known.snapshot.servers.len());
-    let ends = ends.map(|id| known.connections.get(id));
+    let ends = ends.map(|id| F::connections(known).get(id));
     for &server in &known.snapshot.services[service].servers {
         let mut load = known.loads().of(server);
         if let Some(connection) = ends.filter(|connection| connection.server == server) {

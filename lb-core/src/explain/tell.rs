@@ -13,10 +13,14 @@ use crate::{
     counters::DropReason,
     decide::{
         About, Act, Answer, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Relay,
-        classify::Kind, known::Known, opening::Opening, room::Room,
+        classify::Kind,
+        known::{Forwarded, Known},
+        opening::Opening,
+        room::Room,
     },
     explanation::{Outcome, Stage},
-    forward::{self, reject::Error},
+    family::Problem,
+    forward,
     ids::{NeighbourId, ServerId},
     neigh::entry::Neighbour,
     packet::Packet,
@@ -25,7 +29,6 @@ use crate::{
     wire::ethernet,
     worker::{Worker, send::Delivery},
 };
-use std::net::Ipv4Addr;
 
 /// Who gets the packet next.
 #[derive(Clone, Copy)]
@@ -36,9 +39,9 @@ enum Next {
     New(NextHop),
 }
 
-impl Story {
+impl<F: Forwarded> Story<F> {
     /// One decision.
-    pub(super) fn tell<P: Packet>(&mut self, worker: &Worker<P>, decision: &Decision) {
+    pub(super) fn tell<P: Packet>(&mut self, worker: &Worker<P>, decision: &Decision<F>) {
         self.tell_about(&worker.known, decision);
         match decision.course {
             Course::Act(act) => self.tell_act(worker, &act),
@@ -69,9 +72,9 @@ impl Story {
 
 const ADOPTED: &str = "none: the service adopts it, opened through another director";
 
-impl Story {
+impl<F: Forwarded> Story<F> {
     /// The service of the packet, and the owner of its flow.
-    fn tell_about(&mut self, known: &Known, decision: &Decision) {
+    fn tell_about(&mut self, known: &Known, decision: &Decision<F>) {
         match decision.about {
             About::Nobody => {}
             About::Connection(hit) => self.tell_connection(known, hit),
@@ -99,7 +102,7 @@ impl Story {
 
     /// The connection of a packet, or of the packet that an ICMP error quotes.
     fn tell_connection(&mut self, known: &Known, hit: Hit) {
-        let connection = known.connections.get(hit.connection());
+        let connection = F::connections(known).get(hit.connection());
         self.is_known = true;
         self.concern(known, connection.server);
         if self.parsed.kind == Kind::Icmp {
@@ -107,7 +110,7 @@ impl Story {
         }
         self.say(Stage::Owner, format!("worker {}: it has the connection", known.id.0));
         let timeout = known.snapshot.service_of(connection.server).timeouts.of(connection.state);
-        let created = known.connections.created(hit.connection());
+        let created = F::connections(known).created(hit.connection());
         let (age, idle) = (created.age(self.now), connection.seen.age(self.now));
         let left = Duration::from_millis(timeout.as_millis().saturating_sub(idle.as_millis()));
         let text = format!(
@@ -131,7 +134,7 @@ impl Story {
         self.say(Stage::Service, words::service(known.snapshot.service_of(server)));
     }
 
-    fn tell_act<P: Packet>(&mut self, worker: &Worker<P>, act: &Act) {
+    fn tell_act<P: Packet>(&mut self, worker: &Worker<P>, act: &Act<F>) {
         self.outcome = match *act {
             Act::Drop(reason) => self.dropped(reason),
             Act::Share(_, reason) => {
@@ -151,7 +154,7 @@ impl Story {
             Act::Pass(pass) => self.passed(worker, &pass),
             Act::Relay(relay) => self.relayed(worker, &relay),
             Act::Narrow(report) => {
-                let to = Ipv4Addr::from_bits(report.server);
+                let to = F::ip(report.server);
                 let then = if report.takes_fragments() { "routers may fragment" } else { "kept" };
                 let text = format!("the tunnel to {to} carries {} bytes; {then} for ten minutes", report.mtu);
                 self.say(Stage::Method, text);
@@ -184,7 +187,7 @@ impl Story {
                 self.say(Stage::Method, "would be answered, but the limit of answers per second is reached");
             }
             DropReason::NoRoute => {
-                let client = Ipv4Addr::from_bits(at.source);
+                let client = F::ip(at.source);
                 self.say(Stage::NextHop, format!("no route back to the client {client}"));
             }
             DropReason::NeighboursFull => {
@@ -202,10 +205,10 @@ impl Story {
     }
 
     /// The packet is refused.
-    fn refused(&mut self, refusal: &Refusal) -> Outcome {
+    fn refused(&mut self, refusal: &Refusal<F>) -> Outcome {
         let (at, reason) = (self.parsed.at, refusal.reason);
         match (refusal.answer, reason) {
-            (Answer::Error(_, Error { mtu, .. }), DropReason::TooBig) => {
+            (Answer::Error(_, Problem::TooBig(mtu)), DropReason::TooBig) => {
                 let text = format!("{} bytes exceed the MTU {mtu} on the way out", at.ip_len);
                 self.say(Stage::Mtu, text);
             }
@@ -231,8 +234,8 @@ impl Story {
         }
         let text = match refusal.answer {
             Answer::Silence | Answer::Reset => format!("rejected with a TCP reset: {}", reason.name()),
-            Answer::Error(from, error) => {
-                let (error, from) = (words::icmp_error(error), Ipv4Addr::from_bits(from));
+            Answer::Error(from, problem) => {
+                let (error, from) = (words::problem(problem), F::ip(from));
                 format!("answered with ICMP {error} from {from}: {}", reason.name())
             }
             Answer::Echo => "a ping to one of the director's addresses".to_owned(),
@@ -242,7 +245,7 @@ impl Story {
     }
 
     fn passed<P: Packet>(&mut self, worker: &Worker<P>, pass: &Pass) -> Outcome {
-        let connection = *worker.known.connections.get(pass.hit.connection());
+        let connection = *F::connections(&worker.known).get(pass.hit.connection());
         let direction = pass.hit.direction();
         let way = worker.known.way(&connection, direction);
         self.tell_fit(way.limit);
@@ -257,7 +260,7 @@ impl Story {
     }
 
     /// A connection is opened, and its first packet passes.
-    pub(super) fn tell_opening<P: Packet>(&mut self, worker: &Worker<P>, opening: &Opening) {
+    pub(super) fn tell_opening<P: Packet>(&mut self, worker: &Worker<P>, opening: &Opening<F>) {
         let connection = &opening.connection;
         if self.server.replace(connection.server).is_some_and(|chosen| chosen != connection.server) {
             let text = "the client has another connection on this server endpoint: another server";
@@ -270,7 +273,7 @@ impl Story {
             );
         }
         if let Room::Instead(id) = opening.room {
-            let flow = flow(worker.known.connections.get(id));
+            let flow = flow(F::connections(&worker.known).get(id));
             self.say(
                 Stage::Connection,
                 format!("the table is full: an unconfirmed connection makes room: {flow}"),
@@ -291,7 +294,7 @@ impl Story {
         self.say(Stage::Mtu, format!("{} bytes; the MTU on the way out is {limit}", self.parsed.at.ip_len));
     }
 
-    fn tell_state(&mut self, known: &Known, connection: &Connection, before: State, next: State) {
+    fn tell_state(&mut self, known: &Known, connection: &Connection<F>, before: State, next: State) {
         let timeout = known.snapshot.service_of(connection.server).timeouts.of(next);
         let text = if next == before {
             format!("stays {}; timeout {timeout}", next.name())
@@ -305,7 +308,7 @@ impl Story {
     fn rewritten<P: Packet>(
         &mut self,
         worker: &Worker<P>,
-        connection: &Connection,
+        connection: &Connection<F>,
         direction: Direction,
         next: Next,
     ) -> Outcome {
@@ -324,8 +327,8 @@ impl Story {
         self.delivered(worker, next)
     }
 
-    fn relayed<P: Packet>(&mut self, worker: &Worker<P>, relay: &Relay) -> Outcome {
-        let connection = worker.known.connections.get(relay.hit.connection());
+    fn relayed<P: Packet>(&mut self, worker: &Worker<P>, relay: &Relay<F>) -> Outcome {
+        let connection = F::connections(&worker.known).get(relay.hit.connection());
         let outer = &worker.known.backends[connection.server].outer;
         let mut last_id = worker.last_id;
         if let Err(reason) = relay.apply(&mut self.packet, &self.parsed.at, connection, outer, &mut last_id) {

@@ -10,7 +10,8 @@ use crate::{
         classify::{Kind, Parsed},
     },
     explanation::Outcome,
-    forward::{reject::Error, tun},
+    family::{Family, Problem},
+    forward::tun,
     packet::{Packet, PortId},
     sched::Grounds,
     service::{
@@ -21,11 +22,9 @@ use crate::{
     wire::{
         ethernet, get16,
         headers::Headers,
-        icmp, ipv4,
         tcp::{ACK, FIN, RST, SYN},
     },
 };
-use std::net::Ipv4Addr;
 
 pub(super) fn port_name(snapshot: &Snapshot, port: PortId) -> String {
     let plan = snapshot.ports.get(usize::from(port.0));
@@ -33,7 +32,12 @@ pub(super) fn port_name(snapshot: &Snapshot, port: PortId) -> String {
 }
 
 /// What arrived, and where.
-pub(super) fn arrival(snapshot: &Snapshot, packet: &impl Packet, parsed: &Parsed, origin: Origin) -> String {
+pub(super) fn arrival<F: Family>(
+    snapshot: &Snapshot,
+    packet: &impl Packet,
+    parsed: &Parsed<F>,
+    origin: Origin,
+) -> String {
     let port = port_name(snapshot, packet.port());
     let how = if origin == Origin::Worker { "handed over; arrived on" } else { "arrives on" };
     let frame = packet.bytes();
@@ -60,23 +64,23 @@ pub(super) fn arrival(snapshot: &Snapshot, packet: &impl Packet, parsed: &Parsed
     format!("{how} {port}: {what}{size}")
 }
 
-fn flags(parsed: &Parsed) -> String {
+fn flags<F: Family>(parsed: &Parsed<F>) -> String {
     let names = [(SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ACK")];
     let set: Vec<&str> =
         names.iter().filter(|(flag, _)| parsed.tcp_flags & flag != 0).map(|(_, name)| *name).collect();
     if set.is_empty() { String::new() } else { format!(" {}", set.join("+")) }
 }
 
-fn addresses(at: &Headers) -> String {
-    format!("{} > {}", Ipv4Addr::from_bits(at.source), Ipv4Addr::from_bits(at.destination))
+fn addresses<F: Family>(at: &Headers<F>) -> String {
+    format!("{} > {}", F::ip(at.source), F::ip(at.destination))
 }
 
 /// Source and destination of a TCP or UDP packet, as they are in the frame now.
-pub(super) fn ends(packet: &impl Packet, at: &Headers) -> String {
+pub(super) fn ends<F: Family>(packet: &impl Packet, at: &Headers<F>) -> String {
     let frame = packet.bytes();
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
-    let address = |offset: usize| Ipv4Addr::from_bits(crate::wire::get32(&frame[l3..], offset));
-    let (source, destination) = (address(ipv4::SOURCE), address(ipv4::DESTINATION));
+    let address = |offset: usize| F::ip(F::get(&frame[l3..], offset));
+    let (source, destination) = (address(F::SOURCE), address(F::DESTINATION));
     format!("{source}:{} > {destination}:{}", get16(frame, l4), get16(frame, l4 + 2))
 }
 
@@ -95,8 +99,8 @@ pub(super) fn service(service: &Service) -> String {
 }
 
 /// Whose connection with whom.
-pub(super) fn flow(connection: &Connection) -> String {
-    let address = Ipv4Addr::from_bits;
+pub(super) fn flow<F: Family>(connection: &Connection<F>) -> String {
+    let address = F::ip;
     format!(
         "{} {}:{} > {}:{} with server {}:{} ({})",
         connection.protocol,
@@ -138,11 +142,11 @@ pub(super) fn grounds(grounds: Grounds) -> String {
 }
 
 /// What a method made of a packet whose ends were `before`.
-pub(super) fn rewriting(
+pub(super) fn rewriting<F: Family>(
     snapshot: &Snapshot,
-    connection: &Connection,
+    connection: &Connection<F>,
     direction: Direction,
-    at: &Headers,
+    at: &Headers<F>,
     (before, packet): (String, &impl Packet),
 ) -> String {
     let ttl = format!("time to live {} -> {}", at.ttl, at.ttl.saturating_sub(1));
@@ -165,12 +169,12 @@ pub(super) fn hop(snapshot: &Snapshot, hop: NextHop) -> String {
     format!("{} behind {}", hop.address, port_name(snapshot, hop.port))
 }
 
-pub(super) fn icmp_error(error: Error) -> String {
-    match (error.kind, error.code) {
-        (icmp::TIME_EXCEEDED, _) => "time exceeded".into(),
-        (_, icmp::FRAGMENTATION_NEEDED) => format!("fragmentation needed, MTU {}", error.mtu),
-        (_, icmp::PORT_UNREACHABLE) => "port unreachable".into(),
-        _ => "protocol unreachable".into(),
+pub(super) fn problem(problem: Problem) -> String {
+    match problem {
+        Problem::TimeExceeded => "time exceeded".into(),
+        Problem::TooBig(mtu) => format!("fragmentation needed, MTU {mtu}"),
+        Problem::Port => "port unreachable".into(),
+        Problem::Protocol => "protocol unreachable".into(),
     }
 }
 

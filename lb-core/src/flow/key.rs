@@ -1,7 +1,10 @@
 //! The key of a flow, and its hash.
 
-use crate::cast::{high16, high32, high64, index, low16, low32, low64};
-use crate::wire::protocol::Protocol;
+use crate::{
+    cast::{high16, high64, index, low16, low64},
+    family::{Family, V4},
+    wire::protocol::Protocol,
+};
 
 /// A number that outsiders do not know, so that they cannot choose addresses that collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,11 +12,11 @@ pub struct Secret(pub u64);
 
 /// One direction of a flow: the packet's own source and destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key<A> {
+pub struct Key<F: Family = V4> {
     /// Source address.
-    pub source: A,
+    pub source: F::Address,
     /// Destination address.
-    pub destination: A,
+    pub destination: F::Address,
     /// Source port.
     pub source_port: u16,
     /// Destination port.
@@ -22,10 +25,10 @@ pub struct Key<A> {
     pub protocol: Protocol,
 }
 
-impl<A: Copy> Key<A> {
+impl<F: Family> Key<F> {
     /// The key of packets to the same client from another address and port than it sends to.
     #[must_use]
-    pub fn answered_by(&self, source: A, source_port: u16) -> Self {
+    pub fn answered_by(&self, source: F::Address, source_port: u16) -> Self {
         Key { source, source_port, ..self.reversed() }
     }
 
@@ -40,62 +43,71 @@ impl<A: Copy> Key<A> {
             protocol: self.protocol,
         }
     }
-}
 
-/// An IPv4 key as two numbers that lie in a packet as they are: quick to read, to hash and to compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packed {
-    /// Source address in the upper half, destination address in the lower.
-    pub addresses: u64,
-    /// Source port in the upper half, destination port in the lower.
-    pub ports: u32,
-    /// Transport protocol.
-    pub protocol: Protocol,
-}
-
-impl Packed {
-    /// No packet's.
-    pub const NONE: Packed = Packed { addresses: 0, ports: 0, protocol: Protocol::Tcp };
-
-    /// As good as the key's, for the table. The protocol does not count, which is quicker: at most two keys, one of TCP
-    /// and one of UDP, have the rest in common.
-    #[inline(always)]
-    #[must_use]
-    pub fn hash(self, secret: Secret) -> u64 {
-        fold_multiply(self.addresses ^ secret.0, u64::from(self.ports) ^ PORTS_CONSTANT)
-    }
-
-    /// With a name for every field.
-    #[inline(always)]
-    #[must_use]
-    pub const fn key(self) -> Key<u32> {
-        Key {
-            source: high32(self.addresses),
-            destination: low32(self.addresses),
-            source_port: high16(self.ports),
-            destination_port: low16(self.ports),
-            protocol: self.protocol,
-        }
-    }
-}
-
-impl Key<u32> {
     /// A well-mixed hash: every bit of it depends on every bit of the key and the secret.
     #[inline(always)]
     #[must_use]
     pub fn hash(&self, secret: Secret) -> u64 {
         let Packed { addresses, ports, protocol } = self.packed();
         let rest = u64::from(protocol.number()) << 32 | u64::from(ports);
-        fold_multiply(addresses ^ secret.0, rest ^ PORTS_CONSTANT)
+        fold_multiply(F::mix(addresses, secret.0), rest ^ PORTS_CONSTANT)
     }
 
-    /// As two numbers.
+    /// As a few numbers.
     #[inline(always)]
     #[must_use]
-    pub const fn packed(&self) -> Packed {
+    pub fn packed(&self) -> Packed<F> {
         Packed {
-            addresses: (self.source as u64) << 32 | self.destination as u64,
-            ports: (self.source_port as u32) << 16 | self.destination_port as u32,
+            addresses: F::pair(self.source, self.destination),
+            ports: u32::from(self.source_port) << 16 | u32::from(self.destination_port),
+            protocol: self.protocol,
+        }
+    }
+}
+
+/// A key as a few numbers that lie in a packet as they are: quick to read, to hash and to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packed<F: Family = V4> {
+    /// Both addresses.
+    pub addresses: F::Pair,
+    /// Source port in the upper half, destination port in the lower.
+    pub ports: u32,
+    /// Transport protocol.
+    pub protocol: Protocol,
+}
+
+impl<F: Family> Packed<F> {
+    /// No packet's.
+    #[must_use]
+    pub fn none() -> Self {
+        Packed { addresses: F::Pair::default(), ports: 0, protocol: Protocol::Tcp }
+    }
+
+    /// As good as the key's, for the table. The protocol does not count, which is quicker: at most two keys, one of TCP
+    /// and one of UDP, have the rest in common.
+    #[inline(always)]
+    #[must_use]
+    pub fn hash(self, secret: Secret) -> u64 {
+        fold_multiply(F::mix(self.addresses, secret.0), u64::from(self.ports) ^ PORTS_CONSTANT)
+    }
+
+    /// Whether another has the same addresses and ports.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_endpoints(self, other: Self) -> bool {
+        F::difference(self.addresses, other.addresses) | u64::from(self.ports ^ other.ports) == 0
+    }
+
+    /// With a name for every field.
+    #[inline(always)]
+    #[must_use]
+    pub fn key(self) -> Key<F> {
+        let (source, destination) = F::ends(self.addresses);
+        Key {
+            source,
+            destination,
+            source_port: high16(self.ports),
+            destination_port: low16(self.ports),
             protocol: self.protocol,
         }
     }
@@ -123,12 +135,12 @@ const PORTS_CONSTANT: u64 = 0xa409_3822_299f_31d0;
 mod tests {
     use super::*;
 
-    fn key(source: u32, destination: u32, source_port: u16) -> Key<u32> {
+    fn key(source: u32, destination: u32, source_port: u16) -> Key {
         Key { source, destination, source_port, destination_port: 80, protocol: Protocol::Tcp }
     }
 
     /// How evenly 65,536 keys that differ in a few bits fall into 256 bins: (fewest, most), 256 on average.
-    fn spread(keys: impl Iterator<Item = Key<u32>>, shift: u32) -> (usize, usize) {
+    fn spread(keys: impl Iterator<Item = Key>, shift: u32) -> (usize, usize) {
         spread_of(keys.map(|key| key.hash(SECRET)), shift)
     }
 
@@ -161,8 +173,13 @@ mod tests {
 
     #[test]
     fn a_packed_key_is_the_same_key() {
-        let key =
-            Key { source: 1, destination: 2, source_port: 3, destination_port: 4, protocol: Protocol::Udp };
+        let key = Key::<V4> {
+            source: 1,
+            destination: 2,
+            source_port: 3,
+            destination_port: 4,
+            protocol: Protocol::Udp,
+        };
         assert_eq!(key.packed().key(), key);
     }
 

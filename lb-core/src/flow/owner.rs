@@ -7,19 +7,21 @@
 //! `ARCHITECTURE.md`.
 
 use super::key::{Key, Secret, scale};
-use crate::wire::protocol::Protocol;
-use crate::{
-    cast::{high16, low16, small},
-    packet::WorkerId,
-};
+use crate::{cast::small, family::Family, packet::WorkerId, wire::protocol::Protocol};
 
 /// The owner by client endpoint, where no port's spread decides.
 #[inline]
 #[must_use]
-pub fn by_client(client: u32, port: u16, protocol: Protocol, workers: usize, secret: Secret) -> WorkerId {
+pub fn by_client<F: Family>(
+    client: F::Address,
+    port: u16,
+    protocol: Protocol,
+    workers: usize,
+    secret: Secret,
+) -> WorkerId {
     // The same address on both sides makes this a function of the client's endpoint alone.
     let key =
-        Key { source: client, destination: client, source_port: port, destination_port: port, protocol };
+        Key::<F> { source: client, destination: client, source_port: port, destination_port: port, protocol };
     // Other bits than the table takes for its buckets, or each worker would fill only a part of its table.
     WorkerId(small(scale(key.hash(secret).rotate_left(32), workers)))
 }
@@ -33,8 +35,13 @@ pub const RSS_KEY_WORD: u16 = 0x6d5a;
 /// The worker to which ports deliver a client that spread by the client's endpoint alone: RSS with
 /// [`RSS_KEY_WORD`], over a redirection table of that length whose entries name the queues in turn.
 #[must_use]
-pub fn by_client_rss(client: u32, port: u16, redirection_len: u16, workers: usize) -> WorkerId {
-    let word = high16(client) ^ low16(client) ^ port;
+pub fn by_client_rss<F: Family>(
+    client: F::Address,
+    port: u16,
+    redirection_len: u16,
+    workers: usize,
+) -> WorkerId {
+    let word = F::words(client) ^ port;
     let key = u32::from(RSS_KEY_WORD) << 16 | u32::from(RSS_KEY_WORD);
     let set_bits = (0..16).filter(|bit| word & (0x8000 >> bit) != 0);
     let hash = set_bits.fold(0, |hash, bit| hash ^ key.rotate_left(bit));
@@ -45,6 +52,7 @@ pub fn by_client_rss(client: u32, port: u16, redirection_len: u16, workers: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::family::V4;
 
     /// The hash as NICs are specified to compute it: each bit of the input that is set adds the 32 bits of the key that
     /// begin at its place.
@@ -68,7 +76,7 @@ mod tests {
             let destination_in_place = [&[0; 4], &address[..], &[0; 2], &port_bytes].concat();
             let packed = [&address[..], &port_bytes].concat();
             for (table, workers) in [(128, 2), (512, 3), (64, 7)] {
-                let expected = by_client_rss(client, port, table, workers);
+                let expected = by_client_rss::<V4>(client, port, table, workers);
                 for input in [&source_in_place, &destination_in_place, &packed] {
                     let entry = toeplitz(input) as usize % usize::from(table);
                     assert_eq!(usize::from(expected.0), entry % workers, "{client:#x}:{port}");
@@ -82,7 +90,7 @@ mod tests {
         for workers in [2, 4, 8] {
             let mut flows = vec![0u32; workers];
             for port in 0..60_000u16 {
-                flows[usize::from(by_client_rss(0xcb00_7101, port, 512, workers).0)] += 1;
+                flows[usize::from(by_client_rss::<V4>(0xcb00_7101, port, 512, workers).0)] += 1;
             }
             let mean = 60_000 / workers as u32;
             assert!(flows.iter().all(|&count| count.abs_diff(mean) < mean / 10 + 1), "{flows:?}");
@@ -94,8 +102,9 @@ mod tests {
         for workers in [1, 2, 3, 7, 16] {
             let mut flows = vec![0u32; workers];
             for port in 0..60_000u16 {
-                flows[usize::from(by_client(0xcb00_7101u32, port, Protocol::Tcp, workers, Secret(99)).0)] +=
-                    1;
+                flows[usize::from(
+                    by_client::<V4>(0xcb00_7101u32, port, Protocol::Tcp, workers, Secret(99)).0,
+                )] += 1;
             }
             let mean = 60_000 / workers as u32;
             assert!(flows.iter().all(|&count| count.abs_diff(mean) < mean / 10 + 1), "{flows:?}");

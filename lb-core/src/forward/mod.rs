@@ -15,6 +15,7 @@ use crate::{
         method::Method,
     },
     counters::DropReason,
+    family::Family,
     packet::Packet,
     wire::headers::Headers,
 };
@@ -23,10 +24,10 @@ use tun::Outer;
 /// Does to a packet of a connection what the connection's method says. `outer` is what packets to its server are wrapped
 /// in, and `last_id` identified the last of those that may be fragmented.
 #[inline(always)]
-pub fn apply(
+pub fn apply<F: Family>(
     packet: &mut impl Packet,
-    at: &Headers,
-    connection: &mut Connection,
+    at: &Headers<F>,
+    connection: &mut Connection<F>,
     direction: Direction,
     outer: &Outer,
     last_id: &mut u16,
@@ -40,7 +41,12 @@ pub fn apply(
 /// The same where the packet stays as long as it is; `false`, and no change, where it gets another header in front.
 /// `frame` may be the headers alone.
 #[inline(always)]
-pub fn rewrite(frame: &mut [u8], at: &Headers, connection: &mut Connection, direction: Direction) -> bool {
+pub fn rewrite<F: Family>(
+    frame: &mut [u8],
+    at: &Headers<F>,
+    connection: &mut Connection<F>,
+    direction: Direction,
+) -> bool {
     match (connection.method, direction) {
         (Method::Nat, Direction::In) => nat::inbound(frame, at, connection),
         (Method::Nat, Direction::Out) => nat::outbound(frame, at, connection),
@@ -52,9 +58,9 @@ pub fn rewrite(frame: &mut [u8], at: &Headers, connection: &mut Connection, dire
 
 /// Does to a packet for the VIP that has no connection what `method` says: it gets to the server, and stays one for the
 /// VIP.
-pub fn steer(
+pub fn steer<F: Family>(
     packet: &mut impl Packet,
-    at: &Headers,
+    at: &Headers<F>,
     method: Method,
     outer: &Outer,
     last_id: &mut u16,

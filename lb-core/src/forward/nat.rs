@@ -2,53 +2,47 @@
 
 use crate::{
     conn::entry::{Connection, Direction, Rewrite},
-    wire::{headers::Headers, ipv4, protocol::Protocol, put16, put32, raw32, tcp, udp},
+    family::Family,
+    wire::{headers::Headers, protocol::Protocol, put16, raw32, tcp, udp},
 };
 
 /// The client's packet, on its way to the server.
 #[inline(always)]
-pub fn inbound(frame: &mut [u8], at: &Headers, connection: &Connection) {
+pub fn inbound<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &Connection<F>) {
     let change = connection.rewrite(Direction::In);
     let (address, port) = (connection.server_address, connection.server_port);
-    rewrite(
-        frame,
-        at,
-        connection.protocol,
-        change,
-        (ipv4::DESTINATION, address),
-        (tcp::DESTINATION_PORT, port),
-    );
+    rewrite(frame, at, connection.protocol, change, (F::DESTINATION, address), (tcp::DESTINATION_PORT, port));
 }
 
 /// The server's packet, on its way to the client. What it acknowledges is kept, to know what may close the connection; a
 /// datagram has something else there, which nobody asks for.
 #[inline(always)]
-pub fn outbound(frame: &mut [u8], at: &Headers, connection: &mut Connection) {
+pub fn outbound<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &mut Connection<F>) {
     let number = usize::from(at.l4) + tcp::ACKNOWLEDGEMENT;
     if frame.len() >= number + 4 {
         connection.acknowledged = raw32(frame, number);
     }
     let change = connection.rewrite(Direction::Out);
     let (address, port) = (connection.vip, connection.vip_port);
-    rewrite(frame, at, connection.protocol, change, (ipv4::SOURCE, address), (tcp::SOURCE_PORT, port));
+    rewrite(frame, at, connection.protocol, change, (F::SOURCE, address), (tcp::SOURCE_PORT, port));
 }
 
 /// Replaces one address and one port (which TCP and UDP have in the same places), takes one off the time to live,
 /// and updates both checksums. What that does to them was computed when the connection began.
 #[inline(always)]
-fn rewrite(
+fn rewrite<F: Family>(
     frame: &mut [u8],
-    at: &Headers,
+    at: &Headers<F>,
     protocol: Protocol,
     change: Rewrite,
-    address: (usize, u32),
+    address: (usize, F::Address),
     port: (usize, u16),
 ) {
     let Some((ip, l4)) = frame[usize::from(at.l3)..].split_at_mut_checked(usize::from(at.l4 - at.l3)) else {
         return;
     };
-    put32(ip, address.0, address.1);
-    ipv4::change_with_ttl(ip, change.header);
+    F::put(ip, address.0, address.1);
+    F::forward(ip, change.header);
     put16(l4, port.0, port.1);
     match protocol {
         Protocol::Tcp => {

@@ -3,34 +3,27 @@
 
 use crate::{
     conn::entry::{Connection, Direction},
+    family::{Family, Header, V4},
     flow::key::Key,
-    wire::protocol::Protocol,
-    wire::{
-        checksum::Change,
-        get16, get32,
-        headers::Headers,
-        icmp,
-        ipv4::{self, Header},
-        put16, put32, tcp, udp,
-    },
+    wire::{checksum::Change, get16, headers::Headers, icmp, protocol::Protocol, put16, tcp, udp},
 };
 
 /// The quoted packet of an error, as far as it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quote {
+pub struct Quote<F: Family = V4> {
     /// The key of packets that answer the quoted one: those that come from where the error comes from.
-    pub answers: Key<u32>,
-    /// Where its IPv4 header starts in the frame.
+    pub answers: Key<F>,
+    /// Where its IP header starts in the frame.
     l3: usize,
     /// Where its TCP or UDP header starts.
     l4: usize,
 }
 
-impl Quote {
+impl<F: Family> Quote<F> {
     /// Reads the quote of an ICMP error; `None` when it is too short to contain ports, or about a later fragment or
     /// another protocol than TCP and UDP.
     #[must_use]
-    pub fn read(frame: &[u8], at: &Headers) -> Option<Quote> {
+    pub fn read(frame: &[u8], at: &Headers<F>) -> Option<Self> {
         let l3 = usize::from(at.l4) + icmp::HEADER_LEN;
         let (key, header_len) = read_packet(frame.get(l3..at.end())?)?;
         Some(Quote { answers: key.reversed(), l3, l4: l3 + header_len })
@@ -39,15 +32,15 @@ impl Quote {
     /// The key of the packet inside a quoted tunnel's packet, which starts there in the ICMP message; `None` when the quote
     /// is too short to tell.
     #[must_use]
-    pub fn key_inside(message: &[u8], at: usize) -> Option<Key<u32>> {
+    pub fn key_inside(message: &[u8], at: usize) -> Option<Key<F>> {
         read_packet(message.get(at..)?).map(|(key, _)| key)
     }
 }
 
-/// The key of a packet that may be cut off, and the length of its IPv4 header.
-fn read_packet(packet: &[u8]) -> Option<(Key<u32>, usize)> {
-    let header = Header::read_cut(packet)?;
-    let protocol = Protocol::from_number(header.protocol).filter(|_| header.fragment & 0x1fff == 0)?;
+/// The key of a packet that may be cut off, and the length of its IP header.
+fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, usize)> {
+    let header = Header::<F>::read_cut(packet)?;
+    let protocol = header.flow_protocol()?;
     let (source_port, destination_port) = tcp::ports(packet.get(header.header_len..)?)?;
     let key = Key {
         source: header.source,
@@ -61,11 +54,11 @@ fn read_packet(packet: &[u8]) -> Option<(Key<u32>, usize)> {
 
 /// Translates an error about a NAT connection. `direction` is that of the error itself: `In` for one that the
 /// client's side sends about the server's packets, `Out` for one that the server's side sends about the client's.
-pub fn translate(
+pub fn translate<F: Family>(
     frame: &mut [u8],
-    at: &Headers,
-    quote: &Quote,
-    connection: &Connection,
+    at: &Headers<F>,
+    quote: &Quote<F>,
+    connection: &Connection<F>,
     direction: Direction,
 ) {
     let (address, port) = match direction {
@@ -75,23 +68,25 @@ pub fn translate(
     // The error goes to the server, quoting what the server sent; or comes from the VIP (whichever router on the
     // server's side sent it: clients know of none), quoting what was sent to the VIP.
     let (outer_at, inner_at, port_at) = match direction {
-        Direction::In => (ipv4::DESTINATION, ipv4::SOURCE, tcp::SOURCE_PORT),
-        Direction::Out => (ipv4::SOURCE, ipv4::DESTINATION, tcp::DESTINATION_PORT),
+        Direction::In => (F::DESTINATION, F::SOURCE, tcp::SOURCE_PORT),
+        Direction::Out => (F::SOURCE, F::DESTINATION, tcp::DESTINATION_PORT),
     };
     let end = at.end();
     let outer = usize::from(at.l3);
-    let change = Change::default().long(get32(&frame[outer..], outer_at), address);
-    put32(&mut frame[outer..], outer_at, address);
-    update(&mut frame[outer..], ipv4::CHECKSUM, change);
-    ipv4::decrement_ttl(&mut frame[outer..]);
+    let change = F::changed(Change::OF_NOTHING, F::get(&frame[outer..], outer_at), address);
+    F::put(&mut frame[outer..], outer_at, address);
+    F::update(&mut frame[outer..], change);
+    F::forward(&mut frame[outer..], F::ONE_OFF_TTL.folded());
 
     // What changes in the quote also changes the checksum of the message around it.
-    let mut message = Change::default();
     let (l3, l4) = (quote.l3, quote.l4);
-    let addresses = Change::default().long(get32(&frame[l3..], inner_at), address);
-    message = message.long(get32(&frame[l3..], inner_at), address);
-    put32(&mut frame[l3..], inner_at, address);
-    message = also(message, update(&mut frame[l3..], ipv4::CHECKSUM, addresses));
+    let addresses = F::changed(Change::OF_NOTHING, F::get(&frame[l3..], inner_at), address);
+    F::put(&mut frame[l3..], inner_at, address);
+    let (old, new) = F::update(&mut frame[l3..], addresses);
+    let mut message = addresses.word(old, new);
+    if F::MESSAGES_COVER_ADDRESSES {
+        message = message.and(change);
+    }
 
     let ports = addresses.word(get16(&frame[l4..], port_at), port);
     message = message.word(get16(&frame[l4..], port_at), port);
@@ -112,16 +107,4 @@ pub fn translate(
         message = message.word(old, new);
     }
     icmp::change_checksum(&mut frame[usize::from(at.l4)..end], message);
-}
-
-/// Applies a change to the checksum at a place; returns the old and the new one.
-fn update(bytes: &mut [u8], at: usize, change: Change) -> (u16, u16) {
-    let old = get16(bytes, at);
-    let new = change.apply(old);
-    put16(bytes, at, new);
-    (old, new)
-}
-
-fn also(change: Change, (old, new): (u16, u16)) -> Change {
-    change.word(old, new)
 }

@@ -4,6 +4,7 @@
 use crate::{
     cast::small,
     counters::DropReason,
+    family::Family,
     packet::Packet,
     wire::{
         checksum::Folded,
@@ -54,9 +55,9 @@ impl Outer {
 
 /// The client's packet, on its way to the server. `last_id` identified the last outer packet that may be fragmented.
 #[inline(always)]
-pub fn inbound(
+pub fn inbound<F: Family>(
     packet: &mut impl Packet,
-    at: &Headers,
+    at: &Headers<F>,
     outer: &Outer,
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
@@ -66,22 +67,22 @@ pub fn inbound(
     if !packet.prepend(OVERHEAD) {
         return Err(DropReason::NoHeadroom);
     }
-    let head = &mut packet.bytes_mut()[..l2_len + OVERHEAD + ipv4::HEADER_LEN];
+    let head = &mut packet.bytes_mut()[..l2_len + OVERHEAD + F::HEADER_LEN];
     head.copy_within(OVERHEAD..OVERHEAD + l2_len, 0);
     let Some((header, inner)) = head[l2_len..].split_first_chunk_mut::<OVERHEAD>() else {
         unreachable!("it was prepended")
     };
 
     // Forwarding takes one off the inner time to live, the tunnel itself nothing: RFC 2003 3.1.
-    ipv4::decrement_ttl(inner);
+    F::forward(inner, const { F::ONE_OFF_TTL.folded() });
     // The outer packet gets the inner one's service class and congestion marks, RFC 2983 and RFC 6040.
-    let (class, len) = (inner[ipv4::CLASS], at.ip_len + small(OVERHEAD));
+    let (class, len) = (F::class(inner), at.ip_len + small(OVERHEAD));
     *header = outer.header;
     header[ipv4::CLASS] = class;
     put16(header, ipv4::TOTAL_LEN, len);
     // "Do not fragment" is copied, so that the path MTU of the tunnel can be found. An identification is for fragments
     // only, RFC 6864 4.1.
-    let word = if at.fragment & outer.flags != 0 {
+    let word = if at.dont_fragment() && outer.flags != 0 {
         put16(header, ipv4::FRAGMENT, ipv4::DONT_FRAGMENT);
         ipv4::DONT_FRAGMENT
     } else {

@@ -1,7 +1,7 @@
 //! Among whom a scheduler chooses, and for what.
 
 use crate::ids::ServerId;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// A real server as a scheduler sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct Candidate {
     /// Which it is of all servers of the director.
     pub server: ServerId,
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its port.
     pub port: u16,
     /// Its share of new connections; 0 takes none.
@@ -20,11 +20,11 @@ pub struct Candidate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Client's address.
-    pub client: Ipv4Addr,
+    pub client: IpAddr,
     /// Client's port.
     pub client_port: u16,
     /// Address the client sent to.
-    pub vip: Ipv4Addr,
+    pub vip: IpAddr,
     /// Port the client sent to.
     pub vip_port: u16,
 }

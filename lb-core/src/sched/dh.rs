@@ -4,6 +4,7 @@
 
 use super::{
     Candidate, Grounds, Request, Scheduler, Turn,
+    hash::with_octets,
     maglev::Table,
     tables::{Lookup, Tables},
 };
@@ -23,11 +24,11 @@ impl Dh {
 
 impl Scheduler for Dh {
     fn pick(&self, request: &Request, _: &mut Turn, _: &Loads<'_>) -> Option<usize> {
-        self.lookup.pick(&request.vip.octets())
+        with_octets(request.vip, None, |octets| self.lookup.pick(octets))
     }
 
     fn grounds(&self, request: &Request, _: &Turn) -> Grounds {
-        self.lookup.grounds(&request.vip.octets(), "the virtual address")
+        with_octets(request.vip, None, |octets| self.lookup.grounds(octets, "the virtual address"))
     }
 
     fn table(&self) -> Option<&Arc<Table>> {

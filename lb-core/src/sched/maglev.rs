@@ -142,8 +142,7 @@ struct Walk {
 
 impl Walk {
     fn new(member: &Member, slots: u32) -> Self {
-        let server = member.octets();
-        let within = |purpose, count: u32| low32(hash(purpose, &server) % u64::from(count));
+        let within = |purpose, count: u32| low32(member.hash(purpose) % u64::from(count));
         Walk { next: within(Purpose::Offset, slots), skip: within(Purpose::Skip, slots - 1) + 1, slots }
     }
 
@@ -161,7 +160,7 @@ impl Walk {
 mod tests {
     use super::super::{Candidate, members::Members, tests::candidates};
     use super::*;
-    use std::{collections::HashMap, net::Ipv4Addr, time::Instant};
+    use std::{collections::HashMap, net::IpAddr, time::Instant};
 
     fn table(candidates: &[Candidate]) -> (Table, Box<[u32]>) {
         let members = Members::of(candidates, size);
@@ -174,7 +173,7 @@ mod tests {
         table.members().iter().map(|&member| numbers[member] as usize).collect()
     }
 
-    fn by_address(candidates: &[Candidate]) -> Vec<Ipv4Addr> {
+    fn by_address(candidates: &[Candidate]) -> Vec<IpAddr> {
         by_slot(candidates).iter().map(|&index| candidates[index].address).collect()
     }
 
@@ -196,7 +195,7 @@ mod tests {
             let mut left = all.clone();
             gone.iter().for_each(|&index| left[index].weight = 0);
             let after = by_address(&left);
-            let is_gone = |address: &Ipv4Addr| gone.iter().any(|&index| all[index].address == *address);
+            let is_gone = |address: &IpAddr| gone.iter().any(|&index| all[index].address == *address);
             moved += before.iter().zip(&after).filter(|(old, new)| old != new && !is_gone(old)).count();
         }
         100.0 * moved as f64 / (runs as f64 * before.len() as f64)

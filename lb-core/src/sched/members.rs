@@ -5,13 +5,16 @@
 //! servers share an address; they are told apart by how far their ports are from the lowest of them: ports 8080 and 8081
 //! are to one service what 8443 and 8444 are to another.
 
-use super::Candidate;
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+use super::{
+    Candidate,
+    hash::{Purpose, hash, with_octets},
+};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 /// One server that takes connections. The order is that in which members have their turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Member {
-    address: Ipv4Addr,
+    address: IpAddr,
     /// From the lowest port at this address.
     port_offset: u16,
     /// Its share; all weights of a table have no common divisor.
@@ -19,9 +22,9 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// What is hashed of it.
-    pub(super) fn octets(&self) -> [u8; 6] {
-        super::hash::endpoint(self.address, self.port_offset)
+    /// Its hash.
+    pub(super) fn hash(&self, purpose: Purpose) -> u64 {
+        with_octets(self.address, Some(self.port_offset), |octets| hash(purpose, octets))
     }
 }
 
@@ -45,7 +48,7 @@ impl Members {
     /// Those of the candidates that take connections; `size` gives the slots for how many are configured.
     pub(super) fn of(candidates: &[Candidate], size: impl Fn(usize) -> u32) -> Members {
         // Of all that are configured, so that the failure of one does not give others another name.
-        let mut lowest: HashMap<Ipv4Addr, u16> = HashMap::with_capacity(candidates.len());
+        let mut lowest: HashMap<IpAddr, u16> = HashMap::with_capacity(candidates.len());
         for candidate in candidates {
             let port = lowest.entry(candidate.address).or_insert(candidate.port);
             *port = candidate.port.min(*port);
@@ -84,7 +87,7 @@ mod tests {
             let endpoint: std::net::SocketAddrV4 = endpoint.parse().unwrap();
             Candidate {
                 server: crate::ids::ServerId::new(server),
-                address: *endpoint.ip(),
+                address: (*endpoint.ip()).into(),
                 port: endpoint.port(),
                 weight: *weight,
             }

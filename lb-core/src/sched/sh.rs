@@ -6,7 +6,7 @@
 
 use super::{
     Candidate, Grounds, Request, Scheduler, Turn,
-    hash::endpoint,
+    hash::with_octets,
     maglev::Table,
     tables::{Lookup, Tables},
 };
@@ -23,24 +23,21 @@ impl Sh {
     pub(super) fn new(candidates: &[Candidate], hash_port: bool, tables: &mut Tables) -> Self {
         Sh { lookup: Lookup::new(candidates, tables), hash_port }
     }
+
+    /// The port that is hashed with the client's address, if any is.
+    fn hashed_port(&self, request: &Request) -> Option<u16> {
+        self.hash_port.then_some(request.client_port)
+    }
 }
 
 impl Scheduler for Sh {
     fn pick(&self, request: &Request, _: &mut Turn, _: &Loads<'_>) -> Option<usize> {
-        if self.hash_port {
-            self.lookup.pick(&endpoint(request.client, request.client_port))
-        } else {
-            self.lookup.pick(&request.client.octets())
-        }
+        with_octets(request.client, self.hashed_port(request), |octets| self.lookup.pick(octets))
     }
 
     fn grounds(&self, request: &Request, _: &Turn) -> Grounds {
-        if self.hash_port {
-            let octets = endpoint(request.client, request.client_port);
-            self.lookup.grounds(&octets, "the client's address and port")
-        } else {
-            self.lookup.grounds(&request.client.octets(), "the client's address")
-        }
+        let hashed = if self.hash_port { "the client's address and port" } else { "the client's address" };
+        with_octets(request.client, self.hashed_port(request), |octets| self.lookup.grounds(octets, hashed))
     }
 
     fn table(&self) -> Option<&Arc<Table>> {

@@ -11,11 +11,11 @@ use crate::{
     },
 };
 use proptest::prelude::*;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Candidates with these weights and addresses of their own.
 pub(super) fn candidates(weights: &[u32]) -> Vec<Candidate> {
-    let address = |n: usize| Ipv4Addr::from(0x0a00_0001 + n as u32);
+    let address = |n: usize| IpAddr::from(Ipv4Addr::from(0x0a00_0001 + n as u32));
     let candidate = |(n, &weight): (usize, &u32)| Candidate {
         server: ServerId::new(n as u32),
         address: address(n),
@@ -30,9 +30,9 @@ pub(super) const REQUEST: Request = request(0, 40_000);
 
 const fn request(n: u32, client_port: u16) -> Request {
     Request {
-        client: Ipv4Addr::from_bits(0xc633_6400 + n),
+        client: IpAddr::V4(Ipv4Addr::from_bits(0xc633_6400 + n)),
         client_port,
-        vip: Ipv4Addr::new(192, 0, 2, 10),
+        vip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
         vip_port: 80,
     }
 }
@@ -71,7 +71,7 @@ fn choices(kind: SchedulerKind, hash_port: bool, requests: impl Iterator<Item = 
 fn hashing_schedulers_choose_as_they_always_have() {
     let clients = || (0..12).map(|n| request(n * 977, 40_000));
     let ports = || (0..12).map(|n| request(0, 40_000 + n));
-    let vips = || (0..12).map(|n| Request { vip: Ipv4Addr::new(192, 0, 2, n), ..REQUEST });
+    let vips = || (0..12).map(|n| Request { vip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, n)), ..REQUEST });
     for kind in [SchedulerKind::Sh, SchedulerKind::Mh] {
         assert_eq!(choices(kind, false, clients()), [6, 6, 7, 7, 5, 5, 0, 3, 5, 3, 6, 3], "{kind}");
         assert_eq!(choices(kind, true, ports()), [0, 6, 6, 3, 7, 7, 0, 0, 5, 3, 5, 6], "{kind}");

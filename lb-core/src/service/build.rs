@@ -1,8 +1,8 @@
 //! From a [`Plan`] to a [`Snapshot`]: the first one, and those that follow it while workers run.
 
 use super::{
+    addresses::Addresses,
     key::ServiceKey,
-    lookup::{Lookup, endpoint},
     numbers::Numbers,
     plan::{Method, Plan, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
     routing::{NextHop, Routing},
@@ -16,7 +16,7 @@ use crate::{
     sched::{self, Candidate, footprint::Footprint, kind::SchedulerKind, start::Start, tables::Tables},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     net::{Ipv4Addr, SocketAddr},
 };
 
@@ -99,17 +99,9 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         let told: HashSet<Ipv4Addr> = old.locals.iter().map(|(address, _)| *address).collect();
         changes.new_addresses = locals.iter().any(|(address, _)| !told.contains(address));
     }
-    let by_address = locals.iter().map(|(address, local)| (u64::from(address.to_bits()), *local));
-    let by_endpoint = order.iter().map(|&id| {
-        let service = &services[id];
-        (endpoint(service.protocol, service.vip.to_bits(), service.port), id)
-    });
     Ok(Snapshot {
-        local_by_address: Lookup::new(by_address),
-        service_by_endpoint: Lookup::new(by_endpoint),
+        v4: Addresses::new(&locals, &order, &services, &servers),
         server_ports: server_ports(&servers),
-        tunnels: tunnels(&order, &services, &servers),
-        nat_endpoints: Lookup::new(nat_endpoints(&order, &services, &servers)),
         nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
         ports: plan.ports.clone(),
         verify_checksums: plan.verify_checksums,
@@ -259,7 +251,7 @@ fn candidates(service: &ServicePlan, numbers: &[ServerId]) -> Vec<Candidate> {
     weighted
         .map(|((server, weight), &number)| Candidate {
             server: number,
-            address: server.address,
+            address: server.address.into(),
             port: server.port,
             weight,
         })
@@ -329,39 +321,6 @@ fn server_ports(servers: &ById<ServerId, Server>) -> [bool; MAX_PORTS] {
         }
     }
     ports
-}
-
-/// Where tunnels lead, and to which server, by address.
-fn tunnels(
-    order: &[ServiceId],
-    services: &ById<ServiceId, Service>,
-    servers: &ById<ServerId, Server>,
-) -> Vec<(u32, ServerId)> {
-    let services = order.iter().map(|&id| &services[id]).filter(|service| service.method.tunnels());
-    let ids = services.flat_map(|service| &service.servers);
-    let mut tunnels: Vec<_> = ids.map(|&id| (servers[id].plan.address.to_bits(), id)).collect();
-    tunnels.sort_unstable();
-    tunnels
-}
-
-/// Every endpoint that a server under NAT answers from, each once.
-fn nat_endpoints(
-    order: &[ServiceId],
-    services: &ById<ServiceId, Service>,
-    servers: &ById<ServerId, Server>,
-) -> HashMap<u64, Option<ServerId>> {
-    let mut endpoints = HashMap::new();
-    for service in order.iter().map(|&id| &services[id]) {
-        if !service.method.sees_replies() {
-            continue;
-        }
-        for &id in &service.servers {
-            let server = &servers[id].plan;
-            let endpoint = endpoint(service.protocol, server.address.to_bits(), server.port);
-            endpoints.entry(endpoint).and_modify(|sole| *sole = None).or_insert(Some(id));
-        }
-    }
-    endpoints
 }
 
 /// VIPs with their policies, each once, then own addresses. A tunnel's own address is one of the director's own.

@@ -4,6 +4,7 @@
 //! to look things up in. Workers see only snapshots, which never change.
 
 pub mod address;
+mod addresses;
 mod build;
 pub mod check;
 pub mod key;
@@ -11,6 +12,7 @@ pub mod lookup;
 mod numbers;
 pub mod option;
 pub mod owners;
+mod parts;
 pub mod plan;
 pub mod routing;
 pub mod snapshot;

@@ -2,10 +2,16 @@
 //!
 //! Consulted when a connection is made, not for every packet, so a short sorted list is enough.
 
-use super::plan::{PortPlan, RoutePlan};
+use super::{
+    address::v4,
+    plan::{PortPlan, RoutePlan},
+};
 use crate::{cast::small, packet::PortId};
 use ipnet::Ipv4Net;
-use std::{cmp::Reverse, net::Ipv4Addr};
+use std::{
+    cmp::Reverse,
+    net::{IpAddr, Ipv4Addr},
+};
 
 /// The neighbour that gets a packet next, and the port it is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +58,8 @@ impl Routing {
 
     /// The next hop towards `to`: the longest matching prefix, an attached network before a route of equal length.
     #[must_use]
-    pub fn next_hop(&self, to: Ipv4Addr) -> Option<NextHop> {
+    pub fn next_hop(&self, to: impl Into<IpAddr>) -> Option<NextHop> {
+        let to = v4(to.into()).ok()?;
         let direct = self.attached.iter().find(|entry| entry.network.contains(&to));
         let route = self.routes.iter().find(|route| route.to.contains(&to));
         match (direct, route) {
@@ -79,7 +86,8 @@ impl Routing {
     /// The director's own address to use on `port` when talking to `peer`: the one on the peer's network, else the
     /// port's first.
     #[must_use]
-    pub fn own_address(&self, port: PortId, peer: Ipv4Addr) -> Option<Ipv4Addr> {
+    pub fn own_address(&self, port: PortId, peer: impl Into<IpAddr>) -> Option<Ipv4Addr> {
+        let peer = v4(peer.into()).ok()?;
         let mut on_port = self.attached.iter().filter(|entry| entry.port == port);
         let first = on_port.clone().next();
         on_port.find(|entry| entry.network.contains(&peer)).or(first).map(|entry| entry.own)
@@ -87,7 +95,8 @@ impl Routing {
 
     /// Whether `address` is the network or broadcast address of an attached network with room for hosts.
     #[must_use]
-    pub fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+    pub fn is_broadcast(&self, address: impl Into<IpAddr>) -> bool {
+        let Ok(address) = v4(address.into()) else { return false };
         self.attached.iter().any(|entry| {
             entry.network.prefix_len() < 31
                 && (entry.network.broadcast() == address || entry.network.network() == address)
@@ -129,7 +138,9 @@ mod tests {
     #[test]
     fn the_longest_prefix_wins() {
         let hop = |to: &str| {
-            routing().next_hop(to.parse().unwrap()).map(|hop| (hop.port.0, hop.address.to_string()))
+            routing()
+                .next_hop(to.parse::<Ipv4Addr>().unwrap())
+                .map(|hop| (hop.port.0, hop.address.to_string()))
         };
         let is = |port: u16, address: &str| Some((port, address.to_string()));
         assert_eq!(hop("192.0.2.7"), is(0, "192.0.2.7"), "attached: the destination itself");
@@ -142,7 +153,7 @@ mod tests {
     #[test]
     fn own_addresses_match_the_peer() {
         let own = |port, peer: &str| {
-            routing().own_address(PortId(port), peer.parse().unwrap()).map(|own| own.to_string())
+            routing().own_address(PortId(port), peer.parse::<Ipv4Addr>().unwrap()).map(|own| own.to_string())
         };
         assert_eq!(own(0, "192.0.2.200"), Some("192.0.2.129".into()));
         assert_eq!(own(0, "192.0.2.20"), Some("192.0.2.1".into()));
@@ -152,7 +163,7 @@ mod tests {
 
     #[test]
     fn broadcasts_are_known() {
-        let broadcast = |text: &str| routing().is_broadcast(text.parse().unwrap());
+        let broadcast = |text: &str| routing().is_broadcast(text.parse::<Ipv4Addr>().unwrap());
         assert!(broadcast("198.51.100.255"));
         assert!(broadcast("198.51.100.0"));
         assert!(!broadcast("198.51.100.1"));

@@ -7,23 +7,22 @@
 
 use super::{
     address::v4,
+    addresses::{Addresses, endpoint},
     key::{ServerKey, ServiceKey},
-    lookup::{Lookup, endpoint},
-    plan::{Method, PortPlan, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
+    plan::{PortPlan, Protocol},
     routing::{NextHop, Routing},
 };
 use crate::{
-    conn::timeouts::Timeouts,
+    family::{Family, V4},
     ids::{ById, ServerId, ServiceId},
     limits::MAX_PORTS,
     packet::PortId,
-    sched::{Candidate, Scheduler},
+    sched::Scheduler,
 };
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::net::Ipv4Addr;
 use thiserror::Error;
+
+pub use super::parts::{Local, Server, Service};
 
 /// Why a plan cannot be carried out.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -54,72 +53,6 @@ pub enum SnapshotError {
     /// A tunnel needs a source address.
     #[error("no source address for the tunnel to {0}")]
     NoTunnelAddress(Ipv4Addr),
-}
-
-/// What one of the director's addresses is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Local {
-    /// Clients send to it. ARP for it is answered on the port whose network contains it; on all ports if none does.
-    Vip {
-        /// What happens to packets that no service wants.
-        unserved: Unserved,
-        /// The port on whose network it is.
-        attached: Option<PortId>,
-    },
-    /// The director's own on that port.
-    Own(PortId),
-}
-
-/// A virtual service.
-#[derive(Clone)]
-pub struct Service {
-    /// The operator's name for it.
-    pub name: String,
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// The address that clients send to.
-    pub vip: Ipv4Addr,
-    /// The port that clients send to.
-    pub port: u16,
-    /// How packets reach the servers.
-    pub method: Method,
-    /// The scheduler's kind.
-    pub scheduler_kind: SchedulerKind,
-    /// Whether a hashing scheduler looks at the client's port.
-    pub hash_port: bool,
-    /// Chooses servers; a pick is an index into `servers`.
-    pub scheduler: Arc<dyn Scheduler>,
-    /// What the scheduler was made of, in the order of `servers`.
-    pub candidates: Vec<Candidate>,
-    /// Take over TCP connections whose beginning was not seen.
-    pub adopt: bool,
-    /// Timeouts of connections.
-    pub timeouts: Timeouts,
-    /// Its servers, in the operator's order.
-    pub servers: Vec<ServerId>,
-}
-
-impl Service {
-    /// What it is known by.
-    #[must_use]
-    pub const fn key(&self) -> ServiceKey {
-        ServiceKey { protocol: self.protocol, vip: IpAddr::V4(self.vip), port: self.port }
-    }
-}
-
-/// A real server of one service.
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// Its service.
-    pub service: ServiceId,
-    /// Its address and so on, as configured.
-    pub plan: ServerPlan,
-    /// What it does. One that is not configured any more is [`Standing::Gone`].
-    pub standing: Standing,
-    /// Where its packets go next.
-    pub next_hop: NextHop,
-    /// Source of its tunnel headers; unspecified unless the method is TUN.
-    pub tunnel_source: Ipv4Addr,
 }
 
 /// What is different from the snapshot before: what a worker has to look at when it takes this one.
@@ -174,33 +107,46 @@ pub struct Snapshot {
     pub redirection_len: u16,
     /// VIPs and own addresses, in the order they were configured.
     pub locals: Vec<(Ipv4Addr, Local)>,
-    pub(super) local_by_address: Lookup<Local>,
-    pub(super) service_by_endpoint: Lookup<ServiceId>,
-    /// Where tunnels lead, and to which server, by address.
-    pub(super) tunnels: Vec<(u32, ServerId)>,
-    /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs.
-    pub(super) nat_endpoints: Lookup<Option<ServerId>>,
+    pub(super) v4: Addresses<V4>,
+}
+
+/// A family that services can be of.
+pub trait Configured: Family {
+    /// Its addresses in a snapshot.
+    fn addresses(snapshot: &Snapshot) -> &Addresses<Self>;
+}
+
+impl Configured for V4 {
+    #[inline(always)]
+    fn addresses(snapshot: &Snapshot) -> &Addresses<Self> {
+        &snapshot.v4
+    }
 }
 
 impl Snapshot {
     /// What `address` is to the director; `None` if it is somebody else's.
     #[inline]
     #[must_use]
-    pub fn local(&self, address: u32) -> Option<Local> {
-        self.local_by_address.get(u64::from(address))
+    pub fn local<F: Configured>(&self, address: F::Address) -> Option<Local> {
+        F::addresses(self).locals.get((address, 0))
     }
 
     /// The service at an endpoint.
     #[inline]
     #[must_use]
-    pub fn service_at(&self, protocol: Protocol, address: u32, port: u16) -> Option<ServiceId> {
-        self.service_by_endpoint.get(endpoint(protocol, address, port))
+    pub fn service_at<F: Configured>(
+        &self,
+        protocol: Protocol,
+        address: F::Address,
+        port: u16,
+    ) -> Option<ServiceId> {
+        F::addresses(self).services.get((address, endpoint(protocol, port)))
     }
 
     /// The configured service of that key, with its number.
     #[must_use]
     pub fn service(&self, key: &ServiceKey) -> Option<(ServiceId, &Service)> {
-        let id = self.service_at(key.protocol, v4(key.vip).ok()?.to_bits(), key.port)?;
+        let id = self.service_at::<V4>(key.protocol, v4(key.vip).ok()?.to_bits(), key.port)?;
         Some((id, &self.services[id]))
     }
 
@@ -214,15 +160,20 @@ impl Snapshot {
 
     /// Whether a real server under NAT answers from this endpoint.
     #[must_use]
-    pub fn is_nat_server(&self, protocol: Protocol, address: u32, port: u16) -> bool {
-        self.nat_endpoints.get(endpoint(protocol, address, port)).is_some()
+    pub fn is_nat_server<F: Configured>(&self, protocol: Protocol, address: F::Address, port: u16) -> bool {
+        F::addresses(self).nat_servers.get((address, endpoint(protocol, port))).is_some()
     }
 
     /// The real server under NAT that answers from this endpoint, if it is in one service only: its packets alone
     /// tell which VIP they are to come from.
     #[must_use]
-    pub fn sole_nat_server(&self, protocol: Protocol, address: u32, port: u16) -> Option<ServerId> {
-        self.nat_endpoints.get(endpoint(protocol, address, port)).flatten()
+    pub fn sole_nat_server<F: Configured>(
+        &self,
+        protocol: Protocol,
+        address: F::Address,
+        port: u16,
+    ) -> Option<ServerId> {
+        F::addresses(self).nat_servers.get((address, endpoint(protocol, port))).flatten()
     }
 
     /// Whether servers are behind a port.
@@ -232,9 +183,8 @@ impl Snapshot {
     }
 
     /// The servers that a tunnel to that address leads to.
-    pub fn tunnels_to(&self, address: u32) -> impl Iterator<Item = ServerId> {
-        let first = self.tunnels.partition_point(|(to, _)| *to < address);
-        self.tunnels[first..].iter().take_while(move |(to, _)| *to == address).map(|(_, server)| *server)
+    pub fn tunnels_to<F: Configured>(&self, address: F::Address) -> impl Iterator<Item = ServerId> {
+        F::addresses(self).tunnels_to(address)
     }
 
     /// The configured services with their numbers, in the operator's order.
@@ -261,7 +211,7 @@ impl Snapshot {
 
     /// The director's address to answer from on `port`: its own towards `peer`, else `or`.
     #[must_use]
-    pub fn answer_from(&self, port: PortId, peer: u32, or: u32) -> u32 {
-        self.routing.own_address(port, Ipv4Addr::from_bits(peer)).map_or(or, Ipv4Addr::to_bits)
+    pub fn answer_from<F: Family>(&self, port: PortId, peer: F::Address, or: F::Address) -> F::Address {
+        self.routing.own_address(port, F::ip(peer)).and_then(|own| F::of(own.into())).unwrap_or(or)
     }
 }

@@ -32,13 +32,6 @@ impl Sum {
         Sum(self.0 + long as u64)
     }
 
-    /// Adds the pseudo-header that TCP and UDP are summed with, RFC 9293 3.1 and RFC 768.
-    #[must_use]
-    #[inline]
-    pub const fn pseudo(self, source: u32, destination: u32, protocol: u8, l4_len: u16) -> Sum {
-        self.long(source).long(destination).word(protocol as u16).word(l4_len)
-    }
-
     /// The sum folded to 16 bits.
     #[must_use]
     #[inline(always)]

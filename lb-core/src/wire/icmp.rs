@@ -4,11 +4,14 @@ use super::{
     checksum::{Change, Sum},
     get16, put16,
 };
+use crate::family::{Message, Problem};
 
 /// Bytes of a header; an error quotes the packet it is about behind it.
 pub const HEADER_LEN: usize = 8;
 /// Where the checksum is.
 pub const CHECKSUM: usize = 2;
+/// Where the rest of the header is: what it means depends on the type.
+pub const REST: usize = 4;
 /// Where "fragmentation needed" carries the next hop's MTU.
 pub const MTU: usize = 6;
 /// Bytes that an error we make has at most, IPv4 header included: RFC 1812 4.3.2.3.
@@ -18,6 +21,10 @@ pub const MAX_ERROR_LEN: usize = 576;
 pub const ECHO_REPLY: u8 = 0;
 /// Type: destination unreachable.
 pub const UNREACHABLE: u8 = 3;
+/// Type: source quench, obsolete (RFC 6633) but still an error.
+pub const SOURCE_QUENCH: u8 = 4;
+/// Type: redirect.
+pub const REDIRECT: u8 = 5;
 /// Type: echo request.
 pub const ECHO_REQUEST: u8 = 8;
 /// Type: time exceeded.
@@ -32,32 +39,46 @@ pub const PORT_UNREACHABLE: u8 = 3;
 /// Code of [`UNREACHABLE`]: too large for the way on, and fragmentation is forbidden.
 pub const FRAGMENTATION_NEEDED: u8 = 4;
 
-/// Whether messages of this type tell one end of a connection something that it acts on: destination unreachable, time
-/// exceeded, parameter problem. Not so a redirect, which is between a host and its router, nor the source quench that RFC
-/// 6633 abolished.
+/// What a message of this type is.
 #[must_use]
-pub const fn concerns_connection(kind: u8) -> bool {
-    matches!(kind, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM)
+pub const fn message(kind: u8) -> Message {
+    match kind {
+        ECHO_REQUEST => Message::EchoRequest,
+        ECHO_REPLY => Message::EchoReply,
+        UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM => Message::ConnectionError,
+        SOURCE_QUENCH | REDIRECT => Message::OtherError,
+        _ => Message::Other,
+    }
 }
 
-/// Whether messages of this type report an error about a packet that they quote.
+/// Bytes of the largest packet that gets through, if a message reports that another was too large.
 #[must_use]
-pub const fn is_error(kind: u8) -> bool {
-    // Unreachable, source quench (obsolete, RFC 6633, but still an error message), redirect, time exceeded,
-    // parameter problem.
-    matches!(kind, 3 | 4 | 5 | 11 | 12)
+pub fn too_big(message: &[u8]) -> Option<u16> {
+    let header = message.first_chunk::<HEADER_LEN>()?;
+    ((header[0], header[1]) == (UNREACHABLE, FRAGMENTATION_NEEDED)).then(|| get16(header, MTU))
 }
 
-/// Whether the checksum of a message is right.
+/// Type and code of a problem, and the rest of the header, which carries a next hop's MTU in its lower half.
 #[must_use]
-pub fn checksum_is_right(message: &[u8]) -> bool {
-    Sum::default().bytes(message).fold() == 0xffff
+pub fn problem(problem: Problem) -> (u8, u8, u32) {
+    match problem {
+        Problem::Port => (UNREACHABLE, PORT_UNREACHABLE, 0),
+        Problem::Protocol => (UNREACHABLE, PROTOCOL_UNREACHABLE, 0),
+        Problem::TooBig(mtu) => (UNREACHABLE, FRAGMENTATION_NEEDED, u32::from(mtu)),
+        Problem::TimeExceeded => (TIME_EXCEEDED, 0, 0),
+    }
 }
 
-/// Writes the checksum of a message.
-pub fn set_checksum(message: &mut [u8]) {
+/// Whether the checksum of a message is right. `sum` is what its family begins with.
+#[must_use]
+pub fn checksum_is_right(sum: Sum, message: &[u8]) -> bool {
+    sum.bytes(message).fold() == 0xffff
+}
+
+/// Writes the checksum of a message. `sum` is what its family begins with.
+pub fn set_checksum(sum: Sum, message: &mut [u8]) {
     put16(message, CHECKSUM, 0);
-    let checksum = Sum::default().bytes(message).finish();
+    let checksum = sum.bytes(message).finish();
     put16(message, CHECKSUM, checksum);
 }
 
@@ -93,12 +114,12 @@ mod tests {
             at in prop::sample::select(vec![0, 4, 6]),
         ) {
             put16(&mut message, at, old);
-            set_checksum(&mut message);
+            set_checksum(Sum::default(), &mut message);
             put16(&mut message, at, new);
             let mut anew = message.clone();
-            set_checksum(&mut anew);
+            set_checksum(Sum::default(), &mut anew);
             change_checksum(&mut message, Change::OF_NOTHING.word(old, new));
-            prop_assert!(checksum_is_right(&message), "{:02x?}", message);
+            prop_assert!(checksum_is_right(Sum::default(), &message), "{:02x?}", message);
             prop_assert_eq!(message, anew);
         }
     }

@@ -2,9 +2,15 @@
 
 use super::{
     checksum::{Change, Folded, Sum},
-    get16, get32, put16, put32,
+    get16, get32, icmp, put16, put32,
 };
-use crate::cast::small;
+use crate::{
+    cast::{high16, high32, low16, low32, small},
+    family::{self, Family, Message, Problem, V4},
+};
+use std::net::{IpAddr, Ipv4Addr};
+
+pub use super::protocol::{TCP, UDP};
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -31,73 +37,19 @@ pub const DESTINATION: usize = 16;
 pub const DONT_FRAGMENT: u16 = 0x4000;
 /// Flag "more fragments" and the fragment offset: not zero in a fragment.
 pub const IS_FRAGMENT: u16 = 0x3fff;
+/// The fragment offset.
+pub const FRAGMENT_OFFSET: u16 = 0x1fff;
 
 /// Protocol number of ICMP.
 pub const ICMP: u8 = 1;
 /// Protocol number of IPv4 in IPv4, RFC 2003.
 pub const IPIP: u8 = 4;
-/// Protocol number of TCP.
-pub const TCP: u8 = 6;
-/// Protocol number of UDP.
-pub const UDP: u8 = 17;
 
 /// Time to live of packets that the director makes, RFC 1700.
 pub const DEFAULT_TTL: u8 = 64;
 
-/// The fields of a header that decisions rest on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Bytes of the header, options included.
-    pub header_len: usize,
-    /// Bytes of the packet, header included.
-    pub total_len: usize,
-    /// Flags and fragment offset.
-    pub fragment: u16,
-    /// Time to live.
-    pub ttl: u8,
-    /// Protocol of the payload.
-    pub protocol: u8,
-    /// Source address.
-    pub source: u32,
-    /// Destination address.
-    pub destination: u32,
-}
-
-impl Header {
-    /// Reads a header; `None` when version or lengths do not fit the bytes there are.
-    #[inline]
-    #[must_use]
-    pub fn read(bytes: &[u8]) -> Option<Header> {
-        Self::read_cut(bytes).filter(|header| header.total_len <= bytes.len())
-    }
-
-    /// Reads the header of a packet whose end may be missing, as those quoted by ICMP errors are.
-    #[inline]
-    #[must_use]
-    pub fn read_cut(bytes: &[u8]) -> Option<Header> {
-        let b = bytes.first_chunk::<HEADER_LEN>()?;
-        let header_len = usize::from(b[0] & 0x0f) * 4;
-        let total_len = usize::from(get16(b, TOTAL_LEN));
-        if b[0] >> 4 != 4 || header_len < HEADER_LEN || total_len < header_len || bytes.len() < header_len {
-            return None;
-        }
-        Some(Header {
-            header_len,
-            total_len,
-            fragment: get16(b, FRAGMENT),
-            ttl: b[TTL],
-            protocol: b[PROTOCOL],
-            source: get32(b, SOURCE),
-            destination: get32(b, DESTINATION),
-        })
-    }
-
-    /// Whether the sender forbids fragmentation.
-    #[must_use]
-    pub const fn dont_fragment(&self) -> bool {
-        self.fragment & DONT_FRAGMENT != 0
-    }
-}
+/// The fields of an IPv4 header that decisions rest on.
+pub type Header = family::Header<V4>;
 
 /// Whether the checksum of a header is right. The slice is exactly the header.
 #[inline]
@@ -155,6 +107,166 @@ pub fn change_with_ttl(header: &mut [u8], change: Folded) {
 pub const fn is_host(address: u32) -> bool {
     let first = address >> 24;
     first.wrapping_sub(1) < 223 && first != 127
+}
+
+impl Family for V4 {
+    type Address = u32;
+    type Pair = u64;
+
+    const ETHERTYPE: u16 = super::ethernet::IPV4;
+    const HEADER_LEN: usize = HEADER_LEN;
+    const SOURCE: usize = SOURCE;
+    const DESTINATION: usize = DESTINATION;
+    const ICMP: u8 = ICMP;
+    const INSIDE: u8 = IPIP;
+    const SMALLEST_PATH_MTU: u16 = 576;
+    const MAX_ERROR_LEN: usize = icmp::MAX_ERROR_LEN;
+    const ECHO_REPLY: u8 = icmp::ECHO_REPLY;
+    const ONE_OFF_TTL: Change = ONE_OFF_TTL;
+
+    #[inline(always)]
+    fn pair(source: u32, destination: u32) -> u64 {
+        u64::from(source) << 32 | u64::from(destination)
+    }
+
+    #[inline(always)]
+    fn ends(pair: u64) -> (u32, u32) {
+        (high32(pair), low32(pair))
+    }
+
+    #[inline(always)]
+    fn difference(a: u64, b: u64) -> u64 {
+        a ^ b
+    }
+
+    #[inline(always)]
+    fn mix(pair: u64, secret: u64) -> u64 {
+        pair ^ secret
+    }
+
+    fn words(address: u32) -> u16 {
+        high16(address) ^ low16(address)
+    }
+
+    fn ip(address: u32) -> IpAddr {
+        Ipv4Addr::from_bits(address).into()
+    }
+
+    fn of(ip: IpAddr) -> Option<u32> {
+        match ip {
+            IpAddr::V4(address) => Some(address.to_bits()),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    #[inline]
+    fn is_host(address: u32) -> bool {
+        is_host(address)
+    }
+
+    #[inline(always)]
+    fn get(bytes: &[u8], at: usize) -> u32 {
+        get32(bytes, at)
+    }
+
+    #[inline(always)]
+    fn put(bytes: &mut [u8], at: usize, address: u32) {
+        put32(bytes, at, address);
+    }
+
+    #[inline(always)]
+    fn changed(change: Change, old: u32, new: u32) -> Change {
+        change.long(old, new)
+    }
+
+    #[inline]
+    fn pseudo(source: u32, destination: u32, protocol: u8, l4_len: u16) -> Sum {
+        Sum::default().long(source).long(destination).word(u16::from(protocol)).word(l4_len)
+    }
+
+    #[inline]
+    fn header_is_right(header: &[u8]) -> bool {
+        checksum_is_right(header)
+    }
+
+    #[inline]
+    fn read_cut(bytes: &[u8]) -> Option<Header> {
+        let b = bytes.first_chunk::<HEADER_LEN>()?;
+        let header_len = usize::from(b[0] & 0x0f) * 4;
+        let total_len = usize::from(get16(b, TOTAL_LEN));
+        if b[0] >> 4 != 4 || header_len < HEADER_LEN || total_len < header_len || bytes.len() < header_len {
+            return None;
+        }
+        Some(Header {
+            header_len,
+            total_len,
+            fragment: get16(b, FRAGMENT),
+            ttl: b[TTL],
+            protocol: b[PROTOCOL],
+            source: get32(b, SOURCE),
+            destination: get32(b, DESTINATION),
+        })
+    }
+
+    fn write(bytes: &mut [u8], header: &Header) {
+        write(bytes, header, 0);
+    }
+
+    #[inline(always)]
+    fn forward(header: &mut [u8], change: Folded) {
+        change_with_ttl(header, change);
+    }
+
+    fn update(header: &mut [u8], change: Change) -> (u16, u16) {
+        let old = get16(header, CHECKSUM);
+        let new = change.apply(old);
+        put16(header, CHECKSUM, new);
+        (old, new)
+    }
+
+    fn turn(header: &mut [u8], source: u32, destination: u32) {
+        put32(header, SOURCE, source);
+        put32(header, DESTINATION, destination);
+        header[TTL] = DEFAULT_TTL;
+        set_checksum(header);
+    }
+
+    #[inline(always)]
+    fn class(header: &[u8]) -> u8 {
+        header[CLASS]
+    }
+
+    #[inline(always)]
+    fn dont_fragment(fragment: u16) -> bool {
+        fragment & DONT_FRAGMENT != 0
+    }
+
+    #[inline(always)]
+    fn is_fragment(fragment: u16) -> bool {
+        fragment & IS_FRAGMENT != 0
+    }
+
+    fn is_later_fragment(fragment: u16) -> bool {
+        fragment & FRAGMENT_OFFSET != 0
+    }
+
+    fn message(kind: u8) -> Message {
+        icmp::message(kind)
+    }
+
+    fn too_big(message: &[u8]) -> Option<u16> {
+        icmp::too_big(message)
+    }
+
+    fn problem(problem: Problem) -> (u8, u8, u32) {
+        icmp::problem(problem)
+    }
+
+    const MESSAGES_COVER_ADDRESSES: bool = false;
+
+    fn message_sum(_source: u32, _destination: u32, _len: u16) -> Sum {
+        Sum::default()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! The transport protocols of flows.
 
-use super::ipv4;
 use crate::named::named;
+
+/// Protocol number of TCP, in either family.
+pub const TCP: u8 = 6;
+/// Protocol number of UDP, in either family.
+pub const UDP: u8 = 17;
 
 named! {
     /// A transport protocol that can be balanced.
@@ -19,8 +23,8 @@ impl Protocol {
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
-            Protocol::Tcp => ipv4::TCP,
-            Protocol::Udp => ipv4::UDP,
+            Protocol::Tcp => TCP,
+            Protocol::Udp => UDP,
         }
     }
 
@@ -38,8 +42,8 @@ impl Protocol {
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
-            ipv4::TCP => Some(Protocol::Tcp),
-            ipv4::UDP => Some(Protocol::Udp),
+            TCP => Some(Protocol::Tcp),
+            UDP => Some(Protocol::Udp),
             _ => None,
         }
     }
@@ -54,6 +58,6 @@ mod tests {
         for protocol in Protocol::ALL {
             assert_eq!(Protocol::from_number(protocol.number()), Some(*protocol));
         }
-        assert_eq!(Protocol::from_number(ipv4::ICMP), None);
+        assert_eq!(Protocol::from_number(1), None);
     }
 }

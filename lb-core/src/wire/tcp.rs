@@ -1,7 +1,7 @@
 //! The TCP header, RFC 9293.
 
-use super::{checksum::Sum, get16, get32, ipv4, put16, put32};
-use crate::cast::small;
+use super::{get16, get32, protocol, put16, put32};
+use crate::{cast::small, family::Family};
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
@@ -62,7 +62,12 @@ pub fn reset_for(segment: &[u8]) -> Option<(u32, u32, u8)> {
 }
 
 /// Writes a header without options, window or payload, checksum included, to the first [`HEADER_LEN`] bytes.
-pub fn write_bare(bytes: &mut [u8], from: (u32, u16), to: (u32, u16), numbers: (u32, u32, u8)) {
+pub fn write_bare<F: Family>(
+    bytes: &mut [u8],
+    from: (F::Address, u16),
+    to: (F::Address, u16),
+    numbers: (u32, u32, u8),
+) {
     let (sequence, acknowledgement, flags) = numbers;
     bytes[..HEADER_LEN].fill(0);
     put16(bytes, SOURCE_PORT, from.1);
@@ -70,15 +75,15 @@ pub fn write_bare(bytes: &mut [u8], from: (u32, u16), to: (u32, u16), numbers: (
     put32(bytes, SEQUENCE, sequence);
     put32(bytes, ACKNOWLEDGEMENT, acknowledgement);
     (bytes[DATA_OFFSET], bytes[FLAGS]) = (5 << 4, flags);
-    let sum = Sum::default().pseudo(from.0, to.0, ipv4::TCP, small(HEADER_LEN));
+    let sum = F::pseudo(from.0, to.0, protocol::TCP, small(HEADER_LEN));
     put16(bytes, CHECKSUM, sum.bytes(&bytes[..HEADER_LEN]).finish());
 }
 
 /// Whether the checksum of a segment is right.
 #[inline]
 #[must_use]
-pub fn checksum_is_right(source: u32, destination: u32, segment: &[u8]) -> bool {
-    let sum = Sum::default().pseudo(source, destination, ipv4::TCP, small(segment.len()));
+pub fn checksum_is_right<F: Family>(source: F::Address, destination: F::Address, segment: &[u8]) -> bool {
+    let sum = F::pseudo(source, destination, protocol::TCP, small(segment.len()));
     sum.bytes(segment).fold() == 0xffff
 }
 
@@ -93,25 +98,26 @@ pub fn ports(segment: &[u8]) -> Option<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::family::V4;
 
     #[test]
     fn resets_carry_the_numbers_of_rfc_9293() {
         let mut syn = [0; 20];
-        write_bare(&mut syn, (1, 10), (2, 20), (100, 0, SYN));
+        write_bare::<V4>(&mut syn, (1, 10), (2, 20), (100, 0, SYN));
         assert_eq!(reset_for(&syn), Some((0, 101, RST | ACK)), "a SYN counts one");
         let mut data = [0; 25];
-        write_bare(&mut data, (1, 10), (2, 20), (100, 777, ACK));
+        write_bare::<V4>(&mut data, (1, 10), (2, 20), (100, 777, ACK));
         assert_eq!(reset_for(&data), Some((777, 0, RST)), "an acknowledged number is taken over");
-        write_bare(&mut data, (1, 10), (2, 20), (u32::MAX, 0, FIN));
+        write_bare::<V4>(&mut data, (1, 10), (2, 20), (u32::MAX, 0, FIN));
         assert_eq!(reset_for(&data), Some((0, 5, RST | ACK)), "five bytes and a FIN, across the wrap");
-        write_bare(&mut data, (1, 10), (2, 20), (1, 1, RST));
+        write_bare::<V4>(&mut data, (1, 10), (2, 20), (1, 1, RST));
         assert_eq!(reset_for(&data), None, "never a reset for a reset");
     }
 
     #[test]
     fn the_header_must_fit() {
         let mut segment = [0; 24];
-        write_bare(&mut segment, (1, 10), (2, 20), (0, 0, ACK));
+        write_bare::<V4>(&mut segment, (1, 10), (2, 20), (0, 0, ACK));
         assert!(is_whole(&segment));
         segment[DATA_OFFSET] = 7 << 4;
         assert!(!is_whole(&segment), "28 bytes of header in 24");

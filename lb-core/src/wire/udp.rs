@@ -1,6 +1,7 @@
 //! The UDP header, RFC 768.
 
-use super::{checksum::Sum, get16, ipv4};
+use super::{get16, protocol};
+use crate::family::Family;
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 8;
@@ -21,29 +22,30 @@ pub fn is_whole(datagram: &[u8]) -> bool {
 /// Whether the checksum of a whole datagram is right, or absent.
 #[inline]
 #[must_use]
-pub fn checksum_is_right(source: u32, destination: u32, datagram: &[u8]) -> bool {
+pub fn checksum_is_right<F: Family>(source: F::Address, destination: F::Address, datagram: &[u8]) -> bool {
     if get16(datagram, CHECKSUM) == 0 {
         return true;
     }
     let len = get16(datagram, LENGTH);
-    let sum = Sum::default().pseudo(source, destination, ipv4::UDP, len);
+    let sum = F::pseudo(source, destination, protocol::UDP, len);
     sum.bytes(&datagram[..usize::from(len)]).fold() == 0xffff
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::family::V4;
 
     #[test]
     fn lengths_and_checksums() {
         let mut datagram = [0x10, 0, 0x20, 0, 0, 9, 0, 0, b'x'];
         assert!(is_whole(&datagram));
-        assert!(checksum_is_right(1, 2, &datagram), "no checksum is a right one");
-        let sum = Sum::default().pseudo(1, 2, ipv4::UDP, 9).bytes(&datagram).finish();
+        assert!(checksum_is_right::<V4>(1, 2, &datagram), "no checksum is a right one");
+        let sum = V4::pseudo(1, 2, protocol::UDP, 9).bytes(&datagram).finish();
         datagram[6..8].copy_from_slice(&sum.to_be_bytes());
-        assert!(checksum_is_right(1, 2, &datagram));
+        assert!(checksum_is_right::<V4>(1, 2, &datagram));
         datagram[8] ^= 1;
-        assert!(!checksum_is_right(1, 2, &datagram));
+        assert!(!checksum_is_right::<V4>(1, 2, &datagram));
         datagram[5] = 8;
         assert!(is_whole(&datagram), "a byte of padding");
         for bad in [7, 10] {

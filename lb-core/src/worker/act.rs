@@ -8,8 +8,10 @@ use crate::{
     conn::{connections::Hit, entry::Direction, state::State},
     counters::DropReason,
     decide::{
-        Act, Answer, Course, Ended, Narrow, Open, Origin, Pass, Refusal, Relay, classify::Parsed,
-        known::Known, opening::Opener,
+        Act, Answer, Course, Ended, Narrow, Open, Origin, Pass, Refusal, Relay,
+        classify::Parsed,
+        known::{Forwarded, Known},
+        opening::Opener,
     },
     forward,
     ids::{NeighbourId, ServerId},
@@ -29,14 +31,14 @@ pub(super) struct Pending<P> {
 impl<P: Packet> Worker<P> {
     /// Decides what is done with a packet that is not plain, and does it. One that opens a connection whose replies pass
     /// here is given back: their place in the table is being loaded.
-    pub(super) fn handle(
+    pub(super) fn handle<F: Forwarded>(
         &mut self,
         now: Instant,
         packet: P,
-        (parsed, number): (&Parsed, usize),
+        (parsed, number): (&Parsed<F>, usize),
         origin: Origin,
         io: &mut impl Io<Packet = P>,
-        witness: &mut impl Witness<P>,
+        witness: &mut impl Witness<P, F>,
     ) -> Option<Pending<P>> {
         let mut decision = self.known.decide(now, &packet, parsed, origin);
         loop {
@@ -52,7 +54,7 @@ impl<P: Packet> Worker<P> {
                     if end.why == Ended::Orphaned {
                         self.books.counters.orphaned.bump();
                     }
-                    self.end(end.connection);
+                    self.end::<F>(end.connection);
                     decision = self.known.after(&end, now, &packet, parsed);
                     continue;
                 }
@@ -62,14 +64,14 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Chooses a server for a packet that opens a connection.
-    fn open(
+    fn open<F: Forwarded>(
         &mut self,
         now: Instant,
         packet: P,
-        (parsed, number): (&Parsed, usize),
+        (parsed, number): (&Parsed<F>, usize),
         open: Open,
         io: &mut impl Io<Packet = P>,
-        witness: &mut impl Witness<P>,
+        witness: &mut impl Witness<P, F>,
     ) -> Option<Pending<P>> {
         let turn = &mut self.turns[open.service];
         witness.chooses(&self.known, open.service, turn);
@@ -83,9 +85,9 @@ impl<P: Packet> Worker<P> {
             return None;
         };
         self.known.count_load(server, State::None, 1);
-        self.known.connections.prefetch_free();
+        F::connections(&self.known).prefetch_free();
         if let Some(reply) = self.known.reply_key(&parsed.key.key(), server) {
-            self.known.connections.prefetch_key(reply.packed());
+            F::connections(&self.known).prefetch_key(reply.packed());
             return Some(Pending { packet, number, server });
         }
         self.begin(now, packet, parsed, (Direction::In, server), io, witness);
@@ -93,14 +95,14 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Opens the connection of a packet with a server that counts it already, and lets the packet pass.
-    pub(super) fn begin(
+    pub(super) fn begin<F: Forwarded>(
         &mut self,
         now: Instant,
         packet: P,
-        parsed: &Parsed,
+        parsed: &Parsed<F>,
         (direction, server): (Direction, ServerId),
         io: &mut impl Io<Packet = P>,
-        witness: &mut impl Witness<P>,
+        witness: &mut impl Witness<P, F>,
     ) {
         let opener = Opener { now, parsed, port: packet.port(), direction, replaces: None };
         let act = match self.known.opening(&opener, server) {
@@ -115,14 +117,21 @@ impl<P: Packet> Worker<P> {
         };
         self.known.count_load(server, State::None, -1);
         if act == Act::Drop(DropReason::TableFull) {
-            self.sort_unconfirmed(now);
+            self.sort_unconfirmed::<F>(now);
         }
         witness.decided(self, &act.into());
         self.act(now, packet, parsed, act, io);
     }
 
     /// Does what a decision says that nothing follows.
-    fn act(&mut self, now: Instant, packet: P, parsed: &Parsed, act: Act, io: &mut impl Io<Packet = P>) {
+    fn act<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        packet: P,
+        parsed: &Parsed<F>,
+        act: Act<F>,
+        io: &mut impl Io<Packet = P>,
+    ) {
         match act {
             Act::Drop(reason) => self.drop(packet, reason, io),
             Act::Share(purpose, reason) => {
@@ -147,36 +156,44 @@ impl<P: Packet> Worker<P> {
     }
 
     /// A packet goes the way of its connection.
-    fn pass(&mut self, now: Instant, packet: P, parsed: &Parsed, pass: Pass, io: &mut impl Io<Packet = P>) {
+    fn pass<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        packet: P,
+        parsed: &Parsed<F>,
+        pass: Pass,
+        io: &mut impl Io<Packet = P>,
+    ) {
         let Pass { hit, state, neighbour, .. } = pass;
-        let connection = self.known.connections.get(hit.connection());
+        let connection = F::connections(&self.known).get(hit.connection());
         let (before, server) = (connection.state, connection.server);
         if state != before {
             if (before, state, hit.direction()) == (State::SynSent, State::Close, Direction::Out) {
                 self.books.traffic[server.index()].refused.bump();
             }
-            self.advance(now, hit.connection(), state);
+            self.advance::<F>(now, hit.connection(), state);
         }
         self.forward(now, packet, parsed, hit, neighbour, io);
     }
 
     /// A packet of a connection is counted, rewritten by the connection's method, and sent.
-    fn forward(
+    fn forward<F: Forwarded>(
         &mut self,
         now: Instant,
         mut packet: P,
-        parsed: &Parsed,
+        parsed: &Parsed<F>,
         hit: Hit,
         neighbour: Option<NeighbourId>,
         io: &mut impl Io<Packet = P>,
     ) {
         let (at, direction) = (&parsed.at, hit.direction());
-        let connection = self.known.connections.get_mut(hit.connection());
+        let (connections, backends) = F::with_backends(&mut self.known);
+        let connection = connections.get_mut(hit.connection());
         let server = connection.server;
         connection.seen = now.stamp();
         connection.count(direction, at.ip_len);
         self.books.traffic[server.index()].count(direction as usize, at.ip_len);
-        let outer = &self.known.backends[server].outer;
+        let outer = &backends[server].outer;
         match forward::apply(&mut packet, at, connection, direction, outer, &mut self.last_id) {
             Ok(()) => self.send(now, packet, neighbour, io),
             Err(reason) => self.drop(packet, reason, io),
@@ -185,12 +202,12 @@ impl<P: Packet> Worker<P> {
 
     /// A packet is turned into the answer to its sender.
     #[cold]
-    fn refuse(
+    fn refuse<F: Forwarded>(
         &mut self,
         now: Instant,
         mut packet: P,
-        parsed: &Parsed,
-        refusal: Refusal,
+        parsed: &Parsed<F>,
+        refusal: Refusal<F>,
         io: &mut impl Io<Packet = P>,
     ) {
         let counters = &self.books.counters;
@@ -210,15 +227,15 @@ impl<P: Packet> Worker<P> {
 
     /// An ICMP error goes the way of the packets that it is about. Nothing is remembered of it.
     #[cold]
-    fn relay(
+    fn relay<F: Forwarded>(
         &mut self,
         now: Instant,
         mut packet: P,
-        parsed: &Parsed,
-        relay: &Relay,
+        parsed: &Parsed<F>,
+        relay: &Relay<F>,
         io: &mut impl Io<Packet = P>,
     ) {
-        let connection = self.known.connections.get(relay.hit.connection());
+        let connection = F::connections(&self.known).get(relay.hit.connection());
         let outer = &self.known.backends[connection.server].outer;
         match relay.apply(&mut packet, &parsed.at, connection, outer, &mut self.last_id) {
             Ok(()) => self.send(now, packet, relay.neighbour, io),
@@ -228,9 +245,16 @@ impl<P: Packet> Worker<P> {
 
     /// A router's report about tunnels is believed for a while.
     #[cold]
-    fn narrow(&mut self, now: Instant, packet: P, report: &Narrow, io: &mut impl Io<Packet = P>) {
+    fn narrow<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        packet: P,
+        report: &Narrow<F>,
+        io: &mut impl Io<Packet = P>,
+    ) {
         let Known { snapshot, backends, .. } = &mut self.known;
-        for id in snapshot.tunnels_to(report.server).filter(|&id| report.concerns(&snapshot.servers[id])) {
+        for id in snapshot.tunnels_to::<F>(report.server).filter(|&id| report.concerns(&snapshot.servers[id]))
+        {
             self.chores.narrow_ways += usize::from(backends[id].narrow(report, now));
         }
         self.take_in(packet, io);

@@ -10,7 +10,9 @@ use crate::{
     decide::{
         Origin,
         classify::{Arrival, Parsed, recognise},
+        common::locate,
     },
+    family::V4,
     limits::{MAX_BURST, MAX_PORTS},
     packet::{Burst, Io, Packet, PortId},
     time::Instant,
@@ -110,7 +112,7 @@ impl<P: Packet> Worker<P> {
         pending: &mut Option<Pending<P>>,
         io: &mut impl Io<Packet = P>,
     ) {
-        stages[number].locate(packet.bytes());
+        locate(&mut stages[number], packet.bytes());
         let parsed = &stages[number];
         // What must find the connection that is being opened: packets of the same flow, and all that may be about it.
         let concerns =
@@ -145,7 +147,7 @@ impl<P: Packet> Worker<P> {
         packet: P,
         origin: Origin,
         io: &mut impl Io<Packet = P>,
-        witness: &mut impl Witness<P>,
+        witness: &mut impl Witness<P, V4>,
     ) {
         let counters = &self.books.counters;
         match origin {

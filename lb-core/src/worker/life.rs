@@ -12,7 +12,7 @@ use crate::{
     counters::DropReason,
     decide::{
         Basis,
-        known::Known,
+        known::{Forwarded, Known},
         opening::{ClientHop, Opening},
         room::Room,
     },
@@ -75,23 +75,23 @@ impl Known {
 impl<P: Packet> Worker<P> {
     /// Opens a connection that `counting`, the server that was chosen first, counts already. Returns it with the next hop
     /// of its first packet.
-    pub(super) fn remember(
+    pub(super) fn remember<F: Forwarded>(
         &mut self,
         now: Instant,
-        opening: &Opening,
+        opening: &Opening<F>,
         counting: ServerId,
     ) -> Result<(Hit, Option<NeighbourId>), DropReason> {
         let mut connection = opening.connection;
         connection.seen = now.stamp();
         connection.client_neighbour = opening.client.and_then(|client| self.acquire(now, client));
         if let Some(over) = opening.replaces {
-            self.end(over);
+            self.end::<F>(over);
         }
         if let Room::Instead(oldest) = opening.room {
-            self.evict(now, oldest);
+            self.evict::<F>(now, oldest);
         }
         let (server, state) = (connection.server, connection.state);
-        let id = self.insert(now, &opening.vacancy, &connection).inspect_err(|_| {
+        let id = self.insert::<F>(now, &opening.vacancy, &connection).inspect_err(|_| {
             self.known.neighbours.release(connection.client_neighbour);
         })?;
         if server != counting {
@@ -100,7 +100,7 @@ impl<P: Packet> Worker<P> {
         }
         // Nothing is confirmed with its first packet.
         let timeout = self.known.timeout(server, state);
-        self.known.connections.reschedule(id, now + timeout.min(LOOK_AGAIN_AFTER));
+        F::connections_mut(&mut self.known).reschedule(id, now + timeout.min(LOOK_AGAIN_AFTER));
         self.known.move_load(server, State::None, state);
         self.books.counters.created.bump();
         self.books.traffic[server.index()].connections.bump();
@@ -116,15 +116,15 @@ impl<P: Packet> Worker<P> {
 
     /// Enters a connection into the table. There is a free entry, but where that is very full, there may be no room in the
     /// places where this one can be.
-    fn insert(
+    fn insert<F: Forwarded>(
         &mut self,
         now: Instant,
         vacancy: &Vacancy,
-        connection: &Connection,
+        connection: &Connection<F>,
     ) -> Result<ConnectionId, DropReason> {
-        let id = match self.known.connections.insert(vacancy, connection, now.stamp()) {
+        let id = match F::connections_mut(&mut self.known).insert(vacancy, connection, now.stamp()) {
             Some(id) => id,
-            None => self.insert_instead(now, vacancy, connection)?,
+            None => self.insert_instead::<F>(now, vacancy, connection)?,
         };
         let service = self.known.snapshot.servers[connection.server].service;
         self.known.held[service] += 1;
@@ -132,16 +132,16 @@ impl<P: Packet> Worker<P> {
     }
 
     #[cold]
-    fn insert_instead(
+    fn insert_instead<F: Forwarded>(
         &mut self,
         now: Instant,
         vacancy: &Vacancy,
-        connection: &Connection,
+        connection: &Connection<F>,
     ) -> Result<ConnectionId, DropReason> {
         for _ in 0..EVICTION_LOOKS {
-            let oldest = self.known.oldest_unconfirmed().ok_or(DropReason::TableFull)?;
-            self.evict(now, oldest);
-            if let Some(id) = self.known.connections.insert(vacancy, connection, now.stamp()) {
+            let oldest = self.known.oldest_unconfirmed::<F>().ok_or(DropReason::TableFull)?;
+            self.evict::<F>(now, oldest);
+            if let Some(id) = F::connections_mut(&mut self.known).insert(vacancy, connection, now.stamp()) {
                 return Ok(id);
             }
         }
@@ -150,21 +150,21 @@ impl<P: Packet> Worker<P> {
 
     /// A connection that is not confirmed makes room for another.
     #[cold]
-    fn evict(&mut self, now: Instant, id: ConnectionId) {
+    fn evict<F: Forwarded>(&mut self, now: Instant, id: ConnectionId) {
         self.books.counters.evicted.bump();
-        self.end(id);
-        self.sort_unconfirmed(now);
+        self.end::<F>(id);
+        self.sort_unconfirmed::<F>(now);
     }
 
     /// Those of the oldest unconfirmed connections that have become of another kind do not make room for this one any more.
     #[cold]
-    pub(super) fn sort_unconfirmed(&mut self, now: Instant) {
+    pub(super) fn sort_unconfirmed<F: Forwarded>(&mut self, now: Instant) {
         for kind in Standing::UNCONFIRMED {
             let oldest: ArrayVec<ConnectionId, EVICTION_LOOKS> =
-                self.known.connections.scheduled_as(kind).take(EVICTION_LOOKS).collect();
+                F::connections(&self.known).scheduled_as(kind).take(EVICTION_LOOKS).collect();
             for id in oldest {
-                if self.known.connections.standing(id) != kind {
-                    self.schedule(now, id);
+                if F::connections(&self.known).standing(id) != kind {
+                    self.schedule::<F>(now, id);
                 }
             }
         }
@@ -172,19 +172,19 @@ impl<P: Packet> Worker<P> {
 
     /// Lets a connection come up when it is over if nothing passes any more. One that is not confirmed comes up sooner:
     /// then the order in which they come up is that of their age, whatever their timeouts.
-    fn schedule(&mut self, now: Instant, id: ConnectionId) {
-        let connection = self.known.connections.get(id);
+    fn schedule<F: Forwarded>(&mut self, now: Instant, id: ConnectionId) {
+        let connection = F::connections(&self.known).get(id);
         let timeout = self.known.timeout(connection.server, connection.state);
         let left =
             Duration::from_millis(timeout.as_millis().saturating_sub(connection.seen.age(now).as_millis()));
-        let stays = self.known.connections.standing(id) == Standing::Confirmed;
+        let stays = F::connections(&self.known).standing(id) == Standing::Confirmed;
         let left = if stays { left } else { left.min(LOOK_AGAIN_AFTER) };
-        self.known.connections.reschedule(id, now + left);
+        F::connections_mut(&mut self.known).reschedule(id, now + left);
     }
 
     /// Takes a connection to another state: its server's load, and the time and wheel of its end, change with it.
-    pub(super) fn advance(&mut self, now: Instant, id: ConnectionId, next: State) {
-        let connection = self.known.connections.get_mut(id);
+    pub(super) fn advance<F: Forwarded>(&mut self, now: Instant, id: ConnectionId, next: State) {
+        let connection = F::connections_mut(&mut self.known).get_mut(id);
         let (before, server) = (connection.state, connection.server);
         let was_confirmed = connection.was_confirmed();
         (connection.state, connection.seen) = (next, now.stamp());
@@ -192,13 +192,13 @@ impl<P: Packet> Worker<P> {
         // Where it will be looked at early enough, that is soon enough to find out when its end is.
         let comes_up = if was_confirmed { self.known.timeout(server, before) } else { LOOK_AGAIN_AFTER };
         if self.known.timeout(server, next) < comes_up {
-            self.schedule(now, id);
+            self.schedule::<F>(now, id);
         }
     }
 
     /// Forgets a connection.
-    pub(super) fn end(&mut self, id: ConnectionId) {
-        let connection = self.known.connections.remove(id);
+    pub(super) fn end<F: Forwarded>(&mut self, id: ConnectionId) {
+        let connection = F::connections_mut(&mut self.known).remove(id);
         let service = self.known.snapshot.servers[connection.server].service;
         self.known.held[service] -= 1;
         self.known.count_load(connection.server, connection.state, -1);
@@ -209,39 +209,43 @@ impl<P: Packet> Worker<P> {
     /// Looks at the connections whose slot of the wheel has come up. Those that packets have passed on since stay.
     ///
     /// In three rounds over a batch, so that its cache misses overlap: entries, then their places in the table.
-    pub(super) fn expire(&mut self, now: Instant) {
-        let connections = &mut self.known.connections;
+    pub(super) fn expire<F: Forwarded>(&mut self, now: Instant) {
+        let connections = F::connections_mut(&mut self.known);
         let due: ArrayVec<ConnectionId, EXPIRE_PER_BURST> =
             std::iter::from_fn(|| connections.pop_due(now)).take(EXPIRE_PER_BURST).collect();
         let mut over = ArrayVec::<ConnectionId, EXPIRE_PER_BURST>::new();
         for id in due {
-            let connection = self.known.connections.get(id);
+            let connection = F::connections(&self.known).get(id);
             let timeout = self.known.timeout(connection.server, connection.state);
             if connection.seen.age(now) >= timeout {
                 if connection.state == State::SynSent && connection.sees_replies() {
                     self.books.traffic[connection.server.index()].refused.bump();
                 }
-                self.known.connections.prefetch_remove(id);
+                F::connections(&self.known).prefetch_remove(id);
                 over.push(id);
             } else {
-                self.schedule(now, id);
+                self.schedule::<F>(now, id);
             }
         }
         for id in over {
-            self.end(id);
+            self.end::<F>(id);
         }
     }
 
     /// Forgets the connections that match among those at these places, and returns how many they were. `matches` is told
     /// when a connection's first packet passed.
-    pub fn forget(&mut self, range: Range<u32>, matches: impl Fn(&Connection, Stamp) -> bool) -> usize {
-        let end = range.end.min(self.known.connections.high_water());
+    pub fn forget<F: Forwarded>(
+        &mut self,
+        range: Range<u32>,
+        matches: impl Fn(&Connection<F>, Stamp) -> bool,
+    ) -> usize {
+        let end = range.end.min(F::connections(&self.known).high_water());
         let mut forgotten = 0;
         for index in range.start..end {
-            let found = self.known.connections.iter(index..index + 1).next();
-            let created = |id| self.known.connections.created(id);
+            let found = F::connections(&self.known).iter(index..index + 1).next();
+            let created = |id| F::connections(&self.known).created(id);
             if let Some((id, _)) = found.filter(|(id, connection)| matches(connection, created(*id))) {
-                self.end(id);
+                self.end::<F>(id);
                 forgotten += 1;
             }
         }
@@ -249,9 +253,9 @@ impl<P: Packet> Worker<P> {
     }
 
     /// What is needed of this run's connections for the next run to take them over.
-    pub fn saved(&self, now: Instant) -> impl Iterator<Item = Saved> {
-        let all = self.known.connections.iter(0..u32::MAX);
-        all.map(move |(id, connection)| Saved::of(connection, self.known.connections.created(id), now))
+    pub fn saved<F: Forwarded>(&self, now: Instant) -> impl Iterator<Item = Saved<F>> {
+        let all = F::connections(&self.known).iter(0..u32::MAX);
+        all.map(move |(id, connection)| Saved::of(connection, F::connections(&self.known).created(id), now))
     }
 
     /// Takes a connection over from an earlier run, if its packets arrive at this worker. `was` is whose it was, if the
@@ -259,7 +263,12 @@ impl<P: Packet> Worker<P> {
     ///
     /// # Errors
     /// Why it was not taken over; then nothing has changed.
-    pub fn restore(&mut self, now: Instant, saved: &Saved, was: Option<WorkerId>) -> Result<(), Lost> {
+    pub fn restore<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        saved: &Saved<F>,
+        was: Option<WorkerId>,
+    ) -> Result<(), Lost> {
         let known = &mut self.known;
         if known.restored_owner(saved, was) != Some(known.id) {
             return Err(Lost::Elsewhere);
@@ -269,21 +278,21 @@ impl<P: Packet> Worker<P> {
             return Err(Lost::Over);
         }
         let (mut connection, created) = saved.connection(server, now);
-        let vacancy = known.connections.vacancy_for(&connection);
-        if vacancy.taken.is_some() || known.connections.lookup(&saved.key).is_some() {
+        let vacancy = F::connections(known).vacancy_for(&connection);
+        if vacancy.taken.is_some() || F::connections(known).lookup(&saved.key).is_some() {
             return Err(Lost::NoRoom);
         }
-        let client = known.client_hop(saved.key.source, server).map_err(|_| Lost::NoRoom)?;
+        let client = known.client_hop::<F>(saved.key.source, server).map_err(|_| Lost::NoRoom)?;
         connection.client_neighbour = client.and_then(|client| self.acquire(now, client));
         let known = &mut self.known;
-        let Some(id) = known.connections.insert(&vacancy, &connection, created) else {
+        let Some(id) = F::connections_mut(known).insert(&vacancy, &connection, created) else {
             known.neighbours.release(connection.client_neighbour);
             return Err(Lost::NoRoom);
         };
         known.count_load(server, saved.state, 1);
         let service = known.snapshot.servers[server].service;
         known.held[service] += 1;
-        self.schedule(now, id);
+        self.schedule::<F>(now, id);
         self.books.counters.created.bump();
         Ok(())
     }
@@ -292,7 +301,7 @@ impl<P: Packet> Worker<P> {
 impl Known {
     /// Whose an earlier run's connection is. With as many workers as before, ports spread as before. With another number,
     /// that can be known only where the owner is computed, not where it follows from where packets arrive.
-    fn restored_owner(&self, saved: &Saved, was: Option<WorkerId>) -> Option<WorkerId> {
+    fn restored_owner<F: Forwarded>(&self, saved: &Saved<F>, was: Option<WorkerId>) -> Option<WorkerId> {
         let Key { source, source_port, protocol, .. } = saved.key;
         let basis = if saved.method.sees_replies() {
             self.basis_under_nat()
@@ -302,17 +311,18 @@ impl Known {
             Basis::Arrival
         };
         let is_known = basis != Basis::Arrival || self.team.workers == 1;
-        let computed = || is_known.then(|| self.owner(basis, source, source_port, protocol).worker);
+        let computed = || is_known.then(|| self.owner::<F>(basis, source, source_port, protocol).worker);
         was.or_else(computed)
     }
 
-    fn server_of(&self, saved: &Saved) -> Option<ServerId> {
+    fn server_of<F: Forwarded>(&self, saved: &Saved<F>) -> Option<ServerId> {
         let key = &saved.key;
-        let service = self.snapshot.service_at(key.protocol, key.destination, key.destination_port)?;
+        let service = self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port)?;
         let service = &self.snapshot.services[service];
         let is_it = |id: &ServerId| {
             let server = &self.snapshot.servers[*id];
-            (server.plan.address.to_bits(), server.plan.port) == (saved.server_address, saved.server_port)
+            (F::of(server.plan.address.into()), server.plan.port)
+                == (Some(saved.server_address), saved.server_port)
                 && server.standing != plan::Standing::Gone
         };
         (service.method == saved.method).then(|| service.servers.iter().copied().find(is_it)).flatten()

@@ -2,6 +2,7 @@
 
 use super::Worker;
 use crate::{
+    family::V4,
     packet::{Io, Packet},
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ impl<P: Packet> Worker<P> {
     /// Does what is due. To be called once per round of the worker's loop, busy or idle; does a bounded amount of
     /// work, and next to none if time has not moved on.
     pub fn tick(&mut self, now: Instant, io: &mut impl Io<Packet = P>) {
-        self.expire(now);
+        self.expire::<V4>(now);
         if self.chores.last_tick == Some(now) {
             return;
         }

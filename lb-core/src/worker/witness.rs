@@ -6,14 +6,15 @@
 use super::Worker;
 use crate::{
     decide::{Decision, known::Known, opening::Opening},
+    family::Family,
     ids::{ServerId, ServiceId},
     sched::{Turn, load::Loads},
 };
 
 /// Somebody who looks on.
-pub(crate) trait Witness<P> {
+pub(crate) trait Witness<P, F: Family> {
     /// This has been decided about the packet, and is about to be done.
-    fn decided(&mut self, worker: &Worker<P>, decision: &Decision) {
+    fn decided(&mut self, worker: &Worker<P>, decision: &Decision<F>) {
         let _ = (worker, decision);
     }
 
@@ -28,7 +29,7 @@ pub(crate) trait Witness<P> {
     }
 
     /// A connection is about to be opened, and the packet to go its way.
-    fn opens(&mut self, worker: &Worker<P>, opening: &Opening) {
+    fn opens(&mut self, worker: &Worker<P>, opening: &Opening<F>) {
         let _ = (worker, opening);
     }
 }
@@ -36,4 +37,4 @@ pub(crate) trait Witness<P> {
 /// Nobody.
 pub(crate) struct Nobody;
 
-impl<P> Witness<P> for Nobody {}
+impl<P, F: Family> Witness<P, F> for Nobody {}

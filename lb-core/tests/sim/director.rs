@@ -130,7 +130,7 @@ impl Director {
     }
 
     /// The numbers of the workers that have a connection of this key.
-    pub(crate) fn holders(&self, key: &Key<u32>) -> Vec<usize> {
+    pub(crate) fn holders(&self, key: &Key) -> Vec<usize> {
         let has = |seat: &Seat| {
             let connections = seat.worker.connections();
             connections.lookup(key).is_some()

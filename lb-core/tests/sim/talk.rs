@@ -20,7 +20,7 @@ pub(crate) struct Talk {
 
 impl Talk {
     /// The key of the client's packets.
-    pub(crate) fn key(&self) -> Key<u32> {
+    pub(crate) fn key(&self) -> Key {
         Key {
             source: setup::client_address(self.client).to_bits(),
             destination: VIP.to_bits(),

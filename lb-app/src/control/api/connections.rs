@@ -152,7 +152,7 @@ fn unknown(endpoints: &Endpoints) -> Refusal {
     Refusal::new(Code::NotFound, format!("no {} connection from {client} to {vip}", protocol.upper()))
 }
 
-fn key(endpoints: &Endpoints) -> Result<Key<u32>, Refusal> {
+fn key(endpoints: &Endpoints) -> Result<Key, Refusal> {
     let Endpoints { protocol, client, vip } = endpoints;
     Ok(Key {
         source: v4(client.ip())?.to_bits(),

@@ -110,7 +110,7 @@ impl WorkerView {
     }
 
     /// The connection of packets with this key, from either side.
-    pub(crate) fn connection(&self, key: Key<u32>) -> Result<Option<Listed>, Silent> {
+    pub(crate) fn connection(&self, key: Key) -> Result<Option<Listed>, Silent> {
         let found = self.line.ask(FindConnection(key))?;
         Ok(found.map(|(connection, created, now)| self.listed(connection, created, now)))
     }
@@ -126,7 +126,7 @@ impl WorkerView {
     }
 
     /// Forgets the connection of packets with this key. Returns whether there was one.
-    pub(crate) fn forget(&self, key: Key<u32>) -> Result<bool, Silent> {
+    pub(crate) fn forget(&self, key: Key) -> Result<bool, Silent> {
         self.line.ask(ForgetConnection(key))
     }
 

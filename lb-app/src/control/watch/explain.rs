@@ -8,6 +8,7 @@ use crate::{
 use lb_core::{
     decide::Origin,
     explanation::{Explanation, Outcome, Stage, Step, imagined as imagined_frame},
+    family::V4,
     flow::key::Key,
     memory::MemoryPacket,
     packet::PortId,
@@ -66,7 +67,7 @@ impl Running {
     /// The worker that a packet arrives at, and why it is that one. Where that is unknown, it is the one that has the
     /// packet's
     /// connection, if there is one.
-    fn arrival(&self, port: PortId, key: &Key<u32>, knows_it: Option<usize>) -> (usize, Option<String>) {
+    fn arrival(&self, port: PortId, key: &Key, knows_it: Option<usize>) -> (usize, Option<String>) {
         let ports = self.ports();
         let Some(port) = ports.get(usize::from(port.0)).filter(|_| self.workers.len() > 1) else {
             return (0, None);
@@ -107,7 +108,7 @@ impl Running {
 /// The port on the way back to the packet's source; where there is none, that of the address it is for.
 fn likely_port(snapshot: &Snapshot, imagined: &Imagined) -> PortId {
     let back = snapshot.routing.next_hop(*imagined.source.ip()).map(|hop| hop.port);
-    let local = || match snapshot.local(imagined.destination.ip().to_bits())? {
+    let local = || match snapshot.local::<V4>(imagined.destination.ip().to_bits())? {
         Local::Vip { attached, .. } => attached,
         Local::Own(port) => Some(port),
     };

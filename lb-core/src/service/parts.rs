@@ -1,0 +1,83 @@
+//! What a snapshot is made of.
+
+use super::{
+    key::ServiceKey,
+    plan::{Method, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
+    routing::NextHop,
+};
+use crate::{
+    conn::timeouts::Timeouts,
+    ids::{ServerId, ServiceId},
+    packet::PortId,
+    sched::{Candidate, Scheduler},
+};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
+/// What one of the director's addresses is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// Clients send to it. ARP for it is answered on the port whose network contains it; on all ports if none does.
+    Vip {
+        /// What happens to packets that no service wants.
+        unserved: Unserved,
+        /// The port on whose network it is.
+        attached: Option<PortId>,
+    },
+    /// The director's own on that port.
+    Own(PortId),
+}
+
+/// A virtual service.
+#[derive(Clone)]
+pub struct Service {
+    /// The operator's name for it.
+    pub name: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// The address that clients send to.
+    pub vip: Ipv4Addr,
+    /// The port that clients send to.
+    pub port: u16,
+    /// How packets reach the servers.
+    pub method: Method,
+    /// The scheduler's kind.
+    pub scheduler_kind: SchedulerKind,
+    /// Whether a hashing scheduler looks at the client's port.
+    pub hash_port: bool,
+    /// Chooses servers; a pick is an index into `servers`.
+    pub scheduler: Arc<dyn Scheduler>,
+    /// What the scheduler was made of, in the order of `servers`.
+    pub candidates: Vec<Candidate>,
+    /// Take over TCP connections whose beginning was not seen.
+    pub adopt: bool,
+    /// Timeouts of connections.
+    pub timeouts: Timeouts,
+    /// Its servers, in the operator's order.
+    pub servers: Vec<ServerId>,
+}
+
+impl Service {
+    /// What it is known by.
+    #[must_use]
+    pub const fn key(&self) -> ServiceKey {
+        ServiceKey { protocol: self.protocol, vip: IpAddr::V4(self.vip), port: self.port }
+    }
+}
+
+/// A real server of one service.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its service.
+    pub service: ServiceId,
+    /// Its address and so on, as configured.
+    pub plan: ServerPlan,
+    /// What it does. One that is not configured any more is [`Standing::Gone`].
+    pub standing: Standing,
+    /// Where its packets go next.
+    pub next_hop: NextHop,
+    /// Source of its tunnel headers; unspecified unless the method is TUN.
+    pub tunnel_source: Ipv4Addr,
+}
