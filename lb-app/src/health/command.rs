@@ -31,13 +31,20 @@ const PASSED_ON: [&str; 4] = ["LANG", "LC_ALL", "PATH", "TZ"];
 /// The environment variables of a program.
 pub(super) type Environment = Vec<(&'static str, String)>;
 
+/// A place among the programs that may run at the same time.
+pub(super) type Turn = OwnedSemaphorePermit;
+
+/// Waits for a place. There is none any more when checks end.
+pub(super) async fn turn(means: &Means) -> Option<Turn> {
+    means.programs.clone().acquire_owned().await.ok()
+}
+
 /// Runs a program as a check: it succeeds with exit status 0.
 pub(super) async fn ask(
     means: &Means,
     namespace: Option<&str>,
-    check: &Command,
-    target: &Target,
-    limit: Duration,
+    (check, target): (&Command, &Target),
+    (turn, limit): (Turn, Duration),
 ) -> Finding {
     let program = Program {
         words: check.command.clone(),
@@ -45,7 +52,7 @@ pub(super) async fn ask(
         memory_mib: Some(check.memory_mib),
         environment: about(target),
     };
-    run(means, namespace, program, limit).await
+    run(means, namespace, program, (turn, limit)).await
 }
 
 /// The environment variables about a server.
@@ -75,12 +82,9 @@ pub(super) async fn run(
     means: &Means,
     namespace: Option<&str>,
     program: Program,
-    limit: Duration,
+    (turn, limit): (Turn, Duration),
 ) -> Finding {
     let name = program.words.first().cloned().unwrap_or_default();
-    let Ok(turn) = means.programs.clone().acquire_owned().await else {
-        return Err(format!("{name}: checks are ending"));
-    };
     let started = means.doors.within(namespace, move || program.start(turn)).await;
     let mut process = started.map_err(|error| format!("{name}: {}", plain(&error)))?;
     let finished = tokio::time::timeout(limit, process.finish()).await;
@@ -105,7 +109,7 @@ pub(super) async fn run(
 
 impl Program {
     /// Starts it, in the network namespace of the calling thread.
-    fn start(self, turn: OwnedSemaphorePermit) -> io::Result<Process> {
+    fn start(self, turn: Turn) -> io::Result<Process> {
         let name = self.words.first().ok_or_else(|| io::Error::other("no program"))?;
         let own = geteuid();
         let user = match &self.user {

@@ -1,7 +1,7 @@
 //! What operators get to know: log lines, and calls of their hooks.
 
 use super::{
-    command::{Environment, Program, about, run},
+    command::{Environment, Program, about, run, turn},
     event::Event,
     machine::Change,
     means::Means,
@@ -41,7 +41,8 @@ impl Hooks {
             runtime.spawn(async move {
                 while let Some((program, limit)) = calls.recv().await {
                     called.fetch_add(1, Ordering::Relaxed);
-                    if let Err(reason) = run(&means, None, program, limit).await {
+                    let Some(turn) = turn(&means).await else { return };
+                    if let Err(reason) = run(&means, None, program, (turn, limit)).await {
                         failed.fetch_add(1, Ordering::Relaxed);
                         warn!("hook failed: {reason}");
                     }

@@ -15,10 +15,15 @@ use tokio::time::error::Elapsed;
 
 /// Checks a server, and returns how long that took; waiting for a turn does not count.
 pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Finding, Duration) {
+    // Fewer programs may run than checks be made: those that wait hold nobody else up.
+    let program = match check.kind {
+        Kind::Command(_) => command::turn(means).await,
+        _ => None,
+    };
     let _turn = means.checks.acquire().await;
     let start = tokio::time::Instant::now();
     let limit = Duration::from_millis(check.timeout.as_millis());
-    let finding = match within(limit, check, ask(means, check, target, limit)).await {
+    let finding = match within(limit, check, ask(means, check, target, (program, limit))).await {
         Ok(finding) => finding,
         Err(_) if check.to_vip && means.by_ports(check, target) => Err(format!(
             "no answer within {} from {} on the path of traffic: does the server have that address?",
@@ -29,7 +34,8 @@ pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Fin
     (finding, start.elapsed())
 }
 
-/// A check's outcome, if there is one in time. One that takes silence for success tells the time by itself.
+/// A check's outcome, if there is one in time. One that takes silence for success tells the time by itself, and so does
+/// whoever runs a program.
 async fn within(
     limit: Duration,
     check: &Check,
@@ -37,11 +43,17 @@ async fn within(
 ) -> Result<Finding, Elapsed> {
     match &check.kind {
         Kind::Udp(datagram) if udp::takes_silence(datagram) => Ok(asked.await),
+        Kind::Command(_) => Ok(asked.await),
         _ => tokio::time::timeout(limit, asked).await,
     }
 }
 
-async fn ask(means: &Means, check: &Check, target: &Target, limit: Duration) -> Finding {
+async fn ask(
+    means: &Means,
+    check: &Check,
+    target: &Target,
+    (program, limit): (Option<command::Turn>, Duration),
+) -> Finding {
     let (to, leave) = (address(check, target)?, &check.leave);
     let by_ports = means
         .by_ports(check, target)
@@ -69,8 +81,9 @@ async fn ask(means: &Means, check: &Check, target: &Target, limit: Duration) -> 
         (Kind::Dns(query), talk) => {
             dns::ask(Datagrams::open(&means.doors, leave, talk, to).await?, query).await
         }
-        (Kind::Command(program), _) => {
-            command::ask(means, check.leave.netns.as_deref(), program, target, limit).await
+        (Kind::Command(what), _) => {
+            let turn = program.ok_or("checks are ending")?;
+            command::ask(means, check.leave.netns.as_deref(), (what, target), (turn, limit)).await
         }
     }
 }
