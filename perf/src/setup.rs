@@ -76,6 +76,7 @@ impl Setup {
         Plan {
             ports: vec![port("wan", WAN_MAC, "192.0.2.1/24"), port("lan", LAN_MAC, "198.18.0.1/15")],
             routes: vec![RoutePlan { to: "0.0.0.0/0".parse().expect("a network"), via: GATEWAY }],
+            timeouts: Timeouts::default(),
             services: numbers.map(|(number, protocol)| self.service(number, protocol)).collect(),
             vips: Vec::new(),
             tunnel_local: None,

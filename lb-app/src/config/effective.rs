@@ -13,8 +13,16 @@ use std::fmt::{self, Display, Formatter};
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         // The ports' redirection tables are found out at start.
-        let Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: _ } =
-            &self.plan;
+        let Plan {
+            ports,
+            routes,
+            timeouts,
+            services,
+            vips,
+            tunnel_local,
+            verify_checksums,
+            redirection_len: _,
+        } = &self.plan;
         writeln!(f, "[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
         match self.room_is_given {
@@ -29,7 +37,7 @@ impl Display for Config {
         writeln!(f, "verify_checksums = {verify_checksums}")?;
 
         writeln!(f, "\n[timeouts]")?;
-        write_options(f, "", TIMEOUTS, &self.timeouts)?;
+        write_options(f, "", TIMEOUTS, timeouts)?;
 
         writeln!(f, "\n[control]")?;
         match &self.control.socket {

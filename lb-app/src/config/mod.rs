@@ -26,7 +26,6 @@ mod tests;
 use addresses::Addresses;
 use health::Health;
 use lb_core::{
-    conn::timeouts::Timeouts,
     limits::{MAX_BYTES_PER_CONNECTION, MAX_SERVERS, MAX_SERVICES},
     service::{
         footprint,
@@ -71,8 +70,6 @@ pub(crate) struct Config {
     pub(crate) state_file: Option<PathBuf>,
     /// What a worker does when there is nothing to do.
     pub(crate) idle: Idle,
-    /// Timeouts of services that do not set their own.
-    pub(crate) timeouts: Timeouts,
     /// Where metrics are served, if they are.
     pub(crate) metrics: Option<SocketAddr>,
     /// How servers are checked.
@@ -207,7 +204,8 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     let Network { ports, devices, routes, .. } = network;
     let tunnel_local = raw.tunnel_local.map(|local| local.value);
     let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
-    let plan = Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
+    let plan =
+        Plan { ports, routes, timeouts, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
     let metrics = raw.metrics_listen.map(|at| at.value);
     let room_is_given = raw.workers.servers.given().is_some();
     let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));
@@ -221,7 +219,6 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
         room_is_given,
         state_file,
         idle,
-        timeouts,
         metrics,
         health,
         control,

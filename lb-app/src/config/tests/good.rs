@@ -148,7 +148,7 @@ fn finer_timeouts_follow_coarser_ones() {
     );
     let config = check(&text).unwrap();
     let seconds = |timeouts: &lb_core::conn::timeouts::Timeouts, state| timeouts.of(state).as_millis() / 1000;
-    let all = &config.timeouts;
+    let all = &config.plan.timeouts;
     assert_eq!((seconds(all, State::SynSent), seconds(all, State::SynRecv)), (3, 3));
     assert_eq!((seconds(all, State::FinWait), seconds(all, State::TimeWait)), (20, 20));
     assert_eq!(seconds(all, State::CloseWait), 9, "its own key wins");

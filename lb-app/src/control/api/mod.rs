@@ -24,6 +24,9 @@ mod trace;
 mod traffic;
 mod workers;
 
+#[cfg(test)]
+mod tests;
+
 use crate::control::plane::ControlPlane;
 use answer::Answer;
 use lb_ctl::{

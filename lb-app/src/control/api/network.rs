@@ -8,7 +8,10 @@ use crate::control::live::running::Running;
 use ipnet::{IpNet, Ipv4Net};
 use lb_core::{
     neigh::entry::Knowledge,
-    service::{plan::RoutePlan, routing::Routing},
+    service::{
+        plan::{Plan, RoutePlan},
+        routing::Routing,
+    },
 };
 use lb_ctl::protocol::{
     Code, Refusal, Reply,
@@ -54,33 +57,28 @@ pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
 pub(super) fn routes(running: &Running, request: &Request) -> Answer {
     match *request {
         Request::List => Ok(Reply::Routes(list(running))),
-        Request::Add { to, via } => change(running, |plan| {
-            let route = RoutePlan { to: network(to)?, via: v4(via)? };
-            if plan.routes.contains(&route) {
-                return Err(Refusal::new(Code::Exists, format!("a route to {to} via {via} exists already")));
-            }
-            plan.routes.push(route);
-            Ok(done())
-        }),
-        Request::Remove { to, via } => change(running, |plan| {
-            let wanted = network(to)?.trunc();
-            let is_it =
-                |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| IpAddr::V4(route.via) == via);
-            let mut found =
-                plan.routes.iter().enumerate().filter(|(_, route)| is_it(route)).map(|(at, _)| at);
-            match (found.next(), found.next()) {
-                (Some(at), None) => {
-                    plan.routes.remove(at);
-                    Ok(done())
-                }
-                (Some(_), Some(_)) => Err(Refusal::new(
-                    Code::Invalid,
-                    format!("several routes to {to} exist: add `via ROUTER`"),
-                )),
-                (None, _) => Err(Refusal::new(Code::NotFound, format!("no static route to {to}"))),
-            }
-        }),
+        Request::Add { to, via } => change(running, |plan| add(plan, to, via)),
+        Request::Remove { to, via } => change(running, |plan| remove(plan, to, via)),
     }
+}
+
+pub(super) fn add(plan: &mut Plan, to: IpNet, via: IpAddr) -> Answer {
+    let route = RoutePlan { to: network(to)?, via: v4(via)? };
+    if plan.routes.contains(&route) {
+        return Err(Refusal::new(Code::Exists, format!("a route to {to} via {via} exists already")));
+    }
+    plan.routes.push(route);
+    Ok(done())
+}
+
+pub(super) fn remove(plan: &mut Plan, to: IpNet, via: Option<IpAddr>) -> Answer {
+    let wanted = network(to)?.trunc();
+    let is_it = |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| IpAddr::V4(route.via) == via);
+    let Some(at) = plan.routes.iter().position(is_it) else {
+        return Err(Refusal::new(Code::NotFound, format!("no static route to {to}")));
+    };
+    plan.routes.remove(at);
+    Ok(done())
 }
 
 fn list(running: &Running) -> Routes {

@@ -11,7 +11,7 @@ use crate::{
     config::{options::read_text, report::Complaint},
     control::{
         edit::{change::ChangeError, servers::Wish},
-        live::running::{Current, Running},
+        live::running::Current,
         plane::ControlPlane,
     },
 };
@@ -26,6 +26,7 @@ use lb_core::{
 };
 use lb_ctl::protocol::{
     Code, Cursor, Refusal, Reply,
+    options::Options,
     services::{
         NewService, Rate, Request, Server, ServerChange, Service as Listed, ServiceChange, Services, Traffic,
     },
@@ -42,28 +43,16 @@ pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: Request) -> A
     let running = &plane.running;
     match request {
         Request::List { name, cursor } => list(plane, rates, name.as_deref(), cursor),
-        Request::Add(new) => add(running, new),
-        Request::Change(wanted) => modify(running, &wanted),
-        Request::Remove { name } => change(running, |plan| {
-            named(plan, &name)?;
-            plan.services.retain(|service| service.name != name);
-            Ok(done())
-        }),
-        Request::AddServer { service, address, port, options } => change(running, |plan| {
-            let address = v4(address)?;
-            let service = named_mut(plan, &service)?;
-            let mut server = ServerPlan::new(address, port.unwrap_or(service.port), 1);
-            options::set(ServerPlan::OPTIONS, &mut server, &options)?;
-            service.servers.push(server);
-            Ok(done())
-        }),
+        Request::Add(new) => change(running, |plan| add(plan, new)),
+        Request::Change(wanted) => change(running, |plan| modify(plan, &wanted)),
+        Request::Remove { name } => change(running, |plan| remove(plan, &name)),
+        Request::AddServer { service, address, port, options } => {
+            change(running, |plan| add_server(plan, &service, (address, port), &options))
+        }
         Request::ChangeServer(wanted) => modify_server(plane, &wanted),
-        Request::RemoveServer { service, address, port } => change(running, |plan| {
-            let key = find(plan, &service, address, port)?;
-            let service = named_mut(plan, &service)?;
-            service.servers.retain(|server| server.endpoint() != key.endpoint());
-            Ok(done())
-        }),
+        Request::RemoveServer { service, address, port } => {
+            change(running, |plan| remove_server(plan, &service, (address, port)))
+        }
     }
 }
 
@@ -145,30 +134,55 @@ fn list_service(
     }
 }
 
-fn add(running: &Running, new: NewService) -> Answer {
+pub(super) fn add(plan: &mut Plan, new: NewService) -> Answer {
     let name = Value::Text(new.name.clone()).to_string();
     read_text(&Kind::Name, &name)
         .map_err(|Complaint { what, remedy }| Refusal::new(Code::Invalid, format!("{what}; {remedy}")))?;
     let key = ServiceKey::new(keys::meant(new.protocol), SocketAddr::new(v4(new.vip)?.into(), new.port));
     let method = word("method", &new.method, Method::ALL, Method::name)?;
-    let timeouts = running.config.timeouts;
-    let mut service = ServicePlan { timeouts, ..ServicePlan::new(new.name, key, method) };
+    let mut service = ServicePlan { timeouts: plan.timeouts, ..ServicePlan::new(new.name, key, method) };
     options::set(ServicePlan::OPTIONS, &mut service, &new.options)?;
-    change(running, |plan| {
-        if plan.service_named(&service.name).is_some() {
-            return Err(Refusal::new(Code::Exists, format!("service {:?} exists already", service.name)));
-        }
-        plan.services.push(service);
-        Ok(done())
-    })
+    if plan.service_named(&service.name).is_some() {
+        return Err(Refusal::new(Code::Exists, format!("service {:?} exists already", service.name)));
+    }
+    plan.services.push(service);
+    Ok(done())
 }
 
-fn modify(running: &Running, wanted: &ServiceChange) -> Answer {
-    change(running, |plan| {
-        let service = named_mut(plan, &wanted.name)?;
-        options::set(ServicePlan::OPTIONS, service, &wanted.options)?;
-        Ok(done())
-    })
+pub(super) fn modify(plan: &mut Plan, wanted: &ServiceChange) -> Answer {
+    options::set(ServicePlan::OPTIONS, named_mut(plan, &wanted.name)?, &wanted.options)?;
+    Ok(done())
+}
+
+pub(super) fn remove(plan: &mut Plan, name: &str) -> Answer {
+    named(plan, name)?;
+    plan.services.retain(|service| service.name != name);
+    Ok(done())
+}
+
+pub(super) fn add_server(
+    plan: &mut Plan,
+    service: &str,
+    (address, port): (IpAddr, Option<u16>),
+    options: &Options,
+) -> Answer {
+    let address = v4(address)?;
+    let service = named_mut(plan, service)?;
+    let mut server = ServerPlan::new(address, port.unwrap_or(service.port), 1);
+    options::set(ServerPlan::OPTIONS, &mut server, options)?;
+    service.servers.push(server);
+    Ok(done())
+}
+
+pub(super) fn remove_server(
+    plan: &mut Plan,
+    service: &str,
+    (address, port): (IpAddr, Option<u16>),
+) -> Answer {
+    let key = find(plan, service, address, port)?;
+    let service = named_mut(plan, service)?;
+    service.servers.retain(|server| server.endpoint() != key.endpoint());
+    Ok(done())
 }
 
 fn modify_server(plane: &ControlPlane, wanted: &ServerChange) -> Answer {

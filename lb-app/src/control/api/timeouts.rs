@@ -19,22 +19,26 @@ pub(super) fn answer(running: &Running, request: Request) -> Answer {
             Ok(Reply::Timeouts(list(&plan, service.as_deref())))
         }
         Request::Set { service, state, timeout_ms } => {
-            let state = word("state", &state, STATES, State::name)?;
-            if timeout_ms == 0 || timeout_ms > MAX_TIMEOUT_S * 1_000 {
-                let what =
-                    format!("invalid timeout: use more than 0 and at most {} days", MAX_TIMEOUT_S / 86_400);
-                return Err(Refusal::new(Code::Invalid, what));
-            }
-            change(running, |plan| {
-                check(plan, service.as_deref())?;
-                let is_meant = |name: &str| service.as_deref().is_none_or(|wanted| wanted == name);
-                for service in plan.services.iter_mut().filter(|service| is_meant(&service.name)) {
-                    service.timeouts.set(state, Duration::from_millis(timeout_ms));
-                }
-                Ok(done())
-            })
+            change(running, |plan| set(plan, service.as_deref(), &state, timeout_ms))
         }
     }
+}
+
+/// Sets a timeout of one service, or of all that there are and will be.
+pub(super) fn set(plan: &mut Plan, service: Option<&str>, state: &str, timeout_ms: u64) -> Answer {
+    let state = word("state", state, STATES, State::name)?;
+    if timeout_ms == 0 || timeout_ms > MAX_TIMEOUT_S * 1_000 {
+        let what = format!("invalid timeout: use more than 0 and at most {} days", MAX_TIMEOUT_S / 86_400);
+        return Err(Refusal::new(Code::Invalid, what));
+    }
+    check(plan, service)?;
+    let timeout = Duration::from_millis(timeout_ms);
+    if service.is_none() {
+        plan.timeouts.set(state, timeout);
+    }
+    let meant = plan.services.iter_mut().filter(|one| service.is_none_or(|wanted| wanted == one.name));
+    meant.for_each(|service| service.timeouts.set(state, timeout));
+    Ok(done())
 }
 
 fn check(plan: &Plan, service: Option<&str>) -> Result<(), Refusal> {

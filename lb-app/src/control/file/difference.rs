@@ -55,7 +55,7 @@ impl Difference {
         difference.compare_machine(before, after);
         difference.compare_network(plan, &after.plan);
         difference.compare_services(&without_sorry_servers(plan, before), &after.plan);
-        options(&mut difference.live, "timeouts", TIMEOUTS, &before.timeouts, &after.timeouts);
+        options(&mut difference.live, "timeouts", TIMEOUTS, &plan.timeouts, &after.plan.timeouts);
         difference.compare_health(&before.health, &after.health);
         difference
     }

@@ -14,11 +14,13 @@ use std::{collections::HashMap, hash::Hash};
 pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
     // What checks find is nobody's edit.
     let [before, running, file] = [before, running, file].map(without_health);
-    let Plan { ports, routes, services, vips, tunnel_local, verify_checksums, redirection_len: _ } = &file;
+    let Plan { ports, routes, timeouts, services, vips, tunnel_local, verify_checksums, redirection_len: _ } =
+        &file;
     let known = before.ports.iter().zip(&running.ports);
     Plan {
         ports: known.zip(ports).map(|((before, running), file)| merge_port(before, running, file)).collect(),
         routes: merge_all([&before.routes, &running.routes, routes], |route| route.to, merge_route),
+        timeouts: merge_timeouts(&before.timeouts, &running.timeouts, timeouts),
         services: merge_all([&before.services, &running.services, services], ServicePlan::key, merge_service),
         vips: merge_all([&before.vips, &running.vips, vips], |vip| vip.address, merge_vip),
         tunnel_local: *last(&before.tunnel_local, &running.tunnel_local, tunnel_local),

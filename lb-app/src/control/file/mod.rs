@@ -4,6 +4,7 @@
 //! * `merge`: what becomes of what runs when the file changes.
 //! * [`reload`]: the configuration file read again.
 //! * [`save`]: what runs written back into it.
+//! * `rewrite`: the text of a configuration file, changed.
 //! * `replace`: a file replaced in one step.
 //! * [`state_file`]: connections on disk, from one run to the next.
 
@@ -11,5 +12,6 @@ pub(crate) mod difference;
 mod merge;
 pub(crate) mod reload;
 mod replace;
+mod rewrite;
 pub(crate) mod save;
 pub(crate) mod state_file;

@@ -3,18 +3,17 @@
 //!
 //! Nothing is written that does not read back as exactly what runs, and the file is replaced in one step.
 
-use super::replace::replace;
+use super::{
+    replace::replace,
+    rewrite::{RewriteError, write},
+};
 use crate::{
     config::{self, Config, Limits, report::Report},
     control::{edit::sorry::without_sorry_servers, live::running::Running},
 };
-use lb_core::service::{
-    option::{self, Opt},
-    plan::{Health, Plan, ServerPlan, ServicePlan},
-};
-use std::{fs, io::Write, os::unix::fs::PermissionsExt, sync::Arc};
+use lb_core::service::plan::{Health, Plan};
+use std::{collections::HashMap, fs, io::Write, os::unix::fs::PermissionsExt, sync::Arc};
 use thiserror::Error;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value, value};
 
 /// Why nothing was saved.
 #[derive(Debug, Error)]
@@ -29,6 +28,15 @@ pub(crate) enum SaveError {
     /// The file differs in something that a running director cannot change, or is written in a way that cannot be kept.
     #[error("the file cannot be made to say what runs, so it is left as it is: {0}")]
     Differs(String),
+}
+
+impl From<RewriteError> for SaveError {
+    fn from(error: RewriteError) -> Self {
+        match error {
+            RewriteError::Toml(error) => SaveError::Toml(error),
+            RewriteError::NoTable(what) => SaveError::Differs(format!("{what} is not written as a table")),
+        }
+    }
 }
 
 impl Running {
@@ -55,41 +63,48 @@ impl Running {
             .map_err(SaveError::File)?;
         }
         // From now on the file says so, and a reload sees what is changed in it after that.
-        let config = Config { plan, ..(*current.config).clone() };
+        let mut config = Config { plan, ..(*current.config).clone() };
+        forget_checks(&mut config);
         self.current.write().config = Arc::new(config);
         Ok(saved != text)
     }
 }
 
+/// How often what was written is read again, at most: some keys decide about others.
+const ROUNDS: usize = 4;
+
 /// The file's text, with every difference changed to the plan's value.
-fn rewrite(name: &str, text: &str, plan: &Plan, limits: Limits) -> Result<String, SaveError> {
-    let said = config::parse(name, text, limits)?;
-    let mut document: DocumentMut = text.parse()?;
-    write_routes(&mut document, &said.plan, plan);
-    write_services(&mut document, &said, plan)?;
-    let saved = document.to_string();
-    let config = config::parse(name, &saved, limits)?;
-    match first_difference(&config.plan, plan) {
-        None => Ok(saved),
-        Some(what) => Err(SaveError::Differs(what)),
+pub(in crate::control) fn rewrite(
+    name: &str,
+    text: &str,
+    plan: &Plan,
+    limits: Limits,
+) -> Result<String, SaveError> {
+    let mut plan = plan.clone();
+    let servers = plan.services.iter_mut().flat_map(|service| &mut service.servers);
+    servers.for_each(|server| server.health = Health::Up);
+    let mut text = text.to_owned();
+    for _ in 0..ROUNDS {
+        let said = config::parse(name, &text, limits)?.plan;
+        if first_difference(&said, &plan).is_none() {
+            return Ok(text);
+        }
+        text = write(&text, &said, &plan)?;
     }
+    let said = config::parse(name, &text, limits)?.plan;
+    first_difference(&said, &plan).map_or(Ok(text), |what| Err(SaveError::Differs(what)))
 }
 
-/// The difference that is left between the plan and the file, if any. Health and properties of ports are not in the
-/// file.
-fn first_difference(file: &Plan, plan: &Plan) -> Option<String> {
-    let mut services = plan.services.clone();
-    services
-        .iter_mut()
-        .flat_map(|service| &mut service.servers)
-        .for_each(|server| server.health = Health::Up);
+/// The difference that is left between the plan and the file, if any. Properties of ports are not in the file.
+pub(in crate::control) fn first_difference(file: &Plan, plan: &Plan) -> Option<String> {
     let same_ports = file
         .ports
         .iter()
         .map(|port| (&port.name, &port.addresses, port.mtu))
         .eq(plan.ports.iter().map(|port| (&port.name, &port.addresses, port.mtu)));
     let differs = [
-        ("services", file.services != services),
+        ("services", file.services != plan.services),
+        ("timeouts", file.timeouts != plan.timeouts),
         ("routes", file.routes != plan.routes),
         ("ports", !same_ports),
         ("vips", file.vips != plan.vips),
@@ -99,196 +114,25 @@ fn first_difference(file: &Plan, plan: &Plan) -> Option<String> {
     differs.iter().find(|(_, differs)| *differs).map(|(what, _)| format!("{what} would differ"))
 }
 
-fn write_routes(document: &mut DocumentMut, said: &Plan, plan: &Plan) {
-    if said.routes == plan.routes {
-        return;
-    }
-    let old = tables(document, "routes");
-    let mut routes = ArrayOfTables::new();
-    for route in &plan.routes {
-        let kept = said.routes.iter().position(|other| other == route).and_then(|at| old.get(at).cloned());
-        routes.push(kept.unwrap_or_else(|| {
-            let mut table = Table::new();
-            let to = if route.to.prefix_len() == 0 { "default".to_owned() } else { route.to.to_string() };
-            table.insert("to", value(to));
-            table.insert("via", value(route.via.to_string()));
-            table
-        }));
-    }
-    put(document, "routes", routes);
-}
-
-fn write_services(document: &mut DocumentMut, said: &Config, plan: &Plan) -> Result<(), SaveError> {
-    let old = tables(document, "services");
-    let mut services = ArrayOfTables::new();
-    let mut changed = said.plan.services.len() != plan.services.len();
-    for (place, service) in plan.services.iter().enumerate() {
-        let at = said.plan.services.iter().position(|other| other.key() == service.key());
-        changed |= at != Some(place);
-        let mut table = at.and_then(|at| old.get(at).cloned()).unwrap_or_default();
-        match at {
-            Some(at) => changed |= write_service(&mut table, Some(&said.plan.services[at]), service, said)?,
-            None => {
-                write_service(&mut table, None, service, said)?;
-            }
-        }
-        services.push(table);
-    }
-    if changed {
-        put(document, "services", services);
-    }
-    Ok(())
-}
-
-/// Writes what is different of a service. Whether anything was.
-fn write_service(
-    table: &mut Table,
-    said: Option<&ServicePlan>,
-    service: &ServicePlan,
-    file: &Config,
-) -> Result<bool, SaveError> {
-    // What a file says nothing about is the default.
-    let default =
-        ServicePlan { timeouts: file.timeouts, ..ServicePlan::new("", service.key(), service.method) };
-    let before = (said.unwrap_or(&default), said.is_none());
-    let changed = write_options(table, ServicePlan::OPTIONS, before, service);
-    Ok(write_servers(table, said, service)? || changed)
-}
-
-/// Writes the options that are different from `before`, and of something new also what is required. Whether there are
-/// any.
-fn write_options<P>(
-    table: &mut dyn TableLike,
-    options: &'static [Opt<P>],
-    (before, is_new): (&P, bool),
-    after: &P,
-) -> bool {
-    let mut changed = false;
-    for option in options.iter().filter(|option| option.field.is_in_file()) {
-        let value = (option.get)(after);
-        if (option.get)(before) == value && !(is_new && option.field.is_required) {
-            continue;
-        }
-        match value {
-            Some(value) => assign(table, option.field.key, written(&value)),
-            None => drop(table.remove(option.field.key)),
-        }
-        changed = true;
-    }
-    changed
-}
-
-/// A value as the file's editor has it.
-fn written(value: &option::Value) -> Value {
-    match value {
-        option::Value::Flag(flag) => (*flag).into(),
-        option::Value::Number(number) => i64::try_from(*number).unwrap_or(i64::MAX).into(),
-        option::Value::Text(_)
-        | option::Value::Duration(_)
-        | option::Value::Address(_)
-        | option::Value::Endpoint(_) => value.plain().into(),
-        option::Value::List(values) => Array::from_iter(values.iter().map(written)).into(),
-        option::Value::Table(pairs) => {
-            InlineTable::from_iter(pairs.iter().map(|(key, value)| (*key, written(value)))).into()
-        }
-    }
-}
-
-fn write_servers(
-    table: &mut Table,
-    said: Option<&ServicePlan>,
-    service: &ServicePlan,
-) -> Result<bool, SaveError> {
-    let before: &[ServerPlan] = said.map_or(&[], |said| &said.servers);
-    let at = |server: &ServerPlan| before.iter().position(|other| other.endpoint() == server.endpoint());
-    let alike = |server: &ServerPlan| {
-        at(server).is_some_and(|at| (before[at].weight, before[at].admin) == (server.weight, server.admin))
-    };
-    let same_order = service.servers.iter().map(at).eq((0..before.len()).map(Some));
-    if same_order && service.servers.iter().all(alike) {
-        return Ok(false);
-    }
-    match table.get_mut("servers") {
-        Some(Item::Value(Value::Array(array))) => {
-            let old = array.clone();
-            let mut servers = Array::new();
-            servers.set_trailing(old.trailing().clone());
-            servers.set_trailing_comma(old.trailing_comma());
-            for server in &service.servers {
-                let kept = at(server).and_then(|at| old.get(at).cloned());
-                let mut one = kept.unwrap_or_else(|| {
-                    let mut one = Value::from(InlineTable::new());
-                    if let Some(last) = old.iter().last() {
-                        *one.decor_mut() = last.decor().clone();
-                    }
-                    one
-                });
-                let Some(inline) = one.as_inline_table_mut() else {
-                    return Err(SaveError::Differs("a server is not written as a table".to_owned()));
-                };
-                write_server(inline, at(server).map(|at| &before[at]), service, server);
-                servers.push_formatted(one);
-            }
-            *array = servers;
-        }
-        _ => {
-            let old = table.get("servers").and_then(Item::as_array_of_tables).cloned().unwrap_or_default();
-            let mut servers = ArrayOfTables::new();
-            for server in &service.servers {
-                let mut one = at(server).and_then(|at| old.get(at).cloned()).unwrap_or_default();
-                write_server(&mut one, at(server).map(|at| &before[at]), service, server);
-                servers.push(one);
-            }
-            table.insert("servers", Item::ArrayOfTables(servers));
-        }
-    }
-    Ok(true)
-}
-
-/// Writes what is different of a server.
-fn write_server(
-    table: &mut dyn TableLike,
-    said: Option<&ServerPlan>,
-    service: &ServicePlan,
-    server: &ServerPlan,
-) {
-    let default = ServerPlan::new(server.address, service.port, 1);
-    let before = (said.unwrap_or(&default), said.is_none());
-    write_options(table, ServerPlan::OPTIONS, before, server);
-}
-
-/// Changes a value and keeps what stands around it.
-fn assign(table: &mut dyn TableLike, key: &str, mut to: Value) {
-    if let Some(old) = table.get(key).and_then(Item::as_value) {
-        *to.decor_mut() = old.decor().clone();
-    }
-    table.insert(key, Item::Value(to));
-}
-
-/// The tables of an array, however it is written.
-fn tables(document: &DocumentMut, key: &str) -> Vec<Table> {
-    match document.get(key) {
-        Some(Item::ArrayOfTables(tables)) => tables.iter().cloned().collect(),
-        Some(Item::Value(Value::Array(array))) => {
-            let inline = array.iter().filter_map(Value::as_inline_table);
-            inline.map(|table| table.clone().into_table()).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn put(document: &mut DocumentMut, key: &str, tables: ArrayOfTables) {
-    if tables.is_empty() {
-        document.remove(key);
-    } else {
-        document.insert(key, Item::ArrayOfTables(tables));
-    }
+/// Checks of services and servers that are gone are gone with them, as in the file.
+fn forget_checks(config: &mut Config) {
+    let services: HashMap<_, _> =
+        config.plan.services.iter().map(|service| (service.key(), service)).collect();
+    config.health.services.retain_mut(|health| {
+        let service = services.get(&health.key);
+        health.own.retain(|(server, _)| service.is_some_and(|service| service.server(*server).is_some()));
+        service.is_some()
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::service::plan::{Admin, SchedulerKind};
+    use lb_core::{
+        conn::state::State,
+        service::plan::{Admin, Method, SchedulerKind, ServerPlan, ServicePlan},
+        time::Duration,
+    };
 
     const FILE: &str = r#"# The main director.
 [[ports]]
@@ -382,6 +226,52 @@ servers = [
         assert!(text.starts_with("# The main director."), "{text}");
         assert!(!text.contains("shop\"") && text.contains("name = \"new\""), "{text}");
         assert!(text.contains("[[routes]]\nto = \"default\"\nvia = \"192.0.2.254\""), "{text}");
+    }
+
+    #[test]
+    fn what_was_set_is_written_and_nothing_else() {
+        let udp = State::Udp;
+        let text = saved(|plan| plan.services[0].timeouts.set(udp, Duration::from_secs(9))).unwrap();
+        let line = "scheduler = \"rr\"  # until Monday\n";
+        assert_eq!(text, FILE.replace(line, &format!("{line}timeouts = {{ udp = \"9s\" }}\n")));
+        // A key that others follow says nothing of them.
+        let text =
+            saved(|plan| plan.services[0].timeouts.set(State::FinWait, Duration::from_secs(9))).unwrap();
+        let pairs = "fin = \"9s\", time_wait = \"1m\", close_wait = \"1m\"";
+        assert!(text.contains(&format!("timeouts = {{ {pairs} }}")), "{text}");
+        // What was set for all is said once.
+        let text = saved(|plan| {
+            plan.timeouts.set(udp, Duration::from_secs(9));
+            plan.services.iter_mut().for_each(|service| service.timeouts.set(udp, Duration::from_secs(9)));
+        });
+        let text = text.unwrap();
+        assert_eq!(text.replace("\n[timeouts]\nudp = \"9s\"\n", ""), FILE);
+    }
+
+    #[test]
+    fn a_vip_comes_and_goes_with_its_services() {
+        let text = saved(|plan| {
+            let key = "tcp 192.0.2.200:443".parse().unwrap();
+            plan.services.push(ServicePlan::new("new", key, Method::Nat));
+        });
+        let new = "\n[[services]]\nname = \"new\"\nvip = \"192.0.2.200\"\nport = 443\nprotocol = \"tcp\"\n\
+                   method = \"nat\"\n";
+        assert_eq!(text.unwrap(), format!("{FILE}{new}"));
+        let text = saved(|plan| plan.services.clear()).unwrap();
+        assert_eq!(text, FILE[..FILE.find("\n# The shop.").unwrap()]);
+    }
+
+    #[test]
+    fn a_service_that_was_deleted_and_added_again_comes_last() {
+        let text = saved(|plan| {
+            let first = plan.services.remove(0);
+            plan.services.push(first);
+            plan.services[1].servers.rotate_left(1);
+        });
+        let text = text.unwrap();
+        let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
+        assert!(place("name = \"dns\"") < place("# The shop."), "{text}");
+        assert!(place("port = 8080") < place("# The old one."), "{text}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     key::{ServerKey, ServiceKey},
     option::{Kind, Opt},
 };
-use crate::{named::named, option, packet::PortId, words};
+use crate::{conn::timeouts::Timeouts, named::named, option, packet::PortId, words};
 use ipnet::Ipv4Net;
 use std::{collections::HashSet, net::Ipv4Addr};
 
@@ -99,6 +99,8 @@ pub struct Plan {
     pub ports: Vec<PortPlan>,
     /// Static routes, in any order.
     pub routes: Vec<RoutePlan>,
+    /// Timeouts of services that do not set their own.
+    pub timeouts: Timeouts,
     /// Virtual services. No two have the same protocol, VIP and port.
     pub services: Vec<ServicePlan>,
     /// Policies for VIPs; a service's VIP that is not listed is [`Unserved::Reject`].
