@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
 use lb_stories::config::Service;
+use lb_stories::control::Control;
+use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 /// Flows, each from a port of its own.
@@ -43,6 +45,27 @@ fn a_refusal_comes_back() -> Result<()> {
         let refusal = socket.recv(&mut [0; 64]).expect_err("nobody listens there");
         assert_eq!(refusal.kind(), ErrorKind::ConnectionRefused, "{}: {refusal}", method.word());
     }
+    director.stop()?;
+    Ok(())
+}
+
+/// On AF_PACKET ports the kernel puts fragments together before the director sees them. What then fits a frame passes;
+/// what does not comes cut off, and is dropped and counted.
+#[test]
+fn fragments_are_put_together_by_the_kernel() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&Config::new().service(Service::udp(Method::Nat, world::ECHO)))?;
+    let target = Method::Nat.at(world::ECHO);
+    world.client().namespace().ip(&format!("route add {}/32 dev wan mtu lock 600", target.ip()))?;
+    let socket = world.client().udp(target)?;
+    socket.send(&[b'x'; 1_200])?;
+    let length = socket.recv(&mut [0; 2_048]).context("the one that fits a frame")?;
+    assert!(length > 1_200, "{length}");
+    socket.send(&[b'x'; 3_000])?;
+    let control = Control::of(&director)?;
+    let dropped = || Ok(control.ask("show drops")?.contains("bad-ipv4"));
+    assert!(eventually(PATIENCE, dropped)?, "{}", control.ask("show drops")?);
+    assert!(!control.ask("show drops")?.contains("  fragment"), "{}", control.ask("show drops")?);
     director.stop()?;
     Ok(())
 }
