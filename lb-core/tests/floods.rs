@@ -53,6 +53,26 @@ fn syns_and_acknowledgements(number: u32) -> Vec<(PortId, Vec<u8>)> {
     [SYN, ACK].map(|flags| (WAN, tcp(&source(number), WEB, flags).via_gateway())).to_vec()
 }
 
+/// The same as it goes on under NAT: the server answers the SYN, and resets what was not acknowledged. Other servers
+/// say the same of nothing.
+fn answered_handshakes(number: u32) -> Vec<(PortId, Vec<u8>)> {
+    let servers = ["198.51.100.11:8080", "198.51.100.12:8080"];
+    let says =
+        |number: u32, flags| servers.map(|server| (LAN, tcp(server, &source(number), flags).via_server()));
+    let client = |number: u32, flags| (WAN, tcp(&source(number), WEB, flags).via_gateway());
+    let mut packets = vec![client(number, SYN)];
+    if let Some(answered) = number.checked_sub(FORGED) {
+        packets.extend(says(answered, SYN | ACK));
+    }
+    if let Some(acknowledged) = number.checked_sub(2 * FORGED) {
+        packets.push(client(acknowledged, ACK));
+    }
+    if let Some(reset) = number.checked_sub(3 * FORGED) {
+        packets.extend(says(reset, RST));
+    }
+    packets
+}
+
 /// A real client of the web service.
 struct Client {
     address: String,
@@ -135,6 +155,12 @@ fn forged_acknowledgements_do_not_make_a_connection_last() {
     for method in [Method::Nat, Method::Tun, Method::Dr] {
         assert_eq!(served(method, syns_and_acknowledgements), usize::from(CLIENTS), "{method}");
     }
+}
+
+/// What a server has reset is over, and nobody misses it.
+#[test]
+fn handshakes_that_a_server_resets_leave_real_connections_alone() {
+    assert_eq!(served(Method::Nat, answered_handshakes), usize::from(CLIENTS));
 }
 
 /// Confirmed connections stay; so the last part of the table is kept for services that have less than their share.

@@ -192,6 +192,8 @@ impl<F: Family> Connection<F> {
     pub(super) fn standing(&self, created: Stamp) -> Standing {
         if self.state.is_half_open() {
             Standing::HalfOpen
+        } else if self.state.is_over() {
+            Standing::Over
         } else if self.is_confirmed(created) {
             Standing::Confirmed
         } else if self.state == State::Udp {

@@ -107,6 +107,12 @@ impl State {
         matches!(self, State::None | State::SynSent | State::SynRecv)
     }
 
+    /// Whether both sides have closed the connection, or one has reset it.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        matches!(self, State::TimeWait | State::Close)
+    }
+
     /// Whether the connection counts as active for the schedulers and in `ActiveConn`: it can carry data.
     /// IPVS counts the same (`ip_vs_proto_tcp.c`, `ip_vs_proto_udp.c`).
     #[must_use]

@@ -57,9 +57,11 @@ impl Known {
         only_shared: bool,
         ending: [Option<ConnectionId>; 2],
     ) -> Option<ConnectionId> {
-        // The kind of which there are most, first.
+        // What is over, and then the kind of which there are most.
         let mut kinds = Standing::UNCONFIRMED;
-        kinds.sort_unstable_by_key(|&kind| Reverse(F::connections(self).count_of(kind)));
+        kinds.sort_unstable_by_key(|&kind| {
+            (kind != Standing::Over, Reverse(F::connections(self).count_of(kind)))
+        });
         kinds.into_iter().find_map(|kind| self.oldest_of::<F>(kind, only_shared, ending))
     }
 
