@@ -12,7 +12,13 @@ use crate::{
     control::{edit::sorry::without_sorry_servers, live::running::Running},
 };
 use lb_core::service::plan::{Health, Plan};
-use std::{collections::HashMap, fs, io::Write, os::unix::fs::PermissionsExt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fs,
+    io::Write,
+    os::unix::fs::{MetadataExt, PermissionsExt, fchown},
+    sync::Arc,
+};
 use thiserror::Error;
 
 /// Why nothing was saved.
@@ -54,10 +60,11 @@ impl Running {
         let plan = without_sorry_servers(&current.plan, &current.config);
         let saved = rewrite(&name, &text, &plan, limits)?;
         if saved != text {
-            let permissions = fs::metadata(&self.path).map_err(SaveError::File)?.permissions();
-            replace(&self.path, permissions.mode() & 0o7777, |mut file| {
-                // Regardless of the process's umask.
-                file.set_permissions(permissions.clone())?;
+            let before = fs::metadata(&self.path).map_err(SaveError::File)?;
+            replace(&self.path, before.permissions().mode() & 0o7777, |mut file| {
+                // Whoever could read and write it still can, whatever the process's umask; its owner only if we may.
+                let _ = fchown(file, Some(before.uid()), Some(before.gid()));
+                file.set_permissions(before.permissions())?;
                 file.write_all(saved.as_bytes())
             })
             .map_err(SaveError::File)?;
