@@ -17,7 +17,6 @@ const FORGED: u32 = 33;
 const STEP_MS: u64 = 10;
 /// Real clients, who come one after the other.
 const CLIENTS: u16 = 200;
-const COME_EVERY_MS: u64 = 50;
 /// How long each of them talks, and how often.
 const TALKS_FOR_MS: u64 = 4_000;
 const TALKS_EVERY_MS: u64 = 400;
@@ -108,17 +107,27 @@ impl Client {
     }
 }
 
+/// When real clients come: the first, and then one after the other.
+struct Arrivals {
+    begin_ms: u64,
+    every_ms: u64,
+}
+
+/// When the table is full.
+const LATE: Arrivals = Arrivals { begin_ms: 2_000, every_ms: 50 };
+/// While it fills.
+const EARLY: Arrivals = Arrivals { begin_ms: 1_000, every_ms: 10 };
+
 /// Lets real clients come, talk and stay while a flood runs. Returns how many were served throughout.
-fn served(method: Method, flood: Flood) -> usize {
+fn served(method: Method, flood: Flood, arrivals: &Arrivals) -> usize {
     let mut world = World::with(&plan(method), Setup { connections: CONNECTIONS, ..Setup::default() });
     let (mut clients, mut lost, mut forged, mut now_ms) = (Vec::new(), 0, 0, 0);
-    // The table is full before the first client comes.
-    let begins_ms = 2_000;
-    while now_ms < begins_ms + u64::from(CLIENTS) * COME_EVERY_MS + TALKS_FOR_MS {
+    let Arrivals { begin_ms, every_ms } = *arrivals;
+    while now_ms < begin_ms + u64::from(CLIENTS) * every_ms + TALKS_FOR_MS {
         let packets: Vec<_> = (forged..forged + FORGED).flat_map(flood).collect();
         world.burst(0, &packets);
         forged += FORGED;
-        if now_ms >= begins_ms && now_ms % COME_EVERY_MS == 0 && clients.len() < usize::from(CLIENTS) {
+        if now_ms >= begin_ms && now_ms % every_ms == 0 && clients.len() < usize::from(CLIENTS) {
             clients.push(Client::open(&mut world, clients.len() as u16, method, now_ms));
         }
         for client in &clients {
@@ -139,28 +148,36 @@ fn served(method: Method, flood: Flood) -> usize {
 #[test]
 fn datagrams_from_forged_sources_leave_tcp_alone() {
     for method in [Method::Nat, Method::Tun, Method::Dr] {
-        assert_eq!(served(method, datagrams), usize::from(CLIENTS), "{method}");
+        assert_eq!(served(method, datagrams, &LATE), usize::from(CLIENTS), "{method}");
     }
 }
 
 #[test]
 fn syns_from_forged_sources_leave_real_connections_alone() {
     for method in [Method::Nat, Method::Tun, Method::Dr] {
-        assert_eq!(served(method, syns), usize::from(CLIENTS), "{method}");
+        assert_eq!(served(method, syns, &LATE), usize::from(CLIENTS), "{method}");
     }
 }
 
 #[test]
 fn forged_acknowledgements_do_not_make_a_connection_last() {
     for method in [Method::Nat, Method::Tun, Method::Dr] {
-        assert_eq!(served(method, syns_and_acknowledgements), usize::from(CLIENTS), "{method}");
+        assert_eq!(served(method, syns_and_acknowledgements, &LATE), usize::from(CLIENTS), "{method}");
+    }
+}
+
+/// All at once many connections turn out to be of another kind than when they came: the oldest of them still go first.
+#[test]
+fn the_oldest_go_first_when_a_table_fills_for_the_first_time() {
+    for method in [Method::Tun, Method::Dr] {
+        assert_eq!(served(method, syns_and_acknowledgements, &EARLY), usize::from(CLIENTS), "{method}");
     }
 }
 
 /// What a server has reset is over, and nobody misses it.
 #[test]
 fn handshakes_that_a_server_resets_leave_real_connections_alone() {
-    assert_eq!(served(Method::Nat, answered_handshakes), usize::from(CLIENTS));
+    assert_eq!(served(Method::Nat, answered_handshakes, &LATE), usize::from(CLIENTS));
 }
 
 /// Confirmed connections stay; so the last part of the table is kept for services that have less than their share.

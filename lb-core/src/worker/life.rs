@@ -47,6 +47,15 @@ pub enum Lost {
 /// When an unconfirmed connection is looked at again.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// When an unconfirmed connection of that age is looked at again. It follows from when it was opened, so that the order in
+/// which connections come up stays that of their age, also when many of them change from one kind to another at once.
+fn look_again_after(age: Duration) -> Duration {
+    match LOOK_AGAIN_AFTER.as_millis().checked_sub(age.as_millis()) {
+        Some(left) if left > 0 => Duration::from_millis(left),
+        _ => LOOK_AGAIN_AFTER,
+    }
+}
+
 impl Known {
     /// One connection in a state more or less at a server.
     #[inline]
@@ -178,7 +187,11 @@ impl<P: Packet> Worker<P> {
         let left =
             Duration::from_millis(timeout.as_millis().saturating_sub(connection.seen.age(now).as_millis()));
         let stays = F::connections(&self.known).standing(id) == Standing::Confirmed;
-        let left = if stays { left } else { left.min(LOOK_AGAIN_AFTER) };
+        let left = if stays {
+            left
+        } else {
+            left.min(look_again_after(F::connections(&self.known).created(id).age(now)))
+        };
         F::connections_mut(&mut self.known).reschedule(id, now + left);
     }
 
