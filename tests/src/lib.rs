@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 pub mod director;
 pub mod dns;
+pub mod flood;
 pub mod http;
 pub mod hugepages;
 pub mod load;

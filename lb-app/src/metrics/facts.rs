@@ -106,7 +106,7 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 13] = [
     ("lb_worker_handed_over_packets", "Packets handed over to other workers."),
     ("lb_worker_created_connections", "Connections created."),
     ("lb_worker_ended_connections", "Connections ended, for whatever reason."),
-    ("lb_worker_evicted_connections", "Half-open connections that made room for new ones."),
+    ("lb_worker_evicted_connections", "Unconfirmed connections that made room for new ones."),
     ("lb_worker_refused_connections", "New connections refused because no server of the service takes any."),
     ("lb_worker_sent_resets", "TCP resets sent as answers."),
     ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),
