@@ -2,8 +2,8 @@
 //! changes; another takes its place. [`build`](super::build) makes them.
 //!
 //! Connections, counters and loads know a server by its number, so a server keeps its number from one snapshot to the
-//! next. One that is no longer configured stays, as [`Standing::Gone`], while connections have its number; then another
-//! server may get it. The same holds for services.
+//! next. One that is no longer configured stays, as [`Gone`](super::plan::Standing::Gone), while connections have its
+//! number; then another server may get it. The same holds for services.
 
 use super::{
     address::v4,
