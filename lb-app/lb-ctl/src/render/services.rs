@@ -4,7 +4,11 @@ use super::{
     units::{short, span},
     view::View,
 };
-use crate::protocol::services::{Rate, Server, Services, Traffic};
+use crate::protocol::{
+    options::{Options, SETTABLE},
+    services::{Rate, Server, Services, Traffic},
+};
+use serde_json::Value as Json;
 use std::fmt::Write;
 
 pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, before: &mut Option<String>) {
@@ -25,8 +29,8 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
                     } else {
                         format!(" ({})", service.flags.join(","))
                     };
-                    let adopt = if service.adopt { " adopt" } else { "" };
-                    writeln!(text, "{protocol}  {address} {}{flags}{adopt}", service.scheduler)
+                    let options = options(&service.options);
+                    writeln!(text, "{protocol}  {address} {}{flags}{options}", service.scheduler)
                 }
             };
         }
@@ -48,6 +52,22 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
         }
         *before = Some(service.name.clone());
     }
+}
+
+/// What else was set, in the shell's words.
+fn options(of: &Options) -> String {
+    // The scheduler and its flags have a place of their own.
+    let described =
+        SETTABLE.service.iter().filter(|option| !matches!(&*option.key, "scheduler" | "hash_port"));
+    let words = described.filter_map(|option| match of.get(&option.key)? {
+        Json::Bool(true) => Some(format!(" {}", option.word)),
+        Json::Null | Json::Bool(false) => None,
+        Json::Number(number) if number.as_u64() == Some(0) => None,
+        Json::String(text) if text.is_empty() || text == "0s" => None,
+        Json::String(text) => Some(format!(" {} {text}", option.word)),
+        value => Some(format!(" {} {value}", option.word)),
+    });
+    words.collect()
 }
 
 fn head(text: &mut String, page: &Services, view: View) {

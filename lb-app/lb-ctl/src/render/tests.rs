@@ -110,7 +110,9 @@ fn services() -> Value {
     json!({"services": {"director": "0.1.0", "capacity": 131_072, "services": [
         {
             "name": "web", "protocol": "tcp", "vip": "192.0.2.100", "port": 80, "method": "nat", "scheduler": "wlc",
-            "flags": [], "adopt": true, "traffic": traffic(14), "rate": rate(14), "servers": [
+            "flags": [], "adopt": true,
+            "options": { "scheduler": "wlc", "hash_port": false, "adopt": true, "slow_start": "30s" },
+            "traffic": traffic(14), "rate": rate(14), "servers": [
                 server("198.51.100.11", 3, "enabled", "up"), server("198.51.100.12", 0, "drain", "down"),
             ],
         },

@@ -4,8 +4,9 @@
 
 use lb_core::{
     conn::timeouts::Timeouts,
-    service::plan::{
-        Health, Plan, PortPlan, RoutePlan, ServerPlan, ServicePlan, VipPlan, port_flag, timeouts::TIMEOUTS,
+    service::{
+        option::{Opt, Value, from_table, to_table},
+        plan::{Health, Plan, PortPlan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
 };
 use std::{collections::HashMap, hash::Hash};
@@ -83,63 +84,59 @@ fn merge_route(before: &RoutePlan, running: &RoutePlan, file: &RoutePlan) -> Rou
 }
 
 fn merge_vip(before: &VipPlan, running: &VipPlan, file: &VipPlan) -> VipPlan {
-    let VipPlan { address, unserved } = file;
-    VipPlan { address: *address, unserved: *last(&before.unserved, &running.unserved, unserved) }
+    merge_options(VipPlan::OPTIONS, before, running, file)
 }
 
 fn merge_service(before: &ServicePlan, running: &ServicePlan, file: &ServicePlan) -> ServicePlan {
-    let ServicePlan {
-        name,
-        protocol,
-        vip,
-        port,
-        method,
-        scheduler,
-        hash_port,
-        adopt,
-        timeouts,
-        slow_start,
-        servers,
-    } = file;
-    let scheduler = *last(&before.scheduler, &running.scheduler, scheduler);
-    let hash_port = *last(&before.hash_port, &running.hash_port, hash_port);
+    let servers = [&before.servers, &running.servers, &file.servers].map(Vec::as_slice);
     ServicePlan {
-        name: last(&before.name, &running.name, name).clone(),
-        protocol: *protocol,
-        vip: *vip,
-        port: *port,
-        method: *last(&before.method, &running.method, method),
-        scheduler,
-        // What was said of another scheduler need not hold for this one.
-        hash_port: hash_port && port_flag(scheduler).is_some(),
-        adopt: *last(&before.adopt, &running.adopt, adopt),
-        timeouts: merge_timeouts(&before.timeouts, &running.timeouts, timeouts),
-        slow_start: *last(&before.slow_start, &running.slow_start, slow_start),
-        servers: merge_all([&before.servers, &running.servers, servers], ServerPlan::endpoint, merge_server),
+        servers: merge_all(servers, ServerPlan::endpoint, merge_server),
+        ..merge_options(ServicePlan::OPTIONS, before, running, file)
     }
 }
 
+fn merge_server(before: &ServerPlan, running: &ServerPlan, file: &ServerPlan) -> ServerPlan {
+    merge_options(ServerPlan::OPTIONS, before, running, file)
+}
+
 fn merge_timeouts(before: &Timeouts, running: &Timeouts, file: &Timeouts) -> Timeouts {
-    let mut merged = *file;
-    // Every key is set, and those that follow others come after them.
-    for option in TIMEOUTS {
+    let mut merged = *running;
+    let [before, running, file] = [before, running, file].map(|timeouts| to_table(TIMEOUTS, timeouts));
+    let is_of_its_kind = from_table(TIMEOUTS, &mut merged, &merge_value(Some(&before), Some(&running), file));
+    debug_assert!(is_of_its_kind, "timeouts are");
+    merged
+}
+
+/// What runs, with the options that the file has changed.
+fn merge_options<P: Clone>(options: &'static [Opt<P>], before: &P, running: &P, file: &P) -> P {
+    let mut merged = running.clone();
+    for option in options.iter().filter(|option| option.field.is_in_file()) {
         let [before, running, file] = [before, running, file].map(option.get);
-        if let Some(value) = last(&before, &running, &file) {
-            (option.set)(&mut merged, value);
+        if before != file
+            && let Some(file) = file
+        {
+            let value = merge_value(before.as_ref(), running.as_ref(), file);
+            let is_of_its_kind = (option.set)(&mut merged, &value);
+            debug_assert!(is_of_its_kind, "{}: {value}", option.field.key);
         }
     }
     merged
 }
 
-fn merge_server(before: &ServerPlan, running: &ServerPlan, file: &ServerPlan) -> ServerPlan {
-    let ServerPlan { address, port, weight, admin, health } = file;
-    ServerPlan {
-        address: *address,
-        port: *port,
-        weight: *last(&before.weight, &running.weight, weight),
-        admin: *last(&before.admin, &running.admin, admin),
-        health: *health,
-    }
+/// What the file says of an option, key by key where it is a table.
+fn merge_value(before: Option<&Value>, running: Option<&Value>, file: Value) -> Value {
+    let Value::Table(pairs) = file else {
+        let same = before.filter(|before| **before == file).and(running).cloned();
+        return same.unwrap_or(file);
+    };
+    let pairs =
+        pairs.into_iter().map(|(key, value)| (key, merge_value(of(before, key), of(running, key), value)));
+    Value::Table(pairs.collect())
+}
+
+fn of<'a>(table: Option<&'a Value>, key: &str) -> Option<&'a Value> {
+    let Some(Value::Table(pairs)) = table else { return None };
+    pairs.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -206,6 +203,20 @@ mod tests {
         assert_eq!(merged.services, without_health(&running).services);
         assert_eq!((&merged.routes, merged.redirection_len), (&running.routes, 128));
         assert_eq!(merged.ports[0].mac, running.ports[0].mac);
+    }
+
+    #[test]
+    fn every_option_has_a_value_that_can_be_merged() {
+        fn all_have<P>(options: &'static [Opt<P>], of: &P) {
+            for option in options.iter().filter(|option| option.field.is_in_file()) {
+                assert!((option.get)(of).is_some(), "{} may be unset, which nobody merges", option.field.key);
+            }
+        }
+        let plan = parse(&[]);
+        all_have(ServicePlan::OPTIONS, &plan.services[0]);
+        all_have(ServerPlan::OPTIONS, &plan.services[0].servers[0]);
+        all_have(VipPlan::OPTIONS, &VipPlan::new([192, 0, 2, 100].into()));
+        all_have(TIMEOUTS, &plan.timeouts);
     }
 
     #[test]
