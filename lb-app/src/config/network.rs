@@ -1,11 +1,11 @@
 //! What the ports and routes mean: which networks are attached, and what can be reached through them.
 
 use super::{
-    Device,
     addresses::Addresses,
     place::{At, Place},
     raw::{self, Raw},
     report::{Complaint, Problems},
+    settings::Device,
 };
 use ipnet::Ipv4Net;
 use lb_core::{

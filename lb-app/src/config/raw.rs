@@ -1,11 +1,11 @@
 //! The user's values: the keys of the file with their types and places, not checked against each other.
 
 use super::{
-    Control, Idle,
     health::{Hooks, OwnCheck, Pool, PoolPlaces, read_check, read_pool},
     options::{Said, read},
     place::{At, Field, Place},
     report::Problems,
+    settings::{Control, Idle},
     table::Table,
     values::{boolean, destination, directory, host, listen, name, number, own_address, socket, text, word},
 };

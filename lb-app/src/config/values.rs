@@ -1,6 +1,6 @@
 //! Readers of single values: what a piece of TOML means, or why it means nothing and what to write instead.
 
-use super::{Wanted, duration, invisible::is_invisible, report::Complaint};
+use super::{duration, invisible::is_invisible, report::Complaint, settings::Wanted};
 use ipnet::Ipv4Net;
 use lb_core::{limits::MAX_TIMEOUT_S, time::Duration};
 use std::{
