@@ -6,6 +6,7 @@ mod cpus;
 mod drivers;
 mod files;
 mod finding;
+mod interface;
 mod machine;
 mod patient;
 mod ports;

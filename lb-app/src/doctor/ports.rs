@@ -1,13 +1,13 @@
-//! Ports: the devices in the configuration, as the kernel reports them. What only DPDK's drivers know is in
-//! [`drivers`](super::drivers).
+//! Ports: the devices in the configuration, as the kernel reports them. Those on its own interfaces are in
+//! [`interface`]; what only DPDK's drivers know is in [`drivers`](super::drivers).
 
 use super::{
     cpus,
     files::{names, number, read},
     finding::Finding,
+    interface,
     patient::Patient,
 };
-use crate::dpdk::ethtool;
 use std::{fs, path::Path};
 
 /// Drivers that DPDK takes devices from.
@@ -23,11 +23,9 @@ pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
         return findings;
     };
     for (plan, device) in config.plan.ports.iter().zip(&config.devices) {
-        let device = &device.name;
-        let interface = argument(device, "iface");
-        if let Some(interface) = interface.filter(|_| device.starts_with("net_af_packet")) {
-            findings.extend(kernel_interface(patient, root, (&plan.name, plan.mtu), device, interface));
-        } else if let Some(address) = pci_address(root, device) {
+        if let Some(on_kernel) = interface::look(patient, root, plan, &device.name) {
+            findings.extend(on_kernel);
+        } else if let Some(address) = pci_address(root, &device.name) {
             findings.extend(card(patient, root, &plan.name, &address));
         }
     }
@@ -38,11 +36,6 @@ pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
 pub(super) fn cards_of(patient: &Patient<'_>, root: &Path) -> Vec<Option<String>> {
     let devices = patient.config.iter().flat_map(|config| &config.devices);
     devices.map(|device| pci_address(root, &device.name)).collect()
-}
-
-/// The value of one of a device's arguments: `net_af_packet0,iface=eth1,qpairs=2`.
-fn argument<'a>(device: &'a str, name: &str) -> Option<&'a str> {
-    device.split(',').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// The PCI address that a device is named by, with its domain.
@@ -125,90 +118,6 @@ fn distance(patient: &Patient<'_>, root: &Path, port: &str, node_file: &str) -> 
     Some(Finding::slow("numa", text, format!("lb-app -l with CPUs of {cpus}")))
 }
 
-/// An interface of the kernel, through af_packet.
-fn kernel_interface(
-    patient: &Patient<'_>,
-    root: &Path,
-    (port, mtu): (&str, u16),
-    device: &str,
-    interface: &str,
-) -> Vec<Finding> {
-    let directory = format!("sys/class/net/{interface}");
-    if !root.join(&directory).exists() {
-        let text = format!("port {port}: no network interface {interface}");
-        return vec![Finding::wrong("driver", text, "ip link")];
-    }
-    let text =
-        format!("port {port}: {interface} goes through the kernel: a system call and a copy per burst");
-    let remedy = "give DPDK its own NIC: dpdk-devbind.py --status";
-    let mut findings = vec![Finding::slow("driver", text, remedy)];
-    findings.push(match read(root, &format!("{directory}/operstate")) {
-        Some(state) if !["up", "unknown"].contains(&state.as_str()) => {
-            let text = format!("port {port}: {interface} is {state}");
-            Finding::wrong("link", text, format!("ip link set {interface} up, there and at its peer"))
-        }
-        _ => Finding::ok("link", format!("port {port}: {interface} is up")),
-    });
-    findings.push(Finding::ok(
-        "fragments",
-        format!(
-            "port {port}: the kernel puts fragments together before net_af_packet sees them: what fits the MTU passes, \
-             larger packets are dropped as bad-ipv4, and fragments whose rest is missing are not counted here"
-        ),
-    ));
-
-    let queues: usize = argument(device, "qpairs").and_then(|value| value.parse().ok()).unwrap_or(1);
-    let workers = patient.workers();
-    findings.push(if queues < workers {
-        let text = format!("port {port}: {queues} queues for {workers} workers");
-        Finding::wrong("queues", text, format!("device = \"...,iface={interface},qpairs={workers}\""))
-    } else {
-        Finding::ok("queues", format!("port {port}: {queues} for {workers} workers"))
-    });
-    findings.push(if workers == 1 {
-        Finding::ok("rss", format!("port {port}: none, and not needed for one worker"))
-    } else {
-        Finding::slow(
-            "rss",
-            format!(
-                "port {port}: none: the kernel may move a connection between queues, and workers hand over its packets"
-            ),
-            "lb-app -l with two lcores, that is one worker, or a NIC with RSS",
-        )
-    });
-
-    if let Some(own) = number(root, &format!("{directory}/mtu")) {
-        let text = format!("port {port}: MTU {mtu}; {interface} has {own}");
-        findings.push(if own < u64::from(mtu) {
-            Finding::wrong("mtu", text, format!("ip link set {interface} mtu {mtu}"))
-        } else {
-            Finding::ok("mtu", text)
-        });
-    }
-    findings.extend(offloads(port, interface));
-    findings
-}
-
-/// What the kernel puts together or leaves unfinished arrives so at af_packet.
-fn offloads(port: &str, interface: &str) -> Option<Finding> {
-    let on: Vec<&str> =
-        ethtool::offloads(interface)?.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
-    if on.is_empty() {
-        return Some(Finding::ok("offloads", format!("port {port}: the kernel does not change packets")));
-    }
-    let text = format!(
-        "port {port}: {} enabled on {interface}: packets arrive larger than the MTU or with incomplete checksums, and \
-         are dropped",
-        on.join(", ")
-    );
-    let off: Vec<String> = on.iter().map(|name| format!("{name} off")).collect();
-    Some(Finding::wrong(
-        "offloads",
-        text,
-        format!("ethtool -K {interface} {}, there and on its peer", off.join(" ")),
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::{
@@ -242,35 +151,5 @@ mod tests {
         let findings = at(&[0, 2, 3]);
         assert!(findings.iter().all(|finding| finding.verdict == Verdict::Ok), "{findings:?}");
         assert_eq!(at(&[0, 1, 2])[1].text, "port wan is on NUMA node 1, but not CPU 1 of workers");
-    }
-
-    #[test]
-    fn kernel_interfaces_are_looked_at() {
-        let tree = Tree::new(&[("sys/class/net/nosuch0/mtu", "1400\n")]);
-        let patient = Patient { eal: &[], cpus: vec![0, 1, 2], config: None };
-        let at = |device: &str, interface: &str| {
-            kernel_interface(&patient, tree.path(), ("wan", 1500), device, interface)
-        };
-        let findings = at("net_af_packet0,iface=nosuch0", "nosuch0");
-        let wrong = findings.iter().filter(|finding| finding.verdict == Verdict::Wrong);
-        let wrong: Vec<_> = wrong.filter_map(|finding| finding.remedy.as_deref()).collect();
-        assert_eq!(
-            wrong,
-            ["device = \"...,iface=nosuch0,qpairs=2\"", "ip link set nosuch0 mtu 1500"],
-            "{findings:?}"
-        );
-        let rss = findings.iter().find(|finding| finding.subject == "rss");
-        assert_eq!(rss.map(|finding| finding.verdict), Some(Verdict::Slow), "{findings:?}");
-        assert_eq!(at("net_af_packet0,iface=gone0", "gone0")[0].verdict, Verdict::Wrong);
-        let link = || {
-            let findings = at("net_af_packet0,iface=nosuch0", "nosuch0").into_iter();
-            findings
-                .filter(|finding| finding.subject == "link")
-                .map(|finding| finding.verdict)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(link(), [Verdict::Ok]);
-        tree.write("sys/class/net/nosuch0/operstate", "lowerlayerdown\n");
-        assert_eq!(link(), [Verdict::Wrong]);
     }
 }
