@@ -182,6 +182,8 @@ fn what_is_changed_takes_effect() -> Result<()> {
     }
     control.ask("set verbose 3")?;
     control.ask("reload dry-run")?;
+    control.ask("add service extra tcp 192.0.2.200:443 nat slow-start 30s")?;
+    control.ask("set timeout udp 77s")?;
     control.ask("save")?;
     assert!(control.ask("reload")?.contains("no differences"));
     director.stop()?;
