@@ -269,7 +269,7 @@ fn ports_and_forwarding_stop_and_start() -> Result<()> {
 
     // The port's interface goes, and nothing crashes or hangs.
     world.director().ip("link del lblan")?;
-    assert!(eventually(PATIENCE, || is_in_log("the network interface of port lan does not exist any more"))?);
+    assert!(eventually(PATIENCE, || is_in_log("the network interface of port lan no longer exists"))?);
     assert!(control.ask("show port info all")?.contains("Link status: gone"));
     for command in
         ["show port info all", "show port stats all", "show port xstats all", "port stop 1", "top once"]

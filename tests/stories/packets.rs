@@ -125,13 +125,13 @@ fn captures() -> Result<()> {
         says(&words, &[word]);
         Ok(())
     };
-    refuses("nat.pcapng", "captures overwrite none")?;
+    refuses("nat.pcapng", "captures do not overwrite files")?;
     let precious = world.directory().join("precious");
     fs::write(&precious, "precious")?;
     symlink(&precious, directory.join("link.pcapng"))?;
-    refuses("link.pcapng", "captures overwrite none")?;
-    refuses("../other.pcapng", "say a name alone")?;
-    refuses(&precious.display().to_string(), "captures are written into")?;
+    refuses("link.pcapng", "captures do not overwrite files")?;
+    refuses("../other.pcapng", "give a file name without a directory")?;
+    refuses(&precious.display().to_string(), "captures are written to")?;
     assert_eq!(fs::read_to_string(&precious)?, "precious");
     world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
     world.client().fetch(Method::Tun.at(world::HTTP), "/")?;

@@ -66,7 +66,7 @@ fn clients_that_ask_nothing_lock_nobody_out() -> Result<()> {
     }
     // The first was told why, and the conversation is over.
     let line = clients[0].line()?;
-    ensure!(line.contains("\"busy\"") && line.contains("asked nothing for long"), "{line}");
+    ensure!(line.contains("\"busy\"") && line.contains("idle for the longest time"), "{line}");
     ensure!(clients[0].line().unwrap_or_default().is_empty(), "it goes on");
     // The others are served as before.
     ensure!(clients[MOST_CLIENTS - 1].ask(ABOUT)?.contains("\"reply\""));
@@ -101,7 +101,7 @@ fn a_seat_is_left_for_root() -> Result<()> {
         .spawn()?;
     let mut told = String::new();
     BufReader::new(others.stdout.take().context("its output")?).read_line(&mut told)?;
-    ensure!(told.contains("\"busy\"") && told.contains("made room for another"), "{told}");
+    ensure!(told.contains("\"busy\"") && told.contains("another one needed its place"), "{told}");
     control.ask("show director")?;
     drop(others.stdin.take());
     others.wait()?;

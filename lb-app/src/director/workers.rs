@@ -71,7 +71,7 @@ impl Common {
         let (mut handles, mut workers, mut restored) = (Vec::new(), Vec::new(), 0);
         for Launched { id, handle, is_ready, line, traffic, activity } in launched {
             let Ok(ready) = is_ready.recv_timeout(PATIENCE) else {
-                bail!("worker {} on lcore {} did not get ready", id.0, handle.lcore());
+                bail!("worker {} on lcore {} did not start in time", id.0, handle.lcore());
             };
             restored += ready.restored;
             let (place, counted) = ((id, handle.lcore()), (traffic, activity));

@@ -343,7 +343,7 @@ fn start_error(code: c_int, arguments: &[String]) -> EalError {
 
 /// EAL's last message, as a part of a sentence.
 fn because(said: &Option<String>) -> String {
-    said.as_ref().map(|said| format!(": it says \"{said}\"")).unwrap_or_default()
+    said.as_ref().map(|said| format!(": its last message is \"{said}\"")).unwrap_or_default()
 }
 
 /// Free huge pages of any size on the host, in KiB.

@@ -113,7 +113,7 @@ impl<T> LcoreHandle<T> {
         // SAFETY: a worker lcore, as above. It returns at once, and what the closure wrote is visible after it.
         unsafe { dpdk_sys::rte_eal_wait_lcore(self.lcore.0) };
         let outcome = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let outcome = outcome.unwrap_or_else(|| Err("it left no result".to_owned()));
+        let outcome = outcome.unwrap_or_else(|| Err("it returned no result".to_owned()));
         outcome.map_err(|message| LcorePanic { lcore: self.lcore, message })
     }
 }

@@ -32,17 +32,17 @@ pub struct Program {
 /// Why a program was not started.
 #[derive(Debug, Error)]
 pub enum SpawnError {
-    #[error("no process can be made: {0}")]
+    #[error("cannot create a process: {0}")]
     Process(io::Error),
-    #[error("its output cannot be read: {0}")]
+    #[error("cannot read its output: {0}")]
     Streams(io::Error),
-    #[error("its memory cannot be limited: {0}")]
+    #[error("cannot limit its memory: {0}")]
     Memory(io::Error),
-    #[error("it cannot run as that user: {0}")]
+    #[error("cannot run it as that user: {0}")]
     User(io::Error),
     #[error(transparent)]
     Program(io::Error),
-    #[error("there is a zero byte in what it is to be called with")]
+    #[error("an argument contains a NUL byte")]
     Zero(#[from] NulError),
 }
 

@@ -23,7 +23,7 @@ pub(crate) trait Balancer: Send + Sync {
     /// # Errors
     /// Why there is none.
     fn way(&self, _: &Target, _to_vip: bool) -> Result<Way, String> {
-        Err("there are no ports".to_owned())
+        Err("the director has no ports".to_owned())
     }
 }
 

@@ -25,14 +25,14 @@ const NEEDS: [Need; 3] = [
         what: |check, own| match &check.kind {
             Kind::Command(command) => {
                 let user = command.user.as_deref().filter(|user| *user != own)?;
-                Some(format!("is a program to be run as {user}"))
+                Some(format!("runs a program as {user}"))
             }
             _ => None,
         },
         takes: &[
             (CapabilitySet::SETUID, "CAP_SETUID", "it does not start"),
             (CapabilitySet::SETGID, "CAP_SETGID", "it does not start"),
-            (CapabilitySet::KILL, "CAP_KILL", "it cannot be ended when it takes too long"),
+            (CapabilitySet::KILL, "CAP_KILL", "it cannot be killed when it takes too long"),
         ],
     },
     Need {
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(
             said(&check("nobody"), true, CapabilitySet::empty()),
             [
-                "service web: its check is a program to be run as nobody, and lb-app has no CAP_SETUID, no CAP_SETGID, no \
+                "service web: its check runs a program as nobody, and lb-app has no CAP_SETUID, no CAP_SETGID, no \
               CAP_KILL: it does not start: give lb-app CAP_SETUID and CAP_SETGID and CAP_KILL, or leave out `user`"
             ]
         );
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(
             said(&check("nobody"), true, some),
             [
-                "service web: its check is a program to be run as nobody, and lb-app has no CAP_KILL: it cannot be ended \
+                "service web: its check runs a program as nobody, and lb-app has no CAP_KILL: it cannot be killed \
               when it takes too long: give lb-app CAP_KILL, or leave out `user`"
             ]
         );

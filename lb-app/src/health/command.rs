@@ -115,7 +115,7 @@ impl Program {
         let user = match &self.user {
             Some(name) => {
                 let user = User::from_name(name)?;
-                Some(user.ok_or_else(|| io::Error::other(format!("there is no user {name}")))?)
+                Some(user.ok_or_else(|| io::Error::other(format!("unknown user {name}")))?)
             }
             None => User::from_uid(own)?,
         };

@@ -89,7 +89,7 @@ impl Drop for Process {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(error) => {
                 let id = self.id.as_raw_nonzero();
-                warn!("process {id} takes too long and cannot be ended: {error}; give lb-app CAP_KILL");
+                warn!("process {id} takes too long and cannot be killed: {error}; give lb-app CAP_KILL");
             }
         }
         // It is gone in a moment, or when it wants to: nobody waits for that here.

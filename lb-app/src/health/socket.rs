@@ -43,8 +43,10 @@ impl Doors {
             // The check may have been cancelled.
             let _ = done.send(entered.and_then(|()| make()));
         });
-        self.thread(namespace)?.send(job).map_err(|_| io::Error::other("the thread has ended"))?;
-        outcome.await.map_err(|_| io::Error::other("the thread has ended"))?
+        self.thread(namespace)?
+            .send(job)
+            .map_err(|_| io::Error::other("the thread of the network namespace exited"))?;
+        outcome.await.map_err(|_| io::Error::other("the thread of the network namespace exited"))?
     }
 
     fn thread(&self, namespace: &str) -> io::Result<mpsc::Sender<Job>> {

@@ -173,7 +173,7 @@ async fn converse(stream: TcpStream, peer: IpAddr, seat: Seat, source: Source, s
     match outcome {
         Some(Ok(())) => {}
         Some(Err(error)) => debug!("metrics: {peer}: {error}"),
-        None => debug!("metrics: {peer} has been here for long enough"),
+        None => debug!("metrics: disconnected {peer}: its time was up"),
     }
 }
 

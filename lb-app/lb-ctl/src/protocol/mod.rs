@@ -212,7 +212,7 @@ pub enum Code {
     BadRequest,
     /// The request is of another version.
     OtherVersion,
-    /// There is no such thing.
+    /// What the request names does not exist.
     NotFound,
     /// There is such a thing already.
     Exists,
@@ -222,7 +222,7 @@ pub enum Code {
     Unsupported,
     /// Something else is being done that must end first.
     Busy,
-    /// A worker did not answer in time.
+    /// A worker did not respond in time.
     Timeout,
     /// It went wrong although it should not have.
     Failed,

@@ -76,7 +76,7 @@ pub struct Info {
     pub started: bool,
     /// Whether its link is up.
     pub link_up: bool,
-    /// Whether the network interface that it is on top of does not exist any more.
+    /// Whether the network interface that it is on top of no longer exists.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub link_gone: bool,
     /// Mbit/s, if known.

@@ -58,8 +58,13 @@ pub(super) fn answer(
         Request::Confirm if reloads.confirm() => Ok(done()),
         Request::Confirm => Err(invalid("no reload is pending")),
         Request::Save => match running.save() {
-            Ok(true) => Ok(done_with(format!("{} says what runs", running.path.display()))),
-            Ok(false) => Ok(done_with(format!("{} said so already", running.path.display()))),
+            Ok(true) => {
+                Ok(done_with(format!("saved the running configuration to {}", running.path.display())))
+            }
+            Ok(false) => Ok(done_with(format!(
+                "{} already contains the running configuration",
+                running.path.display()
+            ))),
             Err(error) => Err(Refusal::new(Code::Failed, error.to_string().trim_end())),
         },
         Request::Quit => {
@@ -95,7 +100,7 @@ fn pause(running: &Running, forwarded: &forward::Baseline) -> Answer {
     running.shutdown.set_paused(true);
     for worker in &running.workers {
         worker.line.ask(EndBurst).map_err(|silent: Silent| {
-            Refusal::new(Code::Timeout, format!("{silent}; it stops as soon as it does"))
+            Refusal::new(Code::Timeout, format!("{silent}; it stops forwarding as soon as it responds"))
         })?;
     }
     Ok(forward::stats(running, forwarded))

@@ -24,7 +24,7 @@ pub(super) fn set<P>(options: &'static [Opt<P>], into: &mut P, given: &Options) 
         let value = read_text(&field.kind, &value.to_string())
             .map_err(|complaint| refuse(format!("{}; {}", complaint.what, complaint.remedy)))?;
         if !set(into, &value) {
-            return Err(refuse(format!("{value} is of another kind")));
+            return Err(refuse(format!("{value} has the wrong type")));
         }
     }
     Ok(())

@@ -149,16 +149,20 @@ impl Drop for ControlSocket {
 fn welcome(stream: UnixStream, api: &Arc<Api>, seats: &Arc<Seats>, told: &Arc<AtomicBool>) {
     let Some((seat, gone)) = seats.take(&stream) else {
         if !told.swap(true, Ordering::Relaxed) {
-            warn!("control socket: {SEATS} clients are connected, others are turned away");
+            warn!("control socket: {SEATS} clients are connected, refusing others");
         }
-        turn_away(stream, format!("{SEATS} clients are connected, which is the most"));
+        turn_away(stream, format!("{SEATS} clients are connected, which is the limit"));
         return;
     };
     match gone {
         Some(gone) => {
-            debug!("control socket: a client that asked nothing makes room for another");
+            debug!("control socket: disconnected an idle client to make room for another");
             api.count_dropped_client();
-            turn_away(gone, "this client asked nothing for long, and made room for another".to_owned());
+            turn_away(
+                gone,
+                "disconnected: this client was idle for the longest time, and another one needed its place"
+                    .to_owned(),
+            );
         }
         None => told.store(false, Ordering::Relaxed),
     }
@@ -166,7 +170,7 @@ fn welcome(stream: UnixStream, api: &Arc<Api>, seats: &Arc<Seats>, told: &Arc<At
     let client = move || {
         if let Err(error) = converse(stream, &seat, &api) {
             api.count_dropped_client();
-            debug!("control socket: a client was dropped: {error}");
+            debug!("control socket: disconnected a client: {error}");
         }
     };
     if let Err(error) = thread::Builder::new().name("lb-client".to_owned()).spawn(client) {
@@ -225,14 +229,14 @@ fn write_within(writer: &mut UnixStream, mut bytes: &[u8], patience: Duration) -
     let deadline = Instant::now() + patience;
     while !bytes.is_empty() {
         if Instant::now() >= deadline {
-            return Err(io::Error::new(ErrorKind::TimedOut, "it does not read its answer"));
+            return Err(io::Error::new(ErrorKind::TimedOut, "it did not read its answer in time"));
         }
         match writer.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                return Err(io::Error::new(ErrorKind::TimedOut, "it does not read its answer"));
+                return Err(io::Error::new(ErrorKind::TimedOut, "it did not read its answer in time"));
             }
             Err(error) => return Err(error),
         }

@@ -33,10 +33,10 @@ impl Balancer for Link {
     }
 
     fn way(&self, target: &Target, as_traffic: bool) -> Result<Way, String> {
-        let ending = || "the director is ending".to_owned();
+        let ending = || "the director is stopping".to_owned();
         let snapshot = self.0.upgrade().ok_or_else(ending)?.current().snapshot;
         let found = snapshot.server(&target.key);
-        let (found, server) = found.ok_or("its service no longer has it")?;
+        let (found, server) = found.ok_or("the server no longer belongs to its service")?;
         let address = server.plan.address;
         let port = server.next_hop.port;
         let source = snapshot.routing.own_address(port, address).ok_or("its port has no address")?;

@@ -79,9 +79,9 @@ impl Schedule {
                 Ok(is_draining)
             });
             match outcome {
-                Ok(true) => info!("server {key} has been drained long enough: its connections end"),
+                Ok(true) => info!("the drain time of server {key} is over: its connections end"),
                 Ok(false) => {}
-                Err(error) => warn!("server {key} was to end its connections: {error}"),
+                Err(error) => warn!("cannot end the connections of server {key}: {error}"),
             }
         }
     }

@@ -27,12 +27,12 @@ pub(crate) enum SaveError {
     #[error("{0}")]
     File(std::io::Error),
     /// The file was changed into something that is wrong.
-    #[error("the file is not sound, so it is left as it is: {0}")]
+    #[error("the file has errors and was not changed: {0}")]
     Config(#[from] Report),
-    #[error("the file is not TOML, so it is left as it is: {0}")]
+    #[error("the file is not valid TOML and was not changed: {0}")]
     Toml(#[from] toml_edit::TomlError),
     /// The file differs in something that a running director cannot change, or is written in a way that cannot be kept.
-    #[error("the file cannot be made to say what runs, so it is left as it is: {0}")]
+    #[error("the running configuration cannot be written to the file, which was not changed: {0}")]
     Differs(String),
 }
 

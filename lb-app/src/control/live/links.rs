@@ -47,7 +47,7 @@ impl Links {
                 }
                 LinkState::Down => warn!("the link of port {name} is down"),
                 LinkState::Gone => warn!(
-                    "the network interface of port {name} does not exist any more: the port moves no packets until \
+                    "the network interface of port {name} no longer exists: the port forwards no packets until \
                      lb-app is started again"
                 ),
             }

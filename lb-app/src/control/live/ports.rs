@@ -56,7 +56,7 @@ impl Running {
         }
         for worker in &self.workers {
             if let Err(silent) = worker.line.ask(Announce(port)) {
-                warn!("addresses are not announced again: {silent}");
+                warn!("cannot announce addresses again: {silent}");
             }
         }
     }

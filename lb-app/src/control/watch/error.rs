@@ -12,15 +12,15 @@ pub(super) const MOST: usize = 16;
 pub(crate) enum WatchError {
     #[error("{0}")]
     Filter(String),
-    #[error("there are {MOST} {0} already: end one first")]
+    #[error("{MOST} {0} are running, which is the limit: stop one first")]
     TooMany(&'static str),
-    #[error("no {what} has the number {id}")]
+    #[error("unknown {what} {id}")]
     Unknown { what: &'static str, id: u32 },
     #[error("unknown port {0}")]
     NoPort(String),
     #[error(
-        "captures are written into {directory} only, and not to {file}: say a name alone, such as `a.pcapng`; `captures` in \
-         [control] says which directory it is", directory = .directory.display(), file = .file.display()
+        "captures are written to {directory} only, not to {file}: give a file name without a directory, such as \
+         `a.pcapng`; `captures` in [control] sets the directory", directory = .directory.display(), file = .file.display()
     )]
     Elsewhere { file: PathBuf, directory: PathBuf },
     #[error("{file}: {error}", error = open_error(.error))]
@@ -31,7 +31,7 @@ pub(crate) enum WatchError {
 
 fn open_error(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AlreadyExists => "there is such a file, and captures overwrite none".to_owned(),
+        io::ErrorKind::AlreadyExists => "the file exists, and captures do not overwrite files".to_owned(),
         _ => format!("cannot write there: {error}"),
     }
 }

@@ -43,7 +43,7 @@ impl Watches {
         if before != after
             && let Err(silent) = watched.tap(running)
         {
-            warn!("{silent}: it goes on watching packets until it does");
+            warn!("{silent}; it keeps watching packets until it responds");
         }
     }
 
