@@ -1,10 +1,10 @@
 //! Readers of single values: what a piece of TOML means, or why it means nothing and what to write instead.
 
 use super::{duration, invisible::is_invisible, report::Complaint, settings::Wanted};
-use ipnet::{IpNet, Ipv4Net};
-use lb_core::{limits::MAX_TIMEOUT_S, service::address::NotYet, time::Duration};
+use ipnet::Ipv4Net;
+use lb_core::{limits::MAX_TIMEOUT_S, time::Duration};
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
     path::{Component, Path, PathBuf},
 };
@@ -159,16 +159,16 @@ pub(super) fn listen(value: &DeValue) -> Reading<SocketAddr> {
 }
 
 /// The address of one host.
-pub(super) fn host(value: &DeValue) -> Reading<IpAddr> {
+pub(super) fn host(value: &DeValue) -> Reading<Ipv4Addr> {
     let remedy = "write an IPv4 address, as in \"192.0.2.1\"";
     let text = quoted(value, remedy)?;
     let address = text.parse().map_err(|_| no_address(text, "IPv4 address", remedy))?;
     unicast(address)?;
-    Ok(address.into())
+    Ok(address)
 }
 
 /// One of the director's own addresses, with the length of its network's prefix.
-pub(super) fn own_address(value: &DeValue) -> Reading<IpNet> {
+pub(super) fn own_address(value: &DeValue) -> Reading<Ipv4Net> {
     let remedy = "write address and prefix length, as in \"192.0.2.1/24\"";
     let text = quoted(value, remedy)?;
     if let Ok(address) = text.parse::<Ipv4Addr>() {
@@ -191,15 +191,15 @@ pub(super) fn own_address(value: &DeValue) -> Reading<IpNet> {
             remedy,
         ));
     }
-    Ok(network.into())
+    Ok(network)
 }
 
 /// Where a route goes: a network, or `default`.
-pub(super) fn destination(value: &DeValue) -> Reading<IpNet> {
+pub(super) fn destination(value: &DeValue) -> Reading<Ipv4Net> {
     let remedy = "write \"default\" or a network, as in \"203.0.113.0/24\"";
     let text = quoted(value, remedy)?;
     if text == "default" {
-        return Ok(IpNet::default());
+        return Ok(Ipv4Net::default());
     }
     let network: Ipv4Net = text.parse().map_err(|_| no_address(text, "network", remedy))?;
     if network.addr() != network.network() {
@@ -213,7 +213,7 @@ pub(super) fn destination(value: &DeValue) -> Reading<IpNet> {
     if network.addr().is_multicast() {
         return Err(Complaint::new(format!("{text:?} is multicast"), "only unicast is routed"));
     }
-    Ok(network.into())
+    Ok(network)
 }
 
 /// The candidate that `word` was probably meant to be.
@@ -233,7 +233,7 @@ pub(super) fn quoted<'a>(value: &'a DeValue, remedy: &str) -> Reading<&'a str> {
 fn no_address(text: &str, expected: &str, remedy: &str) -> Complaint {
     let host = text.split('/').next().unwrap_or_default();
     if host.parse::<Ipv6Addr>().is_ok() {
-        return Complaint::new(format!("{text:?}: {NotYet}"), "use IPv4");
+        return Complaint::new(format!("{text:?} is IPv6, which is not supported yet"), "use IPv4");
     }
     Complaint::new(format!("{text:?} is not a valid {expected}"), remedy)
 }

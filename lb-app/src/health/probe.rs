@@ -92,7 +92,7 @@ async fn ask(
 fn address(check: &Check, target: &Target) -> Result<SocketAddrV4, String> {
     let key = &target.key;
     let to = if check.to_vip { key.service.endpoint() } else { key.endpoint() };
-    let address = v4(check.address.unwrap_or(to.ip())).map_err(|error| error.to_string())?;
+    let address = check.address.map_or_else(|| v4(to.ip()), Ok).map_err(|error| error.to_string())?;
     Ok(SocketAddrV4::new(address, check.port.unwrap_or(to.port())))
 }
 

@@ -11,7 +11,10 @@ use crate::{
     packet::PortId,
     sched::{Candidate, Scheduler},
 };
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 /// What one of the director's addresses is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub struct Service {
     /// Transport protocol.
     pub protocol: Protocol,
     /// The address that clients send to.
-    pub vip: IpAddr,
+    pub vip: Ipv4Addr,
     /// The port that clients send to.
     pub port: u16,
     /// How packets reach the servers.
@@ -60,7 +63,7 @@ impl Service {
     /// What it is known by.
     #[must_use]
     pub const fn key(&self) -> ServiceKey {
-        ServiceKey { protocol: self.protocol, vip: self.vip, port: self.port }
+        ServiceKey { protocol: self.protocol, vip: IpAddr::V4(self.vip), port: self.port }
     }
 }
 
@@ -75,6 +78,6 @@ pub struct Server {
     pub standing: Standing,
     /// Where its packets go next.
     pub next_hop: NextHop,
-    /// Source of its tunnel headers, if the method is TUN.
-    pub tunnel_source: Option<IpAddr>,
+    /// Source of its tunnel headers; unspecified unless the method is TUN.
+    pub tunnel_source: Ipv4Addr,
 }

@@ -2,10 +2,16 @@
 //!
 //! Consulted when a connection is made, not for every packet, so a short sorted list is enough.
 
-use super::plan::{PortPlan, RoutePlan};
+use super::{
+    address::v4,
+    plan::{PortPlan, RoutePlan},
+};
 use crate::{cast::small, packet::PortId};
-use ipnet::IpNet;
-use std::{cmp::Reverse, net::IpAddr};
+use ipnet::Ipv4Net;
+use std::{
+    cmp::Reverse,
+    net::{IpAddr, Ipv4Addr},
+};
 
 /// The neighbour that gets a packet next, and the port it is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,14 +19,14 @@ pub struct NextHop {
     /// The port to transmit on.
     pub port: PortId,
     /// The neighbour on a network attached to that port: the destination itself, or a router.
-    pub address: IpAddr,
+    pub address: Ipv4Addr,
 }
 
 /// An attached network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Attached {
-    network: IpNet,
-    own: IpAddr,
+    network: Ipv4Net,
+    own: Ipv4Addr,
     port: PortId,
 }
 
@@ -53,7 +59,7 @@ impl Routing {
     /// The next hop towards `to`: the longest matching prefix, an attached network before a route of equal length.
     #[must_use]
     pub fn next_hop(&self, to: impl Into<IpAddr>) -> Option<NextHop> {
-        let to = to.into();
+        let to = v4(to.into()).ok()?;
         let direct = self.attached.iter().find(|entry| entry.network.contains(&to));
         let route = self.routes.iter().find(|route| route.to.contains(&to));
         match (direct, route) {
@@ -73,15 +79,15 @@ impl Routing {
 
     /// The port whose attached network contains `address`.
     #[must_use]
-    pub fn attached_port(&self, address: IpAddr) -> Option<PortId> {
+    pub fn attached_port(&self, address: Ipv4Addr) -> Option<PortId> {
         self.attached.iter().find(|entry| entry.network.contains(&address)).map(|entry| entry.port)
     }
 
     /// The director's own address to use on `port` when talking to `peer`: the one on the peer's network, else the
     /// port's first.
     #[must_use]
-    pub fn own_address(&self, port: PortId, peer: impl Into<IpAddr>) -> Option<IpAddr> {
-        let peer = peer.into();
+    pub fn own_address(&self, port: PortId, peer: impl Into<IpAddr>) -> Option<Ipv4Addr> {
+        let peer = v4(peer.into()).ok()?;
         let mut on_port = self.attached.iter().filter(|entry| entry.port == port);
         let first = on_port.clone().next();
         on_port.find(|entry| entry.network.contains(&peer)).or(first).map(|entry| entry.own)
@@ -90,14 +96,14 @@ impl Routing {
     /// Whether `address` is the network or broadcast address of an attached network with room for hosts.
     #[must_use]
     pub fn is_broadcast(&self, address: impl Into<IpAddr>) -> bool {
-        let address = address.into();
+        let Ok(address) = v4(address.into()) else { return false };
         self.attached.iter().any(|entry| {
             entry.network.prefix_len() < 31
                 && (entry.network.broadcast() == address || entry.network.network() == address)
         })
     }
 
-    fn router(&self, via: IpAddr) -> Option<NextHop> {
+    fn router(&self, via: Ipv4Addr) -> Option<NextHop> {
         self.attached_port(via).map(|port| NextHop { port, address: via })
     }
 }
@@ -106,7 +112,6 @@ impl Routing {
 mod tests {
     use super::*;
     use crate::service::plan::{Mac, Spread};
-    use std::net::Ipv4Addr;
 
     fn port(name: &str, addresses: &[&str]) -> PortPlan {
         PortPlan {

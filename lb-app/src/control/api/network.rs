@@ -2,10 +2,10 @@
 
 use super::{
     answer::{Answer, change, done},
-    keys::supported,
+    keys::v4,
 };
 use crate::control::live::running::Running;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use lb_core::{
     neigh::entry::Knowledge,
     service::{
@@ -40,7 +40,7 @@ pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
             let port = neighbour.port().0;
             let key = (port, neighbour.hop.address, state, mac.clone());
             let known = found.entry(key).or_insert_with(|| Neighbour {
-                address: neighbour.hop.address,
+                address: neighbour.hop.address.into(),
                 port: ports.get(usize::from(port)).cloned().unwrap_or_default(),
                 state: state.to_owned(),
                 mac,
@@ -63,7 +63,7 @@ pub(super) fn routes(running: &Running, request: &Request) -> Answer {
 }
 
 pub(super) fn add(plan: &mut Plan, to: IpNet, via: IpAddr) -> Answer {
-    let route = RoutePlan { to: network(to)?, via: supported(via)? };
+    let route = RoutePlan { to: network(to)?, via: v4(via)? };
     if plan.routes.contains(&route) {
         return Err(Refusal::new(Code::Exists, format!("a route to {to} via {via} exists already")));
     }
@@ -73,7 +73,7 @@ pub(super) fn add(plan: &mut Plan, to: IpNet, via: IpAddr) -> Answer {
 
 pub(super) fn remove(plan: &mut Plan, to: IpNet, via: Option<IpAddr>) -> Answer {
     let wanted = network(to)?.trunc();
-    let is_it = |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| route.via == via);
+    let is_it = |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| IpAddr::V4(route.via) == via);
     let Some(at) = plan.routes.iter().position(is_it) else {
         return Err(Refusal::new(Code::NotFound, format!("no static route to {to}")));
     };
@@ -87,20 +87,25 @@ fn list(running: &Running) -> Routes {
     let attached =
         plan.ports.iter().flat_map(|port| port.addresses.iter().map(move |network| (port, network)));
     let attached = attached.map(|(port, network)| Route {
-        to: network.trunc(),
+        to: network.trunc().into(),
         via: None,
         port: Some(port.name.clone()),
-        source: Some(network.addr()),
+        source: Some(network.addr().into()),
     });
     let through = plan.routes.iter().map(|route| Route {
-        to: route.to,
-        via: Some(route.via),
+        to: route.to.into(),
+        via: Some(route.via.into()),
         port: routing.attached_port(route.via).and_then(|port| plan.port(port)).map(|port| port.name.clone()),
         source: None,
     });
     Routes { routes: attached.chain(through).collect() }
 }
 
-fn network(network: IpNet) -> Result<IpNet, Refusal> {
-    supported(network.addr()).map(|_| network)
+fn network(network: IpNet) -> Result<Ipv4Net, Refusal> {
+    match network {
+        IpNet::V4(network) => Ok(network),
+        IpNet::V6(network) => {
+            Err(Refusal::new(Code::Unsupported, format!("{network} is IPv6, which is not supported yet")))
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::config::{
     servers_to_place,
 };
 use lb_core::service::{
+    address::v4,
     check::{self, PlanError},
     key::ServerKey,
     owners::Use,
@@ -61,7 +62,8 @@ pub(in crate::control) fn check(plan: &Plan, health: &Health, room: Room) -> Res
     check::check(plan, others(plan, health))?;
     let routing = Routing::new(&plan.ports, &plan.routes);
     let unreachable = others(plan, health).find(|(address, wanted)| {
-        matches!(wanted, Use::SorryServer(_)) && routing.next_hop(*address).is_none()
+        matches!(wanted, Use::SorryServer(_))
+            && v4(*address).is_ok_and(|address| routing.next_hop(address).is_none())
     });
     match unreachable {
         Some((address, wanted)) => Err(Unsound::NoRoute { address, what: wanted.to_string() }),
@@ -79,7 +81,7 @@ fn others<'a>(plan: &'a Plan, health: &'a Health) -> impl Iterator<Item = (IpAdd
         let sorry = health.pool.sorry_server.map(|sorry| (sorry.address.ip(), Use::SorryServer(name)));
         let own = health.own.iter().filter_map(|(_, check)| check.as_ref());
         let sources = health.check.iter().chain(own).filter_map(|check| check.leave.source);
-        sorry.into_iter().chain(sources.map(|source| (source, Use::CheckSource(name))))
+        sorry.into_iter().chain(sources.map(|source| (IpAddr::V4(source), Use::CheckSource(name))))
     })
 }
 
@@ -174,17 +176,17 @@ mod tests {
             ([198, 51, 100, 1], "the address of port \"lan\""),
             ([198, 51, 100, 7], "the tunnel's local address"),
         ] {
-            let new = ServerPlan::new(server, 80, 1);
+            let new = ServerPlan::new(server.into(), 80, 1);
             let said = after(|plan| plan.services[0].servers.push(new));
             let server = Ipv4Addr::from(server);
             let both = format!("{server} would be both {other} and a server of service \"web\"; {remedy}");
             assert_eq!(said, both);
         }
-        let sorry = ServerPlan::new([198, 51, 100, 99], 80, 1);
+        let sorry = ServerPlan::new([198, 51, 100, 99].into(), 80, 1);
         let said = after(|plan| plan.services[0].servers.push(sorry));
         assert!(said.contains("it is the service's sorry server"), "{said}");
         assert_eq!(after(|plan| plan.services.push(service("192.0.2.150"))), "sound");
-        let router = ServerPlan::new([198, 51, 100, 254], 80, 1);
+        let router = ServerPlan::new([198, 51, 100, 254].into(), 80, 1);
         assert_eq!(after(|plan| plan.services[0].servers.push(router)), "sound", "a router may serve");
     }
 
@@ -216,7 +218,7 @@ mod tests {
         let config::Config { mut plan, health, room, .. } =
             config::parse("lb.toml", &text, limits).expect("sound");
         let mut add = |host| {
-            plan.services[0].servers.push(ServerPlan::new([198, 51, 100, host], 80, 1));
+            plan.services[0].servers.push(ServerPlan::new([198, 51, 100, host].into(), 80, 1));
             check(&plan, &health, room)
         };
         assert_eq!(add(12), Ok(()));
