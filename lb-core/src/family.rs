@@ -90,6 +90,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     fn class(header: &[u8]) -> u8;
     /// Whether the sender forbids fragmentation, by a header's word of flags and offset.
     fn dont_fragment(fragment: u16) -> bool;
+    /// Whether the sender forbids fragmentation, if `flags` say so as well: none, or IPv4's flag.
+    fn has_flags(fragment: u16, flags: u16) -> bool;
     /// Whether a packet is a fragment, also the first.
     fn is_fragment(fragment: u16) -> bool;
     /// Whether a packet is a fragment, but not the first: ports are not in it.

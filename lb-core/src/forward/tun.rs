@@ -82,7 +82,7 @@ pub fn inbound<F: Family>(
     put16(header, ipv4::TOTAL_LEN, len);
     // "Do not fragment" is copied, so that the path MTU of the tunnel can be found. An identification is for fragments
     // only, RFC 6864 4.1.
-    let word = if at.dont_fragment() && outer.flags != 0 {
+    let word = if F::has_flags(at.fragment, outer.flags) {
         put16(header, ipv4::FRAGMENT, ipv4::DONT_FRAGMENT);
         ipv4::DONT_FRAGMENT
     } else {

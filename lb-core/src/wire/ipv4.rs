@@ -242,6 +242,11 @@ impl Family for V4 {
     }
 
     #[inline(always)]
+    fn has_flags(fragment: u16, flags: u16) -> bool {
+        fragment & flags != 0
+    }
+
+    #[inline(always)]
     fn is_fragment(fragment: u16) -> bool {
         fragment & IS_FRAGMENT != 0
     }
