@@ -81,7 +81,8 @@ impl Seat {
     pub(super) fn set_busy(&self, busy: bool) -> bool {
         let mut taken = self.seats.0.lock();
         let Some(client) = taken.clients.iter_mut().find(|client| client.id == self.id) else { return false };
-        client.idle = (!busy).then(Instant::now);
+        // One that has asked nothing yet is idle since it came, whenever its thread begins.
+        client.idle = if busy { None } else { client.idle.or_else(|| Some(Instant::now())) };
         true
     }
 }
@@ -124,6 +125,15 @@ mod tests {
         assert_eq!(roots.len(), FOR_ROOT);
         drop(others);
         assert!(busy(BOB).is_some());
+    }
+
+    #[test]
+    fn whoever_came_first_is_idle_for_longest_whichever_thread_begins_first() {
+        let seats = Arc::new(Seats::default());
+        let own: Vec<Seat> = (0..SEATS).map(|_| sit(&seats, ROOT).unwrap().0).collect();
+        assert!(own[1].set_busy(false) && own[0].set_busy(false));
+        let (_mine, gone) = sit(&seats, ROOT).unwrap();
+        assert!(gone.is_some() && !own[0].set_busy(true) && own[1].set_busy(true));
     }
 
     #[test]
