@@ -289,6 +289,18 @@ impl<F: Family> Connections<F> {
         connection
     }
 
+    /// Lets a connection that was just added come up at `deadline`. With its first packet none is confirmed or over.
+    pub fn schedule_first(&mut self, id: ConnectionId, deadline: Instant) {
+        let connection = self.get_mut(id);
+        let standing = match connection.state {
+            State::Udp => Standing::Datagrams,
+            state if state.is_half_open() => Standing::HalfOpen,
+            _ => Standing::Unproven,
+        };
+        connection.scheduled_as = standing;
+        self.wheels[standing as usize].schedule(&mut self.links, id, deadline);
+    }
+
     /// Lets a connection come up at `deadline` instead of whenever it was to, if at all. Which wheel follows from
     /// its standing.
     pub fn reschedule(&mut self, id: ConnectionId, deadline: Instant) {

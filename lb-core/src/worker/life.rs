@@ -107,9 +107,8 @@ impl<P: Packet> Worker<P> {
             self.known.count_load(counting, State::None, -1);
             self.known.count_load(server, State::None, 1);
         }
-        // Nothing is confirmed with its first packet.
         let timeout = self.known.timeout(server, state);
-        F::connections_mut(&mut self.known).reschedule(id, now + timeout.min(LOOK_AGAIN_AFTER));
+        F::connections_mut(&mut self.known).schedule_first(id, now + timeout.min(LOOK_AGAIN_AFTER));
         self.known.move_load(server, State::None, state);
         self.books.counters.created.bump();
         self.books.traffic[server.index()].connections.bump();
