@@ -9,7 +9,7 @@ use super::{
 use crate::{
     conn::connections::Connections,
     counters::DropReason,
-    family::{Family, V4},
+    family::V4,
     flow::key::Secret,
     ids::{ById, ServerId, ServiceId},
     limits::MAX_PORTS,
@@ -37,14 +37,9 @@ pub struct Team {
     pub board: Arc<LoadBoard>,
 }
 
-/// A family whose packets a worker forwards.
-pub trait Forwarded: Configured + Kept {}
-
-impl Forwarded for V4 {}
-
-/// Where a worker keeps a family's connections.
-pub trait Kept: Family {
-    /// Them.
+/// A family whose packets a worker forwards: where it keeps what it knows of it.
+pub trait Forwarded: Configured {
+    /// Its connections.
     fn connections(known: &Known) -> &Connections<Self>;
     /// The same, to be changed.
     fn connections_mut(known: &mut Known) -> &mut Connections<Self>;
@@ -52,7 +47,7 @@ pub trait Kept: Family {
     fn with_backends(known: &mut Known) -> (&mut Connections<Self>, &ById<ServerId, Backend>);
 }
 
-impl Kept for V4 {
+impl Forwarded for V4 {
     #[inline(always)]
     fn connections(known: &Known) -> &Connections<Self> {
         &known.connections
