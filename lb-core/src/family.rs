@@ -81,6 +81,11 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     fn write(bytes: &mut [u8], header: &Header<Self>);
     /// Takes one off the time to live of a header; `change` is what this and other changes do to its checksum, if it has one.
     fn forward(header: &mut [u8], change: Folded);
+    /// Takes one off the time to live of a header, and nothing else.
+    #[inline(always)]
+    fn decrement_ttl(header: &mut [u8]) {
+        Self::forward(header, const { Self::ONE_OFF_TTL.folded() });
+    }
     /// Addresses of a header have changed. Returns the words that its checksum was and is, or the same twice if it has none.
     fn update(header: &mut [u8], change: Change) -> (u16, u16);
     /// Turns a header around, options included, for an answer from `source`: the time to live is one that we give.

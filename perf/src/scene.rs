@@ -18,7 +18,7 @@ use lb_core::{
         arp::{self, Arp, Operation},
         ethernet,
         ipv4::{self, Header},
-        tcp, udp,
+        protocol, tcp, udp,
     },
     worker::{Team as Director, Worker},
 };
@@ -218,7 +218,7 @@ impl Scene {
             total_len: total_len.into(),
             fragment: ipv4::DONT_FRAGMENT,
             ttl: 64,
-            protocol: if is_tcp { ipv4::TCP } else { ipv4::UDP },
+            protocol: if is_tcp { protocol::TCP } else { protocol::UDP },
             source: from.0,
             destination: to.0,
         };

@@ -5,7 +5,7 @@
 use super::shutdown::Shutdown;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::{
-    wire::{ethernet, icmp, ipv4},
+    wire::{ethernet, icmp, ipv4, protocol},
     worker::host::Recipient,
 };
 use std::{
@@ -155,7 +155,7 @@ fn answer(packet: &[u8]) -> Option<(u16, Peer)> {
     let payload = packet.get(header.header_len..).filter(|_| header.fragment & ipv4::IS_FRAGMENT == 0)?;
     let peer = |address: u32, port| Peer { address: Ipv4Addr::from_bits(address), port };
     match header.protocol {
-        ipv4::TCP | ipv4::UDP => Some((word(payload, 2)?, peer(header.source, word(payload, 0)?))),
+        protocol::TCP | protocol::UDP => Some((word(payload, 2)?, peer(header.source, word(payload, 0)?))),
         ipv4::ICMP => match *payload.first()? {
             icmp::ECHO_REPLY => Some((word(payload, 4)?, peer(header.source, 0))),
             kind if icmp::message(kind).is_error() => {
@@ -229,8 +229,8 @@ mod tests {
     #[test]
     fn only_what_is_waited_for_is_taken() {
         let (host, _) = Host::new(1, Arc::new(Shutdown::new(1)));
-        let udp = packet(ipv4::UDP, &[0, 53, 0x90, 0x01, 0, 8, 0, 0]);
-        let request = from_to(DIRECTOR, SERVER, ipv4::UDP, &[0x90, 0x01, 0, 53, 0, 8, 0, 0]);
+        let udp = packet(protocol::UDP, &[0, 53, 0x90, 0x01, 0, 8, 0, 0]);
+        let request = from_to(DIRECTOR, SERVER, protocol::UDP, &[0x90, 0x01, 0, 53, 0, 8, 0, 0]);
         let ping = from_to(DIRECTOR, SERVER, ipv4::ICMP, &[8, 0, 0, 0, 0x90, 0x01, 0, 1]);
         let reply = packet(ipv4::ICMP, &[0, 0, 0, 0, 0x90, 0x01, 0, 1]);
         for (packet, port) in
@@ -261,17 +261,20 @@ mod tests {
         let back = [0x90, 0x01, 0, 53, 0, 8, 0, 0];
         let other_port = [0x90, 0x01, 0, 54, 0, 8, 0, 0];
         for (who, packet) in [
-            ("another host", from_to(stranger, DIRECTOR, ipv4::UDP, &ports)),
-            ("the same over TCP", from_to(stranger, DIRECTOR, ipv4::TCP, &ports)),
-            ("another port", packet(ipv4::UDP, &[0, 54, 0x90, 0x01, 0, 8, 0, 0])),
-            ("an error about another host", unreachable(&from_to(DIRECTOR, stranger, ipv4::UDP, &back))),
-            ("an error about another port", unreachable(&from_to(DIRECTOR, SERVER, ipv4::UDP, &other_port))),
-            ("an error about others' packet", unreachable(&from_to(stranger, SERVER, ipv4::UDP, &back))),
+            ("another host", from_to(stranger, DIRECTOR, protocol::UDP, &ports)),
+            ("the same over TCP", from_to(stranger, DIRECTOR, protocol::TCP, &ports)),
+            ("another port", packet(protocol::UDP, &[0, 54, 0x90, 0x01, 0, 8, 0, 0])),
+            ("an error about another host", unreachable(&from_to(DIRECTOR, stranger, protocol::UDP, &back))),
+            (
+                "an error about another port",
+                unreachable(&from_to(DIRECTOR, SERVER, protocol::UDP, &other_port)),
+            ),
+            ("an error about others' packet", unreachable(&from_to(stranger, SERVER, protocol::UDP, &back))),
             ("a ping", packet(ipv4::ICMP, &[8, 0, 0, 0, 0x90, 0x01, 0, 1])),
         ] {
             assert!(!host.take(&frame(&packet)), "{who}");
         }
-        assert!(host.take(&frame(&packet(ipv4::UDP, &ports))));
+        assert!(host.take(&frame(&packet(protocol::UDP, &ports))));
         host.expect(0x9001, Some(Peer { address: SERVER, port: 0 }));
         let reply = [0, 0, 0, 0, 0x90, 0x01, 0, 1];
         assert!(
@@ -289,7 +292,7 @@ mod tests {
             address: Ipv4Addr::new(198, 51, 100, 11),
             as_traffic: true,
         };
-        let bytes = packet(ipv4::TCP, &[0x90, 0x01, 0, 80, 0, 0, 0, 0]);
+        let bytes = packet(protocol::TCP, &[0x90, 0x01, 0, 80, 0, 0, 0, 0]);
         for _ in 0..WAITING * 2 {
             host.send(to, bytes.len(), |space| space.copy_from_slice(&bytes));
         }

@@ -29,7 +29,7 @@ pub trait Common: Family {
 }
 
 impl Common for V4 {
-    const L4: usize = L4;
+    const L4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
 
     #[inline(always)]
     fn recognise(frame: &[u8], arrival: Arrival, parsed: &mut Parsed<Self>) -> bool {
@@ -53,13 +53,13 @@ impl Common for V4 {
         }
         let [.., protocol] = word.to_be_bytes();
         if protocol == protocol::TCP {
-            let words = usize::from(head[L4 + tcp::DATA_OFFSET] >> 4);
+            let words = usize::from(head[Self::L4 + tcp::DATA_OFFSET] >> 4);
             if words < tcp::HEADER_LEN / 4 || ipv4::HEADER_LEN + words * 4 > ip_len {
                 return false;
             }
-            parsed.meaning = Meaning::of_segment(head[L4 + tcp::FLAGS]);
+            parsed.meaning = Meaning::of_segment(head[Self::L4 + tcp::FLAGS]);
         } else {
-            let udp_len = usize::from(get16(head, L4 + udp::LENGTH));
+            let udp_len = usize::from(get16(head, Self::L4 + udp::LENGTH));
             if protocol != protocol::UDP || udp_len < udp::HEADER_LEN || ipv4::HEADER_LEN + udp_len > ip_len {
                 return false;
             }
@@ -67,7 +67,7 @@ impl Common for V4 {
         }
         parsed.kind = Kind::Common;
         parsed.key.addresses = get64(head, ethernet::HEADER_LEN + ipv4::SOURCE);
-        parsed.key.ports = get32(head, L4);
+        parsed.key.ports = get32(head, Self::L4);
         true
     }
 
@@ -76,9 +76,6 @@ impl Common for V4 {
         frame.first_chunk().map(Headers::of_common)
     }
 }
-
-/// Where IPv4's payload starts.
-const L4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
 
 /// Says of a common packet where its headers are, for those who need to know more than most.
 pub fn locate<F: Common>(parsed: &mut Parsed<F>, frame: &[u8]) {

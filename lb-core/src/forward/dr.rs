@@ -7,5 +7,5 @@ use crate::{family::Family, wire::headers::Headers};
 /// that take each other for a server would otherwise pass a packet back and forth for ever.
 #[inline(always)]
 pub fn inbound<F: Family>(frame: &mut [u8], at: &Headers<F>) {
-    F::forward(&mut frame[usize::from(at.l3)..], const { F::ONE_OFF_TTL.folded() });
+    F::decrement_ttl(&mut frame[usize::from(at.l3)..]);
 }

@@ -76,7 +76,7 @@ pub fn translate<F: Family>(
     let change = F::changed(Change::OF_NOTHING, F::get(&frame[outer..], outer_at), address);
     F::put(&mut frame[outer..], outer_at, address);
     F::update(&mut frame[outer..], change);
-    F::forward(&mut frame[outer..], F::ONE_OFF_TTL.folded());
+    F::decrement_ttl(&mut frame[outer..]);
 
     // What changes in the quote also changes the checksum of the message around it.
     let (l3, l4) = (quote.l3, quote.l4);

@@ -7,7 +7,7 @@ use crate::{
     cast::small,
     family::{Family, Header, Problem},
     packet::Packet,
-    wire::{checksum::Change, ethernet, get16, headers::Headers, icmp, ipv4, put32, tcp},
+    wire::{checksum::Change, ethernet, get16, headers::Headers, icmp, ipv4, protocol, put32, tcp},
 };
 
 /// Turns a TCP segment into the reset that answers it, RFC 9293 3.10.7.1. `false`, and no change, for a segment that
@@ -25,7 +25,7 @@ pub fn reset<F: Family>(packet: &mut impl Packet, at: &Headers<F>) -> bool {
         return false;
     }
     let frame = packet.bytes_mut();
-    F::write(&mut frame[l3..], &answer(at, at.destination, len, ipv4::TCP));
+    F::write(&mut frame[l3..], &answer(at, at.destination, len, protocol::TCP));
     let ends = ((at.destination, to), (at.source, from));
     tcp::write_bare::<F>(&mut frame[l3 + F::HEADER_LEN..], ends.0, ends.1, numbers);
     swap_stations(frame);

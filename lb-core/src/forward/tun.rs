@@ -74,7 +74,7 @@ pub fn inbound<F: Family>(
     };
 
     // Forwarding takes one off the inner time to live, the tunnel itself nothing: RFC 2003 3.1.
-    F::forward(inner, const { F::ONE_OFF_TTL.folded() });
+    F::decrement_ttl(inner);
     // The outer packet gets the inner one's service class and congestion marks, RFC 2983 and RFC 6040.
     let (class, len) = (F::class(inner), at.ip_len + small(OVERHEAD));
     *header = outer.header;

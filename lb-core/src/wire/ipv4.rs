@@ -10,8 +10,6 @@ use crate::{
 };
 use std::net::{IpAddr, Ipv4Addr};
 
-pub use super::protocol::{TCP, UDP};
-
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
 /// Where the traffic class is: differentiated services and congestion marks.
@@ -78,13 +76,6 @@ pub fn set_checksum(header: &mut [u8]) {
     put16(header, CHECKSUM, 0);
     let checksum = Sum::default().bytes(header).finish();
     put16(header, CHECKSUM, checksum);
-}
-
-/// Takes one off the time to live, which must not be zero, and keeps the checksum right: RFC 1624's update for the
-/// one change that all forwarded packets have in common.
-#[inline(always)]
-pub fn decrement_ttl(header: &mut [u8]) {
-    change_with_ttl(header, const { ONE_OFF_TTL.folded() });
 }
 
 /// What one off the time to live does to the checksum: the word it is the upper half of becomes smaller by 256.
@@ -285,7 +276,7 @@ mod tests {
             total_len: 40,
             fragment: DONT_FRAGMENT,
             ttl: 64,
-            protocol: TCP,
+            protocol: crate::wire::protocol::TCP,
             source: 0xc000_0201,
             destination: 0xc633_640b,
         };
@@ -318,7 +309,7 @@ mod tests {
     fn a_smaller_ttl_keeps_the_checksum_right() {
         let mut bytes = sample();
         for ttl in (1..=63).rev() {
-            decrement_ttl(&mut bytes);
+            V4::decrement_ttl(&mut bytes);
             assert_eq!(bytes[TTL], ttl);
             assert!(checksum_is_right(&bytes[..20]));
         }
@@ -330,7 +321,7 @@ mod tests {
             let mut bytes = sample();
             bytes[CHECKSUM..CHECKSUM + 2].copy_from_slice(&checksum.to_be_bytes());
             let change = Change::default().word(0x4006, 0x3f06);
-            decrement_ttl(&mut bytes);
+            V4::decrement_ttl(&mut bytes);
             assert_eq!(get16(&bytes, CHECKSUM), change.apply(checksum), "{checksum:#x}");
         }
     }

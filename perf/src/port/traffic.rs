@@ -11,7 +11,7 @@ use lb_core::{
         arp::{self, Arp, Operation},
         ethernet,
         ipv4::{self, Header},
-        udp,
+        protocol, udp,
     },
 };
 use std::{fs, io, net::Ipv4Addr, path::Path};
@@ -113,7 +113,7 @@ fn packet(flow: u32) -> [u8; FRAME_LEN] {
         total_len: ip.len(),
         fragment: ipv4::DONT_FRAGMENT,
         ttl: 64,
-        protocol: ipv4::UDP,
+        protocol: protocol::UDP,
         source: 0x0a00_0000 + flow / 16,
         destination: VIP.to_bits(),
     };
