@@ -2,7 +2,11 @@
 
 use super::{duration, invisible::is_invisible, report::Complaint, settings::Wanted};
 use ipnet::Ipv4Net;
-use lb_core::{limits::MAX_TIMEOUT_S, time::Duration};
+use lb_core::{
+    limits::MAX_TIMEOUT_S,
+    service::address::{NotYet, no_host},
+    time::Duration,
+};
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
@@ -233,23 +237,13 @@ pub(super) fn quoted<'a>(value: &'a DeValue, remedy: &str) -> Reading<&'a str> {
 fn no_address(text: &str, expected: &str, remedy: &str) -> Complaint {
     let host = text.split('/').next().unwrap_or_default();
     if host.parse::<Ipv6Addr>().is_ok() {
-        return Complaint::new(format!("{text:?} is IPv6, which is not supported yet"), "use IPv4");
+        return Complaint::new(format!("{text:?} {NotYet}"), "use IPv4");
     }
     Complaint::new(format!("{text:?} is not a valid {expected}"), remedy)
 }
 
 /// No group, nobody, not ourselves.
 pub(super) fn unicast(address: Ipv4Addr) -> Reading<()> {
-    let kind = if address.is_multicast() {
-        "a multicast address"
-    } else if address.is_broadcast() {
-        "the broadcast address"
-    } else if address.is_loopback() {
-        "a loopback address"
-    } else if address.octets()[0] == 0 {
-        "an unspecified address"
-    } else {
-        return Ok(());
-    };
-    Err(Complaint::new(format!("{address} is {kind}"), "use a unicast address"))
+    no_host(address)
+        .map_or(Ok(()), |kind| Err(Complaint::new(format!("{address} is {kind}"), "use a unicast address")))
 }

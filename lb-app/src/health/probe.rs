@@ -92,7 +92,8 @@ async fn ask(
 fn address(check: &Check, target: &Target) -> Result<SocketAddrV4, String> {
     let key = &target.key;
     let to = if check.to_vip { key.service.endpoint() } else { key.endpoint() };
-    let address = check.address.map_or_else(|| v4(to.ip()), Ok).map_err(|error| error.to_string())?;
+    let of_target = || v4(to.ip()).map_err(|not_yet| format!("{} {not_yet}", to.ip()));
+    let address = check.address.map_or_else(of_target, Ok)?;
     Ok(SocketAddrV4::new(address, check.port.unwrap_or(to.port())))
 }
 

@@ -1,12 +1,12 @@
-//! The one place that knows that packets are IPv4 so far. Plans, keys and configurations carry addresses of either
-//! family; what reaches the packet path passes through here.
+//! Which addresses can be configured. This is the one place that knows that packets are IPv4 so far: what knows services and
+//! servers by name or key carries addresses of either family, and what reaches a plan passes through here.
 
 use std::net::{IpAddr, Ipv4Addr};
 use thiserror::Error;
 
-/// An address of a family that is not forwarded yet.
+/// An address of a family that is not forwarded yet. The words follow it.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("IPv6 is not supported yet")]
+#[error("is IPv6, which is not supported yet")]
 pub struct NotYet;
 
 /// The address as packets have it.
@@ -17,5 +17,21 @@ pub const fn v4(address: IpAddr) -> Result<Ipv4Addr, NotYet> {
     match address {
         IpAddr::V4(address) => Ok(address),
         IpAddr::V6(_) => Err(NotYet),
+    }
+}
+
+/// What an address is, if no single host can have it: a group, nobody, or whoever asks.
+#[must_use]
+pub const fn no_host(address: Ipv4Addr) -> Option<&'static str> {
+    if address.is_multicast() {
+        Some("a multicast address")
+    } else if address.is_broadcast() {
+        Some("the broadcast address")
+    } else if address.is_loopback() {
+        Some("a loopback address")
+    } else if address.octets()[0] == 0 {
+        Some("an unspecified address")
+    } else {
+        None
     }
 }

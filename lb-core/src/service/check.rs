@@ -2,7 +2,7 @@
 //! are; this is for plans that are changed while the director runs.
 
 use super::{
-    address::v4,
+    address::{no_host, v4},
     key::ServiceKey,
     owners::{Owners, Use, all},
     plan::{Method, Plan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
@@ -145,7 +145,8 @@ fn check_address(
         return Err(PlanError::TwoUses { address, one: other.to_string(), other: wanted.to_string() });
     }
     // The kernel's addresses are its own business.
-    let is_broadcast = v4(address).is_ok_and(|address| routing.is_broadcast(address) || !is_unicast(address));
+    let is_broadcast =
+        v4(address).is_ok_and(|address| routing.is_broadcast(address) || no_host(address).is_some());
     if is_broadcast && !matches!(wanted, Use::Port(_) | Use::CheckSource(_)) {
         return Err(PlanError::NotAHost { address, wanted: wanted.to_string() });
     }
@@ -196,8 +197,4 @@ fn check_server(routing: &Routing, service: &ServicePlan, server: &ServerPlan) -
         return Err(PlanError::NotAttached(server.address));
     }
     Ok(())
-}
-
-fn is_unicast(address: Ipv4Addr) -> bool {
-    !(address.is_multicast() || address.is_unspecified() || address.is_loopback() || address.is_broadcast())
 }

@@ -28,5 +28,5 @@ pub(super) const fn service_told(key: ServiceKey) -> keys::ServiceKey {
 /// The address that a request means.
 pub(super) fn v4(address: IpAddr) -> Result<Ipv4Addr, Refusal> {
     let meant = lb_core::service::address::v4(address);
-    meant.map_err(|not_yet| Refusal::new(Code::Unsupported, format!("{address}: {not_yet}")))
+    meant.map_err(|not_yet| Refusal::new(Code::Unsupported, format!("{address} {not_yet}")))
 }

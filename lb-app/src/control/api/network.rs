@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use lb_core::{
     neigh::entry::Knowledge,
     service::{
+        address::NotYet,
         plan::{Plan, RoutePlan},
         routing::Routing,
     },
@@ -104,8 +105,6 @@ fn list(running: &Running) -> Routes {
 fn network(network: IpNet) -> Result<Ipv4Net, Refusal> {
     match network {
         IpNet::V4(network) => Ok(network),
-        IpNet::V6(network) => {
-            Err(Refusal::new(Code::Unsupported, format!("{network} is IPv6, which is not supported yet")))
-        }
+        IpNet::V6(network) => Err(Refusal::new(Code::Unsupported, format!("{network} {NotYet}"))),
     }
 }
