@@ -1,7 +1,7 @@
 //! What of a configuration's checks this machine may not do: said before they fail, at the start, by `--check`, by the
 //! doctor and at a reload.
 
-use super::{attached::Attached, derive::settings};
+use super::attached::Attached;
 use crate::config::health::{Check, Health, Kind, Leave, Via};
 use lb_core::service::plan::{Plan, ServerPlan};
 use nix::unistd::{User, geteuid};
@@ -73,7 +73,7 @@ pub(crate) fn cautions(health: &Health, plan: &Plan) -> Vec<Caution> {
 
 impl Machine<'_> {
     fn cautions(&self, health: &Health, plan: &Plan) -> Vec<Caution> {
-        let settings = settings(health);
+        let settings = health.by_service();
         let mut cautions = Vec::new();
         for service in &plan.services {
             let Some(health) = settings.get(&service.key()) else { continue };

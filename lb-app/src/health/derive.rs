@@ -14,22 +14,15 @@ use crate::config::health::{Check, Health, Pool, ServiceHealth};
 use lb_core::{
     service::{
         address::v4,
-        key::ServiceKey,
         plan::{self, Plan, ServerPlan, ServicePlan},
     },
     time::{Duration, Instant},
 };
-use std::collections::HashMap;
-
-/// How each service is checked.
-pub(super) fn settings(health: &Health) -> HashMap<ServiceKey, &ServiceHealth> {
-    health.services.iter().map(|service| (service.key, service)).collect()
-}
 
 /// Gives all servers of a plan the states that follow from what is known, and adds the sorry servers that stand in. The
 /// plan is the operator's: it has no sorry servers yet.
 pub(super) fn derive(state: &State, plan: &mut Plan, health: &Health, now: Instant) -> Derived {
-    let settings = settings(health);
+    let settings = health.by_service();
     let mut derived = Derived { version: state.version(), ..Derived::default() };
     for service in &mut plan.services {
         let key = service.key();

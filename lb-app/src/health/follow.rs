@@ -2,7 +2,6 @@
 //! operators are told of what is different.
 
 use super::{
-    derive::settings,
     event::Event,
     machine::Rules,
     part::{Derived, Verdict},
@@ -20,7 +19,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 /// Follows the plan that `derived` came with. What became known since is still news.
 pub(super) fn follow(state: &mut State, plan: &Plan, health: &Health, derived: Derived, now: Instant) {
     state.hooks.clone_from(&health.hooks);
-    let settings = settings(health);
+    let settings = health.by_service();
     let Derived { mut services, version } = derived;
     state.in_effect = version;
     let mut old = std::mem::take(&mut state.services);

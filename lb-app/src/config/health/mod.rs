@@ -25,7 +25,7 @@ use lb_core::{
     },
     time::Duration,
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 /// Everything about checks in a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +34,13 @@ pub(crate) struct Health {
     pub(crate) hooks: Hooks,
     /// In the order of the plan's services.
     pub(crate) services: Vec<ServiceHealth>,
+}
+
+impl Health {
+    /// How each service is checked.
+    pub(crate) fn by_service(&self) -> HashMap<ServiceKey, &ServiceHealth> {
+        self.services.iter().map(|service| (service.key, service)).collect()
+    }
 }
 
 /// One service's checks.

@@ -1,10 +1,7 @@
 //! Whether an edited plan may run: what the reader of the configuration file checks, for a plan without a file.
 
 use super::sorry::sorry_server_among;
-use crate::config::{
-    health::{Health, ServiceHealth},
-    servers_to_place,
-};
+use crate::config::{health::Health, servers_to_place};
 use lb_core::service::{
     address::v4,
     check::{self, PlanError},
@@ -14,7 +11,7 @@ use lb_core::service::{
     routing::Routing,
     snapshot::Room,
 };
-use std::{collections::HashMap, net::IpAddr};
+use std::net::IpAddr;
 use thiserror::Error;
 
 /// Why an edited plan may not run.
@@ -73,8 +70,7 @@ pub(in crate::control) fn check(plan: &Plan, health: &Health, room: Room) -> Res
 
 /// Addresses that are not in the plan: sorry servers, and where the kernel's checks come from.
 fn others<'a>(plan: &'a Plan, health: &'a Health) -> impl Iterator<Item = (IpAddr, Use<'a>)> {
-    let of: HashMap<_, &ServiceHealth> =
-        health.services.iter().map(|service| (service.key, service)).collect();
+    let of = health.by_service();
     let checked = plan.services.iter().filter_map(move |service| Some((service, *of.get(&service.key())?)));
     checked.flat_map(|(service, health)| {
         let ServicePlan { name, .. } = service;
@@ -188,6 +184,17 @@ mod tests {
         assert_eq!(after(|plan| plan.services.push(service("192.0.2.150"))), "sound");
         let router = ServerPlan::new([198, 51, 100, 254].into(), 80, 1);
         assert_eq!(after(|plan| plan.services[0].servers.push(router)), "sound", "a router may serve");
+    }
+
+    #[test]
+    fn addresses_of_an_edit_are_hosts_like_those_of_a_file() {
+        for address in ["0.1.2.3", "127.0.0.1", "224.0.0.5", "255.255.255.255", "198.51.100.255"] {
+            let server = ServerPlan::new(address.parse().expect("an address"), 80, 1);
+            let said = after(|plan| plan.services[0].servers.push(server));
+            assert!(said.contains("it is not the address of one host"), "{said}");
+            let said = after(|plan| plan.services.push(service(address)));
+            assert!(said.contains("it is not the address of one host"), "{said}");
+        }
     }
 
     #[test]

@@ -6,15 +6,14 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::{
         option::{Opt, Value, from_table, to_table},
-        plan::{Health, Plan, PortPlan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{Plan, PortPlan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
 };
 use std::{collections::HashMap, hash::Hash};
 
 /// The plan that `running` becomes when the file, which said `before`, says `file`.
 pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
-    // What checks find is nobody's edit.
-    let [before, running, file] = [before, running, file].map(without_health);
+    let [before, running, file] = [before, running, file].map(Plan::without_health);
     let Plan { ports, routes, timeouts, services, vips, tunnel_local, verify_checksums, redirection_len: _ } =
         &file;
     let known = before.ports.iter().zip(&running.ports);
@@ -28,13 +27,6 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         verify_checksums: *last(&before.verify_checksums, &running.verify_checksums, verify_checksums),
         redirection_len: running.redirection_len,
     }
-}
-
-fn without_health(plan: &Plan) -> Plan {
-    let mut plan = plan.clone();
-    let servers = plan.services.iter_mut().flat_map(|service| &mut service.servers);
-    servers.for_each(|server| server.health = Health::Up);
-    plan
 }
 
 /// What the file says now, if that is not what it said before; otherwise what runs.
@@ -143,7 +135,7 @@ fn of<'a>(table: Option<&'a Value>, key: &str) -> Option<&'a Value> {
 mod tests {
     use super::*;
     use crate::config::{self, Limits};
-    use lb_core::service::plan::{Admin, SchedulerKind};
+    use lb_core::service::plan::{Admin, Health, SchedulerKind};
 
     const FILE: &str = r#"
         [[ports]]
@@ -200,7 +192,7 @@ mod tests {
     fn a_changed_comment_undoes_nothing() {
         let (file, running) = (parse(&[]), edited());
         let merged = merge(&file, &running, &parse(&[("name = \"web\"", "name = \"web\" # the shop")]));
-        assert_eq!(merged.services, without_health(&running).services);
+        assert_eq!(merged.services, running.without_health().services);
         assert_eq!((&merged.routes, merged.redirection_len), (&running.routes, 128));
         assert_eq!(merged.ports[0].mac, running.ports[0].mac);
     }

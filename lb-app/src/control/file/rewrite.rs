@@ -1,6 +1,7 @@
 //! Changing the text of a configuration file so that it says what a plan says: only what is different is touched.
 
 use lb_core::service::{
+    check::shown,
     option::{self, Opt},
     plan::{Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
 };
@@ -129,8 +130,7 @@ fn unplace(table: &mut Table) {
 
 fn write_route(table: &mut Table, before: Option<&RoutePlan>, route: &RoutePlan) {
     if before.is_none() {
-        let to = if route.to.prefix_len() == 0 { "default".to_owned() } else { route.to.to_string() };
-        table.insert("to", value(to));
+        table.insert("to", value(shown(route.to)));
     }
     assign(table, "via", route.via.to_string().into());
 }

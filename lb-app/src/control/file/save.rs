@@ -11,7 +11,7 @@ use crate::{
     config::{self, Config, Limits, report::Report},
     control::{edit::sorry::without_sorry_servers, live::running::Running},
 };
-use lb_core::service::plan::{Health, Plan};
+use lb_core::service::plan::Plan;
 use std::{
     collections::HashMap,
     fs,
@@ -87,9 +87,7 @@ pub(in crate::control) fn rewrite(
     plan: &Plan,
     limits: Limits,
 ) -> Result<String, SaveError> {
-    let mut plan = plan.clone();
-    let servers = plan.services.iter_mut().flat_map(|service| &mut service.servers);
-    servers.for_each(|server| server.health = Health::Up);
+    let plan = plan.without_health();
     let mut text = text.to_owned();
     for _ in 0..ROUNDS {
         let said = config::parse(name, &text, limits)?.plan;
@@ -137,7 +135,7 @@ mod tests {
     use super::*;
     use lb_core::{
         conn::state::State,
-        service::plan::{Admin, Method, SchedulerKind, ServerPlan, ServicePlan},
+        service::plan::{Admin, Health, Method, SchedulerKind, ServerPlan, ServicePlan},
         time::Duration,
     };
 

@@ -155,6 +155,15 @@ impl Plan {
         self.services.iter().flat_map(ServicePlan::keyed_servers)
     }
 
+    /// The same without what checks found, which is nobody's wish.
+    #[must_use]
+    pub fn without_health(&self) -> Self {
+        let mut plan = self.clone();
+        let servers = plan.services.iter_mut().flat_map(|service| &mut service.servers);
+        servers.for_each(|server| server.health = Health::Up);
+        plan
+    }
+
     /// All VIPs, each once: those that are listed, then those of services only.
     pub fn every_vip(&self) -> impl Iterator<Item = VipPlan> {
         let of_services = self.services.iter().map(|service| VipPlan::new(service.vip));
