@@ -10,6 +10,7 @@ use etherparse::PacketBuilder;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::client::Client;
+use crate::process::until_over;
 
 /// Protocol number for packets that bring their own header.
 const RAW: i32 = 255;
@@ -54,11 +55,8 @@ impl Flood {
                 }
                 Ok(sources)
             });
-            // Whatever becomes of the story, the flood must end.
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(story));
-            over.store(true, Ordering::Relaxed);
+            let outcome = until_over(&over, story);
             let sent = sender.join().expect("the sender does not panic");
-            let outcome = outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             sent.map(|sent| (outcome, sent))
         })
     }
@@ -68,23 +66,21 @@ impl Flood {
         let source = Ipv4Addr::from_bits(0xcb00_7100 + 100 + number % 100).octets();
         let port = 1_024 + u16::try_from(number / 100 % 60_000).unwrap_or_default();
         let header = || PacketBuilder::ipv4(source, target.ip().octets(), 64);
-        let write = |finish: &dyn Fn(&mut Vec<u8>) -> bool| {
-            let mut packet = Vec::new();
-            assert!(finish(&mut packet), "a vector has room");
-            packet
-        };
         match self {
             Flood::Datagrams => {
-                let datagram =
-                    |packet: &mut Vec<u8>| header().udp(port, target.port()).write(packet, b"forged").is_ok();
-                vec![write(&datagram)]
+                let mut datagram = Vec::new();
+                let written = header().udp(port, target.port()).write(&mut datagram, b"forged");
+                written.expect("a vector has room");
+                vec![datagram]
             }
             Flood::Handshakes => {
                 let segment = || header().tcp(port, target.port(), number, 65_535);
-                let syn = |packet: &mut Vec<u8>| segment().syn().write(packet, &[]).is_ok();
-                let acknowledgement =
-                    |packet: &mut Vec<u8>| segment().ack(0x1234_5678).write(packet, &[]).is_ok();
-                vec![write(&syn), write(&acknowledgement)]
+                let both = [segment().syn(), segment().ack(0x1234_5678)].map(|segment| {
+                    let mut packet = Vec::new();
+                    segment.write(&mut packet, &[]).expect("a vector has room");
+                    packet
+                });
+                both.to_vec()
             }
         }
     }

@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -163,6 +164,13 @@ impl Drop for Held {
             let _ = holder.join();
         }
     }
+}
+
+/// Tells `story`; then, whatever becomes of it, `over` says to the threads beside it that they have to end.
+pub(crate) fn until_over<T>(over: &AtomicBool, story: impl FnOnce() -> T) -> T {
+    let outcome = catch_unwind(AssertUnwindSafe(story));
+    over.store(true, Ordering::Relaxed);
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// Asks `probe` every few milliseconds until it says yes, at most `limit`; what it says at last is returned.

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::client::Client;
 use crate::http::Session;
-use crate::process::{PATIENCE, eventually};
+use crate::process::{PATIENCE, eventually, until_over};
 
 /// How long a connection may take to open and to be answered, each. Long enough for a packet that was lost.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -49,10 +49,7 @@ impl Steady {
                     outcome.expect("the client's namespace is there");
                 });
             }
-            // Whatever becomes of the story, the clients must end.
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| story(&steady)));
-            steady.over.store(true, Ordering::Relaxed);
-            outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            until_over(&steady.over, || story(&steady))
         })
     }
 
