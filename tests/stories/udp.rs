@@ -75,6 +75,8 @@ fn echo(method: Method) -> Result<()> {
     let director = world.start(&Config::new().service(Service::udp(method, world::ECHO)))?;
 
     let mut flows_of: BTreeMap<String, usize> = BTreeMap::new();
+    // Open to the end: a closed socket's port may be the next one's, and two flows would be one connection.
+    let mut sockets = Vec::new();
     for flow in 0..FLOWS {
         let socket = world.client().udp(method.at(world::ECHO))?;
         let mut answered_by = None;
@@ -92,6 +94,7 @@ fn echo(method: Method) -> Result<()> {
             assert_eq!(answered_by.get_or_insert_with(|| server.to_owned()), server);
         }
         *flows_of.entry(answered_by.context("no message")?).or_default() += 1;
+        sockets.push(socket);
     }
     for server in world.servers() {
         let count = flows_of.get(server.name()).copied().unwrap_or(0);
