@@ -15,7 +15,7 @@ use crate::{
         put16, tcp, udp,
     },
 };
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 named! {
     /// What a step of an explanation is about, in the order in which a packet meets them.
@@ -65,7 +65,7 @@ pub enum Outcome {
         /// The port it will leave by.
         port: PortId,
         /// The next hop.
-        next_hop: Ipv4Addr,
+        next_hop: IpAddr,
         /// All of it but the Ethernet addresses.
         frame: Vec<u8>,
     },

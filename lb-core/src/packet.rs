@@ -6,7 +6,7 @@
 
 use crate::{limits::MAX_BURST, wire::ethernet::Mac};
 use arrayvec::ArrayVec;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Index of a port, in the order of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,7 +122,7 @@ pub enum Notice {
     /// Another host claims one of the director's addresses.
     AddressConflict {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The other host.
         mac: Mac,
         /// The port on which the claim arrived.
@@ -131,14 +131,14 @@ pub enum Notice {
     /// A next hop named by the configuration does not answer ARP.
     NeighbourLost {
         /// The neighbour.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// The port it should be behind.
         port: PortId,
     },
     /// A next hop named by the configuration answers, or has another Ethernet address than before.
     NeighbourFound {
         /// The neighbour.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Its Ethernet address.
         mac: Mac,
         /// The port it is behind.

@@ -13,7 +13,7 @@ use lb_core::{
     service::plan::{Admin, Health, Mac, Method, Plan, SchedulerKind, ServerPlan},
 };
 use proptest::prelude::*;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 const SERVICE: &str = "192.0.2.100:80";
 
@@ -202,7 +202,7 @@ fn clients_are_answered_through_another_gateway() {
     let mut plan = two_servers(Method::Nat);
     let gateway = Ipv4Addr::new(192, 0, 2, 253);
     let mac = Mac([2, 0, 0, 0, 1, 253]);
-    plan.routes[0].via = gateway;
+    plan.routes[0].via = gateway.into();
     world.stations.push(common::world::Station { port: WAN, address: gateway, mac });
     world.exchange(&plan);
     world.pass(2_000);
@@ -279,7 +279,7 @@ proptest! {
             }
             for connection in world.connections() {
                 let server = &world.snapshot.servers[connection.server].plan;
-                prop_assert_eq!(server.address.to_bits(), connection.server_address);
+                prop_assert_eq!(server.address, IpAddr::from(Ipv4Addr::from_bits(connection.server_address)));
             }
             let total: u32 = world.snapshot.servers.ids()
                 .map(|server| { let load = world.board.total(server); load.active + load.inactive })

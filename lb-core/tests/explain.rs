@@ -21,7 +21,7 @@ use lb_core::{
     worker::exchange::Exchange,
 };
 use proptest::{prelude::*, sample::select};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 fn explain(world: &World, worker: usize, packet: &MemoryPacket, origin: Origin) -> Explanation {
     world.workers[worker].explain(world.now, packet, origin, &world.ios[worker])
@@ -190,8 +190,8 @@ proptest! {
                     let server = service.servers[0];
                     match service.servers.len() {
                         1 => {
-                            let other = SERVERS[usize::from(server.address == SERVERS[0])];
-                            service.servers.push(ServerPlan { address: other, ..server });
+                            let other = SERVERS[usize::from(server.address == IpAddr::V4(SERVERS[0]))];
+                            service.servers.push(ServerPlan { address: other.into(), ..server });
                         }
                         _ => drop(service.servers.remove(0)),
                     }

@@ -8,6 +8,7 @@ use lb_core::{
     family::{Family, V4},
     flow::key::Secret,
     packet::{Burst, Checksum, PortId, WorkerId},
+    service::address::v4,
     service::{
         load::LoadBoard,
         plan::{Mac, Method, Protocol},
@@ -248,14 +249,10 @@ impl Scene {
         let mut burst = Burst::new();
         for hop in hops {
             let own = snapshot.routing.own_address(hop.port, hop.address).expect("attached");
+            let [sender, target] = [hop.address, own].map(|address| v4(address).expect("ARP is of IPv4"));
             let mac = if hop.port == WAN { WAN_MAC } else { LAN_MAC };
-            let answer = Arp {
-                operation: Operation::Reply,
-                sender_mac: PEER_MAC,
-                sender: hop.address,
-                target_mac: mac,
-                target: own,
-            };
+            let answer =
+                Arp { operation: Operation::Reply, sender_mac: PEER_MAC, sender, target_mac: mac, target };
             let mut bytes = [0; 64];
             ethernet::set_addresses(&mut bytes, mac, PEER_MAC);
             ethernet::set_ethertype(&mut bytes, ethernet::ARP);

@@ -75,7 +75,7 @@ impl Setup {
         let numbers = (0..self.services).flat_map(|number| protocols.iter().map(move |each| (number, *each)));
         Plan {
             ports: vec![port("wan", WAN_MAC, "192.0.2.1/24"), port("lan", LAN_MAC, "198.18.0.1/15")],
-            routes: vec![RoutePlan { to: "0.0.0.0/0".parse().expect("a network"), via: GATEWAY }],
+            routes: vec![RoutePlan { to: "0.0.0.0/0".parse().expect("a network"), via: GATEWAY.into() }],
             timeouts: Timeouts::default(),
             services: numbers.map(|(number, protocol)| self.service(number, protocol)).collect(),
             vips: Vec::new(),

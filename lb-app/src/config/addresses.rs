@@ -6,7 +6,7 @@ use super::{
     report::{Complaint, Problems},
 };
 use lb_core::service::owners::{Owners, Use};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Who uses which address, and where the file says so. Servers are looked up only, as they are many.
 pub(super) struct Addresses<'r> {
@@ -36,7 +36,7 @@ impl<'r> Addresses<'r> {
     }
 
     /// What is wrong with using the address for that as well, if anything is.
-    pub(super) fn complaint(&self, address: Ipv4Addr, wanted: Use, problems: &Problems) -> Option<Complaint> {
+    pub(super) fn complaint(&self, address: IpAddr, wanted: Use, problems: &Problems) -> Option<Complaint> {
         let (by, place) = self.owners.in_the_way(address, wanted)?;
         let remedy = match wanted {
             Use::Server(_) | Use::SorryServer(_) => "use the server's own address",
@@ -51,7 +51,7 @@ impl<'r> Addresses<'r> {
 }
 
 /// Every place where a VIP is named.
-pub(super) fn vips_of(raw: &Raw) -> impl Iterator<Item = (Ipv4Addr, Use<'_>, &Place)> {
+pub(super) fn vips_of(raw: &Raw) -> impl Iterator<Item = (IpAddr, Use<'_>, &Place)> {
     let of_services = raw.services.iter().filter_map(|service| {
         Some((service.plan.vip, Use::Vip(&service.plan.name), service.said.place("vip")?))
     });

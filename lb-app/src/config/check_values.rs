@@ -18,7 +18,7 @@ pub(super) fn endpoint(value: &DeValue) -> Reading<SocketAddr> {
     let parsed: Result<SocketAddrV4, _> = text.parse();
     let address =
         parsed.map_err(|_| Complaint::new(format!("{text:?} is not an address with a port"), remedy))?;
-    values::unicast(*address.ip())?;
+    values::unicast((*address.ip()).into())?;
     if address.port() == 0 {
         return Err(Complaint::new("port 0 is not valid", "use 1 to 65535"));
     }

@@ -7,7 +7,7 @@ use super::{
     report::{Complaint, Problems},
     settings::Device,
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use lb_core::{
     limits::{MAX_PORTS, MAX_ROUTES},
     service::{
@@ -20,7 +20,7 @@ use lb_core::{
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::Hash,
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 /// MTU of Ethernet.
@@ -66,7 +66,7 @@ impl Network {
     }
 
     /// How `address` is reached.
-    pub(super) fn reach(&self, address: Ipv4Addr) -> Reach {
+    pub(super) fn reach(&self, address: IpAddr) -> Reach {
         // A route that leads nowhere is a problem of its own.
         let routed = || self.routes.iter().any(|route| route.to.contains(&address));
         match self.routing.next_hop(address) {
@@ -77,7 +77,7 @@ impl Network {
     }
 
     /// Whether no host can have `address`, because it means all hosts of an attached network.
-    pub(super) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+    pub(super) fn is_broadcast(&self, address: IpAddr) -> bool {
         self.routing.is_broadcast(address)
     }
 
@@ -107,7 +107,7 @@ impl Network {
                 }
             }
             if let Some(via) = &route.via {
-                let to = route.to.as_ref().map_or(Ipv4Net::default(), |to| to.value);
+                let to = route.to.as_ref().map_or(IpNet::default(), |to| to.value);
                 let taken = addresses.complaint(via.value, Use::Router(to), problems);
                 let complaint = taken.or_else(|| self.no_router(via.value));
                 complaint.into_iter().for_each(|complaint| problems.add(&via.place, complaint));
@@ -116,7 +116,7 @@ impl Network {
     }
 
     /// Why the address is no router's.
-    fn no_router(&self, address: Ipv4Addr) -> Option<Complaint> {
+    fn no_router(&self, address: IpAddr) -> Option<Complaint> {
         if self.is_broadcast(address) {
             let what = format!("{address} is not the address of one host of its network");
             Some(Complaint::new(what, "use the address of the router"))
@@ -187,7 +187,7 @@ fn check_ports(raw: &Raw, problems: &Problems) {
 /// Checks the ports' addresses against each other.
 fn check_addresses(ports: &[raw::Port], problems: &Problems) {
     let mut own = HashMap::new();
-    let mut earlier: Vec<(usize, &At<Ipv4Net>)> = Vec::new();
+    let mut earlier: Vec<(usize, &At<IpNet>)> = Vec::new();
     for (index, port) in ports.iter().enumerate() {
         for at in port.addresses.iter().flatten() {
             let (net, address) = (at.value.trunc(), at.value.addr());

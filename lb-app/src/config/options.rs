@@ -141,7 +141,7 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
         Kind::Hexadecimal => check::hexadecimal(value).map(Value::Text),
         Kind::Timeout => values::timeout(value).map(Value::Duration),
         Kind::Duration => values::duration(value).map(Value::Duration),
-        Kind::Address => values::host(value).map(|address| Value::Address(address.into())),
+        Kind::Address => values::host(value).map(Value::Address),
         Kind::Endpoint => check::endpoint(value).map(Value::Endpoint),
         Kind::StatusCodes => check::codes(value),
         Kind::Program | Kind::List(_) | Kind::Table(_) => {

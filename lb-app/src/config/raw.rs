@@ -9,7 +9,7 @@ use super::{
     table::Table,
     values::{boolean, destination, directory, host, listen, name, number, own_address, socket, text, word},
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use lb_core::{
     conn::timeouts::Timeouts,
     limits::{MAX_CONNECTIONS, MAX_MTU, MAX_SERVERS, MIN_MTU},
@@ -18,7 +18,7 @@ use lb_core::{
         plan::{Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
 };
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use toml::de::DeTable;
 
 /// Most addresses of one port.
@@ -34,7 +34,7 @@ pub(super) struct Raw {
     /// With the defaults of those that were not said.
     pub(super) timeouts: Timeouts,
     pub(super) control: Control,
-    pub(super) tunnel_local: Option<At<Ipv4Addr>>,
+    pub(super) tunnel_local: Option<At<IpAddr>>,
     pub(super) hooks: Hooks,
     pub(super) metrics_listen: Option<At<SocketAddr>>,
     pub(super) ports: Vec<Port>,
@@ -64,7 +64,7 @@ pub(super) struct Port {
     pub(super) name: Option<At<String>>,
     pub(super) device: Option<At<String>>,
     /// `None` if the list or one of its elements means nothing: then nobody knows what is attached.
-    pub(super) addresses: Option<Vec<At<Ipv4Net>>>,
+    pub(super) addresses: Option<Vec<At<IpNet>>>,
     pub(super) mtu: Field<u16>,
     pub(super) checksum_offload: Field<bool>,
 }
@@ -72,8 +72,8 @@ pub(super) struct Port {
 /// `[[routes]]`
 pub(super) struct Route {
     pub(super) place: Place,
-    pub(super) to: Option<At<Ipv4Net>>,
-    pub(super) via: Option<At<Ipv4Addr>>,
+    pub(super) to: Option<At<IpNet>>,
+    pub(super) via: Option<At<IpAddr>>,
 }
 
 /// `[[services]]`
@@ -110,7 +110,7 @@ pub(super) struct Vip {
 }
 
 /// The address of what has none, which is a problem and so never used.
-const NOWHERE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Raw {
     /// Reads the document, reporting unknown and missing keys and values that mean nothing by themselves.
@@ -211,7 +211,7 @@ impl Route {
 
 impl Service {
     fn read(mut table: Table, timeouts: Timeouts, problems: &Problems) -> Self {
-        let nowhere = ServiceKey::new(Protocol::Tcp, SocketAddr::new(NOWHERE.into(), 0));
+        let nowhere = ServiceKey::new(Protocol::Tcp, SocketAddr::new(NOWHERE, 0));
         let mut plan = ServicePlan { timeouts, ..ServicePlan::new("", nowhere, Method::Nat) };
         let said = read(&mut table, ServicePlan::OPTIONS, &mut plan);
         let (pool, pool_places) = read_pool(table.table("health"));

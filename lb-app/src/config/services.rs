@@ -11,13 +11,12 @@ use super::{
 use lb_core::{
     limits::{MAX_SERVERS, MAX_SERVICES},
     service::{
-        address::v4,
         option::Value,
         owners::Use,
         plan::{Method, SchedulerKind, ServicePlan, VipPlan, port_flag},
     },
 };
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 /// Checks of services and VIPs, with what they compare to.
 pub(super) struct Services<'c, 'r> {
@@ -53,7 +52,7 @@ impl<'c, 'r> Services<'c, 'r> {
     }
 
     /// An address must be one host's, and nobody else's.
-    fn check_address(&self, address: Ipv4Addr, wanted: Use, place: &Place, remedy: &str) {
+    fn check_address(&self, address: IpAddr, wanted: Use, place: &Place, remedy: &str) {
         let is_broadcast = || {
             let what = format!("{address} is not the address of one host of its network");
             self.network.is_broadcast(address).then(|| Complaint::new(what, remedy))
@@ -123,11 +122,9 @@ impl<'c, 'r> Services<'c, 'r> {
                 let what = format!("{sorry} is one of the service's servers (line {line})");
                 Complaint::new(what, "use another server, which gets connections when these fail")
             });
-            if let Ok(value) = v4(sorry.ip()) {
-                let address = At { value, place: place.clone() };
-                let port = At { value: sorry.port(), place: place.clone() };
-                self.check_reachable(service, Use::SorryServer(&service.plan.name), Some(port), &address);
-            }
+            let address = At { value: sorry.ip(), place: place.clone() };
+            let port = At { value: sorry.port(), place: place.clone() };
+            self.check_reachable(service, Use::SorryServer(&service.plan.name), Some(port), &address);
         }
     }
 
@@ -162,7 +159,7 @@ impl<'c, 'r> Services<'c, 'r> {
     }
 
     /// A server's address must be a host's that the service's method reaches. The port is the one that it was given.
-    fn check_reachable(&self, service: &raw::Service, wanted: Use, port: Option<At<u16>>, at: &At<Ipv4Addr>) {
+    fn check_reachable(&self, service: &raw::Service, wanted: Use, port: Option<At<u16>>, at: &At<IpAddr>) {
         self.check_address(at.value, wanted, &at.place, "use the server's own address");
         let Some(method) = service.said.known("method", service.plan.method) else { return };
         self.check_reach(method, at);
@@ -177,7 +174,7 @@ impl<'c, 'r> Services<'c, 'r> {
         }
     }
 
-    fn check_reach(&self, method: Method, at: &At<Ipv4Addr>) {
+    fn check_reach(&self, method: Method, at: &At<IpAddr>) {
         let address = at.value;
         let attach = "attach its network to a port, or use nat or tun";
         let complaint = match (self.network.reach(address), method.is_link_local()) {

@@ -1,14 +1,14 @@
 //! Readers of single values: what a piece of TOML means, or why it means nothing and what to write instead.
 
 use super::{duration, invisible::is_invisible, report::Complaint, settings::Wanted};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use lb_core::{
     limits::MAX_TIMEOUT_S,
     service::address::{NotYet, no_host},
     time::Duration,
 };
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
     path::{Component, Path, PathBuf},
 };
@@ -163,16 +163,16 @@ pub(super) fn listen(value: &DeValue) -> Reading<SocketAddr> {
 }
 
 /// The address of one host.
-pub(super) fn host(value: &DeValue) -> Reading<Ipv4Addr> {
+pub(super) fn host(value: &DeValue) -> Reading<IpAddr> {
     let remedy = "write an IPv4 address, as in \"192.0.2.1\"";
     let text = quoted(value, remedy)?;
-    let address = text.parse().map_err(|_| no_address(text, "IPv4 address", remedy))?;
-    unicast(address)?;
-    Ok(address)
+    let address: Ipv4Addr = text.parse().map_err(|_| no_address(text, "IPv4 address", remedy))?;
+    unicast(address.into())?;
+    Ok(address.into())
 }
 
 /// One of the director's own addresses, with the length of its network's prefix.
-pub(super) fn own_address(value: &DeValue) -> Reading<Ipv4Net> {
+pub(super) fn own_address(value: &DeValue) -> Reading<IpNet> {
     let remedy = "write address and prefix length, as in \"192.0.2.1/24\"";
     let text = quoted(value, remedy)?;
     if let Ok(address) = text.parse::<Ipv4Addr>() {
@@ -181,7 +181,7 @@ pub(super) fn own_address(value: &DeValue) -> Reading<Ipv4Net> {
     }
     let network: Ipv4Net =
         text.parse().map_err(|_| no_address(text, "address with a prefix length", remedy))?;
-    unicast(network.addr())?;
+    unicast(network.addr().into())?;
     let (address, prefix) = (network.addr(), network.prefix_len());
     if prefix == 0 {
         return Err(Complaint::new("a network of 0 bits contains every address", "use 1 to 32 bits"));
@@ -195,15 +195,15 @@ pub(super) fn own_address(value: &DeValue) -> Reading<Ipv4Net> {
             remedy,
         ));
     }
-    Ok(network)
+    Ok(network.into())
 }
 
 /// Where a route goes: a network, or `default`.
-pub(super) fn destination(value: &DeValue) -> Reading<Ipv4Net> {
+pub(super) fn destination(value: &DeValue) -> Reading<IpNet> {
     let remedy = "write \"default\" or a network, as in \"203.0.113.0/24\"";
     let text = quoted(value, remedy)?;
     if text == "default" {
-        return Ok(Ipv4Net::default());
+        return Ok(IpNet::default());
     }
     let network: Ipv4Net = text.parse().map_err(|_| no_address(text, "network", remedy))?;
     if network.addr() != network.network() {
@@ -217,7 +217,7 @@ pub(super) fn destination(value: &DeValue) -> Reading<Ipv4Net> {
     if network.addr().is_multicast() {
         return Err(Complaint::new(format!("{text:?} is multicast"), "only unicast is routed"));
     }
-    Ok(network)
+    Ok(network.into())
 }
 
 /// The candidate that `word` was probably meant to be.
@@ -243,7 +243,7 @@ fn no_address(text: &str, expected: &str, remedy: &str) -> Complaint {
 }
 
 /// No group, nobody, not ourselves.
-pub(super) fn unicast(address: Ipv4Addr) -> Reading<()> {
+pub(super) fn unicast(address: IpAddr) -> Reading<()> {
     no_host(address)
         .map_or(Ok(()), |kind| Err(Complaint::new(format!("{address} is {kind}"), "use a unicast address")))
 }

@@ -289,7 +289,7 @@ mod tests {
         let (host, workers) = Host::new(2, Arc::new(Shutdown::new(2)));
         let to = Recipient {
             server: ServerId::new(3),
-            address: Ipv4Addr::new(198, 51, 100, 11),
+            address: Ipv4Addr::new(198, 51, 100, 11).into(),
             as_traffic: true,
         };
         let bytes = packet(protocol::TCP, &[0x90, 0x01, 0, 80, 0, 0, 0, 0]);

@@ -12,10 +12,7 @@ use super::{
 };
 use crate::config::health::{Check, Health, Pool, ServiceHealth};
 use lb_core::{
-    service::{
-        address::v4,
-        plan::{self, Plan, ServerPlan, ServicePlan},
-    },
+    service::plan::{self, Plan, ServerPlan, ServicePlan},
     time::{Duration, Instant},
 };
 
@@ -100,8 +97,7 @@ fn verdict(
             Role::Inhibited if was_there => plan::Health::Inhibited,
             Role::Inhibited | Role::Out => return None,
         };
-        let address = v4(sorry.address.ip()).ok()?;
-        let server = ServerPlan::new(address, sorry.address.port(), 1);
+        let server = ServerPlan::new(sorry.address.ip(), sorry.address.port(), 1);
         service.servers.push(ServerPlan { health, ..server });
         Some(sorry.address)
     });

@@ -92,8 +92,8 @@ async fn ask(
 fn address(check: &Check, target: &Target) -> Result<SocketAddrV4, String> {
     let key = &target.key;
     let to = if check.to_vip { key.service.endpoint() } else { key.endpoint() };
-    let of_target = || v4(to.ip()).map_err(|not_yet| format!("{} {not_yet}", to.ip()));
-    let address = check.address.map_or_else(of_target, Ok)?;
+    let address = check.address.unwrap_or(to.ip());
+    let address = v4(address).map_err(|not_yet| format!("{address} {not_yet}"))?;
     Ok(SocketAddrV4::new(address, check.port.unwrap_or(to.port())))
 }
 

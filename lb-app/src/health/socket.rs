@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     path::Path,
     sync::{Mutex, PoisonError, mpsc},
     thread,
@@ -104,7 +104,7 @@ impl Doors {
                 socket.set_mark(mark).map_err(|error| explain(&error, &format!("mark {mark}")))?;
             }
             if let Some(source) = source {
-                let bound = socket.bind(&SocketAddrV4::new(source, 0).into());
+                let bound = socket.bind(&SocketAddr::new(source, 0).into());
                 bound.map_err(|error| explain(&error, &format!("source address {source}")))?;
             }
             Ok(socket)

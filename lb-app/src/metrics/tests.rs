@@ -78,7 +78,7 @@ fn facts(services: usize, servers: usize) -> Facts {
             pool: Pool::default(),
             up_weight: 1,
             kept: false,
-            sorry: Some((SocketAddr::new(service.vip.into(), 81), false)),
+            sorry: Some((SocketAddr::new(service.vip, 81), false)),
             servers: endpoints
                 .map(|address| ServerReport {
                     address,

@@ -140,8 +140,8 @@ total 12 connections
 
 #[test]
 fn workers_that_know_the_same_neighbour_share_a_line() {
-    let neighbour = |address| {
-        let hop = NextHop { port: PortId(0), address };
+    let neighbour = |address: Ipv4Addr| {
+        let hop = NextHop { port: PortId(0), address: address.into() };
         Neighbour::new(hop, Mac::default(), 1500, Instant::ZERO)
     };
     let known = || {

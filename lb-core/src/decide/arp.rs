@@ -54,7 +54,7 @@ impl Known {
             };
         }
         // A reply or an announcement counts; so does a request, since RFC 826 has it update what is already known.
-        let neighbour = self.neighbours.find(NextHop { port, address: arp.sender });
+        let neighbour = self.neighbours.find(NextHop { port, address: arp.sender.into() });
         let is_news =
             neighbour.and_then(|id| self.neighbours.get(id)).is_some_and(|it| it.is_news(claim.mac));
         // Another worker may have asked; and who shares a question has answered it.

@@ -222,7 +222,7 @@ impl Known {
         let service = self.snapshot.service_of(server);
         Key {
             source: reply.destination,
-            destination: F::of(service.vip.into()).unwrap_or_default(),
+            destination: F::of(service.vip).unwrap_or_default(),
             source_port: reply.destination_port,
             destination_port: service.port,
             protocol: reply.protocol,

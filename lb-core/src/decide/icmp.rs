@@ -68,7 +68,7 @@ impl<F: Family> Narrow<F> {
     /// Whether the report is about the tunnel to a server.
     #[must_use]
     pub fn concerns(&self, server: &Server) -> bool {
-        (F::of(server.plan.address.into()), F::of(server.tunnel_source.into()))
+        (F::of(server.plan.address), server.tunnel_source.and_then(F::of))
             == (Some(self.server), Some(self.source))
     }
 }

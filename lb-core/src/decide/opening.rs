@@ -117,7 +117,7 @@ impl Known {
             return Err(self.undeliverable(opener.now, opener.port, parsed, way.limit));
         }
         let method = self.snapshot.services[*service].method;
-        let address = F::of(plan.address.into()).unwrap_or_default();
+        let address = F::of(plan.address).unwrap_or_default();
         let mut connection = Connection::new(&key, server, address, plan.port, method);
         connection.state = next_state(parsed, &connection, direction);
         let Way { neighbour, limit, .. } = way;
@@ -165,7 +165,7 @@ impl Known {
     pub(crate) fn reply_key<F: Forwarded>(&self, key: &Key<F>, server: ServerId) -> Option<Key<F>> {
         let plan = &self.snapshot.servers[server].plan;
         let sees_replies = self.snapshot.service_of(server).method.sees_replies();
-        sees_replies.then(|| key.answered_by(F::of(plan.address.into()).unwrap_or_default(), plan.port))
+        sees_replies.then(|| key.answered_by(F::of(plan.address).unwrap_or_default(), plan.port))
     }
 
     /// The next hop to the client of a connection whose replies pass here.
@@ -206,7 +206,7 @@ pub(crate) fn request<F: Family>(parsed: &Parsed<F>, service: &Service) -> Reque
     Request {
         client: F::ip(key.source),
         client_port: key.source_port,
-        vip: service.vip.into(),
+        vip: service.vip,
         vip_port: service.port,
     }
 }

@@ -158,7 +158,8 @@ pub(super) fn rewriting<F: Family>(
         Method::Dr => format!("dr: addresses unchanged; {ttl}"),
         Method::Tun => {
             let server = &snapshot.servers[connection.server];
-            let (from, to) = (server.tunnel_source, server.plan.address);
+            let from = server.tunnel_source.map_or_else(String::new, |source| source.to_string());
+            let to = server.plan.address;
             let len = usize::from(at.ip_len) + tun::OVERHEAD;
             format!("tun: encapsulated in IPv4 {from} > {to}, {len} bytes in total")
         }

@@ -4,7 +4,7 @@
 use crate::{
     cast::small,
     counters::DropReason,
-    family::Family,
+    family::{Family, V4},
     packet::Packet,
     wire::{
         checksum::Folded,
@@ -13,6 +13,7 @@ use crate::{
         put16,
     },
 };
+use std::net::IpAddr;
 
 /// Bytes that the tunnel adds.
 pub const OVERHEAD: usize = ipv4::HEADER_LEN;
@@ -32,7 +33,9 @@ impl Outer {
 
     /// From the director's address to the server's.
     #[must_use]
-    pub fn new(source: u32, server: u32) -> Outer {
+    pub fn new(source: IpAddr, server: IpAddr) -> Outer {
+        // Tunnels of IPv6 are not configured yet.
+        let (Some(source), Some(server)) = (V4::of(source), V4::of(server)) else { return Outer::NONE };
         let header = Header {
             header_len: OVERHEAD,
             total_len: 0,

@@ -162,7 +162,7 @@ mod tests {
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
     fn neighbour() -> Neighbour {
-        let hop = NextHop { port: PortId(0), address: Ipv4Addr::new(192, 0, 2, 9) };
+        let hop = NextHop { port: PortId(0), address: Ipv4Addr::new(192, 0, 2, 9).into() };
         Neighbour::new(hop, Mac::default(), 1500, Instant::ZERO)
     }
 

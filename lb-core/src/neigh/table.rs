@@ -7,6 +7,7 @@
 
 use super::entry::{Knowledge, Neighbour, Question};
 use crate::{
+    cast::{high64, low64},
     flow::key::{fold_multiply, scale},
     ids::NeighbourId,
     limits::MAX_NEIGHBOURS,
@@ -15,7 +16,7 @@ use crate::{
     time::Instant,
     wire::ethernet::{self, Mac},
 };
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Neighbours looked at in one call of [`Neighbours::poll`].
 const POLL_STEP: usize = 16;
@@ -258,8 +259,8 @@ impl Default for Neighbours {
 
 /// The next hop that `address` on `port` would be.
 #[must_use]
-pub const fn hop(port: PortId, address: Ipv4Addr) -> NextHop {
-    NextHop { port, address }
+pub fn hop(port: PortId, address: impl Into<IpAddr>) -> NextHop {
+    NextHop { port, address: address.into() }
 }
 
 /// The neighbour at a place.
@@ -268,7 +269,11 @@ fn id_at(place: usize) -> Option<NeighbourId> {
 }
 
 fn home(hop: NextHop) -> usize {
-    let key = u64::from(hop.address.to_bits()) << 16 | u64::from(hop.port.0);
+    let address = match hop.address {
+        IpAddr::V4(address) => u64::from(address.to_bits()),
+        IpAddr::V6(address) => high64(address.to_bits()) ^ low64(address.to_bits()),
+    };
+    let key = address << 16 ^ u64::from(hop.port.0);
     scale(fold_multiply(key ^ 0x082e_fa98_ec4e_6c89, 0x3f84_d5b5_b547_0917), INDEX_LEN)
 }
 
@@ -287,7 +292,7 @@ mod tests {
     }
 
     fn host(number: u32) -> NextHop {
-        hop(PortId((number & 1) as u16), Ipv4Addr::from_bits(0xc000_0200 + number))
+        hop(PortId((number & 1) as u16), std::net::Ipv4Addr::from_bits(0xc000_0200 + number))
     }
 
     #[test]

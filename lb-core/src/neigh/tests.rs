@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{packet::PortId, service::routing::NextHop, time::Instant, wire::ethernet::Mac};
 use proptest::prelude::*;
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 /// What a worker does with its neighbours. Hosts are numbers.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +98,8 @@ proptest! {
             let mut steps = 0;
             while let Some((number, question)) = table.poll(&mut steps, at) {
                 let neighbour = table.get(number).expect("it is told apart from others when it is given up");
-                let host = neighbour.hop.address.octets()[3];
+                let IpAddr::V4(address) = neighbour.hop.address else { unreachable!("all are of IPv4") };
+                let host = address.octets()[3];
                 if question == Question::GiveUp {
                     while let Some(packet) = waiting.pop(number) {
                         prop_assert_eq!(packet, host);

@@ -9,7 +9,7 @@ use crate::{
     ids::{ById, ServerId, ServiceId},
     wire::protocol::Protocol,
 };
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{collections::HashMap, net::IpAddr};
 
 /// The director's addresses, its services' and its servers' in one family.
 pub struct Addresses<F: Family> {
@@ -26,12 +26,12 @@ pub struct Addresses<F: Family> {
 impl<F: Family> Addresses<F> {
     /// Those of the configured services, which are in `order`, and of their servers.
     pub(super) fn new(
-        locals: &[(Ipv4Addr, Local)],
+        locals: &[(IpAddr, Local)],
         order: &[ServiceId],
         services: &ById<ServiceId, Service>,
         servers: &ById<ServerId, Server>,
     ) -> Self {
-        let of = |ip: Ipv4Addr| F::of(ip.into());
+        let of = F::of;
         let locals = locals.iter().filter_map(|(ip, local)| Some(((of(*ip)?, 0), *local)));
         let configured = || order.iter().map(|&id| (id, &services[id]));
         let endpoints = configured().filter_map(|(id, service)| {

@@ -17,7 +17,7 @@ use crate::{
 };
 use std::{
     collections::HashSet,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
 };
 
 /// What keeps a service's number. One with another method is another: its servers are set up differently.
@@ -96,7 +96,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     if let Some(old) = old {
         note_server_changes(&mut changes, old, &services, &servers);
         changes.routing = old.routing != routing;
-        let told: HashSet<Ipv4Addr> = old.locals.iter().map(|(address, _)| *address).collect();
+        let told: HashSet<IpAddr> = old.locals.iter().map(|(address, _)| *address).collect();
         changes.new_addresses = locals.iter().any(|(address, _)| !told.contains(address));
     }
     Ok(Snapshot {
@@ -202,11 +202,11 @@ fn resolve(
 ) -> Result<Server, SnapshotError> {
     let next_hop: NextHop = routing.next_hop(server.address).ok_or(SnapshotError::NoRoute(server.address))?;
     let tunnel_source = match service.method {
-        Method::Tun => plan
-            .tunnel_local
-            .or_else(|| routing.own_address(next_hop.port, next_hop.address))
-            .ok_or(SnapshotError::NoTunnelAddress(server.address))?,
-        Method::Nat | Method::Dr => Ipv4Addr::UNSPECIFIED,
+        Method::Tun => {
+            let own = || routing.own_address(next_hop.port, next_hop.address);
+            Some(plan.tunnel_local.or_else(own).ok_or(SnapshotError::NoTunnelAddress(server.address))?)
+        }
+        Method::Nat | Method::Dr => None,
     };
     Ok(Server { service: id, plan: server, standing: server.standing(), next_hop, tunnel_source })
 }
@@ -251,7 +251,7 @@ fn candidates(service: &ServicePlan, numbers: &[ServerId]) -> Vec<Candidate> {
     weighted
         .map(|((server, weight), &number)| Candidate {
             server: number,
-            address: server.address.into(),
+            address: server.address,
             port: server.port,
             weight,
         })
@@ -324,8 +324,8 @@ fn server_ports(servers: &ById<ServerId, Server>) -> [bool; MAX_PORTS] {
 }
 
 /// VIPs with their policies, each once, then own addresses. A tunnel's own address is one of the director's own.
-fn locals(plan: &Plan, routing: &Routing) -> Vec<(Ipv4Addr, Local)> {
-    let mut locals: Vec<(Ipv4Addr, Local)> = Vec::new();
+fn locals(plan: &Plan, routing: &Routing) -> Vec<(IpAddr, Local)> {
+    let mut locals: Vec<(IpAddr, Local)> = Vec::new();
     let mut known = HashSet::new();
     for VipPlan { address, unserved } in plan.every_vip() {
         known.insert(address);
@@ -333,7 +333,7 @@ fn locals(plan: &Plan, routing: &Routing) -> Vec<(Ipv4Addr, Local)> {
     }
     for (index, port) in plan.ports.iter().enumerate() {
         let own = Local::Own(PortId(small(index)));
-        known.extend(port.addresses.iter().map(ipnet::Ipv4Net::addr));
+        known.extend(port.addresses.iter().map(ipnet::IpNet::addr));
         locals.extend(port.addresses.iter().map(|network| (network.addr(), own)));
     }
     if let Some(local) = plan.tunnel_local

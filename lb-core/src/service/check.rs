@@ -2,17 +2,17 @@
 //! are; this is for plans that are changed while the director runs.
 
 use super::{
-    address::{no_host, v4},
+    address::no_host,
     key::ServiceKey,
     owners::{Owners, Use, all},
     plan::{Method, Plan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
     routing::Routing,
 };
 use crate::limits::{MAX_ROUTES, MAX_WEIGHT};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use std::{
     collections::HashSet,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
 };
 use thiserror::Error;
 
@@ -59,18 +59,18 @@ pub enum PlanError {
     SameRoute(String),
     /// A route leads to no network.
     #[error("{0} is not a network of single hosts")]
-    NotRouted(Ipv4Net),
+    NotRouted(IpNet),
     /// A route leads to a network that a port is attached to, so that it is never used.
     #[error("{to} is attached to port {port:?}, which comes first")]
     RouteToAttached {
         /// The network.
-        to: Ipv4Net,
+        to: IpNet,
         /// The port.
         port: String,
     },
     /// A router has to be reached directly.
     #[error("router {0} is on no attached network: `show routes` lists them")]
-    RouterNotAttached(Ipv4Addr),
+    RouterNotAttached(IpAddr),
     /// A port is 0.
     #[error("port 0 is not valid")]
     PortZero,
@@ -86,7 +86,7 @@ pub enum PlanError {
     },
     /// DR reaches attached networks only.
     #[error("{0} is on no attached network, as dr requires")]
-    NotAttached(Ipv4Addr),
+    NotAttached(IpAddr),
     /// Not every scheduler hashes.
     #[error("hash_port is for sh and mh: {0} does not hash the client's address")]
     HashPort(SchedulerKind),
@@ -145,8 +145,7 @@ fn check_address(
         return Err(PlanError::TwoUses { address, one: other.to_string(), other: wanted.to_string() });
     }
     // The kernel's addresses are its own business.
-    let is_broadcast =
-        v4(address).is_ok_and(|address| routing.is_broadcast(address) || no_host(address).is_some());
+    let is_broadcast = routing.is_broadcast(address) || no_host(address).is_some();
     if is_broadcast && !matches!(wanted, Use::Port(_) | Use::CheckSource(_)) {
         return Err(PlanError::NotAHost { address, wanted: wanted.to_string() });
     }
@@ -165,7 +164,7 @@ fn check_routes(plan: &Plan, routing: &Routing) -> Result<(), PlanError> {
         if !seen.insert(route.to) {
             return Err(PlanError::SameRoute(shown(route.to)));
         }
-        let is_attached_to = |network: &Ipv4Net| network.trunc() == route.to;
+        let is_attached_to = |network: &IpNet| network.trunc() == route.to;
         if let Some(port) = plan.ports.iter().find(|port| port.addresses.iter().any(is_attached_to)) {
             return Err(PlanError::RouteToAttached { to: route.to, port: port.name.clone() });
         }
@@ -178,7 +177,7 @@ fn check_routes(plan: &Plan, routing: &Routing) -> Result<(), PlanError> {
 
 /// A route's destination as operators write it.
 #[must_use]
-pub fn shown(to: Ipv4Net) -> String {
+pub fn shown(to: IpNet) -> String {
     if to.prefix_len() == 0 { "default".to_owned() } else { to.to_string() }
 }
 

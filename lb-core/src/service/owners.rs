@@ -2,7 +2,7 @@
 //! edited while the director runs.
 
 use super::plan::Plan;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use std::{collections::HashMap, fmt, net::IpAddr};
 
 /// What an address is used for, and by whom.
@@ -13,7 +13,7 @@ pub enum Use<'a> {
     /// Tunnel headers come from it.
     Tunnel,
     /// The route to there leads through it.
-    Router(Ipv4Net),
+    Router(IpNet),
     /// Clients of the service of that name send to it.
     Vip(&'a str),
     /// It is listed as a VIP.
@@ -123,20 +123,21 @@ impl<'a> Owners<'a, ()> {
 /// Every address of a plan, with who uses it.
 pub(super) fn all(plan: &Plan) -> impl Iterator<Item = (IpAddr, Use<'_>)> {
     let servers = plan.services.iter().flat_map(|service| {
-        service.servers.iter().map(move |server| (IpAddr::V4(server.address), Use::Server(&service.name)))
+        service.servers.iter().map(move |server| (server.address, Use::Server(&service.name)))
     });
     few(plan).chain(servers)
 }
 
 /// The same without servers.
 fn few(plan: &Plan) -> impl Iterator<Item = (IpAddr, Use<'_>)> {
-    let own = plan.ports.iter().flat_map(|port| {
-        port.addresses.iter().map(move |network| (IpAddr::V4(network.addr()), Use::Port(&port.name)))
-    });
-    let tunnel = plan.tunnel_local.map(|local| (IpAddr::V4(local), Use::Tunnel));
-    let routers = plan.routes.iter().map(|route| (IpAddr::V4(route.via), Use::Router(route.to)));
-    let of_services = plan.services.iter().map(|service| (IpAddr::V4(service.vip), Use::Vip(&service.name)));
-    let listed = plan.vips.iter().map(|vip| (IpAddr::V4(vip.address), Use::ListedVip));
+    let own = plan
+        .ports
+        .iter()
+        .flat_map(|port| port.addresses.iter().map(move |network| (network.addr(), Use::Port(&port.name))));
+    let tunnel = plan.tunnel_local.map(|local| (local, Use::Tunnel));
+    let routers = plan.routes.iter().map(|route| (route.via, Use::Router(route.to)));
+    let of_services = plan.services.iter().map(|service| (service.vip, Use::Vip(&service.name)));
+    let listed = plan.vips.iter().map(|vip| (vip.address, Use::ListedVip));
     own.chain(tunnel).chain(routers).chain(of_services).chain(listed)
 }
 
@@ -150,7 +151,7 @@ mod tests {
         let uses = [
             Use::Port("wan"),
             Use::Tunnel,
-            Use::Router(Ipv4Net::default()),
+            Use::Router(IpNet::default()),
             Use::Vip("web"),
             Use::ListedVip,
             Use::Server("web"),

@@ -11,10 +11,7 @@ use crate::{
     packet::PortId,
     sched::{Candidate, Scheduler},
 };
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 /// What one of the director's addresses is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +35,7 @@ pub struct Service {
     /// Transport protocol.
     pub protocol: Protocol,
     /// The address that clients send to.
-    pub vip: Ipv4Addr,
+    pub vip: IpAddr,
     /// The port that clients send to.
     pub port: u16,
     /// How packets reach the servers.
@@ -63,7 +60,7 @@ impl Service {
     /// What it is known by.
     #[must_use]
     pub const fn key(&self) -> ServiceKey {
-        ServiceKey { protocol: self.protocol, vip: IpAddr::V4(self.vip), port: self.port }
+        ServiceKey { protocol: self.protocol, vip: self.vip, port: self.port }
     }
 }
 
@@ -78,6 +75,6 @@ pub struct Server {
     pub standing: Standing,
     /// Where its packets go next.
     pub next_hop: NextHop,
-    /// Source of its tunnel headers; unspecified unless the method is TUN.
-    pub tunnel_source: Ipv4Addr,
+    /// Source of its tunnel headers, if the method is TUN.
+    pub tunnel_source: Option<IpAddr>,
 }

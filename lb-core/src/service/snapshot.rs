@@ -19,7 +19,7 @@ use crate::{
     packet::PortId,
     sched::Scheduler,
 };
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use thiserror::Error;
 
 pub use super::parts::{Local, Server, Service};
@@ -49,10 +49,10 @@ pub enum SnapshotError {
     },
     /// A server that no packet can reach.
     #[error("no route to server {0}")]
-    NoRoute(Ipv4Addr),
+    NoRoute(IpAddr),
     /// A tunnel needs a source address.
     #[error("no source address for the tunnel to {0}")]
-    NoTunnelAddress(Ipv4Addr),
+    NoTunnelAddress(IpAddr),
 }
 
 /// What is different from the snapshot before: what a worker has to look at when it takes this one.
@@ -106,7 +106,7 @@ pub struct Snapshot {
     /// See [`Plan::redirection_len`](super::plan::Plan::redirection_len).
     pub redirection_len: u16,
     /// VIPs and own addresses, in the order they were configured.
-    pub locals: Vec<(Ipv4Addr, Local)>,
+    pub locals: Vec<(IpAddr, Local)>,
     pub(super) v4: Addresses<V4>,
 }
 
@@ -212,6 +212,6 @@ impl Snapshot {
     /// The director's address to answer from on `port`: its own towards `peer`, else `or`.
     #[must_use]
     pub fn answer_from<F: Family>(&self, port: PortId, peer: F::Address, or: F::Address) -> F::Address {
-        self.routing.own_address(port, F::ip(peer)).and_then(|own| F::of(own.into())).unwrap_or(or)
+        self.routing.own_address(port, F::ip(peer)).and_then(F::of).unwrap_or(or)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         ethernet::Mac,
     },
 };
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Time between two rounds.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(2);
@@ -47,8 +47,10 @@ impl<P: Packet> Worker<P> {
                 Local::Vip { attached, .. } => *attached,
             };
             let only = self.chores.announcements.only;
-            if let Some(port) = port.filter(|port| only.is_none_or(|only| only == *port)) {
-                self.announce(port, *address, io);
+            if let Some(port) = port.filter(|port| only.is_none_or(|only| only == *port))
+                && let IpAddr::V4(address) = *address
+            {
+                self.announce(port, address, io);
             }
             self.chores.announcements.next += 1;
         }

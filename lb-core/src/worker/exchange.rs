@@ -98,7 +98,8 @@ impl<P: Packet> Worker<P> {
         // Fails only with more next hops than the table holds; packets for those servers are counted as such.
         let neighbour = known.neighbours.acquire(server.next_hop, port.mac, port.mtu, now);
         let method = known.snapshot.service_of(number).method;
-        let outer = Outer::new(server.tunnel_source.to_bits(), server.plan.address.to_bits());
+        let outer =
+            server.tunnel_source.map_or(Outer::NONE, |source| Outer::new(source, server.plan.address));
         let mut backend = Backend::new(neighbour, method, port.mtu, outer);
         backend.stand(server.standing);
         let old = std::mem::replace(&mut known.backends[number], backend);

@@ -11,7 +11,7 @@ use crate::{
     time::Instant,
     wire::{ethernet, headers::Headers, ipv4},
 };
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Whom a packet of the control plane goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Recipient {
     /// The server's number.
     pub server: ServerId,
     /// Its address: the number may be another server's by now.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The packet is for the VIP, and goes to the server as clients' packets do. Otherwise it is for the server itself.
     pub as_traffic: bool,
 }

@@ -333,8 +333,7 @@ impl Known {
         let service = &self.snapshot.services[service];
         let is_it = |id: &ServerId| {
             let server = &self.snapshot.servers[*id];
-            (F::of(server.plan.address.into()), server.plan.port)
-                == (Some(saved.server_address), saved.server_port)
+            (F::of(server.plan.address), server.plan.port) == (Some(saved.server_address), saved.server_port)
                 && server.standing != plan::Standing::Gone
         };
         (service.method == saved.method).then(|| service.servers.iter().copied().find(is_it)).flatten()

@@ -14,6 +14,7 @@ use crate::{
         ethernet::{self, Mac},
     },
 };
+use std::net::IpAddr;
 
 /// Bytes of an untagged ARP frame.
 const FRAME_LEN: usize = ethernet::HEADER_LEN + arp::LEN;
@@ -26,7 +27,7 @@ impl<P: Packet> Worker<P> {
             self.share(now, &packet, purpose, io);
         }
         if let Some(number) = hear.neighbour {
-            let hop = NextHop { port: packet.port(), address: hear.claim.address };
+            let hop = NextHop { port: packet.port(), address: hear.claim.address.into() };
             if let Some((_, true)) = self.known.neighbours.answer(hop, hear.claim.mac, now) {
                 self.found(now, number, io);
             }
@@ -53,7 +54,7 @@ impl<P: Packet> Worker<P> {
         let Conflict { claim, defend } = *conflict;
         let port = packet.port();
         self.books.counters.address_conflicts.bump();
-        io.notice(Notice::AddressConflict { address: claim.address, mac: claim.mac, port });
+        io.notice(Notice::AddressConflict { address: claim.address.into(), mac: claim.mac, port });
         if defend {
             self.known.defences.defended(claim.address.into(), now);
             self.announce(port, claim.address, io);
@@ -95,13 +96,14 @@ impl<P: Packet> Worker<P> {
             Question::Unicast => mac,
             Question::GiveUp => return self.give_up(number, io),
         };
-        let Some(own) = self.known.snapshot.routing.own_address(hop.port, hop.address) else { return };
+        let own = self.known.snapshot.routing.own_address(hop.port, hop.address);
+        let (Some(IpAddr::V4(own)), IpAddr::V4(target)) = (own, hop.address) else { return };
         let request = Arp {
             operation: Operation::Request,
             sender_mac: self.known.mac_of(hop.port),
             sender: own,
             target_mac: Mac::default(),
-            target: hop.address,
+            target,
         };
         self.originate_arp(hop.port, to, &request, io);
     }

@@ -35,7 +35,7 @@ pub const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 11), Ipv4Addr::n
 pub fn network() -> Plan {
     Plan {
         ports: vec![port("wan", WAN_MAC, "192.0.2.1/24"), port("lan", LAN_MAC, "198.51.100.1/24")],
-        routes: vec![RoutePlan { to: "0.0.0.0/0".parse().unwrap(), via: GATEWAY }],
+        routes: vec![RoutePlan { to: "0.0.0.0/0".parse().unwrap(), via: GATEWAY.into() }],
         verify_checksums: true,
         ..Plan::default()
     }
@@ -118,7 +118,7 @@ impl PlanExt for Plan {
     }
 
     fn unserved(mut self, vip: Ipv4Addr, unserved: Unserved) -> Self {
-        self.vips.push(VipPlan { address: vip, unserved });
+        self.vips.push(VipPlan { address: vip.into(), unserved });
         self
     }
 }

@@ -7,7 +7,7 @@ use lb_core::{
     time::Duration,
     words,
 };
-use std::{fmt, net::Ipv4Addr, path::PathBuf, str};
+use std::{fmt, net::IpAddr, path::PathBuf, str};
 
 /// A check of one server or of all servers of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) struct Check {
     /// The check is addressed to the VIP; how it gets to the server is a matter of `leave`.
     pub(crate) to_vip: bool,
     /// Another address than the server's; keepalived's `connect_ip`.
-    pub(crate) address: Option<Ipv4Addr>,
+    pub(crate) address: Option<IpAddr>,
     /// Another port than the server's; keepalived's `connect_port`.
     pub(crate) port: Option<u16>,
     /// Where the check's packets leave.
@@ -213,7 +213,7 @@ pub(crate) struct Leave {
     /// The network interface.
     pub(crate) device: Option<String>,
     /// The source address; keepalived's `bindto`.
-    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) source: Option<IpAddr>,
     /// The mark that routing rules can look for; keepalived's `fwmark`.
     pub(crate) mark: Option<u32>,
 }

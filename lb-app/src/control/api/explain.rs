@@ -18,7 +18,7 @@ use lb_ctl::protocol::{
     Code, Refusal, Reply,
     explain::{Explanation, Flag, Outcome, Request, Step, Told},
 };
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 
 pub(super) fn answer(running: &Running, request: &Request) -> Answer {
     let endpoint = |socket: SocketAddr| Ok(SocketAddrV4::new(v4(socket.ip())?, socket.port()));
@@ -77,7 +77,7 @@ pub(super) fn outcome(outcome: &explanation::Outcome, snapshot: &Snapshot) -> Ou
             bytes: frame.len() as u64,
         },
         explanation::Outcome::Waits { port, next_hop, .. } => {
-            Outcome::Waits { port: name(port), next_hop: IpAddr::V4(*next_hop) }
+            Outcome::Waits { port: name(port), next_hop: *next_hop }
         }
         explanation::Outcome::Answered { frame } => Outcome::Answered { bytes: frame.len() as u64 },
         explanation::Outcome::HandedOver(to, why) => {

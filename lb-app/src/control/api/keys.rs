@@ -25,6 +25,11 @@ pub(super) const fn service_told(key: ServiceKey) -> keys::ServiceKey {
     keys::ServiceKey { protocol: told(key.protocol), vip: key.vip, port: key.port }
 }
 
+/// The same, if packets of its family are forwarded.
+pub(super) fn supported(address: IpAddr) -> Result<IpAddr, Refusal> {
+    v4(address).map(IpAddr::V4)
+}
+
 /// The address that a request means.
 pub(super) fn v4(address: IpAddr) -> Result<Ipv4Addr, Refusal> {
     let meant = lb_core::service::address::v4(address);

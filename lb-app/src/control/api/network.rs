@@ -2,14 +2,13 @@
 
 use super::{
     answer::{Answer, change, done},
-    keys::v4,
+    keys::supported,
 };
 use crate::control::live::running::Running;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use lb_core::{
     neigh::entry::Knowledge,
     service::{
-        address::NotYet,
         plan::{Plan, RoutePlan},
         routing::Routing,
     },
@@ -41,7 +40,7 @@ pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
             let port = neighbour.port().0;
             let key = (port, neighbour.hop.address, state, mac.clone());
             let known = found.entry(key).or_insert_with(|| Neighbour {
-                address: neighbour.hop.address.into(),
+                address: neighbour.hop.address,
                 port: ports.get(usize::from(port)).cloned().unwrap_or_default(),
                 state: state.to_owned(),
                 mac,
@@ -64,7 +63,7 @@ pub(super) fn routes(running: &Running, request: &Request) -> Answer {
 }
 
 pub(super) fn add(plan: &mut Plan, to: IpNet, via: IpAddr) -> Answer {
-    let route = RoutePlan { to: network(to)?, via: v4(via)? };
+    let route = RoutePlan { to: network(to)?, via: supported(via)? };
     if plan.routes.contains(&route) {
         return Err(Refusal::new(Code::Exists, format!("a route to {to} via {via} exists already")));
     }
@@ -74,7 +73,7 @@ pub(super) fn add(plan: &mut Plan, to: IpNet, via: IpAddr) -> Answer {
 
 pub(super) fn remove(plan: &mut Plan, to: IpNet, via: Option<IpAddr>) -> Answer {
     let wanted = network(to)?.trunc();
-    let is_it = |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| IpAddr::V4(route.via) == via);
+    let is_it = |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| route.via == via);
     let Some(at) = plan.routes.iter().position(is_it) else {
         return Err(Refusal::new(Code::NotFound, format!("no static route to {to}")));
     };
@@ -88,23 +87,20 @@ fn list(running: &Running) -> Routes {
     let attached =
         plan.ports.iter().flat_map(|port| port.addresses.iter().map(move |network| (port, network)));
     let attached = attached.map(|(port, network)| Route {
-        to: network.trunc().into(),
+        to: network.trunc(),
         via: None,
         port: Some(port.name.clone()),
-        source: Some(network.addr().into()),
+        source: Some(network.addr()),
     });
     let through = plan.routes.iter().map(|route| Route {
-        to: route.to.into(),
-        via: Some(route.via.into()),
+        to: route.to,
+        via: Some(route.via),
         port: routing.attached_port(route.via).and_then(|port| plan.port(port)).map(|port| port.name.clone()),
         source: None,
     });
     Routes { routes: attached.chain(through).collect() }
 }
 
-fn network(network: IpNet) -> Result<Ipv4Net, Refusal> {
-    match network {
-        IpNet::V4(network) => Ok(network),
-        IpNet::V6(network) => Err(Refusal::new(Code::Unsupported, format!("{network} {NotYet}"))),
-    }
+fn network(network: IpNet) -> Result<IpNet, Refusal> {
+    supported(network.addr()).map(|_| network)
 }

@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_set_is_refused_with_a_remedy() {
-        let mut server = ServerPlan::new([198, 51, 100, 11].into(), 80, 1);
+        let mut server = ServerPlan::new([198, 51, 100, 11], 80, 1);
         let mut refused = |json| set(ServerPlan::OPTIONS, &mut server, &given(json)).unwrap_err().message;
         assert_eq!(refused(json!({"weighd": 3})), "unknown option \"weighd\"; did you mean weight?");
         assert_eq!(refused(json!({"address": "192.0.2.1"})), "unknown option \"address\"; known: weight");

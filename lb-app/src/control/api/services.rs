@@ -2,7 +2,7 @@
 
 use super::{
     answer::{self, Answer, change, done, not_found, word},
-    keys::{self, v4},
+    keys::{self, supported},
     options,
     rates::Rates,
     traffic::{self, add_rate, add_traffic},
@@ -138,7 +138,7 @@ pub(super) fn add(plan: &mut Plan, new: NewService) -> Answer {
     let name = Value::Text(new.name.clone()).to_string();
     read_text(&Kind::Name, &name)
         .map_err(|Complaint { what, remedy }| Refusal::new(Code::Invalid, format!("{what}; {remedy}")))?;
-    let key = ServiceKey::new(keys::meant(new.protocol), SocketAddr::new(v4(new.vip)?.into(), new.port));
+    let key = ServiceKey::new(keys::meant(new.protocol), SocketAddr::new(supported(new.vip)?, new.port));
     let method = word("method", &new.method, Method::ALL, Method::name)?;
     let mut service = ServicePlan { timeouts: plan.timeouts, ..ServicePlan::new(new.name, key, method) };
     options::set(ServicePlan::OPTIONS, &mut service, &new.options)?;
@@ -166,7 +166,7 @@ pub(super) fn add_server(
     (address, port): (IpAddr, Option<u16>),
     options: &Options,
 ) -> Answer {
-    let address = v4(address)?;
+    let address = supported(address)?;
     let service = named_mut(plan, service)?;
     let mut server = ServerPlan::new(address, port.unwrap_or(service.port), 1);
     options::set(ServerPlan::OPTIONS, &mut server, options)?;
@@ -218,7 +218,7 @@ fn named_mut<'a>(plan: &'a mut Plan, name: &str) -> Result<&'a mut ServicePlan, 
 
 /// The server that is meant by its address, and by its port where the service has several there.
 fn find(plan: &Plan, name: &str, address: IpAddr, port: Option<u16>) -> Result<ServerKey, Refusal> {
-    let address = IpAddr::V4(v4(address)?);
+    let address = supported(address)?;
     let service = named(plan, name)?;
     let is_it = |key: &ServerKey| key.address == address && port.is_none_or(|port| key.port == port);
     let mut found = service.keyed_servers().map(|(key, _)| key).filter(is_it);

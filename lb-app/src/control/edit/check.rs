@@ -3,7 +3,6 @@
 use super::sorry::sorry_server_among;
 use crate::config::{health::Health, servers_to_place};
 use lb_core::service::{
-    address::v4,
     check::{self, PlanError},
     key::ServerKey,
     owners::Use,
@@ -59,8 +58,7 @@ pub(in crate::control) fn check(plan: &Plan, health: &Health, room: Room) -> Res
     check::check(plan, others(plan, health))?;
     let routing = Routing::new(&plan.ports, &plan.routes);
     let unreachable = others(plan, health).find(|(address, wanted)| {
-        matches!(wanted, Use::SorryServer(_))
-            && v4(*address).is_ok_and(|address| routing.next_hop(address).is_none())
+        matches!(wanted, Use::SorryServer(_)) && routing.next_hop(*address).is_none()
     });
     match unreachable {
         Some((address, wanted)) => Err(Unsound::NoRoute { address, what: wanted.to_string() }),
@@ -77,7 +75,7 @@ fn others<'a>(plan: &'a Plan, health: &'a Health) -> impl Iterator<Item = (IpAdd
         let sorry = health.pool.sorry_server.map(|sorry| (sorry.address.ip(), Use::SorryServer(name)));
         let own = health.own.iter().filter_map(|(_, check)| check.as_ref());
         let sources = health.check.iter().chain(own).filter_map(|check| check.leave.source);
-        sorry.into_iter().chain(sources.map(|source| (IpAddr::V4(source), Use::CheckSource(name))))
+        sorry.into_iter().chain(sources.map(|source| (source, Use::CheckSource(name))))
     })
 }
 
@@ -172,24 +170,24 @@ mod tests {
             ([198, 51, 100, 1], "the address of port \"lan\""),
             ([198, 51, 100, 7], "the tunnel's local address"),
         ] {
-            let new = ServerPlan::new(server.into(), 80, 1);
+            let new = ServerPlan::new(server, 80, 1);
             let said = after(|plan| plan.services[0].servers.push(new));
             let server = Ipv4Addr::from(server);
             let both = format!("{server} would be both {other} and a server of service \"web\"; {remedy}");
             assert_eq!(said, both);
         }
-        let sorry = ServerPlan::new([198, 51, 100, 99].into(), 80, 1);
+        let sorry = ServerPlan::new([198, 51, 100, 99], 80, 1);
         let said = after(|plan| plan.services[0].servers.push(sorry));
         assert!(said.contains("it is the service's sorry server"), "{said}");
         assert_eq!(after(|plan| plan.services.push(service("192.0.2.150"))), "sound");
-        let router = ServerPlan::new([198, 51, 100, 254].into(), 80, 1);
+        let router = ServerPlan::new([198, 51, 100, 254], 80, 1);
         assert_eq!(after(|plan| plan.services[0].servers.push(router)), "sound", "a router may serve");
     }
 
     #[test]
     fn addresses_of_an_edit_are_hosts_like_those_of_a_file() {
         for address in ["0.1.2.3", "127.0.0.1", "224.0.0.5", "255.255.255.255", "198.51.100.255"] {
-            let server = ServerPlan::new(address.parse().expect("an address"), 80, 1);
+            let server = ServerPlan::new(address.parse::<IpAddr>().expect("an address"), 80, 1);
             let said = after(|plan| plan.services[0].servers.push(server));
             assert!(said.contains("it is not the address of one host"), "{said}");
             let said = after(|plan| plan.services.push(service(address)));
@@ -225,7 +223,7 @@ mod tests {
         let config::Config { mut plan, health, room, .. } =
             config::parse("lb.toml", &text, limits).expect("sound");
         let mut add = |host| {
-            plan.services[0].servers.push(ServerPlan::new([198, 51, 100, host].into(), 80, 1));
+            plan.services[0].servers.push(ServerPlan::new([198, 51, 100, host], 80, 1));
             check(&plan, &health, room)
         };
         assert_eq!(add(12), Ok(()));

@@ -6,7 +6,7 @@ use crate::{
     dataplane::host::Host,
     health::{Balancer, Target, Way},
 };
-use lb_core::worker::host::Recipient;
+use lb_core::{service::address::v4, worker::host::Recipient};
 use std::sync::{Arc, Weak};
 
 /// The way from checks to what runs. It does not keep the director from ending.
@@ -40,6 +40,7 @@ impl Balancer for Link {
         let address = server.plan.address;
         let port = server.next_hop.port;
         let source = snapshot.routing.own_address(port, address).ok_or("its port has no address")?;
+        let source = v4(source).map_err(|not_yet| not_yet.to_string())?;
         let method = snapshot.service_of(found).method;
         let overhead = if as_traffic { method.overhead() } else { 0 };
         let mtu = snapshot.ports[usize::from(port.0)].mtu - overhead;

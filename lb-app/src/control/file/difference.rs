@@ -15,7 +15,7 @@ use lb_core::service::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Display},
-    net::Ipv4Addr,
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -130,7 +130,7 @@ impl Difference {
         let local =
             |plan: &Plan| plan.tunnel_local.map_or("the port's".to_owned(), |local| local.to_string());
         changed(live, "tunnel: local", local(before), local(after));
-        let vips = |plan: &Plan| -> BTreeMap<Ipv4Addr, VipPlan> {
+        let vips = |plan: &Plan| -> BTreeMap<IpAddr, VipPlan> {
             plan.every_vip().map(|vip| (vip.address, vip)).collect()
         };
         let (before, after) = (vips(before), vips(after));
@@ -139,8 +139,7 @@ impl Difference {
                 options(live, &format!("vip {address}"), VipPlan::OPTIONS, vip, other);
             }
         }
-        let addresses =
-            |vips: &BTreeMap<Ipv4Addr, VipPlan>| -> Vec<Ipv4Addr> { vips.keys().copied().collect() };
+        let addresses = |vips: &BTreeMap<IpAddr, VipPlan>| -> Vec<IpAddr> { vips.keys().copied().collect() };
         sets(live, "vip", &addresses(&before), &addresses(&after));
     }
 

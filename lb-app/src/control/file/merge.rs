@@ -180,7 +180,7 @@ mod tests {
         web.timeouts.set(lb_core::conn::state::State::Udp, lb_core::time::Duration::from_secs(9));
         (web.servers[0].admin, web.servers[0].weight) = (Admin::Draining, 5);
         web.servers[1].health = Health::Down;
-        web.servers.push(ServerPlan::new([198, 51, 100, 13].into(), 80, 3));
+        web.servers.push(ServerPlan::new([198, 51, 100, 13], 80, 3));
         let mut new = web.clone();
         (new.name, new.port) = ("new".to_owned(), 81);
         // Somebody has taken "dns" away.
@@ -207,7 +207,7 @@ mod tests {
         let plan = parse(&[]);
         all_have(ServicePlan::OPTIONS, &plan.services[0]);
         all_have(ServerPlan::OPTIONS, &plan.services[0].servers[0]);
-        all_have(VipPlan::OPTIONS, &VipPlan::new([192, 0, 2, 100].into()));
+        all_have(VipPlan::OPTIONS, &VipPlan::new([192, 0, 2, 100]));
         all_have(TIMEOUTS, &plan.timeouts);
     }
 

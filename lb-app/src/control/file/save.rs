@@ -208,7 +208,7 @@ servers = [
         let text = saved(|plan| {
             plan.services[0].servers.remove(0);
             plan.services[0].servers[0].admin = Admin::Draining;
-            plan.services[1].servers.push(ServerPlan::new([198, 51, 100, 13].into(), 53, 1));
+            plan.services[1].servers.push(ServerPlan::new([198, 51, 100, 13], 53, 1));
         });
         let text = text.unwrap();
         assert!(!text.contains("# The old one.") && text.contains("# north"), "{text}");

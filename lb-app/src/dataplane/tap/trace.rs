@@ -9,7 +9,7 @@ use lb_core::{
     packet::{HandOver, Packet, PortId, WorkerId},
 };
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -104,7 +104,11 @@ impl Seen {
         }
         match &explanation.outcome {
             Outcome::Waits { .. } => explanation.outcome.clone(),
-            _ => Outcome::Waits { port: PortId(0), next_hop: Ipv4Addr::UNSPECIFIED, frame: Vec::new() },
+            _ => Outcome::Waits {
+                port: PortId(0),
+                next_hop: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                frame: Vec::new(),
+            },
         }
     }
 }

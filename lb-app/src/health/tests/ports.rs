@@ -37,7 +37,7 @@ impl Balancer for Network {
     }
 
     fn way(&self, _: &Target, as_traffic: bool) -> Result<Way, String> {
-        let to = Recipient { server: ServerId::new(0), address: SERVER, as_traffic };
+        let to = Recipient { server: ServerId::new(0), address: SERVER.into(), as_traffic };
         Ok(Way { to, source: DIRECTOR, mtu: 1_500, translates: false })
     }
 }

@@ -74,7 +74,7 @@ fn from_checks_to_orders_and_back() {
     let mut config = service(&lines);
     // Checks may not be configured for loopback, where nothing but this test is.
     let check = Arc::make_mut(config.health.services[0].check.as_mut().unwrap());
-    check.address = Some(Ipv4Addr::LOCALHOST);
+    check.address = Some(Ipv4Addr::LOCALHOST.into());
     let paper = Paper::new(config);
     let (up, down) = (Health::Up, Health::Down);
     assert_eq!(paper.healths(), [up, up], "from the first moment on");
@@ -118,7 +118,7 @@ fn every_change_of_a_plan_leaves_it_right() {
     assert_eq!(paper.healths(), [up, down]);
 
     // A server is added.
-    let new = ServerPlan::new([192, 0, 2, 13].into(), 80, 1);
+    let new = ServerPlan::new([192, 0, 2, 13], 80, 1);
     paper.change(|config| config.plan.services[0].servers.push(new));
     assert_eq!(paper.healths(), [up, down, down]);
     // Another quorum.
@@ -290,7 +290,8 @@ fn many_checks_keep_their_pace() {
         servers.join(", ")
     );
     let mut config = service(&lines);
-    Arc::make_mut(config.health.services[0].check.as_mut().unwrap()).address = Some(Ipv4Addr::LOCALHOST);
+    Arc::make_mut(config.health.services[0].check.as_mut().unwrap()).address =
+        Some(Ipv4Addr::LOCALHOST.into());
     let paper = Paper::new(config);
     let monitor = Monitor::start(paper.knowledge.clone(), paper).unwrap();
     let all = || monitor.report().services[0].servers.clone();

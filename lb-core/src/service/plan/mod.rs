@@ -12,8 +12,8 @@ use super::{
     option::{Kind, Opt},
 };
 use crate::{conn::timeouts::Timeouts, named::named, option, packet::PortId, words};
-use ipnet::Ipv4Net;
-use std::{collections::HashSet, net::Ipv4Addr};
+use ipnet::IpNet;
+use std::{collections::HashSet, net::IpAddr};
 
 // Words of a plan that layers below this one need as well.
 pub use super::key::Protocol;
@@ -48,7 +48,7 @@ pub struct PortPlan {
     /// Its Ethernet address. All zero until the port has been opened.
     pub mac: Mac,
     /// The director's own addresses on the networks attached to it.
-    pub addresses: Vec<Ipv4Net>,
+    pub addresses: Vec<IpNet>,
     /// Largest IPv4 packet it carries, in bytes.
     pub mtu: u16,
     /// How it spreads packets over workers. [`Spread::Unknown`] until the port has been started.
@@ -59,16 +59,16 @@ pub struct PortPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoutePlan {
     /// Where to.
-    pub to: Ipv4Net,
+    pub to: IpNet,
     /// Through which router; it is on an attached network.
-    pub via: Ipv4Addr,
+    pub via: IpAddr,
 }
 
 /// What to do about one VIP, whatever its services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VipPlan {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// What happens to packets that no service wants.
     pub unserved: Unserved,
 }
@@ -87,8 +87,8 @@ impl VipPlan {
 
     /// That of a VIP which nothing is said about.
     #[must_use]
-    pub const fn new(address: Ipv4Addr) -> Self {
-        VipPlan { address, unserved: Unserved::Reject }
+    pub fn new(address: impl Into<IpAddr>) -> Self {
+        VipPlan { address: address.into(), unserved: Unserved::Reject }
     }
 }
 
@@ -106,7 +106,7 @@ pub struct Plan {
     /// Policies for VIPs; a service's VIP that is not listed is [`Unserved::Reject`].
     pub vips: Vec<VipPlan>,
     /// Source of tunnel headers; `None` takes the director's address on the way to the server.
-    pub tunnel_local: Option<Ipv4Addr>,
+    pub tunnel_local: Option<IpAddr>,
     /// Verify checksums of received packets that the port did not verify.
     pub verify_checksums: bool,
     /// Entries of the ports' redirection tables, if all ports are [`Spread::ByClient`]: then the owner of a client is

@@ -6,7 +6,7 @@ use crate::{
     option,
     service::option::{Kind, Opt, PORT, Scope},
 };
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 named! {
     /// What the operator wants of a server.
@@ -49,7 +49,7 @@ pub enum Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerPlan {
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its port; that of the service unless the method is NAT.
     pub port: u16,
     /// Its share of new connections, 0 to 65,535; 0 means none.
@@ -87,14 +87,14 @@ impl ServerPlan {
 
     /// A server that is enabled and well.
     #[must_use]
-    pub const fn new(address: Ipv4Addr, port: u16, weight: u32) -> Self {
-        ServerPlan { address, port, weight, admin: Admin::Enabled, health: Health::Up }
+    pub fn new(address: impl Into<IpAddr>, port: u16, weight: u32) -> Self {
+        ServerPlan { address: address.into(), port, weight, admin: Admin::Enabled, health: Health::Up }
     }
 
     /// Its address and port: unique among the servers of its service.
     #[must_use]
     pub const fn endpoint(&self) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(self.address), self.port)
+        SocketAddr::new(self.address, self.port)
     }
 
     /// Whether its operator lets it take new connections. Then it does, if it is up.
@@ -145,7 +145,8 @@ mod tests {
         use Health::{Down, Inhibited, Up, Warming};
         use Standing::{Gone, Serving};
         let server = |weight, admin, health| {
-            let server = ServerPlan { admin, health, ..ServerPlan::new(Ipv4Addr::LOCALHOST, 80, weight) };
+            let server =
+                ServerPlan { admin, health, ..ServerPlan::new(std::net::Ipv4Addr::LOCALHOST, 80, weight) };
             (server.standing(), server.effective_weight())
         };
         assert_eq!(server(5, Enabled, Up), (Serving, 5));

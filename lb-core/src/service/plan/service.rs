@@ -6,13 +6,12 @@ use crate::{
     limits::MAX_WEIGHT,
     option,
     service::{
-        address::v4,
         key::{ServerKey, ServiceKey},
         option::{Effect, Kind, Opt, PORT, Scope, Setting, Value, fields, from_table, to_table},
     },
     time::Duration,
 };
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// One virtual service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub struct ServicePlan {
     /// Transport protocol.
     pub protocol: Protocol,
     /// The address that clients send to.
-    pub vip: Ipv4Addr,
+    pub vip: IpAddr,
     /// The port that clients send to.
     pub port: u16,
     /// How packets reach the servers.
@@ -118,7 +117,7 @@ impl ServicePlan {
         ServicePlan {
             name: name.into(),
             protocol: key.protocol,
-            vip: v4(key.vip).unwrap_or(Ipv4Addr::UNSPECIFIED),
+            vip: key.vip,
             port: key.port,
             method,
             // IPVS's default.
@@ -139,7 +138,7 @@ impl ServicePlan {
     /// What it is known by.
     #[must_use]
     pub const fn key(&self) -> ServiceKey {
-        ServiceKey { protocol: self.protocol, vip: IpAddr::V4(self.vip), port: self.port }
+        ServiceKey { protocol: self.protocol, vip: self.vip, port: self.port }
     }
 
     /// Its servers with what they are known by.
