@@ -47,19 +47,21 @@ static ALLOCATOR: dpdk::HugeAlloc = dpdk::HugeAlloc;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(directory) = cli::wants_manual(&arguments) {
-        return match cli::write_manual(&directory) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{}: {error}", directory.display());
-                ExitCode::FAILURE
-            }
-        };
-    }
     let command = match cli::parse(arguments) {
         Ok(command) => command,
         Err(error) => error.exit(),
     };
+    match command.options.print() {
+        Some(Ok(text)) => {
+            say(text);
+            return ExitCode::SUCCESS;
+        }
+        Some(Err(error)) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+        None => {}
+    }
     if command.options.doctor {
         return doctor::run(&command);
     }

@@ -165,8 +165,12 @@ fn lbctl(place: &str, words: &[String]) {
 /// What would forward is checked instead; the arguments for DPDK are left out, since nothing starts it.
 fn lb_app(place: &str, words: &[String], folder: &Path) {
     let at = words.iter().position(|word| word == "--").map_or(1, |at| at + 1);
-    let mut ours: Vec<&str> = words[at..].iter().map(String::as_str).collect();
-    let exits = ["--check", "--doctor", "--help", "--version"].iter().any(|option| ours.contains(option));
+    // Where the output goes is up to a shell.
+    let ours = words[at..].iter().map(String::as_str).take_while(|word| *word != ">");
+    let mut ours: Vec<&str> = ours.collect();
+    let exits = ["--check", "--doctor", "--example", "--help", "--version"]
+        .iter()
+        .any(|option| ours.contains(option));
     if !exits {
         ours.push("--check");
     }

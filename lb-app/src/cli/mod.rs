@@ -1,8 +1,16 @@
 //! The command line: EAL arguments, `--`, our arguments.
 
+mod completions;
+mod example;
+mod manual;
+mod roff;
+
 use crate::{dpdk, log::Format};
 use clap::{CommandFactory, Parser, error::ErrorKind};
+use completions::Shell;
+use example::Example;
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::LazyLock,
 };
@@ -21,12 +29,13 @@ use std::{
         lb-app -l 0-2 -- --conf lb.toml\n  \
         lb-app --no-huge -m 512 --no-pci -l 0,1 -- --conf lb.toml\n  \
         lb-app -- --check --conf lb.toml\n  \
-        lb-app -l 0-2 -- --doctor --conf lb.toml\n\n\
+        lb-app -l 0-2 -- --doctor --conf lb.toml\n  \
+        lb-app --example nat > lb.toml\n\n\
         Signals: INT and TERM stop it and print statistics; USR1 prints a status report;\n         HUP reloads the configuration."
 )]
 pub(crate) struct Options {
-    /// The configuration file; conf/README.md describes it.
-    #[arg(long, value_name = "FILE", required_unless_present = "doctor")]
+    /// The configuration file; lb.toml(5) and conf/README.md describe it.
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["doctor", "example", "man", "completions"])]
     conf: Option<PathBuf>,
 
     /// Report what is wrong or slow on this host, with the command that fixes it, and exit; with status 1 if something
@@ -66,17 +75,45 @@ pub(crate) struct Options {
     /// Packet buffers in total; by default as many as queues, rings and caches can hold.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
     pub(crate) total_num_mbufs: Option<u32>,
+
+    /// Print a configuration to start from, with comments, and exit.
+    #[arg(long, value_enum, value_name = "NAME", exclusive = true)]
+    example: Option<Example>,
+
+    /// Write the manual pages lb-app.8 and lb.toml.5 into a directory, and exit.
+    #[arg(long, value_name = "DIRECTORY", exclusive = true)]
+    man: Option<PathBuf>,
+
+    /// Print what a shell needs to complete this command line, and exit.
+    #[arg(long, value_name = "SHELL", exclusive = true)]
+    completions: Option<Shell>,
 }
 
 impl Options {
     /// The configuration.
     pub(crate) fn conf(&self) -> &Path {
-        self.conf.as_deref().expect("clap insists on it, except for the doctor")
+        self.conf.as_deref().expect("clap insists on it, except for what is printed and the doctor")
     }
 
     /// The configuration, if there is one.
     pub(crate) fn conf_if_any(&self) -> Option<&Path> {
         self.conf.as_deref()
+    }
+
+    /// What to print instead of running, if that was asked for.
+    ///
+    /// # Errors
+    /// When manual pages cannot be written.
+    pub(crate) fn print(&self) -> Option<io::Result<String>> {
+        if let Some(example) = self.example {
+            return Some(Ok(example.text().to_owned()));
+        }
+        if let Some(shell) = self.completions {
+            return Some(Ok(completions::script(Options::command(), shell)));
+        }
+        self.man
+            .as_deref()
+            .map(|directory| manual::write(Options::command(), directory).map(|()| String::new()))
     }
 }
 
@@ -110,24 +147,6 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
     Ok(CommandLine { eal, options })
 }
 
-/// Where to write the manual page, if that is what the arguments are for: `--man DIRECTORY`, for those who make
-/// packages.
-pub(crate) fn wants_manual(arguments: &[String]) -> Option<PathBuf> {
-    match arguments {
-        [man, directory] if man == "--man" => Some(directory.into()),
-        _ => None,
-    }
-}
-
-/// Writes the manual page into a directory. It names no DPDK, because it may be read where another one runs.
-///
-/// # Errors
-/// When it cannot be written.
-pub(crate) fn write_manual(directory: &Path) -> std::io::Result<()> {
-    let options = Options::command().version(lb_ctl::version::VERSION);
-    lb_ctl::man::write(&options, directory, lb_ctl::man::Section::Daemon)
-}
-
 /// Version, commit, and the DPDK that is loaded, which may be newer than the one that was compiled with.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -138,7 +157,18 @@ fn version() -> &'static str {
 }
 
 fn wants_ours(arguments: &[String]) -> bool {
-    const OURS: [&str; 7] = ["-h", "--help", "-V", "--version", "--conf", "--check", "--doctor"];
+    const OURS: [&str; 10] = [
+        "-h",
+        "--help",
+        "-V",
+        "--version",
+        "--conf",
+        "--check",
+        "--doctor",
+        "--example",
+        "--man",
+        "--completions",
+    ];
     let first = arguments.first().map(|argument| argument.split('=').next().unwrap_or_default());
     first.is_none_or(|first| OURS.contains(&first))
 }

@@ -1,0 +1,31 @@
+//! `--example`: configurations to start from. They are the files of `conf/`.
+
+use clap::ValueEnum;
+
+/// What an example shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Example {
+    /// NAT, with port mapping
+    Nat,
+    /// Direct routing on one network
+    Dr,
+    /// IP-in-IP tunnels
+    Tun,
+    /// Several directors behind a router with static routes
+    Ecmp,
+    /// Two directors, of which keepalived runs one
+    Vrrp,
+}
+
+impl Example {
+    /// The configuration, with comments.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Example::Nat => include_str!("../../../conf/nat.toml"),
+            Example::Dr => include_str!("../../../conf/dr.toml"),
+            Example::Tun => include_str!("../../../conf/tun.toml"),
+            Example::Ecmp => include_str!("../../../conf/ecmp.toml"),
+            Example::Vrrp => include_str!("../../../conf/vrrp.toml"),
+        }
+    }
+}
