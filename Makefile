@@ -3,6 +3,10 @@
 CARGO  ?= cargo
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 LB_APP := $(TARGET)/release/lb-app
+# Where make install puts things; DESTDIR goes before all of them, for those who make packages.
+PREFIX ?= /usr/local
+# The programs that it installs: those of make build.
+BIN    ?= $(TARGET)/release
 # What the demo and the stories run: Cargo.toml says what differs.
 STORY  := $(TARGET)/story
 # What is asked for at run time lives in sbin, which is not on everybody's path.
@@ -15,7 +19,7 @@ RUSTDOC := -D warnings -A rustdoc::private_intra_doc_links
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: help test-floods build build-deps build-story check check-dpdk clean demo demo-deps demo-stop deps test root
+.PHONY: help test-floods build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
 .PHONY: image image-deps test-image
@@ -34,6 +38,7 @@ help:
 	@echo "make bench-control what clients of the control socket cost forwarding"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
 	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP)); needs no package that only tests use"
+	@echo "make install       them, their manual pages, completions and unit, below PREFIX ($(PREFIX)) and DESTDIR"
 	@echo "make deb           packages for Debian 12 and 13, in $(TARGET)/deb (needs root)"
 	@echo "make test-deb      install, start, reload, upgrade and purge them, under systemd in namespaces (needs root)"
 	@echo "make container     an image in OCI format, in $(TARGET)/container (needs root, and no container engine)"
@@ -55,6 +60,10 @@ build-deps:
 
 build: build-deps
 	$(CARGO) build --locked --release -p lb-app -p lb-ctl
+
+# Compiles nothing, so that it may run as another user than make build did.
+install:
+	@docker/install $(BIN) $(PREFIX) $(DESTDIR)
 
 # All in one call: crates that they share are compiled once, with the features that any of them asks for.
 build-story: build-deps
