@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 fn path() -> PathBuf {
@@ -44,17 +44,54 @@ fn checks_may_be_programs_of_other_users() {
 }
 
 #[test]
-fn systemd_understands_it() {
+fn captures_and_state_files_have_a_place_and_a_group() {
+    // Below it are the default of `captures`, and the state files of the documentation.
+    assert_eq!(words("StateDirectory"), ["lb"]);
+    assert_eq!(words("ProtectSystem"), ["full"], "strict would deny other places below /var");
+    assert!(words("CapabilityBoundingSet").contains(&"CAP_CHOWN".to_owned()));
+}
+
+#[test]
+fn ports_checks_and_clients_have_their_sockets() {
+    let families = words("RestrictAddressFamilies");
+    for needed in ["AF_UNIX", "AF_INET", "AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_XDP"] {
+        assert!(families.iter().any(|family| family == needed), "{needed}");
+    }
+    assert_eq!(words("RestrictNamespaces"), ["net"], "checks may be made in one");
+}
+
+/// What systemd-analyze says of it, where there is one; the packages' tests have it anyway.
+fn analyze(name: &str, arguments: &[&str]) -> Option<Output> {
     // Its programs are not installed here.
     let unit = fs::read_to_string(path()).expect("the unit").replace("=/usr/bin/", "=/bin/true ");
-    let directory = std::env::temp_dir().join(format!("lb-unit-{}", std::process::id()));
+    let directory = std::env::temp_dir().join(format!("lb-unit-{name}-{}", std::process::id()));
     fs::create_dir_all(&directory).expect("a directory");
     let file = directory.join("lb-app.service");
     fs::write(&file, unit).expect("a file");
-    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output();
+    let output = Command::new("systemd-analyze").args(arguments).arg(&file).output();
     fs::remove_dir_all(&directory).expect("it was there");
-    // Where there is no systemd, the packages' tests say so.
-    if let Ok(output) = verified {
+    output.ok()
+}
+
+#[test]
+fn its_exposure_is_as_documented() {
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/running.md")).expect("a page");
+    let (_, rest) = page.split_once("an exposure of ").expect("the score");
+    let documented: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let arguments = ["security", "--offline=true", "--no-pager"];
+    // Older ones analyze only units that are loaded.
+    let Some(output) = analyze("security", &arguments).filter(|output| output.status.success()) else {
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (_, rest) = said.split_once("Overall exposure level for lb-app.service: ").expect("a score");
+    assert!(rest.starts_with(documented.trim_end_matches('.')), "documented {documented}, it is {rest}");
+}
+
+#[test]
+fn systemd_understands_it() {
+    if let Some(output) = analyze("verify", &["verify", "--man=no"]) {
         let said = String::from_utf8_lossy(&output.stderr);
         let complaints: Vec<&str> = said.lines().filter(|line| line.contains("lb-app.service")).collect();
         assert!(output.status.success() && complaints.is_empty(), "{said}");
