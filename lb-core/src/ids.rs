@@ -4,6 +4,7 @@
 //! numbered by the worker whose they are, from 1: so 0 is "none", and a table with a vacant place 0 is looked at without
 //! asking first whether there is anything to look for.
 
+use crate::cast::low16;
 use std::{
     fmt,
     marker::PhantomData,
@@ -82,6 +83,32 @@ id! {
 id! {
     /// A real server of any service, from one snapshot to the next: its place among all servers, and on the load board.
     ServerId
+}
+
+/// An interface: its place in the configuration's list of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct InterfaceId(pub u16);
+
+impl InterfaceId {
+    /// The number as a place in a list.
+    #[inline(always)]
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Id for InterfaceId {
+    #[inline(always)]
+    fn new(number: u32) -> Self {
+        InterfaceId(low16(number))
+    }
+
+    #[inline(always)]
+    fn index(self) -> usize {
+        self.index()
+    }
 }
 
 /// A neighbour of one worker: its place in the neighbour table, from 1.

@@ -4,7 +4,7 @@
 //! A packet is a handle that is moved, never copied, and is always given back to an [`Io`]: transmitted, dropped
 //! or handed over. Nothing in this crate lets one go out of scope, because an mbuf has no destructor.
 
-use crate::{limits::MAX_BURST, wire::ethernet::Mac};
+use crate::{ids::InterfaceId, limits::MAX_BURST, wire::ethernet::Mac};
 use arrayvec::ArrayVec;
 use std::net::IpAddr;
 
@@ -125,15 +125,15 @@ pub enum Notice {
         address: IpAddr,
         /// The other host.
         mac: Mac,
-        /// The port on which the claim arrived.
-        port: PortId,
+        /// The interface on whose network the claim was made.
+        interface: InterfaceId,
     },
     /// A next hop named by the configuration does not answer ARP.
     NeighbourLost {
         /// The neighbour.
         address: IpAddr,
-        /// The port it should be behind.
-        port: PortId,
+        /// The interface on whose network it should be.
+        interface: InterfaceId,
     },
     /// A next hop named by the configuration answers, or has another Ethernet address than before.
     NeighbourFound {
@@ -141,8 +141,8 @@ pub enum Notice {
         address: IpAddr,
         /// Its Ethernet address.
         mac: Mac,
-        /// The port it is behind.
-        port: PortId,
+        /// The interface on whose network it is.
+        interface: InterfaceId,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     frame::{Frame, Recycler},
-    setup::{FIRST_VIP, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN_MAC},
+    setup::{FIRST_VIP, LAN, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN, WAN_MAC},
 };
 use lb_core::{
     family::{Family, V4},
@@ -11,7 +11,7 @@ use lb_core::{
     service::address::v4,
     service::{
         load::LoadBoard,
-        plan::{Mac, Method, Protocol},
+        plan::{InterfacePlan, Mac, Method, Protocol},
         snapshot::Snapshot,
     },
     time::Instant,
@@ -28,8 +28,6 @@ use std::{ops::Range, sync::Arc};
 /// Packets of a burst.
 pub const BURST: usize = 32;
 
-const WAN: PortId = PortId(0);
-const LAN: PortId = PortId(1);
 const PEER_MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
 /// Connections that one client address stands for.
 const PER_CLIENT: u32 = 4_096;
@@ -248,9 +246,9 @@ impl Scene {
         hops.extend(snapshot.servers.iter().map(|server| server.next_hop));
         let mut burst = Burst::new();
         for hop in hops {
-            let own = snapshot.routing.own_address(hop.port, hop.address).expect("attached");
+            let own = snapshot.routing.own_address(hop.interface, hop.address).expect("attached");
             let [sender, target] = [hop.address, own].map(|address| v4(address).expect("ARP is of IPv4"));
-            let mac = if hop.port == WAN { WAN_MAC } else { LAN_MAC };
+            let InterfacePlan { port, mac, .. } = snapshot.interfaces[hop.interface];
             let answer =
                 Arp { operation: Operation::Reply, sender_mac: PEER_MAC, sender, target_mac: mac, target };
             let mut bytes = [0; 64];
@@ -258,7 +256,7 @@ impl Scene {
             ethernet::set_ethertype(&mut bytes, ethernet::ARP);
             answer.write(&mut bytes[ethernet::HEADER_LEN..]);
             self.io.take(&mut burst, 1);
-            burst[0].arrive(&Head { port: hop.port, bytes, len: (ethernet::HEADER_LEN + arp::LEN) as u16 });
+            burst[0].arrive(&Head { port, bytes, len: (ethernet::HEADER_LEN + arp::LEN) as u16 });
             self.forward(&mut burst);
         }
     }

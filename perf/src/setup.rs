@@ -2,14 +2,20 @@
 
 use lb_core::{
     conn::{state::State, timeouts::Timeouts},
+    packet::PortId,
     service::{
         key::{Protocol, ServiceKey},
-        plan::{Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
+        plan::{
+            InterfacePlan, Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan,
+            Spread,
+        },
     },
     time::Duration,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
+pub(crate) const WAN: PortId = PortId(0);
+pub(crate) const LAN: PortId = PortId(1);
 pub(crate) const WAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 pub(crate) const LAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
@@ -74,7 +80,11 @@ impl Setup {
         };
         let numbers = (0..self.services).flat_map(|number| protocols.iter().map(move |each| (number, *each)));
         Plan {
-            ports: vec![port("wan", WAN_MAC, "192.0.2.1/24"), port("lan", LAN_MAC, "198.18.0.1/15")],
+            ports: vec![port("wan"), port("lan")],
+            interfaces: vec![
+                interface("wan", WAN, WAN_MAC, "192.0.2.1/24"),
+                interface("lan", LAN, LAN_MAC, "198.18.0.1/15"),
+            ],
             routes: vec![RoutePlan { to: "0.0.0.0/0".parse().expect("a network"), via: GATEWAY.into() }],
             timeouts: Timeouts::default(),
             services: numbers.map(|(number, protocol)| self.service(number, protocol)).collect(),
@@ -104,12 +114,11 @@ impl Setup {
     }
 }
 
-fn port(name: &str, mac: Mac, network: &str) -> PortPlan {
-    PortPlan {
-        name: name.to_owned(),
-        mac,
-        addresses: vec![network.parse().expect("a network")],
-        mtu: 1_500,
-        spread: Spread::ByClient,
-    }
+fn port(name: &str) -> PortPlan {
+    PortPlan { name: name.to_owned(), spread: Spread::ByClient }
+}
+
+fn interface(name: &str, port: PortId, mac: Mac, network: &str) -> InterfacePlan {
+    let addresses = vec![network.parse().expect("a network")];
+    InterfacePlan { mac, addresses, ..InterfacePlan::new(name, port) }
 }

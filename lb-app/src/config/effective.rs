@@ -15,6 +15,7 @@ impl Display for Config {
         // The ports' redirection tables are found out at start.
         let Plan {
             ports,
+            interfaces,
             routes,
             timeouts,
             services,
@@ -69,13 +70,13 @@ impl Display for Config {
         }
         write_options(f, "", Hooks::OPTIONS, &self.health.hooks)?;
 
-        for (port, device) in ports.iter().zip(&self.devices) {
+        for ((port, device), interface) in ports.iter().zip(&self.devices).zip(interfaces) {
             writeln!(f, "\n[[ports]]")?;
             writeln!(f, "name = {}", quoted(&port.name))?;
             writeln!(f, "device = {}", quoted(&device.name))?;
-            let addresses: Vec<String> = port.addresses.iter().map(|net| format!("\"{net}\"")).collect();
+            let addresses: Vec<String> = interface.addresses.iter().map(|net| format!("\"{net}\"")).collect();
             writeln!(f, "addresses = [{}]", addresses.join(", "))?;
-            writeln!(f, "mtu = {}", port.mtu)?;
+            writeln!(f, "mtu = {}", interface.mtu)?;
             writeln!(f, "checksum_offload = {}", device.checksum_offload)?;
         }
 

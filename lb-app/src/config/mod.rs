@@ -128,11 +128,20 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     if let Some(report) = problems.report(name) {
         return Err(report);
     }
-    let Network { ports, devices, routes, .. } = network;
+    let Network { ports, interfaces, devices, routes, .. } = network;
     let tunnel_local = raw.tunnel_local.map(|local| local.value);
     let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
-    let plan =
-        Plan { ports, routes, timeouts, services, vips, tunnel_local, verify_checksums, redirection_len: 0 };
+    let plan = Plan {
+        ports,
+        interfaces,
+        routes,
+        timeouts,
+        services,
+        vips,
+        tunnel_local,
+        verify_checksums,
+        redirection_len: 0,
+    };
     let metrics = raw.metrics_listen.map(|at| at.value);
     let room_is_given = raw.workers.servers.given().is_some();
     let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));

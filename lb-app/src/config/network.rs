@@ -10,10 +10,11 @@ use super::{
 use ipnet::IpNet;
 use lb_core::{
     limits::{MAX_PORTS, MAX_ROUTES},
+    packet::PortId,
     service::{
         check::shown,
         owners::Use,
-        plan::{Mac, PortPlan, RoutePlan, Spread},
+        plan::{InterfacePlan, PortPlan, RoutePlan, Spread},
         routing::{NextHop, Routing},
     },
 };
@@ -29,6 +30,8 @@ const DEFAULT_MTU: u16 = 1500;
 /// Ports, routes, and what follows from them.
 pub(super) struct Network {
     pub(super) ports: Vec<PortPlan>,
+    /// One for each port, in their order.
+    pub(super) interfaces: Vec<InterfacePlan>,
     pub(super) devices: Vec<Device>,
     pub(super) routes: Vec<RoutePlan>,
     routing: Routing,
@@ -54,13 +57,14 @@ impl Network {
         check_addresses(&raw.ports, problems);
         check_ports(raw, problems);
         let ports: Vec<PortPlan> = raw.ports.iter().map(port_plan).collect();
+        let interfaces: Vec<InterfacePlan> = (0..).zip(&raw.ports).map(interface_plan).collect();
         let devices = raw.ports.iter().map(device).collect();
         let routes: Vec<RoutePlan> = raw.routes.iter().filter_map(route_plan).collect();
         let attached_known =
             raw.ports_complete && !ports.is_empty() && raw.ports.iter().all(|port| port.addresses.is_some());
         let routes_known = raw.routes_complete && routes.len() == raw.routes.len();
-        let routing = Routing::new(&ports, &routes);
-        let network = Network { ports, devices, routes, routing, attached_known, routes_known };
+        let routing = Routing::new(&interfaces, &routes);
+        let network = Network { ports, interfaces, devices, routes, routing, attached_known, routes_known };
         network.check_routes(&raw.routes, addresses, problems);
         network
     }
@@ -99,10 +103,9 @@ impl Network {
                     )
                 };
                 once(&mut seen, to.value, &to.place, problems, remedy);
-                let attached =
-                    self.ports.iter().find(|port| port.addresses.iter().any(|net| net.trunc() == to.value));
-                if let Some(port) = attached {
-                    let what = format!("{} is attached to port {:?}, which comes first", to.value, port.name);
+                let is_on = |on: &&InterfacePlan| on.addresses.iter().any(|net| net.trunc() == to.value);
+                if let Some(on) = self.interfaces.iter().find(is_on) {
+                    let what = format!("{} is attached to port {:?}, which comes first", to.value, on.name);
                     problems.add(&to.place, Complaint::new(what, "remove the route"));
                 }
             }
@@ -120,7 +123,7 @@ impl Network {
         if self.is_broadcast(address) {
             let what = format!("{address} is not the address of one host of its network");
             Some(Complaint::new(what, "use the address of the router"))
-        } else if self.attached_known && self.routing.attached_port(address).is_none() {
+        } else if self.attached_known && self.routing.attached(address).is_none() {
             let what = format!("{address} is on no attached network");
             Some(Complaint::new(what, "use a router that is, or give a port an address on its network"))
         } else {
@@ -216,12 +219,14 @@ fn check_addresses(ports: &[raw::Port], problems: &Problems) {
 }
 
 fn port_plan(port: &raw::Port) -> PortPlan {
-    PortPlan {
-        name: text(&port.name),
-        mac: Mac::default(),
+    PortPlan { name: text(&port.name), spread: Spread::Unknown }
+}
+
+fn interface_plan((index, port): (u16, &raw::Port)) -> InterfacePlan {
+    InterfacePlan {
         addresses: port.addresses.iter().flatten().map(|at| at.value).collect(),
         mtu: port.mtu.or(DEFAULT_MTU).unwrap_or(DEFAULT_MTU),
-        spread: Spread::Unknown,
+        ..InterfacePlan::new(text(&port.name), PortId(index))
     }
 }
 

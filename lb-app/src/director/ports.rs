@@ -53,7 +53,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
         let port = Port::open(&device.name, PortId(index as u16));
         opened.push(port.map_err(|error| PortsError::Port { name: name(index), error })?);
     }
-    let largest_mtu = plan.ports.iter().map(|port| port.mtu).max().unwrap_or(1500);
+    let largest_mtu = plan.interfaces.iter().map(|interface| interface.mtu).max().unwrap_or(1500);
     let frame_room = FRAME_ROOM.max(largest_mtu + L2_ROOM);
     let buffers = options.total_num_mbufs.unwrap_or_else(|| buffers(opened.len(), workers, options));
     // Before the ports: a port that frees buffers quickly relies on there being one pool.
@@ -72,14 +72,15 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
             tx_queues: workers as u16,
             rx_descriptors: options.rxd,
             tx_descriptors: options.txd,
-            mtu: plan.ports[index].mtu,
+            mtu: plan.mtu_of(PortId(index as u16)),
             rss: wishes[index],
             rx_checksum: plan.verify_checksums && config.devices[index].checksum_offload,
         };
         let (started, rx, tx) = port
             .start(settings, &pool)
             .map_err(|error| PortsError::Port { name: plan.ports[index].name.clone(), error })?;
-        plan.ports[index].mac = started.mac();
+        let interfaces = plan.interfaces.iter_mut().filter(|interface| interface.port == started.index());
+        interfaces.for_each(|interface| interface.mac = started.mac());
         ports.started.push(started);
         rx.into_iter().zip(&mut ports.rx).for_each(|(queue, of_worker)| of_worker.push(queue));
         tx.into_iter().zip(&mut ports.tx).for_each(|(queue, of_worker)| of_worker.push(queue));
@@ -105,10 +106,12 @@ fn buffers(ports: usize, workers: usize, options: &Options) -> u32 {
 /// only servers are behind by destination: then both directions of a connection arrive at one worker. A port with
 /// both behind it cannot tell the directions apart.
 pub(crate) fn wishes(plan: &Plan, workers: usize) -> Vec<RssWish> {
-    let routing = Routing::new(&plan.ports, &plan.routes);
+    let routing = Routing::new(&plan.interfaces, &plan.routes);
     let nat = || plan.services.iter().filter(|service| service.method.sees_replies());
-    let behind =
-        |index: usize, address| routing.next_hop(address).is_some_and(|hop| usize::from(hop.port.0) == index);
+    let behind = |index: usize, address| {
+        let interface = routing.next_hop(address).and_then(|hop| plan.interface(hop.interface));
+        interface.is_some_and(|interface| usize::from(interface.port.0) == index)
+    };
     let faces_servers =
         |index| nat().flat_map(|service| &service.servers).any(|server| behind(index, server.address));
     let faces_clients = |index| {

@@ -17,7 +17,8 @@ use anyhow::{Result, bail};
 use crossbeam_channel::Receiver;
 use lb_core::{
     flow::key::Secret,
-    packet::{Notice, PortId, WorkerId},
+    ids::InterfaceId,
+    packet::{Notice, WorkerId},
     worker::Worker,
 };
 use std::{
@@ -155,7 +156,7 @@ impl Director {
 impl Director {
     /// Logs what workers noticed.
     fn report_notices(&self) {
-        let names = self.plane.running.port_names();
+        let names = self.plane.running.interface_names();
         for notice in self.notices.try_iter() {
             let line = describe(&notice, &names);
             match notice {
@@ -200,20 +201,20 @@ fn last_owner<T>(mut shared: Arc<T>, deadline: Instant) -> Option<T> {
     }
 }
 
-/// The log line of a notice, with the name that the port has in the configuration.
+/// The log line of a notice, with the name that the interface has in the configuration.
 fn describe(notice: &Notice, names: &[String]) -> String {
-    let name = |port: &PortId| names.get(usize::from(port.0)).map_or("?", String::as_str);
+    let name = |interface: &InterfaceId| names.get(interface.index()).map_or("?", String::as_str);
     match notice {
-        Notice::AddressConflict { address, mac, port } => format!(
+        Notice::AddressConflict { address, mac, interface } => format!(
             "address conflict: {mac} on port {} claims {address}, which belongs to this director; a server with a VIP \
              must not answer ARP for it",
-            name(port)
+            name(interface)
         ),
-        Notice::NeighbourLost { address, port } => {
-            format!("next hop {address} on port {} does not answer ARP", name(port))
+        Notice::NeighbourLost { address, interface } => {
+            format!("next hop {address} on port {} does not answer ARP", name(interface))
         }
-        Notice::NeighbourFound { address, mac, port } => {
-            format!("next hop {address} on port {} is at {mac}", name(port))
+        Notice::NeighbourFound { address, mac, interface } => {
+            format!("next hop {address} on port {} is at {mac}", name(interface))
         }
     }
 }
@@ -224,12 +225,13 @@ mod tests {
     use lb_core::service::plan::Mac;
 
     #[test]
-    fn notices_name_the_port() {
+    fn notices_name_the_interface() {
         let names = ["wan", "lan"].map(str::to_owned);
         let address = [198, 51, 100, 11].into();
-        let lost = Notice::NeighbourLost { address, port: PortId(1) };
+        let lost = Notice::NeighbourLost { address, interface: InterfaceId(1) };
         assert_eq!(describe(&lost, &names), "next hop 198.51.100.11 on port lan does not answer ARP");
-        let conflict = Notice::AddressConflict { address, mac: Mac([2, 0, 0, 0, 0, 1]), port: PortId(0) };
+        let conflict =
+            Notice::AddressConflict { address, mac: Mac([2, 0, 0, 0, 0, 1]), interface: InterfaceId(0) };
         let text = describe(&conflict, &names);
         assert!(
             text.starts_with("address conflict: 02:00:00:00:00:01 on port wan claims 198.51.100.11,"),

@@ -37,7 +37,7 @@ pub(super) fn look(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<Findi
                 findings.extend(judge(
                     &plan.name,
                     port.info(),
-                    (patient.workers(), plan.mtu),
+                    (patient.workers(), config.plan.mtu_of(PortId(index as u16))),
                     wishes[index],
                     (config.plan.verify_checksums, device.checksum_offload),
                 ));

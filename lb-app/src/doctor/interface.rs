@@ -6,7 +6,7 @@ use super::{
     patient::Patient,
 };
 use crate::dpdk::ethtool;
-use lb_core::service::plan::PortPlan;
+use lb_core::service::plan::InterfacePlan;
 use std::path::Path;
 
 /// How packets get from the kernel's interface to DPDK.
@@ -47,7 +47,7 @@ struct Interface<'a> {
 pub(super) fn look(
     patient: &Patient<'_>,
     root: &Path,
-    plan: &PortPlan,
+    plan: &InterfacePlan,
     device: &str,
 ) -> Option<Vec<Finding>> {
     let (socket, name) = (Socket::of(device)?, argument(device, "iface")?);
@@ -178,14 +178,13 @@ mod tests {
         super::{finding::Verdict, tree::Tree},
         *,
     };
-    use lb_core::{service::plan::Spread, wire::ethernet::Mac};
+    use lb_core::packet::PortId;
 
     const PACKET: &str = "net_af_packet0,iface=nosuch0";
     const XDP: &str = "net_af_xdp0,iface=nosuch0";
 
-    fn port() -> PortPlan {
-        let (name, mac, spread) = ("wan".to_owned(), Mac([0; 6]), Spread::Unknown);
-        PortPlan { name, mac, addresses: Vec::new(), mtu: 1500, spread }
+    fn port() -> InterfacePlan {
+        InterfacePlan::new("wan", PortId(0))
     }
 
     fn findings(tree: &Tree, device: &str) -> Vec<Finding> {

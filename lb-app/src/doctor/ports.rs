@@ -22,11 +22,12 @@ pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
         findings.push(cards(root));
         return findings;
     };
-    for (plan, device) in config.plan.ports.iter().zip(&config.devices) {
-        if let Some(on_kernel) = interface::look(patient, root, plan, &device.name) {
+    let plan = &config.plan;
+    for ((interface, port), device) in plan.interfaces.iter().zip(&plan.ports).zip(&config.devices) {
+        if let Some(on_kernel) = interface::look(patient, root, interface, &device.name) {
             findings.extend(on_kernel);
         } else if let Some(address) = pci_address(root, &device.name) {
-            findings.extend(card(patient, root, &plan.name, &address));
+            findings.extend(card(patient, root, &port.name, &address));
         }
     }
     findings

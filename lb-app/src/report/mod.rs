@@ -46,7 +46,7 @@ pub(crate) fn status(
         health::write(&mut text, &monitor.report(), SystemTime::now());
     }
     connections::write(&mut text, &snapshot, listed, running.connections());
-    neighbours::write(&mut text, &names, neighbours);
+    neighbours::write(&mut text, &running.interface_names(), neighbours);
     for worker in &running.workers {
         accounts::write_worker(&mut text, worker.id, &worker.counters);
     }

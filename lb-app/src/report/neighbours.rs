@@ -6,7 +6,7 @@ use lb_core::{
 };
 use std::{collections::BTreeMap, fmt::Write};
 
-pub(super) fn write(text: &mut String, ports: &[String], known: Vec<(WorkerId, Vec<Neighbour>)>) {
+pub(super) fn write(text: &mut String, interfaces: &[String], known: Vec<(WorkerId, Vec<Neighbour>)>) {
     let _ = writeln!(text, "Neighbours");
     let mut lines: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for (worker, neighbours) in known {
@@ -16,12 +16,12 @@ pub(super) fn write(text: &mut String, ports: &[String], known: Vec<(WorkerId, V
                 Knowledge::Asking => "being asked".to_owned(),
                 Knowledge::Failed => "does not answer".to_owned(),
             };
-            let key = (neighbour.port(), neighbour.hop.address, what);
+            let key = (neighbour.hop.interface, neighbour.hop.address, what);
             lines.entry(key).or_default().push(worker.0.to_string());
         }
     }
-    for ((port, address, what), workers) in lines {
-        let port = ports.get(usize::from(port.0)).map_or("?", String::as_str);
-        let _ = writeln!(text, "{address} on {port} {what} (worker {})", workers.join(", "));
+    for ((interface, address, what), workers) in lines {
+        let interface = interfaces.get(interface.index()).map_or("?", String::as_str);
+        let _ = writeln!(text, "{address} on {interface} {what} (worker {})", workers.join(", "));
     }
 }

@@ -6,13 +6,13 @@ use lb_core::{
     conn::{entry::Connection, state::State},
     counters::{DropReason, ServerTraffic, WorkerCounters},
     flow::key::Key,
-    ids::ServerId,
+    ids::{InterfaceId, ServerId},
     neigh::entry::Neighbour,
     packet::{HandOver, PortId, WorkerId},
     service::{
         key::{Protocol, ServiceKey},
         load::{Load, LoadBoard},
-        plan::{Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
+        plan::{InterfacePlan, Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
         routing::NextHop,
         snapshot::Snapshot,
     },
@@ -39,13 +39,8 @@ fn snapshot() -> Snapshot {
     let echo = [ServerPlan::new(SERVERS[0], 7, 65_535)];
     let network = "192.0.2.1/24".parse().unwrap();
     let plan = Plan {
-        ports: vec![PortPlan {
-            name: "lan".to_owned(),
-            mac: Mac::default(),
-            addresses: vec![network],
-            mtu: 1500,
-            spread: Spread::ByFlow,
-        }],
+        ports: vec![PortPlan { name: "lan".to_owned(), spread: Spread::ByFlow }],
+        interfaces: vec![InterfacePlan { addresses: vec![network], ..InterfacePlan::new("lan", PortId(0)) }],
         services: vec![
             service(Protocol::Tcp, 80, Method::Nat, SchedulerKind::Wlc, &http),
             service(Protocol::Udp, 7, Method::Tun, SchedulerKind::Mh, &echo),
@@ -141,8 +136,8 @@ total 12 connections
 #[test]
 fn workers_that_know_the_same_neighbour_share_a_line() {
     let neighbour = |address: Ipv4Addr| {
-        let hop = NextHop { port: PortId(0), address: address.into() };
-        Neighbour::new(hop, Mac::default(), 1500, Instant::ZERO)
+        let hop = NextHop { interface: InterfaceId(0), address: address.into() };
+        Neighbour::new(hop, &InterfacePlan::new("lan", PortId(0)), Instant::ZERO)
     };
     let known = || {
         let mut known = neighbour(SERVERS[0]);

@@ -7,7 +7,8 @@ use super::{Act, Claim, Conflict, Hear, Origin, budgets::Purpose, known::Known};
 use crate::{
     counters::DropReason,
     family::{Family, V4},
-    packet::{Packet, PortId},
+    ids::InterfaceId,
+    packet::Packet,
     service::{routing::NextHop, snapshot::Local},
     time::Instant,
     wire::{
@@ -30,7 +31,7 @@ impl Hear {
 impl Known {
     #[cold]
     pub(super) fn arp<F: Family>(&self, now: Instant, packet: &impl Packet, origin: Origin) -> Act<F> {
-        let port = packet.port();
+        let interface = self.snapshot.interface_of(packet.port());
         let frame = packet.bytes();
         let read = ethernet::payload(frame).and_then(|(_, l3)| Some((l3, Arp::read(&frame[l3..])?)));
         let Some((l3, arp)) = read else { return Act::Drop(DropReason::BadArp) };
@@ -43,7 +44,8 @@ impl Known {
         let claim = Claim { address: arp.sender, mac: arp.sender_mac };
         if self.snapshot.local::<V4>(arp.sender.to_bits()).is_some() {
             // Or it is ourselves, heard on another port of the same network.
-            let is_ours = self.macs.contains(&arp.sender_mac) || !self.answers_for(arp.sender, port);
+            let is_ours = self.snapshot.interfaces.iter().any(|other| other.mac == arp.sender_mac)
+                || !self.answers_for(arp.sender, interface);
             return match is_ours {
                 true => Act::Drop(DropReason::ArpIgnored),
                 // RFC 5227 2.4 (c): defend the address, but not in an endless argument.
@@ -54,28 +56,29 @@ impl Known {
             };
         }
         // A reply or an announcement counts; so does a request, since RFC 826 has it update what is already known.
-        let neighbour = self.neighbours.find(NextHop { port, address: arp.sender.into() });
+        let neighbour = self.neighbours.find(NextHop { interface, address: arp.sender.into() });
         let is_news =
             neighbour.and_then(|id| self.neighbours.get(id)).is_some_and(|it| it.is_news(claim.mac));
         // Another worker may have asked; and who shares a question has answered it.
         let is_first = origin == Origin::Port;
-        let answers = is_first && arp.operation == Operation::Request && self.answers_for(arp.target, port);
+        let answers =
+            is_first && arp.operation == Operation::Request && self.answers_for(arp.target, interface);
         let purpose = if neighbour.is_some() { Purpose::ShareNeighbour } else { Purpose::ShareStranger };
         let hear = Hear {
             claim,
             neighbour,
             share: (is_first && (is_news || arp.operation == Operation::Reply)).then_some(purpose),
-            answer: answers.then(|| (arp.answered_by(self.mac_of(port)), l3)),
+            answer: answers.then(|| (arp.answered_by(self.mac_of(interface)), l3)),
         };
         Act::Hear(hear)
     }
 
-    /// Whether the director answers for an address on a port. For a VIP on an attached network, only that network's
-    /// port: with two ports on one switch, both would answer otherwise.
-    fn answers_for(&self, address: Ipv4Addr, port: PortId) -> bool {
+    /// Whether the director answers for an address on an interface. For a VIP on an attached network, only on that
+    /// network's: with two ports on one switch, both would answer otherwise.
+    fn answers_for(&self, address: Ipv4Addr, interface: InterfaceId) -> bool {
         match self.snapshot.local::<V4>(address.to_bits()) {
-            Some(Local::Own(own)) => own == port,
-            Some(Local::Vip { attached, .. }) => attached.is_none_or(|attached| attached == port),
+            Some(Local::Own(own)) => own == interface,
+            Some(Local::Vip { attached, .. }) => attached.is_none_or(|attached| attached == interface),
             None => false,
         }
     }

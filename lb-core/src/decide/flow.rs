@@ -79,7 +79,7 @@ impl Known {
 
     /// Whether a packet claims to come from a server on a port that no server is behind.
     fn is_on_wrong_port(&self, port: PortId, direction: Direction) -> bool {
-        direction == Direction::Out && !self.snapshot.leads_to_servers(port)
+        direction == Direction::Out && !self.snapshot.leads_to_servers(self.snapshot.interface_of(port))
     }
 
     /// Whether a client opens a connection where an old one is over, or where nothing has come of one whose server has

@@ -7,11 +7,12 @@ use super::{
     defences::Defences,
 };
 use crate::{
+    cast::small,
     conn::connections::Connections,
     counters::DropReason,
     family::V4,
     flow::key::Secret,
-    ids::{ById, ServerId, ServiceId},
+    ids::{ById, InterfaceId, ServerId, ServiceId},
     limits::MAX_PORTS,
     neigh::table::Neighbours,
     packet::{Packet, PortId, WorkerId},
@@ -74,8 +75,6 @@ pub struct Known {
     pub(crate) backends: ById<ServerId, Backend>,
     /// Connections of each service.
     pub(crate) held: ById<ServiceId, u32>,
-    /// Ethernet address of each port.
-    pub(crate) macs: Vec<Mac>,
     /// By port.
     pub(crate) arrivals: [Arrival; MAX_PORTS],
     /// What it may still do that others make it do.
@@ -92,7 +91,6 @@ impl Known {
             neighbours: Neighbours::new(),
             backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.servers).collect(),
             held: std::iter::repeat_n(0, snapshot.room.services).collect(),
-            macs: snapshot.ports.iter().map(|port| port.mac).collect(),
             arrivals: arrivals(&snapshot),
             budgets: Budgets::new(team.refusals_per_s, now),
             defences: Defences::new(),
@@ -125,9 +123,9 @@ impl Known {
         if self.is_station::<F>(source) { reason } else { DropReason::BadSource }
     }
 
-    /// The port's own address, for packets that the director makes.
-    pub(crate) fn mac_of(&self, port: PortId) -> Mac {
-        self.macs.get(usize::from(port.0)).copied().unwrap_or_default()
+    /// The interface's own address, for packets that the director makes.
+    pub(crate) fn mac_of(&self, interface: InterfaceId) -> Mac {
+        self.snapshot.interfaces[interface].mac
     }
 
     /// How this worker sees the servers' loads.
@@ -139,7 +137,8 @@ impl Known {
 /// What is known of each port that packets arrive on.
 pub(crate) fn arrivals(snapshot: &Snapshot) -> [Arrival; MAX_PORTS] {
     std::array::from_fn(|port| {
-        let mac = snapshot.ports.get(port).map(|port| port.mac).unwrap_or_default();
+        let interface = snapshot.interfaces.get(snapshot.interface_of(PortId(small(port))));
+        let mac = interface.map(|interface| interface.mac).unwrap_or_default();
         Arrival::new(mac, snapshot.verify_checksums)
     })
 }

@@ -189,7 +189,7 @@ impl Known {
     fn first_way(&self, direction: Direction, server: ServerId, client: Option<ClientHop>) -> Way {
         match (direction, client) {
             (Direction::Out, Some(ClientHop { hop, neighbour })) => {
-                let limit = self.snapshot.ports[usize::from(hop.port.0)].mtu;
+                let limit = self.snapshot.interfaces[hop.interface].mtu;
                 Way { neighbour, limit, most: limit }
             }
             _ => {

@@ -83,7 +83,8 @@ impl Known {
             // Only with a smaller MTU on the way out: see ARCHITECTURE.md on what is not done.
             return Act::Drop(DropReason::TooBig);
         };
-        let from = self.snapshot.answer_from::<F>(port, at.source, at.destination);
+        let interface = self.snapshot.interface_of(port);
+        let from = self.snapshot.answer_from::<F>(interface, at.source, at.destination);
         self.answer(now, Answer::Error(from, problem), reason)
     }
 

@@ -346,8 +346,8 @@ impl<F: Forwarded> Story<F> {
         let (number, neighbour) = match next {
             Next::Known(number) => (number, number.and_then(|number| known.neighbours.get(number).copied())),
             Next::New(hop) => {
-                let port = &known.snapshot.ports[usize::from(hop.port.0)];
-                (None, Some(Neighbour::new(hop, port.mac, port.mtu, self.now)))
+                let interface = &known.snapshot.interfaces[hop.interface];
+                (None, Some(Neighbour::new(hop, interface, self.now)))
             }
         };
         let Some(neighbour) = neighbour else {
@@ -360,11 +360,11 @@ impl<F: Forwarded> Story<F> {
                 let heard = time(self.now.since(neighbour.heard));
                 self.say(Stage::NextHop, format!("{name} is at {}, last heard {heard} ago", neighbour.mac));
                 ethernet::set_stations(self.packet.bytes_mut(), &neighbour.stations);
-                return Outcome::Sent { port: neighbour.port(), frame: self.packet.bytes().to_vec() };
+                return Outcome::Sent { port: neighbour.port, frame: self.packet.bytes().to_vec() };
             }
             Delivery::Later => {
                 self.say(Stage::NextHop, format!("ARP for {name} is pending; packets wait until it answers"));
-                let (port, next_hop) = (neighbour.port(), neighbour.hop.address);
+                let (port, next_hop) = (neighbour.port, neighbour.hop.address);
                 return Outcome::Waits { port, next_hop, frame: self.packet.bytes().to_vec() };
             }
             Delivery::Never(reason @ DropReason::WaitingFull) => {

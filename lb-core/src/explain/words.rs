@@ -167,7 +167,7 @@ pub(super) fn rewriting<F: Family>(
 }
 
 pub(super) fn hop(snapshot: &Snapshot, hop: NextHop) -> String {
-    format!("{} behind {}", hop.address, port_name(snapshot, hop.port))
+    format!("{} behind {}", hop.address, snapshot.interfaces[hop.interface].name)
 }
 
 pub(super) fn problem(problem: Problem) -> String {

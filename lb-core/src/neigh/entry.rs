@@ -12,7 +12,7 @@
 
 use crate::{
     packet::PortId,
-    service::routing::NextHop,
+    service::{plan::InterfacePlan, routing::NextHop},
     time::{Duration, Instant},
     wire::ethernet::{self, Mac},
 };
@@ -54,7 +54,9 @@ pub struct Neighbour {
     pub mac: Mac,
     /// Its address and that of our port, in the order of a frame to it.
     pub stations: [u8; ethernet::ADDRESSES_LEN],
-    /// Largest IPv4 packet that the port carries, in bytes.
+    /// The port that frames to it leave by.
+    pub port: PortId,
+    /// Largest IPv4 packet that its interface carries, in bytes.
     pub mtu: u16,
     /// What is known.
     pub knowledge: Knowledge,
@@ -73,11 +75,12 @@ pub struct Neighbour {
 impl Neighbour {
     /// A neighbour that nothing is known of.
     #[must_use]
-    pub fn new(hop: NextHop, source: Mac, mtu: u16, now: Instant) -> Self {
+    pub fn new(hop: NextHop, interface: &InterfacePlan, now: Instant) -> Self {
         Neighbour {
             mac: Mac::default(),
-            stations: ethernet::stations(Mac::default(), source),
-            mtu,
+            stations: ethernet::stations(Mac::default(), interface.mac),
+            port: interface.port,
+            mtu: interface.mtu,
             knowledge: Knowledge::Asking,
             questions: 0,
             hop,
@@ -85,13 +88,6 @@ impl Neighbour {
             asked: None,
             users: 0,
         }
-    }
-
-    /// The port it is behind.
-    #[inline(always)]
-    #[must_use]
-    pub fn port(&self) -> PortId {
-        self.hop.port
     }
 
     /// Whether it is news that the neighbour has this address: it was unknown, or had another.
@@ -157,13 +153,14 @@ impl Neighbour {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::InterfaceId;
     use std::net::Ipv4Addr;
 
     const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
 
     fn neighbour() -> Neighbour {
-        let hop = NextHop { port: PortId(0), address: Ipv4Addr::new(192, 0, 2, 9).into() };
-        Neighbour::new(hop, Mac::default(), 1500, Instant::ZERO)
+        let hop = NextHop { interface: InterfaceId(0), address: Ipv4Addr::new(192, 0, 2, 9).into() };
+        Neighbour::new(hop, &InterfacePlan::new("wan", PortId(0)), Instant::ZERO)
     }
 
     fn at(ms: u64) -> Instant {

@@ -9,10 +9,10 @@ use super::entry::{Knowledge, Neighbour, Question};
 use crate::{
     cast::{high64, low64},
     flow::key::{fold_multiply, scale},
-    ids::NeighbourId,
+    ids::{InterfaceId, NeighbourId},
     limits::MAX_NEIGHBOURS,
     packet::PortId,
-    service::routing::NextHop,
+    service::{plan::InterfacePlan, routing::NextHop},
     time::Instant,
     wire::ethernet::{self, Mac},
 };
@@ -38,7 +38,7 @@ impl Way {
 
     fn of(neighbour: &Neighbour) -> Way {
         let limit = if neighbour.knowledge == Knowledge::Known { neighbour.mtu } else { 0 };
-        Way { stations: neighbour.stations, port: neighbour.port(), limit }
+        Way { stations: neighbour.stations, port: neighbour.port, limit }
     }
 }
 
@@ -134,10 +134,10 @@ impl Neighbours {
     /// The number of a neighbour, which is added to the table if necessary, with one more user. `None` when the table
     /// is
     /// full of neighbours in use.
-    pub fn acquire(&mut self, hop: NextHop, source: Mac, mtu: u16, now: Instant) -> Option<NeighbourId> {
+    pub fn acquire(&mut self, hop: NextHop, interface: &InterfacePlan, now: Instant) -> Option<NeighbourId> {
         let id = match self.find(hop) {
             Some(id) => id,
-            None => self.add(Neighbour::new(hop, source, mtu, now))?,
+            None => self.add(Neighbour::new(hop, interface, now))?,
         };
         self.get_mut(id)?.users += 1;
         Some(id)
@@ -257,10 +257,10 @@ impl Default for Neighbours {
     }
 }
 
-/// The next hop that `address` on `port` would be.
+/// The next hop that `address` on `interface` would be.
 #[must_use]
-pub fn hop(port: PortId, address: impl Into<IpAddr>) -> NextHop {
-    NextHop { port, address: address.into() }
+pub fn hop(interface: InterfaceId, address: impl Into<IpAddr>) -> NextHop {
+    NextHop { interface, address: address.into() }
 }
 
 /// The neighbour at a place.
@@ -273,7 +273,7 @@ fn home(hop: NextHop) -> usize {
         IpAddr::V4(address) => u64::from(address.to_bits()),
         IpAddr::V6(address) => high64(address.to_bits()) ^ low64(address.to_bits()),
     };
-    let key = address << 16 ^ u64::from(hop.port.0);
+    let key = address << 16 ^ u64::from(hop.interface.0);
     scale(fold_multiply(key ^ 0x082e_fa98_ec4e_6c89, 0x3f84_d5b5_b547_0917), INDEX_LEN)
 }
 
@@ -291,15 +291,19 @@ mod tests {
         Instant::from_millis(ms)
     }
 
+    fn wan() -> InterfacePlan {
+        InterfacePlan::new("wan", PortId(0))
+    }
+
     fn host(number: u32) -> NextHop {
-        hop(PortId((number & 1) as u16), std::net::Ipv4Addr::from_bits(0xc000_0200 + number))
+        hop(InterfaceId((number & 1) as u16), std::net::Ipv4Addr::from_bits(0xc000_0200 + number))
     }
 
     #[test]
     fn a_neighbour_in_use_is_kept_and_refreshed_and_an_unused_one_forgotten() {
         let mut table = Neighbours::new();
-        let used = table.acquire(host(1), Mac::default(), 1500, at(0)).unwrap();
-        let unused = table.acquire(host(2), Mac::default(), 1500, at(0)).unwrap();
+        let used = table.acquire(host(1), &wan(), at(0)).unwrap();
+        let unused = table.acquire(host(2), &wan(), at(0)).unwrap();
         table.release(Some(unused));
         for number in [1, 2] {
             table.answer(host(number), Mac([2, 0, 0, 0, 0, 1]), at(0)).unwrap();
@@ -317,10 +321,10 @@ mod tests {
     fn the_table_is_bounded() {
         let mut table = Neighbours::new();
         for number in 0..MAX_NEIGHBOURS as u32 {
-            assert!(table.acquire(host(number), Mac::default(), 1500, at(0)).is_some());
+            assert!(table.acquire(host(number), &wan(), at(0)).is_some());
         }
-        assert_eq!(table.acquire(host(1 << 20), Mac::default(), 1500, at(0)), None);
-        assert!(table.acquire(host(5), Mac::default(), 1500, at(0)).is_some(), "known ones still are");
+        assert_eq!(table.acquire(host(1 << 20), &wan(), at(0)), None);
+        assert!(table.acquire(host(5), &wan(), at(0)).is_some(), "known ones still are");
     }
 
     proptest! {
@@ -330,7 +334,7 @@ mod tests {
             let mut model: HashMap<u32, NeighbourId> = HashMap::new();
             for (number, add) in steps {
                 if add {
-                    let got = table.acquire(host(number), Mac::default(), 1500, at(0)).unwrap();
+                    let got = table.acquire(host(number), &wan(), at(0)).unwrap();
                     prop_assert_eq!(*model.entry(number).or_insert(got), got);
                 } else if let Some(id) = model.remove(&number) {
                     table.remove(id);

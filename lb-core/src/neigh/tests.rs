@@ -5,7 +5,13 @@ use super::{
     table::{Neighbours, hop},
     waiting::Waiting,
 };
-use crate::{packet::PortId, service::routing::NextHop, time::Instant, wire::ethernet::Mac};
+use crate::{
+    ids::InterfaceId,
+    packet::PortId,
+    service::{plan::InterfacePlan, routing::NextHop},
+    time::Instant,
+    wire::ethernet::Mac,
+};
 use proptest::prelude::*;
 use std::{
     collections::HashMap,
@@ -39,7 +45,11 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn place(host: u8) -> NextHop {
-    hop(PortId(u16::from(host % 2)), Ipv4Addr::new(192, 0, 2, host))
+    hop(InterfaceId(u16::from(host % 2)), Ipv4Addr::new(192, 0, 2, host))
+}
+
+fn interface(host: u8) -> InterfacePlan {
+    InterfacePlan::new("wan", PortId(u16::from(host % 2)))
 }
 
 proptest! {
@@ -56,7 +66,7 @@ proptest! {
             let at = Instant::from_millis(now);
             match step {
                 Step::Use(host) => {
-                    let number = table.acquire(place(host), Mac::default(), 1_500, at).expect("room");
+                    let number = table.acquire(place(host), &interface(host), at).expect("room");
                     let (known, count) = users.entry(host).or_insert((number, 0));
                     prop_assert_eq!(*known, number, "a number stays while anybody uses it");
                     *count += 1;
@@ -84,7 +94,7 @@ proptest! {
                     let neighbour = *table.get(number).expect("it has answered");
                     let way = *table.way(Some(number)).expect("it has answered");
                     prop_assert_eq!((neighbour.hop, neighbour.mac), (place(host), mac));
-                    prop_assert_eq!((way.limit, way.port), (1_500, place(host).port));
+                    prop_assert_eq!((way.limit, way.port), (1_500, interface(host).port));
                     prop_assert_eq!(way.stations[..6].to_vec(), mac.0.to_vec());
                     while let Some(packet) = waiting.pop(number) {
                         prop_assert_eq!(packet, host, "somebody else's packet");

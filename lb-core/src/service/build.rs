@@ -4,15 +4,14 @@ use super::{
     addresses::Addresses,
     key::ServiceKey,
     numbers::Numbers,
-    plan::{Method, Plan, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
+    plan::{InterfacePlan, Method, Plan, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
     routing::{NextHop, Routing},
     snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError},
 };
 use crate::{
     cast::{count32, small},
-    ids::{ById, ServerId, ServiceId},
+    ids::{ById, InterfaceId, ServerId, ServiceId},
     limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
-    packet::PortId,
     sched::{self, Candidate, footprint::Footprint, kind::SchedulerKind, start::Start, tables::Tables},
 };
 use std::{
@@ -64,7 +63,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     check("ports", plan.ports.len(), MAX_PORTS)?;
     check("services", plan.services.len(), MAX_SERVICES)?;
     check("servers", plan.services.iter().map(|service| service.servers.len()).sum(), MAX_SERVERS)?;
-    let routing = Routing::new(&plan.ports, &plan.routes);
+    let routing = Routing::new(&plan.interfaces, &plan.routes);
     let old = before.map(|(old, _)| old);
     let numbers = numbers(plan, before, room)?;
     let mut changes = Changes::default();
@@ -101,9 +100,11 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     }
     Ok(Snapshot {
         v4: Addresses::new(&locals, &order, &services, &servers),
-        server_ports: server_ports(&servers),
+        untagged: untagged(&plan.interfaces),
+        leads_to_servers: leads_to_servers(&plan.interfaces, &servers),
         nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
         ports: plan.ports.clone(),
+        interfaces: plan.interfaces.iter().cloned().collect(),
         verify_checksums: plan.verify_checksums,
         redirection_len: plan.redirection_len,
         generation,
@@ -203,7 +204,7 @@ fn resolve(
     let next_hop: NextHop = routing.next_hop(server.address).ok_or(SnapshotError::NoRoute(server.address))?;
     let tunnel_source = match service.method {
         Method::Tun => {
-            let own = || routing.own_address(next_hop.port, next_hop.address);
+            let own = || routing.own_address(next_hop.interface, next_hop.address);
             Some(plan.tunnel_local.or_else(own).ok_or(SnapshotError::NoTunnelAddress(server.address))?)
         }
         Method::Nat | Method::Dr => None,
@@ -312,15 +313,27 @@ fn note_server_changes(
     }
 }
 
-/// The ports that servers are behind; those of servers that are gone count, as their packets may be on their way.
-fn server_ports(servers: &ById<ServerId, Server>) -> [bool; MAX_PORTS] {
-    let mut ports = [false; MAX_PORTS];
-    for server in servers {
-        if let Some(port) = ports.get_mut(usize::from(server.next_hop.port.0)) {
-            *port = true;
+/// The interface that untagged frames of each port are for.
+fn untagged(interfaces: &[InterfacePlan]) -> [InterfaceId; MAX_PORTS] {
+    let mut of_ports = [InterfaceId(0); MAX_PORTS];
+    for (index, interface) in interfaces.iter().enumerate() {
+        if let Some(of_port) = of_ports.get_mut(usize::from(interface.port.0)) {
+            *of_port = InterfaceId(small(index));
         }
     }
-    ports
+    of_ports
+}
+
+/// The interfaces that servers are behind; those of servers that are gone count, as their packets may be on their way.
+fn leads_to_servers(
+    interfaces: &[InterfacePlan],
+    servers: &ById<ServerId, Server>,
+) -> ById<InterfaceId, bool> {
+    let mut leads: ById<InterfaceId, bool> = interfaces.iter().map(|_| false).collect();
+    for server in servers {
+        leads.put(server.next_hop.interface, true);
+    }
+    leads
 }
 
 /// VIPs with their policies, each once, then own addresses. A tunnel's own address is one of the director's own.
@@ -329,18 +342,18 @@ fn locals(plan: &Plan, routing: &Routing) -> Vec<(IpAddr, Local)> {
     let mut known = HashSet::new();
     for VipPlan { address, unserved } in plan.every_vip() {
         known.insert(address);
-        locals.push((address, Local::Vip { unserved, attached: routing.attached_port(address) }));
+        locals.push((address, Local::Vip { unserved, attached: routing.attached(address) }));
     }
-    for (index, port) in plan.ports.iter().enumerate() {
-        let own = Local::Own(PortId(small(index)));
-        known.extend(port.addresses.iter().map(ipnet::IpNet::addr));
-        locals.extend(port.addresses.iter().map(|network| (network.addr(), own)));
+    for (index, interface) in plan.interfaces.iter().enumerate() {
+        let own = Local::Own(InterfaceId(small(index)));
+        known.extend(interface.addresses.iter().map(ipnet::IpNet::addr));
+        locals.extend(interface.addresses.iter().map(|network| (network.addr(), own)));
     }
     if let Some(local) = plan.tunnel_local
         && known.insert(local)
     {
-        let port = routing.next_hop(local).map_or(PortId(0), |hop| hop.port);
-        locals.push((local, Local::Own(port)));
+        let interface = routing.next_hop(local).map_or(InterfaceId(0), |hop| hop.interface);
+        locals.push((local, Local::Own(interface)));
     }
     locals
 }

@@ -60,13 +60,13 @@ pub enum PlanError {
     /// A route leads to no network.
     #[error("{0} is not a network of single hosts")]
     NotRouted(IpNet),
-    /// A route leads to a network that a port is attached to, so that it is never used.
-    #[error("{to} is attached to port {port:?}, which comes first")]
+    /// A route leads to a network that an interface is on, so that it is never used.
+    #[error("{to} is attached to port {interface:?}, which comes first")]
     RouteToAttached {
         /// The network.
         to: IpNet,
-        /// The port.
-        port: String,
+        /// The interface.
+        interface: String,
     },
     /// A router has to be reached directly.
     #[error("router {0} is on no attached network: `show routes` lists them")]
@@ -103,7 +103,7 @@ pub fn check<'a>(
     plan: &'a Plan,
     others: impl IntoIterator<Item = (IpAddr, Use<'a>)>,
 ) -> Result<(), PlanError> {
-    let routing = Routing::new(&plan.ports, &plan.routes);
+    let routing = Routing::new(&plan.interfaces, &plan.routes);
     check_routes(plan, &routing)?;
     let owners = Owners::of(plan);
     for (address, wanted) in all(plan).chain(others) {
@@ -165,10 +165,10 @@ fn check_routes(plan: &Plan, routing: &Routing) -> Result<(), PlanError> {
             return Err(PlanError::SameRoute(shown(route.to)));
         }
         let is_attached_to = |network: &IpNet| network.trunc() == route.to;
-        if let Some(port) = plan.ports.iter().find(|port| port.addresses.iter().any(is_attached_to)) {
-            return Err(PlanError::RouteToAttached { to: route.to, port: port.name.clone() });
+        if let Some(on) = plan.interfaces.iter().find(|on| on.addresses.iter().any(is_attached_to)) {
+            return Err(PlanError::RouteToAttached { to: route.to, interface: on.name.clone() });
         }
-        if routing.attached_port(route.via).is_none() {
+        if routing.attached(route.via).is_none() {
             return Err(PlanError::RouterNotAttached(route.via));
         }
     }

@@ -131,9 +131,9 @@ pub(super) fn all(plan: &Plan) -> impl Iterator<Item = (IpAddr, Use<'_>)> {
 /// The same without servers.
 fn few(plan: &Plan) -> impl Iterator<Item = (IpAddr, Use<'_>)> {
     let own = plan
-        .ports
+        .interfaces
         .iter()
-        .flat_map(|port| port.addresses.iter().map(move |network| (network.addr(), Use::Port(&port.name))));
+        .flat_map(|on| on.addresses.iter().map(move |network| (network.addr(), Use::Port(&on.name))));
     let tunnel = plan.tunnel_local.map(|local| (local, Use::Tunnel));
     let routers = plan.routes.iter().map(|route| (route.via, Use::Router(route.to)));
     let of_services = plan.services.iter().map(|service| (service.vip, Use::Vip(&service.name)));

@@ -7,8 +7,7 @@ use super::{
 };
 use crate::{
     conn::timeouts::Timeouts,
-    ids::{ServerId, ServiceId},
-    packet::PortId,
+    ids::{InterfaceId, ServerId, ServiceId},
     sched::{Candidate, Scheduler},
 };
 use std::{net::IpAddr, sync::Arc};
@@ -16,15 +15,15 @@ use std::{net::IpAddr, sync::Arc};
 /// What one of the director's addresses is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Local {
-    /// Clients send to it. ARP for it is answered on the port whose network contains it; on all ports if none does.
+    /// Clients send to it. ARP for it is answered on the interface whose network contains it; on all if none does.
     Vip {
         /// What happens to packets that no service wants.
         unserved: Unserved,
-        /// The port on whose network it is.
-        attached: Option<PortId>,
+        /// The interface on whose network it is.
+        attached: Option<InterfaceId>,
     },
-    /// The director's own on that port.
-    Own(PortId),
+    /// The director's own on that interface.
+    Own(InterfaceId),
 }
 
 /// A virtual service.

@@ -3,20 +3,20 @@
 //! Consulted when a connection is made, not for every packet, so a short sorted list is enough. It has a list for each
 //! family, since to ask every entry which it is of takes a tenth of what opening a connection takes.
 
-use super::plan::{PortPlan, RoutePlan};
-use crate::{cast::small, packet::PortId};
+use super::plan::{InterfacePlan, RoutePlan};
+use crate::{cast::small, ids::InterfaceId};
 use ipnet::{IpNet, Ipv4Net};
 use std::{
     cmp::Reverse,
     net::{IpAddr, Ipv4Addr},
 };
 
-/// The neighbour that gets a packet next, and the port it is behind.
+/// The neighbour that gets a packet next, and the interface on whose network it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NextHop {
-    /// The port to transmit on.
-    pub port: PortId,
-    /// The neighbour on a network attached to that port: the destination itself, or a router.
+    /// The interface to transmit on.
+    pub interface: InterfaceId,
+    /// The neighbour on that interface's network: the destination itself, or a router.
     pub address: IpAddr,
 }
 
@@ -25,7 +25,7 @@ pub struct NextHop {
 struct Attached {
     network: Ipv4Net,
     own: Ipv4Addr,
-    port: PortId,
+    interface: InterfaceId,
 }
 
 /// A static route.
@@ -43,20 +43,20 @@ pub struct Routing {
 }
 
 impl Routing {
-    /// Sorts out the ports' networks and the static routes.
+    /// Sorts out the interfaces' networks and the static routes.
     #[must_use]
-    pub fn new(ports: &[PortPlan], routes: &[RoutePlan]) -> Self {
+    pub fn new(interfaces: &[InterfacePlan], routes: &[RoutePlan]) -> Self {
         let mut attached: Vec<Attached> = Vec::new();
-        for (index, port) in ports.iter().enumerate() {
-            let port_id = PortId(small(index));
-            let networks = port.addresses.iter().filter_map(|network| match network {
+        for (index, interface) in interfaces.iter().enumerate() {
+            let id = InterfaceId(small(index));
+            let networks = interface.addresses.iter().filter_map(|network| match network {
                 IpNet::V4(network) => Some(*network),
                 IpNet::V6(_) => None,
             });
             attached.extend(networks.map(|net| Attached {
                 network: net.trunc(),
                 own: net.addr(),
-                port: port_id,
+                interface: id,
             }));
         }
         attached.sort_by_key(|entry| Reverse(entry.network.prefix_len()));
@@ -79,7 +79,7 @@ impl Routing {
             (Some(direct), Some(route)) if route.to.prefix_len() > direct.network.prefix_len() => {
                 self.router(route.via)
             }
-            (Some(direct), _) => Some(NextHop { port: direct.port, address: to.into() }),
+            (Some(direct), _) => Some(NextHop { interface: direct.interface, address: to.into() }),
             (None, Some(route)) => self.router(route.via),
             (None, None) => None,
         }
@@ -90,21 +90,21 @@ impl Routing {
         self.routes.iter().filter_map(|route| self.router(route.via))
     }
 
-    /// The port whose attached network contains `address`.
+    /// The interface whose network contains `address`.
     #[must_use]
-    pub fn attached_port(&self, address: IpAddr) -> Option<PortId> {
+    pub fn attached(&self, address: IpAddr) -> Option<InterfaceId> {
         let IpAddr::V4(address) = address else { return None };
-        self.attached_to(address).map(|entry| entry.port)
+        self.attached_to(address).map(|entry| entry.interface)
     }
 
-    /// The director's own address to use on `port` when talking to `peer`: the one on the peer's network, else the
-    /// port's first.
+    /// The director's own address to use on `interface` when talking to `peer`: the one on the peer's network, else the
+    /// interface's first.
     #[must_use]
-    pub fn own_address(&self, port: PortId, peer: impl Into<IpAddr>) -> Option<IpAddr> {
+    pub fn own_address(&self, interface: InterfaceId, peer: impl Into<IpAddr>) -> Option<IpAddr> {
         let IpAddr::V4(peer) = peer.into() else { return None };
-        let mut on_port = self.attached.iter().filter(|entry| entry.port == port);
-        let first = on_port.clone().next();
-        on_port.find(|entry| entry.network.contains(&peer)).or(first).map(|entry| entry.own.into())
+        let mut on_it = self.attached.iter().filter(|entry| entry.interface == interface);
+        let first = on_it.clone().next();
+        on_it.find(|entry| entry.network.contains(&peer)).or(first).map(|entry| entry.own.into())
     }
 
     /// Whether `address` is the network or broadcast address of an attached network with room for hosts.
@@ -122,28 +122,24 @@ impl Routing {
     }
 
     fn router(&self, via: Ipv4Addr) -> Option<NextHop> {
-        self.attached_to(via).map(|entry| NextHop { port: entry.port, address: via.into() })
+        self.attached_to(via).map(|entry| NextHop { interface: entry.interface, address: via.into() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::plan::{Mac, Spread};
+    use crate::packet::PortId;
     use std::net::Ipv4Addr;
 
-    fn port(name: &str, addresses: &[&str]) -> PortPlan {
-        PortPlan {
-            name: name.into(),
-            mac: Mac::default(),
-            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
-            mtu: 1500,
-            spread: Spread::Unknown,
-        }
+    fn interface(name: &str, addresses: &[&str]) -> InterfacePlan {
+        let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+        InterfacePlan { addresses, ..InterfacePlan::new(name, PortId(0)) }
     }
 
     fn routing() -> Routing {
-        let ports = [port("wan", &["192.0.2.1/24", "192.0.2.129/25"]), port("lan", &["198.51.100.1/24"])];
+        let interfaces =
+            [interface("wan", &["192.0.2.1/24", "192.0.2.129/25"]), interface("lan", &["198.51.100.1/24"])];
         let route = |to: &str, via: &str| RoutePlan { to: to.parse().unwrap(), via: via.parse().unwrap() };
         let routes = [
             route("0.0.0.0/0", "192.0.2.254"),
@@ -151,7 +147,7 @@ mod tests {
             route("198.51.100.77/32", "192.0.2.9"),
             route("10.0.0.0/8", "172.31.0.1"),
         ];
-        Routing::new(&ports, &routes)
+        Routing::new(&interfaces, &routes)
     }
 
     #[test]
@@ -159,9 +155,9 @@ mod tests {
         let hop = |to: &str| {
             routing()
                 .next_hop(to.parse::<Ipv4Addr>().unwrap())
-                .map(|hop| (hop.port.0, hop.address.to_string()))
+                .map(|hop| (hop.interface.0, hop.address.to_string()))
         };
-        let is = |port: u16, address: &str| Some((port, address.to_string()));
+        let is = |interface: u16, address: &str| Some((interface, address.to_string()));
         assert_eq!(hop("192.0.2.7"), is(0, "192.0.2.7"), "attached: the destination itself");
         assert_eq!(hop("203.0.113.5"), is(1, "198.51.100.2"), "a route inside");
         assert_eq!(hop("8.8.8.8"), is(0, "192.0.2.254"), "the default gateway");
@@ -171,8 +167,10 @@ mod tests {
 
     #[test]
     fn own_addresses_match_the_peer() {
-        let own = |port, peer: &str| {
-            routing().own_address(PortId(port), peer.parse::<Ipv4Addr>().unwrap()).map(|own| own.to_string())
+        let own = |interface, peer: &str| {
+            routing()
+                .own_address(InterfaceId(interface), peer.parse::<Ipv4Addr>().unwrap())
+                .map(|own| own.to_string())
         };
         assert_eq!(own(0, "192.0.2.200"), Some("192.0.2.129".into()));
         assert_eq!(own(0, "192.0.2.20"), Some("192.0.2.1".into()));

@@ -9,12 +9,12 @@ use super::{
     address::v4,
     addresses::{Addresses, endpoint},
     key::{ServerKey, ServiceKey},
-    plan::{PortPlan, Protocol},
+    plan::{InterfacePlan, PortPlan, Protocol},
     routing::{NextHop, Routing},
 };
 use crate::{
     family::{Family, V4},
-    ids::{ById, ServerId, ServiceId},
+    ids::{ById, InterfaceId, ServerId, ServiceId},
     limits::MAX_PORTS,
     packet::PortId,
     sched::Scheduler,
@@ -83,6 +83,10 @@ pub struct Room {
 pub struct Snapshot {
     /// Ports, by [`PortId`].
     pub ports: Vec<PortPlan>,
+    /// Interfaces of all ports.
+    pub interfaces: ById<InterfaceId, InterfacePlan>,
+    /// By port: the interface that untagged frames are for.
+    pub(super) untagged: [InterfaceId; MAX_PORTS],
     /// How many there were before it.
     pub generation: u64,
     /// Where packets go.
@@ -97,8 +101,8 @@ pub struct Snapshot {
     pub changes: Changes,
     /// How many services and servers this and later snapshots can have.
     pub room: Room,
-    /// By port: whether servers are behind it.
-    pub(super) server_ports: [bool; MAX_PORTS],
+    /// Whether servers are behind an interface.
+    pub(super) leads_to_servers: ById<InterfaceId, bool>,
     /// Verify checksums that the port did not verify.
     pub verify_checksums: bool,
     /// Under NAT, every port delivers both directions of a flow to its owner.
@@ -176,10 +180,16 @@ impl Snapshot {
         F::addresses(self).nat_servers.get((address, endpoint(protocol, port))).flatten()
     }
 
-    /// Whether servers are behind a port.
+    /// The interface that frames which arrive on a port are for.
     #[must_use]
-    pub fn leads_to_servers(&self, port: PortId) -> bool {
-        self.server_ports.get(usize::from(port.0)).is_some_and(|is| *is)
+    pub fn interface_of(&self, port: PortId) -> InterfaceId {
+        self.untagged[usize::from(port.0) % MAX_PORTS]
+    }
+
+    /// Whether servers are behind an interface.
+    #[must_use]
+    pub fn leads_to_servers(&self, interface: InterfaceId) -> bool {
+        self.leads_to_servers.get(interface).is_some_and(|leads| *leads)
     }
 
     /// The servers that a tunnel to that address leads to.
@@ -204,14 +214,14 @@ impl Snapshot {
         &self.services[self.servers[server].service]
     }
 
-    /// The routers that static routes name, each with the port it is behind.
-    pub fn gateways(&self) -> impl Iterator<Item = (NextHop, &PortPlan)> {
-        self.routing.gateways().map(|hop| (hop, &self.ports[usize::from(hop.port.0)]))
+    /// The routers that static routes name, each with the interface it is behind.
+    pub fn gateways(&self) -> impl Iterator<Item = (NextHop, &InterfacePlan)> {
+        self.routing.gateways().map(|hop| (hop, &self.interfaces[hop.interface]))
     }
 
-    /// The director's address to answer from on `port`: its own towards `peer`, else `or`.
+    /// The director's address to answer from on an interface: its own towards `peer`, else `or`.
     #[must_use]
-    pub fn answer_from<F: Family>(&self, port: PortId, peer: F::Address, or: F::Address) -> F::Address {
-        self.routing.own_address(port, F::ip(peer)).and_then(F::of).unwrap_or(or)
+    pub fn answer_from<F: Family>(&self, on: InterfaceId, peer: F::Address, or: F::Address) -> F::Address {
+        self.routing.own_address(on, F::ip(peer)).and_then(F::of).unwrap_or(or)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Worker;
 use crate::{
+    ids::InterfaceId,
     packet::{Io, Packet, PortId},
     service::snapshot::Local,
     time::{Duration, Instant},
@@ -20,15 +21,20 @@ const ANNOUNCE_STEP: usize = 16;
 
 impl<P: Packet> Worker<P> {
     /// Tells everyone on a network that an address is here: an announcement of RFC 5227 2.3.
-    pub(super) fn announce(&mut self, port: PortId, address: Ipv4Addr, io: &mut impl Io<Packet = P>) {
+    pub(super) fn announce(
+        &mut self,
+        interface: InterfaceId,
+        address: Ipv4Addr,
+        io: &mut impl Io<Packet = P>,
+    ) {
         let announcement = Arp {
             operation: Operation::Request,
-            sender_mac: self.known.mac_of(port),
+            sender_mac: self.known.mac_of(interface),
             sender: address,
             target_mac: Mac::default(),
             target: address,
         };
-        self.originate_arp(port, Mac::BROADCAST, &announcement, io);
+        self.originate_arp(interface, Mac::BROADCAST, &announcement, io);
     }
 
     /// Announces the addresses on a port anew, or on all ports: its link was down, or nothing was forwarded.
@@ -41,16 +47,17 @@ impl<P: Packet> Worker<P> {
         let snapshot = self.known.snapshot.clone();
         let step = snapshot.locals.iter().skip(self.chores.announcements.next).take(ANNOUNCE_STEP);
         for (address, local) in step {
-            let port = match local {
-                Local::Own(port) => Some(*port),
+            let interface = match local {
+                Local::Own(interface) => Some(*interface),
                 // Nobody asks for a VIP that is on none of our networks; a router sends its packets here.
                 Local::Vip { attached, .. } => *attached,
             };
             let only = self.chores.announcements.only;
-            if let Some(port) = port.filter(|port| only.is_none_or(|only| only == *port))
+            let is_meant = |on: &InterfaceId| only.is_none_or(|only| only == snapshot.interfaces[*on].port);
+            if let Some(interface) = interface.filter(is_meant)
                 && let IpAddr::V4(address) = *address
             {
-                self.announce(port, address, io);
+                self.announce(interface, address, io);
             }
             self.chores.announcements.next += 1;
         }

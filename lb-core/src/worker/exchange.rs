@@ -94,13 +94,13 @@ impl<P: Packet> Worker<P> {
     pub(super) fn set_backend(&mut self, now: Instant, number: ServerId) {
         let known = &mut self.known;
         let server = &known.snapshot.servers[number];
-        let port = &known.snapshot.ports[usize::from(server.next_hop.port.0)];
+        let interface = &known.snapshot.interfaces[server.next_hop.interface];
         // Fails only with more next hops than the table holds; packets for those servers are counted as such.
-        let neighbour = known.neighbours.acquire(server.next_hop, port.mac, port.mtu, now);
+        let neighbour = known.neighbours.acquire(server.next_hop, interface, now);
         let method = known.snapshot.service_of(number).method;
         let outer =
             server.tunnel_source.map_or(Outer::NONE, |source| Outer::new(source, server.plan.address));
-        let mut backend = Backend::new(neighbour, method, port.mtu, outer);
+        let mut backend = Backend::new(neighbour, method, interface.mtu, outer);
         backend.stand(server.standing);
         let old = std::mem::replace(&mut known.backends[number], backend);
         self.chores.narrow_ways -= usize::from(old.is_narrow());
@@ -111,8 +111,7 @@ impl<P: Packet> Worker<P> {
     pub(super) fn hold_gateways(&mut self, now: Instant) {
         let Known { snapshot, neighbours, .. } = &mut self.known;
         let gateways = snapshot.gateways();
-        let held =
-            gateways.filter_map(|(hop, port)| neighbours.acquire(hop, port.mac, port.mtu, now)).collect();
+        let held = gateways.filter_map(|(hop, interface)| neighbours.acquire(hop, interface, now)).collect();
         for number in std::mem::replace(&mut self.chores.gateways, held) {
             neighbours.release(Some(number));
         }

@@ -34,7 +34,8 @@ impl<P: Packet> Worker<P> {
         if server.plan.address != to.address {
             return;
         }
-        let Some(mut packet) = io.allocate(server.next_hop.port) else {
+        let Some(mut packet) = io.allocate(self.known.snapshot.interfaces[server.next_hop.interface].port)
+        else {
             return self.books.counters.no_buffer.bump();
         };
         self.books.counters.originated.bump();

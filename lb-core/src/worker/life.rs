@@ -118,8 +118,8 @@ impl<P: Packet> Worker<P> {
 
     /// The next hop to a client, with one more user. Its place in the table has been seen to.
     fn acquire(&mut self, now: Instant, client: ClientHop) -> Option<NeighbourId> {
-        let port = &self.known.snapshot.ports[usize::from(client.hop.port.0)];
-        self.known.neighbours.acquire(client.hop, port.mac, port.mtu, now)
+        let interface = &self.known.snapshot.interfaces[client.hop.interface];
+        self.known.neighbours.acquire(client.hop, interface, now)
     }
 
     /// Enters a connection into the table. There is a free entry, but where that is very full, there may be no room in the

@@ -4,9 +4,9 @@ use super::Worker;
 use crate::{
     counters::DropReason,
     decide::{Conflict, Hear},
-    ids::NeighbourId,
+    ids::{InterfaceId, NeighbourId},
     neigh::entry::Question,
-    packet::{Io, Notice, Packet, PortId},
+    packet::{Io, Notice, Packet},
     service::routing::NextHop,
     time::Instant,
     wire::{
@@ -27,7 +27,10 @@ impl<P: Packet> Worker<P> {
             self.share(now, &packet, purpose, io);
         }
         if let Some(number) = hear.neighbour {
-            let hop = NextHop { port: packet.port(), address: hear.claim.address.into() };
+            let hop = NextHop {
+                interface: self.known.snapshot.interface_of(packet.port()),
+                address: hear.claim.address.into(),
+            };
             if let Some((_, true)) = self.known.neighbours.answer(hop, hear.claim.mac, now) {
                 self.found(now, number, io);
             }
@@ -52,12 +55,12 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) {
         let Conflict { claim, defend } = *conflict;
-        let port = packet.port();
+        let interface = self.known.snapshot.interface_of(packet.port());
         self.books.counters.address_conflicts.bump();
-        io.notice(Notice::AddressConflict { address: claim.address.into(), mac: claim.mac, port });
+        io.notice(Notice::AddressConflict { address: claim.address.into(), mac: claim.mac, interface });
         if defend {
             self.known.defences.defended(claim.address.into(), now);
-            self.announce(port, claim.address, io);
+            self.announce(interface, claim.address, io);
         }
         self.take_in(packet, io);
     }
@@ -69,8 +72,8 @@ impl<P: Packet> Worker<P> {
         }
         self.count_waiting();
         if let Some(neighbour) = self.known.neighbours.get(number).filter(|_| self.is_configured(number)) {
-            let (address, mac, port) = (neighbour.hop.address, neighbour.mac, neighbour.port());
-            io.notice(Notice::NeighbourFound { address, mac, port });
+            let NextHop { interface, address } = neighbour.hop;
+            io.notice(Notice::NeighbourFound { address, mac: neighbour.mac, interface });
         }
     }
 
@@ -96,16 +99,16 @@ impl<P: Packet> Worker<P> {
             Question::Unicast => mac,
             Question::GiveUp => return self.give_up(number, io),
         };
-        let own = self.known.snapshot.routing.own_address(hop.port, hop.address);
+        let own = self.known.snapshot.routing.own_address(hop.interface, hop.address);
         let (Some(IpAddr::V4(own)), IpAddr::V4(target)) = (own, hop.address) else { return };
         let request = Arp {
             operation: Operation::Request,
-            sender_mac: self.known.mac_of(hop.port),
+            sender_mac: self.known.mac_of(hop.interface),
             sender: own,
             target_mac: Mac::default(),
             target,
         };
-        self.originate_arp(hop.port, to, &request, io);
+        self.originate_arp(hop.interface, to, &request, io);
     }
 
     /// A neighbour does not answer: what waited for it is dropped.
@@ -115,7 +118,8 @@ impl<P: Packet> Worker<P> {
         }
         self.count_waiting();
         if let Some(neighbour) = self.known.neighbours.get(number).filter(|_| self.is_configured(number)) {
-            io.notice(Notice::NeighbourLost { address: neighbour.hop.address, port: neighbour.port() });
+            let NextHop { interface, address } = neighbour.hop;
+            io.notice(Notice::NeighbourLost { address, interface });
         }
     }
 
@@ -126,7 +130,14 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Sends an ARP packet of the director's own.
-    pub(super) fn originate_arp(&mut self, port: PortId, to: Mac, arp: &Arp, io: &mut impl Io<Packet = P>) {
+    pub(super) fn originate_arp(
+        &mut self,
+        interface: InterfaceId,
+        to: Mac,
+        arp: &Arp,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let port = self.known.snapshot.interfaces[interface].port;
         let Some(mut packet) = io.allocate(port) else { return self.books.counters.no_buffer.bump() };
         self.books.counters.originated.bump();
         if !packet.set_len(FRAME_LEN) {

@@ -57,7 +57,7 @@ impl<P: Packet> Worker<P> {
         match number.and_then(|number| self.known.neighbours.get(number)) {
             Some(neighbour) if neighbour.knowledge == Knowledge::Known => {
                 ethernet::set_stations(packet.bytes_mut(), &neighbour.stations);
-                io.transmit(neighbour.port(), packet);
+                io.transmit(neighbour.port, packet);
             }
             _ => self.send_later(now, packet, number, io),
         }

@@ -6,12 +6,13 @@
 //! ```
 
 use lb_core::{
+    ids::InterfaceId,
     packet::PortId,
     service::{
         key::{Protocol, ServiceKey},
         plan::{
-            Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, Spread, Unserved,
-            VipPlan,
+            InterfacePlan, Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan,
+            Spread, Unserved, VipPlan,
         },
     },
 };
@@ -19,6 +20,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub const WAN: PortId = PortId(0);
 pub const LAN: PortId = PortId(1);
+
+/// The interfaces of those ports. In another order, so that nobody takes one's number for the other's.
+pub const WAN_SIDE: InterfaceId = InterfaceId(1);
+pub const LAN_SIDE: InterfaceId = InterfaceId(0);
 
 pub const WAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 pub const LAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
@@ -34,21 +39,23 @@ pub const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 11), Ipv4Addr::n
 /// The two ports and the way to the client, without any service.
 pub fn network() -> Plan {
     Plan {
-        ports: vec![port("wan", WAN_MAC, "192.0.2.1/24"), port("lan", LAN_MAC, "198.51.100.1/24")],
+        ports: vec![port("wan"), port("lan")],
+        interfaces: vec![
+            interface("lan", LAN, LAN_MAC, "198.51.100.1/24"),
+            interface("wan", WAN, WAN_MAC, "192.0.2.1/24"),
+        ],
         routes: vec![RoutePlan { to: "0.0.0.0/0".parse().unwrap(), via: GATEWAY.into() }],
         verify_checksums: true,
         ..Plan::default()
     }
 }
 
-pub fn port(name: &str, mac: Mac, address: &str) -> PortPlan {
-    PortPlan {
-        name: name.into(),
-        mac,
-        addresses: vec![address.parse().unwrap()],
-        mtu: 1500,
-        spread: Spread::Unknown,
-    }
+pub fn port(name: &str) -> PortPlan {
+    PortPlan { name: name.into(), spread: Spread::Unknown }
+}
+
+pub fn interface(name: &str, port: PortId, mac: Mac, address: &str) -> InterfacePlan {
+    InterfacePlan { mac, addresses: vec![address.parse().unwrap()], ..InterfacePlan::new(name, port) }
 }
 
 /// A TCP service in turn over the given servers, each with weight 1.
@@ -113,7 +120,8 @@ impl PlanExt for Plan {
     }
 
     fn mtu(mut self, port: PortId, mtu: u16) -> Self {
-        self.ports[usize::from(port.0)].mtu = mtu;
+        let on_port = self.interfaces.iter_mut().filter(|interface| interface.port == port);
+        on_port.for_each(|interface| interface.mtu = mtu);
         self
     }
 

@@ -97,8 +97,8 @@ fn at_start_it_says_which_addresses_are_here_twice() {
     let mut world = silent();
     let announcements = [
         "wan: arp 192.0.2.100 is at 02:00:00:00:00:01",
-        "wan: arp 192.0.2.1 is at 02:00:00:00:00:01",
         "lan: arp 198.51.100.1 is at 02:00:00:00:00:02",
+        "wan: arp 192.0.2.1 is at 02:00:00:00:00:01",
     ];
     let announced = |sent: Vec<Sent>| -> Vec<String> {
         assert!(sent.iter().all(|sent| read::stations(&sent.frame).0 == Mac::BROADCAST));
@@ -147,7 +147,11 @@ fn packets_for_a_neighbour_that_does_not_answer_are_dropped() {
     let about_server = questions.iter().filter(|line| line.contains("who has 198.51.100.11")).count();
     assert_eq!(about_server, 2, "three in all");
     assert_eq!(world.dropped(DropReason::Unresolved), 1);
-    assert!(world.ios[0].notices.contains(&Notice::NeighbourLost { address: SERVERS[0].into(), port: LAN }));
+    assert!(
+        world.ios[0]
+            .notices
+            .contains(&Notice::NeighbourLost { address: SERVERS[0].into(), interface: LAN_SIDE })
+    );
 
     // The next packet is reason enough to ask again.
     let line = "lan: arp who has 198.51.100.11? tell 198.51.100.1";
@@ -155,7 +159,8 @@ fn packets_for_a_neighbour_that_does_not_answer_are_dropped() {
     let line = "lan: 203.0.113.10:4000 > 198.51.100.11:8080 tcp syn ttl 63";
     let reply = arp_reply((SERVER_MACS[0], SERVERS[0]), (LAN_MAC, own("198.51.100.1")));
     expect(&mut world, LAN, &reply, line);
-    let found = Notice::NeighbourFound { address: SERVERS[0].into(), mac: SERVER_MACS[0], port: LAN };
+    let found =
+        Notice::NeighbourFound { address: SERVERS[0].into(), mac: SERVER_MACS[0], interface: LAN_SIDE };
     assert_eq!(world.ios[0].notices.last(), Some(&found));
 }
 
@@ -292,7 +297,7 @@ fn a_second_station_with_the_vip_is_noticed_and_contradicted_but_not_for_ever() 
     let mut world = world();
     let claim = arp_request((STRANGER, VIP), VIP);
     expect(&mut world, WAN, &claim, "wan: arp 192.0.2.100 is at 02:00:00:00:00:01");
-    let conflict = Notice::AddressConflict { address: VIP.into(), mac: STRANGER, port: WAN };
+    let conflict = Notice::AddressConflict { address: VIP.into(), mac: STRANGER, interface: WAN_SIDE };
     assert_eq!(world.ios[0].notices.last(), Some(&conflict));
     expect_nothing(&mut world, WAN, &claim);
     assert_eq!(world.counters(0).address_conflicts.get(), 2);

@@ -16,7 +16,11 @@ fn director() -> World {
     web.servers[1].weight = 2;
     let ftp = service(Method::Nat, "202.103.106.5:21", &["172.16.0.3:21"]);
     let plan = Plan {
-        ports: vec![port("wan", WAN_MAC, "202.103.106.4/24"), port("lan", LAN_MAC, "172.16.0.1/24")],
+        ports: vec![port("wan"), port("lan")],
+        interfaces: vec![
+            interface("wan", WAN, WAN_MAC, "202.103.106.4/24"),
+            interface("lan", LAN, LAN_MAC, "172.16.0.1/24"),
+        ],
         routes: vec![RoutePlan { to: "0.0.0.0/0".parse().unwrap(), via: GATEWAY.parse().unwrap() }],
         services: vec![web, ftp],
         verify_checksums: true,

@@ -1,9 +1,12 @@
 //! What a simulated world consists of, and where everything is.
 
 use crate::network::Faults;
-use lb_core::service::{
-    key::{Protocol, ServiceKey},
-    plan::{Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
+use lb_core::{
+    packet::PortId,
+    service::{
+        key::{Protocol, ServiceKey},
+        plan::{InterfacePlan, Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
+    },
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -85,15 +88,15 @@ impl Setup {
 
     /// The director's configuration.
     pub(crate) fn plan(&self) -> Plan {
-        let port = |name: &str, index: u8, address: Ipv4Addr| PortPlan {
-            name: name.to_owned(),
-            mac: director_mac(index),
+        let port = |name: &str| PortPlan { name: name.to_owned(), spread: self.spread };
+        let interface = |name: &str, port: u8, address: Ipv4Addr| InterfacePlan {
+            mac: director_mac(port),
             addresses: vec![format!("{address}/24").parse().unwrap()],
-            mtu: 1500,
-            spread: self.spread,
+            ..InterfacePlan::new(name, PortId(port.into()))
         };
         Plan {
-            ports: vec![port("wan", 0, DIRECTOR_WAN), port("lan", 1, DIRECTOR_LAN)],
+            ports: vec![port("wan"), port("lan")],
+            interfaces: vec![interface("wan", 0, DIRECTOR_WAN), interface("lan", 1, DIRECTOR_LAN)],
             services: vec![self.service(Protocol::Tcp), self.service(Protocol::Udp)],
             verify_checksums: true,
             ..Plan::default()

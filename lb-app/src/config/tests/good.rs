@@ -100,7 +100,7 @@ fn defaults_are_filled_in() {
     assert_eq!((config.connections_per_worker, config.idle), (1_000_000, Idle::Poll));
     assert!(config.plan.verify_checksums);
     assert_eq!(config.plan.tunnel_local, None);
-    assert_eq!(config.plan.ports[0].mtu, 1500);
+    assert_eq!(config.plan.interfaces[0].mtu, 1500);
     let device = |name: &str| Device { name: name.to_owned(), checksum_offload: true };
     assert_eq!(config.devices, [device("net_af_packet0,iface=veth0,qpairs=2"), device("0000:03:00.1")]);
     assert_eq!((service.protocol, service.method), (Protocol::Tcp, Method::Nat));

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
     let AskNeighbours::List = request;
-    let ports = running.port_names();
+    let interfaces = running.interface_names();
     let mut found: BTreeMap<_, Neighbour> = BTreeMap::new();
     let mut silent_workers = Vec::new();
     for worker in &running.workers {
@@ -37,11 +37,11 @@ pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
                 Knowledge::Asking => ("asking", None),
                 Knowledge::Failed => ("failed", None),
             };
-            let port = neighbour.port().0;
-            let key = (port, neighbour.hop.address, state, mac.clone());
+            let interface = neighbour.hop.interface;
+            let key = (interface, neighbour.hop.address, state, mac.clone());
             let known = found.entry(key).or_insert_with(|| Neighbour {
                 address: neighbour.hop.address,
-                port: ports.get(usize::from(port)).cloned().unwrap_or_default(),
+                port: interfaces.get(interface.index()).cloned().unwrap_or_default(),
                 state: state.to_owned(),
                 mac,
                 workers: Vec::new(),
@@ -83,19 +83,19 @@ pub(super) fn remove(plan: &mut Plan, to: IpNet, via: Option<IpAddr>) -> Answer 
 
 fn list(running: &Running) -> Routes {
     let plan = running.current().plan;
-    let routing = Routing::new(&plan.ports, &plan.routes);
+    let routing = Routing::new(&plan.interfaces, &plan.routes);
     let attached =
-        plan.ports.iter().flat_map(|port| port.addresses.iter().map(move |network| (port, network)));
-    let attached = attached.map(|(port, network)| Route {
+        plan.interfaces.iter().flat_map(|on| on.addresses.iter().map(move |network| (on, network)));
+    let attached = attached.map(|(on, network)| Route {
         to: network.trunc(),
         via: None,
-        port: Some(port.name.clone()),
+        port: Some(on.name.clone()),
         source: Some(network.addr()),
     });
     let through = plan.routes.iter().map(|route| Route {
         to: route.to,
         via: Some(route.via),
-        port: routing.attached_port(route.via).and_then(|port| plan.port(port)).map(|port| port.name.clone()),
+        port: routing.attached(route.via).and_then(|on| plan.interface(on)).map(|on| on.name.clone()),
         source: None,
     });
     Routes { routes: attached.chain(through).collect() }

@@ -113,7 +113,7 @@ fn choose(running: &Running, wanted: Option<&str>) -> Result<Vec<PortId>, Refusa
 fn info(running: &Running, port: &StartedPort, name: &str) -> Info {
     let (info, setup, link) = (port.info(), port.setup(), port.link());
     let plan = running.current().plan;
-    let addresses = plan.port(port.index()).map(|port| &port.addresses[..]).unwrap_or_default();
+    let addresses = plan.interfaces_of(port.index()).flat_map(|interface| &interface.addresses);
     Info {
         id: u32::from(port.index().0),
         name: name.to_owned(),
@@ -140,7 +140,7 @@ fn info(running: &Running, port: &StartedPort, name: &str) -> Info {
         reta_entries: u32::from(info.reta_size),
         spread: port.spread().to_string(),
         checksums: checksums(&setup, plan.verify_checksums),
-        addresses: addresses.iter().map(ToString::to_string).collect(),
+        addresses: addresses.map(ToString::to_string).collect(),
         rx_offloads: setup.rx_offloads,
         rx_offload_capabilities: setup.rx_offload_capabilities,
         tx_offloads: setup.tx_offloads,

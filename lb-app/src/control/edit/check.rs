@@ -56,7 +56,7 @@ pub(in crate::control) fn check(plan: &Plan, health: &Health, room: Room) -> Res
         return Err(Unsound::SorryServer(key));
     }
     check::check(plan, others(plan, health))?;
-    let routing = Routing::new(&plan.ports, &plan.routes);
+    let routing = Routing::new(&plan.interfaces, &plan.routes);
     let unreachable = others(plan, health).find(|(address, wanted)| {
         matches!(wanted, Use::SorryServer(_)) && routing.next_hop(*address).is_none()
     });

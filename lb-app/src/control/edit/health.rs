@@ -38,12 +38,13 @@ impl Balancer for Link {
         let found = snapshot.server(&target.key);
         let (found, server) = found.ok_or("the server no longer belongs to its service")?;
         let address = server.plan.address;
-        let port = server.next_hop.port;
-        let source = snapshot.routing.own_address(port, address).ok_or("its port has no address")?;
+        let interface = server.next_hop.interface;
+        let source =
+            snapshot.routing.own_address(interface, address).ok_or("its interface has no address")?;
         let source = v4(source).map_err(|not_yet| not_yet.to_string())?;
         let method = snapshot.service_of(found).method;
         let overhead = if as_traffic { method.overhead() } else { 0 };
-        let mtu = snapshot.ports[usize::from(port.0)].mtu - overhead;
+        let mtu = snapshot.interfaces[interface].mtu - overhead;
         Ok(Way {
             to: Recipient { server: found, address, as_traffic },
             source,

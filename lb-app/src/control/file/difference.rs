@@ -107,19 +107,19 @@ impl Difference {
         if restart.is_empty() {
             changed(restart, "order of ports", order(&old).join(", "), order(&new).join(", "));
         }
-        for port in &before.plan.ports {
-            if let Some(other) = after.plan.port_named(&port.name) {
-                changed(restart, &format!("port {}: mtu", port.name), port.mtu, other.mtu);
+        for on in &before.plan.interfaces {
+            if let Some(other) = after.plan.interface_named(&on.name) {
+                changed(restart, &format!("port {}: mtu", on.name), on.mtu, other.mtu);
             }
         }
     }
 
     fn compare_network(&mut self, before: &Plan, after: &Plan) {
         let live = &mut self.live;
-        for port in &before.ports {
-            if let Some(other) = after.port_named(&port.name) {
-                let what = format!("address of port {}", port.name);
-                sets(live, &what, &port.addresses, &other.addresses);
+        for on in &before.interfaces {
+            if let Some(other) = after.interface_named(&on.name) {
+                let what = format!("address of port {}", on.name);
+                sets(live, &what, &on.addresses, &other.addresses);
             }
         }
         let routes = |plan: &Plan| -> Vec<String> {

@@ -6,7 +6,7 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::{
         option::{Opt, Value, from_table, to_table},
-        plan::{Plan, PortPlan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{InterfacePlan, Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
 };
 use std::{collections::HashMap, hash::Hash};
@@ -14,11 +14,22 @@ use std::{collections::HashMap, hash::Hash};
 /// The plan that `running` becomes when the file, which said `before`, says `file`.
 pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
     let [before, running, file] = [before, running, file].map(Plan::without_health);
-    let Plan { ports, routes, timeouts, services, vips, tunnel_local, verify_checksums, redirection_len: _ } =
-        &file;
-    let known = before.ports.iter().zip(&running.ports);
+    let Plan {
+        // Those that run, since a change of theirs takes a restart.
+        ports: _,
+        interfaces,
+        routes,
+        timeouts,
+        services,
+        vips,
+        tunnel_local,
+        verify_checksums,
+        redirection_len: _,
+    } = &file;
+    let known = before.interfaces.iter().zip(&running.interfaces).zip(interfaces);
     Plan {
-        ports: known.zip(ports).map(|((before, running), file)| merge_port(before, running, file)).collect(),
+        ports: running.ports.clone(),
+        interfaces: known.map(|((before, running), file)| merge_interface(before, running, file)).collect(),
         routes: merge_all([&before.routes, &running.routes, routes], |route| route.to, merge_route),
         timeouts: merge_timeouts(&before.timeouts, &running.timeouts, timeouts),
         services: merge_all([&before.services, &running.services, services], ServicePlan::key, merge_service),
@@ -58,15 +69,15 @@ fn merge_all<T: Clone + PartialEq, K: Hash + Eq>(
     of_file.chain(added.cloned()).collect()
 }
 
-fn merge_port(before: &PortPlan, running: &PortPlan, file: &PortPlan) -> PortPlan {
-    let PortPlan { name, mac: _, addresses, mtu, spread: _ } = file;
-    PortPlan {
+fn merge_interface(before: &InterfacePlan, running: &InterfacePlan, file: &InterfacePlan) -> InterfacePlan {
+    let InterfacePlan { name, port, mac: _, addresses, mtu } = file;
+    InterfacePlan {
         name: name.clone(),
+        port: *port,
         // As it turned out to be.
         mac: running.mac,
         addresses: last(&before.addresses, &running.addresses, addresses).clone(),
         mtu: *mtu,
-        spread: running.spread,
     }
 }
 
@@ -173,7 +184,7 @@ mod tests {
     fn edited() -> Plan {
         let mut plan = parse(&[]);
         plan.redirection_len = 128;
-        plan.ports[0].mac.0 = [2, 0, 0, 0, 0, 1];
+        plan.interfaces[0].mac.0 = [2, 0, 0, 0, 0, 1];
         plan.routes[0].via = [192, 0, 2, 253].into();
         let web = &mut plan.services[0];
         (web.scheduler, web.hash_port, web.adopt) = (SchedulerKind::Mh, true, true);
@@ -194,7 +205,7 @@ mod tests {
         let merged = merge(&file, &running, &parse(&[("name = \"web\"", "name = \"web\" # the shop")]));
         assert_eq!(merged.services, running.without_health().services);
         assert_eq!((&merged.routes, merged.redirection_len), (&running.routes, 128));
-        assert_eq!(merged.ports[0].mac, running.ports[0].mac);
+        assert_eq!(merged.interfaces[0].mac, running.interfaces[0].mac);
     }
 
     #[test]
@@ -246,6 +257,6 @@ mod tests {
         let routers: Vec<String> = merged.routes.iter().map(|route| route.via.to_string()).collect();
         assert_eq!(routers, ["192.0.2.252"], "there is one route to a network");
         let merged = merge(&[("\"192.0.2.1/24\", ", "\"192.0.2.1/24\", \"203.0.113.1/24\", ")]);
-        assert_eq!(merged.ports[0].addresses.len(), 3);
+        assert_eq!(merged.interfaces[0].addresses.len(), 3);
     }
 }

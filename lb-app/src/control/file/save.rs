@@ -11,7 +11,7 @@ use crate::{
     config::{self, Config, Limits, report::Report},
     control::{edit::sorry::without_sorry_servers, live::running::Running},
 };
-use lb_core::service::plan::Plan;
+use lb_core::service::plan::{InterfacePlan, Mac, Plan};
 use std::{
     collections::HashMap,
     fs,
@@ -100,18 +100,17 @@ pub(in crate::control) fn rewrite(
     first_difference(&said, &plan).map_or(Ok(text), |what| Err(SaveError::Differs(what)))
 }
 
-/// The difference that is left between the plan and the file, if any. Properties of ports are not in the file.
+/// The difference that is left between the plan and the file, if any. What ports turn out to be is not in the file.
 pub(in crate::control) fn first_difference(file: &Plan, plan: &Plan) -> Option<String> {
-    let same_ports = file
-        .ports
-        .iter()
-        .map(|port| (&port.name, &port.addresses, port.mtu))
-        .eq(plan.ports.iter().map(|port| (&port.name, &port.addresses, port.mtu)));
+    let known = |plan: &Plan| -> Vec<InterfacePlan> {
+        let interfaces = plan.interfaces.iter().cloned();
+        interfaces.map(|interface| InterfacePlan { mac: Mac::default(), ..interface }).collect()
+    };
     let differs = [
         ("services", file.services != plan.services),
         ("timeouts", file.timeouts != plan.timeouts),
         ("routes", file.routes != plan.routes),
-        ("ports", !same_ports),
+        ("ports", known(file) != known(plan)),
         ("vips", file.vips != plan.vips),
         ("tunnel", file.tunnel_local != plan.tunnel_local),
         ("workers", file.verify_checksums != plan.verify_checksums),
@@ -281,7 +280,7 @@ servers = [
 
     #[test]
     fn what_the_file_cannot_say_is_refused() {
-        let error = saved(|plan| plan.ports[0].mtu = 9_000).unwrap_err();
+        let error = saved(|plan| plan.interfaces[0].mtu = 9_000).unwrap_err();
         assert!(matches!(error, SaveError::Differs(_)), "{error}");
     }
 }

@@ -96,6 +96,11 @@ impl Running {
         self.config.plan.ports.iter().map(|port| port.name.clone()).collect()
     }
 
+    /// The operator's names of the interfaces, by number.
+    pub(crate) fn interface_names(&self) -> Vec<String> {
+        self.config.plan.interfaces.iter().map(|interface| interface.name.clone()).collect()
+    }
+
     /// Connections there can be.
     pub(crate) fn capacity(&self) -> usize {
         self.config.connections_per_worker * self.workers.len()

@@ -88,7 +88,8 @@ impl RunningCapture {
         let begun = File::begin(BufWriter::new(out), &names, &wanted.filter, wanted.snaplen);
         let pcapng = begun.map_err(|error| fail(std::io::Error::other(error)))?;
 
-        let largest_mtu = running.config.plan.ports.iter().map(|port| usize::from(port.mtu)).max();
+        let largest_mtu =
+            running.config.plan.interfaces.iter().map(|interface| usize::from(interface.mtu)).max();
         let (frames, empty, shared) = buffers(&wanted, names.len() * 2, largest_mtu.unwrap_or_default());
         let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let writer = Writer {

@@ -50,7 +50,7 @@ impl Running {
             }
         }
         let flags = imagined.flags.unwrap_or(if first.is_some() { tcp::ACK } else { tcp::SYN });
-        let mac = snapshot.ports.get(usize::from(port.0)).map(|port| port.mac).unwrap_or_default();
+        let mac = snapshot.interfaces[snapshot.interface_of(port)].mac;
         let packet = MemoryPacket::new(port, &imagined_frame(mac, &key, flags));
         let (worker, why) = self.arrival(port, &key, first.map(|id| usize::from(id.0)));
         let mut told = vec![self.ask_to_explain(worker, &packet, Origin::Port)?];
@@ -107,10 +107,10 @@ impl Running {
 
 /// The port on the way back to the packet's source; where there is none, that of the address it is for.
 fn likely_port(snapshot: &Snapshot, imagined: &Imagined) -> PortId {
-    let back = snapshot.routing.next_hop(*imagined.source.ip()).map(|hop| hop.port);
+    let back = snapshot.routing.next_hop(*imagined.source.ip()).map(|hop| hop.interface);
     let local = || match snapshot.local::<V4>(imagined.destination.ip().to_bits())? {
         Local::Vip { attached, .. } => attached,
-        Local::Own(port) => Some(port),
+        Local::Own(interface) => Some(interface),
     };
-    back.or_else(local).unwrap_or(PortId(0))
+    back.or_else(local).map_or(PortId(0), |interface| snapshot.interfaces[interface].port)
 }

@@ -11,7 +11,7 @@ use super::{
     key::{ServerKey, ServiceKey},
     option::{Kind, Opt},
 };
-use crate::{conn::timeouts::Timeouts, named::named, option, packet::PortId, words};
+use crate::{conn::timeouts::Timeouts, ids::InterfaceId, named::named, option, packet::PortId, words};
 use ipnet::IpNet;
 use std::{collections::HashSet, net::IpAddr};
 
@@ -40,19 +40,36 @@ pub enum Spread {
     ByClient,
 }
 
-/// One port.
-#[derive(Clone, Debug)]
+/// One port: a device that packets are received from and sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortPlan {
     /// The operator's name for it.
     pub name: String,
+    /// How it spreads packets over workers. [`Spread::Unknown`] until the port has been started.
+    pub spread: Spread,
+}
+
+/// One interface: what the director is on a network that a port is attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfacePlan {
+    /// The operator's name for it: that of its port, as long as there is one for each.
+    pub name: String,
+    /// The port that its frames come from and go to.
+    pub port: PortId,
     /// Its Ethernet address. All zero until the port has been opened.
     pub mac: Mac,
-    /// The director's own addresses on the networks attached to it.
+    /// The director's own addresses on the network, with that network's prefix.
     pub addresses: Vec<IpNet>,
     /// Largest IPv4 packet it carries, in bytes.
     pub mtu: u16,
-    /// How it spreads packets over workers. [`Spread::Unknown`] until the port has been started.
-    pub spread: Spread,
+}
+
+impl InterfacePlan {
+    /// One of that name on a port, without addresses.
+    #[must_use]
+    pub fn new(name: impl Into<String>, port: PortId) -> Self {
+        InterfacePlan { name: name.into(), port, mac: Mac::default(), addresses: Vec::new(), mtu: 1500 }
+    }
 }
 
 /// One static route.
@@ -97,6 +114,8 @@ impl VipPlan {
 pub struct Plan {
     /// Ports; a [`PortId`] is an index into this.
     pub ports: Vec<PortPlan>,
+    /// Interfaces, at least one for each port; an [`InterfaceId`] is an index into this.
+    pub interfaces: Vec<InterfacePlan>,
     /// Static routes, in any order.
     pub routes: Vec<RoutePlan>,
     /// Timeouts of services that do not set their own.
@@ -116,16 +135,27 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The port of that index, if there is one.
+    /// The interface of that number, if there is one.
     #[must_use]
-    pub fn port(&self, id: PortId) -> Option<&PortPlan> {
-        self.ports.get(usize::from(id.0))
+    pub fn interface(&self, id: InterfaceId) -> Option<&InterfacePlan> {
+        self.interfaces.get(id.index())
     }
 
-    /// The port of that name.
+    /// The interfaces of a port.
+    pub fn interfaces_of(&self, port: PortId) -> impl Iterator<Item = &InterfacePlan> {
+        self.interfaces.iter().filter(move |interface| interface.port == port)
+    }
+
+    /// Bytes of the largest IPv4 packet that any interface of a port carries.
     #[must_use]
-    pub fn port_named(&self, name: &str) -> Option<&PortPlan> {
-        self.ports.iter().find(|port| port.name == name)
+    pub fn mtu_of(&self, port: PortId) -> u16 {
+        self.interfaces_of(port).map(|interface| interface.mtu).max().unwrap_or_default()
+    }
+
+    /// The interface of that name.
+    #[must_use]
+    pub fn interface_named(&self, name: &str) -> Option<&InterfacePlan> {
+        self.interfaces.iter().find(|interface| interface.name == name)
     }
 
     /// The service of that key.
