@@ -3,7 +3,7 @@
 //! The modules, lowest first: [`dpdk`] makes DPDK safe; [`config`] reads what the operator wants; [`dataplane`] runs
 //! on lcores; [`health`] checks servers; [`control`] knows what runs, changes it and answers clients; [`report`] says
 //! what it did, [`metrics`] says it to Prometheus; [`director`] starts all of it, serves and ends it. [`doctor`] looks
-//! at the machine instead. [`log`], [`mod@say`] and [`systemd`] are the ways to the operator, [`cli`] is the
+//! at the machine instead. [`log`], [`journal`], [`mod@say`] and [`systemd`] are the ways to the operator, [`cli`] is the
 //! command line.
 
 #[allow(unsafe_code, reason = "DPDK is C; this module makes it safe")]
@@ -16,6 +16,7 @@ mod dataplane;
 mod director;
 mod doctor;
 mod health;
+mod journal;
 mod log;
 mod metrics;
 mod report;

@@ -39,7 +39,7 @@ const LB_CTL: Layers = &[
     &["failure"],             // why a command did not do what it should
     &["render"],              // answers become text
     &["command"],             // words become requests
-    &["top"],                 // the live view
+    &["top", "follow"],       // the live view, events as they happen
     &["session"],             // one command after the other
     &["shell"],               // the terminal
     &["cli", "man"],          // lbctl's command line and manual
@@ -48,12 +48,12 @@ const LB_CTL: Layers = &[
 /// `report` and `metrics` read what `control` knows, so it knows neither of them; `director`, which starts everything and
 /// ends it, is above them all.
 const LB_APP: Layers = &[
-    &["dpdk", "log", "say", "systemd"], // the ways out of the process
-    &["cli", "config"],                 // what the operator wants
-    &["dataplane"],                     // what runs on lcores
-    &["health"],                        // checks of servers
-    &["control::live"],                 // what runs
-    &["control::edit"],                 // edits of the plan
+    &["dpdk", "journal", "log", "say", "systemd"], // the ways out of the process
+    &["cli", "config"],                            // what the operator wants
+    &["dataplane"],                                // what runs on lcores
+    &["health"],                                   // checks of servers
+    &["control::live"],                            // what runs
+    &["control::edit"],                            // edits of the plan
     &["control::file", "control::watch"],
     &["control::plane"],   // all of these together
     &["control::api"],     // what clients ask of it

@@ -26,6 +26,12 @@ impl Control {
         Ok(Self { socket: director.control_socket()? })
     }
 
+    /// One that the configuration put there.
+    #[must_use]
+    pub fn at(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn socket(&self) -> &Path {

@@ -18,8 +18,9 @@ use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 /// Every command that reads, and words of its answer.
-const READERS: [(&str, &[&str]); 31] = [
+const READERS: [(&str, &[&str]); 32] = [
     ("show director", &["forwarding; 2 workers, 2 ports"]),
+    ("show events", &["started", "forwards 1 services with 2 workers"]),
     ("-Ln", &["Prot LocalAddress:Port Scheduler Flags", "TCP  192.0.2.100:80 rr", "198.51.100.11:8080"]),
     (
         "show services",

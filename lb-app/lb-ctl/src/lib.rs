@@ -6,6 +6,7 @@
 //! * [`command`]: words become requests; completion and help.
 //! * [`failure`]: why a command did not do what it should.
 //! * [`top`]: the live view.
+//! * `follow`: events as they happen.
 //! * [`session`]: one command after the other, from a line, a file or a terminal.
 //! * [`shell`]: the terminal.
 //! * [`cli`]: the command line of `lbctl`.
@@ -15,6 +16,7 @@
 pub mod cli;
 pub mod command;
 pub mod failure;
+mod follow;
 pub mod man;
 pub mod protocol;
 pub mod render;

@@ -3,7 +3,10 @@
 use crate::{
     command::{self, Command, Step, help},
     failure::Failure,
-    protocol::{Outcome, Reply, Request, Return, VERSION, connections, director, health, services, trace},
+    follow,
+    protocol::{
+        Outcome, Reply, Request, Return, VERSION, connections, director, events, health, services, trace,
+    },
     render::{Renderer, View},
     top,
     transport::{CallError, Transport},
@@ -64,6 +67,9 @@ impl<T: Transport> Session<T> {
         match command.step() {
             Step::Ask(request, view) => self.ask(request, view, out)?,
             Step::Load(file, keep_going) => return self.load(&file, keep_going, out),
+            Step::Watch(latest) => {
+                follow::run(&mut self.transport, latest, self.json, &self.interrupt, out)?;
+            }
             Step::Top(args) => top::run(&mut self.transport, &args, &self.interrupt, out)?,
             Step::Help(topic) => out.write_all(help::help(&topic).map_err(Failure::Wrong)?.as_bytes())?,
             Step::Quit => return Ok(Flow::Quit),
@@ -188,6 +194,12 @@ fn next_page(request: &mut Request, reply: &Reply, left: &mut u64) -> bool {
         (Request::Health(health::Request::List { cursor, .. }), Reply::Health(page)) => {
             *cursor = page.next;
             cursor.is_some()
+        }
+        (Request::Events(events::Request::List { after, run, latest }), Reply::Events(page)) => {
+            (*after, *run) = (Some(page.after), Some(page.run));
+            // Not those that happen meanwhile.
+            *latest = latest.map(|latest| latest.saturating_sub(page.events.len() as u32));
+            page.more && *latest != Some(0)
         }
         (Request::Trace(request), Reply::Stories(page)) => {
             *request = trace::Request::Read { id: page.id };

@@ -4,7 +4,7 @@ use crate::protocol::{Call, Outcome, Refusal, Reply, Request, Return, framing};
 use std::{
     io::{self, BufReader, Write},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use thiserror::Error;
@@ -30,17 +30,30 @@ pub trait Transport {
     /// # Errors
     /// See [`CallError`].
     fn call(&mut self, request: Request) -> Result<Reply, CallError>;
+
+    /// Reaches the director again after the way to it was lost.
+    ///
+    /// # Errors
+    /// [`CallError::Lost`] if it cannot be reached, now or ever.
+    fn reconnect(&mut self) -> Result<(), CallError> {
+        Err(CallError::Lost("the director ended".to_owned()))
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for &mut T {
     fn call(&mut self, request: Request) -> Result<Reply, CallError> {
         (**self).call(request)
     }
+
+    fn reconnect(&mut self) -> Result<(), CallError> {
+        (**self).reconnect()
+    }
 }
 
 /// The way over the UNIX socket.
 #[derive(Debug)]
 pub struct Socket {
+    path: PathBuf,
     reader: BufReader<UnixStream>,
     writer: UnixStream,
 }
@@ -58,7 +71,7 @@ impl Socket {
             stream.try_clone()
         };
         let writer = set_up().map_err(lost)?;
-        Ok(Socket { reader: BufReader::new(stream), writer })
+        Ok(Socket { path: path.to_owned(), reader: BufReader::new(stream), writer })
     }
 }
 
@@ -84,6 +97,11 @@ impl Transport for Socket {
             Outcome::Reply(reply) => Ok(reply),
             Outcome::Error(refusal) => Err(CallError::Refused(refusal)),
         }
+    }
+
+    fn reconnect(&mut self) -> Result<(), CallError> {
+        *self = Socket::connect(&self.path)?;
+        Ok(())
     }
 }
 

@@ -49,7 +49,7 @@ impl ControlPlane {
     /// When threads cannot be started.
     pub(crate) fn start_checks(&self) -> anyhow::Result<()> {
         let link = Arc::new(Link::new(&self.running));
-        let monitor = Monitor::start(self.running.health.clone(), link)?;
+        let monitor = Monitor::start(self.running.health.clone(), link, &self.running.journal)?;
         *self.monitor.lock() = Some(Arc::new(monitor));
         Ok(())
     }

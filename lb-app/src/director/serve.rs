@@ -3,10 +3,15 @@
 use super::watchdog::Watchdog;
 use crate::{
     control::{
-        clients::telemetry, edit::passive::Watch, file::state_file, live::links::Links, plane::ControlPlane,
+        clients::telemetry,
+        edit::passive::Watch,
+        file::state_file,
+        live::{drops::Drops, links::Links, running::Running},
+        plane::ControlPlane,
     },
     dataplane::{lcore::Ended, shutdown::Shutdown},
     dpdk::{Dump, Eal, LcoreHandle, Mbuf, RxQueue, TxQueue, eal::EalError},
+    journal::Happened,
     log,
     metrics::Exporter,
     report,
@@ -21,6 +26,7 @@ use lb_core::{
     packet::{Notice, WorkerId},
     worker::Worker,
 };
+use lb_ctl::protocol::events::Kind;
 use std::{
     sync::{
         Arc,
@@ -29,7 +35,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 /// Time between two rounds of chores: how old the other workers' loads are that a scheduler sees, at most.
 const ROUND: Duration = Duration::from_millis(5);
@@ -69,7 +75,8 @@ impl Director {
     pub(crate) fn serve(&self, wishes: &Wishes) {
         let (plane, running) = (&*self.plane, &*self.plane.running);
         let mut watchdog = Watchdog::ready(plane);
-        let (mut refusals, mut links) = (Watch::default(), Links::default());
+        let (mut refusals, mut links, mut drops) = (Watch::default(), Links::default(), Drops::default());
+        running.journal.tell(Happened::new(Kind::Started, started(running)));
         while !wishes.stop.load(Ordering::Relaxed) {
             running.board.sum_up(running.current().snapshot.servers.len());
             self.report_notices();
@@ -80,12 +87,14 @@ impl Director {
                 say(self.status());
             }
             if let Some(dead) = self.handles.iter().position(LcoreHandle::is_finished) {
-                error!("worker {dead} exited unexpectedly");
+                let text = format!("worker {dead} exited unexpectedly");
+                running.journal.tell(Happened::new(Kind::WorkerExited, text));
                 return;
             }
             running.catch_up();
             refusals.tick(running, Instant::now());
             links.tick(running, Instant::now());
+            drops.tick(running, Instant::now());
             plane.watches.keep(running);
             plane.servers.keep(running, Instant::now());
             plane.reloads.go_back_if_unconfirmed(running, Instant::now());
@@ -108,7 +117,7 @@ impl Director {
     /// # Errors
     /// When a worker had panicked, a port does not close, or packets are unaccounted for.
     pub(crate) fn stop(mut self) -> Result<()> {
-        info!("stopping");
+        self.plane.running.journal.tell(Happened::new(Kind::Stopping, "stopping"));
         systemd::stopping();
         telemetry::end();
         drop(self.dump.take());
@@ -154,15 +163,16 @@ impl Director {
 }
 
 impl Director {
-    /// Logs what workers noticed.
+    /// Tells what workers noticed.
     fn report_notices(&self) {
-        let names = self.plane.running.interface_names();
+        let running = &self.plane.running;
         for notice in self.notices.try_iter() {
-            let line = describe(&notice, &names);
-            match notice {
-                Notice::AddressConflict { .. } | Notice::NeighbourLost { .. } => warn!("{line}"),
-                Notice::NeighbourFound { .. } => info!("{line}"),
-            }
+            let kind = match notice {
+                Notice::AddressConflict { .. } => Kind::AddressConflict,
+                Notice::NeighbourLost { .. } => Kind::NeighbourLost,
+                Notice::NeighbourFound { .. } => Kind::NeighbourFound,
+            };
+            running.journal.tell(Happened::new(kind, describe(&notice, &running.interface_names())));
         }
     }
 
@@ -179,6 +189,12 @@ impl Director {
             Err(error) => error!("cannot save connections to {}: {error}", path.display()),
         }
     }
+}
+
+fn started(running: &Running) -> String {
+    let (workers, plan) = (running.workers.len(), running.current().plan);
+    let version = env!("CARGO_PKG_VERSION");
+    format!("lb-app {version} forwards {} services with {workers} workers", plan.services.len())
 }
 
 /// Waits until nobody else holds what runs: a client's request may still be under way. DPDK cannot end before.
@@ -201,7 +217,7 @@ fn last_owner<T>(mut shared: Arc<T>, deadline: Instant) -> Option<T> {
     }
 }
 
-/// The log line of a notice, with the name that the interface has in the configuration.
+/// What a notice says, with the name that the interface has in the configuration.
 fn describe(notice: &Notice, names: &[String]) -> String {
     let name = |interface: &InterfaceId| names.get(interface.index()).map_or("?", String::as_str);
     match notice {

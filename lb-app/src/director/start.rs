@@ -180,7 +180,8 @@ fn serve_metrics(plane: &Arc<ControlPlane>) -> Result<Option<Exporter>> {
     let weak = Arc::downgrade(plane);
     let names = Mutex::new(Arc::new(Names::default()));
     let source = Arc::new(move || weak.upgrade().map(|plane| gather(&plane, &names)));
-    let exporter = Exporter::start(listen, source).context("cannot start the threads for metrics")?;
+    let exporter = Exporter::start(listen, source, &plane.running.journal)
+        .context("cannot start the threads for metrics")?;
     plane.metrics_are_at(exporter.place());
     Ok(Some(exporter))
 }

@@ -2,10 +2,11 @@
 
 use crate::{
     control::{live::running::Running, plane::ControlPlane},
+    journal::Happened,
     systemd,
 };
+use lb_ctl::protocol::events::Kind;
 use std::time::{Duration, Instant};
-use tracing::warn;
 
 /// Time between two lines for `systemctl status`, where no watchdog asks for more.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
@@ -19,6 +20,8 @@ pub(super) struct Watchdog {
     last: Instant,
     /// What each worker had spent at the last look.
     spent: Vec<u64>,
+    /// Those that were stuck then.
+    stuck: Vec<bool>,
 }
 
 impl Watchdog {
@@ -29,7 +32,8 @@ impl Watchdog {
         let every = watchdog.map_or(STATUS_EVERY, |limit| (limit / 4).min(STATUS_EVERY));
         systemd::ready(&status(plane));
         let spent = spent(&plane.running);
-        Watchdog { every, watched: watchdog.is_some(), last: Instant::now(), spent }
+        let stuck = vec![false; spent.len()];
+        Watchdog { every, watched: watchdog.is_some(), last: Instant::now(), spent, stuck }
     }
 
     /// Called every few milliseconds. The watchdog is fed only while every worker goes round: one that is stuck loses
@@ -40,14 +44,26 @@ impl Watchdog {
         }
         self.last = now;
         let spent = spent(&plane.running);
-        let stuck = spent.iter().zip(&self.spent).position(|(now, before)| now == before);
+        let stuck: Vec<bool> = spent.iter().zip(&self.spent).map(|(now, before)| now == before).collect();
         self.spent = spent;
-        match stuck {
-            Some(worker) => {
-                warn!("worker {worker} is stuck: no loop iteration for {} ms", self.every.as_millis());
-            }
-            None if self.watched => systemd::feed_watchdog(&status(plane)),
-            None => systemd::status(&status(plane)),
+        for (worker, (now, before)) in stuck.iter().zip(&self.stuck).enumerate() {
+            let happened = match (before, now) {
+                (false, true) => {
+                    let every = self.every.as_millis();
+                    let text = format!("worker {worker} is stuck: no loop iteration for {every} ms");
+                    Happened::new(Kind::WorkerStuck, text)
+                }
+                (true, false) => Happened::new(Kind::WorkerRecovered, format!("worker {worker} goes on")),
+                _ => continue,
+            };
+            plane.running.journal.tell(happened);
+        }
+        let is_any = stuck.contains(&true);
+        self.stuck = stuck;
+        match is_any {
+            true => {}
+            false if self.watched => systemd::feed_watchdog(&status(plane)),
+            false => systemd::status(&status(plane)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What operators get to know: log lines, and calls of their hooks.
+//! What operators get to know: events, and calls of their hooks.
 
 use super::{
     command::{Environment, Program, about, run, turn},
@@ -7,7 +7,9 @@ use super::{
     means::Means,
     target::Target,
 };
+use crate::journal::{Happened, Journal};
 use lb_core::service::key::ServiceKey;
+use lb_ctl::protocol::events::Kind;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
@@ -17,7 +19,6 @@ use std::{
     time::Duration,
 };
 use tokio::{runtime::Handle, sync::mpsc};
-use tracing::{info, warn};
 
 /// Hooks that run at the same time, at most. Those of one service run one after the other.
 const LANES: usize = 8;
@@ -27,35 +28,37 @@ const WAITING: usize = 16_384;
 /// The operator's programs, each called with the news.
 #[derive(Debug)]
 pub(super) struct Hooks {
+    journal: Arc<Journal>,
     lanes: Vec<mpsc::Sender<(Program, Duration)>>,
     pub(super) called: Arc<AtomicU64>,
     pub(super) failed: Arc<AtomicU64>,
 }
 
 impl Hooks {
-    pub(super) fn start(means: &Arc<Means>, runtime: &Handle) -> Self {
+    pub(super) fn start(means: &Arc<Means>, runtime: &Handle, journal: &Arc<Journal>) -> Self {
         let (called, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let lanes = (0..LANES).map(|_| {
             let (sender, mut calls) = mpsc::channel::<(Program, Duration)>(WAITING);
             let (means, called, failed) = (means.clone(), called.clone(), failed.clone());
+            let journal = journal.clone();
             runtime.spawn(async move {
                 while let Some((program, limit)) = calls.recv().await {
                     called.fetch_add(1, Ordering::Relaxed);
                     let Some(turn) = turn(&means).await else { return };
                     if let Err(reason) = run(&means, None, program, (turn, limit)).await {
                         failed.fetch_add(1, Ordering::Relaxed);
-                        warn!("hook failed: {reason}");
+                        journal.tell(Happened::new(Kind::HookFailed, "hook failed").because(reason));
                     }
                 }
             });
             sender
         });
-        Hooks { lanes: lanes.collect(), called, failed }
+        Hooks { journal: journal.clone(), lanes: lanes.collect(), called, failed }
     }
 
-    /// Tells about an event: the log, the operator's hook, and the service's own for it.
+    /// Tells about an event: the journal, the operator's hook, and the service's own for it.
     pub(super) fn tell(&self, event: &Event, hook: Option<&Vec<String>>, limit: Duration) {
-        log(event);
+        happened(event).into_iter().for_each(|happened| self.journal.tell(happened));
         let (service, environment) = describe(event);
         let own = match event {
             Event::Quorum { program, .. } => program.as_ref(),
@@ -69,43 +72,55 @@ impl Hooks {
             let program = Program { words: words.clone(), user: None, memory_mib: None, environment };
             if lane.try_send((program, limit)).is_err() {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                warn!("hook {} was not run: {WAITING} hooks are waiting already", words.join(" "));
+                let reason = format!("{WAITING} hooks are waiting already");
+                let text = format!("hook {} was not run", words.join(" "));
+                self.journal.tell(Happened::new(Kind::HookFailed, text).because(reason));
             }
         }
     }
 }
 
-fn log(event: &Event) {
-    match event {
-        // As it should be, and nobody has said otherwise.
+/// What there is to say of an event. Nothing where it is as it should be, and nobody has said otherwise.
+fn happened(event: &Event) -> Option<Happened> {
+    let of_server = |kind, text, target: &Target| {
+        Happened::new(kind, text).service(&*target.name).server(target.key.endpoint())
+    };
+    Some(match event {
         Event::Quorum { reached: true, first: true, .. }
         | Event::Sorry { serves: false, first: true, .. }
-        | Event::Kept { kept: false, first: true, .. } => {}
-        Event::Server { target, change: Change::Up, .. } => {
-            info!(service = %target.name, server = %target.key.endpoint(), "server is up");
-        }
+        | Event::Kept { kept: false, first: true, .. } => return None,
+        Event::Server { target, change: Change::Up, .. } => of_server(Kind::ServerUp, "server is up", target),
         Event::Server { target, change: Change::Down { held: false }, reason } => {
-            warn!(service = %target.name, server = %target.key.endpoint(), %reason, "server is down");
+            of_server(Kind::ServerDown, "server is down", target).because(reason)
         }
         Event::Server { target, change: Change::Down { held: true }, reason } => {
-            warn!(service = %target.name, server = %target.key.endpoint(), %reason, "server went down too often and \
-                                                                                     is held");
+            of_server(Kind::ServerHeld, "server went down too often and is held", target).because(reason)
         }
-        Event::Quorum { name, reached: true, .. } => info!(service = %name, "quorum is reached"),
-        Event::Quorum { name, reached: false, .. } => warn!(service = %name, "quorum is lost"),
+        Event::Quorum { name, reached: true, .. } => {
+            Happened::new(Kind::QuorumReached, "quorum is reached").service(name)
+        }
+        Event::Quorum { name, reached: false, .. } => {
+            Happened::new(Kind::QuorumLost, "quorum is lost").service(name)
+        }
         Event::Sorry { name, server, serves: true, .. } => {
-            warn!(service = %name, %server, "sorry server gets new connections");
+            Happened::new(Kind::SorryServerServes, "sorry server gets new connections")
+                .service(name)
+                .server(*server)
         }
         Event::Sorry { name, server, serves: false, .. } => {
-            info!(service = %name, %server, "sorry server gets no more new connections");
+            Happened::new(Kind::SorryServerWaits, "sorry server gets no more new connections")
+                .service(name)
+                .server(*server)
         }
         Event::Kept { name, kept: true, .. } => {
-            warn!(service = %name, "all servers failed; using those that worked last");
+            Happened::new(Kind::AllFailed, "all servers failed; using those that worked last").service(name)
         }
-        Event::Kept { name, kept: false, .. } => {
-            info!(service = %name, "a server works again; servers that are down are no longer used");
-        }
-    }
+        Event::Kept { name, kept: false, .. } => Happened::new(
+            Kind::AllFailedOver,
+            "a server works again; servers that are down are no longer used",
+        )
+        .service(name),
+    })
 }
 
 /// The environment variables of a hook.

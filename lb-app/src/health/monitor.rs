@@ -4,7 +4,7 @@ use super::{
     balancer::Balancer, hooks::Hooks, knowledge::Knowledge, means::Means, probe::probe, report::Report,
     state::Task, target::Target,
 };
-use crate::config::health::Check;
+use crate::{config::health::Check, journal::Journal};
 use lb_core::{service::key::ServerKey, time::Duration as Span};
 use std::{
     io,
@@ -47,12 +47,16 @@ impl Monitor {
     ///
     /// # Errors
     /// When threads cannot be started.
-    pub(crate) fn start(knowledge: Arc<Knowledge>, balancer: Arc<dyn Balancer>) -> io::Result<Self> {
+    pub(crate) fn start(
+        knowledge: Arc<Knowledge>,
+        balancer: Arc<dyn Balancer>,
+        journal: &Arc<Journal>,
+    ) -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("lb-health").enable_all().build()?;
         let means = Means::new(descriptors(), Some(balancer.clone()));
         means.ports.listen(runtime.handle());
-        let hooks = Hooks::start(&means, runtime.handle());
+        let hooks = Hooks::start(&means, runtime.handle(), journal);
         let shared = Arc::new(Shared { knowledge, means, hooks, balancer });
         runtime.spawn(judge(shared.clone()));
         Ok(Monitor { shared, runtime: Mutex::new(Some(runtime)) })

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::health::report::{Report, ServerState};
 use lb_core::counters::DropReason;
+use lb_ctl::protocol::events::Kind as Happening;
 use std::sync::Arc;
 
 /// One service: the sum of its servers.
@@ -68,6 +69,8 @@ pub(crate) struct Facts {
     pub(crate) changes: u64,
     /// Those that were made, and those that were refused.
     pub(crate) reloads: [u64; 2],
+    /// What happened, and how often.
+    pub(crate) events: Vec<(Happening, u64)>,
     pub(crate) buffers: [u64; 2],
     pub(crate) services: Vec<Service>,
     pub(crate) servers: Vec<Server>,
@@ -160,6 +163,11 @@ impl Facts {
         writer.family(&Family { name: "lb_reloads", kind: Kind::Counter, help });
         for (result, count) in ["made", "refused"].iter().zip(self.reloads) {
             writer.sample(&labels(&[("result", result)]), count);
+        }
+        let help = "Events, by kind.";
+        writer.family(&Family { name: "lb_events", kind: Kind::Counter, help });
+        for (kind, count) in &self.events {
+            writer.sample(&labels(&[("kind", kind.name())]), *count);
         }
     }
 

@@ -50,6 +50,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
         capacity: running.capacity() as u64,
         changes: current.generation,
         reloads: plane.reloads.counts(),
+        events: running.journal.counts(),
         buffers: [running.pool.in_use().into(), running.pool.size().into()],
         services,
         servers,

@@ -8,6 +8,7 @@ use super::{
     seats::{Seat, Seats},
     text::Format,
 };
+use crate::journal::{Happened, Journal};
 use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -17,6 +18,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use lb_ctl::protocol::events::Kind;
 use std::{
     convert::Infallible,
     fmt, io,
@@ -35,7 +37,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 /// Connections at the same time, in all and of one peer.
 const MOST_CONNECTIONS: (usize, usize) = (16, 8);
@@ -72,16 +74,19 @@ impl Exporter {
     ///
     /// # Errors
     /// When there are no threads for it.
-    pub(crate) fn start(listen: SocketAddr, source: Source) -> io::Result<Self> {
+    pub(crate) fn start(listen: SocketAddr, source: Source, journal: &Arc<Journal>) -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("lb-metrics").enable_all().build()?;
         let bound = bind(listen, runtime.handle());
         let (told, place) = watch::channel(place_of(listen, &bound));
         match &*place.borrow() {
-            Ok(address) => info!("metrics are at http://{address}/metrics"),
-            Err(reason) => warn!("{reason}; trying again every {} s", AGAIN.as_secs()),
+            Ok(address) => journal.tell(served(*address)),
+            Err(reason) => {
+                let text = format!("{reason}; trying again every {} s", AGAIN.as_secs());
+                journal.tell(Happened::new(Kind::MetricsUnavailable, text));
+            }
         }
-        runtime.spawn(serve(listen, bound, told, source));
+        runtime.spawn(serve(listen, bound, told, source, journal.clone()));
         Ok(Exporter { runtime, place })
     }
 
@@ -94,6 +99,10 @@ impl Exporter {
     pub(crate) fn stop(self) {
         self.runtime.shutdown_timeout(Duration::from_millis(500));
     }
+}
+
+fn served(address: SocketAddr) -> Happened {
+    Happened::new(Kind::MetricsServed, format!("metrics are at http://{address}/metrics"))
 }
 
 fn bind(listen: SocketAddr, runtime: &Handle) -> io::Result<tokio::net::TcpListener> {
@@ -115,13 +124,14 @@ async fn serve(
     mut bound: io::Result<tokio::net::TcpListener>,
     told: watch::Sender<Place>,
     source: Source,
+    journal: Arc<Journal>,
 ) {
     loop {
         let place = place_of(listen, &bound);
         told.send_if_modified(|told| {
             let is_news = *told != place;
             if let (true, Ok(address)) = (is_news, &place) {
-                info!("metrics are at http://{address}/metrics");
+                journal.tell(served(*address));
             }
             *told = place;
             is_news

@@ -12,6 +12,7 @@ use crate::{
         Role,
         report::{Admission, Progress, Report, ServerReport, ServerState, ServiceReport},
     },
+    journal::Journal,
 };
 use lb_core::{
     counters::DropReason,
@@ -35,6 +36,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         capacity: 1_000_000,
         changes: 3,
         reloads: [2, 1],
+        events: Journal::new().counts(),
         buffers: [100, 4_095],
         ports: vec![Port { name: "wan".to_owned(), counters: [1; 8], link_up: true }],
         ..Facts::default()
@@ -190,7 +192,8 @@ fn ask(address: SocketAddr, path: &str, accept: &str) -> TcpStream {
 #[test]
 fn metrics_are_served_over_http() {
     let source = Arc::new(|| Some(facts(3, 200)));
-    let exporter = Exporter::start("127.0.0.1:0".parse().unwrap(), source).unwrap();
+    let exporter =
+        Exporter::start("127.0.0.1:0".parse().unwrap(), source, &Arc::new(Journal::new())).unwrap();
     let address = exporter.place().borrow().clone().unwrap();
     let get = |path: &str, accept: &str| {
         let mut answer = String::new();
@@ -214,7 +217,8 @@ fn metrics_are_served_over_http() {
 fn clients_that_do_not_read_shut_nobody_out() {
     // More than sockets hold.
     let source = Arc::new(|| Some(facts(300, 100)));
-    let exporter = Exporter::start("127.0.0.1:0".parse().unwrap(), source).unwrap();
+    let exporter =
+        Exporter::start("127.0.0.1:0".parse().unwrap(), source, &Arc::new(Journal::new())).unwrap();
     let address = exporter.place().borrow().clone().unwrap();
     let mut idle: Vec<TcpStream> = (0..20).map(|_| ask(address, "/metrics", "*/*")).collect();
     idle.extend((0..20).map(|_| TcpStream::connect(address).unwrap()));
@@ -237,7 +241,8 @@ fn clients_that_do_not_read_shut_nobody_out() {
 fn an_address_that_is_taken_is_waited_for() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
-    let exporter = Exporter::start(address, Arc::new(|| Some(facts(1, 1)))).unwrap();
+    let exporter =
+        Exporter::start(address, Arc::new(|| Some(facts(1, 1))), &Arc::new(Journal::new())).unwrap();
     let place = exporter.place();
     let failure = place.borrow().clone().unwrap_err();
     assert_eq!(failure, format!("cannot serve metrics at {address}: Address already in use (os error 98)"));

@@ -15,8 +15,9 @@ pub(crate) fn readers() -> Vec<&'static str> {
 }
 
 fn forms(usage: &str) -> &'static [&'static str] {
-    const KNOWN: [(&str, &[&str]); 25] = [
+    const KNOWN: [(&str, &[&str]); 26] = [
         ("show director", &["show director"]),
+        ("show events", &["show events", "show events count 3"]),
         ("show port info", &["show port info all", "show port info lan"]),
         ("show port stats", &["show port stats all", "show port stats 1"]),
         ("show port xstats", &["show port xstats all"]),

@@ -29,10 +29,12 @@ pub const SECTIONS: [Section; 7] = [
             "load",
             "help",
             "top",
+            "watch",
             "quit",
             "shutdown",
             "set verbose",
             "show director",
+            "show events",
         ],
     },
     Section {

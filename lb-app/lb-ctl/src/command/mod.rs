@@ -8,6 +8,7 @@ mod args;
 mod change;
 pub mod complete;
 mod connections;
+mod follow;
 pub mod help;
 pub mod ipvsadm;
 mod options;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     protocol::{
-        Request, connections, director, forward, health, memory, neighbours, ports, routes, services,
+        Request, connections, director, events, forward, health, memory, neighbours, ports, routes, services,
         timeouts, workers,
     },
     render::View,
@@ -19,6 +19,12 @@ use clap::{Args, Subcommand, ValueEnum};
 pub enum Show {
     /// Version, uptime, whether it forwards
     Director,
+    /// What happened: servers, services, reloads, links and who changed what
+    Events {
+        /// The latest so many; the director keeps about 1,000
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        count: u32,
+    },
     /// Virtual services with their servers, as `ipvsadm -Ln`
     Services {
         /// One by its name
@@ -154,6 +160,10 @@ impl Show {
     pub(super) fn step(self) -> Step {
         let (request, view) = match self {
             Show::Director => (Request::Director(director::Request::About), View::Plain),
+            Show::Events { count } => {
+                let request = events::Request::List { after: None, run: None, latest: Some(count) };
+                (Request::Events(request), View::Plain)
+            }
             Show::Services { service, stats, rate } => {
                 let view = match (stats, rate) {
                     (true, _) => View::Stats,

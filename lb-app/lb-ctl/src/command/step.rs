@@ -14,6 +14,8 @@ pub enum Step {
     Load(PathBuf, bool),
     /// The live view.
     Top(TopArgs),
+    /// The latest so many events, and those that follow.
+    Watch(u32),
     /// Text that needs no director.
     Help(Vec<String>),
     /// End of the session.

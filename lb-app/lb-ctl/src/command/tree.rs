@@ -1,6 +1,6 @@
 //! The tree of commands, and what each comes to.
 
-use super::{args, change, connections, show, step::Step, top::TopArgs, watch};
+use super::{args, change, connections, follow::WatchArgs, show, step::Step, top::TopArgs, watch};
 use crate::{
     protocol::{Request, director, ports},
     render::View,
@@ -83,6 +83,8 @@ pub enum Command {
     Save,
     /// Show the live view
     Top(TopArgs),
+    /// Follow events as they happen, until Ctrl-C
+    Watch(WatchArgs),
     /// Show the commands of a section, or the usage of one command
     Help {
         /// A section or the words of a command
@@ -147,6 +149,7 @@ impl Command {
             Command::Confirm => ask(Request::Director(director::Request::Confirm)),
             Command::Save => ask(Request::Director(director::Request::Save)),
             Command::Top(args) => Step::Top(args),
+            Command::Watch(args) => Step::Watch(args.latest()),
             Command::Help { topic } => Step::Help(topic),
             Command::Shutdown => ask(Request::Director(director::Request::Quit)),
             Command::Quit => Step::Quit,

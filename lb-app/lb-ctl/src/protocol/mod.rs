@@ -8,6 +8,7 @@ pub mod capture;
 pub mod connections;
 mod cursor;
 pub mod director;
+pub mod events;
 pub mod explain;
 pub mod forward;
 pub mod framing;
@@ -112,6 +113,8 @@ pub enum Request {
     Trace(trace::Request),
     /// Packets in files.
     Capture(capture::Request),
+    /// What happened.
+    Events(events::Request),
 }
 
 /// What is answered.
@@ -170,6 +173,8 @@ pub enum Reply {
     Traces(trace::Traces),
     /// Captures.
     Captures(capture::Captures),
+    /// What happened, a page of it.
+    Events(events::Events),
 }
 
 /// It is done.

@@ -3,6 +3,7 @@
 
 mod connections;
 mod director;
+mod events;
 mod forward;
 mod health;
 mod insides;
@@ -18,6 +19,7 @@ mod watch;
 use crate::protocol::Reply;
 use std::fmt::Write;
 
+pub(crate) use events::{event, missed};
 pub use forward::moved as forward_statistics;
 use ports::Earlier;
 pub use ports::counters as port_counters;
@@ -94,6 +96,7 @@ impl Renderer {
             Reply::Stories(page) => watch::stories(&mut text, page, last),
             Reply::Traces(list) => watch::traces(&mut text, list),
             Reply::Captures(list) => watch::captures(&mut text, list),
+            Reply::Events(page) => events::page(&mut text, page, (first, last)),
         }
         text
     }

@@ -85,7 +85,26 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
                 "by_worker": [4, 0],
             }]}})],
         ),
+        ("show events", vec![events()]),
     ]
+}
+
+fn events() -> Value {
+    json!({"events": {"run": 7, "missed": 0, "after": 3, "more": false, "events": [
+        {
+            "seq": 1, "at_ms": 1_795_964_645_000_u64, "kind": "server-down", "severity": "warning", "text": "server is down",
+            "service": "web", "server": "198.51.100.11:8080", "reason": "it refused the connection",
+        },
+        {
+            "seq": 2, "at_ms": 1_795_964_646_000_u64, "kind": "link-up", "severity": "info",
+            "text": "the link of port wan is up",
+        },
+        {
+            "seq": 3, "at_ms": 1_795_964_647_000_u64, "kind": "reloaded", "severity": "info",
+            "text": "reload: configuration 4 is in effect", "by": "uid 0 (root)",
+            "details": ["~ service tcp 192.0.2.100:80: scheduler rr -> wlc"],
+        },
+    ]}})
 }
 
 fn services() -> Value {

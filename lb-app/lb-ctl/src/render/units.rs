@@ -42,6 +42,22 @@ pub(crate) fn span(ms: u64) -> String {
     }
 }
 
+/// A moment, UTC, to the second: `2026-11-29T15:04:05Z`. From milliseconds since 1970.
+pub(crate) fn moment(at_ms: u64) -> String {
+    let s = at_ms / 1_000;
+    // Days since 1 March of year 0, in eras of 400 years, so that leap days come last ("civil from days").
+    let days = s / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year + next;
+    let (hour, minute, second) = (s / 3_600 % 24, s / 60 % 60, s % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Address and port; IPv6 in brackets.
 pub(super) fn endpoint(address: IpAddr, port: u16) -> String {
     SocketAddr::new(address, port).to_string()
@@ -58,6 +74,20 @@ mod tests {
             ["0", "99999", "100K", "12M", "18446744T"]
         );
         assert_eq!([0, 20_480, 1 << 30].map(bytes), ["0 B", "20 KiB", "1024 MiB"]);
+    }
+
+    #[test]
+    fn moments_are_dates_and_times() {
+        for (s, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_709_251_200, "2024-03-01T00:00:00Z"),
+            (1_798_761_599, "2026-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(moment(s * 1_000 + 999), expected);
+        }
     }
 
     #[test]

@@ -1,29 +1,38 @@
 //! What all subjects answer with: that it is done, or why it is not.
 
 use crate::{
-    control::{edit::change::ChangeError, live::running::Running},
+    control::{edit::change::ChangeError, file::difference::Difference, live::running::Running},
     dataplane::ask::Silent,
+    journal::Happened,
 };
 use lb_core::service::plan::Plan;
-use lb_ctl::protocol::{Code, Done, Refusal, Reply};
+use lb_ctl::protocol::{Code, Done, Refusal, Reply, events::Kind};
 
 /// The answer to one request.
 pub(super) type Answer = Result<Reply, Refusal>;
 
-/// Edits the plan. What `edit` refuses is refused with its own words.
+/// Edits the plan for somebody. What `edit` refuses is refused with its own words.
 pub(super) fn change<T>(
     running: &Running,
+    who: &str,
     edit: impl FnOnce(&mut Plan) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
-    let mut refusal = None;
+    let (mut refusal, mut lines) = (None, Vec::new());
     let outcome = running.change(|plan| {
-        edit(plan).map_err(|why| {
+        let before = plan.clone();
+        let outcome = edit(plan).map_err(|why| {
             let error = ChangeError::refused(why.message.clone());
             refusal = Some(why);
             error
-        })
+        })?;
+        lines = Difference::of_plans(&before, plan);
+        Ok(outcome)
     });
-    outcome.map_err(|error| refusal.unwrap_or_else(|| change_refused(&error)))
+    let outcome = outcome.map_err(|error| refusal.unwrap_or_else(|| change_refused(&error)))?;
+    let text = format!("configuration {} is in effect", running.current().generation);
+    let lines = lines.iter().map(ToString::to_string);
+    running.journal.tell(Happened::new(Kind::Changed, text).by(who).details(lines));
+    Ok(outcome)
 }
 
 pub(super) fn change_refused(error: &ChangeError) -> Refusal {

@@ -10,6 +10,7 @@ use crate::{
         workers::Listed,
     },
     dataplane::asks::ConnectionMatch,
+    journal::Happened,
 };
 use ipnet::IpNet;
 use lb_core::{
@@ -20,19 +21,20 @@ use lb_core::{
 use lb_ctl::protocol::{
     Code, Cursor, Refusal, Reply,
     connections::{self as said, Connections, Count, Endpoints, Filter, Flushed, PAGE, Request},
+    events::Kind,
 };
 use std::{net::Ipv4Addr, sync::Arc};
 
 /// Slices that are asked for to answer one request, at most: the client's turn comes often.
 const SLICES: usize = 64;
 
-pub(super) fn answer(running: &Running, request: Request) -> Answer {
+pub(super) fn answer(running: &Running, request: Request, who: &str) -> Answer {
     match request {
         Request::Count => Ok(Reply::ConnectionCount(count(running))),
         Request::List { filter, cursor, limit } => list(running, &filter, cursor, limit),
         Request::Show(endpoints) => show(running, &endpoints),
-        Request::Delete(endpoints) => delete(running, &endpoints),
-        Request::Flush { filter, cursor } => flush(running, &filter, cursor),
+        Request::Delete(endpoints) => delete(running, &endpoints, who),
+        Request::Flush { filter, cursor } => flush(running, &filter, cursor, who),
     }
 }
 
@@ -73,8 +75,17 @@ fn list(running: &Running, filter: &Filter, cursor: Option<Cursor>, limit: Optio
     Ok(Reply::Connections(page))
 }
 
-fn flush(running: &Running, filter: &Filter, cursor: Option<Cursor>) -> Answer {
+fn flush(running: &Running, filter: &Filter, cursor: Option<Cursor>, who: &str) -> Answer {
     let matches = matches(running, filter)?;
+    if cursor.is_none() {
+        // The rest of a flush comes in pages.
+        let which = match serde_json::to_string(filter).unwrap_or_default() {
+            all if all == "{}" => "all".to_owned(),
+            which => format!("those with {which}"),
+        };
+        let text = format!("connections are ended: {which}");
+        running.journal.tell(Happened::new(Kind::ConnectionsEnded, text).by(who));
+    }
     let mut page = Flushed::default();
     page.next = walk(running, filter, cursor, |worker, from| {
         match running.workers[worker].forget_some(from, &matches) {
@@ -137,10 +148,13 @@ fn show(running: &Running, endpoints: &Endpoints) -> Answer {
     Err(unknown(endpoints))
 }
 
-fn delete(running: &Running, endpoints: &Endpoints) -> Answer {
+fn delete(running: &Running, endpoints: &Endpoints, who: &str) -> Answer {
     let key = key(endpoints)?;
     for worker in &running.workers {
         if worker.forget(key).map_err(timeout)? {
+            let Endpoints { protocol, client, vip } = endpoints;
+            let text = format!("the {} connection from {client} to {vip} is ended", protocol.upper());
+            running.journal.tell(Happened::new(Kind::ConnectionsEnded, text).by(who));
             return Ok(done());
         }
     }

@@ -12,6 +12,7 @@ use crate::{
         plane::ControlPlane,
     },
     dataplane::{BURST, ask::Silent, asks::EndBurst},
+    journal::Happened,
 };
 use lb_core::{
     conn::state::State,
@@ -20,6 +21,7 @@ use lb_core::{
 use lb_ctl::protocol::{
     Code, Done, Refusal, Reply,
     director::{About, Configuration, Names, PortSetup, Request, WorkerSetup},
+    events::Kind,
 };
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -31,20 +33,27 @@ pub(super) fn answer(
     process: &Process,
     forwarded: &forward::Baseline,
     request: &Request,
+    who: &str,
 ) -> Answer {
     let (running, reloads) = (&*plane.running, &plane.reloads);
+    let tell = |kind, text: String| running.journal.tell(Happened::new(kind, text).by(who));
     match *request {
         Request::About => Ok(Reply::About(about(plane, process))),
         Request::Names => Ok(Reply::Names(names(running))),
         Request::Configuration => Ok(Reply::Configuration(configuration(running))),
         Request::Start => {
             running.resume();
+            tell(Kind::ForwardingStarted, "forwarding".to_owned());
             Ok(done_with("forwarding"))
         }
-        Request::Stop => pause(running, forwarded),
+        Request::Stop => {
+            let answer = pause(running, forwarded);
+            tell(Kind::ForwardingStopped, "forwarding is stopped: no port is polled".to_owned());
+            answer
+        }
         Request::Reload { dry_run, confirm_within_ms } => {
             let confirm_within = confirm_within_ms.map(Duration::from_millis);
-            let reloaded = reloads.reload(running, How { dry_run, confirm_within });
+            let reloaded = reloads.reload(running, How { dry_run, confirm_within }, who);
             let Reloaded { difference, kept, cautions } =
                 reloaded.map_err(|error| invalid(error.to_string().trim_end()))?;
             let mut notes: Vec<String> = difference.live.iter().map(ToString::to_string).collect();
@@ -55,11 +64,13 @@ pub(super) fn answer(
             notes.extend(cautions.iter().map(|caution| format!("warning: {caution}")));
             Ok(Reply::Done(Done { notes }))
         }
-        Request::Confirm if reloads.confirm() => Ok(done()),
+        Request::Confirm if reloads.confirm(running, who) => Ok(done()),
         Request::Confirm => Err(invalid("no reload is pending")),
         Request::Save => match running.save() {
             Ok(true) => {
-                Ok(done_with(format!("saved the running configuration to {}", running.path.display())))
+                let what = format!("saved the running configuration to {}", running.path.display());
+                tell(Kind::Saved, what.clone());
+                Ok(done_with(what))
             }
             Ok(false) => Ok(done_with(format!(
                 "{} already contains the running configuration",
@@ -68,11 +79,15 @@ pub(super) fn answer(
             Err(error) => Err(Refusal::new(Code::Failed, error.to_string().trim_end())),
         },
         Request::Quit => {
+            tell(Kind::Stopping, "asked to stop".to_owned());
             process.stop.store(true, Ordering::Relaxed);
             Ok(done())
         }
         Request::Verbose { level } => match (process.set_verbosity)(level) {
-            Ok(()) => Ok(done()),
+            Ok(()) => {
+                tell(Kind::Changed, format!("the log level is {level}"));
+                Ok(done())
+            }
             Err(why) => Err(invalid(why)),
         },
     }

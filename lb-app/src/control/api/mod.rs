@@ -8,6 +8,7 @@ mod answer;
 mod capture;
 mod connections;
 mod director;
+mod events;
 mod explain;
 mod forward;
 mod health;
@@ -78,31 +79,32 @@ impl Api {
         api
     }
 
-    /// Answers one request.
-    pub(crate) fn answer(&self, request: Request) -> Answer {
+    /// Answers one request of somebody, who is named in the journal for what it changes.
+    pub(crate) fn answer(&self, request: Request, who: &str) -> Answer {
         let Some(plane) = self.plane.upgrade() else {
             return Err(Refusal::new(Code::Busy, "the director is stopping"));
         };
         let running = &*plane.running;
         match request {
             Request::Director(request) => {
-                director::answer(&plane, &self.process, &self.forward_baseline, &request)
+                director::answer(&plane, &self.process, &self.forward_baseline, &request, who)
             }
-            Request::Services(request) => services::answer(&plane, &self.rates, request),
-            Request::Connections(request) => connections::answer(running, request),
+            Request::Services(request) => services::answer(&plane, &self.rates, request, who),
+            Request::Connections(request) => connections::answer(running, request, who),
             Request::Neighbours(request) => Ok(network::neighbours(running, &request)),
-            Request::Routes(request) => network::routes(running, &request),
-            Request::Ports(request) => ports::answer(running, &self.port_baseline, request),
+            Request::Routes(request) => network::routes(running, &request, who),
+            Request::Ports(request) => ports::answer(running, &self.port_baseline, request, who),
             Request::Forward(request) => {
                 Ok(forward::answer(running, &self.forward_baseline, &self.rates, &request))
             }
             Request::Health(request) => health::answer(&plane, request),
             Request::Workers(request) => Ok(workers::answer(running, &self.rates, &request)),
-            Request::Timeouts(request) => timeouts::answer(running, request),
+            Request::Timeouts(request) => timeouts::answer(running, request, who),
             Request::Memory(request) => Ok(memory::answer(running, &request)),
             Request::Explain(request) => explain::answer(running, &request),
             Request::Trace(request) => trace::answer(&plane, &request),
             Request::Capture(request) => capture::answer(&plane, &request),
+            Request::Events(request) => Ok(events::answer(running, &request)),
         }
     }
 
@@ -135,6 +137,6 @@ pub(crate) struct Local(pub(crate) Arc<Api>);
 
 impl Transport for Local {
     fn call(&mut self, request: Request) -> Result<Reply, CallError> {
-        self.0.answer(request).map_err(CallError::Refused)
+        self.0.answer(request, "the shell").map_err(CallError::Refused)
     }
 }

@@ -54,11 +54,11 @@ pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
     Reply::Neighbours(Neighbours { neighbours: found.into_values().collect(), silent_workers })
 }
 
-pub(super) fn routes(running: &Running, request: &Request) -> Answer {
+pub(super) fn routes(running: &Running, request: &Request, who: &str) -> Answer {
     match *request {
         Request::List => Ok(Reply::Routes(list(running))),
-        Request::Add { to, via } => change(running, |plan| add(plan, to, via)),
-        Request::Remove { to, via } => change(running, |plan| remove(plan, to, via)),
+        Request::Add { to, via } => change(running, who, |plan| add(plan, to, via)),
+        Request::Remove { to, via } => change(running, who, |plan| remove(plan, to, via)),
     }
 }
 

@@ -4,10 +4,12 @@ use super::answer::{Answer, done, done_with, not_found};
 use crate::{
     control::live::{ports::PortFailure, running::Running},
     dpdk::{LinkState, StartedPort, started::Setup, stats::PortStats as Counted},
+    journal::Happened,
 };
 use lb_core::packet::PortId;
 use lb_ctl::protocol::{
     Code, Refusal, Reply,
+    events::Kind,
     ports::{Info, Infos, PortStats, PortXstats, Request, Rss, Stats, Xstat, Xstats},
 };
 use parking_lot::Mutex;
@@ -21,7 +23,7 @@ pub(super) struct Baseline(Mutex<HashMap<u16, Cleared>>);
 /// A port's counters, and its driver's own.
 type Cleared = (Counted, HashMap<String, u64>);
 
-pub(super) fn answer(running: &Running, baseline: &Baseline, request: Request) -> Answer {
+pub(super) fn answer(running: &Running, baseline: &Baseline, request: Request, who: &str) -> Answer {
     match request {
         Request::Info { port } => {
             let describe = |port: &StartedPort, name: &str| info(running, port, name);
@@ -47,8 +49,8 @@ pub(super) fn answer(running: &Running, baseline: &Baseline, request: Request) -
             })?;
             Ok(done())
         }
-        Request::Start { port } => start(running, port.as_deref()),
-        Request::Stop { port } => stop(running, port.as_deref()),
+        Request::Start { port } => start(running, port.as_deref(), who),
+        Request::Stop { port } => stop(running, port.as_deref(), who),
     }
 }
 
@@ -172,23 +174,33 @@ fn rss(port: &StartedPort, name: &str) -> Rss {
     }
 }
 
-fn start(running: &Running, wanted: Option<&str>) -> Answer {
+fn start(running: &Running, wanted: Option<&str>, who: &str) -> Answer {
     for port in choose(running, wanted)? {
         running.start_port(port).map_err(|failure| failed(&failure))?;
+        tell(running, Kind::PortStarted, format!("port {} is started", name(running, port)), who);
     }
     Ok(done())
 }
 
-fn stop(running: &Running, wanted: Option<&str>) -> Answer {
+fn stop(running: &Running, wanted: Option<&str>, who: &str) -> Answer {
     let mut notes = Vec::new();
     for port in choose(running, wanted)? {
         running.stop_port(port).map_err(|failure| failed(&failure))?;
+        tell(running, Kind::PortStopped, format!("port {} is stopped", name(running, port)), who);
         notes.push(format!(
             "port {} is stopped: packets that would leave by it are dropped as port-stopped",
             port.0
         ));
     }
     Ok(done_with(notes.join("\n")))
+}
+
+fn name(running: &Running, port: PortId) -> String {
+    running.port_names().into_iter().nth(usize::from(port.0)).unwrap_or_default()
+}
+
+fn tell(running: &Running, kind: Kind, text: String, who: &str) {
+    running.journal.tell(Happened::new(kind, text).by(who));
 }
 
 fn failed(failure: &PortFailure) -> Refusal {

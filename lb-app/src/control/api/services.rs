@@ -11,9 +11,11 @@ use crate::{
     config::{options::read_text, report::Complaint},
     control::{
         edit::{change::ChangeError, servers::Wish},
+        file::difference::Difference,
         live::running::Current,
         plane::ControlPlane,
     },
+    journal::Happened,
 };
 use lb_core::{
     ids::{ById, ServerId},
@@ -26,6 +28,7 @@ use lb_core::{
 };
 use lb_ctl::protocol::{
     Code, Cursor, Refusal, Reply,
+    events::Kind as Happening,
     options::Options,
     services::{
         NewService, Rate, Request, Server, ServerChange, Service as Listed, ServiceChange, Services, Traffic,
@@ -39,19 +42,19 @@ use std::{
 /// Servers on one page, at most.
 const PAGE: usize = 2_000;
 
-pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: Request) -> Answer {
+pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: Request, who: &str) -> Answer {
     let running = &plane.running;
     match request {
         Request::List { name, cursor } => list(plane, rates, name.as_deref(), cursor),
-        Request::Add(new) => change(running, |plan| add(plan, new)),
-        Request::Change(wanted) => change(running, |plan| modify(plan, &wanted)),
-        Request::Remove { name } => change(running, |plan| remove(plan, &name)),
+        Request::Add(new) => change(running, who, |plan| add(plan, new)),
+        Request::Change(wanted) => change(running, who, |plan| modify(plan, &wanted)),
+        Request::Remove { name } => change(running, who, |plan| remove(plan, &name)),
         Request::AddServer { service, address, port, options } => {
-            change(running, |plan| add_server(plan, &service, (address, port), &options))
+            change(running, who, |plan| add_server(plan, &service, (address, port), &options))
         }
-        Request::ChangeServer(wanted) => modify_server(plane, &wanted),
+        Request::ChangeServer(wanted) => modify_server(plane, &wanted, who),
         Request::RemoveServer { service, address, port } => {
-            change(running, |plan| remove_server(plan, &service, (address, port)))
+            change(running, who, |plan| remove_server(plan, &service, (address, port)))
         }
     }
 }
@@ -185,7 +188,7 @@ pub(super) fn remove_server(
     Ok(done())
 }
 
-fn modify_server(plane: &ControlPlane, wanted: &ServerChange) -> Answer {
+fn modify_server(plane: &ControlPlane, wanted: &ServerChange, who: &str) -> Answer {
     let (running, servers) = (&plane.running, &plane.servers);
     let ServerChange { service, address, port, state, within_ms, options } = wanted;
     let state = state.as_ref().map(|state| word("state", state, Admin::ALL, Admin::name)).transpose()?;
@@ -197,10 +200,28 @@ fn modify_server(plane: &ControlPlane, wanted: &ServerChange) -> Answer {
     }
     let key = find(&running.current().operators_plan(), service, *address, *port)?;
     let wish = Wish { admin: state, within: within_ms.map(Duration::from_millis) };
+    let mut lines = Vec::new();
     let set = |server: &mut ServerPlan| {
-        options::set(ServerPlan::OPTIONS, server, options).map_err(|why| ChangeError::refused(why.message))
+        let before = *server;
+        options::set(ServerPlan::OPTIONS, server, options)
+            .map_err(|why| ChangeError::refused(why.message))?;
+        let after = ServerPlan { admin: state.unwrap_or(server.admin), ..*server };
+        lines = Difference::of_servers(&key, &before, &after);
+        Ok(())
     };
     servers.set(running, &key, wish, set).map_err(|error| answer::change_refused(&error))?;
+    let (kind, text) = match (state, within_ms) {
+        (Some(Admin::Enabled), _) => (Happening::ServerEnabled, "server is enabled".to_owned()),
+        (Some(Admin::Draining), Some(within)) => (
+            Happening::ServerDrained,
+            format!("server is drained, and disabled in {} s", within.div_ceil(1_000)),
+        ),
+        (Some(Admin::Draining), None) => (Happening::ServerDrained, "server is drained".to_owned()),
+        (Some(Admin::Disabled), _) => (Happening::ServerDisabled, "server is disabled".to_owned()),
+        (None, _) => (Happening::Changed, "server is changed".to_owned()),
+    };
+    let happened = Happened::new(kind, text).service(service).server(key.endpoint()).by(who);
+    running.journal.tell(happened.details(lines.iter().map(ToString::to_string)));
     Ok(done())
 }
 

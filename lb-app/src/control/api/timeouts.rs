@@ -11,7 +11,7 @@ use lb_ctl::protocol::{
 /// The states that connections rest in.
 const STATES: &[State] = State::ALL.split_at(1).1;
 
-pub(super) fn answer(running: &Running, request: Request) -> Answer {
+pub(super) fn answer(running: &Running, request: Request, who: &str) -> Answer {
     match request {
         Request::List { service } => {
             let plan = running.current().plan;
@@ -19,7 +19,7 @@ pub(super) fn answer(running: &Running, request: Request) -> Answer {
             Ok(Reply::Timeouts(list(&plan, service.as_deref())))
         }
         Request::Set { service, state, timeout_ms } => {
-            change(running, |plan| set(plan, service.as_deref(), &state, timeout_ms))
+            change(running, who, |plan| set(plan, service.as_deref(), &state, timeout_ms))
         }
     }
 }

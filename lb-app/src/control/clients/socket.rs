@@ -8,8 +8,11 @@ use super::seats::{SEATS, Seat, Seats, hang_up};
 use crate::control::api::Api;
 use lb_ctl::protocol::{Code, Outcome, Refusal, framing};
 use nix::{
-    sys::stat::{Mode, umask},
-    unistd::Group,
+    sys::{
+        socket::{getsockopt, sockopt::PeerCredentials},
+        stat::{Mode, umask},
+    },
+    unistd::{Group, Uid, User},
 };
 use std::{
     fs, io,
@@ -193,6 +196,7 @@ fn converse(stream: UnixStream, seat: &Seat, api: &Api) -> io::Result<()> {
     stream.set_read_timeout(Some(LOOK))?;
     stream.set_write_timeout(Some(WRITE_PATIENCE))?;
     let mut writer = stream.try_clone()?;
+    let who = who(&stream);
     let mut reader = BufReader::new(Patient { stream, api, since: None });
     loop {
         // The beginning of the next request may have come with the last.
@@ -217,10 +221,19 @@ fn converse(stream: UnixStream, seat: &Seat, api: &Api) -> io::Result<()> {
             return Ok(());
         }
         let (id, outcome) = match framing::parse_call(&line) {
-            Ok(call) => (call.id, api.answer(call.request).map_or_else(Outcome::Error, Outcome::Reply)),
+            Ok(call) => (call.id, api.answer(call.request, &who).map_or_else(Outcome::Error, Outcome::Reply)),
             Err((id, refusal)) => (id, Outcome::Error(refusal)),
         };
         write_within(&mut writer, &framing::write_return(id, outcome), WRITE_PATIENCE)?;
+    }
+}
+
+/// The user at the other end: `uid 0 (root)`.
+fn who(stream: &UnixStream) -> String {
+    let Ok(peer) = getsockopt(stream, PeerCredentials) else { return "an unknown user".to_owned() };
+    match User::from_uid(Uid::from_raw(peer.uid())) {
+        Ok(Some(user)) => format!("uid {} ({})", peer.uid(), user.name),
+        _ => format!("uid {}", peer.uid()),
     }
 }
 

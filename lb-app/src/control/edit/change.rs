@@ -9,6 +9,7 @@ use crate::{
         workers::WorkerView,
     },
     dataplane::ask::Silent,
+    journal::Happened,
 };
 use lb_core::{
     service::{
@@ -17,9 +18,9 @@ use lb_core::{
     },
     worker::exchange::Exchange,
 };
+use lb_ctl::protocol::events::Kind;
 use std::sync::Arc;
 use thiserror::Error;
-use tracing::{error, warn};
 
 /// Why nothing was changed.
 #[derive(Debug, Error)]
@@ -135,10 +136,11 @@ impl Running {
             let current = self.current();
             for worker in self.workers.iter().filter(|worker| worker.is_behind()) {
                 if give(worker, &current).is_ok() {
-                    warn!(
+                    let text = format!(
                         "worker {} responds again and took configuration {}",
                         worker.id.0, current.generation
                     );
+                    self.journal.tell(Happened::new(Kind::WorkerRecovered, text));
                 }
             }
         }
@@ -149,7 +151,8 @@ impl Running {
         let mut outcome = Ok(());
         for worker in &self.workers {
             if let Err(silent) = give(worker, next) {
-                error!("{silent}; it keeps configuration {}", worker.generation());
+                let text = format!("{silent}; it keeps configuration {}", worker.generation());
+                self.journal.tell(Happened::new(Kind::WorkerStuck, text));
                 outcome = Err(silent);
             }
         }

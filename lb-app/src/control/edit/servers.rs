@@ -2,14 +2,15 @@
 //! draining. How many connections it then gets follows in [`crate::health`].
 
 use super::change::ChangeError;
-use crate::control::live::running::Running;
+use crate::{control::live::running::Running, journal::Happened};
 use lb_core::service::{
     key::ServerKey,
     plan::{Admin, Plan, ServerPlan},
 };
+use lb_ctl::protocol::events::Kind;
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
+use tracing::warn;
 
 /// What operators want of servers, and what is to happen to them later.
 #[derive(Debug, Default)]
@@ -79,7 +80,10 @@ impl Schedule {
                 Ok(is_draining)
             });
             match outcome {
-                Ok(true) => info!("the drain time of server {key} is over: its connections end"),
+                Ok(true) => {
+                    let text = format!("the drain time of server {key} is over: its connections end");
+                    running.journal.tell(Happened::new(Kind::ServerDisabled, text));
+                }
                 Ok(false) => {}
                 Err(error) => warn!("cannot end the connections of server {key}: {error}"),
             }

@@ -60,6 +60,22 @@ impl Difference {
         difference
     }
 
+    /// From one plan to another that an operator made of it at run time. Neither has sorry servers.
+    pub(crate) fn of_plans(before: &Plan, after: &Plan) -> Vec<Line> {
+        let mut difference = Difference::default();
+        difference.compare_network(before, after);
+        difference.compare_services(before, after);
+        options(&mut difference.live, "timeouts", TIMEOUTS, &before.timeouts, &after.timeouts);
+        difference.live
+    }
+
+    /// The same for one server.
+    pub(crate) fn of_servers(key: &ServerKey, before: &ServerPlan, after: &ServerPlan) -> Vec<Line> {
+        let mut lines = Vec::new();
+        options(&mut lines, &format!("server {key}"), ServerPlan::OPTIONS, before, after);
+        lines
+    }
+
     /// What was laid out at start: ports, queues, memory.
     fn compare_machine(&mut self, before: &Config, after: &Config) {
         let restart = &mut self.restart;

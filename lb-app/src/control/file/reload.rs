@@ -12,9 +12,11 @@ use crate::{
     config::{self, Config, Limits, memory, report::Report},
     control::{edit::change::ChangeError, live::running::Running},
     health::caution::{Caution, cautions},
+    journal::Happened,
     systemd,
 };
 use lb_core::service::{footprint, plan::Plan};
+use lb_ctl::protocol::events::Kind;
 use parking_lot::Mutex;
 use std::{
     sync::{
@@ -24,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 use thiserror::Error;
-use tracing::{error, info, warn};
+use tracing::warn;
 
 /// Why nothing was reloaded.
 #[derive(Debug, Error)]
@@ -87,21 +89,34 @@ pub(crate) struct Reloads {
 }
 
 impl Reloads {
-    /// Reads the file again and applies it.
+    /// Reads the file again and applies it, for somebody.
     ///
     /// # Errors
     /// When the file is wrong, or asks for what takes a restart; then nothing has changed.
-    pub(crate) fn reload(&self, running: &Running, how: How) -> Result<Reloaded, ReloadError> {
+    pub(crate) fn reload(&self, running: &Running, how: How, who: &str) -> Result<Reloaded, ReloadError> {
         let reloading = (!how.dry_run).then(systemd::reloading);
         let outcome = self.try_reload(running, how);
         drop(reloading);
         if let Ok(Reloaded { difference, kept, cautions }) = &outcome
             && !how.dry_run
         {
-            difference.live.iter().for_each(|line| info!("reload: {line}"));
-            kept.iter().for_each(|line| info!("reload: kept as set at run time: {line}"));
             cautions.iter().for_each(|caution| warn!("reload: {caution}"));
-            info!("reload: configuration {} is in effect", running.current().generation);
+            let lines = difference.live.iter().map(ToString::to_string);
+            let kept = kept.iter().map(|line| format!("kept as set at run time: {line}"));
+            let text = format!("reload: configuration {} is in effect", running.current().generation);
+            let happened = Happened::new(Kind::Reloaded, text).by(who).details(lines.chain(kept));
+            running.journal.tell(happened);
+            if let Some(within) = how.confirm_within {
+                let text =
+                    format!("the reload is rolled back unless confirmed within {} s", within.as_secs());
+                running.journal.tell(Happened::new(Kind::ReloadPending, text).by(who));
+            }
+        }
+        if let Err(error) = &outcome
+            && !how.dry_run
+        {
+            let text = format!("reload: {}", error.to_string().trim_end());
+            running.journal.tell(Happened::new(Kind::ReloadRefused, text).by(who));
         }
         if !how.dry_run {
             let count = if outcome.is_ok() { &self.made } else { &self.refused };
@@ -150,9 +165,13 @@ impl Reloads {
         Ok(Reloaded { difference, kept, cautions })
     }
 
-    /// Confirms the pending reload. Whether there was one.
-    pub(crate) fn confirm(&self) -> bool {
-        self.pending.lock().take().is_some()
+    /// Confirms the pending reload, for somebody. Whether there was one.
+    pub(crate) fn confirm(&self, running: &Running, who: &str) -> bool {
+        let was_pending = self.pending.lock().take().is_some();
+        if was_pending {
+            running.journal.tell(Happened::new(Kind::ReloadConfirmed, "the reload is confirmed").by(who));
+        }
+        was_pending
     }
 
     /// How long a reload is still pending confirmation, if one is.
@@ -173,10 +192,14 @@ impl Reloads {
             *plan = merge(&made, &before, plan);
             Ok(())
         });
-        match outcome {
-            Ok(()) => warn!("the reload was not confirmed in time: rolled back"),
-            Err(error) => error!("the reload was not confirmed in time, but the rollback failed: {error}"),
-        }
+        let not_confirmed = "the reload was not confirmed in time";
+        running.journal.tell(match outcome {
+            Ok(()) => Happened::new(Kind::ReloadRolledBack, format!("{not_confirmed}: rolled back")),
+            Err(error) => Happened::new(
+                Kind::RollbackFailed,
+                format!("{not_confirmed}, but the rollback failed: {error}"),
+            ),
+        });
     }
 
     /// Reloads that were made, and those that were refused.
@@ -184,11 +207,9 @@ impl Reloads {
         [&self.made, &self.refused].map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// Reloads because of a signal: the outcome goes to the log.
+    /// Reloads because of a signal: the outcome is in the journal.
     pub(crate) fn reload_by_signal(&self, running: &Running) {
-        if let Err(error) = self.reload(running, How::default()) {
-            error!("reload: {}", error.to_string().trim_end());
-        }
+        let _ = self.reload(running, How::default(), "signal HUP");
     }
 }
 

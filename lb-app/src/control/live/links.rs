@@ -2,10 +2,10 @@
 //! here: switches forget what was behind a link, and the network may be another one.
 
 use super::running::Running;
-use crate::dpdk::LinkState;
+use crate::{dpdk::LinkState, journal::Happened};
 use lb_core::packet::PortId;
+use lb_ctl::protocol::events::Kind;
 use std::time::{Duration, Instant};
-use tracing::{info, warn};
 
 /// Time between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -36,19 +36,23 @@ impl Links {
         self.next = Some(now + EVERY);
         let states = running.ports().iter().map(|port| port.is_moving().then(|| port.link().state)).collect();
         let names = running.port_names();
+        let tell = |kind, text| running.journal.tell(Happened::new(kind, text));
         for News { port, state, changed } in self.look(states) {
             let name = names.get(usize::from(port.0)).map_or("?", String::as_str);
             match state {
                 LinkState::Up => {
                     if changed {
-                        info!("the link of port {name} is up");
+                        tell(Kind::LinkUp, format!("the link of port {name} is up"));
                     }
                     running.announce(Some(port));
                 }
-                LinkState::Down => warn!("the link of port {name} is down"),
-                LinkState::Gone => warn!(
-                    "the network interface of port {name} no longer exists: the port forwards no packets until \
-                     lb-app is started again"
+                LinkState::Down => tell(Kind::LinkDown, format!("the link of port {name} is down")),
+                LinkState::Gone => tell(
+                    Kind::LinkGone,
+                    format!(
+                        "the network interface of port {name} no longer exists: the port forwards no packets until \
+                         lb-app is started again"
+                    ),
                 ),
             }
         }

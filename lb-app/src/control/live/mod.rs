@@ -4,7 +4,9 @@
 //! * [`running`]: the director that runs.
 //! * [`ports`]: its ports, stopped and started.
 //! * [`links`]: their links, which come up and go down.
+//! * [`drops`]: packets dropped above a rate.
 
+pub(crate) mod drops;
 pub(crate) mod links;
 pub(crate) mod ports;
 pub(crate) mod running;

@@ -7,6 +7,7 @@ use crate::{
     dataplane::{clock::Clock, host::Host, shutdown::Shutdown},
     dpdk::{Eal, LcoreId, Mempool, StartedPort},
     health::Knowledge,
+    journal::Journal,
 };
 use lb_core::service::{load::LoadBoard, plan::Plan, snapshot::Snapshot};
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -45,6 +46,8 @@ pub(crate) struct Running {
     pub(crate) huge_pages: bool,
     /// What is known of servers.
     pub(crate) health: Arc<Knowledge>,
+    /// What happened.
+    pub(crate) journal: Arc<Journal>,
     pub(in crate::control) current: RwLock<Current>,
     /// Held while something is changed: one change at a time.
     pub(in crate::control) changing: Mutex<()>,
@@ -75,6 +78,7 @@ impl Running {
             main_lcore: eal.main_lcore(),
             huge_pages: eal.has_hugepages(),
             health,
+            journal: Arc::new(Journal::new()),
             current: RwLock::new(Current { plan, snapshot, config, generation: 0 }),
             changing: Mutex::new(()),
             ports: Mutex::new(ports),

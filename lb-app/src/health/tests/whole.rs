@@ -8,6 +8,7 @@ use crate::{
         event::Event,
         report::{ServerState, ServiceReport},
     },
+    journal::Journal,
 };
 use lb_core::service::plan::{Admin, Health, Plan, ServerPlan};
 use std::{
@@ -78,7 +79,7 @@ fn from_checks_to_orders_and_back() {
     let paper = Paper::new(config);
     let (up, down) = (Health::Up, Health::Down);
     assert_eq!(paper.healths(), [up, up], "from the first moment on");
-    let monitor = Monitor::start(paper.knowledge.clone(), paper.clone()).unwrap();
+    let monitor = Monitor::start(paper.knowledge.clone(), paper.clone(), &Arc::new(Journal::new())).unwrap();
     eventually(|| monitor.report().services[0].servers[0].checks > 3);
 
     drop(listener);
@@ -293,7 +294,7 @@ fn many_checks_keep_their_pace() {
     Arc::make_mut(config.health.services[0].check.as_mut().unwrap()).address =
         Some(Ipv4Addr::LOCALHOST.into());
     let paper = Paper::new(config);
-    let monitor = Monitor::start(paper.knowledge.clone(), paper).unwrap();
+    let monitor = Monitor::start(paper.knowledge.clone(), paper, &Arc::new(Journal::new())).unwrap();
     let all = || monitor.report().services[0].servers.clone();
     // Asking is not free either.
     eventually(|| {
