@@ -39,6 +39,8 @@ for set in "$@"; do
         ;;
     test)
         need dpdk-dev     command -v dpdk-dumpcap
+        # Shells that lbctl completes words in.
+        need fish         command -v fish
         need iputils-ping command -v ping
         need openssl      command -v openssl
         # promtool.
@@ -46,6 +48,7 @@ for set in "$@"; do
         # What reads captures.
         need tshark       command -v tshark
         need valgrind     command -v valgrind
+        need zsh          command -v zsh
         ;;
     bench)
         # testpmd.

@@ -34,15 +34,16 @@ const LB_CORE: Layers = &[
 
 /// `render` is below `command`, because a command says how its answer is to be shown.
 const LB_CTL: Layers = &[
-    &["protocol", "version"], // what is said over the socket
-    &["transport"],           // how it gets there
-    &["failure"],             // why a command did not do what it should
-    &["render"],              // answers become text
-    &["command"],             // words become requests
-    &["top", "follow"],       // the live view, events as they happen
-    &["session"],             // one command after the other
-    &["shell"],               // the terminal
-    &["cli", "man"],          // lbctl's command line and manual
+    &["protocol", "version", "near", "mistake"], // what is said over the socket, and what is no command
+    &["transport"],                              // how it gets there
+    &["failure"],                                // why a command did not do what it should
+    &["render"],                                 // answers become text
+    &["command"],                                // words become requests
+    &["top", "follow"],                          // the live view, events as they happen
+    &["session"],                                // one command after the other
+    &["shell"],                                  // the terminal
+    &["completion", "man"],                      // what other shells and man show of it
+    &["cli"],                                    // lbctl's command line
 ];
 
 /// `report` and `metrics` read what `control` knows, so it knows neither of them; `director`, which starts everything and

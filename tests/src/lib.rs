@@ -22,6 +22,7 @@ pub mod process;
 pub mod server;
 pub mod status;
 pub mod steady;
+pub mod terminal;
 pub mod world;
 
 pub use config::{Config, Method};

@@ -24,7 +24,7 @@ const READERS: [(&str, &[&str]); 32] = [
     ("-Ln", &["Prot LocalAddress:Port Scheduler Flags", "TCP  192.0.2.100:80 rr", "198.51.100.11:8080"]),
     (
         "show services",
-        &["-> RemoteAddress:Port           Forward Weight ActiveConn InActConn", "Masq    1      1"],
+        &["TCP  192.0.2.100:80 tcp-nat-80 rr", "Forward Weight ActiveConn InActConn", "Masq    1      1"],
     ),
     ("-Ln --stats", &["Conns   InPkts  OutPkts  InBytes OutBytes"]),
     ("show services tcp-nat-80 rate", &["CPS    InPPS   OutPPS    InBPS   OutBPS"]),
@@ -125,7 +125,8 @@ fn what_is_changed_takes_effect() -> Result<()> {
     let target = Method::Nat.at(world::HTTP);
     assert_eq!(client.who_answers(target, 6)?.len(), 2);
 
-    control.ask("set server tcp-nat-80 198.51.100.12 weight 0")?;
+    // By its name or by its address: it is the same service.
+    control.ask("set server 192.0.2.100:80 198.51.100.12 weight 0")?;
     assert_eq!(client.who_answers(target, 6)?.get("server1"), Some(&6));
     control.ask("set server tcp-nat-80 198.51.100.12 weight 2")?;
     control.ask("set server tcp-nat-80 198.51.100.11 state drain")?;
@@ -138,7 +139,7 @@ fn what_is_changed_takes_effect() -> Result<()> {
     let second = Method::Nat.at(81);
     assert_eq!(client.who_answers(second, 2)?.get("server1"), Some(&2));
     control.ask("set service second scheduler mh hash-port true adopt true")?;
-    assert!(control.ask("show services second")?.contains("TCP  192.0.2.100:81 mh (mh-port) adopt"));
+    assert!(control.ask("show services second")?.contains("TCP  192.0.2.100:81 second mh (mh-port) adopt"));
     control.ask("set timeout established 7m service second")?;
     assert!(control.ask("show timeouts second")?.contains("ESTABLISHED  7m00s"));
     assert!(control.ask("show timeouts tcp-nat-80")?.contains("ESTABLISHED  15m00s"));
@@ -176,7 +177,7 @@ fn what_is_changed_takes_effect() -> Result<()> {
         ("show port stats 9", 1, "0 (wan), 1 (lan)"),
         ("confirm", 1, "no reload is pending"),
         ("shwo services", 2, "show"),
-        ("flush connections", 2, "required"),
+        ("flush connections", 2, "missing <all"),
     ] {
         let (status, message) = control.refused(command)?;
         assert!(status == Some(code) && message.contains(word), "{command}: {status:?} {message}");

@@ -101,8 +101,7 @@ fn a_reload_waits_to_be_confirmed() -> Result<()> {
     ensure!(before != after);
     let director = world.start(&config)?;
     let control = Control::of(&director)?;
-    let scheduler =
-        |word: &str| Ok(control.ask("show services")?.contains(&format!("192.0.2.100:80 {word}")));
+    let scheduler = |word: &str| Ok(control.ask("-Ln")?.contains(&format!("192.0.2.100:80 {word}")));
 
     director.write_configuration(&after)?;
     let difference = control.ask("reload dry-run")?;

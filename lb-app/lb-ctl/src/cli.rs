@@ -2,7 +2,8 @@
 
 use crate::{
     DEFAULT_SOCKET,
-    command::{Command, ipvsadm, words},
+    command::{self, Command, ipvsadm},
+    completion::Shell,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
@@ -37,7 +38,14 @@ pub enum Own {
     /// Print what a shell needs to complete lbctl's words
     Completions {
         /// The shell
-        shell: clap_complete::Shell,
+        shell: Shell,
+    },
+    /// What could stand at the end of a line; the shells' scripts ask
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The line up to the cursor
+        #[arg(allow_hyphen_values = true)]
+        line: String,
     },
     /// Write the manual page into a directory
     #[command(hide = true)]
@@ -52,21 +60,22 @@ pub enum Own {
 /// # Errors
 /// clap's error, help and version included.
 pub fn parse(arguments: Vec<String>) -> Result<Options, clap::Error> {
-    let matches = Options::command().try_get_matches_from(arrange(arguments))?;
-    Options::from_arg_matches(&matches)
+    let tree = Options::command();
+    let arguments = arrange(&tree, arguments)?;
+    Options::from_arg_matches(&tree.try_get_matches_from(arguments)?)
 }
 
-/// Gives a command's qualifiers their dashes, and translates ipvsadm's listings.
-fn arrange(mut arguments: Vec<String>) -> Vec<String> {
+/// Makes a command's words whole and gives its qualifiers their dashes; translates ipvsadm's listings.
+fn arrange(tree: &clap::Command, mut arguments: Vec<String>) -> Result<Vec<String>, clap::Error> {
     let mut at = 1;
     while let Some(argument) = arguments.get(at).filter(|argument| argument.starts_with('-')) {
         if let Some(command) = ipvsadm::listing(&arguments[at..]) {
             arguments.splice(at.., command);
-            return arguments;
+            return Ok(arguments);
         }
         at += if matches!(argument.as_str(), "--socket" | "--cmdline-file") { 2 } else { 1 };
     }
     let command = arguments.split_off(at.min(arguments.len()));
-    arguments.extend(words::canonical(command));
-    arguments
+    arguments.extend(command::words::resolve(tree, command).map_err(command::wrong)?);
+    Ok(arguments)
 }

@@ -1,6 +1,6 @@
 //! Why a command did not do what it should.
 
-use crate::transport::CallError;
+use crate::{mistake::sentence, transport::CallError};
 use std::io;
 use thiserror::Error;
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum Failure {
     /// It is not a command, or help was requested.
-    #[error("{}", .0.to_string().trim_end())]
+    #[error("{}", sentence(.0))]
     Usage(#[from] clap::Error),
     /// It is invalid.
     #[error("{0}")]

@@ -4,20 +4,26 @@
 //! * [`transport`]: how a request reaches the director.
 //! * [`render`]: answers become text.
 //! * [`command`]: words become requests; completion and help.
+//! * [`near`]: "did you mean".
+//! * [`mistake`]: what is wrong with a command, in one line.
 //! * [`failure`]: why a command did not do what it should.
 //! * [`top`]: the live view.
 //! * `follow`: events as they happen.
 //! * [`session`]: one command after the other, from a line, a file or a terminal.
 //! * [`shell`]: the terminal.
 //! * [`cli`]: the command line of `lbctl`.
+//! * [`completion`]: what it tells other shells.
 //! * [`man`]: manual pages.
 //! * [`version`]: what the programs call themselves.
 
 pub mod cli;
 pub mod command;
+pub mod completion;
 pub mod failure;
 mod follow;
 pub mod man;
+pub mod mistake;
+pub mod near;
 pub mod protocol;
 pub mod render;
 pub mod session;

@@ -1,16 +1,17 @@
 //! One command after the other: from a command line, a file or a terminal.
 
 use crate::{
-    command::{self, Command, Step, help},
+    command::{self, Command, ShellLine, Step, complete, help},
     failure::Failure,
     follow,
     protocol::{
         Outcome, Reply, Request, Return, VERSION, connections, director, events, health, services, trace,
     },
-    render::{Renderer, View},
+    render::{self, Renderer, View},
     top,
     transport::{CallError, Transport},
 };
+use clap::CommandFactory;
 use std::{
     fs, io,
     io::{BufRead, Write},
@@ -48,11 +49,15 @@ impl<T: Transport> Session<T> {
         Session { transport, renderer: Renderer::default(), json, interrupt, loads: 0 }
     }
 
-    /// Runs a line of text.
+    /// Runs a line of text. One that ends with `?` lists what can follow.
     ///
     /// # Errors
     /// See [`Failure`].
     pub fn line(&mut self, line: &str, out: &mut dyn Write) -> Result<Flow, Failure> {
+        if let Some(begun) = command::asked(line) {
+            self.list_next(begun, out)?;
+            return Ok(Flow::GoOn);
+        }
         match command::parse(line)? {
             Some(command) => self.run(command, out),
             None => Ok(Flow::GoOn),
@@ -130,6 +135,27 @@ impl<T: Transport> Session<T> {
             }
         }
         last.map_or(Ok(Flow::GoOn), Err)
+    }
+
+    /// Lists what can follow the beginning of a line.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn list_next(&mut self, begun: &str, out: &mut dyn Write) -> Result<(), Failure> {
+        let names = self.names();
+        Ok(out.write_all(complete::listing(&ShellLine::command(), begun, &names).as_bytes())?)
+    }
+
+    /// What a shell says at its beginning: to whom one talks, in which state that is, and where to go from here.
+    ///
+    /// # Errors
+    /// When the director does not answer.
+    pub fn greeting(&mut self) -> Result<String, CallError> {
+        let Reply::About(about) = self.transport.call(Request::Director(director::Request::About))? else {
+            return Ok(String::new());
+        };
+        let names = self.names();
+        Ok(render::greeting(&about, &names))
     }
 
     /// Names for completion; none when the director did not respond in time.

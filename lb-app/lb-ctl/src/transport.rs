@@ -2,8 +2,9 @@
 
 use crate::protocol::{Call, Outcome, Refusal, Reply, Request, Return, framing};
 use std::{
+    fs,
     io::{self, BufReader, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::FileTypeExt, net::UnixStream},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -123,5 +124,23 @@ fn unreachable(path: &Path, error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "run as root, or as a member of the group in [control]",
         _ => "--socket sets another path",
     };
-    format!("cannot connect to {}: {error}; {remedy}", path.display())
+    let others = path.parent().map(sockets).unwrap_or_default();
+    let others: Vec<String> =
+        others.iter().filter(|other| *other != path).map(|other| other.display().to_string()).collect();
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        format!("; other sockets there: {}", others.join(", "))
+    };
+    format!("cannot connect to {}: {error}; {remedy}{others}", path.display())
+}
+
+/// The sockets in a directory, by name.
+#[must_use]
+pub fn sockets(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let is_socket = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_socket());
+    let mut found: Vec<PathBuf> = entries.flatten().filter(is_socket).map(|entry| entry.path()).collect();
+    found.sort();
+    found
 }

@@ -11,8 +11,6 @@ use lb_core::service::option::{self, Kind, Opt, Value};
 use std::collections::BTreeMap;
 use toml::de::DeValue;
 
-pub(crate) use values::nearest;
-
 /// Most words of a program and its arguments.
 const MAX_WORDS: usize = 64;
 

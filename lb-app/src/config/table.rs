@@ -5,8 +5,9 @@
 use super::{
     place::{At, Field, Place},
     report::{Complaint, Problems},
-    values::{self, Reading, nearest},
+    values::{self, Reading},
 };
+use lb_ctl::near::nearest;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},

@@ -7,6 +7,7 @@ use lb_core::{
     service::address::{NotYet, no_host},
     time::Duration,
 };
+use lb_ctl::near::nearest;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
@@ -218,15 +219,6 @@ pub(super) fn destination(value: &DeValue) -> Reading<IpNet> {
         return Err(Complaint::new(format!("{text:?} is multicast"), "only unicast is routed"));
     }
     Ok(network.into())
-}
-
-/// The candidate that `word` was probably meant to be.
-pub(crate) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let near = candidates.iter().map(|candidate| (strsim::damerau_levenshtein(&word, candidate), *candidate));
-    near.filter(|(distance, candidate)| *distance <= (candidate.len() / 3).clamp(1, 3))
-        .min()
-        .map(|(_, candidate)| candidate)
 }
 
 /// The text itself.

@@ -4,6 +4,7 @@ use clap::CommandFactory;
 use lb_ctl::{
     cli::{self, Options, Own},
     command::{Command, help},
+    completion,
     failure::Failure,
     man::{self, Section},
     session::Session,
@@ -22,10 +23,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let status = failure.exit_status();
-            if let Failure::Usage(error) = &failure {
-                let _ = error.print();
-            } else if !matches!(failure, Failure::Output(_)) {
-                eprintln!("lbctl: {failure}");
+            match &failure {
+                // Help and version, in colour on a terminal.
+                Failure::Usage(error) if !error.use_stderr() => drop(error.print()),
+                Failure::Output(_) => {}
+                _ => eprintln!("lbctl: {failure}"),
             }
             ExitCode::from(status)
         }
@@ -33,7 +35,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let options = cli::parse(std::env::args().collect())?;
+    let mut arguments: Vec<String> = std::env::args().collect();
+    // `lbctl show ?` lists what can follow.
+    if arguments.len() > 1 && arguments.last().is_some_and(|last| last == "?") {
+        arguments.pop();
+        return Ok(io::stdout().write_all(completion::listing(&Options::command(), &arguments).as_bytes())?);
+    }
+    let options = cli::parse(arguments)?;
     let interrupt = Arc::new(AtomicBool::new(false));
     // Ctrl-C ends a listing between two pages; a second one, should that take too long, ends the program.
     let set_up = || {
@@ -52,9 +60,9 @@ fn run() -> Result<(), Failure> {
             Ok(out.write_all(help::help(&topic).map_err(Failure::Wrong)?.as_bytes())?)
         }
         Some(Own::Shared(command)) => session()?.run(command, &mut out).map(drop),
-        Some(Own::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Options::command(), "lbctl", &mut out);
-            Ok(())
+        Some(Own::Completions { shell }) => Ok(out.write_all(shell.script().as_bytes())?),
+        Some(Own::Complete { line }) => {
+            Ok(out.write_all(completion::answer(&Options::command(), &line).as_bytes())?)
         }
         Some(Own::Man { directory }) => Ok(man::write(&Options::command(), &directory, Section::Commands)?),
         None if options.cmdline_file.is_some() => Ok(()),

@@ -1,5 +1,6 @@
 //! Words that several commands take.
 
+use crate::protocol::keys::Target;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -29,6 +30,17 @@ pub(super) fn full_endpoint(text: &str) -> Result<SocketAddr, String> {
     match text.parse::<SocketAddr>() {
         Ok(endpoint) if endpoint.port() != 0 => Ok(endpoint),
         _ => Err("expected an address and a port, such as 192.0.2.100:80 or [2001:db8::1]:80".to_owned()),
+    }
+}
+
+/// `ADDRESS:PORT` or a service's name, which is for the director to know.
+pub(super) fn target(text: &str) -> Result<Target, String> {
+    match Target::from(text.to_owned()) {
+        Target::At(endpoint) if endpoint.port() == 0 => Err("port 0 is no service's".to_owned()),
+        Target::Service(name) if name.is_empty() || name.contains([':', '/']) => {
+            Err("expected an address and a port, such as 192.0.2.100:80, or a service's name".to_owned())
+        }
+        target => Ok(target),
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Add {
     },
     /// A real server of a service
     Server {
-        /// The service's name
+        /// The service, by name or address
         service: String,
         /// Its address, and its port if it differs from the service's
         #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
@@ -75,7 +75,7 @@ pub enum Set {
     /// What can be set of a service
     #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
     Service {
-        /// Its name
+        /// Its name or address
         #[arg(id = "service", value_name = "SERVICE")]
         name: String,
         #[command(flatten)]
@@ -84,7 +84,7 @@ pub enum Set {
     /// A server's weight or state
     #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
     Server {
-        /// The service's name
+        /// The service, by name or address
         service: String,
         /// Its address, and its port if the service has several servers there
         #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]
@@ -148,13 +148,13 @@ impl Set {
 pub enum Delete {
     /// A virtual service with its servers
     Service {
-        /// Its name
+        /// Its name or address
         #[arg(id = "service", value_name = "SERVICE")]
         name: String,
     },
     /// A real server of a service
     Server {
-        /// The service's name
+        /// The service, by name or address
         service: String,
         /// Its address, and its port if the service has several servers there
         #[arg(value_name = "ADDRESS[:PORT]", value_parser = endpoint)]

@@ -1,7 +1,7 @@
 //! Commands about connections.
 
-use super::args::{duration, full_endpoint, network};
-use crate::protocol::{Protocol, Request, connections};
+use super::args::{duration, full_endpoint, network, target};
+use crate::protocol::{Protocol, Request, connections, keys::Target};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ pub struct FilterArgs {
     /// Server's port
     #[arg(long, value_name = "PORT")]
     server_port: Option<u16>,
-    /// Service's name
+    /// Service, by name or address
     #[arg(long)]
     service: Option<String>,
     /// Forwarding method
@@ -92,16 +92,16 @@ pub struct WhichConnection {
     /// The client
     #[arg(value_name = "CLIENT:PORT", value_parser = full_endpoint)]
     client: SocketAddr,
-    /// The virtual service
-    #[arg(value_name = "VIP:PORT", value_parser = full_endpoint)]
-    vip: SocketAddr,
+    /// The virtual service, by address or name
+    #[arg(value_name = "VIP:PORT|SERVICE", value_parser = target)]
+    vip: Target,
 }
 
 impl WhichConnection {
     /// In the protocol's words.
     #[must_use]
     pub fn endpoints(&self) -> connections::Endpoints {
-        connections::Endpoints { protocol: self.protocol, client: self.client, vip: self.vip }
+        connections::Endpoints { protocol: self.protocol, client: self.client, vip: self.vip.clone() }
     }
 }
 

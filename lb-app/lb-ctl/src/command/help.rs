@@ -1,6 +1,9 @@
 //! `help`: the commands by section, each with how it is written, out of clap's tree.
 
-use super::tree::ShellLine;
+use super::{
+    pick::{self, Picked},
+    tree::ShellLine,
+};
 use clap::{Command, CommandFactory};
 use std::fmt::Write;
 
@@ -108,7 +111,8 @@ pub fn help(topic: &[String]) -> Result<String, String> {
         }
         text.push_str(
             "`help all` lists every command, `help COMMAND` shows the usage of one.\n\
-             TAB completes words and lists what can follow. `#` begins a comment.\n",
+             TAB completes words, `?` lists what can follow, and words may be short where only one begins so.\n\
+             `#` begins a comment.\n",
         );
         return Ok(text);
     };
@@ -122,8 +126,14 @@ pub fn help(topic: &[String]) -> Result<String, String> {
     }
     let mut command = tree();
     for word in topic {
+        let known = pick::subcommands(&command);
+        let whole = match pick::word(word, &known) {
+            // Asking about it ends nothing.
+            Picked::One(whole) | Picked::Ending(whole) => whole,
+            _ => word,
+        };
         command = command
-            .find_subcommand(word)
+            .find_subcommand(whole)
             .cloned()
             .ok_or_else(|| format!("unknown section or command {:?}: try `help`", topic.join(" ")))?;
     }
@@ -225,6 +235,8 @@ mod tests {
             text("services").unwrap().contains("  add server <SERVICE> <ADDRESS[:PORT]> [weight <WEIGHT>]")
         );
         assert!(text("all").unwrap().contains("show port rss <PORT> <WHAT>"));
+        assert_eq!(text("del serv").unwrap_err(), "unknown section or command \"del serv\": try `help`");
+        assert_eq!(text("del conn").unwrap(), text("delete connection").unwrap());
         assert!(text("set timeout").unwrap().contains("Time after the last packet"));
         assert!(text("nonsense").unwrap_err().contains("unknown section or command"));
     }

@@ -23,8 +23,8 @@ pub fn listing(arguments: &[String]) -> Option<Vec<String>> {
         }
     }
     let what = if connections { "connections" } else { "services" };
-    let words = ["show", what].map(str::to_owned).into_iter();
-    list.then(|| words.chain(how.filter(|_| !connections)).collect())
+    let words = ["show", what].into_iter().chain((!connections).then_some("--nameless"));
+    list.then(|| words.map(str::to_owned).chain(how.filter(|_| !connections)).collect())
 }
 
 #[cfg(test)]
@@ -37,9 +37,9 @@ mod tests {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
             listing(&words).map(|words| words.join(" "))
         };
-        assert_eq!(means("-Ln").as_deref(), Some("show services"));
-        assert_eq!(means("-L -n --rate").as_deref(), Some("show services --rate"));
-        assert_eq!(means("--list --stats").as_deref(), Some("show services --stats"));
+        assert_eq!(means("-Ln").as_deref(), Some("show services --nameless"));
+        assert_eq!(means("-L -n --rate").as_deref(), Some("show services --nameless --rate"));
+        assert_eq!(means("--list --stats").as_deref(), Some("show services --nameless --stats"));
         assert_eq!(means("-Lnc").as_deref(), Some("show connections"));
         assert_eq!(means("-n"), None);
         assert_eq!(means("-C"), None);

@@ -4,15 +4,14 @@ use super::{
     tree::{Command, ShellLine},
     words,
 };
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
 
 /// Reads a line. `None` when there is nothing on it but a comment.
 ///
 /// # Errors
 /// clap's error.
 pub fn parse(line: &str) -> Result<Option<Command>, clap::Error> {
-    let words = words::split(line)
-        .map_err(|what| clap::Error::raw(clap::error::ErrorKind::InvalidValue, format!("{what}\n")))?;
+    let words = words::split(line).map_err(wrong)?;
     if words.is_empty() {
         return Ok(None);
     }
@@ -24,8 +23,25 @@ pub fn parse(line: &str) -> Result<Option<Command>, clap::Error> {
 /// # Errors
 /// clap's error.
 pub fn parse_words(words: Vec<String>) -> Result<Command, clap::Error> {
-    let words = words::canonical(words);
+    let words = words::resolve(&ShellLine::command(), words).map_err(wrong)?;
     ShellLine::try_parse_from(words).map(|line| line.command)
+}
+
+/// What is wrong, as an error of clap's.
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
+pub(crate) fn wrong(what: String) -> clap::Error {
+    clap::Error::raw(ErrorKind::InvalidValue, format!("{what}\n"))
+}
+
+/// What stands before a question mark at the end of a line, if it asks what can follow.
+#[must_use]
+pub fn asked(line: &str) -> Option<&str> {
+    let begun = line.trim_end().strip_suffix('?')?;
+    // In quotation marks and in comments it is a character like any other.
+    let marked = format!("{begun} x");
+    let is_outside =
+        words::split(begun).is_ok_and(|words| words::split(&marked).is_ok_and(|all| all.len() > words.len()));
+    is_outside.then_some(begun)
 }
 
 #[cfg(test)]
@@ -43,7 +59,7 @@ mod tests {
     }
 
     fn complaint(line: &str) -> String {
-        parse(line).unwrap_err().to_string()
+        crate::mistake::sentence(&parse(line).unwrap_err())
     }
 
     #[test]
@@ -135,7 +151,10 @@ mod tests {
             (Some(5_000), Some(120_000), Some(3_600_000))
         );
         assert_eq!((filter.worker, filter.packets, filter.bytes), (Some(1), Some(3), Some(4)));
-        assert!(complaint("flush connections").contains("required"), "everything is said, not implied");
+        assert!(
+            complaint("flush connections").starts_with("missing <all|"),
+            "everything is said, not implied"
+        );
         request("flush connections all");
         request("flush connections service web");
         request("delete connection tcp 192.0.2.10:40000 192.0.2.100:80");
@@ -152,10 +171,42 @@ mod tests {
 
     #[test]
     fn mistakes_are_explained() {
-        assert!(complaint("shwo").contains("show"), "{}", complaint("shwo"));
-        assert!(complaint("show").contains("port"), "{}", complaint("show"));
-        assert!(complaint("add server web 198.51.100.11:0").contains("port"));
-        assert!(complaint("add service \"web").contains("quotation mark"));
+        let said = [
+            ("shwo", "unknown command \"shwo\": did you mean \"show\"?"),
+            ("flush", "`flush` what? It takes connections"),
+            ("add service \"web", "missing closing quotation mark \""),
+            (
+                "add server web 198.51.100.11:0",
+                "invalid value '198.51.100.11:0' for '<ADDRESS[:PORT]>': expected an address or address and port, such as \
+                 198.51.100.11:8080",
+            ),
+            ("add route default", "missing via <VIA>; see `help add route`"),
+            (
+                "set server web 198.51.100.11 state darin",
+                "invalid value 'darin' for '--state <STATE>' [possible values: enabled, drain, disabled]; did you mean \
+                 \"drain\"?",
+            ),
+            (
+                "flush connections",
+                "missing <all|protocol <PROTOCOL>|client <ADDRESS[/PREFIX]>|...>; see `help flush connections`",
+            ),
+            ("show services stats rate", "the argument '--stats' cannot be used with '--rate'"),
+        ];
+        for (line, expected) in said {
+            let said = complaint(line);
+            assert!(said.starts_with(expected) && !said.contains('\n'), "{line}: {said}");
+        }
         assert!(complaint("set server web 198.51.100.11").contains("weight"));
+        assert_eq!(complaint("show --help").lines().next(), Some("Show something"), "this was asked for");
+    }
+
+    #[test]
+    fn a_question_mark_asks_what_can_follow() {
+        assert_eq!(asked("show ?"), Some("show "));
+        assert_eq!(asked("show serv? "), Some("show serv"));
+        assert_eq!(asked("?"), Some(""));
+        for line in ["load \"what?\"", "show # why?", "show", "load \"what?", ""] {
+            assert_eq!(asked(line), None, "{line}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         Request, connections, director, events, forward, health, memory, neighbours, ports, routes, services,
         timeouts, workers,
     },
-    render::View,
+    render::{Columns, View},
 };
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -27,7 +27,7 @@ pub enum Show {
     },
     /// Virtual services with their servers, as `ipvsadm -Ln`
     Services {
-        /// One by its name
+        /// One by its name or address
         service: Option<String>,
         /// Connections, packets and bytes, as `ipvsadm --stats`
         #[arg(long, conflicts_with = "rate")]
@@ -35,6 +35,9 @@ pub enum Show {
         /// The same per second, as `ipvsadm --rate`
         #[arg(long)]
         rate: bool,
+        /// Without names, as `lbctl -Ln` prints it for what reads ipvsadm's listings
+        #[arg(long, hide = true)]
+        nameless: bool,
     },
     /// Results of health checks: each server's state, and why it last failed
     Health {
@@ -164,12 +167,13 @@ impl Show {
                 let request = events::Request::List { after: None, run: None, latest: Some(count) };
                 (Request::Events(request), View::Plain)
             }
-            Show::Services { service, stats, rate } => {
-                let view = match (stats, rate) {
-                    (true, _) => View::Stats,
-                    (_, true) => View::Rate,
-                    _ => View::Plain,
+            Show::Services { service, stats, rate, nameless } => {
+                let columns = match (stats, rate) {
+                    (true, _) => Columns::Stats,
+                    (_, true) => Columns::Rate,
+                    _ => Columns::Weights,
                 };
+                let view = View::Services { columns, names: !nameless };
                 (Request::Services(services::Request::List { name: service, cursor: None }), view)
             }
             Show::Health { service } => {

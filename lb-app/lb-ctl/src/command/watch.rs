@@ -1,9 +1,10 @@
 //! Commands that look at packets.
 
-use super::args::{all_or, full_endpoint};
+use super::args::{all_or, full_endpoint, target};
 use crate::protocol::{
     Protocol, Request, capture,
     explain::{self, Flag},
+    keys::Target,
     trace,
 };
 use clap::{Args, Subcommand};
@@ -17,9 +18,9 @@ pub struct Explain {
     /// Source of the packet
     #[arg(value_name = "SRC:PORT", value_parser = full_endpoint)]
     source: SocketAddr,
-    /// Destination of the packet
-    #[arg(value_name = "DST:PORT", value_parser = full_endpoint)]
-    destination: SocketAddr,
+    /// Destination of the packet: an address, or a service by name
+    #[arg(value_name = "DST:PORT|SERVICE", value_parser = target)]
+    destination: Target,
     /// The port it arrives on; by default the one that its source is behind
     #[arg(id = "port", long = "in", value_name = "PORT")]
     port: Option<String>,
@@ -151,6 +152,10 @@ mod tests {
         let Request::Explain(packet) = request(line) else { panic!("{line}") };
         assert_eq!((packet.port.as_deref(), packet.flags), (Some("wan"), vec![Flag::Syn, Flag::Ack]));
         assert_eq!(packet.source, "203.0.113.10:40000".parse().unwrap());
-        assert!(parse("explain tcp 203.0.113.10 192.0.2.100:80").is_err());
+        let Request::Explain(packet) = request("explain tcp 203.0.113.10:40000 web") else { panic!() };
+        assert_eq!(packet.destination, Target::Service("web".into()));
+        for line in ["explain tcp 203.0.113.10 192.0.2.100:80", "explain tcp 203.0.113.10:1 192.0.2.100:0"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 }

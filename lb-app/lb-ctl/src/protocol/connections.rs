@@ -1,6 +1,6 @@
 //! Connections: counted, listed, looked at, ended.
 
-use super::{Cursor, Protocol};
+use super::{Cursor, Protocol, keys::Target};
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,9 +51,8 @@ pub struct Endpoints {
     /// The client.
     #[schemars(with = "String")]
     pub client: SocketAddr,
-    /// The address and port it sends to.
-    #[schemars(with = "String")]
-    pub vip: SocketAddr,
+    /// What it sends to: an address and port, or a service's name.
+    pub vip: Target,
 }
 
 /// Which connections; one must match all that is given.
@@ -84,7 +83,7 @@ pub struct Filter {
     /// The server's port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_port: Option<u16>,
-    /// The service's name.
+    /// The service: its name, or its address and port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// The forwarding method.

@@ -1,5 +1,6 @@
 //! The director as a whole: what it is, whether it forwards, how it is set up.
 
+use super::keys::{ServerEndpoint, ServiceKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,46 @@ pub struct Names {
     pub methods: Vec<String>,
     /// States of connections.
     pub states: Vec<String>,
+    /// The same services, each with its servers.
+    #[serde(default)]
+    pub listed: Vec<NamedService>,
+    /// Destinations of static routes.
+    #[serde(default)]
+    pub routes: Vec<String>,
+    /// Numbers of traces.
+    #[serde(default)]
+    pub traces: Vec<u32>,
+    /// Numbers of captures.
+    #[serde(default)]
+    pub captures: Vec<u32>,
+}
+
+/// A service, for completing it and its servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NamedService {
+    /// Its name.
+    pub name: String,
+    /// What it is known by.
+    #[serde(flatten)]
+    pub key: ServiceKey,
+    /// Forwarding method.
+    pub method: String,
+    /// Scheduler.
+    pub scheduler: String,
+    /// Its servers.
+    pub servers: Vec<NamedServer>,
+}
+
+/// A server, for completing it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NamedServer {
+    /// Its address and port.
+    #[serde(flatten)]
+    pub endpoint: ServerEndpoint,
+    /// What the operator wants: `enabled`, `drain` or `disabled`.
+    pub state: String,
+    /// What checks found: `up`, `warming`, `down` or `inhibited`.
+    pub health: String,
 }
 
 /// Forwarding setup: testpmd's `show config`.

@@ -1,6 +1,6 @@
 //! What would happen to a packet, and why.
 
-use super::Protocol;
+use super::{Protocol, keys::Target};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +14,8 @@ pub struct Request {
     /// Where it comes from.
     #[schemars(with = "String")]
     pub source: SocketAddr,
-    /// Destination of the packet.
-    #[schemars(with = "String")]
-    pub destination: SocketAddr,
+    /// Destination of the packet: an address and port, or a service's name.
+    pub destination: Target,
     /// Its TCP flags. Without them: an acknowledgement if there is such a connection, else a SYN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Flag>,

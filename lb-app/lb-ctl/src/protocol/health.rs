@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// Services that are checked, with their servers.
     List {
-        /// One by its name; all if none is given.
+        /// One by its name or its address and port; all if none is given.
         #[serde(default)]
         service: Option<String>,
         /// Where this page starts.

@@ -60,6 +60,38 @@ impl ServiceKey {
     }
 }
 
+/// What clients send to, as somebody calls it: an address and port, or a service's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "String", into = "String")]
+#[schemars(with = "String")]
+pub enum Target {
+    /// By address and port.
+    At(SocketAddr),
+    /// By a service's name.
+    Service(String),
+}
+
+impl From<String> for Target {
+    fn from(text: String) -> Self {
+        text.parse().map_or(Target::Service(text), Target::At)
+    }
+}
+
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.to_string()
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::At(endpoint) => endpoint.fmt(f),
+            Target::Service(name) => name.fmt(f),
+        }
+    }
+}
+
 /// A real server among those of its service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ServerEndpoint {

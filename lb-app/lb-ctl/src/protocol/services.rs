@@ -15,7 +15,7 @@ use std::net::IpAddr;
 pub enum Request {
     /// Services with their servers.
     List {
-        /// Only that of this name.
+        /// Only this one: its name, or its address and port, as everywhere below.
         #[serde(default)]
         name: Option<String>,
         /// Where this page starts.

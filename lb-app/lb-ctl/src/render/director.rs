@@ -40,6 +40,30 @@ pub(super) fn about(text: &mut String, about: &About) {
     }
 }
 
+/// What a shell says at its beginning.
+pub(crate) fn greeting(about: &About, names: &Names) -> String {
+    let state = if about.forwarding { "forwarding" } else { "stopped (`start` resumes)" };
+    let servers = || names.listed.iter().flat_map(|service| &service.servers);
+    let down = servers().filter(|server| server.health == "down").count();
+    let mut text = format!(
+        "lb-app {}, up {}: {state}; {} ports, {} services, {down} of {} servers down\n",
+        about.version,
+        span(about.uptime_ms / 1_000 * 1_000),
+        about.ports,
+        names.listed.len(),
+        servers().count(),
+    );
+    if let Some(left) = about.unconfirmed_ms {
+        let left = span(left / 1_000 * 1_000);
+        let _ = writeln!(
+            text,
+            "a reload is pending confirmation ({left} left): run `confirm`, or wait for the rollback"
+        );
+    }
+    text.push_str("`help` lists commands, `?` shows what can follow, TAB completes\n");
+    text
+}
+
 pub(super) fn names(text: &mut String, names: &Names) {
     for (what, list) in [("services", &names.services), ("ports", &names.ports), ("servers", &names.servers)]
     {

@@ -19,12 +19,13 @@ mod watch;
 use crate::protocol::Reply;
 use std::fmt::Write;
 
+pub(crate) use director::greeting;
 pub(crate) use events::{event, missed};
 pub use forward::moved as forward_statistics;
 use ports::Earlier;
 pub use ports::counters as port_counters;
 pub(crate) use units::{short, span};
-pub use view::View;
+pub use view::{Columns, View};
 
 /// Writes answers, page by page. Remembers the last counts, for rates since then.
 #[derive(Debug, Default)]

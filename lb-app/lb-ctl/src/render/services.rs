@@ -2,7 +2,7 @@
 
 use super::{
     units::{short, span},
-    view::View,
+    view::{Columns, View},
 };
 use crate::protocol::{
     options::{Options, SETTABLE},
@@ -12,34 +12,36 @@ use serde_json::Value as Json;
 use std::fmt::Write;
 
 pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, before: &mut Option<String>) {
+    let View::Services { columns, names } = view else { return };
     if first {
-        head(text, page, view);
+        head(text, page, columns, names);
     }
     for service in &page.services {
         // A service with very many servers continues under the same name.
         if before.as_ref() != Some(&service.name) {
-            let address = service.key.endpoint();
             let protocol = service.key.protocol.upper();
-            let _ = match view {
-                View::Stats => writeln!(text, "{protocol}  {address:<33}{}", sums(&service.traffic)),
-                View::Rate => writeln!(text, "{protocol}  {address:<33}{}", rates(&service.rate)),
-                _ => {
+            let address = service.key.endpoint().to_string();
+            let called = if names { format!("{address} {}", service.name) } else { address };
+            let _ = match columns {
+                Columns::Stats => writeln!(text, "{protocol}  {called:<33}{}", sums(&service.traffic)),
+                Columns::Rate => writeln!(text, "{protocol}  {called:<33}{}", rates(&service.rate)),
+                Columns::Weights => {
                     let flags = if service.flags.is_empty() {
                         String::new()
                     } else {
                         format!(" ({})", service.flags.join(","))
                     };
                     let options = options(&service.options);
-                    writeln!(text, "{protocol}  {address} {}{flags}{options}", service.scheduler)
+                    writeln!(text, "{protocol}  {called} {}{flags}{options}", service.scheduler)
                 }
             };
         }
         for server in &service.servers {
             let address = &server.endpoint;
-            let _ = match view {
-                View::Stats => writeln!(text, "  -> {address:<33}{}", sums(&server.traffic)),
-                View::Rate => writeln!(text, "  -> {address:<33}{}", rates(&server.rate)),
-                _ => writeln!(
+            let _ = match columns {
+                Columns::Stats => writeln!(text, "  -> {address:<33}{}", sums(&server.traffic)),
+                Columns::Rate => writeln!(text, "  -> {address:<33}{}", rates(&server.rate)),
+                Columns::Weights => writeln!(
                     text,
                     "  -> {address:<28} {:<7} {:<6} {:<10} {:<10}{}",
                     forward(&service.method),
@@ -70,21 +72,22 @@ fn options(of: &Options) -> String {
     words.collect()
 }
 
-fn head(text: &mut String, page: &Services, view: View) {
+fn head(text: &mut String, page: &Services, columns: Columns, names: bool) {
     let _ = writeln!(text, "lb-app {} (size={})", page.director, page.capacity);
-    let columns = |names: [&str; 5]| names.map(|name| format!("{name:>9}")).join("");
-    let _ = match view {
-        View::Stats => {
-            let names = columns(["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"]);
-            writeln!(text, "Prot LocalAddress:Port               {names}\n  -> RemoteAddress:Port")
+    let headings = |names: [&str; 5]| names.map(|name| format!("{name:>9}")).join("");
+    let called = if names { "Prot LocalAddress:Port Service" } else { "Prot LocalAddress:Port" };
+    let _ = match columns {
+        Columns::Stats => {
+            let headings = headings(["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"]);
+            writeln!(text, "{called:<38}{headings}\n  -> RemoteAddress:Port")
         }
-        View::Rate => {
-            let names = columns(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]);
-            writeln!(text, "Prot LocalAddress:Port               {names}\n  -> RemoteAddress:Port")
+        Columns::Rate => {
+            let headings = headings(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]);
+            writeln!(text, "{called:<38}{headings}\n  -> RemoteAddress:Port")
         }
-        _ => writeln!(
+        Columns::Weights => writeln!(
             text,
-            "Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn"
+            "{called} Scheduler Flags\n  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn"
         ),
     };
 }

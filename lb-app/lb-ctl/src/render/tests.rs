@@ -28,6 +28,7 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
     silent["connections"]["silent_workers"] = json!([1]);
     vec![
         ("show services", vec![services()]),
+        ("show services nameless", vec![services()]),
         ("show services stats", vec![services()]),
         ("show services rate", vec![services()]),
         (

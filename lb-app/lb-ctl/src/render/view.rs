@@ -6,10 +6,13 @@ pub enum View {
     /// The usual way.
     #[default]
     Plain,
-    /// `--stats`: sums.
-    Stats,
-    /// `--rate`: per second.
-    Rate,
+    /// Services, as ipvsadm lists them.
+    Services {
+        /// Which columns.
+        columns: Columns,
+        /// With their names, which ipvsadm's listings do not have.
+        names: bool,
+    },
     /// A line for each.
     Summary,
     /// Distribution of polls.
@@ -28,4 +31,15 @@ pub enum View {
     Mempool,
     /// At most this many connections.
     Limit(u64),
+}
+
+/// Columns of a listing of services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// Method, weight, connections.
+    Weights,
+    /// `--stats`: sums.
+    Stats,
+    /// `--rate`: per second.
+    Rate,
 }

@@ -1,15 +1,27 @@
-//! The shell on a terminal: editing, completion with help, history.
+//! The shell on a terminal: editing, completion with help, history, `?`.
+
+mod question;
 
 use crate::{
-    command::complete::{self, Candidate},
+    command::{
+        ShellLine,
+        complete::{self, Candidate, Next},
+    },
     failure::Failure,
     protocol::director::Names,
     session::{Flow, Session, history_file},
     transport::{CallError, Transport},
 };
+use clap::CommandFactory;
+use question::Question;
 use rustyline::{
-    CompletionType, Config, Context, Editor, Helper, completion::Completer, error::ReadlineError,
-    highlight::Highlighter, hint::Hinter, history::FileHistory, validate::Validator,
+    CompletionType, Config, Context, Editor, Helper,
+    completion::{Completer, FilenameCompleter},
+    error::ReadlineError,
+    highlight::Highlighter,
+    hint::Hinter,
+    history::FileHistory,
+    validate::Validator,
 };
 use std::{
     cell::RefCell,
@@ -57,32 +69,53 @@ fn interact<T: Transport>(session: Session<T>, prompt: &str, out: &mut dyn Write
         .completion_show_all_if_ambiguous(true)
         .max_history_size(HISTORY)?
         .history_ignore_dups(true)?
-        .auto_add_history(true)
         .build();
     let mut editor: Editor<Assistant<T>, FileHistory> = Editor::with_config(config)?;
-    let asked = RefCell::new((Instant::now().checked_sub(NAMES_SERVE), Names::default()));
-    editor.set_helper(Some(Assistant { session: session.clone(), names: asked }));
+    let names = RefCell::new((None, Names::default()));
+    editor.set_helper(Some(Assistant { session: session.clone(), names, files: FilenameCompleter::new() }));
+    let question = Question::bind(&mut editor);
     let history = history_file();
     if let Some(file) = &history {
         // There is none the first time.
         let _ = editor.load_history(file);
     }
+    match session.borrow_mut().greeting() {
+        Ok(greeting) => {
+            let _ = out.write_all(greeting.as_bytes());
+        }
+        Err(error) => return Ok(End::Lost(error)),
+    }
+    // What is left of a line on which something was asked.
+    let mut begun = (String::new(), String::new());
     let end = loop {
-        match editor.readline(prompt) {
-            Ok(line) => match session.borrow_mut().line(&line, out) {
-                Ok(Flow::GoOn) => {}
-                Ok(Flow::Quit) => break End::Quit,
-                Err(Failure::Call(error @ CallError::Lost(_))) => break End::Lost(error),
-                Err(Failure::Output(_)) => break End::Quit,
-                Err(failure) => {
-                    let _ = writeln!(out, "{failure}");
+        let _ = out.flush();
+        let line = editor.readline_with_initial(prompt, (&begun.0, &begun.1));
+        begun = (String::new(), String::new());
+        match line {
+            Ok(line) => {
+                if let Some(at) = question.take() {
+                    let (left, right) = line.split_at(at.min(line.len()));
+                    if session.borrow_mut().list_next(left, out).is_err() {
+                        break End::Quit;
+                    }
+                    begun = (left.to_owned(), right.to_owned());
+                    continue;
                 }
-            },
+                editor.add_history_entry(&line)?;
+                match session.borrow_mut().line(&line, out) {
+                    Ok(Flow::GoOn) => {}
+                    Ok(Flow::Quit) => break End::Quit,
+                    Err(Failure::Call(error @ CallError::Lost(_))) => break End::Lost(error),
+                    Err(Failure::Output(_)) => break End::Quit,
+                    Err(failure) => {
+                        let _ = writeln!(out, "{failure}");
+                    }
+                }
+            }
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break End::Quit,
             Err(error) => return Err(error),
         }
-        let _ = out.flush();
     };
     if let Some(file) = &history {
         if let Some(directory) = file.parent() {
@@ -99,16 +132,17 @@ fn interact<T: Transport>(session: Session<T>, prompt: &str, out: &mut dyn Write
 struct Assistant<T> {
     session: Rc<RefCell<Session<T>>>,
     names: RefCell<(Option<Instant>, Names)>,
+    files: FilenameCompleter,
 }
 
 impl<T: Transport> Assistant<T> {
-    fn candidates(&self, line: &str) -> (usize, Vec<Candidate>) {
+    fn next(&self, line: &str) -> Next {
         let (asked, names) = &mut *self.names.borrow_mut();
         if asked.is_none_or(|asked| asked.elapsed() > NAMES_SERVE) {
             *names = self.session.borrow_mut().names();
             *asked = Some(Instant::now());
         }
-        complete::complete(line, names)
+        complete::complete(&ShellLine::command(), line, names)
     }
 }
 
@@ -133,10 +167,16 @@ impl<T: Transport> Completer for Assistant<T> {
     type Candidate = Shown;
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Shown>)> {
-        let (start, candidates) = self.candidates(&line[..at]);
+        let Next { start, candidates, files, .. } = self.next(&line[..at]);
+        if files {
+            let (start, files) = self.files.complete_path(line, at)?;
+            let show =
+                |file: rustyline::completion::Pair| Shown { listed: file.display, word: file.replacement };
+            return Ok((start, files.into_iter().map(show).collect()));
+        }
         let width = candidates.iter().map(|candidate| candidate.word.len()).max().unwrap_or(0);
         let show = |Candidate { word, help }| Shown {
-            listed: format!("{word:<width$}  {help}"),
+            listed: format!("{word:<width$}  {help}").trim_end().to_owned(),
             word: format!("{word} "),
         };
         Ok((start, candidates.into_iter().map(show).collect()))
@@ -155,7 +195,7 @@ impl<T: Transport> Hinter for Assistant<T> {
         if at < line.len() || line.trim().is_empty() || line.ends_with(char::is_whitespace) {
             return None;
         }
-        let (start, candidates) = self.candidates(line);
+        let Next { start, candidates, .. } = self.next(line);
         let [only] = &candidates[..] else { return None };
         only.word.strip_prefix(&line[start..]).map(str::to_owned)
     }

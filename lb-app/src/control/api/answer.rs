@@ -6,7 +6,10 @@ use crate::{
     journal::Happened,
 };
 use lb_core::service::plan::Plan;
-use lb_ctl::protocol::{Code, Done, Refusal, Reply, events::Kind};
+use lb_ctl::{
+    near::nearest,
+    protocol::{Code, Done, Refusal, Reply, events::Kind},
+};
 
 /// The answer to one request.
 pub(super) type Answer = Result<Reply, Refusal>;
@@ -51,12 +54,15 @@ pub(super) fn timeout(silent: Silent) -> Refusal {
 pub(super) fn not_found(what: &str, name: &str, known: impl IntoIterator<Item = String>) -> Refusal {
     /// Names in a message, at most.
     const MOST: usize = 20;
-    let mut known: Vec<String> = known.into_iter().take(MOST + 1).collect();
+    let mut known: Vec<String> = known.into_iter().collect();
+    let all: Vec<&str> = known.iter().map(String::as_str).collect();
+    let near = nearest(name, &all).map_or_else(String::new, |near| format!(" did you mean {near:?}?"));
+    known.truncate(MOST + 1);
     if known.len() > MOST {
         known[MOST] = "...".to_owned();
     }
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    Refusal::new(Code::NotFound, format!("unknown {what} {name:?}; known: {known}"))
+    Refusal::new(Code::NotFound, format!("unknown {what} {name:?};{near} known: {known}"))
 }
 
 /// What a word names, among values with names.

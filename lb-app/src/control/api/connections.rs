@@ -2,6 +2,7 @@
 
 use super::{
     answer::{Answer, done, not_found, timeout, word},
+    called,
     keys::{meant, told, v4},
 };
 use crate::{
@@ -139,7 +140,7 @@ fn walk(
 }
 
 fn show(running: &Running, endpoints: &Endpoints) -> Answer {
-    let key = key(endpoints)?;
+    let key = key(running, endpoints)?;
     for worker in &running.workers {
         if let Some(found) = worker.connection(key).map_err(timeout)? {
             return Ok(Reply::Connection(describe(&running.current().snapshot, &found)));
@@ -149,7 +150,7 @@ fn show(running: &Running, endpoints: &Endpoints) -> Answer {
 }
 
 fn delete(running: &Running, endpoints: &Endpoints, who: &str) -> Answer {
-    let key = key(endpoints)?;
+    let key = key(running, endpoints)?;
     for worker in &running.workers {
         if worker.forget(key).map_err(timeout)? {
             let Endpoints { protocol, client, vip } = endpoints;
@@ -166,8 +167,9 @@ fn unknown(endpoints: &Endpoints) -> Refusal {
     Refusal::new(Code::NotFound, format!("no {} connection from {client} to {vip}", protocol.upper()))
 }
 
-fn key(endpoints: &Endpoints) -> Result<Key, Refusal> {
+fn key(running: &Running, endpoints: &Endpoints) -> Result<Key, Refusal> {
     let Endpoints { protocol, client, vip } = endpoints;
+    let vip = called::endpoint(&running.current().plan, *protocol, vip)?;
     Ok(Key {
         source: v4(client.ip())?.to_bits(),
         destination: v4(vip.ip())?.to_bits(),
@@ -183,9 +185,9 @@ fn matches(running: &Running, filter: &Filter) -> Result<ConnectionMatch, Refusa
     let service = match &filter.service {
         None => None,
         Some(name) => {
-            let known = || plan.services.iter().map(|service| service.name.clone());
-            let found = snapshot.configured().find(|(_, service)| service.name == *name);
-            Some(found.map(|(number, _)| number).ok_or_else(|| not_found("service", name, known()))?)
+            let key = called::service(&plan, name)?.key();
+            let found = snapshot.configured().find(|(_, service)| service.key() == key);
+            Some(found.map(|(number, _)| number).ok_or_else(|| not_found("service", name, []))?)
         }
     };
     let method =

@@ -2,8 +2,9 @@
 
 use super::{
     answer::{Answer, done, done_with},
-    forward,
+    forward, keys,
     process::Process,
+    services,
 };
 use crate::{
     control::{
@@ -16,11 +17,11 @@ use crate::{
 };
 use lb_core::{
     conn::state::State,
-    service::plan::{Method, SchedulerKind},
+    service::plan::{Method, Plan, SchedulerKind},
 };
 use lb_ctl::protocol::{
     Code, Done, Refusal, Reply,
-    director::{About, Configuration, Names, PortSetup, Request, WorkerSetup},
+    director::{About, Configuration, NamedServer, NamedService, Names, PortSetup, Request, WorkerSetup},
     events::Kind,
 };
 use std::{sync::atomic::Ordering, time::Duration};
@@ -39,7 +40,7 @@ pub(super) fn answer(
     let tell = |kind, text: String| running.journal.tell(Happened::new(kind, text).by(who));
     match *request {
         Request::About => Ok(Reply::About(about(plane, process))),
-        Request::Names => Ok(Reply::Names(names(running))),
+        Request::Names => Ok(Reply::Names(names(plane))),
         Request::Configuration => Ok(Reply::Configuration(configuration(running))),
         Request::Start => {
             running.resume();
@@ -125,7 +126,8 @@ fn invalid(why: impl Into<String>) -> Refusal {
     Refusal::new(Code::Invalid, why)
 }
 
-fn names(running: &Running) -> Names {
+fn names(plane: &ControlPlane) -> Names {
+    let running = &*plane.running;
     let plan = running.current().plan;
     let servers = plan.services.iter().flat_map(|service| &service.servers);
     let mut servers: Vec<String> =
@@ -140,7 +142,32 @@ fn names(running: &Running) -> Names {
         schedulers: SchedulerKind::ALL.iter().map(ToString::to_string).collect(),
         methods: Method::ALL.iter().map(ToString::to_string).collect(),
         states: State::ALL.iter().skip(1).map(|state| state.name().to_owned()).collect(),
+        listed: named_services(&plan),
+        routes: plan.routes.iter().take(MOST_NAMES).map(|route| route.to.to_string()).collect(),
+        traces: plane.watches.traces().iter().map(|trace| trace.id).collect(),
+        captures: plane.watches.captures().iter().map(|capture| capture.id).collect(),
     }
+}
+
+fn named_services(plan: &Plan) -> Vec<NamedService> {
+    let mut room = MOST_NAMES;
+    let services = plan.services.iter().take(MOST_NAMES).map(|service| {
+        let servers = service.servers.iter().take(room).map(|server| NamedServer {
+            endpoint: server.endpoint().into(),
+            state: server.admin.to_string(),
+            health: services::health(server.health).to_owned(),
+        });
+        let servers: Vec<NamedServer> = servers.collect();
+        room -= servers.len();
+        NamedService {
+            name: service.name.clone(),
+            key: keys::service_told(service.key()),
+            method: service.method.to_string(),
+            scheduler: service.scheduler.to_string(),
+            servers,
+        }
+    });
+    services.collect()
 }
 
 fn configuration(running: &Running) -> Configuration {

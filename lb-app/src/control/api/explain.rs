@@ -2,6 +2,7 @@
 
 use super::{
     answer::{Answer, timeout},
+    called,
     keys::{meant, v4},
 };
 use crate::control::{
@@ -31,7 +32,11 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
     let imagined = Imagined {
         protocol: meant(request.protocol),
         source: endpoint(request.source)?,
-        destination: endpoint(request.destination)?,
+        destination: endpoint(called::endpoint(
+            &running.current().plan,
+            request.protocol,
+            &request.destination,
+        )?)?,
         flags: flags.reduce(|all, flag| all | flag),
         port: request
             .port

@@ -1,15 +1,12 @@
 //! What checks found.
 
-use super::{
-    answer::{Answer, not_found},
-    keys,
-};
+use super::{answer::Answer, called, keys};
 use crate::{
     config::health::Check,
     control::plane::ControlPlane,
     health::report::{ServerReport, ServiceReport},
 };
-use lb_core::time::Duration as Span;
+use lb_core::{service::plan::ServicePlan, time::Duration as Span};
 use lb_ctl::protocol::{
     Cursor, Reply,
     health::{self, Failure, Health, Quorum, Request, Server, Service, SorryServer},
@@ -20,20 +17,15 @@ use std::time::SystemTime;
 const PAGE: usize = 2_000;
 
 pub(super) fn answer(plane: &ControlPlane, request: Request) -> Answer {
-    let Request::List { service: name, cursor } = request;
-    if let Some(name) = &name {
-        let plan = plane.running.current().plan;
-        if plan.service_named(name).is_none() {
-            let known = plan.services.iter().map(|service| service.name.clone());
-            return Err(not_found("service", name, known));
-        }
-    }
+    let Request::List { service: wanted, cursor } = request;
+    let plan = plane.running.current().plan;
+    let key = wanted.map(|wanted| called::service(&plan, &wanted).map(ServicePlan::key)).transpose()?;
     let report = plane.monitor().map(|monitor| monitor.report());
     let (reported, hooks) = report.map_or((Vec::new(), (0, 0)), |report| (report.services, report.hooks));
     let Cursor { of, at } = cursor.unwrap_or(Cursor { of: 0, at: 0 });
     let (mut services, mut room, mut next) = (Vec::new(), PAGE, None);
     for (place, service) in (0..).zip(&reported).skip(of as usize) {
-        if name.as_ref().is_some_and(|name| service.name != *name) {
+        if key.is_some_and(|key| service.key != key) {
             continue;
         }
         if room == 0 {

@@ -5,6 +5,7 @@
 //! [`Running::change`](crate::control::live::running::Running::change).
 
 mod answer;
+mod called;
 mod capture;
 mod connections;
 mod director;

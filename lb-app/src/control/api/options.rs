@@ -1,8 +1,11 @@
 //! Options that requests set and answers have, by the tables of what they are options of.
 
-use crate::config::options::{nearest, read_text};
+use crate::config::options::read_text;
 use lb_core::service::option::{Opt, Value};
-use lb_ctl::protocol::{Code, Refusal, options::Options};
+use lb_ctl::{
+    near::nearest,
+    protocol::{Code, Refusal, options::Options},
+};
 use serde_json::Value as Json;
 
 /// Sets the options that are given.

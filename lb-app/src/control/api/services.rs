@@ -2,6 +2,7 @@
 
 use super::{
     answer::{self, Answer, change, done, not_found, word},
+    called,
     keys::{self, supported},
     options,
     rates::Rates,
@@ -61,9 +62,7 @@ pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: Request, who:
 
 fn list(plane: &ControlPlane, rates: &Rates, name: Option<&str>, cursor: Option<Cursor>) -> Answer {
     let Current { plan, snapshot, .. } = plane.running.current();
-    if let Some(name) = name {
-        named(&plan, name)?;
-    }
+    let key = name.map(|name| called::service(&plan, name).map(ServicePlan::key)).transpose()?;
     let mut services = Vec::new();
     let mut room = PAGE;
     let mut next = None;
@@ -72,7 +71,7 @@ fn list(plane: &ControlPlane, rates: &Rates, name: Option<&str>, cursor: Option<
     let configured = plan.services.iter().zip(snapshot.configured().map(|(_, service)| service));
     let configured = (0..).zip(configured).skip(of as usize);
     for (place, (plan, service)) in
-        configured.filter(|(_, (plan, _))| name.is_none_or(|name| plan.name == name))
+        configured.filter(|(_, (plan, _))| key.is_none_or(|key| plan.key() == key))
     {
         let from = if place == of { (at as usize).min(service.servers.len()) } else { 0 };
         if room == 0 {
@@ -153,13 +152,13 @@ pub(super) fn add(plan: &mut Plan, new: NewService) -> Answer {
 }
 
 pub(super) fn modify(plan: &mut Plan, wanted: &ServiceChange) -> Answer {
-    options::set(ServicePlan::OPTIONS, named_mut(plan, &wanted.name)?, &wanted.options)?;
+    options::set(ServicePlan::OPTIONS, called_mut(plan, &wanted.name)?, &wanted.options)?;
     Ok(done())
 }
 
 pub(super) fn remove(plan: &mut Plan, name: &str) -> Answer {
-    named(plan, name)?;
-    plan.services.retain(|service| service.name != name);
+    let key = called::service(plan, name)?.key();
+    plan.services.retain(|service| service.key() != key);
     Ok(done())
 }
 
@@ -170,7 +169,7 @@ pub(super) fn add_server(
     options: &Options,
 ) -> Answer {
     let address = supported(address)?;
-    let service = named_mut(plan, service)?;
+    let service = called_mut(plan, service)?;
     let mut server = ServerPlan::new(address, port.unwrap_or(service.port), 1);
     options::set(ServerPlan::OPTIONS, &mut server, options)?;
     service.servers.push(server);
@@ -183,7 +182,7 @@ pub(super) fn remove_server(
     (address, port): (IpAddr, Option<u16>),
 ) -> Answer {
     let key = find(plan, service, address, port)?;
-    let service = named_mut(plan, service)?;
+    let service = called_mut(plan, service)?;
     service.servers.retain(|server| server.endpoint() != key.endpoint());
     Ok(done())
 }
@@ -225,22 +224,16 @@ fn modify_server(plane: &ControlPlane, wanted: &ServerChange, who: &str) -> Answ
     Ok(done())
 }
 
-/// The service of that name.
-fn named<'a>(plan: &'a Plan, name: &str) -> Result<&'a ServicePlan, Refusal> {
-    let known = || plan.services.iter().map(|service| service.name.clone());
-    plan.service_named(name).ok_or_else(|| not_found("service", name, known()))
-}
-
-/// The same, to be changed.
-fn named_mut<'a>(plan: &'a mut Plan, name: &str) -> Result<&'a mut ServicePlan, Refusal> {
-    let key = named(plan, name)?.key();
+/// The service that is called so, to be changed.
+fn called_mut<'a>(plan: &'a mut Plan, name: &str) -> Result<&'a mut ServicePlan, Refusal> {
+    let key = called::service(plan, name)?.key();
     plan.service_mut(&key).ok_or_else(|| not_found("service", name, []))
 }
 
 /// The server that is meant by its address, and by its port where the service has several there.
 fn find(plan: &Plan, name: &str, address: IpAddr, port: Option<u16>) -> Result<ServerKey, Refusal> {
     let address = supported(address)?;
-    let service = named(plan, name)?;
+    let service = called::service(plan, name)?;
     let is_it = |key: &ServerKey| key.address == address && port.is_none_or(|port| key.port == port);
     let mut found = service.keyed_servers().map(|(key, _)| key).filter(is_it);
     let known = || service.servers.iter().map(|server| server.endpoint().to_string());
@@ -248,14 +241,14 @@ fn find(plan: &Plan, name: &str, address: IpAddr, port: Option<u16>) -> Result<S
     match (found.next(), found.next()) {
         (Some(key), None) => Ok(key),
         (Some(_), Some(_)) => {
-            let what = format!("service {name} has several servers at {address}: add the port");
+            let what = format!("service {} has several servers at {address}: add the port", service.name);
             Err(Refusal::new(Code::Invalid, what))
         }
-        (None, _) => Err(not_found(&format!("server of service {name}"), &wanted, known())),
+        (None, _) => Err(not_found(&format!("server of service {}", service.name), &wanted, known())),
     }
 }
 
-fn health(health: Health) -> &'static str {
+pub(super) fn health(health: Health) -> &'static str {
     match health {
         Health::Up => "up",
         Health::Warming(_) => "warming",

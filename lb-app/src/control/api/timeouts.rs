@@ -1,8 +1,19 @@
 //! Timeouts of connections.
 
-use super::answer::{Answer, change, done, not_found, word};
+use super::{
+    answer::{Answer, change, done, word},
+    called,
+};
 use crate::control::live::running::Running;
-use lb_core::{conn::state::State, limits::MAX_TIMEOUT_S, service::plan::Plan, time::Duration};
+use lb_core::{
+    conn::state::State,
+    limits::MAX_TIMEOUT_S,
+    service::{
+        key::ServiceKey,
+        plan::{Plan, ServicePlan},
+    },
+    time::Duration,
+};
 use lb_ctl::protocol::{
     Code, Refusal, Reply,
     timeouts::{Request, ServiceTimeouts, Timeout, Timeouts},
@@ -15,8 +26,8 @@ pub(super) fn answer(running: &Running, request: Request, who: &str) -> Answer {
     match request {
         Request::List { service } => {
             let plan = running.current().plan;
-            check(&plan, service.as_deref())?;
-            Ok(Reply::Timeouts(list(&plan, service.as_deref())))
+            let wanted = key(&plan, service.as_deref())?;
+            Ok(Reply::Timeouts(list(&plan, wanted)))
         }
         Request::Set { service, state, timeout_ms } => {
             change(running, who, |plan| set(plan, service.as_deref(), &state, timeout_ms))
@@ -31,26 +42,23 @@ pub(super) fn set(plan: &mut Plan, service: Option<&str>, state: &str, timeout_m
         let what = format!("invalid timeout: use more than 0 and at most {} days", MAX_TIMEOUT_S / 86_400);
         return Err(Refusal::new(Code::Invalid, what));
     }
-    check(plan, service)?;
+    let wanted = key(plan, service)?;
     let timeout = Duration::from_millis(timeout_ms);
     if service.is_none() {
         plan.timeouts.set(state, timeout);
     }
-    let meant = plan.services.iter_mut().filter(|one| service.is_none_or(|wanted| wanted == one.name));
+    let meant = plan.services.iter_mut().filter(|one| wanted.is_none_or(|wanted| wanted == one.key()));
     meant.for_each(|service| service.timeouts.set(state, timeout));
     Ok(done())
 }
 
-fn check(plan: &Plan, service: Option<&str>) -> Result<(), Refusal> {
-    let names = || plan.services.iter().map(|service| service.name.clone());
-    match service {
-        Some(wanted) if !names().any(|name| name == wanted) => Err(not_found("service", wanted, names())),
-        _ => Ok(()),
-    }
+/// Which service is wanted, if not all are.
+fn key(plan: &Plan, service: Option<&str>) -> Result<Option<ServiceKey>, Refusal> {
+    service.map(|wanted| called::service(plan, wanted).map(ServicePlan::key)).transpose()
 }
 
-fn list(plan: &Plan, wanted: Option<&str>) -> Timeouts {
-    let meant = plan.services.iter().filter(|service| wanted.is_none_or(|wanted| wanted == service.name));
+fn list(plan: &Plan, wanted: Option<ServiceKey>) -> Timeouts {
+    let meant = plan.services.iter().filter(|service| wanted.is_none_or(|wanted| wanted == service.key()));
     let services = meant.map(|service| ServiceTimeouts {
         service: service.name.clone(),
         timeouts: STATES
