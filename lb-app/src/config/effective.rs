@@ -1,7 +1,7 @@
 //! The effective configuration: every default written out, as a file that means the same.
 
 use super::{
-    Config, Wanted,
+    Config, Control,
     health::{Hooks, ServiceHealth, inline_check, inline_pool},
 };
 use lb_core::service::{
@@ -41,16 +41,12 @@ impl Display for Config {
         write_options(f, "", TIMEOUTS, timeouts)?;
 
         writeln!(f, "\n[control]")?;
-        match &self.control.socket {
-            Wanted::Default => writeln!(f, "# socket: /run/lb/lb.sock, or named after --file-prefix")?,
-            Wanted::None => writeln!(f, "socket = \"none\"")?,
-            Wanted::Path(path) => writeln!(f, "socket = {}", quoted(&path.display().to_string()))?,
+        for Opt { field, .. } in
+            Control::OPTIONS.iter().filter(|option| (option.get)(&self.control).is_none())
+        {
+            writeln!(f, "# {}: {}", field.key, field.default.unwrap_or("none").replace('`', ""))?;
         }
-        match &self.control.group {
-            Some(group) => writeln!(f, "group = {}", quoted(group))?,
-            None => writeln!(f, "# group: root only")?,
-        }
-        writeln!(f, "captures = {}", quoted(&self.control.captures.display().to_string()))?;
+        write_options(f, "", Control::OPTIONS, &self.control)?;
 
         writeln!(f, "\n[tunnel]")?;
         match tunnel_local {

@@ -133,6 +133,8 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
         Kind::Token => check::token(value).map(Value::Text),
         Kind::Device => check::device(value).map(Value::Text),
         Kind::UrlPath => check::path(value).map(Value::Text),
+        Kind::SocketPath => values::socket(value).map(Value::Text),
+        Kind::Directory => values::directory(value).map(Value::Text),
         Kind::Domain => check::domain(value).map(Value::Text),
         Kind::Pattern => check::pattern(value).map(Value::Text),
         Kind::Payload => check::payload(value).map(Value::Text),

@@ -7,7 +7,7 @@ use super::{
     report::Problems,
     settings::{Control, Idle},
     table::Table,
-    values::{boolean, destination, directory, host, listen, name, number, own_address, socket, text, word},
+    values::{boolean, destination, host, listen, name, number, own_address, text, word},
 };
 use ipnet::IpNet;
 use lb_core::{
@@ -122,7 +122,11 @@ impl Raw {
             read(&mut table, TIMEOUTS, &mut timeouts);
             table.finish();
         }
-        let control = file.table("control").map_or_else(Control::default, read_control);
+        let mut control = Control::default();
+        if let Some(mut table) = file.table("control") {
+            read(&mut table, Control::OPTIONS, &mut control);
+            table.finish();
+        }
         let tunnel_local = file.table("tunnel").and_then(|mut tunnel| {
             let local = tunnel.read("local", host).given().cloned();
             tunnel.finish();
@@ -175,15 +179,6 @@ impl Workers {
             place: table.finish(),
         }
     }
-}
-
-fn read_control(mut table: Table) -> Control {
-    let usual = Control::default();
-    let socket = table.read("socket", socket).given().map_or(usual.socket, |at| at.value.clone());
-    let group = table.read("group", text).given().map(|at| at.value.clone());
-    let captures = table.read("captures", directory).given().map_or(usual.captures, |at| at.value.clone());
-    table.finish();
-    Control { socket, group, captures }
 }
 
 impl Port {

@@ -1,6 +1,6 @@
 //! Readers of single values: what a piece of TOML means, or why it means nothing and what to write instead.
 
-use super::{duration, invisible::is_invisible, report::Complaint, settings::Wanted};
+use super::{duration, invisible::is_invisible, report::Complaint};
 use ipnet::{IpNet, Ipv4Net};
 use lb_core::{
     limits::MAX_TIMEOUT_S,
@@ -11,7 +11,7 @@ use lb_ctl::near::nearest;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
-    path::{Component, Path, PathBuf},
+    path::{Component, Path},
 };
 use toml::de::DeValue;
 
@@ -56,30 +56,27 @@ pub(super) fn argument(value: &DeValue) -> Reading<String> {
 }
 
 /// An absolute path for a UNIX socket, or `none`.
-pub(super) fn socket(value: &DeValue) -> Reading<Wanted> {
+pub(super) fn socket(value: &DeValue) -> Reading<String> {
     /// Bytes that a socket's address has room for, without the zero at its end.
     const MOST: usize = 107;
     let path = text(value)?;
-    if path == "none" {
-        return Ok(Wanted::None);
-    }
-    if !path.starts_with('/') || path.len() > MOST {
+    if path != "none" && (!path.starts_with('/') || path.len() > MOST) {
         let remedy = format!(
             "use a path from the root of at most {MOST} bytes, such as \"/run/lb/lb.sock\", or \"none\""
         );
         return Err(Complaint::new(format!("{path:?} is not a path for a socket"), remedy));
     }
-    Ok(Wanted::Path(path.into()))
+    Ok(path)
 }
 
 /// An absolute path of a directory.
-pub(super) fn directory(value: &DeValue) -> Reading<PathBuf> {
+pub(super) fn directory(value: &DeValue) -> Reading<String> {
     let path = text(value)?;
     if !path.starts_with('/') || Path::new(&path).components().any(|part| part == Component::ParentDir) {
         let remedy = "use a path from the root without \"..\", such as \"/var/lib/lb/captures\"";
         return Err(Complaint::new(format!("{path:?} is not a path for a directory"), remedy));
     }
-    Ok(path.into())
+    Ok(path)
 }
 
 /// A name: it appears in listings, statistics and commands, so it is one short word.

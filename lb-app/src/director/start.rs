@@ -114,7 +114,7 @@ fn control_socket(config: &Config, eal: &Eal) -> Result<Option<ControlSocket>> {
             None => PathBuf::from(lb_ctl::DEFAULT_SOCKET),
         },
     };
-    Ok(Some(ControlSocket::bind(&path, config.control.group.as_deref())?))
+    Ok(Some(ControlSocket::bind(&path, &config.control)?))
 }
 
 /// Makes all workers and what watches over them.

@@ -11,6 +11,7 @@
 //!   to run (`port_settings`), what it is ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it counts ([`stats`]) and what can go
 //!   wrong ([`port_error`]) have a file each.
 //! * [`mod@ring`]: packets from one thread to one other.
+//! * [`peer`]: who is at the other end of a UNIX socket.
 //! * [`spawn`]: programs that hold nothing of all this.
 //! * [`hugealloc`]: an allocator that puts large tables on huge pages.
 //!
@@ -35,6 +36,7 @@ pub mod memory;
 pub mod mempool;
 mod noise;
 pub mod pause;
+pub mod peer;
 pub mod port;
 pub mod port_error;
 pub mod port_info;

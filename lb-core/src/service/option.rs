@@ -108,6 +108,10 @@ pub enum Kind {
     Device,
     /// What a request asks an HTTP server for.
     UrlPath,
+    /// A path from the root for a UNIX socket, or `none`.
+    SocketPath,
+    /// A path from the root of a directory.
+    Directory,
     /// A domain name.
     Domain,
     /// A regular expression.

@@ -197,6 +197,8 @@ kinds! {
     ReloadRolledBack "reload-rolled-back" Warning,
     /// It was not, and could not be rolled back.
     RollbackFailed "rollback-failed" Error,
+    /// Somebody asked for what their role does not allow.
+    Forbidden "forbidden" Warning,
     /// The running configuration was written to the configuration file.
     Saved "saved" Info,
     /// Connections were ended by an operator.

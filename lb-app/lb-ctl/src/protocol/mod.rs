@@ -23,6 +23,7 @@ pub mod schema;
 pub mod services;
 pub mod timeouts;
 pub mod trace;
+mod words;
 pub mod workers;
 
 pub use cursor::Cursor;
@@ -227,6 +228,8 @@ pub enum Code {
     Unsupported,
     /// Something else is being done that must end first.
     Busy,
+    /// Who asks may not do that.
+    Forbidden,
     /// A worker did not respond in time.
     Timeout,
     /// It went wrong although it should not have.

@@ -1,6 +1,9 @@
 //! The tables of options: every entry is sound, and says what it does.
 
-use crate::config::health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp};
+use crate::config::{
+    Control,
+    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp},
+};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::{
@@ -20,6 +23,7 @@ fn another(kind: &Kind) -> Value {
         Kind::Word(words) => text(words[words.len() - 1]),
         Kind::Name | Kind::Text | Kind::Token | Kind::Device | Kind::Payload => text("other"),
         Kind::UrlPath => text("/other"),
+        Kind::SocketPath | Kind::Directory => text("/other/place"),
         Kind::Domain => text("other.example"),
         Kind::Pattern => text("other+"),
         Kind::Hexadecimal => text("00ff"),
@@ -72,6 +76,7 @@ fn every_entry_is_sound() {
     check(Pool::OPTIONS, &Pool::default());
     check(Passive::OPTIONS, &Passive::default());
     check(Hooks::OPTIONS, &Hooks::default());
+    check(Control::OPTIONS, &Control::default());
     let tcp = Check::new(Asks::Tcp, Duration::from_secs(5));
     tcp.options().into_iter().for_each(|options| check(options, &tcp));
     check(Http::OPTIONS, &Http::default());

@@ -1,7 +1,10 @@
 //! What is written from the tables of options: the reference, and what the shell knows of them. With `UPDATE_EXPECTED=1` in
 //! the environment both are written anew, to be reviewed.
 
-use crate::config::health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp};
+use crate::config::{
+    Control,
+    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp},
+};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::{
@@ -48,6 +51,8 @@ fn values(kind: &Kind) -> String {
         Kind::Token => "word".to_owned(),
         Kind::Device => "up to 15 characters".to_owned(),
         Kind::UrlPath => "text that begins with `/`".to_owned(),
+        Kind::SocketPath => "path, `\"none\"`".to_owned(),
+        Kind::Directory => "path".to_owned(),
         Kind::Domain => "domain name".to_owned(),
         Kind::Pattern => "regular expression".to_owned(),
         Kind::Hexadecimal => "hexadecimal digits".to_owned(),
@@ -103,6 +108,7 @@ fn the_reference_is_that_of_the_tables() {
         ("pools", rows(Pool::OPTIONS, &Pool::default())),
         ("passive", rows(Passive::OPTIONS, &Passive::default())),
         ("hooks", rows(Hooks::OPTIONS, &Hooks::default())),
+        ("control", rows(Control::OPTIONS, &Control::default())),
     ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/README.md");
     let mut text = fs::read_to_string(path).unwrap();
@@ -132,6 +138,8 @@ fn described(field: &Field) -> Described {
         | Kind::Token
         | Kind::Device
         | Kind::UrlPath
+        | Kind::SocketPath
+        | Kind::Directory
         | Kind::Domain
         | Kind::Pattern
         | Kind::Payload

@@ -4,7 +4,9 @@
 //! holds no lock that a packet waits for. Changing goes through
 //! [`Running::change`](crate::control::live::running::Running::change).
 
+pub(crate) mod access;
 mod answer;
+mod author;
 mod called;
 mod capture;
 mod connections;
@@ -29,10 +31,11 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-use crate::control::plane::ControlPlane;
+use crate::{control::plane::ControlPlane, journal::Happened};
 use answer::Answer;
+pub(crate) use author::Author;
 use lb_ctl::{
-    protocol::{Code, Refusal, Reply, Request},
+    protocol::{Code, Refusal, Reply, Request, events::Kind},
     transport::{CallError, Transport},
 };
 use process::Process;
@@ -46,6 +49,7 @@ use std::{
     thread,
     time::Duration,
 };
+use tracing::info;
 
 /// Time between two looks at whether the director ends.
 const LOOK: Duration = Duration::from_millis(100);
@@ -80,17 +84,39 @@ impl Api {
         api
     }
 
-    /// Answers one request of somebody, who is named in the journal for what it changes.
-    pub(crate) fn answer(&self, request: Request, who: &str) -> Answer {
+    /// Answers one request of somebody, if they may ask it. They are named in the journal for what it changes, and in the
+    /// log with what they asked for.
+    pub(crate) fn answer(&self, author: &Author, request: Request) -> Answer {
         let Some(plane) = self.plane.upgrade() else {
             return Err(Refusal::new(Code::Busy, "the director is stopping"));
         };
+        let who = author.to_string();
+        let words = access::is_logged(&request).then(|| request.words());
+        let needed = access::needed(&request);
+        if author.role < needed {
+            let (role, holders) = (author.role, needed.holders(&plane.running.config.control));
+            let why = format!("{who} has the role {role}; this takes the role {needed}, as have {holders}");
+            let asked = Happened::new(Kind::Forbidden, format!("refused: {}", words.unwrap_or_default()));
+            plane.running.journal.tell(asked.because(format!("it takes the role {needed}")).by(&who));
+            return Err(Refusal::new(Code::Forbidden, why));
+        }
+        if let Some(words) = &words {
+            info!("{who} asks for: {words}");
+        }
+        let answer = self.carry_out(&plane, request, &who);
+        if let (Some(words), Err(refusal)) = (&words, &answer) {
+            info!("{who} was refused: {words}: {refusal}");
+        }
+        answer
+    }
+
+    fn carry_out(&self, plane: &Arc<ControlPlane>, request: Request, who: &str) -> Answer {
         let running = &*plane.running;
         match request {
             Request::Director(request) => {
-                director::answer(&plane, &self.process, &self.forward_baseline, &request, who)
+                director::answer(plane, &self.process, &self.forward_baseline, &request, who)
             }
-            Request::Services(request) => services::answer(&plane, &self.rates, request, who),
+            Request::Services(request) => services::answer(plane, &self.rates, request, who),
             Request::Connections(request) => connections::answer(running, request, who),
             Request::Neighbours(request) => Ok(network::neighbours(running, &request)),
             Request::Routes(request) => network::routes(running, &request, who),
@@ -98,13 +124,13 @@ impl Api {
             Request::Forward(request) => {
                 Ok(forward::answer(running, &self.forward_baseline, &self.rates, &request))
             }
-            Request::Health(request) => health::answer(&plane, request),
+            Request::Health(request) => health::answer(plane, request),
             Request::Workers(request) => Ok(workers::answer(running, &self.rates, &request)),
             Request::Timeouts(request) => timeouts::answer(running, request, who),
             Request::Memory(request) => Ok(memory::answer(running, &request)),
             Request::Explain(request) => explain::answer(running, &request),
-            Request::Trace(request) => trace::answer(&plane, &request),
-            Request::Capture(request) => capture::answer(&plane, &request),
+            Request::Trace(request) => trace::answer(plane, &request),
+            Request::Capture(request) => capture::answer(plane, &request),
             Request::Events(request) => Ok(events::answer(running, &request)),
         }
     }
@@ -134,10 +160,20 @@ impl Api {
 }
 
 /// The way to the director from within its own process.
-pub(crate) struct Local(pub(crate) Arc<Api>);
+pub(crate) struct Local {
+    api: Arc<Api>,
+    author: Author,
+}
+
+impl Local {
+    /// For whoever started the director.
+    pub(crate) fn new(api: Arc<Api>) -> Self {
+        Local { api, author: Author::shell() }
+    }
+}
 
 impl Transport for Local {
     fn call(&mut self, request: Request) -> Result<Reply, CallError> {
-        self.0.answer(request, "the shell").map_err(CallError::Refused)
+        self.api.answer(&self.author, request).map_err(CallError::Refused)
     }
 }

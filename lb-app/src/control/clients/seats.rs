@@ -3,10 +3,7 @@
 //! Others cannot take the last ones. Where none is left, a client that has asked nothing for the longest time makes room
 //! for root, or for another client of its own user: a shell that somebody forgot is no reason to lock anybody out.
 
-use nix::{
-    sys::socket::{getsockopt, sockopt::PeerCredentials},
-    unistd::Uid,
-};
+use nix::unistd::Uid;
 use parking_lot::Mutex;
 use std::{net::Shutdown, os::unix::net::UnixStream, sync::Arc, time::Instant};
 
@@ -42,16 +39,13 @@ pub(super) struct Seat {
 }
 
 impl Seats {
-    /// A seat for a client, if there is one or one can be made. A client that makes room is hung up on, and returned for
-    /// last words.
-    pub(super) fn take(self: &Arc<Self>, stream: &UnixStream) -> Option<(Seat, Option<UnixStream>)> {
-        // Who cannot be told apart is nobody special.
-        let user = getsockopt(stream, PeerCredentials)
-            .map_or(Uid::from_raw(u32::MAX), |peer| Uid::from_raw(peer.uid()));
-        self.take_as(user, stream)
-    }
-
-    fn take_as(self: &Arc<Self>, user: Uid, stream: &UnixStream) -> Option<(Seat, Option<UnixStream>)> {
+    /// A seat for a client of a user, if there is one or one can be made. A client that makes room is hung up on, and
+    /// returned for last words.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        user: Uid,
+        stream: &UnixStream,
+    ) -> Option<(Seat, Option<UnixStream>)> {
         let stream = stream.try_clone().ok()?;
         let mut taken = self.0.lock();
         let others = taken.clients.iter().filter(|client| !client.user.is_root()).count();
@@ -107,7 +101,7 @@ mod tests {
     const BOB: Uid = Uid::from_raw(1_001);
 
     fn sit(seats: &Arc<Seats>, user: Uid) -> Option<(Seat, Option<UnixStream>)> {
-        seats.take_as(user, &UnixStream::pair().unwrap().0)
+        seats.take(user, &UnixStream::pair().unwrap().0)
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(crate) fn open(api: Arc<Api>, script: Script, (interrupt, stop, failed): Fla
         return Ok(());
     }
     let shell = move || {
-        let mut session = Session::new(Local(api), false, interrupt);
+        let mut session = Session::new(Local::new(api), false, interrupt);
         let mut out = io::stdout();
         let outcome = script.file.map_or(Ok(Flow::GoOn), |file| session.load(&file, false, &mut out));
         let end = match outcome {

@@ -4,15 +4,19 @@
 //! taken. So a client costs at most one request line and one page of an answer, and one that stops reading stops
 //! nobody else; after a while it is dropped. Who may stay when there are too many is in [`super::seats`].
 
-use super::seats::{SEATS, Seat, Seats, hang_up};
-use crate::control::api::Api;
+use super::{
+    doors::Doors,
+    seats::{SEATS, Seat, Seats, hang_up},
+};
+use crate::{
+    config::Control,
+    control::api::{Api, Author},
+    dpdk::peer::Peer,
+};
 use lb_ctl::protocol::{Code, Outcome, Refusal, framing};
 use nix::{
-    sys::{
-        socket::{getsockopt, sockopt::PeerCredentials},
-        stat::{Mode, umask},
-    },
-    unistd::{Group, Uid, User},
+    sys::stat::{Mode, umask},
+    unistd::{Group, Uid},
 };
 use std::{
     fs, io,
@@ -50,10 +54,10 @@ pub(crate) enum SocketError {
     #[error("{} exists and is not a socket: remove it, or set `socket` in [control]", .0.display())]
     NoSocket(PathBuf),
     #[error(
-        "group {0:?} of the control socket does not exist: create it with `groupadd --system {0}`, or change `group` \
-         in [control]"
+        "group {group:?} of the control socket does not exist: create it with `groupadd --system {group}`, or change \
+         `{key}` in [control]"
     )]
-    NoGroup(String),
+    NoGroup { key: &'static str, group: String },
     #[error(
         "cannot create the control socket {}: permission denied; run as root, or set `socket` in [control] to another \
          path", .0.display()
@@ -67,25 +71,24 @@ pub(crate) enum SocketError {
 pub(crate) struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
+    doors: Doors,
 }
 
 impl ControlSocket {
-    /// Listens at `path`, for root and members of `group`. Takes the place of a socket that nobody listens at.
+    /// Listens at `path`, for root and members of the groups in `control`. Takes the place of a socket that nobody listens
+    /// at.
     ///
     /// # Errors
     /// See [`SocketError`].
-    pub(crate) fn bind(path: &Path, group: Option<&str>) -> Result<Self, SocketError> {
+    pub(crate) fn bind(path: &Path, control: &Control) -> Result<Self, SocketError> {
         let failed = |error: io::Error| match error.kind() {
             ErrorKind::PermissionDenied => SocketError::Denied(path.to_owned()),
             _ => SocketError::Failed { path: path.to_owned(), error },
         };
-        let group = match group {
-            Some(name) => {
-                let found = Group::from_name(name).map_err(|error| failed(error.into()))?;
-                Some(found.ok_or_else(|| SocketError::NoGroup(name.to_owned()))?.gid.as_raw())
-            }
-            None => None,
-        };
+        let doors = Doors::new(control, |key, name| {
+            let found = Group::from_name(name).map_err(|error| failed(error.into()))?;
+            Ok(found.ok_or_else(|| SocketError::NoGroup { key, group: name.to_owned() })?.gid.as_raw())
+        })?;
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(failed)?;
         }
@@ -105,11 +108,12 @@ impl ControlSocket {
         let listener = UnixListener::bind(path);
         umask(before);
         let listener = listener.map_err(failed)?;
-        let socket = ControlSocket { listener, path: path.to_owned() };
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
+        let (mode, group) = doors.permissions();
+        let socket = ControlSocket { listener, path: path.to_owned(), doors };
         if group.is_some() {
             chown(path, None, group).map_err(failed)?;
         }
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
         socket.listener.set_nonblocking(true).map_err(failed)?;
         Ok(socket)
     }
@@ -127,13 +131,58 @@ impl ControlSocket {
         let busy = Arc::new(AtomicBool::new(false));
         while !api.is_ending() {
             match self.listener.accept() {
-                Ok((stream, _)) => welcome(stream, api, &seats, &busy),
+                Ok((stream, _)) => self.welcome(stream, api, &seats, &busy),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(ACCEPT_EVERY),
                 Err(error) => {
                     warn!("control socket: {error}");
                     thread::sleep(LOOK);
                 }
             }
+        }
+    }
+
+    /// Gives a client its thread, or turns it away.
+    fn welcome(&self, stream: UnixStream, api: &Arc<Api>, seats: &Arc<Seats>, told: &Arc<AtomicBool>) {
+        // Who cannot be told apart is nobody.
+        let peer = Peer::of(&stream).unwrap_or(Peer { user: u32::MAX, groups: Vec::new() });
+        let Some(role) = self.doors.role(&peer) else {
+            warn!("control socket: refused user {}, who has no role", peer.user);
+            turn_away(
+                stream,
+                Code::Forbidden,
+                format!("uid {} may not use this socket, only {}", peer.user, self.doors),
+            );
+            return;
+        };
+        let Some((seat, gone)) = seats.take(Uid::from_raw(peer.user), &stream) else {
+            if !told.swap(true, Ordering::Relaxed) {
+                warn!("control socket: {SEATS} clients are connected, refusing others");
+            }
+            turn_away(stream, Code::Busy, format!("{SEATS} clients are connected, which is the limit"));
+            return;
+        };
+        match gone {
+            Some(gone) => {
+                debug!("control socket: disconnected an idle client to make room for another");
+                api.count_dropped_client();
+                turn_away(
+                    gone,
+                    Code::Busy,
+                    "disconnected: this client was idle for the longest time, and another one needed its place"
+                        .to_owned(),
+                );
+            }
+            None => told.store(false, Ordering::Relaxed),
+        }
+        let api = api.clone();
+        let client = move || {
+            if let Err(error) = converse(stream, &seat, &api, &Author::user(peer.user, role)) {
+                api.count_dropped_client();
+                debug!("control socket: disconnected a client: {error}");
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("lb-client".to_owned()).spawn(client) {
+            warn!("control socket: cannot start a thread for a client: {error}");
         }
     }
 }
@@ -148,42 +197,9 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Gives a client its thread, or turns it away.
-fn welcome(stream: UnixStream, api: &Arc<Api>, seats: &Arc<Seats>, told: &Arc<AtomicBool>) {
-    let Some((seat, gone)) = seats.take(&stream) else {
-        if !told.swap(true, Ordering::Relaxed) {
-            warn!("control socket: {SEATS} clients are connected, refusing others");
-        }
-        turn_away(stream, format!("{SEATS} clients are connected, which is the limit"));
-        return;
-    };
-    match gone {
-        Some(gone) => {
-            debug!("control socket: disconnected an idle client to make room for another");
-            api.count_dropped_client();
-            turn_away(
-                gone,
-                "disconnected: this client was idle for the longest time, and another one needed its place"
-                    .to_owned(),
-            );
-        }
-        None => told.store(false, Ordering::Relaxed),
-    }
-    let api = api.clone();
-    let client = move || {
-        if let Err(error) = converse(stream, &seat, &api) {
-            api.count_dropped_client();
-            debug!("control socket: disconnected a client: {error}");
-        }
-    };
-    if let Err(error) = thread::Builder::new().name("lb-client".to_owned()).spawn(client) {
-        warn!("control socket: cannot start a thread for a client: {error}");
-    }
-}
-
 /// Tells a client why, and hangs up on it.
-fn turn_away(mut stream: UnixStream, why: String) {
-    let refusal = Refusal::new(Code::Busy, why);
+fn turn_away(mut stream: UnixStream, code: Code, why: String) {
+    let refusal = Refusal::new(code, why);
     // A line fits the socket's buffer; whoever does not read it is none of our business.
     let _ = stream.set_nonblocking(true);
     let _ = stream.write_all(&framing::write_return(None, Outcome::Error(refusal)));
@@ -191,12 +207,11 @@ fn turn_away(mut stream: UnixStream, why: String) {
 }
 
 /// Answers one client until it goes, the director ends or a limit is exceeded.
-fn converse(stream: UnixStream, seat: &Seat, api: &Api) -> io::Result<()> {
+fn converse(stream: UnixStream, seat: &Seat, api: &Api, author: &Author) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(LOOK))?;
     stream.set_write_timeout(Some(WRITE_PATIENCE))?;
     let mut writer = stream.try_clone()?;
-    let who = who(&stream);
     let mut reader = BufReader::new(Patient { stream, api, since: None });
     loop {
         // The beginning of the next request may have come with the last.
@@ -221,19 +236,13 @@ fn converse(stream: UnixStream, seat: &Seat, api: &Api) -> io::Result<()> {
             return Ok(());
         }
         let (id, outcome) = match framing::parse_call(&line) {
-            Ok(call) => (call.id, api.answer(call.request, &who).map_or_else(Outcome::Error, Outcome::Reply)),
+            Ok(call) => {
+                let answer = api.answer(author, call.request);
+                (call.id, answer.map_or_else(Outcome::Error, Outcome::Reply))
+            }
             Err((id, refusal)) => (id, Outcome::Error(refusal)),
         };
         write_within(&mut writer, &framing::write_return(id, outcome), WRITE_PATIENCE)?;
-    }
-}
-
-/// The user at the other end: `uid 0 (root)`.
-fn who(stream: &UnixStream) -> String {
-    let Ok(peer) = getsockopt(stream, PeerCredentials) else { return "an unknown user".to_owned() };
-    match User::from_uid(Uid::from_raw(peer.uid())) {
-        Ok(Some(user)) => format!("uid {} ({})", peer.uid(), user.name),
-        _ => format!("uid {}", peer.uid()),
     }
 }
 
@@ -298,9 +307,9 @@ mod tests {
         let path = place("stale");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "the file of a listener stays");
-        let socket = ControlSocket::bind(&path, None).unwrap();
+        let socket = ControlSocket::bind(&path, &Control::default()).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        assert!(matches!(ControlSocket::bind(&path, None), Err(SocketError::InUse(_))));
+        assert!(matches!(ControlSocket::bind(&path, &Control::default()), Err(SocketError::InUse(_))));
         drop(socket);
         assert!(!path.exists());
     }
@@ -309,10 +318,15 @@ mod tests {
     fn other_files_are_left_alone() {
         let path = place("file");
         fs::write(&path, "precious").unwrap();
-        assert!(matches!(ControlSocket::bind(&path, None), Err(SocketError::NoSocket(_))));
+        assert!(matches!(ControlSocket::bind(&path, &Control::default()), Err(SocketError::NoSocket(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         fs::remove_file(&path).unwrap();
-        let error = ControlSocket::bind(&path, Some("no-such-group")).err().unwrap();
-        assert!(error.to_string().contains("groupadd --system no-such-group"), "{error}");
+        let control = Control { operators: Some("no-such-group".to_owned()), ..Control::default() };
+        let error = ControlSocket::bind(&path, &control).err().unwrap();
+        let error = error.to_string();
+        assert!(
+            error.contains("groupadd --system no-such-group") && error.contains("`operators`"),
+            "{error}"
+        );
     }
 }

@@ -94,10 +94,11 @@ impl Difference {
         changed(restart, "metrics: listen", listen(before), listen(after));
         let control = (&before.control, &after.control);
         changed(restart, "control: socket", &control.0.socket, &control.1.socket);
-        let group = |group: &Option<String>| group.clone().unwrap_or_else(|| "none".to_owned());
-        changed(restart, "control: group", group(&control.0.group), group(&control.1.group));
-        let captures = |control: &Control| control.captures.display().to_string();
-        changed(restart, "control: captures", captures(control.0), captures(control.1));
+        // Where the socket is has a word of its own for the usual place.
+        for Opt { field, get, .. } in Control::OPTIONS.iter().filter(|option| option.field.key != "socket") {
+            let value = |control| get(control).map_or("none".to_owned(), |value| value.plain());
+            changed(restart, &format!("control: {}", field.key), value(control.0), value(control.1));
+        }
         let ports = |config: &Config| -> Vec<(String, Device)> {
             let names = config.plan.ports.iter().map(|port| port.name.clone());
             names.zip(config.devices.iter().cloned()).collect()
