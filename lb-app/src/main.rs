@@ -3,12 +3,13 @@
 //! The modules, lowest first: [`dpdk`] makes DPDK safe; [`config`] reads what the operator wants; [`dataplane`] runs
 //! on lcores; [`health`] checks servers; [`control`] knows what runs, changes it and answers clients; [`report`] says
 //! what it did, [`metrics`] says it to Prometheus; [`director`] starts all of it, serves and ends it. [`doctor`] looks
-//! at the machine instead. [`log`], [`journal`], [`mod@say`] and [`systemd`] are the ways to the operator, [`cli`] is the
-//! command line.
+//! at the machine instead, and [`bundle`] puts everything into a file for a bug report. [`log`], [`journal`],
+//! [`mod@say`] and [`systemd`] are the ways to the operator, [`cli`] is the command line.
 
 #[allow(unsafe_code, reason = "DPDK is C; this module makes it safe")]
 mod dpdk;
 
+mod bundle;
 mod cli;
 mod config;
 mod control;
@@ -66,10 +67,18 @@ fn main() -> ExitCode {
     if command.options.doctor {
         return doctor::run(&command);
     }
+    if let Some(file) = &command.options.report {
+        return ended(bundle::run(&command, file));
+    }
     let log = log::start(command.options.log_format);
     let set_verbosity = move |verbosity: u8| log.set_verbosity(verbosity);
     let outcome =
         if command.options.check { start::check(&command) } else { run(&command, Box::new(set_verbosity)) };
+    ended(outcome)
+}
+
+/// Says what went wrong, if something did.
+fn ended(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

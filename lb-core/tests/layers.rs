@@ -62,6 +62,7 @@ const LB_APP: Layers = &[
     &["metrics", "report"],
     &["director"], // starting, serving, ending
     &["doctor"],   // looking at the machine instead
+    &["bundle"],   // everything, for a bug report
 ];
 
 /// Crates, where their sources are, and whether their tests keep to the layers, too.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
-use lb_stories::control::Control;
+use lb_stories::control::{self, Control};
+use lb_stories::director::program;
 use lb_stories::{Config, Method, World, world};
 use nix::unistd::Group;
 
@@ -132,6 +133,104 @@ fn a_group_may_be_let_in() -> Result<()> {
     let director = world.start(&config().section("[control]\ngroup = \"daemon\"\n"))?;
     let socket = fs::metadata(Control::of(&director)?.socket())?;
     assert_eq!((socket.permissions().mode() & 0o777, socket.gid()), (0o660, group.gid.as_raw()));
+    director.stop()?;
+    Ok(())
+}
+
+/// `lbctl` as a user with a supplementary group, and what it says.
+fn as_member(control: &Control, group: &str, arguments: &str) -> Result<(Option<i32>, String)> {
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid", "nobody", "--regid", "nogroup", "--groups", group]);
+    command.arg(control::lbctl()?).arg("--socket").arg(control.socket()).args(arguments.split(' '));
+    let output = command.output()?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+/// Each role may do what it may, others hear which role it takes, and the log says who did what.
+#[test]
+fn groups_have_roles() -> Result<()> {
+    let world = World::new()?;
+    // Every Debian has these groups.
+    let roles = "[control]\ngroup = \"daemon\"\noperators = \"operator\"\nreaders = \"users\"\n";
+    let director = world.start(&config().section(roles))?;
+    let control = Control::of(&director)?;
+    let weight = |weight: u32| format!("set server tcp-nat-80 198.51.100.11 weight {weight}");
+    let (code, said) = as_member(&control, "users", "show services")?;
+    ensure!(code == Some(0), "{said}");
+    let (code, said) = as_member(&control, "users", &weight(3))?;
+    ensure!(code == Some(1) && said.contains("uid 65534 (nobody) has the role reader"), "{said}");
+    ensure!(
+        said.contains("takes the role operator, as have root, and members of operator or daemon"),
+        "{said}"
+    );
+    let (code, said) = as_member(&control, "operator", &weight(4))?;
+    ensure!(code == Some(0), "{said}");
+    let (code, said) = as_member(&control, "operator", "save")?;
+    ensure!(code == Some(1) && said.contains("takes the role administrator"), "{said}");
+    let (code, said) = as_member(&control, "daemon", "set timeout udp 77s")?;
+    ensure!(code == Some(0), "{said}");
+    let (code, said) = as_member(&control, "mail", "show services")?;
+    ensure!(code == Some(1) && said.contains("uid 65534 may not use this socket"), "{said}");
+    ensure!(said.contains("only root, and members of users or operator or daemon"), "{said}");
+    let log = fs::read_to_string(director.log())?;
+    for line in [
+        "uid 65534 (nobody) asks for: services change-server",
+        "refused: director save",
+        "uid 65534 (nobody) asks for: timeouts set",
+    ] {
+        ensure!(log.contains(line), "no {line} in {log}");
+    }
+    ensure!(!log.contains("services list"), "looking is nobody's business: {log}");
+    director.stop()?;
+    Ok(())
+}
+
+/// `--report` of the arguments that a director runs with: what it answers is in the file, secrets are not.
+#[test]
+fn a_report_has_what_the_director_answers() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&config())?;
+    let control = Control::of(&director)?;
+    let place = director.log().with_file_name("report");
+    fs::create_dir_all(&place)?;
+    let conf = place.join("lb.toml");
+    let text = Config::new().service(Service::tcp(Method::Nat, world::HTTP));
+    let socket = format!("[control]\nsocket = \"{}\"\n", control.socket().display());
+    let hook = "[health]\nhook = [\"/bin/true\", \"hush\"]\n";
+    fs::write(&conf, text.section(socket).section(hook).render(&world.server_addresses()))?;
+    let report = || {
+        let mut command = std::process::Command::new(program()?);
+        command.current_dir(&place).args([
+            "--no-huge",
+            "-l",
+            "0,1",
+            "--",
+            "--report",
+            "report.tar",
+            "--conf",
+        ]);
+        Ok::<_, anyhow::Error>(command.arg(&conf).output()?)
+    };
+    let output = report()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let again = report()?;
+    ensure!(!again.status.success(), "a file that exists is left alone");
+    let listed =
+        std::process::Command::new("tar").args(["-xvf", "report.tar"]).current_dir(&place).output()?;
+    ensure!(listed.status.success());
+    let read =
+        |name: &str| Ok::<_, anyhow::Error>(fs::read_to_string(place.join("lb-app-report").join(name))?);
+    ensure!(read("director/show-services-stats.txt")?.contains("192.0.2.100:80"));
+    ensure!(
+        read("director/show-drops-all.txt")?.contains("not-for-us"),
+        "{}",
+        read("director/show-drops-all.txt")?
+    );
+    ensure!(read("doctor.txt")?.contains("wrong, "));
+    ensure!(read("versions.txt")?.contains("DPDK "));
+    let configuration = read("configuration.toml")?;
+    ensure!(configuration.contains("192.0.2.100") && !configuration.contains("hush"), "{configuration}");
     director.stop()?;
     Ok(())
 }

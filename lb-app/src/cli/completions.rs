@@ -77,7 +77,8 @@ fn word(argument: &Arg) -> Word {
 
 /// What those that only print are called: they need no `--`.
 fn alone(ours: &[Word]) -> String {
-    let words = ["--help", "--version", "--check", "--doctor", "--example", "--man", "--completions"];
+    let words =
+        ["--help", "--version", "--check", "--doctor", "--report", "--example", "--man", "--completions"];
     debug_assert!(words.iter().all(|word| ours.iter().any(|our| our.flags.contains(&(*word).to_owned()))));
     words.join(" ")
 }

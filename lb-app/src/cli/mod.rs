@@ -35,13 +35,18 @@ use std::{
 )]
 pub(crate) struct Options {
     /// The configuration file; lb.toml(5) and conf/README.md describe it.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["doctor", "example", "man", "completions"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["doctor", "report", "example", "man", "completions"])]
     conf: Option<PathBuf>,
 
     /// Report what is wrong or slow on this host, with the command that fixes it, and exit; with status 1 if something
     /// is wrong. With `--conf`, check the ports and the capacity in the configuration as well.
     #[arg(long, conflicts_with = "check")]
     pub(crate) doctor: bool,
+
+    /// Write what a bug report needs to a tar file: versions, the configuration with secrets masked, what the doctor
+    /// finds, what the running director counts, and its log.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "doctor"])]
+    pub(crate) report: Option<PathBuf>,
 
     /// With `--doctor`: print JSON instead of lines.
     #[arg(long, requires = "doctor")]
@@ -148,7 +153,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
 }
 
 /// Version, commit, and the DPDK that is loaded, which may be newer than the one that was compiled with.
-fn version() -> &'static str {
+pub(crate) fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
         let (version, commit) = (env!("CARGO_PKG_VERSION"), lb_ctl::version::COMMIT);
         format!("{version} (commit {commit}, {})", dpdk::version())
@@ -157,7 +162,7 @@ fn version() -> &'static str {
 }
 
 fn wants_ours(arguments: &[String]) -> bool {
-    const OURS: [&str; 10] = [
+    const OURS: [&str; 11] = [
         "-h",
         "--help",
         "-V",
@@ -165,6 +170,7 @@ fn wants_ours(arguments: &[String]) -> bool {
         "--conf",
         "--check",
         "--doctor",
+        "--report",
         "--example",
         "--man",
         "--completions",

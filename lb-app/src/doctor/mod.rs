@@ -25,6 +25,18 @@ use std::{fmt::Write, path::Path, process::ExitCode};
 
 /// Looks at everything and says it. Fails if something is wrong.
 pub(crate) fn run(command: &CommandLine) -> ExitCode {
+    let findings = examine(command);
+    say(if command.options.json { json(&findings) } else { text(&findings) });
+    let is_wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);
+    if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Looks at everything; what would be said.
+pub(crate) fn text_for(command: &CommandLine) -> String {
+    text(&examine(command))
+}
+
+fn examine(command: &CommandLine) -> Vec<Finding> {
     let root = Path::new("/");
     let cpus = cpus::of_lcores(&command.eal, root);
     let mut patient = Patient { eal: &command.eal, cpus, config: None };
@@ -48,9 +60,7 @@ pub(crate) fn run(command: &CommandLine) -> ExitCode {
     findings.extend(ports::look(&patient, root));
     findings.extend(checks(&patient));
     findings.extend(drivers::look(&patient, &ports::cards_of(&patient, root)));
-    say(if command.options.json { json(&findings) } else { text(&findings) });
-    let is_wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);
-    if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    findings
 }
 
 /// Health checks that may not work from here.

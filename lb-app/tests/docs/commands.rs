@@ -168,7 +168,7 @@ fn lb_app(place: &str, words: &[String], folder: &Path) {
     // Where the output goes is up to a shell.
     let ours = words[at..].iter().map(String::as_str).take_while(|word| *word != ">");
     let mut ours: Vec<&str> = ours.collect();
-    let exits = ["--check", "--doctor", "--example", "--help", "--version"]
+    let exits = ["--check", "--doctor", "--report", "--example", "--help", "--version"]
         .iter()
         .any(|option| ours.contains(option));
     if !exits {
