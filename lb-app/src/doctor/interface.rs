@@ -10,8 +10,8 @@ use lb_core::service::plan::InterfacePlan;
 use std::path::Path;
 
 /// How packets get from the kernel's interface to DPDK.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Socket {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Socket {
     Packet,
     Xdp,
 }
@@ -50,9 +50,14 @@ pub(super) fn look(
     plan: &InterfacePlan,
     device: &str,
 ) -> Option<Vec<Finding>> {
-    let (socket, name) = (Socket::of(device)?, argument(device, "iface")?);
+    let (socket, name) = of(device)?;
     let interface = Interface { port: &plan.name, socket, name, directory: format!("sys/class/net/{name}") };
     Some(interface.look(patient, root, plan.mtu, device))
+}
+
+/// The interface of the kernel that a device is on, if it is on one, and how.
+pub(super) fn of(device: &str) -> Option<(Socket, &str)> {
+    Some((Socket::of(device)?, argument(device, "iface")?))
 }
 
 /// The value of one of a device's arguments: `net_af_packet0,iface=eth1,qpairs=2`.

@@ -6,10 +6,12 @@ mod cpus;
 mod drivers;
 mod files;
 mod finding;
+mod host;
 mod interface;
 mod machine;
 mod patient;
 mod ports;
+mod routes;
 #[cfg(test)]
 pub(crate) mod tree;
 
@@ -58,6 +60,7 @@ fn examine(command: &CommandLine) -> Vec<Finding> {
     findings.extend(machine::look(&patient, root));
     findings.extend(cpus::look(&patient, root));
     findings.extend(ports::look(&patient, root));
+    findings.extend(host::look(&patient, root));
     findings.extend(checks(&patient));
     findings.extend(drivers::look(&patient, &ports::cards_of(&patient, root)));
     findings

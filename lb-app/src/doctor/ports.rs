@@ -13,7 +13,7 @@ use std::{fs, path::Path};
 /// Drivers that DPDK takes devices from.
 const USER_SPACE: [&str; 3] = ["vfio-pci", "igb_uio", "uio_pci_generic"];
 /// Drivers that DPDK works beside: the kernel keeps the device.
-const SHARED: [&str; 4] = ["mlx4_core", "mlx5_core", "mana", "gve"];
+pub(super) const SHARED: [&str; 4] = ["mlx4_core", "mlx5_core", "mana", "gve"];
 
 /// Everything about ports.
 pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
@@ -40,13 +40,13 @@ pub(super) fn cards_of(patient: &Patient<'_>, root: &Path) -> Vec<Option<String>
 }
 
 /// The PCI address that a device is named by, with its domain.
-fn pci_address(root: &Path, device: &str) -> Option<String> {
+pub(super) fn pci_address(root: &Path, device: &str) -> Option<String> {
     let name = device.split(',').next()?;
     let address = if name.matches(':').count() == 1 { format!("0000:{name}") } else { name.to_owned() };
     root.join("sys/bus/pci/devices").join(&address).exists().then_some(address)
 }
 
-fn driver(root: &Path, address: &str) -> Option<String> {
+pub(super) fn driver(root: &Path, address: &str) -> Option<String> {
     let link = fs::read_link(root.join(format!("sys/bus/pci/devices/{address}/driver"))).ok()?;
     Some(link.file_name()?.to_str()?.to_owned())
 }

@@ -1,0 +1,150 @@
+//! The kernel's routes and addresses, and who is logged in from where: small files of `/proc/net`.
+
+use super::files::{names, read};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+};
+
+/// Networks, each with the interface that its packets leave by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Routes(Vec<(IpNet, String)>);
+
+impl Routes {
+    /// Those of the host.
+    pub(super) fn of(root: &Path) -> Self {
+        let v4 = read(root, "proc/net/route").unwrap_or_default();
+        let v6 = read(root, "proc/net/ipv6_route").unwrap_or_default();
+        Routes(v4.lines().filter_map(route_v4).chain(v6.lines().filter_map(route_v6)).collect())
+    }
+
+    /// The interfaces of default routes.
+    pub(super) fn defaults(&self) -> BTreeSet<&str> {
+        self.0.iter().filter(|(to, _)| to.prefix_len() == 0).map(|(_, name)| name.as_str()).collect()
+    }
+
+    /// The interface that packets to an address leave by.
+    pub(super) fn towards(&self, address: IpAddr) -> Option<&str> {
+        let matching = self.0.iter().filter(|(to, _)| to.contains(&address));
+        matching.max_by_key(|(to, _)| to.prefix_len()).map(|(_, name)| name.as_str())
+    }
+}
+
+/// `eth0 00000000 FE0200C0 0003 0 0 100 00000000 ...`: addresses as the machine has them in memory.
+fn route_v4(line: &str) -> Option<(IpNet, String)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let address = |word: &str| Some(Ipv4Addr::from(u32::from_str_radix(word, 16).ok()?.to_ne_bytes()));
+    let [name, to, _, flags, _, _, _, mask, ..] = words[..] else { return None };
+    is_usable(flags).then_some(())?;
+    Some((Ipv4Net::with_netmask(address(to)?, address(mask)?).ok()?.into(), name.to_owned()))
+}
+
+/// `20010db8...  40 00000000... 00 fe80... 00000400 00000001 00000000 00000003 eth0`
+fn route_v6(line: &str) -> Option<(IpNet, String)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [to, length, _, _, _, _, _, _, flags, name] = words[..] else { return None };
+    is_usable(flags).then_some(())?;
+    let to = Ipv6Addr::from(u128::from_str_radix(to, 16).ok()?);
+    let length = u8::from_str_radix(length, 16).ok()?;
+    (name != "lo").then_some((Ipv6Net::new(to, length).ok()?.into(), name.to_owned()))
+}
+
+/// Up, and not a route that rejects.
+fn is_usable(flags: &str) -> bool {
+    const UP: u32 = 0x1;
+    const REJECT: u32 = 0x200;
+    u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & UP != 0 && flags & REJECT == 0)
+}
+
+/// The kernel's own IPv4 addresses.
+pub(super) fn own_addresses(root: &Path) -> BTreeSet<IpAddr> {
+    let trie = read(root, "proc/net/fib_trie").unwrap_or_default();
+    let lines: Vec<&str> = trie.lines().map(str::trim).collect();
+    let hosts = lines.windows(2).filter(|pair| pair[1].starts_with("/32 host LOCAL"));
+    hosts.filter_map(|pair| pair[0].strip_prefix("|-- ")?.parse().ok()).collect()
+}
+
+/// From where somebody is logged in by SSH.
+pub(super) fn ssh_clients(root: &Path) -> BTreeSet<IpAddr> {
+    let tables = ["proc/net/tcp", "proc/net/tcp6"].map(|table| read(root, table).unwrap_or_default());
+    tables.iter().flat_map(|table| table.lines()).filter_map(ssh_client).collect()
+}
+
+/// `0: 0A00000A:0016 0200000A:D431 01 ...`: an established connection to port 22.
+fn ssh_client(line: &str) -> Option<IpAddr> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [_, local, remote, "01", ..] = words[..] else { return None };
+    local.ends_with(":0016").then_some(())?;
+    let address = remote.split_once(':')?.0;
+    // Words of 32 bits, each as the machine has it in memory.
+    let bytes: Vec<u8> = (0..address.len() / 8)
+        .filter_map(|at| u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok())
+        .flat_map(u32::to_ne_bytes)
+        .collect();
+    match bytes.len() {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
+        16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical()),
+        _ => None,
+    }
+}
+
+/// An interface with those that it is made of: a VLAN's, a bond's, a bridge's.
+pub(super) fn made_of(root: &Path, interface: &str) -> BTreeSet<String> {
+    let mut all = BTreeSet::from([interface.to_owned()]);
+    let mut left = vec![interface.to_owned()];
+    while let Some(name) = left.pop() {
+        let lower = names(root, &format!("sys/class/net/{name}"));
+        for lower in lower.iter().filter_map(|entry| entry.strip_prefix("lower_")) {
+            if all.insert(lower.to_owned()) {
+                left.push(lower.to_owned());
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tree::Tree, *};
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn routes_and_clients_are_read() {
+        let tree = Tree::new(&[
+            (
+                "proc/net/route",
+                "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
+                 eth0\t00000000\tFE0200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
+                 eth1\t006433C6\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n",
+            ),
+            (
+                "proc/net/tcp",
+                "  sl  local_address rem_address   st\n\
+                 0: 00000000:0016 00000000:0000 0A\n\
+                 1: 010200C0:0016 0A6433C6:D431 01\n\
+                 2: 010200C0:0050 0B6433C6:D431 01\n",
+            ),
+            (
+                "proc/net/tcp6",
+                "1: 0000000000000000FFFF0000010200C0:0016 0000000000000000FFFF00000A7100CB:D431 01\n",
+            ),
+            (
+                "proc/net/fib_trie",
+                "Local:\n  |-- 192.0.2.1\n     /32 host LOCAL\n  |-- 192.0.2.0\n     /24 link UNICAST\n",
+            ),
+            ("sys/class/net/bond0.5/lower_bond0/x", ""),
+            ("sys/class/net/bond0/lower_eth2/x", ""),
+        ]);
+        let routes = Routes::of(tree.path());
+        assert_eq!(routes.defaults(), BTreeSet::from(["eth0"]));
+        assert_eq!(routes.towards("198.51.100.9".parse().unwrap()), Some("eth1"));
+        assert_eq!(routes.towards("203.0.113.9".parse().unwrap()), Some("eth0"));
+        let clients: Vec<String> = ssh_clients(tree.path()).iter().map(ToString::to_string).collect();
+        assert_eq!(clients, ["198.51.100.10", "203.0.113.10"]);
+        assert_eq!(own_addresses(tree.path()), BTreeSet::from(["192.0.2.1".parse().unwrap()]));
+        let names: Vec<String> = made_of(tree.path(), "bond0.5").into_iter().collect();
+        assert_eq!(names, ["bond0", "bond0.5", "eth2"]);
+    }
+}
