@@ -74,7 +74,17 @@ fn words_are_completed_and_lines_remembered() -> Result<()> {
     // The live view takes the screen and gives it back.
     terminal.press("top\r")?;
     // Blanks are not drawn.
-    terminal.shows(&["WORKER", "scroll"])?;
+    terminal.shows(&["WORKER", "2 up", "e explain"])?;
+    // A server is drained there, after a question, and explained.
+    terminal.press("jjd")?;
+    terminal.shows(&["drain 198.51.100.11:8080 of tcp-nat-80?"])?;
+    terminal.press("y")?;
+    terminal.shows(&["198.51.100.11:8080 of tcp-nat-80: drain", "1 drain"])?;
+    assert!(control.ask("-Ln")?.contains(" drain"));
+    terminal.press("e203.0.113.10:40000\r")?;
+    terminal.shows(&["server 198.51.100.11:8080 of service tcp-nat-80", "a packet of 203.0.113.10:40000"])?;
+    terminal.press("quy")?;
+    assert!(eventually(PATIENCE, || Ok(!control.ask("-Ln")?.contains(" drain")))?);
     terminal.press("q")?;
     terminal.shows(&["lbctl> "])?;
     terminal.press("quit\r")?;

@@ -1,58 +1,130 @@
-//! Frames as they are seen.
+//! Frames as they are seen, word for word, in `top80.txt` and `top200.txt`. With `UPDATE_SNAPSHOTS=1` in the environment
+//! they are written anew, to be reviewed.
 
-use super::{Does, State, draw, lines, print};
+use super::{
+    data::{Picture, Port, rate},
+    draw,
+    line::Line,
+    rows::Subject,
+    state::{Change, Does, Mode, State},
+    terminal::Key,
+};
 use crate::{
     command::top::Sort,
     protocol::{
-        Protocol, connections, director, forward,
+        Protocol, connections, director, forward, health,
         keys::{ServerEndpoint, ServiceKey},
-        services, workers,
+        ports, services, workers,
     },
-    top::data::Picture,
 };
-use ratatui::{
-    buffer::Buffer,
-    crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
-    layout::Rect,
+use serde_json::json;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
 };
-use std::collections::BTreeMap;
 
-fn server(last: u8, packets: u64, state: &str) -> services::Server {
+fn server(last: u8, packets: u64, state: &str, health: &str) -> services::Server {
+    let serves = state == "enabled" && health == "up";
     services::Server {
         endpoint: ServerEndpoint { address: [198, 51, 100, last].into(), port: 8080 },
-        weight: 1,
+        weight: u32::from(serves),
         configured_weight: 1,
         state: state.into(),
-        health: "up".into(),
-        drains_within_ms: None,
+        health: health.into(),
+        drains_within_ms: (state == "drain").then_some(299_500),
         active: 3,
         inactive: 1,
         traffic: services::Traffic::default(),
         rate: services::Rate {
+            connections_per_s: packets / 1_000,
             packets_in_per_s: packets,
+            packets_out_per_s: packets,
             bytes_in_per_s: packets * 100,
-            ..Default::default()
+            bytes_out_per_s: packets * 1_000,
         },
     }
 }
 
 fn service(name: &str, port: u16, servers: Vec<services::Server>) -> services::Service {
-    let packets = servers.iter().map(|server| server.rate.packets_in_per_s).sum();
+    let sum = |of: fn(&services::Rate) -> u64| servers.iter().map(|server| of(&server.rate)).sum();
     services::Service {
         name: name.into(),
-        key: ServiceKey { protocol: Protocol::Tcp, vip: [192, 0, 2, 100].into(), port },
+        key: key(port),
         method: "nat".into(),
         scheduler: "wlc".into(),
         flags: Vec::new(),
         adopt: false,
         options: BTreeMap::new(),
         traffic: services::Traffic::default(),
-        rate: services::Rate { connections_per_s: 2, packets_in_per_s: packets, ..Default::default() },
+        rate: services::Rate {
+            connections_per_s: sum(|rate| rate.connections_per_s),
+            packets_in_per_s: sum(|rate| rate.packets_in_per_s),
+            packets_out_per_s: sum(|rate| rate.packets_out_per_s),
+            bytes_in_per_s: sum(|rate| rate.bytes_in_per_s),
+            bytes_out_per_s: sum(|rate| rate.bytes_out_per_s),
+        },
         servers,
     }
 }
 
+fn key(port: u16) -> ServiceKey {
+    ServiceKey { protocol: Protocol::Tcp, vip: [192, 0, 2, 100].into(), port }
+}
+
+fn checked(
+    name: &str,
+    port: u16,
+    servers: &[(u8, &str, &str)],
+    reached: bool,
+) -> (ServiceKey, health::Service) {
+    let servers = servers.iter().map(|(last, state, failure)| {
+        let failure = (!failure.is_empty()).then(|| json!({"reason": failure, "ago_ms": 5_000}));
+        json!({
+            "address": format!("198.51.100.{last}"), "port": 8080, "state": state, "for_ms": 61_700, "role": "serves",
+            "against": u32::from(*state == "held"), "needed": 3, "took_us": 900, "checks": 100, "failures": 7,
+            "changes": 0, "last_failure": failure, "recent_downs": 0,
+            "held_for_ms": (*state == "held").then_some(42_000),
+        })
+    });
+    let service = json!({
+        "name": name, "protocol": "tcp", "vip": "192.0.2.100", "port": port,
+        "quorum": {"reached": reached, "weight": u32::from(reached), "reached_at": 1, "lost_below": 1, "changes": 0},
+        "when_all_fail": "reject", "keeps_last": false, "passive": false, "flap_limit": 3, "flap_window_ms": 300_000,
+        "servers": servers.collect::<Vec<_>>(),
+    });
+    (key(port), serde_json::from_value(service).unwrap())
+}
+
+fn port(id: u32, name: &str, mbps: Option<u32>, scale: u64) -> Port {
+    let counted = |times: u64| ports::PortStats {
+        id,
+        name: name.into(),
+        rx_packets: 700_000 * scale * times,
+        rx_missed: 8 * times * scale,
+        rx_bytes: 70_000_000 * scale * times,
+        tx_packets: 690_000 * scale * times,
+        tx_bytes: 690_000_000 * scale * times,
+        ..Default::default()
+    };
+    Port {
+        name: name.into(),
+        started: true,
+        link_up: scale > 0,
+        link_gone: false,
+        mbps,
+        rate: Some(rate(&counted(1), &counted(2), 1_000_000_000)),
+        counted: counted(2),
+    }
+}
+
 fn picture() -> Picture {
+    let names = [
+        (11, "up", ""),
+        (12, "up", ""),
+        (14, "down", "it refused the connection"),
+        (15, "held", "no answer"),
+    ];
     Picture {
         about: director::About {
             version: "0.1.0".into(),
@@ -67,18 +139,44 @@ fn picture() -> Picture {
             metrics_failure: None,
             clients_dropped: 0,
         },
-        count: connections::Count { total: 16, capacity: 1_000, active: 12, by_worker: vec![16] },
+        count: connections::Count { total: 160, capacity: 1_000, active: 120, by_worker: vec![160] },
         services: vec![
-            service("web", 80, vec![server(11, 10, "enabled"), server(12, 200_000, "drain")]),
-            service("mail", 25, vec![server(13, 500_000, "enabled")]),
+            service(
+                "web",
+                80,
+                vec![
+                    server(11, 10_000, "enabled", "up"),
+                    server(12, 200_000, "drain", "up"),
+                    server(14, 0, "enabled", "down"),
+                    server(15, 0, "enabled", "down"),
+                    server(16, 0, "disabled", "up"),
+                ],
+            ),
+            service("mail", 25, vec![server(13, 500_000, "enabled", "up")]),
+            service("a-service-with-a-long-name", 8443, vec![server(17, 0, "enabled", "down")]),
         ],
         cut: false,
-        workers: vec![workers::Worker {
-            lcore: 1,
-            busy_percent: 12.34,
-            received_per_s: 700_010,
-            ..Default::default()
-        }],
+        health: HashMap::from([
+            checked("web", 80, &names, true),
+            checked(
+                "a-service-with-a-long-name",
+                8443,
+                &[(17, "down", "it answered with status 500")],
+                false,
+            ),
+        ]),
+        ports: vec![port(0, "wan", Some(10_000), 1), port(1, "lan", None, 0)],
+        at_ns: 0,
+        workers: vec![
+            workers::Worker {
+                lcore: 1,
+                busy_percent: 12.34,
+                received_per_s: 700_010,
+                connections: 160,
+                ..Default::default()
+            },
+            workers::Worker { id: 1, lcore: 2, busy_percent: 95.0, handed_over: 7, ..Default::default() },
+        ],
         drops: vec![forward::Drop {
             reason: "unserved".into(),
             meaning: "For a VIP's port.".into(),
@@ -89,78 +187,183 @@ fn picture() -> Picture {
     }
 }
 
+fn text(lines: &[Line]) -> String {
+    lines.iter().map(|line| line.text() + "\n").collect()
+}
+
+fn print(state: &mut State, columns: usize) -> String {
+    text(&draw::all(&picture(), state, columns))
+}
+
+fn state(sort: Sort, filter: &str) -> State {
+    State::new(sort, filter.into())
+}
+
+/// The screen of a state, as it is seen.
+fn screens(columns: usize) -> String {
+    let picture = picture();
+    let mut all = String::new();
+    let mut show = |what: &str, state: &mut State, rows: usize| {
+        let lines = draw::screen(&picture, state, columns, rows);
+        all += &format!("---- {what}\n");
+        for line in lines {
+            // As far as the screen goes.
+            let line: String = line.text().chars().take(columns).collect();
+            all += &format!("{}\n", line.trim_end());
+        }
+    };
+    show("services, servers, ports", &mut state(Sort::Name, ""), 30);
+    let mut chosen = state(Sort::Pps, "");
+    for key in [Key::Down, Key::Down, Key::Down, Key::Down, Key::Down, Key::Char('d')] {
+        chosen.press(key, &picture);
+    }
+    show("the chosen server is to be drained, on a low screen", &mut chosen, 14);
+    let mut help = state(Sort::Name, "");
+    help.press(Key::Char('?'), &picture);
+    show("help", &mut help, 24);
+    all
+}
+
 #[test]
-fn a_frame_shows_everything() {
-    let mut state = State::new(Sort::Name, String::new());
-    let expected = "\
-lb-app 0.1.0, up 1m05s, forwarding
-16 connections of 1000, 12 active; sorted by configuration
-SERVICE, SERVERS                    WEIGHT     ACTIVE    INACT     CPS  IN PPS  IN B/S OUT B/S
-web TCP 192.0.2.100:80                 wlc          6        2       2    200K       0       0
-  -> 198.51.100.11:8080                  1          3        1       0      10    1000       0
-  -> 198.51.100.12:8080                  1          3        1       0    200K     20M       0
-mail TCP 192.0.2.100:25                wlc          3        1       2    500K       0       0
-  -> 198.51.100.13:8080                  1          3        1       0    500K     50M       0
-
-WORKER    LCORE    BUSY       PPS  CONNECTIONS      DROPPED  HANDED OVER
-0             1  12.3 %     700K            0            0            0
-
-DROPPED                 PER S      PACKETS  WHAT HAPPENED
-unserved                    1            9  For a VIP's port.
-q quit  s sort  / filter  v servers  arrows scroll
-";
-    assert_eq!(print(&picture(), &mut state, 100), expected);
+fn a_screen_reads_as_it_should() {
+    for columns in [80, 200] {
+        let shown = screens(columns);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/top/top{columns}.txt"));
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            fs::write(&file, &shown).unwrap();
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(shown, expected, "it differs: write it anew with UPDATE_SNAPSHOTS=1 and review it");
+    }
 }
 
 #[test]
 fn what_is_busiest_comes_first() {
-    let mut state = State::new(Sort::Pps, String::new());
-    let text = print(&picture(), &mut state, 100);
-    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("no {what} in\n{text}"));
+    let shown = print(&mut state(Sort::Pps, ""), 100);
+    let at = |what: &str| shown.find(what).unwrap_or_else(|| panic!("no {what} in\n{shown}"));
     assert!(at("mail") < at("web") && at(".12:") < at(".11:"));
 }
 
 #[test]
 fn a_filter_leaves_out_the_rest() {
-    let mut state = State::new(Sort::Name, "100.12".into());
-    let text = print(&picture(), &mut state, 100);
+    let shown = print(&mut state(Sort::Name, "100.12"), 100);
     assert!(
-        text.contains("web") && text.contains(".12:") && !text.contains("mail") && !text.contains(".11:")
+        shown.contains("web") && shown.contains(".12:") && !shown.contains("mail") && !shown.contains(".11:")
     );
 }
 
 #[test]
 fn every_size_of_screen_will_do() {
-    for width in [0, 1, 20, 80] {
-        for height in [0, 1, 2, 3, 5, 8, 24] {
-            let area = Rect::new(0, 0, width, height);
-            let mut buffer = Buffer::empty(area);
-            let mut state = State::new(Sort::Name, String::new());
+    for columns in [0, 1, 20, 80, 119, 120, 149, 200, 400] {
+        for rows in [0, 1, 2, 3, 5, 8, 24, 60] {
+            let mut state = state(Sort::Name, "");
             state.scrolled = 1_000;
-            draw::draw(&mut buffer, area, &picture(), &mut state);
-            buffer.reset();
-            state.scrolled = 0;
-            draw::draw(&mut buffer, area, &picture(), &mut state);
-            if width == 80 && height >= 8 {
-                assert!(lines(&buffer).contains("192.0.2.100:80"), "{height}:\n{}", lines(&buffer));
+            for key in [Key::Home, Key::End, Key::Char('?')] {
+                let lines = draw::screen(&picture(), &mut state, columns, rows);
+                assert_eq!(lines.len(), rows);
+                lines.iter().for_each(|line| drop(line.painted(columns, true)));
+                state.press(key, &picture());
             }
         }
     }
 }
 
+/// Of what matters nothing is cut off.
+#[test]
+fn columns_fit_a_screen() {
+    let mut help = state(Sort::Name, "");
+    help.press(Key::Char('?'), &picture());
+    let help = draw::screen(&picture(), &mut help, 80, 30);
+    for (columns, lines) in [
+        (80, help),
+        (80, draw::all(&picture(), &mut state(Sort::Name, ""), 80)),
+        (120, draw::all(&picture(), &mut state(Sort::Name, ""), 120)),
+        (200, draw::all(&picture(), &mut state(Sort::Name, ""), 200)),
+    ] {
+        for line in lines {
+            let text = line.text();
+            assert!(text.chars().count() <= columns, "{columns}: {text}");
+        }
+    }
+}
+
+/// Words and bars say it all: what is painted without colour has the same text, and no colour.
+#[test]
+fn nothing_is_lost_without_colour() {
+    let picture = picture();
+    for line in draw::screen(&picture, &mut state(Sort::Name, ""), 80, 30) {
+        let [colour, plain] = [true, false].map(|colour| line.painted(80, colour));
+        let bare = |painted: &str| {
+            painted
+                .split('\x1b')
+                .map(|part| part.split_once('m').filter(|_| part.starts_with('[')).map_or(part, |it| it.1))
+                .collect::<String>()
+        };
+        assert_eq!(bare(&colour), bare(&plain));
+        assert!(!plain.contains("\x1b[3"), "{plain:?}");
+    }
+    let shown = print(&mut state(Sort::Name, ""), 80);
+    for word in ["up", "DOWN", "HELD", "drain", "disabled", "NONE", "[|"] {
+        assert!(shown.contains(word), "no {word} in\n{shown}");
+    }
+}
+
 #[test]
 fn keys_do_what_they_say() {
-    let mut state = State::new(Sort::Name, String::new());
-    let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
+    let picture = picture();
+    let mut state = state(Sort::Name, "");
     for c in "s/we".chars() {
-        assert_eq!(state.press(key(KeyCode::Char(c))), Does::GoOn);
+        assert_eq!(state.press(Key::Char(c), &picture), Does::GoOn);
     }
-    assert_eq!((state.sort, state.filter.as_str(), state.typing), (Sort::Cps, "we", true));
-    state.press(key(KeyCode::Char('q')));
-    assert_eq!(state.filter, "weq", "a letter like any other");
-    state.press(key(KeyCode::Backspace));
-    state.press(key(KeyCode::Enter));
-    assert_eq!(state.press(key(KeyCode::Char('q'))), Does::Quit);
-    let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-    assert_eq!(state.press(ctrl_c), Does::Quit);
+    assert_eq!(
+        (state.wanted.sort, state.wanted.filter.as_str(), &state.mode),
+        (Sort::Cps, "we", &Mode::Filter)
+    );
+    state.press(Key::Char('q'), &picture);
+    assert_eq!(state.wanted.filter, "weq", "a letter like any other");
+    state.press(Key::Backspace, &picture);
+    state.press(Key::Enter, &picture);
+    state.press(Key::Char('p'), &picture);
+    assert!(state.paused);
+    assert_eq!(state.press(Key::Char('q'), &picture), Does::Quit);
+    assert_eq!(state.press(Key::Leave, &picture), Does::Quit);
+}
+
+/// Nothing is changed by one key, and no service is drained.
+#[test]
+fn a_change_is_asked_for_first() {
+    let picture = picture();
+    let mut state = state(Sort::Name, "");
+    state.press(Key::Char('d'), &picture);
+    assert_eq!((&state.mode, state.said.as_str()), (&Mode::Look, "choose a server first: arrows"));
+    state.press(Key::Down, &picture);
+    state.press(Key::Char('d'), &picture);
+    assert_eq!(state.mode, Mode::Look, "this is a service");
+    state.press(Key::Down, &picture);
+    let endpoint = ServerEndpoint { address: [198, 51, 100, 11].into(), port: 8080 };
+    let subject = Subject { service: key(80), name: "web".into(), server: Some(endpoint) };
+    assert_eq!(state.chosen, Some(subject.clone()));
+    let change = Change { subject: subject.clone(), state: "drain" };
+    state.press(Key::Char('d'), &picture);
+    assert_eq!(state.mode, Mode::Confirm(change.clone()));
+    assert_eq!(state.press(Key::Enter, &picture), Does::GoOn);
+    assert_eq!(state.said, "nothing was changed");
+    state.press(Key::Char('d'), &picture);
+    assert_eq!(state.press(Key::Char('y'), &picture), Does::Change(change));
+    state.press(Key::Char('u'), &picture);
+    assert_eq!(state.said, "it is enabled already");
+
+    state.press(Key::Char('e'), &picture);
+    for c in "203.0.113.1:9".chars() {
+        state.press(Key::Char(c), &picture);
+    }
+    let client = "203.0.113.1:9".parse().unwrap();
+    assert_eq!(state.press(Key::Enter, &picture), Does::Explain(subject.clone(), Some(client)));
+    state.press(Key::Char('e'), &picture);
+    assert_eq!(state.press(Key::Enter, &picture), Does::Explain(subject.clone(), None));
+    // It stays chosen, wherever it is listed.
+    state.press(Key::Char('s'), &picture);
+    state.press(Key::Down, &picture);
+    state.press(Key::Up, &picture);
+    assert_eq!(state.chosen, Some(subject));
 }
