@@ -77,7 +77,7 @@ pub enum Outcome {
     /// Another worker gets it, and decides.
     HandedOver(WorkerId, HandOver),
     /// It is for the director itself.
-    TakenIn,
+    Host,
     /// It ends here.
     Dropped(DropReason),
 }
@@ -91,7 +91,7 @@ impl Outcome {
             Outcome::Waits { .. } => "waits",
             Outcome::Answered { .. } => "answered",
             Outcome::HandedOver(..) => "handed-over",
-            Outcome::TakenIn => "taken-in",
+            Outcome::Host => "host",
             Outcome::Dropped(_) => "dropped",
         }
     }

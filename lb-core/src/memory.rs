@@ -145,7 +145,7 @@ impl Io for MemoryIo {
         Ok(())
     }
 
-    fn deliver(&mut self, packet: MemoryPacket) -> Result<(), MemoryPacket> {
+    fn to_host(&mut self, packet: MemoryPacket) -> Result<(), MemoryPacket> {
         if !self.waits_for(packet.bytes()) {
             return Err(packet);
         }

@@ -165,11 +165,11 @@ pub trait Io {
 
     /// Gives the director's control plane a packet for one of the director's own addresses. `Err` returns it when nobody
     /// there waits for it.
-    fn deliver(&mut self, packet: Self::Packet) -> Result<(), Self::Packet> {
+    fn to_host(&mut self, packet: Self::Packet) -> Result<(), Self::Packet> {
         Err(packet)
     }
 
-    /// Whether [`Io::deliver`] would take this frame now. Takes nothing: explanations ask.
+    /// Whether [`Io::to_host`] would take this frame now. Takes nothing: explanations ask.
     fn waits_for(&self, frame: &[u8]) -> bool {
         let _ = frame;
         false

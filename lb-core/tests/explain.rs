@@ -102,7 +102,7 @@ fn happens(
         return Outcome::HandedOver(io.handed_over[0].0, HandOver::ALL[why]);
     }
     if after.3 > before.3 {
-        return Outcome::TakenIn;
+        return Outcome::Host;
     }
     if after.2 > before.2 {
         return waits();

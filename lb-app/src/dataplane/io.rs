@@ -131,7 +131,7 @@ impl Io for LcoreIo {
         }
     }
 
-    fn deliver(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
+    fn to_host(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
         if !self.host.take(packet.bytes()) {
             return Err(packet);
         }

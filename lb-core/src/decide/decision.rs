@@ -65,7 +65,7 @@ pub enum Act<F: Family = V4> {
     /// The same, and the other workers get copies within that budget: one of them may know more.
     Share(Purpose, DropReason),
     /// It is for one of the director's own addresses: for whoever waits for it there, or it ends for that reason.
-    Deliver(DropReason),
+    Host(DropReason),
     /// It goes to the worker that owns it.
     HandOver(WorkerId, HandOver),
     /// It is turned away: its sender is told, or not even that.

@@ -31,7 +31,7 @@ use crate::{
 
 /// Where a connection's packets go next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct Path {
     /// Who gets them.
     pub neighbour: Option<NeighbourId>,
     /// Bytes of the largest that can go there in one piece, without what the method adds.
@@ -40,7 +40,7 @@ pub struct Way {
     pub most: u16,
 }
 
-impl Way {
+impl Path {
     /// Whether a packet can go on.
     #[inline]
     #[must_use]
@@ -59,9 +59,9 @@ impl Known {
         hit: Hit,
     ) -> Decision<F> {
         let connection = F::connections(self).get(hit.connection());
-        let way = self.way(connection, hit.direction());
-        let course = if !way.takes(&parsed.at) {
-            self.stuck(now, packet, parsed, hit, way.limit)
+        let path = self.path(connection, hit.direction());
+        let course = if !path.takes(&parsed.at) {
+            self.stuck(now, packet, parsed, hit, path.limit)
         } else if self.begins_anew(parsed, connection, hit.direction()) {
             let (connection, why) = (hit.connection(), Ended::Reopened);
             Course::End(End { connection, why, then: Then::Anew })
@@ -72,7 +72,7 @@ impl Known {
             let is_doubted =
                 next != connection.state && is_doubtful(packet, parsed, connection, hit.direction());
             let state = if is_doubted { connection.state } else { next };
-            Act::Pass(Pass { hit, state, is_doubted, neighbour: way.neighbour }).into()
+            Act::Pass(Pass { hit, state, is_doubted, neighbour: path.neighbour }).into()
         };
         Decision { about: About::Connection(hit), course }
     }
@@ -133,7 +133,7 @@ impl Known {
         let key = parsed.key.key();
         let local = self.snapshot.local::<F>(key.destination);
         if matches!(local, Some(Local::Own(_))) {
-            return Act::Deliver(self.if_nobody_waits::<F>(key.source, DropReason::OwnAddress)).into();
+            return Act::Host(self.if_nobody_waits::<F>(key.source, DropReason::OwnAddress)).into();
         }
         if !self.is_station::<F>(key.source) {
             return Act::Drop(DropReason::BadSource).into();
@@ -259,16 +259,16 @@ impl Known {
     /// Where a connection's packets go next.
     #[inline(always)]
     #[must_use]
-    pub fn way<F: Family>(&self, connection: &Connection<F>, direction: Direction) -> Way {
+    pub fn path<F: Family>(&self, connection: &Connection<F>, direction: Direction) -> Path {
         match direction {
             Direction::In => {
                 let backend = &self.backends[connection.server];
-                Way { neighbour: backend.neighbour, limit: backend.limit, most: backend.most }
+                Path { neighbour: backend.neighbour, limit: backend.limit, most: backend.most }
             }
             Direction::Out => {
                 let neighbour = connection.client_neighbour;
                 let limit = self.neighbours.mtu(neighbour);
-                Way { neighbour, limit, most: limit }
+                Path { neighbour, limit, most: limit }
             }
         }
     }

@@ -88,7 +88,7 @@ impl Known {
             parsed.at.payload(packet.bytes()).first().map_or(Message::Other, |&kind| F::message(kind));
         if !self.is_station::<F>(parsed.at.source) {
             let answers = matches!(message, Message::EchoReply | Message::ConnectionError);
-            let act = if is_own && answers { Act::Deliver } else { Act::Drop };
+            let act = if is_own && answers { Act::Host } else { Act::Drop };
             return act(DropReason::BadSource).into();
         }
         let act = match message {
@@ -97,7 +97,7 @@ impl Known {
             }
             Message::ConnectionError if is_own => self.own_error(now, packet, parsed, origin),
             Message::ConnectionError => return self.icmp_error(packet, parsed, origin),
-            Message::EchoReply if is_own => Act::Deliver(DropReason::IcmpUnrelated),
+            Message::EchoReply if is_own => Act::Host(DropReason::IcmpUnrelated),
             Message::OtherError => Act::Drop(DropReason::IcmpUnrelated),
             _ if local.is_some() => Act::Drop(DropReason::IcmpUnrelated),
             _ => Act::Drop(DropReason::NotForUs),
@@ -124,16 +124,16 @@ impl Known {
             };
         };
         let connection = F::connections(self).get(hit.connection());
-        let way = self.way(connection, hit.direction());
+        let path = self.path(connection, hit.direction());
         let is_gone = self.backends[connection.server].is_gone();
         let act = if hit.direction() == Direction::In && is_gone {
             Act::Drop(DropReason::NoConnection)
         } else if parsed.at.ttl <= 1 {
             Act::Drop(DropReason::TtlExpired)
-        } else if !way.takes(&parsed.at) {
+        } else if !path.takes(&parsed.at) {
             Act::Drop(DropReason::TooBig)
         } else {
-            Act::Relay(Relay { hit, quote, neighbour: way.neighbour })
+            Act::Relay(Relay { hit, quote, neighbour: path.neighbour })
         };
         Decision { about: About::Connection(hit), course: act.into() }
     }
@@ -150,7 +150,7 @@ impl Known {
     ) -> Act<F> {
         let message = parsed.at.payload(packet.bytes());
         let report = Narrow::read(message).filter(|(report, _)| self.is_tunnel(report));
-        let Some((report, inner)) = report else { return Act::Deliver(DropReason::IcmpUnrelated) };
+        let Some((report, inner)) = report else { return Act::Host(DropReason::IcmpUnrelated) };
         let is_sent = match Quote::key_inside(message, inner) {
             Some(key) => self.has_sent(now, &key, &report),
             // Some routers quote no more than RFC 792 asks for, which does not tell whose the packet inside is.

@@ -3,7 +3,7 @@
 use super::{
     Act,
     classify::Parsed,
-    flow::{Way, next_state},
+    flow::{Path, next_state},
     known::{Forwarded, Known},
     room::Room,
 };
@@ -112,15 +112,15 @@ impl Known {
         let Server { service, plan, .. } = &self.snapshot.servers[server];
         let room =
             self.room::<F>(*service, [replaces, opener.replaces]).ok_or(Act::Drop(DropReason::TableFull))?;
-        let way = self.first_way(direction, server, client);
-        if !way.takes(&parsed.at) {
-            return Err(self.undeliverable(opener.now, opener.port, parsed, way.limit));
+        let path = self.first_path(direction, server, client);
+        if !path.takes(&parsed.at) {
+            return Err(self.undeliverable(opener.now, opener.port, parsed, path.limit));
         }
         let method = self.snapshot.services[*service].method;
         let address = F::of(plan.address).unwrap_or_default();
         let mut connection = Connection::new(&key, server, address, plan.port, method);
         connection.state = next_state(parsed, &connection, direction);
-        let Way { neighbour, limit, .. } = way;
+        let Path { neighbour, limit, .. } = path;
         Ok(Opening { connection, direction, vacancy, replaces, room, client, neighbour, limit })
     }
 
@@ -186,15 +186,15 @@ impl Known {
     }
 
     /// Where the first packet of a connection goes.
-    fn first_way(&self, direction: Direction, server: ServerId, client: Option<ClientHop>) -> Way {
+    fn first_path(&self, direction: Direction, server: ServerId, client: Option<ClientHop>) -> Path {
         match (direction, client) {
             (Direction::Out, Some(ClientHop { hop, neighbour })) => {
                 let limit = self.snapshot.interfaces[hop.interface].mtu;
-                Way { neighbour, limit, most: limit }
+                Path { neighbour, limit, most: limit }
             }
             _ => {
                 let backend = &self.backends[server];
-                Way { neighbour: backend.neighbour, limit: backend.limit, most: backend.most }
+                Path { neighbour: backend.neighbour, limit: backend.limit, most: backend.most }
             }
         }
     }

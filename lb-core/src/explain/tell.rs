@@ -144,11 +144,11 @@ impl<F: Forwarded> Story<F> {
                 );
                 Outcome::Dropped(reason)
             }
-            Act::Deliver(_) if self.is_waited_for => {
+            Act::Host(_) if self.is_waited_for => {
                 self.say(Stage::Service, "for the director itself: a health check by its ports expects it");
-                Outcome::TakenIn
+                Outcome::Host
             }
-            Act::Deliver(otherwise) => self.dropped(otherwise),
+            Act::Host(otherwise) => self.dropped(otherwise),
             Act::HandOver(to, why) => Outcome::HandedOver(to, why),
             Act::Refuse(refusal) => self.refused(&refusal),
             Act::Pass(pass) => self.passed(worker, &pass),
@@ -158,7 +158,7 @@ impl<F: Forwarded> Story<F> {
                 let then = if report.takes_fragments() { "routers may fragment" } else { "kept" };
                 let text = format!("the tunnel to {to} carries {} bytes; {then} for ten minutes", report.mtu);
                 self.say(Stage::Method, text);
-                Outcome::TakenIn
+                Outcome::Host
             }
             Act::Conflict(conflict) => {
                 let claim = conflict.claim;
@@ -166,7 +166,7 @@ impl<F: Forwarded> Story<F> {
                     Stage::Service,
                     format!("{} claims {}, which belongs to this director", claim.mac, claim.address),
                 );
-                Outcome::TakenIn
+                Outcome::Host
             }
             Act::Hear(hear) => self.heard(&hear),
         };
@@ -247,8 +247,8 @@ impl<F: Forwarded> Story<F> {
     fn passed<P: Packet>(&mut self, worker: &Worker<P>, pass: &Pass) -> Outcome {
         let connection = *F::connections(&worker.known).get(pass.hit.connection());
         let direction = pass.hit.direction();
-        let way = worker.known.way(&connection, direction);
-        self.tell_fit(way.limit);
+        let path = worker.known.path(&connection, direction);
+        self.tell_fit(path.limit);
         self.tell_state(&worker.known, &connection, connection.state, pass.state);
         if pass.is_doubted {
             self.say(
@@ -394,7 +394,7 @@ impl<F: Forwarded> Story<F> {
             return Outcome::Answered { frame: self.packet.bytes().to_vec() };
         }
         match hear.neighbour {
-            Some(_) => Outcome::TakenIn,
+            Some(_) => Outcome::Host,
             None => Outcome::Dropped(DropReason::ArpIgnored),
         }
     }

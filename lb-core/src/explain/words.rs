@@ -206,7 +206,7 @@ pub(super) fn outcome(snapshot: &Snapshot, outcome: &Outcome, arrived_on: PortId
         }
         Outcome::Answered { .. } => format!("answered, on {}", port_name(snapshot, arrived_on)),
         Outcome::HandedOver(worker, why) => format!("handed over to worker {} ({})", worker.0, why.name()),
-        Outcome::TakenIn => "received by the director itself".into(),
+        Outcome::Host => "received by the director itself".into(),
         Outcome::Dropped(reason) => format!("dropped: {}: {}", reason.name(), reason.explanation()),
     }
 }

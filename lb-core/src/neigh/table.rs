@@ -21,9 +21,9 @@ use std::net::IpAddr;
 /// Neighbours looked at in one call of [`Neighbours::poll`].
 const POLL_STEP: usize = 16;
 
-/// The way to a neighbour.
+/// What sending to a neighbour takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct Adjacency {
     /// Its address and that of our port, in the order of a frame to it.
     pub stations: [u8; ethernet::ADDRESSES_LEN],
     /// The port it is behind.
@@ -32,13 +32,13 @@ pub struct Way {
     pub limit: u16,
 }
 
-impl Way {
+impl Adjacency {
     /// To nobody: nothing fits.
-    const VACANT: Way = Way { stations: [0; ethernet::ADDRESSES_LEN], port: PortId(0), limit: 0 };
+    const VACANT: Adjacency = Adjacency { stations: [0; ethernet::ADDRESSES_LEN], port: PortId(0), limit: 0 };
 
-    fn of(neighbour: &Neighbour) -> Way {
+    fn of(neighbour: &Neighbour) -> Adjacency {
         let limit = if neighbour.knowledge == Knowledge::Known { neighbour.mtu } else { 0 };
-        Way { stations: neighbour.stations, port: neighbour.port, limit }
+        Adjacency { stations: neighbour.stations, port: neighbour.port, limit }
     }
 }
 
@@ -48,7 +48,7 @@ pub struct Neighbours {
     entries: Vec<Option<Neighbour>>,
     /// What a packet needs of each, close together. Place 0 leads nowhere, so that a packet to nobody need not be told
     /// from others.
-    ways: Box<[Way]>,
+    adjacencies: Box<[Adjacency]>,
     /// The neighbour by a hash of its address: open addressing with linear probing, at most half full.
     index: Box<[Option<NeighbourId>]>,
     count: usize,
@@ -70,7 +70,7 @@ impl Neighbours {
     pub fn new() -> Self {
         Neighbours {
             entries: vec![None; PLACES],
-            ways: vec![Way::VACANT; PLACES].into_boxed_slice(),
+            adjacencies: vec![Adjacency::VACANT; PLACES].into_boxed_slice(),
             index: vec![None; INDEX_LEN].into_boxed_slice(),
             count: 0,
             free_hint: 1,
@@ -105,11 +105,11 @@ impl Neighbours {
         self.entries.get(NeighbourId::index_of(id)).and_then(Option::as_ref)
     }
 
-    /// The way to a neighbour; to nobody, nothing fits.
+    /// What sending to a neighbour takes; to nobody, nothing fits.
     #[inline(always)]
     #[must_use]
-    pub fn way(&self, id: Option<NeighbourId>) -> Option<&Way> {
-        self.ways.get(NeighbourId::index_of(id))
+    pub fn adjacency(&self, id: Option<NeighbourId>) -> Option<&Adjacency> {
+        self.adjacencies.get(NeighbourId::index_of(id))
     }
 
     /// The largest IPv4 packet for the port that a neighbour is behind. That a neighbour does not exist is noticed
@@ -156,7 +156,7 @@ impl Neighbours {
         let id = self.find(hop)?;
         let neighbour = self.entries.get_mut(id.index())?.as_mut()?;
         let is_news = neighbour.answer(mac, now);
-        self.ways[id.index()] = Way::of(neighbour);
+        self.adjacencies[id.index()] = Adjacency::of(neighbour);
         Some((id, is_news))
     }
 
@@ -174,7 +174,7 @@ impl Neighbours {
                 // would wait for whoever gets its number.
                 if unused { neighbour.give_up(now) } else { question }
             });
-            self.ways[place] = Way::of(neighbour);
+            self.adjacencies[place] = Adjacency::of(neighbour);
             if let (Some(question), Some(id)) = (question, id_at(place)) {
                 return Some((id, question));
             }
@@ -201,7 +201,7 @@ impl Neighbours {
         self.free_hint = place + 1;
         self.last = self.last.max(place);
         let slot = self.slot_of(neighbour.hop);
-        self.ways[place] = Way::of(&neighbour);
+        self.adjacencies[place] = Adjacency::of(&neighbour);
         self.entries[place] = Some(neighbour);
         self.index[slot] = Some(id);
         self.count += 1;
@@ -210,7 +210,7 @@ impl Neighbours {
 
     fn remove(&mut self, id: NeighbourId) {
         let Some(neighbour) = self.entries[id.index()].take() else { return };
-        self.ways[id.index()] = Way::VACANT;
+        self.adjacencies[id.index()] = Adjacency::VACANT;
         self.count -= 1;
         self.free_hint = self.free_hint.min(id.index());
         while self.last > 0 && self.entries[self.last].is_none() {

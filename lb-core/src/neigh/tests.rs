@@ -92,10 +92,10 @@ proptest! {
                     let mac = Mac([2, 0, 0, 0, mac, host]);
                     let Some((number, _)) = table.answer(place(host), mac, at) else { continue };
                     let neighbour = *table.get(number).expect("it has answered");
-                    let way = *table.way(Some(number)).expect("it has answered");
+                    let adjacency = *table.adjacency(Some(number)).expect("it has answered");
                     prop_assert_eq!((neighbour.hop, neighbour.mac), (place(host), mac));
-                    prop_assert_eq!((way.limit, way.port), (1_500, interface(host).port));
-                    prop_assert_eq!(way.stations[..6].to_vec(), mac.0.to_vec());
+                    prop_assert_eq!((adjacency.limit, adjacency.port), (1_500, interface(host).port));
+                    prop_assert_eq!(adjacency.stations[..6].to_vec(), mac.0.to_vec());
                     while let Some(packet) = waiting.pop(number) {
                         prop_assert_eq!(packet, host, "somebody else's packet");
                         sent += 1;
@@ -122,7 +122,7 @@ proptest! {
             for (host, (number, count)) in &users {
                 let neighbour = table.get(*number).expect("it is used");
                 prop_assert_eq!((neighbour.hop, neighbour.users), (place(*host), *count));
-                let limit = table.way(Some(*number)).map(|way| way.limit);
+                let limit = table.adjacency(Some(*number)).map(|adjacency| adjacency.limit);
                 prop_assert!(limit == Some(0) || neighbour.knowledge == Knowledge::Known);
             }
             prop_assert_eq!(waiting.len(), pushed - sent - gone);

@@ -138,7 +138,7 @@ impl<P: Packet> Worker<P> {
                 self.share(now, &packet, purpose, io);
                 self.drop(packet, reason, io);
             }
-            Act::Deliver(otherwise) => match io.deliver(packet) {
+            Act::Host(otherwise) => match io.to_host(packet) {
                 Ok(()) => self.books.counters.host.bump(),
                 Err(packet) => self.drop(packet, otherwise, io),
             },
@@ -255,8 +255,8 @@ impl<P: Packet> Worker<P> {
         let Known { snapshot, backends, .. } = &mut self.known;
         for id in snapshot.tunnels_to::<F>(report.server).filter(|&id| report.concerns(&snapshot.servers[id]))
         {
-            self.chores.narrow_ways += usize::from(backends[id].narrow(report, now));
+            self.chores.narrow_paths += usize::from(backends[id].narrow(report, now));
         }
-        self.take_in(packet, io);
+        self.end_at_host(packet, io);
     }
 }

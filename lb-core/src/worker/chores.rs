@@ -14,9 +14,9 @@ pub(super) struct Chores {
     pub(super) announcements: Announcements,
     /// Neighbours that static routes name.
     pub(super) gateways: Vec<NeighbourId>,
-    /// Servers whose way is known to carry less than their port, for a while.
-    pub(super) narrow_ways: usize,
-    pub(super) ways_due: Instant,
+    /// Servers whose path is known to carry less than their port, for a while.
+    pub(super) narrow_paths: usize,
+    pub(super) paths_due: Instant,
     pub(super) last_tick: Option<Instant>,
 }
 
@@ -25,8 +25,8 @@ impl Chores {
         Chores {
             announcements: Announcements::new(worker, Instant::ZERO),
             gateways: Vec::new(),
-            narrow_ways: 0,
-            ways_due: now,
+            narrow_paths: 0,
+            paths_due: now,
             last_tick: None,
         }
     }

@@ -103,7 +103,7 @@ impl<P: Packet> Worker<P> {
         let mut backend = Backend::new(neighbour, method, interface.mtu, outer);
         backend.stand(server.standing);
         let old = std::mem::replace(&mut known.backends[number], backend);
-        self.chores.narrow_ways -= usize::from(old.is_narrow());
+        self.chores.narrow_paths -= usize::from(old.is_narrow());
         known.neighbours.release(old.neighbour);
     }
 

@@ -1,5 +1,5 @@
 //! Packets that the director's control plane sends by the ports: health checks that take the way of traffic. The
-//! answers come to the director's own addresses, and [`Io::deliver`] takes them.
+//! answers come to the director's own addresses, and [`Io::to_host`] takes them.
 
 use super::Worker;
 use crate::{

@@ -112,8 +112,8 @@ impl<P: Packet> Worker<P> {
         self.known.move_load(server, State::None, state);
         self.books.counters.created.bump();
         self.books.traffic[server.index()].connections.bump();
-        let way = self.known.way(&connection, opening.direction);
-        Ok((Hit::new(id, opening.direction), way.neighbour))
+        let path = self.known.path(&connection, opening.direction);
+        Ok((Hit::new(id, opening.direction), path.neighbour))
     }
 
     /// The next hop to a client, with one more user. Its place in the table has been seen to.

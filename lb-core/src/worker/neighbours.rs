@@ -40,7 +40,7 @@ impl<P: Packet> Worker<P> {
             return io.transmit(packet.port(), packet);
         }
         match hear.neighbour {
-            Some(_) => self.take_in(packet, io),
+            Some(_) => self.end_at_host(packet, io),
             None => self.drop(packet, DropReason::ArpIgnored, io),
         }
     }
@@ -62,7 +62,7 @@ impl<P: Packet> Worker<P> {
             self.known.defences.defended(claim.address.into(), now);
             self.announce(interface, claim.address, io);
         }
-        self.take_in(packet, io);
+        self.end_at_host(packet, io);
     }
 
     /// A neighbour's address has become known: what waited for it goes.

@@ -31,8 +31,8 @@ impl<P: Packet> Worker<P> {
             Direction::In => backend.neighbour,
             Direction::Out => connection.client_neighbour,
         };
-        let way = self.known.neighbours.way(neighbour)?;
-        if ip_len > way.limit || ttl <= 1 {
+        let adjacency = self.known.neighbours.adjacency(neighbour)?;
+        if ip_len > adjacency.limit || ttl <= 1 {
             return None;
         }
 
@@ -40,7 +40,7 @@ impl<P: Packet> Worker<P> {
         connection.count(direction, ip_len);
         traffic.count(direction as usize, ip_len);
         // Where it goes first, although the headers behind change next: it is at hand now.
-        ethernet::set_stations(head, &way.stations);
+        ethernet::set_stations(head, &adjacency.stations);
         let at = &Headers::of_common(head);
         if !forward::rewrite(head, at, connection, direction)
             && let Err(reason) = tun::inbound(packet, at, &backend.outer, &mut self.last_id)
@@ -48,6 +48,6 @@ impl<P: Packet> Worker<P> {
             (parsed.kind, parsed.reason) = (Kind::Drop, reason);
             return None;
         }
-        Some(way.port)
+        Some(adjacency.port)
     }
 }

@@ -93,7 +93,7 @@ impl<P: Packet> Worker<P> {
     }
 
     /// A packet was for the director itself.
-    pub(super) fn take_in(&mut self, packet: P, io: &mut impl Io<Packet = P>) {
+    pub(super) fn end_at_host(&mut self, packet: P, io: &mut impl Io<Packet = P>) {
         self.books.counters.host.bump();
         io.release(packet);
     }

@@ -31,10 +31,10 @@ impl<P: Packet> Worker<P> {
 
     /// Forgets path MTUs that were learnt long ago. Looks at all servers, but only while there are such, and seldom.
     fn widen_ways(&mut self, now: Instant) {
-        if self.chores.narrow_ways > 0 && now >= self.chores.ways_due {
-            self.chores.ways_due = now + WIDEN_EVERY;
+        if self.chores.narrow_paths > 0 && now >= self.chores.paths_due {
+            self.chores.paths_due = now + WIDEN_EVERY;
             let backends = self.known.backends.iter_mut();
-            self.chores.narrow_ways -= backends.filter_map(|way| way.widen(now).then_some(())).count();
+            self.chores.narrow_paths -= backends.filter_map(|path| path.widen(now).then_some(())).count();
         }
     }
 }

@@ -106,7 +106,7 @@ pub enum Outcome {
         why: String,
     },
     /// It is for the director itself.
-    TakenIn,
+    Host,
     /// It ends here.
     Dropped {
         /// Why; `show drops` counts these.

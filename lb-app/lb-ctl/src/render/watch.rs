@@ -82,7 +82,7 @@ fn outcome(outcome: &Outcome) -> String {
         Outcome::Waits { port, next_hop } => format!("waits for {next_hop} on {port}"),
         Outcome::Answered { bytes } => format!("answered with {bytes} bytes"),
         Outcome::HandedOver { to, why } => format!("handed over to worker {to} ({why})"),
-        Outcome::TakenIn => "received by the director itself".to_owned(),
+        Outcome::Host => "received by the director itself".to_owned(),
         Outcome::Dropped { reason } => format!("dropped: {reason}"),
     }
 }

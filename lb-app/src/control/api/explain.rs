@@ -88,7 +88,7 @@ pub(super) fn outcome(outcome: &explanation::Outcome, snapshot: &Snapshot) -> Ou
         explanation::Outcome::HandedOver(to, why) => {
             Outcome::HandedOver { to: to.0.into(), why: why.name().to_owned() }
         }
-        explanation::Outcome::TakenIn => Outcome::TakenIn,
+        explanation::Outcome::Host => Outcome::Host,
         explanation::Outcome::Dropped(reason) => Outcome::Dropped { reason: reason.name().to_owned() },
     }
 }

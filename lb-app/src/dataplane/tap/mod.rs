@@ -186,8 +186,8 @@ impl Io for TapIo<'_> {
         outcome
     }
 
-    fn deliver(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
-        self.io.deliver(packet)
+    fn to_host(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
+        self.io.to_host(packet)
     }
 
     fn waits_for(&self, frame: &[u8]) -> bool {

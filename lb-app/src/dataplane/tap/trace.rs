@@ -100,7 +100,7 @@ impl Seen {
             return Outcome::Dropped(reason);
         }
         if counters.host.get() > self.host {
-            return Outcome::TakenIn;
+            return Outcome::Host;
         }
         match &explanation.outcome {
             Outcome::Waits { .. } => explanation.outcome.clone(),
