@@ -6,6 +6,7 @@
 use super::{
     entry::{Connection, Direction},
     method::Method,
+    second::Second,
     standing::Standing,
     state::{Meaning, State},
 };
@@ -41,6 +42,8 @@ pub struct Connections<F: Family = V4> {
     created: Box<[Stamp]>,
     /// Places on a wheel, by number. Not in the entries: neighbours on a wheel mostly have neighbouring numbers.
     links: AllLinks,
+    /// Second lines, by number; none at all where no connection needs one.
+    second: Box<[Second<F>]>,
     free: Vec<ConnectionId>,
     table: Table<Hit>,
     /// By what connections were when they were scheduled.
@@ -62,6 +65,9 @@ pub const BYTES_PER_CONNECTION: usize = size_of::<Connection<V4>>()
 
 const _: () = assert!(BYTES_PER_CONNECTION <= MAX_BYTES_PER_CONNECTION);
 
+/// Bytes more that it costs where there are second lines.
+pub const BYTES_PER_SECOND_LINE: usize = size_of::<Second<V4>>();
+
 impl<F: Family> Connections<F> {
     /// Room for `capacity` connections.
     #[must_use]
@@ -73,6 +79,7 @@ impl<F: Family> Connections<F> {
             entries: vec![empty; capacity + 1].into_boxed_slice(),
             created: vec![Stamp::default(); capacity + 1].into_boxed_slice(),
             links: AllLinks(vec![Link::NONE; capacity + 1].into_boxed_slice()),
+            second: Box::default(),
             // Low numbers first, so that a half-empty worker uses few pages.
             free: (1..=count32(capacity)).rev().map(ConnectionId::new).collect(),
             table: Table::new(capacity * KEYS, Hit::OF_NOTHING),
@@ -80,6 +87,12 @@ impl<F: Family> Connections<F> {
             secret,
             high_water: 0,
         }
+    }
+
+    /// The same with room for second lines.
+    #[must_use]
+    pub fn with_second_lines(self) -> Self {
+        Connections { second: vec![Second::default(); self.entries.len()].into_boxed_slice(), ..self }
     }
 
     /// Connections there can be.
@@ -196,6 +209,22 @@ impl<F: Family> Connections<F> {
         &mut self.entries[id.index()]
     }
 
+    /// A connection's second line, if it has one.
+    #[inline(always)]
+    #[must_use]
+    pub fn second(&self, id: ConnectionId) -> Option<&Second<F>> {
+        if self.get(id).marks.has_second() { self.second.get(id.index()) } else { None }
+    }
+
+    /// Gives a connection a second line, or another one. It is gone with the connection. `false` if no room was made for
+    /// second lines.
+    pub fn set_second(&mut self, id: ConnectionId, second: Second<F>) -> bool {
+        let Some(place) = self.second.get_mut(id.index()) else { return false };
+        *place = second;
+        self.get_mut(id).marks.add_second();
+        true
+    }
+
     /// When a connection's first packet passed.
     #[must_use]
     pub fn created(&self, id: ConnectionId) -> Stamp {
@@ -297,7 +326,7 @@ impl<F: Family> Connections<F> {
             state if state.is_half_open() => Standing::HalfOpen,
             _ => Standing::Unproven,
         };
-        connection.scheduled_as = standing;
+        connection.marks.schedule_as(standing);
         self.wheels[standing as usize].schedule(&mut self.links, id, deadline);
     }
 
@@ -344,12 +373,12 @@ impl<F: Family> Connections<F> {
 
     fn schedule(&mut self, id: ConnectionId, deadline: Instant) {
         let standing = self.standing(id);
-        self.get_mut(id).scheduled_as = standing;
+        self.get_mut(id).marks.schedule_as(standing);
         self.wheels[standing as usize].schedule(&mut self.links, id, deadline);
     }
 
     fn cancel(&mut self, id: ConnectionId) {
-        let standing = self.get(id).scheduled_as;
+        let standing = self.get(id).marks.scheduled_as();
         self.wheels[standing as usize].cancel(&mut self.links, id);
     }
 }
@@ -457,6 +486,26 @@ mod tests {
         connections
             .find(key.packed(), connections.place(key.packed()))
             .map(|found| (found.connection(), found.direction()))
+    }
+
+    #[test]
+    fn a_second_line_lasts_as_long_as_its_connection() {
+        let second = Second { local: 0xc633_6401, local_port: 1_025, ..Second::default() };
+        let mut without = table(2);
+        let id = add(&mut without, connection(1, Method::Nat), Instant::ZERO);
+        assert!(!without.set_second(id, second), "no room was made for it");
+        assert_eq!(without.second(id), None);
+
+        let mut connections = table(2).with_second_lines();
+        let first = add(&mut connections, connection(1, Method::Nat), Instant::ZERO);
+        let other = add(&mut connections, connection(2, Method::Nat), Instant::ZERO);
+        assert!(connections.set_second(first, second));
+        connections.reschedule(first, Instant::from_millis(5));
+        assert_eq!(connections.second(first), Some(&second));
+        assert_eq!(connections.second(other), None);
+        connections.remove(first);
+        let next = add(&mut connections, connection(3, Method::Nat), Instant::ZERO);
+        assert_eq!((next, connections.second(next)), (first, None), "the next in its place has none");
     }
 
     #[test]

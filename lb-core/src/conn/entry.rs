@@ -1,6 +1,11 @@
-//! One connection: everything the data path needs of it; of IPv4, in one cache line.
+//! One connection: everything the data path needs of it; of IPv4, in one cache line. What few connections need besides
+//! is in a [second](super::second) one.
 
-use super::{method::Method, standing::Standing, state::State};
+use super::{
+    method::Method,
+    standing::{Marks, Standing},
+    state::State,
+};
 use crate::{
     family::{Family, V4},
     flow::key::{Key, Packed},
@@ -54,8 +59,8 @@ pub struct Connection<F: Family = V4> {
     pub client_neighbour: Option<NeighbourId>,
     /// How its packets reach the server.
     pub method: Method,
-    /// What it was when it was scheduled.
-    pub(super) scheduled_as: Standing,
+    /// What it was when it was scheduled, and whether it has a second line.
+    pub(super) marks: Marks,
     /// Packets by [`Direction`], modulo 2^32.
     pub(super) packets: [u32; 2],
     /// Bytes of IP packets by [`Direction`], modulo 2^48: the low 32 bits.
@@ -109,7 +114,7 @@ impl<F: Family> Connection<F> {
             server,
             client_neighbour: None,
             method,
-            scheduled_as: Standing::Confirmed,
+            marks: Marks::new(),
             packets: [0; 2],
             bytes_low: [0; 2],
             bytes_high: [0; 2],
@@ -183,7 +188,7 @@ impl<F: Family> Connection<F> {
     /// Whether it was confirmed when it was last scheduled.
     #[must_use]
     pub fn was_confirmed(&self) -> bool {
-        self.scheduled_as == Standing::Confirmed
+        self.marks.scheduled_as() == Standing::Confirmed
     }
 
     /// Whether it makes room for others, and among which: see [`standing`](super::standing). `created` is when its

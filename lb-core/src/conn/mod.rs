@@ -4,6 +4,7 @@ pub mod connections;
 pub mod entry;
 pub mod method;
 pub mod saved;
+pub mod second;
 pub mod standing;
 pub mod state;
 pub mod tcp;

@@ -30,3 +30,70 @@ impl Standing {
     /// How many kinds there are.
     pub const COUNT: usize = 5;
 }
+
+/// One byte of a connection's first line: what it was when it was scheduled, and whether it has a second line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(super) struct Marks(u8);
+
+/// The bit that says that there is a second line.
+const SECOND: u8 = 0x80;
+/// The bits of the standing, and what they mean.
+const STANDINGS: [Standing; 8] = [
+    Standing::HalfOpen,
+    Standing::Unproven,
+    Standing::Datagrams,
+    Standing::Over,
+    Standing::Confirmed,
+    Standing::Confirmed,
+    Standing::Confirmed,
+    Standing::Confirmed,
+];
+
+impl Marks {
+    /// Of a connection without a second line that has not been scheduled.
+    pub(super) const fn new() -> Self {
+        Marks(Standing::Confirmed as u8)
+    }
+
+    /// What it was when it was scheduled.
+    #[inline(always)]
+    pub(super) const fn scheduled_as(self) -> Standing {
+        STANDINGS[self.0 as usize % STANDINGS.len()]
+    }
+
+    /// It is scheduled as that.
+    #[inline(always)]
+    pub(super) fn schedule_as(&mut self, standing: Standing) {
+        self.0 = self.0 & SECOND | standing as u8;
+    }
+
+    /// Whether it has a second line.
+    #[inline(always)]
+    pub(super) const fn has_second(self) -> bool {
+        self.0 & SECOND != 0
+    }
+
+    /// It has one now.
+    pub(super) fn add_second(&mut self) {
+        self.0 |= SECOND;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_holds_both() {
+        let mut marks = Marks::new();
+        assert_eq!((marks.scheduled_as(), marks.has_second()), (Standing::Confirmed, false));
+        for with_second in [false, true] {
+            for standing in Standing::UNCONFIRMED.into_iter().chain([Standing::Confirmed]) {
+                marks.schedule_as(standing);
+                assert_eq!((marks.scheduled_as(), marks.has_second()), (standing, with_second));
+            }
+            marks.add_second();
+        }
+    }
+}
