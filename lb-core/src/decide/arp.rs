@@ -31,8 +31,8 @@ impl Hear {
 impl Known {
     #[cold]
     pub(super) fn arp<F: Family>(&self, now: Instant, packet: &impl Packet, origin: Origin) -> Act<F> {
-        let interface = self.snapshot.interface_of(packet.port());
         let frame = packet.bytes();
+        let interface = self.snapshot.interface_of(packet.port(), frame);
         let read = ethernet::payload(frame).and_then(|(_, l3)| Some((l3, Arp::read(&frame[l3..])?)));
         let Some((l3, arp)) = read else { return Act::Drop(DropReason::BadArp) };
         // The frame may come from another address than the packet names: that of a VRRP router is its virtual one (RFC

@@ -79,7 +79,7 @@ impl Known {
 
     /// Whether a packet claims to come from a server on a port that no server is behind.
     fn is_on_wrong_port(&self, port: PortId, direction: Direction) -> bool {
-        direction == Direction::Out && !self.snapshot.leads_to_servers(self.snapshot.interface_of(port))
+        direction == Direction::Out && !self.snapshot.leads_to_servers(port)
     }
 
     /// Whether a client opens a connection where an old one is over, or where nothing has come of one whose server has
@@ -117,7 +117,8 @@ impl Known {
             let then = if anew { Then::Anew } else { Then::Refuse };
             return Course::End(End { connection: hit.connection(), why: Ended::Orphaned, then });
         }
-        self.undeliverable(now, packet.port(), parsed, limit).into()
+        let interface = self.snapshot.interface_of(packet.port(), packet.bytes());
+        self.undeliverable(now, interface, parsed, limit).into()
     }
 
     /// A packet of no connection: it is for a service, or from a server, or for nobody here.

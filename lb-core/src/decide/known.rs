@@ -7,7 +7,6 @@ use super::{
     defences::Defences,
 };
 use crate::{
-    cast::small,
     conn::connections::Connections,
     counters::DropReason,
     family::V4,
@@ -15,7 +14,7 @@ use crate::{
     ids::{ById, InterfaceId, ServerId, ServiceId},
     limits::MAX_PORTS,
     neigh::table::Neighbours,
-    packet::{Packet, PortId, WorkerId},
+    packet::{Packet, WorkerId},
     sched::load::{LoadBoard, Loads},
     service::snapshot::{Configured, Snapshot},
     time::Instant,
@@ -137,7 +136,7 @@ impl Known {
 /// What is known of each port that packets arrive on.
 pub(crate) fn arrivals(snapshot: &Snapshot) -> [Arrival; MAX_PORTS] {
     std::array::from_fn(|port| {
-        let interface = snapshot.interfaces.get(snapshot.interface_of(PortId(small(port))));
+        let interface = snapshot.interfaces.iter().find(|interface| usize::from(interface.port.0) == port);
         let mac = interface.map(|interface| interface.mac).unwrap_or_default();
         Arrival::new(mac, snapshot.verify_checksums)
     })

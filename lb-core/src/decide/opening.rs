@@ -17,7 +17,7 @@ use crate::{
     flow::key::Key,
     ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
     limits::MAX_NEIGHBOURS,
-    packet::PortId,
+    packet::Packet,
     sched::{Request, Turn, load::Loads},
     service::{
         plan::{Standing, Unserved},
@@ -62,13 +62,13 @@ pub struct ClientHop {
 
 /// A packet that is to open a connection.
 #[derive(Clone, Copy)]
-pub struct Opener<'a, F: Family = V4> {
+pub struct Opener<'a, P, F: Family = V4> {
     /// Now.
     pub now: Instant,
     /// The packet.
+    pub packet: &'a P,
+    /// What is known of it.
     pub parsed: &'a Parsed<F>,
-    /// The port that it arrived on.
-    pub port: PortId,
     /// Which way it goes.
     pub direction: Direction,
     /// A connection of its flow that is about to end.
@@ -93,7 +93,7 @@ impl Known {
     /// with that one's endpoint already, by way of another service. `Err` says what becomes of the packet instead.
     pub fn opening<F: Forwarded>(
         &self,
-        opener: &Opener<'_, F>,
+        opener: &Opener<'_, impl Packet, F>,
         chosen: ServerId,
     ) -> Result<Opening<F>, Act<F>> {
         let Opener { parsed, direction, .. } = *opener;
@@ -114,7 +114,8 @@ impl Known {
             self.room::<F>(*service, [replaces, opener.replaces]).ok_or(Act::Drop(DropReason::TableFull))?;
         let path = self.first_path(direction, server, client);
         if !path.takes(&parsed.at) {
-            return Err(self.undeliverable(opener.now, opener.port, parsed, path.limit));
+            let interface = self.snapshot.interface_of(opener.packet.port(), opener.packet.bytes());
+            return Err(self.undeliverable(opener.now, interface, parsed, path.limit));
         }
         let method = self.snapshot.services[*service].method;
         let address = F::of(plan.address).unwrap_or_default();
@@ -129,7 +130,7 @@ impl Known {
     #[cold]
     fn free_server<F: Forwarded>(
         &self,
-        opener: &Opener<'_, F>,
+        opener: &Opener<'_, impl Packet, F>,
         key: &Key<F>,
         chosen: ServerId,
     ) -> Option<(ServerId, Vacancy, Option<ConnectionId>)> {
@@ -153,7 +154,12 @@ impl Known {
     }
 
     /// Where a connection would be in the table.
-    fn vacancy<F: Forwarded>(&self, opener: &Opener<'_, F>, key: &Key<F>, server: ServerId) -> Vacancy {
+    fn vacancy<F: Forwarded>(
+        &self,
+        opener: &Opener<'_, impl Packet, F>,
+        key: &Key<F>,
+        server: ServerId,
+    ) -> Vacancy {
         let forward = match opener.direction {
             Direction::In => opener.parsed.place,
             Direction::Out => F::connections(self).place(key.packed()),

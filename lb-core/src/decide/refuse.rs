@@ -10,7 +10,8 @@ use crate::{
     counters::DropReason,
     family::{Family, Problem},
     forward::reject,
-    packet::{Packet, PortId},
+    ids::InterfaceId,
+    packet::Packet,
     service::plan::Unserved,
     time::Instant,
     wire::{headers::Headers, protocol::Protocol},
@@ -70,7 +71,7 @@ impl Known {
     pub(super) fn undeliverable<F: Forwarded>(
         &self,
         now: Instant,
-        port: PortId,
+        interface: InterfaceId,
         parsed: &Parsed<F>,
         mtu: u16,
     ) -> Act<F> {
@@ -83,7 +84,6 @@ impl Known {
             // Only with a smaller MTU on the way out: see ARCHITECTURE.md on what is not done.
             return Act::Drop(DropReason::TooBig);
         };
-        let interface = self.snapshot.interface_of(port);
         let from = self.snapshot.answer_from::<F>(interface, at.source, at.destination);
         self.answer(now, Answer::Error(from, problem), reason)
     }

@@ -72,7 +72,7 @@ impl<F: Forwarded> Story<F> {
         replaces: Option<ConnectionId>,
     ) {
         let parsed = self.parsed;
-        let opener = Opener { now: self.now, parsed: &parsed, port: self.packet.port(), direction, replaces };
+        let opener = Opener { now: self.now, packet: &self.packet, parsed: &parsed, direction, replaces };
         match worker.known.opening(&opener, server) {
             Ok(opening) => self.tell_opening(worker, &opening),
             Err(act) => self.tell(worker, &act.into()),

@@ -26,8 +26,10 @@ use crate::{
     packet::Packet,
     service::routing::NextHop,
     time::Duration,
-    wire::ethernet,
-    worker::{Worker, send::Delivery},
+    worker::{
+        Worker,
+        send::{Delivery, address},
+    },
 };
 
 /// Who gets the packet next.
@@ -343,6 +345,7 @@ impl<F: Forwarded> Story<F> {
     /// The packet is finished but for its Ethernet addresses.
     fn delivered<P: Packet>(&mut self, worker: &Worker<P>, next: Next) -> Outcome {
         let known = &worker.known;
+        known.untag(&mut self.packet);
         let (number, neighbour) = match next {
             Next::Known(number) => (number, number.and_then(|number| known.neighbours.get(number).copied())),
             Next::New(hop) => {
@@ -359,7 +362,9 @@ impl<F: Forwarded> Story<F> {
             Delivery::Now => {
                 let heard = time(self.now.since(neighbour.heard));
                 self.say(Stage::NextHop, format!("{name} is at {}, last heard {heard} ago", neighbour.mac));
-                ethernet::set_stations(self.packet.bytes_mut(), &neighbour.stations);
+                if !address(&mut self.packet, &neighbour) {
+                    return Outcome::Dropped(DropReason::NoHeadroom);
+                }
                 return Outcome::Sent { port: neighbour.port, frame: self.packet.bytes().to_vec() };
             }
             Delivery::Later => {

@@ -14,7 +14,7 @@ use crate::{
     packet::PortId,
     service::{plan::InterfacePlan, routing::NextHop},
     time::{Duration, Instant},
-    wire::ethernet::{self, Mac},
+    wire::ethernet::{self, Mac, Tags},
 };
 
 /// How long an answer counts before it is asked for again.
@@ -54,6 +54,8 @@ pub struct Neighbour {
     pub mac: Mac,
     /// Its address and that of our port, in the order of a frame to it.
     pub stations: [u8; ethernet::ADDRESSES_LEN],
+    /// The VLAN tags of frames to it: what is between both addresses and the EtherType.
+    pub tags: Tags,
     /// The port that frames to it leave by.
     pub port: PortId,
     /// Largest IPv4 packet that its interface carries, in bytes.
@@ -79,6 +81,7 @@ impl Neighbour {
         Neighbour {
             mac: Mac::default(),
             stations: ethernet::stations(Mac::default(), interface.mac),
+            tags: interface.tags,
             port: interface.port,
             mtu: interface.mtu,
             knowledge: Knowledge::Asking,
@@ -88,6 +91,13 @@ impl Neighbour {
             asked: None,
             users: 0,
         }
+    }
+
+    /// Whether a frame to it can be sent now, and is untagged.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_known_untagged(&self) -> bool {
+        self.knowledge == Knowledge::Known && self.tags.is_empty()
     }
 
     /// Whether it is news that the neighbour has this address: it was unknown, or had another.

@@ -28,7 +28,7 @@ pub struct Adjacency {
     pub stations: [u8; ethernet::ADDRESSES_LEN],
     /// The port it is behind.
     pub port: PortId,
-    /// Largest IPv4 packet that can be sent to it now, in bytes; 0 while its address is not known.
+    /// Largest IPv4 packet that can be sent to it now in an untagged frame, in bytes; 0 while its address is not known.
     pub limit: u16,
 }
 
@@ -37,7 +37,8 @@ impl Adjacency {
     const VACANT: Adjacency = Adjacency { stations: [0; ethernet::ADDRESSES_LEN], port: PortId(0), limit: 0 };
 
     fn of(neighbour: &Neighbour) -> Adjacency {
-        let limit = if neighbour.knowledge == Knowledge::Known { neighbour.mtu } else { 0 };
+        // Tags are written by those who take their time.
+        let limit = if neighbour.is_known_untagged() { neighbour.mtu } else { 0 };
         Adjacency { stations: neighbour.stations, port: neighbour.port, limit }
     }
 }

@@ -101,7 +101,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     Ok(Snapshot {
         v4: Addresses::new(&locals, &order, &services, &servers),
         untagged: untagged(&plan.interfaces),
-        leads_to_servers: leads_to_servers(&plan.interfaces, &servers),
+        server_ports: server_ports(&plan.interfaces, &servers),
         nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
         ports: plan.ports.clone(),
         interfaces: plan.interfaces.iter().cloned().collect(),
@@ -313,27 +313,26 @@ fn note_server_changes(
     }
 }
 
-/// The interface that untagged frames of each port are for.
+/// The interface that untagged frames of each port are for; of a port that has none, any of its own.
 fn untagged(interfaces: &[InterfacePlan]) -> [InterfaceId; MAX_PORTS] {
-    let mut of_ports = [InterfaceId(0); MAX_PORTS];
-    for (index, interface) in interfaces.iter().enumerate() {
-        if let Some(of_port) = of_ports.get_mut(usize::from(interface.port.0)) {
-            *of_port = InterfaceId(small(index));
-        }
-    }
-    of_ports
+    std::array::from_fn(|port| {
+        let of_port = interfaces.iter().enumerate().filter(|(_, on)| usize::from(on.port.0) == port);
+        of_port
+            .min_by_key(|(_, on)| on.tags.as_bytes().len())
+            .map_or(InterfaceId(0), |(at, _)| InterfaceId(small(at)))
+    })
 }
 
-/// The interfaces that servers are behind; those of servers that are gone count, as their packets may be on their way.
-fn leads_to_servers(
-    interfaces: &[InterfacePlan],
-    servers: &ById<ServerId, Server>,
-) -> ById<InterfaceId, bool> {
-    let mut leads: ById<InterfaceId, bool> = interfaces.iter().map(|_| false).collect();
+/// The ports that servers are behind; those of servers that are gone count, as their packets may be on their way.
+fn server_ports(interfaces: &[InterfacePlan], servers: &ById<ServerId, Server>) -> [bool; MAX_PORTS] {
+    let mut ports = [false; MAX_PORTS];
     for server in servers {
-        leads.put(server.next_hop.interface, true);
+        let interface = interfaces.get(server.next_hop.interface.index());
+        if let Some(port) = interface.and_then(|on| ports.get_mut(usize::from(on.port.0))) {
+            *port = true;
+        }
     }
-    leads
+    ports
 }
 
 /// VIPs with their policies, each once, then own addresses. A tunnel's own address is one of the director's own.

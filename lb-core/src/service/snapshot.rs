@@ -18,6 +18,7 @@ use crate::{
     limits::MAX_PORTS,
     packet::PortId,
     sched::Scheduler,
+    wire::ethernet,
 };
 use std::net::IpAddr;
 use thiserror::Error;
@@ -85,7 +86,7 @@ pub struct Snapshot {
     pub ports: Vec<PortPlan>,
     /// Interfaces of all ports.
     pub interfaces: ById<InterfaceId, InterfacePlan>,
-    /// By port: the interface that untagged frames are for.
+    /// By port: the interface that untagged frames are for; if it has none, any of its own.
     pub(super) untagged: [InterfaceId; MAX_PORTS],
     /// How many there were before it.
     pub generation: u64,
@@ -101,8 +102,8 @@ pub struct Snapshot {
     pub changes: Changes,
     /// How many services and servers this and later snapshots can have.
     pub room: Room,
-    /// Whether servers are behind an interface.
-    pub(super) leads_to_servers: ById<InterfaceId, bool>,
+    /// By port: whether servers are behind it.
+    pub(super) server_ports: [bool; MAX_PORTS],
     /// Verify checksums that the port did not verify.
     pub verify_checksums: bool,
     /// Under NAT, every port delivers both directions of a flow to its owner.
@@ -180,16 +181,25 @@ impl Snapshot {
         F::addresses(self).nat_servers.get((address, endpoint(protocol, port))).flatten()
     }
 
-    /// The interface that frames which arrive on a port are for.
+    /// The interface that a frame which arrived on a port is for: that of its VLAN, else the untagged one, which takes
+    /// frames of VLANs that nobody has configured as they are.
+    #[inline]
     #[must_use]
-    pub fn interface_of(&self, port: PortId) -> InterfaceId {
-        self.untagged[usize::from(port.0) % MAX_PORTS]
+    pub fn interface_of(&self, port: PortId, frame: &[u8]) -> InterfaceId {
+        let of_vlan = if ethernet::is_tagged(frame) { self.interface_of_vlan(port, frame) } else { None };
+        of_vlan.unwrap_or(self.untagged[usize::from(port.0) % MAX_PORTS])
     }
 
-    /// Whether servers are behind an interface.
+    #[cold]
+    fn interface_of_vlan(&self, port: PortId, frame: &[u8]) -> Option<InterfaceId> {
+        let is_it = |interface: &InterfacePlan| interface.port == port && interface.tags.are_of(frame);
+        self.interfaces.numbered().find(|(_, interface)| is_it(interface)).map(|(id, _)| id)
+    }
+
+    /// Whether servers are behind a port.
     #[must_use]
-    pub fn leads_to_servers(&self, interface: InterfaceId) -> bool {
-        self.leads_to_servers.get(interface).is_some_and(|leads| *leads)
+    pub fn leads_to_servers(&self, port: PortId) -> bool {
+        self.server_ports.get(usize::from(port.0)).is_some_and(|is| *is)
     }
 
     /// The servers that a tunnel to that address leads to.

@@ -1,12 +1,18 @@
 //! Ethernet II frames with up to two VLAN tags (IEEE 802.3, 802.1Q, 802.1ad).
 
-use super::get16;
+use super::{get16, put16};
 use std::fmt;
 
 /// Bytes of an untagged header.
 pub const HEADER_LEN: usize = 14;
 /// Bytes of one VLAN tag.
 pub const TAG_LEN: usize = 4;
+/// Bytes of an EtherType.
+const ETHERTYPE_LEN: usize = 2;
+/// The bits of a tag that say which VLAN it is.
+const VLAN_ID: u16 = 0xfff;
+/// Most tags that a frame has: a service provider's and a customer's.
+pub const MAX_TAGS: usize = 2;
 /// Where the destination address is.
 pub const DESTINATION: usize = 0;
 /// Where the source address is.
@@ -45,6 +51,75 @@ impl fmt::Debug for Mac {
     }
 }
 
+/// The VLAN tags of an interface's frames, as they stand in them: the outer one first.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Tags {
+    bytes: [u8; MAX_TAGS * TAG_LEN],
+    len: usize,
+}
+
+impl Tags {
+    /// None.
+    pub const NONE: Tags = Tags { bytes: [0; MAX_TAGS * TAG_LEN], len: 0 };
+
+    /// That of a VLAN, from 1 to 4094.
+    #[must_use]
+    pub fn vlan(id: u16) -> Self {
+        Tags::NONE.with(VLAN, id)
+    }
+
+    /// That of a customer's VLAN inside a service provider's.
+    #[must_use]
+    pub fn stacked(service: u16, customer: u16) -> Self {
+        Tags::NONE.with(SERVICE_VLAN, service).with(VLAN, customer)
+    }
+
+    /// As they stand in a frame.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Whether there are none.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether a frame is of these VLANs and no others. Priorities do not count.
+    #[must_use]
+    pub fn are_of(&self, frame: &[u8]) -> bool {
+        let own = self.as_bytes();
+        let Some((_, end)) = payload(frame) else { return false };
+        let tags = &frame[ADDRESSES_LEN..end - ETHERTYPE_LEN];
+        let vlans = |tags: &[u8]| -> Vlans {
+            std::array::from_fn(|tag| {
+                let tag = tags.get(tag * TAG_LEN..(tag + 1) * TAG_LEN)?;
+                Some((get16(tag, 0), get16(tag, 2) & VLAN_ID))
+            })
+        };
+        vlans(own) == vlans(tags)
+    }
+
+    fn with(mut self, ethertype: u16, vlan: u16) -> Self {
+        let at = self.len;
+        put16(&mut self.bytes, at, ethertype);
+        put16(&mut self.bytes, at + 2, vlan & VLAN_ID);
+        self.len += TAG_LEN;
+        self
+    }
+}
+
+impl fmt::Debug for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x?}", self.as_bytes())
+    }
+}
+
+/// EtherType and VLAN of each tag.
+type Vlans = [Option<(u16, u16)>; MAX_TAGS];
+
 /// The EtherType behind any tags, and where the payload starts. `None` when the frame is truncated.
 #[inline]
 #[must_use]
@@ -56,6 +131,13 @@ pub fn payload(frame: &[u8]) -> Option<(u16, usize)> {
     } else {
         Some((ethertype, HEADER_LEN))
     }
+}
+
+/// Whether a frame has VLAN tags.
+#[inline(always)]
+#[must_use]
+pub fn is_tagged(frame: &[u8]) -> bool {
+    frame.get(ADDRESSES_LEN..HEADER_LEN).is_some_and(|at| [VLAN, SERVICE_VLAN].contains(&get16(at, 0)))
 }
 
 /// The destination address.
@@ -99,9 +181,18 @@ pub fn set_stations(frame: &mut [u8], stations: &[u8; ADDRESSES_LEN]) {
     frame[..ADDRESSES_LEN].copy_from_slice(stations);
 }
 
+/// Writes a header, tags included; returns where the payload begins.
+pub fn write_header(frame: &mut [u8], (to, from): (Mac, Mac), tags: Tags, ethertype: u16) -> usize {
+    set_addresses(frame, to, from);
+    let end = ADDRESSES_LEN + tags.len;
+    frame[ADDRESSES_LEN..end].copy_from_slice(tags.as_bytes());
+    put16(frame, end, ethertype);
+    end + ETHERTYPE_LEN
+}
+
 /// Writes the EtherType of an untagged frame.
 pub fn set_ethertype(frame: &mut [u8], ethertype: u16) {
-    super::put16(frame, ADDRESSES_LEN, ethertype);
+    put16(frame, ADDRESSES_LEN, ethertype);
 }
 
 fn address(frame: &[u8], at: usize) -> Mac {
@@ -111,7 +202,7 @@ fn address(frame: &[u8], at: usize) -> Mac {
 #[cold]
 fn behind_tags(frame: &[u8]) -> Option<(u16, usize)> {
     let mut at = ADDRESSES_LEN;
-    for _ in 0..=2 {
+    for _ in 0..=MAX_TAGS {
         let ethertype = get16(frame.get(at..at + 2)?, 0);
         if ethertype != VLAN && ethertype != SERVICE_VLAN {
             return Some((ethertype, at + 2));
@@ -136,6 +227,23 @@ mod tests {
         assert_eq!(payload(&frame), Some((IPV4, 22)));
         frame.splice(12..12, [0x88, 0xa8, 0x00, 0x09]);
         assert_eq!(payload(&frame), None, "three tags");
+    }
+
+    #[test]
+    fn tags_are_known_by_their_vlans() {
+        let frame = |tags: &[u8]| [&[0; 12], tags, &[0x08, 0x00]].concat();
+        let [none, one, other, two] = [
+            frame(&[]),
+            frame(&[0x81, 0x00, 0xe0, 0x07]),
+            frame(&[0x81, 0x00, 0x00, 0x08]),
+            frame(&[0x88, 0xa8, 0x00, 0x09, 0x81, 0x00, 0x20, 0x07]),
+        ];
+        let of = |tags: Tags| [&none, &one, &other, &two].map(|frame| tags.are_of(frame));
+        assert_eq!(of(Tags::NONE), [true, false, false, false]);
+        assert_eq!(of(Tags::vlan(7)), [false, true, false, false], "whatever its priority");
+        assert_eq!(of(Tags::stacked(9, 7)), [false, false, false, true]);
+        assert_eq!(Tags::stacked(9, 7).as_bytes(), [0x88, 0xa8, 0, 9, 0x81, 0, 0, 7]);
+        assert!(!Tags::NONE.are_of(&[0; 13]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     counters::DropReason,
     decide::{
         Act, Answer, Course, Ended, Narrow, Open, Origin, Pass, Refusal, Relay,
-        classify::Parsed,
+        classify::{Kind, Parsed},
         known::{Forwarded, Known},
         opening::Opener,
     },
@@ -104,7 +104,7 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
         witness: &mut impl Witness<P, F>,
     ) {
-        let opener = Opener { now, parsed, port: packet.port(), direction, replaces: None };
+        let opener = Opener { now, packet: &packet, parsed, direction, replaces: None };
         let act = match self.known.opening(&opener, server) {
             Ok(opening) => {
                 witness.opens(self, &opening);
@@ -195,7 +195,12 @@ impl<P: Packet> Worker<P> {
         self.books.traffic[server.index()].count(direction as usize, at.ip_len);
         let outer = &backends[server].outer;
         match forward::apply(&mut packet, at, connection, direction, outer, &mut self.last_id) {
-            Ok(()) => self.send(now, packet, neighbour, io),
+            Ok(()) => {
+                if parsed.kind != Kind::Common {
+                    self.known.untag(&mut packet);
+                }
+                self.send(now, packet, neighbour, io);
+            }
             Err(reason) => self.drop(packet, reason, io),
         }
     }
@@ -238,7 +243,10 @@ impl<P: Packet> Worker<P> {
         let connection = F::connections(&self.known).get(relay.hit.connection());
         let outer = &self.known.backends[connection.server].outer;
         match relay.apply(&mut packet, &parsed.at, connection, outer, &mut self.last_id) {
-            Ok(()) => self.send(now, packet, relay.neighbour, io),
+            Ok(()) => {
+                self.known.untag(&mut packet);
+                self.send(now, packet, relay.neighbour, io);
+            }
             Err(reason) => self.drop(packet, reason, io),
         }
     }

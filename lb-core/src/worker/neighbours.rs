@@ -7,7 +7,7 @@ use crate::{
     ids::{InterfaceId, NeighbourId},
     neigh::entry::Question,
     packet::{Io, Notice, Packet},
-    service::routing::NextHop,
+    service::{plan::InterfacePlan, routing::NextHop},
     time::Instant,
     wire::{
         arp::{self, Arp, Operation},
@@ -28,7 +28,7 @@ impl<P: Packet> Worker<P> {
         }
         if let Some(number) = hear.neighbour {
             let hop = NextHop {
-                interface: self.known.snapshot.interface_of(packet.port()),
+                interface: self.known.snapshot.interface_of(packet.port(), packet.bytes()),
                 address: hear.claim.address.into(),
             };
             if let Some((_, true)) = self.known.neighbours.answer(hop, hear.claim.mac, now) {
@@ -55,7 +55,7 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) {
         let Conflict { claim, defend } = *conflict;
-        let interface = self.known.snapshot.interface_of(packet.port());
+        let interface = self.known.snapshot.interface_of(packet.port(), packet.bytes());
         self.books.counters.address_conflicts.bump();
         io.notice(Notice::AddressConflict { address: claim.address.into(), mac: claim.mac, interface });
         if defend {
@@ -137,16 +137,14 @@ impl<P: Packet> Worker<P> {
         arp: &Arp,
         io: &mut impl Io<Packet = P>,
     ) {
-        let port = self.known.snapshot.interfaces[interface].port;
+        let InterfacePlan { port, tags, .. } = self.known.snapshot.interfaces[interface];
         let Some(mut packet) = io.allocate(port) else { return self.books.counters.no_buffer.bump() };
         self.books.counters.originated.bump();
-        if !packet.set_len(FRAME_LEN) {
+        if !packet.set_len(FRAME_LEN + tags.as_bytes().len()) {
             return self.drop(packet, DropReason::NoHeadroom, io);
         }
-        let frame = packet.bytes_mut();
-        ethernet::set_addresses(frame, to, arp.sender_mac);
-        ethernet::set_ethertype(frame, ethernet::ARP);
-        arp.write(&mut frame[ethernet::HEADER_LEN..]);
+        let at = ethernet::write_header(packet.bytes_mut(), (to, arp.sender_mac), tags, ethernet::ARP);
+        arp.write(&mut packet.bytes_mut()[at..]);
         io.transmit(port, packet);
     }
 }

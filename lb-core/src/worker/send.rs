@@ -3,6 +3,7 @@
 use super::Worker;
 use crate::{
     counters::DropReason,
+    decide::known::Known,
     ids::NeighbourId,
     neigh::entry::{Knowledge, Neighbour, Question},
     packet::{Io, Packet},
@@ -19,6 +20,32 @@ pub(crate) enum Delivery {
     Later,
     /// It ends.
     Never(DropReason),
+}
+
+impl Known {
+    /// Takes off the VLAN tags that a packet has because of the interface it came by. Those of a VLAN that nobody has
+    /// configured stay.
+    #[cold]
+    pub(crate) fn untag(&self, packet: &mut impl Packet) {
+        let came_by = self.snapshot.interface_of(packet.port(), packet.bytes());
+        let tags = &self.snapshot.interfaces[came_by].tags;
+        if tags.are_of(packet.bytes()) {
+            packet.trim_front(tags.as_bytes().len());
+        }
+    }
+}
+
+/// Writes the Ethernet header of a packet to a neighbour, up to 22 bytes: the neighbour's address and ours, and the VLAN
+/// tags of its interface. `false` if there is no room for them.
+pub(crate) fn address(packet: &mut impl Packet, neighbour: &Neighbour) -> bool {
+    let tags = neighbour.tags.as_bytes();
+    let fits = packet.prepend(tags.len());
+    if fits {
+        let frame = packet.bytes_mut();
+        ethernet::set_stations(frame, &neighbour.stations);
+        frame[ethernet::ADDRESSES_LEN..][..tags.len()].copy_from_slice(tags);
+    }
+    fits
 }
 
 impl<P: Packet> Worker<P> {
@@ -55,15 +82,33 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) {
         match number.and_then(|number| self.known.neighbours.get(number)) {
-            Some(neighbour) if neighbour.knowledge == Knowledge::Known => {
+            Some(neighbour) if neighbour.is_known_untagged() => {
                 ethernet::set_stations(packet.bytes_mut(), &neighbour.stations);
                 io.transmit(neighbour.port, packet);
             }
-            _ => self.send_later(now, packet, number, io),
+            _ => self.send_otherwise(now, packet, number, io),
         }
     }
 
+    /// With VLAN tags, or later.
     #[cold]
+    fn send_otherwise(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        number: Option<NeighbourId>,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let neighbour = number.and_then(|number| self.known.neighbours.get(number));
+        match neighbour.filter(|neighbour| neighbour.knowledge == Knowledge::Known) {
+            Some(neighbour) if address(&mut packet, neighbour) => {
+                io.transmit(neighbour.port, packet);
+            }
+            Some(_) => self.drop(packet, DropReason::NoHeadroom, io),
+            None => self.send_later(now, packet, number, io),
+        }
+    }
+
     fn send_later(
         &mut self,
         now: Instant,

@@ -9,6 +9,7 @@ mod forward;
 mod icmp;
 mod reject;
 mod trace;
+mod vlan;
 
 use common::world::{Sent, World};
 use lb_core::packet::PortId;

@@ -70,10 +70,11 @@ fn merge_all<T: Clone + PartialEq, K: Hash + Eq>(
 }
 
 fn merge_interface(before: &InterfacePlan, running: &InterfacePlan, file: &InterfacePlan) -> InterfacePlan {
-    let InterfacePlan { name, port, mac: _, addresses, mtu } = file;
+    let InterfacePlan { name, port, tags, mac: _, addresses, mtu } = file;
     InterfacePlan {
         name: name.clone(),
         port: *port,
+        tags: *tags,
         // As it turned out to be.
         mac: running.mac,
         addresses: last(&before.addresses, &running.addresses, addresses).clone(),

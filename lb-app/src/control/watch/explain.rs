@@ -50,7 +50,7 @@ impl Running {
             }
         }
         let flags = imagined.flags.unwrap_or(if first.is_some() { tcp::ACK } else { tcp::SYN });
-        let mac = snapshot.interfaces[snapshot.interface_of(port)].mac;
+        let mac = snapshot.interfaces[snapshot.interface_of(port, &[])].mac;
         let packet = MemoryPacket::new(port, &imagined_frame(mac, &key, flags));
         let (worker, why) = self.arrival(port, &key, first.map(|id| usize::from(id.0)));
         let mut told = vec![self.ask_to_explain(worker, &packet, Origin::Port)?];

@@ -17,7 +17,11 @@ use std::{collections::HashSet, net::IpAddr};
 
 // Words of a plan that layers below this one need as well.
 pub use super::key::Protocol;
-pub use crate::{conn::method::Method, sched::kind::SchedulerKind, wire::ethernet::Mac};
+pub use crate::{
+    conn::method::Method,
+    sched::kind::SchedulerKind,
+    wire::ethernet::{Mac, Tags},
+};
 
 named! {
     /// What happens to a packet for a VIP's port or protocol that no service uses.
@@ -56,7 +60,9 @@ pub struct InterfacePlan {
     pub name: String,
     /// The port that its frames come from and go to.
     pub port: PortId,
-    /// Its Ethernet address. All zero until the port has been opened.
+    /// The VLAN tags that its frames have on that port.
+    pub tags: Tags,
+    /// Its Ethernet address, which is that of its port. All zero until the port has been opened.
     pub mac: Mac,
     /// The director's own addresses on the network, with that network's prefix.
     pub addresses: Vec<IpNet>,
@@ -68,7 +74,14 @@ impl InterfacePlan {
     /// One of that name on a port, without addresses.
     #[must_use]
     pub fn new(name: impl Into<String>, port: PortId) -> Self {
-        InterfacePlan { name: name.into(), port, mac: Mac::default(), addresses: Vec::new(), mtu: 1500 }
+        InterfacePlan {
+            name: name.into(),
+            port,
+            tags: Tags::NONE,
+            mac: Mac::default(),
+            addresses: Vec::new(),
+            mtu: 1500,
+        }
     }
 }
 
