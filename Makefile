@@ -21,6 +21,7 @@ PERF   := $(TARGET)/release
 
 .PHONY: help test-floods build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
+.PHONY: release test-release
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
 .PHONY: image image-deps test-image
 .NOTPARALLEL:
@@ -46,6 +47,8 @@ help:
 	@echo "make test-dockerfile build docker/Dockerfile with buildah, and run what comes of it (needs root)"
 	@echo "make image         a disk for bare metal and virtual machines, in $(TARGET)/appliance (needs root)"
 	@echo "make test-image    start it in qemu between a client and servers, and try it; takes a while (needs root)"
+	@echo "make release       what is published of this commit, in $(TARGET)/dist: MINISIGN_KEY=FILE, GPG_KEY=ID or UNSIGNED=1"
+	@echo "make test-release  make one of lbctl alone with throwaway keys, and look at it"
 	@echo "make deps          install the Debian packages that tests need; the others install what they need"
 	@echo "make clean         remove everything that was built"
 
@@ -132,6 +135,13 @@ test-image: image
 	@python3 docker/appliance/test/setup.py
 	@python3 docker/appliance/test/slot.py
 	@docker/appliance/test/run
+
+# PARTS="packages lbctl" makes these only; without, each that can be made here.
+release:
+	@docker/release $(PARTS)
+
+test-release: build-deps
+	@docker/test-release
 
 bench-deps:
 	@tests/deps.sh build world test bench

@@ -1,6 +1,7 @@
 #!/bin/sh
-# deps.sh SET...: installs what these need from Debian (12 or 13), as far as it is missing. Sets: build, world (a
-# client, a director and servers in namespaces, as the demo has them), test, bench, package, container, dockerfile, image.
+# deps.sh SET...: installs what these need from Debian (12 or 13), as far as it is missing; with DEPS=check in the
+# environment it only says what is. Sets: build, world (a client, a director and servers in namespaces, as the demo has
+# them), test, bench, package, container, dockerfile, image.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -93,6 +94,10 @@ done
 
 [ -n "$missing" ] || exit 0
 missing=$(echo "$missing" | tr ' ' '\n' | sort -u | xargs)
+if [ "${DEPS-}" = check ]; then
+    echo "not installed: $missing" >&2
+    exit 1
+fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "missing: $missing" >&2
     echo "as root: apt-get install --no-install-recommends $missing" >&2
