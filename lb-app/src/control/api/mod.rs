@@ -105,7 +105,8 @@ impl Api {
         }
         let answer = self.carry_out(&plane, request, &who);
         if let (Some(words), Err(refusal)) = (&words, &answer) {
-            info!("{who} was refused: {words}: {refusal}");
+            // A report on a file has more lines, which the journal has already.
+            info!("{who} was refused: {words}: {}", refusal.message.lines().next().unwrap_or_default());
         }
         answer
     }
