@@ -19,7 +19,7 @@ RUSTDOC := -D warnings -A rustdoc::private_intra_doc_links
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: help test-floods build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
+.PHONY: help test-console test-floods build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: release test-release
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
@@ -31,6 +31,7 @@ help:
 	@echo "make demo KEEP=1   the same, but leave it running for a look around"
 	@echo "make demo-stop     end a demo that was left running"
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
+	@echo "make test-console  the page in headless Chromium: states, filter, keyboard, dark, narrow, hostile names (needs root)"
 	@echo "make test-floods   floods from forged sources through every method, while real clients are served (needs root)"
 	@echo "make check         formatting, lints, documentation, spelling, dependencies and their licences"
 	@echo "make check-dpdk    the binding compiled and tested with the DPDK of Debian 12, 13 and sid, in chroots (needs root)"
@@ -117,6 +118,10 @@ test: root deps check build-story
 	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
 	@$(MAKE) --no-print-directory bench-instructions
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked --no-fail-fast -p lb-stories
+
+test-console: root deps build-story
+	@tests/deps.sh browser
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test console -- --include-ignored --nocapture
 
 test-floods: root deps build-story
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test floods -- --include-ignored --nocapture

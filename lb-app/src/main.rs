@@ -103,8 +103,9 @@ fn run(command: &cli::CommandLine, set_verbosity: SetVerbosity) -> anyhow::Resul
     flag::register(SIGUSR1, wishes.status.clone())?;
     flag::register(SIGHUP, wishes.reload.clone())?;
     let terminal = shell::Terminal::keep();
-    let (director, socket) = start::start(command)?;
+    let (mut director, socket) = start::start(command)?;
     let api = Api::new(&director.plane, wishes.stop.clone(), set_verbosity);
+    start::serve_metrics(&mut director, &api)?;
     let listener = socket.map(|socket| socket.serve(api.clone())).transpose()?;
     say("lb-app ready\n");
     let script =

@@ -18,7 +18,7 @@ use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 /// Every command that reads, and words of its answer.
-const READERS: [(&str, &[&str]); 32] = [
+const READERS: [(&str, &[&str]); 33] = [
     ("show director", &["forwarding; 2 workers, 2 ports"]),
     ("show events", &["started", "forwards 1 services with 2 workers"]),
     ("-Ln", &["Prot LocalAddress:Port Scheduler Flags", "TCP  192.0.2.100:80 rr", "198.51.100.11:8080"]),
@@ -34,6 +34,7 @@ const READERS: [(&str, &[&str]); 32] = [
     ("count connections", &["connections, 1 of them active, capacity 131072", "  worker 1: "]),
     ("show neighbours", &["198.51.100.11 on lan at "]),
     ("show routes", &["198.51.100.0/24 on lan attached, own address 198.51.100.1"]),
+    ("show overview 198.51.100.11 up", &["tcp-nat-80", "2/2", "1 of 1 services: 1 up"]),
     ("show workers", &["worker 0 on lcore 1", "% busy", "handed over: client "]),
     ("show workers histogram", &["packets per poll", "  16-31"]),
     ("show drops all", &["tx-full", "dropped of"]),

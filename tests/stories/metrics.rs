@@ -9,7 +9,7 @@ use lb_stories::process::{Background, PATIENCE, eventually, run};
 use lb_stories::{Config, Method, World, world};
 use serde_json::Value;
 
-const METRICS: &str = "127.0.0.1:9100";
+const METRICS: &str = "127.0.0.1:9145";
 const PROMETHEUS: &str = "127.0.0.1:9090";
 
 /// What Prometheus answers to a question of its API.

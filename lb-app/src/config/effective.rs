@@ -55,10 +55,11 @@ impl Display for Config {
         }
 
         writeln!(f, "\n[metrics]")?;
-        match &self.metrics {
+        match &self.metrics.listen {
             Some(listen) => writeln!(f, "listen = \"{listen}\"")?,
             None => writeln!(f, "# listen: off")?,
         }
+        writeln!(f, "console = {}", self.metrics.console)?;
 
         writeln!(f, "\n[health]")?;
         if self.health.hooks.hook.is_none() {

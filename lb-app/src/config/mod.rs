@@ -24,7 +24,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use settings::{Control, Device, Idle, Wanted};
+pub(crate) use settings::{Control, Device, Idle, Metrics, Wanted};
 
 use addresses::Addresses;
 use health::Health;
@@ -45,7 +45,6 @@ use services::Services;
 use std::{
     collections::HashSet,
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 use toml::de::DeTable;
@@ -73,12 +72,14 @@ pub(crate) struct Config {
     pub(crate) state_file: Option<PathBuf>,
     /// What a worker does when there is nothing to do.
     pub(crate) idle: Idle,
-    /// Where metrics are served, if they are.
-    pub(crate) metrics: Option<SocketAddr>,
+    /// Where metrics are served, if they are, and whether the page is.
+    pub(crate) metrics: Metrics,
     /// How servers are checked.
     pub(crate) health: Health,
     /// Who may ask and change the running director.
     pub(crate) control: Control,
+    /// SHA-256 of the file, in hexadecimal; nothing where the text is no file's.
+    pub(crate) sha256: String,
 }
 
 /// What the host has, to check that the configuration fits.
@@ -102,7 +103,8 @@ pub(crate) fn load(path: &Path, limits: Limits) -> Result<Config, Report> {
         let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
         unreadable(format!("line {line} is not UTF-8 text"), "save the file as UTF-8")
     })?;
-    parse(&name, &text, limits)
+    let config = parse(&name, &text, limits)?;
+    Ok(Config { sha256: sha256(&text), ..config })
 }
 
 /// Checks the configuration `text`; `name` is the file's in reports.
@@ -142,7 +144,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
         verify_checksums,
         redirection_len: 0,
     };
-    let metrics = raw.metrics_listen.map(|at| at.value);
+    let metrics = raw.metrics;
     let room_is_given = raw.workers.servers.given().is_some();
     let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));
     let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
@@ -158,7 +160,15 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
         metrics,
         health,
         control,
+        sha256: String::new(),
     })
+}
+
+/// SHA-256, as `sha256sum` prints it: with what TLS brings along.
+fn sha256(text: &str) -> String {
+    let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let hash = suite.tls13().map(|suite| suite.common.hash_provider.hash(text.as_bytes()));
+    hash.map(|hash| hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()).unwrap_or_default()
 }
 
 /// How many servers have to have a place: all, and the sorry servers, which need one when they stand in.

@@ -4,8 +4,8 @@ use super::{
     health::{Hooks, OwnCheck, Pool, PoolPlaces, read_check, read_pool},
     options::{Said, read},
     place::{At, Field, Place},
-    report::Problems,
-    settings::{Control, Idle},
+    report::{Complaint, Problems},
+    settings::{Control, Idle, Metrics},
     table::Table,
     values::{boolean, destination, host, listen, name, number, own_address, text, word},
 };
@@ -36,7 +36,7 @@ pub(super) struct Raw {
     pub(super) control: Control,
     pub(super) tunnel_local: Option<At<IpAddr>>,
     pub(super) hooks: Hooks,
-    pub(super) metrics_listen: Option<At<SocketAddr>>,
+    pub(super) metrics: Metrics,
     pub(super) ports: Vec<Port>,
     /// No port was lost because it could not be read at all.
     pub(super) ports_complete: bool,
@@ -132,11 +132,8 @@ impl Raw {
             tunnel.finish();
             local
         });
-        let metrics_listen = file.table("metrics").and_then(|mut metrics| {
-            let listen = metrics.read("listen", listen).given().cloned();
-            metrics.finish();
-            listen
-        });
+        let metrics =
+            file.table("metrics").map_or_else(Metrics::default, |table| read_metrics(table, problems));
         let hooks = Hooks::read(file.table("health"));
         let (ports, routes) = (file.tables("ports"), file.tables("routes"));
         Raw {
@@ -145,7 +142,7 @@ impl Raw {
             control,
             tunnel_local,
             hooks,
-            metrics_listen,
+            metrics,
             ports_complete: ports.complete,
             ports: ports.each(Port::read),
             routes_complete: routes.complete,
@@ -179,6 +176,18 @@ impl Workers {
             place: table.finish(),
         }
     }
+}
+
+fn read_metrics(mut table: Table, problems: &Problems) -> Metrics {
+    let address = table.read("listen", listen);
+    let console = table.read("console", boolean);
+    if let (Field::Absent, Field::Given(At { value: true, place })) = (&address, &console) {
+        let what = "there is no address to serve it at";
+        problems.add(place, Complaint::new(what, "add `listen`, as in `listen = \"127.0.0.1:9145\"`"));
+    }
+    table.finish();
+    let listen = address.given().map(|at| at.value);
+    Metrics { listen, console: console.or(false).unwrap_or(false) }
 }
 
 impl Port {

@@ -4,7 +4,7 @@ use lb_core::{
     option,
     service::option::{Kind, Opt, Setting, Value},
 };
-use std::{fmt, path::PathBuf};
+use std::{fmt, net::SocketAddr, path::PathBuf};
 
 /// What a port is to DPDK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,15 @@ impl Control {
             },
         ),
     ];
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Metrics {
+    /// Where they are served, if they are.
+    pub(crate) listen: Option<SocketAddr>,
+    /// The page for people is served there, too.
+    pub(crate) console: bool,
 }
 
 /// Where the control socket is.

@@ -155,7 +155,7 @@ pub(super) fn duration(value: &DeValue) -> Reading<Duration> {
 
 /// An address of this host and a port to listen on.
 pub(super) fn listen(value: &DeValue) -> Reading<SocketAddr> {
-    let remedy = "write address and port, as in \"127.0.0.1:9100\"";
+    let remedy = "write address and port, as in \"127.0.0.1:9145\"";
     let text = quoted(value, remedy)?;
     text.parse().map_err(|_| Complaint::new(format!("{text:?} is not an address with a port"), remedy))
 }

@@ -10,6 +10,7 @@ use crate::{
     cli::CommandLine,
     config::{self, Config, Limits, Wanted, memory},
     control::{
+        api::{Api, Author},
         clients::{socket::ControlSocket, telemetry},
         file::state_file::{self, Left},
         live::running::Running,
@@ -18,7 +19,7 @@ use crate::{
     dataplane::{clock::Clock, host::Host, shutdown::Shutdown},
     dpdk::{self, Eal, LcoreId},
     health::{Knowledge, caution::cautions},
-    metrics::{Exporter, Names, gather::gather},
+    metrics::{Ask, Exporter, Names, gather::gather},
     say::say,
 };
 use anyhow::{Context, Result, ensure};
@@ -30,6 +31,7 @@ use lb_core::{
     service::{footprint, load::LoadBoard, plan::Plan, snapshot::Snapshot},
     worker::Team,
 };
+use lb_ctl::protocol::Outcome;
 use parking_lot::Mutex;
 use std::{
     hash::{BuildHasher, RandomState},
@@ -166,24 +168,33 @@ fn launch(
     dpdk::spawn::close_on_exec();
     let plane = Arc::new(ControlPlane::new(running));
     plane.start_checks()?;
-    let exporter = serve_metrics(&plane)?;
     let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {
         warn!("dpdk-dumpcap is not available: {error}");
         None
     });
-    Ok(Director { eal, plane, handles, shutdown, notices: notice_board, secret, exporter, dump })
+    Ok(Director { eal, plane, handles, shutdown, notices: notice_board, secret, exporter: None, dump })
 }
 
-/// Serves metrics, if the configuration wants them.
-fn serve_metrics(plane: &Arc<ControlPlane>) -> Result<Option<Exporter>> {
-    let Some(listen) = plane.running.config.metrics else { return Ok(None) };
+/// Serves metrics, and the page that asks `api`, if the configuration wants them.
+///
+/// # Errors
+/// When threads cannot be started.
+pub(crate) fn serve_metrics(director: &mut Director, api: &Arc<Api>) -> Result<()> {
+    let plane = &director.plane;
+    let wanted = &plane.running.config.metrics;
+    let Some(listen) = wanted.listen else { return Ok(()) };
     let weak = Arc::downgrade(plane);
     let names = Mutex::new(Arc::new(Names::default()));
     let source = Arc::new(move || weak.upgrade().map(|plane| gather(&plane, &names)));
-    let exporter = Exporter::start(listen, source, &plane.running.journal)
+    let (api, author) = (api.clone(), Author::page());
+    let ask: Ask =
+        Arc::new(move |request| api.answer(&author, request).map_or_else(Outcome::Error, Outcome::Reply));
+    let console = wanted.console.then_some(ask);
+    let exporter = Exporter::start(listen, source, console, &plane.running.journal)
         .context("cannot start the threads for metrics")?;
     plane.metrics_are_at(exporter.place());
-    Ok(Some(exporter))
+    director.exporter = Some(exporter);
+    Ok(())
 }
 
 /// What an earlier run left. That it left nothing good is no reason not to start.

@@ -65,6 +65,8 @@ pub(crate) struct Port {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) uptime_s: f64,
+    /// Of the configuration file.
+    pub(crate) sha256: String,
     pub(crate) capacity: u64,
     pub(crate) changes: u64,
     /// Those that were made, and those that were refused.
@@ -148,6 +150,9 @@ impl Facts {
         let gauge = |name, help| Family { name, kind: Kind::Gauge, help };
         writer.family(&Family { name: "lb_build", kind: Kind::Info, help: "Version." });
         writer.sample(&labels(&[("version", env!("CARGO_PKG_VERSION"))]), 1);
+        let help = "Configuration file as it was last read and applied.";
+        writer.family(&Family { name: "lb_configuration", kind: Kind::Info, help });
+        writer.sample(&labels(&[("sha256", &self.sha256)]), 1);
         writer.family(&gauge("lb_uptime_seconds", "Time since the director started."));
         writer.fraction("", self.uptime_s);
         writer.family(&gauge("lb_connections_capacity", "Capacity of all connection tables."));

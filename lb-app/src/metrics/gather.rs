@@ -47,6 +47,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
     let (services, servers) = services(running, &names);
     Facts {
         uptime_s: running.clock.now().as_millis() as f64 / 1_000.0,
+        sha256: current.config.sha256.clone(),
         capacity: running.capacity() as u64,
         changes: current.generation,
         reloads: plane.reloads.counts(),

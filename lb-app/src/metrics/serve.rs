@@ -4,6 +4,7 @@
 //! where all seats are taken, the oldest makes room for whoever comes (see [`super::seats`]).
 
 use super::{
+    console::{Ask, Console},
     facts::Facts,
     seats::{Seat, Seats},
     text::Format,
@@ -13,7 +14,7 @@ use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Bytes, Frame, Incoming},
-    header::{ACCEPT, CONTENT_TYPE},
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -51,6 +52,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(15);
 /// How long a connection lasts, if another request comes whenever one is answered.
 const LIFETIME: Duration = Duration::from_secs(60);
+/// Bytes of a request's head, at most.
+const MOST_HEAD: usize = 16 << 10;
 /// Pieces of text that wait for the network.
 const PIECES: usize = 4;
 /// Time until an address that cannot be listened on is tried again.
@@ -69,24 +72,34 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    /// Starts serving. An address that cannot be listened on, because another program does, or since it is not there
+    /// Starts serving metrics, and the page if there is a way to ask what it shows. An address that cannot be listened on, because another program does, or since it is not there
     /// yet, is tried again and again: that nobody can look is no reason not to forward.
     ///
     /// # Errors
     /// When there are no threads for it.
-    pub(crate) fn start(listen: SocketAddr, source: Source, journal: &Arc<Journal>) -> io::Result<Self> {
+    pub(crate) fn start(
+        listen: SocketAddr,
+        source: Source,
+        console: Option<Ask>,
+        journal: &Arc<Journal>,
+    ) -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(1).thread_name("lb-metrics").enable_all().build()?;
         let bound = bind(listen, runtime.handle());
         let (told, place) = watch::channel(place_of(listen, &bound));
         match &*place.borrow() {
-            Ok(address) => journal.tell(served(*address)),
+            Ok(address) => journal.tell(served(*address, console.is_some())),
             Err(reason) => {
                 let text = format!("{reason}; trying again every {} s", AGAIN.as_secs());
                 journal.tell(Happened::new(Kind::MetricsUnavailable, text));
             }
         }
-        runtime.spawn(serve(listen, bound, told, source, journal.clone()));
+        let shared = Shared {
+            source,
+            console: console.map(Console::new),
+            scrapes: Seats::new(MOST_SCRAPES, MOST_SCRAPES),
+        };
+        runtime.spawn(serve(listen, bound, told, Arc::new(shared), journal.clone()));
         Ok(Exporter { runtime, place })
     }
 
@@ -101,8 +114,16 @@ impl Exporter {
     }
 }
 
-fn served(address: SocketAddr) -> Happened {
-    Happened::new(Kind::MetricsServed, format!("metrics are at http://{address}/metrics"))
+/// What all clients share.
+struct Shared {
+    source: Source,
+    console: Option<Console>,
+    scrapes: Arc<Seats>,
+}
+
+fn served(address: SocketAddr, with_page: bool) -> Happened {
+    let page = if with_page { format!(", and the page at http://{address}/") } else { String::new() };
+    Happened::new(Kind::MetricsServed, format!("metrics are at http://{address}/metrics{page}"))
 }
 
 fn bind(listen: SocketAddr, runtime: &Handle) -> io::Result<tokio::net::TcpListener> {
@@ -123,7 +144,7 @@ async fn serve(
     listen: SocketAddr,
     mut bound: io::Result<tokio::net::TcpListener>,
     told: watch::Sender<Place>,
-    source: Source,
+    shared: Arc<Shared>,
     journal: Arc<Journal>,
 ) {
     loop {
@@ -131,23 +152,22 @@ async fn serve(
         told.send_if_modified(|told| {
             let is_news = *told != place;
             if let (true, Ok(address)) = (is_news, &place) {
-                journal.tell(served(*address));
+                journal.tell(served(*address, shared.console.is_some()));
             }
             *told = place;
             is_news
         });
         match bound {
-            Ok(listener) => return accept(listener, source).await,
+            Ok(listener) => return accept(listener, shared).await,
             Err(_) => tokio::time::sleep(AGAIN).await,
         }
         bound = bind(listen, &Handle::current());
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, source: Source) {
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
     let (most, per_peer) = MOST_CONNECTIONS;
     let connections = Seats::new(most, per_peer);
-    let scrapes = Seats::new(MOST_SCRAPES, MOST_SCRAPES);
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             // No file descriptor, say. It may be better later.
@@ -155,15 +175,15 @@ async fn accept(listener: tokio::net::TcpListener, source: Source) {
             continue;
         };
         let seat = connections.take(peer.ip());
-        tokio::spawn(converse(stream, peer.ip(), seat, source.clone(), scrapes.clone()));
+        tokio::spawn(converse(stream, peer.ip(), seat, shared.clone()));
     }
 }
 
 /// Answers a client until it goes, has to make room, or has been there for long enough.
-async fn converse(stream: TcpStream, peer: IpAddr, seat: Seat, source: Source, scrapes: Arc<Seats>) {
-    let answer = service_fn(|request| answer(request, peer, source.clone(), scrapes.clone()));
+async fn converse(stream: TcpStream, peer: IpAddr, seat: Seat, shared: Arc<Shared>) {
+    let answer = service_fn(|request| answer(request, peer, shared.clone()));
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(MOST_HEAD);
     let connection = server.serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
     let over = tokio::time::sleep(LIFETIME);
@@ -189,20 +209,26 @@ async fn converse(stream: TcpStream, peer: IpAddr, seat: Seat, source: Source, s
 
 type Answer = Response<Either<Full<Bytes>, Pieces>>;
 
-async fn answer(
-    request: Request<Incoming>,
-    peer: IpAddr,
-    source: Source,
-    scrapes: Arc<Seats>,
-) -> Result<Answer, Infallible> {
-    Ok(match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => {
-            let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-            scrape(Format::accepted(accept.unwrap_or_default()), peer, source, &scrapes).await
-        }
-        (&Method::GET, "/") => plain(StatusCode::OK, "lb-app: metrics are at /metrics\n"),
-        (&Method::GET, _) => plain(StatusCode::NOT_FOUND, "metrics are at /metrics\n"),
-        _ => plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n"),
+async fn answer(request: Request<Incoming>, peer: IpAddr, shared: Arc<Shared>) -> Result<Answer, Infallible> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(answer);
+    }
+    let path = request.uri().path();
+    if path == "/metrics" {
+        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let format = Format::accepted(accept.unwrap_or_default());
+        return Ok(scrape(format, peer, shared.source.clone(), &shared.scrapes).await);
+    }
+    if let Some(console) = &shared.console
+        && let Some(answer) = console.answer(path, request.uri().query().unwrap_or_default()).await
+    {
+        return Ok(answer.map(Either::Left));
+    }
+    Ok(match path {
+        "/" => plain(StatusCode::OK, "lb-app: metrics are at /metrics\n"),
+        _ => plain(StatusCode::NOT_FOUND, "metrics are at /metrics\n"),
     })
 }
 

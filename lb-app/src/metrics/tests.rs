@@ -193,7 +193,7 @@ fn ask(address: SocketAddr, path: &str, accept: &str) -> TcpStream {
 fn metrics_are_served_over_http() {
     let source = Arc::new(|| Some(facts(3, 200)));
     let exporter =
-        Exporter::start("127.0.0.1:0".parse().unwrap(), source, &Arc::new(Journal::new())).unwrap();
+        Exporter::start("127.0.0.1:0".parse().unwrap(), source, None, &Arc::new(Journal::new())).unwrap();
     let address = exporter.place().borrow().clone().unwrap();
     let get = |path: &str, accept: &str| {
         let mut answer = String::new();
@@ -218,7 +218,7 @@ fn clients_that_do_not_read_shut_nobody_out() {
     // More than sockets hold.
     let source = Arc::new(|| Some(facts(300, 100)));
     let exporter =
-        Exporter::start("127.0.0.1:0".parse().unwrap(), source, &Arc::new(Journal::new())).unwrap();
+        Exporter::start("127.0.0.1:0".parse().unwrap(), source, None, &Arc::new(Journal::new())).unwrap();
     let address = exporter.place().borrow().clone().unwrap();
     let mut idle: Vec<TcpStream> = (0..20).map(|_| ask(address, "/metrics", "*/*")).collect();
     idle.extend((0..20).map(|_| TcpStream::connect(address).unwrap()));
@@ -242,7 +242,7 @@ fn an_address_that_is_taken_is_waited_for() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap();
     let exporter =
-        Exporter::start(address, Arc::new(|| Some(facts(1, 1))), &Arc::new(Journal::new())).unwrap();
+        Exporter::start(address, Arc::new(|| Some(facts(1, 1))), None, &Arc::new(Journal::new())).unwrap();
     let place = exporter.place();
     let failure = place.borrow().clone().unwrap_err();
     assert_eq!(failure, format!("cannot serve metrics at {address}: Address already in use (os error 98)"));

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use lb_stories::http::Session;
-use lb_stories::process::eventually;
+use lb_stories::process::{eventually, run};
 use lb_stories::server::Server;
 use lb_stories::status::{Status, read_connection};
 use lb_stories::{Config, Director, Method, World, netns, world};
@@ -27,6 +27,8 @@ const REQUESTS: u32 = 60;
 const SHOWN: usize = 4;
 /// Name of a world that is kept; there is one at a time.
 const KEPT: &str = "lbdemo";
+/// Where a director that is kept shows its page: on a link of its own between it and this machine.
+const PAGE: &str = "169.254.91.2:9145";
 
 fn main() -> ExitCode {
     let outcome = match std::env::args().nth(1).as_deref() {
@@ -62,7 +64,12 @@ fn demo() -> Result<()> {
     go_on()?;
 
     println!("Starting lb-app: two workers, two net_af_packet ports with two queues each\n");
-    let director = world.start(&Config::http())?;
+    let director = if keep {
+        show_page(&world)?;
+        world.start(&Config::http().section(format!("[metrics]\nlisten = \"{PAGE}\"\nconsole = true")))?
+    } else {
+        world.start(&Config::http())?
+    };
     go_on()?;
 
     let mut failures = Vec::new();
@@ -150,6 +157,18 @@ fn verdict(failures: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Connects this machine with the director, for the page. The link goes with the director's namespace.
+fn show_page(world: &World) -> Result<()> {
+    let director = world.director();
+    let ip = |line: String| run(Command::new("ip").args(line.split(' ')));
+    // A namespace that was deleted a moment ago may still have the other end.
+    let _ = ip(format!("link del {KEPT}-page"));
+    ip(format!("link add {KEPT}-page type veth peer name page netns {}", director.name()))?;
+    ip(format!("addr add 169.254.91.1/30 dev {KEPT}-page"))?;
+    ip(format!("link set {KEPT}-page up"))?;
+    director.ip("addr add 169.254.91.2/30 dev page\nlink set page up")
+}
+
 /// Leaves everything as it is, notes down what there is to stop, and says how to look around.
 fn leave_running(world: World, director: Director, failures: &[String]) -> Result<()> {
     let pid = director.pid();
@@ -171,6 +190,7 @@ fn leave_running(world: World, director: Director, failures: &[String]) -> Resul
     for method in Method::ALL {
         println!("    ip netns exec {KEPT}-client curl http://{}/", method.at(world::HTTP));
     }
+    println!("  lb-app's page, from this machine: http://{PAGE}/");
     println!("  lb-app's status report, and everything it printed:");
     println!("    kill -USR1 {pid}; tail -n 60 {}", log.display());
     println!("  Watch packets:");

@@ -15,7 +15,7 @@ pub(crate) fn readers() -> Vec<&'static str> {
 }
 
 fn forms(usage: &str) -> &'static [&'static str] {
-    const KNOWN: [(&str, &[&str]); 26] = [
+    const KNOWN: [(&str, &[&str]); 27] = [
         ("show director", &["show director"]),
         ("show events", &["show events", "show events count 3"]),
         ("show port info", &["show port info all", "show port info lan"]),
@@ -25,6 +25,7 @@ fn forms(usage: &str) -> &'static [&'static str] {
         ("show port rss", &["show port 1 rss reta", "show port 1 rss-hash"]),
         ("show config", &["show config fwd", "show config rxtx", "show config cores"]),
         ("show fwd stats", &["show fwd stats all"]),
+        ("show overview", &["show overview", "show overview tcp up"]),
         ("show services", &["show services", "-Ln --stats", "-Ln --rate"]),
         ("show connections", &["show connections", "-Lnc", "show connections state established limit 3"]),
         ("show connection ", &["show connection udp 192.0.2.10:9 192.0.2.100:7"]),

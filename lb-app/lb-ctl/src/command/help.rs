@@ -50,6 +50,7 @@ pub const SECTIONS: [Section; 7] = [
         about: "virtual services, real servers, weights",
         commands: &[
             "show services",
+            "show overview",
             "show health",
             "add service",
             "add server",

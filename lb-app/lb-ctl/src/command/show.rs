@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     protocol::{
-        Request, connections, director, events, forward, health, memory, neighbours, ports, routes, services,
-        timeouts, workers,
+        Request, connections, director, events, forward, health, memory, neighbours, overview, ports, routes,
+        services, timeouts, workers,
     },
     render::{Columns, View},
 };
@@ -38,6 +38,11 @@ pub enum Show {
         /// Without names, as `lbctl -Ln` prints it for what reads ipvsadm's listings
         #[arg(long, hide = true)]
         nameless: bool,
+    },
+    /// Services in a line each, those that need somebody first
+    Overview {
+        /// Words that a service or its servers must have: names, addresses, states
+        filter: Vec<String>,
     },
     /// Results of health checks: each server's state, and why it last failed
     Health {
@@ -175,6 +180,10 @@ impl Show {
                 };
                 let view = View::Services { columns, names: !nameless };
                 (Request::Services(services::Request::List { name: service, cursor: None }), view)
+            }
+            Show::Overview { filter } => {
+                let request = overview::Request { filter: filter.join(" "), limit: None };
+                (Request::Overview(request), View::Plain)
             }
             Show::Health { service } => {
                 (Request::Health(health::Request::List { service, cursor: None }), View::Plain)

@@ -45,6 +45,9 @@ pub enum Request {
 pub struct About {
     /// Version of `lb-app`.
     pub version: String,
+    /// Version of DPDK.
+    #[serde(default)]
+    pub dpdk: String,
     /// Its process.
     pub pid: u32,
     /// Milliseconds since it started.
@@ -59,6 +62,9 @@ pub struct About {
     pub capacity: u64,
     /// Which configuration it forwards by: counts up with each change.
     pub generation: u64,
+    /// SHA-256 of the configuration file as it was last read and applied.
+    #[serde(default)]
+    pub file_sha256: String,
     /// How long a reload is still pending confirmation, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed_ms: Option<u64>,

@@ -17,6 +17,7 @@ pub mod keys;
 pub mod memory;
 pub mod neighbours;
 pub mod options;
+pub mod overview;
 pub mod ports;
 pub mod routes;
 pub mod schema;
@@ -90,6 +91,8 @@ pub enum Request {
     Director(director::Request),
     /// Virtual services and their real servers.
     Services(services::Request),
+    /// Services in a line each.
+    Overview(overview::Request),
     /// Results of health checks.
     Health(health::Request),
     /// Connections.
@@ -130,6 +133,8 @@ pub enum Reply {
     Names(director::Names),
     /// Services, a page of them.
     Services(services::Services),
+    /// Services in a line each, the worst first.
+    Overview(overview::Overview),
     /// What checks found, a page of it.
     Health(health::Health),
     /// How many connections there are.

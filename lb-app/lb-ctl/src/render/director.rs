@@ -7,6 +7,7 @@ use std::fmt::Write;
 pub(super) fn about(text: &mut String, about: &About) {
     let About {
         version,
+        dpdk,
         pid,
         uptime_ms,
         forwarding,
@@ -14,14 +15,16 @@ pub(super) fn about(text: &mut String, about: &About) {
         ports,
         capacity,
         generation,
+        file_sha256,
         unconfirmed_ms,
         metrics_failure,
         clients_dropped,
     } = about;
-    let _ = writeln!(text, "lb-app {version}, process {pid}, up for {}", span(*uptime_ms));
+    let _ = writeln!(text, "lb-app {version}, {dpdk}, process {pid}, up for {}", span(*uptime_ms));
     let state = if *forwarding { "forwarding" } else { "stopped (`start` resumes)" };
     let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, capacity {capacity} connections");
     let _ = writeln!(text, "configuration {generation} is in effect: {generation} changes since the start");
+    let _ = writeln!(text, "the file that was applied last has SHA-256 {file_sha256}");
     if let Some(left) = unconfirmed_ms {
         let _ = writeln!(
             text,

@@ -58,6 +58,7 @@ impl Renderer {
             Reply::Names(names) => director::names(&mut text, names),
             Reply::Configuration(config) => director::configuration(&mut text, config, view),
             Reply::Services(page) => services::page(&mut text, page, view, first, &mut self.service),
+            Reply::Overview(overview) => services::overview(&mut text, overview),
             Reply::Health(page) => health::page(&mut text, page, (first, last), &mut self.service),
             Reply::ConnectionCount(count) => connections::count(&mut text, count),
             Reply::Connections(page) => {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::protocol::{
     options::{Options, SETTABLE},
+    overview::Overview,
     services::{Rate, Server, Services, Traffic},
 };
 use serde_json::Value as Json;
@@ -54,6 +55,39 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
         }
         *before = Some(service.name.clone());
     }
+}
+
+pub(super) fn overview(text: &mut String, overview: &Overview) {
+    let _ = writeln!(
+        text,
+        "{:<10} {:<28} {:<4} {:<22} {:>8} {:>8} {:>8} {:>6}",
+        "State", "Service", "Prot", "LocalAddress:Port", "Serving", "Active", "Inact", "CPS"
+    );
+    for service in &overview.services {
+        let _ = writeln!(
+            text,
+            "{:<10} {:<28} {:<4} {:<22} {:>8} {:>8} {:>8} {:>6}",
+            service.state.name(),
+            service.name,
+            service.key.protocol.upper(),
+            service.key.endpoint().to_string(),
+            format!("{}/{}", service.serving, service.servers),
+            short(service.active),
+            short(service.inactive),
+            short(service.rate.connections_per_s),
+        );
+        for failure in &service.failures {
+            let _ = writeln!(text, "           {} is down: {}", failure.server, failure.reason);
+        }
+    }
+    let states: Vec<String> = overview
+        .states
+        .iter()
+        .filter(|count| count.services > 0)
+        .map(|count| format!("{} {}", count.services, count.state.name()))
+        .collect();
+    let shown = overview.services.len();
+    let _ = writeln!(text, "{shown} of {} services: {}", overview.total, states.join(", "));
 }
 
 /// What else was set, in the shell's words.

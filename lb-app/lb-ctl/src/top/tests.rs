@@ -127,6 +127,8 @@ fn picture() -> Picture {
     ];
     Picture {
         about: director::About {
+            dpdk: "DPDK 25.11.0".into(),
+            file_sha256: "0".repeat(64),
             version: "0.1.0".into(),
             pid: 7,
             uptime_ms: 65_000,

@@ -36,6 +36,24 @@ fn shipped_files_are_right() {
 }
 
 #[test]
+fn the_page_is_off_unless_it_is_wanted() {
+    let metrics =
+        |lines: &str| parse("lb.toml", &format!("{BASE}\n[metrics]\n{lines}"), LIMITS).unwrap().metrics;
+    assert!(!metrics("listen = \"127.0.0.1:9145\"").console);
+    assert!(metrics("listen = \"127.0.0.1:9145\"\nconsole = true").console);
+    assert!(!metrics("console = false").console);
+}
+
+#[test]
+fn the_digest_is_that_of_the_file() {
+    // As `sha256sum` has it.
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_eq!(crate::config::sha256(""), empty);
+    let (path, text) = shipped().remove(0);
+    assert_eq!(load(&path, LIMITS).unwrap().sha256, crate::config::sha256(&text));
+}
+
+#[test]
 fn the_effective_configuration_means_the_same() {
     for (path, text) in shipped() {
         let config = check(&text).unwrap();

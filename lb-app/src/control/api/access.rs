@@ -131,7 +131,8 @@ pub(super) fn needed(request: &Request) -> Role {
         | Request::Neighbours(neighbours::Request::List)
         | Request::Workers(workers::Request::List)
         | Request::Memory(memory::Request::Show | memory::Request::Tables)
-        | Request::Explain(_) => Role::Reader,
+        | Request::Explain(_)
+        | Request::Overview(_) => Role::Reader,
     }
 }
 

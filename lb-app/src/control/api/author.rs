@@ -4,7 +4,7 @@ use super::access::Role;
 use nix::unistd::{Uid, User};
 use std::fmt;
 
-/// Somebody who asks: a process at the other end of the control socket, or the director's own shell. Its `Display` is how
+/// Somebody who asks: a process at the other end of the control socket, the page, or the director's own shell. Its `Display` is how
 /// events and the log name it: `uid 1000 (alice)`.
 #[derive(Clone, Debug)]
 pub(crate) struct Author {
@@ -21,6 +21,11 @@ impl Author {
             _ => format!("uid {user}"),
         };
         Author { name, role }
+    }
+
+    /// Whoever looks at the page: anybody who reaches it.
+    pub(crate) fn page() -> Self {
+        Author { name: "the page".to_owned(), role: Role::Reader }
     }
 
     /// Whoever started the director, at its own shell or with its own file of commands.

@@ -13,6 +13,7 @@ use crate::{
         plane::ControlPlane,
     },
     dataplane::{BURST, ask::Silent, asks::EndBurst},
+    dpdk,
     journal::Happened,
 };
 use lb_core::{
@@ -98,6 +99,7 @@ fn about(plane: &ControlPlane, process: &Process) -> About {
     let running = &plane.running;
     About {
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        dpdk: dpdk::version().to_owned(),
         pid: std::process::id(),
         uptime_ms: running.clock.now().as_millis(),
         forwarding: !running.shutdown.is_paused(),
@@ -105,6 +107,7 @@ fn about(plane: &ControlPlane, process: &Process) -> About {
         ports: running.config.plan.ports.len() as u32,
         capacity: running.capacity() as u64,
         generation: running.current().generation,
+        file_sha256: running.current().config.sha256.clone(),
         unconfirmed_ms: plane.reloads.unconfirmed().map(|left| left.as_millis() as u64),
         metrics_failure: plane.metrics_failure(),
         clients_dropped: process.clients_dropped.load(Ordering::Relaxed),

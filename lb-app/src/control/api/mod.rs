@@ -19,6 +19,7 @@ mod keys;
 mod memory;
 mod network;
 mod options;
+mod overview;
 mod ports;
 mod process;
 mod rates;
@@ -118,6 +119,7 @@ impl Api {
                 director::answer(plane, &self.process, &self.forward_baseline, &request, who)
             }
             Request::Services(request) => services::answer(plane, &self.rates, request, who),
+            Request::Overview(request) => Ok(overview::answer(plane, &self.rates, &request)),
             Request::Connections(request) => connections::answer(running, request, who),
             Request::Neighbours(request) => Ok(network::neighbours(running, &request)),
             Request::Routes(request) => network::routes(running, &request, who),

@@ -90,8 +90,10 @@ impl Difference {
         };
         changed(restart, "workers: state_file", file(before), file(after));
         changed(restart, "workers: idle", before.idle, after.idle);
-        let listen = |config: &Config| config.metrics.map_or("off".to_owned(), |listen| listen.to_string());
+        let listen =
+            |config: &Config| config.metrics.listen.map_or("off".to_owned(), |listen| listen.to_string());
         changed(restart, "metrics: listen", listen(before), listen(after));
+        changed(restart, "metrics: console", before.metrics.console, after.metrics.console);
         let control = (&before.control, &after.control);
         changed(restart, "control: socket", &control.0.socket, &control.1.socket);
         // Where the socket is has a word of its own for the usual place.
@@ -379,7 +381,10 @@ mod tests {
     #[test]
     fn what_was_laid_out_at_start_takes_a_restart() {
         let (live, restart) = lines(&[
-            ("connections = 1000", "connections = 2000\nservers = 10"),
+            (
+                "connections = 1000",
+                "connections = 2000\nservers = 10\n[metrics]\nlisten = \"127.0.0.1:9145\"\nconsole = true",
+            ),
             ("net_null1", "net_null2\"\nmtu = 9000\nchecksum_offload = false #"),
             ("name = \"wan\"", "name = \"outside\""),
         ]);
@@ -389,6 +394,8 @@ mod tests {
             [
                 "~ workers: connections 1000 -> 2000",
                 "~ workers: servers 4096 -> 10",
+                "~ metrics: listen off -> 127.0.0.1:9145",
+                "~ metrics: console false -> true",
                 "- port wan",
                 "~ port lan: device net_null1 -> net_null2",
                 "~ port lan: checksum_offload true -> false",

@@ -1,0 +1,196 @@
+//! Services in a line each, those that need somebody first.
+
+use super::{keys, rates::Rates, traffic::add_rate};
+use crate::{
+    control::{live::running::Current, plane::ControlPlane},
+    health::report::{Report, ServerState, ServiceReport},
+};
+use lb_core::service::{
+    plan::{Admin, Health, ServerPlan, ServicePlan},
+    snapshot::Service,
+};
+use lb_ctl::protocol::{
+    Reply,
+    overview::{MOST, MOST_FAILURES, Overview, Request, ServerFailure, ServiceOverview, State, StateCount},
+    services::Rate,
+};
+use std::{collections::HashMap, net::SocketAddr};
+
+pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: &Request) -> Reply {
+    let Current { plan, snapshot, config, .. } = plane.running.current();
+    let report = plane
+        .monitor()
+        .map(|monitor| monitor.report())
+        .unwrap_or(Report { services: Vec::new(), hooks: (0, 0) });
+    let reports: HashMap<_, &ServiceReport> =
+        report.services.iter().map(|service| (service.key, service)).collect();
+    let words: Vec<String> = request.filter.split_whitespace().map(str::to_lowercase).collect();
+    // Both are in the operator's order.
+    let configured = plan.services.iter().zip(snapshot.configured().map(|(_, service)| service));
+    let all = configured.map(|(planned, service)| {
+        let report = reports.get(&planned.key()).copied();
+        let sorry = config
+            .health
+            .services
+            .iter()
+            .find(|health| health.key == planned.key())
+            .and_then(|health| health.pool.sorry_server.map(|sorry| sorry.address));
+        (describe(plane, rates, (planned, service), report, sorry), planned)
+    });
+    let total = plan.services.len() as u32;
+    let matching = all.filter(|(service, plan)| has_words(service, plan, &words));
+    let mut services: Vec<ServiceOverview> = matching.map(|(service, _)| service).collect();
+    let states = State::ALL.iter().map(|&state| StateCount {
+        state,
+        services: services.iter().filter(|service| service.state == state).count() as u32,
+    });
+    let states = states.collect();
+    let matching = services.len() as u32;
+    // In the operator's order where they are the same.
+    services.sort_by_key(|service| service.state);
+    services.truncate(request.limit.unwrap_or(MOST).min(MOST) as usize);
+    Reply::Overview(Overview { total, matching, states, services })
+}
+
+fn describe(
+    plane: &ControlPlane,
+    rates: &Rates,
+    (plan, service): (&ServicePlan, &Service),
+    report: Option<&ServiceReport>,
+    sorry: Option<SocketAddr>,
+) -> ServiceOverview {
+    let mut told = ServiceOverview {
+        name: plan.name.clone(),
+        key: keys::service_told(plan.key()),
+        method: plan.method.to_string(),
+        scheduler: plan.scheduler.to_string(),
+        state: State::Up,
+        quorum: report.map(|report| report.quorum),
+        servers: 0,
+        serving: 0,
+        down: 0,
+        drained: 0,
+        active: 0,
+        inactive: 0,
+        rate: Rate::default(),
+        failures: report.map(failures).unwrap_or_default(),
+    };
+    for &id in &service.servers {
+        let load = plane.running.board.total(id);
+        told.active += u64::from(load.active);
+        told.inactive += u64::from(load.inactive);
+        add_rate(&mut told.rate, &rates.of_server(id));
+    }
+    for server in plan.servers.iter().filter(|server| Some(server.endpoint()) != sorry) {
+        told.servers += 1;
+        match word(server) {
+            "up" => told.serving += 1,
+            "down" => told.down += 1,
+            _ => told.drained += 1,
+        }
+    }
+    told.state = state(&told, report.is_some_and(|report| report.kept));
+    told
+}
+
+fn state(told: &ServiceOverview, is_kept: bool) -> State {
+    match told {
+        ServiceOverview { quorum: Some(false), .. } => State::NoQuorum,
+        _ if is_kept => State::NoQuorum,
+        ServiceOverview { serving: 0, .. } => State::Out,
+        ServiceOverview { down: 1.., .. } => State::Degraded,
+        ServiceOverview { drained: 1.., .. } => State::Drained,
+        _ => State::Up,
+    }
+}
+
+/// How a server is, in one of three words.
+fn word(server: &ServerPlan) -> &'static str {
+    match (server.health, server.admin) {
+        (Health::Down | Health::Inhibited, _) => "down",
+        (_, Admin::Enabled) if server.weight > 0 => "up",
+        _ => "drained",
+    }
+}
+
+fn failures(report: &ServiceReport) -> Vec<ServerFailure> {
+    let down = report.servers.iter().filter(|server| server.state != ServerState::Up);
+    let why = down.filter_map(|server| {
+        let (reason, _) = server.last_failure.as_ref()?;
+        Some(ServerFailure { server: server.address.into(), reason: reason.clone() })
+    });
+    why.take(MOST_FAILURES).collect()
+}
+
+/// Whether a service or its servers have all the words.
+fn has_words(service: &ServiceOverview, plan: &ServicePlan, words: &[String]) -> bool {
+    if words.is_empty() {
+        return true;
+    }
+    let ServiceOverview { name, key, method, scheduler, state, .. } = service;
+    let protocol = key.protocol.upper();
+    let endpoint = key.endpoint();
+    let mut text =
+        format!("{name} {protocol} {endpoint} {method} {scheduler} {}", state.name()).to_lowercase();
+    for server in &plan.servers {
+        text.push_str(&format!(" {} {}", server.endpoint(), word(server)));
+    }
+    words.iter().all(|word| text.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_core::service::{
+        key::{Protocol, ServiceKey},
+        plan::Method,
+    };
+
+    fn told(quorum: Option<bool>, counts: [u32; 3]) -> ServiceOverview {
+        let [serving, down, drained] = counts;
+        let key = keys::service_told(ServiceKey::new(Protocol::Tcp, "192.0.2.100:80".parse().unwrap()));
+        ServiceOverview {
+            name: "Web".to_owned(),
+            key,
+            method: "nat".to_owned(),
+            scheduler: "wlc".to_owned(),
+            state: State::Up,
+            quorum,
+            servers: counts.iter().sum(),
+            serving,
+            down,
+            drained,
+            active: 0,
+            inactive: 0,
+            rate: Rate::default(),
+            failures: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_worst_that_can_be_said_is_the_state() {
+        assert_eq!(state(&told(None, [0, 0, 0]), false), State::Out);
+        assert_eq!(state(&told(Some(false), [0, 2, 0]), false), State::NoQuorum);
+        assert_eq!(state(&told(Some(true), [0, 2, 0]), true), State::NoQuorum, "the last are kept");
+        assert_eq!(state(&told(Some(true), [1, 1, 1]), false), State::Degraded);
+        assert_eq!(state(&told(None, [1, 0, 1]), false), State::Drained);
+        assert_eq!(state(&told(None, [2, 0, 0]), false), State::Up);
+    }
+
+    #[test]
+    fn all_words_of_a_filter_have_to_be_there() {
+        let key = ServiceKey::new(Protocol::Tcp, "192.0.2.100:80".parse().unwrap());
+        let mut plan = ServicePlan::new("Web", key, Method::Nat);
+        let mut server = ServerPlan::new(std::net::Ipv4Addr::new(198, 51, 100, 11), 8_080, 1);
+        server.admin = Admin::Draining;
+        plan.servers.push(server);
+        let has = |filter: &str| {
+            let words: Vec<String> = filter.split_whitespace().map(str::to_lowercase).collect();
+            has_words(&told(None, [0, 0, 1]), &plan, &words)
+        };
+        assert!(
+            has("") && has("web") && has("WEB tcp") && has("198.51.100.11:8080 drained") && has("nat up")
+        );
+        assert!(!has("web udp") && !has("198.51.100.12") && !has("web down"));
+    }
+}
