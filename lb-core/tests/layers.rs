@@ -39,7 +39,7 @@ const LB_CTL: Layers = &[
     &["failure"],                                // why a command did not do what it should
     &["render"],                                 // answers become text
     &["command"],                                // words become requests
-    &["top", "follow"],                          // the live view, events as they happen
+    &["top", "follow", "stream"],                // the live view, events and packets as they come
     &["session"],                                // one command after the other
     &["shell"],                                  // the terminal
     &["completion", "man"],                      // what other shells and man show of it

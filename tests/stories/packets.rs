@@ -175,6 +175,81 @@ fn captures() -> Result<()> {
     Ok(())
 }
 
+/// A capture can be followed while it is written, and a director that dies loses nothing of it.
+#[test]
+fn captures_outlive_the_director() -> Result<()> {
+    let world = World::new()?;
+    let directory = world.directory().join("captures");
+    let director = world.start(&Config::http().section(format!("[control]\ncaptures = {directory:?}\n")))?;
+    let control = Control::of(&director)?;
+    let file = directory.join("last.pcapng");
+    control.ask("capture start all tcp last.pcapng")?;
+    world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
+    let read = || -> Result<String> {
+        let mut tshark = Command::new("tshark");
+        // Anything cut off would be an error of tshark's.
+        run(tshark.arg("-r").arg(&file).args([
+            "-T",
+            "fields",
+            "-e",
+            "frame.interface_name",
+            "-e",
+            "tcp.flags",
+        ]))
+    };
+    let is_whole = || Ok(read().is_ok_and(|lines| lines.contains("wan-rx") && lines.contains("lan-tx")));
+    ensure!(eventually(PATIENCE, is_whole)?, "nothing can be followed");
+    world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
+    // What is older than 20 ms is in the file.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    director.signal(nix::sys::signal::Signal::SIGKILL)?;
+    let lines = read()?;
+    // Two connections: each SYN as it arrived and as it left.
+    let syns = lines.lines().filter(|line| line.ends_with("0x0002") || line.ends_with("0x00000002")).count();
+    assert_eq!(syns, 4, "{lines}");
+    director.kill();
+    Ok(())
+}
+
+/// `capture start ... -`: what Wireshark reads from a pipe.
+#[test]
+fn captures_stream_to_whoever_reads() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&Config::http())?;
+    let control = Control::of(&director)?;
+    let mut command = control.command("capture start all tcp port 80 - count 3")?;
+    let mut lbctl = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-r", "-", "-T", "fields", "-e", "frame.interface_name", "-e", "ip.dst"]);
+    let reading = tshark.stdin(lbctl.stdout.take().context("stdout")?).stdout(Stdio::piped()).spawn()?;
+    ensure!(eventually(PATIENCE, || Ok(control.ask("capture list")?.contains("-, tcp port 80")))?);
+    world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
+    ensure!(lbctl.wait()?.success(), "it ends with the third packet");
+    let lines = String::from_utf8(reading.wait_with_output()?.stdout)?;
+    // Three packets, each as it arrived and as it left.
+    assert_eq!(lines.lines().count(), 6, "{lines}");
+    says(&lines, &["wan-rx", "lan-tx"]);
+    ensure!(!control.ask("capture list")?.contains("tcp port 80"), "a stream that is over is gone");
+
+    // Somebody who reads nothing: forwarding and control go on, and what does not fit is counted.
+    let mut command = control.command("capture start all udp -")?;
+    let mut lazy = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    ensure!(eventually(PATIENCE, || Ok(control.ask("capture list")?.contains("-, udp")))?);
+    let echo = world.client().udp(std::net::SocketAddrV4::new(world::VIP_NAT, 9))?;
+    for _ in 0..30_000 {
+        let _ = echo.send(&[0; 1_000]);
+    }
+    world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
+    let line = |text: String| text.lines().find(|line| line.contains("-, udp")).map(str::to_owned);
+    let counts = line(control.ask("capture list")?).context("it is running")?;
+    let missed: u64 = counts.split_whitespace().nth(5).context("a column")?.parse()?;
+    ensure!(missed > 0, "{counts}");
+    lazy.kill()?;
+    lazy.wait()?;
+    director.stop()?;
+    Ok(())
+}
+
 #[test]
 fn telemetry() -> Result<()> {
     let world = World::new()?;

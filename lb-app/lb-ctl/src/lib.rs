@@ -9,6 +9,7 @@
 //! * [`failure`]: why a command did not do what it should.
 //! * [`top`]: the live view.
 //! * `follow`: events as they happen.
+//! * `stream`: packets as they pass.
 //! * [`session`]: one command after the other, from a line, a file or a terminal.
 //! * [`shell`]: the terminal.
 //! * [`cli`]: the command line of `lbctl`.
@@ -28,6 +29,7 @@ pub mod protocol;
 pub mod render;
 pub mod session;
 pub mod shell;
+mod stream;
 pub mod top;
 pub mod transport;
 pub mod version;

@@ -8,7 +8,7 @@ use crate::{
         Outcome, Reply, Request, Return, VERSION, connections, director, events, health, services, trace,
     },
     render::{self, Renderer, View},
-    top,
+    stream, top,
     transport::{CallError, Transport},
 };
 use clap::CommandFactory;
@@ -76,6 +76,7 @@ impl<T: Transport> Session<T> {
                 follow::run(&mut self.transport, latest, self.json, &self.interrupt, out)?;
             }
             Step::Top(args) => top::run(&mut self.transport, &args, &self.interrupt, out)?,
+            Step::Stream(request) => stream::run(&mut self.transport, request, &self.interrupt, out)?,
             Step::Help(topic) => out.write_all(help::help(&topic).map_err(Failure::Wrong)?.as_bytes())?,
             Step::Quit => return Ok(Flow::Quit),
         }

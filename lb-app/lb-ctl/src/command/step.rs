@@ -1,7 +1,10 @@
 //! What a command comes to.
 
 use super::top::TopArgs;
-use crate::{protocol::Request, render::View};
+use crate::{
+    protocol::{Request, capture},
+    render::View,
+};
 use std::path::PathBuf;
 
 /// What a command does.
@@ -16,6 +19,8 @@ pub enum Step {
     Top(TopArgs),
     /// The latest so many events, and those that follow.
     Watch(u32),
+    /// Packets, to standard output.
+    Stream(capture::Request),
     /// Text that needs no director.
     Help(Vec<String>),
     /// End of the session.

@@ -137,7 +137,7 @@ impl Command {
             }
             Command::Explain(explain) => ask(explain.request()),
             Command::Trace(trace) => ask(trace.request()),
-            Command::Capture(capture) => ask(capture.request()),
+            Command::Capture(capture) => capture.step(),
             Command::Dump(dump) => dump.step(),
             Command::Load { file, keep_going } => Step::Load(file, keep_going),
             Command::Reload { dry_run, confirm_within } => {

@@ -1,12 +1,16 @@
 //! Commands that look at packets.
 
-use super::args::{all_or, full_endpoint, target};
+use super::{
+    args::{all_or, full_endpoint, target},
+    step::Step,
+};
 use crate::protocol::{
     Protocol, Request, capture,
     explain::{self, Flag},
     keys::Target,
     trace,
 };
+use crate::render::View;
 use clap::{Args, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -70,7 +74,7 @@ impl Trace {
 /// `capture ...`
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Capture {
-    /// Write packets, before and after, to a new pcapng file
+    /// Write packets, before and after, to a new pcapng file or to standard output
     Start {
         /// Number or name of a port, or `all`
         #[arg(id = "port", value_name = "PORT|all")]
@@ -78,7 +82,8 @@ pub enum Capture {
         /// Which packets, in tcpdump's syntax; "" for all
         #[arg(required = true)]
         filter: Vec<String>,
-        /// Name of the file, which is created in the director's capture directory
+        /// Name of the file, which is created in the director's capture directory; `-` for standard output
+        #[arg(value_hint = clap::ValueHint::Other)]
         file: PathBuf,
         /// End after this many packets
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -97,23 +102,25 @@ pub enum Capture {
 }
 
 impl Capture {
-    pub(super) fn request(self) -> Request {
-        Request::Capture(match self {
+    pub(super) fn step(self) -> Step {
+        let request = match self {
             Capture::Start { port, filter, file, count, snaplen } => {
-                capture::Request::Start { port: all_or(port), filter: filter.join(" "), file, count, snaplen }
+                let (port, filter) = (all_or(port), filter.join(" "));
+                if file.as_os_str() == capture::STREAM {
+                    return Step::Stream(capture::Request::Stream { port, filter, count, snaplen });
+                }
+                capture::Request::Start { port, filter, file, count, snaplen }
             }
             Capture::List => capture::Request::List,
             Capture::Stop { id } => capture::Request::Stop { id },
-        })
+        };
+        Step::Ask(Request::Capture(request), View::Plain)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{Step, parse},
-        *,
-    };
+    use super::{super::parse, *};
 
     fn request(line: &str) -> Request {
         match parse(line).unwrap_or_else(|error| panic!("{line}: {error}")).unwrap().step() {
@@ -143,6 +150,9 @@ mod tests {
             request("capture start wan udp port 53 a.pcapng count 10 snaplen 64"),
             capture(Some("wan"), "udp port 53", Some(10), Some(64))
         );
+        let stream =
+            capture::Request::Stream { port: None, filter: "tcp".into(), count: Some(9), snaplen: None };
+        assert_eq!(parse("capture start all tcp - count 9").unwrap().unwrap().step(), Step::Stream(stream));
         assert!(parse("capture start all a.pcapng").is_err());
     }
 

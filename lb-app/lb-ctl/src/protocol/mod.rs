@@ -4,6 +4,7 @@
 //! when it has the answer to the last. Requests and answers are grouped by subject, a file each; what is long comes in
 //! pages, each with a cursor that asks for the next.
 
+pub mod bytes;
 pub mod capture;
 pub mod connections;
 mod cursor;
@@ -179,6 +180,8 @@ pub enum Reply {
     Traces(trace::Traces),
     /// Captures.
     Captures(capture::Captures),
+    /// A piece of a capture.
+    Captured(capture::Captured),
     /// What happened, a page of it.
     Events(events::Events),
 }

@@ -97,6 +97,8 @@ impl Renderer {
             Reply::Explanation(explanation) => watch::explanation(&mut text, explanation),
             Reply::Stories(page) => watch::stories(&mut text, page, last),
             Reply::Traces(list) => watch::traces(&mut text, list),
+            // For programs: `capture start ... -` takes it.
+            Reply::Captured(_) => {}
             Reply::Captures(list) => watch::captures(&mut text, list),
             Reply::Events(page) => events::page(&mut text, page, (first, last)),
         }

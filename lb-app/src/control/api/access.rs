@@ -124,7 +124,10 @@ pub(super) fn needed(request: &Request) -> Role {
         // They hold what clients and servers say to each other.
         Request::Capture(request) => match request {
             capture::Request::List => Role::Reader,
-            capture::Request::Start { .. } | capture::Request::Stop { .. } => Role::Administrator,
+            capture::Request::Start { .. }
+            | capture::Request::Stream { .. }
+            | capture::Request::Read { .. }
+            | capture::Request::Stop { .. } => Role::Administrator,
         },
         Request::Events(events::Request::List { .. })
         | Request::Health(health::Request::List { .. })
@@ -142,6 +145,7 @@ pub(super) fn is_logged(request: &Request) -> bool {
     let goes_on = matches!(
         request,
         Request::Trace(trace::Request::Read { .. })
+            | Request::Capture(capture::Request::Read { .. })
             | Request::Connections(connections::Request::Flush { cursor: Some(_), .. })
             | Request::Director(director::Request::Reload { dry_run: true, .. })
     );

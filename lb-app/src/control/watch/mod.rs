@@ -8,6 +8,7 @@ pub(crate) mod error;
 pub(crate) mod explain;
 mod pcapng;
 mod place;
+pub(crate) mod stream;
 pub(crate) mod trace;
 pub(crate) mod watches;
 pub(crate) mod which;

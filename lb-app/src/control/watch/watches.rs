@@ -3,6 +3,7 @@
 use super::{
     capture::{CaptureSummary, RunningCapture, SNAPLEN, Wanted},
     error::{MOST, WatchError},
+    stream::Piece,
     trace::{RunningTrace, TraceSummary},
     which::{compile, port_called},
 };
@@ -27,6 +28,8 @@ struct Watched {
     last_id: u32,
     traces: Vec<Arc<RunningTrace>>,
     captures: Vec<RunningCapture>,
+    /// Captures that workers were last told of.
+    tapped: usize,
 }
 
 impl Watches {
@@ -36,8 +39,10 @@ impl Watches {
         if watched.traces.is_empty() && watched.captures.is_empty() {
             return;
         }
-        let before = (watched.traces.len(), watched.captures.iter().filter(|it| it.is_tapping()).count());
+        // Streams end by themselves once they have all their packets.
+        let before = (watched.traces.len(), watched.tapped);
         watched.traces.retain(|trace| !trace.is_forgotten());
+        watched.captures.retain(|capture| !capture.is_forgotten());
         watched.captures.iter_mut().for_each(RunningCapture::end_if_complete);
         let after = (watched.traces.len(), watched.captures.iter().filter(|it| it.is_tapping()).count());
         if before != after
@@ -103,14 +108,14 @@ impl Watches {
         Ok(watched.tap(running)?)
     }
 
-    /// Begins to write packets that match a filter to a new file in the directory for captures: those that arrive on
-    /// `port` or leave by it, or all.
+    /// Begins to write packets that match a filter to a new file in the directory for captures, or into a stream if none is
+    /// given: those that arrive on `port` or leave by it, or all.
     pub(crate) fn start_capture(
         &self,
         running: &Running,
         port: Option<&str>,
         filter: &str,
-        file: &Path,
+        file: Option<&Path>,
         count: Option<u64>,
         snaplen: Option<usize>,
     ) -> Result<u32, WatchError> {
@@ -125,11 +130,38 @@ impl Watches {
             count: count.unwrap_or(u64::MAX),
             snaplen: snaplen.unwrap_or(SNAPLEN).clamp(1, SNAPLEN),
         };
-        let capture = RunningCapture::start(id, running, wanted, file)?;
+        let capture = match file {
+            Some(file) => RunningCapture::start(id, running, wanted, file)?,
+            None => RunningCapture::stream(id, running, wanted),
+        };
         watched.last_id = id;
         watched.captures.push(capture);
         watched.tap(running)?;
         Ok(id)
+    }
+
+    /// A piece of a stream, of about `most` bytes; waits for one. The last one ends the capture.
+    pub(crate) fn read_capture(
+        &self,
+        running: &Running,
+        id: u32,
+        most: usize,
+        wait: Duration,
+    ) -> Result<Piece, WatchError> {
+        let find = |watched: &Watched| watched.captures.iter().position(|capture| capture.id == id);
+        let stream = {
+            let watched = self.0.lock();
+            find(&watched).and_then(|at| watched.captures[at].streamed().cloned())
+        };
+        let piece = stream.ok_or(WatchError::Unknown { what: "stream", id })?.read(most, wait);
+        if piece.is_last {
+            let mut watched = self.0.lock();
+            if let Some(at) = find(&watched) {
+                watched.captures.remove(at);
+                watched.tap(running)?;
+            }
+        }
+        Ok(piece)
     }
 
     /// All captures, ended ones included.
@@ -137,11 +169,17 @@ impl Watches {
         self.0.lock().captures.iter().map(RunningCapture::summary).collect()
     }
 
-    /// Ends a capture. Its file is complete when this returns.
+    /// Ends a capture. Its file is complete when this returns; the rest of a stream can still be read.
     pub(crate) fn stop_capture(&self, running: &Running, id: u32) -> Result<CaptureSummary, WatchError> {
         let mut watched = self.0.lock();
         let at = watched.captures.iter().position(|capture| capture.id == id);
-        let capture = watched.captures.remove(at.ok_or(WatchError::Unknown { what: "capture", id })?);
+        let at = at.ok_or(WatchError::Unknown { what: "capture", id })?;
+        if let Some(stream) = watched.captures[at].streamed() {
+            stream.stop();
+            watched.tap(running)?;
+            return Ok(watched.captures[at].summary());
+        }
+        let capture = watched.captures.remove(at);
         let tapped = watched.tap(running);
         drop(watched);
         let summary = capture.end();
@@ -166,7 +204,8 @@ impl Watched {
     }
 
     /// Lets all workers watch for what is wanted now.
-    fn tap(&self, running: &Running) -> Result<(), Silent> {
+    fn tap(&mut self, running: &Running) -> Result<(), Silent> {
+        self.tapped = self.captures.iter().filter(|it| it.is_tapping()).count();
         let mut outcome = Ok(());
         for worker in &running.workers {
             let taps = Taps::new(

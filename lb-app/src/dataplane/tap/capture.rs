@@ -1,4 +1,4 @@
-//! Captures: packets that are written to a file.
+//! Captures: packets that are written to a file, or read by a client.
 
 use super::shared::{claim, since_1970};
 use crate::dataplane::packet_filter::PacketFilter;
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-/// Packets that are written to a file.
+/// Packets that are wanted in a capture.
 #[derive(Debug)]
 pub(crate) struct Capture {
     /// Packets that arrive on it or leave by it; all ports if not given.
@@ -55,8 +55,14 @@ pub(crate) const fn interface(port: PortId, leaving: bool) -> usize {
 }
 
 impl CaptureShared {
+    /// By interface: frames seen, and frames missed.
+    pub(crate) fn counted(&self) -> Vec<(u64, u64)> {
+        let both = self.seen.iter().zip(&self.missed);
+        both.map(|(seen, missed)| (seen.load(Relaxed), missed.load(Relaxed))).collect()
+    }
+
     /// Takes a frame, if there is a buffer for it.
-    pub(super) fn take(&self, interface: usize, frame: &[u8]) {
+    pub(crate) fn take(&self, interface: usize, frame: &[u8]) {
         let Some(seen) = self.seen.get(interface) else { return };
         seen.fetch_add(1, Relaxed);
         let Ok(mut bytes) = self.empty.try_recv() else {
