@@ -121,7 +121,7 @@ fn unreachable(path: &Path, error: &io::Error) -> String {
     let remedy = match error.kind() {
         io::ErrorKind::NotFound => "is lb-app running? --socket sets another path",
         io::ErrorKind::ConnectionRefused => "nobody listens on it: lb-app exited without removing it",
-        io::ErrorKind::PermissionDenied => "run as root, or as a member of the group in [control]",
+        io::ErrorKind::PermissionDenied => "run as root, or as a member of a group in [control]",
         _ => "--socket sets another path",
     };
     let others = path.parent().map(sockets).unwrap_or_default();
