@@ -3,6 +3,7 @@
 use super::{
     Config, Control,
     health::{Hooks, ServiceHealth, inline_check, inline_pool},
+    settings::Device,
 };
 use lb_core::service::{
     option::{Opt, pairs},
@@ -12,18 +13,25 @@ use std::fmt::{self, Display, Formatter};
 
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        // The ports' redirection tables are found out at start.
-        let Plan {
-            ports,
-            interfaces,
-            routes,
-            timeouts,
-            services,
-            vips,
-            tunnel_local,
-            verify_checksums,
-            redirection_len: _,
-        } = &self.plan;
+        self.write_workers(f)?;
+        writeln!(f, "\n[timeouts]")?;
+        write_options(f, "", TIMEOUTS, &self.plan.timeouts)?;
+        self.write_control(f)?;
+        self.write_addresses(f)?;
+        writeln!(f, "\n[health]")?;
+        if self.health.hooks.hook.is_none() {
+            writeln!(f, "# hook: none")?;
+        }
+        write_options(f, "", Hooks::OPTIONS, &self.health.hooks)?;
+        write_network(f, &self.plan, &self.devices)?;
+        write_vips(f, &self.plan)?;
+        let services = self.plan.services.iter().zip(&self.health.services);
+        services.into_iter().try_for_each(|(service, health)| write_service(f, service, health))
+    }
+}
+
+impl Config {
+    fn write_workers(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
         match self.room_is_given {
@@ -35,69 +43,64 @@ impl Display for Config {
             None => writeln!(f, "# state_file: none, connections are not saved")?,
         }
         writeln!(f, "idle = \"{}\"", self.idle)?;
-        writeln!(f, "verify_checksums = {verify_checksums}")?;
+        writeln!(f, "verify_checksums = {}", self.plan.verify_checksums)
+    }
 
-        writeln!(f, "\n[timeouts]")?;
-        write_options(f, "", TIMEOUTS, timeouts)?;
-
+    fn write_control(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n[control]")?;
-        for Opt { field, .. } in
-            Control::OPTIONS.iter().filter(|option| (option.get)(&self.control).is_none())
-        {
+        let unset = Control::OPTIONS.iter().filter(|option| (option.get)(&self.control).is_none());
+        for Opt { field, .. } in unset {
             writeln!(f, "# {}: {}", field.key, field.default.unwrap_or("none").replace('`', ""))?;
         }
-        write_options(f, "", Control::OPTIONS, &self.control)?;
+        write_options(f, "", Control::OPTIONS, &self.control)
+    }
 
+    /// Where tunnels begin, and where metrics are.
+    fn write_addresses(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n[tunnel]")?;
-        match tunnel_local {
+        match self.plan.tunnel_local {
             Some(local) => writeln!(f, "local = \"{local}\"")?,
             None => writeln!(f, "# local: the address of the port towards each server")?,
         }
-
         writeln!(f, "\n[metrics]")?;
         match &self.metrics.listen {
             Some(listen) => writeln!(f, "listen = \"{listen}\"")?,
             None => writeln!(f, "# listen: off")?,
         }
-        writeln!(f, "console = {}", self.metrics.console)?;
-
-        writeln!(f, "\n[health]")?;
-        if self.health.hooks.hook.is_none() {
-            writeln!(f, "# hook: none")?;
-        }
-        write_options(f, "", Hooks::OPTIONS, &self.health.hooks)?;
-
-        for ((port, device), interface) in ports.iter().zip(&self.devices).zip(interfaces) {
-            writeln!(f, "\n[[ports]]")?;
-            writeln!(f, "name = {}", quoted(&port.name))?;
-            writeln!(f, "device = {}", quoted(&device.name))?;
-            let addresses: Vec<String> = interface.addresses.iter().map(|net| format!("\"{net}\"")).collect();
-            writeln!(f, "addresses = [{}]", addresses.join(", "))?;
-            writeln!(f, "mtu = {}", interface.mtu)?;
-            writeln!(f, "checksum_offload = {}", device.checksum_offload)?;
-        }
-
-        for route in routes {
-            writeln!(f, "\n[[routes]]")?;
-            match route.to.prefix_len() {
-                0 => writeln!(f, "to = \"default\"")?,
-                _ => writeln!(f, "to = \"{}\"", route.to)?,
-            }
-            writeln!(f, "via = \"{}\"", route.via)?;
-        }
-
-        for vip in vips {
-            writeln!(f, "\n[[vips]]")?;
-            write_options(f, "", VipPlan::OPTIONS, vip)?;
-        }
-        for VipPlan { address, unserved } in self.plan.every_vip().skip(vips.len()) {
-            writeln!(f, "\n# VIP {address}, not listed: unserved = \"{unserved}\"")?;
-        }
-        services
-            .iter()
-            .zip(&self.health.services)
-            .try_for_each(|(service, health)| write_service(f, service, health))
+        writeln!(f, "console = {}", self.metrics.console)
     }
+}
+
+fn write_network(f: &mut Formatter<'_>, plan: &Plan, devices: &[Device]) -> fmt::Result {
+    for ((port, device), interface) in plan.ports.iter().zip(devices).zip(&plan.interfaces) {
+        writeln!(f, "\n[[ports]]")?;
+        writeln!(f, "name = {}", quoted(&port.name))?;
+        writeln!(f, "device = {}", quoted(&device.name))?;
+        let addresses: Vec<String> = interface.addresses.iter().map(|net| format!("\"{net}\"")).collect();
+        writeln!(f, "addresses = [{}]", addresses.join(", "))?;
+        writeln!(f, "mtu = {}", interface.mtu)?;
+        writeln!(f, "checksum_offload = {}", device.checksum_offload)?;
+    }
+    for route in &plan.routes {
+        writeln!(f, "\n[[routes]]")?;
+        match route.to.prefix_len() {
+            0 => writeln!(f, "to = \"default\"")?,
+            _ => writeln!(f, "to = \"{}\"", route.to)?,
+        }
+        writeln!(f, "via = \"{}\"", route.via)?;
+    }
+    Ok(())
+}
+
+fn write_vips(f: &mut Formatter<'_>, plan: &Plan) -> fmt::Result {
+    for vip in &plan.vips {
+        writeln!(f, "\n[[vips]]")?;
+        write_options(f, "", VipPlan::OPTIONS, vip)?;
+    }
+    for VipPlan { address, unserved } in plan.every_vip().skip(plan.vips.len()) {
+        writeln!(f, "\n# VIP {address}, not listed: unserved = \"{unserved}\"")?;
+    }
+    Ok(())
 }
 
 fn write_service(f: &mut Formatter<'_>, service: &ServicePlan, health: &ServiceHealth) -> fmt::Result {

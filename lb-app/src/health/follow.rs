@@ -4,17 +4,17 @@
 use super::{
     event::Event,
     machine::Rules,
-    part::{Derived, Verdict},
+    part::{Derived, Part, Verdict},
     pool::{Outcome, Role},
     state::{Server, Service, State},
     target::Target,
 };
-use crate::config::health::{Health, Pool, ServiceHealth, WhenAllFail};
+use crate::config::health::{Check, Health, Pool, ServiceHealth, WhenAllFail};
 use lb_core::{
-    service::plan::{Plan, ServicePlan},
+    service::plan::{Plan, ServerPlan, ServicePlan},
     time::Instant,
 };
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 /// Follows the plan that `derived` came with. What became known since is still news.
 pub(super) fn follow(state: &mut State, plan: &Plan, health: &Health, derived: Derived, now: Instant) {
@@ -54,30 +54,17 @@ fn take_up(
     let mut servers = BTreeMap::new();
     for (endpoint, part) in &verdict.parts {
         let Some(planned) = plan.server(*endpoint) else { continue };
-        let target = Target { name: name.clone(), key: key.server(*endpoint) };
         let check = health.and_then(|health| health.check_of(*endpoint));
-        let rules = Rules::new(check.map(AsRef::as_ref), &pool);
-        let (mut server, mut change) = match old.remove(endpoint) {
-            Some(mut server) => {
-                let change = server.machine.set_rules(rules, now);
-                (server, change)
-            }
-            None => (Server::new(rules, *part, now), None),
+        let wanted = Wanted {
+            target: Target { name: name.clone(), key: key.server(*endpoint) },
+            planned,
+            part: *part,
+            rules: Rules::new(check.map(AsRef::as_ref), &pool),
+            check,
+            released: verdict.outcome.released,
+            renamed,
         };
-        if verdict.outcome.released && server.machine.is_well() {
-            change = change.or(server.machine.release(now));
-        }
-        (server.weight, server.admin, server.part) = (planned.weight, planned.admin, *part);
-        // Whoever checks it goes by the service's name.
-        if server.check.as_ref() != check || renamed {
-            (server.task, server.next) = (None, None);
-            server.check = check.cloned();
-            state.idle.extend(check.map(|check| (target.clone(), check.clone())));
-        }
-        if let Some(change) = change {
-            server.transitions += 1;
-            state.events.push(Event::Server { target, change, reason: String::new() });
-        }
+        let server = take_up_server(state, wanted, old.remove(endpoint), now);
         servers.insert(*endpoint, server);
     }
     let quorum_changes = match &before {
@@ -99,6 +86,46 @@ fn take_up(
         state.events.extend(events);
     }
     service
+}
+
+/// What a server is to be.
+struct Wanted<'a> {
+    target: Target,
+    planned: &'a ServerPlan,
+    part: Part,
+    rules: Rules,
+    check: Option<&'a Arc<Check>>,
+    /// The service lets those go that it held down.
+    released: bool,
+    /// The service has another name than before.
+    renamed: bool,
+}
+
+/// A server as it is in effect now, with what was known of it.
+fn take_up_server(state: &mut State, wanted: Wanted<'_>, known: Option<Server>, now: Instant) -> Server {
+    let Wanted { target, planned, part, rules, check, released, renamed } = wanted;
+    let (mut server, mut change) = match known {
+        Some(mut server) => {
+            let change = server.machine.set_rules(rules, now);
+            (server, change)
+        }
+        None => (Server::new(rules, part, now), None),
+    };
+    if released && server.machine.is_well() {
+        change = change.or(server.machine.release(now));
+    }
+    (server.weight, server.admin, server.part) = (planned.weight, planned.admin, part);
+    // Whoever checks it goes by the service's name.
+    if server.check.as_ref() != check || renamed {
+        (server.task, server.next) = (None, None);
+        server.check = check.cloned();
+        state.idle.extend(check.map(|check| (target.clone(), check.clone())));
+    }
+    if let Some(change) = change {
+        server.transitions += 1;
+        state.events.push(Event::Server { target, change, reason: String::new() });
+    }
+    server
 }
 
 /// What operators want to know of a service: everything that it starts with, and what is different from `before`.
