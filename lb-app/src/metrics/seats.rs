@@ -1,5 +1,4 @@
-//! Seats at a service that strangers may use: whoever comes always gets one, and whoever has been there for longest makes
-//! room. A peer with many makes room first, for itself and for others.
+//! Seats at a service that strangers may use: whoever comes always gets one, and whoever came first makes room. A peer with many makes room first, for itself and for others.
 
 use parking_lot::Mutex;
 use std::{
@@ -30,6 +29,10 @@ struct Client {
     leave: Arc<Notify>,
 }
 
+/// Who came when, at whatever seats.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket(u64);
+
 /// A seat. Dropping it gives it up.
 #[derive(Debug)]
 pub(super) struct Seat {
@@ -48,26 +51,33 @@ impl Seats {
         self.taken.lock().clients.len() >= self.most
     }
 
-    /// A seat for a peer. If there is none, whoever has one for longest makes room, of the peer with most.
-    pub(super) fn take(self: &Arc<Self>, peer: IpAddr) -> Seat {
-        let peer = network(peer);
+    /// Somebody comes, and may wait for a seat before taking one.
+    pub(super) fn come(&self) -> Ticket {
         let mut taken = self.taken.lock();
-        let of =
-            |taken: &Taken, peer: IpAddr| taken.clients.iter().filter(|client| client.peer == peer).count();
-        let leaves = if of(&taken, peer) >= self.per_peer {
-            taken.clients.iter().position(|client| client.peer == peer)
-        } else if taken.clients.len() >= self.most {
-            let most = taken.clients.iter().map(|client| of(&taken, client.peer)).max();
-            taken.clients.iter().position(|client| Some(of(&taken, client.peer)) == most)
+        taken.last += 1;
+        Ticket(taken.last)
+    }
+
+    /// A seat for a peer. If there is none, whoever came first makes room, of the peer with most: that may be the one who
+    /// takes it, if all others came while it waited.
+    pub(super) fn take(self: &Arc<Self>, peer: IpAddr, Ticket(id): Ticket) -> Seat {
+        let (peer, leave) = (network(peer), Arc::new(Notify::new()));
+        let mut taken = self.taken.lock();
+        let place = taken.clients.partition_point(|client| client.id < id);
+        taken.clients.insert(place, Client { id, peer, leave: leave.clone() });
+        let clients = &taken.clients;
+        let of = |peer: IpAddr| clients.iter().filter(|client| client.peer == peer).count();
+        let leaves = if of(peer) > self.per_peer {
+            clients.iter().position(|client| client.peer == peer)
+        } else if clients.len() > self.most {
+            let most = clients.iter().map(|client| of(client.peer)).max();
+            clients.iter().position(|client| Some(of(client.peer)) == most)
         } else {
             None
         };
         if let Some(at) = leaves {
             taken.clients.remove(at).leave.notify_one();
         }
-        taken.last += 1;
-        let (id, leave) = (taken.last, Arc::new(Notify::new()));
-        taken.clients.push(Client { id, peer, leave: leave.clone() });
         Seat { seats: self.clone(), id, leave }
     }
 }
@@ -104,18 +114,32 @@ mod tests {
         let left = async |seat: &Seat| {
             tokio::time::timeout(std::time::Duration::from_millis(1), seat.leave()).await.is_ok()
         };
-        let (first, second) = (seats.take(one), seats.take(one));
-        let third = seats.take(one);
+        let take = |peer| seats.take(peer, seats.come());
+        let (first, second) = (take(one), take(one));
+        let third = take(one);
         assert!(left(&first).await && !left(&second).await, "its own oldest");
-        let other = seats.take(two);
+        let other = take(two);
         assert!(seats.are_taken());
-        let another = seats.take("192.0.2.3".parse().unwrap());
+        let another = take("192.0.2.3".parse().unwrap());
         assert!(left(&second).await && !left(&other).await, "of the peer with most");
-        let last = seats.take("192.0.2.4".parse().unwrap());
+        let last = take("192.0.2.4".parse().unwrap());
         assert!(left(&third).await, "the oldest, if all have one");
         drop((first, other));
         assert!(!seats.are_taken());
         assert!(!left(&another).await && !left(&last).await);
+    }
+
+    #[tokio::test]
+    async fn who_came_earlier_does_not_take_the_seat_of_who_came_later() {
+        let seats = Seats::new(1, 1);
+        let peer = IpAddr::from([192, 0, 2, 1]);
+        let (early, late) = (seats.come(), seats.come());
+        let late = seats.take(peer, late);
+        let early = seats.take(peer, early);
+        let left = async |seat: &Seat| {
+            tokio::time::timeout(std::time::Duration::from_millis(1), seat.leave()).await.is_ok()
+        };
+        assert!(left(&early).await && !left(&late).await, "however long each has waited");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::{
     console::{Ask, Console},
     facts::Facts,
-    seats::{Seat, Seats},
+    seats::{Seat, Seats, Ticket},
     text::Format,
 };
 use crate::journal::{Happened, Journal};
@@ -20,6 +20,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lb_ctl::protocol::events::Kind;
+use parking_lot::Mutex;
 use std::{
     convert::Infallible,
     fmt, io,
@@ -174,14 +175,33 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let seat = connections.take(peer.ip());
-        tokio::spawn(converse(stream, peer.ip(), seat, shared.clone()));
+        let ticket = connections.come();
+        let seat = connections.take(peer.ip(), ticket);
+        let client = Client { peer: peer.ip(), seats: connections.clone(), first: Mutex::new(Some(ticket)) };
+        tokio::spawn(converse(stream, client, seat, shared.clone()));
+    }
+}
+
+/// Who asks.
+struct Client {
+    peer: IpAddr,
+    seats: Arc<Seats>,
+    /// Until its first request: when it connected.
+    first: Mutex<Option<Ticket>>,
+}
+
+impl Client {
+    /// When it came with this request. Connections that wait to be read are read in any order; so with its first, it came
+    /// when it connected.
+    fn ticket(&self) -> Ticket {
+        self.first.lock().take().unwrap_or_else(|| self.seats.come())
     }
 }
 
 /// Answers a client until it goes, has to make room, or has been there for long enough.
-async fn converse(stream: TcpStream, peer: IpAddr, seat: Seat, shared: Arc<Shared>) {
-    let answer = service_fn(|request| answer(request, peer, shared.clone()));
+async fn converse(stream: TcpStream, client: Client, seat: Seat, shared: Arc<Shared>) {
+    let peer = client.peer;
+    let answer = service_fn(|request| answer(request, &client, shared.clone()));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(MOST_HEAD);
     let connection = server.serve_connection(TokioIo::new(stream), answer);
@@ -209,7 +229,11 @@ async fn converse(stream: TcpStream, peer: IpAddr, seat: Seat, shared: Arc<Share
 
 type Answer = Response<Either<Full<Bytes>, Pieces>>;
 
-async fn answer(request: Request<Incoming>, peer: IpAddr, shared: Arc<Shared>) -> Result<Answer, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    client: &Client,
+    shared: Arc<Shared>,
+) -> Result<Answer, Infallible> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut answer = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -219,7 +243,7 @@ async fn answer(request: Request<Incoming>, peer: IpAddr, shared: Arc<Shared>) -
     if path == "/metrics" {
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
         let format = Format::accepted(accept.unwrap_or_default());
-        return Ok(scrape(format, peer, shared.source.clone(), &shared.scrapes).await);
+        return Ok(scrape(format, client, shared.source.clone(), &shared.scrapes).await);
     }
     if let Some(console) = &shared.console
         && let Some(answer) = console.answer(path, request.uri().query().unwrap_or_default()).await
@@ -232,38 +256,49 @@ async fn answer(request: Request<Incoming>, peer: IpAddr, shared: Arc<Shared>) -
     })
 }
 
-async fn scrape(format: Format, peer: IpAddr, source: Source, scrapes: &Arc<Seats>) -> Answer {
+async fn scrape(format: Format, client: &Client, source: Source, scrapes: &Arc<Seats>) -> Answer {
+    let ticket = client.ticket();
     let end = Instant::now() + TURN;
     while scrapes.are_taken() && Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let seat = scrapes.take(peer);
-    let (pieces, body) = mpsc::channel(PIECES);
-    let whole = Arc::new(AtomicBool::new(false));
-    let (runtime, is_whole) = (Handle::current(), whole.clone());
+    let seat = scrapes.take(client.peer, ticket);
     // Made as fast as it is read: a large director's text need not be in memory as a whole.
-    let made = tokio::task::spawn_blocking(move || {
+    let (made, made_pieces) = mpsc::channel(1);
+    let (passed, pieces) = mpsc::channel(PIECES);
+    let (finished, whole) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let body = Pieces { pieces, whole: whole.clone() };
+    let is_finished = finished.clone();
+    drop(tokio::task::spawn_blocking(move || {
         let Some(facts) = source() else { return };
-        let end = Instant::now() + ANSWER;
         let mut goes_on = true;
-        facts.write(format, |piece| {
-            // A client that has gone away, or takes too long, wants no more.
-            goes_on = goes_on
-                && runtime.block_on(async {
-                    tokio::select! {
-                        sent = pieces.send(Bytes::from(piece)) => sent.is_ok(),
-                        () = seat.leave() => false,
-                        () = tokio::time::sleep_until(end) => false,
-                    }
-                });
-        });
-        is_whole.store(goes_on, Ordering::Release);
+        facts.write(format, |piece| goes_on = goes_on && made.blocking_send(Bytes::from(piece)).is_ok());
+        is_finished.store(goes_on, Ordering::Release);
+    }));
+    tokio::spawn(async move {
+        // A client that has gone away, takes too long or has to make room gets no more.
+        tokio::select! {
+            is_read = pass_on(made_pieces, &passed) => {
+                whole.store(is_read && finished.load(Ordering::Acquire), Ordering::Release);
+            }
+            () = seat.leave() => {}
+            () = tokio::time::sleep(ANSWER) => {}
+        }
     });
-    drop(made);
-    let mut response = Response::new(Either::Right(Pieces { pieces: body, whole }));
+    let mut response = Response::new(Either::Right(body));
     let kind = format.content_type().parse().expect("a valid value");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+/// Passes pieces on, until there are no more or nobody reads them: then `false`.
+async fn pass_on(mut from: mpsc::Receiver<Bytes>, to: &mpsc::Sender<Bytes>) -> bool {
+    while let Some(piece) = from.recv().await {
+        if to.send(piece).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
