@@ -33,6 +33,8 @@ pub(crate) struct Server {
     pub(crate) inactive: u64,
     /// As it is now.
     pub(crate) weight: u64,
+    /// Its operator neither drains nor has disabled it.
+    pub(crate) enabled: bool,
 }
 
 /// One worker.
@@ -59,6 +61,8 @@ pub(crate) struct Port {
     /// In the order of [`PORT_COUNTERS`].
     pub(crate) counters: [u64; 8],
     pub(crate) link_up: bool,
+    /// Nobody has stopped it.
+    pub(crate) started: bool,
 }
 
 /// Everything.
@@ -67,6 +71,8 @@ pub(crate) struct Facts {
     pub(crate) uptime_s: f64,
     /// Of the configuration file.
     pub(crate) sha256: String,
+    /// Ports are polled.
+    pub(crate) forwarding: bool,
     pub(crate) capacity: u64,
     pub(crate) changes: u64,
     /// Those that were made, and those that were refused.
@@ -155,6 +161,8 @@ impl Facts {
         writer.sample(&labels(&[("sha256", &self.sha256)]), 1);
         writer.family(&gauge("lb_uptime_seconds", "Time since the director started."));
         writer.fraction("", self.uptime_s);
+        writer.family(&gauge("lb_forwarding", "0 if an operator has stopped forwarding."));
+        writer.sample("", self.forwarding.into());
         writer.family(&gauge("lb_connections_capacity", "Capacity of all connection tables."));
         writer.sample("", self.capacity);
         writer.family(&gauge("lb_packet_buffers", "Packet buffers in total."));
@@ -231,13 +239,15 @@ impl Facts {
                 writer.sample(&labels(&[("port", &port.name)]), port.counters[index]);
             }
         }
-        writer.family(&Family {
-            name: "lb_port_link_up",
-            kind: Kind::Gauge,
-            help: "1 if the port's link is up.",
-        });
-        for port in &self.ports {
-            writer.sample(&labels(&[("port", &port.name)]), u64::from(port.link_up));
+        let gauges: [Gauge<Port>; 2] = [
+            ("lb_port_link_up", "1 if the port's link is up.", |port| port.link_up.into()),
+            ("lb_port_started", "0 if an operator has stopped the port.", |port| port.started.into()),
+        ];
+        for (name, help, value) in gauges {
+            writer.family(&Family { name, kind: Kind::Gauge, help });
+            for port in &self.ports {
+                writer.sample(&labels(&[("port", &port.name)]), value(port));
+            }
         }
     }
 
@@ -267,7 +277,7 @@ impl Facts {
     }
 
     fn write_servers<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
-        let gauges: [Gauge<Server>; 3] = [
+        let gauges: [Gauge<Server>; 4] = [
             ("lb_server_active_connections", "Established connections of a real server.", |server| {
                 server.active
             }),
@@ -279,6 +289,9 @@ impl Facts {
                 "Present weight of a real server; with 0 it takes no new connections.",
                 |server| server.weight,
             ),
+            ("lb_server_enabled", "0 if an operator drains or has disabled a real server.", |server| {
+                server.enabled.into()
+            }),
         ];
         for (name, help, value) in gauges {
             writer.family(&Family { name, kind: Kind::Gauge, help });

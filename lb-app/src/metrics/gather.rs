@@ -11,6 +11,7 @@ use crate::{
 use lb_core::{
     counters::{Counter, ServerTraffic},
     ids::ServerId,
+    service::plan::Admin,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -40,13 +41,14 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
             stats.tx_errors,
             stats.rx_no_buffer,
         ];
-        Port { name, counters, link_up: port.link().state == LinkState::Up }
+        Port { name, counters, link_up: port.link().state == LinkState::Up, started: port.is_moving() }
     });
     let ports = ports.collect();
     drop(started);
     let (services, servers) = services(running, &names);
     Facts {
         uptime_s: running.clock.now().as_millis() as f64 / 1_000.0,
+        forwarding: !running.shutdown.is_paused(),
         sha256: current.config.sha256.clone(),
         capacity: running.capacity() as u64,
         changes: current.generation,
@@ -78,6 +80,7 @@ fn services(running: &Running, names: &Names) -> (Vec<Service>, Vec<Server>) {
                 active: load.active.into(),
                 inactive: load.inactive.into(),
                 weight: plan.effective_weight().into(),
+                enabled: plan.admin == Admin::Enabled,
             }
         }));
         let own = &servers[begin..];

@@ -38,7 +38,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         reloads: [2, 1],
         events: Journal::new().counts(),
         buffers: [100, 4_095],
-        ports: vec![Port { name: "wan".to_owned(), counters: [1; 8], link_up: true }],
+        ports: vec![Port { name: "wan".to_owned(), counters: [1; 8], link_up: true, started: true }],
         ..Facts::default()
     };
     facts.workers.push(Worker {
@@ -64,6 +64,7 @@ fn facts(services: usize, servers: usize) -> Facts {
             active: 123,
             inactive: 45,
             weight: 1,
+            enabled: true,
         }));
         facts.services.push(Service {
             labels: names.service(key, &service.name),
@@ -170,6 +171,47 @@ fn promtool_finds_nothing_wrong() {
     assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
 }
 
+/// A file beside the sources.
+fn file(path: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// Each alert goes off when it should, and not before.
+#[test]
+fn alerts_go_off_when_they_should() {
+    for arguments in [
+        ["check", "rules", "conf/prometheus/lb-app.rules.yml"],
+        ["test", "rules", "tests/prometheus/lb-app.rules.test.yml"],
+    ] {
+        let [verb, what, path] = arguments;
+        let output = Command::new("promtool").args([verb, what]).arg(file(path)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+    let text = |path: &str| std::fs::read_to_string(file(path)).unwrap();
+    let rules = text("conf/prometheus/lb-app.rules.yml");
+    let tests = text("tests/prometheus/lb-app.rules.test.yml");
+    for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(tests.contains(&format!("alertname: {alert}\n")), "{alert} is not tested");
+    }
+}
+
+/// What rules and dashboard ask for is there.
+#[test]
+fn rules_and_dashboard_know_the_metrics() {
+    let metrics = write(&facts(1, 1), Format::Prometheus);
+    for path in ["conf/prometheus/lb-app.rules.yml", "conf/grafana/lb-app.json"] {
+        let text = std::fs::read_to_string(file(path)).unwrap();
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        for name in words.filter(|word| word.starts_with("lb_")) {
+            let is_there = metrics
+                .lines()
+                .any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+            assert!(is_there, "{path}: there is no {name}");
+        }
+    }
+}
+
 #[test]
 fn every_metric_is_documented() {
     let reference = include_str!("../../../docs/metrics.md");
@@ -227,6 +269,8 @@ fn clients_that_do_not_read_shut_nobody_out() {
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
     // Some that ask come last, so that every place for a scrape is taken when the next does.
     idle.extend((0..20).map(|_| ask(address, "/metrics", "*/*")));
+    // They have taken them when their turn is over; whoever still waited could have the next one make room.
+    std::thread::sleep(Duration::from_millis(1_500));
     answer.clear();
     ask(address, "/metrics", "*/*").read_to_end(&mut answer).unwrap();
     assert!(answer.len() > 10_000_000 && answer.ends_with(b"\r\n0\r\n\r\n"), "{} bytes", answer.len());
