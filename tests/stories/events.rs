@@ -1,6 +1,7 @@
 //! What happened is said: in `show events`, to whoever watches, over a restart, and in the metrics.
 
 use std::fs;
+use std::net::TcpListener;
 
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
@@ -115,6 +116,35 @@ fn events_are_told_once_to_everybody() -> Result<()> {
     ensure!(eventually(PATIENCE, begins_anew)?, "{}", fs::read_to_string(&watched)?);
     watch.signal(Signal::SIGINT)?;
     ensure!(watch.wait(PATIENCE)?.is_some(), "it does not end");
+    director.stop()?;
+    Ok(())
+}
+
+/// Somebody else has the address of the metrics: the director forwards all the same, says why nobody can look, and
+/// serves them when it is free.
+#[test]
+fn metrics_address_that_is_taken_keeps_nobody_down() -> Result<()> {
+    let world = World::new()?;
+    let other = world.director().within(|| TcpListener::bind(METRICS))?;
+    let config = Config::new()
+        .service(Service::tcp(Method::Nat, world::HTTP))
+        .section(format!("[metrics]\nlisten = \"{METRICS}\"\nconsole = true"));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    world.client().who_answers(Method::Nat.at(world::HTTP), 10)?;
+    let why = format!("cannot serve metrics at {METRICS}: Address already in use");
+    for command in ["show director", "show events"] {
+        let told = control.ask(command)?;
+        ensure!(told.contains(&why) && told.contains("trying again every"), "{command}: {told}");
+    }
+    ensure!(director.output()?.contains(&why), "it is not in the log");
+    drop(other);
+    let serves = || Ok(control.ask("show events")?.contains("metrics-served"));
+    ensure!(eventually(PATIENCE, serves)?, "{}", control.ask("show events")?);
+    let metrics =
+        world.director().run("curl", &["-sS", "--noproxy", "*", &format!("http://{METRICS}/metrics")])?;
+    ensure!(metrics.contains("lb_events_total{kind=\"metrics-unavailable\"} 1"), "{metrics}");
+    ensure!(!control.ask("show director")?.contains(&why), "it is over");
     director.stop()?;
     Ok(())
 }

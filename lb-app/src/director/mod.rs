@@ -5,8 +5,10 @@
 //! * `workers`: a worker on each lcore.
 //! * [`start`]: everything in order, up to workers that run.
 //! * [`serve`]: the running director, its periodic chores and its end.
+//! * `notices`: what workers noticed.
 //! * `watchdog`: what the service manager is told about workers.
 
+mod notices;
 pub(crate) mod placement;
 pub(crate) mod ports;
 pub(crate) mod serve;

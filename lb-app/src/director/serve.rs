@@ -1,6 +1,6 @@
 //! The running director: what it does while workers forward, and how it ends.
 
-use super::watchdog::Watchdog;
+use super::{notices::Notices, watchdog::Watchdog};
 use crate::{
     control::{
         clients::telemetry,
@@ -19,13 +19,7 @@ use crate::{
     systemd,
 };
 use anyhow::{Result, bail};
-use crossbeam_channel::Receiver;
-use lb_core::{
-    flow::key::Secret,
-    ids::InterfaceId,
-    packet::{Notice, WorkerId},
-    worker::Worker,
-};
+use lb_core::{flow::key::Secret, packet::WorkerId, worker::Worker};
 use lb_ctl::protocol::events::Kind;
 use std::{
     sync::{
@@ -62,7 +56,7 @@ pub(crate) struct Director {
     /// By worker.
     pub(crate) handles: Vec<LcoreHandle<Ended>>,
     pub(crate) shutdown: Arc<Shutdown>,
-    pub(crate) notices: Receiver<Notice>,
+    pub(crate) notices: Notices,
     pub(crate) secret: Secret,
     /// Serves metrics, if they are wanted.
     pub(crate) exporter: Option<Exporter>,
@@ -79,7 +73,7 @@ impl Director {
         running.journal.tell(Happened::new(Kind::Started, started(running)));
         while !wishes.stop.load(Ordering::Relaxed) {
             running.board.sum_up(running.current().snapshot.servers.len());
-            self.report_notices();
+            self.notices.tell(running, Instant::now());
             if wishes.reload.swap(false, Ordering::Relaxed) {
                 plane.reloads.reload_by_signal(running);
             }
@@ -140,7 +134,7 @@ impl Director {
         }
         self.leave_state(&workers);
         drop(workers);
-        self.report_notices();
+        self.notices.tell(&self.plane.running, Instant::now());
         let discarded = rx.iter().flatten().map(RxQueue::discarded).sum();
         say(report::accumulated(&self.plane.running, &ports, discarded));
         let counters: Vec<_> = self.plane.running.workers.iter().map(|worker| &*worker.counters).collect();
@@ -163,19 +157,6 @@ impl Director {
 }
 
 impl Director {
-    /// Tells what workers noticed.
-    fn report_notices(&self) {
-        let running = &self.plane.running;
-        for notice in self.notices.try_iter() {
-            let kind = match notice {
-                Notice::AddressConflict { .. } => Kind::AddressConflict,
-                Notice::NeighbourLost { .. } => Kind::NeighbourLost,
-                Notice::NeighbourFound { .. } => Kind::NeighbourFound,
-            };
-            running.journal.tell(Happened::new(kind, describe(&notice, &running.interface_names())));
-        }
-    }
-
     /// Saves the connections for the next run, if there is a state file.
     fn leave_state(&self, workers: &[Worker<Mbuf>]) {
         let Some(path) = &self.plane.running.config.state_file else { return };
@@ -214,44 +195,5 @@ fn last_owner<T>(mut shared: Arc<T>, deadline: Instant) -> Option<T> {
             Err(still) => shared = still,
         }
         thread::sleep(ROUND);
-    }
-}
-
-/// What a notice says, with the name that the interface has in the configuration.
-fn describe(notice: &Notice, names: &[String]) -> String {
-    let name = |interface: &InterfaceId| names.get(interface.index()).map_or("?", String::as_str);
-    match notice {
-        Notice::AddressConflict { address, mac, interface } => format!(
-            "address conflict: {mac} on port {} claims {address}, which belongs to this director; a server with a VIP \
-             must not answer ARP for it",
-            name(interface)
-        ),
-        Notice::NeighbourLost { address, interface } => {
-            format!("next hop {address} on port {} does not answer ARP", name(interface))
-        }
-        Notice::NeighbourFound { address, mac, interface } => {
-            format!("next hop {address} on port {} is at {mac}", name(interface))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lb_core::service::plan::Mac;
-
-    #[test]
-    fn notices_name_the_interface() {
-        let names = ["wan", "lan"].map(str::to_owned);
-        let address = [198, 51, 100, 11].into();
-        let lost = Notice::NeighbourLost { address, interface: InterfaceId(1) };
-        assert_eq!(describe(&lost, &names), "next hop 198.51.100.11 on port lan does not answer ARP");
-        let conflict =
-            Notice::AddressConflict { address, mac: Mac([2, 0, 0, 0, 0, 1]), interface: InterfaceId(0) };
-        let text = describe(&conflict, &names);
-        assert!(
-            text.starts_with("address conflict: 02:00:00:00:00:01 on port wan claims 198.51.100.11,"),
-            "{text}"
-        );
     }
 }

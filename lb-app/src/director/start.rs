@@ -1,6 +1,7 @@
 //! Everything in order, from the command line to workers that run.
 
 use super::{
+    notices::Notices,
     placement,
     ports::{self, Ports},
     serve::Director,
@@ -172,7 +173,16 @@ fn launch(
         warn!("dpdk-dumpcap is not available: {error}");
         None
     });
-    Ok(Director { eal, plane, handles, shutdown, notices: notice_board, secret, exporter: None, dump })
+    Ok(Director {
+        eal,
+        plane,
+        handles,
+        shutdown,
+        notices: Notices::new(notice_board),
+        secret,
+        exporter: None,
+        dump,
+    })
 }
 
 /// Serves metrics, and the page that asks `api`, if the configuration wants them.
