@@ -49,8 +49,6 @@ use std::{
 };
 use toml::de::DeTable;
 
-/// Default capacity of a worker's table: at most 128 MB.
-const DEFAULT_CONNECTIONS: usize = 1_000_000;
 /// Minimum of the default capacity for servers: half a megabyte per worker.
 const LEAST_ROOM: usize = 4_096;
 
@@ -132,7 +130,7 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
     }
     let Network { ports, interfaces, devices, routes, .. } = network;
     let tunnel_local = raw.tunnel_local.map(|local| local.value);
-    let verify_checksums = raw.workers.verify_checksums.or(true).unwrap_or(true);
+    let verify_checksums = raw.workers.set.verify_checksums;
     let plan = Plan {
         ports,
         interfaces,
@@ -145,9 +143,9 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
         redirection_len: 0,
     };
     let metrics = raw.metrics;
-    let room_is_given = raw.workers.servers.given().is_some();
-    let state_file = raw.workers.state_file.map(|at| PathBuf::from(at.value));
-    let idle = raw.workers.idle.or(Idle::Poll).unwrap_or(Idle::Poll);
+    let room_is_given = raw.workers.said.place("servers").is_some();
+    let state_file = raw.workers.set.state_file.map(PathBuf::from);
+    let idle = raw.workers.set.idle;
     let control = raw.control;
     Ok(Config {
         plan,
@@ -182,14 +180,11 @@ pub(crate) fn servers_to_place(services: &[ServicePlan], health: &Health) -> usi
 /// Checks that the servers fit the capacity, and returns the capacity.
 fn check_room(workers: &raw::Workers, needed: usize, problems: &Problems) -> Room {
     let ample = (needed * 2).next_power_of_two().clamp(LEAST_ROOM, MAX_SERVERS);
-    let servers = workers.servers.or(ample).unwrap_or(ample);
-    if let Some(given) = workers.servers.given()
-        && given.value < needed
-    {
-        let what =
-            format!("{needed} servers are configured, sorry servers included, {} have room", given.value);
+    let servers = workers.set.servers.map_or(ample, |servers| servers as usize);
+    if let Some(place) = workers.said.place("servers").filter(|_| servers < needed) {
+        let what = format!("{needed} servers are configured, sorry servers included, {servers} have room");
         let remedy = format!("use at least {needed}, and more if servers are to be added while it runs");
-        problems.add(&given.place, Complaint::new(what, remedy));
+        problems.add(place, Complaint::new(what, remedy));
     }
     // A service takes some bytes of a worker, so there is always room for all that there can be.
     Room { services: MAX_SERVICES, servers }
@@ -202,13 +197,16 @@ fn check_memory(
     limits: Limits,
     problems: &Problems,
 ) -> usize {
-    let Some(connections) = workers.connections.or(DEFAULT_CONNECTIONS) else { return DEFAULT_CONNECTIONS };
+    let connections = workers.set.connections as usize;
+    if workers.said.known("connections", ()).is_none() {
+        return connections;
+    }
     let bytes_per_slot = (MAX_BYTES_PER_CONNECTION * limits.workers.max(1)) as u64;
     let needed = bytes_per_slot.saturating_mul(connections as u64);
     let taken = footprint(services).bytes(limits.workers);
     if needed.saturating_add(taken) > limits.available_bytes {
         let default = workers.place.below("connections");
-        let place = workers.connections.given().map_or(&default, |at| &at.place);
+        let place = workers.said.place("connections").unwrap_or(&default);
         let (needed, available) = (mebibytes(needed), mebibytes(limits.available_bytes));
         let schedulers = match taken >> 20 {
             0 => String::new(),

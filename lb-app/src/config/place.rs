@@ -44,14 +44,6 @@ pub(super) enum Field<T> {
 }
 
 impl<T> Field<T> {
-    /// The value, if it was given and good.
-    pub(super) fn given(&self) -> Option<&At<T>> {
-        match self {
-            Field::Given(at) => Some(at),
-            Field::Absent | Field::Bad => None,
-        }
-    }
-
     /// The same with what `change` makes of the value.
     pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Field<U> {
         match self {

@@ -5,14 +5,14 @@ use super::{
     options::{Said, read},
     place::{At, Field, Place},
     report::{Complaint, Problems},
-    settings::{Control, Idle, Metrics},
+    settings::{self, Control, Metrics, Tunnel},
     table::Table,
-    values::{boolean, destination, host, listen, name, number, own_address, text, word},
+    values::{boolean, destination, host, name, number, own_address, text},
 };
 use ipnet::IpNet;
 use lb_core::{
     conn::timeouts::Timeouts,
-    limits::{MAX_CONNECTIONS, MAX_MTU, MAX_SERVERS, MIN_MTU},
+    limits::{MAX_MTU, MIN_MTU},
     service::{
         key::{Protocol, ServiceKey},
         plan::{Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
@@ -51,11 +51,10 @@ pub(super) struct Raw {
 pub(super) struct Workers {
     /// The table, or the file if there is none.
     pub(super) place: Place,
-    pub(super) connections: Field<usize>,
-    pub(super) servers: Field<usize>,
-    pub(super) state_file: Option<At<String>>,
-    pub(super) idle: Field<Idle>,
-    pub(super) verify_checksums: Field<bool>,
+    /// What was said, with the defaults of the rest.
+    pub(super) set: settings::Workers,
+    /// Where it was said.
+    pub(super) said: Said,
 }
 
 /// `[[ports]]`
@@ -127,10 +126,11 @@ impl Raw {
             read(&mut table, Control::OPTIONS, &mut control);
             table.finish();
         }
-        let tunnel_local = file.table("tunnel").and_then(|mut tunnel| {
-            let local = tunnel.read("local", host).given().cloned();
-            tunnel.finish();
-            local
+        let tunnel_local = file.table("tunnel").and_then(|mut table| {
+            let mut tunnel = Tunnel::default();
+            let said = read(&mut table, Tunnel::OPTIONS, &mut tunnel);
+            table.finish();
+            said.at("local", tunnel.local?)
         });
         let metrics =
             file.table("metrics").map_or_else(Metrics::default, |table| read_metrics(table, problems));
@@ -156,38 +156,26 @@ impl Raw {
 
 impl Workers {
     fn read(table: Option<Table>, file: &Place) -> Self {
+        let mut set = settings::Workers::default();
         let Some(mut table) = table else {
-            let place = file.below("workers");
-            return Workers {
-                place,
-                connections: Field::Absent,
-                servers: Field::Absent,
-                state_file: None,
-                idle: Field::Absent,
-                verify_checksums: Field::Absent,
-            };
+            return Workers { place: file.below("workers"), set, said: Said::default() };
         };
-        Workers {
-            connections: table.read("connections", number(1..=MAX_CONNECTIONS)),
-            servers: table.read("servers", number(1..=MAX_SERVERS)),
-            state_file: table.read("state_file", text).given().cloned(),
-            idle: table.read("idle", word(&Idle::ALL, Idle::name)),
-            verify_checksums: table.read("verify_checksums", boolean),
-            place: table.finish(),
-        }
+        let said = read(&mut table, settings::Workers::OPTIONS, &mut set);
+        Workers { place: table.finish(), set, said }
     }
 }
 
 fn read_metrics(mut table: Table, problems: &Problems) -> Metrics {
-    let address = table.read("listen", listen);
-    let console = table.read("console", boolean);
-    if let (Field::Absent, Field::Given(At { value: true, place })) = (&address, &console) {
+    let mut metrics = Metrics::default();
+    let said = read(&mut table, Metrics::OPTIONS, &mut metrics);
+    // An address that means nothing is a problem of its own.
+    let is_nowhere = metrics.listen.is_none() && said.known("listen", ()).is_some();
+    if let Some(place) = said.place("console").filter(|_| metrics.console && is_nowhere) {
         let what = "there is no address to serve it at";
         problems.add(place, Complaint::new(what, "add `listen`, as in `listen = \"127.0.0.1:9145\"`"));
     }
     table.finish();
-    let listen = address.given().map(|at| at.value);
-    Metrics { listen, console: console.or(false).unwrap_or(false) }
+    metrics
 }
 
 impl Port {

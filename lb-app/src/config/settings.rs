@@ -1,10 +1,16 @@
 //! What is laid out at start: devices, the control socket, what a worker does when there is nothing to do.
 
 use lb_core::{
+    limits::{MAX_CONNECTIONS, MAX_SERVERS},
     option,
     service::option::{Kind, Opt, Setting, Value},
+    words,
 };
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 /// What a port is to DPDK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +19,86 @@ pub(crate) struct Device {
     pub(crate) name: String,
     /// Whether it verifies checksums, as far as it can.
     pub(crate) checksum_offload: bool,
+}
+
+/// `[workers]`, as a file says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Workers {
+    /// Capacity of each worker's connection table.
+    pub(crate) connections: u32,
+    /// For how many servers there is room; by default it follows from those configured.
+    pub(crate) servers: Option<u32>,
+    /// Where connections are kept from one run to the next, if they are.
+    pub(crate) state_file: Option<String>,
+    /// What a worker does when there is nothing to do.
+    pub(crate) idle: Idle,
+    /// Whether checksums are verified where ports do not.
+    pub(crate) verify_checksums: bool,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        // At most 128 MB of connections.
+        Workers {
+            connections: 1_000_000,
+            servers: None,
+            state_file: None,
+            idle: Idle::Poll,
+            verify_checksums: true,
+        }
+    }
+}
+
+impl Workers {
+    /// What can be said of them.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(
+            connections,
+            Kind::number(1, MAX_CONNECTIONS as u64),
+            "Capacity of each worker's connection table. A connection takes at most 128 bytes; all tables together must fit \
+             into available memory."
+        )
+        .default("`1_000_000`"),
+        option!(
+            servers,
+            Kind::number(1, MAX_SERVERS as u64),
+            "Capacity for real servers, over all services: including those that are added at run time, and those that were \
+             removed but still have connections. 128 bytes each on every worker."
+        )
+        .default("twice those configured, at least `4096`"),
+        option!(
+            state_file,
+            Kind::Text,
+            "Where connections are saved when the director stops in good order; the next start restores them and removes \
+             the file. With another number of workers, those of `tun` and `dr` are left out unless the spread of the ports \
+             is unknown."
+        ),
+        option!(
+            idle,
+            Kind::Word(&["poll", "adaptive"]),
+            "What a worker does while its queues are empty: keep polling, or sleep for longer and longer."
+        ),
+        option!(
+            verify_checksums,
+            Kind::Flag,
+            "Verify checksums of received packets where the port does not. What a port reports as wrong is verified in any \
+             case."
+        ),
+    ];
+}
+
+/// `[tunnel]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tunnel {
+    /// Source address of tunnel headers.
+    pub(crate) local: Option<IpAddr>,
+}
+
+impl Tunnel {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] =
+        &[option!(local, Kind::Address, "Source address of tunnel headers.")
+            .default("the port's address towards the server")];
 }
 
 /// `[control]`
@@ -85,6 +171,24 @@ pub(crate) struct Metrics {
     pub(crate) console: bool,
 }
 
+impl Metrics {
+    /// What can be said of them.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(
+            listen,
+            Kind::Listen,
+            "Address of the HTTP server for metrics, such as `\"127.0.0.1:9145\"`; \
+             [docs/metrics.md](../docs/metrics.md) lists them. Whoever reaches that address can read them."
+        )
+        .default("off"),
+        option!(
+            console,
+            Kind::Flag,
+            "A page for people at the same address, read-only: [docs/console.md](../docs/console.md)."
+        ),
+    ];
+}
+
 /// Where the control socket is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -143,6 +247,8 @@ impl Idle {
         }
     }
 }
+
+words!(Idle);
 
 impl fmt::Display for Idle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

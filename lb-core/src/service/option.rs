@@ -128,6 +128,8 @@ pub enum Kind {
     Address,
     /// The address and port of a server.
     Endpoint,
+    /// An address of this host, of either family, and a port to listen on.
+    Listen,
     /// HTTP status codes, and ranges of them.
     StatusCodes,
     /// A program and its arguments.

@@ -1,8 +1,9 @@
 //! The tables of options: every entry is sound, and says what it does.
 
 use crate::config::{
-    Control,
+    Control, Metrics,
     health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp},
+    settings::{Tunnel, Workers},
 };
 use lb_core::{
     conn::timeouts::Timeouts,
@@ -29,7 +30,7 @@ fn another(kind: &Kind) -> Value {
         Kind::Hexadecimal => text("00ff"),
         Kind::Timeout | Kind::Duration => Value::Duration(Duration::from_millis(4_711)),
         Kind::Address => Value::Address([203, 0, 113, 7].into()),
-        Kind::Endpoint => Value::Endpoint("203.0.113.7:4711".parse().unwrap()),
+        Kind::Endpoint | Kind::Listen => Value::Endpoint("203.0.113.7:4711".parse().unwrap()),
         Kind::StatusCodes => Value::Number(418),
         Kind::Program => Value::List(vec![text("/bin/true")]),
         Kind::List(kind) => Value::List(vec![another(kind)]),
@@ -77,6 +78,9 @@ fn every_entry_is_sound() {
     check(Passive::OPTIONS, &Passive::default());
     check(Hooks::OPTIONS, &Hooks::default());
     check(Control::OPTIONS, &Control::default());
+    check(Workers::OPTIONS, &Workers::default());
+    check(Tunnel::OPTIONS, &Tunnel::default());
+    check(Metrics::OPTIONS, &Metrics::default());
     let tcp = Check::new(Asks::Tcp, Duration::from_secs(5));
     tcp.options().into_iter().for_each(|options| check(options, &tcp));
     check(Http::OPTIONS, &Http::default());

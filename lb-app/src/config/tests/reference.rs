@@ -2,8 +2,9 @@
 //! the environment both are written anew, to be reviewed.
 
 use crate::config::{
-    Control,
+    Control, Metrics,
     health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp},
+    settings::{Tunnel, Workers},
 };
 use lb_core::{
     conn::timeouts::Timeouts,
@@ -59,7 +60,7 @@ fn values(kind: &Kind) -> String {
         Kind::Timeout => "duration".to_owned(),
         Kind::Duration => "duration*".to_owned(),
         Kind::Address => "address".to_owned(),
-        Kind::Endpoint => "address:port".to_owned(),
+        Kind::Endpoint | Kind::Listen => "address:port".to_owned(),
         Kind::StatusCodes => "codes and `\"from-to\"`".to_owned(),
         Kind::Program => "command".to_owned(),
         Kind::List(kind) => format!("list of {}", values(kind)),
@@ -109,6 +110,9 @@ fn the_reference_is_that_of_the_tables() {
         ("passive", rows(Passive::OPTIONS, &Passive::default())),
         ("hooks", rows(Hooks::OPTIONS, &Hooks::default())),
         ("control", rows(Control::OPTIONS, &Control::default())),
+        ("workers", rows(Workers::OPTIONS, &Workers::default())),
+        ("tunnel", rows(Tunnel::OPTIONS, &Tunnel::default())),
+        ("metrics", rows(Metrics::OPTIONS, &Metrics::default())),
     ];
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/README.md");
     let mut text = fs::read_to_string(path).unwrap();
@@ -145,7 +149,8 @@ fn described(field: &Field) -> Described {
         | Kind::Payload
         | Kind::Hexadecimal
         | Kind::Address
-        | Kind::Endpoint => (Shape::Text, &[][..]),
+        | Kind::Endpoint
+        | Kind::Listen => (Shape::Text, &[][..]),
         Kind::StatusCodes | Kind::Program | Kind::List(_) | Kind::Table(_) => {
             panic!("{}: no command can say a list or a table", field.key)
         }
