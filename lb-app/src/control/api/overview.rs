@@ -3,7 +3,7 @@
 use super::{keys, rates::Rates, traffic::add_rate};
 use crate::{
     control::{live::running::Current, plane::ControlPlane},
-    health::report::{Report, ServerState, ServiceReport},
+    health::report::{ServerState, ServiceReport},
 };
 use lb_core::service::{
     plan::{Admin, Health, ServerPlan, ServicePlan},
@@ -18,46 +18,55 @@ use std::{collections::HashMap, net::SocketAddr};
 
 pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: &Request) -> Reply {
     let Current { plan, snapshot, config, .. } = plane.running.current();
-    let report = plane
-        .monitor()
-        .map(|monitor| monitor.report())
-        .unwrap_or(Report { services: Vec::new(), hooks: (0, 0) });
+    let report = plane.monitor().map(|monitor| monitor.report());
     let reports: HashMap<_, &ServiceReport> =
-        report.services.iter().map(|service| (service.key, service)).collect();
+        report.iter().flat_map(|report| &report.services).map(|service| (service.key, service)).collect();
+    let sorry = config.health.services.iter();
+    let sorry: HashMap<_, SocketAddr> =
+        sorry.filter_map(|health| Some((health.key, health.pool.sorry_server?.address))).collect();
     let words: Vec<String> = request.filter.split_whitespace().map(str::to_lowercase).collect();
     // Both are in the operator's order.
     let configured = plan.services.iter().zip(snapshot.configured().map(|(_, service)| service));
     let all = configured.map(|(planned, service)| {
-        let report = reports.get(&planned.key()).copied();
-        let sorry = config
-            .health
-            .services
-            .iter()
-            .find(|health| health.key == planned.key())
-            .and_then(|health| health.pool.sorry_server.map(|sorry| sorry.address));
-        (describe(plane, rates, (planned, service), report, sorry), planned)
+        let key = planned.key();
+        (describe(planned, reports.get(&key).copied(), sorry.get(&key)), planned, service)
     });
-    let total = plan.services.len() as u32;
-    let matching = all.filter(|(service, plan)| has_words(service, plan, &words));
-    let mut services: Vec<ServiceOverview> = matching.map(|(service, _)| service).collect();
-    let states = State::ALL.iter().map(|&state| StateCount {
-        state,
-        services: services.iter().filter(|service| service.state == state).count() as u32,
-    });
-    let states = states.collect();
-    let matching = services.len() as u32;
+    let matching = all.filter(|(told, planned, _)| has_words(told, planned, &words));
+    let mut matching: Vec<(ServiceOverview, &Service)> =
+        matching.map(|(told, _, service)| (told, service)).collect();
+    let mut overview = Overview {
+        total: plan.services.len() as u32,
+        matching: matching.len() as u32,
+        states: State::ALL.map(|state| StateCount { state, services: 0 }).into(),
+        services: Vec::new(),
+    };
+    for count in &mut overview.states {
+        count.services = matching.iter().filter(|(told, _)| told.state == count.state).count() as u32;
+    }
     // In the operator's order where they are the same.
-    services.sort_by_key(|service| service.state);
-    services.truncate(request.limit.unwrap_or(MOST).min(MOST) as usize);
-    Reply::Overview(Overview { total, matching, states, services })
+    matching.sort_by_key(|(told, _)| told.state);
+    matching.truncate(request.limit.unwrap_or(MOST).min(MOST) as usize);
+    // What passes is summed up for those only that are listed.
+    overview.services = matching
+        .into_iter()
+        .map(|(mut told, service)| {
+            for &id in &service.servers {
+                let load = plane.running.board.total(id);
+                told.active += u64::from(load.active);
+                told.inactive += u64::from(load.inactive);
+                add_rate(&mut told.rate, &rates.of_server(id));
+            }
+            told
+        })
+        .collect();
+    Reply::Overview(overview)
 }
 
+/// A service without what passes.
 fn describe(
-    plane: &ControlPlane,
-    rates: &Rates,
-    (plan, service): (&ServicePlan, &Service),
+    plan: &ServicePlan,
     report: Option<&ServiceReport>,
-    sorry: Option<SocketAddr>,
+    sorry: Option<&SocketAddr>,
 ) -> ServiceOverview {
     let mut told = ServiceOverview {
         name: plan.name.clone(),
@@ -75,13 +84,7 @@ fn describe(
         rate: Rate::default(),
         failures: report.map(failures).unwrap_or_default(),
     };
-    for &id in &service.servers {
-        let load = plane.running.board.total(id);
-        told.active += u64::from(load.active);
-        told.inactive += u64::from(load.inactive);
-        add_rate(&mut told.rate, &rates.of_server(id));
-    }
-    for server in plan.servers.iter().filter(|server| Some(server.endpoint()) != sorry) {
+    for server in plan.servers.iter().filter(|server| Some(&server.endpoint()) != sorry) {
         told.servers += 1;
         match word(server) {
             "up" => told.serving += 1,

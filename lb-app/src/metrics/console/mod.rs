@@ -26,7 +26,7 @@ pub(crate) type Ask = Arc<dyn Fn(Request) -> Outcome + Send + Sync>;
 /// Answers that are made at a time, at most. Whoever asks meanwhile waits.
 const MOST_ANSWERS: usize = 2;
 /// How long.
-const TURN: Duration = Duration::from_secs(5);
+const TURN: Duration = Duration::from_secs(2);
 /// Explanations a second, at most: workers make them, between two bursts.
 const MOST_EXPLANATIONS: u32 = 10;
 
@@ -159,6 +159,19 @@ mod tests {
             }
         }
         println!("{bytes} bytes in all");
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_while_all_are_busy_waits_and_is_told() {
+        let console = Console::new(Arc::new(|_| panic!("nobody is asked")));
+        let _held = console.turns.acquire_many(MOST_ANSWERS as u32).await.unwrap();
+        let start = Instant::now();
+        let answer = console.answer("/api/v1/about", "").await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()[RETRY_AFTER], "1");
+        assert!(start.elapsed() >= TURN);
+        assert!(console.answer("/", "").await.is_some(), "files take no turn");
+        assert!(console.answer("/other", "").await.is_none());
     }
 
     #[tokio::test]
