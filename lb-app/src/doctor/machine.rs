@@ -5,12 +5,12 @@ use super::{
     finding::Finding,
     patient::Patient,
 };
-use crate::config::memory;
+use crate::{config::memory, health::capability::Capabilities};
 use lb_core::{limits::MAX_BYTES_PER_CONNECTION, service::footprint};
 use std::path::Path;
 
 /// Capabilities by their numbers in `/proc/self/status`.
-const CAPABILITIES: [(u32, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (14, "CAP_IPC_LOCK")];
+const CAPABILITIES: [(u8, &str); 3] = [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (14, "CAP_IPC_LOCK")];
 
 /// Everything about the host as a whole.
 pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
@@ -88,10 +88,13 @@ fn tables(patient: &Patient<'_>, root: &Path) -> Option<Finding> {
 /// What the process may do.
 fn permissions(root: &Path) -> Finding {
     let status = read(root, "proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok()).unwrap_or(0);
-    let missing: Vec<&str> =
-        CAPABILITIES.iter().filter(|(bit, _)| effective & (1 << bit) == 0).map(|(_, name)| *name).collect();
+    let effective = Capabilities::in_status(&status);
+    let is_missing = |capability| effective.is_none_or(|effective| !effective.contains(capability));
+    let missing: Vec<&str> = CAPABILITIES
+        .iter()
+        .filter(|(capability, _)| is_missing(*capability))
+        .map(|(_, name)| *name)
+        .collect();
     if missing.is_empty() {
         return Finding::ok("permissions", "sufficient for ports and memory");
     }

@@ -112,7 +112,11 @@ pub fn close_on_exec() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::unistd::dup;
+    use nix::{
+        fcntl::{FcntlArg, FdFlag, fcntl},
+        sys::wait::waitpid,
+        unistd::{Pid, dup},
+    };
     use std::io::Read;
 
     fn shell(script: &str) -> Program {
@@ -131,8 +135,7 @@ mod tests {
         let id = program.start(&writer.into())?;
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
-        let id = rustix::process::Pid::from_raw(id);
-        rustix::process::waitpid(id, rustix::process::WaitOptions::empty()).unwrap();
+        waitpid(Pid::from_raw(id), None).unwrap();
         Ok(text)
     }
 
@@ -160,8 +163,7 @@ mod tests {
     fn descriptors_are_marked() {
         let file = File::open("/proc/self/maps").unwrap();
         let inherited = dup(&file).unwrap();
-        let is_marked =
-            || rustix::io::fcntl_getfd(&inherited).unwrap().contains(rustix::io::FdFlags::CLOEXEC);
+        let is_marked = || fcntl(&inherited, FcntlArg::F_GETFD).unwrap() & FdFlag::FD_CLOEXEC.bits() != 0;
         assert!(!is_marked());
         close_on_exec();
         assert!(is_marked());

@@ -1,11 +1,13 @@
 //! What of a configuration's checks this machine may not do: said before they fail, at the start, by `--check`, by the
 //! doctor and at a reload.
 
-use super::attached::Attached;
+use super::{
+    attached::Attached,
+    capability::{self, Capabilities},
+};
 use crate::config::health::{Check, Health, Kind, Leave, Via};
 use lb_core::service::plan::{Plan, ServerPlan};
 use nix::unistd::{User, geteuid};
-use rustix::thread::{CapabilitySet, capabilities};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -16,7 +18,7 @@ struct Need {
     key: &'static str,
     /// What it makes of the check, with its value.
     what: fn(&Check, &str) -> Option<String>,
-    takes: &'static [(CapabilitySet, &'static str, &'static str)],
+    takes: &'static [(u8, &'static str, &'static str)],
 }
 
 const NEEDS: [Need; 3] = [
@@ -30,20 +32,20 @@ const NEEDS: [Need; 3] = [
             _ => None,
         },
         takes: &[
-            (CapabilitySet::SETUID, "CAP_SETUID", "it does not start"),
-            (CapabilitySet::SETGID, "CAP_SETGID", "it does not start"),
-            (CapabilitySet::KILL, "CAP_KILL", "it cannot be killed when it takes too long"),
+            (capability::SETUID, "CAP_SETUID", "it does not start"),
+            (capability::SETGID, "CAP_SETGID", "it does not start"),
+            (capability::KILL, "CAP_KILL", "it cannot be killed when it takes too long"),
         ],
     },
     Need {
         key: "netns",
         what: |check, _| Some(format!("leaves from network namespace {}", check.leave.netns.as_ref()?)),
-        takes: &[(CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN", "it fails")],
+        takes: &[(capability::SYS_ADMIN, "CAP_SYS_ADMIN", "it fails")],
     },
     Need {
         key: "mark",
         what: |check, _| Some(format!("has mark {}", check.leave.mark?)),
-        takes: &[(CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN", "it fails")],
+        takes: &[(capability::NET_ADMIN, "CAP_NET_ADMIN", "it fails")],
     },
 ];
 
@@ -58,15 +60,14 @@ pub(crate) struct Caution {
 /// A machine, as far as checks depend on it.
 struct Machine<'a> {
     is_attached: &'a dyn Fn(Ipv4Addr) -> bool,
-    may: CapabilitySet,
+    may: Capabilities,
     own: String,
 }
 
 /// What may go wrong with a plan's checks here.
 pub(crate) fn cautions(health: &Health, plan: &Plan) -> Vec<Caution> {
     let attached = Attached::default();
-    // What cannot be found out is not held against anybody.
-    let may = capabilities(None).map_or(CapabilitySet::all(), |sets| sets.effective);
+    let may = Capabilities::effective();
     let own = User::from_uid(geteuid()).ok().flatten().map(|user| user.name).unwrap_or_default();
     Machine { is_attached: &|address| attached.has(address), may, own }.cautions(health, plan)
 }
@@ -170,7 +171,12 @@ impl fmt::Display for Caution {
 mod tests {
     use super::{super::tests::service, *};
 
-    fn said(lines: &str, attached: bool, may: CapabilitySet) -> Vec<String> {
+    /// These capabilities, as the kernel writes them.
+    fn having(bits: &str) -> Capabilities {
+        Capabilities::in_status(&format!("CapEff:\t{bits}\n")).unwrap()
+    }
+
+    fn said(lines: &str, attached: bool, may: Capabilities) -> Vec<String> {
         let config = service(lines);
         let machine = Machine { is_attached: &|_| attached, may, own: "root".to_owned() };
         machine.cautions(&config.health, &config.plan).iter().map(ToString::to_string).collect()
@@ -183,7 +189,7 @@ mod tests {
                 "servers = [{{ address = \"192.0.2.11\" }}, {{ address = \"192.0.2.12\" }}]\ncheck = {{ {rest} }}\n"
             )
         };
-        let all = CapabilitySet::all();
+        let all = Capabilities::ALL;
         assert_eq!(
             said(&check("type = \"tcp\", via = \"kernel\""), false, all),
             [
@@ -218,13 +224,13 @@ mod tests {
             )
         };
         assert_eq!(
-            said(&check("nobody"), true, CapabilitySet::empty()),
+            said(&check("nobody"), true, having("0")),
             [
                 "service web: its check runs a program as nobody, and lb-app has no CAP_SETUID, no CAP_SETGID, no \
               CAP_KILL: it does not start: give lb-app CAP_SETUID and CAP_SETGID and CAP_KILL, or leave out `user`"
             ]
         );
-        let some = CapabilitySet::SETUID | CapabilitySet::SETGID;
+        let some = having("c0"); // SETUID, SETGID
         assert_eq!(
             said(&check("nobody"), true, some),
             [
@@ -232,11 +238,11 @@ mod tests {
               when it takes too long: give lb-app CAP_KILL, or leave out `user`"
             ]
         );
-        assert!(said(&check("root"), true, CapabilitySet::empty()).is_empty(), "that is who we are");
-        assert!(said(&check("nobody"), true, CapabilitySet::all()).is_empty());
+        assert!(said(&check("root"), true, having("0")).is_empty(), "that is who we are");
+        assert!(said(&check("nobody"), true, Capabilities::ALL).is_empty());
         let other = "servers = [{ address = \"192.0.2.11\" }]\ncheck = { type = \"tcp\", netns = \"mgmt\", mark = 7 }\n";
         assert_eq!(
-            said(other, true, CapabilitySet::empty()),
+            said(other, true, having("0")),
             [
                 "service web: its check leaves from network namespace mgmt, and lb-app has no CAP_SYS_ADMIN: it fails: \
                  give lb-app CAP_SYS_ADMIN, or leave out `netns`",

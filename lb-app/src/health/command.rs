@@ -128,7 +128,7 @@ impl Program {
             address_space: self.memory_mib.map(|mib| u64::from(mib) << 20),
         };
         let id = program.start(&writer.into()).map_err(explain)?;
-        Process::new(id, reader.into(), turn).ok_or_else(|| io::Error::other("it has no process id"))
+        Ok(Process::new(id, reader.into(), turn))
     }
 }
 

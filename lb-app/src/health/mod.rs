@@ -14,6 +14,7 @@
 
 mod attached;
 mod balancer;
+pub(crate) mod capability;
 pub(crate) mod caution;
 mod command;
 mod conversation;

@@ -2,10 +2,12 @@
 
 use nix::{
     errno::Errno,
-    sys::signal::{Signal, killpg},
-    unistd::Pid as Group,
+    sys::{
+        signal::{Signal, killpg},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
 };
-use rustix::process::{Pid, WaitOptions, waitpid};
 use std::{
     io,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
@@ -20,6 +22,9 @@ const MOST_OUTPUT: usize = 4_096;
 /// How often to check whether a killed program has exited.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The first signal of real-time programs.
+const REAL_TIME: i32 = 34;
+
 /// A running program. Dropping it kills it and its descendants.
 pub(super) struct Process {
     id: Pid,
@@ -32,8 +37,8 @@ pub(super) struct Process {
 
 impl Process {
     /// The process of that id, in a group of its own, whose output can be read there.
-    pub(super) fn new(id: i32, output: OwnedFd, turn: OwnedSemaphorePermit) -> Option<Self> {
-        Some(Process { id: Pid::from_raw(id)?, status: None, output: Some(output), turn: Some(turn) })
+    pub(super) fn new(id: i32, output: OwnedFd, turn: OwnedSemaphorePermit) -> Self {
+        Process { id: Pid::from_raw(id), status: None, output: Some(output), turn: Some(turn) }
     }
 
     /// Waits until the program has ended; what it printed, or the beginning of it.
@@ -71,8 +76,14 @@ impl Process {
     /// How it ended, if it has.
     fn has_ended(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
-            let waited = waitpid(Some(self.id), WaitOptions::NOHANG)?;
-            self.status = waited.map(|(_, status)| ExitStatus::from_raw(status.as_raw()));
+            self.status = match waitpid(self.id, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw(code << 8)),
+                Ok(WaitStatus::Signaled(_, signal, _)) => Some(ExitStatus::from_raw(signal as i32)),
+                Ok(_) => None,
+                // It ended by a signal that has no name: one of those for real-time programs.
+                Err(Errno::EINVAL) => Some(ExitStatus::from_raw(REAL_TIME)),
+                Err(error) => return Err(error.into()),
+            };
         }
         Ok(self.status)
     }
@@ -85,10 +96,10 @@ impl Drop for Process {
         if !matches!(self.has_ended(), Ok(None)) {
             return;
         }
-        match killpg(Group::from_raw(self.id.as_raw_nonzero().get()), Signal::SIGKILL) {
+        match killpg(self.id, Signal::SIGKILL) {
             Ok(()) | Err(Errno::ESRCH) => {}
             Err(error) => {
-                let id = self.id.as_raw_nonzero();
+                let id = self.id;
                 warn!("process {id} takes too long and cannot be killed: {error}; give lb-app CAP_KILL");
             }
         }
