@@ -137,6 +137,16 @@ pub(super) fn grounds(grounds: Grounds) -> String {
         Grounds::LoadByWeight => {
             "fewest connections for its weight ((active * 256 + inactive) / weight)".into()
         }
+        Grounds::Delay => "shortest expected delay ((active + 1) / weight)".into(),
+        Grounds::IdleOrDelay => {
+            "no active connections, else shortest expected delay ((active + 1) / weight)".into()
+        }
+        Grounds::HighestWeight => "highest weight".into(),
+        Grounds::HighestWeightWithRoom => "highest weight with no more active connections than that".into(),
+        Grounds::BetterOfTwo => {
+            "fewer connections for its weight ((active * 256 + inactive) / weight), of two drawn at random"
+                .into()
+        }
         Grounds::Slot { slot, of, hashed } => format!("slot {slot} of {of} by a hash of {hashed}"),
     }
 }

@@ -1,7 +1,8 @@
 //! The scheduler that the operator names.
 
 use super::{
-    Candidate, Scheduler, dh, kind::SchedulerKind, lc, mh, rr, sh, start::Start, tables::Tables, wlc, wrr,
+    Candidate, Scheduler, dh, fo, kind::SchedulerKind, lc, mh, nq, ovf, rr, sed, sh, start::Start,
+    tables::Tables, twos, wlc, wrr,
 };
 use std::sync::Arc;
 
@@ -23,5 +24,10 @@ pub fn build(
         SchedulerKind::Sh => Arc::new(sh::Sh::new(candidates, hash_port, tables)),
         SchedulerKind::Dh => Arc::new(dh::Dh::new(candidates, tables)),
         SchedulerKind::Mh => Arc::new(mh::Mh::new(candidates, hash_port, tables)),
+        SchedulerKind::Sed => Arc::new(sed::Sed::new(candidates, start)),
+        SchedulerKind::Nq => Arc::new(nq::Nq::new(candidates, start)),
+        SchedulerKind::Fo => Arc::new(fo::Fo::new(candidates)),
+        SchedulerKind::Ovf => Arc::new(ovf::Ovf::new(candidates)),
+        SchedulerKind::Twos => Arc::new(twos::Twos::new(candidates, start)),
     }
 }

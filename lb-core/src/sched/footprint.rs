@@ -28,7 +28,15 @@ impl Footprint {
                 self.own += size_of_val(&*members.candidates);
                 self.tables.insert(members.key);
             }
-            SchedulerKind::Rr | SchedulerKind::Wrr | SchedulerKind::Lc | SchedulerKind::Wlc => {
+            SchedulerKind::Rr
+            | SchedulerKind::Wrr
+            | SchedulerKind::Lc
+            | SchedulerKind::Wlc
+            | SchedulerKind::Sed
+            | SchedulerKind::Nq
+            | SchedulerKind::Fo
+            | SchedulerKind::Ovf
+            | SchedulerKind::Twos => {
                 let scheduler = build(kind, false, candidates, Start::FIRST, &mut Tables::default());
                 self.own += scheduler.bytes();
                 self.turns += scheduler.first_turn(WorkerId(0)).bytes();

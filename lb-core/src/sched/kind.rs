@@ -19,5 +19,15 @@ named! {
         Dh = "dh",
         /// By a hash of the client's address into a weighted Maglev table.
         Mh = "mh",
+        /// The server where a new connection has the shortest expected delay.
+        Sed = "sed",
+        /// A server without connections, else the one with the shortest expected delay.
+        Nq = "nq",
+        /// The server with the highest weight.
+        Fo = "fo",
+        /// The server with the highest weight that has no more active connections than that.
+        Ovf = "ovf",
+        /// The better of two that are drawn at random.
+        Twos = "twos",
     }
 }

@@ -8,6 +8,7 @@
 mod build;
 mod candidate;
 mod dh;
+mod fo;
 pub mod footprint;
 mod hash;
 pub mod kind;
@@ -17,7 +18,10 @@ pub mod load;
 mod maglev;
 mod members;
 mod mh;
+mod nq;
+mod ovf;
 mod rr;
+mod sed;
 mod sh;
 mod shares;
 pub mod start;
@@ -26,6 +30,7 @@ pub mod tables;
 mod tests;
 mod tournament;
 mod turn;
+mod twos;
 mod wlc;
 mod wrr;
 
@@ -78,6 +83,16 @@ pub enum Grounds {
     Load,
     /// The lowest load for its weight.
     LoadByWeight,
+    /// The shortest expected delay.
+    Delay,
+    /// No connections, or else the shortest expected delay.
+    IdleOrDelay,
+    /// The highest weight.
+    HighestWeight,
+    /// The highest weight of those with no more active connections than that.
+    HighestWeightWithRoom,
+    /// The lower load for its weight of two that are drawn at random.
+    BetterOfTwo,
     /// A slot of the lookup table.
     Slot {
         /// Its number.

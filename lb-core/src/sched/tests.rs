@@ -105,7 +105,11 @@ proptest! {
             let mut turn = scheduler.first_turn(WorkerId(worker));
             for &(client, port) in &clients {
                 let pick = scheduler.pick(&request(client, port), &mut turn, &board.view(WorkerId(0)));
-                let any_takes = weights.iter().any(|&weight| weight > 0);
+                let has_room = |(server, &weight): (usize, &u32)| {
+                    let active = board.view(WorkerId(0)).of(ServerId::new(server as u32)).active;
+                    weight > 0 && (kind != SchedulerKind::Ovf || active <= weight)
+                };
+                let any_takes = weights.iter().enumerate().any(has_room);
                 prop_assert_eq!(pick.is_some(), any_takes, "{}", kind);
                 prop_assert!(pick.is_none_or(|pick| weights[pick] > 0), "{}", kind);
             }

@@ -11,6 +11,8 @@ pub struct Turn {
     pub due: Vec<Due>,
     /// Who has the least load, for schedulers that ask for that. Allocated with the snapshot.
     pub tournament: Tournament,
+    /// What the next random number follows from.
+    pub random: u64,
 }
 
 impl Turn {
@@ -18,6 +20,14 @@ impl Turn {
     #[must_use]
     pub fn for_another_board(&self) -> Turn {
         Turn { tournament: self.tournament.unread(), ..self.clone() }
+    }
+
+    /// The next of a row of random numbers: splitmix64, which goes through all numbers from wherever it begins.
+    pub(super) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
     }
 
     /// Bytes that it takes besides itself.

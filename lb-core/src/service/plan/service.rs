@@ -182,7 +182,12 @@ pub const fn port_flag(scheduler: SchedulerKind) -> Option<&'static str> {
         | SchedulerKind::Wrr
         | SchedulerKind::Lc
         | SchedulerKind::Wlc
-        | SchedulerKind::Dh => None,
+        | SchedulerKind::Dh
+        | SchedulerKind::Sed
+        | SchedulerKind::Nq
+        | SchedulerKind::Fo
+        | SchedulerKind::Ovf
+        | SchedulerKind::Twos => None,
     }
 }
 
