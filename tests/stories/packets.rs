@@ -217,6 +217,10 @@ fn captures_stream_to_whoever_reads() -> Result<()> {
     let world = World::new()?;
     let director = world.start(&Config::http())?;
     let control = Control::of(&director)?;
+    // Both workers learn where the client is: a reply that waits for that is captured as it leaves, not as it arrived.
+    for _ in 0..16 {
+        world.client().fetch(Method::Nat.at(world::HTTP), "/")?;
+    }
     let mut command = control.command("capture start all tcp port 80 - count 3")?;
     let mut lbctl = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let mut tshark = Command::new("tshark");
