@@ -65,9 +65,6 @@ pub const BYTES_PER_CONNECTION: usize = size_of::<Connection<V4>>()
 
 const _: () = assert!(BYTES_PER_CONNECTION <= MAX_BYTES_PER_CONNECTION);
 
-/// Bytes more that it costs where there are second lines.
-pub const BYTES_PER_SECOND_LINE: usize = size_of::<Second<V4>>();
-
 impl<F: Family> Connections<F> {
     /// Room for `capacity` connections.
     #[must_use]

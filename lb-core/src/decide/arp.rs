@@ -41,7 +41,7 @@ impl Known {
         if !is_station(arp.sender_mac) || !is_station(ethernet::source(frame)) {
             return Act::Drop(DropReason::BadArp);
         }
-        let claim = Claim { address: arp.sender, mac: arp.sender_mac };
+        let claim = Claim { interface, address: arp.sender, mac: arp.sender_mac };
         if self.snapshot.local::<V4>(arp.sender.to_bits()).is_some() {
             // Or it is ourselves, heard on another port of the same network.
             let is_ours = self.snapshot.interfaces.iter().any(|other| other.mac == arp.sender_mac)

@@ -6,7 +6,7 @@ use crate::{
     counters::DropReason,
     family::{Family, Problem, V4},
     forward::quote::Quote,
-    ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
+    ids::{ConnectionId, InterfaceId, NeighbourId, ServerId, ServiceId},
     packet::{HandOver, WorkerId},
     service::plan::Unserved,
     wire::{arp::Arp, ethernet::Mac},
@@ -173,6 +173,8 @@ pub struct Hear {
 /// A station says that it has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
+    /// The interface on whose network it says so.
+    pub interface: InterfaceId,
     /// The address.
     pub address: Ipv4Addr,
     /// Its Ethernet address.

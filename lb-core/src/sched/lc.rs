@@ -1,51 +1,31 @@
 //! `lc`: the server with the fewest connections.
 
 use super::{
-    Candidate, Grounds, Request, Scheduler, Turn,
-    least::{Field, overhead},
+    Candidate, Grounds, Scheduler,
+    least::{Least, overhead},
+    load::Load,
     start::Start,
     tournament::Cost,
 };
-use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Least connections; weights do not matter beyond taking connections or not.
-pub(super) struct Lc {
-    field: Field,
+pub(super) fn new(candidates: &[Candidate], start: Start) -> impl Scheduler + use<> {
+    Least::new(candidates, start, cost, Grounds::Load)
 }
 
-impl Lc {
-    pub(super) fn new(candidates: &[Candidate], start: Start) -> Self {
-        Lc { field: Field::new(candidates, start) }
-    }
-}
-
-impl Scheduler for Lc {
-    fn first_turn(&self, worker: WorkerId) -> Turn {
-        self.field.first_turn(worker)
-    }
-
-    fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
-        self.field.least(turn, loads, |_, load| Cost { load: overhead(load), weight: 1 })
-    }
-
-    fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
-        Grounds::Load
-    }
-
-    fn bytes(&self) -> usize {
-        self.field.bytes()
-    }
+fn cost(_: &Candidate, load: Load) -> Cost {
+    Cost { load: overhead(load), weight: 1 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{REQUEST, board, candidates, picks};
     use super::*;
-    use crate::{ids::ServerId, sched::load::Load};
+    use crate::{ids::ServerId, packet::WorkerId};
 
     #[test]
     fn the_least_loaded_takes_the_next_whatever_its_weight() {
-        let lc = Lc::new(&candidates(&[100, 1, 0, 1]), Start::FIRST);
+        let lc = new(&candidates(&[100, 1, 0, 1]), Start::FIRST);
         let mut turn = lc.first_turn(WorkerId(0));
         let board = board(&[(3, 0), (1, 255), (0, 0), (2, 0)]);
         assert_eq!(
@@ -57,14 +37,14 @@ mod tests {
 
     #[test]
     fn equals_take_turns() {
-        let lc = Lc::new(&candidates(&[1, 1, 0, 1]), Start::FIRST);
+        let lc = new(&candidates(&[1, 1, 0, 1]), Start::FIRST);
         assert_eq!(picks(&lc, WorkerId(0), 5), [0, 1, 3, 0, 1]);
         assert_eq!(picks(&lc, WorkerId(1), 3), [1, 3, 0]);
     }
 
     #[test]
     fn connections_of_all_workers_count() {
-        let lc = Lc::new(&candidates(&[1, 1]), Start::FIRST);
+        let lc = new(&candidates(&[1, 1]), Start::FIRST);
         let board = board(&[(0, 0), (1, 0)]);
         board.publish(WorkerId(1), ServerId::new(0), Load { active: 5, inactive: 0 });
         board.sum_up(usize::MAX);

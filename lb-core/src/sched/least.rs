@@ -1,10 +1,10 @@
-//! The server with the least load: what `lc` and `wlc` share.
+//! The server with the least cost: what `lc`, `wlc`, `sed` and `nq` share, each with a cost of its own.
 //!
 //! A few servers are simply all looked at. Many stand in a [`Tournament`]; the load board tells which loads have changed
 //! since the last pick.
 
 use super::{
-    Candidate, Turn,
+    Candidate, Grounds, Request, Scheduler, Turn,
     candidate::{Taker, takers},
     start::Start,
     tournament::{Cost, Tournament},
@@ -22,6 +22,37 @@ const FEW: usize = 16;
 /// work as one that carries data.
 pub(super) fn overhead(load: Load) -> u64 {
     (u64::from(load.active) << 8) + u64::from(load.inactive)
+}
+
+/// A scheduler that chooses the candidate of which `cost` makes the least.
+pub(super) struct Least<C> {
+    field: Field,
+    cost: C,
+    grounds: Grounds,
+}
+
+impl<C: Fn(&Candidate, Load) -> Cost> Least<C> {
+    pub(super) fn new(candidates: &[Candidate], start: Start, cost: C, grounds: Grounds) -> Self {
+        Least { field: Field::new(candidates, start), cost, grounds }
+    }
+}
+
+impl<C: Fn(&Candidate, Load) -> Cost + Send + Sync> Scheduler for Least<C> {
+    fn first_turn(&self, worker: WorkerId) -> Turn {
+        self.field.first_turn(worker)
+    }
+
+    fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
+        self.field.least(turn, loads, &self.cost)
+    }
+
+    fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
+        self.grounds
+    }
+
+    fn bytes(&self) -> usize {
+        self.field.bytes()
+    }
 }
 
 /// The candidates that take connections, to choose the least loaded of.

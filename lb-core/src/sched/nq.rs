@@ -2,47 +2,17 @@
 //!
 //! As IPVS's `ip_vs_nq.c`. Here idle servers take turns; in IPVS the first in the list gets the connection.
 
-use super::{
-    Candidate, Grounds, Request, Scheduler, Turn, least::Field, sed, start::Start, tournament::Cost,
-};
-use crate::{
-    packet::WorkerId,
-    sched::load::{Load, Loads},
-};
+use super::{Candidate, Grounds, Scheduler, least::Least, load::Load, sed, start::Start, tournament::Cost};
 
 /// Never queue.
-pub(super) struct Nq {
-    field: Field,
-}
-
-impl Nq {
-    pub(super) fn new(candidates: &[Candidate], start: Start) -> Self {
-        Nq { field: Field::new(candidates, start) }
-    }
+pub(super) fn new(candidates: &[Candidate], start: Start) -> impl Scheduler + use<> {
+    Least::new(candidates, start, cost, Grounds::IdleOrDelay)
 }
 
 fn cost(candidate: &Candidate, load: Load) -> Cost {
     match load.active {
         0 => Cost { load: 0, weight: candidate.weight },
-        _ => sed::delay(candidate, load),
-    }
-}
-
-impl Scheduler for Nq {
-    fn first_turn(&self, worker: WorkerId) -> Turn {
-        self.field.first_turn(worker)
-    }
-
-    fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
-        self.field.least(turn, loads, cost)
-    }
-
-    fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
-        Grounds::IdleOrDelay
-    }
-
-    fn bytes(&self) -> usize {
-        self.field.bytes()
+        _ => sed::cost(candidate, load),
     }
 }
 
@@ -50,10 +20,11 @@ impl Scheduler for Nq {
 mod tests {
     use super::super::tests::{REQUEST, board, candidates, picks};
     use super::*;
+    use crate::packet::WorkerId;
 
     #[test]
     fn an_idle_server_comes_first_however_slow() {
-        let nq = Nq::new(&candidates(&[1, 9, 0]), Start::FIRST);
+        let nq = new(&candidates(&[1, 9, 0]), Start::FIRST);
         let mut turn = nq.first_turn(WorkerId(0));
         let mut pick =
             |loads: &[(u32, u32)]| nq.pick(&REQUEST, &mut turn, &board(loads).view(WorkerId(0))).unwrap();

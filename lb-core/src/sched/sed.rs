@@ -4,54 +4,27 @@
 //! idle slow server does not get what a fast one would serve sooner. Connections that open or close do not count. Here
 //! equals take turns; in IPVS the first in the list gets them all.
 
-use super::{Candidate, Grounds, Request, Scheduler, Turn, least::Field, start::Start, tournament::Cost};
-use crate::{
-    packet::WorkerId,
-    sched::load::{Load, Loads},
-};
+use super::{Candidate, Grounds, Scheduler, least::Least, load::Load, start::Start, tournament::Cost};
 
 /// Shortest expected delay.
-pub(super) struct Sed {
-    field: Field,
-}
-
-impl Sed {
-    pub(super) fn new(candidates: &[Candidate], start: Start) -> Self {
-        Sed { field: Field::new(candidates, start) }
-    }
+pub(super) fn new(candidates: &[Candidate], start: Start) -> impl Scheduler + use<> {
+    Least::new(candidates, start, cost, Grounds::Delay)
 }
 
 /// How long a new connection waits: IPVS's `ip_vs_sed_dest_overhead`, in proportion to the weight.
-pub(super) fn delay(candidate: &Candidate, load: Load) -> Cost {
+pub(super) fn cost(candidate: &Candidate, load: Load) -> Cost {
     Cost { load: u64::from(load.active) + 1, weight: candidate.weight }
-}
-
-impl Scheduler for Sed {
-    fn first_turn(&self, worker: WorkerId) -> Turn {
-        self.field.first_turn(worker)
-    }
-
-    fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
-        self.field.least(turn, loads, delay)
-    }
-
-    fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
-        Grounds::Delay
-    }
-
-    fn bytes(&self) -> usize {
-        self.field.bytes()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{REQUEST, board, candidates};
     use super::*;
+    use crate::packet::WorkerId;
 
     #[test]
     fn a_fast_server_comes_before_an_idle_slow_one() {
-        let sed = Sed::new(&candidates(&[1, 3, 0]), Start::FIRST);
+        let sed = new(&candidates(&[1, 3, 0]), Start::FIRST);
         let mut turn = sed.first_turn(WorkerId(0));
         let mut pick =
             |loads: &[(u32, u32)]| sed.pick(&REQUEST, &mut turn, &board(loads).view(WorkerId(0))).unwrap();

@@ -6,9 +6,8 @@
 use super::{
     Candidate, Grounds, Request, Scheduler, Turn,
     candidate::{Taker, takers},
-    least::overhead,
     start::Start,
-    tournament::Cost,
+    wlc,
 };
 use crate::{cast::high64, flow::key::fold_multiply, packet::WorkerId, sched::load::Loads};
 
@@ -49,10 +48,7 @@ impl Scheduler for Twos {
 
     fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
         let (one, other) = (self.draw(turn)?, self.draw(turn)?);
-        let cost = |(_, candidate): &Taker| Cost {
-            load: overhead(loads.of(candidate.server)),
-            weight: candidate.weight,
-        };
+        let cost = |(_, candidate): &Taker| wlc::cost(candidate, loads.of(candidate.server));
         let better = if cost(other).is_below(cost(one)) { other } else { one };
         Some(better.0)
     }

@@ -1,54 +1,34 @@
 //! `wlc`: the server with the fewest connections for its weight.
 
 use super::{
-    Candidate, Grounds, Request, Scheduler, Turn,
-    least::{Field, overhead},
+    Candidate, Grounds, Scheduler,
+    least::{Least, overhead},
+    load::Load,
     start::Start,
     tournament::Cost,
 };
-use crate::{packet::WorkerId, sched::load::Loads};
 
 /// Weighted least connections.
-pub(super) struct Wlc {
-    field: Field,
+pub(super) fn new(candidates: &[Candidate], start: Start) -> impl Scheduler + use<> {
+    Least::new(candidates, start, cost, Grounds::LoadByWeight)
 }
 
-impl Wlc {
-    pub(super) fn new(candidates: &[Candidate], start: Start) -> Self {
-        Wlc { field: Field::new(candidates, start) }
-    }
-}
-
-impl Scheduler for Wlc {
-    fn first_turn(&self, worker: WorkerId) -> Turn {
-        self.field.first_turn(worker)
-    }
-
-    fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
-        self.field
-            .least(turn, loads, |candidate, load| Cost { load: overhead(load), weight: candidate.weight })
-    }
-
-    fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
-        Grounds::LoadByWeight
-    }
-
-    fn bytes(&self) -> usize {
-        self.field.bytes()
-    }
+/// A load in proportion to the weight.
+pub(super) fn cost(candidate: &Candidate, load: Load) -> Cost {
+    Cost { load: overhead(load), weight: candidate.weight }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{REQUEST, board, candidates};
     use super::*;
-    use crate::{ids::ServerId, limits::MAX_WEIGHT, sched::load::Load};
+    use crate::{ids::ServerId, limits::MAX_WEIGHT, packet::WorkerId};
 
     /// Connections that only come: the servers fill up in proportion to their weights.
     #[test]
     fn connections_follow_weights() {
         let weights = [1, 2, 0, 5];
-        let wlc = Wlc::new(&candidates(&weights), Start::FIRST);
+        let wlc = new(&candidates(&weights), Start::FIRST);
         let board = board(&[(0, 0); 4]);
         let mut turn = wlc.first_turn(WorkerId(0));
         let mut active = [0; 4];
@@ -63,7 +43,7 @@ mod tests {
 
     #[test]
     fn no_overflow_at_the_limits() {
-        let wlc = Wlc::new(&candidates(&[MAX_WEIGHT, MAX_WEIGHT - 1]), Start::FIRST);
+        let wlc = new(&candidates(&[MAX_WEIGHT, MAX_WEIGHT - 1]), Start::FIRST);
         let board = board(&[(u32::MAX, u32::MAX), (u32::MAX, u32::MAX)]);
         let mut turn = wlc.first_turn(WorkerId(1));
         assert_eq!(wlc.pick(&REQUEST, &mut turn, &board.view(WorkerId(0))), Some(0));

@@ -90,16 +90,10 @@ impl Tags {
     /// Whether a frame is of these VLANs and no others. Priorities do not count.
     #[must_use]
     pub fn are_of(&self, frame: &[u8]) -> bool {
-        let own = self.as_bytes();
         let Some((_, end)) = payload(frame) else { return false };
-        let tags = &frame[ADDRESSES_LEN..end - ETHERTYPE_LEN];
-        let vlans = |tags: &[u8]| -> Vlans {
-            std::array::from_fn(|tag| {
-                let tag = tags.get(tag * TAG_LEN..(tag + 1) * TAG_LEN)?;
-                Some((get16(tag, 0), get16(tag, 2) & VLAN_ID))
-            })
-        };
-        vlans(own) == vlans(tags)
+        let vlan = |tag: &[u8]| (get16(tag, 0), get16(tag, 2) & VLAN_ID);
+        let tags = frame[ADDRESSES_LEN..end - ETHERTYPE_LEN].chunks(TAG_LEN).map(vlan);
+        self.as_bytes().chunks(TAG_LEN).map(vlan).eq(tags)
     }
 
     fn with(mut self, ethertype: u16, vlan: u16) -> Self {
@@ -117,27 +111,26 @@ impl fmt::Debug for Tags {
     }
 }
 
-/// EtherType and VLAN of each tag.
-type Vlans = [Option<(u16, u16)>; MAX_TAGS];
-
 /// The EtherType behind any tags, and where the payload starts. `None` when the frame is truncated.
 #[inline]
 #[must_use]
 pub fn payload(frame: &[u8]) -> Option<(u16, usize)> {
     let header = frame.first_chunk::<HEADER_LEN>()?;
     let ethertype = get16(header, ADDRESSES_LEN);
-    if ethertype == VLAN || ethertype == SERVICE_VLAN {
-        behind_tags(frame)
-    } else {
-        Some((ethertype, HEADER_LEN))
-    }
+    if is_tag(ethertype) { behind_tags(frame) } else { Some((ethertype, HEADER_LEN)) }
 }
 
 /// Whether a frame has VLAN tags.
 #[inline(always)]
 #[must_use]
 pub fn is_tagged(frame: &[u8]) -> bool {
-    frame.get(ADDRESSES_LEN..HEADER_LEN).is_some_and(|at| [VLAN, SERVICE_VLAN].contains(&get16(at, 0)))
+    frame.get(ADDRESSES_LEN..HEADER_LEN).is_some_and(|at| is_tag(get16(at, 0)))
+}
+
+/// Whether what stands in the place of an EtherType begins a tag.
+#[inline(always)]
+fn is_tag(ethertype: u16) -> bool {
+    ethertype == VLAN || ethertype == SERVICE_VLAN
 }
 
 /// The destination address.
@@ -204,7 +197,7 @@ fn behind_tags(frame: &[u8]) -> Option<(u16, usize)> {
     let mut at = ADDRESSES_LEN;
     for _ in 0..=MAX_TAGS {
         let ethertype = get16(frame.get(at..at + 2)?, 0);
-        if ethertype != VLAN && ethertype != SERVICE_VLAN {
+        if !is_tag(ethertype) {
             return Some((ethertype, at + 2));
         }
         at += TAG_LEN;

@@ -3,7 +3,7 @@
 use super::Worker;
 use crate::{
     counters::DropReason,
-    decide::{Conflict, Hear},
+    decide::{Claim, Conflict, Hear},
     ids::{InterfaceId, NeighbourId},
     neigh::entry::Question,
     packet::{Io, Notice, Packet},
@@ -27,11 +27,9 @@ impl<P: Packet> Worker<P> {
             self.share(now, &packet, purpose, io);
         }
         if let Some(number) = hear.neighbour {
-            let hop = NextHop {
-                interface: self.known.snapshot.interface_of(packet.port(), packet.bytes()),
-                address: hear.claim.address.into(),
-            };
-            if let Some((_, true)) = self.known.neighbours.answer(hop, hear.claim.mac, now) {
+            let Claim { interface, address, mac } = hear.claim;
+            let hop = NextHop { interface, address: address.into() };
+            if let Some((_, true)) = self.known.neighbours.answer(hop, mac, now) {
                 self.found(now, number, io);
             }
         }
@@ -54,13 +52,12 @@ impl<P: Packet> Worker<P> {
         conflict: &Conflict,
         io: &mut impl Io<Packet = P>,
     ) {
-        let Conflict { claim, defend } = *conflict;
-        let interface = self.known.snapshot.interface_of(packet.port(), packet.bytes());
+        let Conflict { claim: Claim { interface, address, mac }, defend } = *conflict;
         self.books.counters.address_conflicts.bump();
-        io.notice(Notice::AddressConflict { address: claim.address.into(), mac: claim.mac, interface });
+        io.notice(Notice::AddressConflict { address: address.into(), mac, interface });
         if defend {
-            self.known.defences.defended(claim.address.into(), now);
-            self.announce(interface, claim.address, io);
+            self.known.defences.defended(address.into(), now);
+            self.announce(interface, address, io);
         }
         self.end_at_host(packet, io);
     }

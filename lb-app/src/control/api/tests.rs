@@ -110,7 +110,11 @@ impl Edit {
                 services::add_server(plan, service, (address, port), &options)
             }
             Edit::ChangeServer(service, at, admin, options) => {
-                let servers = plan.service_named_mut(service).map(|service| &mut service.servers);
+                let servers = plan
+                    .services
+                    .iter_mut()
+                    .find(|plan| plan.name == *service)
+                    .map(|service| &mut service.servers);
                 if let Some(server) = servers.and_then(|servers| servers.get_mut(at)) {
                     options::set(ServerPlan::OPTIONS, server, &options)?;
                     server.admin = admin;

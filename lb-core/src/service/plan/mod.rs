@@ -188,11 +188,6 @@ impl Plan {
         self.services.iter().find(|service| service.name == name)
     }
 
-    /// The same, to be changed.
-    pub fn service_named_mut(&mut self, name: &str) -> Option<&mut ServicePlan> {
-        self.services.iter_mut().find(|service| service.name == name)
-    }
-
     /// All servers of all services with what they are known by.
     pub fn keyed_servers(&self) -> impl Iterator<Item = (ServerKey, &ServerPlan)> {
         self.services.iter().flat_map(ServicePlan::keyed_servers)
