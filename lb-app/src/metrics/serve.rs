@@ -26,10 +26,7 @@ use std::{
     fmt, io,
     net::{IpAddr, SocketAddr, TcpListener},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -266,39 +263,32 @@ async fn scrape(format: Format, client: &Client, source: Source, scrapes: &Arc<S
     // Made as fast as it is read: a large director's text need not be in memory as a whole.
     let (made, made_pieces) = mpsc::channel(1);
     let (passed, pieces) = mpsc::channel(PIECES);
-    let (finished, whole) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let body = Pieces { pieces, whole: whole.clone() };
-    let is_finished = finished.clone();
     drop(tokio::task::spawn_blocking(move || {
         let Some(facts) = source() else { return };
         let mut goes_on = true;
-        facts.write(format, |piece| goes_on = goes_on && made.blocking_send(Bytes::from(piece)).is_ok());
-        is_finished.store(goes_on, Ordering::Release);
+        let mut give = |piece| goes_on = goes_on && made.blocking_send(piece).is_ok();
+        facts.write(format, |text| give(Piece::Text(Bytes::from(text))));
+        give(Piece::End);
     }));
     tokio::spawn(async move {
         // A client that has gone away, takes too long or has to make room gets no more.
         tokio::select! {
-            is_read = pass_on(made_pieces, &passed) => {
-                whole.store(is_read && finished.load(Ordering::Acquire), Ordering::Release);
-            }
+            () = pass_on(made_pieces, passed) => {}
             () = seat.leave() => {}
             () = tokio::time::sleep(ANSWER) => {}
         }
     });
-    let mut response = Response::new(Either::Right(body));
+    let mut response = Response::new(Either::Right(Pieces(pieces)));
     let kind = format.content_type().parse().expect("a valid value");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }
 
-/// Passes pieces on, until there are no more or nobody reads them: then `false`.
-async fn pass_on(mut from: mpsc::Receiver<Bytes>, to: &mpsc::Sender<Bytes>) -> bool {
-    while let Some(piece) = from.recv().await {
-        if to.send(piece).await.is_err() {
-            return false;
-        }
-    }
-    true
+/// Passes pieces on, until there are no more or nobody reads them.
+async fn pass_on(mut from: mpsc::Receiver<Piece>, to: mpsc::Sender<Piece>) {
+    while let Some(piece) = from.recv().await
+        && to.send(piece).await.is_ok()
+    {}
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {
@@ -307,12 +297,15 @@ fn plain(status: StatusCode, text: &'static str) -> Answer {
     response
 }
 
-/// A body that comes piece by piece.
-struct Pieces {
-    pieces: mpsc::Receiver<Bytes>,
-    /// All of it has been given.
-    whole: Arc<AtomicBool>,
+/// A piece of a body.
+enum Piece {
+    Text(Bytes),
+    /// That was all of it.
+    End,
 }
+
+/// A body that comes piece by piece.
+struct Pieces(mpsc::Receiver<Piece>);
 
 /// There would have been more: what has come so far must not pass for everything.
 #[derive(Debug)]
@@ -326,9 +319,9 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        self.pieces.poll_recv(context).map(|piece| match piece {
-            Some(piece) => Some(Ok(Frame::data(piece))),
-            None if self.whole.load(Ordering::Acquire) => None,
+        self.0.poll_recv(context).map(|piece| match piece {
+            Some(Piece::Text(text)) => Some(Ok(Frame::data(text))),
+            Some(Piece::End) => None,
             None => Some(Err(Cut)),
         })
     }

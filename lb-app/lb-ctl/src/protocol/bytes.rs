@@ -1,9 +1,8 @@
 //! Bytes in a line of JSON: base64 (RFC 4648), which other programs read as well.
 
+use data_encoding::{BASE64, DecodeError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -13,45 +12,16 @@ pub struct Bytes(pub Vec<u8>);
 
 impl From<Bytes> for String {
     fn from(Bytes(bytes): Bytes) -> Self {
-        let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-        for three in bytes.chunks(3) {
-            let bits = (0..3).fold(0, |bits, at| bits << 8 | u32::from(three.get(at).copied().unwrap_or(0)));
-            for at in 0..4 {
-                let letter = LETTERS[(bits >> (18 - 6 * at) & 63) as usize];
-                text.push(if at <= three.len() { letter.into() } else { '=' });
-            }
-        }
-        text
+        BASE64.encode(&bytes)
     }
 }
 
 impl TryFrom<String> for Bytes {
-    type Error = &'static str;
+    type Error = DecodeError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let letters = text.trim_end_matches('=').as_bytes();
-        let mut bytes = Vec::with_capacity(letters.len() * 3 / 4);
-        for four in letters.chunks(4) {
-            let mut bits = 0;
-            for at in 0..4 {
-                bits = bits << 6 | four.get(at).map_or(Ok(0), |letter| value(*letter).ok_or("not base64"))?;
-            }
-            bytes.extend_from_slice(&bits.to_be_bytes()[1..four.len()]);
-        }
-        Ok(Bytes(bytes))
+        BASE64.decode(text.as_bytes()).map(Bytes)
     }
-}
-
-fn value(letter: u8) -> Option<u32> {
-    let value = match letter {
-        b'A'..=b'Z' => letter - b'A',
-        b'a'..=b'z' => letter - b'a' + 26,
-        b'0'..=b'9' => letter - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    };
-    Some(value.into())
 }
 
 #[cfg(test)]
