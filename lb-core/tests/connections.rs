@@ -13,7 +13,10 @@ use lb_core::{
         state::State,
     },
     counters::DropReason,
+    decide::Origin,
+    explanation::Outcome,
     family::V4,
+    memory::MemoryPacket,
     service::plan::{Health, Mac, Method, Plan, SchedulerKind},
     time::Duration,
 };
@@ -382,6 +385,20 @@ fn what_comes_from_a_servers_address_on_the_clients_port_closes_nothing() {
     assert!(world.receive(WAN, &tcp(SERVER, CLIENT, ACK).via_gateway()).is_empty(), "nor is it adopted");
     assert_eq!(world.dropped(DropReason::WrongPort), 1);
     assert_eq!(world.receive(LAN, &tcp(SERVER, CLIENT, ACK).via_server()).len(), 1);
+}
+
+/// What passes untraced is told to pass.
+#[test]
+fn a_packet_that_changes_nothing_passes_from_any_port_and_is_told_to() {
+    let mut world = World::new(&one_server(Method::Nat));
+    for segment in [(In, SYN), (Out, SYN | ACK), (In, ACK)] {
+        send(&mut world, segment);
+    }
+    let frame = tcp(SERVER, CLIENT, ACK).via_gateway();
+    let sent = world.receive(WAN, &frame);
+    let told = world.trace(0, MemoryPacket::new(WAN, &frame), Origin::Port);
+    assert_eq!(told.outcome, Outcome::Sent { port: WAN, frame: sent[0].frame.clone() });
+    assert_eq!(world.settle().len(), 1);
 }
 
 /// Nothing has come of the connection that could be kept.

@@ -65,7 +65,10 @@ impl Known {
         } else if self.begins_anew(parsed, connection, hit.direction()) {
             let (connection, why) = (hit.connection(), Ended::Reopened);
             Course::End(End { connection, why, then: Then::Anew })
-        } else if self.is_on_wrong_port(packet.port(), hit.direction()) {
+        } else if self.is_on_wrong_port(packet.port(), hit.direction())
+            && !connection.state.is_steady(parsed.meaning)
+        {
+            // What changes nothing passes on the plain way, which does not look where it comes from.
             Act::Drop(DropReason::WrongPort).into()
         } else {
             let next = next_state(parsed, connection, hit.direction());
