@@ -180,7 +180,7 @@ function fillService(row, service) {
   if (!name.firstChild) name.append(row.button, row.where, row.why);
   say(row.button, service.name);
   say(row.where, service.protocol + " " + endpoint(service.vip, service.port) + " " + service.method + " " +
-    service.scheduler);
+    service.scheduler + (service.description ? " \u2013 " + service.description : ""));
   const why = service.failures || [];
   const more = service.down > why.length && why.length > 0 ? "; and " + (service.down - why.length) + " more" : "";
   say(row.why, why.map((one) => endpoint(one.address, one.port) + " is down: " + one.reason).join("; ") + more);
@@ -259,7 +259,7 @@ async function detail(name) {
     let label = word;
     if (server.drains_within_ms !== undefined) label += ", " + span(server.drains_within_ms) + " left";
     state(sign.firstChild, word, label);
-    cell(row, 1, address, "", "mono");
+    cell(row, 1, address + (server.description ? " \u2013 " + server.description : ""), "", "mono");
     const weight = server.weight === server.configured_weight ? "" : " of " + server.configured_weight;
     cell(row, 2, server.weight + weight, "Weight", "n");
     const wanted = weights ? Math.round(100 * server.weight / weights) + " %" : "0 %";

@@ -187,7 +187,7 @@ proptest! {
             if changes {
                 // One server of every service goes, or comes.
                 for service in &mut plan.services {
-                    let server = service.servers[0];
+                    let server = service.servers[0].clone();
                     match service.servers.len() {
                         1 => {
                             let other = SERVERS[usize::from(server.address == IpAddr::V4(SERVERS[0]))];

@@ -130,6 +130,7 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
         Kind::Word(words) => values::word(words, |word| word)(value).map(|word| Value::Text(word.to_owned())),
         Kind::Name => values::name(value).map(Value::Text),
         Kind::Text => values::text(value).map(Value::Text),
+        Kind::Line => values::line(value).map(Value::Text),
         Kind::Token => check::token(value).map(Value::Text),
         Kind::Device => check::device(value).map(Value::Text),
         Kind::UrlPath => check::path(value).map(Value::Text),

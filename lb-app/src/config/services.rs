@@ -229,6 +229,6 @@ impl<'c, 'r> Services<'c, 'r> {
 
 /// What the service means. Where something is missing, the plan is never used.
 fn service_plan(service: &raw::Service) -> ServicePlan {
-    let servers = service.servers.iter().map(|server| server.plan).collect();
+    let servers = service.servers.iter().map(|server| server.plan.clone()).collect();
     ServicePlan { servers, ..service.plan.clone() }
 }

@@ -20,6 +20,8 @@ pub(crate) type Reading<T> = Result<T, Complaint>;
 
 /// Longest name of a port or service, in characters.
 const MAX_NAME: usize = 64;
+/// Longest description, in characters.
+const MAX_LINE: usize = 200;
 
 /// A value of another type than was expected.
 pub(super) fn wrong_type(value: &DeValue, expected: &str, remedy: &str) -> Complaint {
@@ -44,6 +46,20 @@ pub(super) fn text(value: &DeValue) -> Reading<String> {
         return Err(Complaint::new(what, "write plain text"));
     }
     Ok(text)
+}
+
+/// A line for people, which may be empty.
+pub(super) fn line(value: &DeValue) -> Reading<String> {
+    let line = quoted(value, "write it in quotes")?;
+    if line.contains(is_invisible) {
+        let what = format!("{line:?} has characters that nobody sees");
+        return Err(Complaint::new(what, "write one line of plain text"));
+    }
+    let length = line.chars().count();
+    if length > MAX_LINE {
+        return Err(Complaint::new(format!("has {length} characters"), format!("use at most {MAX_LINE}")));
+    }
+    Ok(line.to_owned())
 }
 
 /// A word for a program, which may have to be text of any kind. It is not empty and has no control characters.

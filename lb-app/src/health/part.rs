@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn whoever_joins_others_begins_slowly() {
         let server = ServerPlan::new(Ipv4Addr::LOCALHOST, 80, 1);
-        let drained = ServerPlan { admin: Admin::Draining, ..server };
+        let drained = ServerPlan { admin: Admin::Draining, ..server.clone() };
         let serves = |server, before: Option<Part>, new, ms| {
             Part::new(Role::Serves, server, before.as_ref(), (new, SLOWLY), at(ms))
         };

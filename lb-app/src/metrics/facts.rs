@@ -82,6 +82,8 @@ pub(crate) struct Facts {
     pub(crate) buffers: [u64; 2],
     pub(crate) services: Vec<Service>,
     pub(crate) servers: Vec<Server>,
+    /// Labels of the services and servers that somebody has described.
+    pub(crate) described: [Vec<String>; 2],
     pub(crate) workers: Vec<Worker>,
     pub(crate) ports: Vec<Port>,
     pub(crate) health: Option<Report>,
@@ -293,6 +295,14 @@ impl Facts {
                 server.enabled.into()
             }),
         ];
+        let infos = [
+            ("lb_service", "Description of a service that has one."),
+            ("lb_server", "Description of a real server that has one."),
+        ];
+        for ((name, help), described) in infos.into_iter().zip(&self.described) {
+            writer.family(&Family { name, kind: Kind::Info, help });
+            described.iter().for_each(|labels| writer.sample(labels, 1));
+        }
         for (name, help, value) in gauges {
             writer.family(&Family { name, kind: Kind::Gauge, help });
             self.servers.iter().for_each(|server| writer.sample(&server.labels, value(server)));

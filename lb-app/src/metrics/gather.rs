@@ -3,6 +3,7 @@
 use super::{
     facts::{Facts, Port, Server, Service, Worker},
     names::Names,
+    text::labels,
 };
 use crate::{
     control::{live::running::Running, plane::ControlPlane},
@@ -11,7 +12,7 @@ use crate::{
 use lb_core::{
     counters::{Counter, ServerTraffic},
     ids::ServerId,
-    service::plan::Admin,
+    service::plan::{Admin, Plan, ServicePlan},
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
     let ports = ports.collect();
     drop(started);
     let (services, servers) = services(running, &names);
+    let described = described(&current.plan, &names);
     Facts {
         uptime_s: running.clock.now().as_millis() as f64 / 1_000.0,
         forwarding: !running.shutdown.is_paused(),
@@ -57,6 +59,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
         buffers: [running.pool.in_use().into(), running.pool.size().into()],
         services,
         servers,
+        described,
         workers: workers(running),
         ports,
         health: plane.monitor().map(|monitor| monitor.report()),
@@ -93,6 +96,19 @@ fn services(running: &Running, names: &Names) -> (Vec<Service>, Vec<Server>) {
         });
     }
     (services, servers)
+}
+
+/// The labels of the services and servers that somebody has described, with the descriptions.
+fn described(plan: &Plan, names: &Names) -> [Vec<String>; 2] {
+    let with = |known: &str, description: &str| {
+        format!("{},{}", known.trim_end_matches('}'), &labels(&[("description", description)])[1..])
+    };
+    let services = plan.services.iter().filter(|service| !service.description.is_empty());
+    let services =
+        services.map(|service| with(&names.service(service.key(), &service.name), &service.description));
+    let servers = plan.services.iter().flat_map(ServicePlan::keyed_servers);
+    let servers = servers.filter(|(_, server)| !server.description.is_empty());
+    [services.collect(), servers.map(|(key, server)| with(&names.server(key), &server.description)).collect()]
 }
 
 /// What all workers counted for a server.

@@ -38,6 +38,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         reloads: [2, 1],
         events: Journal::new().counts(),
         buffers: [100, 4_095],
+        described: [vec!["{service=\"web\",description=\"the shop\"}".to_owned()], Vec::new()],
         ports: vec![Port { name: "wan".to_owned(), counters: [1; 8], link_up: true, started: true }],
         ..Facts::default()
     };

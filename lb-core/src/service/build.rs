@@ -73,7 +73,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     servers.iter_mut().for_each(|server| server.standing = Standing::Gone);
     for (service, numbers) in plan.services.iter().zip(&numbers) {
         for (server, &number) in service.servers.iter().zip(&numbers.servers) {
-            servers.put(number, resolve(plan, &routing, numbers.service, service, *server)?);
+            servers.put(number, resolve(plan, &routing, numbers.service, service, server)?);
         }
     }
     let generation = old.map_or(0, |old| old.generation + 1);
@@ -199,7 +199,7 @@ fn resolve(
     routing: &Routing,
     id: ServiceId,
     service: &ServicePlan,
-    server: ServerPlan,
+    server: &ServerPlan,
 ) -> Result<Server, SnapshotError> {
     let next_hop: NextHop = routing.next_hop(server.address).ok_or(SnapshotError::NoRoute(server.address))?;
     let tunnel_source = match service.method {
@@ -209,7 +209,8 @@ fn resolve(
         }
         Method::Nat | Method::Dr => None,
     };
-    Ok(Server { service: id, plan: server, standing: server.standing(), next_hop, tunnel_source })
+    let standing = server.standing();
+    Ok(Server { service: id, plan: server.clone(), standing, next_hop, tunnel_source })
 }
 
 /// The service, and whether workers must begin a new turn of its scheduler.

@@ -102,6 +102,8 @@ pub enum Kind {
     Name,
     /// Any text.
     Text,
+    /// A line for people, which may be empty.
+    Line,
     /// A word of a request: no spaces, nothing that could start another line.
     Token,
     /// The name of a network interface.

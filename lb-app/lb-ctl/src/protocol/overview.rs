@@ -83,6 +83,9 @@ impl State {
 pub struct ServiceOverview {
     /// Its name.
     pub name: String,
+    /// What it is, in the operator's words; empty if they say nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
     /// What it is known by.
     #[serde(flatten)]
     pub key: ServiceKey,

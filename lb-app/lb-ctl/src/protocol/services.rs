@@ -126,6 +126,9 @@ pub struct Services {
 pub struct Service {
     /// Its name.
     pub name: String,
+    /// What it is, in the operator's words; empty if they say nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
     /// What it is known by.
     #[serde(flatten)]
     pub key: ServiceKey,
@@ -165,6 +168,9 @@ pub struct Server {
     /// Time until a drained server is disabled, if that is limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drains_within_ms: Option<u64>,
+    /// What it is, in the operator's words; empty if they say nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
     /// Connections that can carry data.
     pub active: u64,
     /// Other connections.

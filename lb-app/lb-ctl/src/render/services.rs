@@ -18,6 +18,11 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
         head(text, page, columns, names);
     }
     for service in &page.services {
+        let described = |text: &mut String, description: &str| {
+            if names && !description.is_empty() {
+                let _ = writeln!(text, "       {description}");
+            }
+        };
         // A service with very many servers continues under the same name.
         if before.as_ref() != Some(&service.name) {
             let protocol = service.key.protocol.upper();
@@ -36,6 +41,7 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
                     writeln!(text, "{protocol}  {called} {}{flags}{options}", service.scheduler)
                 }
             };
+            described(text, &service.description);
         }
         for server in &service.servers {
             let address = &server.endpoint;
@@ -52,6 +58,7 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
                     remark(server),
                 ),
             };
+            described(text, &server.description);
         }
         *before = Some(service.name.clone());
     }
@@ -76,6 +83,9 @@ pub(super) fn overview(text: &mut String, overview: &Overview) {
             short(service.inactive),
             short(service.rate.connections_per_s),
         );
+        if !service.description.is_empty() {
+            let _ = writeln!(text, "           {}", service.description);
+        }
         for failure in &service.failures {
             let _ = writeln!(text, "           {} is down: {}", failure.server, failure.reason);
         }
@@ -92,9 +102,11 @@ pub(super) fn overview(text: &mut String, overview: &Overview) {
 
 /// What else was set, in the shell's words.
 fn options(of: &Options) -> String {
-    // The scheduler and its flags have a place of their own.
-    let described =
-        SETTABLE.service.iter().filter(|option| !matches!(&*option.key, "scheduler" | "hash_port"));
+    // The scheduler, its flags and the description have places of their own.
+    let described = SETTABLE
+        .service
+        .iter()
+        .filter(|option| !matches!(&*option.key, "scheduler" | "hash_port" | "description"));
     let words = described.filter_map(|option| match of.get(&option.key)? {
         Json::Bool(true) => Some(format!(" {}", option.word)),
         Json::Null | Json::Bool(false) => None,

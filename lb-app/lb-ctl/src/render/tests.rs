@@ -125,12 +125,13 @@ fn services() -> Value {
         json!({
             "address": address, "port": 8080, "weight": weight, "configured_weight": 3, "state": state, "health": health,
             "active": 12, "inactive": 34, "traffic": traffic(7), "rate": rate(7),
+            "description": if weight == 0 { "rack 7" } else { "" },
         })
     };
     json!({"services": {"director": "0.1.0", "capacity": 131_072, "services": [
         {
             "name": "web", "protocol": "tcp", "vip": "192.0.2.100", "port": 80, "method": "nat", "scheduler": "wlc",
-            "flags": [], "adopt": true,
+            "flags": [], "adopt": true, "description": "the shop's front end",
             "options": { "scheduler": "wlc", "hash_port": false, "adopt": true, "slow_start": "30s" },
             "traffic": traffic(14), "rate": rate(14), "servers": [
                 server("198.51.100.11", 3, "enabled", "up"), server("198.51.100.12", 0, "drain", "down"),

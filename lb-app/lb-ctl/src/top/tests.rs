@@ -33,6 +33,7 @@ fn server(last: u8, packets: u64, state: &str, health: &str) -> services::Server
         state: state.into(),
         health: health.into(),
         drains_within_ms: (state == "drain").then_some(299_500),
+        description: if last == 12 { "rack 7".into() } else { String::new() },
         active: 3,
         inactive: 1,
         traffic: services::Traffic::default(),
@@ -50,6 +51,7 @@ fn service(name: &str, port: u16, servers: Vec<services::Server>) -> services::S
     let sum = |of: fn(&services::Rate) -> u64| servers.iter().map(|server| of(&server.rate)).sum();
     services::Service {
         name: name.into(),
+        description: if name == "web" { "the shop's front end".into() } else { String::new() },
         key: key(port),
         method: "nat".into(),
         scheduler: "wlc".into(),

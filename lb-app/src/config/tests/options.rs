@@ -22,7 +22,7 @@ fn another(kind: &Kind) -> Value {
         Kind::Flag => Value::Flag(true),
         Kind::Number { least, most } => Value::Number(least.midpoint(most)),
         Kind::Word(words) => text(words[words.len() - 1]),
-        Kind::Name | Kind::Text | Kind::Token | Kind::Device | Kind::Payload => text("other"),
+        Kind::Name | Kind::Text | Kind::Line | Kind::Token | Kind::Device | Kind::Payload => text("other"),
         Kind::UrlPath => text("/other"),
         Kind::SocketPath | Kind::Directory => text("/other/place"),
         Kind::Domain => text("other.example"),

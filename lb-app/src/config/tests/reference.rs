@@ -48,7 +48,7 @@ fn values(kind: &Kind) -> String {
         Kind::Number { least, most } => format!("{least} to {most}"),
         Kind::Word(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
         Kind::Name => "up to 64 characters, no spaces".to_owned(),
-        Kind::Text | Kind::Payload => "text".to_owned(),
+        Kind::Text | Kind::Line | Kind::Payload => "text".to_owned(),
         Kind::Token => "word".to_owned(),
         Kind::Device => "up to 15 characters".to_owned(),
         Kind::UrlPath => "text that begins with `/`".to_owned(),
@@ -139,6 +139,7 @@ fn described(field: &Field) -> Described {
         Kind::Word(words) => (Shape::Text, words),
         Kind::Name
         | Kind::Text
+        | Kind::Line
         | Kind::Token
         | Kind::Device
         | Kind::UrlPath

@@ -79,7 +79,10 @@ mod tests {
         let mut server = ServerPlan::new([198, 51, 100, 11], 80, 1);
         let mut refused = |json| set(ServerPlan::OPTIONS, &mut server, &given(json)).unwrap_err().message;
         assert_eq!(refused(json!({"weighd": 3})), "unknown option \"weighd\"; did you mean weight?");
-        assert_eq!(refused(json!({"address": "192.0.2.1"})), "unknown option \"address\"; known: weight");
+        assert_eq!(
+            refused(json!({"address": "192.0.2.1"})),
+            "unknown option \"address\"; known: weight, description"
+        );
         assert_eq!(refused(json!({"weight": 65_536})), "weight: 65536 is out of range; use 0 to 65535");
         assert_eq!(refused(json!({"weight": "3"})), "weight: is text, not a whole number; use 0 to 65535");
         assert_eq!(refused(json!({"weight": {"a": 1}})), "weight: {\"a\":1} is no value; write one");

@@ -70,6 +70,7 @@ fn describe(
 ) -> ServiceOverview {
     let mut told = ServiceOverview {
         name: plan.name.clone(),
+        description: plan.description.clone(),
         key: keys::service_told(plan.key()),
         method: plan.method.to_string(),
         scheduler: plan.scheduler.to_string(),
@@ -130,14 +131,15 @@ fn has_words(service: &ServiceOverview, plan: &ServicePlan, words: &[String]) ->
     if words.is_empty() {
         return true;
     }
-    let ServiceOverview { name, key, method, scheduler, state, .. } = service;
+    let ServiceOverview { name, description, key, method, scheduler, state, .. } = service;
     let protocol = key.protocol.upper();
     let endpoint = key.endpoint();
     let mut text =
-        format!("{name} {protocol} {endpoint} {method} {scheduler} {}", state.name()).to_lowercase();
+        format!("{name} {description} {protocol} {endpoint} {method} {scheduler} {}", state.name());
     for server in &plan.servers {
-        text.push_str(&format!(" {} {}", server.endpoint(), word(server)));
+        text.push_str(&format!(" {} {} {}", server.endpoint(), word(server), server.description));
     }
+    let text = text.to_lowercase();
     words.iter().all(|word| text.contains(word))
 }
 
@@ -154,6 +156,7 @@ mod tests {
         let key = keys::service_told(ServiceKey::new(Protocol::Tcp, "192.0.2.100:80".parse().unwrap()));
         ServiceOverview {
             name: "Web".to_owned(),
+            description: "The Shop".to_owned(),
             key,
             method: "nat".to_owned(),
             scheduler: "wlc".to_owned(),
@@ -192,7 +195,12 @@ mod tests {
             has_words(&told(None, [0, 0, 1]), &plan, &words)
         };
         assert!(
-            has("") && has("web") && has("WEB tcp") && has("198.51.100.11:8080 drained") && has("nat up")
+            has("")
+                && has("web")
+                && has("WEB tcp")
+                && has("198.51.100.11:8080 drained")
+                && has("nat up")
+                && has("shop")
         );
         assert!(!has("web udp") && !has("198.51.100.12") && !has("web down"));
     }

@@ -116,6 +116,7 @@ fn list_service(
             state: server.admin.to_string(),
             health: health(server.health).to_owned(),
             drains_within_ms: drains.map(|left| left.as_millis() as u64),
+            description: server.description.clone(),
             active: u64::from(load.active),
             inactive: u64::from(load.inactive),
             traffic: traffic::of_server(running, id),
@@ -124,6 +125,7 @@ fn list_service(
     });
     Listed {
         name: plan.name.clone(),
+        description: plan.description.clone(),
         key: keys::service_told(plan.key()),
         method: plan.method.to_string(),
         scheduler: plan.scheduler.to_string(),
@@ -201,10 +203,10 @@ fn modify_server(plane: &ControlPlane, wanted: &ServerChange, who: &str) -> Answ
     let wish = Wish { admin: state, within: within_ms.map(Duration::from_millis) };
     let mut lines = Vec::new();
     let set = |server: &mut ServerPlan| {
-        let before = *server;
+        let before = server.clone();
         options::set(ServerPlan::OPTIONS, server, options)
             .map_err(|why| ChangeError::refused(why.message))?;
-        let after = ServerPlan { admin: state.unwrap_or(server.admin), ..*server };
+        let after = ServerPlan { admin: state.unwrap_or(server.admin), ..server.clone() };
         lines = Difference::of_servers(&key, &before, &after);
         Ok(())
     };

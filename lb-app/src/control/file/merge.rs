@@ -229,7 +229,7 @@ mod tests {
         let merge = |edits: &[(&str, &str)]| merge(&file, &running, &parse(edits));
         let server = "{ address = \"198.51.100.11\"";
         let merged = merge(&[(server, "{ address = \"198.51.100.11\", weight = 7")]);
-        let first = merged.services[0].servers[0];
+        let first = &merged.services[0].servers[0];
         assert_eq!((first.weight, first.admin), (7, Admin::Draining), "its weight and nothing else");
         assert_eq!(
             merge(&[(server, "{ address = \"198.51.100.11\", state = \"disabled\"")]).services[0].servers[0]

@@ -203,6 +203,20 @@ servers = [
     }
 
     #[test]
+    fn descriptions_come_and_go() {
+        let text = saved(|plan| {
+            plan.services[0].description = "the \"old\" shop".to_owned();
+            plan.services[1].servers[0].description = "rack 7".to_owned();
+        });
+        let text = text.unwrap();
+        assert!(text.contains("# until Monday\ndescription = 'the \"old\" shop'\n"), "{text}");
+        assert!(
+            text.contains("{ address = \"198.51.100.11\", description = \"rack 7\" }, # north"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn servers_come_and_go_in_either_way_of_writing() {
         let text = saved(|plan| {
             plan.services[0].servers.remove(0);

@@ -131,7 +131,7 @@ fn every_change_of_a_plan_leaves_it_right() {
         let sorry = config.health.services[0].pool.sorry_server.as_mut().unwrap();
         sorry.address = "192.0.2.98:80".parse().unwrap();
     });
-    let last = paper.plan.lock().unwrap().0.services[0].servers.last().copied().unwrap();
+    let last = paper.plan.lock().unwrap().0.services[0].servers.last().cloned().unwrap();
     assert_eq!((last.address, last.health), ([192, 0, 2, 98].into(), up));
     assert_eq!(paper.healths(), [Health::Inhibited, down, down, up]);
     // None any more; and then none is needed.

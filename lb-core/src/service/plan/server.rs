@@ -46,7 +46,7 @@ pub enum Standing {
 }
 
 /// One real server of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerPlan {
     /// Its address.
     pub address: IpAddr,
@@ -58,6 +58,8 @@ pub struct ServerPlan {
     pub admin: Admin,
     /// What checks found.
     pub health: Health,
+    /// What the operator says of it; empty if nothing.
+    pub description: String,
 }
 
 impl ServerPlan {
@@ -83,12 +85,21 @@ impl ServerPlan {
             "`drain`: no new connections; existing ones continue. `disabled`: existing ones end as well, each with \
              its next packet; TCP clients are reset."
         ),
+        option!(description, Kind::Line, "What it is, for people. Up to 200 characters.")
+            .scope(Scope::Everywhere),
     ];
 
     /// A server that is enabled and well.
     #[must_use]
     pub fn new(address: impl Into<IpAddr>, port: u16, weight: u32) -> Self {
-        ServerPlan { address: address.into(), port, weight, admin: Admin::Enabled, health: Health::Up }
+        ServerPlan {
+            address: address.into(),
+            port,
+            weight,
+            admin: Admin::Enabled,
+            health: Health::Up,
+            description: String::new(),
+        }
     }
 
     /// Its address and port: unique among the servers of its service.

@@ -18,6 +18,8 @@ use std::net::{IpAddr, SocketAddr};
 pub struct ServicePlan {
     /// The operator's name for it.
     pub name: String,
+    /// What else the operator says of it; empty if nothing.
+    pub description: String,
     /// Transport protocol.
     pub protocol: Protocol,
     /// The address that clients send to.
@@ -44,6 +46,12 @@ impl ServicePlan {
     /// What can be said of it, beside its servers and how they are checked.
     pub const OPTIONS: &'static [Opt<Self>] = &[
         option!(name, Kind::Name, "Your name for it, unique.").required("\"web\""),
+        option!(
+            description,
+            Kind::Line,
+            "What it is, for people: `show services`, metrics, the page and `top` show it. Up to 200 characters."
+        )
+        .scope(Scope::Everywhere),
         option!(vip, Kind::Address, "The address that clients send to. No port, router or server may have it.")
             .required("\"192.0.2.100\""),
         option!(port, PORT, "The port that clients send to.").required("80"),
@@ -116,6 +124,7 @@ impl ServicePlan {
     pub fn new(name: impl Into<String>, key: ServiceKey, method: Method) -> Self {
         ServicePlan {
             name: name.into(),
+            description: String::new(),
             protocol: key.protocol,
             vip: key.vip,
             port: key.port,

@@ -172,6 +172,7 @@ fn share(picture: &Picture, row: &Row<'_>) -> f64 {
 fn remark(row: &Row<'_>) -> String {
     let Some(server) = row.server else {
         let mut words = vec![row.service.method.clone()];
+        words.extend(described(&row.service.description));
         if let Some(health) = row.health {
             if !health.quorum.reached {
                 words.push(format!(
@@ -196,6 +197,7 @@ fn of_server(server: &Server, checked: Option<&health::Server>) -> Vec<String> {
     if let Some(left) = server.drains_within_ms {
         words.push(format!("disabled in {}", span(left / 1_000 * 1_000)));
     }
+    words.extend(described(&server.description));
     let Some(checked) = checked else { return words };
     if let Some(left) = checked.held_for_ms {
         words.push(format!("held for another {}", span(left / 1_000 * 1_000)));
@@ -210,4 +212,8 @@ fn of_server(server: &Server, checked: Option<&health::Server>) -> Vec<String> {
         words.push(failure.reason.clone());
     }
     words
+}
+
+fn described(description: &str) -> Option<String> {
+    (!description.is_empty()).then(|| description.to_owned())
 }
