@@ -7,7 +7,7 @@ mod tar;
 
 use crate::{
     cli::CommandLine,
-    config::{self, Config, Limits, Wanted},
+    config::{self, Config, Limits, Wanted, source::Source},
     doctor,
     say::say,
 };
@@ -121,11 +121,21 @@ fn versions() -> String {
     text
 }
 
-/// The file without comments and secrets; why not, if it cannot be read.
+/// The file, and those that it includes, without comments and secrets; why not, if it cannot be read.
 fn configuration(path: &Path) -> String {
-    let read = fs::read_to_string(path).map_err(|error| error.to_string());
-    read.and_then(|text| masked::masked(&text))
-        .unwrap_or_else(|error| format!("# {}: {error}\n", path.display()))
+    let sources = match config::read(path) {
+        Ok(sources) => sources,
+        // What a report shows of a file may be secret.
+        Err(report) => {
+            return report.problems.iter().map(|problem| format!("# {}\n", problem.line())).collect();
+        }
+    };
+    let is_alone = sources.files().len() == 1;
+    let files = sources.files().iter().map(|Source { path, text }| {
+        let text = masked::masked(text).unwrap_or_else(|error| format!("# {}: {error}\n", path.display()));
+        if is_alone { text } else { format!("# {}\n{text}", path.display()) }
+    });
+    files.collect()
 }
 
 /// Where the director listens that these arguments would start.

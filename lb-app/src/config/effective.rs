@@ -13,6 +13,9 @@ use std::fmt::{self, Display, Formatter};
 
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for included in &self.included {
+            writeln!(f, "# with what {} says", included.display())?;
+        }
         self.write_workers(f)?;
         writeln!(f, "\n[timeouts]")?;
         write_options(f, "", TIMEOUTS, &self.plan.timeouts)?;

@@ -9,6 +9,7 @@ mod check_values;
 mod duration;
 mod effective;
 pub(crate) mod health;
+mod include;
 mod invisible;
 pub(crate) mod memory;
 mod network;
@@ -18,6 +19,7 @@ mod raw;
 pub(crate) mod report;
 mod services;
 mod settings;
+pub(crate) mod source;
 mod table;
 mod values;
 
@@ -38,16 +40,14 @@ use lb_core::{
     },
 };
 use network::Network;
-use place::Place;
 use raw::Raw;
 use report::{Complaint, Problems, Report};
 use services::Services;
+use source::Sources;
 use std::{
     collections::HashSet,
-    fs,
     path::{Path, PathBuf},
 };
-use toml::de::DeTable;
 
 /// Minimum of the default capacity for servers: half a megabyte per worker.
 const LEAST_ROOM: usize = 4_096;
@@ -76,8 +76,10 @@ pub(crate) struct Config {
     pub(crate) health: Health,
     /// Who may ask and change the running director.
     pub(crate) control: Control,
-    /// SHA-256 of the file, in hexadecimal; nothing where the text is no file's.
+    /// SHA-256 of the file, with what it includes behind it, in hexadecimal; nothing where the text is no file's.
     pub(crate) sha256: String,
+    /// The files that it includes.
+    pub(crate) included: Vec<PathBuf>,
 }
 
 /// What the host has, to check that the configuration fits.
@@ -89,43 +91,38 @@ pub(crate) struct Limits {
     pub(crate) available_bytes: u64,
 }
 
-/// Reads and checks the file at `path`.
+/// Reads and checks the file at `path`, with all that it includes.
 pub(crate) fn load(path: &Path, limits: Limits) -> Result<Config, Report> {
-    let name = path.display().to_string();
-    let unreadable = |what: String, remedy: &str| Report::unreadable(&name, Complaint::new(what, remedy));
-    let bytes = fs::read(path).map_err(|error| {
-        unreadable(format!("cannot be read: {error}"), "name a configuration file that can be read")
-    })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        unreadable(format!("line {line} is not UTF-8 text"), "save the file as UTF-8")
-    })?;
-    let config = parse(&name, &text, limits)?;
-    Ok(Config { sha256: sha256(&text), ..config })
+    let sources = read(path)?;
+    let config = check(&sources, limits)?;
+    Ok(Config { sha256: sources.sha256(), ..config })
+}
+
+/// The files that the one at `path` makes a configuration with.
+pub(crate) fn read(path: &Path) -> Result<Sources, Report> {
+    include::read(path)
 }
 
 /// Checks the configuration `text`; `name` is the file's in reports.
+#[cfg(test)]
 pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Report> {
-    let problems = Problems::new(text);
-    let (document, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let place = Place { span: error.span().unwrap_or_default(), key: String::new() };
-        problems.add(&place, Complaint::new(format!("not valid TOML: {}", error.message()), ""));
-    }
-    // What was recovered from broken syntax is not reliable.
-    if let Some(report) = problems.report(name) {
-        return Err(report);
-    }
+    check(&Sources::new(name, text), limits)
+}
 
-    let raw = Raw::read(document.get_ref(), &problems);
+/// Checks a configuration.
+pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report> {
+    let problems = sources.problems();
+    let document = sources
+        .document(&problems)
+        .ok_or_else(|| problems.report().expect("what is not TOML is reported"))?;
+    let raw = Raw::read(&document, &problems);
     let addresses = Addresses::new(&raw);
     let network = Network::new(&raw, &addresses, &problems);
     let timeouts = raw.timeouts;
     let (services, vips, health) = Services::new(&raw, &network, &addresses, &problems).plan();
     let connections_per_worker = check_memory(&raw.workers, &services, limits, &problems);
     let room = check_room(&raw.workers, servers_to_place(&services, &health), &problems);
-    if let Some(report) = problems.report(name) {
+    if let Some(report) = problems.report() {
         return Err(report);
     }
     let Network { ports, interfaces, devices, routes, .. } = network;
@@ -159,14 +156,8 @@ pub(crate) fn parse(name: &str, text: &str, limits: Limits) -> Result<Config, Re
         health,
         control,
         sha256: String::new(),
+        included: sources.included().map(Path::to_owned).collect(),
     })
-}
-
-/// SHA-256, as `sha256sum` prints it: with what TLS brings along.
-fn sha256(text: &str) -> String {
-    let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let hash = suite.tls13().map(|suite| suite.common.hash_provider.hash(text.as_bytes()));
-    hash.map(|hash| hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()).unwrap_or_default()
 }
 
 /// How many servers have to have a place: all, and the sorry servers, which need one when they stand in.

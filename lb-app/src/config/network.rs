@@ -138,7 +138,7 @@ pub(super) fn once<'r, K: Eq + Hash>(
     key: K,
     place: &'r Place,
     problems: &Problems,
-    complaint: impl Fn(usize) -> Complaint,
+    complaint: impl Fn(String) -> Complaint,
 ) {
     match seen.entry(key) {
         Entry::Occupied(first) => problems.add(place, complaint(problems.line(first.get()))),

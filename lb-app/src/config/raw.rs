@@ -6,6 +6,7 @@ use super::{
     place::{At, Field, Place},
     report::{Complaint, Problems},
     settings::{self, Control, Metrics, Tunnel},
+    source::INCLUDE,
     table::Table,
     values::{boolean, destination, host, name, number, own_address, text},
 };
@@ -115,6 +116,8 @@ impl Raw {
     /// Reads the document, reporting unknown and missing keys and values that mean nothing by themselves.
     pub(super) fn read(document: &DeTable, problems: &Problems) -> Raw {
         let mut file = Table::new(Place { span: 0..0, key: String::new() }, document, problems);
+        // What it says was done before.
+        file.know(INCLUDE);
         let workers = Workers::read(file.table("workers"), &file.place);
         let mut timeouts = Timeouts::default();
         if let Some(mut table) = file.table("timeouts") {

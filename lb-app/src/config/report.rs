@@ -9,6 +9,8 @@ const EXCERPT: usize = 100;
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
+    /// Name of the file.
+    pub(crate) file: String,
     /// Line and column in the file, from 1; `None` if the file could not be read at all.
     pub(crate) position: Option<(usize, usize)>,
     /// Which key, as in `services[0].servers[1].weight`; empty if it is about no key.
@@ -17,6 +19,17 @@ pub(crate) struct Problem {
     pub(crate) complaint: Complaint,
     /// The source line and the marks below it; empty if there is nothing to show.
     pub(crate) excerpt: String,
+}
+
+impl Problem {
+    /// The place, what is wrong, and what to do about it.
+    pub(crate) fn line(&self) -> String {
+        let Problem { file, position, key, complaint: Complaint { what, remedy }, excerpt: _ } = self;
+        let position = position.map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        let key = if key.is_empty() { String::new() } else { format!(": {key}") };
+        let remedy = if remedy.is_empty() { String::new() } else { format!("; {remedy}") };
+        format!("{file}{position}{key}: {what}{remedy}")
+    }
 }
 
 /// What is wrong with a value, without its place.
@@ -35,11 +48,9 @@ impl Complaint {
     }
 }
 
-/// Everything that is wrong with one file, in the order of its lines. Never empty.
+/// Everything that is wrong with a configuration, in the order of its files and their lines. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
-    /// Name of the file.
-    pub(crate) file: String,
     /// The problems.
     pub(crate) problems: Vec<Problem>,
 }
@@ -47,27 +58,21 @@ pub(crate) struct Report {
 impl Report {
     /// A file that could not be read.
     pub(super) fn unreadable(file: &str, complaint: Complaint) -> Self {
-        let problem = Problem { position: None, key: String::new(), complaint, excerpt: String::new() };
-        Report { file: file.to_owned(), problems: vec![problem] }
+        let problem = Problem {
+            file: file.to_owned(),
+            position: None,
+            key: String::new(),
+            complaint,
+            excerpt: String::new(),
+        };
+        Report { problems: vec![problem] }
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for problem in &self.problems {
-            f.write_str(&self.file)?;
-            if let Some((line, column)) = problem.position {
-                write!(f, ":{line}:{column}")?;
-            }
-            if !problem.key.is_empty() {
-                write!(f, ": {}", problem.key)?;
-            }
-            let Complaint { what, remedy } = &problem.complaint;
-            write!(f, ": {what}")?;
-            if !remedy.is_empty() {
-                write!(f, "; {remedy}")?;
-            }
-            writeln!(f)?;
+            writeln!(f, "{}", problem.line())?;
             f.write_str(&problem.excerpt)?;
         }
         match self.problems.len() {
@@ -79,51 +84,68 @@ impl fmt::Display for Report {
 
 impl std::error::Error for Report {}
 
-/// The source text, and the problems found in it so far.
+/// The source texts, and the problems found in them so far.
 ///
 /// Collecting works through a shared reference, because the tables being read nest and all of them report here.
-pub(super) struct Problems<'a> {
-    text: &'a str,
+pub(super) struct Problems {
+    /// All files, one after the other.
+    text: String,
     /// Where each line starts.
     lines: Vec<usize>,
+    /// Where each file starts, and its name.
+    files: Vec<(usize, String)>,
     /// With the offset that they are sorted by.
     found: RefCell<Vec<(usize, Problem)>>,
 }
 
-impl<'a> Problems<'a> {
-    /// No problems in `text` yet.
-    pub(super) fn new(text: &'a str) -> Self {
+impl Problems {
+    /// No problems yet in a text of files that start at these offsets and have these names.
+    pub(super) fn new(text: String, files: Vec<(usize, String)>) -> Self {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Problems { text, lines, found: RefCell::default() }
+        Problems { text, lines, files, found: RefCell::default() }
     }
 
     /// Adds a problem with what is at `place`.
     pub(super) fn add(&self, place: &Place, complaint: Complaint) {
         let start = place.span.start.min(self.text.len());
-        let (line, column) = self.position(start);
+        let (file, line, column) = self.position(start);
         let excerpt = self.excerpt(place);
-        let problem = Problem { position: Some((line, column)), key: place.key.clone(), complaint, excerpt };
+        let problem = Problem {
+            file: file.to_owned(),
+            position: Some((line, column)),
+            key: place.key.clone(),
+            complaint,
+            excerpt,
+        };
         self.found.borrow_mut().push((start, problem));
     }
 
-    /// The line of `place`, from 1, for messages that point to a second place.
-    pub(super) fn line(&self, place: &Place) -> usize {
-        self.lines.partition_point(|&start| start <= place.span.start)
+    /// The line of `place`, from 1, for messages that point to a second place; with its file if there are several.
+    pub(super) fn line(&self, place: &Place) -> String {
+        let (file, line, _) = self.position(place.span.start);
+        if self.files.len() > 1 { format!("{line} of {file}") } else { line.to_string() }
     }
 
     /// All problems by position, or nothing if there are none.
-    pub(super) fn report(&self, file: &str) -> Option<Report> {
+    pub(super) fn report(&self) -> Option<Report> {
         let mut found = self.found.take();
         found.sort_by_key(|(start, _)| *start);
         let problems: Vec<Problem> = found.into_iter().map(|(_, problem)| problem).collect();
-        (!problems.is_empty()).then(|| Report { file: file.to_owned(), problems })
+        (!problems.is_empty()).then_some(Report { problems })
     }
 
-    /// Line and column, both from 1, the column in characters.
-    fn position(&self, offset: usize) -> (usize, usize) {
-        let line = self.lines.partition_point(|&start| start <= offset);
-        let before = self.text.get(self.lines[line - 1]..offset).unwrap_or_default();
-        (line, before.chars().count() + 1)
+    /// File, line and column; these from 1, the column in characters.
+    fn position(&self, offset: usize) -> (&str, usize, usize) {
+        let line = self.line_of(offset);
+        let before = self.text.get(self.lines[line]..offset).unwrap_or_default();
+        let file = self.files.partition_point(|(start, _)| *start <= offset) - 1;
+        let (start, name) = &self.files[file];
+        (name, line - self.line_of(*start) + 1, before.chars().count() + 1)
+    }
+
+    /// The line that an offset is in, from 0, over all files.
+    fn line_of(&self, offset: usize) -> usize {
+        self.lines.partition_point(|&start| start <= offset) - 1
     }
 
     /// The line of `place` with marks under it.
@@ -132,8 +154,9 @@ impl<'a> Problems<'a> {
         if place.span == (0..0) {
             return String::new();
         }
-        let (line, column) = self.position(place.span.start);
-        let source = self.text[self.lines[line - 1]..].lines().next().unwrap_or_default();
+        let (_, line, column) = self.position(place.span.start);
+        let source =
+            self.text[self.lines[self.line_of(place.span.start)]..].lines().next().unwrap_or_default();
         let marked = self.text.get(place.span.clone()).unwrap_or_default();
         let marked = marked.lines().next().unwrap_or_default().chars().count().max(1);
 

@@ -23,7 +23,7 @@ pub(super) struct Services<'c, 'r> {
     raw: &'r Raw,
     network: &'c Network,
     addresses: &'c Addresses<'r>,
-    problems: &'c Problems<'c>,
+    problems: &'c Problems,
 }
 
 impl<'c, 'r> Services<'c, 'r> {

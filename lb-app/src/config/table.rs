@@ -18,7 +18,7 @@ pub(super) struct Table<'a> {
     /// Its header, or the inline table.
     pub(super) place: Place,
     entries: &'a DeTable<'a>,
-    problems: &'a Problems<'a>,
+    problems: &'a Problems,
     /// Keys that were asked for: all that may be there.
     known: Vec<&'static str>,
 }
@@ -40,8 +40,13 @@ impl<'a> Tables<'a> {
 
 impl<'a> Table<'a> {
     /// The table `entries` at `place`.
-    pub(super) fn new(place: Place, entries: &'a DeTable<'a>, problems: &'a Problems<'a>) -> Self {
+    pub(super) fn new(place: Place, entries: &'a DeTable<'a>, problems: &'a Problems) -> Self {
         Table { place, entries, problems, known: Vec::new() }
+    }
+
+    /// There may be such a key, which somebody else reads.
+    pub(super) fn know(&mut self, key: &'static str) {
+        self.known.push(key);
     }
 
     /// Reads an optional key.

@@ -48,9 +48,9 @@ fn the_page_is_off_unless_it_is_wanted() {
 fn the_digest_is_that_of_the_file() {
     // As `sha256sum` has it.
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    assert_eq!(crate::config::sha256(""), empty);
+    assert_eq!(crate::config::source::sha256(std::iter::once("")), empty);
     let (path, text) = shipped().remove(0);
-    assert_eq!(load(&path, LIMITS).unwrap().sha256, crate::config::sha256(&text));
+    assert_eq!(load(&path, LIMITS).unwrap().sha256, crate::config::source::sha256(std::iter::once(&*text)));
 }
 
 #[test]

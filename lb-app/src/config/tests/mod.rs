@@ -2,6 +2,7 @@
 
 mod bad;
 mod good;
+mod included;
 mod options;
 mod reference;
 

@@ -2,7 +2,7 @@
 
 use super::{answer::Answer, network, options, services, timeouts};
 use crate::{
-    config::{self, Config, Limits},
+    config::{self, Config, Limits, source::Sources},
     control::{
         edit::check::check,
         file::save::{first_difference, rewrite},
@@ -226,8 +226,8 @@ proptest! {
         let mut stayed = file == TABLES;
         for edit in edits.into_iter().chain([Edit::Save]) {
             if let Edit::Save = edit {
-                text = match rewrite("lb.toml", &text, &plan, LIMITS) {
-                    Ok(text) => text,
+                text = match rewrite(&Sources::new("lb.toml", &*text), &plan, LIMITS) {
+                    Ok(saved) => saved.files()[0].text.clone(),
                     Err(error) => return Err(TestCaseError::fail(format!("{error}\n{plan:#?}\n{text}"))),
                 };
                 let again = read(&text);

@@ -4,6 +4,7 @@
 //! * `merge`: what becomes of what runs when the file changes.
 //! * [`reload`]: the configuration file read again.
 //! * [`save`]: what runs written back into it.
+//! * `share`: which of several files says what.
 //! * `rewrite`: the text of a configuration file, changed.
 //! * `replace`: a file replaced in one step.
 //! * [`state_file`]: connections on disk, from one run to the next.
@@ -14,4 +15,5 @@ pub(crate) mod reload;
 mod replace;
 mod rewrite;
 pub(crate) mod save;
+mod share;
 pub(crate) mod state_file;

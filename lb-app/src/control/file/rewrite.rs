@@ -20,6 +20,26 @@ pub(super) enum RewriteError {
     NoTable(&'static str),
 }
 
+/// How much a file has of each list, and whether it has the table of timeouts.
+pub(super) struct Counts {
+    pub(super) routes: usize,
+    pub(super) services: usize,
+    pub(super) vips: usize,
+    pub(super) has_timeouts: bool,
+}
+
+/// Counts what is in a file.
+pub(super) fn counts(text: &str) -> Result<Counts, RewriteError> {
+    let document: DocumentMut = text.parse()?;
+    let count = |key: &str| tables(document.get(key)).len();
+    Ok(Counts {
+        routes: count("routes"),
+        services: count("services"),
+        vips: count("vips"),
+        has_timeouts: document.contains_key("timeouts"),
+    })
+}
+
 /// The text of a file that says `said`, with what is different in `plan`. Where one value decides about others, it is
 /// written first, and what is still different has to be written by another call.
 pub(super) fn write(text: &str, said: &Plan, plan: &Plan) -> Result<String, RewriteError> {

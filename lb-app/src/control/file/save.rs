@@ -1,21 +1,27 @@
 //! Writing what runs back into the configuration file. Only what is different is touched, so comments, order and the
 //! operator's way of writing stay.
 //!
-//! Nothing is written that does not read back as exactly what runs, and the file is replaced in one step.
+//! Nothing is written that does not read back as exactly what runs, and a file is replaced in one step. What an included
+//! file says is changed there; what is new goes to the file that was named.
 
 use super::{
     replace::replace,
     rewrite::{RewriteError, write},
+    share::{shares, whole},
 };
 use crate::{
-    config::{self, Config, Limits, report::Report},
+    config::{
+        self, Config, Limits,
+        report::Report,
+        source::{Source, Sources},
+    },
     control::{edit::sorry::without_sorry_servers, live::running::Running},
 };
 use lb_core::service::plan::{InterfacePlan, Mac, Plan};
 use std::{
     collections::HashMap,
     fs,
-    io::Write,
+    io::{self, Write},
     os::unix::fs::{MetadataExt, PermissionsExt, fchown},
     sync::Arc,
 };
@@ -24,8 +30,8 @@ use thiserror::Error;
 /// Why nothing was saved.
 #[derive(Debug, Error)]
 pub(crate) enum SaveError {
-    #[error("{0}")]
-    File(std::io::Error),
+    #[error("{0}: {1}")]
+    File(String, io::Error),
     /// The file was changed into something that is wrong.
     #[error("the file has errors and was not changed: {0}")]
     Config(#[from] Report),
@@ -54,50 +60,62 @@ impl Running {
         let limits = Limits { workers: self.workers.len(), available_bytes: u64::MAX };
         let _turn = self.changing.lock();
         let current = self.current();
-        let text = fs::read_to_string(&self.path).map_err(SaveError::File)?;
-        let name = self.path.display().to_string();
+        let sources = config::read(&self.path)?;
         // A sorry server that is in use at the moment is not part of the configuration.
         let plan = without_sorry_servers(&current.plan, &current.config);
-        let saved = rewrite(&name, &text, &plan, limits)?;
-        if saved != text {
-            let before = fs::metadata(&self.path).map_err(SaveError::File)?;
-            replace(&self.path, before.permissions().mode() & 0o7777, |mut file| {
-                // Whoever could read and write it still can, whatever the process's umask; its owner only if we may.
-                let _ = fchown(file, Some(before.uid()), Some(before.gid()));
-                file.set_permissions(before.permissions())?;
-                file.write_all(saved.as_bytes())
-            })
-            .map_err(SaveError::File)?;
+        let saved = rewrite(&sources, &plan, limits)?;
+        for (_, saved) in sources.files().iter().zip(saved.files()).filter(|(before, saved)| before != saved)
+        {
+            write_file(saved).map_err(|error| SaveError::File(saved.path.display().to_string(), error))?;
         }
         // From now on the file says so, and a reload sees what is changed in it after that.
         let mut config = Config { plan, ..(*current.config).clone() };
         forget_checks(&mut config);
         self.current.write().config = Arc::new(config);
-        Ok(saved != text)
+        Ok(saved != sources)
     }
+}
+
+/// Replaces a file that there is.
+fn write_file(Source { path, text }: &Source) -> io::Result<()> {
+    let before = fs::metadata(path)?;
+    replace(path, before.permissions().mode() & 0o7777, |mut file| {
+        // Whoever could read and write it still can, whatever the process's umask; its owner only if we may.
+        let _ = fchown(file, Some(before.uid()), Some(before.gid()));
+        file.set_permissions(before.permissions())?;
+        file.write_all(text.as_bytes())
+    })
 }
 
 /// How often what was written is read again, at most: some keys decide about others.
 const ROUNDS: usize = 4;
 
-/// The file's text, with every difference changed to the plan's value.
+/// The files' texts, with every difference changed to the plan's value.
 pub(in crate::control) fn rewrite(
-    name: &str,
-    text: &str,
+    sources: &Sources,
     plan: &Plan,
     limits: Limits,
-) -> Result<String, SaveError> {
+) -> Result<Sources, SaveError> {
     let plan = plan.without_health();
-    let mut text = text.to_owned();
+    let mut sources = sources.clone();
     for _ in 0..ROUNDS {
-        let said = config::parse(name, &text, limits)?.plan;
-        if first_difference(&said, &plan).is_none() {
-            return Ok(text);
+        let said = config::check(&sources, limits)?.plan;
+        let shares = shares(&sources, &said, &plan)?;
+        if first_difference(&said, &whole(&plan, &shares)).is_none() {
+            return Ok(sources);
         }
-        text = write(&text, &said, &plan)?;
+        let with_timeouts = shares.iter().position(|share| share.has_timeouts).unwrap_or(0);
+        for (number, (source, share)) in sources.files_mut().iter_mut().zip(&shares).enumerate() {
+            // Timeouts are written first, since those of services follow from them.
+            let is_next = said.timeouts == plan.timeouts || number == with_timeouts;
+            if is_next && first_difference(&share.said, &share.wanted).is_some() {
+                source.text = write(&source.text, &share.said, &share.wanted)?;
+            }
+        }
     }
-    let said = config::parse(name, &text, limits)?.plan;
-    first_difference(&said, &plan).map_or(Ok(text), |what| Err(SaveError::Differs(what)))
+    let said = config::check(&sources, limits)?.plan;
+    let wanted = whole(&plan, &shares(&sources, &said, &plan)?);
+    first_difference(&said, &wanted).map_or(Ok(sources), |what| Err(SaveError::Differs(what)))
 }
 
 /// The difference that is left between the plan and the file, if any. What ports turn out to be is not in the file.
@@ -184,7 +202,7 @@ servers = [
     fn saved(edit: impl FnOnce(&mut Plan)) -> Result<String, SaveError> {
         let mut plan = config::parse("lb.toml", FILE, LIMITS).expect("sound").plan;
         edit(&mut plan);
-        rewrite("lb.toml", FILE, &plan, LIMITS)
+        rewrite(&Sources::new("lb.toml", FILE), &plan, LIMITS).map(|saved| saved.files()[0].text.clone())
     }
 
     #[test]
@@ -290,6 +308,39 @@ servers = [
         let place = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
         assert!(place("name = \"dns\"") < place("# The shop."), "{text}");
         assert!(place("port = 8080") < place("# The old one."), "{text}");
+    }
+
+    #[test]
+    fn each_file_keeps_what_it_says_and_the_first_gets_what_is_new() {
+        let (main, services) = FILE.split_at(FILE.find("\n# The shop.").unwrap());
+        let (shop, dns) = services.split_at(services.find("\n[[services]]\nname = \"dns\"").unwrap());
+        let dns = format!("{dns}\n[timeouts]\nsyn = \"9s\"\n");
+        let mut sources = Sources::new("lb.toml", main);
+        for (path, text) in [("shop.toml", shop), ("dns.toml", &*dns)] {
+            sources.push(Source { path: path.into(), text: text.to_owned() });
+        }
+        let read = |sources: &Sources| config::check(sources, LIMITS).expect("sound").plan;
+        let mut plan = read(&sources);
+        let saved = |plan: &Plan| rewrite(&sources, plan, LIMITS).unwrap();
+        assert_eq!(saved(&plan), sources);
+        plan.services[0].servers[0].weight = 5;
+        plan.timeouts.set(State::Udp, Duration::from_secs(7));
+        plan.services.iter_mut().for_each(|service| service.timeouts.set(State::Udp, Duration::from_secs(7)));
+        plan.services.reverse();
+        let key = "tcp 192.0.2.200:443".parse().unwrap();
+        plan.services
+            .insert(0, ServicePlan { timeouts: plan.timeouts, ..ServicePlan::new("new", key, Method::Nat) });
+        let after = saved(&plan);
+        let [new, shop, dns] = after.files() else { panic!("{after:?}") };
+        assert_eq!(new.text.matches("[[services]]").count(), 1, "{}", new.text);
+        assert!(new.text.starts_with(main) && new.text.contains("name = \"new\""), "{}", new.text);
+        assert_eq!(shop.text, sources.files()[1].text.replace("weight = 2  # it", "weight = 5  # it"));
+        assert_eq!(dns.text, format!("{}udp = \"7s\"\n", sources.files()[2].text));
+        // Services are gone from the file that had them, which may be all of it.
+        plan.services.retain(|service| service.name == "dns");
+        let after = saved(&plan);
+        assert!(!after.files()[1].text.contains("[[services]]"), "{after:?}");
+        assert_eq!(read(&after).services, plan.services);
     }
 
     #[test]
