@@ -140,8 +140,10 @@ function rate(name, count, at) {
 
 function showAbout(about) {
   say(by("name"), "lb-app " + about.version);
-  document.title = (about.forwarding ? "" : "stopped - ") + "lb-app";
+  document.title = (about.forwarding ? "" : "stopped - ") + (about.role === "standby" ? "standby - " : "") + "lb-app";
   state(by("forwarding"), about.forwarding ? "up" : "stopped", about.forwarding ? "forwarding" : "stopped");
+  state(by("role"), about.role === "active" ? "up" : "drained", about.role);
+  by("role").title = about.role === "active" ? "It answers for its VIPs." : "It says nothing for its VIPs.";
   say(by("about"), about.dpdk + ", process " + about.pid + ", up for " + span(about.uptime_ms));
   say(by("configuration"), "configuration " + about.generation + ", file " + about.file_sha256.slice(0, 12));
   by("configuration").title = "SHA-256 of the file that was applied last: " + about.file_sha256;

@@ -71,7 +71,7 @@ drop_reasons! {
     /// Not an ARP packet for Ethernet and IPv4, truncated, or with a zero or group address as its sender's Ethernet
     /// address.
     BadArp = "bad-arp",
-    /// ARP about addresses that are not the director's, or an answer that was not requested.
+    /// ARP about addresses that are not the director's or that it is on standby for, or an answer that was not requested.
     ArpIgnored = "arp-ignored",
     /// The IPv4 version, header length or total length does not fit the frame.
     BadIpv4 = "bad-ipv4",
@@ -94,6 +94,8 @@ drop_reasons! {
     /// To a port or protocol of a VIP that no service uses, and not answered: the VIP is configured to drop, or it is a
     /// reset.
     Unserved = "unserved",
+    /// To a VIP, or from a server, and of no connection that is known here: the director is on standby.
+    Standby = "standby",
     /// A reset or an ICMP error was due, but the limit of answers per second was reached.
     RejectLimited = "reject-limited",
     /// A TCP segment of no connection that must not be answered, such as a stray reset.

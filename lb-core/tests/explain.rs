@@ -16,7 +16,7 @@ use lb_core::{
     ids::{ConnectionId, ServerId},
     memory::MemoryPacket,
     packet::{HandOver, Packet, PortId, WorkerId},
-    service::plan::{Method, SchedulerKind, ServerPlan},
+    service::plan::{Method, Role, SchedulerKind, ServerPlan},
     time::Duration,
     worker::exchange::Exchange,
 };
@@ -273,6 +273,8 @@ fn stories_read_well() {
     text += &story("a health check waits for it", &world, LAN, &answer);
     text += &story("a health check waits for an error", &world, LAN, &unreachable);
 
+    let standby = World::new(&two_servers(Method::Nat).role(Role::Standby));
+    text += &story("a client, on standby", &standby, WAN, &syn);
     let silence = two_servers(Method::Nat).unserved(VIP, lb_core::service::plan::Unserved::Drop);
     text += &story("a port without a service, silently", &World::new(&silence), WAN, &unserved);
     let mut drained = two_servers(Method::Nat);

@@ -180,6 +180,7 @@ impl Scene {
     #[inline(never)]
     pub fn tick(&mut self) {
         self.worker.tick(self.now, &mut self.io);
+        self.worker.announce_due(self.now, &mut self.io);
     }
 
     /// A packet of connection `index`, 60 bytes long. Checksums are right if the worker looks.

@@ -6,8 +6,8 @@ use lb_core::{
     service::{
         key::{Protocol, ServiceKey},
         plan::{
-            InterfacePlan, Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan,
-            Spread,
+            DirectorPlan, InterfacePlan, Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan,
+            ServicePlan, Spread,
         },
     },
     time::Duration,
@@ -92,6 +92,7 @@ impl Setup {
             tunnel_local: None,
             verify_checksums: self.verify,
             redirection_len: 0,
+            director: DirectorPlan::default(),
         }
     }
 

@@ -111,7 +111,7 @@ impl World {
         let client = make_client(namespace("client")?, &switch)?;
         let router = make_router(namespace("router")?, &switch)?;
         let far_client = make_far_client(namespace("far")?, &router)?;
-        let director = make_director(namespace("director")?, &switch)?;
+        let director = make_director(namespace("director")?, &switch, "dir")?;
         let mut servers = Vec::new();
         for index in 1..=2 {
             let role = format!("server{index}");
@@ -167,6 +167,11 @@ impl World {
     #[must_use]
     pub fn director(&self) -> &Namespace {
         &self.director
+    }
+
+    /// A namespace for another director, connected as the first one's is.
+    pub fn another_director(&self) -> Result<Namespace> {
+        make_director(Namespace::create(format!("{}-other", self.name))?, &self.switch, "oth")
     }
 
     /// Gives the director's kernel an interface of its own on the lan: the two others belong to `lb-app`.
@@ -286,9 +291,9 @@ fn make_far_client(client: Namespace, router: &Namespace) -> Result<Client> {
     Ok(Client::new(client))
 }
 
-fn make_director(director: Namespace, switch: &Namespace) -> Result<Namespace> {
+fn make_director(director: Namespace, switch: &Namespace, name: &str) -> Result<Namespace> {
     for (device, bridge) in [("lbwan", "wan"), ("lblan", "lan")] {
-        let port = format!("dir-{bridge}");
+        let port = format!("{name}-{bridge}");
         director.connect(device, switch, &port)?;
         switch.ip(&format!("link set {port} master {bridge}"))?;
     }

@@ -13,7 +13,7 @@ pub(crate) enum Example {
     Tun,
     /// Several directors behind a router with static routes
     Ecmp,
-    /// Two directors, of which keepalived runs one
+    /// Two directors, of which keepalived makes one active
     Vrrp,
 }
 

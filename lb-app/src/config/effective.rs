@@ -7,7 +7,7 @@ use super::{
 };
 use lb_core::service::{
     option::{Opt, pairs},
-    plan::{Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+    plan::{DirectorPlan, Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
 };
 use std::fmt::{self, Display, Formatter};
 
@@ -16,6 +16,8 @@ impl Display for Config {
         for included in &self.included {
             writeln!(f, "# with what {} says", included.display())?;
         }
+        writeln!(f, "[director]")?;
+        write_options(f, "", DirectorPlan::OPTIONS, &self.plan.director)?;
         self.write_workers(f)?;
         writeln!(f, "\n[timeouts]")?;
         write_options(f, "", TIMEOUTS, &self.plan.timeouts)?;
@@ -35,7 +37,7 @@ impl Display for Config {
 
 impl Config {
     fn write_workers(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "[workers]")?;
+        writeln!(f, "\n[workers]")?;
         writeln!(f, "connections = {}", self.connections_per_worker)?;
         match self.room_is_given {
             true => writeln!(f, "servers = {}", self.room.servers)?,

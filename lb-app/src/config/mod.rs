@@ -138,6 +138,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         tunnel_local,
         verify_checksums,
         redirection_len: 0,
+        director: raw.director,
     };
     let metrics = raw.metrics;
     let room_is_given = raw.workers.said.place("servers").is_some();

@@ -16,7 +16,7 @@ use lb_core::{
     limits::{MAX_MTU, MIN_MTU},
     service::{
         key::{Protocol, ServiceKey},
-        plan::{Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{DirectorPlan, Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -31,6 +31,7 @@ pub(super) const DEFAULT_WEIGHT: u32 = 1;
 pub(super) struct Raw {
     /// The file itself, for what is missing from it.
     pub(super) place: Place,
+    pub(super) director: DirectorPlan,
     pub(super) workers: Workers,
     /// With the defaults of those that were not said.
     pub(super) timeouts: Timeouts,
@@ -118,6 +119,11 @@ impl Raw {
         let mut file = Table::new(Place { span: 0..0, key: String::new() }, document, problems);
         // What it says was done before.
         file.know(INCLUDE);
+        let mut director = DirectorPlan::default();
+        if let Some(mut table) = file.table("director") {
+            read(&mut table, DirectorPlan::OPTIONS, &mut director);
+            table.finish();
+        }
         let workers = Workers::read(file.table("workers"), &file.place);
         let mut timeouts = Timeouts::default();
         if let Some(mut table) = file.table("timeouts") {
@@ -140,6 +146,7 @@ impl Raw {
         let hooks = Hooks::read(file.table("health"));
         let (ports, routes) = (file.tables("ports"), file.tables("routes"));
         Raw {
+            director,
             workers,
             timeouts,
             control,

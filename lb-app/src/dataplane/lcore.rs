@@ -55,6 +55,9 @@ impl Lcore {
             let mut busy = self.poll_ports(now, &mut burst);
             busy |= self.take_over(&mut burst);
             self.wired.tick(now);
+            if !self.shutdown.is_paused() {
+                self.wired.announce(now);
+            }
             self.wired.io.flush();
             rounds = rounds.wrapping_add(1);
             if !busy || rounds.is_multiple_of(ROUNDS_PER_REQUEST) {

@@ -39,6 +39,15 @@ impl WiredWorker {
         }
     }
 
+    /// Says which addresses are here, if that is due.
+    #[inline]
+    pub(super) fn announce(&mut self, now: Instant) {
+        match &mut self.taps {
+            None => self.worker.announce_due(now, &mut self.io),
+            Some(taps) => taps.announce(&mut self.worker, now, &mut self.io),
+        }
+    }
+
     /// Sends a packet of the control plane's.
     #[cold]
     pub(super) fn originate(&mut self, now: Instant, to: Recipient, bytes: &[u8]) {

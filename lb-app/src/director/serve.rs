@@ -19,7 +19,7 @@ use crate::{
     systemd,
 };
 use anyhow::{Result, bail};
-use lb_core::{flow::key::Secret, packet::WorkerId, worker::Worker};
+use lb_core::{flow::key::Secret, packet::WorkerId, service::plan::Role, worker::Worker};
 use lb_ctl::protocol::events::Kind;
 use std::{
     sync::{
@@ -175,7 +175,11 @@ impl Director {
 fn started(running: &Running) -> String {
     let (workers, plan) = (running.workers.len(), running.current().plan);
     let version = env!("CARGO_PKG_VERSION");
-    format!("lb-app {version} forwards {} services with {workers} workers", plan.services.len())
+    let role = match plan.director.role {
+        Role::Active => "",
+        Role::Standby => ", on standby",
+    };
+    format!("lb-app {version} forwards {} services with {workers} workers{role}", plan.services.len())
 }
 
 /// Waits until nobody else holds what runs: a client's request may still be under way. DPDK cannot end before.

@@ -101,8 +101,13 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
             schedulers.bytes(lcores.len()) >> 10
         ));
     }
-    let director =
-        launch(eal, &lcores, (command.options.conf().to_owned(), config), (plan, snapshot, health), ports)?;
+    let shutdown = Arc::new(Shutdown::new(lcores.len()));
+    if command.options.cmdline_file.is_some() {
+        // It may say that nothing is to be forwarded.
+        shutdown.hold();
+    }
+    let file = (command.options.conf().to_owned(), config);
+    let director = launch(eal, (&lcores, shutdown), file, (plan, snapshot, health), ports)?;
     Ok((director, socket))
 }
 
@@ -123,7 +128,7 @@ fn control_socket(config: &Config, eal: &Eal) -> Result<Option<ControlSocket>> {
 /// Makes all workers and what watches over them.
 fn launch(
     eal: Eal,
-    lcores: &[LcoreId],
+    (lcores, shutdown): (&[LcoreId], Arc<Shutdown>),
     (conf, config): (PathBuf, Config),
     (plan, snapshot, health): (Plan, Arc<Snapshot>, Arc<Knowledge>),
     ports: Ports,
@@ -132,7 +137,6 @@ fn launch(
     let left = left_state(&config).map(Arc::new);
     let board = Arc::new(LoadBoard::new(lcores.len(), config.room.servers));
     let secret = left.as_ref().map_or_else(fresh_secret, |left| left.secret);
-    let shutdown = Arc::new(Shutdown::new(lcores.len()));
     let (notices, notice_board) = bounded(NOTICES);
     let (host, outgoing) = Host::new(lcores.len(), shutdown.clone());
     let common = Common {

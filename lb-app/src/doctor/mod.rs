@@ -22,6 +22,7 @@ use crate::{
     say::say,
 };
 use finding::{Finding, Verdict};
+use lb_core::service::plan::Role;
 use patient::Patient;
 use std::{fmt::Write, path::Path, process::ExitCode};
 
@@ -48,6 +49,10 @@ fn examine(command: &CommandLine) -> Vec<Finding> {
         match config::load(conf, limits) {
             Ok(config) => {
                 findings.push(Finding::ok("configuration", format!("{} is valid", conf.display())));
+                if config.plan.director.role == Role::Standby {
+                    let text = "the director starts on standby and says nothing for its VIPs until it is made active";
+                    findings.push(Finding::ok("role", text));
+                }
                 patient.config = Some(config);
             }
             Err(report) => findings.push(Finding::wrong(

@@ -5,7 +5,7 @@ use super::{
     text::{Family, Format, Kind, Writer, labels},
 };
 use crate::health::report::{Report, ServerState};
-use lb_core::counters::DropReason;
+use lb_core::{counters::DropReason, service::plan::Role};
 use lb_ctl::protocol::events::Kind as Happening;
 use std::sync::Arc;
 
@@ -73,6 +73,8 @@ pub(crate) struct Facts {
     pub(crate) sha256: String,
     /// Ports are polled.
     pub(crate) forwarding: bool,
+    /// What the director is to its VIPs.
+    pub(crate) role: Role,
     pub(crate) capacity: u64,
     pub(crate) changes: u64,
     /// Those that were made, and those that were refused.
@@ -165,6 +167,12 @@ impl Facts {
         writer.fraction("", self.uptime_s);
         writer.family(&gauge("lb_forwarding", "0 if an operator has stopped forwarding."));
         writer.sample("", self.forwarding.into());
+        let help =
+            "1 for the role that the director has: active, or on standby it says nothing for its VIPs.";
+        writer.family(&gauge("lb_director_role", help));
+        for role in Role::ALL {
+            writer.sample(&labels(&[("role", role.name())]), (*role == self.role).into());
+        }
         writer.family(&gauge("lb_connections_capacity", "Capacity of all connection tables."));
         writer.sample("", self.capacity);
         writer.family(&gauge("lb_packet_buffers", "Packet buffers in total."));

@@ -51,6 +51,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
     Facts {
         uptime_s: running.clock.now().as_millis() as f64 / 1_000.0,
         forwarding: !running.shutdown.is_paused(),
+        role: current.plan.director.role,
         sha256: current.config.sha256.clone(),
         capacity: running.capacity() as u64,
         changes: current.generation,

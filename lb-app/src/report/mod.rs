@@ -37,6 +37,8 @@ pub(crate) fn status(
     let snapshot = running.current().snapshot;
     let names = running.port_names();
     let _ = writeln!(text, "lb-app {} (size={})", env!("CARGO_PKG_VERSION"), running.capacity());
+    let forwarding = if running.shutdown.is_paused() { "stopped" } else { "forwarding" };
+    let _ = writeln!(text, "{forwarding}, role {}", snapshot.role);
     services::write(&mut text, &snapshot, &running.board);
     text.push('\n');
     let servers: Vec<_> = running.workers.iter().map(|worker| &*worker.servers).collect();

@@ -18,7 +18,7 @@ use crate::{
     ids::{NeighbourId, ServerId, ServiceId},
     packet::{HandOver, Packet, PortId},
     service::{
-        plan::{Health, Unserved},
+        plan::{Health, Role, Unserved},
         snapshot::Local,
     },
     time::Instant,
@@ -143,7 +143,7 @@ impl Known {
             return Act::Drop(DropReason::BadSource).into();
         }
         match local {
-            Some(Local::Vip { unserved, .. }) => {
+            Some(Local::Vip { unserved, active, .. }) => {
                 let service =
                     self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port);
                 let Some(service) = service else {
@@ -154,7 +154,7 @@ impl Known {
                     about: About::Service(service, owner),
                     course: self
                         .elsewhere(owner, HandOver::Client, origin)
-                        .unwrap_or_else(|| self.request(now, parsed, service, unserved)),
+                        .unwrap_or_else(|| self.request(now, parsed, service, (unserved, active))),
                 }
             }
             None if self.snapshot.is_nat_server::<F>(key.protocol, key.source, key.source_port) => {
@@ -179,14 +179,18 @@ impl Known {
         (origin == Origin::Port && owner.worker != self.id).then_some(Act::HandOver(owner.worker, why).into())
     }
 
-    /// A client's packet for a service of which it has no connection.
+    /// A client's packet for a service of which it has no connection. On standby it gets no answer: a reset would end a
+    /// connection that the active director has, and a client that hears nothing sends its SYN again, to that one.
     fn request<F: Forwarded>(
         &self,
         now: Instant,
         parsed: &Parsed<F>,
         service: ServiceId,
-        unserved: Unserved,
+        (unserved, active): (Unserved, bool),
     ) -> Course<F> {
+        if !active {
+            return Act::Drop(DropReason::Standby).into();
+        }
         let begins = match parsed.key.protocol {
             Protocol::Tcp => parsed.tcp_flags & (SYN | ACK | RST) == SYN,
             Protocol::Udp => true,
@@ -202,6 +206,9 @@ impl Known {
     /// A NAT server's packet of a connection that is not known. Where connections are adopted it may be the first of
     /// one, as a client that only receives says nothing until it does.
     fn reply<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Course<F> {
+        if self.snapshot.role == Role::Standby {
+            return Act::Drop(DropReason::Standby).into();
+        }
         match self.adopted(parsed) {
             Some(server) => Course::Adopt(server),
             None => self.stray(now, parsed).into(),

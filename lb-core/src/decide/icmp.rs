@@ -92,6 +92,9 @@ impl Known {
             return act(DropReason::BadSource).into();
         }
         let act = match message {
+            Message::EchoRequest if local.is_some_and(|local| !local.is_answered()) => {
+                Act::Drop(DropReason::Standby)
+            }
             Message::EchoRequest if local.is_some() => {
                 self.answer(now, Answer::Echo, DropReason::RejectLimited)
             }

@@ -47,7 +47,8 @@ impl<F: Family> Refusal<F> {
 }
 
 impl Known {
-    /// Turns a packet away: a reset for TCP, an ICMP error from the address it was sent to for the rest.
+    /// Turns a packet away: a reset for TCP, an ICMP error from the address it was sent to for the rest. On standby nothing
+    /// is said for a VIP.
     pub(crate) fn refuse<F: Forwarded>(
         &self,
         now: Instant,
@@ -55,6 +56,9 @@ impl Known {
         how: Unserved,
         reason: DropReason,
     ) -> Act<F> {
+        if self.snapshot.local::<F>(parsed.at.destination).is_some_and(|local| !local.is_answered()) {
+            return Act::Drop(DropReason::Standby);
+        }
         let unreachable = |problem| Answer::Error(parsed.at.destination, problem);
         let answer = match (how, Protocol::from_number(parsed.at.protocol)) {
             (Unserved::Drop, _) => return Act::Refuse(Refusal { answer: Answer::Silence, reason }),

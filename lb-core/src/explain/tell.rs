@@ -188,6 +188,10 @@ impl<F: Forwarded> Story<F> {
             DropReason::RejectLimited => {
                 self.say(Stage::Method, "would be answered, but the limit of answers per second is reached");
             }
+            DropReason::Standby => {
+                let text = "the director is on standby: it answers nothing for VIPs and goes on with known connections only";
+                self.say(Stage::Connection, text);
+            }
             DropReason::NoRoute => {
                 let client = F::ip(at.source);
                 self.say(Stage::NextHop, format!("no route back to the client {client}"));

@@ -4,7 +4,7 @@ use super::{
     addresses::Addresses,
     key::ServiceKey,
     numbers::Numbers,
-    plan::{InterfacePlan, Method, Plan, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
+    plan::{InterfacePlan, Method, Plan, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
     routing::{NextHop, Routing},
     snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError},
 };
@@ -95,8 +95,8 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     if let Some(old) = old {
         note_server_changes(&mut changes, old, &services, &servers);
         changes.routing = old.routing != routing;
-        let told: HashSet<IpAddr> = old.locals.iter().map(|(address, _)| *address).collect();
-        changes.new_addresses = locals.iter().any(|(address, _)| !told.contains(address));
+        let told: HashSet<IpAddr> = answered(&old.locals).collect();
+        changes.new_addresses = answered(&locals).any(|address| !told.contains(&address));
     }
     Ok(Snapshot {
         v4: Addresses::new(&locals, &order, &services, &servers),
@@ -107,6 +107,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         interfaces: plan.interfaces.iter().cloned().collect(),
         verify_checksums: plan.verify_checksums,
         redirection_len: plan.redirection_len,
+        role: plan.director.role,
         generation,
         routing,
         services,
@@ -336,13 +337,20 @@ fn server_ports(interfaces: &[InterfacePlan], servers: &ById<ServerId, Server>) 
     ports
 }
 
+/// The addresses that the director answers for.
+fn answered(locals: &[(IpAddr, Local)]) -> impl Iterator<Item = IpAddr> {
+    locals.iter().filter(|(_, local)| local.is_answered()).map(|(address, _)| *address)
+}
+
 /// VIPs with their policies, each once, then own addresses. A tunnel's own address is one of the director's own.
 fn locals(plan: &Plan, routing: &Routing) -> Vec<(IpAddr, Local)> {
     let mut locals: Vec<(IpAddr, Local)> = Vec::new();
     let mut known = HashSet::new();
+    let active = plan.director.role == Role::Active;
     for VipPlan { address, unserved } in plan.every_vip() {
         known.insert(address);
-        locals.push((address, Local::Vip { unserved, attached: routing.attached(address) }));
+        let attached = routing.attached(address);
+        locals.push((address, Local::Vip { unserved, attached, active }));
     }
     for (index, interface) in plan.interfaces.iter().enumerate() {
         let own = Local::Own(InterfaceId(small(index)));

@@ -21,9 +21,22 @@ pub enum Local {
         unserved: Unserved,
         /// The interface on whose network it is.
         attached: Option<InterfaceId>,
+        /// The director answers for it. One on standby does not.
+        active: bool,
     },
     /// The director's own on that interface.
     Own(InterfaceId),
+}
+
+impl Local {
+    /// Whether the director answers for the address: it may be a VIP that it is on standby for.
+    #[must_use]
+    pub const fn is_answered(self) -> bool {
+        match self {
+            Local::Vip { active, .. } => active,
+            Local::Own(_) => true,
+        }
+    }
 }
 
 /// A virtual service.

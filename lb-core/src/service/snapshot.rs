@@ -9,7 +9,7 @@ use super::{
     address::v4,
     addresses::{Addresses, endpoint},
     key::{ServerKey, ServiceKey},
-    plan::{InterfacePlan, PortPlan, Protocol},
+    plan::{InterfacePlan, PortPlan, Protocol, Role},
     routing::{NextHop, Routing},
 };
 use crate::{
@@ -67,7 +67,7 @@ pub struct Changes {
     pub services: Vec<ServiceId>,
     /// Static routes or attached networks.
     pub routing: bool,
-    /// Addresses remain to be announced.
+    /// Addresses remain to be announced, as they are new or the director was on standby.
     pub new_addresses: bool,
 }
 
@@ -110,6 +110,8 @@ pub struct Snapshot {
     pub nat_arrives_at_owner: bool,
     /// See [`Plan::redirection_len`](super::plan::Plan::redirection_len).
     pub redirection_len: u16,
+    /// What the director is to its VIPs.
+    pub role: Role,
     /// VIPs and own addresses, in the order they were configured.
     pub locals: Vec<(IpAddr, Local)>,
     pub(super) v4: Addresses<V4>,

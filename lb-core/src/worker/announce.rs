@@ -1,5 +1,5 @@
 //! Telling the networks which addresses are here, RFC 5227: at start, when there are others, when a link comes up or
-//! forwarding goes on, and when somebody disputes one.
+//! forwarding goes on, when the director becomes active, and when somebody disputes one.
 
 use super::Worker;
 use crate::{
@@ -42,15 +42,25 @@ impl<P: Packet> Worker<P> {
         self.chores.announcements = self.chores.announcements.again(self.known.id, port, now);
     }
 
-    /// Makes some of the announcements that are due.
-    pub(super) fn announce_some(&mut self, now: Instant, io: &mut impl Io<Packet = P>) {
+    /// Makes some of the announcements that are due. To be called after each tick, but not while nothing is forwarded: who
+    /// hears of an address sends packets for it.
+    #[inline]
+    pub fn announce_due(&mut self, now: Instant, io: &mut impl Io<Packet = P>) {
+        if self.chores.announcements.are_due(now) {
+            self.announce_some(now, io);
+        }
+    }
+
+    #[cold]
+    fn announce_some(&mut self, now: Instant, io: &mut impl Io<Packet = P>) {
         let snapshot = self.known.snapshot.clone();
         let step = snapshot.locals.iter().skip(self.chores.announcements.next).take(ANNOUNCE_STEP);
         for (address, local) in step {
             let interface = match local {
                 Local::Own(interface) => Some(*interface),
                 // Nobody asks for a VIP that is on none of our networks; a router sends its packets here.
-                Local::Vip { attached, .. } => *attached,
+                Local::Vip { attached, active: true, .. } => *attached,
+                Local::Vip { active: false, .. } => None,
             };
             let only = self.chores.announcements.only;
             let is_meant = |on: &InterfaceId| only.is_none_or(|only| only == snapshot.interfaces[*on].port);

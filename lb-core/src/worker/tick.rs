@@ -1,4 +1,4 @@
-//! What is due between bursts: connections to forget, neighbours to ask, addresses to announce.
+//! What is due between bursts: connections to forget, neighbours to ask.
 
 use super::Worker;
 use crate::{
@@ -24,9 +24,6 @@ impl<P: Packet> Worker<P> {
             self.put_question(number, question, io);
         }
         self.widen_ways(now);
-        if self.chores.announcements.are_due(now) {
-            self.announce_some(now, io);
-        }
     }
 
     /// Forgets path MTUs that were learnt long ago. Looks at all servers, but only while there are such, and seldom.

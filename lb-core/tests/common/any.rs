@@ -4,7 +4,7 @@ use super::{frame::*, plan::*};
 use etherparse::{IcmpEchoHeader, Icmpv4Type, IpNumber, icmpv4::DestUnreachableHeader};
 use lb_core::{
     packet::{Checksum, PortId},
-    service::plan::{Mac, Method, Plan, Spread, Unserved},
+    service::plan::{Mac, Method, Plan, Role, Spread, Unserved},
 };
 use proptest::{prelude::*, sample::Index, sample::select};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -167,8 +167,10 @@ pub fn spread() -> impl Strategy<Value = Spread> {
 
 pub fn plan() -> impl Strategy<Value = Plan> {
     let method = select(vec![Method::Nat, Method::Tun, Method::Dr]);
-    (method, spread(), spread(), any::<(bool, bool, bool)>(), select(vec![576, 1400, 1500])).prop_map(
-        |(method, wan, lan, (verify, adopt, drop), mtu)| {
+    let role = prop_oneof![4 => Just(Role::Active), 1 => Just(Role::Standby)];
+    let flags = (any::<(bool, bool, bool)>(), role);
+    (method, spread(), spread(), flags, select(vec![576, 1400, 1500])).prop_map(
+        |(method, wan, lan, ((verify, adopt, drop), role), mtu)| {
             let mut plan = two_servers(method);
             let udp = two_servers(method).udp().services.remove(0);
             plan.services.push(udp);
@@ -177,7 +179,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             }
             plan.verify_checksums = verify;
             let unserved = if drop { Unserved::Drop } else { Unserved::Reject };
-            plan.spread(wan, lan).mtu(LAN, mtu).unserved(VIP, unserved)
+            plan.spread(wan, lan).mtu(LAN, mtu).unserved(VIP, unserved).role(role)
         },
     )
 }

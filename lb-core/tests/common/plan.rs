@@ -11,8 +11,8 @@ use lb_core::{
     service::{
         key::{Protocol, ServiceKey},
         plan::{
-            InterfacePlan, Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan,
-            Spread, Unserved, VipPlan,
+            InterfacePlan, Mac, Method, Plan, PortPlan, Role, RoutePlan, SchedulerKind, ServerPlan,
+            ServicePlan, Spread, Unserved, VipPlan,
         },
     },
 };
@@ -95,6 +95,7 @@ pub trait PlanExt {
     fn spread(self, wan: Spread, lan: Spread) -> Self;
     fn mtu(self, port: PortId, mtu: u16) -> Self;
     fn unserved(self, vip: Ipv4Addr, unserved: Unserved) -> Self;
+    fn role(self, role: Role) -> Self;
 }
 
 impl PlanExt for Plan {
@@ -127,6 +128,11 @@ impl PlanExt for Plan {
 
     fn unserved(mut self, vip: Ipv4Addr, unserved: Unserved) -> Self {
         self.vips.push(VipPlan { address: vip.into(), unserved });
+        self
+    }
+
+    fn role(mut self, role: Role) -> Self {
+        self.director.role = role;
         self
     }
 }

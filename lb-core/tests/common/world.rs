@@ -94,6 +94,8 @@ pub struct World {
     pub stations: Vec<Station>,
     /// Everything that was handed over so far, in order.
     pub handed_over: Vec<HandedOver>,
+    /// Nothing is forwarded, so nothing is announced.
+    pub paused: bool,
     entered: u64,
     left: u64,
 }
@@ -136,6 +138,7 @@ impl World {
             snapshot,
             stations: Vec::new(),
             handed_over: Vec::new(),
+            paused: false,
             entered: 0,
             left: 0,
         }
@@ -212,6 +215,9 @@ impl World {
     pub fn tick(&mut self) -> Vec<Sent> {
         for (worker, io) in self.workers.iter_mut().zip(&mut self.ios) {
             worker.tick(self.now, io);
+            if !self.paused {
+                worker.announce_due(self.now, io);
+            }
         }
         self.settle()
     }

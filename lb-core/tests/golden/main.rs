@@ -8,6 +8,7 @@ mod arp;
 mod forward;
 mod icmp;
 mod reject;
+mod standby;
 mod trace;
 mod vlan;
 

@@ -196,6 +196,7 @@ impl Seat {
         self.received += fill(&mut burst, &mut self.queue);
         self.worker.process(now, &mut burst, &mut self.io);
         self.worker.tick(now, &mut self.io);
+        self.worker.announce_due(now, &mut self.io);
     }
 
     /// The worker's books balance, and agree with what was seen from outside; no packet buffer is lost.

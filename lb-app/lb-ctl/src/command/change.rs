@@ -109,6 +109,12 @@ pub enum Set {
         #[arg(long)]
         service: Option<String>,
     },
+    /// What the director is to its VIPs
+    Director {
+        /// active: it answers for VIPs; standby: it says nothing for them and opens no connections
+        #[arg(long, required = true, value_parser = ["active", "standby"])]
+        role: String,
+    },
     /// The log level
     Verbose {
         /// 0 errors, 1 warnings, 2 information, 3 debug, 4 everything
@@ -138,6 +144,7 @@ impl Set {
             Set::Timeout { state, time, service } => {
                 Request::Timeouts(timeouts::Request::Set { service, state, timeout_ms: time })
             }
+            Set::Director { role } => Request::Director(director::Request::Role { role }),
             Set::Verbose { level } => Request::Director(director::Request::Verbose { level }),
         }
     }

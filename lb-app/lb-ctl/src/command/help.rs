@@ -35,6 +35,7 @@ pub const SECTIONS: [Section; 7] = [
             "watch",
             "quit",
             "shutdown",
+            "set director",
             "set verbose",
             "show director",
             "show events",

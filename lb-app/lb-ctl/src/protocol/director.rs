@@ -18,6 +18,11 @@ pub enum Request {
     Start,
     /// Poll no port. Workers keep what they know.
     Stop,
+    /// What it is to its VIPs from now on.
+    Role {
+        /// `active` or `standby`.
+        role: String,
+    },
     /// End.
     Quit,
     /// Read the configuration file again and apply what is different.
@@ -54,6 +59,9 @@ pub struct About {
     pub uptime_ms: u64,
     /// Whether it polls ports.
     pub forwarding: bool,
+    /// What it is to its VIPs: `active`, or `standby` if it says nothing for them.
+    #[serde(default)]
+    pub role: String,
     /// How many workers it has.
     pub workers: u32,
     /// How many ports it has.

@@ -219,6 +219,8 @@ kinds! {
     PortStarted "port-started" Info,
     /// An operator stopped a port.
     PortStopped "port-stopped" Info,
+    /// The director became active or went on standby.
+    RoleChanged "role-changed" Info,
     /// Ports are polled again.
     ForwardingStarted "forwarding-started" Info,
     /// No port is polled.

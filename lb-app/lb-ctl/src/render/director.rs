@@ -11,6 +11,7 @@ pub(super) fn about(text: &mut String, about: &About) {
         pid,
         uptime_ms,
         forwarding,
+        role,
         workers,
         ports,
         capacity,
@@ -22,6 +23,7 @@ pub(super) fn about(text: &mut String, about: &About) {
     } = about;
     let _ = writeln!(text, "lb-app {version}, {dpdk}, process {pid}, up for {}", span(*uptime_ms));
     let state = if *forwarding { "forwarding" } else { "stopped (`start` resumes)" };
+    let _ = writeln!(text, "{}", said_of_role(role));
     let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, capacity {capacity} connections");
     let _ = writeln!(text, "configuration {generation} is in effect: {generation} changes since the start");
     let _ = writeln!(text, "the file that was applied last has SHA-256 {file_sha256}");
@@ -43,15 +45,26 @@ pub(super) fn about(text: &mut String, about: &About) {
     }
 }
 
+/// What the role means. A director of another version may have one that is not known here.
+fn said_of_role(role: &str) -> String {
+    let meaning = match role {
+        "active" => "it answers for its VIPs",
+        "standby" => "it says nothing for its VIPs (`set director role active` takes them)",
+        _ => return format!("role {role}"),
+    };
+    format!("role {role}: {meaning}")
+}
+
 /// What a shell says at its beginning.
 pub(crate) fn greeting(about: &About, names: &Names) -> String {
     let state = if about.forwarding { "forwarding" } else { "stopped (`start` resumes)" };
     let servers = || names.listed.iter().flat_map(|service| &service.servers);
     let down = servers().filter(|server| server.health == "down").count();
     let mut text = format!(
-        "lb-app {}, up {}: {state}; {} ports, {} services, {down} of {} servers down\n",
+        "lb-app {}, up {}: {state}{}; {} ports, {} services, {down} of {} servers down\n",
         about.version,
         span(about.uptime_ms / 1_000 * 1_000),
+        if about.role == "standby" { ", on standby" } else { "" },
         about.ports,
         names.listed.len(),
         servers().count(),

@@ -135,6 +135,7 @@ fn picture() -> Picture {
             pid: 7,
             uptime_ms: 65_000,
             forwarding: true,
+            role: "active".into(),
             workers: 1,
             ports: 2,
             capacity: 1_000,

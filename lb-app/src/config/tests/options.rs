@@ -9,7 +9,7 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::{
         option::{Kind, Opt, Value},
-        plan::{Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{DirectorPlan, Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
     time::Duration,
 };
@@ -78,6 +78,7 @@ fn every_entry_is_sound() {
     check(Passive::OPTIONS, &Passive::default());
     check(Hooks::OPTIONS, &Hooks::default());
     check(Control::OPTIONS, &Control::default());
+    check(DirectorPlan::OPTIONS, &DirectorPlan::default());
     check(Workers::OPTIONS, &Workers::default());
     check(Tunnel::OPTIONS, &Tunnel::default());
     check(Metrics::OPTIONS, &Metrics::default());

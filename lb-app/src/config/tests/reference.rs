@@ -10,7 +10,7 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::{
         option::{Field, Kind, Opt},
-        plan::{Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{DirectorPlan, Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
     time::Duration,
 };
@@ -110,6 +110,7 @@ fn the_reference_is_that_of_the_tables() {
         ("passive", rows(Passive::OPTIONS, &Passive::default())),
         ("hooks", rows(Hooks::OPTIONS, &Hooks::default())),
         ("control", rows(Control::OPTIONS, &Control::default())),
+        ("director", rows(DirectorPlan::OPTIONS, &DirectorPlan::default())),
         ("workers", rows(Workers::OPTIONS, &Workers::default())),
         ("tunnel", rows(Tunnel::OPTIONS, &Tunnel::default())),
         ("metrics", rows(Metrics::OPTIONS, &Metrics::default())),

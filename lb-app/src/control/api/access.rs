@@ -73,6 +73,7 @@ pub(super) fn needed(request: &Request) -> Role {
             | director::Request::Verbose { .. } => Role::Operator,
             director::Request::Start
             | director::Request::Stop
+            | director::Request::Role { .. }
             | director::Request::Quit
             | director::Request::Save => Role::Administrator,
         },

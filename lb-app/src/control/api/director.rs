@@ -1,7 +1,7 @@
 //! The director as a whole.
 
 use super::{
-    answer::{Answer, done, done_with},
+    answer::{Answer, change_refused, done, done_with, word},
     forward, keys,
     process::Process,
     services,
@@ -18,7 +18,7 @@ use crate::{
 };
 use lb_core::{
     conn::state::State,
-    service::plan::{Method, Plan, SchedulerKind},
+    service::plan::{Method, Plan, Role, SchedulerKind},
 };
 use lb_ctl::protocol::{
     Code, Done, Refusal, Reply,
@@ -52,6 +52,12 @@ pub(super) fn answer(
             let answer = pause(running, forwarded);
             tell(Kind::ForwardingStopped, "forwarding is stopped: no port is polled".to_owned());
             answer
+        }
+        Request::Role { ref role } => {
+            let role = word("role", role, Role::ALL, Role::name)?;
+            let before = running.change(|plan| Ok(std::mem::replace(&mut plan.director.role, role)));
+            running.tell_role(before.map_err(|error| change_refused(&error))?, Some(who));
+            Ok(done())
         }
         Request::Reload { dry_run, confirm_within_ms } => {
             let confirm_within = confirm_within_ms.map(Duration::from_millis);
@@ -103,6 +109,7 @@ fn about(plane: &ControlPlane, process: &Process) -> About {
         pid: std::process::id(),
         uptime_ms: running.clock.now().as_millis(),
         forwarding: !running.shutdown.is_paused(),
+        role: running.current().plan.director.role.to_string(),
         workers: running.workers.len() as u32,
         ports: running.config.plan.ports.len() as u32,
         capacity: running.capacity() as u64,

@@ -138,6 +138,13 @@ impl Api {
         }
     }
 
+    /// The commands that the director begins with have run: it forwards, unless they say otherwise.
+    pub(crate) fn begin(&self) {
+        if let Some(plane) = self.plane.upgrade() {
+            plane.running.shutdown.let_go();
+        }
+    }
+
     /// Whether the director is about to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.process.stop.load(Ordering::Relaxed)

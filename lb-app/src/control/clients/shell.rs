@@ -57,9 +57,13 @@ pub(crate) fn open(api: Arc<Api>, script: Script, (interrupt, stop, failed): Fla
         return Ok(());
     }
     let shell = move || {
-        let mut session = Session::new(Local::new(api), false, interrupt);
+        let mut session = Session::new(Local::new(api.clone()), false, interrupt);
         let mut out = io::stdout();
         let outcome = script.file.map_or(Ok(Flow::GoOn), |file| session.load(&file, false, &mut out));
+        if matches!(outcome, Ok(Flow::GoOn)) {
+            api.begin();
+        }
+        drop(api);
         let end = match outcome {
             Ok(Flow::GoOn) if script.interactive => shell::run(session, "lb> ", &mut out),
             Ok(Flow::GoOn) => return,

@@ -13,7 +13,7 @@ use crate::{
 };
 use lb_core::{
     service::{
-        plan::Plan,
+        plan::{Plan, Role},
         snapshot::{Snapshot, SnapshotError},
     },
     worker::exchange::Exchange,
@@ -126,6 +126,20 @@ impl Running {
             !all_follow || load.active != 0 || load.inactive != 0
         };
         current.snapshot.successor(plan, &in_use)
+    }
+
+    /// Tells that the director has another role than `before`, if it has.
+    pub(in crate::control) fn tell_role(&self, before: Role, who: Option<&str>) {
+        let role = self.current().plan.director.role;
+        if role == before {
+            return;
+        }
+        let text = match role {
+            Role::Active => "the director is active: it answers for its VIPs and announces them",
+            Role::Standby => "the director is on standby: it says nothing for its VIPs",
+        };
+        let happened = Happened::new(Kind::RoleChanged, text);
+        self.journal.tell(who.map_or(happened.clone(), |who| happened.by(who)));
     }
 
     /// Retries workers that did not respond to a change.

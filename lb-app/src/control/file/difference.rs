@@ -10,7 +10,7 @@ use crate::{
 use lb_core::service::{
     key::ServerKey,
     option::{Effect, Opt, Value},
-    plan::{Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+    plan::{DirectorPlan, Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -135,6 +135,7 @@ impl Difference {
 
     fn compare_network(&mut self, before: &Plan, after: &Plan) {
         let live = &mut self.live;
+        options(live, "director", DirectorPlan::OPTIONS, &before.director, &after.director);
         for on in &before.interfaces {
             if let Some(other) = after.interface_named(&on.name) {
                 let what = format!("address of port {}", on.name);

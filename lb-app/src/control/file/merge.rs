@@ -6,7 +6,10 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::{
         option::{Opt, Value, from_table, to_table},
-        plan::{InterfacePlan, Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{
+            DirectorPlan, InterfacePlan, Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan,
+            timeouts::TIMEOUTS,
+        },
     },
 };
 use std::{collections::HashMap, hash::Hash};
@@ -25,6 +28,7 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         tunnel_local,
         verify_checksums,
         redirection_len: _,
+        director,
     } = &file;
     let known = before.interfaces.iter().zip(&running.interfaces).zip(interfaces);
     Plan {
@@ -37,6 +41,7 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         tunnel_local: *last(&before.tunnel_local, &running.tunnel_local, tunnel_local),
         verify_checksums: *last(&before.verify_checksums, &running.verify_checksums, verify_checksums),
         redirection_len: running.redirection_len,
+        director: merge_options(DirectorPlan::OPTIONS, &before.director, &running.director, director),
     }
 }
 
@@ -147,7 +152,7 @@ fn of<'a>(table: Option<&'a Value>, key: &str) -> Option<&'a Value> {
 mod tests {
     use super::*;
     use crate::config::{self, Limits};
-    use lb_core::service::plan::{Admin, Health, SchedulerKind};
+    use lb_core::service::plan::{Admin, Health, Role, SchedulerKind};
 
     const FILE: &str = r#"
         [[ports]]
@@ -210,6 +215,17 @@ mod tests {
     }
 
     #[test]
+    fn a_role_that_was_set_stays_until_the_file_has_another() {
+        let file = parse(&[]);
+        let mut running = file.clone();
+        running.director.role = Role::Standby;
+        let unchanged = merge(&file, &running, &parse(&[("name = \"web\"", "name = \"shop\"")]));
+        assert_eq!(unchanged.director.role, Role::Standby);
+        let standby = parse(&[("[[ports]]", "[director]\nrole = \"standby\"\n[[ports]]")]);
+        assert_eq!(merge(&standby, &running, &file).director.role, Role::Active);
+    }
+
+    #[test]
     fn every_option_has_a_value_that_can_be_merged() {
         fn all_have<P>(options: &'static [Opt<P>], of: &P) {
             for option in options.iter().filter(|option| option.field.is_in_file()) {
@@ -221,6 +237,7 @@ mod tests {
         all_have(ServerPlan::OPTIONS, &plan.services[0].servers[0]);
         all_have(VipPlan::OPTIONS, &VipPlan::new([192, 0, 2, 100]));
         all_have(TIMEOUTS, &plan.timeouts);
+        all_have(DirectorPlan::OPTIONS, &plan.director);
     }
 
     #[test]

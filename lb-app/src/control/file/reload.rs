@@ -95,7 +95,7 @@ impl Reloads {
     /// When the file is wrong, or asks for what takes a restart; then nothing has changed.
     pub(crate) fn reload(&self, running: &Running, how: How, who: &str) -> Result<Reloaded, ReloadError> {
         let reloading = (!how.dry_run).then(systemd::reloading);
-        let outcome = self.try_reload(running, how);
+        let outcome = self.try_reload(running, how, who);
         drop(reloading);
         if let Ok(Reloaded { difference, kept, cautions }) = &outcome
             && !how.dry_run
@@ -125,7 +125,7 @@ impl Reloads {
         outcome
     }
 
-    fn try_reload(&self, running: &Running, how: How) -> Result<Reloaded, ReloadError> {
+    fn try_reload(&self, running: &Running, how: How, who: &str) -> Result<Reloaded, ReloadError> {
         let limits = Limits { workers: running.workers.len(), available_bytes: u64::MAX };
         let mut config = config::load(&running.path, limits)?;
         let mut pending = self.pending.lock();
@@ -155,6 +155,7 @@ impl Reloads {
                 *plan = merge(&before.config.plan, plan, &config.plan);
                 Ok(plan.clone())
             })?;
+            running.tell_role(before.plan.director.role, Some(who));
             *pending = how.confirm_within.map(|within| Pending {
                 until: Instant::now() + within,
                 made,
@@ -187,12 +188,14 @@ impl Reloads {
             return;
         }
         let Some(Pending { made, plan: before, config, .. }) = pending.take() else { return };
+        let role = running.current().plan.director.role;
         // What operators did in the meantime is newer than both.
         let outcome = running.change_all(Some(config), |plan| {
             *plan = merge(&made, &before, plan);
             Ok(())
         });
         let not_confirmed = "the reload was not confirmed in time";
+        running.tell_role(role, None);
         running.journal.tell(match outcome {
             Ok(()) => Happened::new(Kind::ReloadRolledBack, format!("{not_confirmed}: rolled back")),
             Err(error) => Happened::new(

@@ -3,7 +3,7 @@
 use lb_core::service::{
     check::shown,
     option::{self, Opt},
-    plan::{Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+    plan::{DirectorPlan, Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
 };
 use std::{collections::HashMap, hash::Hash};
 use thiserror::Error;
@@ -50,6 +50,11 @@ pub(super) fn write(text: &str, said: &Plan, plan: &Plan) -> Result<String, Rewr
         let table = table.as_table_like_mut().ok_or(RewriteError::NoTable("timeouts"))?;
         write_options(table, TIMEOUTS, (&said.timeouts, false), &plan.timeouts);
         return Ok(document.to_string());
+    }
+    if said.director != plan.director {
+        let table = document.entry("director").or_insert_with(|| Item::Table(Table::new()));
+        let table = table.as_table_like_mut().ok_or(RewriteError::NoTable("director"))?;
+        write_options(table, DirectorPlan::OPTIONS, (&said.director, false), &plan.director);
     }
     write_tables(
         &mut document,

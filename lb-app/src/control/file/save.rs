@@ -126,6 +126,7 @@ pub(in crate::control) fn first_difference(file: &Plan, plan: &Plan) -> Option<S
     };
     let differs = [
         ("services", file.services != plan.services),
+        ("director", file.director != plan.director),
         ("timeouts", file.timeouts != plan.timeouts),
         ("routes", file.routes != plan.routes),
         ("ports", known(file) != known(plan)),
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
     use lb_core::{
         conn::state::State,
-        service::plan::{Admin, Health, Method, SchedulerKind, ServerPlan, ServicePlan},
+        service::plan::{Admin, Health, Method, Role, SchedulerKind, ServerPlan, ServicePlan},
         time::Duration,
     };
 
@@ -232,6 +233,12 @@ servers = [
             text.contains("{ address = \"198.51.100.11\", description = \"rack 7\" }, # north"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_role_is_written_where_none_was() {
+        let text = saved(|plan| plan.director.role = Role::Standby).unwrap();
+        assert_eq!(text, format!("{FILE}\n[director]\nrole = \"standby\"\n"));
     }
 
     #[test]

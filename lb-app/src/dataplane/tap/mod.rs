@@ -95,6 +95,13 @@ impl Taps {
         worker.tick(now, &mut self.of_its_own(io));
     }
 
+    /// Lets a worker announce addresses while packets are watched.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn announce(&mut self, worker: &mut Worker<Mbuf>, now: Instant, io: &mut LcoreIo) {
+        worker.announce_due(now, &mut self.of_its_own(io));
+    }
+
     /// Lets a worker send a packet of the control plane's while packets are watched.
     #[cold]
     pub(super) fn originate(

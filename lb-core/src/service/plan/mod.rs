@@ -1,9 +1,11 @@
 //! What the operator wants: plain, validated values, in the order of the configuration.
 
+pub mod director;
 mod server;
 mod service;
 pub mod timeouts;
 
+pub use director::{DirectorPlan, Role};
 pub use server::{Admin, Health, ServerPlan, Standing};
 pub use service::{ServicePlan, port_flag};
 
@@ -145,6 +147,8 @@ pub struct Plan {
     /// computed as the ports compute it, and a packet that arrives elsewhere is handed over. 0 relies on where packets
     /// arrive.
     pub redirection_len: u16,
+    /// What the director is to its VIPs.
+    pub director: DirectorPlan,
 }
 
 impl Plan {

@@ -68,6 +68,9 @@ fn top(picture: &Picture, state: &State, columns: usize) -> Vec<Line> {
     let Picture { about, count, .. } = picture;
     let mut head = format!("lb-app {}  up {}", about.version, span(about.uptime_ms / 1_000 * 1_000));
     head += if about.forwarding { "  forwarding" } else { "  STOPPED" };
+    if about.role == "standby" {
+        head += "  STANDBY";
+    }
     if let Some(left) = about.unconfirmed_ms {
         head += &format!("  RELOAD UNCONFIRMED, {} left", span(left / 1_000 * 1_000));
     }
