@@ -34,8 +34,9 @@ const LB_CORE: Layers = &[
 
 /// `render` is below `command`, because a command says how its answer is to be shown.
 const LB_CTL: Layers = &[
-    &["protocol", "version", "near", "mistake"], // what is said over the socket, and what is no command
+    &["protocol", "version", "near", "foreign"], // what is said over the socket, and what is no command
     &["transport"],                              // how it gets there
+    &["mistake"],                                // what is wrong with a command
     &["failure"],                                // why a command did not do what it should
     &["render"],                                 // answers become text
     &["command"],                                // words become requests

@@ -4,6 +4,7 @@
 //! * [`transport`]: how a request reaches the director.
 //! * [`render`]: answers become text.
 //! * [`command`]: words become requests; completion and help.
+//! * [`foreign`]: what words of other load balancers are here.
 //! * [`near`]: "did you mean".
 //! * [`mistake`]: what is wrong with a command, in one line.
 //! * [`failure`]: why a command did not do what it should.
@@ -22,6 +23,7 @@ pub mod command;
 pub mod completion;
 pub mod failure;
 mod follow;
+pub mod foreign;
 pub mod man;
 pub mod mistake;
 pub mod near;

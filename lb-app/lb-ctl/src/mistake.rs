@@ -1,5 +1,6 @@
 //! clap's errors in one line.
 
+use crate::foreign;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What is wrong, and what to do about it. Help and versions are left as they are, since they were asked for.
@@ -25,14 +26,26 @@ pub fn sentence(error: &clap::Error) -> String {
             format!("missing {}{}", missing.join(" "), usage(error))
         }
         ErrorKind::InvalidValue => {
-            let suggested = match error.get(ContextKind::SuggestedValue) {
-                Some(ContextValue::String(near)) => format!("; did you mean {near:?}?"),
+            let suggested = match (translated(error), error.get(ContextKind::SuggestedValue)) {
+                (Some(here), _) => format!("; the nearest here is {here:?}"),
+                (None, Some(ContextValue::String(near))) => format!("; did you mean {near:?}?"),
                 _ => String::new(),
             };
             format!("{what}{suggested}")
         }
         _ => format!("{what}{}", usage(error)),
     }
+}
+
+/// What a value of another load balancer's is here.
+fn translated(error: &clap::Error) -> Option<String> {
+    let (Some(ContextValue::String(word)), Some(ContextValue::Strings(known))) =
+        (error.get(ContextKind::InvalidValue), error.get(ContextKind::ValidValue))
+    else {
+        return None;
+    };
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    foreign::value(word, &known).map(str::to_owned)
 }
 
 /// Where to read on: the help of the command that is in the usage.

@@ -7,7 +7,7 @@ use super::{
     report::{Complaint, Problems},
     values::{self, Reading},
 };
-use lb_ctl::near::nearest;
+use lb_ctl::{foreign, near::nearest};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -170,9 +170,10 @@ impl<'a> Table<'a> {
         for key in self.entries.keys() {
             let name = key.get_ref().as_ref();
             if !self.known.contains(&name) {
-                let remedy = match nearest(name, &self.known) {
-                    Some(known) => format!("did you mean `{known}`?"),
-                    None => format!("known here: {}", self.known.join(", ")),
+                let remedy = match (foreign::key(name), nearest(name, &self.known)) {
+                    (Some(remedy), _) => remedy,
+                    (None, Some(known)) => format!("did you mean `{known}`?"),
+                    (None, None) => format!("known here: {}", self.known.join(", ")),
                 };
                 let place = Place { span: key.span(), ..self.place.below(name) };
                 self.problems.add(&place, Complaint::new("unknown key", remedy));

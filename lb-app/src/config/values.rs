@@ -7,7 +7,7 @@ use lb_core::{
     service::address::{NotYet, no_host},
     time::Duration,
 };
-use lb_ctl::near::nearest;
+use lb_ctl::{foreign, near::nearest};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::RangeInclusive,
@@ -136,7 +136,11 @@ pub(super) fn word<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str) -> impl
         if let Some(found) = names.iter().position(|name| *name == text) {
             return Ok(all[found]);
         }
-        let remedy = nearest(text, &names).map_or(remedy, |name| format!("did you mean {name:?}?"));
+        let remedy = match (foreign::value(text, &names), nearest(text, &names)) {
+            (Some(here), _) => format!("the nearest here is {here:?}"),
+            (None, Some(name)) => format!("did you mean {name:?}?"),
+            (None, None) => remedy,
+        };
         Err(Complaint::new(format!("{text:?} is not known"), remedy))
     }
 }

@@ -3,7 +3,7 @@
 //! What ends something (a connection, a server, the director) is written in full: who types `d` or `sh` in a hurry gets
 //! `dump` or `show`, never `delete` or `shutdown`. For the same reason such words come last in every list.
 
-use crate::near::nearest;
+use crate::{foreign, near::nearest};
 use clap::Command;
 
 /// Words that end something.
@@ -58,6 +58,12 @@ impl Picked<'_> {
             Picked::One(_) | Picked::Nothing => {
                 let (ending, others): (Vec<&str>, Vec<&str>) =
                     known.iter().partition(|known| is_ending(known));
+                if let Some(here) = foreign::command(path, word) {
+                    return format!("{what}: it is `{here}` here");
+                }
+                if let Some(remedy) = foreign::key(word).filter(|_| !path.is_empty()) {
+                    return format!("{what}: {remedy}");
+                }
                 let remedy = match nearest(word, &others).or_else(|| nearest(word, &ending)) {
                     Some(near) => format!("did you mean {near:?}?"),
                     None if path.is_empty() => "`help` lists them".to_owned(),

@@ -8,7 +8,7 @@ use crate::config::{
 use lb_core::{
     conn::timeouts::Timeouts,
     service::{
-        option::{Kind, Opt, Value},
+        option::{Kind, Opt, Value, fields},
         plan::{DirectorPlan, Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
     time::Duration,
@@ -89,4 +89,24 @@ fn every_entry_is_sound() {
     check(Udp::OPTIONS, &Udp::default());
     check(Dns::OPTIONS, &Dns::default());
     check(Command::OPTIONS, &Command::default());
+}
+
+#[test]
+fn what_foreign_words_are_is_there() {
+    let of_all = [Check::OPTIONS, Check::PACKETS, Check::PORTS].map(fields);
+    let of_kinds = [fields(Http::OPTIONS), fields(Tls::OPTIONS), fields(Command::OPTIONS)];
+    let checks = of_all.iter().chain(&of_kinds).flatten().map(|field| field.key);
+    let keys: Vec<String> = fields(ServicePlan::OPTIONS)
+        .iter()
+        .map(|field| field.key.to_owned())
+        .chain(checks.map(|key| format!("check.{key}")))
+        .chain(fields(Pool::OPTIONS).iter().map(|field| format!("health.{}", field.key)))
+        .chain(fields(TIMEOUTS).iter().map(|field| format!("timeouts.{}", field.key)))
+        .chain(fields(Hooks::OPTIONS).iter().map(|field| format!("[health] {}", field.key)))
+        .chain(fields(Metrics::OPTIONS).iter().map(|field| format!("[metrics] {}", field.key)))
+        .chain(["[[services]]", "[[services.servers]]", "[[routes]]"].map(str::to_owned))
+        .collect();
+    for place in lb_ctl::foreign::places() {
+        assert!(keys.iter().any(|key| key == place), "{place}");
+    }
 }
