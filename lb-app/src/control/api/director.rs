@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     control::{
-        file::reload::{How, Reloaded},
+        file::{
+            difference::Line,
+            reload::{How, Reloaded},
+        },
         live::running::Running,
         plane::ControlPlane,
     },
@@ -68,7 +71,7 @@ pub(super) fn answer(
             if notes.is_empty() {
                 notes.push("no differences".to_owned());
             }
-            notes.extend(kept.iter().map(|line| format!("kept as set at run time: {line}")));
+            notes.extend(kept.iter().map(Line::kept));
             notes.extend(cautions.iter().map(|caution| format!("warning: {caution}")));
             Ok(Reply::Done(Done { notes }))
         }

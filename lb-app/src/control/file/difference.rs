@@ -35,6 +35,16 @@ pub(crate) struct Line {
     pub(crate) kind: Kind,
     /// What, and from what to what.
     pub(crate) text: String,
+    /// The same, if it is there and changes.
+    change: Option<Change>,
+}
+
+/// What changes, and from what to what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Change {
+    what: String,
+    before: String,
+    after: String,
 }
 
 /// How something is different.
@@ -214,7 +224,30 @@ impl Difference {
 
 impl Line {
     fn new(kind: Kind, text: String) -> Self {
-        Line { kind, text }
+        Line { kind, text, change: None }
+    }
+
+    fn change(what: &str, before: &str, after: &str, remark: &str) -> Self {
+        let text = format!("{what} {before} -> {after}{remark}");
+        let change = Change { what: what.to_owned(), before: before.to_owned(), after: after.to_owned() };
+        Line { kind: Kind::Changed, text, change: Some(change) }
+    }
+
+    /// The same of what an operator made of the file at run time and a reload keeps.
+    pub(crate) fn kept(&self) -> String {
+        match &self.change {
+            Some(Change { what, before, after }) => match (what.strip_suffix(": state"), after.as_str()) {
+                (Some(server), "drain") => {
+                    format!("kept: {server}: drained by operator; the file says {before}")
+                }
+                (Some(server), state) => {
+                    format!("kept: {server}: {state} by operator; the file says {before}")
+                }
+                _ => format!("kept: {what} {after}: set by operator; the file says {before}"),
+            },
+            None if self.kind == Kind::Removed => format!("kept: {}: removed by operator", self.text),
+            None => format!("kept: {}: added by operator", self.text),
+        }
     }
 }
 
@@ -239,7 +272,7 @@ fn describe(service: &ServicePlan) -> String {
 #[expect(clippy::needless_pass_by_value, reason = "calls read better without borrowing what they compute")]
 fn changed<T: PartialEq + Display>(lines: &mut Vec<Line>, what: &str, before: T, after: T) {
     if before != after {
-        lines.push(Line::new(Kind::Changed, format!("{what} {before} -> {after}")));
+        lines.push(Line::change(what, &before.to_string(), &after.to_string(), ""));
     }
 }
 
@@ -268,8 +301,7 @@ fn value(lines: &mut Vec<Line>, what: &str, values: (Option<Value>, Option<Value
         }
         (before, after) => {
             let plain = |value: Option<Value>| value.map_or("none".to_owned(), |value| value.plain());
-            let text = format!("{what} {} -> {}{remark}", plain(before), plain(after));
-            lines.push(Line::new(Kind::Changed, text));
+            lines.push(Line::change(what, &plain(before), &plain(after), remark));
         }
     }
 }
@@ -293,6 +325,11 @@ fn sets<T: Ord + Display>(lines: &mut Vec<Line>, what: &str, before: &[T], after
 mod tests {
     use super::*;
     use crate::config::{self, Limits};
+    use lb_core::{
+        conn::state::State,
+        service::plan::{Admin, Role, SchedulerKind},
+        time::Duration,
+    };
 
     const BEFORE: &str = r#"
         [workers]
@@ -367,6 +404,35 @@ mod tests {
             ]
         );
         assert_eq!(restart, [""; 0]);
+    }
+
+    #[test]
+    fn what_operators_did_is_told_as_that() {
+        let limits = Limits { workers: 1, available_bytes: u64::MAX };
+        let file = config::parse("lb.toml", BEFORE, limits).expect("sound");
+        let mut plan = file.plan.clone();
+        plan.director.role = Role::Standby;
+        plan.timeouts.set(State::Udp, Duration::from_secs(9));
+        plan.routes.clear();
+        let web = &mut plan.services[0];
+        web.scheduler = SchedulerKind::Mh;
+        (web.servers[0].admin, web.servers[0].weight) = (Admin::Draining, 5);
+        web.servers[1].admin = Admin::Disabled;
+        web.servers.push(ServerPlan::new([198, 51, 100, 13], 80, 3));
+        let kept: Vec<String> = Difference::of_plans(&file.plan, &plan).iter().map(Line::kept).collect();
+        assert_eq!(
+            kept,
+            [
+                "kept: director: role standby: set by operator; the file says active",
+                "kept: route 0.0.0.0/0 via 192.0.2.254: removed by operator",
+                "kept: service tcp 192.0.2.100:80: scheduler mh: set by operator; the file says wlc",
+                "kept: server 198.51.100.11:80 of tcp 192.0.2.100:80: weight 5: set by operator; the file says 1",
+                "kept: server 198.51.100.11:80 of tcp 192.0.2.100:80: drained by operator; the file says enabled",
+                "kept: server 198.51.100.12:80 of tcp 192.0.2.100:80: disabled by operator; the file says enabled",
+                "kept: server 198.51.100.13:80 of tcp 192.0.2.100:80: weight 3: added by operator",
+                "kept: timeouts: udp 9s: set by operator; the file says 5m",
+            ]
+        );
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Reloads {
         {
             cautions.iter().for_each(|caution| warn!("reload: {caution}"));
             let lines = difference.live.iter().map(ToString::to_string);
-            let kept = kept.iter().map(|line| format!("kept as set at run time: {line}"));
+            let kept = kept.iter().map(Line::kept);
             let text = format!("reload: configuration {} is in effect", running.current().generation);
             let happened = Happened::new(Kind::Reloaded, text).by(who).details(lines.chain(kept));
             running.journal.tell(happened);
