@@ -147,6 +147,9 @@ function showAbout(about) {
   say(by("about"), about.dpdk + ", process " + about.pid + ", up for " + span(about.uptime_ms));
   say(by("configuration"), "configuration " + about.generation + ", file " + about.file_sha256.slice(0, 12));
   by("configuration").title = "SHA-256 of the file that was applied last: " + about.file_sha256;
+  const refused = about.file_refused;
+  by("refused").hidden = refused === undefined;
+  if (refused !== undefined) say(by("refused"), "The configuration file as it is now was refused: " + refused);
   const left = about.unconfirmed_ms;
   by("pending").hidden = left === undefined;
   if (left !== undefined) {

@@ -1,7 +1,7 @@
 //! The effective configuration: every default written out, as a file that means the same.
 
 use super::{
-    Config, Control,
+    Config, Control, File,
     health::{Hooks, ServiceHealth, inline_check, inline_pool},
     settings::Device,
 };
@@ -16,7 +16,9 @@ impl Display for Config {
         for included in &self.included {
             writeln!(f, "# with what {} says", included.display())?;
         }
-        writeln!(f, "[director]")?;
+        writeln!(f, "[config]")?;
+        write_options(f, "", File::OPTIONS, &self.file)?;
+        writeln!(f, "\n[director]")?;
         write_options(f, "", DirectorPlan::OPTIONS, &self.plan.director)?;
         self.write_workers(f)?;
         writeln!(f, "\n[timeouts]")?;

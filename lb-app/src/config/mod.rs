@@ -26,7 +26,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use settings::{Control, Device, Idle, Metrics, Wanted};
+pub(crate) use settings::{Control, Device, File, Idle, Metrics, Wanted};
 
 use addresses::Addresses;
 use health::Health;
@@ -80,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) sha256: String,
     /// The files that it includes.
     pub(crate) included: Vec<PathBuf>,
+    /// What it says of itself.
+    pub(crate) file: File,
 }
 
 /// What the host has, to check that the configuration fits.
@@ -158,6 +160,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         control,
         sha256: String::new(),
         included: sources.included().map(Path::to_owned).collect(),
+        file: raw.file,
     })
 }
 

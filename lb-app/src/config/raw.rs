@@ -31,6 +31,7 @@ pub(super) const DEFAULT_WEIGHT: u32 = 1;
 pub(super) struct Raw {
     /// The file itself, for what is missing from it.
     pub(super) place: Place,
+    pub(super) file: settings::File,
     pub(super) director: DirectorPlan,
     pub(super) workers: Workers,
     /// With the defaults of those that were not said.
@@ -119,6 +120,11 @@ impl Raw {
         let mut file = Table::new(Place { span: 0..0, key: String::new() }, document, problems);
         // What it says was done before.
         file.know(INCLUDE);
+        let mut itself = settings::File::default();
+        if let Some(mut table) = file.table("config") {
+            read(&mut table, settings::File::OPTIONS, &mut itself);
+            table.finish();
+        }
         let mut director = DirectorPlan::default();
         if let Some(mut table) = file.table("director") {
             read(&mut table, DirectorPlan::OPTIONS, &mut director);
@@ -146,6 +152,7 @@ impl Raw {
         let hooks = Hooks::read(file.table("health"));
         let (ports, routes) = (file.tables("ports"), file.tables("routes"));
         Raw {
+            file: itself,
             director,
             workers,
             timeouts,

@@ -21,6 +21,23 @@ pub(crate) struct Device {
     pub(crate) checksum_offload: bool,
 }
 
+/// `[config]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct File {
+    /// Changes of it are applied by themselves.
+    pub(crate) watch: bool,
+}
+
+impl File {
+    /// What can be said of the configuration file itself.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[option!(
+        watch,
+        Kind::Flag,
+        "Apply changes of this file, and of those that it includes, as they are made: a right one as a reload does, a wrong \
+         one is refused, and what applied last stays in effect."
+    )];
+}
+
 /// `[workers]`, as a file says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Workers {

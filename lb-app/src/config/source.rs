@@ -60,7 +60,7 @@ impl Sources {
     }
 
     /// SHA-256 of the files one after the other, in hexadecimal.
-    pub(super) fn sha256(&self) -> String {
+    pub(crate) fn sha256(&self) -> String {
         sha256(self.0.iter().map(|source| source.text.as_str()))
     }
 

@@ -2,7 +2,10 @@
 
 use super::{
     edit::{health::Link, servers::Schedule},
-    file::reload::Reloads,
+    file::{
+        reload::Reloads,
+        watched::{self, Watched},
+    },
     live::running::Running,
     watch::Watches,
 };
@@ -25,6 +28,8 @@ pub(crate) struct ControlPlane {
     pub(crate) servers: Schedule,
     /// The configuration file, read again.
     pub(crate) reloads: Reloads,
+    /// What became of the configuration file, if it is watched.
+    pub(crate) watched: Watched,
     /// Traces and captures.
     pub(crate) watches: Watches,
     monitor: Mutex<Option<Arc<Monitor>>>,
@@ -37,10 +42,19 @@ impl ControlPlane {
             running,
             servers: Schedule::default(),
             reloads: Reloads::default(),
+            watched: Watched::default(),
             watches: Watches::default(),
             monitor: Mutex::default(),
             metrics: OnceLock::new(),
         }
+    }
+
+    /// Begins to look at the configuration file.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(crate) fn watch_file(self: &Arc<Self>) -> std::io::Result<()> {
+        watched::start(Arc::downgrade(self))
     }
 
     /// Begins to check servers.

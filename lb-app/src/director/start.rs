@@ -173,6 +173,7 @@ fn launch(
     dpdk::spawn::close_on_exec();
     let plane = Arc::new(ControlPlane::new(running));
     plane.start_checks()?;
+    plane.watch_file().context("cannot start the thread that watches the configuration file")?;
     let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {
         warn!("dpdk-dumpcap is not available: {error}");
         None

@@ -4,7 +4,10 @@ use super::{
     names::Names,
     text::{Family, Format, Kind, Writer, labels},
 };
-use crate::health::report::{Report, ServerState};
+use crate::{
+    control::file::watched::Told,
+    health::report::{Report, ServerState},
+};
 use lb_core::{counters::DropReason, service::plan::Role};
 use lb_ctl::protocol::events::Kind as Happening;
 use std::sync::Arc;
@@ -71,6 +74,8 @@ pub(crate) struct Facts {
     pub(crate) uptime_s: f64,
     /// Of the configuration file.
     pub(crate) sha256: String,
+    /// What became of it, if it is watched.
+    pub(crate) watched: Option<Told>,
     /// Ports are polled.
     pub(crate) forwarding: bool,
     /// What the director is to its VIPs.
@@ -163,6 +168,17 @@ impl Facts {
         let help = "Configuration file as it was last read and applied.";
         writer.family(&Family { name: "lb_configuration", kind: Kind::Info, help });
         writer.sample(&labels(&[("sha256", &self.sha256)]), 1);
+        if let Some(watched) = &self.watched {
+            let help = "Configuration that is in effect, and the content of the file that is watched.";
+            writer.family(&Family { name: "lb_config_hash", kind: Kind::Info, help });
+            writer.sample(&labels(&[("of", "effect"), ("sha256", &self.sha256)]), 1);
+            if let Some(sha256) = &watched.sha256 {
+                writer.sample(&labels(&[("of", "file"), ("sha256", sha256)]), 1);
+            }
+            let help = "0 if the configuration file that is watched was refused, so that an earlier one is in effect.";
+            writer.family(&gauge("lb_config_in_effect", help));
+            writer.sample("", watched.refused.is_none().into());
+        }
         writer.family(&gauge("lb_uptime_seconds", "Time since the director started."));
         writer.fraction("", self.uptime_s);
         writer.family(&gauge("lb_forwarding", "0 if an operator has stopped forwarding."));

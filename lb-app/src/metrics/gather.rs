@@ -53,6 +53,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
         forwarding: !running.shutdown.is_paused(),
         role: current.plan.director.role,
         sha256: current.config.sha256.clone(),
+        watched: plane.watched.told(running),
         capacity: running.capacity() as u64,
         changes: current.generation,
         reloads: plane.reloads.counts(),

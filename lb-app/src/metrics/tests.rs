@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::health::Pool,
+    control::file::watched::Told,
     health::{
         Role,
         report::{Admission, Progress, Report, ServerReport, ServerState, ServiceReport},
@@ -36,6 +37,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         capacity: 1_000_000,
         changes: 3,
         reloads: [2, 1],
+        watched: Some(Told { sha256: Some("0".repeat(64)), refused: None }),
         events: Journal::new().counts(),
         buffers: [100, 4_095],
         described: [vec!["{service=\"web\",description=\"the shop\"}".to_owned()], Vec::new()],

@@ -73,6 +73,12 @@ pub struct About {
     /// SHA-256 of the configuration file as it was last read and applied.
     #[serde(default)]
     pub file_sha256: String,
+    /// The file is watched: changes of it are applied by themselves.
+    #[serde(default)]
+    pub file_watched: bool,
+    /// Why the file that is watched is not in effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_refused: Option<String>,
     /// How long a reload is still pending confirmation, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfirmed_ms: Option<u64>,

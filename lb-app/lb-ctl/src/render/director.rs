@@ -17,6 +17,8 @@ pub(super) fn about(text: &mut String, about: &About) {
         capacity,
         generation,
         file_sha256,
+        file_watched,
+        file_refused,
         unconfirmed_ms,
         metrics_failure,
         clients_dropped,
@@ -27,6 +29,12 @@ pub(super) fn about(text: &mut String, about: &About) {
     let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, capacity {capacity} connections");
     let _ = writeln!(text, "configuration {generation} is in effect: {generation} changes since the start");
     let _ = writeln!(text, "the file that was applied last has SHA-256 {file_sha256}");
+    if *file_watched {
+        let _ = writeln!(text, "the file is watched: changes of it are applied as they are made");
+    }
+    if let Some(why) = file_refused {
+        let _ = writeln!(text, "the file as it is now was refused: {why}");
+    }
     if let Some(left) = unconfirmed_ms {
         let _ = writeln!(
             text,

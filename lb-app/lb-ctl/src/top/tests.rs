@@ -140,6 +140,8 @@ fn picture() -> Picture {
             ports: 2,
             capacity: 1_000,
             generation: 0,
+            file_watched: false,
+            file_refused: None,
             unconfirmed_ms: None,
             metrics_failure: None,
             clients_dropped: 0,

@@ -106,6 +106,7 @@ pub(super) fn answer(
 
 fn about(plane: &ControlPlane, process: &Process) -> About {
     let running = &plane.running;
+    let watched = plane.watched.told(running);
     About {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dpdk: dpdk::version().to_owned(),
@@ -118,6 +119,8 @@ fn about(plane: &ControlPlane, process: &Process) -> About {
         capacity: running.capacity() as u64,
         generation: running.current().generation,
         file_sha256: running.current().config.sha256.clone(),
+        file_watched: watched.is_some(),
+        file_refused: watched.and_then(|watched| watched.refused),
         unconfirmed_ms: plane.reloads.unconfirmed().map(|left| left.as_millis() as u64),
         metrics_failure: plane.metrics_failure(),
         clients_dropped: process.clients_dropped.load(Ordering::Relaxed),

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{
-        Config, Control, Device,
+        Config, Control, Device, File,
         health::{Check, Health, Hooks, ServiceHealth, inline_check, inline_pool},
     },
     control::edit::sorry::without_sorry_servers,
@@ -63,6 +63,7 @@ impl Difference {
     pub(crate) fn between(before: &Config, plan: &Plan, after: &Config) -> Self {
         let mut difference = Difference::default();
         difference.compare_machine(before, after);
+        options(&mut difference.live, "config", File::OPTIONS, &before.file, &after.file);
         difference.compare_network(plan, &after.plan);
         difference.compare_services(&without_sorry_servers(plan, before), &after.plan);
         options(&mut difference.live, "timeouts", TIMEOUTS, &plan.timeouts, &after.plan.timeouts);

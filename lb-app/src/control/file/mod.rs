@@ -7,6 +7,7 @@
 //! * `share`: which of several files says what.
 //! * `rewrite`: the text of a configuration file, changed.
 //! * `replace`: a file replaced in one step.
+//! * [`watched`]: changes of the configuration file applied by themselves.
 //! * [`state_file`]: connections on disk, from one run to the next.
 
 pub(crate) mod difference;
@@ -17,3 +18,4 @@ mod rewrite;
 pub(crate) mod save;
 mod share;
 pub(crate) mod state_file;
+pub(crate) mod watched;

@@ -69,7 +69,7 @@ impl Running {
             write_file(saved).map_err(|error| SaveError::File(saved.path.display().to_string(), error))?;
         }
         // From now on the file says so, and a reload sees what is changed in it after that.
-        let mut config = Config { plan, ..(*current.config).clone() };
+        let mut config = Config { plan, sha256: saved.sha256(), ..(*current.config).clone() };
         forget_checks(&mut config);
         self.current.write().config = Arc::new(config);
         Ok(saved != sources)
