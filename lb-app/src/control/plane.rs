@@ -4,7 +4,7 @@ use super::{
     edit::{health::Link, servers::Schedule},
     file::{
         reload::Reloads,
-        watched::{self, Watched},
+        watched::{LOOK, Looker, Watched},
     },
     live::running::Running,
     watch::Watches,
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
+    thread,
 };
 use tokio::sync::watch;
 
@@ -54,7 +55,17 @@ impl ControlPlane {
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn watch_file(self: &Arc<Self>) -> std::io::Result<()> {
-        watched::start(Arc::downgrade(self))
+        let plane = Arc::downgrade(self);
+        // A thread of its own, as a file system may take its time.
+        let watch = move || {
+            let mut looker = Looker::default();
+            loop {
+                thread::sleep(LOOK);
+                let Some(plane) = plane.upgrade() else { return };
+                looker.look(&plane.running, &plane.watched, &plane.reloads);
+            }
+        };
+        thread::Builder::new().name("lb-config".to_owned()).spawn(watch).map(drop)
     }
 
     /// Begins to check servers.

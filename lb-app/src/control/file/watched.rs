@@ -11,23 +11,18 @@
 //! What was looked at and dealt with is remembered by its hash: a file that was refused is not tried again and again, and
 //! one that was rolled back is not applied again.
 
-use super::reload::{How, ReloadError};
-use crate::{
-    config,
-    control::{live::running::Running, plane::ControlPlane},
-};
+use super::reload::{How, ReloadError, Reloads};
+use crate::{config, control::live::running::Running};
 use parking_lot::Mutex;
 use std::{
-    fs, io,
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Weak,
-    thread,
     time::{Duration, Instant},
 };
 
 /// Time between two looks.
-const LOOK: Duration = Duration::from_millis(500);
+pub(crate) const LOOK: Duration = Duration::from_millis(500);
 /// Time after which the content is read although nothing seems to be different.
 const READ: Duration = Duration::from_secs(10);
 
@@ -101,8 +96,7 @@ impl Watched {
     }
 
     /// Reads the file, and applies it if that is due.
-    fn read(&self, plane: &ControlPlane) {
-        let running = &plane.running;
+    fn read(&self, running: &Running, reloads: &Reloads) {
         let found = match config::read(&running.path) {
             Ok(sources) => Content::Hash(sources.sha256()),
             Err(report) => Content::Unreadable(report.to_string()),
@@ -110,7 +104,7 @@ impl Watched {
         if !self.0.lock().look(found, &running.current().config.sha256) {
             return;
         }
-        match plane.reloads.reload(running, How::default(), WHO) {
+        match reloads.reload(running, How::default(), WHO) {
             Ok(_) => self.0.lock().deal(None),
             // It is tried again when the other one is settled.
             Err(ReloadError::Unconfirmed(_)) => {}
@@ -119,33 +113,30 @@ impl Watched {
     }
 }
 
-/// Looks at the file for as long as the director is there.
-///
-/// # Errors
-/// When a thread cannot be started.
-pub(crate) fn start(plane: Weak<ControlPlane>) -> io::Result<()> {
-    // A thread of its own, as a file system may take its time.
-    let watch = move || {
-        let mut last: Option<(Vec<Signature>, Instant)> = None;
-        loop {
-            thread::sleep(LOOK);
-            let Some(plane) = plane.upgrade() else { return };
-            let config = plane.running.current().config;
-            if !config.file.watch {
-                last = None;
-                continue;
-            }
-            let signatures = signatures(&plane.running.path, &config.included);
-            let same = |(before, at): &(Vec<Signature>, Instant)| {
-                *before == signatures && at.elapsed() < READ && plane.watched.0.lock().is_settled()
-            };
-            if !last.as_ref().is_some_and(same) {
-                plane.watched.read(&plane);
-                last = Some((signatures, Instant::now()));
-            }
+/// Who looks at the file.
+#[derive(Debug, Default)]
+pub(crate) struct Looker {
+    /// What it saw when the file was last read, and when.
+    last: Option<(Vec<Signature>, Instant)>,
+}
+
+impl Looker {
+    /// Looks, and has the file applied if that is due. To be called every [`LOOK`].
+    pub(crate) fn look(&mut self, running: &Running, watched: &Watched, reloads: &Reloads) {
+        let config = running.current().config;
+        if !config.file.watch {
+            self.last = None;
+            return;
         }
-    };
-    thread::Builder::new().name("lb-config".to_owned()).spawn(watch).map(drop)
+        let signatures = signatures(&running.path, &config.included);
+        let is_same = self.last.as_ref().is_some_and(|(before, at)| {
+            *before == signatures && at.elapsed() < READ && watched.0.lock().is_settled()
+        });
+        if !is_same {
+            watched.read(running, reloads);
+            self.last = Some((signatures, Instant::now()));
+        }
+    }
 }
 
 impl State {
