@@ -39,6 +39,8 @@ for set in "$@"; do
         need nginx        command -v nginx
         ;;
     test)
+        # A routing daemon that VIPs are announced to.
+        need bird2        command -v bird
         need dpdk-dev     command -v dpdk-dumpcap
         # Shells that lbctl completes words in.
         need fish         command -v fish
@@ -124,6 +126,9 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
 # Debian starts a web server when it installs one. This machine did not ask for that.
 case " $missing " in
 *" nginx "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now nginx ;;
+esac
+case " $missing " in
+*" bird2 "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now bird ;;
 esac
 case " $missing " in
 *" prometheus "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now prometheus ;;

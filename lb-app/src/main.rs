@@ -70,6 +70,9 @@ fn main() -> ExitCode {
     if let Some(file) = &command.options.report {
         return ended(bundle::run(&command, file));
     }
+    if command.options.withdraw {
+        return ended(start::withdraw(&command));
+    }
     let log = log::start(command.options.log_format);
     let set_verbosity = move |verbosity: u8| log.set_verbosity(verbosity);
     let outcome =

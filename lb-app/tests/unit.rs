@@ -36,6 +36,14 @@ fn a_reload_waits_for_its_answer() {
 }
 
 #[test]
+fn vips_are_withdrawn_however_it_ends() {
+    let (start, post) = (words("ExecStart"), words("ExecStopPost"));
+    let conf = |words: &[String]| words.iter().skip_while(|word| *word != "--conf").nth(1).cloned();
+    assert!(post.contains(&"--withdraw".to_owned()));
+    assert_eq!(conf(&start), conf(&post));
+}
+
+#[test]
 fn checks_may_be_programs_of_other_users() {
     let capabilities = words("CapabilityBoundingSet");
     for needed in ["CAP_SETUID", "CAP_SETGID", "CAP_KILL"] {

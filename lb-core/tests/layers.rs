@@ -57,9 +57,10 @@ const LB_APP: Layers = &[
     &["control::live"],                            // what runs
     &["control::edit"],                            // edits of the plan
     &["control::file", "control::watch"],
-    &["control::plane"],   // all of these together
-    &["control::api"],     // what clients ask of it
-    &["control::clients"], // the ways in which they come
+    &["control::announce"], // what routing daemons are told
+    &["control::plane"],    // all of these together
+    &["control::api"],      // what clients ask of it
+    &["control::clients"],  // the ways in which they come
     &["metrics", "report"],
     &["director"], // starting, serving, ending
     &["doctor"],   // looking at the machine instead

@@ -174,6 +174,12 @@ impl World {
         make_director(Namespace::create(format!("{}-other", self.name))?, &self.switch, "oth")
     }
 
+    /// The router between the wan and the far client.
+    #[must_use]
+    pub fn router(&self) -> &Namespace {
+        &self.router
+    }
+
     /// Gives the director's kernel an interface of its own on the lan: the two others belong to `lb-app`.
     pub fn let_checks_out(&self) -> Result<()> {
         self.director.connect("lbchecks", &self.switch, "dir-checks")?;

@@ -196,7 +196,6 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("", "enable", "set server SERVICE ADDRESS state enabled"),
     ("", "disable", "set server SERVICE ADDRESS state disabled"),
     ("", "undrain", "set server SERVICE ADDRESS state enabled"),
-    ("", "drain", "set server SERVICE ADDRESS state drain"),
     ("", "list", "show services"),
     ("", "ipvsadm", "show services nameless"),
     ("show", "stat", "show services stats"),

@@ -56,11 +56,17 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) check: bool,
 
+    /// Withdraw all VIPs from routing daemons as `[announce]` says, and exit: for the service manager, should a director have
+    /// ended without doing so.
+    #[arg(long, conflicts_with_all = ["check", "doctor", "report"])]
+    pub(crate) withdraw: bool,
+
     /// Open a shell; leaving it ends the director.
     #[arg(short, long)]
     pub(crate) interactive: bool,
 
-    /// Run the commands of a file once the director forwards. One that fails ends the director with an error.
+    /// Run the commands of a file, then forward; with `stop` among them it does not. One that fails ends the director with
+    /// an error.
     #[arg(long, value_name = "FILE")]
     pub(crate) cmdline_file: Option<PathBuf>,
 
@@ -162,13 +168,14 @@ pub(crate) fn version() -> &'static str {
 }
 
 fn wants_ours(arguments: &[String]) -> bool {
-    const OURS: [&str; 11] = [
+    const OURS: [&str; 12] = [
         "-h",
         "--help",
         "-V",
         "--version",
         "--conf",
         "--check",
+        "--withdraw",
         "--doctor",
         "--report",
         "--example",

@@ -1,7 +1,7 @@
 //! The effective configuration: every default written out, as a file that means the same.
 
 use super::{
-    Config, Control, File,
+    Announce, Config, Control, File,
     health::{Hooks, ServiceHealth, inline_check, inline_pool},
     settings::Device,
 };
@@ -18,6 +18,13 @@ impl Display for Config {
         }
         writeln!(f, "[config]")?;
         write_options(f, "", File::OPTIONS, &self.file)?;
+        writeln!(f, "\n[announce]")?;
+        for Opt { field, .. } in
+            Announce::OPTIONS.iter().filter(|option| (option.get)(&self.announce).is_none())
+        {
+            writeln!(f, "# {}: none", field.key)?;
+        }
+        write_options(f, "", Announce::OPTIONS, &self.announce)?;
         writeln!(f, "\n[director]")?;
         write_options(f, "", DirectorPlan::OPTIONS, &self.plan.director)?;
         self.write_workers(f)?;

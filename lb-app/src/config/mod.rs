@@ -5,6 +5,7 @@
 //! reported at once, each with line, column, key and a remedy, and then nothing of the file is used.
 
 mod addresses;
+mod announce;
 mod check_values;
 mod duration;
 mod effective;
@@ -26,6 +27,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use announce::{Announce, Format};
 pub(crate) use settings::{Control, Device, File, Idle, Metrics, Wanted};
 
 use addresses::Addresses;
@@ -82,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) included: Vec<PathBuf>,
     /// What it says of itself.
     pub(crate) file: File,
+    /// What routing daemons are told.
+    pub(crate) announce: Announce,
 }
 
 /// What the host has, to check that the configuration fits.
@@ -161,6 +165,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         sha256: String::new(),
         included: sources.included().map(Path::to_owned).collect(),
         file: raw.file,
+        announce: raw.announce,
     })
 }
 

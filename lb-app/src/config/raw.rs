@@ -1,6 +1,7 @@
 //! The user's values: the keys of the file with their types and places, not checked against each other.
 
 use super::{
+    announce::Announce,
     health::{Hooks, OwnCheck, Pool, PoolPlaces, read_check, read_pool},
     options::{Said, read},
     place::{At, Field, Place},
@@ -32,6 +33,7 @@ pub(super) struct Raw {
     /// The file itself, for what is missing from it.
     pub(super) place: Place,
     pub(super) file: settings::File,
+    pub(super) announce: Announce,
     pub(super) director: DirectorPlan,
     pub(super) workers: Workers,
     /// With the defaults of those that were not said.
@@ -125,6 +127,8 @@ impl Raw {
             read(&mut table, settings::File::OPTIONS, &mut itself);
             table.finish();
         }
+        let announce =
+            file.table("announce").map_or_else(Announce::default, |table| read_announce(table, problems));
         let mut director = DirectorPlan::default();
         if let Some(mut table) = file.table("director") {
             read(&mut table, DirectorPlan::OPTIONS, &mut director);
@@ -153,6 +157,7 @@ impl Raw {
         let (ports, routes) = (file.tables("ports"), file.tables("routes"));
         Raw {
             file: itself,
+            announce,
             director,
             workers,
             timeouts,
@@ -180,6 +185,25 @@ impl Workers {
         let said = read(&mut table, settings::Workers::OPTIONS, &mut set);
         Workers { place: table.finish(), set, said }
     }
+}
+
+fn read_announce(mut table: Table, problems: &Problems) -> Announce {
+    let mut announce = Announce::default();
+    let said = read(&mut table, Announce::OPTIONS, &mut announce);
+    if let Some(place) = said.place("file")
+        && !announce.file.as_deref().is_some_and(|file| file.starts_with('/'))
+    {
+        let remedy = "name it from the root, as in `file = \"/run/lb/announced.conf\"`";
+        problems.add(place, Complaint::new("is no path from the root", remedy));
+    }
+    if announce.file.is_none()
+        && let Some(place) = said.place("command").filter(|_| said.known("file", ()).is_some())
+    {
+        let remedy = "add `file`, as in `file = \"/run/lb/announced.conf\"`";
+        problems.add(place, Complaint::new("nothing is announced that it could be run for", remedy));
+    }
+    table.finish();
+    announce
 }
 
 fn read_metrics(mut table: Table, problems: &Problems) -> Metrics {

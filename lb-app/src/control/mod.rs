@@ -4,10 +4,12 @@
 //! * [`edit`]: edits of the plan, by operators, checks and time.
 //! * [`mod@file`]: the configuration file read again and written back; connections kept from run to run.
 //! * [`watch`]: explanations, traces and captures.
+//! * [`announce`]: which VIPs routing daemons are told of.
 //! * [`plane`]: all of these together.
 //! * [`api`]: what clients ask, and what they are answered.
 //! * [`clients`]: the ways in which they come.
 
+pub(crate) mod announce;
 pub(crate) mod api;
 pub(crate) mod clients;
 pub(crate) mod edit;

@@ -1,6 +1,7 @@
 //! The control plane: the running director with all that changes and watches it over time.
 
 use super::{
+    announce::{self, Announcer, Leaving},
     edit::{health::Link, servers::Schedule},
     file::{
         reload::Reloads,
@@ -15,6 +16,7 @@ use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
     thread,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -31,6 +33,8 @@ pub(crate) struct ControlPlane {
     pub(crate) reloads: Reloads,
     /// What became of the configuration file, if it is watched.
     pub(crate) watched: Watched,
+    /// What is announced to routing daemons.
+    pub(crate) announcer: Announcer,
     /// Traces and captures.
     pub(crate) watches: Watches,
     monitor: Mutex<Option<Arc<Monitor>>>,
@@ -44,6 +48,7 @@ impl ControlPlane {
             servers: Schedule::default(),
             reloads: Reloads::default(),
             watched: Watched::default(),
+            announcer: Announcer::default(),
             watches: Watches::default(),
             monitor: Mutex::default(),
             metrics: OnceLock::new(),
@@ -66,6 +71,52 @@ impl ControlPlane {
             }
         };
         thread::Builder::new().name("lb-config".to_owned()).spawn(watch).map(drop)
+    }
+
+    /// Begins to tell routing daemons which VIPs may be sent here, if the configuration wants that.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(crate) fn announce(self: &Arc<Self>) -> std::io::Result<()> {
+        if self.running.config.announce.file.is_none() {
+            return Ok(());
+        }
+        let plane = Arc::downgrade(self);
+        // A thread of its own: workers may be slow to answer, and the command takes its time.
+        let announce = move || {
+            let mut looker = announce::Looker::default();
+            loop {
+                {
+                    let Some(plane) = plane.upgrade() else { return };
+                    let found = looker.look(&plane.running, Instant::now());
+                    plane.announcer.step(
+                        &plane.running,
+                        found,
+                        &|words, told| plane.run(words, told),
+                        Instant::now(),
+                    );
+                }
+                thread::sleep(announce::LOOK);
+            }
+        };
+        thread::Builder::new().name("lb-announce".to_owned()).spawn(announce).map(drop)
+    }
+
+    /// Withdraws all VIPs from routing daemons.
+    pub(crate) fn withdraw(&self) {
+        self.announcer.end(&self.running, &|words, told| self.run(words, told));
+    }
+
+    /// Whether nothing is announced any more that packets could come for.
+    pub(crate) fn has_left(&self) -> bool {
+        self.running.config.announce.file.is_none() || self.announcer.leaving() == Leaving::Left
+    }
+
+    /// Runs a program of the operator's.
+    fn run(&self, words: &[String], environment: Vec<(&'static str, String)>) -> Result<(), String> {
+        let limit = self.running.current().config.health.hooks.hook_timeout;
+        let monitor = self.monitor().ok_or("the director is stopping")?;
+        monitor.run(words, environment, Duration::from_millis(limit.as_millis()))
     }
 
     /// Begins to check servers.

@@ -71,7 +71,13 @@ impl Director {
         let mut watchdog = Watchdog::ready(plane);
         let (mut refusals, mut links, mut drops) = (Watch::default(), Links::default(), Drops::default());
         running.journal.tell(Happened::new(Kind::Started, started(running)));
-        while !wishes.stop.load(Ordering::Relaxed) {
+        let mut leaving = false;
+        // Who leaves in good order forwards until routers have heard of it.
+        while !(wishes.stop.load(Ordering::Relaxed) && plane.has_left()) {
+            if wishes.stop.load(Ordering::Relaxed) && !leaving {
+                leaving = true;
+                plane.announcer.leave(false);
+            }
             running.board.sum_up(running.current().snapshot.servers.len());
             self.notices.tell(running, Instant::now());
             if wishes.reload.swap(false, Ordering::Relaxed) {
@@ -120,6 +126,7 @@ impl Director {
         if let Some(exporter) = self.exporter.take() {
             exporter.stop();
         }
+        self.plane.withdraw();
         self.plane.stop_checks();
         self.shutdown.request();
         let ports = running.take_ports();

@@ -11,6 +11,7 @@ use crate::{
     cli::CommandLine,
     config::{self, Config, Limits, Wanted, memory},
     control::{
+        announce,
         api::{Api, Author},
         clients::{socket::ControlSocket, telemetry},
         file::state_file::{self, Left},
@@ -37,6 +38,7 @@ use parking_lot::Mutex;
 use std::{
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
 };
 use tracing::warn;
@@ -68,6 +70,8 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
     let mut config = config::load(command.options.conf(), Limits { workers: lcores.len(), available_bytes })?;
     ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] table");
 
+    // One that ended without a word may have left something else.
+    announce::clear(&config.announce).context("cannot write the file of [announce]")?;
     let socket = control_socket(&config, &eal)?;
     let ports = ports::start(&mut config, &command.options, lcores.len())?;
     for port in &ports.started {
@@ -173,6 +177,7 @@ fn launch(
     dpdk::spawn::close_on_exec();
     let plane = Arc::new(ControlPlane::new(running));
     plane.start_checks()?;
+    plane.announce().context("cannot start the thread that announces VIPs")?;
     plane.watch_file().context("cannot start the thread that watches the configuration file")?;
     let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {
         warn!("dpdk-dumpcap is not available: {error}");
@@ -223,6 +228,28 @@ fn left_state(config: &Config) -> Option<Left> {
 
 fn fresh_secret() -> Secret {
     Secret(RandomState::new().hash_one(std::process::id()))
+}
+
+/// Withdraws all VIPs from routing daemons, as nobody forwards.
+///
+/// # Errors
+/// When the configuration is wrong, the file cannot be written, or the command fails.
+pub(crate) fn withdraw(command: &CommandLine) -> Result<()> {
+    let config = config::load(command.options.conf(), Limits { workers: 1, available_bytes: u64::MAX })?;
+    announce::clear(&config.announce).context("cannot write the file of [announce]")?;
+    let (Some(file), Some(words)) = (&config.announce.file, &config.announce.command) else { return Ok(()) };
+    let mut vips: Vec<String> = config.plan.services.iter().map(|service| service.vip.to_string()).collect();
+    vips.sort();
+    vips.dedup();
+    let mut program = Command::new(&words[0]);
+    program
+        .args(&words[1..])
+        .env("LB_FILE", file)
+        .env("LB_ANNOUNCED", "")
+        .env("LB_WITHDRAWN", vips.join(" "));
+    let status = program.status().with_context(|| format!("cannot run {}", words[0]))?;
+    ensure!(status.success(), "{}: {status}", words.join(" "));
+    Ok(())
 }
 
 /// Validates the configuration and prints what it means.

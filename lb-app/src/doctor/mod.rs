@@ -53,6 +53,7 @@ fn examine(command: &CommandLine) -> Vec<Finding> {
                     let text = "the director starts on standby and says nothing for its VIPs until it is made active";
                     findings.push(Finding::ok("role", text));
                 }
+                findings.extend(announce(&config));
                 patient.config = Some(config);
             }
             Err(report) => findings.push(Finding::wrong(
@@ -69,6 +70,19 @@ fn examine(command: &CommandLine) -> Vec<Finding> {
     findings.extend(checks(&patient));
     findings.extend(drivers::look(&patient, &ports::cards_of(&patient, root)));
     findings
+}
+
+/// Whether what is announced can be written where it is to be.
+fn announce(config: &config::Config) -> Option<Finding> {
+    let file = config.announce.file.as_deref()?;
+    let folder = Path::new(file).parent().unwrap_or(Path::new("/"));
+    Some(match folder.is_dir() {
+        true => Finding::ok("announce", format!("VIPs that may be announced will be in {file}")),
+        false => {
+            let text = format!("the folder of the file of [announce] does not exist: {}", folder.display());
+            Finding::wrong("announce", text, format!("mkdir -p {}", folder.display()))
+        }
+    })
 }
 
 /// Health checks that may not work from here.

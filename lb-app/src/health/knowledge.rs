@@ -11,10 +11,14 @@ use super::{
 };
 use crate::config::health::{Check, Health};
 use lb_core::{
-    service::{key::ServerKey, plan::Plan},
+    service::{
+        key::{ServerKey, ServiceKey},
+        plan::Plan,
+    },
     time::{self, Duration as Span},
 };
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -59,6 +63,14 @@ impl Knowledge {
         let state = self.state();
         let servers = state.services.values().flat_map(|service| service.servers.values());
         servers.filter(|server| !server.machine.is_up()).count()
+    }
+
+    /// The services that have lost their quorum.
+    pub(crate) fn without_quorum(&self) -> HashSet<ServiceKey> {
+        let state = self.state();
+        let lost =
+            state.services.iter().filter(|(_, service)| service.is_watched() && !service.outcome.quorum);
+        lost.map(|(key, _)| *key).collect()
     }
 
     /// What is known of all services that are checked. `hooks` were called that often, and failed that often.

@@ -1,8 +1,15 @@
 //! Does the checking: one task for each server, and one that has what they find made part of the plan.
 
 use super::{
-    balancer::Balancer, hooks::Hooks, knowledge::Knowledge, means::Means, probe::probe, report::Report,
-    state::Task, target::Target,
+    balancer::Balancer,
+    command::{Program, run, turn},
+    hooks::Hooks,
+    knowledge::Knowledge,
+    means::Means,
+    probe::probe,
+    report::Report,
+    state::Task,
+    target::Target,
 };
 use crate::{config::health::Check, journal::Journal};
 use lb_core::{service::key::ServerKey, time::Duration as Span};
@@ -69,6 +76,28 @@ impl Monitor {
             // Programs end with their tasks; nothing else is worth waiting for.
             runtime.shutdown_timeout(Duration::from_millis(500));
         }
+    }
+
+    /// Runs a program of the operator's with these environment variables, and waits until it ends. To be called by a thread
+    /// that may wait.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub(crate) fn run(
+        &self,
+        words: &[String],
+        environment: Vec<(&'static str, String)>,
+        limit: Duration,
+    ) -> Result<(), String> {
+        let ending = || "the director is stopping".to_owned();
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        let handle = runtime.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(ending)?;
+        drop(runtime);
+        let program = Program { words: words.to_vec(), user: None, memory_mib: None, environment };
+        handle.block_on(async {
+            let turn = turn(&self.shared.means).await.ok_or_else(ending)?;
+            run(&self.shared.means, None, program, (turn, limit)).await
+        })
     }
 
     /// What is known of all services that are checked.

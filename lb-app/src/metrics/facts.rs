@@ -80,6 +80,8 @@ pub(crate) struct Facts {
     pub(crate) forwarding: bool,
     /// What the director is to its VIPs.
     pub(crate) role: Role,
+    /// VIPs, and whether they are announced.
+    pub(crate) announced: Vec<(String, bool)>,
     pub(crate) capacity: u64,
     pub(crate) changes: u64,
     /// Those that were made, and those that were refused.
@@ -188,6 +190,12 @@ impl Facts {
         writer.family(&gauge("lb_director_role", help));
         for role in Role::ALL {
             writer.sample(&labels(&[("role", role.name())]), (*role == self.role).into());
+        }
+        if !self.announced.is_empty() {
+            writer.family(&gauge("lb_vip_announced", "Whether a VIP is announced to routing daemons."));
+            for (vip, announced) in &self.announced {
+                writer.sample(&labels(&[("vip", vip)]), (*announced).into());
+            }
         }
         writer.family(&gauge("lb_connections_capacity", "Capacity of all connection tables."));
         writer.sample("", self.capacity);

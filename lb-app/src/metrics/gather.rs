@@ -54,6 +54,12 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
         role: current.plan.director.role,
         sha256: current.config.sha256.clone(),
         watched: plane.watched.told(running),
+        announced: plane
+            .announcer
+            .verdicts()
+            .iter()
+            .map(|(vip, why)| (vip.to_string(), why.is_none()))
+            .collect(),
         capacity: running.capacity() as u64,
         changes: current.generation,
         reloads: plane.reloads.counts(),

@@ -37,6 +37,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         capacity: 1_000_000,
         changes: 3,
         reloads: [2, 1],
+        announced: vec![("192.0.2.100".to_owned(), true)],
         watched: Some(Told { sha256: Some("0".repeat(64)), refused: None }),
         events: Journal::new().counts(),
         buffers: [100, 4_095],

@@ -69,6 +69,13 @@ impl Add {
     }
 }
 
+/// `drain ...`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Drain {
+    /// The director: its VIPs are withdrawn from routing daemons, and then it polls no port; `start` undoes it
+    Director,
+}
+
 /// `set ...`
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Set {

@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn words_are_offered_where_they_fit() {
         assert_eq!(offered("sh"), "show shutdown");
-        assert_eq!(offered("d"), "dump delete");
+        assert_eq!(offered("d"), "drain dump delete");
         assert_eq!(offered("show port "), "0 1 info rss stats summary xstats");
         assert_eq!(offered("show port stats "), "0 1 all");
         assert_eq!(offered("show port 0 "), "rss");

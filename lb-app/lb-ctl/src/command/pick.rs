@@ -1,6 +1,6 @@
 //! Which of the words that may stand somewhere is meant: the whole word, or an abbreviation that only one begins with.
 //!
-//! What ends something (a connection, a server, the director) is written in full: who types `d` or `sh` in a hurry gets
+//! What ends something (a connection, a server, the director) is written in full: who types `du` or `sh` in a hurry gets
 //! `dump` or `show`, never `delete` or `shutdown`. For the same reason such words come last in every list.
 
 use crate::{foreign, near::nearest};

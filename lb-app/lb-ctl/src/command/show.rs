@@ -19,6 +19,8 @@ use clap::{Args, Subcommand, ValueEnum};
 pub enum Show {
     /// Version, uptime, whether it forwards
     Director,
+    /// Which VIPs are announced to routing daemons, and why others are not
+    Announced,
     /// What happened: servers, services, reloads, links and who changed what
     Events {
         /// The latest so many; the director keeps about 1,000
@@ -168,6 +170,7 @@ impl Show {
     pub(super) fn step(self) -> Step {
         let (request, view) = match self {
             Show::Director => (Request::Director(director::Request::About), View::Plain),
+            Show::Announced => (Request::Director(director::Request::Announced), View::Plain),
             Show::Events { count } => {
                 let request = events::Request::List { after: None, run: None, latest: Some(count) };
                 (Request::Events(request), View::Plain)

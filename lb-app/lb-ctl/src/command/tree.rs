@@ -24,6 +24,9 @@ pub enum Command {
     Start,
     /// Stop polling and print the accumulated statistics; workers keep their connections
     Stop,
+    /// Withdraw what is announced, then stop
+    #[command(subcommand)]
+    Drain(change::Drain),
     /// Show something
     #[command(subcommand)]
     Show(show::Show),
@@ -122,6 +125,7 @@ impl Command {
         match self {
             Command::Start => ask(Request::Director(director::Request::Start)),
             Command::Stop => ask(Request::Director(director::Request::Stop)),
+            Command::Drain(change::Drain::Director) => ask(Request::Director(director::Request::Drain)),
             Command::Show(show) => show.step(),
             Command::Add(add) => ask(add.request()),
             Command::Set(set) => ask(set.request()),

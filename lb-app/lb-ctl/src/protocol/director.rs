@@ -3,6 +3,7 @@
 use super::keys::{ServerEndpoint, ServiceKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// Requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +19,10 @@ pub enum Request {
     Start,
     /// Poll no port. Workers keep what they know.
     Stop,
+    /// What is announced.
+    Announced,
+    /// Withdraw what is announced, then poll no port.
+    Drain,
     /// What it is to its VIPs from now on.
     Role {
         /// `active` or `standby`.
@@ -73,6 +78,9 @@ pub struct About {
     /// SHA-256 of the configuration file as it was last read and applied.
     #[serde(default)]
     pub file_sha256: String,
+    /// `draining` or `drained`, if it is told to drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<String>,
     /// The file is watched: changes of it are applied by themselves.
     #[serde(default)]
     pub file_watched: bool,
@@ -87,6 +95,31 @@ pub struct About {
     pub metrics_failure: Option<String>,
     /// Clients of the control socket that were dropped: they stopped reading, broke a limit, or made room for others.
     pub clients_dropped: u64,
+}
+
+/// Which VIPs are announced to routing daemons.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Announced {
+    /// The file that has them, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// `draining` or `drained`, if the director is told to drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<String>,
+    /// VIPs with services.
+    pub vips: Vec<AnnouncedVip>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AnnouncedVip {
+    /// Its address.
+    pub vip: IpAddr,
+    /// It is announced.
+    pub announced: bool,
+    /// Why it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Names that commands take, for completing them.

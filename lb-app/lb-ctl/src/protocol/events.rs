@@ -221,6 +221,12 @@ kinds! {
     PortStopped "port-stopped" Info,
     /// The director became active or went on standby.
     RoleChanged "role-changed" Info,
+    /// The director withdraws its VIPs, then stops.
+    DirectorDraining "director-draining" Info,
+    /// A VIP is announced to routing daemons.
+    VipAnnounced "vip-announced" Info,
+    /// A VIP is withdrawn from routing daemons.
+    VipWithdrawn "vip-withdrawn" Warning,
     /// Ports are polled again.
     ForwardingStarted "forwarding-started" Info,
     /// No port is polled.

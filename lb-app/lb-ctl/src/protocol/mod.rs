@@ -130,6 +130,8 @@ pub enum Reply {
     Done(Done),
     /// The director as a whole.
     About(director::About),
+    /// Which VIPs are announced.
+    Announced(director::Announced),
     /// Names that commands take.
     Names(director::Names),
     /// Services, a page of them.

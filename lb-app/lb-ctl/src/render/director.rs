@@ -1,7 +1,7 @@
 //! The director as a whole, and testpmd's `show config`.
 
 use super::{units::span, view::View};
-use crate::protocol::director::{About, Configuration, Names};
+use crate::protocol::director::{About, Announced, AnnouncedVip, Configuration, Names};
 use std::fmt::Write;
 
 pub(super) fn about(text: &mut String, about: &About) {
@@ -17,6 +17,7 @@ pub(super) fn about(text: &mut String, about: &About) {
         capacity,
         generation,
         file_sha256,
+        drain,
         file_watched,
         file_refused,
         unconfirmed_ms,
@@ -29,6 +30,9 @@ pub(super) fn about(text: &mut String, about: &About) {
     let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, capacity {capacity} connections");
     let _ = writeln!(text, "configuration {generation} is in effect: {generation} changes since the start");
     let _ = writeln!(text, "the file that was applied last has SHA-256 {file_sha256}");
+    if let Some(drain) = drain {
+        let _ = writeln!(text, "the director is {drain}: its VIPs are withdrawn (`start` undoes it)");
+    }
     if *file_watched {
         let _ = writeln!(text, "the file is watched: changes of it are applied as they are made");
     }
@@ -50,6 +54,26 @@ pub(super) fn about(text: &mut String, about: &About) {
             text,
             "{clients_dropped} clients of the control socket were disconnected because they were too slow"
         );
+    }
+}
+
+pub(super) fn announced(text: &mut String, announced: &Announced) {
+    let Announced { file, drain, vips } = announced;
+    let Some(file) = file else {
+        text.push_str("nothing is announced: there is no `file` in [announce]\n");
+        return;
+    };
+    let _ = writeln!(text, "{file} has what is announced");
+    if let Some(drain) = drain {
+        let _ = writeln!(text, "the director is {drain}");
+    }
+    let width = vips.iter().map(|vip| vip.vip.to_string().len()).max().unwrap_or_default();
+    for AnnouncedVip { vip, announced, reason } in vips {
+        let (vip, state) = (vip.to_string(), if *announced { "announced" } else { "withdrawn" });
+        let _ = match reason {
+            Some(reason) => writeln!(text, "{vip:<width$}  {state}: {reason}"),
+            None => writeln!(text, "{vip:<width$}  {state}"),
+        };
     }
 }
 

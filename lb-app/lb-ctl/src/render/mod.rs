@@ -55,6 +55,7 @@ impl Renderer {
                 let _ = writeln!(text, "{note}");
             }),
             Reply::About(about) => director::about(&mut text, about),
+            Reply::Announced(announced) => director::announced(&mut text, announced),
             Reply::Names(names) => director::names(&mut text, names),
             Reply::Configuration(config) => director::configuration(&mut text, config, view),
             Reply::Services(page) => services::page(&mut text, page, view, first, &mut self.service),

@@ -140,6 +140,7 @@ fn picture() -> Picture {
             ports: 2,
             capacity: 1_000,
             generation: 0,
+            drain: None,
             file_watched: false,
             file_refused: None,
             unconfirmed_ms: None,

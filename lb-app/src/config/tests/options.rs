@@ -1,7 +1,7 @@
 //! The tables of options: every entry is sound, and says what it does.
 
 use crate::config::{
-    Control, File, Metrics,
+    Announce, Control, File, Metrics,
     health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp},
     settings::{Tunnel, Workers},
 };
@@ -78,6 +78,7 @@ fn every_entry_is_sound() {
     check(Passive::OPTIONS, &Passive::default());
     check(Hooks::OPTIONS, &Hooks::default());
     check(Control::OPTIONS, &Control::default());
+    check(Announce::OPTIONS, &Announce::default());
     check(File::OPTIONS, &File::default());
     check(DirectorPlan::OPTIONS, &DirectorPlan::default());
     check(Workers::OPTIONS, &Workers::default());

@@ -2,7 +2,7 @@
 //! the environment both are written anew, to be reviewed.
 
 use crate::config::{
-    Control, File, Metrics,
+    Announce, Control, File, Metrics,
     health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp},
     settings::{Tunnel, Workers},
 };
@@ -111,6 +111,7 @@ fn the_reference_is_that_of_the_tables() {
         ("hooks", rows(Hooks::OPTIONS, &Hooks::default())),
         ("control", rows(Control::OPTIONS, &Control::default())),
         ("config", rows(File::OPTIONS, &File::default())),
+        ("announce", rows(Announce::OPTIONS, &Announce::default())),
         ("director", rows(DirectorPlan::OPTIONS, &DirectorPlan::default())),
         ("workers", rows(Workers::OPTIONS, &Workers::default())),
         ("tunnel", rows(Tunnel::OPTIONS, &Tunnel::default())),

@@ -65,15 +65,17 @@ impl fmt::Display for Role {
 pub(super) fn needed(request: &Request) -> Role {
     match request {
         Request::Director(request) => match request {
-            director::Request::About | director::Request::Names | director::Request::Configuration => {
-                Role::Reader
-            }
+            director::Request::About
+            | director::Request::Announced
+            | director::Request::Names
+            | director::Request::Configuration => Role::Reader,
             director::Request::Reload { .. }
             | director::Request::Confirm
             | director::Request::Verbose { .. } => Role::Operator,
             director::Request::Start
             | director::Request::Stop
             | director::Request::Role { .. }
+            | director::Request::Drain
             | director::Request::Quit
             | director::Request::Save => Role::Administrator,
         },

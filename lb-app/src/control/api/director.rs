@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     control::{
+        announce::Leaving,
         file::{
             difference::Line,
             reload::{How, Reloaded},
@@ -15,7 +16,7 @@ use crate::{
         live::running::Running,
         plane::ControlPlane,
     },
-    dataplane::{BURST, ask::Silent, asks::EndBurst},
+    dataplane::{BURST, ask::Silent},
     dpdk,
     journal::Happened,
 };
@@ -25,7 +26,10 @@ use lb_core::{
 };
 use lb_ctl::protocol::{
     Code, Done, Refusal, Reply,
-    director::{About, Configuration, NamedServer, NamedService, Names, PortSetup, Request, WorkerSetup},
+    director::{
+        About, Announced, AnnouncedVip, Configuration, NamedServer, NamedService, Names, PortSetup, Request,
+        WorkerSetup,
+    },
     events::Kind,
 };
 use std::{sync::atomic::Ordering, time::Duration};
@@ -47,6 +51,7 @@ pub(super) fn answer(
         Request::Names => Ok(Reply::Names(names(plane))),
         Request::Configuration => Ok(Reply::Configuration(configuration(running))),
         Request::Start => {
+            plane.announcer.stay();
             running.resume();
             tell(Kind::ForwardingStarted, "forwarding".to_owned());
             Ok(done_with("forwarding"))
@@ -56,6 +61,20 @@ pub(super) fn answer(
             tell(Kind::ForwardingStopped, "forwarding is stopped: no port is polled".to_owned());
             answer
         }
+        Request::Drain => {
+            if running.config.announce.file.is_none() {
+                let why = "nothing is announced that could be withdrawn: there is no `file` in [announce]; use `stop`, or \
+                           `set director role standby`";
+                return Err(invalid(why));
+            }
+            plane.announcer.leave(true);
+            tell(
+                Kind::DirectorDraining,
+                "the director drains: its VIPs are withdrawn, then it stops".to_owned(),
+            );
+            Ok(done_with("draining: VIPs are withdrawn, then no port is polled; `start` undoes it"))
+        }
+        Request::Announced => Ok(Reply::Announced(announced(plane))),
         Request::Role { ref role } => {
             let role = word("role", role, Role::ALL, Role::name)?;
             let before = running.change(|plan| Ok(std::mem::replace(&mut plan.director.role, role)));
@@ -119,6 +138,7 @@ fn about(plane: &ControlPlane, process: &Process) -> About {
         capacity: running.capacity() as u64,
         generation: running.current().generation,
         file_sha256: running.current().config.sha256.clone(),
+        drain: drain(plane.announcer.leaving()),
         file_watched: watched.is_some(),
         file_refused: watched.and_then(|watched| watched.refused),
         unconfirmed_ms: plane.reloads.unconfirmed().map(|left| left.as_millis() as u64),
@@ -127,14 +147,31 @@ fn about(plane: &ControlPlane, process: &Process) -> About {
     }
 }
 
+fn announced(plane: &ControlPlane) -> Announced {
+    let vips = plane.announcer.verdicts().into_iter();
+    let vips = vips.map(|(vip, reason)| AnnouncedVip { vip, announced: reason.is_none(), reason });
+    Announced {
+        file: plane.running.config.announce.file.clone(),
+        drain: drain(plane.announcer.leaving()),
+        vips: vips.collect(),
+    }
+}
+
+/// How far a director that drains has got.
+fn drain(leaving: Leaving) -> Option<String> {
+    let word = match leaving {
+        Leaving::Stays => return None,
+        Leaving::Asked | Leaving::Going(_) | Leaving::Withdrawn(_) => "draining",
+        Leaving::Left => "drained",
+    };
+    Some(word.to_owned())
+}
+
 /// Workers poll no port any more when this returns.
 fn pause(running: &Running, forwarded: &forward::Baseline) -> Answer {
-    running.shutdown.set_paused(true);
-    for worker in &running.workers {
-        worker.line.ask(EndBurst).map_err(|silent: Silent| {
-            Refusal::new(Code::Timeout, format!("{silent}; it stops forwarding as soon as it responds"))
-        })?;
-    }
+    running.pause().map_err(|silent: Silent| {
+        Refusal::new(Code::Timeout, format!("{silent}; it stops forwarding as soon as it responds"))
+    })?;
     Ok(forward::stats(running, forwarded))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{
-        Config, Control, Device, File,
+        Announce, Config, Control, Device, File,
         health::{Check, Health, Hooks, ServiceHealth, inline_check, inline_pool},
     },
     control::edit::sorry::without_sorry_servers,
@@ -105,6 +105,7 @@ impl Difference {
             |config: &Config| config.metrics.listen.map_or("off".to_owned(), |listen| listen.to_string());
         changed(restart, "metrics: listen", listen(before), listen(after));
         changed(restart, "metrics: console", before.metrics.console, after.metrics.console);
+        options(restart, "announce", Announce::OPTIONS, &before.announce, &after.announce);
         let control = (&before.control, &after.control);
         changed(restart, "control: socket", &control.0.socket, &control.1.socket);
         // Where the socket is has a word of its own for the usual place.

@@ -13,7 +13,7 @@
 pub(crate) mod difference;
 mod merge;
 pub(crate) mod reload;
-mod replace;
+pub(crate) mod replace;
 mod rewrite;
 pub(crate) mod save;
 mod share;

@@ -4,7 +4,7 @@ use super::running::Running;
 use crate::{
     dataplane::{
         ask::Silent,
-        asks::{Announce, PausePort},
+        asks::{Announce, EndBurst, PausePort},
     },
     dpdk::PortError,
 };
@@ -46,6 +46,15 @@ impl Running {
     pub(crate) fn resume(&self) {
         self.shutdown.set_paused(false);
         self.announce(None);
+    }
+
+    /// Stops forwarding: workers poll no port any more when this returns. They keep what they know.
+    ///
+    /// # Errors
+    /// When a worker does not answer; it stops as soon as it does.
+    pub(crate) fn pause(&self) -> Result<(), Silent> {
+        self.shutdown.set_paused(true);
+        self.workers.iter().try_for_each(|worker| worker.line.ask(EndBurst))
     }
 
     /// Announces the addresses on a port anew, or on all ports. While nothing is forwarded nobody is told: that comes when

@@ -71,6 +71,9 @@ fn top(picture: &Picture, state: &State, columns: usize) -> Vec<Line> {
     if about.role == "standby" {
         head += "  STANDBY";
     }
+    if let Some(drain) = &about.drain {
+        head += &format!("  {}", drain.to_uppercase());
+    }
     if let Some(left) = about.unconfirmed_ms {
         head += &format!("  RELOAD UNCONFIRMED, {} left", span(left / 1_000 * 1_000));
     }

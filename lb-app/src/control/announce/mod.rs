@@ -1,0 +1,331 @@
+//! Announcing: facts out, decisions elsewhere. A file always has the VIPs that may be sent to this director, and a command
+//! lets a routing daemon know. `lb-app` speaks no routing protocol.
+//!
+//! * `facts`: which VIPs, and why not others.
+//! * `text`: what the file says.
+//!
+//! Whoever leaves in good order goes step by step: VIPs are announced as being about to go, then withdrawn, and packets
+//! are forwarded until routers have heard of it.
+
+mod facts;
+mod text;
+
+use super::{file::replace::replace, live::running::Running};
+use crate::{
+    config::{Announce, Format},
+    dpdk::LinkState,
+    journal::Happened,
+};
+use facts::Facts;
+pub(crate) use facts::Verdicts;
+use lb_core::{
+    neigh::entry::{Knowledge, Neighbour},
+    service::routing::NextHop,
+};
+use lb_ctl::protocol::events::Kind;
+use parking_lot::Mutex;
+use std::{
+    collections::HashSet,
+    io::{self, Write},
+    net::IpAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+use text::text;
+
+/// Time between two looks.
+pub(crate) const LOOK: Duration = Duration::from_millis(200);
+/// Time between two questions to workers about next hops.
+const ASK: Duration = Duration::from_secs(1);
+/// Time after which a command that failed is run again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Questions in a row that a worker leaves unanswered before VIPs are withdrawn: one may be a large change of the plan.
+const PATIENCE: u32 = 2;
+
+/// Runs a program with these environment variables.
+pub(crate) type Run<'a> = &'a dyn Fn(&[String], Vec<(&'static str, String)>) -> Result<(), String>;
+
+/// What is announced, and what becomes of it.
+#[derive(Debug, Default)]
+pub(crate) struct Announcer {
+    state: Mutex<State>,
+    /// Held by who writes the file.
+    turn: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    verdicts: Verdicts,
+    /// What the file says.
+    written: Option<String>,
+    /// When the command is to be run.
+    due: Option<Instant>,
+    leaving: Leaving,
+    /// Forwarding stops when it has left.
+    stops: bool,
+}
+
+/// How far somebody who leaves has got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// Nobody leaves.
+    #[default]
+    Stays,
+    /// It is about to.
+    Asked,
+    /// VIPs are announced as being about to go, since then.
+    Going(Instant),
+    /// They are withdrawn, since then.
+    Withdrawn(Instant),
+    /// Nothing comes any more.
+    Left,
+}
+
+impl Leaving {
+    /// The next step, if it is time for one.
+    fn next(self, config: &Announce, is_announced: bool, now: Instant) -> Self {
+        let is_over = |since: Instant, time: lb_core::time::Duration| {
+            now.saturating_duration_since(since) >= Duration::from_millis(time.as_millis())
+        };
+        match self {
+            Leaving::Asked if !is_announced => Leaving::Left,
+            Leaving::Asked if config.format == Format::Bird => Leaving::Going(now).next(config, true, now),
+            Leaving::Asked => Leaving::Withdrawn(now),
+            Leaving::Going(since) if is_over(since, config.gshut) => Leaving::Withdrawn(now),
+            Leaving::Withdrawn(since) if is_over(since, config.settle) => Leaving::Left,
+            other => other,
+        }
+    }
+}
+
+/// Who looks, and what it knows of next hops.
+#[derive(Debug, Default)]
+pub(crate) struct Looker {
+    asked: Option<Instant>,
+    resolved: HashSet<NextHop>,
+    /// Rounds of questions that not all workers answered.
+    silent: u32,
+}
+
+impl Looker {
+    /// Which VIPs may be announced now. Asks workers once a second.
+    pub(crate) fn look(&mut self, running: &Running, now: Instant) -> Verdicts {
+        if self.asked.is_none_or(|asked| now.duration_since(asked) >= ASK) {
+            self.asked = Some(now);
+            match resolved(running) {
+                Some(resolved) => (self.resolved, self.silent) = (resolved, 0),
+                None => self.silent += 1,
+            }
+        }
+        let ports = running.ports();
+        let up = ports.iter().map(|port| port.is_moving() && port.link().state == LinkState::Up).collect();
+        drop(ports);
+        let facts = Facts {
+            forwarding: !running.shutdown.is_paused(),
+            alive: self.silent < PATIENCE,
+            up,
+            resolved: self.resolved.clone(),
+            lost: running.health.without_quorum(),
+        };
+        facts.judge(&running.current().snapshot)
+    }
+}
+
+/// The next hops that all workers have the Ethernet address of; nothing if one does not answer.
+fn resolved(running: &Running) -> Option<HashSet<NextHop>> {
+    let is_known = |neighbour: &Neighbour| neighbour.knowledge == Knowledge::Known;
+    let mut all: Option<HashSet<NextHop>> = None;
+    for worker in &running.workers {
+        let neighbours = worker.neighbours().ok()?.into_iter();
+        let known: HashSet<NextHop> = neighbours.filter(is_known).map(|neighbour| neighbour.hop).collect();
+        all = Some(all.map_or_else(|| known.clone(), |all| all.intersection(&known).copied().collect()));
+    }
+    all
+}
+
+impl Announcer {
+    /// Puts into effect what was found: writes the file if it has to say something else, and runs the command if that is
+    /// due.
+    pub(crate) fn step(&self, running: &Running, found: Verdicts, run: Run<'_>, now: Instant) {
+        let config = &running.config.announce;
+        let Some(file) = &config.file else { return };
+        let _turn = self.turn.lock();
+        let (events, text, has_left) = {
+            let mut state = self.state.lock();
+            let before = state.leaving;
+            let is_announced = state.verdicts.values().any(Option::is_none);
+            state.leaving = before.next(config, is_announced, now);
+            let verdicts = match state.leaving {
+                Leaving::Withdrawn(_) | Leaving::Left => {
+                    let why = || Some("the director is drained".to_owned());
+                    found.into_keys().map(|vip| (vip, why())).collect()
+                }
+                _ => found,
+            };
+            let events = news(&state.verdicts, &verdicts);
+            state.verdicts = verdicts;
+            let vips: Vec<IpAddr> =
+                state.verdicts.iter().filter(|(_, why)| why.is_none()).map(|(vip, _)| *vip).collect();
+            let text = text(config.format, &vips, matches!(state.leaving, Leaving::Going(_)));
+            let has_left = state.leaving == Leaving::Left && before != Leaving::Left && state.stops;
+            (events, (state.written.as_ref() != Some(&text)).then_some(text), has_left)
+        };
+        if let Some(text) = text {
+            match write(Path::new(file), &text) {
+                Ok(()) => {
+                    let mut state = self.state.lock();
+                    (state.written, state.due) = (Some(text), Some(now));
+                }
+                Err(error) => {
+                    let happened = Happened::new(Kind::HookFailed, format!("cannot write {file}"));
+                    running.journal.tell(happened.because(error.to_string()));
+                }
+            }
+        }
+        events.into_iter().map(happened).for_each(|happened| running.journal.tell(happened));
+        if let Some(command) = &config.command
+            && self.state.lock().due.is_some_and(|due| now >= due)
+        {
+            let environment = self.environment(file);
+            let outcome = run(command, environment);
+            self.state.lock().due = outcome.is_err().then(|| now + AGAIN);
+            if let Err(reason) = outcome {
+                let happened = Happened::new(Kind::HookFailed, "the command of [announce] failed");
+                running.journal.tell(happened.because(reason));
+            }
+        }
+        if has_left {
+            // A worker that is stuck forwards nothing either way.
+            let _ = running.pause();
+            let text = "the director is drained: no port is polled until `start`";
+            running.journal.tell(Happened::new(Kind::ForwardingStopped, text));
+        }
+    }
+
+    /// What the command is told.
+    fn environment(&self, file: &str) -> Vec<(&'static str, String)> {
+        let state = self.state.lock();
+        let which = |announced: bool| {
+            let those = state.verdicts.iter().filter(|(_, why)| why.is_none() == announced);
+            those.map(|(vip, _)| vip.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        vec![("LB_FILE", file.to_owned()), ("LB_ANNOUNCED", which(true)), ("LB_WITHDRAWN", which(false))]
+    }
+
+    /// Begins to leave. Forwarding stops at the end if `stops` says so; otherwise it is somebody else's affair.
+    pub(crate) fn leave(&self, stops: bool) {
+        let mut state = self.state.lock();
+        if state.leaving == Leaving::Stays {
+            state.leaving = Leaving::Asked;
+        }
+        state.stops = stops;
+    }
+
+    /// Stays after all.
+    pub(crate) fn stay(&self) {
+        self.state.lock().leaving = Leaving::Stays;
+    }
+
+    /// How far it has got.
+    pub(crate) fn leaving(&self) -> Leaving {
+        self.state.lock().leaving
+    }
+
+    /// What is announced, and why the rest is not.
+    pub(crate) fn verdicts(&self) -> Verdicts {
+        self.state.lock().verdicts.clone()
+    }
+
+    /// Withdraws everything at once.
+    pub(crate) fn end(&self, running: &Running, run: Run<'_>) {
+        let vips = {
+            let mut state = self.state.lock();
+            (state.leaving, state.stops) = (Leaving::Left, false);
+            state.verdicts.clone()
+        };
+        self.step(running, vips, run, Instant::now());
+    }
+}
+
+/// Writes a file that announces nothing: before anything is forwarded, and when nothing is any more.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn clear(config: &Announce) -> io::Result<()> {
+    config.file.as_ref().map_or(Ok(()), |file| write(Path::new(file), &text(config.format, &[], false)))
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    replace(path, 0o644, |mut file| file.write_all(text.as_bytes()))
+}
+
+/// VIPs that are announced now and were not before, and those that are not any more, with why.
+fn news(before: &Verdicts, after: &Verdicts) -> Vec<(IpAddr, Option<String>)> {
+    let was = |vip: &IpAddr| before.get(vip).is_some_and(Option::is_none);
+    let different = after.iter().filter(|(vip, why)| why.is_none() != was(vip));
+    let mut news: Vec<_> = different.map(|(vip, why)| (*vip, why.clone())).collect();
+    let gone = before.keys().filter(|vip| was(vip) && !after.contains_key(vip));
+    news.extend(gone.map(|vip| (*vip, Some("it has no service any more".to_owned()))));
+    news
+}
+
+/// The same for operators.
+fn happened((vip, why): (IpAddr, Option<String>)) -> Happened {
+    match why {
+        None => Happened::new(Kind::VipAnnounced, format!("VIP {vip} is announced")),
+        Some(why) => Happened::new(Kind::VipWithdrawn, format!("VIP {vip} is withdrawn")).because(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaving_goes_step_by_step() {
+        let (config, start) = (Announce::default(), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        let going = Leaving::Asked.next(&config, true, start);
+        assert_eq!(going, Leaving::Going(start));
+        assert_eq!(going.next(&config, true, at(999)), going);
+        let withdrawn = going.next(&config, true, at(1_000));
+        assert_eq!(withdrawn, Leaving::Withdrawn(at(1_000)));
+        assert_eq!(withdrawn.next(&config, false, at(2_999)), withdrawn);
+        assert_eq!(withdrawn.next(&config, false, at(3_000)), Leaving::Left);
+        assert_eq!(Leaving::Left.next(&config, false, at(9_000)), Leaving::Left);
+    }
+
+    #[test]
+    fn nobody_waits_for_what_was_not_announced() {
+        let now = Instant::now();
+        assert_eq!(Leaving::Asked.next(&Announce::default(), false, now), Leaving::Left);
+        let list = Announce { format: Format::List, ..Announce::default() };
+        assert_eq!(
+            Leaving::Asked.next(&list, true, now),
+            Leaving::Withdrawn(now),
+            "it has no word for going"
+        );
+        let at_once = Announce { gshut: lb_core::time::Duration::from_millis(0), ..Announce::default() };
+        assert_eq!(Leaving::Asked.next(&at_once, true, now), Leaving::Withdrawn(now));
+    }
+
+    #[test]
+    fn what_is_different_is_told() {
+        let vip = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let before = Verdicts::from([(vip(1), None), (vip(2), Some("a".to_owned())), (vip(3), None)]);
+        let after = Verdicts::from([
+            (vip(1), Some("its quorum is lost".to_owned())),
+            (vip(2), None),
+            (vip(4), Some("b".to_owned())),
+        ]);
+        let why = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            news(&before, &after),
+            [
+                (vip(1), why("its quorum is lost")),
+                (vip(2), None),
+                (vip(3), why("it has no service any more")),
+            ]
+        );
+    }
+}
