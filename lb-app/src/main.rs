@@ -17,6 +17,7 @@ mod dataplane;
 mod director;
 mod doctor;
 mod health;
+mod import;
 mod journal;
 mod log;
 mod metrics;
@@ -64,6 +65,9 @@ fn main() -> ExitCode {
         }
         None => {}
     }
+    if let Some(from) = command.options.import {
+        return imported(import::import(from, &command.options.files));
+    }
     if command.options.doctor {
         return doctor::run(&command);
     }
@@ -78,6 +82,23 @@ fn main() -> ExitCode {
     let outcome =
         if command.options.check { start::check(&command) } else { run(&command, Box::new(set_verbosity)) };
     ended(outcome)
+}
+
+/// Prints what was imported; the summary does not go where the configuration does.
+fn imported(outcome: Result<import::Imported, String>) -> ExitCode {
+    match outcome {
+        Ok(import::Imported { text, summary, invalid }) => {
+            say(text);
+            eprintln!("lb-app: {summary}");
+            let Some(report) = invalid else { return ExitCode::SUCCESS };
+            eprintln!("lb-app: what was made is not valid yet:\n{}", report.trim_end());
+            ExitCode::FAILURE
+        }
+        Err(wrong) => {
+            eprintln!("lb-app: {wrong}; nothing was imported");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Says what went wrong, if something did.

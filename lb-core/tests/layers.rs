@@ -34,7 +34,8 @@ const LB_CORE: Layers = &[
 
 /// `render` is below `command`, because a command says how its answer is to be shown.
 const LB_CTL: Layers = &[
-    &["protocol", "version", "near", "foreign"], // what is said over the socket, and what is no command
+    &["protocol", "version", "near", "foreign"], // what is said over the socket, and what words mean
+    &["ipvsadm::grammar"],                       // what ipvsadm's options mean
     &["transport"],                              // how it gets there
     &["mistake"],                                // what is wrong with a command
     &["failure"],                                // why a command did not do what it should
@@ -63,6 +64,7 @@ const LB_APP: Layers = &[
     &["control::clients"],  // the ways in which they come
     &["metrics", "report"],
     &["director"], // starting, serving, ending
+    &["import"],   // reading other load balancers' configurations instead
     &["doctor"],   // looking at the machine instead
     &["bundle"],   // everything, for a bug report
 ];

@@ -215,11 +215,17 @@ const COMMANDS: &[(&str, &str, &str)] = &[
 /// What a key of somebody else's is here, as a remedy.
 #[must_use]
 pub fn key(word: &str) -> Option<String> {
+    nearest(word).map(|nearest| format!("{word} {nearest}"))
+}
+
+/// The same without the word, which begins the sentence.
+#[must_use]
+pub fn nearest(word: &str) -> Option<String> {
     let normal = word.to_lowercase().replace('-', "_");
     let (_, meaning) = KEYS.iter().find(|(known, _)| *known == normal)?;
     Some(match meaning {
-        Is(here) => format!("{word} is `{here}` here"),
-        Note(note) => format!("{word} {note}"),
+        Is(here) => format!("is `{here}` here"),
+        Note(note) => (*note).to_owned(),
     })
 }
 

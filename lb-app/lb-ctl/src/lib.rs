@@ -24,6 +24,7 @@ pub mod completion;
 pub mod failure;
 mod follow;
 pub mod foreign;
+pub mod ipvsadm;
 pub mod man;
 pub mod mistake;
 pub mod near;

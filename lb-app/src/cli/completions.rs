@@ -52,7 +52,8 @@ pub(super) fn script(command: Command, shell: Shell) -> String {
 
 fn words(mut command: Command) -> Vec<Word> {
     command.build();
-    command.get_arguments().filter(|argument| !argument.is_hide_set()).map(word).collect()
+    let shown = |argument: &&Arg| !argument.is_hide_set() && !argument.is_positional();
+    command.get_arguments().filter(shown).map(word).collect()
 }
 
 fn word(argument: &Arg) -> Word {
@@ -77,8 +78,17 @@ fn word(argument: &Arg) -> Word {
 
 /// What those that only print are called: they need no `--`.
 fn alone(ours: &[Word]) -> String {
-    let words =
-        ["--help", "--version", "--check", "--doctor", "--report", "--example", "--man", "--completions"];
+    let words = [
+        "--help",
+        "--version",
+        "--check",
+        "--doctor",
+        "--report",
+        "--example",
+        "--import",
+        "--man",
+        "--completions",
+    ];
     debug_assert!(words.iter().all(|word| ours.iter().any(|our| our.flags.contains(&(*word).to_owned()))));
     words.join(" ")
 }
@@ -102,7 +112,7 @@ fn bash(ours: &[Word]) -> String {
          _lb_app() {{\n    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} words=\"{} {} --\" at\n    \
          compopt -o filenames 2>/dev/null\n    COMPREPLY=()\n    case $prev in\n{cases}    esac\n    \
          for ((at = 1; at < COMP_CWORD; at++)); do\n        [ \"${{COMP_WORDS[at]}}\" != -- ] || words=\"{}\"\n    done\n    \
-         COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}}\ncomplete -F _lb_app lb-app\n",
+         COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}}\ncomplete -o default -F _lb_app lb-app\n",
         eal.join(" "),
         alone(ours),
         flags(ours)
@@ -127,6 +137,7 @@ fn zsh(ours: &[Word]) -> String {
         "#compdef lb-app\n# Completions of lb-app: EAL's arguments, then -- and its own.\n_lb_app() {{\n  \
          local -a own=(\n    {}\n  )\n  local -a eal=(\n    {}\n    '--:The arguments of lb-app follow'\n  )\n  \
          case $words[CURRENT-1] in\n{cases}  esac\n  \
+         if (( ${{words[(I)--import]}} )); then _files; return; fi\n  \
          if (( ${{words[(I)--]}} && ${{words[(I)--]}} < CURRENT )); then\n    _describe -o 'lb-app argument' own\n  else\n    \
          _describe -o 'EAL argument' eal\n    compadd -- {}\n  fi\n}}\n\
          if [ \"$funcstack[1]\" = _lb-app ]; then _lb_app \"$@\"; else compdef _lb_app lb-app; fi\n",
@@ -141,7 +152,8 @@ fn fish(ours: &[Word]) -> String {
     let mut text = "# Completions of lb-app: EAL's arguments, then -- and its own.\n\
                     function __lb_app_own\n    contains -- -- (commandline -opc)\nend\n\
                     function __lb_app_after\n    contains -- (commandline -opc)[-1] $argv\nend\n\
-                    complete -c lb-app -f\n"
+                    complete -c lb-app -f\n\
+                    complete -c lb-app -n 'contains -- --import (commandline -opc)' -F\n"
         .to_owned();
     for (flag, takes_value, help) in EAL {
         let name = flag.trim_start_matches('-');

@@ -2,6 +2,7 @@
 
 mod completions;
 mod example;
+mod from;
 mod manual;
 mod roff;
 
@@ -9,6 +10,7 @@ use crate::{dpdk, log::Format};
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use completions::Shell;
 use example::Example;
+pub(crate) use from::From;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -30,12 +32,13 @@ use std::{
         lb-app --no-huge -m 512 --no-pci -l 0,1 -- --conf lb.toml\n  \
         lb-app -- --check --conf lb.toml\n  \
         lb-app -l 0-2 -- --doctor --conf lb.toml\n  \
-        lb-app --example nat > lb.toml\n\n\
+        lb-app --example nat > lb.toml\n  \
+        lb-app --import keepalived /etc/keepalived/keepalived.conf > lb.toml\n\n\
         Signals: INT and TERM stop it and print statistics; USR1 prints a status report;\n         HUP reloads the configuration."
 )]
 pub(crate) struct Options {
     /// The configuration file; lb.toml(5) and conf/README.md describe it.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["doctor", "report", "example", "man", "completions"])]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["doctor", "report", "example", "import", "man", "completions"])]
     conf: Option<PathBuf>,
 
     /// Report what is wrong or slow on this host, with the command that fixes it, and exit; with status 1 if something
@@ -90,6 +93,15 @@ pub(crate) struct Options {
     /// Print a configuration to start from, with comments, and exit.
     #[arg(long, value_enum, value_name = "NAME", exclusive = true)]
     example: Option<Example>,
+
+    /// Print a configuration made of another load balancer's files, with comments on what differs and what has no equal
+    /// here, and exit. The file `-` is standard input.
+    #[arg(long, value_enum, value_name = "FROM", requires = "files", conflicts_with_all = ["conf", "check", "doctor", "report"])]
+    pub(crate) import: Option<From>,
+
+    /// With `--import`: the files to read.
+    #[arg(value_name = "FILE", requires = "import")]
+    pub(crate) files: Vec<PathBuf>,
 
     /// Write the manual pages lb-app.8 and lb.toml.5 into a directory, and exit.
     #[arg(long, value_name = "DIRECTORY", exclusive = true)]
@@ -179,6 +191,7 @@ fn wants_ours(arguments: &[String]) -> bool {
         "--doctor",
         "--report",
         "--example",
+        "--import",
         "--man",
         "--completions",
     ];

@@ -121,7 +121,7 @@ fn patterns<'v, 't>(value: &'v Spanned<DeValue<'t>>) -> Vec<&'v Spanned<DeValue<
 }
 
 /// The files that a pattern names.
-fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Complaint> {
+pub(crate) fn expand(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Complaint> {
     let path = folder.join(pattern);
     let is_pattern = |text: &str| text.contains(['*', '?']);
     let (head, last) = pattern.rsplit_once('/').unwrap_or(("", pattern));

@@ -28,6 +28,7 @@ mod values;
 mod tests;
 
 pub(crate) use announce::{Announce, Format};
+pub(crate) use include::expand;
 pub(crate) use settings::{Control, Device, File, Idle, Metrics, Wanted};
 
 use addresses::Addresses;

@@ -124,6 +124,12 @@ fn commands_are_as_the_programs_want_them() {
             fs::copy(&path, scratch.0.join(name)).expect("a copy");
         }
     }
+    // What is imported.
+    let imports = root().join("lb-app/src/import/tests");
+    fs::create_dir_all(scratch.0.join("conf.d")).expect("a directory");
+    for name in ["keepalived.conf", "conf.d/10-database.conf", "ipvsadm.rules", "dpvs.conf", "dpvs.sh"] {
+        fs::copy(imports.join(name), scratch.0.join(name)).expect("a copy");
+    }
     let mut unused: BTreeSet<&str> = PROGRAMS.iter().map(|(program, _)| *program).collect();
     let spans = ["lbctl", "lb-app", "make"].into_iter().flat_map(spans_of);
     // `lb-app -i` alone is a short name of the shell.
@@ -170,7 +176,7 @@ fn lb_app(place: &str, words: &[String], folder: &Path) {
     // Where the output goes is up to a shell.
     let ours = words[at..].iter().map(String::as_str).take_while(|word| *word != ">");
     let mut ours: Vec<&str> = ours.collect();
-    let exits = ["--check", "--doctor", "--report", "--example", "--help", "--version"]
+    let exits = ["--check", "--doctor", "--report", "--example", "--import", "--help", "--version"]
         .iter()
         .any(|option| ours.contains(option));
     if !exits {

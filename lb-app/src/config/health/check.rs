@@ -268,6 +268,19 @@ impl Kind {
     /// The words of configurations, all of them.
     pub(crate) const NAMES: [&'static str; 7] = ["tcp", "http", "https", "icmp", "udp", "dns", "command"];
 
+    /// The same with the default of whatever it can say.
+    pub(crate) fn plain(&self) -> Self {
+        match self {
+            Kind::Http(Http { tls, .. }) => {
+                Kind::Http(Http { tls: tls.as_ref().map(|_| Tls::default()), ..Http::default() })
+            }
+            Kind::Udp(_) => Kind::Udp(Udp::default()),
+            Kind::Dns(_) => Kind::Dns(Dns::default()),
+            Kind::Command(_) => Kind::Command(Command::default()),
+            Kind::Tcp | Kind::Icmp => self.clone(),
+        }
+    }
+
     /// The word used in configurations.
     pub(crate) const fn name(&self) -> &'static str {
         match self {

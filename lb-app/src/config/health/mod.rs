@@ -7,13 +7,11 @@ mod effective;
 mod pool;
 mod read;
 
-#[cfg(test)]
-pub(crate) use check::Record;
-pub(crate) use check::{Check, Command, Dns, Http, Kind, Leave, Pattern, Tls, Udp, Via};
+pub(crate) use check::{Check, Command, Dns, Http, Kind, Leave, Pattern, Record, Tls, Udp, Via};
 pub(crate) use effective::{inline_check, inline_pool};
 #[cfg(test)]
-pub(crate) use pool::{Passive, Sorry};
-pub(crate) use pool::{Pool, WhenAllFail};
+pub(crate) use pool::Passive;
+pub(crate) use pool::{Pool, Sorry, WhenAllFail};
 pub(super) use read::{PoolPlaces, check_together, check_way, read_check, read_pool};
 
 use super::{options, place::At, table::Table};

@@ -1,0 +1,738 @@
+//! ipvsadm's command line: which options there are, what they mean, and which belong together.
+//!
+//! Options may be short and in one word (`-Ln`, `-w3`), or long, with their value behind a blank or `=`.
+
+use crate::near::nearest;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The transport protocol of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// `-t`
+    Tcp,
+    /// `-u`
+    Udp,
+    /// `--sctp-service`
+    Sctp,
+}
+
+/// Which service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// By protocol, address and port. Port 0 is any.
+    Address {
+        /// `-t`, `-u` or `--sctp-service`.
+        transport: Transport,
+        /// Address.
+        address: IpAddr,
+        /// Port.
+        port: u16,
+    },
+    /// `-f`: by the mark that the kernel gave packets.
+    Mark(u32),
+}
+
+/// How packets reach a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// `-m`
+    Masquerading,
+    /// `-g`
+    Gatewaying,
+    /// `-i`
+    Tunnel,
+}
+
+/// What is said of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceOptions {
+    /// `-s`
+    pub scheduler: Option<String>,
+    /// `-b`
+    pub flags: Vec<String>,
+    /// `-p`, in seconds
+    pub persistent: Option<u32>,
+    /// `-M`
+    pub netmask: Option<String>,
+    /// `--pe`
+    pub engine: Option<String>,
+    /// `-o`
+    pub one_packet: bool,
+}
+
+/// What is said of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// `-m`, `-g` or `-i`
+    pub forward: Option<Forward>,
+    /// `-w`
+    pub weight: Option<u32>,
+    /// `-x`
+    pub upper: u32,
+    /// `-y`
+    pub lower: u32,
+    /// `--tun-type` and what goes with it.
+    pub tunnel: Option<String>,
+}
+
+/// What a listing shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// `-c`
+    pub connections: bool,
+    /// `--stats`
+    pub stats: bool,
+    /// `--rate`
+    pub rate: bool,
+    /// `--timeout`
+    pub timeouts: bool,
+    /// `--daemon`
+    pub daemon: bool,
+    /// `--thresholds`
+    pub thresholds: bool,
+    /// `--persistent-conn`
+    pub persistent: bool,
+    /// `-X`
+    pub exact: bool,
+}
+
+/// One invocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// `-A`
+    AddService(Target, ServiceOptions),
+    /// `-E`
+    EditService(Target, ServiceOptions),
+    /// `-D`
+    DeleteService(Target),
+    /// `-a`
+    AddServer(Target, IpAddr, Option<u16>, ServerOptions),
+    /// `-e`
+    EditServer(Target, IpAddr, Option<u16>, ServerOptions),
+    /// `-d`
+    DeleteServer(Target, IpAddr, Option<u16>),
+    /// `-C`
+    Clear,
+    /// `-R`
+    Restore,
+    /// `-S`
+    Save,
+    /// `-L`
+    List(Option<Target>, Listing),
+    /// `-Z`
+    Zero(Option<Target>),
+    /// `--set`: TCP, TCP after FIN, and UDP, in seconds; 0 leaves one as it is.
+    Timeouts([u32; 3]),
+    /// `--start-daemon` and `--stop-daemon`
+    Daemon,
+    /// `-h`
+    Help,
+    /// `--version`
+    Version,
+}
+
+/// An option: its letter, its long name, and its value.
+struct Opt {
+    letter: Option<char>,
+    long: &'static str,
+    value: Takes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    One,
+    /// One may follow.
+    Maybe,
+    /// `--set` takes three words.
+    Three,
+}
+
+const fn opt(letter: char, long: &'static str, value: Takes) -> Opt {
+    Opt { letter: Some(letter), long, value }
+}
+
+const fn long(long: &'static str, value: Takes) -> Opt {
+    Opt { letter: None, long, value }
+}
+
+use Takes::{Maybe, Nothing, One, Three};
+
+const OPTIONS: &[Opt] = &[
+    opt('A', "add-service", Nothing),
+    opt('E', "edit-service", Nothing),
+    opt('D', "delete-service", Nothing),
+    opt('C', "clear", Nothing),
+    opt('R', "restore", Nothing),
+    opt('S', "save", Nothing),
+    opt('a', "add-server", Nothing),
+    opt('e', "edit-server", Nothing),
+    opt('d', "delete-server", Nothing),
+    opt('L', "list", Nothing),
+    opt('l', "list", Nothing),
+    opt('Z', "zero", Nothing),
+    long("set", Three),
+    long("start-daemon", One),
+    long("stop-daemon", One),
+    opt('h', "help", Nothing),
+    opt('v', "version", Nothing),
+    opt('t', "tcp-service", One),
+    opt('u', "udp-service", One),
+    long("sctp-service", One),
+    opt('f', "fwmark-service", One),
+    opt('s', "scheduler", One),
+    opt('p', "persistent", Maybe),
+    opt('M', "netmask", One),
+    opt('b', "sched-flags", One),
+    long("pe", One),
+    opt('o', "ops", Nothing),
+    opt('r', "real-server", One),
+    opt('g', "gatewaying", Nothing),
+    opt('i', "ipip", Nothing),
+    opt('m', "masquerading", Nothing),
+    long("tun-type", One),
+    long("tun-port", One),
+    long("tun-nocsum", Nothing),
+    long("tun-csum", Nothing),
+    long("tun-remcsum", Nothing),
+    opt('w', "weight", One),
+    opt('x', "u-threshold", One),
+    opt('y', "l-threshold", One),
+    long("mcast-interface", One),
+    long("syncid", One),
+    long("sync-maxlen", One),
+    long("mcast-group", One),
+    long("mcast-port", One),
+    long("mcast-ttl", One),
+    opt('c', "connection", Nothing),
+    opt('6', "ipv6", Nothing),
+    long("timeout", Nothing),
+    long("daemon", Nothing),
+    long("stats", Nothing),
+    long("rate", Nothing),
+    long("thresholds", Nothing),
+    long("persistent-conn", Nothing),
+    long("tcp", Nothing),
+    long("udp", Nothing),
+    long("sctp", Nothing),
+    long("nosort", Nothing),
+    long("sort", Nothing),
+    opt('n', "numeric", Nothing),
+    opt('X', "exact", Nothing),
+];
+
+/// What invocations do, and at most one of these may be given.
+const COMMANDS: [&str; 15] = [
+    "add-service",
+    "edit-service",
+    "delete-service",
+    "clear",
+    "restore",
+    "save",
+    "add-server",
+    "edit-server",
+    "delete-server",
+    "list",
+    "zero",
+    "set",
+    "start-daemon",
+    "stop-daemon",
+    "help",
+];
+
+/// Whether a word begins an invocation of ipvsadm's: one of its commands.
+#[must_use]
+pub fn is_command(word: &str) -> bool {
+    let word = word.split('=').next().unwrap_or_default();
+    if let Some(long) = word.strip_prefix("--") {
+        // These are lbctl's own as well.
+        return COMMANDS.contains(&long) && long != "help";
+    }
+    let letters = word.strip_prefix('-').unwrap_or_default();
+    letters.chars().next().is_some_and(|letter| "AEDCRSaedLlZ".contains(letter))
+        && letters.chars().all(|letter| {
+            OPTIONS.iter().any(|option| option.letter == Some(letter)) || !letter.is_alphabetic()
+        })
+}
+
+/// An option with its values, in the order in which they were given.
+type Given = (&'static str, Vec<String>);
+
+/// Reads the words behind the program's name.
+///
+/// # Errors
+/// A sentence about the first thing that is wrong.
+pub fn parse(words: &[String]) -> Result<Act, String> {
+    act(&given(words)?)
+}
+
+fn given(words: &[String]) -> Result<Vec<Given>, String> {
+    let mut given = Vec::new();
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        if let Some(name) = word.strip_prefix("--") {
+            let (name, value) =
+                name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value.to_owned())));
+            let option = OPTIONS.iter().find(|option| option.long == name).ok_or_else(|| unknown(word))?;
+            let mut values: Vec<String> = value.into_iter().collect();
+            take(option, &mut values, &mut words, word)?;
+            given.push((option.long, values));
+            continue;
+        }
+        let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty());
+        let mut letters = letters.ok_or_else(|| format!("unexpected word {word:?}"))?;
+        while let Some(letter) = letters.chars().next() {
+            letters = &letters[letter.len_utf8()..];
+            let option = OPTIONS.iter().find(|option| option.letter == Some(letter));
+            let option = option.ok_or_else(|| unknown(&format!("-{letter}")))?;
+            let mut values = Vec::new();
+            let has_value = match option.value {
+                Nothing | Three => false,
+                One => true,
+                // A number, else another letter.
+                Maybe => letters.starts_with(|c: char| c.is_ascii_digit()),
+            };
+            if has_value && !letters.is_empty() {
+                values.push(letters.trim_start_matches('=').to_owned());
+                letters = "";
+            }
+            take(option, &mut values, &mut words, &format!("-{letter}"))?;
+            given.push((option.long, values));
+        }
+    }
+    Ok(given)
+}
+
+/// Takes the values of an option that are words of their own.
+fn take<'w>(
+    option: &Opt,
+    values: &mut Vec<String>,
+    words: &mut std::iter::Peekable<impl Iterator<Item = &'w String>>,
+    shown: &str,
+) -> Result<(), String> {
+    let wanted = match option.value {
+        Nothing if values.is_empty() => return Ok(()),
+        Nothing => return Err(format!("{shown} takes no value")),
+        One => 1,
+        Three => 3,
+        Maybe => {
+            let next = words.next_if(|word| values.is_empty() && !word.starts_with('-'));
+            values.extend(next.cloned());
+            return Ok(());
+        }
+    };
+    while values.len() < wanted {
+        let next = words.next_if(|word| !word.starts_with('-') || word.len() == 1);
+        values.push(next.ok_or_else(|| format!("{shown} needs a value"))?.clone());
+    }
+    Ok(())
+}
+
+fn unknown(word: &str) -> String {
+    let known: Vec<String> = OPTIONS.iter().map(|option| format!("--{}", option.long)).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let remedy =
+        nearest(word.split('=').next().unwrap_or_default(), &known).filter(|_| word.starts_with("--"));
+    let remedy = remedy.map_or(String::new(), |near| format!(": did you mean {near}?"));
+    format!("{word} is no option of ipvsadm{remedy}")
+}
+
+fn act(given: &[Given]) -> Result<Act, String> {
+    let is_version = given.iter().any(|(name, _)| *name == "version");
+    let mut commands = given.iter().filter(|(name, _)| COMMANDS.contains(name));
+    let command = match (commands.next(), commands.next()) {
+        // `-L -Z` lists and clears, which is one command to ipvsadm; it is rare, and not here.
+        (Some((first, _)), Some((second, _))) => {
+            return Err(format!("--{first} and --{second} are two commands; give one"));
+        }
+        (Some((name, _)), None) => *name,
+        (None, _) if is_version => return Ok(Act::Version),
+        // Without options it lists.
+        (None, _) if given.is_empty() || given.iter().all(|(name, _)| LISTING.contains(name)) => "list",
+        (None, _) => return Err("a command is missing, such as -A, -a or -L".to_owned()),
+    };
+    let allowed: &[&str] = match command {
+        "add-service" | "edit-service" => SERVICE,
+        "add-server" | "edit-server" => SERVER,
+        "delete-service" | "zero" => TARGET,
+        "delete-server" => {
+            &["tcp-service", "udp-service", "sctp-service", "fwmark-service", "ipv6", "real-server"]
+        }
+        "list" => LIST,
+        "start-daemon" | "stop-daemon" => DAEMON,
+        "save" => LISTING,
+        _ => &[],
+    };
+    if let Some((other, _)) = given.iter().find(|(name, _)| *name != command && !allowed.contains(name)) {
+        return Err(format!("--{other} does not go with --{command}"));
+    }
+    if let Some((twice, _)) = given
+        .iter()
+        .enumerate()
+        .find(|(at, (name, _))| given[..*at].iter().any(|(before, _)| before == name))
+        .map(|(_, given)| given)
+    {
+        return Err(format!("--{twice} is given twice"));
+    }
+    let said = Said(given);
+    let target = said.target()?;
+    let needed = || target.ok_or_else(|| format!("--{command} needs a service: -t, -u or -f"));
+    Ok(match command {
+        "add-service" => Act::AddService(needed()?, said.service()?),
+        "edit-service" => Act::EditService(needed()?, said.service()?),
+        "delete-service" => Act::DeleteService(needed()?),
+        "add-server" => {
+            let (address, port) = said.server(command)?;
+            Act::AddServer(needed()?, address, port, said.server_options()?)
+        }
+        "edit-server" => {
+            let (address, port) = said.server(command)?;
+            Act::EditServer(needed()?, address, port, said.server_options()?)
+        }
+        "delete-server" => {
+            let (address, port) = said.server(command)?;
+            Act::DeleteServer(needed()?, address, port)
+        }
+        "clear" => Act::Clear,
+        "restore" => Act::Restore,
+        "save" => Act::Save,
+        "zero" => Act::Zero(target),
+        "set" => {
+            let values = said.values("set").iter().map(|value| number(value, u32::MAX, "--set"));
+            let values: Vec<u32> = values.collect::<Result<_, _>>()?;
+            Act::Timeouts(values.try_into().map_err(|_| "--set needs three numbers".to_owned())?)
+        }
+        "start-daemon" | "stop-daemon" => Act::Daemon,
+        "help" => Act::Help,
+        _ => Act::List(
+            target,
+            Listing {
+                connections: said.has("connection"),
+                stats: said.has("stats"),
+                rate: said.has("rate"),
+                timeouts: said.has("timeout"),
+                daemon: said.has("daemon"),
+                thresholds: said.has("thresholds"),
+                persistent: said.has("persistent-conn"),
+                exact: said.has("exact"),
+            },
+        ),
+    })
+}
+
+const TARGET: &[&str] = &["tcp-service", "udp-service", "sctp-service", "fwmark-service", "ipv6"];
+const SERVICE: &[&str] = &[
+    "tcp-service",
+    "udp-service",
+    "sctp-service",
+    "fwmark-service",
+    "ipv6",
+    "scheduler",
+    "persistent",
+    "netmask",
+    "sched-flags",
+    "pe",
+    "ops",
+];
+const SERVER: &[&str] = &[
+    "tcp-service",
+    "udp-service",
+    "sctp-service",
+    "fwmark-service",
+    "ipv6",
+    "real-server",
+    "gatewaying",
+    "ipip",
+    "masquerading",
+    "tun-type",
+    "tun-port",
+    "tun-nocsum",
+    "tun-csum",
+    "tun-remcsum",
+    "weight",
+    "u-threshold",
+    "l-threshold",
+];
+const LISTING: &[&str] = &["numeric", "exact", "sort", "nosort"];
+const LIST: &[&str] = &[
+    "tcp-service",
+    "udp-service",
+    "sctp-service",
+    "fwmark-service",
+    "ipv6",
+    "numeric",
+    "exact",
+    "sort",
+    "nosort",
+    "connection",
+    "timeout",
+    "daemon",
+    "stats",
+    "rate",
+    "thresholds",
+    "persistent-conn",
+    "tcp",
+    "udp",
+    "sctp",
+];
+const DAEMON: &[&str] =
+    &["mcast-interface", "syncid", "sync-maxlen", "mcast-group", "mcast-port", "mcast-ttl", "ipv6"];
+
+/// What was given.
+struct Said<'g>(&'g [Given]);
+
+impl Said<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(given, _)| *given == name)
+    }
+
+    fn values(&self, name: &str) -> &[String] {
+        self.0.iter().find(|(given, _)| *given == name).map_or(&[], |(_, values)| values)
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.values(name).first().map(String::as_str)
+    }
+
+    fn target(&self) -> Result<Option<Target>, String> {
+        let mut found = None;
+        for (name, values) in self.0 {
+            let transport = match *name {
+                "tcp-service" => Transport::Tcp,
+                "udp-service" => Transport::Udp,
+                "sctp-service" => Transport::Sctp,
+                "fwmark-service" => {
+                    let mark = number(values.first().map_or("", String::as_str), u32::MAX, "-f")?;
+                    if mark == 0 {
+                        return Err("-f needs a mark above 0".to_owned());
+                    }
+                    found = once(found, Target::Mark(mark))?;
+                    continue;
+                }
+                _ => continue,
+            };
+            let (address, port) = endpoint(values.first().map_or("", String::as_str), transport)?;
+            found = once(found, Target::Address { transport, address, port: port.unwrap_or(0) })?;
+        }
+        Ok(found)
+    }
+
+    fn server(&self, command: &str) -> Result<(IpAddr, Option<u16>), String> {
+        let server = self.value("real-server").ok_or_else(|| format!("--{command} needs a server: -r"))?;
+        endpoint(server, Transport::Tcp)
+    }
+
+    fn service(&self) -> Result<ServiceOptions, String> {
+        let persistent = match (self.has("persistent"), self.value("persistent")) {
+            (false, _) => None,
+            // ipvsadm's default.
+            (true, None) => Some(300),
+            (true, Some(seconds)) => Some(number(seconds, 31 * 86_400, "-p")?),
+        };
+        let flags = self.value("sched-flags").unwrap_or_default();
+        Ok(ServiceOptions {
+            scheduler: self.value("scheduler").map(str::to_owned),
+            flags: flags.split(',').filter(|flag| !flag.is_empty()).map(str::to_owned).collect(),
+            persistent,
+            netmask: self.value("netmask").map(str::to_owned),
+            engine: self.value("pe").map(str::to_owned),
+            one_packet: self.has("ops"),
+        })
+    }
+
+    fn server_options(&self) -> Result<ServerOptions, String> {
+        let ways = [
+            ("masquerading", Forward::Masquerading),
+            ("gatewaying", Forward::Gatewaying),
+            ("ipip", Forward::Tunnel),
+        ];
+        let mut ways = ways.into_iter().filter(|(name, _)| self.has(name)).map(|(_, way)| way);
+        let forward = ways.next();
+        if ways.next().is_some() {
+            return Err("-m, -g and -i exclude one another".to_owned());
+        }
+        let tunnel = ["tun-type", "tun-port", "tun-nocsum", "tun-csum", "tun-remcsum"].iter();
+        let tunnel: Vec<String> = tunnel
+            .filter(|name| self.has(name))
+            .map(|name| format!("--{name} {}", self.value(name).unwrap_or_default()).trim_end().to_owned())
+            .collect();
+        let number =
+            |name: &str, most: u32| self.value(name).map(|value| number(value, most, name)).transpose();
+        Ok(ServerOptions {
+            forward,
+            weight: number("weight", 65_535)?,
+            upper: number("u-threshold", u32::MAX)?.unwrap_or(0),
+            lower: number("l-threshold", u32::MAX)?.unwrap_or(0),
+            tunnel: (!tunnel.is_empty()).then(|| tunnel.join(" ")),
+        })
+    }
+}
+
+fn once(before: Option<Target>, target: Target) -> Result<Option<Target>, String> {
+    if before.is_some() { Err("one service at a time: -t, -u or -f".to_owned()) } else { Ok(Some(target)) }
+}
+
+fn number(text: &str, most: u32, option: &str) -> Result<u32, String> {
+    let number = text.parse::<u32>().ok().filter(|number| *number <= most);
+    number.ok_or_else(|| format!("{option}: {text:?} is no number from 0 to {most}"))
+}
+
+/// Address and port as ipvsadm has them: `192.0.2.1:80`, `192.0.2.1:http`, `[2001:db8::1]:80`, or without a port.
+fn endpoint(text: &str, transport: Transport) -> Result<(IpAddr, Option<u16>), String> {
+    let wrong = || format!("{text:?} is no address with a port, such as 192.0.2.100:80");
+    if let Some((address, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let address: Ipv6Addr = address.parse().map_err(|_| wrong())?;
+        let port = rest.strip_prefix(':').map(|port| port_of(port, transport)).transpose()?;
+        return if port.is_none() && !rest.is_empty() { Err(wrong()) } else { Ok((address.into(), port)) };
+    }
+    if let Ok(address) = text.parse::<Ipv6Addr>() {
+        return Ok((address.into(), None));
+    }
+    let (address, port) = text.split_once(':').map_or((text, None), |(address, port)| (address, Some(port)));
+    let parsed: Ipv4Addr = address.parse().map_err(|_| {
+        let is_name = address.contains(|c: char| c.is_ascii_alphabetic());
+        if is_name { format!("{address:?} is a name; write its address (ipvsadm -S -n)") } else { wrong() }
+    })?;
+    Ok((parsed.into(), port.map(|port| port_of(port, transport)).transpose()?))
+}
+
+/// A port by number or by one of the names that `ipvsadm -S` without `-n` writes most.
+fn port_of(text: &str, transport: Transport) -> Result<u16, String> {
+    const NAMES: [(&str, u16); 16] = [
+        ("ftp", 21),
+        ("ssh", 22),
+        ("telnet", 23),
+        ("smtp", 25),
+        ("domain", 53),
+        ("http", 80),
+        ("pop3", 110),
+        ("ntp", 123),
+        ("imap2", 143),
+        ("ldap", 389),
+        ("https", 443),
+        ("submission", 587),
+        ("ldaps", 636),
+        ("imaps", 993),
+        ("pop3s", 995),
+        ("mysql", 3306),
+    ];
+    let by_name = NAMES.iter().find(|(name, _)| *name == text).map(|(_, port)| *port);
+    let remedy = match transport {
+        Transport::Tcp | Transport::Sctp => "80",
+        Transport::Udp => "53",
+    };
+    by_name
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| format!("{text:?} is no port; write its number, such as {remedy}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(line: &str) -> Result<Act, String> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    fn tcp(address: [u8; 4], port: u16) -> Target {
+        Target::Address { transport: Transport::Tcp, address: address.into(), port }
+    }
+
+    #[test]
+    fn short_long_and_joined_options_mean_the_same() {
+        let web = tcp([192, 0, 2, 100], 80);
+        let wanted = Act::AddService(
+            web,
+            ServiceOptions { scheduler: Some("wlc".to_owned()), persistent: Some(300), ..Default::default() },
+        );
+        for line in [
+            "-A -t 192.0.2.100:80 -s wlc -p",
+            "-At192.0.2.100:80 -swlc -p300",
+            "--add-service --tcp-service=192.0.2.100:http --scheduler wlc --persistent 300",
+        ] {
+            assert_eq!(read(line).as_ref(), Ok(&wanted), "{line}");
+        }
+        let options = ServerOptions {
+            forward: Some(Forward::Masquerading),
+            weight: Some(3),
+            upper: 9,
+            lower: 7,
+            tunnel: None,
+        };
+        assert_eq!(
+            read("-a -t 192.0.2.100:80 -r 198.51.100.11:8080 -m -w 3 -x 9 -y 7"),
+            Ok(Act::AddServer(web, [198, 51, 100, 11].into(), Some(8080), options))
+        );
+        assert_eq!(
+            read("-d -f 7 -r 198.51.100.11"),
+            Ok(Act::DeleteServer(Target::Mark(7), [198, 51, 100, 11].into(), None))
+        );
+        let six =
+            Target::Address { transport: Transport::Udp, address: "2001:db8::1".parse().unwrap(), port: 53 };
+        assert_eq!(read("-D -u [2001:db8::1]:53"), Ok(Act::DeleteService(six)));
+    }
+
+    #[test]
+    fn listings_are_known() {
+        let list = |line: &str| match read(line) {
+            Ok(Act::List(_, listing)) => listing,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(list(""), Listing::default());
+        assert_eq!(list("-n"), Listing::default());
+        assert!(list("-Lnc").connections && list("-l -n --rate").rate && list("-L --stats --exact").exact);
+        assert!(list("-L --timeout").timeouts && list("-L --daemon").daemon);
+        assert_eq!(read("-Sn"), Ok(Act::Save));
+        assert_eq!(read("-Z -t 192.0.2.100:80"), Ok(Act::Zero(Some(tcp([192, 0, 2, 100], 80)))));
+        assert_eq!(read("--set 900 120 300"), Ok(Act::Timeouts([900, 120, 300])));
+        assert_eq!(read("--start-daemon master --mcast-interface eth0 --syncid 3"), Ok(Act::Daemon));
+    }
+
+    #[test]
+    fn mistakes_are_explained_in_a_line() {
+        for (line, expected) in [
+            ("-A", "--add-service needs a service: -t, -u or -f"),
+            ("-A -t", "-t needs a value"),
+            ("-A -t 192.0.2.100:80 -t 192.0.2.101:80", "--tcp-service is given twice"),
+            ("-A -t 192.0.2.100:80 -u 192.0.2.101:80", "one service at a time: -t, -u or -f"),
+            ("-A -D -t 192.0.2.100:80", "--add-service and --delete-service are two commands; give one"),
+            ("-A -t www:80", "\"www\" is a name; write its address (ipvsadm -S -n)"),
+            ("-A -t 192.0.2.100:99999", "\"99999\" is no port; write its number, such as 80"),
+            ("-a -t 192.0.2.100:80", "--add-server needs a server: -r"),
+            ("-a -t 192.0.2.100:80 -r 198.51.100.11 -m -g", "-m, -g and -i exclude one another"),
+            (
+                "-a -t 192.0.2.100:80 -r 198.51.100.11 -w 65536",
+                "weight: \"65536\" is no number from 0 to 65535",
+            ),
+            ("-a -t 192.0.2.100:80 -r 198.51.100.11 -p", "--persistent does not go with --add-server"),
+            (
+                "-A -t 192.0.2.100:80 --schedulr wlc",
+                "--schedulr is no option of ipvsadm: did you mean --scheduler?",
+            ),
+            ("-A -q", "-q is no option of ipvsadm"),
+            ("-A web", "unexpected word \"web\""),
+            ("-t 192.0.2.100:80", "a command is missing, such as -A, -a or -L"),
+            ("--set 1 2", "--set needs a value"),
+        ] {
+            assert_eq!(read(line).unwrap_err(), expected, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_are_read_or_refused(
+            words in prop::collection::vec(
+                prop_oneof![
+                    prop::sample::select(vec!["-A", "-a", "-t", "192.0.2.1:80", "-r", "-w", "-p", "--set", "-Ln", "[::1]:5", "-", "--", "-b"]),
+                    Just("é"),
+                ].prop_map(str::to_owned).boxed().prop_union("\\PC{0,6}".boxed()),
+                0..8,
+            ),
+        ) {
+            if let Err(sentence) = parse(&words) {
+                prop_assert!(!sentence.is_empty());
+            }
+        }
+    }
+}

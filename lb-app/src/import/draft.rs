@@ -1,0 +1,272 @@
+//! What an importer has understood, in our terms, before it is written as a configuration.
+
+use crate::config::{
+    health::{Check, Pool},
+    options::read_text,
+};
+use ipnet::IpNet;
+use lb_core::{
+    conn::timeouts::Timeouts,
+    service::{
+        key::ServiceKey,
+        option::{Kind, Value},
+        plan::{Method, ServerPlan, ServicePlan},
+    },
+};
+use std::{
+    collections::HashSet,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
+use thiserror::Error;
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its name, as in messages.
+    pub(super) file: Rc<str>,
+    /// From 1.
+    pub(super) line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// Why a file cannot be read as what it is said to be.
+#[derive(Debug, Error)]
+#[error("{place}: {what}")]
+pub(super) struct Wrong {
+    place: Place,
+    what: String,
+}
+
+impl Place {
+    /// Something is wrong here.
+    pub(super) fn wrong(&self, what: impl Into<String>) -> Wrong {
+        Wrong { place: self.clone(), what: what.into() }
+    }
+}
+
+/// Something that has no equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    pub(super) place: Place,
+    /// What it is.
+    pub(super) what: String,
+    /// The nearest thing, or why nothing is needed.
+    pub(super) nearest: String,
+}
+
+/// Everything that was understood.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) services: Vec<Service>,
+    /// VIPs beside those of services, each with what it is.
+    pub(super) vips: Vec<(IpAddr, String)>,
+    /// Addresses of the director's own, with the interface that has them.
+    pub(super) own: Vec<(IpNet, String)>,
+    /// Networks that VIPs were said to be in, with the interface.
+    pub(super) hints: Vec<(IpNet, String)>,
+    pub(super) routes: Vec<(Place, IpNet, IpAddr)>,
+    pub(super) timeouts: Timeouts,
+    /// Somebody else decides which director is active.
+    pub(super) standby: bool,
+    /// Remarks about the whole, one paragraph each.
+    pub(super) remarks: Vec<String>,
+    pub(super) missing: Vec<Missing>,
+}
+
+/// One service.
+#[derive(Clone, Debug)]
+pub(super) struct Service {
+    pub(super) place: Place,
+    /// Without servers.
+    pub(super) plan: ServicePlan,
+    pub(super) pool: Pool,
+    /// The check of servers that say nothing else.
+    pub(super) check: Option<Check>,
+    pub(super) servers: Vec<Server>,
+    /// Where its meaning differs.
+    pub(super) notes: Vec<String>,
+}
+
+/// One server.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) place: Place,
+    pub(super) plan: ServerPlan,
+    pub(super) check: Option<Check>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Draft {
+    /// Notes that something has no equal.
+    pub(super) fn miss(&mut self, place: &Place, what: impl Into<String>, nearest: impl Into<String>) {
+        self.missing.push(Missing { place: place.clone(), what: what.into(), nearest: nearest.into() });
+    }
+
+    /// What the checks of servers have in common becomes their service's; what cannot be in a configuration is left out
+    /// and noted.
+    pub(super) fn settle(&mut self) {
+        let mut seen: HashSet<ServiceKey> = HashSet::new();
+        let mut names = HashSet::new();
+        let mut missing = std::mem::take(&mut self.missing);
+        let mut miss = |place: &Place, what: String, nearest: &str| {
+            missing.push(Missing { place: place.clone(), what, nearest: nearest.to_owned() });
+        };
+        self.services.retain(|service| {
+            let key = service.plan.key();
+            if let Some(why) = refused(key.vip) {
+                miss(&service.place, format!("service {key}: {why}"), "it is left out");
+            } else if !seen.insert(key) {
+                miss(&service.place, format!("service {key} a second time"), "it is left out");
+            } else {
+                return true;
+            }
+            false
+        });
+        let vips: HashSet<IpAddr> = self.services.iter().map(|service| service.plan.vip).collect();
+        let taken: HashSet<IpAddr> =
+            vips.iter().copied().chain(self.vips.iter().map(|(vip, _)| *vip)).collect();
+        for service in &mut self.services {
+            let key = service.plan.key();
+            service.plan.name = unique(&mut names, &service.plan.name);
+            let port = service.plan.port;
+            let keeps_ports = !service.plan.method.rewrites_endpoints();
+            let mut endpoints: HashSet<SocketAddr> = HashSet::new();
+            service.servers.retain_mut(|server| {
+                if keeps_ports && server.plan.port != port {
+                    let method = service.plan.method;
+                    server.notes.push(format!(
+                        "differs: port {} became the service's {port}, since {method} does not change ports",
+                        server.plan.port
+                    ));
+                    server.plan.port = port;
+                }
+                let endpoint = server.plan.endpoint();
+                let why = refused(server.plan.address)
+                    .or_else(|| taken.contains(&server.plan.address).then(|| "is a VIP as well".to_owned()))
+                    .or_else(|| {
+                        (!endpoints.insert(endpoint)).then(|| "is in the service already".to_owned())
+                    });
+                if let Some(why) = &why {
+                    miss(&server.place, format!("server {endpoint} of {key}: {why}"), "it is left out");
+                }
+                why.is_none()
+            });
+            if let Some(sorry) = &mut service.pool.sorry_server {
+                if keeps_ports && sorry.address.port() != port {
+                    service.notes.push(format!(
+                        "differs: the sorry server's port {} became the service's {port}, since {} does not change ports",
+                        sorry.address.port(),
+                        service.plan.method
+                    ));
+                    sorry.address.set_port(port);
+                }
+                let address = sorry.address;
+                let why = refused(address.ip())
+                    .or_else(|| taken.contains(&address.ip()).then(|| "is a VIP as well".to_owned()))
+                    .or_else(|| endpoints.contains(&address).then(|| "is one of the servers".to_owned()));
+                if let Some(why) = why {
+                    let nearest =
+                        "it is left out; a sorry server is another host than the servers and the director";
+                    miss(&service.place, format!("sorry server {address} of {key}: {why}"), nearest);
+                    service.pool.sorry_server = None;
+                    service.pool.when_all_fail = Pool::default().when_all_fail;
+                }
+            }
+            if service.pool.hysteresis >= service.pool.quorum {
+                service.notes.push(format!(
+                    "differs: the hysteresis {} is less than the quorum here",
+                    service.pool.hysteresis
+                ));
+                service.pool.hysteresis = service.pool.quorum - 1;
+            }
+            for server in &mut service.servers {
+                if let Some(check) = &mut server.check
+                    && let Some(source) = check.leave.source.filter(|source| taken.contains(source))
+                {
+                    miss(
+                        &server.place,
+                        format!("checks from {source}, which is a VIP"),
+                        "the kernel chooses the source",
+                    );
+                    check.leave.source = None;
+                }
+            }
+            service.check = most_common(&service.servers);
+        }
+        self.vips.retain(|(vip, _)| !vips.contains(vip) && refused(*vip).is_none());
+        let mut listed = HashSet::new();
+        self.vips.retain(|(vip, _)| listed.insert(*vip));
+        self.missing = missing;
+    }
+}
+
+/// Why an address cannot be in a configuration, if it cannot.
+pub(super) fn refused(address: IpAddr) -> Option<String> {
+    let text = Value::Address(address).to_string();
+    read_text(&Kind::Address, &text).err().map(|complaint| complaint.what)
+}
+
+/// The check that most servers have; the first of them where several have as many.
+fn most_common(servers: &[Server]) -> Option<Check> {
+    let mut best: Option<(&Check, usize)> = None;
+    for check in servers.iter().filter_map(|server| server.check.as_ref()) {
+        let count = servers.iter().filter(|server| server.check.as_ref() == Some(check)).count();
+        if best.is_none_or(|(_, most)| count > most) {
+            best = Some((check, count));
+        }
+    }
+    best.map(|(check, _)| check.clone())
+}
+
+/// A name that nobody else has.
+fn unique(names: &mut HashSet<String>, name: &str) -> String {
+    let mut unique = name.to_owned();
+    let mut number = 2;
+    while !names.insert(unique.clone()) {
+        unique = format!("{name}-{number}");
+        number += 1;
+    }
+    unique
+}
+
+/// A name for a service that has none.
+pub(super) fn name_of(key: &ServiceKey) -> String {
+    format!("{}-{}-{}", key.protocol, key.vip, key.port)
+}
+
+/// The word as a name, if it can be one.
+pub(super) fn as_name(word: &str) -> Option<String> {
+    read_text(&Kind::Name, &Value::Text(word.to_owned()).to_string()).ok().and_then(|value| match value {
+        Value::Text(name) => Some(name),
+        _ => None,
+    })
+}
+
+/// What a scheduler of IPVS's or DPVS's is here, with a note if it is not the same.
+pub(super) fn scheduler(word: &str) -> Option<(&'static str, Option<&'static str>)> {
+    use lb_core::service::plan::SchedulerKind;
+    let same = SchedulerKind::NAMES.iter().find(|name| **name == word);
+    same.map(|name| (*name, None)).or(match word {
+        "lblc" | "lblcr" => Some((
+            "dh",
+            Some("differs: the scheduler was lblc or lblcr, which dh is nearest to: a destination keeps its server"),
+        )),
+        "conhash" => Some((
+            "mh",
+            Some("differs: the scheduler was conhash, which mh is nearest to: hashing by a Maglev table"),
+        )),
+        _ => None,
+    })
+}
+
+/// Whether a method reaches servers on attached networks only, and so says which networks these are.
+pub(super) fn is_local(method: Method) -> bool {
+    method.is_link_local() || method.rewrites_endpoints()
+}

@@ -1,0 +1,297 @@
+//! What `ipvsadm -S -n` prints, what `ipvsadm -R` reads, and scripts that call ipvsadm.
+
+use super::{
+    draft::{Draft, Place, Server, Service, Wrong, name_of, scheduler},
+    files::Files,
+    script::{self, Call},
+};
+use crate::config::health::Pool;
+use lb_core::{
+    conn::state::State,
+    service::{
+        key::{Protocol, ServiceKey},
+        plan::{Method, SchedulerKind, ServerPlan, ServicePlan},
+    },
+    time::Duration,
+};
+use lb_ctl::ipvsadm::grammar::{self, Act, Forward, ServerOptions, ServiceOptions, Target, Transport};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
+
+/// Programs in scripts that change nothing here.
+const HARMLESS: [&str; 14] = [
+    "echo", "set", "exit", "sleep", "export", "true", ":", "modprobe", "logger", "printf", "cd", "umask",
+    "wait", "date",
+];
+
+/// Reads the files, one after the other.
+pub(super) fn read(files: &dyn Files, paths: &[String]) -> Result<Draft, Wrong> {
+    let mut table = Table::default();
+    for path in paths {
+        let place = Place { file: path.as_str().into(), line: 1 };
+        let text = files.read(path).map_err(|error| place.wrong(error))?;
+        for call in script::read(path, &text, "ipvsadm")? {
+            match call.program.as_str() {
+                "ipvsadm" => table.call(&call)?,
+                other => table.other(&call, other),
+            }
+        }
+    }
+    Ok(table.draft())
+}
+
+/// IPVS's table, as the calls so far have made it.
+#[derive(Default)]
+pub(super) struct Table {
+    draft: Draft,
+    /// In the order in which they were added.
+    order: Vec<Target>,
+    services: HashMap<Target, Entry>,
+}
+
+/// A service in the table.
+struct Entry {
+    place: Place,
+    options: ServiceOptions,
+    servers: Vec<Real>,
+}
+
+struct Real {
+    place: Place,
+    address: IpAddr,
+    port: Option<u16>,
+    options: ServerOptions,
+    full_nat: bool,
+}
+
+impl Table {
+    /// A program that is none of those that fill the table.
+    pub(super) fn other(&mut self, call: &Call, program: &str) {
+        if !HARMLESS.contains(&program) {
+            let what = format!("{program} {}", call.words.join(" "));
+            self.draft.miss(&call.place, what, "the importer does not know it; it is left out");
+        }
+    }
+
+    /// What has no equal, for whoever reads more than ipvsadm.
+    pub(super) const fn draft_mut(&mut self) -> &mut Draft {
+        &mut self.draft
+    }
+
+    /// One call of ipvsadm.
+    pub(super) fn call(&mut self, call: &Call) -> Result<(), Wrong> {
+        self.act(call, false)
+    }
+
+    /// The same, for servers that DPVS reaches by FullNAT.
+    pub(super) fn act(&mut self, Call { place, words, .. }: &Call, full_nat: bool) -> Result<(), Wrong> {
+        let act = grammar::parse(words).map_err(|what| place.wrong(what))?;
+        match act {
+            Act::AddService(target, options) => {
+                if self.services.contains_key(&target) {
+                    return Err(place.wrong("the service is there already"));
+                }
+                self.order.push(target);
+                self.services.insert(target, Entry { place: place.clone(), options, servers: Vec::new() });
+            }
+            Act::EditService(target, options) => self.entry(place, &target)?.options = options,
+            Act::DeleteService(target) => {
+                self.entry(place, &target)?;
+                self.services.remove(&target);
+                self.order.retain(|other| *other != target);
+            }
+            Act::AddServer(target, address, port, options) => {
+                let servers = &mut self.entry(place, &target)?.servers;
+                if servers.iter().any(|server| (server.address, server.port) == (address, port)) {
+                    return Err(place.wrong("the server is in the service already"));
+                }
+                servers.push(Real { place: place.clone(), address, port, options, full_nat });
+            }
+            Act::EditServer(target, address, port, options) => {
+                let servers = &mut self.entry(place, &target)?.servers;
+                let server =
+                    servers.iter_mut().find(|server| (server.address, server.port) == (address, port));
+                server.ok_or_else(|| place.wrong("there is no such server in the service"))?.options =
+                    options;
+            }
+            Act::DeleteServer(target, address, port) => {
+                let servers = &mut self.entry(place, &target)?.servers;
+                let before = servers.len();
+                servers.retain(|server| (server.address, server.port) != (address, port));
+                if servers.len() == before {
+                    return Err(place.wrong("there is no such server in the service"));
+                }
+            }
+            Act::Clear => {
+                self.services.clear();
+                self.order.clear();
+            }
+            Act::Timeouts(seconds) => {
+                let states = [State::Established, State::FinWait, State::Udp];
+                for (state, seconds) in states.into_iter().zip(seconds).filter(|(_, seconds)| *seconds > 0) {
+                    if seconds > 2_073_600 {
+                        return Err(place.wrong(format!("--set: {seconds} s is out of range")));
+                    }
+                    self.draft.timeouts.set(state, Duration::from_secs(seconds.into()));
+                }
+            }
+            Act::Daemon => {
+                let nearest = "connections are not copied; `mh` with `adopt` goes on with them";
+                self.draft.miss(place, "the daemon that copies connections", nearest);
+            }
+            Act::Zero(_) | Act::List(..) | Act::Save | Act::Restore | Act::Help | Act::Version => {}
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, place: &Place, target: &Target) -> Result<&mut Entry, Wrong> {
+        self.services
+            .get_mut(target)
+            .ok_or_else(|| place.wrong("there is no such service in what was read before"))
+    }
+
+    /// What it means here.
+    pub(super) fn draft(mut self) -> Draft {
+        for target in std::mem::take(&mut self.order) {
+            if let Some(entry) = self.services.remove(&target) {
+                service(&target, entry, &mut self.draft);
+            }
+        }
+        self.draft
+    }
+}
+
+fn service(target: &Target, entry: Entry, draft: &mut Draft) {
+    let Entry { place, options, servers } = entry;
+    let one_each = "it is left out; write a service for each address and port";
+    let (transport, vip, port) = match *target {
+        Target::Mark(mark) => return draft.miss(&place, format!("a service by fwmark {mark}"), one_each),
+        Target::Address { address, port: 0, .. } => {
+            return draft.miss(&place, format!("{address} with any port"), one_each);
+        }
+        Target::Address { transport, address, port } => (transport, address, port),
+    };
+    let protocol = match transport {
+        Transport::Tcp => Protocol::Tcp,
+        Transport::Udp => Protocol::Udp,
+        Transport::Sctp => {
+            return draft.miss(
+                &place,
+                format!("{vip}:{port} by SCTP"),
+                "it is left out; TCP and UDP are balanced",
+            );
+        }
+    };
+    let key = ServiceKey::new(protocol, SocketAddr::new(vip, port));
+    // The method is a server's to ipvsadm, and a service's here. The default is -g.
+    let forward = servers.first().and_then(|server| server.options.forward);
+    let is_full_nat = servers.first().is_some_and(|server| server.full_nat);
+    let mut notes = Vec::new();
+    let method = if is_full_nat { full_nat(&place, &key, &mut notes, draft) } else { method_of(forward) };
+    let mut plan = ServicePlan::new(name_of(&key), key, method);
+    said(&place, &key, &options, (&mut plan, &mut notes), draft);
+    let servers = servers.into_iter().map(|real| {
+        let mut notes = Vec::new();
+        if real.full_nat != is_full_nat || (!is_full_nat && method_of(real.options.forward) != method) {
+            let nearest = format!(
+                "it is reached by {method}, as the service's first; make a service of its own for it"
+            );
+            draft.miss(&real.place, format!("a server of {key} with a method of its own"), nearest);
+        }
+        if real.options.upper > 0 || real.options.lower > 0 {
+            let nearest =
+                "no limit of a server's connections; `scheduler = \"ovf\"` fills one after the other";
+            let what = format!("thresholds -x {} -y {}", real.options.upper, real.options.lower);
+            draft.miss(&real.place, what, nearest);
+        }
+        if let Some(tunnel) = &real.options.tunnel {
+            draft.miss(&real.place, tunnel.clone(), "tunnels are IP in IP; set the server up for that");
+        }
+        let weight = real.options.weight.unwrap_or(1);
+        if weight == 0 {
+            notes.push("of weight 0: no new connections".to_owned());
+        }
+        let plan = ServerPlan::new(real.address, real.port.filter(|port| *port > 0).unwrap_or(port), weight);
+        Server { place: real.place, plan, check: None, notes }
+    });
+    let servers = servers.collect();
+    draft.services.push(Service { place, plan, pool: Pool::default(), check: None, servers, notes });
+}
+
+/// What was said of a service beside its servers.
+fn said(
+    place: &Place,
+    key: &ServiceKey,
+    options: &ServiceOptions,
+    (plan, notes): (&mut ServicePlan, &mut Vec<String>),
+    draft: &mut Draft,
+) {
+    if let Some(word) = &options.scheduler {
+        match scheduler(word).and_then(|(here, note)| Some((here.parse::<SchedulerKind>().ok()?, note))) {
+            Some((kind, note)) => {
+                plan.scheduler = kind;
+                notes.extend(note.map(str::to_owned));
+            }
+            None => {
+                draft.miss(
+                    place,
+                    format!("scheduler {word} of {key}"),
+                    format!("{} is used", plan.scheduler),
+                );
+            }
+        }
+    }
+    for flag in &options.flags {
+        match (flag.as_str(), plan.scheduler) {
+            ("sh-port" | "flag-2", SchedulerKind::Sh) | ("mh-port" | "flag-2", SchedulerKind::Mh) => {
+                plan.hash_port = true;
+            }
+            _ => draft.miss(
+                place,
+                format!("{flag} of {key}"),
+                "hashing skips servers that are down or of weight 0, whatever the flags",
+            ),
+        }
+    }
+    if let Some(seconds) = options.persistent {
+        let mask = options.netmask.as_ref().map_or(String::new(), |mask| format!(" by {mask}"));
+        let nearest = "`scheduler = \"sh\"` sends a client to the same server while servers stay the same";
+        draft.miss(place, format!("persistence of {key} for {seconds} s{mask}"), nearest);
+    }
+    if let Some(engine) = &options.engine {
+        draft.miss(
+            place,
+            format!("persistence engine {engine} of {key}"),
+            "none; calls go by address and port",
+        );
+    }
+    if options.one_packet {
+        let nearest = "a short `timeouts = { udp = \"1s\" }` of the service comes close";
+        draft.miss(place, format!("one-packet scheduling of {key}"), nearest);
+    }
+}
+
+const fn method_of(forward: Option<Forward>) -> Method {
+    match forward {
+        Some(Forward::Masquerading) => Method::Nat,
+        Some(Forward::Tunnel) => Method::Tun,
+        Some(Forward::Gatewaying) | None => Method::Dr,
+    }
+}
+
+/// FullNAT, or the nearest thing.
+fn full_nat(place: &Place, key: &ServiceKey, notes: &mut Vec<String>, draft: &mut Draft) -> Method {
+    draft.miss(
+        place,
+        format!("FullNAT of {key}"),
+        "`method = \"nat\"` is used: servers then reply through the director",
+    );
+    notes.push(
+        "differs: the method was FullNAT. Under NAT servers see clients' addresses, and the director must be their default \
+         gateway."
+            .to_owned(),
+    );
+    Method::Nat
+}

@@ -1,0 +1,332 @@
+//! Checkers: what `TCP_CHECK` and its kind are here.
+//!
+//! keepalived counts one success as "up" and `retry` further failures as "down"; both are written out.
+
+use super::{
+    super::draft::{Draft, Wrong},
+    blocks::Node,
+};
+use crate::config::health::{Check, Command, Dns, Http, Kind, Pattern, Record, Tls, Udp, Via};
+use lb_core::time::Duration;
+
+/// What a virtual server says of all its checks.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    interval: Duration,
+    timeout: Option<Duration>,
+    retry: Option<u32>,
+    retry_interval: Option<Duration>,
+    warmup: Option<Duration>,
+    alpha: bool,
+    inhibit: bool,
+    host: Option<String>,
+    /// Who programs run as.
+    user: Option<String>,
+}
+
+/// keepalived's `delay_loop` where nothing is said, in seconds.
+const DELAY_LOOP_S: u64 = 60;
+/// Its `connect_timeout`.
+const CONNECT_TIMEOUT_S: u64 = 5;
+/// Its `delay_before_retry`.
+const RETRY_S: u64 = 1;
+
+impl Common {
+    pub(super) fn new(user: Option<&str>) -> Self {
+        Common {
+            interval: Duration::from_secs(DELAY_LOOP_S),
+            timeout: None,
+            retry: None,
+            retry_interval: None,
+            warmup: None,
+            alpha: false,
+            inhibit: false,
+            host: None,
+            user: user.map(str::to_owned),
+        }
+    }
+
+    /// Takes a line that is about checks; whether it is one.
+    pub(super) fn take(&mut self, node: &Node) -> Result<bool, Wrong> {
+        match node.key() {
+            "delay_loop" => self.interval = seconds(node)?,
+            "connect_timeout" => self.timeout = Some(seconds(node)?),
+            "retry" | "nb_get_retry" => self.retry = Some(node.parsed("number")?),
+            "delay_before_retry" => self.retry_interval = Some(seconds(node)?),
+            "warmup" => self.warmup = Some(number(node)?),
+            "alpha" => self.alpha = flag(node)?,
+            "inhibit_on_failure" => self.inhibit = flag(node)?,
+            "virtualhost" => self.host = Some(node.value()?.to_owned()),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a line is a checker.
+pub(super) fn is_checker(key: &str) -> bool {
+    matches!(
+        key,
+        "TCP_CHECK"
+            | "HTTP_GET"
+            | "SSL_GET"
+            | "SMTP_CHECK"
+            | "DNS_CHECK"
+            | "MISC_CHECK"
+            | "UDP_CHECK"
+            | "PING_CHECK"
+            | "BFD_CHECK"
+            | "FILE_CHECK"
+    )
+}
+
+/// The check that a checker is here; none if there is no equal, which is noted.
+pub(super) fn check(node: &Node, common: &Common, draft: &mut Draft) -> Result<Option<Check>, Wrong> {
+    let nothing = Vec::new();
+    let lines = node.block.as_ref().unwrap_or(&nothing);
+    let mut common = common.clone();
+    let mut check = Check::new(Kind::Tcp, common.interval);
+    check.rise = 1;
+    let mut own = Vec::new();
+    for line in lines {
+        if !(common.take(line)? || packets(line, &mut check, draft)?) {
+            own.push(line);
+        }
+    }
+    let Some(kind) = kind(node, &own, &common, draft)? else { return Ok(None) };
+    if let Kind::Command(_) = kind {
+        // They run with the kernel's addresses, as keepalived's do.
+        check.timeout = common.interval;
+    } else {
+        check.timeout = Duration::from_secs(CONNECT_TIMEOUT_S);
+    }
+    check.kind = kind;
+    check.interval = common.interval;
+    check.warmup = common.warmup.unwrap_or(common.interval);
+    check.timeout = misc_timeout(&own)?.or(common.timeout).unwrap_or(check.timeout);
+    check.retry_interval = common.retry_interval.unwrap_or(Duration::from_secs(RETRY_S));
+    // Programs are not tried again unless it is said.
+    let retries = common.retry.unwrap_or(u32::from(!matches!(check.kind, Kind::Command(_))));
+    check.fall = retries.saturating_add(1).min(100);
+    check.assume_down = common.alpha;
+    check.inhibit_on_failure = common.inhibit;
+    if check.address.is_some()
+        || check.leave.device.is_some()
+        || check.leave.source.is_some()
+        || check.leave.mark.is_some()
+    {
+        check.leave.via = Via::Kernel;
+    }
+    Ok(Some(check))
+}
+
+/// Takes a line about where a check's packets go; whether it is one.
+fn packets(line: &Node, check: &mut Check, draft: &mut Draft) -> Result<bool, Wrong> {
+    match line.key() {
+        "connect_ip" => check.address = Some(line.parsed("address")?),
+        "connect_port" => check.port = Some(line.parsed("port")?),
+        "bindto" => check.leave.source = Some(line.parsed("address")?),
+        "bind_if" => check.leave.device = Some(line.value()?.to_owned()),
+        "fwmark" => check.leave.mark = Some(line.parsed("number")?),
+        "bind_port" => {
+            draft.miss(&line.place, "bind_port", "the kernel chooses the port that a check is sent from");
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn kind(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Result<Option<Kind>, Wrong> {
+    let line = |key: &str| own.iter().copied().find(|line| line.key() == key);
+    let known: &[&str] = match node.key() {
+        "HTTP_GET" | "SSL_GET" => &["url", "http_protocol", "enable_sni", "tls_compliant", "fast_recovery"],
+        "DNS_CHECK" => &["type", "name"],
+        "MISC_CHECK" => &["misc_path", "misc_timeout", "misc_dynamic", "user"],
+        "UDP_CHECK" => &["payload", "require_reply", "min_reply_length", "max_reply_length"],
+        "SMTP_CHECK" => &["helo_name", "host"],
+        "FILE_CHECK" | "BFD_CHECK" => &["track_file", "name", "weight"],
+        _ => &[],
+    };
+    for other in own.iter().filter(|line| !known.contains(&line.key())) {
+        let what = format!("{} of {}", other.key(), node.key());
+        draft.miss(&other.place, what, "the importer does not know it; it is left out");
+    }
+    Ok(Some(match node.key() {
+        "HTTP_GET" | "SSL_GET" => Kind::Http(http(node, own, common, draft)?),
+        "DNS_CHECK" => {
+            let mut dns = Dns::default();
+            if let Some(name) = line("name") {
+                name.value()?.clone_into(&mut dns.name);
+            }
+            let wanted = line("type").map(Node::value).transpose()?.unwrap_or("SOA").to_uppercase();
+            match Record::ALL.into_iter().find(|record| record.name() == wanted) {
+                Some(record) => dns.record = record,
+                None => draft.miss(&node.place, format!("DNS_CHECK of type {wanted}"), "it asks for SOA"),
+            }
+            Kind::Dns(dns)
+        }
+        "MISC_CHECK" => {
+            let path = line("misc_path").ok_or_else(|| node.place.wrong("MISC_CHECK needs misc_path"))?;
+            if let Some(dynamic) = line("misc_dynamic") {
+                let nearest = "the program says whether the server is up; its weight stays";
+                draft.miss(&dynamic.place, "misc_dynamic", nearest);
+            }
+            let user = line("user").map(Node::value).transpose()?.map(str::to_owned);
+            Kind::Command(Command {
+                command: program(path.values()),
+                user: user.or_else(|| common.user.clone()),
+                ..Command::default()
+            })
+        }
+        "UDP_CHECK" => {
+            let mut udp = Udp::default();
+            if let Some(payload) = line("payload") {
+                let text = payload.values().concat();
+                let digits = hexadecimal(&text);
+                udp.payload = digits
+                    .ok_or_else(|| payload.place.wrong(format!("payload: {text:?} is not hexadecimal")))?;
+            }
+            udp.require_reply = line("require_reply").is_some();
+            if let Some(length) = line("min_reply_length").or(line("max_reply_length")) {
+                draft.miss(
+                    &length.place,
+                    "lengths of replies of UDP_CHECK",
+                    "`expect` is what a reply must match",
+                );
+            }
+            Kind::Udp(udp)
+        }
+        "PING_CHECK" => Kind::Icmp,
+        "TCP_CHECK" => Kind::Tcp,
+        other => {
+            let nearest = match other {
+                "SMTP_CHECK" => {
+                    "`type = \"tcp\"` checks whether the port accepts connections; it is used here"
+                }
+                "FILE_CHECK" => {
+                    "`type = \"command\"` with a program that reads the file; TCP is checked here"
+                }
+                _ => "`type = \"icmp\"`, with a short `interval`; it is used here",
+            };
+            draft.miss(&node.place, other, nearest);
+            if other == "BFD_CHECK" { Kind::Icmp } else { Kind::Tcp }
+        }
+    }))
+}
+
+fn http(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Result<Http, Wrong> {
+    let mut http = Http { host: common.host.clone(), ..Http::default() };
+    if node.key() == "SSL_GET" {
+        http.tls = Some(Tls::default());
+    }
+    let mut urls = own.iter().filter(|line| line.key() == "url");
+    let Some(url) = urls.next() else { return Ok(http) };
+    for more in urls {
+        let path = more.child("path").map(Node::value).transpose()?.unwrap_or("/");
+        draft.miss(
+            &more.place,
+            format!("a second url of {} ({path})", node.key()),
+            "the first one is checked",
+        );
+    }
+    for line in url.block()? {
+        match line.key() {
+            "path" => line.value()?.clone_into(&mut http.path),
+            "virtualhost" => http.host = Some(line.value()?.to_owned()),
+            "status_code" => http.status = codes(line)?,
+            "regex" => {
+                let text = line.value()?;
+                let pattern = regex::bytes::Regex::new(text).map_err(|_| ());
+                match pattern {
+                    Ok(pattern) => http.body = Some(Pattern(pattern)),
+                    Err(()) => draft.miss(
+                        &line.place,
+                        format!("regex {text:?}"),
+                        "`body` takes the syntax of Rust's regex",
+                    ),
+                }
+            }
+            "digest" => {
+                let nearest = "`body` is a regular expression that the page must match";
+                draft.miss(&line.place, format!("digest {}", line.value()?), nearest);
+            }
+            other => {
+                draft.miss(
+                    &line.place,
+                    format!("{other} of url"),
+                    "the importer does not know it; it is left out",
+                );
+            }
+        }
+    }
+    Ok(http)
+}
+
+/// `200`, `200-299`, or several of them.
+fn codes(line: &Node) -> Result<Vec<(u16, u16)>, Wrong> {
+    line.value()?;
+    let ranges = line.values().iter().map(|word| {
+        let (from, to) = word.split_once('-').unwrap_or((word, word));
+        let range = from.parse().ok().zip(to.parse().ok());
+        let range = range.filter(|(from, to)| from <= to && (100..=599).contains(from) && *to <= 599);
+        range.ok_or_else(|| line.place.wrong(format!("status_code: {word:?} is no status code")))
+    });
+    ranges.collect()
+}
+
+fn misc_timeout(own: &[&Node]) -> Result<Option<Duration>, Wrong> {
+    let line = own.iter().find(|line| line.key() == "misc_timeout");
+    line.map(|line| seconds(line)).transpose()
+}
+
+/// The words of a program. One text is split at blanks, unless it needs a shell.
+pub(super) fn program(words: &[String]) -> Vec<String> {
+    let text = words.first().map_or("", String::as_str);
+    if words.len() > 1 {
+        return words.to_vec();
+    }
+    if text.contains(|c| "\"'|&;<>()$`\\*?[#~=%".contains(c)) {
+        return ["/bin/sh", "-c", text].map(str::to_owned).to_vec();
+    }
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A time of more than nothing, in seconds with fractions.
+pub(super) fn seconds(node: &Node) -> Result<Duration, Wrong> {
+    let duration = number(node)?;
+    if duration == Duration::ZERO {
+        return Err(node.place.wrong(format!("{}: 0 is no time", node.key())));
+    }
+    Ok(duration)
+}
+
+fn number(node: &Node) -> Result<Duration, Wrong> {
+    /// As much as a configuration takes.
+    const MOST_S: f64 = 24.0 * 86_400.0;
+    let seconds: f64 = node.parsed("number of seconds")?;
+    if !(0.0..=MOST_S).contains(&seconds) {
+        return Err(node.place.wrong(format!("{}: {seconds} s is out of range", node.key())));
+    }
+    Ok(Duration::from_millis((seconds * 1_000.0).round() as u64))
+}
+
+/// A word that may have a truth behind it.
+pub(super) fn flag(node: &Node) -> Result<bool, Wrong> {
+    match node.values().first().map(String::as_str) {
+        None | Some("true" | "on" | "yes") => Ok(true),
+        Some("false" | "off" | "no") => Ok(false),
+        Some(other) => Err(node.place.wrong(format!("{}: {other:?} is neither true nor false", node.key()))),
+    }
+}
+
+fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_digit(16).map(|d| d as u8))
+        .collect::<Option<_>>()?;
+    digits
+        .len()
+        .is_multiple_of(2)
+        .then(|| digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}

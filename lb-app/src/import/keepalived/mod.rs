@@ -1,0 +1,56 @@
+//! keepalived.conf.
+//!
+//! * [`blocks`]: the form of the file.
+//! * [`services`]: `virtual_server` and what is in it.
+//! * `checks`: checkers.
+//! * [`rest`]: addresses, routes, VRRP and what concerns all.
+
+pub(super) mod blocks;
+mod checks;
+mod rest;
+mod services;
+
+use super::{
+    draft::{Draft, Wrong},
+    files::Files,
+};
+use blocks::Conditional;
+use std::collections::HashMap;
+
+/// Reads the files, one after the other.
+pub(super) fn read(files: &dyn Files, paths: &[String]) -> Result<Draft, Wrong> {
+    let mut draft = Draft::default();
+    let mut nodes = Vec::new();
+    for path in paths {
+        let (more, conditional) = blocks::read(files, path)?;
+        nodes.extend(more);
+        for Conditional(place, line) in conditional {
+            draft.miss(
+                &place,
+                format!("{line:?}, which is for one host"),
+                "add it by hand where this is that host",
+            );
+        }
+    }
+    let mut groups = HashMap::new();
+    for node in nodes.iter().filter(|node| node.key() == "virtual_server_group") {
+        groups.insert(node.value()?.to_owned(), node);
+    }
+    let script_user = rest::script_user(&nodes);
+    for node in &nodes {
+        match node.key() {
+            "virtual_server" => services::read(node, &groups, script_user.as_deref(), &mut draft)?,
+            "virtual_server_group" => {}
+            _ => rest::read(node, &mut draft)?,
+        }
+    }
+    if !draft.services.is_empty() {
+        draft.remarks.push(
+            "Differs for every checked service: a server that fails 3 times within 5 minutes is held until it has \
+             passed its checks for a minute; `flap_limit = 0` in its `health` turns that off."
+                .to_owned(),
+        );
+    }
+    rest::conclude(&nodes, &mut draft);
+    Ok(draft)
+}

@@ -1,0 +1,330 @@
+//! `virtual_server`, its groups, and its real servers.
+
+use super::{
+    super::draft::{Draft, Place, Server, Service, Wrong, as_name, name_of, scheduler},
+    blocks::Node,
+    checks::{self, Common, flag, program},
+};
+use crate::config::health::{Check, Pool, Sorry, WhenAllFail};
+use lb_core::service::{
+    key::{Protocol, ServiceKey},
+    plan::{Method, SchedulerKind, ServerPlan, ServicePlan},
+};
+use lb_ctl::foreign;
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
+
+/// Most addresses of a group's range.
+const MOST_ADDRESSES: u32 = 1_024;
+
+/// A server as a virtual server has it, before it is known for which service.
+struct Real {
+    place: Place,
+    address: IpAddr,
+    port: Option<u16>,
+    weight: u32,
+    check: Option<Check>,
+}
+
+/// Reads one virtual server.
+pub(super) fn read(
+    node: &Node,
+    groups: &HashMap<String, &Node>,
+    user: Option<&str>,
+    draft: &mut Draft,
+) -> Result<(), Wrong> {
+    let (endpoints, group) = endpoints(node, groups, draft)?;
+    let lines = node.block()?;
+    let mut common = Common::new(user);
+    let mut plan = ServicePlan::new(
+        "",
+        ServiceKey::new(Protocol::Tcp, SocketAddr::new([0, 0, 0, 0].into(), 0)),
+        Method::Dr,
+    );
+    let mut pool = Pool::default();
+    let mut notes = Vec::new();
+    let (mut protocol, mut weight, mut method, mut name, mut flags) =
+        (Some(Protocol::Tcp), 1, None, None, Vec::new());
+    // What the servers need to know first.
+    for line in lines.iter().filter(|line| line.key() != "real_server") {
+        if common.take(line)? {
+            continue;
+        }
+        match line.key() {
+            "lb_algo" | "lvs_sched" => {
+                let word = line.value()?;
+                match scheduler(word) {
+                    Some((here, note)) => {
+                        plan.scheduler = here.parse::<SchedulerKind>().map_err(|_| line.place.wrong(word))?;
+                        notes.extend(note.map(str::to_owned));
+                    }
+                    None => {
+                        return Err(line.place.wrong(format!("{}: {word:?} is no scheduler", line.key())));
+                    }
+                }
+            }
+            "lb_kind" | "lvs_method" => method = Some(method_of(line, draft)?),
+            "protocol" => {
+                protocol = match line.value()?.to_ascii_uppercase().as_str() {
+                    "TCP" => Some(Protocol::Tcp),
+                    "UDP" => Some(Protocol::Udp),
+                    "SCTP" => None,
+                    other => return Err(line.place.wrong(format!("protocol: {other:?} is not known"))),
+                };
+            }
+            "weight" => weight = weight_of(line)?,
+            "snmp_name" => name = Some(line.value()?.to_owned()),
+            "flag-1" | "flag-2" | "flag-3" | "mh-port" | "sh-port" | "mh-fallback" | "sh-fallback"
+            | "hashed" => {
+                flags.push((line.place.clone(), line.key().to_owned()));
+            }
+            "quorum" => pool.quorum = positive(line)?,
+            "hysteresis" => pool.hysteresis = line.parsed("number")?,
+            "quorum_up" => pool.quorum_up = Some(command(line)?),
+            "quorum_down" => pool.quorum_down = Some(command(line)?),
+            "sorry_server" => {
+                let address: IpAddr = line.parsed("address")?;
+                let port = line.words.get(2).map(|port| port_of(line, port)).transpose()?.flatten();
+                let port = port.or(endpoints.iter().find_map(|(_, port)| *port)).unwrap_or(80);
+                pool.sorry_server = Some(Sorry { address: SocketAddr::new(address, port) });
+                pool.when_all_fail = WhenAllFail::Sorry;
+            }
+            "sorry_server_inhibit" => pool.sorry_server_inhibit = flag(line)?,
+            "ip_family" | "log_all_failures" | "retry_delay" => {}
+            other => left_out(line, other, draft),
+        }
+    }
+    let method = method.unwrap_or(Method::Dr);
+    let mut servers = Vec::new();
+    for line in lines.iter().filter(|line| line.key() == "real_server") {
+        servers.push(real_server(line, (&common, weight), draft)?);
+    }
+    let Some(protocol) = protocol else {
+        draft.miss(
+            &node.place,
+            format!("{} by SCTP", node.words.join(" ")),
+            "it is left out; TCP and UDP are balanced",
+        );
+        return Ok(());
+    };
+    for (place, flag) in flags {
+        match (flag.as_str(), plan.scheduler) {
+            ("sh-port" | "flag-2", SchedulerKind::Sh) | ("mh-port" | "flag-2", SchedulerKind::Mh) => {
+                plan.hash_port = true;
+            }
+            _ => draft.miss(
+                &place,
+                flag,
+                "hashing skips servers that are down or of weight 0, whatever the flags",
+            ),
+        }
+    }
+    if let Some(group) = &group {
+        notes.push(format!(
+            "of virtual_server_group {group}: each of its addresses is a service with the same servers, which are checked for \
+             each of them"
+        ));
+    }
+    for (number, (vip, port)) in endpoints.iter().enumerate() {
+        let Some(port) = *port else {
+            let nearest = "it is left out; write a service for each port that is used";
+            draft.miss(&node.place, format!("{vip} with any port"), nearest);
+            continue;
+        };
+        let key = ServiceKey::new(protocol, SocketAddr::new(*vip, port));
+        let named = name.as_deref().or(group.as_deref()).and_then(as_name);
+        let name = match named {
+            Some(name) if number == 0 => name,
+            Some(name) => format!("{name}-{}", number + 1),
+            None => name_of(&key),
+        };
+        let own = servers.iter().map(|real| Server {
+            place: real.place.clone(),
+            plan: ServerPlan::new(real.address, real.port.unwrap_or(port), real.weight),
+            check: real.check.clone(),
+            notes: Vec::new(),
+        });
+        draft.services.push(Service {
+            place: node.place.clone(),
+            plan: ServicePlan { name, protocol, vip: *vip, port, method, ..plan.clone() },
+            pool: pool.clone(),
+            check: None,
+            servers: own.collect(),
+            notes: notes.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Addresses with ports, where they are given; and the group's name.
+type Endpoints = (Vec<(IpAddr, Option<u16>)>, Option<String>);
+
+/// The addresses and ports of a virtual server, and its group's name.
+fn endpoints(node: &Node, groups: &HashMap<String, &Node>, draft: &mut Draft) -> Result<Endpoints, Wrong> {
+    match node.value()? {
+        "fwmark" => {
+            fwmark(node, node.words.get(2), draft)?;
+            Ok((Vec::new(), None))
+        }
+        "group" => {
+            let name = node.words.get(2).ok_or_else(|| node.place.wrong("group needs a name"))?;
+            let group = groups.get(name);
+            let group =
+                group.ok_or_else(|| node.place.wrong(format!("there is no virtual_server_group {name}")))?;
+            let mut endpoints = Vec::new();
+            for line in group.block()? {
+                if line.key() == "fwmark" {
+                    fwmark(line, line.words.get(1), draft)?;
+                    continue;
+                }
+                let port = line.words.get(1).map(|port| port_of(line, port)).transpose()?.flatten();
+                endpoints.extend(range(line)?.into_iter().map(|address| (address, port)));
+            }
+            Ok((endpoints, Some(name.clone())))
+        }
+        _ => {
+            let port = node.words.get(2).map(|port| port_of(node, port)).transpose()?.flatten();
+            Ok((vec![(node.parsed("address")?, port)], None))
+        }
+    }
+}
+
+fn fwmark(node: &Node, mark: Option<&String>, draft: &mut Draft) -> Result<(), Wrong> {
+    let mark = mark.and_then(|mark| mark.parse::<u32>().ok());
+    let mark = mark.ok_or_else(|| node.place.wrong("fwmark needs a number"))?;
+    let nearest = "it is left out; write a service for each address and port that is marked";
+    draft.miss(&node.place, format!("a service by fwmark {mark}"), nearest);
+    Ok(())
+}
+
+/// `10.0.0.1` or `10.0.0.1-20`.
+fn range(line: &Node) -> Result<Vec<IpAddr>, Wrong> {
+    let text = line.key();
+    let wrong = || line.place.wrong(format!("{text:?} is no address or range of addresses"));
+    let Some((first, last)) = text.split_once('-') else {
+        return Ok(vec![text.parse().map_err(|_| wrong())?]);
+    };
+    let first: IpAddr = first.parse().map_err(|_| wrong())?;
+    // The end is the last part of the address: decimal in one family, hexadecimal in the other.
+    let count = match first {
+        IpAddr::V4(first) => {
+            let last: u8 = last.parse().map_err(|_| wrong())?;
+            u32::from(last).checked_sub(u32::from(first.octets()[3]))
+        }
+        IpAddr::V6(first) => {
+            let last = u16::from_str_radix(last, 16).map_err(|_| wrong())?;
+            u32::from(last).checked_sub(u32::from(first.segments()[7]))
+        }
+    };
+    let count = count.filter(|count| *count < MOST_ADDRESSES).ok_or_else(wrong)?;
+    let addresses = (0..=count).map(|at| match first {
+        IpAddr::V4(first) => IpAddr::V4((u32::from(first) + at).into()),
+        IpAddr::V6(first) => IpAddr::V6((u128::from(first) + u128::from(at)).into()),
+    });
+    Ok(addresses.collect())
+}
+
+fn real_server(node: &Node, (common, weight): (&Common, u32), draft: &mut Draft) -> Result<Real, Wrong> {
+    let address: IpAddr = node.parsed("address")?;
+    let port = node.words.get(2).map(|port| port_of(node, port)).transpose()?.flatten();
+    let mut real = Real { place: node.place.clone(), address, port, weight, check: None };
+    let mut common = common.clone();
+    let mut checkers = Vec::new();
+    for line in node.block.iter().flatten() {
+        if common.take(line)? {
+            continue;
+        }
+        match line.key() {
+            "weight" => real.weight = weight_of(line)?,
+            key if checks::is_checker(key) => checkers.push(line),
+            "lvs_method" | "lb_kind" => {
+                draft.miss(
+                    &line.place,
+                    "a server's own method",
+                    "it has its service's; make a service of its own for it",
+                );
+            }
+            "log_all_failures" | "snmp_name" => {}
+            other => left_out(line, other, draft),
+        }
+    }
+    // The one that asks most is kept.
+    checkers.sort_by_key(|line| match line.key() {
+        "TCP_CHECK" | "PING_CHECK" => 2,
+        "BFD_CHECK" | "FILE_CHECK" => 3,
+        _ => 1,
+    });
+    let mut checkers = checkers.into_iter();
+    if let Some(first) = checkers.next() {
+        real.check = checks::check(first, &common, draft)?;
+        for other in checkers {
+            let what = format!("{} beside {}", other.key(), first.key());
+            draft.miss(&other.place, what, "a server has one check; a `command` can ask several things");
+        }
+    }
+    Ok(real)
+}
+
+/// A line whose key is somebody else's word for something, or not known.
+fn left_out(line: &Node, key: &str, draft: &mut Draft) {
+    let nearest = match key {
+        "notify_up" | "notify_down" => {
+            Some("the program of `[health] hook` is run for every server and told which".to_owned())
+        }
+        _ => foreign::nearest(key),
+    };
+    let what = line.words.iter().take(4).cloned().collect::<Vec<_>>().join(" ");
+    draft.miss(
+        &line.place,
+        what,
+        nearest.unwrap_or_else(|| "the importer does not know it; it is left out".to_owned()),
+    );
+}
+
+fn method_of(line: &Node, draft: &mut Draft) -> Result<Method, Wrong> {
+    let word = line.value()?;
+    let method = match word.to_ascii_uppercase().as_str() {
+        "NAT" => Method::Nat,
+        "DR" => Method::Dr,
+        "TUN" => Method::Tun,
+        _ => return Err(line.place.wrong(format!("{}: {word:?} is none of NAT, DR and TUN", line.key()))),
+    };
+    let rest = line.words.get(2..).unwrap_or_default();
+    if rest.iter().any(|word| matches!(word.as_str(), "gue" | "gre")) {
+        draft.miss(
+            &line.place,
+            format!("tunnels {}", rest.join(" ")),
+            "tunnels are IP in IP; set the servers up for that",
+        );
+    }
+    Ok(method)
+}
+
+fn command(line: &Node) -> Result<Vec<String>, Wrong> {
+    line.value()?;
+    // Behind the script may stand who runs it.
+    Ok(program(&line.values()[..1]))
+}
+
+fn weight_of(line: &Node) -> Result<u32, Wrong> {
+    let weight: u32 = line.parsed("weight")?;
+    if weight > 65_535 {
+        return Err(line.place.wrong(format!("weight: {weight} is out of range; use 0 to 65535")));
+    }
+    Ok(weight)
+}
+
+fn positive(line: &Node) -> Result<u32, Wrong> {
+    match line.parsed("number")? {
+        0 => Err(line.place.wrong(format!("{}: 0 is out of range", line.key()))),
+        number => Ok(number),
+    }
+}
+
+/// A port; none for 0, which is any.
+fn port_of(node: &Node, text: &str) -> Result<Option<u16>, Wrong> {
+    let port: u16 = text.parse().map_err(|_| node.place.wrong(format!("{text:?} is no port")))?;
+    Ok((port > 0).then_some(port))
+}
