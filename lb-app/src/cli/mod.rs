@@ -180,7 +180,7 @@ pub(crate) fn version() -> &'static str {
 }
 
 fn wants_ours(arguments: &[String]) -> bool {
-    const OURS: [&str; 12] = [
+    const OURS: &[&str] = &[
         "-h",
         "--help",
         "-V",
