@@ -4,7 +4,7 @@
 //! no read-modify-write instruction, no lock. A reader sees each counter exactly, but two counters read one after
 //! the other may be a few packets apart while the worker runs.
 
-use crate::packet::HandOver;
+use crate::{ids::LocalId, limits::MAX_LOCAL_ADDRESSES, packet::HandOver};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that one thread adds to and others read.
@@ -16,6 +16,11 @@ impl Counter {
     #[inline]
     pub fn add(&self, count: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    /// Takes one off. Only the owning worker may call this.
+    pub fn take(&self) {
+        self.add(1u64.wrapping_neg());
     }
 
     /// Adds one. Only the owning worker may call this.
@@ -87,7 +92,7 @@ drop_reasons! {
     BadL4Checksum = "bad-l4-checksum",
     /// The destination is neither the director's nor part of a connection; the director is not a router.
     NotForUs = "not-for-us",
-    /// From a server's address, on a port that no server is behind.
+    /// From a server's address or to a local address, on a port that no server is behind.
     WrongPort = "wrong-port",
     /// For one of the director's own addresses, which offer nothing but ARP and ping, and no health check waits for it.
     OwnAddress = "own-address",
@@ -107,6 +112,8 @@ drop_reasons! {
     TableFull = "table-full",
     /// The client uses every server of the service with the same port by way of another service, and it was not answered.
     ReplyClash = "reply-clash",
+    /// Every local port towards the server is taken by a connection, or none was found among those that were tried.
+    PortsExhausted = "ports-exhausted",
     /// An ICMP message other than echo that belongs to no connection.
     IcmpUnrelated = "icmp-unrelated",
     /// The time to live expired at the director, and no ICMP error is sent for such a packet.
@@ -159,6 +166,8 @@ pub struct WorkerCounters {
     pub no_buffer: Counter,
     /// New connections turned away because no server of the service took any.
     pub no_server: Counter,
+    /// New connections turned away because no local port towards the server was free.
+    pub ports_exhausted: Counter,
     /// ARP packets in which another host claimed one of the director's addresses.
     pub address_conflicts: Counter,
     /// Connections created.
@@ -171,6 +180,8 @@ pub struct WorkerCounters {
     pub orphaned: Counter,
     /// Packets waiting for a neighbour now. Not a sum: it goes up and down.
     pub waiting: Counter,
+    /// Connections with each local address now, by number: local ports in use.
+    pub local_ports: [Counter; MAX_LOCAL_ADDRESSES],
 }
 
 impl Default for WorkerCounters {
@@ -188,12 +199,14 @@ impl Default for WorkerCounters {
             icmp_errors: counter(),
             no_buffer: counter(),
             no_server: counter(),
+            ports_exhausted: counter(),
             address_conflicts: counter(),
             created: counter(),
             ended: counter(),
             evicted: counter(),
             orphaned: counter(),
             waiting: counter(),
+            local_ports: std::array::from_fn(|_| counter()),
         }
     }
 }
@@ -202,6 +215,12 @@ impl WorkerCounters {
     /// Counts one packet dropped for `reason`.
     pub fn count_drop(&self, reason: DropReason) {
         self.dropped[reason as usize].bump();
+    }
+
+    /// Connections with a local address now.
+    #[must_use]
+    pub fn local_ports(&self, address: LocalId) -> u64 {
+        self.local_ports.get(address.index()).map_or(0, Counter::get)
     }
 
     /// Packets dropped for any reason.

@@ -23,6 +23,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     type Address: Copy + Default + Debug + Eq + Ord + Hash + Send + Sync;
     /// Source and destination address as they lie in a header: quick to read, to hash and to compare.
     type Pair: Copy + Default + Debug + Eq + Send + Sync;
+    /// Bytes in which a connection keeps what its method needs: those of an address and four more, and at least eight.
+    type Aside: Copy + Default + Debug + AsRef<[u8]> + AsMut<[u8]> + Send + Sync;
 
     /// Ethernet's number for it.
     const ETHERTYPE: u16;

@@ -81,6 +81,11 @@ id! {
 }
 
 id! {
+    /// A local address of FullNAT, from one snapshot to the next.
+    LocalId
+}
+
+id! {
     /// A real server of any service, from one snapshot to the next: its place among all servers, and on the load board.
     ServerId
 }

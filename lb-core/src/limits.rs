@@ -20,6 +20,12 @@ pub const DEFENCES: usize = 4_096;
 pub const MAX_WAITING_PER_NEIGHBOUR: usize = 8;
 /// Most packets of one worker that wait for any neighbour.
 pub const MAX_WAITING: usize = 512;
+/// Most local addresses of FullNAT, those included that are not configured any more but have connections.
+pub const MAX_LOCAL_ADDRESSES: usize = 256;
+/// The lowest local port: those below are for well-known services, and servers may ask more of whoever has one.
+pub const FIRST_LOCAL_PORT: u16 = 1_024;
+/// Local ports that are tried for one connection, at most.
+pub const PORT_TRIES: usize = 256;
 /// Most connections of one worker: an index and the table's tags share 48 bits.
 pub const MAX_CONNECTIONS: usize = 1 << 28;
 /// Highest weight of a real server, as in IPVS.
@@ -39,6 +45,8 @@ pub const MAX_MTU: u16 = 9_000;
 
 const _: () = assert!(MAX_NEIGHBOURS <= u16::MAX as usize);
 const _: () = assert!(MAX_WORKERS <= u8::MAX as usize);
+// Each has ports of each local address.
+const _: () = assert!(MAX_WORKERS <= FIRST_LOCAL_PORT as usize);
 const _: () = assert!(MAX_PORTS <= u8::MAX as usize);
 const _: () = assert!(MAX_WAITING_PER_NEIGHBOUR <= MAX_WAITING);
 const _: () = assert!(MAX_TIMEOUT_S * 1_000 < (1 << 31));

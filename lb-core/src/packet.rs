@@ -50,7 +50,8 @@ impl Checksum {
 pub enum HandOver {
     /// From a client, and the port did not deliver it to the worker that owns the client's endpoint.
     Client,
-    /// A real server's reply under NAT that arrived on a worker which does not own the client's endpoint.
+    /// A real server's reply that arrived on a worker which does not own the client's endpoint (NAT) or the local port
+    /// (FullNAT).
     Reply,
     /// A copy of what one worker heard and others may need: a neighbour's answer, or an ICMP error about a connection
     /// that another worker has.

@@ -233,7 +233,7 @@ fn a_half_closed_connection_does_not_give_way_to_the_clients_connection_with_ano
 
 #[test]
 fn a_segment_of_no_connection_is_reset() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for &method in Method::ALL {
         let mut world = World::new(&one_server(method));
         let line = "wan: 192.0.2.100:80 > 203.0.113.10:4000 tcp rst ttl 64";
         for flags in [ACK, FIN | ACK, SYN | ACK] {
@@ -248,7 +248,7 @@ fn a_segment_of_no_connection_is_reset() {
 
 #[test]
 fn a_segment_of_no_connection_is_adopted_where_configured() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for &method in Method::ALL {
         let mut plan = one_server(method);
         plan.first().adopt = true;
         let mut world = World::new(&plan);
@@ -404,7 +404,7 @@ fn a_packet_that_changes_nothing_passes_from_any_port_and_is_told_to() {
 /// Nothing has come of the connection that could be kept.
 #[test]
 fn a_repeated_syn_finds_another_server_when_its_server_has_failed() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for &method in Method::ALL {
         let mut plan = two_servers(method);
         let mut world = World::new(&plan);
         client(&mut world, 1, SYN);

@@ -94,7 +94,7 @@ fn a_server_that_is_gone_has_its_clients_reset_and_their_next_connections_schedu
 
 #[test]
 fn udp_flows_of_a_server_that_is_gone_go_on_with_another() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for &method in Method::ALL {
         let mut plan = two_servers(method).udp();
         let mut world = World::new(&plan);
         let flow = |world: &mut World| {

@@ -21,7 +21,11 @@ use lb_core::{
     worker::exchange::Exchange,
 };
 use proptest::{prelude::*, sample::select};
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 fn explain(world: &World, worker: usize, packet: &MemoryPacket, origin: Origin) -> Explanation {
     world.workers[worker].explain(world.now, packet, origin, &world.ios[worker])
@@ -130,19 +134,42 @@ fn seen(outcome: Outcome, arrived_on: PortId) -> Outcome {
     }
 }
 
-/// Conversations of few clients: they open, close and reset, and meet on the same servers from two services.
-fn conversation() -> impl Strategy<Value = (PortId, Vec<u8>)> {
-    let flags = select(vec![SYN, SYN | ACK, ACK, ACK, FIN | ACK, FIN | ACK, RST]);
-    (0..2u16, select(vec![80, 81]), 11..13u8, any::<bool>(), flags).prop_map(
-        |(client, port, server, is_in, flags)| {
-            let client = format!("203.0.113.10:{}", 4_000 + client);
-            if is_in {
-                (WAN, tcp(&client, &format!("192.0.2.100:{port}"), flags).via_gateway())
-            } else {
-                (LAN, tcp(&format!("198.51.100.{server}:8080"), &client, flags).via_server())
-            }
-        },
-    )
+/// What arrives.
+#[derive(Clone, Debug)]
+enum Arriving {
+    /// What a client says to a service, or a server to a client.
+    Said { client: u16, port: u16, server: u8, is_in: bool, flags: u8 },
+    /// Some frame.
+    Frame(PortId, Vec<u8>),
+}
+
+impl Arriving {
+    /// Conversations of few clients: they open, close and reset, and meet on the same servers from two services.
+    fn conversation() -> impl Strategy<Value = Self> {
+        let flags = select(vec![SYN, SYN | ACK, ACK, ACK, FIN | ACK, FIN | ACK, RST]);
+        (0..2u16, select(vec![80, 81]), 11..13u8, any::<bool>(), flags).prop_map(
+            |(client, port, server, is_in, flags)| Arriving::Said { client, port, server, is_in, flags },
+        )
+    }
+
+    /// As a frame. A server answers to what it sees in the place of the client.
+    fn frame(self, world: &World) -> (PortId, Vec<u8>) {
+        let (client, port, server, is_in, flags) = match self {
+            Arriving::Said { client, port, server, is_in, flags } => (client, port, server, is_in, flags),
+            Arriving::Frame(port, frame) => return (port, frame),
+        };
+        let (client_port, server) = (4_000 + client, Ipv4Addr::new(198, 51, 100, server));
+        let client = format!("203.0.113.10:{client_port}");
+        if is_in {
+            return (WAN, tcp(&client, &format!("192.0.2.100:{port}"), flags).via_gateway());
+        }
+        let is_it = |it: &&Connection| {
+            (it.client_port, it.vip_port, it.server_address) == (client_port, port, server.to_bits())
+        };
+        let local = world.connections().iter().find(is_it).and_then(Connection::local);
+        let to = local.map_or(client, |(address, port)| format!("{}:{port}", Ipv4Addr::from_bits(address)));
+        (LAN, tcp(&format!("{server}:8080"), &to, flags).via_server())
+    }
 }
 
 proptest! {
@@ -159,7 +186,10 @@ proptest! {
         (is_silent, verified) in any::<(bool, bool)>(),
         waits_for in select(vec![(|_| false) as fn(&[u8]) -> bool, |_| true, |frame| frame.len() % 2 == 0]),
         frames in prop::collection::vec(
-            (0..3usize, prop_oneof![conversation(), any_frame()], select(vec![Origin::Port, Origin::Worker]), prop_oneof![3 => Just(0), 1 => 0..100_000u64],
+            (0..3usize, prop_oneof![
+                Arriving::conversation(),
+                any_frame().prop_map(|(port, frame)| Arriving::Frame(port, frame)),
+            ], select(vec![Origin::Port, Origin::Worker]), prop_oneof![3 => Just(0), 1 => 0..100_000u64],
                 prop::bool::weighted(0.1), any::<bool>()),
             1..40,
         ),
@@ -179,7 +209,7 @@ proptest! {
             world.stations.clear();
         }
         world.ios.iter_mut().for_each(|io| io.waits_for = waits_for);
-        for (worker, (port, frame), origin, wait_ms, changes, is_traced) in frames {
+        for (worker, arriving, origin, wait_ms, changes, is_traced) in frames {
             let worker = worker % workers;
             world.now = world.now + Duration::from_millis(wait_ms);
             world.tick();
@@ -203,6 +233,7 @@ proptest! {
                     worker.exchange(world.now, Exchange::new(next.clone(), WorkerId(id as u16)));
                 }
             }
+            let (port, frame) = arriving.frame(&world);
             let packet = MemoryPacket::new(port, &frame);
             let told = explain(&world, worker, &packet, origin);
             prop_assert_eq!(&told, &explain(&world, worker, &packet, origin), "it changed something");
@@ -235,13 +266,24 @@ fn stories_read_well() {
     let syn = tcp(client, vip, SYN).via_gateway();
     let ack = tcp(client, vip, ACK).via_gateway();
     let mut text = String::new();
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for &method in Method::ALL {
         let mut world = World::new(&two_servers(method));
         text += &story(&format!("{method}: a client opens a connection"), &world, WAN, &syn);
         world.receive(WAN, &syn);
         world.pass(1_500);
         text += &story(&format!("{method}: the client's next packet"), &world, WAN, &ack);
     }
+    let mut world = World::with(&two_servers(Method::FullNat), Setup { workers: 2, ..Setup::default() });
+    let sent = world.burst(0, &[(WAN, syn.clone())]);
+    let back = tcp("198.51.100.11:8080", &sent[0].source(), SYN | ACK).via_server();
+    world.workers.swap(0, sent[0].worker);
+    text += &story("fullnat: the server's reply", &world, LAN, &back);
+    world.workers.swap(0, sent[0].worker);
+    let strangers = (20_000..).map(|port| {
+        let reply = tcp("198.51.100.11:8080", &format!("198.51.100.20:{port}"), ACK).via_server();
+        story("fullnat: a reply to another worker", &world, LAN, &reply)
+    });
+    text += &{ strangers }.find(|story| story.contains("handed over")).expect("half of them are");
     let mut world = World::new(&two_servers(Method::Nat));
     world.receive(WAN, &syn);
     let reply = tcp("198.51.100.11:8080", client, SYN | ACK).via_server();

@@ -87,7 +87,7 @@ impl Client {
     /// The server that a packet was sent to; 0 if it was not sent on.
     fn server_of(sent: &[Sent], method: Method) -> u8 {
         let server = |sent: &Sent| match method {
-            Method::Nat => sent.server(),
+            Method::Nat | Method::FullNat => sent.server(),
             _ => SERVER_MACS.iter().find(|mac| sent.frame[..6] == mac.0).map_or(0, |mac| mac.0[5]),
         };
         sent.first().filter(|sent| sent.port == LAN).map_or(0, server)
@@ -97,10 +97,11 @@ impl Client {
     fn open(world: &mut World, number: u16, method: Method, now_ms: u64) -> Client {
         let address = format!("203.0.113.10:{}", 10_000 + number);
         let mut client = Client { address, opened_ms: now_ms, server: 0 };
-        client.server = Client::server_of(&client.send(world, SYN), method);
-        if method == Method::Nat {
+        let sent = client.send(world, SYN);
+        client.server = Client::server_of(&sent, method);
+        if let Some(sent) = sent.first().filter(|_| method.sees_replies()) {
             let from = format!("198.51.100.{}:8080", client.server);
-            world.receive(LAN, &tcp(&from, &client.address, SYN | ACK).via_server());
+            world.receive(LAN, &tcp(&from, &sent.source(), SYN | ACK).via_server());
         }
         client.send(world, ACK);
         client
@@ -147,21 +148,21 @@ fn served(method: Method, flood: Flood, arrivals: &Arrivals) -> usize {
 
 #[test]
 fn datagrams_from_forged_sources_leave_tcp_alone() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for &method in Method::ALL {
         assert_eq!(served(method, datagrams, &LATE), usize::from(CLIENTS), "{method}");
     }
 }
 
 #[test]
 fn syns_from_forged_sources_leave_real_connections_alone() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for &method in Method::ALL {
         assert_eq!(served(method, syns, &LATE), usize::from(CLIENTS), "{method}");
     }
 }
 
 #[test]
 fn forged_acknowledgements_do_not_make_a_connection_last() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for &method in Method::ALL {
         assert_eq!(served(method, syns_and_acknowledgements, &LATE), usize::from(CLIENTS), "{method}");
     }
 }

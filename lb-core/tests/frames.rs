@@ -81,7 +81,7 @@ proptest! {
     /// Without verification, what was right stays right and what was wrong stays wrong, in each method.
     #[test]
     fn an_error_of_a_checksum_is_neither_made_nor_mended(
-        method in select(vec![Method::Nat, Method::Tun, Method::Dr]),
+        method in select(Method::ALL),
         is_tcp: bool,
         payload in prop::collection::vec(any::<u8>(), 2..60),
         damage in prop::collection::vec((any::<Index>(), any::<u8>()), 0..3),
@@ -132,7 +132,7 @@ proptest! {
     /// A port errs when it calls what is right wrong, and says nothing new when it calls it right.
     #[test]
     fn what_a_port_says_of_right_packets_makes_no_difference(
-        method in select(vec![Method::Nat, Method::Tun, Method::Dr]),
+        method in select(Method::ALL),
         verify: bool,
         arriving in prop::collection::vec((sound_frame(), verdict(), verdict()), 1..20),
     ) {

@@ -49,7 +49,7 @@ fn run(plan: &Plan, workers: usize) -> World {
 
 #[test]
 fn a_connection_goes_on_with_its_server_its_state_and_its_counts() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for &method in Method::ALL {
         let plan = two_servers(method);
         let mut before = run(&plan, 1);
         for port in 1..=4 {

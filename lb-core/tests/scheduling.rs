@@ -157,7 +157,7 @@ fn agreeing(snapshot: &Snapshot) -> usize {
 fn a_client_has_one_server_with_all_services_over_the_same_servers() {
     let weights = [1, 5, 2, 1, 0, 7, 1, 1];
     for scheduler in HASHING {
-        for method in [Method::Nat, Method::Tun, Method::Dr] {
+        for &method in Method::ALL {
             let service = |vip_port: u16, port: u16, first: usize, protocol: Protocol| {
                 let port = if method == Method::Nat { port } else { vip_port };
                 let mut servers: Vec<_> =
@@ -217,7 +217,7 @@ fn servers_that_share_an_address_have_their_shares_and_agree_as_well() {
 #[test]
 fn one_client_goes_to_one_station_by_both_ports_on_every_worker() {
     for scheduler in [SchedulerKind::Sh, SchedulerKind::Mh] {
-        for method in [Method::Nat, Method::Tun, Method::Dr] {
+        for &method in Method::ALL {
             let mut plan = two_servers(method).spread(Spread::ByClient, Spread::ByClient);
             plan.first().scheduler = scheduler;
             let mut https = plan.services[0].clone();

@@ -5,8 +5,9 @@ use crate::{
     setup::{FIRST_VIP, LAN, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN, WAN_MAC},
 };
 use lb_core::{
+    conn::entry::Connection,
     family::{Family, V4},
-    flow::key::Secret,
+    flow::key::{Key, Secret},
     packet::{Burst, Checksum, PortId, WorkerId},
     service::address::v4,
     service::{
@@ -50,7 +51,7 @@ pub struct Head {
 pub enum Which {
     /// From the client, with these TCP flags.
     In(u8),
-    /// From the server, under NAT, with these TCP flags.
+    /// From the server, under NAT and FullNAT, with these TCP flags.
     Out(u8),
 }
 
@@ -135,7 +136,7 @@ impl Scene {
         use Which::{In, Out};
         match (self.setup.protocol, self.setup.method) {
             (Protocol::Udp, _) => &[In(0)],
-            (_, Method::Nat) => &[In(tcp::SYN), Out(tcp::SYN | tcp::ACK), In(tcp::ACK)],
+            (_, method) if method.sees_replies() => &[In(tcp::SYN), Out(tcp::SYN | tcp::ACK), In(tcp::ACK)],
             _ => &[In(tcp::SYN), In(tcp::ACK)],
         }
     }
@@ -145,8 +146,10 @@ impl Scene {
     pub fn closing(&self) -> &'static [Which] {
         use Which::{In, Out};
         match self.setup.method {
-            Method::Nat => &[In(tcp::FIN | tcp::ACK), Out(tcp::FIN | tcp::ACK), In(tcp::ACK)],
-            _ => &[In(tcp::FIN | tcp::ACK), In(tcp::ACK)],
+            Method::Nat | Method::FullNat => {
+                &[In(tcp::FIN | tcp::ACK), Out(tcp::FIN | tcp::ACK), In(tcp::ACK)]
+            }
+            Method::Tun | Method::Dr => &[In(tcp::FIN | tcp::ACK), In(tcp::ACK)],
         }
     }
 
@@ -203,7 +206,8 @@ impl Scene {
             Which::Out(flags) => {
                 let turn = if setup.services == 1 { index } else { index / setup.services };
                 let server = setup.server_address(service, turn % setup.servers);
-                (LAN, LAN_MAC, (server, NAT_PORT), client, flags)
+                let to = self.seen_as(protocol, client, (FIRST_VIP + service, SERVICE_PORT));
+                (LAN, LAN_MAC, (server, NAT_PORT), to, flags)
             }
         };
         let mut bytes = [0; 64];
@@ -238,6 +242,23 @@ impl Scene {
             l4[checksum_at..checksum_at + 2].copy_from_slice(&sum.to_be_bytes());
         }
         Head { port, bytes, len }
+    }
+
+    /// What the server sees in the place of a client.
+    fn seen_as(&self, protocol: Protocol, client: (u32, u16), vip: (u32, u16)) -> (u32, u16) {
+        if !self.setup.method.hides_clients() {
+            return client;
+        }
+        let key = Key {
+            source: client.0,
+            destination: vip.0,
+            source_port: client.1,
+            destination_port: vip.1,
+            protocol,
+        };
+        let connections = self.worker.connections();
+        let connection = connections.lookup(&key).map(|hit| connections.get(hit.connection()));
+        connection.and_then(Connection::local).expect("an open connection")
     }
 
     /// Lets the worker learn every neighbour that it asks for.

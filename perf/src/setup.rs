@@ -12,7 +12,7 @@ use lb_core::{
     },
     time::Duration,
 };
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub(crate) const WAN: PortId = PortId(0);
 pub(crate) const LAN: PortId = PortId(1);
@@ -22,7 +22,9 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// The first VIP; service number n has the nth address from here.
 pub(crate) const FIRST_VIP: u32 = 0xcb00_7100;
 pub(crate) const SERVICE_PORT: u16 = 80;
-/// Servers under NAT listen elsewhere.
+/// Connections of one local address with one server.
+const PER_LOCAL: u32 = 50_000;
+/// Servers under NAT and FullNAT listen elsewhere.
 pub(crate) const NAT_PORT: u16 = 8_080;
 
 /// What the worker is to deal with.
@@ -96,6 +98,15 @@ impl Setup {
         }
     }
 
+    /// Under FullNAT, as many as all connections need, and some more; at the end of the servers' network.
+    fn local_addresses(&self) -> Vec<IpAddr> {
+        if !self.method.hides_clients() {
+            return Vec::new();
+        }
+        let count = 1 + (self.connections + self.spare) / (self.services * self.servers * PER_LOCAL);
+        (0..count).map(|number| Ipv4Addr::from_bits(0xc613_ff01 + number).into()).collect()
+    }
+
     fn service(&self, number: u32, protocol: Protocol) -> ServicePlan {
         // Connections that are there to be touched outlive every measurement.
         let mut timeouts = Timeouts::default();
@@ -110,6 +121,7 @@ impl Setup {
             scheduler: self.scheduler,
             timeouts,
             servers: (0..self.servers).map(server).collect(),
+            local_addresses: self.local_addresses(),
             ..ServicePlan::new(format!("{protocol}-{number}"), key, self.method)
         }
     }

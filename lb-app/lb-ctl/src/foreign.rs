@@ -24,7 +24,8 @@ const OPS: Meaning = Note("is not supported yet: a short `timeouts = { udp = \"1
 const LAYER_7: Meaning =
     Note("is of layer 7: lb-app passes packets on and reads no requests; keep HAProxy behind it");
 const FWMARK: Meaning = Note("is not supported yet: write a service for each address and port");
-const PROXY: Meaning = Note("is not needed: servers see the client's address");
+const PROXY: Meaning =
+    Note("is not supported yet: servers see the client's address, but under `method = \"fullnat\"`");
 const EMAIL: Meaning = Note("is not supported: let the program of `[health] hook` send mail");
 const ALPHA: Meaning = Is("check.assume_down");
 const TUNNEL: Meaning = Note("is not supported yet: tunnels are IP in IP");
@@ -148,10 +149,9 @@ const KEYS: &[(&str, Meaning)] = &[
     // DPVS
     ("fwdmode", Is("method")),
     ("syn_proxy", Note("is not supported yet")),
-    (
-        "laddr_group_name",
-        Note("is for FullNAT, which is not supported yet; `method = \"nat\"` is the nearest"),
-    ),
+    ("laddr_group_name", Is("local_addresses")),
+    ("local_address_group", Note("is `local_addresses` of each `[[services]]` here")),
+    ("laddr", Is("local_addresses")),
 ];
 
 /// What stands for a value, and the value that it is here.
@@ -163,6 +163,7 @@ const VALUES: &[(&str, &str)] = &[
     ("gatewaying", "dr"),
     ("route", "dr"),
     ("ipip", "tun"),
+    ("fnat", "fullnat"),
     ("tunneling", "tun"),
     ("roundrobin", "wrr"),
     ("static-rr", "wrr"),

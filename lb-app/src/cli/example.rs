@@ -7,6 +7,8 @@ use clap::ValueEnum;
 pub(crate) enum Example {
     /// NAT, with port mapping
     Nat,
+    /// FullNAT, where servers cannot have the director as their gateway
+    Fullnat,
     /// Direct routing on one network
     Dr,
     /// IP-in-IP tunnels
@@ -22,6 +24,7 @@ impl Example {
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Example::Nat => include_str!("../../../conf/nat.toml"),
+            Example::Fullnat => include_str!("../../../conf/fullnat.toml"),
             Example::Dr => include_str!("../../../conf/dr.toml"),
             Example::Tun => include_str!("../../../conf/tun.toml"),
             Example::Ecmp => include_str!("../../../conf/ecmp.toml"),

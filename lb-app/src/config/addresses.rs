@@ -32,6 +32,11 @@ impl<'r> Addresses<'r> {
             }
         }
         vips_of(raw).for_each(|(address, by, place)| owners.add(address, by, place));
+        for service in &raw.services {
+            for (address, place) in service.local_addresses() {
+                owners.add(address, Use::Local(&service.plan.name), place);
+            }
+        }
         Addresses { owners }
     }
 
@@ -42,7 +47,7 @@ impl<'r> Addresses<'r> {
             Use::Server(_) | Use::SorryServer(_) => "use the server's own address",
             Use::Router(_) => "use the address of the router",
             Use::CheckSource(_) => "use an address that the kernel has",
-            Use::Port(_) | Use::Tunnel | Use::Vip(_) | Use::ListedVip => {
+            Use::Port(_) | Use::Tunnel | Use::Vip(_) | Use::ListedVip | Use::Local(_) => {
                 "use an address that nobody else has"
             }
         };

@@ -152,9 +152,20 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
     }
 }
 
-/// Reads a value that did not come with a file; `text` is how one would have it.
+/// Reads a value that did not come with a file; `text` is how one would have it. A list may be text as well, with commas
+/// between its elements.
 pub(crate) fn read_text(kind: &Kind, text: &str) -> Reading<Value> {
     let value =
         DeValue::parse(text).map_err(|_| Complaint::new(format!("{text} is no value"), "write one"))?;
-    read_value(kind, value.get_ref())
+    match (kind, value.get_ref()) {
+        (Kind::List(kind), DeValue::Array(values)) => {
+            let values = values.iter().map(|value| read_value(kind, value.get_ref()));
+            values.collect::<Reading<_>>().map(Value::List)
+        }
+        (Kind::List(kind), DeValue::String(words)) => {
+            let words = words.split(',').map(|word| DeValue::String(word.trim().into()));
+            words.map(|word| read_value(kind, &word)).collect::<Reading<_>>().map(Value::List)
+        }
+        (kind, value) => read_value(kind, value),
+    }
 }

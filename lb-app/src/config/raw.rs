@@ -17,6 +17,7 @@ use lb_core::{
     limits::{MAX_MTU, MIN_MTU},
     service::{
         key::{Protocol, ServiceKey},
+        option::Value,
         plan::{DirectorPlan, Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
 };
@@ -93,6 +94,16 @@ pub(super) struct Service {
     /// Where the `health` table is, if there is one.
     pub(super) pool_places: Option<PoolPlaces>,
     pub(super) servers: Vec<Server>,
+}
+
+impl Service {
+    /// Its local addresses, each with its place.
+    pub(super) fn local_addresses(&self) -> impl Iterator<Item = (IpAddr, &Place)> {
+        self.said.elements("local_addresses").iter().filter_map(|At { value, place }| match value {
+            Value::Address(address) => Some((*address, place)),
+            _ => None,
+        })
+    }
 }
 
 /// `[[services.servers]]`

@@ -9,14 +9,18 @@ use super::{
     report::{Complaint, Problems},
 };
 use lb_core::{
-    limits::{MAX_SERVERS, MAX_SERVICES},
+    limits::{MAX_LOCAL_ADDRESSES, MAX_SERVERS, MAX_SERVICES},
     service::{
         option::Value,
         owners::Use,
         plan::{Method, SchedulerKind, ServicePlan, VipPlan, port_flag},
     },
 };
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// Checks of services and VIPs, with what they compare to.
 pub(super) struct Services<'c, 'r> {
@@ -74,6 +78,12 @@ impl<'c, 'r> Services<'c, 'r> {
             let remedy = format!("use at most {MAX_SERVERS} over all services");
             problems.add(&server.place, Complaint::new("too many servers", remedy));
         }
+        let all: HashSet<IpAddr> =
+            services.iter().flat_map(|it| it.plan.local_addresses.iter().copied()).collect();
+        if let Some(service) = services.last().filter(|_| all.len() > MAX_LOCAL_ADDRESSES) {
+            let what = format!("{} local addresses are too many", all.len());
+            problems.add(&service.place, Complaint::new(what, format!("use at most {MAX_LOCAL_ADDRESSES}")));
+        }
         let (mut names, mut keys) = (HashMap::new(), HashMap::new());
         for service in services {
             let name = &service.plan.name;
@@ -95,6 +105,7 @@ impl<'c, 'r> Services<'c, 'r> {
     /// One service by itself, and its servers.
     fn check_service(&self, service: &'r raw::Service) {
         self.check_flags(service);
+        self.check_local_addresses(service);
         let mut seen = HashMap::new();
         for server in &service.servers {
             let Some(address) = server.said.at("address", server.plan.address) else { continue };
@@ -125,6 +136,40 @@ impl<'c, 'r> Services<'c, 'r> {
             let address = At { value: sorry.ip(), place: place.clone() };
             let port = At { value: sorry.port(), place: place.clone() };
             self.check_reachable(service, Use::SorryServer(&service.plan.name), Some(port), &address);
+        }
+    }
+
+    /// FullNAT takes local addresses, which are nobody else's, and nothing else does.
+    fn check_local_addresses(&self, service: &'r raw::Service) {
+        let problems = self.problems;
+        let mut seen = HashMap::new();
+        for (address, place) in service.local_addresses() {
+            let wanted = Use::Local(&service.plan.name);
+            self.check_address(address, wanted, place, "use an address that nobody else has");
+            once(&mut seen, address, place, problems, |_| {
+                Complaint::new(format!("{address} is listed twice"), "remove one")
+            });
+        }
+        let Some(method) = service.said.known("method", service.plan.method) else { return };
+        let said = service.said.place("local_addresses");
+        if !method.hides_clients() {
+            if let Some(place) = said.filter(|_| !service.plan.local_addresses.is_empty()) {
+                let what = format!("is for fullnat: with {method}, servers see clients' own addresses");
+                let remedy = "remove it or set `method = \"fullnat\"`";
+                problems.add(place, Complaint::new(what, remedy));
+            }
+            return;
+        }
+        let is_known = service.said.known("local_addresses", ()).is_some();
+        if let Some(place) = service.said.place("method").filter(|_| is_known && seen.is_empty()) {
+            let what = "fullnat takes local addresses, which servers see in the place of clients'";
+            let remedy = "give it one for 60,000 connections with each server, as in \
+                          `local_addresses = [\"198.51.100.20\"]`";
+            problems.add(said.unwrap_or(place), Complaint::new(what, remedy));
+        }
+        if let Some(place) = service.said.place("adopt").filter(|_| service.plan.adopt) {
+            let what = "fullnat cannot adopt connections: their servers know them by another local port";
+            problems.add(place, Complaint::new(what, "remove it, or use nat, tun or dr"));
         }
     }
 
@@ -169,7 +214,7 @@ impl<'c, 'r> Services<'c, 'r> {
         {
             let what =
                 format!("port {} is not the service's {wanted}, and {method} cannot change it", port.value);
-            let remedy = "only nat can: remove `port`, or set `method = \"nat\"`";
+            let remedy = "only nat and fullnat can: remove `port`, or set `method = \"nat\"`";
             self.problems.add(&port.place, Complaint::new(what, remedy));
         }
     }

@@ -92,6 +92,7 @@ impl Director {
                 return;
             }
             running.catch_up();
+            running.release_local_addresses();
             refusals.tick(running, Instant::now());
             links.tick(running, Instant::now());
             drops.tick(running, Instant::now());

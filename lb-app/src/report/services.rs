@@ -28,6 +28,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, board: &LoadBoard) {
 const fn forward(method: Method) -> &'static str {
     match method {
         Method::Nat => "Masq",
+        Method::FullNat => "FullNat",
         Method::Tun => "Tunnel",
         Method::Dr => "Route",
     }

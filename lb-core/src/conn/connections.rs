@@ -43,7 +43,7 @@ pub struct Connections<F: Family = V4> {
     /// Places on a wheel, by number. Not in the entries: neighbours on a wheel mostly have neighbouring numbers.
     links: AllLinks,
     /// Second lines, by number; none at all where no connection needs one.
-    second: Box<[Second<F>]>,
+    second: Box<[Second]>,
     free: Vec<ConnectionId>,
     table: Table<Hit>,
     /// By what connections were when they were scheduled.
@@ -158,10 +158,10 @@ impl<F: Family> Connections<F> {
     }
 
     /// The likely connection, if a packet with this key belongs to it and leaves its state as it is. The protocol is not
-    /// compared: the state says which it is.
+    /// compared: the state says which it is. `LOCAL` says whether there may be connections under FullNAT.
     #[inline(always)]
     #[must_use]
-    pub fn plain(
+    pub fn plain<const LOCAL: bool>(
         &mut self,
         hit: Option<Hit>,
         key: Packed<F>,
@@ -169,7 +169,9 @@ impl<F: Family> Connections<F> {
     ) -> Option<&mut Connection<F>> {
         // Without a hit it is the vacant entry, in whose state no packet leaves it.
         let entry = self.entries.get_mut(Hit::place(hit) as usize)?;
-        (entry.has_endpoints(key, Hit::direction_of(hit)) && entry.state.is_steady(meaning)).then_some(entry)
+        let is_it =
+            entry.has_endpoints::<LOCAL>(key, Hit::direction_of(hit)) && entry.state.is_steady(meaning);
+        is_it.then_some(entry)
     }
 
     /// The connection of packets with this key.
@@ -209,13 +211,13 @@ impl<F: Family> Connections<F> {
     /// A connection's second line, if it has one.
     #[inline(always)]
     #[must_use]
-    pub fn second(&self, id: ConnectionId) -> Option<&Second<F>> {
+    pub fn second(&self, id: ConnectionId) -> Option<&Second> {
         if self.get(id).marks.has_second() { self.second.get(id.index()) } else { None }
     }
 
     /// Gives a connection a second line, or another one. It is gone with the connection. `false` if no room was made for
     /// second lines.
-    pub fn set_second(&mut self, id: ConnectionId, second: Second<F>) -> bool {
+    pub fn set_second(&mut self, id: ConnectionId, second: Second) -> bool {
         let Some(place) = self.second.get_mut(id.index()) else { return false };
         *place = second;
         self.get_mut(id).marks.add_second();
@@ -487,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_second_line_lasts_as_long_as_its_connection() {
-        let second = Second { local: 0xc633_6401, local_port: 1_025, ..Second::default() };
+        let second = Second { inserted: [28, 0], ..Second::default() };
         let mut without = table(2);
         let id = add(&mut without, connection(1, Method::Nat), Instant::ZERO);
         assert!(!without.set_second(id, second), "no room was made for it");

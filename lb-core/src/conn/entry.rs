@@ -1,7 +1,8 @@
-//! One connection: everything the data path needs of it; of IPv4, in one cache line. What few connections need besides
-//! is in a [second](super::second) one.
+//! One connection: everything the data path needs of it; of IPv4, in one cache line. What its method needs besides is
+//! [aside](super::aside), what few connections need in a [second](super::second) line.
 
 use super::{
+    aside::{Aside, LocalEnd, Rewrite},
     method::Method,
     standing::{Marks, Standing},
     state::State,
@@ -11,10 +12,7 @@ use crate::{
     flow::key::{Key, Packed},
     ids::{NeighbourId, ServerId},
     time::{Duration, Stamp},
-    wire::{
-        checksum::{Change, Folded},
-        protocol::Protocol,
-    },
+    wire::{checksum::Change, protocol::Protocol},
 };
 
 /// Which way a packet goes.
@@ -23,8 +21,17 @@ use crate::{
 pub enum Direction {
     /// From the client to the server.
     In = 0,
-    /// From the server to the client; seen only under NAT.
+    /// From the server to the client; seen only under NAT and FullNAT.
     Out = 1,
+}
+
+/// What a packet's addresses and ports are on its way on: what its receiver knows of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends<F: Family = V4> {
+    /// Address and port that it comes from.
+    pub source: (F::Address, u16),
+    /// Address and port that it goes to.
+    pub destination: (F::Address, u16),
 }
 
 /// One connection. Addresses and ports are in host byte order.
@@ -51,11 +58,11 @@ pub struct Connection<F: Family = V4> {
     pub state: State,
     /// When the last packet passed.
     pub seen: Stamp,
-    /// What the server has acknowledged lately, as it stands in its segments. Only of TCP under NAT.
+    /// What the server has acknowledged lately, as it stands in its segments. Only of TCP whose replies pass here.
     pub(crate) acknowledged: u32,
     /// Its real server.
     pub server: ServerId,
-    /// The next hop towards the client. Only under NAT.
+    /// The next hop towards the client. Only if replies pass here.
     pub client_neighbour: Option<NeighbourId>,
     /// How its packets reach the server.
     pub method: Method,
@@ -66,8 +73,8 @@ pub struct Connection<F: Family = V4> {
     /// Bytes of IP packets by [`Direction`], modulo 2^48: the low 32 bits.
     pub(super) bytes_low: [u32; 2],
     pub(super) bytes_high: [u16; 2],
-    /// What NAT does to checksums, by [`Direction`].
-    pub(super) rewrites: [Rewrite; 2],
+    /// What its method needs besides.
+    pub(super) aside: Aside<F>,
 }
 
 /// Packets of a client that say nothing of its existence: a SYN and an acknowledgement of what it has not seen.
@@ -78,17 +85,8 @@ const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
 /// How far from what the server expects a sequence number may be: one in 32,768 is as near.
 const EXPECTED_WITHIN: u32 = 0xffff;
 
-/// What NAT does to the checksums of a connection's packets. The same for all of them, so it is computed once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rewrite {
-    /// To that of the IPv4 header: another address, one off the time to live.
-    pub header: Folded,
-    /// To that of the segment or datagram: the address, which the pseudo-header holds, and the port.
-    pub segment: Folded,
-}
-
 impl Rewrite {
-    fn new<F: Family>(old: (F::Address, u16), new: (F::Address, u16)) -> Self {
+    fn of<F: Family>(old: (F::Address, u16), new: (F::Address, u16)) -> Self {
         let address = F::changed(Change::OF_NOTHING, old.0, new.0);
         Rewrite { header: address.and(F::ONE_OFF_TTL).folded(), segment: address.word(old.1, new.1).folded() }
     }
@@ -97,7 +95,7 @@ impl Rewrite {
 const _: () = assert!(size_of::<Connection<V4>>() == 64, "one cache line");
 
 impl<F: Family> Connection<F> {
-    /// A connection that has seen no packet yet.
+    /// A connection that has seen no packet yet. One under FullNAT needs a [local end](Connection::set_local) as well.
     #[must_use]
     pub fn new(key: &Key<F>, server: ServerId, address: F::Address, port: u16, method: Method) -> Self {
         Connection {
@@ -118,20 +116,44 @@ impl<F: Family> Connection<F> {
             packets: [0; 2],
             bytes_low: [0; 2],
             bytes_high: [0; 2],
-            rewrites: if method.rewrites_endpoints() {
-                let (vip, server) = ((key.destination, key.destination_port), (address, port));
-                [Rewrite::new::<F>(vip, server), Rewrite::new::<F>(server, vip)]
-            } else {
-                [Rewrite::default(); 2]
+            aside: match method {
+                Method::Nat => {
+                    let (vip, server) = ((key.destination, key.destination_port), (address, port));
+                    Aside::of_rewrites([Rewrite::of::<F>(vip, server), Rewrite::of::<F>(server, vip)])
+                }
+                Method::Tun | Method::Dr | Method::FullNat => Aside::empty(),
             },
         }
+    }
+
+    /// Under FullNAT, its server sees that address and port in the place of the client's.
+    pub fn set_local(&mut self, address: F::Address, port: u16) {
+        let change = F::changed(Change::OF_NOTHING, self.vip, self.server_address);
+        let addresses = F::changed(change, self.client, address).folded();
+        self.aside = Aside::of_local(LocalEnd { address, port, addresses });
     }
 
     /// What NAT does to checksums of packets that go that way.
     #[inline(always)]
     #[must_use]
     pub fn rewrite(&self, direction: Direction) -> Rewrite {
-        self.rewrites[direction as usize]
+        self.aside.rewrite(direction as usize)
+    }
+
+    /// What the server sees in the place of the client, and what that does to checksums. Only under FullNAT.
+    #[inline(always)]
+    #[must_use]
+    pub fn local_end(&self) -> LocalEnd<F> {
+        self.aside.local()
+    }
+
+    /// The address and port that the server sees in the place of the client's, if it does.
+    #[must_use]
+    pub fn local(&self) -> Option<(F::Address, u16)> {
+        self.method.hides_clients().then(|| {
+            let LocalEnd { address, port, .. } = self.aside.local();
+            (address, port)
+        })
     }
 
     /// The key of packets from the client.
@@ -147,10 +169,15 @@ impl<F: Family> Connection<F> {
         }
     }
 
-    /// The key of packets from the server, as the server sends them under NAT.
+    /// The key of packets from the server, as the server sends them under NAT and FullNAT.
     #[inline]
     #[must_use]
     pub fn reply_key(&self) -> Key<F> {
+        if self.method.hides_clients() { self.local_reply_key() } else { self.client_reply_key() }
+    }
+
+    #[inline(always)]
+    fn client_reply_key(&self) -> Key<F> {
         Key {
             source: self.server_address,
             destination: self.client,
@@ -160,21 +187,49 @@ impl<F: Family> Connection<F> {
         }
     }
 
+    #[inline(always)]
+    fn local_reply_key(&self) -> Key<F> {
+        let LocalEnd { address, port, .. } = self.aside.local();
+        Key {
+            source: self.server_address,
+            destination: address,
+            source_port: self.server_port,
+            destination_port: port,
+            protocol: self.protocol,
+        }
+    }
+
+    /// What NAT and FullNAT make of the ends of packets that go that way.
+    #[must_use]
+    pub fn ends(&self, direction: Direction) -> Ends<F> {
+        let client = (self.client, self.client_port);
+        match direction {
+            Direction::In => Ends {
+                source: self.local().unwrap_or(client),
+                destination: (self.server_address, self.server_port),
+            },
+            Direction::Out => Ends { source: (self.vip, self.vip_port), destination: client },
+        }
+    }
+
     /// Whether a packet with this key, going in this direction, belongs to the connection.
     #[inline(always)]
     #[must_use]
     pub fn owns(&self, key: Packed<F>, direction: Direction) -> bool {
-        self.protocol == key.protocol && self.state != State::None && self.has_endpoints(key, direction)
+        self.protocol == key.protocol
+            && self.state != State::None
+            && self.has_endpoints::<true>(key, direction)
     }
 
-    /// The same, but for the protocol.
+    /// The same, but for the protocol. `LOCAL` says whether it may be one under FullNAT.
     #[inline(always)]
     #[must_use]
-    pub fn has_endpoints(&self, key: Packed<F>, direction: Direction) -> bool {
+    pub fn has_endpoints<const LOCAL: bool>(&self, key: Packed<F>, direction: Direction) -> bool {
         // A branch for each direction: a key is then two loads and two comparisons.
         let own = match direction {
             Direction::In => self.forward_key().packed(),
-            Direction::Out => self.reply_key().packed(),
+            Direction::Out if LOCAL && self.method.hides_clients() => self.local_reply_key().packed(),
+            Direction::Out => self.client_reply_key().packed(),
         };
         own.has_endpoints(key)
     }

@@ -11,6 +11,9 @@ named! {
         Tun = "tun",
         /// Rewrite only the Ethernet addresses. The server, on an attached network, answers the client itself.
         Dr = "dr",
+        /// Rewrite the destination and, to a local address of the director, the source; of the reply both. Replies come
+        /// back to the local address, whatever the server's way to clients.
+        FullNat = "fullnat",
     }
 }
 
@@ -20,8 +23,18 @@ impl Method {
     #[must_use]
     pub const fn sees_replies(self) -> bool {
         match self {
-            Method::Nat => true,
+            Method::Nat | Method::FullNat => true,
             Method::Tun | Method::Dr => false,
+        }
+    }
+
+    /// Whether servers see a local address of the director in the place of the client's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn hides_clients(self) -> bool {
+        match self {
+            Method::FullNat => true,
+            Method::Nat | Method::Tun | Method::Dr => false,
         }
     }
 
@@ -31,7 +44,7 @@ impl Method {
     #[must_use]
     pub const fn rewrites_endpoints(self) -> bool {
         match self {
-            Method::Nat => true,
+            Method::Nat | Method::FullNat => true,
             Method::Tun | Method::Dr => false,
         }
     }
@@ -41,7 +54,7 @@ impl Method {
     pub const fn is_link_local(self) -> bool {
         match self {
             Method::Dr => true,
-            Method::Nat | Method::Tun => false,
+            Method::Nat | Method::Tun | Method::FullNat => false,
         }
     }
 
@@ -50,7 +63,7 @@ impl Method {
     pub const fn tunnels(self) -> bool {
         match self {
             Method::Tun => true,
-            Method::Nat | Method::Dr => false,
+            Method::Nat | Method::Dr | Method::FullNat => false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Connections: what is remembered of one, its states and when it is forgotten.
 
+pub mod aside;
 pub mod connections;
 pub mod entry;
 pub mod method;

@@ -25,6 +25,8 @@ pub struct Saved<F: Family = V4> {
     pub server_port: u16,
     /// How its packets reach the server.
     pub method: Method,
+    /// What the server sees in the place of the client's address and port, under FullNAT.
+    pub local: Option<(F::Address, u16)>,
     /// Where it is in its life.
     pub state: State,
     /// Since its last packet.
@@ -47,6 +49,7 @@ impl<F: Family> Saved<F> {
             server_address: connection.server_address,
             server_port: connection.server_port,
             method: connection.method,
+            local: connection.local(),
             state: connection.state,
             idle: connection.seen.age(now),
             age: created.age(now),
@@ -61,7 +64,7 @@ impl<F: Family> Saved<F> {
         // Stamps wrap, so it does not matter that the director is younger than the connection.
         let ago =
             |since: Duration| Instant::from_millis(now.as_millis().wrapping_sub(since.as_millis())).stamp();
-        let connection = Connection {
+        let mut connection = Connection {
             state: self.state,
             seen: ago(self.idle),
             packets: self.packets,
@@ -69,6 +72,9 @@ impl<F: Family> Saved<F> {
             bytes_high: self.bytes.map(|bytes| low16(high32(bytes))),
             ..Connection::new(&self.key, server, self.server_address, self.server_port, self.method)
         };
+        if let Some((address, port)) = self.local {
+            connection.set_local(address, port);
+        }
         (connection, ago(self.age))
     }
 }

@@ -73,15 +73,16 @@ impl Known {
         Act::Hear(hear)
     }
 
-    /// Whether the director answers for an address on an interface. On standby it does not for a VIP: the active one does. For a VIP on an attached network, only on that
-    /// network's: with two ports on one switch, both would answer otherwise.
+    /// Whether the director answers for an address on an interface. On standby it does not for a VIP or local address: the
+    /// active one does. For one on an attached network, only on that network's: with two ports on one switch, both would
+    /// answer otherwise.
     fn answers_for(&self, address: Ipv4Addr, interface: InterfaceId) -> bool {
         match self.snapshot.local::<V4>(address.to_bits()) {
             Some(Local::Own(own)) => own == interface,
-            Some(Local::Vip { attached, active: true, .. }) => {
-                attached.is_none_or(|attached| attached == interface)
+            Some(Local::Vip { attached, active, .. } | Local::Source { attached, active }) => {
+                active && attached.is_none_or(|attached| attached == interface)
             }
-            Some(Local::Vip { active: false, .. }) | None => false,
+            None => false,
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     conn::{connections::Hit, state::State},
     counters::DropReason,
     family::{Family, Problem, V4},
+    flow::local_port::Dealing,
     forward::quote::Quote,
     ids::{ConnectionId, InterfaceId, NeighbourId, ServerId, ServiceId},
     packet::{HandOver, WorkerId},
@@ -40,7 +41,7 @@ pub enum About {
     Connection(Hit),
     /// A service, and who owns the flow.
     Service(ServiceId, Owner),
-    /// A server that answers through the director, and who owns the flow.
+    /// A server that answers through the director, or somebody who sends to a local address, and who owns the flow.
     Reply(Owner),
 }
 
@@ -243,4 +244,6 @@ pub enum Basis {
     Rss(u16),
     /// A hash of the client's address, port and the protocol.
     Client,
+    /// The local address and port, which are dealt out to workers like that.
+    LocalPort(Dealing),
 }

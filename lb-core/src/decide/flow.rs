@@ -169,8 +169,30 @@ impl Known {
                         .unwrap_or_else(|| self.reply(now, parsed)),
                 }
             }
+            Some(Local::Source { .. }) => self.to_local_address(now, packet.port(), parsed, origin),
             // One of its own has been dealt with.
             None | Some(Local::Own(_)) => Act::Drop(DropReason::NotForUs).into(),
+        }
+    }
+
+    /// A packet to a local address, of no connection that is known.
+    #[inline(never)]
+    fn to_local_address<F: Forwarded>(
+        &self,
+        now: Instant,
+        port: PortId,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Decision<F> {
+        if self.is_on_wrong_port(port, Direction::Out) {
+            return Act::Drop(DropReason::WrongPort).into();
+        }
+        let owner = self.owner_by_local_port(&parsed.key.key());
+        Decision {
+            about: About::Reply(owner),
+            course: self
+                .elsewhere(owner, HandOver::Reply, origin)
+                .unwrap_or_else(|| self.stray(now, parsed).into()),
         }
     }
 
@@ -181,6 +203,7 @@ impl Known {
 
     /// A client's packet for a service of which it has no connection. On standby it gets no answer: a reset would end a
     /// connection that the active director has, and a client that hears nothing sends its SYN again, to that one.
+    #[inline(always)]
     fn request<F: Forwarded>(
         &self,
         now: Instant,

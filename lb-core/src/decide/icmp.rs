@@ -17,7 +17,7 @@ use crate::{
         tun::Outer,
     },
     ids::ServerId,
-    packet::Packet,
+    packet::{HandOver, Packet},
     sched::load::Load,
     service::snapshot::{Local, Server},
     time::{Duration, Instant},
@@ -120,6 +120,9 @@ impl Known {
             return Act::Drop(DropReason::IcmpUnrelated).into();
         };
         let Some(hit) = F::connections(self).lookup(&quote.answers) else {
+            if let Some(decision) = self.error_for_owner(&quote, origin) {
+                return decision;
+            }
             // Whose it is cannot be told from the quote in every port set-up, so everyone else gets to look.
             return match origin {
                 Origin::Port => Act::Share(Purpose::ShareError, DropReason::IcmpUnrelated).into(),
@@ -139,6 +142,17 @@ impl Known {
             Act::Relay(Relay { hit, quote, neighbour: path.neighbour })
         };
         Decision { about: About::Connection(hit), course: act.into() }
+    }
+
+    /// An error about a packet from a local address goes to the worker that the port belongs to.
+    fn error_for_owner<F: Forwarded>(&self, quote: &Quote<F>, origin: Origin) -> Option<Decision<F>> {
+        self.snapshot.local_address::<F>(quote.answers.destination)?;
+        let owner = self.owner_by_local_port(&quote.answers);
+        let act = match origin {
+            Origin::Port if owner.worker != self.id => Act::HandOver(owner.worker, HandOver::Reply),
+            Origin::Port | Origin::Worker => Act::Drop(DropReason::IcmpUnrelated),
+        };
+        Some(Decision { about: About::Reply(owner), course: act.into() })
     }
 
     /// An error for the director itself: about a packet of a tunnel, or about one of its own. A router that says how
@@ -197,7 +211,7 @@ impl Known {
         }
         match self.snapshot.local::<F>(parsed.at.destination) {
             Some(Local::Vip { unserved, .. }) => self.refuse(now, parsed, unserved, DropReason::Unserved),
-            Some(Local::Own(_)) => Act::Drop(DropReason::OwnAddress),
+            Some(Local::Own(_) | Local::Source { .. }) => Act::Drop(DropReason::OwnAddress),
             None => Act::Drop(DropReason::NotForUs),
         }
     }

@@ -10,7 +10,10 @@ use crate::{
     conn::connections::Connections,
     counters::DropReason,
     family::V4,
-    flow::key::Secret,
+    flow::{
+        key::Secret,
+        local_port::{LocalPorts, PortTurn},
+    },
     ids::{ById, InterfaceId, ServerId, ServiceId},
     limits::MAX_PORTS,
     neigh::table::Neighbours,
@@ -72,6 +75,9 @@ pub struct Known {
     pub(crate) connections: Connections,
     pub(crate) neighbours: Neighbours,
     pub(crate) backends: ById<ServerId, Backend>,
+    /// Its local ports, and the turn of the next connection that takes one.
+    pub(crate) ports: LocalPorts,
+    pub(crate) port_turn: PortTurn,
     /// Connections of each service.
     pub(crate) held: ById<ServiceId, u32>,
     /// By port.
@@ -85,7 +91,11 @@ pub struct Known {
 impl Known {
     /// Nothing but the configuration, with all the memory that will ever be needed.
     pub(crate) fn new(id: WorkerId, team: &Team, snapshot: Arc<Snapshot>, now: Instant) -> Self {
+        let delivers = snapshot.nat_arrives_at_owner.then_some(snapshot.redirection_len);
+        let ports = LocalPorts::new(id, team.workers, delivers);
         Known {
+            port_turn: ports.first_turn(team.secret),
+            ports,
             connections: Connections::new(team.connections_per_worker, team.secret, now),
             neighbours: Neighbours::new(),
             backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.servers).collect(),

@@ -20,6 +20,7 @@ pub mod flow;
 pub mod icmp;
 pub mod known;
 pub mod limiter;
+mod local;
 pub mod opening;
 pub mod owner;
 mod parsed;

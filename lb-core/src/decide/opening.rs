@@ -14,13 +14,13 @@ use crate::{
     },
     counters::DropReason,
     family::{Family, V4},
-    flow::key::Key,
+    flow::{key::Key, local_port::PortTurn},
     ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
     limits::MAX_NEIGHBOURS,
     packet::Packet,
     sched::{Request, Turn, load::Loads},
     service::{
-        plan::{Standing, Unserved},
+        plan::{Method, Standing, Unserved},
         routing::NextHop,
         snapshot::{Server, Service},
     },
@@ -73,6 +73,17 @@ pub struct Opener<'a, P, F: Family = V4> {
     pub direction: Direction,
     /// A connection of its flow that is about to end.
     pub replaces: Option<ConnectionId>,
+    /// Where the search for a local port begins, if it takes one.
+    pub turn: PortTurn,
+}
+
+/// A packet that opens no connection with the server that the scheduler chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TurnedAway<F: Family = V4> {
+    /// What becomes of it.
+    pub act: Act<F>,
+    /// It is because no local port is free.
+    pub is_for_ports: bool,
 }
 
 impl Known {
@@ -95,31 +106,51 @@ impl Known {
         &self,
         opener: &Opener<'_, impl Packet, F>,
         chosen: ServerId,
-    ) -> Result<Opening<F>, Act<F>> {
+    ) -> Result<Opening<F>, TurnedAway<F>> {
         let Opener { parsed, direction, .. } = *opener;
         let key = match direction {
             Direction::In => parsed.key.key(),
             Direction::Out => self.request_key(&parsed.key.key(), chosen),
         };
-        let client = self.client_hop::<F>(key.source, chosen).map_err(Act::Drop)?;
-        let (mut server, mut vacancy, mut replaces) = (chosen, self.vacancy(opener, &key, chosen), None);
-        if vacancy.taken.is_some() {
-            let Some(free) = self.free_server(opener, &key, chosen) else {
-                return Err(self.refuse(opener.now, parsed, Unserved::Reject, DropReason::ReplyClash));
-            };
-            (server, vacancy, replaces) = free;
-        }
+        let dropped = |reason| TurnedAway { act: Act::Drop(reason), is_for_ports: false };
+        let method = self.snapshot.service_of(chosen).method;
+        let client = self.client_hop::<F>(key.source, method).map_err(dropped)?;
+        let turned_away = |reason| TurnedAway {
+            act: self.refuse(opener.now, parsed, Unserved::Reject, reason),
+            is_for_ports: reason == DropReason::PortsExhausted,
+        };
+        let (mut server, mut replaces, mut local) = (chosen, None, None);
+        let vacancy = if method.hides_clients() {
+            let free = self.local_place((&key, parsed.place), chosen, opener.turn, opener.replaces);
+            let free = free.ok_or_else(|| turned_away(DropReason::PortsExhausted))?;
+            local = Some(free.local);
+            free.vacancy
+        } else {
+            let vacancy = self.vacancy(opener, &key, chosen, method);
+            if vacancy.taken.is_none() {
+                vacancy
+            } else {
+                let free = self.free_server(opener, &key, (chosen, method));
+                let free = free.ok_or_else(|| turned_away(DropReason::ReplyClash))?;
+                (server, replaces) = (free.0, free.2);
+                free.1
+            }
+        };
         let Server { service, plan, .. } = &self.snapshot.servers[server];
-        let room =
-            self.room::<F>(*service, [replaces, opener.replaces]).ok_or(Act::Drop(DropReason::TableFull))?;
+        let room = self
+            .room::<F>(*service, [replaces, opener.replaces])
+            .ok_or_else(|| dropped(DropReason::TableFull))?;
         let path = self.first_path(direction, server, client);
         if !path.takes(&parsed.at) {
             let interface = self.snapshot.interface_of(opener.packet.port(), opener.packet.bytes());
-            return Err(self.undeliverable(opener.now, interface, parsed, path.limit));
+            let act = self.undeliverable(opener.now, interface, parsed, path.limit);
+            return Err(TurnedAway { act, is_for_ports: false });
         }
-        let method = self.snapshot.services[*service].method;
         let address = F::of(plan.address).unwrap_or_default();
         let mut connection = Connection::new(&key, server, address, plan.port, method);
+        if let Some((address, port)) = local {
+            connection.set_local(address, port);
+        }
         connection.state = next_state(parsed, &connection, direction);
         let Path { neighbour, limit, .. } = path;
         Ok(Opening { connection, direction, vacancy, replaces, room, client, neighbour, limit })
@@ -132,10 +163,10 @@ impl Known {
         &self,
         opener: &Opener<'_, impl Packet, F>,
         key: &Key<F>,
-        chosen: ServerId,
+        (chosen, method): (ServerId, Method),
     ) -> Option<(ServerId, Vacancy, Option<ConnectionId>)> {
         let look_at = |server| {
-            let vacancy = self.vacancy(opener, key, server);
+            let vacancy = self.vacancy(opener, key, server, method);
             match vacancy.taken.filter(|&taken| Some(taken) != opener.replaces) {
                 Some(taken) if !F::connections(self).get(taken).gives_way() => None,
                 replaces => Some((server, vacancy, replaces)),
@@ -159,28 +190,35 @@ impl Known {
         opener: &Opener<'_, impl Packet, F>,
         key: &Key<F>,
         server: ServerId,
+        method: Method,
     ) -> Vacancy {
         let forward = match opener.direction {
             Direction::In => opener.parsed.place,
             Direction::Out => F::connections(self).place(key.packed()),
         };
-        F::connections(self).vacancy(forward, self.reply_key(key, server).as_ref())
+        F::connections(self).vacancy(forward, self.reply_key(key, server, method).as_ref())
     }
 
-    /// The key of a server's packets to a client, if they pass here.
-    pub(crate) fn reply_key<F: Forwarded>(&self, key: &Key<F>, server: ServerId) -> Option<Key<F>> {
+    /// The key of a server's packets to a client, if that is whom it answers and they pass here.
+    #[inline(always)]
+    pub(crate) fn reply_key<F: Forwarded>(
+        &self,
+        key: &Key<F>,
+        server: ServerId,
+        method: Method,
+    ) -> Option<Key<F>> {
         let plan = &self.snapshot.servers[server].plan;
-        let sees_replies = self.snapshot.service_of(server).method.sees_replies();
-        sees_replies.then(|| key.answered_by(F::of(plan.address).unwrap_or_default(), plan.port))
+        let answered = || key.answered_by(F::of(plan.address).unwrap_or_default(), plan.port);
+        (method == Method::Nat).then(answered)
     }
 
     /// The next hop to the client of a connection whose replies pass here.
     pub(crate) fn client_hop<F: Forwarded>(
         &self,
         client: F::Address,
-        server: ServerId,
+        method: Method,
     ) -> Result<Option<ClientHop>, DropReason> {
-        if !self.snapshot.service_of(server).method.sees_replies() {
+        if !method.sees_replies() {
             return Ok(None);
         }
         let hop = self.snapshot.routing.next_hop(F::ip(client)).ok_or(DropReason::NoRoute)?;

@@ -22,6 +22,12 @@ impl Known {
         self.owner::<F>(self.basis_of_inbound(port, service), key.source, key.source_port, key.protocol)
     }
 
+    /// The owner of a packet to a local address. It follows from the port, which its owner chose.
+    pub(super) fn owner_by_local_port<F: Family>(&self, key: &Key<F>) -> Owner {
+        let worker = self.ports.owner(F::words(key.destination), key.destination_port);
+        Owner { worker, basis: Basis::LocalPort(self.ports.dealing()) }
+    }
+
     /// The owner of a NAT server's packet to a client.
     pub(super) fn owner_of_reply<F: Family>(&self, key: &Key<F>) -> Owner {
         self.owner::<F>(self.basis_under_nat(), key.destination, key.destination_port, key.protocol)
@@ -32,11 +38,14 @@ impl Known {
         let spread = self.snapshot.ports.get(usize::from(port.0)).map(|port| port.spread);
         match self.snapshot.services[service].method {
             Method::Nat => self.basis_under_nat(),
-            // Only this direction passes through us, so wherever it always arrives will do.
-            Method::Tun | Method::Dr if spread.is_some_and(|spread| spread != Spread::Unknown) => {
+            // Only this direction passes through us, or the local port brings the other to the same worker. So wherever it
+            // always arrives will do.
+            Method::Tun | Method::Dr | Method::FullNat
+                if spread.is_some_and(|spread| spread != Spread::Unknown) =>
+            {
                 Basis::Arrival
             }
-            Method::Tun | Method::Dr => Basis::Client,
+            Method::Tun | Method::Dr | Method::FullNat => Basis::Client,
         }
     }
 
@@ -59,7 +68,7 @@ impl Known {
     ) -> Owner {
         let workers = self.team.workers;
         let worker = match basis {
-            Basis::Arrival => self.id,
+            Basis::Arrival | Basis::LocalPort(_) => self.id,
             _ if workers == 1 => self.id,
             Basis::Rss(len) => owner::by_client_rss::<F>(client, port, len, workers),
             Basis::Client => owner::by_client::<F>(client, port, protocol, workers, self.team.secret),

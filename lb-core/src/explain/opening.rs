@@ -7,7 +7,7 @@ use crate::{
     decide::{
         Decision, Open,
         known::{Forwarded, Known},
-        opening::{Opener, Opening, request},
+        opening::{Opener, Opening, TurnedAway, request},
     },
     explanation::Stage,
     ids::{ConnectionId, ServerId, ServiceId},
@@ -71,11 +71,12 @@ impl<F: Forwarded> Story<F> {
         (direction, server): (Direction, ServerId),
         replaces: Option<ConnectionId>,
     ) {
-        let parsed = self.parsed;
-        let opener = Opener { now: self.now, packet: &self.packet, parsed: &parsed, direction, replaces };
+        let (parsed, turn) = (self.parsed, worker.known.port_turn);
+        let opener =
+            Opener { now: self.now, packet: &self.packet, parsed: &parsed, direction, replaces, turn };
         match worker.known.opening(&opener, server) {
             Ok(opening) => self.tell_opening(worker, &opening),
-            Err(act) => self.tell(worker, &act.into()),
+            Err(TurnedAway { act, .. }) => self.tell(worker, &act.into()),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     counters::DropReason,
     decide::{
-        About, Act, Answer, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Relay,
+        About, Act, Answer, Basis, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Relay,
         classify::Kind,
         known::{Forwarded, Known},
         opening::Opening,
@@ -86,7 +86,11 @@ impl<F: Forwarded> Story<F> {
                 self.tell_owner(known, owner);
             }
             About::Reply(owner) => {
-                self.say(Stage::Service, "from a server under NAT, of no connection of this worker");
+                let from = match owner.basis {
+                    Basis::LocalPort(_) => "to a local address",
+                    Basis::Arrival | Basis::Rss(_) | Basis::Client => "from a server under NAT",
+                };
+                self.say(Stage::Service, format!("{from}, of no connection of this worker"));
                 self.tell_owner(known, owner);
             }
         }
@@ -219,6 +223,9 @@ impl<F: Forwarded> Story<F> {
                 self.say(Stage::Mtu, text);
             }
             (_, DropReason::TtlExpired) => self.say(Stage::Mtu, "its time to live has expired"),
+            (_, DropReason::PortsExhausted) => {
+                self.say(Stage::Connection, "no local port towards this server is free");
+            }
             (_, DropReason::Unserved) if self.parsed.kind.is_flow() => {
                 self.say(Stage::Service, "no service has this virtual address, protocol and port");
             }
@@ -341,7 +348,8 @@ impl<F: Forwarded> Story<F> {
             return Outcome::Dropped(reason);
         }
         if connection.sees_replies() {
-            self.say(Stage::Method, "nat: addresses translated, also in the quoted packet");
+            let method = connection.method;
+            self.say(Stage::Method, format!("{method}: addresses translated, also in the quoted packet"));
         }
         self.delivered(worker, Next::Known(relay.neighbour))
     }

@@ -11,6 +11,7 @@ use crate::{
     },
     explanation::Outcome,
     family::{Family, Problem},
+    flow::local_port::Dealing,
     forward::tun,
     packet::{Packet, PortId},
     sched::Grounds,
@@ -110,8 +111,17 @@ pub(super) fn flow<F: Family>(connection: &Connection<F>) -> String {
         connection.vip_port,
         address(connection.server_address),
         connection.server_port,
-        connection.method.name(),
+        method(connection),
     )
+}
+
+/// The method of a connection, and what the server sees of it if that is not the client.
+fn method<F: Family>(connection: &Connection<F>) -> String {
+    let name = connection.method.name();
+    match connection.local() {
+        Some((address, port)) => format!("{name} from {}:{port}", F::ip(address)),
+        None => name.to_owned(),
+    }
 }
 
 /// Why a worker is the owner.
@@ -124,6 +134,10 @@ pub(super) fn basis(basis: Basis) -> String {
         Basis::Client => {
             "selected by a hash of the client's address, port and protocol, since ports do not spread by client"
                 .into()
+        }
+        Basis::LocalPort(Dealing::Even) => "selected by the local address and port".into(),
+        Basis::LocalPort(Dealing::Hashed(len)) => {
+            format!("selected by the ports' hash of the local address and port (table of {len} entries)")
         }
     }
 }
@@ -164,6 +178,9 @@ pub(super) fn rewriting<F: Family>(
         Method::Nat => {
             let side = if direction == Direction::In { "destination" } else { "source" };
             format!("nat: {side} rewritten: {before} -> {}; {ttl}", ends(packet, at))
+        }
+        Method::FullNat => {
+            format!("fullnat: source and destination rewritten: {before} -> {}; {ttl}", ends(packet, at))
         }
         Method::Dr => format!("dr: addresses unchanged; {ttl}"),
         Method::Tun => {

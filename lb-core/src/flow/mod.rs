@@ -4,6 +4,7 @@
 //! time.
 
 pub mod key;
+pub mod local_port;
 pub mod owner;
 pub mod prefetch;
 pub mod table;

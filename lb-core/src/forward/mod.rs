@@ -4,6 +4,7 @@
 //! elsewhere.
 
 pub mod dr;
+pub mod fullnat;
 pub mod nat;
 pub mod quote;
 pub mod reject;
@@ -32,16 +33,16 @@ pub fn apply<F: Family>(
     outer: &Outer,
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
-    match rewrite(packet.bytes_mut(), at, connection, direction) {
+    match rewrite::<true, F>(packet.bytes_mut(), at, connection, direction) {
         true => Ok(()),
         false => tun::inbound(packet, at, outer, last_id),
     }
 }
 
 /// The same where the packet stays as long as it is; `false`, and no change, where it gets another header in front.
-/// `frame` may be the headers alone.
+/// `frame` may be the headers alone. `LOCAL` says whether the connection may be one under FullNAT.
 #[inline(always)]
-pub fn rewrite<F: Family>(
+pub fn rewrite<const LOCAL: bool, F: Family>(
     frame: &mut [u8],
     at: &Headers<F>,
     connection: &mut Connection<F>,
@@ -50,8 +51,11 @@ pub fn rewrite<F: Family>(
     match (connection.method, direction) {
         (Method::Nat, Direction::In) => nat::inbound(frame, at, connection),
         (Method::Nat, Direction::Out) => nat::outbound(frame, at, connection),
+        (Method::FullNat, Direction::In) if LOCAL => fullnat::inbound(frame, at, connection),
+        (Method::FullNat, Direction::Out) if LOCAL => fullnat::outbound(frame, at, connection),
         (Method::Dr, _) => dr::inbound(frame, at),
-        (Method::Tun, _) => return false,
+        // The second is none that there may be.
+        (Method::Tun | Method::FullNat, _) => return false,
     }
     true
 }
@@ -69,7 +73,7 @@ pub fn steer<F: Family>(
         Method::Tun => return tun::inbound(packet, at, outer, last_id),
         Method::Dr => dr::inbound(packet.bytes_mut(), at),
         // Nobody under NAT takes packets for the VIP.
-        Method::Nat => {}
+        Method::Nat | Method::FullNat => {}
     }
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! NAT: the client's packets go to the server's address and port, the server's come from the VIP's.
 
 use crate::{
-    conn::entry::{Connection, Direction, Rewrite},
+    conn::{
+        aside::Rewrite,
+        entry::{Connection, Direction},
+    },
     family::Family,
     wire::{headers::Headers, protocol::Protocol, put16, raw32, tcp, udp},
 };

@@ -2,7 +2,7 @@
 //! as the receiver of the error knows it. RFC 5508 4.
 
 use crate::{
-    conn::entry::{Connection, Direction},
+    conn::entry::{Connection, Direction, Ends},
     family::{Family, Header, V4},
     flow::key::Key,
     wire::{checksum::Change, get16, headers::Headers, icmp, protocol::Protocol, put16, tcp, udp},
@@ -52,7 +52,7 @@ fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, usize)> {
     Some((key, header.header_len))
 }
 
-/// Translates an error about a NAT connection. `direction` is that of the error itself: `In` for one that the
+/// Translates an error about a connection under NAT or FullNAT. `direction` is that of the error itself: `In` for one that the
 /// client's side sends about the server's packets, `Out` for one that the server's side sends about the client's.
 pub fn translate<F: Family>(
     frame: &mut [u8],
@@ -61,36 +61,35 @@ pub fn translate<F: Family>(
     connection: &Connection<F>,
     direction: Direction,
 ) {
-    let (address, port) = match direction {
-        Direction::In => (connection.server_address, connection.server_port),
-        Direction::Out => (connection.vip, connection.vip_port),
-    };
-    // The error goes to the server, quoting what the server sent; or comes from the VIP (whichever router on the
-    // server's side sent it: clients know of none), quoting what was sent to the VIP.
-    let (outer_at, inner_at, port_at) = match direction {
-        Direction::In => (F::DESTINATION, F::SOURCE, tcp::SOURCE_PORT),
-        Direction::Out => (F::SOURCE, F::DESTINATION, tcp::DESTINATION_PORT),
-    };
+    let Ends { source, destination } = connection.ends(direction);
     let end = at.end();
     let outer = usize::from(at.l3);
-    let change = F::changed(Change::OF_NOTHING, F::get(&frame[outer..], outer_at), address);
-    F::put(&mut frame[outer..], outer_at, address);
+    // The error comes from the VIP, whichever router on the server's side sent it: clients know of none. Nor does a server
+    // know of those on the client's side, if it does not know the client.
+    let from = match direction {
+        Direction::In if !connection.method.hides_clients() => F::get(&frame[outer..], F::SOURCE),
+        Direction::In | Direction::Out => source.0,
+    };
+    let change = put_pair::<F>(&mut frame[outer..], from, destination.0);
     F::update(&mut frame[outer..], change);
     F::decrement_ttl(&mut frame[outer..]);
 
-    // What changes in the quote also changes the checksum of the message around it.
+    // It quotes what its receiver sent. What changes in the quote also changes the checksum of the message around it.
     let (l3, l4) = (quote.l3, quote.l4);
-    let addresses = F::changed(Change::OF_NOTHING, F::get(&frame[l3..], inner_at), address);
-    F::put(&mut frame[l3..], inner_at, address);
+    let addresses = put_pair::<F>(&mut frame[l3..], destination.0, source.0);
     let (old, new) = F::update(&mut frame[l3..], addresses);
     let mut message = addresses.word(old, new);
     if F::MESSAGES_COVER_ADDRESSES {
         message = message.and(change);
     }
 
-    let ports = addresses.word(get16(&frame[l4..], port_at), port);
-    message = message.word(get16(&frame[l4..], port_at), port);
-    put16(&mut frame[l4..], port_at, port);
+    let mut ports = addresses;
+    for (port_at, port) in [(tcp::SOURCE_PORT, destination.1), (tcp::DESTINATION_PORT, source.1)] {
+        let old = get16(&frame[l4..], port_at);
+        ports = ports.word(old, port);
+        message = message.word(old, port);
+        put16(&mut frame[l4..], port_at, port);
+    }
 
     let checksum_at = match quote.answers.protocol {
         Protocol::Tcp => tcp::CHECKSUM,
@@ -107,4 +106,14 @@ pub fn translate<F: Family>(
         message = message.word(old, new);
     }
     icmp::change_checksum(&mut frame[usize::from(at.l4)..end], message);
+}
+
+/// Replaces both addresses of a header.
+fn put_pair<F: Family>(header: &mut [u8], source: F::Address, destination: F::Address) -> Change {
+    let mut change = Change::OF_NOTHING;
+    for (at, address) in [(F::SOURCE, source), (F::DESTINATION, destination)] {
+        change = F::changed(change, F::get(header, at), address);
+        F::put(header, at, address);
+    }
+    change
 }

@@ -2,11 +2,11 @@
 
 use super::{
     lookup::Lookup,
-    parts::{Local, Server, Service},
+    parts::{Local, LocalAddress, LocalStanding, Server, Service},
 };
 use crate::{
     family::Family,
-    ids::{ById, ServerId, ServiceId},
+    ids::{ById, LocalId, ServerId, ServiceId},
     wire::protocol::Protocol,
 };
 use std::{collections::HashMap, net::IpAddr};
@@ -19,6 +19,8 @@ pub struct Addresses<F: Family> {
     pub(super) services: Lookup<F, ServiceId>,
     /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs.
     pub(super) nat_servers: Lookup<F, Option<ServerId>>,
+    /// The numbers of local addresses.
+    pub(super) sources: Lookup<F, LocalId>,
     /// Where tunnels lead, and to which server, by address.
     pub(super) tunnels: Vec<(F::Address, ServerId)>,
 }
@@ -27,6 +29,7 @@ impl<F: Family> Addresses<F> {
     /// Those of the configured services, which are in `order`, and of their servers.
     pub(super) fn new(
         locals: &[(IpAddr, Local)],
+        sources: &ById<LocalId, LocalAddress>,
         order: &[ServiceId],
         services: &ById<ServiceId, Service>,
         servers: &ById<ServerId, Server>,
@@ -37,13 +40,16 @@ impl<F: Family> Addresses<F> {
         let endpoints = configured().filter_map(|(id, service)| {
             Some(((of(service.vip)?, endpoint(service.protocol, service.port)), id))
         });
+        let sources = sources.numbered().filter(|(_, local)| local.standing != LocalStanding::Vacant);
+        let sources = sources.filter_map(|(id, local)| Some(((of(local.address)?, 0), id)));
         let mut nat_servers = HashMap::new();
         let mut tunnels = Vec::new();
         for (_, service) in configured() {
             for &id in &service.servers {
                 let server = &servers[id].plan;
                 let Some(address) = of(server.address) else { continue };
-                if service.method.sees_replies() {
+                // Under FullNAT it answers to a local address, which tells whose the packet is.
+                if service.method.sees_replies() && !service.method.hides_clients() {
                     let key = (address, endpoint(service.protocol, server.port));
                     nat_servers.entry(key).and_modify(|sole| *sole = None).or_insert(Some(id));
                 }
@@ -57,6 +63,7 @@ impl<F: Family> Addresses<F> {
             locals: Lookup::new(locals),
             services: Lookup::new(endpoints),
             nat_servers: Lookup::new(nat_servers),
+            sources: Lookup::new(sources),
             tunnels,
         }
     }

@@ -6,16 +6,16 @@ use super::{
     numbers::Numbers,
     plan::{InterfacePlan, Method, Plan, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
     routing::{NextHop, Routing},
-    snapshot::{Changes, Local, Room, Server, Service, Snapshot, SnapshotError},
+    snapshot::{Changes, Local, LocalAddress, LocalStanding, Room, Server, Service, Snapshot, SnapshotError},
 };
 use crate::{
     cast::{count32, small},
-    ids::{ById, InterfaceId, ServerId, ServiceId},
-    limits::{MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
+    ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
+    limits::{MAX_LOCAL_ADDRESSES, MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
     sched::{self, Candidate, footprint::Footprint, kind::SchedulerKind, start::Start, tables::Tables},
 };
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
 };
 
@@ -43,21 +43,30 @@ impl Snapshot {
     }
 
     /// The snapshot that takes this one's place. Whatever is in both plans keeps its number, and its scheduler if the
-    /// servers to choose from are the same. `in_use` says whether connections have a server's number, so that it cannot
-    /// be given to another.
+    /// servers to choose from are the same. `in_use` says whether connections have a number, so that it cannot be given to
+    /// another.
     ///
     /// # Errors
     /// What of the plan cannot be carried out.
     pub fn successor(
         &self,
         plan: &Plan,
-        in_use: &dyn Fn(ServerId) -> bool,
+        in_use: &dyn Fn(Numbered) -> bool,
     ) -> Result<Snapshot, SnapshotError> {
         build(plan, Some((self, in_use)), self.room)
     }
 }
 
-type Before<'a> = Option<(&'a Snapshot, &'a dyn Fn(ServerId) -> bool)>;
+/// What connections know by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numbered {
+    /// A server.
+    Server(ServerId),
+    /// A local address.
+    Local(LocalId),
+}
+
+type Before<'a> = Option<(&'a Snapshot, &'a dyn Fn(Numbered) -> bool)>;
 
 fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, SnapshotError> {
     check("ports", plan.ports.len(), MAX_PORTS)?;
@@ -77,11 +86,16 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         }
     }
     let generation = old.map_or(0, |old| old.generation + 1);
+    let local_addresses = local_addresses(plan, before)?;
+    let numbers_of_locals: HashMap<IpAddr, LocalId> =
+        local_addresses.numbered().map(|(id, local)| (local.address, id)).collect();
     let mut tables = Tables::of(old.into_iter().flat_map(Snapshot::schedulers));
     let mut services = old.map(|old| old.services.clone()).unwrap_or_default();
     for (service, numbers) in plan.services.iter().zip(&numbers) {
         let start = Start::of(numbers.service.number(), generation);
-        let (service, is_news) = build_service(service, numbers, old, (start, &mut tables));
+        let locals = service.local_addresses.iter().filter_map(|ip| numbers_of_locals.get(ip).copied());
+        let (service, is_news) =
+            build_service(service, (numbers, locals.collect()), old, (start, &mut tables));
         services.put(numbers.service, service);
         if is_news {
             changes.services.push(numbers.service);
@@ -91,7 +105,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     if let Some(old) = old {
         vacate(&mut changes, &mut services, old, &order);
     }
-    let locals = locals(plan, &routing);
+    let locals = locals(plan, &routing, &local_addresses);
     if let Some(old) = old {
         note_server_changes(&mut changes, old, &services, &servers);
         changes.routing = old.routing != routing;
@@ -99,7 +113,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         changes.new_addresses = answered(&locals).any(|address| !told.contains(&address));
     }
     Ok(Snapshot {
-        v4: Addresses::new(&locals, &order, &services, &servers),
+        v4: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
         untagged: untagged(&plan.interfaces),
         server_ports: server_ports(&plan.interfaces, &servers),
         nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
@@ -113,6 +127,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         services,
         order,
         servers,
+        local_addresses,
         changes,
         room,
         locals,
@@ -120,12 +135,12 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
 }
 
 /// The numbers of a service of the plan, and of its servers.
-struct Numbered {
+struct OfService {
     service: ServiceId,
     servers: Vec<ServerId>,
 }
 
-fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<Numbered>, SnapshotError> {
+fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<OfService>, SnapshotError> {
     let wanted: Vec<LastingService> = plan.services.iter().map(lasting_of_plan).collect();
     let (mut of_services, kept) = match before {
         Some((old, in_use)) => (service_numbers(old, in_use), wanted.iter().copied().collect()),
@@ -147,7 +162,7 @@ fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<Numbered>,
         .services
         .iter()
         .zip(services)
-        .map(|(plan, service)| Numbered {
+        .map(|(plan, service)| OfService {
             service,
             servers: servers.by_ref().take(plan.servers.len()).collect(),
         })
@@ -155,9 +170,10 @@ fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<Numbered>,
 }
 
 /// A service's number is free when it is not configured, and none of its servers' numbers is in use.
-fn service_numbers(old: &Snapshot, in_use: &dyn Fn(ServerId) -> bool) -> Numbers<LastingService, ServiceId> {
+fn service_numbers(old: &Snapshot, in_use: &dyn Fn(Numbered) -> bool) -> Numbers<LastingService, ServiceId> {
     let mut held: HashSet<ServiceId> = old.order.iter().copied().collect();
-    held.extend(old.servers.numbered().filter(|(id, _)| in_use(*id)).map(|(_, server)| server.service));
+    let servers = old.servers.numbered().filter(|(id, _)| in_use(Numbered::Server(*id)));
+    held.extend(servers.map(|(_, server)| server.service));
     // Of two with one key, the one that is held.
     let owners = old.services.numbered().map(|(id, service)| {
         let is_held = held.contains(&id);
@@ -170,13 +186,13 @@ fn service_numbers(old: &Snapshot, in_use: &dyn Fn(ServerId) -> bool) -> Numbers
 /// `kept` are nobody's any more, but may be in use.
 fn server_numbers(
     old: &Snapshot,
-    in_use: &dyn Fn(ServerId) -> bool,
+    in_use: &dyn Fn(Numbered) -> bool,
     kept: &HashSet<LastingService>,
 ) -> Numbers<LastingServer, ServerId> {
     let configured: HashSet<ServerId> =
         old.configured().flat_map(|(_, service)| service.servers.iter().copied()).collect();
     let owners = old.servers.numbered().map(|(id, server)| {
-        let is_held = configured.contains(&id) || in_use(id);
+        let is_held = configured.contains(&id) || in_use(Numbered::Server(id));
         let is_known = is_held && kept.contains(&lasting(&old.services[server.service]));
         (is_known.then_some((server.service, server.plan.endpoint())), !is_held)
     });
@@ -208,16 +224,59 @@ fn resolve(
             let own = || routing.own_address(next_hop.interface, next_hop.address);
             Some(plan.tunnel_local.or_else(own).ok_or(SnapshotError::NoTunnelAddress(server.address))?)
         }
-        Method::Nat | Method::Dr => None,
+        Method::Nat | Method::Dr | Method::FullNat => None,
     };
     let standing = server.standing();
     Ok(Server { service: id, plan: server.clone(), standing, next_hop, tunnel_source })
 }
 
+/// The local addresses of a plan, and those that are not in it any more. Such a one leaves with a later snapshot, once no
+/// connection has it.
+fn local_addresses(plan: &Plan, before: Before<'_>) -> Result<ById<LocalId, LocalAddress>, SnapshotError> {
+    let mut wanted: Vec<IpAddr> = Vec::new();
+    for &address in plan.services.iter().flat_map(|service| &service.local_addresses) {
+        if !wanted.contains(&address) {
+            wanted.push(address);
+        }
+    }
+    let mut all = before.map(|(old, _)| old.local_addresses.clone()).unwrap_or_default();
+    let owners: Vec<_> = before.map_or_else(Vec::new, |(old, in_use)| {
+        let owners = old.local_addresses.numbered().map(|(id, local)| {
+            let is_held = is_held(id, local, in_use);
+            (is_held.then_some(local.address), !is_held)
+        });
+        owners.collect()
+    });
+    let what = "local address";
+    let numbers = Numbers::new(owners, MAX_LOCAL_ADDRESSES)
+        .give(wanted.iter().copied())
+        .ok_or(SnapshotError::NoRoom { what, room: MAX_LOCAL_ADDRESSES })?;
+    if let Some((old, in_use)) = before {
+        for (id, local) in old.local_addresses.numbered() {
+            let held = is_held(id, local, in_use);
+            all[id].standing = if held { LocalStanding::Leaving } else { LocalStanding::Vacant };
+        }
+    }
+    for (address, id) in wanted.into_iter().zip(numbers) {
+        all.put(id, LocalAddress { address, standing: LocalStanding::Configured });
+    }
+    Ok(all)
+}
+
+/// Whether a local address of the snapshot before keeps its number. While that applies, a connection may still begin with
+/// one that is configured.
+fn is_held(id: LocalId, local: &LocalAddress, in_use: &dyn Fn(Numbered) -> bool) -> bool {
+    match local.standing {
+        LocalStanding::Configured => true,
+        LocalStanding::Leaving => in_use(Numbered::Local(id)),
+        LocalStanding::Vacant => false,
+    }
+}
+
 /// The service, and whether workers must begin a new turn of its scheduler.
 fn build_service(
     service: &ServicePlan,
-    numbers: &Numbered,
+    (numbers, local_addresses): (&OfService, Vec<LocalId>),
     old: Option<&Snapshot>,
     (start, tables): (Start, &mut Tables),
 ) -> (Service, bool) {
@@ -244,6 +303,7 @@ fn build_service(
         adopt: service.adopt,
         timeouts: service.timeouts,
         servers: numbers.servers.clone(),
+        local_addresses,
     };
     (built, same.is_none())
 }
@@ -342,8 +402,8 @@ fn answered(locals: &[(IpAddr, Local)]) -> impl Iterator<Item = IpAddr> {
     locals.iter().filter(|(_, local)| local.is_answered()).map(|(address, _)| *address)
 }
 
-/// VIPs with their policies, each once, then own addresses. A tunnel's own address is one of the director's own.
-fn locals(plan: &Plan, routing: &Routing) -> Vec<(IpAddr, Local)> {
+/// VIPs with their policies, each once, then own and local addresses. A tunnel's own address is one of the director's own.
+fn locals(plan: &Plan, routing: &Routing, sources: &ById<LocalId, LocalAddress>) -> Vec<(IpAddr, Local)> {
     let mut locals: Vec<(IpAddr, Local)> = Vec::new();
     let mut known = HashSet::new();
     let active = plan.director.role == Role::Active;
@@ -362,6 +422,11 @@ fn locals(plan: &Plan, routing: &Routing) -> Vec<(IpAddr, Local)> {
     {
         let interface = routing.next_hop(local).map_or(InterfaceId(0), |hop| hop.interface);
         locals.push((local, Local::Own(interface)));
+    }
+    let in_use = sources.iter().filter(|source| source.standing != LocalStanding::Vacant);
+    for source in in_use.filter(|source| known.insert(source.address)) {
+        let attached = routing.attached(source.address);
+        locals.push((source.address, Local::Source { attached, active }));
     }
     locals
 }

@@ -74,7 +74,7 @@ pub enum PlanError {
     /// A port is 0.
     #[error("port 0 is not valid")]
     PortZero,
-    /// Only NAT changes ports.
+    /// Only NAT and FullNAT change ports.
     #[error("port {port} is not the service's {service}, and {method} cannot change it")]
     Port {
         /// The server's.
@@ -87,6 +87,25 @@ pub enum PlanError {
     /// DR reaches attached networks only.
     #[error("{0} is on no attached network, as dr requires")]
     NotAttached(IpAddr),
+    /// FullNAT takes local addresses.
+    #[error(
+        "fullnat takes `local_addresses`: addresses of the director that servers see in the place of clients'"
+    )]
+    NoLocalAddresses,
+    /// Nothing else does.
+    #[error("`local_addresses` are for fullnat: with {0}, servers see clients' own addresses")]
+    LocalAddresses(Method),
+    /// A local address is listed twice.
+    #[error("{address} is a local address of service {service} twice; remove one")]
+    SameLocalAddress {
+        /// The service.
+        service: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// A connection that began elsewhere has another local port.
+    #[error("fullnat cannot adopt connections: their servers know them by another local port")]
+    Adopt,
     /// Not every scheduler hashes.
     #[error("hash_port is for sh and mh: {0} does not hash the client's address")]
     HashPort(SchedulerKind),
@@ -123,6 +142,7 @@ pub fn check<'a>(
         if service.hash_port && port_flag(service.scheduler).is_none() {
             return Err(PlanError::HashPort(service.scheduler));
         }
+        check_local_addresses(service)?;
         let mut servers = HashSet::new();
         for server in &service.servers {
             check_server(&routing, service, server)?;
@@ -150,6 +170,24 @@ fn check_address(
         return Err(PlanError::NotAHost { address, wanted: wanted.to_string() });
     }
     Ok(())
+}
+
+fn check_local_addresses(service: &ServicePlan) -> Result<(), PlanError> {
+    let addresses = &service.local_addresses;
+    if !service.method.hides_clients() {
+        return if addresses.is_empty() { Ok(()) } else { Err(PlanError::LocalAddresses(service.method)) };
+    }
+    if addresses.is_empty() {
+        return Err(PlanError::NoLocalAddresses);
+    }
+    if service.adopt {
+        return Err(PlanError::Adopt);
+    }
+    let mut seen = HashSet::new();
+    match addresses.iter().find(|address| !seen.insert(**address)) {
+        Some(&address) => Err(PlanError::SameLocalAddress { service: service.name.clone(), address }),
+        None => Ok(()),
+    }
 }
 
 fn check_routes(plan: &Plan, routing: &Routing) -> Result<(), PlanError> {

@@ -18,4 +18,4 @@ pub mod routing;
 pub mod snapshot;
 
 pub use crate::sched::load;
-pub use build::footprint;
+pub use build::{Numbered, footprint};

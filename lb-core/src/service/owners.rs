@@ -14,6 +14,8 @@ pub enum Use<'a> {
     Tunnel,
     /// The route to there leads through it.
     Router(IpNet),
+    /// Servers of the service of that name see it in the place of clients' addresses.
+    Local(&'a str),
     /// Clients of the service of that name send to it.
     Vip(&'a str),
     /// It is listed as a VIP.
@@ -33,23 +35,28 @@ enum Role {
     Tunnel,
     Router,
     Vip,
+    Local,
     Server,
     CheckSource,
 }
 
 impl Role {
-    const ALL: [Role; 6] =
-        [Role::Own, Role::Tunnel, Role::Router, Role::Vip, Role::Server, Role::CheckSource];
+    const ALL: [Role; 7] =
+        [Role::Own, Role::Tunnel, Role::Router, Role::Vip, Role::Local, Role::Server, Role::CheckSource];
 
     /// Whether one address may be both. A tunnel may begin at a port's address, and a router is a host that may serve.
-    /// Checks leave by the kernel, which may be any host of the network, but no VIP: answers to that come here.
+    /// Checks leave by the kernel, which may be any host of the network, but have no VIP and no local address: answers to
+    /// those come here.
     const fn goes_with(self, other: Role) -> bool {
         match (self, other) {
             (Role::Own | Role::Tunnel, Role::Own | Role::Tunnel)
             | (Role::Router | Role::Server, Role::Router | Role::Server)
-            | (Role::Vip, Role::Vip) => true,
-            (Role::CheckSource, other) | (other, Role::CheckSource) => !matches!(other, Role::Vip),
-            (Role::Own | Role::Tunnel | Role::Router | Role::Vip | Role::Server, _) => false,
+            | (Role::Vip, Role::Vip)
+            | (Role::Local, Role::Local) => true,
+            (Role::CheckSource, other) | (other, Role::CheckSource) => {
+                !matches!(other, Role::Vip | Role::Local)
+            }
+            (Role::Own | Role::Tunnel | Role::Router | Role::Vip | Role::Local | Role::Server, _) => false,
         }
     }
 }
@@ -61,6 +68,7 @@ impl Use<'_> {
             Use::Tunnel => Role::Tunnel,
             Use::Router(_) => Role::Router,
             Use::Vip(_) | Use::ListedVip => Role::Vip,
+            Use::Local(_) => Role::Local,
             Use::Server(_) | Use::SorryServer(_) => Role::Server,
             Use::CheckSource(_) => Role::CheckSource,
         }
@@ -74,6 +82,7 @@ impl fmt::Display for Use<'_> {
             Use::Tunnel => f.write_str("the tunnel's local address"),
             Use::Router(to) if to.prefix_len() == 0 => f.write_str("the router of the default route"),
             Use::Router(to) => write!(f, "the router of the route to {to}"),
+            Use::Local(name) => write!(f, "a local address of service {name:?}"),
             Use::Vip(name) => write!(f, "the VIP of service {name:?}"),
             Use::ListedVip => f.write_str("a VIP of [[vips]]"),
             Use::Server(name) => write!(f, "a server of service {name:?}"),
@@ -138,7 +147,10 @@ fn few(plan: &Plan) -> impl Iterator<Item = (IpAddr, Use<'_>)> {
     let routers = plan.routes.iter().map(|route| (route.via, Use::Router(route.to)));
     let of_services = plan.services.iter().map(|service| (service.vip, Use::Vip(&service.name)));
     let listed = plan.vips.iter().map(|vip| (vip.address, Use::ListedVip));
-    own.chain(tunnel).chain(routers).chain(of_services).chain(listed)
+    let locals = plan.services.iter().flat_map(|service| {
+        service.local_addresses.iter().map(move |&address| (address, Use::Local(&service.name)))
+    });
+    own.chain(tunnel).chain(routers).chain(of_services).chain(listed).chain(locals)
 }
 
 #[cfg(test)]
@@ -154,6 +166,8 @@ mod tests {
             Use::Router(IpNet::default()),
             Use::Vip("web"),
             Use::ListedVip,
+            Use::Local("web"),
+            Use::Local("dns"),
             Use::Server("web"),
             Use::SorryServer("dns"),
             Use::CheckSource("web"),
@@ -183,6 +197,7 @@ mod tests {
                 "the router of the default route, the sorry server of service \"dns\"",
                 "the router of the default route, the source of checks of service \"web\"",
                 "the VIP of service \"web\", a VIP of [[vips]]",
+                "a local address of service \"web\", a local address of service \"dns\"",
                 "a server of service \"web\", the sorry server of service \"dns\"",
                 "a server of service \"web\", the source of checks of service \"web\"",
                 "the sorry server of service \"dns\", the source of checks of service \"web\"",

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     conn::timeouts::Timeouts,
-    ids::{InterfaceId, ServerId, ServiceId},
+    ids::{InterfaceId, LocalId, ServerId, ServiceId},
     sched::{Candidate, Scheduler},
 };
 use std::{net::IpAddr, sync::Arc};
@@ -26,14 +26,41 @@ pub enum Local {
     },
     /// The director's own on that interface.
     Own(InterfaceId),
+    /// Servers see it in the place of clients' addresses, and answer to it. ARP for it is answered as for a VIP.
+    Source {
+        /// The interface on whose network it is.
+        attached: Option<InterfaceId>,
+        /// The director answers for it. One on standby does not.
+        active: bool,
+    },
+}
+
+/// An address that servers see in the place of clients'.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether it is one.
+    pub standing: LocalStanding,
+}
+
+/// What a local address does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalStanding {
+    /// Connections begin with it.
+    Configured,
+    /// It is not configured any more, and stays for the connections that have it.
+    Leaving,
+    /// It is none any more: its number is free.
+    Vacant,
 }
 
 impl Local {
-    /// Whether the director answers for the address: it may be a VIP that it is on standby for.
+    /// Whether the director answers for the address: it may be a VIP or local address that it is on standby for.
     #[must_use]
     pub const fn is_answered(self) -> bool {
         match self {
-            Local::Vip { active, .. } => active,
+            Local::Vip { active, .. } | Local::Source { active, .. } => active,
             Local::Own(_) => true,
         }
     }
@@ -66,6 +93,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// Its servers, in the operator's order.
     pub servers: Vec<ServerId>,
+    /// The addresses that they see in the place of clients', under FullNAT.
+    pub local_addresses: Vec<LocalId>,
 }
 
 impl Service {

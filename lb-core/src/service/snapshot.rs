@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     family::{Family, V4},
-    ids::{ById, InterfaceId, ServerId, ServiceId},
+    ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
     limits::MAX_PORTS,
     packet::PortId,
     sched::Scheduler,
@@ -23,7 +23,7 @@ use crate::{
 use std::net::IpAddr;
 use thiserror::Error;
 
-pub use super::parts::{Local, Server, Service};
+pub use super::parts::{Local, LocalAddress, LocalStanding, Server, Service};
 
 /// Why a plan cannot be carried out.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -98,6 +98,8 @@ pub struct Snapshot {
     pub order: Vec<ServiceId>,
     /// Real servers of all services by number.
     pub servers: ById<ServerId, Server>,
+    /// Local addresses of all services by number.
+    pub local_addresses: ById<LocalId, LocalAddress>,
     /// What is different from the snapshot before.
     pub changes: Changes,
     /// How many services and servers this and later snapshots can have.
@@ -112,7 +114,7 @@ pub struct Snapshot {
     pub redirection_len: u16,
     /// What the director is to its VIPs.
     pub role: Role,
-    /// VIPs and own addresses, in the order they were configured.
+    /// VIPs, own and local addresses, in the order they were configured.
     pub locals: Vec<(IpAddr, Local)>,
     pub(super) v4: Addresses<V4>,
 }
@@ -163,6 +165,20 @@ impl Snapshot {
         let (_, service) = self.service(&key.service)?;
         let servers = service.servers.iter().map(|&id| (id, &self.servers[id]));
         servers.into_iter().find(|(_, server)| server.plan.endpoint() == key.endpoint())
+    }
+
+    /// The local address that this is the number of, if it is one.
+    #[inline]
+    #[must_use]
+    pub fn local_address<F: Configured>(&self, address: F::Address) -> Option<LocalId> {
+        F::addresses(self).sources.get((address, 0))
+    }
+
+    /// Whether there may be connections under FullNAT.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_local_addresses(&self) -> bool {
+        !self.local_addresses.is_empty()
     }
 
     /// Whether a real server under NAT answers from this endpoint.

@@ -66,6 +66,42 @@ impl Folded {
         Folded(sum + carry as u16)
     }
 
+    /// This change and another.
+    #[must_use]
+    #[inline(always)]
+    pub const fn and(self, other: Folded) -> Folded {
+        let (sum, carry) = self.0.overflowing_add(other.0);
+        Folded(sum + carry as u16)
+    }
+
+    /// The change that undoes this one.
+    #[must_use]
+    #[inline(always)]
+    pub const fn undone(self) -> Folded {
+        Folded(!self.0)
+    }
+
+    /// Two 16-bit words change as well, given as they lie in memory, one behind the other.
+    #[must_use]
+    #[inline(always)]
+    pub const fn words(self, old: u32, new: u32) -> Folded {
+        Folded(Sum(self.0 as u64 + (!old) as u64 + new as u64).fold())
+    }
+
+    /// As a number, to be kept.
+    #[must_use]
+    #[inline(always)]
+    pub const fn raw(self) -> u16 {
+        self.0
+    }
+
+    /// The change that was kept as that number.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_raw(raw: u16) -> Folded {
+        Folded(raw)
+    }
+
     /// Changes a checksum.
     #[inline(always)]
     pub fn apply(self, checksum: &mut [u8; 2]) {

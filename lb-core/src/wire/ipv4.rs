@@ -103,6 +103,7 @@ pub const fn is_host(address: u32) -> bool {
 impl Family for V4 {
     type Address = u32;
     type Pair = u64;
+    type Aside = [u8; 8];
 
     const ETHERTYPE: u16 = super::ethernet::IPV4;
     const HEADER_LEN: usize = HEADER_LEN;

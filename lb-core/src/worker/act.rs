@@ -11,8 +11,9 @@ use crate::{
         Act, Answer, Course, Ended, Narrow, Open, Origin, Pass, Refusal, Relay,
         classify::{Kind, Parsed},
         known::{Forwarded, Known},
-        opening::Opener,
+        opening::{Opener, TurnedAway},
     },
+    flow::local_port::PortTurn,
     forward,
     ids::{NeighbourId, ServerId},
     packet::{Io, Packet},
@@ -26,6 +27,8 @@ pub(super) struct Pending<P> {
     pub(super) number: usize,
     /// The server that the scheduler chose, which counts the connection already.
     pub(super) server: ServerId,
+    /// Where the search for a local port begins, if it takes one.
+    pub(super) turn: PortTurn,
 }
 
 impl<P: Packet> Worker<P> {
@@ -48,7 +51,8 @@ impl<P: Packet> Worker<P> {
                 Course::Open(open) => return self.open(now, packet, (parsed, number), open, io, witness),
                 Course::Adopt(server) => {
                     self.known.count_load(server, State::None, 1);
-                    self.begin(now, packet, parsed, (Direction::Out, server), io, witness);
+                    let turn = self.known.port_turn;
+                    self.begin(now, packet, parsed, (Direction::Out, server, turn), io, witness);
                 }
                 Course::End(end) => {
                     if end.why == Ended::Orphaned {
@@ -86,11 +90,18 @@ impl<P: Packet> Worker<P> {
         };
         self.known.count_load(server, State::None, 1);
         F::connections(&self.known).prefetch_free();
-        if let Some(reply) = self.known.reply_key(&parsed.key.key(), server) {
-            F::connections(&self.known).prefetch_key(reply.packed());
-            return Some(Pending { packet, number, server });
+        let turn = self.known.port_turn;
+        let method = self.known.snapshot.services[open.service].method;
+        if method.hides_clients() {
+            self.known.prefetch_local(&parsed.key.key(), server, turn);
+            self.known.port_turn = self.known.ports.next_turn(turn);
+            return Some(Pending { packet, number, server, turn });
         }
-        self.begin(now, packet, parsed, (Direction::In, server), io, witness);
+        if let Some(reply) = self.known.reply_key(&parsed.key.key(), server, method) {
+            F::connections(&self.known).prefetch_key(reply.packed());
+            return Some(Pending { packet, number, server, turn });
+        }
+        self.begin(now, packet, parsed, (Direction::In, server, turn), io, witness);
         None
     }
 
@@ -100,11 +111,11 @@ impl<P: Packet> Worker<P> {
         now: Instant,
         packet: P,
         parsed: &Parsed<F>,
-        (direction, server): (Direction, ServerId),
+        (direction, server, turn): (Direction, ServerId, PortTurn),
         io: &mut impl Io<Packet = P>,
         witness: &mut impl Witness<P, F>,
     ) {
-        let opener = Opener { now, packet: &packet, parsed, direction, replaces: None };
+        let opener = Opener { now, packet: &packet, parsed, direction, replaces: None, turn };
         let act = match self.known.opening(&opener, server) {
             Ok(opening) => {
                 witness.opens(self, &opening);
@@ -113,7 +124,12 @@ impl<P: Packet> Worker<P> {
                     Err(reason) => Act::Drop(reason),
                 }
             }
-            Err(act) => act,
+            Err(TurnedAway { act, is_for_ports }) => {
+                if is_for_ports {
+                    self.books.counters.ports_exhausted.bump();
+                }
+                act
+            }
         };
         self.known.count_load(server, State::None, -1);
         if act == Act::Drop(DropReason::TableFull) {

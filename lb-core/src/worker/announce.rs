@@ -58,9 +58,10 @@ impl<P: Packet> Worker<P> {
         for (address, local) in step {
             let interface = match local {
                 Local::Own(interface) => Some(*interface),
-                // Nobody asks for a VIP that is on none of our networks; a router sends its packets here.
-                Local::Vip { attached, active: true, .. } => *attached,
-                Local::Vip { active: false, .. } => None,
+                // Nobody asks for one that is on none of our networks; a router sends its packets here.
+                Local::Vip { attached, active, .. } | Local::Source { attached, active } => {
+                    attached.filter(|_| *active)
+                }
             };
             let only = self.chores.announcements.only;
             let is_meant = |on: &InterfaceId| only.is_none_or(|only| only == snapshot.interfaces[*on].port);

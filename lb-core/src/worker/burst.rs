@@ -32,7 +32,10 @@ impl<P: Packet> Worker<P> {
         let Some(mut stages) = self.stages.take() else { return };
         self.read(burst, &mut stages);
         self.match_up(&mut stages[..burst.len()]);
-        self.deal_with(now, burst, &mut stages, origin, io);
+        match self.known.snapshot.has_local_addresses() {
+            false => self.deal_with::<false>(now, burst, &mut stages, origin, io),
+            true => self.deal_with::<true>(now, burst, &mut stages, origin, io),
+        }
         self.stages = Some(stages);
     }
 
@@ -80,8 +83,9 @@ impl<P: Packet> Worker<P> {
     ///
     /// Where an opened connection's replies will be looked for is known when its server is chosen, and then has to be
     /// loaded. So the connection is opened one packet that is not plain later, so that the load has time to finish.
+    /// `LOCAL` says whether there may be connections under FullNAT.
     #[inline(never)]
-    fn deal_with(
+    fn deal_with<const LOCAL: bool>(
         &mut self,
         now: Instant,
         burst: &mut Burst<P>,
@@ -91,7 +95,7 @@ impl<P: Packet> Worker<P> {
     ) {
         let mut pending = None;
         for (mut packet, number) in burst.drain(..).zip(0..MAX_BURST) {
-            match self.pass_plain(now.stamp(), &mut packet, &mut stages[number]) {
+            match self.pass_plain::<LOCAL>(now.stamp(), &mut packet, &mut stages[number]) {
                 Some(port) => io.transmit(port, packet),
                 None => self.take_care_of(now, (packet, number), stages, origin, &mut pending, io),
             }
@@ -136,8 +140,8 @@ impl<P: Packet> Worker<P> {
         stages: &[Parsed; MAX_BURST],
         io: &mut impl Io<Packet = P>,
     ) {
-        let Pending { packet, number, server } = pending;
-        self.begin(now, packet, &stages[number], (Direction::In, server), io, &mut Nobody);
+        let Pending { packet, number, server, turn } = pending;
+        self.begin(now, packet, &stages[number], (Direction::In, server, turn), io, &mut Nobody);
     }
 
     /// Deals with one packet while somebody looks on.
@@ -155,10 +159,10 @@ impl<P: Packet> Worker<P> {
             Origin::Worker => counters.taken_over.bump(),
         }
         let parsed = self.known.parse(&packet);
-        if let Some(Pending { packet, server, .. }) =
+        if let Some(Pending { packet, server, turn, .. }) =
             self.handle(now, packet, (&parsed, 0), origin, io, witness)
         {
-            self.begin(now, packet, &parsed, (Direction::In, server), io, witness);
+            self.begin(now, packet, &parsed, (Direction::In, server, turn), io, witness);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         standing::Standing,
         state::State,
     },
-    counters::DropReason,
+    counters::{Counter, DropReason},
     decide::{
         Basis,
         known::{Forwarded, Known},
@@ -39,6 +39,9 @@ pub enum Lost {
     /// Its service or server is not configured any more.
     #[error("of a server that was removed")]
     NoServer,
+    /// Its local address is not configured any more.
+    #[error("of a local address that was removed")]
+    NoLocalAddress,
     /// No free entry, a clash with another connection, or no way to its client.
     #[error("the table is full")]
     NoRoom,
@@ -134,9 +137,24 @@ impl<P: Packet> Worker<P> {
             Some(id) => id,
             None => self.insert_instead::<F>(now, vacancy, connection)?,
         };
+        self.count_held(connection);
+        Ok(id)
+    }
+
+    /// One more connection of its service, and with its local address.
+    fn count_held<F: Forwarded>(&mut self, connection: &Connection<F>) {
         let service = self.known.snapshot.servers[connection.server].service;
         self.known.held[service] += 1;
-        Ok(id)
+        if let Some(ports) = self.local_ports(connection) {
+            ports.bump();
+        }
+    }
+
+    /// The ports of a connection's local address that are in use, if it has one.
+    fn local_ports<F: Forwarded>(&self, connection: &Connection<F>) -> Option<&Counter> {
+        let (address, _) = connection.local()?;
+        let id = self.known.snapshot.local_address::<F>(address)?;
+        self.books.counters.local_ports.get(id.index())
     }
 
     #[cold]
@@ -213,6 +231,9 @@ impl<P: Packet> Worker<P> {
         let connection = F::connections_mut(&mut self.known).remove(id);
         let service = self.known.snapshot.servers[connection.server].service;
         self.known.held[service] -= 1;
+        if let Some(ports) = self.local_ports(&connection) {
+            ports.take();
+        }
         self.known.count_load(connection.server, connection.state, -1);
         self.known.neighbours.release(connection.client_neighbour);
         self.books.counters.ended.bump();
@@ -286,6 +307,10 @@ impl<P: Packet> Worker<P> {
             return Err(Lost::Elsewhere);
         }
         let server = known.server_of(saved).ok_or(Lost::NoServer)?;
+        let is_held = |(address, _): (F::Address, u16)| known.snapshot.local_address::<F>(address).is_some();
+        if saved.method.hides_clients() && !saved.local.is_some_and(is_held) {
+            return Err(Lost::NoLocalAddress);
+        }
         if saved.idle >= known.timeout(server, saved.state) {
             return Err(Lost::Over);
         }
@@ -294,7 +319,7 @@ impl<P: Packet> Worker<P> {
         if vacancy.taken.is_some() || F::connections(known).lookup(&saved.key).is_some() {
             return Err(Lost::NoRoom);
         }
-        let client = known.client_hop::<F>(saved.key.source, server).map_err(|_| Lost::NoRoom)?;
+        let client = known.client_hop::<F>(saved.key.source, saved.method).map_err(|_| Lost::NoRoom)?;
         connection.client_neighbour = client.and_then(|client| self.acquire(now, client));
         let known = &mut self.known;
         let Some(id) = F::connections_mut(known).insert(&vacancy, &connection, created) else {
@@ -302,8 +327,7 @@ impl<P: Packet> Worker<P> {
             return Err(Lost::NoRoom);
         };
         known.count_load(server, saved.state, 1);
-        let service = known.snapshot.servers[server].service;
-        known.held[service] += 1;
+        self.count_held(&connection);
         self.schedule::<F>(now, id);
         self.books.counters.created.bump();
         Ok(())
@@ -315,7 +339,7 @@ impl Known {
     /// that can be known only where the owner is computed, not where it follows from where packets arrive.
     fn restored_owner<F: Forwarded>(&self, saved: &Saved<F>, was: Option<WorkerId>) -> Option<WorkerId> {
         let Key { source, source_port, protocol, .. } = saved.key;
-        let basis = if saved.method.sees_replies() {
+        let basis = if saved.method.sees_replies() && !saved.method.hides_clients() {
             self.basis_under_nat()
         } else if self.snapshot.ports.iter().all(|port| port.spread == Spread::Unknown) {
             Basis::Client
@@ -324,7 +348,10 @@ impl Known {
         };
         let is_known = basis != Basis::Arrival || self.team.workers == 1;
         let computed = || is_known.then(|| self.owner::<F>(basis, source, source_port, protocol).worker);
-        was.or_else(computed)
+        let owner = was.or_else(computed)?;
+        // Under FullNAT, replies have to come to it as well.
+        let brings = |(address, port)| self.ports.owner(F::words(address), port) == owner;
+        saved.local.is_none_or(brings).then_some(owner)
     }
 
     fn server_of<F: Forwarded>(&self, saved: &Saved<F>) -> Option<ServerId> {

@@ -17,11 +17,17 @@ impl<P: Packet> Worker<P> {
     /// A plain packet: of the common shape, of the likely connection, whose state it leaves as it is, and nothing keeps
     /// it from going on. Returns the port it is to leave by. Everything else is left as it was, for the general way,
     /// which does all of this for any packet. To have it apart, in one straight line, makes it half as long: the compiler
-    /// need not keep at hand what only other packets need.
+    /// need not keep at hand what only other packets need. `LOCAL` says whether there may be connections under FullNAT;
+    /// where there are none, no packet is asked.
     #[inline(always)]
-    pub(super) fn pass_plain(&mut self, now: Stamp, packet: &mut P, parsed: &mut Parsed) -> Option<PortId> {
+    pub(super) fn pass_plain<const LOCAL: bool>(
+        &mut self,
+        now: Stamp,
+        packet: &mut P,
+        parsed: &mut Parsed,
+    ) -> Option<PortId> {
         let direction = Hit::direction_of(parsed.hit);
-        let connection = self.known.connections.plain(parsed.hit, parsed.key, parsed.meaning)?;
+        let connection = self.known.connections.plain::<LOCAL>(parsed.hit, parsed.key, parsed.meaning)?;
         let head = packet.bytes_mut().first_chunk_mut::<COMMON_LEN>()?;
         let server = connection.server;
         let (backend, traffic) = (self.known.backends.get(server)?, self.books.traffic.get(server.index())?);
@@ -42,7 +48,7 @@ impl<P: Packet> Worker<P> {
         // Where it goes first, although the headers behind change next: it is at hand now.
         ethernet::set_stations(head, &adjacency.stations);
         let at = &Headers::of_common(head);
-        if !forward::rewrite(head, at, connection, direction)
+        if !forward::rewrite::<LOCAL, _>(head, at, connection, direction)
             && let Err(reason) = tun::inbound(packet, at, &backend.outer, &mut self.last_id)
         {
             (parsed.kind, parsed.reason) = (Kind::Drop, reason);

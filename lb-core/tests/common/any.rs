@@ -22,6 +22,7 @@ pub fn address() -> impl Strategy<Value = Ipv4Addr> {
         [198, 51, 100, 11],
         [198, 51, 100, 12],
         [198, 51, 100, 1],
+        [198, 51, 100, 20],
         [127, 0, 0, 1],
         [224, 0, 0, 1],
     ];
@@ -166,7 +167,7 @@ pub fn spread() -> impl Strategy<Value = Spread> {
 }
 
 pub fn plan() -> impl Strategy<Value = Plan> {
-    let method = select(vec![Method::Nat, Method::Tun, Method::Dr]);
+    let method = select(Method::ALL);
     let role = prop_oneof![4 => Just(Role::Active), 1 => Just(Role::Standby)];
     let flags = (any::<(bool, bool, bool)>(), role);
     (method, spread(), spread(), flags, select(vec![576, 1400, 1500])).prop_map(
@@ -175,7 +176,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             let udp = two_servers(method).udp().services.remove(0);
             plan.services.push(udp);
             for service in &mut plan.services {
-                service.adopt = adopt;
+                service.adopt = adopt && !method.hides_clients();
             }
             plan.verify_checksums = verify;
             let unserved = if drop { Unserved::Drop } else { Unserved::Reject };

@@ -36,6 +36,9 @@ pub const CLIENT_IP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 pub const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 11), Ipv4Addr::new(198, 51, 100, 12)];
 
+/// What servers see in the place of clients, under FullNAT. On the lan port's network.
+pub const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
+
 /// The two ports and the way to the client, without any service.
 pub fn network() -> Plan {
     Plan {
@@ -64,6 +67,7 @@ pub fn service(method: Method, endpoint: &str, servers: &[&str]) -> ServicePlan 
     ServicePlan {
         scheduler: SchedulerKind::Rr,
         servers: servers.iter().map(|server| self::server(server, 1)).collect(),
+        local_addresses: Vec::from_iter(method.hides_clients().then_some(LOCAL.into())),
         ..ServicePlan::new(format!("{method}-{endpoint}"), key, method)
     }
 }
@@ -73,15 +77,15 @@ pub fn server(endpoint: &str, weight: u32) -> ServerPlan {
     ServerPlan::new(*endpoint.ip(), endpoint.port(), weight)
 }
 
-/// One service of a method on port 80 of the VIP, with the first server. NAT maps the port to 8080.
+/// One service of a method on port 80 of the VIP, with the first server. NAT and FullNAT map the port to 8080.
 pub fn one_server(method: Method) -> Plan {
-    let server = if method == Method::Nat { "198.51.100.11:8080" } else { "198.51.100.11:80" };
+    let server = if method.rewrites_endpoints() { "198.51.100.11:8080" } else { "198.51.100.11:80" };
     network().with(service(method, "192.0.2.100:80", &[server]))
 }
 
 /// The same with both servers in turn.
 pub fn two_servers(method: Method) -> Plan {
-    let port = if method == Method::Nat { 8080 } else { 80 };
+    let port = if method.rewrites_endpoints() { 8080 } else { 80 };
     let servers = SERVERS.map(|server| format!("{server}:{port}"));
     network().with(service(method, "192.0.2.100:80", &[&servers[0], &servers[1]]))
 }

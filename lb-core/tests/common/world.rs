@@ -18,13 +18,18 @@ use lb_core::{
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
     sched::load::{Load, LoadBoard},
     service::{
+        Numbered,
         plan::{Mac, Plan},
         snapshot::Snapshot,
     },
     time::{Duration, Instant},
     worker::{Team, Worker, exchange::Exchange},
 };
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 /// Time between two ticks while time passes.
 const STEP_MS: u64 = 100;
@@ -45,6 +50,11 @@ impl Sent {
             .iter()
             .find(|server| line.contains(&format!("> {server}:")))
             .map_or(0, |server| server.octets()[3])
+    }
+
+    /// Address and port that it comes from.
+    pub fn source(&self) -> String {
+        self.line().split(' ').nth(1).expect("a source").to_owned()
     }
 
     pub fn line(&self) -> String {
@@ -146,7 +156,11 @@ impl World {
 
     /// All workers go by another plan from now on.
     pub fn exchange(&mut self, plan: &Plan) {
-        let in_use = |server| self.board.total(server) != Load::default();
+        let ports = |id| self.workers.iter().map(|worker| worker.counters().local_ports(id)).sum::<u64>();
+        let in_use = |number| match number {
+            Numbered::Server(server) => self.board.total(server) != Load::default(),
+            Numbered::Local(address) => ports(address) != 0,
+        };
         let next = self.snapshot.successor(plan, &in_use).expect("a plan that can be carried out");
         self.snapshot = Arc::new(next);
         for (worker, id) in self.workers.iter_mut().zip(0..) {
@@ -300,6 +314,22 @@ impl World {
         }
     }
 
+    /// The ports of each local address that are in use are those of connections.
+    fn check_local_ports(&self, worker: &Worker<MemoryPacket>) {
+        let all = worker.connections().iter(0..u32::MAX);
+        let taken: Vec<IpAddr> = all
+            .filter_map(|(_, connection)| connection.local())
+            .map(|(address, _)| Ipv4Addr::from_bits(address).into())
+            .collect();
+        let mut counted = 0;
+        for (id, local) in self.snapshot.local_addresses.numbered() {
+            let ports = taken.iter().filter(|address| **address == local.address).count() as u64;
+            assert_eq!(worker.counters().local_ports(id), ports, "{local:?}");
+            counted += ports;
+        }
+        assert_eq!(counted, taken.len() as u64, "every connection's address is known");
+    }
+
     /// Every packet is accounted for, by the workers' counters and by where packets really are.
     pub fn check(&self) {
         let (mut waiting, mut allocated, mut released) = (0, 0, 0);
@@ -307,6 +337,7 @@ impl World {
             self.check_loads(WorkerId(id), worker);
             let counters = worker.counters();
             assert_eq!(counters.unaccounted(), 0, "{counters:?}");
+            self.check_local_ports(worker);
             let connections = worker.connections().len() as u64;
             let forgotten = counters.ended.get();
             assert_eq!(counters.created.get(), forgotten + connections, "connections: {counters:?}");

@@ -54,6 +54,35 @@ fn nat_out_gets_the_vips_address_and_port_back() {
 }
 
 #[test]
+fn fullnat_in_gets_the_servers_and_a_local_address_and_port() {
+    let sent = world(Method::FullNat).receive(WAN, &syn().via_gateway()).remove(0);
+    let expected = [
+        // To the server's station, from the lan port's.
+        "02000000020b0200000000020800",
+        // 198.51.100.20 to 198.51.100.11.
+        "45000028000040003f06e749c6336414c633640b",
+        // From local port 39608 to port 8080.
+        "9ab81f90000003e800000000500220007d2b0000",
+    ];
+    assert_eq!(dump(&sent.frame), expected);
+}
+
+#[test]
+fn fullnat_out_gets_the_vips_and_the_clients_address_and_port() {
+    let mut world = world(Method::FullNat);
+    let local = world.receive(WAN, &syn().via_gateway())[0].source();
+    let reply = tcp("198.51.100.11:8080", &local, SYN | ACK).via_server();
+    let sent = world.receive(LAN, &reply).remove(0);
+    let expected = [
+        // As under NAT, byte for byte: clients cannot tell.
+        "0200000001fe0200000000010800",
+        "45000028000040003f063d61c0000264cb00710a",
+        "00500fa0000003e800001388501220006a030000",
+    ];
+    assert_eq!(dump(&sent.frame), expected);
+}
+
+#[test]
 fn dr_changes_the_stations_and_the_time_to_live_only() {
     let frame = syn().via_gateway();
     let sent = world(Method::Dr).receive(WAN, &frame).remove(0);

@@ -1,7 +1,7 @@
 //! ICMP: pings, packets that cannot go on, and errors that find their way by the packet they quote.
 
 use super::{
-    common::{frame::*, plan::*, world::World},
+    common::{frame::*, plan::*, read, world::World},
     expect, expect_nothing,
 };
 use etherparse::{IcmpEchoHeader, Icmpv4Type, icmpv4::DestUnreachableHeader, icmpv4::TimeExceededCode};
@@ -32,6 +32,34 @@ fn connected(plan: &Plan) -> World {
 
 fn data(len: usize) -> Ip {
     tcp_with(endpoint(CLIENT), endpoint(SERVICE), ACK, &vec![b'x'; len - 40])
+}
+
+#[test]
+fn under_fullnat_an_error_from_the_servers_side_reaches_the_client_and_quotes_its_packet() {
+    let mut world = World::new(&one_server(Method::FullNat));
+    let sent = world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway()).remove(0);
+    let quote = read::ipv4_packet(&sent.frame).unwrap();
+    for (quote, flags) in [(quote, " syn"), (&quote[..28], " cut")] {
+        let error = icmp(SERVERS[0], LOCAL, UNREACHABLE, quote).via_server();
+        let line = format!(
+            "wan: 192.0.2.100 > 203.0.113.10 icmp port unreachable [{CLIENT} > {SERVICE} tcp{flags} ttl 63] ttl 63"
+        );
+        expect(&mut world, LAN, &error, &line);
+    }
+}
+
+#[test]
+fn under_fullnat_an_error_from_the_clients_side_comes_from_a_local_address() {
+    let mut world = World::new(&one_server(Method::FullNat));
+    let local = world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway())[0].source();
+    let reply = tcp(SERVER, &local, SYN | ACK).via_server();
+    let sent = world.receive(LAN, &reply).remove(0);
+    let quote = read::ipv4_packet(&sent.frame).unwrap();
+    let error = icmp(FAR_ROUTER, VIP, too_big_for(1_300), quote).via_gateway();
+    let line = format!(
+        "lan: 198.51.100.20 > 198.51.100.11 icmp too big for 1300 [{SERVER} > {local} tcp syn ack ttl 63] ttl 63"
+    );
+    expect(&mut world, WAN, &error, &line);
 }
 
 #[test]
@@ -305,7 +333,7 @@ fn an_error_does_not_keep_a_connection_alive() {
 /// A whole quote must be right inside as well.
 #[track_caller]
 fn assert_quote_is_right(quote: &[u8]) {
-    super::common::read::check_ipv4(quote).unwrap();
+    read::check_ipv4(quote).unwrap();
 }
 
 /// Only what tells an end of a connection something: RFC 792's unreachable, time exceeded, parameter problem.

@@ -2,12 +2,16 @@
 
 use crate::{
     frames::{self, Ends},
-    setup::Setup,
+    setup::{Setup, TABLE},
 };
 use lb_core::{
     conn::entry::Connection,
     counters::{Counter, DropReason, WorkerCounters},
-    flow::key::{Key, Secret},
+    family::V4,
+    flow::{
+        key::{Key, Secret},
+        owner::by_client_rss,
+    },
     memory::{MemoryIo, MemoryPacket},
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
     service::{
@@ -88,7 +92,9 @@ impl Director {
             (_, None) => 0,
             (Spread::ByFlow, Some(ends)) => spread(&ends, self.seats.len()),
             (Spread::ByClient, Some(Ends { source, destination })) => {
-                spread(if port.0 == 0 { &source } else { &destination }, self.seats.len())
+                let (client, port) = if port.0 == 0 { source } else { destination };
+                let queue = by_client_rss::<V4>(client.to_bits(), port, TABLE, self.seats.len());
+                usize::from(queue.0)
             }
         };
         self.seats[worker].queue.push_back(MemoryPacket::new(port, frame));

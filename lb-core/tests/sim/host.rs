@@ -63,7 +63,7 @@ impl Host {
         let mut host = Host::new(setup, HardwareAddress::Ethernet(mac), address, setup.server_mtu, seed);
         let gateway = if setup.method == Method::Nat { DIRECTOR_LAN } else { ROUTER };
         host.interface.routes_mut().add_default_ipv4_route(gateway).unwrap();
-        if setup.method != Method::Nat {
+        if !setup.method.rewrites_endpoints() {
             host.interface.update_ip_addrs(|addresses| {
                 addresses.push(IpCidr::new(IpAddress::Ipv4(VIP), 32)).unwrap();
             });

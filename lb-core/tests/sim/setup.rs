@@ -20,8 +20,13 @@ pub(crate) const UDP_PORT: u16 = 53;
 pub(crate) const DIRECTOR_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// The director on the servers' network.
 pub(crate) const DIRECTOR_LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// What servers see in the place of clients, under FullNAT.
+pub(crate) const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
 /// The router from the servers' network to the clients', by which servers answer under TUN and DR.
 pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 254);
+
+/// Entries of the ports' redirection tables.
+pub(crate) const TABLE: u16 = 128;
 
 /// A world to be simulated.
 #[derive(Clone, Copy, Debug)]
@@ -78,11 +83,11 @@ impl Setup {
 
     /// The port that servers listen on; only NAT can map it.
     pub(crate) fn server_port(&self, protocol: Protocol) -> u16 {
-        match (self.method, protocol) {
-            (Method::Nat, Protocol::Tcp) => 8080,
-            (Method::Nat, Protocol::Udp) => 5353,
-            (_, Protocol::Tcp) => TCP_PORT,
-            (_, Protocol::Udp) => UDP_PORT,
+        match (self.method.rewrites_endpoints(), protocol) {
+            (true, Protocol::Tcp) => 8080,
+            (true, Protocol::Udp) => 5353,
+            (false, Protocol::Tcp) => TCP_PORT,
+            (false, Protocol::Udp) => UDP_PORT,
         }
     }
 
@@ -99,6 +104,7 @@ impl Setup {
             interfaces: vec![interface("wan", 0, DIRECTOR_WAN), interface("lan", 1, DIRECTOR_LAN)],
             services: vec![self.service(Protocol::Tcp), self.service(Protocol::Udp)],
             verify_checksums: true,
+            redirection_len: if self.spread == Spread::ByClient { TABLE } else { 0 },
             ..Plan::default()
         }
     }
@@ -110,6 +116,7 @@ impl Setup {
             scheduler: self.scheduler,
             hash_port: self.hash_port,
             adopt: self.adopt,
+            local_addresses: Vec::from_iter(self.method.hides_clients().then_some(LOCAL.into())),
             servers: (0..self.servers)
                 .map(|server| ServerPlan::new(server_address(server), port, 1))
                 .collect(),

@@ -37,7 +37,7 @@ impl Talk {
 
     /// The server that has the other end, once it has accepted. Of several, the last that still has it open.
     pub(crate) fn server(&self, world: &World) -> Option<usize> {
-        let from = (setup::client_address(self.client), self.port);
+        let from = world.seen_as((setup::client_address(self.client), self.port));
         let is_open = |server: &usize| {
             let host = &world.servers[*server];
             let handle = host.accepted(from);
@@ -119,7 +119,7 @@ impl Talk {
 
     fn other_end(&self, world: &World) -> (usize, SocketHandle) {
         let server = self.server(world).expect("a server that has the connection open");
-        let from = (setup::client_address(self.client), self.port);
+        let from = world.seen_as((setup::client_address(self.client), self.port));
         (server, world.servers[server].accepted(from).expect("accepted"))
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     talk::Talk,
 };
 use lb_core::{conn::state::State, service::load::Load};
+use std::{collections::HashMap, net::Ipv4Addr};
 
 /// Milliseconds between two rounds of the director's loop when nothing else happens.
 const IDLE_MS: u64 = 100;
@@ -23,6 +24,8 @@ pub(crate) struct World {
     pub(crate) director: Director,
     pub(crate) network: Network,
     pub(crate) watched: Option<Watched>,
+    /// What servers see of clients' endpoints, where that is something else.
+    seen_as: HashMap<(Ipv4Addr, u16), (Ipv4Addr, u16)>,
     director_runs: u64,
     next_port: u16,
 }
@@ -43,6 +46,7 @@ impl World {
             network: Network::new(setup),
             setup: *setup,
             watched: None,
+            seen_as: HashMap::new(),
             director_runs: 0,
             next_port: 40_000,
         };
@@ -179,8 +183,20 @@ impl World {
         }
     }
 
+    /// The endpoint that servers see in the place of a client's; that of the last connection from there.
+    pub(crate) fn seen_as(&self, client: (Ipv4Addr, u16)) -> (Ipv4Addr, u16) {
+        self.seen_as.get(&client).copied().unwrap_or(client)
+    }
+
     /// Writes down the state of the watched connection, which no two workers may have.
     fn look(&mut self) {
+        if self.setup.method.hides_clients() {
+            for (_, entry) in self.director.entries() {
+                let client = (Ipv4Addr::from_bits(entry.client), entry.client_port);
+                let local = entry.local().map(|(address, port)| (Ipv4Addr::from_bits(address), port));
+                self.seen_as.insert(client, local.expect("a local address and port"));
+            }
+        }
         let Some(watched) = &mut self.watched else { return };
         let key = watched.talk.key();
         let mut holders = 0;

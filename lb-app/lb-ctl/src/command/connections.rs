@@ -30,6 +30,12 @@ pub struct FilterArgs {
     /// Server's port
     #[arg(long, value_name = "PORT")]
     server_port: Option<u16>,
+    /// Local address or network, which the server sees under fullnat
+    #[arg(long, value_name = "ADDRESS[/PREFIX]", value_parser = network)]
+    local: Option<IpNet>,
+    /// Local port, which the server sees under fullnat
+    #[arg(long, value_name = "PORT")]
+    local_port: Option<u16>,
     /// Service, by name or address
     #[arg(long)]
     service: Option<String>,
@@ -71,6 +77,8 @@ impl FilterArgs {
             vip_port: self.vip_port,
             server: self.server,
             server_port: self.server_port,
+            local: self.local,
+            local_port: self.local_port,
             service: self.service,
             method: self.method,
             state: self.state,

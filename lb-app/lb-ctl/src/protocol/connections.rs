@@ -83,6 +83,13 @@ pub struct Filter {
     /// The server's port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_port: Option<u16>,
+    /// The network of the local address that the server sees, under FullNAT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub local: Option<IpNet>,
+    /// The local port that the server sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub local_port: Option<u16>,
     /// The service: its name, or its address and port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
@@ -159,6 +166,12 @@ pub struct Connection {
     pub server: IpAddr,
     /// The server's port.
     pub server_port: u16,
+    /// The local address that the server sees in the place of the client's, under FullNAT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<IpAddr>,
+    /// The local port that the server sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_port: Option<u16>,
     /// The service's name; none if it has been removed.
     pub service: Option<String>,
     /// Forwarding method.

@@ -11,14 +11,13 @@ pub(super) fn page(text: &mut String, page: &Connections, first: bool) {
     if first {
         let _ = writeln!(
             text,
-            "pro expire state       {:<18} {:<18} {:<18} worker",
+            "pro expire state       {:<18} {:<18} {:<18} worker local",
             "source", "virtual", "destination"
         );
     }
     for connection in &page.connections {
-        let _ = writeln!(
-            text,
-            "{:<3} {:<6} {:<11} {:<18} {:<18} {:<18} {}",
+        let line = format!(
+            "{:<3} {:<6} {:<11} {:<18} {:<18} {:<18} {:<6} {}",
             connection.protocol.upper(),
             minutes(connection.remaining_ms),
             connection.state,
@@ -26,8 +25,15 @@ pub(super) fn page(text: &mut String, page: &Connections, first: bool) {
             endpoint(connection.vip, connection.vip_port),
             endpoint(connection.server, connection.server_port),
             connection.worker,
+            local(connection).unwrap_or_default(),
         );
+        let _ = writeln!(text, "{}", line.trim_end());
     }
+}
+
+/// What the server sees in the place of the client's address and port, if it is not these.
+fn local(connection: &Connection) -> Option<String> {
+    Some(endpoint(connection.local?, connection.local_port?))
 }
 
 /// What was shown, and what was not.
@@ -72,6 +78,9 @@ pub(super) fn detail(text: &mut String, connection: &Connection) {
     line("client", endpoint(*client, *client_port));
     line("virtual", endpoint(*vip, *vip_port));
     line("server", endpoint(*server, *server_port));
+    if let Some(local) = local(connection) {
+        line("local", local);
+    }
     line("service", connection.service.clone().unwrap_or_else(|| "removed".to_owned()));
     line("method", connection.method.clone());
     line("state", connection.state.clone());

@@ -154,9 +154,10 @@ fn described(field: &Field) -> Described {
         | Kind::Hexadecimal
         | Kind::Address
         | Kind::Endpoint
-        | Kind::Listen => (Shape::Text, &[][..]),
-        Kind::StatusCodes | Kind::Program | Kind::List(_) | Kind::Table(_) => {
-            panic!("{}: no command can say a list or a table", field.key)
+        | Kind::Listen
+        | Kind::List(_) => (Shape::Text, &[][..]),
+        Kind::StatusCodes | Kind::Program | Kind::Table(_) => {
+            panic!("{}: no command can say a table", field.key)
         }
     };
     Described {
@@ -166,6 +167,9 @@ fn described(field: &Field) -> Described {
         placeholder: match shape {
             Shape::Flag => "true|false".to_owned(),
             Shape::Time => "TIME".to_owned(),
+            Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::Address)) => {
+                "ADDRESS[,ADDRESS...]".to_owned()
+            }
             Shape::Number | Shape::Text => field.key.to_uppercase(),
         },
         values: values.iter().map(ToString::to_string).collect(),

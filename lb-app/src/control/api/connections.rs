@@ -210,12 +210,15 @@ fn matches(running: &Running, filter: &Filter) -> Result<ConnectionMatch, Refusa
             count(connection, Direction::In) + count(connection, Direction::Out)
         };
         let idle_ms = connection.seen.age(now).as_millis();
+        let local = || connection.local();
         is(&filter.client, connection.client)
             && is(&filter.vip, connection.vip)
             && is(&filter.server, connection.server_address)
             && port(filter.client_port, connection.client_port)
             && port(filter.vip_port, connection.vip_port)
             && port(filter.server_port, connection.server_port)
+            && (filter.local.is_none() || local().is_some_and(|(address, _)| is(&filter.local, address)))
+            && (filter.local_port.is_none() || local().is_some_and(|(_, at)| port(filter.local_port, at)))
             && filter.protocol.is_none_or(|protocol| meant(protocol) == connection.protocol)
             && state.is_none_or(|state| state == connection.state)
             && method.is_none_or(|method| method == connection.method)
@@ -245,6 +248,8 @@ fn describe(snapshot: &Snapshot, listed: &Listed) -> said::Connection {
         vip_port: connection.vip_port,
         server: address(connection.server_address),
         server_port: connection.server_port,
+        local: connection.local().map(|(bits, _)| address(bits)),
+        local_port: connection.local().map(|(_, port)| port),
         service: snapshot.order.contains(&service).then(name),
         method: connection.method.to_string(),
         state: connection.state.name().to_owned(),

@@ -12,9 +12,12 @@ use crate::{
     journal::Happened,
 };
 use lb_core::{
+    ids::LocalId,
     service::{
+        Numbered,
+        load::Load,
         plan::{Plan, Role},
-        snapshot::{Snapshot, SnapshotError},
+        snapshot::{LocalAddress, LocalStanding, Snapshot, SnapshotError},
     },
     worker::exchange::Exchange,
 };
@@ -121,9 +124,10 @@ impl Running {
     fn successor(&self, current: &Current, plan: &Plan) -> Result<Snapshot, SnapshotError> {
         // A worker that is behind may still open connections for a server that is gone for all others.
         let all_follow = !self.workers.iter().any(WorkerView::is_behind);
-        let in_use = |server| {
-            let load = self.board.total(server);
-            !all_follow || load.active != 0 || load.inactive != 0
+        let in_use = |number| match number {
+            _ if !all_follow => true,
+            Numbered::Server(server) => self.board.total(server) != Load::default(),
+            Numbered::Local(address) => self.local_ports(address) != 0,
         };
         current.snapshot.successor(plan, &in_use)
     }
@@ -140,6 +144,24 @@ impl Running {
         };
         let happened = Happened::new(Kind::RoleChanged, text);
         self.journal.tell(who.map_or(happened.clone(), |who| happened.by(who)));
+    }
+
+    /// Has local addresses go that are not configured any more, once the last connection has left them.
+    pub(crate) fn release_local_addresses(&self) {
+        let leaves = |(id, local): (LocalId, &LocalAddress)| {
+            local.standing == LocalStanding::Leaving && self.local_ports(id) == 0
+        };
+        let may_go = |current: &Current| current.snapshot.local_addresses.numbered().any(leaves);
+        if !may_go(&self.current()) || self.workers.iter().any(WorkerView::is_behind) {
+            return;
+        }
+        if let Some(_turn) = self.changing.try_lock() {
+            let current = self.current();
+            if may_go(&current) {
+                // A worker that does not respond is told of by whoever gives it the snapshot.
+                let _ = self.carry_out(&current, current.operators_plan(), current.config.clone());
+            }
+        }
     }
 
     /// Retries workers that did not respond to a change.

@@ -151,11 +151,15 @@ fn encode(worker: WorkerId, saved: &Saved) -> [u8; RECORD] {
     put(&saved.key.destination_port.to_le_bytes());
     put(&saved.server_port.to_le_bytes());
     put(&worker.0.to_le_bytes());
-    put(&[saved.key.protocol.number(), saved.method as u8, saved.state as u8, 0]);
+    put(&[saved.key.protocol.number(), code(saved.method), saved.state as u8, 0]);
     put(&(saved.idle.as_millis() as u32).to_le_bytes());
     put(&(saved.age.as_millis() as u32).to_le_bytes());
     saved.packets.iter().for_each(|packets| put(&packets.to_le_bytes()));
     saved.bytes.iter().for_each(|bytes| put(&bytes.to_le_bytes()));
+    if let Some((address, port)) = saved.local {
+        put(&address.to_le_bytes());
+        put(&port.to_le_bytes());
+    }
     record
 }
 
@@ -171,12 +175,14 @@ fn decode(record: &[u8; RECORD], since_ms: u64) -> Option<(WorkerId, Saved)> {
         destination_port: u16_at(14)?,
         protocol: Protocol::from_number(record[20])?,
     };
+    let method = Method::ALL.iter().copied().find(|method| code(*method) == record[21])?;
     let later = |ms: u32| Duration::from_millis(u64::from(ms) + since_ms);
     let saved = Saved {
         key,
         server_address: u32_at(8)?,
         server_port: u16_at(16)?,
-        method: *Method::ALL.get(usize::from(record[21]))?,
+        method,
+        local: method.hides_clients().then_some((u32_at(56)?, u16_at(60)?)),
         state: *State::ALL.get(usize::from(record[22]))?,
         idle: later(u32_at(24)?),
         age: later(u32_at(28)?),
@@ -184,6 +190,16 @@ fn decode(record: &[u8; RECORD], since_ms: u64) -> Option<(WorkerId, Saved)> {
         bytes: [u64_at(40)?, u64_at(48)?],
     };
     Some((WorkerId(u16_at(18)?), saved))
+}
+
+/// What stands for a method.
+const fn code(method: Method) -> u8 {
+    match method {
+        Method::Nat => 0,
+        Method::Tun => 1,
+        Method::Dr => 2,
+        Method::FullNat => 3,
+    }
 }
 
 fn now_ms() -> u64 {
@@ -228,7 +244,8 @@ mod tests {
             },
             server_address: 0xcb00_7101,
             server_port: 8080,
-            method: Method::Tun,
+            method: if number == 4 { Method::FullNat } else { Method::Tun },
+            local: (number == 4).then_some((0xc633_6414, 40_001)),
             state: State::Established,
             idle: Duration::from_millis(17),
             age: Duration::from_secs(3),

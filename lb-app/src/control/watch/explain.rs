@@ -109,7 +109,7 @@ impl Running {
 fn likely_port(snapshot: &Snapshot, imagined: &Imagined) -> PortId {
     let back = snapshot.routing.next_hop(*imagined.source.ip()).map(|hop| hop.interface);
     let local = || match snapshot.local::<V4>(imagined.destination.ip().to_bits())? {
-        Local::Vip { attached, .. } => attached,
+        Local::Vip { attached, .. } | Local::Source { attached, .. } => attached,
         Local::Own(interface) => Some(interface),
     };
     back.or_else(local).map_or(PortId(0), |interface| snapshot.interfaces[interface].port)

@@ -28,6 +28,8 @@ pub struct ServicePlan {
     pub port: u16,
     /// How packets reach the servers.
     pub method: Method,
+    /// The director's addresses that servers see in the place of clients', under FullNAT.
+    pub local_addresses: Vec<IpAddr>,
     /// How servers are chosen.
     pub scheduler: SchedulerKind,
     /// Hashing schedulers look at the client's port beside its address: IPVS's flags `sh-port` and `mh-port`.
@@ -64,6 +66,28 @@ impl ServicePlan {
         option!(method, Kind::Word(Method::NAMES), "How packets reach the servers.")
             .required("\"nat\"")
             .effect(Effect::EndsConnections),
+        Opt::<Self>::new(
+            "local_addresses",
+            Kind::List(&Kind::Address),
+            "Addresses of the director that servers see in the place of clients', under fullnat: nobody else's, and \
+             answered for as VIPs are. Each has 60,000 connections with each server. One that is removed serves its \
+             connections until they end.",
+            |service| {
+                Some(Value::List(service.local_addresses.iter().copied().map(Value::Address).collect()))
+            },
+            |service, value| {
+                let Value::List(values) = value else { return false };
+                let addresses = values.iter().map(|value| match value {
+                    Value::Address(address) => Some(*address),
+                    _ => None,
+                });
+                let Some(addresses) = addresses.collect() else { return false };
+                service.local_addresses = addresses;
+                true
+            },
+        )
+        .example("[\"198.51.100.20\"]")
+        .scope(Scope::Everywhere),
         Opt::<Self>::new(
             "scheduler",
             Kind::Word(SchedulerKind::NAMES),
@@ -129,6 +153,7 @@ impl ServicePlan {
             vip: key.vip,
             port: key.port,
             method,
+            local_addresses: Vec::new(),
             // IPVS's default.
             scheduler: SchedulerKind::Wlc,
             hash_port: false,

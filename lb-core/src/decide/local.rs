@@ -1,0 +1,87 @@
+//! A local address and port for a connection under FullNAT.
+//!
+//! Any port of the worker's is free that no connection with the same server has; one that is over has it until it is
+//! forgotten. The worker's own table says so by the key of the server's replies. Ports are tried in an order in which those
+//! that have been tried lie evenly among all, so that a few tries find what is free, wherever it lies: where 15 of 16 are
+//! taken, 16 on average.
+
+use super::known::{Forwarded, Known};
+use crate::{
+    conn::connections::Vacancy,
+    family::Family,
+    flow::{key::Key, local_port::PortTurn, table::Place},
+    ids::{ConnectionId, ServerId},
+    limits::{FIRST_LOCAL_PORT, PORT_TRIES},
+    sched::load::Load,
+};
+
+/// Ports that are tried where connections take nearly all of them: then a search is seldom worth its time, and many may be
+/// made.
+const TRIES_NEARLY_FULL: usize = 16;
+/// The part of the ports that is left when nearly all are taken: one over this.
+const LAST_PART: u64 = 16;
+
+/// What a connection under FullNAT begins with.
+pub(super) struct LocalPlace<F: Family> {
+    /// The address and port that the server is to see.
+    pub(super) local: (F::Address, u16),
+    /// Where the connection would be in the table.
+    pub(super) vacancy: Vacancy,
+}
+
+impl Known {
+    /// A local address and port that no connection with the server has, but for one that is about to end. `forward` is the
+    /// place of the client's packets in the table. `None` if none was found.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn local_place<F: Forwarded>(
+        &self,
+        (key, forward): (&Key<F>, Place),
+        server: ServerId,
+        turn: PortTurn,
+        ending: Option<ConnectionId>,
+    ) -> Option<LocalPlace<F>> {
+        let tries = if self.ports_are_nearly_taken(server) { TRIES_NEARLY_FULL } else { PORT_TRIES };
+        self.local_replies(key, server, turn).take(tries).find_map(|reply| {
+            let vacancy = F::connections(self).vacancy(forward, Some(&reply));
+            let is_free = vacancy.taken.is_none_or(|taken| Some(taken) == ending);
+            is_free.then_some(LocalPlace { local: (reply.destination, reply.destination_port), vacancy })
+        })
+    }
+
+    /// Starts loading where the server's replies will be looked for if the first port that is tried is free.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn prefetch_local<F: Forwarded>(&self, key: &Key<F>, server: ServerId, turn: PortTurn) {
+        if let Some(reply) = self.local_replies(key, server, turn).next() {
+            F::connections(self).prefetch_key(reply.packed());
+        }
+    }
+
+    /// The keys that the server's replies can have, in the order in which they are tried.
+    fn local_replies<F: Forwarded>(
+        &self,
+        key: &Key<F>,
+        server: ServerId,
+        turn: PortTurn,
+    ) -> impl Iterator<Item = Key<F>> {
+        let plan = &self.snapshot.servers[server].plan;
+        let addresses = &self.snapshot.service_of(server).local_addresses;
+        let reply = key.answered_by(F::of(plan.address).unwrap_or_default(), plan.port);
+        let in_turn = addresses.iter().cycle().skip(turn.of(addresses.len()));
+        self.ports.words(turn).zip(in_turn).filter_map(move |(word, &id)| {
+            let destination = F::of(self.snapshot.local_addresses[id].address)?;
+            let destination_port = word ^ F::words(destination);
+            (destination_port >= FIRST_LOCAL_PORT).then_some(Key { destination, destination_port, ..reply })
+        })
+    }
+
+    /// Whether this worker has nearly as many connections with a server as it has ports. That counts connections of
+    /// addresses that are not configured any more as well, so it only says how long to search.
+    fn ports_are_nearly_taken(&self, server: ServerId) -> bool {
+        let Load { active, inactive } = self.team.board.own(self.id, server);
+        let addresses = self.snapshot.service_of(server).local_addresses.len() as u64;
+        let ports = u64::from(self.ports.len()) * addresses;
+        u64::from(active) + u64::from(inactive) > ports - ports / LAST_PART
+    }
+}

@@ -1,0 +1,67 @@
+//! FullNAT: the client's packets go to the server's address and port, and come from a local address and port of the
+//! director; the server's come from the VIP's, and go to the client's. To the server the director is its client.
+
+use crate::{
+    conn::{
+        aside::LocalEnd,
+        entry::{Connection, Ends},
+    },
+    family::Family,
+    wire::{checksum::Folded, headers::Headers, protocol::Protocol, put32, raw32, tcp, udp},
+};
+
+/// The client's packet, on its way to the server.
+#[inline(always)]
+pub fn inbound<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &Connection<F>) {
+    let LocalEnd { address, port, addresses } = connection.local_end();
+    let ends =
+        Ends { source: (address, port), destination: (connection.server_address, connection.server_port) };
+    rewrite(frame, at, connection.protocol, addresses, ends);
+}
+
+/// The server's packet, on its way to the client. What it acknowledges is kept, as under NAT.
+#[inline(always)]
+pub fn outbound<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &mut Connection<F>) {
+    let number = usize::from(at.l4) + tcp::ACKNOWLEDGEMENT;
+    if frame.len() >= number + 4 {
+        connection.acknowledged = raw32(frame, number);
+    }
+    let ends = Ends {
+        source: (connection.vip, connection.vip_port),
+        destination: (connection.client, connection.client_port),
+    };
+    rewrite(frame, at, connection.protocol, connection.local_end().addresses.undone(), ends);
+}
+
+/// Replaces both addresses and both ports (which TCP and UDP have in the same places), takes one off the time to live, and
+/// updates both checksums. What the addresses do to them was computed when the connection began.
+#[inline(always)]
+fn rewrite<F: Family>(
+    frame: &mut [u8],
+    at: &Headers<F>,
+    protocol: Protocol,
+    addresses: Folded,
+    Ends { source, destination }: Ends<F>,
+) {
+    let Some((ip, l4)) = frame[usize::from(at.l3)..].split_at_mut_checked(usize::from(at.l4 - at.l3)) else {
+        return;
+    };
+    F::put(ip, F::SOURCE, source.0);
+    F::put(ip, F::DESTINATION, destination.0);
+    F::forward(ip, addresses.and(const { F::ONE_OFF_TTL.folded() }));
+    let old = raw32(l4, tcp::SOURCE_PORT);
+    put32(l4, tcp::SOURCE_PORT, u32::from(source.1) << 16 | u32::from(destination.1));
+    let segment = addresses.words(old, raw32(l4, tcp::SOURCE_PORT));
+    match protocol {
+        Protocol::Tcp => {
+            if let Some(checksum) = l4.get_mut(tcp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
+                segment.apply(checksum);
+            }
+        }
+        Protocol::Udp => {
+            if let Some(checksum) = l4.get_mut(udp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
+                segment.apply_udp(checksum);
+            }
+        }
+    }
+}
