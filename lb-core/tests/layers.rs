@@ -42,6 +42,7 @@ const LB_CTL: Layers = &[
     &["render"],                                 // answers become text
     &["command"],                                // words become requests
     &["top", "follow", "stream"],                // the live view, events and packets as they come
+    &["ipvsadm"],                                // what ipvsadm would do
     &["session"],                                // one command after the other
     &["shell"],                                  // the terminal
     &["completion", "man"],                      // what other shells and man show of it

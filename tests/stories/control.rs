@@ -29,7 +29,7 @@ const READERS: [(&str, &[&str]); 33] = [
     ("-Ln --stats", &["Conns   InPkts  OutPkts  InBytes OutBytes"]),
     ("show services tcp-nat-80 rate", &["CPS    InPPS   OutPPS    InBPS   OutBPS"]),
     ("show health", &["RemoteAddress:Port", "quorum reached, weight 2 up", "tcp", "serves", "in "]),
-    ("-Lnc", &["pro expire state", "TCP 1", "ESTABLISHED", "connections in total"]),
+    ("-Lnc", &["IPVS connection entries", "pro expire state", "TCP 1", "ESTABLISHED"]),
     ("show connections state established protocol tcp vip 192.0.2.100 limit 5", &["192.0.2.10:", "1 shown"]),
     ("count connections", &["connections, 1 of them active, capacity 131072", "  worker 1: "]),
     ("show neighbours", &["198.51.100.11 on lan at "]),
@@ -132,7 +132,7 @@ fn what_is_changed_takes_effect() -> Result<()> {
     control.ask("set server tcp-nat-80 198.51.100.12 weight 2")?;
     control.ask("set server tcp-nat-80 198.51.100.11 state drain")?;
     assert_eq!(client.who_answers(target, 6)?.get("server2"), Some(&6));
-    assert!(control.ask("-Ln")?.contains(" drain"));
+    assert!(control.ask("show services")?.contains(" drain"));
     control.ask("set server tcp-nat-80 198.51.100.11 state enabled")?;
 
     control.ask("add service second tcp 192.0.2.100:81 nat scheduler wlc")?;
@@ -192,6 +192,47 @@ fn what_is_changed_takes_effect() -> Result<()> {
     director.stop()?;
     let (status, message) = control.refused("show director")?;
     assert!(status == Some(3) && message.contains("is lb-app running?"), "{status:?} {message}");
+    Ok(())
+}
+
+#[test]
+fn scripts_of_ipvsadms_run_by_a_link_of_its_name() -> Result<()> {
+    let world = World::new()?;
+    let director = world.start(&Config::new().service(Service::tcp(Method::Nat, world::HTTP)))?;
+    let control = Control::of(&director)?;
+    let folder = std::env::temp_dir().join(format!("lb-ipvsadm-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    std::os::unix::fs::symlink(lb_stories::control::lbctl()?, folder.join("ipvsadm"))?;
+    let run = |script: &str| -> Result<String> {
+        let mut command = std::process::Command::new("timeout");
+        command.args(["60", "sh", "-ec", script]).env("LB_SOCKET", control.socket());
+        command.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+        let output = command.output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{script}: {}: {errors}", output.status);
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    run("ipvsadm -C
+         ipvsadm -A -t 192.0.2.100:80 -s wrr
+         ipvsadm -a -t 192.0.2.100:80 -r 198.51.100.11:8080 -m -w 1
+         ipvsadm --add-server --tcp-service 192.0.2.100:80 --real-server 198.51.100.12:8080 --masquerading
+         ipvsadm -e -t 192.0.2.100:80 -r 198.51.100.12:8080 -m -w 3
+         ipvsadm --set 600 0 0")?;
+    let target = Method::Nat.at(world::HTTP);
+    let answers = world.client().who_answers(target, 8)?;
+    assert_eq!((answers.get("server1"), answers.get("server2")), (Some(&2), Some(&6)));
+    assert_eq!(run("ipvsadm -L --timeout")?, "Timeout (tcp tcpfin udp): 600 60 300\n");
+    let rules = run("ipvsadm -S -n")?;
+    assert_eq!(run("ipvsadm -S -n > rules; ipvsadm -C; ipvsadm -R < rules; rm rules; ipvsadm -Sn")?, rules);
+    assert_eq!(world.client().who_answers(target, 8)?.len(), 2);
+    // What changes nothing says so, for Ansible and its kind.
+    let again = run("ipvsadm --json -e -t 192.0.2.100:80 -r 198.51.100.12:8080 -m -w 3")?;
+    assert!(again.contains("\"changed\":false"), "{again}");
+    let other = run("ipvsadm --json -e -t 192.0.2.100:80 -r 198.51.100.12:8080 -m -w 4")?;
+    assert!(other.contains("\"changed\":true"), "{other}");
+    assert!(run("ipvsadm -A -t 192.0.2.100:81 -p 300").is_err());
+    fs::remove_dir_all(folder)?;
+    director.stop()?;
     Ok(())
 }
 

@@ -1,16 +1,17 @@
-//! The command line of `lbctl`: its own options, then a command of the shell or one of ipvsadm's listings.
+//! The command line of `lbctl`: its own options, then a command of the shell or an invocation of ipvsadm's.
 
 use crate::{
     DEFAULT_SOCKET,
-    command::{self, Command, ipvsadm},
+    command::{self, Command},
     completion::Shell,
+    ipvsadm::grammar::is_command,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Asks and changes a running lb-app.
 ///
-/// Without a command it opens a shell. Commands are those of the shell; `lbctl help all` lists them. ipvsadm's listings work as well: -Ln, -Ln --stats, -Ln --rate, -Lnc.
+/// Without a command it opens a shell. Commands are those of the shell; `lbctl help all` lists them. ipvsadm's options work as well (-A, -a, -Ln, -S and the like), also by a link of that name to lbctl.
 #[derive(Debug, Parser)]
 #[command(name = "lbctl", version = crate::version::VERSION, disable_help_subcommand = true)]
 pub struct Options {
@@ -47,6 +48,13 @@ pub enum Own {
         #[arg(allow_hyphen_values = true)]
         line: String,
     },
+    /// What ipvsadm would do with these arguments
+    #[command(name = "__ipvsadm", hide = true, disable_help_flag = true)]
+    Ipvsadm {
+        /// Its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Write the manual page into a directory
     #[command(hide = true)]
     Man {
@@ -65,17 +73,28 @@ pub fn parse(arguments: Vec<String>) -> Result<Options, clap::Error> {
     Options::from_arg_matches(&tree.try_get_matches_from(arguments)?)
 }
 
-/// Makes a command's words whole and gives its qualifiers their dashes; translates ipvsadm's listings.
+/// Makes a command's words whole and gives its qualifiers their dashes; leaves to ipvsadm what is its own.
 fn arrange(tree: &clap::Command, mut arguments: Vec<String>) -> Result<Vec<String>, clap::Error> {
+    let program = arguments.first().map(|program| program.rsplit('/').next().unwrap_or_default());
+    let is_ipvsadm = program == Some("ipvsadm");
     let mut at = 1;
     while let Some(argument) = arguments.get(at).filter(|argument| argument.starts_with('-')) {
-        if let Some(command) = ipvsadm::listing(&arguments[at..]) {
-            arguments.splice(at.., command);
-            return Ok(arguments);
+        if !is_ipvsadm && is_command(argument) {
+            break;
         }
-        at += if matches!(argument.as_str(), "--socket" | "--cmdline-file") { 2 } else { 1 };
+        match argument.split('=').next().unwrap_or_default() {
+            "--socket" | "--cmdline-file" => at += if argument.contains('=') { 1 } else { 2 },
+            "--json" => at += 1,
+            _ if is_ipvsadm => break,
+            _ => at += 1,
+        }
     }
-    let command = arguments.split_off(at.min(arguments.len()));
+    let at = at.min(arguments.len());
+    if is_ipvsadm || arguments.get(at).is_some_and(|argument| is_command(argument)) {
+        arguments.splice(at..at, ["__ipvsadm", "--"].map(str::to_owned));
+        return Ok(arguments);
+    }
+    let command = arguments.split_off(at);
     arguments.extend(command::words::resolve(tree, command).map_err(command::wrong)?);
     Ok(arguments)
 }

@@ -3,7 +3,7 @@
 use crate::{
     command::{self, Command, ShellLine, Step, complete, help},
     failure::Failure,
-    follow,
+    follow, ipvsadm,
     protocol::{
         Outcome, Reply, Request, Return, VERSION, connections, director, events, health, services, trace,
     },
@@ -81,6 +81,19 @@ impl<T: Transport> Session<T> {
             Step::Quit => return Ok(Flow::Quit),
         }
         Ok(Flow::GoOn)
+    }
+
+    /// Does what ipvsadm would do with these arguments; `-R` reads rules from `input`.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn ipvsadm(
+        &mut self,
+        words: &[String],
+        input: &mut dyn BufRead,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        ipvsadm::run::run(&mut self.transport, words, self.json, input, out)
     }
 
     /// Runs the commands of a file. It stops at the first that fails, unless `keep_going`.

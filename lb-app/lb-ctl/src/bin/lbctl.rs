@@ -60,6 +60,7 @@ fn run() -> Result<(), Failure> {
             Ok(out.write_all(help::help(&topic).map_err(Failure::Wrong)?.as_bytes())?)
         }
         Some(Own::Shared(command)) => session()?.run(command, &mut out).map(drop),
+        Some(Own::Ipvsadm { words }) => session()?.ipvsadm(&words, &mut io::stdin().lock(), &mut out),
         Some(Own::Completions { shell }) => Ok(out.write_all(shell.script().as_bytes())?),
         Some(Own::Complete { line }) => {
             Ok(out.write_all(completion::answer(&Options::command(), &line).as_bytes())?)

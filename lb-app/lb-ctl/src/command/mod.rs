@@ -10,7 +10,6 @@ pub mod complete;
 mod connections;
 mod follow;
 pub mod help;
-pub mod ipvsadm;
 mod offer;
 mod options;
 mod parse;

@@ -15,11 +15,7 @@ use lb_ctl::{
 pub(super) type Answer = Result<Reply, Refusal>;
 
 /// Edits the plan for somebody. What `edit` refuses is refused with its own words.
-pub(super) fn change<T>(
-    running: &Running,
-    who: &str,
-    edit: impl FnOnce(&mut Plan) -> Result<T, Refusal>,
-) -> Result<T, Refusal> {
+pub(super) fn change(running: &Running, who: &str, edit: impl FnOnce(&mut Plan) -> Answer) -> Answer {
     let (mut refusal, mut lines) = (None, Vec::new());
     let outcome = running.change(|plan| {
         let before = plan.clone();
@@ -31,7 +27,10 @@ pub(super) fn change<T>(
         lines = Difference::of_plans(&before, plan);
         Ok(outcome)
     });
-    let outcome = outcome.map_err(|error| refusal.unwrap_or_else(|| change_refused(&error)))?;
+    let mut outcome = outcome.map_err(|error| refusal.unwrap_or_else(|| change_refused(&error)))?;
+    if let Reply::Done(done) = &mut outcome {
+        done.changed = Some(!lines.is_empty());
+    }
     let text = format!("configuration {} is in effect", running.current().generation);
     let lines = lines.iter().map(ToString::to_string);
     running.journal.tell(Happened::new(Kind::Changed, text).by(who).details(lines));
@@ -80,6 +79,11 @@ pub(super) fn done() -> Reply {
     Reply::Done(Done::default())
 }
 
+/// The same where it is a question whether anything is different now.
+pub(super) fn done_if(changed: bool) -> Reply {
+    Reply::Done(Done { changed: Some(changed), ..Done::default() })
+}
+
 pub(super) fn done_with(note: impl Into<String>) -> Reply {
-    Reply::Done(Done { notes: vec![note.into()] })
+    Reply::Done(Done { notes: vec![note.into()], ..Done::default() })
 }

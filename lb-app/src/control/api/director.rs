@@ -1,7 +1,7 @@
 //! The director as a whole.
 
 use super::{
-    answer::{Answer, change_refused, done, done_with, word},
+    answer::{Answer, change_refused, done, done_if, done_with, word},
     forward, keys,
     process::Process,
     services,
@@ -78,8 +78,9 @@ pub(super) fn answer(
         Request::Role { ref role } => {
             let role = word("role", role, Role::ALL, Role::name)?;
             let before = running.change(|plan| Ok(std::mem::replace(&mut plan.director.role, role)));
-            running.tell_role(before.map_err(|error| change_refused(&error))?, Some(who));
-            Ok(done())
+            let before = before.map_err(|error| change_refused(&error))?;
+            running.tell_role(before, Some(who));
+            Ok(done_if(before != role))
         }
         Request::Reload { dry_run, confirm_within_ms } => {
             let confirm_within = confirm_within_ms.map(Duration::from_millis);
@@ -87,12 +88,13 @@ pub(super) fn answer(
             let Reloaded { difference, kept, cautions } =
                 reloaded.map_err(|error| invalid(error.to_string().trim_end()))?;
             let mut notes: Vec<String> = difference.live.iter().map(ToString::to_string).collect();
+            let changed = Some(!notes.is_empty());
             if notes.is_empty() {
                 notes.push("no differences".to_owned());
             }
             notes.extend(kept.iter().map(Line::kept));
             notes.extend(cautions.iter().map(|caution| format!("warning: {caution}")));
-            Ok(Reply::Done(Done { notes }))
+            Ok(Reply::Done(Done { changed, notes }))
         }
         Request::Confirm if reloads.confirm(running, who) => Ok(done()),
         Request::Confirm => Err(invalid("no reload is pending")),
@@ -100,12 +102,12 @@ pub(super) fn answer(
             Ok(true) => {
                 let what = format!("saved the running configuration to {}", running.path.display());
                 tell(Kind::Saved, what.clone());
-                Ok(done_with(what))
+                Ok(Reply::Done(Done { changed: Some(true), notes: vec![what] }))
             }
-            Ok(false) => Ok(done_with(format!(
-                "{} already contains the running configuration",
-                running.path.display()
-            ))),
+            Ok(false) => {
+                let what = format!("{} already contains the running configuration", running.path.display());
+                Ok(Reply::Done(Done { changed: Some(false), notes: vec![what] }))
+            }
             Err(error) => Err(Refusal::new(Code::Failed, error.to_string().trim_end())),
         },
         Request::Quit => {

@@ -1,7 +1,7 @@
 //! Virtual services and their real servers.
 
 use super::{
-    answer::{self, Answer, change, done, not_found, word},
+    answer::{self, Answer, change, done, done_if, not_found, word},
     called,
     keys::{self, supported},
     options,
@@ -223,7 +223,7 @@ fn modify_server(plane: &ControlPlane, wanted: &ServerChange, who: &str) -> Answ
     };
     let happened = Happened::new(kind, text).service(service).server(key.endpoint()).by(who);
     running.journal.tell(happened.details(lines.iter().map(ToString::to_string)));
-    Ok(done())
+    Ok(done_if(!lines.is_empty() || within_ms.is_some()))
 }
 
 /// The service that is called so, to be changed.

@@ -1,0 +1,410 @@
+//! Doing what an invocation of ipvsadm says, as far as a running director can; what it cannot is refused with the nearest
+//! thing, before anything is changed.
+
+use super::{
+    grammar::{self, Act, Forward, Listing, ServerOptions, ServiceOptions, Target, Transport as Protocol},
+    text,
+};
+use crate::{
+    failure::Failure,
+    protocol::{
+        self, Code, Outcome, Refusal, Reply, Request, Return, VERSION, connections, options::Options,
+        services, timeouts,
+    },
+    transport::{CallError, Transport},
+};
+use serde_json::json;
+use std::io::{self, BufRead, Write};
+
+/// Connections that a listing shows, at most.
+const MOST_CONNECTIONS: usize = 1_000_000;
+
+/// Runs one invocation. `-R` reads its rules from `input`.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn run<T: Transport>(
+    transport: &mut T,
+    words: &[String],
+    json: bool,
+    input: &mut dyn BufRead,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let act = grammar::parse(words).map_err(Failure::Wrong)?;
+    let mut runner = Runner { transport, json };
+    match act {
+        Act::Restore => runner.restore(input, out),
+        act => runner.act(act, out),
+    }
+}
+
+/// How it is used, for `-h`.
+const HELP: &str = "ipvsadm's options, on a running lb-app:\n  \
+    -A|-E -t|-u VIP:PORT [-s SCHEDULER] [-b FLAGS]\n  -D -t|-u VIP:PORT\n  \
+    -a|-e -t|-u VIP:PORT -r SERVER[:PORT] [-m|-i|-g] [-w WEIGHT]\n  -d -t|-u VIP:PORT -r SERVER[:PORT]\n  \
+    -L [-t|-u VIP:PORT] [-n] [--stats|--rate] [-X] | -L -c | -L --timeout\n  -S [-n]\n  -R\n  -C\n  \
+    --set TCP TCPFIN UDP\nWhat has no equal is refused, with the nearest thing.\n";
+
+struct Runner<'t, T> {
+    transport: &'t mut T,
+    json: bool,
+}
+
+impl<T: Transport> Runner<'_, T> {
+    fn act(&mut self, act: Act, out: &mut dyn Write) -> Result<(), Failure> {
+        match act {
+            Act::AddService(target, options) => {
+                let key = key(&target)?;
+                let options = service_options(&options)?;
+                // ipvsadm's default; the first server may say another.
+                self.tell(add_service(key, "dr", options), out)
+            }
+            Act::EditService(target, options) => {
+                let options = service_options(&options)?;
+                let name = self.named(&target)?.name;
+                self.tell(services::Request::Change(services::ServiceChange { name, options }), out)
+            }
+            Act::DeleteService(target) => {
+                let name = self.named(&target)?.name;
+                self.tell(services::Request::Remove { name }, out)
+            }
+            Act::AddServer(target, address, port, options) => {
+                let service = self.named(&target)?;
+                let options = self.server_options(&service, &options)?;
+                self.tell(
+                    services::Request::AddServer {
+                        service: service.name,
+                        address,
+                        port: some(port),
+                        options,
+                    },
+                    out,
+                )
+            }
+            Act::EditServer(target, address, port, options) => {
+                let service = self.named(&target)?;
+                same_method(&service, &options)?;
+                let (service, address, port, options) =
+                    (service.name, address, at(port, &service.key), weight(&options)?);
+                let change =
+                    services::ServerChange { service, address, port, state: None, within_ms: None, options };
+                self.tell(services::Request::ChangeServer(change), out)
+            }
+            Act::DeleteServer(target, address, port) => {
+                let service = self.named(&target)?;
+                let port = at(port, &service.key);
+                self.tell(services::Request::RemoveServer { service: service.name, address, port }, out)
+            }
+            Act::Clear => {
+                for service in self.services(None)?.1 {
+                    self.tell(services::Request::Remove { name: service.name }, out)?;
+                }
+                Ok(())
+            }
+            Act::Save => {
+                let (_, services) = self.services(None)?;
+                Ok(out.write_all(text::rules(&services).as_bytes())?)
+            }
+            Act::List(target, how) => self.list(target, how, out),
+            Act::Timeouts(seconds) => {
+                for (state, seconds) in ["established", "fin_wait", "udp"].into_iter().zip(seconds) {
+                    if seconds > 0 {
+                        let (state, timeout_ms) = (state.to_owned(), u64::from(seconds) * 1_000);
+                        self.say(
+                            &Request::Timeouts(timeouts::Request::Set { service: None, state, timeout_ms }),
+                            out,
+                        )?;
+                    }
+                }
+                Ok(())
+            }
+            Act::Zero(_) => Err(refused(
+                "counters of services cannot be cleared; `lbctl clear fwd stats all` clears those of ports",
+            )),
+            Act::Daemon => Err(refused(
+                "connections are not copied to other directors; `mh` with `adopt` goes on with them",
+            )),
+            Act::Restore => Err(Failure::Wrong("rules cannot read rules".to_owned())),
+            Act::Help => Ok(out.write_all(HELP.as_bytes())?),
+            Act::Version => Ok(writeln!(out, "ipvsadm by lbctl {}", crate::version::VERSION)?),
+        }
+    }
+
+    /// Rules line by line, up to the first that fails.
+    fn restore(&mut self, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<(), Failure> {
+        for (line, text) in (1..).zip(input.lines()) {
+            let at = |failure| Failure::InFile {
+                file: "standard input".to_owned(),
+                line,
+                failure: Box::new(failure),
+            };
+            let text = text.map_err(|error| at(Failure::Wrong(error.to_string())))?;
+            let words = crate::command::words::split(&text).map_err(|what| at(Failure::Wrong(what)))?;
+            if words.is_empty() {
+                continue;
+            }
+            let act = grammar::parse(&words).map_err(|what| at(Failure::Wrong(what)))?;
+            self.act(act, out).map_err(at)?;
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, target: Option<Target>, how: Listing, out: &mut dyn Write) -> Result<(), Failure> {
+        if how.thresholds || how.persistent {
+            let what = if how.thresholds { "thresholds" } else { "persistence" };
+            return Err(refused(format!("{what} are not supported yet, so there is nothing to list")));
+        }
+        if how.daemon {
+            // As ipvsadm, where none runs.
+            return Ok(());
+        }
+        if how.timeouts {
+            let reply = self.transport.call(Request::Timeouts(timeouts::Request::List { service: None }))?;
+            let Reply::Timeouts(timeouts) = &reply else { return Err(nonsense()) };
+            let text = text::timeouts(timeouts);
+            return self.show(reply, &text, out);
+        }
+        if how.connections {
+            return self.list_connections(out);
+        }
+        let (capacity, services) = self.services(target.as_ref())?;
+        let text = text::listing(&services, capacity, how);
+        let director = crate::version::VERSION.to_owned();
+        self.show(
+            Reply::Services(services::Services { director, capacity, services, next: None }),
+            &text,
+            out,
+        )
+    }
+
+    fn list_connections(&mut self, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut all = connections::Connections::default();
+        let mut cursor = None;
+        loop {
+            let filter = connections::Filter::default();
+            let request = connections::Request::List { filter, cursor, limit: None };
+            let Reply::Connections(page) = self.transport.call(Request::Connections(request))? else {
+                return Err(nonsense());
+            };
+            cursor = page.next;
+            all.total = page.total;
+            all.looked_at += page.looked_at;
+            all.connections.extend(page.connections);
+            all.silent_workers.extend(page.silent_workers);
+            if cursor.is_none() || all.connections.len() > MOST_CONNECTIONS {
+                break;
+            }
+        }
+        let text = text::connections(&all.connections);
+        self.show(Reply::Connections(all), &text, out)
+    }
+
+    /// All services, or the one that is meant, each with all of its servers; and the capacity for connections.
+    fn services(&mut self, target: Option<&Target>) -> Result<(u64, Vec<services::Service>), Failure> {
+        let wanted = target.map(key).transpose()?;
+        let mut found: Vec<services::Service> = Vec::new();
+        let mut cursor = None;
+        loop {
+            let request = services::Request::List { name: None, cursor };
+            let Reply::Services(page) = self.transport.call(Request::Services(request))? else {
+                return Err(nonsense());
+            };
+            let capacity = page.capacity;
+            for service in page.services {
+                match found.last_mut().filter(|last| last.key == service.key) {
+                    Some(last) => last.servers.extend(service.servers),
+                    None => found.push(service),
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                if let Some(wanted) = wanted {
+                    found.retain(|service| service.key == wanted);
+                    if found.is_empty() {
+                        let what =
+                            format!("there is no service {} {}", wanted.protocol.upper(), wanted.endpoint());
+                        return Err(CallError::Refused(Refusal::new(Code::NotFound, what)).into());
+                    }
+                }
+                return Ok((capacity, found));
+            }
+        }
+    }
+
+    fn named(&mut self, target: &Target) -> Result<services::Service, Failure> {
+        self.services(Some(target))?.1.pop().ok_or_else(nonsense)
+    }
+
+    /// Options of a new server. The first one says the method of its service.
+    fn server_options(
+        &mut self,
+        service: &services::Service,
+        options: &ServerOptions,
+    ) -> Result<Options, Failure> {
+        let weight = weight(options)?;
+        let wanted = method(options.forward);
+        if service.servers.is_empty() && service.method != wanted {
+            // Without servers it has no connections: it is made anew.
+            let kept = service.options.iter().filter(|(_, value)| !value.is_null());
+            let kept = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+            self.transport
+                .call(Request::Services(services::Request::Remove { name: service.name.clone() }))?;
+            let mut new = add_service(service.key, wanted, kept);
+            if let services::Request::Add(new) = &mut new {
+                new.name.clone_from(&service.name);
+            }
+            let made = self.transport.call(Request::Services(new));
+            if let Err(error) = made {
+                let kept = service.options.clone();
+                let mut old = add_service(service.key, &service.method, kept);
+                if let services::Request::Add(old) = &mut old {
+                    old.name.clone_from(&service.name);
+                }
+                self.transport.call(Request::Services(old))?;
+                return Err(error.into());
+            }
+        } else {
+            same_method(service, options)?;
+        }
+        Ok(weight)
+    }
+
+    fn tell(&mut self, request: services::Request, out: &mut dyn Write) -> Result<(), Failure> {
+        self.say(&Request::Services(request), out)
+    }
+
+    /// Asks for a change; ipvsadm says nothing about one that was made.
+    fn say(&mut self, request: &Request, out: &mut dyn Write) -> Result<(), Failure> {
+        let reply = self.transport.call(request.clone())?;
+        self.show(reply, "", out)
+    }
+
+    fn show(&mut self, reply: Reply, text: &str, out: &mut dyn Write) -> Result<(), Failure> {
+        if !self.json {
+            return Ok(out.write_all(text.as_bytes())?);
+        }
+        let answer = Return { version: VERSION, id: None, outcome: Outcome::Reply(reply) };
+        serde_json::to_writer(&mut *out, &answer).map_err(io::Error::from)?;
+        Ok(out.write_all(b"\n")?)
+    }
+}
+
+fn add_service(key: protocol::keys::ServiceKey, method: &str, options: Options) -> services::Request {
+    let name = format!("{}-{}-{}", key.protocol.upper().to_lowercase(), key.vip, key.port);
+    services::Request::Add(services::NewService {
+        name,
+        protocol: key.protocol,
+        vip: key.vip,
+        port: key.port,
+        method: method.to_owned(),
+        options,
+    })
+}
+
+/// The service that is meant, if there can be one.
+fn key(target: &Target) -> Result<protocol::keys::ServiceKey, Failure> {
+    match *target {
+        Target::Mark(_) => {
+            Err(refused("services by fwmark are not supported yet; make one for each address and port"))
+        }
+        Target::Address { port: 0, .. } => {
+            Err(refused("services of any port are not supported yet; make one for each port"))
+        }
+        Target::Address { transport: Protocol::Sctp, .. } => {
+            Err(refused("SCTP is not supported; TCP and UDP are"))
+        }
+        Target::Address { transport: Protocol::Tcp, address, port } => {
+            Ok(protocol::keys::ServiceKey { protocol: protocol::Protocol::Tcp, vip: address, port })
+        }
+        Target::Address { transport: Protocol::Udp, address, port } => {
+            Ok(protocol::keys::ServiceKey { protocol: protocol::Protocol::Udp, vip: address, port })
+        }
+    }
+}
+
+fn service_options(options: &ServiceOptions) -> Result<Options, Failure> {
+    if options.persistent.is_some() || options.netmask.is_some() {
+        let nearest = "persistence is not supported yet; -s sh sends a client to the same server while servers stay the same";
+        return Err(refused(nearest));
+    }
+    if options.engine.is_some() {
+        return Err(refused("persistence engines are not supported yet"));
+    }
+    if options.one_packet {
+        return Err(refused("one-packet scheduling is not supported yet; --set 0 0 1 comes close for UDP"));
+    }
+    let scheduler = options.scheduler.as_deref().unwrap_or("wlc");
+    if let nearest @ ("lblc" | "lblcr") = scheduler {
+        return Err(refused(format!("scheduler {nearest} is not supported yet; dh is the nearest")));
+    }
+    let hashes_port =
+        options.flags.iter().any(|flag| matches!(flag.as_str(), "sh-port" | "mh-port" | "flag-2"));
+    // Hashing skips servers that take no connections in any case: what the flags for that ask for.
+    let known = ["sh-port", "mh-port", "flag-2", "sh-fallback", "mh-fallback", "flag-1"];
+    if let Some(flag) = options.flags.iter().find(|flag| !known.contains(&flag.as_str())) {
+        return Err(Failure::Wrong(format!(
+            "{flag:?} is no flag of a scheduler; there are {}",
+            known.join(", ")
+        )));
+    }
+    let mut said = Options::from([("scheduler".to_owned(), json!(scheduler))]);
+    if matches!(scheduler, "sh" | "mh") {
+        said.insert("hash_port".to_owned(), json!(hashes_port));
+    }
+    Ok(said)
+}
+
+fn weight(options: &ServerOptions) -> Result<Options, Failure> {
+    if options.upper > 0 || options.lower > 0 {
+        return Err(refused(
+            "thresholds are not supported yet; -s ovf fills servers one after the other, up to their weights",
+        ));
+    }
+    if let Some(tunnel) = &options.tunnel {
+        return Err(refused(format!("{tunnel} is not supported yet; tunnels are IP in IP (-i)")));
+    }
+    Ok(Options::from([("weight".to_owned(), json!(options.weight.unwrap_or(1)))]))
+}
+
+fn same_method(service: &services::Service, options: &ServerOptions) -> Result<(), Failure> {
+    let wanted = method(options.forward);
+    if wanted == service.method {
+        return Ok(());
+    }
+    let way = match service.method.as_str() {
+        "nat" => "-m",
+        "tun" => "-i",
+        "dr" => "-g",
+        other => other,
+    };
+    Err(refused(format!(
+        "all servers of a service have its method, and {} has {}: give {way}, or make a service of its own",
+        service.name, service.method
+    )))
+}
+
+/// ipvsadm's default is `-g`.
+const fn method(forward: Option<Forward>) -> &'static str {
+    match forward {
+        Some(Forward::Masquerading) => "nat",
+        Some(Forward::Tunnel) => "tun",
+        Some(Forward::Gatewaying) | None => "dr",
+    }
+}
+
+fn some(port: Option<u16>) -> Option<u16> {
+    port.filter(|port| *port > 0)
+}
+
+/// A server's port; the service's if none was given, as in IPVS.
+fn at(port: Option<u16>, key: &protocol::keys::ServiceKey) -> Option<u16> {
+    some(port).or(Some(key.port))
+}
+
+fn refused(what: impl Into<String>) -> Failure {
+    CallError::Refused(Refusal::new(Code::Unsupported, what.into())).into()
+}
+
+fn nonsense() -> Failure {
+    Failure::Call(CallError::Lost("unexpected answer from the director".to_owned()))
+}

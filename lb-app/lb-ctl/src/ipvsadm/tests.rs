@@ -1,0 +1,234 @@
+//! Scripts against a director that only keeps services.
+
+use super::run::run;
+use crate::{
+    cli::{self, Own},
+    protocol::{
+        Code, Done, Refusal, Reply, Request,
+        keys::ServerEndpoint,
+        services::{self, Rate, Server, Service, Services, Traffic},
+    },
+    transport::{CallError, Transport},
+};
+
+/// Services as a director keeps them.
+#[derive(Default)]
+struct Director {
+    services: Vec<Service>,
+    asked: Vec<Request>,
+}
+
+impl Director {
+    fn service(&mut self, name: &str) -> Result<&mut Service, CallError> {
+        let found = self.services.iter_mut().find(|service| service.name == name);
+        found.ok_or_else(|| Refusal::new(Code::NotFound, "no such service").into())
+    }
+
+    /// Does what ipvsadm would do with a line; what it prints, or why not.
+    fn ipvsadm(&mut self, line: &str, input: &str) -> Result<String, String> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let mut out = Vec::new();
+        let done = run(self, &words, false, &mut input.as_bytes(), &mut out);
+        done.map_err(|failure| failure.to_string()).map(|()| String::from_utf8(out).unwrap())
+    }
+}
+
+fn weight(options: &crate::protocol::options::Options) -> u32 {
+    options["weight"].as_u64().unwrap() as u32
+}
+
+impl Transport for Director {
+    fn call(&mut self, request: Request) -> Result<Reply, CallError> {
+        self.asked.push(request.clone());
+        let Request::Services(request) = request else { return Ok(Reply::Done(Done::default())) };
+        match request {
+            services::Request::List { .. } => {
+                let services = self.services.clone();
+                return Ok(Reply::Services(Services {
+                    director: "0".to_owned(),
+                    capacity: 4_096,
+                    services,
+                    next: None,
+                }));
+            }
+            services::Request::Add(new) => {
+                let scheduler = new.options["scheduler"].as_str().unwrap().to_owned();
+                let hashes = new.options.get("hash_port").is_some_and(|hashes| *hashes == true);
+                let flags = if hashes { vec![format!("{scheduler}-port")] } else { Vec::new() };
+                self.services.push(Service {
+                    name: new.name,
+                    description: String::new(),
+                    key: crate::protocol::keys::ServiceKey {
+                        protocol: new.protocol,
+                        vip: new.vip,
+                        port: new.port,
+                    },
+                    method: new.method,
+                    scheduler,
+                    flags,
+                    adopt: false,
+                    options: new.options,
+                    traffic: Traffic::default(),
+                    rate: Rate::default(),
+                    servers: Vec::new(),
+                });
+            }
+            services::Request::Change(change) => {
+                let scheduler = change.options["scheduler"].as_str().unwrap().to_owned();
+                self.service(&change.name)?.scheduler = scheduler;
+            }
+            services::Request::Remove { name } => self.services.retain(|service| service.name != name),
+            services::Request::AddServer { service, address, port, options } => {
+                let service = self.service(&service)?;
+                let endpoint = ServerEndpoint { address, port: port.unwrap_or(service.key.port) };
+                service.servers.push(Server {
+                    endpoint,
+                    weight: weight(&options),
+                    configured_weight: weight(&options),
+                    state: "enabled".to_owned(),
+                    health: "up".to_owned(),
+                    drains_within_ms: None,
+                    description: String::new(),
+                    active: 3,
+                    inactive: 12_345_678,
+                    traffic: Traffic { connections: 7, ..Traffic::default() },
+                    rate: Rate::default(),
+                });
+            }
+            services::Request::ChangeServer(change) => {
+                let service = self.service(&change.service)?;
+                let server = service.servers.iter_mut().find(|server| {
+                    server.endpoint.address == change.address && Some(server.endpoint.port) == change.port
+                });
+                server.unwrap().configured_weight = weight(&change.options);
+            }
+            services::Request::RemoveServer { service, address, .. } => {
+                self.service(&service)?.servers.retain(|server| server.endpoint.address != address);
+            }
+        }
+        Ok(Reply::Done(Done { changed: Some(true), notes: Vec::new() }))
+    }
+}
+
+const RULES: &str = "-A -t 192.0.2.100:80 -s wlc\n\
+                     -a -t 192.0.2.100:80 -r 198.51.100.11:8080 -m -w 3\n\
+                     -a -t 192.0.2.100:80 -r 198.51.100.12:80 -m -w 1\n\
+                     -A -u 192.0.2.100:53 -s mh -b mh-port\n\
+                     -a -u 192.0.2.100:53 -r 198.51.100.31:53 -i -w 0\n\
+                     -A -t 192.0.2.101:443 -s rr\n\
+                     -a -t 192.0.2.101:443 -r 198.51.100.41:443 -g -w 1\n";
+
+#[test]
+fn what_is_saved_is_restored() {
+    let mut director = Director::default();
+    assert_eq!(director.ipvsadm("-R", RULES).as_deref(), Ok(""));
+    assert_eq!(director.ipvsadm("-S -n", "").as_deref(), Ok(RULES));
+    let mut other = Director::default();
+    other.ipvsadm("--restore", &director.ipvsadm("-Sn", "").unwrap()).unwrap();
+    assert_eq!(other.services, director.services);
+    director.ipvsadm("-C", "").unwrap();
+    assert_eq!(director.services, []);
+}
+
+#[test]
+fn listings_are_ipvsadms_own() {
+    let mut director = Director::default();
+    director.ipvsadm("-R", RULES).unwrap();
+    assert_eq!(
+        director.ipvsadm("-Ln", "").unwrap(),
+        "IP Virtual Server version 1.2.1 (size=4096)\n\
+         Prot LocalAddress:Port Scheduler Flags\n\
+         \x20 -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n\
+         TCP  192.0.2.100:80 wlc\n\
+         \x20 -> 198.51.100.11:8080           Masq    3      3          12345678  \n\
+         \x20 -> 198.51.100.12:80             Masq    1      3          12345678  \n\
+         UDP  192.0.2.100:53 mh (mh-port)\n\
+         \x20 -> 198.51.100.31:53             Tunnel  0      3          12345678  \n\
+         TCP  192.0.2.101:443 rr\n\
+         \x20 -> 198.51.100.41:443            Route   1      3          12345678  \n"
+    );
+    assert_eq!(
+        director.ipvsadm("-L -n --stats -t 192.0.2.101:443", "").unwrap(),
+        "IP Virtual Server version 1.2.1 (size=4096)\n\
+         Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes\n\
+         \x20 -> RemoteAddress:Port\n\
+         TCP  192.0.2.101:443                     0        0        0        0        0\n\
+         \x20 -> 198.51.100.41:443                   7        0        0        0        0\n"
+    );
+    assert_eq!(director.ipvsadm("-L --daemon", "").as_deref(), Ok(""));
+}
+
+#[test]
+fn services_and_servers_are_changed() {
+    let mut director = Director::default();
+    director.ipvsadm("-R", RULES).unwrap();
+    director.ipvsadm("-e -t 192.0.2.100:80 -r 198.51.100.11:8080 -m -w 9", "").unwrap();
+    director.ipvsadm("-e -t 192.0.2.100:80 -r 198.51.100.12 -m", "").unwrap();
+    director.ipvsadm("-d -u 192.0.2.100:53 -r 198.51.100.31", "").unwrap();
+    director.ipvsadm("-E -t 192.0.2.101:443", "").unwrap();
+    director.ipvsadm("-D -u 192.0.2.100:53", "").unwrap();
+    assert_eq!(
+        director.ipvsadm("-S", "").unwrap(),
+        "-A -t 192.0.2.100:80 -s wlc\n\
+         -a -t 192.0.2.100:80 -r 198.51.100.11:8080 -m -w 9\n\
+         -a -t 192.0.2.100:80 -r 198.51.100.12:80 -m -w 1\n\
+         -A -t 192.0.2.101:443 -s wlc\n\
+         -a -t 192.0.2.101:443 -r 198.51.100.41:443 -g -w 1\n"
+    );
+    director.asked.clear();
+    director.ipvsadm("--set 900 0 300", "").unwrap();
+    assert_eq!(director.asked.len(), 2, "0 leaves a timeout as it is");
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
+    let mut director = Director::default();
+    director.ipvsadm("-R", RULES).unwrap();
+    let before = director.services.clone();
+    for (line, expected) in [
+        ("-A -t 192.0.2.102:80 -p 300", "persistence is not supported yet; -s sh"),
+        ("-A -u 192.0.2.102:80 -o", "one-packet scheduling is not supported yet; --set 0 0 1"),
+        ("-A -f 3", "services by fwmark are not supported yet; make one for each"),
+        ("-A -t 192.0.2.102:0", "services of any port are not supported yet"),
+        ("-A --sctp-service 192.0.2.102:80", "SCTP is not supported"),
+        ("-A -t 192.0.2.102:80 -s lblc", "scheduler lblc is not supported yet; dh"),
+        (
+            "-a -t 192.0.2.100:80 -r 198.51.100.13 -g",
+            "all servers of a service have its method, and tcp-192.0.2.100-80 has nat",
+        ),
+        ("-a -t 192.0.2.100:80 -r 198.51.100.13 -m -x 9", "thresholds are not supported yet; -s ovf"),
+        ("-a -t 192.0.2.100:80 -r 198.51.100.13 -m --tun-type gue", "--tun-type gue is not supported yet"),
+        ("-a -t 192.0.2.109:80 -r 198.51.100.13 -m", "there is no service TCP 192.0.2.109:80"),
+        ("-Z", "counters of services cannot be cleared"),
+        ("--start-daemon master", "connections are not copied"),
+        ("-L --thresholds", "thresholds are not supported yet"),
+    ] {
+        let said = director.ipvsadm(line, "").unwrap_err();
+        assert!(said.starts_with(expected) && !said.contains('\n'), "{line}: {said}");
+    }
+    assert_eq!(director.services, before);
+    assert_eq!(
+        director.ipvsadm("-R", "\n-A -t 192.0.2.103:80\n-A -t www:80\n").unwrap_err(),
+        "standard input:3: \"www\" is a name; write its address (ipvsadm -S -n)"
+    );
+}
+
+#[test]
+fn arguments_are_ipvsadms_by_their_first_or_by_the_programs_name() {
+    let words = |line: &str| {
+        let arguments = line.split_whitespace().map(str::to_owned).collect();
+        match cli::parse(arguments).unwrap_or_else(|error| panic!("{line}: {error}")).command {
+            Some(Own::Ipvsadm { words }) => words.join(" "),
+            other => panic!("{line}: {other:?}"),
+        }
+    };
+    assert_eq!(words("lbctl -Ln --rate"), "-Ln --rate");
+    assert_eq!(words("lbctl --socket /x --json -A -t 192.0.2.1:80"), "-A -t 192.0.2.1:80");
+    assert_eq!(words("lbctl --list --stats"), "--list --stats");
+    assert_eq!(words("/sbin/ipvsadm"), "");
+    assert_eq!(words("/sbin/ipvsadm --socket /x -h"), "-h");
+    assert_eq!(words("ipvsadm --set 1 2 3"), "--set 1 2 3");
+    let shared = cli::parse(["lbctl", "show", "services"].map(str::to_owned).to_vec()).unwrap();
+    assert!(matches!(shared.command, Some(Own::Shared(_))));
+    assert!(cli::parse(["lbctl", "-V"].map(str::to_owned).to_vec()).is_err(), "its version");
+}

@@ -1,0 +1,163 @@
+//! What ipvsadm prints: listings, rules and timeouts, in its own form.
+
+use super::grammar::Listing;
+use crate::{
+    protocol::{
+        Protocol,
+        connections::Connection,
+        services::{Server, Service},
+        timeouts::Timeouts,
+    },
+    render::short,
+};
+use std::{fmt::Write, net::SocketAddr};
+
+/// The version of IPVS whose listings these are.
+const IPVS: &str = "1.2.1";
+
+/// `-L`, with the services of all pages.
+pub(super) fn listing(services: &[Service], capacity: u64, how: Listing) -> String {
+    let mut text = format!("IP Virtual Server version {IPVS} (size={capacity})\n");
+    let heads = |names: [&str; 5]| names.map(|name| format!(" {name:>8}")).concat();
+    match how {
+        Listing { stats: true, .. } => {
+            let heads = heads(["Conns", "InPkts", "OutPkts", "InBytes", "OutBytes"]);
+            let _ = writeln!(text, "{:<33}{heads}\n  -> RemoteAddress:Port", "Prot LocalAddress:Port");
+        }
+        Listing { rate: true, .. } => {
+            let heads = heads(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]);
+            let _ = writeln!(text, "{:<33}{heads}\n  -> RemoteAddress:Port", "Prot LocalAddress:Port");
+        }
+        _ => text.push_str(
+            "Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n",
+        ),
+    }
+    let numbers = |numbers: [u64; 5]| {
+        let shown = |number: u64| if how.exact { number.to_string() } else { short(number) };
+        numbers.map(|number| format!(" {:>8}", shown(number))).concat()
+    };
+    for service in services {
+        let (protocol, endpoint) = (service.key.protocol.upper(), service.key.endpoint().to_string());
+        let _ = match how {
+            Listing { stats: true, .. } => {
+                writeln!(text, "{protocol}  {endpoint:<28}{}", numbers(sums(&service.traffic)))
+            }
+            Listing { rate: true, .. } => {
+                writeln!(text, "{protocol}  {endpoint:<28}{}", numbers(rates(&service.rate)))
+            }
+            _ => writeln!(text, "{protocol}  {endpoint} {}{}", service.scheduler, flags(service, " (", ")")),
+        };
+        for server in &service.servers {
+            let endpoint = SocketAddr::new(server.endpoint.address, server.endpoint.port).to_string();
+            let _ = match how {
+                Listing { stats: true, .. } => {
+                    writeln!(text, "  -> {endpoint:<28}{}", numbers(sums(&server.traffic)))
+                }
+                Listing { rate: true, .. } => {
+                    writeln!(text, "  -> {endpoint:<28}{}", numbers(rates(&server.rate)))
+                }
+                _ => writeln!(
+                    text,
+                    "  -> {endpoint:<28} {:<7} {:<6} {:<10} {:<10}",
+                    forward(&service.method).0,
+                    server.weight,
+                    server.active,
+                    server.inactive
+                ),
+            };
+        }
+    }
+    text
+}
+
+/// `-L -c`
+pub(super) fn connections(connections: &[Connection]) -> String {
+    let mut text =
+        "IPVS connection entries\npro expire state       source             virtual            destination\n"
+            .to_owned();
+    for connection in connections {
+        let left = connection.remaining_ms / 1_000;
+        let at = |address, port| SocketAddr::new(address, port).to_string();
+        let _ = writeln!(
+            text,
+            "{:<3} {:02}:{:02}  {:<11} {:<18} {:<18} {}",
+            connection.protocol.upper(),
+            left / 60,
+            left % 60,
+            connection.state,
+            at(connection.client, connection.client_port),
+            at(connection.vip, connection.vip_port),
+            at(connection.server, connection.server_port),
+        );
+    }
+    text
+}
+
+/// `-S`: rules that `-R` reads. Servers that an operator has disabled are left out, since IPVS has no such state.
+pub(super) fn rules(services: &[Service]) -> String {
+    let mut text = String::new();
+    for service in services {
+        let which = match service.key.protocol {
+            Protocol::Tcp => "-t",
+            Protocol::Udp => "-u",
+        };
+        let endpoint = service.key.endpoint();
+        let _ =
+            writeln!(text, "-A {which} {endpoint} -s {}{}", service.scheduler, flags(service, " -b ", ""));
+        for server in service.servers.iter().filter(|server| server.state != "disabled") {
+            let at = SocketAddr::new(server.endpoint.address, server.endpoint.port);
+            let way = forward(&service.method).1;
+            let _ = writeln!(text, "-a {which} {endpoint} -r {at} {way} -w {}", wanted_weight(server));
+        }
+    }
+    text
+}
+
+/// `-L --timeout`, of the first service: IPVS has one set for all.
+pub(super) fn timeouts(timeouts: &Timeouts) -> String {
+    let of = |state: &str| {
+        let first = timeouts.services.first().map(|service| &service.timeouts);
+        let found = first.and_then(|timeouts| timeouts.iter().find(|timeout| timeout.state == state));
+        found.map_or(0, |timeout| timeout.timeout_ms / 1_000)
+    };
+    format!("Timeout (tcp tcpfin udp): {} {} {}\n", of("ESTABLISHED"), of("FIN_WAIT"), of("UDP"))
+}
+
+/// What an operator wants it to have; one that is drained gets no new connections.
+fn wanted_weight(server: &Server) -> u32 {
+    if server.state == "drain" { 0 } else { server.configured_weight }
+}
+
+fn flags(service: &Service, before: &str, after: &str) -> String {
+    if service.flags.is_empty() {
+        String::new()
+    } else {
+        format!("{before}{}{after}", service.flags.join(","))
+    }
+}
+
+/// The method in listings, and as an option.
+fn forward(method: &str) -> (&str, &str) {
+    match method {
+        "nat" => ("Masq", "-m"),
+        "tun" => ("Tunnel", "-i"),
+        "dr" => ("Route", "-g"),
+        // As DPVS's ipvsadm has it.
+        "fullnat" => ("FullNat", "-b"),
+        other => (other, ""),
+    }
+}
+
+fn sums(traffic: &crate::protocol::services::Traffic) -> [u64; 5] {
+    [traffic.connections, traffic.packets_in, traffic.packets_out, traffic.bytes_in, traffic.bytes_out]
+}
+
+fn rates(rate: &crate::protocol::services::Rate) -> [u64; 5] {
+    [
+        rate.connections_per_s,
+        rate.packets_in_per_s,
+        rate.packets_out_per_s,
+        rate.bytes_in_per_s,
+        rate.bytes_out_per_s,
+    ]
+}
