@@ -25,6 +25,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eal_init",
     "rte_eal_remote_launch",
     "rte_eal_wait_lcore",
+    "rte_eth_allmulticast_enable",
     "rte_eth_dev_adjust_nb_rx_tx_desc",
     "rte_eth_dev_close",
     "rte_eth_dev_get_mtu",

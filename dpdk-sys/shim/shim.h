@@ -64,6 +64,9 @@ static const uint64_t SHIM_TX_OFFLOAD_MBUF_FAST_FREE = RTE_ETH_TX_OFFLOAD_MBUF_F
 static const uint64_t SHIM_RSS_IPV4 = RTE_ETH_RSS_IPV4;
 static const uint64_t SHIM_RSS_IPV4_TCP = RTE_ETH_RSS_NONFRAG_IPV4_TCP;
 static const uint64_t SHIM_RSS_IPV4_UDP = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
+static const uint64_t SHIM_RSS_IPV6 = RTE_ETH_RSS_IPV6;
+static const uint64_t SHIM_RSS_IPV6_TCP = RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+static const uint64_t SHIM_RSS_IPV6_UDP = RTE_ETH_RSS_NONFRAG_IPV6_UDP;
 /* The upper halves of these, because bindgen makes no constant of a number with bit 63 set. */
 static const uint32_t SHIM_RSS_SOURCE_ONLY_HIGH = (RTE_ETH_RSS_L3_SRC_ONLY | RTE_ETH_RSS_L4_SRC_ONLY) >> 32;
 static const uint32_t SHIM_RSS_DESTINATION_ONLY_HIGH = (RTE_ETH_RSS_L3_DST_ONLY | RTE_ETH_RSS_L4_DST_ONLY) >> 32;

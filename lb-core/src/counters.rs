@@ -69,7 +69,7 @@ macro_rules! drop_reasons {
 drop_reasons! {
     /// Shorter than an Ethernet header, or with truncated VLAN tags.
     BadEthernet = "bad-ethernet",
-    /// Neither IPv4 nor ARP.
+    /// Neither IPv4, IPv6 nor ARP.
     UnknownEthertype = "unknown-ethertype",
     /// Addressed to another host's MAC address.
     OtherMac = "other-mac",
@@ -78,23 +78,33 @@ drop_reasons! {
     BadArp = "bad-arp",
     /// ARP about addresses that are not the director's or that it is on standby for, or an answer that was not requested.
     ArpIgnored = "arp-ignored",
+    /// A neighbour discovery message that is truncated, came from beyond a router, or is wrong in another way that RFC 4861
+    /// has discarded.
+    BadNd = "bad-nd",
+    /// Neighbour discovery about addresses that are not the director's, or an answer that was not requested.
+    NdIgnored = "nd-ignored",
     /// The IPv4 version, header length or total length does not fit the frame.
     BadIpv4 = "bad-ipv4",
+    /// The IPv6 version or length does not fit the frame.
+    BadIpv6 = "bad-ipv6",
+    /// IPv6 extension headers that are cut off, more than 8 or than 256 bytes, in a wrong place, or that name more routers
+    /// to go by.
+    BadExtensions = "bad-extensions",
     /// The IPv4 header checksum is wrong.
     BadIpv4Checksum = "bad-ipv4-checksum",
     /// The source address cannot be another host's: multicast, broadcast, loopback, unspecified or the director's own.
     BadSource = "bad-source",
-    /// A fragment of an IPv4 packet; fragments are not supported yet.
+    /// A fragment of a packet; fragments are not supported yet.
     Fragment = "fragment",
     /// The TCP, UDP or ICMP header is truncated or does not fit the packet's length.
     BadL4 = "bad-l4",
-    /// The TCP, UDP or ICMP checksum is wrong.
+    /// The TCP, UDP or ICMP checksum is wrong, or a UDP datagram of IPv6 has none.
     BadL4Checksum = "bad-l4-checksum",
     /// The destination is neither the director's nor part of a connection; the director is not a router.
     NotForUs = "not-for-us",
     /// From a server's address or to a local address, on a port that no server is behind.
     WrongPort = "wrong-port",
-    /// For one of the director's own addresses, which offer nothing but ARP and ping, and no health check waits for it.
+    /// For one of the director's own addresses, which offer nothing but ping and being found, and no health check waits for it.
     OwnAddress = "own-address",
     /// To a port or protocol of a VIP that no service uses, and not answered: the VIP is configured to drop, or it is a
     /// reset.
@@ -124,7 +134,7 @@ drop_reasons! {
     NoHeadroom = "no-headroom",
     /// No route to the destination.
     NoRoute = "no-route",
-    /// The next hop did not answer ARP.
+    /// The next hop did not answer when it was asked for its Ethernet address.
     Unresolved = "unresolved",
     /// Too many packets are waiting for a next hop's Ethernet address.
     WaitingFull = "waiting-full",

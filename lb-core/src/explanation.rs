@@ -1,9 +1,8 @@
 //! What would happen to a packet and why, for operators: see `explain`, which makes it.
 
 use crate::{
-    cast::small,
     counters::DropReason,
-    family::V4,
+    family::{Family, Header},
     flow::key::Key,
     ids::{ServerId, ServiceId},
     named::named,
@@ -11,8 +10,7 @@ use crate::{
     wire::protocol::Protocol,
     wire::{
         ethernet::{self, Mac},
-        ipv4::{self, Header},
-        put16, tcp, udp,
+        ipv4, tcp, udp,
     },
 };
 use std::net::IpAddr;
@@ -116,39 +114,32 @@ pub struct Explanation {
 
 /// A frame to explain: a TCP segment with these flags, or a UDP datagram, without payload, from some host to `mac`.
 #[must_use]
-pub fn imagined(mac: Mac, key: &Key, tcp_flags: u8) -> Vec<u8> {
-    const L4: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN;
+pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
     /// Locally administered, and nobody's.
     const SOMEBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
     let l4_len = match key.protocol {
         Protocol::Tcp => tcp::HEADER_LEN,
         Protocol::Udp => udp::HEADER_LEN,
     };
-    let mut frame = vec![0; L4 + l4_len];
+    let l4_at = ethernet::HEADER_LEN + F::HEADER_LEN;
+    let mut frame = vec![0; l4_at + l4_len];
     ethernet::set_addresses(&mut frame, mac, SOMEBODY);
-    ethernet::set_ethertype(&mut frame, ethernet::IPV4);
+    ethernet::set_ethertype(&mut frame, F::ETHERTYPE);
     let header = Header {
-        header_len: ipv4::HEADER_LEN,
-        total_len: ipv4::HEADER_LEN + l4_len,
+        header_len: F::HEADER_LEN,
+        total_len: F::HEADER_LEN + l4_len,
         fragment: ipv4::DONT_FRAGMENT,
         ttl: ipv4::DEFAULT_TTL,
         protocol: key.protocol.number(),
         source: key.source,
         destination: key.destination,
     };
-    ipv4::write(&mut frame[ethernet::HEADER_LEN..], &header, 0);
-    let l4 = &mut frame[L4..];
+    F::write(&mut frame[ethernet::HEADER_LEN..], &header);
+    let l4 = &mut frame[l4_at..];
+    let ends = ((key.source, key.source_port), (key.destination, key.destination_port));
     match key.protocol {
-        Protocol::Tcp => {
-            let ends = ((key.source, key.source_port), (key.destination, key.destination_port));
-            tcp::write_bare::<V4>(l4, ends.0, ends.1, (0, 0, tcp_flags));
-        }
-        Protocol::Udp => {
-            // No checksum, which is a right one.
-            put16(l4, tcp::SOURCE_PORT, key.source_port);
-            put16(l4, tcp::DESTINATION_PORT, key.destination_port);
-            put16(l4, udp::LENGTH, small(udp::HEADER_LEN));
-        }
+        Protocol::Tcp => tcp::write_bare::<F>(l4, ends.0, ends.1, (0, 0, tcp_flags)),
+        Protocol::Udp => udp::write_empty::<F>(l4, ends.0, ends.1),
     }
     frame
 }

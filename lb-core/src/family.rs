@@ -1,6 +1,6 @@
 //! The two address families, and all that differs between them. Keys, connections, headers, decisions, refusals and
-//! rewriting are written once over [`Family`]; what a family does in its own way stands in the file of its header, as
-//! `wire/ipv4.rs`.
+//! rewriting are written once over [`Family`]; what a family does in its own way stands in the file of its header,
+//! `wire/ipv4.rs` or `wire/ipv6.rs`.
 
 use crate::wire::{
     checksum::{Change, Folded, Sum},
@@ -12,9 +12,14 @@ use std::{fmt::Debug, hash::Hash, net::IpAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum V4 {}
 
+/// IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum V6 {}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::V4 {}
+    impl Sealed for super::V6 {}
 }
 
 /// An address family. Only this crate has any.
@@ -44,6 +49,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     /// of less do not follow (Linux goes down to 552 bytes, Windows to 576); RFC 8200 5 has every link take 1280. Routers may
     /// fragment the tunnel's packets then, which harms nobody if the report is forged.
     const SMALLEST_PATH_MTU: u16;
+    /// Whether a datagram without a checksum is wrong: RFC 8200 8.1.
+    const DATAGRAMS_NEED_CHECKSUM: bool;
     /// What one off the time to live does to the checksum of a header.
     const ONE_OFF_TTL: Change;
 
@@ -64,6 +71,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     fn of(ip: IpAddr) -> Option<Self::Address>;
     /// Whether a host may send from this address.
     fn is_host(address: Self::Address) -> bool;
+    /// Whether packets with this address may go on to another link.
+    fn leaves_link(address: Self::Address) -> bool;
 
     /// The address at a place of a header.
     fn get(bytes: &[u8], at: usize) -> Self::Address;
@@ -92,6 +101,11 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     fn update(header: &mut [u8], change: Change) -> (u16, u16);
     /// Turns a header around, options included, for an answer from `source`: the time to live is one that we give.
     fn turn(header: &mut [u8], source: Self::Address, destination: Self::Address);
+
+    /// Whether frames to a group are read that has this address: those by which the family's own neighbours are asked for.
+    fn is_asked_at(group: [u8; 6]) -> bool;
+    /// Whether a packet asks for a neighbour's Ethernet address, or tells it.
+    fn is_about_neighbours(header: &Header<Self>, payload: &[u8]) -> bool;
 
     /// The service class and congestion marks of a header, as IPv4's second byte has them.
     fn class(header: &[u8]) -> u8;

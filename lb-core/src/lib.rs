@@ -25,6 +25,7 @@ pub mod forward;
 pub mod ids;
 pub mod limits;
 pub mod memory;
+mod mix;
 mod named;
 pub mod neigh;
 pub mod packet;

@@ -32,6 +32,8 @@ pub const MAX_CONNECTIONS: usize = 1 << 28;
 pub const MAX_WEIGHT: u32 = 65_535;
 /// Bytes one IPv4 connection may cost, everything included.
 pub const MAX_BYTES_PER_CONNECTION: usize = 128;
+/// The same of IPv6.
+pub const MAX_BYTES_PER_CONNECTION_V6: usize = 192;
 /// Connections whose deadlines are looked at after one burst, at most.
 pub const EXPIRE_PER_BURST: usize = 64;
 /// Unconfirmed connections that are looked at to find one that makes room, at most.

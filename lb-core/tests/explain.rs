@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{any::*, frame::*, plan::*, world::*};
+use common::{any::*, frame::*, frame6::*, plan::*, world::*};
 use etherparse::{Icmpv4Type, icmpv4::DestUnreachableHeader};
 use lb_core::{
     conn::{
@@ -10,20 +10,22 @@ use lb_core::{
         state::State,
     },
     counters::DropReason,
-    decide::{Act, Course, Decision, Origin, Then},
+    decide::{Act, Course, Decision, Origin, Then, known::Forwarded},
     explanation::{Explanation, Outcome},
+    family::{V4, V6},
     flow::key::Key,
     ids::{ConnectionId, ServerId},
     memory::MemoryPacket,
     packet::{HandOver, Packet, PortId, WorkerId},
     service::plan::{Method, Role, SchedulerKind, ServerPlan},
     time::Duration,
+    wire::ethernet,
     worker::exchange::Exchange,
 };
 use proptest::{prelude::*, sample::select};
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6},
     sync::Arc,
 };
 
@@ -31,16 +33,22 @@ fn explain(world: &World, worker: usize, packet: &MemoryPacket, origin: Origin) 
     world.workers[worker].explain(world.now, packet, origin, &world.ios[worker])
 }
 
-/// The connections of a worker, and where each is in its life.
-fn connections_of(world: &World, worker: usize) -> Connections {
-    let all = world.workers[worker].connections().iter(0..u32::MAX);
+/// The connections of a worker in a family, and where each is in its life.
+fn connections_of<F: Forwarded>(world: &World, worker: usize) -> Connections<F> {
+    let all = world.workers[worker].connections::<F>().iter(0..u32::MAX);
     let packets =
-        |connection: &Connection| [Direction::In, Direction::Out].map(|way| connection.packets(way));
+        |connection: &Connection<F>| [Direction::In, Direction::Out].map(|way| connection.packets(way));
     all.map(|(id, it)| (id, (it.forward_key(), it.server, it.state, packets(it)))).collect()
 }
 
 /// What is decided about connections is what becomes of them.
-fn check_effect(world: &World, worker: usize, decision: &Decision, told: &Explanation, before: &Connections) {
+fn check_effect<F: Forwarded>(
+    world: &World,
+    worker: usize,
+    decision: &Decision<F>,
+    told: &Explanation,
+    before: &Connections<F>,
+) {
     let after = connections_of(world, worker);
     match decision.course {
         Course::Act(Act::Pass(pass)) => {
@@ -75,7 +83,7 @@ fn check_effect(world: &World, worker: usize, decision: &Decision, told: &Explan
     }
 }
 
-type Connections = BTreeMap<ConnectionId, (Key, ServerId, State, [u64; 2])>;
+type Connections<F> = BTreeMap<ConnectionId, (Key<F>, ServerId, State, [u64; 2])>;
 
 /// What really becomes of a packet, as far as can be seen at once: an answer looks like any packet that is sent, and
 /// one that waits is not seen at all.
@@ -98,7 +106,12 @@ fn happens(
     }
     let after = read();
     let io = &world.ios[worker];
-    let is_arp = |frame: &[u8]| frame.get(12..14) == Some(&[8, 6]);
+    let is_nd = |l3: &[u8]| l3[6] == 58 && matches!(l3.get(40), Some(135 | 136));
+    let is_resolution = |frame: &[u8]| match ethernet::payload(frame) {
+        Some((ethernet::ARP, _)) => true,
+        Some((ethernet::IPV6, l3)) if frame.len() > l3 + 40 => is_nd(&frame[l3..]),
+        _ => false,
+    };
     if let Some(at) = (0..DropReason::ALL.len()).find(|&at| after.0[at] > before.0[at]) {
         return Outcome::Dropped(DropReason::ALL[at]);
     }
@@ -111,14 +124,29 @@ fn happens(
     if after.2 > before.2 {
         return waits();
     }
-    // Whatever waited for an ARP packet leaves before the answer to that does; questions leave after packets.
-    let sent = if is_arp(packet.bytes()) {
+    // Whatever waited for such a packet leaves before the answer to that does; questions leave after packets.
+    let sent = if is_resolution(packet.bytes()) {
         io.transmitted.back()
     } else {
-        io.transmitted.iter().find(|(_, sent)| !is_arp(sent.bytes()))
+        io.transmitted.iter().find(|(_, sent)| !is_resolution(sent.bytes()))
     };
     let (port, sent) = sent.expect("every packet has an outcome");
     Outcome::Sent { port: *port, frame: sent.bytes().to_vec() }
+}
+
+/// The same, with what is decided about connections compared with what becomes of them.
+fn happens_as_decided<F: Forwarded>(
+    world: &mut World,
+    worker: usize,
+    packet: &MemoryPacket,
+    traced: (Origin, Option<&Explanation>),
+    told: &Explanation,
+) -> Outcome {
+    let decision = world.workers[worker].decide::<F>(world.now, packet, traced.0);
+    let before = connections_of::<F>(world, worker);
+    let happened = happens(world, worker, packet, traced);
+    check_effect(world, worker, &decision, told, &before);
+    happened
 }
 
 fn waits() -> Outcome {
@@ -138,7 +166,7 @@ fn seen(outcome: Outcome, arrived_on: PortId) -> Outcome {
 #[derive(Clone, Debug)]
 enum Arriving {
     /// What a client says to a service, or a server to a client.
-    Said { client: u16, port: u16, server: u8, is_in: bool, flags: u8 },
+    Said { client: u16, port: u16, server: u8, is_in: bool, is_ipv6: bool, flags: u8 },
     /// Some frame.
     Frame(PortId, Vec<u8>),
 }
@@ -147,29 +175,66 @@ impl Arriving {
     /// Conversations of few clients: they open, close and reset, and meet on the same servers from two services.
     fn conversation() -> impl Strategy<Value = Self> {
         let flags = select(vec![SYN, SYN | ACK, ACK, ACK, FIN | ACK, FIN | ACK, RST]);
-        (0..2u16, select(vec![80, 81]), 11..13u8, any::<bool>(), flags).prop_map(
-            |(client, port, server, is_in, flags)| Arriving::Said { client, port, server, is_in, flags },
+        (0..2u16, select(vec![80, 81]), 11..13u8, any::<(bool, bool)>(), flags).prop_map(
+            |(client, port, server, (is_in, is_ipv6), flags)| Arriving::Said {
+                client,
+                port,
+                server,
+                is_in,
+                is_ipv6,
+                flags,
+            },
         )
     }
 
     /// As a frame. A server answers to what it sees in the place of the client.
     fn frame(self, world: &World) -> (PortId, Vec<u8>) {
-        let (client, port, server, is_in, flags) = match self {
-            Arriving::Said { client, port, server, is_in, flags } => (client, port, server, is_in, flags),
+        let (client, port, server, is_in, is_ipv6, flags) = match self {
+            Arriving::Said { client, port, server, is_in, is_ipv6, flags } => {
+                (4_000 + client, port, server, is_in, is_ipv6, flags)
+            }
             Arriving::Frame(port, frame) => return (port, frame),
         };
-        let (client_port, server) = (4_000 + client, Ipv4Addr::new(198, 51, 100, server));
-        let client = format!("203.0.113.10:{client_port}");
-        if is_in {
-            return (WAN, tcp(&client, &format!("192.0.2.100:{port}"), flags).via_gateway());
+        match (is_ipv6, is_in) {
+            (false, true) => {
+                let segment = tcp(&format!("203.0.113.10:{client}"), &format!("192.0.2.100:{port}"), flags);
+                (WAN, segment.via_gateway())
+            }
+            (true, true) => {
+                let ends = (format!("[2001:db8:a::10]:{client}"), format!("[2001:db8:1::100]:{port}"));
+                (WAN, tcp6(&ends.0, &ends.1, flags).via_gateway())
+            }
+            (false, false) => {
+                let from = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, server), 8_080);
+                let to = seen_by::<V4>(world, (client, port), from.ip().to_bits());
+                let to = to.map_or(SocketAddrV4::new(CLIENT_IP, client), |(address, port)| {
+                    SocketAddrV4::new(Ipv4Addr::from_bits(address), port)
+                });
+                (LAN, tcp_with(from, to, flags, b"").via_server())
+            }
+            (true, false) => {
+                let from = SocketAddrV6::new(SERVERS6[usize::from(server - 11)], 8_080, 0, 0);
+                let to = seen_by::<V6>(world, (client, port), from.ip().to_bits());
+                let to = to.map_or(SocketAddrV6::new(CLIENT6, client, 0, 0), |(address, port)| {
+                    SocketAddrV6::new(Ipv6Addr::from_bits(address), port, 0, 0)
+                });
+                (LAN, tcp6_with(from, to, flags, b"").via_server())
+            }
         }
-        let is_it = |it: &&Connection| {
-            (it.client_port, it.vip_port, it.server_address) == (client_port, port, server.to_bits())
-        };
-        let local = world.connections().iter().find(is_it).and_then(Connection::local);
-        let to = local.map_or(client, |(address, port)| format!("{}:{port}", Ipv4Addr::from_bits(address)));
-        (LAN, tcp(&format!("{server}:8080"), &to, flags).via_server())
     }
+}
+
+/// What a server sees in the place of a client that has a connection with it, under FullNAT.
+fn seen_by<F: Forwarded>(
+    world: &World,
+    (client_port, vip_port): (u16, u16),
+    server: F::Address,
+) -> Option<(F::Address, u16)> {
+    let all = world.workers.iter().flat_map(|worker| worker.connections::<F>().iter(0..u32::MAX));
+    let mut found = all
+        .map(|(_, it)| it)
+        .filter(|it| (it.client_port, it.vip_port, it.server_address) == (client_port, vip_port, server));
+    found.next()?.local()
 }
 
 proptest! {
@@ -194,9 +259,11 @@ proptest! {
             1..40,
         ),
     ) {
-        let mut other = plan.services[0].clone();
-        other.port = 81;
-        plan.services.push(other);
+        for at in [0, 2] {
+            let mut other = plan.services[at].clone();
+            other.port = 81;
+            plan.services.push(other);
+        }
         for service in &mut plan.services {
             service.scheduler = scheduler;
             for (server, weight) in service.servers.iter_mut().zip(&weights) {
@@ -220,8 +287,12 @@ proptest! {
                     let server = service.servers[0].clone();
                     match service.servers.len() {
                         1 => {
-                            let other = SERVERS[usize::from(server.address == IpAddr::V4(SERVERS[0]))];
-                            service.servers.push(ServerPlan { address: other.into(), ..server });
+                            let other: IpAddr = if service.vip.is_ipv4() {
+                                SERVERS[usize::from(server.address == IpAddr::V4(SERVERS[0]))].into()
+                            } else {
+                                SERVERS6[usize::from(server.address == IpAddr::V6(SERVERS6[0]))].into()
+                            };
+                            service.servers.push(ServerPlan { address: other, ..server });
                         }
                         _ => drop(service.servers.remove(0)),
                     }
@@ -237,10 +308,13 @@ proptest! {
             let packet = MemoryPacket::new(port, &frame);
             let told = explain(&world, worker, &packet, origin);
             prop_assert_eq!(&told, &explain(&world, worker, &packet, origin), "it changed something");
-            let decision = world.workers[worker].decide(world.now, &packet, origin);
-            let before = connections_of(&world, worker);
-            let happened = happens(&mut world, worker, &packet, (origin, is_traced.then_some(&told)));
-            check_effect(&world, worker, &decision, &told, &before);
+            let is_ipv6 = ethernet::payload(&frame).is_some_and(|(ethertype, _)| ethertype == ethernet::IPV6);
+            let traced = (origin, is_traced.then_some(&told));
+            let happened = if is_ipv6 {
+                happens_as_decided::<V6>(&mut world, worker, &packet, traced, &told)
+            } else {
+                happens_as_decided::<V4>(&mut world, worker, &packet, traced, &told)
+            };
             prop_assert_eq!(seen(told.outcome.clone(), port), happened, "{:#?}", told.steps);
             let sent = world.settle();
             if let Outcome::Waits { port, frame, .. } = told.outcome && !is_silent {

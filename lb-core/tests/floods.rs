@@ -6,6 +6,7 @@ use common::{frame::*, plan::*, world::*};
 use etherparse::{Icmpv4Type, icmpv4::DestUnreachableHeader};
 use lb_core::{
     counters::DropReason,
+    family::V4,
     packet::{HandOver, PortId},
     service::plan::{Method, Plan, Protocol},
 };
@@ -141,7 +142,7 @@ fn served(method: Method, flood: Flood, arrivals: &Arrivals) -> usize {
         now_ms += STEP_MS;
         world.pass(STEP_MS);
     }
-    assert!(world.workers[0].connections().len() > CONNECTIONS * 9 / 10, "the flood fills the table");
+    assert!(world.workers[0].connections::<V4>().len() > CONNECTIONS * 9 / 10, "the flood fills the table");
     assert_eq!(lost, 0, "{method}: packets of real clients that did not reach their server");
     clients.iter().filter(|client| client.server != 0).count()
 }

@@ -22,7 +22,7 @@ fn burst() -> impl Strategy<Value = (usize, Vec<(PortId, Vec<u8>)>, u64)> {
 /// Whether all checksums of a frame are right, as far as it holds any. What cannot be read counts as wrong.
 fn is_right(frame: &[u8]) -> bool {
     let is_arp = frame.get(12..14) == Some(&[0x08, 0x06]);
-    is_arp || read::ipv4_packet(frame).is_some_and(|packet| read::check_ipv4(packet).is_ok())
+    is_arp || read::ip_packet(frame).is_some_and(|packet| read::check_ip(packet).is_ok())
 }
 
 fn frames(sent: Vec<Sent>) -> Vec<(PortId, Vec<u8>)> {
@@ -51,16 +51,16 @@ proptest! {
             let mut sent = world.tick();
             sent.extend(world.burst(worker % workers, &frames));
             for sent in sent {
-                let Some(packet) = read::ipv4_packet(&sent.frame) else {
+                let Some(packet) = read::ip_packet(&sent.frame) else {
                     // Whatever else leaves is ARP; reading it checks it.
                     sent.line();
                     continue;
                 };
                 if plan.verify_checksums {
-                    let result = read::check_ipv4(packet);
+                    let result = read::check_ip(packet);
                     prop_assert!(result.is_ok(), "{:?}: {:02x?}", result, sent.frame);
                 } else {
-                    let result = read::check_ipv4(packet);
+                    let result = read::check_ip(packet);
                     let is_checksum = result.as_ref().is_err_and(|error| error.contains("checksum"));
                     prop_assert!(result.is_ok() || is_checksum, "{:?}: {:02x?}", result, sent.frame);
                     // Of those that arrived with a wrong one.

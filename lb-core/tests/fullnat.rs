@@ -186,7 +186,7 @@ fn clients_and_servers_may_be_behind_one_port() {
     let client_mac = Mac([2, 0, 0, 0, 9, 9]);
     world.stations = vec![
         Station { port: WAN, address: [198, 51, 100, 77].into(), mac: client_mac },
-        Station { port: WAN, address: SERVERS[0], mac: SERVER_MACS[0] },
+        Station { port: WAN, address: SERVERS[0].into(), mac: SERVER_MACS[0] },
     ];
     world.pass(3_000);
     // The client is the server's neighbour: under NAT its answer would not come by.

@@ -16,6 +16,7 @@ type Layers = &'static [&'static [&'static str]];
 /// above it, because a neighbour is a next hop of the snapshot's routing.
 const LB_CORE: Layers = &[
     &["cast"],                           // numbers in other sizes
+    &["mix"],                            // numbers mixed, for hashes
     &["ids", "limits", "named", "time"], // numbers, bounds, words and time: they know nothing
     &["wire::checksum", "wire::protocol"],
     &["family"],                     // what IPv4 and IPv6 do differently

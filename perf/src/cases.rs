@@ -45,6 +45,7 @@ pub struct Case {
     method: Method,
     protocol: Protocol,
     out: bool,
+    is_ipv6: bool,
 }
 
 /// All cases.
@@ -54,8 +55,8 @@ pub fn all() -> Vec<Case> {
     for kind in [Kind::Established, Kind::Verified, Kind::TwoWorkers, Kind::Open, Kind::Cycle] {
         for method in Method::ALL.iter().copied() {
             for protocol in Protocol::ALL.iter().copied() {
-                for out in [false, true] {
-                    cases.push(Case { kind, method, protocol, out });
+                for (out, is_ipv6) in [(false, false), (true, false), (false, true), (true, true)] {
+                    cases.push(Case { kind, method, protocol, out, is_ipv6 });
                 }
             }
         }
@@ -67,7 +68,11 @@ pub fn all() -> Vec<Case> {
 impl Case {
     fn is_meant(&self) -> bool {
         let has_direction = !self.out || self.method.sees_replies();
+        // Of IPv6, what is compared with IPv4.
+        let is_compared =
+            self.protocol == Protocol::Tcp && matches!(self.kind, Kind::Established | Kind::Open);
         has_direction
+            && (is_compared || !self.is_ipv6)
             && match self.kind {
                 Kind::Established => true,
                 Kind::Verified => !self.out,
@@ -87,8 +92,9 @@ impl Case {
             Kind::Open => "open",
             Kind::Cycle => "cycle",
         };
+        let family = if self.is_ipv6 { "-ipv6" } else { "" };
         Row {
-            case: case.to_owned(),
+            case: format!("{case}{family}"),
             method: Some(self.method.to_string()),
             direction: Some(if self.out { "out" } else { "in" }.to_owned()),
             protocol: Some(self.protocol.to_string()),
@@ -103,6 +109,7 @@ impl Case {
         let setup = Setup {
             verify: self.kind == Kind::Verified,
             spare: NEW.end - NEW.start,
+            is_ipv6: self.is_ipv6,
             ..Setup::new(self.method, self.protocol, OPEN)
         };
         let workers = if self.kind == Kind::TwoWorkers { 2 } else { 1 };
@@ -147,7 +154,7 @@ fn step_through(scene: &mut Scene, packets: &[Which]) -> usize {
 /// Lets the new connections be forgotten.
 fn forget(scene: &mut Scene) {
     let mut rounds = 0;
-    while scene.worker.connections().len() > OPEN as usize {
+    while scene.connections() > OPEN as usize {
         scene.now = scene.now + Duration::from_millis(100);
         measured_tick(scene);
         rounds += 1;

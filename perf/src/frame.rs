@@ -1,6 +1,6 @@
 //! A packet buffer as small to move as an mbuf: one pointer, with metadata and frame behind it.
 
-use crate::scene::Head;
+use crate::scene::{HEAD_LEN, Head};
 use lb_core::packet::{Burst, Checksum, Io, Notice, Packet, PortId, WorkerId};
 
 /// Room in front of the frame.
@@ -44,7 +44,13 @@ impl Frame {
     #[inline]
     pub fn arrive(&mut self, head: &Head) {
         self.begin(head.port, head.len);
-        self.0.bytes.0[HEADROOM..HEADROOM + 64].copy_from_slice(&head.bytes);
+        self.0.bytes.0[HEADROOM..HEADROOM + HEAD_LEN].copy_from_slice(&head.bytes);
+    }
+
+    /// The same for a whole frame.
+    pub fn arrive_whole(&mut self, port: PortId, frame: &[u8]) {
+        self.begin(port, frame.len() as u16);
+        self.0.bytes.0[HEADROOM..HEADROOM + frame.len()].copy_from_slice(frame);
     }
 
     #[inline]

@@ -2,14 +2,14 @@
 
 use crate::{
     frame::{Frame, Recycler},
-    setup::{FIRST_VIP, LAN, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN, WAN_MAC},
+    setup::{FIRST_VIP, LAN, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN, WAN_MAC, ipv6},
 };
 use lb_core::{
     conn::entry::Connection,
-    family::{Family, V4},
+    decide::known::Forwarded,
+    family::{Header, V4, V6},
     flow::key::{Key, Secret},
     packet::{Burst, Checksum, PortId, WorkerId},
-    service::address::v4,
     service::{
         load::LoadBoard,
         plan::{InterfacePlan, Mac, Method, Protocol},
@@ -17,10 +17,10 @@ use lb_core::{
     },
     time::Instant,
     wire::{
-        arp::{self, Arp, Operation},
-        ethernet,
-        ipv4::{self, Header},
-        protocol, tcp, udp,
+        ethernet::{self, Tags},
+        ipv4, nd, protocol,
+        resolution::Resolution,
+        tcp, udp,
     },
     worker::{Team as Director, Worker},
 };
@@ -35,13 +35,16 @@ const PER_CLIENT: u32 = 4_096;
 /// Client addresses of each worker.
 const CLIENTS: u32 = 1 << 16;
 
+/// Bytes of a frame that are put into a buffer: more than the headers of TCP over IPv6.
+pub const HEAD_LEN: usize = 80;
+
 /// The start of a frame, as it is put into a buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Head {
     /// The port it arrives on.
     pub port: PortId,
     /// Its first bytes.
-    pub bytes: [u8; 64],
+    pub bytes: [u8; HEAD_LEN],
     /// How long it is.
     pub len: u16,
 }
@@ -81,10 +84,12 @@ impl Team {
     #[must_use]
     pub fn new(setup: Setup, workers: usize) -> Self {
         let snapshot = Arc::new(Snapshot::new(&setup.plan()).expect("the plan is sound"));
+        let connections = (setup.connections + setup.spare).max(1) as usize;
         let director = Director {
             workers,
             secret: Secret(0x5eed_5eed_5eed_5eed),
-            connections_per_worker: (setup.connections + setup.spare).max(1) as usize,
+            connections_per_worker: connections,
+            connections_per_worker_v6: if setup.is_ipv6 { connections } else { 1 },
             refusals_per_s: 0,
             board: Arc::new(LoadBoard::new(workers, snapshot.room.servers)),
         };
@@ -127,7 +132,13 @@ impl Scene {
         for which in self.opening() {
             self.each(all.clone(), *which);
         }
-        assert_eq!(self.worker.connections().len(), self.setup.connections as usize, "all are open");
+        assert_eq!(self.connections(), self.setup.connections as usize, "all are open");
+    }
+
+    /// How many connections are open, of either family.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.worker.connections::<V4>().len() + self.worker.connections::<V6>().len()
     }
 
     /// The packets that open a connection.
@@ -186,39 +197,55 @@ impl Scene {
         self.worker.announce_due(self.now, &mut self.io);
     }
 
-    /// A packet of connection `index`, 60 bytes long. Checksums are right if the worker looks.
+    /// A packet of connection `index`, as short as there are. Checksums are right if the worker looks.
     #[inline(always)]
     #[must_use]
     pub fn head(&self, index: u32, which: Which) -> Head {
-        self.head_of(self.setup.protocol, index, which, 60)
+        self.head_of(self.setup.protocol, index, which, if self.setup.is_ipv6 { 74 } else { 60 })
     }
 
     /// The same for any protocol and length.
     #[inline(always)]
     #[must_use]
     pub fn head_of(&self, protocol: Protocol, index: u32, which: Which, len: u16) -> Head {
+        if self.setup.is_ipv6 {
+            self.head_in::<V6>(protocol, index, which, len, ipv6)
+        } else {
+            self.head_in::<V4>(protocol, index, which, len, |bits| bits)
+        }
+    }
+
+    #[inline(always)]
+    fn head_in<F: Forwarded>(
+        &self,
+        protocol: Protocol,
+        index: u32,
+        which: Which,
+        len: u16,
+        address: impl Fn(u32) -> F::Address,
+    ) -> Head {
         let setup = &self.setup;
         let client = 0x0a00_0000 + u32::from(self.id.0) * CLIENTS + index / PER_CLIENT;
-        let client = (client, 1_024 + (index % PER_CLIENT) as u16);
+        let client = (address(client), 1_024 + (index % PER_CLIENT) as u16);
         let service = if setup.services == 1 { 0 } else { index % setup.services };
         let (port, mac, from, to, flags) = match which {
-            Which::In(flags) => (WAN, WAN_MAC, client, (FIRST_VIP + service, SERVICE_PORT), flags),
+            Which::In(flags) => (WAN, WAN_MAC, client, (address(FIRST_VIP + service), SERVICE_PORT), flags),
             Which::Out(flags) => {
                 let turn = if setup.services == 1 { index } else { index / setup.services };
                 let server = setup.server_address(service, turn % setup.servers);
-                let to = self.seen_as(protocol, client, (FIRST_VIP + service, SERVICE_PORT));
-                (LAN, LAN_MAC, (server, NAT_PORT), to, flags)
+                let to = self.seen_as::<F>(protocol, client, (address(FIRST_VIP + service), SERVICE_PORT));
+                (LAN, LAN_MAC, (address(server), NAT_PORT), to, flags)
             }
         };
-        let mut bytes = [0; 64];
+        let mut bytes = [0; HEAD_LEN];
         ethernet::set_addresses(&mut bytes, mac, PEER_MAC);
-        ethernet::set_ethertype(&mut bytes, ethernet::IPV4);
+        ethernet::set_ethertype(&mut bytes, F::ETHERTYPE);
         let ip = &mut bytes[ethernet::HEADER_LEN..];
         let total_len = len - ethernet::HEADER_LEN as u16;
-        let l4_len = total_len - ipv4::HEADER_LEN as u16;
+        let l4_len = total_len - F::HEADER_LEN as u16;
         let is_tcp = protocol == Protocol::Tcp;
-        let header = Header {
-            header_len: 20,
+        let header = Header::<F> {
+            header_len: F::HEADER_LEN,
             total_len: total_len.into(),
             fragment: ipv4::DONT_FRAGMENT,
             ttl: 64,
@@ -226,8 +253,8 @@ impl Scene {
             source: from.0,
             destination: to.0,
         };
-        ipv4::write(ip, &header, 0);
-        let l4 = &mut ip[ipv4::HEADER_LEN..46];
+        F::write(ip, &header);
+        let l4 = &mut ip[F::HEADER_LEN..];
         l4[0..2].copy_from_slice(&from.1.to_be_bytes());
         l4[2..4].copy_from_slice(&to.1.to_be_bytes());
         let checksum_at = if is_tcp {
@@ -237,26 +264,32 @@ impl Scene {
             l4[udp::LENGTH..udp::LENGTH + 2].copy_from_slice(&l4_len.to_be_bytes());
             udp::CHECKSUM
         };
-        if setup.verify {
-            let sum = V4::pseudo(from.0, to.0, header.protocol, l4_len).bytes(l4).finish();
+        if setup.verify || F::DATAGRAMS_NEED_CHECKSUM {
+            // All that is behind the head is zero.
+            let sum = F::pseudo(from.0, to.0, header.protocol, l4_len).bytes(l4).finish();
             l4[checksum_at..checksum_at + 2].copy_from_slice(&sum.to_be_bytes());
         }
         Head { port, bytes, len }
     }
 
     /// What the server sees in the place of a client.
-    fn seen_as(&self, protocol: Protocol, client: (u32, u16), vip: (u32, u16)) -> (u32, u16) {
+    fn seen_as<F: Forwarded>(
+        &self,
+        protocol: Protocol,
+        client: (F::Address, u16),
+        vip: (F::Address, u16),
+    ) -> (F::Address, u16) {
         if !self.setup.method.hides_clients() {
             return client;
         }
-        let key = Key {
+        let key = Key::<F> {
             source: client.0,
             destination: vip.0,
             source_port: client.1,
             destination_port: vip.1,
             protocol,
         };
-        let connections = self.worker.connections();
+        let connections = self.worker.connections::<F>();
         let connection = connections.lookup(&key).map(|hit| connections.get(hit.connection()));
         connection.and_then(Connection::local).expect("an open connection")
     }
@@ -269,16 +302,17 @@ impl Scene {
         let mut burst = Burst::new();
         for hop in hops {
             let own = snapshot.routing.own_address(hop.interface, hop.address).expect("attached");
-            let [sender, target] = [hop.address, own].map(|address| v4(address).expect("ARP is of IPv4"));
             let InterfacePlan { port, mac, .. } = snapshot.interfaces[hop.interface];
-            let answer =
-                Arp { operation: Operation::Reply, sender_mac: PEER_MAC, sender, target_mac: mac, target };
-            let mut bytes = [0; 64];
-            ethernet::set_addresses(&mut bytes, mac, PEER_MAC);
-            ethernet::set_ethertype(&mut bytes, ethernet::ARP);
-            answer.write(&mut bytes[ethernet::HEADER_LEN..]);
+            let answer = match Resolution::question(own, mac, hop.address).expect("of one family") {
+                Resolution::Arp(question) => Resolution::Arp(question.answered_by(PEER_MAC)),
+                Resolution::Nd(question) => Resolution::Nd(question.answered_by(PEER_MAC)),
+            };
+            let mut bytes = [0; ethernet::HEADER_LEN + nd::LEN];
+            let from = (mac, PEER_MAC);
+            let at = ethernet::write_header(&mut bytes, from, Tags::NONE, answer.ethertype());
+            answer.write(&mut bytes[at..]);
             self.io.take(&mut burst, 1);
-            burst[0].arrive(&Head { port, bytes, len: (ethernet::HEADER_LEN + arp::LEN) as u16 });
+            burst[0].arrive_whole(port, &bytes[..at + answer.packet_len()]);
             self.forward(&mut burst);
         }
     }

@@ -1,5 +1,6 @@
 //! What a worker is to deal with: services, servers, connections.
 
+use ipnet::IpNet;
 use lb_core::{
     conn::{state::State, timeouts::Timeouts},
     packet::PortId,
@@ -12,7 +13,7 @@ use lb_core::{
     },
     time::Duration,
 };
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(crate) const WAN: PortId = PortId(0);
 pub(crate) const LAN: PortId = PortId(1);
@@ -48,6 +49,8 @@ pub struct Setup {
     pub servers: u32,
     /// The worker verifies checksums itself.
     pub verify: bool,
+    /// Everything has an address of IPv6 instead: see [`ipv6`].
+    pub is_ipv6: bool,
 }
 
 impl Setup {
@@ -64,7 +67,13 @@ impl Setup {
             services: 1,
             servers: 2,
             verify: false,
+            is_ipv6: false,
         }
+    }
+
+    /// An address in the family.
+    fn address(&self, bits: u32) -> IpAddr {
+        if self.is_ipv6 { Ipv6Addr::from_bits(ipv6(bits)).into() } else { Ipv4Addr::from_bits(bits).into() }
     }
 
     /// The address of a server.
@@ -84,10 +93,10 @@ impl Setup {
         Plan {
             ports: vec![port("wan"), port("lan")],
             interfaces: vec![
-                interface("wan", WAN, WAN_MAC, "192.0.2.1/24"),
-                interface("lan", LAN, LAN_MAC, "198.18.0.1/15"),
+                interface("wan", WAN, WAN_MAC, [("192.0.2.1", 24), ("2001:db8::192.0.2.1", 120)]),
+                interface("lan", LAN, LAN_MAC, [("198.18.0.1", 15), ("2001:db8::198.18.0.1", 111)]),
             ],
-            routes: vec![RoutePlan { to: "0.0.0.0/0".parse().expect("a network"), via: GATEWAY.into() }],
+            routes: ["0.0.0.0/0", "::/0"].map(route).into(),
             timeouts: Timeouts::default(),
             services: numbers.map(|(number, protocol)| self.service(number, protocol)).collect(),
             vips: Vec::new(),
@@ -104,7 +113,7 @@ impl Setup {
             return Vec::new();
         }
         let count = 1 + (self.connections + self.spare) / (self.services * self.servers * PER_LOCAL);
-        (0..count).map(|number| Ipv4Addr::from_bits(0xc613_ff01 + number).into()).collect()
+        (0..count).map(|number| self.address(0xc613_ff01 + number)).collect()
     }
 
     fn service(&self, number: u32, protocol: Protocol) -> ServicePlan {
@@ -113,9 +122,9 @@ impl Setup {
         timeouts.set(State::Established, Duration::from_secs(10 * 86_400));
         let server = |server| {
             let port = if self.method.rewrites_endpoints() { NAT_PORT } else { SERVICE_PORT };
-            ServerPlan::new(Ipv4Addr::from_bits(self.server_address(number, server)), port, 1)
+            ServerPlan::new(self.address(self.server_address(number, server)), port, 1)
         };
-        let vip = SocketAddr::new(Ipv4Addr::from_bits(FIRST_VIP + number).into(), SERVICE_PORT);
+        let vip = SocketAddr::new(self.address(FIRST_VIP + number), SERVICE_PORT);
         let key = ServiceKey::new(protocol, vip);
         ServicePlan {
             scheduler: self.scheduler,
@@ -131,7 +140,23 @@ fn port(name: &str) -> PortPlan {
     PortPlan { name: name.to_owned(), spread: Spread::ByClient }
 }
 
-fn interface(name: &str, port: PortId, mac: Mac, network: &str) -> InterfacePlan {
-    let addresses = vec![network.parse().expect("a network")];
+/// The address of IPv6 in the place of one of IPv4.
+pub(crate) const fn ipv6(bits: u32) -> u128 {
+    0x2001_0db8 << 96 | bits as u128
+}
+
+fn route(to: &str) -> RoutePlan {
+    let to: IpNet = to.parse().expect("a network");
+    let via = match to {
+        IpNet::V4(_) => GATEWAY.into(),
+        IpNet::V6(_) => Ipv6Addr::from_bits(ipv6(GATEWAY.to_bits())).into(),
+    };
+    RoutePlan { to, via }
+}
+
+fn interface(name: &str, port: PortId, mac: Mac, networks: [(&str, u8); 2]) -> InterfacePlan {
+    let network =
+        |(own, bits): (&str, u8)| IpNet::new(own.parse().expect("an address"), bits).expect("a network");
+    let addresses = networks.map(network).into();
     InterfacePlan { mac, addresses, ..InterfacePlan::new(name, port) }
 }

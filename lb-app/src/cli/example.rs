@@ -13,6 +13,8 @@ pub(crate) enum Example {
     Dr,
     /// IP-in-IP tunnels
     Tun,
+    /// IPv6 beside IPv4
+    Ipv6,
     /// Several directors behind a router with static routes
     Ecmp,
     /// Two directors, of which keepalived makes one active
@@ -27,6 +29,7 @@ impl Example {
             Example::Fullnat => include_str!("../../../conf/fullnat.toml"),
             Example::Dr => include_str!("../../../conf/dr.toml"),
             Example::Tun => include_str!("../../../conf/tun.toml"),
+            Example::Ipv6 => include_str!("../../../conf/ipv6.toml"),
             Example::Ecmp => include_str!("../../../conf/ecmp.toml"),
             Example::Vrrp => include_str!("../../../conf/vrrp.toml"),
         }

@@ -5,7 +5,7 @@ use super::{
     values::{self, Reading, number, quoted, text},
 };
 use lb_core::service::option::Value;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use toml::de::DeValue;
 
 /// Longest datagram that is sent as a check.
@@ -13,16 +13,16 @@ const MAX_PAYLOAD: usize = 1_400;
 
 /// The address and port of a server.
 pub(super) fn endpoint(value: &DeValue) -> Reading<SocketAddr> {
-    let remedy = "write address and port, as in \"198.51.100.99:80\"";
+    let remedy = "write address and port, as in \"198.51.100.99:80\" or \"[2001:db8::99]:80\"";
     let text = quoted(value, remedy)?;
-    let parsed: Result<SocketAddrV4, _> = text.parse();
+    let parsed: Result<SocketAddr, _> = text.parse();
     let address =
         parsed.map_err(|_| Complaint::new(format!("{text:?} is not an address with a port"), remedy))?;
-    values::unicast((*address.ip()).into())?;
+    values::unicast(address.ip())?;
     if address.port() == 0 {
         return Err(Complaint::new("port 0 is not valid", "use 1 to 65535"));
     }
-    Ok(address.into())
+    Ok(address)
 }
 
 /// One status code, or a range of them.

@@ -6,6 +6,7 @@ use super::{
     settings::Device,
 };
 use lb_core::service::{
+    check::shown,
     option::{Opt, pairs},
     plan::{DirectorPlan, Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
 };
@@ -47,7 +48,17 @@ impl Display for Config {
 impl Config {
     fn write_workers(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n[workers]")?;
-        writeln!(f, "connections = {}", self.connections_per_worker)?;
+        writeln!(f, "connections = {}", self.capacity.v4)?;
+        match self.capacity_v6_is_given {
+            true => writeln!(f, "connections_v6 = {}", self.capacity.v6)?,
+            false => {
+                writeln!(
+                    f,
+                    "# connections_v6: {}, which follows from the services configured",
+                    self.capacity.v6
+                )?;
+            }
+        }
         match self.room_is_given {
             true => writeln!(f, "servers = {}", self.room.servers)?,
             false => writeln!(f, "# servers: {}, which follows from those configured", self.room.servers)?,
@@ -97,10 +108,7 @@ fn write_network(f: &mut Formatter<'_>, plan: &Plan, devices: &[Device]) -> fmt:
     }
     for route in &plan.routes {
         writeln!(f, "\n[[routes]]")?;
-        match route.to.prefix_len() {
-            0 => writeln!(f, "to = \"default\"")?,
-            _ => writeln!(f, "to = \"{}\"", route.to)?,
-        }
+        writeln!(f, "to = \"{}\"", shown(route.to))?;
         writeln!(f, "via = \"{}\"", route.via)?;
     }
     Ok(())

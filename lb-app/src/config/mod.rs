@@ -34,7 +34,7 @@ pub(crate) use settings::{Control, Device, File, Idle, Metrics, Wanted};
 use addresses::Addresses;
 use health::Health;
 use lb_core::{
-    limits::{MAX_BYTES_PER_CONNECTION, MAX_SERVERS, MAX_SERVICES},
+    limits::{MAX_BYTES_PER_CONNECTION, MAX_BYTES_PER_CONNECTION_V6, MAX_SERVERS, MAX_SERVICES},
     service::{
         footprint,
         key::ServiceKey,
@@ -64,7 +64,9 @@ pub(crate) struct Config {
     /// What the ports are to DPDK, in the order of the plan's ports.
     pub(crate) devices: Vec<Device>,
     /// Capacity of each worker's connection table.
-    pub(crate) connections_per_worker: usize,
+    pub(crate) capacity: Capacity,
+    /// Whether the file says how many connections of IPv6 there can be; otherwise that follows from its services.
+    pub(crate) capacity_v6_is_given: bool,
     /// How many services and servers there can be while it runs.
     pub(crate) room: Room,
     /// The file says for how many servers.
@@ -127,7 +129,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
     let network = Network::new(&raw, &addresses, &problems);
     let timeouts = raw.timeouts;
     let (services, vips, health) = Services::new(&raw, &network, &addresses, &problems).plan();
-    let connections_per_worker = check_memory(&raw.workers, &services, limits, &problems);
+    let capacity = check_memory(&raw.workers, &services, limits, &problems);
     let room = check_room(&raw.workers, servers_to_place(&services, &health), &problems);
     if let Some(report) = problems.report() {
         return Err(report);
@@ -155,7 +157,8 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
     Ok(Config {
         plan,
         devices,
-        connections_per_worker,
+        capacity,
+        capacity_v6_is_given: raw.workers.set.connections_v6.is_some(),
         room,
         room_is_given,
         state_file,
@@ -191,19 +194,45 @@ fn check_room(workers: &raw::Workers, needed: usize, problems: &Problems) -> Roo
     Room { services: MAX_SERVICES, servers }
 }
 
-/// Checks that the workers' tables and those of the schedulers fit into memory, and returns the capacity of each worker.
+/// Capacities of each worker's connection tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    /// Of IPv4.
+    pub(crate) v4: usize,
+    /// Of IPv6.
+    pub(crate) v6: usize,
+}
+
+impl Capacity {
+    /// Bytes that the tables take, at most.
+    pub(crate) const fn bytes(self) -> u64 {
+        (self.v4 * MAX_BYTES_PER_CONNECTION + self.v6 * MAX_BYTES_PER_CONNECTION_V6) as u64
+    }
+}
+
+/// Connections of IPv6 that there is room for where no service of IPv6 is configured: one can be added at run time.
+const CONNECTIONS_V6_IN_RESERVE: u32 = 65_536;
+
+/// Checks that the workers' tables and those of the schedulers fit into memory, and returns the capacities of each worker.
 fn check_memory(
     workers: &raw::Workers,
     services: &[ServicePlan],
     limits: Limits,
     problems: &Problems,
-) -> usize {
-    let connections = workers.set.connections as usize;
+) -> Capacity {
+    let connections = workers.set.connections;
+    let connections_v6 = workers.set.connections_v6.unwrap_or_else(|| {
+        let is_served = services.iter().any(|service| service.vip.is_ipv6());
+        if is_served { connections } else { connections.min(CONNECTIONS_V6_IN_RESERVE) }
+    });
+    let capacity = Capacity { v4: connections as usize, v6: connections_v6 as usize };
     if workers.said.known("connections", ()).is_none() {
-        return connections;
+        return capacity;
     }
-    let bytes_per_slot = (MAX_BYTES_PER_CONNECTION * limits.workers.max(1)) as u64;
-    let needed = bytes_per_slot.saturating_mul(connections as u64);
+    let workers_count = limits.workers.max(1) as u64;
+    let bytes_per_slot = MAX_BYTES_PER_CONNECTION as u64 * workers_count;
+    let needed = capacity.bytes().saturating_mul(workers_count);
+    let of_v6 = Capacity { v4: 0, ..capacity }.bytes() * workers_count;
     let taken = footprint(services).bytes(limits.workers);
     if needed.saturating_add(taken) > limits.available_bytes {
         let default = workers.place.below("connections");
@@ -214,19 +243,21 @@ fn check_memory(
             _ => format!(" and schedulers {}", mebibytes(taken)),
         };
         let what = format!(
-            "{connections} connections on each of {} workers need {needed} of memory{schedulers}, {available} is available",
+            "{connections} connections of IPv4 and {connections_v6} of IPv6 on each of {} workers need {needed} of memory{schedulers}, \
+             {available} is available",
             limits.workers
         );
-        let remedy = match limits.available_bytes.saturating_sub(taken) / bytes_per_slot {
+        let remedy = match limits.available_bytes.saturating_sub(taken).saturating_sub(of_v6) / bytes_per_slot
+        {
             0 if taken > limits.available_bytes => {
                 "free memory, or use fewer services with sh, dh or mh that have different servers".to_owned()
             }
-            0 => "free memory or use fewer workers".to_owned(),
+            0 => "free memory, use fewer workers, or set a smaller `connections_v6`".to_owned(),
             most => format!("use at most {most}, fewer workers, or more memory"),
         };
         problems.add(place, Complaint::new(what, remedy));
     }
-    connections
+    capacity
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -9,6 +9,7 @@ use super::{
 };
 use ipnet::IpNet;
 use lb_core::{
+    family::{Family, V6},
     limits::{MAX_PORTS, MAX_ROUTES},
     packet::PortId,
     service::{
@@ -80,6 +81,11 @@ impl Network {
         }
     }
 
+    /// The MTU on the way to a next hop.
+    pub(super) fn mtu(&self, hop: NextHop) -> u16 {
+        self.interfaces.get(hop.interface.index()).map_or(u16::MAX, |interface| interface.mtu)
+    }
+
     /// Whether no host can have `address`, because it means all hosts of an attached network.
     pub(super) fn is_broadcast(&self, address: IpAddr) -> bool {
         self.routing.is_broadcast(address)
@@ -112,7 +118,16 @@ impl Network {
             if let Some(via) = &route.via {
                 let to = route.to.as_ref().map_or(IpNet::default(), |to| to.value);
                 let taken = addresses.complaint(via.value, Use::Router(to), problems);
-                let complaint = taken.or_else(|| self.no_router(via.value));
+                let is_other =
+                    route.to.as_ref().is_some_and(|to| to.value.addr().is_ipv4() != via.value.is_ipv4());
+                let other = is_other.then(|| {
+                    let what = format!("{} is no router to {to}: they are not of one family", via.value);
+                    Complaint::new(
+                        what,
+                        "use a router of the network's family; `default` is IPv4's, \"::/0\" IPv6's",
+                    )
+                });
+                let complaint = taken.or(other).or_else(|| self.no_router(via.value));
                 complaint.into_iter().for_each(|complaint| problems.add(&via.place, complaint));
             }
         }
@@ -192,8 +207,16 @@ fn check_addresses(ports: &[raw::Port], problems: &Problems) {
     let mut own = HashMap::new();
     let mut earlier: Vec<(usize, &At<IpNet>)> = Vec::new();
     for (index, port) in ports.iter().enumerate() {
+        let mtu = port.mtu.or(DEFAULT_MTU).unwrap_or(DEFAULT_MTU);
         for at in port.addresses.iter().flatten() {
             let (net, address) = (at.value.trunc(), at.value.addr());
+            if address.is_ipv6() && mtu < V6::SMALLEST_PATH_MTU {
+                let what = format!(
+                    "{address} is IPv6, which needs an MTU of 1280 (RFC 8200), and this port has {mtu}"
+                );
+                problems
+                    .add(&at.place, Complaint::new(what, "raise `mtu` of the port, or remove the address"));
+            }
             let other = earlier.iter().find(|(other, seen)| {
                 let seen = seen.value.trunc();
                 *other != index && (seen.contains(&net) || net.contains(&seen))

@@ -9,6 +9,7 @@ use super::{
     report::{Complaint, Problems},
 };
 use lb_core::{
+    family::{Family, V6},
     limits::{MAX_LOCAL_ADDRESSES, MAX_SERVERS, MAX_SERVICES},
     service::{
         option::Value,
@@ -149,6 +150,11 @@ impl<'c, 'r> Services<'c, 'r> {
             once(&mut seen, address, place, problems, |_| {
                 Complaint::new(format!("{address} is listed twice"), "remove one")
             });
+            let vip = service.said.known("vip", service.plan.vip);
+            if let Some(vip) = vip.filter(|vip| vip.is_ipv4() != address.is_ipv4()) {
+                let what = format!("{address} and the VIP {vip} are not of one family");
+                problems.add(place, Complaint::new(what, "use local addresses of the VIP's family"));
+            }
         }
         let Some(method) = service.said.known("method", service.plan.method) else { return };
         let said = service.said.place("local_addresses");
@@ -207,7 +213,8 @@ impl<'c, 'r> Services<'c, 'r> {
     fn check_reachable(&self, service: &raw::Service, wanted: Use, port: Option<At<u16>>, at: &At<IpAddr>) {
         self.check_address(at.value, wanted, &at.place, "use the server's own address");
         let Some(method) = service.said.known("method", service.plan.method) else { return };
-        self.check_reach(method, at);
+        let vip = service.said.known("vip", service.plan.vip);
+        self.check_reach(method, vip, at);
         if let (Some(port), Some(wanted)) = (port, service.said.known("port", service.plan.port))
             && !method.rewrites_endpoints()
             && port.value != wanted
@@ -219,8 +226,13 @@ impl<'c, 'r> Services<'c, 'r> {
         }
     }
 
-    fn check_reach(&self, method: Method, at: &At<IpAddr>) {
+    fn check_reach(&self, method: Method, vip: Option<IpAddr>, at: &At<IpAddr>) {
         let address = at.value;
+        if let Some(vip) = vip.filter(|vip| vip.is_ipv4() != address.is_ipv4() && method.keeps_family()) {
+            let what = format!("{address} and the VIP {vip} are not of one family, as {method} requires");
+            let remedy = "use a server's address of the VIP's family, or tun, which takes either";
+            return self.problems.add(&at.place, Complaint::new(what, remedy));
+        }
         let attach = "attach its network to a port, or use nat or tun";
         let complaint = match (self.network.reach(address), method.is_link_local()) {
             (Reach::Through(hop), true) if hop.address != address => Complaint::new(
@@ -235,7 +247,16 @@ impl<'c, 'r> Services<'c, 'r> {
                 let remedy = "add a route to it, or give a port an address on its network";
                 Complaint::new(format!("no route to {address}"), remedy)
             }
-            (Reach::Through(_) | Reach::Unknown, _) => return,
+            (Reach::Through(hop), _) => {
+                let carries = self.network.mtu(hop).saturating_sub(method.overhead(address));
+                if vip.is_none_or(|vip| vip.is_ipv4()) || carries >= V6::SMALLEST_PATH_MTU {
+                    return;
+                }
+                let what =
+                    format!("the way to {address} carries {carries} bytes, and IPv6 needs 1280 (RFC 8200)");
+                Complaint::new(what, "raise `mtu` of the port that leads there")
+            }
+            (Reach::Unknown, _) => return,
         };
         self.problems.add(&at.place, complaint);
     }

@@ -43,6 +43,8 @@ impl File {
 pub(crate) struct Workers {
     /// Capacity of each worker's connection table.
     pub(crate) connections: u32,
+    /// The same for connections of IPv6; by default it follows from what is configured.
+    pub(crate) connections_v6: Option<u32>,
     /// For how many servers there is room; by default it follows from those configured.
     pub(crate) servers: Option<u32>,
     /// Where connections are kept from one run to the next, if they are.
@@ -58,6 +60,7 @@ impl Default for Workers {
         // At most 128 MB of connections.
         Workers {
             connections: 1_000_000,
+            connections_v6: None,
             servers: None,
             state_file: None,
             idle: Idle::Poll,
@@ -76,6 +79,12 @@ impl Workers {
              into available memory."
         )
         .default("`1_000_000`"),
+        option!(
+            connections_v6,
+            Kind::number(1, MAX_CONNECTIONS as u64),
+            "The same for connections of IPv6, which have a table of their own and take at most 192 bytes each."
+        )
+        .default("that of `connections` if a service of IPv6 is configured, else at most `65_536`"),
         option!(
             servers,
             Kind::number(1, MAX_SERVERS as u64),

@@ -1,15 +1,11 @@
 //! Readers of single values: what a piece of TOML means, or why it means nothing and what to write instead.
 
 use super::{duration, invisible::is_invisible, report::Complaint};
-use ipnet::{IpNet, Ipv4Net};
-use lb_core::{
-    limits::MAX_TIMEOUT_S,
-    service::address::{NotYet, no_host},
-    time::Duration,
-};
+use ipnet::IpNet;
+use lb_core::{limits::MAX_TIMEOUT_S, service::address::no_host, time::Duration};
 use lb_ctl::{foreign, near::nearest};
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
     path::{Component, Path},
 };
@@ -182,60 +178,71 @@ pub(super) fn listen(value: &DeValue) -> Reading<SocketAddr> {
 
 /// The address of one host.
 pub(super) fn host(value: &DeValue) -> Reading<IpAddr> {
-    let remedy = "write an IPv4 address, as in \"192.0.2.1\"";
+    let remedy = "write an address, as in \"192.0.2.1\" or \"2001:db8::1\"";
     let text = quoted(value, remedy)?;
-    let address: Ipv4Addr = text.parse().map_err(|_| no_address(text, "IPv4 address", remedy))?;
-    unicast(address.into())?;
-    Ok(address.into())
+    let address = text.parse().map_err(|_| no_address(text, "address", remedy))?;
+    unicast(address)?;
+    Ok(address)
 }
 
 /// One of the director's own addresses, with the length of its network's prefix.
 pub(super) fn own_address(value: &DeValue) -> Reading<IpNet> {
-    let remedy = "write address and prefix length, as in \"192.0.2.1/24\"";
+    let remedy = "write address and prefix length, as in \"192.0.2.1/24\" or \"2001:db8::1/64\"";
     let text = quoted(value, remedy)?;
-    if let Ok(address) = text.parse::<Ipv4Addr>() {
-        let remedy = format!("write \"{address}/24\" if its network has 24 bits");
+    if let Ok(address) = text.parse::<IpAddr>() {
+        let bits = if address.is_ipv4() { 24 } else { 64 };
+        let remedy = format!("write \"{address}/{bits}\" if its network has {bits} bits");
         return Err(Complaint::new(format!("{text:?} has no prefix length"), remedy));
     }
-    let network: Ipv4Net =
+    let network: IpNet =
         text.parse().map_err(|_| no_address(text, "address with a prefix length", remedy))?;
-    unicast(network.addr().into())?;
-    let (address, prefix) = (network.addr(), network.prefix_len());
+    unicast(network.addr())?;
+    let (address, prefix, most) = (network.addr(), network.prefix_len(), network.max_prefix_len());
     if prefix == 0 {
-        return Err(Complaint::new("a network of 0 bits contains every address", "use 1 to 32 bits"));
+        return Err(Complaint::new(
+            "a network of 0 bits contains every address",
+            format!("use 1 to {most} bits"),
+        ));
     }
-    // RFC 3021: networks of 31 bits and host addresses have neither.
-    if prefix < 31 && (address == network.network() || address == network.broadcast()) {
-        let which = if address == network.network() { "network" } else { "broadcast" };
+    // RFC 3021: networks of 31 bits and host addresses have neither. IPv6 has no broadcast, and the first address is that of
+    // all routers (RFC 4291 2.6.1; but for links between two, RFC 6164).
+    let is_last = address.is_ipv4() && address == network.broadcast();
+    if prefix + 1 < most && (address == network.network() || is_last) {
+        let which = match (is_last, address.is_ipv4()) {
+            (true, _) => "broadcast",
+            (false, true) => "network",
+            (false, false) => "routers' anycast",
+        };
         let remedy = "use an address between the network's first and last";
         return Err(Complaint::new(
             format!("{address} is the {which} address of {}", network.trunc()),
             remedy,
         ));
     }
-    Ok(network.into())
+    Ok(network)
 }
 
 /// Where a route goes: a network, or `default`.
 pub(super) fn destination(value: &DeValue) -> Reading<IpNet> {
-    let remedy = "write \"default\" or a network, as in \"203.0.113.0/24\"";
+    let remedy = "write \"default\", \"::/0\" or a network, as in \"203.0.113.0/24\" or \"2001:db8::/32\"";
     let text = quoted(value, remedy)?;
     if text == "default" {
         return Ok(IpNet::default());
     }
-    let network: Ipv4Net = text.parse().map_err(|_| no_address(text, "network", remedy))?;
+    let network: IpNet = text.parse().map_err(|_| no_address(text, "network", remedy))?;
     if network.addr() != network.network() {
         let remedy = format!(
-            "write \"{}\" for the network, or \"{}/32\" for the host",
+            "write \"{}\" for the network, or \"{}/{}\" for the host",
             network.trunc(),
-            network.addr()
+            network.addr(),
+            network.max_prefix_len()
         );
         return Err(Complaint::new(format!("{text:?} has bits set beyond its prefix"), remedy));
     }
     if network.addr().is_multicast() {
         return Err(Complaint::new(format!("{text:?} is multicast"), "only unicast is routed"));
     }
-    Ok(network.into())
+    Ok(network)
 }
 
 /// The text itself.
@@ -244,9 +251,11 @@ pub(super) fn quoted<'a>(value: &'a DeValue, remedy: &str) -> Reading<&'a str> {
 }
 
 fn no_address(text: &str, expected: &str, remedy: &str) -> Complaint {
-    let host = text.split('/').next().unwrap_or_default();
-    if host.parse::<Ipv6Addr>().is_ok() {
-        return Complaint::new(format!("{text:?} {NotYet}"), "use IPv4");
+    if text.contains('%') {
+        return Complaint::new(
+            format!("{text:?} is an address of one link"),
+            "use one that is valid everywhere, without \"%\"",
+        );
     }
     Complaint::new(format!("{text:?} is not a valid {expected}"), remedy)
 }

@@ -1,26 +1,27 @@
 //! What can be asked of a worker.
 
-use super::{ask::Ask, tap::Taps, wired::WiredWorker};
+use super::{ask::Ask, connection_view::ConnectionView, tap::Taps, wired::WiredWorker};
 use crate::dpdk::{QueuePause, RxQueue};
 use lb_core::{
-    conn::{connections::Hit, entry::Connection},
-    decide::Origin,
+    conn::connections::Hit,
+    decide::{Origin, known::Forwarded},
     explanation::Explanation,
-    family::V4,
-    flow::key::Key,
+    family::{V4, V6},
+    flow::key::Ends,
+    limits::MAX_CONNECTIONS,
     memory::MemoryPacket,
     neigh::entry::Neighbour,
     packet::PortId,
-    time::{Instant, Stamp},
+    time::Instant,
     worker::exchange::{Exchange, Spent},
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Connection entries that are looked at for one answer.
 pub(crate) const ENTRIES_PER_ANSWER: u32 = 4_096;
 
-/// Which connections are meant, by what they are and when their first packet passed.
-pub(crate) type ConnectionMatch = Arc<dyn Fn(&Connection, Stamp) -> bool + Send + Sync>;
+/// Which connections are meant.
+pub(crate) type ConnectionMatch = Arc<dyn Fn(&ConnectionView) -> bool + Send + Sync>;
 
 /// Take another snapshot. The answer is what of the old one is to be dropped.
 impl Ask for Exchange {
@@ -43,8 +44,7 @@ pub(crate) struct ListConnections {
 
 /// Some connections.
 pub(crate) struct ConnectionPage {
-    /// Each with when its first packet passed.
-    pub(crate) found: Vec<(Connection, Stamp)>,
+    pub(crate) found: Vec<ConnectionView>,
     /// Connections that were looked at.
     pub(crate) looked_at: usize,
     /// Where the next piece starts, unless this was the last.
@@ -53,52 +53,77 @@ pub(crate) struct ConnectionPage {
     pub(crate) now: Instant,
 }
 
+/// Entries of both families have one numbering: those of IPv6 have this bit. There are fewer of either by far.
+const IPV6: u32 = 1 << 31;
+
+const _: () = assert!(MAX_CONNECTIONS < IPV6 as usize);
+
 impl Ask for ListConnections {
     type Answer = ConnectionPage;
 
     fn answer(self, now: Instant, wired: &mut WiredWorker) -> ConnectionPage {
-        let mut end = self.from.saturating_add(ENTRIES_PER_ANSWER);
-        let (mut found, mut looked_at) = (Vec::new(), 0);
-        let connections = wired.worker.connections();
-        for (id, connection) in connections.iter(self.from..end) {
-            looked_at += 1;
-            let created = connections.created(id);
-            if self.matches.as_ref().is_none_or(|matches| matches(connection, created)) {
-                found.push((*connection, created));
-                if found.len() >= self.most {
-                    end = id.number() + 1;
-                    break;
+        let mut page = ConnectionPage { found: Vec::new(), looked_at: 0, next: None, now };
+        let end = match self.from & IPV6 {
+            0 => self.list::<V4>(self.from, wired, &mut page),
+            _ => self.list::<V6>(self.from & !IPV6, wired, &mut page),
+        };
+        page.next = next(wired, self.from & IPV6, end);
+        page
+    }
+}
+
+impl ListConnections {
+    /// Adds those of a family from an entry on to the page. Returns the entry behind the last that was looked at.
+    fn list<F: Forwarded>(&self, from: u32, wired: &WiredWorker, page: &mut ConnectionPage) -> u32 {
+        let end = from.saturating_add(ENTRIES_PER_ANSWER);
+        let (worker, connections) = (&wired.worker, wired.worker.connections::<F>());
+        for (id, connection) in connections.iter(from..end) {
+            page.looked_at += 1;
+            let view = ConnectionView::new(worker.snapshot(), connection, connections.created(id));
+            if self.matches.as_ref().is_none_or(|matches| matches(&view)) {
+                page.found.push(view);
+                if page.found.len() >= self.most {
+                    return id.number() + 1;
                 }
             }
         }
-        ConnectionPage { found, looked_at, next: next(wired, end), now }
+        end
     }
 }
 
-/// The connection of packets with this key, from either side.
-pub(crate) struct FindConnection(pub(crate) Key);
+/// The connection of packets with these ends, from either side.
+pub(crate) struct FindConnection(pub(crate) Ends);
 
 impl Ask for FindConnection {
-    /// With when its first packet passed, and the worker's time.
-    type Answer = Option<(Connection, Stamp, Instant)>;
+    /// With the worker's time.
+    type Answer = Option<(ConnectionView, Instant)>;
 
     fn answer(self, now: Instant, wired: &mut WiredWorker) -> Self::Answer {
-        let connections = wired.worker.connections();
-        let found = connections.lookup(&self.0).map(Hit::connection);
-        found.map(|id| (*connections.get(id), connections.created(id), now))
+        let view = find::<V4>(wired, &self.0).or_else(|| find::<V6>(wired, &self.0))?;
+        Some((view, now))
     }
 }
 
-/// Forget the connection of packets with this key. The answer is whether there was one.
-pub(crate) struct ForgetConnection(pub(crate) Key);
+fn find<F: Forwarded>(wired: &WiredWorker, ends: &Ends) -> Option<ConnectionView> {
+    let connections = wired.worker.connections::<F>();
+    let id = connections.lookup(&ends.key()?)?.connection();
+    Some(ConnectionView::new(wired.worker.snapshot(), connections.get(id), connections.created(id)))
+}
+
+/// Forget the connection of packets with these ends. The answer is whether there was one.
+pub(crate) struct ForgetConnection(pub(crate) Ends);
 
 impl Ask for ForgetConnection {
     type Answer = bool;
 
     fn answer(self, _: Instant, wired: &mut WiredWorker) -> bool {
-        let found = wired.worker.connections().lookup(&self.0).map(Hit::connection);
-        found.is_some_and(|id| wired.worker.forget::<V4>(id.number()..id.number() + 1, |_, _| true) > 0)
+        forget::<V4>(wired, &self.0) || forget::<V6>(wired, &self.0)
     }
+}
+
+fn forget<F: Forwarded>(wired: &mut WiredWorker, ends: &Ends) -> bool {
+    let found = ends.key().and_then(|key| wired.worker.connections::<F>().lookup(&key)).map(Hit::connection);
+    found.is_some_and(|id| wired.worker.forget::<F>(id.number()..id.number() + 1, |_, _| true) > 0)
 }
 
 /// Forget those connections that are meant.
@@ -113,10 +138,32 @@ impl Ask for ForgetConnections {
     type Answer = (usize, Option<u32>);
 
     fn answer(self, _: Instant, wired: &mut WiredWorker) -> Self::Answer {
-        let end = self.from.saturating_add(ENTRIES_PER_ANSWER);
-        let count =
-            wired.worker.forget(self.from..end, |connection, created| (self.matches)(connection, created));
-        (count, next(wired, end))
+        let end = (self.from & !IPV6).saturating_add(ENTRIES_PER_ANSWER);
+        let count = match self.from & IPV6 {
+            0 => self.forget::<V4>(self.from..end, wired),
+            _ => self.forget::<V6>(self.from & !IPV6..end, wired),
+        };
+        (count, next(wired, self.from & IPV6, end))
+    }
+}
+
+impl ForgetConnections {
+    fn forget<F: Forwarded>(&self, range: Range<u32>, wired: &mut WiredWorker) -> usize {
+        let snapshot = wired.worker.snapshot().clone();
+        wired.worker.forget::<F>(range, |connection, created| {
+            (self.matches)(&ConnectionView::new(&snapshot, connection, created))
+        })
+    }
+}
+
+/// How many connections of IPv4 and of IPv6 there are.
+pub(crate) struct CountConnections;
+
+impl Ask for CountConnections {
+    type Answer = (usize, usize);
+
+    fn answer(self, _: Instant, wired: &mut WiredWorker) -> Self::Answer {
+        (wired.worker.connections::<V4>().len(), wired.worker.connections::<V6>().len())
     }
 }
 
@@ -190,7 +237,12 @@ impl Ask for Explain {
     }
 }
 
-/// Where the next piece starts, behind entry `end`.
-fn next(wired: &WiredWorker, end: u32) -> Option<u32> {
-    (end < wired.worker.connections().high_water()).then_some(end)
+/// Where the next piece starts, behind entry `end` of a family.
+fn next(wired: &WiredWorker, family: u32, end: u32) -> Option<u32> {
+    let (v4, v6) = (wired.worker.connections::<V4>(), wired.worker.connections::<V6>());
+    match family {
+        0 if end < v4.high_water() => Some(end),
+        0 => (v6.high_water() > 0).then_some(IPV6),
+        _ => (end < v6.high_water()).then_some(IPV6 | end),
+    }
 }

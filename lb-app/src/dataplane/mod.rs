@@ -16,6 +16,7 @@ pub(crate) mod activity;
 pub(crate) mod ask;
 pub(crate) mod asks;
 pub(crate) mod clock;
+pub(crate) mod connection_view;
 pub(crate) mod hand_over;
 pub(crate) mod host;
 pub(crate) mod idle;

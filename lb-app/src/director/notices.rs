@@ -72,7 +72,7 @@ fn describe(notice: &Notice, names: &[String]) -> String {
             name(interface)
         ),
         Notice::NeighbourLost { address, interface } => {
-            format!("next hop {address} on port {} does not answer ARP", name(interface))
+            format!("next hop {address} on port {} does not answer", name(interface))
         }
         Notice::NeighbourFound { address, mac, interface } => {
             format!("next hop {address} on port {} is at {mac}", name(interface))
@@ -92,7 +92,7 @@ mod tests {
         let names = ["wan", "lan"].map(str::to_owned);
         let address = [198, 51, 100, 11].into();
         let lost = Notice::NeighbourLost { address, interface: InterfaceId(1) };
-        assert_eq!(describe(&lost, &names), "next hop 198.51.100.11 on port lan does not answer ARP");
+        assert_eq!(describe(&lost, &names), "next hop 198.51.100.11 on port lan does not answer");
         let conflict = Notice::AddressConflict { address, mac: MAC, interface: InterfaceId(0) };
         let text = describe(&conflict, &names);
         assert!(

@@ -10,11 +10,12 @@ use lb_core::{
     limits::MAX_WAITING,
     packet::PortId,
     service::{
-        plan::{Plan, Spread},
+        plan::{InterfacePlan, Plan, Spread},
         routing::Routing,
     },
 };
 use thiserror::Error;
+use tracing::warn;
 
 /// Buffers that each lcore keeps at hand.
 const POOL_CACHE: u32 = 256;
@@ -75,12 +76,17 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
             mtu: plan.mtu_of(PortId(index as u16)),
             rss: wishes[index],
             rx_checksum: plan.verify_checksums && config.devices[index].checksum_offload,
+            multicast: plan.interfaces.iter().any(has_ipv6),
         };
         let (started, rx, tx) = port
             .start(settings, &pool)
             .map_err(|error| PortsError::Port { name: plan.ports[index].name.clone(), error })?;
         let interfaces = plan.interfaces.iter_mut().filter(|interface| interface.port == started.index());
         interfaces.for_each(|interface| interface.mac = started.mac());
+        if settings.multicast && !started.takes_multicast() {
+            let name = &plan.ports[index].name;
+            warn!("port {name} does not take multicast: neighbours of IPv6 may not find the director there");
+        }
         ports.started.push(started);
         rx.into_iter().zip(&mut ports.rx).for_each(|(queue, of_worker)| of_worker.push(queue));
         tx.into_iter().zip(&mut ports.tx).for_each(|(queue, of_worker)| of_worker.push(queue));
@@ -90,6 +96,10 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
     }
     plan.redirection_len = ports.started.first().map_or(0, |port| port.info().reta_size);
     Ok(ports)
+}
+
+fn has_ipv6(interface: &InterfacePlan) -> bool {
+    interface.addresses.iter().any(|network| network.addr().is_ipv6())
 }
 
 /// As many buffers as can be in use at once: in queues, rings and caches, waiting for neighbours, and in bursts.

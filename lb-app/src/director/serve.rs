@@ -19,7 +19,16 @@ use crate::{
     systemd,
 };
 use anyhow::{Result, bail};
-use lb_core::{flow::key::Secret, packet::WorkerId, service::plan::Role, worker::Worker};
+use lb_core::{
+    conn::saved::Saved,
+    decide::known::Forwarded,
+    family::{V4, V6},
+    flow::key::Secret,
+    packet::WorkerId,
+    service::plan::Role,
+    time,
+    worker::Worker,
+};
 use lb_ctl::protocol::events::Kind;
 use std::{
     sync::{
@@ -169,15 +178,21 @@ impl Director {
     fn leave_state(&self, workers: &[Worker<Mbuf>]) {
         let Some(path) = &self.plane.running.config.state_file else { return };
         let now = self.plane.running.clock.now();
-        let connections = (0..)
-            .map(WorkerId)
-            .zip(workers)
-            .flat_map(|(id, worker)| worker.saved(now).map(move |saved| (id, saved)));
-        match state_file::write(path, self.secret, workers.len(), connections) {
+        let (v4, v6) = (saved::<V4>(workers, now), saved::<V6>(workers, now));
+        match state_file::write(path, self.secret, workers.len(), v4, v6) {
             Ok(count) => info!("saved {count} connections to {}", path.display()),
             Err(error) => error!("cannot save connections to {}: {error}", path.display()),
         }
     }
+}
+
+/// The connections of a family, each with its worker.
+fn saved<F: Forwarded>(
+    workers: &[Worker<Mbuf>],
+    now: time::Instant,
+) -> impl Iterator<Item = (WorkerId, Saved<F>)> {
+    let numbered = (0..).map(WorkerId).zip(workers);
+    numbered.flat_map(move |(id, worker)| worker.saved(now).map(move |saved| (id, saved)))
 }
 
 fn started(running: &Running) -> String {

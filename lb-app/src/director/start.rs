@@ -27,7 +27,7 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use crossbeam_channel::bounded;
 use lb_core::{
-    conn::connections::BYTES_PER_CONNECTION,
+    conn::connections::{BYTES_PER_CONNECTION, BYTES_PER_CONNECTION_V6},
     flow::key::Secret,
     limits::MAX_WORKERS,
     service::{footprint, load::LoadBoard, plan::Plan, snapshot::Snapshot},
@@ -92,9 +92,11 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
     let snapshot = Arc::new(Snapshot::with_room(&plan, config.room)?);
     health.commit(&plan, &config.health, derived);
     say(format!(
-        "workers: {}, {} connections of {BYTES_PER_CONNECTION} bytes each, idle policy {}\n",
+        "workers: {}, {} connections of {BYTES_PER_CONNECTION} bytes and {} of IPv6 of {BYTES_PER_CONNECTION_V6} bytes each, \
+         idle policy {}\n",
         lcores.len(),
-        config.connections_per_worker,
+        config.capacity.v4,
+        config.capacity.v6,
         config.idle,
     ));
     let schedulers = footprint(&config.plan.services);
@@ -147,7 +149,8 @@ fn launch(
         team: Team {
             workers: lcores.len(),
             secret,
-            connections_per_worker: config.connections_per_worker,
+            connections_per_worker: config.capacity.v4,
+            connections_per_worker_v6: config.capacity.v6,
             refusals_per_s: REFUSALS_PER_S,
             board: board.clone(),
         },

@@ -22,6 +22,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::{
     conn::saved::Saved,
     counters::{ServerTraffic, WorkerCounters},
+    decide::known::Forwarded,
     packet::{Notice, WorkerId},
     service::snapshot::Snapshot,
     time::Instant,
@@ -172,6 +173,14 @@ impl Make {
 /// Takes over those connections of an earlier run that are this worker's, and returns how many.
 fn restore(worker: &mut Worker<Mbuf>, left: &Left, workers: usize, now: Instant) -> usize {
     let same = left.workers == workers;
-    let mine = |(was, saved): &&(WorkerId, Saved)| worker.restore(now, saved, same.then_some(*was)).is_ok();
-    left.connections.iter().filter(mine).count()
+    restore_all(worker, &left.connections, same, now) + restore_all(worker, &left.connections_v6, same, now)
+}
+
+fn restore_all<F: Forwarded>(
+    worker: &mut Worker<Mbuf>,
+    left: &[(WorkerId, Saved<F>)],
+    same: bool,
+    now: Instant,
+) -> usize {
+    left.iter().filter(|(was, saved)| worker.restore(now, saved, same.then_some(*was)).is_ok()).count()
 }

@@ -5,7 +5,10 @@ use super::{
     finding::Finding,
     patient::Patient,
 };
-use crate::{config::memory, health::capability::Capabilities};
+use crate::{
+    config::{Capacity, memory},
+    health::capability::Capabilities,
+};
 use lb_core::{limits::MAX_BYTES_PER_CONNECTION, service::footprint};
 use std::path::Path;
 
@@ -69,19 +72,23 @@ fn transparent_pages(root: &Path) -> Finding {
 /// Memory for the capacity that is configured.
 fn tables(patient: &Patient<'_>, root: &Path) -> Option<Finding> {
     let config = patient.config.as_ref()?;
-    let (connections, workers) = (config.connections_per_worker, patient.workers());
+    let (capacity, workers) = (config.capacity, patient.workers());
     let schedulers = footprint(&config.plan.services).bytes(workers);
-    let needed = (connections * workers * MAX_BYTES_PER_CONNECTION) as u64 + schedulers;
+    let needed = capacity.bytes() * workers as u64 + schedulers;
     let available = memory::available_below(root)?;
     let text = format!(
-        "{connections} connections on each of {workers} workers, and schedulers, need {} MiB, {} MiB are available",
+        "{} connections of IPv4 and {} of IPv6 on each of {workers} workers, and schedulers, need {} MiB, {} MiB are available",
+        capacity.v4,
+        capacity.v6,
         needed >> 20,
         available >> 20
     );
     if needed <= available {
         return Some(Finding::ok("memory", text));
     }
-    let most = available.saturating_sub(schedulers) / (workers * MAX_BYTES_PER_CONNECTION) as u64;
+    let of_v6 = Capacity { v4: 0, ..capacity }.bytes() * workers as u64;
+    let left = available.saturating_sub(schedulers).saturating_sub(of_v6);
+    let most = left / (workers * MAX_BYTES_PER_CONNECTION) as u64;
     Some(Finding::wrong("memory", text, format!("[workers] connections = {most}, at most")))
 }
 

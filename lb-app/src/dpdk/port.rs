@@ -68,13 +68,17 @@ impl Port {
         let code = unsafe { dpdk_sys::rte_eth_dev_start(self.device.id) };
         self.check(code, "start the port")?;
 
+        // SAFETY: the port is ours and started.
+        let takes_multicast =
+            settings.multicast && unsafe { dpdk_sys::rte_eth_allmulticast_enable(self.device.id) } == 0;
         // The table can be written on started ports only, with most drivers.
         if configured.plan.types != 0 {
             rss::write_table(&self.device, self.info.reta_size, settings.rx_queues);
         }
         let spread = rss::verify(&self.device, configured.plan, &configured.key);
         let (rx, tx) = self.queues(&settings, pool);
-        let configured = Configured { mtu, rx_descriptors, tx_descriptors, spread, ..configured };
+        let configured =
+            Configured { mtu, rx_descriptors, tx_descriptors, spread, takes_multicast, ..configured };
         Ok((StartedPort::new(self.device, self.index, self.info, settings, configured), rx, tx))
     }
 
@@ -151,6 +155,7 @@ impl Port {
             plan,
             key,
             spread,
+            takes_multicast: false,
             _only_pool: only_pool,
         })
     }

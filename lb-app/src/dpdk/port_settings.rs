@@ -19,4 +19,6 @@ pub struct PortSettings {
     pub rss: RssWish,
     /// Whether the port is to verify checksums, as far as it can.
     pub rx_checksum: bool,
+    /// Whether the port is to take in frames to any group of stations: neighbours of IPv6 ask for the director by those.
+    pub multicast: bool,
 }

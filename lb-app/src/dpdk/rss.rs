@@ -2,17 +2,20 @@
 
 use super::{device::Device, port_info::PortInfo};
 use lb_core::{
-    flow::{key::Key, owner::RSS_KEY_WORD},
+    flow::{key::Ends, owner::RSS_KEY_WORD},
     service::key::Protocol,
 };
-use std::fmt;
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 /// What a port should choose the receive queue by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RssWish {
     /// Whatever it likes.
     None,
-    /// The addresses and ports of IPv4 TCP and UDP.
+    /// The addresses and ports of TCP and UDP.
     Flow,
     /// The source address and port: for ports that face clients.
     ClientSource,
@@ -68,6 +71,9 @@ pub const HASH_KEY: [u8; 40] = {
 /// which moves a flow to the queue its answers were sent on; net_null only remembers the settings.
 const PRETENDERS: [&str; 2] = ["net_tap", "net_null"];
 
+/// What a port may leave out although it was asked for.
+const V6_TYPES: u64 = dpdk_sys::SHIM_RSS_IPV6 | dpdk_sys::SHIM_RSS_IPV6_TCP | dpdk_sys::SHIM_RSS_IPV6_UDP;
+
 /// What to configure, and the spread it gives if the port applies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -83,11 +89,15 @@ impl Plan {
             return Plan { types: 0, spread: Spread::Single };
         }
         let offered = info.rss_types;
-        let fields = match offered & (dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP) {
-            // Addresses alone still keep a connection together.
-            0 => offered & dpdk_sys::SHIM_RSS_IPV4,
+        // Addresses alone still keep a connection together.
+        let of = |ports, addresses| match offered & ports {
+            0 => offered & addresses,
             fields => fields,
         };
+        let v4 = of(dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP, dpdk_sys::SHIM_RSS_IPV4);
+        let v6 = of(dpdk_sys::SHIM_RSS_IPV6_TCP | dpdk_sys::SHIM_RSS_IPV6_UDP, dpdk_sys::SHIM_RSS_IPV6);
+        // Where a port does not hash IPv6, all of it arrives on the first queue.
+        let fields = if v4 == 0 { 0 } else { v4 | v6 };
         // A driver without RSS may still have several queues, and fills them as it likes: net_af_packet's kernel side,
         // for one, sends a flow to another queue when its own is full.
         if wish == RssWish::None || fields == 0 || PRETENDERS.contains(&info.driver.as_str()) {
@@ -155,7 +165,7 @@ pub(super) fn verify(device: &Device, plan: Plan, key: &[u8]) -> Spread {
     }
     // Two ports must hash a client alike, so for that the key matters too.
     let other_key = actual != key && actual.iter().any(|&byte| byte != 0);
-    if types & plan.types != plan.types || (plan.spread == Spread::ByClient && other_key) {
+    if !types & plan.types & !V6_TYPES != 0 || (plan.spread == Spread::ByClient && other_key) {
         return Spread::Unknown;
     }
     plan.spread
@@ -179,14 +189,18 @@ const DESTINATION_ONLY: &str = "l3-dst-only l4-dst-only";
 impl Hashing {
     /// The receive queue of a flow; `None` where what the port reports is not enough.
     #[must_use]
-    pub fn queue_of(&self, flow: &Key) -> Option<u16> {
+    pub fn queue_of(&self, flow: &Ends) -> Option<u16> {
         let (key, table) = (self.key.as_ref()?, self.table.as_ref().filter(|table| !table.is_empty())?);
         let hashes = |what: &str| self.types.contains(&what);
-        let with_ports = match flow.protocol {
-            Protocol::Tcp => hashes("ipv4-tcp"),
-            Protocol::Udp => hashes("ipv4-udp"),
+        let (ip, tcp, udp) = match flow.source {
+            SocketAddr::V4(_) => ("ipv4", "ipv4-tcp", "ipv4-udp"),
+            SocketAddr::V6(_) => ("ipv6", "ipv6-tcp", "ipv6-udp"),
         };
-        if !with_ports && !hashes("ipv4") {
+        let with_ports = match flow.protocol {
+            Protocol::Tcp => hashes(tcp),
+            Protocol::Udp => hashes(udp),
+        };
+        if !with_ports && !hashes(ip) {
             return None;
         }
         let (source, destination) = (!hashes(DESTINATION_ONLY), !hashes(SOURCE_ONLY));
@@ -197,11 +211,15 @@ impl Hashing {
         let keep = |yes: bool, bytes: &[u8]| {
             bytes.iter().map(|byte| if yes { *byte } else { 0 }).collect::<Vec<_>>()
         };
-        let mut input = keep(source, &flow.source.to_be_bytes());
-        input.extend(keep(destination, &flow.destination.to_be_bytes()));
+        let address = |of: SocketAddr| match of.ip() {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        let mut input = keep(source, &address(flow.source));
+        input.extend(keep(destination, &address(flow.destination)));
         if with_ports {
-            input.extend(keep(source, &flow.source_port.to_be_bytes()));
-            input.extend(keep(destination, &flow.destination_port.to_be_bytes()));
+            input.extend(keep(source, &flow.source.port().to_be_bytes()));
+            input.extend(keep(destination, &flow.destination.port().to_be_bytes()));
         }
         Some(table[toeplitz(key, &input)? as usize % table.len()])
     }
@@ -231,6 +249,9 @@ pub(super) fn read(device: &Device, info: &PortInfo) -> Hashing {
         (dpdk_sys::SHIM_RSS_IPV4, "ipv4"),
         (dpdk_sys::SHIM_RSS_IPV4_TCP, "ipv4-tcp"),
         (dpdk_sys::SHIM_RSS_IPV4_UDP, "ipv4-udp"),
+        (dpdk_sys::SHIM_RSS_IPV6, "ipv6"),
+        (dpdk_sys::SHIM_RSS_IPV6_TCP, "ipv6-tcp"),
+        (dpdk_sys::SHIM_RSS_IPV6_UDP, "ipv6-udp"),
         (dpdk_sys::SHIM_RSS_SOURCE_ONLY, SOURCE_ONLY),
         (dpdk_sys::SHIM_RSS_DESTINATION_ONLY, DESTINATION_ONLY),
     ];
@@ -262,8 +283,10 @@ mod tests {
     use super::*;
     use lb_core::{family::V4, flow::owner, service::plan::Mac};
     use proptest::prelude::*;
+    use std::net::Ipv4Addr;
 
-    const L4: u64 = dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP;
+    const V4_L4: u64 = dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP;
+    const L4: u64 = V4_L4 | dpdk_sys::SHIM_RSS_IPV6_TCP | dpdk_sys::SHIM_RSS_IPV6_UDP;
 
     fn info(driver: &str, rss_types: u64) -> PortInfo {
         PortInfo {
@@ -296,6 +319,7 @@ mod tests {
         assert_eq!(plan(RssWish::ClientSource, 2, &full), by_client);
         let by_flow = Plan { types: L4, spread: Spread::ByFlow };
         assert_eq!(plan(RssWish::ClientDestination, 2, &info("net_ixgbe", L4 | source)), by_flow);
+        assert_eq!(plan(RssWish::Flow, 2, &info("net_ixgbe", V4_L4)), Plan { types: V4_L4, ..by_flow });
         let addresses = info("net_e1000", dpdk_sys::SHIM_RSS_IPV4);
         assert_eq!(plan(RssWish::Flow, 2, &addresses).types, dpdk_sys::SHIM_RSS_IPV4);
     }
@@ -323,17 +347,24 @@ mod tests {
         let input = [66, 9, 149, 187, 161, 142, 100, 80, 0x0a, 0xea, 0x06, 0xe6];
         assert_eq!(toeplitz(&key, &input[..8]), Some(0x323e_8fc2));
         assert_eq!(toeplitz(&key, &input), Some(0x51cc_c178));
-        let flow = Key {
-            source: 0x4209_95bb,
-            destination: 0xa18e_6450,
-            source_port: 2794,
-            destination_port: 1766,
+        let flow = Ends {
             protocol: Protocol::Tcp,
+            source: "66.9.149.187:2794".parse().unwrap(),
+            destination: "161.142.100.80:1766".parse().unwrap(),
         };
         let table: Vec<u16> = (0..128).collect();
         let queue = |types: &[&'static str]| hashing(types, &key, table.clone()).queue_of(&flow);
         assert_eq!(queue(&["ipv4", "ipv4-tcp"]), Some(0x78));
         assert_eq!(queue(&["ipv4"]), Some(0x42));
+        let flow6 = Ends {
+            protocol: Protocol::Tcp,
+            source: "[3ffe:2501:200:1fff::7]:2794".parse().unwrap(),
+            destination: "[3ffe:2501:200:3::1]:1766".parse().unwrap(),
+        };
+        let queue6 = |types: &[&'static str]| hashing(types, &key, table.clone()).queue_of(&flow6);
+        assert_eq!(queue6(&["ipv6", "ipv6-tcp"]), Some(0x7d3d % 128));
+        assert_eq!(queue6(&["ipv6"]), Some(0x8cd5 % 128));
+        assert_eq!(queue6(&["ipv4-tcp"]), None, "IPv6 is not hashed");
         assert_eq!(queue(&["ipv4-udp"]), None, "TCP is not hashed");
         assert_eq!(queue(&["ipv4-tcp", SOURCE_ONLY]), None, "gaps or none?");
         assert_eq!(Hashing::default().queue_of(&flow), None);
@@ -347,15 +378,15 @@ mod tests {
             is_tcp: bool, workers in 1..16_usize, size in prop::sample::select(vec![64_u16, 128, 512]),
         ) {
             let protocol = if is_tcp { Protocol::Tcp } else { Protocol::Udp };
-            let flow = Key::<V4> { source, destination, source_port, destination_port, protocol };
+            let at = |address: u32, port| SocketAddr::new(Ipv4Addr::from_bits(address).into(), port);
+            let flow = Ends { protocol, source: at(source, source_port), destination: at(destination, destination_port) };
             let table: Vec<u16> = (0..size).map(|entry| entry % workers as u16).collect();
             let queue = |side| hashing(&["ipv4-tcp", "ipv4-udp", side], &HASH_KEY, table.clone()).queue_of(&flow);
             let owner = |client, port| Some(owner::by_client_rss::<V4>(client, port, size, workers).0);
             prop_assert_eq!(queue(SOURCE_ONLY), owner(source, source_port));
             prop_assert_eq!(queue(DESTINATION_ONLY), owner(destination, destination_port));
             // Both ends: the same queue for both directions, since the key is the same at each place.
-            let back = Key { source: destination, destination: source, source_port: destination_port,
-                destination_port: source_port, protocol };
+            let back = Ends { source: flow.destination, destination: flow.source, ..flow };
             let both = hashing(&["ipv4-tcp", "ipv4-udp"], &HASH_KEY, table.clone());
             prop_assert_eq!(both.queue_of(&flow), both.queue_of(&back));
         }

@@ -75,6 +75,8 @@ pub(super) struct Configured {
     pub(super) plan: Plan,
     pub(super) key: Vec<u8>,
     pub(super) spread: Spread,
+    /// Whether it takes in frames to any group of stations.
+    pub(super) takes_multicast: bool,
     /// There while the driver frees buffers without asking for their pool.
     pub(super) _only_pool: Option<OnlyPool>,
 }
@@ -140,6 +142,7 @@ impl StartedPort {
         line("MTU", mtu.to_string());
         line("NUMA node", self.info.socket.map_or_else(|| "none".to_owned(), |socket| socket.to_string()));
         line("promiscuous", if read_promiscuous(&self.device) { "yes" } else { "no" }.to_owned());
+        line("multicast", if self.takes_multicast() { "yes" } else { "no" }.to_owned());
         line("receive", format!("{rx_queues} of {max_rx_queues} queues, {rx_descriptors} descriptors each"));
         line("transmit", format!("{tx_queues} of {max_tx_queues} queues, {tx_descriptors} descriptors each"));
         line("spread", spread.to_string());
@@ -149,6 +152,12 @@ impl StartedPort {
         line("offloads used", offloads(*rx_offloads, *tx_offloads));
         line("  not used", offloads(rx_offload_bits & !rx_offloads, tx_offload_bits & !tx_offloads));
         text
+    }
+
+    /// Whether it takes in frames to any group of stations, because it was asked to or because it takes in all frames.
+    #[must_use]
+    pub fn takes_multicast(&self) -> bool {
+        self.configured.takes_multicast || read_promiscuous(&self.device)
     }
 
     /// Whether it moves packets: it does not while it is paused.

@@ -18,6 +18,7 @@ const SETTINGS: PortSettings = PortSettings {
     mtu: 1500,
     rss: RssWish::Flow,
     rx_checksum: true,
+    multicast: false,
 };
 
 #[test]

@@ -9,8 +9,10 @@ use super::{
     udp,
 };
 use crate::config::health::{Check, Kind};
-use lb_core::service::address::v4;
-use std::{net::SocketAddrV4, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddrV4},
+    time::Duration,
+};
 use tokio::time::error::Elapsed;
 
 /// Checks a server, and returns how long that took; waiting for a turn does not count.
@@ -93,7 +95,7 @@ fn address(check: &Check, target: &Target) -> Result<SocketAddrV4, String> {
     let key = &target.key;
     let to = if check.to_vip { key.service.endpoint() } else { key.endpoint() };
     let address = check.address.unwrap_or(to.ip());
-    let address = v4(address).map_err(|not_yet| format!("{address} {not_yet}"))?;
+    let IpAddr::V4(address) = address else { return Err("checks of IPv6 are not made yet".to_owned()) };
     Ok(SocketAddrV4::new(address, check.port.unwrap_or(to.port())))
 }
 

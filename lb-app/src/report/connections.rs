@@ -2,7 +2,7 @@
 
 use crate::control::live::workers::Listed;
 use lb_core::{service::snapshot::Snapshot, time::Duration};
-use std::{fmt::Write, net::Ipv4Addr};
+use std::fmt::Write;
 
 /// Lists connections. `total` is how many there are, listed or not.
 pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], total: u64) {
@@ -13,7 +13,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
         "source", "virtual", "destination"
     );
     for Listed { worker, connection, idle, .. } in listed {
-        let timeout = snapshot.service_of(connection.server).timeouts.of(connection.state);
+        let timeout = snapshot.service_of(connection.server_id).timeouts.of(connection.state);
         let left = Duration::from_millis(timeout.as_millis().saturating_sub(idle.as_millis()));
         let _ = writeln!(
             text,
@@ -21,9 +21,9 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
             connection.protocol.upper(),
             minutes(left),
             connection.state.name(),
-            endpoint(connection.client, connection.client_port),
-            endpoint(connection.vip, connection.vip_port),
-            endpoint(connection.server_address, connection.server_port),
+            connection.client.to_string(),
+            connection.vip.to_string(),
+            connection.server.to_string(),
             worker.0,
         );
     }
@@ -31,10 +31,6 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
         let _ = writeln!(text, "... {} more", total - listed.len() as u64);
     }
     let _ = writeln!(text, "total {total} connections");
-}
-
-fn endpoint(address: u32, port: u16) -> String {
-    format!("{}:{port}", Ipv4Addr::from_bits(address))
 }
 
 /// Minutes and seconds, rounded up so that what is still there does not show 00:00.

@@ -1,10 +1,11 @@
 //! What operators read, word for word.
 
 use super::{accounts, connections, neighbours, services, traffic};
-use crate::control::live::workers::Listed;
+use crate::{control::live::workers::Listed, dataplane::connection_view::ConnectionView};
 use lb_core::{
     conn::{entry::Connection, state::State},
     counters::{DropReason, ServerTraffic, WorkerCounters},
+    family::V4,
     flow::key::Key,
     ids::{InterfaceId, ServerId},
     neigh::entry::Neighbour,
@@ -16,7 +17,7 @@ use lb_core::{
         routing::NextHop,
         snapshot::Snapshot,
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, Stamp},
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -99,19 +100,24 @@ UDP  192.0.2.100:7                       0        2        0        0        0
 #[test]
 fn connections_are_listed_as_by_ipvsadm() {
     let listed = |protocol, state, vip_port, server: u32, server_port, idle| {
-        let key = Key {
+        let key = Key::<V4> {
             source: CLIENT.to_bits(),
             destination: VIP.to_bits(),
             source_port: 40_000,
             destination_port: vip_port,
             protocol,
         };
-        let mut connection =
-            Connection::new(&key, ServerId::new(server), SERVERS[0].to_bits(), server_port, Method::Nat);
+        let mut connection = Connection::new(
+            &key,
+            ServerId::new(server),
+            Some(SERVERS[0].to_bits()),
+            server_port,
+            Method::Nat,
+        );
         connection.state = state;
         Listed {
             worker: WorkerId(1),
-            connection,
+            connection: ConnectionView::new(&snapshot(), &connection, Stamp::default()),
             idle: Duration::from_secs(idle),
             age: Duration::from_secs(idle),
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cast::count32,
-    family::{Family, V4},
+    family::{Family, V4, V6},
     flow::{
         key::{Key, Packed, Secret},
         prefetch::{prefetch, prefetch_at},
@@ -20,7 +20,7 @@ use crate::{
         wheel::{Link, Links, Wheel},
     },
     ids::{ConnectionId, ServerId},
-    limits::{MAX_BYTES_PER_CONNECTION, MAX_CONNECTIONS},
+    limits::{MAX_BYTES_PER_CONNECTION, MAX_BYTES_PER_CONNECTION_V6, MAX_CONNECTIONS},
     time::{Instant, Stamp},
 };
 use std::{num::NonZeroU32, ops::Range};
@@ -55,23 +55,27 @@ pub struct Connections<F: Family = V4> {
 /// Table entries per connection: one for each direction.
 const KEYS: usize = 2;
 
-/// Bytes that one IPv4 connection costs in a large table: its line, its table slots at 70 % load, and its place in
-/// the list of free entries.
-pub const BYTES_PER_CONNECTION: usize = size_of::<Connection<V4>>()
-    + size_of::<Link>()
+/// Bytes that a connection costs in a large table beside its lines: its table slots at 70 % load, its place on a wheel and in
+/// the list of free entries, and when it began.
+const BYTES_BESIDE: usize = size_of::<Link>()
     + size_of::<Stamp>()
     + Table::<Hit>::bytes(KEYS * MAX_CONNECTIONS).div_ceil(MAX_CONNECTIONS)
     + size_of::<ConnectionId>();
 
+/// Bytes that one IPv4 connection costs in a large table.
+pub const BYTES_PER_CONNECTION: usize = size_of::<Connection<V4>>() + BYTES_BESIDE;
+/// The same of IPv6.
+pub const BYTES_PER_CONNECTION_V6: usize = size_of::<Connection<V6>>() + BYTES_BESIDE;
+
 const _: () = assert!(BYTES_PER_CONNECTION <= MAX_BYTES_PER_CONNECTION);
+const _: () = assert!(BYTES_PER_CONNECTION_V6 <= MAX_BYTES_PER_CONNECTION_V6);
 
 impl<F: Family> Connections<F> {
     /// Room for `capacity` connections.
     #[must_use]
     pub fn new(capacity: usize, secret: Secret, now: Instant) -> Self {
         let capacity = capacity.clamp(1, MAX_CONNECTIONS);
-        let empty =
-            Connection::new(&Packed::none().key(), ServerId::new(0), F::Address::default(), 0, Method::Dr);
+        let empty = Connection::new(&Packed::none().key(), ServerId::new(0), None, 0, Method::Dr);
         Connections {
             entries: vec![empty; capacity + 1].into_boxed_slice(),
             created: vec![Stamp::default(); capacity + 1].into_boxed_slice(),
@@ -463,7 +467,7 @@ mod tests {
         };
         Connection {
             state: State::SynSent,
-            ..Connection::new(&key, ServerId::new(0), 0xc633_640b, 8080, method)
+            ..Connection::new(&key, ServerId::new(0), Some(0xc633_640b), 8080, method)
         }
     }
 

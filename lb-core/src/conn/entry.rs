@@ -8,7 +8,7 @@ use super::{
     state::State,
 };
 use crate::{
-    family::{Family, V4},
+    family::{Family, V4, V6},
     flow::key::{Key, Packed},
     ids::{NeighbourId, ServerId},
     time::{Duration, Stamp},
@@ -44,7 +44,7 @@ pub struct Connection<F: Family = V4> {
     pub vip: F::Address,
     /// Client's address.
     pub client: F::Address,
-    /// Real server's address.
+    /// Real server's address, if it is of this family.
     pub server_address: F::Address,
     /// Port the client sends to.
     pub vip_port: u16,
@@ -93,11 +93,20 @@ impl Rewrite {
 }
 
 const _: () = assert!(size_of::<Connection<V4>>() == 64, "one cache line");
+const _: () = assert!(size_of::<Connection<V6>>() == 128, "two cache lines");
 
 impl<F: Family> Connection<F> {
-    /// A connection that has seen no packet yet. One under FullNAT needs a [local end](Connection::set_local) as well.
+    /// A connection that has seen no packet yet. One under FullNAT needs a [local end](Connection::set_local) as well. The server
+    /// has no address of this family if it is behind a tunnel of the other.
     #[must_use]
-    pub fn new(key: &Key<F>, server: ServerId, address: F::Address, port: u16, method: Method) -> Self {
+    pub fn new(
+        key: &Key<F>,
+        server: ServerId,
+        address: Option<F::Address>,
+        port: u16,
+        method: Method,
+    ) -> Self {
+        let address = address.unwrap_or_default();
         Connection {
             client: key.source,
             vip: key.destination,
@@ -327,7 +336,7 @@ mod tests {
             destination_port: 4,
             protocol: Protocol::Tcp,
         };
-        let mut connection = Connection::new(&key, ServerId::new(0), 5, 6, Method::Nat);
+        let mut connection = Connection::new(&key, ServerId::new(0), Some(5), 6, Method::Nat);
         assert!(!connection.owns(key.packed(), Direction::In), "it has seen no packet yet");
         connection.state = State::Established;
         for _ in 0..70_000 {

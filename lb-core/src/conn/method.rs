@@ -1,13 +1,19 @@
 //! The ways in which a connection's packets reach its server.
 
-use crate::{cast::small, named::named, wire::ipv4};
+use crate::{
+    cast::small,
+    named::named,
+    wire::{ipv4, ipv6},
+};
+use std::net::IpAddr;
 
 named! {
     /// How packets reach the real server.
     Method {
         /// Rewrite the destination, and the source of the reply. Replies come back through the director.
         Nat = "nat",
-        /// Wrap the packet in another IPv4 header, RFC 2003. The server answers the client itself.
+        /// Wrap the packet in another IP header of the server's family, RFC 2003, RFC 2473, RFC 4213. The server answers the
+        /// client itself.
         Tun = "tun",
         /// Rewrite only the Ethernet addresses. The server, on an attached network, answers the client itself.
         Dr = "dr",
@@ -35,6 +41,15 @@ impl Method {
         match self {
             Method::FullNat => true,
             Method::Nat | Method::Tun | Method::Dr => false,
+        }
+    }
+
+    /// Whether a server must be of its service's family. A tunnel takes packets of either.
+    #[must_use]
+    pub const fn keeps_family(self) -> bool {
+        match self {
+            Method::Nat | Method::FullNat | Method::Dr => true,
+            Method::Tun => false,
         }
     }
 
@@ -67,9 +82,13 @@ impl Method {
         }
     }
 
-    /// Bytes that packets to the server grow by.
+    /// Bytes that packets to a server of that address grow by.
     #[must_use]
-    pub const fn overhead(self) -> u16 {
-        if self.tunnels() { small(ipv4::HEADER_LEN) } else { 0 }
+    pub const fn overhead(self, server: IpAddr) -> u16 {
+        match (self.tunnels(), server) {
+            (false, _) => 0,
+            (true, IpAddr::V4(_)) => small(ipv4::HEADER_LEN),
+            (true, IpAddr::V6(_)) => small(ipv6::HEADER_LEN),
+        }
     }
 }

@@ -13,16 +13,15 @@ use crate::{
     ids::ServerId,
     time::{Duration, Instant, Stamp},
 };
+use std::net::SocketAddr;
 
 /// A connection that may go on in another run. Addresses and ports are in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved<F: Family = V4> {
     /// Of packets from the client.
     pub key: Key<F>,
-    /// Real server's address.
-    pub server_address: F::Address,
-    /// Real server's port.
-    pub server_port: u16,
+    /// The real server, which may be of the other family behind a tunnel.
+    pub server: SocketAddr,
     /// How its packets reach the server.
     pub method: Method,
     /// What the server sees in the place of the client's address and port, under FullNAT.
@@ -40,14 +39,13 @@ pub struct Saved<F: Family = V4> {
 }
 
 impl<F: Family> Saved<F> {
-    /// What is to be remembered of a connection.
+    /// What is to be remembered of a connection with that server.
     #[must_use]
-    pub fn of(connection: &Connection<F>, created: Stamp, now: Instant) -> Self {
+    pub fn of(connection: &Connection<F>, server: SocketAddr, created: Stamp, now: Instant) -> Self {
         let directions = [Direction::In, Direction::Out];
         Saved {
             key: connection.forward_key(),
-            server_address: connection.server_address,
-            server_port: connection.server_port,
+            server,
             method: connection.method,
             local: connection.local(),
             state: connection.state,
@@ -70,7 +68,7 @@ impl<F: Family> Saved<F> {
             packets: self.packets,
             bytes_low: self.bytes.map(low32),
             bytes_high: self.bytes.map(|bytes| low16(high32(bytes))),
-            ..Connection::new(&self.key, server, self.server_address, self.server_port, self.method)
+            ..Connection::new(&self.key, server, F::of(self.server.ip()), self.server.port(), self.method)
         };
         if let Some((address, port)) = self.local {
             connection.set_local(address, port);

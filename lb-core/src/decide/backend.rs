@@ -2,7 +2,6 @@
 
 use super::Narrow;
 use crate::{
-    conn::method::Method,
     family::Family,
     forward::tun::Outer,
     ids::NeighbourId,
@@ -14,8 +13,10 @@ use crate::{
 const PATH_MTU_LIFE: Duration = Duration::from_secs(10 * 60);
 
 /// A real server.
+///
+/// What a packet needs comes first, in one cache line.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct Backend {
     /// The neighbour that its packets go to next; `None` if there is no room for it.
     pub(crate) neighbour: Option<NeighbourId>,
@@ -37,6 +38,8 @@ pub struct Backend {
     gone: bool,
 }
 
+const _: () = assert!(std::mem::offset_of!(Backend, way_mtu) <= 64, "one cache line");
+
 impl Backend {
     /// No server.
     pub(crate) const VACANT: Backend = Backend {
@@ -51,13 +54,13 @@ impl Backend {
         gone: true,
     };
 
-    /// A server behind that neighbour, which a port of that MTU leads to.
-    pub(crate) fn new(neighbour: Option<NeighbourId>, method: Method, port_mtu: u16, outer: Outer) -> Self {
+    /// A server behind that neighbour, which a port of that MTU leads to. Packets to it grow by `overhead` bytes.
+    pub(crate) fn new(neighbour: Option<NeighbourId>, overhead: u16, port_mtu: u16, outer: Outer) -> Self {
         let mut backend = Backend {
             neighbour,
             outer,
             way_mtu: port_mtu,
-            overhead: method.overhead(),
+            overhead,
             port_mtu,
             gone: false,
             ..Backend::VACANT
@@ -79,7 +82,8 @@ impl Backend {
 
     /// A router reported the path MTU. Returns whether it is the first such report.
     pub(crate) fn narrow(&mut self, report: &Narrow<impl Family>, now: Instant) -> bool {
-        if report.takes_fragments() {
+        let room = report.mtu.saturating_sub(self.overhead);
+        if !self.outer.is_ipv6() && (report.takes_fragments() || room < self.outer.least_limit()) {
             self.outer.set_fragments(true);
         } else {
             self.way_mtu = report.mtu.min(self.port_mtu);
@@ -107,6 +111,8 @@ impl Backend {
 
     fn set_limit(&mut self) {
         let room = |mtu: u16| if self.gone { 0 } else { mtu.saturating_sub(self.overhead) };
-        (self.limit, self.most) = (room(self.way_mtu), room(self.port_mtu));
+        self.limit = room(self.way_mtu);
+        // No router on the way of a tunnel's packets of IPv6 fragments them.
+        self.most = if self.outer.is_ipv6() { self.limit } else { room(self.port_mtu) };
     }
 }

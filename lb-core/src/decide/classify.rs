@@ -33,7 +33,7 @@ pub fn classify<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut 
 /// Reads a frame, but of a common one no more than stages 1 and 2 need.
 #[inline(always)]
 pub fn recognise<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed<F>) {
-    let verified = packet.worst_checksum().is_at_least(arrival.sound);
+    let verified = F::verdict(packet).is_at_least(arrival.sound);
     if !verified || !F::recognise(packet.bytes(), arrival, parsed) {
         verify_or_read(packet, arrival, parsed);
     }
@@ -44,7 +44,11 @@ pub fn recognise<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut
 #[inline(never)]
 fn verify_or_read<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed<F>) {
     let frame = packet.bytes();
-    let unsure = packet.worst_checksum() != Checksum::Good;
+    if F::is_other(frame) {
+        (parsed.kind, parsed.meaning) = (Kind::OtherFamily, Meaning::NONE);
+        return;
+    }
+    let unsure = F::verdict(packet) != Checksum::Good;
     if !(unsure && F::recognise(frame, arrival, parsed) && common_is_right::<F>(frame)) {
         uncommon(packet, arrival, parsed);
     }
@@ -60,7 +64,7 @@ fn common_is_right<F: Common>(frame: &[u8]) -> bool {
 
 /// Reads any frame, header by header, in the order in which they lie.
 #[inline(never)]
-fn uncommon<F: Family>(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed<F>) {
+fn uncommon<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed<F>) {
     parsed.meaning = Meaning::NONE;
     parsed.kind = read(packet, arrival, parsed).unwrap_or_else(|reason| {
         parsed.reason = reason;
@@ -68,7 +72,7 @@ fn uncommon<F: Family>(packet: &impl Packet, arrival: Arrival, parsed: &mut Pars
     });
 }
 
-fn read<F: Family>(
+fn read<F: Common>(
     packet: &impl Packet,
     arrival: Arrival,
     parsed: &mut Parsed<F>,
@@ -76,22 +80,33 @@ fn read<F: Family>(
     let (frame, verify) = (packet.bytes(), arrival.verify());
     let (ethertype, l3) = ethernet::payload(frame).ok_or(DropReason::BadEthernet)?;
     let to = ethernet::destination(frame);
-    match ethertype {
-        ethernet::ARP if to == arrival.mac() || to == Mac::BROADCAST => return Ok(Kind::Arp),
+    let is_group = match ethertype {
+        // About addresses of IPv4.
+        ethernet::ARP if F::OTHER_ETHERTYPE == ethernet::IPV4 => return Ok(Kind::OtherFamily),
+        ethernet::ARP if to == arrival.mac() || to == Mac::BROADCAST => return Ok(Kind::Resolution),
         ethernet::ARP => return Err(DropReason::OtherMac),
+        _ if ethertype == F::OTHER_ETHERTYPE => return Ok(Kind::OtherFamily),
         _ if ethertype != F::ETHERTYPE => return Err(DropReason::UnknownEthertype),
-        _ if to != arrival.mac() => return Err(DropReason::OtherMac),
-        _ => {}
-    }
+        _ if to == arrival.mac() => false,
+        _ if F::is_asked_at(to.0) => true,
+        _ => return Err(DropReason::OtherMac),
+    };
     // An answer would go to a whole group.
     if ethernet::is_group(ethernet::source(frame)) {
         return Err(DropReason::BadSource);
     }
-    let header = Header::read(&frame[l3..]).ok_or(DropReason::BadIpv4)?;
+    let header = Header::read(&frame[l3..]).ok_or_else(|| F::why_not_read(&frame[l3..]))?;
     let at = Headers::new(l3, &header);
     parsed.at = at;
     if is_bad(packet.ipv4_checksum(), verify, || F::header_is_right(&frame[l3..usize::from(at.l4)])) {
         return Err(DropReason::BadIpv4Checksum);
+    }
+    let payload = at.payload(frame);
+    if F::is_about_neighbours(&header, payload) {
+        return Ok(Kind::Resolution);
+    }
+    if is_group {
+        return Err(DropReason::OtherMac);
     }
     if !F::is_host(at.source) {
         return Err(DropReason::BadSource);
@@ -99,7 +114,6 @@ fn read<F: Family>(
     if F::is_fragment(at.fragment) {
         return Err(DropReason::Fragment);
     }
-    let payload = at.payload(frame);
     let Some(protocol) = Protocol::from_number(at.protocol) else {
         return other(&at, payload, verify);
     };
@@ -110,7 +124,9 @@ fn read<F: Family>(
     if !is_whole {
         return Err(DropReason::BadL4);
     }
-    if is_bad(packet.l4_checksum(), verify, || l4_is_right(protocol, &at, payload)) {
+    // A port may think nothing of it that there is none.
+    let lacks = protocol == Protocol::Udp && F::DATAGRAMS_NEED_CHECKSUM && !udp::has_checksum(payload);
+    if lacks || is_bad(packet.l4_checksum(), verify, || l4_is_right(protocol, &at, payload)) {
         return Err(DropReason::BadL4Checksum);
     }
     parsed.key = Packed {

@@ -10,9 +10,9 @@ use crate::{
     ids::{ConnectionId, InterfaceId, NeighbourId, ServerId, ServiceId},
     packet::{HandOver, WorkerId},
     service::plan::Unserved,
-    wire::{arp::Arp, ethernet::Mac},
+    wire::{ethernet::Mac, resolution::Resolution},
 };
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// Where a packet comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub enum Act<F: Family = V4> {
     Narrow(Narrow<F>),
     /// Another station claims one of the director's addresses.
     Conflict(Conflict),
-    /// An ARP packet is heard, and answered if it asks for an address of the director's.
+    /// A station that says where it is, is heard, and answered if it asks for an address of the director's.
     Hear(Hear),
 }
 
@@ -167,8 +167,23 @@ pub struct Hear {
     pub neighbour: Option<NeighbourId>,
     /// Whether the other workers are to hear it, and the budget for that.
     pub share: Option<Purpose>,
-    /// The answer to the sender's question, to be written at that place of the frame.
-    pub answer: Option<(Arp, usize)>,
+    /// The answer to the sender's question.
+    pub answer: Option<Reply>,
+    /// Why the packet ends if nobody here has asked.
+    pub otherwise: DropReason,
+}
+
+/// An answer to who asks for an address of the director's. It takes the place of the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// What it says.
+    pub resolution: Resolution,
+    /// Where it stands in the frame.
+    pub at: usize,
+    /// Whom it is for.
+    pub to: Mac,
+    /// The director's Ethernet address.
+    pub from: Mac,
 }
 
 /// A station says that it has an address.
@@ -177,7 +192,7 @@ pub struct Claim {
     /// The interface on whose network it says so.
     pub interface: InterfaceId,
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its Ethernet address.
     pub mac: Mac,
 }

@@ -5,8 +5,8 @@
 
 use crate::{
     cast::{high64, index, low64},
-    flow::key::fold_multiply,
     limits::DEFENCES,
+    mix::fold_multiply,
     time::{Duration, Instant},
 };
 use std::net::IpAddr;

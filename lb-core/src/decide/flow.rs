@@ -142,6 +142,9 @@ impl Known {
         if !self.is_station::<F>(key.source) {
             return Act::Drop(DropReason::BadSource).into();
         }
+        if !F::leaves_link(key.source) && local.is_some() {
+            return Act::Drop(DropReason::BadSource).into();
+        }
         match local {
             Some(Local::Vip { unserved, active, .. }) => {
                 let service =

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     conn::entry::{Connection, Direction},
     counters::DropReason,
-    family::{Family, Header, Message},
+    family::{Family, Header, Message, V4, V6},
     flow::key::Key,
     forward::{
         self,
@@ -49,14 +49,15 @@ impl<F: Family> Relay<F> {
 }
 
 impl<F: Family> Narrow<F> {
-    /// Reads a report that a tunnel's packet was too large, with where the packet inside it starts.
-    fn read(message: &[u8]) -> Option<(Self, usize)> {
+    /// Reads a report that a tunnel's packet was too large, with the protocol number of the packet inside it and where
+    /// that starts.
+    fn read(message: &[u8]) -> Option<(Self, u8, usize)> {
         let outer = Header::<F>::read_cut(message.get(HEADER_LEN..)?)?;
         let mtu = F::too_big(message)?;
-        let is_it =
-            outer.protocol == F::INSIDE && outer.dont_fragment() && outer.total_len > usize::from(mtu);
+        let is_tunnel = outer.protocol == V4::INSIDE || outer.protocol == V6::INSIDE;
+        let is_it = is_tunnel && outer.dont_fragment() && outer.total_len > usize::from(mtu);
         let report = Narrow { source: outer.source, server: outer.destination, mtu };
-        is_it.then_some((report, HEADER_LEN + outer.header_len))
+        is_it.then_some((report, outer.protocol, HEADER_LEN + outer.header_len))
     }
 
     /// Whether the way carries so little that routers have to fragment.
@@ -166,12 +167,12 @@ impl Known {
         origin: Origin,
     ) -> Act<F> {
         let message = parsed.at.payload(packet.bytes());
-        let report = Narrow::read(message).filter(|(report, _)| self.is_tunnel(report));
-        let Some((report, inner)) = report else { return Act::Host(DropReason::IcmpUnrelated) };
-        let is_sent = match Quote::key_inside(message, inner) {
-            Some(key) => self.has_sent(now, &key, &report),
-            // Some routers quote no more than RFC 792 asks for, which does not tell whose the packet inside is.
-            None => self.tunnels(&report).any(|(id, _)| self.team.board.own(self.id, id) != Load::default()),
+        let report = Narrow::<F>::read(message).filter(|(report, ..)| self.is_tunnel(report));
+        let Some((report, inside, at)) = report else { return Act::Host(DropReason::IcmpUnrelated) };
+        let is_sent = if inside == V4::INSIDE {
+            self.has_sent_inside::<V4, F>(now, message, at, &report)
+        } else {
+            self.has_sent_inside::<V6, F>(now, message, at, &report)
         };
         match origin {
             _ if is_sent => Act::Narrow(report),
@@ -194,10 +195,26 @@ impl Known {
         servers.filter(|(_, server)| report.concerns(server))
     }
 
+    /// Whether a report of family `F` quotes what can have gone through the tunnel: a packet of family `I`, which starts
+    /// there in the message.
+    fn has_sent_inside<I: Forwarded, F: Forwarded>(
+        &self,
+        now: Instant,
+        message: &[u8],
+        at: usize,
+        report: &Narrow<F>,
+    ) -> bool {
+        match Quote::<I>::key_inside(message, at) {
+            Some(key) => self.has_sent(now, &key, report),
+            // Some routers quote no more than RFC 792 asks for, which does not tell whose the packet inside is.
+            None => self.tunnels(report).any(|(id, _)| self.team.board.own(self.id, id) != Load::default()),
+        }
+    }
+
     /// Whether a client's packet went through a tunnel a short while ago.
-    fn has_sent<F: Forwarded>(&self, now: Instant, key: &Key<F>, report: &Narrow<F>) -> bool {
+    fn has_sent<I: Forwarded, F: Forwarded>(&self, now: Instant, key: &Key<I>, report: &Narrow<F>) -> bool {
         let connection =
-            F::connections(self).lookup(key).map(|hit| F::connections(self).get(hit.connection()));
+            I::connections(self).lookup(key).map(|hit| I::connections(self).get(hit.connection()));
         connection.is_some_and(|it| {
             report.concerns(&self.snapshot.servers[it.server]) && it.seen.age(now) <= RECENT
         })

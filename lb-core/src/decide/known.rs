@@ -1,15 +1,17 @@
 //! What a worker knows: everything that its decisions rest on.
 
 use super::{
+    Act, Origin,
     backend::Backend,
     budgets::Budgets,
     classify::{Arrival, Parsed, classify},
+    common::Common,
     defences::Defences,
 };
 use crate::{
     conn::connections::Connections,
     counters::DropReason,
-    family::V4,
+    family::{V4, V6},
     flow::{
         key::Secret,
         local_port::{LocalPorts, PortTurn},
@@ -32,22 +34,29 @@ pub struct Team {
     pub workers: usize,
     /// Keeps outsiders from choosing flows that collide.
     pub secret: Secret,
-    /// Connections of each worker, at most.
+    /// Connections of IPv4 of each worker, at most.
     pub connections_per_worker: usize,
+    /// The same of IPv6.
+    pub connections_per_worker_v6: usize,
     /// Answers (resets, echo replies, ICMP errors) of each kind and worker per second, at most.
     pub refusals_per_s: u32,
     /// How many connections each server has, over all workers.
     pub board: Arc<LoadBoard>,
 }
 
+/// A family's connections, servers and neighbours.
+pub(crate) type Parts<'a, F> = (&'a mut Connections<F>, &'a ById<ServerId, Backend>, &'a Neighbours);
+
 /// A family whose packets a worker forwards: where it keeps what it knows of it.
-pub trait Forwarded: Configured {
+pub trait Forwarded: Configured + Common {
     /// Its connections.
     fn connections(known: &Known) -> &Connections<Self>;
     /// The same, to be changed.
     fn connections_mut(known: &mut Known) -> &mut Connections<Self>;
-    /// The same, with what is known of the servers.
-    fn with_backends(known: &mut Known) -> (&mut Connections<Self>, &ById<ServerId, Backend>);
+    /// The same, with what is known of servers and neighbours.
+    fn parts(known: &mut Known) -> Parts<'_, Self>;
+    /// What is done about a packet that is about a neighbour's Ethernet address.
+    fn resolution(known: &Known, now: Instant, packet: &impl Packet, origin: Origin) -> Act<Self>;
 }
 
 impl Forwarded for V4 {
@@ -62,8 +71,33 @@ impl Forwarded for V4 {
     }
 
     #[inline(always)]
-    fn with_backends(known: &mut Known) -> (&mut Connections<Self>, &ById<ServerId, Backend>) {
-        (&mut known.connections, &known.backends)
+    fn parts(known: &mut Known) -> Parts<'_, Self> {
+        (&mut known.connections, &known.backends, &known.neighbours)
+    }
+
+    fn resolution(known: &Known, now: Instant, packet: &impl Packet, origin: Origin) -> Act<Self> {
+        known.arp(now, packet, origin)
+    }
+}
+
+impl Forwarded for V6 {
+    #[inline(always)]
+    fn connections(known: &Known) -> &Connections<Self> {
+        &known.connections_v6
+    }
+
+    #[inline(always)]
+    fn connections_mut(known: &mut Known) -> &mut Connections<Self> {
+        &mut known.connections_v6
+    }
+
+    #[inline(always)]
+    fn parts(known: &mut Known) -> Parts<'_, Self> {
+        (&mut known.connections_v6, &known.backends, &known.neighbours)
+    }
+
+    fn resolution(known: &Known, now: Instant, packet: &impl Packet, origin: Origin) -> Act<Self> {
+        known.nd(now, packet, origin)
     }
 }
 
@@ -73,6 +107,7 @@ pub struct Known {
     pub(crate) team: Team,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) connections: Connections,
+    pub(crate) connections_v6: Connections<V6>,
     pub(crate) neighbours: Neighbours,
     pub(crate) backends: ById<ServerId, Backend>,
     /// Its local ports, and the turn of the next connection that takes one.
@@ -97,6 +132,7 @@ impl Known {
             port_turn: ports.first_turn(team.secret),
             ports,
             connections: Connections::new(team.connections_per_worker, team.secret, now),
+            connections_v6: Connections::new(team.connections_per_worker_v6, team.secret, now),
             neighbours: Neighbours::new(),
             backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.servers).collect(),
             held: std::iter::repeat_n(0, snapshot.room.services).collect(),
@@ -110,11 +146,11 @@ impl Known {
     }
 
     /// Reads a packet, for those who do not deal with a burst.
-    pub(crate) fn parse(&self, packet: &impl Packet) -> Parsed {
+    pub(crate) fn parse<F: Forwarded>(&self, packet: &impl Packet) -> Parsed<F> {
         let mut parsed = Parsed::new();
         classify(packet, self.arrivals[usize::from(packet.port().0) % MAX_PORTS], &mut parsed);
         if parsed.kind.is_flow() {
-            parsed.place = self.connections.place(parsed.key);
+            parsed.place = F::connections(self).place(parsed.key);
         }
         parsed
     }

@@ -17,10 +17,12 @@ pub mod common;
 mod decision;
 pub mod defences;
 pub mod flow;
+mod hear;
 pub mod icmp;
 pub mod known;
 pub mod limiter;
 mod local;
+mod nd;
 pub mod opening;
 pub mod owner;
 mod parsed;
@@ -29,10 +31,10 @@ pub mod room;
 
 pub use decision::{
     About, Act, Answer, Basis, Claim, Conflict, Course, Decision, End, Ended, Hear, Narrow, Open, Origin,
-    Owner, Pass, Refusal, Relay, Then,
+    Owner, Pass, Refusal, Relay, Reply, Then,
 };
 
-use crate::{packet::Packet, time::Instant};
+use crate::{counters::DropReason, packet::Packet, time::Instant};
 use classify::{Kind, Parsed};
 use known::{Forwarded, Known};
 
@@ -54,7 +56,9 @@ impl Known {
                 }
             }
             Kind::Icmp => self.icmp(now, packet, parsed, origin),
-            Kind::Arp => self.arp(now, packet, origin).into(),
+            Kind::Resolution => F::resolution(self, now, packet, origin).into(),
+            // It has been read by the other.
+            Kind::OtherFamily => Act::Drop(DropReason::UnknownEthertype).into(),
             Kind::OtherProtocol => self.other_protocol(now, parsed).into(),
             Kind::Drop => Act::Drop(parsed.reason).into(),
         }

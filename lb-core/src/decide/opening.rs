@@ -146,8 +146,7 @@ impl Known {
             let act = self.undeliverable(opener.now, interface, parsed, path.limit);
             return Err(TurnedAway { act, is_for_ports: false });
         }
-        let address = F::of(plan.address).unwrap_or_default();
-        let mut connection = Connection::new(&key, server, address, plan.port, method);
+        let mut connection = Connection::new(&key, server, F::of(plan.address), plan.port, method);
         if let Some((address, port)) = local {
             connection.set_local(address, port);
         }

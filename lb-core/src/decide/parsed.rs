@@ -19,8 +19,10 @@ pub enum Kind {
     Flow,
     /// ICMP with a whole header.
     Icmp,
-    /// ARP.
-    Arp,
+    /// About a neighbour's Ethernet address: ARP, neighbour discovery.
+    Resolution,
+    /// Of the other family, which reads it.
+    OtherFamily,
     /// Sound IP with some other protocol inside.
     OtherProtocol,
     /// Invalid, or not for us.
@@ -71,7 +73,7 @@ impl<F: Family> Parsed<F> {
             place: Place::default(),
             hit: None,
             meaning: Meaning::NONE,
-            kind: Kind::Arp,
+            kind: Kind::Resolution,
             tcp_flags: 0,
             reason: DropReason::BadEthernet,
         }

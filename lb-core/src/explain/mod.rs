@@ -14,11 +14,12 @@ use crate::{
     conn::entry::Direction,
     decide::{Course, Origin, classify::Parsed, known::Forwarded},
     explanation::{Explanation, Outcome, Stage, Step},
-    family::{Family, V4},
+    family::{V4, V6},
     ids::{ServerId, ServiceId},
     memory::MemoryPacket,
     packet::{Io, Packet},
     time::Instant,
+    wire::ethernet,
     worker::Worker,
 };
 
@@ -27,7 +28,20 @@ impl<P: Packet> Worker<P> {
     /// what the control plane waits for.
     #[must_use]
     pub fn explain(&self, now: Instant, packet: &MemoryPacket, origin: Origin, io: &impl Io) -> Explanation {
-        let mut story = Story::new(self, now, packet.clone(), origin, io);
+        match is_ipv6(packet.bytes()) {
+            false => self.explain_as::<V4>(now, packet, origin, io),
+            true => self.explain_as::<V6>(now, packet, origin, io),
+        }
+    }
+
+    fn explain_as<F: Forwarded>(
+        &self,
+        now: Instant,
+        packet: &MemoryPacket,
+        origin: Origin,
+        io: &impl Io,
+    ) -> Explanation {
+        let mut story = Story::<F>::new(self, now, packet.clone(), origin, io);
         story.rehearse(self);
         story.end(self)
     }
@@ -40,16 +54,34 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Explanation {
+        match is_ipv6(packet.bytes()) {
+            false => self.trace_as::<V4>(now, packet, origin, io),
+            true => self.trace_as::<V6>(now, packet, origin, io),
+        }
+    }
+
+    fn trace_as<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        packet: P,
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) -> Explanation {
         let mut copy = MemoryPacket::new(packet.port(), packet.bytes());
         (copy.ipv4_checksum, copy.l4_checksum) = (packet.ipv4_checksum(), packet.l4_checksum());
-        let mut story = Story::new(self, now, copy, origin, io);
+        let mut story = Story::<F>::new(self, now, copy, origin, io);
         self.process_one(now, packet, origin, io, &mut story);
         story.end(self)
     }
 }
 
+/// Whether a frame is read as IPv6, and not as IPv4 or ARP.
+fn is_ipv6(frame: &[u8]) -> bool {
+    ethernet::payload(frame).is_some_and(|(ethertype, _)| ethertype == ethernet::IPV6)
+}
+
 /// An explanation in the making.
-struct Story<F: Family = V4> {
+struct Story<F: Forwarded> {
     now: Instant,
     origin: Origin,
     /// Whether the control plane would take the packet, if it is for one of the director's own addresses.
@@ -66,7 +98,7 @@ struct Story<F: Family = V4> {
     outcome: Outcome,
 }
 
-impl Story<V4> {
+impl<F: Forwarded> Story<F> {
     fn new<P: Packet>(
         worker: &Worker<P>,
         now: Instant,
@@ -90,9 +122,7 @@ impl Story<V4> {
             grounds: String::new(),
         }
     }
-}
 
-impl<F: Forwarded> Story<F> {
     fn say(&mut self, stage: Stage, text: impl Into<String>) {
         self.steps.push(Step { stage, text: text.into() });
     }

@@ -97,7 +97,7 @@ impl<F: Forwarded> Story<F> {
         let config = &known.snapshot.services[service];
         let endpoint = |server: ServerId| {
             let plan = &known.snapshot.servers[server].plan;
-            format!("{}:{}", plan.address, plan.port)
+            plan.endpoint().to_string()
         };
         let choice = chosen.map_or_else(|| "no server takes new connections".into(), endpoint);
         self.server = chosen;

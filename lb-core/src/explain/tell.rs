@@ -112,7 +112,10 @@ impl<F: Forwarded> Story<F> {
         self.is_known = true;
         self.concern(known, connection.server);
         if self.parsed.kind == Kind::Icmp {
-            return self.say(Stage::Connection, format!("an ICMP error about {}", flow(connection)));
+            return self.say(
+                Stage::Connection,
+                format!("an {} error about {}", words::icmp::<F>(), flow(&known.snapshot, connection)),
+            );
         }
         self.say(Stage::Owner, format!("worker {}: it has the connection", known.id.0));
         let timeout = known.snapshot.service_of(connection.server).timeouts.of(connection.state);
@@ -122,7 +125,7 @@ impl<F: Forwarded> Story<F> {
         let text = format!(
             "known: {}, {}, from the {}; opened {} ago, idle for {}, expires in {} unless a packet passes; {} packets \
              in, {} out",
-            flow(connection),
+            flow(&known.snapshot, connection),
             connection.state.name(),
             if hit.direction() == Direction::In { "client" } else { "server" },
             time(age),
@@ -248,8 +251,8 @@ impl<F: Forwarded> Story<F> {
         let text = match refusal.answer {
             Answer::Silence | Answer::Reset => format!("rejected with a TCP reset: {}", reason.name()),
             Answer::Error(from, problem) => {
-                let (error, from) = (words::problem(problem), F::ip(from));
-                format!("answered with ICMP {error} from {from}: {}", reason.name())
+                let (error, from) = (words::problem::<F>(problem), F::ip(from));
+                format!("answered with {} {error} from {from}: {}", words::icmp::<F>(), reason.name())
             }
             Answer::Echo => "a ping to one of the director's addresses".to_owned(),
         };
@@ -286,7 +289,7 @@ impl<F: Forwarded> Story<F> {
             );
         }
         if let Room::Instead(id) = opening.room {
-            let flow = flow(F::connections(&worker.known).get(id));
+            let flow = flow(&worker.known.snapshot, F::connections(&worker.known).get(id));
             self.say(
                 Stage::Connection,
                 format!("the table is full: an unconfirmed connection makes room: {flow}"),
@@ -380,14 +383,19 @@ impl<F: Forwarded> Story<F> {
                 return Outcome::Sent { port: neighbour.port, frame: self.packet.bytes().to_vec() };
             }
             Delivery::Later => {
-                self.say(Stage::NextHop, format!("ARP for {name} is pending; packets wait until it answers"));
+                self.say(
+                    Stage::NextHop,
+                    format!("{name} has been asked where it is; packets wait until it answers"),
+                );
                 let (port, next_hop) = (neighbour.port, neighbour.hop.address);
                 return Outcome::Waits { port, next_hop, frame: self.packet.bytes().to_vec() };
             }
             Delivery::Never(reason @ DropReason::WaitingFull) => {
-                (format!("ARP for {name} is pending, and too many packets are waiting"), reason)
+                (format!("{name} has been asked where it is, and too many packets are waiting"), reason)
             }
-            Delivery::Never(reason) => (format!("{name} does not answer ARP"), reason),
+            Delivery::Never(reason) => {
+                (format!("{name} does not answer when it is asked where it is"), reason)
+            }
         };
         self.say(Stage::NextHop, text);
         Outcome::Dropped(reason)
@@ -398,21 +406,20 @@ impl<F: Forwarded> Story<F> {
         if hear.neighbour.is_some() {
             self.say(Stage::NextHop, format!("{} is at {}; learnt", claim.address, claim.mac));
         }
-        if let Some((answer, _)) = hear.answer {
+        if let Some(answer) = hear.answer {
+            let subject = answer.resolution.subject();
             self.say(
                 Stage::Service,
-                format!(
-                    "asks for {}, which belongs to this director on this \
-                                              port",
-                    answer.sender
-                ),
+                format!("asks for {subject}, which belongs to this director on this port"),
             );
-            hear.write_answer(self.packet.bytes_mut());
-            return Outcome::Answered { frame: self.packet.bytes().to_vec() };
+            return match hear.write_answer(&mut self.packet) {
+                true => Outcome::Answered { frame: self.packet.bytes().to_vec() },
+                false => Outcome::Dropped(DropReason::NoHeadroom),
+            };
         }
         match hear.neighbour {
             Some(_) => Outcome::Host,
-            None => Outcome::Dropped(DropReason::ArpIgnored),
+            None => Outcome::Dropped(hear.otherwise),
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::{
     explanation::Outcome,
     family::{Family, Problem},
     flow::local_port::Dealing,
-    forward::tun,
     packet::{Packet, PortId},
     sched::Grounds,
     service::{
@@ -26,6 +25,7 @@ use crate::{
         tcp::{ACK, FIN, RST, SYN},
     },
 };
+use std::net::SocketAddr;
 
 pub(super) fn port_name(snapshot: &Snapshot, port: PortId) -> String {
     let plan = snapshot.ports.get(usize::from(port.0));
@@ -48,18 +48,21 @@ pub(super) fn arrival<F: Family>(
         }
         Kind::Icmp => {
             let kind = parsed.at.payload(frame).first().copied().unwrap_or_default();
-            format!("ICMP type {kind} {}", addresses(&parsed.at))
+            format!("{} type {kind} {}", icmp::<F>(), addresses(&parsed.at))
         }
-        Kind::Arp => "ARP".into(),
-        Kind::OtherProtocol => format!("IPv4 protocol {} {}", parsed.at.protocol, addresses(&parsed.at)),
-        Kind::Drop => {
+        Kind::Resolution if F::ETHERTYPE == ethernet::IPV4 => "ARP".into(),
+        Kind::Resolution => format!("neighbour discovery {}", addresses(&parsed.at)),
+        Kind::OtherProtocol => {
+            format!("{} protocol {} {}", version::<F>(), parsed.at.protocol, addresses(&parsed.at))
+        }
+        Kind::OtherFamily | Kind::Drop => {
             let (to, from) = (ethernet::destination(frame), ethernet::source(frame));
             let text = format!("a frame from {from} to {to}, {} bytes", frame.len());
             return format!("{how} {port}: {text}: {}", parsed.reason.explanation());
         }
     };
     let size = match parsed.kind {
-        Kind::Arp => String::new(),
+        Kind::Resolution => String::new(),
         _ => format!(", {} bytes, time to live {}", parsed.at.ip_len, parsed.at.ttl),
     };
     format!("{how} {port}: {what}{size}")
@@ -82,16 +85,17 @@ pub(super) fn ends<F: Family>(packet: &impl Packet, at: &Headers<F>) -> String {
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
     let address = |offset: usize| F::ip(F::get(&frame[l3..], offset));
     let (source, destination) = (address(F::SOURCE), address(F::DESTINATION));
-    format!("{source}:{} > {destination}:{}", get16(frame, l4), get16(frame, l4 + 2))
+    let [source, destination] = [(source, l4), (destination, l4 + 2)]
+        .map(|(address, port)| SocketAddr::new(address, get16(frame, port)));
+    format!("{source} > {destination}")
 }
 
 pub(super) fn service(service: &Service) -> String {
     format!(
-        "{} ({} {}:{}), method {}, scheduler {}, {} server{}",
+        "{} ({} {}), method {}, scheduler {}, {} server{}",
         service.name,
         service.protocol,
-        service.vip,
-        service.port,
+        SocketAddr::new(service.vip, service.port),
         service.method.name(),
         service.scheduler_kind,
         service.servers.len(),
@@ -100,17 +104,13 @@ pub(super) fn service(service: &Service) -> String {
 }
 
 /// Whose connection with whom.
-pub(super) fn flow<F: Family>(connection: &Connection<F>) -> String {
-    let address = F::ip;
+pub(super) fn flow<F: Family>(snapshot: &Snapshot, connection: &Connection<F>) -> String {
     format!(
-        "{} {}:{} > {}:{} with server {}:{} ({})",
+        "{} {} > {} with server {} ({})",
         connection.protocol,
-        address(connection.client),
-        connection.client_port,
-        address(connection.vip),
-        connection.vip_port,
-        address(connection.server_address),
-        connection.server_port,
+        SocketAddr::new(F::ip(connection.client), connection.client_port),
+        SocketAddr::new(F::ip(connection.vip), connection.vip_port),
+        snapshot.servers[connection.server].plan.endpoint(),
         method(connection),
     )
 }
@@ -187,8 +187,9 @@ pub(super) fn rewriting<F: Family>(
             let server = &snapshot.servers[connection.server];
             let from = server.tunnel_source.map_or_else(String::new, |source| source.to_string());
             let to = server.plan.address;
-            let len = usize::from(at.ip_len) + tun::OVERHEAD;
-            format!("tun: encapsulated in IPv4 {from} > {to}, {len} bytes in total")
+            let len = at.ip_len + Method::Tun.overhead(to);
+            let version = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+            format!("tun: encapsulated in {version} {from} > {to}, {len} bytes in total")
         }
     }
 }
@@ -197,13 +198,26 @@ pub(super) fn hop(snapshot: &Snapshot, hop: NextHop) -> String {
     format!("{} behind {}", hop.address, snapshot.interfaces[hop.interface].name)
 }
 
-pub(super) fn problem(problem: Problem) -> String {
+pub(super) fn problem<F: Family>(problem: Problem) -> String {
+    let is_ipv4 = F::ETHERTYPE == ethernet::IPV4;
     match problem {
         Problem::TimeExceeded => "time exceeded".into(),
-        Problem::TooBig(mtu) => format!("fragmentation needed, MTU {mtu}"),
+        Problem::TooBig(mtu) if is_ipv4 => format!("fragmentation needed, MTU {mtu}"),
+        Problem::TooBig(mtu) => format!("packet too big, MTU {mtu}"),
         Problem::Port => "port unreachable".into(),
-        Problem::Protocol => "protocol unreachable".into(),
+        Problem::Protocol if is_ipv4 => "protocol unreachable".into(),
+        Problem::Protocol => "unrecognized next header".into(),
     }
+}
+
+/// The name of a family.
+fn version<F: Family>() -> &'static str {
+    if F::ETHERTYPE == ethernet::IPV4 { "IPv4" } else { "IPv6" }
+}
+
+/// The name of a family's ICMP.
+pub(super) fn icmp<F: Family>() -> &'static str {
+    if F::ETHERTYPE == ethernet::IPV4 { "ICMP" } else { "ICMPv6" }
 }
 
 /// A time for people.

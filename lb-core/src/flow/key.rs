@@ -1,10 +1,12 @@
 //! The key of a flow, and its hash.
 
 use crate::{
-    cast::{high16, high64, index, low16, low64},
+    cast::{high16, low16},
     family::{Family, V4},
+    mix::fold_multiply,
     wire::protocol::Protocol,
 };
+use std::net::SocketAddr;
 
 /// A number that outsiders do not know, so that they cannot choose addresses that collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,31 @@ impl<F: Family> Key<F> {
     }
 }
 
+/// One direction of a flow of either family, for people and for what people ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ends {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Where its packets come from.
+    pub source: SocketAddr,
+    /// Where they go.
+    pub destination: SocketAddr,
+}
+
+impl Ends {
+    /// As a key of a family, if both ends are of it.
+    #[must_use]
+    pub fn key<F: Family>(&self) -> Option<Key<F>> {
+        Some(Key {
+            source: F::of(self.source.ip())?,
+            destination: F::of(self.destination.ip())?,
+            source_port: self.source.port(),
+            destination_port: self.destination.port(),
+            protocol: self.protocol,
+        })
+    }
+}
+
 /// A key as a few numbers that lie in a packet as they are: quick to read, to hash and to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packed<F: Family = V4> {
@@ -111,21 +138,6 @@ impl<F: Family> Packed<F> {
             protocol: self.protocol,
         }
     }
-}
-
-/// Both halves of a 128-bit product combined: one multiplication that mixes 64 bits well.
-#[inline(always)]
-#[must_use]
-pub fn fold_multiply(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    high64(product) ^ low64(product)
-}
-
-/// Maps a well-mixed hash to `0..count` without a division.
-#[inline(always)]
-#[must_use]
-pub fn scale(hash: u64, count: usize) -> usize {
-    index(high64(u128::from(hash) * count as u128))
 }
 
 /// Digits of pi: odd or even does not matter, no structure does.
@@ -181,12 +193,5 @@ mod tests {
             protocol: Protocol::Udp,
         };
         assert_eq!(key.packed().key(), key);
-    }
-
-    #[test]
-    fn scaling_covers_the_range() {
-        assert_eq!(scale(0, 10), 0);
-        assert_eq!(scale(u64::MAX, 10), 9);
-        assert_eq!(scale(u64::MAX / 2 + 1, 10), 5);
     }
 }

@@ -6,13 +6,11 @@
 //! ([`RSS_KEY_WORD`]). Where ports deliver replies by that hash, a worker's words are those
 //! that come to it anyway; elsewhere they are dealt out evenly, and what arrives at another worker is handed over.
 
-use super::{
-    key::{Secret, fold_multiply, scale},
-    owner::RSS_KEY_WORD,
-};
+use super::{key::Secret, owner::RSS_KEY_WORD};
 use crate::{
     cast::{count32, index, low16, low32},
     limits::FIRST_LOCAL_PORT,
+    mix::{fold_multiply, scale},
     packet::WorkerId,
 };
 

@@ -6,8 +6,8 @@
 //! port delivers the flow to, where that can be relied on. The reasoning, and which port allows what, is in
 //! `ARCHITECTURE.md`.
 
-use super::key::{Key, Secret, scale};
-use crate::{cast::small, family::Family, packet::WorkerId, wire::protocol::Protocol};
+use super::key::{Key, Secret};
+use crate::{cast::small, family::Family, mix::scale, packet::WorkerId, wire::protocol::Protocol};
 
 /// The owner by client endpoint, where no port's spread decides.
 #[inline]

@@ -9,11 +9,13 @@
 //! [`Full`]. Below 90 % load that practically does not happen.
 
 use super::{
-    key::scale,
     prefetch::prefetch_at,
     tags::{SLOTS, Tags},
 };
-use crate::cast::{count32, low16, low32, small};
+use crate::{
+    cast::{count32, low16, low32, small},
+    mix::scale,
+};
 use arrayvec::ArrayVec;
 
 /// Most buckets looked at to make room for one entry. At 90 % load, dozens would do.
@@ -244,7 +246,7 @@ struct Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::key::fold_multiply;
+    use crate::mix::fold_multiply;
     use proptest::prelude::*;
     use std::collections::hash_map::{Entry, HashMap};
 

@@ -8,9 +8,9 @@
 use super::entry::{Knowledge, Neighbour, Question};
 use crate::{
     cast::{high64, low64},
-    flow::key::{fold_multiply, scale},
     ids::{InterfaceId, NeighbourId},
     limits::MAX_NEIGHBOURS,
+    mix::{fold_multiply, scale},
     packet::PortId,
     service::{plan::InterfacePlan, routing::NextHop},
     time::Instant,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cast::{count32, low16, low32},
-    flow::key::scale,
+    mix::scale,
 };
 
 /// Slots of a table for at most so many configured servers: primes, so that every step length visits all of them. The

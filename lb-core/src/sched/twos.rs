@@ -9,7 +9,7 @@ use super::{
     start::Start,
     wlc,
 };
-use crate::{cast::high64, flow::key::fold_multiply, packet::WorkerId, sched::load::Loads};
+use crate::{cast::high64, mix::fold_multiply, packet::WorkerId, sched::load::Loads};
 
 /// The better of two choices.
 pub(super) struct Twos {

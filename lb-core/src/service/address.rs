@@ -1,26 +1,9 @@
-//! Which addresses can be configured. This is the one place that knows that packets are IPv4 so far: what knows services and
-//! servers by name or key carries addresses of either family, and what reaches a plan passes through here.
+//! Which addresses can be configured.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use thiserror::Error;
 
-/// An address of a family that is not forwarded yet. The words follow it.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("is IPv6, which is not supported yet")]
-pub struct NotYet;
-
-/// The address as packets have it.
-///
-/// # Errors
-/// When it is IPv6.
-pub const fn v4(address: IpAddr) -> Result<Ipv4Addr, NotYet> {
-    match address {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(_) => Err(NotYet),
-    }
-}
-
-/// What an address is, if no single host can have it: a group, nobody, or whoever asks.
+/// What an address is, if it is not that of one host wherever packets to it are sent from: a group, nobody, whoever asks, or
+/// one of many links (RFC 4291 2.5).
 #[must_use]
 pub const fn no_host(address: IpAddr) -> Option<&'static str> {
     if address.is_multicast() {
@@ -33,6 +16,30 @@ pub const fn no_host(address: IpAddr) -> Option<&'static str> {
         IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address"),
         IpAddr::V4(address) if address.octets()[0] == 0 => Some("an unspecified address"),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Some("an unspecified address"),
+        IpAddr::V6(address) if address.is_unicast_link_local() => {
+            Some("a link-local address, which every link has")
+        }
+        IpAddr::V6(address) if address.to_ipv4_mapped().is_some() => {
+            Some("an IPv4 address in the form of IPv6")
+        }
         IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_from_what_no_single_host_has() {
+        let kind = |text: &str| no_host(text.parse().unwrap());
+        for address in ["192.0.2.1", "169.254.1.1", "2001:db8::1", "fd00::1"] {
+            assert_eq!(kind(address), None, "{address}");
+        }
+        assert_eq!(kind("224.0.0.1"), kind("ff02::1"));
+        assert_eq!(kind("127.0.0.1"), kind("::1"));
+        assert_eq!(kind("0.0.0.0"), kind("::"));
+        assert!(kind("fe80::1").unwrap().starts_with("a link-local address"));
+        assert_eq!(kind("::ffff:192.0.2.1"), Some("an IPv4 address in the form of IPv6"));
     }
 }

@@ -114,6 +114,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     }
     Ok(Snapshot {
         v4: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
+        v6: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
         untagged: untagged(&plan.interfaces),
         server_ports: server_ports(&plan.interfaces, &servers),
         nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
@@ -222,7 +223,8 @@ fn resolve(
     let tunnel_source = match service.method {
         Method::Tun => {
             let own = || routing.own_address(next_hop.interface, next_hop.address);
-            Some(plan.tunnel_local.or_else(own).ok_or(SnapshotError::NoTunnelAddress(server.address))?)
+            let local = plan.tunnel_local.filter(|local| local.is_ipv4() == server.address.is_ipv4());
+            Some(local.or_else(own).ok_or(SnapshotError::NoTunnelAddress(server.address))?)
         }
         Method::Nat | Method::Dr | Method::FullNat => None,
     };

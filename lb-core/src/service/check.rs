@@ -5,10 +5,13 @@ use super::{
     address::no_host,
     key::ServiceKey,
     owners::{Owners, Use, all},
-    plan::{Method, Plan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
+    plan::{InterfacePlan, Method, Plan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
     routing::Routing,
 };
-use crate::limits::{MAX_ROUTES, MAX_WEIGHT};
+use crate::{
+    family::{Family, V6},
+    limits::{MAX_ROUTES, MAX_WEIGHT},
+};
 use ipnet::IpNet;
 use std::{
     collections::HashSet,
@@ -84,6 +87,36 @@ pub enum PlanError {
         /// How packets reach the server.
         method: Method,
     },
+    /// Only a tunnel takes packets of the other family.
+    #[error(
+        "server {server} and VIP {vip} are not of one family, as {method} requires; method tun takes either"
+    )]
+    OtherFamily {
+        /// The server's address.
+        server: IpAddr,
+        /// The service's.
+        vip: IpAddr,
+        /// How packets reach the server.
+        method: Method,
+    },
+    /// A router of one family knows no networks of the other.
+    #[error("router {via} and network {to} are not of one family")]
+    RouterOfOtherFamily {
+        /// The network.
+        to: IpNet,
+        /// The router.
+        via: IpAddr,
+    },
+    /// IPv6 needs more than the way to a server carries.
+    #[error(
+        "{0} carries packets of {1} bytes behind the tunnel's header, and IPv6 needs 1280 (RFC 8200): raise the MTU of its port"
+    )]
+    TooNarrow(IpAddr, u16),
+    /// The same of an interface.
+    #[error(
+        "port {0:?} has MTU {1}, and IPv6 needs 1280 (RFC 8200): raise it, or use no address of IPv6 there"
+    )]
+    MtuForIpv6(String, u16),
     /// DR reaches attached networks only.
     #[error("{0} is on no attached network, as dr requires")]
     NotAttached(IpAddr),
@@ -102,6 +135,14 @@ pub enum PlanError {
         service: String,
         /// The address.
         address: IpAddr,
+    },
+    /// Servers see an address of their own family.
+    #[error("local address {address} and VIP {vip} are not of one family")]
+    LocalAddressOfOtherFamily {
+        /// The local address.
+        address: IpAddr,
+        /// The service's.
+        vip: IpAddr,
     },
     /// A connection that began elsewhere has another local port.
     #[error("fullnat cannot adopt connections: their servers know them by another local port")]
@@ -123,6 +164,7 @@ pub fn check<'a>(
     others: impl IntoIterator<Item = (IpAddr, Use<'a>)>,
 ) -> Result<(), PlanError> {
     let routing = Routing::new(&plan.interfaces, &plan.routes);
+    check_interfaces(plan)?;
     check_routes(plan, &routing)?;
     let owners = Owners::of(plan);
     for (address, wanted) in all(plan).chain(others) {
@@ -145,7 +187,7 @@ pub fn check<'a>(
         check_local_addresses(service)?;
         let mut servers = HashSet::new();
         for server in &service.servers {
-            check_server(&routing, service, server)?;
+            check_server(plan, &routing, service, server)?;
             if !servers.insert(server.endpoint()) {
                 let server = server.endpoint();
                 return Err(PlanError::SameServer { service: service.name.clone(), server });
@@ -183,11 +225,26 @@ fn check_local_addresses(service: &ServicePlan) -> Result<(), PlanError> {
     if service.adopt {
         return Err(PlanError::Adopt);
     }
+    if let Some(&address) = addresses.iter().find(|address| address.is_ipv4() != service.vip.is_ipv4()) {
+        return Err(PlanError::LocalAddressOfOtherFamily { address, vip: service.vip });
+    }
     let mut seen = HashSet::new();
     match addresses.iter().find(|address| !seen.insert(**address)) {
         Some(&address) => Err(PlanError::SameLocalAddress { service: service.name.clone(), address }),
         None => Ok(()),
     }
+}
+
+/// Bytes that every link of IPv6 carries.
+const IPV6_MTU: u16 = V6::SMALLEST_PATH_MTU;
+
+fn check_interfaces(plan: &Plan) -> Result<(), PlanError> {
+    let is_ipv6 = |network: &IpNet| network.addr().is_ipv6();
+    let narrow = |on: &&InterfacePlan| on.mtu < IPV6_MTU && on.addresses.iter().any(is_ipv6);
+    plan.interfaces
+        .iter()
+        .find(narrow)
+        .map_or(Ok(()), |on| Err(PlanError::MtuForIpv6(on.name.clone(), on.mtu)))
 }
 
 fn check_routes(plan: &Plan, routing: &Routing) -> Result<(), PlanError> {
@@ -201,6 +258,9 @@ fn check_routes(plan: &Plan, routing: &Routing) -> Result<(), PlanError> {
         }
         if !seen.insert(route.to) {
             return Err(PlanError::SameRoute(shown(route.to)));
+        }
+        if route.to.addr().is_ipv4() != route.via.is_ipv4() {
+            return Err(PlanError::RouterOfOtherFamily { to: route.to, via: route.via });
         }
         let is_attached_to = |network: &IpNet| network.trunc() == route.to;
         if let Some(on) = plan.interfaces.iter().find(|on| on.addresses.iter().any(is_attached_to)) {
@@ -216,10 +276,18 @@ fn check_routes(plan: &Plan, routing: &Routing) -> Result<(), PlanError> {
 /// A route's destination as operators write it.
 #[must_use]
 pub fn shown(to: IpNet) -> String {
-    if to.prefix_len() == 0 { "default".to_owned() } else { to.to_string() }
+    match (to.prefix_len(), to) {
+        (0, IpNet::V4(_)) => "default".to_owned(),
+        _ => to.to_string(),
+    }
 }
 
-fn check_server(routing: &Routing, service: &ServicePlan, server: &ServerPlan) -> Result<(), PlanError> {
+fn check_server(
+    plan: &Plan,
+    routing: &Routing,
+    service: &ServicePlan,
+    server: &ServerPlan,
+) -> Result<(), PlanError> {
     if server.port == 0 {
         return Err(PlanError::PortZero);
     }
@@ -228,6 +296,15 @@ fn check_server(routing: &Routing, service: &ServicePlan, server: &ServerPlan) -
     }
     if !service.method.rewrites_endpoints() && server.port != service.port {
         return Err(PlanError::Port { port: server.port, service: service.port, method: service.method });
+    }
+    if service.method.keeps_family() && server.address.is_ipv4() != service.vip.is_ipv4() {
+        let (server, vip, method) = (server.address, service.vip, service.method);
+        return Err(PlanError::OtherFamily { server, vip, method });
+    }
+    let way = routing.next_hop(server.address).and_then(|hop| plan.interface(hop.interface));
+    let carries = way.map_or(u16::MAX, |on| on.mtu.saturating_sub(service.method.overhead(server.address)));
+    if service.vip.is_ipv6() && carries < IPV6_MTU {
+        return Err(PlanError::TooNarrow(server.address, carries));
     }
     let is_attached = || routing.next_hop(server.address).is_some_and(|hop| hop.address == server.address);
     if service.method.is_link_local() && !is_attached() {

@@ -2,7 +2,7 @@
 
 use crate::{
     family::Family,
-    flow::key::{fold_multiply, scale},
+    mix::{fold_multiply, scale},
 };
 
 /// A read-only map from an address and a number to small values.

@@ -5,11 +5,10 @@
 //! configuration file's reader, the effective configuration, what is different after a reload, what is saved, what the
 //! control protocol and the shell can set, and the reference.
 
-use super::address::v4;
 use crate::time::Duration;
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
 };
 
 /// A value as configurations have it. Its `Display` is how a configuration writes it.
@@ -393,16 +392,6 @@ macro_rules! numbers {
 
 setting!(bool: Flag, String: Text, Duration: Duration, IpAddr: Address, SocketAddr: Endpoint);
 numbers!(u16, u32, u64);
-
-impl Setting for Ipv4Addr {
-    fn to_value(&self) -> Option<Value> {
-        Some(Value::Address((*self).into()))
-    }
-
-    fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Address(address) = value { v4(*address).ok() } else { None }
-    }
-}
 
 impl<T: Setting> Setting for Option<T> {
     fn to_value(&self) -> Option<Value> {

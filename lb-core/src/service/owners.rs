@@ -80,7 +80,9 @@ impl fmt::Display for Use<'_> {
         match self {
             Use::Port(name) => write!(f, "the address of port {name:?}"),
             Use::Tunnel => f.write_str("the tunnel's local address"),
-            Use::Router(to) if to.prefix_len() == 0 => f.write_str("the router of the default route"),
+            Use::Router(IpNet::V4(to)) if to.prefix_len() == 0 => {
+                f.write_str("the router of the default route")
+            }
             Use::Router(to) => write!(f, "the router of the route to {to}"),
             Use::Local(name) => write!(f, "a local address of service {name:?}"),
             Use::Vip(name) => write!(f, "the VIP of service {name:?}"),

@@ -6,14 +6,13 @@
 //! number; then another server may get it. The same holds for services.
 
 use super::{
-    address::v4,
     addresses::{Addresses, endpoint},
     key::{ServerKey, ServiceKey},
     plan::{InterfacePlan, PortPlan, Protocol, Role},
     routing::{NextHop, Routing},
 };
 use crate::{
-    family::{Family, V4},
+    family::{Family, V4, V6},
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
     limits::MAX_PORTS,
     packet::PortId,
@@ -117,6 +116,7 @@ pub struct Snapshot {
     /// VIPs, own and local addresses, in the order they were configured.
     pub locals: Vec<(IpAddr, Local)>,
     pub(super) v4: Addresses<V4>,
+    pub(super) v6: Addresses<V6>,
 }
 
 /// A family that services can be of.
@@ -132,12 +132,28 @@ impl Configured for V4 {
     }
 }
 
+impl Configured for V6 {
+    #[inline(always)]
+    fn addresses(snapshot: &Snapshot) -> &Addresses<Self> {
+        &snapshot.v6
+    }
+}
+
 impl Snapshot {
     /// What `address` is to the director; `None` if it is somebody else's.
     #[inline]
     #[must_use]
     pub fn local<F: Configured>(&self, address: F::Address) -> Option<Local> {
         F::addresses(self).locals.get((address, 0))
+    }
+
+    /// The same for an address of either family.
+    #[must_use]
+    pub fn local_ip(&self, address: IpAddr) -> Option<Local> {
+        match address {
+            IpAddr::V4(address) => self.local::<V4>(address.to_bits()),
+            IpAddr::V6(address) => self.local::<V6>(address.to_bits()),
+        }
     }
 
     /// The service at an endpoint.
@@ -155,7 +171,10 @@ impl Snapshot {
     /// The configured service of that key, with its number.
     #[must_use]
     pub fn service(&self, key: &ServiceKey) -> Option<(ServiceId, &Service)> {
-        let id = self.service_at::<V4>(key.protocol, v4(key.vip).ok()?.to_bits(), key.port)?;
+        let id = match key.vip {
+            IpAddr::V4(vip) => self.service_at::<V4>(key.protocol, vip.to_bits(), key.port)?,
+            IpAddr::V6(vip) => self.service_at::<V6>(key.protocol, vip.to_bits(), key.port)?,
+        };
         Some((id, &self.services[id]))
     }
 

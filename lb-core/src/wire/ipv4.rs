@@ -112,6 +112,7 @@ impl Family for V4 {
     const ICMP: u8 = ICMP;
     const INSIDE: u8 = IPIP;
     const SMALLEST_PATH_MTU: u16 = 576;
+    const DATAGRAMS_NEED_CHECKSUM: bool = false;
     const MAX_ERROR_LEN: usize = icmp::MAX_ERROR_LEN;
     const ECHO_REPLY: u8 = icmp::ECHO_REPLY;
     const ONE_OFF_TTL: Change = ONE_OFF_TTL;
@@ -154,6 +155,12 @@ impl Family for V4 {
     #[inline]
     fn is_host(address: u32) -> bool {
         is_host(address)
+    }
+
+    #[inline]
+    fn leaves_link(_address: u32) -> bool {
+        // RFC 3927 7 leaves it to routers whether they are so strict; those of this director's networks have been.
+        true
     }
 
     #[inline(always)]
@@ -221,6 +228,17 @@ impl Family for V4 {
         put32(header, DESTINATION, destination);
         header[TTL] = DEFAULT_TTL;
         set_checksum(header);
+    }
+
+    #[inline]
+    fn is_asked_at(_group: [u8; 6]) -> bool {
+        // Neighbours are asked for by ARP.
+        false
+    }
+
+    #[inline]
+    fn is_about_neighbours(_header: &Header, _payload: &[u8]) -> bool {
+        false
     }
 
     #[inline(always)]

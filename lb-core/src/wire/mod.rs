@@ -9,8 +9,12 @@ pub mod checksum;
 pub mod ethernet;
 pub mod headers;
 pub mod icmp;
+pub mod icmpv6;
 pub mod ipv4;
+pub mod ipv6;
+pub mod nd;
 pub mod protocol;
+pub mod resolution;
 pub mod tcp;
 pub mod udp;
 
@@ -45,6 +49,12 @@ pub(crate) fn raw32(bytes: &[u8], at: usize) -> u32 {
     get32(bytes, at).to_be()
 }
 
+/// The sixteen bytes at `at` as a number.
+#[inline(always)]
+pub(crate) fn get128(bytes: &[u8], at: usize) -> u128 {
+    u128::from(get64(bytes, at)) << 64 | u128::from(get64(bytes, at + 8))
+}
+
 /// Writes `value` to the two bytes at `at`.
 #[inline(always)]
 pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {
@@ -55,4 +65,10 @@ pub(crate) fn put16(bytes: &mut [u8], at: usize, value: u16) {
 #[inline(always)]
 pub(crate) fn put32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
+}
+
+/// Writes `value` to the sixteen bytes at `at`.
+#[inline(always)]
+pub(crate) fn put128(bytes: &mut [u8], at: usize, value: u128) {
+    bytes[at..at + 16].copy_from_slice(&value.to_be_bytes());
 }

@@ -1,7 +1,7 @@
 //! The UDP header, RFC 768.
 
-use super::{get16, protocol};
-use crate::family::Family;
+use super::{get16, protocol, put16};
+use crate::{cast::small, family::Family};
 
 /// Bytes of a header.
 pub const HEADER_LEN: usize = 8;
@@ -19,28 +19,49 @@ pub fn is_whole(datagram: &[u8]) -> bool {
         .is_some_and(|header| (HEADER_LEN..=datagram.len()).contains(&usize::from(get16(header, LENGTH))))
 }
 
-/// Whether the checksum of a whole datagram is right, or absent.
+/// Whether a whole datagram has a checksum.
+#[inline]
+#[must_use]
+pub fn has_checksum(datagram: &[u8]) -> bool {
+    get16(datagram, CHECKSUM) != 0
+}
+
+/// Whether the checksum of a whole datagram is right, or absent where it may be.
 #[inline]
 #[must_use]
 pub fn checksum_is_right<F: Family>(source: F::Address, destination: F::Address, datagram: &[u8]) -> bool {
-    if get16(datagram, CHECKSUM) == 0 {
-        return true;
+    if !has_checksum(datagram) {
+        return !F::DATAGRAMS_NEED_CHECKSUM;
     }
     let len = get16(datagram, LENGTH);
     let sum = F::pseudo(source, destination, protocol::UDP, len);
     sum.bytes(&datagram[..usize::from(len)]).fold() == 0xffff
 }
 
+/// Writes an empty datagram to the first [`HEADER_LEN`] bytes. It has a checksum where it must.
+pub fn write_empty<F: Family>(bytes: &mut [u8], from: (F::Address, u16), to: (F::Address, u16)) {
+    bytes[..HEADER_LEN].fill(0);
+    put16(bytes, 0, from.1);
+    put16(bytes, 2, to.1);
+    put16(bytes, LENGTH, small(HEADER_LEN));
+    if F::DATAGRAMS_NEED_CHECKSUM {
+        let sum = F::pseudo(from.0, to.0, protocol::UDP, small(HEADER_LEN));
+        let checksum = sum.bytes(&bytes[..HEADER_LEN]).finish();
+        put16(bytes, CHECKSUM, if checksum == 0 { 0xffff } else { checksum });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::family::V4;
+    use crate::family::{V4, V6};
 
     #[test]
     fn lengths_and_checksums() {
         let mut datagram = [0x10, 0, 0x20, 0, 0, 9, 0, 0, b'x'];
         assert!(is_whole(&datagram));
         assert!(checksum_is_right::<V4>(1, 2, &datagram), "no checksum is a right one");
+        assert!(!checksum_is_right::<V6>(1, 2, &datagram), "but not with IPv6");
         let sum = V4::pseudo(1, 2, protocol::UDP, 9).bytes(&datagram).finish();
         datagram[6..8].copy_from_slice(&sum.to_be_bytes());
         assert!(checksum_is_right::<V4>(1, 2, &datagram));

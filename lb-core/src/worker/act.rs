@@ -203,7 +203,7 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) {
         let (at, direction) = (&parsed.at, hit.direction());
-        let (connections, backends) = F::with_backends(&mut self.known);
+        let (connections, backends, _) = F::parts(&mut self.known);
         let connection = connections.get_mut(hit.connection());
         let server = connection.server;
         connection.seen = now.stamp();

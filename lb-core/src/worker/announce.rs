@@ -1,5 +1,5 @@
-//! Telling the networks which addresses are here, RFC 5227: at start, when there are others, when a link comes up or
-//! forwarding goes on, when the director becomes active, and when somebody disputes one.
+//! Telling the networks which addresses are here, RFC 5227, RFC 4861 7.2.6: at start, when there are others, when a link
+//! comes up or forwarding goes on, when the director becomes active, and when somebody disputes one.
 
 use super::Worker;
 use crate::{
@@ -7,12 +7,9 @@ use crate::{
     packet::{Io, Packet, PortId},
     service::snapshot::Local,
     time::{Duration, Instant},
-    wire::{
-        arp::{Arp, Operation},
-        ethernet::Mac,
-    },
+    wire::{nd::Nd, resolution::Resolution},
 };
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// Time between two rounds.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(2);
@@ -20,21 +17,20 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(2);
 const ANNOUNCE_STEP: usize = 16;
 
 impl<P: Packet> Worker<P> {
-    /// Tells everyone on a network that an address is here: an announcement of RFC 5227 2.3.
-    pub(super) fn announce(
-        &mut self,
-        interface: InterfaceId,
-        address: Ipv4Addr,
-        io: &mut impl Io<Packet = P>,
-    ) {
-        let announcement = Arp {
-            operation: Operation::Request,
-            sender_mac: self.known.mac_of(interface),
-            sender: address,
-            target_mac: Mac::default(),
-            target: address,
-        };
-        self.originate_arp(interface, Mac::BROADCAST, &announcement, io);
+    /// Tells everyone on a network that an address is here.
+    pub(super) fn announce(&mut self, interface: InterfaceId, address: IpAddr, io: &mut impl Io<Packet = P>) {
+        let said = Resolution::announcement(address, self.known.mac_of(interface));
+        self.resolve(interface, said.group(), &said, io);
+    }
+
+    /// Asks whether another station has an address of IPv6, RFC 4862 5.4. Who announces one of IPv4 is told in any case; of
+    /// IPv6, who has it need not say so unless asked. Nothing waits for the answer: a VIP that moves is needed at once, and
+    /// what is found out is reported.
+    fn probe(&mut self, interface: InterfaceId, address: IpAddr, io: &mut impl Io<Packet = P>) {
+        if let IpAddr::V6(address) = address {
+            let probe = Resolution::Nd(Nd::probe(address));
+            self.resolve(interface, probe.group(), &probe, io);
+        }
     }
 
     /// Announces the addresses on a port anew, or on all ports: its link was down, or nothing was forwarded.
@@ -65,10 +61,11 @@ impl<P: Packet> Worker<P> {
             };
             let only = self.chores.announcements.only;
             let is_meant = |on: &InterfaceId| only.is_none_or(|only| only == snapshot.interfaces[*on].port);
-            if let Some(interface) = interface.filter(is_meant)
-                && let IpAddr::V4(address) = *address
-            {
-                self.announce(interface, address, io);
+            if let Some(interface) = interface.filter(is_meant) {
+                if self.chores.announcements.is_first_round() {
+                    self.probe(interface, *address, io);
+                }
+                self.announce(interface, *address, io);
             }
             self.chores.announcements.next += 1;
         }

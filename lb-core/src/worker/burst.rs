@@ -1,7 +1,7 @@
 //! A burst on its way through the stages.
 
 use super::{
-    Worker,
+    Stages, Worker,
     act::Pending,
     witness::{Nobody, Witness},
 };
@@ -9,18 +9,38 @@ use crate::{
     conn::entry::Direction,
     decide::{
         Origin,
-        classify::{Arrival, Parsed, recognise},
-        common::locate,
+        classify::{Arrival, Kind, Parsed, recognise},
+        common::{Common, locate},
+        known::Forwarded,
     },
-    family::V4,
+    family::{V4, V6},
     limits::{MAX_BURST, MAX_PORTS},
     packet::{Burst, Io, Packet, PortId},
     time::Instant,
 };
 use arrayvec::ArrayVec;
 
+/// A family whose packets go through the stages.
+pub(super) trait Staged: Forwarded {
+    /// Where a worker has what it knows of the packets of a burst.
+    fn stages<P>(worker: &mut Worker<P>) -> &mut Option<Stages<Self>>;
+}
+
+impl Staged for V4 {
+    fn stages<P>(worker: &mut Worker<P>) -> &mut Option<Stages<Self>> {
+        &mut worker.stages
+    }
+}
+
+impl Staged for V6 {
+    fn stages<P>(worker: &mut Worker<P>) -> &mut Option<Stages<Self>> {
+        &mut worker.stages_v6
+    }
+}
+
 impl<P: Packet> Worker<P> {
-    /// Takes a burst through its stages.
+    /// Takes a burst through its stages: first as if all of it were of its first packet's family, which most bursts are, and
+    /// then what turned out to be of the other.
     pub(super) fn run(
         &mut self,
         now: Instant,
@@ -28,23 +48,53 @@ impl<P: Packet> Worker<P> {
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) {
+        if burst.first().is_some_and(|first| V4::is_other(first.bytes())) {
+            return self.run_both::<V6, V4>(now, burst, origin, io);
+        }
+        self.run_both::<V4, V6>(now, burst, origin, io);
+    }
+
+    #[inline(always)]
+    fn run_both<F: Staged, G: Staged>(
+        &mut self,
+        now: Instant,
+        burst: &mut Burst<P>,
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        self.run_as::<F>(now, burst, origin, io);
+        if !self.other_family.is_empty() {
+            std::mem::swap(burst, &mut self.other_family);
+            self.run_as::<G>(now, burst, origin, io);
+        }
+    }
+
+    /// Takes a burst of one family through its stages.
+    #[inline(always)]
+    fn run_as<F: Staged>(
+        &mut self,
+        now: Instant,
+        burst: &mut Burst<P>,
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) {
         // Out of the worker while it works on itself; a pointer, not the packets' headers.
-        let Some(mut stages) = self.stages.take() else { return };
+        let Some(mut stages) = F::stages(self).take() else { return };
         self.read(burst, &mut stages);
         self.match_up(&mut stages[..burst.len()]);
         match self.known.snapshot.has_local_addresses() {
-            false => self.deal_with::<false>(now, burst, &mut stages, origin, io),
-            true => self.deal_with::<true>(now, burst, &mut stages, origin, io),
+            false => self.deal_with::<F, false>(now, burst, &mut stages, origin, io),
+            true => self.deal_with::<F, true>(now, burst, &mut stages, origin, io),
         }
-        self.stages = Some(stages);
+        *F::stages(self) = Some(stages);
     }
 
     // Each stage is a function of its own, so that the compiler keeps at hand what that stage needs, and only that.
 
     /// Stage 1 for a burst.
     #[inline(never)]
-    fn read(&self, burst: &Burst<P>, stages: &mut [Parsed; MAX_BURST]) {
-        let connections = &self.known.connections;
+    fn read<F: Staged>(&self, burst: &Burst<P>, stages: &mut [Parsed<F>; MAX_BURST]) {
+        let connections = F::connections(&self.known);
         let (mut port, mut arrival) = (PortId(u16::MAX), Arrival::default());
         for (packet, parsed) in burst.iter().zip(stages) {
             // Most bursts come from one port.
@@ -64,8 +114,8 @@ impl<P: Packet> Worker<P> {
     /// at a second time, so that their misses overlap as well. What is not a flow has the place of some earlier one,
     /// which does no harm.
     #[inline(never)]
-    fn match_up(&self, stages: &mut [Parsed]) {
-        let connections = &self.known.connections;
+    fn match_up<F: Staged>(&self, stages: &mut [Parsed<F>]) {
+        let connections = F::connections(&self.known);
         let mut elsewhere = ArrayVec::<u8, MAX_BURST>::new();
         for (number, parsed) in (0..).zip(stages.iter_mut()) {
             parsed.hit = connections.hit(parsed.place);
@@ -85,17 +135,17 @@ impl<P: Packet> Worker<P> {
     /// loaded. So the connection is opened one packet that is not plain later, so that the load has time to finish.
     /// `LOCAL` says whether there may be connections under FullNAT.
     #[inline(never)]
-    fn deal_with<const LOCAL: bool>(
+    fn deal_with<F: Staged, const LOCAL: bool>(
         &mut self,
         now: Instant,
         burst: &mut Burst<P>,
-        stages: &mut [Parsed; MAX_BURST],
+        stages: &mut [Parsed<F>; MAX_BURST],
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) {
         let mut pending = None;
         for (mut packet, number) in burst.drain(..).zip(0..MAX_BURST) {
-            match self.pass_plain::<LOCAL>(now.stamp(), &mut packet, &mut stages[number]) {
+            match self.pass_plain::<F, LOCAL>(now.stamp(), &mut packet, &mut stages[number]) {
                 Some(port) => io.transmit(port, packet),
                 None => self.take_care_of(now, (packet, number), stages, origin, &mut pending, io),
             }
@@ -107,17 +157,20 @@ impl<P: Packet> Worker<P> {
 
     /// A packet that is not plain.
     #[inline(never)]
-    fn take_care_of(
+    fn take_care_of<F: Staged>(
         &mut self,
         now: Instant,
         (packet, number): (P, usize),
-        stages: &mut [Parsed; MAX_BURST],
+        stages: &mut [Parsed<F>; MAX_BURST],
         origin: Origin,
         pending: &mut Option<Pending<P>>,
         io: &mut impl Io<Packet = P>,
     ) {
         locate(&mut stages[number], packet.bytes());
         let parsed = &stages[number];
+        if parsed.kind == Kind::OtherFamily {
+            return self.other_family.push(packet);
+        }
         // What must find the connection that is being opened: packets of the same flow, and all that may be about it.
         let concerns =
             |opening: &mut Pending<P>| stages[opening.number].key == parsed.key || !parsed.kind.is_flow();
@@ -133,11 +186,11 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Opens a connection that had to wait.
-    fn finish(
+    fn finish<F: Staged>(
         &mut self,
         now: Instant,
         pending: Pending<P>,
-        stages: &[Parsed; MAX_BURST],
+        stages: &[Parsed<F>; MAX_BURST],
         io: &mut impl Io<Packet = P>,
     ) {
         let Pending { packet, number, server, turn } = pending;
@@ -145,20 +198,20 @@ impl<P: Packet> Worker<P> {
     }
 
     /// Deals with one packet while somebody looks on.
-    pub(crate) fn process_one(
+    pub(crate) fn process_one<F: Forwarded>(
         &mut self,
         now: Instant,
         packet: P,
         origin: Origin,
         io: &mut impl Io<Packet = P>,
-        witness: &mut impl Witness<P, V4>,
+        witness: &mut impl Witness<P, F>,
     ) {
         let counters = &self.books.counters;
         match origin {
             Origin::Port => counters.received.bump(),
             Origin::Worker => counters.taken_over.bump(),
         }
-        let parsed = self.known.parse(&packet);
+        let parsed = self.known.parse::<F>(&packet);
         if let Some(Pending { packet, server, turn, .. }) =
             self.handle(now, packet, (&parsed, 0), origin, io, witness)
         {

@@ -56,6 +56,10 @@ impl Announcements {
         Announcements { only, ..Announcements::new(worker, now) }
     }
 
+    pub(super) fn is_first_round(&self) -> bool {
+        self.rounds_left == ANNOUNCE_ROUNDS
+    }
+
     pub(super) fn are_due(&self, now: Instant) -> bool {
         self.rounds_left > 0 && now >= self.due
     }

@@ -97,10 +97,11 @@ impl<P: Packet> Worker<P> {
         let interface = &known.snapshot.interfaces[server.next_hop.interface];
         // Fails only with more next hops than the table holds; packets for those servers are counted as such.
         let neighbour = known.neighbours.acquire(server.next_hop, interface, now);
-        let method = known.snapshot.service_of(number).method;
+        let service = known.snapshot.service_of(number);
+        let address = server.plan.address;
         let outer =
-            server.tunnel_source.map_or(Outer::NONE, |source| Outer::new(source, server.plan.address));
-        let mut backend = Backend::new(neighbour, method, interface.mtu, outer);
+            server.tunnel_source.map_or(Outer::NONE, |source| Outer::new(source, address, service.vip));
+        let mut backend = Backend::new(neighbour, service.method.overhead(address), interface.mtu, outer);
         backend.stand(server.standing);
         let old = std::mem::replace(&mut known.backends[number], backend);
         self.chores.narrow_paths -= usize::from(old.is_narrow());

@@ -5,11 +5,12 @@ use super::Worker;
 use crate::{
     counters::DropReason,
     decide::backend::Backend,
+    family::{Family, Header, V4, V6},
     forward,
     ids::ServerId,
     packet::{Io, Packet},
     time::Instant,
-    wire::{ethernet, headers::Headers, ipv4},
+    wire::{ethernet, headers::Headers},
 };
 use std::net::IpAddr;
 
@@ -25,12 +26,26 @@ pub struct Recipient {
 }
 
 impl<P: Packet> Worker<P> {
-    /// Sends a whole IPv4 packet of the director's own to a server. One for a server that is not there any more is
+    /// Sends a whole IP packet of the director's own to a server. One for a server that is not there any more is
     /// passed over.
-    #[cold]
     pub fn originate(&mut self, now: Instant, to: Recipient, bytes: &[u8], io: &mut impl Io<Packet = P>) {
+        match bytes.first().map(|first| first >> 4) {
+            Some(4) => self.originate_as::<V4>(now, to, bytes, io),
+            Some(6) => self.originate_as::<V6>(now, to, bytes, io),
+            _ => {}
+        }
+    }
+
+    #[cold]
+    fn originate_as<F: Family>(
+        &mut self,
+        now: Instant,
+        to: Recipient,
+        bytes: &[u8],
+        io: &mut impl Io<Packet = P>,
+    ) {
         let Some(server) = self.known.snapshot.servers.get(to.server) else { return };
-        let Some(header) = ipv4::Header::read(bytes) else { return };
+        let Some(header) = Header::<F>::read(bytes) else { return };
         if server.plan.address != to.address {
             return;
         }
@@ -43,7 +58,7 @@ impl<P: Packet> Worker<P> {
             return self.drop(packet, DropReason::TooBig, io);
         }
         let frame = packet.bytes_mut();
-        ethernet::set_ethertype(frame, ethernet::IPV4);
+        ethernet::set_ethertype(frame, F::ETHERTYPE);
         frame[ethernet::HEADER_LEN..].copy_from_slice(&bytes[..header.total_len]);
         let at = Headers::new(ethernet::HEADER_LEN, &header);
         let Backend { neighbour, outer, .. } = &self.known.backends[to.server];

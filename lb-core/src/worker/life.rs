@@ -288,7 +288,10 @@ impl<P: Packet> Worker<P> {
     /// What is needed of this run's connections for the next run to take them over.
     pub fn saved<F: Forwarded>(&self, now: Instant) -> impl Iterator<Item = Saved<F>> {
         let all = F::connections(&self.known).iter(0..u32::MAX);
-        all.map(move |(id, connection)| Saved::of(connection, F::connections(&self.known).created(id), now))
+        all.map(move |(id, connection)| {
+            let server = self.known.snapshot.servers[connection.server].plan.endpoint();
+            Saved::of(connection, server, F::connections(&self.known).created(id), now)
+        })
     }
 
     /// Takes a connection over from an earlier run, if its packets arrive at this worker. `was` is whose it was, if the
@@ -360,8 +363,7 @@ impl Known {
         let service = &self.snapshot.services[service];
         let is_it = |id: &ServerId| {
             let server = &self.snapshot.servers[*id];
-            (F::of(server.plan.address), server.plan.port) == (Some(saved.server_address), saved.server_port)
-                && server.standing != plan::Standing::Gone
+            server.plan.endpoint() == saved.server && server.standing != plan::Standing::Gone
         };
         (service.method == saved.method).then(|| service.servers.iter().copied().find(is_it)).flatten()
     }

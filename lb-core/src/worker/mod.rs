@@ -26,7 +26,12 @@ pub(crate) mod witness;
 use crate::{
     conn::connections::Connections,
     counters::{DropReason, ServerTraffic, WorkerCounters},
-    decide::{Decision, Origin, classify::Parsed, known::Known},
+    decide::{
+        Decision, Origin,
+        classify::Parsed,
+        known::{Forwarded, Known},
+    },
+    family::{V4, V6},
     ids::{ById, ServiceId},
     limits::{MAX_BURST, MAX_WORKERS},
     neigh::{table::Neighbours, waiting::Waiting},
@@ -55,8 +60,14 @@ pub struct Worker<P> {
     /// Identification of the last packet that the director made and that may be fragmented.
     pub(crate) last_id: u16,
     /// What is known of each packet of the burst that is worked on.
-    stages: Option<Box<[Parsed; MAX_BURST]>>,
+    stages: Option<Stages<V4>>,
+    stages_v6: Option<Stages<V6>>,
+    /// Packets of a burst that turned out to be of another family than its first.
+    other_family: Burst<P>,
 }
+
+/// What is known of each packet of a burst.
+type Stages<F> = Box<[Parsed<F>; MAX_BURST]>;
 
 /// What a worker counts, for others to read.
 pub(crate) struct Books {
@@ -82,6 +93,8 @@ impl<P: Packet> Worker<P> {
             chores: Chores::new(id, now),
             last_id: id.0 << 8,
             stages: Some(Box::new([Parsed::new(); MAX_BURST])),
+            stages_v6: Some(Box::new([Parsed::new(); MAX_BURST])),
+            other_family: Burst::new(),
         };
         let snapshot = worker.known.snapshot.clone();
         for server in snapshot.servers.ids() {
@@ -103,10 +116,10 @@ impl<P: Packet> Worker<P> {
         self.books.traffic.clone()
     }
 
-    /// This worker's connections.
+    /// This worker's connections of a family.
     #[must_use]
-    pub fn connections(&self) -> &Connections {
-        &self.known.connections
+    pub fn connections<F: Forwarded>(&self) -> &Connections<F> {
+        F::connections(&self.known)
     }
 
     /// This worker's neighbours.
@@ -123,7 +136,7 @@ impl<P: Packet> Worker<P> {
 
     /// What this worker would do first with a packet that comes from there. Changes nothing.
     #[must_use]
-    pub fn decide(&self, now: Instant, packet: &impl Packet, origin: Origin) -> Decision {
+    pub fn decide<F: Forwarded>(&self, now: Instant, packet: &impl Packet, origin: Origin) -> Decision<F> {
         self.known.decide(now, packet, &self.known.parse(packet), origin)
     }
 

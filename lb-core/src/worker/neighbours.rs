@@ -1,4 +1,4 @@
-//! What ARP packets change, and the director's own questions about neighbours.
+//! What stations say of where they are, and the director's own questions about neighbours.
 
 use super::Worker;
 use crate::{
@@ -10,17 +10,13 @@ use crate::{
     service::{plan::InterfacePlan, routing::NextHop},
     time::Instant,
     wire::{
-        arp::{self, Arp, Operation},
         ethernet::{self, Mac},
+        resolution::Resolution,
     },
 };
-use std::net::IpAddr;
-
-/// Bytes of an untagged ARP frame.
-const FRAME_LEN: usize = ethernet::HEADER_LEN + arp::LEN;
 
 impl<P: Packet> Worker<P> {
-    /// Takes note of where the sender of an ARP packet is, and answers it.
+    /// Takes note of where a station is, and answers it.
     #[cold]
     pub(super) fn hear(&mut self, now: Instant, mut packet: P, hear: &Hear, io: &mut impl Io<Packet = P>) {
         if let Some(purpose) = hear.share {
@@ -28,18 +24,20 @@ impl<P: Packet> Worker<P> {
         }
         if let Some(number) = hear.neighbour {
             let Claim { interface, address, mac } = hear.claim;
-            let hop = NextHop { interface, address: address.into() };
+            let hop = NextHop { interface, address };
             if let Some((_, true)) = self.known.neighbours.answer(hop, mac, now) {
                 self.found(now, number, io);
             }
         }
         if hear.answer.is_some() {
-            hear.write_answer(packet.bytes_mut());
-            return io.transmit(packet.port(), packet);
+            return match hear.write_answer(&mut packet) {
+                true => io.transmit(packet.port(), packet),
+                false => self.drop(packet, DropReason::NoHeadroom, io),
+            };
         }
         match hear.neighbour {
             Some(_) => self.end_at_host(packet, io),
-            None => self.drop(packet, DropReason::ArpIgnored, io),
+            None => self.drop(packet, hear.otherwise, io),
         }
     }
 
@@ -54,9 +52,9 @@ impl<P: Packet> Worker<P> {
     ) {
         let Conflict { claim: Claim { interface, address, mac }, defend } = *conflict;
         self.books.counters.address_conflicts.bump();
-        io.notice(Notice::AddressConflict { address: address.into(), mac, interface });
+        io.notice(Notice::AddressConflict { address, mac, interface });
         if defend {
-            self.known.defences.defended(address.into(), now);
+            self.known.defences.defended(address, now);
             self.announce(interface, address, io);
         }
         self.end_at_host(packet, io);
@@ -89,23 +87,16 @@ impl<P: Packet> Worker<P> {
         question: Question,
         io: &mut impl Io<Packet = P>,
     ) {
+        if question == Question::GiveUp {
+            return self.give_up(number, io);
+        }
         let Some(neighbour) = self.known.neighbours.get(number) else { return };
         let (hop, mac) = (neighbour.hop, neighbour.mac);
-        let to = match question {
-            Question::Broadcast => Mac::BROADCAST,
-            Question::Unicast => mac,
-            Question::GiveUp => return self.give_up(number, io),
-        };
+        let own_mac = self.known.mac_of(hop.interface);
         let own = self.known.snapshot.routing.own_address(hop.interface, hop.address);
-        let (Some(IpAddr::V4(own)), IpAddr::V4(target)) = (own, hop.address) else { return };
-        let request = Arp {
-            operation: Operation::Request,
-            sender_mac: self.known.mac_of(hop.interface),
-            sender: own,
-            target_mac: Mac::default(),
-            target,
-        };
-        self.originate_arp(hop.interface, to, &request, io);
+        let Some(asked) = own.and_then(|own| Resolution::question(own, own_mac, hop.address)) else { return };
+        let to = if question == Question::Unicast { mac } else { asked.group() };
+        self.resolve(hop.interface, to, &asked, io);
     }
 
     /// A neighbour does not answer: what waited for it is dropped.
@@ -126,22 +117,22 @@ impl<P: Packet> Worker<P> {
             || self.chores.gateways.contains(&number)
     }
 
-    /// Sends an ARP packet of the director's own.
-    pub(super) fn originate_arp(
+    /// Sends a question about a neighbour, or tells where the director is.
+    pub(super) fn resolve(
         &mut self,
         interface: InterfaceId,
         to: Mac,
-        arp: &Arp,
+        said: &Resolution,
         io: &mut impl Io<Packet = P>,
     ) {
-        let InterfacePlan { port, tags, .. } = self.known.snapshot.interfaces[interface];
+        let InterfacePlan { port, tags, mac, .. } = self.known.snapshot.interfaces[interface];
         let Some(mut packet) = io.allocate(port) else { return self.books.counters.no_buffer.bump() };
         self.books.counters.originated.bump();
-        if !packet.set_len(FRAME_LEN + tags.as_bytes().len()) {
+        if !packet.set_len(ethernet::HEADER_LEN + tags.as_bytes().len() + said.packet_len()) {
             return self.drop(packet, DropReason::NoHeadroom, io);
         }
-        let at = ethernet::write_header(packet.bytes_mut(), (to, arp.sender_mac), tags, ethernet::ARP);
-        arp.write(&mut packet.bytes_mut()[at..]);
+        let at = ethernet::write_header(packet.bytes_mut(), (to, mac), tags, said.ethertype());
+        said.write(&mut packet.bytes_mut()[at..]);
         io.transmit(port, packet);
     }
 }

@@ -3,14 +3,14 @@
 use super::Worker;
 use crate::{
     conn::{connections::Hit, entry::Direction},
-    decide::classify::{Kind, Parsed},
+    decide::{
+        classify::{Kind, Parsed},
+        known::Forwarded,
+    },
     forward::{self, tun},
     packet::{Packet, PortId},
     time::Stamp,
-    wire::{
-        ethernet,
-        headers::{COMMON_LEN, Headers},
-    },
+    wire::{ethernet, headers::Headers},
 };
 
 impl<P: Packet> Worker<P> {
@@ -20,24 +20,25 @@ impl<P: Packet> Worker<P> {
     /// need not keep at hand what only other packets need. `LOCAL` says whether there may be connections under FullNAT;
     /// where there are none, no packet is asked.
     #[inline(always)]
-    pub(super) fn pass_plain<const LOCAL: bool>(
+    pub(super) fn pass_plain<F: Forwarded, const LOCAL: bool>(
         &mut self,
         now: Stamp,
         packet: &mut P,
-        parsed: &mut Parsed,
+        parsed: &mut Parsed<F>,
     ) -> Option<PortId> {
         let direction = Hit::direction_of(parsed.hit);
-        let connection = self.known.connections.plain::<LOCAL>(parsed.hit, parsed.key, parsed.meaning)?;
-        let head = packet.bytes_mut().first_chunk_mut::<COMMON_LEN>()?;
+        let (connections, backends, neighbours) = F::parts(&mut self.known);
+        let connection = connections.plain::<LOCAL>(parsed.hit, parsed.key, parsed.meaning)?;
+        let head = F::head(packet.bytes_mut())?;
         let server = connection.server;
-        let (backend, traffic) = (self.known.backends.get(server)?, self.books.traffic.get(server.index())?);
-        let Headers { ip_len, ttl, .. } = Headers::of_common(head);
+        let (backend, traffic) = (backends.get(server)?, self.books.traffic.get(server.index())?);
+        let Headers { ip_len, ttl, .. } = F::headers(head)?;
         let neighbour = match direction {
             Direction::In if ip_len > backend.limit => return None,
             Direction::In => backend.neighbour,
             Direction::Out => connection.client_neighbour,
         };
-        let adjacency = self.known.neighbours.adjacency(neighbour)?;
+        let adjacency = neighbours.adjacency(neighbour)?;
         if ip_len > adjacency.limit || ttl <= 1 {
             return None;
         }
@@ -47,7 +48,7 @@ impl<P: Packet> Worker<P> {
         traffic.count(direction as usize, ip_len);
         // Where it goes first, although the headers behind change next: it is at hand now.
         ethernet::set_stations(head, &adjacency.stations);
-        let at = &Headers::of_common(head);
+        let at = &F::headers(head)?;
         if !forward::rewrite::<LOCAL, _>(head, at, connection, direction)
             && let Err(reason) = tun::inbound(packet, at, &backend.outer, &mut self.last_id)
         {

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use crate::{
-    family::V4,
+    family::{V4, V6},
     packet::{Io, Packet},
     time::{Duration, Instant},
 };
@@ -15,6 +15,9 @@ impl<P: Packet> Worker<P> {
     /// work, and next to none if time has not moved on.
     pub fn tick(&mut self, now: Instant, io: &mut impl Io<Packet = P>) {
         self.expire::<V4>(now);
+        if !self.known.connections_v6.is_empty() {
+            self.expire::<V6>(now);
+        }
         if self.chores.last_tick == Some(now) {
             return;
         }

@@ -1,13 +1,16 @@
 //! Anything that may reach a director: packets, frames and plans, for property tests.
 
-use super::{frame::*, plan::*};
-use etherparse::{IcmpEchoHeader, Icmpv4Type, IpNumber, icmpv4::DestUnreachableHeader};
+use super::{frame::*, frame6::*, plan::*};
+use etherparse::{IcmpEchoHeader, Icmpv4Type, Icmpv6Type, IpNumber, icmpv4::DestUnreachableHeader};
 use lb_core::{
     packet::{Checksum, PortId},
-    service::plan::{Mac, Method, Plan, Role, Spread, Unserved},
+    service::{
+        key::Protocol,
+        plan::{Mac, Method, Plan, Role, ServicePlan, Spread, Unserved},
+    },
 };
 use proptest::{prelude::*, sample::Index, sample::select};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 /// Stations and strangers: clients, servers, the director's own addresses, and what nobody can be.
 pub fn address() -> impl Strategy<Value = Ipv4Addr> {
@@ -114,10 +117,117 @@ pub fn mac() -> impl Strategy<Value = Mac> {
     select(vec![WAN_MAC, LAN_MAC, GATEWAY_MAC, SERVER_MACS[0], Mac::BROADCAST])
 }
 
+/// The same in IPv6.
+pub fn address6() -> impl Strategy<Value = Ipv6Addr> {
+    let known = [
+        "2001:db8:a::10",
+        "2001:db8:a::11",
+        "2001:db8:1::100",
+        "2001:db8:1::1",
+        "2001:db8:1::9",
+        "2001:db8:1::fe",
+        "2001:db8:2::11",
+        "2001:db8:2::12",
+        "2001:db8:2::1",
+        "fe80::9",
+        "::",
+        "::1",
+        "ff02::1",
+        "::ffff:192.0.2.100",
+    ];
+    select(known.map(|text| text.parse().unwrap()).to_vec())
+}
+
+pub fn socket6() -> impl Strategy<Value = SocketAddrV6> {
+    let port = select(vec![80, 8080, 4000, 4001, 53]);
+    (address6(), port).prop_map(|(address, port)| SocketAddrV6::new(address, port, 0, 0))
+}
+
+pub fn ends6() -> impl Strategy<Value = (SocketAddrV6, SocketAddrV6)> {
+    let client = (0..4u16).prop_map(|port| SocketAddrV6::new(CLIENT6, 4000 + port, 0, 0));
+    let server = select(vec!["[2001:db8:2::11]:8080", "[2001:db8:2::12]:8080"]).prop_map(endpoint6);
+    prop_oneof![
+        4 => client.clone().prop_map(|client| (client, endpoint6("[2001:db8:1::100]:80"))),
+        2 => (server.clone(), client.clone()),
+        1 => client.clone().prop_map(|client| (endpoint6("[2001:db8:1::100]:80"), client)),
+        1 => (client, server),
+        2 => (socket6(), socket6()),
+    ]
+}
+
+pub fn flow_packet6() -> impl Strategy<Value = Ip6> {
+    let payload = prop::collection::vec(any::<u8>(), 0..40);
+    let sizes = prop_oneof![9 => payload, 1 => Just(vec![7; 1400])];
+    (ends6(), any::<bool>(), any::<u8>(), sizes).prop_map(|((from, to), is_tcp, flags, payload)| {
+        if is_tcp {
+            return tcp6_with(from, to, flags & 0x17, &payload);
+        }
+        let mut packet = udp6(&from.to_string(), &to.to_string(), &payload);
+        if flags == 0 {
+            packet.payload[6..8].fill(0);
+        }
+        packet
+    })
+}
+
+/// A packet of IPv6 of any kind, sometimes with extension headers.
+pub fn packet6() -> impl Strategy<Value = Ip6> {
+    let kinds = select(vec![(1, 4, 0), (2, 0, 1_300), (2, 0, 1_000), (3, 0, 0), (4, 1, 6), (137, 0, 0)]);
+    let error = (address6(), address6(), flow_packet6(), any::<Index>(), kinds).prop_map(
+        |(from, to, quoted, cut, (type_u8, code_u8, rest))| {
+            let quote = quoted.bytes();
+            let kind = Icmpv6Type::Unknown { type_u8, code_u8, bytes5to8: u32::to_be_bytes(rest) };
+            icmp6(from, to, kind, &quote[..cut.index(quote.len() + 1)])
+        },
+    );
+    let ping = (address6(), address6(), any::<bool>()).prop_map(|(from, to, asks)| {
+        let header = IcmpEchoHeader { id: 0, seq: 0 };
+        let kind = if asks { Icmpv6Type::EchoRequest(header) } else { Icmpv6Type::EchoReply(header) };
+        icmp6(from, to, kind, b"ping")
+    });
+    let other = (address6(), address6(), any::<u8>(), prop::collection::vec(any::<u8>(), 0..40))
+        .prop_map(|(from, to, protocol, payload)| Ip6::new(IpNumber(protocol), from, to, payload));
+    let kind = prop_oneof![8 => flow_packet6(), 2 => error, 1 => ping, 1 => other];
+    let extensions = prop::collection::vec(
+        select(vec![
+            (0, [0, 0, 1, 4, 0, 0, 0, 0]),
+            (60, [0, 0, 1, 4, 0, 0, 0, 0]),
+            (43, [0; 8]),
+            (44, [0; 8]),
+            (44, [0, 0, 0, 1, 0, 0, 0, 1]),
+        ]),
+        0..3,
+    );
+    let extensions = prop_oneof![4 => Just(Vec::new()), 1 => extensions];
+    (kind, prop_oneof![3 => Just(64u8), 1 => any::<u8>()], extensions).prop_map(
+        |(packet, ttl, extensions)| {
+            let packet = extensions.iter().fold(packet, |packet, (kind, bytes)| packet.behind(*kind, bytes));
+            packet.ttl(ttl)
+        },
+    )
+}
+
+/// A frame of neighbour discovery.
+fn nd_frame() -> impl Strategy<Value = Vec<u8>> {
+    (mac(), address6(), address6(), 0..3u8, any::<bool>()).prop_map(|(mac, from, about, kind, overrides)| {
+        match kind {
+            0 => solicitation((mac, from), about),
+            1 => advertisement((mac, about), (WAN_MAC, from)),
+            _ => unasked((mac, about), if overrides { 0x20 } else { 0 }),
+        }
+    })
+}
+
 /// A frame that could be on the wire: right, with a tag or padding, or ARP.
 pub fn sound_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
-    let ip = (any::<bool>(), packet(), 0..3u16, 0..20usize).prop_map(|(is_wan, packet, tag, padding)| {
-        let mut frame = if is_wan { packet.via_gateway() } else { packet.via_server() };
+    let via = |is_wan, packet: Ip| if is_wan { packet.via_gateway() } else { packet.via_server() };
+    let via6 = |is_wan, packet: Ip6| if is_wan { packet.via_gateway() } else { packet.via_server() };
+    let frame = prop_oneof![
+        (any::<bool>(), packet()).prop_map(move |(is_wan, packet)| (is_wan, via(is_wan, packet))),
+        (any::<bool>(), packet6()).prop_map(move |(is_wan, packet)| (is_wan, via6(is_wan, packet))),
+        (any::<bool>(), nd_frame()),
+    ];
+    let ip = (frame, 0..3u16, 0..20usize).prop_map(|((is_wan, mut frame), tag, padding)| {
         frame.resize(frame.len() + padding, 0xee);
         (if is_wan { WAN } else { LAN }, if tag == 1 { tagged(&frame, 7) } else { frame })
     });
@@ -170,11 +280,13 @@ pub fn plan() -> impl Strategy<Value = Plan> {
     let method = select(Method::ALL);
     let role = prop_oneof![4 => Just(Role::Active), 1 => Just(Role::Standby)];
     let flags = (any::<(bool, bool, bool)>(), role);
-    (method, spread(), spread(), flags, select(vec![576, 1400, 1500])).prop_map(
-        |(method, wan, lan, ((verify, adopt, drop), role), mtu)| {
+    let tunnels_to = select(vec!["[2001:db8:2::11]:80", "198.51.100.11:80"]);
+    (method, spread(), spread(), flags, select(vec![576, 1400, 1500]), tunnels_to).prop_map(
+        |(method, wan, lan, ((verify, adopt, drop), role), mtu, tunnels_to)| {
             let mut plan = two_servers(method);
             let udp = two_servers(method).udp().services.remove(0);
             plan.services.push(udp);
+            with_family(&mut plan, method, tunnels_to);
             for service in &mut plan.services {
                 service.adopt = adopt && !method.hides_clients();
             }
@@ -183,4 +295,18 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             plan.spread(wan, lan).mtu(LAN, mtu).unserved(VIP, unserved).role(role)
         },
     )
+}
+
+/// The same services for IPv6; one of the servers behind a tunnel of either family.
+fn with_family(plan: &mut Plan, method: Method, tunnels_to: &str) {
+    let dual = network6();
+    (plan.interfaces, plan.routes) = (dual.interfaces, dual.routes);
+    let servers = match method {
+        Method::Nat | Method::FullNat => ["[2001:db8:2::11]:8080", "[2001:db8:2::12]:8080"],
+        Method::Tun => [tunnels_to, "[2001:db8:2::12]:80"],
+        Method::Dr => ["[2001:db8:2::11]:80", "[2001:db8:2::12]:80"],
+    };
+    let tcp = service(method, "[2001:db8:1::100]:80", &servers);
+    let udp = ServicePlan { protocol: Protocol::Udp, name: format!("{}-udp", tcp.name), ..tcp.clone() };
+    plan.services.extend([tcp, udp]);
 }

@@ -7,6 +7,7 @@
 
 pub mod any;
 pub mod frame;
+pub mod frame6;
 pub mod plan;
 pub mod read;
 pub mod world;

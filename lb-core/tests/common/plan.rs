@@ -16,7 +16,7 @@ use lb_core::{
         },
     },
 };
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub const WAN: PortId = PortId(0);
 pub const LAN: PortId = PortId(1);
@@ -38,6 +38,29 @@ pub const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 11), Ipv4Addr::n
 
 /// What servers see in the place of clients, under FullNAT. On the lan port's network.
 pub const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
+/// The same in IPv6.
+pub const LOCAL6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x20);
+pub const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0xfe);
+pub const CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 0x10);
+pub const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x100);
+pub const SERVERS6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x11), Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x12)];
+
+/// The network with both families.
+pub fn network6() -> Plan {
+    let mut plan = network();
+    for (interface, own) in plan.interfaces.iter_mut().zip(["2001:db8:2::1/64", "2001:db8:1::1/64"]) {
+        interface.addresses.push(own.parse().unwrap());
+    }
+    plan.routes.push(RoutePlan { to: "::/0".parse().unwrap(), via: GATEWAY6.into() });
+    plan
+}
+
+/// One service of a method on port 80 of the VIP of IPv6, with the first server. NAT maps the port to 8080.
+pub fn one_server6(method: Method) -> Plan {
+    let server = if method.rewrites_endpoints() { "[2001:db8:2::11]:8080" } else { "[2001:db8:2::11]:80" };
+    network6().with(service(method, "[2001:db8:1::100]:80", &[server]))
+}
 
 /// The two ports and the way to the client, without any service.
 pub fn network() -> Plan {
@@ -67,14 +90,18 @@ pub fn service(method: Method, endpoint: &str, servers: &[&str]) -> ServicePlan 
     ServicePlan {
         scheduler: SchedulerKind::Rr,
         servers: servers.iter().map(|server| self::server(server, 1)).collect(),
-        local_addresses: Vec::from_iter(method.hides_clients().then_some(LOCAL.into())),
+        local_addresses: Vec::from_iter(method.hides_clients().then_some(if key.vip.is_ipv4() {
+            LOCAL.into()
+        } else {
+            LOCAL6.into()
+        })),
         ..ServicePlan::new(format!("{method}-{endpoint}"), key, method)
     }
 }
 
 pub fn server(endpoint: &str, weight: u32) -> ServerPlan {
-    let endpoint: SocketAddrV4 = endpoint.parse().unwrap();
-    ServerPlan::new(*endpoint.ip(), endpoint.port(), weight)
+    let endpoint: SocketAddr = endpoint.parse().unwrap();
+    ServerPlan::new(endpoint.ip(), endpoint.port(), weight)
 }
 
 /// One service of a method on port 80 of the VIP, with the first server. NAT and FullNAT map the port to 8080.

@@ -1,11 +1,11 @@
 //! What a frame says, in one line, once it has been found to be right in every length and checksum.
 
 use etherparse::{
-    ArpOperation, ArpPacketSlice, EtherType, Icmpv4Slice, IpNumber, Ipv4HeaderSlice, Ipv4Slice, SlicedPacket,
-    TcpSlice, UdpSlice, checksum::Sum16BitWords,
+    ArpOperation, ArpPacketSlice, EtherType, Icmpv4Slice, IpNumber, Ipv4HeaderSlice, Ipv4Slice,
+    Ipv6HeaderSlice, Ipv6Slice, SlicedPacket, TcpSlice, UdpSlice, checksum::Sum16BitWords,
 };
 use lb_core::service::plan::Mac;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The line of a frame. Panics, saying why, if the frame is not right.
 pub fn line(frame: &[u8]) -> String {
@@ -17,6 +17,10 @@ pub fn line(frame: &[u8]) -> String {
         EtherType::IPV4 => {
             check_ipv4(payload.payload).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
             ipv4(payload.payload)
+        }
+        EtherType::IPV6 => {
+            check_ipv6(payload.payload).unwrap_or_else(|error| panic!("{error}: {frame:02x?}"));
+            ipv6(payload.payload)
         }
         other => panic!("ethertype {other:?}"),
     };
@@ -39,6 +43,23 @@ pub fn ipv4_packet(frame: &[u8]) -> Option<&[u8]> {
     frame.get(start..start + usize::from(packet.total_len()))
 }
 
+/// The IP packet in a frame, without padding; `None` for other frames.
+pub fn ip_packet(frame: &[u8]) -> Option<&[u8]> {
+    let sliced = SlicedPacket::from_ethernet(frame).ok()?;
+    let payload = sliced.ether_payload()?;
+    if payload.ether_type != EtherType::IPV6 {
+        return ipv4_packet(frame);
+    }
+    let start = frame.len() - payload.payload.len();
+    let header = Ipv6HeaderSlice::from_slice(&frame[start..]).ok()?;
+    frame.get(start..start + 40 + usize::from(header.payload_length()))
+}
+
+/// Whether an IP packet is right: see [`check_ipv4`] and [`check_ipv6`].
+pub fn check_ip(packet: &[u8]) -> Result<(), String> {
+    if packet[0] >> 4 == 6 { check_ipv6(packet) } else { check_ipv4(packet) }
+}
+
 /// Whether an IPv4 packet's header, what is in it and all checksums are right.
 pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
     check_ipv4_header(packet)?;
@@ -59,6 +80,7 @@ pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
         }
         IpNumber::ICMP => right(&Sum16BitWords::new().add_slice(payload), "ICMP"),
         IpNumber::IPV4 => check_ipv4(payload),
+        IpNumber::IPV6 => check_ipv6(payload),
         other => Err(format!("protocol {other:?}")),
     }
 }
@@ -110,7 +132,86 @@ fn ipv4(packet: &[u8]) -> String {
         IpNumber::UDP => format!("{} udp ttl {ttl}{options}", ports(from, to)),
         IpNumber::ICMP => format!("{from} > {to} icmp {} ttl {ttl}{options}", icmp(l4)),
         IpNumber::IPV4 => format!("{from} > {to} ttl {ttl} [{}]", ipv4(l4)),
+        IpNumber::IPV6 => format!("{from} > {to} ttl {ttl} [{}]", ipv6(l4)),
         other => format!("{from} > {to} protocol {} ttl {ttl}", other.0),
+    }
+}
+
+/// Whether an IPv6 packet's lengths, what is in it and all checksums are right.
+pub fn check_ipv6(packet: &[u8]) -> Result<(), String> {
+    let ip = Ipv6Slice::from_slice(packet).map_err(|error| error.to_string())?;
+    let payload = ip.payload();
+    let sum = Sum16BitWords::new()
+        .add_16bytes(ip.header().source())
+        .add_16bytes(ip.header().destination())
+        .add_2bytes([0, payload.ip_number.0])
+        .add_2bytes((payload.payload.len() as u16).to_be_bytes())
+        .add_slice(payload.payload);
+    match payload.ip_number {
+        IpNumber::TCP => {
+            TcpSlice::from_slice(payload.payload).map_err(|error| error.to_string())?;
+            right(&sum, "TCP")
+        }
+        IpNumber::UDP => {
+            let udp = UdpSlice::from_slice(payload.payload).map_err(|error| error.to_string())?;
+            if udp.checksum() == 0 { Err("no UDP checksum".into()) } else { right(&sum, "UDP") }
+        }
+        IpNumber::IPV6_ICMP => right(&sum, "ICMPv6"),
+        IpNumber::IPV4 => check_ipv4(payload.payload),
+        IpNumber::IPV6 => check_ipv6(payload.payload),
+        other => Err(format!("protocol {other:?}")),
+    }
+}
+
+/// What an IPv6 packet says; one whose end is missing, as far as it is there.
+fn ipv6(packet: &[u8]) -> String {
+    let header = Ipv6HeaderSlice::from_slice(packet).expect("an IPv6 header");
+    let (from, to, ttl) = (header.source_addr(), header.destination_addr(), header.hop_limit());
+    let end = packet.len().min(40 + usize::from(header.payload_length()));
+    let (mut protocol, mut at, mut options) = (header.next_header().0, 40, "");
+    while matches!(protocol, 0 | 43 | 44 | 60) {
+        options = " with options";
+        let len = if protocol == 44 { 8 } else { 8 + 8 * usize::from(packet[at + 1]) };
+        (protocol, at) = (packet[at], at + len);
+    }
+    let l4 = &packet[at..end];
+    let ports = || {
+        let port = |at: usize| u16::from_be_bytes([l4[at], l4[at + 1]]);
+        format!("[{from}]:{} > [{to}]:{}", port(0), port(2))
+    };
+    match IpNumber(protocol) {
+        IpNumber::TCP => format!("{} tcp{} ttl {ttl}{options}", ports(), flags(l4)),
+        IpNumber::UDP => format!("{} udp ttl {ttl}{options}", ports()),
+        IpNumber::IPV6_ICMP if matches!(l4[0], 135 | 136) => nd(from, to, l4),
+        IpNumber::IPV6_ICMP => format!("{from} > {to} icmpv6 {} ttl {ttl}{options}", icmpv6(l4)),
+        IpNumber::IPV4 => format!("{from} > {to} ttl {ttl} [{}]", ipv4(l4)),
+        IpNumber::IPV6 => format!("{from} > {to} ttl {ttl} [{}]", ipv6(l4)),
+        other => format!("{from} > {to} protocol {} ttl {ttl}", other.0),
+    }
+}
+
+fn nd(from: Ipv6Addr, to: Ipv6Addr, message: &[u8]) -> String {
+    let target = Ipv6Addr::from(*message[8..].first_chunk::<16>().expect("a target"));
+    let mac = || Mac(*message[26..].first_chunk::<6>().expect("an Ethernet address"));
+    match message[0] {
+        135 if from.is_unspecified() => format!("nd is {target} taken?"),
+        135 => format!("nd who has {target}? tell {from}"),
+        _ if to.is_multicast() => format!("nd {target} is at {}", mac()),
+        _ => format!("nd to {to}: {target} is at {}", mac()),
+    }
+}
+
+fn icmpv6(message: &[u8]) -> String {
+    let quote = || format!("[{}]", ipv6(&message[8..]));
+    let rest = u32::from_be_bytes(*message[4..].first_chunk().expect("an ICMPv6 header"));
+    match (message[0], message[1]) {
+        (128, 0) => "echo request".into(),
+        (129, 0) => "echo reply".into(),
+        (1, 4) => format!("port unreachable {}", quote()),
+        (2, 0) => format!("too big for {rest} {}", quote()),
+        (3, 0) => format!("time exceeded {}", quote()),
+        (4, 1) => format!("unknown protocol at {rest} {}", quote()),
+        (kind, code) => format!("{kind}/{code} {}", quote()),
     }
 }
 

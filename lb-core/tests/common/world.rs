@@ -2,7 +2,8 @@
 
 use super::{
     frame::arp_reply,
-    plan::{GATEWAY, GATEWAY_MAC, LAN, SERVER_MACS, SERVERS, WAN},
+    frame6::{advertisement, asked},
+    plan::{GATEWAY, GATEWAY_MAC, GATEWAY6, LAN, SERVER_MACS, SERVERS, SERVERS6, WAN},
     read,
 };
 use etherparse::{ArpOperation, ArpPacketSlice};
@@ -11,6 +12,7 @@ use lb_core::{
     counters::{DropReason, WorkerCounters},
     decide::Origin,
     explanation::Explanation,
+    family::{Family, V4, V6},
     flow::key::Secret,
     ids::ServerId,
     limits::MAX_BURST,
@@ -25,11 +27,7 @@ use lb_core::{
     time::{Duration, Instant},
     worker::{Team, Worker, exchange::Exchange},
 };
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv4Addr},
-    sync::Arc,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 /// Time between two ticks while time passes.
 const STEP_MS: u64 = 100;
@@ -89,7 +87,7 @@ impl Default for Setup {
 #[derive(Clone, Copy, Debug)]
 pub struct Station {
     pub port: PortId,
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     pub mac: Mac,
 }
 
@@ -120,9 +118,12 @@ impl World {
     pub fn with(plan: &Plan, setup: Setup) -> World {
         let mut world = World::silent(plan, setup);
         world.stations = vec![
-            Station { port: WAN, address: GATEWAY, mac: GATEWAY_MAC },
-            Station { port: LAN, address: SERVERS[0], mac: SERVER_MACS[0] },
-            Station { port: LAN, address: SERVERS[1], mac: SERVER_MACS[1] },
+            Station { port: WAN, address: GATEWAY.into(), mac: GATEWAY_MAC },
+            Station { port: LAN, address: SERVERS[0].into(), mac: SERVER_MACS[0] },
+            Station { port: LAN, address: SERVERS[1].into(), mac: SERVER_MACS[1] },
+            Station { port: WAN, address: GATEWAY6.into(), mac: GATEWAY_MAC },
+            Station { port: LAN, address: SERVERS6[0].into(), mac: SERVER_MACS[0] },
+            Station { port: LAN, address: SERVERS6[1].into(), mac: SERVER_MACS[1] },
         ];
         world.pass(3_000);
         world
@@ -136,6 +137,7 @@ impl World {
             workers: setup.workers,
             secret: Secret(0x5eed),
             connections_per_worker: setup.connections,
+            connections_per_worker_v6: setup.connections,
             refusals_per_s: setup.refusals_per_s,
             board: board.clone(),
         };
@@ -252,8 +254,9 @@ impl World {
 
     /// All connections of all workers.
     pub fn connections(&self) -> Vec<Connection> {
-        let of =
-            |worker: &Worker<_>| worker.connections().iter(0..u32::MAX).map(|(_, c)| *c).collect::<Vec<_>>();
+        let of = |worker: &Worker<_>| {
+            worker.connections::<V4>().iter(0..u32::MAX).map(|(_, c)| *c).collect::<Vec<_>>()
+        };
         self.workers.iter().flat_map(of).collect()
     }
 
@@ -291,22 +294,29 @@ impl World {
         sent
     }
 
-    /// The answer of a station, if the frame is an ARP request for one.
+    /// The answer of a station, if the frame asks for one.
     fn answer(&self, port: PortId, frame: &[u8]) -> Option<Vec<u8>> {
+        if frame[12..14] == [0x86, 0xdd] {
+            let (asks, mac, target) = asked(frame)?;
+            let station = self.stations.iter().find(|it| it.port == port && it.address == target)?;
+            return Some(advertisement((station.mac, target), (mac, asks)));
+        }
         let arp = (frame[12..14] == [0x08, 0x06]).then(|| ArpPacketSlice::from_slice(&frame[14..]))?;
         let arp = arp.ok()?.to_packet().try_eth_ipv4().ok()?;
         let target = arp.target_ipv4_addr();
         let station =
             self.stations.iter().find(|station| station.port == port && station.address == target)?;
         (arp.operation == ArpOperation::REQUEST)
-            .then(|| arp_reply((station.mac, station.address), (Mac(arp.sender_mac), arp.sender_ipv4_addr())))
+            .then(|| arp_reply((station.mac, target), (Mac(arp.sender_mac), arp.sender_ipv4_addr())))
     }
 
     /// The load board has each connection of a worker with its server, and no other.
     fn check_loads(&self, id: WorkerId, worker: &Worker<MemoryPacket>) {
         let mut counted: HashMap<ServerId, Load> = HashMap::new();
-        for (_, connection) in worker.connections().iter(0..u32::MAX) {
-            counted.entry(connection.server).or_default().count(connection.state.is_active(), 1);
+        let v4 = worker.connections::<V4>().iter(0..u32::MAX).map(|(_, it)| (it.server, it.state));
+        let v6 = worker.connections::<V6>().iter(0..u32::MAX).map(|(_, it)| (it.server, it.state));
+        for (server, state) in v4.chain(v6) {
+            counted.entry(server).or_default().count(state.is_active(), 1);
         }
         for server in self.snapshot.servers.ids() {
             let expected = counted.get(&server).copied().unwrap_or_default();
@@ -316,11 +326,10 @@ impl World {
 
     /// The ports of each local address that are in use are those of connections.
     fn check_local_ports(&self, worker: &Worker<MemoryPacket>) {
-        let all = worker.connections().iter(0..u32::MAX);
-        let taken: Vec<IpAddr> = all
-            .filter_map(|(_, connection)| connection.local())
-            .map(|(address, _)| Ipv4Addr::from_bits(address).into())
-            .collect();
+        let v4 = worker.connections::<V4>().iter(0..u32::MAX).filter_map(|(_, it)| it.local());
+        let v6 = worker.connections::<V6>().iter(0..u32::MAX).filter_map(|(_, it)| it.local());
+        let taken: Vec<IpAddr> =
+            v4.map(|(address, _)| V4::ip(address)).chain(v6.map(|(address, _)| V6::ip(address))).collect();
         let mut counted = 0;
         for (id, local) in self.snapshot.local_addresses.numbered() {
             let ports = taken.iter().filter(|address| **address == local.address).count() as u64;
@@ -338,7 +347,7 @@ impl World {
             let counters = worker.counters();
             assert_eq!(counters.unaccounted(), 0, "{counters:?}");
             self.check_local_ports(worker);
-            let connections = worker.connections().len() as u64;
+            let connections = (worker.connections::<V4>().len() + worker.connections::<V6>().len()) as u64;
             let forgotten = counters.ended.get();
             assert_eq!(counters.created.get(), forgotten + connections, "connections: {counters:?}");
             waiting += counters.waiting.get();

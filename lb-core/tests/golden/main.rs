@@ -7,6 +7,8 @@ mod common;
 mod arp;
 mod forward;
 mod icmp;
+mod ipv6;
+mod nd;
 mod reject;
 mod standby;
 mod trace;

@@ -36,7 +36,7 @@ fn plan(method: Method, lan: Tags) -> Plan {
 
 fn world(method: Method, lan: Tags) -> World {
     let mut world = World::silent(&plan(method, lan), Setup::default());
-    world.stations = vec![Station { port: WAN, address: GATEWAY, mac: GATEWAY_MAC }];
+    world.stations = vec![Station { port: WAN, address: GATEWAY.into(), mac: GATEWAY_MAC }];
     world
 }
 

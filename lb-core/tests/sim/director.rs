@@ -61,6 +61,7 @@ impl Director {
             workers: setup.workers,
             secret: Secret(0x5eed ^ setup.seed << 32 ^ now),
             connections_per_worker: setup.connections_per_worker,
+            connections_per_worker_v6: 1,
             refusals_per_s: 1_000,
             board: board.clone(),
         };
@@ -138,7 +139,7 @@ impl Director {
     /// The numbers of the workers that have a connection of this key.
     pub(crate) fn holders(&self, key: &Key) -> Vec<usize> {
         let has = |seat: &Seat| {
-            let connections = seat.worker.connections();
+            let connections = seat.worker.connections::<V4>();
             connections.lookup(key).is_some()
         };
         (0..self.seats.len()).filter(|&at| has(&self.seats[at])).collect()
@@ -146,7 +147,7 @@ impl Director {
 
     /// Connections of all workers.
     pub(crate) fn connections(&self) -> usize {
-        self.seats.iter().map(|seat| seat.worker.connections().len()).sum()
+        self.seats.iter().map(|seat| seat.worker.connections::<V4>().len()).sum()
     }
 
     /// How many connections each server has, by the load board.
@@ -208,7 +209,7 @@ impl Seat {
     /// The worker's books balance, and agree with what was seen from outside; no packet buffer is lost.
     fn check(&self) {
         let counters = self.worker.counters();
-        let connections = self.worker.connections();
+        let connections = self.worker.connections::<V4>();
         assert_eq!(counters.unaccounted(), 0, "{counters:?}");
         assert_eq!(counters.received.get(), self.received, "received");
         assert_eq!(counters.taken_over.get(), self.taken_over, "taken over");
@@ -222,7 +223,7 @@ impl Seat {
 }
 
 fn entries_of(seat: &Seat) -> impl Iterator<Item = &Connection> {
-    seat.worker.connections().iter(0..u32::MAX).map(|(_, entry)| entry)
+    seat.worker.connections::<V4>().iter(0..u32::MAX).map(|(_, entry)| entry)
 }
 
 fn fill(burst: &mut Burst<MemoryPacket>, from: &mut VecDeque<MemoryPacket>) -> u64 {

@@ -4,7 +4,7 @@ use crate::{
     setup::{self, TCP_PORT, VIP},
     world::World,
 };
-use lb_core::{conn::entry::Connection, flow::key::Key, wire::protocol::Protocol};
+use lb_core::{conn::entry::Connection, family::V4, flow::key::Key, wire::protocol::Protocol};
 use smoltcp::{
     iface::SocketHandle,
     socket::tcp::{Socket, State},
@@ -72,7 +72,7 @@ impl Talk {
     pub(crate) fn entry<'a>(&self, world: &'a World) -> Option<(usize, &'a Connection)> {
         let key = self.key();
         let holder = world.director.holders(&key).first().copied()?;
-        let connections = world.director.seats()[holder].worker.connections();
+        let connections = world.director.seats()[holder].worker.connections::<V4>();
         let found = connections.lookup(&key)?;
         Some((holder, connections.get(found.connection())))
     }

@@ -7,7 +7,7 @@ use crate::{
     setup::{Setup, TCP_PORT, VIP},
     talk::Talk,
 };
-use lb_core::{conn::state::State, service::load::Load};
+use lb_core::{conn::state::State, family::V4, service::load::Load};
 use std::{collections::HashMap, net::Ipv4Addr};
 
 /// Milliseconds between two rounds of the director's loop when nothing else happens.
@@ -147,7 +147,7 @@ impl World {
         self.clients.iter_mut().for_each(|client| client.is_up = false);
         self.run_for(40_000);
         for seat in self.director.seats() {
-            assert_eq!(seat.worker.connections().len(), 0);
+            assert_eq!(seat.worker.connections::<V4>().len(), 0);
             let users = seat.worker.neighbours().iter().map(|(_, neighbour)| neighbour.users);
             // Each server is in the configuration twice, for TCP and for UDP.
             assert_eq!(users.collect::<Vec<_>>(), vec![2; self.setup.servers]);
@@ -201,7 +201,7 @@ impl World {
         let key = watched.talk.key();
         let mut holders = 0;
         for seat in self.director.seats() {
-            let connections = seat.worker.connections();
+            let connections = seat.worker.connections::<V4>();
             let Some(found) = connections.lookup(&key) else { continue };
             holders += 1;
             let state = connections.get(found.connection()).state;

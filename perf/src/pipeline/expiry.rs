@@ -75,7 +75,7 @@ fn run(setup: Setup) -> Vec<u64> {
         scene.each(at_ms(ms)..at_ms(ms + 1), Which::In(0));
         pass(&mut scene, Duration::from_millis(1));
     }
-    assert_eq!(scene.worker.connections().len(), setup.connections as usize, "all {expiring:?} are open");
+    assert_eq!(scene.connections(), setup.connections as usize, "all {expiring:?} are open");
     // Some of them stay in use.
     let used = begin + Duration::from_millis(TIMEOUT.as_millis() / 2);
     while scene.now < used {
@@ -105,7 +105,7 @@ fn run(setup: Setup) -> Vec<u64> {
         scene.tick();
         cycles.push(stopwatch.clock.raw() - start);
     }
-    assert_eq!(scene.worker.connections().len(), ALIVE as usize, "all others have ended");
+    assert_eq!(scene.connections(), ALIVE as usize, "all others have ended");
     cycles
 }
 

@@ -11,6 +11,7 @@ use lb_core::{
     service::plan::{Method, Protocol},
     wire::tcp,
 };
+use std::net::Ipv4Addr;
 
 /// Lengths of frames, without the four bytes that the wire adds. Each is as frequent as it stands here.
 const SIZES: [u16; 12] = [60, 60, 60, 60, 60, 124, 252, 508, 590, 590, 1_020, 1_514];
@@ -33,7 +34,7 @@ pub fn all(bench: &mut Bench) {
         scene.send(0..udp, |scene, index| scene.head_of(Protocol::Udp, index, Which::In(0), 60));
 
         // Behind a tunnel header there is less room.
-        let largest = 1_514 - method.overhead();
+        let largest = 1_514 - method.overhead(Ipv4Addr::UNSPECIFIED.into());
         let mut next = bench.million;
         let mut head = |scene: &Scene, order: &mut Order| -> Head {
             let len = SIZES[order.below(SIZES.len() as u32) as usize].min(largest);

@@ -89,7 +89,7 @@ fn opened(setup: Setup) -> Scene {
 fn batch(scene: &mut Scene, packets: &[Which]) -> f64 {
     let mut stopwatch = Stopwatch::default();
     let first = scene.setup.connections;
-    let before = scene.worker.connections().len();
+    let before = scene.connections();
     let mut all = Vec::new();
     for start in (first..first + BATCH).step_by(READING) {
         let mut cycles = 0.0;
@@ -101,7 +101,7 @@ fn batch(scene: &mut Scene, packets: &[Which]) -> f64 {
         all.push(cycles);
         scene.now = scene.now + Duration::from_millis(1);
     }
-    assert_eq!(scene.worker.connections().len(), before + BATCH as usize, "all have opened");
+    assert_eq!(scene.connections(), before + BATCH as usize, "all have opened");
     median(&mut all)
 }
 
@@ -115,12 +115,12 @@ fn expire(scene: &mut Scene) -> f64 {
     let target = Instant::from_millis(scene.now.as_millis() + FORGOTTEN.as_millis());
     let clock = quanta::Clock::new();
     let (mut all, mut idle) = (Vec::new(), 0);
-    while scene.worker.connections().len() > base as usize {
-        let before = scene.worker.connections().len();
+    while scene.connections() > base as usize {
+        let before = scene.connections();
         let start = clock.raw();
         scene.tick();
         let cycles = (clock.raw() - start) as f64;
-        let ended = before - scene.worker.connections().len();
+        let ended = before - scene.connections();
         if ended > 0 {
             all.push(cycles / ended as f64);
             idle = 0;

@@ -26,7 +26,8 @@ pub(super) fn neighbours(text: &mut String, neighbours: &Neighbours) {
 
 pub(super) fn routes(text: &mut String, routes: &Routes) {
     for route in &routes.routes {
-        let to = if route.to.prefix_len() == 0 { "default".to_owned() } else { route.to.to_string() };
+        let is_default = route.to.prefix_len() == 0 && route.to.addr().is_ipv4();
+        let to = if is_default { "default".to_owned() } else { route.to.to_string() };
         let via = route.via.map(|via| format!(" via {via}")).unwrap_or_default();
         let port = match &route.port {
             Some(port) => format!(" on {port}"),

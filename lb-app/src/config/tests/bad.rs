@@ -77,8 +77,8 @@ fn capacity_must_fit_into_memory() {
     let report = parse("lb.toml", &format!("{BASE}[workers]\nconnections = 600_000\n"), small).unwrap_err();
     assert_eq!(
         report.to_string(),
-        "lb.toml:18:15: workers.connections: 600000 connections on each of 2 workers need 147 MiB of memory, \
-         128 MiB is available; use at most 524288, fewer workers, or more memory\n\
+        "lb.toml:18:15: workers.connections: 600000 connections of IPv4 and 65536 of IPv6 on each of 2 workers \
+         need 171 MiB of memory, 128 MiB is available; use at most 425984, fewer workers, or more memory\n\
          \x20   18 | connections = 600_000\n\
          \x20      |               ^^^^^^^\n\
          1 error, nothing was applied\n"
@@ -87,7 +87,10 @@ fn capacity_must_fit_into_memory() {
     assert_eq!(report.problems[0].key, "workers.connections", "the default may be too much as well");
     let none = Limits { workers: 2, available_bytes: 100 };
     let report = parse("lb.toml", BASE, none).unwrap_err();
-    assert_eq!(report.problems[0].complaint.remedy, "free memory or use fewer workers");
+    assert_eq!(
+        report.problems[0].complaint.remedy,
+        "free memory, use fewer workers, or set a smaller `connections_v6`"
+    );
     assert!(parse("lb.toml", BASE, LIMITS).is_ok());
 }
 
@@ -114,7 +117,8 @@ fn the_tables_of_schedulers_must_fit_into_memory_as_well() {
     let complaint = &report.problems[0].complaint;
     assert_eq!(
         complaint.what,
-        "1000 connections on each of 1 workers need 1 MiB of memory and schedulers 32 MiB, 20 MiB is available"
+        "1000 connections of IPv4 and 1000 of IPv6 on each of 1 workers need 1 MiB of memory and schedulers 32 MiB, \
+         20 MiB is available"
     );
     assert_eq!(
         complaint.remedy,

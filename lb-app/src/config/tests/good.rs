@@ -1,7 +1,7 @@
 //! What right configurations mean, and that nothing else breaks the reader.
 
 use super::{
-    super::{Config, Device, Idle},
+    super::{Capacity, Config, Device, Idle},
     BASE, LIMITS, check, parse,
 };
 use crate::config::{
@@ -115,7 +115,7 @@ fn deep_nesting_does_not_exhaust_the_stack() {
 fn defaults_are_filled_in() {
     let config = check(&format!("{BASE}servers = [{{ address = \"198.51.100.11\" }}]")).unwrap();
     let service = &config.plan.services[0];
-    assert_eq!((config.connections_per_worker, config.idle), (1_000_000, Idle::Poll));
+    assert_eq!((config.capacity, config.idle), (Capacity { v4: 1_000_000, v6: 65_536 }, Idle::Poll));
     assert!(config.plan.verify_checksums);
     assert_eq!(config.plan.tunnel_local, None);
     assert_eq!(config.plan.interfaces[0].mtu, 1500);

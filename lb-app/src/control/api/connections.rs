@@ -3,20 +3,20 @@
 use super::{
     answer::{Answer, done, not_found, timeout, word},
     called,
-    keys::{meant, told, v4},
+    keys::{meant, told},
 };
 use crate::{
     control::live::{
         running::{Current, Running},
         workers::Listed,
     },
-    dataplane::asks::ConnectionMatch,
+    dataplane::{asks::ConnectionMatch, connection_view::ConnectionView},
     journal::Happened,
 };
 use ipnet::IpNet;
 use lb_core::{
-    conn::{entry::Connection, entry::Direction, state::State},
-    flow::key::Key,
+    conn::state::State,
+    flow::key::Ends,
     service::{plan::Method, snapshot::Snapshot},
 };
 use lb_ctl::protocol::{
@@ -24,7 +24,7 @@ use lb_ctl::protocol::{
     connections::{self as said, Connections, Count, Endpoints, Filter, Flushed, PAGE, Request},
     events::Kind,
 };
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 /// Slices that are asked for to answer one request, at most: the client's turn comes often.
 const SLICES: usize = 64;
@@ -140,9 +140,9 @@ fn walk(
 }
 
 fn show(running: &Running, endpoints: &Endpoints) -> Answer {
-    let key = key(running, endpoints)?;
+    let ends = ends(running, endpoints)?;
     for worker in &running.workers {
-        if let Some(found) = worker.connection(key).map_err(timeout)? {
+        if let Some(found) = worker.connection(ends).map_err(timeout)? {
             return Ok(Reply::Connection(describe(&running.current().snapshot, &found)));
         }
     }
@@ -150,9 +150,9 @@ fn show(running: &Running, endpoints: &Endpoints) -> Answer {
 }
 
 fn delete(running: &Running, endpoints: &Endpoints, who: &str) -> Answer {
-    let key = key(running, endpoints)?;
+    let ends = ends(running, endpoints)?;
     for worker in &running.workers {
-        if worker.forget(key).map_err(timeout)? {
+        if worker.forget(ends).map_err(timeout)? {
             let Endpoints { protocol, client, vip } = endpoints;
             let text = format!("the {} connection from {client} to {vip} is ended", protocol.upper());
             running.journal.tell(Happened::new(Kind::ConnectionsEnded, text).by(who));
@@ -167,16 +167,10 @@ fn unknown(endpoints: &Endpoints) -> Refusal {
     Refusal::new(Code::NotFound, format!("no {} connection from {client} to {vip}", protocol.upper()))
 }
 
-fn key(running: &Running, endpoints: &Endpoints) -> Result<Key, Refusal> {
+fn ends(running: &Running, endpoints: &Endpoints) -> Result<Ends, Refusal> {
     let Endpoints { protocol, client, vip } = endpoints;
     let vip = called::endpoint(&running.current().plan, *protocol, vip)?;
-    Ok(Key {
-        source: v4(client.ip())?.to_bits(),
-        destination: v4(vip.ip())?.to_bits(),
-        source_port: client.port(),
-        destination_port: vip.port(),
-        protocol: meant(*protocol),
-    })
+    Ok(Ends { protocol: meant(*protocol), source: *client, destination: vip })
 }
 
 /// The filter as a worker applies it.
@@ -200,66 +194,61 @@ fn matches(running: &Running, filter: &Filter) -> Result<ConnectionMatch, Refusa
     }
     let filter = filter.clone();
     let now = running.clock.now();
-    Ok(Arc::new(move |connection: &Connection, created: lb_core::time::Stamp| {
-        let is = |wanted: &Option<IpNet>, address: u32| {
-            wanted.is_none_or(|network| network.contains(&std::net::IpAddr::V4(Ipv4Addr::from_bits(address))))
-        };
-        let port = |wanted: Option<u16>, port| wanted.is_none_or(|wanted| wanted == port);
+    Ok(Arc::new(move |view: &ConnectionView| {
+        let is =
+            |wanted: &Option<IpNet>, at: SocketAddr| wanted.is_none_or(|network| network.contains(&at.ip()));
+        let port = |wanted: Option<u16>, at: SocketAddr| wanted.is_none_or(|wanted| wanted == at.port());
         let at_least = |wanted: Option<u64>, value: u64| wanted.is_none_or(|wanted| value >= wanted);
-        let both = |count: fn(&Connection, Direction) -> u64| {
-            count(connection, Direction::In) + count(connection, Direction::Out)
-        };
-        let idle_ms = connection.seen.age(now).as_millis();
-        let local = || connection.local();
-        is(&filter.client, connection.client)
-            && is(&filter.vip, connection.vip)
-            && is(&filter.server, connection.server_address)
-            && port(filter.client_port, connection.client_port)
-            && port(filter.vip_port, connection.vip_port)
-            && port(filter.server_port, connection.server_port)
-            && (filter.local.is_none() || local().is_some_and(|(address, _)| is(&filter.local, address)))
-            && (filter.local_port.is_none() || local().is_some_and(|(_, at)| port(filter.local_port, at)))
-            && filter.protocol.is_none_or(|protocol| meant(protocol) == connection.protocol)
-            && state.is_none_or(|state| state == connection.state)
-            && method.is_none_or(|method| method == connection.method)
-            && service.is_none_or(|service| snapshot.servers[connection.server].service == service)
-            && at_least(filter.packets, both(Connection::packets))
-            && at_least(filter.bytes, both(Connection::bytes))
-            && at_least(filter.age_ms, created.age(now).as_millis())
+        let idle_ms = view.seen.age(now).as_millis();
+        is(&filter.client, view.client)
+            && is(&filter.vip, view.vip)
+            && is(&filter.server, view.server)
+            && port(filter.client_port, view.client)
+            && port(filter.vip_port, view.vip)
+            && port(filter.server_port, view.server)
+            && (filter.local.is_none() || view.local.is_some_and(|at| is(&filter.local, at)))
+            && (filter.local_port.is_none() || view.local.is_some_and(|at| port(filter.local_port, at)))
+            && filter.protocol.is_none_or(|protocol| meant(protocol) == view.protocol)
+            && state.is_none_or(|state| state == view.state)
+            && method.is_none_or(|method| method == view.method)
+            && service.is_none_or(|service| snapshot.servers[view.server_id].service == service)
+            && at_least(filter.packets, view.packets.iter().sum())
+            && at_least(filter.bytes, view.bytes.iter().sum())
+            && at_least(filter.age_ms, view.created.age(now).as_millis())
             && at_least(filter.idle_ms, idle_ms)
-            && filter.remaining_ms.is_none_or(|most| remaining(&snapshot, connection, idle_ms) <= most)
+            && filter.remaining_ms.is_none_or(|most| remaining(&snapshot, view, idle_ms) <= most)
     }))
 }
 
-fn remaining(snapshot: &Snapshot, connection: &Connection, idle_ms: u64) -> u64 {
-    snapshot.service_of(connection.server).timeouts.of(connection.state).as_millis().saturating_sub(idle_ms)
+fn remaining(snapshot: &Snapshot, view: &ConnectionView, idle_ms: u64) -> u64 {
+    snapshot.service_of(view.server_id).timeouts.of(view.state).as_millis().saturating_sub(idle_ms)
 }
 
 fn describe(snapshot: &Snapshot, listed: &Listed) -> said::Connection {
     let Listed { worker, connection, idle, age } = listed;
-    let service = snapshot.servers[connection.server].service;
+    let service = snapshot.servers[connection.server_id].service;
     let name = || snapshot.services[service].name.clone();
-    let address = |bits| Ipv4Addr::from_bits(bits).into();
+    let ([packets_in, packets_out], [bytes_in, bytes_out]) = (connection.packets, connection.bytes);
     said::Connection {
         protocol: told(connection.protocol),
-        client: address(connection.client),
-        client_port: connection.client_port,
-        vip: address(connection.vip),
-        vip_port: connection.vip_port,
-        server: address(connection.server_address),
-        server_port: connection.server_port,
-        local: connection.local().map(|(bits, _)| address(bits)),
-        local_port: connection.local().map(|(_, port)| port),
+        client: connection.client.ip(),
+        client_port: connection.client.port(),
+        vip: connection.vip.ip(),
+        vip_port: connection.vip.port(),
+        server: connection.server.ip(),
+        server_port: connection.server.port(),
+        local: connection.local.map(|at| at.ip()),
+        local_port: connection.local.map(|at| at.port()),
         service: snapshot.order.contains(&service).then(name),
         method: connection.method.to_string(),
         state: connection.state.name().to_owned(),
         age_ms: age.as_millis(),
         idle_ms: idle.as_millis(),
         remaining_ms: remaining(snapshot, connection, idle.as_millis()),
-        packets_in: connection.packets(Direction::In),
-        packets_out: connection.packets(Direction::Out),
-        bytes_in: connection.bytes(Direction::In),
-        bytes_out: connection.bytes(Direction::Out),
+        packets_in,
+        packets_out,
+        bytes_in,
+        bytes_out,
         worker: u32::from(worker.0),
     }
 }

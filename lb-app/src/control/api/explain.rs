@@ -3,7 +3,7 @@
 use super::{
     answer::{Answer, timeout},
     called,
-    keys::{meant, v4},
+    keys::meant,
 };
 use crate::control::{
     live::running::Running,
@@ -11,6 +11,7 @@ use crate::control::{
 };
 use lb_core::{
     explanation,
+    flow::key::Ends,
     packet::PortId,
     service::snapshot::Snapshot,
     wire::{ethernet, tcp},
@@ -19,24 +20,22 @@ use lb_ctl::protocol::{
     Code, Refusal, Reply,
     explain::{Explanation, Flag, Outcome, Request, Step, Told},
 };
-use std::net::{SocketAddr, SocketAddrV4};
 
 pub(super) fn answer(running: &Running, request: &Request) -> Answer {
-    let endpoint = |socket: SocketAddr| Ok(SocketAddrV4::new(v4(socket.ip())?, socket.port()));
     let flags = request.flags.iter().map(|flag| match flag {
         Flag::Syn => tcp::SYN,
         Flag::Ack => tcp::ACK,
         Flag::Fin => tcp::FIN,
         Flag::Rst => tcp::RST,
     });
+    let destination = called::endpoint(&running.current().plan, request.protocol, &request.destination)?;
+    let source = request.source;
+    if source.is_ipv4() != destination.is_ipv4() {
+        let what = format!("{source} and {destination} are not of one family");
+        return Err(Refusal::new(Code::Invalid, what));
+    }
     let imagined = Imagined {
-        protocol: meant(request.protocol),
-        source: endpoint(request.source)?,
-        destination: endpoint(called::endpoint(
-            &running.current().plan,
-            request.protocol,
-            &request.destination,
-        )?)?,
+        ends: Ends { protocol: meant(request.protocol), source, destination },
         flags: flags.reduce(|all, flag| all | flag),
         port: request
             .port

@@ -2,7 +2,7 @@
 
 use crate::control::live::running::Running;
 use lb_core::{
-    conn::connections::BYTES_PER_CONNECTION,
+    conn::connections::{BYTES_PER_CONNECTION, BYTES_PER_CONNECTION_V6},
     counters::DropReason,
     limits::{MAX_NEIGHBOURS, MAX_ROUTES, MAX_WAITING},
     service::footprint,
@@ -29,11 +29,13 @@ fn memory(running: &Running) -> Memory {
         cache: u64::from(running.pool.cache()),
     };
     let schedulers = footprint(&running.current().plan.services);
+    let capacity = running.config.capacity;
     Memory {
         schedulers_bytes: schedulers.bytes(running.workers.len()),
         lookup_tables: schedulers.tables() as u64,
         resident_bytes: resident_bytes().unwrap_or(0),
-        tables_bytes: running.capacity() as u64 * BYTES_PER_CONNECTION as u64,
+        tables_bytes: ((capacity.v4 * BYTES_PER_CONNECTION + capacity.v6 * BYTES_PER_CONNECTION_V6)
+            * running.workers.len()) as u64,
         connection_bytes: BYTES_PER_CONNECTION as u64,
         huge_pages: running.huge_pages,
         pools: vec![pool],
@@ -72,12 +74,22 @@ fn tables(running: &Running) -> Tables {
             let worker = Some(u32::from(worker.id.0));
             tables.push(Table { name: name.to_owned(), worker, used, size: size as u64, refused });
         };
-        let connections = running.config.connections_per_worker;
-        own("connections", counters.connections(), connections, refused(DropReason::TableFull));
+        let capacity = running.config.capacity;
+        // Which table was full is not told apart.
+        let full = refused(DropReason::TableFull);
+        if let Ok((v4, v6)) = worker.connection_counts() {
+            own("connections of IPv4", v4 as u64, capacity.v4, full);
+            own("connections of IPv6", v6 as u64, capacity.v6, full);
+        }
         if let Ok(neighbours) = worker.neighbours() {
             own("neighbours", neighbours.len() as u64, MAX_NEIGHBOURS, refused(DropReason::NeighboursFull));
         }
-        own("packets waiting for ARP", counters.waiting.get(), MAX_WAITING, refused(DropReason::WaitingFull));
+        own(
+            "packets waiting for neighbours",
+            counters.waiting.get(),
+            MAX_WAITING,
+            refused(DropReason::WaitingFull),
+        );
     }
     Tables { tables }
 }

@@ -1,9 +1,6 @@
 //! Neighbours and routes.
 
-use super::{
-    answer::{Answer, change, done},
-    keys::supported,
-};
+use super::answer::{Answer, change, done};
 use crate::control::live::running::Running;
 use ipnet::IpNet;
 use lb_core::{
@@ -63,7 +60,7 @@ pub(super) fn routes(running: &Running, request: &Request, who: &str) -> Answer 
 }
 
 pub(super) fn add(plan: &mut Plan, to: IpNet, via: IpAddr) -> Answer {
-    let route = RoutePlan { to: network(to)?, via: supported(via)? };
+    let route = RoutePlan { to, via };
     if plan.routes.contains(&route) {
         return Err(Refusal::new(Code::Exists, format!("a route to {to} via {via} exists already")));
     }
@@ -72,7 +69,7 @@ pub(super) fn add(plan: &mut Plan, to: IpNet, via: IpAddr) -> Answer {
 }
 
 pub(super) fn remove(plan: &mut Plan, to: IpNet, via: Option<IpAddr>) -> Answer {
-    let wanted = network(to)?.trunc();
+    let wanted = to.trunc();
     let is_it = |route: &RoutePlan| route.to == wanted && via.is_none_or(|via| route.via == via);
     let Some(at) = plan.routes.iter().position(is_it) else {
         return Err(Refusal::new(Code::NotFound, format!("no static route to {to}")));
@@ -99,8 +96,4 @@ fn list(running: &Running) -> Routes {
         source: None,
     });
     Routes { routes: attached.chain(through).collect() }
-}
-
-fn network(network: IpNet) -> Result<IpNet, Refusal> {
-    supported(network.addr()).map(|_| network)
 }

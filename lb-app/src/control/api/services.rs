@@ -2,9 +2,7 @@
 
 use super::{
     answer::{self, Answer, change, done, done_if, not_found, word},
-    called,
-    keys::{self, supported},
-    options,
+    called, keys, options,
     rates::Rates,
     traffic::{self, add_rate, add_traffic},
 };
@@ -142,7 +140,7 @@ pub(super) fn add(plan: &mut Plan, new: NewService) -> Answer {
     let name = Value::Text(new.name.clone()).to_string();
     read_text(&Kind::Name, &name)
         .map_err(|Complaint { what, remedy }| Refusal::new(Code::Invalid, format!("{what}; {remedy}")))?;
-    let key = ServiceKey::new(keys::meant(new.protocol), SocketAddr::new(supported(new.vip)?, new.port));
+    let key = ServiceKey::new(keys::meant(new.protocol), SocketAddr::new(new.vip, new.port));
     let method = word("method", &new.method, Method::ALL, Method::name)?;
     let mut service = ServicePlan { timeouts: plan.timeouts, ..ServicePlan::new(new.name, key, method) };
     options::set(ServicePlan::OPTIONS, &mut service, &new.options)?;
@@ -170,7 +168,6 @@ pub(super) fn add_server(
     (address, port): (IpAddr, Option<u16>),
     options: &Options,
 ) -> Answer {
-    let address = supported(address)?;
     let service = called_mut(plan, service)?;
     let mut server = ServerPlan::new(address, port.unwrap_or(service.port), 1);
     options::set(ServerPlan::OPTIONS, &mut server, options)?;
@@ -234,7 +231,6 @@ fn called_mut<'a>(plan: &'a mut Plan, name: &str) -> Result<&'a mut ServicePlan,
 
 /// The server that is meant by its address, and by its port where the service has several there.
 fn find(plan: &Plan, name: &str, address: IpAddr, port: Option<u16>) -> Result<ServerKey, Refusal> {
-    let address = supported(address)?;
     let service = called::service(plan, name)?;
     let is_it = |key: &ServerKey| key.address == address && port.is_none_or(|port| key.port == port);
     let mut found = service.keyed_servers().map(|(key, _)| key).filter(is_it);

@@ -6,8 +6,11 @@ use crate::{
     dataplane::host::Host,
     health::{Balancer, Target, Way},
 };
-use lb_core::{service::address::v4, worker::host::Recipient};
-use std::sync::{Arc, Weak};
+use lb_core::worker::host::Recipient;
+use std::{
+    net::IpAddr,
+    sync::{Arc, Weak},
+};
 
 /// The way from checks to what runs. It does not keep the director from ending.
 pub(in crate::control) struct Link(Weak<Running>);
@@ -41,9 +44,9 @@ impl Balancer for Link {
         let interface = server.next_hop.interface;
         let source =
             snapshot.routing.own_address(interface, address).ok_or("its interface has no address")?;
-        let source = v4(source).map_err(|not_yet| not_yet.to_string())?;
+        let IpAddr::V4(source) = source else { return Err("checks of IPv6 are not made yet".to_owned()) };
         let method = snapshot.service_of(found).method;
-        let overhead = if as_traffic { method.overhead() } else { 0 };
+        let overhead = if as_traffic { method.overhead(address) } else { 0 };
         let mtu = snapshot.interfaces[interface].mtu - overhead;
         Ok(Way {
             to: Recipient { server: found, address, as_traffic },

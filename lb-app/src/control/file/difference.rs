@@ -90,8 +90,11 @@ impl Difference {
     /// What was laid out at start: ports, queues, memory.
     fn compare_machine(&mut self, before: &Config, after: &Config) {
         let restart = &mut self.restart;
-        let connections = (before.connections_per_worker, after.connections_per_worker);
-        changed(restart, "workers: connections", connections.0, connections.1);
+        changed(restart, "workers: connections", before.capacity.v4, after.capacity.v4);
+        // Without a word in the file the capacity that there is will do, whatever services are added.
+        if after.capacity_v6_is_given {
+            changed(restart, "workers: connections_v6", before.capacity.v6, after.capacity.v6);
+        }
         // Without a word in the file the capacity that there is will do, or the change is refused.
         if after.room_is_given {
             changed(restart, "workers: servers", before.room.servers, after.room.servers);

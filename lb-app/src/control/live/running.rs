@@ -110,7 +110,7 @@ impl Running {
 
     /// Connections there can be.
     pub(crate) fn capacity(&self) -> usize {
-        self.config.connections_per_worker * self.workers.len()
+        (self.config.capacity.v4 + self.config.capacity.v6) * self.workers.len()
     }
 
     /// Connections there are.

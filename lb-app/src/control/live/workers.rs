@@ -5,20 +5,20 @@ use crate::{
         activity::Activity,
         ask::{Silent, WorkerLine},
         asks::{
-            ConnectionMatch, FindConnection, ForgetConnection, ForgetConnections, ListConnections,
-            ListNeighbours,
+            ConnectionMatch, CountConnections, FindConnection, ForgetConnection, ForgetConnections,
+            ListConnections, ListNeighbours,
         },
+        connection_view::ConnectionView,
         io::PortTraffic,
     },
     dpdk::LcoreId,
 };
 use lb_core::{
-    conn::entry::Connection,
     counters::{ServerTraffic, WorkerCounters},
-    flow::key::Key,
+    flow::key::Ends,
     neigh::entry::Neighbour,
     packet::WorkerId,
-    time::{Duration, Instant, Stamp},
+    time::{Duration, Instant},
 };
 use std::sync::{
     Arc,
@@ -93,7 +93,7 @@ impl WorkerView {
     ) -> Result<Page, Silent> {
         let page = self.line.ask(ListConnections { from, most, matches })?;
         let found = page.found.into_iter();
-        let listed = found.map(|(connection, created)| self.listed(connection, created, page.now)).collect();
+        let listed = found.map(|view| self.listed(view, page.now)).collect();
         Ok((listed, page.looked_at, page.next))
     }
 
@@ -109,10 +109,10 @@ impl WorkerView {
         listed
     }
 
-    /// The connection of packets with this key, from either side.
-    pub(crate) fn connection(&self, key: Key) -> Result<Option<Listed>, Silent> {
-        let found = self.line.ask(FindConnection(key))?;
-        Ok(found.map(|(connection, created, now)| self.listed(connection, created, now)))
+    /// The connection of packets with these ends, from either side.
+    pub(crate) fn connection(&self, ends: Ends) -> Result<Option<Listed>, Silent> {
+        let found = self.line.ask(FindConnection(ends))?;
+        Ok(found.map(|(view, now)| self.listed(view, now)))
     }
 
     /// Forgets the connections that are meant among a bounded number of entries from `from` on. Returns how many they
@@ -125,9 +125,14 @@ impl WorkerView {
         self.line.ask(ForgetConnections { from, matches: matches.clone() })
     }
 
-    /// Forgets the connection of packets with this key. Returns whether there was one.
-    pub(crate) fn forget(&self, key: Key) -> Result<bool, Silent> {
-        self.line.ask(ForgetConnection(key))
+    /// Forgets the connection of packets with these ends. Returns whether there was one.
+    pub(crate) fn forget(&self, ends: Ends) -> Result<bool, Silent> {
+        self.line.ask(ForgetConnection(ends))
+    }
+
+    /// How many connections of IPv4 and of IPv6 it has.
+    pub(crate) fn connection_counts(&self) -> Result<(usize, usize), Silent> {
+        self.line.ask(CountConnections)
     }
 
     /// The worker's neighbours.
@@ -135,8 +140,9 @@ impl WorkerView {
         self.line.ask(ListNeighbours)
     }
 
-    fn listed(&self, connection: Connection, created: Stamp, now: Instant) -> Listed {
-        Listed { worker: self.id, connection, idle: connection.seen.age(now), age: created.age(now) }
+    fn listed(&self, connection: ConnectionView, now: Instant) -> Listed {
+        let (idle, age) = (connection.seen.age(now), connection.created.age(now));
+        Listed { worker: self.id, connection, idle, age }
     }
 }
 
@@ -144,7 +150,7 @@ impl WorkerView {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Listed {
     pub(crate) worker: WorkerId,
-    pub(crate) connection: Connection,
+    pub(crate) connection: ConnectionView,
     /// Since its last packet.
     pub(crate) idle: Duration,
     /// Since it began.

@@ -8,21 +8,18 @@ use crate::{
 use lb_core::{
     decide::Origin,
     explanation::{Explanation, Outcome, Stage, Step, imagined as imagined_frame},
-    family::V4,
-    flow::key::Key,
+    family::{V4, V6},
+    flow::key::Ends,
     memory::MemoryPacket,
     packet::PortId,
     service::snapshot::{Local, Snapshot},
-    wire::{protocol::Protocol, tcp},
+    wire::{ethernet::Mac, tcp},
 };
-use std::net::SocketAddrV4;
 
 /// A packet that might come.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Imagined {
-    pub(crate) protocol: Protocol,
-    pub(crate) source: SocketAddrV4,
-    pub(crate) destination: SocketAddrV4,
+    pub(crate) ends: Ends,
     /// Of TCP. Without it: an acknowledgement if there is such a connection, else a SYN.
     pub(crate) flags: Option<u8>,
     /// Where it arrives; without it, where packets with that source would come from.
@@ -35,24 +32,18 @@ impl Running {
     pub(crate) fn explain(&self, imagined: &Imagined) -> Result<Vec<Explanation>, Silent> {
         let snapshot = self.current().snapshot;
         let port = imagined.port.unwrap_or_else(|| likely_port(&snapshot, imagined));
-        let key = Key {
-            source: imagined.source.ip().to_bits(),
-            destination: imagined.destination.ip().to_bits(),
-            source_port: imagined.source.port(),
-            destination_port: imagined.destination.port(),
-            protocol: imagined.protocol,
-        };
         let mut first = None;
         for worker in &self.workers {
-            if worker.connection(key)?.is_some() {
+            if worker.connection(imagined.ends)?.is_some() {
                 first = Some(worker.id);
                 break;
             }
         }
         let flags = imagined.flags.unwrap_or(if first.is_some() { tcp::ACK } else { tcp::SYN });
         let mac = snapshot.interfaces[snapshot.interface_of(port, &[])].mac;
-        let packet = MemoryPacket::new(port, &imagined_frame(mac, &key, flags));
-        let (worker, why) = self.arrival(port, &key, first.map(|id| usize::from(id.0)));
+        let Some(frame) = frame(mac, &imagined.ends, flags) else { return Ok(Vec::new()) };
+        let packet = MemoryPacket::new(port, &frame);
+        let (worker, why) = self.arrival(port, &imagined.ends, first.map(|id| usize::from(id.0)));
         let mut told = vec![self.ask_to_explain(worker, &packet, Origin::Port)?];
         if let Some(text) = why {
             // Behind what arrives, and on which port.
@@ -67,14 +58,14 @@ impl Running {
     /// The worker that a packet arrives at, and why it is that one. Where that is unknown, it is the one that has the
     /// packet's
     /// connection, if there is one.
-    fn arrival(&self, port: PortId, key: &Key, knows_it: Option<usize>) -> (usize, Option<String>) {
+    fn arrival(&self, port: PortId, ends: &Ends, knows_it: Option<usize>) -> (usize, Option<String>) {
         let ports = self.ports();
         let Some(port) = ports.get(usize::from(port.0)).filter(|_| self.workers.len() > 1) else {
             return (0, None);
         };
         let spread = port.spread();
         let queue = match spread {
-            dpdk::Spread::ByClient | dpdk::Spread::ByFlow => port.hashing().queue_of(key).map(usize::from),
+            dpdk::Spread::ByClient | dpdk::Spread::ByFlow => port.hashing().queue_of(ends).map(usize::from),
             dpdk::Spread::Single | dpdk::Spread::Unknown => None,
         };
         match (queue.filter(|&queue| queue < self.workers.len()), knows_it) {
@@ -105,10 +96,16 @@ impl Running {
     }
 }
 
+/// The packet's frame. None if its ends are of two families.
+fn frame(mac: Mac, ends: &Ends, flags: u8) -> Option<Vec<u8>> {
+    let v4 = ends.key::<V4>().map(|key| imagined_frame(mac, &key, flags));
+    v4.or_else(|| ends.key::<V6>().map(|key| imagined_frame(mac, &key, flags)))
+}
+
 /// The port on the way back to the packet's source; where there is none, that of the address it is for.
 fn likely_port(snapshot: &Snapshot, imagined: &Imagined) -> PortId {
-    let back = snapshot.routing.next_hop(*imagined.source.ip()).map(|hop| hop.interface);
-    let local = || match snapshot.local::<V4>(imagined.destination.ip().to_bits())? {
+    let back = snapshot.routing.next_hop(imagined.ends.source.ip()).map(|hop| hop.interface);
+    let local = || match snapshot.local_ip(imagined.ends.destination.ip())? {
         Local::Vip { attached, .. } | Local::Source { attached, .. } => attached,
         Local::Own(interface) => Some(interface),
     };

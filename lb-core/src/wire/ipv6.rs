@@ -1,0 +1,471 @@
+//! The IPv6 header, RFC 8200, with the extension headers behind it.
+//!
+//! Extension headers are walked within fixed bounds, so that nobody else decides how long a packet is looked at. They are
+//! left as they are: what is behind them is rewritten, if anything is.
+
+use super::{
+    checksum::{Change, Folded, Sum},
+    get16, get128, icmp, icmpv6, ipv4, put16, put32, put128,
+};
+use crate::{
+    cast::{high64, low16, low32, low64, small},
+    family::{self, Family, Message, Problem, V6},
+    mix::fold_multiply,
+};
+use std::net::{IpAddr, Ipv6Addr};
+
+/// Bytes of a header without extension headers.
+pub const HEADER_LEN: usize = 40;
+/// Where the length of what follows the header is.
+pub const PAYLOAD_LEN: usize = 4;
+/// Where the protocol is, or the kind of the first extension header.
+pub const NEXT_HEADER: usize = 6;
+/// Where the hop limit is.
+pub const HOP_LIMIT: usize = 7;
+/// Where the source address is.
+pub const SOURCE: usize = 8;
+/// Where the destination address is.
+pub const DESTINATION: usize = 24;
+
+/// Protocol number of ICMPv6.
+pub const ICMPV6: u8 = 58;
+/// Protocol number of IPv6 in a tunnel, RFC 2473.
+pub const IPV6: u8 = 41;
+/// Bytes that every link carries, RFC 8200 5.
+pub const SMALLEST_MTU: u16 = 1_280;
+
+/// Extension header: options for every router.
+const HOP_BY_HOP: u8 = 0;
+/// Extension header: the way that the packet takes.
+const ROUTING: u8 = 43;
+/// Extension header: the packet is a fragment.
+const FRAGMENT: u8 = 44;
+/// Extension header: options for the destination.
+const DESTINATION_OPTIONS: u8 = 60;
+/// Most extension headers that are walked.
+const MAX_EXTENSIONS: usize = 8;
+/// Bytes of extension headers that are walked, at most.
+const MAX_EXTENSIONS_LEN: usize = 256;
+
+/// Of a fragment header's third word: where the fragment belongs, and whether more follow.
+const OFFSET_AND_MORE: u16 = 0xfff9;
+/// The same without the flag.
+const OFFSET: u16 = 0xfff8;
+
+/// The fields of an IPv6 header that decisions rest on.
+pub type Header = family::Header<V6>;
+
+/// Whether a packet has a sound header but for its extension headers.
+#[must_use]
+pub fn is_sound_but_for_extensions(packet: &[u8]) -> bool {
+    packet.first_chunk::<HEADER_LEN>().is_some_and(|header| {
+        header[0] >> 4 == 6 && HEADER_LEN + usize::from(get16(header, PAYLOAD_LEN)) <= packet.len()
+    })
+}
+
+/// What is behind a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Payload {
+    protocol: u8,
+    /// Where it starts.
+    at: usize,
+    /// Of a fragment: where it belongs and whether more follow; else 0, as of one that is all of its packet (RFC 6946).
+    fragment: u16,
+}
+
+/// Walks the extension headers of a packet whose end may be missing. `None` if they are cut off, are more than the bounds
+/// allow, stand where they must not, or want the packet to go on to another router: it does not end here then.
+fn payload(packet: &[u8], first: u8) -> Option<Payload> {
+    let (mut protocol, mut at, mut fragment) = (first, HEADER_LEN, 0);
+    for number in 0..=MAX_EXTENSIONS {
+        if !matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
+            return Some(Payload { protocol, at, fragment });
+        }
+        let header = packet.get(at..)?.first_chunk::<8>()?;
+        let len = match protocol {
+            FRAGMENT => {
+                fragment = get16(header, 2) & OFFSET_AND_MORE;
+                8
+            }
+            HOP_BY_HOP if number > 0 => return None,
+            ROUTING if header[3] > 0 => return None,
+            _ => 8 + 8 * usize::from(header[1]),
+        };
+        (protocol, at) = (header[0], at + len);
+        if at > packet.len() || at > HEADER_LEN + MAX_EXTENSIONS_LEN {
+            return None;
+        }
+        // What follows is the middle of something.
+        if fragment & OFFSET != 0 {
+            return Some(Payload { protocol, at, fragment });
+        }
+    }
+    None
+}
+
+/// Whether a host may send from this address: neither multicast, loopback or "nobody" (RFC 4291 2.5.2, 2.5.3, 2.7), nor one
+/// of IPv4 written as one of IPv6, which is for programs and not for packets.
+#[inline]
+#[must_use]
+pub const fn is_host(address: u128) -> bool {
+    let address = Ipv6Addr::from_bits(address);
+    !address.is_multicast()
+        && !address.is_loopback()
+        && !address.is_unspecified()
+        && address.to_ipv4_mapped().is_none()
+}
+
+/// Whether an Ethernet address is that of all nodes, or of those that may have some address: RFC 2464 7, RFC 4291 2.7.1.
+#[must_use]
+pub const fn is_neighbours_group(mac: [u8; 6]) -> bool {
+    matches!(mac, [0x33, 0x33, 0xff, ..] | [0x33, 0x33, 0, 0, 0, 1])
+}
+
+impl Family for V6 {
+    type Address = u128;
+    type Pair = [u64; 4];
+    type Aside = [u8; 20];
+
+    const ETHERTYPE: u16 = super::ethernet::IPV6;
+    const HEADER_LEN: usize = HEADER_LEN;
+    const SOURCE: usize = SOURCE;
+    const DESTINATION: usize = DESTINATION;
+    const ICMP: u8 = ICMPV6;
+    const INSIDE: u8 = IPV6;
+    const SMALLEST_PATH_MTU: u16 = SMALLEST_MTU;
+    const DATAGRAMS_NEED_CHECKSUM: bool = true;
+    const MAX_ERROR_LEN: usize = icmpv6::MAX_ERROR_LEN;
+    const ECHO_REPLY: u8 = icmpv6::ECHO_REPLY;
+    const ONE_OFF_TTL: Change = Change::OF_NOTHING;
+
+    #[inline(always)]
+    fn pair(source: u128, destination: u128) -> [u64; 4] {
+        [high64(source), low64(source), high64(destination), low64(destination)]
+    }
+
+    #[inline(always)]
+    fn ends([a, b, c, d]: [u64; 4]) -> (u128, u128) {
+        (u128::from(a) << 64 | u128::from(b), u128::from(c) << 64 | u128::from(d))
+    }
+
+    #[inline(always)]
+    fn difference(a: [u64; 4], b: [u64; 4]) -> u64 {
+        (a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3])
+    }
+
+    /// Who knows neither the secret nor what follows from it can make no factor 0.
+    #[inline(always)]
+    fn mix([a, b, c, d]: [u64; 4], secret: u64) -> u64 {
+        let other = secret.rotate_left(32) ^ PI;
+        fold_multiply(a ^ secret, b ^ other)
+            ^ fold_multiply(c ^ other, d ^ secret.rotate_left(16)).rotate_left(24)
+    }
+
+    fn words(address: u128) -> u16 {
+        let folded = high64(address) ^ low64(address);
+        let folded = folded ^ folded >> 32;
+        low16(low32(folded ^ folded >> 16))
+    }
+
+    fn ip(address: u128) -> IpAddr {
+        Ipv6Addr::from_bits(address).into()
+    }
+
+    fn of(ip: IpAddr) -> Option<u128> {
+        match ip {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(address.to_bits()),
+        }
+    }
+
+    #[inline]
+    fn is_host(address: u128) -> bool {
+        is_host(address)
+    }
+
+    #[inline]
+    fn leaves_link(address: u128) -> bool {
+        !Ipv6Addr::from_bits(address).is_unicast_link_local()
+    }
+
+    #[inline(always)]
+    fn get(bytes: &[u8], at: usize) -> u128 {
+        get128(bytes, at)
+    }
+
+    #[inline(always)]
+    fn put(bytes: &mut [u8], at: usize, address: u128) {
+        put128(bytes, at, address);
+    }
+
+    #[inline(always)]
+    fn changed(change: Change, old: u128, new: u128) -> Change {
+        longs(old).into_iter().zip(longs(new)).fold(change, |change, (old, new)| change.long(old, new))
+    }
+
+    #[inline]
+    fn pseudo(source: u128, destination: u128, protocol: u8, l4_len: u16) -> Sum {
+        let addresses = longs(source).into_iter().chain(longs(destination));
+        addresses.fold(Sum::default(), Sum::long).word(u16::from(protocol)).word(l4_len)
+    }
+
+    #[inline]
+    fn header_is_right(_header: &[u8]) -> bool {
+        true
+    }
+
+    #[inline]
+    fn read_cut(bytes: &[u8]) -> Option<Header> {
+        let b = bytes.first_chunk::<HEADER_LEN>()?;
+        if b[0] >> 4 != 6 {
+            return None;
+        }
+        let total_len = HEADER_LEN + usize::from(get16(b, PAYLOAD_LEN));
+        let packet = &bytes[..total_len.min(bytes.len())];
+        let Payload { protocol, at, fragment } = payload(packet, b[NEXT_HEADER])?;
+        Some(Header {
+            header_len: at,
+            total_len,
+            fragment,
+            ttl: b[HOP_LIMIT],
+            protocol,
+            source: get128(b, SOURCE),
+            destination: get128(b, DESTINATION),
+        })
+    }
+
+    fn write(bytes: &mut [u8], header: &Header) {
+        put32(bytes, 0, 6 << 28);
+        put16(bytes, PAYLOAD_LEN, small(header.total_len.saturating_sub(HEADER_LEN)));
+        (bytes[NEXT_HEADER], bytes[HOP_LIMIT]) = (header.protocol, header.ttl);
+        put128(bytes, SOURCE, header.source);
+        put128(bytes, DESTINATION, header.destination);
+    }
+
+    #[inline(always)]
+    fn forward(header: &mut [u8], _change: Folded) {
+        if let Some(hop_limit) = header.get_mut(HOP_LIMIT) {
+            *hop_limit = hop_limit.wrapping_sub(1);
+        }
+    }
+
+    fn update(_header: &mut [u8], _change: Change) -> (u16, u16) {
+        (0, 0)
+    }
+
+    fn turn(header: &mut [u8], source: u128, destination: u128) {
+        put128(header, SOURCE, source);
+        put128(header, DESTINATION, destination);
+        header[HOP_LIMIT] = ipv4::DEFAULT_TTL;
+    }
+
+    #[inline]
+    fn is_asked_at(group: [u8; 6]) -> bool {
+        is_neighbours_group(group)
+    }
+
+    #[inline]
+    fn is_about_neighbours(header: &Header, payload: &[u8]) -> bool {
+        // Not behind an extension header, RFC 6980.
+        header.protocol == ICMPV6
+            && header.header_len == HEADER_LEN
+            && matches!(payload, [icmpv6::NEIGHBOUR_SOLICITATION | icmpv6::NEIGHBOUR_ADVERTISEMENT, ..])
+    }
+
+    #[inline(always)]
+    fn class(header: &[u8]) -> u8 {
+        header[0] << 4 | header[1] >> 4
+    }
+
+    /// No router fragments.
+    #[inline(always)]
+    fn dont_fragment(_fragment: u16) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn has_flags(_fragment: u16, flags: u16) -> bool {
+        flags != 0
+    }
+
+    #[inline(always)]
+    fn is_fragment(fragment: u16) -> bool {
+        fragment != 0
+    }
+
+    fn is_later_fragment(fragment: u16) -> bool {
+        fragment & OFFSET != 0
+    }
+
+    fn message(kind: u8) -> Message {
+        icmpv6::message(kind)
+    }
+
+    fn too_big(message: &[u8]) -> Option<u16> {
+        // Less than every link carries is no report: RFC 8201 4.
+        icmpv6::too_big(message).filter(|mtu| *mtu >= SMALLEST_MTU)
+    }
+
+    fn problem(problem: Problem) -> (u8, u8, u32) {
+        icmpv6::problem(problem)
+    }
+
+    const MESSAGES_COVER_ADDRESSES: bool = true;
+
+    fn message_sum(source: u128, destination: u128, len: u16) -> Sum {
+        Self::pseudo(source, destination, ICMPV6, len)
+    }
+}
+
+const _: () = assert!(icmp::HEADER_LEN == 8, "ICMPv6 has a header of the same length, RFC 4443 2.1");
+
+/// Digits of pi: no structure.
+const PI: u64 = 0x243f_6a88_85a3_08d3;
+
+/// The four 32-bit words of an address.
+#[inline(always)]
+fn longs(address: u128) -> [u32; 4] {
+    let bytes = address.to_be_bytes();
+    let (longs, _) = bytes.as_chunks::<4>();
+    std::array::from_fn(|at| u32::from_be_bytes(longs[at]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::protocol::{TCP, UDP};
+    use proptest::prelude::*;
+
+    const A: u128 = 0x2001_0db8_0000_0000_0000_0000_0000_0001;
+    const B: u128 = 0x2001_0db8_0000_0000_0000_0000_0000_0002;
+
+    /// A packet with these extension headers, each with its kind, and a payload of 20 bytes.
+    fn packet(extensions: &[(u8, &[u8])], protocol: u8) -> Vec<u8> {
+        let mut kinds: Vec<u8> = extensions.iter().map(|(kind, _)| *kind).collect();
+        kinds.push(protocol);
+        let behind: usize = extensions.iter().map(|(_, bytes)| bytes.len()).sum();
+        let header = Header {
+            header_len: HEADER_LEN,
+            total_len: HEADER_LEN + behind + 20,
+            fragment: 0,
+            ttl: 64,
+            protocol: kinds[0],
+            source: A,
+            destination: B,
+        };
+        let mut bytes = vec![0; HEADER_LEN];
+        V6::write(&mut bytes, &header);
+        for ((_, extension), next) in extensions.iter().zip(&kinds[1..]) {
+            bytes.push(*next);
+            bytes.extend(&extension[1..]);
+        }
+        bytes.extend([0; 20]);
+        bytes
+    }
+
+    fn read(extensions: &[(u8, &[u8])], protocol: u8) -> Option<(u8, usize, u16)> {
+        Header::read(&packet(extensions, protocol)).map(|it| (it.protocol, it.header_len, it.fragment))
+    }
+
+    const OPTIONS: &[u8] = &[0, 0, 1, 4, 0, 0, 0, 0];
+    const LONG: &[u8] = &[0, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn what_is_written_is_read() {
+        let bytes = packet(&[], TCP);
+        let header = Header::read(&bytes).unwrap();
+        assert_eq!((header.source, header.destination, header.ttl), (A, B, 64));
+        assert_eq!((header.protocol, header.header_len, header.total_len), (TCP, 40, 60));
+        assert!(header.dont_fragment());
+        assert_eq!(Header::read(&bytes[..59]), None, "shorter than it says");
+        assert!(Header::read_cut(&bytes[..48]).is_some(), "quoted packets may be cut");
+        let mut other = bytes;
+        other[0] = 0x45;
+        assert_eq!(Header::read(&other), None);
+        assert!(!is_sound_but_for_extensions(&other));
+    }
+
+    #[test]
+    fn extension_headers_are_passed_over() {
+        assert_eq!(read(&[(HOP_BY_HOP, OPTIONS)], UDP), Some((UDP, 48, 0)));
+        assert_eq!(read(&[(HOP_BY_HOP, LONG), (DESTINATION_OPTIONS, OPTIONS)], TCP), Some((TCP, 64, 0)));
+        assert_eq!(read(&[(ROUTING, OPTIONS)], TCP).map(|it| it.0), None, "one segment is left");
+        assert_eq!(read(&[(ROUTING, &[0, 0, 4, 0, 0, 0, 0, 0])], TCP), Some((TCP, 48, 0)));
+        assert_eq!(read(&[(DESTINATION_OPTIONS, OPTIONS), (HOP_BY_HOP, OPTIONS)], TCP), None);
+        assert_eq!(read(&[], 59), Some((59, 40, 0)), "nothing behind it");
+        assert!(is_sound_but_for_extensions(&packet(&[(ROUTING, OPTIONS)], TCP)));
+    }
+
+    #[test]
+    fn fragments_are_told_from_whole_packets() {
+        let of = |word: [u8; 2]| read(&[(FRAGMENT, &[0, 0, word[0], word[1], 0, 0, 0, 1])], TCP);
+        assert_eq!(of([0, 0]), Some((TCP, 48, 0)), "all of the packet");
+        assert_eq!(of([0, 1]), Some((TCP, 48, 1)), "the first of several");
+        assert_eq!(of([0x05, 0xa8]), Some((TCP, 48, 0x05a8)), "the last");
+        assert!(V6::is_fragment(1) && !V6::is_later_fragment(1) && V6::is_later_fragment(0x05a8));
+        let later = &[0, 0, 0x05, 0xa8, 0, 0, 0, 1];
+        assert_eq!(read(&[(FRAGMENT, later)], HOP_BY_HOP), Some((HOP_BY_HOP, 48, 0x05a8)), "not looked into");
+    }
+
+    #[test]
+    fn the_walk_is_bounded() {
+        let many = |count| vec![(DESTINATION_OPTIONS, OPTIONS); count];
+        assert_eq!(read(&many(8), TCP), Some((TCP, 104, 0)));
+        assert_eq!(read(&many(9), TCP), None);
+        let long = |blocks: u8| {
+            let mut bytes = vec![0; 8 + 8 * usize::from(blocks)];
+            bytes[1] = blocks;
+            bytes
+        };
+        assert_eq!(read(&[(DESTINATION_OPTIONS, &long(31))], TCP), Some((TCP, 296, 0)));
+        assert_eq!(read(&[(DESTINATION_OPTIONS, &long(32))], TCP), None);
+    }
+
+    #[test]
+    fn hosts_have_other_addresses_than_groups_and_nobody() {
+        let is = |text: &str| is_host(text.parse::<Ipv6Addr>().unwrap().to_bits());
+        assert!(is("2001:db8::1") && is("fe80::1") && is("fd00::1"));
+        assert!(!is("::") && !is("::1") && !is("ff02::1") && !is("::ffff:192.0.2.1"));
+        let leaves = |text: &str| V6::leaves_link(text.parse::<Ipv6Addr>().unwrap().to_bits());
+        assert!(leaves("2001:db8::1") && leaves("fd00::1") && !leaves("fe80::1") && !leaves("febf::1"));
+    }
+
+    #[test]
+    fn the_class_is_between_version_and_flow_label() {
+        assert_eq!(V6::class(&[0x6a, 0xb0]), 0xab);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), fits: bool) {
+            if fits && bytes.len() >= HEADER_LEN {
+                bytes[0] = 0x60;
+                let len = bytes.len() - HEADER_LEN;
+                put16(&mut bytes, PAYLOAD_LEN, small(len));
+            }
+            if let Some(header) = Header::read(&bytes) {
+                prop_assert!(header.header_len <= header.total_len && header.total_len <= bytes.len());
+            }
+            let _ = Header::read_cut(&bytes);
+        }
+
+        #[test]
+        fn a_pair_is_both_addresses(a: u128, b: u128) {
+            prop_assert_eq!(V6::ends(V6::pair(a, b)), (a, b));
+            prop_assert_eq!(V6::difference(V6::pair(a, b), V6::pair(a, b)), 0);
+            prop_assert_eq!(V6::difference(V6::pair(a, b), V6::pair(b, a)) == 0, a == b);
+            let words = |address: u128| {
+                let bytes = address.to_be_bytes();
+                (0..8).fold(0, |words, at| words ^ get16(&bytes, 2 * at))
+            };
+            prop_assert_eq!(V6::words(a), words(a));
+        }
+
+        #[test]
+        fn a_change_of_addresses_is_as_good_as_a_new_sum(old: u128, new: u128, other in 1_u16..) {
+            let sum = |address| V6::pseudo(address, B, TCP, other).finish();
+            let change = V6::changed(Change::OF_NOTHING, old, new);
+            prop_assert_eq!(change.apply(sum(old)), sum(new));
+        }
+    }
+}
