@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ impl Client {
     }
 
     /// Fetches `/` `times` times, each on a connection of its own, and counts who answered.
-    pub fn who_answers(&self, target: SocketAddrV4, times: u32) -> Result<BTreeMap<String, usize>> {
+    pub fn who_answers(&self, target: impl Into<SocketAddr>, times: u32) -> Result<BTreeMap<String, usize>> {
+        let target = target.into();
         // curl expands the brackets itself: one process, many requests.
         let url = format!("http://{target}/?[1-{times}]");
         let bodies = run(self.curl(60).args(["-H", "Connection: close", &url]))?;
@@ -63,12 +64,13 @@ impl Client {
     }
 
     /// Fetches a path and returns the answer's body.
-    pub fn fetch(&self, target: SocketAddrV4, path: &str) -> Result<String> {
-        run(self.curl(60).arg(format!("http://{target}{path}")))
+    pub fn fetch(&self, target: impl Into<SocketAddr>, path: &str) -> Result<String> {
+        run(self.curl(60).arg(format!("http://{}{path}", target.into())))
     }
 
     /// Fetches a path, however long it is, and returns the body's SHA-256 in hexadecimal.
-    pub fn sha256_of(&self, target: SocketAddrV4, path: &str) -> Result<String> {
+    pub fn sha256_of(&self, target: impl Into<SocketAddr>, path: &str) -> Result<String> {
+        let target = target.into();
         let script = format!(
             "set -o pipefail; curl -sS --fail --noproxy '*' --connect-timeout 20 --max-time 90 \
              --speed-limit 1000 --speed-time 10 'http://{target}{path}' | sha256sum"
@@ -78,7 +80,8 @@ impl Client {
     }
 
     /// Posts `bytes` bytes and returns how many the server says it received.
-    pub fn upload(&self, target: SocketAddrV4, bytes: u64) -> Result<u64> {
+    pub fn upload(&self, target: impl Into<SocketAddr>, bytes: u64) -> Result<u64> {
+        let target = target.into();
         let script = format!(
             "set -o pipefail; head -c {bytes} /dev/zero | curl -sS --fail --noproxy '*' --connect-timeout 20 \
              --max-time 60 -H 'Expect:' -H 'Content-Type: application/octet-stream' --data-binary @- \
@@ -89,18 +92,20 @@ impl Client {
     }
 
     /// Opens a TCP connection.
-    pub fn tcp(&self, target: SocketAddrV4) -> io::Result<TcpStream> {
+    pub fn tcp(&self, target: impl Into<SocketAddr>) -> io::Result<TcpStream> {
+        let target = target.into();
         self.namespace.within(|| self.dial(target, PATIENCE))
     }
 
     /// Opens a TCP connection, and gives up earlier than usual.
-    pub fn tcp_briefly(&self, target: SocketAddrV4, limit: Duration) -> io::Result<TcpStream> {
+    pub fn tcp_briefly(&self, target: impl Into<SocketAddr>, limit: Duration) -> io::Result<TcpStream> {
+        let target = target.into();
         self.namespace.within(|| self.dial(target, limit))
     }
 
     /// Opens a TCP connection, called by a thread that is in the client's namespace already.
-    pub(crate) fn dial(&self, target: SocketAddrV4, limit: Duration) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&SocketAddr::V4(target), limit)?;
+    pub(crate) fn dial(&self, target: impl Into<SocketAddr>, limit: Duration) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect_timeout(&target.into(), limit)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -108,14 +113,17 @@ impl Client {
     }
 
     /// Opens an HTTP connection that stays open.
-    pub fn http(&self, target: SocketAddrV4) -> io::Result<Session> {
+    pub fn http(&self, target: impl Into<SocketAddr>) -> io::Result<Session> {
         self.tcp(target).map(Session::new)
     }
 
     /// A UDP socket that talks to `target` only, and so hears of ICMP errors from there.
-    pub fn udp(&self, target: SocketAddrV4) -> io::Result<UdpSocket> {
+    pub fn udp(&self, target: impl Into<SocketAddr>) -> io::Result<UdpSocket> {
+        let target = target.into();
         self.namespace.within(|| {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            let any: IpAddr =
+                if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let socket = UdpSocket::bind((any, 0))?;
             socket.connect(target)?;
             socket.set_read_timeout(Some(PATIENCE))?;
             Ok(socket)
@@ -123,8 +131,8 @@ impl Client {
     }
 
     /// Pings an address three times and insists on three replies.
-    pub fn ping(&self, target: Ipv4Addr) -> Result<()> {
-        let address = target.to_string();
+    pub fn ping(&self, target: impl Into<IpAddr>) -> Result<()> {
+        let address = target.into().to_string();
         let output =
             self.namespace.run("ping", &["-n", "-c", "3", "-i", "0.2", "-W", "5", "-w", "15", &address])?;
         ensure!(output.contains("3 received"), "{output}");

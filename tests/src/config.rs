@@ -1,7 +1,7 @@
 //! Configurations for a world, written out as `lb.toml`.
 
 use std::fmt::Write;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, SocketAddrV6};
 use std::path::{Path, PathBuf};
 
 use crate::world;
@@ -47,6 +47,17 @@ impl Method {
         SocketAddrV4::new(self.vip(), port)
     }
 
+    /// The virtual address of IPv6 that worlds use for this method, with a port.
+    #[must_use]
+    pub fn at6(self, port: u16) -> SocketAddrV6 {
+        let vip = match self {
+            Self::Nat => world::VIP6_NAT,
+            Self::Tun => world::VIP6_TUN,
+            Self::Dr => world::VIP6_DR,
+        };
+        SocketAddrV6::new(vip, port, 0, 0)
+    }
+
     /// The port on the server for a port of the service: only NAT can translate it, so only NAT has to here.
     #[must_use]
     pub fn server_port(self, port: u16) -> u16 {
@@ -70,6 +81,8 @@ pub struct Service {
     lines: Vec<String>,
     /// How many of the world's servers it has, the first ones.
     servers: usize,
+    /// Whether clients, and servers, are of IPv6.
+    is_ipv6: (bool, bool),
 }
 
 impl Service {
@@ -85,6 +98,7 @@ impl Service {
             timeouts: Vec::new(),
             lines: Vec::new(),
             servers: usize::MAX,
+            is_ipv6: (false, false),
         }
     }
 
@@ -92,6 +106,18 @@ impl Service {
     #[must_use]
     pub fn udp(method: Method, port: u16) -> Self {
         Self { protocol: "udp", ..Self::tcp(method, port) }
+    }
+
+    /// Over IPv6, also to servers.
+    #[must_use]
+    pub fn over_ipv6(self) -> Self {
+        Self { is_ipv6: (true, true), ..self }
+    }
+
+    /// With tunnels of the other family.
+    #[must_use]
+    pub fn with_other_tunnels(self) -> Self {
+        Self { is_ipv6: (self.is_ipv6.0, !self.is_ipv6.1), ..self }
     }
 
     /// With another scheduler than round robin.
@@ -171,6 +197,13 @@ impl Config {
             .fold(Self::new(), |config, method| config.service(Service::tcp(method, world::HTTP)))
     }
 
+    /// The same for each family.
+    #[must_use]
+    pub fn http_in_both_families() -> Self {
+        let v6 = |method| Service::tcp(method, world::HTTP).over_ipv6();
+        Method::ALL.into_iter().map(v6).fold(Self::http(), Self::service)
+    }
+
     /// One worker, on AF_XDP ports instead of packet sockets.
     #[must_use]
     pub fn on_af_xdp(self) -> Self {
@@ -233,6 +266,7 @@ impl Config {
             }
             text.push('\n');
         }
+        let has_ipv6 = self.services.iter().any(|service| service.is_ipv6 != (false, false));
         let ports = [("wan", "lbwan", world::DIRECTOR_WAN), ("lan", "lblan", world::DIRECTOR_LAN)];
         for (index, (name, device, address)) in ports.into_iter().enumerate() {
             line(&mut text, "[[ports]]");
@@ -242,9 +276,17 @@ impl Config {
                 Driver::AfXdp => format!("net_af_xdp{index},iface={device},queue_count={}", self.workers),
             };
             line(&mut text, &format!("device = \"{device}\""));
-            line(&mut text, &format!("addresses = [\"{address}/24\"]\nmtu = 1500\n"));
+            let own = match name {
+                _ if !has_ipv6 => format!("\"{address}/24\""),
+                "wan" => format!("\"{address}/24\", \"{}/64\"", world::DIRECTOR_WAN6),
+                _ => format!("\"{address}/24\", \"{}/64\"", world::DIRECTOR_LAN6),
+            };
+            line(&mut text, &format!("addresses = [{own}]\nmtu = 1500\n"));
         }
         line(&mut text, &format!("[[routes]]\nto = \"default\"\nvia = \"{}\"\n", world::GATEWAY));
+        if has_ipv6 {
+            line(&mut text, &format!("[[routes]]\nto = \"::/0\"\nvia = \"{}\"\n", world::GATEWAY6));
+        }
         for section in &self.sections {
             line(&mut text, section);
         }
@@ -268,8 +310,12 @@ impl Service {
     fn render(&self, text: &mut String, servers: &[Ipv4Addr]) {
         let method = self.method.word();
         line(text, "[[services]]");
-        line(text, &format!("name = \"{}-{method}-{}\"", self.protocol, self.port));
-        line(text, &format!("vip = \"{}\"\nport = {}", self.method.vip(), self.port));
+        let (vip, family): (IpAddr, _) = match self.is_ipv6.0 {
+            false => (self.method.vip().into(), ""),
+            true => ((*self.method.at6(0).ip()).into(), "6"),
+        };
+        line(text, &format!("name = \"{}{family}-{method}-{}\"", self.protocol, self.port));
+        line(text, &format!("vip = \"{vip}\"\nport = {}", self.port));
         line(text, &format!("protocol = \"{}\"\nmethod = \"{method}\"", self.protocol));
         line(text, &format!("scheduler = \"{}\"", self.scheduler));
         if self.adopt {
@@ -284,6 +330,8 @@ impl Service {
             line(text, own);
         }
         for server in servers.iter().take(self.servers) {
+            let server: IpAddr =
+                if self.is_ipv6.1 { world::server6_of(*server).into() } else { (*server).into() };
             let port = self.method.server_port(self.port);
             line(
                 text,

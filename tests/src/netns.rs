@@ -30,7 +30,7 @@ impl Namespace {
         for scope in ["all", "default", "lo"] {
             namespace.sysctl(&format!("net/ipv4/conf/{scope}/rp_filter"), "0")?;
             namespace.sysctl(&format!("net/ipv4/conf/{scope}/send_redirects"), "0")?;
-            if Path::new("/proc/sys/net/ipv6").exists() {
+            if has_ipv6() {
                 namespace.sysctl(&format!("net/ipv6/conf/{scope}/disable_ipv6"), "1")?;
             }
         }
@@ -98,6 +98,15 @@ impl Namespace {
             .with_context(|| format!("{key} = {value} in {}", self.name))
     }
 
+    /// Turns IPv6 on, for these interfaces and for loopback. Addresses are good at once.
+    pub fn enable_ipv6(&self, devices: &[&str]) -> Result<()> {
+        for device in ["all", "default", "lo"].iter().chain(devices) {
+            self.sysctl(&format!("net/ipv6/conf/{device}/accept_dad"), "0")?;
+            self.sysctl(&format!("net/ipv6/conf/{device}/disable_ipv6"), "0")?;
+        }
+        Ok(())
+    }
+
     /// Connects `device` here with `peer` in another namespace: a veth pair, both ends up, MTU 1500, every offload
     /// off. A veth hands over packets as its sender left them: with offloads on, TCP checksums unfinished and
     /// segments beyond the MTU, which a DPDK port on the other end would forward as they are.
@@ -138,6 +147,12 @@ impl Drop for Namespace {
             delete(&self.name);
         }
     }
+}
+
+/// Whether the kernel has IPv6.
+#[must_use]
+pub fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 /// Deletes a namespace, and first ends what still runs in it: nothing else can be there than what was started there.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
-use crate::netns::Namespace;
+use crate::netns::{self, Namespace};
 use crate::process::{Background, PATIENCE, eventually, run};
 use crate::world;
 
@@ -85,6 +85,34 @@ impl Server {
             world::VIP_TUN,
             world::VIP_DR
         ))
+    }
+
+    /// The same in IPv6. No neighbour is told of addresses on loopback. Replies from the own address go back through the
+    /// director.
+    pub(crate) fn add_ipv6(&mut self) -> Result<()> {
+        let lan = world::server6_of(self.lan);
+        let wan = std::net::Ipv6Addr::from_bits(lan.to_bits() + 0x10 - (1 << 80));
+        self.namespace.enable_ipv6(&["wan", "lan"])?;
+        self.namespace.ip(&format!(
+            "addr add {wan}/64 dev wan nodad\naddr add {lan}/64 dev lan nodad\n\
+             addr add {}/128 dev lo nodad\naddr add {}/128 dev lo nodad\n\
+             route add default via {}\nroute add default via {} table 10\n\
+             route add 2001:db8:2::/64 dev lan table 10",
+            world::VIP6_TUN,
+            world::VIP6_DR,
+            world::GATEWAY6,
+            world::DIRECTOR_LAN6
+        ))?;
+        self.namespace.run("ip", &["-6", "rule", "add", "from", &lan.to_string(), "table", "10"])?;
+        let own = format!("[{lan}]:{}", world::ECHO_BEHIND_NAT);
+        let tun = format!("[{}]:{}", world::VIP6_TUN, world::ECHO);
+        let dr = format!("[{}]:{}", world::VIP6_DR, world::ECHO);
+        let name = self.name.clone();
+        self.start_helper("udp-echo", &[&name, &own, &tun, &dr])?;
+        // nginx stays the last.
+        let last = self.processes.len() - 1;
+        self.processes.swap(last - 1, last);
+        Ok(())
     }
 
     fn start_echo(&mut self) -> Result<()> {
@@ -204,6 +232,11 @@ fn nginx_configuration(name: &str, directory: &Path, big: &Path) -> String {
     let directory = directory.display();
     let (http, behind_nat) = (world::HTTP, world::HTTP_BEHIND_NAT);
     let big = big.display();
+    let listen = |port| format!("listen [::]:{port} ipv6only=on backlog=4096;");
+    let ipv6 = match netns::has_ipv6() {
+        true => [http, behind_nat].map(listen).join(" "),
+        false => String::new(),
+    };
     format!(
         r#"daemon off;
 user root;
@@ -228,6 +261,7 @@ http {{
     server {{
         listen {http} backlog=4096;
         listen {behind_nat} backlog=4096;
+        {ipv6}
         if (-f {directory}/ill) {{ return 500; }}
         location = / {{ return 200 "{name}\n"; }}
         location = /small {{ return 200 "small from {name}\n"; }}

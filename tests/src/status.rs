@@ -1,6 +1,6 @@
 //! `lb-app`'s status report, read as a person would: by the look of a line, skipping what is not of interest.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 /// A virtual service and its servers.
 #[derive(Clone, Debug)]
@@ -8,7 +8,7 @@ pub struct ServiceLine {
     /// `TCP` or `UDP`.
     pub protocol: String,
     /// Virtual address and port.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// Name of the scheduler.
     pub scheduler: String,
     /// Its servers.
@@ -19,7 +19,7 @@ pub struct ServiceLine {
 #[derive(Clone, Debug)]
 pub struct ServerLine {
     /// Its address and port.
-    pub address: SocketAddrV4,
+    pub address: SocketAddr,
     /// `Masq`, `Tunnel` or `Route`.
     pub forward: String,
     /// Its weight.
@@ -40,11 +40,11 @@ pub struct ConnectionLine {
     /// The state in IPVS's words.
     pub state: String,
     /// The client.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// The virtual service.
-    pub virtual_address: SocketAddrV4,
+    pub virtual_address: SocketAddr,
     /// The real server.
-    pub destination: SocketAddrV4,
+    pub destination: SocketAddr,
 }
 
 /// A worker's counters.
@@ -101,13 +101,15 @@ impl Status {
 
     /// The connection from a client's port, if it is listed.
     #[must_use]
-    pub fn connection_from(&self, source: SocketAddrV4) -> Option<&ConnectionLine> {
+    pub fn connection_from(&self, source: impl Into<SocketAddr>) -> Option<&ConnectionLine> {
+        let source = source.into();
         self.connections.iter().find(|connection| connection.source == source)
     }
 
     /// The service at a virtual address.
     #[must_use]
-    pub fn service_at(&self, address: SocketAddrV4) -> Option<&ServiceLine> {
+    pub fn service_at(&self, address: impl Into<SocketAddr>) -> Option<&ServiceLine> {
+        let address = address.into();
         self.services.iter().find(|service| service.address == address)
     }
 }
@@ -207,10 +209,10 @@ end of status
     fn a_report_is_understood() {
         let status = Status::parse(REPORT);
         assert_eq!(status.services.len(), 2);
-        let service = status.service_at("192.0.2.100:80".parse().unwrap()).unwrap();
+        let service = status.service_at("192.0.2.100:80".parse::<SocketAddr>().unwrap()).unwrap();
         assert_eq!((service.scheduler.as_str(), service.servers.len()), ("rr", 2));
         assert_eq!((service.servers[0].active, service.servers[0].inactive), (2, 3));
-        let connection = status.connection_from("192.0.2.10:40000".parse().unwrap()).unwrap();
+        let connection = status.connection_from("192.0.2.10:40000".parse::<SocketAddr>().unwrap()).unwrap();
         assert_eq!((connection.state.as_str(), connection.expire.as_str()), ("ESTABLISHED", "14:58"));
         assert_eq!(status.total, Some(1));
         let worker = status.workers[0];

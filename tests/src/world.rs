@@ -15,11 +15,14 @@
 //!                          lan bridge 198.51.100.0/24 ──────── 198.51.100.11, .12
 //! ```
 //!
+//! Worlds with IPv6 have the same in it: 2001:db8:1::/64 is the wan and 2001:db8:2::/64 the lan, hosts end as they do in
+//! IPv4 (2001:db8:1::100 is the VIP of NAT), and the far client is 2001:db8:f::10.
+//!
 //! Everybody's default gateway is the router, but what servers send from their lan addresses goes to the director.
 //! The director's two interfaces carry no kernel address: they belong to `lb-app`.
 
 use std::cell::Cell;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,6 +61,24 @@ pub const VIP_NAT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 pub const VIP_TUN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 101);
 /// Virtual address of services forwarded by DR.
 pub const VIP_DR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 102);
+/// The client's address of IPv6.
+pub const CLIENT6: Ipv6Addr = wan6(0x10);
+/// The director on the wan, in IPv6.
+pub const DIRECTOR_WAN6: Ipv6Addr = wan6(1);
+/// The director on the lan, in IPv6.
+pub const DIRECTOR_LAN6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
+/// The router, in IPv6.
+pub const GATEWAY6: Ipv6Addr = wan6(0x254);
+/// The far client, in IPv6.
+pub const FAR_CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 0x10);
+/// The router's other side, in IPv6.
+const FAR_GATEWAY6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xf, 0, 0, 0, 0, 0x254);
+/// Virtual address of IPv6 of services forwarded by NAT.
+pub const VIP6_NAT: Ipv6Addr = wan6(0x100);
+/// Virtual address of IPv6 of services forwarded by TUN.
+pub const VIP6_TUN: Ipv6Addr = wan6(0x101);
+/// Virtual address of IPv6 of services forwarded by DR.
+pub const VIP6_DR: Ipv6Addr = wan6(0x102);
 /// HTTP on a VIP, and on servers behind TUN and DR.
 pub const HTTP: u16 = 80;
 /// HTTP on servers behind NAT.
@@ -66,6 +87,18 @@ pub const HTTP_BEHIND_NAT: u16 = 8080;
 pub const ECHO: u16 = 7;
 /// UDP echo on servers behind NAT.
 pub const ECHO_BEHIND_NAT: u16 = 7007;
+
+const fn wan6(host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, host)
+}
+
+/// The address of IPv6 that a server has on the lan beside its address of IPv4.
+#[must_use]
+pub fn server6_of(lan: Ipv4Addr) -> Ipv6Addr {
+    let [.., host] = lan.octets();
+    // It reads as the other one does: .11 and ::11.
+    Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10 + u16::from(host) - 10)
+}
 
 /// File descriptors for a thousand connections and then some.
 const DESCRIPTORS: u64 = 16_384;
@@ -131,6 +164,33 @@ impl World {
             starts: Cell::new(0),
             _turn: turn,
         })
+    }
+
+    /// The same with IPv6 beside IPv4, but for the director's kernel.
+    pub fn with_ipv6() -> Result<Self> {
+        let mut world = Self::new()?;
+        world.add_ipv6()?;
+        Ok(world)
+    }
+
+    /// Gives everybody but the director's kernel addresses of IPv6, as they have of IPv4.
+    pub fn add_ipv6(&mut self) -> Result<()> {
+        // Nobody asks who listens to which groups, so all must get everything.
+        self.switch
+            .ip("link set wan type bridge mcast_snooping 0\nlink set lan type bridge mcast_snooping 0")?;
+        let client = self.client.namespace();
+        client.enable_ipv6(&["wan"])?;
+        client.ip(&format!("addr add {CLIENT6}/64 dev wan nodad\nroute add default via {GATEWAY6}"))?;
+        self.router.enable_ipv6(&["wan", "far"])?;
+        self.router.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        self.router.ip(&format!(
+            "addr add {GATEWAY6}/64 dev wan nodad\naddr add {FAR_GATEWAY6}/64 dev far nodad noprefixroute\n\
+             route add 2001:db8:f::/64 dev far mtu lock {FAR_MTU}"
+        ))?;
+        let far = self.far_client.namespace();
+        far.enable_ipv6(&["wan"])?;
+        far.ip(&format!("addr add {FAR_CLIENT6}/64 dev wan nodad\nroute add default via {FAR_GATEWAY6}"))?;
+        self.servers.iter_mut().try_for_each(Server::add_ipv6)
     }
 
     /// The common beginning of the namespaces' names.

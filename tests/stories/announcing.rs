@@ -92,7 +92,7 @@ fn routers_send_what_the_director_can_forward() -> Result<()> {
         ensure!(eventually(PATIENCE, || Ok(has_route()? == is))?, "the route is there: {}", !is);
         Ok(start.elapsed())
     };
-    let target = format!("{VIP}:{}", world::HTTP).parse()?;
+    let target = format!("{VIP}:{}", world::HTTP).parse::<std::net::SocketAddrV4>()?;
     ensure!(!has_route()?);
     let director = world.start_with(&config, &text)?;
     let control = Control::of(&director)?;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -55,32 +55,39 @@ fn demo() -> Result<()> {
     let started = Instant::now();
 
     println!("Building the world: a client, a director, two real servers with nginx, two networks");
-    let world = if keep {
+    let mut world = if keep {
         ensure!(!state_file()?.exists(), "a demo is running already; `make demo-stop` ends it");
         World::named(KEPT)?
     } else {
         World::new()?
     };
+    let has_ipv6 = netns::has_ipv6();
+    if has_ipv6 {
+        world.add_ipv6()?;
+    } else {
+        println!("This kernel has no IPv6: the demo goes without it");
+    }
     go_on()?;
 
+    let config = if has_ipv6 { Config::http_in_both_families() } else { Config::http() };
     println!("Starting lb-app: two workers, two net_af_packet ports with two queues each\n");
     let director = if keep {
         show_page(&world)?;
-        world.start(&Config::http().section(format!("[metrics]\nlisten = \"{PAGE}\"\nconsole = true")))?
+        world.start(&config.section(format!("[metrics]\nlisten = \"{PAGE}\"\nconsole = true")))?
     } else {
-        world.start(&Config::http())?
+        world.start(&config)?
     };
     go_on()?;
 
     let mut failures = Vec::new();
     println!("{REQUESTS} requests to each method's service, every one on a new connection:\n");
-    println!("  {:<6} {:<18} {:>9} {:>9}", "method", "service", "server1", "server2");
+    println!("  {:<6} {:<22} {:>9} {:>9}", "method", "service", "server1", "server2");
     let mut open = Vec::new();
-    for method in Method::ALL {
+    for (method, service) in services(has_ipv6) {
         // One connection stays open, for the list below to have an established one.
-        match send(&world, method).and_then(|()| hold(&world, method)) {
+        match send(&world, method, service).and_then(|()| hold(&world, service)) {
             Ok(session) => open.push(session),
-            Err(error) => failures.push(format!("{}: {error:#}", method.word())),
+            Err(error) => failures.push(format!("{} {service}: {error:#}", method.word())),
         }
         go_on()?;
     }
@@ -88,8 +95,9 @@ fn demo() -> Result<()> {
     println!("\nWhat lb-app says about it:\n");
     let status = director.status()?;
     print_status(&status);
-    if status.services.len() != Method::ALL.len() {
-        failures.push(format!("{} services in the status report, not 3", status.services.len()));
+    let expected = services(has_ipv6).len();
+    if status.services.len() != expected {
+        failures.push(format!("{} services in the status report, not {expected}", status.services.len()));
     }
     go_on()?;
 
@@ -108,13 +116,21 @@ fn demo() -> Result<()> {
     Ok(())
 }
 
+/// Each method's service in each family.
+fn services(has_ipv6: bool) -> Vec<(Method, SocketAddr)> {
+    let of = |method: Method| {
+        let v6 = has_ipv6.then(|| method.at6(world::HTTP).into());
+        [Some(method.at(world::HTTP).into()), v6].into_iter().flatten().map(move |service| (method, service))
+    };
+    Method::ALL.into_iter().flat_map(of).collect()
+}
+
 /// Sends the requests, and is content when every server got a fair share of them.
-fn send(world: &World, method: Method) -> Result<()> {
-    let target = method.at(world::HTTP);
+fn send(world: &World, method: Method, target: SocketAddr) -> Result<()> {
     let answers = world.client().who_answers(target, REQUESTS)?;
     let count = |server: &Server| answers.get(server.name()).copied().unwrap_or(0);
     let counts: Vec<_> = world.servers().iter().map(count).collect();
-    print!("  {:<6} {:<18}", method.word().to_uppercase(), target.to_string());
+    print!("  {:<6} {:<22}", method.word().to_uppercase(), target.to_string());
     for count in &counts {
         print!(" {count:>9}");
     }
@@ -125,16 +141,16 @@ fn send(world: &World, method: Method) -> Result<()> {
 }
 
 /// A connection that has been used once and stays open.
-fn hold(world: &World, method: Method) -> Result<Session> {
-    let mut session = world.client().http(method.at(world::HTTP))?;
+fn hold(world: &World, service: SocketAddr) -> Result<Session> {
+    let mut session = world.client().http(service)?;
     session.get("/small")?;
     Ok(session)
 }
 
 /// The report as it is, but for the many connections that look alike.
 fn print_status(status: &Status) {
-    let mut shown: BTreeMap<SocketAddrV4, usize> = BTreeMap::new();
-    let mut hidden: BTreeMap<(SocketAddrV4, String), usize> = BTreeMap::new();
+    let mut shown: BTreeMap<SocketAddr, usize> = BTreeMap::new();
+    let mut hidden: BTreeMap<(SocketAddr, String), usize> = BTreeMap::new();
     for line in status.text.lines() {
         if let Some(connection) = read_connection(line) {
             let shown = shown.entry(connection.virtual_address).or_default();
@@ -187,8 +203,8 @@ fn leave_running(world: World, director: Director, failures: &[String]) -> Resul
 
     println!("\nStill running. Namespaces: {KEPT}-client, -director, -server1, -server2, -switch.\n");
     println!("  Ask the services:");
-    for method in Method::ALL {
-        println!("    ip netns exec {KEPT}-client curl http://{}/", method.at(world::HTTP));
+    for (_, service) in services(netns::has_ipv6()) {
+        println!("    ip netns exec {KEPT}-client curl http://{service}/");
     }
     println!("  lb-app's page, from this machine: http://{PAGE}/");
     println!("  lb-app's status report, and everything it printed:");
