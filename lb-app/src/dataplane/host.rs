@@ -1,15 +1,17 @@
 //! The control plane's packets on the ports: those that it sends through workers, and those that workers receive for
-//! it. Health checks
-//! take this way. Bounded, with buffers that exist from the start; what finds no room is lost, as on any network.
+//! it. Health checks take this way. Bounded, with buffers that exist from the start; what finds no room is lost, as on any
+//! network.
 
 use super::shutdown::Shutdown;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::{
-    wire::{ethernet, icmp, ipv4, protocol},
+    family::{Family, Header, Message, V4, V6},
+    wire::{ethernet, icmp, protocol},
     worker::host::Recipient,
 };
 use std::{
-    net::Ipv4Addr,
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -29,29 +31,16 @@ pub(crate) const SEND_BURST: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) to: Recipient,
-    /// A whole IPv4 packet.
+    /// A whole IP packet.
     pub(crate) bytes: Vec<u8>,
 }
 
 /// Whose answers a check waits for: nobody else's packets are taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Peer {
-    pub(crate) address: Ipv4Addr,
+    pub(crate) address: IpAddr,
     /// 0 where the protocol has no ports, and for any.
     pub(crate) port: u16,
-}
-
-impl Peer {
-    /// In one word, which is never [`NOBODY`].
-    fn packed(self) -> u64 {
-        1 << 63 | u64::from(self.address.to_bits()) << 16 | u64::from(self.port)
-    }
-
-    /// Whether a packet of this peer is one of those that `expected`, packed, stands for.
-    fn is(self, expected: u64) -> bool {
-        let any_port = Peer { port: 0, ..self };
-        expected == self.packed() || expected == any_port.packed()
-    }
 }
 
 /// No answer is waited for.
@@ -60,8 +49,10 @@ const NOBODY: u64 = 0;
 /// What the control plane and all workers share.
 #[derive(Debug)]
 pub(crate) struct Host {
-    /// By port, or ICMP identifier: whose answers are waited for there. See [`Peer::packed`].
+    /// By port, or ICMP identifier: whose answers are waited for there. See [`Host::packed`].
     expected: Box<[AtomicU64]>,
+    /// Chosen at the start: outsiders find no peer that is packed as another is.
+    secret: RandomState,
     empty: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
     arrived: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
     /// By worker.
@@ -78,7 +69,8 @@ impl Host {
             let _ = empty.0.try_send(Vec::with_capacity(BUFFER_LEN));
         }
         let expected = (0..=u16::MAX).map(|_| AtomicU64::new(NOBODY)).collect();
-        (Arc::new(Host { expected, empty, arrived: bounded(BUFFERS), outgoing, shutdown }), ends)
+        let secret = RandomState::new();
+        (Arc::new(Host { expected, secret, empty, arrived: bounded(BUFFERS), outgoing, shutdown }), ends)
     }
 
     /// Whether workers poll ports. Where they do not, no answer can come.
@@ -88,7 +80,8 @@ impl Host {
 
     /// Answers to this port are waited for from now on, from that peer; or no more.
     pub(crate) fn expect(&self, port: u16, from: Option<Peer>) {
-        self.expected[usize::from(port)].store(from.map_or(NOBODY, Peer::packed), Relaxed);
+        let packed = from.map_or(NOBODY, |peer| self.packed(peer));
+        self.expected[usize::from(port)].store(packed, Relaxed);
     }
 
     /// Has a packet of `len` bytes, which `write` fills in, sent. A packet that is too large or finds no room is lost.
@@ -110,7 +103,7 @@ impl Host {
     /// A packet that arrived, with the port it is for.
     pub(crate) fn next(&self) -> Option<(u16, Vec<u8>)> {
         let bytes = self.arrived.1.try_recv().ok()?;
-        let packet = answer(&bytes).map(|(port, _)| (port, bytes.clone()));
+        let packet = answer(&bytes).map(|answer| (answer.port, bytes.clone()));
         self.give_back(bytes);
         packet
     }
@@ -140,33 +133,57 @@ impl Host {
     fn wanted<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
         let (_, l3) = ethernet::payload(frame)?;
         let packet = frame.get(l3..)?;
-        let packet = packet.get(..ipv4::Header::read(packet)?.total_len)?;
-        let (port, from) = answer(packet)?;
+        let Answer { len, port, from } = answer(packet)?;
         let expected = self.expected[usize::from(port)].load(Relaxed);
-        (from.is(expected) && packet.len() <= BUFFER_LEN).then_some(packet)
+        let is_expected = expected != NOBODY
+            && (expected == self.packed(from) || expected == self.packed(Peer { port: 0, ..from }));
+        (is_expected && len <= BUFFER_LEN).then(|| &packet[..len])
+    }
+
+    /// A peer in one word of 63 bits that follow from it, which is never [`NOBODY`].
+    fn packed(&self, peer: Peer) -> u64 {
+        1 << 63 | self.secret.hash_one(peer)
     }
 }
 
-/// The port that an answer is for, and whose it is: of an echo reply the identifier; of an ICMP error, which anybody on
-/// the way may send, the quoted packet's source port, and whom that packet went to.
-fn answer(packet: &[u8]) -> Option<(u16, Peer)> {
-    let header = ipv4::Header::read_cut(packet)?;
+/// A packet that may be an answer.
+struct Answer {
+    /// Bytes of the packet.
+    len: usize,
+    /// The port that it is for: of an echo reply the identifier; of an ICMP error, which anybody on the way may send, the
+    /// quoted packet's source port.
+    port: u16,
+    /// Whose it is: of an ICMP error, whom the quoted packet went to.
+    from: Peer,
+}
+
+/// What stands at the beginning of these bytes, if that may be an answer.
+fn answer(bytes: &[u8]) -> Option<Answer> {
+    match version(bytes)? {
+        4 => answer_of::<V4>(bytes),
+        6 => answer_of::<V6>(bytes),
+        _ => None,
+    }
+}
+
+fn answer_of<F: Family>(bytes: &[u8]) -> Option<Answer> {
+    let header = Header::<F>::read(bytes)?;
     // What the stack of a check cannot put together is of no use to it.
-    let payload = packet.get(header.header_len..).filter(|_| header.fragment & ipv4::IS_FRAGMENT == 0)?;
-    let peer = |address: u32, port| Peer { address: Ipv4Addr::from_bits(address), port };
+    let payload =
+        bytes.get(header.header_len..header.total_len).filter(|_| !F::is_fragment(header.fragment))?;
+    let answer = |port, (address, of): (F::Address, u16)| {
+        Some(Answer { len: header.total_len, port, from: Peer { address: F::ip(address), port: of } })
+    };
     match header.protocol {
-        protocol::TCP | protocol::UDP => Some((word(payload, 2)?, peer(header.source, word(payload, 0)?))),
-        ipv4::ICMP => match *payload.first()? {
-            icmp::ECHO_REPLY => Some((word(payload, 4)?, peer(header.source, 0))),
-            kind if icmp::message(kind).is_error() => {
+        protocol::TCP | protocol::UDP => answer(word(payload, 2)?, (header.source, word(payload, 0)?)),
+        icmp if icmp == F::ICMP => match F::message(*payload.first()?) {
+            Message::EchoReply => answer(word(payload, 4)?, (header.source, 0)),
+            message if message.is_error() => {
                 let quoted = payload.get(icmp::HEADER_LEN..)?;
-                let inner = ipv4::Header::read_cut(quoted)?;
-                let to = match inner.protocol {
-                    ipv4::ICMP => 0,
-                    _ => word(quoted, inner.header_len + 2)?,
-                };
+                let inner = Header::<F>::read_cut(quoted)?;
+                let to = if inner.protocol == F::ICMP { 0 } else { word(quoted, inner.header_len + 2)? };
                 let is_ours = inner.source == header.destination;
-                is_ours.then(|| (source_port(quoted), peer(inner.destination, to)))
+                is_ours.then(|| answer(source_port(quoted), (inner.destination, to)))?
             }
             _ => None,
         },
@@ -176,12 +193,21 @@ fn answer(packet: &[u8]) -> Option<(u16, Peer)> {
 
 /// The port that a packet is from: the identifier of an echo request. 0 if it has none.
 fn source_port(packet: &[u8]) -> u16 {
-    let read = || {
-        let header = ipv4::Header::read_cut(packet)?;
-        let place = header.header_len + if header.protocol == ipv4::ICMP { 4 } else { 0 };
-        word(packet, place)
+    let port = match version(packet) {
+        Some(4) => source_port_of::<V4>(packet),
+        Some(6) => source_port_of::<V6>(packet),
+        _ => None,
     };
-    read().unwrap_or(0)
+    port.unwrap_or(0)
+}
+
+fn source_port_of<F: Family>(packet: &[u8]) -> Option<u16> {
+    let header = Header::<F>::read_cut(packet)?;
+    word(packet, header.header_len + if header.protocol == F::ICMP { 4 } else { 0 })
+}
+
+fn version(packet: &[u8]) -> Option<u8> {
+    packet.first().map(|first| first >> 4)
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u16> {
@@ -191,60 +217,103 @@ fn word(bytes: &[u8], at: usize) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::ids::ServerId;
+    use lb_core::{ids::ServerId, wire::icmpv6};
 
-    const DIRECTOR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-    const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+    /// A family, with addresses and types of ICMP messages of its own.
+    trait Sample: Family {
+        const DIRECTOR: &str;
+        const SERVER: &str;
+        const ROUTER: &str;
+        const STRANGER: &str;
+        const ECHO_REQUEST: u8;
+        const UNREACHABLE: u8;
 
-    fn packet(protocol: u8, payload: &[u8]) -> Vec<u8> {
-        from_to(SERVER, DIRECTOR, protocol, payload)
+        fn server() -> IpAddr {
+            Self::SERVER.parse().unwrap()
+        }
     }
 
-    fn from_to(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; ipv4::HEADER_LEN];
-        let header = ipv4::Header {
-            header_len: ipv4::HEADER_LEN,
-            total_len: ipv4::HEADER_LEN + payload.len(),
+    impl Sample for V4 {
+        const DIRECTOR: &str = "198.51.100.1";
+        const SERVER: &str = "192.0.2.100";
+        const ROUTER: &str = "192.0.2.254";
+        const STRANGER: &str = "203.0.113.9";
+        const ECHO_REQUEST: u8 = icmp::ECHO_REQUEST;
+        const UNREACHABLE: u8 = icmp::UNREACHABLE;
+    }
+
+    impl Sample for V6 {
+        const DIRECTOR: &str = "2001:db8:1::1";
+        const SERVER: &str = "2001:db8:2::100";
+        const ROUTER: &str = "2001:db8:2::fffe";
+        const STRANGER: &str = "2001:db8:3::9";
+        const ECHO_REQUEST: u8 = icmpv6::ECHO_REQUEST;
+        const UNREACHABLE: u8 = icmpv6::UNREACHABLE;
+    }
+
+    fn packet<F: Sample>(protocol: u8, payload: &[u8]) -> Vec<u8> {
+        from_to::<F>(F::SERVER, F::DIRECTOR, protocol, payload)
+    }
+
+    fn from_to<F: Sample>(source: &str, destination: &str, protocol: u8, payload: &[u8]) -> Vec<u8> {
+        let address = |text: &str| F::of(text.parse().unwrap()).unwrap();
+        let mut bytes = vec![0; F::HEADER_LEN];
+        let header = Header::<F> {
+            header_len: F::HEADER_LEN,
+            total_len: F::HEADER_LEN + payload.len(),
             fragment: 0,
             ttl: 64,
             protocol,
-            source: source.to_bits(),
-            destination: destination.to_bits(),
+            source: address(source),
+            destination: address(destination),
         };
-        ipv4::write(&mut bytes, &header, 0);
+        F::write(&mut bytes, &header);
         bytes.extend(payload);
         bytes
     }
 
     /// An ICMP error from a router on the way about a packet of ours.
-    fn unreachable(quoted: &[u8]) -> Vec<u8> {
-        let message = [&[3, 3, 0, 0, 0, 0, 0, 0], quoted].concat();
-        from_to(Ipv4Addr::new(192, 0, 2, 254), DIRECTOR, ipv4::ICMP, &message)
+    fn unreachable<F: Sample>(quoted: &[u8]) -> Vec<u8> {
+        let message = [&[F::UNREACHABLE, 3, 0, 0, 0, 0, 0, 0], quoted].concat();
+        from_to::<F>(F::ROUTER, F::DIRECTOR, F::ICMP, &message)
     }
 
-    fn frame(packet: &[u8]) -> Vec<u8> {
-        [&[0; 12], &[8, 0][..], packet].concat()
+    fn frame<F: Sample>(packet: &[u8]) -> Vec<u8> {
+        [&[0; 12], &F::ETHERTYPE.to_be_bytes()[..], packet].concat()
     }
 
     #[test]
     fn only_what_is_waited_for_is_taken() {
+        takes_what_is_waited_for::<V4>();
+        takes_what_is_waited_for::<V6>();
+    }
+
+    fn takes_what_is_waited_for<F: Sample>() {
         let (host, _) = Host::new(1, Arc::new(Shutdown::new(1)));
-        let udp = packet(protocol::UDP, &[0, 53, 0x90, 0x01, 0, 8, 0, 0]);
-        let request = from_to(DIRECTOR, SERVER, protocol::UDP, &[0x90, 0x01, 0, 53, 0, 8, 0, 0]);
-        let ping = from_to(DIRECTOR, SERVER, ipv4::ICMP, &[8, 0, 0, 0, 0x90, 0x01, 0, 1]);
-        let reply = packet(ipv4::ICMP, &[0, 0, 0, 0, 0x90, 0x01, 0, 1]);
-        for (packet, port) in
-            [(&udp, 53), (&unreachable(&request), 53), (&reply, 0), (&unreachable(&ping), 0)]
-        {
+        let server = |port| Some(Peer { address: F::server(), port });
+        let frame = frame::<F>;
+        let udp = packet::<F>(protocol::UDP, &[0, 53, 0x90, 0x01, 0, 8, 0, 0]);
+        let request = from_to::<F>(F::DIRECTOR, F::SERVER, protocol::UDP, &[0x90, 0x01, 0, 53, 0, 8, 0, 0]);
+        let ping =
+            from_to::<F>(F::DIRECTOR, F::SERVER, F::ICMP, &[F::ECHO_REQUEST, 0, 0, 0, 0x90, 0x01, 0, 1]);
+        let reply = packet::<F>(F::ICMP, &[F::ECHO_REPLY, 0, 0, 0, 0x90, 0x01, 0, 1]);
+        let cut = &request[..F::HEADER_LEN + 4];
+        for (packet, port) in [
+            (&udp, 53),
+            (&unreachable::<F>(&request), 53),
+            (&unreachable::<F>(cut), 53),
+            (&reply, 0),
+            (&unreachable::<F>(&ping), 0),
+        ] {
             assert!(!host.waits_for(&frame(packet)) && !host.take(&frame(packet)), "nobody waits");
-            host.expect(0x9001, Some(Peer { address: SERVER, port }));
+            host.expect(0x9001, server(port));
             assert!(host.waits_for(&frame(packet)) && host.next().is_none(), "asking takes nothing");
             assert!(host.take(&[&frame(packet)[..], &[0; 6]].concat()), "padding does no harm");
             assert_eq!(host.next(), Some((0x9001, packet.clone())));
             assert_eq!(host.next(), None);
             host.expect(0x9001, None);
         }
-        host.expect(0x9001, Some(Peer { address: SERVER, port: 53 }));
+        host.expect(0x9001, server(53));
         let taken = (0..BUFFERS * 2).filter(|_| host.take(&frame(&udp))).count();
         assert_eq!(taken, BUFFERS, "a flood finds its end");
         assert!(!host.waits_for(&frame(&udp)), "there is no room for it");
@@ -254,45 +323,50 @@ mod tests {
 
     #[test]
     fn a_stranger_is_not_taken_for_the_server() {
+        takes_nothing_of_strangers::<V4>();
+        takes_nothing_of_strangers::<V6>();
+    }
+
+    fn takes_nothing_of_strangers<F: Sample>() {
         let (host, _) = Host::new(1, Arc::new(Shutdown::new(1)));
-        host.expect(0x9001, Some(Peer { address: SERVER, port: 53 }));
-        let stranger = Ipv4Addr::new(203, 0, 113, 9);
+        host.expect(0x9001, Some(Peer { address: F::server(), port: 53 }));
+        let frame = frame::<F>;
+        let ours = |to, payload: &[u8]| from_to::<F>(F::DIRECTOR, to, protocol::UDP, payload);
         let ports = [0, 53, 0x90, 0x01, 0, 8, 0, 0];
         let back = [0x90, 0x01, 0, 53, 0, 8, 0, 0];
         let other_port = [0x90, 0x01, 0, 54, 0, 8, 0, 0];
+        let theirs = from_to::<F>(F::STRANGER, F::SERVER, protocol::UDP, &back);
         for (who, packet) in [
-            ("another host", from_to(stranger, DIRECTOR, protocol::UDP, &ports)),
-            ("the same over TCP", from_to(stranger, DIRECTOR, protocol::TCP, &ports)),
-            ("another port", packet(protocol::UDP, &[0, 54, 0x90, 0x01, 0, 8, 0, 0])),
-            ("an error about another host", unreachable(&from_to(DIRECTOR, stranger, protocol::UDP, &back))),
-            (
-                "an error about another port",
-                unreachable(&from_to(DIRECTOR, SERVER, protocol::UDP, &other_port)),
-            ),
-            ("an error about others' packet", unreachable(&from_to(stranger, SERVER, protocol::UDP, &back))),
-            ("a ping", packet(ipv4::ICMP, &[8, 0, 0, 0, 0x90, 0x01, 0, 1])),
+            ("another host", from_to::<F>(F::STRANGER, F::DIRECTOR, protocol::UDP, &ports)),
+            ("the same over TCP", from_to::<F>(F::STRANGER, F::DIRECTOR, protocol::TCP, &ports)),
+            ("another port", packet::<F>(protocol::UDP, &[0, 54, 0x90, 0x01, 0, 8, 0, 0])),
+            ("an error about another host", unreachable::<F>(&ours(F::STRANGER, &back))),
+            ("an error about another port", unreachable::<F>(&ours(F::SERVER, &other_port))),
+            ("an error about others' packet", unreachable::<F>(&theirs)),
+            ("a ping", packet::<F>(F::ICMP, &[F::ECHO_REQUEST, 0, 0, 0, 0x90, 0x01, 0, 1])),
         ] {
             assert!(!host.take(&frame(&packet)), "{who}");
         }
-        assert!(host.take(&frame(&packet(protocol::UDP, &ports))));
-        host.expect(0x9001, Some(Peer { address: SERVER, port: 0 }));
-        let reply = [0, 0, 0, 0, 0x90, 0x01, 0, 1];
+        assert!(host.take(&frame(&packet::<F>(protocol::UDP, &ports))));
+        host.expect(0x9001, Some(Peer { address: F::server(), port: 0 }));
+        let reply = [F::ECHO_REPLY, 0, 0, 0, 0x90, 0x01, 0, 1];
         assert!(
-            !host.take(&frame(&from_to(stranger, DIRECTOR, ipv4::ICMP, &reply))),
+            !host.take(&frame(&from_to::<F>(F::STRANGER, F::DIRECTOR, F::ICMP, &reply))),
             "an echo reply of another host"
         );
-        assert!(host.take(&frame(&packet(ipv4::ICMP, &reply))));
+        assert!(host.take(&frame(&packet::<F>(F::ICMP, &reply))));
     }
 
     #[test]
     fn what_is_sent_goes_by_one_worker_and_is_bounded() {
+        sends_by_one_worker::<V4>();
+        sends_by_one_worker::<V6>();
+    }
+
+    fn sends_by_one_worker<F: Sample>() {
         let (host, workers) = Host::new(2, Arc::new(Shutdown::new(2)));
-        let to = Recipient {
-            server: ServerId::new(3),
-            address: Ipv4Addr::new(198, 51, 100, 11).into(),
-            as_traffic: true,
-        };
-        let bytes = packet(protocol::TCP, &[0x90, 0x01, 0, 80, 0, 0, 0, 0]);
+        let to = Recipient { server: ServerId::new(3), address: F::server(), as_traffic: true };
+        let bytes = packet::<F>(protocol::TCP, &[0x90, 0x01, 0, 80, 0, 0, 0, 0]);
         for _ in 0..WAITING * 2 {
             host.send(to, bytes.len(), |space| space.copy_from_slice(&bytes));
         }

@@ -1,9 +1,9 @@
 //! Networks that this machine's kernel is on.
 
-use ipnet::Ipv4Net;
-use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
+use ipnet::IpNet;
+use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags, sys::socket::SockaddrStorage};
 use std::{
-    net::Ipv4Addr,
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,11 +13,11 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// The networks, as they were a moment ago.
 #[derive(Debug, Default)]
-pub(crate) struct Attached(Mutex<Option<(Instant, Vec<Ipv4Net>)>>);
+pub(crate) struct Attached(Mutex<Option<(Instant, Vec<IpNet>)>>);
 
 impl Attached {
     /// Whether the kernel has an address on the network of that one.
-    pub(crate) fn has(&self, address: Ipv4Addr) -> bool {
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let networks = match &mut *known {
             Some((then, networks)) if then.elapsed() < FRESH => networks,
@@ -27,16 +27,20 @@ impl Attached {
     }
 }
 
-fn networks() -> Vec<Ipv4Net> {
+fn networks() -> Vec<IpNet> {
     // What cannot be read is no network.
     let interfaces = getifaddrs().into_iter().flatten();
     let up = interfaces.filter(|interface| interface.flags.contains(InterfaceFlags::IFF_UP));
     let networks = up.filter_map(|interface| {
-        let address = interface.address?.as_sockaddr_in()?.ip();
-        let mask = interface.netmask?.as_sockaddr_in()?.ip();
-        Ipv4Net::with_netmask(address, mask).ok()
+        let (address, mask) = (ip(&interface.address?)?, ip(&interface.netmask?)?);
+        IpNet::with_netmask(address, mask).ok()
     });
     networks.collect()
+}
+
+fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = || Some(address.as_sockaddr_in()?.ip().into());
+    address.as_sockaddr_in6().map(|address| address.ip().into()).or_else(v4)
 }
 
 #[cfg(test)]
@@ -46,7 +50,9 @@ mod tests {
     #[test]
     fn every_kernel_is_on_loopback() {
         let attached = Attached::default();
-        assert!(attached.has([127, 0, 0, 53].into()));
-        assert!(!attached.has([203, 0, 113, 1].into()));
+        let has = |address: &str| attached.has(address.parse().unwrap());
+        assert!(has("127.0.0.53"));
+        assert!(!has("203.0.113.1"));
+        assert!(!has("2001:db8::1"));
     }
 }

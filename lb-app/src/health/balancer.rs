@@ -3,7 +3,7 @@
 use super::target::Target;
 use crate::dataplane::host::Host;
 use lb_core::worker::host::Recipient;
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 /// What checks work for.
 pub(crate) trait Balancer: Send + Sync {
@@ -32,8 +32,8 @@ pub(crate) trait Balancer: Send + Sync {
 pub(crate) struct Way {
     /// The server.
     pub(crate) to: Recipient,
-    /// The director's address on the network that its packets leave by.
-    pub(crate) source: Ipv4Addr,
+    /// The address of the director's that they are sent from.
+    pub(crate) source: IpAddr,
     /// Largest packet that can go to it, in bytes.
     pub(crate) mtu: u16,
     /// A packet to the VIP would not reach the server with the VIP in it: NAT.

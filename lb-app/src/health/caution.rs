@@ -10,7 +10,7 @@ use lb_core::service::plan::{Plan, ServerPlan};
 use nix::unistd::{User, geteuid};
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
 };
 
 /// What a key of a check takes: the capabilities with their names, and what happens without the first that is missing.
@@ -59,7 +59,7 @@ pub(crate) struct Caution {
 
 /// A machine, as far as checks depend on it.
 struct Machine<'a> {
-    is_attached: &'a dyn Fn(Ipv4Addr) -> bool,
+    is_attached: &'a dyn Fn(IpAddr) -> bool,
     may: Capabilities,
     own: String,
 }
@@ -93,10 +93,8 @@ impl Machine<'_> {
     /// Checks that leave by the kernel, although it is not where the servers are.
     fn ways(&self, name: &str, checked: &[(SocketAddr, &Check)]) -> Vec<Caution> {
         let elsewhere = |is_one: fn(&Check) -> bool| {
-            let those = checked.iter().filter(|(server, check)| {
-                let away = matches!(server.ip(), IpAddr::V4(address) if !(self.is_attached)(address));
-                away && is_one(check)
-            });
+            let those =
+                checked.iter().filter(|(server, check)| is_one(check) && !(self.is_attached)(server.ip()));
             Some(Servers(those.map(|(server, _)| *server).collect())).filter(|those| !those.0.is_empty())
         };
         let by_kernel = elsewhere(|check| {
@@ -169,7 +167,11 @@ impl fmt::Display for Caution {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::service, *};
+    use super::{
+        super::tests::{service, service_at},
+        *,
+    };
+    use crate::config::Config;
 
     /// These capabilities, as the kernel writes them.
     fn having(bits: &str) -> Capabilities {
@@ -177,7 +179,10 @@ mod tests {
     }
 
     fn said(lines: &str, attached: bool, may: Capabilities) -> Vec<String> {
-        let config = service(lines);
+        said_of(&service(lines), attached, may)
+    }
+
+    fn said_of(config: &Config, attached: bool, may: Capabilities) -> Vec<String> {
         let machine = Machine { is_attached: &|_| attached, may, own: "root".to_owned() };
         machine.cautions(&config.health, &config.plan).iter().map(ToString::to_string).collect()
     }
@@ -213,6 +218,11 @@ mod tests {
         }
         assert!(said(&check("type = \"tcp\", via = \"kernel\""), true, all).is_empty());
         assert!(said(&program, true, all).is_empty());
+        let v6 = "servers = [{ address = \"2001:db8::11\" }]\ncheck = { type = \"tcp\", via = \"kernel\" }\n";
+        let v6 = service_at("2001:db8::100", v6);
+        let text = "service web: checks of [2001:db8::11]:80 leave by the kernel, which has no address";
+        assert!(said_of(&v6, false, all)[0].starts_with(text));
+        assert!(said_of(&v6, true, all).is_empty());
     }
 
     #[test]

@@ -2,17 +2,18 @@
 //! TCP/IP stack of its own.
 
 use super::{balancer::Way, waiting::Reserved};
+use lb_core::wire::{icmp as icmp4, icmpv6};
 use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet},
     phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken},
     socket::{icmp, tcp, udp},
     time::Instant as Moment,
-    wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint},
+    wire::{HardwareAddress, IpCidr},
 };
 use std::{
     collections::VecDeque,
     io,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 use tokio::{
@@ -26,10 +27,6 @@ const BUFFER: usize = 16_384;
 const DATAGRAMS: usize = 8;
 /// Larger packets than these are never needed, whatever the port carries.
 const LARGEST: u16 = 1_500;
-/// Types and codes of ICMP messages (RFC 792).
-const ECHO_REPLY: u8 = 0;
-const UNREACHABLE: u8 = 3;
-const FRAGMENTATION_NEEDED: u8 = 4;
 /// How long a connection that is over has to end in good order.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -57,7 +54,7 @@ impl Conversation {
         config.random_seed = rand::random();
         let mut interface = Interface::new(config, &mut wire, Moment::ZERO);
         // Everybody is a neighbour: who gets the packets is decided elsewhere.
-        let own = IpCidr::new(IpAddress::Ipv4(way.source), 0);
+        let own = IpCidr::new(way.source.into(), 0);
         interface.update_ip_addrs(|addresses| {
             let _ = addresses.push(own);
         });
@@ -70,13 +67,13 @@ impl Conversation {
     }
 
     /// Opens a TCP connection. What is done with the stream is done with the connection.
-    pub(crate) async fn connect(mut self, to: SocketAddrV4) -> io::Result<DuplexStream> {
+    pub(crate) async fn connect(mut self, to: SocketAddr) -> io::Result<DuplexStream> {
         let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
         let local = self.port();
-        let connected = socket.connect(self.interface.context(), endpoint(to), local);
+        let connected = socket.connect(self.interface.context(), to, local);
         connected.map_err(|error| io::Error::other(format!("cannot open the connection: {error}")))?;
         let handle = self.sockets.add(socket);
         loop {
@@ -95,13 +92,13 @@ impl Conversation {
     }
 
     /// Sends a datagram; answers are received from then on.
-    pub(crate) fn send_datagram(&mut self, to: SocketAddrV4, payload: &[u8]) -> io::Result<()> {
+    pub(crate) fn send_datagram(&mut self, to: SocketAddr, payload: &[u8]) -> io::Result<()> {
         let local = self.port();
         let lost =
             |what: &dyn std::fmt::Display| io::Error::other(format!("cannot send the datagram: {what}"));
         let mut socket = udp::Socket::new(udp_buffer(), udp_buffer());
         socket.bind((self.wire.way.source, local)).map_err(|error| lost(&error))?;
-        socket.send_slice(payload, endpoint(to)).map_err(|error| lost(&error))?;
+        socket.send_slice(payload, to).map_err(|error| lost(&error))?;
         let mut errors = icmp::Socket::new(icmp_buffer(), icmp_buffer());
         errors.bind(icmp::Endpoint::Udp(local.into())).map_err(|error| lost(&error))?;
         self.sockets.add(socket);
@@ -111,12 +108,12 @@ impl Conversation {
     }
 
     /// Sends an echo request, whose identifier is the local port; replies are received from then on.
-    pub(crate) fn send_echo(&mut self, to: Ipv4Addr, message: &[u8]) -> io::Result<()> {
+    pub(crate) fn send_echo(&mut self, to: IpAddr, message: &[u8]) -> io::Result<()> {
         let lost =
             |what: &dyn std::fmt::Display| io::Error::other(format!("cannot send the request: {what}"));
         let mut socket = icmp::Socket::new(icmp_buffer(), icmp_buffer());
         socket.bind(icmp::Endpoint::Ident(self.port())).map_err(|error| lost(&error))?;
-        socket.send_slice(message, IpAddress::Ipv4(to)).map_err(|error| lost(&error))?;
+        socket.send_slice(message, to.into()).map_err(|error| lost(&error))?;
         self.sockets.add(socket);
         self.turn();
         Ok(())
@@ -134,14 +131,9 @@ impl Conversation {
                         }
                     }
                     smoltcp::socket::Socket::Icmp(socket) => {
-                        while let Ok((bytes, _)) = socket.recv() {
-                            match bytes {
-                                [ECHO_REPLY, ..] => return Heard::Datagram(bytes.to_vec()),
-                                // Too large is nobody's refusal.
-                                [UNREACHABLE, code, ..] if *code != FRAGMENTATION_NEEDED => {
-                                    return Heard::Refused;
-                                }
-                                _ => {}
+                        while let Ok((message, _)) = socket.recv() {
+                            if let Some(heard) = heard(self.wire.way.source, message) {
+                                return heard;
                             }
                         }
                     }
@@ -245,8 +237,19 @@ impl Conversation {
     }
 }
 
-fn endpoint(to: SocketAddrV4) -> IpEndpoint {
-    IpEndpoint::new(IpAddress::Ipv4(*to.ip()), to.port())
+/// What a message of a family's ICMP says, if that matters here.
+fn heard(own: IpAddr, message: &[u8]) -> Option<Heard> {
+    match (own, message) {
+        (IpAddr::V4(_), [icmp4::ECHO_REPLY, ..]) | (IpAddr::V6(_), [icmpv6::ECHO_REPLY, ..]) => {
+            Some(Heard::Datagram(message.to_vec()))
+        }
+        // Too large is nobody's refusal.
+        (IpAddr::V4(_), [icmp4::UNREACHABLE, icmp4::FRAGMENTATION_NEEDED, ..]) => None,
+        (IpAddr::V4(_), [icmp4::UNREACHABLE, ..]) | (IpAddr::V6(_), [icmpv6::UNREACHABLE, ..]) => {
+            Some(Heard::Refused)
+        }
+        _ => None,
+    }
 }
 
 fn udp_buffer() -> udp::PacketBuffer<'static> {

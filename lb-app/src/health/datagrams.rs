@@ -6,7 +6,7 @@ use super::{
     target::plain,
 };
 use crate::config::health::Leave;
-use std::{io, net::SocketAddrV4};
+use std::{io, net::SocketAddr};
 use tokio::net::UdpSocket;
 
 /// Largest datagram.
@@ -15,9 +15,9 @@ const DATAGRAM: usize = 65_536;
 /// A socket that talks to one server in datagrams. What others send is not heard.
 pub(super) enum Datagrams {
     /// One of the kernel's.
-    Kernel(UdpSocket, SocketAddrV4),
+    Kernel(UdpSocket, SocketAddr),
     /// By the director's own ports. It begins when something is sent.
-    Ports(Box<Conversation>, SocketAddrV4),
+    Ports(Box<Conversation>, SocketAddr),
 }
 
 impl Datagrams {
@@ -26,7 +26,7 @@ impl Datagrams {
         doors: &Doors,
         leave: &Leave,
         talk: Option<Conversation>,
-        to: SocketAddrV4,
+        to: SocketAddr,
     ) -> Result<Self, String> {
         match talk {
             Some(talk) => Ok(Datagrams::Ports(Box::new(talk), to)),
@@ -53,7 +53,7 @@ impl Datagrams {
                 loop {
                     // A socket with a source address of its own has heard everybody until it was connected.
                     let (length, from) = socket.recv_from(&mut buffer).await?;
-                    if from == (*to).into() {
+                    if from == *to {
                         buffer.truncate(length);
                         return Ok(buffer);
                     }

@@ -14,7 +14,11 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use std::{error::Error, io, net::SocketAddrV4};
+use std::{
+    error::Error,
+    io,
+    net::{IpAddr, SocketAddr},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinHandle,
@@ -25,7 +29,7 @@ use tokio_rustls::TlsConnector;
 const MOST_BODY: usize = 1 << 20;
 
 /// Asks over a connection that is open.
-pub(super) async fn ask<S>(means: &Means, stream: S, to: SocketAddrV4, check: &Http) -> Finding
+pub(super) async fn ask<S>(means: &Means, stream: S, to: SocketAddr, check: &Http) -> Finding
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -38,19 +42,22 @@ where
 async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
     means: &Means,
     stream: S,
-    to: SocketAddrV4,
+    to: SocketAddr,
     check: &Http,
     tls: &Tls,
 ) -> Result<tokio_rustls::client::TlsStream<S>, String> {
     let config = means.trust.config(tls)?;
-    let host = check.host.as_deref().map(|host| host.split(':').next().unwrap_or_default());
-    let name = tls.sni.as_deref().or(host).and_then(|name| ServerName::try_from(name.to_owned()).ok());
-    let name = name.unwrap_or_else(|| ServerName::IpAddress((*to.ip()).into()));
+    let name = tls
+        .sni
+        .as_deref()
+        .or(check.host.as_deref().map(without_port))
+        .and_then(|name| ServerName::try_from(name.to_owned()).ok());
+    let name = name.unwrap_or_else(|| ServerName::IpAddress(to.ip().into()));
     let connected = TlsConnector::from(config).connect(name, stream).await;
     connected.map_err(|error| format!("no TLS: {}", plain(&error)))
 }
 
-async fn exchange<S>(stream: S, to: SocketAddrV4, check: &Http) -> Finding
+async fn exchange<S>(stream: S, to: SocketAddr, check: &Http) -> Finding
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -60,10 +67,7 @@ where
         // What goes wrong shows in the answer.
         let _ = connection.await;
     }));
-    let host = check.host.clone().unwrap_or_else(|| match to.port() {
-        80 | 443 => to.ip().to_string(),
-        _ => to.to_string(),
-    });
+    let host = check.host.clone().unwrap_or_else(|| authority(to));
     let request = Request::builder()
         .method(check.method.as_str())
         .uri(&check.path)
@@ -80,6 +84,23 @@ where
     match &check.body {
         Some(pattern) => find(response.into_body(), pattern).await,
         None => Ok(()),
+    }
+}
+
+/// An address and port as a `Host` field has them: RFC 9110 7.2, RFC 3986 3.2.2.
+fn authority(to: SocketAddr) -> String {
+    match (to.port(), to.ip()) {
+        (80 | 443, IpAddr::V4(address)) => address.to_string(),
+        (80 | 443, IpAddr::V6(address)) => format!("[{address}]"),
+        _ => to.to_string(),
+    }
+}
+
+/// The host of a `Host` field.
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or_default(),
     }
 }
 
@@ -117,5 +138,28 @@ struct Guard(JoinHandle<()>);
 impl Drop for Guard {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_field_is_read_and_written() {
+        let written = |to: &str| authority(to.parse().unwrap());
+        assert_eq!(written("192.0.2.11:80"), "192.0.2.11");
+        assert_eq!(written("192.0.2.11:8080"), "192.0.2.11:8080");
+        assert_eq!(written("[2001:db8::11]:443"), "[2001:db8::11]");
+        assert_eq!(written("[2001:db8::11]:8443"), "[2001:db8::11]:8443");
+        for (host, name) in [
+            ("www.example.org", "www.example.org"),
+            ("www.example.org:8443", "www.example.org"),
+            ("192.0.2.11:8443", "192.0.2.11"),
+            ("[2001:db8::11]", "2001:db8::11"),
+            ("[2001:db8::11]:8443", "2001:db8::11"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
     }
 }

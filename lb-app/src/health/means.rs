@@ -4,7 +4,7 @@ use super::{
     attached::Attached, balancer::Balancer, ports::Ports, socket::Doors, target::Target, tls::Trust,
 };
 use crate::config::health::{Check, Kind, Via};
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 /// Programs that run as checks or hooks at the same time, at most.
@@ -43,10 +43,7 @@ impl Means {
             Via::Ports => true,
             Via::Auto if !self.ports.exist() || matches!(check.kind, Kind::Command(_)) => false,
             Via::Auto if check.to_vip => self.ports.carry_to_vip(target),
-            Via::Auto => match target.key.address {
-                IpAddr::V4(address) => !self.attached.has(address),
-                IpAddr::V6(_) => true,
-            },
+            Via::Auto => !self.attached.has(target.key.address),
         }
     }
 }

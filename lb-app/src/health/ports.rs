@@ -2,7 +2,7 @@
 
 use super::{balancer::Balancer, conversation::Conversation, target::Target, waiting::Waiting};
 use crate::dataplane::host::{Host, Peer};
-use std::{fmt, net::SocketAddrV4, sync::Arc};
+use std::{fmt, sync::Arc};
 use tokio::runtime::Handle;
 
 /// The director's own ports, for checks.
@@ -44,17 +44,11 @@ impl Ports {
 
     /// Begins to talk to `peer`, which is a server by its own address, or with `as_traffic` by the VIP: then packets take
     /// its forwarding method. What others send is not heard.
-    pub(crate) fn talk(
-        &self,
-        target: &Target,
-        as_traffic: bool,
-        peer: SocketAddrV4,
-    ) -> Result<Conversation, String> {
+    pub(crate) fn talk(&self, target: &Target, as_traffic: bool, peer: Peer) -> Result<Conversation, String> {
         let (Some(balancer), Some(host)) = (&self.balancer, &self.host) else {
             return Err("checks by the director's own ports are not possible here".to_owned());
         };
         let way = balancer.way(target, as_traffic)?;
-        let peer = Peer { address: *peer.ip(), port: peer.port() };
         let (reserved, arrivals) =
             self.waiting.reserve(host, peer).ok_or("no local port is free for the check")?;
         Ok(Conversation::new(way, reserved, arrivals))

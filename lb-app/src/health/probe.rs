@@ -8,11 +8,11 @@ use super::{
     target::{Finding, Target, plain},
     udp,
 };
-use crate::config::health::{Check, Kind};
-use std::{
-    net::{IpAddr, SocketAddrV4},
-    time::Duration,
+use crate::{
+    config::health::{Check, Kind},
+    dataplane::host::Peer,
 };
+use std::{net::SocketAddr, time::Duration};
 use tokio::time::error::Elapsed;
 
 /// Checks a server, and returns how long that took; waiting for a turn does not count.
@@ -56,7 +56,7 @@ async fn ask(
     target: &Target,
     (program, limit): (Option<command::Turn>, Duration),
 ) -> Finding {
-    let (to, leave) = (address(check, target)?, &check.leave);
+    let (to, leave) = (address(check, target), &check.leave);
     let by_ports = means
         .by_ports(check, target)
         .then(|| means.ports.talk(target, check.to_vip, peer(check, to)))
@@ -72,8 +72,8 @@ async fn ask(
             let stream = talk.connect(to).await.map_err(|error| plain(&error))?;
             http::ask(means, stream, to, request).await
         }
-        (Kind::Icmp, None) => icmp::ask(&means.doors, leave, *to.ip()).await,
-        (Kind::Icmp, Some(talk)) => icmp::ask_by_ports(talk, *to.ip()).await,
+        (Kind::Icmp, None) => icmp::ask(&means.doors, leave, to.ip()).await,
+        (Kind::Icmp, Some(talk)) => icmp::ask_by_ports(talk, to.ip()).await,
         (Kind::Udp(datagram), talk) if udp::takes_silence(datagram) => {
             udp::ask_for_silence(Datagrams::open(&means.doors, leave, talk, to), datagram, limit).await
         }
@@ -91,15 +91,13 @@ async fn ask(
 }
 
 /// Where the check goes to.
-fn address(check: &Check, target: &Target) -> Result<SocketAddrV4, String> {
+fn address(check: &Check, target: &Target) -> SocketAddr {
     let key = &target.key;
     let to = if check.to_vip { key.service.endpoint() } else { key.endpoint() };
-    let address = check.address.unwrap_or(to.ip());
-    let IpAddr::V4(address) = address else { return Err("checks of IPv6 are not made yet".to_owned()) };
-    Ok(SocketAddrV4::new(address, check.port.unwrap_or(to.port())))
+    SocketAddr::new(check.address.unwrap_or(to.ip()), check.port.unwrap_or(to.port()))
 }
 
 /// Who answers: of a ping there is no port.
-fn peer(check: &Check, to: SocketAddrV4) -> SocketAddrV4 {
-    if matches!(check.kind, Kind::Icmp) { SocketAddrV4::new(*to.ip(), 0) } else { to }
+fn peer(check: &Check, to: SocketAddr) -> Peer {
+    Peer { address: to.ip(), port: if matches!(check.kind, Kind::Icmp) { 0 } else { to.port() } }
 }

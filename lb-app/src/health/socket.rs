@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     fs::File,
     io,
-    net::{Ipv4Addr, SocketAddr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     path::Path,
     sync::{Mutex, PoisonError, mpsc},
     thread,
@@ -67,34 +67,35 @@ impl Doors {
     }
 
     /// Opens a TCP connection.
-    pub(crate) async fn tcp(&self, leave: &Leave, target: SocketAddrV4) -> io::Result<TcpStream> {
-        let socket = self.socket(leave, Type::STREAM, Protocol::TCP).await?;
-        TcpSocket::from_std_stream(socket.into()).connect(target.into()).await
+    pub(crate) async fn tcp(&self, leave: &Leave, target: SocketAddr) -> io::Result<TcpStream> {
+        let socket = self.socket(leave, target.ip(), Type::STREAM, Protocol::TCP).await?;
+        TcpSocket::from_std_stream(socket.into()).connect(target).await
     }
 
     /// A UDP socket connected to `target`, so that it reports ICMP errors from there.
-    pub(crate) async fn udp(&self, leave: &Leave, target: SocketAddrV4) -> io::Result<UdpSocket> {
-        let socket = self.socket(leave, Type::DGRAM, Protocol::UDP).await?;
+    pub(crate) async fn udp(&self, leave: &Leave, target: SocketAddr) -> io::Result<UdpSocket> {
+        let socket = self.socket(leave, target.ip(), Type::DGRAM, Protocol::UDP).await?;
         socket.connect(&target.into())?;
         UdpSocket::from_std(socket.into())
     }
 
-    /// An ICMP socket that talks to `target` only, and whether what it receives begins with an IPv4 header. Such a
-    /// socket is used like one of UDP's.
-    pub(crate) async fn icmp(&self, leave: &Leave, target: Ipv4Addr) -> io::Result<(UdpSocket, bool)> {
-        // The kernel's ping sockets take no privileges where `ping_group_range` allows them.
-        let (socket, raw) = match self.socket(leave, Type::DGRAM, Protocol::ICMPV4).await {
+    /// An ICMP socket that talks to `target` only, and whether it is a raw one. Such a socket is used like one of UDP's.
+    pub(crate) async fn icmp(&self, leave: &Leave, target: IpAddr) -> io::Result<(UdpSocket, bool)> {
+        let protocol = if target.is_ipv4() { Protocol::ICMPV4 } else { Protocol::ICMPV6 };
+        // The kernel's ping sockets take no privileges where `ping_group_range`, which is for both families, allows them.
+        let (socket, raw) = match self.socket(leave, target, Type::DGRAM, protocol).await {
             Ok(socket) => (socket, false),
-            Err(_) => (self.socket(leave, Type::RAW, Protocol::ICMPV4).await?, true),
+            Err(_) => (self.socket(leave, target, Type::RAW, protocol).await?, true),
         };
-        socket.connect(&SocketAddrV4::new(target, 0).into())?;
+        socket.connect(&SocketAddr::new(target, 0).into())?;
         Ok((UdpSocket::from_std(socket.into())?, raw))
     }
 
-    async fn socket(&self, leave: &Leave, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    /// A socket for packets to that address.
+    async fn socket(&self, leave: &Leave, to: IpAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
         let Leave { via: _, netns, device, source, mark } = leave.clone();
         let make = move || {
-            let socket = Socket::new(Domain::IPV4, kind, Some(protocol))?;
+            let socket = Socket::new(Domain::for_address(SocketAddr::new(to, 0)), kind, Some(protocol))?;
             socket.set_nonblocking(true)?;
             if let Some(device) = &device {
                 let bound = socket.bind_device(Some(device.as_bytes()));
@@ -104,6 +105,10 @@ impl Doors {
                 socket.set_mark(mark).map_err(|error| explain(&error, &format!("mark {mark}")))?;
             }
             if let Some(source) = source {
+                if source.is_ipv4() != to.is_ipv4() {
+                    let what = format!("source address {source}: {to} is of the other address family");
+                    return Err(io::Error::other(what));
+                }
                 let bound = socket.bind(&SocketAddr::new(source, 0).into());
                 bound.map_err(|error| explain(&error, &format!("source address {source}")))?;
             }

@@ -6,8 +6,9 @@ use crate::{
     dataplane::host::Host,
     health::{Balancer, Target, Way},
 };
-use lb_core::worker::host::Recipient;
+use lb_core::{ids::InterfaceId, service::snapshot::Snapshot, worker::host::Recipient};
 use std::{
+    iter,
     net::IpAddr,
     sync::{Arc, Weak},
 };
@@ -42,9 +43,13 @@ impl Balancer for Link {
         let (found, server) = found.ok_or("the server no longer belongs to its service")?;
         let address = server.plan.address;
         let interface = server.next_hop.interface;
-        let source =
-            snapshot.routing.own_address(interface, address).ok_or("its interface has no address")?;
-        let IpAddr::V4(source) = source else { return Err("checks of IPv6 are not made yet".to_owned()) };
+        // A tunnel may carry packets of the VIP's family to a server of the other one.
+        let vip = target.key.service.vip;
+        let peer = if as_traffic && vip.is_ipv4() != address.is_ipv4() { vip } else { address };
+        let source = source(&snapshot, interface, peer).ok_or_else(|| {
+            let family = if peer.is_ipv4() { "IPv4" } else { "IPv6" };
+            format!("no port has an {family} address to send the check from; add one to `addresses`")
+        })?;
         let method = snapshot.service_of(found).method;
         let overhead = if as_traffic { method.overhead(address) } else { 0 };
         let mtu = snapshot.interfaces[interface].mtu - overhead;
@@ -54,5 +59,53 @@ impl Balancer for Link {
             mtu,
             translates: method.rewrites_endpoints(),
         })
+    }
+}
+
+/// The director's address that packets to `peer` are sent from: on its network if the interface that they leave by has
+/// one there, or another of that interface; or of any, if it has none of the family. Answers to all of them are taken.
+fn source(snapshot: &Snapshot, on: InterfaceId, peer: IpAddr) -> Option<IpAddr> {
+    let mut all = iter::once(on).chain(snapshot.interfaces.ids());
+    all.find_map(|interface| snapshot.routing.own_address(interface, peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_core::{
+        packet::PortId,
+        service::plan::{InterfacePlan, Plan, PortPlan, Spread},
+    };
+
+    #[test]
+    fn a_check_is_sent_from_an_address_of_its_family() {
+        let mut plan = Plan::default();
+        let interfaces = [
+            ("wan", vec!["192.0.2.1/24", "2001:db8:1::1/64"]),
+            ("lan", vec!["198.51.100.1/24", "203.0.113.1/24"]),
+            ("lan6", vec!["2001:db8:2::1/64", "2001:db8:3::1/64"]),
+        ];
+        for (port, (name, addresses)) in interfaces.into_iter().enumerate() {
+            let port = PortId(port as u16);
+            plan.ports.push(PortPlan { name: name.to_owned(), spread: Spread::ByFlow });
+            let addresses = addresses.into_iter().map(|text| text.parse().unwrap()).collect();
+            plan.interfaces.push(InterfacePlan { addresses, ..InterfacePlan::new(name, port) });
+        }
+        let snapshot = Snapshot::new(&plan).unwrap();
+        let from = |on: u16, peer: &str| {
+            let own = source(&snapshot, InterfaceId(on), peer.parse().unwrap());
+            own.map(|own| own.to_string()).unwrap_or_default()
+        };
+        let (lan, lan6) = (1, 2);
+        assert_eq!(from(lan, "203.0.113.77"), "203.0.113.1");
+        assert_eq!(from(lan, "8.8.8.8"), "198.51.100.1", "behind a router");
+        assert_eq!(from(lan6, "2001:db8:3::77"), "2001:db8:3::1");
+        assert_eq!(from(lan6, "2001:db8:9::77"), "2001:db8:2::1");
+        assert_eq!(from(lan, "2001:db8:9::77"), "2001:db8:1::1", "a VIP of IPv6 by a tunnel of IPv4");
+        plan.interfaces[0].addresses.pop();
+        plan.interfaces.pop();
+        plan.ports.pop();
+        let snapshot = Snapshot::new(&plan).unwrap();
+        assert_eq!(source(&snapshot, InterfaceId(lan), "2001:db8:9::77".parse().unwrap()), None);
     }
 }

@@ -1,22 +1,33 @@
 //! Every kind of check.
 
-use super::{check, eventually, target, udp};
-use crate::health::{means::Means, probe::probe, target::Finding};
+use super::{check, eventually, everywhere, loopbacks, target, target_at, udp};
+use crate::{
+    config::health::Check,
+    health::{means::Means, probe::probe, target::Finding},
+};
 use std::{
     fs,
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener, UdpSocket},
+    net::{IpAddr, TcpListener, UdpSocket},
     path::PathBuf,
     sync::{Arc, Mutex},
     thread,
     time::Duration,
 };
 
-/// What a check finds out about the server at this port of loopback.
+/// What a check finds out about the server at this port of loopback: the same by IPv4 and IPv6.
 fn find(keys: &str, port: u16) -> Finding {
+    let check = check(keys);
+    let mut found = loopbacks().into_iter().map(|server| find_at(server, &check, port));
+    let first = found.next().unwrap();
+    found.for_each(|other| assert_eq!(other, first, "{keys}"));
+    first
+}
+
+fn find_at(server: IpAddr, check: &Check, port: u16) -> Finding {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let means = Means::new(16, None);
-    runtime.block_on(async { probe(&means, &check(keys), &target(port)).await.0 })
+    runtime.block_on(async { probe(&means, check, &target_at(server, port)).await.0 })
 }
 
 fn fails(keys: &str, port: u16) -> String {
@@ -25,7 +36,7 @@ fn fails(keys: &str, port: u16) -> String {
 
 /// A TCP server that does the same with every connection. It lives as long as the test.
 fn server(serve: impl Fn(std::net::TcpStream) + Send + 'static) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let listener = TcpListener::bind(everywhere()).unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || listener.incoming().flatten().for_each(serve));
     port
@@ -42,7 +53,7 @@ fn answering(answer: &'static str) -> u16 {
 
 /// A port that nothing listens on.
 fn nobody() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    TcpListener::bind(everywhere()).unwrap().local_addr().unwrap().port()
 }
 
 #[test]
@@ -56,6 +67,21 @@ fn tcp() {
         fails(&format!("{tcp}, netns = \"nosuchns\""), 80)
             .starts_with("network namespace /run/netns/nosuchns: ")
     );
+}
+
+/// A source address is one of the server's family.
+#[test]
+fn sources() {
+    let port = answering("");
+    let mut check = Arc::unwrap_or_clone(check("type = \"tcp\""));
+    for server in loopbacks() {
+        check.leave.source = Some(server);
+        assert_eq!(find_at(server, &check, port), Ok(()));
+        let other: IpAddr = if server.is_ipv4() { "::1" } else { "127.0.0.1" }.parse().unwrap();
+        check.leave.source = Some(other);
+        let complaint = format!("source address {other}: {server} is of the other address family");
+        assert_eq!(find_at(server, &check, port), Err(complaint));
+    }
 }
 
 #[test]
@@ -125,7 +151,12 @@ fn https() {
             "-days",
             "2",
         ])
-        .args(["-subj", "/CN=www.example.org", "-addext", "subjectAltName=DNS:www.example.org"])
+        .args([
+            "-subj",
+            "/CN=www.example.org",
+            "-addext",
+            "subjectAltName=DNS:www.example.org,IP:127.0.0.1,IP:::1",
+        ])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
@@ -139,6 +170,7 @@ fn https() {
     assert_eq!(find(https, port), Ok(()), "not verified");
     let ca = format!("verify = true, ca = \"{}\"", certificate.display());
     assert_eq!(find(&format!("{https}, {ca}"), port), Ok(()), "verified");
+    assert_eq!(find(&format!("type = \"https\", {ca}"), port), Ok(()), "by its address");
     let other = fails(&format!("type = \"https\", sni = \"www.example.com\", {ca}"), port);
     assert!(other.starts_with("no TLS: invalid peer certificate: certificate not valid for name"), "{other}");
     let missing = fails(&format!("{https}, verify = true, ca = \"/nonexistent.pem\""), port);
@@ -177,7 +209,7 @@ fn datagrams() {
     assert_eq!(fails(&format!("{ping}, expect = \"pong\""), echo), "its answer does not match \"pong\"");
     assert_eq!(find(ping, silent), Ok(()), "silence is fine");
     assert_eq!(fails(&format!("{ping}, require_reply = true"), silent), "no answer within 300ms");
-    let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let closed = UdpSocket::bind(everywhere()).unwrap().local_addr().unwrap().port();
     assert_eq!(fails(ping, closed), "nothing listens on its port");
     assert!(
         find("type = \"udp\", payload_hex = \"00ff\", expect = '\\x00\\xff'", echo).is_err(),
@@ -201,7 +233,7 @@ fn a_busy_machine_makes_no_server_fail() {
             })
         };
         assert_eq!(find(udp(|_| Vec::new())), Ok(()), "busy for {busy} ms");
-        let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let closed = UdpSocket::bind(everywhere()).unwrap().local_addr().unwrap().port();
         assert_eq!(find(closed), Err("nothing listens on its port".to_owned()), "busy for {busy} ms");
     }
 }
@@ -238,8 +270,14 @@ fn commands() {
         Err("/bin/sh exited with status 1: too bad".to_owned())
     );
     assert_eq!(run("kill -9 $$", ""), Err("/bin/sh was killed by a signal".to_owned()));
-    let told = "test $LB_SERVICE:$LB_PROTOCOL:$LB_VIP:$LB_VIP_PORT:$LB_SERVER:$LB_SERVER_PORT = web:tcp:192.0.2.100:80:127.0.0.1:8080";
-    assert_eq!(run(told, ""), Ok(()));
+    for server in loopbacks() {
+        let vip = if server.is_ipv4() { "192.0.2.100" } else { "2001:db8::100" };
+        let told = format!(
+            "test $LB_SERVICE,$LB_PROTOCOL,$LB_VIP,$LB_VIP_PORT,$LB_SERVER,$LB_SERVER_PORT = web,tcp,{vip},80,{server},8080"
+        );
+        let check = check(&format!("type = \"command\", command = [\"/bin/sh\", \"-c\", '{told}']"));
+        assert_eq!(find_at(server, &check, 8080), Ok(()));
+    }
     let late = run("sleep 5", "").unwrap_err();
     assert_eq!(late, "/bin/sh did not finish within 300 ms and was killed");
     let hungry = run("x=$(head -c 100000000 /dev/zero | tr \"\\\\0\" a); exit 0", ", memory_mib = 16");

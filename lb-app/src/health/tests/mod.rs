@@ -8,19 +8,23 @@ mod whole;
 use super::target::Target;
 use crate::config::{Config, Limits, health::Check, parse};
 use std::{
-    net::Ipv4Addr,
-    net::UdpSocket,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-const SERVICE: &str = "[[ports]]\nname = \"wan\"\ndevice = \"d\"\naddresses = [\"192.0.2.1/24\"]\n\
-                       [[services]]\nname = \"web\"\nvip = \"192.0.2.100\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"nat\"\n";
-
 /// The configuration of a service with these lines.
 pub(super) fn service(lines: &str) -> Config {
-    let text = format!("{SERVICE}{lines}");
+    service_at("192.0.2.100", lines)
+}
+
+/// The same at another VIP.
+pub(super) fn service_at(vip: &str, lines: &str) -> Config {
+    let text = format!(
+        "[[ports]]\nname = \"wan\"\ndevice = \"d\"\naddresses = [\"192.0.2.1/24\", \"2001:db8::1/64\"]\n\
+         [[services]]\nname = \"web\"\nvip = \"{vip}\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"nat\"\n{lines}"
+    );
     let config = parse("lb.toml", &text, Limits { workers: 1, available_bytes: u64::MAX });
     config.unwrap_or_else(|report| panic!("{report}"))
 }
@@ -32,7 +36,29 @@ fn check(keys: &str) -> Arc<Check> {
 }
 
 fn target(port: u16) -> Target {
-    Target { name: "web".to_owned(), key: format!("127.0.0.1:{port} of tcp 192.0.2.100:80").parse().unwrap() }
+    target_at(Ipv4Addr::LOCALHOST.into(), port)
+}
+
+fn target_at(server: IpAddr, port: u16) -> Target {
+    let vip = if server.is_ipv4() { "192.0.2.100:80" } else { "[2001:db8::100]:80" };
+    let key = format!("{} of tcp {vip}", SocketAddr::new(server, port)).parse().unwrap();
+    Target { name: "web".to_owned(), key }
+}
+
+/// The addresses of loopback: not every container has the one of IPv6.
+fn loopbacks() -> Vec<IpAddr> {
+    let both = [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()];
+    both.into_iter().filter(|address| UdpSocket::bind((*address, 0)).is_ok()).collect()
+}
+
+/// What to listen on at all of them: IPv4 comes to a socket of IPv6, too.
+fn everywhere() -> SocketAddr {
+    let is_v6 = |address: &IpAddr| address.is_ipv6();
+    let any: IpAddr = match loopbacks().iter().any(is_v6) {
+        true => Ipv6Addr::UNSPECIFIED.into(),
+        false => Ipv4Addr::UNSPECIFIED.into(),
+    };
+    SocketAddr::new(any, 0)
 }
 
 fn eventually(mut probe: impl FnMut() -> bool) {
@@ -45,7 +71,7 @@ fn eventually(mut probe: impl FnMut() -> bool) {
 
 /// A UDP server that answers every datagram with what `answer` makes of it.
 fn udp(answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) -> u16 {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let socket = UdpSocket::bind(everywhere()).unwrap();
     let port = socket.local_addr().unwrap().port();
     thread::spawn(move || {
         let mut buffer = [0; 2_048];

@@ -1,6 +1,6 @@
 //! From checks to a plan and back.
 
-use super::{eventually, service, udp};
+use super::{eventually, loopbacks, service, service_at, udp};
 use crate::{
     config::{Config, health::WhenAllFail},
     health::{
@@ -12,7 +12,7 @@ use crate::{
 };
 use lb_core::service::plan::{Admin, Health, Plan, ServerPlan};
 use std::{
-    net::{Ipv4Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -65,17 +65,26 @@ impl Paper {
 
 #[test]
 fn from_checks_to_orders_and_back() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for loopback in loopbacks() {
+        follows_checks(loopback, if loopback.is_ipv4() { "192.0.2." } else { "2001:db8::" });
+    }
+}
+
+fn follows_checks(loopback: IpAddr, network: &str) {
+    let at = |host: &str| format!("{network}{host}");
+    let sorry = SocketAddr::new(at("99").parse().unwrap(), 8080);
+    let listener = TcpListener::bind((loopback, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
+    let (first, second) = (at("11"), at("12"));
     let lines = format!(
-        "servers = [{{ address = \"192.0.2.11\" }}, {{ address = \"192.0.2.12\", check = {{ type = \"none\" }}, weight = 0 }}]
-         check = {{ type = \"tcp\", address = \"192.0.2.11\", port = {port}, interval = \"20ms\", retry_interval = \"10ms\", warmup = \"0s\" }}
-         health = {{ sorry_server = \"192.0.2.99:8080\" }}\n"
+        "servers = [{{ address = \"{first}\" }}, {{ address = \"{second}\", check = {{ type = \"none\" }}, weight = 0 }}]
+         check = {{ type = \"tcp\", address = \"{first}\", port = {port}, interval = \"20ms\", retry_interval = \"10ms\", warmup = \"0s\" }}
+         health = {{ sorry_server = \"{sorry}\" }}\n"
     );
-    let mut config = service(&lines);
+    let mut config = service_at(&at("100"), &lines);
     // Checks may not be configured for loopback, where nothing but this test is.
     let check = Arc::make_mut(config.health.services[0].check.as_mut().unwrap());
-    check.address = Some(Ipv4Addr::LOCALHOST.into());
+    check.address = Some(loopback);
     let paper = Paper::new(config);
     let (up, down) = (Health::Up, Health::Down);
     assert_eq!(paper.healths(), [up, up], "from the first moment on");
@@ -90,7 +99,7 @@ fn from_checks_to_orders_and_back() {
     assert_eq!(server.last_failure.as_ref().unwrap().0, "it refused the connection");
     assert_eq!((report.services[0].quorum, report.services[0].quorum_changes), (false, 1));
 
-    let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let _listener = TcpListener::bind((loopback, port)).unwrap();
     eventually(|| paper.healths() == [up, up]);
 
     // What is taken out of the plan is not checked any more.
