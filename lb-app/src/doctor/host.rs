@@ -155,6 +155,21 @@ impl Held<'_> {
                     format!("sysctl -w net.ipv4.conf.{name}.forwarding=0"),
                 ));
             }
+            let set6 = |key: &str, of: &str| {
+                number(root, &format!("proc/sys/net/ipv6/conf/{of}/{key}")).unwrap_or(0)
+            };
+            // It is all interfaces together that forward IPv6.
+            if set6("forwarding", "all") != 0
+                && set6("disable_ipv6", name) == 0
+                && config.plan.every_vip().any(|vip| vip.address.is_ipv6())
+            {
+                let text = format!(
+                    "port {port}: net.ipv6.conf.all.forwarding is on, so that the kernel forwards packets of clients on \
+                     {name} as well as lb-app does"
+                );
+                let remedy = "sysctl -w net.ipv6.conf.all.forwarding=0";
+                findings.push(Finding::wrong("forwarding", text, remedy.to_owned()));
+            }
             if strongest("rp_filter") == 1 && asks_by_kernel(config) {
                 let text = format!(
                     "port {port}: rp_filter is strict on {name}: answers to checks that come by it, but by whose route \
@@ -172,8 +187,8 @@ impl Held<'_> {
             let both: BTreeSet<IpAddr> =
                 ours.chain(vips).filter(|address| theirs.contains(address)).collect();
             if let Some(address) = both.first() {
-                let arp = match strongest("arp_ignore") {
-                    0 => ", also to ARP on every interface (arp_ignore is 0)",
+                let arp = match (address, strongest("arp_ignore")) {
+                    (IpAddr::V4(_), 0) => ", also to ARP on every interface (arp_ignore is 0)",
                     _ => "",
                 };
                 let text = format!(
@@ -210,8 +225,11 @@ fn checked(config: &Config) -> impl Iterator<Item = (&str, SocketAddr, &Check)> 
     })
 }
 
+/// Whether a check of IPv4 may leave by the kernel, which has such a filter for IPv4 only.
 fn asks_by_kernel(config: &Config) -> bool {
-    checked(config).any(|(_, _, check)| check.leave.via != Via::Ports)
+    checked(config).any(|(_, server, check)| {
+        check.leave.via != Via::Ports && check.address.unwrap_or(server.ip()).is_ipv4()
+    })
 }
 
 /// Checks that have no way to their servers.
@@ -271,11 +289,15 @@ mod tests {
     const ROUTES: &str = "eth0\t00000000\tFE0200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n";
 
     fn findings(tree: &Tree, devices: [&str; 2], check: &str) -> Vec<String> {
+        findings_at(tree, devices, check, ("192.0.2.100", "198.51.100.11"))
+    }
+
+    fn findings_at(tree: &Tree, devices: [&str; 2], check: &str, (vip, server): (&str, &str)) -> Vec<String> {
         let text = format!(
-            "[[ports]]\nname = \"wan\"\ndevice = \"{}\"\naddresses = [\"192.0.2.1/24\"]\n\
-             [[ports]]\nname = \"lan\"\ndevice = \"{}\"\naddresses = [\"198.51.100.1/24\"]\n\
-             [[services]]\nname = \"web\"\nvip = \"192.0.2.100\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"nat\"\n{check}\n\
-             [[services.servers]]\naddress = \"198.51.100.11\"\n",
+            "[[ports]]\nname = \"wan\"\ndevice = \"{}\"\naddresses = [\"192.0.2.1/24\", \"2001:db8:1::1/64\"]\n\
+             [[ports]]\nname = \"lan\"\ndevice = \"{}\"\naddresses = [\"198.51.100.1/24\", \"2001:db8:2::1/64\"]\n\
+             [[services]]\nname = \"web\"\nvip = \"{vip}\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"nat\"\n{check}\n\
+             [[services.servers]]\naddress = \"{server}\"\n",
             devices[0], devices[1]
         );
         let limits = Limits { workers: 1, available_bytes: u64::MAX };
@@ -348,6 +370,18 @@ mod tests {
         assert_eq!(said.len(), 3, "{said:?}");
         let by_ports = findings(&tree, devices, "check = { type = \"tcp\", via = \"ports\" }");
         assert!(!by_ports.iter().any(|finding| finding.contains("rp_filter")), "{by_ports:?}");
+
+        tree.write("proc/sys/net/ipv6/conf/all/forwarding", "1\n");
+        tree.write("proc/net/if_inet6", "20010db8000100000000000000000100 02 40 00 80     wan0\n");
+        let said = findings_at(&tree, devices, check, ("2001:db8:1::100", "2001:db8:2::11"));
+        for words in ["net.ipv6.conf.all.forwarding is on", "2001:db8:1::100 is an address of the kernel"] {
+            assert!(said.iter().any(|finding| finding.contains(words)), "{words}: {said:?}");
+        }
+        for words in ["rp_filter", "arp_ignore"] {
+            assert!(!said.iter().any(|finding| finding.contains(words)), "{words}: {said:?}");
+        }
+        let v4 = findings(&tree, devices, check);
+        assert!(!v4.iter().any(|finding| finding.contains("ipv6")), "{v4:?}");
     }
 
     #[cfg(target_endian = "little")]
@@ -369,5 +403,22 @@ mod tests {
         assert_eq!(by("via = \"kernel\""), said("the kernel's eth0, which port wan takes"));
         tree.write("run/netns/blue", "");
         assert!(by("netns = \"blue\"").is_empty());
+
+        let by = |keys: &str| {
+            let check = format!("check = {{ type = \"tcp\", {keys} }}");
+            let service = ("2001:db8:1::100", "2001:db8:2::11");
+            let said = findings_at(&tree, [CARD, "net_null0"], &check, service);
+            said.into_iter().filter(|finding| finding.contains("checks of")).collect::<Vec<_>>()
+        };
+        let said =
+            |what: &str| vec![format!("Wrong service web: checks of [2001:db8:2::11]:80 leave by {what}")];
+        assert_eq!(by("via = \"kernel\""), said("the kernel, which has no route to 2001:db8:2::11"));
+        assert!(by("via = \"ports\"").is_empty());
+        let none = "0".repeat(32);
+        tree.write(
+            "proc/net/ipv6_route",
+            &format!("{none} 00 {none} 00 {none} 00000400 00000001 00000000 00000003 eth0\n"),
+        );
+        assert_eq!(by("via = \"kernel\""), said("the kernel's eth0, which port wan takes"));
     }
 }

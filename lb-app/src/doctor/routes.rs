@@ -58,12 +58,20 @@ fn is_usable(flags: &str) -> bool {
     u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & UP != 0 && flags & REJECT == 0)
 }
 
-/// The kernel's own IPv4 addresses.
+/// The kernel's own addresses.
 pub(super) fn own_addresses(root: &Path) -> BTreeSet<IpAddr> {
     let trie = read(root, "proc/net/fib_trie").unwrap_or_default();
     let lines: Vec<&str> = trie.lines().map(str::trim).collect();
     let hosts = lines.windows(2).filter(|pair| pair[1].starts_with("/32 host LOCAL"));
-    hosts.filter_map(|pair| pair[0].strip_prefix("|-- ")?.parse().ok()).collect()
+    let v4 = hosts.filter_map(|pair| pair[0].strip_prefix("|-- ")?.parse().ok());
+    let v6 = read(root, "proc/net/if_inet6").unwrap_or_default();
+    v4.chain(v6.lines().filter_map(own_v6)).collect()
+}
+
+/// `20010db8000000000000000000000001 02 40 00 80     eth0`
+fn own_v6(line: &str) -> Option<IpAddr> {
+    let address = u128::from_str_radix(line.split_whitespace().next()?, 16).ok()?;
+    Some(Ipv6Addr::from(address).into())
 }
 
 /// From where somebody is logged in by SSH.
@@ -134,6 +142,16 @@ mod tests {
                 "proc/net/fib_trie",
                 "Local:\n  |-- 192.0.2.1\n     /32 host LOCAL\n  |-- 192.0.2.0\n     /24 link UNICAST\n",
             ),
+            (
+                "proc/net/ipv6_route",
+                "20010db8000100000000000000000000 40 00000000000000000000000000000000 00 \
+                 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth1\n\
+                 00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
+                 fe800000000000000000000000000001 00000400 00000001 00000000 00000003     eth0\n\
+                 00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
+                 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n",
+            ),
+            ("proc/net/if_inet6", "20010db8000100000000000000000001 02 40 00 80     eth1\n"),
             ("sys/class/net/bond0.5/lower_bond0/x", ""),
             ("sys/class/net/bond0/lower_eth2/x", ""),
         ]);
@@ -141,9 +159,12 @@ mod tests {
         assert_eq!(routes.defaults(), BTreeSet::from(["eth0"]));
         assert_eq!(routes.towards("198.51.100.9".parse().unwrap()), Some("eth1"));
         assert_eq!(routes.towards("203.0.113.9".parse().unwrap()), Some("eth0"));
+        assert_eq!(routes.towards("2001:db8:1::9".parse().unwrap()), Some("eth1"));
+        assert_eq!(routes.towards("2001:db8:2::9".parse().unwrap()), Some("eth0"));
         let clients: Vec<String> = ssh_clients(tree.path()).iter().map(ToString::to_string).collect();
         assert_eq!(clients, ["198.51.100.10", "203.0.113.10"]);
-        assert_eq!(own_addresses(tree.path()), BTreeSet::from(["192.0.2.1".parse().unwrap()]));
+        let own = ["192.0.2.1", "2001:db8:1::1"].map(|address| address.parse().unwrap());
+        assert_eq!(own_addresses(tree.path()), BTreeSet::from(own));
         let names: Vec<String> = made_of(tree.path(), "bond0.5").into_iter().collect();
         assert_eq!(names, ["bond0", "bond0.5", "eth2"]);
     }
