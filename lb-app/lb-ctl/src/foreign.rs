@@ -171,6 +171,7 @@ const VALUES: &[(&str, &str)] = &[
     ("source", "sh"),
     ("first", "ovf"),
     ("random", "twos"),
+    ("fnat", "fullnat"),
     ("conhash", "mh"),
     ("maglev", "mh"),
     ("lblc", "dh"),

@@ -9,6 +9,7 @@ use super::{
 };
 use ipnet::IpNet;
 use lb_core::{conn::state::State, time::Duration};
+use lb_ctl::ipvsadm::grammar::{self, Act};
 use std::net::IpAddr;
 
 /// Reads the files: scripts and dpvs.conf, in any order.
@@ -41,9 +42,8 @@ fn is_configuration(text: &str) -> bool {
 }
 
 /// What DPVS's ipvsadm has beside IPVS's: commands and options, with whether a value follows, and the nearest thing.
-const OWN_COMMANDS: [(&str, &str, &str); 12] = [
-    ("-P", "--add-laddr", "a local address of FullNAT, which is not supported yet"),
-    ("-Q", "--del-laddr", "a local address of FullNAT, which is not supported yet"),
+const OWN_COMMANDS: [(&str, &str, &str); 11] = [
+    ("-Q", "--del-laddr", "local addresses are those that were added"),
     ("-G", "--get-laddr", ""),
     ("-U", "--add-blklst", "no lists of clients here; filter before the director"),
     ("-U", "--add-deny", "no lists of clients here; filter before the director"),
@@ -68,6 +68,9 @@ const OWN_OPTIONS: [(&str, &str, bool, &str); 8] = [
 
 /// A call of its ipvsadm: what is its own is noted and taken out, the rest is IPVS's.
 fn ipvsadm(mut call: Call, table: &mut Table) -> Result<(), Wrong> {
+    if call.words.iter().any(|word| word == "-P" || word == "--add-laddr") {
+        return local_address(&call, table);
+    }
     for (short, long, nearest) in OWN_COMMANDS {
         if call.words.iter().any(|word| word == short || word == long) {
             if !nearest.is_empty() {
@@ -97,6 +100,28 @@ fn ipvsadm(mut call: Call, table: &mut Table) -> Result<(), Wrong> {
     table.act(&call, full_nat)
 }
 
+/// `ipvsadm --add-laddr -z ADDRESS -t|-u VIP:PORT -F INTERFACE`
+fn local_address(call: &Call, table: &mut Table) -> Result<(), Wrong> {
+    let Call { place, words, .. } = call;
+    let behind = |names: [&str; 2]| {
+        let at = words.iter().position(|word| names.contains(&word.as_str()));
+        at.and_then(|at| words.get(at + 1)).map(String::as_str)
+    };
+    let address = behind(["-z", "--laddr"]).and_then(|address| address.parse::<IpAddr>().ok());
+    let address = address.ok_or_else(|| place.wrong("--add-laddr needs an address: -z"))?;
+    // Which service, as any other command says it.
+    let target = [["-t", "--tcp-service"], ["-u", "--udp-service"]]
+        .into_iter()
+        .find_map(|names| behind(names).map(|endpoint| ["-D", names[0], endpoint].map(str::to_owned)));
+    let target = target.ok_or_else(|| place.wrong("--add-laddr needs a service: -t or -u"))?;
+    match grammar::parse(&target) {
+        Ok(Act::DeleteService(target)) => table.local_address(target, address),
+        Ok(_) => {}
+        Err(what) => return Err(place.wrong(what)),
+    }
+    Ok(())
+}
+
 /// `dpip OBJECT VERB ...`
 fn dpip(call: &Call, draft: &mut Draft) -> Result<(), Wrong> {
     let Call { place, words, .. } = call;
@@ -116,8 +141,7 @@ fn dpip(call: &Call, draft: &mut Draft) -> Result<(), Wrong> {
             let net = net()?;
             let device = behind("dev").ok_or_else(|| place.wrong("dpip addr needs dev"))?.to_owned();
             if words.contains(&"sapool") {
-                let nearest = "a local address of FullNAT, which is not supported yet";
-                draft.miss(place, format!("dpip {}", words.join(" ")), nearest);
+                // A local address, of which --add-laddr says for which service.
             } else if net.prefix_len() < net.max_prefix_len() {
                 draft.own.push((net, device));
             } else {

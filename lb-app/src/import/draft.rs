@@ -122,6 +122,10 @@ impl Draft {
             let key = service.plan.key();
             if let Some(why) = refused(key.vip) {
                 miss(&service.place, format!("service {key}: {why}"), "it is left out");
+            } else if let Some(local) =
+                service.plan.local_addresses.iter().find(|local| refused(**local).is_some())
+            {
+                miss(&service.place, format!("service {key}: its local address {local}"), "it is left out");
             } else if !seen.insert(key) {
                 miss(&service.place, format!("service {key} a second time"), "it is left out");
             } else {
@@ -130,8 +134,30 @@ impl Draft {
             false
         });
         let vips: HashSet<IpAddr> = self.services.iter().map(|service| service.plan.vip).collect();
+        for service in &mut self.services {
+            let place = service.place.clone();
+            service.plan.local_addresses.retain(|local| {
+                let is_free = !vips.contains(local);
+                if !is_free {
+                    miss(&place, format!("local address {local}, which is a VIP"), "it is left out");
+                }
+                is_free
+            });
+        }
+        // Without one there is no FullNAT.
+        self.services.retain(|service| {
+            let is_sound = service.plan.method != Method::FullNat || !service.plan.local_addresses.is_empty();
+            if !is_sound {
+                miss(&service.place, format!("FullNAT of {}", service.plan.key()), "it is left out");
+            }
+            is_sound
+        });
+        let local = self.services.iter().flat_map(|service| service.plan.local_addresses.clone());
+        let local: HashSet<IpAddr> = local.collect();
+        self.vips.retain(|(vip, _)| !local.contains(vip));
+        self.own.retain(|(net, _)| !local.contains(&net.addr()));
         let taken: HashSet<IpAddr> =
-            vips.iter().copied().chain(self.vips.iter().map(|(vip, _)| *vip)).collect();
+            vips.iter().copied().chain(local).chain(self.vips.iter().map(|(vip, _)| *vip)).collect();
         for service in &mut self.services {
             let key = service.plan.key();
             service.plan.name = unique(&mut names, &service.plan.name);
@@ -269,4 +295,25 @@ pub(super) fn scheduler(word: &str) -> Option<(&'static str, Option<&'static str
 /// Whether a method reaches servers on attached networks only, and so says which networks these are.
 pub(super) fn is_local(method: Method) -> bool {
     method.is_link_local() || method.rewrites_endpoints()
+}
+
+/// FullNAT, or the nearest thing where nothing says from which addresses.
+pub(super) fn full_nat(
+    place: &Place,
+    key: &ServiceKey,
+    local: &[IpAddr],
+    notes: &mut Vec<String>,
+    draft: &mut Draft,
+) -> Method {
+    if !local.is_empty() {
+        return Method::FullNat;
+    }
+    let nearest = "`method = \"nat\"` is used; `method = \"fullnat\"` needs `local_addresses`";
+    draft.miss(place, format!("FullNAT of {key} without local addresses"), nearest);
+    notes.push(
+        "differs: the method was FullNAT. Under NAT servers see clients' addresses, and the director must be their default \
+         gateway."
+            .to_owned(),
+    );
+    Method::Nat
 }

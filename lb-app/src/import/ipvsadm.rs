@@ -1,7 +1,7 @@
 //! What `ipvsadm -S -n` prints, what `ipvsadm -R` reads, and scripts that call ipvsadm.
 
 use super::{
-    draft::{Draft, Place, Server, Service, Wrong, name_of, scheduler},
+    draft::{Draft, Place, Server, Service, Wrong, full_nat, name_of, scheduler},
     files::Files,
     script::{self, Call},
 };
@@ -49,6 +49,8 @@ pub(super) struct Table {
     /// In the order in which they were added.
     order: Vec<Target>,
     services: HashMap<Target, Entry>,
+    /// Local addresses of DPVS's FullNAT.
+    local: HashMap<Target, Vec<IpAddr>>,
 }
 
 /// A service in the table.
@@ -78,6 +80,14 @@ impl Table {
     /// What has no equal, for whoever reads more than ipvsadm.
     pub(super) const fn draft_mut(&mut self) -> &mut Draft {
         &mut self.draft
+    }
+
+    /// A local address of a service, which DPVS reaches its servers from by FullNAT.
+    pub(super) fn local_address(&mut self, target: Target, address: IpAddr) {
+        let addresses = self.local.entry(target).or_default();
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
     }
 
     /// One call of ipvsadm.
@@ -156,14 +166,15 @@ impl Table {
     pub(super) fn draft(mut self) -> Draft {
         for target in std::mem::take(&mut self.order) {
             if let Some(entry) = self.services.remove(&target) {
-                service(&target, entry, &mut self.draft);
+                let local = self.local.remove(&target).unwrap_or_default();
+                service(&target, entry, local, &mut self.draft);
             }
         }
         self.draft
     }
 }
 
-fn service(target: &Target, entry: Entry, draft: &mut Draft) {
+fn service(target: &Target, entry: Entry, local: Vec<IpAddr>, draft: &mut Draft) {
     let Entry { place, options, servers } = entry;
     let one_each = "it is left out; write a service for each address and port";
     let (transport, vip, port) = match *target {
@@ -189,8 +200,14 @@ fn service(target: &Target, entry: Entry, draft: &mut Draft) {
     let forward = servers.first().and_then(|server| server.options.forward);
     let is_full_nat = servers.first().is_some_and(|server| server.full_nat);
     let mut notes = Vec::new();
-    let method = if is_full_nat { full_nat(&place, &key, &mut notes, draft) } else { method_of(forward) };
+    let method = match is_full_nat {
+        true => full_nat(&place, &key, &local, &mut notes, draft),
+        false => method_of(forward),
+    };
     let mut plan = ServicePlan::new(name_of(&key), key, method);
+    if method == Method::FullNat {
+        plan.local_addresses = local;
+    }
     said(&place, &key, &options, (&mut plan, &mut notes), draft);
     let servers = servers.into_iter().map(|real| {
         let mut notes = Vec::new();
@@ -279,19 +296,4 @@ const fn method_of(forward: Option<Forward>) -> Method {
         Some(Forward::Tunnel) => Method::Tun,
         Some(Forward::Gatewaying) | None => Method::Dr,
     }
-}
-
-/// FullNAT, or the nearest thing.
-fn full_nat(place: &Place, key: &ServiceKey, notes: &mut Vec<String>, draft: &mut Draft) -> Method {
-    draft.miss(
-        place,
-        format!("FullNAT of {key}"),
-        "`method = \"nat\"` is used: servers then reply through the director",
-    );
-    notes.push(
-        "differs: the method was FullNAT. Under NAT servers see clients' addresses, and the director must be their default \
-         gateway."
-            .to_owned(),
-    );
-    Method::Nat
 }

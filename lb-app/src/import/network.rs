@@ -52,6 +52,7 @@ pub(super) fn network(draft: &mut Draft) -> Network {
         let sorry = service.pool.sorry_server.map(|sorry| sorry.address.ip());
         let servers = service.servers.iter().map(|server| server.plan.address).chain(sorry);
         finder.taken.extend(servers.clone());
+        finder.taken.extend(&service.plan.local_addresses);
         if is_local(service.plan.method) {
             local.extend(servers.map(|server| (server, service.plan.method.is_link_local())));
         }

@@ -33,14 +33,14 @@ pub(super) fn read(files: &dyn Files, paths: &[String]) -> Result<Draft, Wrong> 
         }
     }
     let mut groups = HashMap::new();
-    for node in nodes.iter().filter(|node| node.key() == "virtual_server_group") {
+    for node in nodes.iter().filter(|node| is_group(node.key())) {
         groups.insert(node.value()?.to_owned(), node);
     }
     let script_user = rest::script_user(&nodes);
     for node in &nodes {
         match node.key() {
             "virtual_server" => services::read(node, &groups, script_user.as_deref(), &mut draft)?,
-            "virtual_server_group" => {}
+            key if is_group(key) => {}
             _ => rest::read(node, &mut draft)?,
         }
     }
@@ -53,4 +53,9 @@ pub(super) fn read(files: &dyn Files, paths: &[String]) -> Result<Draft, Wrong> 
     }
     rest::conclude(&nodes, &mut draft);
     Ok(draft)
+}
+
+/// Addresses by a name; those of DPVS's own keepalived are local ones of FullNAT.
+fn is_group(key: &str) -> bool {
+    matches!(key, "virtual_server_group" | "local_address_group" | "laddr_group")
 }

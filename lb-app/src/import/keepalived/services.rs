@@ -1,7 +1,7 @@
 //! `virtual_server`, its groups, and its real servers.
 
 use super::{
-    super::draft::{Draft, Place, Server, Service, Wrong, as_name, name_of, scheduler},
+    super::draft::{Draft, Place, Server, Service, Wrong, as_name, full_nat, name_of, scheduler},
     blocks::Node,
     checks::{self, Common, flag, program},
 };
@@ -75,6 +75,12 @@ pub(super) fn read(
                 };
             }
             "weight" => weight = weight_of(line)?,
+            "laddr_group_name" => {
+                let group = groups.get(line.value()?);
+                for line in group.map(|group| group.block()).transpose()?.unwrap_or_default() {
+                    plan.local_addresses.extend(range(line)?);
+                }
+            }
             "snmp_name" => name = Some(line.value()?.to_owned()),
             "flag-1" | "flag-2" | "flag-3" | "mh-port" | "sh-port" | "mh-fallback" | "sh-fallback"
             | "hashed" => {
@@ -127,6 +133,7 @@ pub(super) fn read(
              each of them"
         ));
     }
+    let local = std::mem::take(&mut plan.local_addresses);
     for (number, (vip, port)) in endpoints.iter().enumerate() {
         let Some(port) = *port else {
             let nearest = "it is left out; write a service for each port that is used";
@@ -140,6 +147,12 @@ pub(super) fn read(
             Some(name) => format!("{name}-{}", number + 1),
             None => name_of(&key),
         };
+        let mut notes = notes.clone();
+        let method = match method {
+            Method::FullNat => full_nat(&node.place, &key, &local, &mut notes, draft),
+            method => method,
+        };
+        let local_addresses = if method == Method::FullNat { local.clone() } else { Vec::new() };
         let own = servers.iter().map(|real| Server {
             place: real.place.clone(),
             plan: ServerPlan::new(real.address, real.port.unwrap_or(port), real.weight),
@@ -148,11 +161,11 @@ pub(super) fn read(
         });
         draft.services.push(Service {
             place: node.place.clone(),
-            plan: ServicePlan { name, protocol, vip: *vip, port, method, ..plan.clone() },
+            plan: ServicePlan { name, protocol, vip: *vip, port, method, local_addresses, ..plan.clone() },
             pool: pool.clone(),
             check: None,
             servers: own.collect(),
-            notes: notes.clone(),
+            notes,
         });
     }
     Ok(())
@@ -287,6 +300,8 @@ fn method_of(line: &Node, draft: &mut Draft) -> Result<Method, Wrong> {
     let word = line.value()?;
     let method = match word.to_ascii_uppercase().as_str() {
         "NAT" => Method::Nat,
+        // DPVS's own keepalived.
+        "FNAT" | "FULLNAT" => Method::FullNat,
         "DR" => Method::Dr,
         "TUN" => Method::Tun,
         _ => return Err(line.place.wrong(format!("{}: {word:?} is none of NAT, DR and TUN", line.key()))),
