@@ -18,7 +18,7 @@ use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 /// Every command that reads, and words of its answer.
-const READERS: [(&str, &[&str]); 33] = [
+const READERS: [(&str, &[&str]); 34] = [
     ("show director", &["forwarding; 2 workers, 2 ports"]),
     ("show events", &["started", "forwards 1 services with 2 workers"]),
     ("-Ln", &["Prot LocalAddress:Port Scheduler Flags", "TCP  192.0.2.100:80 rr", "198.51.100.11:8080"]),
@@ -28,10 +28,11 @@ const READERS: [(&str, &[&str]); 33] = [
     ),
     ("-Ln --stats", &["Conns   InPkts  OutPkts  InBytes OutBytes"]),
     ("show services tcp-nat-80 rate", &["CPS    InPPS   OutPPS    InBPS   OutBPS"]),
+    ("show announced", &["nothing is announced: there is no `file` in [announce]"]),
     ("show health", &["RemoteAddress:Port", "quorum reached, weight 2 up", "tcp", "serves", "in "]),
     ("-Lnc", &["IPVS connection entries", "pro expire state", "TCP 1", "ESTABLISHED"]),
     ("show connections state established protocol tcp vip 192.0.2.100 limit 5", &["192.0.2.10:", "1 shown"]),
-    ("count connections", &["connections, 1 of them active, capacity 131072", "  worker 1: "]),
+    ("count connections", &["connections, 1 of them active, capacity 262144", "  worker 1: "]),
     ("show neighbours", &["198.51.100.11 on lan at "]),
     ("show routes", &["198.51.100.0/24 on lan attached, own address 198.51.100.1"]),
     ("show overview 198.51.100.11 up", &["tcp-nat-80", "2/2", "1 of 1 services: 1 up"]),
@@ -40,7 +41,10 @@ const READERS: [(&str, &[&str]); 33] = [
     ("show drops all", &["tx-full", "dropped of"]),
     ("show timeouts", &["tcp-nat-80", "ESTABLISHED  15m00s"]),
     ("show timeouts tcp-nat-80", &["UDP          5m00s"]),
-    ("show tables", &["connections, worker 1", "65536", "neighbours, worker 0"]),
+    (
+        "show tables",
+        &["connections of IPv4, worker 1", "connections of IPv6, worker 0", "65536", "neighbours, worker 0"],
+    ),
     ("show memory", &["connection tables", "bytes per connection", "pool lb-packets"]),
     ("show port info all", &["* Infos for port 0 ", "Driver name: net_af_packet", "Port status: started"]),
     ("show port info lan", &["* Infos for port 1 ", "MTU: 1500"]),

@@ -15,7 +15,7 @@ pub(crate) fn readers() -> Vec<&'static str> {
 }
 
 fn forms(usage: &str) -> &'static [&'static str] {
-    const KNOWN: [(&str, &[&str]); 27] = [
+    const KNOWN: [(&str, &[&str]); 28] = [
         ("show director", &["show director"]),
         ("show events", &["show events", "show events count 3"]),
         ("show port info", &["show port info all", "show port info lan"]),
@@ -31,6 +31,7 @@ fn forms(usage: &str) -> &'static [&'static str] {
         ("show connection ", &["show connection udp 192.0.2.10:9 192.0.2.100:7"]),
         ("count connections", &["count connections"]),
         ("show health", &["show health"]),
+        ("show announced", &["show announced"]),
         ("show timeouts", &["show timeouts"]),
         ("show routes", &["show routes"]),
         ("show neighbours", &["show neighbours"]),

@@ -113,6 +113,12 @@ fn options(of: &Options) -> String {
         Json::Number(number) if number.as_u64() == Some(0) => None,
         Json::String(text) if text.is_empty() || text == "0s" => None,
         Json::String(text) => Some(format!(" {} {text}", option.word)),
+        Json::Array(list) if list.is_empty() => None,
+        Json::Array(list) => {
+            let words: Vec<String> =
+                list.iter().map(|one| one.as_str().map_or_else(|| one.to_string(), str::to_owned)).collect();
+            Some(format!(" {} {}", option.word, words.join(",")))
+        }
         value => Some(format!(" {} {value}", option.word)),
     });
     words.collect()
