@@ -11,6 +11,8 @@ use crate::world;
 pub enum Method {
     /// Address translation in both directions.
     Nat,
+    /// The same of both ends: servers see a local address of the director.
+    FullNat,
     /// IP-in-IP to the server, which answers the client itself.
     Tun,
     /// A new Ethernet address; the server answers the client itself.
@@ -18,7 +20,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// All of them.
+    /// Those of [`Config::http`]. FullNAT has stories of its own: it is for servers whose replies go elsewhere.
     pub const ALL: [Self; 3] = [Self::Nat, Self::Tun, Self::Dr];
 
     /// The word in `lb.toml`.
@@ -26,6 +28,7 @@ impl Method {
     pub fn word(self) -> &'static str {
         match self {
             Self::Nat => "nat",
+            Self::FullNat => "fullnat",
             Self::Tun => "tun",
             Self::Dr => "dr",
         }
@@ -36,6 +39,7 @@ impl Method {
     pub fn vip(self) -> Ipv4Addr {
         match self {
             Self::Nat => world::VIP_NAT,
+            Self::FullNat => world::VIP_FULLNAT,
             Self::Tun => world::VIP_TUN,
             Self::Dr => world::VIP_DR,
         }
@@ -52,18 +56,19 @@ impl Method {
     pub fn at6(self, port: u16) -> SocketAddrV6 {
         let vip = match self {
             Self::Nat => world::VIP6_NAT,
+            Self::FullNat => world::VIP6_FULLNAT,
             Self::Tun => world::VIP6_TUN,
             Self::Dr => world::VIP6_DR,
         };
         SocketAddrV6::new(vip, port, 0, 0)
     }
 
-    /// The port on the server for a port of the service: only NAT can translate it, so only NAT has to here.
+    /// The port on the server for a port of the service: only NAT and FullNAT can translate it, so they have to here.
     #[must_use]
     pub fn server_port(self, port: u16) -> u16 {
         match (self, port) {
-            (Self::Nat, world::HTTP) => world::HTTP_BEHIND_NAT,
-            (Self::Nat, world::ECHO) => world::ECHO_BEHIND_NAT,
+            (Self::Nat | Self::FullNat, world::HTTP) => world::HTTP_BEHIND_NAT,
+            (Self::Nat | Self::FullNat, world::ECHO) => world::ECHO_BEHIND_NAT,
             _ => port,
         }
     }
@@ -318,6 +323,13 @@ impl Service {
         line(text, &format!("vip = \"{vip}\"\nport = {}", self.port));
         line(text, &format!("protocol = \"{}\"\nmethod = \"{method}\"", self.protocol));
         line(text, &format!("scheduler = \"{}\"", self.scheduler));
+        if self.method == Method::FullNat {
+            let locals = match self.is_ipv6.0 {
+                false => world::LOCALS.map(|address| format!("\"{address}\"")),
+                true => world::LOCALS6.map(|address| format!("\"{address}\"")),
+            };
+            line(text, &format!("local_addresses = [{}]", locals.join(", ")));
+        }
         if self.adopt {
             line(text, "adopt = true");
         }

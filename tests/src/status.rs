@@ -139,7 +139,9 @@ fn service(words: &[&str]) -> Option<ServiceLine> {
 }
 
 fn server(words: &[&str]) -> Option<ServerLine> {
-    let ["->", address, forward @ ("Masq" | "Tunnel" | "Route"), weight, active, inactive, ..] = words else {
+    let ["->", address, forward @ ("Masq" | "FullNat" | "Tunnel" | "Route"), weight, active, inactive, ..] =
+        words
+    else {
         return None;
     };
     Some(ServerLine {

@@ -61,6 +61,10 @@ pub const VIP_NAT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 pub const VIP_TUN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 101);
 /// Virtual address of services forwarded by DR.
 pub const VIP_DR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 102);
+/// Virtual address of services forwarded by FullNAT.
+pub const VIP_FULLNAT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 103);
+/// What servers see in the place of clients under FullNAT, on the lan.
+pub const LOCALS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 200), Ipv4Addr::new(198, 51, 100, 201)];
 /// The client's address of IPv6.
 pub const CLIENT6: Ipv6Addr = wan6(0x10);
 /// The director on the wan, in IPv6.
@@ -79,6 +83,11 @@ pub const VIP6_NAT: Ipv6Addr = wan6(0x100);
 pub const VIP6_TUN: Ipv6Addr = wan6(0x101);
 /// Virtual address of IPv6 of services forwarded by DR.
 pub const VIP6_DR: Ipv6Addr = wan6(0x102);
+/// Virtual address of IPv6 of services forwarded by FullNAT.
+pub const VIP6_FULLNAT: Ipv6Addr = wan6(0x103);
+/// What servers see in the place of clients under FullNAT, in IPv6.
+pub const LOCALS6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x200), Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x201)];
 /// HTTP on a VIP, and on servers behind TUN and DR.
 pub const HTTP: u16 = 80;
 /// HTTP on servers behind NAT.
@@ -256,6 +265,14 @@ impl World {
         self.switch.ip("link set checks master lan")?;
         checks.ip(&format!("addr add {CHECKS}/24 dev lan"))?;
         Ok(checks)
+    }
+
+    /// Servers send everything by their default gateway, the router: nothing goes to the director unless it is for an address
+    /// on the lan.
+    pub fn take_director_from_routes(&self) -> Result<()> {
+        self.servers
+            .iter()
+            .try_for_each(|server| server.namespace().ip(&format!("rule del from {} table 10", server.lan())))
     }
 
     /// Pulls a server's lan cable out, or puts it back. The first server has number 1.

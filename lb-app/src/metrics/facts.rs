@@ -44,7 +44,7 @@ pub(crate) struct Server {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Worker {
     /// In the order of [`WORKER_COUNTERS`].
-    pub(crate) counters: [u64; 13],
+    pub(crate) counters: [u64; 14],
     pub(crate) connections: u64,
     pub(crate) waiting: u64,
     /// By [`DropReason`].
@@ -83,6 +83,8 @@ pub(crate) struct Facts {
     /// VIPs, and whether they are announced.
     pub(crate) announced: Vec<(String, bool)>,
     pub(crate) capacity: u64,
+    /// Local addresses, ports in use and ports towards all servers.
+    pub(crate) local_addresses: Vec<(String, u64, u64)>,
     pub(crate) changes: u64,
     /// Those that were made, and those that were refused.
     pub(crate) reloads: [u64; 2],
@@ -104,22 +106,25 @@ pub(crate) struct Facts {
 pub(crate) const SERVER_COUNTERS: [(&str, &str); 5] = [
     ("lb_server_connections", "Connections scheduled to a real server."),
     ("lb_server_incoming_packets", "Packets from clients to a real server."),
-    ("lb_server_outgoing_packets", "Packets from a real server to clients, under NAT."),
+    ("lb_server_outgoing_packets", "Packets from a real server to clients, under NAT and FullNAT."),
     ("lb_server_incoming_bytes", "Bytes of IPv4 packets from clients to a real server."),
-    ("lb_server_outgoing_bytes", "Bytes of IPv4 packets from a real server to clients, under NAT."),
+    (
+        "lb_server_outgoing_bytes",
+        "Bytes of IPv4 packets from a real server to clients, under NAT and FullNAT.",
+    ),
 ];
 
 /// Name and help of each of a service's counters.
 pub(crate) const SERVICE_COUNTERS: [(&str, &str); 5] = [
     ("lb_service_connections", "Connections scheduled to the servers of a service."),
     ("lb_service_incoming_packets", "Packets from clients to a service."),
-    ("lb_service_outgoing_packets", "Packets from a service to clients, under NAT."),
+    ("lb_service_outgoing_packets", "Packets from a service to clients, under NAT and FullNAT."),
     ("lb_service_incoming_bytes", "Bytes of IPv4 packets from clients to a service."),
-    ("lb_service_outgoing_bytes", "Bytes of IPv4 packets from a service to clients, under NAT."),
+    ("lb_service_outgoing_bytes", "Bytes of IPv4 packets from a service to clients, under NAT and FullNAT."),
 ];
 
 /// Name and help of each of a worker's counters.
-pub(crate) const WORKER_COUNTERS: [(&str, &str); 13] = [
+pub(crate) const WORKER_COUNTERS: [(&str, &str); 14] = [
     ("lb_worker_received_packets", "Packets received from ports."),
     ("lb_worker_taken_over_packets", "Packets taken over from other workers."),
     ("lb_worker_originated_packets", "Packets that the worker made itself."),
@@ -130,6 +135,10 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 13] = [
     ("lb_worker_ended_connections", "Connections ended, for whatever reason."),
     ("lb_worker_evicted_connections", "Unconfirmed connections that made room for new ones."),
     ("lb_worker_refused_connections", "New connections refused because no server of the service takes any."),
+    (
+        "lb_worker_exhausted_connections",
+        "New connections refused because no local port towards the server was free.",
+    ),
     ("lb_worker_sent_resets", "TCP resets sent as answers."),
     ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),
     ("lb_worker_missing_buffers", "Own packets not sent because there was no packet buffer."),
@@ -149,6 +158,9 @@ pub(crate) const PORT_COUNTERS: [(&str, &str); 8] = [
 
 /// Name and help of a gauge, and its value.
 type Gauge<T> = (&'static str, &'static str, fn(&T) -> u64);
+
+/// The same of a local address.
+type LocalGauge = Gauge<(String, u64, u64)>;
 
 impl Facts {
     /// Writes everything, piece by piece.
@@ -199,6 +211,20 @@ impl Facts {
         }
         writer.family(&gauge("lb_connections_capacity", "Capacity of all connection tables."));
         writer.sample("", self.capacity);
+        if !self.local_addresses.is_empty() {
+            let values: [LocalGauge; 2] = [
+                ("lb_local_address_ports_used", "Ports of a local address in use.", |it| it.1),
+                ("lb_local_address_ports_capacity", "Ports of a local address towards all servers.", |it| {
+                    it.2
+                }),
+            ];
+            for (name, help, value) in values {
+                writer.family(&gauge(name, help));
+                for local in &self.local_addresses {
+                    writer.sample(&labels(&[("address", &local.0)]), value(local));
+                }
+            }
+        }
         writer.family(&gauge("lb_packet_buffers", "Packet buffers in total."));
         writer.sample("", self.buffers[1]);
         writer.family(&gauge("lb_packet_buffers_used", "Packet buffers in use."));

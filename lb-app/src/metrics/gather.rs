@@ -61,6 +61,10 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
             .map(|(vip, why)| (vip.to_string(), why.is_none()))
             .collect(),
         capacity: running.capacity() as u64,
+        local_addresses: running
+            .local_addresses()
+            .map(|usage| (usage.address.to_string(), usage.used, usage.capacity))
+            .collect(),
         changes: current.generation,
         reloads: plane.reloads.counts(),
         events: running.journal.counts(),
@@ -147,6 +151,7 @@ fn workers(running: &Running) -> Vec<Worker> {
                 counters.ended.get(),
                 counters.evicted.get(),
                 counters.no_server.get(),
+                counters.ports_exhausted.get(),
                 counters.resets.get(),
                 counters.icmp_errors.get(),
                 counters.no_buffer.get(),

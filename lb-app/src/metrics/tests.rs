@@ -38,6 +38,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         changes: 3,
         reloads: [2, 1],
         announced: vec![("192.0.2.100".to_owned(), true)],
+        local_addresses: vec![("198.51.100.20".to_owned(), 12, 129_024)],
         watched: Some(Told { sha256: Some("0".repeat(64)), refused: None }),
         events: Journal::new().counts(),
         buffers: [100, 4_095],
@@ -46,7 +47,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         ..Facts::default()
     };
     facts.workers.push(Worker {
-        counters: [5; 13],
+        counters: [5; 14],
         connections: 7,
         dropped: vec![1; DropReason::ALL.len()],
         cycles: [1_000, 2_000],

@@ -33,12 +33,13 @@ pub(super) fn write_worker(text: &mut String, id: WorkerId, counters: &WorkerCou
     let _ = writeln!(text, "  handed over: {}", reasons.join(" "));
     let _ = writeln!(
         text,
-        "  connections: created {} ended {} evicted {} orphaned {} without-server {}",
+        "  connections: created {} ended {} evicted {} orphaned {} without-server {} without-port {}",
         counters.created.get(),
         counters.ended.get(),
         counters.evicted.get(),
         counters.orphaned.get(),
         counters.no_server.get(),
+        counters.ports_exhausted.get(),
     );
     let _ = writeln!(
         text,

@@ -9,15 +9,14 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
     let _ = writeln!(text, "Connections");
     let _ = writeln!(
         text,
-        "pro expire state       {:<18} {:<18} {:<18} worker",
+        "pro expire state       {:<18} {:<18} {:<18} worker local",
         "source", "virtual", "destination"
     );
     for Listed { worker, connection, idle, .. } in listed {
         let timeout = snapshot.service_of(connection.server_id).timeouts.of(connection.state);
         let left = Duration::from_millis(timeout.as_millis().saturating_sub(idle.as_millis()));
-        let _ = writeln!(
-            text,
-            "{:<3} {:<6} {:<11} {:<18} {:<18} {:<18} {}",
+        let line = format!(
+            "{:<3} {:<6} {:<11} {:<18} {:<18} {:<18} {:<6} {}",
             connection.protocol.upper(),
             minutes(left),
             connection.state.name(),
@@ -25,7 +24,9 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, listed: &[Listed], t
             connection.vip.to_string(),
             connection.server.to_string(),
             worker.0,
+            connection.local.map(|at| at.to_string()).unwrap_or_default(),
         );
+        let _ = writeln!(text, "{}", line.trim_end());
     }
     if (listed.len() as u64) < total {
         let _ = writeln!(text, "... {} more", total - listed.len() as u64);

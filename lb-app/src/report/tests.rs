@@ -130,7 +130,7 @@ fn connections_are_listed_as_by_ipvsadm() {
     connections::write(&mut text, &snapshot(), &listed, 12);
     let expected = "\
 Connections
-pro expire state       source             virtual            destination        worker
+pro expire state       source             virtual            destination        worker local
 TCP 14:58  ESTABLISHED 192.0.2.10:40000   192.0.2.100:80     192.0.2.11:8080    1
 UDP 00:00  UDP         192.0.2.10:40000   192.0.2.100:7      192.0.2.11:7       1
 ... 10 more
@@ -192,7 +192,7 @@ fn accounts_say_where_every_packet_went() {
     let expected = "\
 worker 0: received 10 taken-over 0 originated 0 sent 7 dropped 2 host 0 handed-over 1 waiting 0
   handed over: client 0 reply 1 shared 0
-  connections: created 3 ended 0 evicted 0 orphaned 0 without-server 0
+  connections: created 3 ended 0 evicted 0 orphaned 0 without-server 0 without-port 0
   answered: resets 0 icmp-errors 0; trouble: address-conflicts 0 no-buffer 0
 Dropped
              2  other-mac          Addressed to another host's MAC address.

@@ -79,7 +79,7 @@ pub const SECTIONS: [Section; 7] = [
     Section {
         name: "network",
         about: "routes and next hops",
-        commands: &["show routes", "add route", "delete route", "show neighbours"],
+        commands: &["show routes", "add route", "delete route", "show neighbours", "show local-addresses"],
     },
     Section {
         name: "packets",

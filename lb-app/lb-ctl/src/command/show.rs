@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     protocol::{
-        Request, connections, director, events, forward, health, memory, neighbours, overview, ports, routes,
-        services, timeouts, workers,
+        Request, connections, director, events, forward, health, local_addresses, memory, neighbours,
+        overview, ports, routes, services, timeouts, workers,
     },
     render::{Columns, View},
 };
@@ -66,6 +66,8 @@ pub enum Show {
     Neighbours,
     /// Attached networks and static routes
     Routes,
+    /// Local addresses of FullNAT: their services, ports in use and capacity
+    LocalAddresses,
     /// Workers: what they did, how busy they are, what they handed over
     Workers {
         /// Packets per poll
@@ -201,6 +203,7 @@ impl Show {
                 (Request::Connections(connections::Request::Show(which.endpoints())), View::Plain)
             }
             Show::Neighbours => (Request::Neighbours(neighbours::Request::List), View::Plain),
+            Show::LocalAddresses => (Request::LocalAddresses(local_addresses::Request::List), View::Plain),
             Show::Routes => (Request::Routes(routes::Request::List), View::Plain),
             Show::Workers { histogram } => {
                 let view = if histogram { View::Histogram } else { View::Plain };

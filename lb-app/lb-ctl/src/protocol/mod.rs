@@ -15,6 +15,7 @@ pub mod forward;
 pub mod framing;
 pub mod health;
 pub mod keys;
+pub mod local_addresses;
 pub mod memory;
 pub mod neighbours;
 pub mod options;
@@ -102,6 +103,8 @@ pub enum Request {
     Neighbours(neighbours::Request),
     /// Attached networks and static routes.
     Routes(routes::Request),
+    /// Local addresses of FullNAT.
+    LocalAddresses(local_addresses::Request),
     /// Ports.
     Ports(ports::Request),
     /// What was forwarded, handed over and dropped.
@@ -152,6 +155,8 @@ pub enum Reply {
     Neighbours(neighbours::Neighbours),
     /// Routes.
     Routes(routes::Routes),
+    /// Local addresses of FullNAT.
+    LocalAddresses(local_addresses::LocalAddresses),
     /// What ports are.
     PortInfo(ports::Infos),
     /// What ports counted.

@@ -1,6 +1,6 @@
-//! Neighbours and routes, as `ip` lists them.
+//! Neighbours and routes, as `ip` lists them, and local addresses.
 
-use crate::protocol::{neighbours::Neighbours, routes::Routes};
+use crate::protocol::{local_addresses::LocalAddresses, neighbours::Neighbours, routes::Routes};
 use std::fmt::Write;
 
 pub(super) fn neighbours(text: &mut String, neighbours: &Neighbours) {
@@ -21,6 +21,26 @@ pub(super) fn neighbours(text: &mut String, neighbours: &Neighbours) {
     }
     for worker in &neighbours.silent_workers {
         let _ = writeln!(text, "worker {worker} did not respond in time");
+    }
+}
+
+pub(super) fn local_addresses(text: &mut String, list: &LocalAddresses) {
+    if list.addresses.is_empty() {
+        let _ = writeln!(text, "no service has local addresses: they are for method fullnat");
+        return;
+    }
+    let _ = writeln!(text, "{:<16}{:>10}{:>12}{:>9}  services", "address", "in use", "capacity", "servers");
+    for address in &list.addresses {
+        let services = match address.services.as_slice() {
+            [] => "removed: it stays until its connections have ended".to_owned(),
+            services => services.join(", "),
+        };
+        let (used, capacity, servers) = (address.used, address.capacity, address.servers);
+        let _ = writeln!(
+            text,
+            "{:<16}{used:>10}{capacity:>12}{servers:>9}  {services}",
+            address.address.to_string()
+        );
     }
 }
 

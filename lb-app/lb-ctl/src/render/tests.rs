@@ -53,6 +53,16 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
                 "total": 3, "capacity": 131_072, "active": 2, "by_worker": [1, 2],
             }})],
         ),
+        (
+            "show local-addresses",
+            vec![json!({"local-addresses": {"addresses": [
+                {
+                    "address": "198.51.100.20", "services": ["dns", "web"], "servers": 2, "used": 1_234,
+                    "capacity": 129_024,
+                },
+                {"address": "198.51.100.21", "services": [], "servers": 0, "used": 3, "capacity": 0},
+            ]}})],
+        ),
         ("show workers", vec![workers()]),
         ("show workers histogram", vec![workers()]),
         ("show port info all", vec![ports()]),

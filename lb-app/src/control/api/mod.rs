@@ -16,6 +16,7 @@ mod explain;
 mod forward;
 mod health;
 mod keys;
+mod local_addresses;
 mod memory;
 mod network;
 mod options;
@@ -123,6 +124,7 @@ impl Api {
             Request::Connections(request) => connections::answer(running, request, who),
             Request::Neighbours(request) => Ok(network::neighbours(running, &request)),
             Request::Routes(request) => network::routes(running, &request, who),
+            Request::LocalAddresses(request) => Ok(local_addresses::answer(running, &request)),
             Request::Ports(request) => ports::answer(running, &self.port_baseline, request, who),
             Request::Forward(request) => {
                 Ok(forward::answer(running, &self.forward_baseline, &self.rates, &request))

@@ -4,10 +4,12 @@
 //! * [`running`]: the director that runs.
 //! * [`ports`]: its ports, stopped and started.
 //! * [`links`]: their links, which come up and go down.
+//! * [`locals`]: local addresses of FullNAT, and their ports.
 //! * [`drops`]: packets dropped above a rate.
 
 pub(crate) mod drops;
 pub(crate) mod links;
+pub(crate) mod locals;
 pub(crate) mod ports;
 pub(crate) mod running;
 pub(crate) mod workers;

@@ -9,10 +9,7 @@ use crate::{
     health::Knowledge,
     journal::Journal,
 };
-use lb_core::{
-    ids::LocalId,
-    service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
-};
+use lb_core::service::{load::LoadBoard, plan::Plan, snapshot::Snapshot};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::{path::PathBuf, sync::Arc};
 
@@ -116,11 +113,6 @@ impl Running {
     /// Connections there are.
     pub(crate) fn connections(&self) -> u64 {
         self.workers.iter().map(|worker| worker.counters.connections()).sum()
-    }
-
-    /// Connections that have a local address.
-    pub(crate) fn local_ports(&self, address: LocalId) -> u64 {
-        self.workers.iter().map(|worker| worker.counters.local_ports(address)).sum()
     }
 
     /// At most `most` connections of all workers.
