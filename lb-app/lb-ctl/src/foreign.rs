@@ -82,6 +82,8 @@ const KEYS: &[(&str, Meaning)] = &[
     ("tcp_check", Note("is `check = { type = \"tcp\" }` here")),
     ("http_get", Note("is `check = { type = \"http\" }` here")),
     ("ssl_get", Note("is `check = { type = \"https\" }` here")),
+    ("smtp_check", Note("is `check = { type = \"smtp\" }` here")),
+    ("helo_name", Is("check.helo")),
     ("dns_check", Note("is `check = { type = \"dns\" }` here")),
     ("udp_check", Note("is `check = { type = \"udp\" }` here")),
     ("ping_check", Note("is `check = { type = \"icmp\" }` here")),
@@ -190,6 +192,8 @@ const VALUES: &[(&str, &str)] = &[
     ("udp_check", "udp"),
     ("dns_check", "dns"),
     ("misc_check", "command"),
+    ("smtp_check", "smtp"),
+    ("smtpchk", "smtp"),
     ("external-check", "command"),
 ];
 

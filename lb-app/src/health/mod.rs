@@ -37,6 +37,7 @@ mod ports;
 mod probe;
 mod process;
 pub(crate) mod report;
+mod smtp;
 mod socket;
 mod state;
 mod target;

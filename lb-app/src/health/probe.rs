@@ -5,6 +5,7 @@ use super::{
     datagrams::Datagrams,
     dns, http, icmp,
     means::Means,
+    smtp,
     target::{Finding, Target, plain},
     udp,
 };
@@ -71,6 +72,14 @@ async fn ask(
         (Kind::Http(request), Some(talk)) => {
             let stream = talk.connect(to).await.map_err(|error| plain(&error))?;
             http::ask(means, stream, to, request).await
+        }
+        (Kind::Smtp(smtp), None) => {
+            let stream = means.doors.tcp(leave, to).await.map_err(|error| plain(&error))?;
+            smtp::ask(stream, smtp).await
+        }
+        (Kind::Smtp(smtp), Some(talk)) => {
+            let stream = talk.connect(to).await.map_err(|error| plain(&error))?;
+            smtp::ask(stream, smtp).await
         }
         (Kind::Icmp, None) => icmp::ask(&means.doors, leave, to.ip()).await,
         (Kind::Icmp, Some(talk)) => icmp::ask_by_ports(talk, to.ip()).await,

@@ -135,7 +135,7 @@ pub struct Server {
 /// How a server is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
-    /// `tcp`, `http`, `https`, `icmp`, `udp`, `dns` or `command`.
+    /// `tcp`, `http`, `https`, `smtp`, `icmp`, `udp`, `dns` or `command`.
     pub kind: String,
     /// What its packets are addressed to: `server` or `vip`.
     pub to: String,

@@ -130,7 +130,7 @@ impl Check {
         match self.kind {
             Kind::Command(_) => vec![Self::OPTIONS],
             Kind::Icmp => vec![Self::OPTIONS, Self::PACKETS],
-            Kind::Tcp | Kind::Http(_) | Kind::Udp(_) | Kind::Dns(_) => {
+            Kind::Tcp | Kind::Http(_) | Kind::Smtp(_) | Kind::Udp(_) | Kind::Dns(_) => {
                 vec![Self::OPTIONS, Self::PACKETS, Self::PORTS]
             }
         }
@@ -145,6 +145,7 @@ impl Check {
                 table.extend(pairs(Http::OPTIONS, http));
                 table.extend(http.tls.iter().flat_map(|tls| pairs(Tls::OPTIONS, tls)));
             }
+            Kind::Smtp(smtp) => table.extend(pairs(Smtp::OPTIONS, smtp)),
             Kind::Udp(udp) => table.extend(pairs(Udp::OPTIONS, udp)),
             Kind::Dns(dns) => table.extend(pairs(Dns::OPTIONS, dns)),
             Kind::Command(command) => table.extend(pairs(Command::OPTIONS, command)),
@@ -254,6 +255,8 @@ pub(crate) enum Kind {
     Tcp,
     /// Does it answer a request, with TLS or without?
     Http(Http),
+    /// Does it greet, and answer a HELO?
+    Smtp(Smtp),
     /// Does it answer an ICMP echo request?
     Icmp,
     /// Does it answer a datagram, or at least not reject it?
@@ -266,7 +269,8 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The words of configurations, all of them.
-    pub(crate) const NAMES: [&'static str; 7] = ["tcp", "http", "https", "icmp", "udp", "dns", "command"];
+    pub(crate) const NAMES: [&'static str; 8] =
+        ["tcp", "http", "https", "smtp", "icmp", "udp", "dns", "command"];
 
     /// The same with the default of whatever it can say.
     pub(crate) fn plain(&self) -> Self {
@@ -274,6 +278,7 @@ impl Kind {
             Kind::Http(Http { tls, .. }) => {
                 Kind::Http(Http { tls: tls.as_ref().map(|_| Tls::default()), ..Http::default() })
             }
+            Kind::Smtp(_) => Kind::Smtp(Smtp::default()),
             Kind::Udp(_) => Kind::Udp(Udp::default()),
             Kind::Dns(_) => Kind::Dns(Dns::default()),
             Kind::Command(_) => Kind::Command(Command::default()),
@@ -287,6 +292,7 @@ impl Kind {
             Kind::Tcp => "tcp",
             Kind::Http(Http { tls: None, .. }) => "http",
             Kind::Http(Http { tls: Some(_), .. }) => "https",
+            Kind::Smtp(_) => "smtp",
             Kind::Icmp => "icmp",
             Kind::Udp(_) => "udp",
             Kind::Dns(_) => "dns",
@@ -391,6 +397,25 @@ impl Tls {
         )
         .default("the host's"),
     ];
+}
+
+/// What is said to a mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Smtp {
+    /// What the director calls itself; keepalived's `helo_name`.
+    pub(crate) helo: String,
+}
+
+impl Smtp {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] =
+        &[option!(helo, Of::Domain, "The name that it says HELO with. keepalived: `helo_name`.")];
+}
+
+impl Default for Smtp {
+    fn default() -> Self {
+        Smtp { helo: "localhost".to_owned() }
+    }
 }
 
 /// A datagram and the answer that is expected.

@@ -1,7 +1,8 @@
 //! Reading `check` and `health` tables.
 
 use super::{
-    Check, Command, Dns, Http, Kind, OwnCheck, Pool, Tls, Udp, Via, WhenAllFail, check::DEFAULT_INTERVAL,
+    Check, Command, Dns, Http, Kind, OwnCheck, Pool, Smtp, Tls, Udp, Via, WhenAllFail,
+    check::DEFAULT_INTERVAL,
 };
 use crate::config::{
     options::{Said, read},
@@ -24,6 +25,11 @@ pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -
     let kind = match name.as_ref().map(|name| name.value) {
         Some("http") => Kind::Http(read_http(&mut table, false)),
         Some("https") => Kind::Http(read_http(&mut table, true)),
+        Some("smtp") => {
+            let mut smtp = Smtp::default();
+            read(&mut table, Smtp::OPTIONS, &mut smtp);
+            Kind::Smtp(smtp)
+        }
         Some("icmp") => Kind::Icmp,
         Some("udp") => Kind::Udp(read_udp(&mut table, problems)),
         Some("dns") => {

@@ -2,7 +2,7 @@
 
 use crate::config::{
     Announce, Control, File, Metrics,
-    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp},
+    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Smtp, Tls, Udp},
     settings::{Tunnel, Workers},
 };
 use lb_core::{
@@ -90,13 +90,15 @@ fn every_entry_is_sound() {
     check(Tls::OPTIONS, &Tls::default());
     check(Udp::OPTIONS, &Udp::default());
     check(Dns::OPTIONS, &Dns::default());
+    check(Smtp::OPTIONS, &Smtp::default());
     check(Command::OPTIONS, &Command::default());
 }
 
 #[test]
 fn what_foreign_words_are_is_there() {
     let of_all = [Check::OPTIONS, Check::PACKETS, Check::PORTS].map(fields);
-    let of_kinds = [fields(Http::OPTIONS), fields(Tls::OPTIONS), fields(Command::OPTIONS)];
+    let of_kinds =
+        [fields(Http::OPTIONS), fields(Tls::OPTIONS), fields(Smtp::OPTIONS), fields(Command::OPTIONS)];
     let checks = of_all.iter().chain(&of_kinds).flatten().map(|field| field.key);
     let keys: Vec<String> = fields(ServicePlan::OPTIONS)
         .iter()

@@ -3,7 +3,7 @@
 
 use crate::config::{
     Announce, Control, File, Metrics,
-    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Tls, Udp},
+    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Smtp, Tls, Udp},
     settings::{Tunnel, Workers},
 };
 use lb_core::{
@@ -105,6 +105,7 @@ fn the_reference_is_that_of_the_tables() {
         ("http", http),
         ("udp", rows(Udp::OPTIONS, &Udp::default())),
         ("dns", rows(Dns::OPTIONS, &Dns::default())),
+        ("smtp", rows(Smtp::OPTIONS, &Smtp::default())),
         ("command", rows(Command::OPTIONS, &Command::default())),
         ("pools", rows(Pool::OPTIONS, &Pool::default())),
         ("passive", rows(Passive::OPTIONS, &Passive::default())),

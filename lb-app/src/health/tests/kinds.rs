@@ -57,6 +57,37 @@ fn nobody() -> u16 {
 }
 
 #[test]
+fn smtp() {
+    /// A mail server that greets and answers with these; what it heard.
+    fn mail(greeting: &'static str, answer: &'static str) -> (u16, Arc<Mutex<Vec<String>>>) {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let all = heard.clone();
+        let port = server(move |mut stream| {
+            let _ = stream.write_all(greeting.as_bytes());
+            let mut lines = std::io::BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            while std::io::BufRead::read_line(&mut lines, &mut line).is_ok_and(|read| read > 0) {
+                let answer = if line.starts_with("QUIT") { "221 bye\r\n" } else { answer };
+                all.lock().unwrap().push(std::mem::take(&mut line));
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        (port, heard)
+    }
+    let smtp = "type = \"smtp\", helo = \"lb1.example.net\"";
+    let (port, heard) = mail("220-mail.example.net\r\n220 ready\r\n", "250-hello\r\n250 SIZE 1\r\n");
+    assert_eq!(find(smtp, port), Ok(()));
+    assert_eq!(heard.lock().unwrap()[..2], ["HELO lb1.example.net\r\n", "QUIT\r\n"]);
+    assert_eq!(fails(smtp, mail("554 go away\r\n", "").0), "its greeting is \"554 go away\", not 220");
+    let busy = mail("220 ready\r\n", "421 too busy\r\n").0;
+    assert_eq!(fails(smtp, busy), "its answer to HELO is \"421 too busy\", not 250");
+    assert_eq!(fails(smtp, server(drop)), "it closed the connection before its greeting");
+    assert_eq!(fails(smtp, nobody()), "it refused the connection");
+    let endless = server(|mut stream| while stream.write_all(b"220-and more\r\n").is_ok() {});
+    assert_eq!(fails(smtp, endless), "its greeting is too long");
+}
+
+#[test]
 fn tcp() {
     let tcp = "type = \"tcp\"";
     assert_eq!(find(tcp, answering("")), Ok(()));

@@ -6,7 +6,7 @@ use super::{
     super::draft::{Draft, Wrong},
     blocks::Node,
 };
-use crate::config::health::{Check, Command, Dns, Http, Kind, Pattern, Record, Tls, Udp, Via};
+use crate::config::health::{Check, Command, Dns, Http, Kind, Pattern, Record, Smtp, Tls, Udp, Via};
 use lb_core::time::Duration;
 
 /// What a virtual server says of all its checks.
@@ -196,13 +196,24 @@ fn kind(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Resul
             }
             Kind::Udp(udp)
         }
+        "SMTP_CHECK" => {
+            let mut smtp = Smtp::default();
+            if let Some(name) = line("helo_name") {
+                name.value()?.clone_into(&mut smtp.helo);
+            }
+            if let Some(host) = line("host") {
+                draft.miss(
+                    &host.place,
+                    "host of SMTP_CHECK",
+                    "the server itself is asked; `address` and `port` are others",
+                );
+            }
+            Kind::Smtp(smtp)
+        }
         "PING_CHECK" => Kind::Icmp,
         "TCP_CHECK" => Kind::Tcp,
         other => {
             let nearest = match other {
-                "SMTP_CHECK" => {
-                    "`type = \"tcp\"` checks whether the port accepts connections; it is used here"
-                }
                 "FILE_CHECK" => {
                     "`type = \"command\"` with a program that reads the file; TCP is checked here"
                 }
