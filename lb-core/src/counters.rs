@@ -106,6 +106,10 @@ drop_reasons! {
     WrongPort = "wrong-port",
     /// For one of the director's own addresses, which offer nothing but ping and being found, and no health check waits for it.
     OwnAddress = "own-address",
+    /// For the host side of a port, but the limit of such packets per second was reached.
+    HostLimited = "host-limited",
+    /// For the host side of a port, which took no more packets.
+    HostFull = "host-full",
     /// To a port or protocol of a VIP that no service uses, and not answered: the VIP is configured to drop, or it is a
     /// reset.
     Unserved = "unserved",

@@ -97,6 +97,8 @@ pub struct MemoryIo {
     pub transmitted: VecDeque<(PortId, MemoryPacket)>,
     /// Packets handed over, oldest first, with the worker they go to.
     pub handed_over: VecDeque<(WorkerId, MemoryPacket)>,
+    /// Packets that host sides got.
+    pub kernel: VecDeque<MemoryPacket>,
     /// Packets that ended.
     pub released: usize,
     /// Packets allocated.
@@ -116,6 +118,7 @@ impl Default for MemoryIo {
         MemoryIo {
             transmitted: VecDeque::new(),
             handed_over: VecDeque::new(),
+            kernel: VecDeque::new(),
             released: 0,
             allocated: 0,
             notices: Vec::new(),
@@ -150,6 +153,12 @@ impl Io for MemoryIo {
             return Err(packet);
         }
         self.release(packet);
+        Ok(())
+    }
+
+    fn to_kernel(&mut self, packet: MemoryPacket) -> Result<(), MemoryPacket> {
+        self.released += 1;
+        self.kernel.push_back(packet);
         Ok(())
     }
 

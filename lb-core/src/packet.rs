@@ -170,6 +170,11 @@ pub trait Io {
         Err(packet)
     }
 
+    /// Gives the host side of the port that it arrived on a packet. `Err` returns it when it takes no more.
+    fn to_kernel(&mut self, packet: Self::Packet) -> Result<(), Self::Packet> {
+        Err(packet)
+    }
+
     /// Whether [`Io::to_host`] would take this frame now. Takes nothing: explanations ask.
     fn waits_for(&self, frame: &[u8]) -> bool {
         let _ = frame;

@@ -104,6 +104,7 @@ impl Setup {
             verify_checksums: self.verify,
             redirection_len: 0,
             director: DirectorPlan::default(),
+            host_ports: Vec::new(),
         }
     }
 

@@ -105,6 +105,10 @@ fn write_network(f: &mut Formatter<'_>, plan: &Plan, devices: &[Device]) -> fmt:
         writeln!(f, "addresses = [{}]", addresses.join(", "))?;
         writeln!(f, "mtu = {}", interface.mtu)?;
         writeln!(f, "checksum_offload = {}", device.checksum_offload)?;
+        match &device.host {
+            Some(host) => writeln!(f, "host = {}", quoted(host))?,
+            None => writeln!(f, "# host: none")?,
+        }
     }
     for route in &plan.routes {
         writeln!(f, "\n[[routes]]")?;

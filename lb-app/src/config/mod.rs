@@ -35,6 +35,7 @@ use addresses::Addresses;
 use health::Health;
 use lb_core::{
     limits::{MAX_BYTES_PER_CONNECTION, MAX_BYTES_PER_CONNECTION_V6, MAX_SERVERS, MAX_SERVICES},
+    packet::PortId,
     service::{
         footprint,
         key::ServiceKey,
@@ -135,6 +136,8 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         return Err(report);
     }
     let Network { ports, interfaces, devices, routes, .. } = network;
+    let has_host = |(port, device): (PortId, &Device)| device.host.is_some().then_some(port);
+    let host_ports = (0..).map(PortId).zip(&devices).filter_map(has_host).collect();
     let tunnel_local = raw.tunnel_local.map(|local| local.value);
     let verify_checksums = raw.workers.set.verify_checksums;
     let plan = Plan {
@@ -148,6 +151,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         verify_checksums,
         redirection_len: 0,
         director: raw.director,
+        host_ports,
     };
     let metrics = raw.metrics;
     let room_is_given = raw.workers.said.place("servers").is_some();

@@ -2,7 +2,7 @@
 
 use super::{
     addresses::Addresses,
-    place::{At, Place},
+    place::{At, Field, Place},
     raw::{self, Raw},
     report::{Complaint, Problems},
     settings::Device,
@@ -255,7 +255,11 @@ fn interface_plan((index, port): (u16, &raw::Port)) -> InterfacePlan {
 
 fn device(port: &raw::Port) -> Device {
     let checksum_offload = port.checksum_offload.or(true).unwrap_or(true);
-    Device { name: text(&port.device), checksum_offload }
+    let host = match &port.host {
+        Field::Given(host) => Some(host.value.clone()),
+        Field::Absent | Field::Bad => None,
+    };
+    Device { name: text(&port.device), checksum_offload, host }
 }
 
 fn route_plan(route: &raw::Route) -> Option<RoutePlan> {

@@ -2,6 +2,7 @@
 
 use super::{
     announce::Announce,
+    check_values::device,
     health::{Hooks, OwnCheck, Pool, PoolPlaces, read_check, read_pool},
     options::{Said, read},
     place::{At, Field, Place},
@@ -72,6 +73,7 @@ pub(super) struct Port {
     pub(super) addresses: Option<Vec<At<IpNet>>>,
     pub(super) mtu: Field<u16>,
     pub(super) checksum_offload: Field<bool>,
+    pub(super) host: Field<String>,
 }
 
 /// `[[routes]]`
@@ -238,6 +240,7 @@ impl Port {
             addresses: table.require_list("addresses", "[\"192.0.2.1/24\"]", MAX_ADDRESSES, own_address),
             mtu: table.read("mtu", number(MIN_MTU..=MAX_MTU)),
             checksum_offload: table.read("checksum_offload", boolean),
+            host: table.read("host", device),
             place: table.finish(),
         }
     }

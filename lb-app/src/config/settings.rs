@@ -19,6 +19,8 @@ pub(crate) struct Device {
     pub(crate) name: String,
     /// Whether it verifies checksums, as far as it can.
     pub(crate) checksum_offload: bool,
+    /// The kernel's interface for what is the director's own there.
+    pub(crate) host: Option<String>,
 }
 
 /// `[config]`

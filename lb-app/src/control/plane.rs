@@ -7,7 +7,7 @@ use super::{
         reload::Reloads,
         watched::{LOOK, Looker, Watched},
     },
-    live::running::Running,
+    live::{host_sides::Mover, running::Running},
     watch::Watches,
 };
 use crate::health::Monitor;
@@ -71,6 +71,25 @@ impl ControlPlane {
             }
         };
         thread::Builder::new().name("lb-config".to_owned()).spawn(watch).map(drop)
+    }
+
+    /// Begins to move frames between ports and their host sides, if there are any.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(crate) fn move_frames(self: &Arc<Self>) -> std::io::Result<()> {
+        if self.running.taps.is_empty() {
+            return Ok(());
+        }
+        let running = Arc::downgrade(&self.running);
+        let work = move || {
+            let mut mover = Mover::default();
+            // It would otherwise hold what the end waits for.
+            while let Some(running) = running.upgrade().filter(|running| !running.shutdown.is_requested()) {
+                mover.round(&running, Instant::now());
+            }
+        };
+        thread::Builder::new().name("lb-host".to_owned()).spawn(work).map(drop)
     }
 
     /// Begins to tell routing daemons which VIPs may be sent here, if the configuration wants that.

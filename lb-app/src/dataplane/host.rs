@@ -6,6 +6,7 @@ use super::shutdown::Shutdown;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use lb_core::{
     family::{Family, Header, Message, V4, V6},
+    packet::PortId,
     wire::{ethernet, icmp, protocol},
     worker::host::Recipient,
 };
@@ -27,11 +28,20 @@ const WAITING: usize = 256;
 /// Packets that a worker sends at once.
 pub(crate) const SEND_BURST: usize = 32;
 
+/// Whom a packet goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    /// A server, a whole IPv4 packet.
+    Server(Recipient),
+    /// Whoever it says itself, by that port: a whole frame of the kernel's.
+    Port(PortId),
+}
+
 /// A packet that a worker is to send.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) to: Recipient,
-    /// A whole IP packet.
+    pub(crate) to: To,
+    /// The packet.
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -94,10 +104,15 @@ impl Host {
         // Any worker can; those of one check go by one, so that they stay in order.
         let port = usize::from(source_port(&bytes));
         let worker = &self.outgoing[port % self.outgoing.len()];
-        if let Err(error) = worker.try_send(Outgoing { to, bytes }) {
+        if let Err(error) = worker.try_send(Outgoing { to: To::Server(to), bytes }) {
             self.give_back(error.into_inner().bytes);
         }
         outcome
+    }
+
+    /// Has a frame of the kernel's sent, by one worker so that they stay in order. Whether there was room for it.
+    pub(crate) fn send_frame(&self, frame: Outgoing) -> bool {
+        self.outgoing[0].try_send(frame).is_ok()
     }
 
     /// A packet that arrived, with the port it is for.
@@ -374,6 +389,6 @@ mod tests {
         assert_eq!(workers[0].len(), 0);
         assert_eq!(workers[1].len(), WAITING);
         let sent = workers[1].try_recv().unwrap();
-        assert_eq!((sent.to, sent.bytes), (to, bytes));
+        assert_eq!((sent.to, sent.bytes), (To::Server(to), bytes));
     }
 }

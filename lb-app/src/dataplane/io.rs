@@ -4,6 +4,7 @@
 use super::{
     hand_over::{Ends, Peer},
     host::Host,
+    host_side::HostSides,
 };
 use crate::dpdk::{self, Consumer, Mbuf, Mempool, QueuePause, TxQueue};
 use crossbeam_channel::Sender;
@@ -40,6 +41,7 @@ pub(crate) struct LcoreIo {
     traffic: Arc<[PortTraffic]>,
     notices: Sender<Notice>,
     host: Arc<Host>,
+    sides: Arc<HostSides>,
 }
 
 impl LcoreIo {
@@ -49,13 +51,13 @@ impl LcoreIo {
         pool: Mempool,
         counters: Arc<WorkerCounters>,
         traffic: Arc<[PortTraffic]>,
-        (notices, host): (Sender<Notice>, Arc<Host>),
+        (notices, host, sides): (Sender<Notice>, Arc<Host>, Arc<HostSides>),
     ) -> Self {
         let pending = queues.iter().map(|_| Burst::new()).collect();
         let peers = rings.to.into_iter().map(|ring| ring.map(Peer::new)).collect();
         let released = Burst::new();
         let consumers = rings.from;
-        LcoreIo { queues, pending, peers, consumers, released, pool, counters, traffic, notices, host }
+        LcoreIo { queues, pending, peers, consumers, released, pool, counters, traffic, notices, host, sides }
     }
 
     /// The rings from other workers.
@@ -133,6 +135,14 @@ impl Io for LcoreIo {
 
     fn to_host(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
         if !self.host.take(packet.bytes()) {
+            return Err(packet);
+        }
+        self.release(packet);
+        Ok(())
+    }
+
+    fn to_kernel(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
+        if !self.sides.take(packet.port(), packet.bytes()) {
             return Err(packet);
         }
         self.release(packet);

@@ -5,7 +5,7 @@ use super::{
     activity::Activity,
     ask::Desk,
     clock::Clock,
-    host::{Host, Outgoing, SEND_BURST},
+    host::{Host, Outgoing, SEND_BURST, To},
     idle::Rest,
     io::PortTraffic,
     shutdown::Shutdown,
@@ -120,8 +120,13 @@ impl Lcore {
             return;
         }
         for Outgoing { to, bytes } in self.outgoing.try_iter().take(SEND_BURST) {
-            self.wired.originate(now, to, &bytes);
-            self.host.give_back(bytes);
+            match to {
+                To::Server(to) => {
+                    self.wired.originate(now, to, &bytes);
+                    self.host.give_back(bytes);
+                }
+                To::Port(port) => self.wired.originate_frame(port, &bytes),
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 //! * [`shutdown`]: pausing and ending all workers together.
 //! * [`hand_over`]: rings between all workers.
 //! * [`host`]: packets that the control plane sends and receives by ports.
+//! * [`host_side`]: packets between ports and the kernel.
 //! * [`io`]: the core's packets go to queues, rings and pools.
 //! * [`packet_filter`], [`tap`]: packets that somebody watches.
 //! * [`wired`]: a worker with its queues and rings.
@@ -19,6 +20,7 @@ pub(crate) mod clock;
 pub(crate) mod connection_view;
 pub(crate) mod hand_over;
 pub(crate) mod host;
+pub(crate) mod host_side;
 pub(crate) mod idle;
 pub(crate) mod io;
 pub(crate) mod lcore;

@@ -58,7 +58,7 @@ impl Shutdown {
 
     /// Whether workers are to end.
     #[inline]
-    pub(super) fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 

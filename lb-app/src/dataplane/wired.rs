@@ -4,7 +4,7 @@ use super::{io::LcoreIo, tap::Taps};
 use crate::dpdk::{Mbuf, RxQueue};
 use lb_core::{
     decide::Origin,
-    packet::Burst,
+    packet::{Burst, PortId},
     time::Instant,
     worker::{Worker, host::Recipient},
 };
@@ -45,6 +45,15 @@ impl WiredWorker {
         match &mut self.taps {
             None => self.worker.announce_due(now, &mut self.io),
             Some(taps) => taps.announce(&mut self.worker, now, &mut self.io),
+        }
+    }
+
+    /// Sends a frame of the kernel's by a port.
+    #[cold]
+    pub(super) fn originate_frame(&mut self, port: PortId, frame: &[u8]) {
+        match &mut self.taps {
+            None => self.worker.originate_frame(port, frame, &mut self.io),
+            Some(taps) => taps.originate_frame(&mut self.worker, port, frame, &mut self.io),
         }
     }
 

@@ -3,8 +3,12 @@
 use crate::{
     cli::Options,
     config::Config,
+    control::live::host_sides,
     dataplane::hand_over::RING_SIZE,
-    dpdk::{self, Mempool, PoolError, Port, PortError, PortSettings, RssWish, RxQueue, StartedPort, TxQueue},
+    dpdk::{
+        self, Mempool, PoolError, Port, PortError, PortSettings, RssWish, RxQueue, StartedPort, TxQueue,
+        host_tap::HostTap,
+    },
 };
 use lb_core::{
     limits::MAX_WAITING,
@@ -14,6 +18,7 @@ use lb_core::{
         routing::Routing,
     },
 };
+use std::io;
 use thiserror::Error;
 use tracing::warn;
 
@@ -31,6 +36,10 @@ const FRAME_ROOM: u16 = 2048;
 pub(crate) enum PortsError {
     #[error("port {name}: {error}")]
     Port { name: String, error: PortError },
+    #[error(
+        "host side {name}: {error}; it takes /dev/net/tun, CAP_NET_ADMIN, and a name that no interface has"
+    )]
+    Host { name: String, error: io::Error },
     #[error(transparent)]
     Pool(#[from] PoolError),
 }
@@ -43,6 +52,8 @@ pub(crate) struct Ports {
     /// By worker, then by port.
     pub(crate) tx: Vec<Vec<TxQueue>>,
     pub(crate) pool: Mempool,
+    /// Host sides, with the ports whose they are.
+    pub(crate) taps: Vec<(PortId, HostTap)>,
 }
 
 /// Opens and starts all ports of a configuration, and completes its plan with what they turned out to be.
@@ -65,6 +76,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
         rx: std::iter::repeat_with(Vec::new).take(workers).collect(),
         tx: std::iter::repeat_with(Vec::new).take(workers).collect(),
         pool: pool.clone(),
+        taps: Vec::new(),
     };
     let wishes = wishes(plan, workers);
     for (index, port) in opened.into_iter().enumerate() {
@@ -76,7 +88,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
             mtu: plan.mtu_of(PortId(index as u16)),
             rss: wishes[index],
             rx_checksum: plan.verify_checksums && config.devices[index].checksum_offload,
-            multicast: plan.interfaces.iter().any(has_ipv6),
+            multicast: plan.interfaces.iter().any(has_ipv6) || config.devices[index].host.is_some(),
         };
         let (started, rx, tx) = port
             .start(settings, &pool)
@@ -85,7 +97,16 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
         interfaces.for_each(|interface| interface.mac = started.mac());
         if settings.multicast && !started.takes_multicast() {
             let name = &plan.ports[index].name;
-            warn!("port {name} does not take multicast: neighbours of IPv6 may not find the director there");
+            warn!(
+                "port {name} does not take multicast: neighbours of IPv6 may not find the director there, and a host side \
+                 hears no groups"
+            );
+        }
+        if let Some(name) = &config.devices[index].host {
+            let tap = HostTap::create(name, started.mac(), settings.mtu)
+                .map_err(|error| PortsError::Host { name: name.clone(), error })?;
+            host_sides::prepare(&tap);
+            ports.taps.push((started.index(), tap));
         }
         ports.started.push(started);
         rx.into_iter().zip(&mut ports.rx).for_each(|(queue, of_worker)| of_worker.push(queue));

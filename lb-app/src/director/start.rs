@@ -18,7 +18,12 @@ use crate::{
         live::running::Running,
         plane::ControlPlane,
     },
-    dataplane::{clock::Clock, host::Host, shutdown::Shutdown},
+    dataplane::{
+        clock::Clock,
+        host::Host,
+        host_side::{HostSide, HostSides},
+        shutdown::Shutdown,
+    },
     dpdk::{self, Eal, LcoreId},
     health::{Knowledge, caution::cautions},
     metrics::{Ask, Exporter, Names, gather::gather},
@@ -30,6 +35,7 @@ use lb_core::{
     conn::connections::{BYTES_PER_CONNECTION, BYTES_PER_CONNECTION_V6},
     flow::key::Secret,
     limits::MAX_WORKERS,
+    packet::PortId,
     service::{footprint, load::LoadBoard, plan::Plan, snapshot::Snapshot},
     worker::Team,
 };
@@ -145,7 +151,14 @@ fn launch(
     let secret = left.as_ref().map_or_else(fresh_secret, |left| left.secret);
     let (notices, notice_board) = bounded(NOTICES);
     let (host, outgoing) = Host::new(lcores.len(), shutdown.clone());
+    let side_of = |port: PortId| {
+        let has_one = ports.taps.iter().any(|(of, _)| *of == port);
+        has_one.then(|| HostSide::new(plan.mtu_of(port)))
+    };
+    let sides = (0..).map(PortId).take(ports.started.len()).map(side_of).collect();
+    let sides = Arc::new(HostSides::new(sides));
     let common = Common {
+        sides: sides.clone(),
         team: Team {
             workers: lcores.len(),
             secret,
@@ -164,7 +177,7 @@ fn launch(
         left,
     };
     let (handles, workers) = common.launch(&eal, lcores, (ports.rx, ports.tx), outgoing)?;
-    let ports = (ports.started, ports.pool);
+    let ports = (ports.started, ports.pool, (ports.taps, sides));
     let times = (clock, shutdown.clone(), host);
     let running = Arc::new(Running::new(
         &eal,
@@ -180,6 +193,7 @@ fn launch(
     dpdk::spawn::close_on_exec();
     let plane = Arc::new(ControlPlane::new(running));
     plane.start_checks()?;
+    plane.move_frames().context("cannot start the thread of host sides")?;
     plane.announce().context("cannot start the thread that announces VIPs")?;
     plane.watch_file().context("cannot start the thread that watches the configuration file")?;
     let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {

@@ -9,6 +9,7 @@ use crate::{
         clock::Clock,
         hand_over::{self, Ends},
         host::{Host, Outgoing},
+        host_side::HostSides,
         idle::Rest,
         io::{LcoreIo, PortTraffic},
         lcore::{Ended, Lcore},
@@ -41,6 +42,7 @@ pub(super) struct Common {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) pool: Mempool,
     pub(super) host: Arc<Host>,
+    pub(super) sides: Arc<HostSides>,
     pub(super) notices: Sender<Notice>,
     pub(super) clock: Clock,
     pub(super) idle: Idle,
@@ -148,13 +150,13 @@ struct Make {
 
 impl Make {
     fn on_this_lcore(self) -> Lcore {
-        let Common { team, snapshot, pool, host, notices, clock, idle, shutdown, left } = self.common;
+        let Common { team, snapshot, pool, host, sides, notices, clock, idle, shutdown, left } = self.common;
         let mut worker = Worker::new(self.id, &team, snapshot, clock.now());
         let restored = left.map_or(0, |left| restore(&mut worker, &left, team.workers, clock.now()));
         let counters = worker.counters();
         // Whoever waits may have given up; the worker is then told to stop soon.
         let _ = self.ready.send(Ready { counters: counters.clone(), servers: worker.traffic(), restored });
-        let outside = (notices, host.clone());
+        let outside = (notices, host.clone(), sides);
         let io = LcoreIo::new(self.tx, self.rings, pool, counters, self.traffic.clone(), outside);
         Lcore {
             wired: WiredWorker { worker, rx: self.rx, io, taps: None },

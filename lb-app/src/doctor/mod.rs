@@ -54,6 +54,7 @@ fn examine(command: &CommandLine) -> Vec<Finding> {
                     findings.push(Finding::ok("role", text));
                 }
                 findings.extend(announce(&config));
+                findings.extend(host_sides(&config, root));
                 patient.config = Some(config);
             }
             Err(report) => findings.push(Finding::wrong(
@@ -70,6 +71,28 @@ fn examine(command: &CommandLine) -> Vec<Finding> {
     findings.extend(checks(&patient));
     findings.extend(drivers::look(&patient, &ports::cards_of(&patient, root)));
     findings
+}
+
+/// Whether ports can have their host sides.
+fn host_sides(config: &config::Config, root: &Path) -> Option<Finding> {
+    let names: Vec<&str> = config.devices.iter().filter_map(|device| device.host.as_deref()).collect();
+    let taken = names.iter().find(|name| root.join("sys/class/net").join(name).exists());
+    if names.is_empty() {
+        return None;
+    }
+    Some(if !root.join("dev/net/tun").exists() {
+        Finding::wrong(
+            "host side",
+            "there is no /dev/net/tun, which host sides of ports are made of",
+            "modprobe tun",
+        )
+    } else if let Some(name) = taken {
+        let text =
+            format!("there is an interface {name} already: that of a running lb-app, or somebody else's");
+        Finding::wrong("host side", text, format!("ip link show {name}"))
+    } else {
+        Finding::ok("host side", format!("the kernel gets {}", names.join(", ")))
+    })
 }
 
 /// Whether what is announced can be written where it is to be.

@@ -13,6 +13,7 @@
 //! * [`mod@ring`]: packets from one thread to one other.
 //! * [`peer`]: who is at the other end of a UNIX socket.
 //! * [`spawn`]: programs that hold nothing of all this.
+//! * [`host_tap`]: the kernel's side of a port.
 //! * [`hugealloc`]: an allocator that puts large tables on huge pages.
 //!
 //! Three rules make the interface safe, and every `SAFETY` comment leans on them:
@@ -27,6 +28,7 @@ pub mod device;
 pub mod dump;
 pub mod eal;
 pub mod ethtool;
+pub mod host_tap;
 pub mod hugealloc;
 pub mod lcore;
 mod lcore_id;

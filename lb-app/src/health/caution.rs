@@ -69,7 +69,13 @@ pub(crate) fn cautions(health: &Health, plan: &Plan) -> Vec<Caution> {
     let attached = Attached::default();
     let may = Capabilities::effective();
     let own = User::from_uid(geteuid()).ok().flatten().map(|user| user.name).unwrap_or_default();
-    Machine { is_attached: &|address| attached.has(address), may, own }.cautions(health, plan)
+    // The kernel is on the networks of ports with a host side, too, once the director runs.
+    let by_port = |address: IpAddr| {
+        let interfaces = plan.host_ports.iter().flat_map(|port| plan.interfaces_of(*port));
+        interfaces.flat_map(|interface| &interface.addresses).any(|net| net.contains(&address))
+    };
+    let is_attached = |address: IpAddr| by_port(address) || attached.has(address);
+    Machine { is_attached: &is_attached, may, own }.cautions(health, plan)
 }
 
 impl Machine<'_> {

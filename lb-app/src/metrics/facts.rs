@@ -80,6 +80,8 @@ pub(crate) struct Facts {
     pub(crate) forwarding: bool,
     /// What the director is to its VIPs.
     pub(crate) role: Role,
+    /// Host sides of ports: the port, and what was moved, in the order of [`HOST_COUNTERS`].
+    pub(crate) host_sides: Vec<(String, [u64; 4])>,
     /// VIPs, and whether they are announced.
     pub(crate) announced: Vec<(String, bool)>,
     pub(crate) capacity: u64,
@@ -156,6 +158,14 @@ pub(crate) const PORT_COUNTERS: [(&str, &str); 8] = [
     ("lb_port_missing_buffers", "Packets lost or delayed because there was no packet buffer."),
 ];
 
+/// Name, direction and help of each of a host side's counters. Those of one name follow one another.
+pub(crate) const HOST_COUNTERS: [(&str, &str, &str); 4] = [
+    ("lb_host_packets", "to-kernel", "Packets moved between a port and its host side."),
+    ("lb_host_packets", "from-kernel", "Packets moved between a port and its host side."),
+    ("lb_host_lost_packets", "to-kernel", "Packets lost between a port and its host side."),
+    ("lb_host_lost_packets", "from-kernel", "Packets lost between a port and its host side."),
+];
+
 /// Name and help of a gauge, and its value.
 type Gauge<T> = (&'static str, &'static str, fn(&T) -> u64);
 
@@ -169,6 +179,7 @@ impl Facts {
         self.write_director(&mut writer);
         self.write_workers(&mut writer);
         self.write_ports(&mut writer);
+        self.write_host_sides(&mut writer);
         self.write_health(&mut writer);
         self.write_services(&mut writer);
         self.write_servers(&mut writer);
@@ -307,6 +318,20 @@ impl Facts {
             writer.family(&Family { name, kind: Kind::Gauge, help });
             for port in &self.ports {
                 writer.sample(&labels(&[("port", &port.name)]), value(port));
+            }
+        }
+    }
+
+    fn write_host_sides<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
+        if self.host_sides.is_empty() {
+            return;
+        }
+        for (index, (name, direction, help)) in HOST_COUNTERS.into_iter().enumerate() {
+            if index.is_multiple_of(2) {
+                writer.family(&Family { name, kind: Kind::Counter, help });
+            }
+            for (port, counters) in &self.host_sides {
+                writer.sample(&labels(&[("port", port), ("direction", direction)]), counters[index]);
             }
         }
     }

@@ -15,7 +15,7 @@ use lb_core::{
     service::plan::{Admin, Plan, ServicePlan},
 };
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// Everything, now. `names` are those of the last time.
 pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
@@ -54,6 +54,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
         role: current.plan.director.role,
         sha256: current.config.sha256.clone(),
         watched: plane.watched.told(running),
+        host_sides: host_sides(running),
         announced: plane
             .announcer
             .verdicts()
@@ -77,6 +78,18 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
         health: plane.monitor().map(|monitor| monitor.report()),
         names,
     }
+}
+
+/// What was moved between ports and their host sides.
+fn host_sides(running: &Running) -> Vec<(String, [u64; 4])> {
+    let names = running.port_names();
+    let each = running.taps.iter().filter_map(|(port, _)| {
+        let moved = &running.sides.of(*port)?.moved;
+        let counters = [&moved.to_kernel, &moved.from_kernel, &moved.refused, &moved.lost];
+        let name = names.get(usize::from(port.0))?.clone();
+        Some((name, counters.map(|counter| counter.load(Relaxed))))
+    });
+    each.collect()
 }
 
 /// All services, and the servers of them all.

@@ -25,11 +25,17 @@ pub enum Purpose {
     ShareError,
     /// Copies of reports about the director's own tunnels.
     ShareReport,
+    /// For host sides of ports: how neighbours are found.
+    HostResolve,
+    /// For host sides: BGP, BFD, OSPF, VRRP.
+    HostRouting,
+    /// For host sides: everything else.
+    HostOther,
 }
 
 impl Purpose {
     /// Every purpose, in declaration order.
-    pub const ALL: [Purpose; 9] = [
+    pub const ALL: [Purpose; 12] = [
         Purpose::Reset,
         Purpose::Unreachable,
         Purpose::TooBig,
@@ -39,19 +45,25 @@ impl Purpose {
         Purpose::ShareStranger,
         Purpose::ShareError,
         Purpose::ShareReport,
+        Purpose::HostResolve,
+        Purpose::HostRouting,
+        Purpose::HostOther,
     ];
 
-    /// Whether it is an answer to the sender of a packet, rather than a copy for the other workers.
-    const fn is_answer(self) -> bool {
+    /// How often it is allowed in a second; answers to senders of packets as often as that.
+    const fn per_s(self, answers: u32) -> u32 {
         match self {
             Purpose::Reset
             | Purpose::Unreachable
             | Purpose::TooBig
             | Purpose::TimeExceeded
-            | Purpose::Echo => true,
+            | Purpose::Echo => answers,
             Purpose::ShareNeighbour | Purpose::ShareStranger | Purpose::ShareError | Purpose::ShareReport => {
-                false
+                SHARES_PER_S
             }
+            Purpose::HostResolve => HOST_RESOLVE_PER_S,
+            Purpose::HostRouting => HOST_ROUTING_PER_S,
+            Purpose::HostOther => HOST_OTHER_PER_S,
         }
     }
 }
@@ -62,13 +74,18 @@ pub struct Budgets([Limiter; Purpose::ALL.len()]);
 
 /// Packets of one purpose that are copied to other workers in a second.
 const SHARES_PER_S: u32 = 1_000;
+/// ARP packets that a worker gives to host sides in a second.
+const HOST_RESOLVE_PER_S: u32 = 2_000;
+/// Packets of routing and election protocols that it gives to them: a full table by BGP is not meant.
+const HOST_ROUTING_PER_S: u32 = 10_000;
+/// Other packets that it gives to them: as many as one thread of the control plane moves without falling behind.
+const HOST_OTHER_PER_S: u32 = 20_000;
 
 impl Budgets {
     /// Allows `answers_per_s` answers of each kind a second.
     #[must_use]
     pub fn new(answers_per_s: u32, now: Instant) -> Self {
-        let per_s = |purpose: Purpose| if purpose.is_answer() { answers_per_s } else { SHARES_PER_S };
-        Budgets(Purpose::ALL.map(|purpose| Limiter::new(per_s(purpose), now)))
+        Budgets(Purpose::ALL.map(|purpose| Limiter::new(purpose.per_s(answers_per_s), now)))
     }
 
     /// Whether one more is allowed for that purpose now.

@@ -169,6 +169,8 @@ pub struct Hear {
     pub share: Option<Purpose>,
     /// The answer to the sender's question.
     pub answer: Option<Reply>,
+    /// The host side of the port hears it, too.
+    pub kernel: bool,
     /// Why the packet ends if nobody here has asked.
     pub otherwise: DropReason,
 }

@@ -87,13 +87,18 @@ impl Known {
         }
         // Another worker may have asked; and who shares a question has answered it.
         let is_first = origin == Origin::Port;
-        let reply = question.filter(|it| is_first && self.answers_for(it.target, interface));
+        // The kernel answers for own addresses where it has them.
+        let has_host = self.has_host(self.snapshot.interfaces[interface].port);
+        let is_kernels = |address| has_host && matches!(self.snapshot.local_ip(address), Some(Local::Own(_)));
+        let reply = question
+            .filter(|it| is_first && self.answers_for(it.target, interface) && !is_kernels(it.target));
         let purpose = if known.is_some() { Purpose::ShareNeighbour } else { Purpose::ShareStranger };
         let hear = Hear {
             claim,
             neighbour: known,
             share: (is_first && (is_news || is_answer)).then_some(purpose),
             answer: reply.map(|question| question.reply),
+            kernel: has_host && is_first && reply.is_none(),
             otherwise,
         };
         Act::Hear(hear)

@@ -18,6 +18,7 @@ mod decision;
 pub mod defences;
 pub mod flow;
 mod hear;
+pub mod host;
 pub mod icmp;
 pub mod known;
 pub mod limiter;
@@ -48,10 +49,10 @@ impl Known {
         parsed: &Parsed<F>,
         origin: Origin,
     ) -> Decision<F> {
-        match parsed.kind {
+        let decision = match parsed.kind {
             Kind::Common | Kind::Flow => {
                 match F::connections(self).find_from(parsed.hit, parsed.key, parsed.place) {
-                    Some(hit) => self.matched(now, packet, parsed, hit),
+                    Some(hit) => return self.matched(now, packet, parsed, hit),
                     None => self.unmatched(now, packet, parsed, origin),
                 }
             }
@@ -61,6 +62,7 @@ impl Known {
             Kind::OtherFamily => Act::Drop(DropReason::UnknownEthertype).into(),
             Kind::OtherProtocol => self.other_protocol(now, parsed).into(),
             Kind::Drop => Act::Drop(parsed.reason).into(),
-        }
+        };
+        if self.has_host(packet.port()) { self.with_host(packet, origin, decision) } else { decision }
     }
 }

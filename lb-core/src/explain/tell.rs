@@ -14,6 +14,7 @@ use crate::{
     decide::{
         About, Act, Answer, Basis, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Relay,
         classify::Kind,
+        host::purpose,
         known::{Forwarded, Known},
         opening::Opening,
         room::Room,
@@ -157,7 +158,7 @@ impl<F: Forwarded> Story<F> {
                 self.say(Stage::Service, "for the director itself: a health check by its ports expects it");
                 Outcome::Host
             }
-            Act::Host(otherwise) => self.dropped(otherwise),
+            Act::Host(otherwise) => self.given_to_kernel(&worker.known, otherwise),
             Act::HandOver(to, why) => Outcome::HandedOver(to, why),
             Act::Refuse(refusal) => self.refused(&refusal),
             Act::Pass(pass) => self.passed(worker, &pass),
@@ -177,8 +178,21 @@ impl<F: Forwarded> Story<F> {
                 );
                 Outcome::Host
             }
-            Act::Hear(hear) => self.heard(&hear),
+            Act::Hear(hear) => self.heard(&worker.known, &hear),
         };
+    }
+
+    /// It is the host side's, if its port has one.
+    fn given_to_kernel(&mut self, known: &Known, otherwise: DropReason) -> Outcome {
+        if !known.has_host(self.packet.port()) {
+            return self.dropped(otherwise);
+        }
+        self.say(Stage::Service, "for the director itself: the host side of the port gets it");
+        if known.budgets.has(purpose(self.packet.bytes()), self.now) {
+            Outcome::Host
+        } else {
+            self.dropped(DropReason::HostLimited)
+        }
     }
 
     /// Why it ends, where the reason's own sentence, which the outcome shows, does not say enough.
@@ -401,7 +415,7 @@ impl<F: Forwarded> Story<F> {
         Outcome::Dropped(reason)
     }
 
-    fn heard(&mut self, hear: &Hear) -> Outcome {
+    fn heard(&mut self, known: &Known, hear: &Hear) -> Outcome {
         let claim = hear.claim;
         if hear.neighbour.is_some() {
             self.say(Stage::NextHop, format!("{} is at {}; learnt", claim.address, claim.mac));
@@ -418,6 +432,7 @@ impl<F: Forwarded> Story<F> {
             };
         }
         match hear.neighbour {
+            _ if hear.kernel => self.given_to_kernel(known, DropReason::ArpIgnored),
             Some(_) => Outcome::Host,
             None => Outcome::Dropped(hear.otherwise),
         }

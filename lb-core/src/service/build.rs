@@ -123,6 +123,9 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         verify_checksums: plan.verify_checksums,
         redirection_len: plan.redirection_len,
         role: plan.director.role,
+        host_ports: std::array::from_fn(|port| {
+            plan.host_ports.iter().any(|host| usize::from(host.0) == port)
+        }),
         generation,
         routing,
         services,

@@ -113,6 +113,8 @@ pub struct Snapshot {
     pub redirection_len: u16,
     /// What the director is to its VIPs.
     pub role: Role,
+    /// By port: whether it has a host side.
+    pub(super) host_ports: [bool; MAX_PORTS],
     /// VIPs, own and local addresses, in the order they were configured.
     pub locals: Vec<(IpAddr, Local)>,
     pub(super) v4: Addresses<V4>,
@@ -231,6 +233,13 @@ impl Snapshot {
     fn interface_of_vlan(&self, port: PortId, frame: &[u8]) -> Option<InterfaceId> {
         let is_it = |interface: &InterfacePlan| interface.port == port && interface.tags.are_of(frame);
         self.interfaces.numbered().find(|(_, interface)| is_it(interface)).map(|(id, _)| id)
+    }
+
+    /// Whether a port has a host side.
+    #[inline]
+    #[must_use]
+    pub fn has_host(&self, port: PortId) -> bool {
+        self.host_ports[usize::from(port.0) % MAX_PORTS]
     }
 
     /// Whether servers are behind a port.

@@ -156,7 +156,7 @@ impl<P: Packet> Worker<P> {
             }
             Act::Host(otherwise) => match io.to_host(packet) {
                 Ok(()) => self.books.counters.host.bump(),
-                Err(packet) => self.drop(packet, otherwise, io),
+                Err(packet) => self.give_to_kernel(now, packet, otherwise, io),
             },
             Act::HandOver(to, why) => match io.hand_over(to, packet) {
                 Ok(()) => self.books.counters.handed_over[why as usize].bump(),

@@ -1,14 +1,15 @@
 //! Packets that the director's control plane sends by the ports: health checks that take the way of traffic. The
-//! answers come to the director's own addresses, and [`Io::to_host`] takes them.
+//! answers come to the director's own addresses, and [`Io::to_host`] takes them. And what goes between a port and its
+//! host side.
 
 use super::Worker;
 use crate::{
     counters::DropReason,
-    decide::backend::Backend,
+    decide::{backend::Backend, host::purpose},
     family::{Family, Header, V4, V6},
     forward,
     ids::ServerId,
-    packet::{Io, Packet},
+    packet::{Io, Packet, PortId},
     time::Instant,
     wire::{ethernet, headers::Headers},
 };
@@ -26,6 +27,39 @@ pub struct Recipient {
 }
 
 impl<P: Packet> Worker<P> {
+    /// A packet for the director itself that nobody else waits for: the host side's of its port, if that has one.
+    #[cold]
+    pub(super) fn give_to_kernel(
+        &mut self,
+        now: Instant,
+        packet: P,
+        otherwise: DropReason,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        if !self.known.has_host(packet.port()) {
+            return self.drop(packet, otherwise, io);
+        }
+        if !self.known.budgets.take(purpose(packet.bytes()), now) {
+            return self.drop(packet, DropReason::HostLimited, io);
+        }
+        match io.to_kernel(packet) {
+            Ok(()) => self.books.counters.host.bump(),
+            Err(packet) => self.drop(packet, DropReason::HostFull, io),
+        }
+    }
+
+    /// Sends a frame that the kernel gave to the host side of a port.
+    #[cold]
+    pub fn originate_frame(&mut self, port: PortId, frame: &[u8], io: &mut impl Io<Packet = P>) {
+        let Some(mut packet) = io.allocate(port) else { return self.books.counters.no_buffer.bump() };
+        self.books.counters.originated.bump();
+        if !packet.set_len(frame.len()) {
+            return self.drop(packet, DropReason::TooBig, io);
+        }
+        packet.bytes_mut().copy_from_slice(frame);
+        io.transmit(port, packet);
+    }
+
     /// Sends a whole IP packet of the director's own to a server. One for a server that is not there any more is
     /// passed over.
     pub fn originate(&mut self, now: Instant, to: Recipient, bytes: &[u8], io: &mut impl Io<Packet = P>) {

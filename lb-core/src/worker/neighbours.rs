@@ -36,6 +36,7 @@ impl<P: Packet> Worker<P> {
             };
         }
         match hear.neighbour {
+            _ if hear.kernel => self.give_to_kernel(now, packet, DropReason::ArpIgnored, io),
             Some(_) => self.end_at_host(packet, io),
             None => self.drop(packet, hear.otherwise, io),
         }

@@ -279,10 +279,10 @@ pub fn spread() -> impl Strategy<Value = Spread> {
 pub fn plan() -> impl Strategy<Value = Plan> {
     let method = select(Method::ALL);
     let role = prop_oneof![4 => Just(Role::Active), 1 => Just(Role::Standby)];
-    let flags = (any::<(bool, bool, bool)>(), role);
+    let flags = (any::<(bool, bool, bool)>(), role, any::<bool>());
     let tunnels_to = select(vec!["[2001:db8:2::11]:80", "198.51.100.11:80"]);
     (method, spread(), spread(), flags, select(vec![576, 1400, 1500]), tunnels_to).prop_map(
-        |(method, wan, lan, ((verify, adopt, drop), role), mtu, tunnels_to)| {
+        |(method, wan, lan, ((verify, adopt, drop), role, host), mtu, tunnels_to)| {
             let mut plan = two_servers(method);
             let udp = two_servers(method).udp().services.remove(0);
             plan.services.push(udp);
@@ -290,6 +290,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             for service in &mut plan.services {
                 service.adopt = adopt && !method.hides_clients();
             }
+            plan.host_ports = if host { vec![WAN] } else { Vec::new() };
             plan.verify_checksums = verify;
             let unserved = if drop { Unserved::Drop } else { Unserved::Reject };
             plan.spread(wan, lan).mtu(LAN, mtu).unserved(VIP, unserved).role(role)

@@ -119,7 +119,7 @@ fn defaults_are_filled_in() {
     assert!(config.plan.verify_checksums);
     assert_eq!(config.plan.tunnel_local, None);
     assert_eq!(config.plan.interfaces[0].mtu, 1500);
-    let device = |name: &str| Device { name: name.to_owned(), checksum_offload: true };
+    let device = |name: &str| Device { name: name.to_owned(), checksum_offload: true, host: None };
     assert_eq!(config.devices, [device("net_af_packet0,iface=veth0,qpairs=2"), device("0000:03:00.1")]);
     assert_eq!((service.protocol, service.method), (Protocol::Tcp, Method::Nat));
     assert_eq!((service.scheduler, service.hash_port, service.adopt), (SchedulerKind::Wlc, false, false));

@@ -127,6 +127,8 @@ impl Difference {
                     changed(restart, &format!("port {name}: device"), &device.name, &other.name);
                     let offload = (device.checksum_offload, other.checksum_offload);
                     changed(restart, &format!("port {name}: checksum_offload"), offload.0, offload.1);
+                    let host = |device: &Device| device.host.clone().unwrap_or_else(|| "none".to_owned());
+                    changed(restart, &format!("port {name}: host"), host(device), host(other));
                 }
                 None => restart.push(Line::new(Kind::Removed, format!("port {name}"))),
             }

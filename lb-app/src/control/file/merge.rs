@@ -29,6 +29,7 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         verify_checksums,
         redirection_len: _,
         director,
+        host_ports: _,
     } = &file;
     let known = before.interfaces.iter().zip(&running.interfaces).zip(interfaces);
     Plan {
@@ -41,6 +42,7 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         tunnel_local: *last(&before.tunnel_local, &running.tunnel_local, tunnel_local),
         verify_checksums: *last(&before.verify_checksums, &running.verify_checksums, verify_checksums),
         redirection_len: running.redirection_len,
+        host_ports: running.host_ports.clone(),
         director: merge_options(DirectorPlan::OPTIONS, &before.director, &running.director, director),
     }
 }

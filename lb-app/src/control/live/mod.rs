@@ -5,11 +5,14 @@
 //! * [`ports`]: its ports, stopped and started.
 //! * [`links`]: their links, which come up and go down.
 //! * [`locals`]: local addresses of FullNAT, and their ports.
+//! * [`host_sides`]: frames between ports and the kernel, which sees what ports are by `netlink`.
 //! * [`drops`]: packets dropped above a rate.
 
 pub(crate) mod drops;
+pub(crate) mod host_sides;
 pub(crate) mod links;
 pub(crate) mod locals;
+mod netlink;
 pub(crate) mod ports;
 pub(crate) mod running;
 pub(crate) mod workers;

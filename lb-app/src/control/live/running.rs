@@ -4,12 +4,15 @@
 use super::workers::{Listed, WorkerView};
 use crate::{
     config::Config,
-    dataplane::{clock::Clock, host::Host, shutdown::Shutdown},
-    dpdk::{Eal, LcoreId, Mempool, StartedPort},
+    dataplane::{clock::Clock, host::Host, host_side::HostSides, shutdown::Shutdown},
+    dpdk::{Eal, LcoreId, Mempool, StartedPort, host_tap::HostTap},
     health::Knowledge,
     journal::Journal,
 };
-use lb_core::service::{load::LoadBoard, plan::Plan, snapshot::Snapshot};
+use lb_core::{
+    packet::PortId,
+    service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
+};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::{path::PathBuf, sync::Arc};
 
@@ -26,6 +29,9 @@ pub(crate) struct Current {
     pub(crate) generation: u64,
 }
 
+/// Host sides of ports, and what workers have for them.
+pub(crate) type HostEnds = (Vec<(PortId, HostTap)>, Arc<HostSides>);
+
 /// The running director.
 pub(crate) struct Running {
     /// The configuration file.
@@ -40,6 +46,10 @@ pub(crate) struct Running {
     pub(crate) shutdown: Arc<Shutdown>,
     /// What the control plane sends and receives by ports.
     pub(crate) host: Arc<Host>,
+    /// What workers and host sides of ports have for each other.
+    pub(crate) sides: Arc<HostSides>,
+    /// Host sides, with the ports whose they are.
+    pub(crate) taps: Vec<(PortId, HostTap)>,
     /// The lcore that controls.
     pub(crate) main_lcore: LcoreId,
     /// DPDK's memory is on huge pages.
@@ -62,7 +72,7 @@ impl Running {
         (plan, snapshot): (Plan, Arc<Snapshot>),
         workers: Vec<WorkerView>,
         (board, health): (Arc<LoadBoard>, Arc<Knowledge>),
-        (ports, pool): (Vec<StartedPort>, Mempool),
+        (ports, pool, (taps, sides)): (Vec<StartedPort>, Mempool, HostEnds),
         (clock, shutdown, host): (Clock, Arc<Shutdown>, Arc<Host>),
     ) -> Self {
         let (plan, config) = (Arc::new(plan), Arc::new(config));
@@ -75,6 +85,8 @@ impl Running {
             clock,
             shutdown,
             host,
+            sides,
+            taps,
             main_lcore: eal.main_lcore(),
             huge_pages: eal.has_hugepages(),
             health,

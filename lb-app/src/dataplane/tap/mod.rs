@@ -102,6 +102,18 @@ impl Taps {
         worker.announce_due(now, &mut self.of_its_own(io));
     }
 
+    /// Lets a worker send a frame of the kernel's while packets are watched.
+    #[cold]
+    pub(super) fn originate_frame(
+        &mut self,
+        worker: &mut Worker<Mbuf>,
+        port: PortId,
+        frame: &[u8],
+        io: &mut LcoreIo,
+    ) {
+        worker.originate_frame(port, frame, &mut self.of_its_own(io));
+    }
+
     /// Lets a worker send a packet of the control plane's while packets are watched.
     #[cold]
     pub(super) fn originate(
@@ -195,6 +207,10 @@ impl Io for TapIo<'_> {
 
     fn to_host(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
         self.io.to_host(packet)
+    }
+
+    fn to_kernel(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
+        self.io.to_kernel(packet)
     }
 
     fn waits_for(&self, frame: &[u8]) -> bool {

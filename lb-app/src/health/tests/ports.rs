@@ -4,7 +4,7 @@ use super::{check, loopbacks, service, target, target_at};
 use crate::{
     config::health::Check,
     dataplane::{
-        host::{Host, Outgoing},
+        host::{Host, Outgoing, To},
         shutdown::Shutdown,
     },
     health::{Balancer, Target, Way, means::Means, probe::probe, target::Finding},
@@ -168,6 +168,7 @@ fn find(
     let (ports, worker) = (host.clone(), workers.remove(0));
     let behind = thread::spawn(move || {
         for Outgoing { bytes, to } in worker {
+            let To::Server(to) = to else { continue };
             for packet in answer(&Request::read(to.as_traffic, &bytes)) {
                 let ethertype: [u8; 2] = if packet[0] >> 4 == 4 { [0x08, 0x00] } else { [0x86, 0xdd] };
                 ports.take(&[&[0; 12], &ethertype[..], &packet].concat());

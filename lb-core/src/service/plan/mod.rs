@@ -149,6 +149,8 @@ pub struct Plan {
     pub redirection_len: u16,
     /// What the director is to its VIPs.
     pub director: DirectorPlan,
+    /// Ports that have a host side: the director's own addresses there belong to the kernel.
+    pub host_ports: Vec<PortId>,
 }
 
 impl Plan {

@@ -1,0 +1,117 @@
+//! What of the packets on a port is its host side's: everything for the director's own addresses, and what is sent to all
+//! stations. VIPs and connections never are. The kernel answers ARP, neighbour discovery and ping for own addresses
+//! there; see `hear.rs` for what it hears of neighbours.
+//!
+//! What keeps routes and neighbours alive has budgets of its own, so that a flood to an own address takes nothing of it.
+
+use super::{
+    Act, Answer, Course, Decision, Origin, Refusal,
+    budgets::Purpose,
+    known::{Forwarded, Known},
+};
+use crate::{
+    counters::DropReason,
+    family::{Family, Header, V4, V6},
+    packet::{Packet, PortId},
+    service::snapshot::Local,
+    wire::{ethernet, get16, get32, protocol},
+};
+use std::net::IpAddr;
+
+/// VRRP's protocol number; CARP has the same.
+const VRRP: u8 = 112;
+const OSPF: u8 = 89;
+/// ICMPv6's types for neighbours and routers.
+const DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
+/// BGP's port, of either end.
+const BGP: u16 = 179;
+/// BFD's ports: one hop, echo, several hops.
+const BFD: [u16; 3] = [3784, 3785, 4784];
+
+impl Known {
+    /// The same decision, unless the packet is the host side's of its port.
+    #[cold]
+    pub(super) fn with_host<F: Forwarded>(
+        &self,
+        packet: &impl Packet,
+        origin: Origin,
+        decision: Decision<F>,
+    ) -> Decision<F> {
+        // What other workers share has been given to the host side by them.
+        if origin == Origin::Worker {
+            return decision;
+        }
+        let reason = match decision.course {
+            Course::Act(Act::Refuse(Refusal { answer: Answer::Echo, .. })) => DropReason::OwnAddress,
+            Course::Act(Act::Drop(reason)) => reason,
+            _ => return decision,
+        };
+        if self.is_for_host(packet) { Act::Host(reason).into() } else { decision }
+    }
+
+    /// Whether a frame is for the director's own addresses, or for all stations.
+    fn is_for_host(&self, packet: &impl Packet) -> bool {
+        let frame = packet.bytes();
+        let Some((ethertype, l3)) = ethernet::payload(frame) else { return false };
+        let (interface, to) =
+            (self.snapshot.interface_of(packet.port(), frame), ethernet::destination(frame));
+        if !ethernet::is_group(to) && to != self.snapshot.interfaces[interface].mac {
+            return false;
+        }
+        let is_own = |address: Option<IpAddr>| {
+            let local = address.and_then(|address| self.snapshot.local_ip(address));
+            ethernet::is_group(to) || matches!(local, Some(Local::Own(_)))
+        };
+        match ethertype {
+            // What there is to hear has been heard.
+            ethernet::ARP => false,
+            V4::ETHERTYPE => is_own(destination::<V4>(&frame[l3..])),
+            V6::ETHERTYPE => is_own(destination::<V6>(&frame[l3..])),
+            _ => true,
+        }
+    }
+
+    /// Whether a port has a host side.
+    #[must_use]
+    pub fn has_host(&self, port: PortId) -> bool {
+        self.snapshot.has_host(port)
+    }
+}
+
+fn destination<F: Family>(packet: &[u8]) -> Option<IpAddr> {
+    Header::<F>::read_cut(packet).map(|header| F::ip(header.destination))
+}
+
+/// The budget that a frame for a host side is taken from.
+#[must_use]
+pub fn purpose(frame: &[u8]) -> Purpose {
+    let read = || {
+        let (ethertype, l3) = ethernet::payload(frame)?;
+        match ethertype {
+            ethernet::ARP => Some(Purpose::HostResolve),
+            V4::ETHERTYPE => of_packet::<V4>(&frame[l3..]),
+            V6::ETHERTYPE => of_packet::<V6>(&frame[l3..]),
+            _ => None,
+        }
+    };
+    read().unwrap_or(Purpose::HostOther)
+}
+
+fn of_packet<F: Family>(packet: &[u8]) -> Option<Purpose> {
+    let header = Header::<F>::read_cut(packet)?;
+    let payload = packet.get(header.header_len..)?;
+    let ports = || {
+        let both = (payload.len() >= 4).then(|| get32(payload, 0))?;
+        Some([(both >> 16) as u16, get16(payload, 2)])
+    };
+    let is_routing = match header.protocol {
+        VRRP | OSPF => true,
+        protocol::TCP => ports()?.contains(&BGP),
+        protocol::UDP => BFD.contains(&ports()?[1]),
+        of_family if of_family == V6::ICMP && DISCOVERY.contains(payload.first()?) => {
+            return Some(Purpose::HostResolve);
+        }
+        _ => false,
+    };
+    is_routing.then_some(Purpose::HostRouting)
+}

@@ -1,0 +1,118 @@
+//! A port with a host side: what the kernel gets, and what it does not.
+
+use super::{
+    common::{
+        frame::*,
+        plan::*,
+        world::{Setup, World},
+    },
+    expect, expect_nothing,
+};
+use lb_core::{
+    counters::DropReason,
+    packet::Packet,
+    service::plan::{Mac, Method, Plan},
+};
+use std::net::Ipv4Addr;
+
+const CLIENT: &str = "203.0.113.10:4000";
+const STRANGER: Mac = Mac([2, 0, 0, 0, 9, 9]);
+const STRANGER_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+const OWN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+fn plan() -> Plan {
+    let mut plan = one_server(Method::Nat);
+    plan.host_ports = vec![WAN];
+    plan
+}
+
+/// What the kernel got since it was last asked.
+fn kernel(world: &mut World) -> Vec<Vec<u8>> {
+    world.ios[0].kernel.drain(..).map(|packet| packet.bytes().to_vec()).collect()
+}
+
+#[test]
+fn own_addresses_are_the_kernels() {
+    let mut world = World::new(&plan());
+    kernel(&mut world);
+    for frame in [
+        echo([203, 0, 113, 10].into(), OWN).via_gateway(),
+        tcp(CLIENT, "192.0.2.1:22", SYN).via_gateway(),
+        udp(CLIENT, "192.0.2.1:53", b"?").via_gateway(),
+        arp_request((STRANGER, STRANGER_ADDRESS), OWN),
+        arp_request((STRANGER, STRANGER_ADDRESS), STRANGER_ADDRESS),
+    ] {
+        expect_nothing(&mut world, WAN, &frame);
+        assert_eq!(kernel(&mut world), [frame]);
+    }
+    // What is sent to all stations: VRRP, say, and what is no IPv4 at all.
+    let mut vrrp = udp("192.0.2.254:1", "224.0.0.18:1", b"!").via_gateway();
+    vrrp[..6].copy_from_slice(&[1, 0, 0x5e, 0, 0, 18]);
+    let mut lldp = [0; 60];
+    lldp[..14].copy_from_slice(&[1, 0x80, 0xc2, 0, 0, 14, 2, 0, 0, 0, 9, 9, 0x88, 0xcc]);
+    for frame in [&vrrp[..], &lldp[..]] {
+        expect_nothing(&mut world, WAN, frame);
+        assert_eq!(kernel(&mut world), [frame]);
+    }
+}
+
+#[test]
+fn vips_and_connections_are_the_directors() {
+    let mut world = World::new(&plan());
+    kernel(&mut world);
+    let line = "wan: arp to 192.0.2.9: 192.0.2.100 is at 02:00:00:00:00:01";
+    expect(&mut world, WAN, &arp_request((STRANGER, STRANGER_ADDRESS), VIP), line);
+    let syn = tcp(CLIENT, "192.0.2.100:80", SYN).via_gateway();
+    expect(&mut world, WAN, &syn, "lan: 203.0.113.10:4000 > 198.51.100.11:8080 tcp syn ttl 63");
+    let line = "wan: 192.0.2.100:81 > 203.0.113.10:4000 tcp rst ack ttl 64";
+    expect(&mut world, WAN, &tcp(CLIENT, "192.0.2.100:81", SYN).via_gateway(), line);
+    let ping = echo([203, 0, 113, 10].into(), VIP).via_gateway();
+    assert_eq!(world.receive(WAN, &ping).len(), 1);
+    // Another port has no host side.
+    let other = tcp("198.51.100.11:1", "198.51.100.1:22", SYN).via_server();
+    expect_nothing(&mut world, LAN, &other);
+    assert_eq!(world.dropped(DropReason::OwnAddress), 1);
+    assert_eq!(kernel(&mut world), Vec::<Vec<u8>>::new());
+}
+
+#[test]
+fn neighbours_are_learnt_by_both() {
+    let mut world = World::silent(&plan(), Setup::default());
+    world.tick();
+    let reply = arp_reply((GATEWAY_MAC, GATEWAY), (WAN_MAC, OWN));
+    expect_nothing(&mut world, WAN, &reply);
+    assert_eq!(kernel(&mut world), [reply]);
+    let notices = format!("{:?}", world.ios[0].notices);
+    assert!(notices.contains("NeighbourFound"), "{notices}");
+}
+
+#[test]
+fn a_flood_leaves_room_for_routing() {
+    let mut world = World::new(&plan());
+    kernel(&mut world);
+    let flood = udp(CLIENT, "192.0.2.1:9", b"!").via_gateway();
+    for _ in 0..25_000 {
+        world.receive(WAN, &flood);
+    }
+    assert_eq!(kernel(&mut world).len(), 20_000);
+    assert_eq!(world.dropped(DropReason::HostLimited), 5_000);
+    for frame in [
+        tcp("192.0.2.254:40000", "192.0.2.1:179", ACK).via_gateway(),
+        tcp("192.0.2.254:179", "192.0.2.1:40000", ACK).via_gateway(),
+        udp("192.0.2.254:49152", "192.0.2.1:3784", b"bfd").via_gateway(),
+        arp_request((GATEWAY_MAC, GATEWAY), OWN),
+    ] {
+        expect_nothing(&mut world, WAN, &frame);
+        assert_eq!(kernel(&mut world), [frame]);
+    }
+}
+
+#[test]
+fn what_the_kernel_sends_leaves_as_it_is() {
+    let mut world = World::new(&plan());
+    let frame = arp_request((WAN_MAC, OWN), STRANGER_ADDRESS);
+    let (worker, io) = (&mut world.workers[0], &mut world.ios[0]);
+    worker.originate_frame(WAN, &frame, io);
+    let sent = world.tick();
+    assert_eq!((sent.len(), &sent[0].frame), (1, &frame));
+}
