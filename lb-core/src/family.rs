@@ -122,8 +122,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     fn message(kind: u8) -> Message;
     /// Bytes of the largest packet that gets through, if a whole message reports that another was too large.
     fn too_big(message: &[u8]) -> Option<u16>;
-    /// Type and code of a problem in its ICMP, and the number in the rest of the header.
-    fn problem(problem: Problem) -> (u8, u8, u32);
+    /// Type and code of a problem with `packet` in its ICMP, and the number in the rest of the header.
+    fn problem(problem: Problem, packet: &[u8]) -> (u8, u8, u32);
     /// Type of the answer to an echo request.
     const ECHO_REPLY: u8;
     /// Whether the checksum of a message covers the addresses of its packet, by a pseudo-header.

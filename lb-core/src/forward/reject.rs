@@ -53,7 +53,7 @@ pub fn icmp_error<F: Family>(
     frame.copy_within(added..added + l3, 0);
     F::write(&mut frame[l3..], &answer(at, source, added + quoted, F::ICMP));
     let message = &mut frame[l3 + F::HEADER_LEN..];
-    let (kind, code, rest) = F::problem(problem);
+    let (kind, code, rest) = F::problem(problem, &message[icmp::HEADER_LEN..]);
     (message[0], message[1]) = (kind, code);
     put32(message, icmp::REST, rest);
     icmp::set_checksum(F::message_sum(source, at.source, small(message.len())), message);

@@ -32,9 +32,6 @@ pub const PORT_UNREACHABLE: u8 = 4;
 /// Code of [`PARAMETER_PROBLEM`]: the protocol is not known.
 pub const UNKNOWN_NEXT_HEADER: u8 = 1;
 
-/// Where the number of the protocol is in a packet without extension headers: what [`UNKNOWN_NEXT_HEADER`] points at.
-const NEXT_HEADER: u32 = 6;
-
 /// What a message of this type is.
 #[must_use]
 pub const fn message(kind: u8) -> Message {
@@ -55,12 +52,13 @@ pub fn too_big(message: &[u8]) -> Option<u16> {
     (header[0] == TOO_BIG).then_some(mtu)
 }
 
-/// Type and code of a problem, and the number in the rest of the header.
+/// Type and code of a problem, and the number in the rest of the header. `protocol_at` is where the packet names its
+/// protocol, which RFC 4443 3.4 has an error about it point at.
 #[must_use]
-pub fn problem(problem: Problem) -> (u8, u8, u32) {
+pub fn problem(problem: Problem, protocol_at: u32) -> (u8, u8, u32) {
     match problem {
         Problem::Port => (UNREACHABLE, PORT_UNREACHABLE, 0),
-        Problem::Protocol => (PARAMETER_PROBLEM, UNKNOWN_NEXT_HEADER, NEXT_HEADER),
+        Problem::Protocol => (PARAMETER_PROBLEM, UNKNOWN_NEXT_HEADER, protocol_at),
         Problem::TooBig(mtu) => (TOO_BIG, 0, u32::from(mtu)),
         Problem::TimeExceeded => (TIME_EXCEEDED, 0, 0),
     }

@@ -273,7 +273,7 @@ impl Family for V4 {
         icmp::too_big(message)
     }
 
-    fn problem(problem: Problem) -> (u8, u8, u32) {
+    fn problem(problem: Problem, _packet: &[u8]) -> (u8, u8, u32) {
         icmp::problem(problem)
     }
 

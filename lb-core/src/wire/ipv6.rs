@@ -8,7 +8,7 @@ use super::{
     get16, get128, icmp, icmpv6, ipv4, put16, put32, put128,
 };
 use crate::{
-    cast::{high64, low16, low32, low64, small},
+    cast::{count32, high64, low16, low32, low64, small},
     family::{self, Family, Message, Problem, V6},
     mix::fold_multiply,
 };
@@ -67,6 +67,8 @@ pub fn is_sound_but_for_extensions(packet: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Payload {
     protocol: u8,
+    /// Where the protocol is named.
+    named_at: usize,
     /// Where it starts.
     at: usize,
     /// Of a fragment: where it belongs and whether more follow; else 0, as of one that is all of its packet (RFC 6946).
@@ -76,10 +78,10 @@ struct Payload {
 /// Walks the extension headers of a packet whose end may be missing. `None` if they are cut off, are more than the bounds
 /// allow, stand where they must not, or want the packet to go on to another router: it does not end here then.
 fn payload(packet: &[u8], first: u8) -> Option<Payload> {
-    let (mut protocol, mut at, mut fragment) = (first, HEADER_LEN, 0);
+    let (mut protocol, mut named_at, mut at, mut fragment) = (first, NEXT_HEADER, HEADER_LEN, 0);
     for number in 0..=MAX_EXTENSIONS {
         if !matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
-            return Some(Payload { protocol, at, fragment });
+            return Some(Payload { protocol, named_at, at, fragment });
         }
         let header = packet.get(at..)?.first_chunk::<8>()?;
         let len = match protocol {
@@ -91,16 +93,22 @@ fn payload(packet: &[u8], first: u8) -> Option<Payload> {
             ROUTING if header[3] > 0 => return None,
             _ => 8 + 8 * usize::from(header[1]),
         };
-        (protocol, at) = (header[0], at + len);
+        (protocol, named_at, at) = (header[0], at, at + len);
         if at > packet.len() || at > HEADER_LEN + MAX_EXTENSIONS_LEN {
             return None;
         }
         // What follows is the middle of something.
         if fragment & OFFSET != 0 {
-            return Some(Payload { protocol, at, fragment });
+            return Some(Payload { protocol, named_at, at, fragment });
         }
     }
     None
+}
+
+/// Where a packet names its protocol: in the last of its extension headers, if it has any.
+fn protocol_at(packet: &[u8]) -> u32 {
+    let walked = packet.get(NEXT_HEADER).and_then(|&first| payload(packet, first));
+    count32(walked.map_or(NEXT_HEADER, |it| it.named_at))
 }
 
 /// Whether a host may send from this address: neither multicast, loopback or "nobody" (RFC 4291 2.5.2, 2.5.3, 2.7), nor one
@@ -222,7 +230,7 @@ impl Family for V6 {
         }
         let total_len = HEADER_LEN + usize::from(get16(b, PAYLOAD_LEN));
         let packet = &bytes[..total_len.min(bytes.len())];
-        let Payload { protocol, at, fragment } = payload(packet, b[NEXT_HEADER])?;
+        let Payload { protocol, at, fragment, .. } = payload(packet, b[NEXT_HEADER])?;
         Some(Header {
             header_len: at,
             total_len,
@@ -306,8 +314,8 @@ impl Family for V6 {
         icmpv6::too_big(message).filter(|mtu| *mtu >= SMALLEST_MTU)
     }
 
-    fn problem(problem: Problem) -> (u8, u8, u32) {
-        icmpv6::problem(problem)
+    fn problem(problem: Problem, packet: &[u8]) -> (u8, u8, u32) {
+        icmpv6::problem(problem, protocol_at(packet))
     }
 
     const MESSAGES_COVER_ADDRESSES: bool = true;

@@ -187,6 +187,9 @@ fn what_is_not_served_is_refused() {
     let line =
         format!("wan: 2001:db8:1::100 > 2001:db8:a::10 icmpv6 unknown protocol at 6 [{quoted}] ttl 64");
     expect(&mut world, WAN, &strange.via_gateway(), &line);
+    let behind = strange.behind(60, OPTIONS).behind(60, OPTIONS);
+    let line = world.receive(WAN, &behind.via_gateway()).remove(0).line();
+    assert!(line.contains("unknown protocol at 48"), "it is the second header that names it: {line}");
     let vips = vec![VipPlan { address: VIP6.into(), unserved: Unserved::Drop }];
     let mut world = World::new(&Plan { vips, ..one_server6(Method::Nat) });
     expect_nothing(&mut world, WAN, &tcp6(CLIENT, other, SYN).via_gateway());
