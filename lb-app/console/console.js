@@ -507,8 +507,11 @@ async function ask() {
   showAbout(about);
   await showServices();
   const connections = showWorkers(await get("workers"), about.uptime_ms);
-  const fill = about.capacity ? 100 * connections / about.capacity : 0;
-  sample("connections", connections, whole(connections), fill.toFixed(1) + " % of " + whole(about.capacity));
+  // Each family has tables of its own: it is the fuller one that matters.
+  const share = table => table.capacity ? 100 * table.connections / table.capacity : 0;
+  const fuller = about.tables.reduce((one, other) => share(other) > share(one) ? other : one);
+  const fill = share(fuller).toFixed(1) + " % of " + whole(fuller.capacity) + " for " + fuller.family;
+  sample("connections", connections, whole(connections), fill);
   if (round % 5 === 0) showInfos(await get("ports"));
   showPorts(await get("ports", { counters: true }));
   showDrops(await get("drops"));

@@ -4,7 +4,12 @@
 //! no read-modify-write instruction, no lock. A reader sees each counter exactly, but two counters read one after
 //! the other may be a few packets apart while the worker runs.
 
-use crate::{ids::LocalId, limits::MAX_LOCAL_ADDRESSES, packet::HandOver};
+use crate::{
+    family::{Family, V6},
+    ids::LocalId,
+    limits::MAX_LOCAL_ADDRESSES,
+    packet::HandOver,
+};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that one thread adds to and others read.
@@ -188,6 +193,10 @@ pub struct WorkerCounters {
     pub created: Counter,
     /// Connections ended, for whatever reason.
     pub ended: Counter,
+    /// Of those created, the ones of IPv6, which have a table of their own.
+    pub created_v6: Counter,
+    /// Of those ended, the ones of IPv6.
+    pub ended_v6: Counter,
     /// Of those ended, unconfirmed ones that made room for a new connection.
     pub evicted: Counter,
     /// Of those ended, connections of a server that was gone when a packet came for it.
@@ -217,6 +226,8 @@ impl Default for WorkerCounters {
             address_conflicts: counter(),
             created: counter(),
             ended: counter(),
+            created_v6: counter(),
+            ended_v6: counter(),
             evicted: counter(),
             orphaned: counter(),
             waiting: counter(),
@@ -249,12 +260,35 @@ impl WorkerCounters {
         self.handed_over.iter().map(Counter::get).sum()
     }
 
+    /// Counts a connection created.
+    pub fn count_created<F: Family>(&self) {
+        self.created.bump();
+        if F::ETHERTYPE == V6::ETHERTYPE {
+            self.created_v6.bump();
+        }
+    }
+
+    /// Counts a connection ended.
+    pub fn count_ended<F: Family>(&self) {
+        self.ended.bump();
+        if F::ETHERTYPE == V6::ETHERTYPE {
+            self.ended_v6.bump();
+        }
+    }
+
     /// Connections now.
     #[must_use]
     pub fn connections(&self) -> u64 {
         // In this order: if one ends in between, the difference must not become negative.
         let ended = self.ended.get();
         self.created.get().saturating_sub(ended)
+    }
+
+    /// Of the connections now, those of IPv6.
+    #[must_use]
+    pub fn connections_v6(&self) -> u64 {
+        let ended = self.ended_v6.get();
+        self.created_v6.get().saturating_sub(ended)
     }
 
     /// What came in minus what went out. While the worker is between bursts this is the number of packets it

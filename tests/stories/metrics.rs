@@ -55,7 +55,9 @@ fn prometheus_reads_metrics_and_judges_them() -> Result<()> {
     let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf");
     let check = "check = { type = \"http\", interval = \"100ms\", timeout = \"100ms\", fall = 2 }";
     let service = Service::tcp(Method::Nat, world::HTTP).line(check);
-    let config = Config::new().service(service).section(format!("[metrics]\nlisten = \"{METRICS}\""));
+    // The dashboard shows local addresses, too.
+    let config = Config::new().service(service).service(Service::tcp(Method::FullNat, world::HTTP));
+    let config = config.section(format!("[metrics]\nlisten = \"{METRICS}\""));
     let director = world.start(&config)?;
     let _prometheus = prometheus(&world, &conf)?;
     world.client().who_answers(Method::Nat.at(world::HTTP), 40)?;
@@ -66,9 +68,9 @@ fn prometheus_reads_metrics_and_judges_them() -> Result<()> {
     ensure!(counted, "{query}: {:?}", value(&world, query)?);
     for (query, expected) in [
         ("up", 1.0),
-        ("count(lb_server_weight)", 2.0),
+        ("count(lb_server_weight)", 4.0),
         ("sum(lb_health_up)", 2.0),
-        ("lb_connections_capacity", 131_072.0),
+        ("lb_connections_capacity{family=\"IPv4\"}", 131_072.0),
         ("count(lb_worker_received_packets_total)", 2.0),
         ("count(lb_port_received_packets_total)", 2.0),
         ("count(lb_build_info)", 1.0),

@@ -51,7 +51,7 @@ fn words_are_completed_and_lines_remembered() -> Result<()> {
     terminal.shows(&["198.51.100.11:8080  enabled, up", "set server tcp-nat-80"])?;
     terminal.press("198.51.100.11 ")?;
     terminal.press("?")?;
-    terminal.shows(&["weight  Share of new connections"])?;
+    terminal.shows(&["weight       Share of new connections"])?;
     terminal.press("\u{3}")?;
     terminal.shows(&["lbctl> "])?;
     terminal.press("help services\r")?;
@@ -80,11 +80,11 @@ fn words_are_completed_and_lines_remembered() -> Result<()> {
     terminal.shows(&["drain 198.51.100.11:8080 of tcp-nat-80?"])?;
     terminal.press("y")?;
     terminal.shows(&["198.51.100.11:8080 of tcp-nat-80: drain", "1 drain"])?;
-    assert!(control.ask("-Ln")?.contains(" drain"));
+    assert!(control.ask("show services")?.contains(" drain"));
     terminal.press("e203.0.113.10:40000\r")?;
     terminal.shows(&["server 198.51.100.11:8080 of service tcp-nat-80", "a packet of 203.0.113.10:40000"])?;
     terminal.press("quy")?;
-    assert!(eventually(PATIENCE, || Ok(!control.ask("-Ln")?.contains(" drain")))?);
+    assert!(eventually(PATIENCE, || Ok(!control.ask("show services")?.contains(" drain")))?);
     terminal.press("q")?;
     terminal.shows(&["lbctl> "])?;
     terminal.press("quit\r")?;

@@ -78,6 +78,6 @@ fn status(plane: &ControlPlane) -> String {
     let running = &plane.running;
     let services = running.current().plan.services.len();
     let down = running.health.down();
-    let (connections, capacity) = (running.connections(), running.capacity());
-    format!("{services} services, {down} servers down, {connections} of {capacity} connections")
+    let tables = running.fills().map(|it| format!("{} of {} {}", it.connections, it.capacity, it.family));
+    format!("{services} services, {down} servers down, {} connections", tables.join(" and "))
 }

@@ -9,7 +9,7 @@ use crate::{
     health::report::{Report, ServerState},
 };
 use lb_core::{counters::DropReason, service::plan::Role};
-use lb_ctl::protocol::events::Kind as Happening;
+use lb_ctl::protocol::{connections::Fill, events::Kind as Happening};
 use std::sync::Arc;
 
 /// One service: the sum of its servers.
@@ -84,7 +84,7 @@ pub(crate) struct Facts {
     pub(crate) host_sides: Vec<(String, [u64; 4])>,
     /// VIPs, and whether they are announced.
     pub(crate) announced: Vec<(String, bool)>,
-    pub(crate) capacity: u64,
+    pub(crate) tables: [Fill; 2],
     /// Local addresses, ports in use and ports towards all servers.
     pub(crate) local_addresses: Vec<(String, u64, u64)>,
     pub(crate) changes: u64,
@@ -220,8 +220,16 @@ impl Facts {
                 writer.sample(&labels(&[("vip", vip)]), (*announced).into());
             }
         }
-        writer.family(&gauge("lb_connections_capacity", "Capacity of all connection tables."));
-        writer.sample("", self.capacity);
+        let help = "Capacity of the connection tables of a family, over all workers.";
+        writer.family(&gauge("lb_connections_capacity", help));
+        for fill in &self.tables {
+            writer.sample(&labels(&[("family", &fill.family)]), fill.capacity);
+        }
+        let help = "Connections of a family now, over all workers.";
+        writer.family(&gauge("lb_connections", help));
+        for fill in &self.tables {
+            writer.sample(&labels(&[("family", &fill.family)]), fill.connections);
+        }
         if !self.local_addresses.is_empty() {
             let values: [LocalGauge; 2] = [
                 ("lb_local_address_ports_used", "Ports of a local address in use.", |it| it.1),

@@ -61,7 +61,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
             .iter()
             .map(|(vip, why)| (vip.to_string(), why.is_none()))
             .collect(),
-        capacity: running.capacity() as u64,
+        tables: running.fills(),
         local_addresses: running
             .local_addresses()
             .map(|usage| (usage.address.to_string(), usage.used, usage.capacity))

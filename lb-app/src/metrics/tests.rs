@@ -22,6 +22,7 @@ use lb_core::{
         plan::{Method, Plan, ServerPlan, ServicePlan},
     },
 };
+use lb_ctl::protocol::connections::Fill;
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -34,7 +35,11 @@ use std::{
 fn facts(services: usize, servers: usize) -> Facts {
     let mut facts = Facts {
         uptime_s: 12.5,
-        capacity: 1_000_000,
+        tables: ["IPv4", "IPv6"].map(|family| Fill {
+            family: family.to_owned(),
+            connections: 7,
+            capacity: 500_000,
+        }),
         changes: 3,
         reloads: [2, 1],
         host_sides: vec![("wan".to_owned(), [3, 2, 1, 0])],

@@ -113,7 +113,7 @@ impl<P: Packet> Worker<P> {
         let timeout = self.known.timeout(server, state);
         F::connections_mut(&mut self.known).schedule_first(id, now + timeout.min(LOOK_AGAIN_AFTER));
         self.known.move_load(server, State::None, state);
-        self.books.counters.created.bump();
+        self.books.counters.count_created::<F>();
         self.books.traffic[server.index()].connections.bump();
         let path = self.known.path(&connection, opening.direction);
         Ok((Hit::new(id, opening.direction), path.neighbour))
@@ -236,7 +236,7 @@ impl<P: Packet> Worker<P> {
         }
         self.known.count_load(connection.server, connection.state, -1);
         self.known.neighbours.release(connection.client_neighbour);
-        self.books.counters.ended.bump();
+        self.books.counters.count_ended::<F>();
     }
 
     /// Looks at the connections whose slot of the wheel has come up. Those that packets have passed on since stay.
@@ -332,7 +332,7 @@ impl<P: Packet> Worker<P> {
         known.count_load(server, saved.state, 1);
         self.count_held(&connection);
         self.schedule::<F>(now, id);
-        self.books.counters.created.bump();
+        self.books.counters.count_created::<F>();
         Ok(())
     }
 }

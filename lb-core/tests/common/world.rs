@@ -347,7 +347,9 @@ impl World {
             let counters = worker.counters();
             assert_eq!(counters.unaccounted(), 0, "{counters:?}");
             self.check_local_ports(worker);
-            let connections = (worker.connections::<V4>().len() + worker.connections::<V6>().len()) as u64;
+            let v6 = worker.connections::<V6>().len() as u64;
+            assert_eq!(counters.connections_v6(), v6, "connections of IPv6: {counters:?}");
+            let connections = worker.connections::<V4>().len() as u64 + v6;
             let forgotten = counters.ended.get();
             assert_eq!(counters.created.get(), forgotten + connections, "connections: {counters:?}");
             waiting += counters.waiting.get();

@@ -130,6 +130,20 @@ pub struct Count {
     pub active: u64,
     /// On each worker.
     pub by_worker: Vec<u64>,
+    /// How full the tables of each family are.
+    #[serde(default)]
+    pub tables: Vec<Fill>,
+}
+
+/// How full the connection tables of one family are, over all workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fill {
+    /// `IPv4` or `IPv6`.
+    pub family: String,
+    /// Connections there are.
+    pub connections: u64,
+    /// Connections there can be.
+    pub capacity: u64,
 }
 
 /// A page of connections.

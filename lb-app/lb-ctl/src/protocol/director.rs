@@ -73,6 +73,9 @@ pub struct About {
     pub ports: u32,
     /// Connections it has room for, over all workers.
     pub capacity: u64,
+    /// How full the tables of each family are.
+    #[serde(default)]
+    pub tables: Vec<super::connections::Fill>,
     /// Which configuration it forwards by: counts up with each change.
     pub generation: u64,
     /// SHA-256 of the configuration file as it was last read and applied.

@@ -64,6 +64,9 @@ pub(super) fn count(text: &mut String, count: &Count) {
         "{} connections, {} of them active, capacity {}",
         count.total, count.active, count.capacity
     );
+    for table in &count.tables {
+        let _ = writeln!(text, "  {}: {} of {}", table.family, table.connections, table.capacity);
+    }
     for (worker, connections) in count.by_worker.iter().enumerate() {
         let _ = writeln!(text, "  worker {worker}: {connections}");
     }

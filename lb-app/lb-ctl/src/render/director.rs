@@ -1,7 +1,10 @@
 //! The director as a whole, and testpmd's `show config`.
 
 use super::{units::span, view::View};
-use crate::protocol::director::{About, Announced, AnnouncedVip, Configuration, Names};
+use crate::protocol::{
+    connections::Fill,
+    director::{About, Announced, AnnouncedVip, Configuration, Names},
+};
 use std::fmt::Write;
 
 pub(super) fn about(text: &mut String, about: &About) {
@@ -15,6 +18,7 @@ pub(super) fn about(text: &mut String, about: &About) {
         workers,
         ports,
         capacity,
+        tables,
         generation,
         file_sha256,
         drain,
@@ -28,6 +32,11 @@ pub(super) fn about(text: &mut String, about: &About) {
     let state = if *forwarding { "forwarding" } else { "stopped (`start` resumes)" };
     let _ = writeln!(text, "{}", said_of_role(role));
     let _ = writeln!(text, "{state}; {workers} workers, {ports} ports, capacity {capacity} connections");
+    if !tables.is_empty() {
+        let fill = |it: &Fill| format!("{} of {} of {}", it.connections, it.capacity, it.family);
+        let fills: Vec<String> = tables.iter().map(fill).collect();
+        let _ = writeln!(text, "connections: {}", fills.join(", "));
+    }
     let _ = writeln!(text, "configuration {generation} is in effect: {generation} changes since the start");
     let _ = writeln!(text, "the file that was applied last has SHA-256 {file_sha256}");
     if let Some(drain) = drain {

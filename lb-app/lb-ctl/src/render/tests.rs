@@ -51,6 +51,10 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
             "count connections",
             vec![json!({"connection-count": {
                 "total": 3, "capacity": 131_072, "active": 2, "by_worker": [1, 2],
+                "tables": [
+                    {"family": "IPv4", "connections": 2, "capacity": 65_536},
+                    {"family": "IPv6", "connections": 1, "capacity": 65_536},
+                ],
             }})],
         ),
         (

@@ -139,6 +139,7 @@ fn picture() -> Picture {
             workers: 1,
             ports: 2,
             capacity: 1_000,
+            tables: Vec::new(),
             generation: 0,
             drain: None,
             file_watched: false,
@@ -147,7 +148,13 @@ fn picture() -> Picture {
             metrics_failure: None,
             clients_dropped: 0,
         },
-        count: connections::Count { total: 160, capacity: 1_000, active: 120, by_worker: vec![160] },
+        count: connections::Count {
+            total: 160,
+            capacity: 1_000,
+            active: 120,
+            by_worker: vec![160],
+            tables: Vec::new(),
+        },
         services: vec![
             service(
                 "web",

@@ -47,6 +47,7 @@ fn count(running: &Running) -> Count {
         capacity: running.capacity() as u64,
         active: active.sum(),
         by_worker: running.workers.iter().map(|worker| worker.counters.connections()).collect(),
+        tables: running.fills().into(),
     }
 }
 

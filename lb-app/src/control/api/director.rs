@@ -138,6 +138,7 @@ fn about(plane: &ControlPlane, process: &Process) -> About {
         workers: running.workers.len() as u32,
         ports: running.config.plan.ports.len() as u32,
         capacity: running.capacity() as u64,
+        tables: running.fills().into(),
         generation: running.current().generation,
         file_sha256: running.current().config.sha256.clone(),
         drain: drain(plane.announcer.leaving()),

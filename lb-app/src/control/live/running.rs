@@ -13,6 +13,7 @@ use lb_core::{
     packet::PortId,
     service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
 };
+use lb_ctl::protocol::connections::Fill;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::{path::PathBuf, sync::Arc};
 
@@ -120,6 +121,19 @@ impl Running {
     /// Connections there can be.
     pub(crate) fn capacity(&self) -> usize {
         (self.config.capacity.v4 + self.config.capacity.v6) * self.workers.len()
+    }
+
+    /// How full the tables of each family are: one may be full while the other is empty.
+    pub(crate) fn fills(&self) -> [Fill; 2] {
+        let workers = self.workers.len() as u64;
+        let v6 = self.workers.iter().map(|worker| worker.counters.connections_v6()).sum();
+        let v4 = self.connections().saturating_sub(v6);
+        let room = self.config.capacity;
+        [("IPv4", v4, room.v4), ("IPv6", v6, room.v6)].map(|(family, connections, capacity)| Fill {
+            family: family.to_owned(),
+            connections,
+            capacity: capacity as u64 * workers,
+        })
     }
 
     /// Connections there are.
