@@ -27,15 +27,17 @@ pub enum Purpose {
     ShareReport,
     /// For host sides of ports: how neighbours are found.
     HostResolve,
-    /// For host sides: BGP, BFD, OSPF, VRRP.
+    /// For host sides: BGP, BFD, OSPF, VRRP with neighbours.
     HostRouting,
+    /// For host sides: BGP and BFD with others.
+    HostRoutingFar,
     /// For host sides: everything else.
     HostOther,
 }
 
 impl Purpose {
     /// Every purpose, in declaration order.
-    pub const ALL: [Purpose; 12] = [
+    pub const ALL: [Purpose; 13] = [
         Purpose::Reset,
         Purpose::Unreachable,
         Purpose::TooBig,
@@ -47,6 +49,7 @@ impl Purpose {
         Purpose::ShareReport,
         Purpose::HostResolve,
         Purpose::HostRouting,
+        Purpose::HostRoutingFar,
         Purpose::HostOther,
     ];
 
@@ -62,7 +65,7 @@ impl Purpose {
                 SHARES_PER_S
             }
             Purpose::HostResolve => HOST_RESOLVE_PER_S,
-            Purpose::HostRouting => HOST_ROUTING_PER_S,
+            Purpose::HostRouting | Purpose::HostRoutingFar => HOST_ROUTING_PER_S,
             Purpose::HostOther => HOST_OTHER_PER_S,
         }
     }

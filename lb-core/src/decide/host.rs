@@ -2,7 +2,8 @@
 //! stations. VIPs and connections never are. The kernel answers ARP, neighbour discovery and ping for own addresses
 //! there; see `hear.rs` for what it hears of neighbours.
 //!
-//! What keeps routes and neighbours alive has budgets of its own, so that a flood to an own address takes nothing of it.
+//! What keeps routes and neighbours alive has budgets of its own, so that a flood to an own address takes nothing of it; and
+//! what neighbours say has another than what comes from farther away, where everybody can send it.
 
 use super::{
     Act, Answer, Course, Decision, Origin, Refusal,
@@ -14,7 +15,7 @@ use crate::{
     family::{Family, Header, V4, V6},
     packet::{Packet, PortId},
     service::snapshot::Local,
-    wire::{ethernet, get16, get32, protocol},
+    wire::{ethernet, get16, protocol},
 };
 use std::net::IpAddr;
 
@@ -25,8 +26,13 @@ const OSPF: u8 = 89;
 const DISCOVERY: std::ops::RangeInclusive<u8> = 133..=137;
 /// BGP's port, of either end.
 const BGP: u16 = 179;
-/// BFD's ports: one hop, echo, several hops.
-const BFD: [u16; 3] = [3784, 3785, 4784];
+/// BFD's port between neighbours, RFC 5881 4.
+const BFD: u16 = 3784;
+/// BFD's port over several routers, RFC 5883 5.
+const BFD_FAR: u16 = 4784;
+/// The time to live of what no router has passed on, which strangers therefore cannot send: RFC 5881 5 has it of BFD,
+/// RFC 5798 5.1.1.3 of VRRP, RFC 4861 of neighbour discovery.
+const CROSSED_NO_ROUTER: u8 = 255;
 
 impl Known {
     /// The same decision, unless the packet is the host side's of its port.
@@ -82,36 +88,41 @@ fn destination<F: Family>(packet: &[u8]) -> Option<IpAddr> {
     Header::<F>::read_cut(packet).map(|header| F::ip(header.destination))
 }
 
-/// The budget that a frame for a host side is taken from.
-#[must_use]
-pub fn purpose(frame: &[u8]) -> Purpose {
-    let read = || {
-        let (ethertype, l3) = ethernet::payload(frame)?;
-        match ethertype {
-            ethernet::ARP => Some(Purpose::HostResolve),
-            V4::ETHERTYPE => of_packet::<V4>(&frame[l3..]),
-            V6::ETHERTYPE => of_packet::<V6>(&frame[l3..]),
+impl Known {
+    /// The budget that a frame for a host side is taken from.
+    #[must_use]
+    pub fn host_purpose(&self, frame: &[u8]) -> Purpose {
+        let read = || {
+            let (ethertype, l3) = ethernet::payload(frame)?;
+            match ethertype {
+                ethernet::ARP => Some(Purpose::HostResolve),
+                V4::ETHERTYPE => self.purpose_of::<V4>(&frame[l3..]),
+                V6::ETHERTYPE => self.purpose_of::<V6>(&frame[l3..]),
+                _ => None,
+            }
+        };
+        read().unwrap_or(Purpose::HostOther)
+    }
+
+    /// `None` for what is neither of routing nor about neighbours.
+    fn purpose_of<F: Family>(&self, packet: &[u8]) -> Option<Purpose> {
+        let header = Header::<F>::read_cut(packet)?;
+        let payload = packet.get(header.header_len..)?;
+        let ports = || (payload.len() >= 4).then(|| [get16(payload, 0), get16(payload, 2)]);
+        let is_of_link = || header.ttl == CROSSED_NO_ROUTER;
+        let is_neighbour = || self.snapshot.routing.attached(F::ip(header.source)).is_some();
+        match header.protocol {
+            VRRP if is_of_link() => Some(Purpose::HostRouting),
+            OSPF if is_neighbour() => Some(Purpose::HostRouting),
+            protocol::TCP if ports()?.contains(&BGP) => {
+                Some(if is_neighbour() { Purpose::HostRouting } else { Purpose::HostRoutingFar })
+            }
+            protocol::UDP if ports()?[1] == BFD && is_of_link() => Some(Purpose::HostRouting),
+            protocol::UDP if ports()?[1] == BFD_FAR => Some(Purpose::HostRoutingFar),
+            of_family if of_family == F::ICMP && F::ETHERTYPE == V6::ETHERTYPE => {
+                (DISCOVERY.contains(payload.first()?) && is_of_link()).then_some(Purpose::HostResolve)
+            }
             _ => None,
         }
-    };
-    read().unwrap_or(Purpose::HostOther)
-}
-
-fn of_packet<F: Family>(packet: &[u8]) -> Option<Purpose> {
-    let header = Header::<F>::read_cut(packet)?;
-    let payload = packet.get(header.header_len..)?;
-    let ports = || {
-        let both = (payload.len() >= 4).then(|| get32(payload, 0))?;
-        Some([(both >> 16) as u16, get16(payload, 2)])
-    };
-    let is_routing = match header.protocol {
-        VRRP | OSPF => true,
-        protocol::TCP => ports()?.contains(&BGP),
-        protocol::UDP => BFD.contains(&ports()?[1]),
-        of_family if of_family == V6::ICMP && DISCOVERY.contains(payload.first()?) => {
-            return Some(Purpose::HostResolve);
-        }
-        _ => false,
-    };
-    is_routing.then_some(Purpose::HostRouting)
+    }
 }

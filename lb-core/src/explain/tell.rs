@@ -14,7 +14,6 @@ use crate::{
     decide::{
         About, Act, Answer, Basis, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Relay,
         classify::Kind,
-        host::purpose,
         known::{Forwarded, Known},
         opening::Opening,
         room::Room,
@@ -188,7 +187,7 @@ impl<F: Forwarded> Story<F> {
             return self.dropped(otherwise);
         }
         self.say(Stage::Service, "for the director itself: the host side of the port gets it");
-        if known.budgets.has(purpose(self.packet.bytes()), self.now) {
+        if known.budgets.has(known.host_purpose(self.packet.bytes()), self.now) {
             Outcome::Host
         } else {
             self.dropped(DropReason::HostLimited)

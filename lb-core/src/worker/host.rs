@@ -5,7 +5,7 @@
 use super::Worker;
 use crate::{
     counters::DropReason,
-    decide::{backend::Backend, host::purpose},
+    decide::backend::Backend,
     family::{Family, Header, V4, V6},
     forward,
     ids::ServerId,
@@ -39,7 +39,8 @@ impl<P: Packet> Worker<P> {
         if !self.known.has_host(packet.port()) {
             return self.drop(packet, otherwise, io);
         }
-        if !self.known.budgets.take(purpose(packet.bytes()), now) {
+        let purpose = self.known.host_purpose(packet.bytes());
+        if !self.known.budgets.take(purpose, now) {
             return self.drop(packet, DropReason::HostLimited, io);
         }
         match io.to_kernel(packet) {

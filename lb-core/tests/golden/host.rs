@@ -99,8 +99,32 @@ fn a_flood_leaves_room_for_routing() {
     for frame in [
         tcp("192.0.2.254:40000", "192.0.2.1:179", ACK).via_gateway(),
         tcp("192.0.2.254:179", "192.0.2.1:40000", ACK).via_gateway(),
-        udp("192.0.2.254:49152", "192.0.2.1:3784", b"bfd").via_gateway(),
+        udp("192.0.2.254:49152", "192.0.2.1:3784", b"bfd").ttl(255).via_gateway(),
         arp_request((GATEWAY_MAC, GATEWAY), OWN),
+    ] {
+        expect_nothing(&mut world, WAN, &frame);
+        assert_eq!(kernel(&mut world), [frame]);
+    }
+}
+
+#[test]
+fn strangers_that_speak_of_routing_leave_room_for_neighbours() {
+    let mut world = World::new(&plan());
+    kernel(&mut world);
+    let floods = [
+        // Sessions over several routers have a budget; what cannot be BFD's of a neighbour is like anything else.
+        (tcp(CLIENT, "192.0.2.1:179", SYN), 10_000),
+        (udp(CLIENT, "192.0.2.1:4784", b"bfd"), 0),
+        (udp(CLIENT, "192.0.2.1:3784", b"bfd").ttl(254), 20_000),
+    ];
+    for (flood, expected) in floods {
+        let flood = flood.via_gateway();
+        (0..21_000).for_each(|_| assert!(world.receive(WAN, &flood).is_empty()));
+        assert_eq!(kernel(&mut world).len(), expected);
+    }
+    for frame in [
+        tcp("192.0.2.254:40000", "192.0.2.1:179", ACK).via_gateway(),
+        udp("192.0.2.254:49152", "192.0.2.1:3784", b"bfd").ttl(255).via_gateway(),
     ] {
         expect_nothing(&mut world, WAN, &frame);
         assert_eq!(kernel(&mut world), [frame]);
