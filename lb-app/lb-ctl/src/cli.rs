@@ -4,7 +4,7 @@ use crate::{
     DEFAULT_SOCKET,
     command::{self, Command},
     completion::Shell,
-    ipvsadm::grammar::is_command,
+    ipvsadm::options::is_command,
 };
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ use super::{
 };
 use ipnet::IpNet;
 use lb_core::{conn::state::State, time::Duration};
-use lb_ctl::ipvsadm::grammar::{self, Act};
+use lb_ctl::ipvsadm::{act::Act, grammar};
 use std::net::IpAddr;
 
 /// Reads the files: scripts and dpvs.conf, in any order.

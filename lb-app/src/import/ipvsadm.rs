@@ -14,7 +14,10 @@ use lb_core::{
     },
     time::Duration,
 };
-use lb_ctl::ipvsadm::grammar::{self, Act, Forward, ServerOptions, ServiceOptions, Target, Transport};
+use lb_ctl::ipvsadm::{
+    act::{Act, Forward, ServerOptions, ServiceOptions, Target, Transport},
+    grammar,
+};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},

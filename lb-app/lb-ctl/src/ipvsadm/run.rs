@@ -2,8 +2,8 @@
 //! thing, before anything is changed.
 
 use super::{
-    grammar::{self, Act, Forward, Listing, ServerOptions, ServiceOptions, Target, Transport as Protocol},
-    text,
+    act::{Act, Forward, Listing, ServerOptions, ServiceOptions, Target, Transport as Protocol},
+    grammar, text,
 };
 use crate::{
     failure::Failure,

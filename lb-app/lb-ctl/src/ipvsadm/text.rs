@@ -1,6 +1,6 @@
 //! What ipvsadm prints: listings, rules and timeouts, in its own form.
 
-use super::grammar::Listing;
+use super::act::Listing;
 use crate::{
     protocol::{
         Protocol,

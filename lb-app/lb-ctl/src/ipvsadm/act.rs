@@ -1,0 +1,129 @@
+//! What an invocation of ipvsadm asks for.
+
+use std::net::IpAddr;
+
+/// The transport protocol of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// `-t`
+    Tcp,
+    /// `-u`
+    Udp,
+    /// `--sctp-service`
+    Sctp,
+}
+
+/// Which service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// By protocol, address and port. Port 0 is any.
+    Address {
+        /// `-t`, `-u` or `--sctp-service`.
+        transport: Transport,
+        /// Address.
+        address: IpAddr,
+        /// Port.
+        port: u16,
+    },
+    /// `-f`: by the mark that the kernel gave packets.
+    Mark(u32),
+}
+
+/// How packets reach a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// `-m`
+    Masquerading,
+    /// `-g`
+    Gatewaying,
+    /// `-i`
+    Tunnel,
+}
+
+/// What is said of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceOptions {
+    /// `-s`
+    pub scheduler: Option<String>,
+    /// `-b`
+    pub flags: Vec<String>,
+    /// `-p`, in seconds
+    pub persistent: Option<u32>,
+    /// `-M`
+    pub netmask: Option<String>,
+    /// `--pe`
+    pub engine: Option<String>,
+    /// `-o`
+    pub one_packet: bool,
+}
+
+/// What is said of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// `-m`, `-g` or `-i`
+    pub forward: Option<Forward>,
+    /// `-w`
+    pub weight: Option<u32>,
+    /// `-x`
+    pub upper: u32,
+    /// `-y`
+    pub lower: u32,
+    /// `--tun-type` and what goes with it.
+    pub tunnel: Option<String>,
+}
+
+/// What a listing shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// `-c`
+    pub connections: bool,
+    /// `--stats`
+    pub stats: bool,
+    /// `--rate`
+    pub rate: bool,
+    /// `--timeout`
+    pub timeouts: bool,
+    /// `--daemon`
+    pub daemon: bool,
+    /// `--thresholds`
+    pub thresholds: bool,
+    /// `--persistent-conn`
+    pub persistent: bool,
+    /// `-X`
+    pub exact: bool,
+}
+
+/// One invocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// `-A`
+    AddService(Target, ServiceOptions),
+    /// `-E`
+    EditService(Target, ServiceOptions),
+    /// `-D`
+    DeleteService(Target),
+    /// `-a`
+    AddServer(Target, IpAddr, Option<u16>, ServerOptions),
+    /// `-e`
+    EditServer(Target, IpAddr, Option<u16>, ServerOptions),
+    /// `-d`
+    DeleteServer(Target, IpAddr, Option<u16>),
+    /// `-C`
+    Clear,
+    /// `-R`
+    Restore,
+    /// `-S`
+    Save,
+    /// `-L`
+    List(Option<Target>, Listing),
+    /// `-Z`
+    Zero(Option<Target>),
+    /// `--set`: TCP, TCP after FIN, and UDP, in seconds; 0 leaves one as it is.
+    Timeouts([u32; 3]),
+    /// `--start-daemon` and `--stop-daemon`
+    Daemon,
+    /// `-h`
+    Help,
+    /// `--version`
+    Version,
+}
