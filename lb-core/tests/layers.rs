@@ -36,7 +36,8 @@ const LB_CORE: Layers = &[
 /// `render` is below `command`, because a command says how its answer is to be shown.
 const LB_CTL: Layers = &[
     &["protocol", "version", "near", "foreign"], // what is said over the socket, and what words mean
-    &["ipvsadm::grammar"],                       // what ipvsadm's options mean
+    &["ipvsadm::act", "ipvsadm::options"],       // what ipvsadm is asked for, and its options
+    &["ipvsadm::grammar"],                       // what they mean together
     &["transport"],                              // how it gets there
     &["mistake"],                                // what is wrong with a command
     &["failure"],                                // why a command did not do what it should
