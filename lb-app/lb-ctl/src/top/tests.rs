@@ -150,10 +150,13 @@ fn picture() -> Picture {
         },
         count: connections::Count {
             total: 160,
-            capacity: 1_000,
+            capacity: 2_000,
             active: 120,
             by_worker: vec![160],
-            tables: Vec::new(),
+            tables: vec![
+                connections::Fill { family: "IPv6".into(), connections: 0, capacity: 1_000 },
+                connections::Fill { family: "IPv4".into(), connections: 160, capacity: 1_000 },
+            ],
         },
         services: vec![
             service(

@@ -10,7 +10,10 @@ use super::{
     rows::rows,
     state::{Change, Mode, State},
 };
-use crate::render::{short, span};
+use crate::{
+    protocol::connections::Fill,
+    render::{short, span},
+};
 
 /// The whole screen: at most `height` lines.
 pub(super) fn screen(picture: &Picture, state: &mut State, columns: usize, height: usize) -> Vec<Line> {
@@ -88,11 +91,16 @@ fn top(picture: &Picture, state: &State, columns: usize) -> Vec<Line> {
         set = format!("PAUSED  {set}");
     }
     let gap = columns.saturating_sub(head.chars().count() + set.chars().count()).max(2);
-    let full = count.total as f64 / count.capacity.max(1) as f64;
+    // Each family has tables of its own: it is the fuller one that matters.
+    let both = Fill { family: String::new(), connections: count.total, capacity: count.capacity };
+    let share = |fill: &Fill| fill.connections as f64 / fill.capacity.max(1) as f64;
+    let fill = count.tables.iter().max_by(|a, b| share(a).total_cmp(&share(b))).unwrap_or(&both);
+    let full = share(fill);
     let width = if columns >= WIDE { 42 } else { 12 };
     let look = if full >= 0.8 { Look::Warn } else { Look::Plain };
     let new: u64 = picture.services.iter().map(|service| service.rate.connections_per_s).sum();
-    let table = Line::plain(format!("connections {} of {} ", count.total, count.capacity))
+    let counted = format!("connections {} of {} {}", fill.connections, fill.capacity, fill.family);
+    let table = Line::plain(format!("{} ", counted.trim_end()))
         .then(bar(full, width), look)
         .then(format!(" {:.0} %, {} active, {} new/s", full * 100.0, count.active, short(new)), look);
     let sum = |of: fn(&super::data::PortRate) -> u64| {
