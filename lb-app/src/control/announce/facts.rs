@@ -4,7 +4,7 @@ use lb_core::{
     ids::InterfaceId,
     service::{
         key::ServiceKey,
-        plan::{Method, Role},
+        plan::Role,
         routing::NextHop,
         snapshot::{Server, Service, Snapshot},
     },
@@ -77,7 +77,7 @@ impl Facts {
         }
         // Replies take the routes; where there are none, clients are on the director's own networks.
         let mut routers = snapshot.gateways().map(|(hop, _)| hop).peekable();
-        let replies = matches!(service.method, Method::Nat) && routers.peek().is_some();
+        let replies = service.method.sees_replies() && routers.peek().is_some();
         if replies && !routers.any(|hop| self.is_reached(snapshot, hop)) {
             return Some("no router towards clients answers".to_owned());
         }
@@ -200,6 +200,8 @@ mod tests {
         no_router.resolved.retain(|hop| hop.interface == InterfaceId(1));
         let told = verdicts(&no_router, &[]);
         assert_eq!(told, ["203.0.113.1 service web: no router towards clients answers", "203.0.113.2 yes"]);
+        let fullnat = [("method = \"nat\"", "method = \"fullnat\"\nlocal_addresses = [\"198.51.100.20\"]")];
+        assert_eq!(verdicts(&no_router, &fullnat), told, "its replies take the same way");
         let down = Facts { up: vec![true, false], ..facts() };
         assert!(verdicts(&down, &[]).iter().all(|told| told.ends_with("the links to its servers are down")));
         let none = verdicts(&facts(), &[("{ address = \"198.51.100.12\" }", "")]);
