@@ -12,7 +12,7 @@ use crate::{
     time::Instant,
     wire::{
         arp::{Arp, Operation},
-        ethernet::{self, Mac},
+        ethernet,
         resolution::Resolution,
     },
 };
@@ -26,8 +26,7 @@ impl Known {
         let Some((l3, arp)) = read else { return Act::Drop(DropReason::BadArp) };
         // The frame may come from another address than the packet names: that of a VRRP router is its virtual one (RFC
         // 5798 8.1.2), and bonded or proxied hosts do the same. But both must be one station's.
-        let is_station = |mac| !ethernet::is_group(mac) && mac != Mac::default();
-        if !is_station(arp.sender_mac) || !is_station(ethernet::source(frame)) {
+        if !ethernet::is_station(arp.sender_mac) || !ethernet::is_station(ethernet::source(frame)) {
             return Act::Drop(DropReason::BadArp);
         }
         let mac = self.mac_of(interface);

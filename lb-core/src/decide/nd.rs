@@ -11,7 +11,7 @@ use crate::{
     packet::Packet,
     time::Instant,
     wire::{
-        ethernet::{self, Mac},
+        ethernet,
         nd::{self, Nd, Operation},
         resolution::Resolution,
     },
@@ -26,7 +26,7 @@ impl Known {
         let Some((l3, nd)) = read else { return Act::Drop(DropReason::BadNd) };
         // Who does not say where it is, is where the frame comes from.
         let mac = nd.link.unwrap_or(ethernet::source(frame));
-        if ethernet::is_group(mac) || mac == Mac::default() {
+        if !ethernet::is_station(mac) {
             return Act::Drop(DropReason::BadNd);
         }
         let (from, answer) = (self.mac_of(interface), nd.answered_by(self.mac_of(interface)));

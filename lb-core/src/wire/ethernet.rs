@@ -155,6 +155,12 @@ pub fn is_group(mac: Mac) -> bool {
     mac.0[0] & 1 == 1
 }
 
+/// Whether it can be the address of one station.
+#[must_use]
+pub fn is_station(mac: Mac) -> bool {
+    !is_group(mac) && mac != Mac::default()
+}
+
 /// Writes both addresses.
 #[inline]
 pub fn set_addresses(frame: &mut [u8], destination: Mac, source: Mac) {

@@ -57,7 +57,7 @@ impl<T: Transport> Runner<'_, T> {
                 let key = key(&target)?;
                 let options = service_options(&options)?;
                 // ipvsadm's default; the first server may say another.
-                self.tell(add_service(key, "dr", options), out)
+                self.tell(add_service(name_of(&key), key, "dr", options), out)
             }
             Act::EditService(target, options) => {
                 let options = service_options(&options)?;
@@ -249,18 +249,9 @@ impl<T: Transport> Runner<'_, T> {
             let kept = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
             self.transport
                 .call(Request::Services(services::Request::Remove { name: service.name.clone() }))?;
-            let mut new = add_service(service.key, wanted, kept);
-            if let services::Request::Add(new) = &mut new {
-                new.name.clone_from(&service.name);
-            }
-            let made = self.transport.call(Request::Services(new));
-            if let Err(error) = made {
-                let kept = service.options.clone();
-                let mut old = add_service(service.key, &service.method, kept);
-                if let services::Request::Add(old) = &mut old {
-                    old.name.clone_from(&service.name);
-                }
-                self.transport.call(Request::Services(old))?;
+            let add = |method: &str, options| add_service(service.name.clone(), service.key, method, options);
+            if let Err(error) = self.transport.call(Request::Services(add(wanted, kept))) {
+                self.transport.call(Request::Services(add(&service.method, service.options.clone())))?;
                 return Err(error.into());
             }
         } else {
@@ -289,8 +280,12 @@ impl<T: Transport> Runner<'_, T> {
     }
 }
 
-fn add_service(key: protocol::keys::ServiceKey, method: &str, options: Options) -> services::Request {
-    let name = format!("{}-{}-{}", key.protocol.upper().to_lowercase(), key.vip, key.port);
+fn add_service(
+    name: String,
+    key: protocol::keys::ServiceKey,
+    method: &str,
+    options: Options,
+) -> services::Request {
     services::Request::Add(services::NewService {
         name,
         protocol: key.protocol,
@@ -299,6 +294,11 @@ fn add_service(key: protocol::keys::ServiceKey, method: &str, options: Options) 
         method: method.to_owned(),
         options,
     })
+}
+
+/// The name of a service that ipvsadm makes, which gives it none.
+fn name_of(key: &protocol::keys::ServiceKey) -> String {
+    format!("{}-{}-{}", key.protocol.upper().to_lowercase(), key.vip, key.port)
 }
 
 /// The service that is meant, if there can be one.
