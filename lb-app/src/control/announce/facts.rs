@@ -75,8 +75,9 @@ impl Facts {
         if !serving.iter().any(|server| self.is_reached(snapshot, server.next_hop)) {
             return Some("no next hop to its servers answers".to_owned());
         }
-        // Replies take the routes; where there are none, clients are on the director's own networks.
-        let mut routers = snapshot.gateways().map(|(hop, _)| hop).peekable();
+        // Replies take the routes of the clients' family; where there are none, clients are on the director's own networks.
+        let of_family = |hop: &NextHop| hop.address.is_ipv4() == service.vip.is_ipv4();
+        let mut routers = snapshot.gateways().map(|(hop, _)| hop).filter(of_family).peekable();
         let replies = service.method.sees_replies() && routers.peek().is_some();
         if replies && !routers.any(|hop| self.is_reached(snapshot, hop)) {
             return Some("no router towards clients answers".to_owned());
@@ -188,6 +189,23 @@ mod tests {
             verdicts(&facts, &[]),
             ["203.0.113.1 service web: its quorum is lost", "203.0.113.2 service dns: its quorum is lost"]
         );
+    }
+
+    #[test]
+    fn a_router_of_the_other_family_takes_no_replies() {
+        let v6 = [
+            ("addresses = [\"192.0.2.1/24\"]", "addresses = [\"192.0.2.1/24\", \"2001:db8::1/64\"]"),
+            ("[[vips]]", "[[routes]]\nto = \"::/0\"\nvia = \"2001:db8::fe\"\n[[vips]]"),
+        ];
+        let mut only_v6 = facts();
+        only_v6.resolved.remove(&NextHop { interface: InterfaceId(0), address: [192, 0, 2, 254].into() });
+        only_v6
+            .resolved
+            .insert(NextHop { interface: InterfaceId(0), address: "2001:db8::fe".parse().unwrap() });
+        let told = verdicts(&only_v6, &v6);
+        assert_eq!(told[0], "203.0.113.1 service web: no router towards clients answers");
+        // And the one of its own family is enough.
+        assert_eq!(verdicts(&facts(), &v6)[0], "203.0.113.1 yes");
     }
 
     #[test]
