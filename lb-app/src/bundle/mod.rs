@@ -2,8 +2,8 @@
 //! the running director counts, and its log. What may be secret in a configuration is masked; connections, packets and
 //! clients' addresses are not in it.
 
+mod archive;
 mod masked;
-mod tar;
 
 use crate::{
     cli::CommandLine,
@@ -12,6 +12,7 @@ use crate::{
     say::say,
 };
 use anyhow::{Context, Result};
+use archive::Archive;
 use lb_ctl::{session::Session, transport::Socket};
 use std::{
     fmt::Write as _,
@@ -22,7 +23,6 @@ use std::{
     process::{Command, Stdio},
     sync::{Arc, atomic::AtomicBool},
 };
-use tar::Tar;
 
 /// What the running director is asked, in the shell's words.
 const QUESTIONS: [&str; 22] = [
@@ -61,14 +61,15 @@ const DIRECTORY: &str = "lb-app-report";
 pub(crate) fn run(command: &CommandLine, file: &Path) -> Result<()> {
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
     let mut out = created.with_context(|| format!("cannot create {}", file.display()))?;
-    let mut tar = Tar::new(DIRECTORY);
-    tar.add("README.txt", README);
-    tar.add("versions.txt", &versions());
+    let mut archive = Archive::new(DIRECTORY);
+    archive.add("README.txt", README);
+    archive.add("versions.txt", &versions());
     let conf = command.options.conf_if_any();
     let limits = Limits { workers: 1, available_bytes: u64::MAX };
     let config = conf.and_then(|conf| config::load(conf, limits).ok());
-    tar.add("configuration.toml", &conf.map_or_else(|| "no --conf was given\n".to_owned(), configuration));
-    tar.add("doctor.txt", &doctor::text_for(command));
+    archive
+        .add("configuration.toml", &conf.map_or_else(|| "no --conf was given\n".to_owned(), configuration));
+    archive.add("doctor.txt", &doctor::text_for(command));
     let socket = socket(config.as_ref(), &command.eal);
     match Socket::connect(&socket) {
         Ok(socket) => {
@@ -79,14 +80,14 @@ pub(crate) fn run(command: &CommandLine, file: &Path) -> Result<()> {
                     answer.extend_from_slice(format!("{failure}\n").as_bytes());
                 }
                 let name = format!("director/{}.txt", question.replace(' ', "-"));
-                tar.add(&name, &String::from_utf8_lossy(&answer));
+                archive.add(&name, &String::from_utf8_lossy(&answer));
             }
         }
-        Err(error) => tar.add("director/not-asked.txt", &format!("{error}\n")),
+        Err(error) => archive.add("director/not-asked.txt", &format!("{error}\n")),
     }
-    tar.add("log.txt", &log());
-    let names = tar.names().join(", ");
-    out.write_all(&tar.finish()).with_context(|| format!("cannot write {}", file.display()))?;
+    archive.add("log.txt", &log());
+    let names = archive.names().join(", ");
+    out.write_all(&archive.finish()).with_context(|| format!("cannot write {}", file.display()))?;
     say(format!("{}: {names}\nLook through it before you send it: tar -xf {0}\n", file.display()));
     Ok(())
 }
