@@ -1,7 +1,7 @@
 #!/bin/sh
 # deps.sh SET...: installs what these need from Debian (12 or 13), as far as it is missing; with DEPS=check in the
 # environment it only says what is. Sets: build, world (a client, a director and servers in namespaces, as the demo has
-# them), test, browser, bench, package, container, dockerfile, image.
+# them), test, browser, bench, package, uml, container, dockerfile, image.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -63,6 +63,11 @@ for set in "$@"; do
     package)
         need dpkg-dev   command -v dpkg-shlibdeps
         need mmdebstrap command -v mmdebstrap
+        ;;
+    uml)
+        need mmdebstrap command -v mmdebstrap
+        need procps     command -v sysctl
+        need util-linux command -v unshare
         ;;
     container)
         need crun  command -v crun

@@ -12,6 +12,7 @@ use socket2::SockRef;
 use crate::http::Session;
 use crate::netns::Namespace;
 use crate::process::{PATIENCE, run};
+use crate::server::TEN_MEGABYTES_SHA256;
 
 /// The client's side of a world.
 #[derive(Debug)]
@@ -70,10 +71,19 @@ impl Client {
 
     /// Fetches a path, however long it is, and returns the body's SHA-256 in hexadecimal.
     pub fn sha256_of(&self, target: impl Into<SocketAddr>, path: &str) -> Result<String> {
-        let target = target.into();
+        self.sha256(&format!("'http://{}{path}'", target.into()))
+    }
+
+    /// Fetches the first ten million bytes of `/big`, and says whether they are right.
+    pub fn ten_megabytes(&self, target: impl Into<SocketAddr>) -> Result<bool> {
+        let sum = self.sha256(&format!("--range 0-9999999 'http://{}/big'", target.into()))?;
+        Ok(sum == TEN_MEGABYTES_SHA256)
+    }
+
+    fn sha256(&self, what: &str) -> Result<String> {
         let script = format!(
             "set -o pipefail; curl -sS --fail --noproxy '*' --connect-timeout 20 --max-time 90 \
-             --speed-limit 1000 --speed-time 10 'http://{target}{path}' | sha256sum"
+             --speed-limit 1000 --speed-time 10 {what} | sha256sum"
         );
         let output = run(self.namespace.command("bash").args(["-c", &script]))?;
         Ok(output.split_whitespace().next().context("no output of sha256sum")?.to_owned())

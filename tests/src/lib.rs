@@ -16,6 +16,7 @@ pub mod control;
 pub mod director;
 pub mod dns;
 pub mod flood;
+pub mod guest;
 pub mod http;
 pub mod hugepages;
 pub mod load;

@@ -22,6 +22,9 @@ pub const BIG: u64 = 100_000_000;
 /// SHA-256 of `/big`.
 pub const BIG_SHA256: &str = "d1491dcf86bd6c76f2986cd64c3836ace445f5a5f2ab3cb51674e4b7c3e377c3";
 
+/// SHA-256 of the first ten million bytes of `/big`.
+pub const TEN_MEGABYTES_SHA256: &str = "2a646b968b9f68f14c3e2f4ed96e81376bd41aff44084203754cc6f24cd7f5f2";
+
 /// A real server in its namespace.
 #[derive(Debug)]
 pub struct Server {
@@ -228,7 +231,7 @@ impl Drop for Server {
 }
 
 /// nginx with nothing outside `directory`, and every answer saying who gave it.
-fn nginx_configuration(name: &str, directory: &Path, big: &Path) -> String {
+pub(crate) fn nginx_configuration(name: &str, directory: &Path, big: &Path) -> String {
     let directory = directory.display();
     let (http, behind_nat) = (world::HTTP, world::HTTP_BEHIND_NAT);
     let big = big.display();
@@ -313,7 +316,7 @@ http {{
 }
 
 /// A program of this package: next to the running one, or one up when that is a test in `deps/`.
-fn executable(name: &str) -> Result<PathBuf> {
+pub(crate) fn executable(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     own.ancestors()
         .skip(1)
@@ -324,7 +327,7 @@ fn executable(name: &str) -> Result<PathBuf> {
 }
 
 /// The file behind `/big`: made once, next to the programs, always the same.
-fn big_file() -> Result<PathBuf> {
+pub(crate) fn big_file() -> Result<PathBuf> {
     let path = executable("udp-echo")?.with_file_name("lb-stories-big");
     if fs::metadata(&path).is_ok_and(|file| file.len() == BIG) {
         return Ok(path);

@@ -34,6 +34,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::client::Client;
 use crate::config::Config;
 use crate::director::Director;
+use crate::guest::Guest;
 use crate::hugepages::HugePages;
 use crate::netns::{self, Namespace};
 use crate::process::{Scratch, run};
@@ -63,6 +64,10 @@ pub const VIP_TUN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 101);
 pub const VIP_DR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 102);
 /// Virtual address of services forwarded by FullNAT.
 pub const VIP_FULLNAT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 103);
+/// The server with a kernel of its own, on the lan.
+pub const GUEST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 13);
+/// The same on the wan.
+const GUEST_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 23);
 /// What servers see in the place of clients under FullNAT, on the lan.
 pub const LOCALS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 200), Ipv4Addr::new(198, 51, 100, 201)];
 /// The client's address of IPv6.
@@ -107,6 +112,12 @@ pub fn server6_of(lan: Ipv4Addr) -> Ipv6Addr {
     let [.., host] = lan.octets();
     // It reads as the other one does: .11 and ::11.
     Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10 + u16::from(host) - 10)
+}
+
+/// The address of IPv6 that a server has on the wan beside its address of IPv4.
+pub(crate) fn wan6_of(wan: Ipv4Addr) -> Ipv6Addr {
+    let [.., host] = wan.octets();
+    wan6(0x20 + u16::from(host) - 20)
 }
 
 /// File descriptors for a thousand connections and then some.
@@ -241,6 +252,19 @@ impl World {
     /// A namespace for another director, connected as the first one's is.
     pub fn another_director(&self) -> Result<Namespace> {
         make_director(Namespace::create(format!("{}-other", self.name))?, &self.switch, "oth")
+    }
+
+    /// A third server, [`GUEST`], whose kernel is its own. The world must have IPv6.
+    pub fn guest(&self) -> Result<Guest> {
+        let namespace = Namespace::create(format!("{}-guest", self.name))?;
+        for bridge in ["lan", "wan"] {
+            let port = format!("guest-{bridge}");
+            namespace.connect(bridge, &self.switch, &port)?;
+            self.switch.ip(&format!("link set {port} master {bridge}"))?;
+        }
+        let guest = Guest::boot(namespace, &["lan", "wan"], &self.directory().join("guest"))?;
+        guest.serve(GUEST, GUEST_WAN)?;
+        Ok(guest)
     }
 
     /// The router between the wan and the far client.
