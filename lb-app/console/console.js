@@ -184,7 +184,9 @@ function fillService(row, service) {
   const name = cell(row, 1);
   if (!name.firstChild) name.append(row.button, row.where, row.why);
   say(row.button, service.name);
-  say(row.where, service.protocol + " " + endpoint(service.vip, service.port) + " " + service.method + " " +
+  const at = service.reach ? service.reach.protocols + " " + service.reach.endpoints
+    : service.protocol + " " + endpoint(service.vip, service.port);
+  say(row.where, at + " " + service.method + " " +
     service.scheduler + (service.description ? " \u2013 " + service.description : ""));
   const why = service.failures || [];
   const more = service.down > why.length && why.length > 0 ? "; and " + (service.down - why.length) + " more" : "";
@@ -300,7 +302,7 @@ async function detail(name) {
   shown.explain.onclick = () => {
     const form = by("explain-form").elements;
     form.protocol.value = service.protocol;
-    form.destination.value = endpoint(service.vip, service.port);
+    form.destination.value = endpoint(service.vip, service.port || 80);
     by("explain").scrollIntoView();
     form.source.focus();
   };

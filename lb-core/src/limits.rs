@@ -8,6 +8,10 @@ pub const MAX_WORKERS: usize = 128;
 pub const MAX_PORTS: usize = 32;
 /// Most virtual services. A connection does not store its service, so this bounds memory only.
 pub const MAX_SERVICES: usize = 16_384;
+/// Most addresses of one service.
+pub const MAX_VIPS_OF_SERVICE: usize = 256;
+/// Most ports and ranges of ports of one service.
+pub const MAX_PORTS_OF_SERVICE: usize = 64;
 /// Most real servers over all services.
 pub const MAX_SERVERS: usize = 1 << 20;
 /// Most neighbours (servers, gateways, clients on attached networks) a worker knows at once.

@@ -23,7 +23,7 @@ const THRESHOLD: Meaning = Note(
 const OPS: Meaning = Note("is not supported yet: a short `timeouts = { udp = \"1s\" }` comes close");
 const LAYER_7: Meaning =
     Note("is of layer 7: lb-app passes packets on and reads no requests; keep HAProxy behind it");
-const FWMARK: Meaning = Note("is not supported yet: write a service for each address and port");
+const FWMARK: Meaning = Note("is `vips` and `ports` of one service here: all that is marked");
 const PROXY: Meaning =
     Note("is not supported yet: servers see the client's address, but under `method = \"fullnat\"`");
 const EMAIL: Meaning = Note("is not supported: let the program of `[health] hook` send mail");
@@ -34,7 +34,7 @@ const TUNNEL: Meaning = Note("is not supported yet: tunnels are IP in IP");
 const KEYS: &[(&str, Meaning)] = &[
     // keepalived
     ("virtual_server", Is("[[services]]")),
-    ("virtual_server_group", Note("is not supported yet: write a service for each address and port")),
+    ("virtual_server_group", Note("is `vips` and `ports` of one service here")),
     ("real_server", Is("[[services.servers]]")),
     ("lb_algo", Is("scheduler")),
     ("lvs_sched", Is("scheduler")),

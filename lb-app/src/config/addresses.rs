@@ -57,9 +57,10 @@ impl<'r> Addresses<'r> {
 
 /// Every place where a VIP is named.
 pub(super) fn vips_of(raw: &Raw) -> impl Iterator<Item = (IpAddr, Use<'_>, &Place)> {
-    let of_services = raw.services.iter().filter_map(|service| {
-        Some((service.plan.vip, Use::Vip(&service.plan.name), service.said.place("vip")?))
-    });
+    let of_services = raw
+        .services
+        .iter()
+        .flat_map(|service| service.vips().map(|(vip, place)| (vip, Use::Vip(&service.plan.name), place)));
     let listed = raw
         .vips
         .iter()

@@ -19,9 +19,6 @@ pub(super) fn endpoint(value: &DeValue) -> Reading<SocketAddr> {
     let address =
         parsed.map_err(|_| Complaint::new(format!("{text:?} is not an address with a port"), remedy))?;
     values::unicast(address.ip())?;
-    if address.port() == 0 {
-        return Err(Complaint::new("port 0 is not valid", "use 1 to 65535"));
-    }
     Ok(address)
 }
 

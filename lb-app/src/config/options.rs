@@ -67,8 +67,15 @@ pub(super) fn read<P>(table: &mut Table, options: &'static [Opt<P>], into: &mut 
             Field::Given(At { value: (value, elements), place }) => {
                 let is_of_its_kind = (option.set)(into, &value);
                 debug_assert!(is_of_its_kind, "{}: {value:?}", field.key);
+                if let Some(other) = field.instead.filter(|other| said.place(other).is_some()) {
+                    let what = format!("`{other}` is set already");
+                    table.complain(&place, Complaint::new(what, "remove one of the two"));
+                }
                 Saying::Given { place, elements }
             }
+            Field::Absent if field.instead.is_some_and(|other| table.has(other)) => continue,
+            // Of two that say the same, the first is asked for.
+            Field::Absent if field.instead.is_some_and(|other| said.0.contains_key(other)) => Saying::Bad,
             Field::Absent if field.is_required => {
                 table.missing(field.key, field.example);
                 Saying::Bad
@@ -146,6 +153,17 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
         Kind::Listen => values::listen(value).map(Value::Endpoint),
         Kind::Endpoint => check::endpoint(value).map(Value::Endpoint),
         Kind::StatusCodes => check::codes(value),
+        Kind::Ports => values::ports(value),
+        Kind::Several(kind) => match value {
+            DeValue::Array(values) if values.is_empty() => {
+                Err(Complaint::new("is empty", "write one value, or a list of them"))
+            }
+            DeValue::Array(values) => {
+                let values = values.iter().map(|value| read_value(kind, value.get_ref()));
+                values.collect::<Reading<_>>().map(Value::List)
+            }
+            value => read_value(kind, value),
+        },
         Kind::Program | Kind::List(_) | Kind::Table(_) => {
             Err(values::wrong_type(value, "a single value", "write one"))
         }
@@ -163,6 +181,10 @@ pub(crate) fn read_text(kind: &Kind, text: &str) -> Reading<Value> {
             values.collect::<Reading<_>>().map(Value::List)
         }
         (Kind::List(kind), DeValue::String(words)) => {
+            let words = words.split(',').map(|word| DeValue::String(word.trim().into()));
+            words.map(|word| read_value(kind, &word)).collect::<Reading<_>>().map(Value::List)
+        }
+        (Kind::Several(kind), DeValue::String(words)) if words.contains(',') => {
             let words = words.split(',').map(|word| DeValue::String(word.trim().into()));
             words.map(|word| read_value(kind, &word)).collect::<Reading<_>>().map(Value::List)
         }

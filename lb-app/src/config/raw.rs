@@ -101,11 +101,16 @@ pub(super) struct Service {
 impl Service {
     /// Its local addresses, each with its place.
     pub(super) fn local_addresses(&self) -> impl Iterator<Item = (IpAddr, &Place)> {
-        self.said.elements("local_addresses").iter().filter_map(|At { value, place }| match value {
-            Value::Address(address) => Some((*address, place)),
-            _ => None,
-        })
+        addresses(self.said.elements("local_addresses"))
     }
+}
+
+/// Addresses of a list, each with its place.
+fn addresses(elements: &[At<Value>]) -> impl Iterator<Item = (IpAddr, &Place)> {
+    elements.iter().filter_map(|At { value, place }| match value {
+        Value::Address(address) => Some((*address, place)),
+        _ => None,
+    })
 }
 
 /// `[[services.servers]]`
@@ -258,25 +263,51 @@ impl Route {
 
 impl Service {
     fn read(mut table: Table, timeouts: Timeouts, problems: &Problems) -> Self {
-        let nowhere = ServiceKey::new(Protocol::Tcp, SocketAddr::new(NOWHERE, 0));
+        let nowhere = ServiceKey::new(Protocol::Tcp, SocketAddr::new(NOWHERE, 1));
         let mut plan = ServicePlan { timeouts, ..ServicePlan::new("", nowhere, Method::Nat) };
         let said = read(&mut table, ServicePlan::OPTIONS, &mut plan);
         let (pool, pool_places) = read_pool(table.table("health"));
-        let servers = table.tables("servers").each(|table| Server::read(table, plan.port, problems));
+        let port = plan.default_server_port();
+        let servers = table.tables("servers").each(|table| Server::read(table, port, problems));
         let check = read_check(table.table("check"), problems);
         Service { place: table.finish(), plan, said, check, pool, pool_places, servers }
     }
 
     /// What it is known by, if all of it could be read.
     pub(super) fn key(&self) -> Option<ServiceKey> {
-        ["protocol", "vip", "port"].iter().all(|key| self.said.place(key).is_some()).then(|| self.plan.key())
+        let is_whole = self.said.place("protocol").is_some()
+            && self.vip_place().is_some()
+            && self.port_place().is_some()
+            && self.plan.vip != NOWHERE;
+        is_whole.then(|| self.plan.key())
+    }
+
+    /// Where its address or addresses are.
+    pub(super) fn vip_place(&self) -> Option<&Place> {
+        self.said.place("vip").or_else(|| self.said.place("vips"))
+    }
+
+    /// Where its port or ports are.
+    pub(super) fn port_place(&self) -> Option<&Place> {
+        self.said.place("port").or_else(|| self.said.place("ports"))
+    }
+
+    /// Its addresses, each with its place.
+    pub(super) fn vips(&self) -> impl Iterator<Item = (IpAddr, &Place)> {
+        let one = self.said.place("vip").map(|place| (self.plan.vip, place));
+        one.into_iter().chain(addresses(self.said.elements("vips")))
+    }
+
+    /// Its first address, if it could be read.
+    pub(super) fn known_vip(&self) -> Option<IpAddr> {
+        self.vip_place().map(|_| self.plan.vip).filter(|vip| *vip != NOWHERE)
     }
 
     /// Address and port of one of its servers, if both are known.
     pub(super) fn endpoint(&self, server: &Server) -> Option<SocketAddr> {
         server.said.place("address")?;
         if server.said.place("port").is_none() {
-            self.said.known("port", ())?;
+            self.port_place()?;
             server.said.known("port", ())?;
         }
         Some(server.plan.endpoint())

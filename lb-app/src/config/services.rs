@@ -10,11 +10,12 @@ use super::{
 };
 use lb_core::{
     family::{Family, V6},
-    limits::{MAX_LOCAL_ADDRESSES, MAX_SERVERS, MAX_SERVICES},
+    limits::{MAX_LOCAL_ADDRESSES, MAX_PORTS_OF_SERVICE, MAX_SERVERS, MAX_SERVICES, MAX_VIPS_OF_SERVICE},
     service::{
         option::Value,
         owners::Use,
         plan::{Method, SchedulerKind, ServicePlan, VipPlan, port_flag},
+        reach::overlaps,
     },
 };
 use std::{
@@ -94,17 +95,47 @@ impl<'c, 'r> Services<'c, 'r> {
                     Complaint::new(what, "give each its own name")
                 });
             }
-            if let (Some(key), Some(vip)) = (service.key(), service.said.place("vip")) {
+            if let (Some(key), Some(vip)) = (service.key(), service.vip_place()) {
                 once(&mut keys, key, vip, problems, |line| {
                     let what = format!("{key} is another service's already (line {line})");
                     Complaint::new(what, "use another address or port, or put all servers into one service")
                 });
             }
         }
+        self.check_overlaps();
+    }
+
+    /// No two services may want the same packets with none of them more specific.
+    fn check_overlaps(&self) {
+        let services = &self.raw.services;
+        let known = services.iter().enumerate().filter(|(_, service)| service.key().is_some());
+        let claims =
+            known.flat_map(|(at, service)| service.plan.reach().claims().map(move |claim| (claim, at)));
+        for (claim, one, other) in overlaps(claims) {
+            let [first, second] = [&services[one], &services[other]];
+            // Two that are known by the same have been reported.
+            if one != other && first.key() == second.key() {
+                continue;
+            }
+            let several = second.said.place("ports").or_else(|| second.said.place("vips"));
+            let Some(place) = several.or_else(|| second.vip_place()) else { continue };
+            let complaint = if one == other {
+                Complaint::new(format!("{claim} is listed twice"), "remove one")
+            } else {
+                let line = first.port_place().map_or_else(String::new, |place| self.problems.line(place));
+                let what = format!(
+                    "{claim} is of service {:?} as well (line {line}), and neither is more specific",
+                    first.plan.name
+                );
+                Complaint::new(what, "give the port to one of them, or a narrower range, which comes first")
+            };
+            self.problems.add(place, complaint);
+        }
     }
 
     /// One service by itself, and its servers.
     fn check_service(&self, service: &'r raw::Service) {
+        self.check_reach(service);
         self.check_flags(service);
         self.check_local_addresses(service);
         let mut seen = HashMap::new();
@@ -126,6 +157,7 @@ impl<'c, 'r> Services<'c, 'r> {
             check_way(method, check, self.problems);
             self.check_source(&service.plan.name, check);
         }
+        self.check_ports(service);
         check_together(&service.pool, service.pool_places.as_ref(), self.problems);
         if let Some(At { value: sorry, place }) =
             service.pool_places.as_ref().and_then(|places| places.sorry.as_ref())
@@ -140,6 +172,51 @@ impl<'c, 'r> Services<'c, 'r> {
         }
     }
 
+    /// Addresses and ports that clients send to.
+    fn check_reach(&self, service: &raw::Service) {
+        let reach = service.plan.reach();
+        let too_many = |key: &str, count: usize, most: usize| {
+            if let Some(place) = service.said.place(key).filter(|_| count > most) {
+                let complaint =
+                    Complaint::new(format!("has {count} elements"), format!("use at most {most}"));
+                self.problems.add(place, complaint);
+            }
+        };
+        too_many("vips", reach.vips().count(), MAX_VIPS_OF_SERVICE);
+        too_many("ports", reach.ports().count(), MAX_PORTS_OF_SERVICE);
+        if let Some(place) = service.said.place("vips").filter(|_| service.known_vip().is_none()) {
+            let complaint = Complaint::new("is empty", "write for example `vips = [\"192.0.2.100\"]`");
+            self.problems.add(place, complaint);
+        }
+        let mut vips = service.vips();
+        let first = vips.next();
+        for (vip, place) in vips {
+            if let Some((first, _)) = first.filter(|(first, _)| first.is_ipv4() != vip.is_ipv4()) {
+                let what = format!("{vip} and {first} are not of one family");
+                self.problems.add(place, Complaint::new(what, "make a service for each family"));
+            }
+        }
+    }
+
+    /// A server that has the port that a client asked for cannot be checked on it.
+    fn check_ports(&self, service: &raw::Service) {
+        let asks = |check: &'_ At<Option<Arc<Check>>>| {
+            let value = check.value.as_deref()?;
+            value.has_no_port(service.plan.port).then(|| check.place.clone())
+        };
+        let is_open = |server: &&raw::Server| server.said.known("port", server.plan.port) == Some(0);
+        let open = service.servers.iter().filter(is_open);
+        let mut places: Vec<Place> = open
+            .filter_map(|server| server.check.as_ref().or(service.check.as_ref()).and_then(asks))
+            .collect();
+        places.dedup_by(|one, other| one.span == other.span);
+        for place in places {
+            let what = "goes to no port: the service has several, and its servers none of their own";
+            let remedy = "add `port`, as in `port = 80`; a check of type icmp or command needs none";
+            self.problems.add(&place.below("port"), Complaint::new(what, remedy));
+        }
+    }
+
     /// FullNAT takes local addresses, which are nobody else's, and nothing else does.
     fn check_local_addresses(&self, service: &'r raw::Service) {
         let problems = self.problems;
@@ -150,7 +227,7 @@ impl<'c, 'r> Services<'c, 'r> {
             once(&mut seen, address, place, problems, |_| {
                 Complaint::new(format!("{address} is listed twice"), "remove one")
             });
-            let vip = service.said.known("vip", service.plan.vip);
+            let vip = service.known_vip();
             if let Some(vip) = vip.filter(|vip| vip.is_ipv4() != address.is_ipv4()) {
                 let what = format!("{address} and the VIP {vip} are not of one family");
                 problems.add(place, Complaint::new(what, "use local addresses of the VIP's family"));
@@ -213,20 +290,35 @@ impl<'c, 'r> Services<'c, 'r> {
     fn check_reachable(&self, service: &raw::Service, wanted: Use, port: Option<At<u16>>, at: &At<IpAddr>) {
         self.check_address(at.value, wanted, &at.place, "use the server's own address");
         let Some(method) = service.said.known("method", service.plan.method) else { return };
-        let vip = service.said.known("vip", service.plan.vip);
-        self.check_reach(method, vip, at);
-        if let (Some(port), Some(wanted)) = (port, service.said.known("port", service.plan.port))
-            && !method.rewrites_endpoints()
-            && port.value != wanted
-        {
-            let what =
-                format!("port {} is not the service's {wanted}, and {method} cannot change it", port.value);
-            let remedy = "only nat and fullnat can: remove `port`, or set `method = \"nat\"`";
-            self.problems.add(&port.place, Complaint::new(what, remedy));
-        }
+        self.check_way_to(method, service.known_vip(), at);
+        let Some(port) = port.filter(|_| service.port_place().is_some()) else { return };
+        let remedy = "only nat and fullnat can: remove `port`, or set `method = \"nat\"`";
+        let complaint = match service.plan.one_port() {
+            Some(_) if port.value == 0 => Complaint::new("port 0 is not valid", "use 1 to 65535"),
+            Some(wanted) if !method.rewrites_endpoints() && port.value != wanted => {
+                let what = format!(
+                    "port {} is not the service's {wanted}, and {method} cannot change it",
+                    port.value
+                );
+                Complaint::new(what, remedy)
+            }
+            None if !method.rewrites_endpoints() && port.value != 0 => {
+                let what = format!(
+                    "port {} would be that of all packets, and {method} cannot change it",
+                    port.value
+                );
+                let is_sorry = matches!(wanted, Use::SorryServer(_));
+                Complaint::new(
+                    what,
+                    if is_sorry { "write port 0, which is the one that clients ask for" } else { remedy },
+                )
+            }
+            _ => return,
+        };
+        self.problems.add(&port.place, complaint);
     }
 
-    fn check_reach(&self, method: Method, vip: Option<IpAddr>, at: &At<IpAddr>) {
+    fn check_way_to(&self, method: Method, vip: Option<IpAddr>, at: &At<IpAddr>) {
         let address = at.value;
         if let Some(vip) = vip.filter(|vip| vip.is_ipv4() != address.is_ipv4() && method.keeps_family()) {
             let what = format!("{address} and the VIP {vip} are not of one family, as {method} requires");

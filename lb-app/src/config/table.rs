@@ -72,6 +72,11 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Whether the key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Reports that `key` is missing.
     pub(super) fn missing(&self, key: &str, example: &str) {
         let complaint = Complaint::new("is missing", format!("add for example `{key} = {example}`"));

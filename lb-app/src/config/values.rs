@@ -2,7 +2,11 @@
 
 use super::{duration, invisible::is_invisible, report::Complaint};
 use ipnet::IpNet;
-use lb_core::{limits::MAX_TIMEOUT_S, service::address::no_host, time::Duration};
+use lb_core::{
+    limits::MAX_TIMEOUT_S,
+    service::{address::no_host, option::Value, reach::PortRange},
+    time::Duration,
+};
 use lb_ctl::{foreign, near::nearest};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -243,6 +247,30 @@ pub(super) fn destination(value: &DeValue) -> Reading<IpNet> {
         return Err(Complaint::new(format!("{text:?} is multicast"), "only unicast is routed"));
     }
     Ok(network)
+}
+
+/// Ports and ranges of them: one, or a list.
+pub(super) fn ports(value: &DeValue) -> Reading<Value> {
+    let remedy = "write for example [80, 443], \"1024-65535\" or \"any\"";
+    let one = |value: &DeValue| match value {
+        DeValue::Integer(_) => number(1..=u16::MAX)(value).map(PortRange::one),
+        value => {
+            let text = quoted(value, remedy)?.trim();
+            text.parse()
+                .map_err(|_| Complaint::new(format!("{text:?} is not a port or range of ports"), remedy))
+        }
+    };
+    let ranges: Vec<PortRange> = match value {
+        DeValue::Array(values) => values.iter().map(|value| one(value.get_ref())).collect::<Reading<_>>()?,
+        DeValue::String(words) => {
+            words.split(',').map(|word| one(&DeValue::String(word.into()))).collect::<Reading<_>>()?
+        }
+        value => vec![one(value)?],
+    };
+    if ranges.is_empty() {
+        return Err(Complaint::new("is empty", remedy));
+    }
+    Ok(Value::List(ranges.into_iter().map(PortRange::to_value).collect()))
 }
 
 /// The text itself.

@@ -149,7 +149,8 @@ pub(crate) fn wishes(plan: &Plan, workers: usize) -> Vec<RssWish> {
         let is_gateway = |route: &lb_core::service::plan::RoutePlan| {
             route.to.prefix_len() == 0 && behind(index, route.via)
         };
-        plan.routes.iter().any(is_gateway) || plan.services.iter().any(|service| behind(index, service.vip))
+        let mut vips = plan.services.iter().flat_map(|service| service.reach().vips());
+        plan.routes.iter().any(is_gateway) || vips.any(|vip| behind(index, vip))
     };
     (0..plan.ports.len())
         .map(|index| match (faces_clients(index), faces_servers(index)) {

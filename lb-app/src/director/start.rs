@@ -255,7 +255,8 @@ pub(crate) fn withdraw(command: &CommandLine) -> Result<()> {
     let config = config::load(command.options.conf(), Limits { workers: 1, available_bytes: u64::MAX })?;
     announce::clear(&config.announce).context("cannot write the file of [announce]")?;
     let (Some(file), Some(words)) = (&config.announce.file, &config.announce.command) else { return Ok(()) };
-    let mut vips: Vec<String> = config.plan.services.iter().map(|service| service.vip.to_string()).collect();
+    let vips = config.plan.services.iter().flat_map(|service| service.reach().vips());
+    let mut vips: Vec<String> = vips.map(|vip| vip.to_string()).collect();
     vips.sort();
     vips.dedup();
     let mut program = Command::new(&words[0]);

@@ -62,6 +62,7 @@ pub(super) fn about(target: &Target) -> Environment {
         ("LB_SERVICE", target.name.clone()),
         ("LB_PROTOCOL", service.protocol.name().to_owned()),
         ("LB_VIP", service.vip.to_string()),
+        // 0 of any, as in IPVS; a server's is 0 where it is the one that a client asks for.
         ("LB_VIP_PORT", service.port.to_string()),
         ("LB_SERVER", address.to_string()),
         ("LB_SERVER_PORT", port.to_string()),

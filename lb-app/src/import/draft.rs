@@ -11,6 +11,7 @@ use lb_core::{
         key::ServiceKey,
         option::{Kind, Value},
         plan::{Method, ServerPlan, ServicePlan},
+        reach::PortRange,
     },
 };
 use std::{
@@ -120,7 +121,7 @@ impl Draft {
         };
         self.services.retain(|service| {
             let key = service.plan.key();
-            if let Some(why) = refused(key.vip) {
+            if let Some(why) = service.plan.reach().vips().find_map(refused) {
                 miss(&service.place, format!("service {key}: {why}"), "it is left out");
             } else if let Some(local) =
                 service.plan.local_addresses.iter().find(|local| refused(**local).is_some())
@@ -133,7 +134,8 @@ impl Draft {
             }
             false
         });
-        let vips: HashSet<IpAddr> = self.services.iter().map(|service| service.plan.vip).collect();
+        let vips: HashSet<IpAddr> =
+            self.services.iter().flat_map(|service| service.plan.reach().vips()).collect();
         for service in &mut self.services {
             let place = service.place.clone();
             service.plan.local_addresses.retain(|local| {
@@ -161,14 +163,19 @@ impl Draft {
         for service in &mut self.services {
             let key = service.plan.key();
             service.plan.name = unique(&mut names, &service.plan.name);
-            let port = service.plan.port;
+            let port = service.plan.default_server_port();
+            let own = if port == 0 {
+                "that of the client's packet".to_owned()
+            } else {
+                format!("the service's {port}")
+            };
             let keeps_ports = !service.plan.method.rewrites_endpoints();
             let mut endpoints: HashSet<SocketAddr> = HashSet::new();
             service.servers.retain_mut(|server| {
                 if keeps_ports && server.plan.port != port {
                     let method = service.plan.method;
                     server.notes.push(format!(
-                        "differs: port {} became the service's {port}, since {method} does not change ports",
+                        "differs: port {} became {own}, since {method} does not change ports",
                         server.plan.port
                     ));
                     server.plan.port = port;
@@ -187,7 +194,7 @@ impl Draft {
             if let Some(sorry) = &mut service.pool.sorry_server {
                 if keeps_ports && sorry.address.port() != port {
                     service.notes.push(format!(
-                        "differs: the sorry server's port {} became the service's {port}, since {} does not change ports",
+                        "differs: the sorry server's port {} became {own}, since {} does not change ports",
                         sorry.address.port(),
                         service.plan.method
                     ));
@@ -211,6 +218,22 @@ impl Draft {
                     service.pool.hysteresis
                 ));
                 service.pool.hysteresis = service.pool.quorum - 1;
+            }
+            // Where a server has the port that a client asks for, a check has to have one.
+            let first_port = service.plan.reach().ports().find_map(PortRange::port);
+            for server in service.servers.iter_mut().filter(|server| server.plan.port == 0) {
+                let Some(check) = server.check.as_mut().filter(|check| check.has_no_port(0)) else {
+                    continue;
+                };
+                check.port = first_port;
+                if first_port.is_none() {
+                    miss(
+                        &server.place,
+                        format!("a check of {}, which has no port", server.plan.address),
+                        "it is left out; add `check` with a `port`",
+                    );
+                    server.check = None;
+                }
             }
             for server in &mut service.servers {
                 if let Some(check) = &mut server.check
@@ -264,7 +287,10 @@ fn unique(names: &mut HashSet<String>, name: &str) -> String {
 
 /// A name for a service that has none.
 pub(super) fn name_of(key: &ServiceKey) -> String {
-    format!("{}-{}-{}", key.protocol, key.vip, key.port)
+    match key.port {
+        0 => format!("{}-{}-any", key.protocol, key.vip),
+        port => format!("{}-{}-{port}", key.protocol, key.vip),
+    }
 }
 
 /// The word as a name, if it can be one.

@@ -179,11 +179,13 @@ impl Table {
 
 fn service(target: &Target, entry: Entry, local: Vec<IpAddr>, draft: &mut Draft) {
     let Entry { place, options, servers } = entry;
-    let one_each = "it is left out; write a service for each address and port";
     let (transport, vip, port) = match *target {
-        Target::Mark(mark) => return draft.miss(&place, format!("a service by fwmark {mark}"), one_each),
-        Target::Address { address, port: 0, .. } => {
-            return draft.miss(&place, format!("{address} with any port"), one_each);
+        Target::Mark(mark) => {
+            return draft.miss(
+                &place,
+                format!("a service by fwmark {mark}"),
+                "it is left out; write one with `vips` and `ports`: all that packets with the mark are sent to",
+            );
         }
         Target::Address { transport, address, port } => (transport, address, port),
     };

@@ -39,7 +39,7 @@ struct Finder {
 
 /// A network in which the draft's services work.
 pub(super) fn network(draft: &mut Draft) -> Network {
-    let vips = draft.services.iter().map(|service| service.plan.vip);
+    let vips = draft.services.iter().flat_map(|service| service.plan.reach().vips());
     let vips: Vec<IpAddr> = vips.chain(draft.vips.iter().map(|(vip, _)| *vip)).collect();
     let mut finder = Finder {
         taken: vips.iter().copied().collect(),

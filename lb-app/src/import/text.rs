@@ -136,7 +136,7 @@ fn write_server(text: &mut String, service: &Service, server: &Server) {
     text.push('\n');
     server.notes.iter().for_each(|note| comment(text, "  ", note));
     text.push_str("  [[services.servers]]\n");
-    let default = ServerPlan::new(server.plan.address, service.plan.port, 1);
+    let default = ServerPlan::new(server.plan.address, service.plan.default_server_port(), 1);
     write_options(text, "  ", ServerPlan::OPTIONS, &default, &server.plan);
     match &server.check {
         check if *check == service.check => {}

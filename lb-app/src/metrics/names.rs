@@ -5,6 +5,7 @@ use super::text::labels;
 use lb_core::service::{
     key::{ServerKey, ServiceKey},
     plan::Plan,
+    reach::{Beside, Reach},
 };
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -18,7 +19,6 @@ pub(crate) struct Names {
 
 #[derive(Clone, Debug)]
 struct ServiceNames {
-    name: String,
     labels: Arc<str>,
     servers: HashMap<SocketAddr, Arc<str>>,
 }
@@ -36,12 +36,14 @@ impl Names {
         let mut before = std::mem::take(&mut self.services);
         for service in &plan.services {
             let key = service.key();
-            let known = before.remove(&key).filter(|known| known.name == service.name);
-            let mut known = known.unwrap_or_else(|| ServiceNames::new(key, &service.name));
+            let labels = service_labels(service.reach(), &service.name);
+            let known = before.remove(&key).filter(|known| known.labels == labels);
+            let mut known = known.unwrap_or_else(|| ServiceNames { labels, servers: HashMap::new() });
             let mut old = std::mem::take(&mut known.servers);
             for server in &service.servers {
                 let endpoint = server.endpoint();
-                let labels = old.remove(&endpoint).unwrap_or_else(|| server_labels(key.server(endpoint)));
+                let labels =
+                    old.remove(&endpoint).unwrap_or_else(|| server_labels(service.reach(), endpoint));
                 known.servers.insert(endpoint, labels);
             }
             self.services.insert(key, known);
@@ -51,43 +53,44 @@ impl Names {
     /// Those of a service, which may be gone since.
     pub(crate) fn service(&self, key: ServiceKey, name: &str) -> Arc<str> {
         let known = self.services.get(&key);
-        known.map_or_else(|| service_labels(key, name), |known| known.labels.clone())
+        known.map_or_else(
+            || service_labels(alone(key, &Beside::default()), name),
+            |known| known.labels.clone(),
+        )
     }
 
     /// Those of a server, which may be gone since.
     pub(crate) fn server(&self, key: ServerKey) -> Arc<str> {
         let known = self.services.get(&key.service);
         let known = known.and_then(|service| service.servers.get(&key.endpoint()));
-        known.map_or_else(|| server_labels(key), Arc::clone)
+        known
+            .map_or_else(|| server_labels(alone(key.service, &Beside::default()), key.endpoint()), Arc::clone)
     }
 }
 
-impl ServiceNames {
-    fn new(key: ServiceKey, name: &str) -> Self {
-        ServiceNames { name: name.to_owned(), labels: service_labels(key, name), servers: HashMap::new() }
-    }
+const fn alone(key: ServiceKey, beside: &Beside) -> Reach<'_> {
+    Reach { key, beside }
 }
 
-fn service_labels(key: ServiceKey, name: &str) -> Arc<str> {
+fn service_labels(reach: Reach, name: &str) -> Arc<str> {
     let pairs = [
         ("service", name),
-        ("local_address", &key.vip.to_string()),
-        ("local_port", &key.port.to_string()),
-        ("proto", key.protocol.upper()),
+        ("local_address", &reach.vips_shown()),
+        ("local_port", &reach.ports_shown()),
+        ("proto", &reach.protocols_shown()),
         ("local_mark", ""),
     ];
     labels(&pairs).into()
 }
 
 /// With the names that node_exporter's collector for IPVS has.
-fn server_labels(key: ServerKey) -> Arc<str> {
-    let service = key.service;
+fn server_labels(reach: Reach, server: SocketAddr) -> Arc<str> {
     let pairs = [
-        ("local_address", &*service.vip.to_string()),
-        ("local_port", &service.port.to_string()),
-        ("remote_address", &key.address.to_string()),
-        ("remote_port", &key.port.to_string()),
-        ("proto", service.protocol.upper()),
+        ("local_address", &*reach.vips_shown()),
+        ("local_port", &reach.ports_shown()),
+        ("remote_address", &server.ip().to_string()),
+        ("remote_port", &server.port().to_string()),
+        ("proto", &reach.protocols_shown()),
         ("local_mark", ""),
     ];
     labels(&pairs).into()

@@ -7,7 +7,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, board: &LoadBoard) {
     let _ = writeln!(text, "Prot LocalAddress:Port Scheduler Flags");
     let _ = writeln!(text, "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn");
     for (_, service) in snapshot.configured() {
-        let (protocol, address) = (service.protocol.upper(), service.key().endpoint());
+        let (protocol, address) = (service.reach().protocols_shown(), service.reach());
         let _ = writeln!(text, "{protocol:<4} {address} {}", service.scheduler_kind);
         for &id in &service.servers {
             let server = &snapshot.servers[id].plan;

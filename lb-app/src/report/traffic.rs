@@ -17,7 +17,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, workers: &[&[ServerT
         for (_, counts) in &servers {
             sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
-        let name = format!("{:<4} {}", service.protocol.upper(), service.key().endpoint());
+        let name = format!("{:<4} {}", service.reach().protocols_shown(), service.reach());
         write_line(text, &name, &sum);
         for (id, counts) in servers {
             let server = &snapshot.servers[id].plan;

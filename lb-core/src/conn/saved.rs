@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 pub struct Saved<F: Family = V4> {
     /// Of packets from the client.
     pub key: Key<F>,
-    /// The real server, which may be of the other family behind a tunnel.
+    /// The real server, which may be of the other family behind a tunnel. Port 0 is the one that the client asked for.
     pub server: SocketAddr,
     /// How its packets reach the server.
     pub method: Method,
@@ -62,13 +62,14 @@ impl<F: Family> Saved<F> {
         // Stamps wrap, so it does not matter that the director is younger than the connection.
         let ago =
             |since: Duration| Instant::from_millis(now.as_millis().wrapping_sub(since.as_millis())).stamp();
+        let port = if self.server.port() == 0 { self.key.destination_port } else { self.server.port() };
         let mut connection = Connection {
             state: self.state,
             seen: ago(self.idle),
             packets: self.packets,
             bytes_low: self.bytes.map(low32),
             bytes_high: self.bytes.map(|bytes| low16(high32(bytes))),
-            ..Connection::new(&self.key, server, F::of(self.server.ip()), self.server.port(), self.method)
+            ..Connection::new(&self.key, server, F::of(self.server.ip()), port, self.method)
         };
         if let Some((address, port)) = self.local {
             connection.set_local(address, port);

@@ -250,7 +250,11 @@ impl Known {
         let adopts = self.snapshot.service_of(server).adopt
             && continues(parsed.tcp_flags)
             && self.is_station::<F>(forward.source)
-            && F::connections(self).lookup(&forward).is_none();
+            && F::connections(self).lookup(&forward).is_none()
+            && self
+                .snapshot
+                .service_at::<F>(forward.protocol, forward.destination, forward.destination_port)
+                .is_some_and(|service| service == self.snapshot.servers[server].service);
         adopts.then_some(server)
     }
 
@@ -261,7 +265,8 @@ impl Known {
             source: reply.destination,
             destination: F::of(service.vip).unwrap_or_default(),
             source_port: reply.destination_port,
-            destination_port: service.port,
+            // A server without a port of its own answers from the one that the client asked for.
+            destination_port: service.reach().port().unwrap_or(reply.source_port),
             protocol: reply.protocol,
         }
     }

@@ -67,7 +67,8 @@ impl Known {
     ) -> impl Iterator<Item = Key<F>> {
         let plan = &self.snapshot.servers[server].plan;
         let addresses = &self.snapshot.service_of(server).local_addresses;
-        let reply = key.answered_by(F::of(plan.address).unwrap_or_default(), plan.port);
+        let port = plan.port_for(key.destination_port);
+        let reply = key.answered_by(F::of(plan.address).unwrap_or_default(), port);
         let in_turn = addresses.iter().cycle().skip(turn.of(addresses.len()));
         self.ports.words(turn).zip(in_turn).filter_map(move |(word, &id)| {
             let destination = F::of(self.snapshot.local_addresses[id].address)?;

@@ -22,7 +22,7 @@ use crate::{
     service::{
         plan::{Method, Standing, Unserved},
         routing::NextHop,
-        snapshot::{Server, Service},
+        snapshot::Server,
     },
     time::Instant,
 };
@@ -96,7 +96,7 @@ impl Known {
         loads: &Loads<'_>,
     ) -> Option<ServerId> {
         let config = &self.snapshot.services[service];
-        let pick = config.scheduler.pick(&request(parsed, config), turn, loads)?;
+        let pick = config.scheduler.pick(&request(parsed), turn, loads)?;
         config.servers.get(pick).copied()
     }
 
@@ -146,7 +146,8 @@ impl Known {
             let act = self.undeliverable(opener.now, interface, parsed, path.limit);
             return Err(TurnedAway { act, is_for_ports: false });
         }
-        let mut connection = Connection::new(&key, server, F::of(plan.address), plan.port, method);
+        let mut connection =
+            Connection::new(&key, server, F::of(plan.address), plan.port_for(key.destination_port), method);
         if let Some((address, port)) = local {
             connection.set_local(address, port);
         }
@@ -207,7 +208,8 @@ impl Known {
         method: Method,
     ) -> Option<Key<F>> {
         let plan = &self.snapshot.servers[server].plan;
-        let answered = || key.answered_by(F::of(plan.address).unwrap_or_default(), plan.port);
+        let answered =
+            || key.answered_by(F::of(plan.address).unwrap_or_default(), plan.port_for(key.destination_port));
         (method == Method::Nat).then(answered)
     }
 
@@ -244,12 +246,12 @@ impl Known {
 }
 
 /// What a scheduler sees of a packet that opens a connection.
-pub(crate) fn request<F: Family>(parsed: &Parsed<F>, service: &Service) -> Request {
+pub(crate) fn request<F: Family>(parsed: &Parsed<F>) -> Request {
     let key = parsed.key.key();
     Request {
         client: F::ip(key.source),
         client_port: key.source_port,
-        vip: service.vip,
-        vip_port: service.port,
+        vip: F::ip(key.destination),
+        vip_port: key.destination_port,
     }
 }

@@ -82,7 +82,7 @@ impl<F: Forwarded> Story<F> {
 
     fn note_grounds(&mut self, known: &Known, service: ServiceId, turn: &Turn) {
         let config = &known.snapshot.services[service];
-        let grounds = config.scheduler.grounds(&request(&self.parsed, config), turn);
+        let grounds = config.scheduler.grounds(&request(&self.parsed), turn);
         self.grounds = words::grounds(grounds);
     }
 

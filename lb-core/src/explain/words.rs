@@ -94,8 +94,8 @@ pub(super) fn service(service: &Service) -> String {
     format!(
         "{} ({} {}), method {}, scheduler {}, {} server{}",
         service.name,
-        service.protocol,
-        SocketAddr::new(service.vip, service.port),
+        service.reach().protocols_shown().to_lowercase(),
+        service.reach(),
         service.method.name(),
         service.scheduler_kind,
         service.servers.len(),
@@ -110,7 +110,7 @@ pub(super) fn flow<F: Family>(snapshot: &Snapshot, connection: &Connection<F>) -
         connection.protocol,
         SocketAddr::new(F::ip(connection.client), connection.client_port),
         SocketAddr::new(F::ip(connection.vip), connection.vip_port),
-        snapshot.servers[connection.server].plan.endpoint(),
+        SocketAddr::new(snapshot.servers[connection.server].plan.address, connection.server_port),
         method(connection),
     )
 }

@@ -1,13 +1,13 @@
 //! Whose an address is, in one family: what a packet's addresses and ports are looked up in.
 
 use super::{
-    lookup::Lookup,
+    lookup::{Lookup, endpoint},
     parts::{Local, LocalAddress, LocalStanding, Server, Service},
+    ranges::Ranges,
 };
 use crate::{
     family::Family,
     ids::{ById, LocalId, ServerId, ServiceId},
-    wire::protocol::Protocol,
 };
 use std::{collections::HashMap, net::IpAddr};
 
@@ -15,9 +15,12 @@ use std::{collections::HashMap, net::IpAddr};
 pub struct Addresses<F: Family> {
     /// What addresses are to the director.
     pub(super) locals: Lookup<F, Local>,
-    /// Which service an endpoint is of.
+    /// Which service an endpoint is of that it has exactly.
     pub(super) services: Lookup<F, ServiceId>,
-    /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs.
+    /// Which service others are of.
+    pub(super) ranges: Ranges<F>,
+    /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs. Port 0 has those
+    /// that answer from any port.
     pub(super) nat_servers: Lookup<F, Option<ServerId>>,
     /// The numbers of local addresses.
     pub(super) sources: Lookup<F, LocalId>,
@@ -37,9 +40,13 @@ impl<F: Family> Addresses<F> {
         let of = F::of;
         let locals = locals.iter().filter_map(|(ip, local)| Some(((of(*ip)?, 0), *local)));
         let configured = || order.iter().map(|&id| (id, &services[id]));
-        let endpoints = configured().filter_map(|(id, service)| {
-            Some(((of(service.vip)?, endpoint(service.protocol, service.port)), id))
+        let claims =
+            || configured().flat_map(|(id, service)| service.reach().claims().map(move |claim| (claim, id)));
+        let exact = claims().filter_map(|(claim, id)| {
+            Some(((of(claim.vip)?, endpoint(claim.protocol, claim.ports.port()?)), id))
         });
+        let wide = claims().filter(|(claim, _)| claim.ports.port().is_none());
+        let wide = wide.filter_map(|(claim, id)| Some((claim.protocol, of(claim.vip)?, claim.ports, id)));
         let sources = sources.numbered().filter(|(_, local)| local.standing != LocalStanding::Vacant);
         let sources = sources.filter_map(|(id, local)| Some(((of(local.address)?, 0), id)));
         let mut nat_servers = HashMap::new();
@@ -50,8 +57,10 @@ impl<F: Family> Addresses<F> {
                 let Some(address) = of(server.address) else { continue };
                 // Under FullNAT it answers to a local address, which tells whose the packet is.
                 if service.method.sees_replies() && !service.method.hides_clients() {
-                    let key = (address, endpoint(service.protocol, server.port));
-                    nat_servers.entry(key).and_modify(|sole| *sole = None).or_insert(Some(id));
+                    for protocol in service.reach().protocols() {
+                        let key = (address, endpoint(protocol, server.port));
+                        nat_servers.entry(key).and_modify(|sole| *sole = None).or_insert(Some(id));
+                    }
                 }
                 if service.method.tunnels() {
                     tunnels.push((address, id));
@@ -61,7 +70,8 @@ impl<F: Family> Addresses<F> {
         tunnels.sort_unstable();
         Addresses {
             locals: Lookup::new(locals),
-            services: Lookup::new(endpoints),
+            services: Lookup::new(exact),
+            ranges: Ranges::new(wide),
             nat_servers: Lookup::new(nat_servers),
             sources: Lookup::new(sources),
             tunnels,
@@ -73,11 +83,4 @@ impl<F: Family> Addresses<F> {
         let first = self.tunnels.partition_point(|(to, _)| *to < address);
         self.tunnels[first..].iter().take_while(move |(to, _)| *to == address).map(|(_, server)| *server)
     }
-}
-
-/// A protocol and a port as one number.
-#[inline]
-#[must_use]
-pub(super) const fn endpoint(protocol: Protocol, port: u16) -> u32 {
-    (port as u32) << 8 | protocol.number() as u32
 }

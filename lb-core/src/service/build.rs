@@ -115,6 +115,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     Ok(Snapshot {
         v4: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
         v6: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
+        by_key: order.iter().map(|&id| (services[id].key(), id)).collect(),
         untagged: untagged(&plan.interfaces),
         server_ports: server_ports(&plan.interfaces, &servers),
         nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
@@ -300,6 +301,7 @@ fn build_service(
         protocol: service.protocol,
         vip: service.vip,
         port: service.port,
+        beside: service.beside.clone(),
         method: service.method,
         scheduler_kind: service.scheduler,
         hash_port: service.hash_port,

@@ -6,11 +6,12 @@ use super::{
     key::ServiceKey,
     owners::{Owners, Use, all},
     plan::{InterfacePlan, Method, Plan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
+    reach::{Claim, overlaps},
     routing::Routing,
 };
 use crate::{
     family::{Family, V6},
-    limits::{MAX_ROUTES, MAX_WEIGHT},
+    limits::{MAX_PORTS_OF_SERVICE, MAX_ROUTES, MAX_VIPS_OF_SERVICE, MAX_WEIGHT},
 };
 use ipnet::IpNet;
 use std::{
@@ -25,6 +26,39 @@ pub enum PlanError {
     /// Two services have the same key.
     #[error("two services have {0}")]
     SameService(ServiceKey),
+    /// Two services could have a packet, and none of them is more specific.
+    #[error("{claim} would be of service {one:?} and of service {other:?}, and neither is more specific")]
+    Overlap {
+        /// What they have in common.
+        claim: Claim,
+        /// The first.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// A service has an address or port twice.
+    #[error("service {service:?} has {claim} twice; remove one")]
+    Twice {
+        /// The service.
+        service: String,
+        /// What it has twice.
+        claim: Claim,
+    },
+    /// A service has too much that clients send to.
+    #[error(
+        "service {0:?} has {1} addresses and {2} ports: at most {MAX_VIPS_OF_SERVICE} and {MAX_PORTS_OF_SERVICE}"
+    )]
+    TooManyVips(String, usize, usize),
+    /// The addresses of a service are not of one family.
+    #[error("VIPs {one} and {other} of service {service:?} are not of one family; make two services")]
+    Families {
+        /// The service.
+        service: String,
+        /// One address.
+        one: IpAddr,
+        /// Another.
+        other: IpAddr,
+    },
     /// Two services have one name.
     #[error("two services are named {0:?}")]
     SameName(String),
@@ -85,6 +119,18 @@ pub enum PlanError {
         /// The service's.
         service: u16,
         /// How packets reach the server.
+        method: Method,
+    },
+    /// Only NAT and FullNAT change ports.
+    #[error(
+        "port {port} of server {server} would be that of all packets, and {method} cannot change ports; give no port"
+    )]
+    FixedPort {
+        /// The server's port.
+        port: u16,
+        /// Its address.
+        server: IpAddr,
+        /// How packets reach it.
         method: Method,
     },
     /// Only a tunnel takes packets of the other family.
@@ -172,9 +218,7 @@ pub fn check<'a>(
     }
     let (mut keys, mut names) = (HashSet::new(), HashSet::new());
     for service in &plan.services {
-        if service.port == 0 {
-            return Err(PlanError::PortZero);
-        }
+        check_reach(service)?;
         if !keys.insert(service.key()) {
             return Err(PlanError::SameService(service.key()));
         }
@@ -194,7 +238,35 @@ pub fn check<'a>(
             }
         }
     }
-    Ok(())
+    check_overlaps(plan)
+}
+
+/// What clients of a service send to, by itself.
+fn check_reach(service: &ServicePlan) -> Result<(), PlanError> {
+    if service.one_port() == Some(0) {
+        return Err(PlanError::PortZero);
+    }
+    let (vips, ports) = (service.reach().vips().count(), service.reach().ports().count());
+    if vips > MAX_VIPS_OF_SERVICE || ports > MAX_PORTS_OF_SERVICE {
+        return Err(PlanError::TooManyVips(service.name.clone(), vips, ports));
+    }
+    let one = service.vip;
+    match service.reach().vips().find(|vip| vip.is_ipv4() != one.is_ipv4()) {
+        Some(other) => Err(PlanError::Families { service: service.name.clone(), one, other }),
+        None => Ok(()),
+    }
+}
+
+fn check_overlaps(plan: &Plan) -> Result<(), PlanError> {
+    let all = plan.services.iter().enumerate();
+    let claims = all.flat_map(|(place, service)| service.reach().claims().map(move |claim| (claim, place)));
+    let Some((claim, one, other)) = overlaps(claims).into_iter().next() else { return Ok(()) };
+    let name = |place: usize| plan.services[place].name.clone();
+    Err(if one == other {
+        PlanError::Twice { service: name(one), claim }
+    } else {
+        PlanError::Overlap { claim, one: name(one), other: name(other) }
+    })
 }
 
 fn check_address(
@@ -288,14 +360,18 @@ fn check_server(
     service: &ServicePlan,
     server: &ServerPlan,
 ) -> Result<(), PlanError> {
-    if server.port == 0 {
+    if server.port == 0 && service.one_port().is_some() {
         return Err(PlanError::PortZero);
     }
     if server.weight > MAX_WEIGHT {
         return Err(PlanError::Weight(server.weight));
     }
-    if !service.method.rewrites_endpoints() && server.port != service.port {
-        return Err(PlanError::Port { port: server.port, service: service.port, method: service.method });
+    if !service.method.rewrites_endpoints() && server.port != service.default_server_port() {
+        let (port, method) = (server.port, service.method);
+        return Err(match service.one_port() {
+            Some(service) => PlanError::Port { port, service, method },
+            None => PlanError::FixedPort { port, server: server.address, method },
+        });
     }
     if service.method.keeps_family() && server.address.is_ipv4() != service.vip.is_ipv4() {
         let (server, vip, method) = (server.address, service.vip, service.method);

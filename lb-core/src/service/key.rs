@@ -14,9 +14,9 @@ use thiserror::Error;
 pub struct ServiceKey {
     /// Transport protocol.
     pub protocol: Protocol,
-    /// The address that clients send to.
+    /// The address that clients send to; the first of several.
     pub vip: IpAddr,
-    /// The port that clients send to.
+    /// The port that clients send to; the first of several, 0 of any.
     pub port: u16,
 }
 
@@ -63,7 +63,7 @@ pub struct ServerKey {
     pub service: ServiceKey,
     /// Its address.
     pub address: IpAddr,
-    /// Its port.
+    /// Its port; 0 is the port that a packet was sent to.
     pub port: u16,
 }
 

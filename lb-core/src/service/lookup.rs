@@ -3,6 +3,7 @@
 use crate::{
     family::Family,
     mix::{fold_multiply, scale},
+    wire::protocol::Protocol,
 };
 
 /// A read-only map from an address and a number to small values.
@@ -52,6 +53,13 @@ impl<F: Family, V: Copy> Lookup<F, V> {
         }
         at
     }
+}
+
+/// A protocol and a port as one number.
+#[inline]
+#[must_use]
+pub(super) const fn endpoint(protocol: Protocol, port: u16) -> u32 {
+    (port as u32) << 8 | protocol.number() as u32
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub mod option;
 pub mod owners;
 mod parts;
 pub mod plan;
+mod ranges;
+pub mod reach;
 pub mod routing;
 pub mod snapshot;
 

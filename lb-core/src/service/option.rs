@@ -135,8 +135,12 @@ pub enum Kind {
     StatusCodes,
     /// A program and its arguments.
     Program,
+    /// Ports and ranges of them, or `any`: one, or a list.
+    Ports,
     /// Any number of values of one kind.
     List(&'static Kind),
+    /// One value of a kind, or a list.
+    Several(&'static Kind),
     /// A table with these options.
     Table(fn() -> Vec<&'static Field>),
 }
@@ -185,6 +189,8 @@ pub struct Field {
     pub example: &'static str,
     /// It has to be given.
     pub is_required: bool,
+    /// The option that says the same in another way, and may be given in its place.
+    pub instead: Option<&'static str>,
     /// What the reference calls its default, where that is not simply a value.
     pub default: Option<&'static str>,
     /// What a change takes.
@@ -203,6 +209,7 @@ impl Field {
             help,
             example: "",
             is_required: false,
+            instead: None,
             default: None,
             effect: Effect::Live,
             scope: Scope::File,
@@ -250,6 +257,13 @@ impl<P> Opt<P> {
     pub const fn required(mut self, example: &'static str) -> Self {
         self.field.is_required = true;
         self.example(example)
+    }
+
+    /// The same, which has to be given unless the other option is.
+    #[must_use]
+    pub const fn required_or(mut self, other: &'static str, example: &'static str) -> Self {
+        self.field.instead = Some(other);
+        self.required(example)
     }
 
     /// The same with what to write for example.

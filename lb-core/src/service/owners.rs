@@ -147,7 +147,10 @@ fn few(plan: &Plan) -> impl Iterator<Item = (IpAddr, Use<'_>)> {
         .flat_map(|on| on.addresses.iter().map(move |network| (network.addr(), Use::Port(&on.name))));
     let tunnel = plan.tunnel_local.map(|local| (local, Use::Tunnel));
     let routers = plan.routes.iter().map(|route| (route.via, Use::Router(route.to)));
-    let of_services = plan.services.iter().map(|service| (service.vip, Use::Vip(&service.name)));
+    let of_services = plan
+        .services
+        .iter()
+        .flat_map(|service| service.reach().vips().map(move |vip| (vip, Use::Vip(&service.name))));
     let listed = plan.vips.iter().map(|vip| (vip.address, Use::ListedVip));
     let locals = plan.services.iter().flat_map(|service| {
         service.local_addresses.iter().map(move |&address| (address, Use::Local(&service.name)))

@@ -3,6 +3,7 @@
 use super::{
     key::ServiceKey,
     plan::{Method, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
+    reach::{Beside, Reach},
     routing::NextHop,
 };
 use crate::{
@@ -73,10 +74,12 @@ pub struct Service {
     pub name: String,
     /// Transport protocol.
     pub protocol: Protocol,
-    /// The address that clients send to.
+    /// The address that clients send to; the first of several.
     pub vip: IpAddr,
-    /// The port that clients send to.
+    /// The port that clients send to; the first of several, 0 of any.
     pub port: u16,
+    /// What else clients send to.
+    pub beside: Beside,
     /// How packets reach the servers.
     pub method: Method,
     /// The scheduler's kind.
@@ -102,6 +105,12 @@ impl Service {
     #[must_use]
     pub const fn key(&self) -> ServiceKey {
         ServiceKey { protocol: self.protocol, vip: self.vip, port: self.port }
+    }
+
+    /// All that clients send to.
+    #[must_use]
+    pub const fn reach(&self) -> Reach<'_> {
+        Reach { key: self.key(), beside: &self.beside }
     }
 }
 

@@ -6,8 +6,9 @@
 //! number; then another server may get it. The same holds for services.
 
 use super::{
-    addresses::{Addresses, endpoint},
+    addresses::Addresses,
     key::{ServerKey, ServiceKey},
+    lookup::endpoint,
     plan::{InterfacePlan, PortPlan, Protocol, Role},
     routing::{NextHop, Routing},
 };
@@ -19,7 +20,7 @@ use crate::{
     sched::Scheduler,
     wire::ethernet,
 };
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 use thiserror::Error;
 
 pub use super::parts::{Local, LocalAddress, LocalStanding, Server, Service};
@@ -95,6 +96,8 @@ pub struct Snapshot {
     pub services: ById<ServiceId, Service>,
     /// The configured services, in the operator's order.
     pub order: Vec<ServiceId>,
+    /// The same by what they are known by.
+    pub(super) by_key: HashMap<ServiceKey, ServiceId>,
     /// Real servers of all services by number.
     pub servers: ById<ServerId, Server>,
     /// Local addresses of all services by number.
@@ -158,7 +161,7 @@ impl Snapshot {
         }
     }
 
-    /// The service at an endpoint.
+    /// The service that packets to an endpoint are for: the most specific one.
     #[inline]
     #[must_use]
     pub fn service_at<F: Configured>(
@@ -167,16 +170,15 @@ impl Snapshot {
         address: F::Address,
         port: u16,
     ) -> Option<ServiceId> {
-        F::addresses(self).services.get((address, endpoint(protocol, port)))
+        let addresses = F::addresses(self);
+        let exact = addresses.services.get((address, endpoint(protocol, port)));
+        exact.or_else(|| addresses.ranges.get(protocol, address, port))
     }
 
     /// The configured service of that key, with its number.
     #[must_use]
     pub fn service(&self, key: &ServiceKey) -> Option<(ServiceId, &Service)> {
-        let id = match key.vip {
-            IpAddr::V4(vip) => self.service_at::<V4>(key.protocol, vip.to_bits(), key.port)?,
-            IpAddr::V6(vip) => self.service_at::<V6>(key.protocol, vip.to_bits(), key.port)?,
-        };
+        let id = *self.by_key.get(key)?;
         Some((id, &self.services[id]))
     }
 
@@ -205,11 +207,13 @@ impl Snapshot {
     /// Whether a real server under NAT answers from this endpoint.
     #[must_use]
     pub fn is_nat_server<F: Configured>(&self, protocol: Protocol, address: F::Address, port: u16) -> bool {
-        F::addresses(self).nat_servers.get((address, endpoint(protocol, port))).is_some()
+        let servers = &F::addresses(self).nat_servers;
+        servers.get((address, endpoint(protocol, port))).is_some()
+            || servers.get((address, endpoint(protocol, 0))).is_some()
     }
 
-    /// The real server under NAT that answers from this endpoint, if it is in one service only: its packets alone
-    /// tell which VIP they are to come from.
+    /// The real server under NAT that answers from this endpoint, if it is in one service only, and that has one address
+    /// and the port is known: its packets alone tell which VIP they are to come from.
     #[must_use]
     pub fn sole_nat_server<F: Configured>(
         &self,
@@ -217,7 +221,16 @@ impl Snapshot {
         address: F::Address,
         port: u16,
     ) -> Option<ServerId> {
-        F::addresses(self).nat_servers.get((address, endpoint(protocol, port))).flatten()
+        let servers = &F::addresses(self).nat_servers;
+        let of = |port| servers.get((address, endpoint(protocol, port)));
+        let sole = match (of(port), of(0)) {
+            (Some(_), Some(_)) => None,
+            (of_port, of_any) => of_port.or(of_any).flatten(),
+        }?;
+        let service = self.service_of(sole);
+        let is_told = service.beside.vips.is_empty()
+            && (service.reach().port().is_some() || self.servers[sole].plan.port == 0);
+        is_told.then_some(sole)
     }
 
     /// The interface that a frame which arrived on a port is for: that of its VLAN, else the untagged one, which takes

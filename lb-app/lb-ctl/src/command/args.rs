@@ -33,6 +33,12 @@ pub(super) fn full_endpoint(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// `ADDRESS:PORT`, or `ADDRESS:any`, which is port 0.
+pub(super) fn service_endpoint(text: &str) -> Result<SocketAddr, String> {
+    let any = text.strip_suffix(":any").and_then(|address| format!("{address}:0").parse().ok());
+    any.map_or_else(|| full_endpoint(text), Ok)
+}
+
 /// `ADDRESS:PORT` or a service's name, which is for the director to know.
 pub(super) fn target(text: &str) -> Result<Target, String> {
     match Target::from(text.to_owned()) {

@@ -1,7 +1,7 @@
 //! Commands that change the running configuration.
 
 use super::{
-    args::{Endpoint, destination, duration, endpoint, full_endpoint},
+    args::{Endpoint, destination, duration, endpoint, service_endpoint},
     connections::WhichConnection,
     options::{Given, NewServer, NewService, OldServer, OldService},
 };
@@ -19,8 +19,8 @@ pub enum Add {
         name: String,
         /// Transport protocol
         protocol: Protocol,
-        /// What clients send to
-        #[arg(value_name = "VIP:PORT", value_parser = full_endpoint)]
+        /// What clients send to; `any` in the place of the port for any port
+        #[arg(value_name = "VIP:PORT", value_parser = service_endpoint)]
         vip: SocketAddr,
         /// Forwarding method: nat, tun, dr
         method: String,

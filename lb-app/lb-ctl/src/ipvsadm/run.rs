@@ -84,15 +84,15 @@ impl<T: Transport> Runner<'_, T> {
             Act::EditServer(target, address, port, options) => {
                 let service = self.named(&target)?;
                 same_method(&service, &options)?;
-                let (service, address, port, options) =
-                    (service.name, address, at(port, &service.key), weight(&options)?);
+                let port = at(port, &service);
+                let (service, options) = (service.name, weight(&options)?);
                 let change =
                     services::ServerChange { service, address, port, state: None, within_ms: None, options };
                 self.tell(services::Request::ChangeServer(change), out)
             }
             Act::DeleteServer(target, address, port) => {
                 let service = self.named(&target)?;
-                let port = at(port, &service.key);
+                let port = at(port, &service);
                 self.tell(services::Request::RemoveServer { service: service.name, address, port }, out)
             }
             Act::Clear => {
@@ -304,12 +304,10 @@ fn name_of(key: &protocol::keys::ServiceKey) -> String {
 /// The service that is meant, if there can be one.
 fn key(target: &Target) -> Result<protocol::keys::ServiceKey, Failure> {
     match *target {
-        Target::Mark(_) => {
-            Err(refused("services by fwmark are not supported yet; make one for each address and port"))
-        }
-        Target::Address { port: 0, .. } => {
-            Err(refused("services of any port are not supported yet; make one for each port"))
-        }
+        Target::Mark(_) => Err(refused(
+            "packets have no fwmarks here; a service of several addresses and ports does the same: \
+             `lbctl add service NAME tcp VIP:PORT METHOD vips VIP,VIP ports 80,443`",
+        )),
         Target::Address { transport: Protocol::Sctp, .. } => {
             Err(refused("SCTP is not supported; TCP and UDP are"))
         }
@@ -396,9 +394,9 @@ fn some(port: Option<u16>) -> Option<u16> {
     port.filter(|port| *port > 0)
 }
 
-/// A server's port; the service's if none was given, as in IPVS.
-fn at(port: Option<u16>, key: &protocol::keys::ServiceKey) -> Option<u16> {
-    some(port).or(Some(key.port))
+/// A server's port; the service's if none was given, as in IPVS. Of a service of several ports, whichever it has.
+fn at(port: Option<u16>, service: &services::Service) -> Option<u16> {
+    some(port).or(service.reach.is_none().then_some(service.key.port))
 }
 
 fn refused(what: impl Into<String>) -> Failure {

@@ -5,7 +5,7 @@ use crate::{
     cli::{self, Own},
     protocol::{
         Code, Done, Refusal, Reply, Request,
-        keys::ServerEndpoint,
+        keys::{Reach, ServerEndpoint},
         services::{self, Rate, Server, Service, Services, Traffic},
     },
     transport::{CallError, Transport},
@@ -63,6 +63,10 @@ impl Transport for Director {
                         vip: new.vip,
                         port: new.port,
                     },
+                    reach: (new.port == 0).then(|| Reach {
+                        protocols: "TCP".to_owned(),
+                        endpoints: format!("{}:any", new.vip),
+                    }),
                     method: new.method,
                     scheduler,
                     flags,
@@ -131,6 +135,23 @@ fn what_is_saved_is_restored() {
 }
 
 #[test]
+fn port_0_is_any_port() {
+    let mut director = Director::default();
+    let rules = "-A -t 192.0.2.102:0 -s rr\n-a -t 192.0.2.102:0 -r 198.51.100.41:0 -g -w 1\n";
+    assert_eq!(director.ipvsadm("-R", rules).as_deref(), Ok(""));
+    assert_eq!(director.ipvsadm("-S", "").as_deref(), Ok(rules));
+    assert!(director.ipvsadm("-Ln", "").unwrap().contains("TCP  192.0.2.102:any rr\n  -> 198.51.100.41:0 "));
+    director.ipvsadm("-d -t 192.0.2.102:0 -r 198.51.100.41", "").unwrap();
+    assert_eq!(director.services[0].servers, []);
+    // What ipvsadm has no rule for is a comment among its rules.
+    director.services[0].key.port = 80;
+    director.services[0].reach.as_mut().unwrap().endpoints = "192.0.2.102:80,443".to_owned();
+    let saved = director.ipvsadm("-S", "").unwrap();
+    assert!(saved.starts_with("# tcp-192.0.2.102-0: ipvsadm has no rule for TCP 192.0.2.102:80,443; "));
+    assert_eq!(director.ipvsadm("-R", &saved).as_deref(), Ok(""));
+}
+
+#[test]
 fn listings_are_ipvsadms_own() {
     let mut director = Director::default();
     director.ipvsadm("-R", RULES).unwrap();
@@ -188,8 +209,7 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
     for (line, expected) in [
         ("-A -t 192.0.2.102:80 -p 300", "persistence is not supported yet; -s sh"),
         ("-A -u 192.0.2.102:80 -o", "one-packet scheduling is not supported yet; --set 0 0 1"),
-        ("-A -f 3", "services by fwmark are not supported yet; make one for each"),
-        ("-A -t 192.0.2.102:0", "services of any port are not supported yet"),
+        ("-A -f 3", "packets have no fwmarks here; a service of several addresses and ports does the same: "),
         ("-A --sctp-service 192.0.2.102:80", "SCTP is not supported"),
         ("-A -t 192.0.2.102:80 -s lblc", "scheduler lblc is not supported yet; dh"),
         (

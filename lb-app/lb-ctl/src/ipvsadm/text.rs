@@ -5,11 +5,13 @@ use crate::{
     protocol::{
         Protocol,
         connections::Connection,
+        keys::Reach,
         services::{Server, Service},
         timeouts::Timeouts,
     },
     render::short,
 };
+use serde_json::Value;
 use std::{fmt::Write, net::SocketAddr};
 
 /// The version of IPVS whose listings these are.
@@ -37,7 +39,7 @@ pub(super) fn listing(services: &[Service], capacity: u64, how: Listing) -> Stri
         numbers.map(|number| format!(" {:>8}", shown(number))).concat()
     };
     for service in services {
-        let (protocol, endpoint) = (service.key.protocol.upper(), service.key.endpoint().to_string());
+        let (protocol, endpoint) = Reach::shown(service.reach.as_ref(), &service.key);
         let _ = match how {
             Listing { stats: true, .. } => {
                 writeln!(text, "{protocol}  {endpoint:<28}{}", numbers(sums(&service.traffic)))
@@ -97,6 +99,16 @@ pub(super) fn connections(connections: &[Connection]) -> String {
 pub(super) fn rules(services: &[Service]) -> String {
     let mut text = String::new();
     for service in services {
+        let is_any_port = service.key.port == 0 && service.options.get("vips").is_none_or(Value::is_null);
+        if let Some(reach) =
+            service.reach.as_ref().filter(|reach| !is_any_port || reach.protocols.contains(','))
+        {
+            let Reach { protocols, endpoints } = reach;
+            let name = &service.name;
+            let _ =
+                writeln!(text, "# {name}: ipvsadm has no rule for {protocols} {endpoints}; `lbctl save` has");
+            continue;
+        }
         let which = match service.key.protocol {
             Protocol::Tcp => "-t",
             Protocol::Udp => "-u",

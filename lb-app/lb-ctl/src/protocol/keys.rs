@@ -60,6 +60,26 @@ impl ServiceKey {
     }
 }
 
+/// All that clients of a service send to, where that is more than one address and port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reach {
+    /// Its protocols, as in `TCP,UDP`.
+    pub protocols: String,
+    /// Its addresses and ports, as in `192.0.2.100:80,443`.
+    pub endpoints: String,
+}
+
+impl Reach {
+    /// The protocols and the endpoints of a service, for people.
+    #[must_use]
+    pub fn shown(of: Option<&Reach>, key: &ServiceKey) -> (String, String) {
+        of.map_or_else(
+            || (key.protocol.upper().to_owned(), key.endpoint().to_string()),
+            |reach| (reach.protocols.clone(), reach.endpoints.clone()),
+        )
+    }
+}
+
 /// What clients send to, as somebody calls it: an address and port, or a service's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]

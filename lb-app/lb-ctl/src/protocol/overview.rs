@@ -1,7 +1,7 @@
 //! Services in a line each, those that need somebody first: what is looked at again and again, however many servers there
 //! are.
 
-use super::keys::{ServerEndpoint, ServiceKey};
+use super::keys::{Reach, ServerEndpoint, ServiceKey};
 use super::services::Rate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,9 @@ pub struct ServiceOverview {
     /// What it is known by.
     #[serde(flatten)]
     pub key: ServiceKey,
+    /// All that clients send to, if that is more than the address and port it is known by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
     /// Forwarding method.
     pub method: String,
     /// Scheduler.

@@ -2,7 +2,7 @@
 
 use super::{
     Cursor, Protocol,
-    keys::{ServerEndpoint, ServiceKey},
+    keys::{Reach, ServerEndpoint, ServiceKey},
     options::Options,
 };
 use schemars::JsonSchema;
@@ -132,6 +132,9 @@ pub struct Service {
     /// What it is known by.
     #[serde(flatten)]
     pub key: ServiceKey,
+    /// All that clients send to, if that is more than the address and port it is known by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
     /// Forwarding method.
     pub method: String,
     /// Scheduler.

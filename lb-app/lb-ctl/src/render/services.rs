@@ -5,6 +5,7 @@ use super::{
     view::{Columns, View},
 };
 use crate::protocol::{
+    keys::Reach,
     options::{Options, SETTABLE},
     overview::Overview,
     services::{Rate, Server, Services, Traffic},
@@ -25,8 +26,7 @@ pub(super) fn page(text: &mut String, page: &Services, view: View, first: bool, 
         };
         // A service with very many servers continues under the same name.
         if before.as_ref() != Some(&service.name) {
-            let protocol = service.key.protocol.upper();
-            let address = service.key.endpoint().to_string();
+            let (protocol, address) = Reach::shown(service.reach.as_ref(), &service.key);
             let called = if names { format!("{address} {}", service.name) } else { address };
             let _ = match columns {
                 Columns::Stats => writeln!(text, "{protocol}  {called:<33}{}", sums(&service.traffic)),
@@ -71,13 +71,14 @@ pub(super) fn overview(text: &mut String, overview: &Overview) {
         "State", "Service", "Prot", "LocalAddress:Port", "Serving", "Active", "Inact", "CPS"
     );
     for service in &overview.services {
+        let (protocol, address) = Reach::shown(service.reach.as_ref(), &service.key);
         let _ = writeln!(
             text,
             "{:<10} {:<28} {:<4} {:<22} {:>8} {:>8} {:>8} {:>6}",
             service.state.name(),
             service.name,
-            service.key.protocol.upper(),
-            service.key.endpoint().to_string(),
+            protocol,
+            address,
             format!("{}/{}", service.serving, service.servers),
             short(service.active),
             short(service.inactive),
@@ -100,13 +101,12 @@ pub(super) fn overview(text: &mut String, overview: &Overview) {
     let _ = writeln!(text, "{shown} of {} services: {}", overview.total, states.join(", "));
 }
 
+/// Options that have places of their own.
+const PLACED: [&str; 6] = ["scheduler", "hash_port", "description", "vips", "ports", "protocols"];
+
 /// What else was set, in the shell's words.
 fn options(of: &Options) -> String {
-    // The scheduler, its flags and the description have places of their own.
-    let described = SETTABLE
-        .service
-        .iter()
-        .filter(|option| !matches!(&*option.key, "scheduler" | "hash_port" | "description"));
+    let described = SETTABLE.service.iter().filter(|option| !PLACED.contains(&&*option.key));
     let words = described.filter_map(|option| match of.get(&option.key)? {
         Json::Bool(true) => Some(format!(" {}", option.word)),
         Json::Null | Json::Bool(false) => None,

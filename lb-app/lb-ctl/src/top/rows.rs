@@ -5,7 +5,7 @@ use crate::{
     command::top::Sort,
     protocol::{
         health,
-        keys::{ServerEndpoint, ServiceKey},
+        keys::{Reach, ServerEndpoint, ServiceKey},
         services::{Rate, Server, Service},
     },
 };
@@ -65,7 +65,8 @@ pub(super) fn rows<'a>(picture: &'a Picture, wanted: &Wanted) -> Vec<Row<'a>> {
     let filter = wanted.filter.to_lowercase();
     for service in &picture.services {
         let contains = |text: &str| text.to_lowercase().contains(&filter);
-        let whole = contains(&service.name) || contains(&service.key.endpoint().to_string());
+        let whole =
+            contains(&service.name) || contains(&Reach::shown(service.reach.as_ref(), &service.key).1);
         let fits = |server: &&Server| whole || contains(&server.endpoint.to_string());
         let servers: Vec<&Server> = service.servers.iter().filter(fits).collect();
         if whole || !servers.is_empty() {

@@ -53,6 +53,7 @@ fn service(name: &str, port: u16, servers: Vec<services::Server>) -> services::S
         name: name.into(),
         description: if name == "web" { "the shop's front end".into() } else { String::new() },
         key: key(port),
+        reach: None,
         method: "nat".into(),
         scheduler: "wlc".into(),
         flags: Vec::new(),

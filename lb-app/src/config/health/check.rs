@@ -136,6 +136,13 @@ impl Check {
         }
     }
 
+    /// Whether it goes to a port and nothing says which, of a server that has none of its own. `asked` is the first port of
+    /// the service; 0 if clients may ask for any.
+    pub(crate) fn has_no_port(&self, asked: u16) -> bool {
+        let goes_to_one = !matches!(self.kind, Kind::Command(_) | Kind::Icmp);
+        goes_to_one && self.port.is_none() && !(self.to_vip && asked > 0)
+    }
+
     /// How a configuration writes it, with every default.
     pub(crate) fn to_value(&self) -> Value {
         let mut table = vec![("type", Value::Text(self.kind.name().to_owned()))];

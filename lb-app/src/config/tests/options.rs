@@ -33,7 +33,14 @@ fn another(kind: &Kind) -> Value {
         Kind::Endpoint | Kind::Listen => Value::Endpoint("203.0.113.7:4711".parse().unwrap()),
         Kind::StatusCodes => Value::Number(418),
         Kind::Program => Value::List(vec![text("/bin/true")]),
+        Kind::Ports => Value::List(vec![Value::Number(81), text("8000-8099")]),
+        // One is said in another way.
+        Kind::List(Kind::Address) => {
+            Value::List([7, 8].map(|host| Value::Address([203, 0, 113, host].into())).into())
+        }
         Kind::List(kind) => Value::List(vec![another(kind)]),
+        Kind::Several(Kind::Word(words)) => Value::List(words.iter().map(|word| text(word)).collect()),
+        Kind::Several(kind) => another(kind),
         Kind::Table(fields) => {
             Value::Table(fields().iter().map(|field| (field.key, another(&field.kind))).collect())
         }
@@ -47,7 +54,8 @@ fn check<P: Clone>(options: &'static [Opt<P>], default: &P) {
         let key = field.key;
         assert!(keys.insert(key), "{key} is there twice");
         assert!(!field.help.is_empty() && !field.help.ends_with(' '), "{key}: help");
-        let wants_example = field.is_required || matches!(field.kind, Kind::List(_) | Kind::Program);
+        let wants_example = field.is_required
+            || matches!(field.kind, Kind::List(_) | Kind::Several(_) | Kind::Ports | Kind::Program);
         assert_eq!(wants_example, !field.example.is_empty(), "{key}: example");
         let mut changed = default.clone();
         let value = another(&field.kind);

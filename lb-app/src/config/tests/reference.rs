@@ -32,7 +32,10 @@ fn rows<P>(options: &'static [Opt<P>], default: &P) -> String {
     let mut text = "| key | type | default | meaning |\n|---|---|---|---|\n".to_owned();
     for Opt { field, get, .. } in options.iter().filter(|option| option.field.is_in_file()) {
         let default = match (field.is_required, field.default) {
-            (true, _) => "required".to_owned(),
+            (true, _) => match field.instead {
+                Some(other) => format!("required, or `{other}`"),
+                None => "required".to_owned(),
+            },
             (false, Some(text)) => text.to_owned(),
             (false, None) => get(default).map_or("none".to_owned(), |value| format!("`{value}`")),
         };
@@ -63,7 +66,9 @@ fn values(kind: &Kind) -> String {
         Kind::Endpoint | Kind::Listen => "address:port".to_owned(),
         Kind::StatusCodes => "codes and `\"from-to\"`".to_owned(),
         Kind::Program => "command".to_owned(),
+        Kind::Ports => "port, `\"from-to\"`, `\"any\"`, list of these".to_owned(),
         Kind::List(kind) => format!("list of {}", values(kind)),
+        Kind::Several(kind) => format!("{}, list of these", values(kind)),
         Kind::Table(_) => "table".to_owned(),
     }
 }
@@ -156,7 +161,9 @@ fn described(field: &Field) -> Described {
         | Kind::Address
         | Kind::Endpoint
         | Kind::Listen
-        | Kind::List(_) => (Shape::Text, &[][..]),
+        | Kind::Ports
+        | Kind::List(_)
+        | Kind::Several(_) => (Shape::Text, &[][..]),
         Kind::StatusCodes | Kind::Program | Kind::Table(_) => {
             panic!("{}: no command can say a table", field.key)
         }
@@ -170,6 +177,9 @@ fn described(field: &Field) -> Described {
             Shape::Time => "TIME".to_owned(),
             Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::Address)) => {
                 "ADDRESS[,ADDRESS...]".to_owned()
+            }
+            Shape::Number | Shape::Text if matches!(field.kind, Kind::Ports) => {
+                "PORT|FROM-TO|any[,...]".to_owned()
             }
             Shape::Number | Shape::Text => field.key.to_uppercase(),
         },

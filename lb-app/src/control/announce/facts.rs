@@ -41,9 +41,11 @@ impl Facts {
             let why = self.of_director(snapshot).or_else(|| {
                 self.of_service(snapshot, service).map(|why| format!("service {}: {why}", service.name))
             });
-            let verdict = verdicts.entry(service.vip).or_insert_with(|| why.clone());
-            if why.is_none() {
-                *verdict = None;
+            for vip in service.reach().vips() {
+                let verdict = verdicts.entry(vip).or_insert_with(|| why.clone());
+                if why.is_none() {
+                    *verdict = None;
+                }
             }
         }
         verdicts

@@ -4,7 +4,10 @@ use super::{
     answer::not_found,
     keys::{meant, told},
 };
-use lb_core::service::plan::{Plan, ServicePlan};
+use lb_core::service::{
+    plan::{Plan, ServicePlan},
+    reach::Claim,
+};
 use lb_ctl::protocol::{Code, Protocol, Refusal, keys::Target};
 use std::net::SocketAddr;
 
@@ -15,7 +18,17 @@ pub(super) fn service<'a>(plan: &'a Plan, called: &str) -> Result<&'a ServicePla
     }
     let endpoint: Option<SocketAddr> = called.parse().ok();
     let at = |service: &&ServicePlan| endpoint.is_some_and(|endpoint| service.key().endpoint() == endpoint);
-    let found: Vec<&ServicePlan> = plan.services.iter().filter(at).collect();
+    let mut found: Vec<&ServicePlan> = plan.services.iter().filter(at).collect();
+    if found.is_empty() {
+        // Of those of several addresses and ports, each is good for a name, if it is one service's.
+        let has = |service: &&ServicePlan| {
+            let is_it = |claim: Claim| {
+                endpoint.is_some_and(|at| claim.vip == at.ip() && claim.ports.contains(at.port()))
+            };
+            service.reach().claims().any(is_it) || service.reach().to_string() == called
+        };
+        found = plan.services.iter().filter(has).collect();
+    }
     match found[..] {
         [service] => Ok(service),
         [] => Err(not_found("service", called, names(plan))),
@@ -35,11 +48,17 @@ pub(super) fn endpoint(plan: &Plan, protocol: Protocol, target: &Target) -> Resu
         Target::Service(name) => name,
     };
     let service = plan.service_named(name).ok_or_else(|| not_found("service", name, names(plan)))?;
-    if service.protocol != meant(protocol) {
+    if !service.reach().protocols().any(|one| one == meant(protocol)) {
         let what = format!("service {name} is {}, not {}", told(service.protocol).upper(), protocol.upper());
         return Err(Refusal::new(Code::Invalid, what));
     }
-    Ok(service.key().endpoint())
+    let endpoint = service.key().endpoint();
+    if endpoint.port() == 0 {
+        let what =
+            format!("service {name} has any port: write an address and a port, as in {}:80", endpoint.ip());
+        return Err(Refusal::new(Code::Invalid, what));
+    }
+    Ok(endpoint)
 }
 
 fn names(plan: &Plan) -> impl Iterator<Item = String> {

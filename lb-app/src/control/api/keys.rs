@@ -1,6 +1,9 @@
 //! What services and servers are known by, between the protocol's form and the director's: here and nowhere else.
 
-use lb_core::service::key::{Protocol, ServiceKey};
+use lb_core::service::{
+    key::{Protocol, ServiceKey},
+    reach::Reach,
+};
 use lb_ctl::protocol::{self as said, keys};
 
 /// A protocol as answers have it.
@@ -17,6 +20,12 @@ pub(super) const fn meant(protocol: said::Protocol) -> Protocol {
         said::Protocol::Tcp => Protocol::Tcp,
         said::Protocol::Udp => Protocol::Udp,
     }
+}
+
+/// All that clients of a service send to, if that is more than one address and port.
+pub(super) fn reach_told(reach: Reach) -> Option<keys::Reach> {
+    let is_more = reach.protocols().count() > 1 || reach.vips().count() > 1 || reach.port().is_none();
+    is_more.then(|| keys::Reach { protocols: reach.protocols_shown(), endpoints: reach.to_string() })
 }
 
 /// A service as answers have it.

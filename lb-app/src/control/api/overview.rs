@@ -72,6 +72,7 @@ fn describe(
         name: plan.name.clone(),
         description: plan.description.clone(),
         key: keys::service_told(plan.key()),
+        reach: keys::reach_told(plan.reach()),
         method: plan.method.to_string(),
         scheduler: plan.scheduler.to_string(),
         state: State::Up,
@@ -131,9 +132,9 @@ fn has_words(service: &ServiceOverview, plan: &ServicePlan, words: &[String]) ->
     if words.is_empty() {
         return true;
     }
-    let ServiceOverview { name, description, key, method, scheduler, state, .. } = service;
-    let protocol = key.protocol.upper();
-    let endpoint = key.endpoint();
+    let ServiceOverview { name, description, method, scheduler, state, .. } = service;
+    let protocol = plan.reach().protocols_shown();
+    let endpoint = plan.reach();
     let mut text =
         format!("{name} {description} {protocol} {endpoint} {method} {scheduler} {}", state.name());
     for server in &plan.servers {
@@ -158,6 +159,7 @@ mod tests {
             name: "Web".to_owned(),
             description: "The Shop".to_owned(),
             key,
+            reach: None,
             method: "nat".to_owned(),
             scheduler: "wlc".to_owned(),
             state: State::Up,

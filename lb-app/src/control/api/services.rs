@@ -125,6 +125,7 @@ fn list_service(
         name: plan.name.clone(),
         description: plan.description.clone(),
         key: keys::service_told(plan.key()),
+        reach: keys::reach_told(plan.reach()),
         method: plan.method.to_string(),
         scheduler: plan.scheduler.to_string(),
         flags: plan.flags().map(str::to_owned).collect(),
@@ -152,7 +153,25 @@ pub(super) fn add(plan: &mut Plan, new: NewService) -> Answer {
 }
 
 pub(super) fn modify(plan: &mut Plan, wanted: &ServiceChange) -> Answer {
-    options::set(ServicePlan::OPTIONS, called_mut(plan, &wanted.name)?, &wanted.options)?;
+    let service = called_mut(plan, &wanted.name)?;
+    let before = (service.key(), service.default_server_port());
+    options::set(ServicePlan::OPTIONS, service, &wanted.options)?;
+    let has_servers = !service.servers.is_empty();
+    if before.0 != service.key() {
+        let what = format!(
+            "service {} is known by {}: that stays its first; `add service` makes another",
+            service.name, before.0
+        );
+        return Err(Refusal::new(Code::Invalid, what));
+    }
+    if before.1 != service.default_server_port() && has_servers {
+        let what = format!(
+            "the servers of {} have its one port, and would have the one that clients ask for, or the other way round: \
+             delete them first, or change the file and reload",
+            service.name
+        );
+        return Err(Refusal::new(Code::Invalid, what));
+    }
     Ok(done())
 }
 
@@ -169,7 +188,7 @@ pub(super) fn add_server(
     options: &Options,
 ) -> Answer {
     let service = called_mut(plan, service)?;
-    let mut server = ServerPlan::new(address, port.unwrap_or(service.port), 1);
+    let mut server = ServerPlan::new(address, port.unwrap_or(service.default_server_port()), 1);
     options::set(ServerPlan::OPTIONS, &mut server, options)?;
     service.servers.push(server);
     Ok(done())

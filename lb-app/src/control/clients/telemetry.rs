@@ -80,6 +80,7 @@ fn services(running: &Running, skip: usize) -> Object {
             text("protocol", &service.protocol),
             text("address", &service.vip),
             number("port", service.port.into()),
+            text("reach", &service.reach()),
             text("method", &service.method),
             text("scheduler", &service.scheduler_kind),
             number("servers", service.servers.len() as u64),

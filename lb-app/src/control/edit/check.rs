@@ -6,7 +6,7 @@ use lb_core::service::{
     check::{self, PlanError},
     key::ServerKey,
     owners::Use,
-    plan::{Plan, ServicePlan},
+    plan::{Method, Plan, ServicePlan},
     routing::Routing,
     snapshot::Room,
 };
@@ -32,6 +32,17 @@ pub(crate) enum Unsound {
     /// It has connections only while the others fail.
     #[error("server {0}: it is the service's sorry server")]
     SorryServer(ServerKey),
+    /// It has the port that a client asks for, which a check does not know.
+    #[error("the check of server {0} goes to no port; give the server one, or the check in the file")]
+    NoCheckPort(ServerKey),
+    /// Its packets keep the port that a client asked for.
+    #[error("the sorry server's port {port} would be that of all packets, and {method} cannot change ports")]
+    SorryPort {
+        /// The port.
+        port: u16,
+        /// How packets reach it.
+        method: Method,
+    },
     /// It could not stand in.
     #[error("no route to {address}, {what}; keep a route to it")]
     NoRoute {
@@ -56,6 +67,7 @@ pub(in crate::control) fn check(plan: &Plan, health: &Health, room: Room) -> Res
         return Err(Unsound::SorryServer(key));
     }
     check::check(plan, others(plan, health))?;
+    check_open_ports(plan, health)?;
     let routing = Routing::new(&plan.interfaces, &plan.routes);
     let unreachable = others(plan, health).find(|(address, wanted)| {
         matches!(wanted, Use::SorryServer(_)) && routing.next_hop(*address).is_none()
@@ -64,6 +76,25 @@ pub(in crate::control) fn check(plan: &Plan, health: &Health, room: Room) -> Res
         Some((address, wanted)) => Err(Unsound::NoRoute { address, what: wanted.to_string() }),
         None => Ok(()),
     }
+}
+
+/// Services of several ports: what goes to one port needs one.
+fn check_open_ports(plan: &Plan, health: &Health) -> Result<(), Unsound> {
+    let of = health.by_service();
+    for service in plan.services.iter().filter(|service| service.one_port().is_none()) {
+        let Some(health) = of.get(&service.key()) else { continue };
+        for server in service.servers.iter().filter(|server| server.port == 0) {
+            let check = health.check_of(server.endpoint());
+            if check.is_some_and(|check| check.has_no_port(service.port)) {
+                return Err(Unsound::NoCheckPort(service.key().server(server.endpoint())));
+            }
+        }
+        let port = health.pool.sorry_server.map_or(0, |sorry| sorry.address.port());
+        if port != 0 && !service.method.rewrites_endpoints() {
+            return Err(Unsound::SorryPort { port, method: service.method });
+        }
+    }
+    Ok(())
 }
 
 /// Addresses that are not in the plan: sorry servers, and where the kernel's checks come from.

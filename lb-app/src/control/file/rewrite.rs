@@ -269,7 +269,7 @@ fn write_server(
     service: &ServicePlan,
     server: &ServerPlan,
 ) {
-    let default = ServerPlan::new(server.address, service.port, 1);
+    let default = ServerPlan::new(server.address, service.default_server_port(), 1);
     let before = (said.unwrap_or(&default), said.is_none());
     write_options(table, ServerPlan::OPTIONS, before, server);
 }

@@ -49,7 +49,10 @@ impl Running {
 fn usage(snapshot: &Snapshot, id: LocalId, used: u64) -> Usage {
     let of = || snapshot.configured().filter(|(_, service)| service.local_addresses.contains(&id));
     let endpoints: HashSet<_> = of()
-        .flat_map(|(_, service)| service.servers.iter().map(move |&server| (service.protocol, server)))
+        .flat_map(|(_, service)| {
+            let servers = move |protocol| service.servers.iter().map(move |&server| (protocol, server));
+            service.reach().protocols().flat_map(servers)
+        })
         .map(|(protocol, server)| (protocol, snapshot.servers[server].plan.endpoint()))
         .collect();
     let services: BTreeSet<String> = of().map(|(_, service)| service.name.clone()).collect();

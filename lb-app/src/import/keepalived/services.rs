@@ -6,9 +6,13 @@ use super::{
     checks::{self, Common, flag, program},
 };
 use crate::config::health::{Check, Pool, Sorry, WhenAllFail};
-use lb_core::service::{
-    key::{Protocol, ServiceKey},
-    plan::{Method, SchedulerKind, ServerPlan, ServicePlan},
+use lb_core::{
+    limits::{MAX_PORTS_OF_SERVICE, MAX_VIPS_OF_SERVICE},
+    service::{
+        key::{Protocol, ServiceKey},
+        plan::{Method, SchedulerKind, ServerPlan, ServicePlan},
+        reach::PortRange,
+    },
 };
 use lb_ctl::foreign;
 use std::{
@@ -40,7 +44,7 @@ pub(super) fn read(
     let mut common = Common::new(user);
     let mut plan = ServicePlan::new(
         "",
-        ServiceKey::new(Protocol::Tcp, SocketAddr::new([0, 0, 0, 0].into(), 0)),
+        ServiceKey::new(Protocol::Tcp, SocketAddr::new([0, 0, 0, 0].into(), 1)),
         Method::Dr,
     );
     let mut pool = Pool::default();
@@ -93,7 +97,7 @@ pub(super) fn read(
             "sorry_server" => {
                 let address: IpAddr = line.parsed("address")?;
                 let port = line.words.get(2).map(|port| port_of(line, port)).transpose()?.flatten();
-                let port = port.or(endpoints.iter().find_map(|(_, port)| *port)).unwrap_or(80);
+                let port = port.or(endpoints.iter().find_map(|(_, port)| *port)).unwrap_or(0);
                 pool.sorry_server = Some(Sorry { address: SocketAddr::new(address, port) });
                 pool.when_all_fail = WhenAllFail::Sorry;
             }
@@ -129,18 +133,13 @@ pub(super) fn read(
     }
     if let Some(group) = &group {
         notes.push(format!(
-            "of virtual_server_group {group}: each of its addresses is a service with the same servers, which are checked for \
-             each of them"
+            "of virtual_server_group {group}: its addresses and ports are one service, so they share turns of the scheduler"
         ));
     }
     let local = std::mem::take(&mut plan.local_addresses);
-    for (number, (vip, port)) in endpoints.iter().enumerate() {
-        let Some(port) = *port else {
-            let nearest = "it is left out; write a service for each port that is used";
-            draft.miss(&node.place, format!("{vip} with any port"), nearest);
-            continue;
-        };
-        let key = ServiceKey::new(protocol, SocketAddr::new(*vip, port));
+    for (number, (vips, ports)) in together(&endpoints).into_iter().enumerate() {
+        let (vip, port) = (vips[0], ports[0]);
+        let key = ServiceKey::new(protocol, SocketAddr::new(vip, port));
         let named = name.as_deref().or(group.as_deref()).and_then(as_name);
         let name = match named {
             Some(name) if number == 0 => name,
@@ -155,13 +154,24 @@ pub(super) fn read(
         let local_addresses = if method == Method::FullNat { local.clone() } else { Vec::new() };
         let own = servers.iter().map(|real| Server {
             place: real.place.clone(),
-            plan: ServerPlan::new(real.address, real.port.unwrap_or(port), real.weight),
+            // A server without a port has the one that a client asks for.
+            plan: ServerPlan::new(
+                real.address,
+                real.port.unwrap_or(if ports.len() == 1 { port } else { 0 }),
+                real.weight,
+            ),
             check: real.check.clone(),
             notes: Vec::new(),
         });
         draft.services.push(Service {
             place: node.place.clone(),
-            plan: ServicePlan { name, protocol, vip: *vip, port, method, local_addresses, ..plan.clone() },
+            plan: {
+                let mut plan = ServicePlan { name, protocol, vip, method, local_addresses, ..plan.clone() };
+                plan.beside.vips = vips[1..].to_vec();
+                let range = |port: &u16| if *port == 0 { PortRange::ANY } else { PortRange::one(*port) };
+                plan.set_ports(ports.iter().map(range).collect());
+                plan
+            },
             pool: pool.clone(),
             check: None,
             servers: own.collect(),
@@ -169,6 +179,36 @@ pub(super) fn read(
         });
     }
     Ok(())
+}
+
+/// Addresses with ports that are one service: all, if each address has the same ports; else those that have. Families are
+/// apart. Port 0 is any.
+fn together(endpoints: &[(IpAddr, Option<u16>)]) -> Vec<(Vec<IpAddr>, Vec<u16>)> {
+    let mut of_vips: Vec<(IpAddr, Vec<u16>)> = Vec::new();
+    for (vip, port) in endpoints {
+        let port = port.unwrap_or(0);
+        match of_vips.iter_mut().find(|(known, _)| known == vip) {
+            Some((_, ports)) if ports.contains(&port) => {}
+            Some((_, ports)) => ports.push(port),
+            None => of_vips.push((*vip, vec![port])),
+        }
+    }
+    let mut services: Vec<(Vec<IpAddr>, Vec<u16>)> = Vec::new();
+    for (vip, ports) in of_vips {
+        let fits = |(vips, others): &&mut (Vec<IpAddr>, Vec<u16>)| {
+            let is_same = ports.iter().all(|port| others.contains(port)) && ports.len() == others.len();
+            is_same && vips[0].is_ipv4() == vip.is_ipv4() && vips.len() < MAX_VIPS_OF_SERVICE
+        };
+        match services.iter_mut().find(fits) {
+            Some((vips, _)) => vips.push(vip),
+            // More ports than a service can have are several services.
+            None => {
+                let parts = ports.chunks(MAX_PORTS_OF_SERVICE);
+                services.extend(parts.map(|ports| (vec![vip], ports.to_vec())));
+            }
+        }
+    }
+    services
 }
 
 /// Addresses with ports, where they are given; and the group's name.
@@ -207,7 +247,8 @@ fn endpoints(node: &Node, groups: &HashMap<String, &Node>, draft: &mut Draft) ->
 fn fwmark(node: &Node, mark: Option<&String>, draft: &mut Draft) -> Result<(), Wrong> {
     let mark = mark.and_then(|mark| mark.parse::<u32>().ok());
     let mark = mark.ok_or_else(|| node.place.wrong("fwmark needs a number"))?;
-    let nearest = "it is left out; write a service for each address and port that is marked";
+    let nearest =
+        "it is left out; write a service with `vips` and `ports`: all that packets with the mark are sent to";
     draft.miss(&node.place, format!("a service by fwmark {mark}"), nearest);
     Ok(())
 }

@@ -135,7 +135,7 @@ pub struct Plan {
     pub routes: Vec<RoutePlan>,
     /// Timeouts of services that do not set their own.
     pub timeouts: Timeouts,
-    /// Virtual services. No two have the same protocol, VIP and port.
+    /// Virtual services. No two are known by the same protocol, VIP and port.
     pub services: Vec<ServicePlan>,
     /// Policies for VIPs; a service's VIP that is not listed is [`Unserved::Reject`].
     pub vips: Vec<VipPlan>,
@@ -210,7 +210,7 @@ impl Plan {
 
     /// All VIPs, each once: those that are listed, then those of services only.
     pub fn every_vip(&self) -> impl Iterator<Item = VipPlan> {
-        let of_services = self.services.iter().map(|service| VipPlan::new(service.vip));
+        let of_services = self.services.iter().flat_map(|service| service.reach().vips()).map(VipPlan::new);
         let mut known = HashSet::new();
         self.vips.iter().copied().chain(of_services).filter(move |vip| known.insert(vip.address))
     }

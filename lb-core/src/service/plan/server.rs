@@ -4,7 +4,7 @@ use crate::{
     limits::MAX_WEIGHT,
     named::named,
     option,
-    service::option::{Kind, Opt, PORT, Scope},
+    service::option::{Kind, Opt, PORT, Scope, Setting, Value},
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -50,7 +50,7 @@ pub enum Standing {
 pub struct ServerPlan {
     /// Its address.
     pub address: IpAddr,
-    /// Its port; that of the service unless the method is NAT.
+    /// Its port; that of the service unless the method is NAT or FullNAT. 0 is the port that a packet was sent to.
     pub port: u16,
     /// Its share of new connections, 0 to 65,535; 0 means none.
     pub weight: u32,
@@ -71,7 +71,14 @@ impl ServerPlan {
             "With `dr`: on an attached network. Otherwise attached or behind a route."
         )
         .required("\"198.51.100.11\""),
-        option!(port, PORT, "May differ from the service's with `nat` only.").default("the service's"),
+        Opt::<Self>::new(
+            "port",
+            PORT,
+            "May differ from the service's with `nat` and `fullnat` only.",
+            |server| (server.port > 0).then_some(Value::Number(server.port.into())),
+            |server, value| server.port.assign(value),
+        )
+        .default("the service's; of several, the one that the client sent to"),
         option!(
             weight,
             Kind::number(0, MAX_WEIGHT as u64),
@@ -100,6 +107,13 @@ impl ServerPlan {
             health: Health::Up,
             description: String::new(),
         }
+    }
+
+    /// The port that packets go to which were sent to that one.
+    #[inline]
+    #[must_use]
+    pub const fn port_for(&self, asked: u16) -> u16 {
+        if self.port == 0 { asked } else { self.port }
     }
 
     /// Its address and port: unique among the servers of its service.

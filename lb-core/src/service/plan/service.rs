@@ -8,6 +8,7 @@ use crate::{
     service::{
         key::{ServerKey, ServiceKey},
         option::{Effect, Kind, Opt, PORT, Scope, Setting, Value, fields, from_table, to_table},
+        reach::{Beside, PortRange, Reach},
     },
     time::Duration,
 };
@@ -20,12 +21,14 @@ pub struct ServicePlan {
     pub name: String,
     /// What else the operator says of it; empty if nothing.
     pub description: String,
-    /// Transport protocol.
+    /// Transport protocol; the first, if there are two.
     pub protocol: Protocol,
-    /// The address that clients send to.
+    /// The address that clients send to; the first of several.
     pub vip: IpAddr,
-    /// The port that clients send to.
+    /// The port that clients send to; the first of several, 0 of any.
     pub port: u16,
+    /// What else clients send to.
+    pub beside: Beside,
     /// How packets reach the servers.
     pub method: Method,
     /// The director's addresses that servers see in the place of clients', under FullNAT.
@@ -54,15 +57,88 @@ impl ServicePlan {
             "What it is, for people: `show services`, metrics, the page and `top` show it. Up to 200 characters."
         )
         .scope(Scope::Everywhere),
-        option!(vip, Kind::Address, "The address that clients send to. No port, router or server may have it.")
-            .required("\"192.0.2.100\""),
-        option!(port, PORT, "The port that clients send to.").required("80"),
-        option!(
-            protocol,
-            Kind::Word(Protocol::NAMES),
-            "Protocol, VIP and port are unique together."
+        Opt::<Self>::new(
+            "vip",
+            Kind::Address,
+            "The address that clients send to. No port, router or server may have it.",
+            |service| service.beside.vips.is_empty().then_some(Value::Address(service.vip)),
+            |service, value| {
+                service.beside.vips.clear();
+                service.vip.assign(value)
+            },
+        )
+        .required_or("vips", "\"192.0.2.100\""),
+        Opt::<Self>::new(
+            "vips",
+            Kind::List(&Kind::Address),
+            "In the place of `vip`: several addresses of one family, whose connections share servers, scheduler and \
+             all else. The service is known by the first.",
+            |service| {
+                let vips = service.reach().vips().map(Value::Address);
+                (!service.beside.vips.is_empty()).then(|| Value::List(vips.collect()))
+            },
+            |service, value| {
+                let Some(vips) = Vec::<IpAddr>::from_value(value) else { return false };
+                if let [first, others @ ..] = &vips[..] {
+                    service.vip = *first;
+                    service.beside.vips = others.to_vec();
+                }
+                true
+            },
+        )
+        .required_or("vip", "[\"192.0.2.100\", \"192.0.2.101\"]")
+        .effect(Effect::EndsConnections)
+        .scope(Scope::Everywhere),
+        Opt::<Self>::new(
+            "port",
+            PORT,
+            "The port that clients send to.",
+            |service| service.reach().port().map(|port| Value::Number(port.into())),
+            |service, value| {
+                u16::from_value(value).map(|port| service.set_ports(vec![PortRange::one(port)])).is_some()
+            },
+        )
+        .required_or("ports", "80"),
+        Opt::<Self>::new(
+            "ports",
+            Kind::Ports,
+            "In the place of `port`: `\"any\"`, or several ports and ranges of them. Of services that could have a \
+             packet, that of exactly its port gets it, else that of the narrowest range. The service is known by the \
+             first.",
+            |service| {
+                let ports = service.beside.ports.iter().map(|ports| ports.to_value());
+                (!service.beside.ports.is_empty()).then(|| Value::List(ports.collect()))
+            },
+            |service, value| {
+                let Value::List(values) = value else { return false };
+                let ports: Option<Vec<_>> = values.iter().map(PortRange::from_value).collect();
+                ports.map(|ports| service.set_ports(ports)).is_some()
+            },
+        )
+        .required_or("port", "[80, 443, \"8000-8099\"]")
+        .effect(Effect::EndsConnections)
+        .scope(Scope::Everywhere),
+        Opt::<Self>::new(
+            "protocol",
+            Kind::Several(&Kind::Word(Protocol::NAMES)),
+            "One, or both in a list. A protocol, VIP and port are one service's.",
+            |service| {
+                let mut names: Vec<Value> = service.protocol_names().collect();
+                if names.len() == 1 { names.pop() } else { Some(Value::List(names)) }
+            },
+            ServicePlan::set_protocols,
         )
         .required("\"tcp\""),
+        Opt::<Self>::new(
+            "protocols",
+            Kind::Several(&Kind::Word(Protocol::NAMES)),
+            "Both protocols, the first of which it is known by. In a file, `protocol` says so.",
+            |service| service.beside.protocol.map(|_| Value::List(service.protocol_names().collect())),
+            ServicePlan::set_protocols,
+        )
+        .example("[\"tcp\", \"udp\"]")
+        .effect(Effect::EndsConnections)
+        .scope(Scope::Control),
         option!(method, Kind::Word(Method::NAMES), "How packets reach the servers.")
             .required("\"nat\"")
             .effect(Effect::EndsConnections),
@@ -152,6 +228,11 @@ impl ServicePlan {
             protocol: key.protocol,
             vip: key.vip,
             port: key.port,
+            beside: if key.port == 0 {
+                Beside { ports: vec![PortRange::ANY], ..Beside::default() }
+            } else {
+                Beside::default()
+            },
             method,
             local_addresses: Vec::new(),
             // IPVS's default.
@@ -173,6 +254,46 @@ impl ServicePlan {
     #[must_use]
     pub const fn key(&self) -> ServiceKey {
         ServiceKey { protocol: self.protocol, vip: self.vip, port: self.port }
+    }
+
+    /// All that clients send to.
+    #[must_use]
+    pub const fn reach(&self) -> Reach<'_> {
+        Reach { key: self.key(), beside: &self.beside }
+    }
+
+    /// Its port, if it has one only.
+    #[must_use]
+    pub fn one_port(&self) -> Option<u16> {
+        self.reach().port()
+    }
+
+    /// The port of a server that has none of its own: the service's, or 0, which is the port that a packet was sent to.
+    #[must_use]
+    pub fn default_server_port(&self) -> u16 {
+        self.one_port().unwrap_or(0)
+    }
+
+    /// Clients send to these ports.
+    pub fn set_ports(&mut self, ports: Vec<PortRange>) {
+        let Some(first) = ports.first() else { return };
+        self.port = first.first;
+        self.beside.ports = if ports.len() == 1 && first.port().is_some() { Vec::new() } else { ports };
+    }
+
+    fn protocol_names(&self) -> impl Iterator<Item = Value> + '_ {
+        self.reach().protocols().map(|protocol| Value::Text(protocol.name().to_owned()))
+    }
+
+    fn set_protocols(&mut self, value: &Value) -> bool {
+        let one = Value::List(vec![value.clone()]);
+        let list = if matches!(value, Value::List(_)) { value } else { &one };
+        let Some(protocols) = Vec::<Protocol>::from_value(list) else { return false };
+        if let [first, others @ ..] = &protocols[..] {
+            self.protocol = *first;
+            self.beside.protocol = others.iter().copied().find(|other| other != first);
+        }
+        true
     }
 
     /// Its servers with what they are known by.

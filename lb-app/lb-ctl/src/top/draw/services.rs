@@ -1,7 +1,7 @@
 //! Services and their servers: what they are, in which state, and what passes.
 
 use crate::{
-    protocol::{health, services::Server},
+    protocol::{health, keys::Reach, services::Server},
     render::{short, span},
     top::{
         data::Picture,
@@ -81,8 +81,8 @@ pub(super) fn line(picture: &Picture, row: &Row<'_>, columns: usize) -> Line {
             server.inactive,
         ),
         None => {
-            let name =
-                format!("{} {} {}", service.name, service.key.protocol.upper(), service.key.endpoint());
+            let (protocol, endpoint) = Reach::shown(service.reach.as_ref(), &service.key);
+            let name = format!("{} {protocol} {endpoint}", service.name);
             let inactive = service.servers.iter().map(|server| server.inactive).sum();
             (name, service.scheduler.clone(), &service.rate, active(service), inactive)
         }
