@@ -5,9 +5,10 @@ mod common;
 
 use common::{
     frame::*,
+    frame6::*,
     plan::*,
     read,
-    world::{Setup, World},
+    world::{Setup, World, stations},
 };
 use lb_core::{
     packet::{HandOver, PortId},
@@ -34,6 +35,56 @@ fn queue(spread: Spread, port: PortId, from: &str, to: &str, packet: usize, work
     hasher.finish() as usize % workers
 }
 
+/// A method with the families of clients and servers. Servers behind a tunnel may be of the other one.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    method: Method,
+    is_ipv6: bool,
+    to_ipv6: bool,
+}
+
+impl Way {
+    fn all() -> impl Iterator<Item = Way> {
+        let families = [(false, false), (true, true), (false, true), (true, false)];
+        Method::ALL.iter().flat_map(move |&method| {
+            let fits = families.into_iter().filter(move |(own, other)| own == other || method == Method::Tun);
+            fits.map(move |(is_ipv6, to_ipv6)| Way { method, is_ipv6, to_ipv6 })
+        })
+    }
+
+    fn vip(self) -> &'static str {
+        if self.is_ipv6 { "[2001:db8:1::100]:80" } else { "192.0.2.100:80" }
+    }
+
+    fn client(self, host: u16) -> String {
+        let (last, port) = (host + 1, 4000 + host * 7);
+        if self.is_ipv6 {
+            format!("[2001:db8:a::{last:x}]:{port}")
+        } else {
+            format!("203.0.113.{last}:{port}")
+        }
+    }
+
+    fn plan(self) -> Plan {
+        let port = if self.method.rewrites_endpoints() { 8080 } else { 80 };
+        let servers = if self.to_ipv6 {
+            SERVERS6.map(|server| format!("[{server}]:{port}"))
+        } else {
+            SERVERS.map(|server| format!("{server}:{port}"))
+        };
+        network6().with(service(self.method, self.vip(), &[&servers[0], &servers[1]]))
+    }
+
+    fn frame(self, port: PortId, from: &str, to: &str, flags: u8) -> Vec<u8> {
+        match (self.is_ipv6, port) {
+            (false, WAN) => tcp(from, to, flags).via_gateway(),
+            (false, _) => tcp(from, to, flags).via_server(),
+            (true, WAN) => tcp6(from, to, flags).via_gateway(),
+            (true, _) => tcp6(from, to, flags).via_server(),
+        }
+    }
+}
+
 /// What became of many connections.
 struct Outcome {
     world: World,
@@ -42,9 +93,19 @@ struct Outcome {
 }
 
 /// Whole connections of many clients, their packets interleaved.
-fn run(plan: &Plan, workers: usize) -> Outcome {
-    let mut world = World::with(plan, Setup { workers, ..Setup::default() });
-    let method = plan.services[0].method;
+fn run(way: Way, plan: &Plan, workers: usize) -> Outcome {
+    run_on(way, plan, workers, false)
+}
+
+/// The same, where servers may be behind the clients' port.
+fn run_on(way: Way, plan: &Plan, workers: usize, one_arm: bool) -> Outcome {
+    let mut world = World::silent(plan, Setup { workers, ..Setup::default() });
+    world.stations = stations();
+    if one_arm {
+        world.stations.iter_mut().for_each(|station| station.port = WAN);
+    }
+    world.pass(3_000);
+    let method = way.method;
     // What the two sides say, in order. Under TUN and DR the server's half does not come by.
     let script = [
         (WAN, SYN),
@@ -63,15 +124,19 @@ fn run(plan: &Plan, workers: usize) -> Outcome {
             continue;
         }
         for host in 0..CLIENTS {
-            let client = format!("203.0.113.{}:{}", host + 1, 4000 + host * 7);
+            let client = way.client(host);
             let (from, to) = match port {
-                WAN => (client.clone(), "192.0.2.100:80".to_string()),
+                WAN => (client.clone(), way.vip().to_string()),
                 _ => servers[&client].clone(),
             };
-            let segment = tcp(&from, &to, flags);
-            let frame = if port == WAN { segment.via_gateway() } else { segment.via_server() };
-            let at = queue(plan.ports[usize::from(port.0)].spread, port, &from, &to, number, workers);
-            let sent = world.burst(at, &[(port, frame)]);
+            let mut frame = way.frame(port, &from, &to, flags);
+            let port_of_frame = if one_arm { WAN } else { port };
+            if one_arm {
+                frame[..6].copy_from_slice(&WAN_MAC.0);
+            }
+            let spread = plan.ports[usize::from(port_of_frame.0)].spread;
+            let at = queue(spread, port_of_frame, &from, &to, number, workers);
+            let sent = world.burst(at, &[(port_of_frame, frame)]);
             assert_eq!(sent.len(), 1, "{client} {flags:#x}: every packet is forwarded");
             if port == WAN {
                 let line = read::line(&sent[0].frame);
@@ -88,11 +153,11 @@ fn run(plan: &Plan, workers: usize) -> Outcome {
 }
 
 /// What arrives where, for all ways of spreading and all numbers of workers.
-fn each_setup(method: Method, mut check: impl FnMut(Spread, Spread, usize, &Outcome)) {
+fn each_setup(way: Way, mut check: impl FnMut(Spread, Spread, usize, &Outcome)) {
     for wan in SPREADS {
         for lan in SPREADS {
             for workers in 1..=4 {
-                let outcome = run(&two_servers(method).spread(wan, lan), workers);
+                let outcome = run(way, &way.plan().spread(wan, lan), workers);
                 check(wan, lan, workers, &outcome);
             }
         }
@@ -102,7 +167,12 @@ fn each_setup(method: Method, mut check: impl FnMut(Spread, Spread, usize, &Outc
 /// Hand-overs for a reason: as counted, and as the harness saw them.
 fn hand_overs(world: &World, why: HandOver, port: PortId) -> u64 {
     let mac = if port == WAN { WAN_MAC } else { LAN_MAC };
-    let is_flow = |frame: &[u8]| frame[12..14] == [8, 0] && read::stations(frame).0 == mac;
+    // Beside them pass questions about neighbours.
+    let is_tcp = |frame: &[u8]| match frame[12..14] {
+        [8, 0] => frame[23] == 6,
+        _ => frame[12..14] == [0x86, 0xdd] && frame[20] == 6,
+    };
+    let is_flow = |frame: &[u8]| is_tcp(frame) && read::stations(frame).0 == mac;
     let seen = world.handed_over.iter().filter(|handed| is_flow(&handed.frame)).count() as u64;
     assert_eq!(world.handed_over_for(why), seen, "{why:?}");
     seen
@@ -110,10 +180,10 @@ fn hand_overs(world: &World, why: HandOver, port: PortId) -> u64 {
 
 #[test]
 fn every_connection_has_one_owner() {
-    for &method in Method::ALL {
-        each_setup(method, |wan, lan, workers, outcome| {
+    for way in Way::all() {
+        each_setup(way, |wan, lan, workers, outcome| {
             for (client, owners) in &outcome.owners {
-                assert_eq!(owners.len(), 1, "{method} {wan:?} {lan:?}, {workers} workers: {client}");
+                assert_eq!(owners.len(), 1, "{way:?} {wan:?} {lan:?}, {workers} workers: {client}");
             }
             let counters = (0..workers).map(|worker| outcome.world.counters(worker));
             let total: u64 = counters.map(|counters| counters.created.get()).sum();
@@ -128,15 +198,15 @@ fn every_connection_has_one_owner() {
 
 #[test]
 fn hand_overs_are_counted_by_reason() {
-    for &method in Method::ALL {
-        each_setup(method, |wan, lan, workers, Outcome { world, .. }| {
+    for way in Way::all() {
+        each_setup(way, |wan, lan, workers, Outcome { world, .. }| {
             let from_clients = hand_overs(world, HandOver::Client, WAN);
             let replies = hand_overs(world, HandOver::Reply, LAN);
             let taken: u64 = (0..workers).map(|worker| world.counters(worker).taken_over.get()).sum();
             assert_eq!(taken, world.handed_over.len() as u64);
-            let setup = format!("{method} {wan:?} {lan:?}, {workers} workers");
+            let setup = format!("{way:?} {wan:?} {lan:?}, {workers} workers");
             let both = wan == Spread::ByClient && lan == Spread::ByClient;
-            let (clients_arrive, replies_arrive) = match method {
+            let (clients_arrive, replies_arrive) = match way.method {
                 Method::Nat => (both, both),
                 Method::Tun | Method::Dr => (wan != Spread::Unknown, true),
                 // No table is known, so nobody knows where replies to a port would arrive.
@@ -145,6 +215,26 @@ fn hand_overs_are_counted_by_reason() {
             assert_eq!(from_clients == 0, workers == 1 || clients_arrive, "{setup}");
             assert_eq!(replies == 0, workers == 1 || replies_arrive, "{setup}");
         });
+    }
+}
+
+/// Clients and servers behind one port, which cannot tell directions apart.
+#[test]
+fn every_connection_of_one_arm_has_one_owner() {
+    for way in Way::all() {
+        for spread in [Spread::ByFlow, Spread::Unknown] {
+            for workers in 1..=4 {
+                let mut plan = way.plan().spread(spread, spread);
+                let [lan, wan] = &mut plan.interfaces[..] else { panic!("two interfaces") };
+                wan.addresses.append(&mut lan.addresses);
+                plan.interfaces.remove(usize::from(LAN_SIDE.0));
+                plan.ports.truncate(1);
+                let outcome = run_on(way, &plan, workers, true);
+                for (client, owners) in &outcome.owners {
+                    assert_eq!(owners.len(), 1, "{way:?} {spread:?}, {workers} workers: {client}");
+                }
+            }
+        }
     }
 }
 
@@ -167,24 +257,32 @@ fn a_full_ring_drops_and_counts() {
 
 #[test]
 fn an_error_finds_its_connection_on_whichever_worker_it_is() {
-    for &method in Method::ALL {
+    for way in Way::all() {
         for workers in 2..=4 {
-            let mut world = World::with(&two_servers(method), Setup { workers, ..Setup::default() });
-            world.burst(0, &[(WAN, tcp("203.0.113.10:4000", "192.0.2.100:80", SYN).via_gateway())]);
-            let quote = tcp("192.0.2.100:80", "203.0.113.10:4000", ACK).bytes();
-            let unreachable = etherparse::Icmpv4Type::DestinationUnreachable(
-                etherparse::icmpv4::DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: 1300 },
-            );
-            let error = icmp("198.18.0.1".parse().unwrap(), VIP, unreachable, &quote).via_gateway();
+            let mut world = World::with(&way.plan(), Setup { workers, ..Setup::default() });
+            let client = way.client(9);
+            world.burst(0, &[(WAN, way.frame(WAN, &client, way.vip(), SYN))]);
+            let error = too_big(way, &client);
             for worker in 0..workers {
-                assert_eq!(
-                    world.burst(worker, &[(WAN, error.clone())]).len(),
-                    1,
-                    "{method} at worker {worker}"
-                );
+                let sent = world.burst(worker, &[(WAN, error.clone())]);
+                assert_eq!(sent.len(), 1, "{way:?} at worker {worker}");
             }
         }
     }
+}
+
+/// A router towards the client says that a packet of the VIP's was too large.
+fn too_big(way: Way, client: &str) -> Vec<u8> {
+    if way.is_ipv6 {
+        let quote = tcp6(way.vip(), client, ACK).bytes();
+        let message = etherparse::Icmpv6Type::PacketTooBig { mtu: 1300 };
+        return icmp6("2001:db8:ff::1".parse().unwrap(), VIP6, message, &quote).via_gateway();
+    }
+    let quote = tcp(way.vip(), client, ACK).bytes();
+    let unreachable = etherparse::Icmpv4Type::DestinationUnreachable(
+        etherparse::icmpv4::DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: 1300 },
+    );
+    icmp("198.18.0.1".parse().unwrap(), VIP, unreachable, &quote).via_gateway()
 }
 
 #[test]

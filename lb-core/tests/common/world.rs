@@ -91,6 +91,18 @@ pub struct Station {
     pub mac: Mac,
 }
 
+/// The gateway and the servers, in both families.
+pub fn stations() -> Vec<Station> {
+    vec![
+        Station { port: WAN, address: GATEWAY.into(), mac: GATEWAY_MAC },
+        Station { port: LAN, address: SERVERS[0].into(), mac: SERVER_MACS[0] },
+        Station { port: LAN, address: SERVERS[1].into(), mac: SERVER_MACS[1] },
+        Station { port: WAN, address: GATEWAY6.into(), mac: GATEWAY_MAC },
+        Station { port: LAN, address: SERVERS6[0].into(), mac: SERVER_MACS[0] },
+        Station { port: LAN, address: SERVERS6[1].into(), mac: SERVER_MACS[1] },
+    ]
+}
+
 /// The director and what surrounds it. Packets go in, everything that follows from them comes out.
 pub struct World {
     pub now: Instant,
@@ -117,14 +129,7 @@ impl World {
     /// The same with other numbers.
     pub fn with(plan: &Plan, setup: Setup) -> World {
         let mut world = World::silent(plan, setup);
-        world.stations = vec![
-            Station { port: WAN, address: GATEWAY.into(), mac: GATEWAY_MAC },
-            Station { port: LAN, address: SERVERS[0].into(), mac: SERVER_MACS[0] },
-            Station { port: LAN, address: SERVERS[1].into(), mac: SERVER_MACS[1] },
-            Station { port: WAN, address: GATEWAY6.into(), mac: GATEWAY_MAC },
-            Station { port: LAN, address: SERVERS6[0].into(), mac: SERVER_MACS[0] },
-            Station { port: LAN, address: SERVERS6[1].into(), mac: SERVER_MACS[1] },
-        ];
+        world.stations = stations();
         world.pass(3_000);
         world
     }
