@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 pub(crate) struct Card {
     pub(crate) received: VecDeque<Vec<u8>>,
     pub(crate) to_send: Vec<Vec<u8>>,
-    /// Largest IPv4 packet it takes.
+    /// Largest packet it takes.
     mtu: usize,
 }
 

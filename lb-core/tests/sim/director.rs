@@ -5,13 +5,17 @@ use crate::{
     setup::{Setup, TABLE},
 };
 use lb_core::{
-    conn::entry::Connection,
+    conn::{
+        entry::{Connection, Direction},
+        state::State,
+    },
     counters::{Counter, DropReason, WorkerCounters},
-    family::V4,
+    family::{Family, V4, V6},
     flow::{
         key::{Key, Secret},
         owner::by_client_rss,
     },
+    ids::ServerId,
     memory::{MemoryIo, MemoryPacket},
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
     service::{
@@ -20,11 +24,13 @@ use lb_core::{
         snapshot::Snapshot,
     },
     time::Instant,
+    wire::protocol::Protocol,
     worker::{self, Worker},
 };
 use std::{
     collections::VecDeque,
     hash::{DefaultHasher, Hash, Hasher},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -61,7 +67,7 @@ impl Director {
             workers: setup.workers,
             secret: Secret(0x5eed ^ setup.seed << 32 ^ now),
             connections_per_worker: setup.connections_per_worker,
-            connections_per_worker_v6: 1,
+            connections_per_worker_v6: setup.connections_per_worker,
             refusals_per_s: 1_000,
             board: board.clone(),
         };
@@ -86,7 +92,7 @@ impl Director {
     /// A frame arrives at a port, which puts it into one of its queues.
     pub(crate) fn receive(&mut self, port: PortId, frame: &[u8]) {
         self.turn += 1;
-        let ends = frames::ipv4(frame).map(|packet| frames::ends(&packet));
+        let ends = frames::ip(frame).map(|packet| packet.ends());
         let worker = match (self.spread, ends) {
             (Spread::Unknown, _) => self.turn % self.seats.len(),
             // A port does not spread what has no addresses.
@@ -94,7 +100,11 @@ impl Director {
             (Spread::ByFlow, Some(ends)) => spread(&ends, self.seats.len()),
             (Spread::ByClient, Some(Ends { source, destination })) => {
                 let (client, port) = if port.0 == 0 { source } else { destination };
-                let queue = by_client_rss::<V4>(client.to_bits(), port, TABLE, self.seats.len());
+                let workers = self.seats.len();
+                let queue = match client {
+                    IpAddr::V4(client) => by_client_rss::<V4>(client.to_bits(), port, TABLE, workers),
+                    IpAddr::V6(client) => by_client_rss::<V6>(client.to_bits(), port, TABLE, workers),
+                };
                 usize::from(queue.0)
             }
         };
@@ -136,18 +146,23 @@ impl Director {
         }
     }
 
-    /// The numbers of the workers that have a connection of this key.
-    pub(crate) fn holders(&self, key: &Key) -> Vec<usize> {
-        let has = |seat: &Seat| {
-            let connections = seat.worker.connections::<V4>();
-            connections.lookup(key).is_some()
+    /// The numbers of the workers that have the TCP connection of a client's packets, and what they know of it.
+    pub(crate) fn holders(&self, ends: &Ends) -> Vec<(usize, Entry)> {
+        let of = |seat: &Seat| {
+            if ends.source.0.is_ipv4() {
+                let connections = seat.worker.connections::<V4>();
+                connections.lookup(&key(ends)).map(|hit| Entry::of(connections.get(hit.connection())))
+            } else {
+                let connections = seat.worker.connections::<V6>();
+                connections.lookup(&key(ends)).map(|hit| Entry::of(connections.get(hit.connection())))
+            }
         };
-        (0..self.seats.len()).filter(|&at| has(&self.seats[at])).collect()
+        self.seats.iter().enumerate().filter_map(|(at, seat)| Some((at, of(seat)?))).collect()
     }
 
     /// Connections of all workers.
     pub(crate) fn connections(&self) -> usize {
-        self.seats.iter().map(|seat| seat.worker.connections::<V4>().len()).sum()
+        self.seats.iter().map(Seat::connections).sum()
     }
 
     /// How many connections each server has, by the load board.
@@ -179,7 +194,7 @@ impl Director {
     }
 
     /// Each worker's connections.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, &Connection)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, Entry)> {
         let of = |(at, seat)| entries_of(seat).map(move |entry| (at, entry));
         self.seats.iter().enumerate().flat_map(of)
     }
@@ -194,7 +209,55 @@ impl Director {
     }
 }
 
+/// A connection as the director knows it, of either family.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) client: (IpAddr, u16),
+    pub(crate) server: ServerId,
+    pub(crate) local: Option<(IpAddr, u16)>,
+    pub(crate) state: State,
+    packets: [u64; 2],
+    bytes: [u64; 2],
+}
+
+impl Entry {
+    fn of<F: Family>(connection: &Connection<F>) -> Self {
+        let both = [Direction::In, Direction::Out];
+        Entry {
+            client: (F::ip(connection.client), connection.client_port),
+            server: connection.server,
+            local: connection.local().map(|(address, port)| (F::ip(address), port)),
+            state: connection.state,
+            packets: both.map(|direction| connection.packets(direction)),
+            bytes: both.map(|direction| connection.bytes(direction)),
+        }
+    }
+
+    pub(crate) fn packets(&self, direction: Direction) -> u64 {
+        self.packets[usize::from(direction == Direction::Out)]
+    }
+
+    pub(crate) fn bytes(&self, direction: Direction) -> u64 {
+        self.bytes[usize::from(direction == Direction::Out)]
+    }
+}
+
+/// The key of a client's packets.
+fn key<F: Family>(ends: &Ends) -> Key<F> {
+    Key {
+        source: F::of(ends.source.0).expect("of this family"),
+        destination: F::of(ends.destination.0).expect("of this family"),
+        source_port: ends.source.1,
+        destination_port: ends.destination.1,
+        protocol: Protocol::Tcp,
+    }
+}
+
 impl Seat {
+    fn connections(&self) -> usize {
+        self.worker.connections::<V4>().len() + self.worker.connections::<V6>().len()
+    }
+
     /// One round of the worker's loop.
     fn round(&mut self, now: Instant) {
         let mut burst = Burst::new();
@@ -209,21 +272,21 @@ impl Seat {
     /// The worker's books balance, and agree with what was seen from outside; no packet buffer is lost.
     fn check(&self) {
         let counters = self.worker.counters();
-        let connections = self.worker.connections::<V4>();
         assert_eq!(counters.unaccounted(), 0, "{counters:?}");
         assert_eq!(counters.received.get(), self.received, "received");
         assert_eq!(counters.taken_over.get(), self.taken_over, "taken over");
         assert_eq!(counters.handed_over_total(), self.handed_over, "handed over");
         assert_eq!(counters.originated.get(), self.io.allocated as u64, "originated");
-        assert_eq!(counters.created.get() - counters.ended.get(), connections.len() as u64, "connections");
+        assert_eq!(counters.created.get() - counters.ended.get(), self.connections() as u64, "connections");
         let came = self.received + self.taken_over + self.io.allocated as u64;
         let went = self.sent + self.handed_over + self.io.released as u64;
         assert_eq!(came - went, counters.waiting.get(), "packet buffers that the worker holds");
     }
 }
 
-fn entries_of(seat: &Seat) -> impl Iterator<Item = &Connection> {
-    seat.worker.connections::<V4>().iter(0..u32::MAX).map(|(_, entry)| entry)
+fn entries_of(seat: &Seat) -> impl Iterator<Item = Entry> {
+    let v4 = seat.worker.connections::<V4>().iter(0..u32::MAX).map(|(_, entry)| Entry::of(entry));
+    v4.chain(seat.worker.connections::<V6>().iter(0..u32::MAX).map(|(_, entry)| Entry::of(entry)))
 }
 
 fn fill(burst: &mut Burst<MemoryPacket>, from: &mut VecDeque<MemoryPacket>) -> u64 {

@@ -1,45 +1,98 @@
 //! Frames as the network and the hosts read them: with smoltcp's eyes, not the load balancer's.
 
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Message,
-    Icmpv4Packet, IpProtocol, Ipv4Packet,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet,
+    Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet,
 };
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-const ETHERNET_HEADER: usize = 14;
-const IPIP: IpProtocol = IpProtocol::Unknown(4);
+pub(crate) const ETHERNET_HEADER: usize = 14;
+/// Packets inside packets of a tunnel.
+const INSIDE: [(IpProtocol, EthernetProtocol); 2] =
+    [(IpProtocol::Unknown(4), EthernetProtocol::Ipv4), (IpProtocol::Unknown(41), EthernetProtocol::Ipv6)];
 
 /// Who a flow's packet is from and to. Packets without ports have zeros for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Ends {
-    pub(crate) source: (Ipv4Addr, u16),
-    pub(crate) destination: (Ipv4Addr, u16),
+    pub(crate) source: (IpAddr, u16),
+    pub(crate) destination: (IpAddr, u16),
+}
+
+/// What an ICMP error of either family says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    PortUnreachable,
+    /// With the next hop's MTU.
+    TooBig(u32),
+    /// Type and code.
+    Other(u8, u8),
 }
 
 /// An ICMP error that reached a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
-    pub(crate) from: Ipv4Addr,
-    pub(crate) kind: Icmpv4Message,
-    pub(crate) code: u8,
-    /// The next hop's MTU; only in "fragmentation needed".
-    pub(crate) mtu: u16,
+    pub(crate) from: IpAddr,
+    pub(crate) trouble: Trouble,
     /// The packet it is about.
     pub(crate) about: Ends,
+}
+
+/// A packet of either family.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ip<'a> {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) protocol: IpProtocol,
+    header_len: usize,
+    pub(crate) payload: &'a [u8],
 }
 
 pub(crate) fn ethernet(frame: &[u8]) -> EthernetFrame<&[u8]> {
     EthernetFrame::new_checked(frame).expect("whole frames only")
 }
 
-/// The IPv4 packet in a frame, if that is what is in it.
-pub(crate) fn ipv4(frame: &[u8]) -> Option<Ipv4Packet<&[u8]>> {
-    let is_ipv4 = ethernet(frame).ethertype() == EthernetProtocol::Ipv4;
-    is_ipv4.then(|| Ipv4Packet::new_checked(&frame[ETHERNET_HEADER..]).expect("sound IPv4"))
+/// The packet in a frame, if one is in it.
+pub(crate) fn ip(frame: &[u8]) -> Option<Ip<'_>> {
+    let bytes = &frame[ETHERNET_HEADER..];
+    match ethernet(frame).ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let packet = Ipv4Packet::new_checked(bytes).expect("sound IPv4");
+            assert!(packet.verify_checksum(), "the header's checksum is wrong");
+            let (start, end) = (usize::from(packet.header_len()), usize::from(packet.total_len()));
+            Some(Ip {
+                source: packet.src_addr().into(),
+                destination: packet.dst_addr().into(),
+                protocol: packet.next_header(),
+                header_len: start,
+                payload: &bytes[start..end],
+            })
+        }
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(bytes).expect("sound IPv6");
+            Some(Ip {
+                source: packet.src_addr().into(),
+                destination: packet.dst_addr().into(),
+                protocol: packet.next_header(),
+                header_len: packet.header_len(),
+                payload: &bytes[packet.header_len()..packet.total_len()],
+            })
+        }
+        _ => None,
+    }
 }
 
 pub(crate) fn is_tcp(frame: &[u8]) -> bool {
-    ipv4(frame).is_some_and(|packet| packet.next_header() == IpProtocol::Tcp)
+    ip(frame).is_some_and(|packet| packet.protocol == IpProtocol::Tcp)
+}
+
+/// Whose Ethernet address a frame asks for, if it does: by ARP or by neighbour discovery.
+pub(crate) fn asked(frame: &[u8]) -> Option<IpAddr> {
+    if let Some(ArpRepr::EthernetIpv4 { target_protocol_addr, .. }) = arp_question(frame) {
+        return Some(target_protocol_addr.into());
+    }
+    let packet = ip(frame).filter(|packet| packet.protocol == IpProtocol::Icmpv6)?;
+    let message = Icmpv6Packet::new_checked(packet.payload).expect("sound ICMPv6");
+    (message.msg_type() == Icmpv6Message::NeighborSolicit).then(|| message.target_addr().into())
 }
 
 /// The question in a frame, if that is an ARP request.
@@ -49,48 +102,74 @@ pub(crate) fn arp_question(frame: &[u8]) -> Option<ArpRepr> {
     ArpRepr::parse(&arp).ok().filter(|_| arp.operation() == ArpOperation::Request)
 }
 
-/// A packet's ends.
-pub(crate) fn ends(packet: &Ipv4Packet<&[u8]>) -> Ends {
-    let has_ports = matches!(packet.next_header(), IpProtocol::Tcp | IpProtocol::Udp);
-    let port = |at: usize| {
-        let bytes = packet.payload().get(at..at + 2).filter(|_| has_ports);
-        bytes.map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
-    };
-    Ends { source: (packet.src_addr(), port(0)), destination: (packet.dst_addr(), port(2)) }
+impl Ip<'_> {
+    /// A packet's ends.
+    pub(crate) fn ends(&self) -> Ends {
+        let has_ports = matches!(self.protocol, IpProtocol::Tcp | IpProtocol::Udp);
+        let port = |at: usize| {
+            let bytes = self.payload.get(at..at + 2).filter(|_| has_ports);
+            bytes.map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]))
+        };
+        Ends { source: (self.source, port(0)), destination: (self.destination, port(2)) }
+    }
 }
 
 /// Takes a tunnelled packet out of its outer one, as the receiving end of a tunnel does. Other frames stay as they are.
-pub(crate) fn leave_tunnel(mut frame: Vec<u8>, director: Ipv4Addr, own: Ipv4Addr) -> Vec<u8> {
-    let Some(outer) = ipv4(&frame).filter(|outer| outer.next_header() == IPIP) else { return frame };
-    assert!(outer.verify_checksum(), "the outer header's checksum is wrong");
-    assert_eq!((outer.src_addr(), outer.dst_addr()), (director, own), "ends of the tunnel");
-    let header_len = usize::from(outer.header_len());
+pub(crate) fn leave_tunnel(mut frame: Vec<u8>, director: IpAddr, own: IpAddr) -> Vec<u8> {
+    let Some(outer) = ip(&frame) else { return frame };
+    let Some((_, inside)) = INSIDE.into_iter().find(|(protocol, _)| *protocol == outer.protocol) else {
+        return frame;
+    };
+    assert_eq!((outer.source, outer.destination), (director, own), "ends of the tunnel");
+    let header_len = outer.header_len;
     frame.drain(ETHERNET_HEADER..ETHERNET_HEADER + header_len);
+    EthernetFrame::new_unchecked(&mut frame[..]).set_ethertype(inside);
     frame
 }
 
 /// The ICMP error in a frame, if there is one. Its checksums must be right, the quoted header's as well.
 pub(crate) fn report(frame: &[u8]) -> Option<Report> {
-    let packet = ipv4(frame).filter(|packet| packet.next_header() == IpProtocol::Icmp)?;
-    let message = Icmpv4Packet::new_checked(packet.payload()).expect("sound ICMP");
-    if matches!(message.msg_type(), Icmpv4Message::EchoRequest | Icmpv4Message::EchoReply) {
-        return None;
-    }
-    assert!(message.verify_checksum(), "the message's checksum is wrong");
-    let quoted = Ipv4Packet::new_unchecked(message.data());
-    let header = &message.data()[..usize::from(quoted.header_len())];
-    assert!(Ipv4Packet::new_unchecked(header).verify_checksum(), "the quoted header's checksum is wrong");
-    let mtu = u16::from_be_bytes([packet.payload()[6], packet.payload()[7]]);
-    // The quote is cut off, so its lengths cannot be right, but the ports are there.
-    let ports = &message.data()[header.len()..];
+    let packet = ip(frame)?;
+    let [kind, code, .., a, b] = *packet.payload.first_chunk::<8>()?;
+    let (is_error, quoted) = match packet.protocol {
+        IpProtocol::Icmp => {
+            let message = Icmpv4Packet::new_checked(packet.payload).expect("sound ICMP");
+            assert!(message.verify_checksum(), "the message's checksum is wrong");
+            // All but echo requests and replies.
+            (kind != 0 && kind != 8, packet.payload.get(8..)?)
+        }
+        IpProtocol::Icmpv6 => {
+            let message = Icmpv6Packet::new_checked(packet.payload).expect("sound ICMPv6");
+            let (IpAddr::V6(source), IpAddr::V6(destination)) = (packet.source, packet.destination) else {
+                panic!("ICMPv6 is of IPv6");
+            };
+            assert!(message.verify_checksum(&source, &destination), "the message's checksum is wrong");
+            (kind < 128, packet.payload.get(8..)?)
+        }
+        _ => return None,
+    };
+    let is_ipv4 = packet.protocol == IpProtocol::Icmp;
+    let trouble = match (is_ipv4, kind, code) {
+        (true, 3, 3) | (false, 1, 4) => Trouble::PortUnreachable,
+        (true, 3, 4) | (false, 2, 0) => Trouble::TooBig(u16::from_be_bytes([a, b]).into()),
+        _ => Trouble::Other(kind, code),
+    };
+    is_error.then(|| Report { from: packet.source, trouble, about: quoted_ends(is_ipv4, quoted) })
+}
+
+/// The ends of a packet that an error quotes: cut off, so that its lengths cannot be right, but the ports are there.
+fn quoted_ends(is_ipv4: bool, quoted: &[u8]) -> Ends {
+    let (source, destination, ports): (IpAddr, IpAddr, _) = if is_ipv4 {
+        let packet = Ipv4Packet::new_unchecked(quoted);
+        let header = &quoted[..usize::from(packet.header_len())];
+        assert!(Ipv4Packet::new_unchecked(header).verify_checksum(), "the quoted header's checksum is wrong");
+        (packet.src_addr().into(), packet.dst_addr().into(), &quoted[header.len()..])
+    } else {
+        let packet = Ipv6Packet::new_unchecked(quoted);
+        (packet.src_addr().into(), packet.dst_addr().into(), &quoted[packet.header_len()..])
+    };
     let port = |at: usize| u16::from_be_bytes([ports[at], ports[at + 1]]);
-    Some(Report {
-        from: packet.src_addr(),
-        kind: message.msg_type(),
-        code: message.msg_code(),
-        mtu,
-        about: Ends { source: (quoted.src_addr(), port(0)), destination: (quoted.dst_addr(), port(2)) },
-    })
+    Ends { source: (source, port(0)), destination: (destination, port(2)) }
 }
 
 /// Gives a frame to another station, as a router does when it passes a packet on.
@@ -98,8 +177,16 @@ pub(crate) fn readdress(frame: &mut [u8], source: EthernetAddress, destination: 
     let mut ethernet = EthernetFrame::new_unchecked(&mut *frame);
     ethernet.set_src_addr(source);
     ethernet.set_dst_addr(destination);
-    let mut packet = Ipv4Packet::new_unchecked(&mut frame[ETHERNET_HEADER..]);
-    assert!(packet.hop_limit() > 1, "a packet ran in circles");
-    packet.set_hop_limit(packet.hop_limit() - 1);
-    packet.fill_checksum();
+    let is_ipv4 = ethernet.ethertype() == EthernetProtocol::Ipv4;
+    let packet = &mut frame[ETHERNET_HEADER..];
+    if is_ipv4 {
+        let mut packet = Ipv4Packet::new_unchecked(packet);
+        assert!(packet.hop_limit() > 1, "a packet ran in circles");
+        packet.set_hop_limit(packet.hop_limit() - 1);
+        packet.fill_checksum();
+    } else {
+        let mut packet = Ipv6Packet::new_unchecked(packet);
+        assert!(packet.hop_limit() > 1, "a packet ran in circles");
+        packet.set_hop_limit(packet.hop_limit() - 1);
+    }
 }

@@ -4,22 +4,24 @@ use crate::{
     device::Card,
     frames::{self, Report},
     network,
-    setup::{self, DIRECTOR_LAN, ROUTER, Setup, VIP},
+    setup::{self, Setup},
 };
 use lb_core::service::plan::{Method, Protocol};
 use smoltcp::{
     iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet},
     socket::{tcp, udp},
     time::Instant,
-    wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint},
+    wire::{HardwareAddress, IpCidr, IpEndpoint},
 };
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{collections::HashMap, net::IpAddr};
 
 /// Datagrams that a UDP socket queues in each direction.
 const DATAGRAMS: usize = 64;
 
 pub(crate) struct Host {
-    pub(crate) address: Ipv4Addr,
+    address: IpAddr,
+    /// The near end of tunnels to it.
+    director: IpAddr,
     interface: Interface,
     card: Card,
     pub(crate) sockets: SocketSet<'static>,
@@ -53,19 +55,23 @@ impl Host {
     pub(crate) fn client(setup: &Setup, client: usize) -> Self {
         let mac = network::mac(setup::client_mac(client));
         let seed = setup.seed << 8 | client as u64;
-        Host::new(setup, HardwareAddress::Ethernet(mac), setup::client_address(client), 1500, seed)
+        Host::new(setup, HardwareAddress::Ethernet(mac), setup.client_address(client), 1500, seed)
     }
 
     pub(crate) fn server(setup: &Setup, server: usize) -> Self {
         let mac = network::mac(setup::server_mac(server));
-        let address = setup::server_address(server);
+        let address = setup.server_address(server);
         let seed = setup.seed << 8 | 0x80 | server as u64;
         let mut host = Host::new(setup, HardwareAddress::Ethernet(mac), address, setup.server_mtu, seed);
-        let gateway = if setup.method == Method::Nat { DIRECTOR_LAN } else { ROUTER };
-        host.interface.routes_mut().add_default_ipv4_route(gateway).unwrap();
+        let gateway = if setup.method == Method::Nat { setup.director_lan() } else { setup.router() };
+        let routes = host.interface.routes_mut();
+        match gateway {
+            IpAddr::V4(gateway) => routes.add_default_ipv4_route(gateway).unwrap(),
+            IpAddr::V6(gateway) => routes.add_default_ipv6_route(gateway).unwrap(),
+        };
         if !setup.method.rewrites_endpoints() {
             host.interface.update_ip_addrs(|addresses| {
-                addresses.push(IpCidr::new(IpAddress::Ipv4(VIP), 32)).unwrap();
+                addresses.push(IpCidr::new(setup.vip().into(), setup.vip_prefix())).unwrap();
             });
         }
         let echo = host.bind(setup.server_port(Protocol::Udp));
@@ -82,16 +88,17 @@ impl Host {
         host
     }
 
-    fn new(setup: &Setup, mac: HardwareAddress, address: Ipv4Addr, mtu: usize, seed: u64) -> Self {
+    fn new(setup: &Setup, mac: HardwareAddress, address: IpAddr, mtu: usize, seed: u64) -> Self {
         let mut card = Card::new(mtu);
         let mut config = Config::new(mac);
         config.random_seed = seed;
         let mut interface = Interface::new(config, &mut card, Instant::ZERO);
         interface.update_ip_addrs(|addresses| {
-            addresses.push(IpCidr::new(IpAddress::Ipv4(address), 24)).unwrap();
+            addresses.push(IpCidr::new(address.into(), if address.is_ipv6() { 64 } else { 24 })).unwrap();
         });
         Host {
             address,
+            director: setup.director_lan(),
             interface,
             card,
             sockets: SocketSet::new(Vec::new()),
@@ -105,7 +112,7 @@ impl Host {
     }
 
     /// Opens a TCP connection.
-    pub(crate) fn connect(&mut self, to: (Ipv4Addr, u16), port: u16) -> SocketHandle {
+    pub(crate) fn connect(&mut self, to: (IpAddr, u16), port: u16) -> SocketHandle {
         let mut socket = self.tcp_socket();
         socket.connect(self.interface.context(), to, port).unwrap();
         self.wakes = Some(0);
@@ -136,7 +143,7 @@ impl Host {
     }
 
     /// A server's end of the last connection from a client's endpoint.
-    pub(crate) fn accepted(&self, from: (Ipv4Addr, u16)) -> Option<SocketHandle> {
+    pub(crate) fn accepted(&self, from: (IpAddr, u16)) -> Option<SocketHandle> {
         self.service.as_ref()?.accepted.get(&IpEndpoint::from(from)).copied()
     }
 
@@ -157,7 +164,7 @@ impl Host {
 
     pub(crate) fn receive(&mut self, frame: Vec<u8>) {
         if self.is_up {
-            let frame = frames::leave_tunnel(frame, DIRECTOR_LAN, self.address);
+            let frame = frames::leave_tunnel(frame, self.director, self.address);
             self.reports.extend(frames::report(&frame));
             self.card.received.push_back(frame);
             self.wakes = Some(0);

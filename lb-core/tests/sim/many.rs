@@ -44,7 +44,7 @@ fn close(world: &mut World, talks: &[Talk]) {
 
 /// No client endpoint is in two tables, or twice in one.
 fn assert_each_has_one_owner(world: &World, count: usize) {
-    let keys: Vec<_> = world.director.entries().map(|(_, entry)| entry.forward_key()).collect();
+    let keys: Vec<_> = world.director.entries().map(|(_, entry)| entry.client).collect();
     assert_eq!(keys.len(), count);
     assert_eq!(keys.iter().collect::<HashSet<_>>().len(), count);
 }

@@ -2,11 +2,17 @@
 
 use crate::{
     frames,
-    setup::{self, ROUTER, Setup, VIP},
+    setup::{self, Setup},
 };
 use lb_core::{packet::PortId, service::plan::Mac};
-use smoltcp::wire::{ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol};
-use std::{cmp::Reverse, collections::BinaryHeap};
+use smoltcp::{
+    phy::ChecksumCapabilities,
+    wire::{
+        ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv6Packet,
+        Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscNeighborFlags, NdiscRepr,
+    },
+};
+use std::{cmp::Reverse, collections::BinaryHeap, net::IpAddr};
 
 /// Milliseconds that a frame takes from station to station.
 const LATENCY_MS: u64 = 1;
@@ -60,6 +66,7 @@ pub(crate) enum Station {
 type Flight = (u64, u64, Station, Vec<u8>);
 
 pub(crate) struct Network {
+    setup: Setup,
     stations: Vec<Station>,
     flights: BinaryHeap<Reverse<Flight>>,
     launched: u64,
@@ -78,6 +85,7 @@ impl Network {
         let director = [PortId(0), PortId(1)].map(Station::Director);
         let router = [0, 1].map(Station::Router);
         Network {
+            setup: *setup,
             stations: clients.chain(servers).chain(director).chain(router).collect(),
             flights: BinaryHeap::new(),
             launched: 0,
@@ -112,9 +120,10 @@ impl Network {
         let to = frames::ethernet(frame).dst_addr();
         let segment = segment_of(from);
         let others = self.stations.iter().filter(|&&other| other != from && segment_of(other) == segment);
-        let others = others.copied().filter(|&other| to.is_broadcast() || mac_of(other) == to);
-        let receivers: Vec<Station> = others.filter(|&other| !is_hidden(other, frame)).collect();
-        assert!(!receivers.is_empty() || to.is_broadcast(), "{from:?} sent to {to}, which nobody has");
+        let is_for_many = to.is_broadcast() || to.is_multicast();
+        let others = others.copied().filter(|&other| is_for_many || mac_of(other) == to);
+        let receivers: Vec<Station> = others.filter(|&other| !self.is_hidden(other, frame)).collect();
+        assert!(!receivers.is_empty() || is_for_many, "{from:?} sent to {to}, which nobody has");
         let mut frame = frame.to_vec();
         // Not with zeros: nobody may take padding for anything else.
         frame.resize(frame.len().max(SHORTEST), 0xa5);
@@ -125,30 +134,27 @@ impl Network {
 
     /// The router answers for its address, and passes packets from servers to clients on.
     pub(crate) fn route(&mut self, now: u64, port: u8, mut frame: Vec<u8>) {
-        if let Some(ArpRepr::EthernetIpv4 {
-            source_hardware_addr,
-            source_protocol_addr,
-            target_protocol_addr,
-            ..
-        }) = frames::arp_question(&frame)
-        {
-            if port == 1 && target_protocol_addr == ROUTER {
-                let reply = ArpRepr::EthernetIpv4 {
-                    operation: ArpOperation::Reply,
-                    source_hardware_addr: mac(setup::router_mac(1)),
-                    source_protocol_addr: ROUTER,
-                    target_hardware_addr: source_hardware_addr,
-                    target_protocol_addr: source_protocol_addr,
-                };
-                self.send(now, Station::Router(1), &arp_frame(&reply));
+        if let Some(target) = frames::asked(&frame) {
+            if port == 1 && target == self.setup.router() {
+                self.send(now, Station::Router(1), &answer(&frame, target));
             }
             return;
         }
-        let Some(to) = frames::ipv4(&frame).map(|packet| packet.dst_addr()) else { return };
-        let is_to = |station: &&Station| matches!(station, Station::Client(client) if setup::client_address(*client) == to);
+        let Some(to) = frames::ip(&frame).map(|packet| packet.destination) else { return };
+        if to.is_multicast() {
+            return;
+        }
+        let setup = self.setup;
+        let is_to = |station: &&Station| matches!(station, Station::Client(client) if setup.client_address(*client) == to);
         let client = *self.stations.iter().find(is_to).expect("the router knows the clients only");
         frames::readdress(&mut frame, mac_of(Station::Router(0)), mac_of(client));
         self.send(now, Station::Router(0), &frame);
+    }
+
+    /// Under TUN and DR servers have the VIP, but on an interface that does not answer for it. smoltcp answers for every
+    /// address it has, so the question never reaches it.
+    fn is_hidden(&self, station: Station, frame: &[u8]) -> bool {
+        matches!(station, Station::Server(_)) && frames::asked(frame) == Some(self.setup.vip())
     }
 
     fn launch(&mut self, now: u64, to: Station, frame: &[u8]) {
@@ -170,13 +176,6 @@ impl Network {
             self.flights.push(Reverse((now + LATENCY_MS + late, self.launched, to, frame.to_vec())));
         }
     }
-}
-
-/// Under TUN and DR servers have the VIP, but on an interface that does not answer ARP. smoltcp answers for every
-/// address it has, so the question never reaches it.
-fn is_hidden(station: Station, frame: &[u8]) -> bool {
-    let asks_for_vip = |question| matches!(question, ArpRepr::EthernetIpv4 { target_protocol_addr, .. } if target_protocol_addr == VIP);
-    matches!(station, Station::Server(_)) && frames::arp_question(frame).is_some_and(asks_for_vip)
 }
 
 /// 0: the clients' segment, 1: the servers'.
@@ -202,15 +201,51 @@ pub(crate) fn mac(mac: Mac) -> EthernetAddress {
     EthernetAddress(mac.0)
 }
 
-fn arp_frame(arp: &ArpRepr) -> Vec<u8> {
-    let ArpRepr::EthernetIpv4 { source_hardware_addr, target_hardware_addr, .. } = *arp else {
-        unreachable!("there is no other kind");
+/// The router's answer to a question for its address on the servers' network.
+fn answer(question: &[u8], own: IpAddr) -> Vec<u8> {
+    let own_mac = mac(setup::router_mac(1));
+    let to = frames::ethernet(question).src_addr();
+    let packet = match (own, frames::arp_question(question)) {
+        (IpAddr::V4(own), Some(ArpRepr::EthernetIpv4 { source_protocol_addr, .. })) => {
+            let arp = ArpRepr::EthernetIpv4 {
+                operation: ArpOperation::Reply,
+                source_hardware_addr: own_mac,
+                source_protocol_addr: own,
+                target_hardware_addr: to,
+                target_protocol_addr: source_protocol_addr,
+            };
+            let mut bytes = vec![0; arp.buffer_len()];
+            arp.emit(&mut ArpPacket::new_unchecked(&mut bytes[..]));
+            (EthernetProtocol::Arp, bytes)
+        }
+        (IpAddr::V6(own), _) => {
+            let asks = frames::ip(question).map(|packet| packet.source);
+            let Some(IpAddr::V6(asks)) = asks else { unreachable!("a question of IPv6") };
+            let message = Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+                flags: NdiscNeighborFlags::SOLICITED | NdiscNeighborFlags::OVERRIDE,
+                target_addr: own,
+                lladdr: Some(own_mac.into()),
+            });
+            let header = Ipv6Repr {
+                src_addr: own,
+                dst_addr: asks,
+                next_header: IpProtocol::Icmpv6,
+                payload_len: message.buffer_len(),
+                hop_limit: 255,
+            };
+            let mut bytes = vec![0; header.buffer_len() + message.buffer_len()];
+            header.emit(&mut Ipv6Packet::new_unchecked(&mut bytes[..]));
+            let mut inside = Icmpv6Packet::new_unchecked(&mut bytes[header.buffer_len()..]);
+            message.emit(&own, &asks, &mut inside, &ChecksumCapabilities::default());
+            (EthernetProtocol::Ipv6, bytes)
+        }
+        _ => unreachable!("a question of the router's family"),
     };
-    let mut bytes = vec![0; EthernetFrame::<&[u8]>::buffer_len(arp.buffer_len())];
-    let mut ethernet = EthernetFrame::new_unchecked(&mut bytes[..]);
-    ethernet.set_src_addr(source_hardware_addr);
-    ethernet.set_dst_addr(target_hardware_addr);
-    ethernet.set_ethertype(EthernetProtocol::Arp);
-    arp.emit(&mut ArpPacket::new_unchecked(ethernet.payload_mut()));
-    bytes
+    let mut frame = vec![0; EthernetFrame::<&[u8]>::buffer_len(packet.1.len())];
+    let mut ethernet = EthernetFrame::new_unchecked(&mut frame[..]);
+    ethernet.set_src_addr(own_mac);
+    ethernet.set_dst_addr(to);
+    ethernet.set_ethertype(packet.0);
+    ethernet.payload_mut().copy_from_slice(&packet.1);
+    frame
 }

@@ -7,13 +7,14 @@ use crate::{
     world::World,
 };
 use lb_core::conn::state::State::{self, Close, CloseWait, Established, FinWait, SynSent, TimeWait};
+use std::net::IpAddr;
 
 /// The client forgets the old connection and opens a new one from the same port. With the servers in turn it goes to
 /// the other one, so that the old server's memory does not stand in its way.
 fn reuse(world: &mut World, old: Talk, old_state: State) {
     assert_eq!(old.entry(world).map(|(_, entry)| entry.state), Some(old_state));
     let (holder, _) = old.entry(world).unwrap();
-    let old_server = old.entry(world).unwrap().1.server_address;
+    let old_server = old.entry(world).unwrap().1.server;
     world.clients[old.client].sockets.remove(old.handle);
     let talk = world.connect_from(old.client, old.port);
     world.watch(talk);
@@ -22,7 +23,7 @@ fn reuse(world: &mut World, old: Talk, old_state: State) {
     let (new_holder, entry) = talk.entry(world).unwrap();
     assert_eq!(entry.state, Established);
     assert_eq!(new_holder, holder, "the same client endpoint, so the same worker");
-    assert_ne!(entry.server_address, old_server);
+    assert_ne!(entry.server, old_server);
     // It starts anew: the director sees a SYN on a closing connection, not a change of that one.
     let states = world.states().iter().copied().skip_while(|state| *state == old_state);
     assert_eq!(states.collect::<Vec<_>>().first(), Some(&SynSent));
@@ -100,16 +101,18 @@ fn a_syn_does_not_disturb_what_is_half_closed() {
 
 /// A SYN in a talk's name, with a sequence number out of thin air.
 fn syn_of(talk: &Talk) -> Vec<u8> {
-    let key = talk.key();
-    let mut tcp = etherparse::TcpHeader::new(key.source_port, key.destination_port, 0x1234_5678, 1_000);
+    let (source, destination) = (talk.ends.source, talk.ends.destination);
+    let mut tcp = etherparse::TcpHeader::new(source.1, destination.1, 0x1234_5678, 1_000);
     tcp.syn = true;
-    let (source, destination) = (key.source.to_be_bytes(), key.destination.to_be_bytes());
-    tcp.checksum = tcp.calc_checksum_ipv4_raw(source, destination, &[]).unwrap();
-    let builder = etherparse::PacketBuilder::ethernet2(client_mac(talk.client).0, director_mac(0).0)
-        .ipv4(source, destination, 64)
-        .tcp_header(tcp);
+    let ethernet = etherparse::PacketBuilder::ethernet2(client_mac(talk.client).0, director_mac(0).0);
+    let packet = match (source.0, destination.0) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), 64),
+        (IpAddr::V6(from), IpAddr::V6(to)) => ethernet.ipv6(from.octets(), to.octets(), 64),
+        _ => unreachable!("ends of one family"),
+    };
     let mut frame = Vec::new();
-    builder.write(&mut frame, &[]).unwrap();
+    // The checksum is made as it is written.
+    packet.tcp_header(tcp).write(&mut frame, &[]).unwrap();
     frame
 }
 

@@ -8,22 +8,21 @@ use lb_core::{
         plan::{InterfacePlan, Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
     },
 };
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The address that clients send to. It is on the clients' network, so they ask for it by ARP.
-pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 /// The TCP port that clients send to.
 pub(crate) const TCP_PORT: u16 = 80;
 /// The UDP port that clients send to.
 pub(crate) const UDP_PORT: u16 = 53;
-/// The director on the clients' network.
-pub(crate) const DIRECTOR_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-/// The director on the servers' network.
-pub(crate) const DIRECTOR_LAN: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
-/// What servers see in the place of clients, under FullNAT.
-pub(crate) const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
-/// The router from the servers' network to the clients', by which servers answer under TUN and DR.
-pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 254);
+
+/// A host's address on the clients' network (1) or the servers' (2), which both families have.
+fn address(is_ipv6: bool, network: u16, host: u8) -> IpAddr {
+    match (is_ipv6, network) {
+        (false, 1) => Ipv4Addr::new(192, 0, 2, host).into(),
+        (false, _) => Ipv4Addr::new(198, 51, 100, host).into(),
+        (true, _) => Ipv6Addr::new(0x2001, 0xdb8, network, 0, 0, 0, 0, host.into()).into(),
+    }
+}
 
 /// Entries of the ports' redirection tables.
 pub(crate) const TABLE: u16 = 128;
@@ -32,6 +31,10 @@ pub(crate) const TABLE: u16 = 128;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     pub(crate) method: Method,
+    /// Whether clients and the service are of IPv6.
+    pub(crate) is_ipv6: bool,
+    /// Whether servers are: behind a tunnel they may be of the other family.
+    pub(crate) to_ipv6: bool,
     pub(crate) workers: usize,
     pub(crate) spread: Spread,
     pub(crate) scheduler: SchedulerKind,
@@ -46,7 +49,7 @@ pub(crate) struct Setup {
     pub(crate) buffers: usize,
     /// Packets that a hand-over ring takes.
     pub(crate) ring: usize,
-    /// Largest IPv4 packet that servers say they take.
+    /// Largest packet that servers say they take.
     pub(crate) server_mtu: usize,
     pub(crate) seed: u64,
 }
@@ -56,6 +59,8 @@ impl Setup {
     pub(crate) fn new(method: Method, workers: usize, spread: Spread) -> Self {
         Setup {
             method,
+            is_ipv6: false,
+            to_ipv6: false,
             workers,
             spread,
             scheduler: SchedulerKind::Rr,
@@ -73,12 +78,65 @@ impl Setup {
         }
     }
 
-    /// Every method with one worker, and with three and every spread.
+    /// The same with clients, and servers, of IPv6 or not.
+    pub(crate) fn families(self, is_ipv6: bool, to_ipv6: bool) -> Self {
+        let tunnel = if to_ipv6 { 40 } else { 20 };
+        let server_mtu = if self.method == Method::Tun { 1500 - tunnel } else { self.server_mtu };
+        Setup { is_ipv6, to_ipv6, server_mtu, ..self }
+    }
+
+    /// Every method in each family with one worker, and with three and every spread; tunnels of the other family with one
+    /// of these.
     pub(crate) fn all() -> Vec<Setup> {
         let spreads =
             [(1, Spread::Unknown), (3, Spread::Unknown), (3, Spread::ByFlow), (3, Spread::ByClient)];
         let of = |&method: &Method| spreads.map(|(workers, spread)| Setup::new(method, workers, spread));
-        Method::ALL.iter().flat_map(of).collect()
+        let same = [false, true].map(|is_ipv6| (is_ipv6, is_ipv6));
+        let each = |families: (bool, bool)| {
+            let setups = Method::ALL.iter().flat_map(of);
+            setups.map(move |setup| setup.families(families.0, families.1))
+        };
+        let tun = Setup::new(Method::Tun, 3, Spread::ByFlow);
+        let other = [false, true].map(|is_ipv6| tun.families(is_ipv6, !is_ipv6));
+        same.into_iter().flat_map(each).chain(other).collect()
+    }
+
+    /// The address that clients send to. It is on the clients' network, so they ask who has it.
+    pub(crate) fn vip(&self) -> IpAddr {
+        address(self.is_ipv6, 1, 100)
+    }
+
+    pub(crate) fn client_address(&self, client: usize) -> IpAddr {
+        address(self.is_ipv6, 1, 10 + client as u8)
+    }
+
+    pub(crate) fn server_address(&self, server: usize) -> IpAddr {
+        address(self.to_ipv6, 2, 11 + server as u8)
+    }
+
+    /// The director on the servers' network.
+    pub(crate) fn director_lan(&self) -> IpAddr {
+        address(self.to_ipv6, 2, 1)
+    }
+
+    /// What servers see in the place of clients, under FullNAT.
+    fn local_address(&self) -> IpAddr {
+        address(self.is_ipv6, 2, 20)
+    }
+
+    /// The router from the servers' network to the clients', by which servers answer under TUN and DR.
+    pub(crate) fn router(&self) -> IpAddr {
+        // smoltcp wants it on a network of its own addresses: of this family that is the VIP's only.
+        if self.is_ipv6 == self.to_ipv6 {
+            address(self.is_ipv6, 2, 254)
+        } else {
+            address(self.is_ipv6, 1, 101)
+        }
+    }
+
+    /// Bits of the VIP's network on servers: just the VIP's own, and the router's.
+    pub(crate) fn vip_prefix(&self) -> u8 {
+        if self.is_ipv6 { 126 } else { 30 }
     }
 
     /// The port that servers listen on; only NAT can map it.
@@ -94,14 +152,21 @@ impl Setup {
     /// The director's configuration.
     pub(crate) fn plan(&self) -> Plan {
         let port = |name: &str| PortPlan { name: name.to_owned(), spread: self.spread };
-        let interface = |name: &str, port: u8, address: Ipv4Addr| InterfacePlan {
+        let families = if self.is_ipv6 == self.to_ipv6 { vec![self.is_ipv6] } else { vec![false, true] };
+        let interface = |name: &str, port: u8| InterfacePlan {
             mac: director_mac(port),
-            addresses: vec![format!("{address}/24").parse().unwrap()],
+            addresses: families
+                .iter()
+                .map(|&is_ipv6| {
+                    let prefix = if is_ipv6 { 64 } else { 24 };
+                    format!("{}/{prefix}", address(is_ipv6, u16::from(port) + 1, 1)).parse().unwrap()
+                })
+                .collect(),
             ..InterfacePlan::new(name, PortId(port.into()))
         };
         Plan {
             ports: vec![port("wan"), port("lan")],
-            interfaces: vec![interface("wan", 0, DIRECTOR_WAN), interface("lan", 1, DIRECTOR_LAN)],
+            interfaces: vec![interface("wan", 0), interface("lan", 1)],
             services: vec![self.service(Protocol::Tcp), self.service(Protocol::Udp)],
             verify_checksums: true,
             redirection_len: if self.spread == Spread::ByClient { TABLE } else { 0 },
@@ -111,26 +176,18 @@ impl Setup {
 
     fn service(&self, protocol: Protocol) -> ServicePlan {
         let port = self.server_port(protocol);
-        let vip = SocketAddr::new(VIP.into(), if protocol == Protocol::Tcp { TCP_PORT } else { UDP_PORT });
+        let vip = SocketAddr::new(self.vip(), if protocol == Protocol::Tcp { TCP_PORT } else { UDP_PORT });
         ServicePlan {
             scheduler: self.scheduler,
             hash_port: self.hash_port,
             adopt: self.adopt,
-            local_addresses: Vec::from_iter(self.method.hides_clients().then_some(LOCAL.into())),
+            local_addresses: Vec::from_iter(self.method.hides_clients().then_some(self.local_address())),
             servers: (0..self.servers)
-                .map(|server| ServerPlan::new(server_address(server), port, 1))
+                .map(|server| ServerPlan::new(self.server_address(server), port, 1))
                 .collect(),
             ..ServicePlan::new(protocol.name(), ServiceKey::new(protocol, vip), self.method)
         }
     }
-}
-
-pub(crate) fn client_address(client: usize) -> Ipv4Addr {
-    Ipv4Addr::new(192, 0, 2, 10 + client as u8)
-}
-
-pub(crate) fn server_address(server: usize) -> Ipv4Addr {
-    Ipv4Addr::new(198, 51, 100, 11 + server as u8)
 }
 
 pub(crate) fn director_mac(port: u8) -> Mac {

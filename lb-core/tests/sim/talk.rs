@@ -1,10 +1,6 @@
 //! A connection as the two hosts see it, and what they say to each other.
 
-use crate::{
-    setup::{self, TCP_PORT, VIP},
-    world::World,
-};
-use lb_core::{conn::entry::Connection, family::V4, flow::key::Key, wire::protocol::Protocol};
+use crate::{director::Entry, frames::Ends, world::World};
 use smoltcp::{
     iface::SocketHandle,
     socket::tcp::{Socket, State},
@@ -16,20 +12,11 @@ pub(crate) struct Talk {
     pub(crate) client: usize,
     pub(crate) handle: SocketHandle,
     pub(crate) port: u16,
+    /// Where the client's packets are from and to.
+    pub(crate) ends: Ends,
 }
 
 impl Talk {
-    /// The key of the client's packets.
-    pub(crate) fn key(&self) -> Key {
-        Key {
-            source: setup::client_address(self.client).to_bits(),
-            destination: VIP.to_bits(),
-            source_port: self.port,
-            destination_port: TCP_PORT,
-            protocol: Protocol::Tcp,
-        }
-    }
-
     /// The client's end.
     pub(crate) fn client_end<'a>(&self, world: &'a mut World) -> &'a mut Socket<'static> {
         world.clients[self.client].tcp(self.handle)
@@ -37,7 +24,7 @@ impl Talk {
 
     /// The server that has the other end, once it has accepted. Of several, the last that still has it open.
     pub(crate) fn server(&self, world: &World) -> Option<usize> {
-        let from = world.seen_as((setup::client_address(self.client), self.port));
+        let from = world.seen_as(self.ends.source);
         let is_open = |server: &usize| {
             let host = &world.servers[*server];
             let handle = host.accepted(from);
@@ -69,12 +56,8 @@ impl Talk {
     }
 
     /// The director's entry of it, and the number of the worker that has it.
-    pub(crate) fn entry<'a>(&self, world: &'a World) -> Option<(usize, &'a Connection)> {
-        let key = self.key();
-        let holder = world.director.holders(&key).first().copied()?;
-        let connections = world.director.seats()[holder].worker.connections::<V4>();
-        let found = connections.lookup(&key)?;
-        Some((holder, connections.get(found.connection())))
+    pub(crate) fn entry(&self, world: &World) -> Option<(usize, Entry)> {
+        world.director.holders(&self.ends).first().copied()
     }
 
     /// Waits until the client may send and a server has accepted.
@@ -119,7 +102,7 @@ impl Talk {
 
     fn other_end(&self, world: &World) -> (usize, SocketHandle) {
         let server = self.server(world).expect("a server that has the connection open");
-        let from = world.seen_as((setup::client_address(self.client), self.port));
+        let from = world.seen_as(self.ends.source);
         (server, world.servers[server].accepted(from).expect("accepted"))
     }
 }

@@ -1,18 +1,13 @@
 //! UDP flows: questions, answers, oblivion, and servers that do not listen.
 
 use crate::{
-    frames::Report,
-    setup::{self, Setup, TCP_PORT, UDP_PORT, VIP},
+    frames::{Ends, Report, Trouble},
+    setup::{Setup, TCP_PORT, UDP_PORT},
     world::World,
 };
 use lb_core::{conn::state::State, service::plan::Method};
-use smoltcp::{
-    iface::SocketHandle,
-    wire::{Icmpv4Message, IpEndpoint},
-};
+use smoltcp::{iface::SocketHandle, wire::IpEndpoint};
 use std::collections::HashSet;
-
-const PORT_UNREACHABLE: u8 = 3;
 
 /// A client's socket, and the port it has.
 #[derive(Clone, Copy)]
@@ -28,28 +23,25 @@ impl Asker {
     }
 
     fn send(self, world: &mut World, to_port: u16, datagram: &[u8]) {
-        let to = IpEndpoint::from((VIP, to_port));
+        let to = IpEndpoint::from((world.setup.vip(), to_port));
         world.clients[self.client].udp(self.handle).send_slice(datagram, to).unwrap();
     }
 
     fn received(self, world: &mut World) -> Option<Vec<u8>> {
+        let vip = world.setup.vip();
         let socket = world.clients[self.client].udp(self.handle);
         let (datagram, from) = socket.recv().ok()?;
-        assert_eq!(from.endpoint, IpEndpoint::from((VIP, UDP_PORT)), "from whom it was asked");
+        assert_eq!(from.endpoint, IpEndpoint::from((vip, UDP_PORT)), "from whom it was asked");
         Some(datagram.to_vec())
     }
 
     /// An error about what this socket sent, as its host should see it.
-    fn refusal(self, to_port: u16) -> Report {
+    fn refusal(self, setup: &Setup, to_port: u16) -> Report {
+        let source = (setup.client_address(self.client), self.port);
         Report {
-            from: VIP,
-            kind: Icmpv4Message::DstUnreachable,
-            code: PORT_UNREACHABLE,
-            mtu: 0,
-            about: crate::frames::Ends {
-                source: (setup::client_address(self.client), self.port),
-                destination: (VIP, to_port),
-            },
+            from: setup.vip(),
+            trouble: Trouble::PortUnreachable,
+            about: Ends { source, destination: (setup.vip(), to_port) },
         }
     }
 }
@@ -70,10 +62,10 @@ fn questions_are_answered_and_flows_forgotten() {
             }
             world.run_for(60_000);
         }
-        let entries: Vec<_> = world.director.entries().map(|(_, entry)| *entry).collect();
+        let entries: Vec<_> = world.director.entries().map(|(_, entry)| entry).collect();
         assert_eq!(entries.len(), 30, "one flow for each socket, however many questions");
         assert!(entries.iter().all(|entry| entry.state == State::Udp));
-        assert_eq!(entries.iter().map(|entry| entry.client_port).collect::<HashSet<_>>().len(), 30);
+        assert_eq!(entries.iter().map(|entry| entry.client.1).collect::<HashSet<_>>().len(), 30);
 
         let from = world.now;
         world.run_until("forgotten", |world| world.director.connections() == 0);
@@ -115,7 +107,7 @@ fn a_port_that_is_closed_at_the_server_is_reported_to_the_client() {
             let asker = Asker::new(&mut world, 0, 50_000 + number);
             asker.send(&mut world, UDP_PORT, b"Anybody?");
             world.settle();
-            assert_eq!(world.clients[0].reports.pop(), Some(asker.refusal(UDP_PORT)));
+            assert_eq!(world.clients[0].reports.pop(), Some(asker.refusal(&setup, UDP_PORT)));
             assert!(world.clients[0].reports.is_empty(), "once is enough");
         }
         world.finish();
@@ -128,9 +120,9 @@ fn a_port_without_a_service_is_refused() {
         let mut world = World::new(&setup);
         let asker = Asker::new(&mut world, 1, 50_000);
         asker.send(&mut world, 54, b"Anybody?");
-        let talk = world.clients[1].connect((VIP, TCP_PORT + 1), 41_000);
+        let talk = world.clients[1].connect((setup.vip(), TCP_PORT + 1), 41_000);
         world.settle();
-        assert_eq!(world.clients[1].reports, [asker.refusal(54)]);
+        assert_eq!(world.clients[1].reports, [asker.refusal(&setup, 54)]);
         assert!(!world.clients[1].tcp(talk).is_open(), "reset");
         assert_eq!(world.director.connections(), 0);
         world.finish();
@@ -143,15 +135,17 @@ fn a_datagram_too_large_for_the_tunnel_is_reported() {
     for setup in Setup::all().into_iter().filter(|setup| setup.method == Method::Tun) {
         let mut world = World::new(&setup);
         let asker = Asker::new(&mut world, 0, 50_000);
-        asker.send(&mut world, UDP_PORT, &[7; 1_472]);
+        let (outer, headers) = (if setup.to_ipv6 { 40 } else { 20 }, if setup.is_ipv6 { 48 } else { 28 });
+        asker.send(&mut world, UDP_PORT, &vec![7; 1_500 - headers]);
         world.settle();
         assert_eq!(asker.received(&mut world), None);
         let report = world.clients[0].reports.pop().expect("told");
-        assert_eq!((report.kind, report.code, report.mtu), (Icmpv4Message::DstUnreachable, 4, 1_480));
-        assert_eq!(report.about, asker.refusal(UDP_PORT).about);
-        asker.send(&mut world, UDP_PORT, &[7; 1_452]);
+        assert_eq!(report.trouble, Trouble::TooBig(1_500 - outer));
+        assert_eq!(report.about, asker.refusal(&setup, UDP_PORT).about);
+        let fits = vec![7; 1_500 - outer as usize - headers];
+        asker.send(&mut world, UDP_PORT, &fits);
         world.settle();
-        assert_eq!(asker.received(&mut world), Some(vec![7; 1_452]));
+        assert_eq!(asker.received(&mut world), Some(fits));
         world.finish();
     }
 }

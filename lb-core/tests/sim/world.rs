@@ -2,13 +2,14 @@
 
 use crate::{
     director::Director,
+    frames::Ends,
     host::Host,
     network::{Network, Station},
-    setup::{Setup, TCP_PORT, VIP},
+    setup::{Setup, TCP_PORT},
     talk::Talk,
 };
-use lb_core::{conn::state::State, family::V4, service::load::Load};
-use std::{collections::HashMap, net::Ipv4Addr};
+use lb_core::{conn::state::State, service::load::Load};
+use std::{collections::HashMap, net::IpAddr};
 
 /// Milliseconds between two rounds of the director's loop when nothing else happens.
 const IDLE_MS: u64 = 100;
@@ -25,7 +26,7 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) watched: Option<Watched>,
     /// What servers see of clients' endpoints, where that is something else.
-    seen_as: HashMap<(Ipv4Addr, u16), (Ipv4Addr, u16)>,
+    seen_as: HashMap<(IpAddr, u16), (IpAddr, u16)>,
     director_runs: u64,
     next_port: u16,
 }
@@ -63,8 +64,10 @@ impl World {
 
     /// A client opens a connection to the service from a certain port.
     pub(crate) fn connect_from(&mut self, client: usize, port: u16) -> Talk {
-        let handle = self.clients[client].connect((VIP, TCP_PORT), port);
-        Talk { client, handle, port }
+        let destination = (self.setup.vip(), TCP_PORT);
+        let handle = self.clients[client].connect(destination, port);
+        let source = (self.setup.client_address(client), port);
+        Talk { client, handle, port, ends: Ends { source, destination } }
     }
 
     /// The same, and writes down the states that the director sees it in.
@@ -128,8 +131,7 @@ impl World {
     /// Lets time pass until the director has forgotten a connection, and returns how long that took.
     pub(crate) fn time_to_forget(&mut self, talk: &Talk) -> u64 {
         let from = self.now;
-        let key = talk.key();
-        self.run_until("forgotten", |world| world.director.holders(&key).is_empty());
+        self.run_until("forgotten", |world| world.director.holders(&talk.ends).is_empty());
         self.now - from
     }
 
@@ -147,7 +149,6 @@ impl World {
         self.clients.iter_mut().for_each(|client| client.is_up = false);
         self.run_for(40_000);
         for seat in self.director.seats() {
-            assert_eq!(seat.worker.connections::<V4>().len(), 0);
             let users = seat.worker.neighbours().iter().map(|(_, neighbour)| neighbour.users);
             // Each server is in the configuration twice, for TCP and for UDP.
             assert_eq!(users.collect::<Vec<_>>(), vec![2; self.setup.servers]);
@@ -184,7 +185,7 @@ impl World {
     }
 
     /// The endpoint that servers see in the place of a client's; that of the last connection from there.
-    pub(crate) fn seen_as(&self, client: (Ipv4Addr, u16)) -> (Ipv4Addr, u16) {
+    pub(crate) fn seen_as(&self, client: (IpAddr, u16)) -> (IpAddr, u16) {
         self.seen_as.get(&client).copied().unwrap_or(client)
     }
 
@@ -192,24 +193,17 @@ impl World {
     fn look(&mut self) {
         if self.setup.method.hides_clients() {
             for (_, entry) in self.director.entries() {
-                let client = (Ipv4Addr::from_bits(entry.client), entry.client_port);
-                let local = entry.local().map(|(address, port)| (Ipv4Addr::from_bits(address), port));
-                self.seen_as.insert(client, local.expect("a local address and port"));
+                self.seen_as.insert(entry.client, entry.local.expect("a local address and port"));
             }
         }
         let Some(watched) = &mut self.watched else { return };
-        let key = watched.talk.key();
-        let mut holders = 0;
-        for seat in self.director.seats() {
-            let connections = seat.worker.connections::<V4>();
-            let Some(found) = connections.lookup(&key) else { continue };
-            holders += 1;
-            let state = connections.get(found.connection()).state;
-            if watched.states.last() != Some(&state) {
-                watched.states.push(state);
+        let holders = self.director.holders(&watched.talk.ends);
+        for (_, entry) in &holders {
+            if watched.states.last() != Some(&entry.state) {
+                watched.states.push(entry.state);
             }
         }
-        assert!(holders <= 1, "{holders} workers have one connection");
+        assert!(holders.len() <= 1, "{} workers have one connection", holders.len());
     }
 }
 
