@@ -99,6 +99,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     }
     /// Addresses of a header have changed. Returns the words that its checksum was and is, or the same twice if it has none.
     fn update(header: &mut [u8], change: Change) -> (u16, u16);
+    /// Gives a header without options the number by which routers' fragments of its packet are put together, if it has one.
+    fn identify(header: &mut [u8], id: u16);
     /// Turns a header around, options included, for an answer from `source`: the time to live is one that we give.
     fn turn(header: &mut [u8], source: Self::Address, destination: Self::Address);
 

@@ -25,7 +25,7 @@ pub fn reset<F: Family>(packet: &mut impl Packet, at: &Headers<F>) -> bool {
         return false;
     }
     let frame = packet.bytes_mut();
-    F::write(&mut frame[l3..], &answer(at, at.destination, len, protocol::TCP));
+    F::write(&mut frame[l3..], &answer(at, at.destination, len, protocol::TCP, ipv4::DONT_FRAGMENT));
     let ends = ((at.destination, to), (at.source, from));
     tcp::write_bare::<F>(&mut frame[l3 + F::HEADER_LEN..], ends.0, ends.1, numbers);
     swap_stations(frame);
@@ -51,12 +51,16 @@ pub fn icmp_error<F: Family>(
     packet.set_len(l3 + added + quoted);
     let frame = packet.bytes_mut();
     frame.copy_within(added..added + l3, 0);
-    F::write(&mut frame[l3..], &answer(at, source, added + quoted, F::ICMP));
+    F::write(&mut frame[l3..], &answer(at, source, added + quoted, F::ICMP, 0));
     let message = &mut frame[l3 + F::HEADER_LEN..];
     let (kind, code, rest) = F::problem(problem, &message[icmp::HEADER_LEN..]);
     (message[0], message[1]) = (kind, code);
     put32(message, icmp::REST, rest);
     icmp::set_checksum(F::message_sum(source, at.source, small(message.len())), message);
+    // The way back may carry less than the error takes, and routers report nothing about errors. What they then put together
+    // by the message's checksum is of this message, or of one that says the same.
+    let id = get16(message, icmp::CHECKSUM);
+    F::identify(&mut frame[l3..], id);
     swap_stations(frame);
     true
 }
@@ -76,12 +80,18 @@ pub fn echo_reply<F: Family>(packet: &mut impl Packet, at: &Headers<F>) {
     swap_stations(frame);
 }
 
-/// The header of an answer. It is never fragmented on its way: it is small, or the way is the one it came by.
-fn answer<F: Family>(at: &Headers<F>, source: F::Address, total_len: usize, protocol: u8) -> Header<F> {
+/// The header of an answer.
+fn answer<F: Family>(
+    at: &Headers<F>,
+    source: F::Address,
+    total_len: usize,
+    protocol: u8,
+    fragment: u16,
+) -> Header<F> {
     Header {
         header_len: F::HEADER_LEN,
         total_len,
-        fragment: ipv4::DONT_FRAGMENT,
+        fragment,
         ttl: ipv4::DEFAULT_TTL,
         protocol,
         source,

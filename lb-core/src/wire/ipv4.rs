@@ -223,6 +223,11 @@ impl Family for V4 {
         (old, new)
     }
 
+    fn identify(header: &mut [u8], id: u16) {
+        put16(header, ID, id);
+        set_checksum(&mut header[..HEADER_LEN]);
+    }
+
     fn turn(header: &mut [u8], source: u32, destination: u32) {
         put32(header, SOURCE, source);
         put32(header, DESTINATION, destination);

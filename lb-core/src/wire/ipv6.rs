@@ -261,6 +261,8 @@ impl Family for V6 {
         (0, 0)
     }
 
+    fn identify(_header: &mut [u8], _id: u16) {}
+
     fn turn(header: &mut [u8], source: u128, destination: u128) {
         put128(header, SOURCE, source);
         put128(header, DESTINATION, destination);

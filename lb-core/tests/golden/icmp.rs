@@ -134,6 +134,23 @@ fn a_packet_too_big_for_the_way_is_reported_with_the_size_that_fits() {
     }
 }
 
+/// An error with "do not fragment" ends at the first router whose link carries less than its 576 bytes, without a word.
+#[test]
+fn routers_may_fragment_an_error_on_its_way_back() {
+    let mut world = connected(&one_server(Method::Tun));
+    let mut errors = (0..2).map(|byte| {
+        let packet = tcp_with(endpoint(CLIENT), endpoint(SERVICE), ACK, &[byte; 1_460]);
+        world.receive(WAN, &packet.via_gateway()).remove(0)
+    });
+    let [first, second] = [errors.next().unwrap(), errors.next().unwrap()];
+    for sent in [&first, &second] {
+        assert!(sent.line().contains("too big for 1480"), "{}", sent.line());
+        assert_eq!(sent.frame.len(), 14 + 576);
+        assert_eq!(sent.frame[20..22], [0, 0], "no flag forbids it");
+    }
+    assert_ne!(first.frame[18..20], second.frame[18..20], "fragments of one are told from the other's");
+}
+
 #[test]
 fn nat_carries_an_error_to_the_client() {
     let mut world = connected(&one_server(Method::Nat));

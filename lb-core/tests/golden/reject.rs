@@ -67,7 +67,7 @@ fn a_datagram_to_a_port_without_service_is_unreachable() {
     let sent = world().receive(WAN, &frame).remove(0);
     let expected = [
         "0200000001fe0200000000010800",
-        "450000390000400040013c55c0000264cb00710a",
+        "45000039fb860000400180cec0000264cb00710a",
         // Type 3, code 3; then the packet as it came, all 29 bytes of it.
         "0303fb86000000004500001d0000400040113c61",
         "cb00710ac00002640fa000350009b2973f",
