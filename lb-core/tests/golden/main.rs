@@ -11,6 +11,7 @@ mod icmp;
 mod ipv6;
 mod nd;
 mod reject;
+mod rfc5508;
 mod standby;
 mod trace;
 mod vlan;
