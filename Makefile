@@ -19,7 +19,7 @@ RUSTDOC := -D warnings -A rustdoc::private_intra_doc_links
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: help test-console test-floods test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
+.PHONY: help test-console test-floods test-methods test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: release test-release
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
@@ -33,6 +33,7 @@ help:
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
 	@echo "make test-console  the page in headless Chromium: states, filter, keyboard, dark, narrow, hostile names (needs root)"
 	@echo "make test-floods   floods from forged sources through every method, while real clients are served (needs root)"
+	@echo "make test-methods  ten megabytes through every method and family, over narrow links as well (needs root)"
 	@echo "make test-uml      servers with kernels of their own (User-Mode Linux) behind the ends of real tunnels (needs root)"
 	@echo "make check         formatting, lints, documentation, spelling, dependencies and their licences"
 	@echo "make check-dpdk    the binding compiled and tested with the DPDK of Debian 12, 13 and sid, in chroots (needs root)"
@@ -127,6 +128,9 @@ test-console: root deps build-story
 test-uml: root deps build-story
 	@tests/deps.sh uml
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test guests -- --include-ignored --nocapture
+
+test-methods: root deps build-story
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test methods -- --include-ignored --nocapture
 
 test-floods: root deps build-story
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test floods -- --include-ignored --nocapture

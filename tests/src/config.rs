@@ -202,13 +202,6 @@ impl Config {
             .fold(Self::new(), |config, method| config.service(Service::tcp(method, world::HTTP)))
     }
 
-    /// The same for each family.
-    #[must_use]
-    pub fn http_in_both_families() -> Self {
-        let v6 = |method| Service::tcp(method, world::HTTP).over_ipv6();
-        Method::ALL.into_iter().map(v6).fold(Self::http(), Self::service)
-    }
-
     /// One worker, on AF_XDP ports instead of packet sockets.
     #[must_use]
     pub fn on_af_xdp(self) -> Self {

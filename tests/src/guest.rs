@@ -99,7 +99,7 @@ impl Guest {
     /// Makes it a server as the others are: their addresses and routes in both families, virtual addresses on loopback,
     /// nginx and a UDP echo. `vec0` is on the lan and `vec1` on the wan; tunnels are the story's.
     pub(crate) fn serve(&self, lan: Ipv4Addr, wan: Ipv4Addr) -> Result<()> {
-        let (lan6, wan6) = (world::server6_of(lan), world::wan6_of(wan));
+        let (lan6, wan6) = (world::server6_of(lan), world::wan6_beside(lan));
         let vips =
             [world::VIP_TUN, world::VIP_DR].map(|vip| format!("ip addr add {vip}/32 dev lo\n")).concat();
         let vips6 = [world::VIP6_TUN, world::VIP6_DR]

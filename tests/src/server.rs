@@ -1,7 +1,7 @@
 //! A real server: nginx, a UDP echo, and the far end of the tunnel.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -33,13 +33,21 @@ pub struct Server {
     namespace: Namespace,
     name: String,
     lan: Ipv4Addr,
+    /// Where packets of IPv6 from its address on the lan go.
+    gateway6: Ipv6Addr,
     directory: PathBuf,
 }
 
 impl Server {
     /// A server whose namespace has its links and addresses already.
     pub(crate) fn new(namespace: Namespace, name: String, lan: Ipv4Addr, directory: PathBuf) -> Self {
-        Self { processes: Vec::new(), namespace, name, lan, directory }
+        Self { processes: Vec::new(), namespace, name, lan, gateway6: world::DIRECTOR_LAN6, directory }
+    }
+
+    /// The same behind another gateway than the director.
+    pub(crate) fn behind(mut self, gateway6: Ipv6Addr) -> Self {
+        self.gateway6 = gateway6;
+        self
     }
 
     /// The name it puts into every answer.
@@ -94,17 +102,18 @@ impl Server {
     /// director.
     pub(crate) fn add_ipv6(&mut self) -> Result<()> {
         let lan = world::server6_of(self.lan);
-        let wan = std::net::Ipv6Addr::from_bits(lan.to_bits() + 0x10 - (1 << 80));
+        let wan = world::wan6_beside(self.lan);
+        let network = ipv6_network(lan);
         self.namespace.enable_ipv6(&["wan", "lan"])?;
         self.namespace.ip(&format!(
             "addr add {wan}/64 dev wan nodad\naddr add {lan}/64 dev lan nodad\n\
              addr add {}/128 dev lo nodad\naddr add {}/128 dev lo nodad\n\
              route add default via {}\nroute add default via {} table 10\n\
-             route add 2001:db8:2::/64 dev lan table 10",
+             route add {network}/64 dev lan table 10",
             world::VIP6_TUN,
             world::VIP6_DR,
             world::GATEWAY6,
-            world::DIRECTOR_LAN6
+            self.gateway6
         ))?;
         self.namespace.run("ip", &["-6", "rule", "add", "from", &lan.to_string(), "table", "10"])?;
         let own = format!("[{lan}]:{}", world::ECHO_BEHIND_NAT);
@@ -228,6 +237,10 @@ impl Drop for Server {
             }
         }
     }
+}
+
+fn ipv6_network(address: Ipv6Addr) -> Ipv6Addr {
+    Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)
 }
 
 /// nginx with nothing outside `directory`, and every answer saying who gave it.

@@ -68,6 +68,14 @@ pub const VIP_FULLNAT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 103);
 pub const GUEST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 13);
 /// The same on the wan.
 const GUEST_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 23);
+/// The server beyond a router on the lan.
+pub const BEYOND: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 14);
+/// That router's two addresses.
+pub const LAN_ROUTER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 254);
+const BEYOND_ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 254);
+/// The same in IPv6.
+pub const LAN_ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x254);
+const BEYOND_ROUTER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 3, 0, 0, 0, 0, 0x254);
 /// What servers see in the place of clients under FullNAT, on the lan.
 pub const LOCALS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 200), Ipv4Addr::new(198, 51, 100, 201)];
 /// The client's address of IPv6.
@@ -109,15 +117,16 @@ const fn wan6(host: u16) -> Ipv6Addr {
 /// The address of IPv6 that a server has on the lan beside its address of IPv4.
 #[must_use]
 pub fn server6_of(lan: Ipv4Addr) -> Ipv6Addr {
-    let [.., host] = lan.octets();
+    let [_, second, _, host] = lan.octets();
+    let network = if second == BEYOND.octets()[1] { 3 } else { 2 };
     // It reads as the other one does: .11 and ::11.
-    Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x10 + u16::from(host) - 10)
+    Ipv6Addr::new(0x2001, 0xdb8, network, 0, 0, 0, 0, 0x10 + u16::from(host) - 10)
 }
 
-/// The address of IPv6 that a server has on the wan beside its address of IPv4.
-pub(crate) fn wan6_of(wan: Ipv4Addr) -> Ipv6Addr {
-    let [.., host] = wan.octets();
-    wan6(0x20 + u16::from(host) - 20)
+/// The address of IPv6 on the wan of a server with that address on the lan.
+pub(crate) fn wan6_beside(lan: Ipv4Addr) -> Ipv6Addr {
+    let [.., host] = lan.octets();
+    wan6(0x20 + u16::from(host) - 10)
 }
 
 /// File descriptors for a thousand connections and then some.
@@ -139,6 +148,26 @@ pub struct World {
     name: String,
     starts: Cell<u32>,
     _turn: MutexGuard<'static, ()>,
+}
+
+/// A server, and the router between the lan and it.
+#[derive(Debug)]
+pub struct Beyond {
+    /// The server.
+    pub server: Server,
+    /// The router, whose interface towards the server is `beyond`.
+    pub router: Namespace,
+}
+
+impl Beyond {
+    /// The router's link to the server carries no more than that, of IPv4 and of IPv6.
+    pub fn narrow(&self, mtu: u16, mtu6: u16) -> Result<()> {
+        self.router.ip(&format!(
+            "route replace {BEYOND}/32 dev beyond mtu lock {mtu}\n\
+             route replace {}/128 dev beyond mtu lock {mtu6}",
+            server6_of(BEYOND)
+        ))
+    }
 }
 
 impl World {
@@ -267,6 +296,33 @@ impl World {
         Ok(guest)
     }
 
+    /// Another server, [`BEYOND`], behind a router on the lan. The world must have IPv6, and the director routes to it.
+    pub fn beyond(&self) -> Result<Beyond> {
+        let namespace = |role: &str| Namespace::create(format!("{}-{role}", self.name));
+        let (router, server) = (namespace("beyond")?, namespace("server4")?);
+        router.connect("lan", &self.switch, "beyond-lan")?;
+        server.connect("wan", &self.switch, "srv4-wan")?;
+        self.switch.ip("link set beyond-lan master lan\nlink set srv4-wan master wan")?;
+        server.connect("lan", &router, "beyond")?;
+        router.enable_ipv6(&["lan", "beyond"])?;
+        router.sysctl("net/ipv4/ip_forward", "1")?;
+        router.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        router.ip(&format!(
+            "addr add {LAN_ROUTER}/24 dev lan\naddr add {LAN_ROUTER6}/64 dev lan nodad\n\
+             addr add {BEYOND_ROUTER}/24 dev beyond\naddr add {BEYOND_ROUTER6}/64 dev beyond nodad\n\
+             route add default via {DIRECTOR_LAN}\nroute add default via {DIRECTOR_LAN6}"
+        ))?;
+        server.ip(&format!(
+            "addr add {BEYOND}/24 dev lan\naddr add 192.0.2.24/24 dev wan\nroute add default via {GATEWAY}\n\
+             rule add from {BEYOND} table 10\nroute add default via {BEYOND_ROUTER} table 10"
+        ))?;
+        let directory = self.directory().join("server4");
+        let mut server = Server::new(server, "server4".to_owned(), BEYOND, directory).behind(BEYOND_ROUTER6);
+        server.start()?;
+        server.add_ipv6()?;
+        Ok(Beyond { server, router })
+    }
+
     /// The router between the wan and the far client.
     #[must_use]
     pub fn router(&self) -> &Namespace {
@@ -302,6 +358,11 @@ impl World {
     /// Pulls a server's lan cable out, or puts it back. The first server has number 1.
     pub fn plug(&self, number: usize, is_in: bool) -> Result<()> {
         self.switch.ip(&format!("link set srv{number}-lan {}", if is_in { "up" } else { "down" }))
+    }
+
+    /// Puts a server's lan cable into the wan, where its other one is. The first server has number 1.
+    pub fn move_to_wan(&self, number: usize) -> Result<()> {
+        self.switch.ip(&format!("link set srv{number}-lan master wan"))
     }
 
     /// The real servers, to do something to them.

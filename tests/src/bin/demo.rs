@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use lb_stories::config::Service;
 use lb_stories::http::Session;
 use lb_stories::process::{eventually, run};
 use lb_stories::server::Server;
@@ -69,7 +70,8 @@ fn demo() -> Result<()> {
     }
     go_on()?;
 
-    let config = if has_ipv6 { Config::http_in_both_families() } else { Config::http() };
+    let ways = ways(has_ipv6);
+    let config = ways.iter().fold(Config::new(), |config, way| config.service(way.service()));
     println!("Starting lb-app: two workers, two net_af_packet ports with two queues each\n");
     let director = if keep {
         show_page(&world)?;
@@ -81,13 +83,13 @@ fn demo() -> Result<()> {
 
     let mut failures = Vec::new();
     println!("{REQUESTS} requests to each method's service, every one on a new connection:\n");
-    println!("  {:<6} {:<22} {:>9} {:>9}", "method", "service", "server1", "server2");
+    println!("  {:<8} {:<6} {:<22} {:>9} {:>9}", "method", "to", "service", "server1", "server2");
     let mut open = Vec::new();
-    for (method, service) in services(has_ipv6) {
+    for way in &ways {
         // One connection stays open, for the list below to have an established one.
-        match send(&world, method, service).and_then(|()| hold(&world, service)) {
+        match send(&world, way).and_then(|()| hold(&world, way.at())) {
             Ok(session) => open.push(session),
-            Err(error) => failures.push(format!("{} {service}: {error:#}", method.word())),
+            Err(error) => failures.push(format!("{} {}: {error:#}", way.method.word(), way.at())),
         }
         go_on()?;
     }
@@ -95,7 +97,7 @@ fn demo() -> Result<()> {
     println!("\nWhat lb-app says about it:\n");
     let status = director.status()?;
     print_status(&status);
-    let expected = services(has_ipv6).len();
+    let expected = ways.len();
     if status.services.len() != expected {
         failures.push(format!("{} services in the status report, not {expected}", status.services.len()));
     }
@@ -116,21 +118,50 @@ fn demo() -> Result<()> {
     Ok(())
 }
 
-/// Each method's service in each family.
-fn services(has_ipv6: bool) -> Vec<(Method, SocketAddr)> {
-    let of = |method: Method| {
-        let v6 = has_ipv6.then(|| method.at6(world::HTTP).into());
-        [Some(method.at(world::HTTP).into()), v6].into_iter().flatten().map(move |service| (method, service))
-    };
-    Method::ALL.into_iter().flat_map(of).collect()
+/// A method with the families of clients and servers.
+#[derive(Clone, Copy)]
+struct Way {
+    method: Method,
+    is_ipv6: bool,
+    to_ipv6: bool,
+}
+
+/// Every method in each family, and tunnels of the other one.
+fn ways(has_ipv6: bool) -> Vec<Way> {
+    let methods = [Method::Nat, Method::FullNat, Method::Tun, Method::Dr];
+    let families: &[bool] = if has_ipv6 { &[false, true] } else { &[false] };
+    let way = |method, is_ipv6, to_ipv6| Way { method, is_ipv6, to_ipv6 };
+    let same = methods.into_iter().flat_map(|method| families.iter().map(move |&it| way(method, it, it)));
+    let other = families.iter().filter(|_| has_ipv6).map(|&it| way(Method::Tun, it, !it));
+    same.chain(other).collect()
+}
+
+impl Way {
+    /// A VIP has tunnels of both families on two ports.
+    fn port(self) -> u16 {
+        if self.is_ipv6 == self.to_ipv6 { world::HTTP } else { world::HTTP_BEHIND_NAT }
+    }
+
+    fn at(self) -> SocketAddr {
+        let port = self.port();
+        if self.is_ipv6 { self.method.at6(port).into() } else { self.method.at(port).into() }
+    }
+
+    fn service(self) -> Service {
+        let service = Service::tcp(self.method, self.port());
+        let service = if self.is_ipv6 { service.over_ipv6() } else { service };
+        if self.is_ipv6 == self.to_ipv6 { service } else { service.with_other_tunnels() }
+    }
 }
 
 /// Sends the requests, and is content when every server got a fair share of them.
-fn send(world: &World, method: Method, target: SocketAddr) -> Result<()> {
+fn send(world: &World, way: &Way) -> Result<()> {
+    let target = way.at();
     let answers = world.client().who_answers(target, REQUESTS)?;
     let count = |server: &Server| answers.get(server.name()).copied().unwrap_or(0);
     let counts: Vec<_> = world.servers().iter().map(count).collect();
-    print!("  {:<6} {:<22}", method.word().to_uppercase(), target.to_string());
+    let family = if way.to_ipv6 { "IPv6" } else { "IPv4" };
+    print!("  {:<8} {family:<6} {:<22}", way.method.word().to_uppercase(), target.to_string());
     for count in &counts {
         print!(" {count:>9}");
     }
@@ -203,7 +234,7 @@ fn leave_running(world: World, director: Director, failures: &[String]) -> Resul
 
     println!("\nStill running. Namespaces: {KEPT}-client, -director, -server1, -server2, -switch.\n");
     println!("  Ask the services:");
-    for (_, service) in services(netns::has_ipv6()) {
+    for service in ways(netns::has_ipv6()).into_iter().map(Way::at) {
         println!("    ip netns exec {KEPT}-client curl http://{service}/");
     }
     println!("  lb-app's page, from this machine: http://{PAGE}/");

@@ -1,0 +1,119 @@
+//! One arm: clients and servers are behind the same port of the director, in all methods and families. NAT takes servers
+//! that send to clients by the director: in a network of their own on the same wire, or with a route to it.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use lb_stories::{Director, World, world};
+
+/// A service: its name, method, address, what its servers' addresses begin with, and what else it says.
+type Service = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+/// Servers have 192.0.2.21 and 192.0.2.22 beside clients on the wire, and 198.51.100.11 and 198.51.100.12.
+const SERVICES: [Service; 12] = [
+    ("nat", "nat", "192.0.2.100", "198.51.100.1", ""),
+    ("nat6", "nat", "2001:db8:1::100", "2001:db8:2::1", ""),
+    // Among clients, and with a route to them by the director.
+    ("hairpin", "nat", "192.0.2.104", "192.0.2.2", ""),
+    ("hairpin6", "nat", "2001:db8:1::104", "2001:db8:1::2", ""),
+    ("fullnat", "fullnat", "192.0.2.103", "192.0.2.2", "local_addresses = [\"192.0.2.200\"]"),
+    ("fullnat6", "fullnat", "2001:db8:1::103", "2001:db8:1::2", "local_addresses = [\"2001:db8:1::200\"]"),
+    ("dr", "dr", "192.0.2.102", "192.0.2.2", ""),
+    ("dr6", "dr", "2001:db8:1::102", "2001:db8:1::2", ""),
+    ("tun", "tun", "192.0.2.101", "192.0.2.2", ""),
+    ("tun6", "tun", "2001:db8:1::101", "2001:db8:1::2", ""),
+    // Tunnels of the other family, on another port of the same addresses.
+    ("tun46", "tun", "192.0.2.101", "2001:db8:1::2", ""),
+    ("tun64", "tun", "2001:db8:1::101", "192.0.2.2", ""),
+];
+
+fn port(service: &Service) -> u16 {
+    if service.0.len() == 5 { world::HTTP_BEHIND_NAT } else { world::HTTP }
+}
+
+fn at(service: &Service) -> SocketAddr {
+    SocketAddr::new(service.2.parse().expect("an address"), port(service))
+}
+
+fn configuration() -> String {
+    let mut text = format!(
+        "[workers]\nconnections = 65536\nidle = \"adaptive\"\nverify_checksums = true\n\n\
+         [tunnel]\nlocal = \"{}\"\n\n\
+         [[ports]]\nname = \"wan\"\ndevice = \"net_af_packet0,iface=lbwan,qpairs=2\"\n\
+         addresses = [\"{}/24\", \"{}/24\", \"{}/64\", \"{}/64\"]\nmtu = 1500\n\n\
+         [[routes]]\nto = \"default\"\nvia = \"{}\"\n\n[[routes]]\nto = \"::/0\"\nvia = \"{}\"\n\n",
+        world::DIRECTOR_WAN,
+        world::DIRECTOR_WAN,
+        world::DIRECTOR_LAN,
+        world::DIRECTOR_WAN6,
+        world::DIRECTOR_LAN6,
+        world::GATEWAY,
+        world::GATEWAY6,
+    );
+    for service in &SERVICES {
+        let (name, method, vip, servers, more) = service;
+        let server_port = if method.ends_with("nat") { world::HTTP_BEHIND_NAT } else { port(service) };
+        writeln!(
+            text,
+            "[[services]]\nname = \"{name}\"\nvip = \"{vip}\"\nport = {}\nprotocol = \"tcp\"\n\
+             method = \"{method}\"\nscheduler = \"rr\"\n{more}",
+            port(service)
+        )
+        .expect("writing to a string does not fail");
+        for number in 1..=2 {
+            writeln!(
+                text,
+                "  [[services.servers]]\n  address = \"{servers}{number}\"\n  port = {server_port}"
+            )
+            .expect("writing to a string does not fail");
+        }
+    }
+    text
+}
+
+/// Everybody is on one wire.
+fn start() -> Result<(World, Director)> {
+    let world = World::with_ipv6()?;
+    for (number, server) in (1..).zip(world.servers()) {
+        world.move_to_wan(number)?;
+        // What the server sends from its address among clients goes by the director, too, if it is HTTP.
+        let server = server.namespace();
+        for (family, director) in
+            [("-4", world::DIRECTOR_WAN.to_string()), ("-6", world::DIRECTOR_WAN6.to_string())]
+        {
+            let own =
+                if family == "-4" { format!("192.0.2.2{number}") } else { format!("2001:db8:1::2{number}") };
+            for client in [world::CLIENT.to_string(), world::CLIENT6.to_string()] {
+                if client.contains(':') == (family == "-6") {
+                    let rule = [family, "rule", "add", "from", &own, "to", &client, "table", "20"];
+                    server.run("ip", &rule)?;
+                }
+            }
+            server.run(
+                "ip",
+                &[family, "route", "add", "default", "via", &director, "dev", "wan", "table", "20"],
+            )?;
+        }
+    }
+    let text = configuration();
+    let director = world.start_how(2, &text, |_| ())?;
+    Ok((world, director))
+}
+
+#[test]
+fn every_method_and_family_passes_by_one_port() -> Result<()> {
+    let (world, director) = start()?;
+    for service in &SERVICES {
+        let told = || format!("{service:?}");
+        let answers = world.client().who_answers(at(service), 20).with_context(told)?;
+        ensure!(answers.len() == 2 && answers.values().all(|count| *count >= 8), "{service:?}: {answers:?}");
+        ensure!(world.client().ten_megabytes(at(service)).with_context(told)?, "{service:?}");
+        ensure!(
+            world.client().upload(at(service), 1_000_000).with_context(told)? == 1_000_000,
+            "{service:?}"
+        );
+    }
+    director.stop()?;
+    Ok(())
+}
