@@ -148,6 +148,32 @@ fn extension_headers_stay_in_front_of_what_is_rewritten() {
     assert_eq!(world.dropped(DropReason::Fragment), 1);
 }
 
+/// Eight headers and 256 bytes are the most, each for itself.
+#[test]
+fn extension_headers_have_bounds() {
+    let options = |len: usize| {
+        let mut header = vec![0; len];
+        (header[1], header[2], header[3]) = ((len / 8 - 1) as u8, 1, (len - 4).min(255) as u8);
+        header
+    };
+    // One option of padding takes 255 bytes at most, so longer headers have a second one of zeros.
+    let chain = |count: usize, len: usize| (0..count).fold(syn(), |it, _| it.behind(60, &options(len)));
+    for (count, len, passes) in [
+        (8, 8, true),
+        (9, 8, false),
+        (8, 32, true),
+        (8, 40, false),
+        (1, 256, true),
+        (1, 264, false),
+        (2, 128, true),
+    ] {
+        let mut world = world(Method::Nat);
+        let sent = world.receive(WAN, &chain(count, len).via_gateway());
+        assert_eq!(sent.len(), usize::from(passes), "{count} headers of {len} bytes");
+        assert_eq!(world.dropped(DropReason::BadExtensions), u64::from(!passes), "{count} of {len} bytes");
+    }
+}
+
 #[test]
 fn a_short_datagram_passes_and_one_without_checksum_does_not() {
     let mut world = World::new(&one_server6(Method::Nat).udp());
