@@ -6,8 +6,8 @@
 
 use crate::{
     family::{Family, V6},
-    ids::LocalId,
-    limits::MAX_LOCAL_ADDRESSES,
+    ids::{InterfaceId, LocalId},
+    limits::{MAX_INTERFACES, MAX_LOCAL_ADDRESSES},
     packet::HandOver,
 };
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -74,6 +74,8 @@ macro_rules! drop_reasons {
 drop_reasons! {
     /// Shorter than an Ethernet header, or with truncated VLAN tags.
     BadEthernet = "bad-ethernet",
+    /// Of a VLAN that no interface of the port is in.
+    UnknownVlan = "unknown-vlan",
     /// Neither IPv4, IPv6 nor ARP.
     UnknownEthertype = "unknown-ethertype",
     /// Addressed to another host's MAC address.
@@ -205,6 +207,8 @@ pub struct WorkerCounters {
     pub waiting: Counter,
     /// Connections with each local address now, by number: local ports in use.
     pub local_ports: [Counter; MAX_LOCAL_ADDRESSES],
+    /// What each interface in a VLAN moved, by number.
+    pub vlans: Box<[VlanTraffic]>,
 }
 
 impl Default for WorkerCounters {
@@ -232,6 +236,7 @@ impl Default for WorkerCounters {
             orphaned: counter(),
             waiting: counter(),
             local_ports: std::array::from_fn(|_| counter()),
+            vlans: std::iter::repeat_with(VlanTraffic::default).take(MAX_INTERFACES).collect(),
         }
     }
 }
@@ -246,6 +251,12 @@ impl WorkerCounters {
     #[must_use]
     pub fn local_ports(&self, address: LocalId) -> u64 {
         self.local_ports.get(address.index()).map_or(0, Counter::get)
+    }
+
+    /// What an interface in a VLAN moved.
+    #[must_use]
+    pub fn vlan(&self, interface: InterfaceId) -> &VlanTraffic {
+        &self.vlans[interface.index() % MAX_INTERFACES]
     }
 
     /// Packets dropped for any reason.
@@ -300,6 +311,33 @@ impl WorkerCounters {
         let left = [self.sent.get(), self.dropped_total(), self.host.get(), self.handed_over_total()];
         let left: i128 = left.iter().map(|&count| i128::from(count)).sum();
         entered - left - i128::from(self.waiting.get())
+    }
+}
+
+/// What one worker received from and gave to an interface in a VLAN. All else that its port moved was untagged.
+#[derive(Debug, Default)]
+pub struct VlanTraffic {
+    /// Frames received.
+    pub received: Counter,
+    /// Their bytes.
+    pub received_bytes: Counter,
+    /// Frames sent.
+    pub sent: Counter,
+    /// Their bytes.
+    pub sent_bytes: Counter,
+}
+
+impl VlanTraffic {
+    /// Counts a frame received.
+    pub(crate) fn count_received(&self, frame: &[u8]) {
+        self.received.bump();
+        self.received_bytes.add(frame.len() as u64);
+    }
+
+    /// Counts a frame sent.
+    pub(crate) fn count_sent(&self, frame: &[u8]) {
+        self.sent.bump();
+        self.sent_bytes.add(frame.len() as u64);
     }
 }
 

@@ -6,6 +6,8 @@ pub const MAX_BURST: usize = 64;
 pub const MAX_WORKERS: usize = 128;
 /// Most ports.
 pub const MAX_PORTS: usize = 32;
+/// Most interfaces: that of each port, and those in VLANs.
+pub const MAX_INTERFACES: usize = 1_024;
 /// Most virtual services. A connection does not store its service, so this bounds memory only.
 pub const MAX_SERVICES: usize = 16_384;
 /// Most addresses of one service.
@@ -54,6 +56,7 @@ const _: () = assert!(MAX_WORKERS <= u8::MAX as usize);
 // Each has ports of each local address.
 const _: () = assert!(MAX_WORKERS <= FIRST_LOCAL_PORT as usize);
 const _: () = assert!(MAX_PORTS <= u8::MAX as usize);
+const _: () = assert!(MAX_PORTS <= MAX_INTERFACES && MAX_INTERFACES <= u16::MAX as usize);
 const _: () = assert!(MAX_WAITING_PER_NEIGHBOUR <= MAX_WAITING);
 const _: () = assert!(MAX_TIMEOUT_S * 1_000 < (1 << 31));
 // Connections are numbered from 1, and their numbers have a direction beside them.

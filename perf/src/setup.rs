@@ -152,7 +152,7 @@ fn route(to: &str) -> RoutePlan {
         IpNet::V4(_) => GATEWAY.into(),
         IpNet::V6(_) => Ipv6Addr::from_bits(ipv6(GATEWAY.to_bits())).into(),
     };
-    RoutePlan { to, via }
+    RoutePlan::new(to, via)
 }
 
 fn interface(name: &str, port: PortId, mac: Mac, networks: [(&str, u8); 2]) -> InterfacePlan {

@@ -123,6 +123,11 @@ impl Director {
         Ok(Status::parse(&report))
     }
 
+    /// What its configuration file says now.
+    pub fn configuration(&self) -> Result<String> {
+        Ok(fs::read_to_string(&self.configuration)?)
+    }
+
     /// Writes another configuration into its file, for a reload to find.
     pub fn write_configuration(&self, configuration: &str) -> Result<()> {
         Ok(fs::write(&self.configuration, configuration)?)

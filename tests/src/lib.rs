@@ -26,6 +26,7 @@ pub mod server;
 pub mod status;
 pub mod steady;
 pub mod terminal;
+pub mod trunk;
 pub mod world;
 
 pub use config::{Config, Method};

@@ -329,6 +329,12 @@ impl World {
         &self.router
     }
 
+    /// What everybody is connected to.
+    #[must_use]
+    pub fn switch(&self) -> &Namespace {
+        &self.switch
+    }
+
     /// Gives the director's kernel an interface of its own on the lan: the two others belong to `lb-app`.
     pub fn let_checks_out(&self) -> Result<()> {
         self.director.connect("lbchecks", &self.switch, "dir-checks")?;

@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(eal, ["--no-huge", "--no-pci", "--no-telemetry"]);
         assert_eq!(offered(&["lb-app", "-l", "0-2", "--", "--conf", "x", "--ch"]).unwrap(), ["--check"]);
         assert_eq!(offered(&["lb-app", "--exa"]).unwrap(), ["--example"]);
-        assert_eq!(offered(&["lb-app", "--example", "v"]).unwrap(), ["vrrp"]);
+        assert_eq!(offered(&["lb-app", "--example", "v"]).unwrap(), ["vlan", "vrrp"]);
         assert_eq!(offered(&["lb-app", "--", "--log-format", ""]).unwrap(), ["text", "json"]);
     }
 

@@ -15,6 +15,8 @@ pub(crate) enum Example {
     Tun,
     /// IPv6 beside IPv4
     Ipv6,
+    /// Clients and servers on VLANs of one port
+    Vlan,
     /// Several directors behind a router with static routes
     Ecmp,
     /// Two directors, of which keepalived makes one active
@@ -30,6 +32,7 @@ impl Example {
             Example::Dr => include_str!("../../../conf/dr.toml"),
             Example::Tun => include_str!("../../../conf/tun.toml"),
             Example::Ipv6 => include_str!("../../../conf/ipv6.toml"),
+            Example::Vlan => include_str!("../../../conf/vlan.toml"),
             Example::Ecmp => include_str!("../../../conf/ecmp.toml"),
             Example::Vrrp => include_str!("../../../conf/vrrp.toml"),
         }

@@ -23,6 +23,12 @@ impl<'r> Addresses<'r> {
                 owners.add(at.value.addr(), Use::Port(name), &at.place);
             }
         }
+        for interface in &raw.interfaces {
+            let name = interface.name.as_ref().map_or("", |name| &name.value);
+            for at in interface.addresses.iter().flatten() {
+                owners.add(at.value.addr(), Use::Interface(name), &at.place);
+            }
+        }
         if let Some(local) = &raw.tunnel_local {
             owners.add(local.value, Use::Tunnel, &local.place);
         }
@@ -47,7 +53,7 @@ impl<'r> Addresses<'r> {
             Use::Server(_) | Use::SorryServer(_) => "use the server's own address",
             Use::Router(_) => "use the address of the router",
             Use::CheckSource(_) => "use an address that the kernel has",
-            Use::Port(_) | Use::Tunnel | Use::Vip(_) | Use::ListedVip | Use::Local(_) => {
+            Use::Port(_) | Use::Interface(_) | Use::Tunnel | Use::Vip(_) | Use::ListedVip | Use::Local(_) => {
                 "use an address that nobody else has"
             }
         };

@@ -8,7 +8,7 @@ use super::{
 use lb_core::service::{
     check::shown,
     option::{Opt, pairs},
-    plan::{DirectorPlan, Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+    plan::{DirectorPlan, InterfacePlan, Plan, ServerPlan, ServicePlan, Tags, VipPlan, timeouts::TIMEOUTS},
 };
 use std::fmt::{self, Display, Formatter};
 
@@ -101,8 +101,7 @@ fn write_network(f: &mut Formatter<'_>, plan: &Plan, devices: &[Device]) -> fmt:
         writeln!(f, "\n[[ports]]")?;
         writeln!(f, "name = {}", quoted(&port.name))?;
         writeln!(f, "device = {}", quoted(&device.name))?;
-        let addresses: Vec<String> = interface.addresses.iter().map(|net| format!("\"{net}\"")).collect();
-        writeln!(f, "addresses = [{}]", addresses.join(", "))?;
+        write_addresses(f, interface)?;
         writeln!(f, "mtu = {}", interface.mtu)?;
         writeln!(f, "checksum_offload = {}", device.checksum_offload)?;
         match &device.host {
@@ -110,12 +109,44 @@ fn write_network(f: &mut Formatter<'_>, plan: &Plan, devices: &[Device]) -> fmt:
             None => writeln!(f, "# host: none")?,
         }
     }
+    for on in plan.interfaces.iter().filter(|on| !on.tags.is_empty()) {
+        write_interface(f, plan, on)?;
+    }
     for route in &plan.routes {
         writeln!(f, "\n[[routes]]")?;
         writeln!(f, "to = \"{}\"", shown(route.to))?;
         writeln!(f, "via = \"{}\"", route.via)?;
+        match route.interface.and_then(|on| plan.interface(on)) {
+            Some(on) => writeln!(f, "interface = {}", quoted(&on.name))?,
+            None => writeln!(f, "# interface: the one on the router's network")?,
+        }
     }
     Ok(())
+}
+
+fn write_interface(f: &mut Formatter<'_>, plan: &Plan, on: &InterfacePlan) -> fmt::Result {
+    let port = plan.ports.get(usize::from(on.port.0)).map_or("", |port| &port.name);
+    writeln!(f, "\n[[interfaces]]")?;
+    writeln!(f, "name = {}", quoted(&on.name))?;
+    writeln!(f, "port = {}", quoted(port))?;
+    writeln!(f, "vlan = {}", vlan(on.tags))?;
+    write_addresses(f, on)?;
+    writeln!(f, "mtu = {}", on.mtu)?;
+    match on.own_mac {
+        Some(mac) => writeln!(f, "mac = \"{mac}\""),
+        None => writeln!(f, "# mac: the port's"),
+    }
+}
+
+/// VLANs as a file says them.
+pub(crate) fn vlan(tags: Tags) -> String {
+    let ids: Vec<String> = tags.ids().map(|id| id.to_string()).collect();
+    if ids.len() == 1 { ids.join("") } else { format!("[{}]", ids.join(", ")) }
+}
+
+fn write_addresses(f: &mut Formatter<'_>, on: &InterfacePlan) -> fmt::Result {
+    let addresses: Vec<String> = on.addresses.iter().map(|net| format!("\"{net}\"")).collect();
+    writeln!(f, "addresses = [{}]", addresses.join(", "))
 }
 
 fn write_vips(f: &mut Formatter<'_>, plan: &Plan) -> fmt::Result {

@@ -11,6 +11,7 @@ mod duration;
 mod effective;
 pub(crate) mod health;
 mod include;
+mod interfaces;
 mod invisible;
 pub(crate) mod memory;
 mod network;
@@ -28,6 +29,7 @@ mod values;
 mod tests;
 
 pub(crate) use announce::{Announce, Format};
+pub(crate) use effective::vlan;
 pub(crate) use include::expand;
 pub(crate) use settings::{Control, Device, File, Idle, Metrics, Wanted};
 

@@ -2,36 +2,30 @@
 
 use super::{
     addresses::Addresses,
-    place::{At, Field, Place},
+    interfaces,
+    place::{At, Field, text},
     raw::{self, Raw},
-    report::{Complaint, Problems},
+    report::{Complaint, Problems, once},
     settings::Device,
 };
 use ipnet::IpNet;
 use lb_core::{
-    family::{Family, V6},
+    ids::InterfaceId,
     limits::{MAX_PORTS, MAX_ROUTES},
-    packet::PortId,
     service::{
-        check::shown,
+        check::{is_of_some_link, shown},
         owners::Use,
         plan::{InterfacePlan, PortPlan, RoutePlan, Spread},
         routing::{NextHop, Routing},
     },
 };
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    hash::Hash,
-    net::IpAddr,
-};
-
-/// MTU of Ethernet.
-const DEFAULT_MTU: u16 = 1500;
+use lb_ctl::near::nearest;
+use std::{collections::HashMap, net::IpAddr};
 
 /// Ports, routes, and what follows from them.
 pub(super) struct Network {
     pub(super) ports: Vec<PortPlan>,
-    /// One for each port, in their order.
+    /// First that of each port, in their order.
     pub(super) interfaces: Vec<InterfacePlan>,
     pub(super) devices: Vec<Device>,
     pub(super) routes: Vec<RoutePlan>,
@@ -55,14 +49,18 @@ pub(super) enum Reach {
 impl Network {
     /// Checks ports and routes.
     pub(super) fn new(raw: &Raw, addresses: &Addresses, problems: &Problems) -> Self {
-        check_addresses(&raw.ports, problems);
         check_ports(raw, problems);
+        interfaces::check(raw, problems);
         let ports: Vec<PortPlan> = raw.ports.iter().map(port_plan).collect();
-        let interfaces: Vec<InterfacePlan> = (0..).zip(&raw.ports).map(interface_plan).collect();
+        let interfaces = interfaces::plans(raw);
         let devices = raw.ports.iter().map(device).collect();
-        let routes: Vec<RoutePlan> = raw.routes.iter().filter_map(route_plan).collect();
-        let attached_known =
-            raw.ports_complete && !ports.is_empty() && raw.ports.iter().all(|port| port.addresses.is_some());
+        let routes: Vec<RoutePlan> =
+            raw.routes.iter().filter_map(|route| route_plan(route, &interfaces)).collect();
+        let attached_known = raw.ports_complete
+            && raw.interfaces_complete
+            && !ports.is_empty()
+            && raw.ports.iter().all(|port| port.addresses.is_some())
+            && raw.interfaces.iter().all(|on| on.addresses.is_some());
         let routes_known = raw.routes_complete && routes.len() == raw.routes.len();
         let routing = Routing::new(&interfaces, &routes);
         let network = Network { ports, interfaces, devices, routes, routing, attached_known, routes_known };
@@ -111,7 +109,7 @@ impl Network {
                 once(&mut seen, to.value, &to.place, problems, remedy);
                 let is_on = |on: &&InterfacePlan| on.addresses.iter().any(|net| net.trunc() == to.value);
                 if let Some(on) = self.interfaces.iter().find(is_on) {
-                    let what = format!("{} is attached to port {:?}, which comes first", to.value, on.name);
+                    let what = format!("{} is attached to {}, which comes first", to.value, on.shown());
                     problems.add(&to.place, Complaint::new(what, "remove the route"));
                 }
             }
@@ -127,45 +125,53 @@ impl Network {
                         "use a router of the network's family; `default` is IPv4's, \"::/0\" IPv6's",
                     )
                 });
-                let complaint = taken.or(other).or_else(|| self.no_router(via.value));
+                let complaint = taken.or(other).or_else(|| self.no_router(via.value, &route.interface));
                 complaint.into_iter().for_each(|complaint| problems.add(&via.place, complaint));
+                self.check_interface(route, via.value, problems);
             }
         }
     }
 
+    /// What is wrong with the interface that a router is said to be behind.
+    fn check_interface(&self, route: &raw::Route, via: IpAddr, problems: &Problems) {
+        let Field::Given(At { value, place }) = &route.interface else { return };
+        let Some(on) = self.interfaces.iter().find(|on| on.name == *value) else {
+            let known: Vec<&str> = self.interfaces.iter().map(|on| &*on.name).collect();
+            let remedy = match nearest(value, &known) {
+                Some(name) => format!("did you mean {name:?}?"),
+                None => format!("use the name of a port or an interface: {}", known.join(", ")),
+            };
+            let what = format!("there is no port or interface {value:?}");
+            return problems.add(place, Complaint::new(what, remedy));
+        };
+        let elsewhere = self.routing.attached(via).map(|id| &self.interfaces[id.index()]);
+        if let Some(other) = elsewhere.filter(|other| other.name != on.name) {
+            let what = format!("{via} is on the network of {}, not behind {}", other.shown(), on.shown());
+            problems.add(place, Complaint::new(what, "remove `interface`, or name the right one"));
+        } else if self.attached_known && !on.has_family_of(via) {
+            let family = if via.is_ipv4() { "IPv4" } else { "IPv6" };
+            let what = format!("{} has no {family} address to ask the router {via} from", on.shown());
+            problems.add(place, Complaint::new(what, "add one to its `addresses`"));
+        }
+    }
+
     /// Why the address is no router's.
-    fn no_router(&self, address: IpAddr) -> Option<Complaint> {
-        if self.is_broadcast(address) {
+    fn no_router(&self, address: IpAddr, interface: &Field<String>) -> Option<Complaint> {
+        let is_said = !matches!(interface, Field::Absent);
+        if is_of_some_link(address) {
+            let what = format!("{address} is the address of one link, which does not tell where it is");
+            let remedy = "add the port or interface that the router is behind, as in `interface = \"wan\"`";
+            (!is_said).then(|| Complaint::new(what, remedy))
+        } else if self.is_broadcast(address) {
             let what = format!("{address} is not the address of one host of its network");
             Some(Complaint::new(what, "use the address of the router"))
-        } else if self.attached_known && self.routing.attached(address).is_none() {
+        } else if self.attached_known && !is_said && self.routing.attached(address).is_none() {
             let what = format!("{address} is on no attached network");
             Some(Complaint::new(what, "use a router that is, or give a port an address on its network"))
         } else {
             None
         }
     }
-}
-
-/// Reports every key that appears for the second time.
-pub(super) fn once<'r, K: Eq + Hash>(
-    seen: &mut HashMap<K, &'r Place>,
-    key: K,
-    place: &'r Place,
-    problems: &Problems,
-    complaint: impl Fn(String) -> Complaint,
-) {
-    match seen.entry(key) {
-        Entry::Occupied(first) => problems.add(place, complaint(problems.line(first.get()))),
-        Entry::Vacant(entry) => {
-            entry.insert(place);
-        }
-    }
-}
-
-/// The text of a value that may be missing; then the plan is never used.
-pub(super) fn text(value: &Option<At<String>>) -> String {
-    value.as_ref().map(|at| at.value.clone()).unwrap_or_default()
 }
 
 fn check_ports(raw: &Raw, problems: &Problems) {
@@ -202,55 +208,8 @@ fn check_ports(raw: &Raw, problems: &Problems) {
     }
 }
 
-/// Checks the ports' addresses against each other.
-fn check_addresses(ports: &[raw::Port], problems: &Problems) {
-    let mut own = HashMap::new();
-    let mut earlier: Vec<(usize, &At<IpNet>)> = Vec::new();
-    for (index, port) in ports.iter().enumerate() {
-        let mtu = port.mtu.or(DEFAULT_MTU).unwrap_or(DEFAULT_MTU);
-        for at in port.addresses.iter().flatten() {
-            let (net, address) = (at.value.trunc(), at.value.addr());
-            if address.is_ipv6() && mtu < V6::SMALLEST_PATH_MTU {
-                let what = format!(
-                    "{address} is IPv6, which needs an MTU of 1280 (RFC 8200), and this port has {mtu}"
-                );
-                problems
-                    .add(&at.place, Complaint::new(what, "raise `mtu` of the port, or remove the address"));
-            }
-            let other = earlier.iter().find(|(other, seen)| {
-                let seen = seen.value.trunc();
-                *other != index && (seen.contains(&net) || net.contains(&seen))
-            });
-            if own.contains_key(&address) {
-                once(&mut own, address, &at.place, problems, |line| {
-                    Complaint::new(format!("{address} is listed already (line {line})"), "remove one")
-                });
-            } else if let Some((other, seen)) = other {
-                let (name, line) = (text(&ports[*other].name), problems.line(&seen.place));
-                let what = match seen.value.trunc() {
-                    same if same == net => {
-                        format!("{net} is attached to port {name:?} already (line {line})")
-                    }
-                    seen => format!("{net} overlaps {seen} of port {name:?} (line {line})"),
-                };
-                problems.add(&at.place, Complaint::new(what, "attach each network to one port"));
-            }
-            own.entry(address).or_insert(&at.place);
-            earlier.push((index, at));
-        }
-    }
-}
-
 fn port_plan(port: &raw::Port) -> PortPlan {
     PortPlan { name: text(&port.name), spread: Spread::Unknown }
-}
-
-fn interface_plan((index, port): (u16, &raw::Port)) -> InterfacePlan {
-    InterfacePlan {
-        addresses: port.addresses.iter().flatten().map(|at| at.value).collect(),
-        mtu: port.mtu.or(DEFAULT_MTU).unwrap_or(DEFAULT_MTU),
-        ..InterfacePlan::new(text(&port.name), PortId(index))
-    }
 }
 
 fn device(port: &raw::Port) -> Device {
@@ -262,8 +221,15 @@ fn device(port: &raw::Port) -> Device {
     Device { name: text(&port.device), checksum_offload, host }
 }
 
-fn route_plan(route: &raw::Route) -> Option<RoutePlan> {
-    Some(RoutePlan { to: route.to.as_ref()?.value, via: route.via.as_ref()?.value })
+fn route_plan(route: &raw::Route, interfaces: &[InterfacePlan]) -> Option<RoutePlan> {
+    let interface = match &route.interface {
+        Field::Absent => None,
+        Field::Bad => return None,
+        Field::Given(name) => {
+            Some(InterfaceId(interfaces.iter().position(|on| on.name == name.value)? as u16))
+        }
+    };
+    Some(RoutePlan { to: route.to.as_ref()?.value, via: route.via.as_ref()?.value, interface })
 }
 
 /// What identifies a device: the part before its arguments, a PCI address with its domain.

@@ -65,3 +65,8 @@ impl<T> Field<T> {
         }
     }
 }
+
+/// The text of a value that may be missing; then the plan is never used.
+pub(super) fn text(value: &Option<At<String>>) -> String {
+    value.as_ref().map(|at| at.value.clone()).unwrap_or_default()
+}

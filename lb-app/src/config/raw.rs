@@ -10,7 +10,7 @@ use super::{
     settings::{self, Control, Metrics, Tunnel},
     source::INCLUDE,
     table::Table,
-    values::{boolean, destination, host, name, number, own_address, text},
+    values::{boolean, destination, ethernet_address, name, number, own_address, router, text, vlans},
 };
 use ipnet::IpNet;
 use lb_core::{
@@ -19,7 +19,7 @@ use lb_core::{
     service::{
         key::{Protocol, ServiceKey},
         option::Value,
-        plan::{DirectorPlan, Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{DirectorPlan, Mac, Method, ServerPlan, ServicePlan, Tags, VipPlan, timeouts::TIMEOUTS},
     },
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -47,6 +47,9 @@ pub(super) struct Raw {
     pub(super) ports: Vec<Port>,
     /// No port was lost because it could not be read at all.
     pub(super) ports_complete: bool,
+    pub(super) interfaces: Vec<Interface>,
+    /// No interface was, either.
+    pub(super) interfaces_complete: bool,
     pub(super) routes: Vec<Route>,
     /// No route was, either.
     pub(super) routes_complete: bool,
@@ -69,11 +72,26 @@ pub(super) struct Port {
     pub(super) place: Place,
     pub(super) name: Option<At<String>>,
     pub(super) device: Option<At<String>>,
-    /// `None` if the list or one of its elements means nothing: then nobody knows what is attached.
+    /// `None` if the list or one of its elements means nothing: then nobody knows what is attached. Empty if there is none,
+    /// which a port may be that has interfaces in VLANs.
     pub(super) addresses: Option<Vec<At<IpNet>>>,
+    /// Where the list is, if it is there.
+    pub(super) addresses_place: Option<Place>,
     pub(super) mtu: Field<u16>,
     pub(super) checksum_offload: Field<bool>,
     pub(super) host: Field<String>,
+}
+
+/// `[[interfaces]]`
+pub(super) struct Interface {
+    pub(super) place: Place,
+    pub(super) name: Option<At<String>>,
+    pub(super) port: Option<At<String>>,
+    pub(super) vlan: Option<At<Tags>>,
+    /// `None` if the list or one of its elements means nothing.
+    pub(super) addresses: Option<Vec<At<IpNet>>>,
+    pub(super) mtu: Field<u16>,
+    pub(super) mac: Field<Mac>,
 }
 
 /// `[[routes]]`
@@ -81,6 +99,8 @@ pub(super) struct Route {
     pub(super) place: Place,
     pub(super) to: Option<At<IpNet>>,
     pub(super) via: Option<At<IpAddr>>,
+    /// The name of the interface, or of the port, that the router is behind.
+    pub(super) interface: Field<String>,
 }
 
 /// `[[services]]`
@@ -173,6 +193,7 @@ impl Raw {
             file.table("metrics").map_or_else(Metrics::default, |table| read_metrics(table, problems));
         let hooks = Hooks::read(file.table("health"));
         let (ports, routes) = (file.tables("ports"), file.tables("routes"));
+        let interfaces = file.tables("interfaces");
         Raw {
             file: itself,
             announce,
@@ -185,6 +206,8 @@ impl Raw {
             metrics,
             ports_complete: ports.complete,
             ports: ports.each(Port::read),
+            interfaces_complete: interfaces.complete,
+            interfaces: interfaces.each(Interface::read),
             routes_complete: routes.complete,
             routes: routes.each(Route::read),
             services: file.tables("services").each(|table| Service::read(table, timeouts, problems)),
@@ -237,15 +260,44 @@ fn read_metrics(mut table: Table, problems: &Problems) -> Metrics {
     metrics
 }
 
+/// An example of own addresses.
+pub(super) const ADDRESSES: &str = "[\"192.0.2.1/24\"]";
+
 impl Port {
     fn read(mut table: Table) -> Self {
+        let named = table.require("name", "\"wan\"", name);
+        let on = table.require("device", "\"0000:03:00.0\"", text);
+        let addresses = table.list_of_most("addresses", ADDRESSES, MAX_ADDRESSES, own_address);
+        let addresses_place = match &addresses {
+            Field::Given(At { place, .. }) => Some(place.clone()),
+            Field::Absent | Field::Bad => None,
+        };
         Port {
-            name: table.require("name", "\"wan\"", name),
-            device: table.require("device", "\"0000:03:00.0\"", text),
-            addresses: table.require_list("addresses", "[\"192.0.2.1/24\"]", MAX_ADDRESSES, own_address),
+            name: named,
+            device: on,
+            addresses: match addresses {
+                Field::Given(At { value, .. }) => Some(value),
+                Field::Absent => Some(Vec::new()),
+                Field::Bad => None,
+            },
+            addresses_place,
             mtu: table.read("mtu", number(MIN_MTU..=MAX_MTU)),
             checksum_offload: table.read("checksum_offload", boolean),
             host: table.read("host", device),
+            place: table.finish(),
+        }
+    }
+}
+
+impl Interface {
+    fn read(mut table: Table) -> Self {
+        Interface {
+            name: table.require("name", "\"clients\"", name),
+            port: table.require("port", "\"wan\"", name),
+            vlan: table.require("vlan", "100", vlans),
+            addresses: table.require_list("addresses", ADDRESSES, MAX_ADDRESSES, own_address),
+            mtu: table.read("mtu", number(MIN_MTU..=MAX_MTU)),
+            mac: table.read("mac", ethernet_address),
             place: table.finish(),
         }
     }
@@ -255,7 +307,8 @@ impl Route {
     fn read(mut table: Table) -> Self {
         Route {
             to: table.require("to", "\"default\"", destination),
-            via: table.require("via", "\"192.0.2.254\"", host),
+            via: table.require("via", "\"192.0.2.254\"", router),
+            interface: table.read("interface", name),
             place: table.finish(),
         }
     }

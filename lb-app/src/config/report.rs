@@ -1,7 +1,12 @@
 //! What is wrong with a configuration: every problem with its place, its key and a remedy.
 
 use super::{invisible::is_invisible, place::Place};
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    hash::Hash,
+};
 
 /// Columns of a source line that a report shows.
 const EXCERPT: usize = 100;
@@ -168,5 +173,21 @@ impl Problems {
         let indent = column - 1 - skipped;
         let marks = "^".repeat(marked.min(EXCERPT.saturating_sub(indent)).max(1));
         format!("{line:>6} | {shown}\n       | {:indent$}{marks}\n", "")
+    }
+}
+
+/// Reports every key that appears for the second time.
+pub(super) fn once<'r, K: Eq + Hash>(
+    seen: &mut HashMap<K, &'r Place>,
+    key: K,
+    place: &'r Place,
+    problems: &Problems,
+    complaint: impl Fn(String) -> Complaint,
+) {
+    match seen.entry(key) {
+        Entry::Occupied(first) => problems.add(place, complaint(problems.line(first.get()))),
+        Entry::Vacant(entry) => {
+            entry.insert(place);
+        }
     }
 }

@@ -3,10 +3,10 @@
 use super::{
     addresses::{Addresses, vips_of},
     health::{Check, Health, ServiceHealth, check_together, check_way},
-    network::{Network, Reach, once},
+    network::{Network, Reach},
     place::{At, Place},
     raw::{self, Raw},
-    report::{Complaint, Problems},
+    report::{Complaint, Problems, once},
 };
 use lb_core::{
     family::{Family, V6},

@@ -79,8 +79,7 @@ impl<'a> Table<'a> {
 
     /// Reports that `key` is missing.
     pub(super) fn missing(&self, key: &str, example: &str) {
-        let complaint = Complaint::new("is missing", format!("add for example `{key} = {example}`"));
-        self.problems.add(&self.place.below(key), complaint);
+        self.problems.add(&self.place.below(key), missing(key, example));
     }
 
     /// Reports a problem of this table's.
@@ -110,6 +109,29 @@ impl<'a> Table<'a> {
         Field::Given(At { value, place })
     }
 
+    /// Reads an array with at most `most` elements. It is bad if an element is.
+    pub(super) fn list_of_most<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        most: usize,
+        read: impl Fn(&DeValue) -> Reading<T>,
+    ) -> Field<Vec<At<T>>> {
+        match self.list(key, example, read) {
+            Field::Given(At { value, place }) if value.len() > most => {
+                let what = format!("has {} elements", value.len());
+                self.problems.add(&place, Complaint::new(what, format!("use at most {most}")));
+                Field::Bad
+            }
+            Field::Given(At { value, place }) => {
+                let value: Option<Vec<At<T>>> = value.into_iter().collect();
+                value.map_or(Field::Bad, |value| Field::Given(At { value, place }))
+            }
+            Field::Absent => Field::Absent,
+            Field::Bad => Field::Bad,
+        }
+    }
+
     /// Reads an array that must be there, with 1 to `most` elements. `None` if it or an element cannot be read.
     pub(super) fn require_list<T>(
         &mut self,
@@ -118,21 +140,18 @@ impl<'a> Table<'a> {
         most: usize,
         read: impl Fn(&DeValue) -> Reading<T>,
     ) -> Option<Vec<At<T>>> {
-        let list = match self.list(key, example, read) {
-            Field::Given(list) => list,
-            Field::Bad => return None,
+        match self.list_of_most(key, example, most, read) {
+            Field::Given(At { value, place }) if value.is_empty() => {
+                self.problems.add(&place, empty_list(key, example));
+                None
+            }
+            Field::Given(At { value, .. }) => Some(value),
+            Field::Bad => None,
             Field::Absent => {
                 self.missing(key, example);
-                return None;
+                None
             }
-        };
-        let complaint = match list.value.len() {
-            0 => Complaint::new("is empty", format!("write for example `{key} = {example}`")),
-            n if n > most => Complaint::new(format!("has {n} elements"), format!("use at most {most}")),
-            _ => return list.value.into_iter().collect(),
-        };
-        self.problems.add(&list.place, complaint);
-        None
+        }
     }
 
     /// The table below `key`, if there is one.
@@ -191,6 +210,16 @@ impl<'a> Table<'a> {
         self.known.push(key);
         self.entries.get(key)
     }
+}
+
+/// A key is missing.
+pub(super) fn missing(key: &str, example: &str) -> Complaint {
+    Complaint::new("is missing", format!("add for example `{key} = {example}`"))
+}
+
+/// A list has nothing.
+pub(super) fn empty_list(key: &str, example: &str) -> Complaint {
+    Complaint::new("is empty", format!("write for example `{key} = {example}`"))
 }
 
 /// Reads one value and reports what is wrong with it.

@@ -4,8 +4,15 @@ use super::{duration, invisible::is_invisible, report::Complaint};
 use ipnet::IpNet;
 use lb_core::{
     limits::MAX_TIMEOUT_S,
-    service::{address::no_host, option::Value, reach::PortRange},
+    service::{
+        address::no_host,
+        check::is_of_some_link,
+        option::Value,
+        plan::{Mac, Tags},
+        reach::PortRange,
+    },
     time::Duration,
+    wire::ethernet,
 };
 use lb_ctl::{foreign, near::nearest};
 use std::{
@@ -187,6 +194,66 @@ pub(super) fn host(value: &DeValue) -> Reading<IpAddr> {
     let address = text.parse().map_err(|_| no_address(text, "address", remedy))?;
     unicast(address)?;
     Ok(address)
+}
+
+/// The address of a router, which may be that of one link.
+pub(super) fn router(value: &DeValue) -> Reading<IpAddr> {
+    match value.as_str().and_then(|text| text.parse().ok()) {
+        Some(address) if is_of_some_link(address) => Ok(address),
+        _ if value.as_str().is_some_and(|text| text.contains('%')) => {
+            let what = format!("{:?} names a link of another host's", value.as_str().unwrap_or_default());
+            let remedy = "write it without \"%\", and the port or interface as in `interface = \"wan\"`";
+            Err(Complaint::new(what, remedy))
+        }
+        _ => host(value),
+    }
+}
+
+/// The VLANs of an interface: one, or a service provider's and the one inside it.
+pub(super) fn vlans(value: &DeValue) -> Reading<Tags> {
+    let remedy = "write `vlan = 100`, or `vlan = [9, 100]` for VLAN 100 inside a service provider's VLAN 9";
+    let ids: Vec<u16> = match value {
+        DeValue::Integer(_) => vec![vlan(value)?],
+        DeValue::Array(ids) => ids.iter().map(|id| vlan(id.get_ref())).collect::<Reading<_>>()?,
+        _ => return Err(wrong_type(value, "a VLAN's number or two of them", remedy)),
+    };
+    let tags = Tags::of(&ids).filter(|tags| !tags.is_empty());
+    tags.ok_or_else(|| Complaint::new(format!("has {} VLANs, not one or two", ids.len()), remedy))
+}
+
+fn vlan(value: &DeValue) -> Reading<u16> {
+    match number(0..=u16::MAX)(value)? {
+        0 => Err(Complaint::new(
+            "VLAN 0 is none: a tag of it says a priority only, and such frames count as untagged",
+            "use 1 to 4094; the untagged network is that of the port's own `addresses`",
+        )),
+        4_095 => Err(Complaint::new("VLAN 4095 is reserved (802.1Q)", "use 1 to 4094")),
+        id @ 1..4_095 => Ok(id),
+        id => Err(Complaint::new(format!("{id} is out of range"), "use 1 to 4094")),
+    }
+}
+
+/// The Ethernet address of one station.
+pub(super) fn ethernet_address(value: &DeValue) -> Reading<Mac> {
+    let remedy = "write six pairs of hexadecimal digits, as in \"02:00:5e:00:00:01\"";
+    let text = quoted(value, remedy)?;
+    let pairs = text.split([':', '-']).map(|pair| {
+        let is_pair = pair.len() == 2 && pair.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u8::from_str_radix(pair, 16).ok().filter(|_| is_pair)
+    });
+    let bytes: Option<Vec<u8>> = pairs.collect();
+    let bytes: Option<[u8; 6]> = bytes.and_then(|bytes| bytes.try_into().ok());
+    let mac = bytes
+        .map(Mac)
+        .ok_or_else(|| Complaint::new(format!("{text:?} is not an Ethernet address"), remedy))?;
+    match ethernet::is_station(mac) {
+        true => Ok(mac),
+        false if mac == Mac::default() => Err(Complaint::new(format!("{mac} is nobody's"), remedy)),
+        false => Err(Complaint::new(
+            format!("{mac} is that of a group of stations"),
+            "use one whose first byte is even, such as 02",
+        )),
+    }
 }
 
 /// One of the director's own addresses, with the length of its network's prefix.

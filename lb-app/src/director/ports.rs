@@ -93,8 +93,15 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
         let (started, rx, tx) = port
             .start(settings, &pool)
             .map_err(|error| PortsError::Port { name: plan.ports[index].name.clone(), error })?;
+        let port_name = &plan.ports[index].name;
         let interfaces = plan.interfaces.iter_mut().filter(|interface| interface.port == started.index());
-        interfaces.for_each(|interface| interface.mac = started.mac());
+        for interface in interfaces {
+            interface.mac = interface.own_mac.unwrap_or_else(|| started.mac());
+            if interface.mac != started.mac() {
+                let failed = |error| PortsError::Port { name: port_name.clone(), error };
+                started.accept(interface.mac).map_err(failed)?;
+            }
+        }
         if settings.multicast && !started.takes_multicast() {
             let name = &plan.ports[index].name;
             warn!(

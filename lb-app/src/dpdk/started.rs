@@ -160,6 +160,23 @@ impl StartedPort {
         self.configured.takes_multicast || read_promiscuous(&self.device)
     }
 
+    /// Has it take in frames to another Ethernet address than its own: as one more of its addresses, or where its driver has
+    /// no room for it, with all frames that pass.
+    ///
+    /// # Errors
+    /// [`PortError::Failed`] when the driver can do neither.
+    pub fn accept(&self, mac: Mac) -> Result<(), PortError> {
+        let mut address = dpdk_sys::rte_ether_addr { addr_bytes: mac.0 };
+        // SAFETY: the port is ours and started; DPDK copies the address.
+        let added = unsafe { dpdk_sys::rte_eth_dev_mac_addr_add(self.device.id, &raw mut address, 0) };
+        if added == 0 {
+            return Ok(());
+        }
+        // SAFETY: the port is ours and started.
+        let code = unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.device.id) };
+        self.check(code, "have it take in frames to the `mac` of an interface")
+    }
+
     /// Whether it moves packets: it does not while it is paused.
     #[must_use]
     pub fn is_moving(&self) -> bool {

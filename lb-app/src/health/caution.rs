@@ -72,7 +72,8 @@ pub(crate) fn cautions(health: &Health, plan: &Plan) -> Vec<Caution> {
     // The kernel is on the networks of ports with a host side, too, once the director runs.
     let by_port = |address: IpAddr| {
         let interfaces = plan.host_ports.iter().flat_map(|port| plan.interfaces_of(*port));
-        interfaces.flat_map(|interface| &interface.addresses).any(|net| net.contains(&address))
+        let untagged = interfaces.filter(|interface| interface.tags.is_empty());
+        untagged.flat_map(|interface| &interface.addresses).any(|net| net.contains(&address))
     };
     let is_attached = |address: IpAddr| by_port(address) || attached.has(address);
     Machine { is_attached: &is_attached, may, own }.cautions(health, plan)

@@ -161,8 +161,13 @@ fn dpip(call: &Call, draft: &mut Draft) -> Result<(), Wrong> {
             }
         }
         (_, "show" | "list" | "del" | "flush" | "") | ("link", "set") => {}
+        ("vlan", "add") if vlan(argument, behind("link"), behind("id"), draft) => {}
         ("vlan", _) => {
-            draft.miss(place, format!("dpip {}", words.join(" ")), "frames go untagged; tag at the switch");
+            draft.miss(
+                place,
+                format!("dpip {}", words.join(" ")),
+                "an interface in a VLAN is a table of [[interfaces]]",
+            );
         }
         ("neigh", _) => {
             draft.miss(place, format!("dpip {}", words.join(" ")), "addresses are learned by ARP");
@@ -174,6 +179,16 @@ fn dpip(call: &Call, draft: &mut Draft) -> Result<(), Wrong> {
         ),
     }
     Ok(())
+}
+
+/// `dpip vlan add NAME link DEVICE id NUMBER`. Whether it says all of that.
+fn vlan(name: &str, link: Option<&str>, id: Option<&str>, draft: &mut Draft) -> bool {
+    let (Some(link), Some(id)) = (link, id.and_then(|id| id.parse().ok())) else { return false };
+    if name == "link" || name == link {
+        return false;
+    }
+    draft.vlans.push((name.to_owned(), link.to_owned(), id));
+    true
 }
 
 /// dpvs.conf: blocks like keepalived's, with `<init>` before what takes effect at start.

@@ -73,6 +73,8 @@ pub(super) struct Draft {
     /// Networks that VIPs were said to be in, with the interface.
     pub(super) hints: Vec<(IpNet, String)>,
     pub(super) routes: Vec<(Place, IpNet, IpAddr)>,
+    /// Devices that were said to be in a VLAN, with what they are on top of and its number.
+    pub(super) vlans: Vec<(String, String, u16)>,
     pub(super) timeouts: Timeouts,
     /// Somebody else decides which director is active.
     pub(super) standby: bool,
@@ -105,6 +107,17 @@ pub(super) struct Server {
 }
 
 impl Draft {
+    /// What a device is on top of, and its VLAN, if it is in one: as was said, or as its name says, like `eth0.100`.
+    pub(super) fn vlan_of<'d>(&'d self, device: &'d str) -> Option<(&'d str, u16)> {
+        let said = self.vlans.iter().find(|(name, _, _)| name == device);
+        let named = || {
+            let (link, id) = device.rsplit_once('.').filter(|(link, _)| !link.is_empty())?;
+            Some((link, id.parse().ok()?))
+        };
+        let vlan = said.map(|(_, link, id)| (link.as_str(), *id)).or_else(named);
+        vlan.filter(|(_, id)| (1..4_095).contains(id))
+    }
+
     /// Notes that something has no equal.
     pub(super) fn miss(&mut self, place: &Place, what: impl Into<String>, nearest: impl Into<String>) {
         self.missing.push(Missing { place: place.clone(), what: what.into(), nearest: nearest.into() });

@@ -2,7 +2,7 @@
 
 use super::{
     draft::{Draft, Missing, Server, Service},
-    network::{Network, in_order},
+    network::{Network, Port, in_order},
 };
 use crate::config::health::{Check, Pool, WhenAllFail};
 use lb_core::{
@@ -12,7 +12,7 @@ use lb_core::{
         plan::{ServerPlan, ServicePlan, timeouts::TIMEOUTS},
     },
 };
-use std::fmt::Write;
+use std::{collections::HashSet, fmt::Write};
 
 /// Widest comment.
 const WIDTH: usize = 116;
@@ -48,7 +48,7 @@ pub(super) fn text(draft: &Draft, mut network: Network, from: &str) -> String {
         text.push_str("\n[timeouts]\n");
         write_options(&mut text, "", TIMEOUTS, &default, &draft.timeouts);
     }
-    write_network(&mut text, &network);
+    write_network(&mut text, draft, &network);
     for (address, what) in &draft.vips {
         text.push('\n');
         comment(&mut text, "", what);
@@ -68,30 +68,64 @@ fn write_missing(text: &mut String, missing: &[Missing]) {
     }
 }
 
-fn write_network(text: &mut String, network: &Network) {
-    for (number, port) in network.ports.iter().enumerate() {
+fn write_network(text: &mut String, draft: &Draft, network: &Network) {
+    let mut number = 0;
+    let mut port = |text: &mut String, name: &str| {
         text.push_str("\n[[ports]]\n");
-        let _ = writeln!(text, "name = {}", Value::Text(port.name.clone()));
+        let _ = writeln!(text, "name = {}", Value::Text(name.to_owned()));
         let device = format!("device = \"0000:03:{:02x}.{}\"", number / 8, number % 8);
         let _ = writeln!(text, "{device}   # a guess: lb-app --doctor lists devices");
-        let guesses = port.addresses.iter().filter(|(_, is_guess)| *is_guess).count();
-        let marked = match guesses {
-            0 => "",
-            n if n == port.addresses.len() => "   # guessed",
-            _ => "   # partly guessed",
-        };
-        let addresses: Vec<String> = port.addresses.iter().map(|(net, _)| format!("\"{net}\"")).collect();
-        if addresses.len() < 4 {
-            let _ = writeln!(text, "addresses = [{}]{marked}", addresses.join(", "));
-        } else {
-            let _ = writeln!(text, "addresses = [{marked}\n    {},\n]", addresses.join(",\n    "));
+        number += 1;
+    };
+    let (in_vlans, untagged): (Vec<&Port>, Vec<&Port>) =
+        network.ports.iter().partition(|port| draft.vlan_of(&port.name).is_some());
+    let mut named = HashSet::new();
+    for of_network in untagged {
+        port(text, &of_network.name);
+        write_addresses(text, of_network);
+        named.insert(of_network.name.as_str());
+    }
+    let vlans = in_vlans.iter().filter_map(|on| {
+        let (link, id) = draft.vlan_of(&on.name)?;
+        // One in a VLAN of another.
+        Some((
+            *on,
+            draft
+                .vlan_of(link)
+                .map_or((link, id.to_string()), |(base, outer)| (base, format!("[{outer}, {id}]"))),
+        ))
+    });
+    for (_, (link, _)) in vlans.clone() {
+        if named.insert(link) {
+            port(text, link);
         }
+    }
+    for (on, (link, vlan)) in vlans {
+        text.push_str("\n[[interfaces]]\n");
+        let _ = writeln!(text, "name = {}", Value::Text(on.name.clone()));
+        let _ = writeln!(text, "port = {}\nvlan = {vlan}", Value::Text(link.to_owned()));
+        write_addresses(text, on);
     }
     for (to, via, is_guess) in &network.routes {
         let to =
             if to.prefix_len() == 0 && to.addr().is_ipv4() { "default".to_owned() } else { to.to_string() };
         let marked = if *is_guess { "   # guessed" } else { "" };
         let _ = writeln!(text, "\n[[routes]]\nto = \"{to}\"\nvia = \"{via}\"{marked}");
+    }
+}
+
+fn write_addresses(text: &mut String, port: &Port) {
+    let guesses = port.addresses.iter().filter(|(_, is_guess)| *is_guess).count();
+    let marked = match guesses {
+        0 => "",
+        n if n == port.addresses.len() => "   # guessed",
+        _ => "   # partly guessed",
+    };
+    let addresses: Vec<String> = port.addresses.iter().map(|(net, _)| format!("\"{net}\"")).collect();
+    if addresses.len() < 4 {
+        let _ = writeln!(text, "addresses = [{}]{marked}", addresses.join(", "));
+    } else {
+        let _ = writeln!(text, "addresses = [{marked}\n    {},\n]", addresses.join(",\n    "));
     }
 }
 

@@ -82,6 +82,8 @@ pub(crate) struct Facts {
     pub(crate) role: Role,
     /// Host sides of ports: the port, and what was moved, in the order of [`HOST_COUNTERS`].
     pub(crate) host_sides: Vec<(String, [u64; 4])>,
+    /// Interfaces in VLANs: name, port, and what was moved, in the order of [`INTERFACE_COUNTERS`].
+    pub(crate) interfaces: Vec<(String, String, [u64; 4])>,
     /// VIPs, and whether they are announced.
     pub(crate) announced: Vec<(String, bool)>,
     pub(crate) tables: [Fill; 2],
@@ -146,6 +148,14 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 14] = [
     ("lb_worker_missing_buffers", "Own packets not sent because there was no packet buffer."),
 ];
 
+/// Name and help of each of the counters of an interface in a VLAN.
+pub(crate) const INTERFACE_COUNTERS: [(&str, &str); 4] = [
+    ("lb_interface_received_packets", "Frames that an interface in a VLAN received."),
+    ("lb_interface_sent_packets", "Frames that an interface in a VLAN sent."),
+    ("lb_interface_received_bytes", "Bytes that an interface in a VLAN received."),
+    ("lb_interface_sent_bytes", "Bytes that an interface in a VLAN sent."),
+];
+
 /// Name and help of each of a port's counters.
 pub(crate) const PORT_COUNTERS: [(&str, &str); 8] = [
     ("lb_port_received_packets", "Packets that the port received."),
@@ -179,6 +189,7 @@ impl Facts {
         self.write_director(&mut writer);
         self.write_workers(&mut writer);
         self.write_ports(&mut writer);
+        self.write_interfaces(&mut writer);
         self.write_host_sides(&mut writer);
         self.write_health(&mut writer);
         self.write_services(&mut writer);
@@ -326,6 +337,19 @@ impl Facts {
             writer.family(&Family { name, kind: Kind::Gauge, help });
             for port in &self.ports {
                 writer.sample(&labels(&[("port", &port.name)]), value(port));
+            }
+        }
+    }
+
+    fn write_interfaces<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
+        for (index, (name, help)) in INTERFACE_COUNTERS.into_iter().enumerate() {
+            if self.interfaces.is_empty() {
+                return;
+            }
+            writer.family(&Family { name, kind: Kind::Counter, help });
+            for (interface, port, counters) in &self.interfaces {
+                let labels = labels(&[("interface", interface), ("port", port)]);
+                writer.sample(&labels, counters[index]);
             }
         }
     }

@@ -6,7 +6,10 @@ use super::{
     text::labels,
 };
 use crate::{
-    control::{live::running::Running, plane::ControlPlane},
+    control::{
+        live::{interfaces::Moved, running::Running},
+        plane::ControlPlane,
+    },
     dpdk::LinkState,
 };
 use lb_core::{
@@ -16,6 +19,18 @@ use lb_core::{
 };
 use parking_lot::Mutex;
 use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+/// Interfaces in VLANs.
+fn interfaces(running: &Running, plan: &Plan) -> Vec<(String, String, [u64; 4])> {
+    let names = running.port_names();
+    let all = plan.interfaces.iter().zip(running.moved(&plan.interfaces));
+    let in_vlans = all.filter_map(|(on, Moved { packets, bytes })| {
+        let port = names.get(usize::from(on.port.0)).cloned().unwrap_or_default();
+        let ([rx, tx], [rx_bytes, tx_bytes]) = (packets, bytes?);
+        Some((on.name.clone(), port, [rx, tx, rx_bytes, tx_bytes]))
+    });
+    in_vlans.collect()
+}
 
 /// Everything, now. `names` are those of the last time.
 pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
@@ -55,6 +70,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
         sha256: current.config.sha256.clone(),
         watched: plane.watched.told(running),
         host_sides: host_sides(running),
+        interfaces: interfaces(running, &current.plan),
         announced: plane
             .announcer
             .verdicts()

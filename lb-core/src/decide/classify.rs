@@ -12,6 +12,7 @@ use crate::{
     family::{Family, Header},
     flow::key::Packed,
     packet::{Checksum, Packet},
+    service::snapshot::Snapshot,
     wire::{
         ethernet::{self, Mac},
         get32,
@@ -25,24 +26,39 @@ use crate::{
 pub use super::parsed::{Arrival, Kind, Parsed};
 
 /// Reads a frame.
-pub fn classify<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed<F>) {
-    recognise(packet, arrival, parsed);
+pub fn classify<F: Common>(
+    packet: &impl Packet,
+    arrival: Arrival,
+    snapshot: &Snapshot,
+    parsed: &mut Parsed<F>,
+) {
+    recognise(packet, arrival, snapshot, parsed);
     locate(parsed, packet.bytes());
 }
 
 /// Reads a frame, but of a common one no more than stages 1 and 2 need.
 #[inline(always)]
-pub fn recognise<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed<F>) {
+pub fn recognise<F: Common>(
+    packet: &impl Packet,
+    arrival: Arrival,
+    snapshot: &Snapshot,
+    parsed: &mut Parsed<F>,
+) {
     let verified = F::verdict(packet).is_at_least(arrival.sound);
     if !verified || !F::recognise(packet.bytes(), arrival, parsed) {
-        verify_or_read(packet, arrival, parsed);
+        verify_or_read(packet, arrival, snapshot, parsed);
     }
 }
 
 /// A frame of the common shape whose checksums nobody has found right yet, or any other. Apart, so that those that a port
 /// has verified do not pay for it.
 #[inline(never)]
-fn verify_or_read<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed<F>) {
+fn verify_or_read<F: Common>(
+    packet: &impl Packet,
+    arrival: Arrival,
+    snapshot: &Snapshot,
+    parsed: &mut Parsed<F>,
+) {
     let frame = packet.bytes();
     if F::is_other(frame) {
         (parsed.kind, parsed.meaning) = (Kind::OtherFamily, Meaning::NONE);
@@ -50,7 +66,7 @@ fn verify_or_read<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mu
     }
     let unsure = F::verdict(packet) != Checksum::Good;
     if !(unsure && F::recognise(frame, arrival, parsed) && common_is_right::<F>(frame)) {
-        uncommon(packet, arrival, parsed);
+        uncommon(packet, arrival, snapshot, parsed);
     }
 }
 
@@ -64,9 +80,9 @@ fn common_is_right<F: Common>(frame: &[u8]) -> bool {
 
 /// Reads any frame, header by header, in the order in which they lie.
 #[inline(never)]
-fn uncommon<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut Parsed<F>) {
+fn uncommon<F: Common>(packet: &impl Packet, arrival: Arrival, snapshot: &Snapshot, parsed: &mut Parsed<F>) {
     parsed.meaning = Meaning::NONE;
-    parsed.kind = read(packet, arrival, parsed).unwrap_or_else(|reason| {
+    parsed.kind = read(packet, arrival, snapshot, parsed).unwrap_or_else(|reason| {
         parsed.reason = reason;
         Kind::Drop
     });
@@ -75,19 +91,20 @@ fn uncommon<F: Common>(packet: &impl Packet, arrival: Arrival, parsed: &mut Pars
 fn read<F: Common>(
     packet: &impl Packet,
     arrival: Arrival,
+    snapshot: &Snapshot,
     parsed: &mut Parsed<F>,
 ) -> Result<Kind, DropReason> {
     let (frame, verify) = (packet.bytes(), arrival.verify());
     let (ethertype, l3) = ethernet::payload(frame).ok_or(DropReason::BadEthernet)?;
-    let to = ethernet::destination(frame);
+    let (to, mac) = (ethernet::destination(frame), address_here(packet, arrival, snapshot)?);
     let is_group = match ethertype {
         // About addresses of IPv4.
         ethernet::ARP if F::OTHER_ETHERTYPE == ethernet::IPV4 => return Ok(Kind::OtherFamily),
-        ethernet::ARP if to == arrival.mac() || to == Mac::BROADCAST => return Ok(Kind::Resolution),
+        ethernet::ARP if to == mac || to == Mac::BROADCAST => return Ok(Kind::Resolution),
         ethernet::ARP => return Err(DropReason::OtherMac),
         _ if ethertype == F::OTHER_ETHERTYPE => return Ok(Kind::OtherFamily),
         _ if ethertype != F::ETHERTYPE => return Err(DropReason::UnknownEthertype),
-        _ if to == arrival.mac() => false,
+        _ if to == mac => false,
         _ if F::is_asked_at(to.0) => true,
         _ => return Err(DropReason::OtherMac),
     };
@@ -139,6 +156,15 @@ fn read<F: Common>(
         Protocol::Udp => 0,
     };
     Ok(Kind::Flow)
+}
+
+/// The director's Ethernet address where a frame arrived: an interface in a VLAN may have its own.
+fn address_here(packet: &impl Packet, arrival: Arrival, snapshot: &Snapshot) -> Result<Mac, DropReason> {
+    if !ethernet::is_tagged(packet.bytes()) {
+        return Ok(arrival.mac());
+    }
+    let interface = snapshot.interface_of_vlan(packet.port(), packet.bytes());
+    interface.map(|interface| snapshot.interfaces[interface].mac).ok_or(DropReason::UnknownVlan)
 }
 
 /// What is no flow. No port verifies ICMP.

@@ -88,7 +88,7 @@ impl Known {
         // Another worker may have asked; and who shares a question has answered it.
         let is_first = origin == Origin::Port;
         // The kernel answers for own addresses where it has them.
-        let has_host = self.has_host(self.snapshot.interfaces[interface].port);
+        let has_host = self.snapshot.is_on_host(interface);
         let is_kernels = |address| has_host && matches!(self.snapshot.local_ip(address), Some(Local::Own(_)));
         let reply = question
             .filter(|it| is_first && self.answers_for(it.target, interface) && !is_kernels(it.target));

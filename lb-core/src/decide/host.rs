@@ -1,6 +1,7 @@
 //! What of the packets on a port is its host side's: everything for the director's own addresses, and what is sent to all
 //! stations. VIPs and connections never are. The kernel answers ARP, neighbour discovery and ping for own addresses
-//! there; see `hear.rs` for what it hears of neighbours.
+//! there; see `hear.rs` for what it hears of neighbours. VLANs that the director has no interface in are the host side's as well:
+//! the kernel may have its own there.
 //!
 //! What keeps routes and neighbours alive has budgets of its own, so that a flood to an own address takes nothing of it; and
 //! what neighbours say has another than what comes from farther away, where everybody can send it.
@@ -55,14 +56,18 @@ impl Known {
         if self.is_for_host(packet) { Act::Host(reason).into() } else { decision }
     }
 
-    /// Whether a frame is for the director's own addresses, or for all stations.
+    /// Whether a frame is for the director's own addresses, or for all stations; or of a VLAN that the kernel may be in.
     fn is_for_host(&self, packet: &impl Packet) -> bool {
         let frame = packet.bytes();
         let Some((ethertype, l3)) = ethernet::payload(frame) else { return false };
-        let (interface, to) =
-            (self.snapshot.interface_of(packet.port(), frame), ethernet::destination(frame));
-        if !ethernet::is_group(to) && to != self.snapshot.interfaces[interface].mac {
+        let to = ethernet::destination(frame);
+        let untagged = &self.snapshot.interfaces[self.snapshot.untagged_of(packet.port())];
+        let is_here = ethernet::is_group(to) || to == untagged.mac;
+        if !is_here || !self.is_of_host(packet) {
             return false;
+        }
+        if !self.is_known_vlan(packet) {
+            return true;
         }
         let is_own = |address: Option<IpAddr>| {
             let local = address.and_then(|address| self.snapshot.local_ip(address));
@@ -81,6 +86,20 @@ impl Known {
     #[must_use]
     pub fn has_host(&self, port: PortId) -> bool {
         self.snapshot.has_host(port)
+    }
+
+    /// Whether a frame may be a host side's: its port has one, and it is of no VLAN that the director has an interface in.
+    pub(crate) fn is_of_host(&self, packet: &impl Packet) -> bool {
+        let is_tagged = ethernet::is_tagged(packet.bytes());
+        let is_untagged =
+            || self.snapshot.is_on_host(self.snapshot.interface_of(packet.port(), packet.bytes()));
+        self.has_host(packet.port()) && (!is_tagged || !self.is_known_vlan(packet) || is_untagged())
+    }
+
+    /// Whether an interface is for the frame's VLAN, or it has none.
+    fn is_known_vlan(&self, packet: &impl Packet) -> bool {
+        let frame = packet.bytes();
+        !ethernet::is_tagged(frame) || self.snapshot.interface_of_vlan(packet.port(), frame).is_some()
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     defences::Defences,
 };
 use crate::{
+    cast::small,
     conn::connections::Connections,
     counters::DropReason,
     family::{V4, V6},
@@ -19,7 +20,7 @@ use crate::{
     ids::{ById, InterfaceId, ServerId, ServiceId},
     limits::MAX_PORTS,
     neigh::table::Neighbours,
-    packet::{Packet, WorkerId},
+    packet::{Packet, PortId, WorkerId},
     sched::load::{LoadBoard, Loads},
     service::snapshot::{Configured, Snapshot},
     time::Instant,
@@ -148,7 +149,8 @@ impl Known {
     /// Reads a packet, for those who do not deal with a burst.
     pub(crate) fn parse<F: Forwarded>(&self, packet: &impl Packet) -> Parsed<F> {
         let mut parsed = Parsed::new();
-        classify(packet, self.arrivals[usize::from(packet.port().0) % MAX_PORTS], &mut parsed);
+        let arrival = self.arrivals[usize::from(packet.port().0) % MAX_PORTS];
+        classify(packet, arrival, &self.snapshot, &mut parsed);
         if parsed.kind.is_flow() {
             parsed.place = F::connections(self).place(parsed.key);
         }
@@ -182,8 +184,9 @@ impl Known {
 /// What is known of each port that packets arrive on.
 pub(crate) fn arrivals(snapshot: &Snapshot) -> [Arrival; MAX_PORTS] {
     std::array::from_fn(|port| {
-        let interface = snapshot.interfaces.iter().find(|interface| usize::from(interface.port.0) == port);
-        let mac = interface.map(|interface| interface.mac).unwrap_or_default();
+        let untagged = snapshot.interfaces.get(snapshot.untagged_of(PortId(small(port))));
+        let of_port = untagged.filter(|interface| usize::from(interface.port.0) == port);
+        let mac = of_port.map(|interface| interface.mac).unwrap_or_default();
         Arrival::new(mac, snapshot.verify_checksums)
     })
 }

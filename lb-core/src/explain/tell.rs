@@ -28,7 +28,7 @@ use crate::{
     time::Duration,
     worker::{
         Worker,
-        send::{Delivery, address},
+        send::{Delivery, address, untag},
     },
 };
 
@@ -159,7 +159,7 @@ impl<F: Forwarded> Story<F> {
             }
             Act::Host(otherwise) => self.given_to_kernel(&worker.known, otherwise),
             Act::HandOver(to, why) => Outcome::HandedOver(to, why),
-            Act::Refuse(refusal) => self.refused(&refusal),
+            Act::Refuse(refusal) => self.refused(&worker.known, &refusal),
             Act::Pass(pass) => self.passed(worker, &pass),
             Act::Relay(relay) => self.relayed(worker, &relay),
             Act::Narrow(report) => {
@@ -183,7 +183,7 @@ impl<F: Forwarded> Story<F> {
 
     /// It is the host side's, if its port has one.
     fn given_to_kernel(&mut self, known: &Known, otherwise: DropReason) -> Outcome {
-        if !known.has_host(self.packet.port()) {
+        if !known.is_of_host(&self.packet) {
             return self.dropped(otherwise);
         }
         self.say(Stage::Service, "for the director itself: the host side of the port gets it");
@@ -231,7 +231,7 @@ impl<F: Forwarded> Story<F> {
     }
 
     /// The packet is refused.
-    fn refused(&mut self, refusal: &Refusal<F>) -> Outcome {
+    fn refused(&mut self, known: &Known, refusal: &Refusal<F>) -> Outcome {
         let (at, reason) = (self.parsed.at, refusal.reason);
         match (refusal.answer, reason) {
             (Answer::Error(_, Problem::TooBig(mtu)), DropReason::TooBig) => {
@@ -270,7 +270,7 @@ impl<F: Forwarded> Story<F> {
             Answer::Echo => "a ping to one of the director's addresses".to_owned(),
         };
         self.say(if refusal.answer == Answer::Echo { Stage::Service } else { Stage::Method }, text);
-        Outcome::Answered { frame: self.packet.bytes().to_vec() }
+        self.answered(known)
     }
 
     fn passed<P: Packet>(&mut self, worker: &Worker<P>, pass: &Pass) -> Outcome {
@@ -373,7 +373,7 @@ impl<F: Forwarded> Story<F> {
     /// The packet is finished but for its Ethernet addresses.
     fn delivered<P: Packet>(&mut self, worker: &Worker<P>, next: Next) -> Outcome {
         let known = &worker.known;
-        known.untag(&mut self.packet);
+        untag(&mut self.packet);
         let (number, neighbour) = match next {
             Next::Known(number) => (number, number.and_then(|number| known.neighbours.get(number).copied())),
             Next::New(hop) => {
@@ -414,6 +414,11 @@ impl<F: Forwarded> Story<F> {
         Outcome::Dropped(reason)
     }
 
+    fn answered(&mut self, known: &Known) -> Outcome {
+        known.retag(&mut self.packet);
+        Outcome::Answered { frame: self.packet.bytes().to_vec() }
+    }
+
     fn heard(&mut self, known: &Known, hear: &Hear) -> Outcome {
         let claim = hear.claim;
         if hear.neighbour.is_some() {
@@ -423,10 +428,10 @@ impl<F: Forwarded> Story<F> {
             let subject = answer.resolution.subject();
             self.say(
                 Stage::Service,
-                format!("asks for {subject}, which belongs to this director on this port"),
+                format!("asks for {subject}, which belongs to this director on this network"),
             );
             return match hear.write_answer(&mut self.packet) {
-                true => Outcome::Answered { frame: self.packet.bytes().to_vec() },
+                true => self.answered(known),
                 false => Outcome::Dropped(DropReason::NoHeadroom),
             };
         }

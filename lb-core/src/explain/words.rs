@@ -32,6 +32,28 @@ pub(super) fn port_name(snapshot: &Snapshot, port: PortId) -> String {
     plan.map_or_else(|| format!("port {}", port.0), |plan| plan.name.clone())
 }
 
+/// Where a frame is: the port, or its interface in a VLAN.
+fn place(snapshot: &Snapshot, port: PortId, frame: &[u8]) -> String {
+    let name = port_name(snapshot, port);
+    if !ethernet::is_tagged(frame) {
+        return name;
+    }
+    let vlans = tags(frame);
+    match snapshot.interface_of_vlan(port, frame).map(|interface| &snapshot.interfaces[interface]) {
+        Some(on) if !on.tags.is_empty() => format!("{} ({vlans} on {name})", on.name),
+        _ => format!("{name} ({vlans})"),
+    }
+}
+
+/// The VLANs of a frame, from the outer one.
+fn tags(frame: &[u8]) -> String {
+    let vlans = ethernet::vlans(frame).unwrap_or_default();
+    match (vlans >> 16, vlans & 0xffff) {
+        (0, id) => format!("VLAN {id}"),
+        (service, id) => format!("VLAN {id} in {service}"),
+    }
+}
+
 /// What arrived, and where.
 pub(super) fn arrival<F: Family>(
     snapshot: &Snapshot,
@@ -39,7 +61,7 @@ pub(super) fn arrival<F: Family>(
     parsed: &Parsed<F>,
     origin: Origin,
 ) -> String {
-    let port = port_name(snapshot, packet.port());
+    let port = place(snapshot, packet.port(), packet.bytes());
     let how = if origin == Origin::Worker { "handed over; arrived on" } else { "arrives on" };
     let frame = packet.bytes();
     let what = match parsed.kind {
@@ -236,7 +258,7 @@ pub(super) fn outcome(snapshot: &Snapshot, outcome: &Outcome, arrived_on: PortId
     match outcome {
         Outcome::Sent { port, frame } => {
             let (to, from) = (ethernet::destination(frame), ethernet::source(frame));
-            let port = port_name(snapshot, *port);
+            let port = place(snapshot, *port, frame);
             format!("sent on {port}: {from} > {to}, {} bytes", frame.len())
         }
         Outcome::Waits { port, next_hop, .. } => {
@@ -245,7 +267,7 @@ pub(super) fn outcome(snapshot: &Snapshot, outcome: &Outcome, arrived_on: PortId
                 port_name(snapshot, *port)
             )
         }
-        Outcome::Answered { .. } => format!("answered, on {}", port_name(snapshot, arrived_on)),
+        Outcome::Answered { frame } => format!("answered, on {}", place(snapshot, arrived_on, frame)),
         Outcome::HandedOver(worker, why) => format!("handed over to worker {} ({})", worker.0, why.name()),
         Outcome::Host => "received by the director itself".into(),
         Outcome::Dropped(reason) => format!("dropped: {}: {}", reason.name(), reason.explanation()),

@@ -11,8 +11,10 @@ use super::{
 use crate::{
     cast::{count32, small},
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
-    limits::{MAX_LOCAL_ADDRESSES, MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
+    limits::{MAX_INTERFACES, MAX_LOCAL_ADDRESSES, MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
+    packet::PortId,
     sched::{self, Candidate, footprint::Footprint, kind::SchedulerKind, start::Start, tables::Tables},
+    wire::ethernet::Vlans,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -70,6 +72,7 @@ type Before<'a> = Option<(&'a Snapshot, &'a dyn Fn(Numbered) -> bool)>;
 
 fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, SnapshotError> {
     check("ports", plan.ports.len(), MAX_PORTS)?;
+    check("interfaces", plan.interfaces.len(), MAX_INTERFACES)?;
     check("services", plan.services.len(), MAX_SERVICES)?;
     check("servers", plan.services.iter().map(|service| service.servers.len()).sum(), MAX_SERVERS)?;
     let routing = Routing::new(&plan.interfaces, &plan.routes);
@@ -117,6 +120,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         v6: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
         by_key: order.iter().map(|&id| (services[id].key(), id)).collect(),
         untagged: untagged(&plan.interfaces),
+        vlans: vlans(&plan.interfaces),
         server_ports: server_ports(&plan.interfaces, &servers),
         nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
         ports: plan.ports.clone(),
@@ -390,6 +394,15 @@ fn untagged(interfaces: &[InterfacePlan]) -> [InterfaceId; MAX_PORTS] {
             .min_by_key(|(_, on)| on.tags.as_bytes().len())
             .map_or(InterfaceId(0), |(at, _)| InterfaceId(small(at)))
     })
+}
+
+/// The interfaces in VLANs by port and VLANs, in order.
+fn vlans(interfaces: &[InterfacePlan]) -> Vec<((PortId, Vlans), InterfaceId)> {
+    let tagged = interfaces.iter().enumerate().filter(|(_, on)| !on.tags.is_empty());
+    let mut vlans: Vec<_> =
+        tagged.map(|(at, on)| ((on.port, on.tags.vlans()), InterfaceId(small(at)))).collect();
+    vlans.sort_unstable();
+    vlans
 }
 
 /// The ports that servers are behind; those of servers that are gone count, as their packets may be on their way.

@@ -5,7 +5,7 @@ use super::{
     address::no_host,
     key::ServiceKey,
     owners::{Owners, Use, all},
-    plan::{InterfacePlan, Method, Plan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
+    plan::{InterfacePlan, Method, Plan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
     reach::{Claim, overlaps},
     routing::Routing,
 };
@@ -98,7 +98,7 @@ pub enum PlanError {
     #[error("{0} is not a network of single hosts")]
     NotRouted(IpNet),
     /// A route leads to a network that an interface is on, so that it is never used.
-    #[error("{to} is attached to port {interface:?}, which comes first")]
+    #[error("{to} is attached to {interface}, which comes first")]
     RouteToAttached {
         /// The network.
         to: IpNet,
@@ -106,8 +106,33 @@ pub enum PlanError {
         interface: String,
     },
     /// A router has to be reached directly.
-    #[error("router {0} is on no attached network: `show routes` lists them")]
+    #[error(
+        "router {0} is on no attached network: `show routes` lists them; or name the interface that it is behind"
+    )]
     RouterNotAttached(IpAddr),
+    /// Every link has such an address.
+    #[error("router {0} has the address of one link: name the interface that it is behind")]
+    RouterOfSomeLink(IpAddr),
+    /// A router is said to be elsewhere than its address is.
+    #[error("router {via} is on the network of {other}, not behind {interface}")]
+    RouterElsewhere {
+        /// The router.
+        via: IpAddr,
+        /// Where its address is.
+        other: String,
+        /// Where it is said to be.
+        interface: String,
+    },
+    /// An interface without addresses of a family asks nobody of that family.
+    #[error("{interface} has no {family} address to ask router {via} from: add one to its `addresses`")]
+    NoAddressToAskFrom {
+        /// The router.
+        via: IpAddr,
+        /// Its family.
+        family: &'static str,
+        /// Where it is said to be.
+        interface: String,
+    },
     /// A port is 0.
     #[error("port 0 is not valid")]
     PortZero,
@@ -280,7 +305,9 @@ fn check_address(
     }
     // The kernel's addresses are its own business.
     let is_broadcast = routing.is_broadcast(address) || no_host(address).is_some();
-    if is_broadcast && !matches!(wanted, Use::Port(_) | Use::CheckSource(_)) {
+    let is_router = matches!(wanted, Use::Router(_)) && is_of_some_link(address);
+    if is_broadcast && !is_router && !matches!(wanted, Use::Port(_) | Use::Interface(_) | Use::CheckSource(_))
+    {
         return Err(PlanError::NotAHost { address, wanted: wanted.to_string() });
     }
     Ok(())
@@ -336,13 +363,37 @@ fn check_routes(plan: &Plan, routing: &Routing) -> Result<(), PlanError> {
         }
         let is_attached_to = |network: &IpNet| network.trunc() == route.to;
         if let Some(on) = plan.interfaces.iter().find(|on| on.addresses.iter().any(is_attached_to)) {
-            return Err(PlanError::RouteToAttached { to: route.to, interface: on.name.clone() });
+            return Err(PlanError::RouteToAttached { to: route.to, interface: on.shown() });
         }
-        if routing.attached(route.via).is_none() {
-            return Err(PlanError::RouterNotAttached(route.via));
-        }
+        check_router(plan, routing, route)?;
     }
     Ok(())
+}
+
+fn check_router(plan: &Plan, routing: &Routing, route: &RoutePlan) -> Result<(), PlanError> {
+    let (via, attached) = (route.via, routing.attached(route.via));
+    let Some(id) = route.interface else {
+        return match attached {
+            _ if is_of_some_link(via) => Err(PlanError::RouterOfSomeLink(via)),
+            Some(_) => Ok(()),
+            None => Err(PlanError::RouterNotAttached(via)),
+        };
+    };
+    let shown = |id| plan.interface(id).map(InterfacePlan::shown).unwrap_or_default();
+    if let Some(other) = attached.filter(|other| *other != id) {
+        return Err(PlanError::RouterElsewhere { via, other: shown(other), interface: shown(id) });
+    }
+    if plan.interface(id).is_none_or(|on| !on.has_family_of(via)) {
+        let family = if via.is_ipv4() { "IPv4" } else { "IPv6" };
+        return Err(PlanError::NoAddressToAskFrom { via, family, interface: shown(id) });
+    }
+    Ok(())
+}
+
+/// Whether every link can have the address, so that it alone does not tell where it is.
+#[must_use]
+pub const fn is_of_some_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// A route's destination as operators write it.

@@ -10,6 +10,8 @@ use std::{collections::HashMap, fmt, net::IpAddr};
 pub enum Use<'a> {
     /// The port of that name has it.
     Port(&'a str),
+    /// The interface of that name, in a VLAN, has it.
+    Interface(&'a str),
     /// Tunnel headers come from it.
     Tunnel,
     /// The route to there leads through it.
@@ -64,7 +66,7 @@ impl Role {
 impl Use<'_> {
     const fn role(self) -> Role {
         match self {
-            Use::Port(_) => Role::Own,
+            Use::Port(_) | Use::Interface(_) => Role::Own,
             Use::Tunnel => Role::Tunnel,
             Use::Router(_) => Role::Router,
             Use::Vip(_) | Use::ListedVip => Role::Vip,
@@ -79,6 +81,7 @@ impl fmt::Display for Use<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Use::Port(name) => write!(f, "the address of port {name:?}"),
+            Use::Interface(name) => write!(f, "the address of interface {name:?}"),
             Use::Tunnel => f.write_str("the tunnel's local address"),
             Use::Router(IpNet::V4(to)) if to.prefix_len() == 0 => {
                 f.write_str("the router of the default route")
@@ -141,10 +144,10 @@ pub(super) fn all(plan: &Plan) -> impl Iterator<Item = (IpAddr, Use<'_>)> {
 
 /// The same without servers.
 fn few(plan: &Plan) -> impl Iterator<Item = (IpAddr, Use<'_>)> {
-    let own = plan
-        .interfaces
-        .iter()
-        .flat_map(|on| on.addresses.iter().map(move |network| (network.addr(), Use::Port(&on.name))));
+    let own = plan.interfaces.iter().flat_map(|on| {
+        let by = if on.tags.is_empty() { Use::Port(&on.name) } else { Use::Interface(&on.name) };
+        on.addresses.iter().map(move |network| (network.addr(), by))
+    });
     let tunnel = plan.tunnel_local.map(|local| (local, Use::Tunnel));
     let routers = plan.routes.iter().map(|route| (route.via, Use::Router(route.to)));
     let of_services = plan

@@ -71,6 +71,8 @@ struct Attached<N: Network> {
 struct Route<N: Network> {
     to: N,
     via: N::Address,
+    /// Where the router is, if no network says so.
+    interface: Option<InterfaceId>,
 }
 
 /// The routes of one family, longest prefix first.
@@ -93,16 +95,16 @@ impl<N: Network> Table<N> {
         let route = self.routes.iter().find(|route| route.to.contains(to));
         match (direct, route) {
             (Some(direct), Some(route)) if route.to.prefix_len() > direct.network.prefix_len() => {
-                self.router(route.via)
+                self.router(route)
             }
             (Some(direct), _) => Some(NextHop { interface: direct.interface, address: to.into() }),
-            (None, Some(route)) => self.router(route.via),
+            (None, Some(route)) => self.router(route),
             (None, None) => None,
         }
     }
 
     fn gateways(&self) -> impl Iterator<Item = NextHop> {
-        self.routes.iter().filter_map(|route| self.router(route.via))
+        self.routes.iter().filter_map(|route| self.router(route))
     }
 
     #[inline]
@@ -117,8 +119,10 @@ impl<N: Network> Table<N> {
     }
 
     #[inline]
-    fn router(&self, via: N::Address) -> Option<NextHop> {
-        self.attached_to(via).map(|entry| NextHop { interface: entry.interface, address: via.into() })
+    fn router(&self, route: &Route<N>) -> Option<NextHop> {
+        let attached = || self.attached_to(route.via).map(|entry| entry.interface);
+        let interface = route.interface.or_else(attached)?;
+        Some(NextHop { interface, address: route.via.into() })
     }
 }
 
@@ -155,9 +159,10 @@ impl Routing {
         }
         let (mut routes_v4, mut routes_v6) = (Vec::new(), Vec::new());
         for route in routes {
+            let interface = route.interface;
             match (route.to, route.via) {
-                (IpNet::V4(to), IpAddr::V4(via)) => routes_v4.push(Route { to, via }),
-                (IpNet::V6(to), IpAddr::V6(via)) => routes_v6.push(Route { to, via }),
+                (IpNet::V4(to), IpAddr::V4(via)) => routes_v4.push(Route { to, via, interface }),
+                (IpNet::V6(to), IpAddr::V6(via)) => routes_v6.push(Route { to, via, interface }),
                 // A router of the other family: refused where plans are checked.
                 _ => {}
             }
@@ -226,7 +231,7 @@ mod tests {
             interface("wan", &["192.0.2.1/24", "192.0.2.129/25", "2001:db8:1::1/64"]),
             interface("lan", &["198.51.100.1/24", "2001:db8:2::1/64"]),
         ];
-        let route = |to: &str, via: &str| RoutePlan { to: to.parse().unwrap(), via: via.parse().unwrap() };
+        let route = |to: &str, via: &str| RoutePlan::new(to.parse().unwrap(), via.parse().unwrap());
         let routes = [
             route("0.0.0.0/0", "192.0.2.254"),
             route("203.0.113.0/24", "198.51.100.2"),
@@ -235,6 +240,7 @@ mod tests {
             route("::/0", "2001:db8:1::fe"),
             route("2001:db8:9::/48", "2001:db8:2::2"),
             route("2001:db8:8::/48", "192.0.2.9"),
+            RoutePlan { interface: Some(InterfaceId(1)), ..route("2001:db8:7::/48", "fe80::9") },
         ];
         Routing::new(&interfaces, &routes)
     }
@@ -256,6 +262,7 @@ mod tests {
         assert_eq!(hop("2001:db8:9::5"), is(1, "2001:db8:2::2"));
         assert_eq!(hop("2001:db8:77::1"), is(0, "2001:db8:1::fe"));
         assert_eq!(hop("2001:db8:8::1"), is(0, "2001:db8:1::fe"), "not by a router of the other family");
+        assert_eq!(hop("2001:db8:7::1"), is(1, "fe80::9"), "a router that no network tells of");
         assert_eq!(
             hop("fe80::1"),
             is(0, "2001:db8:1::fe"),

@@ -18,7 +18,7 @@ use crate::{
     limits::MAX_PORTS,
     packet::PortId,
     sched::Scheduler,
-    wire::ethernet,
+    wire::ethernet::{self, Vlans},
 };
 use std::{collections::HashMap, net::IpAddr};
 use thiserror::Error;
@@ -88,6 +88,8 @@ pub struct Snapshot {
     pub interfaces: ById<InterfaceId, InterfacePlan>,
     /// By port: the interface that untagged frames are for; if it has none, any of its own.
     pub(super) untagged: [InterfaceId; MAX_PORTS],
+    /// The interfaces in VLANs by port and VLANs, in order.
+    pub(super) vlans: Vec<((PortId, Vlans), InterfaceId)>,
     /// How many there were before it.
     pub generation: u64,
     /// Where packets go.
@@ -233,19 +235,33 @@ impl Snapshot {
         is_told.then_some(sole)
     }
 
-    /// The interface that a frame which arrived on a port is for: that of its VLAN, else the untagged one, which takes
-    /// frames of VLANs that nobody has configured as they are.
+    /// The interface that a frame which arrived on a port is for: that of its VLAN, or the untagged one. Frames of other
+    /// VLANs have been dropped.
     #[inline]
     #[must_use]
     pub fn interface_of(&self, port: PortId, frame: &[u8]) -> InterfaceId {
         let of_vlan = if ethernet::is_tagged(frame) { self.interface_of_vlan(port, frame) } else { None };
-        of_vlan.unwrap_or(self.untagged[usize::from(port.0) % MAX_PORTS])
+        of_vlan.unwrap_or_else(|| self.untagged_of(port))
     }
 
+    /// The interface that untagged frames of a port are for.
+    #[inline]
+    #[must_use]
+    pub fn untagged_of(&self, port: PortId) -> InterfaceId {
+        self.untagged[usize::from(port.0) % MAX_PORTS]
+    }
+
+    /// The interface that a tagged frame is for. `None` if it is of a VLAN that none is in, or cannot be read.
     #[cold]
-    fn interface_of_vlan(&self, port: PortId, frame: &[u8]) -> Option<InterfaceId> {
-        let is_it = |interface: &InterfacePlan| interface.port == port && interface.tags.are_of(frame);
-        self.interfaces.numbered().find(|(_, interface)| is_it(interface)).map(|(id, _)| id)
+    #[must_use]
+    pub fn interface_of_vlan(&self, port: PortId, frame: &[u8]) -> Option<InterfaceId> {
+        match ethernet::vlans(frame)? {
+            ethernet::UNTAGGED => Some(self.untagged_of(port)),
+            vlans => {
+                let at = self.vlans.binary_search_by_key(&(port, vlans), |(of, _)| *of).ok()?;
+                Some(self.vlans[at].1)
+            }
+        }
     }
 
     /// Whether a port has a host side.
@@ -253,6 +269,14 @@ impl Snapshot {
     #[must_use]
     pub fn has_host(&self, port: PortId) -> bool {
         self.host_ports[usize::from(port.0) % MAX_PORTS]
+    }
+
+    /// Whether the kernel has an interface's own addresses: its port has a host side, which is on the untagged network.
+    #[inline]
+    #[must_use]
+    pub fn is_on_host(&self, interface: InterfaceId) -> bool {
+        let on = &self.interfaces[interface];
+        on.tags.is_empty() && self.has_host(on.port)
     }
 
     /// Whether servers are behind a port.

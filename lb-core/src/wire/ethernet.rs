@@ -76,6 +76,28 @@ impl Tags {
         Tags::NONE.with(SERVICE_VLAN, service).with(VLAN, customer)
     }
 
+    /// The same of none, one or two VLANs; the outer one first.
+    #[must_use]
+    pub fn of(ids: &[u16]) -> Option<Self> {
+        match *ids {
+            [] => Some(Tags::NONE),
+            [id] => Some(Tags::vlan(id)),
+            [service, customer] => Some(Tags::stacked(service, customer)),
+            _ => None,
+        }
+    }
+
+    /// The VLANs' numbers; the outer one first.
+    pub fn ids(&self) -> impl Iterator<Item = u16> {
+        self.as_bytes().chunks(TAG_LEN).map(|tag| get16(tag, 2) & VLAN_ID)
+    }
+
+    /// The same as one number.
+    #[must_use]
+    pub fn vlans(&self) -> Vlans {
+        vlans_of(self.as_bytes())
+    }
+
     /// As they stand in a frame.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -89,15 +111,6 @@ impl Tags {
         self.len == 0
     }
 
-    /// Whether a frame is of these VLANs and no others. Priorities do not count.
-    #[must_use]
-    pub fn are_of(&self, frame: &[u8]) -> bool {
-        let Some((_, end)) = payload(frame) else { return false };
-        let vlan = |tag: &[u8]| (get16(tag, 0), get16(tag, 2) & VLAN_ID);
-        let tags = frame[ADDRESSES_LEN..end - ETHERTYPE_LEN].chunks(TAG_LEN).map(vlan);
-        self.as_bytes().chunks(TAG_LEN).map(vlan).eq(tags)
-    }
-
     fn with(mut self, ethertype: u16, vlan: u16) -> Self {
         let at = self.len;
         put16(&mut self.bytes, at, ethertype);
@@ -105,6 +118,25 @@ impl Tags {
         self.len += TAG_LEN;
         self
     }
+}
+
+/// Which VLANs a frame is of, as one number: [`UNTAGGED`], or each VLAN's in 16 bits, the inner one last. Priorities do not
+/// count, and neither does which EtherType a tag has: switches write either for a service provider's, and a port that takes a
+/// tag off for its driver to put it back forgets which it was.
+pub type Vlans = u32;
+
+/// Of no VLAN. A tag that has a priority only (802.1Q 6.9.1, VLAN 0) says the same.
+pub const UNTAGGED: Vlans = 0;
+
+/// The VLANs of a frame. `None` when it is truncated, or has more tags than are read.
+#[must_use]
+pub fn vlans(frame: &[u8]) -> Option<Vlans> {
+    let (_, end) = payload(frame)?;
+    Some(vlans_of(&frame[ADDRESSES_LEN..end - ETHERTYPE_LEN]))
+}
+
+fn vlans_of(tags: &[u8]) -> Vlans {
+    tags.chunks(TAG_LEN).fold(UNTAGGED, |vlans, tag| vlans << 16 | Vlans::from(get16(tag, 2) & VLAN_ID))
 }
 
 impl fmt::Debug for Tags {
@@ -191,6 +223,14 @@ pub fn write_header(frame: &mut [u8], (to, from): (Mac, Mac), tags: Tags, ethert
     end + ETHERTYPE_LEN
 }
 
+/// Writes the EtherTypes of an interface's tags into those of a frame of its VLANs; priorities stay.
+pub fn set_tag_types(frame: &mut [u8], tags: &Tags) {
+    let in_frame = frame[ADDRESSES_LEN..].chunks_exact_mut(TAG_LEN);
+    for (own, tag) in tags.as_bytes().chunks(TAG_LEN).zip(in_frame) {
+        tag[..ETHERTYPE_LEN].copy_from_slice(&own[..ETHERTYPE_LEN]);
+    }
+}
+
 /// Writes the EtherType of an untagged frame.
 pub fn set_ethertype(frame: &mut [u8], ethertype: u16) {
     put16(frame, ADDRESSES_LEN, ethertype);
@@ -239,12 +279,16 @@ mod tests {
             frame(&[0x81, 0x00, 0x00, 0x08]),
             frame(&[0x88, 0xa8, 0x00, 0x09, 0x81, 0x00, 0x20, 0x07]),
         ];
-        let of = |tags: Tags| [&none, &one, &other, &two].map(|frame| tags.are_of(frame));
+        let of = |tags: Tags| [&none, &one, &other, &two].map(|frame| vlans(frame) == Some(tags.vlans()));
         assert_eq!(of(Tags::NONE), [true, false, false, false]);
         assert_eq!(of(Tags::vlan(7)), [false, true, false, false], "whatever its priority");
         assert_eq!(of(Tags::stacked(9, 7)), [false, false, false, true]);
         assert_eq!(Tags::stacked(9, 7).as_bytes(), [0x88, 0xa8, 0, 9, 0x81, 0, 0, 7]);
-        assert!(!Tags::NONE.are_of(&[0; 13]));
+        assert_eq!(Tags::stacked(9, 7).ids().collect::<Vec<_>>(), [9, 7]);
+        assert_eq!(vlans(&frame(&[0x81, 0x00, 0xe0, 0x00])), Some(UNTAGGED), "only a priority");
+        let either = frame(&[0x81, 0x00, 0x00, 0x09, 0x81, 0x00, 0x20, 0x07]);
+        assert_eq!(vlans(&either), Some(Tags::stacked(9, 7).vlans()), "whatever the outer tag's EtherType");
+        assert_eq!(vlans(&[0; 13]), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A packet that is not plain is decided about, and then one function here does what the decision says, whatever it is.
 //! Each packet ends in exactly one of its arms, and that is why the counters add up.
 
-use super::{Worker, witness::Witness};
+use super::{Worker, send::untag, witness::Witness};
 use crate::{
     conn::{connections::Hit, entry::Direction, state::State},
     counters::DropReason,
@@ -18,6 +18,7 @@ use crate::{
     ids::{NeighbourId, ServerId},
     packet::{Io, Packet},
     time::Instant,
+    wire::ethernet,
 };
 
 /// A packet that opens a connection which is not open yet.
@@ -43,6 +44,9 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
         witness: &mut impl Witness<P, F>,
     ) -> Option<Pending<P>> {
+        if parsed.kind != Kind::Common && origin == Origin::Port && ethernet::is_tagged(packet.bytes()) {
+            self.count_tagged(&packet);
+        }
         let mut decision = self.known.decide(now, &packet, parsed, origin);
         loop {
             witness.decided(self, &decision);
@@ -213,7 +217,7 @@ impl<P: Packet> Worker<P> {
         match forward::apply(&mut packet, at, connection, direction, outer, &mut self.last_id) {
             Ok(()) => {
                 if parsed.kind != Kind::Common {
-                    self.known.untag(&mut packet);
+                    untag(&mut packet);
                 }
                 self.send(now, packet, neighbour, io);
             }
@@ -243,7 +247,8 @@ impl<P: Packet> Worker<P> {
             Answer::Error(..) => counters.icmp_errors.bump(),
             Answer::Echo | Answer::Silence => {}
         }
-        io.transmit(packet.port(), packet);
+        self.known.retag(&mut packet);
+        self.transmit(packet.port(), packet, io);
     }
 
     /// An ICMP error goes the way of the packets that it is about. Nothing is remembered of it.
@@ -260,7 +265,7 @@ impl<P: Packet> Worker<P> {
         let outer = &self.known.backends[connection.server].outer;
         match relay.apply(&mut packet, &parsed.at, connection, outer, &mut self.last_id) {
             Ok(()) => {
-                self.known.untag(&mut packet);
+                untag(&mut packet);
                 self.send(now, packet, relay.neighbour, io);
             }
             Err(reason) => self.drop(packet, reason, io),

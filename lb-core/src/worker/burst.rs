@@ -94,7 +94,7 @@ impl<P: Packet> Worker<P> {
     /// Stage 1 for a burst.
     #[inline(never)]
     fn read<F: Staged>(&self, burst: &Burst<P>, stages: &mut [Parsed<F>; MAX_BURST]) {
-        let connections = F::connections(&self.known);
+        let (connections, snapshot) = (F::connections(&self.known), &*self.known.snapshot);
         let (mut port, mut arrival) = (PortId(u16::MAX), Arrival::default());
         for (packet, parsed) in burst.iter().zip(stages) {
             // Most bursts come from one port.
@@ -102,7 +102,7 @@ impl<P: Packet> Worker<P> {
                 port = packet.port();
                 arrival = self.known.arrivals[usize::from(port.0) % MAX_PORTS];
             }
-            recognise(packet, arrival, parsed);
+            recognise(packet, arrival, snapshot, parsed);
             if parsed.kind.is_flow() {
                 parsed.place = connections.place(parsed.key);
                 connections.prefetch_place(parsed.place);

@@ -36,7 +36,7 @@ impl<P: Packet> Worker<P> {
         otherwise: DropReason,
         io: &mut impl Io<Packet = P>,
     ) {
-        if !self.known.has_host(packet.port()) {
+        if !self.known.is_of_host(&packet) {
             return self.drop(packet, otherwise, io);
         }
         let purpose = self.known.host_purpose(packet.bytes());
@@ -58,7 +58,7 @@ impl<P: Packet> Worker<P> {
             return self.drop(packet, DropReason::TooBig, io);
         }
         packet.bytes_mut().copy_from_slice(frame);
-        io.transmit(port, packet);
+        self.transmit(port, packet, io);
     }
 
     /// Sends a whole IP packet of the director's own to a server. One for a server that is not there any more is

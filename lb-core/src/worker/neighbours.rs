@@ -31,7 +31,10 @@ impl<P: Packet> Worker<P> {
         }
         if hear.answer.is_some() {
             return match hear.write_answer(&mut packet) {
-                true => io.transmit(packet.port(), packet),
+                true => {
+                    self.known.retag(&mut packet);
+                    self.transmit(packet.port(), packet, io);
+                }
                 false => self.drop(packet, DropReason::NoHeadroom, io),
             };
         }
@@ -134,6 +137,6 @@ impl<P: Packet> Worker<P> {
         }
         let at = ethernet::write_header(packet.bytes_mut(), (to, mac), tags, said.ethertype());
         said.write(&mut packet.bytes_mut()[at..]);
-        io.transmit(port, packet);
+        self.transmit(port, packet, io);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     decide::known::Known,
     ids::NeighbourId,
     neigh::entry::{Knowledge, Neighbour, Question},
-    packet::{Io, Packet},
+    packet::{Io, Packet, PortId},
     time::Instant,
     wire::ethernet,
 };
@@ -23,15 +23,24 @@ pub(crate) enum Delivery {
 }
 
 impl Known {
-    /// Takes off the VLAN tags that a packet has because of the interface it came by. Those of a VLAN that nobody has
-    /// configured stay.
-    #[cold]
-    pub(crate) fn untag(&self, packet: &mut impl Packet) {
-        let came_by = self.snapshot.interface_of(packet.port(), packet.bytes());
-        let tags = &self.snapshot.interfaces[came_by].tags;
-        if tags.are_of(packet.bytes()) {
-            packet.trim_front(tags.as_bytes().len());
+    /// Gives an answer in the place of its question the tags of its interface: a port that takes tags off, for its driver to
+    /// put them back, forgets their EtherTypes.
+    pub(crate) fn retag(&self, packet: &mut impl Packet) {
+        let interface = match ethernet::is_tagged(packet.bytes()) {
+            true => self.snapshot.interface_of_vlan(packet.port(), packet.bytes()),
+            false => None,
+        };
+        if let Some(interface) = interface {
+            ethernet::set_tag_types(packet.bytes_mut(), &self.snapshot.interfaces[interface].tags);
         }
+    }
+}
+
+/// Takes off the VLAN tags that a packet has because of the interface it came by.
+#[cold]
+pub(crate) fn untag(packet: &mut impl Packet) {
+    if let Some((_, l3)) = ethernet::payload(packet.bytes()) {
+        packet.trim_front(l3 - ethernet::HEADER_LEN);
     }
 }
 
@@ -102,7 +111,7 @@ impl<P: Packet> Worker<P> {
         let neighbour = number.and_then(|number| self.known.neighbours.get(number));
         match neighbour.filter(|neighbour| neighbour.knowledge == Knowledge::Known) {
             Some(neighbour) if address(&mut packet, neighbour) => {
-                io.transmit(neighbour.port, packet);
+                self.transmit(neighbour.port, packet, io);
             }
             Some(_) => self.drop(packet, DropReason::NoHeadroom, io),
             None => self.send_later(now, packet, number, io),
@@ -129,6 +138,25 @@ impl<P: Packet> Worker<P> {
             Err(packet) => self.drop(packet, DropReason::WaitingFull, io),
         }
         self.ask(now, number, io);
+    }
+
+    /// Gives a packet that may be tagged to its port.
+    pub(super) fn transmit(&self, port: PortId, packet: P, io: &mut impl Io<Packet = P>) {
+        let frame = packet.bytes();
+        if ethernet::is_tagged(frame)
+            && let Some(interface) = self.known.snapshot.interface_of_vlan(port, frame)
+        {
+            self.books.counters.vlan(interface).count_sent(frame);
+        }
+        io.transmit(port, packet);
+    }
+
+    /// Counts a packet that came tagged.
+    #[cold]
+    pub(super) fn count_tagged(&self, packet: &P) {
+        if let Some(interface) = self.known.snapshot.interface_of_vlan(packet.port(), packet.bytes()) {
+            self.books.counters.vlan(interface).count_received(packet.bytes());
+        }
     }
 
     /// A packet ends here.

@@ -227,9 +227,15 @@ pub fn sound_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
         (any::<bool>(), packet6()).prop_map(move |(is_wan, packet)| (is_wan, via6(is_wan, packet))),
         (any::<bool>(), nd_frame()),
     ];
-    let ip = (frame, 0..3u16, 0..20usize).prop_map(|((is_wan, mut frame), tag, padding)| {
+    let ip = (frame, 0..6u16, 0..20usize).prop_map(|((is_wan, mut frame), tag, padding)| {
         frame.resize(frame.len() + padding, 0xee);
-        (if is_wan { WAN } else { LAN }, if tag == 1 { tagged(&frame, 7) } else { frame })
+        // A priority only, or a VLAN that nobody is in.
+        let frame = match tag {
+            0 => tagged(&frame, 0),
+            1 => tagged(&frame, 7),
+            _ => frame,
+        };
+        (if is_wan { WAN } else { LAN }, frame)
     });
     let arp = (any::<bool>(), mac(), address(), address(), any::<bool>()).prop_map(
         |(is_wan, mac, sender, target, is_request)| {

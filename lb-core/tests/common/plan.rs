@@ -52,7 +52,7 @@ pub fn network6() -> Plan {
     for (interface, own) in plan.interfaces.iter_mut().zip(["2001:db8:2::1/64", "2001:db8:1::1/64"]) {
         interface.addresses.push(own.parse().unwrap());
     }
-    plan.routes.push(RoutePlan { to: "::/0".parse().unwrap(), via: GATEWAY6.into() });
+    plan.routes.push(RoutePlan::new("::/0".parse().unwrap(), GATEWAY6.into()));
     plan
 }
 
@@ -70,7 +70,7 @@ pub fn network() -> Plan {
             interface("lan", LAN, LAN_MAC, "198.51.100.1/24"),
             interface("wan", WAN, WAN_MAC, "192.0.2.1/24"),
         ],
-        routes: vec![RoutePlan { to: "0.0.0.0/0".parse().unwrap(), via: GATEWAY.into() }],
+        routes: vec![RoutePlan::new("0.0.0.0/0".parse().unwrap(), GATEWAY.into())],
         verify_checksums: true,
         ..Plan::default()
     }

@@ -88,8 +88,8 @@ fn a_probe_is_answered() {
 
 #[test]
 fn the_answer_to_a_tagged_question_is_tagged() {
-    let line = "wan: vlan 7 arp to 192.0.2.254: 192.0.2.100 is at 02:00:00:00:00:01";
-    expect(&mut world(), WAN, &tagged(&arp_request((GATEWAY_MAC, GATEWAY), VIP), 7), line);
+    let line = "wan: vlan 0 arp to 192.0.2.254: 192.0.2.100 is at 02:00:00:00:00:01";
+    expect(&mut world(), WAN, &tagged(&arp_request((GATEWAY_MAC, GATEWAY), VIP), 0), line);
 }
 
 #[test]

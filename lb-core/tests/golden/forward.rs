@@ -147,17 +147,17 @@ fn a_tunnel_starts_at_the_configured_address() {
 }
 
 #[test]
-fn a_vlan_tag_is_kept() {
+fn a_tag_that_is_only_a_priority_is_taken_off() {
     let lines = [
-        (Method::Nat, "lan: vlan 7 203.0.113.10:4000 > 198.51.100.11:8080 tcp syn ttl 63"),
-        (Method::Dr, "lan: vlan 7 203.0.113.10:4000 > 192.0.2.100:80 tcp syn ttl 63"),
+        (Method::Nat, "lan: 203.0.113.10:4000 > 198.51.100.11:8080 tcp syn ttl 63"),
+        (Method::Dr, "lan: 203.0.113.10:4000 > 192.0.2.100:80 tcp syn ttl 63"),
         (
             Method::Tun,
-            "lan: vlan 7 198.51.100.1 > 198.51.100.11 ttl 64 [203.0.113.10:4000 > 192.0.2.100:80 tcp syn ttl 63]",
+            "lan: 198.51.100.1 > 198.51.100.11 ttl 64 [203.0.113.10:4000 > 192.0.2.100:80 tcp syn ttl 63]",
         ),
     ];
     for (method, line) in lines {
-        expect(&mut world(method), WAN, &tagged(&syn().via_gateway(), 7), line);
+        expect(&mut world(method), WAN, &tagged(&syn().via_gateway(), 0), line);
     }
 }
 
@@ -245,7 +245,7 @@ fn a_datagram_without_a_checksum_passes_although_its_port_calls_that_wrong() {
             packet.payload[6..8].fill(0);
             let with_options = packet.clone().options(&[1; 4]).via_gateway();
             let plain = packet.via_gateway();
-            for frame in [tagged(&plain, 7), plain, with_options] {
+            for frame in [tagged(&plain, 0), plain, with_options] {
                 let mut arrives = MemoryPacket::new(WAN, &frame);
                 (arrives.ipv4_checksum, arrives.l4_checksum) = (Checksum::Good, Checksum::Bad);
                 let plan = Plan { verify_checksums: verify, ..one_server(method).udp() };

@@ -11,7 +11,7 @@ use super::{
 use lb_core::{
     counters::DropReason,
     packet::Packet,
-    service::plan::{Mac, Method, Plan},
+    service::plan::{Mac, Method, Plan, Tags},
 };
 use std::net::Ipv4Addr;
 
@@ -139,4 +139,36 @@ fn what_the_kernel_sends_leaves_as_it_is() {
     worker.originate_frame(WAN, &frame, io);
     let sent = world.tick();
     assert_eq!((sent.len(), &sent[0].frame), (1, &frame));
+}
+
+#[test]
+fn vlans_are_the_kernels_unless_the_director_is_in_them() {
+    let mut plan = plan();
+    let mut dmz = interface("dmz", WAN, WAN_MAC, "198.18.0.1/24");
+    dmz.tags = Tags::vlan(8);
+    plan.interfaces.push(dmz);
+    let mut world = World::new(&plan);
+    kernel(&mut world);
+    let ping = echo([203, 0, 113, 10].into(), Ipv4Addr::new(10, 0, 0, 1)).via_gateway();
+    let question = arp_request((STRANGER, [10, 0, 0, 9].into()), [10, 0, 0, 1].into());
+    for frame in [&ping, &question] {
+        let frame = tagged(frame, 9);
+        expect_nothing(&mut world, WAN, &frame);
+        assert_eq!(kernel(&mut world), [frame]);
+    }
+    let mut elsewhere = tagged(&ping, 9);
+    elsewhere[5] = 0x77;
+    expect_nothing(&mut world, WAN, &elsewhere);
+    assert_eq!((kernel(&mut world).len(), world.dropped(DropReason::UnknownVlan)), (0, 1));
+    // Where the director is, it answers for itself.
+    let question = arp_request((STRANGER, [198, 18, 0, 9].into()), [198, 18, 0, 1].into());
+    let line = "wan: vlan 8 arp to 198.18.0.9: 198.18.0.1 is at 02:00:00:00:00:01";
+    expect(&mut world, WAN, &tagged(&question, 8), line);
+    let ping = echo([198, 18, 0, 9].into(), Ipv4Addr::new(198, 18, 0, 1)).via_gateway();
+    assert_eq!(world.receive(WAN, &tagged(&ping, 8)).len(), 1);
+    assert!(kernel(&mut world).is_empty());
+    // A tag that is only a priority is none.
+    let own = tagged(&arp_request((STRANGER, STRANGER_ADDRESS), OWN), 0);
+    expect_nothing(&mut world, WAN, &own);
+    assert_eq!(kernel(&mut world), [own]);
 }

@@ -54,9 +54,9 @@ fn a_reset_is_never_answered() {
 
 #[test]
 fn the_answer_to_a_tagged_frame_has_the_tag_and_no_padding() {
-    let mut frame = tagged(&tcp(CLIENT, "192.0.2.100:81", SYN).options(&[1; 8]).via_gateway(), 9);
+    let mut frame = tagged(&tcp(CLIENT, "192.0.2.100:81", SYN).options(&[1; 8]).via_gateway(), 0);
     frame.resize(80, 0xee);
-    let line = "wan: vlan 9 192.0.2.100:81 > 203.0.113.10:4000 tcp rst ack ttl 64";
+    let line = "wan: vlan 0 192.0.2.100:81 > 203.0.113.10:4000 tcp rst ack ttl 64";
     let sent = expect(&mut world(), WAN, &frame, line);
     assert_eq!(sent.frame.len(), 18 + 20 + 20);
 }

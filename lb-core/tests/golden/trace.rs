@@ -21,7 +21,7 @@ fn director() -> World {
             interface("wan", WAN, WAN_MAC, "202.103.106.4/24"),
             interface("lan", LAN, LAN_MAC, "172.16.0.1/24"),
         ],
-        routes: vec![RoutePlan { to: "0.0.0.0/0".parse().unwrap(), via: GATEWAY.parse().unwrap() }],
+        routes: vec![RoutePlan::new("0.0.0.0/0".parse().unwrap(), GATEWAY.parse().unwrap())],
         services: vec![web, ftp],
         verify_checksums: true,
         ..Plan::default()

@@ -15,7 +15,7 @@ pub(crate) fn readers() -> Vec<&'static str> {
 }
 
 fn forms(usage: &str) -> &'static [&'static str] {
-    const KNOWN: [(&str, &[&str]); 29] = [
+    const KNOWN: [(&str, &[&str]); 30] = [
         ("show director", &["show director"]),
         ("show events", &["show events", "show events count 3"]),
         ("show port info", &["show port info all", "show port info lan"]),
@@ -32,6 +32,7 @@ fn forms(usage: &str) -> &'static [&'static str] {
         ("count connections", &["count connections"]),
         ("show health", &["show health"]),
         ("show announced", &["show announced"]),
+        ("show interfaces", &["show interfaces"]),
         ("show local-addresses", &["show local-addresses"]),
         ("show timeouts", &["show timeouts"]),
         ("show routes", &["show routes"]),

@@ -45,6 +45,9 @@ pub enum Add {
         /// The router
         #[arg(long)]
         via: IpAddr,
+        /// The port or interface that the router is behind, where no network says so
+        #[arg(long, value_name = "PORT|INTERFACE")]
+        interface: Option<String>,
     },
 }
 
@@ -64,7 +67,7 @@ impl Add {
             Add::Server { service, server: Endpoint { address, port }, options } => {
                 Request::Services(services::Request::AddServer { service, address, port, options: options.0 })
             }
-            Add::Route { to, via } => Request::Routes(routes::Request::Add { to, via }),
+            Add::Route { to, via, interface } => Request::Routes(routes::Request::Add { to, via, interface }),
         }
     }
 }

@@ -239,6 +239,7 @@ mod tests {
         Names {
             services: vec!["web".into(), "dns".into()],
             ports: vec!["wan".into(), "lan".into()],
+            interfaces: vec!["clients".into()],
             servers: vec!["198.51.100.11:80".into(), "198.51.100.12:80".into(), "198.51.100.13:80".into()],
             workers: 2,
             schedulers: vec!["rr".into(), "wlc".into()],
@@ -316,6 +317,7 @@ mod tests {
         assert_eq!(offered("explain tcp 203.0.113.1:1 "), "192.0.2.100:80 web");
         assert_eq!(offered("show connection udp 203.0.113.1:1 "), "192.0.2.101:53 dns");
         assert_eq!(offered("delete route "), "0.0.0.0/0");
+        assert_eq!(offered("add route default via 192.0.2.254 interface "), "clients lan wan");
         assert_eq!(offered("trace remove "), "3");
         assert_eq!(offered("capture stop "), "4 5");
         assert_eq!(next("set server web 198.51.100.12").candidates[0].help, "drain, down");

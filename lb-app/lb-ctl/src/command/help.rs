@@ -78,8 +78,15 @@ pub const SECTIONS: [Section; 7] = [
     },
     Section {
         name: "network",
-        about: "routes and next hops",
-        commands: &["show routes", "add route", "delete route", "show neighbours", "show local-addresses"],
+        about: "interfaces, routes and next hops",
+        commands: &[
+            "show interfaces",
+            "show routes",
+            "add route",
+            "delete route",
+            "show neighbours",
+            "show local-addresses",
+        ],
     },
     Section {
         name: "packets",

@@ -56,6 +56,7 @@ pub(super) fn live(arg: &Arg, spot: Spot<'_>, names: &Names) -> Vec<Candidate> {
             let value_names = arg.get_value_names().unwrap_or_default();
             ports(names, value_names.iter().any(|name| name.contains("all")))
         }
+        "interface" => interfaces(names),
         "to" if !is_new => each(&names.routes, "static route"),
         "id" if verb == "trace" => numbered(&names.traces, "trace"),
         "id" => numbered(&names.captures, "capture"),
@@ -71,6 +72,12 @@ pub(super) fn ports(names: &Names, all: bool) -> Vec<Candidate> {
     let numbered =
         names.ports.iter().enumerate().map(|(id, name)| candidate(&id.to_string(), &format!("port {name}")));
     numbered.chain(all.then(|| candidate("all", "every port"))).collect()
+}
+
+/// Ports and interfaces, by name.
+fn interfaces(names: &Names) -> Vec<Candidate> {
+    let ports = names.ports.iter().map(|name| candidate(name, "port"));
+    ports.chain(names.interfaces.iter().map(|name| candidate(name, "interface in a VLAN"))).collect()
 }
 
 /// A candidate.

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     protocol::{
-        Request, connections, director, events, forward, health, local_addresses, memory, neighbours,
-        overview, ports, routes, services, timeouts, workers,
+        Request, connections, director, events, forward, health, interfaces, local_addresses, memory,
+        neighbours, overview, ports, routes, services, timeouts, workers,
     },
     render::{Columns, View},
 };
@@ -64,6 +64,8 @@ pub enum Show {
     Connection(WhichConnection),
     /// Next hops and their Ethernet addresses
     Neighbours,
+    /// Interfaces: addresses, VLANs and what was received and sent
+    Interfaces,
     /// Attached networks and static routes
     Routes,
     /// Local addresses of FullNAT: their services, ports in use and capacity
@@ -204,6 +206,7 @@ impl Show {
             }
             Show::Neighbours => (Request::Neighbours(neighbours::Request::List), View::Plain),
             Show::LocalAddresses => (Request::LocalAddresses(local_addresses::Request::List), View::Plain),
+            Show::Interfaces => (Request::Interfaces(interfaces::Request::List), View::Plain),
             Show::Routes => (Request::Routes(routes::Request::List), View::Plain),
             Show::Workers { histogram } => {
                 let view = if histogram { View::Histogram } else { View::Plain };

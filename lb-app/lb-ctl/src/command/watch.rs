@@ -25,8 +25,8 @@ pub struct Explain {
     /// Destination of the packet: an address, or a service by name
     #[arg(value_name = "DST:PORT|SERVICE", value_parser = target)]
     destination: Target,
-    /// The port it arrives on; by default the one that its source is behind
-    #[arg(id = "port", long = "in", value_name = "PORT")]
+    /// The port or interface it arrives on; by default the one that its source is behind
+    #[arg(id = "interface", long = "in", value_name = "PORT|INTERFACE")]
     port: Option<String>,
     /// Its TCP flags; by default those of the connection's next packet, or of one that opens it
     #[arg(long, value_delimiter = ',')]

@@ -132,6 +132,9 @@ pub struct Names {
     pub services: Vec<String>,
     /// Ports, by number.
     pub ports: Vec<String>,
+    /// Interfaces in VLANs.
+    #[serde(default)]
+    pub interfaces: Vec<String>,
     /// Real servers, `address:port`; the first 1,000.
     pub servers: Vec<String>,
     /// How many workers there are.

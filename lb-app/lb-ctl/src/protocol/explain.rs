@@ -19,7 +19,8 @@ pub struct Request {
     /// Its TCP flags. Without them: an acknowledgement if there is such a connection, else a SYN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Flag>,
-    /// Number or name of the port it arrives on; without it, the port that its source is behind.
+    /// Number or name of the port, or name of the interface, that it arrives on; without it, the interface that its source is
+    /// behind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
 }

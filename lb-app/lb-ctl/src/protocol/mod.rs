@@ -14,6 +14,7 @@ pub mod explain;
 pub mod forward;
 pub mod framing;
 pub mod health;
+pub mod interfaces;
 pub mod keys;
 pub mod local_addresses;
 pub mod memory;
@@ -101,6 +102,8 @@ pub enum Request {
     Connections(connections::Request),
     /// Next hops and their Ethernet addresses.
     Neighbours(neighbours::Request),
+    /// What the director is on the networks behind its ports.
+    Interfaces(interfaces::Request),
     /// Attached networks and static routes.
     Routes(routes::Request),
     /// Local addresses of FullNAT.
@@ -153,6 +156,8 @@ pub enum Reply {
     Flushed(connections::Flushed),
     /// Neighbours.
     Neighbours(neighbours::Neighbours),
+    /// Interfaces.
+    Interfaces(interfaces::Interfaces),
     /// Routes.
     Routes(routes::Routes),
     /// Local addresses of FullNAT.

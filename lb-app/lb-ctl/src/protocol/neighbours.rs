@@ -27,7 +27,7 @@ pub struct Neighbours {
 pub struct Neighbour {
     /// Its address.
     pub address: IpAddr,
-    /// The name of the port it is behind.
+    /// The name of the interface it is behind, which is that of the port where frames are untagged.
     pub port: String,
     /// `known`, `asking` or `failed`.
     pub state: String,

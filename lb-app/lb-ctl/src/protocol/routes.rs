@@ -16,8 +16,11 @@ pub enum Request {
         /// Where to.
         #[schemars(with = "String")]
         to: IpNet,
-        /// The router, which is on an attached network.
+        /// The router, which is on an attached network, or behind `interface`.
         via: IpAddr,
+        /// The name of the interface or port that the router is behind, where no network says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        interface: Option<String>,
     },
     /// Remove a static route.
     Remove {
@@ -46,7 +49,7 @@ pub struct Route {
     /// The router; none for attached networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<IpAddr>,
-    /// The name of the port; none if the router is not on an attached network.
+    /// The name of the interface, which is that of the port where frames are untagged; none if the router is not on an attached network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
     /// The director's own address there, for attached networks.

@@ -82,6 +82,7 @@ impl Renderer {
             }
             Reply::Neighbours(neighbours) => network::neighbours(&mut text, neighbours),
             Reply::LocalAddresses(list) => network::local_addresses(&mut text, list),
+            Reply::Interfaces(list) => network::interfaces(&mut text, list),
             Reply::Routes(routes) => network::routes(&mut text, routes),
             Reply::PortInfo(infos) if view == View::Summary => ports::summary(&mut text, infos),
             Reply::PortInfo(infos) => ports::infos(&mut text, infos),

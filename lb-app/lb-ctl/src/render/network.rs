@@ -1,6 +1,8 @@
-//! Neighbours and routes, as `ip` lists them, and local addresses.
+//! Interfaces, neighbours and routes, as `ip` lists them, and local addresses.
 
-use crate::protocol::{local_addresses::LocalAddresses, neighbours::Neighbours, routes::Routes};
+use crate::protocol::{
+    interfaces::Interfaces, local_addresses::LocalAddresses, neighbours::Neighbours, routes::Routes,
+};
 use std::fmt::Write;
 
 pub(super) fn neighbours(text: &mut String, neighbours: &Neighbours) {
@@ -40,6 +42,34 @@ pub(super) fn local_addresses(text: &mut String, list: &LocalAddresses) {
             text,
             "{:<16}{used:>10}{capacity:>12}{servers:>9}  {services}",
             address.address.to_string()
+        );
+    }
+}
+
+pub(super) fn interfaces(text: &mut String, list: &Interfaces) {
+    for on in &list.interfaces {
+        let state = if on.up { "up" } else { "down" };
+        let vlan = match on.vlan.as_slice() {
+            [] => "untagged".to_owned(),
+            [id] => format!("VLAN {id}"),
+            ids => format!("VLAN {}", ids.iter().rev().map(u16::to_string).collect::<Vec<_>>().join(" in ")),
+        };
+        let own = if on.own_mac { ", its own" } else { "" };
+        let _ = writeln!(
+            text,
+            "{} on port {}: {vlan}, {state}, MAC {}{own}, MTU {}",
+            on.name, on.port, on.mac, on.mtu
+        );
+        let addresses = if on.addresses.is_empty() { "none".to_owned() } else { on.addresses.join(", ") };
+        let _ = writeln!(text, "  addresses {addresses}");
+        let bytes = |bytes: Option<u64>| bytes.map_or_else(String::new, |bytes| format!(" of {bytes} bytes"));
+        let _ = writeln!(
+            text,
+            "  received {} frames{}, sent {}{}",
+            on.rx_packets,
+            bytes(on.rx_bytes),
+            on.tx_packets,
+            bytes(on.tx_bytes)
         );
     }
 }

@@ -58,6 +58,25 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
             }})],
         ),
         (
+            "show interfaces",
+            vec![json!({"interfaces": {"interfaces": [
+                {
+                    "name": "trunk", "port": "trunk", "vlan": [], "mac": "02:00:00:00:00:01", "mtu": 1_500,
+                    "addresses": [], "up": true, "rx_packets": 3, "tx_packets": 0,
+                },
+                {
+                    "name": "clients", "port": "trunk", "vlan": [100], "mac": "02:00:00:00:00:01",
+                    "mtu": 1_500, "addresses": ["192.0.2.1/24", "2001:db8::1/64"], "up": true,
+                    "rx_packets": 12, "rx_bytes": 1_234, "tx_packets": 10, "tx_bytes": 1_000,
+                },
+                {
+                    "name": "servers", "port": "trunk", "vlan": [9, 200], "mac": "02:00:00:00:00:99",
+                    "own_mac": true, "mtu": 1_400, "addresses": ["198.51.100.1/24"], "up": false,
+                    "rx_packets": 0, "rx_bytes": 0, "tx_packets": 0, "tx_bytes": 0,
+                },
+            ]}})],
+        ),
+        (
             "show local-addresses",
             vec![json!({"local-addresses": {"addresses": [
                 {

@@ -2,8 +2,8 @@
 
 use crate::config::Control;
 use lb_ctl::protocol::{
-    Request, capture, connections, director, events, forward, health, local_addresses, memory, neighbours,
-    ports, routes, services, timeouts, trace, workers,
+    Request, capture, connections, director, events, forward, health, interfaces, local_addresses, memory,
+    neighbours, ports, routes, services, timeouts, trace, workers,
 };
 use std::fmt;
 
@@ -136,6 +136,7 @@ pub(super) fn needed(request: &Request) -> Role {
         | Request::Health(health::Request::List { .. })
         | Request::Neighbours(neighbours::Request::List)
         | Request::LocalAddresses(local_addresses::Request::List)
+        | Request::Interfaces(interfaces::Request::List)
         | Request::Workers(workers::Request::List)
         | Request::Memory(memory::Request::Show | memory::Request::Tables)
         | Request::Explain(_)

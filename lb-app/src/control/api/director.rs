@@ -193,6 +193,12 @@ fn names(plane: &ControlPlane) -> Names {
     Names {
         services: plan.services.iter().take(MOST_NAMES).map(|service| service.name.clone()).collect(),
         ports: running.port_names(),
+        interfaces: plan
+            .interfaces
+            .iter()
+            .filter(|on| !on.tags.is_empty())
+            .map(|on| on.name.clone())
+            .collect(),
         servers,
         workers: running.workers.len() as u32,
         schedulers: SchedulerKind::ALL.iter().map(ToString::to_string).collect(),

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::control::{
     live::running::Running,
-    watch::{WatchError, explain::Imagined, port_called},
+    watch::{WatchError, explain::Imagined},
 };
 use lb_core::{
     explanation,
@@ -37,10 +37,10 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
     let imagined = Imagined {
         ends: Ends { protocol: meant(request.protocol), source, destination },
         flags: flags.reduce(|all, flag| all | flag),
-        port: request
+        on: request
             .port
             .as_deref()
-            .map(|port| port_called(running, port))
+            .map(|name| running.interface_called(name).ok_or_else(|| WatchError::NoPort(name.to_owned())))
             .transpose()
             .map_err(|error| refusal(&error))?,
     };

@@ -15,6 +15,7 @@ mod events;
 mod explain;
 mod forward;
 mod health;
+mod interfaces;
 mod keys;
 mod local_addresses;
 mod memory;
@@ -124,6 +125,7 @@ impl Api {
             Request::Connections(request) => connections::answer(running, request, who),
             Request::Neighbours(request) => Ok(network::neighbours(running, &request)),
             Request::Routes(request) => network::routes(running, &request, who),
+            Request::Interfaces(request) => Ok(interfaces::answer(running, &request)),
             Request::LocalAddresses(request) => Ok(local_addresses::answer(running, &request)),
             Request::Ports(request) => ports::answer(running, &self.port_baseline, request, who),
             Request::Forward(request) => {

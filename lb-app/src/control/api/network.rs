@@ -1,9 +1,10 @@
 //! Neighbours and routes.
 
-use super::answer::{Answer, change, done};
+use super::answer::{Answer, change, done, not_found};
 use crate::control::live::running::Running;
 use ipnet::IpNet;
 use lb_core::{
+    ids::InterfaceId,
     neigh::entry::Knowledge,
     service::{
         plan::{Plan, RoutePlan},
@@ -54,13 +55,22 @@ pub(super) fn neighbours(running: &Running, request: &AskNeighbours) -> Reply {
 pub(super) fn routes(running: &Running, request: &Request, who: &str) -> Answer {
     match *request {
         Request::List => Ok(Reply::Routes(list(running))),
-        Request::Add { to, via } => change(running, who, |plan| add(plan, to, via)),
+        Request::Add { to, via, ref interface } => {
+            let interface = interface.as_deref().map(|name| called(running, name)).transpose()?;
+            change(running, who, |plan| add(plan, RoutePlan { to, via, interface }))
+        }
         Request::Remove { to, via } => change(running, who, |plan| remove(plan, to, via)),
     }
 }
 
-pub(super) fn add(plan: &mut Plan, to: IpNet, via: IpAddr) -> Answer {
-    let route = RoutePlan { to, via };
+/// The interface of that name.
+fn called(running: &Running, name: &str) -> Result<InterfaceId, Refusal> {
+    let names = running.interface_names();
+    running.interface_called(name).ok_or_else(|| not_found("port or interface", name, names))
+}
+
+pub(super) fn add(plan: &mut Plan, route: RoutePlan) -> Answer {
+    let RoutePlan { to, via, .. } = route;
     if plan.routes.contains(&route) {
         return Err(Refusal::new(Code::Exists, format!("a route to {to} via {via} exists already")));
     }
@@ -92,7 +102,11 @@ fn list(running: &Running) -> Routes {
     let through = plan.routes.iter().map(|route| Route {
         to: route.to,
         via: Some(route.via),
-        port: routing.attached(route.via).and_then(|on| plan.interface(on)).map(|on| on.name.clone()),
+        port: route
+            .interface
+            .or_else(|| routing.attached(route.via))
+            .and_then(|on| plan.interface(on))
+            .map(|on| on.name.clone()),
         source: None,
     });
     Routes { routes: attached.chain(through).collect() }

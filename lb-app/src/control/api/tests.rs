@@ -8,7 +8,7 @@ use crate::{
         file::save::{first_difference, rewrite},
     },
 };
-use lb_core::service::plan::{Admin, Plan, ServerPlan};
+use lb_core::service::plan::{Admin, Plan, RoutePlan, ServerPlan};
 use lb_ctl::protocol::{
     Protocol,
     options::Options,
@@ -124,7 +124,9 @@ impl Edit {
             Edit::RemoveServer(service, address, port) => {
                 services::remove_server(plan, service, (address, port))
             }
-            Edit::AddRoute(to, via) => network::add(plan, to.parse().expect("a network"), via),
+            Edit::AddRoute(to, via) => {
+                network::add(plan, RoutePlan::new(to.parse().expect("a network"), via))
+            }
             Edit::RemoveRoute(to) => network::remove(plan, to.parse().expect("a network"), None),
             Edit::SetTimeout(service, state, ms) => timeouts::set(plan, service, state, ms),
             Edit::Save => Ok(super::answer::done()),

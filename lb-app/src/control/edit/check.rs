@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn route(to: &str, via: [u8; 4]) -> RoutePlan {
-        RoutePlan { to: to.parse().expect("a network"), via: via.into() }
+        RoutePlan::new(to.parse().expect("a network"), via.into())
     }
 
     #[test]
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(add("10.0.0.1/8", [192, 0, 2, 253]), "10.0.0.1/8 is not a network of single hosts");
         assert_eq!(
             add("10.0.0.0/8", [203, 0, 113, 1]),
-            "router 203.0.113.1 is on no attached network: `show routes` lists them"
+            "router 203.0.113.1 is on no attached network: `show routes` lists them; or name the interface that it is behind"
         );
         assert_eq!(
             add("10.0.0.0/8", [192, 0, 2, 255]),

@@ -4,13 +4,16 @@ use crate::{
     config::{
         Announce, Config, Control, Device, File,
         health::{Check, Health, Hooks, ServiceHealth, inline_check, inline_pool},
+        vlan,
     },
     control::edit::sorry::without_sorry_servers,
 };
 use lb_core::service::{
     key::ServerKey,
     option::{Effect, Opt, Value},
-    plan::{DirectorPlan, Plan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+    plan::{
+        DirectorPlan, InterfacePlan, Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS,
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -143,11 +146,7 @@ impl Difference {
         if restart.is_empty() {
             changed(restart, "order of ports", order(&old).join(", "), order(&new).join(", "));
         }
-        for on in &before.plan.interfaces {
-            if let Some(other) = after.plan.interface_named(&on.name) {
-                changed(restart, &format!("port {}: mtu", on.name), on.mtu, other.mtu);
-            }
-        }
+        compare_interfaces(restart, &before.plan, &after.plan);
     }
 
     fn compare_network(&mut self, before: &Plan, after: &Plan) {
@@ -155,13 +154,12 @@ impl Difference {
         options(live, "director", DirectorPlan::OPTIONS, &before.director, &after.director);
         for on in &before.interfaces {
             if let Some(other) = after.interface_named(&on.name) {
-                let what = format!("address of port {}", on.name);
+                let what = format!("address of {} {}", kind(on), on.name);
                 sets(live, &what, &on.addresses, &other.addresses);
             }
         }
-        let routes = |plan: &Plan| -> Vec<String> {
-            plan.routes.iter().map(|route| format!("{} via {}", route.to, route.via)).collect()
-        };
+        let routes =
+            |plan: &Plan| -> Vec<String> { plan.routes.iter().map(|route| described(plan, route)).collect() };
         sets(live, "route", &routes(before), &routes(after));
         changed(live, "workers: verify_checksums", before.verify_checksums, after.verify_checksums);
         let local =
@@ -227,6 +225,43 @@ impl Difference {
             sets(live, &format!("{name}: check of server"), &own(service), &own(other));
         }
     }
+}
+
+/// What of interfaces takes a restart: neighbours and connections know them by number, and ports are set up for them.
+fn compare_interfaces(restart: &mut Vec<Line>, before: &Plan, after: &Plan) {
+    let in_vlans = |plan: &Plan| -> Vec<String> {
+        plan.interfaces.iter().filter(|on| !on.tags.is_empty()).map(|on| on.name.clone()).collect()
+    };
+    let (old, new) = (in_vlans(before), in_vlans(after));
+    sets(restart, "interface", &old, &new);
+    if restart.is_empty() {
+        changed(restart, "order of interfaces", old.join(", "), new.join(", "));
+    }
+    let port = |plan: &Plan, on: &InterfacePlan| {
+        plan.ports.get(usize::from(on.port.0)).map(|port| port.name.clone()).unwrap_or_default()
+    };
+    let mac = |on: &InterfacePlan| on.own_mac.map_or("the port's".to_owned(), |mac| mac.to_string());
+    for on in &before.interfaces {
+        let Some(other) = after.interface_named(&on.name) else { continue };
+        let what = format!("{} {}", kind(on), on.name);
+        if !on.tags.is_empty() && !other.tags.is_empty() {
+            changed(restart, &format!("{what}: port"), port(before, on), port(after, other));
+            changed(restart, &format!("{what}: vlan"), vlan(on.tags), vlan(other.tags));
+            changed(restart, &format!("{what}: mac"), mac(on), mac(other));
+        }
+        changed(restart, &format!("{what}: mtu"), on.mtu, other.mtu);
+    }
+}
+
+/// What an interface is called.
+fn kind(on: &InterfacePlan) -> &'static str {
+    if on.tags.is_empty() { "port" } else { "interface" }
+}
+
+fn described(plan: &Plan, route: &RoutePlan) -> String {
+    let on = route.interface.and_then(|on| plan.interface(on));
+    let behind = on.map_or_else(String::new, |on| format!(" behind {}", on.name));
+    format!("{} via {}{behind}", route.to, route.via)
 }
 
 impl Line {

@@ -18,8 +18,7 @@ use std::{collections::HashMap, hash::Hash};
 pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
     let [before, running, file] = [before, running, file].map(Plan::without_health);
     let Plan {
-        // Those that run, since a change of theirs takes a restart.
-        ports: _,
+        ports,
         interfaces,
         routes,
         timeouts,
@@ -31,10 +30,19 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         director,
         host_ports: _,
     } = &file;
-    let known = before.interfaces.iter().zip(&running.interfaces).zip(interfaces);
     Plan {
-        ports: running.ports.clone(),
-        interfaces: known.map(|((before, running), file)| merge_interface(before, running, file)).collect(),
+        // Other ones take a restart, and so do other interfaces.
+        ports: if names(&running.ports, |port| &port.name).eq(names(ports, |port| &port.name)) {
+            running.ports.clone()
+        } else {
+            ports.clone()
+        },
+        interfaces: if names(&running.interfaces, |on| &on.name).eq(names(interfaces, |on| &on.name)) {
+            let known = before.interfaces.iter().zip(&running.interfaces).zip(interfaces);
+            known.map(|((before, running), file)| merge_interface(before, running, file)).collect()
+        } else {
+            interfaces.clone()
+        },
         routes: merge_all([&before.routes, &running.routes, routes], |route| route.to, merge_route),
         timeouts: merge_timeouts(&before.timeouts, &running.timeouts, timeouts),
         services: merge_all([&before.services, &running.services, services], ServicePlan::key, merge_service),
@@ -45,6 +53,10 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         host_ports: running.host_ports.clone(),
         director: merge_options(DirectorPlan::OPTIONS, &before.director, &running.director, director),
     }
+}
+
+fn names<T>(things: &[T], name: impl Fn(&T) -> &String) -> impl Iterator<Item = &String> {
+    things.iter().map(name)
 }
 
 /// What the file says now, if that is not what it said before; otherwise what runs.
@@ -77,21 +89,24 @@ fn merge_all<T: Clone + PartialEq, K: Hash + Eq>(
 }
 
 fn merge_interface(before: &InterfacePlan, running: &InterfacePlan, file: &InterfacePlan) -> InterfacePlan {
-    let InterfacePlan { name, port, tags, mac: _, addresses, mtu } = file;
+    let InterfacePlan { name, port, tags, mac: _, own_mac, addresses, mtu } = file;
     InterfacePlan {
         name: name.clone(),
         port: *port,
         tags: *tags,
         // As it turned out to be.
         mac: running.mac,
+        own_mac: *own_mac,
         addresses: last(&before.addresses, &running.addresses, addresses).clone(),
         mtu: *mtu,
     }
 }
 
 fn merge_route(before: &RoutePlan, running: &RoutePlan, file: &RoutePlan) -> RoutePlan {
-    let RoutePlan { to, via } = file;
-    RoutePlan { to: *to, via: *last(&before.via, &running.via, via) }
+    let RoutePlan { to, via: _, interface: _ } = file;
+    let router = |route: &RoutePlan| (route.via, route.interface);
+    let (via, interface) = *last(&router(before), &router(running), &router(file));
+    RoutePlan { to: *to, via, interface }
 }
 
 fn merge_vip(before: &VipPlan, running: &VipPlan, file: &VipPlan) -> VipPlan {

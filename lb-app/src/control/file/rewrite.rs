@@ -62,7 +62,7 @@ pub(super) fn write(text: &str, said: &Plan, plan: &Plan) -> Result<String, Rewr
         (&said.routes, &plan.routes),
         |route| route.to,
         |table, before, route| {
-            write_route(table, before, route);
+            write_route(table, before, route, plan);
             Ok(())
         },
     )?;
@@ -153,11 +153,15 @@ fn unplace(table: &mut Table) {
     }
 }
 
-fn write_route(table: &mut Table, before: Option<&RoutePlan>, route: &RoutePlan) {
+fn write_route(table: &mut Table, before: Option<&RoutePlan>, route: &RoutePlan, plan: &Plan) {
     if before.is_none() {
         table.insert("to", value(shown(route.to)));
     }
     assign(table, "via", route.via.to_string().into());
+    match route.interface.and_then(|on| plan.interface(on)) {
+        Some(on) => assign(table, "interface", on.name.clone().into()),
+        None => drop(table.remove("interface")),
+    }
 }
 
 /// Writes the options that are different from `before`, and of something new also what is required.

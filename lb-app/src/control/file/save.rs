@@ -263,7 +263,7 @@ servers = [
             plan.services.push(service);
             plan.services.remove(0);
             let via = [192, 0, 2, 254].into();
-            plan.routes.push(lb_core::service::plan::RoutePlan { to: "0.0.0.0/0".parse().unwrap(), via });
+            plan.routes.push(lb_core::service::plan::RoutePlan::new("0.0.0.0/0".parse().unwrap(), via));
         });
         let text = text.unwrap();
         assert!(text.starts_with("# The main director."), "{text}");

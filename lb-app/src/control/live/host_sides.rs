@@ -83,8 +83,9 @@ impl Mover {
             if *link != Some(up) && tap.set_carrier(up).is_ok() {
                 *link = Some(up);
             }
-            let wanted: Vec<IpNet> =
-                plan.interfaces_of(*port).flat_map(|interface| interface.addresses.clone()).collect();
+            // VLANs of the configuration are the director's alone.
+            let untagged = plan.interfaces_of(*port).filter(|interface| interface.tags.is_empty());
+            let wanted: Vec<IpNet> = untagged.flat_map(|interface| interface.addresses.clone()).collect();
             if *addresses == wanted {
                 continue;
             }

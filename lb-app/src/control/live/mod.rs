@@ -3,6 +3,7 @@
 //! * [`workers`]: workers from outside, and what only they know or can do.
 //! * [`running`]: the director that runs.
 //! * [`ports`]: its ports, stopped and started.
+//! * [`interfaces`]: interfaces by name, and what each moved.
 //! * [`links`]: their links, which come up and go down.
 //! * [`locals`]: local addresses of FullNAT, and their ports.
 //! * [`host_sides`]: frames between ports and the kernel, which sees what ports are by `netlink`.
@@ -10,6 +11,7 @@
 
 pub(crate) mod drops;
 pub(crate) mod host_sides;
+pub(crate) mod interfaces;
 pub(crate) mod links;
 pub(crate) mod locals;
 mod netlink;

@@ -10,10 +10,17 @@ use lb_core::{
     explanation::{Explanation, Outcome, Stage, Step, imagined as imagined_frame},
     family::{V4, V6},
     flow::key::Ends,
+    ids::InterfaceId,
     memory::MemoryPacket,
     packet::PortId,
-    service::snapshot::{Local, Snapshot},
-    wire::{ethernet::Mac, tcp},
+    service::{
+        plan::InterfacePlan,
+        snapshot::{Local, Snapshot},
+    },
+    wire::{
+        ethernet::{self, Mac},
+        tcp,
+    },
 };
 
 /// A packet that might come.
@@ -23,7 +30,7 @@ pub(crate) struct Imagined {
     /// Of TCP. Without it: an acknowledgement if there is such a connection, else a SYN.
     pub(crate) flags: Option<u8>,
     /// Where it arrives; without it, where packets with that source would come from.
-    pub(crate) port: Option<PortId>,
+    pub(crate) on: Option<InterfaceId>,
 }
 
 impl Running {
@@ -31,7 +38,8 @@ impl Running {
     /// is handed over.
     pub(crate) fn explain(&self, imagined: &Imagined) -> Result<Vec<Explanation>, Silent> {
         let snapshot = self.current().snapshot;
-        let port = imagined.port.unwrap_or_else(|| likely_port(&snapshot, imagined));
+        let on = imagined.on.unwrap_or_else(|| likely(&snapshot, imagined));
+        let InterfacePlan { port, mac, tags, .. } = snapshot.interfaces[on];
         let mut first = None;
         for worker in &self.workers {
             if worker.connection(imagined.ends)?.is_some() {
@@ -40,8 +48,8 @@ impl Running {
             }
         }
         let flags = imagined.flags.unwrap_or(if first.is_some() { tcp::ACK } else { tcp::SYN });
-        let mac = snapshot.interfaces[snapshot.interface_of(port, &[])].mac;
-        let Some(frame) = frame(mac, &imagined.ends, flags) else { return Ok(Vec::new()) };
+        let Some(mut frame) = frame(mac, &imagined.ends, flags) else { return Ok(Vec::new()) };
+        frame.splice(ethernet::ADDRESSES_LEN..ethernet::ADDRESSES_LEN, tags.as_bytes().iter().copied());
         let packet = MemoryPacket::new(port, &frame);
         let (worker, why) = self.arrival(port, &imagined.ends, first.map(|id| usize::from(id.0)));
         let mut told = vec![self.ask_to_explain(worker, &packet, Origin::Port)?];
@@ -102,12 +110,12 @@ fn frame(mac: Mac, ends: &Ends, flags: u8) -> Option<Vec<u8>> {
     v4.or_else(|| ends.key::<V6>().map(|key| imagined_frame(mac, &key, flags)))
 }
 
-/// The port on the way back to the packet's source; where there is none, that of the address it is for.
-fn likely_port(snapshot: &Snapshot, imagined: &Imagined) -> PortId {
+/// The interface on the way back to the packet's source; where there is none, that of the address it is for.
+fn likely(snapshot: &Snapshot, imagined: &Imagined) -> InterfaceId {
     let back = snapshot.routing.next_hop(imagined.ends.source.ip()).map(|hop| hop.interface);
     let local = || match snapshot.local_ip(imagined.ends.destination.ip())? {
         Local::Vip { attached, .. } | Local::Source { attached, .. } => attached,
         Local::Own(interface) => Some(interface),
     };
-    back.or_else(local).map_or(PortId(0), |interface| snapshot.interfaces[interface].port)
+    back.or_else(local).unwrap_or(InterfaceId(0))
 }

@@ -15,4 +15,3 @@ pub(crate) mod which;
 
 pub(crate) use error::WatchError;
 pub(crate) use watches::Watches;
-pub(crate) use which::port_called;

@@ -2,6 +2,9 @@
 # WAN is dpdk1, LAN is dpdk0.
 dpip addr add 10.0.0.1/16 dev dpdk0
 dpip addr add 203.0.113.2/24 dev dpdk1
+dpip vlan add storage link dpdk0 proto 802.1q id 100
+dpip addr add 10.100.0.1/24 dev storage
+dpip vlan del old
 dpip addr add 203.0.113.100/32 dev dpdk1
 dpip addr add 203.0.113.101/32 dev dpdk1
 dpip route add default via 203.0.113.1 dev dpdk1

@@ -58,14 +58,16 @@ pub struct PortPlan {
 /// One interface: what the director is on a network that a port is attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfacePlan {
-    /// The operator's name for it: that of its port, as long as there is one for each.
+    /// The operator's name for it; that of its port, if its frames are untagged.
     pub name: String,
     /// The port that its frames come from and go to.
     pub port: PortId,
     /// The VLAN tags that its frames have on that port.
     pub tags: Tags,
-    /// Its Ethernet address, which is that of its port. All zero until the port has been opened.
+    /// Its Ethernet address: its own, or that of its port. Of the port's, all zero until it has been opened.
     pub mac: Mac,
+    /// The Ethernet address that it has of its own, if it is not to have its port's.
+    pub own_mac: Option<Mac>,
     /// The director's own addresses on the network, with that network's prefix.
     pub addresses: Vec<IpNet>,
     /// Largest IPv4 packet it carries, in bytes.
@@ -81,9 +83,23 @@ impl InterfacePlan {
             port,
             tags: Tags::NONE,
             mac: Mac::default(),
+            own_mac: None,
             addresses: Vec::new(),
             mtu: 1500,
         }
+    }
+
+    /// What it is called in messages: its port, if it is that one's.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let what = if self.tags.is_empty() { "port" } else { "interface" };
+        format!("{what} {:?}", self.name)
+    }
+
+    /// Whether it has an address of the same family as `other`.
+    #[must_use]
+    pub fn has_family_of(&self, other: IpAddr) -> bool {
+        self.addresses.iter().any(|network| network.addr().is_ipv4() == other.is_ipv4())
     }
 }
 
@@ -92,8 +108,18 @@ impl InterfacePlan {
 pub struct RoutePlan {
     /// Where to.
     pub to: IpNet,
-    /// Through which router; it is on an attached network.
+    /// Through which router; it is on an attached network, or behind `interface`.
     pub via: IpAddr,
+    /// The interface that the router is behind, where no network says so: that of an address of one link is not told by it.
+    pub interface: Option<InterfaceId>,
+}
+
+impl RoutePlan {
+    /// Through a router on an attached network.
+    #[must_use]
+    pub const fn new(to: IpNet, via: IpAddr) -> Self {
+        RoutePlan { to, via, interface: None }
+    }
 }
 
 /// What to do about one VIP, whatever its services.
@@ -129,7 +155,8 @@ impl VipPlan {
 pub struct Plan {
     /// Ports; a [`PortId`] is an index into this.
     pub ports: Vec<PortPlan>,
-    /// Interfaces, at least one for each port; an [`InterfaceId`] is an index into this.
+    /// Interfaces: first those that untagged frames of each port are for, then those in VLANs. An [`InterfaceId`] is an index
+    /// into this.
     pub interfaces: Vec<InterfacePlan>,
     /// Static routes, in any order.
     pub routes: Vec<RoutePlan>,
