@@ -169,7 +169,8 @@ pub struct WorkerCounters {
     pub received: Counter,
     /// Packets that other workers handed to this one.
     pub taken_over: Counter,
-    /// Packets this worker made itself: ARP requests, announcements, health checks, copies for other workers.
+    /// Packets this worker made itself: ARP requests, announcements, health checks, copies for other workers,
+    /// segments with nothing but a header of the PROXY protocol.
     pub originated: Counter,
     /// Packets given to ports and taken by them.
     pub sent: Counter,
@@ -189,6 +190,8 @@ pub struct WorkerCounters {
     pub no_server: Counter,
     /// New connections turned away because no local port towards the server was free.
     pub ports_exhausted: Counter,
+    /// Headers of the PROXY protocol sent to servers, repeated ones included.
+    pub client_addresses: Counter,
     /// ARP packets in which another host claimed one of the director's addresses.
     pub address_conflicts: Counter,
     /// Connections created.
@@ -227,6 +230,7 @@ impl Default for WorkerCounters {
             no_buffer: counter(),
             no_server: counter(),
             ports_exhausted: counter(),
+            client_addresses: counter(),
             address_conflicts: counter(),
             created: counter(),
             ended: counter(),

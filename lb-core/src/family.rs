@@ -35,6 +35,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     const ETHERTYPE: u16;
     /// Bytes of a header without options.
     const HEADER_LEN: usize;
+    /// Where the length is in a header: of the packet, or of what is behind the header.
+    const LENGTH: usize;
     /// Where the source address is in a header.
     const SOURCE: usize;
     /// Where the destination address is in a header.

@@ -24,8 +24,8 @@ const OPS: Meaning = Note("is not supported yet: a short `timeouts = { udp = \"1
 const LAYER_7: Meaning =
     Note("is of layer 7: lb-app passes packets on and reads no requests; keep HAProxy behind it");
 const FWMARK: Meaning = Note("is `vips` and `ports` of one service here: all that is marked");
-const PROXY: Meaning =
-    Note("is not supported yet: servers see the client's address, but under `method = \"fullnat\"`");
+const PROXY: Meaning = Note("is `client_address = \"proxy-v1\"` here");
+const PROXY_V2: Meaning = Note("is `client_address = \"proxy-v2\"` here");
 const EMAIL: Meaning = Note("is not supported: let the program of `[health] hook` send mail");
 const ALPHA: Meaning = Is("check.assume_down");
 const TUNNEL: Meaning = Note("is not supported yet: tunnels are IP in IP");
@@ -139,7 +139,8 @@ const KEYS: &[(&str, Meaning)] = &[
     ("stick_table", PERSISTENCE),
     ("stick", PERSISTENCE),
     ("send_proxy", PROXY),
-    ("send_proxy_v2", PROXY),
+    ("send_proxy_v2", PROXY_V2),
+    ("proxy_protocol", PROXY_V2),
     ("timeout_client", Is("timeouts.established")),
     ("timeout_server", Is("timeouts.established")),
     ("timeout_connect", Is("timeouts.syn")),

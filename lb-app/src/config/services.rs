@@ -14,7 +14,7 @@ use lb_core::{
     service::{
         option::Value,
         owners::Use,
-        plan::{Method, SchedulerKind, ServicePlan, VipPlan, port_flag},
+        plan::{ClientAddress, Method, Protocol, SchedulerKind, ServicePlan, VipPlan, port_flag},
         reach::overlaps,
     },
 };
@@ -138,6 +138,7 @@ impl<'c, 'r> Services<'c, 'r> {
         self.check_reach(service);
         self.check_flags(service);
         self.check_local_addresses(service);
+        self.check_client_address(service);
         let mut seen = HashMap::new();
         for server in &service.servers {
             let Some(address) = server.said.at("address", server.plan.address) else { continue };
@@ -253,6 +254,25 @@ impl<'c, 'r> Services<'c, 'r> {
         if let Some(place) = service.said.place("adopt").filter(|_| service.plan.adopt) {
             let what = "fullnat cannot adopt connections: their servers know them by another local port";
             problems.add(place, Complaint::new(what, "remove it, or use nat, tun or dr"));
+        }
+    }
+
+    /// Servers are told of clients where what they answer comes back this way, and datagrams in binary.
+    fn check_client_address(&self, service: &'r raw::Service) {
+        let told = service.plan.client_address;
+        let Some(place) = service.said.place("client_address").filter(|_| told.is_told()) else { return };
+        if let Some(method) =
+            service.said.known("method", service.plan.method).filter(|method| !method.sees_replies())
+        {
+            let what = format!(
+                "is for nat and fullnat: with {method}, servers see clients' own addresses, and answer them"
+            );
+            self.problems.add(place, Complaint::new(what, "remove it"));
+        } else if told == ClientAddress::ProxyV1
+            && service.plan.reach().protocols().any(|protocol| protocol == Protocol::Udp)
+        {
+            let remedy = "use \"proxy-v2\", which datagrams can have as well";
+            self.problems.add(place, Complaint::new("\"proxy-v1\" is for tcp", remedy));
         }
     }
 

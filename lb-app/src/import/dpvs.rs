@@ -1,7 +1,7 @@
 //! DPVS: scripts that call dpip and its own ipvsadm, and dpvs.conf.
 
 use super::{
-    draft::{Draft, Place, Wrong},
+    draft::{Draft, Place, Wrong, proxy_version},
     files::Files,
     ipvsadm::Table,
     keepalived::blocks::{self, Node},
@@ -9,7 +9,10 @@ use super::{
 };
 use ipnet::IpNet;
 use lb_core::{conn::state::State, time::Duration};
-use lb_ctl::ipvsadm::{act::Act, grammar};
+use lb_ctl::ipvsadm::{
+    act::{Act, Target},
+    grammar,
+};
 use std::net::IpAddr;
 
 /// Reads the files: scripts and dpvs.conf, in any order.
@@ -55,14 +58,13 @@ const OWN_COMMANDS: [(&str, &str, &str); 11] = [
     ("-Y", "--del-whtlst", "no lists of clients here; filter before the director"),
     ("-W", "--get-whtlst", ""),
 ];
-const OWN_OPTIONS: [(&str, &str, bool, &str); 8] = [
+const OWN_OPTIONS: [(&str, &str, bool, &str); 7] = [
     ("-j", "--synproxy", true, "no SYN proxy; half-open connections make room first when the table is full"),
     ("-H", "--match", true, "services by match are not supported; write a service for each address and port"),
     ("-F", "--ifname", true, ""),
     ("", "--hash-target", true, "`mh` hashes the client's address"),
     ("", "--conn-timeout", true, "`timeouts` of the service"),
     ("", "--dest-check", true, "`check` of the service"),
-    ("", "--proxy-protocol", true, "servers see the client's address under nat, tun and dr"),
     ("", "--expire-quiescent", false, ""),
 ];
 
@@ -77,6 +79,17 @@ fn ipvsadm(mut call: Call, table: &mut Table) -> Result<(), Wrong> {
                 table.draft_mut().miss(&call.place, format!("ipvsadm {}", call.words.join(" ")), nearest);
             }
             return Ok(());
+        }
+    }
+    if let Some(at) = call.words.iter().position(|word| word == "--proxy-protocol") {
+        let taken: Vec<String> = call.words.drain(at..(at + 2).min(call.words.len())).collect();
+        let told = taken.get(1).and_then(|word| proxy_version(word));
+        match (told, target(&call)) {
+            (Some(told), Some(target)) => table.client_address(target?, told),
+            _ => {
+                let nearest = "`client_address = \"proxy-v2\"` of the service";
+                table.draft_mut().miss(&call.place, taken.join(" "), nearest);
+            }
         }
     }
     for (short, long, takes_value, nearest) in OWN_OPTIONS {
@@ -109,17 +122,23 @@ fn local_address(call: &Call, table: &mut Table) -> Result<(), Wrong> {
     };
     let address = behind(["-z", "--laddr"]).and_then(|address| address.parse::<IpAddr>().ok());
     let address = address.ok_or_else(|| place.wrong("--add-laddr needs an address: -z"))?;
-    // Which service, as any other command says it.
-    let target = [["-t", "--tcp-service"], ["-u", "--udp-service"]]
-        .into_iter()
-        .find_map(|names| behind(names).map(|endpoint| ["-D", names[0], endpoint].map(str::to_owned)));
-    let target = target.ok_or_else(|| place.wrong("--add-laddr needs a service: -t or -u"))?;
-    match grammar::parse(&target) {
-        Ok(Act::DeleteService(target)) => table.local_address(target, address),
-        Ok(_) => {}
-        Err(what) => return Err(place.wrong(what)),
-    }
+    let target = target(call).ok_or_else(|| place.wrong("--add-laddr needs a service: -t or -u"))?;
+    table.local_address(target?, address);
     Ok(())
+}
+
+/// Which service a call is about, as any other command says it.
+fn target(call: &Call) -> Option<Result<Target, Wrong>> {
+    let Call { place, words, .. } = call;
+    let named = [["-t", "--tcp-service"], ["-u", "--udp-service"]].into_iter().find_map(|names| {
+        let at = words.iter().position(|word| names.contains(&word.as_str()))?;
+        Some(["-D", names[0], words.get(at + 1)?].map(str::to_owned))
+    })?;
+    Some(match grammar::parse(&named) {
+        Ok(Act::DeleteService(target)) => Ok(target),
+        Ok(_) => Err(place.wrong("names no service")),
+        Err(what) => Err(place.wrong(what)),
+    })
 }
 
 /// `dpip OBJECT VERB ...`

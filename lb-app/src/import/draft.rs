@@ -8,9 +8,9 @@ use ipnet::IpNet;
 use lb_core::{
     conn::timeouts::Timeouts,
     service::{
-        key::ServiceKey,
+        key::{Protocol, ServiceKey},
         option::{Kind, Value},
-        plan::{Method, ServerPlan, ServicePlan},
+        plan::{ClientAddress, Method, ServerPlan, ServicePlan},
         reach::PortRange,
     },
 };
@@ -334,6 +334,36 @@ pub(super) fn scheduler(word: &str) -> Option<(&'static str, Option<&'static str
 /// Whether a method reaches servers on attached networks only, and so says which networks these are.
 pub(super) fn is_local(method: Method) -> bool {
     method.is_link_local() || method.rewrites_endpoints()
+}
+
+/// What a version of the PROXY protocol is here, as DPVS writes it.
+pub(super) fn proxy_version(word: &str) -> Option<ClientAddress> {
+    // An "insecure" one lets clients' own headers stand instead, which are data here.
+    match word.trim_end_matches("-insecure") {
+        "v1" => Some(ClientAddress::ProxyV1),
+        "v2" => Some(ClientAddress::ProxyV2),
+        _ => None,
+    }
+}
+
+/// How servers are told of clients, if the service's method and protocol allow it.
+pub(super) fn client_address(
+    place: &Place,
+    (key, method): (&ServiceKey, Method),
+    told: ClientAddress,
+    draft: &mut Draft,
+) -> ClientAddress {
+    let nearest = if !method.sees_replies() {
+        "servers see the client's address anyway"
+    } else if told == ClientAddress::ProxyV1 && key.protocol == Protocol::Udp {
+        "`client_address = \"proxy-v2\"` is for datagrams as well"
+    } else {
+        return told;
+    };
+    if told.is_told() {
+        draft.miss(place, format!("the PROXY protocol of {key} under {method}"), nearest);
+    }
+    ClientAddress::Packets
 }
 
 /// FullNAT, or the nearest thing where nothing says from which addresses.

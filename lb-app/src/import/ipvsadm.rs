@@ -1,7 +1,7 @@
 //! What `ipvsadm -S -n` prints, what `ipvsadm -R` reads, and scripts that call ipvsadm.
 
 use super::{
-    draft::{Draft, Place, Server, Service, Wrong, full_nat, name_of, scheduler},
+    draft::{Draft, Place, Server, Service, Wrong, client_address, full_nat, name_of, scheduler},
     files::Files,
     script::{self, Call},
 };
@@ -10,7 +10,7 @@ use lb_core::{
     conn::state::State,
     service::{
         key::{Protocol, ServiceKey},
-        plan::{Method, SchedulerKind, ServerPlan, ServicePlan},
+        plan::{ClientAddress, Method, SchedulerKind, ServerPlan, ServicePlan},
     },
     time::Duration,
 };
@@ -54,6 +54,8 @@ pub(super) struct Table {
     services: HashMap<Target, Entry>,
     /// Local addresses of DPVS's FullNAT.
     local: HashMap<Target, Vec<IpAddr>>,
+    /// How DPVS's services tell their servers of clients.
+    told: HashMap<Target, ClientAddress>,
 }
 
 /// A service in the table.
@@ -91,6 +93,11 @@ impl Table {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
+    }
+
+    /// How a service tells its servers of clients.
+    pub(super) fn client_address(&mut self, target: Target, told: ClientAddress) {
+        self.told.insert(target, told);
     }
 
     /// One call of ipvsadm.
@@ -170,14 +177,15 @@ impl Table {
         for target in std::mem::take(&mut self.order) {
             if let Some(entry) = self.services.remove(&target) {
                 let local = self.local.remove(&target).unwrap_or_default();
-                service(&target, entry, local, &mut self.draft);
+                let told = self.told.remove(&target).unwrap_or(ClientAddress::Packets);
+                service(&target, entry, (local, told), &mut self.draft);
             }
         }
         self.draft
     }
 }
 
-fn service(target: &Target, entry: Entry, local: Vec<IpAddr>, draft: &mut Draft) {
+fn service(target: &Target, entry: Entry, (local, told): (Vec<IpAddr>, ClientAddress), draft: &mut Draft) {
     let Entry { place, options, servers } = entry;
     let (transport, vip, port) = match *target {
         Target::Mark(mark) => {
@@ -213,6 +221,7 @@ fn service(target: &Target, entry: Entry, local: Vec<IpAddr>, draft: &mut Draft)
     if method == Method::FullNat {
         plan.local_addresses = local;
     }
+    plan.client_address = client_address(&place, (&key, method), told, draft);
     said(&place, &key, &options, (&mut plan, &mut notes), draft);
     let servers = servers.into_iter().map(|real| {
         let mut notes = Vec::new();

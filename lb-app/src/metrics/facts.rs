@@ -44,7 +44,7 @@ pub(crate) struct Server {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Worker {
     /// In the order of [`WORKER_COUNTERS`].
-    pub(crate) counters: [u64; 14],
+    pub(crate) counters: [u64; 15],
     pub(crate) connections: u64,
     pub(crate) waiting: u64,
     /// By [`DropReason`].
@@ -128,7 +128,7 @@ pub(crate) const SERVICE_COUNTERS: [(&str, &str); 5] = [
 ];
 
 /// Name and help of each of a worker's counters.
-pub(crate) const WORKER_COUNTERS: [(&str, &str); 14] = [
+pub(crate) const WORKER_COUNTERS: [(&str, &str); 15] = [
     ("lb_worker_received_packets", "Packets received from ports."),
     ("lb_worker_taken_over_packets", "Packets taken over from other workers."),
     ("lb_worker_originated_packets", "Packets that the worker made itself."),
@@ -142,6 +142,10 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 14] = [
     (
         "lb_worker_exhausted_connections",
         "New connections refused because no local port towards the server was free.",
+    ),
+    (
+        "lb_worker_sent_client_addresses",
+        "Headers of the PROXY protocol sent to servers, repeated ones included.",
     ),
     ("lb_worker_sent_resets", "TCP resets sent as answers."),
     ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),

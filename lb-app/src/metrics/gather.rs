@@ -181,6 +181,7 @@ fn workers(running: &Running) -> Vec<Worker> {
                 counters.evicted.get(),
                 counters.no_server.get(),
                 counters.ports_exhausted.get(),
+                counters.client_addresses.get(),
                 counters.resets.get(),
                 counters.icmp_errors.get(),
                 counters.no_buffer.get(),

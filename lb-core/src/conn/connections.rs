@@ -6,7 +6,7 @@
 use super::{
     entry::{Connection, Direction},
     method::Method,
-    second::Second,
+    second::{Line, Second},
     standing::Standing,
     state::{Meaning, State},
 };
@@ -42,8 +42,10 @@ pub struct Connections<F: Family = V4> {
     created: Box<[Stamp]>,
     /// Places on a wheel, by number. Not in the entries: neighbours on a wheel mostly have neighbouring numbers.
     links: AllLinks,
-    /// Second lines, by number; none at all where no connection needs one.
-    second: Box<[Second]>,
+    /// Second lines, by number. Zeros that nobody touches, and that take no memory, where no connection has one.
+    second: Box<[Line]>,
+    /// Connections that have one.
+    with_second: u32,
     free: Vec<ConnectionId>,
     table: Table<Hit>,
     /// By what connections were when they were scheduled.
@@ -67,8 +69,8 @@ pub const BYTES_PER_CONNECTION: usize = size_of::<Connection<V4>>() + BYTES_BESI
 /// The same of IPv6.
 pub const BYTES_PER_CONNECTION_V6: usize = size_of::<Connection<V6>>() + BYTES_BESIDE;
 
-const _: () = assert!(BYTES_PER_CONNECTION <= MAX_BYTES_PER_CONNECTION);
-const _: () = assert!(BYTES_PER_CONNECTION_V6 <= MAX_BYTES_PER_CONNECTION_V6);
+const _: () = assert!(BYTES_PER_CONNECTION + size_of::<Line>() <= MAX_BYTES_PER_CONNECTION);
+const _: () = assert!(BYTES_PER_CONNECTION_V6 + size_of::<Line>() <= MAX_BYTES_PER_CONNECTION_V6);
 
 impl<F: Family> Connections<F> {
     /// Room for `capacity` connections.
@@ -80,7 +82,8 @@ impl<F: Family> Connections<F> {
             entries: vec![empty; capacity + 1].into_boxed_slice(),
             created: vec![Stamp::default(); capacity + 1].into_boxed_slice(),
             links: AllLinks(vec![Link::NONE; capacity + 1].into_boxed_slice()),
-            second: Box::default(),
+            second: vec![Line::default(); capacity + 1].into_boxed_slice(),
+            with_second: 0,
             // Low numbers first, so that a half-empty worker uses few pages.
             free: (1..=count32(capacity)).rev().map(ConnectionId::new).collect(),
             table: Table::new(capacity * KEYS, Hit::OF_NOTHING),
@@ -88,12 +91,6 @@ impl<F: Family> Connections<F> {
             secret,
             high_water: 0,
         }
-    }
-
-    /// The same with room for second lines.
-    #[must_use]
-    pub fn with_second_lines(self) -> Self {
-        Connections { second: vec![Second::default(); self.entries.len()].into_boxed_slice(), ..self }
     }
 
     /// Connections there can be.
@@ -215,17 +212,24 @@ impl<F: Family> Connections<F> {
     /// A connection's second line, if it has one.
     #[inline(always)]
     #[must_use]
-    pub fn second(&self, id: ConnectionId) -> Option<&Second> {
-        if self.get(id).marks.has_second() { self.second.get(id.index()) } else { None }
+    pub fn second(&self, id: ConnectionId) -> Option<Second> {
+        if self.get(id).has_second() { Second::of_line(self.second[id.index()]) } else { None }
     }
 
-    /// Gives a connection a second line, or another one. It is gone with the connection. `false` if no room was made for
-    /// second lines.
-    pub fn set_second(&mut self, id: ConnectionId, second: Second) -> bool {
-        let Some(place) = self.second.get_mut(id.index()) else { return false };
-        *place = second;
-        self.get_mut(id).marks.add_second();
-        true
+    /// Gives a connection a second line, or another one. It is gone with the connection.
+    pub fn set_second(&mut self, id: ConnectionId, second: Second) {
+        self.second[id.index()] = second.line();
+        if !self.get(id).has_second() {
+            self.get_mut(id).marks.add_second();
+            self.with_second += 1;
+        }
+    }
+
+    /// Whether any connection has a second line.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_second_lines(&self) -> bool {
+        self.with_second > 0
     }
 
     /// When a connection's first packet passed.
@@ -317,6 +321,7 @@ impl<F: Family> Connections<F> {
         }
         // A packet later in the burst may have been matched with it already.
         self.get_mut(id).state = State::None;
+        self.with_second -= u32::from(connection.has_second());
         self.free.push(id);
         connection
     }
@@ -455,7 +460,7 @@ impl Links for AllLinks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{time::Duration, wire::protocol::Protocol};
+    use crate::{conn::client_address::ClientAddress, time::Duration, wire::protocol::Protocol};
 
     fn connection(client_port: u16, method: Method) -> Connection {
         let key = Key {
@@ -493,20 +498,17 @@ mod tests {
 
     #[test]
     fn a_second_line_lasts_as_long_as_its_connection() {
-        let second = Second { inserted: [28, 0], ..Second::default() };
-        let mut without = table(2);
-        let id = add(&mut without, connection(1, Method::Nat), Instant::ZERO);
-        assert!(!without.set_second(id, second), "no room was made for it");
-        assert_eq!(without.second(id), None);
-
-        let mut connections = table(2).with_second_lines();
+        let second = Second::new(ClientAddress::ProxyV2, 28);
+        let mut connections = table(2);
         let first = add(&mut connections, connection(1, Method::Nat), Instant::ZERO);
         let other = add(&mut connections, connection(2, Method::Nat), Instant::ZERO);
-        assert!(connections.set_second(first, second));
+        connections.set_second(first, second);
         connections.reschedule(first, Instant::from_millis(5));
-        assert_eq!(connections.second(first), Some(&second));
+        assert_eq!(connections.second(first), Some(second));
+        assert!(connections.has_second_lines());
         assert_eq!(connections.second(other), None);
         connections.remove(first);
+        assert!(!connections.has_second_lines());
         let next = add(&mut connections, connection(3, Method::Nat), Instant::ZERO);
         assert_eq!((next, connections.second(next)), (first, None), "the next in its place has none");
     }

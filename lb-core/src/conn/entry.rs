@@ -249,6 +249,13 @@ impl<F: Family> Connection<F> {
         self.method.sees_replies()
     }
 
+    /// Whether it has a second line.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_second(&self) -> bool {
+        self.marks.has_second()
+    }
+
     /// Whether it was confirmed when it was last scheduled.
     #[must_use]
     pub fn was_confirmed(&self) -> bool {

@@ -4,6 +4,7 @@
 use super::{
     entry::{Connection, Direction},
     method::Method,
+    second::Second,
     state::State,
 };
 use crate::{
@@ -26,6 +27,8 @@ pub struct Saved<F: Family = V4> {
     pub method: Method,
     /// What the server sees in the place of the client's address and port, under FullNAT.
     pub local: Option<(F::Address, u16)>,
+    /// Its second line, if it has one.
+    pub second: Option<Second>,
     /// Where it is in its life.
     pub state: State,
     /// Since its last packet.
@@ -41,13 +44,19 @@ pub struct Saved<F: Family = V4> {
 impl<F: Family> Saved<F> {
     /// What is to be remembered of a connection with that server.
     #[must_use]
-    pub fn of(connection: &Connection<F>, server: SocketAddr, created: Stamp, now: Instant) -> Self {
+    pub fn of(
+        (connection, second): (&Connection<F>, Option<Second>),
+        server: SocketAddr,
+        created: Stamp,
+        now: Instant,
+    ) -> Self {
         let directions = [Direction::In, Direction::Out];
         Saved {
             key: connection.forward_key(),
             server,
             method: connection.method,
             local: connection.local(),
+            second,
             state: connection.state,
             idle: connection.seen.age(now),
             age: created.age(now),

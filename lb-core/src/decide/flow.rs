@@ -15,6 +15,7 @@ use crate::{
     counters::DropReason,
     family::Family,
     flow::key::Key,
+    forward::proxy,
     ids::{NeighbourId, ServerId, ServiceId},
     packet::{HandOver, Packet, PortId},
     service::{
@@ -46,6 +47,13 @@ impl Path {
     #[must_use]
     pub fn takes<F: Family>(&self, at: &Headers<F>) -> bool {
         at.ttl > 1 && (at.ip_len <= self.limit || !at.dont_fragment() && at.ip_len <= self.most)
+    }
+
+    /// The same for packets that grow by so many bytes on the way.
+    #[must_use]
+    pub(super) fn less(self, bytes: u16) -> Path {
+        let less = |limit: u16| limit.saturating_sub(bytes);
+        Path { limit: less(self.limit), most: less(self.most), ..self }
     }
 }
 
@@ -305,7 +313,9 @@ impl Known {
         match direction {
             Direction::In => {
                 let backend = &self.backends[connection.server];
-                Path { neighbour: backend.neighbour, limit: backend.limit, most: backend.most }
+                let path = Path { neighbour: backend.neighbour, limit: backend.limit, most: backend.most };
+                let grows = connection.protocol == Protocol::Udp && connection.has_second();
+                if grows { path.less(proxy::datagram_len::<F>()) } else { path }
             }
             Direction::Out => {
                 let neighbour = connection.client_neighbour;

@@ -7,7 +7,10 @@ use super::{
     known::{Forwarded, Known},
 };
 use crate::{
-    conn::entry::{Connection, Direction},
+    conn::{
+        entry::{Connection, Direction},
+        second::Second,
+    },
     counters::DropReason,
     family::{Family, Header, Message, V4, V6},
     flow::key::Key,
@@ -34,17 +37,27 @@ impl<F: Family> Relay<F> {
         &self,
         packet: &mut impl Packet,
         at: &Headers<F>,
-        connection: &Connection<F>,
+        (connection, second): (&Connection<F>, Option<Second>),
         outer: &Outer,
         last_id: &mut u16,
     ) -> Result<(), DropReason> {
         if connection.method.sees_replies() {
-            quote::translate(packet.bytes_mut(), at, &self.quote, connection, self.hit.direction());
+            let way = (self.hit.direction(), second.as_ref());
+            quote::translate(packet.bytes_mut(), at, &self.quote, connection, way);
             return Ok(());
         }
         // An error changes nothing of the connection itself.
         let mut connection = *connection;
         forward::apply(packet, at, &mut connection, self.hit.direction(), outer, last_id)
+    }
+}
+
+impl<F: Family> Relay<F> {
+    /// A connection's second line if the error says that the header in front of the client's bytes makes a packet too large:
+    /// then it goes by itself, in packets of the size that the error tells the client.
+    pub(crate) fn narrowed(&self, packet: &impl Packet, at: &Headers<F>, second: Second) -> Option<Second> {
+        let way = F::too_big(at.payload(packet.bytes()))?;
+        (self.hit.direction() == Direction::Out).then_some(Second { way, ..second })
     }
 }
 

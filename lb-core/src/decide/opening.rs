@@ -8,13 +8,16 @@ use super::{
     room::Room,
 };
 use crate::{
+    cast::small,
     conn::{
         connections::Vacancy,
         entry::{Connection, Direction},
+        second::Second,
     },
     counters::DropReason,
     family::{Family, V4},
     flow::{key::Key, local_port::PortTurn},
+    forward::proxy,
     ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
     limits::MAX_NEIGHBOURS,
     packet::Packet,
@@ -25,6 +28,7 @@ use crate::{
         snapshot::Server,
     },
     time::Instant,
+    wire::protocol::Protocol,
 };
 
 /// Servers that are looked at when the chosen one's endpoint is taken by the client's other connection, at most.
@@ -35,6 +39,8 @@ const TRIES: usize = 64;
 pub struct Opening<F: Family = V4> {
     /// The connection as it is once its first packet has passed, but for times, counts and the client's next hop.
     pub connection: Connection<F>,
+    /// Its server is told of its client, so it gets a second line.
+    pub tells: bool,
     /// Which way its first packet goes.
     pub direction: Direction,
     /// Its places in the table.
@@ -140,7 +146,13 @@ impl Known {
         let room = self
             .room::<F>(*service, [replaces, opener.replaces])
             .ok_or_else(|| dropped(DropReason::TableFull))?;
-        let path = self.first_path(direction, server, client);
+        // Where the beginning was not seen, another director has told the server, or nobody need.
+        let begins = parsed.key.protocol == Protocol::Udp || parsed.is_syn();
+        let tells = self.snapshot.services[*service].client_address.is_told() && begins;
+        let mut path = self.first_path(direction, server, client);
+        if tells && parsed.key.protocol == Protocol::Udp {
+            path = path.less(proxy::datagram_len::<F>());
+        }
         if !path.takes(&parsed.at) {
             let interface = self.snapshot.interface_of(opener.packet.port(), opener.packet.bytes());
             let act = self.undeliverable(opener.now, interface, parsed, path.limit);
@@ -153,7 +165,16 @@ impl Known {
         }
         connection.state = next_state(parsed, &connection, direction);
         let Path { neighbour, limit, .. } = path;
-        Ok(Opening { connection, direction, vacancy, replaces, room, client, neighbour, limit })
+        Ok(Opening { connection, tells, direction, vacancy, replaces, room, client, neighbour, limit })
+    }
+
+    /// The second line of a connection whose server is told of its client.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn second_line<F: Family>(&self, connection: &Connection<F>) -> Second {
+        let told = self.snapshot.service_of(connection.server).client_address;
+        let [len, _] = small(proxy::header(connection, told).len()).to_le_bytes();
+        Second::new(told, len)
     }
 
     /// The chosen server, or the next in its service that takes new connections, whose endpoint the client has no

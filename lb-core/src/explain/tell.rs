@@ -8,6 +8,7 @@ use crate::{
     conn::{
         connections::Hit,
         entry::{Connection, Direction},
+        second::Second,
         state::State,
     },
     counters::DropReason,
@@ -20,7 +21,7 @@ use crate::{
     },
     explanation::{Outcome, Stage},
     family::Problem,
-    forward,
+    forward::{self, proxy, proxy::Effect},
     ids::{NeighbourId, ServerId},
     neigh::entry::Neighbour,
     packet::Packet,
@@ -285,7 +286,8 @@ impl<F: Forwarded> Story<F> {
                 "its sequence number is not what the server expects: it changes nothing",
             );
         }
-        self.rewritten(worker, &connection, direction, Next::Known(pass.neighbour))
+        let second = F::connections(&worker.known).second(pass.hit.connection());
+        self.rewritten(worker, (&connection, second), direction, Next::Known(pass.neighbour))
     }
 
     /// A connection is opened, and its first packet passes.
@@ -316,7 +318,8 @@ impl<F: Forwarded> Story<F> {
             }
             _ => Next::Known(opening.neighbour),
         };
-        self.outcome = self.rewritten(worker, connection, opening.direction, next);
+        let second = opening.tells.then(|| worker.known.second_line(connection));
+        self.outcome = self.rewritten(worker, (connection, second), opening.direction, next);
     }
 
     fn tell_fit(&mut self, limit: u16) {
@@ -337,13 +340,21 @@ impl<F: Forwarded> Story<F> {
     fn rewritten<P: Packet>(
         &mut self,
         worker: &Worker<P>,
-        connection: &Connection<F>,
+        (connection, second): (&Connection<F>, Option<Second>),
         direction: Direction,
         next: Next,
     ) -> Outcome {
-        let (at, mut last_id) = (self.parsed.at, worker.last_id);
+        let (mut at, mut last_id) = (self.parsed.at, worker.last_id);
         let before = ends(&self.packet, &at);
-        let outer = &worker.known.backends[connection.server].outer;
+        let backend = &worker.known.backends[connection.server];
+        if let Some(mut second) = second {
+            let way = (direction, backend.limit);
+            match proxy::apply(&mut self.packet, &mut at, connection, &mut second, way) {
+                Ok(effect) => self.tell_effect(effect, second),
+                Err(reason) => return Outcome::Dropped(reason),
+            }
+        }
+        let outer = &backend.outer;
         let applied =
             forward::apply(&mut self.packet, &at, &mut connection.clone(), direction, outer, &mut last_id);
         if let Err(reason) = applied {
@@ -356,11 +367,31 @@ impl<F: Forwarded> Story<F> {
         self.delivered(worker, next)
     }
 
+    /// What telling the server of its client did to the packet.
+    fn tell_effect(&mut self, effect: Effect, second: Second) {
+        let told = second.told;
+        let text = match effect {
+            Effect::Nothing => return,
+            Effect::Numbers => format!("{told}: sequence numbers are those of the other side"),
+            Effect::Bare => format!("{told}: without its data and fast open, since the header goes first"),
+            Effect::Header(len) => {
+                format!("{told}: a header of {len} bytes inserted in front of the payload")
+            }
+            Effect::Ahead(len) => {
+                format!(
+                    "{told}: a header of {len} bytes goes before it by itself, as both do not fit into one packet"
+                )
+            }
+        };
+        self.say(Stage::Method, text);
+    }
+
     fn relayed<P: Packet>(&mut self, worker: &Worker<P>, relay: &Relay<F>) -> Outcome {
         let connection = F::connections(&worker.known).get(relay.hit.connection());
         let outer = &worker.known.backends[connection.server].outer;
         let mut last_id = worker.last_id;
-        if let Err(reason) = relay.apply(&mut self.packet, &self.parsed.at, connection, outer, &mut last_id) {
+        let told = (connection, F::connections(&worker.known).second(relay.hit.connection()));
+        if let Err(reason) = relay.apply(&mut self.packet, &self.parsed.at, told, outer, &mut last_id) {
             return Outcome::Dropped(reason);
         }
         if connection.sees_replies() {

@@ -6,6 +6,7 @@
 pub mod dr;
 pub mod fullnat;
 pub mod nat;
+pub mod proxy;
 pub mod quote;
 pub mod reject;
 pub mod tun;

@@ -2,10 +2,15 @@
 //! as the receiver of the error knows it. RFC 5508 4.
 
 use crate::{
-    conn::entry::{Connection, Direction, Ends},
+    conn::{
+        entry::{Connection, Direction, Ends},
+        second::Second,
+    },
     family::{Family, Header, V4},
     flow::key::Key,
-    wire::{checksum::Change, get16, headers::Headers, icmp, protocol::Protocol, put16, tcp, udp},
+    wire::{
+        checksum::Change, get16, get32, headers::Headers, icmp, protocol::Protocol, put16, put32, tcp, udp,
+    },
 };
 
 /// The quoted packet of an error, as far as it is there.
@@ -53,13 +58,14 @@ fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, usize)> {
 }
 
 /// Translates an error about a connection under NAT or FullNAT. `direction` is that of the error itself: `In` for one that the
-/// client's side sends about the server's packets, `Out` for one that the server's side sends about the client's.
+/// client's side sends about the server's packets, `Out` for one that the server's side sends about the client's. `second`
+/// is the connection's second line.
 pub fn translate<F: Family>(
     frame: &mut [u8],
     at: &Headers<F>,
     quote: &Quote<F>,
     connection: &Connection<F>,
-    direction: Direction,
+    (direction, second): (Direction, Option<&Second>),
 ) {
     let Ends { source, destination } = connection.ends(direction);
     let end = at.end();
@@ -91,6 +97,13 @@ pub fn translate<F: Family>(
         put16(&mut frame[l4..], port_at, port);
     }
 
+    if let Some(second) = second {
+        let numbers = in_receivers_numbers(&mut frame[l4..end], quote.answers.protocol, (direction, second));
+        (ports, message) = (ports.and(numbers), message.and(numbers));
+        message =
+            message.and(less_room::<F>(&mut frame[usize::from(at.l4)..end], quote.answers.protocol, second));
+    }
+
     let checksum_at = match quote.answers.protocol {
         Protocol::Tcp => tcp::CHECKSUM,
         Protocol::Udp => udp::CHECKSUM,
@@ -106,6 +119,45 @@ pub fn translate<F: Family>(
         message = message.word(old, new);
     }
     icmp::change_checksum(&mut frame[usize::from(at.l4)..end], message);
+}
+
+/// Numbers of a quoted segment, as far as it is there, as the receiver of the error knows them.
+fn in_receivers_numbers(
+    segment: &mut [u8],
+    protocol: Protocol,
+    (direction, second): (Direction, &Second),
+) -> Change {
+    if protocol == Protocol::Udp {
+        return Change::OF_NOTHING;
+    }
+    let place = match direction {
+        Direction::Out => tcp::SEQUENCE,
+        Direction::In => tcp::ACKNOWLEDGEMENT,
+    };
+    if segment.len() < place + 4 {
+        return Change::OF_NOTHING;
+    }
+    let old = get32(segment, place);
+    let new = match direction {
+        Direction::Out => second.to_client(old),
+        Direction::In => second.to_server(old),
+    };
+    put32(segment, place, new);
+    Change::OF_NOTHING.long(old, new)
+}
+
+/// A client's datagrams grow on the way, so what it is told of the largest leaves room for that. Behind a header in a
+/// stream nothing grows: it goes by itself where the two are too large.
+fn less_room<F: Family>(message: &mut [u8], protocol: Protocol, second: &Second) -> Change {
+    /// Where the largest packet's bytes are in both families' messages, as far as packets are smaller than 64 KiB.
+    const MTU: usize = 6;
+    if protocol == Protocol::Tcp || F::too_big(message).is_none() {
+        return Change::OF_NOTHING;
+    }
+    let old = get16(message, MTU);
+    let new = old.saturating_sub(u16::from(second.len));
+    put16(message, MTU, new);
+    Change::OF_NOTHING.word(old, new)
 }
 
 /// Replaces both addresses of a header.

@@ -126,6 +126,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         ports: plan.ports.clone(),
         interfaces: plan.interfaces.iter().cloned().collect(),
         verify_checksums: plan.verify_checksums,
+        tells_clients: plan.services.iter().any(|service| service.client_address.is_told()),
         redirection_len: plan.redirection_len,
         role: plan.director.role,
         host_ports: std::array::from_fn(|port| {
@@ -315,6 +316,7 @@ fn build_service(
         timeouts: service.timeouts,
         servers: numbers.servers.clone(),
         local_addresses,
+        client_address: service.client_address,
     };
     (built, same.is_none())
 }

@@ -5,7 +5,10 @@ use super::{
     address::no_host,
     key::ServiceKey,
     owners::{Owners, Use, all},
-    plan::{InterfacePlan, Method, Plan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, port_flag},
+    plan::{
+        ClientAddress, InterfacePlan, Method, Plan, Protocol, RoutePlan, SchedulerKind, ServerPlan,
+        ServicePlan, port_flag,
+    },
     reach::{Claim, overlaps},
     routing::Routing,
 };
@@ -215,6 +218,14 @@ pub enum PlanError {
         /// The service's.
         vip: IpAddr,
     },
+    /// Only what goes back through the director can be told of clients.
+    #[error(
+        "client_address = \"{0}\" is for nat and fullnat: with {1}, servers see clients' own addresses, and answer them"
+    )]
+    ClientAddress(ClientAddress, Method),
+    /// A line of text begins a stream.
+    #[error("client_address = \"proxy-v1\" is for tcp: use \"proxy-v2\", which datagrams can have as well")]
+    TextForDatagrams,
     /// A connection that began elsewhere has another local port.
     #[error("fullnat cannot adopt connections: their servers know them by another local port")]
     Adopt,
@@ -254,6 +265,7 @@ pub fn check<'a>(
             return Err(PlanError::HashPort(service.scheduler));
         }
         check_local_addresses(service)?;
+        check_client_address(service)?;
         let mut servers = HashSet::new();
         for server in &service.servers {
             check_server(plan, &routing, service, server)?;
@@ -332,6 +344,18 @@ fn check_local_addresses(service: &ServicePlan) -> Result<(), PlanError> {
         Some(&address) => Err(PlanError::SameLocalAddress { service: service.name.clone(), address }),
         None => Ok(()),
     }
+}
+
+fn check_client_address(service: &ServicePlan) -> Result<(), PlanError> {
+    let told = service.client_address;
+    if told.is_told() && !service.method.sees_replies() {
+        return Err(PlanError::ClientAddress(told, service.method));
+    }
+    let has_datagrams = service.reach().protocols().any(|protocol| protocol == Protocol::Udp);
+    if told == ClientAddress::ProxyV1 && has_datagrams {
+        return Err(PlanError::TextForDatagrams);
+    }
+    Ok(())
 }
 
 /// Bytes that every link of IPv6 carries.

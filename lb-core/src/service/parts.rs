@@ -7,7 +7,7 @@ use super::{
     routing::NextHop,
 };
 use crate::{
-    conn::timeouts::Timeouts,
+    conn::{client_address::ClientAddress, timeouts::Timeouts},
     ids::{InterfaceId, LocalId, ServerId, ServiceId},
     sched::{Candidate, Scheduler},
 };
@@ -98,6 +98,8 @@ pub struct Service {
     pub servers: Vec<ServerId>,
     /// The addresses that they see in the place of clients', under FullNAT.
     pub local_addresses: Vec<LocalId>,
+    /// How servers learn clients' addresses.
+    pub client_address: ClientAddress,
 }
 
 impl Service {

@@ -112,6 +112,8 @@ pub struct Snapshot {
     pub(super) server_ports: [bool; MAX_PORTS],
     /// Verify checksums that the port did not verify.
     pub verify_checksums: bool,
+    /// A service tells its servers of clients.
+    pub tells_clients: bool,
     /// Under NAT, every port delivers both directions of a flow to its owner.
     pub nat_arrives_at_owner: bool,
     /// See [`Plan::redirection_len`](super::plan::Plan::redirection_len).

@@ -154,6 +154,18 @@ impl Change {
         Change(self.0 + other.0)
     }
 
+    /// Any bytes change, the first of which is at `at` of what is summed. One of both slices may be empty: then bytes come,
+    /// or go.
+    #[must_use]
+    pub fn bytes(self, at: usize, old: &[u8], new: &[u8]) -> Change {
+        let sum = |bytes| {
+            let sum = Sum::default().bytes(bytes).fold();
+            // At an odd place every byte is the other half of its word: RFC 1071 2 (B).
+            if at % 2 == 1 { sum.swap_bytes() } else { sum }
+        };
+        self.word(sum(old), sum(new))
+    }
+
     /// The same for every packet with these words.
     #[must_use]
     #[inline(always)]

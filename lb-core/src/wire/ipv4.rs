@@ -107,6 +107,7 @@ impl Family for V4 {
 
     const ETHERTYPE: u16 = super::ethernet::IPV4;
     const HEADER_LEN: usize = HEADER_LEN;
+    const LENGTH: usize = TOTAL_LEN;
     const SOURCE: usize = SOURCE;
     const DESTINATION: usize = DESTINATION;
     const ICMP: u8 = ICMP;

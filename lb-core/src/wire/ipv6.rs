@@ -136,6 +136,7 @@ impl Family for V6 {
 
     const ETHERTYPE: u16 = super::ethernet::IPV6;
     const HEADER_LEN: usize = HEADER_LEN;
+    const LENGTH: usize = PAYLOAD_LEN;
     const SOURCE: usize = SOURCE;
     const DESTINATION: usize = DESTINATION;
     const ICMP: u8 = ICMPV6;

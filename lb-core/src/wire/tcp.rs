@@ -5,6 +5,8 @@ use crate::{cast::small, family::Family};
 
 /// Bytes of a header without options.
 pub const HEADER_LEN: usize = 20;
+/// Bytes of the longest.
+pub const MAX_HEADER_LEN: usize = 60;
 /// Where the source port is; the destination port follows.
 pub const SOURCE_PORT: usize = 0;
 /// Where the destination port is.
@@ -17,6 +19,8 @@ pub const ACKNOWLEDGEMENT: usize = 8;
 pub const DATA_OFFSET: usize = 12;
 /// Where the flags are.
 pub const FLAGS: usize = 13;
+/// Where the window is.
+pub const WINDOW: usize = 14;
 /// Where the checksum is.
 pub const CHECKSUM: usize = 16;
 
@@ -26,16 +30,27 @@ pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
 /// The connection is void.
 pub const RST: u8 = 0x04;
+/// The receiver need not wait for more.
+pub const PSH: u8 = 0x08;
 /// The acknowledgement number counts.
 pub const ACK: u8 = 0x10;
+/// The urgent pointer counts.
+pub const URG: u8 = 0x20;
 
 /// Whether a segment's header is whole and fits the segment.
 #[inline]
 #[must_use]
 pub fn is_whole(segment: &[u8]) -> bool {
-    let Some(header) = segment.first_chunk::<HEADER_LEN>() else { return false };
+    header_len(segment).is_some()
+}
+
+/// Bytes of a segment's header; `None` if it is not whole.
+#[inline]
+#[must_use]
+pub fn header_len(segment: &[u8]) -> Option<usize> {
+    let header = segment.first_chunk::<HEADER_LEN>()?;
     let header_len = usize::from(header[DATA_OFFSET] >> 4) * 4;
-    header_len >= HEADER_LEN && header_len <= segment.len()
+    (HEADER_LEN..=segment.len()).contains(&header_len).then_some(header_len)
 }
 
 /// The sequence number of a segment.

@@ -18,7 +18,7 @@ use crate::{
     ids::{NeighbourId, ServerId},
     packet::{Io, Packet},
     time::Instant,
-    wire::ethernet,
+    wire::{ethernet, headers::Headers},
 };
 
 /// A packet that opens a connection which is not open yet.
@@ -200,19 +200,36 @@ impl<P: Packet> Worker<P> {
     fn forward<F: Forwarded>(
         &mut self,
         now: Instant,
-        mut packet: P,
+        packet: P,
         parsed: &Parsed<F>,
         hit: Hit,
         neighbour: Option<NeighbourId>,
         io: &mut impl Io<Packet = P>,
     ) {
-        let (at, direction) = (&parsed.at, hit.direction());
+        if F::connections(&self.known).get(hit.connection()).has_second() {
+            return self.forward_told(now, packet, parsed, hit, neighbour, io);
+        }
+        self.forward_on(now, packet, (parsed, &parsed.at), hit, neighbour, io);
+    }
+
+    /// The same for a packet whose headers are there by now.
+    #[inline(always)]
+    pub(super) fn forward_on<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        (parsed, at): (&Parsed<F>, &Headers<F>),
+        hit: Hit,
+        neighbour: Option<NeighbourId>,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        let direction = hit.direction();
         let (connections, backends, _) = F::parts(&mut self.known);
         let connection = connections.get_mut(hit.connection());
         let server = connection.server;
         connection.seen = now.stamp();
-        connection.count(direction, at.ip_len);
-        self.books.traffic[server.index()].count(direction as usize, at.ip_len);
+        connection.count(direction, parsed.at.ip_len);
+        self.books.traffic[server.index()].count(direction as usize, parsed.at.ip_len);
         let outer = &backends[server].outer;
         match forward::apply(&mut packet, at, connection, direction, outer, &mut self.last_id) {
             Ok(()) => {
@@ -261,9 +278,13 @@ impl<P: Packet> Worker<P> {
         relay: &Relay<F>,
         io: &mut impl Io<Packet = P>,
     ) {
-        let connection = F::connections(&self.known).get(relay.hit.connection());
+        let connection = *F::connections(&self.known).get(relay.hit.connection());
+        let second = F::connections(&self.known).second(relay.hit.connection());
+        if let Some(second) = second.and_then(|second| relay.narrowed(&packet, &parsed.at, second)) {
+            F::connections_mut(&mut self.known).set_second(relay.hit.connection(), second);
+        }
         let outer = &self.known.backends[connection.server].outer;
-        match relay.apply(&mut packet, &parsed.at, connection, outer, &mut self.last_id) {
+        match relay.apply(&mut packet, &parsed.at, (&connection, second), outer, &mut self.last_id) {
             Ok(()) => {
                 untag(&mut packet);
                 self.send(now, packet, relay.neighbour, io);

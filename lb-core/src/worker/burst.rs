@@ -82,7 +82,11 @@ impl<P: Packet> Worker<P> {
         let Some(mut stages) = F::stages(self).take() else { return };
         self.read(burst, &mut stages);
         self.match_up(&mut stages[..burst.len()]);
-        match self.known.snapshot.has_local_addresses() {
+        let snapshot = &self.known.snapshot;
+        let are_special = snapshot.has_local_addresses()
+            || snapshot.tells_clients
+            || F::connections(&self.known).has_second_lines();
+        match are_special {
             false => self.deal_with::<F, false>(now, burst, &mut stages, origin, io),
             true => self.deal_with::<F, true>(now, burst, &mut stages, origin, io),
         }
@@ -133,7 +137,7 @@ impl<P: Packet> Worker<P> {
     ///
     /// Where an opened connection's replies will be looked for is known when its server is chosen, and then has to be
     /// loaded. So the connection is opened one packet that is not plain later, so that the load has time to finish.
-    /// `LOCAL` says whether there may be connections under FullNAT.
+    /// `LOCAL` says whether there may be connections under FullNAT, or with a second line.
     #[inline(never)]
     fn deal_with<F: Staged, const LOCAL: bool>(
         &mut self,

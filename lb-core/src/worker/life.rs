@@ -112,6 +112,10 @@ impl<P: Packet> Worker<P> {
         }
         let timeout = self.known.timeout(server, state);
         F::connections_mut(&mut self.known).schedule_first(id, now + timeout.min(LOOK_AGAIN_AFTER));
+        if opening.tells {
+            let second = self.known.second_line(&connection);
+            F::connections_mut(&mut self.known).set_second(id, second);
+        }
         self.known.move_load(server, State::None, state);
         self.books.counters.count_created::<F>();
         self.books.traffic[server.index()].connections.bump();
@@ -290,7 +294,8 @@ impl<P: Packet> Worker<P> {
         let all = F::connections(&self.known).iter(0..u32::MAX);
         all.map(move |(id, connection)| {
             let server = self.known.snapshot.servers[connection.server].plan.endpoint();
-            Saved::of(connection, server, F::connections(&self.known).created(id), now)
+            let connections = F::connections(&self.known);
+            Saved::of((connection, connections.second(id)), server, connections.created(id), now)
         })
     }
 
@@ -329,6 +334,9 @@ impl<P: Packet> Worker<P> {
             known.neighbours.release(connection.client_neighbour);
             return Err(Lost::NoRoom);
         };
+        if let Some(second) = saved.second {
+            F::connections_mut(known).set_second(id, second);
+        }
         known.count_load(server, saved.state, 1);
         self.count_held(&connection);
         self.schedule::<F>(now, id);

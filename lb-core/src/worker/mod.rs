@@ -21,6 +21,7 @@ mod plain;
 pub(crate) mod send;
 mod share;
 pub mod tick;
+mod told;
 pub(crate) mod witness;
 
 use crate::{

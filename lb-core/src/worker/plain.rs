@@ -7,7 +7,7 @@ use crate::{
         classify::{Kind, Parsed},
         known::Forwarded,
     },
-    forward::{self, tun},
+    forward::{self, proxy, tun},
     packet::{Packet, PortId},
     time::Stamp,
     wire::{ethernet, headers::Headers},
@@ -17,8 +17,8 @@ impl<P: Packet> Worker<P> {
     /// A plain packet: of the common shape, of the likely connection, whose state it leaves as it is, and nothing keeps
     /// it from going on. Returns the port it is to leave by. Everything else is left as it was, for the general way,
     /// which does all of this for any packet. To have it apart, in one straight line, makes it half as long: the compiler
-    /// need not keep at hand what only other packets need. `LOCAL` says whether there may be connections under FullNAT;
-    /// where there are none, no packet is asked.
+    /// need not keep at hand what only other packets need. `LOCAL` says whether there may be connections under FullNAT, or
+    /// with a second line; where there are none, no packet is asked.
     #[inline(always)]
     pub(super) fn pass_plain<F: Forwarded, const LOCAL: bool>(
         &mut self,
@@ -26,9 +26,35 @@ impl<P: Packet> Worker<P> {
         packet: &mut P,
         parsed: &mut Parsed<F>,
     ) -> Option<PortId> {
+        self.straight::<F, LOCAL, false>(now, packet, parsed)
+    }
+
+    /// The same for a connection with a second line. Apart, so that others do not keep at hand what it needs.
+    #[inline(never)]
+    fn pass_with_second<F: Forwarded>(
+        &mut self,
+        now: Stamp,
+        packet: &mut P,
+        parsed: &mut Parsed<F>,
+    ) -> Option<PortId> {
+        self.straight::<F, true, true>(now, packet, parsed)
+    }
+
+    /// `SECOND` says whether the connection is known to have a second line.
+    #[inline(always)]
+    fn straight<F: Forwarded, const LOCAL: bool, const SECOND: bool>(
+        &mut self,
+        now: Stamp,
+        packet: &mut P,
+        parsed: &mut Parsed<F>,
+    ) -> Option<PortId> {
         let direction = Hit::direction_of(parsed.hit);
         let (connections, backends, neighbours) = F::parts(&mut self.known);
+        let second = if SECOND { connections.second(parsed.hit?.connection()) } else { None };
         let connection = connections.plain::<LOCAL>(parsed.hit, parsed.key, parsed.meaning)?;
+        if LOCAL && !SECOND && connection.has_second() {
+            return self.pass_with_second(now, packet, parsed);
+        }
         let head = F::head(packet.bytes_mut())?;
         let server = connection.server;
         let (backend, traffic) = (backends.get(server)?, self.books.traffic.get(server.index())?);
@@ -42,6 +68,15 @@ impl<P: Packet> Worker<P> {
         if ip_len > adjacency.limit || ttl <= 1 {
             return None;
         }
+        let head = if SECOND {
+            let at = F::headers(head)?;
+            if !proxy::shift(packet.bytes_mut(), &at, &second?, direction) {
+                return None;
+            }
+            F::head(packet.bytes_mut())?
+        } else {
+            head
+        };
 
         connection.seen = now;
         connection.count(direction, ip_len);

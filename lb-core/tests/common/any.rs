@@ -6,7 +6,7 @@ use lb_core::{
     packet::{Checksum, PortId},
     service::{
         key::Protocol,
-        plan::{Mac, Method, Plan, Role, ServicePlan, Spread, Unserved},
+        plan::{ClientAddress, Mac, Method, Plan, Role, ServicePlan, Spread, Unserved},
     },
 };
 use proptest::{prelude::*, sample::Index, sample::select};
@@ -285,16 +285,21 @@ pub fn spread() -> impl Strategy<Value = Spread> {
 pub fn plan() -> impl Strategy<Value = Plan> {
     let method = select(Method::ALL);
     let role = prop_oneof![4 => Just(Role::Active), 1 => Just(Role::Standby)];
-    let flags = (any::<(bool, bool, bool)>(), role, any::<bool>());
+    let told = select(ClientAddress::ALL);
+    let flags = (any::<(bool, bool, bool)>(), role, any::<bool>(), told);
     let tunnels_to = select(vec!["[2001:db8:2::11]:80", "198.51.100.11:80"]);
     (method, spread(), spread(), flags, select(vec![576, 1400, 1500]), tunnels_to).prop_map(
-        |(method, wan, lan, ((verify, adopt, drop), role, host), mtu, tunnels_to)| {
+        |(method, wan, lan, ((verify, adopt, drop), role, host, told), mtu, tunnels_to)| {
             let mut plan = two_servers(method);
             let udp = two_servers(method).udp().services.remove(0);
             plan.services.push(udp);
             with_family(&mut plan, method, tunnels_to);
             for service in &mut plan.services {
                 service.adopt = adopt && !method.hides_clients();
+                let has_word = told != ClientAddress::ProxyV1 || service.protocol == Protocol::Tcp;
+                if method.sees_replies() && has_word {
+                    service.client_address = told;
+                }
             }
             plan.host_ports = if host { vec![WAN] } else { Vec::new() };
             plan.verify_checksums = verify;

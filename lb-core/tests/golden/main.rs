@@ -10,6 +10,7 @@ mod host;
 mod icmp;
 mod ipv6;
 mod nd;
+mod proxy;
 mod reject;
 mod rfc5508;
 mod standby;

@@ -14,7 +14,12 @@
 
 use super::replace::replace;
 use lb_core::{
-    conn::{method::Method, saved::Saved, state::State},
+    conn::{
+        method::Method,
+        saved::Saved,
+        second::{Line, Second},
+        state::State,
+    },
     family::{Family, V4, V6},
     flow::key::{Key, Secret},
     packet::WorkerId,
@@ -37,6 +42,8 @@ const OLD_MAGIC: &[u8; 8] = b"LBSTATE1";
 const LOCAL: usize = 44;
 /// Bytes of a record but for its four addresses.
 const REST: usize = LOCAL + 2;
+/// Bytes of a connection's second line at the end of a record; zeros if it has none.
+const SECOND: usize = 8;
 /// Bytes at the end of a record of the version before that mean nothing.
 const OLD_PADDING: usize = 2;
 /// Bytes of an address: the server's may be of the other family.
@@ -149,8 +156,8 @@ fn read_from(file: impl Read, length: u64, now_ms: u64) -> Result<Left, StateErr
     let saved_ms = u64::from_le_bytes(file.array()?);
     let count = u64::from_le_bytes(file.array()?);
     let count_v6 = if is_old { 0 } else { u64::from_le_bytes(file.array()?) };
-    let (server_len, padding) = if is_old { (V4::ADDRESS, OLD_PADDING) } else { (ANY_ADDRESS, 0) };
-    let beside = server_len + REST + padding;
+    let (server_len, last) = if is_old { (V4::ADDRESS, OLD_PADDING) } else { (ANY_ADDRESS, SECOND) };
+    let beside = server_len + REST + last;
     // Before memory is asked for.
     let bytes = |count: u64, address: usize| count.checked_mul((3 * address + beside) as u64);
     let records = bytes(count, V4::ADDRESS).zip(bytes(count_v6, V6::ADDRESS));
@@ -241,6 +248,8 @@ fn encode<F: Form>(record: &mut Vec<u8>, worker: WorkerId, saved: &Saved<F>) {
     let (address, port) = saved.local.unwrap_or_default();
     F::append(address, record);
     record.extend(port.to_le_bytes());
+    let line = saved.second.map_or(Line::default(), Second::line);
+    line.iter().for_each(|number| record.extend(number.to_le_bytes()));
 }
 
 /// `None` if it means nothing.
@@ -263,6 +272,7 @@ fn decode<F: Form>(record: &[u8], server_len: usize, since_ms: u64) -> Option<(W
         protocol: Protocol::from_number(record[8])?,
     };
     let method = Method::ALL.iter().copied().find(|method| code(*method) == record[9])?;
+    let second = LOCAL + F::ADDRESS + 2;
     let later = |ms: u32| Duration::from_millis(u64::from(ms) + since_ms);
     let saved = Saved {
         key,
@@ -272,6 +282,10 @@ fn decode<F: Form>(record: &[u8], server_len: usize, since_ms: u64) -> Option<(W
             Some((F::read(record.get(LOCAL..)?)?, u16_at(LOCAL + F::ADDRESS)?))
         } else {
             None
+        },
+        second: match server_len {
+            ANY_ADDRESS => Second::of_line([u32_at(second)?, u32_at(second + 4)?]),
+            _ => None,
         },
         state: *State::ALL.get(usize::from(record[10]))?,
         idle: later(u32_at(12)?),
@@ -326,6 +340,7 @@ impl<F: Read> Summed<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lb_core::conn::{client_address::ClientAddress, second::Progress};
     use proptest::prelude::*;
 
     fn saved<F: Family>(addresses: (F::Address, F::Address), server: &str, number: u32) -> Saved<F> {
@@ -340,6 +355,11 @@ mod tests {
             server: server.parse().unwrap(),
             method: if number == 4 { Method::FullNat } else { Method::Tun },
             local: (number == 4).then_some((addresses.1, 40_001)),
+            second: (number == 3).then(|| Second {
+                progress: Progress::Taken,
+                base: 0xfedc_ba98,
+                ..Second::new(ClientAddress::ProxyV2, 28)
+            }),
             state: State::Established,
             idle: Duration::from_millis(17),
             age: Duration::from_secs(3),
@@ -394,7 +414,8 @@ mod tests {
         let mut record = Vec::new();
         encode(&mut record, WorkerId(2), &v4(4));
         let server = 0xcb00_7101_u32.to_le_bytes();
-        file.extend([&record[..8], &server, &record[8 + ANY_ADDRESS..], &[0; OLD_PADDING]].concat());
+        let rest = &record[8 + ANY_ADDRESS..record.len() - SECOND];
+        file.extend([&record[..8], &server, rest, &[0; OLD_PADDING]].concat());
         file.extend(crc32fast::hash(&file).to_le_bytes());
         let left = read_from(&*file, file.len() as u64, 1_000).unwrap();
         assert_eq!(left.connections, [(WorkerId(2), v4(4))]);

@@ -1,7 +1,10 @@
 //! `virtual_server`, its groups, and its real servers.
 
 use super::{
-    super::draft::{Draft, Place, Server, Service, Wrong, as_name, full_nat, name_of, scheduler},
+    super::draft::{
+        Draft, Place, Server, Service, Wrong, as_name, client_address, full_nat, name_of, proxy_version,
+        scheduler,
+    },
     blocks::Node,
     checks::{self, Common, flag, program},
 };
@@ -85,6 +88,16 @@ pub(super) fn read(
                     plan.local_addresses.extend(range(line)?);
                 }
             }
+            "proxy_protocol" => {
+                let word = line.value()?;
+                match proxy_version(word) {
+                    Some(told) => plan.client_address = told,
+                    None => {
+                        let nearest = "`client_address = \"proxy-v2\"` of the service";
+                        draft.miss(&line.place, format!("proxy_protocol {word}"), nearest);
+                    }
+                }
+            }
             "snmp_name" => name = Some(line.value()?.to_owned()),
             "flag-1" | "flag-2" | "flag-3" | "mh-port" | "sh-port" | "mh-fallback" | "sh-fallback"
             | "hashed" => {
@@ -152,6 +165,7 @@ pub(super) fn read(
             method => method,
         };
         let local_addresses = if method == Method::FullNat { local.clone() } else { Vec::new() };
+        let client_address = client_address(&node.place, (&key, method), plan.client_address, draft);
         let own = servers.iter().map(|real| Server {
             place: real.place.clone(),
             // A server without a port has the one that a client asks for.
@@ -166,7 +180,15 @@ pub(super) fn read(
         draft.services.push(Service {
             place: node.place.clone(),
             plan: {
-                let mut plan = ServicePlan { name, protocol, vip, method, local_addresses, ..plan.clone() };
+                let mut plan = ServicePlan {
+                    name,
+                    protocol,
+                    vip,
+                    method,
+                    local_addresses,
+                    client_address,
+                    ..plan.clone()
+                };
                 plan.beside.vips = vips[1..].to_vec();
                 let range = |port: &u16| if *port == 0 { PortRange::ANY } else { PortRange::one(*port) };
                 plan.set_ports(ports.iter().map(range).collect());

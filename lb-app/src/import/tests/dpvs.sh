@@ -10,7 +10,7 @@ dpip addr add 203.0.113.101/32 dev dpdk1
 dpip route add default via 203.0.113.1 dev dpdk1
 dpip route add 192.168.0.0/16 via 10.0.0.254 dev dpdk0
 
-ipvsadm -A -t 203.0.113.100:80 -s conhash
+ipvsadm -A -t 203.0.113.100:80 -s conhash --proxy-protocol v2
 ipvsadm -a -t 203.0.113.100:80 -r 10.0.0.11:8080 -b
 ipvsadm -a -t 203.0.113.100:80 -r 10.0.0.12:8080 -b -w 2
 ipvsadm --add-laddr -z 10.0.0.200 -t 203.0.113.100:80 -F dpdk0

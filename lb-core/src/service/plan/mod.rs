@@ -20,7 +20,7 @@ use std::{collections::HashSet, net::IpAddr};
 // Words of a plan that layers below this one need as well.
 pub use super::key::Protocol;
 pub use crate::{
-    conn::method::Method,
+    conn::{client_address::ClientAddress, method::Method},
     sched::kind::SchedulerKind,
     wire::ethernet::{Mac, Tags},
 };
@@ -243,4 +243,4 @@ impl Plan {
     }
 }
 
-words!(Protocol, Method, SchedulerKind, Unserved, Admin);
+words!(Protocol, Method, ClientAddress, SchedulerKind, Unserved, Admin);

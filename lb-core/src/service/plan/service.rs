@@ -1,6 +1,6 @@
 //! One virtual service, as the operator wants it.
 
-use super::{Health, Method, Protocol, SchedulerKind, ServerPlan, timeouts::TIMEOUTS};
+use super::{ClientAddress, Health, Method, Protocol, SchedulerKind, ServerPlan, timeouts::TIMEOUTS};
 use crate::{
     conn::timeouts::Timeouts,
     limits::MAX_WEIGHT,
@@ -33,6 +33,8 @@ pub struct ServicePlan {
     pub method: Method,
     /// The director's addresses that servers see in the place of clients', under FullNAT.
     pub local_addresses: Vec<IpAddr>,
+    /// How servers learn clients' addresses.
+    pub client_address: ClientAddress,
     /// How servers are chosen.
     pub scheduler: SchedulerKind,
     /// Hashing schedulers look at the client's port beside its address: IPVS's flags `sh-port` and `mh-port`.
@@ -164,6 +166,14 @@ impl ServicePlan {
         )
         .example("[\"198.51.100.20\"]")
         .scope(Scope::Everywhere),
+        option!(
+            client_address,
+            Kind::Word(ClientAddress::NAMES),
+            "What tells servers the client's address, under nat and fullnat: a header of the PROXY protocol, of version 1 \
+             (a line of text, tcp only) or 2 (binary; with udp in front of every datagram). Servers must expect it. \
+             Connections that are adopted have none."
+        )
+        .scope(Scope::Everywhere),
         Opt::<Self>::new(
             "scheduler",
             Kind::Word(SchedulerKind::NAMES),
@@ -235,6 +245,7 @@ impl ServicePlan {
             },
             method,
             local_addresses: Vec::new(),
+            client_address: ClientAddress::Packets,
             // IPVS's default.
             scheduler: SchedulerKind::Wlc,
             hash_port: false,
