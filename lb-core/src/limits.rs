@@ -16,6 +16,8 @@ pub const MAX_VIPS_OF_SERVICE: usize = 256;
 pub const MAX_PORTS_OF_SERVICE: usize = 64;
 /// Most real servers over all services.
 pub const MAX_SERVERS: usize = 1 << 20;
+/// Most clients that persistent services remember.
+pub const MAX_PERSISTENT_CLIENTS: usize = 1 << 26;
 /// Most neighbours (servers, gateways, clients on attached networks) a worker knows at once.
 pub const MAX_NEIGHBOURS: usize = 16_384;
 /// Most static routes.

@@ -271,7 +271,7 @@ proptest! {
             }
         }
         plan.verify_checksums &= !verified;
-        let mut world = World::with(&plan, Setup { workers, connections, refusals_per_s });
+        let mut world = World::with(&plan, Setup { workers, connections, refusals_per_s, ..Setup::default() });
         if is_silent {
             world.stations.clear();
         }

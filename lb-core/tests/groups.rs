@@ -211,3 +211,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_packet_keeps_no_connection() {
+    let mut plan = two_servers(Method::Dr).udp();
+    plan.first().one_packet = true;
+    check(&plan, []).unwrap();
+    let mut world = World::new(&plan);
+    let mut frames: Vec<_> =
+        (0..6).map(|_| udp(CLIENT, "192.0.2.100:80", b"question").via_gateway()).collect();
+    let mut stations = Vec::new();
+    for frame in frames.split_off(3) {
+        stations.extend(world.receive(WAN, &frame).into_iter().map(|sent| sent.frame[..6].to_vec()));
+    }
+    // In one burst as well.
+    let burst: Vec<_> = frames.into_iter().map(|frame| (WAN, frame)).collect();
+    stations.extend(world.burst(0, &burst).into_iter().map(|sent| sent.frame[..6].to_vec()));
+    assert_eq!(stations.len(), 6);
+    let first = stations.iter().filter(|station| **station == stations[0]).count();
+    assert_eq!(first, 3, "each is scheduled by itself: {stations:?}");
+    assert!(world.connections().is_empty());
+    plan.first().method = Method::Nat;
+    assert_eq!(check(&plan, []), Err(PlanError::OnePacket(Method::Nat)));
+}

@@ -10,6 +10,7 @@ use lb_core::{
     family::{Header, V4, V6},
     flow::key::{Key, Secret},
     packet::{Burst, Checksum, PortId, WorkerId},
+    sched::persistence::Persistence,
     service::{
         load::LoadBoard,
         plan::{InterfacePlan, Mac, Method, Protocol},
@@ -92,6 +93,7 @@ impl Team {
             connections_per_worker_v6: if setup.is_ipv6 { connections } else { 1 },
             refusals_per_s: 0,
             board: Arc::new(LoadBoard::new(workers, snapshot.room.servers)),
+            persistence: Arc::new(Persistence::new(1, 0)),
         };
         Team { setup, director, snapshot }
     }

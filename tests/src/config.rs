@@ -80,6 +80,8 @@ pub struct Service {
     method: Method,
     protocol: &'static str,
     port: u16,
+    /// What the configuration says instead of the port.
+    ports: Option<&'static str>,
     scheduler: &'static str,
     adopt: bool,
     timeouts: Vec<(&'static str, &'static str)>,
@@ -98,6 +100,7 @@ impl Service {
             method,
             protocol: "tcp",
             port,
+            ports: None,
             scheduler: "rr",
             adopt: false,
             timeouts: Vec::new(),
@@ -141,6 +144,12 @@ impl Service {
     #[must_use]
     pub fn servers(self, servers: usize) -> Self {
         Self { servers, ..self }
+    }
+
+    /// With several ports, which all go to the one that servers have for its own.
+    #[must_use]
+    pub fn ports(self, ports: &'static str) -> Self {
+        Self { ports: Some(ports), ..self }
     }
 
     /// With another line of the configuration.
@@ -313,7 +322,10 @@ impl Service {
             true => ((*self.method.at6(0).ip()).into(), "6"),
         };
         line(text, &format!("name = \"{}{family}-{method}-{}\"", self.protocol, self.port));
-        line(text, &format!("vip = \"{vip}\"\nport = {}", self.port));
+        match self.ports {
+            Some(ports) => line(text, &format!("vip = \"{vip}\"\nports = {ports}")),
+            None => line(text, &format!("vip = \"{vip}\"\nport = {}", self.port)),
+        }
         line(text, &format!("protocol = \"{}\"\nmethod = \"{method}\"", self.protocol));
         line(text, &format!("scheduler = \"{}\"", self.scheduler));
         if self.method == Method::FullNat {

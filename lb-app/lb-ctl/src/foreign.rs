@@ -14,13 +14,12 @@ use Meaning::{Is, Note};
 /// What is said of whatever decides which director serves.
 const VRRP: Meaning =
     Note("stays in keepalived.conf, which sets the role of `[director]`; see `lb-app --example vrrp`");
-const PERSISTENCE: Meaning = Note(
-    "is not supported yet: `scheduler = \"sh\"` sends a client to the same server while servers stay the same",
-);
+const PERSISTENCE: Meaning = Note("is `persistence = { timeout = \"5m\" }` of a service here");
+const ENGINE: Meaning = Note("is not supported: `persistence` goes by the client's address");
 const THRESHOLD: Meaning = Note(
     "is not supported yet: `scheduler = \"ovf\"` fills servers one after the other, up to their weights",
 );
-const OPS: Meaning = Note("is not supported yet: a short `timeouts = { udp = \"1s\" }` comes close");
+const OPS: Meaning = Is("one_packet");
 const LAYER_7: Meaning =
     Note("is of layer 7: lb-app passes packets on and reads no requests; keep HAProxy behind it");
 const FWMARK: Meaning = Note("is `vips` and `ports` of one service here: all that is marked");
@@ -41,10 +40,9 @@ const KEYS: &[(&str, Meaning)] = &[
     ("lb_kind", Is("method")),
     ("lvs_method", Is("method")),
     ("delay_loop", Is("check.interval")),
-    ("persistence_timeout", PERSISTENCE),
-    ("persistence_granularity", PERSISTENCE),
-    ("persistence", PERSISTENCE),
-    ("persistence_engine", PERSISTENCE),
+    ("persistence_timeout", Is("persistence.timeout")),
+    ("persistence_granularity", Is("persistence.prefix")),
+    ("persistence_engine", ENGINE),
     ("ops", OPS),
     ("alpha", ALPHA),
     ("omega", Note("is not needed: `health.quorum_down` is run when the quorum is lost")),
@@ -102,8 +100,8 @@ const KEYS: &[(&str, Meaning)] = &[
     ("udp_service", Note("is `protocol = \"udp\"`, `vip` and `port` of `[[services]]` here")),
     ("fwmark_service", FWMARK),
     ("persistent", PERSISTENCE),
-    ("netmask", PERSISTENCE),
-    ("pe", PERSISTENCE),
+    ("netmask", Is("persistence.prefix")),
+    ("pe", ENGINE),
     ("sched_flags", Is("flags")),
     ("masquerading", Note("is `method = \"nat\"` here")),
     ("gatewaying", Note("is `method = \"dr\"` here")),

@@ -63,6 +63,7 @@ impl Config {
             true => writeln!(f, "servers = {}", self.room.servers)?,
             false => writeln!(f, "# servers: {}, which follows from those configured", self.room.servers)?,
         }
+        writeln!(f, "persistent_clients = {}", self.persistent_clients)?;
         match &self.state_file {
             Some(path) => writeln!(f, "state_file = {}", quoted(&path.to_string_lossy()))?,
             None => writeln!(f, "# state_file: none, connections are not saved")?,

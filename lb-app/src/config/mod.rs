@@ -38,6 +38,7 @@ use health::Health;
 use lb_core::{
     limits::{MAX_BYTES_PER_CONNECTION, MAX_BYTES_PER_CONNECTION_V6, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
+    sched::persistence::Persistence,
     service::{
         footprint,
         key::ServiceKey,
@@ -70,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) capacity: Capacity,
     /// Whether the file says how many connections of IPv6 there can be; otherwise that follows from its services.
     pub(crate) capacity_v6_is_given: bool,
+    /// How many clients services remember together.
+    pub(crate) persistent_clients: usize,
     /// How many services and servers there can be while it runs.
     pub(crate) room: Room,
     /// The file says for how many servers.
@@ -164,6 +167,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         plan,
         devices,
         capacity,
+        persistent_clients: raw.workers.set.persistent_clients as usize,
         capacity_v6_is_given: raw.workers.set.connections_v6.is_some(),
         room,
         room_is_given,
@@ -237,8 +241,9 @@ fn check_memory(
     }
     let workers_count = limits.workers.max(1) as u64;
     let bytes_per_slot = MAX_BYTES_PER_CONNECTION as u64 * workers_count;
-    let needed = capacity.bytes().saturating_mul(workers_count);
-    let of_v6 = Capacity { v4: 0, ..capacity }.bytes() * workers_count;
+    let remembered = Persistence::bytes(workers.set.persistent_clients as usize) as u64;
+    let needed = capacity.bytes().saturating_mul(workers_count).saturating_add(remembered);
+    let beside = Capacity { v4: 0, ..capacity }.bytes() * workers_count + remembered;
     let taken = footprint(services).bytes(limits.workers);
     if needed.saturating_add(taken) > limits.available_bytes {
         let default = workers.place.below("connections");
@@ -249,11 +254,12 @@ fn check_memory(
             _ => format!(" and schedulers {}", mebibytes(taken)),
         };
         let what = format!(
-            "{connections} connections of IPv4 and {connections_v6} of IPv6 on each of {} workers need {needed} of memory{schedulers}, \
+            "{connections} connections of IPv4 and {connections_v6} of IPv6 on each of {} workers need {needed} of memory, persistent clients included{schedulers}, \
              {available} is available",
             limits.workers
         );
-        let remedy = match limits.available_bytes.saturating_sub(taken).saturating_sub(of_v6) / bytes_per_slot
+        let remedy = match limits.available_bytes.saturating_sub(taken).saturating_sub(beside)
+            / bytes_per_slot
         {
             0 if taken > limits.available_bytes => {
                 "free memory, or use fewer services with sh, dh or mh that have different servers".to_owned()

@@ -136,6 +136,7 @@ impl<'c, 'r> Services<'c, 'r> {
     /// One service by itself, and its servers.
     fn check_service(&self, service: &'r raw::Service) {
         self.check_reach(service);
+        self.check_one_packet(service);
         self.check_flags(service);
         self.check_local_addresses(service);
         self.check_client_address(service);
@@ -284,6 +285,22 @@ impl<'c, 'r> Services<'c, 'r> {
             let complaint = self.addresses.complaint(source, Use::CheckSource(service), self.problems);
             let place = place.below("source");
             complaint.into_iter().for_each(|complaint| self.problems.add(&place, complaint));
+        }
+    }
+
+    /// Without connections there are no replies to translate, and nobody to stay.
+    fn check_one_packet(&self, service: &raw::Service) {
+        let Some(place) = service.said.place("one_packet").filter(|_| service.plan.one_packet) else {
+            return;
+        };
+        let method = service.said.known("method", service.plan.method);
+        if let Some(method) = method.filter(|method| method.sees_replies()) {
+            let what = format!("keeps no connection, by which {method} would translate replies");
+            self.problems.add(place, Complaint::new(what, "remove it, or use tun or dr"));
+        }
+        if let Some(place) = service.said.place("persistence").filter(|_| service.plan.persistence.is_on()) {
+            let what = "goes by connections, and `one_packet` keeps none";
+            self.problems.add(place, Complaint::new(what, "remove one of the two"));
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is laid out at start: devices, the control socket, what a worker does when there is nothing to do.
 
 use lb_core::{
-    limits::{MAX_CONNECTIONS, MAX_SERVERS},
+    limits::{MAX_CONNECTIONS, MAX_PERSISTENT_CLIENTS, MAX_SERVERS},
     option,
     service::option::{Kind, Opt, Setting, Value},
     words,
@@ -49,6 +49,8 @@ pub(crate) struct Workers {
     pub(crate) connections_v6: Option<u32>,
     /// For how many servers there is room; by default it follows from those configured.
     pub(crate) servers: Option<u32>,
+    /// Clients that services remember together.
+    pub(crate) persistent_clients: u32,
     /// Where connections are kept from one run to the next, if they are.
     pub(crate) state_file: Option<String>,
     /// What a worker does when there is nothing to do.
@@ -64,6 +66,7 @@ impl Default for Workers {
             connections: 1_000_000,
             connections_v6: None,
             servers: None,
+            persistent_clients: 65_536,
             state_file: None,
             idle: Idle::Poll,
             verify_checksums: true,
@@ -94,6 +97,11 @@ impl Workers {
              removed but still have connections. 128 bytes each on every worker."
         )
         .default("twice those configured, at least `4096`"),
+        option!(
+            persistent_clients,
+            Kind::number(1, MAX_PERSISTENT_CLIENTS as u64),
+            "Clients that all services with `persistence` remember together. 90 bytes each."
+        ),
         option!(
             state_file,
             Kind::Text,

@@ -5,9 +5,11 @@
 //! * `workers`: a worker on each lcore.
 //! * [`start`]: everything in order, up to workers that run.
 //! * [`serve`]: the running director, its periodic chores and its end.
+//! * `clients`: what is remembered of clients, from one run to the next.
 //! * `notices`: what workers noticed.
 //! * `watchdog`: what the service manager is told about workers.
 
+mod clients;
 mod notices;
 pub(crate) mod placement;
 pub(crate) mod ports;

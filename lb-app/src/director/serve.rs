@@ -1,6 +1,6 @@
 //! The running director: what it does while workers forward, and how it ends.
 
-use super::{notices::Notices, watchdog::Watchdog};
+use super::{clients, notices::Notices, watchdog::Watchdog};
 use crate::{
     control::{
         clients::telemetry,
@@ -179,7 +179,8 @@ impl Director {
         let Some(path) = &self.plane.running.config.state_file else { return };
         let now = self.plane.running.clock.now();
         let (v4, v6) = (saved::<V4>(workers, now), saved::<V6>(workers, now));
-        match state_file::write(path, self.secret, workers.len(), v4, v6) {
+        let clients = clients::saved(&self.plane.running);
+        match state_file::write(path, self.secret, workers.len(), v4, v6, &clients) {
             Ok(count) => info!("saved {count} connections to {}", path.display()),
             Err(error) => error!("cannot save connections to {}: {error}", path.display()),
         }

@@ -1,6 +1,7 @@
 //! Everything in order, from the command line to workers that run.
 
 use super::{
+    clients,
     notices::Notices,
     placement,
     ports::{self, Ports},
@@ -36,6 +37,7 @@ use lb_core::{
     flow::key::Secret,
     limits::MAX_WORKERS,
     packet::PortId,
+    sched::persistence::Persistence,
     service::{footprint, load::LoadBoard, plan::Plan, snapshot::Snapshot},
     worker::Team,
 };
@@ -149,6 +151,10 @@ fn launch(
     let left = left_state(&config).map(Arc::new);
     let board = Arc::new(LoadBoard::new(lcores.len(), config.room.servers));
     let secret = left.as_ref().map_or_else(fresh_secret, |left| left.secret);
+    let persistence = Arc::new(Persistence::new(config.persistent_clients, secret.0));
+    if let Some(left) = &left {
+        clients::restore(&persistence, &snapshot, &left.clients, clock.now());
+    }
     let (notices, notice_board) = bounded(NOTICES);
     let (host, outgoing) = Host::new(lcores.len(), shutdown.clone());
     let side_of = |port: PortId| {
@@ -166,6 +172,7 @@ fn launch(
             connections_per_worker_v6: config.capacity.v6,
             refusals_per_s: REFUSALS_PER_S,
             board: board.clone(),
+            persistence: persistence.clone(),
         },
         snapshot: snapshot.clone(),
         pool: ports.pool.clone(),
@@ -184,7 +191,7 @@ fn launch(
         (conf, config),
         (plan, snapshot),
         workers,
-        (board, health),
+        (board, persistence, health),
         ports,
         times,
     ));

@@ -176,6 +176,23 @@ impl Draft {
         for service in &mut self.services {
             let key = service.plan.key();
             service.plan.name = unique(&mut names, &service.plan.name);
+            if service.plan.one_packet && service.plan.method.sees_replies() {
+                let nearest = "connections are kept, by which replies are translated; a short `timeouts.udp` comes close";
+                miss(
+                    &service.place,
+                    format!("one-packet scheduling of {key} under {}", service.plan.method),
+                    nearest,
+                );
+                service.plan.one_packet = false;
+            }
+            if service.plan.one_packet && service.plan.persistence.is_on() {
+                miss(
+                    &service.place,
+                    format!("one-packet scheduling of {key}"),
+                    "clients stay with their servers",
+                );
+                service.plan.one_packet = false;
+            }
             let port = service.plan.default_server_port();
             let own = if port == 0 {
                 "that of the client's packet".to_owned()

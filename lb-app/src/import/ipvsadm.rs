@@ -287,9 +287,11 @@ fn said(
         }
     }
     if let Some(seconds) = options.persistent {
-        let mask = options.netmask.as_ref().map_or(String::new(), |mask| format!(" by {mask}"));
-        let nearest = "`scheduler = \"sh\"` sends a client to the same server while servers stay the same";
-        draft.miss(place, format!("persistence of {key} for {seconds} s{mask}"), nearest);
+        plan.persistence.timeout = Duration::from_secs(seconds.into());
+        match options.prefix() {
+            Ok(prefix) => plan.persistence.prefix = prefix,
+            Err(what) => draft.miss(place, format!("the mask of {key}: {what}"), "each address is a client"),
+        }
     }
     if let Some(engine) = &options.engine {
         draft.miss(
@@ -298,10 +300,7 @@ fn said(
             "none; calls go by address and port",
         );
     }
-    if options.one_packet {
-        let nearest = "a short `timeouts = { udp = \"1s\" }` of the service comes close";
-        draft.miss(place, format!("one-packet scheduling of {key}"), nearest);
-    }
+    plan.one_packet = options.one_packet;
 }
 
 const fn method_of(forward: Option<Forward>) -> Method {

@@ -89,6 +89,9 @@ pub(crate) struct Facts {
     pub(crate) tables: [Fill; 2],
     /// Local addresses, ports in use and ports towards all servers.
     pub(crate) local_addresses: Vec<(String, u64, u64)>,
+    /// Clients that are remembered, that there is room for, and connections that were not remembered: for want of room, and
+    /// as another worker held their place.
+    pub(crate) persistence: [u64; 4],
     pub(crate) changes: u64,
     /// Those that were made, and those that were refused.
     pub(crate) reloads: [u64; 2],
@@ -259,6 +262,15 @@ impl Facts {
                 }
             }
         }
+        let [clients, capacity, full, contended] = self.persistence;
+        writer.family(&gauge("lb_persistent_clients", "Clients whose servers are remembered."));
+        writer.sample("", clients);
+        writer.family(&gauge("lb_persistent_clients_capacity", "Clients that can be remembered."));
+        writer.sample("", capacity);
+        let help = "Connections of persistent services whose client could not be remembered, by reason.";
+        writer.family(&Family { name: "lb_persistence_missed", kind: Kind::Counter, help });
+        writer.sample(&labels(&[("reason", "full")]), full);
+        writer.sample(&labels(&[("reason", "contended")]), contended);
         writer.family(&gauge("lb_packet_buffers", "Packet buffers in total."));
         writer.sample("", self.buffers[1]);
         writer.family(&gauge("lb_packet_buffers_used", "Packet buffers in use."));

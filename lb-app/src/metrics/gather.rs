@@ -82,6 +82,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
             .local_addresses()
             .map(|usage| (usage.address.to_string(), usage.used, usage.capacity))
             .collect(),
+        persistence: persistence(running),
         changes: current.generation,
         reloads: plane.reloads.counts(),
         events: running.journal.counts(),
@@ -94,6 +95,13 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
         health: plane.monitor().map(|monitor| monitor.report()),
         names,
     }
+}
+
+/// Clients that are remembered, that can be, and connections that were not.
+fn persistence(running: &Running) -> [u64; 4] {
+    let table = &running.persistence;
+    let (full, contended) = table.missed();
+    [table.iter(running.clock.now()).count() as u64, table.capacity() as u64, full, contended]
 }
 
 /// What was moved between ports and their host sides.

@@ -40,6 +40,7 @@ fn facts(services: usize, servers: usize) -> Facts {
             connections: 7,
             capacity: 500_000,
         }),
+        persistence: [9, 93_632, 1, 0],
         changes: 3,
         reloads: [2, 1],
         host_sides: vec![("wan".to_owned(), [3, 2, 1, 0])],

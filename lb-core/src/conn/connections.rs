@@ -42,6 +42,8 @@ pub struct Connections<F: Family = V4> {
     created: Box<[Stamp]>,
     /// Places on a wheel, by number. Not in the entries: neighbours on a wheel mostly have neighbouring numbers.
     links: AllLinks,
+    /// Shares in entries of the persistence table, by number; 0 is none.
+    holds: Box<[u64]>,
     /// Second lines, by number. Zeros that nobody touches, and that take no memory, where no connection has one.
     second: Box<[Line]>,
     /// Connections that have one.
@@ -58,11 +60,12 @@ pub struct Connections<F: Family = V4> {
 const KEYS: usize = 2;
 
 /// Bytes that a connection costs in a large table beside its lines: its table slots at 70 % load, its place on a wheel and in
-/// the list of free entries, and when it began.
+/// the list of free entries, when it began, and what is remembered of its client.
 const BYTES_BESIDE: usize = size_of::<Link>()
     + size_of::<Stamp>()
     + Table::<Hit>::bytes(KEYS * MAX_CONNECTIONS).div_ceil(MAX_CONNECTIONS)
-    + size_of::<ConnectionId>();
+    + size_of::<ConnectionId>()
+    + size_of::<u64>();
 
 /// Bytes that one IPv4 connection costs in a large table.
 pub const BYTES_PER_CONNECTION: usize = size_of::<Connection<V4>>() + BYTES_BESIDE;
@@ -82,6 +85,7 @@ impl<F: Family> Connections<F> {
             entries: vec![empty; capacity + 1].into_boxed_slice(),
             created: vec![Stamp::default(); capacity + 1].into_boxed_slice(),
             links: AllLinks(vec![Link::NONE; capacity + 1].into_boxed_slice()),
+            holds: vec![0; capacity + 1].into_boxed_slice(),
             second: vec![Line::default(); capacity + 1].into_boxed_slice(),
             with_second: 0,
             // Low numbers first, so that a half-empty worker uses few pages.
@@ -230,6 +234,18 @@ impl<F: Family> Connections<F> {
     #[must_use]
     pub fn has_second_lines(&self) -> bool {
         self.with_second > 0
+    }
+
+    /// A connection's client is remembered; the number says where.
+    pub fn keep(&mut self, id: ConnectionId, hold: u64) {
+        self.holds[id.index()] = hold;
+        self.get_mut(id).marks.keep();
+    }
+
+    /// Where the client of a connection is remembered, whose number had it last; 0 if it was not.
+    #[must_use]
+    pub fn kept(&self, id: ConnectionId) -> u64 {
+        self.holds[id.index()]
     }
 
     /// When a connection's first packet passed.

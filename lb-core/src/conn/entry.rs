@@ -306,6 +306,19 @@ impl<F: Family> Connection<F> {
         self.state.reopens(self.sees_replies())
     }
 
+    /// Whether its client is remembered, by a share in an entry of the persistence table.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.marks.is_kept()
+    }
+
+    /// Whether its client has sent more than what says nothing of its existence.
+    #[must_use]
+    pub fn has_gone_on(&self) -> bool {
+        self.packets[Direction::In as usize] > FORGEABLE_PACKETS
+    }
+
     /// Counts one packet of `len` bytes.
     #[inline(always)]
     pub fn count(&mut self, direction: Direction, len: u16) {

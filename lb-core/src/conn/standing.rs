@@ -31,13 +31,16 @@ impl Standing {
     pub const COUNT: usize = 5;
 }
 
-/// One byte of a connection's first line: what it was when it was scheduled, and whether it has a second line.
+/// One byte of a connection's first line: what it was when it was scheduled, whether it has a second line, and whether its
+/// client is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(super) struct Marks(u8);
 
 /// The bit that says that there is a second line.
 const SECOND: u8 = 0x80;
+/// The bit that says that its client is remembered.
+const KEPT: u8 = 0x40;
 /// The bits of the standing, and what they mean.
 const STANDINGS: [Standing; 8] = [
     Standing::HalfOpen,
@@ -65,7 +68,7 @@ impl Marks {
     /// It is scheduled as that.
     #[inline(always)]
     pub(super) fn schedule_as(&mut self, standing: Standing) {
-        self.0 = self.0 & SECOND | standing as u8;
+        self.0 = self.0 & (SECOND | KEPT) | standing as u8;
     }
 
     /// Whether it has a second line.
@@ -77,6 +80,17 @@ impl Marks {
     /// It has one now.
     pub(super) fn add_second(&mut self) {
         self.0 |= SECOND;
+    }
+
+    /// Whether its client is remembered by persistence.
+    #[inline(always)]
+    pub(super) const fn is_kept(self) -> bool {
+        self.0 & KEPT != 0
+    }
+
+    /// It is.
+    pub(super) fn keep(&mut self) {
+        self.0 |= KEPT;
     }
 }
 
@@ -94,6 +108,8 @@ mod tests {
                 assert_eq!((marks.scheduled_as(), marks.has_second()), (standing, with_second));
             }
             marks.add_second();
+            marks.keep();
+            assert!(marks.is_kept());
         }
     }
 }

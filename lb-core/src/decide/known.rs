@@ -21,7 +21,10 @@ use crate::{
     limits::MAX_PORTS,
     neigh::table::Neighbours,
     packet::{Packet, PortId, WorkerId},
-    sched::load::{LoadBoard, Loads},
+    sched::{
+        load::{LoadBoard, Loads},
+        persistence::Persistence,
+    },
     service::snapshot::{Configured, Snapshot},
     time::Instant,
     wire::ethernet::Mac,
@@ -43,6 +46,8 @@ pub struct Team {
     pub refusals_per_s: u32,
     /// How many connections each server has, over all workers.
     pub board: Arc<LoadBoard>,
+    /// Which servers clients stay with.
+    pub persistence: Arc<Persistence>,
 }
 
 /// A family's connections, servers and neighbours.

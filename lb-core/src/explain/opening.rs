@@ -15,6 +15,7 @@ use crate::{
     sched::{
         Turn,
         load::{Load, LoadBoard, Loads},
+        persistence::{Client, Remembered},
     },
     worker::{Worker, witness::Witness},
 };
@@ -53,7 +54,11 @@ impl<F: Forwarded> Story<F> {
         let loads = board.view(WorkerId(0));
         let mut turn = worker.turns[service].for_another_board();
         self.note_grounds(known, service, &turn);
-        let chosen = known.choose(&self.parsed, service, &mut turn, &loads);
+        let stays = known.client_of(&self.parsed, service).and_then(|client| {
+            let entry = known.team.persistence.of(&client, self.now)?;
+            known.stays_with(service, entry.kept).then_some(entry.kept.server)
+        });
+        let chosen = stays.or_else(|| known.choose(&self.parsed, service, &mut turn, &loads));
         self.tell_choice(known, service, chosen, &loads);
         match chosen {
             Some(server) => self.rehearse_opening(worker, (Direction::In, server), replaces),
@@ -86,6 +91,20 @@ impl<F: Forwarded> Story<F> {
         self.grounds = words::grounds(grounds);
     }
 
+    /// Whether the client stays with a server that it had before.
+    fn tell_persistence(&mut self, known: &Known, client: &Client, chosen: Option<ServerId>) {
+        let network = client.network;
+        let entry = known.team.persistence.of(client, self.now);
+        let text = match entry.filter(|entry| Some(entry.kept.server) == chosen) {
+            Some(Remembered { held, left, .. }) if held > 0 => {
+                format!("client {network} stays with its server: {held} connections, {left} left")
+            }
+            Some(Remembered { left, .. }) => format!("client {network} stays with its server: {left} left"),
+            None => format!("client {network} is not remembered; the scheduler chooses"),
+        };
+        self.say(Stage::Scheduler, format!("persistence: {text}"));
+    }
+
     /// The scheduler's choice, with the numbers it rests on.
     fn tell_choice(
         &mut self,
@@ -101,6 +120,9 @@ impl<F: Forwarded> Story<F> {
         };
         let choice = chosen.map_or_else(|| "no server takes new connections".into(), endpoint);
         self.server = chosen;
+        if let Some(client) = known.client_of(&self.parsed, service) {
+            self.tell_persistence(known, &client, chosen);
+        }
         self.say(Stage::Scheduler, format!("{}, {}: {choice}", config.scheduler_kind, self.grounds));
         for &server in config.servers.iter().take(MOST_LISTED) {
             let mark = if chosen == Some(server) { " <- chosen" } else { "" };

@@ -312,6 +312,10 @@ impl<F: Forwarded> Story<F> {
         }
         self.tell_fit(opening.limit);
         self.tell_state(&worker.known, connection, State::None, connection.state);
+        let service = worker.known.snapshot.service_of(connection.server);
+        if connection.state == State::Udp && service.one_packet {
+            self.say(Stage::Connection, "one packet: no connection is kept");
+        }
         let next = match opening.client {
             Some(client) if opening.direction == Direction::Out => {
                 client.neighbour.map_or(Next::New(client.hop), |known| Next::Known(Some(known)))

@@ -20,6 +20,7 @@ mod members;
 mod mh;
 mod nq;
 mod ovf;
+pub mod persistence;
 mod rr;
 mod sed;
 mod sh;

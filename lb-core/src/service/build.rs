@@ -9,7 +9,7 @@ use super::{
     snapshot::{Changes, Local, LocalAddress, LocalStanding, Room, Server, Service, Snapshot, SnapshotError},
 };
 use crate::{
-    cast::{count32, small},
+    cast::{count32, low32, small},
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
     limits::{MAX_INTERFACES, MAX_LOCAL_ADDRESSES, MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
@@ -109,6 +109,9 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         vacate(&mut changes, &mut services, old, &order);
     }
     let locals = locals(plan, &routing, &local_addresses);
+    for id in servers.ids().collect::<Vec<_>>() {
+        servers[id].named = named(id, old, (&services, &servers), generation);
+    }
     if let Some(old) = old {
         note_server_changes(&mut changes, old, &services, &servers);
         changes.routing = old.routing != routing;
@@ -238,7 +241,8 @@ fn resolve(
         Method::Nat | Method::Dr | Method::FullNat => None,
     };
     let standing = server.standing();
-    Ok(Server { service: id, plan: server.clone(), standing, next_hop, tunnel_source })
+    // Whoever builds sets since when.
+    Ok(Server { service: id, plan: server.clone(), standing, next_hop, tunnel_source, named: 0 })
 }
 
 /// The local addresses of a plan, and those that are not in it any more. Such a one leaves with a later snapshot, once no
@@ -313,7 +317,9 @@ fn build_service(
         scheduler,
         candidates,
         adopt: service.adopt,
+        one_packet: service.one_packet,
         timeouts: service.timeouts,
+        persistence: service.persistence,
         servers: numbers.servers.clone(),
         local_addresses,
         client_address: service.client_address,
@@ -363,6 +369,29 @@ fn vacate(
     }
 }
 
+/// The server in the snapshot before, if its number named the same one.
+fn same_before<'o>(
+    id: ServerId,
+    old: &'o Snapshot,
+    (services, server): (&ById<ServiceId, Service>, &Server),
+) -> Option<&'o Server> {
+    old.servers.get(id).filter(|before| {
+        lasting(&old.services[before.service]) == lasting(&services[server.service])
+            && before.plan.endpoint() == server.plan.endpoint()
+    })
+}
+
+/// Since which snapshot a server has its number.
+fn named(
+    id: ServerId,
+    old: Option<&Snapshot>,
+    (services, servers): (&ById<ServiceId, Service>, &ById<ServerId, Server>),
+    generation: u64,
+) -> u32 {
+    let before = old.and_then(|old| same_before(id, old, (services, &servers[id])));
+    before.map_or(low32(generation), |before| before.named)
+}
+
 fn note_server_changes(
     changes: &mut Changes,
     old: &Snapshot,
@@ -371,10 +400,7 @@ fn note_server_changes(
 ) {
     for (id, server) in servers.numbered() {
         let before = old.servers.get(id);
-        let is_same = before.is_some_and(|before| {
-            lasting(&old.services[before.service]) == lasting(&services[server.service])
-                && before.plan.endpoint() == server.plan.endpoint()
-        });
+        let is_same = same_before(id, old, (services, server)).is_some();
         let stands_as_before = before.is_some_and(|before| {
             (before.next_hop, before.tunnel_source) == (server.next_hop, server.tunnel_source)
                 && (before.standing == Standing::Gone) == (server.standing == Standing::Gone)

@@ -229,6 +229,12 @@ pub enum PlanError {
     /// A connection that began elsewhere has another local port.
     #[error("fullnat cannot adopt connections: their servers know them by another local port")]
     Adopt,
+    /// Replies are translated by what is known of their connection.
+    #[error("one_packet keeps no connection, by which {0} would translate replies; use tun or dr")]
+    OnePacket(Method),
+    /// A client that stays with its server has connections.
+    #[error("one_packet keeps no connection, and persistence goes by connections; use one of them")]
+    OnePacketStays,
     /// Not every scheduler hashes.
     #[error("hash_port is for sh and mh: {0} does not hash the client's address")]
     HashPort(SchedulerKind),
@@ -263,6 +269,12 @@ pub fn check<'a>(
         }
         if service.hash_port && port_flag(service.scheduler).is_none() {
             return Err(PlanError::HashPort(service.scheduler));
+        }
+        if service.one_packet && service.method.sees_replies() {
+            return Err(PlanError::OnePacket(service.method));
+        }
+        if service.one_packet && service.persistence.is_on() {
+            return Err(PlanError::OnePacketStays);
         }
         check_local_addresses(service)?;
         check_client_address(service)?;

@@ -2,7 +2,7 @@
 
 use super::{
     key::ServiceKey,
-    plan::{Method, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
+    plan::{Method, PersistencePlan, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
     reach::{Beside, Reach},
     routing::NextHop,
 };
@@ -92,8 +92,12 @@ pub struct Service {
     pub candidates: Vec<Candidate>,
     /// Take over TCP connections whose beginning was not seen.
     pub adopt: bool,
+    /// Each datagram is scheduled by itself, and no connection is kept.
+    pub one_packet: bool,
     /// Timeouts of connections.
     pub timeouts: Timeouts,
+    /// For how long clients stay with their servers.
+    pub persistence: PersistencePlan,
     /// Its servers, in the operator's order.
     pub servers: Vec<ServerId>,
     /// The addresses that they see in the place of clients', under FullNAT.
@@ -129,4 +133,6 @@ pub struct Server {
     pub next_hop: NextHop,
     /// Source of its tunnel headers, if the method is TUN.
     pub tunnel_source: Option<IpAddr>,
+    /// Since which snapshot it has its number.
+    pub named: u32,
 }

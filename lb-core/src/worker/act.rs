@@ -17,8 +17,9 @@ use crate::{
     forward,
     ids::{NeighbourId, ServerId},
     packet::{Io, Packet},
+    sched::persistence::Hold,
     time::Instant,
-    wire::{ethernet, headers::Headers},
+    wire::{ethernet, headers::Headers, protocol::Protocol},
 };
 
 /// A packet that opens a connection which is not open yet.
@@ -30,6 +31,23 @@ pub(super) struct Pending<P> {
     pub(super) server: ServerId,
     /// Where the search for a local port begins, if it takes one.
     pub(super) turn: PortTurn,
+    /// Its share in what is remembered of its client.
+    pub(super) hold: Option<Hold>,
+}
+
+/// With which server a connection begins.
+#[derive(Clone, Copy)]
+pub(super) struct Begin {
+    /// Which way its first packet goes.
+    pub(super) direction: Direction,
+    /// The server, which counts it already.
+    pub(super) server: ServerId,
+    /// Where the search for a local port begins, if it takes one.
+    pub(super) turn: PortTurn,
+    /// Its share in what is remembered of its client.
+    pub(super) hold: Option<Hold>,
+    /// It ends with this packet, if it is a datagram. Only of methods whose replies do not pass here.
+    pub(super) one_packet: bool,
 }
 
 impl<P: Packet> Worker<P> {
@@ -56,7 +74,9 @@ impl<P: Packet> Worker<P> {
                 Course::Adopt(server) => {
                     self.known.count_load(server, State::None, 1);
                     let turn = self.known.port_turn;
-                    self.begin(now, packet, parsed, (Direction::Out, server, turn), io, witness);
+                    let begin =
+                        Begin { direction: Direction::Out, server, turn, hold: None, one_packet: false };
+                    self.begin(now, packet, parsed, begin, io, witness);
                 }
                 Course::End(end) => {
                     if end.why == Ended::Orphaned {
@@ -83,7 +103,13 @@ impl<P: Packet> Worker<P> {
     ) -> Option<Pending<P>> {
         let turn = &mut self.turns[open.service];
         witness.chooses(&self.known, open.service, turn);
-        let chosen = self.known.choose(parsed, open.service, turn, &self.known.loads());
+        let service = &self.known.snapshot.services[open.service];
+        let (method, one_packet) = (service.method, service.one_packet);
+        let (chosen, hold) = if service.persistence.is_on() {
+            self.known.choose_kept(now, (parsed, open.service), turn, &self.known.loads())
+        } else {
+            (self.known.choose(parsed, open.service, turn, &self.known.loads()), None)
+        };
         witness.chose(&self.known, open.service, chosen, &self.known.loads());
         let Some(server) = chosen else {
             self.books.counters.no_server.bump();
@@ -95,17 +121,17 @@ impl<P: Packet> Worker<P> {
         self.known.count_load(server, State::None, 1);
         F::connections(&self.known).prefetch_free();
         let turn = self.known.port_turn;
-        let method = self.known.snapshot.services[open.service].method;
         if method.hides_clients() {
             self.known.prefetch_local(&parsed.key.key(), server, turn);
             self.known.port_turn = self.known.ports.next_turn(turn);
-            return Some(Pending { packet, number, server, turn });
+            return Some(Pending { packet, number, server, turn, hold });
         }
         if let Some(reply) = self.known.reply_key(&parsed.key.key(), server, method) {
             F::connections(&self.known).prefetch_key(reply.packed());
-            return Some(Pending { packet, number, server, turn });
+            return Some(Pending { packet, number, server, turn, hold });
         }
-        self.begin(now, packet, parsed, (Direction::In, server, turn), io, witness);
+        let begin = Begin { direction: Direction::In, server, turn, hold, one_packet };
+        self.begin(now, packet, parsed, begin, io, witness);
         None
     }
 
@@ -115,7 +141,7 @@ impl<P: Packet> Worker<P> {
         now: Instant,
         packet: P,
         parsed: &Parsed<F>,
-        (direction, server, turn): (Direction, ServerId, PortTurn),
+        Begin { direction, server, turn, hold, one_packet }: Begin,
         io: &mut impl Io<Packet = P>,
         witness: &mut impl Witness<P, F>,
     ) {
@@ -124,7 +150,16 @@ impl<P: Packet> Worker<P> {
             Ok(opening) => {
                 witness.opens(self, &opening);
                 match self.remember(now, &opening, server) {
-                    Ok((hit, neighbour)) => return self.forward(now, packet, parsed, hit, neighbour, io),
+                    Ok((hit, neighbour)) => {
+                        if let Some(hold) = hold {
+                            F::connections_mut(&mut self.known).keep(hit.connection(), hold.raw());
+                        }
+                        self.forward(now, packet, parsed, hit, neighbour, io);
+                        if one_packet && parsed.key.protocol == Protocol::Udp {
+                            self.end::<F>(hit.connection());
+                        }
+                        return;
+                    }
                     Err(reason) => Act::Drop(reason),
                 }
             }
@@ -136,6 +171,9 @@ impl<P: Packet> Worker<P> {
             }
         };
         self.known.count_load(server, State::None, -1);
+        if let Some(hold) = hold {
+            self.known.team.persistence.leave(hold, false);
+        }
         if act == Act::Drop(DropReason::TableFull) {
             self.sort_unconfirmed::<F>(now);
         }

@@ -2,7 +2,7 @@
 
 use super::{
     Stages, Worker,
-    act::Pending,
+    act::{Begin, Pending},
     witness::{Nobody, Witness},
 };
 use crate::{
@@ -197,8 +197,9 @@ impl<P: Packet> Worker<P> {
         stages: &[Parsed<F>; MAX_BURST],
         io: &mut impl Io<Packet = P>,
     ) {
-        let Pending { packet, number, server, turn } = pending;
-        self.begin(now, packet, &stages[number], (Direction::In, server, turn), io, &mut Nobody);
+        let Pending { packet, number, server, turn, hold } = pending;
+        let begin = Begin { direction: Direction::In, server, turn, hold, one_packet: false };
+        self.begin(now, packet, &stages[number], begin, io, &mut Nobody);
     }
 
     /// Deals with one packet while somebody looks on.
@@ -216,10 +217,11 @@ impl<P: Packet> Worker<P> {
             Origin::Worker => counters.taken_over.bump(),
         }
         let parsed = self.known.parse::<F>(&packet);
-        if let Some(Pending { packet, server, turn, .. }) =
+        if let Some(Pending { packet, server, turn, hold, .. }) =
             self.handle(now, packet, (&parsed, 0), origin, io, witness)
         {
-            self.begin(now, packet, &parsed, (Direction::In, server, turn), io, witness);
+            let begin = Begin { direction: Direction::In, server, turn, hold, one_packet: false };
+            self.begin(now, packet, &parsed, begin, io, witness);
         }
     }
 }

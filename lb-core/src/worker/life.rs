@@ -20,6 +20,7 @@ use crate::{
     ids::{ConnectionId, NeighbourId, ServerId},
     limits::{EVICTION_LOOKS, EXPIRE_PER_BURST},
     packet::{Packet, WorkerId},
+    sched::persistence::{Client, Hold, Kept},
     service::plan::{self, Spread},
     time::{Duration, Instant, Stamp},
 };
@@ -241,6 +242,32 @@ impl<P: Packet> Worker<P> {
         self.known.count_load(connection.server, connection.state, -1);
         self.known.neighbours.release(connection.client_neighbour);
         self.books.counters.count_ended::<F>();
+        if connection.is_kept() {
+            self.leave::<F>(id, &connection);
+        }
+    }
+
+    /// A connection that has ended gives its share in what is remembered of its client back.
+    #[cold]
+    fn leave<F: Forwarded>(&self, id: ConnectionId, connection: &Connection<F>) {
+        if let Some(hold) = Hold::of_raw(F::connections(&self.known).kept(id)) {
+            self.known.team.persistence.leave(hold, connection.has_gone_on());
+        }
+    }
+
+    /// A connection of an earlier run has its share again.
+    #[cold]
+    fn keep_again<F: Forwarded>(&mut self, now: Instant, id: ConnectionId, server: ServerId) {
+        let service = self.known.snapshot.servers[server].service;
+        let persistence = self.known.snapshot.services[service].persistence;
+        let client = F::ip(F::connections(&self.known).get(id).client);
+        let client = Client { service, network: persistence.network_of(client) };
+        let kept = Kept { server, named: self.known.snapshot.servers[server].named };
+        let time = (now, persistence.timeout);
+        if let Some((_, hold)) = self.known.team.persistence.enter(&client, kept, time, |known| known == kept)
+        {
+            F::connections_mut(&mut self.known).keep(id, hold.raw());
+        }
     }
 
     /// Looks at the connections whose slot of the wheel has come up. Those that packets have passed on since stay.
@@ -338,9 +365,14 @@ impl<P: Packet> Worker<P> {
             F::connections_mut(known).set_second(id, second);
         }
         known.count_load(server, saved.state, 1);
+        let service = known.snapshot.servers[server].service;
+        let is_persistent = known.snapshot.services[service].persistence.is_on();
         self.count_held(&connection);
         self.schedule::<F>(now, id);
         self.books.counters.count_created::<F>();
+        if is_persistent {
+            self.keep_again::<F>(now, id, server);
+        }
         Ok(())
     }
 }

@@ -18,7 +18,10 @@ use lb_core::{
     limits::MAX_BURST,
     memory::{MemoryIo, MemoryPacket},
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
-    sched::load::{Load, LoadBoard},
+    sched::{
+        load::{Load, LoadBoard},
+        persistence::Persistence,
+    },
     service::{
         Numbered,
         plan::{Mac, Plan},
@@ -75,11 +78,13 @@ pub struct Setup {
     pub workers: usize,
     pub connections: usize,
     pub refusals_per_s: u32,
+    /// Clients that can be remembered.
+    pub clients: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { workers: 1, connections: 1_000, refusals_per_s: 1_000_000 }
+        Setup { workers: 1, connections: 1_000, refusals_per_s: 1_000_000, clients: 1_000 }
     }
 }
 
@@ -109,6 +114,7 @@ pub struct World {
     pub workers: Vec<Worker<MemoryPacket>>,
     pub ios: Vec<MemoryIo>,
     pub board: Arc<LoadBoard>,
+    persistence: Arc<Persistence>,
     pub snapshot: Arc<Snapshot>,
     /// Who answers ARP requests; clear it for silence.
     pub stations: Vec<Station>,
@@ -138,6 +144,7 @@ impl World {
     pub fn silent(plan: &Plan, setup: Setup) -> World {
         let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
         let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
+        let persistence = Arc::new(Persistence::new(setup.clients, 0x5eed));
         let team = Team {
             workers: setup.workers,
             secret: Secret(0x5eed),
@@ -145,6 +152,7 @@ impl World {
             connections_per_worker_v6: setup.connections,
             refusals_per_s: setup.refusals_per_s,
             board: board.clone(),
+            persistence: persistence.clone(),
         };
         let worker = |id| Worker::new(WorkerId(id as u16), &team, snapshot.clone(), Instant::ZERO);
         World {
@@ -152,6 +160,7 @@ impl World {
             workers: (0..setup.workers).map(worker).collect(),
             ios: (0..setup.workers).map(|_| MemoryIo::default()).collect(),
             board,
+            persistence,
             snapshot,
             stations: Vec::new(),
             handed_over: Vec::new(),
@@ -159,6 +168,11 @@ impl World {
             entered: 0,
             left: 0,
         }
+    }
+
+    /// What is remembered of clients.
+    pub fn persistence(&self) -> &Persistence {
+        &self.persistence
     }
 
     /// All workers go by another plan from now on.

@@ -18,6 +18,7 @@ use lb_core::{
     ids::ServerId,
     memory::{MemoryIo, MemoryPacket},
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
+    sched::persistence::Persistence,
     service::{
         load::{Load, LoadBoard},
         plan::Spread,
@@ -70,6 +71,7 @@ impl Director {
             connections_per_worker_v6: setup.connections_per_worker,
             refusals_per_s: 1_000,
             board: board.clone(),
+            persistence: Arc::new(Persistence::new(64, 0x5eed)),
         };
         let seat = |id| Seat {
             worker: Worker::new(WorkerId(id), &common, snapshot.clone(), Instant::from_millis(now)),

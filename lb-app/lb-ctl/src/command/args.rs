@@ -64,7 +64,7 @@ pub(super) fn destination(text: &str) -> Result<IpNet, String> {
 }
 
 /// Seconds, or with a unit: `500ms`, `90`, `90s`, `15m`, `2h`, `1d`. In milliseconds.
-pub(super) fn duration(text: &str) -> Result<u64, String> {
+pub(crate) fn duration(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit_ms = match unit {

@@ -1,11 +1,11 @@
 //! Commands that change the running configuration.
 
 use super::{
-    args::{Endpoint, destination, duration, endpoint, service_endpoint},
+    args::{Endpoint, destination, duration, endpoint, network, service_endpoint},
     connections::WhichConnection,
     options::{Given, NewServer, NewService, OldServer, OldService},
 };
-use crate::protocol::{Protocol, Request, connections, director, routes, services, timeouts};
+use crate::protocol::{Protocol, Request, connections, director, persistence, routes, services, timeouts};
 use clap::Subcommand;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -188,6 +188,15 @@ pub enum Delete {
     },
     /// One connection; its later packets belong to none
     Connection(WhichConnection),
+    /// Which servers clients stay with; their connections go on
+    Persistence {
+        /// Their address or network
+        #[arg(value_name = "ADDRESS[/PREFIX]", value_parser = network)]
+        client: IpNet,
+        /// Of this service
+        #[arg(long)]
+        service: Option<String>,
+    },
 }
 
 impl Delete {
@@ -200,6 +209,10 @@ impl Delete {
             Delete::Route { to, via } => Request::Routes(routes::Request::Remove { to, via }),
             Delete::Connection(which) => {
                 Request::Connections(connections::Request::Delete(which.endpoints()))
+            }
+            Delete::Persistence { client, service } => {
+                let filter = persistence::Filter { service, client: Some(client) };
+                Request::Persistence(persistence::Request::Forget(filter))
             }
         }
     }

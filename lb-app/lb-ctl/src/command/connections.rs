@@ -1,7 +1,7 @@
 //! Commands about connections.
 
 use super::args::{duration, full_endpoint, network, target};
-use crate::protocol::{Protocol, Request, connections, keys::Target};
+use crate::protocol::{Protocol, Request, connections, keys::Target, persistence};
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -114,6 +114,7 @@ impl WhichConnection {
 }
 
 /// `flush ...`
+#[expect(clippy::large_enum_variant, reason = "there is one for each command line")]
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Flush {
     /// End connections; their later packets belong to none
@@ -126,6 +127,36 @@ pub enum Flush {
         #[command(flatten)]
         filter: FlushFilter,
     },
+    /// Forget which servers clients stay with; their connections go on
+    #[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
+    Persistence {
+        /// Of all services
+        #[arg(long, group = "which", conflicts_with_all = ["client", "service"])]
+        all: bool,
+        /// Of these clients
+        #[arg(long, group = "which", value_name = "ADDRESS[/PREFIX]", value_parser = network)]
+        client: Option<IpNet>,
+        /// Of this service
+        #[arg(long, group = "which", value_name = "SERVICE")]
+        service: Option<String>,
+    },
+}
+
+/// Clients that are remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct WhichClients {
+    /// These clients
+    #[arg(long, value_name = "ADDRESS[/PREFIX]", value_parser = network)]
+    client: Option<IpNet>,
+    /// Of this service
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<String>,
+}
+
+impl WhichClients {
+    pub(super) fn filter(self) -> persistence::Filter {
+        persistence::Filter { service: self.service, client: self.client }
+    }
 }
 
 /// A filter that must not be empty.
@@ -159,8 +190,14 @@ impl clap::FromArgMatches for FlushFilter {
 
 impl Flush {
     pub(super) fn request(self) -> Request {
-        let Flush::Connections { filter: FlushFilter(filter), .. } = self;
-        Request::Connections(connections::Request::Flush { filter: filter.filter(), cursor: None })
+        match self {
+            Flush::Connections { filter: FlushFilter(filter), .. } => {
+                Request::Connections(connections::Request::Flush { filter: filter.filter(), cursor: None })
+            }
+            Flush::Persistence { client, service, .. } => {
+                Request::Persistence(persistence::Request::Forget(persistence::Filter { service, client }))
+            }
+        }
     }
 }
 

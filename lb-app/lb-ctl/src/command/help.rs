@@ -72,6 +72,8 @@ pub const SECTIONS: [Section; 7] = [
             "count",
             "delete connection",
             "flush",
+            "show persistence",
+            "delete persistence",
             "show timeouts",
             "set timeout",
         ],

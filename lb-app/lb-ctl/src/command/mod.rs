@@ -21,6 +21,7 @@ mod tree;
 mod watch;
 pub mod words;
 
+pub(crate) use args::duration;
 pub use connections::{FilterArgs, WhichConnection};
 pub(crate) use parse::wrong;
 pub use parse::{asked, parse, parse_words};

@@ -47,7 +47,7 @@ pub fn asked(line: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::{super::Step, *};
-    use crate::protocol::{Protocol, Request, connections, director, ports, services, timeouts};
+    use crate::protocol::{Protocol, Request, connections, director, persistence, ports, services, timeouts};
     use clap::CommandFactory;
     use std::collections::BTreeMap;
 
@@ -157,6 +157,18 @@ mod tests {
         );
         request("flush connections all");
         request("flush connections service web");
+        assert!(complaint("flush persistence").starts_with("missing <all|"));
+        let forget = |line: &str| match request(line) {
+            Request::Persistence(persistence::Request::Forget(filter)) => filter,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(forget("flush persistence all"), persistence::Filter::default());
+        let of_web = persistence::Filter {
+            service: Some("web".to_owned()),
+            client: Some("203.0.113.0/24".parse().unwrap()),
+        };
+        assert_eq!(forget("flush persistence client 203.0.113.0/24 service web"), of_web);
+        assert_eq!(forget("delete persistence 203.0.113.0/24 service web"), of_web);
         request("delete connection tcp 192.0.2.10:40000 192.0.2.100:80");
     }
 
@@ -173,7 +185,7 @@ mod tests {
     fn mistakes_are_explained() {
         let said = [
             ("shwo", "unknown command \"shwo\": did you mean \"show\"?"),
-            ("flush", "`flush` what? It takes connections"),
+            ("flush", "`flush` what? It takes connections, persistence"),
             ("add service \"web", "missing closing quotation mark \""),
             (
                 "add server web 198.51.100.11:0",

@@ -2,13 +2,13 @@
 
 use super::{
     args::all_or,
-    connections::{FilterArgs, WhichConnection},
+    connections::{FilterArgs, WhichClients, WhichConnection},
     step::Step,
 };
 use crate::{
     protocol::{
         Request, connections, director, events, forward, health, interfaces, local_addresses, memory,
-        neighbours, overview, ports, routes, services, timeouts, workers,
+        neighbours, overview, persistence, ports, routes, services, timeouts, workers,
     },
     render::{Columns, View},
 };
@@ -70,6 +70,11 @@ pub enum Show {
     Routes,
     /// Local addresses of FullNAT: their services, ports in use and capacity
     LocalAddresses,
+    /// Which servers clients stay with
+    Persistence {
+        #[command(flatten)]
+        which: WhichClients,
+    },
     /// Workers: what they did, how busy they are, what they handed over
     Workers {
         /// Packets per poll
@@ -207,6 +212,9 @@ impl Show {
             Show::Neighbours => (Request::Neighbours(neighbours::Request::List), View::Plain),
             Show::LocalAddresses => (Request::LocalAddresses(local_addresses::Request::List), View::Plain),
             Show::Interfaces => (Request::Interfaces(interfaces::Request::List), View::Plain),
+            Show::Persistence { which } => {
+                (Request::Persistence(persistence::Request::List(which.filter())), View::Plain)
+            }
             Show::Routes => (Request::Routes(routes::Request::List), View::Plain),
             Show::Workers { histogram } => {
                 let view = if histogram { View::Histogram } else { View::Plain };

@@ -1,6 +1,6 @@
 //! What an invocation of ipvsadm asks for.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The transport protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +55,25 @@ pub struct ServiceOptions {
     pub engine: Option<String>,
     /// `-o`
     pub one_packet: bool,
+}
+
+impl ServiceOptions {
+    /// The bits of an address that are one client's: IPVS has a mask for IPv4 and a length for IPv6.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence.
+    pub fn prefix(&self) -> Result<u32, String> {
+        let Some(mask) = &self.netmask else { return Ok(128) };
+        let wrong = || {
+            format!("-M: {mask:?} is no mask, such as 255.255.255.0, and no length of a prefix, such as 64")
+        };
+        if let Ok(length) = mask.parse::<u32>() {
+            return Some(length).filter(|length| (1..=128).contains(length)).ok_or_else(wrong);
+        }
+        let bits = mask.parse::<Ipv4Addr>().map_err(|_| wrong())?.to_bits();
+        let length = bits.leading_ones();
+        if length > 0 && length == bits.count_ones() { Ok(length) } else { Err(wrong()) }
+    }
 }
 
 /// What is said of a server.

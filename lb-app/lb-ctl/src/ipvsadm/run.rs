@@ -40,7 +40,7 @@ pub fn run<T: Transport>(
 
 /// How it is used, for `-h`.
 const HELP: &str = "ipvsadm's options, on a running lb-app:\n  \
-    -A|-E -t|-u VIP:PORT [-s SCHEDULER] [-b FLAGS]\n  -D -t|-u VIP:PORT\n  \
+    -A|-E -t|-u VIP:PORT [-s SCHEDULER] [-b FLAGS] [-p [TIMEOUT]] [-M MASK] [-o]\n  -D -t|-u VIP:PORT\n  \
     -a|-e -t|-u VIP:PORT -r SERVER[:PORT] [-m|-i|-g] [-w WEIGHT]\n  -d -t|-u VIP:PORT -r SERVER[:PORT]\n  \
     -L [-t|-u VIP:PORT] [-n] [--stats|--rate] [-X] | -L -c | -L --timeout\n  -S [-n]\n  -R\n  -C\n  \
     --set TCP TCPFIN UDP\nWhat has no equal is refused, with the nearest thing.\n";
@@ -150,9 +150,13 @@ impl<T: Transport> Runner<'_, T> {
     }
 
     fn list(&mut self, target: Option<Target>, how: Listing, out: &mut dyn Write) -> Result<(), Failure> {
-        if how.thresholds || how.persistent {
-            let what = if how.thresholds { "thresholds" } else { "persistence" };
-            return Err(refused(format!("{what} are not supported yet, so there is nothing to list")));
+        if how.thresholds {
+            return Err(refused("thresholds are not supported yet, so there is nothing to list"));
+        }
+        if how.persistent {
+            return Err(refused(
+                "`lbctl show persistence` lists clients that stay with a server, by service",
+            ));
         }
         if how.daemon {
             // As ipvsadm, where none runs.
@@ -321,15 +325,8 @@ fn key(target: &Target) -> Result<protocol::keys::ServiceKey, Failure> {
 }
 
 fn service_options(options: &ServiceOptions) -> Result<Options, Failure> {
-    if options.persistent.is_some() || options.netmask.is_some() {
-        let nearest = "persistence is not supported yet; -s sh sends a client to the same server while servers stay the same";
-        return Err(refused(nearest));
-    }
     if options.engine.is_some() {
         return Err(refused("persistence engines are not supported yet"));
-    }
-    if options.one_packet {
-        return Err(refused("one-packet scheduling is not supported yet; --set 0 0 1 comes close for UDP"));
     }
     let scheduler = options.scheduler.as_deref().unwrap_or("wlc");
     if let nearest @ ("lblc" | "lblcr") = scheduler {
@@ -345,7 +342,12 @@ fn service_options(options: &ServiceOptions) -> Result<Options, Failure> {
             known.join(", ")
         )));
     }
-    let mut said = Options::from([("scheduler".to_owned(), json!(scheduler))]);
+    let mut said = Options::from([
+        ("one_packet".to_owned(), json!(options.one_packet)),
+        ("scheduler".to_owned(), json!(scheduler)),
+        ("persistence_timeout".to_owned(), json!(format!("{}s", options.persistent.unwrap_or(0)))),
+        ("persistence_prefix".to_owned(), json!(options.prefix().map_err(Failure::Wrong)?)),
+    ]);
     if matches!(scheduler, "sh" | "mh") {
         said.insert("hash_port".to_owned(), json!(hashes_port));
     }

@@ -135,6 +135,28 @@ fn what_is_saved_is_restored() {
 }
 
 #[test]
+fn persistence_and_one_packet_are_said_as_ipvsadm_says_them() {
+    let mut director = Director::default();
+    let rules = "-A -t 192.0.2.102:80 -s rr -p 300\n\
+                 -A -t 192.0.2.103:80 -s wlc -p 90 -M 255.255.255.0\n\
+                 -A -u [2001:db8::1]:53 -s mh -b mh-port -p 60 -M 64\n\
+                 -A -u 192.0.2.53:53 -s rr -o\n";
+    assert_eq!(director.ipvsadm("-R", rules).as_deref(), Ok(""));
+    assert_eq!(director.ipvsadm("-S", "").as_deref(), Ok(rules));
+    let list = director.ipvsadm("-Ln", "").unwrap();
+    for line in [
+        "TCP  192.0.2.102:80 rr persistent 300\n",
+        "TCP  192.0.2.103:80 wlc persistent 90 mask 255.255.255.0\n",
+        "UDP  [2001:db8::1]:53 mh (mh-port) persistent 60 mask 64\n",
+        "UDP  192.0.2.53:53 rr ops\n",
+    ] {
+        assert!(list.contains(line), "{list}");
+    }
+    director.ipvsadm("-A -t 192.0.2.104:80 -p", "").unwrap();
+    assert!(director.ipvsadm("-S", "").unwrap().ends_with("-A -t 192.0.2.104:80 -s wlc -p 300\n"));
+}
+
+#[test]
 fn port_0_is_any_port() {
     let mut director = Director::default();
     let rules = "-A -t 192.0.2.102:0 -s rr\n-a -t 192.0.2.102:0 -r 198.51.100.41:0 -g -w 1\n";
@@ -207,8 +229,10 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
     director.ipvsadm("-R", RULES).unwrap();
     let before = director.services.clone();
     for (line, expected) in [
-        ("-A -t 192.0.2.102:80 -p 300", "persistence is not supported yet; -s sh"),
-        ("-A -u 192.0.2.102:80 -o", "one-packet scheduling is not supported yet; --set 0 0 1"),
+        (
+            "-A -t 192.0.2.102:80 -p 300 -M 255.0.255.0",
+            "-M: \"255.0.255.0\" is no mask, such as 255.255.255.0",
+        ),
         ("-A -f 3", "packets have no fwmarks here; a service of several addresses and ports does the same: "),
         ("-A --sctp-service 192.0.2.102:80", "SCTP is not supported"),
         ("-A -t 192.0.2.102:80 -s lblc", "scheduler lblc is not supported yet; dh"),

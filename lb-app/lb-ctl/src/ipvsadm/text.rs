@@ -12,7 +12,10 @@ use crate::{
     render::short,
 };
 use serde_json::Value;
-use std::{fmt::Write, net::SocketAddr};
+use std::{
+    fmt::Write,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
 /// The version of IPVS whose listings these are.
 const IPVS: &str = "1.2.1";
@@ -47,7 +50,17 @@ pub(super) fn listing(services: &[Service], capacity: u64, how: Listing) -> Stri
             Listing { rate: true, .. } => {
                 writeln!(text, "{protocol}  {endpoint:<28}{}", numbers(rates(&service.rate)))
             }
-            _ => writeln!(text, "{protocol}  {endpoint} {}{}", service.scheduler, flags(service, " (", ")")),
+            _ => {
+                let (flags, persistence) = (flags(service, " (", ")"), persistence(service));
+                let persistence = persistence.map_or_else(String::new, |(seconds, mask)| {
+                    format!(
+                        " persistent {seconds}{}",
+                        mask.map_or_else(String::new, |mask| format!(" mask {mask}"))
+                    )
+                });
+                let ops = if is_one_packet(service) { " ops" } else { "" };
+                writeln!(text, "{protocol}  {endpoint} {}{flags}{persistence}{ops}", service.scheduler)
+            }
         };
         for server in &service.servers {
             let endpoint = SocketAddr::new(server.endpoint.address, server.endpoint.port).to_string();
@@ -114,8 +127,12 @@ pub(super) fn rules(services: &[Service]) -> String {
             Protocol::Udp => "-u",
         };
         let endpoint = service.key.endpoint();
-        let _ =
-            writeln!(text, "-A {which} {endpoint} -s {}{}", service.scheduler, flags(service, " -b ", ""));
+        let persistence = persistence(service).map_or_else(String::new, |(seconds, mask)| {
+            format!(" -p {seconds}{}", mask.map_or_else(String::new, |mask| format!(" -M {mask}")))
+        });
+        let (scheduler, flags) = (&service.scheduler, flags(service, " -b ", ""));
+        let ops = if is_one_packet(service) { " -o" } else { "" };
+        let _ = writeln!(text, "-A {which} {endpoint} -s {scheduler}{flags}{persistence}{ops}");
         for server in service.servers.iter().filter(|server| server.state != "disabled") {
             let at = SocketAddr::new(server.endpoint.address, server.endpoint.port);
             let way = forward(&service.method).1;
@@ -138,6 +155,23 @@ pub(super) fn timeouts(timeouts: &Timeouts) -> String {
 /// What an operator wants it to have; one that is drained gets no new connections.
 fn wanted_weight(server: &Server) -> u32 {
     if server.state == "drain" { 0 } else { server.configured_weight }
+}
+
+fn is_one_packet(service: &Service) -> bool {
+    service.options.get("one_packet").is_some_and(|value| *value == true)
+}
+
+/// Seconds for which clients of a service stay with their servers, if they do, and the mask that makes one client of them.
+fn persistence(service: &Service) -> Option<(u64, Option<String>)> {
+    let of = |key: &str| service.options.get(key);
+    let ms = crate::command::duration(of("persistence_timeout")?.as_str()?).ok()?;
+    let prefix = of("persistence_prefix").and_then(Value::as_u64).unwrap_or(128);
+    let mask = match service.key.vip {
+        IpAddr::V4(_) if prefix < 32 => Some(Ipv4Addr::from_bits(u32::MAX << (32 - prefix)).to_string()),
+        IpAddr::V6(_) if prefix < 128 => Some(prefix.to_string()),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    };
+    (ms > 0).then(|| (ms.div_ceil(1_000), mask))
 }
 
 fn flags(service: &Service, before: &str, after: &str) -> String {

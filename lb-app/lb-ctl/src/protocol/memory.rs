@@ -20,6 +20,9 @@ pub struct Memory {
     pub resident_bytes: u64,
     /// Bytes of all connection tables.
     pub tables_bytes: u64,
+    /// Bytes of the table of persistent clients.
+    #[serde(default)]
+    pub persistence_bytes: u64,
     /// Bytes that one connection costs, everything included.
     pub connection_bytes: u64,
     /// Bytes of the schedulers: lookup tables, rounds and the like.

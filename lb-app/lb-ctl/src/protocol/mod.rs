@@ -21,6 +21,7 @@ pub mod memory;
 pub mod neighbours;
 pub mod options;
 pub mod overview;
+pub mod persistence;
 pub mod ports;
 pub mod routes;
 pub mod schema;
@@ -108,6 +109,8 @@ pub enum Request {
     Routes(routes::Request),
     /// Local addresses of FullNAT.
     LocalAddresses(local_addresses::Request),
+    /// Which servers clients stay with.
+    Persistence(persistence::Request),
     /// Ports.
     Ports(ports::Request),
     /// What was forwarded, handed over and dropped.
@@ -162,6 +165,8 @@ pub enum Reply {
     Routes(routes::Routes),
     /// Local addresses of FullNAT.
     LocalAddresses(local_addresses::LocalAddresses),
+    /// Clients that are remembered.
+    Persistence(persistence::Clients),
     /// What ports are.
     PortInfo(ports::Infos),
     /// What ports counted.

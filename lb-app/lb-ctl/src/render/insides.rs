@@ -87,6 +87,7 @@ pub(super) fn memory(text: &mut String, memory: &Memory) {
         bytes(memory.schedulers_bytes),
         memory.lookup_tables
     );
+    let _ = writeln!(text, "persistent clients {}", bytes(memory.persistence_bytes));
     let _ = writeln!(
         text,
         "packet buffers     on {}",

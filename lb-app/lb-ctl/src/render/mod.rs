@@ -8,6 +8,7 @@ mod forward;
 mod health;
 mod insides;
 mod network;
+mod persistence;
 mod ports;
 mod services;
 #[cfg(test)]
@@ -83,6 +84,7 @@ impl Renderer {
             Reply::Neighbours(neighbours) => network::neighbours(&mut text, neighbours),
             Reply::LocalAddresses(list) => network::local_addresses(&mut text, list),
             Reply::Interfaces(list) => network::interfaces(&mut text, list),
+            Reply::Persistence(list) => persistence::clients(&mut text, list),
             Reply::Routes(routes) => network::routes(&mut text, routes),
             Reply::PortInfo(infos) if view == View::Summary => ports::summary(&mut text, infos),
             Reply::PortInfo(infos) => ports::infos(&mut text, infos),

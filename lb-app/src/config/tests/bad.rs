@@ -78,7 +78,7 @@ fn capacity_must_fit_into_memory() {
     assert_eq!(
         report.to_string(),
         "lb.toml:18:15: workers.connections: 600000 connections of IPv4 and 65536 of IPv6 on each of 2 workers \
-         need 171 MiB of memory, 128 MiB is available; use at most 425984, fewer workers, or more memory\n\
+         need 177 MiB of memory, persistent clients included, 128 MiB is available; use at most 403045, fewer workers, or more memory\n\
          \x20   18 | connections = 600_000\n\
          \x20      |               ^^^^^^^\n\
          1 error, nothing was applied\n"
@@ -117,7 +117,7 @@ fn the_tables_of_schedulers_must_fit_into_memory_as_well() {
     let complaint = &report.problems[0].complaint;
     assert_eq!(
         complaint.what,
-        "1000 connections of IPv4 and 1000 of IPv6 on each of 1 workers need 1 MiB of memory and schedulers 32 MiB, \
+        "1000 connections of IPv4 and 1000 of IPv6 on each of 1 workers need 6 MiB of memory, persistent clients included and schedulers 32 MiB, \
          20 MiB is available"
     );
     assert_eq!(

@@ -9,7 +9,7 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::{
         option::{Kind, Opt, Value, fields},
-        plan::{DirectorPlan, Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{DirectorPlan, Method, PersistencePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
     time::Duration,
 };
@@ -87,6 +87,7 @@ fn every_entry_is_sound() {
     check(Hooks::OPTIONS, &Hooks::default());
     check(Control::OPTIONS, &Control::default());
     check(Announce::OPTIONS, &Announce::default());
+    check(PersistencePlan::OPTIONS, &PersistencePlan::default());
     check(File::OPTIONS, &File::default());
     check(DirectorPlan::OPTIONS, &DirectorPlan::default());
     check(Workers::OPTIONS, &Workers::default());
@@ -113,6 +114,7 @@ fn what_foreign_words_are_is_there() {
         .map(|field| field.key.to_owned())
         .chain(checks.map(|key| format!("check.{key}")))
         .chain(fields(Pool::OPTIONS).iter().map(|field| format!("health.{}", field.key)))
+        .chain(fields(PersistencePlan::OPTIONS).iter().map(|field| format!("persistence.{}", field.key)))
         .chain(fields(TIMEOUTS).iter().map(|field| format!("timeouts.{}", field.key)))
         .chain(fields(Hooks::OPTIONS).iter().map(|field| format!("[health] {}", field.key)))
         .chain(fields(Metrics::OPTIONS).iter().map(|field| format!("[metrics] {}", field.key)))

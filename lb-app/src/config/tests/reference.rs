@@ -10,7 +10,7 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::{
         option::{Field, Kind, Opt},
-        plan::{DirectorPlan, Method, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{DirectorPlan, Method, PersistencePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
     },
     time::Duration,
 };
@@ -92,6 +92,7 @@ fn the_reference_is_that_of_the_tables() {
     let health = "see [Health checks](#health-checks)";
     let sections = [
         ("timeouts", rows(TIMEOUTS, &Timeouts::default())),
+        ("persistence", rows(PersistencePlan::OPTIONS, &PersistencePlan::default())),
         (
             "services",
             rows(ServicePlan::OPTIONS, &service)

@@ -3,7 +3,7 @@
 use crate::config::Control;
 use lb_ctl::protocol::{
     Request, capture, connections, director, events, forward, health, interfaces, local_addresses, memory,
-    neighbours, ports, routes, services, timeouts, trace, workers,
+    neighbours, persistence, ports, routes, services, timeouts, trace, workers,
 };
 use std::fmt;
 
@@ -113,6 +113,10 @@ pub(super) fn needed(request: &Request) -> Role {
         Request::Forward(request) => match request {
             forward::Request::Stats | forward::Request::Drops { .. } => Role::Reader,
             forward::Request::Clear => Role::Operator,
+        },
+        Request::Persistence(request) => match request {
+            persistence::Request::List(_) => Role::Reader,
+            persistence::Request::Forget(_) => Role::Operator,
         },
         Request::Timeouts(request) => match request {
             timeouts::Request::List { .. } => Role::Reader,

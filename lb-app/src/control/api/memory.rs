@@ -5,6 +5,7 @@ use lb_core::{
     conn::connections::{BYTES_PER_CONNECTION, BYTES_PER_CONNECTION_V6},
     counters::DropReason,
     limits::{MAX_NEIGHBOURS, MAX_ROUTES, MAX_WAITING},
+    sched::persistence::BYTES_PER_ENTRY as PERSISTENT_CLIENT_BYTES,
     service::footprint,
 };
 use lb_ctl::protocol::{
@@ -36,6 +37,7 @@ fn memory(running: &Running) -> Memory {
         resident_bytes: resident_bytes().unwrap_or(0),
         tables_bytes: ((capacity.v4 * BYTES_PER_CONNECTION + capacity.v6 * BYTES_PER_CONNECTION_V6)
             * running.workers.len()) as u64,
+        persistence_bytes: (running.persistence.capacity() * PERSISTENT_CLIENT_BYTES) as u64,
         connection_bytes: BYTES_PER_CONNECTION as u64,
         huge_pages: running.huge_pages,
         pools: vec![pool],
@@ -67,6 +69,14 @@ fn tables(running: &Running) -> Tables {
     common("services", current.plan.services.len(), room.services);
     common("servers", current.plan.services.iter().map(|service| service.servers.len()).sum(), room.servers);
     common("routes", current.plan.routes.len(), MAX_ROUTES);
+    let (full, contended) = running.persistence.missed();
+    tables.push(Table {
+        name: "persistent clients".to_owned(),
+        worker: None,
+        used: running.persistence.iter(running.clock.now()).count() as u64,
+        size: running.persistence.capacity() as u64,
+        refused: full + contended,
+    });
     for worker in &running.workers {
         let counters = &worker.counters;
         let refused = |reason: DropReason| counters.dropped[reason as usize].get();

@@ -22,6 +22,7 @@ mod memory;
 mod network;
 mod options;
 mod overview;
+mod persistence;
 mod ports;
 mod process;
 mod rates;
@@ -127,6 +128,7 @@ impl Api {
             Request::Routes(request) => network::routes(running, &request, who),
             Request::Interfaces(request) => Ok(interfaces::answer(running, &request)),
             Request::LocalAddresses(request) => Ok(local_addresses::answer(running, &request)),
+            Request::Persistence(request) => persistence::answer(running, request, who),
             Request::Ports(request) => ports::answer(running, &self.port_baseline, request, who),
             Request::Forward(request) => {
                 Ok(forward::answer(running, &self.forward_baseline, &self.rates, &request))

@@ -102,6 +102,8 @@ impl Difference {
         if after.room_is_given {
             changed(restart, "workers: servers", before.room.servers, after.room.servers);
         }
+        let clients = |config: &Config| config.persistent_clients;
+        changed(restart, "workers: persistent_clients", clients(before), clients(after));
         let file = |config: &Config| {
             config.state_file.as_ref().map_or("none".to_owned(), |path| path.display().to_string())
         };

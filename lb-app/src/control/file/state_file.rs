@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! magic "LBSTATE2" | secret 8 | workers 4 | saved at, ms since 1970 8 | connections of IPv4 8 | of IPv6 8
-//! | records of IPv4 | records of IPv6 | CRC-32 of all before
+//! | clients of persistent services 8 | records of IPv4 | records of IPv6 | clients | CRC-32 of all before
 //! ```
 //!
 //! A file of the version before, "LBSTATE1", is read as well, so that an upgrade keeps connections: it has one number of
@@ -23,6 +23,7 @@ use lb_core::{
     family::{Family, V4, V6},
     flow::key::{Key, Secret},
     packet::WorkerId,
+    service::key::ServiceKey,
     time::Duration,
     wire::protocol::Protocol,
 };
@@ -60,7 +61,25 @@ pub(crate) struct Left {
     pub(crate) connections: Vec<(WorkerId, Saved)>,
     /// The same of IPv6.
     pub(crate) connections_v6: Vec<(WorkerId, Saved<V6>)>,
+    /// Which servers clients stay with.
+    pub(crate) clients: Vec<SavedClient>,
 }
+
+/// A client of a persistent service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SavedClient {
+    /// Of which service.
+    pub(crate) service: ServiceKey,
+    /// The first address of its network.
+    pub(crate) network: IpAddr,
+    /// The server that it stays with.
+    pub(crate) server: SocketAddr,
+    /// For how long it is remembered from now on.
+    pub(crate) left: Duration,
+}
+
+/// Bytes of a client's record: protocol, ports of the service and the server, three addresses, time.
+const CLIENT: usize = 1 + 2 + 2 + 3 * ANY_ADDRESS + 4;
 
 /// Why there are no connections to restore.
 #[derive(Debug, Error)]
@@ -83,10 +102,11 @@ pub(crate) fn write(
     workers: usize,
     connections: impl Iterator<Item = (WorkerId, Saved)>,
     connections_v6: impl Iterator<Item = (WorkerId, Saved<V6>)>,
+    clients: &[SavedClient],
 ) -> Result<u64, StateError> {
     replace(path, 0o600, |file| {
         let file = BufWriter::with_capacity(1 << 20, file);
-        write_to(file, secret, workers, now_ms(), (connections, connections_v6))
+        write_to(file, (secret, workers), now_ms(), (connections, connections_v6), clients)
     })
 }
 
@@ -108,18 +128,19 @@ pub(crate) fn take(path: &Path) -> Result<Option<Left>, StateError> {
 
 fn write_to(
     file: impl Write,
-    secret: Secret,
-    workers: usize,
+    (secret, workers): (Secret, usize),
     now_ms: u64,
     (connections, connections_v6): (
         impl Iterator<Item = (WorkerId, Saved)>,
         impl Iterator<Item = (WorkerId, Saved<V6>)>,
     ),
+    clients: &[SavedClient],
 ) -> Result<u64, StateError> {
     // The counts are known at the end only, so records are kept until then.
     let mut records = Vec::new();
     let count = add(&mut records, connections);
     let count_v6 = add(&mut records, connections_v6);
+    clients.iter().for_each(|client| encode_client(&mut records, client));
     let mut file = Summed { inner: file, sum: crc32fast::Hasher::new() };
     file.write_all(MAGIC)?;
     file.write_all(&secret.0.to_le_bytes())?;
@@ -127,6 +148,7 @@ fn write_to(
     file.write_all(&now_ms.to_le_bytes())?;
     file.write_all(&count.to_le_bytes())?;
     file.write_all(&count_v6.to_le_bytes())?;
+    file.write_all(&(clients.len() as u64).to_le_bytes())?;
     file.write_all(&records)?;
     let sum = file.sum.clone().finalize();
     file.inner.write_all(&sum.to_le_bytes())?;
@@ -155,26 +177,34 @@ fn read_from(file: impl Read, length: u64, now_ms: u64) -> Result<Left, StateErr
     let workers = u32::from_le_bytes(file.array()?) as usize;
     let saved_ms = u64::from_le_bytes(file.array()?);
     let count = u64::from_le_bytes(file.array()?);
-    let count_v6 = if is_old { 0 } else { u64::from_le_bytes(file.array()?) };
+    let [count_v6, clients] =
+        if is_old { [0; 2] } else { [file.array()?, file.array()?].map(u64::from_le_bytes) };
     let (server_len, last) = if is_old { (V4::ADDRESS, OLD_PADDING) } else { (ANY_ADDRESS, SECOND) };
     let beside = server_len + REST + last;
     // Before memory is asked for.
     let bytes = |count: u64, address: usize| count.checked_mul((3 * address + beside) as u64);
     let records = bytes(count, V4::ADDRESS).zip(bytes(count_v6, V6::ADDRESS));
-    let expected = records.and_then(|(v4, v6)| v4.checked_add(v6)?.checked_add(if is_old { 40 } else { 48 }));
+    let rest =
+        clients.checked_mul(CLIENT as u64).and_then(|rest| rest.checked_add(if is_old { 40 } else { 56 }));
+    let expected = records.zip(rest).and_then(|((v4, v6), rest)| v4.checked_add(v6)?.checked_add(rest));
     if expected != Some(length) {
         return Err(StateError::Damaged);
     }
     let since = now_ms.saturating_sub(saved_ms);
     let connections = take_all(&mut file, count, (server_len, beside), since)?;
     let connections_v6 = take_all(&mut file, count_v6, (server_len, beside), since)?;
+    let clients = (0..clients).map(|_| {
+        let record: [u8; CLIENT] = file.array()?;
+        decode_client(&record, since).ok_or(StateError::Damaged)
+    });
+    let clients = clients.collect::<Result<Vec<_>, _>>()?;
     let sum = file.sum.clone().finalize();
     let mut written = [0; 4];
     file.inner.read_exact(&mut written).map_err(|_| StateError::Damaged)?;
     if u32::from_le_bytes(written) != sum {
         return Err(StateError::Damaged);
     }
-    Ok(Left { secret, workers, connections, connections_v6 })
+    Ok(Left { secret, workers, connections, connections_v6, clients })
 }
 
 /// The connections of so many records.
@@ -232,6 +262,32 @@ fn server_bits(address: IpAddr) -> u128 {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         IpAddr::V6(address) => address.to_bits(),
     }
+}
+
+fn encode_client(record: &mut Vec<u8>, client: &SavedClient) {
+    let SavedClient { service, network, server, left } = client;
+    record.push(service.protocol.number());
+    [service.port, server.port()].iter().for_each(|port| record.extend(port.to_le_bytes()));
+    for address in [service.vip, *network, server.ip()] {
+        record.extend(server_bits(address).to_le_bytes());
+    }
+    record.extend((left.as_millis() as u32).to_le_bytes());
+}
+
+/// `None` if it means nothing.
+fn decode_client(record: &[u8; CLIENT], since_ms: u64) -> Option<SavedClient> {
+    let port = |at: usize| Some(u16::from_le_bytes(record.get(at..at + 2)?.try_into().ok()?));
+    let address = |number: usize| {
+        let bytes = record.get(5 + number * ANY_ADDRESS..)?;
+        Some(V6::ip(V6::read(bytes)?).to_canonical())
+    };
+    let left = u32::from_le_bytes(record.last_chunk().copied()?);
+    Some(SavedClient {
+        service: ServiceKey { protocol: Protocol::from_number(record[0])?, vip: address(0)?, port: port(1)? },
+        network: address(1)?,
+        server: SocketAddr::new(address(2)?, port(3)?),
+        left: Duration::from_millis(u64::from(left).saturating_sub(since_ms)),
+    })
 }
 
 fn encode<F: Form>(record: &mut Vec<u8>, worker: WorkerId, saved: &Saved<F>) {
@@ -379,13 +435,25 @@ mod tests {
         saved((u128::from(number) | 0x2001 << 112, 0x2001_0db8 << 96), server, number)
     }
 
-    /// With as many connections of each family.
+    fn client(number: u32) -> SavedClient {
+        let key = if number.is_multiple_of(2) { "tcp 192.0.2.100:80" } else { "udp [2001:db8::1]:0" };
+        SavedClient {
+            service: key.parse().unwrap(),
+            network: if number == 1 { "2001:db8:7::" } else { "203.0.113.0" }.parse().unwrap(),
+            server: "198.51.100.11:8080".parse().unwrap(),
+            left: Duration::from_secs(300 + u64::from(number)),
+        }
+    }
+
+    /// With as many connections of each family, and clients.
     fn file(count: u32) -> Vec<u8> {
         let mut file = Vec::new();
         let worker = |number: u32| WorkerId(number as u16 % 3);
         let connections = (0..count).map(|number| (worker(number), v4(number)));
         let connections_v6 = (0..count).map(|number| (worker(number), v6(number)));
-        let written = write_to(&mut file, Secret(7), 3, 1_000, (connections, connections_v6)).unwrap();
+        let clients: Vec<SavedClient> = (0..count).map(client).collect();
+        let all = (connections, connections_v6);
+        let written = write_to(&mut file, (Secret(7), 3), 1_000, all, &clients).unwrap();
         assert_eq!(written, 2 * u64::from(count));
         file
     }
@@ -396,6 +464,11 @@ mod tests {
         let left = read_from(&*file, file.len() as u64, 1_500).unwrap();
         assert_eq!((left.secret, left.workers), (Secret(7), 3));
         assert_eq!((left.connections.len(), left.connections_v6.len()), (5, 5));
+        for (number, read) in (0..).zip(&left.clients) {
+            let left = Duration::from_millis(client(number).left.as_millis() - 500);
+            assert_eq!(*read, SavedClient { left, ..client(number) });
+        }
+        assert_eq!(left.clients.len(), 5);
         let (idle, age) = (Duration::from_millis(517), Duration::from_millis(3_500));
         for number in [3, 4] {
             let worker = WorkerId(number as u16 % 3);
@@ -419,7 +492,7 @@ mod tests {
         file.extend(crc32fast::hash(&file).to_le_bytes());
         let left = read_from(&*file, file.len() as u64, 1_000).unwrap();
         assert_eq!(left.connections, [(WorkerId(2), v4(4))]);
-        assert!(left.connections_v6.is_empty());
+        assert!(left.connections_v6.is_empty() && left.clients.is_empty());
     }
 
     #[test]

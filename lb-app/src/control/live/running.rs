@@ -11,6 +11,7 @@ use crate::{
 };
 use lb_core::{
     packet::PortId,
+    sched::persistence::Persistence,
     service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
 };
 use lb_ctl::protocol::connections::Fill;
@@ -42,6 +43,8 @@ pub(crate) struct Running {
     pub(crate) pool: Mempool,
     pub(crate) workers: Vec<WorkerView>,
     pub(crate) board: Arc<LoadBoard>,
+    /// Which servers clients stay with.
+    pub(crate) persistence: Arc<Persistence>,
     pub(crate) clock: Clock,
     /// Whether workers poll ports, and whether they must stop.
     pub(crate) shutdown: Arc<Shutdown>,
@@ -72,7 +75,7 @@ impl Running {
         (path, config): (PathBuf, Config),
         (plan, snapshot): (Plan, Arc<Snapshot>),
         workers: Vec<WorkerView>,
-        (board, health): (Arc<LoadBoard>, Arc<Knowledge>),
+        (board, persistence, health): (Arc<LoadBoard>, Arc<Persistence>, Arc<Knowledge>),
         (ports, pool, (taps, sides)): (Vec<StartedPort>, Mempool, HostEnds),
         (clock, shutdown, host): (Clock, Arc<Shutdown>, Arc<Host>),
     ) -> Self {
@@ -83,6 +86,7 @@ impl Running {
             pool,
             workers,
             board,
+            persistence,
             clock,
             shutdown,
             host,

@@ -10,14 +10,15 @@ use super::{
 };
 use crate::config::health::{Check, Pool, Sorry, WhenAllFail};
 use lb_core::{
-    limits::{MAX_PORTS_OF_SERVICE, MAX_VIPS_OF_SERVICE},
+    limits::{MAX_PORTS_OF_SERVICE, MAX_TIMEOUT_S, MAX_VIPS_OF_SERVICE},
     service::{
         key::{Protocol, ServiceKey},
         plan::{Method, SchedulerKind, ServerPlan, ServicePlan},
         reach::PortRange,
     },
+    time::Duration,
 };
-use lb_ctl::foreign;
+use lb_ctl::{foreign, ipvsadm::act::ServiceOptions};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -103,6 +104,17 @@ pub(super) fn read(
             | "hashed" => {
                 flags.push((line.place.clone(), line.key().to_owned()));
             }
+            "persistence_timeout" => {
+                // Without a number it is IPVS's default.
+                let seconds: u64 = if line.words.len() > 1 { line.parsed("number of seconds")? } else { 360 };
+                plan.persistence.timeout = Duration::from_secs(seconds.min(MAX_TIMEOUT_S));
+            }
+            "persistence_granularity" => {
+                let options =
+                    ServiceOptions { netmask: Some(line.value()?.to_owned()), ..Default::default() };
+                plan.persistence.prefix = options.prefix().map_err(|what| line.place.wrong(what))?;
+            }
+            "ops" => plan.one_packet = true,
             "quorum" => pool.quorum = positive(line)?,
             "hysteresis" => pool.hysteresis = line.parsed("number")?,
             "quorum_up" => pool.quorum_up = Some(command(line)?),

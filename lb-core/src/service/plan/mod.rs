@@ -1,11 +1,13 @@
 //! What the operator wants: plain, validated values, in the order of the configuration.
 
 pub mod director;
+mod persistence;
 mod server;
 mod service;
 pub mod timeouts;
 
 pub use director::{DirectorPlan, Role};
+pub use persistence::PersistencePlan;
 pub use server::{Admin, Health, ServerPlan, Standing};
 pub use service::{ServicePlan, port_flag};
 

@@ -1,6 +1,8 @@
 //! One virtual service, as the operator wants it.
 
-use super::{ClientAddress, Health, Method, Protocol, SchedulerKind, ServerPlan, timeouts::TIMEOUTS};
+use super::{
+    ClientAddress, Health, Method, PersistencePlan, Protocol, SchedulerKind, ServerPlan, timeouts::TIMEOUTS,
+};
 use crate::{
     conn::timeouts::Timeouts,
     limits::MAX_WEIGHT,
@@ -41,8 +43,12 @@ pub struct ServicePlan {
     pub hash_port: bool,
     /// Take over TCP connections whose beginning was not seen, instead of resetting them.
     pub adopt: bool,
+    /// Each datagram is scheduled by itself, and no connection is kept.
+    pub one_packet: bool,
     /// Timeouts of its connections.
     pub timeouts: Timeouts,
+    /// For how long clients stay with their servers.
+    pub persistence: PersistencePlan,
     /// How long a server that comes back takes to get its whole weight; 0 gives it at once.
     pub slow_start: Duration,
     /// Its servers. No two have the same address and port.
@@ -212,6 +218,39 @@ impl ServicePlan {
         )
         .scope(Scope::Everywhere),
         option!(
+            one_packet,
+            Kind::Flag,
+            "Each datagram is scheduled by itself, and no connection is kept: for UDP, under tun and dr. ipvsadm: `-o`."
+        )
+        .scope(Scope::Everywhere),
+        Opt::<Self>::new(
+            "persistence",
+            Kind::Table(|| fields(PersistencePlan::OPTIONS)),
+            "Clients stay with their servers, as in `persistence = { timeout = \"5m\" }`, over all that they send to the \
+             service.",
+            |service| Some(to_table(PersistencePlan::OPTIONS, &service.persistence)),
+            |service, value| from_table(PersistencePlan::OPTIONS, &mut service.persistence, value),
+        )
+        .default("none"),
+        option!(
+            "persistence_timeout" => persistence.timeout,
+            Kind::Duration,
+            "How long clients stay with their servers; 0 for not at all. In a file, `persistence.timeout`."
+        )
+        .scope(Scope::Control),
+        option!(
+            "persistence_prefix" => persistence.prefix,
+            Kind::number(1, 128),
+            "Bits of addresses that are one client's. In a file, `persistence.prefix`."
+        )
+        .scope(Scope::Control),
+        option!(
+            "persistence_expire_quiescent" => persistence.expire_quiescent,
+            Kind::Flag,
+            "Clients do not stay with a server that takes no new connections."
+        )
+        .scope(Scope::Control),
+        option!(
             slow_start,
             Kind::Duration,
             "How long a server that is enabled, up again, or added to a service that runs takes to get its full \
@@ -250,7 +289,9 @@ impl ServicePlan {
             scheduler: SchedulerKind::Wlc,
             hash_port: false,
             adopt: false,
+            one_packet: false,
             timeouts: Timeouts::default(),
+            persistence: PersistencePlan::default(),
             slow_start: Duration::ZERO,
             servers: Vec::new(),
         }
