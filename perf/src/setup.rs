@@ -101,6 +101,7 @@ impl Setup {
             services: numbers.map(|(number, protocol)| self.service(number, protocol)).collect(),
             vips: Vec::new(),
             tunnel_local: None,
+            tunnel_sources: Vec::new(),
             verify_checksums: self.verify,
             redirection_len: 0,
             director: DirectorPlan::default(),

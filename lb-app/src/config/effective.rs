@@ -88,6 +88,9 @@ impl Config {
             Some(local) => writeln!(f, "local = \"{local}\"")?,
             None => writeln!(f, "# local: the address of the port towards each server")?,
         }
+        let sources: Vec<String> =
+            self.plan.tunnel_sources.iter().map(|network| format!("\"{network}\"")).collect();
+        writeln!(f, "sources = [{}]", sources.join(", "))?;
         writeln!(f, "\n[metrics]")?;
         match &self.metrics.listen {
             Some(listen) => writeln!(f, "listen = \"{listen}\"")?,

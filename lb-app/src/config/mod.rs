@@ -144,6 +144,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
     let has_host = |(port, device): (PortId, &Device)| device.host.is_some().then_some(port);
     let host_ports = (0..).map(PortId).zip(&devices).filter_map(has_host).collect();
     let tunnel_local = raw.tunnel_local.map(|local| local.value);
+    let tunnel_sources = raw.tunnel_sources.into_iter().map(|at| at.value).collect();
     let verify_checksums = raw.workers.set.verify_checksums;
     let plan = Plan {
         ports,
@@ -153,6 +154,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         services,
         vips,
         tunnel_local,
+        tunnel_sources,
         verify_checksums,
         redirection_len: 0,
         director: raw.director,

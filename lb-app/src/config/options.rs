@@ -150,6 +150,7 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
         Kind::Timeout => values::timeout(value).map(Value::Duration),
         Kind::Duration => values::duration(value).map(Value::Duration),
         Kind::Address => values::host(value).map(Value::Address),
+        Kind::Network => values::network(value).map(|network| Value::Text(network.to_string())),
         Kind::Listen => values::listen(value).map(Value::Endpoint),
         Kind::Endpoint => check::endpoint(value).map(Value::Endpoint),
         Kind::StatusCodes => check::codes(value),

@@ -42,6 +42,7 @@ pub(super) struct Raw {
     pub(super) timeouts: Timeouts,
     pub(super) control: Control,
     pub(super) tunnel_local: Option<At<IpAddr>>,
+    pub(super) tunnel_sources: Vec<At<IpNet>>,
     pub(super) hooks: Hooks,
     pub(super) metrics: Metrics,
     pub(super) ports: Vec<Port>,
@@ -183,12 +184,7 @@ impl Raw {
             read(&mut table, Control::OPTIONS, &mut control);
             table.finish();
         }
-        let tunnel_local = file.table("tunnel").and_then(|mut table| {
-            let mut tunnel = Tunnel::default();
-            let said = read(&mut table, Tunnel::OPTIONS, &mut tunnel);
-            table.finish();
-            said.at("local", tunnel.local?)
-        });
+        let (tunnel_local, tunnel_sources) = file.table("tunnel").map_or_else(Default::default, read_tunnel);
         let metrics =
             file.table("metrics").map_or_else(Metrics::default, |table| read_metrics(table, problems));
         let hooks = Hooks::read(file.table("health"));
@@ -202,6 +198,7 @@ impl Raw {
             timeouts,
             control,
             tunnel_local,
+            tunnel_sources,
             hooks,
             metrics,
             ports_complete: ports.complete,
@@ -245,6 +242,15 @@ fn read_announce(mut table: Table, problems: &Problems) -> Announce {
     }
     table.finish();
     announce
+}
+
+fn read_tunnel(mut table: Table) -> (Option<At<IpAddr>>, Vec<At<IpNet>>) {
+    let mut tunnel = Tunnel::default();
+    let said = read(&mut table, Tunnel::OPTIONS, &mut tunnel);
+    table.finish();
+    let places = said.elements("sources").iter().map(|element| element.place.clone());
+    let sources = tunnel.sources.into_iter().zip(places).map(|(value, place)| At { value, place });
+    (tunnel.local.and_then(|local| said.at("local", local)), sources.collect())
 }
 
 fn read_metrics(mut table: Table, problems: &Problems) -> Metrics {

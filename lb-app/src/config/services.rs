@@ -4,17 +4,20 @@ use super::{
     addresses::{Addresses, vips_of},
     health::{Check, Health, ServiceHealth, check_together, check_way},
     network::{Network, Reach},
+    options::Said,
     place::{At, Place},
     raw::{self, Raw},
     report::{Complaint, Problems, once},
 };
+use ipnet::IpNet;
 use lb_core::{
     family::{Family, V6},
     limits::{MAX_LOCAL_ADDRESSES, MAX_PORTS_OF_SERVICE, MAX_SERVERS, MAX_SERVICES, MAX_VIPS_OF_SERVICE},
     service::{
+        check::sources_mistake,
         option::Value,
         owners::Use,
-        plan::{ClientAddress, Method, Protocol, SchedulerKind, ServicePlan, VipPlan, port_flag},
+        plan::{ClientAddress, Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, port_flag},
         reach::overlaps,
     },
 };
@@ -45,6 +48,7 @@ impl<'c, 'r> Services<'c, 'r> {
 
     /// Checks everything and builds the result, which is only valid if no problem was found.
     pub(super) fn plan(&self) -> (Vec<ServicePlan>, Vec<VipPlan>, Health) {
+        self.check_tunnel_sources();
         for (address, by, place) in vips_of(self.raw) {
             self.check_address(address, by, place, "use the address of one host");
         }
@@ -57,13 +61,44 @@ impl<'c, 'r> Services<'c, 'r> {
         (services, self.vip_plans(), self.health())
     }
 
+    /// Outer packets come from networks that are routed to the director, one of each family, of which nobody has an
+    /// address.
+    fn check_tunnel_sources(&self) {
+        let mut families = HashMap::new();
+        for At { value: network, place } in &self.raw.tunnel_sources {
+            once(&mut families, network.addr().is_ipv4(), place, self.problems, |line| {
+                let what = format!("there is a network of this family already (line {line})");
+                Complaint::new(what, "use one network of each family")
+            });
+            let complaint = sources_mistake(*network).map(|(what, remedy)| Complaint::new(what, remedy));
+            let overlaps = |own: &IpNet| own.contains(network) || network.contains(own);
+            let attached = || {
+                let on = self.network.interfaces.iter().find(|on| on.addresses.iter().any(overlaps))?;
+                let what = format!("{network} is attached to port {:?}", on.name);
+                Some(Complaint::new(what, "use a network that is routed to the director"))
+            };
+            let complaint = complaint.or_else(attached);
+            complaint.into_iter().for_each(|complaint| self.problems.add(place, complaint));
+        }
+    }
+
     /// An address must be one host's, and nobody else's.
     fn check_address(&self, address: IpAddr, wanted: Use, place: &Place, remedy: &str) {
         let is_broadcast = || {
             let what = format!("{address} is not the address of one host of its network");
             self.network.is_broadcast(address).then(|| Complaint::new(what, remedy))
         };
-        let complaint = self.addresses.complaint(address, wanted, self.problems).or_else(is_broadcast);
+        let is_source = || {
+            let network = self.raw.tunnel_sources.iter().find(|at| at.value.contains(&address))?;
+            let what = format!(
+                "{address} is a source of tunnels (line {}: {})",
+                self.problems.line(&network.place),
+                network.value
+            );
+            Some(Complaint::new(what, remedy))
+        };
+        let complaint = self.addresses.complaint(address, wanted, self.problems);
+        let complaint = complaint.or_else(is_broadcast).or_else(is_source);
         complaint.into_iter().for_each(|complaint| self.problems.add(place, complaint));
     }
 
@@ -140,6 +175,7 @@ impl<'c, 'r> Services<'c, 'r> {
         self.check_flags(service);
         self.check_local_addresses(service);
         self.check_client_address(service);
+        self.check_tunnels(service);
         let mut seen = HashMap::new();
         for server in &service.servers {
             let Some(address) = server.said.at("address", server.plan.address) else { continue };
@@ -151,7 +187,8 @@ impl<'c, 'r> Services<'c, 'r> {
                 });
             }
             let wanted = Use::Server(&service.plan.name);
-            self.check_reachable(service, wanted, server.said.at("port", server.plan.port), &address);
+            let port = server.said.at("port", server.plan.port);
+            self.check_reachable(service, wanted, (port, server.plan.tunnel), &address);
         }
         let method = service.said.known("method", service.plan.method);
         let own = service.servers.iter().filter_map(|server| server.check.as_ref());
@@ -170,7 +207,8 @@ impl<'c, 'r> Services<'c, 'r> {
             });
             let address = At { value: sorry.ip(), place: place.clone() };
             let port = At { value: sorry.port(), place: place.clone() };
-            self.check_reachable(service, Use::SorryServer(&service.plan.name), Some(port), &address);
+            let said = (Some(port), OwnTunnel::default());
+            self.check_reachable(service, Use::SorryServer(&service.plan.name), said, &address);
         }
     }
 
@@ -217,6 +255,28 @@ impl<'c, 'r> Services<'c, 'r> {
             let remedy = "add `port`, as in `port = 80`; a check of type icmp or command needs none";
             self.problems.add(&place.below("port"), Complaint::new(what, remedy));
         }
+    }
+
+    /// Tunnels are for TUN, and each kind has its own options.
+    fn check_tunnels(&self, service: &'r raw::Service) {
+        let Some(method) = service.said.known("method", service.plan.method) else { return };
+        let usual = service.plan.tunnel;
+        self.check_tunnel(usual.mistake(method.tunnels()), &service.said, &service.place);
+        if service.said.known("tunnel", ()).is_none() {
+            return;
+        }
+        for server in &service.servers {
+            let misfit = server.plan.tunnel.mistake(method.tunnels(), usual);
+            self.check_tunnel(misfit, &server.said, &server.place);
+        }
+    }
+
+    fn check_tunnel(&self, misfit: Option<Misfit>, said: &Said, otherwise: &Place) {
+        let Some(misfit) = misfit else { return };
+        let keys = [misfit.key(), "tunnel_port", "tunnel_checksum"];
+        let place = keys.iter().find_map(|key| said.place(key)).unwrap_or(otherwise);
+        let (what, remedy) = misfit.text();
+        self.problems.add(place, Complaint::new(what, remedy));
     }
 
     /// FullNAT takes local addresses, which are nobody else's, and nothing else does.
@@ -324,10 +384,16 @@ impl<'c, 'r> Services<'c, 'r> {
     }
 
     /// A server's address must be a host's that the service's method reaches. The port is the one that it was given.
-    fn check_reachable(&self, service: &raw::Service, wanted: Use, port: Option<At<u16>>, at: &At<IpAddr>) {
+    fn check_reachable(
+        &self,
+        service: &raw::Service,
+        wanted: Use,
+        (port, own): (Option<At<u16>>, OwnTunnel),
+        at: &At<IpAddr>,
+    ) {
         self.check_address(at.value, wanted, &at.place, "use the server's own address");
         let Some(method) = service.said.known("method", service.plan.method) else { return };
-        self.check_way_to(method, service.known_vip(), at);
+        self.check_way_to(service, (own, at));
         let Some(port) = port.filter(|_| service.port_place().is_some()) else { return };
         let remedy = "only nat and fullnat can: remove `port`, or set `method = \"nat\"`";
         let complaint = match service.plan.one_port() {
@@ -355,8 +421,8 @@ impl<'c, 'r> Services<'c, 'r> {
         self.problems.add(&port.place, complaint);
     }
 
-    fn check_way_to(&self, method: Method, vip: Option<IpAddr>, at: &At<IpAddr>) {
-        let address = at.value;
+    fn check_way_to(&self, service: &raw::Service, (own, at): (OwnTunnel, &At<IpAddr>)) {
+        let (address, method, vip) = (at.value, service.plan.method, service.known_vip());
         if let Some(vip) = vip.filter(|vip| vip.is_ipv4() != address.is_ipv4() && method.keeps_family()) {
             let what = format!("{address} and the VIP {vip} are not of one family, as {method} requires");
             let remedy = "use a server's address of the VIP's family, or tun, which takes either";
@@ -377,7 +443,7 @@ impl<'c, 'r> Services<'c, 'r> {
                 Complaint::new(format!("no route to {address}"), remedy)
             }
             (Reach::Through(hop), _) => {
-                let carries = self.network.mtu(hop).saturating_sub(method.overhead(address));
+                let carries = self.network.mtu(hop).saturating_sub(service.plan.overhead(own, address));
                 if vip.is_none_or(|vip| vip.is_ipv4()) || carries >= V6::SMALLEST_PATH_MTU {
                     return;
                 }

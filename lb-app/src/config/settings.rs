@@ -1,5 +1,6 @@
 //! What is laid out at start: devices, the control socket, what a worker does when there is nothing to do.
 
+use ipnet::IpNet;
 use lb_core::{
     limits::{MAX_CONNECTIONS, MAX_PERSISTENT_CLIENTS, MAX_SERVERS},
     option,
@@ -128,13 +129,24 @@ impl Workers {
 pub(crate) struct Tunnel {
     /// Source address of tunnel headers.
     pub(crate) local: Option<IpAddr>,
+    /// Networks that tunnel headers of IPIP and GRE come from instead.
+    pub(crate) sources: Vec<IpNet>,
 }
 
 impl Tunnel {
     /// What can be said of it.
-    pub(crate) const OPTIONS: &'static [Opt<Self>] =
-        &[option!(local, Kind::Address, "Source address of tunnel headers.")
-            .default("the port's address towards the server")];
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        option!(local, Kind::Address, "Source address of tunnel headers.")
+            .default("the port's address towards the server"),
+        option!(
+            sources,
+            Kind::List(&Kind::Network),
+            "Networks, at most one of each family, that headers of `ipip` and `gre` come from instead: each flow's from an \
+             address of its own, so that servers spread packets over their queues. They are routed to the director and \
+             nobody has any of their addresses. `gue` and `gue1` need none: their source ports spread."
+        )
+        .example("[\"198.18.0.0/24\"]"),
+    ];
 }
 
 /// `[control]`

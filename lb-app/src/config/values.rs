@@ -297,9 +297,16 @@ pub(super) fn own_address(value: &DeValue) -> Reading<IpNet> {
 pub(super) fn destination(value: &DeValue) -> Reading<IpNet> {
     let remedy = "write \"default\", \"::/0\" or a network, as in \"203.0.113.0/24\" or \"2001:db8::/32\"";
     let text = quoted(value, remedy)?;
-    if text == "default" {
-        return Ok(IpNet::default());
-    }
+    if text == "default" { Ok(IpNet::default()) } else { network_of(text, remedy) }
+}
+
+/// A network.
+pub(super) fn network(value: &DeValue) -> Reading<IpNet> {
+    let remedy = "write a network, as in \"198.18.0.0/24\" or \"2001:db8:ff::/64\"";
+    network_of(quoted(value, remedy)?, remedy)
+}
+
+fn network_of(text: &str, remedy: &str) -> Reading<IpNet> {
     let network: IpNet = text.parse().map_err(|_| no_address(text, "network", remedy))?;
     if network.addr() != network.network() {
         let remedy = format!(

@@ -7,15 +7,17 @@ use super::{
 };
 use crate::config::health::Pool;
 use lb_core::{
-    conn::state::State,
+    conn::{state::State, tunnel::Encapsulation},
     service::{
         key::{Protocol, ServiceKey},
-        plan::{ClientAddress, Method, SchedulerKind, ServerPlan, ServicePlan},
+        plan::{Choice, ClientAddress, Method, OwnTunnel, SchedulerKind, ServerPlan, ServicePlan},
     },
     time::Duration,
 };
 use lb_ctl::ipvsadm::{
-    act::{Act, Forward, ServerOptions, ServiceOptions, Target, Transport},
+    act::{
+        Act, Forward, NO_REMOTE_CHECKSUM, ServerOptions, ServiceOptions, Target, Transport, TunnelOptions,
+    },
     grammar,
 };
 use std::{
@@ -237,14 +239,17 @@ fn service(target: &Target, entry: Entry, (local, told): (Vec<IpAddr>, ClientAdd
             let what = format!("thresholds -x {} -y {}", real.options.upper, real.options.lower);
             draft.miss(&real.place, what, nearest);
         }
-        if let Some(tunnel) = &real.options.tunnel {
-            draft.miss(&real.place, tunnel.clone(), "tunnels are IP in IP; set the server up for that");
+        let tunnel = own_tunnel(&real.options.tunnel);
+        if real.options.tunnel.remote_checksum {
+            draft.miss(&real.place, "--tun-remcsum", NO_REMOTE_CHECKSUM);
         }
         let weight = real.options.weight.unwrap_or(1);
         if weight == 0 {
             notes.push("of weight 0: no new connections".to_owned());
         }
-        let plan = ServerPlan::new(real.address, real.port.filter(|port| *port > 0).unwrap_or(port), weight);
+        let port = real.port.filter(|port| *port > 0).unwrap_or(port);
+        let tunnel = if method.tunnels() { tunnel } else { OwnTunnel::default() };
+        let plan = ServerPlan { tunnel, ..ServerPlan::new(real.address, port, weight) };
         Server { place: real.place, plan, check: None, notes }
     });
     let servers = servers.collect();
@@ -301,6 +306,16 @@ fn said(
         );
     }
     plan.one_packet = options.one_packet;
+}
+
+/// How a server's packets are wrapped. What ipvsadm does by default is what services do.
+fn own_tunnel(said: &TunnelOptions) -> OwnTunnel {
+    let kind = said.kind.as_ref().and_then(|word| word.parse().ok());
+    OwnTunnel {
+        kind: kind.filter(|kind| *kind != Encapsulation::Ipip),
+        port: said.port.unwrap_or(0),
+        checksum: said.checksum.map_or(Choice::Default, |is_on| if is_on { Choice::On } else { Choice::Off }),
+    }
 }
 
 const fn method_of(forward: Option<Forward>) -> Method {

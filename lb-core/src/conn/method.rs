@@ -1,18 +1,13 @@
 //! The ways in which a connection's packets reach its server.
 
-use crate::{
-    cast::small,
-    named::named,
-    wire::{ipv4, ipv6},
-};
-use std::net::IpAddr;
+use crate::named::named;
 
 named! {
     /// How packets reach the real server.
     Method {
         /// Rewrite the destination, and the source of the reply. Replies come back through the director.
         Nat = "nat",
-        /// Wrap the packet in another IP header of the server's family, RFC 2003, RFC 2473, RFC 4213. The server answers the
+        /// Wrap the packet in another IP header of the server's family, by a [tunnel](super::tunnel). The server answers the
         /// client itself.
         Tun = "tun",
         /// Rewrite only the Ethernet addresses. The server, on an attached network, answers the client itself.
@@ -79,16 +74,6 @@ impl Method {
         match self {
             Method::Tun => true,
             Method::Nat | Method::Dr | Method::FullNat => false,
-        }
-    }
-
-    /// Bytes that packets to a server of that address grow by.
-    #[must_use]
-    pub const fn overhead(self, server: IpAddr) -> u16 {
-        match (self.tunnels(), server) {
-            (false, _) => 0,
-            (true, IpAddr::V4(_)) => small(ipv4::HEADER_LEN),
-            (true, IpAddr::V6(_)) => small(ipv6::HEADER_LEN),
         }
     }
 }

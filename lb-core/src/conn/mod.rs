@@ -11,3 +11,4 @@ pub mod standing;
 pub mod state;
 pub mod tcp;
 pub mod timeouts;
+pub mod tunnel;

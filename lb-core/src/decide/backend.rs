@@ -3,7 +3,7 @@
 use super::Narrow;
 use crate::{
     family::Family,
-    forward::tun::Outer,
+    forward::outer::Outer,
     ids::NeighbourId,
     service::plan::Standing,
     time::{Duration, Instant},

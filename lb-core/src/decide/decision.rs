@@ -6,7 +6,7 @@ use crate::{
     counters::DropReason,
     family::{Family, Problem, V4},
     flow::local_port::Dealing,
-    forward::quote::Quote,
+    forward::{quote::Quote, wrapped::Carrier},
     ids::{ConnectionId, InterfaceId, NeighbourId, ServerId, ServiceId},
     packet::{HandOver, WorkerId},
     service::plan::Unserved,
@@ -217,6 +217,8 @@ pub struct Narrow<F: Family = V4> {
     pub source: F::Address,
     /// The servers' end.
     pub server: F::Address,
+    /// What the tunnel is.
+    pub carrier: Carrier,
     /// Bytes of the largest packet that gets through.
     pub mtu: u16,
 }

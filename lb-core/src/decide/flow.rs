@@ -15,7 +15,7 @@ use crate::{
     counters::DropReason,
     family::Family,
     flow::key::Key,
-    forward::proxy,
+    forward::{mss, proxy},
     ids::{NeighbourId, ServerId, ServiceId},
     packet::{HandOver, Packet, PortId},
     service::{
@@ -304,6 +304,15 @@ impl Known {
             Then::Anew => self.unmatched(now, packet, parsed, Origin::Worker),
             Then::Refuse => self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection).into(),
         }
+    }
+
+    /// What the maximum segment size of a SYN is lowered to, if its service wants that: what fits the way to the server, and
+    /// to the client if packets to it pass here and so are limited by what that carries.
+    #[cold]
+    #[must_use]
+    pub fn most_mss<F: Family>(&self, server: ServerId, client_mtu: u16) -> Option<u16> {
+        let wants = self.snapshot.service_of(server).clamps_mss;
+        wants.then(|| mss::room::<F>(self.backends[server].limit.min(client_mtu)))
     }
 
     /// Where a connection's packets go next.

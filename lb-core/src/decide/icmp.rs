@@ -12,12 +12,14 @@ use crate::{
         second::Second,
     },
     counters::DropReason,
-    family::{Family, Header, Message, V4, V6},
+    family::{Family, Message, V4, V6},
     flow::key::Key,
     forward::{
         self,
+        outer::Outer,
         quote::{self, Quote},
-        tun::Outer,
+        shim::Spread,
+        wrapped::Wrapped,
     },
     ids::ServerId,
     packet::{HandOver, Packet},
@@ -61,18 +63,25 @@ impl<F: Family> Relay<F> {
     }
 }
 
-impl<F: Family> Narrow<F> {
-    /// Reads a report that a tunnel's packet was too large, with the protocol number of the packet inside it and where
-    /// that starts.
-    fn read(message: &[u8]) -> Option<(Self, u8, usize)> {
-        let outer = Header::<F>::read_cut(message.get(HEADER_LEN..)?)?;
-        let mtu = F::too_big(message)?;
-        let is_tunnel = outer.protocol == V4::INSIDE || outer.protocol == V6::INSIDE;
-        let is_it = is_tunnel && outer.dont_fragment() && outer.total_len > usize::from(mtu);
-        let report = Narrow { source: outer.source, server: outer.destination, mtu };
-        is_it.then_some((report, outer.protocol, HEADER_LEN + outer.header_len))
-    }
+/// A router's report about a tunnel, with what it quotes.
+struct Report<F: Family> {
+    narrow: Narrow<F>,
+    /// The tunnel's packet, which starts behind the header of the message.
+    wrapped: Wrapped<F>,
+}
 
+impl<F: Family> Report<F> {
+    /// Reads a report that a tunnel's packet was too large.
+    fn read(message: &[u8]) -> Option<Self> {
+        let wrapped = Wrapped::<F>::read(message.get(HEADER_LEN..)?)?;
+        let (outer, mtu) = (&wrapped.header, F::too_big(message)?);
+        let is_it = outer.dont_fragment() && outer.total_len > usize::from(mtu);
+        let (source, server, carrier) = (outer.source, outer.destination, wrapped.carrier);
+        is_it.then_some(Report { narrow: Narrow { source, server, carrier, mtu }, wrapped })
+    }
+}
+
+impl<F: Family> Narrow<F> {
     /// Whether the way carries so little that routers have to fragment.
     #[must_use]
     pub fn takes_fragments(&self) -> bool {
@@ -82,8 +91,10 @@ impl<F: Family> Narrow<F> {
     /// Whether the report is about the tunnel to a server.
     #[must_use]
     pub fn concerns(&self, server: &Server) -> bool {
-        (F::of(server.plan.address), server.tunnel_source.and_then(F::of))
-            == (Some(self.server), Some(self.source))
+        F::of(server.plan.address) == Some(self.server)
+            && server
+                .tunnel
+                .is_some_and(|to| self.carrier.is_of(to.tunnel) && to.comes_from(F::ip(self.source)))
     }
 }
 
@@ -112,7 +123,9 @@ impl Known {
             Message::EchoRequest if local.is_some() => {
                 self.answer(now, Answer::Echo, DropReason::RejectLimited)
             }
-            Message::ConnectionError if is_own => self.own_error(now, packet, parsed, origin),
+            Message::ConnectionError if is_own || local.is_none() && self.is_tunnel_source(parsed) => {
+                self.own_error(now, packet, parsed, (origin, is_own))
+            }
             Message::ConnectionError => return self.icmp_error(packet, parsed, origin),
             Message::EchoReply if is_own => Act::Host(DropReason::IcmpUnrelated),
             Message::OtherError => Act::Drop(DropReason::IcmpUnrelated),
@@ -177,21 +190,29 @@ impl Known {
         now: Instant,
         packet: &impl Packet,
         parsed: &Parsed<F>,
-        origin: Origin,
+        (origin, is_own): (Origin, bool),
     ) -> Act<F> {
         let message = parsed.at.payload(packet.bytes());
-        let report = Narrow::<F>::read(message).filter(|(report, ..)| self.is_tunnel(report));
-        let Some((report, inside, at)) = report else { return Act::Host(DropReason::IcmpUnrelated) };
-        let is_sent = if inside == V4::INSIDE {
-            self.has_sent_inside::<V4, F>(now, message, at, &report)
-        } else {
-            self.has_sent_inside::<V6, F>(now, message, at, &report)
+        let report = Report::<F>::read(message).filter(|report| self.is_tunnel(&report.narrow));
+        let Some(report) = report else {
+            return if is_own { Act::Host } else { Act::Drop }(DropReason::IcmpUnrelated);
+        };
+        let is_sent = match report.wrapped.inside {
+            Some((V4::INSIDE, at)) => self.has_sent_inside::<V4, F>(now, message, at, &report),
+            Some((V6::INSIDE, at)) => self.has_sent_inside::<V6, F>(now, message, at, &report),
+            Some(_) => false,
+            None => self.has_sent_anything(&report.narrow),
         };
         match origin {
-            _ if is_sent => Act::Narrow(report),
+            _ if is_sent => Act::Narrow(report.narrow),
             Origin::Port => Act::Share(Purpose::ShareReport, DropReason::IcmpUnrelated),
             Origin::Worker => Act::Drop(DropReason::IcmpUnrelated),
         }
+    }
+
+    /// Whether a packet is for an address that tunnels begin at, each flow's at another.
+    fn is_tunnel_source<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
+        self.snapshot.tunnel_sources.iter().any(|network| network.contains(&F::ip(parsed.at.destination)))
     }
 
     /// Whether the director has a tunnel with these ends.
@@ -209,27 +230,36 @@ impl Known {
     }
 
     /// Whether a report of family `F` quotes what can have gone through the tunnel: a packet of family `I`, which starts
-    /// there in the message.
+    /// there in what is quoted.
     fn has_sent_inside<I: Forwarded, F: Forwarded>(
         &self,
         now: Instant,
         message: &[u8],
         at: usize,
-        report: &Narrow<F>,
+        report: &Report<F>,
     ) -> bool {
-        match Quote::<I>::key_inside(message, at) {
+        match Quote::<I>::key_inside(message, HEADER_LEN + at) {
             Some(key) => self.has_sent(now, &key, report),
-            // Some routers quote no more than RFC 792 asks for, which does not tell whose the packet inside is.
-            None => self.tunnels(report).any(|(id, _)| self.team.board.own(self.id, id) != Load::default()),
+            None => self.has_sent_anything(&report.narrow),
         }
     }
 
-    /// Whether a client's packet went through a tunnel a short while ago.
-    fn has_sent<I: Forwarded, F: Forwarded>(&self, now: Instant, key: &Key<I>, report: &Narrow<F>) -> bool {
+    /// Whether packets go through the tunnel at all: some routers quote no more than RFC 792 asks for, which does not tell
+    /// whose the packet inside is.
+    fn has_sent_anything<F: Forwarded>(&self, report: &Narrow<F>) -> bool {
+        self.tunnels(report).any(|(id, _)| self.team.board.own(self.id, id) != Load::default())
+    }
+
+    /// Whether a client's packet went through a tunnel a short while ago, and from where the report says.
+    fn has_sent<I: Forwarded, F: Forwarded>(&self, now: Instant, key: &Key<I>, report: &Report<F>) -> bool {
         let connection =
             I::connections(self).lookup(key).map(|hit| I::connections(self).get(hit.connection()));
+        let spread = Spread::of_key(key);
         connection.is_some_and(|it| {
-            report.concerns(&self.snapshot.servers[it.server]) && it.seen.age(now) <= RECENT
+            report.narrow.concerns(&self.snapshot.servers[it.server])
+                && it.seen.age(now) <= RECENT
+                && report.narrow.source == self.backends[it.server].outer.source::<F>(spread)
+                && report.wrapped.comes_from(spread)
         })
     }
 

@@ -79,6 +79,13 @@ impl<F: Family> Parsed<F> {
         }
     }
 
+    /// Whether it begins a direction of a TCP connection, also in answer to another that does.
+    #[inline]
+    #[must_use]
+    pub fn is_any_syn(&self) -> bool {
+        self.tcp_flags & tcp::SYN != 0
+    }
+
     /// Whether it asks for a TCP connection.
     #[must_use]
     pub fn is_syn(&self) -> bool {

@@ -21,7 +21,7 @@ use crate::{
     },
     explanation::{Outcome, Stage},
     family::Problem,
-    forward::{self, proxy, proxy::Effect},
+    forward::{self, mss, proxy, proxy::Effect},
     ids::{NeighbourId, ServerId},
     neigh::entry::Neighbour,
     packet::Packet,
@@ -286,8 +286,20 @@ impl<F: Forwarded> Story<F> {
                 "its sequence number is not what the server expects: it changes nothing",
             );
         }
+        let client_mtu = worker.known.path(&connection, Direction::Out).limit;
+        self.clamped(&worker.known, &connection, client_mtu);
         let second = F::connections(&worker.known).second(pass.hit.connection());
         self.rewritten(worker, (&connection, second), direction, Next::Known(pass.neighbour))
+    }
+
+    /// The maximum segment size that a SYN tells is lowered, if its service wants that.
+    fn clamped(&mut self, known: &Known, connection: &Connection<F>, client_mtu: u16) {
+        let most =
+            self.parsed.is_any_syn().then(|| known.most_mss::<F>(connection.server, client_mtu)).flatten();
+        let Some(most) = most else { return };
+        if let Some(was) = mss::clamp(self.packet.bytes_mut(), &self.parsed.at, most) {
+            self.say(Stage::Mtu, format!("its MSS, {was} bytes, is lowered to the {most} that fit the way"));
+        }
     }
 
     /// A connection is opened, and its first packet passes.
@@ -316,6 +328,10 @@ impl<F: Forwarded> Story<F> {
         if connection.state == State::Udp && service.one_packet {
             self.say(Stage::Connection, "one packet: no connection is kept");
         }
+        let client_mtu = opening
+            .client
+            .map_or(u16::MAX, |client| worker.known.snapshot.interfaces[client.hop.interface].mtu);
+        self.clamped(&worker.known, connection, client_mtu);
         let next = match opening.client {
             Some(client) if opening.direction == Direction::Out => {
                 client.neighbour.map_or(Next::New(client.hop), |known| Next::Known(Some(known)))

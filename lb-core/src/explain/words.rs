@@ -4,13 +4,14 @@ use crate::{
     conn::{
         entry::{Connection, Direction},
         method::Method,
+        tunnel::{Encapsulation, Tunnel},
     },
     decide::{
         Basis, Origin,
         classify::{Kind, Parsed},
     },
     explanation::Outcome,
-    family::{Family, Problem},
+    family::{Family, Problem, V4, V6},
     flow::local_port::Dealing,
     packet::{Packet, PortId},
     sched::Grounds,
@@ -22,10 +23,11 @@ use crate::{
     wire::{
         ethernet, get16,
         headers::Headers,
+        ipv4, ipv6,
         tcp::{ACK, FIN, RST, SYN},
     },
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 pub(super) fn port_name(snapshot: &Snapshot, port: PortId) -> String {
     let plan = snapshot.ports.get(usize::from(port.0));
@@ -207,13 +209,36 @@ pub(super) fn rewriting<F: Family>(
         Method::Dr => format!("dr: addresses unchanged; {ttl}"),
         Method::Tun => {
             let server = &snapshot.servers[connection.server];
-            let from = server.tunnel_source.map_or_else(String::new, |source| source.to_string());
-            let to = server.plan.address;
-            let len = at.ip_len + Method::Tun.overhead(to);
-            let version = if to.is_ipv4() { "IPv4" } else { "IPv6" };
-            format!("tun: encapsulated in {version} {from} > {to}, {len} bytes in total")
+            server.tunnel.map_or_else(String::new, |to| wrapped(to.tunnel, server.plan.address, at, packet))
         }
     }
+}
+
+/// What a packet is in that goes through a tunnel to a server.
+fn wrapped(tunnel: Tunnel, to: IpAddr, at: &Headers<impl Family>, packet: &impl Packet) -> String {
+    let outer = packet.bytes().get(usize::from(at.l3)..).unwrap_or_default();
+    let version = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+    let (from, header_len) = match to {
+        IpAddr::V4(_) => (source::<V4>(outer), ipv4::HEADER_LEN),
+        IpAddr::V6(_) => (source::<V6>(outer), ipv6::HEADER_LEN),
+    };
+    let len = at.ip_len + tunnel.overhead(to);
+    let port = outer.get(header_len..).filter(|udp| udp.len() >= 2).map_or(0, |udp| get16(udp, 0));
+    let (by, ends) = match tunnel.kind {
+        Encapsulation::Ipip => ("", format!("{from} > {to}")),
+        Encapsulation::Gre => ("GRE and ", format!("{from} > {to}")),
+        Encapsulation::Gue | Encapsulation::Gue1 => {
+            let by = if tunnel.kind == Encapsulation::Gue { "GUE, UDP and " } else { "UDP and " };
+            (by, format!("{} > {}", SocketAddr::new(from, port), SocketAddr::new(to, tunnel.port)))
+        }
+    };
+    let summed = if tunnel.checksum { ", with a checksum" } else { "" };
+    format!("tun: encapsulated in {by}{version} {ends}, {len} bytes in total{summed}")
+}
+
+/// The source of a header.
+fn source<F: Family>(header: &[u8]) -> IpAddr {
+    F::ip(if header.len() >= F::HEADER_LEN { F::get(header, F::SOURCE) } else { F::Address::default() })
 }
 
 pub(super) fn hop(snapshot: &Snapshot, hop: NextHop) -> String {

@@ -5,11 +5,15 @@
 
 pub mod dr;
 pub mod fullnat;
+pub mod mss;
 pub mod nat;
+pub mod outer;
 pub mod proxy;
 pub mod quote;
 pub mod reject;
+pub mod shim;
 pub mod tun;
+pub mod wrapped;
 
 use crate::{
     conn::{
@@ -21,7 +25,7 @@ use crate::{
     packet::Packet,
     wire::headers::Headers,
 };
-use tun::Outer;
+use outer::Outer;
 
 /// Does to a packet of a connection what the connection's method says. `outer` is what packets to its server are wrapped
 /// in, and `last_id` identified the last of those that may be fragmented.

@@ -6,7 +6,9 @@ use super::{
     numbers::Numbers,
     plan::{InterfacePlan, Method, Plan, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
     routing::{NextHop, Routing},
-    snapshot::{Changes, Local, LocalAddress, LocalStanding, Room, Server, Service, Snapshot, SnapshotError},
+    snapshot::{
+        Changes, Local, LocalAddress, LocalStanding, Room, Server, Service, Snapshot, SnapshotError, TunnelTo,
+    },
 };
 use crate::{
     cast::{count32, low32, small},
@@ -130,6 +132,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         interfaces: plan.interfaces.iter().cloned().collect(),
         verify_checksums: plan.verify_checksums,
         tells_clients: plan.services.iter().any(|service| service.client_address.is_told()),
+        tunnel_sources: plan.tunnel_sources.clone(),
         redirection_len: plan.redirection_len,
         role: plan.director.role,
         host_ports: std::array::from_fn(|port| {
@@ -232,17 +235,22 @@ fn resolve(
     server: &ServerPlan,
 ) -> Result<Server, SnapshotError> {
     let next_hop: NextHop = routing.next_hop(server.address).ok_or(SnapshotError::NoRoute(server.address))?;
-    let tunnel_source = match service.method {
+    let tunnel = match service.method {
         Method::Tun => {
+            let is_ipv4 = server.address.is_ipv4();
             let own = || routing.own_address(next_hop.interface, next_hop.address);
-            let local = plan.tunnel_local.filter(|local| local.is_ipv4() == server.address.is_ipv4());
-            Some(local.or_else(own).ok_or(SnapshotError::NoTunnelAddress(server.address))?)
+            let local = plan.tunnel_local.filter(|local| local.is_ipv4() == is_ipv4);
+            Some(TunnelTo {
+                tunnel: service.tunnel.with(server.tunnel, server.address),
+                source: local.or_else(own).ok_or(SnapshotError::NoTunnelAddress(server.address))?,
+                sources: plan.tunnel_sources.iter().copied().find(|net| net.addr().is_ipv4() == is_ipv4),
+            })
         }
         Method::Nat | Method::Dr | Method::FullNat => None,
     };
     let standing = server.standing();
     // Whoever builds sets since when.
-    Ok(Server { service: id, plan: server.clone(), standing, next_hop, tunnel_source, named: 0 })
+    Ok(Server { service: id, plan: server.clone(), standing, next_hop, tunnel, named: 0 })
 }
 
 /// The local addresses of a plan, and those that are not in it any more. Such a one leaves with a later snapshot, once no
@@ -318,6 +326,7 @@ fn build_service(
         candidates,
         adopt: service.adopt,
         one_packet: service.one_packet,
+        clamps_mss: service.mss_clamp.or(service.method.tunnels()),
         timeouts: service.timeouts,
         persistence: service.persistence,
         servers: numbers.servers.clone(),
@@ -402,7 +411,7 @@ fn note_server_changes(
         let before = old.servers.get(id);
         let is_same = same_before(id, old, (services, server)).is_some();
         let stands_as_before = before.is_some_and(|before| {
-            (before.next_hop, before.tunnel_source) == (server.next_hop, server.tunnel_source)
+            (before.next_hop, before.tunnel) == (server.next_hop, server.tunnel)
                 && (before.standing == Standing::Gone) == (server.standing == Standing::Gone)
         });
         if !is_same {

@@ -6,7 +6,7 @@ use super::{
     key::ServiceKey,
     owners::{Owners, Use, all},
     plan::{
-        ClientAddress, InterfacePlan, Method, Plan, Protocol, RoutePlan, SchedulerKind, ServerPlan,
+        ClientAddress, InterfacePlan, Method, Misfit, Plan, Protocol, RoutePlan, SchedulerKind, ServerPlan,
         ServicePlan, port_flag,
     },
     reach::{Claim, overlaps},
@@ -226,6 +226,12 @@ pub enum PlanError {
     /// A line of text begins a stream.
     #[error("client_address = \"proxy-v1\" is for tcp: use \"proxy-v2\", which datagrams can have as well")]
     TextForDatagrams,
+    /// A tunnel is said to be what it cannot be.
+    #[error("{}: {}", .0.0, .0.1)]
+    Tunnel((&'static str, &'static str)),
+    /// The networks that outer packets come from are none.
+    #[error("sources of tunnels: {0}")]
+    TunnelSources(String),
     /// A connection that began elsewhere has another local port.
     #[error("fullnat cannot adopt connections: their servers know them by another local port")]
     Adopt,
@@ -254,6 +260,7 @@ pub fn check<'a>(
     let routing = Routing::new(&plan.interfaces, &plan.routes);
     check_interfaces(plan)?;
     check_routes(plan, &routing)?;
+    check_tunnel_sources(plan)?;
     let owners = Owners::of(plan);
     for (address, wanted) in all(plan).chain(others) {
         check_address(&routing, &owners, address, wanted)?;
@@ -278,6 +285,7 @@ pub fn check<'a>(
         }
         check_local_addresses(service)?;
         check_client_address(service)?;
+        check_tunnel(service.tunnel.mistake(service.method.tunnels()))?;
         let mut servers = HashSet::new();
         for server in &service.servers {
             check_server(plan, &routing, service, server)?;
@@ -368,6 +376,51 @@ fn check_client_address(service: &ServicePlan) -> Result<(), PlanError> {
         return Err(PlanError::TextForDatagrams);
     }
     Ok(())
+}
+
+/// What is wrong with a network as the source of tunnels, if anything is, and what to do about it. An address of its own for
+/// each of a few flows takes two; those of a network that is not known to be somebody's are never all one's own.
+#[must_use]
+pub fn sources_mistake(network: IpNet) -> Option<(String, String)> {
+    let shortest = if network.addr().is_ipv4() { 8 } else { 32 };
+    let longest = network.max_prefix_len() - 1;
+    let remedy = || format!("use a prefix from /{shortest} to /{longest}");
+    if !(shortest..=longest).contains(&network.prefix_len()) {
+        return Some((format!("{network} is too large or too small"), remedy()));
+    }
+    let (first, last) = (network.network(), network.broadcast());
+    let cannot = no_host(first).or_else(|| no_host(last))?;
+    Some((format!("{first} is {cannot}"), "use a network of unicast addresses".to_owned()))
+}
+
+/// Networks that outer packets come from: one of each family, of which nobody has an address.
+fn check_tunnel_sources(plan: &Plan) -> Result<(), PlanError> {
+    let mut families = HashSet::new();
+    for network in &plan.tunnel_sources {
+        if let Some((what, remedy)) = sources_mistake(*network) {
+            return Err(PlanError::TunnelSources(format!("{what}; {remedy}")));
+        }
+        if !families.insert(network.addr().is_ipv4()) {
+            return Err(PlanError::TunnelSources("there are two networks of one family".to_owned()));
+        }
+        let overlaps = |own: &IpNet| own.contains(network) || network.contains(own);
+        if let Some(on) = plan.interfaces.iter().find(|on| on.addresses.iter().any(overlaps)) {
+            return Err(PlanError::TunnelSources(format!("{network} is attached to port {:?}", on.name)));
+        }
+        if let Some((address, wanted)) = all(plan).find(|(address, _)| network.contains(address)) {
+            let wanted = wanted.to_string();
+            return Err(PlanError::TwoUses {
+                address,
+                one: format!("a source of tunnels ({network})"),
+                other: wanted,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_tunnel(misfit: Option<Misfit>) -> Result<(), PlanError> {
+    misfit.map_or(Ok(()), |misfit| Err(PlanError::Tunnel(misfit.text())))
 }
 
 /// Bytes that every link of IPv6 carries.
@@ -464,8 +517,10 @@ fn check_server(
         let (server, vip, method) = (server.address, service.vip, service.method);
         return Err(PlanError::OtherFamily { server, vip, method });
     }
+    check_tunnel(server.tunnel.mistake(service.method.tunnels(), service.tunnel))?;
     let way = routing.next_hop(server.address).and_then(|hop| plan.interface(hop.interface));
-    let carries = way.map_or(u16::MAX, |on| on.mtu.saturating_sub(service.method.overhead(server.address)));
+    let carries =
+        way.map_or(u16::MAX, |on| on.mtu.saturating_sub(service.overhead(server.tunnel, server.address)));
     if service.vip.is_ipv6() && carries < IPV6_MTU {
         return Err(PlanError::TooNarrow(server.address, carries));
     }

@@ -6,6 +6,7 @@
 //! control protocol and the shell can set, and the reference.
 
 use crate::time::Duration;
+use ipnet::IpNet;
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
@@ -127,6 +128,8 @@ pub enum Kind {
     Duration,
     /// The address of a host.
     Address,
+    /// A network. As a value it is text.
+    Network,
     /// The address and port of a server.
     Endpoint,
     /// An address of this host, of either family, and a port to listen on.
@@ -406,6 +409,16 @@ macro_rules! numbers {
 
 setting!(bool: Flag, String: Text, Duration: Duration, IpAddr: Address, SocketAddr: Endpoint);
 numbers!(u16, u32, u64);
+
+impl Setting for IpNet {
+    fn to_value(&self) -> Option<Value> {
+        Some(Value::Text(self.to_string()))
+    }
+
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Text(text) = value { text.parse().ok() } else { None }
+    }
+}
 
 impl<T: Setting> Setting for Option<T> {
     fn to_value(&self) -> Option<Value> {

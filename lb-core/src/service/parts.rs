@@ -7,10 +7,11 @@ use super::{
     routing::NextHop,
 };
 use crate::{
-    conn::{client_address::ClientAddress, timeouts::Timeouts},
+    conn::{client_address::ClientAddress, timeouts::Timeouts, tunnel::Tunnel},
     ids::{InterfaceId, LocalId, ServerId, ServiceId},
     sched::{Candidate, Scheduler},
 };
+use ipnet::IpNet;
 use std::{net::IpAddr, sync::Arc};
 
 /// What one of the director's addresses is for.
@@ -94,6 +95,8 @@ pub struct Service {
     pub adopt: bool,
     /// Each datagram is scheduled by itself, and no connection is kept.
     pub one_packet: bool,
+    /// The maximum segment size that SYNs tell is lowered to what fits the way.
+    pub clamps_mss: bool,
     /// Timeouts of connections.
     pub timeouts: Timeouts,
     /// For how long clients stay with their servers.
@@ -131,8 +134,41 @@ pub struct Server {
     pub standing: Standing,
     /// Where its packets go next.
     pub next_hop: NextHop,
-    /// Source of its tunnel headers, if the method is TUN.
-    pub tunnel_source: Option<IpAddr>,
     /// Since which snapshot it has its number.
     pub named: u32,
+    /// The tunnel to it, if the method is TUN.
+    pub tunnel: Option<TunnelTo>,
+}
+
+impl Server {
+    /// Bytes that packets to it grow by.
+    #[must_use]
+    pub fn overhead(&self) -> u16 {
+        self.tunnel.map_or(0, |to| to.tunnel.overhead(self.plan.address))
+    }
+}
+
+/// The tunnel to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunnelTo {
+    /// How packets are wrapped.
+    pub tunnel: Tunnel,
+    /// Where outer packets come from.
+    pub source: IpAddr,
+    /// The network that they come from instead, each flow's from one of its addresses, if they are to spread.
+    pub sources: Option<IpNet>,
+}
+
+impl TunnelTo {
+    /// The network whose addresses outer packets come from. Those of GUE spread by their port.
+    #[must_use]
+    pub const fn spread(&self) -> Option<IpNet> {
+        if self.tunnel.kind.is_udp() { None } else { self.sources }
+    }
+
+    /// Whether outer packets can come from an address.
+    #[must_use]
+    pub fn comes_from(&self, address: IpAddr) -> bool {
+        self.spread().map_or(self.source == address, |network| network.contains(&address))
+    }
 }

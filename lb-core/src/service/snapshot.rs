@@ -20,10 +20,11 @@ use crate::{
     sched::Scheduler,
     wire::ethernet::{self, Vlans},
 };
+use ipnet::IpNet;
 use std::{collections::HashMap, net::IpAddr};
 use thiserror::Error;
 
-pub use super::parts::{Local, LocalAddress, LocalStanding, Server, Service};
+pub use super::parts::{Local, LocalAddress, LocalStanding, Server, Service, TunnelTo};
 
 /// Why a plan cannot be carried out.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -114,6 +115,8 @@ pub struct Snapshot {
     pub verify_checksums: bool,
     /// A service tells its servers of clients.
     pub tells_clients: bool,
+    /// Networks that outer packets come from, each flow's from one of their addresses.
+    pub tunnel_sources: Vec<IpNet>,
     /// Under NAT, every port delivers both directions of a flow to its owner.
     pub nat_arrives_at_owner: bool,
     /// See [`Plan::redirection_len`](super::plan::Plan::redirection_len).

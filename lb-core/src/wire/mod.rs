@@ -7,6 +7,8 @@
 pub mod arp;
 pub mod checksum;
 pub mod ethernet;
+pub mod gre;
+pub mod gue;
 pub mod headers;
 pub mod icmp;
 pub mod icmpv6;

@@ -14,7 +14,7 @@ use crate::{
         opening::{Opener, TurnedAway},
     },
     flow::local_port::PortTurn,
-    forward,
+    forward::{self, mss},
     ids::{NeighbourId, ServerId},
     packet::{Io, Packet},
     sched::persistence::Hold,
@@ -238,12 +238,15 @@ impl<P: Packet> Worker<P> {
     fn forward<F: Forwarded>(
         &mut self,
         now: Instant,
-        packet: P,
+        mut packet: P,
         parsed: &Parsed<F>,
         hit: Hit,
         neighbour: Option<NeighbourId>,
         io: &mut impl Io<Packet = P>,
     ) {
+        if parsed.is_any_syn() {
+            self.clamp_mss(&mut packet, parsed, hit);
+        }
         if F::connections(&self.known).get(hit.connection()).has_second() {
             return self.forward_told(now, packet, parsed, hit, neighbour, io);
         }
@@ -277,6 +280,16 @@ impl<P: Packet> Worker<P> {
                 self.send(now, packet, neighbour, io);
             }
             Err(reason) => self.drop(packet, reason, io),
+        }
+    }
+
+    /// Lowers the maximum segment size that a SYN tells, if its service wants that.
+    #[cold]
+    fn clamp_mss<F: Forwarded>(&self, packet: &mut P, parsed: &Parsed<F>, hit: Hit) {
+        let connection = F::connections(&self.known).get(hit.connection());
+        let client_mtu = self.known.path(connection, Direction::Out).limit;
+        if let Some(most) = self.known.most_mss::<F>(connection.server, client_mtu) {
+            mss::clamp(packet.bytes_mut(), &parsed.at, most);
         }
     }
 

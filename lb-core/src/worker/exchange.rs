@@ -14,7 +14,7 @@ use crate::{
         backend::Backend,
         known::{Known, arrivals},
     },
-    forward::tun::Outer,
+    forward::outer::Outer,
     ids::{ServerId, ServiceId},
     packet::{Packet, WorkerId},
     sched::Turn,
@@ -99,9 +99,8 @@ impl<P: Packet> Worker<P> {
         let neighbour = known.neighbours.acquire(server.next_hop, interface, now);
         let service = known.snapshot.service_of(number);
         let address = server.plan.address;
-        let outer =
-            server.tunnel_source.map_or(Outer::NONE, |source| Outer::new(source, address, service.vip));
-        let mut backend = Backend::new(neighbour, service.method.overhead(address), interface.mtu, outer);
+        let outer = server.tunnel.map_or(Outer::NONE, |to| Outer::new(&to, address, service.vip));
+        let mut backend = Backend::new(neighbour, server.overhead(), interface.mtu, outer);
         backend.stand(server.standing);
         let old = std::mem::replace(&mut known.backends[number], backend);
         self.chores.narrow_paths -= usize::from(old.is_narrow());

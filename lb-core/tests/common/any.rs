@@ -3,10 +3,11 @@
 use super::{frame::*, frame6::*, plan::*};
 use etherparse::{IcmpEchoHeader, Icmpv4Type, Icmpv6Type, IpNumber, icmpv4::DestUnreachableHeader};
 use lb_core::{
+    conn::tunnel::Encapsulation,
     packet::{Checksum, PortId},
     service::{
         key::Protocol,
-        plan::{ClientAddress, Mac, Method, Plan, Role, ServicePlan, Spread, Unserved},
+        plan::{Choice, ClientAddress, Mac, Method, Plan, Role, ServicePlan, Spread, TunnelPlan, Unserved},
     },
 };
 use proptest::{prelude::*, sample::Index, sample::select};
@@ -287,9 +288,16 @@ pub fn plan() -> impl Strategy<Value = Plan> {
     let role = prop_oneof![4 => Just(Role::Active), 1 => Just(Role::Standby)];
     let told = select(ClientAddress::ALL);
     let flags = (any::<(bool, bool, bool)>(), role, any::<bool>(), told);
-    let tunnels_to = select(vec!["[2001:db8:2::11]:80", "198.51.100.11:80"]);
+    let tunnels_to = (select(vec!["[2001:db8:2::11]:80", "198.51.100.11:80"]), tunnel(), any::<bool>());
     (method, spread(), spread(), flags, select(vec![576, 1400, 1500]), tunnels_to).prop_map(
-        |(method, wan, lan, ((verify, adopt, drop), role, host, told), mtu, tunnels_to)| {
+        |(
+            method,
+            wan,
+            lan,
+            ((verify, adopt, drop), role, host, told),
+            mtu,
+            (tunnels_to, tunnel, sources),
+        )| {
             let mut plan = two_servers(method);
             let udp = two_servers(method).udp().services.remove(0);
             plan.services.push(udp);
@@ -300,6 +308,15 @@ pub fn plan() -> impl Strategy<Value = Plan> {
                 if method.sees_replies() && has_word {
                     service.client_address = told;
                 }
+                if method.tunnels() {
+                    service.tunnel = tunnel;
+                    // One server differs from its service.
+                    service.servers[1].tunnel.kind = Some(Encapsulation::Ipip);
+                }
+            }
+            if sources {
+                plan.tunnel_sources =
+                    ["198.18.7.0/24", "2001:db8:ff::/64"].map(|net| net.parse().unwrap()).into();
             }
             plan.host_ports = if host { vec![WAN] } else { Vec::new() };
             plan.verify_checksums = verify;
@@ -307,6 +324,15 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             plan.spread(wan, lan).mtu(LAN, mtu).unserved(VIP, unserved).role(role)
         },
     )
+}
+
+/// Any way to wrap packets.
+pub fn tunnel() -> impl Strategy<Value = TunnelPlan> {
+    (select(Encapsulation::ALL), select(Choice::ALL)).prop_map(|(kind, checksum)| TunnelPlan {
+        kind,
+        checksum: if kind.has_checksum() { checksum } else { Choice::Default },
+        ..TunnelPlan::default()
+    })
 }
 
 /// The same services for IPv6; one of the servers behind a tunnel of either family.

@@ -72,12 +72,12 @@ pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
         }
         IpNumber::UDP => {
             let udp = UdpSlice::from_slice(payload).map_err(|error| error.to_string())?;
-            if udp.checksum() == 0 {
-                Ok(())
-            } else {
-                right(&pseudo(&header, udp.slice()).add_slice(udp.slice()), "UDP")
+            if udp.checksum() != 0 {
+                right(&pseudo(&header, udp.slice()).add_slice(udp.slice()), "UDP")?;
             }
+            check_carried(udp_carries(payload))
         }
+        IpNumber::GRE => check_carried(Some(gre_carries(payload))),
         IpNumber::ICMP => right(&Sum16BitWords::new().add_slice(payload), "ICMP"),
         IpNumber::IPV4 => check_ipv4(payload),
         IpNumber::IPV6 => check_ipv6(payload),
@@ -94,6 +94,48 @@ pub fn check_ipv4_header(packet: &[u8]) -> Result<(), String> {
 /// RFC 1071: summed over all of it, checksum included, everything is one bits.
 fn right(sum: &Sum16BitWords, what: &str) -> Result<(), String> {
     if sum.ones_complement() == 0 { Ok(()) } else { Err(format!("wrong {what} checksum")) }
+}
+
+/// The packet behind a header of GRE, RFC 2784; or what is wrong with that.
+fn gre_carries(payload: &[u8]) -> Result<&[u8], String> {
+    let (header_len, ethertype) = match payload {
+        [0, 0, a, b, ..] => (4, [*a, *b]),
+        [0x80, 0, a, b, _, _, 0, 0, ..] => {
+            right(&Sum16BitWords::new().add_slice(payload), "GRE")?;
+            (8, [*a, *b])
+        }
+        _ => return Err("unexpected GRE header".into()),
+    };
+    let inner = payload.get(header_len..).unwrap_or_default();
+    match (u16::from_be_bytes(ethertype), inner.first().map(|first| first >> 4)) {
+        (0x0800, Some(4)) | (0x86dd, Some(6)) => Ok(inner),
+        (ethertype, version) => Err(format!("GRE of {ethertype:04x} with version {version:?}")),
+    }
+}
+
+/// The packet in a datagram to the port of GUE, if it is for that; or what is wrong with it.
+fn udp_carries(datagram: &[u8]) -> Option<Result<&[u8], String>> {
+    (datagram.get(2..4)? == 6080_u16.to_be_bytes()).then_some(())?;
+    let inner = datagram.get(8..).unwrap_or_default();
+    Some(match inner {
+        [0x40..=0x6f, ..] => Ok(inner),
+        [0, 4, 0, 0, rest @ ..] if rest.first().is_some_and(|first| first >> 4 == 4) => Ok(rest),
+        [0, 41, 0, 0, rest @ ..] if rest.first().is_some_and(|first| first >> 4 == 6) => Ok(rest),
+        _ => Err("unexpected GUE header".into()),
+    })
+}
+
+fn check_carried(carried: Option<Result<&[u8], String>>) -> Result<(), String> {
+    carried.map_or(Ok(()), |carried| check_ip(carried?))
+}
+
+/// What a tunnel's packet carries, in words.
+fn carried(by: &str, carried: Result<&[u8], String>) -> String {
+    match carried {
+        Ok(packet) if packet[0] >> 4 == 6 => format!("{by} [{}]", ipv6(packet)),
+        Ok(packet) => format!("{by} [{}]", ipv4(packet)),
+        Err(what) => format!("{by}: {what}"),
+    }
 }
 
 fn pseudo(header: &Ipv4HeaderSlice<'_>, payload: &[u8]) -> Sum16BitWords {
@@ -129,7 +171,11 @@ fn ipv4(packet: &[u8]) -> String {
     };
     match header.protocol() {
         IpNumber::TCP => format!("{} tcp{} ttl {ttl}{options}", ports(from, to), flags(l4)),
-        IpNumber::UDP => format!("{} udp ttl {ttl}{options}", ports(from, to)),
+        IpNumber::UDP => match udp_carries(l4) {
+            Some(packet) => format!("{} ttl {ttl} {}", ports(from, to), carried("gue", packet)),
+            None => format!("{} udp ttl {ttl}{options}", ports(from, to)),
+        },
+        IpNumber::GRE => format!("{from} > {to} ttl {ttl} {}", carried("gre", gre_carries(l4))),
         IpNumber::ICMP => format!("{from} > {to} icmp {} ttl {ttl}{options}", icmp(l4)),
         IpNumber::IPV4 => format!("{from} > {to} ttl {ttl} [{}]", ipv4(l4)),
         IpNumber::IPV6 => format!("{from} > {to} ttl {ttl} [{}]", ipv6(l4)),
@@ -154,8 +200,16 @@ pub fn check_ipv6(packet: &[u8]) -> Result<(), String> {
         }
         IpNumber::UDP => {
             let udp = UdpSlice::from_slice(payload.payload).map_err(|error| error.to_string())?;
-            if udp.checksum() == 0 { Err("no UDP checksum".into()) } else { right(&sum, "UDP") }
+            let carried = udp_carries(payload.payload);
+            match udp.checksum() {
+                // RFC 6935: a tunnel may do without.
+                0 if carried.is_none() => return Err("no UDP checksum".into()),
+                0 => {}
+                _ => right(&sum, "UDP")?,
+            }
+            check_carried(carried)
         }
+        IpNumber::GRE => check_carried(Some(gre_carries(payload.payload))),
         IpNumber::IPV6_ICMP => right(&sum, "ICMPv6"),
         IpNumber::IPV4 => check_ipv4(payload.payload),
         IpNumber::IPV6 => check_ipv6(payload.payload),
@@ -181,7 +235,11 @@ fn ipv6(packet: &[u8]) -> String {
     };
     match IpNumber(protocol) {
         IpNumber::TCP => format!("{} tcp{} ttl {ttl}{options}", ports(), flags(l4)),
-        IpNumber::UDP => format!("{} udp ttl {ttl}{options}", ports()),
+        IpNumber::UDP => match udp_carries(l4) {
+            Some(packet) => format!("{} ttl {ttl} {}", ports(), carried("gue", packet)),
+            None => format!("{} udp ttl {ttl}{options}", ports()),
+        },
+        IpNumber::GRE => format!("{from} > {to} ttl {ttl} {}", carried("gre", gre_carries(l4))),
         IpNumber::IPV6_ICMP if matches!(l4[0], 135 | 136) => nd(from, to, l4),
         IpNumber::IPV6_ICMP => format!("{from} > {to} icmpv6 {} ttl {ttl}{options}", icmpv6(l4)),
         IpNumber::IPV4 => format!("{from} > {to} ttl {ttl} [{}]", ipv4(l4)),

@@ -208,8 +208,8 @@ fn what_is_not_served_is_refused() {
     let quoted = "[2001:db8:a::10]:4000 > [2001:db8:1::100]:81 udp ttl 64";
     let line = format!("wan: 2001:db8:1::100 > 2001:db8:a::10 icmpv6 port unreachable [{quoted}] ttl 64");
     expect(&mut world, WAN, &udp6(CLIENT, other, b"?").via_gateway(), &line);
-    let strange = Ip6::new(IpNumber(47), CLIENT6, VIP6, vec![0; 8]);
-    let quoted = "2001:db8:a::10 > 2001:db8:1::100 protocol 47 ttl 64";
+    let strange = Ip6::new(IpNumber(50), CLIENT6, VIP6, vec![0; 8]);
+    let quoted = "2001:db8:a::10 > 2001:db8:1::100 protocol 50 ttl 64";
     let line =
         format!("wan: 2001:db8:1::100 > 2001:db8:a::10 icmpv6 unknown protocol at 6 [{quoted}] ttl 64");
     expect(&mut world, WAN, &strange.via_gateway(), &line);

@@ -9,12 +9,14 @@ mod forward;
 mod host;
 mod icmp;
 mod ipv6;
+mod mss;
 mod nd;
 mod proxy;
 mod reject;
 mod rfc5508;
 mod standby;
 mod trace;
+mod tunnel;
 mod vlan;
 
 use common::world::{Sent, World};

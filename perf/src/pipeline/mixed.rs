@@ -8,6 +8,7 @@ use crate::{
     setup::Setup,
 };
 use lb_core::{
+    conn::tunnel::Tunnel,
     service::plan::{Method, Protocol},
     wire::tcp,
 };
@@ -34,7 +35,8 @@ pub fn all(bench: &mut Bench) {
         scene.send(0..udp, |scene, index| scene.head_of(Protocol::Udp, index, Which::In(0), 60));
 
         // Behind a tunnel header there is less room.
-        let largest = 1_514 - method.overhead(Ipv4Addr::UNSPECIFIED.into());
+        let overhead = if method.tunnels() { Tunnel::IPIP.overhead(Ipv4Addr::UNSPECIFIED.into()) } else { 0 };
+        let largest = 1_514 - overhead;
         let mut next = bench.million;
         let mut head = |scene: &Scene, order: &mut Order| -> Head {
             let len = SIZES[order.below(SIZES.len() as u32) as usize].min(largest);

@@ -88,8 +88,25 @@ pub struct ServerOptions {
     /// `-y`
     pub lower: u32,
     /// `--tun-type` and what goes with it.
-    pub tunnel: Option<String>,
+    pub tunnel: TunnelOptions,
 }
+
+/// What is said of the tunnel to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TunnelOptions {
+    /// `--tun-type`: `ipip`, `gue` or `gre`; also lb-app's own `gue1`.
+    pub kind: Option<String>,
+    /// `--tun-port`
+    pub port: Option<u16>,
+    /// `--tun-nocsum` and `--tun-csum`
+    pub checksum: Option<bool>,
+    /// `--tun-remcsum`
+    pub remote_checksum: bool,
+}
+
+/// Why remote checksum offload is not there.
+pub const NO_REMOTE_CHECKSUM: &str = "servers would compute packets' own checksums anew, and take what was damaged on the way for \
+                                      whole; --tun-csum covers the whole packet";
 
 /// What a listing shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

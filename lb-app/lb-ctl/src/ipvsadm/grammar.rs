@@ -1,7 +1,7 @@
 //! ipvsadm's command line: what its options mean together, and which belong together.
 
 use super::{
-    act::{Act, Forward, Listing, ServerOptions, ServiceOptions, Target, Transport},
+    act::{Act, Forward, Listing, ServerOptions, ServiceOptions, Target, Transport, TunnelOptions},
     options::{COMMANDS, Given, given},
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -130,6 +130,8 @@ const SERVER: &[&str] = &[
     "u-threshold",
     "l-threshold",
 ];
+/// Types of tunnels: ipvsadm's, and GUE without its header, which it has no word for.
+const TUNNELS: [&str; 4] = ["ipip", "gue", "gre", "gue1"];
 const LISTING: &[&str] = &["numeric", "exact", "sort", "nosort"];
 const LIST: &[&str] = &[
     "tcp-service",
@@ -228,11 +230,6 @@ impl Said<'_> {
         if ways.next().is_some() {
             return Err("-m, -g and -i exclude one another".to_owned());
         }
-        let tunnel = ["tun-type", "tun-port", "tun-nocsum", "tun-csum", "tun-remcsum"].iter();
-        let tunnel: Vec<String> = tunnel
-            .filter(|name| self.has(name))
-            .map(|name| format!("--{name} {}", self.value(name).unwrap_or_default()).trim_end().to_owned())
-            .collect();
         let number =
             |name: &str, most: u32| self.value(name).map(|value| number(value, most, name)).transpose();
         Ok(ServerOptions {
@@ -240,8 +237,39 @@ impl Said<'_> {
             weight: number("weight", 65_535)?,
             upper: number("u-threshold", u32::MAX)?.unwrap_or(0),
             lower: number("l-threshold", u32::MAX)?.unwrap_or(0),
-            tunnel: (!tunnel.is_empty()).then(|| tunnel.join(" ")),
+            tunnel: self.tunnel(forward)?,
         })
+    }
+
+    fn tunnel(&self, forward: Option<Forward>) -> Result<TunnelOptions, String> {
+        const ALL: [&str; 5] = ["tun-type", "tun-port", "tun-nocsum", "tun-csum", "tun-remcsum"];
+        if forward != Some(Forward::Tunnel) && ALL.iter().any(|name| self.has(name)) {
+            return Err("--tun-type and what goes with it are for -i".to_owned());
+        }
+        let kind = self.value("tun-type").map(str::to_owned);
+        if let Some(kind) = kind.as_ref().filter(|kind| !TUNNELS.contains(&kind.as_str())) {
+            return Err(format!("--tun-type: {kind:?} is none of {}", TUNNELS.join(", ")));
+        }
+        let sums = ["tun-nocsum", "tun-csum", "tun-remcsum"].map(|name| self.has(name));
+        let [nocsum, csum, remote_checksum] = sums;
+        if sums.iter().filter(|is_given| **is_given).count() > 1 {
+            return Err("--tun-nocsum, --tun-csum and --tun-remcsum exclude one another".to_owned());
+        }
+        let is_gue = kind.as_ref().is_some_and(|kind| kind.starts_with("gue"));
+        let port = self.value("tun-port").map(|port| number(port, 65_535, "--tun-port")).transpose()?;
+        let port = port.and_then(|port| u16::try_from(port).ok());
+        if port == Some(0) {
+            return Err("--tun-port: 0 is no port".to_owned());
+        }
+        if !is_gue && (port.is_some() || remote_checksum) {
+            let option = if remote_checksum { "--tun-remcsum" } else { "--tun-port" };
+            return Err(format!("{option} is for --tun-type gue"));
+        }
+        if sums.contains(&true) && kind.as_ref().is_none_or(|kind| kind == "ipip") {
+            return Err("checksums are for --tun-type gue and gre".to_owned());
+        }
+        let checksum = (nocsum || csum).then_some(csum);
+        Ok(TunnelOptions { kind, port, checksum, remote_checksum })
     }
 }
 
@@ -335,7 +363,7 @@ mod tests {
             weight: Some(3),
             upper: 9,
             lower: 7,
-            tunnel: None,
+            tunnel: TunnelOptions::default(),
         };
         assert_eq!(
             read("-a -t 192.0.2.100:80 -r 198.51.100.11:8080 -m -w 3 -x 9 -y 7"),

@@ -2,7 +2,10 @@
 //! thing, before anything is changed.
 
 use super::{
-    act::{Act, Forward, Listing, ServerOptions, ServiceOptions, Target, Transport as Protocol},
+    act::{
+        Act, Forward, Listing, NO_REMOTE_CHECKSUM, ServerOptions, ServiceOptions, Target,
+        Transport as Protocol, TunnelOptions,
+    },
     grammar, text,
 };
 use crate::{
@@ -41,7 +44,8 @@ pub fn run<T: Transport>(
 /// How it is used, for `-h`.
 const HELP: &str = "ipvsadm's options, on a running lb-app:\n  \
     -A|-E -t|-u VIP:PORT [-s SCHEDULER] [-b FLAGS] [-p [TIMEOUT]] [-M MASK] [-o]\n  -D -t|-u VIP:PORT\n  \
-    -a|-e -t|-u VIP:PORT -r SERVER[:PORT] [-m|-i|-g] [-w WEIGHT]\n  -d -t|-u VIP:PORT -r SERVER[:PORT]\n  \
+    -a|-e -t|-u VIP:PORT -r SERVER[:PORT] [-m|-i|-g] [-w WEIGHT]\n    \
+    [--tun-type ipip|gue|gre [--tun-port N] [--tun-nocsum|--tun-csum]]\n  -d -t|-u VIP:PORT -r SERVER[:PORT]\n  \
     -L [-t|-u VIP:PORT] [-n] [--stats|--rate] [-X] | -L -c | -L --timeout\n  -S [-n]\n  -R\n  -C\n  \
     --set TCP TCPFIN UDP\nWhat has no equal is refused, with the nearest thing.\n";
 
@@ -360,10 +364,18 @@ fn weight(options: &ServerOptions) -> Result<Options, Failure> {
             "thresholds are not supported yet; -s ovf fills servers one after the other, up to their weights",
         ));
     }
-    if let Some(tunnel) = &options.tunnel {
-        return Err(refused(format!("{tunnel} is not supported yet; tunnels are IP in IP (-i)")));
+    if options.tunnel.remote_checksum {
+        return Err(refused(format!("--tun-remcsum is not supported: {NO_REMOTE_CHECKSUM}")));
     }
-    Ok(Options::from([("weight".to_owned(), json!(options.weight.unwrap_or(1)))]))
+    let mut said = Options::from([("weight".to_owned(), json!(options.weight.unwrap_or(1)))]);
+    if options.forward == Some(Forward::Tunnel) {
+        let TunnelOptions { kind, port, checksum, .. } = &options.tunnel;
+        let checksum = checksum.map_or("default", |is_on| if is_on { "on" } else { "off" });
+        said.insert("tunnel".to_owned(), json!(kind.as_deref().unwrap_or("default")));
+        said.insert("tunnel_port".to_owned(), json!(port.unwrap_or(0)));
+        said.insert("tunnel_checksum".to_owned(), json!(checksum));
+    }
+    Ok(said)
 }
 
 fn same_method(service: &services::Service, options: &ServerOptions) -> Result<(), Failure> {

@@ -37,6 +37,14 @@ fn weight(options: &crate::protocol::options::Options) -> u32 {
     options["weight"].as_u64().unwrap() as u32
 }
 
+/// The tunnel that a server's options say, as the director would tell it.
+fn tunnel(options: &crate::protocol::options::Options) -> Option<services::Tunnel> {
+    let kind = options.get("tunnel")?.as_str().unwrap().replace("default", "ipip");
+    let port = options["tunnel_port"].as_u64().unwrap() as u16;
+    let port = kind.starts_with("gue").then_some(if port == 0 { 6080 } else { port });
+    Some(services::Tunnel { kind, port, checksum: options["tunnel_checksum"] == "on" })
+}
+
 impl Transport for Director {
     fn call(&mut self, request: Request) -> Result<Reply, CallError> {
         self.asked.push(request.clone());
@@ -93,6 +101,7 @@ impl Transport for Director {
                     health: "up".to_owned(),
                     drains_within_ms: None,
                     description: String::new(),
+                    tunnel: tunnel(&options),
                     active: 3,
                     inactive: 12_345_678,
                     traffic: Traffic { connections: 7, ..Traffic::default() },
@@ -174,6 +183,37 @@ fn port_0_is_any_port() {
 }
 
 #[test]
+fn tunnels_are_said_as_ipvsadm_says_them() {
+    let mut director = Director::default();
+    let rules = "-A -t 192.0.2.100:80 -s wlc\n\
+                 -a -t 192.0.2.100:80 -r 198.51.100.11:80 -i -w 1\n\
+                 -a -t 192.0.2.100:80 -r 198.51.100.12:80 -i -w 1 --tun-type gue --tun-port 7000 --tun-csum\n\
+                 -a -t 192.0.2.100:80 -r 198.51.100.13:80 -i -w 1 --tun-type gre --tun-nocsum\n";
+    director.ipvsadm("-R", rules).unwrap();
+    assert_eq!(director.ipvsadm("-S -n", "").as_deref(), Ok(rules));
+    director.ipvsadm("-a -t 192.0.2.100:80 -r 198.51.100.14 -i --tun-type gue", "").unwrap();
+    let saved = director.ipvsadm("-S -n", "").unwrap();
+    assert!(
+        saved.ends_with("198.51.100.14:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-nocsum\n"),
+        "{saved}"
+    );
+    let add = "-a -t 192.0.2.100:80 -r 198.51.100.15";
+    for (options, expected) in [
+        ("-i --tun-type vxlan", "--tun-type: \"vxlan\" is none of ipip, gue, gre, gue1"),
+        ("-i --tun-port 6080", "--tun-port is for --tun-type gue"),
+        ("-i --tun-type gre --tun-remcsum", "--tun-remcsum is for --tun-type gue"),
+        ("-i --tun-type gue --tun-port 0", "--tun-port: 0 is no port"),
+        ("-i --tun-type ipip --tun-csum", "checksums are for --tun-type gue and gre"),
+        (
+            "-i --tun-type gue --tun-csum --tun-nocsum",
+            "--tun-nocsum, --tun-csum and --tun-remcsum exclude one another",
+        ),
+    ] {
+        assert_eq!(director.ipvsadm(&format!("{add} {options}"), "").unwrap_err(), expected, "{options}");
+    }
+}
+
+#[test]
 fn listings_are_ipvsadms_own() {
     let mut director = Director::default();
     director.ipvsadm("-R", RULES).unwrap();
@@ -241,7 +281,14 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
             "all servers of a service have its method, and tcp-192.0.2.100-80 has nat",
         ),
         ("-a -t 192.0.2.100:80 -r 198.51.100.13 -m -x 9", "thresholds are not supported yet; -s ovf"),
-        ("-a -t 192.0.2.100:80 -r 198.51.100.13 -m --tun-type gue", "--tun-type gue is not supported yet"),
+        (
+            "-a -t 192.0.2.100:80 -r 198.51.100.13 -m --tun-type gue",
+            "--tun-type and what goes with it are for -i",
+        ),
+        (
+            "-a -t 192.0.2.100:80 -r 198.51.100.13 -i --tun-type gue --tun-remcsum",
+            "--tun-remcsum is not supported: servers would compute",
+        ),
         ("-a -t 192.0.2.109:80 -r 198.51.100.13 -m", "there is no service TCP 192.0.2.109:80"),
         ("-Z", "counters of services cannot be cleared"),
         ("--start-daemon master", "connections are not copied"),

@@ -6,7 +6,7 @@ use crate::{
         Protocol,
         connections::Connection,
         keys::Reach,
-        services::{Server, Service},
+        services::{Server, Service, Tunnel},
         timeouts::Timeouts,
     },
     render::short,
@@ -136,10 +136,22 @@ pub(super) fn rules(services: &[Service]) -> String {
         for server in service.servers.iter().filter(|server| server.state != "disabled") {
             let at = SocketAddr::new(server.endpoint.address, server.endpoint.port);
             let way = forward(&service.method).1;
-            let _ = writeln!(text, "-a {which} {endpoint} -r {at} {way} -w {}", wanted_weight(server));
+            let tunnel = server.tunnel.as_ref().map_or_else(String::new, tunnel);
+            let _ =
+                writeln!(text, "-a {which} {endpoint} -r {at} {way} -w {}{tunnel}", wanted_weight(server));
         }
     }
     text
+}
+
+/// What is said of a tunnel that is not IPVS's default.
+fn tunnel(tunnel: &Tunnel) -> String {
+    if tunnel.kind == "ipip" {
+        return String::new();
+    }
+    let port = tunnel.port.map_or_else(String::new, |port| format!(" --tun-port {port}"));
+    let checksum = if tunnel.checksum { "csum" } else { "nocsum" };
+    format!(" --tun-type {}{port} --tun-{checksum}", tunnel.kind)
 }
 
 /// `-L --timeout`, of the first service: IPVS has one set for all.

@@ -174,6 +174,9 @@ pub struct Server {
     /// What it is, in the operator's words; empty if they say nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// What its packets are wrapped in, if its service's method is `tun`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<Tunnel>,
     /// Connections that can carry data.
     pub active: u64,
     /// Other connections.
@@ -182,6 +185,18 @@ pub struct Server {
     pub traffic: Traffic,
     /// The same per second.
     pub rate: Rate,
+}
+
+/// How packets to a server are wrapped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tunnel {
+    /// What stands between the headers: `ipip`, `gre`, `gue` or `gue1`.
+    pub kind: String,
+    /// The server's UDP port, under GUE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Whether a checksum covers the packet.
+    pub checksum: bool,
 }
 
 /// What passed between clients and a server, or all of a service's.

@@ -106,12 +106,16 @@ const PLACED: [&str; 6] = ["scheduler", "hash_port", "description", "vips", "por
 
 /// What else was set, in the shell's words.
 fn options(of: &Options) -> String {
-    let described = SETTABLE.service.iter().filter(|option| !PLACED.contains(&&*option.key));
+    let described = SETTABLE
+        .service
+        .iter()
+        // Each server shows its tunnel.
+        .filter(|option| !PLACED.contains(&&*option.key) && !option.key.starts_with("tunnel"));
     let words = described.filter_map(|option| match of.get(&option.key)? {
         Json::Bool(true) => Some(format!(" {}", option.word)),
         Json::Null | Json::Bool(false) => None,
         Json::Number(number) if number.as_u64() == Some(0) => None,
-        Json::String(text) if text.is_empty() || text == "0s" => None,
+        Json::String(text) if text.is_empty() || text == "0s" || text == "default" => None,
         Json::String(text) => Some(format!(" {} {text}", option.word)),
         Json::Array(list) if list.is_empty() => None,
         Json::Array(list) => {
@@ -174,6 +178,11 @@ fn remark(server: &Server) -> String {
     }
     if server.health != "up" {
         words.push(server.health.clone());
+    }
+    if let Some(tunnel) = server.tunnel.as_ref().filter(|tunnel| tunnel.kind != "ipip") {
+        words.push(tunnel.kind.clone());
+        words.extend(tunnel.port.map(|port| format!("port {port}")));
+        words.extend(tunnel.checksum.then(|| "csum".to_owned()));
     }
     if words.is_empty() { String::new() } else { format!(" {}", words.join(" ")) }
 }

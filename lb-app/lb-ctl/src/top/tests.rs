@@ -34,6 +34,7 @@ fn server(last: u8, packets: u64, state: &str, health: &str) -> services::Server
         health: health.into(),
         drains_within_ms: (state == "drain").then_some(299_500),
         description: if last == 12 { "rack 7".into() } else { String::new() },
+        tunnel: None,
         active: 3,
         inactive: 1,
         traffic: services::Traffic::default(),

@@ -29,6 +29,7 @@ fn another(kind: &Kind) -> Value {
         Kind::Pattern => text("other+"),
         Kind::Hexadecimal => text("00ff"),
         Kind::Timeout | Kind::Duration => Value::Duration(Duration::from_millis(4_711)),
+        Kind::Network => text("203.0.113.0/24"),
         Kind::Address => Value::Address([203, 0, 113, 7].into()),
         Kind::Endpoint | Kind::Listen => Value::Endpoint("203.0.113.7:4711".parse().unwrap()),
         Kind::StatusCodes => Value::Number(418),

@@ -63,6 +63,7 @@ fn values(kind: &Kind) -> String {
         Kind::Timeout => "duration".to_owned(),
         Kind::Duration => "duration*".to_owned(),
         Kind::Address => "address".to_owned(),
+        Kind::Network => "network".to_owned(),
         Kind::Endpoint | Kind::Listen => "address:port".to_owned(),
         Kind::StatusCodes => "codes and `\"from-to\"`".to_owned(),
         Kind::Program => "command".to_owned(),
@@ -160,6 +161,7 @@ fn described(field: &Field) -> Described {
         | Kind::Payload
         | Kind::Hexadecimal
         | Kind::Address
+        | Kind::Network
         | Kind::Endpoint
         | Kind::Listen
         | Kind::Ports

@@ -31,6 +31,7 @@ use lb_ctl::protocol::{
     options::Options,
     services::{
         NewService, Rate, Request, Server, ServerChange, Service as Listed, ServiceChange, Services, Traffic,
+        Tunnel,
     },
 };
 use std::{
@@ -115,6 +116,11 @@ fn list_service(
             health: health(server.health).to_owned(),
             drains_within_ms: drains.map(|left| left.as_millis() as u64),
             description: server.description.clone(),
+            tunnel: servers[id].tunnel.map(|to| Tunnel {
+                kind: to.tunnel.kind.to_string(),
+                port: to.tunnel.kind.is_udp().then_some(to.tunnel.port),
+                checksum: to.tunnel.checksum,
+            }),
             active: u64::from(load.active),
             inactive: u64::from(load.inactive),
             traffic: traffic::of_server(running, id),

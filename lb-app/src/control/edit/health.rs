@@ -51,7 +51,7 @@ impl Balancer for Link {
             format!("no port has an {family} address to send the check from; add one to `addresses`")
         })?;
         let method = snapshot.service_of(found).method;
-        let overhead = if as_traffic { method.overhead(address) } else { 0 };
+        let overhead = if as_traffic { server.overhead() } else { 0 };
         let mtu = snapshot.interfaces[interface].mtu - overhead;
         Ok(Way {
             to: Recipient { server: found, address, as_traffic },

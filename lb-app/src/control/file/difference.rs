@@ -167,6 +167,7 @@ impl Difference {
         let local =
             |plan: &Plan| plan.tunnel_local.map_or("the port's".to_owned(), |local| local.to_string());
         changed(live, "tunnel: local", local(before), local(after));
+        sets(live, "tunnel: source", &before.tunnel_sources, &after.tunnel_sources);
         let vips = |plan: &Plan| -> BTreeMap<IpAddr, VipPlan> {
             plan.every_vip().map(|vip| (vip.address, vip)).collect()
         };

@@ -132,6 +132,7 @@ pub(in crate::control) fn first_difference(file: &Plan, plan: &Plan) -> Option<S
         ("ports", known(file) != known(plan)),
         ("vips", file.vips != plan.vips),
         ("tunnel", file.tunnel_local != plan.tunnel_local),
+        ("tunnel", file.tunnel_sources != plan.tunnel_sources),
         ("workers", file.verify_checksums != plan.verify_checksums),
     ];
     differs.iter().find(|(_, differs)| *differs).map(|(what, _)| format!("{what} would differ"))

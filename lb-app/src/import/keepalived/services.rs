@@ -10,15 +10,19 @@ use super::{
 };
 use crate::config::health::{Check, Pool, Sorry, WhenAllFail};
 use lb_core::{
+    conn::tunnel::Encapsulation,
     limits::{MAX_PORTS_OF_SERVICE, MAX_TIMEOUT_S, MAX_VIPS_OF_SERVICE},
     service::{
         key::{Protocol, ServiceKey},
-        plan::{Method, SchedulerKind, ServerPlan, ServicePlan},
+        plan::{Choice, Method, OwnTunnel, SchedulerKind, ServerPlan, ServicePlan, TunnelPlan},
         reach::PortRange,
     },
     time::Duration,
 };
-use lb_ctl::{foreign, ipvsadm::act::ServiceOptions};
+use lb_ctl::{
+    foreign,
+    ipvsadm::act::{NO_REMOTE_CHECKSUM, ServiceOptions},
+};
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -33,6 +37,7 @@ struct Real {
     address: IpAddr,
     port: Option<u16>,
     weight: u32,
+    tunnel: OwnTunnel,
     check: Option<Check>,
 }
 
@@ -73,7 +78,15 @@ pub(super) fn read(
                     }
                 }
             }
-            "lb_kind" | "lvs_method" => method = Some(method_of(line, draft)?),
+            "lb_kind" | "lvs_method" => {
+                method = Some(method_of(line)?);
+                let own = tunnel_of(line, draft)?;
+                plan.tunnel = TunnelPlan {
+                    kind: own.kind.unwrap_or(plan.tunnel.kind),
+                    port: if own.port == 0 { plan.tunnel.port } else { own.port },
+                    checksum: own.checksum,
+                };
+            }
             "protocol" => {
                 protocol = match line.value()?.to_ascii_uppercase().as_str() {
                     "TCP" => Some(Protocol::Tcp),
@@ -134,7 +147,7 @@ pub(super) fn read(
     let method = method.unwrap_or(Method::Dr);
     let mut servers = Vec::new();
     for line in lines.iter().filter(|line| line.key() == "real_server") {
-        servers.push(real_server(line, (&common, weight), draft)?);
+        servers.push(real_server(line, (&common, weight, method), draft)?);
     }
     let Some(protocol) = protocol else {
         draft.miss(
@@ -180,12 +193,15 @@ pub(super) fn read(
         let client_address = client_address(&node.place, (&key, method), plan.client_address, draft);
         let own = servers.iter().map(|real| Server {
             place: real.place.clone(),
-            // A server without a port has the one that a client asks for.
-            plan: ServerPlan::new(
-                real.address,
-                real.port.unwrap_or(if ports.len() == 1 { port } else { 0 }),
-                real.weight,
-            ),
+            plan: ServerPlan {
+                tunnel: real.tunnel,
+                // A server without a port has the one that a client asks for.
+                ..ServerPlan::new(
+                    real.address,
+                    real.port.unwrap_or(if ports.len() == 1 { port } else { 0 }),
+                    real.weight,
+                )
+            },
             check: real.check.clone(),
             notes: Vec::new(),
         });
@@ -314,10 +330,15 @@ fn range(line: &Node) -> Result<Vec<IpAddr>, Wrong> {
     Ok(addresses.collect())
 }
 
-fn real_server(node: &Node, (common, weight): (&Common, u32), draft: &mut Draft) -> Result<Real, Wrong> {
+fn real_server(
+    node: &Node,
+    (common, weight, method): (&Common, u32, Method),
+    draft: &mut Draft,
+) -> Result<Real, Wrong> {
     let address: IpAddr = node.parsed("address")?;
     let port = node.words.get(2).map(|port| port_of(node, port)).transpose()?.flatten();
-    let mut real = Real { place: node.place.clone(), address, port, weight, check: None };
+    let tunnel = OwnTunnel::default();
+    let mut real = Real { place: node.place.clone(), address, port, weight, tunnel, check: None };
     let mut common = common.clone();
     let mut checkers = Vec::new();
     for line in node.block.iter().flatten() {
@@ -327,6 +348,7 @@ fn real_server(node: &Node, (common, weight): (&Common, u32), draft: &mut Draft)
         match line.key() {
             "weight" => real.weight = weight_of(line)?,
             key if checks::is_checker(key) => checkers.push(line),
+            "lvs_method" | "lb_kind" if method_of(line)? == method => real.tunnel = tunnel_of(line, draft)?,
             "lvs_method" | "lb_kind" => {
                 draft.miss(
                     &line.place,
@@ -371,25 +393,49 @@ fn left_out(line: &Node, key: &str, draft: &mut Draft) {
     );
 }
 
-fn method_of(line: &Node, draft: &mut Draft) -> Result<Method, Wrong> {
+fn method_of(line: &Node) -> Result<Method, Wrong> {
     let word = line.value()?;
-    let method = match word.to_ascii_uppercase().as_str() {
+    Ok(match word.to_ascii_uppercase().as_str() {
         "NAT" => Method::Nat,
         // DPVS's own keepalived.
         "FNAT" | "FULLNAT" => Method::FullNat,
         "DR" => Method::Dr,
         "TUN" => Method::Tun,
         _ => return Err(line.place.wrong(format!("{}: {word:?} is none of NAT, DR and TUN", line.key()))),
-    };
-    let rest = line.words.get(2..).unwrap_or_default();
-    if rest.iter().any(|word| matches!(word.as_str(), "gue" | "gre")) {
-        draft.miss(
-            &line.place,
-            format!("tunnels {}", rest.join(" ")),
-            "tunnels are IP in IP; set the servers up for that",
-        );
+    })
+}
+
+/// What follows `TUN`: `type ipip`, `type gue port NUMBER`, or `type gre`, then `nocsum`, `csum` or `remcsum`.
+fn tunnel_of(line: &Node, draft: &mut Draft) -> Result<OwnTunnel, Wrong> {
+    let mut tunnel = OwnTunnel::default();
+    let mut words = line.words.iter().skip(2).map(String::as_str);
+    while let Some(word) = words.next() {
+        match word {
+            "type" => {
+                let kind = words.next().unwrap_or_default();
+                let known = [Encapsulation::Ipip, Encapsulation::Gue, Encapsulation::Gre];
+                let found = known.into_iter().find(|known| known.name() == kind);
+                let wrong = || line.place.wrong(format!("type: {kind:?} is none of ipip, gue and gre"));
+                tunnel.kind = Some(found.ok_or_else(wrong)?);
+            }
+            "port" => {
+                let port = port_of(line, words.next().unwrap_or_default())?;
+                tunnel.port = port.ok_or_else(|| line.place.wrong("port: 0 is out of range"))?;
+            }
+            "csum" => tunnel.checksum = Choice::On,
+            "nocsum" => tunnel.checksum = Choice::Off,
+            "remcsum" => draft.miss(&line.place, "remcsum", NO_REMOTE_CHECKSUM),
+            other => return Err(line.place.wrong(format!("{}: {other:?} is not known", line.key()))),
+        }
     }
-    Ok(method)
+    let kind = tunnel.kind.unwrap_or(Encapsulation::Ipip);
+    if !kind.is_udp() {
+        tunnel.port = 0;
+    }
+    if !kind.has_checksum() {
+        tunnel.checksum = Choice::Default;
+    }
+    Ok(tunnel)
 }
 
 fn command(line: &Node) -> Result<Vec<String>, Wrong> {

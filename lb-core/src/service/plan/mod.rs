@@ -5,11 +5,13 @@ mod persistence;
 mod server;
 mod service;
 pub mod timeouts;
+mod tunnel;
 
 pub use director::{DirectorPlan, Role};
 pub use persistence::PersistencePlan;
 pub use server::{Admin, Health, ServerPlan, Standing};
 pub use service::{ServicePlan, port_flag};
+pub use tunnel::{Choice, Misfit, OwnTunnel, TunnelPlan};
 
 use super::{
     key::{ServerKey, ServiceKey},
@@ -22,7 +24,7 @@ use std::{collections::HashSet, net::IpAddr};
 // Words of a plan that layers below this one need as well.
 pub use super::key::Protocol;
 pub use crate::{
-    conn::{client_address::ClientAddress, method::Method},
+    conn::{client_address::ClientAddress, method::Method, tunnel::Encapsulation},
     sched::kind::SchedulerKind,
     wire::ethernet::{Mac, Tags},
 };
@@ -170,6 +172,9 @@ pub struct Plan {
     pub vips: Vec<VipPlan>,
     /// Source of tunnel headers; `None` takes the director's address on the way to the server.
     pub tunnel_local: Option<IpAddr>,
+    /// Networks, at most one of each family, whose addresses are the sources of tunnel headers instead, so that each flow
+    /// has one of its own. They are routed to the director, and nobody has any of their addresses.
+    pub tunnel_sources: Vec<IpNet>,
     /// Verify checksums of received packets that the port did not verify.
     pub verify_checksums: bool,
     /// Entries of the ports' redirection tables, if all ports are [`Spread::ByClient`]: then the owner of a client is
@@ -245,4 +250,4 @@ impl Plan {
     }
 }
 
-words!(Protocol, Method, ClientAddress, SchedulerKind, Unserved, Admin);
+words!(Protocol, Method, ClientAddress, SchedulerKind, Unserved, Admin, Encapsulation, Choice);

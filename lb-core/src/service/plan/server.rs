@@ -1,5 +1,6 @@
 //! One real server, as the operator wants it and as checks found it.
 
+use super::{Choice, Encapsulation, OwnTunnel};
 use crate::{
     limits::MAX_WEIGHT,
     named::named,
@@ -60,6 +61,8 @@ pub struct ServerPlan {
     pub health: Health,
     /// What the operator says of it; empty if nothing.
     pub description: String,
+    /// How its packets are wrapped under TUN, as far as it differs from its service.
+    pub tunnel: OwnTunnel,
 }
 
 impl ServerPlan {
@@ -94,6 +97,30 @@ impl ServerPlan {
         ),
         option!(description, Kind::Line, "What it is, for people. Up to 200 characters.")
             .scope(Scope::Everywhere),
+        Opt::<Self>::new(
+            "tunnel",
+            Kind::Word(TUNNELS),
+            "What its packets are wrapped in under `tun`, if not as its service says.",
+            |server| Some(Value::Text(server.tunnel.kind.map_or(TUNNELS[0], Encapsulation::name).to_owned())),
+            |server, value| {
+                let Value::Text(word) = value else { return false };
+                server.tunnel.kind = word.parse().ok();
+                server.tunnel.kind.is_some() || word == TUNNELS[0]
+            },
+        )
+        .scope(Scope::Everywhere),
+        option!(
+            "tunnel_port" => tunnel.port,
+            Kind::number(0, u16::MAX as u64),
+            "Its UDP port under `gue` and `gue1`. 0 means the service's."
+        )
+        .scope(Scope::Everywhere),
+        option!(
+            "tunnel_checksum" => tunnel.checksum,
+            Kind::Word(Choice::NAMES),
+            "Whether a checksum in GRE's or UDP's header covers its packets. `default` is as its service says."
+        )
+        .scope(Scope::Everywhere),
     ];
 
     /// A server that is enabled and well.
@@ -106,6 +133,7 @@ impl ServerPlan {
             admin: Admin::Enabled,
             health: Health::Up,
             description: String::new(),
+            tunnel: OwnTunnel::default(),
         }
     }
 
@@ -157,6 +185,10 @@ impl ServerPlan {
     }
 }
 
+/// A service's way to wrap packets, or another.
+const TUNNELS: &[&str] = &["default", "ipip", "gre", "gue", "gue1"];
+
+const _: () = assert!(TUNNELS.len() == Encapsulation::ALL.len() + 1, "every kind has its word");
 const _: () = assert!(MAX_WEIGHT <= u32::MAX / 1_000, "a weight times a thousandth fits");
 const _: () = assert!(MAX_WEIGHT == 65_535, "the documentation of ServerPlan::weight says so");
 

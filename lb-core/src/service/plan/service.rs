@@ -1,7 +1,8 @@
 //! One virtual service, as the operator wants it.
 
 use super::{
-    ClientAddress, Health, Method, PersistencePlan, Protocol, SchedulerKind, ServerPlan, timeouts::TIMEOUTS,
+    Choice, ClientAddress, Encapsulation, Health, Method, OwnTunnel, PersistencePlan, Protocol,
+    SchedulerKind, ServerPlan, TunnelPlan, timeouts::TIMEOUTS,
 };
 use crate::{
     conn::timeouts::Timeouts,
@@ -37,6 +38,8 @@ pub struct ServicePlan {
     pub local_addresses: Vec<IpAddr>,
     /// How servers learn clients' addresses.
     pub client_address: ClientAddress,
+    /// How packets are wrapped under TUN.
+    pub tunnel: TunnelPlan,
     /// How servers are chosen.
     pub scheduler: SchedulerKind,
     /// Hashing schedulers look at the client's port beside its address: IPVS's flags `sh-port` and `mh-port`.
@@ -45,6 +48,8 @@ pub struct ServicePlan {
     pub adopt: bool,
     /// Each datagram is scheduled by itself, and no connection is kept.
     pub one_packet: bool,
+    /// Lower the maximum segment size that SYNs tell to what fits the way.
+    pub mss_clamp: Choice,
     /// Timeouts of its connections.
     pub timeouts: Timeouts,
     /// For how long clients stay with their servers.
@@ -180,6 +185,26 @@ impl ServicePlan {
              Connections that are adopted have none."
         )
         .scope(Scope::Everywhere),
+        option!(
+            "tunnel" => tunnel.kind,
+            Kind::Word(Encapsulation::NAMES),
+            "What packets are wrapped in under `tun`: IP in IP, GRE, or UDP with GUE's header (`gue`) or without \
+             (`gue1`, its variant 1). Servers may differ."
+        )
+        .scope(Scope::Everywhere),
+        option!(
+            "tunnel_port" => tunnel.port,
+            PORT,
+            "The UDP port that servers take packets at under `gue` and `gue1`."
+        )
+        .scope(Scope::Everywhere),
+        option!(
+            "tunnel_checksum" => tunnel.checksum,
+            Kind::Word(Choice::NAMES),
+            "Whether a checksum in GRE's or UDP's header covers packets. It costs reading all of each. `default` is on \
+             for UDP over IPv6, else off."
+        )
+        .scope(Scope::Everywhere),
         Opt::<Self>::new(
             "scheduler",
             Kind::Word(SchedulerKind::NAMES),
@@ -215,6 +240,13 @@ impl ServicePlan {
             Kind::Flag,
             "Adopt TCP connections whose handshake was not seen, instead of resetting them. For directors behind \
              ECMP, with a hashing scheduler."
+        )
+        .scope(Scope::Everywhere),
+        option!(
+            mss_clamp,
+            Kind::Word(Choice::NAMES),
+            "Lower the MSS that SYNs tell to what fits the way to the server and, with `nat` and `fullnat`, which see \
+             SYN+ACKs too, to the client. `default` is on for `tun`, else off."
         )
         .scope(Scope::Everywhere),
         option!(
@@ -285,16 +317,24 @@ impl ServicePlan {
             method,
             local_addresses: Vec::new(),
             client_address: ClientAddress::Packets,
+            tunnel: TunnelPlan::default(),
             // IPVS's default.
             scheduler: SchedulerKind::Wlc,
             hash_port: false,
             adopt: false,
             one_packet: false,
+            mss_clamp: Choice::Default,
             timeouts: Timeouts::default(),
             persistence: PersistencePlan::default(),
             slow_start: Duration::ZERO,
             servers: Vec::new(),
         }
+    }
+
+    /// Bytes that packets to a server of that address grow by, if it says of its tunnel what is given.
+    #[must_use]
+    pub fn overhead(&self, own: OwnTunnel, server: IpAddr) -> u16 {
+        if self.method.tunnels() { self.tunnel.with(own, server).overhead(server) } else { 0 }
     }
 
     /// IPVS's flags that say what it is.
