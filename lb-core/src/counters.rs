@@ -23,6 +23,11 @@ impl Counter {
         self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
     }
 
+    /// Says what it is now. Only the owning worker may call this.
+    pub fn set(&self, count: u64) {
+        self.0.store(count, Relaxed);
+    }
+
     /// Takes one off. Only the owning worker may call this.
     pub fn take(&self) {
         self.add(1u64.wrapping_neg());
@@ -101,8 +106,30 @@ drop_reasons! {
     BadIpv4Checksum = "bad-ipv4-checksum",
     /// The source address cannot be another host's: multicast, broadcast, loopback, unspecified or the director's own.
     BadSource = "bad-source",
-    /// A fragment of a packet; fragments are not supported yet.
+    /// A fragment of something that is neither TCP nor UDP (a ping or an ICMP error is read only if it comes whole), or of what
+    /// gets a header of the PROXY protocol.
     Fragment = "fragment",
+    /// A fragment that is empty, or whose length is no multiple of 8 although more follow.
+    BadFragment = "bad-fragment",
+    /// A fragment that reaches beyond the largest packet there can be, 65,535 bytes.
+    FragmentOversize = "fragment-oversize",
+    /// A first fragment without the whole TCP or UDP header, or a later one that begins inside of it.
+    FragmentTiny = "fragment-tiny",
+    /// A fragment that overlaps another of its datagram or contradicts where that ends, or one that comes after such a one.
+    FragmentOverlap = "fragment-overlap",
+    /// A fragment all of whose bytes have come before.
+    FragmentDuplicate = "fragment-duplicate",
+    /// One fragment more than a datagram may have, or that leaves more gaps, or one that comes after such a one.
+    FragmentExcess = "fragment-excess",
+    /// A fragment of a new datagram, or one that waited, but the table of fragmented datagrams is full of newer ones.
+    FragmentsFull = "fragments-full",
+    /// A fragment that came before the first of its datagram, but too many wait for theirs already.
+    FragmentsWaiting = "fragments-waiting",
+    /// A fragment that waited for the first of its datagram in vain.
+    FragmentAlone = "fragment-alone",
+    /// A fragment whose connection is not known, because the first of its datagram was not passed on or has been
+    /// forgotten.
+    FragmentOrphan = "fragment-orphan",
     /// The TCP, UDP or ICMP header is truncated or does not fit the packet's length.
     BadL4 = "bad-l4",
     /// The TCP, UDP or ICMP checksum is wrong, or a UDP datagram of IPv6 has none.
@@ -208,6 +235,10 @@ pub struct WorkerCounters {
     pub orphaned: Counter,
     /// Packets waiting for a neighbour now. Not a sum: it goes up and down.
     pub waiting: Counter,
+    /// Fragments waiting for the first of their datagram now.
+    pub waiting_fragments: Counter,
+    /// Datagrams now of which fragments have come.
+    pub datagrams: Counter,
     /// Connections with each local address now, by number: local ports in use.
     pub local_ports: [Counter; MAX_LOCAL_ADDRESSES],
     /// What each interface in a VLAN moved, by number.
@@ -239,6 +270,8 @@ impl Default for WorkerCounters {
             evicted: counter(),
             orphaned: counter(),
             waiting: counter(),
+            waiting_fragments: counter(),
+            datagrams: counter(),
             local_ports: std::array::from_fn(|_| counter()),
             vlans: std::iter::repeat_with(VlanTraffic::default).take(MAX_INTERFACES).collect(),
         }
@@ -306,15 +339,21 @@ impl WorkerCounters {
         self.created_v6.get().saturating_sub(ended)
     }
 
-    /// What came in minus what went out. While the worker is between bursts this is the number of packets it
-    /// holds, which is `waiting`; anything else is a defect.
+    /// Packets that the worker holds between bursts: those that wait.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.waiting.get() + self.waiting_fragments.get()
+    }
+
+    /// What came in minus what went out, and what waits. While the worker is between bursts it is 0; anything else is a
+    /// defect.
     #[must_use]
     pub fn unaccounted(&self) -> i128 {
         let entered = [&self.received, &self.taken_over, &self.originated];
         let entered: i128 = entered.iter().map(|c| i128::from(c.get())).sum();
         let left = [self.sent.get(), self.dropped_total(), self.host.get(), self.handed_over_total()];
         let left: i128 = left.iter().map(|&count| i128::from(count)).sum();
-        entered - left - i128::from(self.waiting.get())
+        entered - left - i128::from(self.held())
     }
 }
 

@@ -67,6 +67,8 @@ pub enum Outcome {
         /// All of it but the Ethernet addresses.
         frame: Vec<u8>,
     },
+    /// It waits for the first fragment of its datagram.
+    Held,
     /// The director answers it, with this frame, out of the port it came in by.
     Answered {
         /// The answer.
@@ -87,6 +89,7 @@ impl Outcome {
         match self {
             Outcome::Sent { .. } => "sent",
             Outcome::Waits { .. } => "waits",
+            Outcome::Held => "held",
             Outcome::Answered { .. } => "answered",
             Outcome::HandedOver(..) => "handed-over",
             Outcome::Host => "host",

@@ -51,6 +51,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     /// of less do not follow (Linux goes down to 552 bytes, Windows to 576); RFC 8200 5 has every link take 1280. Routers may
     /// fragment the tunnel's packets then, which harms nobody if the report is forged.
     const SMALLEST_PATH_MTU: u16;
+    /// Whether fragments of one datagram are of one protocol: RFC 8200 4.5 has only the first's count.
+    const FRAGMENTS_SHARE_PROTOCOL: bool;
     /// Whether a datagram without a checksum is wrong: RFC 8200 8.1.
     const DATAGRAMS_NEED_CHECKSUM: bool;
     /// What one off the time to live does to the checksum of a header.
@@ -122,6 +124,9 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     /// Whether a packet is a fragment, but not the first: ports are not in it.
     fn is_later_fragment(fragment: u16) -> bool;
 
+    /// Where a fragment belongs, of a whole and sound packet; `None` if it is no fragment.
+    fn piece(packet: &[u8]) -> Option<Piece>;
+
     /// What a message of its ICMP is, by its type.
     fn message(kind: u8) -> Message;
     /// Bytes of the largest packet that gets through, if a whole message reports that another was too large.
@@ -181,6 +186,21 @@ impl<F: Family> Header<F> {
     pub fn flow_protocol(&self) -> Option<Protocol> {
         Protocol::from_number(self.protocol).filter(|_| !F::is_later_fragment(self.fragment))
     }
+}
+
+/// Where a fragment belongs in its datagram. Places count from where what can be fragmented begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Tells the fragments of one datagram from those of others between the same hosts.
+    pub id: u32,
+    /// Where it begins, in bytes.
+    pub start: u32,
+    /// Where it ends.
+    pub end: u32,
+    /// Whether more follow behind it.
+    pub more: bool,
+    /// Where a datagram ends at the latest, RFC 791 3.1 and RFC 8200 4.5.
+    pub most: u32,
 }
 
 /// What an ICMP message is to us.

@@ -28,6 +28,19 @@ pub const DEFENCES: usize = 4_096;
 pub const MAX_WAITING_PER_NEIGHBOUR: usize = 8;
 /// Most packets of one worker that wait for any neighbour.
 pub const MAX_WAITING: usize = 512;
+/// Fragmented datagrams of one family that a worker knows at once, from clients, and as many from servers.
+pub const MAX_DATAGRAMS: usize = 1_024;
+/// Fragments of one datagram, at most: those of 65,535 bytes for an MTU of 576 are 119.
+pub const MAX_PIECES: u8 = 128;
+/// Stretches without a gap between them that a datagram's fragments may form at once. 45 fragments in any order, those of
+/// 65,535 bytes for an MTU of 1,500, form 11 on average.
+pub const MAX_STRETCHES: usize = 20;
+/// Most fragments of one datagram that wait for the first.
+pub const MAX_WAITING_PER_DATAGRAM: u8 = 64;
+/// Most fragments of one family that wait at one worker, from clients, and as many from servers.
+pub const MAX_WAITING_FRAGMENTS: usize = 128;
+/// Most bytes of them.
+pub const MAX_WAITING_FRAGMENT_BYTES: u32 = 256 << 10;
 /// Most local addresses of FullNAT, those included that are not configured any more but have connections.
 pub const MAX_LOCAL_ADDRESSES: usize = 256;
 /// The lowest local port: those below are for well-known services, and servers may ask more of whoever has one.
@@ -60,6 +73,8 @@ const _: () = assert!(MAX_WORKERS <= FIRST_LOCAL_PORT as usize);
 const _: () = assert!(MAX_PORTS <= u8::MAX as usize);
 const _: () = assert!(MAX_PORTS <= MAX_INTERFACES && MAX_INTERFACES <= u16::MAX as usize);
 const _: () = assert!(MAX_WAITING_PER_NEIGHBOUR <= MAX_WAITING);
+const _: () = assert!(MAX_WAITING_PER_DATAGRAM as usize <= MAX_WAITING_FRAGMENTS);
+const _: () = assert!(MAX_STRETCHES <= MAX_PIECES as usize);
 const _: () = assert!(MAX_TIMEOUT_S * 1_000 < (1 << 31));
 // Connections are numbered from 1, and their numbers have a direction beside them.
 const _: () = assert!(MAX_CONNECTIONS < (u32::MAX / 2) as usize);

@@ -56,11 +56,21 @@ pub enum HandOver {
     /// A copy of what one worker heard and others may need: a neighbour's answer, or an ICMP error about a connection
     /// that another worker has.
     Shared,
+    /// A fragment, to the worker that keeps what is known of its datagram.
+    FragmentKeeper,
+    /// A fragment, from there to the worker that owns its flow: the one hand-over that may follow another.
+    FragmentOwner,
 }
 
 impl HandOver {
     /// Every reason, in declaration order.
-    pub const ALL: [HandOver; 3] = [HandOver::Client, HandOver::Reply, HandOver::Shared];
+    pub const ALL: [HandOver; 5] = [
+        HandOver::Client,
+        HandOver::Reply,
+        HandOver::Shared,
+        HandOver::FragmentKeeper,
+        HandOver::FragmentOwner,
+    ];
 
     /// The name shown to operators.
     #[must_use]
@@ -69,6 +79,8 @@ impl HandOver {
             HandOver::Client => "client",
             HandOver::Reply => "reply",
             HandOver::Shared => "shared",
+            HandOver::FragmentKeeper => "fragment-keeper",
+            HandOver::FragmentOwner => "fragment-owner",
         }
     }
 }

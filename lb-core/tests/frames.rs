@@ -73,7 +73,7 @@ proptest! {
         // However it ends, nothing is left behind.
         for (worker, io) in world.workers.iter_mut().zip(&mut world.ios) {
             worker.shut_down(io);
-            prop_assert_eq!(worker.counters().waiting.get(), 0);
+            prop_assert_eq!(worker.counters().held(), 0);
         }
         world.check();
     }

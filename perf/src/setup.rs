@@ -139,7 +139,11 @@ impl Setup {
 }
 
 fn port(name: &str) -> PortPlan {
-    PortPlan { name: name.to_owned(), spread: Spread::ByClient }
+    PortPlan {
+        name: name.to_owned(),
+        spread: Spread::ByClient,
+        hashing: lb_core::flow::hashing::Hashing::default(),
+    }
 }
 
 /// The address of IPv6 in the place of one of IPv4.

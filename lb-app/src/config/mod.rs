@@ -36,6 +36,7 @@ pub(crate) use settings::{Control, Device, File, Idle, Metrics, Wanted};
 use addresses::Addresses;
 use health::Health;
 use lb_core::{
+    conn::datagram::TABLES_BYTES,
     limits::{MAX_BYTES_PER_CONNECTION, MAX_BYTES_PER_CONNECTION_V6, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
     sched::persistence::Persistence,
@@ -216,9 +217,10 @@ pub(crate) struct Capacity {
 }
 
 impl Capacity {
-    /// Bytes that the tables take, at most.
+    /// Bytes that the tables take, at most, those of fragmented datagrams included.
     pub(crate) const fn bytes(self) -> u64 {
-        (self.v4 * MAX_BYTES_PER_CONNECTION + self.v6 * MAX_BYTES_PER_CONNECTION_V6) as u64
+        let connections = self.v4 * MAX_BYTES_PER_CONNECTION + self.v6 * MAX_BYTES_PER_CONNECTION_V6;
+        (connections + TABLES_BYTES) as u64
     }
 }
 

@@ -209,7 +209,11 @@ fn check_ports(raw: &Raw, problems: &Problems) {
 }
 
 fn port_plan(port: &raw::Port) -> PortPlan {
-    PortPlan { name: text(&port.name), spread: Spread::Unknown }
+    PortPlan {
+        name: text(&port.name),
+        spread: Spread::Unknown,
+        hashing: lb_core::flow::hashing::Hashing::default(),
+    }
 }
 
 fn device(port: &raw::Port) -> Device {

@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use lb_core::{
-    limits::MAX_WAITING,
+    limits::{MAX_WAITING, MAX_WAITING_FRAGMENTS},
     packet::PortId,
     service::{
         plan::{InterfacePlan, Plan, Spread},
@@ -119,6 +119,9 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
         rx.into_iter().zip(&mut ports.rx).for_each(|(queue, of_worker)| of_worker.push(queue));
         tx.into_iter().zip(&mut ports.tx).for_each(|(queue, of_worker)| of_worker.push(queue));
     }
+    for (port, started) in plan.ports.iter_mut().zip(&ports.started) {
+        port.hashing = started.hashing();
+    }
     for (port, spread) in plan.ports.iter_mut().zip(spreads(&ports.started, workers)) {
         port.spread = spread;
     }
@@ -130,12 +133,14 @@ fn has_ipv6(interface: &InterfacePlan) -> bool {
     interface.addresses.iter().any(|network| network.addr().is_ipv6())
 }
 
-/// As many buffers as can be in use at once: in queues, rings and caches, waiting for neighbours, and in bursts.
+/// As many buffers as can be in use at once: in queues, rings and caches, waiting for neighbours or fragments, and in bursts.
 fn buffers(ports: usize, workers: usize, options: &Options) -> u32 {
     let (ports, workers) = (ports as u32, workers as u32);
     let queues = ports * workers * (u32::from(options.rxd) + u32::from(options.txd));
     let rings = workers * workers.saturating_sub(1) * RING_SIZE;
-    let held = (workers + 1) * (POOL_CACHE * 3 / 2 + MAX_WAITING as u32 + 512);
+    // Fragments wait in four queues: of each family, clients' and servers'.
+    let waiting = MAX_WAITING as u32 + 4 * MAX_WAITING_FRAGMENTS as u32;
+    let held = (workers + 1) * (POOL_CACHE * 3 / 2 + waiting + 512);
     // A power of two less one wastes no memory.
     (queues + rings + held).next_power_of_two() - 1
 }

@@ -33,7 +33,10 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use crossbeam_channel::bounded;
 use lb_core::{
-    conn::connections::{BYTES_PER_CONNECTION, BYTES_PER_CONNECTION_V6},
+    conn::{
+        connections::{BYTES_PER_CONNECTION, BYTES_PER_CONNECTION_V6},
+        datagram::TABLES_BYTES,
+    },
     flow::key::Secret,
     limits::MAX_WORKERS,
     packet::PortId,
@@ -101,10 +104,11 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
     health.commit(&plan, &config.health, derived);
     say(format!(
         "workers: {}, {} connections of {BYTES_PER_CONNECTION} bytes and {} of IPv6 of {BYTES_PER_CONNECTION_V6} bytes each, \
-         idle policy {}\n",
+         {} KiB for fragmented datagrams, idle policy {}\n",
         lcores.len(),
         config.capacity.v4,
         config.capacity.v6,
+        TABLES_BYTES >> 10,
         config.idle,
     ));
     let schedulers = footprint(&config.plan.services);

@@ -15,7 +15,7 @@ use super::{
     rss::{self, Plan, Spread},
     stats::{self, PortStats},
 };
-use lb_core::{packet::PortId, service::plan::Mac};
+use lb_core::{flow::hashing::Hashing, packet::PortId, service::plan::Mac};
 use std::{cell::Cell, fmt::Write, marker::PhantomData, mem::ManuallyDrop};
 
 /// A port that moves packets: its state and counters. The packets move through its queues, which are apart.
@@ -285,7 +285,7 @@ impl StartedPort {
 
     /// Its hash and redirection table, as it reports them.
     #[must_use]
-    pub fn hashing(&self) -> rss::Hashing {
+    pub fn hashing(&self) -> Hashing {
         rss::read(&self.device, &self.info)
     }
 

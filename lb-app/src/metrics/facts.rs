@@ -47,6 +47,8 @@ pub(crate) struct Worker {
     pub(crate) counters: [u64; 15],
     pub(crate) connections: u64,
     pub(crate) waiting: u64,
+    pub(crate) waiting_fragments: u64,
+    pub(crate) datagrams: u64,
     /// By [`DropReason`].
     pub(crate) dropped: Vec<u64>,
     /// With something to do, and without.
@@ -306,10 +308,18 @@ impl Facts {
                 writer.sample(&labels(&[("worker", &number), ("reason", reason.name())]), *count);
             }
         }
-        let gauges: [Gauge<Worker>; 2] = [
+        let gauges: [Gauge<Worker>; 4] = [
             ("lb_worker_connections", "Connections now.", |worker| worker.connections),
             ("lb_worker_waiting_packets", "Packets that wait for a neighbour's address.", |worker| {
                 worker.waiting
+            }),
+            (
+                "lb_worker_waiting_fragments",
+                "Fragments that wait for the first of their datagram.",
+                |worker| worker.waiting_fragments,
+            ),
+            ("lb_worker_fragmented_datagrams", "Datagrams that are known by their fragments.", |worker| {
+                worker.datagrams
             }),
         ];
         for (name, help, value) in gauges {

@@ -196,6 +196,8 @@ fn workers(running: &Running) -> Vec<Worker> {
             ],
             connections: counters.connections(),
             waiting: counters.waiting.get(),
+            waiting_fragments: counters.waiting_fragments.get(),
+            datagrams: counters.datagrams.get(),
             dropped: counters.dropped.iter().map(Counter::get).collect(),
             cycles: [worker.activity.busy_cycles.get(), worker.activity.idle_cycles.get()],
             polls: histogram.iter().map(|(_, most, polls)| (*most, *polls)).collect(),

@@ -26,7 +26,7 @@ pub(super) fn write_worker(text: &mut String, id: WorkerId, counters: &WorkerCou
         counters.dropped_total(),
         counters.host.get(),
         counters.handed_over_total(),
-        counters.waiting.get(),
+        counters.held(),
     );
     let reasons = HandOver::ALL
         .map(|reason| format!("{} {}", reason.name(), counters.handed_over[reason as usize].get()));

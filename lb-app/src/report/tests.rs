@@ -40,7 +40,11 @@ fn snapshot() -> Snapshot {
     let echo = [ServerPlan::new(SERVERS[0], 7, 65_535)];
     let network = "192.0.2.1/24".parse().unwrap();
     let plan = Plan {
-        ports: vec![PortPlan { name: "lan".to_owned(), spread: Spread::ByFlow }],
+        ports: vec![PortPlan {
+            name: "lan".to_owned(),
+            spread: Spread::ByFlow,
+            hashing: lb_core::flow::hashing::Hashing::default(),
+        }],
         interfaces: vec![InterfacePlan { addresses: vec![network], ..InterfacePlan::new("lan", PortId(0)) }],
         services: vec![
             service(Protocol::Tcp, 80, Method::Nat, SchedulerKind::Wlc, &http),
@@ -191,7 +195,7 @@ fn accounts_say_where_every_packet_went() {
     accounts::write_verdict(&mut text, &counters);
     let expected = "\
 worker 0: received 10 taken-over 0 originated 0 sent 7 dropped 2 host 0 handed-over 1 waiting 0
-  handed over: client 0 reply 1 shared 0
+  handed over: client 0 reply 1 shared 0 fragment-keeper 0 fragment-owner 0
   connections: created 3 ended 0 evicted 0 orphaned 0 without-server 0 without-port 0
   answered: resets 0 icmp-errors 0; trouble: address-conflicts 0 no-buffer 0
 Dropped

@@ -3,6 +3,7 @@
 pub mod aside;
 pub mod client_address;
 pub mod connections;
+pub mod datagram;
 pub mod entry;
 pub mod method;
 pub mod saved;

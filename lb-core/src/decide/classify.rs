@@ -6,7 +6,7 @@
 
 use super::common::{Common, locate};
 use crate::{
-    cast::small,
+    cast::{count32, small},
     conn::state::Meaning,
     counters::DropReason,
     family::{Family, Header},
@@ -129,7 +129,7 @@ fn read<F: Common>(
         return Err(DropReason::BadSource);
     }
     if F::is_fragment(at.fragment) {
-        return Err(DropReason::Fragment);
+        return fragment(frame, parsed);
     }
     let Some(protocol) = Protocol::from_number(at.protocol) else {
         return other(&at, payload, verify);
@@ -146,8 +146,14 @@ fn read<F: Common>(
     if lacks || is_bad(packet.l4_checksum(), verify, || l4_is_right(protocol, &at, payload)) {
         return Err(DropReason::BadL4Checksum);
     }
+    set_flow(parsed, protocol, payload);
+    Ok(Kind::Flow)
+}
+
+/// Says which flow a packet belongs to whose payload begins with that.
+fn set_flow<F: Family>(parsed: &mut Parsed<F>, protocol: Protocol, payload: &[u8]) {
     parsed.key = Packed {
-        addresses: F::pair(at.source, at.destination),
+        addresses: F::pair(parsed.at.source, parsed.at.destination),
         ports: get32(payload, tcp::SOURCE_PORT),
         protocol,
     };
@@ -155,7 +161,44 @@ fn read<F: Common>(
         Protocol::Tcp => payload[tcp::FLAGS],
         Protocol::Udp => 0,
     };
-    Ok(Kind::Flow)
+}
+
+/// A fragment. Its checksum is that of all its datagram, so nobody here can tell whether it is right. What the flow is
+/// told by must be in the first, RFC 1858 and RFC 7112 5: else a later one could say something else, or nothing at all.
+#[cold]
+fn fragment<F: Family>(frame: &[u8], parsed: &mut Parsed<F>) -> Result<Kind, DropReason> {
+    let at = parsed.at;
+    let piece = frame.get(usize::from(at.l3)..at.end()).and_then(F::piece).ok_or(DropReason::BadFragment)?;
+    let (payload, protocol) = (at.payload(frame), Protocol::from_number(at.protocol));
+    if piece.end > piece.most {
+        return Err(DropReason::FragmentOversize);
+    }
+    if piece.end == piece.start || piece.more && !piece.end.is_multiple_of(8) {
+        return Err(DropReason::BadFragment);
+    }
+    match protocol {
+        Some(Protocol::Tcp) if piece.start > 0 && piece.start < count32(tcp::HEADER_LEN) => {
+            return Err(DropReason::FragmentTiny);
+        }
+        Some(protocol) if piece.start == 0 => {
+            let holds_ports = match protocol {
+                Protocol::Tcp => tcp::is_whole(payload),
+                Protocol::Udp => payload.len() >= udp::HEADER_LEN,
+            };
+            if !holds_ports {
+                return Err(DropReason::FragmentTiny);
+            }
+            if protocol == Protocol::Udp && F::DATAGRAMS_NEED_CHECKSUM && !udp::has_checksum(payload) {
+                return Err(DropReason::BadL4Checksum);
+            }
+            set_flow(parsed, protocol, payload);
+        }
+        Some(_) | None => {
+            (parsed.tcp_flags, parsed.key) = (0, Packed::none());
+            parsed.key.addresses = F::pair(at.source, at.destination);
+        }
+    }
+    Ok(Kind::Fragment)
 }
 
 /// The director's Ethernet address where a frame arrived: an interface in a VLAN may have its own.

@@ -2,7 +2,7 @@
 
 use super::budgets::Purpose;
 use crate::{
-    conn::{connections::Hit, state::State},
+    conn::{connections::Hit, datagram::Part, state::State},
     counters::DropReason,
     family::{Family, Problem, V4},
     flow::local_port::Dealing,
@@ -50,6 +50,9 @@ pub enum About {
 pub enum Course<F: Family = V4> {
     /// This, and nothing follows.
     Act(Act<F>),
+    /// It is a fragment, and this worker knows of its datagram; then [`Known::note`](super::known::Known::note) says what is
+    /// to be taken note of, and [`Known::noted`](super::known::Known::noted) decides.
+    Fragment(Fragment),
     /// Its connection ends; then [`Known::after`](super::known::Known::after) decides.
     End(End),
     /// It opens a connection with the server that the scheduler chooses; then [`Known::opening`](super::known::Known::opening) decides.
@@ -73,6 +76,8 @@ pub enum Act<F: Family = V4> {
     Refuse(Refusal<F>),
     /// It goes the way of its connection.
     Pass(Pass),
+    /// A fragment waits for the first of its datagram.
+    Hold(Hold),
     /// An ICMP error goes to the end whose packet it quotes.
     Relay(Relay<F>),
     /// A router reports what the way to some servers carries.
@@ -100,6 +105,33 @@ pub struct Pass {
     pub is_doubted: bool,
     /// Who gets the packet next.
     pub neighbour: Option<NeighbourId>,
+}
+
+/// Whose fragments they are. Each side has a table and a queue of its own, so that a flood of one leaves the other's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Clients'.
+    Clients,
+    /// Servers', by a port that servers are behind.
+    Servers,
+}
+
+/// What a worker is to a fragment. Small, since every decision is as large as the largest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Whose it is.
+    pub side: Side,
+    /// What this worker is to its datagram.
+    pub part: Part,
+}
+
+/// A fragment waits for the first of its datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Among whose fragments.
+    pub side: Side,
+    /// The place of its datagram.
+    pub place: u16,
 }
 
 /// A connection ends by a packet of its own.

@@ -89,7 +89,7 @@ impl Known {
     }
 
     /// Whether a packet claims to come from a server on a port that no server is behind.
-    fn is_on_wrong_port(&self, port: PortId, direction: Direction) -> bool {
+    pub(super) fn is_on_wrong_port(&self, port: PortId, direction: Direction) -> bool {
         direction == Direction::Out && !self.snapshot.leads_to_servers(port)
     }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cast::small,
-    conn::connections::Connections,
+    conn::{connections::Connections, datagram::Datagrams},
     counters::DropReason,
     family::{V4, V6},
     flow::{
@@ -59,7 +59,11 @@ pub trait Forwarded: Configured + Common {
     fn connections(known: &Known) -> &Connections<Self>;
     /// The same, to be changed.
     fn connections_mut(known: &mut Known) -> &mut Connections<Self>;
-    /// The same, with what is known of servers and neighbours.
+    /// What is known of its datagrams that come in fragments: those of clients, and those of servers.
+    fn datagrams(known: &Known) -> &[Datagrams<Self>; 2];
+    /// The same, to be changed.
+    fn datagrams_mut(known: &mut Known) -> &mut [Datagrams<Self>; 2];
+    /// Its connections, with what is known of servers and neighbours.
     fn parts(known: &mut Known) -> Parts<'_, Self>;
     /// What is done about a packet that is about a neighbour's Ethernet address.
     fn resolution(known: &Known, now: Instant, packet: &impl Packet, origin: Origin) -> Act<Self>;
@@ -74,6 +78,14 @@ impl Forwarded for V4 {
     #[inline(always)]
     fn connections_mut(known: &mut Known) -> &mut Connections<Self> {
         &mut known.connections
+    }
+
+    fn datagrams(known: &Known) -> &[Datagrams<Self>; 2] {
+        &known.datagrams
+    }
+
+    fn datagrams_mut(known: &mut Known) -> &mut [Datagrams<Self>; 2] {
+        &mut known.datagrams
     }
 
     #[inline(always)]
@@ -97,6 +109,14 @@ impl Forwarded for V6 {
         &mut known.connections_v6
     }
 
+    fn datagrams(known: &Known) -> &[Datagrams<Self>; 2] {
+        &known.datagrams_v6
+    }
+
+    fn datagrams_mut(known: &mut Known) -> &mut [Datagrams<Self>; 2] {
+        &mut known.datagrams_v6
+    }
+
     #[inline(always)]
     fn parts(known: &mut Known) -> Parts<'_, Self> {
         (&mut known.connections_v6, &known.backends, &known.neighbours)
@@ -114,6 +134,9 @@ pub struct Known {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) connections: Connections,
     pub(crate) connections_v6: Connections<V6>,
+    /// By [`Side`](super::Side).
+    pub(crate) datagrams: [Datagrams<V4>; 2],
+    pub(crate) datagrams_v6: [Datagrams<V6>; 2],
     pub(crate) neighbours: Neighbours,
     pub(crate) backends: ById<ServerId, Backend>,
     /// Its local ports, and the turn of the next connection that takes one.
@@ -139,6 +162,8 @@ impl Known {
             ports,
             connections: Connections::new(team.connections_per_worker, team.secret, now),
             connections_v6: Connections::new(team.connections_per_worker_v6, team.secret, now),
+            datagrams: std::array::from_fn(|_| Datagrams::new(team.secret)),
+            datagrams_v6: std::array::from_fn(|_| Datagrams::new(team.secret)),
             neighbours: Neighbours::new(),
             backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.servers).collect(),
             held: std::iter::repeat_n(0, snapshot.room.services).collect(),

@@ -3,8 +3,10 @@
 //! [`Known::decide`] reads what a worker knows and changes nothing. [`worker`](crate::worker) carries the decision out,
 //! and [`explain`](crate::explain) turns the same decision into words, so that what operators read is what happens.
 //!
-//! Two courses are followed by a second decision, because something has to be done between the two:
+//! Three courses are followed by a second decision, because something has to be done between the two:
 //!
+//! * [`Course::Fragment`]: the packet is a fragment, and its datagram has been taken note of; where does it belong
+//!   ([`Known::noted`])?
 //! * [`Course::End`]: the packet's connection has ended; what becomes of the packet without one ([`Known::after`])?
 //! * [`Course::Open`]: the scheduler has chosen a server ([`Known::choose`], which moves its turn on); can the connection
 //!   be opened with it ([`Known::opening`])?
@@ -17,6 +19,7 @@ pub mod common;
 mod decision;
 pub mod defences;
 pub mod flow;
+pub mod fragment;
 mod hear;
 pub mod host;
 pub mod icmp;
@@ -31,8 +34,8 @@ pub mod refuse;
 pub mod room;
 
 pub use decision::{
-    About, Act, Answer, Basis, Claim, Conflict, Course, Decision, End, Ended, Hear, Narrow, Open, Origin,
-    Owner, Pass, Refusal, Relay, Reply, Then,
+    About, Act, Answer, Basis, Claim, Conflict, Course, Decision, End, Ended, Fragment, Hear, Hold, Narrow,
+    Open, Origin, Owner, Pass, Refusal, Relay, Reply, Side, Then,
 };
 
 use crate::{counters::DropReason, packet::Packet, time::Instant};
@@ -56,6 +59,7 @@ impl Known {
                     None => self.unmatched(now, packet, parsed, origin),
                 }
             }
+            Kind::Fragment => self.fragment(packet, parsed, origin),
             Kind::Icmp => self.icmp(now, packet, parsed, origin),
             Kind::Resolution => F::resolution(self, now, packet, origin).into(),
             // It has been read by the other.

@@ -7,7 +7,10 @@ use crate::{
     flow::{key::Key, owner},
     ids::ServiceId,
     packet::PortId,
-    service::plan::Spread,
+    service::{
+        plan::Spread,
+        snapshot::{Configured, Local},
+    },
     wire::protocol::Protocol,
 };
 
@@ -31,6 +34,31 @@ impl Known {
     /// The owner of a NAT server's packet to a client.
     pub(super) fn owner_of_reply<F: Family>(&self, key: &Key<F>) -> Owner {
         self.owner::<F>(self.basis_under_nat(), key.destination, key.destination_port, key.protocol)
+    }
+
+    /// The worker whose flow a fragment's packet is of, asked by one that has no connection for it. Where whole packets are
+    /// owned by whom they arrive at, that is computed as the port computes it, since fragments arrive elsewhere; if the
+    /// port does not say how, a hash of the client's end decides, and `true` says that this is a guess.
+    pub(super) fn owner_of_fragment<F: Configured>(&self, port: PortId, key: &Key<F>) -> (Owner, bool) {
+        let (owner, client) = match self.snapshot.local::<F>(key.destination) {
+            Some(Local::Source { .. }) => return (self.owner_by_local_port(key), false),
+            Some(Local::Vip { .. } | Local::Own(_)) => {
+                let service =
+                    self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port);
+                let here = Owner { worker: self.id, basis: Basis::Arrival };
+                let Some(service) = service else { return (here, false) };
+                (self.owner_of_inbound(port, key, service), (key.source, key.source_port))
+            }
+            None => (self.owner_of_reply(key), (key.destination, key.destination_port)),
+        };
+        if owner.basis != Basis::Arrival || self.team.workers == 1 {
+            return (owner, false);
+        }
+        let arrives_at = self.snapshot.arrives_at(port, &key.ends());
+        match arrives_at.filter(|worker| usize::from(worker.0) < self.team.workers) {
+            Some(worker) => (Owner { worker, basis: Basis::Arrival }, false),
+            None => (self.owner::<F>(Basis::Client, client.0, client.1, key.protocol), true),
+        }
     }
 
     /// What the owner of a client's packets to a service follows from.

@@ -17,6 +17,8 @@ pub enum Kind {
     Common,
     /// TCP or UDP with whole headers, tagged or with IPv4 options.
     Flow,
+    /// A fragment, the first of its datagram or another. Of a first one of TCP or UDP the flow is known.
+    Fragment,
     /// ICMP with a whole header.
     Icmp,
     /// About a neighbour's Ethernet address: ARP, neighbour discovery.
@@ -43,7 +45,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Parsed<F: Family = V4> {
-    /// Which flow it belongs to. Only of flows; of a common packet its protocol not before [`locate`](super::common::locate).
+    /// Which flow it belongs to. Only of flows and first fragments; of a common packet its protocol not before [`locate`](super::common::locate).
     pub key: Packed<F>,
     /// Where its flow is in the table. Only of flows.
     pub place: Place,

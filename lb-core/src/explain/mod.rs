@@ -12,7 +12,8 @@ mod words;
 
 use crate::{
     conn::entry::Direction,
-    decide::{Course, Origin, classify::Parsed, known::Forwarded},
+    counters::DropReason,
+    decide::{Act, Course, Origin, classify::Parsed, known::Forwarded},
     explanation::{Explanation, Outcome, Stage, Step},
     family::{V4, V6},
     ids::{ServerId, ServiceId},
@@ -136,6 +137,11 @@ impl<F: Forwarded> Story<F> {
             self.tell(worker, &decision);
             match decision.course {
                 Course::Act(_) => return,
+                Course::Fragment(fragment) => {
+                    let note = known.note(self.now, &self.packet, &self.parsed, fragment);
+                    let noted = note.map(|note| known.noted(&note, self.now, &self.packet, &self.parsed));
+                    decision = noted.unwrap_or_else(|| Act::Drop(DropReason::BadFragment).into());
+                }
                 Course::Open(open) => return self.rehearse_open(worker, open, replaces),
                 Course::Adopt(server) => {
                     return self.rehearse_opening(worker, (Direction::Out, server), None);

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     conn::{
         connections::Hit,
+        datagram::{Part, Verdict},
         entry::{Connection, Direction},
         second::Second,
         state::State,
@@ -15,16 +16,18 @@ use crate::{
     decide::{
         About, Act, Answer, Basis, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Relay,
         classify::Kind,
+        fragment::Note,
         known::{Forwarded, Known},
         opening::Opening,
         room::Room,
     },
     explanation::{Outcome, Stage},
     family::Problem,
+    flow::key::Ends,
     forward::{self, mss, proxy, proxy::Effect},
     ids::{NeighbourId, ServerId},
     neigh::entry::Neighbour,
-    packet::Packet,
+    packet::{HandOver, Packet},
     service::routing::NextHop,
     time::Duration,
     worker::{
@@ -48,6 +51,11 @@ impl<F: Forwarded> Story<F> {
         self.tell_about(&worker.known, decision);
         match decision.course {
             Course::Act(act) => self.tell_act(worker, &act),
+            Course::Fragment(fragment) => {
+                if let Some(note) = worker.known.note(self.now, &self.packet, &self.parsed, fragment) {
+                    self.tell_fragment(&worker.known, &note);
+                }
+            }
             Course::Open(open) => {
                 let text = if open.adopts { ADOPTED } else { "none: it opens one" };
                 self.say(Stage::Connection, text);
@@ -107,6 +115,26 @@ impl<F: Forwarded> Story<F> {
         self.say(Stage::Owner, text);
     }
 
+    /// A fragment, whose flow is known from here on if it is.
+    fn tell_fragment(&mut self, known: &Known, note: &Note<F>) {
+        let worker = known.id.0;
+        self.say(
+            Stage::Owner,
+            match note.part {
+                Part::Keeper => format!("worker {worker}: it keeps the fragments of this datagram in order"),
+                Part::Owner => format!("worker {worker}: it owns the flow of this datagram"),
+            },
+        );
+        if let Verdict::Follow(ports) = note.finding.verdict {
+            self.parsed = known.of_flow(&self.parsed, ports);
+            if !note.is_first() {
+                let Ends { protocol, source, destination } = self.parsed.key.key().ends();
+                let text = format!("the first fragment was of {protocol} {source} > {destination}");
+                self.say(Stage::Owner, text);
+            }
+        }
+    }
+
     /// The connection of a packet, or of the packet that an ICMP error quotes.
     fn tell_connection(&mut self, known: &Known, hit: Hit) {
         let connection = F::connections(known).get(hit.connection());
@@ -159,7 +187,24 @@ impl<F: Forwarded> Story<F> {
                 Outcome::Host
             }
             Act::Host(otherwise) => self.given_to_kernel(&worker.known, otherwise),
-            Act::HandOver(to, why) => Outcome::HandedOver(to, why),
+            Act::HandOver(to, why) => {
+                let text = match why {
+                    HandOver::FragmentKeeper => "keeps the fragments of this datagram in order",
+                    HandOver::FragmentOwner => "owns the flow of this datagram",
+                    HandOver::Client | HandOver::Reply | HandOver::Shared => "",
+                };
+                if !text.is_empty() {
+                    self.say(Stage::Owner, format!("worker {} {text}", to.0));
+                }
+                Outcome::HandedOver(to, why)
+            }
+            Act::Hold(_) => {
+                self.say(
+                    Stage::Owner,
+                    "the first fragment of its datagram has the ports, and has yet to come",
+                );
+                Outcome::Held
+            }
             Act::Refuse(refusal) => self.refused(&worker.known, &refusal),
             Act::Pass(pass) => self.passed(worker, &pass),
             Act::Relay(relay) => self.relayed(worker, &relay),

@@ -11,7 +11,7 @@ use crate::{
         classify::{Kind, Parsed},
     },
     explanation::Outcome,
-    family::{Family, Problem, V4, V6},
+    family::{Family, Piece, Problem, V4, V6},
     flow::local_port::Dealing,
     packet::{Packet, PortId},
     sched::Grounds,
@@ -70,6 +70,7 @@ pub(super) fn arrival<F: Family>(
         Kind::Common | Kind::Flow => {
             format!("{}{} {}", parsed.key.protocol.upper(), flags(parsed), ends(packet, &parsed.at))
         }
+        Kind::Fragment => fragment(frame, parsed),
         Kind::Icmp => {
             let kind = parsed.at.payload(frame).first().copied().unwrap_or_default();
             format!("{} type {kind} {}", icmp::<F>(), addresses(&parsed.at))
@@ -92,6 +93,16 @@ pub(super) fn arrival<F: Family>(
     format!("{how} {port}: {what}{size}")
 }
 
+/// Which part of its datagram a fragment is.
+fn fragment<F: Family>(frame: &[u8], parsed: &Parsed<F>) -> String {
+    let at = &parsed.at;
+    let piece = frame.get(usize::from(at.l3)..at.end()).and_then(F::piece);
+    let (ends, of) = (addresses(at), version::<F>());
+    let Some(Piece { id, start, end, more, .. }) = piece else { return format!("{of} fragment {ends}") };
+    let last = if more { "" } else { ", the last" };
+    format!("{of} fragment {ends}, bytes {start} to {end} of datagram {id}{last}")
+}
+
 fn flags<F: Family>(parsed: &Parsed<F>) -> String {
     let names = [(SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ACK")];
     let set: Vec<&str> =
@@ -109,6 +120,9 @@ pub(super) fn ends<F: Family>(packet: &impl Packet, at: &Headers<F>) -> String {
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
     let address = |offset: usize| F::ip(F::get(&frame[l3..], offset));
     let (source, destination) = (address(F::SOURCE), address(F::DESTINATION));
+    if F::is_later_fragment(at.fragment) {
+        return format!("{source} > {destination}");
+    }
     let [source, destination] = [(source, l4), (destination, l4 + 2)]
         .map(|(address, port)| SocketAddr::new(address, get16(frame, port)));
     format!("{source} > {destination}")
@@ -292,6 +306,7 @@ pub(super) fn outcome(snapshot: &Snapshot, outcome: &Outcome, arrived_on: PortId
                 port_name(snapshot, *port)
             )
         }
+        Outcome::Held => "waits for the first fragment of its datagram, at most 250 ms".into(),
         Outcome::Answered { frame } => format!("answered, on {}", place(snapshot, arrived_on, frame)),
         Outcome::HandedOver(worker, why) => format!("handed over to worker {} ({})", worker.0, why.name()),
         Outcome::Host => "received by the director itself".into(),

@@ -46,6 +46,16 @@ impl<F: Family> Key<F> {
         }
     }
 
+    /// The same, for people and for what is of either family.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        Ends {
+            protocol: self.protocol,
+            source: SocketAddr::new(F::ip(self.source), self.source_port),
+            destination: SocketAddr::new(F::ip(self.destination), self.destination_port),
+        }
+    }
+
     /// A well-mixed hash: every bit of it depends on every bit of the key and the secret.
     #[inline(always)]
     #[must_use]

@@ -3,6 +3,7 @@
 //! Nothing here knows what a connection is: the table maps keys to numbers, the wheel keeps numbers in order of
 //! time.
 
+pub mod hashing;
 pub mod key;
 pub mod local_port;
 pub mod owner;

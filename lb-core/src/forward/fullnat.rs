@@ -4,7 +4,7 @@
 use crate::{
     conn::{
         aside::LocalEnd,
-        entry::{Connection, Ends},
+        entry::{Connection, Direction, Ends},
     },
     family::Family,
     wire::{checksum::Folded, headers::Headers, protocol::Protocol, put32, raw32, tcp, udp},
@@ -31,6 +31,19 @@ pub fn outbound<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &mut C
         destination: (connection.client, connection.client_port),
     };
     rewrite(frame, at, connection.protocol, connection.local_end().addresses.undone(), ends);
+}
+
+/// A fragment that is not the first of its datagram: it has no ports, and no checksum of them.
+pub fn later<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &Connection<F>, direction: Direction) {
+    let LocalEnd { address, addresses, .. } = connection.local_end();
+    let (source, destination, addresses) = match direction {
+        Direction::In => (address, connection.server_address, addresses),
+        Direction::Out => (connection.vip, connection.client, addresses.undone()),
+    };
+    let ip = &mut frame[usize::from(at.l3)..];
+    F::put(ip, F::SOURCE, source);
+    F::put(ip, F::DESTINATION, destination);
+    F::forward(ip, addresses.and(const { F::ONE_OFF_TTL.folded() }));
 }
 
 /// Replaces both addresses and both ports (which TCP and UDP have in the same places), takes one off the time to live, and

@@ -38,7 +38,12 @@ pub fn apply<F: Family>(
     outer: &Outer,
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
-    match rewrite::<true, F>(packet.bytes_mut(), at, connection, direction) {
+    let frame = packet.bytes_mut();
+    let is_done = match F::is_later_fragment(at.fragment) {
+        false => rewrite::<true, F>(frame, at, connection, direction),
+        true => readdress(frame, at, connection, direction),
+    };
+    match is_done {
         true => Ok(()),
         false => tun::inbound(packet, at, outer, last_id),
     }
@@ -61,6 +66,23 @@ pub fn rewrite<const LOCAL: bool, F: Family>(
         (Method::Dr, _) => dr::inbound(frame, at),
         // The second is none that there may be.
         (Method::Tun | Method::FullNat, _) => return false,
+    }
+    true
+}
+
+/// The same for a fragment that is not the first of its datagram: ports and checksum are in that one.
+#[cold]
+fn readdress<F: Family>(
+    frame: &mut [u8],
+    at: &Headers<F>,
+    connection: &Connection<F>,
+    direction: Direction,
+) -> bool {
+    match (connection.method, direction) {
+        (Method::Nat, _) => nat::later(frame, at, connection, direction),
+        (Method::FullNat, _) => fullnat::later(frame, at, connection, direction),
+        (Method::Dr, _) => dr::inbound(frame, at),
+        (Method::Tun, _) => return false,
     }
     true
 }

@@ -30,6 +30,17 @@ pub fn outbound<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &mut C
     rewrite(frame, at, connection.protocol, change, (F::SOURCE, address), (tcp::SOURCE_PORT, port));
 }
 
+/// A fragment that is not the first of its datagram: it has no ports, and no checksum of them.
+pub fn later<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &Connection<F>, direction: Direction) {
+    let (place, address) = match direction {
+        Direction::In => (F::DESTINATION, connection.server_address),
+        Direction::Out => (F::SOURCE, connection.vip),
+    };
+    let ip = &mut frame[usize::from(at.l3)..];
+    F::put(ip, place, address);
+    F::forward(ip, connection.rewrite(direction).header);
+}
+
 /// Replaces one address and one port (which TCP and UDP have in the same places), takes one off the time to live,
 /// and updates both checksums. What that does to them was computed when the connection began.
 #[inline(always)]

@@ -73,6 +73,14 @@ pub fn apply<F: Family>(
     second: &mut Second,
     (direction, limit): (Direction, u16),
 ) -> Result<Effect, DropReason> {
+    // Only the first fragment has a header of TCP, and none can grow: the others begin where it ends.
+    let (grows, is_later) = (connection.protocol == Protocol::Udp, F::is_later_fragment(at.fragment));
+    if F::is_fragment(at.fragment) && grows && direction == Direction::In {
+        return Err(DropReason::Fragment);
+    }
+    if is_later {
+        return Ok(Effect::Nothing);
+    }
     match (connection.protocol, direction) {
         (Protocol::Tcp, Direction::In) => from_client(packet, at, connection, second, limit),
         (Protocol::Tcp, Direction::Out) => Ok(from_server(packet, at, second)),
@@ -96,6 +104,9 @@ fn from_client<F: Family>(
     let segment = at.payload(packet.bytes());
     let Some(header_len) = tcp::header_len(segment) else { return Ok(Effect::Nothing) };
     let (number, flags) = (get32(segment, tcp::SEQUENCE), segment[tcp::FLAGS]);
+    if F::is_fragment(at.fragment) && flags & RST == 0 && (flags & SYN != 0 || second.is_due_at(number)) {
+        return Err(DropReason::Fragment);
+    }
     if flags & SYN != 0 {
         let changed = lay_bare(packet, at, header_len);
         return Ok(if changed { Effect::Bare } else { Effect::Nothing });

@@ -22,6 +22,8 @@ pub struct Addresses<F: Family> {
     /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs. Port 0 has those
     /// that answer from any port.
     pub(super) nat_servers: Lookup<F, Option<ServerId>>,
+    /// The addresses of those servers.
+    pub(super) nat_hosts: Lookup<F, ()>,
     /// The numbers of local addresses.
     pub(super) sources: Lookup<F, LocalId>,
     /// Where tunnels lead, and to which server, by address.
@@ -72,6 +74,7 @@ impl<F: Family> Addresses<F> {
             locals: Lookup::new(locals),
             services: Lookup::new(exact),
             ranges: Ranges::new(wide),
+            nat_hosts: Lookup::new(nat_servers.keys().map(|(address, _)| ((*address, 0), ()))),
             nat_servers: Lookup::new(nat_servers),
             sources: Lookup::new(sources),
             tunnels,

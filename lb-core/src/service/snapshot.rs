@@ -14,9 +14,10 @@ use super::{
 };
 use crate::{
     family::{Family, V4, V6},
+    flow::key::Ends,
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
     limits::MAX_PORTS,
-    packet::PortId,
+    packet::{PortId, WorkerId},
     sched::Scheduler,
     wire::ethernet::{self, Vlans},
 };
@@ -217,6 +218,18 @@ impl Snapshot {
         let servers = &F::addresses(self).nat_servers;
         servers.get((address, endpoint(protocol, port))).is_some()
             || servers.get((address, endpoint(protocol, 0))).is_some()
+    }
+
+    /// Whether a real server under NAT has this address.
+    #[must_use]
+    pub fn is_nat_host<F: Configured>(&self, address: F::Address) -> bool {
+        F::addresses(self).nat_hosts.get((address, 0)).is_some()
+    }
+
+    /// The worker that a port delivers a flow to, as far as the port says how it chooses.
+    #[must_use]
+    pub fn arrives_at(&self, port: PortId, flow: &Ends) -> Option<WorkerId> {
+        self.ports.get(usize::from(port.0))?.hashing.queue_of(flow).map(WorkerId)
     }
 
     /// The real server under NAT that answers from this endpoint, if it is in one service only, and that has one address

@@ -5,8 +5,8 @@ use super::{
     get16, get32, icmp, put16, put32,
 };
 use crate::{
-    cast::{high16, high32, low16, low32, small},
-    family::{self, Family, Message, Problem, V4},
+    cast::{count32, high16, high32, low16, low32, small},
+    family::{self, Family, Message, Piece, Problem, V4},
 };
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -33,6 +33,8 @@ pub const DESTINATION: usize = 16;
 
 /// Flag "do not fragment", in the word at [`FRAGMENT`].
 pub const DONT_FRAGMENT: u16 = 0x4000;
+/// Flag "more fragments".
+pub const MORE_FRAGMENTS: u16 = 0x2000;
 /// Flag "more fragments" and the fragment offset: not zero in a fragment.
 pub const IS_FRAGMENT: u16 = 0x3fff;
 /// The fragment offset.
@@ -113,6 +115,7 @@ impl Family for V4 {
     const ICMP: u8 = ICMP;
     const INSIDE: u8 = IPIP;
     const SMALLEST_PATH_MTU: u16 = 576;
+    const FRAGMENTS_SHARE_PROTOCOL: bool = true;
     const DATAGRAMS_NEED_CHECKSUM: bool = false;
     const MAX_ERROR_LEN: usize = icmp::MAX_ERROR_LEN;
     const ECHO_REPLY: u8 = icmp::ECHO_REPLY;
@@ -269,6 +272,19 @@ impl Family for V4 {
 
     fn is_later_fragment(fragment: u16) -> bool {
         fragment & FRAGMENT_OFFSET != 0
+    }
+
+    fn piece(packet: &[u8]) -> Option<Piece> {
+        let header = Header::read(packet)?;
+        let word = u32::from(header.fragment);
+        let start = (word & u32::from(FRAGMENT_OFFSET)) * 8;
+        Self::is_fragment(header.fragment).then(|| Piece {
+            id: u32::from(get16(packet, ID)),
+            start,
+            end: start + count32(header.total_len - header.header_len),
+            more: word & u32::from(MORE_FRAGMENTS) != 0,
+            most: u32::from(u16::MAX) - count32(header.header_len),
+        })
     }
 
     fn message(kind: u8) -> Message {

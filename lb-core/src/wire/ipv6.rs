@@ -5,11 +5,11 @@
 
 use super::{
     checksum::{Change, Folded, Sum},
-    get16, get128, icmp, icmpv6, ipv4, put16, put32, put128,
+    get16, get32, get128, icmp, icmpv6, ipv4, put16, put32, put128,
 };
 use crate::{
     cast::{count32, high64, low16, low32, low64, small},
-    family::{self, Family, Message, Problem, V6},
+    family::{self, Family, Message, Piece, Problem, V6},
     mix::fold_multiply,
 };
 use std::net::{IpAddr, Ipv6Addr};
@@ -40,6 +40,8 @@ const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 /// Extension header: the packet is a fragment.
 const FRAGMENT: u8 = 44;
+/// Bytes of that header, RFC 8200 4.5.
+const FRAGMENT_LEN: usize = 8;
 /// Extension header: options for the destination.
 const DESTINATION_OPTIONS: u8 = 60;
 /// Most extension headers that are walked.
@@ -73,21 +75,27 @@ struct Payload {
     at: usize,
     /// Of a fragment: where it belongs and whether more follow; else 0, as of one that is all of its packet (RFC 6946).
     fragment: u16,
+    /// Where a fragment's part of its datagram starts: behind the header that says so. 0 without one.
+    piece_at: usize,
 }
 
 /// Walks the extension headers of a packet whose end may be missing. `None` if they are cut off, are more than the bounds
 /// allow, stand where they must not, or want the packet to go on to another router: it does not end here then.
 fn payload(packet: &[u8], first: u8) -> Option<Payload> {
-    let (mut protocol, mut named_at, mut at, mut fragment) = (first, NEXT_HEADER, HEADER_LEN, 0);
+    let (mut protocol, mut named_at, mut at) = (first, NEXT_HEADER, HEADER_LEN);
+    let (mut fragment, mut piece_at) = (0, 0);
     for number in 0..=MAX_EXTENSIONS {
         if !matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS) {
-            return Some(Payload { protocol, named_at, at, fragment });
+            return Some(Payload { protocol, named_at, at, fragment, piece_at });
         }
         let header = packet.get(at..)?.first_chunk::<8>()?;
         let len = match protocol {
+            // Of two that contradict each other, which would count?
+            FRAGMENT if piece_at > 0 => return None,
             FRAGMENT => {
                 fragment = get16(header, 2) & OFFSET_AND_MORE;
-                8
+                piece_at = at + FRAGMENT_LEN;
+                FRAGMENT_LEN
             }
             HOP_BY_HOP if number > 0 => return None,
             ROUTING if header[3] > 0 => return None,
@@ -99,7 +107,7 @@ fn payload(packet: &[u8], first: u8) -> Option<Payload> {
         }
         // What follows is the middle of something.
         if fragment & OFFSET != 0 {
-            return Some(Payload { protocol, named_at, at, fragment });
+            return Some(Payload { protocol, named_at, at, fragment, piece_at });
         }
     }
     None
@@ -142,6 +150,7 @@ impl Family for V6 {
     const ICMP: u8 = ICMPV6;
     const INSIDE: u8 = IPV6;
     const SMALLEST_PATH_MTU: u16 = SMALLEST_MTU;
+    const FRAGMENTS_SHARE_PROTOCOL: bool = false;
     const DATAGRAMS_NEED_CHECKSUM: bool = true;
     const MAX_ERROR_LEN: usize = icmpv6::MAX_ERROR_LEN;
     const ECHO_REPLY: u8 = icmpv6::ECHO_REPLY;
@@ -306,6 +315,18 @@ impl Family for V6 {
 
     fn is_later_fragment(fragment: u16) -> bool {
         fragment & OFFSET != 0
+    }
+
+    fn piece(packet: &[u8]) -> Option<Piece> {
+        let Payload { fragment, piece_at, .. } = payload(packet, *packet.get(NEXT_HEADER)?)?;
+        let start = u32::from(fragment & OFFSET);
+        (fragment != 0).then(|| Piece {
+            id: get32(packet, piece_at - 4),
+            start,
+            end: start + count32(packet.len() - piece_at),
+            more: fragment & !OFFSET != 0,
+            most: u32::from(u16::MAX) - count32(piece_at - FRAGMENT_LEN - HEADER_LEN),
+        })
     }
 
     fn message(kind: u8) -> Message {

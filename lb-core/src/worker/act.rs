@@ -8,7 +8,7 @@ use crate::{
     conn::{connections::Hit, entry::Direction, state::State},
     counters::DropReason,
     decide::{
-        Act, Answer, Course, Ended, Narrow, Open, Origin, Pass, Refusal, Relay,
+        Act, Answer, Course, Decision, Ended, Narrow, Open, Origin, Pass, Refusal, Relay,
         classify::{Kind, Parsed},
         known::{Forwarded, Known},
         opening::{Opener, TurnedAway},
@@ -65,11 +65,26 @@ impl<P: Packet> Worker<P> {
         if parsed.kind != Kind::Common && origin == Origin::Port && ethernet::is_tagged(packet.bytes()) {
             self.count_tagged(&packet);
         }
-        let mut decision = self.known.decide(now, &packet, parsed, origin);
+        let decision = self.known.decide(now, &packet, parsed, origin);
+        self.carry_out(now, packet, (parsed, number), decision, io, witness)
+    }
+
+    /// Does what has been decided about a packet, and what follows from it. Inlined, because a decision is large to pass on.
+    #[inline(always)]
+    pub(super) fn carry_out<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        packet: P,
+        (parsed, number): (&Parsed<F>, usize),
+        mut decision: Decision<F>,
+        io: &mut impl Io<Packet = P>,
+        witness: &mut impl Witness<P, F>,
+    ) -> Option<Pending<P>> {
         loop {
             witness.decided(self, &decision);
             match decision.course {
                 Course::Act(act) => self.act(now, packet, parsed, act, io),
+                Course::Fragment(fragment) => self.note(now, packet, parsed, fragment, io, witness),
                 Course::Open(open) => return self.open(now, packet, (parsed, number), open, io, witness),
                 Course::Adopt(server) => {
                     self.known.count_load(server, State::None, 1);
@@ -205,6 +220,7 @@ impl<P: Packet> Worker<P> {
                 Err(packet) => self.drop(packet, DropReason::RingFull, io),
             },
             Act::Refuse(refusal) => self.refuse(now, packet, parsed, refusal, io),
+            Act::Hold(hold) => self.hold::<F>(now, packet, hold),
             Act::Pass(pass) => self.pass(now, packet, parsed, pass, io),
             Act::Relay(relay) => self.relay(now, packet, parsed, &relay, io),
             Act::Narrow(report) => self.narrow(now, packet, &report, io),

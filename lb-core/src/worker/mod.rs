@@ -14,6 +14,8 @@ mod announce;
 pub mod burst;
 mod chores;
 pub mod exchange;
+mod fragments;
+mod held;
 pub mod host;
 pub mod life;
 mod neighbours;
@@ -42,6 +44,7 @@ use crate::{
     time::Instant,
 };
 use chores::Chores;
+use held::Held;
 use std::sync::Arc;
 
 pub use crate::decide::known::Team;
@@ -56,6 +59,8 @@ pub struct Worker<P> {
     pub(crate) books: Books,
     /// Packets that wait for a neighbour's address.
     pub(crate) waiting: Waiting<P>,
+    /// Fragments that wait for the first of their datagram.
+    held: Held<P>,
     /// What it does between bursts.
     chores: Chores,
     /// Identification of the last packet that the director made and that may be fragmented.
@@ -91,6 +96,7 @@ impl<P: Packet> Worker<P> {
             known: Known::new(id, team, snapshot, now),
             books: Books { counters: Arc::default(), traffic },
             waiting: Waiting::new(),
+            held: Held::new(),
             chores: Chores::new(id, now),
             last_id: id.0 << 8,
             stages: Some(Box::new([Parsed::new(); MAX_BURST])),
@@ -153,11 +159,12 @@ impl<P: Packet> Worker<P> {
         self.run(now, burst, Origin::Worker, io);
     }
 
-    /// Drops what still waits for neighbours. After this the worker holds no packet.
+    /// Drops what still waits, for neighbours or first fragments. After this the worker holds no packet.
     pub fn shut_down(&mut self, io: &mut impl Io<Packet = P>) {
         while let Some(packet) = self.waiting.pop_any() {
             self.drop(packet, DropReason::Shutdown, io);
         }
         self.count_waiting();
+        self.drop_held(io);
     }
 }

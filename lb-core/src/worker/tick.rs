@@ -27,6 +27,7 @@ impl<P: Packet> Worker<P> {
             self.put_question(number, question, io);
         }
         self.widen_ways(now);
+        self.give_up_fragments(now, io);
     }
 
     /// Forgets path MTUs that were learnt long ago. Looks at all servers, but only while there are such, and seldom.

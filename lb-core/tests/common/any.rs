@@ -1,6 +1,6 @@
 //! Anything that may reach a director: packets, frames and plans, for property tests.
 
-use super::{frame::*, frame6::*, plan::*};
+use super::{fragments, frame::*, frame6::*, plan::*};
 use etherparse::{IcmpEchoHeader, Icmpv4Type, Icmpv6Type, IpNumber, icmpv4::DestUnreachableHeader};
 use lb_core::{
     conn::tunnel::Encapsulation,
@@ -208,6 +208,21 @@ pub fn packet6() -> impl Strategy<Value = Ip6> {
     )
 }
 
+/// A fragment of a packet of either family: one of few datagrams, whose fragments may meet.
+fn fragment() -> impl Strategy<Value = Vec<u8>> {
+    let whole = prop_oneof![
+        flow_packet().prop_map(|packet| packet.bytes()),
+        flow_packet6().prop_map(|packet| packet.bytes()),
+        ping().prop_map(|packet| packet.bytes()),
+    ];
+    (whole, 0..3u32, select(vec![8, 24, 24, 40, 800]), any::<Index>()).prop_map(
+        |(packet, id, size, which)| {
+            let mut pieces = fragments::even(&packet, id, size);
+            pieces.swap_remove(which.index(pieces.len()))
+        },
+    )
+}
+
 /// A frame of neighbour discovery.
 fn nd_frame() -> impl Strategy<Value = Vec<u8>> {
     (mac(), address6(), address6(), 0..3u8, any::<bool>()).prop_map(|(mac, from, about, kind, overrides)| {
@@ -226,6 +241,9 @@ pub fn sound_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     let frame = prop_oneof![
         (any::<bool>(), packet()).prop_map(move |(is_wan, packet)| (is_wan, via(is_wan, packet))),
         (any::<bool>(), packet6()).prop_map(move |(is_wan, packet)| (is_wan, via6(is_wan, packet))),
+        (any::<bool>(), fragment()).prop_map(|(is_wan, packet)| {
+            (is_wan, fragments::frame(if is_wan { WAN } else { LAN }, &packet))
+        }),
         (any::<bool>(), nd_frame()),
     ];
     let ip = (frame, 0..6u16, 0..20usize).prop_map(|((is_wan, mut frame), tag, padding)| {

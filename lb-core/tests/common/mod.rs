@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod any;
+pub mod fragments;
 pub mod frame;
 pub mod frame6;
 pub mod plan;

@@ -6,6 +6,7 @@
 //! ```
 
 use lb_core::{
+    flow::hashing::Hashing,
     ids::InterfaceId,
     packet::PortId,
     service::{
@@ -77,7 +78,7 @@ pub fn network() -> Plan {
 }
 
 pub fn port(name: &str) -> PortPlan {
-    PortPlan { name: name.into(), spread: Spread::Unknown }
+    PortPlan { name: name.into(), spread: Spread::Unknown, hashing: Hashing::default() }
 }
 
 pub fn interface(name: &str, port: PortId, mac: Mac, address: &str) -> InterfacePlan {

@@ -65,6 +65,9 @@ pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
     check_ipv4_header(packet)?;
     let ip = Ipv4Slice::from_slice(packet).map_err(|error| error.to_string())?;
     let (header, payload) = (ip.header(), ip.payload().payload);
+    if ip.payload().fragmented {
+        return Ok(());
+    }
     match ip.payload().ip_number {
         IpNumber::TCP => {
             TcpSlice::from_slice(payload).map_err(|error| error.to_string())?;
@@ -165,6 +168,10 @@ fn ipv4(packet: &[u8]) -> String {
     let l4 = &packet[header.slice().len()..end];
     let options = if header.options().is_empty() { "" } else { " with options" };
     let ttl = header.ttl();
+    if header.is_fragmenting_payload() {
+        let at = usize::from(header.fragments_offset().byte_offset());
+        return format!("{from} > {to} fragment {at} to {} ttl {ttl}", at + l4.len());
+    }
     let ports = |from: Ipv4Addr, to: Ipv4Addr| {
         let port = |at: usize| u16::from_be_bytes([l4[at], l4[at + 1]]);
         format!("{from}:{} > {to}:{}", port(0), port(2))
@@ -187,12 +194,18 @@ fn ipv4(packet: &[u8]) -> String {
 pub fn check_ipv6(packet: &[u8]) -> Result<(), String> {
     let ip = Ipv6Slice::from_slice(packet).map_err(|error| error.to_string())?;
     let payload = ip.payload();
-    let sum = Sum16BitWords::new()
-        .add_16bytes(ip.header().source())
-        .add_16bytes(ip.header().destination())
-        .add_2bytes([0, payload.ip_number.0])
-        .add_2bytes((payload.payload.len() as u16).to_be_bytes())
-        .add_slice(payload.payload);
+    if payload.fragmented {
+        return Ok(());
+    }
+    let sum_of = |bytes: &[u8]| {
+        Sum16BitWords::new()
+            .add_16bytes(ip.header().source())
+            .add_16bytes(ip.header().destination())
+            .add_2bytes([0, payload.ip_number.0])
+            .add_2bytes((bytes.len() as u16).to_be_bytes())
+            .add_slice(bytes)
+    };
+    let sum = sum_of(payload.payload);
     match payload.ip_number {
         IpNumber::TCP => {
             TcpSlice::from_slice(payload.payload).map_err(|error| error.to_string())?;
@@ -200,6 +213,8 @@ pub fn check_ipv6(packet: &[u8]) -> Result<(), String> {
         }
         IpNumber::UDP => {
             let udp = UdpSlice::from_slice(payload.payload).map_err(|error| error.to_string())?;
+            // There may be more behind it.
+            let sum = sum_of(udp.slice());
             let carried = udp_carries(payload.payload);
             match udp.checksum() {
                 // RFC 6935: a tunnel may do without.
@@ -224,6 +239,10 @@ fn ipv6(packet: &[u8]) -> String {
     let end = packet.len().min(40 + usize::from(header.payload_length()));
     let (mut protocol, mut at, mut options) = (header.next_header().0, 40, "");
     while matches!(protocol, 0 | 43 | 44 | 60) {
+        let start = usize::from(u16::from_be_bytes([packet[at + 2], packet[at + 3]]) & 0xfff8);
+        if protocol == 44 && packet[at + 2..at + 4] != [0, 0] {
+            return format!("{from} > {to} fragment {start} to {} ttl {ttl}", start + end - at - 8);
+        }
         options = " with options";
         let len = if protocol == 44 { 8 } else { 8 + 8 * usize::from(packet[at + 1]) };
         (protocol, at) = (packet[at], at + len);

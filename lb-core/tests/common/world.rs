@@ -371,7 +371,7 @@ impl World {
             let connections = worker.connections::<V4>().len() as u64 + v6;
             let forgotten = counters.ended.get();
             assert_eq!(counters.created.get(), forgotten + connections, "connections: {counters:?}");
-            waiting += counters.waiting.get();
+            waiting += counters.held();
             allocated += io.allocated as u64;
             released += io.released as u64;
         }

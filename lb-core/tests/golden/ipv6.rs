@@ -145,7 +145,10 @@ fn extension_headers_stay_in_front_of_what_is_rewritten() {
     expect_nothing(&mut world, WAN, &many.via_gateway());
     assert_eq!(world.dropped(DropReason::BadExtensions), 2);
     expect_nothing(&mut world, WAN, &syn().behind(44, &[0, 0, 0, 1, 0, 0, 0, 9]).via_gateway());
-    assert_eq!(world.dropped(DropReason::Fragment), 1);
+    assert_eq!(world.dropped(DropReason::BadFragment), 1, "20 bytes, and more to follow");
+    let twice = syn().behind(44, &[0, 0, 0, 0, 0, 0, 0, 9]).behind(44, &[0, 0, 0, 1, 0, 0, 0, 9]);
+    expect_nothing(&mut world, WAN, &twice.via_gateway());
+    assert_eq!(world.dropped(DropReason::BadExtensions), 3, "two fragment headers");
 }
 
 /// Eight headers and 256 bytes are the most, each for itself.

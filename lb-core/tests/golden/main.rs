@@ -6,6 +6,7 @@ mod common;
 
 mod arp;
 mod forward;
+mod fragments;
 mod host;
 mod icmp;
 mod ipv6;

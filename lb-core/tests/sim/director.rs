@@ -206,7 +206,7 @@ impl Director {
         for seat in &mut self.seats {
             seat.worker.shut_down(&mut seat.io);
             seat.check();
-            assert_eq!(seat.worker.counters().waiting.get(), 0);
+            assert_eq!(seat.worker.counters().held(), 0);
         }
     }
 }
@@ -282,7 +282,7 @@ impl Seat {
         assert_eq!(counters.created.get() - counters.ended.get(), self.connections() as u64, "connections");
         let came = self.received + self.taken_over + self.io.allocated as u64;
         let went = self.sent + self.handed_over + self.io.released as u64;
-        assert_eq!(came - went, counters.waiting.get(), "packet buffers that the worker holds");
+        assert_eq!(came - went, counters.held(), "packet buffers that the worker holds");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::network::Faults;
 use lb_core::{
+    flow::hashing::Hashing,
     packet::PortId,
     service::{
         key::{Protocol, ServiceKey},
@@ -151,7 +152,8 @@ impl Setup {
 
     /// The director's configuration.
     pub(crate) fn plan(&self) -> Plan {
-        let port = |name: &str| PortPlan { name: name.to_owned(), spread: self.spread };
+        let port =
+            |name: &str| PortPlan { name: name.to_owned(), spread: self.spread, hashing: Hashing::default() };
         let families = if self.is_ipv6 == self.to_ipv6 { vec![self.is_ipv6] } else { vec![false, true] };
         let interface = |name: &str, port: u8| InterfacePlan {
             mac: director_mac(port),

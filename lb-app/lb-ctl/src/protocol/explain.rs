@@ -94,6 +94,8 @@ pub enum Outcome {
         /// The next hop.
         next_hop: IpAddr,
     },
+    /// It waits for the first fragment of its datagram.
+    Held,
     /// The director answers it.
     Answered {
         /// Bytes of the answer's frame.

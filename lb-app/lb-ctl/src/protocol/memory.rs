@@ -23,6 +23,9 @@ pub struct Memory {
     /// Bytes of the table of persistent clients.
     #[serde(default)]
     pub persistence_bytes: u64,
+    /// Bytes of all tables of fragmented datagrams.
+    #[serde(default)]
+    pub fragments_bytes: u64,
     /// Bytes that one connection costs, everything included.
     pub connection_bytes: u64,
     /// Bytes of the schedulers: lookup tables, rounds and the like.

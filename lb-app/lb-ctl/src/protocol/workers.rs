@@ -51,7 +51,7 @@ pub struct Worker {
     pub handed_over: u64,
     /// The same by reason.
     pub hand_overs: Vec<HandOver>,
-    /// Packets that wait for a next hop's address now.
+    /// Packets that wait now: for a next hop's address, or for the first fragment of their datagram.
     pub waiting: u64,
     /// Connections now.
     pub connections: u64,

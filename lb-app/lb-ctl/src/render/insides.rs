@@ -81,6 +81,7 @@ pub(super) fn memory(text: &mut String, memory: &Memory) {
         bytes(memory.tables_bytes),
         memory.connection_bytes
     );
+    let _ = writeln!(text, "fragments          {} of tables", bytes(memory.fragments_bytes));
     let _ = writeln!(
         text,
         "schedulers         {} ({} lookup tables)",

@@ -80,6 +80,7 @@ fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Sent { port, mac, bytes } => format!("sent on {port} to {mac}, {bytes} bytes"),
         Outcome::Waits { port, next_hop } => format!("waits for {next_hop} on {port}"),
+        Outcome::Held => "waits for the first fragment of its datagram".to_owned(),
         Outcome::Answered { bytes } => format!("answered with {bytes} bytes"),
         Outcome::HandedOver { to, why } => format!("handed over to worker {to} ({why})"),
         Outcome::Host => "received by the director itself".to_owned(),

@@ -78,7 +78,7 @@ fn capacity_must_fit_into_memory() {
     assert_eq!(
         report.to_string(),
         "lb.toml:18:15: workers.connections: 600000 connections of IPv4 and 65536 of IPv6 on each of 2 workers \
-         need 177 MiB of memory, persistent clients included, 128 MiB is available; use at most 403045, fewer workers, or more memory\n\
+         need 178 MiB of memory, persistent clients included, 128 MiB is available; use at most 398309, fewer workers, or more memory\n\
          \x20   18 | connections = 600_000\n\
          \x20      |               ^^^^^^^\n\
          1 error, nothing was applied\n"

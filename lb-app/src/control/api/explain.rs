@@ -83,6 +83,7 @@ pub(super) fn outcome(outcome: &explanation::Outcome, snapshot: &Snapshot) -> Ou
         explanation::Outcome::Waits { port, next_hop, .. } => {
             Outcome::Waits { port: name(port), next_hop: *next_hop }
         }
+        explanation::Outcome::Held => Outcome::Held,
         explanation::Outcome::Answered { frame } => Outcome::Answered { bytes: frame.len() as u64 },
         explanation::Outcome::HandedOver(to, why) => {
             Outcome::HandedOver { to: to.0.into(), why: why.name().to_owned() }

@@ -2,9 +2,12 @@
 
 use crate::control::live::running::Running;
 use lb_core::{
-    conn::connections::{BYTES_PER_CONNECTION, BYTES_PER_CONNECTION_V6},
+    conn::{
+        connections::{BYTES_PER_CONNECTION, BYTES_PER_CONNECTION_V6},
+        datagram::TABLES_BYTES,
+    },
     counters::DropReason,
-    limits::{MAX_NEIGHBOURS, MAX_ROUTES, MAX_WAITING},
+    limits::{MAX_DATAGRAMS, MAX_NEIGHBOURS, MAX_ROUTES, MAX_WAITING, MAX_WAITING_FRAGMENTS},
     sched::persistence::BYTES_PER_ENTRY as PERSISTENT_CLIENT_BYTES,
     service::footprint,
 };
@@ -38,6 +41,7 @@ fn memory(running: &Running) -> Memory {
         tables_bytes: ((capacity.v4 * BYTES_PER_CONNECTION + capacity.v6 * BYTES_PER_CONNECTION_V6)
             * running.workers.len()) as u64,
         persistence_bytes: (running.persistence.capacity() * PERSISTENT_CLIENT_BYTES) as u64,
+        fragments_bytes: (TABLES_BYTES * running.workers.len()) as u64,
         connection_bytes: BYTES_PER_CONNECTION as u64,
         huge_pages: running.huge_pages,
         pools: vec![pool],
@@ -99,6 +103,15 @@ fn tables(running: &Running) -> Tables {
             counters.waiting.get(),
             MAX_WAITING,
             refused(DropReason::WaitingFull),
+        );
+        // Of each family, clients' and servers'.
+        let (datagrams, fragments) = (counters.datagrams.get(), counters.waiting_fragments.get());
+        own("fragmented datagrams", datagrams, 4 * MAX_DATAGRAMS, refused(DropReason::FragmentsFull));
+        own(
+            "fragments waiting for the first",
+            fragments,
+            4 * MAX_WAITING_FRAGMENTS,
+            refused(DropReason::FragmentsWaiting),
         );
     }
     Tables { tables }

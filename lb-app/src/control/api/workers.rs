@@ -40,7 +40,7 @@ fn describe(worker: &WorkerView, rates: &Rates) -> Worker {
         host: counters.host.get(),
         handed_over: counters.handed_over_total(),
         hand_overs: hand_overs.into(),
-        waiting: counters.waiting.get(),
+        waiting: counters.held(),
         connections: counters.connections(),
         created: counters.created.get(),
         ended: counters.ended.get(),

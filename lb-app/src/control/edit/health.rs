@@ -87,7 +87,11 @@ mod tests {
         ];
         for (port, (name, addresses)) in interfaces.into_iter().enumerate() {
             let port = PortId(port as u16);
-            plan.ports.push(PortPlan { name: name.to_owned(), spread: Spread::ByFlow });
+            plan.ports.push(PortPlan {
+                name: name.to_owned(),
+                spread: Spread::ByFlow,
+                hashing: lb_core::flow::hashing::Hashing::default(),
+            });
             let addresses = addresses.into_iter().map(|text| text.parse().unwrap()).collect();
             plan.interfaces.push(InterfacePlan { addresses, ..InterfacePlan::new(name, port) });
         }

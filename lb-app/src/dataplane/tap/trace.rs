@@ -61,6 +61,7 @@ pub(super) struct Seen {
     dropped: [u64; DropReason::ALL.len()],
     handed_over: [u64; HandOver::ALL.len()],
     host: u64,
+    waiting_fragments: u64,
 }
 
 impl Seen {
@@ -69,6 +70,7 @@ impl Seen {
             dropped: std::array::from_fn(|at| counters.dropped[at].get()),
             handed_over: std::array::from_fn(|at| counters.handed_over[at].get()),
             host: counters.host.get(),
+            waiting_fragments: counters.waiting_fragments.get(),
         }
     }
 
@@ -83,9 +85,9 @@ impl Seen {
         let dropped = DropReason::ALL.into_iter();
         let mut dropped =
             dropped.filter(|&why| counters.dropped[why as usize].get() > self.dropped[why as usize]);
-        let why = [HandOver::Client, HandOver::Reply];
-        let why = why
+        let why = HandOver::ALL
             .into_iter()
+            .filter(|why| *why != HandOver::Shared)
             .find(|&why| counters.handed_over[why as usize].get() > self.handed_over[why as usize]);
         if let (Some(to), Some(why)) = (to, why) {
             return Outcome::HandedOver(to, why);
@@ -101,6 +103,9 @@ impl Seen {
         }
         if counters.host.get() > self.host {
             return Outcome::Host;
+        }
+        if counters.waiting_fragments.get() > self.waiting_fragments {
+            return Outcome::Held;
         }
         match &explanation.outcome {
             Outcome::Waits { .. } => explanation.outcome.clone(),

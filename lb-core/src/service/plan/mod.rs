@@ -17,7 +17,10 @@ use super::{
     key::{ServerKey, ServiceKey},
     option::{Kind, Opt},
 };
-use crate::{conn::timeouts::Timeouts, ids::InterfaceId, named::named, option, packet::PortId, words};
+use crate::{
+    conn::timeouts::Timeouts, flow::hashing::Hashing, ids::InterfaceId, named::named, option, packet::PortId,
+    words,
+};
 use ipnet::IpNet;
 use std::{collections::HashSet, net::IpAddr};
 
@@ -57,6 +60,8 @@ pub struct PortPlan {
     pub name: String,
     /// How it spreads packets over workers. [`Spread::Unknown`] until the port has been started.
     pub spread: Spread,
+    /// By what it chooses the queue of a flow, as far as it says. Nothing until the port has been started.
+    pub hashing: Hashing,
 }
 
 /// One interface: what the director is on a network that a port is attached to.
