@@ -44,6 +44,8 @@ for set in "$@"; do
         need dpdk-dev     command -v dpdk-dumpcap
         # Shells that lbctl completes words in.
         need fish         command -v fish
+        # A server that reads the PROXY protocol.
+        need haproxy      command -v haproxy
         need iputils-ping command -v ping
         need openssl      command -v openssl
         # promtool.
@@ -134,6 +136,9 @@ case " $missing " in
 esac
 case " $missing " in
 *" bird2 "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now bird ;;
+esac
+case " $missing " in
+*" haproxy "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now haproxy ;;
 esac
 case " $missing " in
 *" prometheus "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now prometheus ;;

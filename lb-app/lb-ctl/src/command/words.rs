@@ -240,7 +240,8 @@ mod tests {
         );
         assert_eq!(
             complaint("add server web 192.0.2.1 nonsense"),
-            "unknown word \"nonsense\" after `add server`: it takes description, weight"
+            "unknown word \"nonsense\" after `add server`: it takes description, tunnel, tunnel-checksum, \
+             tunnel-port, weight"
         );
         assert_eq!(
             complaint("count connections now"),
