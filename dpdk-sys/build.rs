@@ -33,6 +33,7 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_info_get",
     "rte_eth_dev_mac_addr_add",
+    "rte_eth_dev_mac_addr_remove",
     "rte_eth_dev_rss_reta_query",
     "rte_eth_dev_rss_reta_update",
     "rte_eth_dev_rx_offload_name",

@@ -41,6 +41,9 @@ for set in "$@"; do
     test)
         # A routing daemon that VIPs are announced to.
         need bird2        command -v bird
+        # Those that move VIPs with VRRP.
+        need frr          test -x /usr/lib/frr/vrrpd
+        need keepalived   command -v keepalived
         need dpdk-dev     command -v dpdk-dumpcap
         # Shells that lbctl completes words in.
         need fish         command -v fish
@@ -130,16 +133,10 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
     exit 1
 }
 
-# Debian starts a web server when it installs one. This machine did not ask for that.
-case " $missing " in
-*" nginx "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now nginx ;;
-esac
-case " $missing " in
-*" bird2 "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now bird ;;
-esac
-case " $missing " in
-*" haproxy "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now haproxy ;;
-esac
-case " $missing " in
-*" prometheus "*) [ ! -d /run/systemd/system ] || systemctl disable --quiet --now prometheus ;;
-esac
+# Debian starts daemons when it installs them. This machine did not ask for that.
+[ -d /run/systemd/system ] || exit 0
+for package in nginx:nginx bird2:bird frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus; do
+    case " $missing " in
+    *" ${package%:*} "*) systemctl disable --quiet --now "${package#*:}" ;;
+    esac
+done

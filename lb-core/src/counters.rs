@@ -147,7 +147,7 @@ drop_reasons! {
     /// To a port or protocol of a VIP that no service uses, and not answered: the VIP is configured to drop, or it is a
     /// reset.
     Unserved = "unserved",
-    /// To a VIP, or from a server, and of no connection that is known here: the director is on standby.
+    /// To a VIP, or from a server, and of no connection that is known here: the director is on standby for it.
     Standby = "standby",
     /// A reset or an ICMP error was due, but the limit of answers per second was reached.
     RejectLimited = "reject-limited",

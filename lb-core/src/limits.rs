@@ -22,6 +22,8 @@ pub const MAX_PERSISTENT_CLIENTS: usize = 1 << 26;
 pub const MAX_NEIGHBOURS: usize = 16_384;
 /// Most static routes.
 pub const MAX_ROUTES: usize = 1_024;
+/// Most Ethernet addresses of virtual routers on one port: there is one for each family of a VRRP instance.
+pub const MAX_VIRTUAL_MACS: usize = 16;
 /// Addresses whose last defence against another host is remembered; more than that share their limits.
 pub const DEFENCES: usize = 4_096;
 /// Most packets that wait for one neighbour's address; RFC 1122 2.3.2.2 asks for at least one.

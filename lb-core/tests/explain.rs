@@ -400,6 +400,8 @@ fn stories_read_well() {
 
     let standby = World::new(&two_servers(Method::Nat).role(Role::Standby));
     text += &story("a client, on standby", &standby, WAN, &syn);
+    let follows = World::new(&two_servers(Method::Nat).role(Role::Follow));
+    text += &story("a client, of a VIP that the kernel does not have", &follows, WAN, &syn);
     let silence = two_servers(Method::Nat).unserved(VIP, lb_core::service::plan::Unserved::Drop);
     text += &story("a port without a service, silently", &World::new(&silence), WAN, &unserved);
     let mut drained = two_servers(Method::Nat);

@@ -7,8 +7,8 @@ use lb_core::{
     service::{
         key::{Protocol, ServiceKey},
         plan::{
-            DirectorPlan, InterfacePlan, Mac, Method, Plan, PortPlan, RoutePlan, SchedulerKind, ServerPlan,
-            ServicePlan, Spread,
+            DirectorPlan, HeldAddresses, InterfacePlan, Mac, Method, Plan, PortPlan, RoutePlan,
+            SchedulerKind, ServerPlan, ServicePlan, Spread,
         },
     },
     time::Duration,
@@ -105,6 +105,7 @@ impl Setup {
             verify_checksums: self.verify,
             redirection_len: 0,
             director: DirectorPlan::default(),
+            held: HeldAddresses::new(),
             host_ports: Vec::new(),
         }
     }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod control;
 pub mod director;
 pub mod dns;
+pub mod flock;
 pub mod flood;
 pub mod guest;
 pub mod http;

@@ -43,7 +43,7 @@ use lb_core::{
     service::{
         footprint,
         key::ServiceKey,
-        plan::{Plan, ServicePlan},
+        plan::{HeldAddresses, Plan, ServicePlan},
         snapshot::Room,
     },
 };
@@ -159,6 +159,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         verify_checksums,
         redirection_len: 0,
         director: raw.director,
+        held: HeldAddresses::new(),
         host_ports,
     };
     let metrics = raw.metrics;

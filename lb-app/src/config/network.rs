@@ -15,7 +15,7 @@ use lb_core::{
     service::{
         check::{is_of_some_link, shown},
         owners::Use,
-        plan::{InterfacePlan, PortPlan, RoutePlan, Spread},
+        plan::{InterfacePlan, PortPlan, Role, RoutePlan, Spread},
         routing::{NextHop, Routing},
     },
 };
@@ -65,6 +65,7 @@ impl Network {
         let routing = Routing::new(&interfaces, &routes);
         let network = Network { ports, interfaces, devices, routes, routing, attached_known, routes_known };
         network.check_routes(&raw.routes, addresses, problems);
+        network.check_role(raw, problems);
         network
     }
 
@@ -87,6 +88,18 @@ impl Network {
     /// Whether no host can have `address`, because it means all hosts of an attached network.
     pub(super) fn is_broadcast(&self, address: IpAddr) -> bool {
         self.routing.is_broadcast(address)
+    }
+
+    /// Who follows the kernel needs a place where it has VIPs.
+    fn check_role(&self, raw: &Raw, problems: &Problems) {
+        let has_host = || self.devices.iter().any(|device| device.host.is_some());
+        if let Some(role) = raw.role.as_ref().filter(|role| role.value == Role::Follow)
+            && raw.ports_complete
+            && !has_host()
+        {
+            let what = "no port has a host side, where the kernel could have VIPs";
+            problems.add(&role.place, Complaint::new(what, "set `host` of a port, or use another role"));
+        }
     }
 
     fn check_routes(&self, routes: &[raw::Route], addresses: &Addresses, problems: &Problems) {

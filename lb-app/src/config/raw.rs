@@ -19,7 +19,7 @@ use lb_core::{
     service::{
         key::{Protocol, ServiceKey},
         option::Value,
-        plan::{DirectorPlan, Mac, Method, ServerPlan, ServicePlan, Tags, VipPlan, timeouts::TIMEOUTS},
+        plan::{DirectorPlan, Mac, Method, Role, ServerPlan, ServicePlan, Tags, VipPlan, timeouts::TIMEOUTS},
     },
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -37,6 +37,8 @@ pub(super) struct Raw {
     pub(super) file: settings::File,
     pub(super) announce: Announce,
     pub(super) director: DirectorPlan,
+    /// Its role, if it was given.
+    pub(super) role: Option<At<Role>>,
     pub(super) workers: Workers,
     /// With the defaults of those that were not said.
     pub(super) timeouts: Timeouts,
@@ -169,10 +171,11 @@ impl Raw {
         let announce =
             file.table("announce").map_or_else(Announce::default, |table| read_announce(table, problems));
         let mut director = DirectorPlan::default();
-        if let Some(mut table) = file.table("director") {
-            read(&mut table, DirectorPlan::OPTIONS, &mut director);
+        let role = file.table("director").and_then(|mut table| {
+            let said = read(&mut table, DirectorPlan::OPTIONS, &mut director);
             table.finish();
-        }
+            said.at("role", director.role)
+        });
         let workers = Workers::read(file.table("workers"), &file.place);
         let mut timeouts = Timeouts::default();
         if let Some(mut table) = file.table("timeouts") {
@@ -194,6 +197,7 @@ impl Raw {
             file: itself,
             announce,
             director,
+            role,
             workers,
             timeouts,
             control,

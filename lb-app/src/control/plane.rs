@@ -2,7 +2,7 @@
 
 use super::{
     announce::{self, Announcer, Leaving},
-    edit::{health::Link, servers::Schedule},
+    edit::{follow::Follower, health::Link, servers::Schedule},
     file::{
         reload::Reloads,
         watched::{LOOK, Looker, Watched},
@@ -90,6 +90,25 @@ impl ControlPlane {
             }
         };
         thread::Builder::new().name("lb-host".to_owned()).spawn(work).map(drop)
+    }
+
+    /// Begins to look which addresses the kernel has on host sides, if there are any.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(crate) fn follow_kernel(self: &Arc<Self>) -> std::io::Result<()> {
+        if self.running.taps.is_empty() {
+            return Ok(());
+        }
+        let running = Arc::downgrade(&self.running);
+        // A thread of its own: a change waits for workers, and frames of the host sides must not wait meanwhile.
+        let work = move || {
+            let mut follower = Follower::default();
+            while let Some(running) = running.upgrade().filter(|running| !running.shutdown.is_requested()) {
+                follower.round(&running);
+            }
+        };
+        thread::Builder::new().name("lb-follow".to_owned()).spawn(work).map(drop)
     }
 
     /// Begins to tell routing daemons which VIPs may be sent here, if the configuration wants that.

@@ -202,6 +202,7 @@ fn started(running: &Running) -> String {
     let role = match plan.director.role {
         Role::Active => "",
         Role::Standby => ", on standby",
+        Role::Follow => ", for VIPs that the kernel has",
     };
     format!("lb-app {version} forwards {} services with {workers} workers{role}", plan.services.len())
 }

@@ -205,6 +205,7 @@ fn launch(
     let plane = Arc::new(ControlPlane::new(running));
     plane.start_checks()?;
     plane.move_frames().context("cannot start the thread of host sides")?;
+    plane.follow_kernel().context("cannot start the thread that looks at host sides")?;
     plane.announce().context("cannot start the thread that announces VIPs")?;
     plane.watch_file().context("cannot start the thread that watches the configuration file")?;
     let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {

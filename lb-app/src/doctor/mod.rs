@@ -49,10 +49,16 @@ fn examine(command: &CommandLine) -> Vec<Finding> {
         match config::load(conf, limits) {
             Ok(config) => {
                 findings.push(Finding::ok("configuration", format!("{} is valid", conf.display())));
-                if config.plan.director.role == Role::Standby {
-                    let text = "the director starts on standby and says nothing for its VIPs until it is made active";
-                    findings.push(Finding::ok("role", text));
-                }
+                let role = match config.plan.director.role {
+                    Role::Active => None,
+                    Role::Standby => Some(
+                        "the director starts on standby and says nothing for its VIPs until it is made active",
+                    ),
+                    Role::Follow => Some(
+                        "the director is active for VIPs that the kernel has on a host side, and on standby for the others",
+                    ),
+                };
+                findings.extend(role.map(|text| Finding::ok("role", text)));
                 findings.extend(announce(&config));
                 findings.extend(host_sides(&config, root));
                 patient.config = Some(config);

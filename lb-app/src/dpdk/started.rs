@@ -32,6 +32,8 @@ pub struct StartedPort {
     configured: ManuallyDrop<Configured>,
     /// Of all queues while the port is stopped.
     paused: Vec<QueuePause>,
+    /// Ethernet addresses that it takes in beside its own.
+    virtual_macs: Vec<Mac>,
     /// DPDK wants its control functions to be called by one thread at a time.
     not_sync: PhantomData<Cell<()>>,
 }
@@ -90,7 +92,16 @@ impl StartedPort {
         configured: Configured,
     ) -> StartedPort {
         let (device, configured) = (ManuallyDrop::new(device), ManuallyDrop::new(configured));
-        StartedPort { device, index, info, settings, configured, paused: Vec::new(), not_sync: PhantomData }
+        StartedPort {
+            device,
+            index,
+            info,
+            settings,
+            configured,
+            paused: Vec::new(),
+            virtual_macs: Vec::new(),
+            not_sync: PhantomData,
+        }
     }
 
     /// What the port is and can do.
@@ -115,6 +126,33 @@ impl StartedPort {
     #[must_use]
     pub fn spread(&self) -> Spread {
         self.configured.spread
+    }
+
+    /// Has the port take in frames for these Ethernet addresses beside its own, and for no others any more. One that cannot
+    /// have several takes in all frames from then on.
+    ///
+    /// # Errors
+    /// When it can do neither.
+    pub fn set_virtual_macs(&mut self, macs: &[Mac]) -> Result<(), PortError> {
+        let raw = |mac: Mac| dpdk_sys::rte_ether_addr { addr_bytes: mac.0 };
+        for &gone in self.virtual_macs.iter().filter(|mac| !macs.contains(mac)) {
+            let mut address = raw(gone);
+            // SAFETY: the port is ours, and the address outlives the call. An error means that it was not there.
+            unsafe { dpdk_sys::rte_eth_dev_mac_addr_remove(self.device.id, &raw mut address) };
+        }
+        let new: Vec<Mac> = macs.iter().copied().filter(|mac| !self.virtual_macs.contains(mac)).collect();
+        self.virtual_macs = macs.to_vec();
+        for mac in new {
+            let mut address = raw(mac);
+            // SAFETY: as above. Pool 0 is what there is without virtual machines' queues.
+            let code = unsafe { dpdk_sys::rte_eth_dev_mac_addr_add(self.device.id, &raw mut address, 0) };
+            if code != 0 && !self.is_promiscuous() {
+                // SAFETY: the port is ours.
+                let code = unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.device.id) };
+                self.check(code, "take in frames for another Ethernet address")?;
+            }
+        }
+        Ok(())
     }
 
     /// The common counters.

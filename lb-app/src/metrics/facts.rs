@@ -84,6 +84,8 @@ pub(crate) struct Facts {
     pub(crate) role: Role,
     /// Host sides of ports: the port, and what was moved, in the order of [`HOST_COUNTERS`].
     pub(crate) host_sides: Vec<(String, [u64; 4])>,
+    /// VIPs and local addresses, and whether the director answers for them.
+    pub(crate) active: Vec<(String, bool)>,
     /// Interfaces in VLANs: name, port, and what was moved, in the order of [`INTERFACE_COUNTERS`].
     pub(crate) interfaces: Vec<(String, String, [u64; 4])>,
     /// VIPs, and whether they are announced.
@@ -228,11 +230,17 @@ impl Facts {
         writer.fraction("", self.uptime_s);
         writer.family(&gauge("lb_forwarding", "0 if an operator has stopped forwarding."));
         writer.sample("", self.forwarding.into());
-        let help =
-            "1 for the role that the director has: active, or on standby it says nothing for its VIPs.";
+        let help = "1 for the role that the director has: active, on standby it says nothing for its VIPs, or it follows the kernel.";
         writer.family(&gauge("lb_director_role", help));
         for role in Role::ALL {
             writer.sample(&labels(&[("role", role.name())]), (*role == self.role).into());
+        }
+        if !self.active.is_empty() {
+            let help = "Whether the director answers for a VIP or a local address.";
+            writer.family(&gauge("lb_vip_active", help));
+            for (vip, active) in &self.active {
+                writer.sample(&labels(&[("vip", vip)]), (*active).into());
+            }
         }
         if !self.announced.is_empty() {
             writer.family(&gauge("lb_vip_announced", "Whether a VIP is announced to routing daemons."));

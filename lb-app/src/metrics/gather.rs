@@ -15,7 +15,10 @@ use crate::{
 use lb_core::{
     counters::{Counter, ServerTraffic},
     ids::ServerId,
-    service::plan::{Admin, Plan, ServicePlan},
+    service::{
+        plan::{Admin, Plan, ServicePlan},
+        snapshot::Local,
+    },
 };
 use parking_lot::Mutex;
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -70,6 +73,13 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
         sha256: current.config.sha256.clone(),
         watched: plane.watched.told(running),
         host_sides: host_sides(running),
+        active: current
+            .snapshot
+            .locals
+            .iter()
+            .filter(|(_, local)| !matches!(local, Local::Own(_)))
+            .map(|(address, local)| (address.to_string(), local.is_answered()))
+            .collect(),
         interfaces: interfaces(running, &current.plan),
         announced: plane
             .announcer

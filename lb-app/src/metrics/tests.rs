@@ -44,6 +44,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         changes: 3,
         reloads: [2, 1],
         host_sides: vec![("wan".to_owned(), [3, 2, 1, 0])],
+        active: vec![("192.0.2.100".to_owned(), true)],
         interfaces: vec![("clients".to_owned(), "wan".to_owned(), [4, 3, 2, 1])],
         announced: vec![("192.0.2.100".to_owned(), true)],
         local_addresses: vec![("198.51.100.20".to_owned(), 12, 129_024)],

@@ -29,7 +29,7 @@ impl Known {
         if !ethernet::is_station(arp.sender_mac) || !ethernet::is_station(ethernet::source(frame)) {
             return Act::Drop(DropReason::BadArp);
         }
-        let mac = self.mac_of(interface);
+        let mac = self.mac_for(interface, arp.target);
         let said = Said {
             interface,
             address: arp.sender.into(),

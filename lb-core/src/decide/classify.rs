@@ -96,15 +96,16 @@ fn read<F: Common>(
 ) -> Result<Kind, DropReason> {
     let (frame, verify) = (packet.bytes(), arrival.verify());
     let (ethertype, l3) = ethernet::payload(frame).ok_or(DropReason::BadEthernet)?;
-    let (to, mac) = (ethernet::destination(frame), address_here(packet, arrival, snapshot)?);
+    let to = ethernet::destination(frame);
+    let is_ours = is_here(to, packet, arrival, snapshot)?;
     let is_group = match ethertype {
         // About addresses of IPv4.
         ethernet::ARP if F::OTHER_ETHERTYPE == ethernet::IPV4 => return Ok(Kind::OtherFamily),
-        ethernet::ARP if to == mac || to == Mac::BROADCAST => return Ok(Kind::Resolution),
+        ethernet::ARP if is_ours || to == Mac::BROADCAST => return Ok(Kind::Resolution),
         ethernet::ARP => return Err(DropReason::OtherMac),
         _ if ethertype == F::OTHER_ETHERTYPE => return Ok(Kind::OtherFamily),
         _ if ethertype != F::ETHERTYPE => return Err(DropReason::UnknownEthertype),
-        _ if to == mac => false,
+        _ if is_ours => false,
         _ if F::is_asked_at(to.0) => true,
         _ => return Err(DropReason::OtherMac),
     };
@@ -201,13 +202,17 @@ fn fragment<F: Family>(frame: &[u8], parsed: &mut Parsed<F>) -> Result<Kind, Dro
     Ok(Kind::Fragment)
 }
 
-/// The director's Ethernet address where a frame arrived: an interface in a VLAN may have its own.
-fn address_here(packet: &impl Packet, arrival: Arrival, snapshot: &Snapshot) -> Result<Mac, DropReason> {
-    if !ethernet::is_tagged(packet.bytes()) {
-        return Ok(arrival.mac());
+/// Whether an Ethernet address is the director's where a frame arrived: an interface in a VLAN may have its own, and virtual
+/// routers have theirs.
+fn is_here(to: Mac, packet: &impl Packet, arrival: Arrival, snapshot: &Snapshot) -> Result<bool, DropReason> {
+    let (port, frame) = (packet.port(), packet.bytes());
+    if ethernet::is_tagged(frame) {
+        let interface = snapshot.interface_of_vlan(port, frame).ok_or(DropReason::UnknownVlan)?;
+        return Ok(snapshot.is_mac_of(interface, to));
     }
-    let interface = snapshot.interface_of_vlan(packet.port(), packet.bytes());
-    interface.map(|interface| snapshot.interfaces[interface].mac).ok_or(DropReason::UnknownVlan)
+    let untagged = snapshot.untagged_of(port);
+    let is_of_port = snapshot.interfaces.get(untagged).is_some_and(|interface| interface.port == port);
+    Ok(to == arrival.mac() || is_of_port && snapshot.is_mac_of(untagged, to))
 }
 
 /// What is no flow. No port verifies ICMP.

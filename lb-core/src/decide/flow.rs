@@ -19,7 +19,7 @@ use crate::{
     ids::{NeighbourId, ServerId, ServiceId},
     packet::{HandOver, Packet, PortId},
     service::{
-        plan::{Health, Role, Unserved},
+        plan::{Health, Unserved},
         snapshot::Local,
     },
     time::Instant,
@@ -240,13 +240,22 @@ impl Known {
     /// A NAT server's packet of a connection that is not known. Where connections are adopted it may be the first of
     /// one, as a client that only receives says nothing until it does.
     fn reply<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Course<F> {
-        if self.snapshot.role == Role::Standby {
+        if !self.answers_for_server(parsed) {
             return Act::Drop(DropReason::Standby).into();
         }
         match self.adopted(parsed) {
             Some(server) => Course::Adopt(server),
             None => self.stray(now, parsed).into(),
         }
+    }
+
+    /// Whether the director answers for the VIP that a NAT server's packet is to come from; where that is one of several, for
+    /// all there are.
+    fn answers_for_server<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
+        let key = parsed.key.key();
+        let server = || self.snapshot.sole_nat_server::<F>(key.protocol, key.source, key.source_port);
+        self.snapshot.answers_for_all
+            || server().is_some_and(|server| self.snapshot.answers_for(self.snapshot.service_of(server).vip))
     }
 
     /// The server whose connection is adopted by its packet, if its service adopts any and the client is not with

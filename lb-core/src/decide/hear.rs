@@ -66,7 +66,7 @@ impl Known {
         let claim = Claim { interface, address, mac };
         if self.snapshot.local_ip(address).is_some() {
             // Or it is ourselves, heard on another port of the same network.
-            let is_ours = self.snapshot.interfaces.iter().any(|other| other.mac == mac)
+            let is_ours = self.snapshot.interfaces.ids().any(|other| self.snapshot.is_mac_of(other, mac))
                 || !self.answers_for(address, interface);
             return match is_ours {
                 true => Act::Drop(otherwise),
@@ -92,13 +92,17 @@ impl Known {
         let is_kernels = |address| has_host && matches!(self.snapshot.local_ip(address), Some(Local::Own(_)));
         let reply = question
             .filter(|it| is_first && self.answers_for(it.target, interface) && !is_kernels(it.target));
+        // The kernel may have it as well, and would answer with another Ethernet address, or before this director knows of it.
+        let asks_for_ours = question.is_some_and(|it| {
+            matches!(self.snapshot.local_ip(it.target), Some(Local::Vip { .. } | Local::Source { .. }))
+        });
         let purpose = if known.is_some() { Purpose::ShareNeighbour } else { Purpose::ShareStranger };
         let hear = Hear {
             claim,
             neighbour: known,
             share: (is_first && (is_news || is_answer)).then_some(purpose),
             answer: reply.map(|question| question.reply),
-            kernel: has_host && is_first && reply.is_none(),
+            kernel: has_host && is_first && reply.is_none() && !asks_for_ours,
             otherwise,
         };
         Act::Hear(hear)

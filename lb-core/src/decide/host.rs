@@ -61,8 +61,8 @@ impl Known {
         let frame = packet.bytes();
         let Some((ethertype, l3)) = ethernet::payload(frame) else { return false };
         let to = ethernet::destination(frame);
-        let untagged = &self.snapshot.interfaces[self.snapshot.untagged_of(packet.port())];
-        let is_here = ethernet::is_group(to) || to == untagged.mac;
+        let untagged = self.snapshot.untagged_of(packet.port());
+        let is_here = ethernet::is_group(to) || self.snapshot.is_mac_of(untagged, to);
         if !is_here || !self.is_of_host(packet) {
             return false;
         }

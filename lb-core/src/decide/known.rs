@@ -29,7 +29,7 @@ use crate::{
     time::Instant,
     wire::ethernet::Mac,
 };
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 /// What all workers of a director have in common.
 #[derive(Clone)]
@@ -200,6 +200,11 @@ impl Known {
         if self.is_station::<F>(source) { reason } else { DropReason::BadSource }
     }
 
+    /// The Ethernet address that one of the director's addresses has on an interface: its own, or a virtual router's.
+    pub(crate) fn mac_for(&self, interface: InterfaceId, address: impl Into<IpAddr>) -> Mac {
+        self.snapshot.mac_for(interface, address.into())
+    }
+
     /// The interface's own address, for packets that the director makes.
     pub(crate) fn mac_of(&self, interface: InterfaceId) -> Mac {
         self.snapshot.interfaces[interface].mac
@@ -216,7 +221,8 @@ pub(crate) fn arrivals(snapshot: &Snapshot) -> [Arrival; MAX_PORTS] {
     std::array::from_fn(|port| {
         let untagged = snapshot.interfaces.get(snapshot.untagged_of(PortId(small(port))));
         let of_port = untagged.filter(|interface| usize::from(interface.port.0) == port);
-        let mac = of_port.map(|interface| interface.mac).unwrap_or_default();
+        let own = of_port.map(|interface| interface.mac).unwrap_or_default();
+        let mac = snapshot.most_asked_for(PortId(small(port))).unwrap_or(own);
         Arrival::new(mac, snapshot.verify_checksums)
     })
 }

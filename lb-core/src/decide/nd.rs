@@ -29,7 +29,8 @@ impl Known {
         if !ethernet::is_station(mac) {
             return Act::Drop(DropReason::BadNd);
         }
-        let (from, answer) = (self.mac_of(interface), nd.answered_by(self.mac_of(interface)));
+        let from = self.mac_for(interface, nd.target);
+        let answer = nd.answered_by(from);
         let to = if answer.destination.is_multicast() { nd::group(answer.destination) } else { mac };
         let reply = Reply { resolution: Resolution::Nd(answer), at: l3, to, from };
         let (address, is_answer, overrides) = match nd.operation {

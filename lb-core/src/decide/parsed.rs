@@ -104,7 +104,7 @@ impl<F: Family> Default for Parsed<F> {
 /// What a worker knows of the port that a packet arrived on.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Arrival {
-    /// The port's address, as a frame's first eight bytes have it.
+    /// The address that most frames are for, as a frame's first eight bytes have it.
     pub(super) mac: u64,
     /// The least that must be known of checksums so that they are not verified here.
     pub(super) sound: Checksum,

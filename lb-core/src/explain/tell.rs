@@ -28,7 +28,7 @@ use crate::{
     ids::{NeighbourId, ServerId},
     neigh::entry::Neighbour,
     packet::{HandOver, Packet},
-    service::routing::NextHop,
+    service::{plan::Role, routing::NextHop},
     time::Duration,
     worker::{
         Worker,
@@ -174,7 +174,7 @@ impl<F: Forwarded> Story<F> {
 
     fn tell_act<P: Packet>(&mut self, worker: &Worker<P>, act: &Act<F>) {
         self.outcome = match *act {
-            Act::Drop(reason) => self.dropped(reason),
+            Act::Drop(reason) => self.dropped(&worker.known, reason),
             Act::Share(_, reason) => {
                 self.say(
                     Stage::Service,
@@ -230,18 +230,18 @@ impl<F: Forwarded> Story<F> {
     /// It is the host side's, if its port has one.
     fn given_to_kernel(&mut self, known: &Known, otherwise: DropReason) -> Outcome {
         if !known.is_of_host(&self.packet) {
-            return self.dropped(otherwise);
+            return self.dropped(known, otherwise);
         }
         self.say(Stage::Service, "for the director itself: the host side of the port gets it");
         if known.budgets.has(known.host_purpose(self.packet.bytes()), self.now) {
             Outcome::Host
         } else {
-            self.dropped(DropReason::HostLimited)
+            self.dropped(known, DropReason::HostLimited)
         }
     }
 
     /// Why it ends, where the reason's own sentence, which the outcome shows, does not say enough.
-    fn dropped(&mut self, reason: DropReason) -> Outcome {
+    fn dropped(&mut self, known: &Known, reason: DropReason) -> Outcome {
         let at = self.parsed.at;
         match reason {
             DropReason::TooBig => {
@@ -255,7 +255,12 @@ impl<F: Forwarded> Story<F> {
                 self.say(Stage::Method, "would be answered, but the limit of answers per second is reached");
             }
             DropReason::Standby => {
-                let text = "the director is on standby: it answers nothing for VIPs and goes on with known connections only";
+                let why = match known.snapshot.role {
+                    Role::Follow => "the director follows the kernel, which has this VIP on no host side",
+                    Role::Active | Role::Standby => "the director is on standby",
+                };
+                let text =
+                    format!("{why}: it answers nothing for VIPs and goes on with known connections only");
                 self.say(Stage::Connection, text);
             }
             DropReason::NoRoute => {

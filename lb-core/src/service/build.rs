@@ -9,6 +9,7 @@ use super::{
     snapshot::{
         Changes, Local, LocalAddress, LocalStanding, Room, Server, Service, Snapshot, SnapshotError, TunnelTo,
     },
+    stations::Stations,
 };
 use crate::{
     cast::{count32, low32, small},
@@ -110,15 +111,19 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     if let Some(old) = old {
         vacate(&mut changes, &mut services, old, &order);
     }
-    let locals = locals(plan, &routing, &local_addresses);
+    let stations = Stations::new(plan, &routing);
+    let locals = locals(plan, &routing, &local_addresses, &stations);
     for id in servers.ids().collect::<Vec<_>>() {
         servers[id].named = named(id, old, (&services, &servers), generation);
     }
     if let Some(old) = old {
         note_server_changes(&mut changes, old, &services, &servers);
         changes.routing = old.routing != routing;
-        let told: HashSet<IpAddr> = answered(&old.locals).collect();
-        changes.new_addresses = answered(&locals).any(|address| !told.contains(&address));
+        let told: HashMap<IpAddr, _> =
+            answered(&old.locals).map(|address| (address, old.stations.of(address))).collect();
+        // At another station it is as good as new.
+        changes.new_addresses =
+            answered(&locals).any(|address| told.get(&address) != Some(&stations.of(address)));
     }
     Ok(Snapshot {
         v4: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
@@ -135,6 +140,8 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         tunnel_sources: plan.tunnel_sources.clone(),
         redirection_len: plan.redirection_len,
         role: plan.director.role,
+        answers_for_all: locals.iter().all(|(_, local)| local.is_answered()),
+        stations,
         host_ports: std::array::from_fn(|port| {
             plan.host_ports.iter().any(|host| usize::from(host.0) == port)
         }),
@@ -460,14 +467,23 @@ fn answered(locals: &[(IpAddr, Local)]) -> impl Iterator<Item = IpAddr> {
 }
 
 /// VIPs with their policies, each once, then own and local addresses. A tunnel's own address is one of the director's own.
-fn locals(plan: &Plan, routing: &Routing, sources: &ById<LocalId, LocalAddress>) -> Vec<(IpAddr, Local)> {
+fn locals(
+    plan: &Plan,
+    routing: &Routing,
+    sources: &ById<LocalId, LocalAddress>,
+    stations: &Stations,
+) -> Vec<(IpAddr, Local)> {
     let mut locals: Vec<(IpAddr, Local)> = Vec::new();
     let mut known = HashSet::new();
-    let active = plan.director.role == Role::Active;
+    let is_active = |address| match plan.director.role {
+        Role::Active => true,
+        Role::Standby => false,
+        Role::Follow => stations.has(address),
+    };
     for VipPlan { address, unserved } in plan.every_vip() {
         known.insert(address);
         let attached = routing.attached(address);
-        locals.push((address, Local::Vip { unserved, attached, active }));
+        locals.push((address, Local::Vip { unserved, attached, active: is_active(address) }));
     }
     for (index, interface) in plan.interfaces.iter().enumerate() {
         let own = Local::Own(InterfaceId(small(index)));
@@ -483,7 +499,7 @@ fn locals(plan: &Plan, routing: &Routing, sources: &ById<LocalId, LocalAddress>)
     let in_use = sources.iter().filter(|source| source.standing != LocalStanding::Vacant);
     for source in in_use.filter(|source| known.insert(source.address)) {
         let attached = routing.attached(source.address);
-        locals.push((source.address, Local::Source { attached, active }));
+        locals.push((source.address, Local::Source { attached, active: is_active(source.address) }));
     }
     locals
 }

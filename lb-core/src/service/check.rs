@@ -6,8 +6,8 @@ use super::{
     key::ServiceKey,
     owners::{Owners, Use, all},
     plan::{
-        ClientAddress, InterfacePlan, Method, Misfit, Plan, Protocol, RoutePlan, SchedulerKind, ServerPlan,
-        ServicePlan, port_flag,
+        ClientAddress, InterfacePlan, Method, Misfit, Plan, Protocol, Role, RoutePlan, SchedulerKind,
+        ServerPlan, ServicePlan, port_flag,
     },
     reach::{Claim, overlaps},
     routing::Routing,
@@ -244,6 +244,11 @@ pub enum PlanError {
     /// Not every scheduler hashes.
     #[error("hash_port is for sh and mh: {0} does not hash the client's address")]
     HashPort(SchedulerKind),
+    /// There is nothing that could be followed.
+    #[error(
+        "role follow takes a port with a host side, where the kernel has VIPs: set `host` of a port and restart"
+    )]
+    NothingToFollow,
     /// A weight is too high.
     #[error("weight {0} is too high: at most {MAX_WEIGHT}")]
     Weight(u32),
@@ -258,6 +263,9 @@ pub fn check<'a>(
     others: impl IntoIterator<Item = (IpAddr, Use<'a>)>,
 ) -> Result<(), PlanError> {
     let routing = Routing::new(&plan.interfaces, &plan.routes);
+    if plan.director.role == Role::Follow && plan.host_ports.is_empty() {
+        return Err(PlanError::NothingToFollow);
+    }
     check_interfaces(plan)?;
     check_routes(plan, &routing)?;
     check_tunnel_sources(plan)?;

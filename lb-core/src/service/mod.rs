@@ -18,6 +18,7 @@ mod ranges;
 pub mod reach;
 pub mod routing;
 pub mod snapshot;
+mod stations;
 
 pub use crate::sched::load;
 pub use build::{Numbered, footprint};

@@ -9,8 +9,9 @@ use super::{
     addresses::Addresses,
     key::{ServerKey, ServiceKey},
     lookup::endpoint,
-    plan::{InterfacePlan, PortPlan, Protocol, Role},
+    plan::{InterfacePlan, Mac, PortPlan, Protocol, Role},
     routing::{NextHop, Routing},
+    stations::Stations,
 };
 use crate::{
     family::{Family, V4, V6},
@@ -124,6 +125,9 @@ pub struct Snapshot {
     pub redirection_len: u16,
     /// What the director is to its VIPs.
     pub role: Role,
+    /// It answers for all VIPs and local addresses.
+    pub answers_for_all: bool,
+    pub(super) stations: Stations,
     /// By port: whether it has a host side.
     pub(super) host_ports: [bool; MAX_PORTS],
     /// VIPs, own and local addresses, in the order they were configured.
@@ -167,6 +171,37 @@ impl Snapshot {
             IpAddr::V4(address) => self.local::<V4>(address.to_bits()),
             IpAddr::V6(address) => self.local::<V6>(address.to_bits()),
         }
+    }
+
+    /// Whether the director answers for a VIP.
+    #[must_use]
+    pub fn answers_for(&self, vip: IpAddr) -> bool {
+        self.local_ip(vip).is_some_and(Local::is_answered)
+    }
+
+    /// The Ethernet address that one of the director's addresses has on an interface.
+    #[must_use]
+    pub fn mac_for(&self, interface: InterfaceId, address: IpAddr) -> Mac {
+        self.stations.mac_for(&self.interfaces[interface], address)
+    }
+
+    /// The Ethernet addresses of virtual routers that the director has on a port.
+    #[must_use]
+    pub fn virtual_macs(&self, port: PortId) -> &[Mac] {
+        self.stations.virtual_macs(port)
+    }
+
+    /// The one of them that most frames on a port are for, if they are not for the port's own.
+    #[must_use]
+    pub fn most_asked_for(&self, port: PortId) -> Option<Mac> {
+        self.stations.most_asked_for(port)
+    }
+
+    /// Whether an Ethernet address is the director's on the port of an interface.
+    #[must_use]
+    pub fn is_mac_of(&self, interface: InterfaceId, mac: Mac) -> bool {
+        let InterfacePlan { port, mac: own, .. } = &self.interfaces[interface];
+        *own == mac || self.virtual_macs(*port).contains(&mac)
     }
 
     /// The service that packets to an endpoint are for: the most specific one.

@@ -19,7 +19,7 @@ const ANNOUNCE_STEP: usize = 16;
 impl<P: Packet> Worker<P> {
     /// Tells everyone on a network that an address is here.
     pub(super) fn announce(&mut self, interface: InterfaceId, address: IpAddr, io: &mut impl Io<Packet = P>) {
-        let said = Resolution::announcement(address, self.known.mac_of(interface));
+        let said = Resolution::announcement(address, self.known.mac_for(interface, address));
         self.resolve(interface, said.group(), &said, io);
     }
 

@@ -129,7 +129,9 @@ impl<P: Packet> Worker<P> {
         said: &Resolution,
         io: &mut impl Io<Packet = P>,
     ) {
-        let InterfacePlan { port, tags, mac, .. } = self.known.snapshot.interfaces[interface];
+        let InterfacePlan { port, tags, .. } = self.known.snapshot.interfaces[interface];
+        // RFC 5798 8.1.2: switches learn where a virtual router is.
+        let mac = self.known.mac_for(interface, said.subject());
         let Some(mut packet) = io.allocate(port) else { return self.books.counters.no_buffer.bump() };
         self.books.counters.originated.bump();
         if !packet.set_len(ethernet::HEADER_LEN + tags.as_bytes().len() + said.packet_len()) {

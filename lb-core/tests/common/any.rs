@@ -7,11 +7,13 @@ use lb_core::{
     packet::{Checksum, PortId},
     service::{
         key::Protocol,
-        plan::{Choice, ClientAddress, Mac, Method, Plan, Role, ServicePlan, Spread, TunnelPlan, Unserved},
+        plan::{
+            Choice, ClientAddress, Held, Mac, Method, Plan, Role, ServicePlan, Spread, TunnelPlan, Unserved,
+        },
     },
 };
 use proptest::{prelude::*, sample::Index, sample::select};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 /// Stations and strangers: clients, servers, the director's own addresses, and what nobody can be.
 pub fn address() -> impl Strategy<Value = Ipv4Addr> {
@@ -248,6 +250,9 @@ pub fn sound_frame() -> impl Strategy<Value = (PortId, Vec<u8>)> {
     ];
     let ip = (frame, 0..6u16, 0..20usize).prop_map(|((is_wan, mut frame), tag, padding)| {
         frame.resize(frame.len() + padding, 0xee);
+        if tag == 2 && frame[..6] == WAN_MAC.0 {
+            frame[..6].copy_from_slice(&VIRTUAL_MAC.0);
+        }
         // A priority only, or a VLAN that nobody is in.
         let frame = match tag {
             0 => tagged(&frame, 0),
@@ -303,7 +308,13 @@ pub fn spread() -> impl Strategy<Value = Spread> {
 
 pub fn plan() -> impl Strategy<Value = Plan> {
     let method = select(Method::ALL);
-    let role = prop_oneof![4 => Just(Role::Active), 1 => Just(Role::Standby)];
+    let role = prop_oneof![4 => Just(Role::Active), 1 => Just(Role::Standby), 1 => Just(Role::Follow)];
+    let held = prop::collection::btree_map(
+        select(vec![IpAddr::from(VIP), VIP6.into(), LOCAL.into()]),
+        select(vec![WAN_MAC, VIRTUAL_MAC]).prop_map(|mac| Held { port: WAN, mac }),
+        0..3,
+    );
+    let role = (role, held);
     let told = select(ClientAddress::ALL);
     let flags = (any::<(bool, bool, bool)>(), role, any::<bool>(), told);
     let tunnels_to = (select(vec!["[2001:db8:2::11]:80", "198.51.100.11:80"]), tunnel(), any::<bool>());
@@ -312,7 +323,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             method,
             wan,
             lan,
-            ((verify, adopt, drop), role, host, told),
+            ((verify, adopt, drop), (role, held), host, told),
             mtu,
             (tunnels_to, tunnel, sources),
         )| {
@@ -339,6 +350,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             plan.host_ports = if host { vec![WAN] } else { Vec::new() };
             plan.verify_checksums = verify;
             let unserved = if drop { Unserved::Drop } else { Unserved::Reject };
+            plan.held = held;
             plan.spread(wan, lan).mtu(LAN, mtu).unserved(VIP, unserved).role(role)
         },
     )

@@ -28,6 +28,8 @@ pub const LAN_SIDE: InterfaceId = InterfaceId(0);
 
 pub const WAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 pub const LAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
+/// That of a virtual router, RFC 5798 7.3.
+pub const VIRTUAL_MAC: Mac = Mac([0, 0, 0x5e, 0, 1, 51]);
 pub const GATEWAY_MAC: Mac = Mac([2, 0, 0, 0, 1, 254]);
 pub const SERVER_MACS: [Mac; 2] = [Mac([2, 0, 0, 0, 2, 11]), Mac([2, 0, 0, 0, 2, 12])];
 

@@ -5,6 +5,7 @@
 mod common;
 
 mod arp;
+mod follow;
 mod forward;
 mod fragments;
 mod host;

@@ -121,8 +121,9 @@ pub enum Set {
     },
     /// What the director is to its VIPs
     Director {
-        /// active: it answers for VIPs; standby: it says nothing for them and opens no connections
-        #[arg(long, required = true, value_parser = ["active", "standby"])]
+        /// active: it answers for VIPs; standby: it says nothing for them and opens no connections; follow: active for those
+        /// that the kernel has on a host side
+        #[arg(long, required = true, value_parser = ["active", "standby", "follow"])]
         role: String,
     },
     /// The log level

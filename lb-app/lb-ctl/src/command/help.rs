@@ -40,6 +40,7 @@ pub const SECTIONS: [Section; 7] = [
             "set verbose",
             "show director",
             "show announced",
+            "show host",
             "show events",
         ],
     },

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     protocol::{
-        Request, connections, director, events, forward, health, interfaces, local_addresses, memory,
+        Request, connections, director, events, forward, health, host, interfaces, local_addresses, memory,
         neighbours, overview, persistence, ports, routes, services, timeouts, workers,
     },
     render::{Columns, View},
@@ -21,6 +21,8 @@ pub enum Show {
     Director,
     /// Which VIPs are announced to routing daemons, and why others are not
     Announced,
+    /// Host sides of ports, and which addresses the director answers for
+    Host,
     /// What happened: servers, services, reloads, links and who changed what
     Events {
         /// The latest so many; the director keeps about 1,000
@@ -210,6 +212,7 @@ impl Show {
                 (Request::Connections(connections::Request::Show(which.endpoints())), View::Plain)
             }
             Show::Neighbours => (Request::Neighbours(neighbours::Request::List), View::Plain),
+            Show::Host => (Request::Host(host::Request::List), View::Plain),
             Show::LocalAddresses => (Request::LocalAddresses(local_addresses::Request::List), View::Plain),
             Show::Interfaces => (Request::Interfaces(interfaces::Request::List), View::Plain),
             Show::Persistence { which } => {

@@ -25,7 +25,7 @@ pub enum Request {
     Drain,
     /// What it is to its VIPs from now on.
     Role {
-        /// `active` or `standby`.
+        /// `active`, `standby` or `follow`.
         role: String,
     },
     /// End.
@@ -64,7 +64,7 @@ pub struct About {
     pub uptime_ms: u64,
     /// Whether it polls ports.
     pub forwarding: bool,
-    /// What it is to its VIPs: `active`, or `standby` if it says nothing for them.
+    /// What it is to its VIPs: `active`, `standby` if it says nothing for them, or `follow` if the kernel says which are its.
     #[serde(default)]
     pub role: String,
     /// How many workers it has.

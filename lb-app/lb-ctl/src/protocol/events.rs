@@ -219,7 +219,7 @@ kinds! {
     PortStarted "port-started" Info,
     /// An operator stopped a port.
     PortStopped "port-stopped" Info,
-    /// The director became active or went on standby.
+    /// The director became active or went on standby, as a whole or for a VIP.
     RoleChanged "role-changed" Info,
     /// The director withdraws its VIPs, then stops.
     DirectorDraining "director-draining" Info,

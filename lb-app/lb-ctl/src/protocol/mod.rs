@@ -14,6 +14,7 @@ pub mod explain;
 pub mod forward;
 pub mod framing;
 pub mod health;
+pub mod host;
 pub mod interfaces;
 pub mod keys;
 pub mod local_addresses;
@@ -107,6 +108,8 @@ pub enum Request {
     Interfaces(interfaces::Request),
     /// Attached networks and static routes.
     Routes(routes::Request),
+    /// Host sides of ports, and the addresses that the director answers for.
+    Host(host::Request),
     /// Local addresses of FullNAT.
     LocalAddresses(local_addresses::Request),
     /// Which servers clients stay with.
@@ -167,6 +170,8 @@ pub enum Reply {
     LocalAddresses(local_addresses::LocalAddresses),
     /// Clients that are remembered.
     Persistence(persistence::Clients),
+    /// Host sides of ports, and the addresses that the director answers for.
+    Host(host::Host),
     /// What ports are.
     PortInfo(ports::Infos),
     /// What ports counted.

@@ -90,6 +90,7 @@ pub(super) fn announced(text: &mut String, announced: &Announced) {
 fn said_of_role(role: &str) -> String {
     let meaning = match role {
         "active" => "it answers for its VIPs",
+        "follow" => "it answers for VIPs that the kernel has on a host side (`show host`)",
         "standby" => "it says nothing for its VIPs (`set director role active` takes them)",
         _ => return format!("role {role}"),
     };

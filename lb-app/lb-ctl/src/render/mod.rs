@@ -6,6 +6,7 @@ mod director;
 mod events;
 mod forward;
 mod health;
+mod host;
 mod insides;
 mod network;
 mod persistence;
@@ -82,6 +83,7 @@ impl Renderer {
                 }
             }
             Reply::Neighbours(neighbours) => network::neighbours(&mut text, neighbours),
+            Reply::Host(host) => host::host(&mut text, host),
             Reply::LocalAddresses(list) => network::local_addresses(&mut text, list),
             Reply::Interfaces(list) => network::interfaces(&mut text, list),
             Reply::Persistence(list) => persistence::clients(&mut text, list),

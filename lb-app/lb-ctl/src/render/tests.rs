@@ -58,6 +58,18 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
             }})],
         ),
         (
+            "show host",
+            vec![json!({"host": {
+                "role": "follow",
+                "sides": [
+                    {"port": "wan", "interface": "lb-wan", "mac": "02:00:00:00:00:01",
+                     "virtual_macs": ["00:00:5e:00:01:33"], "link_up": true, "to_kernel": 120, "from_kernel": 98,
+                     "refused": 1, "lost": 0}],
+                "addresses": [
+                    {"address": "192.0.2.100", "active": true, "interface": "lb-wan", "mac": "00:00:5e:00:01:33"},
+                    {"address": "2001:db8::101", "active": false}]}})],
+        ),
+        (
             "show interfaces",
             vec![json!({"interfaces": {"interfaces": [
                 {

@@ -38,7 +38,9 @@ impl Facts {
     pub(super) fn judge(&self, snapshot: &Snapshot) -> Verdicts {
         let mut verdicts = Verdicts::new();
         for (_, service) in snapshot.configured() {
-            let why = self.of_director(snapshot).or_else(|| {
+            let is_elsewhere = snapshot.role == Role::Follow && !snapshot.answers_for(service.vip);
+            let elsewhere = is_elsewhere.then(|| "the kernel has it on no host side".to_owned());
+            let why = self.of_director(snapshot).or(elsewhere).or_else(|| {
                 self.of_service(snapshot, service).map(|why| format!("service {}: {why}", service.name))
             });
             for vip in service.reach().vips() {
@@ -55,9 +57,9 @@ impl Facts {
     fn of_director(&self, snapshot: &Snapshot) -> Option<String> {
         let why = match snapshot.role {
             Role::Standby => "the director is on standby",
-            Role::Active if !self.forwarding => "forwarding is stopped",
-            Role::Active if !self.alive => "a worker does not respond",
-            Role::Active => return None,
+            Role::Active | Role::Follow if !self.forwarding => "forwarding is stopped",
+            Role::Active | Role::Follow if !self.alive => "a worker does not respond",
+            Role::Active | Role::Follow => return None,
         };
         Some(why.to_owned())
     }

@@ -2,8 +2,8 @@
 
 use crate::config::Control;
 use lb_ctl::protocol::{
-    Request, capture, connections, director, events, forward, health, interfaces, local_addresses, memory,
-    neighbours, persistence, ports, routes, services, timeouts, trace, workers,
+    Request, capture, connections, director, events, forward, health, host, interfaces, local_addresses,
+    memory, neighbours, persistence, ports, routes, services, timeouts, trace, workers,
 };
 use std::fmt;
 
@@ -139,6 +139,7 @@ pub(super) fn needed(request: &Request) -> Role {
         Request::Events(events::Request::List { .. })
         | Request::Health(health::Request::List { .. })
         | Request::Neighbours(neighbours::Request::List)
+        | Request::Host(host::Request::List)
         | Request::LocalAddresses(local_addresses::Request::List)
         | Request::Interfaces(interfaces::Request::List)
         | Request::Workers(workers::Request::List)

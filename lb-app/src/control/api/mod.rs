@@ -15,6 +15,7 @@ mod events;
 mod explain;
 mod forward;
 mod health;
+mod host;
 mod interfaces;
 mod keys;
 mod local_addresses;
@@ -126,6 +127,7 @@ impl Api {
             Request::Connections(request) => connections::answer(running, request, who),
             Request::Neighbours(request) => Ok(network::neighbours(running, &request)),
             Request::Routes(request) => network::routes(running, &request, who),
+            Request::Host(request) => Ok(host::answer(running, &request)),
             Request::Interfaces(request) => Ok(interfaces::answer(running, &request)),
             Request::LocalAddresses(request) => Ok(local_addresses::answer(running, &request)),
             Request::Persistence(request) => persistence::answer(running, request, who),

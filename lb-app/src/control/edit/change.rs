@@ -5,6 +5,7 @@ use super::check::{Unsound, check};
 use crate::{
     config::Config,
     control::live::{
+        held::followed,
         running::{Current, Running},
         workers::WorkerView,
     },
@@ -99,7 +100,10 @@ impl Running {
     fn carry_out(&self, current: &Current, mut plan: Plan, config: Arc<Config>) -> Result<(), ChangeError> {
         check(&plan, &config.health, current.snapshot.room)?;
         let derived = self.health.derive(&mut plan, &config.health);
+        plan.held = followed(&plan, &self.held.lock());
         let snapshot = Arc::new(self.successor(current, &plan)?);
+        // Before anybody hears of them.
+        self.open_ports_to_virtual_macs(&snapshot);
         let generation = current.generation + 1;
         let next = Current { plan: Arc::new(plan), config, snapshot, generation };
         *self.current.write() = next.clone();
@@ -141,6 +145,7 @@ impl Running {
         let text = match role {
             Role::Active => "the director is active: it answers for its VIPs and announces them",
             Role::Standby => "the director is on standby: it says nothing for its VIPs",
+            Role::Follow => "the director follows the kernel: it answers for VIPs that are on a host side",
         };
         let happened = Happened::new(Kind::RoleChanged, text);
         self.journal.tell(who.map_or(happened.clone(), |who| happened.by(who)));

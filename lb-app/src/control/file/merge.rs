@@ -29,6 +29,7 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         verify_checksums,
         redirection_len: _,
         director,
+        held: _,
         host_ports: _,
     } = &file;
     Plan {
@@ -52,6 +53,7 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         tunnel_sources: last(&before.tunnel_sources, &running.tunnel_sources, tunnel_sources).clone(),
         verify_checksums: *last(&before.verify_checksums, &running.verify_checksums, verify_checksums),
         redirection_len: running.redirection_len,
+        held: running.held.clone(),
         host_ports: running.host_ports.clone(),
         director: merge_options(DirectorPlan::OPTIONS, &before.director, &running.director, director),
     }

@@ -6,15 +6,17 @@
 //! * [`interfaces`]: interfaces by name, and what each moved.
 //! * [`links`]: their links, which come up and go down.
 //! * [`locals`]: local addresses of FullNAT, and their ports.
+//! * [`held`]: VIPs that the kernel has there.
 //! * [`host_sides`]: frames between ports and the kernel, which sees what ports are by `netlink`.
 //! * [`drops`]: packets dropped above a rate.
 
 pub(crate) mod drops;
+pub(crate) mod held;
 pub(crate) mod host_sides;
 pub(crate) mod interfaces;
 pub(crate) mod links;
 pub(crate) mod locals;
-mod netlink;
+pub(crate) mod netlink;
 pub(crate) mod ports;
 pub(crate) mod running;
 pub(crate) mod workers;

@@ -1,72 +1,180 @@
-//! Addresses of the kernel's interfaces, by rtnetlink: two messages, which are 40 bytes each.
+//! The kernel's interfaces and their addresses, by rtnetlink.
 
 use ipnet::IpNet;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
+use lb_core::service::plan::Mac;
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
-use std::{io, net::IpAddr, os::fd::AsRawFd};
+use netlink_packet_route::{
+    AddressFamily as Family, RouteNetlinkMessage,
+    address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
+    link::{LinkAttribute, LinkFlags, LinkMessage},
+};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{
+        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, socket,
+    },
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::IpAddr,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+};
 
-/// `RTM_NEWADDR` and `RTM_DELADDR`.
-const NEW_ADDRESS: u16 = 20;
-const DELETE_ADDRESS: u16 = 21;
-/// `NLM_F_REQUEST | NLM_F_ACK`; `NLM_F_CREATE | NLM_F_REPLACE`.
-const REQUEST: u16 = 0x1 | 0x4;
-const REPLACE: u16 = 0x400 | 0x100;
-/// `IFA_ADDRESS` and `IFA_LOCAL`.
-const ADDRESS: u16 = 1;
-const LOCAL: u16 = 2;
-/// `NLMSG_ERROR`, which says 0 where all is well.
-const ERROR: u16 = 2;
+/// Bytes of one reading: the kernel fills at most 32 KiB of a dump at a time.
+const BUFFER: usize = 64 << 10;
+/// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` of linux/rtnetlink.h.
+const CHANGES: u32 = 0x1 | 0x10 | 0x100;
+
+/// An interface of the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Interface {
+    pub(crate) mac: Mac,
+    /// The interface that it is on, such as a macvlan's.
+    pub(crate) below: Option<u32>,
+    /// Its administrator wants it to be used, and so does the daemon whose protocol decides about that (`protodown`).
+    pub(crate) is_up: bool,
+    /// Those that are no other host's.
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+/// By number.
+pub(crate) type Interfaces = BTreeMap<u32, Interface>;
+
+/// All interfaces, as they are now.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn interfaces() -> io::Result<Interfaces> {
+    let mut interfaces = Interfaces::new();
+    for message in ask(RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP)? {
+        if let RouteNetlinkMessage::NewLink(link) = message {
+            interfaces.insert(link.header.index, interface(&link));
+        }
+    }
+    for message in ask(RouteNetlinkMessage::GetAddress(AddressMessage::default()), NLM_F_DUMP)? {
+        if let RouteNetlinkMessage::NewAddress(message) = message
+            && let Some(interface) = interfaces.get_mut(&message.header.index)
+        {
+            interface.addresses.extend(address(&message));
+        }
+    }
+    Ok(interfaces)
+}
+
+fn interface(link: &LinkMessage) -> Interface {
+    let mut interface =
+        Interface { is_up: link.header.flags.contains(LinkFlags::Up), ..Interface::default() };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::Address(bytes) => {
+                interface.mac = bytes.first_chunk().copied().map(Mac).unwrap_or_default();
+            }
+            LinkAttribute::Link(below) => interface.below = Some(*below),
+            // So FRR says which of its virtual routers are another's.
+            LinkAttribute::ProtoDown(is_down) => interface.is_up &= *is_down == 0,
+            _ => {}
+        }
+    }
+    interface
+}
+
+/// The address that is the interface's: of a link between two it is the local one. None if another host has it.
+fn address(message: &AddressMessage) -> Option<IpAddr> {
+    if message.header.flags.contains(AddressHeaderFlags::Dadfailed) {
+        return None;
+    }
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    local.or_else(|| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address) => Some(*address),
+            _ => None,
+        })
+    })
+}
 
 /// Gives an interface an address, or takes it away.
 ///
 /// # Errors
 /// The kernel's.
 pub(super) fn set_address(interface: u32, net: IpNet, present: bool) -> io::Result<()> {
+    let mut message = AddressMessage::default();
+    message.header.index = interface;
+    message.header.prefix_len = net.prefix_len();
+    message.header.family = if net.addr().is_ipv4() { Family::Inet } else { Family::Inet6 };
+    message.attributes = vec![AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())];
+    match present {
+        true => {
+            ask(RouteNetlinkMessage::NewAddress(message), NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE).map(drop)
+        }
+        false => ask(RouteNetlinkMessage::DelAddress(message), NLM_F_ACK).map(drop),
+    }
+}
+
+/// Notices of the kernel that a link or an address is different.
+#[derive(Debug)]
+pub(crate) struct Changes(OwnedFd);
+
+impl Changes {
+    /// From now on.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub(crate) fn watch() -> io::Result<Self> {
+        open(CHANGES).map(Changes)
+    }
+
+    /// Waits until there is one, at most for so long, and takes all there are. What they say is not read: those that found
+    /// no room are lost, so everything is looked at anew.
+    pub(crate) fn wait(&self, limit_ms: u16) {
+        let mut descriptors = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut descriptors, PollTimeout::from(limit_ms));
+        let mut buffer = [0; 4_096];
+        while !matches!(recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT), Err(Errno::EAGAIN)) {}
+    }
+}
+
+fn open(groups: u32) -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
-    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
-    let message = message(interface, net, present);
-    sendto(socket.as_raw_fd(), &message, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
-    let mut answer = [0; 4_096];
-    let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    let answer = &answer[..length];
-    let word = |at: usize| answer.get(at..at + 4).and_then(|word| word.first_chunk().copied());
-    let kind = answer.get(4..6).and_then(|kind| kind.first_chunk().copied()).map(u16::from_ne_bytes);
-    match (kind, word(16).map(i32::from_ne_bytes)) {
-        (Some(ERROR), Some(0)) => Ok(()),
-        (Some(ERROR), Some(code)) => Err(io::Error::from_raw_os_error(-code)),
-        _ => Err(io::ErrorKind::InvalidData.into()),
-    }
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
+    Ok(socket)
 }
 
-/// `nlmsghdr`, `ifaddrmsg`, and two attributes.
-fn message(interface: u32, net: IpNet, present: bool) -> Vec<u8> {
-    let (family, bytes) = match net.addr() {
-        IpAddr::V4(address) => (libc_family(false), address.octets().to_vec()),
-        IpAddr::V6(address) => (libc_family(true), address.octets().to_vec()),
-    };
-    let (kind, flags) = if present { (NEW_ADDRESS, REQUEST | REPLACE) } else { (DELETE_ADDRESS, REQUEST) };
-    let mut body = vec![family, net.prefix_len(), 0, 0];
-    body.extend(interface.to_ne_bytes());
-    for attribute in [LOCAL, ADDRESS] {
-        body.extend((4 + bytes.len() as u16).to_ne_bytes());
-        body.extend(attribute.to_ne_bytes());
-        body.extend(&bytes);
+/// Asks the kernel for something, and returns what it answers.
+fn ask(question: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+    let socket = open(0)?;
+    let mut message = NetlinkMessage::from(question);
+    message.header.flags = NLM_F_REQUEST | flags;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    sendto(socket.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    let (mut answers, mut buffer) = (Vec::new(), vec![0; BUFFER]);
+    loop {
+        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        let mut rest = &buffer[..length];
+        while !rest.is_empty() {
+            let unclear = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(unclear)?;
+            match message.payload {
+                NetlinkPayload::InnerMessage(answer) => answers.push(answer),
+                NetlinkPayload::Done(_) => return Ok(answers),
+                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(answers),
+                NetlinkPayload::Error(error) => return Err(error.to_io()),
+                _ => {}
+            }
+            // Each begins at a multiple of four bytes.
+            let length = (message.header.length as usize).next_multiple_of(4).max(4);
+            rest = rest.get(length..).unwrap_or_default();
+        }
     }
-    let mut message = Vec::new();
-    message.extend((16 + body.len() as u32).to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    message.extend(1_u32.to_ne_bytes());
-    message.extend(0_u32.to_ne_bytes());
-    message.extend(body);
-    message
-}
-
-/// `AF_INET` or `AF_INET6`.
-fn libc_family(is_v6: bool) -> u8 {
-    (if is_v6 { AddressFamily::Inet6 } else { AddressFamily::Inet }) as u8
 }
 
 #[cfg(test)]
@@ -74,14 +182,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_as_the_kernel_wants_them() {
+    fn interfaces_and_their_addresses_are_found() {
+        let interfaces = interfaces().expect("the kernel answers");
+        let of = |address: &str| {
+            let address = address.parse().unwrap();
+            interfaces.values().find(|interface| interface.addresses.contains(&address))
+        };
+        let loopback = of("127.0.0.1").expect("every host has it");
+        assert!(loopback.is_up && loopback.below.is_none(), "{loopback:?}");
         let net: IpNet = "192.0.2.1/24".parse().unwrap();
-        let message = message(7, net, true);
-        assert_eq!((message.len(), message[0], message[4]), (40, 40, 20));
-        assert_eq!(message[16..24], [2, 24, 0, 0, 7, 0, 0, 0]);
-        assert_eq!(message[24..32], [8, 0, 2, 0, 192, 0, 2, 1]);
-        assert_eq!(message[32..40], [8, 0, 1, 0, 192, 0, 2, 1]);
-        // The loopback interface has it already in no namespace.
         let missing = set_address(u32::MAX, net, true).expect_err("there is no such interface");
         assert!(missing.raw_os_error().is_some(), "{missing}");
     }

@@ -12,7 +12,11 @@ use crate::{
 use lb_core::{
     packet::PortId,
     sched::persistence::Persistence,
-    service::{load::LoadBoard, plan::Plan, snapshot::Snapshot},
+    service::{
+        load::LoadBoard,
+        plan::{HeldAddresses, Plan},
+        snapshot::Snapshot,
+    },
 };
 use lb_ctl::protocol::connections::Fill;
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -54,6 +58,8 @@ pub(crate) struct Running {
     pub(crate) sides: Arc<HostSides>,
     /// Host sides, with the ports whose they are.
     pub(crate) taps: Vec<(PortId, HostTap)>,
+    /// VIPs and local addresses that the kernel has on host sides.
+    pub(in crate::control) held: Mutex<HeldAddresses>,
     /// The lcore that controls.
     pub(crate) main_lcore: LcoreId,
     /// DPDK's memory is on huge pages.
@@ -92,6 +98,7 @@ impl Running {
             host,
             sides,
             taps,
+            held: Mutex::default(),
             main_lcore: eal.main_lcore(),
             huge_pages: eal.has_hugepages(),
             health,

@@ -1,11 +1,15 @@
-//! What the director is to its VIPs: the one that answers for them, or one that is ready to.
+//! What the director is to its VIPs: the one that answers for them, or one that is ready to. Under "follow" that is said for
+//! each of them, by who has them in the kernel.
 
 use crate::{
     named::named,
     option,
+    packet::PortId,
     service::option::{Kind, Opt},
+    wire::ethernet::Mac,
     words,
 };
+use std::{collections::BTreeMap, net::IpAddr};
 
 named! {
     /// What a director is to its VIPs.
@@ -14,10 +18,26 @@ named! {
         Active = "active",
         /// It polls ports, checks servers and forwards the connections that it has, and says nothing for VIPs.
         Standby = "standby",
+        /// It is active for VIPs that the kernel has on a host side, where a VRRP daemon puts them, and on standby for the
+        /// others.
+        Follow = "follow",
     }
 }
 
 words!(Role);
+
+/// Where the kernel has a VIP or a local address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The port on whose host side it is.
+    pub port: PortId,
+    /// The Ethernet address of the kernel's interface: the port's own, or that of a virtual router (RFC 5798 7.3). The
+    /// address is announced and answered with it.
+    pub mac: Mac,
+}
+
+/// Addresses that the kernel has on host sides.
+pub type HeldAddresses = BTreeMap<IpAddr, Held>;
 
 /// What is said of the director as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +59,8 @@ impl DirectorPlan {
         role,
         Kind::Word(Role::NAMES),
         "An `active` director answers ARP for VIPs, announces them and opens connections. One on `standby` says nothing for \
-         VIPs and goes on with the connections that it has; [docs/directors.md](../docs/directors.md)."
+         VIPs and goes on with the connections that it has. With `follow` it is active for VIPs that the kernel has on a \
+         `host` side, where keepalived or FRR put them, and on standby for the others; \
+         [docs/directors.md](../docs/directors.md)."
     )];
 }

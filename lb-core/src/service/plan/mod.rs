@@ -7,7 +7,7 @@ mod service;
 pub mod timeouts;
 mod tunnel;
 
-pub use director::{DirectorPlan, Role};
+pub use director::{DirectorPlan, Held, HeldAddresses, Role};
 pub use persistence::PersistencePlan;
 pub use server::{Admin, Health, ServerPlan, Standing};
 pub use service::{ServicePlan, port_flag};
@@ -188,6 +188,8 @@ pub struct Plan {
     pub redirection_len: u16,
     /// What the director is to its VIPs.
     pub director: DirectorPlan,
+    /// VIPs and local addresses that the kernel has on host sides now, which is nobody's wish. Of [`Role::Follow`] only.
+    pub held: HeldAddresses,
     /// Ports that have a host side: the director's own addresses there belong to the kernel.
     pub host_ports: Vec<PortId>,
 }
