@@ -153,6 +153,12 @@ drop_reasons! {
     RejectLimited = "reject-limited",
     /// A TCP segment of no connection that must not be answered, such as a stray reset.
     NoConnection = "no-connection",
+    /// Of a connection that a peer has told of, with a server or by a method that is not configured here; not answered, as
+    /// the configuration may be about to come.
+    PeerServerUnknown = "peer-server-unknown",
+    /// Of a connection that a peer has told of, whose local port is another worker's here, is taken, or has an address that
+    /// is not configured.
+    PeerLocalPort = "peer-local-port",
     /// The service has no server that takes new connections.
     NoServer = "no-server",
     /// The connection table is full, or what is left of it is kept for services with fewer connections, and no
@@ -221,6 +227,8 @@ pub struct WorkerCounters {
     pub client_addresses: Counter,
     /// ARP packets in which another host claimed one of the director's addresses.
     pub address_conflicts: Counter,
+    /// Connections taken over as a peer told of them.
+    pub peers_adopted: Counter,
     /// Connections created.
     pub created: Counter,
     /// Connections ended, for whatever reason.
@@ -263,6 +271,7 @@ impl Default for WorkerCounters {
             ports_exhausted: counter(),
             client_addresses: counter(),
             address_conflicts: counter(),
+            peers_adopted: counter(),
             created: counter(),
             ended: counter(),
             created_v6: counter(),

@@ -29,6 +29,7 @@ mod mix;
 mod named;
 pub mod neigh;
 pub mod packet;
+pub mod peers;
 pub mod sched;
 pub mod service;
 pub mod time;

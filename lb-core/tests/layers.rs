@@ -24,6 +24,7 @@ const LB_CORE: Layers = &[
     &["packet"],                     // what is asked of a packet buffer and of the world around a worker
     &["counters", "flow", "memory"], // finding a flow, without knowing what it is
     &["conn", "explanation"],        // what is remembered of a connection
+    &["peers"],                      // what directors tell one another of connections
     &["sched"],                      // which server
     &["service"],                    // what the operator configured
     &["neigh"],                      // where next
@@ -61,10 +62,10 @@ const LB_APP: Layers = &[
     &["control::live"],                            // what runs
     &["control::edit"],                            // edits of the plan
     &["control::file", "control::watch"],
-    &["control::announce"], // what routing daemons are told
-    &["control::plane"],    // all of these together
-    &["control::api"],      // what clients ask of it
-    &["control::clients"],  // the ways in which they come
+    &["control::announce", "control::sync"], // what routing daemons and peers are told
+    &["control::plane"],                     // all of these together
+    &["control::api"],                       // what clients ask of it
+    &["control::clients"],                   // the ways in which they come
     &["metrics", "report"],
     &["director"], // starting, serving, ending
     &["import"],   // reading other load balancers' configurations instead

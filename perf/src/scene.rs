@@ -94,6 +94,7 @@ impl Team {
             refusals_per_s: 0,
             board: Arc::new(LoadBoard::new(workers, snapshot.room.servers)),
             persistence: Arc::new(Persistence::new(1, 0)),
+            told: None,
         };
         Team { setup, director, snapshot }
     }

@@ -18,7 +18,7 @@ use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 /// Every command that reads, and words of its answer.
-const READERS: [(&str, &[&str]); 37] = [
+const READERS: [(&str, &[&str]); 38] = [
     ("show director", &["forwarding; 2 workers, 2 ports"]),
     ("show events", &["started", "forwards 1 services with 2 workers"]),
     ("-Ln", &["Prot LocalAddress:Port Scheduler Flags", "TCP  192.0.2.100:80 rr", "198.51.100.11:8080"]),
@@ -31,6 +31,7 @@ const READERS: [(&str, &[&str]); 37] = [
     ("show interfaces", &["wan on port wan: untagged, up, MAC ", "addresses 192.0.2.1/24"]),
     ("show local-addresses", &["no service has local addresses: they are for method fullnat"]),
     ("show persistence", &["RemoteAddress:Port", "0 of 0 clients, room for "]),
+    ("show sync", &["no peers: there are no `peers` in [sync]"]),
     ("show announced", &["nothing is announced: there is no `file` in [announce]"]),
     ("show health", &["RemoteAddress:Port", "quorum reached, weight 2 up", "tcp", "serves", "in "]),
     ("-Lnc", &["IPVS connection entries", "pro expire state", "TCP 1", "ESTABLISHED"]),

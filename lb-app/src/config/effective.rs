@@ -1,7 +1,7 @@
 //! The effective configuration: every default written out, as a file that means the same.
 
 use super::{
-    Announce, Config, Control, File,
+    Announce, Config, Control, File, Sync,
     health::{Hooks, ServiceHealth, inline_check, inline_pool},
     settings::Device,
 };
@@ -26,6 +26,11 @@ impl Display for Config {
             writeln!(f, "# {}: none", field.key)?;
         }
         write_options(f, "", Announce::OPTIONS, &self.announce)?;
+        writeln!(f, "\n[sync]")?;
+        for Opt { field, .. } in Sync::OPTIONS.iter().filter(|option| (option.get)(&self.sync).is_none()) {
+            writeln!(f, "# {}: none", field.key)?;
+        }
+        write_options(f, "", Sync::OPTIONS, &self.sync)?;
         writeln!(f, "\n[director]")?;
         write_options(f, "", DirectorPlan::OPTIONS, &self.plan.director)?;
         self.write_workers(f)?;

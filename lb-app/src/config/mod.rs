@@ -22,6 +22,7 @@ pub(crate) mod report;
 mod services;
 mod settings;
 pub(crate) mod source;
+mod sync;
 mod table;
 mod values;
 
@@ -32,6 +33,7 @@ pub(crate) use announce::{Announce, Format};
 pub(crate) use effective::vlan;
 pub(crate) use include::expand;
 pub(crate) use settings::{Control, Device, File, Idle, Metrics, Wanted};
+pub(crate) use sync::Sync;
 
 use addresses::Addresses;
 use health::Health;
@@ -96,6 +98,8 @@ pub(crate) struct Config {
     pub(crate) file: File,
     /// What routing daemons are told.
     pub(crate) announce: Announce,
+    /// The other directors.
+    pub(crate) sync: Sync,
 }
 
 /// What the host has, to check that the configuration fits.
@@ -136,7 +140,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
     let network = Network::new(&raw, &addresses, &problems);
     let timeouts = raw.timeouts;
     let (services, vips, health) = Services::new(&raw, &network, &addresses, &problems).plan();
-    let capacity = check_memory(&raw.workers, &services, limits, &problems);
+    let capacity = check_memory(&raw.workers, &services, raw.sync.bytes(), limits, &problems);
     let room = check_room(&raw.workers, servers_to_place(&services, &health), &problems);
     if let Some(report) = problems.report() {
         return Err(report);
@@ -184,6 +188,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         included: sources.included().map(Path::to_owned).collect(),
         file: raw.file,
         announce: raw.announce,
+        sync: raw.sync,
     })
 }
 
@@ -232,6 +237,7 @@ const CONNECTIONS_V6_IN_RESERVE: u32 = 65_536;
 fn check_memory(
     workers: &raw::Workers,
     services: &[ServicePlan],
+    sync: u64,
     limits: Limits,
     problems: &Problems,
 ) -> Capacity {
@@ -249,15 +255,17 @@ fn check_memory(
     let remembered = Persistence::bytes(workers.set.persistent_clients as usize) as u64;
     let needed = capacity.bytes().saturating_mul(workers_count).saturating_add(remembered);
     let beside = Capacity { v4: 0, ..capacity }.bytes() * workers_count + remembered;
-    let taken = footprint(services).bytes(limits.workers);
+    let schedulers = footprint(services).bytes(limits.workers);
+    let taken = schedulers.saturating_add(sync);
     if needed.saturating_add(taken) > limits.available_bytes {
         let default = workers.place.below("connections");
         let place = workers.said.place("connections").unwrap_or(&default);
         let (needed, available) = (mebibytes(needed), mebibytes(limits.available_bytes));
-        let schedulers = match taken >> 20 {
+        let takes = |what: &str, bytes: u64| match bytes >> 20 {
             0 => String::new(),
-            _ => format!(" and schedulers {}", mebibytes(taken)),
+            _ => format!(" and {what} {}", mebibytes(bytes)),
         };
+        let schedulers = takes("schedulers", schedulers) + &takes("sync", sync);
         let what = format!(
             "{connections} connections of IPv4 and {connections_v6} of IPv6 on each of {} workers need {needed} of memory, persistent clients included{schedulers}, \
              {available} is available",

@@ -9,6 +9,7 @@ use super::{
     report::{Complaint, Problems},
     settings::{self, Control, Metrics, Tunnel},
     source::INCLUDE,
+    sync::Sync,
     table::Table,
     values::{boolean, destination, ethernet_address, name, number, own_address, router, text, vlans},
 };
@@ -36,6 +37,7 @@ pub(super) struct Raw {
     pub(super) place: Place,
     pub(super) file: settings::File,
     pub(super) announce: Announce,
+    pub(super) sync: Sync,
     pub(super) director: DirectorPlan,
     /// Its role, if it was given.
     pub(super) role: Option<At<Role>>,
@@ -170,6 +172,7 @@ impl Raw {
         }
         let announce =
             file.table("announce").map_or_else(Announce::default, |table| read_announce(table, problems));
+        let sync = file.table("sync").map_or_else(Sync::default, |table| read_sync(table, problems));
         let mut director = DirectorPlan::default();
         let role = file.table("director").and_then(|mut table| {
             let said = read(&mut table, DirectorPlan::OPTIONS, &mut director);
@@ -196,6 +199,7 @@ impl Raw {
         Raw {
             file: itself,
             announce,
+            sync,
             director,
             role,
             workers,
@@ -227,6 +231,14 @@ impl Workers {
         let said = read(&mut table, settings::Workers::OPTIONS, &mut set);
         Workers { place: table.finish(), set, said }
     }
+}
+
+fn read_sync(mut table: Table, problems: &Problems) -> Sync {
+    let mut sync = Sync::default();
+    let said = read(&mut table, Sync::OPTIONS, &mut sync);
+    let place = table.finish();
+    sync.check(&place, &said, problems);
+    sync
 }
 
 fn read_announce(mut table: Table, problems: &Problems) -> Announce {

@@ -5,6 +5,7 @@
 //! * [`mod@file`]: the configuration file read again and written back; connections kept from run to run.
 //! * [`watch`]: explanations, traces and captures.
 //! * [`announce`]: which VIPs routing daemons are told of.
+//! * [`sync`]: what directors tell one another of connections.
 //! * [`plane`]: all of these together.
 //! * [`api`]: what clients ask, and what they are answered.
 //! * [`clients`]: the ways in which they come.
@@ -16,4 +17,5 @@ pub(crate) mod edit;
 pub(crate) mod file;
 pub(crate) mod live;
 pub(crate) mod plane;
+pub(crate) mod sync;
 pub(crate) mod watch;

@@ -8,6 +8,7 @@ use super::{
         watched::{LOOK, Looker, Watched},
     },
     live::{host_sides::Mover, running::Running},
+    sync::Known,
     watch::Watches,
 };
 use crate::health::Monitor;
@@ -37,12 +38,14 @@ pub(crate) struct ControlPlane {
     pub(crate) announcer: Announcer,
     /// Traces and captures.
     pub(crate) watches: Watches,
+    /// What is known of peers, if there are any.
+    pub(crate) peers: Option<Arc<Known>>,
     monitor: Mutex<Option<Arc<Monitor>>>,
     metrics: OnceLock<Metrics>,
 }
 
 impl ControlPlane {
-    pub(crate) fn new(running: Arc<Running>) -> Self {
+    pub(crate) fn new(running: Arc<Running>, peers: Option<Arc<Known>>) -> Self {
         ControlPlane {
             running,
             servers: Schedule::default(),
@@ -50,6 +53,7 @@ impl ControlPlane {
             watched: Watched::default(),
             announcer: Announcer::default(),
             watches: Watches::default(),
+            peers,
             monitor: Mutex::default(),
             metrics: OnceLock::new(),
         }

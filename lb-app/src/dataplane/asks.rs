@@ -12,6 +12,7 @@ use lb_core::{
     memory::MemoryPacket,
     neigh::entry::Neighbour,
     packet::PortId,
+    peers::exception::Exception,
     time::Instant,
     worker::exchange::{Exchange, Spent},
 };
@@ -19,6 +20,9 @@ use std::{ops::Range, sync::Arc};
 
 /// Connection entries that are looked at for one answer.
 pub(crate) const ENTRIES_PER_ANSWER: u32 = 4_096;
+
+/// The same, where a server is chosen for each.
+pub(crate) const EXCEPTIONS_PER_ANSWER: u32 = 1_024;
 
 /// Which connections are meant.
 pub(crate) type ConnectionMatch = Arc<dyn Fn(&ConnectionView) -> bool + Send + Sync>;
@@ -88,6 +92,32 @@ impl ListConnections {
             }
         }
         end
+    }
+}
+
+/// Connections that peers are to be told of.
+pub(crate) struct FindExceptions {
+    /// The first entry to look at.
+    pub(crate) from: u32,
+    /// Every connection that is old enough is one: see `Worker::exceptions`.
+    pub(crate) all: bool,
+    /// Where they go, with whether more is known of each than can be forged. Has room for all that there can be.
+    pub(crate) found: Vec<(Exception, bool)>,
+}
+
+impl Ask for FindExceptions {
+    /// They, and where to go on, unless that was all.
+    type Answer = (Vec<(Exception, bool)>, Option<u32>);
+
+    fn answer(mut self, now: Instant, wired: &mut WiredWorker) -> Self::Answer {
+        let start = self.from & !IPV6;
+        let end = start.saturating_add(EXCEPTIONS_PER_ANSWER);
+        let (worker, found) = (&wired.worker, |exception, proven| self.found.push((exception, proven)));
+        match self.from & IPV6 {
+            0 => worker.exceptions::<V4>(now, start..end, self.all, found),
+            _ => worker.exceptions::<V6>(now, start..end, self.all, found),
+        };
+        (self.found, next(wired, self.from & IPV6, end))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
         file::state_file::{self, Left},
         live::running::Running,
         plane::ControlPlane,
+        sync::Peers,
     },
     dataplane::{
         clock::Clock,
@@ -81,6 +82,10 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
     let mut config = config::load(command.options.conf(), Limits { workers: lcores.len(), available_bytes })?;
     ensure!(!config.devices.is_empty(), "the configuration has no port: add a [[ports]] table");
 
+    if config.sync.is_on() {
+        config.sync.seal().map_err(anyhow::Error::msg)?;
+        warn_of_open_key(&config);
+    }
     // One that ended without a word may have left something else.
     announce::clear(&config.announce).context("cannot write the file of [announce]")?;
     let socket = control_socket(&config, &eal)?;
@@ -159,6 +164,7 @@ fn launch(
     if let Some(left) = &left {
         clients::restore(&persistence, &snapshot, &left.clients, clock.now());
     }
+    let peers = Peers::new(&config.sync, secret, clock.now()).map_err(anyhow::Error::msg)?;
     let (notices, notice_board) = bounded(NOTICES);
     let (host, outgoing) = Host::new(lcores.len(), shutdown.clone());
     let side_of = |port: PortId| {
@@ -177,6 +183,7 @@ fn launch(
             refusals_per_s: REFUSALS_PER_S,
             board: board.clone(),
             persistence: persistence.clone(),
+            told: peers.as_ref().map(Peers::told),
         },
         snapshot: snapshot.clone(),
         pool: ports.pool.clone(),
@@ -202,10 +209,13 @@ fn launch(
     telemetry::register(&running);
     // Before there are programs that could inherit anything.
     dpdk::spawn::close_on_exec();
-    let plane = Arc::new(ControlPlane::new(running));
+    let plane = Arc::new(ControlPlane::new(running, peers.as_ref().map(Peers::known)));
     plane.start_checks()?;
     plane.move_frames().context("cannot start the thread of host sides")?;
     plane.follow_kernel().context("cannot start the thread that looks at host sides")?;
+    if let Some(peers) = peers {
+        peers.start(&plane.running).context("cannot start the thread that talks to peers")?;
+    }
     plane.announce().context("cannot start the thread that announces VIPs")?;
     plane.watch_file().context("cannot start the thread that watches the configuration file")?;
     let dump = dpdk::Dump::offer(&eal).unwrap_or_else(|error| {
@@ -282,6 +292,14 @@ pub(crate) fn withdraw(command: &CommandLine) -> Result<()> {
     Ok(())
 }
 
+/// Whoever can read the key can tell directors where to send connections.
+fn warn_of_open_key(config: &Config) {
+    if config.sync.key_is_open() {
+        let path = config.sync.key_file.as_deref().unwrap_or_default();
+        warn!("sync: everybody on this host can read {path}; `chmod 600 {path}`");
+    }
+}
+
 /// Validates the configuration and prints what it means.
 ///
 /// # Errors
@@ -292,6 +310,10 @@ pub(crate) fn check(command: &CommandLine) -> Result<()> {
     Snapshot::with_room(&config.plan, config.room)
         .context("the configuration is valid but cannot be applied")?;
     say(config.to_string());
+    if config.sync.is_on() {
+        config.sync.seal().map_err(anyhow::Error::msg)?;
+        warn_of_open_key(&config);
+    }
     for caution in cautions(&config.health, &config.plan) {
         warn!("{caution}");
     }

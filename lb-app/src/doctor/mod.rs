@@ -60,6 +60,7 @@ fn examine(command: &CommandLine) -> Vec<Finding> {
                 };
                 findings.extend(role.map(|text| Finding::ok("role", text)));
                 findings.extend(announce(&config));
+                findings.extend(sync(&config));
                 findings.extend(host_sides(&config, root));
                 patient.config = Some(config);
             }
@@ -111,6 +112,23 @@ fn announce(config: &config::Config) -> Option<Finding> {
             let text = format!("the folder of the file of [announce] does not exist: {}", folder.display());
             Finding::wrong("announce", text, format!("mkdir -p {}", folder.display()))
         }
+    })
+}
+
+/// Whether the key that peers have can be used.
+fn sync(config: &config::Config) -> Option<Finding> {
+    let (sync, path) = (&config.sync, config.sync.key_file.as_deref().unwrap_or_default());
+    if !sync.is_on() {
+        return None;
+    }
+    Some(match sync.seal() {
+        Err(why) => Finding::wrong("sync", why, format!("ls -l {path}")),
+        Ok(_) if sync.key_is_open() => Finding::wrong(
+            "sync",
+            format!("everybody on this host can read {path}"),
+            format!("chmod 600 {path}"),
+        ),
+        Ok(_) => Finding::ok("sync", format!("{} peers, the key is in {path}", sync.peers.len())),
     })
 }
 

@@ -42,6 +42,6 @@ pub(super) fn log(happened: &Happened) {
         ReloadPending ReloadConfirmed ReloadRolledBack RollbackFailed Saved ConnectionsEnded AddressConflict
         NeighbourLost NeighbourFound LinkUp LinkDown LinkGone RoleChanged DirectorDraining VipAnnounced VipWithdrawn PortStarted PortStopped ForwardingStarted
         ForwardingStopped WorkerStuck WorkerRecovered WorkerExited DropsBegan DropsEnded MetricsUnavailable
-        MetricsServed Forbidden
+        MetricsServed Forbidden PeerHeard PeerSilent PeerRefused PeersDiffer PeersAgree SyncUnavailable SyncFull SyncRoom
     );
 }

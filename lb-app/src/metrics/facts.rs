@@ -2,10 +2,11 @@
 
 use super::{
     names::Names,
+    peers,
     text::{Family, Format, Kind, Writer, labels},
 };
 use crate::{
-    control::file::watched::Told,
+    control::{file::watched::Told, sync},
     health::report::{Report, ServerState},
 };
 use lb_core::{counters::DropReason, service::plan::Role};
@@ -91,6 +92,8 @@ pub(crate) struct Facts {
     /// VIPs, and whether they are announced.
     pub(crate) announced: Vec<(String, bool)>,
     pub(crate) tables: [Fill; 2],
+    /// What is known of peers, and connections taken over as they told.
+    pub(crate) sync: (sync::Facts, u64),
     /// Local addresses, ports in use and ports towards all servers.
     pub(crate) local_addresses: Vec<(String, u64, u64)>,
     /// Clients that are remembered, that there is room for, and connections that were not remembered: for want of room, and
@@ -202,6 +205,7 @@ impl Facts {
         self.write_ports(&mut writer);
         self.write_interfaces(&mut writer);
         self.write_host_sides(&mut writer);
+        peers::write(&self.sync.0, self.sync.1, &mut writer);
         self.write_health(&mut writer);
         self.write_services(&mut writer);
         self.write_servers(&mut writer);

@@ -93,6 +93,10 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
             .map(|usage| (usage.address.to_string(), usage.used, usage.capacity))
             .collect(),
         persistence: persistence(running),
+        sync: (
+            plane.peers.as_ref().map(|known| known.facts()).unwrap_or_default(),
+            running.workers.iter().map(|worker| worker.counters.peers_adopted.get()).sum(),
+        ),
         changes: current.generation,
         reloads: plane.reloads.counts(),
         events: running.journal.counts(),

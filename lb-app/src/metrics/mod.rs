@@ -10,6 +10,7 @@ mod console;
 mod facts;
 pub(crate) mod gather;
 mod names;
+mod peers;
 mod seats;
 mod serve;
 mod text;

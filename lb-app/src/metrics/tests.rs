@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::health::Pool,
-    control::file::watched::Told,
+    control::{file::watched::Told, sync},
     health::{
         Role,
         report::{Admission, Progress, Report, ServerReport, ServerState, ServiceReport},
@@ -17,6 +17,7 @@ use crate::{
 };
 use lb_core::{
     counters::DropReason,
+    peers::{machine::PeerFacts, session::Counts},
     service::{
         key::{Protocol, ServiceKey},
         plan::{Method, Plan, ServerPlan, ServicePlan},
@@ -30,6 +31,22 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
+
+/// With one peer.
+fn peers() -> sync::Facts {
+    let peer = PeerFacts {
+        address: "10.0.0.12:4789".parse().unwrap(),
+        is_up: true,
+        heard: None,
+        is_whole: true,
+        held: 5,
+        missing: 0,
+        unacknowledged: 2,
+        same_tables: Some(true),
+        counts: Counts { sent: [10, 1_000], wrong_key: 1, ..Counts::default() },
+    };
+    sync::Facts { peers: vec![peer], own: [7, 0], held: 5, capacity: 131_072, ..sync::Facts::default() }
+}
 
 /// A director with that many services, and servers for each.
 fn facts(services: usize, servers: usize) -> Facts {
@@ -47,6 +64,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         active: vec![("192.0.2.100".to_owned(), true)],
         interfaces: vec![("clients".to_owned(), "wan".to_owned(), [4, 3, 2, 1])],
         announced: vec![("192.0.2.100".to_owned(), true)],
+        sync: (peers(), 3),
         local_addresses: vec![("198.51.100.20".to_owned(), 12, 129_024)],
         watched: Some(Told { sha256: Some("0".repeat(64)), refused: None }),
         events: Journal::new().counts(),

@@ -58,7 +58,7 @@ pub enum Course<F: Family = V4> {
     /// It opens a connection with the server that the scheduler chooses; then [`Known::opening`](super::known::Known::opening) decides.
     Open(Open),
     /// A server's packet takes over a connection whose beginning was not seen; then [`Known::opening`](super::known::Known::opening) decides.
-    Adopt(ServerId),
+    Adopt(Adopt),
 }
 
 /// What is done with a packet, when nothing has to be done before.
@@ -152,6 +152,8 @@ pub enum Ended {
     Orphaned,
     /// The client opens a connection where this one was closing.
     Reopened,
+    /// Nothing came of it here, and a peer has told of another one of the same client.
+    Elsewhere,
 }
 
 /// What becomes of the packet by which a connection ends.
@@ -172,6 +174,26 @@ pub struct Open {
     pub unserved: Unserved,
     /// The connection began elsewhere, and is taken over.
     pub adopts: bool,
+    /// With which server, as a peer tells; the scheduler is not asked then.
+    pub told: Option<Told>,
+}
+
+/// A connection that a peer has told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Its server.
+    pub server: ServerId,
+    /// The peer, by its place in the list.
+    pub peer: u8,
+}
+
+/// A server's packet takes a connection over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopt {
+    /// The server.
+    pub server: ServerId,
+    /// The peer that tells of the connection, by its place in the list; `None` if the service adopts whatever comes.
+    pub peer: Option<u8>,
 }
 
 impl<F: Family> From<Act<F>> for Decision<F> {

@@ -1,7 +1,7 @@
 //! A packet of TCP or UDP: of a connection that is known, or of none.
 
 use super::{
-    About, Act, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then,
+    About, Act, Adopt, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then,
     classify::Parsed,
     known::{Forwarded, Known},
 };
@@ -73,6 +73,9 @@ impl Known {
         } else if self.begins_anew(parsed, connection, hit.direction()) {
             let (connection, why) = (hit.connection(), Ended::Reopened);
             Course::End(End { connection, why, then: Then::Anew })
+        } else if self.is_elsewhere(parsed, connection, hit.direction()) {
+            let (connection, why) = (hit.connection(), Ended::Elsewhere);
+            Course::End(End { connection, why, then: Then::Anew })
         } else if self.is_on_wrong_port(packet.port(), hit.direction())
             && !connection.state.is_steady(parsed.meaning)
         {
@@ -106,6 +109,21 @@ impl Known {
             && (connection.gives_way()
                 || connection.state == State::SynSent
                     && self.snapshot.servers[connection.server].plan.health == Health::Inhibited)
+    }
+
+    /// Whether a client goes on with a connection that a peer has told of, where its SYN came here once and the server's
+    /// answer never did: a router had sent it here before it sent it there.
+    fn is_elsewhere<F: Forwarded>(
+        &self,
+        parsed: &Parsed<F>,
+        connection: &Connection<F>,
+        direction: Direction,
+    ) -> bool {
+        connection.state == State::SynSent
+            && direction == Direction::In
+            && connection.sees_replies()
+            && continues(parsed.tcp_flags)
+            && self.told::<F>(&parsed.key.key()).is_some()
     }
 
     /// A packet of a connection which cannot go on: its server is gone, its time to live has expired, or it is too
@@ -203,8 +221,15 @@ impl Known {
             about: About::Reply(owner),
             course: self
                 .elsewhere(owner, HandOver::Reply, origin)
-                .unwrap_or_else(|| self.stray(now, parsed).into()),
+                .unwrap_or_else(|| self.to_local_port(now, parsed)),
         }
+    }
+
+    /// A packet to a local port of this worker's.
+    fn to_local_port<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Course<F> {
+        let told = self.goes_on(parsed).then(|| self.take_told_reply(now, parsed)).flatten();
+        told.filter(|_| self.snapshot.answers_for(F::ip(parsed.key.key().destination)))
+            .unwrap_or_else(|| self.stray(now, parsed).into())
     }
 
     /// The packet goes to its owner, if that is another worker.
@@ -230,8 +255,13 @@ impl Known {
             Protocol::Udp => true,
         };
         let adopts = !begins && continues(parsed.tcp_flags) && self.snapshot.services[service].adopt;
+        if self.goes_on(parsed)
+            && let Some(course) = self.take_told(now, parsed, (service, unserved))
+        {
+            return course;
+        }
         if begins || adopts {
-            Course::Open(Open { service, unserved, adopts })
+            Course::Open(Open { service, unserved, adopts, told: None })
         } else {
             self.stray(now, parsed).into()
         }
@@ -243,8 +273,13 @@ impl Known {
         if !self.answers_for_server(parsed) {
             return Act::Drop(DropReason::Standby).into();
         }
+        if self.goes_on(parsed)
+            && let Some(course) = self.take_told_reply(now, parsed)
+        {
+            return course;
+        }
         match self.adopted(parsed) {
-            Some(server) => Course::Adopt(server),
+            Some(server) => Course::Adopt(Adopt { server, peer: None }),
             None => self.stray(now, parsed).into(),
         }
     }
@@ -256,6 +291,12 @@ impl Known {
         let server = || self.snapshot.sole_nat_server::<F>(key.protocol, key.source, key.source_port);
         self.snapshot.answers_for_all
             || server().is_some_and(|server| self.snapshot.answers_for(self.snapshot.service_of(server).vip))
+    }
+
+    /// Whether peers may have told of a packet's connection, and there are any.
+    #[inline]
+    fn goes_on<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
+        self.team.told.is_some() && (parsed.key.protocol == Protocol::Udp || continues(parsed.tcp_flags))
     }
 
     /// The server whose connection is adopted by its packet, if its service adopts any and the client is not with

@@ -21,6 +21,7 @@ use crate::{
     limits::MAX_PORTS,
     neigh::table::Neighbours,
     packet::{Packet, PortId, WorkerId},
+    peers::told::Told,
     sched::{
         load::{LoadBoard, Loads},
         persistence::Persistence,
@@ -48,6 +49,8 @@ pub struct Team {
     pub board: Arc<LoadBoard>,
     /// Which servers clients stay with.
     pub persistence: Arc<Persistence>,
+    /// What peers have told of their connections, if there are peers.
+    pub told: Option<Arc<Told>>,
 }
 
 /// A family's connections, servers and neighbours.

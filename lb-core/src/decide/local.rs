@@ -8,12 +8,13 @@
 use super::known::{Forwarded, Known};
 use crate::{
     conn::connections::Vacancy,
-    family::Family,
+    family::{Family, V4, V6},
     flow::{key::Key, local_port::PortTurn, table::Place},
     ids::{ConnectionId, ServerId},
     limits::{FIRST_LOCAL_PORT, PORT_TRIES},
     sched::load::Load,
 };
+use std::net::{IpAddr, SocketAddr};
 
 /// Ports that are tried where connections take nearly all of them: then a search is seldom worth its time, and many may be
 /// made.
@@ -30,6 +31,39 @@ pub(super) struct LocalPlace<F: Family> {
 }
 
 impl Known {
+    /// Whether replies to a local endpoint come to this worker.
+    pub(super) fn has_local(&self, local: SocketAddr) -> bool {
+        let (address, port) = (local.ip(), local.port());
+        let is_held = match address {
+            IpAddr::V4(address) => self.snapshot.local_address::<V4>(address.to_bits()).is_some(),
+            IpAddr::V6(address) => self.snapshot.local_address::<V6>(address.to_bits()).is_some(),
+        };
+        let words = match address {
+            IpAddr::V4(address) => V4::words(address.to_bits()),
+            IpAddr::V6(address) => V6::words(address.to_bits()),
+        };
+        is_held && port >= FIRST_LOCAL_PORT && self.ports.owner(words, port) == self.id
+    }
+
+    /// The place of a connection that a peer has told of, if its local port is free here but for one that is about to end.
+    #[cold]
+    pub(super) fn told_place<F: Forwarded>(
+        &self,
+        (key, forward): (&Key<F>, Place),
+        server: ServerId,
+        ending: Option<ConnectionId>,
+    ) -> Option<LocalPlace<F>> {
+        let local = self.told(key)?.exception.local.filter(|local| self.has_local(*local))?;
+        let (address, port) = (F::of(local.ip())?, local.port());
+        let plan = &self.snapshot.servers[server].plan;
+        let reply =
+            key.answered_by(F::of(plan.address).unwrap_or_default(), plan.port_for(key.destination_port));
+        let reply = Key { destination: address, destination_port: port, ..reply };
+        let vacancy = F::connections(self).vacancy(forward, Some(&reply));
+        let is_free = vacancy.taken.is_none_or(|taken| Some(taken) == ending);
+        is_free.then_some(LocalPlace { local: (address, port), vacancy })
+    }
+
     /// A local address and port that no connection with the server has, but for one that is about to end. `forward` is the
     /// place of the client's packets in the table. `None` if none was found.
     #[cold]
@@ -44,7 +78,9 @@ impl Known {
         let tries = if self.ports_are_nearly_taken(server) { TRIES_NEARLY_FULL } else { PORT_TRIES };
         self.local_replies(key, server, turn).take(tries).find_map(|reply| {
             let vacancy = F::connections(self).vacancy(forward, Some(&reply));
-            let is_free = vacancy.taken.is_none_or(|taken| Some(taken) == ending);
+            // A peer's connection that may yet come here has it towards the same server.
+            let is_free =
+                vacancy.taken.is_none_or(|taken| Some(taken) == ending) && self.told(&reply).is_none();
             is_free.then_some(LocalPlace { local: (reply.destination, reply.destination_port), vacancy })
         })
     }

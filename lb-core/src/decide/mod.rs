@@ -32,10 +32,11 @@ pub mod owner;
 mod parsed;
 pub mod refuse;
 pub mod room;
+mod told;
 
 pub use decision::{
-    About, Act, Answer, Basis, Claim, Conflict, Course, Decision, End, Ended, Fragment, Hear, Hold, Narrow,
-    Open, Origin, Owner, Pass, Refusal, Relay, Reply, Side, Then,
+    About, Act, Adopt, Answer, Basis, Claim, Conflict, Course, Decision, End, Ended, Fragment, Hear, Hold,
+    Narrow, Open, Origin, Owner, Pass, Refusal, Relay, Reply, Side, Then, Told,
 };
 
 use crate::{counters::DropReason, packet::Packet, time::Instant};

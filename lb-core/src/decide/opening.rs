@@ -16,7 +16,7 @@ use crate::{
     },
     counters::DropReason,
     family::{Family, V4},
-    flow::{key::Key, local_port::PortTurn},
+    flow::{key::Key, local_port::PortTurn, table::Place},
     forward::proxy,
     ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
     limits::MAX_NEIGHBOURS,
@@ -85,6 +85,8 @@ pub struct Opener<'a, P, F: Family = V4> {
     pub replaces: Option<ConnectionId>,
     /// Where the search for a local port begins, if it takes one.
     pub turn: PortTurn,
+    /// A peer has told of the connection, so it is with the chosen server or none, and has the local port that it has.
+    pub is_told: bool,
 }
 
 /// A packet that opens no connection with the server that the scheduler chose.
@@ -165,11 +167,15 @@ impl Known {
         chosen: ServerId,
     ) -> Result<Opening<F>, TurnedAway<F>> {
         let Opener { parsed, direction, .. } = *opener;
+        let dropped = |reason| TurnedAway { act: Act::Drop(reason), is_for_ports: false };
         let key = match direction {
             Direction::In => parsed.key.key(),
+            // It may have been forgotten in this moment.
+            Direction::Out if opener.is_told => {
+                self.told_key(parsed).ok_or_else(|| dropped(DropReason::PeerServerUnknown))?
+            }
             Direction::Out => self.request_key(&parsed.key.key(), chosen),
         };
-        let dropped = |reason| TurnedAway { act: Act::Drop(reason), is_for_ports: false };
         let method = self.snapshot.service_of(chosen).method;
         let client = self.client_hop::<F>(key.source, method).map_err(dropped)?;
         let turned_away = |reason| TurnedAway {
@@ -178,8 +184,12 @@ impl Known {
         };
         let (mut server, mut replaces, mut local) = (chosen, None, None);
         let vacancy = if method.hides_clients() {
-            let free = self.local_place((&key, parsed.place), chosen, opener.turn, opener.replaces);
-            let free = free.ok_or_else(|| turned_away(DropReason::PortsExhausted))?;
+            let free = match opener.is_told {
+                false => self.local_place((&key, parsed.place), chosen, opener.turn, opener.replaces),
+                true => self.told_place((&key, self.forward_place(opener, &key)), chosen, opener.replaces),
+            };
+            let none = if opener.is_told { DropReason::PeerLocalPort } else { DropReason::PortsExhausted };
+            let free = free.ok_or_else(|| turned_away(none))?;
             local = Some(free.local);
             free.vacancy
         } else {
@@ -244,7 +254,8 @@ impl Known {
                 replaces => Some((server, vacancy, replaces)),
             }
         };
-        look_at(chosen).or_else(|| self.others(chosen).take(TRIES).find_map(look_at))
+        let others = if opener.is_told { 0 } else { TRIES };
+        look_at(chosen).or_else(|| self.others(chosen).take(others).find_map(look_at))
     }
 
     /// The other servers of a server's service that take new connections, in turn from it on.
@@ -264,11 +275,16 @@ impl Known {
         server: ServerId,
         method: Method,
     ) -> Vacancy {
-        let forward = match opener.direction {
+        let forward = self.forward_place(opener, key);
+        F::connections(self).vacancy(forward, self.reply_key(key, server, method).as_ref())
+    }
+
+    /// The place of the client's packets.
+    fn forward_place<F: Forwarded>(&self, opener: &Opener<'_, impl Packet, F>, key: &Key<F>) -> Place {
+        match opener.direction {
             Direction::In => opener.parsed.place,
             Direction::Out => F::connections(self).place(key.packed()),
-        };
-        F::connections(self).vacancy(forward, self.reply_key(key, server, method).as_ref())
+        }
     }
 
     /// The key of a server's packets to a client, if that is whom it answers and they pass here.

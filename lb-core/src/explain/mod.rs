@@ -13,7 +13,7 @@ mod words;
 use crate::{
     conn::entry::Direction,
     counters::DropReason,
-    decide::{Act, Course, Origin, classify::Parsed, known::Forwarded},
+    decide::{Act, Adopt, Course, Origin, classify::Parsed, known::Forwarded},
     explanation::{Explanation, Outcome, Stage, Step},
     family::{V4, V6},
     ids::{ServerId, ServiceId},
@@ -143,8 +143,9 @@ impl<F: Forwarded> Story<F> {
                     decision = noted.unwrap_or_else(|| Act::Drop(DropReason::BadFragment).into());
                 }
                 Course::Open(open) => return self.rehearse_open(worker, open, replaces),
-                Course::Adopt(server) => {
-                    return self.rehearse_opening(worker, (Direction::Out, server), None);
+                Course::Adopt(Adopt { server, peer }) => {
+                    let is_told = peer.is_some();
+                    return self.rehearse_opening(worker, (Direction::Out, server), is_told, None);
                 }
                 Course::End(end) => {
                     replaces = Some(end.connection);

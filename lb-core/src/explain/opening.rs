@@ -49,6 +49,9 @@ impl<F: Forwarded> Story<F> {
         open: Open,
         replaces: Option<ConnectionId>,
     ) {
+        if let Some(told) = open.told {
+            return self.rehearse_opening(worker, (Direction::In, told.server), true, replaces);
+        }
         let (known, service) = (&worker.known, open.service);
         let board = loads_without::<F>(known, service, replaces);
         let loads = board.view(WorkerId(0));
@@ -61,7 +64,7 @@ impl<F: Forwarded> Story<F> {
         let chosen = stays.or_else(|| known.choose(&self.parsed, service, &mut turn, &loads));
         self.tell_choice(known, service, chosen, &loads);
         match chosen {
-            Some(server) => self.rehearse_opening(worker, (Direction::In, server), replaces),
+            Some(server) => self.rehearse_opening(worker, (Direction::In, server), false, replaces),
             None => {
                 let act = known.refuse(self.now, &self.parsed, open.unserved, DropReason::NoServer);
                 self.tell(worker, &act.into());
@@ -74,11 +77,19 @@ impl<F: Forwarded> Story<F> {
         &mut self,
         worker: &Worker<P>,
         (direction, server): (Direction, ServerId),
+        is_told: bool,
         replaces: Option<ConnectionId>,
     ) {
         let (parsed, turn) = (self.parsed, worker.known.port_turn);
-        let opener =
-            Opener { now: self.now, packet: &self.packet, parsed: &parsed, direction, replaces, turn };
+        let opener = Opener {
+            now: self.now,
+            packet: &self.packet,
+            parsed: &parsed,
+            direction,
+            replaces,
+            turn,
+            is_told,
+        };
         match worker.known.opening(&opener, server) {
             Ok(opening) => self.tell_opening(worker, &opening),
             Err(TurnedAway { act, .. }) => self.tell(worker, &act.into()),

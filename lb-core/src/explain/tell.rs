@@ -14,7 +14,8 @@ use crate::{
     },
     counters::DropReason,
     decide::{
-        About, Act, Answer, Basis, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Relay,
+        About, Act, Adopt, Answer, Basis, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Relay,
+        Told,
         classify::Kind,
         fragment::Note,
         known::{Forwarded, Known},
@@ -57,12 +58,18 @@ impl<F: Forwarded> Story<F> {
                 }
             }
             Course::Open(open) => {
-                let text = if open.adopts { ADOPTED } else { "none: it opens one" };
+                let text = match open.told {
+                    Some(told) => told_by(&worker.known, told),
+                    None if open.adopts => ADOPTED.to_owned(),
+                    None => "none: it opens one".to_owned(),
+                };
+                self.server = open.told.map(|told| told.server);
                 self.say(Stage::Connection, text);
             }
-            Course::Adopt(server) => {
+            Course::Adopt(Adopt { server, peer }) => {
                 self.concern(&worker.known, server);
-                self.say(Stage::Connection, ADOPTED);
+                let told = peer.map(|peer| told_by(&worker.known, Told { server, peer }));
+                self.say(Stage::Connection, told.unwrap_or_else(|| ADOPTED.to_owned()));
             }
             Course::End(end) => {
                 // The connection was this worker's, so the next one of the flow is.
@@ -71,6 +78,9 @@ impl<F: Forwarded> Story<F> {
                     Stage::Connection,
                     match end.why {
                         Ended::Orphaned => "its server is removed, disabled or down, so it ends",
+                        Ended::Elsewhere => {
+                            "its server has never answered here, and a peer has told of the connection: that one goes on"
+                        }
                         Ended::Reopened => {
                             "a SYN on a connection that is over: that one is removed, and a new one opened"
                         }
@@ -82,6 +92,14 @@ impl<F: Forwarded> Story<F> {
 }
 
 const ADOPTED: &str = "none: the service adopts it, opened through another director";
+
+/// A connection that a peer has told of.
+fn told_by(known: &Known, told: Told) -> String {
+    let server = known.snapshot.servers[told.server].plan.endpoint();
+    let peer = known.team.told.as_ref().and_then(|table| table.peer(told.peer));
+    let peer = peer.map_or_else(String::new, |peer| format!(" {peer}"));
+    format!("none: opened through another director; adopted with server {server} as peer{peer} says")
+}
 
 impl<F: Forwarded> Story<F> {
     /// The service of the packet, and the owner of its flow.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cast::{count32, low16, low32},
-    mix::scale,
+    mix::{fold_multiply, scale},
 };
 
 /// Slots of a table for at most so many configured servers: primes, so that every step length visits all of them. The
@@ -30,6 +30,9 @@ pub(super) fn size(servers: usize) -> u32 {
     let fits = SIZES.iter().find(|(most, _)| servers <= *most);
     fits.map_or(0, |(_, slots)| *slots)
 }
+
+/// Odd, and mixes well.
+const DIGEST: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Which member has which slot. As it takes much memory, services with the same members share one.
 pub struct Table {
@@ -81,6 +84,15 @@ impl Table {
             Slots::Some(slots) => slots.get(slot).map(|&member| usize::from(member)),
             Slots::Many(slots) => slots.get(slot).map(|&member| member as usize),
         }
+    }
+
+    /// What it is made of and whose it is, as one number.
+    #[must_use]
+    pub fn digest(&self, name: &[u8]) -> u64 {
+        let members =
+            self.key.members.iter().map(|member| member.hash(Purpose::Offset) ^ u64::from(member.weight));
+        let sum = members.fold(u64::from(self.key.slots), |sum, member| fold_multiply(sum ^ member, DIGEST));
+        sum ^ hash(Purpose::Request, name)
     }
 
     /// Bytes that it takes.

@@ -110,6 +110,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// Whether its scheduler chooses by a hash, so that directors with the same servers choose the same.
+    #[must_use]
+    pub fn hashes(&self) -> bool {
+        self.scheduler.table().is_some()
+    }
+
     /// What it is known by.
     #[must_use]
     pub const fn key(&self) -> ServiceKey {

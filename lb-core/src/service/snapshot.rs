@@ -353,6 +353,18 @@ impl Snapshot {
         self.configured().map(|(_, service)| &*service.scheduler)
     }
 
+    /// What the lookup tables of hashing schedulers are made of, as one number: directors that have the same choose the
+    /// same servers. The order of services and servers does not count.
+    #[must_use]
+    pub fn tables_digest(&self) -> u64 {
+        let digest = |service: &Service| {
+            let table = service.scheduler.table()?;
+            let name = format!("{} {} {}", service.key(), service.scheduler_kind, service.hash_port);
+            Some(table.digest(name.as_bytes()))
+        };
+        self.configured().filter_map(|(_, service)| digest(service)).fold(0, |sum, one| sum ^ one)
+    }
+
     /// The service of a server, which must be one of this snapshot's.
     #[inline]
     #[must_use]

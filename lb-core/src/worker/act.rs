@@ -8,7 +8,7 @@ use crate::{
     conn::{connections::Hit, entry::Direction, state::State},
     counters::DropReason,
     decide::{
-        Act, Answer, Course, Decision, Ended, Narrow, Open, Origin, Pass, Refusal, Relay,
+        Act, Adopt, Answer, Course, Decision, Ended, Narrow, Open, Origin, Pass, Refusal, Relay,
         classify::{Kind, Parsed},
         known::{Forwarded, Known},
         opening::{Opener, TurnedAway},
@@ -48,6 +48,15 @@ pub(super) struct Begin {
     pub(super) hold: Option<Hold>,
     /// It ends with this packet, if it is a datagram. Only of methods whose replies do not pass here.
     pub(super) one_packet: bool,
+    /// A peer has told of it.
+    pub(super) is_told: bool,
+}
+
+impl Begin {
+    /// By a client's packet, remembered nowhere else. `is_told` says that a peer has told of it.
+    pub(super) const fn with(server: ServerId, turn: PortTurn, is_told: bool) -> Self {
+        Begin { direction: Direction::In, server, turn, hold: None, one_packet: false, is_told }
+    }
 }
 
 impl<P: Packet> Worker<P> {
@@ -86,11 +95,11 @@ impl<P: Packet> Worker<P> {
                 Course::Act(act) => self.act(now, packet, parsed, act, io),
                 Course::Fragment(fragment) => self.note(now, packet, parsed, fragment, io, witness),
                 Course::Open(open) => return self.open(now, packet, (parsed, number), open, io, witness),
-                Course::Adopt(server) => {
+                Course::Adopt(Adopt { server, peer }) => {
                     self.known.count_load(server, State::None, 1);
                     let turn = self.known.port_turn;
-                    let begin =
-                        Begin { direction: Direction::Out, server, turn, hold: None, one_packet: false };
+                    let is_told = peer.is_some();
+                    let begin = Begin { direction: Direction::Out, ..Begin::with(server, turn, is_told) };
                     self.begin(now, packet, parsed, begin, io, witness);
                 }
                 Course::End(end) => {
@@ -116,6 +125,12 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
         witness: &mut impl Witness<P, F>,
     ) -> Option<Pending<P>> {
+        if let Some(told) = open.told {
+            self.known.count_load(told.server, State::None, 1);
+            let begin = Begin::with(told.server, self.known.port_turn, true);
+            self.begin(now, packet, parsed, begin, io, witness);
+            return None;
+        }
         let turn = &mut self.turns[open.service];
         witness.chooses(&self.known, open.service, turn);
         let service = &self.known.snapshot.services[open.service];
@@ -145,7 +160,7 @@ impl<P: Packet> Worker<P> {
             F::connections(&self.known).prefetch_key(reply.packed());
             return Some(Pending { packet, number, server, turn, hold });
         }
-        let begin = Begin { direction: Direction::In, server, turn, hold, one_packet };
+        let begin = Begin { hold, one_packet, ..Begin::with(server, turn, false) };
         self.begin(now, packet, parsed, begin, io, witness);
         None
     }
@@ -156,14 +171,17 @@ impl<P: Packet> Worker<P> {
         now: Instant,
         packet: P,
         parsed: &Parsed<F>,
-        Begin { direction, server, turn, hold, one_packet }: Begin,
+        Begin { direction, server, turn, hold, one_packet, is_told }: Begin,
         io: &mut impl Io<Packet = P>,
         witness: &mut impl Witness<P, F>,
     ) {
-        let opener = Opener { now, packet: &packet, parsed, direction, replaces: None, turn };
+        let opener = Opener { now, packet: &packet, parsed, direction, replaces: None, turn, is_told };
         let act = match self.known.opening(&opener, server) {
             Ok(opening) => {
                 witness.opens(self, &opening);
+                if is_told {
+                    self.books.counters.peers_adopted.bump();
+                }
                 match self.remember(now, &opening, server) {
                     Ok((hit, neighbour)) => {
                         if let Some(hold) = hold {

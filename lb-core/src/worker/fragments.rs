@@ -8,10 +8,7 @@ use super::{
 };
 use crate::{
     cast::small,
-    conn::{
-        datagram::{Datagrams, FIRST_WITHIN, Ports, Verdict},
-        entry::Direction,
-    },
+    conn::datagram::{Datagrams, FIRST_WITHIN, Ports, Verdict},
     counters::DropReason,
     decide::{Fragment, Hold, Side, classify::Parsed, fragment::Note, known::Forwarded},
     family::{V4, V6},
@@ -72,7 +69,7 @@ impl<P: Packet> Worker<P> {
         witness: &mut impl Witness<P, F>,
     ) {
         if let Some(Pending { packet, server, turn, hold, .. }) = pending {
-            let begin = Begin { direction: Direction::In, server, turn, hold, one_packet: false };
+            let begin = Begin { hold, ..Begin::with(server, turn, false) };
             self.begin(now, packet, parsed, begin, io, witness);
         }
     }

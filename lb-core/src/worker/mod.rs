@@ -13,6 +13,7 @@ mod act;
 mod announce;
 pub mod burst;
 mod chores;
+pub mod exceptions;
 pub mod exchange;
 mod fragments;
 mod held;

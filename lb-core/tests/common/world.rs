@@ -18,6 +18,7 @@ use lb_core::{
     limits::MAX_BURST,
     memory::{MemoryIo, MemoryPacket},
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
+    peers::told::Told,
     sched::{
         load::{Load, LoadBoard},
         persistence::Persistence,
@@ -134,7 +135,15 @@ impl World {
 
     /// The same with other numbers.
     pub fn with(plan: &Plan, setup: Setup) -> World {
-        let mut world = World::silent(plan, setup);
+        World::awake(World::silent(plan, setup))
+    }
+
+    /// The same with what peers have told.
+    pub fn told(plan: &Plan, setup: Setup, told: Arc<Told>) -> World {
+        World::awake(World::with_peers(plan, setup, Some(told)))
+    }
+
+    fn awake(mut world: World) -> World {
         world.stations = stations();
         world.pass(3_000);
         world
@@ -142,6 +151,11 @@ impl World {
 
     /// At time zero, nothing done yet, and nobody answers ARP requests.
     pub fn silent(plan: &Plan, setup: Setup) -> World {
+        World::with_peers(plan, setup, None)
+    }
+
+    /// The same, with what peers have told.
+    pub fn with_peers(plan: &Plan, setup: Setup, told: Option<Arc<Told>>) -> World {
         let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
         let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
         let persistence = Arc::new(Persistence::new(setup.clients, 0x5eed));
@@ -153,6 +167,7 @@ impl World {
             refusals_per_s: setup.refusals_per_s,
             board: board.clone(),
             persistence: persistence.clone(),
+            told,
         };
         let worker = |id| Worker::new(WorkerId(id as u16), &team, snapshot.clone(), Instant::ZERO);
         World {

@@ -72,6 +72,7 @@ impl Director {
             refusals_per_s: 1_000,
             board: board.clone(),
             persistence: Arc::new(Persistence::new(64, 0x5eed)),
+            told: None,
         };
         let seat = |id| Seat {
             worker: Worker::new(WorkerId(id), &common, snapshot.clone(), Instant::from_millis(now)),

@@ -15,7 +15,7 @@ pub(crate) fn readers() -> Vec<&'static str> {
 }
 
 fn forms(usage: &str) -> &'static [&'static str] {
-    const KNOWN: [(&str, &[&str]); 31] = [
+    const KNOWN: [(&str, &[&str]); 32] = [
         ("show director", &["show director"]),
         ("show events", &["show events", "show events count 3"]),
         ("show port info", &["show port info all", "show port info lan"]),
@@ -35,6 +35,7 @@ fn forms(usage: &str) -> &'static [&'static str] {
         ("show interfaces", &["show interfaces"]),
         ("show local-addresses", &["show local-addresses"]),
         ("show persistence", &["show persistence", "show persistence client 192.0.2.0/24"]),
+        ("show sync", &["show sync"]),
         ("show timeouts", &["show timeouts"]),
         ("show routes", &["show routes"]),
         ("show neighbours", &["show neighbours"]),

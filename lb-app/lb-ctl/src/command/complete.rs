@@ -287,7 +287,10 @@ mod tests {
         assert_eq!(offered("show services w"), "web");
         assert_eq!(offered("sh serv w"), "web");
         assert_eq!(offered("delete server "), "dns web");
-        assert_eq!(offered("set server web 198.51.100.11 "), "description state tunnel tunnel-checksum tunnel-port weight within");
+        assert_eq!(
+            offered("set server web 198.51.100.11 "),
+            "description state tunnel tunnel-checksum tunnel-port weight within"
+        );
         assert_eq!(offered("set server web 198.51.100.11 state "), "drain enabled disabled");
         assert_eq!(offered("set server web 198.51.100.11 weight "), "");
         assert_eq!(offered("add service x udp 192.0.2.1:53 "), "nat");

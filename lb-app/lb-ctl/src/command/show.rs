@@ -8,7 +8,7 @@ use super::{
 use crate::{
     protocol::{
         Request, connections, director, events, forward, health, host, interfaces, local_addresses, memory,
-        neighbours, overview, persistence, ports, routes, services, timeouts, workers,
+        neighbours, overview, persistence, ports, routes, services, sync, timeouts, workers,
     },
     render::{Columns, View},
 };
@@ -77,6 +77,8 @@ pub enum Show {
         #[command(flatten)]
         which: WhichClients,
     },
+    /// Peers: what they and this director tell one another of connections
+    Sync,
     /// Workers: what they did, how busy they are, what they handed over
     Workers {
         /// Packets per poll
@@ -218,6 +220,7 @@ impl Show {
             Show::Persistence { which } => {
                 (Request::Persistence(persistence::Request::List(which.filter())), View::Plain)
             }
+            Show::Sync => (Request::Sync(sync::Request::Show), View::Plain),
             Show::Routes => (Request::Routes(routes::Request::List), View::Plain),
             Show::Workers { histogram } => {
                 let view = if histogram { View::Histogram } else { View::Plain };

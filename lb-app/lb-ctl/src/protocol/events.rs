@@ -241,6 +241,22 @@ kinds! {
     DropsBegan "drops-began" Warning,
     /// No longer.
     DropsEnded "drops-ended" Info,
+    /// A peer is heard.
+    PeerHeard "peer-heard" Info,
+    /// A peer has not been heard for a while.
+    PeerSilent "peer-silent" Warning,
+    /// What came from a peer's address is not believed: another key, or another version.
+    PeerRefused "peer-refused" Warning,
+    /// A peer's lookup tables differ from this director's, so that it is told of all connections.
+    PeersDiffer "peers-differ" Warning,
+    /// They are the same again.
+    PeersAgree "peers-agree" Info,
+    /// The socket for peers cannot be had yet.
+    SyncUnavailable "sync-unavailable" Warning,
+    /// There is no room for more connections that peers tell of, or are to be told of.
+    SyncFull "sync-full" Warning,
+    /// There is again.
+    SyncRoom "sync-room" Info,
     /// Metrics cannot be served, because the address is taken for example.
     MetricsUnavailable "metrics-unavailable" Warning,
     /// Metrics are served.

@@ -34,6 +34,9 @@ pub struct Memory {
     /// Lookup tables of services with `sh`, `dh` or `mh`: one for all with the same servers.
     #[serde(default)]
     pub lookup_tables: u64,
+    /// Bytes of what directors tell one another, at most.
+    #[serde(default)]
+    pub sync_bytes: u64,
     /// Whether DPDK's memory is on huge pages.
     pub huge_pages: bool,
     /// Packet pools.

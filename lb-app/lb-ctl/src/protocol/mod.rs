@@ -27,6 +27,7 @@ pub mod ports;
 pub mod routes;
 pub mod schema;
 pub mod services;
+pub mod sync;
 pub mod timeouts;
 pub mod trace;
 mod words;
@@ -114,6 +115,8 @@ pub enum Request {
     LocalAddresses(local_addresses::Request),
     /// Which servers clients stay with.
     Persistence(persistence::Request),
+    /// Peers.
+    Sync(sync::Request),
     /// Ports.
     Ports(ports::Request),
     /// What was forwarded, handed over and dropped.
@@ -172,6 +175,8 @@ pub enum Reply {
     Persistence(persistence::Clients),
     /// Host sides of ports, and the addresses that the director answers for.
     Host(host::Host),
+    /// What is known of peers.
+    Peers(sync::Peers),
     /// What ports are.
     PortInfo(ports::Infos),
     /// What ports counted.

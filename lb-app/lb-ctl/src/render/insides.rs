@@ -89,6 +89,9 @@ pub(super) fn memory(text: &mut String, memory: &Memory) {
         memory.lookup_tables
     );
     let _ = writeln!(text, "persistent clients {}", bytes(memory.persistence_bytes));
+    if memory.sync_bytes > 0 {
+        let _ = writeln!(text, "peers              {} at most", bytes(memory.sync_bytes));
+    }
     let _ = writeln!(
         text,
         "packet buffers     on {}",

@@ -12,6 +12,7 @@ mod network;
 mod persistence;
 mod ports;
 mod services;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -84,6 +85,7 @@ impl Renderer {
             }
             Reply::Neighbours(neighbours) => network::neighbours(&mut text, neighbours),
             Reply::Host(host) => host::host(&mut text, host),
+            Reply::Peers(peers) => sync::peers(&mut text, peers),
             Reply::LocalAddresses(list) => network::local_addresses(&mut text, list),
             Reply::Interfaces(list) => network::interfaces(&mut text, list),
             Reply::Persistence(list) => persistence::clients(&mut text, list),

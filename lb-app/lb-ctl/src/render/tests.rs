@@ -98,6 +98,14 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
                 {"address": "198.51.100.21", "services": [], "servers": 0, "used": 3, "capacity": 0},
             ]}})],
         ),
+        ("show sync", vec![peers()]),
+        (
+            "show sync",
+            vec![json!({"peers": {
+                "told": 0, "refused": 0, "held": 0, "capacity": 0, "tells_all": false, "adopted": 0, "strangers": 0,
+                "look_ms": 0, "peers": [],
+            }})],
+        ),
         ("show workers", vec![workers()]),
         ("show workers histogram", vec![workers()]),
         ("show port info all", vec![ports()]),
@@ -133,6 +141,22 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
         ),
         ("show events", vec![events()]),
     ]
+}
+
+fn peers() -> Value {
+    let peer = |address: &str, up: bool| {
+        json!({
+            "address": address, "up": up, "heard_ms_ago": if up { 200 } else { 61_000 }, "complete": up, "held": 1_234,
+            "missing": 0, "unacknowledged": 5, "same_tables": up, "sent": 100, "sent_bytes": 9_000, "received": 90,
+            "received_bytes": 8_000, "changes_sent": 700, "changes_received": 600, "no_room": 0, "gaps": 1, "resent": 2,
+            "tellings": 1, "wrong_key": 0, "replayed": 3, "malformed": 0, "other_version": 0,
+        })
+    };
+    json!({"peers": {
+        "listen": "10.0.0.11:4789", "told": 700, "refused": 0, "held": 2_468, "capacity": 131_072, "tells_all": false,
+        "adopted": 40, "strangers": 2, "look_ms": 31,
+        "peers": [peer("10.0.0.12:4789", true), peer("10.0.0.13:4789", false)],
+    }})
 }
 
 fn events() -> Value {

@@ -2,7 +2,7 @@
 //! the environment both are written anew, to be reviewed.
 
 use crate::config::{
-    Announce, Control, File, Metrics,
+    Announce, Control, File, Metrics, Sync,
     health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Smtp, Tls, Udp},
     settings::{Tunnel, Workers},
 };
@@ -120,6 +120,7 @@ fn the_reference_is_that_of_the_tables() {
         ("control", rows(Control::OPTIONS, &Control::default())),
         ("config", rows(File::OPTIONS, &File::default())),
         ("announce", rows(Announce::OPTIONS, &Announce::default())),
+        ("sync", rows(Sync::OPTIONS, &Sync::default())),
         ("director", rows(DirectorPlan::OPTIONS, &DirectorPlan::default())),
         ("workers", rows(Workers::OPTIONS, &Workers::default())),
         ("tunnel", rows(Tunnel::OPTIONS, &Tunnel::default())),

@@ -24,6 +24,8 @@ pub(super) struct Facts {
     pub(super) forwarding: bool,
     /// All workers respond.
     pub(super) alive: bool,
+    /// Peers have told what they have, or were waited for long enough.
+    pub(super) told: bool,
     /// By port: its link is up, and nobody has stopped it.
     pub(super) up: Vec<bool>,
     /// Next hops whose Ethernet address all workers know.
@@ -59,6 +61,7 @@ impl Facts {
             Role::Standby => "the director is on standby",
             Role::Active | Role::Follow if !self.forwarding => "forwarding is stopped",
             Role::Active | Role::Follow if !self.alive => "a worker does not respond",
+            Role::Active | Role::Follow if !self.told => "its peers have not told everything yet",
             Role::Active | Role::Follow => return None,
         };
         Some(why.to_owned())
@@ -156,6 +159,7 @@ mod tests {
         let resolved = [hop(0, [192, 0, 2, 254]), hop(1, [198, 51, 100, 11]), hop(1, [198, 51, 100, 12])];
         Facts {
             forwarding: true,
+            told: true,
             alive: true,
             up: vec![true; 2],
             resolved: resolved.into(),
@@ -179,6 +183,8 @@ mod tests {
         let all = |why: &str| ["203.0.113.1", "203.0.113.2"].map(|vip| format!("{vip} {why}"));
         assert_eq!(verdicts(&facts(), &standby), all("the director is on standby"));
         assert_eq!(verdicts(&Facts { forwarding: false, ..facts() }, &[]), all("forwarding is stopped"));
+        let untold = Facts { told: false, ..facts() };
+        assert_eq!(verdicts(&untold, &[]), all("its peers have not told everything yet"));
         assert_eq!(verdicts(&Facts { alive: false, ..facts() }, &[]), all("a worker does not respond"));
     }
 

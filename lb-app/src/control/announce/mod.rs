@@ -29,6 +29,7 @@ use std::{
     io::{self, Write},
     net::IpAddr,
     path::Path,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 use text::text;
@@ -123,6 +124,7 @@ impl Looker {
         let facts = Facts {
             forwarding: !running.shutdown.is_paused(),
             alive: self.silent < PATIENCE,
+            told: running.told.load(Ordering::Relaxed),
             up,
             resolved: self.resolved.clone(),
             lost: running.health.without_quorum(),

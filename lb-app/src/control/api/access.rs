@@ -3,7 +3,7 @@
 use crate::config::Control;
 use lb_ctl::protocol::{
     Request, capture, connections, director, events, forward, health, host, interfaces, local_addresses,
-    memory, neighbours, persistence, ports, routes, services, timeouts, trace, workers,
+    memory, neighbours, persistence, ports, routes, services, sync, timeouts, trace, workers,
 };
 use std::fmt;
 
@@ -142,6 +142,7 @@ pub(super) fn needed(request: &Request) -> Role {
         | Request::Host(host::Request::List)
         | Request::LocalAddresses(local_addresses::Request::List)
         | Request::Interfaces(interfaces::Request::List)
+        | Request::Sync(sync::Request::Show)
         | Request::Workers(workers::Request::List)
         | Request::Memory(memory::Request::Show | memory::Request::Tables)
         | Request::Explain(_)

@@ -28,6 +28,7 @@ mod ports;
 mod process;
 mod rates;
 mod services;
+mod sync;
 mod timeouts;
 mod trace;
 mod traffic;
@@ -131,6 +132,7 @@ impl Api {
             Request::Interfaces(request) => Ok(interfaces::answer(running, &request)),
             Request::LocalAddresses(request) => Ok(local_addresses::answer(running, &request)),
             Request::Persistence(request) => persistence::answer(running, request, who),
+            Request::Sync(request) => Ok(sync::answer(plane, &request)),
             Request::Ports(request) => ports::answer(running, &self.port_baseline, request, who),
             Request::Forward(request) => {
                 Ok(forward::answer(running, &self.forward_baseline, &self.rates, &request))

@@ -20,7 +20,10 @@ use lb_core::{
 };
 use lb_ctl::protocol::connections::Fill;
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 /// The configuration that the workers use.
 #[derive(Clone)]
@@ -62,6 +65,8 @@ pub(crate) struct Running {
     pub(in crate::control) held: Mutex<HeldAddresses>,
     /// The lcore that controls.
     pub(crate) main_lcore: LcoreId,
+    /// Peers have told what they have, or were waited for long enough; so from the start where there are none.
+    pub(crate) told: AtomicBool,
     /// DPDK's memory is on huge pages.
     pub(crate) huge_pages: bool,
     /// What is known of servers.
@@ -85,6 +90,7 @@ impl Running {
         (ports, pool, (taps, sides)): (Vec<StartedPort>, Mempool, HostEnds),
         (clock, shutdown, host): (Clock, Arc<Shutdown>, Arc<Host>),
     ) -> Self {
+        let told = AtomicBool::new(!config.sync.is_on());
         let (plan, config) = (Arc::new(plan), Arc::new(config));
         Running {
             path,
@@ -99,6 +105,7 @@ impl Running {
             sides,
             taps,
             held: Mutex::default(),
+            told,
             main_lcore: eal.main_lcore(),
             huge_pages: eal.has_hugepages(),
             health,

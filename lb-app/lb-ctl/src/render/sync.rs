@@ -1,0 +1,67 @@
+//! Peers.
+
+use super::units::span;
+use crate::protocol::sync::{Peer, Peers};
+use std::fmt::Write;
+
+pub(super) fn peers(text: &mut String, peers: &Peers) {
+    let Some(listen) = peers.listen else {
+        let _ = writeln!(text, "no peers: there are no `peers` in [sync]");
+        return;
+    };
+    let _ = writeln!(text, "this director is {listen}; {} peers", peers.peers.len());
+    if let Some(why) = &peers.waits_for {
+        let _ = writeln!(text, "no socket yet: {why}");
+    }
+    let Peers { told, refused, held, capacity, adopted, strangers, look_ms, .. } = peers;
+    let what = if peers.tells_all { "all connections older than 3 s" } else { "exceptions" };
+    let _ =
+        writeln!(text, "told: {what}, {told} of {capacity}, {refused} without room; looked in {look_ms} ms");
+    let _ = writeln!(text, "held: {held} of {capacity}; taken over: {adopted}");
+    if *strangers > 0 {
+        let _ = writeln!(text, "{strangers} datagrams from addresses that are no peer's");
+    }
+    peers.peers.iter().for_each(|it| peer(text, it));
+}
+
+fn peer(text: &mut String, peer: &Peer) {
+    let heard = match (peer.up, peer.heard_ms_ago) {
+        (true, _) => "up".to_owned(),
+        (false, Some(ago)) => format!("silent for {}", span(ago)),
+        (false, None) => "never heard".to_owned(),
+    };
+    let complete = if peer.complete { "complete" } else { "not complete" };
+    let tables = match peer.same_tables {
+        Some(true) => ", same lookup tables",
+        Some(false) => ", other lookup tables",
+        None => "",
+    };
+    let _ = writeln!(text, "peer {}: {heard}, {complete}{tables}", peer.address);
+    let _ = writeln!(
+        text,
+        "  held {}, {} changes missing, {} not acknowledged",
+        peer.held, peer.missing, peer.unacknowledged
+    );
+    let _ = writeln!(
+        text,
+        "  sent {} datagrams {} bytes {} changes; received {} datagrams {} bytes {} changes",
+        peer.sent,
+        peer.sent_bytes,
+        peer.changes_sent,
+        peer.received,
+        peer.received_bytes,
+        peer.changes_received
+    );
+    let _ = writeln!(
+        text,
+        "  gaps {} resent {} told-anew {}; refused: wrong-key {} other-version {} replayed {} malformed {} no-room {}",
+        peer.gaps,
+        peer.resent,
+        peer.tellings,
+        peer.wrong_key,
+        peer.other_version,
+        peer.replayed,
+        peer.malformed,
+        peer.no_room
+    );
+}

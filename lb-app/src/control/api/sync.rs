@@ -1,0 +1,56 @@
+//! Peers.
+
+use crate::control::{plane::ControlPlane, sync::Facts};
+use lb_core::peers::machine::PeerFacts;
+use lb_ctl::protocol::{
+    Reply,
+    sync::{Peer, Peers, Request},
+};
+
+pub(super) fn answer(plane: &ControlPlane, request: &Request) -> Reply {
+    let Request::Show = request;
+    let Some(known) = &plane.peers else { return Reply::Peers(Peers::default()) };
+    let facts = known.facts();
+    let adopted = plane.running.workers.iter().map(|worker| worker.counters.peers_adopted.get()).sum();
+    Reply::Peers(Peers {
+        listen: facts.listen.or(plane.running.config.sync.listen),
+        waits_for: facts.waits_for.clone(),
+        told: facts.own[0],
+        refused: facts.own[1],
+        held: facts.held,
+        capacity: facts.capacity,
+        tells_all: facts.tells_all,
+        adopted,
+        strangers: facts.strangers,
+        look_ms: facts.look_ms,
+        peers: facts.peers.iter().map(|peer| told(&facts, peer)).collect(),
+    })
+}
+
+fn told(facts: &Facts, peer: &PeerFacts) -> Peer {
+    let counts = &peer.counts;
+    Peer {
+        address: peer.address,
+        up: peer.is_up,
+        heard_ms_ago: peer.heard.map(|heard| facts.now.since(heard).as_millis()),
+        complete: peer.is_whole,
+        held: peer.held as u64,
+        missing: peer.missing,
+        unacknowledged: peer.unacknowledged,
+        same_tables: peer.same_tables,
+        sent: counts.sent[0],
+        sent_bytes: counts.sent[1],
+        received: counts.received[0],
+        received_bytes: counts.received[1],
+        changes_sent: counts.changes_sent,
+        changes_received: counts.changes_received,
+        no_room: counts.no_room,
+        gaps: counts.gaps,
+        resent: counts.resent,
+        tellings: counts.tellings,
+        wrong_key: counts.wrong_key,
+        replayed: counts.replayed,
+        malformed: counts.malformed,
+        other_version: counts.other_version,
+    }
+}

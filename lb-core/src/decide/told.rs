@@ -1,0 +1,106 @@
+//! A packet of a connection that a peer has told of: with which server it goes on here.
+//!
+//! The table is asked only for packets that nothing else is known of, and which can be of a connection that exists.
+
+use super::{
+    Act, Adopt, Course, Open, Told,
+    classify::Parsed,
+    known::{Forwarded, Known},
+};
+use crate::{
+    counters::DropReason,
+    flow::key::Key,
+    ids::{ServerId, ServiceId},
+    peers::{
+        exception::{Exception, ends},
+        told::Found,
+    },
+    service::plan::{Standing, Unserved},
+    time::Instant,
+};
+use std::net::SocketAddr;
+
+impl Known {
+    /// What peers have told of the connection of packets with that key, from either side.
+    #[inline]
+    pub(super) fn told<F: Forwarded>(&self, key: &Key<F>) -> Option<Found> {
+        self.team.told.as_ref().filter(|told| !told.is_empty())?.find(&ends(key))
+    }
+
+    /// A client's packet of a connection that a peer has told of.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_told<F: Forwarded>(
+        &self,
+        now: Instant,
+        parsed: &Parsed<F>,
+        (service, unserved): (ServiceId, Unserved),
+    ) -> Option<Course<F>> {
+        let found = self.told::<F>(&parsed.key.key())?;
+        if found.exception.ends != ends(&parsed.key.key()) {
+            return None;
+        }
+        Some(match self.server_told(service, &found.exception) {
+            Ok(server) => {
+                let told = Some(Told { server, peer: found.peer });
+                Course::Open(Open { service, unserved, adopts: true, told })
+            }
+            Err(reason) => self.not_taken(now, parsed, reason).into(),
+        })
+    }
+
+    /// A server's packet of a connection that a peer has told of.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_told_reply<F: Forwarded>(
+        &self,
+        now: Instant,
+        parsed: &Parsed<F>,
+    ) -> Option<Course<F>> {
+        let found = self.told::<F>(&parsed.key.key())?;
+        let forward = found.exception.ends.key::<F>()?;
+        if found.exception.reply_ends() != Some(ends(&parsed.key.key()))
+            || !self.is_station::<F>(forward.source)
+            || F::connections(self).lookup(&forward).is_some()
+        {
+            return None;
+        }
+        let service =
+            self.snapshot.service_at::<F>(forward.protocol, forward.destination, forward.destination_port);
+        let server = service.ok_or(DropReason::PeerServerUnknown);
+        Some(match server.and_then(|service| self.server_told(service, &found.exception)) {
+            Ok(server) => Course::Adopt(Adopt { server, peer: Some(found.peer) }),
+            Err(reason) => self.not_taken(now, parsed, reason).into(),
+        })
+    }
+
+    /// The key of the client's packets, as a peer tells it, of the connection of a server's.
+    pub(super) fn told_key<F: Forwarded>(&self, parsed: &Parsed<F>) -> Option<Key<F>> {
+        self.told::<F>(&parsed.key.key())?.exception.ends.key()
+    }
+
+    /// The server that a peer tells of, if it is configured here and the packets of both directions come to this worker.
+    fn server_told(&self, service: ServiceId, exception: &Exception) -> Result<ServerId, DropReason> {
+        let config = &self.snapshot.services[service];
+        let is_it = |id: &ServerId| {
+            let server = &self.snapshot.servers[*id];
+            let asked = exception.ends.destination.port();
+            let endpoint = SocketAddr::new(server.plan.address, server.plan.port_for(asked));
+            endpoint == exception.server && server.standing != Standing::Gone
+        };
+        let server = config.servers.iter().copied().find(is_it);
+        let server = server.filter(|_| config.method == exception.method);
+        let server = server.ok_or(DropReason::PeerServerUnknown)?;
+        let is_ours = exception.local.is_none_or(|local| self.has_local(local));
+        if is_ours { Ok(server) } else { Err(DropReason::PeerLocalPort) }
+    }
+
+    /// Where nothing can be done now, the sender hears nothing: the configuration may be about to come, and a reset would
+    /// end what lives. A local port does not come.
+    fn not_taken<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>, reason: DropReason) -> Act<F> {
+        match reason {
+            DropReason::PeerLocalPort => self.refuse(now, parsed, Unserved::Reject, reason),
+            _ => Act::Drop(reason),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Peers: other directors with the same services, that tell one another of exceptions.
+//!
+//! With a hashing scheduler any director finds the server of a connection that was opened elsewhere by itself, unless the
+//! table has changed since. So peers are told of those established connections only whose server is *not* today's
+//! choice; where a scheduler does not hash, of all that are older than [`exception::OLD_ENOUGH`].
+//!
+//! * [`own`]: this director's exceptions, in the order in which they changed.
+//! * [`told`]: peers' exceptions, in a table of fixed size that workers ask when they have no connection.
+//! * [`datagram`] and [`seal`]: what goes over the network. [`session`] and [`Machine`](machine::Machine): when, and what
+//!   is believed. Datagrams and time come in, datagrams go out; nothing here has a socket.
+
+pub mod datagram;
+pub mod exception;
+pub mod machine;
+pub mod own;
+pub mod seal;
+pub mod session;
+pub mod told;

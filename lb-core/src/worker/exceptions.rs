@@ -1,0 +1,79 @@
+//! Which of a worker's connections peers are to be told of.
+//!
+//! Whoever wants to know goes through the entries piece by piece, between bursts, again and again: packets pay nothing for
+//! it, and neither a connection that was opened with another server than today's choice, nor one that has become an
+//! exception because the choice has changed, needs anybody to notice at that moment.
+
+use super::Worker;
+use crate::{
+    conn::{entry::Connection, standing::Standing, state::State},
+    decide::known::Forwarded,
+    packet::Packet,
+    peers::exception::{Exception, OLD_ENOUGH},
+    sched::{Request, Turn},
+    service::plan,
+    time::Instant,
+};
+use std::{net::SocketAddr, ops::Range};
+
+impl<P: Packet> Worker<P> {
+    /// Tells `found` of the exceptions at these places, and whether more is known of each than can be forged. `all` says
+    /// that peers may choose other servers than this director would, so that every connection is one that is old enough.
+    /// Returns whether there are places beyond.
+    pub fn exceptions<F: Forwarded>(
+        &self,
+        now: Instant,
+        places: Range<u32>,
+        all: bool,
+        mut found: impl FnMut(Exception, bool),
+    ) -> bool {
+        let (snapshot, loads) = (&self.known.snapshot, self.known.loads());
+        let connections = F::connections(&self.known);
+        let end = places.end;
+        for (id, connection) in connections.iter(places) {
+            if !lives(connection.state) {
+                continue;
+            }
+            let server = &snapshot.servers[connection.server];
+            if server.standing == plan::Standing::Gone {
+                continue;
+            }
+            let service = &snapshot.services[server.service];
+            let chosen = if all || !service.hashes() {
+                connections.created(id).age(now) < OLD_ENOUGH
+            } else {
+                // A scheduler that hashes looks at neither turns nor loads.
+                let pick = service.scheduler.pick(&request(connection), &mut Turn::default(), &loads);
+                pick.and_then(|pick| service.servers.get(pick)) == Some(&connection.server)
+            };
+            if !chosen {
+                let is_proven = connections.standing(id) == Standing::Confirmed;
+                // A server without a port of its own has the one that the client asked for.
+                let port = server.plan.port_for(connection.forward_key().destination_port);
+                found(Exception::of(connection, SocketAddr::new(server.plan.address, port)), is_proven);
+            }
+        }
+        end < connections.high_water()
+    }
+}
+
+/// Whether a connection in that state would be missed.
+const fn lives(state: State) -> bool {
+    match state {
+        State::Established | State::FinWait | State::CloseWait | State::Udp => true,
+        State::None | State::SynSent | State::SynRecv | State::TimeWait | State::Close | State::LastAck => {
+            false
+        }
+    }
+}
+
+/// What a scheduler would see of a connection's first packet.
+fn request<F: Forwarded>(connection: &Connection<F>) -> Request {
+    let key = connection.forward_key();
+    Request {
+        client: F::ip(key.source),
+        client_port: key.source_port,
+        vip: F::ip(key.destination),
+        vip_port: key.destination_port,
+    }
+}

@@ -1,0 +1,6 @@
+//! Directors that tell one another of connections whose server does not follow from the configuration.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod protocol;
+mod taking_over;

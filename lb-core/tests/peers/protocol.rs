@@ -1,0 +1,456 @@
+//! The protocol between directors, over a network that loses, repeats, reorders and forges.
+
+use lb_core::{
+    conn::method::Method,
+    flow::key::{Ends, Secret},
+    peers::{
+        datagram::{LONGEST, VERSION},
+        exception::Exception,
+        machine::{Happening, Machine, Settings},
+        seal::Seal,
+        told::Told,
+    },
+    service::key::Protocol,
+    time::{Duration, Instant},
+};
+use proptest::prelude::*;
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+const KEY: &[u8] = b"a key that all of them have";
+const HOLD: Duration = Duration::from_secs(60);
+
+/// One director's part, with what it has been told.
+struct Node {
+    address: SocketAddr,
+    machine: Machine,
+    told: Arc<Told>,
+    own: BTreeMap<u32, Exception>,
+    happened: Vec<Happening>,
+}
+
+/// Directors and the network between them. Time is in milliseconds.
+struct Net {
+    now: u64,
+    nodes: Vec<Node>,
+    /// When they arrive, from whom, and where.
+    flying: Vec<(u64, SocketAddr, SocketAddr, Vec<u8>)>,
+    random: u64,
+    /// Of 100.
+    lost: u64,
+    repeated: u64,
+    delay: u64,
+    /// Everything that was ever sent.
+    log: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+}
+
+fn address(number: usize) -> SocketAddr {
+    format!("192.0.2.{}:4789", number + 1).parse().unwrap()
+}
+
+fn exception(number: u32, server: u8) -> Exception {
+    let v6 = number.is_multiple_of(3);
+    let ip = |v4: String, v6: String, is_v6: bool| if is_v6 { v6.parse() } else { v4.parse() }.unwrap();
+    let host = number % 250;
+    let source = SocketAddr::new(
+        ip(format!("203.0.113.{host}"), format!("2001:db8::{host:x}"), v6),
+        1_024 + (number / 250) as u16,
+    );
+    let vip = SocketAddr::new(ip("198.51.100.1".into(), "2001:db8:1::1".into(), v6), 80);
+    let method = Method::ALL[number as usize % Method::ALL.len()];
+    let local = SocketAddr::new(ip("10.0.0.9".into(), "fd00::9".into(), v6), 1_024 + number as u16);
+    let server_v6 = v6 && method != Method::Tun;
+    Exception {
+        ends: Ends { protocol: Protocol::Tcp, source, destination: vip },
+        server: SocketAddr::new(
+            ip(format!("10.0.0.{server}"), format!("fd00::{server:x}"), server_v6),
+            8_080,
+        ),
+        method,
+        local: method.hides_clients().then_some(local),
+    }
+}
+
+impl Net {
+    fn new(directors: usize, capacity: usize, random: u64) -> Net {
+        let mut net = Net {
+            now: 1_000,
+            nodes: Vec::new(),
+            flying: Vec::new(),
+            random: random | 1,
+            lost: 0,
+            repeated: 0,
+            delay: 5,
+            log: Vec::new(),
+        };
+        net.nodes = (0..directors).map(|number| net.node(number, directors, capacity, KEY)).collect();
+        net
+    }
+
+    fn draw(&mut self, below: u64) -> u64 {
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) % below.max(1)
+    }
+
+    fn node(&mut self, number: usize, of: usize, capacity: usize, key: &[u8]) -> Node {
+        let peers: Vec<SocketAddr> = (0..of).filter(|&other| other != number).map(address).collect();
+        let (told, writer) = Told::new(capacity, Secret(3), peers.clone());
+        let run = self.draw(u64::MAX) << 8 | self.draw(256);
+        let seal = Seal::new(key).unwrap();
+        let settings = Settings { run, seal, peers, capacity, rate: 4_000, hold: HOLD };
+        let machine = Machine::new(settings, writer, Instant::from_millis(self.now));
+        Node { address: address(number), machine, told, own: BTreeMap::new(), happened: Vec::new() }
+    }
+
+    /// The director starts anew, as another run.
+    fn restart(&mut self, number: usize, key: &[u8]) {
+        let (of, capacity) = (self.nodes.len(), self.nodes[number].told.capacity());
+        self.nodes[number] = self.node(number, of, capacity, key);
+    }
+
+    fn send(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        assert!(datagram.len() <= LONGEST);
+        self.log.push((from, to, datagram.to_vec()));
+        let copies =
+            if self.draw(100) < self.lost { 0 } else { 1 + u64::from(self.draw(100) < self.repeated) };
+        for _ in 0..copies {
+            let at = self.now + 1 + self.draw(self.delay);
+            self.flying.push((at, from, to, datagram.to_vec()));
+        }
+    }
+
+    /// Something arrives.
+    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+        let now = Instant::from_millis(self.now);
+        let mut out = Vec::new();
+        if let Some(node) = self.nodes.iter_mut().find(|node| node.address == to) {
+            node.machine.receive(now, from, datagram, &mut |to, bytes| out.push((to, bytes.to_vec())));
+        }
+        out.iter().for_each(|(answer_to, bytes)| self.send(to, *answer_to, bytes));
+    }
+
+    fn pass(&mut self, ms: u64, mut running: impl FnMut(usize) -> bool) {
+        let end = self.now + ms;
+        while self.now < end {
+            self.now += 10;
+            let now = Instant::from_millis(self.now);
+            let due: Vec<_> =
+                self.flying.extract_if(.., |flying| flying.0 <= end.min(now.as_millis())).collect();
+            for (_, from, to, datagram) in due {
+                if self.nodes.iter().position(|node| node.address == to).is_some_and(&mut running) {
+                    self.deliver(from, to, &datagram);
+                }
+            }
+            for number in 0..self.nodes.len() {
+                if !running(number) {
+                    continue;
+                }
+                let mut out = Vec::new();
+                let node = &mut self.nodes[number];
+                if self.now.is_multiple_of(500) {
+                    node.machine.begin_look();
+                    node.own.values().for_each(|exception| node.machine.found(exception, true));
+                    node.machine.end_look();
+                }
+                let happened = &mut node.happened;
+                node.machine.poll(now, &mut |to, bytes| out.push((to, bytes.to_vec())), &mut |_, what| {
+                    happened.push(what);
+                });
+                let from = node.address;
+                out.iter().for_each(|(to, bytes)| self.send(from, *to, bytes));
+            }
+        }
+    }
+
+    fn quiet(&mut self, ms: u64) {
+        self.pass(ms, |_| true);
+    }
+
+    /// What `of` has is what `at` has been told.
+    fn assert_told(&self, of: usize, at: usize) {
+        let (of, at) = (&self.nodes[of], &self.nodes[at]);
+        for exception in of.own.values() {
+            let found = at.told.find(&exception.ends).map(|found| found.exception);
+            assert_eq!(found.as_ref(), Some(exception));
+            if let Some(reply) = exception.reply_ends() {
+                assert_eq!(at.told.find(&reply).map(|found| found.exception).as_ref(), Some(exception));
+            }
+        }
+        assert_eq!(at.told.len(), of.own.len(), "and nothing else");
+    }
+
+    fn peer(&self, at: usize) -> lb_core::peers::machine::PeerFacts {
+        self.nodes[at].machine.peers().next().unwrap()
+    }
+}
+
+#[test]
+fn a_peer_that_joins_is_told_everything() {
+    let mut net = Net::new(2, 10_000, 1);
+    net.nodes[0].own = (0..5_000).map(|number| (number, exception(number, 1))).collect();
+    net.pass(5_000, |node| node == 0);
+    assert!(!net.peer(0).is_up);
+    net.quiet(5_000);
+    net.assert_told(0, 1);
+    assert!(net.peer(1).is_whole && net.peer(0).is_up);
+    assert_eq!(net.peer(0).unacknowledged, 0);
+    assert_eq!(net.nodes[0].happened, [Happening::Up]);
+    // Nothing more is said than that all is well.
+    let before = net.peer(0).counts.sent;
+    net.quiet(10_000);
+    let after = net.peer(0).counts.sent;
+    assert!(after[0] - before[0] <= 12, "{before:?} {after:?}");
+}
+
+#[test]
+fn a_restart_is_believed_and_what_was_told_before_stays_for_a_while() {
+    let mut net = Net::new(2, 1_000, 2);
+    net.nodes[0].own = (0..100).map(|number| (number, exception(number, 1))).collect();
+    net.quiet(5_000);
+    net.assert_told(0, 1);
+    net.restart(0, KEY);
+    net.quiet(5_000);
+    assert_eq!(net.nodes[1].told.len(), 100, "its connections may be anywhere now");
+    assert_eq!(net.nodes[0].told.len(), 100, "and it is told of them");
+    net.nodes[0].own = (50..150).map(|number| (number, exception(number, 2))).collect();
+    net.quiet(5_000);
+    assert_eq!(net.nodes[1].told.len(), 150);
+    net.quiet(HOLD.as_millis());
+    net.assert_told(0, 1);
+}
+
+#[test]
+fn a_peer_that_returns_gets_back_what_it_told() {
+    let mut net = Net::new(3, 1_000, 12);
+    net.nodes[0].own = (0..100).map(|number| (number, exception(number, 1))).collect();
+    net.quiet(5_000);
+    net.restart(0, KEY);
+    net.quiet(6_000);
+    assert_eq!(net.nodes[0].told.len(), 100);
+    for other in [1, 2] {
+        assert_eq!(net.nodes[other].told.len(), 100);
+    }
+    net.quiet(HOLD.as_millis() + 5_000);
+    assert!(net.nodes.iter().all(|node| node.told.is_empty()), "nobody has them any more");
+}
+
+#[test]
+fn a_peer_that_is_silent_is_forgotten_in_the_end() {
+    let mut net = Net::new(2, 1_000, 3);
+    net.nodes[0].own = (0..100).map(|number| (number, exception(number, 1))).collect();
+    net.quiet(5_000);
+    net.pass(HOLD.as_millis() - 1_000, |node| node == 1);
+    assert_eq!(net.nodes[1].told.len(), 100);
+    assert_eq!(net.nodes[1].happened, [Happening::Up, Happening::Silent]);
+    net.pass(2_000, |node| node == 1);
+    assert_eq!(net.nodes[1].told.len(), 0);
+    // The same run is heard again.
+    net.quiet(5_000);
+    net.assert_told(0, 1);
+}
+
+#[test]
+fn a_peer_that_has_missed_too_much_is_told_anew() {
+    let mut net = Net::new(2, 1_000, 4);
+    net.nodes[0].own = (0..900).map(|number| (number, exception(number, 1))).collect();
+    net.quiet(5_000);
+    // More ends while it hears nothing than is remembered.
+    for round in 0..10 {
+        net.nodes[0].own = (round * 50..900).map(|number| (number, exception(number, 1))).collect();
+        net.lost = 100;
+        net.quiet(1_000);
+    }
+    net.lost = 0;
+    net.quiet(15_000);
+    net.assert_told(0, 1);
+    assert_eq!(net.peer(0).counts.tellings, 2);
+}
+
+#[test]
+fn who_has_another_key_is_not_believed_and_counted() {
+    let mut net = Net::new(2, 1_000, 5);
+    net.restart(0, b"another key altogether");
+    net.nodes[0].own = (0..100).map(|number| (number, exception(number, 1))).collect();
+    net.quiet(10_000);
+    assert!(net.nodes[1].told.is_empty());
+    assert!(!net.peer(1).is_up && !net.peer(0).is_up);
+    assert!(net.peer(1).counts.wrong_key >= 9);
+    assert!(Seal::new(b"short").is_none());
+}
+
+#[test]
+fn what_was_recorded_is_not_believed_again() {
+    let mut net = Net::new(2, 1_000, 6);
+    net.nodes[0].own = (0..100).map(|number| (number, exception(number, 1))).collect();
+    net.quiet(5_000);
+    let recorded = net.log.clone();
+    net.nodes[0].own.clear();
+    net.quiet(5_000);
+    assert!(net.nodes[1].told.is_empty());
+    // In the same run, then when the sender runs anew, then when the receiver does.
+    for restarted in [None, Some(0), Some(1)] {
+        if let Some(node) = restarted {
+            net.restart(node, KEY);
+            net.quiet(5_000);
+        }
+        for (from, to, datagram) in &recorded {
+            net.deliver(*from, *to, datagram);
+            net.deliver(*to, *from, datagram);
+            if net.draw(10) == 0 {
+                net.quiet(10);
+            }
+        }
+        net.quiet(5_000);
+        assert!(net.nodes[1].told.is_empty(), "{restarted:?}");
+        assert!(net.nodes[0].told.is_empty(), "{restarted:?}");
+        assert!(net.peer(0).is_up && net.peer(1).is_up, "{restarted:?}");
+    }
+    net.nodes[0].own = (0..10).map(|number| (number, exception(number, 3))).collect();
+    net.quiet(5_000);
+    net.assert_told(0, 1);
+}
+
+#[test]
+fn another_version_is_left_alone_and_counted() {
+    let mut net = Net::new(2, 1_000, 7);
+    net.quiet(5_000);
+    let (from, to, mut datagram) = net.log.last().unwrap().clone();
+    datagram[4] = VERSION + 1;
+    net.deliver(from, to, &datagram);
+    let at = usize::from(to == address(1));
+    assert_eq!(net.peer(at).counts.other_version, 1);
+    net.deliver("192.0.2.77:4789".parse().unwrap(), to, &datagram);
+    assert_eq!(net.nodes[at].machine.strangers(), 1);
+}
+
+#[test]
+fn exceptions_without_room_are_counted_and_proven_ones_come_first() {
+    let mut net = Net::new(2, 100, 8);
+    let machine = &mut net.nodes[0].machine;
+    machine.begin_look();
+    (0..100).for_each(|number| machine.found(&exception(number, 1), false));
+    machine.end_look();
+    assert_eq!((machine.own().len(), machine.own().refused()), (50, 50));
+    machine.begin_look();
+    (50..150).for_each(|number| machine.found(&exception(number, 1), true));
+    machine.end_look();
+    assert_eq!(
+        (machine.own().len(), machine.own().refused()),
+        (50, 50),
+        "others are not known to be gone yet"
+    );
+    machine.begin_look();
+    (50..150).for_each(|number| machine.found(&exception(number, 1), true));
+    machine.end_look();
+    assert_eq!((machine.own().len(), machine.own().refused()), (100, 0));
+}
+
+#[test]
+fn tables_that_differ_for_a_while_have_everything_told() {
+    let mut net = Net::new(2, 100, 9);
+    net.quiet(5_000);
+    let tells_all = |net: &Net, node: usize| net.nodes[node].machine.tells_all(Instant::from_millis(net.now));
+    let set = |net: &mut Net, node: usize, tables| {
+        let now = Instant::from_millis(net.now);
+        net.nodes[node].machine.set_tables(now, tables);
+    };
+    set(&mut net, 0, 7);
+    net.quiet(1_000);
+    assert!(!tells_all(&net, 0), "checks find out at different times");
+    net.quiet(3_000);
+    assert!(tells_all(&net, 0) && tells_all(&net, 1));
+    set(&mut net, 1, 7);
+    net.quiet(1_500);
+    assert!(!tells_all(&net, 0) && !tells_all(&net, 1));
+    // A peer that is gone differs from nobody.
+    set(&mut net, 0, 8);
+    net.pass(10_000, |node| node == 0);
+    assert!(!tells_all(&net, 0));
+}
+
+#[test]
+fn bandwidth_of_a_hundred_thousand() {
+    let mut net = Net::new(2, 131_072, 10);
+    net.delay = 1;
+    let v4 = |number: u32| {
+        let ends = Ends {
+            protocol: Protocol::Tcp,
+            source: SocketAddr::new(
+                [203, 0, 113, (number % 250) as u8].into(),
+                (1_024 + number / 250) as u16,
+            ),
+            destination: "198.51.100.1:80".parse().unwrap(),
+        };
+        Exception { ends, server: "10.0.0.1:8080".parse().unwrap(), method: Method::Nat, local: None }
+    };
+    net.nodes[0].own = (0..100_000).map(|number| (number, v4(number))).collect();
+    net.quiet(3_000);
+    net.assert_told(0, 1);
+    let [datagrams, bytes] = net.peer(0).counts.sent;
+    let per_entry = bytes as f64 / 100_000.0;
+    // Ethernet, IPv4 and UDP: 14 + 20 + 8.
+    let on_wire = |entries: f64| entries * (per_entry + datagrams as f64 / 100_000.0 * 42.0);
+    println!(
+        "100,000 connections told to one peer: {datagrams} datagrams, {bytes} bytes, {per_entry:.1} each"
+    );
+    net.nodes[0].own.clear();
+    net.quiet(3_000);
+    let gone = (net.peer(0).counts.sent[1] - bytes) as f64 / 100_000.0;
+    println!("and forgotten again: {gone:.1} bytes each");
+    let mbit = |per_s: f64| (on_wire(per_s) + per_s * gone * 1.05) * 8.0 / 1e6;
+    println!("1,000,000 connections a second, all older than 3 s: {:.0} Mbit/s to each peer", mbit(1e6));
+    println!("of which 1 in 100 is: {:.1} Mbit/s", mbit(1e4));
+    assert!(per_entry < 30.0 && gone < 22.0, "{per_entry} {gone}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However bad the network was, both sides have the same once it is good.
+    #[test]
+    fn all_is_told_in_the_end(
+        seed in any::<u64>(),
+        (lost, repeated, delay) in (0u64..60, 0u64..30, 1u64..400),
+        rounds in prop::collection::vec((0u32..300, 0u32..300, 0u8..3), 1..6),
+    ) {
+        let mut net = Net::new(2, 2_000, seed);
+        for (from, count, server) in rounds {
+            (net.lost, net.repeated, net.delay) = (lost, repeated, delay);
+            for node in &mut net.nodes {
+                let odd = u32::from(node.address == address(1)) * 1_000;
+                node.own = (from..from + count).map(|number| (number, exception(odd + number, server))).collect();
+            }
+            net.quiet(2_000);
+        }
+        (net.lost, net.repeated, net.delay) = (0, 0, 5);
+        net.quiet(10_000);
+        net.assert_told(0, 1);
+        net.assert_told(1, 0);
+    }
+
+    /// Whatever arrives, nothing is taken that nobody told, and nobody panics.
+    #[test]
+    fn anything_may_arrive(
+        seed in any::<u64>(),
+        hostile in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..200), 0usize..3, any::<u16>()), 1..40),
+    ) {
+        let mut net = Net::new(2, 100, seed);
+        net.nodes[0].own = (0..20).map(|number| (number, exception(number, 1))).collect();
+        net.quiet(3_000);
+        let log = net.log.clone();
+        for (bytes, kind, at) in hostile {
+            let (from, to, mut datagram) = log[usize::from(at) % log.len()].clone();
+            match kind {
+                0 => datagram = bytes,
+                1 => datagram.truncate(usize::from(at) % (datagram.len() + 1)),
+                _ => {
+                    let place = usize::from(at) % datagram.len();
+                    datagram[place] ^= bytes.first().copied().unwrap_or(1).max(1);
+                }
+            }
+            net.deliver(from, to, &datagram);
+        }
+        net.quiet(2_000);
+        net.assert_told(0, 1);
+    }
+}
