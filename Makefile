@@ -19,7 +19,7 @@ RUSTDOC := -D warnings -A rustdoc::private_intra_doc_links
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: help test-console test-floods test-methods test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
+.PHONY: help sim test-console test-floods test-methods test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: release test-release
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
@@ -32,6 +32,7 @@ help:
 	@echo "make demo-stop     end a demo that was left running"
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
 	@echo "make test-console  the page in headless Chromium: states, filter, keyboard, dark, narrow, hostile names (needs root)"
+	@echo "make sim SEEDS=N   random runs of whole clusters: deaths, drains, returns, reloads; a seed that fails says how to replay it"
 	@echo "make test-floods   floods from forged sources through every method, while real clients are served (needs root)"
 	@echo "make test-methods  ten megabytes through every method and family, over narrow links as well (needs root)"
 	@echo "make test-uml      servers with kernels of their own (User-Mode Linux) behind the ends of real tunnels (needs root)"
@@ -131,6 +132,9 @@ test-uml: root deps build-story
 
 test-methods: root deps build-story
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test methods -- --include-ignored --nocapture
+
+sim: deps
+	$(CARGO) test --locked -p lb-core --test cluster promised -- --nocapture
 
 test-floods: root deps build-story
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test floods -- --include-ignored --nocapture
