@@ -40,6 +40,7 @@ const PROGRAMS: &[(&str, How)] = &[
     ("valgrind", How::Not("takes minutes; make bench-instructions runs it")),
     ("apt", How::Not("installs a package; make test-deb does, in a chroot")),
     ("editor", How::Not("is interactive")),
+    ("vtysh", How::Not("configures FRR; the story of followers does")),
     ("systemctl", How::Not("needs systemd; make test-deb runs it in namespaces")),
     ("docker", How::Not("needs a container engine; make test-container runs the image without one")),
     ("podman", How::Not("needs a container engine")),

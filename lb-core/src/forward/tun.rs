@@ -1,7 +1,6 @@
 //! Tunnelling: the packet goes to the server inside another one, of the family of the server's address. Directly: RFC 2003
 //! for IPv4 in IPv4, RFC 4213 for IPv6 in IPv4, RFC 2473 for both in IPv6; or with a header of GRE or UDP between the two,
-//! which is in [`shim`](super::shim). The server takes it out, has the VIP on its tunnel interface, and answers the client
-//! itself.
+//! which is in [`shim`]. The server takes it out, has the VIP on its tunnel interface, and answers the client itself.
 
 use super::{
     outer::{Outer, Shape, complete, make_room},

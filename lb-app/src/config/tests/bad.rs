@@ -117,8 +117,8 @@ fn the_tables_of_schedulers_must_fit_into_memory_as_well() {
     let complaint = &report.problems[0].complaint;
     assert_eq!(
         complaint.what,
-        "1000 connections of IPv4 and 1000 of IPv6 on each of 1 workers need 6 MiB of memory, persistent clients included and schedulers 32 MiB, \
-         20 MiB is available"
+        "1000 connections of IPv4 and 1000 of IPv6 on each of 1 workers need 7 MiB of memory, persistent clients \
+         included and schedulers 32 MiB, 20 MiB is available"
     );
     assert_eq!(
         complaint.remedy,
