@@ -32,6 +32,7 @@ fn forms(usage: &str) -> &'static [&'static str] {
         ("count connections", &["count connections"]),
         ("show health", &["show health"]),
         ("show announced", &["show announced"]),
+        ("show host", &["show host"]),
         ("show interfaces", &["show interfaces"]),
         ("show local-addresses", &["show local-addresses"]),
         ("show persistence", &["show persistence", "show persistence client 192.0.2.0/24"]),

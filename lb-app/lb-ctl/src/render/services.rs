@@ -115,7 +115,7 @@ fn options(of: &Options) -> String {
         Json::Bool(true) => Some(format!(" {}", option.word)),
         Json::Null | Json::Bool(false) => None,
         Json::Number(number) if number.as_u64() == Some(0) => None,
-        Json::String(text) if text.is_empty() || text == "0s" || text == "default" => None,
+        Json::String(text) if matches!(&**text, "" | "0s" | "default" | "none") => None,
         Json::String(text) => Some(format!(" {} {text}", option.word)),
         Json::Array(list) if list.is_empty() => None,
         Json::Array(list) => {
