@@ -98,7 +98,7 @@ fn what_is_wrong_is_said_with_a_remedy() -> Result<()> {
             "(0-64)@0",
             &[
                 "start.toml:2:15: workers.connections",
-                "268435456 connections of IPv4 and 65536 of IPv6 on each of 64 workers need 2097920 MiB of memory",
+                "268435456 connections of IPv4 and 65536 of IPv6 on each of 64 workers need 2097963 MiB of memory",
                 "use at most",
             ],
         ),
