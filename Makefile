@@ -19,7 +19,7 @@ RUSTDOC := -D warnings -A rustdoc::private_intra_doc_links
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: help sim test-console test-floods test-methods test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
+.PHONY: help sim test-console test-floods test-methods test-sync test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: release test-release
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
@@ -35,6 +35,7 @@ help:
 	@echo "make sim SEEDS=N   random runs of whole clusters: deaths, drains, returns, reloads; a seed that fails says how to replay it"
 	@echo "make test-floods   floods from forged sources through every method, while real clients are served (needs root)"
 	@echo "make test-methods  ten megabytes through every method and family, over narrow links as well (needs root)"
+	@echo "make test-sync     two directors that tell each other of connections, one of which is killed (needs root)"
 	@echo "make test-uml      servers with kernels of their own (User-Mode Linux) behind the ends of real tunnels (needs root)"
 	@echo "make check         formatting, lints, documentation, spelling, dependencies and their licences"
 	@echo "make check-dpdk    the binding compiled and tested with the DPDK of Debian 12, 13 and sid, in chroots (needs root)"
@@ -132,6 +133,9 @@ test-uml: root deps build-story
 
 test-methods: root deps build-story
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test methods -- --include-ignored --nocapture
+
+test-sync: root deps build-story
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test sync -- --include-ignored --nocapture
 
 sim: deps
 	$(CARGO) test --locked -p lb-core --test cluster promised -- --nocapture

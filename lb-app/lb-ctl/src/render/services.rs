@@ -111,6 +111,10 @@ fn options(of: &Options) -> String {
         .iter()
         // Each server shows its tunnel.
         .filter(|option| !PLACED.contains(&&*option.key) && !option.key.starts_with("tunnel"));
+    // Without a timeout no client is remembered, however many addresses one would be.
+    let remembers =
+        of.get("persistence_timeout").and_then(Json::as_str).is_some_and(|timeout| timeout != "0s");
+    let described = described.filter(|option| remembers || !option.key.starts_with("persistence"));
     let words = described.filter_map(|option| match of.get(&option.key)? {
         Json::Bool(true) => Some(format!(" {}", option.word)),
         Json::Null | Json::Bool(false) => None,
