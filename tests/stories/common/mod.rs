@@ -15,7 +15,7 @@ pub(crate) fn readers() -> Vec<&'static str> {
 }
 
 fn forms(usage: &str) -> &'static [&'static str] {
-    const KNOWN: [(&str, &[&str]); 32] = [
+    const KNOWN: [(&str, &[&str]); 33] = [
         ("show director", &["show director"]),
         ("show events", &["show events", "show events count 3"]),
         ("show port info", &["show port info all", "show port info lan"]),
