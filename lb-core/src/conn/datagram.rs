@@ -145,17 +145,8 @@ impl<F: Family> Datagrams<F> {
     /// None, with all the room there will ever be.
     #[must_use]
     pub fn new(secret: Secret) -> Self {
-        let nobody = Entry {
-            key: DatagramKey { addresses: F::Pair::default(), id: 0, protocol: 0 },
-            since: None,
-            ports: None,
-            ended: None,
-            end: None,
-            pieces: 0,
-            waiting: 0,
-            stretches_len: 0,
-            stretches: [Stretch::default(); MAX_STRETCHES],
-        };
+        let key = DatagramKey { addresses: F::Pair::default(), id: 0, protocol: 0 };
+        let nobody = Entry::new(key, None);
         let entries = vec![nobody; MAX_DATAGRAMS].into_boxed_slice();
         Datagrams { entries, secret, len: 0, waiting: 0, waiting_bytes: 0 }
     }
@@ -219,17 +210,7 @@ impl<F: Family> Datagrams<F> {
         let entry = &mut self.entries[usize::from(place)];
         if finding.begins {
             self.len += usize::from(entry.since.is_none());
-            *entry = Entry {
-                key: *key,
-                since: Some(now),
-                ports: None,
-                ended: None,
-                end: None,
-                pieces: 0,
-                waiting: 0,
-                stretches_len: 0,
-                ..*entry
-            };
+            *entry = Entry::new(*key, Some(now));
         }
         match finding.verdict {
             Verdict::Drop(_) => {}
@@ -296,6 +277,21 @@ enum Place {
 }
 
 impl<F: Family> Entry<F> {
+    /// Of a datagram of which nothing has come.
+    fn new(key: DatagramKey<F>, since: Option<Instant>) -> Self {
+        Entry {
+            key,
+            since,
+            ports: None,
+            ended: None,
+            end: None,
+            pieces: 0,
+            waiting: 0,
+            stretches_len: 0,
+            stretches: [Stretch::default(); MAX_STRETCHES],
+        }
+    }
+
     fn stretches(&self) -> &[Stretch] {
         &self.stretches[..usize::from(self.stretches_len)]
     }

@@ -19,6 +19,23 @@ named! {
 }
 
 impl Method {
+    /// What stands for it in files and datagrams, whatever else methods are numbered by.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Method::Nat => 0,
+            Method::Tun => 1,
+            Method::Dr => 2,
+            Method::FullNat => 3,
+        }
+    }
+
+    /// The method that a number stands for.
+    #[must_use]
+    pub fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|method| method.code() == code)
+    }
+
     /// Whether replies come back through the director.
     #[inline(always)]
     #[must_use]

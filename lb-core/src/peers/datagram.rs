@@ -233,7 +233,7 @@ fn write_record(datagram: &mut Vec<u8>, change: &Change) {
         if server.is_ipv6() {
             marks |= SERVER_IPV6;
         }
-        datagram.push(code(*method));
+        datagram.push(method.code());
         put(datagram, *server);
         if let Some(local) = local {
             marks |= LOCAL;
@@ -251,16 +251,6 @@ fn put(datagram: &mut Vec<u8>, address: SocketAddr) {
         IpAddr::V6(ip) => datagram.extend(ip.octets()),
     }
     datagram.extend(address.port().to_be_bytes());
-}
-
-/// What stands for a method.
-const fn code(method: Method) -> u8 {
-    match method {
-        Method::Nat => 0,
-        Method::Tun => 1,
-        Method::Dr => 2,
-        Method::FullNat => 3,
-    }
 }
 
 /// Bytes that are read from the front.
@@ -314,8 +304,7 @@ impl<'a> Reader<'a> {
             return Ok(Change::Gone(ends));
         }
         let [number] = self.take()?;
-        let is_it = |method: &&Method| code(**method) == number;
-        let method = *Method::ALL.iter().find(is_it).ok_or(Unread::Malformed)?;
+        let method = Method::of_code(number).ok_or(Unread::Malformed)?;
         let server = self.endpoint(marks & SERVER_IPV6 != 0)?;
         let local = if marks & LOCAL != 0 { Some(self.endpoint(is_v6)?) } else { None };
         if local.is_some() != method.hides_clients() {

@@ -296,7 +296,7 @@ fn encode<F: Form>(record: &mut Vec<u8>, worker: WorkerId, saved: &Saved<F>) {
     record.extend(server_bits(saved.server.ip()).to_le_bytes());
     let ports = [saved.key.source_port, saved.key.destination_port, saved.server.port(), worker.0];
     ports.iter().for_each(|number| record.extend(number.to_le_bytes()));
-    record.extend([saved.key.protocol.number(), code(saved.method), saved.state as u8, 0]);
+    record.extend([saved.key.protocol.number(), saved.method.code(), saved.state as u8, 0]);
     record.extend((saved.idle.as_millis() as u32).to_le_bytes());
     record.extend((saved.age.as_millis() as u32).to_le_bytes());
     saved.packets.iter().for_each(|packets| record.extend(packets.to_le_bytes()));
@@ -327,7 +327,7 @@ fn decode<F: Form>(record: &[u8], server_len: usize, since_ms: u64) -> Option<(W
         destination_port: u16_at(2)?,
         protocol: Protocol::from_number(record[8])?,
     };
-    let method = Method::ALL.iter().copied().find(|method| code(*method) == record[9])?;
+    let method = Method::of_code(record[9])?;
     let second = LOCAL + F::ADDRESS + 2;
     let later = |ms: u32| Duration::from_millis(u64::from(ms) + since_ms);
     let saved = Saved {
@@ -350,16 +350,6 @@ fn decode<F: Form>(record: &[u8], server_len: usize, since_ms: u64) -> Option<(W
         bytes: [u64_at(28)?, u64_at(36)?],
     };
     Some((WorkerId(u16_at(6)?), saved))
-}
-
-/// What stands for a method.
-const fn code(method: Method) -> u8 {
-    match method {
-        Method::Nat => 0,
-        Method::Tun => 1,
-        Method::Dr => 2,
-        Method::FullNat => 3,
-    }
 }
 
 fn now_ms() -> u64 {
