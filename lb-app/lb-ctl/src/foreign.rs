@@ -27,7 +27,6 @@ const PROXY: Meaning = Note("is `client_address = \"proxy-v1\"` here");
 const PROXY_V2: Meaning = Note("is `client_address = \"proxy-v2\"` here");
 const EMAIL: Meaning = Note("is not supported: let the program of `[health] hook` send mail");
 const ALPHA: Meaning = Is("check.assume_down");
-const TUNNEL: Meaning = Note("is not supported yet: tunnels are IP in IP");
 
 /// Keys of configurations, in lower case and with `_` for `-`.
 const KEYS: &[(&str, Meaning)] = &[
@@ -108,11 +107,11 @@ const KEYS: &[(&str, Meaning)] = &[
     ("ipip", Note("is `method = \"tun\"` here")),
     ("u_threshold", THRESHOLD),
     ("l_threshold", THRESHOLD),
-    ("tun_type", TUNNEL),
-    ("tun_port", TUNNEL),
+    ("tun_type", Is("tunnel")),
+    ("tun_port", Is("tunnel_port")),
     ("tcpfin", Is("timeouts.fin")),
     ("expire_nodest_conn", Note("is not needed: connections of removed servers end with their next packet")),
-    ("expire_quiescent_template", Note("is not needed: there are no templates")),
+    ("expire_quiescent_template", Is("persistence.expire_quiescent")),
     ("conn_reuse_mode", Note("is not needed: a SYN reopens only connections that are over")),
     // HAProxy
     ("frontend", Is("[[services]]")),
