@@ -18,7 +18,7 @@ use lb_core::{
     time::{self, Duration as Span},
 };
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -31,13 +31,15 @@ pub(crate) struct Knowledge {
     state: Mutex<State>,
     /// Something is to be told, or made part of the plan.
     news: Notify,
+    /// Checks are to be done now.
+    hurry: Arc<Notify>,
 }
 
 impl Knowledge {
     /// Nothing yet. With `restores`, connections of an earlier run may be restored.
     pub(crate) fn new(restores: bool) -> Arc<Self> {
         let state = Mutex::new(State { restores, ..State::default() });
-        Arc::new(Knowledge { start: Instant::now(), state, news: Notify::new() })
+        Arc::new(Knowledge { start: Instant::now(), state, news: Notify::new(), hurry: Arc::default() })
     }
 
     /// Gives all servers of a plan the states that follow from what is known, and adds the sorry servers that stand in.
@@ -71,6 +73,32 @@ impl Knowledge {
         let lost =
             state.services.iter().filter(|(_, service)| service.is_watched() && !service.outcome.quorum);
         lost.map(|(key, _)| *key).collect()
+    }
+
+    /// Since when anything has been known.
+    pub(crate) fn start(&self) -> Instant {
+        self.start
+    }
+
+    /// The servers that are checked, each with when its last check that succeeded began.
+    pub(crate) fn passed(&self) -> HashMap<ServerKey, Option<Instant>> {
+        let state = self.state();
+        let servers = state.services.iter().flat_map(|(key, service)| {
+            let checked = service.servers.iter().filter(|(_, server)| server.check.is_some());
+            checked.map(|(address, server)| (key.server(*address), server.passed))
+        });
+        let at = |passed: time::Instant| self.start + Duration::from_millis(passed.as_millis());
+        servers.map(|(key, passed)| (key, passed.map(at))).collect()
+    }
+
+    /// Has the next check of each server done at once: what is known may not be true any more.
+    pub(crate) fn hurry(&self) {
+        self.hurry.notify_waiters();
+    }
+
+    /// Told when checks are to be done now.
+    pub(super) fn hurried(&self) -> Arc<Notify> {
+        self.hurry.clone()
     }
 
     /// What is known of all services that are checked. `hooks` were called that often, and failed that often.

@@ -35,6 +35,8 @@ const RESERVED_DESCRIPTORS: u64 = 256;
 /// How much earlier than configured a check may come, at random, in parts of the interval: so that checks that were
 /// started together do not stay together.
 const JITTER: f64 = 0.1;
+/// How far apart checks begin that are wanted at once, at most.
+const HURRY: Duration = Duration::from_millis(100);
 
 /// Checks servers until it is stopped.
 pub(crate) struct Monitor {
@@ -160,15 +162,19 @@ async fn watch(shared: Weak<Shared>, target: Target, check: Arc<Check>) {
     }
 }
 
-/// Waits until the next check, and lets everybody know when that is. `false` if nobody wants it any more.
+/// Waits until the next check, or until somebody wants it at once, and lets everybody know when that is. `false` if nobody wants it any more.
 async fn pause(shared: &Weak<Shared>, key: &ServerKey, time: Duration) -> bool {
     let note = |next: Option<Duration>| {
         shared.upgrade().map(|shared| shared.knowledge.schedule(key, next)).is_some()
     };
+    let Some(hurry) = shared.upgrade().map(|shared| shared.knowledge.hurried()) else { return false };
     if !note(Some(time)) {
         return false;
     }
-    tokio::time::sleep(time).await;
+    if tokio::time::timeout(time, hurry.notified()).await.is_ok() {
+        // Not all of them in the same moment.
+        tokio::time::sleep(time.min(HURRY).mul_f64(rand::random())).await;
+    }
     note(None)
 }
 

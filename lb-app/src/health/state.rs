@@ -41,6 +41,8 @@ pub(crate) struct Server {
     pub(crate) took: std::time::Duration,
     /// When the next check begins. Nothing while one is under way.
     pub(crate) next: Option<Instant>,
+    /// When the last check that succeeded began.
+    pub(crate) passed: Option<Instant>,
     /// Does the checking.
     pub(super) task: Option<Task>,
 }
@@ -122,6 +124,10 @@ impl State {
         server.checks += 1;
         server.took = took;
         let good = finding.is_ok();
+        if good {
+            let lasted = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            server.passed = Some(Instant::from_millis(now.as_millis().saturating_sub(lasted)));
+        }
         if let Err(reason) = finding {
             server.failures += 1;
             server.last_failure = Some((reason, SystemTime::now()));
@@ -242,6 +248,7 @@ impl Server {
             transitions: 0,
             took: std::time::Duration::ZERO,
             next: None,
+            passed: None,
             task: None,
         }
     }

@@ -3,15 +3,16 @@
 use lb_core::{
     ids::InterfaceId,
     service::{
-        key::ServiceKey,
+        key::{ServerKey, ServiceKey},
         plan::Role,
         routing::NextHop,
         snapshot::{Server, Service, Snapshot},
     },
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
+    time::Instant,
 };
 
 /// VIPs with services, each with why it may not be announced, if it may not.
@@ -26,8 +27,10 @@ pub(super) struct Facts {
     pub(super) alive: bool,
     /// Peers have told what they have, or were waited for long enough.
     pub(super) told: bool,
-    /// By port: its link is up, and nobody has stopped it.
-    pub(super) up: Vec<bool>,
+    /// By port: since when its link has been up and it has been polled. Nothing while that is not so.
+    pub(super) up: Vec<Option<Instant>>,
+    /// Servers that are checked, each with when its last check that succeeded began.
+    pub(super) passed: HashMap<ServerKey, Option<Instant>>,
     /// Next hops whose Ethernet address all workers know.
     pub(super) resolved: HashSet<NextHop>,
     /// Services that have lost their quorum.
@@ -79,6 +82,9 @@ impl Facts {
         if !serving.iter().any(|server| self.is_up(snapshot, server.next_hop.interface)) {
             return Some("the links to its servers are down".to_owned());
         }
+        if !serving.iter().any(|server| self.has_passed(snapshot, server, service.key())) {
+            return Some("no check of its servers has succeeded since their link came up".to_owned());
+        }
         if !serving.iter().any(|server| self.is_reached(snapshot, server.next_hop)) {
             return Some("no next hop to its servers answers".to_owned());
         }
@@ -93,8 +99,19 @@ impl Facts {
     }
 
     fn is_up(&self, snapshot: &Snapshot, interface: InterfaceId) -> bool {
+        self.up_since(snapshot, interface).is_some()
+    }
+
+    fn up_since(&self, snapshot: &Snapshot, interface: InterfaceId) -> Option<Instant> {
         let port = snapshot.interfaces[interface].port;
-        self.up.get(usize::from(port.0)).is_some_and(|up| *up)
+        self.up.get(usize::from(port.0)).copied().flatten()
+    }
+
+    /// What was found out before a link went down says nothing of what is behind it now.
+    fn has_passed(&self, snapshot: &Snapshot, server: &Server, service: ServiceKey) -> bool {
+        let Some(since) = self.up_since(snapshot, server.next_hop.interface) else { return false };
+        let key = service.server(server.plan.endpoint());
+        self.passed.get(&key).is_none_or(|passed| passed.is_some_and(|passed| passed >= since))
     }
 
     fn is_reached(&self, snapshot: &Snapshot, hop: NextHop) -> bool {
@@ -106,6 +123,7 @@ impl Facts {
 mod tests {
     use super::*;
     use crate::config::{self, Limits};
+    use std::time::Duration;
 
     const FILE: &str = r#"
         [[ports]]
@@ -161,7 +179,8 @@ mod tests {
             forwarding: true,
             told: true,
             alive: true,
-            up: vec![true; 2],
+            up: vec![Some(Instant::now()); 2],
+            passed: HashMap::new(),
             resolved: resolved.into(),
             lost: HashSet::new(),
         }
@@ -219,6 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_known_before_a_link_came_up_does_not_count() {
+        let (mut facts, up) = (facts(), Instant::now());
+        let (before, after) = (up.checked_sub(Duration::from_millis(1)), Some(up));
+        facts.up = vec![Some(up); 2];
+        let mut told = |passed: Option<Instant>| {
+            let servers =
+                ["198.51.100.11:80 of tcp 203.0.113.1:80", "198.51.100.12:53 of udp 203.0.113.2:53"];
+            facts.passed = servers.iter().map(|key| (key.parse().unwrap(), passed)).collect();
+            verdicts(&facts, &[])
+        };
+        let why = "no check of its servers has succeeded since their link came up";
+        let dns = format!("203.0.113.2 service dns: {why}");
+        assert_eq!(told(before), ["203.0.113.1 yes", &*dns], "nobody checks the second service");
+        assert_eq!(told(None), ["203.0.113.1 yes", &*dns], "nor does what was assumed at start");
+        assert_eq!(told(after), ["203.0.113.1 yes", "203.0.113.2 yes"]);
+    }
+
+    #[test]
     fn next_hops_answer_and_links_are_up() {
         let mut unresolved = facts();
         unresolved.resolved.retain(|hop| hop.address != IpAddr::from([198, 51, 100, 12]));
@@ -230,7 +267,7 @@ mod tests {
         assert_eq!(told, ["203.0.113.1 service web: no router towards clients answers", "203.0.113.2 yes"]);
         let fullnat = [("method = \"nat\"", "method = \"fullnat\"\nlocal_addresses = [\"198.51.100.20\"]")];
         assert_eq!(verdicts(&no_router, &fullnat), told, "its replies take the same way");
-        let down = Facts { up: vec![true, false], ..facts() };
+        let down = Facts { up: vec![Some(Instant::now()), None], ..facts() };
         assert!(verdicts(&down, &[]).iter().all(|told| told.ends_with("the links to its servers are down")));
         let none = verdicts(&facts(), &[("{ address = \"198.51.100.12\" }", "")]);
         assert_eq!(none[1], "203.0.113.2 service dns: no server takes new connections");

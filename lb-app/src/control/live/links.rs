@@ -1,5 +1,6 @@
 //! Links of ports: operators are told when one goes down or comes up, and then its network is told which addresses are
-//! here: switches forget what was behind a link, and the network may be another one.
+//! here: switches forget what was behind a link, and the network may be another one. Servers are checked at once, for the
+//! same reason.
 
 use super::running::Running;
 use crate::{dpdk::LinkState, journal::Happened};
@@ -45,6 +46,7 @@ impl Links {
                         tell(Kind::LinkUp, format!("the link of port {name} is up"));
                     }
                     running.announce(Some(port));
+                    running.health.hurry();
                 }
                 LinkState::Down => tell(Kind::LinkDown, format!("the link of port {name} is down")),
                 LinkState::Gone => tell(
