@@ -78,6 +78,8 @@ impl Method {
 #[derive(Clone, Debug)]
 pub struct Service {
     method: Method,
+    /// Instead of the method's.
+    vip: Option<Ipv4Addr>,
     protocol: &'static str,
     port: u16,
     /// What the configuration says instead of the port.
@@ -98,6 +100,7 @@ impl Service {
     pub fn tcp(method: Method, port: u16) -> Self {
         Self {
             method,
+            vip: None,
             protocol: "tcp",
             port,
             ports: None,
@@ -114,6 +117,12 @@ impl Service {
     #[must_use]
     pub fn udp(method: Method, port: u16) -> Self {
         Self { protocol: "udp", ..Self::tcp(method, port) }
+    }
+
+    /// On another address of IPv4 than the method's.
+    #[must_use]
+    pub fn on(self, vip: Ipv4Addr) -> Self {
+        Self { vip: Some(vip), ..self }
     }
 
     /// Over IPv6, also to servers.
@@ -180,6 +189,9 @@ pub enum Driver {
 #[derive(Clone, Debug)]
 pub struct Config {
     driver: Driver,
+    /// The last byte of the director's addresses.
+    host: u8,
+    host_sides: bool,
     workers: usize,
     state_file: Option<PathBuf>,
     timeouts: Vec<(&'static str, &'static str)>,
@@ -194,6 +206,8 @@ impl Config {
     pub fn new() -> Self {
         Self {
             driver: Driver::AfPacket,
+            host: 1,
+            host_sides: false,
             workers: 2,
             state_file: None,
             timeouts: Vec::new(),
@@ -211,10 +225,28 @@ impl Config {
             .fold(Self::new(), |config, method| config.service(Service::tcp(method, world::HTTP)))
     }
 
+    /// For a director whose addresses on both networks end in `host`.
+    #[must_use]
+    pub fn at_host(self, host: u8) -> Self {
+        Self { host, ..self }
+    }
+
+    /// Both ports have host sides, `lb-wan` and `lb-lan`.
+    #[must_use]
+    pub fn with_host_sides(self) -> Self {
+        Self { host_sides: true, ..self }
+    }
+
+    /// With one worker.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { workers: 1, ..self }
+    }
+
     /// One worker, on AF_XDP ports instead of packet sockets.
     #[must_use]
     pub fn on_af_xdp(self) -> Self {
-        Self { driver: Driver::AfXdp, workers: 1, ..self }
+        Self { driver: Driver::AfXdp, ..self.alone() }
     }
 
     /// One more service.
@@ -260,11 +292,15 @@ impl Config {
     /// The file for a world with these servers.
     #[must_use]
     pub fn render(&self, servers: &[Ipv4Addr]) -> String {
+        let own = |address: Ipv4Addr| {
+            let [a, b, c, _] = address.octets();
+            Ipv4Addr::new(a, b, c, self.host)
+        };
         let mut text = format!(
             "[workers]\nconnections = 65536\nidle = \"adaptive\"\nverify_checksums = true\n\
              {}[tunnel]\nlocal = \"{}\"\n\n",
             self.state_file.as_ref().map(|path| format!("state_file = {path:?}\n\n")).unwrap_or_default(),
-            world::DIRECTOR_LAN
+            own(world::DIRECTOR_LAN)
         );
         if !self.timeouts.is_empty() {
             text.push_str("[timeouts]\n");
@@ -275,6 +311,7 @@ impl Config {
         }
         let has_ipv6 = self.services.iter().any(|service| service.is_ipv6 != (false, false));
         let ports = [("wan", "lbwan", world::DIRECTOR_WAN), ("lan", "lblan", world::DIRECTOR_LAN)];
+        let ports = ports.map(|(name, device, address)| (name, device, own(address)));
         for (index, (name, device, address)) in ports.into_iter().enumerate() {
             line(&mut text, "[[ports]]");
             line(&mut text, &format!("name = \"{name}\""));
@@ -283,6 +320,9 @@ impl Config {
                 Driver::AfXdp => format!("net_af_xdp{index},iface={device},queue_count={}", self.workers),
             };
             line(&mut text, &format!("device = \"{device}\""));
+            if self.host_sides {
+                line(&mut text, &format!("host = \"lb-{name}\""));
+            }
             let own = match name {
                 _ if !has_ipv6 => format!("\"{address}/24\""),
                 "wan" => format!("\"{address}/24\", \"{}/64\"", world::DIRECTOR_WAN6),
@@ -318,7 +358,7 @@ impl Service {
         let method = self.method.word();
         line(text, "[[services]]");
         let (vip, family): (IpAddr, _) = match self.is_ipv6.0 {
-            false => (self.method.vip().into(), ""),
+            false => (self.vip.unwrap_or(self.method.vip()).into(), ""),
             true => ((*self.method.at6(0).ip()).into(), "6"),
         };
         line(text, &format!("name = \"{}{family}-{method}-{}\"", self.protocol, self.port));

@@ -9,6 +9,7 @@
 //! were started under, namespaces by name.
 
 pub mod arp;
+pub mod bird;
 pub mod browser;
 pub mod client;
 pub mod config;

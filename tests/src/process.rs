@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -15,6 +16,7 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// How long a story waits at most for what has to happen. It says nothing about how long that takes: a busy machine may
 /// stand still for seconds.
@@ -183,6 +185,27 @@ pub fn eventually(limit: Duration, mut probe: impl FnMut() -> Result<bool>) -> R
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(true)
+}
+
+/// Whether somebody wants the program to end before it has finished: it does so between two steps, and takes down what it
+/// has built.
+#[derive(Debug)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// From now on INT and TERM do not end the program by themselves.
+    pub fn watch() -> Result<Self> {
+        let wanted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&wanted))?;
+        }
+        Ok(Self(wanted))
+    }
+
+    /// An error if the program is to end.
+    pub fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) { bail!("interrupted") } else { Ok(()) }
+    }
 }
 
 /// A directory for files of the moment, removed with everything in it.

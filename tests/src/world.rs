@@ -147,6 +147,8 @@ pub struct World {
     directory: Scratch,
     name: String,
     starts: Cell<u32>,
+    /// Further directors' namespaces that have been made.
+    others: Cell<u32>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -211,6 +213,7 @@ impl World {
             directory,
             name: name.to_owned(),
             starts: Cell::new(0),
+            others: Cell::new(0),
             _turn: turn,
         })
     }
@@ -280,7 +283,10 @@ impl World {
 
     /// A namespace for another director, connected as the first one's is.
     pub fn another_director(&self) -> Result<Namespace> {
-        make_director(Namespace::create(format!("{}-other", self.name))?, &self.switch, "oth")
+        self.others.set(self.others.get() + 1);
+        let number = self.others.get();
+        let namespace = Namespace::create(format!("{}-other{number}", self.name))?;
+        make_director(namespace, &self.switch, &format!("oth{number}"))
     }
 
     /// A third server, [`GUEST`], whose kernel is its own. The world must have IPv6.

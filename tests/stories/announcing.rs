@@ -4,46 +4,22 @@
 //! to, so that packets for it arrive only while the router has its route.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use lb_stories::bird::Bird;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::director::program;
-use lb_stories::netns::Namespace;
-use lb_stories::process::{Background, PATIENCE, eventually, run};
+use lb_stories::process::{PATIENCE, eventually, run};
 use lb_stories::{Config, Method, World, world};
 
 const VIP: &str = "198.18.0.100";
 /// Both ends of the daemons' own link.
 const DIRECTOR: &str = "10.9.0.1";
 const ROUTER: &str = "10.9.0.2";
-
-/// BIRD in a namespace.
-struct Bird {
-    _process: Background,
-    socket: PathBuf,
-}
-
-impl Bird {
-    fn start(namespace: &Namespace, directory: &Path, name: &str, configuration: &str) -> Result<Self> {
-        let at = |extension: &str| directory.join(format!("{name}.{extension}"));
-        fs::write(at("conf"), configuration)?;
-        let socket = at("ctl");
-        let mut command = namespace.command("bird");
-        command.arg("-f").arg("-c").arg(at("conf")).arg("-s").arg(&socket).arg("-P").arg(at("pid"));
-        let process = namespace.spawn(&mut command, &at("log"))?;
-        let bird = Bird { _process: process, socket };
-        ensure!(eventually(PATIENCE, || Ok(bird.ask("show status").is_ok()))?, "BIRD does not answer");
-        Ok(bird)
-    }
-
-    fn ask(&self, question: &str) -> Result<String> {
-        run(Command::new("birdc").arg("-s").arg(&self.socket).args(question.split(' ')))
-    }
-}
 
 /// The director's BIRD: exports what the director's file has, with the director's address as next hop.
 fn of_director(file: &Path) -> String {

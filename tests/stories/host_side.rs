@@ -1,18 +1,15 @@
 //! The host behind a port: the kernel has the director's own addresses on ports that DPDK polls, and programs use them.
 
-use std::fs;
 use std::net::{SocketAddrV4, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use lb_stories::bird::Bird;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
-use lb_stories::netns::Namespace;
-use lb_stories::process::{Background, PATIENCE, eventually, run};
+use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 /// A configuration whose ports both have a host side.
@@ -21,9 +18,7 @@ fn text(world: &World) -> String {
     let config = Config::new()
         .service(Service::tcp(Method::Nat, world::HTTP).line(check))
         .section("[metrics]\nlisten = \"0.0.0.0:9145\"\n");
-    let text = config.render(&world.server_addresses());
-    text.replace("name = \"wan\"\n", "name = \"wan\"\nhost = \"lb-wan\"\n")
-        .replace("name = \"lan\"\n", "name = \"lan\"\nhost = \"lb-lan\"\n")
+    config.with_host_sides().render(&world.server_addresses())
 }
 
 /// Has the kernel leave alone what comes by the interfaces themselves: on a NIC that DPDK owns it sees none of it.
@@ -76,15 +71,6 @@ fn programs_use_ports_that_dpdk_owns() -> Result<()> {
     Ok(())
 }
 
-/// BIRD in a namespace.
-fn bird(namespace: &Namespace, directory: &Path, name: &str, text: &str) -> Result<(Background, PathBuf)> {
-    let at = |extension: &str| directory.join(format!("{name}.{extension}"));
-    fs::write(at("conf"), text)?;
-    let mut command = namespace.command("bird");
-    command.arg("-f").arg("-c").arg(at("conf")).arg("-s").arg(at("ctl")).arg("-P").arg(at("pid"));
-    Ok((namespace.spawn(&mut command, &at("log"))?, at("ctl")))
-}
-
 /// A flood to the director's own address takes nothing of what keeps its routes alive.
 #[test]
 fn a_flood_to_an_own_address_does_not_end_bfd() -> Result<()> {
@@ -98,11 +84,10 @@ fn a_flood_to_an_own_address_does_not_end_bfd() -> Result<()> {
              multiplier 5; }}; neighbor {other}; }}\n"
         )
     };
-    let (_ours, _) =
-        bird(world.director(), world.directory(), "ours", &daemon("192.0.2.1", "192.0.2.254", "lb-wan"))?;
-    let (_theirs, socket) =
-        bird(world.router(), world.directory(), "theirs", &daemon("192.0.2.254", "192.0.2.1", "wan"))?;
-    let sessions = || run(Command::new("birdc").arg("-s").arg(&socket).args(["show", "bfd", "sessions"]));
+    let start = |namespace, name, text: String| Bird::start(namespace, world.directory(), name, &text);
+    let _ours = start(world.director(), "ours", daemon("192.0.2.1", "192.0.2.254", "lb-wan"))?;
+    let theirs = start(world.router(), "theirs", daemon("192.0.2.254", "192.0.2.1", "wan"))?;
+    let sessions = || theirs.ask("show bfd sessions");
     let is_up = || Ok(sessions().is_ok_and(|sessions| sessions.contains("Up")));
     ensure!(eventually(PATIENCE, is_up)?, "{:?}", sessions());
     // In milliseconds of the day. BIRD computes it anew each time, from how long that was ago.

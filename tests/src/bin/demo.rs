@@ -7,20 +7,17 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::http::Session;
-use lb_stories::process::{eventually, run};
+use lb_stories::process::{Interrupt, eventually, run};
 use lb_stories::server::Server;
 use lb_stories::status::{Status, read_connection};
 use lb_stories::{Config, Director, Method, World, netns, world};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// Requests per method.
 const REQUESTS: u32 = 60;
@@ -47,11 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn demo() -> Result<()> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
-    }
-    let go_on = || if interrupted.load(Ordering::Relaxed) { bail!("interrupted") } else { Ok(()) };
+    let interrupt = Interrupt::watch()?;
     let keep = std::env::var_os("KEEP").is_some_and(|value| !value.is_empty() && value != "0");
     let started = Instant::now();
 
@@ -68,7 +61,7 @@ fn demo() -> Result<()> {
     } else {
         println!("This kernel has no IPv6: the demo goes without it");
     }
-    go_on()?;
+    interrupt.check()?;
 
     let ways = ways(has_ipv6);
     let config = ways.iter().fold(Config::new(), |config, way| config.service(way.service()));
@@ -79,7 +72,7 @@ fn demo() -> Result<()> {
     } else {
         world.start(&config)?
     };
-    go_on()?;
+    interrupt.check()?;
 
     let mut failures = Vec::new();
     println!("{REQUESTS} requests to each method's service, every one on a new connection:\n");
@@ -91,7 +84,7 @@ fn demo() -> Result<()> {
             Ok(session) => open.push(session),
             Err(error) => failures.push(format!("{} {}: {error:#}", way.method.word(), way.at())),
         }
-        go_on()?;
+        interrupt.check()?;
     }
 
     println!("\nWhat lb-app says about it:\n");
@@ -101,7 +94,7 @@ fn demo() -> Result<()> {
     if status.services.len() != expected {
         failures.push(format!("{} services in the status report, not {expected}", status.services.len()));
     }
-    go_on()?;
+    interrupt.check()?;
 
     if keep {
         return leave_running(world, director, &failures);
