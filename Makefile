@@ -19,7 +19,7 @@ RUSTDOC := -D warnings -A rustdoc::private_intra_doc_links
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: help sim test-console test-floods test-methods test-sync test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
+.PHONY: demo-ecmp demo-ecmp-deps help sim test-console test-floods test-methods test-sync test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: release test-release
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
@@ -30,6 +30,7 @@ help:
 	@echo "make demo          build, forward real HTTP through every method in a world of namespaces, show how it went"
 	@echo "make demo KEEP=1   the same, but leave it running for a look around"
 	@echo "make demo-stop     end a demo that was left running"
+	@echo "make demo-ecmp     three directors behind a router: kill, drain and restart them under live connections; what broke (needs root)"
 	@echo "make test          check, then every test: units, properties, stories in namespaces (needs root)"
 	@echo "make test-console  the page in headless Chromium: states, filter, keyboard, dark, narrow, hostile names (needs root)"
 	@echo "make sim SEEDS=N   random runs of whole clusters: deaths, drains, returns, reloads; a seed that fails says how to replay it"
@@ -61,7 +62,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS) needs root, for network namespaces" >&2; exit 1; }
 
 deps:
-	@tests/deps.sh build world test uml
+	@tests/deps.sh build world routing test uml
 
 build-deps:
 	@tests/deps.sh build
@@ -75,7 +76,7 @@ install:
 
 # All in one call: crates that they share are compiled once, with the features that any of them asks for.
 build-story: build-deps
-	@[ -e $(STORY)/lb-app ] || echo "Compiling lb-app, lbctl and the demo, which takes two minutes the first time"
+	@[ -e $(STORY)/lb-app ] || echo "Compiling lb-app, lbctl and the demos, which takes two minutes the first time"
 	$(CARGO) build --locked --profile story -p lb-app -p lb-ctl -p lb-stories --bins
 
 package-deps:
@@ -107,6 +108,13 @@ demo-deps:
 demo: root demo-deps build-story
 	@echo
 	@KEEP=$(KEEP) LB_APP=$(STORY)/lb-app $(STORY)/demo
+
+demo-ecmp-deps:
+	@tests/deps.sh build world routing
+
+demo-ecmp: root demo-ecmp-deps build-story
+	@echo
+	@LB_APP=$(STORY)/lb-app $(STORY)/demo-ecmp
 
 demo-stop: root
 	@if [ -x $(STORY)/demo ]; then $(STORY)/demo stop; else echo "No demo is running."; fi

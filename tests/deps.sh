@@ -1,7 +1,7 @@
 #!/bin/sh
 # deps.sh SET...: installs what these need from Debian (12 or 13), as far as it is missing; with DEPS=check in the
 # environment it only says what is. Sets: build, world (a client, a director and servers in namespaces, as the demo has
-# them), test, browser, bench, package, uml, container, dockerfile, image.
+# them), routing (daemons beside directors), test, browser, bench, package, uml, container, dockerfile, image.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -38,9 +38,11 @@ for set in "$@"; do
         need iproute2     command -v ip
         need nginx        command -v nginx
         ;;
+    routing)
+        # VIPs are announced to it; it is the router, too.
+        need bird2 command -v bird
+        ;;
     test)
-        # A routing daemon that VIPs are announced to.
-        need bird2        command -v bird
         # Those that move VIPs with VRRP.
         need frr          test -x /usr/lib/frr/vrrpd
         need keepalived   command -v keepalived

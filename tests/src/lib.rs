@@ -12,6 +12,7 @@ pub mod arp;
 pub mod bird;
 pub mod browser;
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod control;
 pub mod director;
