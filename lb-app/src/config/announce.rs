@@ -13,6 +13,8 @@ use std::fmt;
 pub(crate) struct Announce {
     /// Where the VIPs are written, if they are.
     pub(crate) file: Option<String>,
+    /// The kernel's interface that has them as addresses, if one does.
+    pub(crate) interface: Option<String>,
     /// In whose words.
     pub(crate) format: Format,
     /// What is run after each change.
@@ -27,6 +29,7 @@ impl Default for Announce {
     fn default() -> Self {
         Announce {
             file: None,
+            interface: None,
             format: Format::Bird,
             command: None,
             gshut: Duration::from_secs(1),
@@ -36,6 +39,16 @@ impl Default for Announce {
 }
 
 impl Announce {
+    /// Whether anybody is told of VIPs.
+    pub(crate) fn is_on(&self) -> bool {
+        self.file.is_some() || self.interface.is_some()
+    }
+
+    /// Whether the file can say that a VIP is about to go.
+    pub(crate) fn can_say_leaving(&self) -> bool {
+        self.file.is_some() && self.format != Format::List
+    }
+
     /// What can be said of it.
     pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
         option!(
@@ -46,8 +59,17 @@ impl Announce {
         ),
         option!(
             format,
-            Kind::Word(&["bird", "list"]),
-            "`bird`: static protocols of BIRD 2 and 3, to be included in its configuration. `list`: a prefix in each line."
+            Kind::Word(&["bird", "frr", "exabgp", "list"]),
+            "`bird`: static protocols of BIRD 2 and 3, to be included in its configuration. `frr`: `network` statements for \
+             `vtysh -f`. `exabgp`: commands of ExaBGP's interface for processes, for `tail -F`. `list`: a prefix in each \
+             line."
+        ),
+        option!(
+            interface,
+            Kind::Device,
+            "Interface of the kernel that has VIPs as addresses (/32, /128) while they may be sent to this director, for \
+             daemons that announce what an interface has. With or without `file`; only addresses that were put there by \
+             this are taken away, which takes Linux 5.18 or later after a crash."
         ),
         option!(
             command,
@@ -60,7 +82,7 @@ impl Announce {
             gshut,
             Kind::Duration,
             "When the director drains or ends: how long VIPs have the community GRACEFUL_SHUTDOWN (RFC 8326) before they \
-             are withdrawn. With `format = \"bird\"` only."
+             are withdrawn. With a `file`, and not with `format = \"list\"`."
         ),
         option!(
             settle,
@@ -75,18 +97,24 @@ impl Announce {
 pub(crate) enum Format {
     /// BIRD's.
     Bird,
+    /// FRR's.
+    Frr,
+    /// ExaBGP's.
+    ExaBgp,
     /// Nobody's: prefixes.
     List,
 }
 
 impl Format {
     /// Every format.
-    pub(crate) const ALL: [Format; 2] = [Format::Bird, Format::List];
+    pub(crate) const ALL: [Format; 4] = [Format::Bird, Format::Frr, Format::ExaBgp, Format::List];
 
     /// The word used in configurations.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Format::Bird => "bird",
+            Format::Frr => "frr",
+            Format::ExaBgp => "exabgp",
             Format::List => "list",
         }
     }

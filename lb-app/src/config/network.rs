@@ -66,6 +66,7 @@ impl Network {
         let network = Network { ports, interfaces, devices, routes, routing, attached_known, routes_known };
         network.check_routes(&raw.routes, addresses, problems);
         network.check_role(raw, problems);
+        network.check_announced_on(raw, problems);
         network
     }
 
@@ -99,6 +100,15 @@ impl Network {
         {
             let what = "no port has a host side, where the kernel could have VIPs";
             problems.add(&role.place, Complaint::new(what, "set `host` of a port, or use another role"));
+        }
+    }
+
+    /// VIPs on a host side are those that somebody else elects the director for.
+    fn check_announced_on(&self, raw: &Raw, problems: &Problems) {
+        let hosts = || self.devices.iter().filter_map(|device| device.host.as_deref());
+        if let Some(on) = raw.announced_on.as_ref().filter(|on| hosts().any(|host| host == on.value)) {
+            let what = format!("{} is the host side of a port", on.value);
+            problems.add(&on.place, Complaint::new(what, "use an interface of its own, such as a dummy"));
         }
     }
 

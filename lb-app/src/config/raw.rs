@@ -37,6 +37,8 @@ pub(super) struct Raw {
     pub(super) place: Place,
     pub(super) file: settings::File,
     pub(super) announce: Announce,
+    /// Its interface.
+    pub(super) announced_on: Option<At<String>>,
     pub(super) sync: Sync,
     pub(super) director: DirectorPlan,
     /// Its role, if it was given.
@@ -170,8 +172,8 @@ impl Raw {
             read(&mut table, settings::File::OPTIONS, &mut itself);
             table.finish();
         }
-        let announce =
-            file.table("announce").map_or_else(Announce::default, |table| read_announce(table, problems));
+        let (announce, announced_on) =
+            file.table("announce").map_or_else(Default::default, |table| read_announce(table, problems));
         let sync = file.table("sync").map_or_else(Sync::default, |table| read_sync(table, problems));
         let mut director = DirectorPlan::default();
         let role = file.table("director").and_then(|mut table| {
@@ -199,6 +201,7 @@ impl Raw {
         Raw {
             file: itself,
             announce,
+            announced_on,
             sync,
             director,
             role,
@@ -241,7 +244,7 @@ fn read_sync(mut table: Table, problems: &Problems) -> Sync {
     sync
 }
 
-fn read_announce(mut table: Table, problems: &Problems) -> Announce {
+fn read_announce(mut table: Table, problems: &Problems) -> (Announce, Option<At<String>>) {
     let mut announce = Announce::default();
     let said = read(&mut table, Announce::OPTIONS, &mut announce);
     if let Some(place) = said.place("file")
@@ -250,14 +253,16 @@ fn read_announce(mut table: Table, problems: &Problems) -> Announce {
         let remedy = "name it from the root, as in `file = \"/run/lb/announced.conf\"`";
         problems.add(place, Complaint::new("is no path from the root", remedy));
     }
-    if announce.file.is_none()
-        && let Some(place) = said.place("command").filter(|_| said.known("file", ()).is_some())
+    let unknown = |key| said.known(key, ()).is_none();
+    if !announce.is_on()
+        && let Some(place) = said.place("command").filter(|_| !unknown("file") && !unknown("interface"))
     {
-        let remedy = "add `file`, as in `file = \"/run/lb/announced.conf\"`";
+        let remedy = "add `file`, as in `file = \"/run/lb/announced.conf\"`, or `interface`";
         problems.add(place, Complaint::new("nothing is announced that it could be run for", remedy));
     }
     table.finish();
-    announce
+    let interface = announce.interface.clone().and_then(|name| said.at("interface", name));
+    (announce, interface)
 }
 
 fn read_tunnel(mut table: Table) -> (Option<At<IpAddr>>, Vec<At<IpNet>>) {

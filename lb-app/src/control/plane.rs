@@ -120,7 +120,7 @@ impl ControlPlane {
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn announce(self: &Arc<Self>) -> std::io::Result<()> {
-        if self.running.config.announce.file.is_none() {
+        if !self.running.config.announce.is_on() {
             return Ok(());
         }
         let plane = Arc::downgrade(self);
@@ -151,7 +151,7 @@ impl ControlPlane {
 
     /// Whether nothing is announced any more that packets could come for.
     pub(crate) fn has_left(&self) -> bool {
-        self.running.config.announce.file.is_none() || self.announcer.leaving() == Leaving::Left
+        !self.running.config.announce.is_on() || self.announcer.leaving() == Leaving::Left
     }
 
     /// Runs a program of the operator's.

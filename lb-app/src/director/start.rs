@@ -87,7 +87,7 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
         warn_of_open_key(&config);
     }
     // One that ended without a word may have left something else.
-    announce::clear(&config.announce).context("cannot write the file of [announce]")?;
+    announce::clear(&config).context("cannot clear what [announce] has")?;
     let socket = control_socket(&config, &eal)?;
     let ports = ports::start(&mut config, &command.options, lcores.len())?;
     for port in &ports.started {
@@ -275,12 +275,10 @@ fn fresh_secret() -> Secret {
 /// When the configuration is wrong, the file cannot be written, or the command fails.
 pub(crate) fn withdraw(command: &CommandLine) -> Result<()> {
     let config = config::load(command.options.conf(), Limits { workers: 1, available_bytes: u64::MAX })?;
-    announce::clear(&config.announce).context("cannot write the file of [announce]")?;
-    let (Some(file), Some(words)) = (&config.announce.file, &config.announce.command) else { return Ok(()) };
-    let vips = config.plan.services.iter().flat_map(|service| service.reach().vips());
-    let mut vips: Vec<String> = vips.map(|vip| vip.to_string()).collect();
-    vips.sort();
-    vips.dedup();
+    let vips = announce::clear(&config).context("cannot clear what [announce] has")?;
+    let Some(words) = &config.announce.command else { return Ok(()) };
+    let file = config.announce.file.as_deref().unwrap_or_default();
+    let vips: Vec<String> = vips.iter().map(ToString::to_string).collect();
     let mut program = Command::new(&words[0]);
     program
         .args(&words[1..])

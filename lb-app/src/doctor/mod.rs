@@ -23,6 +23,7 @@ use crate::{
 };
 use finding::{Finding, Verdict};
 use lb_core::service::plan::Role;
+use nix::net::if_::if_nametoindex;
 use patient::Patient;
 use std::{fmt::Write, path::Path, process::ExitCode};
 
@@ -60,6 +61,7 @@ fn examine(command: &CommandLine) -> Vec<Finding> {
                 };
                 findings.extend(role.map(|text| Finding::ok("role", text)));
                 findings.extend(announce(&config));
+                findings.extend(announced_on(&config));
                 findings.extend(sync(&config));
                 findings.extend(host_sides(&config, root));
                 patient.config = Some(config);
@@ -111,6 +113,22 @@ fn announce(config: &config::Config) -> Option<Finding> {
         false => {
             let text = format!("the folder of the file of [announce] does not exist: {}", folder.display());
             Finding::wrong("announce", text, format!("mkdir -p {}", folder.display()))
+        }
+    })
+}
+
+/// Whether the kernel has the interface that is to have VIPs.
+fn announced_on(config: &config::Config) -> Option<Finding> {
+    let name = config.announce.interface.as_deref()?;
+    Some(match if_nametoindex(name) {
+        Ok(_) => Finding::ok("announce", format!("VIPs that may be announced will be on interface {name}")),
+        Err(_) => {
+            let text = format!("there is no interface {name}, which [announce] has VIPs on");
+            Finding::wrong(
+                "announce",
+                text,
+                format!("ip link add {name} type dummy && ip link set {name} up"),
+            )
         }
     })
 }

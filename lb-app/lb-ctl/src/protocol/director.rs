@@ -106,6 +106,9 @@ pub struct Announced {
     /// The file that has them, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The kernel's interface that has them, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     /// `draining` or `drained`, if the director is told to drain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<String>,

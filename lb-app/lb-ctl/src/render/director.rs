@@ -67,12 +67,17 @@ pub(super) fn about(text: &mut String, about: &About) {
 }
 
 pub(super) fn announced(text: &mut String, announced: &Announced) {
-    let Announced { file, drain, vips } = announced;
-    let Some(file) = file else {
-        text.push_str("nothing is announced: there is no `file` in [announce]\n");
+    let Announced { file, interface, drain, vips } = announced;
+    if file.is_none() && interface.is_none() {
+        text.push_str("nothing is announced: [announce] has neither `file` nor `interface`\n");
         return;
-    };
-    let _ = writeln!(text, "{file} has what is announced");
+    }
+    if let Some(file) = file {
+        let _ = writeln!(text, "{file} has what is announced");
+    }
+    if let Some(interface) = interface {
+        let _ = writeln!(text, "interface {interface} of the kernel has what is announced");
+    }
     if let Some(drain) = drain {
         let _ = writeln!(text, "the director is {drain}");
     }

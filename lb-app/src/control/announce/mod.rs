@@ -3,16 +3,18 @@
 //!
 //! * `facts`: which VIPs, and why not others.
 //! * `text`: what the file says.
+//! * `kernel`: VIPs as addresses of an interface.
 //!
 //! Whoever leaves in good order goes step by step: VIPs are announced as being about to go, then withdrawn, and packets
 //! are forwarded until routers have heard of it.
 
 mod facts;
+mod kernel;
 mod text;
 
 use super::{file::replace::replace, live::running::Running};
 use crate::{
-    config::{Announce, Format},
+    config::{self, Announce},
     dpdk::LinkState,
     journal::Happened,
 };
@@ -25,14 +27,15 @@ use lb_core::{
 use lb_ctl::protocol::events::Kind;
 use parking_lot::Mutex;
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
+    fs,
     io::{self, Write},
     net::IpAddr,
     path::Path,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
-use text::text;
+use text::{Standing, Standings, named, text};
 
 /// Time between two looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(200);
@@ -50,15 +53,17 @@ pub(crate) type Run<'a> = &'a dyn Fn(&[String], Vec<(&'static str, String)>) -> 
 #[derive(Debug, Default)]
 pub(crate) struct Announcer {
     state: Mutex<State>,
-    /// Held by who writes the file.
-    turn: Mutex<()>,
+    /// Held by who writes the file: what the kernel is to have.
+    turn: Mutex<kernel::Addresses>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     verdicts: Verdicts,
-    /// What the file says.
-    written: Option<String>,
+    /// What the file says, once it has been written.
+    written: Option<Standings>,
+    /// VIPs that a daemon may have heard of: from this run, or from the file of an earlier one.
+    known: BTreeSet<IpAddr>,
     /// When the command is to be run.
     due: Option<Instant>,
     leaving: Leaving,
@@ -90,7 +95,7 @@ impl Leaving {
         };
         match self {
             Leaving::Asked if !is_announced => Leaving::Left,
-            Leaving::Asked if config.format == Format::Bird => Leaving::Going(now).next(config, true, now),
+            Leaving::Asked if config.can_say_leaving() => Leaving::Going(now).next(config, true, now),
             Leaving::Asked => Leaving::Withdrawn(now),
             Leaving::Going(since) if is_over(since, config.gshut) => Leaving::Withdrawn(now),
             Leaving::Withdrawn(since) if is_over(since, config.settle) => Leaving::Left,
@@ -166,13 +171,15 @@ fn resolved(running: &Running) -> Option<HashSet<NextHop>> {
 }
 
 impl Announcer {
-    /// Puts into effect what was found: writes the file if it has to say something else, and runs the command if that is
-    /// due.
+    /// Puts into effect what was found: changes the interface and the file if they have to say something else, and runs the
+    /// command if that is due.
     pub(crate) fn step(&self, running: &Running, found: Verdicts, run: Run<'_>, now: Instant) {
         let config = &running.config.announce;
-        let Some(file) = &config.file else { return };
-        let _turn = self.turn.lock();
-        let (events, text, has_left) = {
+        if !config.is_on() {
+            return;
+        }
+        let mut addresses = self.turn.lock();
+        let (events, standings, has_left) = {
             let mut state = self.state.lock();
             let before = state.leaving;
             let is_announced = state.verdicts.values().any(Option::is_none);
@@ -186,21 +193,32 @@ impl Announcer {
             };
             let events = news(&state.verdicts, &verdicts);
             state.verdicts = verdicts;
-            let vips: Vec<IpAddr> =
-                state.verdicts.iter().filter(|(_, why)| why.is_none()).map(|(vip, _)| *vip).collect();
-            let text = text(config.format, &vips, matches!(state.leaving, Leaving::Going(_)));
+            if state.written.is_none() {
+                state.known = config.file.as_deref().map_or_else(BTreeSet::new, |file| of_file(file, true));
+            }
             let has_left = state.leaving == Leaving::Left && before != Leaving::Left && state.stops;
-            (events, (state.written.as_ref() != Some(&text)).then_some(text), has_left)
+            (events, state.standings(), has_left)
         };
-        if let Some(text) = text {
-            match write(Path::new(file), &text) {
+        let trouble = |what: String, why: String| {
+            running.journal.tell(Happened::new(Kind::HookFailed, what).because(why));
+        };
+        if let Some(interface) = &config.interface {
+            let announced = standings.iter().filter(|(_, standing)| **standing != Standing::Withdrawn);
+            let wanted = announced.map(|(vip, _)| *vip).collect();
+            if let Err(why) = addresses.settle(interface, &wanted, now) {
+                trouble(format!("cannot change the VIPs on interface {interface}"), why);
+            }
+        }
+        if self.state.lock().written.as_ref() != Some(&standings) {
+            let write = |file: &String| write(Path::new(file), &text(config.format, &standings));
+            match config.file.as_ref().map_or(Ok(()), write) {
                 Ok(()) => {
                     let mut state = self.state.lock();
-                    (state.written, state.due) = (Some(text), Some(now));
+                    (state.written, state.due) = (Some(standings), Some(now));
                 }
                 Err(error) => {
-                    let happened = Happened::new(Kind::HookFailed, format!("cannot write {file}"));
-                    running.journal.tell(happened.because(error.to_string()));
+                    let file = config.file.as_deref().unwrap_or_default();
+                    trouble(format!("cannot write {file}"), error.to_string());
                 }
             }
         }
@@ -208,12 +226,11 @@ impl Announcer {
         if let Some(command) = &config.command
             && self.state.lock().due.is_some_and(|due| now >= due)
         {
-            let environment = self.environment(file);
+            let environment = self.environment(config.file.as_deref().unwrap_or_default());
             let outcome = run(command, environment);
             self.state.lock().due = outcome.is_err().then(|| now + AGAIN);
             if let Err(reason) = outcome {
-                let happened = Happened::new(Kind::HookFailed, "the command of [announce] failed");
-                running.journal.tell(happened.because(reason));
+                trouble("the command of [announce] failed".to_owned(), reason);
             }
         }
         if has_left {
@@ -269,12 +286,41 @@ impl Announcer {
     }
 }
 
-/// Writes a file that announces nothing: before anything is forwarded, and when nothing is any more.
+impl State {
+    /// How everything stands that a daemon may have heard of.
+    fn standings(&mut self) -> Standings {
+        self.known.extend(self.verdicts.keys());
+        let stands = match self.leaving {
+            Leaving::Going(_) => Standing::Leaving,
+            _ => Standing::Announced,
+        };
+        let is_announced = |vip: &IpAddr| self.verdicts.get(vip).is_some_and(Option::is_none);
+        let standing = |vip: &IpAddr| if is_announced(vip) { stands } else { Standing::Withdrawn };
+        self.known.iter().map(|vip| (*vip, standing(vip))).collect()
+    }
+}
+
+/// Has nothing announced: before anything is forwarded, and when nothing is any more. Returns the VIPs.
 ///
 /// # Errors
-/// When it cannot be written.
-pub(crate) fn clear(config: &Announce) -> io::Result<()> {
-    config.file.as_ref().map_or(Ok(()), |file| write(Path::new(file), &text(config.format, &[], false)))
+/// When the file cannot be written or the interface cannot be changed.
+pub(crate) fn clear(config: &config::Config) -> io::Result<BTreeSet<IpAddr>> {
+    let mut vips: BTreeSet<IpAddr> =
+        config.plan.services.iter().flat_map(|service| service.reach().vips()).collect();
+    if let Some(interface) = &config.announce.interface {
+        kernel::clear(interface)?;
+    }
+    if let Some(file) = &config.announce.file {
+        vips.extend(of_file(file, false));
+        let withdrawn = vips.iter().map(|vip| (*vip, Standing::Withdrawn)).collect();
+        write(Path::new(file), &text(config.announce.format, &withdrawn))?;
+    }
+    Ok(vips)
+}
+
+/// What a file has that was written earlier.
+fn of_file(file: &str, all: bool) -> BTreeSet<IpAddr> {
+    fs::read_to_string(file).map_or_else(|_| BTreeSet::new(), |text| named(&text, all))
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
@@ -302,10 +348,12 @@ fn happened((vip, why): (IpAddr, Option<String>)) -> Happened {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Format;
 
     #[test]
     fn leaving_goes_step_by_step() {
-        let (config, start) = (Announce::default(), Instant::now());
+        let config = Announce { file: Some("/run/lb/announced.conf".to_owned()), ..Announce::default() };
+        let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let going = Leaving::Asked.next(&config, true, start);
         assert_eq!(going, Leaving::Going(start));
@@ -332,13 +380,15 @@ mod tests {
     fn nobody_waits_for_what_was_not_announced() {
         let now = Instant::now();
         assert_eq!(Leaving::Asked.next(&Announce::default(), false, now), Leaving::Left);
-        let list = Announce { format: Format::List, ..Announce::default() };
-        assert_eq!(
-            Leaving::Asked.next(&list, true, now),
-            Leaving::Withdrawn(now),
-            "it has no word for going"
-        );
-        let at_once = Announce { gshut: lb_core::time::Duration::from_millis(0), ..Announce::default() };
+        let file = || Some("/run/lb/announced.conf".to_owned());
+        let list = Announce { file: file(), format: Format::List, ..Announce::default() };
+        let interface = Announce { interface: Some("lb-vips".to_owned()), ..Announce::default() };
+        for config in [list, interface] {
+            let next = Leaving::Asked.next(&config, true, now);
+            assert_eq!(next, Leaving::Withdrawn(now), "it has no word for going");
+        }
+        let gshut = lb_core::time::Duration::from_millis(0);
+        let at_once = Announce { file: file(), gshut, ..Announce::default() };
         assert_eq!(Leaving::Asked.next(&at_once, true, now), Leaving::Withdrawn(now));
     }
 

@@ -62,9 +62,9 @@ pub(super) fn answer(
             answer
         }
         Request::Drain => {
-            if running.config.announce.file.is_none() {
-                let why = "nothing is announced that could be withdrawn: there is no `file` in [announce]; use `stop`, or \
-                           `set director role standby`";
+            if !running.config.announce.is_on() {
+                let why = "nothing is announced that could be withdrawn: [announce] has neither `file` nor `interface`; use \
+                           `stop`, or `set director role standby`";
                 return Err(invalid(why));
             }
             plane.announcer.leave(true);
@@ -155,6 +155,7 @@ fn announced(plane: &ControlPlane) -> Announced {
     let vips = vips.map(|(vip, reason)| AnnouncedVip { vip, announced: reason.is_none(), reason });
     Announced {
         file: plane.running.config.announce.file.clone(),
+        interface: plane.running.config.announce.interface.clone(),
         drain: drain(plane.announcer.leaving()),
         vips: vips.collect(),
     }

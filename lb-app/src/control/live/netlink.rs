@@ -7,7 +7,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::{
     AddressFamily as Family, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressHeaderFlags, AddressMessage},
+    address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol},
     link::{LinkAttribute, LinkFlags, LinkMessage},
 };
 use nix::{
@@ -99,16 +99,65 @@ fn address(message: &AddressMessage) -> Option<IpAddr> {
     })
 }
 
+/// An address that an interface has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub(crate) net: IpNet,
+    /// Who put it there (`IFA_PROTO`); 0 if nobody says, or the kernel is of before 5.18.
+    pub(crate) protocol: u8,
+}
+
+/// All that an interface has, as they are now.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn addresses_of(interface: u32) -> io::Result<Vec<Assigned>> {
+    let answers = ask(RouteNetlinkMessage::GetAddress(AddressMessage::default()), NLM_F_DUMP)?;
+    let assigned = answers.into_iter().filter_map(|answer| match answer {
+        RouteNetlinkMessage::NewAddress(message) if message.header.index == interface => assigned(&message),
+        _ => None,
+    });
+    Ok(assigned.collect())
+}
+
+fn assigned(message: &AddressMessage) -> Option<Assigned> {
+    let net = IpNet::new(address(message)?, message.header.prefix_len).ok()?;
+    let protocol = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Protocol(protocol) => Some(u8::from(*protocol)),
+        _ => None,
+    });
+    Some(Assigned { net, protocol: protocol.unwrap_or_default() })
+}
+
+/// Gives an interface an address with this mark, or takes it away. Of IPv6, it is good at once.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn set_marked_address(interface: u32, net: IpNet, protocol: u8, present: bool) -> io::Result<()> {
+    let mut message = of_interface(interface, net);
+    message.header.flags |= AddressHeaderFlags::Nodad;
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(protocol)));
+    change(message, present)
+}
+
 /// Gives an interface an address, or takes it away.
 ///
 /// # Errors
 /// The kernel's.
 pub(super) fn set_address(interface: u32, net: IpNet, present: bool) -> io::Result<()> {
+    change(of_interface(interface, net), present)
+}
+
+fn of_interface(interface: u32, net: IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();
     message.header.index = interface;
     message.header.prefix_len = net.prefix_len();
     message.header.family = if net.addr().is_ipv4() { Family::Inet } else { Family::Inet6 };
     message.attributes = vec![AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())];
+    message
+}
+
+fn change(message: AddressMessage, present: bool) -> io::Result<()> {
     match present {
         true => {
             ask(RouteNetlinkMessage::NewAddress(message), NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE).map(drop)
