@@ -43,7 +43,8 @@ for set in "$@"; do
         need bird2 command -v bird
         ;;
     test)
-        # Those that move VIPs with VRRP.
+        # Others that VIPs are announced to, and those that move them with VRRP.
+        need exabgp       command -v exabgp
         need frr          test -x /usr/lib/frr/vrrpd
         need keepalived   command -v keepalived
         need dpdk-dev     command -v dpdk-dumpcap
@@ -137,7 +138,7 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
 
 # Debian starts daemons when it installs them. This machine did not ask for that.
 [ -d /run/systemd/system ] || exit 0
-for package in nginx:nginx bird2:bird frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus; do
+for package in nginx:nginx bird2:bird exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus; do
     case " $missing " in
     *" ${package%:*} "*) systemctl disable --quiet --now "${package#*:}" ;;
     esac

@@ -1,11 +1,11 @@
-//! Announcing: a router learns by BGP, from BIRD beside the director, which VIPs it may be sent.
+//! Announcing: a router learns by BGP, from a daemon beside the director, which VIPs it may be sent.
 //!
-//! The director's and the router's BIRD talk over a link of their own. The VIP is on no network that anybody is attached
+//! The director's daemon and the router's talk over a link of their own, or over a host side. The VIP is on no network that anybody is attached
 //! to, so that packets for it arrive only while the router has its route.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -13,65 +13,155 @@ use lb_stories::bird::Bird;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::director::program;
-use lb_stories::process::{PATIENCE, eventually, run};
-use lb_stories::{Config, Method, World, world};
+use lb_stories::frr::Frr;
+use lb_stories::process::{PATIENCE, eventually};
+use lb_stories::{Config, Director, Method, World, world};
 
 const VIP: &str = "198.18.0.100";
 /// Both ends of the daemons' own link.
 const DIRECTOR: &str = "10.9.0.1";
 const ROUTER: &str = "10.9.0.2";
 
-/// The director's BIRD: exports what the director's file has, with the director's address as next hop.
-fn of_director(file: &Path) -> String {
-    format!(
-        "router id {DIRECTOR};\ninclude \"{}\";\nprotocol device {{}}\nprotocol bgp upstream {{\n  \
-         local {DIRECTOR} as 65001;\n  neighbor {ROUTER} as 65002;\n  error wait time 1, 2;\n  connect delay time 1;\n  \
-         ipv4 {{ import none; export where proto = \"lb_vips4\"; next hop address {}; }};\n}}\n",
-        file.display(),
-        world::DIRECTOR_WAN
-    )
+/// A world whose router learns from a daemon beside the director.
+struct Scene {
+    // What runs in a namespace ends before the namespace does.
+    router: Bird,
+    world: World,
+    /// What the director announces.
+    file: PathBuf,
 }
 
-fn of_router() -> String {
-    format!(
-        "router id {ROUTER};\nprotocol device {{}}\nprotocol direct {{ ipv4; }}\nprotocol kernel {{ ipv4 {{ export where \
-         source = RTS_BGP; }}; }}\nprotocol bgp director {{\n  local {ROUTER} as 65002;\n  neighbor {DIRECTOR} as 65001;\n  \
-         error wait time 1, 2;\n  connect delay time 1;\n  ipv4 {{ import all; export none; gateway recursive; }};\n}}\n"
-    )
+impl Scene {
+    /// The daemon is to speak from this address.
+    fn new(daemon: Ipv4Addr) -> Result<Self> {
+        let world = World::new()?;
+        let file = world.directory().join("announced.conf");
+        fs::write(&file, "")?;
+        world.director().connect("bgp", world.router(), "bgp")?;
+        world.director().ip(&format!("addr add {DIRECTOR}/30 dev bgp"))?;
+        world.router().ip(&format!("addr add {ROUTER}/30 dev bgp"))?;
+        let own = if daemon == world::DIRECTOR_WAN { world::GATEWAY.to_string() } else { ROUTER.to_owned() };
+        let router = format!(
+            "router id {ROUTER};\nprotocol device {{}}\nprotocol direct {{ ipv4; }}\nprotocol kernel {{ ipv4 {{ export \
+             where source = RTS_BGP; }}; }}\nprotocol bgp director {{\n  local {own} as 65000;\n  neighbor {daemon} as \
+             65001;\n  error wait time 1, 2;\n  connect delay time 1;\n  connect retry time 1;\n  ipv4 {{ import all; \
+             export none; gateway recursive; }};\n}}\n"
+        );
+        let router = Bird::start(world.router(), world.directory(), "router", &router)?;
+        Ok(Self { router, world, file })
+    }
+
+    /// Waits until the daemon and the router have found each other.
+    fn meet(&self) -> Result<()> {
+        let is_established = || Ok(self.router.ask("show protocols director")?.contains("Established"));
+        ensure!(eventually(PATIENCE, is_established)?, "{}", self.router.ask("show protocols")?);
+        Ok(())
+    }
+
+    /// The director's configuration, with this in `[announce]`.
+    fn text(&self, config: Config, announce: &str) -> String {
+        let service = Service::tcp(Method::Nat, world::HTTP)
+            .line("check = { type = \"http\", interval = \"200ms\", timeout = \"200ms\", fall = 2 }");
+        let config = config.service(service).section(format!("[announce]\n{announce}"));
+        config.render(&self.world.server_addresses()).replace(&Method::Nat.vip().to_string(), VIP)
+    }
+
+    fn start(&self, text: &str) -> Result<(Director, Control)> {
+        let director = self.world.start_how(2, text, |_| ())?;
+        let control = Control::of(&director)?;
+        Ok((director, control))
+    }
+
+    fn has_route(&self) -> Result<bool> {
+        Ok(!self.world.router().run("ip", &["route", "show", VIP])?.is_empty())
+    }
+
+    /// Waits until the router has the route, or has not.
+    fn becomes(&self, is: bool) -> Result<Duration> {
+        let start = Instant::now();
+        ensure!(eventually(PATIENCE, || Ok(self.has_route()? == is))?, "the route is there: {}", !is);
+        Ok(start.elapsed())
+    }
+
+    fn target(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(VIP.parse().expect("an address"), world::HTTP)
+    }
+
+    /// Waits for what says that a route is about to go.
+    fn is_leaving(&self) -> Result<()> {
+        let is_going = || Ok(self.router.ask("show route all")?.contains("(65535,0)"));
+        ensure!(eventually(Duration::from_secs(1), is_going)?, "{}", self.router.ask("show route all")?);
+        Ok(())
+    }
+
+    /// The same with every daemon: a director starts, loses its servers, gets them back, drains, starts again and ends.
+    fn goes_round(&self, text: &str, says_leaving: bool) -> Result<()> {
+        ensure!(!self.has_route()?);
+        let (director, control) = self.start(text)?;
+        self.becomes(true)?;
+        self.world.far_client().who_answers(self.target(), 4)?;
+        self.world.servers().iter().try_for_each(|server| server.make_ill(true))?;
+        let withdrawn = self.becomes(false)?;
+        self.world.servers().iter().try_for_each(|server| server.make_ill(false))?;
+        println!("withdrawn {withdrawn:?} after the servers' failure, back after {:?}", self.becomes(true)?);
+
+        let mut session = self.world.far_client().http(self.target())?;
+        session.get("/small")?;
+        control.ask("drain director")?;
+        if says_leaving {
+            self.is_leaving()?;
+        }
+        session.get("/small")?;
+        self.becomes(false)?;
+        let is_stopped = || Ok(control.ask("show director")?.contains("stopped"));
+        ensure!(eventually(PATIENCE, is_stopped)?, "{}", control.ask("show director")?);
+        control.ask("start")?;
+        self.becomes(true)?;
+        self.world.far_client().who_answers(self.target(), 4)?;
+        ensure!(!control.ask("show events count 200")?.contains("hook-failed"));
+        director.stop()?;
+        self.becomes(false)?;
+        Ok(())
+    }
+
+    /// One that is killed cannot withdraw anything; then it is the service manager's affair.
+    fn dies(&self, text: &str) -> Result<()> {
+        let (director, _) = self.start(text)?;
+        self.becomes(true)?;
+        director.kill();
+        ensure!(self.has_route()?);
+        let conf = self.world.directory().join("withdraw.toml");
+        fs::write(&conf, text)?;
+        let withdraw =
+            self.world.director().command(program()?).args(["--withdraw", "--conf"]).arg(&conf).output()?;
+        ensure!(withdraw.status.success(), "{}", String::from_utf8_lossy(&withdraw.stderr));
+        self.becomes(false)?;
+        Ok(())
+    }
+}
+
+/// The block of docs/directors.md with this in it, for the daemons' own link and the files of this scene.
+fn recipe(mark: &str, replace: &[(&str, &str)]) -> Result<String> {
+    lb_stories::recipe::recipe("directors.md", mark, replace)
 }
 
 #[test]
 fn routers_send_what_the_director_can_forward() -> Result<()> {
-    let world = World::new()?;
-    let file = world.directory().join("announced.conf");
-    fs::write(&file, "")?;
-    world.director().connect("bgp", world.router(), "bgp")?;
-    world.director().ip(&format!("addr add {DIRECTOR}/30 dev bgp"))?;
-    world.router().ip(&format!("addr add {ROUTER}/30 dev bgp"))?;
-    let ours = Bird::start(world.director(), world.directory(), "director", &of_director(&file))?;
-    let theirs = Bird::start(world.router(), world.directory(), "router", &of_router())?;
-    let is_established = || Ok(theirs.ask("show protocols director")?.contains("Established"));
-    ensure!(eventually(PATIENCE, is_established)?, "{}", theirs.ask("show protocols")?);
-
-    let service = Service::tcp(Method::Nat, world::HTTP)
-        .line("check = { type = \"http\", interval = \"200ms\", timeout = \"200ms\", fall = 2 }");
-    let config = Config::new().service(service).section(format!(
-        "[announce]\nfile = \"{}\"\ncommand = [\"birdc\", \"-s\", \"{}\", \"configure\"]\n",
-        file.display(),
-        ours.socket.display()
-    ));
-    let vip = Method::Nat.vip().to_string();
-    let text = config.render(&world.server_addresses()).replace(&vip, VIP);
-    let has_route = || -> Result<bool> { Ok(!world.router().run("ip", &["route", "show", VIP])?.is_empty()) };
-    let becomes = |is: bool| -> Result<Duration> {
-        let start = Instant::now();
-        ensure!(eventually(PATIENCE, || Ok(has_route()? == is))?, "the route is there: {}", !is);
-        Ok(start.elapsed())
-    };
-    let target = format!("{VIP}:{}", world::HTTP).parse::<std::net::SocketAddrV4>()?;
-    ensure!(!has_route()?);
-    let director = world.start_with(&config, &text)?;
-    let control = Control::of(&director)?;
+    let scene = Scene::new(DIRECTOR.parse()?)?;
+    let (world, file) = (&scene.world, scene.file.display().to_string());
+    let becomes = |is| scene.becomes(is);
+    let replace =
+        [("/run/lb/announced.conf", &*file), ("10.0.0.11", DIRECTOR), ("10.0.0.1 ", &format!("{ROUTER} "))];
+    let bird = recipe("protocol bgp tor1", &replace)?;
+    let bird = format!("router id {DIRECTOR};\nprotocol device {{}}\n{bird}");
+    let ours = Bird::start(world.director(), world.directory(), "director", &bird)?;
+    scene.meet()?;
+    let announce =
+        format!("file = {file:?}\ncommand = [\"birdc\", \"-s\", {:?}, \"configure\"]\n", ours.socket);
+    let text = scene.text(Config::new(), &announce);
+    let target = scene.target();
+    ensure!(!scene.has_route()?);
+    let (director, control) = scene.start(&text)?;
     becomes(true)?;
     world.far_client().who_answers(target, 4)?;
     ensure!(control.ask("show announced")?.contains(&format!("{VIP}  announced")));
@@ -103,8 +193,7 @@ fn routers_send_what_the_director_can_forward() -> Result<()> {
     let mut session = world.far_client().http(target)?;
     session.get("/small")?;
     control.ask("drain director")?;
-    let is_going = || Ok(theirs.ask("show route all")?.contains("(65535,0)"));
-    ensure!(eventually(Duration::from_secs(1), is_going)?, "{}", theirs.ask("show route all")?);
+    scene.is_leaving()?;
     session.get("/small")?;
     becomes(false)?;
     ensure!(control.ask("show director")?.contains("draining"));
@@ -122,16 +211,86 @@ fn routers_send_what_the_director_can_forward() -> Result<()> {
     let start = Instant::now();
     director.stop()?;
     ensure!(start.elapsed() > Duration::from_secs(3), "{:?}", start.elapsed());
-    ensure!(!has_route()? && !fs::read_to_string(&file)?.contains(VIP));
+    ensure!(!scene.has_route()? && !fs::read_to_string(&file)?.contains(VIP));
+    scene.dies(&text)
+}
 
-    // One that is killed cannot; then it is the service manager's affair.
-    let director = world.start_with(&config, &text)?;
-    becomes(true)?;
+#[test]
+fn frr_tells_the_router() -> Result<()> {
+    let scene = Scene::new(DIRECTOR.parse()?)?;
+    let (world, file) = (&scene.world, scene.file.display().to_string());
+    let bgpd =
+        recipe("route-map lb-vips permit", &[("10.0.0.11", DIRECTOR), ("10.0.0.1 ", &format!("{ROUTER} "))])?;
+    let frr = Frr::start(world.director(), world.directory(), "frr", &[("bgpd", &bgpd)])?;
+    scene.meet()?;
+    let vtysh: Vec<String> = frr.vtysh().iter().map(|word| format!("{word:?}")).collect();
+    let command = format!("\"{}\"", vtysh.join(", ").trim_matches('"'));
+    let replace = [("/run/lb/announced.conf", &*file), ("\"vtysh\"", &command), ("[announce]\n", "")];
+    let text = scene.text(Config::new(), &recipe("format = \"frr\"", &replace)?);
+    scene.goes_round(&text, true)?;
+    scene.dies(&text)
+}
+
+/// ExaBGP's next hop is the address that it speaks from: here that of a host side.
+#[test]
+fn exabgp_tells_the_router() -> Result<()> {
+    let scene = Scene::new(world::DIRECTOR_WAN)?;
+    let (world, file) = (&scene.world, scene.file.display().to_string());
+    for name in ["lbwan", "lblan"] {
+        world.director().sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "1")?;
+    }
+    let conf = world.directory().join("exabgp.conf");
+    fs::write(&conf, recipe("encoder text", &[("/run/lb/announced.conf", &*file)])?)?;
+    let mut command = world.director().command("exabgp");
+    command.env("exabgp_daemon_user", "root").env("exabgp_api_ack", "false").arg(&conf);
+    let _exabgp = world.director().spawn(&mut command, &world.directory().join("exabgp.log"))?;
+    let announce =
+        recipe("format = \"exabgp\"", &[("/run/lb/announced.conf", &*file), ("[announce]\n", "")])?;
+    let text = scene.text(Config::new().with_host_sides(), &announce);
+    scene.goes_round(&text, true)
+}
+
+#[test]
+fn interfaces_have_the_vips_that_daemons_announce() -> Result<()> {
+    let scene = Scene::new(DIRECTOR.parse()?)?;
+    let world = &scene.world;
+    for name in ["lbwan", "lblan"] {
+        world.director().sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "1")?;
+    }
+    let bird =
+        recipe("protocol direct lb_vips4", &[("10.0.0.11", DIRECTOR), ("10.0.0.1 ", &format!("{ROUTER} "))])?;
+    let bird = format!("router id {DIRECTOR};\nprotocol device {{}}\n{bird}");
+    let _ours = Bird::start(world.director(), world.directory(), "director", &bird)?;
+    scene.meet()?;
+    let text = scene.text(Config::new(), &recipe("interface = \"lb-vips\"", &[("[announce]\n", "")])?);
+    let has =
+        |what: &str| Ok(world.director().run("ip", &["addr", "show", "dev", "lb-vips"])?.contains(what));
+
+    // There may be no such interface, until there is one.
+    let (director, control) = scene.start(&text)?;
+    let is_told = || Ok(control.ask("show events")?.contains("cannot change the VIPs on interface lb-vips"));
+    ensure!(eventually(PATIENCE, is_told)?, "{}", control.ask("show events")?);
+    world
+        .director()
+        .ip("link add lb-vips type bridge\nlink set lb-vips up\naddr add 198.18.0.200/32 dev lb-vips")?;
+    scene.becomes(true)?;
+    ensure!(control.ask("show announced")?.contains("interface lb-vips of the kernel has what is announced"));
+    // What somebody takes away comes back.
+    world.director().ip(&format!("addr del {VIP}/32 dev lb-vips"))?;
+    ensure!(eventually(PATIENCE, || has(VIP))?);
+    director.stop()?;
+    scene.becomes(false)?;
+
+    scene.goes_round(&text, false)?;
+    scene.dies(&text)?;
+    ensure!(!has(VIP)? && has("198.18.0.200/32")?, "what others have put there stays");
+    // The next run takes away what one left that was killed, before it forwards.
+    let (director, control) = scene.start(&text)?;
+    scene.becomes(true)?;
     director.kill();
-    ensure!(has_route()?);
-    let conf = world.directory().join("withdraw.toml");
-    fs::write(&conf, &text)?;
-    run(Command::new(program()?).args(["--withdraw", "--conf"]).arg(&conf))?;
-    becomes(false)?;
+    drop(control);
+    let (director, _) = scene.start(&format!("{text}\n[director]\nrole = \"standby\"\n"))?;
+    ensure!(!has(VIP)? && has("198.18.0.200/32")?);
+    director.stop()?;
     Ok(())
 }

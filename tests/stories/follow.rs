@@ -1,8 +1,7 @@
 //! A pair whose VIPs move with keepalived or FRR, which know nothing of the directors: they put addresses on host sides, and
 //! the directors follow.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use lb_stories::arp::Listener;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::flock::{Flock, until_served};
+use lb_stories::frr::Frr;
 use lb_stories::netns::Namespace;
 use lb_stories::process::{Background, PATIENCE, eventually};
 use lb_stories::{Config, Director, Method, World, world};
@@ -210,13 +210,8 @@ fn shown(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// FRR's daemons for one half, with their sockets apart from the machine's.
-fn frr(half: &Half<'_>, directory: &Path) -> Result<Vec<Background>> {
-    let own = directory.join(format!("{}-frr", half.name));
-    fs::create_dir_all(&own)?;
-    // They run as a user of their own.
-    fs::set_permissions(&own, Permissions::from_mode(0o777))?;
-    let at = |name: &str| own.join(name);
+/// FRR's daemons for one half.
+fn frr(half: &Half<'_>, directory: &Path) -> Result<Frr> {
     let vrrp = format!(
         "interface lb-wan\n vrrp 51 version 3\n vrrp 51 priority {}\n vrrp 51 advertisement-interval 300\n \
          vrrp 51 ip {}\n",
@@ -228,18 +223,7 @@ fn frr(half: &Half<'_>, directory: &Path) -> Result<Vec<Background>> {
          addr add {}/32 dev vrrp4-51\nlink set vrrp4-51 up",
         Method::Dr.vip()
     ))?;
-    let daemon = |name: &str, text: &str| {
-        fs::write(at(&format!("{name}.conf")), text)?;
-        let mut command = half.namespace.command(format!("/usr/lib/frr/{name}"));
-        command.args(["--vty_port", "0", "--log", "stdout"]);
-        command.arg("--vty_socket").arg(&own).arg("--socket").arg(at("zserv"));
-        command.arg("--pid_file").arg(at(&format!("{name}.pid")));
-        command.arg("--config_file").arg(at(&format!("{name}.conf")));
-        half.namespace.spawn(&mut command, &at("log"))
-    };
-    let zebra = daemon("zebra", "")?;
-    ensure!(eventually(PATIENCE, || Ok(at("zserv").exists()))?, "zebra has no socket");
-    Ok(vec![zebra, daemon("vrrpd", &vrrp)?])
+    Frr::start(half.namespace, directory, &format!("{}-frr", half.name), &[("vrrpd", &vrrp)])
 }
 
 #[test]
@@ -266,7 +250,7 @@ fn vips_move_with_frr() -> Result<()> {
     ensure!(neighbour()?.contains(VIRTUAL), "{}", neighbour()?);
 
     let start = Instant::now();
-    of_one.iter_mut().for_each(Background::kill);
+    of_one.kill();
     first.kill();
     ensure!(eventually(PATIENCE, || has_vip(&second_control))?, "{}", second_control.ask("show host")?);
     until_served(client, target, PATIENCE)?;
