@@ -172,8 +172,10 @@ drop_reasons! {
     IcmpUnrelated = "icmp-unrelated",
     /// The time to live expired at the director, and no ICMP error is sent for such a packet.
     TtlExpired = "ttl-expired",
-    /// Larger than the MTU on the way out, and no ICMP error is sent for such a packet.
+    /// Larger than the MTU on the way out, not to be fragmented, and no ICMP error is sent for such a packet.
     TooBig = "too-big",
+    /// Larger than the MTU on the way out, and there were no packet buffers for its fragments.
+    NoBuffer = "no-buffer",
     /// No room for a tunnel header in front of the packet.
     NoHeadroom = "no-headroom",
     /// No route to the destination.
@@ -203,7 +205,7 @@ pub struct WorkerCounters {
     /// Packets that other workers handed to this one.
     pub taken_over: Counter,
     /// Packets this worker made itself: ARP requests, announcements, health checks, copies for other workers,
-    /// segments with nothing but a header of the PROXY protocol.
+    /// segments with nothing but a header of the PROXY protocol, fragments of a packet but for one.
     pub originated: Counter,
     /// Packets given to ports and taken by them.
     pub sent: Counter,
@@ -225,6 +227,10 @@ pub struct WorkerCounters {
     pub ports_exhausted: Counter,
     /// Headers of the PROXY protocol sent to servers, repeated ones included.
     pub client_addresses: Counter,
+    /// Packets that were fragmented here.
+    pub fragmented: Counter,
+    /// Fragments that they were sent in.
+    pub made_fragments: Counter,
     /// ARP packets in which another host claimed one of the director's addresses.
     pub address_conflicts: Counter,
     /// Connections taken over as a peer told of them.
@@ -270,6 +276,8 @@ impl Default for WorkerCounters {
             no_server: counter(),
             ports_exhausted: counter(),
             client_addresses: counter(),
+            fragmented: counter(),
+            made_fragments: counter(),
             address_conflicts: counter(),
             peers_adopted: counter(),
             created: counter(),

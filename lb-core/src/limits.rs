@@ -63,6 +63,10 @@ pub const EXPIRE_PER_BURST: usize = 64;
 pub const EVICTION_LOOKS: usize = 16;
 /// Longest timeout, in seconds: 24 days, so that a difference of 32-bit millisecond stamps is never ambiguous.
 pub const MAX_TIMEOUT_S: u64 = 24 * 86_400;
+/// Bytes that a way must carry for packets to be fragmented for it: what every link carries, RFC 791 3.2.
+pub const MIN_FRAGMENTED: u16 = 68;
+/// Fragments that one packet is cut into, at most: more than one of the largest MTU for a way of the smallest.
+pub const MAX_MADE_FRAGMENTS: usize = 64;
 /// Smallest MTU a port may have: RFC 791's minimum reassembly size leaves room for any header we add.
 pub const MIN_MTU: u16 = 576;
 /// Largest MTU a port may have.

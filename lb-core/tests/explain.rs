@@ -386,6 +386,13 @@ fn stories_read_well() {
     text += &story("time to live runs out", &world, WAN, &tcp(client, vip, SYN).ttl(1).via_gateway());
     let large = tcp_with(endpoint("203.0.113.9:2"), endpoint(vip), SYN, &[7; 1470]);
     text += &story("larger than the way out", &world, WAN, &large.via_gateway());
+    let mut narrow = World::new(&two_servers(Method::Nat).udp().mtu(LAN, 576));
+    let large = udp("203.0.113.9:2", vip, &[7; 1400]).may_fragment().via_gateway();
+    text += &story("larger than the way out, and may be fragmented", &narrow, WAN, &large);
+    assert_eq!(narrow.receive(WAN, &large).len(), 3);
+    let narrow = World::new(&two_servers(Method::Tun).udp().mtu(LAN, 580));
+    let small = udp("203.0.113.9:2", vip, &[7; 548]).via_gateway();
+    text += &story("a tunnel's packet is fragmented", &narrow, WAN, &small);
     text += &story("a stranger", &world, LAN, &tcp("198.51.100.99:9", client, ACK).via_server());
     text += &story("ping", &world, WAN, &echo(CLIENT_IP, VIP).via_gateway());
     text += &story("cut off", &world, WAN, &syn[..30]);

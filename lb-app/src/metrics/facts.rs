@@ -45,7 +45,7 @@ pub(crate) struct Server {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Worker {
     /// In the order of [`WORKER_COUNTERS`].
-    pub(crate) counters: [u64; 15],
+    pub(crate) counters: [u64; 17],
     pub(crate) connections: u64,
     pub(crate) waiting: u64,
     pub(crate) waiting_fragments: u64,
@@ -138,7 +138,7 @@ pub(crate) const SERVICE_COUNTERS: [(&str, &str); 5] = [
 ];
 
 /// Name and help of each of a worker's counters.
-pub(crate) const WORKER_COUNTERS: [(&str, &str); 15] = [
+pub(crate) const WORKER_COUNTERS: [(&str, &str); 17] = [
     ("lb_worker_received_packets", "Packets received from ports."),
     ("lb_worker_taken_over_packets", "Packets taken over from other workers."),
     ("lb_worker_originated_packets", "Packets that the worker made itself."),
@@ -160,6 +160,8 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 15] = [
     ("lb_worker_sent_resets", "TCP resets sent as answers."),
     ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),
     ("lb_worker_missing_buffers", "Own packets not sent because there was no packet buffer."),
+    ("lb_worker_fragmented_packets", "Packets fragmented because the way out carries less."),
+    ("lb_worker_made_fragments", "Fragments that they were sent in."),
 ];
 
 /// Name and help of each of the counters of an interface in a VLAN.

@@ -207,6 +207,8 @@ fn workers(running: &Running) -> Vec<Worker> {
                 counters.resets.get(),
                 counters.icmp_errors.get(),
                 counters.no_buffer.get(),
+                counters.fragmented.get(),
+                counters.made_fragments.get(),
             ],
             connections: counters.connections(),
             waiting: counters.waiting.get(),

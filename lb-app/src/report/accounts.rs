@@ -43,9 +43,11 @@ pub(super) fn write_worker(text: &mut String, id: WorkerId, counters: &WorkerCou
     );
     let _ = writeln!(
         text,
-        "  answered: resets {} icmp-errors {}; trouble: address-conflicts {} no-buffer {}",
+        "  answered: resets {} icmp-errors {}; fragmented {} into {}; trouble: address-conflicts {} no-buffer {}",
         counters.resets.get(),
         counters.icmp_errors.get(),
+        counters.fragmented.get(),
+        counters.made_fragments.get(),
         counters.address_conflicts.get(),
         counters.no_buffer.get(),
     );

@@ -197,7 +197,7 @@ fn accounts_say_where_every_packet_went() {
 worker 0: received 10 taken-over 0 originated 0 sent 7 dropped 2 host 0 handed-over 1 waiting 0
   handed over: client 0 reply 1 shared 0 fragment-keeper 0 fragment-owner 0
   connections: created 3 ended 0 evicted 0 orphaned 0 without-server 0 without-port 0
-  answered: resets 0 icmp-errors 0; trouble: address-conflicts 0 no-buffer 0
+  answered: resets 0 icmp-errors 0; fragmented 0 into 0; trouble: address-conflicts 0 no-buffer 0
 Dropped
              2  other-mac          Addressed to another host's MAC address.
 accounting: exact: received 10 + taken over 1 + originated 1 = sent 8 + dropped 2 + host 1 + handed over 1

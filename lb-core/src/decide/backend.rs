@@ -23,12 +23,12 @@ pub struct Backend {
     /// Largest packet from a client that can go to it, in bytes: without the tunnel's header. 0 if it is gone, so that
     /// the path of a packet finds out without asking.
     pub(crate) limit: u16,
-    /// The same for a packet that routers may fragment.
+    /// The same for a packet whose sender forbids fragmentation, and which goes on in fragments of the tunnel's packet.
     pub(crate) most: u16,
     /// What its packets are wrapped in under TUN.
     pub(crate) outer: Outer,
     /// The path MTU towards it, in bytes: the port's MTU, or less if a router reported less.
-    way_mtu: u16,
+    pub(crate) way_mtu: u16,
     /// Bytes that its packets grow by.
     overhead: u16,
     /// MTU of the port towards it.
@@ -83,7 +83,7 @@ impl Backend {
     /// A router reported the path MTU. Returns whether it is the first such report.
     pub(crate) fn narrow(&mut self, report: &Narrow<impl Family>, now: Instant) -> bool {
         let room = report.mtu.saturating_sub(self.overhead);
-        if !self.outer.is_ipv6() && (report.takes_fragments() || room < self.outer.least_limit()) {
+        if !self.outer.is_ipv6() && (report.takes_fragments() || room < self.outer.least()) {
             self.outer.set_fragments(true);
         } else {
             self.way_mtu = report.mtu.min(self.port_mtu);
@@ -110,9 +110,7 @@ impl Backend {
     }
 
     fn set_limit(&mut self) {
-        let room = |mtu: u16| if self.gone { 0 } else { mtu.saturating_sub(self.overhead) };
-        self.limit = room(self.way_mtu);
-        // No router on the way of a tunnel's packets of IPv6 fragments them.
-        self.most = if self.outer.is_ipv6() { self.limit } else { room(self.port_mtu) };
+        self.limit = if self.gone { 0 } else { self.way_mtu.saturating_sub(self.overhead) };
+        self.most = if self.gone { 0 } else { self.limit.max(self.outer.least()) };
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     flow::key::Key,
     forward::{mss, proxy},
     ids::{NeighbourId, ServerId, ServiceId},
+    limits::MIN_FRAGMENTED,
     packet::{HandOver, Packet, PortId},
     service::{
         plan::{Health, Unserved},
@@ -37,16 +38,33 @@ pub struct Path {
     pub neighbour: Option<NeighbourId>,
     /// Bytes of the largest that can go there in one piece, without what the method adds.
     pub limit: u16,
-    /// The same for a packet that routers may fragment.
+    /// Bytes of the largest whose sender is not told that it is too large, if that forbids fragmentation.
     pub most: u16,
 }
 
+/// How a packet fits the way on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// In one piece.
+    Whole,
+    /// In fragments, which its sender allows.
+    Fragments,
+    /// In a tunnel's packet that is fragmented: its sender would not send smaller ones.
+    OuterFragments,
+}
+
 impl Path {
-    /// Whether a packet can go on.
+    /// How a packet can go on, if it can.
     #[inline]
     #[must_use]
-    pub fn takes<F: Family>(&self, at: &Headers<F>) -> bool {
-        at.ttl > 1 && (at.ip_len <= self.limit || !at.dont_fragment() && at.ip_len <= self.most)
+    pub fn fit<F: Family>(&self, at: &Headers<F>) -> Option<Fit> {
+        match () {
+            () if at.ttl <= 1 => None,
+            () if at.ip_len <= self.limit => Some(Fit::Whole),
+            () if !at.dont_fragment() && self.limit >= MIN_FRAGMENTED => Some(Fit::Fragments),
+            () if at.ip_len <= self.most => Some(Fit::OuterFragments),
+            () => None,
+        }
     }
 
     /// The same for packets that grow by so many bytes on the way.
@@ -68,8 +86,8 @@ impl Known {
     ) -> Decision<F> {
         let connection = F::connections(self).get(hit.connection());
         let path = self.path(connection, hit.direction());
-        let course = if !path.takes(&parsed.at) {
-            self.stuck(now, packet, parsed, hit, path.limit)
+        let course = if path.fit(&parsed.at).is_none() {
+            self.stuck(now, packet, parsed, hit, path.most)
         } else if self.begins_anew(parsed, connection, hit.direction()) {
             let (connection, why) = (hit.connection(), Ended::Reopened);
             Course::End(End { connection, why, then: Then::Anew })
@@ -135,7 +153,7 @@ impl Known {
         packet: &impl Packet,
         parsed: &Parsed<F>,
         hit: Hit,
-        limit: u16,
+        most: u16,
     ) -> Course<F> {
         let connection = F::connections(self).get(hit.connection());
         if hit.direction() == Direction::In && self.backends[connection.server].is_gone() {
@@ -147,7 +165,7 @@ impl Known {
             return Course::End(End { connection: hit.connection(), why: Ended::Orphaned, then });
         }
         let interface = self.snapshot.interface_of(packet.port(), packet.bytes());
-        self.undeliverable(now, interface, parsed, limit).into()
+        self.undeliverable(now, interface, parsed, most).into()
     }
 
     /// A packet of no connection: it is for a service, or from a server, or for nobody here.
@@ -369,12 +387,20 @@ impl Known {
     #[inline(always)]
     #[must_use]
     pub fn path<F: Family>(&self, connection: &Connection<F>, direction: Direction) -> Path {
+        let path = self.grown_path(connection, direction);
+        let grows =
+            direction == Direction::In && connection.protocol == Protocol::Udp && connection.has_second();
+        if grows { path.less(proxy::datagram_len::<F>()) } else { path }
+    }
+
+    /// The same for packets that have grown by all that the server is told.
+    #[inline(always)]
+    #[must_use]
+    pub fn grown_path<F: Family>(&self, connection: &Connection<F>, direction: Direction) -> Path {
         match direction {
             Direction::In => {
                 let backend = &self.backends[connection.server];
-                let path = Path { neighbour: backend.neighbour, limit: backend.limit, most: backend.most };
-                let grows = connection.protocol == Protocol::Udp && connection.has_second();
-                if grows { path.less(proxy::datagram_len::<F>()) } else { path }
+                Path { neighbour: backend.neighbour, limit: backend.limit, most: backend.most }
             }
             Direction::Out => {
                 let neighbour = connection.client_neighbour;

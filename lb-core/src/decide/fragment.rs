@@ -166,9 +166,9 @@ impl Known {
                 Act::Drop(DropReason::FragmentOrphan)
             } else if self.is_on_wrong_port(packet.port(), hit.direction()) {
                 Act::Drop(DropReason::WrongPort)
-            } else if !path.takes(&parsed.at) {
+            } else if path.fit(&parsed.at).is_none() {
                 let interface = self.snapshot.interface_of(packet.port(), packet.bytes());
-                self.undeliverable(now, interface, parsed, path.limit)
+                self.undeliverable(now, interface, parsed, path.most)
             } else {
                 let (state, neighbour) = (connection.state, path.neighbour);
                 Act::Pass(Pass { hit, state, is_doubted: false, neighbour })

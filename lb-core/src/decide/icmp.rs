@@ -163,7 +163,7 @@ impl Known {
             Act::Drop(DropReason::NoConnection)
         } else if parsed.at.ttl <= 1 {
             Act::Drop(DropReason::TtlExpired)
-        } else if !path.takes(&parsed.at) {
+        } else if path.fit(&parsed.at).is_none() {
             Act::Drop(DropReason::TooBig)
         } else {
             Act::Relay(Relay { hit, quote, neighbour: path.neighbour })

@@ -214,9 +214,9 @@ impl Known {
         if tells && parsed.key.protocol == Protocol::Udp {
             path = path.less(proxy::datagram_len::<F>());
         }
-        if !path.takes(&parsed.at) {
+        if path.fit(&parsed.at).is_none() {
             let interface = self.snapshot.interface_of(opener.packet.port(), opener.packet.bytes());
-            let act = self.undeliverable(opener.now, interface, parsed, path.limit);
+            let act = self.undeliverable(opener.now, interface, parsed, path.most);
             return Err(TurnedAway { act, is_for_ports: false });
         }
         let mut connection =

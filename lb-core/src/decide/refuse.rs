@@ -85,7 +85,7 @@ impl Known {
         } else if at.dont_fragment() {
             (Problem::TooBig(mtu), DropReason::TooBig)
         } else {
-            // Only with a smaller MTU on the way out: see ARCHITECTURE.md on what is not done.
+            // A tunnel that has room for next to nothing.
             return Act::Drop(DropReason::TooBig);
         };
         let from = self.snapshot.answer_from::<F>(interface, at.source, at.destination);

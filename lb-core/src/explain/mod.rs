@@ -7,6 +7,7 @@
 //! It is asked for by people, so it may allocate; it takes some microseconds.
 
 mod opening;
+mod rewriting;
 mod tell;
 mod words;
 

@@ -2,21 +2,20 @@
 
 use super::{
     Story,
-    words::{self, ends, flow, time},
+    words::{self, flow, time},
 };
 use crate::{
     conn::{
         connections::Hit,
         datagram::{Part, Verdict},
         entry::{Connection, Direction},
-        second::Second,
         state::State,
     },
     counters::DropReason,
     decide::{
-        About, Act, Adopt, Answer, Basis, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Relay,
-        Told,
+        About, Act, Adopt, Answer, Basis, Course, Decision, Ended, Hear, Origin, Owner, Pass, Refusal, Told,
         classify::Kind,
+        flow::Path,
         fragment::Note,
         known::{Forwarded, Known},
         opening::Opening,
@@ -25,7 +24,7 @@ use crate::{
     explanation::{Outcome, Stage},
     family::Problem,
     flow::key::Ends,
-    forward::{self, mss, proxy, proxy::Effect},
+    forward::mss,
     ids::{NeighbourId, ServerId},
     neigh::entry::Neighbour,
     packet::{HandOver, Packet},
@@ -39,7 +38,7 @@ use crate::{
 
 /// Who gets the packet next.
 #[derive(Clone, Copy)]
-enum Next {
+pub(super) enum Next {
     /// A neighbour, if there was room for it in the table.
     Known(Option<NeighbourId>),
     /// One that is taken into the table with this packet.
@@ -263,10 +262,7 @@ impl<F: Forwarded> Story<F> {
         let at = self.parsed.at;
         match reason {
             DropReason::TooBig => {
-                let text = format!(
-                    "{} bytes exceed the MTU on the way out; the director does not fragment packets",
-                    at.ip_len
-                );
+                let text = format!("{} bytes exceed the MTU on the way out", at.ip_len);
                 self.say(Stage::Mtu, text);
             }
             DropReason::RejectLimited => {
@@ -357,7 +353,8 @@ impl<F: Forwarded> Story<F> {
         let client_mtu = worker.known.path(&connection, Direction::Out).limit;
         self.clamped(&worker.known, &connection, client_mtu);
         let second = F::connections(&worker.known).second(pass.hit.connection());
-        self.rewritten(worker, (&connection, second), direction, Next::Known(pass.neighbour))
+        let way = worker.known.grown_path(&connection, direction);
+        self.rewritten(worker, (&connection, second), (direction, way), Next::Known(pass.neighbour))
     }
 
     /// The maximum segment size that a SYN tells is lowered, if its service wants that.
@@ -407,7 +404,13 @@ impl<F: Forwarded> Story<F> {
             _ => Next::Known(opening.neighbour),
         };
         let second = opening.tells.then(|| worker.known.second_line(connection));
-        self.outcome = self.rewritten(worker, (connection, second), opening.direction, next);
+        let way = match opening.direction {
+            Direction::In => worker.known.grown_path(connection, Direction::In),
+            Direction::Out => {
+                Path { neighbour: opening.neighbour, limit: opening.limit, most: opening.limit }
+            }
+        };
+        self.outcome = self.rewritten(worker, (connection, second), (opening.direction, way), next);
     }
 
     fn tell_fit(&mut self, limit: u16) {
@@ -424,73 +427,8 @@ impl<F: Forwarded> Story<F> {
         self.say(Stage::Connection, text);
     }
 
-    /// What the connection's method makes of the packet.
-    fn rewritten<P: Packet>(
-        &mut self,
-        worker: &Worker<P>,
-        (connection, second): (&Connection<F>, Option<Second>),
-        direction: Direction,
-        next: Next,
-    ) -> Outcome {
-        let (mut at, mut last_id) = (self.parsed.at, worker.last_id);
-        let before = ends(&self.packet, &at);
-        let backend = &worker.known.backends[connection.server];
-        if let Some(mut second) = second {
-            let way = (direction, backend.limit);
-            match proxy::apply(&mut self.packet, &mut at, connection, &mut second, way) {
-                Ok(effect) => self.tell_effect(effect, second),
-                Err(reason) => return Outcome::Dropped(reason),
-            }
-        }
-        let outer = &backend.outer;
-        let applied =
-            forward::apply(&mut self.packet, &at, &mut connection.clone(), direction, outer, &mut last_id);
-        if let Err(reason) = applied {
-            self.say(Stage::Method, "no room for another header in front of the packet");
-            return Outcome::Dropped(reason);
-        }
-        let text =
-            words::rewriting(&worker.known.snapshot, connection, direction, &at, (before, &self.packet));
-        self.say(Stage::Method, text);
-        self.delivered(worker, next)
-    }
-
-    /// What telling the server of its client did to the packet.
-    fn tell_effect(&mut self, effect: Effect, second: Second) {
-        let told = second.told;
-        let text = match effect {
-            Effect::Nothing => return,
-            Effect::Numbers => format!("{told}: sequence numbers are those of the other side"),
-            Effect::Bare => format!("{told}: without its data and fast open, since the header goes first"),
-            Effect::Header(len) => {
-                format!("{told}: a header of {len} bytes inserted in front of the payload")
-            }
-            Effect::Ahead(len) => {
-                format!(
-                    "{told}: a header of {len} bytes goes before it by itself, as both do not fit into one packet"
-                )
-            }
-        };
-        self.say(Stage::Method, text);
-    }
-
-    fn relayed<P: Packet>(&mut self, worker: &Worker<P>, relay: &Relay<F>) -> Outcome {
-        let connection = F::connections(&worker.known).get(relay.hit.connection());
-        let outer = &worker.known.backends[connection.server].outer;
-        let mut last_id = worker.last_id;
-        let told = (connection, F::connections(&worker.known).second(relay.hit.connection()));
-        if let Err(reason) = relay.apply(&mut self.packet, &self.parsed.at, told, outer, &mut last_id) {
-            return Outcome::Dropped(reason);
-        }
-        if connection.sees_replies() {
-            let method = connection.method;
-            self.say(Stage::Method, format!("{method}: addresses translated, also in the quoted packet"));
-        }
-        self.delivered(worker, Next::Known(relay.neighbour))
-    }
-
     /// The packet is finished but for its Ethernet addresses.
-    fn delivered<P: Packet>(&mut self, worker: &Worker<P>, next: Next) -> Outcome {
+    pub(super) fn delivered<P: Packet>(&mut self, worker: &Worker<P>, next: Next) -> Outcome {
         let known = &worker.known;
         untag(&mut self.packet);
         let (number, neighbour) = match next {

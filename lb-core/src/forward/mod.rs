@@ -3,6 +3,7 @@
 //! Everything here works on one frame whose headers have been read and checked; who gets the frame is decided
 //! elsewhere.
 
+pub mod cut;
 pub mod dr;
 pub mod fullnat;
 pub mod mss;

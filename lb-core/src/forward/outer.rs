@@ -19,7 +19,8 @@ pub struct Outer {
     /// What is left of a packet's flags: "do not fragment", unless the way carries so little that routers have to.
     pub(super) flags: u16,
     pub(super) shape: Shape,
-    carries_ipv6: bool,
+    /// Bytes of the largest packet inside whose sender is not told that it is too large, as it would not follow.
+    least: u16,
     /// How many of the source address's last bits follow from the flow.
     pub(super) host_bits: u8,
     pub(super) tunnel: Tunnel,
@@ -44,7 +45,7 @@ impl Outer {
         header: [0; ipv6::HEADER_LEN],
         flags: 0,
         shape: Shape::PlainIpv4,
-        carries_ipv6: false,
+        least: 0,
         host_bits: 0,
         tunnel: Tunnel::IPIP,
     };
@@ -79,7 +80,7 @@ impl Outer {
                 (false, false) => Shape::OtherIpv4,
                 (false, true) => Shape::OtherIpv6,
             },
-            carries_ipv6: vip.is_ipv6(),
+            least: if vip.is_ipv6() { V6::SMALLEST_PATH_MTU } else { V4::SMALLEST_PATH_MTU },
             host_bits: spread.map_or(0, host_bits),
             tunnel: to.tunnel,
         }
@@ -91,15 +92,22 @@ impl Outer {
         matches!(self.shape, Shape::PlainIpv6 | Shape::OtherIpv6)
     }
 
-    /// Bytes that it must carry without its end being told that a packet is too large: nobody makes packets of IPv6 smaller.
+    /// Bytes of the largest packet inside whose sender is not told that it is too large: senders do not make packets smaller
+    /// than that, so where they do not fit, what is wrapped around them is fragmented. RFC 2473 7.1. 0 if it is no tunnel.
     #[must_use]
-    pub fn least_limit(&self) -> u16 {
-        if self.carries_ipv6 { V6::SMALLEST_PATH_MTU } else { 0 }
+    pub fn least(&self) -> u16 {
+        self.least
     }
 
     #[inline(always)]
     pub(super) fn ipv4(&self) -> [u8; ipv4::HEADER_LEN] {
         self.header.first_chunk().copied().unwrap_or_default()
+    }
+
+    /// The same for a packet that is fragmented.
+    #[must_use]
+    pub fn fragmented(&self) -> Outer {
+        Outer { flags: 0, ..*self }
     }
 
     /// Whether routers may fragment all packets, whatever their senders say.

@@ -39,9 +39,9 @@ const HOP_BY_HOP: u8 = 0;
 /// Extension header: the way that the packet takes.
 const ROUTING: u8 = 43;
 /// Extension header: the packet is a fragment.
-const FRAGMENT: u8 = 44;
+pub(crate) const FRAGMENT: u8 = 44;
 /// Bytes of that header, RFC 8200 4.5.
-const FRAGMENT_LEN: usize = 8;
+pub(crate) const FRAGMENT_LEN: usize = 8;
 /// Extension header: options for the destination.
 const DESTINATION_OPTIONS: u8 = 60;
 /// Most extension headers that are walked.

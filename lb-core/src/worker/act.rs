@@ -3,13 +3,14 @@
 //! A packet that is not plain is decided about, and then one function here does what the decision says, whatever it is.
 //! Each packet ends in exactly one of its arms, and that is why the counters add up.
 
-use super::{Worker, send::untag, witness::Witness};
+use super::{Worker, cutting::Cutting, send::untag, witness::Witness};
 use crate::{
-    conn::{connections::Hit, entry::Direction, state::State},
+    conn::{connections::Hit, entry::Direction, method::Method, state::State},
     counters::DropReason,
     decide::{
         Act, Adopt, Answer, Course, Decision, Ended, Narrow, Open, Origin, Pass, Refusal, Relay,
         classify::{Kind, Parsed},
+        flow::Fit,
         known::{Forwarded, Known},
         opening::{Opener, TurnedAway},
     },
@@ -299,13 +300,21 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) {
         let direction = hit.direction();
-        let (connections, backends, _) = F::parts(&mut self.known);
+        let (connections, backends, neighbours) = F::parts(&mut self.known);
         let connection = connections.get_mut(hit.connection());
         let server = connection.server;
         connection.seen = now.stamp();
         connection.count(direction, parsed.at.ip_len);
         self.books.traffic[server.index()].count(direction as usize, parsed.at.ip_len);
-        let outer = &backends[server].outer;
+        let backend = &backends[server];
+        let limit = match direction {
+            Direction::In => backend.limit,
+            Direction::Out => neighbours.mtu(neighbour),
+        };
+        if at.ip_len > limit {
+            return self.forward_in_fragments(now, packet, at, hit, neighbour, io);
+        }
+        let outer = &backend.outer;
         match forward::apply(&mut packet, at, connection, direction, outer, &mut self.last_id) {
             Ok(()) => {
                 if parsed.kind != Kind::Common {
@@ -368,14 +377,22 @@ impl<P: Packet> Worker<P> {
         if let Some(second) = second.and_then(|second| relay.narrowed(&packet, &parsed.at, second)) {
             F::connections_mut(&mut self.known).set_second(relay.hit.connection(), second);
         }
-        let outer = &self.known.backends[connection.server].outer;
-        match relay.apply(&mut packet, &parsed.at, (&connection, second), outer, &mut self.last_id) {
-            Ok(()) => {
-                untag(&mut packet);
-                self.send(now, packet, relay.neighbour, io);
+        let path = self.known.grown_path(&connection, relay.hit.direction());
+        let (server, method) = (connection.server, connection.method);
+        let fit = path.fit(&parsed.at).unwrap_or(Fit::Whole);
+        if fit == Fit::Whole || method != Method::Tun {
+            let outer = &self.known.backends[server].outer;
+            let told = (&connection, second);
+            if let Err(reason) = relay.apply(&mut packet, &parsed.at, told, outer, &mut self.last_id) {
+                return self.drop(packet, reason, io);
             }
-            Err(reason) => self.drop(packet, reason, io),
         }
+        if fit == Fit::Whole {
+            untag(&mut packet);
+            return self.send(now, packet, relay.neighbour, io);
+        }
+        let cutting = Cutting { fit, server, limit: path.limit, neighbour: relay.neighbour };
+        self.send_in_fragments(now, packet, (&parsed.at, method), cutting, io);
     }
 
     /// A router's report about tunnels is believed for a while.

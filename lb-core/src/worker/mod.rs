@@ -13,6 +13,7 @@ mod act;
 mod announce;
 pub mod burst;
 mod chores;
+pub(crate) mod cutting;
 pub mod exceptions;
 pub mod exchange;
 mod fragments;
@@ -28,6 +29,7 @@ mod told;
 pub(crate) mod witness;
 
 use crate::{
+    cast::low32,
     conn::connections::Connections,
     counters::{DropReason, ServerTraffic, WorkerCounters},
     decide::{
@@ -66,6 +68,8 @@ pub struct Worker<P> {
     chores: Chores,
     /// Identification of the last packet that the director made and that may be fragmented.
     pub(crate) last_id: u16,
+    /// The same of IPv6, which is for fragments only. Its highest byte is the worker's.
+    pub(crate) last_id_v6: u32,
     /// What is known of each packet of the burst that is worked on.
     stages: Option<Stages<V4>>,
     stages_v6: Option<Stages<V6>>,
@@ -100,6 +104,7 @@ impl<P: Packet> Worker<P> {
             held: Held::new(),
             chores: Chores::new(id, now),
             last_id: id.0 << 8,
+            last_id_v6: u32::from(id.0) << 24 | low32(team.secret.0) >> 8,
             stages: Some(Box::new([Parsed::new(); MAX_BURST])),
             stages_v6: Some(Box::new([Parsed::new(); MAX_BURST])),
             other_family: Burst::new(),

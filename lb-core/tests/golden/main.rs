@@ -7,6 +7,7 @@ mod common;
 mod arp;
 mod follow;
 mod forward;
+mod fragmenting;
 mod fragments;
 mod host;
 mod icmp;

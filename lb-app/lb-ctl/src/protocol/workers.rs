@@ -65,6 +65,10 @@ pub struct Worker {
     pub resets: u64,
     /// ICMP errors sent.
     pub icmp_errors: u64,
+    /// Packets fragmented because the way out carries less.
+    pub fragmented: u64,
+    /// Fragments that they were sent in.
+    pub made_fragments: u64,
     /// Polls of a port by how many packets they brought.
     pub bursts: Vec<Bursts>,
 }

@@ -34,7 +34,11 @@ pub(super) fn workers(text: &mut String, workers: &Workers) {
             "  connections: {} now, created {} ended {} evicted {}",
             worker.connections, worker.created, worker.ended, worker.evicted
         );
-        let _ = writeln!(text, "  answered: resets {} icmp-errors {}", worker.resets, worker.icmp_errors);
+        let _ = writeln!(
+            text,
+            "  answered: resets {} icmp-errors {}; fragmented {} into {}",
+            worker.resets, worker.icmp_errors, worker.fragmented, worker.made_fragments
+        );
     }
 }
 

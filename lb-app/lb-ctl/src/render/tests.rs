@@ -218,7 +218,7 @@ fn workers() -> Value {
         "id": 0, "lcore": 1, "busy_cycles": 500, "idle_cycles": 1_500, "busy_percent": 25.0, "received": 1_000,
         "received_per_s": 10, "taken_over": 5, "originated": 2, "sent": 990, "dropped": 7, "host": 1, "handed_over": 9,
         "hand_overs": [{"reason": "client", "packets": 9}], "waiting": 0, "connections": 3, "created": 20, "ended": 17,
-        "evicted": 0, "resets": 1, "icmp_errors": 0,
+        "evicted": 0, "resets": 1, "icmp_errors": 0, "fragmented": 2, "made_fragments": 5,
         "bursts": [{"from": 0, "to": 0, "polls": 900}, {"from": 1, "to": 1, "polls": 75}, {"from": 2, "to": 3, "polls": 25}],
     }]}})
 }

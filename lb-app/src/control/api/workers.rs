@@ -47,6 +47,8 @@ fn describe(worker: &WorkerView, rates: &Rates) -> Worker {
         evicted: counters.evicted.get(),
         resets: counters.resets.get(),
         icmp_errors: counters.icmp_errors.get(),
+        fragmented: counters.fragmented.get(),
+        made_fragments: counters.made_fragments.get(),
         bursts: bursts.collect(),
     }
 }

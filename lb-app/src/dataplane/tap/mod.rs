@@ -81,7 +81,7 @@ impl Taps {
             };
         }
         let explanation = worker.trace(now, packet, origin, &mut tap);
-        let (sent, handed_over) = (tap.sent.take(), tap.handed_over);
+        let (sent, handed_over) = (std::mem::take(&mut tap.sent), tap.handed_over);
         let happened = before.happened(&counters, sent, handed_over, &explanation);
         for at in traced {
             self.traces[at].tell(&explanation, &happened);
@@ -143,9 +143,9 @@ struct TapIo<'a> {
     arrived_on: Option<PortId>,
     /// By capture: the packet has been taken as it arrived.
     taken: Vec<bool>,
-    /// What is sent is to be kept.
+    /// What is sent is to be kept, all of it.
     keeps: bool,
-    sent: Option<(PortId, Vec<u8>)>,
+    sent: Vec<(PortId, Vec<u8>)>,
     handed_over: Option<WorkerId>,
 }
 
@@ -157,7 +157,7 @@ impl<'a> TapIo<'a> {
         taken: Vec<bool>,
         keeps: bool,
     ) -> Self {
-        TapIo { io, taps, arrived_on, taken, keeps, sent: None, handed_over: None }
+        TapIo { io, taps, arrived_on, taken, keeps, sent: Vec::new(), handed_over: None }
     }
 
     /// Whether a frame is what became of the packet that arrived, and not a question about a neighbour or a packet that
@@ -174,7 +174,7 @@ impl Io for TapIo<'_> {
         let frame = packet.bytes();
         let is_same = self.is_same(frame);
         if is_same && self.keeps {
-            self.sent = Some((port, frame.to_vec()));
+            self.sent.push((port, frame.to_vec()));
         }
         for (capture, taken) in self.taps.captures.iter().zip(&mut self.taken) {
             let was_taken = is_same && *taken;

@@ -78,7 +78,7 @@ impl Seen {
     pub(super) fn happened(
         &self,
         counters: &WorkerCounters,
-        sent: Option<(PortId, Vec<u8>)>,
+        mut sent: Vec<(PortId, Vec<u8>)>,
         to: Option<WorkerId>,
         explanation: &Explanation,
     ) -> Outcome {
@@ -92,7 +92,13 @@ impl Seen {
         if let (Some(to), Some(why)) = (to, why) {
             return Outcome::HandedOver(to, why);
         }
-        if let Some((port, frame)) = sent {
+        // Of several it is the one that was told of: the first fragment, or the packet behind a header of its own.
+        let told = match &explanation.outcome {
+            Outcome::Sent { frame, .. } => sent.iter().position(|(_, it)| it == frame),
+            _ => None,
+        };
+        let last = sent.pop();
+        if let Some((port, frame)) = told.and_then(|at| sent.into_iter().nth(at)).or(last) {
             return match explanation.outcome {
                 Outcome::Answered { .. } => Outcome::Answered { frame },
                 _ => Outcome::Sent { port, frame },

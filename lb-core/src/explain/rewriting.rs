@@ -1,0 +1,153 @@
+//! What the connection's method makes of a packet, done to the copy.
+
+use super::{
+    Story,
+    tell::Next,
+    words::{self, ends},
+};
+use crate::{
+    conn::{
+        entry::{Connection, Direction},
+        method::Method,
+        second::Second,
+    },
+    counters::DropReason,
+    decide::{
+        Relay,
+        flow::{Fit, Path},
+        known::Forwarded,
+    },
+    explanation::{Outcome, Stage},
+    family::Header,
+    forward::{self, cut::Cut, outer::Outer, proxy, proxy::Effect},
+    memory::MemoryPacket,
+    packet::Packet,
+    wire::headers::Headers,
+    worker::{
+        Worker,
+        cutting::{cut_outer, next_id_v6},
+    },
+};
+
+impl<F: Forwarded> Story<F> {
+    /// A packet of a connection.
+    pub(super) fn rewritten<P: Packet>(
+        &mut self,
+        worker: &Worker<P>,
+        (connection, second): (&Connection<F>, Option<Second>),
+        (direction, way): (Direction, Path),
+        next: Next,
+    ) -> Outcome {
+        let mut at = self.parsed.at;
+        let before = ends(&self.packet, &at);
+        if let Some(mut second) = second {
+            let way = (direction, worker.known.backends[connection.server].limit);
+            match proxy::apply(&mut self.packet, &mut at, connection, &mut second, way) {
+                Ok(effect) => self.tell_effect(effect, second),
+                Err(reason) => return Outcome::Dropped(reason),
+            }
+        }
+        let apply = |packet: &mut MemoryPacket, at: &Headers<F>, outer: &Outer, last_id: &mut u16| {
+            forward::apply(packet, at, &mut connection.clone(), direction, outer, last_id)
+        };
+        let words = |packet: &MemoryPacket, at: &Headers<F>| {
+            Some(words::rewriting(&worker.known.snapshot, connection, direction, at, (before, packet)))
+        };
+        match self.applied(worker, (connection, way), at, apply, words) {
+            Ok(()) => self.delivered(worker, next),
+            Err(reason) => Outcome::Dropped(reason),
+        }
+    }
+
+    /// What telling the server of its client did to the packet.
+    fn tell_effect(&mut self, effect: Effect, second: Second) {
+        let told = second.told;
+        let text = match effect {
+            Effect::Nothing => return,
+            Effect::Numbers => format!("{told}: sequence numbers are those of the other side"),
+            Effect::Bare => format!("{told}: without its data and fast open, since the header goes first"),
+            Effect::Header(len) => {
+                format!("{told}: a header of {len} bytes inserted in front of the payload")
+            }
+            Effect::Ahead(len) => {
+                format!(
+                    "{told}: a header of {len} bytes goes before it by itself, as both do not fit into one packet"
+                )
+            }
+        };
+        self.say(Stage::Method, text);
+    }
+
+    /// An ICMP error about one.
+    pub(super) fn relayed<P: Packet>(&mut self, worker: &Worker<P>, relay: &Relay<F>) -> Outcome {
+        let connection = F::connections(&worker.known).get(relay.hit.connection());
+        let second = F::connections(&worker.known).second(relay.hit.connection());
+        let way = worker.known.grown_path(connection, relay.hit.direction());
+        let apply = |packet: &mut MemoryPacket, at: &Headers<F>, outer: &Outer, last_id: &mut u16| {
+            relay.apply(packet, at, (connection, second), outer, last_id)
+        };
+        let method = connection.method;
+        let words = |_: &MemoryPacket, _: &Headers<F>| {
+            method
+                .sees_replies()
+                .then(|| format!("{method}: addresses translated, also in the quoted packet"))
+        };
+        match self.applied(worker, (connection, way), self.parsed.at, apply, words) {
+            Ok(()) => self.delivered(worker, Next::Known(relay.neighbour)),
+            Err(reason) => Outcome::Dropped(reason),
+        }
+    }
+
+    /// Applies the method, and cuts the packet if it is too large: what is shown is the first fragment then.
+    fn applied<P: Packet>(
+        &mut self,
+        worker: &Worker<P>,
+        (connection, way): (&Connection<F>, Path),
+        mut at: Headers<F>,
+        apply: impl FnOnce(&mut MemoryPacket, &Headers<F>, &Outer, &mut u16) -> Result<(), DropReason>,
+        words: impl FnOnce(&MemoryPacket, &Headers<F>) -> Option<String>,
+    ) -> Result<(), DropReason> {
+        let backend = &worker.known.backends[connection.server];
+        let fit = way.fit(&at).unwrap_or(Fit::Whole);
+        let is_cut_first = fit == Fit::Fragments && connection.method == Method::Tun;
+        let mut fragments = 0;
+        if is_cut_first {
+            fragments = self.cut(Cut::of_ipv4(&self.packet, at.l3, way.limit));
+            let header = self.packet.bytes().get(usize::from(at.l3)..).and_then(Header::<F>::read);
+            at = header.map_or(at, |header| Headers::new(usize::from(at.l3), &header));
+        }
+        let outer = if fit == Fit::OuterFragments { &backend.outer.fragmented() } else { &backend.outer };
+        if let Err(reason) = apply(&mut self.packet, &at, outer, &mut worker.last_id.clone()) {
+            self.say(Stage::Method, "no room for another header in front of the packet");
+            return Err(reason);
+        }
+        if let Some(text) = words(&self.packet, &at) {
+            self.say(Stage::Method, text);
+        }
+        let inside = match fit {
+            Fit::Whole => return Ok(()),
+            Fit::Fragments if is_cut_first => "",
+            Fit::Fragments => {
+                fragments = self.cut(Cut::of_ipv4(&self.packet, at.l3, way.limit));
+                ""
+            }
+            Fit::OuterFragments => {
+                let id = next_id_v6(worker.last_id_v6);
+                fragments = self.cut(cut_outer(&self.packet, at.l3, (outer, backend.way_mtu), id));
+                "the tunnel's packet, since senders of the one inside make none smaller: "
+            }
+        };
+        if fragments == 0 {
+            return Err(DropReason::TooBig);
+        }
+        self.say(Stage::Mtu, format!("{inside}fragmented into {fragments}, of which this is the first"));
+        Ok(())
+    }
+
+    /// The packet becomes the first of its fragments. Returns how many there are; none if it cannot be cut.
+    fn cut(&mut self, cut: Option<Cut>) -> usize {
+        let Some(cut) = cut else { return 0 };
+        let first = cut.pieces().next().filter(|first| cut.keep(&mut self.packet, first));
+        first.map_or(0, |_| cut.pieces().count())
+    }
+}
