@@ -10,8 +10,8 @@ use crate::{
 };
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// How old a connection is before peers are told of it, where the scheduler does not hash: those that are over sooner
-/// are most, and not worth telling.
+/// How old a connection is before peers are told of it, where the scheduler does not hash or the connection has a local port:
+/// those that are over sooner are most, and not worth telling.
 pub const OLD_ENOUGH: Duration = Duration::from_secs(3);
 
 /// A connection whose server does not follow from the configuration.

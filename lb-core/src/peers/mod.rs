@@ -2,7 +2,8 @@
 //!
 //! With a hashing scheduler any director finds the server of a connection that was opened elsewhere by itself, unless the
 //! table has changed since. So peers are told of those established connections only whose server is *not* today's
-//! choice; where a scheduler does not hash, of all that are older than [`exception::OLD_ENOUGH`].
+//! choice; where a scheduler does not hash, or a connection has a local port, of all that are older than
+//! [`exception::OLD_ENOUGH`]. Who does not answer for a VIP any more tells its younger ones, too.
 //!
 //! * [`own`]: this director's exceptions, in the order in which they changed.
 //! * [`told`]: peers' exceptions, in a table of fixed size that workers ask when they have no connection.

@@ -39,8 +39,14 @@ impl<P: Packet> Worker<P> {
                 continue;
             }
             let service = &snapshot.services[server.service];
-            let chosen = if all || !service.hashes() {
-                connections.created(id).age(now) < OLD_ENOUGH
+            // Nobody can work out the local port of a connection. Where this director does not answer for the VIP, another
+            // does or is about to, and needs to know the young ones as well.
+            let is_young = || {
+                let vip = F::ip(connection.forward_key().destination);
+                connections.created(id).age(now) < OLD_ENOUGH && snapshot.answers_for(vip)
+            };
+            let chosen = if all || !service.hashes() || connection.local().is_some() {
+                is_young()
             } else {
                 // A scheduler that hashes looks at neither turns nor loads.
                 let pick = service.scheduler.pick(&request(connection), &mut Turn::default(), &loads);

@@ -16,7 +16,7 @@ use lb_core::{
         exception::Exception,
         told::{Source, Told, Writer},
     },
-    service::plan::{Method, Plan, SchedulerKind},
+    service::plan::{Method, Plan, Role, SchedulerKind},
 };
 
 const SERVICE: &str = "192.0.2.100:80";
@@ -150,6 +150,36 @@ fn a_hashing_scheduler_has_exceptions_only_when_its_choice_has_changed() {
     plan.first().servers[0].weight = 1;
     world.exchange(&plan);
     assert!(exceptions(&world, false).is_empty(), "the choice is as it was");
+}
+
+#[test]
+fn a_local_port_is_told_whatever_the_scheduler() {
+    let mut plan = two_servers(Method::FullNat);
+    plan.first().scheduler = SchedulerKind::Mh;
+    plan.first().adopt = true;
+    let mut first = World::new(&plan);
+    let before = open(&mut first, 1..9);
+    assert!(exceptions(&first, false).is_empty(), "younger than three seconds");
+    first.pass(3_000);
+    let told = exceptions(&first, false);
+    assert_eq!(told.len(), 8);
+    let (mut second, mut writer) = director(&plan, 1);
+    told.iter().for_each(|exception| writer.tell(exception, PEER).unwrap());
+    let after: Vec<Sent> = (1..9).flat_map(|port| second.receive(WAN, &from_client(port, ACK))).collect();
+    assert_eq!(ways(&before), ways(&after));
+}
+
+#[test]
+fn who_is_on_standby_tells_young_connections_as_well() {
+    for &method in Method::ALL {
+        let mut plan = two_servers(method);
+        let mut first = World::new(&plan);
+        open(&mut first, 1..9);
+        assert!(exceptions(&first, false).is_empty(), "{method}");
+        plan.director.role = Role::Standby;
+        first.exchange(&plan);
+        assert_eq!(exceptions(&first, false).len(), 8, "{method}");
+    }
 }
 
 #[test]
