@@ -12,8 +12,8 @@ use crate::client::Client;
 use crate::http::Session;
 use crate::process::{PATIENCE, eventually, until_over};
 
-/// How long a connection may take to open and to be answered, each. Long enough for a packet that was lost.
-const LIMIT: Duration = Duration::from_secs(3);
+/// How long a connection may take to open and to be answered, each. Long enough for some packets in a row that were lost.
+const LIMIT: Duration = Duration::from_secs(10);
 /// Time between two connections.
 const PAUSE: Duration = Duration::from_millis(2);
 
