@@ -161,6 +161,8 @@ drop_reasons! {
     PeerLocalPort = "peer-local-port",
     /// The service has no server that takes new connections.
     NoServer = "no-server",
+    /// All servers of the service that take new connections, or the one that its hash says, are at their upper threshold.
+    ServersFull = "servers-full",
     /// The connection table is full, or what is left of it is kept for services with fewer connections, and no
     /// unconfirmed connection can make room.
     TableFull = "table-full",

@@ -16,9 +16,6 @@ const VRRP: Meaning =
     Note("stays in keepalived.conf, which sets the role of `[director]`; see `lb-app --example vrrp`");
 const PERSISTENCE: Meaning = Note("is `persistence = { timeout = \"5m\" }` of a service here");
 const ENGINE: Meaning = Note("is not supported: `persistence` goes by the client's address");
-const THRESHOLD: Meaning = Note(
-    "is not supported yet: `scheduler = \"ovf\"` fills servers one after the other, up to their weights",
-);
 const OPS: Meaning = Is("one_packet");
 const LAYER_7: Meaning =
     Note("is of layer 7: lb-app passes packets on and reads no requests; keep HAProxy behind it");
@@ -85,8 +82,8 @@ const KEYS: &[(&str, Meaning)] = &[
     ("udp_check", Note("is `check = { type = \"udp\" }` here")),
     ("ping_check", Note("is `check = { type = \"icmp\" }` here")),
     ("misc_check", Note("is `check = { type = \"command\" }` here")),
-    ("uthreshold", THRESHOLD),
-    ("lthreshold", THRESHOLD),
+    ("uthreshold", Is("servers.upper_threshold")),
+    ("lthreshold", Is("servers.lower_threshold")),
     ("vrrp_instance", VRRP),
     ("virtual_router_id", VRRP),
     ("virtual_ipaddress", Note("is the `vip` of a service here, or `[[vips]]` for what has none")),
@@ -105,8 +102,8 @@ const KEYS: &[(&str, Meaning)] = &[
     ("masquerading", Note("is `method = \"nat\"` here")),
     ("gatewaying", Note("is `method = \"dr\"` here")),
     ("ipip", Note("is `method = \"tun\"` here")),
-    ("u_threshold", THRESHOLD),
-    ("l_threshold", THRESHOLD),
+    ("u_threshold", Is("servers.upper_threshold")),
+    ("l_threshold", Is("servers.lower_threshold")),
     ("tun_type", Is("tunnel")),
     ("tun_port", Is("tunnel_port")),
     ("tcpfin", Is("timeouts.fin")),
@@ -128,7 +125,7 @@ const KEYS: &[(&str, Meaning)] = &[
     ("slowstart", Is("slow_start")),
     ("backup", Is("health.sorry_server")),
     ("disabled", Note("is `state = \"disabled\"` here")),
-    ("maxconn", THRESHOLD),
+    ("maxconn", Is("servers.upper_threshold")),
     ("cookie", LAYER_7),
     ("acl", LAYER_7),
     ("use_backend", LAYER_7),

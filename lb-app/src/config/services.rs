@@ -13,11 +13,12 @@ use ipnet::IpNet;
 use lb_core::{
     family::{Family, V6},
     limits::{MAX_LOCAL_ADDRESSES, MAX_PORTS_OF_SERVICE, MAX_SERVERS, MAX_SERVICES, MAX_VIPS_OF_SERVICE},
+    sched::threshold::Thresholds,
     service::{
         check::sources_mistake,
         option::Value,
         owners::Use,
-        plan::{ClientAddress, Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, port_flag},
+        plan::{ClientAddress, Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
         reach::overlaps,
     },
 };
@@ -176,6 +177,7 @@ impl<'c, 'r> Services<'c, 'r> {
         self.check_local_addresses(service);
         self.check_client_address(service);
         self.check_tunnels(service);
+        self.check_thresholds(service);
         let mut seen = HashMap::new();
         for server in &service.servers {
             let Some(address) = server.said.at("address", server.plan.address) else { continue };
@@ -364,6 +366,27 @@ impl<'c, 'r> Services<'c, 'r> {
         }
     }
 
+    /// A server is full from its upper threshold until it has fewer connections than its lower one.
+    fn check_thresholds(&self, service: &'r raw::Service) {
+        for server in &service.servers {
+            let Thresholds { upper, lower } = server.plan.thresholds;
+            if let Some(place) = server.said.place("lower_threshold").filter(|_| lower > upper) {
+                let (what, remedy) = match upper {
+                    0 => ("is without `upper_threshold`".to_owned(), "add that, or remove it"),
+                    _ => {
+                        let what = format!("{lower} is above `upper_threshold`, {upper}");
+                        (what, "use at most that; without it, it is three quarters of that")
+                    }
+                };
+                self.problems.add(place, Complaint::new(what, remedy));
+            }
+            if let Some(place) = server.said.place("upper_threshold").filter(|_| service.plan.one_packet) {
+                let what = "counts connections, and `one_packet` of the service keeps none";
+                self.problems.add(place, Complaint::new(what, "remove one of the two"));
+            }
+        }
+    }
+
     /// Flags are for schedulers that have them, and are given once.
     fn check_flags(&self, service: &'r raw::Service) {
         let mut seen: HashMap<&str, &Place> = HashMap::new();
@@ -372,7 +395,9 @@ impl<'c, 'r> Services<'c, 'r> {
             once(&mut seen, flag, place, self.problems, |_| {
                 Complaint::new(format!("{flag:?} is given twice"), "remove one")
             });
-            let needed = SchedulerKind::ALL.iter().find(|kind| port_flag(**kind) == Some(flag));
+            let needed = SchedulerKind::ALL
+                .iter()
+                .find(|kind| flags_of(**kind).is_some_and(|flags| flags.contains(&&**flag)));
             let scheduler = service.said.known("scheduler", service.plan.scheduler);
             if let (Some(needed), Some(scheduler)) = (needed, scheduler)
                 && scheduler != *needed

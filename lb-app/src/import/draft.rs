@@ -7,6 +7,7 @@ use crate::config::{
 use ipnet::IpNet;
 use lb_core::{
     conn::timeouts::Timeouts,
+    sched::threshold::Thresholds,
     service::{
         key::{Protocol, ServiceKey},
         option::{Kind, Value},
@@ -202,6 +203,9 @@ impl Draft {
             let keeps_ports = !service.plan.method.rewrites_endpoints();
             let mut endpoints: HashSet<SocketAddr> = HashSet::new();
             service.servers.retain_mut(|server| {
+                if let Some((what, nearest)) = limit(&mut server.plan.thresholds, service.plan.one_packet) {
+                    miss(&server.place, format!("{what} of {key}"), nearest);
+                }
                 if keeps_ports && server.plan.port != port {
                     let method = service.plan.method;
                     server.notes.push(format!(
@@ -361,6 +365,21 @@ pub(super) fn proxy_version(word: &str) -> Option<ClientAddress> {
         "v2" => Some(ClientAddress::ProxyV2),
         _ => None,
     }
+}
+
+/// Thresholds as they can be here. Returns what cannot be, with the nearest thing.
+fn limit(thresholds: &mut Thresholds, one_packet: bool) -> Option<(&'static str, &'static str)> {
+    let Thresholds { upper, lower } = *thresholds;
+    if one_packet && upper > 0 {
+        *thresholds = Thresholds::default();
+        return Some(("a server's thresholds", "connections that are not kept are not counted: no limit"));
+    }
+    if lower > upper {
+        thresholds.lower = 0;
+        let what = "a lower threshold above the upper one";
+        return Some((what, "three quarters of the upper one, if there is one"));
+    }
+    None
 }
 
 /// How servers are told of clients, if the service's method and protocol allow it.

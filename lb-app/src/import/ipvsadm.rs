@@ -8,6 +8,7 @@ use super::{
 use crate::config::health::Pool;
 use lb_core::{
     conn::{state::State, tunnel::Encapsulation},
+    sched::threshold::Thresholds,
     service::{
         key::{Protocol, ServiceKey},
         plan::{Choice, ClientAddress, Method, OwnTunnel, SchedulerKind, ServerPlan, ServicePlan},
@@ -233,12 +234,6 @@ fn service(target: &Target, entry: Entry, (local, told): (Vec<IpAddr>, ClientAdd
             );
             draft.miss(&real.place, format!("a server of {key} with a method of its own"), nearest);
         }
-        if real.options.upper > 0 || real.options.lower > 0 {
-            let nearest =
-                "no limit of a server's connections; `scheduler = \"ovf\"` fills one after the other";
-            let what = format!("thresholds -x {} -y {}", real.options.upper, real.options.lower);
-            draft.miss(&real.place, what, nearest);
-        }
         let tunnel = own_tunnel(&real.options.tunnel);
         if real.options.tunnel.remote_checksum {
             draft.miss(&real.place, "--tun-remcsum", NO_REMOTE_CHECKSUM);
@@ -247,9 +242,10 @@ fn service(target: &Target, entry: Entry, (local, told): (Vec<IpAddr>, ClientAdd
         if weight == 0 {
             notes.push("of weight 0: no new connections".to_owned());
         }
+        let thresholds = Thresholds { upper: real.options.upper, lower: real.options.lower };
         let port = real.port.filter(|port| *port > 0).unwrap_or(port);
         let tunnel = if method.tunnels() { tunnel } else { OwnTunnel::default() };
-        let plan = ServerPlan { tunnel, ..ServerPlan::new(real.address, port, weight) };
+        let plan = ServerPlan { tunnel, thresholds, ..ServerPlan::new(real.address, port, weight) };
         Server { place: real.place, plan, check: None, notes }
     });
     let servers = servers.collect();
@@ -284,10 +280,13 @@ fn said(
             ("sh-port" | "flag-2", SchedulerKind::Sh) | ("mh-port" | "flag-2", SchedulerKind::Mh) => {
                 plan.hash_port = true;
             }
+            ("sh-fallback" | "flag-1", SchedulerKind::Sh) | ("mh-fallback" | "flag-1", SchedulerKind::Mh) => {
+                plan.hash_fallback = true;
+            }
             _ => draft.miss(
                 place,
                 format!("{flag} of {key}"),
-                "hashing skips servers that are down or of weight 0, whatever the flags",
+                "flags are for the scheduler that they are named after",
             ),
         }
     }

@@ -25,11 +25,12 @@ use crate::{
         Request, Turn,
         load::Loads,
         persistence::{Client, Hold, Kept},
+        threshold::WithRoom,
     },
     service::{
         plan::{Health, Method, Standing, Unserved},
         routing::NextHop,
-        snapshot::Server,
+        snapshot::{Server, Service},
     },
     time::Instant,
     wire::protocol::Protocol,
@@ -108,8 +109,40 @@ impl Known {
         loads: &Loads<'_>,
     ) -> Option<ServerId> {
         let config = &self.snapshot.services[service];
-        let pick = config.scheduler.pick(&request(parsed), turn, loads)?;
+        let request = &request(parsed);
+        let pick = if config.has_thresholds {
+            self.pick_with_room(config, request, turn, loads)?
+        } else {
+            config.scheduler.pick(request, turn, loads)?
+        };
         config.servers.get(pick).copied()
+    }
+
+    #[inline(never)]
+    fn pick_with_room(
+        &self,
+        service: &Service,
+        request: &Request,
+        turn: &mut Turn,
+        loads: &Loads<'_>,
+    ) -> Option<usize> {
+        let has =
+            |candidate: usize| service.servers.get(candidate).is_some_and(|&id| !self.is_full(id, loads));
+        let room = WithRoom { has: &has, falls_back: service.hash_fallback };
+        service.scheduler.pick_with_room(request, turn, loads, room)
+    }
+
+    /// Whether a server has as many connections as it may have.
+    fn is_full(&self, server: ServerId, loads: &Loads<'_>) -> bool {
+        let thresholds = self.snapshot.servers[server].plan.thresholds;
+        thresholds.is_some() && loads.is_full(server, thresholds)
+    }
+
+    /// Why a service's scheduler has chosen none of its servers.
+    pub(crate) fn why_none(&self, service: ServiceId) -> DropReason {
+        let service = &self.snapshot.services[service];
+        let takes = service.candidates.iter().any(|candidate| candidate.weight > 0);
+        if service.has_thresholds && takes { DropReason::ServersFull } else { DropReason::NoServer }
     }
 
     /// The client of a packet, as its service remembers it; nothing if it remembers none.
@@ -263,7 +296,10 @@ impl Known {
         let servers = &self.snapshot.service_of(server).servers;
         let place = servers.iter().position(|&id| id == server).unwrap_or_default();
         let (before, from) = servers.split_at(place);
-        let serves = |id: &ServerId| self.snapshot.servers[*id].standing == Standing::Serving;
+        let loads = self.loads();
+        let serves = move |id: &ServerId| {
+            self.snapshot.servers[*id].standing == Standing::Serving && !self.is_full(*id, &loads)
+        };
         from.iter().skip(1).chain(before).copied().filter(serves)
     }
 

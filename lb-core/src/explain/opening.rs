@@ -17,6 +17,7 @@ use crate::{
         load::{Load, LoadBoard, Loads},
         persistence::{Client, Remembered},
     },
+    service::plan::ServerPlan,
     worker::{Worker, witness::Witness},
 };
 
@@ -66,7 +67,7 @@ impl<F: Forwarded> Story<F> {
         match chosen {
             Some(server) => self.rehearse_opening(worker, (Direction::In, server), false, replaces),
             None => {
-                let act = known.refuse(self.now, &self.parsed, open.unserved, DropReason::NoServer);
+                let act = known.refuse(self.now, &self.parsed, open.unserved, known.why_none(service));
                 self.tell(worker, &act.into());
             }
         }
@@ -129,7 +130,11 @@ impl<F: Forwarded> Story<F> {
             let plan = &known.snapshot.servers[server].plan;
             plan.endpoint().to_string()
         };
-        let choice = chosen.map_or_else(|| "no server takes new connections".into(), endpoint);
+        let none = || match known.why_none(service) {
+            DropReason::ServersFull => "every server that it may choose is full".into(),
+            _ => "no server takes new connections".into(),
+        };
+        let choice = chosen.map_or_else(none, endpoint);
         self.server = chosen;
         if let Some(client) = known.client_of(&self.parsed, service) {
             self.tell_persistence(known, &client, chosen);
@@ -138,9 +143,13 @@ impl<F: Forwarded> Story<F> {
         for &server in config.servers.iter().take(MOST_LISTED) {
             let mark = if chosen == Some(server) { " <- chosen" } else { "" };
             let Load { active, inactive } = loads.of(server);
-            let weight = known.snapshot.servers[server].plan.weight;
+            let ServerPlan { weight, thresholds, .. } = known.snapshot.servers[server].plan;
+            let full = match thresholds.is_some() && loads.was_full(server) {
+                true => format!(", full from {} on", thresholds.upper),
+                false => String::new(),
+            };
             let text = format!(
-                "{} weight {weight}, connections {active} active, {inactive} inactive{mark}",
+                "{} weight {weight}, connections {active} active, {inactive} inactive{full}{mark}",
                 endpoint(server)
             );
             self.say(Stage::Scheduler, text);
@@ -162,6 +171,7 @@ fn loads_without<F: Forwarded>(known: &Known, service: ServiceId, ends: Option<C
             load.count(connection.state.is_active(), -1);
         }
         board.publish(WorkerId(0), server, load);
+        board.remember(server, known.loads().was_full(server));
     }
     board
 }

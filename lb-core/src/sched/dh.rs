@@ -8,7 +8,7 @@ use super::{
     maglev::Table,
     tables::{Lookup, Tables},
 };
-use crate::sched::load::Loads;
+use crate::sched::{load::Loads, threshold::WithRoom};
 use std::sync::Arc;
 
 /// Destination hashing.
@@ -25,6 +25,17 @@ impl Dh {
 impl Scheduler for Dh {
     fn pick(&self, request: &Request, _: &mut Turn, _: &Loads<'_>) -> Option<usize> {
         with_octets(request.vip, None, |octets| self.lookup.pick(octets))
+    }
+
+    fn pick_with_room(
+        &self,
+        request: &Request,
+        _: &mut Turn,
+        _: &Loads<'_>,
+        room: WithRoom<'_>,
+    ) -> Option<usize> {
+        let room = WithRoom { falls_back: false, ..room };
+        with_octets(request.vip, None, |octets| self.lookup.pick_with_room(octets, room))
     }
 
     fn grounds(&self, request: &Request, _: &Turn) -> Grounds {

@@ -3,25 +3,30 @@
 //! As IPVS's `ip_vs_fo.c`. Of equal weights the first in the operator's order has it, on every director.
 
 use super::{Candidate, Grounds, Request, Scheduler, Turn, candidate::takers};
-use crate::sched::load::Loads;
+use crate::sched::{load::Loads, threshold::WithRoom};
 use std::cmp::Reverse;
 
 /// Weighted failover.
 pub(super) struct Fo {
-    first: Option<usize>,
+    /// By weight, the highest first.
+    order: Box<[usize]>,
 }
 
 impl Fo {
     pub(super) fn new(candidates: &[Candidate]) -> Self {
-        let takers = takers(candidates);
-        let first = takers.iter().min_by_key(|(_, candidate)| Reverse(candidate.weight));
-        Fo { first: first.map(|&(index, _)| index) }
+        let mut takers = takers(candidates);
+        takers.sort_by_key(|(_, candidate)| Reverse(candidate.weight));
+        Fo { order: takers.iter().map(|&(index, _)| index).collect() }
     }
 }
 
 impl Scheduler for Fo {
     fn pick(&self, _: &Request, _: &mut Turn, _: &Loads<'_>) -> Option<usize> {
-        self.first
+        self.order.first().copied()
+    }
+
+    fn pick_with_room(&self, _: &Request, _: &mut Turn, _: &Loads<'_>, room: WithRoom<'_>) -> Option<usize> {
+        self.order.iter().copied().find(|&candidate| (room.has)(candidate))
     }
 
     fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
@@ -29,7 +34,7 @@ impl Scheduler for Fo {
     }
 
     fn bytes(&self) -> usize {
-        0
+        size_of_val(&*self.order)
     }
 }
 

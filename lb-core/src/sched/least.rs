@@ -12,7 +12,10 @@ use super::{
 use crate::{
     ids::ServerId,
     packet::WorkerId,
-    sched::load::{Load, Loads},
+    sched::{
+        load::{Load, Loads},
+        threshold::WithRoom,
+    },
 };
 
 /// So many servers are looked at one by one, which is quicker than keeping a tournament.
@@ -44,6 +47,16 @@ impl<C: Fn(&Candidate, Load) -> Cost + Send + Sync> Scheduler for Least<C> {
 
     fn pick(&self, _: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
         self.field.least(turn, loads, &self.cost)
+    }
+
+    fn pick_with_room(
+        &self,
+        _: &Request,
+        turn: &mut Turn,
+        loads: &Loads<'_>,
+        room: WithRoom<'_>,
+    ) -> Option<usize> {
+        self.field.least_with_room(turn, loads, &self.cost, room)
     }
 
     fn grounds(&self, _: &Request, _: &Turn) -> Grounds {
@@ -94,8 +107,23 @@ impl Field {
             self.update(&mut turn.tournament, loads, cost);
             turn.tournament.lowest_from(turn.position)?
         } else {
-            self.lowest_from(turn.position, cost)?
+            self.lowest_from(turn.position, |taker| Some(cost(taker)))?
         };
+        turn.position = place + 1;
+        Some(self.takers[place].0)
+    }
+
+    /// The same, of those that have room. All are looked at: one that is full may have the lowest cost.
+    fn least_with_room(
+        &self,
+        turn: &mut Turn,
+        loads: &Loads<'_>,
+        cost: impl Fn(&Candidate, Load) -> Cost,
+        room: WithRoom<'_>,
+    ) -> Option<usize> {
+        let place = self.lowest_from(turn.position, |&(index, ref candidate)| {
+            (room.has)(index).then(|| cost(candidate, loads.of(candidate.server)))
+        })?;
         turn.position = place + 1;
         Some(self.takers[place].0)
     }
@@ -105,11 +133,12 @@ impl Field {
         size_of_val(&*self.takers) + size_of_val(&*self.places)
     }
 
-    fn lowest_from(&self, position: usize, cost: impl Fn(&Taker) -> Cost) -> Option<usize> {
+    /// The place of the lowest cost, from a position on. Those that have none do not take part.
+    fn lowest_from(&self, position: usize, cost: impl Fn(&Taker) -> Option<Cost>) -> Option<usize> {
         let (before, from) = self.takers.split_at(position.min(self.takers.len()));
         let mut best: Option<(usize, Cost)> = None;
         for (place, taker) in (position..).zip(from).chain((0..).zip(before)) {
-            let cost = cost(taker);
+            let Some(cost) = cost(taker) else { continue };
             if best.is_none_or(|(_, lowest)| cost.is_below(lowest)) {
                 best = Some((place, cost));
             }
@@ -175,7 +204,7 @@ mod tests {
                 for _ in 0..picks {
                     let view = board.view(WorkerId(0));
                     let all = field.lowest_from(turn.position, |(_, candidate)| {
-                        weighted(candidate, view.of(candidate.server))
+                        Some(weighted(candidate, view.of(candidate.server)))
                     });
                     let picked = field.least(&mut turn, &view, weighted);
                     prop_assert_eq!(picked, all.map(|place| field.takers[place].0));

@@ -7,11 +7,11 @@
 mod sum;
 
 use crate::cast::{high32, index, low32};
-use crate::{ids::ServerId, packet::WorkerId};
+use crate::{ids::ServerId, packet::WorkerId, sched::threshold::Thresholds};
 use std::{
     ops::Add,
     sync::atomic::{
-        AtomicU32, AtomicU64, AtomicUsize,
+        AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
         Ordering::{Acquire, Relaxed, Release},
     },
 };
@@ -32,6 +32,12 @@ impl Load {
         let count = if active { &mut self.active } else { &mut self.inactive };
         *count = count.wrapping_add_signed(by);
     }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        u64::from(self.active) + u64::from(self.inactive)
+    }
 }
 
 impl Add for Load {
@@ -46,6 +52,9 @@ impl Add for Load {
 #[derive(Debug)]
 pub struct LoadBoard {
     rows: Vec<Row>,
+    /// By server: it has reached its upper threshold, and has not fallen below its lower one since, as far as anybody has
+    /// looked. Workers write it when they look, all the same.
+    full: Box<[AtomicBool]>,
     /// Written by the control thread: for how many servers the workers' views are complete.
     covered: AtomicUsize,
 }
@@ -94,7 +103,8 @@ impl LoadBoard {
             written: AtomicU64::new(0),
             summed: AtomicU64::new(0),
         };
-        LoadBoard { rows: (0..workers).map(row).collect(), covered: AtomicUsize::new(0) }
+        let full = (0..servers).map(|_| AtomicBool::new(false)).collect();
+        LoadBoard { rows: (0..workers).map(row).collect(), full, covered: AtomicUsize::new(0) }
     }
 
     /// What a worker has with `server`.
@@ -129,11 +139,18 @@ impl LoadBoard {
             .fold(Load::default(), |sum, cell| sum + unpack(cell.load(Relaxed)))
     }
 
+    /// Keeps in mind whether a server is full.
+    pub fn remember(&self, server: ServerId, is_full: bool) {
+        if let Some(cell) = self.full.get(server.index()) {
+            cell.store(is_full, Relaxed);
+        }
+    }
+
     /// How one worker sees the loads.
     #[must_use]
     pub fn view(&self, worker: WorkerId) -> Loads<'_> {
         let row = &self.rows[usize::from(worker.0)];
-        Loads { row }
+        Loads { row, full: &self.full }
     }
 }
 
@@ -159,6 +176,7 @@ impl Row {
 #[derive(Clone, Copy, Debug)]
 pub struct Loads<'a> {
     row: &'a Row,
+    full: &'a [AtomicBool],
 }
 
 impl<'a> Loads<'a> {
@@ -187,6 +205,25 @@ impl<'a> Loads<'a> {
         };
         unpack(own.load(Relaxed)) + unpack(others.load(Relaxed))
     }
+
+    /// Whether a server was full when somebody looked last.
+    #[must_use]
+    pub fn was_full(&self, server: ServerId) -> bool {
+        self.full.get(server.index()).is_some_and(|cell| cell.load(Relaxed))
+    }
+
+    /// Whether a server with these thresholds is full, as far as this worker knows. It is kept in mind: between the two
+    /// thresholds it depends on what was before.
+    #[must_use]
+    pub fn is_full(&self, server: ServerId, thresholds: Thresholds) -> bool {
+        let Some(cell) = self.full.get(server.index()) else { return false };
+        let was = cell.load(Relaxed);
+        let is = thresholds.is_full(self.of(server).total(), was);
+        if is != was {
+            cell.store(is, Relaxed);
+        }
+        is
+    }
 }
 
 const fn pack(load: Load) -> u64 {
@@ -200,6 +237,20 @@ const fn unpack(cell: u64) -> Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_full_is_kept_in_mind() {
+        let (board, server) = (LoadBoard::new(2, 2), ServerId::new(1));
+        let thresholds = Thresholds { upper: 4, lower: 2 };
+        let full = |worker, active| {
+            board.publish(WorkerId(0), server, Load { active, inactive: 0 });
+            board.sum_up(2);
+            board.view(WorkerId(worker)).is_full(server, thresholds)
+        };
+        let told: Vec<bool> = [(0, 3), (1, 4), (0, 2), (1, 1), (0, 3)].map(|(at, n)| full(at, n)).into();
+        assert_eq!(told, [false, true, true, false, false], "over all workers");
+        assert!(!board.view(WorkerId(0)).is_full(ServerId::new(9), thresholds), "not on the board");
+    }
 
     #[test]
     fn a_worker_sees_its_own_at_once_and_the_others_after_the_sum() {

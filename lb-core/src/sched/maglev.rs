@@ -77,6 +77,11 @@ impl Table {
         scale(hash(Purpose::Request, octets), self.key.slots as usize)
     }
 
+    /// The members of a slot and of all behind it, round and round.
+    pub(super) fn from(&self, slot: usize) -> impl Iterator<Item = usize> {
+        (slot..self.key.slots as usize).chain(0..slot).cycle().map_while(|slot| self.at(slot))
+    }
+
     #[inline]
     fn at(&self, slot: usize) -> Option<usize> {
         match &self.slots {

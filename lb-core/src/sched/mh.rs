@@ -6,7 +6,7 @@ use super::{
     maglev::Table,
     tables::{Lookup, Tables},
 };
-use crate::sched::load::Loads;
+use crate::sched::{load::Loads, threshold::WithRoom};
 use std::sync::Arc;
 
 /// Maglev hashing.
@@ -29,6 +29,18 @@ impl Mh {
 impl Scheduler for Mh {
     fn pick(&self, request: &Request, _: &mut Turn, _: &Loads<'_>) -> Option<usize> {
         with_octets(request.client, self.hashed_port(request), |octets| self.lookup.pick(octets))
+    }
+
+    fn pick_with_room(
+        &self,
+        request: &Request,
+        _: &mut Turn,
+        _: &Loads<'_>,
+        room: WithRoom<'_>,
+    ) -> Option<usize> {
+        with_octets(request.client, self.hashed_port(request), |octets| {
+            self.lookup.pick_with_room(octets, room)
+        })
     }
 
     fn grounds(&self, request: &Request, _: &Turn) -> Grounds {

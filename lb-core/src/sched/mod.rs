@@ -29,6 +29,7 @@ pub mod start;
 pub mod tables;
 #[cfg(test)]
 mod tests;
+pub mod threshold;
 mod tournament;
 mod turn;
 mod twos;
@@ -43,6 +44,7 @@ pub use turn::{Due, Turn};
 use crate::packet::WorkerId;
 use load::Loads;
 use std::sync::Arc;
+use threshold::WithRoom;
 
 /// Chooses a real server for each new connection.
 pub trait Scheduler: Send + Sync {
@@ -55,6 +57,15 @@ pub trait Scheduler: Send + Sync {
     /// Index of the candidate chosen for `request`, or `None` when no candidate takes new connections.
     /// Does not allocate.
     fn pick(&self, request: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize>;
+
+    /// The same, of those candidates that have room. Called where servers have thresholds.
+    fn pick_with_room(
+        &self,
+        request: &Request,
+        turn: &mut Turn,
+        loads: &Loads<'_>,
+        room: WithRoom<'_>,
+    ) -> Option<usize>;
 
     /// What the next pick rests on.
     fn grounds(&self, request: &Request, turn: &Turn) -> Grounds;

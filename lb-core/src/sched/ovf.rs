@@ -9,7 +9,7 @@ use super::{
     Candidate, Grounds, Request, Scheduler, Turn,
     candidate::{Taker, takers},
 };
-use crate::sched::load::Loads;
+use crate::sched::{load::Loads, threshold::WithRoom};
 use std::cmp::Reverse;
 
 /// Weighted overflow.
@@ -29,6 +29,19 @@ impl Ovf {
 impl Scheduler for Ovf {
     fn pick(&self, _: &Request, _: &mut Turn, loads: &Loads<'_>) -> Option<usize> {
         let has_room = |(_, candidate): &&Taker| loads.of(candidate.server).active <= candidate.weight;
+        self.takers.iter().find(has_room).map(|&(index, _)| index)
+    }
+
+    fn pick_with_room(
+        &self,
+        _: &Request,
+        _: &mut Turn,
+        loads: &Loads<'_>,
+        room: WithRoom<'_>,
+    ) -> Option<usize> {
+        let has_room = |(index, candidate): &&Taker| {
+            loads.of(candidate.server).active <= candidate.weight && (room.has)(*index)
+        };
         self.takers.iter().find(has_room).map(|&(index, _)| index)
     }
 

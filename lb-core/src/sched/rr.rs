@@ -1,7 +1,10 @@
 //! `rr`: one server after the other.
 
 use super::{Candidate, Grounds, Request, Scheduler, Turn, candidate::takers, start::Start};
-use crate::{packet::WorkerId, sched::load::Loads};
+use crate::{
+    packet::WorkerId,
+    sched::{load::Loads, threshold::WithRoom},
+};
 
 /// Round robin over the servers that take connections; weights do not matter beyond that.
 pub(super) struct Rr {
@@ -26,6 +29,16 @@ impl Scheduler for Rr {
         let at = if turn.position < self.order.len() { turn.position } else { 0 };
         turn.position = at + 1;
         self.order.get(at).copied()
+    }
+
+    fn pick_with_room(
+        &self,
+        request: &Request,
+        turn: &mut Turn,
+        loads: &Loads<'_>,
+        room: WithRoom<'_>,
+    ) -> Option<usize> {
+        room.until(|| self.pick(request, turn, loads), self.order.iter().copied())
     }
 
     fn grounds(&self, _: &Request, turn: &Turn) -> Grounds {

@@ -10,7 +10,7 @@ use super::{
     maglev::Table,
     tables::{Lookup, Tables},
 };
-use crate::sched::load::Loads;
+use crate::sched::{load::Loads, threshold::WithRoom};
 use std::sync::Arc;
 
 /// Source hashing.
@@ -33,6 +33,18 @@ impl Sh {
 impl Scheduler for Sh {
     fn pick(&self, request: &Request, _: &mut Turn, _: &Loads<'_>) -> Option<usize> {
         with_octets(request.client, self.hashed_port(request), |octets| self.lookup.pick(octets))
+    }
+
+    fn pick_with_room(
+        &self,
+        request: &Request,
+        _: &mut Turn,
+        _: &Loads<'_>,
+        room: WithRoom<'_>,
+    ) -> Option<usize> {
+        with_octets(request.client, self.hashed_port(request), |octets| {
+            self.lookup.pick_with_room(octets, room)
+        })
     }
 
     fn grounds(&self, request: &Request, _: &Turn) -> Grounds {

@@ -5,6 +5,7 @@ use super::{
     maglev::{self, Table},
     members::{Key, Members},
 };
+use crate::sched::threshold::WithRoom;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -52,6 +53,18 @@ impl Lookup {
     pub(super) fn pick(&self, octets: &[u8]) -> Option<usize> {
         let member = self.table.pick(octets)?;
         self.candidates.get(member).map(|&candidate| candidate as usize)
+    }
+
+    /// The same, of those that have room: the candidate that the hash says or, if it may fall back, those of the slots
+    /// behind, as if the first were not there.
+    pub(super) fn pick_with_room(&self, octets: &[u8], room: WithRoom<'_>) -> Option<usize> {
+        let mut slots = self.table.from(self.table.slot(octets));
+        let mut pick = || self.candidates.get(slots.next()?).map(|&candidate| candidate as usize);
+        if room.falls_back {
+            room.until(pick, self.candidates.iter().map(|&candidate| candidate as usize))
+        } else {
+            pick().filter(|&candidate| (room.has)(candidate))
+        }
     }
 
     /// The slot that such a pick looks at.

@@ -8,6 +8,7 @@ use crate::{
         load::{Load, LoadBoard},
         start::Start,
         tables::Tables,
+        threshold::WithRoom,
     },
 };
 use proptest::prelude::*;
@@ -112,6 +113,61 @@ proptest! {
                 let any_takes = weights.iter().enumerate().any(has_room);
                 prop_assert_eq!(pick.is_some(), any_takes, "{}", kind);
                 prop_assert!(pick.is_none_or(|pick| weights[pick] > 0), "{}", kind);
+            }
+        }
+    }
+
+    /// Whoever has room gets the connection, whatever the scheduler; those that hash say who it has to be, unless they may
+    /// fall back.
+    #[test]
+    fn picks_with_room_have_room(
+        servers in prop::collection::vec((prop_oneof![Just(0), 1_u32..=4, Just(65_535)], any::<bool>()), 0..80),
+        clients in prop::collection::vec((0_u32..10_000, any::<u16>()), 1..20),
+        falls_back: bool,
+    ) {
+        let weights: Vec<u32> = servers.iter().map(|(weight, _)| *weight).collect();
+        let board = board(&[]);
+        let view = board.view(WorkerId(0));
+        let has = |candidate: usize| servers[candidate].1;
+        let room = WithRoom { has: &has, falls_back };
+        for &kind in SchedulerKind::ALL {
+            let scheduler = scheduler(kind, true, &candidates(&weights));
+            let mut turn = scheduler.first_turn(WorkerId(0));
+            let any = servers.iter().any(|(weight, has)| *weight > 0 && *has);
+            for &(client, port) in &clients {
+                let request = request(client, port);
+                let expected = match kind {
+                    SchedulerKind::Dh => scheduler.pick(&request, &mut turn, &view).is_some_and(has),
+                    SchedulerKind::Sh | SchedulerKind::Mh if !falls_back => {
+                        scheduler.pick(&request, &mut turn, &view).is_some_and(has)
+                    }
+                    _ => any,
+                };
+                let pick = scheduler.pick_with_room(&request, &mut turn, &view, room);
+                prop_assert_eq!(pick.is_some(), expected, "{}", kind);
+                prop_assert!(pick.is_none_or(|pick| weights[pick] > 0 && has(pick)), "{}", kind);
+            }
+        }
+    }
+
+    /// Where all have room, it is as if nobody had asked.
+    #[test]
+    fn room_for_all_changes_nothing(
+        weights in prop::collection::vec(0_u32..9, 0..40),
+        clients in prop::collection::vec((0_u32..10_000, any::<u16>()), 1..40),
+        loads in prop::collection::vec((0_u32..9, 0_u32..9), 40),
+    ) {
+        let board = board(&loads);
+        let view = board.view(WorkerId(0));
+        let room = WithRoom { has: &|_| true, falls_back: true };
+        for &kind in SchedulerKind::ALL {
+            let scheduler = scheduler(kind, true, &candidates(&weights));
+            let mut turns = [scheduler.first_turn(WorkerId(0)), scheduler.first_turn(WorkerId(0))];
+            for &(client, port) in &clients {
+                let request = request(client, port);
+                let one = scheduler.pick(&request, &mut turns[0], &view);
+                let other = scheduler.pick_with_room(&request, &mut turns[1], &view, room);
+                prop_assert_eq!(one, other, "{}", kind);
             }
         }
     }

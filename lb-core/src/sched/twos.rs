@@ -9,7 +9,12 @@ use super::{
     start::Start,
     wlc,
 };
-use crate::{cast::high64, mix::fold_multiply, packet::WorkerId, sched::load::Loads};
+use crate::{
+    cast::high64,
+    mix::fold_multiply,
+    packet::WorkerId,
+    sched::{load::Loads, threshold::WithRoom},
+};
 
 /// The better of two choices.
 pub(super) struct Twos {
@@ -51,6 +56,17 @@ impl Scheduler for Twos {
         let cost = |(_, candidate): &Taker| wlc::cost(candidate, loads.of(candidate.server));
         let better = if cost(other).is_below(cost(one)) { other } else { one };
         Some(better.0)
+    }
+
+    fn pick_with_room(
+        &self,
+        request: &Request,
+        turn: &mut Turn,
+        loads: &Loads<'_>,
+        room: WithRoom<'_>,
+    ) -> Option<usize> {
+        let takers = self.takers.iter().map(|(index, _)| *index);
+        room.until(|| self.pick(request, turn, loads), takers)
     }
 
     fn grounds(&self, _: &Request, _: &Turn) -> Grounds {

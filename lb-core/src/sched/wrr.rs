@@ -4,7 +4,10 @@
 //! a burst of new connections meets every server with its share.
 
 use super::{Candidate, Grounds, Request, Scheduler, Turn, candidate::takers, shares::Shares, start::Start};
-use crate::{packet::WorkerId, sched::load::Loads};
+use crate::{
+    packet::WorkerId,
+    sched::{load::Loads, threshold::WithRoom},
+};
 
 /// Weighted round robin.
 pub(super) struct Wrr {
@@ -34,6 +37,16 @@ impl Scheduler for Wrr {
 
     fn pick(&self, _: &Request, turn: &mut Turn, _: &Loads<'_>) -> Option<usize> {
         self.shares.next(&mut turn.due).map(|member| self.members[member])
+    }
+
+    fn pick_with_room(
+        &self,
+        request: &Request,
+        turn: &mut Turn,
+        loads: &Loads<'_>,
+        room: WithRoom<'_>,
+    ) -> Option<usize> {
+        room.until(|| self.pick(request, turn, loads), self.members.iter().copied())
     }
 
     fn grounds(&self, _: &Request, _: &Turn) -> Grounds {

@@ -329,6 +329,8 @@ fn build_service(
         method: service.method,
         scheduler_kind: service.scheduler,
         hash_port: service.hash_port,
+        hash_fallback: service.hash_fallback,
+        has_thresholds: service.servers.iter().any(|server| server.thresholds.is_some()),
         scheduler,
         candidates,
         adopt: service.adopt,

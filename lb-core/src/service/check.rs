@@ -7,7 +7,7 @@ use super::{
     owners::{Owners, Use, all},
     plan::{
         ClientAddress, InterfacePlan, Method, Misfit, Plan, Protocol, Role, RoutePlan, SchedulerKind,
-        ServerPlan, ServicePlan, port_flag,
+        ServerPlan, ServicePlan, flags_of,
     },
     reach::{Claim, overlaps},
     routing::Routing,
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     family::{Family, V6},
     limits::{MAX_PORTS_OF_SERVICE, MAX_ROUTES, MAX_VIPS_OF_SERVICE, MAX_WEIGHT},
+    sched::threshold::Thresholds,
 };
 use ipnet::IpNet;
 use std::{
@@ -241,9 +242,15 @@ pub enum PlanError {
     /// A client that stays with its server has connections.
     #[error("one_packet keeps no connection, and persistence goes by connections; use one of them")]
     OnePacketStays,
+    /// Nobody knows how many connections there are.
+    #[error("one_packet keeps no connection, and thresholds count connections; use one of them")]
+    OnePacketThreshold,
     /// Not every scheduler hashes.
     #[error("hash_port is for sh and mh: {0} does not hash the client's address")]
     HashPort(SchedulerKind),
+    /// The same; and others choose among those that are not full anyway.
+    #[error("hash_fallback is for sh and mh: {0} does not hash the client's address")]
+    HashFallback(SchedulerKind),
     /// There is nothing that could be followed.
     #[error(
         "role follow takes a port with a host side, where the kernel has VIPs: set `host` of a port and restart"
@@ -252,6 +259,12 @@ pub enum PlanError {
     /// A weight is too high.
     #[error("weight {0} is too high: at most {MAX_WEIGHT}")]
     Weight(u32),
+    /// Whoever is full would be full for good.
+    #[error(
+        "lower_threshold {} is above upper_threshold {}: a server is full from the upper one until it has fewer than the \
+         lower", .0.lower, .0.upper
+    )]
+    Thresholds(Thresholds),
 }
 
 /// Checks a plan. `others` are addresses that are not in it, with who uses them.
@@ -282,8 +295,13 @@ pub fn check<'a>(
         if !names.insert(&service.name) {
             return Err(PlanError::SameName(service.name.clone()));
         }
-        if service.hash_port && port_flag(service.scheduler).is_none() {
-            return Err(PlanError::HashPort(service.scheduler));
+        if flags_of(service.scheduler).is_none() {
+            if service.hash_port {
+                return Err(PlanError::HashPort(service.scheduler));
+            }
+            if service.hash_fallback {
+                return Err(PlanError::HashFallback(service.scheduler));
+            }
         }
         if service.one_packet && service.method.sees_replies() {
             return Err(PlanError::OnePacket(service.method));
@@ -513,6 +531,12 @@ fn check_server(
     }
     if server.weight > MAX_WEIGHT {
         return Err(PlanError::Weight(server.weight));
+    }
+    if server.thresholds.lower > server.thresholds.upper {
+        return Err(PlanError::Thresholds(server.thresholds));
+    }
+    if server.thresholds.is_some() && service.one_packet {
+        return Err(PlanError::OnePacketThreshold);
     }
     if !service.method.rewrites_endpoints() && server.port != service.default_server_port() {
         let (port, method) = (server.port, service.method);

@@ -87,6 +87,10 @@ pub struct Service {
     pub scheduler_kind: SchedulerKind,
     /// Whether a hashing scheduler looks at the client's port.
     pub hash_port: bool,
+    /// Whether it chooses another server where the one that the hash says is full.
+    pub hash_fallback: bool,
+    /// Whether any of its servers has thresholds.
+    pub has_thresholds: bool,
     /// Chooses servers; a pick is an index into `servers`.
     pub scheduler: Arc<dyn Scheduler>,
     /// What the scheduler was made of, in the order of `servers`.

@@ -144,7 +144,8 @@ impl<P: Packet> Worker<P> {
         witness.chose(&self.known, open.service, chosen, &self.known.loads());
         let Some(server) = chosen else {
             self.books.counters.no_server.bump();
-            let act = self.known.refuse(now, parsed, open.unserved, DropReason::NoServer);
+            let why = self.known.why_none(open.service);
+            let act = self.known.refuse(now, parsed, open.unserved, why);
             witness.decided(self, &act.into());
             self.act(now, packet, parsed, act, io);
             return None;

@@ -154,9 +154,6 @@ impl<T: Transport> Runner<'_, T> {
     }
 
     fn list(&mut self, target: Option<Target>, how: Listing, out: &mut dyn Write) -> Result<(), Failure> {
-        if how.thresholds {
-            return Err(refused("thresholds are not supported yet, so there is nothing to list"));
-        }
         if how.persistent {
             return Err(refused(
                 "`lbctl show persistence` lists clients that stay with a server, by service",
@@ -336,10 +333,10 @@ fn service_options(options: &ServiceOptions) -> Result<Options, Failure> {
     if let nearest @ ("lblc" | "lblcr") = scheduler {
         return Err(refused(format!("scheduler {nearest} is not supported yet; dh is the nearest")));
     }
-    let hashes_port =
-        options.flags.iter().any(|flag| matches!(flag.as_str(), "sh-port" | "mh-port" | "flag-2"));
-    // Hashing skips servers that take no connections in any case: what the flags for that ask for.
+    let has = |flags: [&str; 3]| options.flags.iter().any(|flag| flags.contains(&flag.as_str()));
     let known = ["sh-port", "mh-port", "flag-2", "sh-fallback", "mh-fallback", "flag-1"];
+    let [port @ .., _, _, _] = known;
+    let [_, _, _, fallback @ ..] = known;
     if let Some(flag) = options.flags.iter().find(|flag| !known.contains(&flag.as_str())) {
         return Err(Failure::Wrong(format!(
             "{flag:?} is no flag of a scheduler; there are {}",
@@ -353,21 +350,21 @@ fn service_options(options: &ServiceOptions) -> Result<Options, Failure> {
         ("persistence_prefix".to_owned(), json!(options.prefix().map_err(Failure::Wrong)?)),
     ]);
     if matches!(scheduler, "sh" | "mh") {
-        said.insert("hash_port".to_owned(), json!(hashes_port));
+        said.insert("hash_port".to_owned(), json!(has(port)));
+        said.insert("hash_fallback".to_owned(), json!(has(fallback)));
     }
     Ok(said)
 }
 
 fn weight(options: &ServerOptions) -> Result<Options, Failure> {
-    if options.upper > 0 || options.lower > 0 {
-        return Err(refused(
-            "thresholds are not supported yet; -s ovf fills servers one after the other, up to their weights",
-        ));
-    }
     if options.tunnel.remote_checksum {
         return Err(refused(format!("--tun-remcsum is not supported: {NO_REMOTE_CHECKSUM}")));
     }
-    let mut said = Options::from([("weight".to_owned(), json!(options.weight.unwrap_or(1)))]);
+    let mut said = Options::from([
+        ("weight".to_owned(), json!(options.weight.unwrap_or(1))),
+        ("upper_threshold".to_owned(), json!(options.upper)),
+        ("lower_threshold".to_owned(), json!(options.lower)),
+    ]);
     if options.forward == Some(Forward::Tunnel) {
         let TunnelOptions { kind, port, checksum, .. } = &options.tunnel;
         let checksum = checksum.map_or("default", |is_on| if is_on { "on" } else { "off" });

@@ -45,6 +45,12 @@ fn tunnel(options: &crate::protocol::options::Options) -> Option<services::Tunne
     Some(services::Tunnel { kind, port, checksum: options["tunnel_checksum"] == "on" })
 }
 
+fn thresholds(options: &crate::protocol::options::Options) -> Option<services::Thresholds> {
+    let [upper, lower] =
+        ["upper_threshold", "lower_threshold"].map(|key| options[key].as_u64().unwrap() as u32);
+    (upper > 0).then_some(services::Thresholds { upper, lower, full: false })
+}
+
 impl Transport for Director {
     fn call(&mut self, request: Request) -> Result<Reply, CallError> {
         self.asked.push(request.clone());
@@ -61,8 +67,12 @@ impl Transport for Director {
             }
             services::Request::Add(new) => {
                 let scheduler = new.options["scheduler"].as_str().unwrap().to_owned();
-                let hashes = new.options.get("hash_port").is_some_and(|hashes| *hashes == true);
-                let flags = if hashes { vec![format!("{scheduler}-port")] } else { Vec::new() };
+                let flag = |option: &str, flag: &str| {
+                    let is_said = new.options.get(option).is_some_and(|said| *said == true);
+                    is_said.then(|| format!("{scheduler}-{flag}"))
+                };
+                let flags = [flag("hash_port", "port"), flag("hash_fallback", "fallback")];
+                let flags = flags.into_iter().flatten().collect();
                 self.services.push(Service {
                     name: new.name,
                     description: String::new(),
@@ -102,6 +112,7 @@ impl Transport for Director {
                     drains_within_ms: None,
                     description: String::new(),
                     tunnel: tunnel(&options),
+                    thresholds: thresholds(&options),
                     active: 3,
                     inactive: 12_345_678,
                     traffic: Traffic { connections: 7, ..Traffic::default() },
@@ -125,8 +136,8 @@ impl Transport for Director {
 
 const RULES: &str = "-A -t 192.0.2.100:80 -s wlc\n\
                      -a -t 192.0.2.100:80 -r 198.51.100.11:8080 -m -w 3\n\
-                     -a -t 192.0.2.100:80 -r 198.51.100.12:80 -m -w 1\n\
-                     -A -u 192.0.2.100:53 -s mh -b mh-port\n\
+                     -a -t 192.0.2.100:80 -r 198.51.100.12:80 -m -w 1 -x 100 -y 80\n\
+                     -A -u 192.0.2.100:53 -s mh -b mh-port,mh-fallback\n\
                      -a -u 192.0.2.100:53 -r 198.51.100.31:53 -i -w 0\n\
                      -A -t 192.0.2.101:443 -s rr\n\
                      -a -t 192.0.2.101:443 -r 198.51.100.41:443 -g -w 1\n";
@@ -141,6 +152,21 @@ fn what_is_saved_is_restored() {
     assert_eq!(other.services, director.services);
     director.ipvsadm("-C", "").unwrap();
     assert_eq!(director.services, []);
+}
+
+#[test]
+fn thresholds_are_listed_as_ipvsadm_lists_them() {
+    let mut director = Director::default();
+    director.ipvsadm("-R", RULES).unwrap();
+    let list = director.ipvsadm("-L -n --thresholds", "").unwrap();
+    for line in [
+        "Prot LocalAddress:Port            Uthreshold Lthreshold ActiveConn InActConn \n",
+        "TCP  192.0.2.100:80 wlc\n",
+        "  -> 198.51.100.11:8080           0          0          3          12345678  \n",
+        "  -> 198.51.100.12:80             100        80         3          12345678  \n",
+    ] {
+        assert!(list.contains(line), "{list}");
+    }
 }
 
 #[test]
@@ -225,7 +251,7 @@ fn listings_are_ipvsadms_own() {
          TCP  192.0.2.100:80 wlc\n\
          \x20 -> 198.51.100.11:8080           Masq    3      3          12345678  \n\
          \x20 -> 198.51.100.12:80             Masq    1      3          12345678  \n\
-         UDP  192.0.2.100:53 mh (mh-port)\n\
+         UDP  192.0.2.100:53 mh (mh-port,mh-fallback)\n\
          \x20 -> 198.51.100.31:53             Tunnel  0      3          12345678  \n\
          TCP  192.0.2.101:443 rr\n\
          \x20 -> 198.51.100.41:443            Route   1      3          12345678  \n"
@@ -254,7 +280,7 @@ fn services_and_servers_are_changed() {
         director.ipvsadm("-S", "").unwrap(),
         "-A -t 192.0.2.100:80 -s wlc\n\
          -a -t 192.0.2.100:80 -r 198.51.100.11:8080 -m -w 9\n\
-         -a -t 192.0.2.100:80 -r 198.51.100.12:80 -m -w 1\n\
+         -a -t 192.0.2.100:80 -r 198.51.100.12:80 -m -w 1 -x 100 -y 80\n\
          -A -t 192.0.2.101:443 -s wlc\n\
          -a -t 192.0.2.101:443 -r 198.51.100.41:443 -g -w 1\n"
     );
@@ -280,7 +306,6 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
             "-a -t 192.0.2.100:80 -r 198.51.100.13 -g",
             "all servers of a service have its method, and tcp-192.0.2.100-80 has nat",
         ),
-        ("-a -t 192.0.2.100:80 -r 198.51.100.13 -m -x 9", "thresholds are not supported yet; -s ovf"),
         (
             "-a -t 192.0.2.100:80 -r 198.51.100.13 -m --tun-type gue",
             "--tun-type and what goes with it are for -i",
@@ -292,7 +317,6 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
         ("-a -t 192.0.2.109:80 -r 198.51.100.13 -m", "there is no service TCP 192.0.2.109:80"),
         ("-Z", "counters of services cannot be cleared"),
         ("--start-daemon master", "connections are not copied"),
-        ("-L --thresholds", "thresholds are not supported yet"),
     ] {
         let said = director.ipvsadm(line, "").unwrap_err();
         assert!(said.starts_with(expected) && !said.contains('\n'), "{line}: {said}");

@@ -33,6 +33,14 @@ pub(super) fn listing(services: &[Service], capacity: u64, how: Listing) -> Stri
             let heads = heads(["CPS", "InPPS", "OutPPS", "InBPS", "OutBPS"]);
             let _ = writeln!(text, "{:<33}{heads}\n  -> RemoteAddress:Port", "Prot LocalAddress:Port");
         }
+        Listing { thresholds: true, .. } => {
+            let [upper, lower] = ["Uthreshold", "Lthreshold"];
+            let _ = writeln!(
+                text,
+                "{:<33} {upper:<10} {lower:<10} {:<10} {:<10}\n  -> RemoteAddress:Port",
+                "Prot LocalAddress:Port", "ActiveConn", "InActConn"
+            );
+        }
         _ => text.push_str(
             "Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n",
         ),
@@ -70,6 +78,11 @@ pub(super) fn listing(services: &[Service], capacity: u64, how: Listing) -> Stri
                 }
                 Listing { rate: true, .. } => {
                     writeln!(text, "  -> {endpoint:<28}{}", numbers(rates(&server.rate)))
+                }
+                Listing { thresholds: true, .. } => {
+                    let (upper, lower) = thresholds(server);
+                    let (active, inactive) = (server.active, server.inactive);
+                    writeln!(text, "  -> {endpoint:<28} {upper:<10} {lower:<10} {active:<10} {inactive:<10}")
                 }
                 _ => writeln!(
                     text,
@@ -137,11 +150,21 @@ pub(super) fn rules(services: &[Service]) -> String {
             let at = SocketAddr::new(server.endpoint.address, server.endpoint.port);
             let way = forward(&service.method).1;
             let tunnel = server.tunnel.as_ref().map_or_else(String::new, tunnel);
-            let _ =
-                writeln!(text, "-a {which} {endpoint} -r {at} {way} -w {}{tunnel}", wanted_weight(server));
+            let limits = match thresholds(server) {
+                (0, _) => String::new(),
+                (upper, 0) => format!(" -x {upper}"),
+                (upper, lower) => format!(" -x {upper} -y {lower}"),
+            };
+            let weight = wanted_weight(server);
+            let _ = writeln!(text, "-a {which} {endpoint} -r {at} {way} -w {weight}{limits}{tunnel}");
         }
     }
     text
+}
+
+/// Its thresholds, 0 for none.
+fn thresholds(server: &Server) -> (u32, u32) {
+    server.thresholds.map_or((0, 0), |limits| (limits.upper, limits.lower))
 }
 
 /// What is said of a tunnel that is not IPVS's default.

@@ -177,6 +177,9 @@ pub struct Server {
     /// What its packets are wrapped in, if its service's method is `tun`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<Tunnel>,
+    /// How many connections it may have, if that is limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Thresholds>,
     /// Connections that can carry data.
     pub active: u64,
     /// Other connections.
@@ -197,6 +200,17 @@ pub struct Tunnel {
     pub port: Option<u16>,
     /// Whether a checksum covers the packet.
     pub checksum: bool,
+}
+
+/// How many connections a server may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Thresholds {
+    /// Connections, active and inactive, from which on it gets no new ones.
+    pub upper: u32,
+    /// It gets them again with fewer than that. 0: three quarters of `upper`.
+    pub lower: u32,
+    /// It gets none now.
+    pub full: bool,
 }
 
 /// What passed between clients and a server, or all of a service's.

@@ -8,7 +8,7 @@ use crate::protocol::{
     keys::Reach,
     options::{Options, SETTABLE},
     overview::Overview,
-    services::{Rate, Server, Services, Traffic},
+    services::{Rate, Server, Services, Thresholds, Traffic},
 };
 use serde_json::Value as Json;
 use std::fmt::Write;
@@ -102,7 +102,8 @@ pub(super) fn overview(text: &mut String, overview: &Overview) {
 }
 
 /// Options that have places of their own.
-const PLACED: [&str; 6] = ["scheduler", "hash_port", "description", "vips", "ports", "protocols"];
+const PLACED: [&str; 7] =
+    ["scheduler", "hash_port", "hash_fallback", "description", "vips", "ports", "protocols"];
 
 /// What else was set, in the shell's words.
 fn options(of: &Options) -> String {
@@ -187,6 +188,9 @@ fn remark(server: &Server) -> String {
         words.push(tunnel.kind.clone());
         words.extend(tunnel.port.map(|port| format!("port {port}")));
         words.extend(tunnel.checksum.then(|| "csum".to_owned()));
+    }
+    if let Some(Thresholds { upper, full, .. }) = server.thresholds {
+        words.push(format!("{} {upper}", if full { "full from" } else { "up to" }));
     }
     if words.is_empty() { String::new() } else { format!(" {}", words.join(" ")) }
 }

@@ -35,6 +35,7 @@ fn server(last: u8, packets: u64, state: &str, health: &str) -> services::Server
         drains_within_ms: (state == "drain").then_some(299_500),
         description: if last == 12 { "rack 7".into() } else { String::new() },
         tunnel: None,
+        thresholds: (last == 13).then_some(services::Thresholds { upper: 4, lower: 0, full: true }),
         active: 3,
         inactive: 1,
         traffic: services::Traffic::default(),

@@ -113,6 +113,7 @@ fn what_foreign_words_are_is_there() {
     let keys: Vec<String> = fields(ServicePlan::OPTIONS)
         .iter()
         .map(|field| field.key.to_owned())
+        .chain(fields(ServerPlan::OPTIONS).iter().map(|field| format!("servers.{}", field.key)))
         .chain(checks.map(|key| format!("check.{key}")))
         .chain(fields(Pool::OPTIONS).iter().map(|field| format!("health.{}", field.key)))
         .chain(fields(PersistencePlan::OPTIONS).iter().map(|field| format!("persistence.{}", field.key)))

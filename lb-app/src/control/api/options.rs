@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(refused(json!({"weighd": 3})), "unknown option \"weighd\"; did you mean weight?");
         assert_eq!(
             refused(json!({"address": "192.0.2.1"})),
-            "unknown option \"address\"; known: weight, description, tunnel, tunnel_port, tunnel_checksum"
+            "unknown option \"address\"; known: weight, description, upper_threshold, lower_threshold, tunnel, tunnel_port, tunnel_checksum"
         );
         assert_eq!(refused(json!({"weight": 65_536})), "weight: 65536 is out of range; use 0 to 65535");
         assert_eq!(refused(json!({"weight": "3"})), "weight: is text, not a whole number; use 0 to 65535");

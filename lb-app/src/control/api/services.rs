@@ -18,6 +18,7 @@ use crate::{
 };
 use lb_core::{
     ids::{ById, ServerId},
+    packet::WorkerId,
     service::{
         key::{ServerKey, ServiceKey},
         option::{Kind, Value},
@@ -30,8 +31,8 @@ use lb_ctl::protocol::{
     events::Kind as Happening,
     options::Options,
     services::{
-        NewService, Rate, Request, Server, ServerChange, Service as Listed, ServiceChange, Services, Traffic,
-        Tunnel,
+        NewService, Rate, Request, Server, ServerChange, Service as Listed, ServiceChange, Services,
+        Thresholds, Traffic, Tunnel,
     },
 };
 use std::{
@@ -106,7 +107,7 @@ fn list_service(
     }
     let listed = service.servers[range].iter().map(|&id| {
         let server = &servers[id].plan;
-        let load = running.board.total(id);
+        let (load, limits) = (running.board.total(id), server.thresholds);
         let drains = plane.servers.drains_within(&service.key().server(server.endpoint()));
         Server {
             endpoint: server.endpoint().into(),
@@ -120,6 +121,11 @@ fn list_service(
                 kind: to.tunnel.kind.to_string(),
                 port: to.tunnel.kind.is_udp().then_some(to.tunnel.port),
                 checksum: to.tunnel.checksum,
+            }),
+            thresholds: limits.is_some().then(|| Thresholds {
+                upper: limits.upper,
+                lower: limits.lower,
+                full: limits.is_full(load.total(), running.board.view(WorkerId(0)).was_full(id)),
             }),
             active: u64::from(load.active),
             inactive: u64::from(load.inactive),

@@ -166,6 +166,7 @@ fn of_service() -> BoxedStrategy<Options> {
     options_of(&[
         ("scheduler", ["rr", "wlc", "sh", "mh"].map(|word| json!(word)).to_vec()),
         ("hash_port", vec![json!(true), json!(false)]),
+        ("hash_fallback", vec![json!(true), json!(false)]),
         ("adopt", vec![json!(true), json!(false)]),
         ("slow_start", vec![json!("0s"), json!("90s")]),
         ("client_address", ["none", "proxy-v1", "proxy-v2"].map(|word| json!(word)).to_vec()),
@@ -173,7 +174,11 @@ fn of_service() -> BoxedStrategy<Options> {
 }
 
 fn of_server() -> BoxedStrategy<Options> {
-    options_of(&[("weight", vec![json!(0), json!(1), json!(7), json!(65_535)])])
+    options_of(&[
+        ("weight", vec![json!(0), json!(1), json!(7), json!(65_535)]),
+        ("upper_threshold", vec![json!(0), json!(9)]),
+        ("lower_threshold", vec![json!(0), json!(4)]),
+    ])
 }
 
 fn edit() -> impl Strategy<Value = Edit> {

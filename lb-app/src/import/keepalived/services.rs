@@ -12,6 +12,7 @@ use crate::config::health::{Check, Pool, Sorry, WhenAllFail};
 use lb_core::{
     conn::tunnel::Encapsulation,
     limits::{MAX_PORTS_OF_SERVICE, MAX_TIMEOUT_S, MAX_VIPS_OF_SERVICE},
+    sched::threshold::Thresholds,
     service::{
         key::{Protocol, ServiceKey},
         plan::{Choice, Method, OwnTunnel, SchedulerKind, ServerPlan, ServicePlan, TunnelPlan},
@@ -38,6 +39,7 @@ struct Real {
     port: Option<u16>,
     weight: u32,
     tunnel: OwnTunnel,
+    thresholds: Thresholds,
     check: Option<Check>,
 }
 
@@ -162,11 +164,10 @@ pub(super) fn read(
             ("sh-port" | "flag-2", SchedulerKind::Sh) | ("mh-port" | "flag-2", SchedulerKind::Mh) => {
                 plan.hash_port = true;
             }
-            _ => draft.miss(
-                &place,
-                flag,
-                "hashing skips servers that are down or of weight 0, whatever the flags",
-            ),
+            ("sh-fallback" | "flag-1", SchedulerKind::Sh) | ("mh-fallback" | "flag-1", SchedulerKind::Mh) => {
+                plan.hash_fallback = true;
+            }
+            _ => draft.miss(&place, flag, "flags are for the scheduler that they are named after"),
         }
     }
     if let Some(group) = &group {
@@ -195,6 +196,7 @@ pub(super) fn read(
             place: real.place.clone(),
             plan: ServerPlan {
                 tunnel: real.tunnel,
+                thresholds: real.thresholds,
                 // A server without a port has the one that a client asks for.
                 ..ServerPlan::new(
                     real.address,
@@ -337,8 +339,8 @@ fn real_server(
 ) -> Result<Real, Wrong> {
     let address: IpAddr = node.parsed("address")?;
     let port = node.words.get(2).map(|port| port_of(node, port)).transpose()?.flatten();
-    let tunnel = OwnTunnel::default();
-    let mut real = Real { place: node.place.clone(), address, port, weight, tunnel, check: None };
+    let (tunnel, thresholds) = (OwnTunnel::default(), Thresholds::default());
+    let mut real = Real { place: node.place.clone(), address, port, weight, tunnel, thresholds, check: None };
     let mut common = common.clone();
     let mut checkers = Vec::new();
     for line in node.block.iter().flatten() {
@@ -347,6 +349,8 @@ fn real_server(
         }
         match line.key() {
             "weight" => real.weight = weight_of(line)?,
+            "uthreshold" => real.thresholds.upper = line.parsed("number of connections")?,
+            "lthreshold" => real.thresholds.lower = line.parsed("number of connections")?,
             key if checks::is_checker(key) => checkers.push(line),
             "lvs_method" | "lb_kind" if method_of(line)? == method => real.tunnel = tunnel_of(line, draft)?,
             "lvs_method" | "lb_kind" => {

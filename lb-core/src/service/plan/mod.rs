@@ -10,7 +10,7 @@ mod tunnel;
 pub use director::{DirectorPlan, Held, HeldAddresses, Role};
 pub use persistence::PersistencePlan;
 pub use server::{Admin, Health, ServerPlan, Standing};
-pub use service::{ServicePlan, port_flag};
+pub use service::{ServicePlan, flags_of};
 pub use tunnel::{Choice, Misfit, OwnTunnel, TunnelPlan};
 
 use super::{

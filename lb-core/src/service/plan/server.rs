@@ -5,6 +5,7 @@ use crate::{
     limits::MAX_WEIGHT,
     named::named,
     option,
+    sched::threshold::Thresholds,
     service::option::{Kind, Opt, PORT, Scope, Setting, Value},
 };
 use std::net::{IpAddr, SocketAddr};
@@ -63,6 +64,8 @@ pub struct ServerPlan {
     pub description: String,
     /// How its packets are wrapped under TUN, as far as it differs from its service.
     pub tunnel: OwnTunnel,
+    /// How many connections it may have.
+    pub thresholds: Thresholds,
 }
 
 impl ServerPlan {
@@ -97,6 +100,19 @@ impl ServerPlan {
         ),
         option!(description, Kind::Line, "What it is, for people. Up to 200 characters.")
             .scope(Scope::Everywhere),
+        option!(
+            "upper_threshold" => thresholds.upper,
+            Kind::number(0, u32::MAX as u64),
+            "Connections, active and inactive, with which it is full: no new ones until it has fewer than \
+             `lower_threshold`. 0: any number. ipvsadm: `-x`."
+        )
+        .scope(Scope::Everywhere),
+        option!(
+            "lower_threshold" => thresholds.lower,
+            Kind::number(0, u32::MAX as u64),
+            "See `upper_threshold`. 0: three quarters of it. ipvsadm: `-y`."
+        )
+        .scope(Scope::Everywhere),
         Opt::<Self>::new(
             "tunnel",
             Kind::Word(TUNNELS),
@@ -134,6 +150,7 @@ impl ServerPlan {
             health: Health::Up,
             description: String::new(),
             tunnel: OwnTunnel::default(),
+            thresholds: Thresholds::default(),
         }
     }
 

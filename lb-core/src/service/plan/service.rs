@@ -44,6 +44,9 @@ pub struct ServicePlan {
     pub scheduler: SchedulerKind,
     /// Hashing schedulers look at the client's port beside its address: IPVS's flags `sh-port` and `mh-port`.
     pub hash_port: bool,
+    /// Hashing schedulers choose another server where the one that the hash says is full: IPVS's flags `sh-fallback` and
+    /// `mh-fallback`.
+    pub hash_fallback: bool,
     /// Take over TCP connections whose beginning was not seen, instead of resetting them.
     pub adopt: bool,
     /// Each datagram is scheduled by itself, and no connection is kept.
@@ -213,7 +216,9 @@ impl ServicePlan {
             |service, value| {
                 // What is said of the scheduler before does not hold for every other.
                 let is_set = service.scheduler.assign(value);
-                service.hash_port &= port_flag(service.scheduler).is_some();
+                let has_flags = flags_of(service.scheduler).is_some();
+                service.hash_port &= has_flags;
+                service.hash_fallback &= has_flags;
                 is_set
             },
         )
@@ -221,11 +226,16 @@ impl ServicePlan {
         Opt::<Self>::new(
             "flags",
             Kind::List(&Kind::Word(FLAGS)),
-            "The scheduler of that name hashes the client's port as well as its address.",
+            "`-port`: the scheduler of that name hashes the client's port as well as its address. `-fallback`: it \
+             chooses another server where the one that the hash says is full.",
             |service| Some(Value::List(service.flags().map(|flag| Value::Text(flag.to_owned())).collect())),
             |service, value| {
-                service.hash_port = *value != Value::List(Vec::new());
-                matches!(value, Value::List(_))
+                let Value::List(words) = value else { return false };
+                let has = |end: &str| {
+                    words.iter().any(|word| matches!(word, Value::Text(word) if word.ends_with(end)))
+                };
+                (service.hash_port, service.hash_fallback) = (has("-port"), has("-fallback"));
+                true
             },
         )
         .example("[\"mh-port\"]"),
@@ -233,6 +243,12 @@ impl ServicePlan {
             hash_port,
             Kind::Flag,
             "The scheduler hashes the client's port as well as its address. In a file, `flags` say so."
+        )
+        .scope(Scope::Control),
+        option!(
+            hash_fallback,
+            Kind::Flag,
+            "The scheduler chooses another server where the one that the hash says is full. In a file, `flags` say so."
         )
         .scope(Scope::Control),
         option!(
@@ -321,6 +337,7 @@ impl ServicePlan {
             // IPVS's default.
             scheduler: SchedulerKind::Wlc,
             hash_port: false,
+            hash_fallback: false,
             adopt: false,
             one_packet: false,
             mss_clamp: Choice::Default,
@@ -339,7 +356,9 @@ impl ServicePlan {
 
     /// IPVS's flags that say what it is.
     pub fn flags(&self) -> impl Iterator<Item = &'static str> {
-        port_flag(self.scheduler).filter(|_| self.hash_port).into_iter()
+        let is_said = [self.hash_port, self.hash_fallback];
+        let flags = flags_of(self.scheduler).into_iter().flatten().zip(is_said);
+        flags.filter(|(_, said)| *said).map(|(flag, _)| flag)
     }
 
     /// What it is known by.
@@ -416,15 +435,16 @@ impl ServicePlan {
     }
 }
 
-/// IPVS's names for schedulers' looking at the client's port.
-const FLAGS: &[&str] = &["sh-port", "mh-port"];
+/// IPVS's flags of schedulers.
+const FLAGS: &[&str] = &["sh-port", "sh-fallback", "mh-port", "mh-fallback"];
 
-/// The flag by which a scheduler looks at the client's port beside its address, if there is one.
+/// The flags that a scheduler has, if any: by which it looks at the client's port beside its address, and by which it
+/// chooses another server where the first is full.
 #[must_use]
-pub const fn port_flag(scheduler: SchedulerKind) -> Option<&'static str> {
+pub const fn flags_of(scheduler: SchedulerKind) -> Option<[&'static str; 2]> {
     match scheduler {
-        SchedulerKind::Sh => Some(FLAGS[0]),
-        SchedulerKind::Mh => Some(FLAGS[1]),
+        SchedulerKind::Sh => Some([FLAGS[0], FLAGS[1]]),
+        SchedulerKind::Mh => Some([FLAGS[2], FLAGS[3]]),
         SchedulerKind::Rr
         | SchedulerKind::Wrr
         | SchedulerKind::Lc
