@@ -3,7 +3,11 @@
 //! DPDK is linked dynamically, and only the libraries that we call. Drivers, buses and mempool handlers are
 //! plug-ins that EAL loads at start from the directory compiled into it, so none of them is named here.
 
-use std::{env, path::PathBuf, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// Debian 12's release; older ones lack parts of the API.
 const OLDEST_DPDK: &str = "22.11";
@@ -11,6 +15,9 @@ const OLDEST_DPDK: &str = "22.11";
 /// The DPDK libraries that the shim and the bindings call. Logging became one of its own in 23.11.
 const LIBRARIES: [&str; 8] =
     ["rte_eal", "rte_ethdev", "rte_log", "rte_mbuf", "rte_mempool", "rte_pdump", "rte_ring", "rte_telemetry"];
+
+/// A driver with functions of its own, which pkg-config does not name and a DPDK may have been built without.
+const BONDS: &str = "rte_net_bond";
 
 /// Functions that are called as they are. Everything that DPDK has as `static inline`, as a macro, or with a
 /// signature that differs between releases is in the shim instead.
@@ -119,6 +126,9 @@ fn compiler_flags() -> Vec<String> {
 fn compile_shim(flags: &[String]) {
     let mut build = cc::Build::new();
     build.files(["shim/shim.c", "shim/spawn.c"]).std("gnu11").warnings(true).extra_warnings(true);
+    if has_bonds() {
+        build.define("HAS_BONDS", "1");
+    }
     for flag in flags {
         // DPDK's own headers need not pass our warnings.
         match flag.strip_prefix("-I") {
@@ -130,9 +140,22 @@ fn compile_shim(flags: &[String]) {
     build.opt_level(2).compile("lb_dpdk_shim");
 }
 
+/// Where DPDK's libraries are, unless it is where the linker looks anyway.
+fn library_directory() -> Option<String> {
+    pkg_config(&["--variable=libdir"]).filter(|directory| !directory.is_empty())
+}
+
+fn has_bonds() -> bool {
+    let library = |directory| Path::new(&directory).join(format!("lib{BONDS}.so"));
+    library_directory().is_some_and(|directory| library(directory).exists())
+}
+
 fn link_dpdk() {
-    if let Some(directory) = pkg_config(&["--variable=libdir"]).filter(|directory| !directory.is_empty()) {
+    if let Some(directory) = library_directory() {
         println!("cargo:rustc-link-search=native={directory}");
+    }
+    if has_bonds() {
+        println!("cargo:rustc-link-lib=dylib={BONDS}");
     }
     let installed = pkg_config(&["--libs"]).expect("pkg-config that answered --modversion answers --libs");
     let installed: Vec<&str> =

@@ -11,6 +11,10 @@
 #include <sys/types.h>
 
 #include <rte_cycles.h>
+#ifdef HAS_BONDS
+#include <rte_eth_bond.h>
+#include <rte_eth_bond_8023ad.h>
+#endif
 
 /* The view of an mbuf. This is the only place where Rust's idea of an mbuf meets DPDK's. */
 #define SAME_PLACE(ours, theirs)                                                                               \
@@ -184,6 +188,89 @@ shim_port_link(uint16_t port, struct shim_link *link)
 	link->up = now.link_status == RTE_ETH_LINK_UP;
 	link->full_duplex = now.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
 	return error;
+}
+
+#ifdef HAS_BONDS
+/* Numbers that Rust knows modes by. */
+_Static_assert(BONDING_MODE_ACTIVE_BACKUP == 1 && BONDING_MODE_BALANCE == 2 && BONDING_MODE_8023AD == 4, "modes");
+#if RTE_VERSION < RTE_VERSION_NUM(23, 11, 0, 0)
+#define rte_eth_bond_members_get rte_eth_bond_slaves_get
+#define rte_eth_bond_active_members_get rte_eth_bond_active_slaves_get
+/* A function and a structure. */
+#define rte_eth_bond_8023ad_member_info rte_eth_bond_8023ad_slave_info
+#endif
+#endif
+
+const char *
+shim_bond_member_key(void)
+{
+	return RTE_VERSION < RTE_VERSION_NUM(23, 11, 0, 0) ? "slave" : "member";
+}
+
+int
+shim_bond_mode(uint16_t port)
+{
+#ifdef HAS_BONDS
+	return rte_eth_bond_mode_get(port);
+#else
+	(void)port;
+	return -1;
+#endif
+}
+
+int
+shim_bond_members(uint16_t port, bool up, uint16_t *members, uint16_t most)
+{
+#ifdef HAS_BONDS
+	return up ? rte_eth_bond_active_members_get(port, members, most)
+		  : rte_eth_bond_members_get(port, members, most);
+#else
+	(void)port;
+	(void)up;
+	(void)members;
+	(void)most;
+	return -1;
+#endif
+}
+
+int
+shim_bond_primary(uint16_t port)
+{
+#ifdef HAS_BONDS
+	return rte_eth_bond_primary_get(port);
+#else
+	(void)port;
+	return -1;
+#endif
+}
+
+int
+shim_bond_set_primary(uint16_t port, uint16_t member)
+{
+#ifdef HAS_BONDS
+	return rte_eth_bond_primary_set(port, member);
+#else
+	(void)port;
+	(void)member;
+	return -1;
+#endif
+}
+
+int
+shim_bond_distributes(uint16_t port, uint16_t member)
+{
+#ifdef HAS_BONDS
+	struct rte_eth_bond_8023ad_member_info info;
+	int error;
+
+	memset(&info, 0, sizeof(info));
+	error = rte_eth_bond_8023ad_member_info(port, member, &info);
+	return error < 0 ? error : (info.actor_state & STATE_DISTRIBUTING) != 0;
+#else
+	(void)port;
+	(void)member;
+	return -1;
+#endif
 }
 
 uint16_t

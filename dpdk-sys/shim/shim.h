@@ -116,6 +116,20 @@ int shim_port_configure(uint16_t port, uint16_t rx_queues, uint16_t tx_queues, u
 			uint8_t rss_key_size);
 int shim_port_rss(uint16_t port, uint64_t *rss_types, uint8_t *rss_key, uint8_t rss_key_size);
 int shim_port_link(uint16_t port, struct shim_link *link);
+
+/* bonds: ports made of others, their members */
+/* What a member is called in a bond's arguments: since 23.11 no longer a slave. */
+const char *shim_bond_member_key(void);
+/* The mode's number, as in the bond's arguments; negative when the port is no bond, or this DPDK was built without them. */
+int shim_bond_mode(uint16_t port);
+/* Writes the ports of all members, or of those whose links are up; returns how many, negative on failure. */
+int shim_bond_members(uint16_t port, bool up, uint16_t *members, uint16_t most);
+/* The member that packets leave by in active-backup; negative when there is none. */
+int shim_bond_primary(uint16_t port);
+int shim_bond_set_primary(uint16_t port, uint16_t member);
+/* Whether a member of a bond with LACP has a partner that takes packets; negative on failure. */
+int shim_bond_distributes(uint16_t port, uint16_t member);
+
 uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t most);
 uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t count);
 

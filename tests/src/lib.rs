@@ -23,6 +23,7 @@ pub mod frr;
 pub mod guest;
 pub mod http;
 pub mod hugepages;
+pub mod lag;
 pub mod load;
 pub mod netns;
 pub mod process;
@@ -32,6 +33,7 @@ pub mod status;
 pub mod steady;
 pub mod terminal;
 pub mod trunk;
+mod wires;
 pub mod world;
 
 pub use config::{Config, Method};

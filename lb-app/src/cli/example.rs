@@ -17,6 +17,8 @@ pub(crate) enum Example {
     Ipv6,
     /// Clients and servers on VLANs of one port
     Vlan,
+    /// Two cards that are one port
+    Bond,
     /// Several directors behind a router with static routes
     Ecmp,
     /// Two directors, of which keepalived makes one active
@@ -33,6 +35,7 @@ impl Example {
             Example::Tun => include_str!("../../../conf/tun.toml"),
             Example::Ipv6 => include_str!("../../../conf/ipv6.toml"),
             Example::Vlan => include_str!("../../../conf/vlan.toml"),
+            Example::Bond => include_str!("../../../conf/bond.toml"),
             Example::Ecmp => include_str!("../../../conf/ecmp.toml"),
             Example::Vrrp => include_str!("../../../conf/vrrp.toml"),
         }

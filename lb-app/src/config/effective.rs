@@ -110,6 +110,11 @@ fn write_network(f: &mut Formatter<'_>, plan: &Plan, devices: &[Device]) -> fmt:
         writeln!(f, "\n[[ports]]")?;
         writeln!(f, "name = {}", quoted(&port.name))?;
         writeln!(f, "device = {}", quoted(&device.name))?;
+        if !device.members.is_empty() {
+            let members: Vec<String> =
+                device.members.iter().map(|member| quoted(member).to_string()).collect();
+            writeln!(f, "members = [{}]", members.join(", "))?;
+        }
         write_addresses(f, interface)?;
         writeln!(f, "mtu = {}", interface.mtu)?;
         writeln!(f, "checksum_offload = {}", device.checksum_offload)?;

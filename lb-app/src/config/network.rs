@@ -216,7 +216,8 @@ fn check_ports(raw: &Raw, problems: &Problems) {
                 )
             });
         }
-        if let Some(At { value, place }) = &port.device {
+        check_members(port, problems);
+        for At { value, place } in port.device.iter().chain(members(port)) {
             once(&mut devices, device_name(value), place, problems, |line| {
                 let what = format!("device {} belongs to another port (line {line})", device_name(value));
                 Complaint::new(what, "give each port its own device")
@@ -228,6 +229,47 @@ fn check_ports(raw: &Raw, problems: &Problems) {
                 });
             }
         }
+    }
+}
+
+/// What a port is said to be made of.
+fn members(port: &raw::Port) -> &[At<String>] {
+    match &port.members {
+        Field::Given(At { value, .. }) => value,
+        Field::Absent | Field::Bad => &[],
+    }
+}
+
+/// Only bonds have members, and a bond that is made here has some, in `members` or in its arguments.
+fn check_members(port: &raw::Port, problems: &Problems) {
+    let Some(At { value, place }) = &port.device else { return };
+    let (name, arguments) = value.split_once(',').unwrap_or((value, ""));
+    let is_bond = device_name(name).starts_with("net_bonding");
+    let says = |key: &str| arguments.split(',').any(|argument| argument.trim().starts_with(key));
+    let says_members = says("slave=") || says("member=");
+    match &port.members {
+        Field::Given(At { place, .. }) if !is_bond => {
+            let what = format!("{name} is no bond, which has members");
+            let remedy = "remove `members`, or write `device = \"net_bonding0,mode=1\"`";
+            problems.add(place, Complaint::new(what, remedy));
+        }
+        Field::Given(At { place, .. }) if says_members => {
+            let what = "`device` names members as well";
+            problems.add(place, Complaint::new(what, "name them here only, whichever DPDK there is"));
+        }
+        Field::Given(At { value, place }) if value.is_empty() => {
+            problems.add(place, Complaint::new("is empty", "name the devices that the bond is made of"));
+        }
+        Field::Given(_) if !says("mode=") => {
+            let remedy =
+                "add 1 (active-backup), 2 (balance) or 4 (LACP), as in `device = \"net_bonding0,mode=1\"`";
+            problems.add(place, Complaint::new("does not say the bond's mode", remedy));
+        }
+        Field::Absent if is_bond && !arguments.is_empty() && !says_members => {
+            let remedy = "add `members`, as in `members = [\"0000:03:00.0\", \"0000:03:00.1\"]`";
+            problems.add(place, Complaint::new("is a bond without members", remedy));
+        }
+        Field::Given(_) | Field::Absent | Field::Bad => {}
     }
 }
 
@@ -245,7 +287,8 @@ fn device(port: &raw::Port) -> Device {
         Field::Given(host) => Some(host.value.clone()),
         Field::Absent | Field::Bad => None,
     };
-    Device { name: text(&port.device), checksum_offload, host }
+    let members = members(port).iter().map(|member| member.value.clone()).collect();
+    Device { name: text(&port.device), members, checksum_offload, host }
 }
 
 fn route_plan(route: &raw::Route, interfaces: &[InterfacePlan]) -> Option<RoutePlan> {

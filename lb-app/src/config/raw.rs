@@ -28,6 +28,8 @@ use toml::de::DeTable;
 
 /// Most addresses of one port.
 const MAX_ADDRESSES: usize = 256;
+/// Members of a bond: no switch takes more, and few that many.
+const MAX_MEMBERS: usize = 16;
 /// ipvsadm's default.
 pub(super) const DEFAULT_WEIGHT: u32 = 1;
 
@@ -79,6 +81,8 @@ pub(super) struct Port {
     pub(super) place: Place,
     pub(super) name: Option<At<String>>,
     pub(super) device: Option<At<String>>,
+    /// Of a bond.
+    pub(super) members: Field<Vec<At<String>>>,
     /// `None` if the list or one of its elements means nothing: then nobody knows what is attached. Empty if there is none,
     /// which a port may be that has interfaces in VLANs.
     pub(super) addresses: Option<Vec<At<IpNet>>>,
@@ -287,6 +291,9 @@ fn read_metrics(mut table: Table, problems: &Problems) -> Metrics {
     metrics
 }
 
+/// An example of a bond's members.
+const MEMBERS: &str = "[\"0000:03:00.0\", \"0000:03:00.1\"]";
+
 /// An example of own addresses.
 pub(super) const ADDRESSES: &str = "[\"192.0.2.1/24\"]";
 
@@ -302,6 +309,7 @@ impl Port {
         Port {
             name: named,
             device: on,
+            members: table.list_of_most("members", MEMBERS, MAX_MEMBERS, text),
             addresses: match addresses {
                 Field::Given(At { value, .. }) => Some(value),
                 Field::Absent => Some(Vec::new()),

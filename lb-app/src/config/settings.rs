@@ -18,10 +18,20 @@ use std::{
 pub(crate) struct Device {
     /// Its name there, with its arguments.
     pub(crate) name: String,
+    /// What it is made of, named in the same way, if it is a bond that the director makes.
+    pub(crate) members: Vec<String>,
     /// Whether it verifies checksums, as far as it can.
     pub(crate) checksum_offload: bool,
     /// The kernel's interface for what is the director's own there.
     pub(crate) host: Option<String>,
+}
+
+impl Device {
+    /// What it is made of: its members, or itself.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &str> {
+        let itself = self.members.is_empty().then_some(&self.name);
+        itself.into_iter().chain(&self.members).map(String::as_str)
+    }
 }
 
 /// `[config]`

@@ -81,6 +81,12 @@ impl LcoreIo {
         }
     }
 
+    /// Lets bonds send what is theirs.
+    #[inline]
+    pub(crate) fn let_bonds_speak(&mut self) {
+        self.queues.iter_mut().for_each(TxQueue::let_bond_speak);
+    }
+
     /// Lets the queue of a port take nothing for a while.
     pub(super) fn pause(&mut self, port: PortId) -> Option<QueuePause> {
         self.queues.get_mut(usize::from(port.0)).map(TxQueue::pause)

@@ -63,6 +63,7 @@ impl Lcore {
             if !busy || rounds.is_multiple_of(ROUNDS_PER_REQUEST) {
                 self.desk.serve(now, &mut self.wired);
                 self.send_for_control(now);
+                self.wired.io.let_bonds_speak();
             }
             self.rest.after(busy);
             let ended = dpdk::tsc();

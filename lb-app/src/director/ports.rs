@@ -62,12 +62,14 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
     let name = |index: usize| plan.ports[index].name.clone();
     let mut opened = Vec::new();
     for (index, device) in config.devices.iter().enumerate() {
-        let port = Port::open(&device.name, PortId(index as u16));
+        let port = Port::open(&device.name, &device.members, PortId(index as u16));
         opened.push(port.map_err(|error| PortsError::Port { name: name(index), error })?);
     }
     let largest_mtu = plan.interfaces.iter().map(|interface| interface.mtu).max().unwrap_or(1500);
     let frame_room = FRAME_ROOM.max(largest_mtu + L2_ROOM);
-    let buffers = options.total_num_mbufs.unwrap_or_else(|| buffers(opened.len(), workers, options));
+    // Members of a bond have queues of their own.
+    let devices = opened.iter().map(|port| port.info().member_drivers.len().max(1)).sum();
+    let buffers = options.total_num_mbufs.unwrap_or_else(|| buffers(devices, workers, options));
     // Before the ports: a port that frees buffers quickly relies on there being one pool.
     let pool = Mempool::create(POOL_NAME, buffers, POOL_CACHE, frame_room, None)?;
 

@@ -13,13 +13,14 @@ use lb_core::packet::PortId;
 /// Virtual devices that asking does nothing to.
 const HARMLESS: [&str; 2] = ["net_null", "net_ring"];
 
-/// Everything that drivers know of ports. `cards` are the PCI addresses of those ports that are cards.
-pub(super) fn look(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<Finding> {
+/// Everything that drivers know of ports. `cards` are the PCI addresses of those that are cards, or made of cards.
+pub(super) fn look(patient: &Patient<'_>, cards: &[Vec<Option<String>>]) -> Vec<Finding> {
     let Some(config) = &patient.config else { return Vec::new() };
     let ports = config.plan.ports.iter().zip(&config.devices).zip(cards).enumerate();
     let asked: Vec<_> = ports
-        .filter(|(_, ((_, device), card))| {
-            card.is_some() || HARMLESS.iter().any(|driver| device.name.starts_with(driver))
+        .filter(|(_, ((_, device), cards))| {
+            let is_harmless = |part: &str| HARMLESS.iter().any(|driver| part.starts_with(driver));
+            device.parts().zip(*cards).all(|(part, card)| card.is_some() || is_harmless(part))
         })
         .collect();
     if asked.is_empty() {
@@ -32,7 +33,7 @@ pub(super) fn look(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<Findi
     let wishes = wishes(&config.plan, patient.workers());
     let mut findings = Vec::new();
     for (index, ((plan, device), _)) in asked {
-        match Port::open(&device.name, PortId(index as u16)) {
+        match Port::open(&device.name, &device.members, PortId(index as u16)) {
             Ok(port) => {
                 findings.extend(judge(
                     &plan.name,
@@ -54,7 +55,7 @@ pub(super) fn look(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<Findi
 }
 
 /// As little of EAL as it takes: no huge pages, no files, no other devices.
-fn arguments(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<String> {
+fn arguments(patient: &Patient<'_>, cards: &[Vec<Option<String>>]) -> Vec<String> {
     let cpu = patient.cpus.first().copied().unwrap_or(0);
     let mut arguments = vec!["--no-huge".to_owned(), "-m".to_owned(), "64".to_owned()];
     arguments.extend([
@@ -63,7 +64,7 @@ fn arguments(patient: &Patient<'_>, cards: &[Option<String>]) -> Vec<String> {
         "-l".to_owned(),
         cpu.to_string(),
     ]);
-    let mut cards = cards.iter().flatten().peekable();
+    let mut cards = cards.iter().flatten().flatten().peekable();
     if cards.peek().is_none() {
         arguments.push("--no-pci".to_owned());
     }
@@ -144,6 +145,7 @@ mod tests {
         PortInfo {
             device: "0000:3b:00.0".to_owned(),
             driver: "net_ice".to_owned(),
+            member_drivers: Vec::new(),
             mac: Mac::default(),
             max_rx_queues: 8,
             max_tx_queues: 4,

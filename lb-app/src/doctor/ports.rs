@@ -24,19 +24,46 @@ pub(super) fn look(patient: &Patient<'_>, root: &Path) -> Vec<Finding> {
     };
     let plan = &config.plan;
     for ((interface, port), device) in plan.interfaces.iter().zip(&plan.ports).zip(&config.devices) {
-        if let Some(on_kernel) = interface::look(patient, root, interface, &device.name) {
-            findings.extend(on_kernel);
-        } else if let Some(address) = pci_address(root, &device.name) {
-            findings.extend(card(patient, root, &port.name, &address));
+        for device in device.parts() {
+            if let Some(on_kernel) = interface::look(patient, root, interface, device) {
+                findings.extend(on_kernel);
+            } else if let Some(address) = pci_address(root, device) {
+                findings.extend(card(patient, root, &port.name, &address));
+            }
         }
+        findings.extend(bond(&port.name, &device.name, &device.members));
     }
     findings
 }
 
-/// The PCI address of each port that is a card.
-pub(super) fn cards_of(patient: &Patient<'_>, root: &Path) -> Vec<Option<String>> {
+/// By port, the PCI addresses of what it is made of, of which there is one if it is no bond.
+pub(super) fn cards_of(patient: &Patient<'_>, root: &Path) -> Vec<Vec<Option<String>>> {
     let devices = patient.config.iter().flat_map(|config| &config.devices);
-    devices.map(|device| pci_address(root, &device.name)).collect()
+    devices.map(|device| device.parts().map(|part| pci_address(root, part)).collect()).collect()
+}
+
+/// Whether a bond notices when a member's link goes down.
+fn bond(port: &str, device: &str, members: &[String]) -> Option<Finding> {
+    const BESIDE_THE_KERNEL: [&str; 4] = ["net_af_packet", "net_af_xdp", "net_pcap", "net_tap"];
+    let mode = device.split(',').find_map(|argument| argument.strip_prefix("mode="))?;
+    let is_deaf = |member: &&String| BESIDE_THE_KERNEL.iter().any(|driver| member.starts_with(driver));
+    let deaf: Vec<&str> =
+        members.iter().filter(is_deaf).map(|member| member.split(',').next().unwrap_or_default()).collect();
+    Some(match mode {
+        _ if members.is_empty() => return None,
+        "1" => Finding::ok("bond", format!("port {port}: active-backup of {} members", members.len())),
+        _ if deaf.is_empty() => Finding::ok("bond", format!("port {port}: {} members", members.len())),
+        "4" => Finding::slow(
+            "bond",
+            format!("port {port}: of a link that is down, {} hears only by LACP, after 3 s", deaf.join(", ")),
+            "NICs as members, or mode=1",
+        ),
+        _ => Finding::wrong(
+            "bond",
+            format!("port {port}: nobody notices when a link of {} is down", deaf.join(", ")),
+            "NICs as members, mode=1 or mode=4",
+        ),
+    })
 }
 
 /// The PCI address that a device is named by, with its domain.
@@ -125,6 +152,21 @@ mod tests {
         super::{finding::Verdict, tree::Tree},
         *,
     };
+
+    #[test]
+    fn bonds_whose_members_nobody_notices_are_wrong() {
+        use Verdict::{Ok, Slow, Wrong};
+        let verdict = |device: &str, member: &str| {
+            bond("wan", device, &[member.to_owned()]).map(|finding| finding.verdict)
+        };
+        let (card, socket) = ("0000:3b:00.0", "net_af_packet0,iface=eth0");
+        for (mode, of_sockets) in [(1, Ok), (2, Wrong), (4, Slow)] {
+            let device = format!("net_bonding0,mode={mode}");
+            assert_eq!(verdict(&device, card), Some(Ok));
+            assert_eq!(verdict(&device, socket), Some(of_sockets), "{mode}");
+        }
+        assert_eq!(bond("wan", card, &[]), None);
+    }
 
     #[test]
     fn cards_are_looked_at() {

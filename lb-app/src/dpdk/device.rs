@@ -1,13 +1,14 @@
 //! Finding the DPDK device that a name in the configuration means, or making it.
 
 use super::{
+    bond,
+    by_number::{port_name, raw_info, text},
     eal::{Lease, describe_error},
     port_error::PortError,
 };
 use std::{
     collections::BTreeSet,
-    ffi::{CStr, CString, c_char},
-    mem::MaybeUninit,
+    ffi::{CStr, CString},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -20,19 +21,58 @@ pub(super) struct Device {
     /// The name by which it was asked for.
     pub(super) name: String,
     attached: bool,
+    /// If it is a bond: the members that were named for it, which go after it.
+    members: Vec<Device>,
+    /// If it is a bond: all members, which nobody else may have.
+    held: Vec<u16>,
     _lease: Lease,
 }
 
 impl Device {
     /// See [`Port::open`](super::Port::open).
-    pub(super) fn open(name: &str) -> Result<Device, PortError> {
+    pub(super) fn open(name: &str, members: &[String]) -> Result<Device, PortError> {
         let lease = Lease::take()?;
-        let mut open = lock_open();
-        let (id, attached) = find_or_attach(name)?;
-        if !open.insert(id) {
-            return Err(PortError::InUse { device: name.to_owned() });
+        let members: Vec<Device> =
+            members.iter().map(|member| Device::open(member, &[])).collect::<Result<_, _>>()?;
+        let (id, attached) = {
+            let mut open = lock_open();
+            let (id, attached) = find_or_attach(name, &members)?;
+            if !open.insert(id) {
+                return Err(PortError::InUse { device: name.to_owned() });
+            }
+            (id, attached)
+        };
+        let mut device =
+            Device { id, name: name.to_owned(), attached, members, held: Vec::new(), _lease: lease };
+        if device.is_bond()? {
+            device.hold_members()?;
         }
-        Ok(Device { id, name: name.to_owned(), attached, _lease: lease })
+        Ok(device)
+    }
+
+    /// Whether it is made of other ports.
+    fn is_bond(&self) -> Result<bool, PortError> {
+        Ok(text(self.info()?.driver_name).is_some_and(bond::is_bond))
+    }
+
+    /// Sees to it that members are nobody else's, and that a bond has all that were named for it.
+    fn hold_members(&mut self) -> Result<(), PortError> {
+        let has = bond::gather(self.id, &self.name)?;
+        let name = |id| port_name(id).unwrap_or_default();
+        if let Some(missing) = self.members.iter().find(|member| !has.contains(&member.id)) {
+            return Err(PortError::NotTaken { device: self.name.clone(), member: missing.name.clone() });
+        }
+        let mut open = lock_open();
+        for id in has {
+            let is_named = self.members.iter().any(|member| member.id == id);
+            if !is_named && !open.insert(id) {
+                return Err(PortError::InUse { device: name(id) });
+            }
+            if !is_named {
+                self.held.push(id);
+            }
+        }
+        Ok(())
     }
 
     /// What DPDK knows of the device. Its pointers are valid until it is closed.
@@ -44,6 +84,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
+        let members = std::mem::take(&mut self.members);
         let mut open = lock_open();
         let device = raw_info(self.id).map(|info| info.device);
         // SAFETY: the id is ours, and its queues are not polled: they never left, or were handed back. Closing stops
@@ -56,6 +97,12 @@ impl Drop for Device {
             unsafe { dpdk_sys::rte_dev_remove(device) };
         }
         open.remove(&self.id);
+        for member in &self.held {
+            open.remove(member);
+        }
+        drop(open);
+        // A bond gives its members back as it is closed.
+        drop(members);
     }
 }
 
@@ -67,7 +114,7 @@ fn lock_open() -> MutexGuard<'static, BTreeSet<u16>> {
 }
 
 /// The id of the device that `name` means, and whether it was attached for that.
-fn find_or_attach(name: &str) -> Result<(u16, bool), PortError> {
+fn find_or_attach(name: &str, members: &[Device]) -> Result<(u16, bool), PortError> {
     let own_name = name.split(',').next().unwrap_or(name);
     let pci = full_pci_address(own_name);
     let own_name = pci.as_deref().unwrap_or(own_name);
@@ -82,6 +129,7 @@ fn find_or_attach(name: &str) -> Result<(u16, bool), PortError> {
     }
     check_interface(name)?;
     let arguments = pci.as_ref().map_or_else(|| name.to_owned(), |full| with_address(full, name));
+    let arguments = bond::arguments(&arguments, members.iter().map(|member| member.id));
     let c_arguments = CString::new(arguments).map_err(|_| PortError::BadName(name.to_owned()))?;
     // SAFETY: DPDK runs, by the caller's lease; the argument is a C string that DPDK copies.
     let code = unsafe { dpdk_sys::rte_dev_probe(c_arguments.as_ptr()) };
@@ -118,15 +166,6 @@ fn ids() -> impl Iterator<Item = u16> {
     std::iter::successors(next(0), move |&id| next(id + 1))
 }
 
-/// The name of a port.
-fn port_name(id: u16) -> Option<String> {
-    let mut name: [c_char; dpdk_sys::SHIM_NAME_SIZE as usize] = [0; _];
-    // SAFETY: DPDK writes at most SHIM_NAME_SIZE bytes, with a NUL at the end, or fails for an unknown id.
-    let code = unsafe { dpdk_sys::rte_eth_dev_get_name_by_port(id, name.as_mut_ptr()) };
-    // SAFETY: a NUL is in there: the array was zero, and DPDK's names are terminated.
-    (code == 0).then(|| unsafe { CStr::from_ptr(name.as_ptr()) }.to_string_lossy().into_owned())
-}
-
 /// The name of the device that a port belongs to, as its bus knows it.
 fn device_name(id: u16) -> Option<String> {
     let device = raw_info(id).ok()?.device;
@@ -137,15 +176,6 @@ fn device_name(id: u16) -> Option<String> {
     let name = unsafe { dpdk_sys::rte_dev_name(device) };
     // SAFETY: a device's name is NUL-terminated and lives as long as the device; it is copied here.
     Some(unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
-}
-
-/// DPDK's description of a port, or its error number.
-fn raw_info(id: u16) -> Result<dpdk_sys::rte_eth_dev_info, i32> {
-    let mut info = MaybeUninit::zeroed();
-    // SAFETY: DPDK fails for an unknown id, and else fills the whole structure.
-    let code = unsafe { dpdk_sys::rte_eth_dev_info_get(id, info.as_mut_ptr()) };
-    // SAFETY: numbers and pointers, for which zero is a value, filled by DPDK.
-    if code == 0 { Ok(unsafe { info.assume_init() }) } else { Err(code) }
 }
 
 /// Why a device could not be attached. DPDK's error numbers are few, so the name is looked at too.

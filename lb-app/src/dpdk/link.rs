@@ -1,6 +1,5 @@
 //! The links of ports: what drivers know of them, and the kernel of its own interfaces.
 
-use super::device::Device;
 use std::{fmt, mem, net::UdpSocket, os::fd::AsRawFd};
 
 /// Drivers on top of an interface of the kernel that call its link up whatever becomes of it.
@@ -46,11 +45,18 @@ pub(super) fn kernel_interface(driver: &str, index: u32) -> Option<u32> {
     (BESIDE_THE_KERNEL.contains(&driver) && index != 0).then_some(index)
 }
 
+/// What the kernel knows of the link of a bond's member that is on top of one of its interfaces, or is one. Of those DPDK's
+/// bond hears nothing: their drivers call the link up, or tell nobody when it changes (net_tap).
+pub(super) fn of_member(driver: &str, index: u32) -> LinkState {
+    let is_known = index != 0 && (driver == "net_tap" || BESIDE_THE_KERNEL.contains(&driver));
+    if is_known { state_of(index) } else { LinkState::Up }
+}
+
 /// The port's link now. Does not wait for it to come up. `interface` is the kernel's that it is on top of.
-pub(super) fn read_link(device: &Device, interface: Option<u32>) -> Link {
+pub(super) fn read_link(device: u16, interface: Option<u32>) -> Link {
     let mut link = dpdk_sys::shim_link { speed_mbps: 0, up: false, full_duplex: false };
-    // SAFETY: the device exists while `device` does, and `link` is a place to write to.
-    let code = unsafe { dpdk_sys::shim_port_link(device.id, &raw mut link) };
+    // SAFETY: any number may be passed, and `link` is a place to write to.
+    let code = unsafe { dpdk_sys::shim_port_link(device, &raw mut link) };
     let known = link.speed_mbps != dpdk_sys::SHIM_SPEED_UNKNOWN && link.speed_mbps != 0;
     let own = if code == 0 && link.up { LinkState::Up } else { LinkState::Down };
     let state = match interface.map_or(LinkState::Up, state_of) {

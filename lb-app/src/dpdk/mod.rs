@@ -10,6 +10,7 @@
 //! * [`device`], [`port`], [`started`], [`queue`]: from a device's name to queues that move packets. How a port is
 //!   to run (`port_settings`), what it is ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it counts ([`stats`]) and what can go
 //!   wrong ([`port_error`]) have a file each.
+//! * [`bond`]: ports made of others; `by_number`: what any port is called and is.
 //! * [`mod@ring`]: packets from one thread to one other.
 //! * [`peer`]: who is at the other end of a UNIX socket.
 //! * [`spawn`]: programs that hold nothing of all this.
@@ -23,7 +24,9 @@
 
 #![allow(unreachable_pub, reason = "in a program, `pub` marks what is for the modules beside this one")]
 
+pub mod bond;
 pub mod burst;
+mod by_number;
 pub mod device;
 pub mod dump;
 pub mod eal;

@@ -1,12 +1,13 @@
 //! From a device's name to a started port with its queues.
 
 use super::{
+    bond,
     device::Device,
     eal::describe_error,
     mempool::{Mempool, OnlyPool},
     pause::Hold,
     port_error::PortError,
-    port_info::PortInfo,
+    port_info::{PortInfo, read_mac},
     port_settings::PortSettings,
     queue::{RxQueue, TxQueue},
     rss,
@@ -33,10 +34,12 @@ impl Port {
     /// * the name and arguments of a virtual device, such as `net_af_packet0,iface=veth0,qpairs=2`, which is attached
     ///   now and detached when the port is closed.
     ///
+    /// `members` are those of a bond that is attached now, each named in one of these ways; they are nobody else's then.
+    ///
     /// # Errors
     /// See [`PortError`].
-    pub fn open(device: &str, index: PortId) -> Result<Port, PortError> {
-        let device = Device::open(device)?;
+    pub fn open(device: &str, members: &[String], index: PortId) -> Result<Port, PortError> {
+        let device = Device::open(device, members)?;
         let info = PortInfo::read(&device)?;
         Ok(Port { device, index, info })
     }
@@ -68,9 +71,11 @@ impl Port {
         let code = unsafe { dpdk_sys::rte_eth_dev_start(self.device.id) };
         self.check(code, "start the port")?;
 
+        // A bond with LACP takes frames to all stations for frames to a group, and drops them: no ARP would arrive.
+        let multicast = settings.multicast || self.has_partners();
         // SAFETY: the port is ours and started.
         let takes_multicast =
-            settings.multicast && unsafe { dpdk_sys::rte_eth_allmulticast_enable(self.device.id) } == 0;
+            multicast && unsafe { dpdk_sys::rte_eth_allmulticast_enable(self.device.id) } == 0;
         // The table can be written on started ports only, with most drivers.
         if configured.plan.types != 0 {
             rss::write_table(&self.device, self.info.reta_size, settings.rx_queues);
@@ -79,7 +84,14 @@ impl Port {
         let (rx, tx) = self.queues(&settings, pool);
         let configured =
             Configured { mtu, rx_descriptors, tx_descriptors, spread, takes_multicast, ..configured };
-        Ok((StartedPort::new(self.device, self.index, self.info, settings, configured), rx, tx))
+        // A bond takes that of the member that it starts with.
+        let info = PortInfo { mac: read_mac(&self.device)?, ..self.info };
+        Ok((StartedPort::new(self.device, self.index, info, settings, configured), rx, tx))
+    }
+
+    /// Whether it is a bond with LACP.
+    fn has_partners(&self) -> bool {
+        self.info.is_bond() && bond::mode(self.device.id).has_partners()
     }
 
     /// The queues' handles, each once.
@@ -94,7 +106,15 @@ impl Port {
             _pool: pool.clone(),
             not_sync: PhantomData,
         };
-        let tx = |queue| TxQueue { device, queue, index, hold: Hold::default(), not_sync: PhantomData };
+        let has_partners = self.has_partners();
+        let tx = |queue| TxQueue {
+            device,
+            queue,
+            index,
+            hold: Hold::default(),
+            has_partners,
+            not_sync: PhantomData,
+        };
         ((0..settings.rx_queues).map(rx).collect(), (0..settings.tx_queues).map(tx).collect())
     }
 
@@ -163,7 +183,9 @@ impl Port {
     /// With MBUF_FAST_FREE the driver puts transmitted buffers back into the first one's pool without looking: right
     /// while all buffers are from one pool and have one reference. The second is an invariant of `Mbuf`.
     fn fast_free_pool(&self) -> Option<OnlyPool> {
-        let offered = self.info.tx_offload_bits & dpdk_sys::SHIM_TX_OFFLOAD_MBUF_FAST_FREE != 0;
+        // A bond sends packets of pools of its own as well (LACP, mode 6).
+        let offered =
+            !self.info.is_bond() && self.info.tx_offload_bits & dpdk_sys::SHIM_TX_OFFLOAD_MBUF_FAST_FREE != 0;
         if offered { OnlyPool::take() } else { None }
     }
 

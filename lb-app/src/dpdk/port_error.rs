@@ -1,6 +1,6 @@
 //! What can go wrong with a port, in the operator's terms and with the remedy.
 
-use super::eal::EalError;
+use super::{by_number::member_key, eal::EalError};
 use thiserror::Error;
 
 /// Why a port could not be opened, started or closed. `device` is the port's device as the configuration names it.
@@ -67,6 +67,24 @@ pub enum PortError {
     InUse {
         /// The device.
         device: String,
+    },
+    /// A bond without members.
+    #[error(
+        "the bond {device:?} has no members: name them in `members`, or in its arguments, as in \
+         \"{device},{}=net_tap0\"; see DPDK's messages above",
+        member_key()
+    )]
+    NoMembers {
+        /// The device.
+        device: String,
+    },
+    /// A bond did not take one of its members.
+    #[error("the bond {device:?} did not take {member:?} as a member; see DPDK's messages above")]
+    NotTaken {
+        /// The device.
+        device: String,
+        /// The member, as the configuration names it.
+        member: String,
     },
     /// The port has fewer queues than there are workers.
     #[error(

@@ -1,8 +1,9 @@
 //! What a port is and can do.
 
-use super::{device::Device, eal::describe_error, link::kernel_interface, port_error::PortError};
+use super::{
+    bond, by_number::text, device::Device, eal::describe_error, link::kernel_interface, port_error::PortError,
+};
 use lb_core::service::plan::Mac;
-use std::ffi::{CStr, c_char};
 
 /// What a port is and can do, as its driver says.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub struct PortInfo {
     pub device: String,
     /// Its driver, such as `net_ixgbe`.
     pub driver: String,
+    /// The drivers of its members, if it is a bond.
+    pub member_drivers: Vec<String>,
     /// Its Ethernet address.
     pub mac: Mac,
     /// Most receive queues.
@@ -44,7 +47,18 @@ impl PortInfo {
     /// with those in the rings that it shares with the kernel.
     #[must_use]
     pub fn keeps_buffers(&self) -> bool {
-        self.driver == "net_af_xdp"
+        self.drivers().any(|driver| driver == "net_af_xdp")
+    }
+
+    /// Its driver, and if it is a bond those of its members.
+    pub fn drivers(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.driver).chain(&self.member_drivers).map(String::as_str)
+    }
+
+    /// Whether it is made of other ports.
+    #[must_use]
+    pub fn is_bond(&self) -> bool {
+        bond::is_bond(&self.driver)
     }
 
     /// Whether it can be left to verify the checksums of IPv4, TCP and UDP.
@@ -57,7 +71,8 @@ impl PortInfo {
     pub(super) fn checksum_offloads(&self) -> u64 {
         // With this offload on, these drivers allow their peer to send packets with an incomplete TCP or UDP checksum.
         // We would forward them as they are.
-        let by_shared_memory = self.driver.contains("virtio") || self.driver.contains("vhost");
+        let by_shared_memory =
+            self.drivers().any(|driver| driver.contains("virtio") || driver.contains("vhost"));
         let wanted = if by_shared_memory { 0 } else { L4_CHECKSUMS } | IPV4_CHECKSUM;
         wanted & self.rx_offload_bits
     }
@@ -68,6 +83,7 @@ impl PortInfo {
         Ok(PortInfo {
             device: device.name.clone(),
             kernel_interface: kernel_interface(&driver, info.if_index),
+            member_drivers: if bond::is_bond(&driver) { bond::drivers(device.id) } else { Vec::new() },
             driver,
             mac: read_mac(device)?,
             max_rx_queues: info.max_rx_queues,
@@ -114,7 +130,7 @@ fn max_mtu(info: &dpdk_sys::rte_eth_dev_info) -> u16 {
     u16::try_from(info.max_rx_pktlen - OVERHEAD).unwrap_or(u16::MAX)
 }
 
-fn read_mac(device: &Device) -> Result<Mac, PortError> {
+pub(super) fn read_mac(device: &Device) -> Result<Mac, PortError> {
     let mut mac = dpdk_sys::rte_ether_addr { addr_bytes: [0; 6] };
     // SAFETY: the device exists while `device` does, and `mac` is a place to write to.
     let code = unsafe { dpdk_sys::rte_eth_macaddr_get(device.id, &raw mut mac) };
@@ -137,13 +153,4 @@ fn read_socket(device: &Device) -> Option<u32> {
 
 fn each_bit(bits: u64) -> impl Iterator<Item = u64> {
     (0..u64::BITS).map(|shift| 1_u64 << shift).filter(move |bit| bits & bit != 0)
-}
-
-/// A string that DPDK or a driver holds as a constant.
-fn text(constant: *const c_char) -> Option<&'static str> {
-    if constant.is_null() {
-        return None;
-    }
-    // SAFETY: the callers pass constants of libraries that are never unloaded, NUL-terminated.
-    unsafe { CStr::from_ptr(constant) }.to_str().ok()
 }

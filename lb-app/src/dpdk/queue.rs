@@ -89,6 +89,8 @@ pub struct TxQueue {
     pub(super) queue: u16,
     pub(super) index: PortId,
     pub(super) hold: Hold,
+    /// The port is a bond whose members have something of their own to send now and then (LACP).
+    pub(super) has_partners: bool,
     pub(super) not_sync: PhantomData<Cell<()>>,
 }
 
@@ -108,6 +110,17 @@ impl TxQueue {
     #[must_use]
     pub fn is_paused(&mut self) -> bool {
         self.hold.is_on()
+    }
+
+    /// Lets a bond send what its members tell their partners, which it does only when it is asked to send something: at
+    /// least every 100 ms, or partners take a member for dead. Other ports are not asked.
+    #[inline]
+    pub fn let_bond_speak(&mut self) {
+        if self.has_partners && !self.hold.is_on() {
+            // SAFETY: the port is started and stays so while this queue exists, and nobody else uses the queue. No packet is
+            // given, so no pointer is read.
+            unsafe { dpdk_sys::shim_tx_burst(self.device, self.queue, std::ptr::null_mut(), 0) };
+        }
     }
 
     /// Gives all packets to the port, frees those it has no room for, and empties the burst. Returns how many the

@@ -97,7 +97,7 @@ impl Plan {
         let fields = if v4 == 0 { 0 } else { v4 | v6 };
         // A driver without RSS may still have several queues, and fills them as it likes: net_af_packet's kernel side,
         // for one, sends a flow to another queue when its own is full.
-        if wish == RssWish::None || fields == 0 || PRETENDERS.contains(&info.driver.as_str()) {
+        if wish == RssWish::None || fields == 0 || info.drivers().any(|driver| PRETENDERS.contains(&driver)) {
             return Plan { types: 0, spread: Spread::Unknown };
         }
         let side = match wish {
@@ -221,6 +221,7 @@ mod tests {
         PortInfo {
             device: "test".to_owned(),
             driver: driver.to_owned(),
+            member_drivers: Vec::new(),
             mac: Mac::default(),
             max_rx_queues: 8,
             max_tx_queues: 8,
@@ -255,7 +256,8 @@ mod tests {
 
     #[test]
     fn ports_without_rss_are_not_relied_on() {
-        for info in [info("net_af_packet", 0), info("net_tap", u64::MAX), info("net_null", u64::MAX)] {
+        let bond = PortInfo { member_drivers: vec!["net_tap".to_owned()], ..info("net_bonding", u64::MAX) };
+        for info in [info("net_af_packet", 0), info("net_tap", u64::MAX), info("net_null", u64::MAX), bond] {
             assert_eq!(Plan::new(RssWish::Flow, 2, &info), Plan { types: 0, spread: Spread::Unknown });
         }
     }

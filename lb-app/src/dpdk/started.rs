@@ -1,6 +1,7 @@
 //! A port that moves packets.
 
 use super::{
+    bond::{self, Bond},
     device::Device,
     eal::describe_error,
     link::{Link, read_link},
@@ -175,6 +176,9 @@ impl StartedPort {
             let _ = writeln!(text, "  {name:<14}{value}");
         };
         line("driver", driver.clone());
+        if let Some(bond) = self.bond() {
+            line("bond", bond.to_string());
+        }
         line("MAC", mac.to_string());
         line("link", self.link().to_string());
         line("MTU", mtu.to_string());
@@ -270,7 +274,7 @@ impl StartedPort {
     /// Whether its driver cannot start a port again that it has stopped: net_af_packet closes its sockets. Such a port
     /// keeps running while it is paused; what it receives waits in its ring, and is lost when that is full.
     fn stops_for_good(&self) -> bool {
-        self.info.driver == "net_af_packet"
+        self.info.drivers().any(|driver| driver == "net_af_packet")
     }
 
     fn check(&self, code: i32, step: &'static str) -> Result<(), PortError> {
@@ -303,10 +307,23 @@ impl StartedPort {
         }
     }
 
+    /// Its members, if it is a bond.
+    #[must_use]
+    pub fn bond(&self) -> Option<Bond> {
+        self.info.is_bond().then(|| bond::read(self.device.id))
+    }
+
+    /// If it is a bond whose active member's link is down, has packets pass by another.
+    pub fn fail_over(&self) {
+        if self.info.is_bond() {
+            bond::fail_over(self.device.id);
+        }
+    }
+
     /// The link now.
     #[must_use]
     pub fn link(&self) -> Link {
-        read_link(&self.device, self.info.kernel_interface)
+        read_link(self.device.id, self.info.kernel_interface)
     }
 
     /// Whether it accepts frames for other hosts (promiscuous mode).

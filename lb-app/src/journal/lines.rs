@@ -40,7 +40,7 @@ pub(super) fn log(happened: &Happened) {
         Started Stopping ServerUp ServerDown ServerHeld ServerEnabled ServerDrained ServerDisabled QuorumReached
         QuorumLost SorryServerServes SorryServerWaits AllFailed AllFailedOver HookFailed Changed Reloaded ReloadRefused
         ReloadPending ReloadConfirmed ReloadRolledBack RollbackFailed Saved ConnectionsEnded AddressConflict
-        NeighbourLost NeighbourFound LinkUp LinkDown LinkGone RoleChanged DirectorDraining VipAnnounced VipWithdrawn PortStarted PortStopped ForwardingStarted
+        NeighbourLost NeighbourFound LinkUp LinkDown LinkGone MemberUp MemberDown RoleChanged DirectorDraining VipAnnounced VipWithdrawn PortStarted PortStopped ForwardingStarted
         ForwardingStopped WorkerStuck WorkerRecovered WorkerExited DropsBegan DropsEnded MetricsUnavailable
         MetricsServed Forbidden PeerHeard PeerSilent PeerRefused PeersDiffer PeersAgree SyncUnavailable SyncFull SyncRoom
     );

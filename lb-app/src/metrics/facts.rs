@@ -67,6 +67,8 @@ pub(crate) struct Port {
     /// In the order of [`PORT_COUNTERS`].
     pub(crate) counters: [u64; 8],
     pub(crate) link_up: bool,
+    /// Of a bond: its members, and whether packets can pass by them.
+    pub(crate) members: Vec<(String, bool)>,
     /// Nobody has stopped it.
     pub(crate) started: bool,
 }
@@ -205,6 +207,7 @@ impl Facts {
         self.write_director(&mut writer);
         self.write_workers(&mut writer);
         self.write_ports(&mut writer);
+        self.write_members(&mut writer);
         self.write_interfaces(&mut writer);
         self.write_host_sides(&mut writer);
         peers::write(&self.sync.0, self.sync.1, &mut writer);
@@ -377,6 +380,19 @@ impl Facts {
             writer.family(&Family { name, kind: Kind::Gauge, help });
             for port in &self.ports {
                 writer.sample(&labels(&[("port", &port.name)]), value(port));
+            }
+        }
+    }
+
+    fn write_members<F: FnMut(Vec<u8>)>(&self, writer: &mut Writer<F>) {
+        if self.ports.iter().all(|port| port.members.is_empty()) {
+            return;
+        }
+        let help = "1 if packets can pass by the member of a bond, or could if it were its turn.";
+        writer.family(&Family { name: "lb_port_member_up", kind: Kind::Gauge, help });
+        for port in &self.ports {
+            for (member, up) in &port.members {
+                writer.sample(&labels(&[("port", &port.name), ("member", member)]), u64::from(*up));
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::{
         live::{interfaces::Moved, running::Running},
         plane::ControlPlane,
     },
-    dpdk::LinkState,
+    dpdk::{LinkState, bond::MemberState},
 };
 use lb_core::{
     counters::{Counter, ServerTraffic},
@@ -60,7 +60,16 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
             stats.tx_errors,
             stats.rx_no_buffer,
         ];
-        Port { name, counters, link_up: port.link().state == LinkState::Up, started: port.is_moving() }
+        let members = port.bond().map_or_else(Vec::new, |bond| bond.members);
+        let passes = |state| matches!(state, MemberState::Active | MemberState::Standby);
+        let members = members.into_iter().map(|member| (member.name, passes(member.state)));
+        Port {
+            name,
+            counters,
+            link_up: port.link().state == LinkState::Up,
+            members: members.collect(),
+            started: port.is_moving(),
+        }
     });
     let ports = ports.collect();
     drop(started);

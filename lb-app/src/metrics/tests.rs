@@ -70,7 +70,13 @@ fn facts(services: usize, servers: usize) -> Facts {
         events: Journal::new().counts(),
         buffers: [100, 4_095],
         described: [vec!["{service=\"web\",description=\"the shop\"}".to_owned()], Vec::new()],
-        ports: vec![Port { name: "wan".to_owned(), counters: [1; 8], link_up: true, started: true }],
+        ports: vec![Port {
+            name: "wan".to_owned(),
+            counters: [1; 8],
+            link_up: true,
+            members: vec![("net_tap0".to_owned(), true)],
+            started: true,
+        }],
         ..Facts::default()
     };
     facts.workers.push(Worker {

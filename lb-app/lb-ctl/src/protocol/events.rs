@@ -215,6 +215,10 @@ kinds! {
     LinkDown "link-down" Warning,
     /// The network interface of a port no longer exists.
     LinkGone "link-gone" Warning,
+    /// Packets can pass by a member of a bond, or could.
+    MemberUp "member-up" Info,
+    /// They cannot.
+    MemberDown "member-down" Warning,
     /// An operator started a port.
     PortStarted "port-started" Info,
     /// An operator stopped a port.

@@ -68,6 +68,9 @@ pub struct Info {
     pub device: String,
     /// Its driver.
     pub driver: String,
+    /// What it is made of, if it is a bond.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bond: Option<Bond>,
     /// Its Ethernet address.
     pub mac: String,
     /// Its NUMA node, if it has one.
@@ -121,6 +124,24 @@ pub struct Info {
     pub tx_offloads: Vec<String>,
     /// Transmit offloads there are.
     pub tx_offload_capabilities: Vec<String>,
+}
+
+/// A port made of others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Bond {
+    /// How it uses its members: `active-backup`, `balance`, `lacp`, or another of DPDK's modes.
+    pub mode: String,
+    /// In the order in which it got them.
+    pub members: Vec<Member>,
+}
+
+/// A member of a bond.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Member {
+    /// DPDK's name of it.
+    pub name: String,
+    /// `active`, `standby`, `no LACP partner` or `down`.
+    pub state: String,
 }
 
 /// What ports counted.

@@ -100,6 +100,12 @@ pub(super) fn infos(text: &mut String, infos: &Infos) {
         let _ = writeln!(text, "MAC address: {}", port.mac);
         let _ = writeln!(text, "Device name: {}", port.device);
         let _ = writeln!(text, "Driver name: {}", port.driver);
+        if let Some(bond) = &port.bond {
+            let _ = writeln!(text, "Bonding mode: {}", bond.mode);
+            for member in &bond.members {
+                let _ = writeln!(text, "  Member {}: {}", member.name, member.state);
+            }
+        }
         let _ = writeln!(text, "Name: {}, addresses {}", port.name, list(&port.addresses));
         let _ = writeln!(
             text,

@@ -119,7 +119,12 @@ fn defaults_are_filled_in() {
     assert!(config.plan.verify_checksums);
     assert_eq!(config.plan.tunnel_local, None);
     assert_eq!(config.plan.interfaces[0].mtu, 1500);
-    let device = |name: &str| Device { name: name.to_owned(), checksum_offload: true, host: None };
+    let device = |name: &str| Device {
+        name: name.to_owned(),
+        members: Vec::new(),
+        checksum_offload: true,
+        host: None,
+    };
     assert_eq!(config.devices, [device("net_af_packet0,iface=veth0,qpairs=2"), device("0000:03:00.1")]);
     assert_eq!((service.protocol, service.method), (Protocol::Tcp, Method::Nat));
     assert_eq!((service.scheduler, service.hash_port, service.adopt), (SchedulerKind::Wlc, false, false));
@@ -304,4 +309,18 @@ proptest! {
             Err(report) => prop_assert!(report.to_string().contains("lb.toml:")),
         }
     }
+}
+
+#[test]
+fn a_bond_has_its_members_and_survives_being_written_out() {
+    let text = BASE.replace(
+        "\"0000:03:00.1\"",
+        "\"net_bonding0,mode=4\"\nmembers = [\"0000:03:00.1\", \"net_tap0,iface=x\"]",
+    );
+    let config = check(&text).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(config.devices[1].members, ["0000:03:00.1", "net_tap0,iface=x"]);
+    let again = check(&config.to_string()).unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(again.devices, config.devices);
+    let by_command_line = BASE.replace("\"0000:03:00.1\"", "\"net_bonding0\"");
+    assert!(check(&by_command_line).is_ok());
 }

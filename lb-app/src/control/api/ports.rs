@@ -3,14 +3,14 @@
 use super::answer::{Answer, done, done_with, not_found};
 use crate::{
     control::live::{ports::PortFailure, running::Running},
-    dpdk::{LinkState, StartedPort, started::Setup, stats::PortStats as Counted},
+    dpdk::{LinkState, StartedPort, bond::Bond as Made, started::Setup, stats::PortStats as Counted},
     journal::Happened,
 };
 use lb_core::packet::PortId;
 use lb_ctl::protocol::{
     Code, Refusal, Reply,
     events::Kind,
-    ports::{Info, Infos, PortStats, PortXstats, Request, Rss, Stats, Xstat, Xstats},
+    ports::{Bond, Info, Infos, Member, PortStats, PortXstats, Request, Rss, Stats, Xstat, Xstats},
 };
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -121,6 +121,7 @@ fn info(running: &Running, port: &StartedPort, name: &str) -> Info {
         name: name.to_owned(),
         device: info.device.clone(),
         driver: info.driver.clone(),
+        bond: port.bond().map(bond),
         mac: info.mac.to_string(),
         node: info.socket,
         started: port.is_moving(),
@@ -148,6 +149,12 @@ fn info(running: &Running, port: &StartedPort, name: &str) -> Info {
         tx_offloads: setup.tx_offloads,
         tx_offload_capabilities: setup.tx_offload_capabilities,
     }
+}
+
+fn bond(bond: Made) -> Bond {
+    let members = bond.members.into_iter();
+    let members = members.map(|member| Member { name: member.name, state: member.state.to_string() });
+    Bond { mode: bond.mode.to_string(), members: members.collect() }
 }
 
 /// Who verifies checksums. Workers do what the port does not, unless the configuration turns that off.

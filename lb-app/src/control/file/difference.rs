@@ -131,6 +131,11 @@ impl Difference {
             match new.iter().find(|(other, _)| other == name) {
                 Some((_, other)) => {
                     changed(restart, &format!("port {name}: device"), &device.name, &other.name);
+                    let members = |device: &Device| match &*device.members {
+                        [] => "none".to_owned(),
+                        members => members.join(" "),
+                    };
+                    changed(restart, &format!("port {name}: members"), members(device), members(other));
                     let offload = (device.checksum_offload, other.checksum_offload);
                     changed(restart, &format!("port {name}: checksum_offload"), offload.0, offload.1);
                     let host = |device: &Device| device.host.clone().unwrap_or_else(|| "none".to_owned());

@@ -5,11 +5,13 @@
 //! * [`ports`]: its ports, stopped and started.
 //! * [`interfaces`]: interfaces by name, and what each moved.
 //! * [`links`]: their links, which come up and go down.
+//! * [`bonds`]: members of bonds, which do so by themselves.
 //! * [`locals`]: local addresses of FullNAT, and their ports.
 //! * [`held`]: VIPs that the kernel has there.
 //! * [`host_sides`]: frames between ports and the kernel, which sees what ports are by `netlink`.
 //! * [`drops`]: packets dropped above a rate.
 
+pub(crate) mod bonds;
 pub(crate) mod drops;
 pub(crate) mod held;
 pub(crate) mod host_sides;

@@ -1,0 +1,125 @@
+//! Two links between the director and a switch, which are one to it: a bond of the director's, whose members are net_tap
+//! devices, and what is at the other end of their wires. A link that is down is down for both ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use pcap::{Active, Capture};
+
+use crate::World;
+use crate::wires::{TYPE_AT, Wires, open};
+
+/// The kernel's ends of the members' wires, in the director's namespace.
+pub const MEMBERS: [&str; 2] = ["lbm0", "lbm1"];
+/// Frames about the links themselves (IEEE 802.3, annex 57A).
+const SLOW: [u8; 2] = [0x88, 0x09];
+/// Where LACP says who sends: behind Ethernet, subtype and version.
+const ACTOR_AT: usize = 16;
+/// A system with its key, port and state, with the type and the length in front.
+const PARTY: usize = 20;
+
+/// What is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// Two ports that know nothing of each other: the switch sends to where it last heard an address.
+    Ports,
+    /// One port of two links, as somebody has set it up.
+    Static,
+    /// The same, after the director has agreed to it for each link (LACP).
+    Lacp,
+}
+
+/// The switch at work.
+#[derive(Debug)]
+pub struct Lag {
+    _wires: Wires,
+    up: Arc<[AtomicBool; 2]>,
+}
+
+impl Lag {
+    /// Connects a director that runs to a bridge of its world.
+    pub fn new(world: &World, bridge: &str, kind: Switch) -> Result<Self> {
+        let (director, switch) = (world.director(), world.switch());
+        let up: Arc<[AtomicBool; 2]> = Arc::new([true.into(), true.into()]);
+        let mut wires = Wires::default();
+        let port = |name: usize| -> Result<(Capture<Active>, Capture<Active>)> {
+            let (inside, outside) = (format!("lag-in{name}"), format!("lag-out{name}"));
+            switch.connect(&inside, switch, &outside)?;
+            switch.ip(&format!("link set {inside} master {bridge}"))?;
+            Ok((open(switch, &outside)?, open(switch, &outside)?))
+        };
+        let shared = if kind == Switch::Ports { None } else { Some(port(9)?) };
+        let mut together = Vec::new();
+        for (at, member) in MEMBERS.into_iter().enumerate() {
+            let mut to_bridge = match shared {
+                Some(_) => open(switch, "lag-out9")?,
+                None => {
+                    let (from, to) = port(at)?;
+                    let (mut to_member, up) = (open(director, member)?, up.clone());
+                    wires.carry(from, move |frame| {
+                        if up[at].load(Ordering::Relaxed) {
+                            let _ = to_member.sendpacket(frame);
+                        }
+                    });
+                    to
+                }
+            };
+            together.push(open(director, member)?);
+            let mut answers = open(director, member)?;
+            wires.carry(open(director, member)?, move |frame| match frame[TYPE_AT..].starts_with(&SLOW) {
+                true if kind == Switch::Lacp => {
+                    if let Some(answer) = agreed(frame, at as u8) {
+                        let _ = answers.sendpacket(answer);
+                    }
+                }
+                true => {}
+                false => {
+                    let _ = to_bridge.sendpacket(frame);
+                }
+            });
+        }
+        if let Some((from, _)) = shared {
+            let up = up.clone();
+            wires.carry(from, move |frame| {
+                // A flow keeps its link while that is up.
+                let flow =
+                    frame[TYPE_AT..].iter().skip(14).take(12).map(|&byte| usize::from(byte)).sum::<usize>();
+                let first = flow % MEMBERS.len();
+                let is_up = |at: &usize| up[*at].load(Ordering::Relaxed);
+                if let Some(at) = [first, 1 - first].into_iter().find(is_up) {
+                    let _ = together[at].sendpacket(frame);
+                }
+            });
+        }
+        Ok(Self { _wires: wires, up })
+    }
+
+    /// Pulls a cable out, or puts it in.
+    pub fn plug(&self, world: &World, member: usize, is_in: bool) -> Result<()> {
+        self.up[member].store(is_in, Ordering::Relaxed);
+        world.director().ip(&format!("link set {} {}", MEMBERS[member], if is_in { "up" } else { "down" }))
+    }
+}
+
+/// What the partner answers to a frame of LACP: that it takes the link, and what it has heard of the other end
+/// (IEEE 802.1AX, 6.4.2.3).
+fn agreed(frame: &[u8], port: u8) -> Option<Vec<u8>> {
+    const SYSTEM: [u8; 6] = [2, 0, 0, 0, 0x0a, 0x0a];
+    /// Active, short timeout, aggregation, in sync, collecting, distributing.
+    const STATE: u8 = 0x3f;
+    let actor = frame.get(ACTOR_AT..ACTOR_AT + PARTY)?;
+    // LACP, and not a marker.
+    if frame.get(14) != Some(&1) || actor[..2] != [1, PARTY as u8] {
+        return None;
+    }
+    let mut answer = [&[0x01, 0x80, 0xc2, 0, 0, 2], &SYSTEM[..], &SLOW, &[1, 1]].concat();
+    answer.extend_from_slice(&[1, PARTY as u8, 0x80, 0]);
+    answer.extend_from_slice(&SYSTEM);
+    answer.extend_from_slice(&[0, 1, 0, 0xff, 0, port + 1, STATE, 0, 0, 0]);
+    answer.push(2);
+    answer.extend_from_slice(&actor[1..]);
+    answer.extend_from_slice(&[3, 16]);
+    answer.resize(124, 0);
+    Some(answer)
+}
