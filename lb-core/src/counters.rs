@@ -237,6 +237,8 @@ pub struct WorkerCounters {
     pub address_conflicts: Counter,
     /// Connections taken over as a peer told of them.
     pub peers_adopted: Counter,
+    /// Connections taken over as a director of IPVS told of them.
+    pub masters_adopted: Counter,
     /// Connections created.
     pub created: Counter,
     /// Connections ended, for whatever reason.
@@ -282,6 +284,7 @@ impl Default for WorkerCounters {
             made_fragments: counter(),
             address_conflicts: counter(),
             peers_adopted: counter(),
+            masters_adopted: counter(),
             created: counter(),
             ended: counter(),
             created_v6: counter(),

@@ -95,6 +95,7 @@ impl Team {
             board: Arc::new(LoadBoard::new(workers, snapshot.room.servers)),
             persistence: Arc::new(Persistence::new(1, 0)),
             told: None,
+            masters: None,
         };
         Team { setup, director, snapshot }
     }

@@ -1,7 +1,7 @@
 //! The effective configuration: every default written out, as a file that means the same.
 
 use super::{
-    Announce, Config, Control, File, Sync,
+    Announce, Config, Control, File, IpvsSync, Sync,
     health::{Hooks, ServiceHealth, inline_check, inline_pool},
     settings::Device,
 };
@@ -31,6 +31,11 @@ impl Display for Config {
             writeln!(f, "# {}: none", field.key)?;
         }
         write_options(f, "", Sync::OPTIONS, &self.sync)?;
+        writeln!(f, "\n[ipvs_sync]")?;
+        if !self.ipvs_sync.is_on() {
+            writeln!(f, "# interface: none")?;
+        }
+        write_options(f, "", IpvsSync::OPTIONS, &self.ipvs_sync)?;
         writeln!(f, "\n[director]")?;
         write_options(f, "", DirectorPlan::OPTIONS, &self.plan.director)?;
         self.write_workers(f)?;

@@ -13,6 +13,7 @@ pub(crate) mod health;
 mod include;
 mod interfaces;
 mod invisible;
+mod ipvs_sync;
 pub(crate) mod memory;
 mod network;
 pub(crate) mod options;
@@ -32,6 +33,7 @@ mod tests;
 pub(crate) use announce::{Announce, Format};
 pub(crate) use effective::vlan;
 pub(crate) use include::expand;
+pub(crate) use ipvs_sync::IpvsSync;
 pub(crate) use settings::{Control, Device, File, Idle, Metrics, Wanted};
 pub(crate) use sync::Sync;
 
@@ -100,6 +102,8 @@ pub(crate) struct Config {
     pub(crate) announce: Announce,
     /// The other directors.
     pub(crate) sync: Sync,
+    /// Directors of IPVS.
+    pub(crate) ipvs_sync: IpvsSync,
 }
 
 /// What the host has, to check that the configuration fits.
@@ -140,7 +144,8 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
     let network = Network::new(&raw, &addresses, &problems);
     let timeouts = raw.timeouts;
     let (services, vips, health) = Services::new(&raw, &network, &addresses, &problems).plan();
-    let capacity = check_memory(&raw.workers, &services, raw.sync.bytes(), limits, &problems);
+    let capacity =
+        check_memory(&raw.workers, &services, raw.sync.bytes() + raw.ipvs_sync.bytes(), limits, &problems);
     let room = check_room(&raw.workers, servers_to_place(&services, &health), &problems);
     if let Some(report) = problems.report() {
         return Err(report);
@@ -189,6 +194,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         file: raw.file,
         announce: raw.announce,
         sync: raw.sync,
+        ipvs_sync: raw.ipvs_sync,
     })
 }
 

@@ -4,6 +4,7 @@ use super::{
     announce::Announce,
     check_values::device,
     health::{Hooks, OwnCheck, Pool, PoolPlaces, read_check, read_pool},
+    ipvs_sync::IpvsSync,
     options::{Said, read},
     place::{At, Field, Place},
     report::{Complaint, Problems},
@@ -42,6 +43,7 @@ pub(super) struct Raw {
     /// Its interface.
     pub(super) announced_on: Option<At<String>>,
     pub(super) sync: Sync,
+    pub(super) ipvs_sync: IpvsSync,
     pub(super) director: DirectorPlan,
     /// Its role, if it was given.
     pub(super) role: Option<At<Role>>,
@@ -179,6 +181,8 @@ impl Raw {
         let (announce, announced_on) =
             file.table("announce").map_or_else(Default::default, |table| read_announce(table, problems));
         let sync = file.table("sync").map_or_else(Sync::default, |table| read_sync(table, problems));
+        let ipvs_sync =
+            file.table("ipvs_sync").map(|table| read_ipvs_sync(table, problems)).unwrap_or_default();
         let mut director = DirectorPlan::default();
         let role = file.table("director").and_then(|mut table| {
             let said = read(&mut table, DirectorPlan::OPTIONS, &mut director);
@@ -207,6 +211,7 @@ impl Raw {
             announce,
             announced_on,
             sync,
+            ipvs_sync,
             director,
             role,
             workers,
@@ -243,6 +248,14 @@ impl Workers {
 fn read_sync(mut table: Table, problems: &Problems) -> Sync {
     let mut sync = Sync::default();
     let said = read(&mut table, Sync::OPTIONS, &mut sync);
+    let place = table.finish();
+    sync.check(&place, &said, problems);
+    sync
+}
+
+fn read_ipvs_sync(mut table: Table, problems: &Problems) -> IpvsSync {
+    let mut sync = IpvsSync::default();
+    let said = read(&mut table, IpvsSync::OPTIONS, &mut sync);
     let place = table.finish();
     sync.check(&place, &said, problems);
     sync

@@ -8,7 +8,7 @@ use super::{
         watched::{LOOK, Looker, Watched},
     },
     live::{host_sides::Mover, running::Running},
-    sync::Known,
+    sync::{self, ipvs},
     watch::Watches,
 };
 use crate::health::Monitor;
@@ -39,13 +39,18 @@ pub(crate) struct ControlPlane {
     /// Traces and captures.
     pub(crate) watches: Watches,
     /// What is known of peers, if there are any.
-    pub(crate) peers: Option<Arc<Known>>,
+    pub(crate) peers: Option<Arc<sync::Known>>,
+    /// What is known of directors of IPVS, if connections are synchronized with them.
+    pub(crate) ipvs: Option<Arc<ipvs::Known>>,
     monitor: Mutex<Option<Arc<Monitor>>>,
     metrics: OnceLock<Metrics>,
 }
 
 impl ControlPlane {
-    pub(crate) fn new(running: Arc<Running>, peers: Option<Arc<Known>>) -> Self {
+    pub(crate) fn new(
+        running: Arc<Running>,
+        (peers, ipvs): (Option<Arc<sync::Known>>, Option<Arc<ipvs::Known>>),
+    ) -> Self {
         ControlPlane {
             running,
             servers: Schedule::default(),
@@ -54,6 +59,7 @@ impl ControlPlane {
             announcer: Announcer::default(),
             watches: Watches::default(),
             peers,
+            ipvs,
             monitor: Mutex::default(),
             metrics: OnceLock::new(),
         }

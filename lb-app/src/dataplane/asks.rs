@@ -12,7 +12,7 @@ use lb_core::{
     memory::MemoryPacket,
     neigh::entry::Neighbour,
     packet::PortId,
-    peers::exception::Exception,
+    peers::exception::Seen,
     time::Instant,
     worker::exchange::{Exchange, Spent},
 };
@@ -101,18 +101,18 @@ pub(crate) struct FindExceptions {
     pub(crate) from: u32,
     /// Every connection that is old enough is one: see `Worker::exceptions`.
     pub(crate) all: bool,
-    /// Where they go, with whether more is known of each than can be forged. Has room for all that there can be.
-    pub(crate) found: Vec<(Exception, bool)>,
+    /// Where they go. Has room for all that there can be.
+    pub(crate) found: Vec<Seen>,
 }
 
 impl Ask for FindExceptions {
     /// They, and where to go on, unless that was all.
-    type Answer = (Vec<(Exception, bool)>, Option<u32>);
+    type Answer = (Vec<Seen>, Option<u32>);
 
     fn answer(mut self, now: Instant, wired: &mut WiredWorker) -> Self::Answer {
         let start = self.from & !IPV6;
         let end = start.saturating_add(EXCEPTIONS_PER_ANSWER);
-        let (worker, found) = (&wired.worker, |exception, proven| self.found.push((exception, proven)));
+        let (worker, found) = (&wired.worker, |seen| self.found.push(seen));
         match self.from & IPV6 {
             0 => worker.exceptions::<V4>(now, start..end, self.all, found),
             _ => worker.exceptions::<V6>(now, start..end, self.all, found),

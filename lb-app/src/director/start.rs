@@ -18,7 +18,7 @@ use crate::{
         file::state_file::{self, Left},
         live::running::Running,
         plane::ControlPlane,
-        sync::Peers,
+        sync::{Peers, ipvs::Ipvs},
     },
     dataplane::{
         clock::Clock,
@@ -165,6 +165,7 @@ fn launch(
         clients::restore(&persistence, &snapshot, &left.clients, clock.now());
     }
     let peers = Peers::new(&config.sync, secret, clock.now()).map_err(anyhow::Error::msg)?;
+    let ipvs = Ipvs::new(&config.ipvs_sync, secret, clock.now());
     let (notices, notice_board) = bounded(NOTICES);
     let (host, outgoing) = Host::new(lcores.len(), shutdown.clone());
     let side_of = |port: PortId| {
@@ -184,6 +185,7 @@ fn launch(
             board: board.clone(),
             persistence: persistence.clone(),
             told: peers.as_ref().map(Peers::told),
+            masters: ipvs.as_ref().and_then(Ipvs::told),
         },
         snapshot: snapshot.clone(),
         pool: ports.pool.clone(),
@@ -209,12 +211,18 @@ fn launch(
     telemetry::register(&running);
     // Before there are programs that could inherit anything.
     dpdk::spawn::close_on_exec();
-    let plane = Arc::new(ControlPlane::new(running, peers.as_ref().map(Peers::known)));
+    let plane = Arc::new(ControlPlane::new(
+        running,
+        (peers.as_ref().map(Peers::known), ipvs.as_ref().map(Ipvs::known)),
+    ));
     plane.start_checks()?;
     plane.move_frames().context("cannot start the thread of host sides")?;
     plane.follow_kernel().context("cannot start the thread that looks at host sides")?;
     if let Some(peers) = peers {
         peers.start(&plane.running).context("cannot start the thread that talks to peers")?;
+    }
+    if let Some(ipvs) = ipvs {
+        ipvs.start(&plane.running).context("cannot start the thread that talks to directors of IPVS")?;
     }
     plane.announce().context("cannot start the thread that announces VIPs")?;
     plane.watch_file().context("cannot start the thread that watches the configuration file")?;

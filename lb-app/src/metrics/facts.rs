@@ -1,6 +1,7 @@
 //! Everything that is measured, at one moment: taken from what runs, and written as text.
 
 use super::{
+    ipvs,
     names::Names,
     peers,
     text::{Family, Format, Kind, Writer, labels},
@@ -96,6 +97,8 @@ pub(crate) struct Facts {
     pub(crate) tables: [Fill; 2],
     /// What is known of peers, and connections taken over as they told.
     pub(crate) sync: (sync::Facts, u64),
+    /// What is known of directors of IPVS, if connections are synchronized with them, and how many were taken over.
+    pub(crate) ipvs: Option<(sync::ipvs::Facts, u64)>,
     /// Local addresses, ports in use and ports towards all servers.
     pub(crate) local_addresses: Vec<(String, u64, u64)>,
     /// Clients that are remembered, that there is room for, and connections that were not remembered: for want of room, and
@@ -211,6 +214,9 @@ impl Facts {
         self.write_interfaces(&mut writer);
         self.write_host_sides(&mut writer);
         peers::write(&self.sync.0, self.sync.1, &mut writer);
+        if let Some((facts, adopted)) = &self.ipvs {
+            ipvs::write(facts, *adopted, &mut writer);
+        }
         self.write_health(&mut writer);
         self.write_services(&mut writer);
         self.write_servers(&mut writer);

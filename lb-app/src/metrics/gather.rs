@@ -106,6 +106,10 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
             plane.peers.as_ref().map(|known| known.facts()).unwrap_or_default(),
             running.workers.iter().map(|worker| worker.counters.peers_adopted.get()).sum(),
         ),
+        ipvs: plane.ipvs.as_ref().map(|known| {
+            let adopted = running.workers.iter().map(|worker| worker.counters.masters_adopted.get());
+            (known.facts(), adopted.sum())
+        }),
         changes: current.generation,
         reloads: plane.reloads.counts(),
         events: running.journal.counts(),

@@ -9,6 +9,7 @@
 mod console;
 mod facts;
 pub(crate) mod gather;
+mod ipvs;
 mod names;
 mod peers;
 mod seats;

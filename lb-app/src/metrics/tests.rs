@@ -17,7 +17,11 @@ use crate::{
 };
 use lb_core::{
     counters::DropReason,
-    peers::{machine::PeerFacts, session::Counts},
+    peers::{
+        ipvs::{backup, master},
+        machine::PeerFacts,
+        session::Counts,
+    },
     service::{
         key::{Protocol, ServiceKey},
         plan::{Method, Plan, ServerPlan, ServicePlan},
@@ -65,6 +69,25 @@ fn facts(services: usize, servers: usize) -> Facts {
         interfaces: vec![("clients".to_owned(), "wan".to_owned(), [4, 3, 2, 1])],
         announced: vec![("192.0.2.100".to_owned(), true)],
         sync: (peers(), 3),
+        ipvs: Some((
+            sync::ipvs::Facts {
+                backup: Some((
+                    backup::Counts {
+                        datagrams: 4,
+                        connections: 90,
+                        malformed: 1,
+                        ..backup::Counts::default()
+                    },
+                    80,
+                )),
+                master: Some((
+                    master::Counts { datagrams: 3, bytes: 3_900, entries: 100, ..master::Counts::default() },
+                    50,
+                )),
+                ..sync::ipvs::Facts::default()
+            },
+            2,
+        )),
         local_addresses: vec![("198.51.100.20".to_owned(), 12, 129_024)],
         watched: Some(Told { sha256: Some("0".repeat(64)), refused: None }),
         events: Journal::new().counts(),

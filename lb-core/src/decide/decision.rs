@@ -9,6 +9,7 @@ use crate::{
     forward::{quote::Quote, wrapped::Carrier},
     ids::{ConnectionId, InterfaceId, NeighbourId, ServerId, ServiceId},
     packet::{HandOver, WorkerId},
+    peers::told::Teller,
     service::plan::Unserved,
     wire::{ethernet::Mac, resolution::Resolution},
 };
@@ -174,17 +175,17 @@ pub struct Open {
     pub unserved: Unserved,
     /// The connection began elsewhere, and is taken over.
     pub adopts: bool,
-    /// With which server, as a peer tells; the scheduler is not asked then.
+    /// With which server, as another director tells; the scheduler is not asked then.
     pub told: Option<Told>,
 }
 
-/// A connection that a peer has told of.
+/// A connection that another director has told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     /// Its server.
     pub server: ServerId,
-    /// The peer, by its place in the list.
-    pub peer: u8,
+    /// Who tells of it.
+    pub teller: Teller,
 }
 
 /// A server's packet takes a connection over.
@@ -192,8 +193,8 @@ pub struct Told {
 pub struct Adopt {
     /// The server.
     pub server: ServerId,
-    /// The peer that tells of the connection, by its place in the list; `None` if the service adopts whatever comes.
-    pub peer: Option<u8>,
+    /// Who tells of the connection; `None` if the service adopts whatever comes.
+    pub teller: Option<Teller>,
 }
 
 impl<F: Family> From<Act<F>> for Decision<F> {

@@ -297,7 +297,7 @@ impl Known {
             return course;
         }
         match self.adopted(parsed) {
-            Some(server) => Course::Adopt(Adopt { server, peer: None }),
+            Some(server) => Course::Adopt(Adopt { server, teller: None }),
             None => self.stray(now, parsed).into(),
         }
     }
@@ -314,7 +314,8 @@ impl Known {
     /// Whether peers may have told of a packet's connection, and there are any.
     #[inline]
     fn goes_on<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
-        self.team.told.is_some() && (parsed.key.protocol == Protocol::Udp || continues(parsed.tcp_flags))
+        let is_told = self.team.told.is_some() || self.team.masters.is_some();
+        is_told && (parsed.key.protocol == Protocol::Udp || continues(parsed.tcp_flags))
     }
 
     /// The server whose connection is adopted by its packet, if its service adopts any and the client is not with

@@ -51,6 +51,8 @@ pub struct Team {
     pub persistence: Arc<Persistence>,
     /// What peers have told of their connections, if there are peers.
     pub told: Option<Arc<Told>>,
+    /// What directors of IPVS have told of theirs, if any are listened to.
+    pub masters: Option<Arc<Told>>,
 }
 
 /// A family's connections, servers and neighbours.

@@ -21,10 +21,11 @@ use crate::{
 use std::net::SocketAddr;
 
 impl Known {
-    /// What peers have told of the connection of packets with that key, from either side.
+    /// What peers, and directors of IPVS after them, have told of the connection of packets with that key, from either side.
     #[inline]
     pub(super) fn told<F: Forwarded>(&self, key: &Key<F>) -> Option<Found> {
-        self.team.told.as_ref().filter(|told| !told.is_empty())?.find(&ends(key))
+        let tables = self.team.told.iter().chain(&self.team.masters);
+        tables.filter(|told| !told.is_empty()).find_map(|told| told.find(&ends(key)))
     }
 
     /// A client's packet of a connection that a peer has told of.
@@ -42,7 +43,7 @@ impl Known {
         }
         Some(match self.server_told(service, &found.exception) {
             Ok(server) => {
-                let told = Some(Told { server, peer: found.peer });
+                let told = Some(Told { server, teller: found.teller });
                 Course::Open(Open { service, unserved, adopts: true, told })
             }
             Err(reason) => self.not_taken(now, parsed, reason).into(),
@@ -69,7 +70,7 @@ impl Known {
             self.snapshot.service_at::<F>(forward.protocol, forward.destination, forward.destination_port);
         let server = service.ok_or(DropReason::PeerServerUnknown);
         Some(match server.and_then(|service| self.server_told(service, &found.exception)) {
-            Ok(server) => Course::Adopt(Adopt { server, peer: Some(found.peer) }),
+            Ok(server) => Course::Adopt(Adopt { server, teller: Some(found.teller) }),
             Err(reason) => self.not_taken(now, parsed, reason).into(),
         })
     }

@@ -144,8 +144,8 @@ impl<F: Forwarded> Story<F> {
                     decision = noted.unwrap_or_else(|| Act::Drop(DropReason::BadFragment).into());
                 }
                 Course::Open(open) => return self.rehearse_open(worker, open, replaces),
-                Course::Adopt(Adopt { server, peer }) => {
-                    let is_told = peer.is_some();
+                Course::Adopt(Adopt { server, teller }) => {
+                    let is_told = teller.is_some();
                     return self.rehearse_opening(worker, (Direction::Out, server), is_told, None);
                 }
                 Course::End(end) => {

@@ -28,6 +28,7 @@ use crate::{
     ids::{NeighbourId, ServerId},
     neigh::entry::Neighbour,
     packet::{HandOver, Packet},
+    peers::told::Teller,
     service::{plan::Role, routing::NextHop},
     time::Duration,
     worker::{
@@ -65,9 +66,9 @@ impl<F: Forwarded> Story<F> {
                 self.server = open.told.map(|told| told.server);
                 self.say(Stage::Connection, text);
             }
-            Course::Adopt(Adopt { server, peer }) => {
+            Course::Adopt(Adopt { server, teller }) => {
                 self.concern(&worker.known, server);
-                let told = peer.map(|peer| told_by(&worker.known, Told { server, peer }));
+                let told = teller.map(|teller| told_by(&worker.known, Told { server, teller }));
                 self.say(Stage::Connection, told.unwrap_or_else(|| ADOPTED.to_owned()));
             }
             Course::End(end) => {
@@ -92,12 +93,15 @@ impl<F: Forwarded> Story<F> {
 
 const ADOPTED: &str = "none: the service adopts it, opened through another director";
 
-/// A connection that a peer has told of.
+/// A connection that another director has told of.
 fn told_by(known: &Known, told: Told) -> String {
     let server = known.snapshot.servers[told.server].plan.endpoint();
-    let peer = known.team.told.as_ref().and_then(|table| table.peer(told.peer));
-    let peer = peer.map_or_else(String::new, |peer| format!(" {peer}"));
-    format!("none: opened through another director; adopted with server {server} as peer{peer} says")
+    let peer = |peer| known.team.told.as_ref().and_then(|table| table.peer(peer));
+    let teller = match told.teller {
+        Teller::Peer(number) => peer(number).map_or_else(|| "peer".to_owned(), |peer| format!("peer {peer}")),
+        Teller::Ipvs => "IPVS".to_owned(),
+    };
+    format!("none: opened through another director; adopted with server {server} as {teller} says")
 }
 
 impl<F: Forwarded> Story<F> {

@@ -2,7 +2,7 @@
 
 use crate::{
     cast::{high64, low64},
-    conn::{entry::Connection, method::Method},
+    conn::{entry::Connection, method::Method, state::State},
     family::Family,
     flow::key::{Ends, Key},
     time::Duration,
@@ -25,6 +25,32 @@ pub struct Exception {
     pub method: Method,
     /// What the server sees in the place of the client, under FullNAT.
     pub local: Option<SocketAddr>,
+}
+
+/// One that was found among the connections here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The connection.
+    pub exception: Exception,
+    /// More is known of it than can be forged.
+    pub is_proven: bool,
+    /// Its state.
+    pub state: State,
+    /// How long it is remembered in that state.
+    pub timeout: Duration,
+    /// Its server was told of the client, so that sequence numbers are changed.
+    pub is_shifted: bool,
+}
+
+/// Whether a connection in that state would be missed.
+#[must_use]
+pub const fn is_missed(state: State) -> bool {
+    match state {
+        State::Established | State::FinWait | State::CloseWait | State::Udp => true,
+        State::None | State::SynSent | State::SynRecv | State::TimeWait | State::Close | State::LastAck => {
+            false
+        }
+    }
 }
 
 impl Exception {

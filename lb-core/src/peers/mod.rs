@@ -9,9 +9,11 @@
 //! * [`told`]: peers' exceptions, in a table of fixed size that workers ask when they have no connection.
 //! * [`datagram`] and [`seal`]: what goes over the network. [`session`] and [`Machine`](machine::Machine): when, and what
 //!   is believed. Datagrams and time come in, datagrams go out; nothing here has a socket.
+//! * [`ipvs`]: the same with directors that speak another protocol and run another load balancer.
 
 pub mod datagram;
 pub mod exception;
+pub mod ipvs;
 pub mod machine;
 pub mod own;
 pub mod seal;

@@ -75,13 +75,22 @@ impl Source {
     }
 }
 
-/// An exception that a peer told of.
+/// Who told of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teller {
+    /// A peer, by its place in the list.
+    Peer(u8),
+    /// A director of IPVS: see [`ipvs`](super::ipvs).
+    Ipvs,
+}
+
+/// An exception that was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What it told.
+    /// What was told.
     pub exception: Exception,
-    /// The peer, by its place in the list.
-    pub peer: u8,
+    /// By whom.
+    pub teller: Teller,
 }
 
 /// The writing end of the table.
@@ -102,7 +111,8 @@ const VACANT: u16 = u16::MAX;
 pub struct Full;
 
 impl Told {
-    /// A table for so many exceptions of those peers, and the end by which it is written.
+    /// A table for so many exceptions of those peers, and the end by which it is written. Without peers it is directors of
+    /// IPVS who tell.
     #[must_use]
     pub fn new(capacity: usize, secret: Secret, peers: Vec<SocketAddr>) -> (Arc<Self>, Writer) {
         let buckets = (capacity * KEYS * 4 / 3).div_ceil(SLOTS).max(2);
@@ -117,7 +127,7 @@ impl Told {
         });
         let free = (0..count32(capacity)).rev().collect();
         let sources = vec![VACANT; capacity].into_boxed_slice();
-        let counts = vec![0; told.peers.len() * 2];
+        let counts = vec![0; told.peers.len().max(1) * 2];
         (told.clone(), Writer { told, free, sources, counts })
     }
 
@@ -155,7 +165,8 @@ impl Told {
         self.matching(key).find_map(|number| {
             let (forward, found) = self.read(number)?;
             let reply = || found.exception.reply_ends().map(|ends| Packed::of(&ends));
-            (forward == key || reply() == Some(key)).then_some(found)
+            let teller = if self.peers.is_empty() { Teller::Ipvs } else { found.teller };
+            (forward == key || reply() == Some(key)).then_some(Found { teller, ..found })
         })
     }
 
@@ -205,11 +216,19 @@ impl Writer {
     /// # Errors
     /// When the table is full. Then what it had of that connection is gone.
     pub fn tell(&mut self, exception: &Exception, source: Source) -> Result<(), Full> {
+        self.record(exception, source).map(drop)
+    }
+
+    /// The same, for who wants to know the record's number, which is below the capacity.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn record(&mut self, exception: &Exception, source: Source) -> Result<u32, Full> {
         let key = Packed::of(&exception.ends);
         let words = encode(key, exception, source);
         if let Some(number) = self.find(key) {
             if self.told.records[number as usize].load() == words {
-                return Ok(());
+                return Ok(number);
             }
             self.free(number);
         }
@@ -228,7 +247,7 @@ impl Writer {
         self.sources[number as usize] = source.code();
         self.counts[usize::from(source.code())] += 1;
         self.count();
-        Ok(())
+        Ok(number)
     }
 
     /// A peer says that an exception is none any more. What another told of it stays.
@@ -236,6 +255,13 @@ impl Writer {
         if let Some(number) = self.find(Packed::of(ends))
             && self.sources[number as usize] == source.code()
         {
+            self.free(number);
+        }
+    }
+
+    /// Forgets a record, if there is one of that number.
+    pub fn forget_record(&mut self, number: u32) {
+        if self.sources.get(number as usize).is_some_and(|&source| source != VACANT) {
             self.free(number);
         }
     }
@@ -341,5 +367,5 @@ pub(super) fn decode([a, b, c, d, e, f, g, h, i, rest]: [u64; WORDS]) -> Option<
     let server = SocketAddr::new(address(f, g), port(16));
     let exception = Exception { ends: forward.ends()?, server, method, local };
     let peer = u8::try_from(rest >> 33 & 0x7fff).ok()?;
-    Some((forward, Found { exception, peer }))
+    Some((forward, Found { exception, teller: Teller::Peer(peer) }))
 }

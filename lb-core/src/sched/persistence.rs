@@ -42,10 +42,12 @@ const SPINS: usize = 10_000;
 /// Entries of 10 that are counted on: buckets fill unevenly.
 const LOAD: usize = 7;
 
-/// Bits of an entry's word: connections that it controls, which use of the entry this is, and what it is.
+/// Bits of an entry's word: connections that it controls, which use of the entry this is, and what it is. One that is
+/// learned has controlled no connection here since another director told of it.
 const HELD: u64 = 0xffff_ffff;
 const USE_SHIFT: u32 = 32;
 const USE: u64 = 0xffff << USE_SHIFT;
+const LEARNED: u64 = 1 << 61;
 const PROVEN: u64 = 1 << 62;
 const USED: u64 = 1 << 63;
 
@@ -100,6 +102,8 @@ pub struct Remembered {
     pub held: u32,
     /// For how long it lives if no other connection opens.
     pub left: Duration,
+    /// It is known from another director only.
+    pub is_learned: bool,
 }
 
 /// The table.
@@ -242,6 +246,37 @@ impl Persistence {
         }
     }
 
+    /// What another director tells of a client: its server, and what is left of its time. A client that has connections
+    /// with another server here stays with that one, and nobody makes room. Whether it is so now.
+    pub fn learn(&self, client: &Client, kept: Kept, (now, left): (Instant, Duration)) -> bool {
+        let (_, bucket) = self.bucket(client);
+        let Some(_taken) = bucket.take() else { return false };
+        let until = (now + left).as_millis();
+        for entry in &bucket.slots {
+            let word = entry.word.load(Acquire);
+            if word & USED == 0 || !entry.is_of(client) || !entry.is_alive(word, now) {
+                continue;
+            }
+            if entry.kept() == kept {
+                entry.until.fetch_max(until, Relaxed);
+                return true;
+            }
+            if word & HELD > 0 {
+                return false;
+            }
+        }
+        let Some((slot, word)) = bucket.vacancy_for(client, now) else { return false };
+        let entry = &bucket.slots[slot];
+        let next = word.wrapping_add(1 << USE_SHIFT) & USE;
+        // Another worker may just have joined it.
+        let is_ours = entry.word.compare_exchange(word, next, AcqRel, Relaxed).is_ok();
+        if is_ours {
+            entry.write(client, kept, until);
+            entry.word.store(USED | LEARNED | next, Release);
+        }
+        is_ours
+    }
+
     /// Whom a client would stay with.
     #[must_use]
     pub fn of(&self, client: &Client, now: Instant) -> Option<Remembered> {
@@ -299,14 +334,21 @@ impl Bucket {
     /// The entry that a client gets, and its word: its own whose time is over or whose server is not stayed with, else a
     /// free one, else the one that makes room.
     fn place_for(&self, client: &Client, now: Instant) -> Option<(usize, u64)> {
-        let words = || self.slots.iter().map(|slot| slot.word.load(Acquire)).enumerate();
-        let own = words().find(|(at, word)| word & USED != 0 && self.slots[*at].is_of(client));
-        let free = || words().find(|(at, word)| word & USED == 0 || !self.slots[*at].is_alive(*word, now));
-        let idle = || {
-            let idle = words().filter(|(_, word)| word & HELD == 0);
+        self.vacancy_for(client, now).or_else(|| {
+            let idle = self.words().filter(|(_, word)| word & HELD == 0);
             idle.min_by_key(|(at, word)| (word & PROVEN != 0, self.slots[*at].until.load(Relaxed)))
-        };
-        own.or_else(free).or_else(idle)
+        })
+    }
+
+    /// The same, as long as nobody has to make room.
+    fn vacancy_for(&self, client: &Client, now: Instant) -> Option<(usize, u64)> {
+        let own = self.words().find(|(at, word)| word & USED != 0 && self.slots[*at].is_of(client));
+        let is_free = |at: usize, word| word & USED == 0 || !self.slots[at].is_alive(word, now);
+        own.or_else(|| self.words().find(|(at, word)| is_free(*at, *word)))
+    }
+
+    fn words(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.slots.iter().map(|slot| slot.word.load(Acquire)).enumerate()
     }
 }
 
@@ -319,7 +361,7 @@ impl Slot {
                 return None;
             }
             let server = kept(word)?;
-            match self.word.compare_exchange_weak(word, word + 1, AcqRel, Acquire) {
+            match self.word.compare_exchange_weak(word, (word + 1) & !LEARNED, AcqRel, Acquire) {
                 Ok(_) => return Some((word, server)),
                 Err(other) => word = other,
             }
@@ -367,6 +409,7 @@ impl Slot {
             kept: self.kept(),
             held: low32(word & HELD),
             left: Instant::from_millis(self.until.load(Relaxed)).since(now),
+            is_learned: word & LEARNED != 0,
         };
         let is_alive = word & USED != 0 && self.is_alive(word, now);
         // Nothing that was read may be read again behind this.

@@ -18,6 +18,7 @@ use crate::{
     forward::{self, mss},
     ids::{NeighbourId, ServerId},
     packet::{Io, Packet},
+    peers::told::Teller,
     sched::persistence::Hold,
     time::Instant,
     wire::{ethernet, headers::Headers, protocol::Protocol},
@@ -50,13 +51,13 @@ pub(super) struct Begin {
     /// It ends with this packet, if it is a datagram. Only of methods whose replies do not pass here.
     pub(super) one_packet: bool,
     /// A peer has told of it.
-    pub(super) is_told: bool,
+    pub(super) teller: Option<Teller>,
 }
 
 impl Begin {
-    /// By a client's packet, remembered nowhere else. `is_told` says that a peer has told of it.
-    pub(super) const fn with(server: ServerId, turn: PortTurn, is_told: bool) -> Self {
-        Begin { direction: Direction::In, server, turn, hold: None, one_packet: false, is_told }
+    /// By a client's packet, remembered nowhere else. `teller` is who has told of it, if anybody has.
+    pub(super) const fn with(server: ServerId, turn: PortTurn, teller: Option<Teller>) -> Self {
+        Begin { direction: Direction::In, server, turn, hold: None, one_packet: false, teller }
     }
 }
 
@@ -96,11 +97,10 @@ impl<P: Packet> Worker<P> {
                 Course::Act(act) => self.act(now, packet, parsed, act, io),
                 Course::Fragment(fragment) => self.note(now, packet, parsed, fragment, io, witness),
                 Course::Open(open) => return self.open(now, packet, (parsed, number), open, io, witness),
-                Course::Adopt(Adopt { server, peer }) => {
+                Course::Adopt(Adopt { server, teller }) => {
                     self.known.count_load(server, State::None, 1);
                     let turn = self.known.port_turn;
-                    let is_told = peer.is_some();
-                    let begin = Begin { direction: Direction::Out, ..Begin::with(server, turn, is_told) };
+                    let begin = Begin { direction: Direction::Out, ..Begin::with(server, turn, teller) };
                     self.begin(now, packet, parsed, begin, io, witness);
                 }
                 Course::End(end) => {
@@ -128,7 +128,7 @@ impl<P: Packet> Worker<P> {
     ) -> Option<Pending<P>> {
         if let Some(told) = open.told {
             self.known.count_load(told.server, State::None, 1);
-            let begin = Begin::with(told.server, self.known.port_turn, true);
+            let begin = Begin::with(told.server, self.known.port_turn, Some(told.teller));
             self.begin(now, packet, parsed, begin, io, witness);
             return None;
         }
@@ -162,7 +162,7 @@ impl<P: Packet> Worker<P> {
             F::connections(&self.known).prefetch_key(reply.packed());
             return Some(Pending { packet, number, server, turn, hold });
         }
-        let begin = Begin { hold, one_packet, ..Begin::with(server, turn, false) };
+        let begin = Begin { hold, one_packet, ..Begin::with(server, turn, None) };
         self.begin(now, packet, parsed, begin, io, witness);
         None
     }
@@ -173,16 +173,26 @@ impl<P: Packet> Worker<P> {
         now: Instant,
         packet: P,
         parsed: &Parsed<F>,
-        Begin { direction, server, turn, hold, one_packet, is_told }: Begin,
+        Begin { direction, server, turn, hold, one_packet, teller }: Begin,
         io: &mut impl Io<Packet = P>,
         witness: &mut impl Witness<P, F>,
     ) {
-        let opener = Opener { now, packet: &packet, parsed, direction, replaces: None, turn, is_told };
+        let opener = Opener {
+            now,
+            packet: &packet,
+            parsed,
+            direction,
+            replaces: None,
+            turn,
+            is_told: teller.is_some(),
+        };
         let act = match self.known.opening(&opener, server) {
             Ok(opening) => {
                 witness.opens(self, &opening);
-                if is_told {
-                    self.books.counters.peers_adopted.bump();
+                match teller {
+                    Some(Teller::Peer(_)) => self.books.counters.peers_adopted.bump(),
+                    Some(Teller::Ipvs) => self.books.counters.masters_adopted.bump(),
+                    None => {}
                 }
                 match self.remember(now, &opening, server) {
                     Ok((hit, neighbour)) => {

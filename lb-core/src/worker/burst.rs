@@ -197,7 +197,7 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) {
         let Pending { packet, number, server, turn, hold } = pending;
-        let begin = Begin { hold, ..Begin::with(server, turn, false) };
+        let begin = Begin { hold, ..Begin::with(server, turn, None) };
         self.begin(now, packet, &stages[number], begin, io, &mut Nobody);
     }
 
@@ -219,7 +219,7 @@ impl<P: Packet> Worker<P> {
         if let Some(Pending { packet, server, turn, hold, .. }) =
             self.handle(now, packet, (&parsed, 0), origin, io, witness)
         {
-            let begin = Begin { hold, ..Begin::with(server, turn, false) };
+            let begin = Begin { hold, ..Begin::with(server, turn, None) };
             self.begin(now, packet, &parsed, begin, io, witness);
         }
     }

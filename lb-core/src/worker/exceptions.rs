@@ -6,10 +6,10 @@
 
 use super::Worker;
 use crate::{
-    conn::{entry::Connection, standing::Standing, state::State},
+    conn::{entry::Connection, standing::Standing},
     decide::known::Forwarded,
     packet::Packet,
-    peers::exception::{Exception, OLD_ENOUGH},
+    peers::exception::{Exception, OLD_ENOUGH, Seen, is_missed},
     sched::{Request, Turn},
     service::plan,
     time::Instant,
@@ -17,21 +17,20 @@ use crate::{
 use std::{net::SocketAddr, ops::Range};
 
 impl<P: Packet> Worker<P> {
-    /// Tells `found` of the exceptions at these places, and whether more is known of each than can be forged. `all` says
-    /// that peers may choose other servers than this director would, so that every connection is one that is old enough.
-    /// Returns whether there are places beyond.
+    /// Tells `found` of the exceptions at these places. `all` says that those who are told may choose other servers than
+    /// this director would, so that every connection is one that is old enough. Returns whether there are places beyond.
     pub fn exceptions<F: Forwarded>(
         &self,
         now: Instant,
         places: Range<u32>,
         all: bool,
-        mut found: impl FnMut(Exception, bool),
+        mut found: impl FnMut(Seen),
     ) -> bool {
         let (snapshot, loads) = (&self.known.snapshot, self.known.loads());
         let connections = F::connections(&self.known);
         let end = places.end;
         for (id, connection) in connections.iter(places) {
-            if !lives(connection.state) {
+            if !is_missed(connection.state) {
                 continue;
             }
             let server = &snapshot.servers[connection.server];
@@ -53,23 +52,18 @@ impl<P: Packet> Worker<P> {
                 pick.and_then(|pick| service.servers.get(pick)) == Some(&connection.server)
             };
             if !chosen {
-                let is_proven = connections.standing(id) == Standing::Confirmed;
                 // A server without a port of its own has the one that the client asked for.
                 let port = server.plan.port_for(connection.forward_key().destination_port);
-                found(Exception::of(connection, SocketAddr::new(server.plan.address, port)), is_proven);
+                found(Seen {
+                    exception: Exception::of(connection, SocketAddr::new(server.plan.address, port)),
+                    is_proven: connections.standing(id) == Standing::Confirmed,
+                    state: connection.state,
+                    timeout: service.timeouts.of(connection.state),
+                    is_shifted: connection.has_second(),
+                });
             }
         }
         end < connections.high_water()
-    }
-}
-
-/// Whether a connection in that state would be missed.
-const fn lives(state: State) -> bool {
-    match state {
-        State::Established | State::FinWait | State::CloseWait | State::Udp => true,
-        State::None | State::SynSent | State::SynRecv | State::TimeWait | State::Close | State::LastAck => {
-            false
-        }
     }
 }
 

@@ -69,7 +69,7 @@ impl<P: Packet> Worker<P> {
         witness: &mut impl Witness<P, F>,
     ) {
         if let Some(Pending { packet, server, turn, hold, .. }) = pending {
-            let begin = Begin { hold, ..Begin::with(server, turn, false) };
+            let begin = Begin { hold, ..Begin::with(server, turn, None) };
             self.begin(now, packet, parsed, begin, io, witness);
         }
     }

@@ -82,8 +82,8 @@ impl Director {
             let all = machine.tells_all(now);
             machine.begin_look();
             for worker in &self.world.workers {
-                worker.exceptions::<V4>(now, 0..u32::MAX, all, |exception, is_proven| {
-                    machine.found(&exception, is_proven);
+                worker.exceptions::<V4>(now, 0..u32::MAX, all, |seen| {
+                    machine.found(&seen.exception, seen.is_proven);
                 });
             }
             machine.end_look();

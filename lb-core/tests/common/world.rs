@@ -154,11 +154,14 @@ impl World {
         World::with_peers(plan, setup, None)
     }
 
-    /// The same, with what peers have told.
+    /// The same, with what peers have told, or directors of IPVS.
     pub fn with_peers(plan: &Plan, setup: Setup, told: Option<Arc<Told>>) -> World {
         let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
         let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
         let persistence = Arc::new(Persistence::new(setup.clients, 0x5eed));
+        // Of directors of IPVS there is no list.
+        let (told, masters) = told.into_iter().partition::<Vec<_>, _>(|told| told.peer(0).is_some());
+        let (told, masters) = (told.into_iter().next(), masters.into_iter().next());
         let team = Team {
             workers: setup.workers,
             secret: Secret(0x5eed),
@@ -168,6 +171,7 @@ impl World {
             board: board.clone(),
             persistence: persistence.clone(),
             told,
+            masters,
         };
         let worker = |id| Worker::new(WorkerId(id as u16), &team, snapshot.clone(), Instant::ZERO);
         World {

@@ -2,5 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod ipvs;
 mod protocol;
 mod taking_over;

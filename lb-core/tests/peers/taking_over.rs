@@ -40,7 +40,7 @@ fn director(plan: &Plan, workers: usize) -> (World, Writer) {
 fn exceptions(world: &World, all: bool) -> Vec<Exception> {
     let mut found = Vec::new();
     for worker in &world.workers {
-        worker.exceptions::<V4>(world.now, 0..u32::MAX, all, |exception, _| found.push(exception));
+        worker.exceptions::<V4>(world.now, 0..u32::MAX, all, |seen| found.push(seen.exception));
     }
     found
 }

@@ -73,6 +73,7 @@ impl Director {
             board: board.clone(),
             persistence: Arc::new(Persistence::new(64, 0x5eed)),
             told: None,
+            masters: None,
         };
         let seat = |id| Seat {
             worker: Worker::new(WorkerId(id), &common, snapshot.clone(), Instant::from_millis(now)),

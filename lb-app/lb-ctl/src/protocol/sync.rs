@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,77 @@ pub struct Peers {
     pub look_ms: u64,
     /// The peers.
     pub peers: Vec<Peer>,
+    /// Synchronization with directors of IPVS, if there is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipvs: Option<Ipvs>,
+}
+
+/// Synchronization with directors of IPVS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Ipvs {
+    /// The kernel's interface.
+    pub interface: String,
+    /// The group.
+    pub group: SocketAddr,
+    /// The number of the synchronization.
+    pub syncid: u32,
+    /// Why it has no socket there yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// Connections that can be held, and told.
+    pub capacity: u64,
+    /// What masters tell, if it is heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<IpvsBackup>,
+    /// What backups are told, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<IpvsMaster>,
+}
+
+/// What masters tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IpvsBackup {
+    /// Who has told something: the first 16.
+    pub senders: Vec<IpAddr>,
+    /// Connections that are held.
+    pub held: u64,
+    /// Connections that this director has taken over as masters told.
+    pub adopted: u64,
+    /// Datagrams that were taken.
+    pub datagrams: u64,
+    /// Entries of connections that live.
+    pub connections: u64,
+    /// Entries of connections that are over.
+    pub ended: u64,
+    /// Entries of clients of persistent services that stay with their servers here, too.
+    pub clients: u64,
+    /// Entries of clients of services or servers that are not configured here, or found no room.
+    pub clients_unknown: u64,
+    /// Entries of connections that found no room.
+    pub no_room: u64,
+    /// Entries of what cannot be kept here, by reason.
+    pub unfit: Vec<(String, u64)>,
+    /// Datagrams that were not taken, by reason.
+    pub refused: Vec<(String, u64)>,
+}
+
+/// What backups are told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IpvsMaster {
+    /// Connections that they are told of.
+    pub told: u64,
+    /// Connections without room.
+    pub no_room: u64,
+    /// Connections that IPVS could not go on with.
+    pub untellable: u64,
+    /// Datagrams.
+    pub datagrams: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Entries in them.
+    pub entries: u64,
+    /// How long the last look at all connections took, in milliseconds.
+    pub look_ms: u64,
 }
 
 /// One peer.

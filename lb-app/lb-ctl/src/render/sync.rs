@@ -1,14 +1,22 @@
 //! Peers.
 
 use super::units::span;
-use crate::protocol::sync::{Peer, Peers};
-use std::fmt::Write;
+use crate::protocol::sync::{Ipvs, Peer, Peers};
+use std::{fmt::Write, net::SocketAddr};
 
 pub(super) fn peers(text: &mut String, peers: &Peers) {
-    let Some(listen) = peers.listen else {
-        let _ = writeln!(text, "no peers: there are no `peers` in [sync]");
-        return;
-    };
+    match peers.listen {
+        Some(listen) => among(text, peers, listen),
+        None => {
+            let _ = writeln!(text, "no peers: there are no `peers` in [sync]");
+        }
+    }
+    if let Some(it) = &peers.ipvs {
+        ipvs(text, it);
+    }
+}
+
+fn among(text: &mut String, peers: &Peers, listen: SocketAddr) {
     let _ = writeln!(text, "this director is {listen}; {} peers", peers.peers.len());
     if let Some(why) = &peers.waits_for {
         let _ = writeln!(text, "no socket yet: {why}");
@@ -64,4 +72,51 @@ fn peer(text: &mut String, peer: &Peer) {
         peer.malformed,
         peer.no_room
     );
+}
+
+fn ipvs(text: &mut String, ipvs: &Ipvs) {
+    let Ipvs { interface, group, syncid, capacity, .. } = ipvs;
+    let _ = writeln!(text, "IPVS: {group} on {interface}, syncid {syncid}");
+    if let Some(why) = &ipvs.waits_for {
+        let _ = writeln!(text, "  no socket yet: {why}");
+    }
+    if let Some(it) = &ipvs.backup {
+        let senders: Vec<String> = it.senders.iter().map(ToString::to_string).collect();
+        let from = if senders.is_empty() { "nobody yet".to_owned() } else { senders.join(", ") };
+        let _ = writeln!(
+            text,
+            "  backup: held {} of {capacity}; taken over: {}; heard from {from}",
+            it.held, it.adopted
+        );
+        let _ = writeln!(
+            text,
+            "  received {} datagrams: {} connections, {} that ended, {} clients; no-room {} clients-unknown {}{}{}",
+            it.datagrams,
+            it.connections,
+            it.ended,
+            it.clients,
+            it.no_room,
+            it.clients_unknown,
+            counted("not kept", &it.unfit),
+            counted("refused", &it.refused)
+        );
+    }
+    if let Some(it) = &ipvs.master {
+        let _ = writeln!(
+            text,
+            "  master: told {} of {capacity}, {} without room, {} that IPVS could not go on with; looked in {} ms",
+            it.told, it.no_room, it.untellable, it.look_ms
+        );
+        let _ = writeln!(text, "  sent {} datagrams {} bytes {} entries", it.datagrams, it.bytes, it.entries);
+    }
+}
+
+/// Those of the counts that are not 0.
+fn counted(what: &str, counts: &[(String, u64)]) -> String {
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| format!(" {reason} {count}"))
+        .collect();
+    if counts.is_empty() { String::new() } else { format!("; {what}:{}", counts.concat()) }
 }

@@ -106,6 +106,25 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
                 "look_ms": 0, "peers": [],
             }})],
         ),
+        (
+            "show sync",
+            vec![json!({"peers": {
+                "told": 0, "refused": 0, "held": 0, "capacity": 0, "tells_all": false, "adopted": 0, "strangers": 0,
+                "look_ms": 0, "peers": [], "ipvs": {
+                    "interface": "eth1", "group": "224.0.0.81:8848", "syncid": 7, "waits_for": "No such device",
+                    "capacity": 131_072,
+                    "backup": {
+                        "senders": ["10.0.0.2"], "held": 30, "adopted": 3, "datagrams": 2, "connections": 30, "ended": 4,
+                        "clients": 5, "clients_unknown": 1, "no_room": 0,
+                        "unfit": [["protocol", 0], ["sequence-numbers", 2]], "refused": [["malformed", 1]],
+                    },
+                    "master": {
+                        "told": 60, "no_room": 0, "untellable": 1, "datagrams": 5, "bytes": 2_200, "entries": 61,
+                        "look_ms": 2,
+                    },
+                },
+            }})],
+        ),
         ("show workers", vec![workers()]),
         ("show workers histogram", vec![workers()]),
         ("show port info all", vec![ports()]),

@@ -2,7 +2,7 @@
 //! the environment both are written anew, to be reviewed.
 
 use crate::config::{
-    Announce, Control, File, Metrics, Sync,
+    Announce, Control, File, IpvsSync, Metrics, Sync,
     health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Smtp, Tls, Udp},
     settings::{Tunnel, Workers},
 };
@@ -121,6 +121,7 @@ fn the_reference_is_that_of_the_tables() {
         ("config", rows(File::OPTIONS, &File::default())),
         ("announce", rows(Announce::OPTIONS, &Announce::default())),
         ("sync", rows(Sync::OPTIONS, &Sync::default())),
+        ("ipvs_sync", rows(IpvsSync::OPTIONS, &IpvsSync::default())),
         ("director", rows(DirectorPlan::OPTIONS, &DirectorPlan::default())),
         ("workers", rows(Workers::OPTIONS, &Workers::default())),
         ("tunnel", rows(Tunnel::OPTIONS, &Tunnel::default())),

@@ -43,7 +43,7 @@ fn memory(running: &Running) -> Memory {
         persistence_bytes: (running.persistence.capacity() * PERSISTENT_CLIENT_BYTES) as u64,
         fragments_bytes: (TABLES_BYTES * running.workers.len()) as u64,
         connection_bytes: BYTES_PER_CONNECTION as u64,
-        sync_bytes: running.config.sync.bytes(),
+        sync_bytes: running.config.sync.bytes() + running.config.ipvs_sync.bytes(),
         huge_pages: running.huge_pages,
         pools: vec![pool],
     }

@@ -1,15 +1,19 @@
 //! Peers.
 
-use crate::control::{plane::ControlPlane, sync::Facts};
+use crate::control::{
+    plane::ControlPlane,
+    sync::{Facts, ipvs},
+};
 use lb_core::peers::machine::PeerFacts;
 use lb_ctl::protocol::{
     Reply,
-    sync::{Peer, Peers, Request},
+    sync::{Ipvs, IpvsBackup, IpvsMaster, Peer, Peers, Request},
 };
 
 pub(super) fn answer(plane: &ControlPlane, request: &Request) -> Reply {
     let Request::Show = request;
-    let Some(known) = &plane.peers else { return Reply::Peers(Peers::default()) };
+    let ipvs = plane.ipvs.as_ref().map(|known| synchronized(plane, &known.facts()));
+    let Some(known) = &plane.peers else { return Reply::Peers(Peers { ipvs, ..Peers::default() }) };
     let facts = known.facts();
     let adopted = plane.running.workers.iter().map(|worker| worker.counters.peers_adopted.get()).sum();
     Reply::Peers(Peers {
@@ -24,6 +28,7 @@ pub(super) fn answer(plane: &ControlPlane, request: &Request) -> Reply {
         strangers: facts.strangers,
         look_ms: facts.look_ms,
         peers: facts.peers.iter().map(|peer| told(&facts, peer)).collect(),
+        ipvs,
     })
 }
 
@@ -52,5 +57,42 @@ fn told(facts: &Facts, peer: &PeerFacts) -> Peer {
         replayed: counts.replayed,
         malformed: counts.malformed,
         other_version: counts.other_version,
+    }
+}
+
+fn synchronized(plane: &ControlPlane, facts: &ipvs::Facts) -> Ipvs {
+    let running = &plane.running;
+    let settings = &running.config.ipvs_sync;
+    let named = |counts: &[(&'static str, u64)]| {
+        counts.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect()
+    };
+    Ipvs {
+        interface: settings.interface.clone().unwrap_or_default(),
+        group: settings.group,
+        syncid: settings.syncid,
+        waits_for: facts.waits_for.clone().filter(|why| !why.is_empty()),
+        capacity: settings.entries.into(),
+        backup: facts.backup.map(|(counts, held)| IpvsBackup {
+            senders: facts.senders.clone(),
+            held: held as u64,
+            adopted: running.workers.iter().map(|worker| worker.counters.masters_adopted.get()).sum(),
+            datagrams: counts.datagrams,
+            connections: counts.connections,
+            ended: counts.ended,
+            clients: counts.clients,
+            clients_unknown: counts.clients_unknown,
+            no_room: counts.no_room,
+            unfit: named(&counts.unfit()),
+            refused: named(&counts.refused()),
+        }),
+        master: facts.master.map(|(counts, told)| IpvsMaster {
+            told: told as u64,
+            no_room: counts.no_room,
+            untellable: counts.untellable,
+            datagrams: counts.datagrams,
+            bytes: counts.bytes,
+            entries: counts.entries,
+            look_ms: facts.look_ms,
+        }),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{
-        Announce, Config, Control, Device, File, Sync,
+        Announce, Config, Control, Device, File, IpvsSync, Sync,
         health::{Check, Health, Hooks, ServiceHealth, inline_check, inline_pool},
         vlan,
     },
@@ -115,6 +115,7 @@ impl Difference {
         changed(restart, "metrics: console", before.metrics.console, after.metrics.console);
         options(restart, "announce", Announce::OPTIONS, &before.announce, &after.announce);
         options(restart, "sync", Sync::OPTIONS, &before.sync, &after.sync);
+        options(restart, "ipvs_sync", IpvsSync::OPTIONS, &before.ipvs_sync, &after.ipvs_sync);
         let control = (&before.control, &after.control);
         changed(restart, "control: socket", &control.0.socket, &control.1.socket);
         // Where the socket is has a word of its own for the usual place.

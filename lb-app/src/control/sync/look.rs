@@ -1,10 +1,14 @@
-//! Looking for exceptions: through all entries of all workers, again and again, a piece of each in every round.
+//! Looking for connections that others are told of: through all entries of all workers, again and again, a piece of each in
+//! every round.
 
 use crate::{
     control::live::running::Running,
     dataplane::asks::{EXCEPTIONS_PER_ANSWER, FindExceptions},
 };
-use lb_core::{peers::machine::Machine, time::Instant};
+use lb_core::{
+    peers::{exception::Seen, ipvs::master::Master, machine::Machine},
+    time::Instant,
+};
 
 /// Milliseconds between the beginnings of two looks, at least.
 const EVERY_MS: u64 = 1_000;
@@ -27,38 +31,63 @@ impl Look {
         self.took_ms
     }
 
-    /// Looks at a piece of each worker's entries. A worker that does not respond ends the look: what was not seen may
-    /// still be there.
-    pub(super) fn step(&mut self, running: &Running, machine: &mut Machine) {
+    /// Looks for exceptions, which peers are told of.
+    pub(super) fn for_exceptions(&mut self, running: &Running, machine: &mut Machine) {
         let now = running.clock.now();
         let current = running.current();
         if self.generation != Some(current.generation) {
             self.generation = Some(current.generation);
             machine.set_tables(now, current.snapshot.tables_digest());
         }
-        if self.cursors.is_empty() {
-            let is_due = self.began.is_none_or(|began| now.as_millis() - began.as_millis() >= EVERY_MS);
-            if !is_due {
-                return;
-            }
-            (self.began, self.all) = (Some(now), machine.tells_all(now));
-            self.cursors = running.workers.iter().map(|_| Some(0)).collect();
+        let all = machine.tells_all(now);
+        if self.is_due(running, all) {
             machine.begin_look();
         }
+        if self.step(running, &mut |seen| machine.found(&seen.exception, seen.is_proven)) {
+            machine.end_look();
+        }
+    }
+
+    /// Looks at all connections, which directors of IPVS are told of.
+    pub(super) fn at_all(&mut self, running: &Running, master: &mut Master, send: &mut impl FnMut(&[u8])) {
+        if self.is_due(running, true) {
+            master.begin_look(running.clock.now());
+        }
+        if self.step(running, &mut |seen| master.found(seen, send)) {
+            master.end_look(send);
+        }
+    }
+
+    /// Whether a look begins: at all connections that are old enough, or at exceptions.
+    fn is_due(&mut self, running: &Running, all: bool) -> bool {
+        let now = running.clock.now();
+        let is_time = self.began.is_none_or(|began| now.as_millis() - began.as_millis() >= EVERY_MS);
+        let is_due = self.cursors.is_empty() && is_time;
+        if is_due {
+            (self.began, self.all) = (Some(now), all);
+            self.cursors = running.workers.iter().map(|_| Some(0)).collect();
+        }
+        is_due
+    }
+
+    /// Looks at a piece of each worker's entries. A worker that does not respond ends the look: what was not seen may
+    /// still be there. Whether the look is over, and nothing was left out.
+    fn step(&mut self, running: &Running, each: &mut impl FnMut(&Seen)) -> bool {
         for (worker, cursor) in running.workers.iter().zip(&mut self.cursors) {
             let Some(from) = *cursor else { continue };
             let found = Vec::with_capacity(EXCEPTIONS_PER_ANSWER as usize);
             let Ok((found, next)) = worker.line.ask(FindExceptions { from, all: self.all, found }) else {
                 self.cursors.clear();
-                return;
+                return false;
             };
-            found.iter().for_each(|(exception, is_proven)| machine.found(exception, *is_proven));
+            found.iter().for_each(&mut *each);
             *cursor = next;
         }
-        if self.cursors.iter().all(Option::is_none) {
+        let is_over = !self.cursors.is_empty() && self.cursors.iter().all(Option::is_none);
+        if is_over {
             self.cursors.clear();
-            machine.end_look();
             self.took_ms = running.clock.now().as_millis() - self.began.map_or(0, Instant::as_millis);
         }
+        is_over
     }
 }

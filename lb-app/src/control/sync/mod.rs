@@ -4,6 +4,9 @@
 //! plane with a socket of the kernel's, which asks workers for their exceptions, piece by piece and between bursts, and
 //! has what peers tell in the table that workers read.
 
+mod clients;
+mod group;
+pub(crate) mod ipvs;
 mod look;
 mod news;
 
@@ -162,7 +165,7 @@ impl Peers {
                         }
                     }
                 }
-                look.step(&running, &mut machine);
+                look.for_exceptions(&running, &mut machine);
                 let now = running.clock.now();
                 machine.poll(now, &mut send, &mut |peer, what| News::heard(&running, peer, what));
                 if !settled && (machine.is_settled() || began.elapsed() >= SETTLED_WITHIN) {
