@@ -76,6 +76,7 @@ for set in "$@"; do
         need mmdebstrap command -v mmdebstrap
         need procps     command -v sysctl
         need util-linux command -v unshare
+        need ipvsadm    command -v ipvsadm
         ;;
     container)
         need crun  command -v crun
