@@ -43,6 +43,9 @@ for set in "$@"; do
         need bird2 command -v bird
         ;;
     test)
+        # What lb-sync brings configurations from.
+        need etcd-client  command -v etcdctl
+        need etcd-server  command -v etcd
         # Others that VIPs are announced to, and those that move them with VRRP.
         need exabgp       command -v exabgp
         need frr          test -x /usr/lib/frr/vrrpd
@@ -139,7 +142,7 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
 
 # Debian starts daemons when it installs them. This machine did not ask for that.
 [ -d /run/systemd/system ] || exit 0
-for package in nginx:nginx bird2:bird exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus; do
+for package in nginx:nginx bird2:bird etcd-server:etcd exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus; do
     case " $missing " in
     *" ${package%:*} "*) systemctl disable --quiet --now "${package#*:}" ;;
     esac

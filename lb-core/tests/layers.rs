@@ -52,6 +52,8 @@ const LB_CTL: Layers = &[
     &["cli"],                                    // lbctl's command line
 ];
 
+const LB_SYNC: Layers = &[&["tls", "file"], &["etcd"]];
+
 /// `report` and `metrics` read what `control` knows, so it knows neither of them; `director`, which starts everything and
 /// ends it, is above them all.
 const LB_APP: Layers = &[
@@ -74,8 +76,12 @@ const LB_APP: Layers = &[
 ];
 
 /// Crates, where their sources are, and whether their tests keep to the layers, too.
-const CRATES: [(&str, Layers, bool); 3] =
-    [("lb-core/src", LB_CORE, true), ("lb-app/lb-ctl/src", LB_CTL, false), ("lb-app/src", LB_APP, false)];
+const CRATES: [(&str, Layers, bool); 4] = [
+    ("lb-core/src", LB_CORE, true),
+    ("lb-app/lb-ctl/src", LB_CTL, false),
+    ("lb-app/lb-sync/src", LB_SYNC, false),
+    ("lb-app/src", LB_APP, false),
+];
 
 /// A file of more lines than this wants splitting.
 const LONGEST_FILE: usize = 600;

@@ -9,7 +9,12 @@ use crate::director::{Director, program};
 
 /// `lbctl`, which was built beside `lb-app`.
 pub fn lbctl() -> Result<PathBuf> {
-    let path = program()?.with_file_name("lbctl");
+    beside("lbctl")
+}
+
+/// A program that was built beside `lb-app`.
+pub fn beside(name: &str) -> Result<PathBuf> {
+    let path = program()?.with_file_name(name);
     ensure!(path.is_file(), "no {}: build it", path.display());
     Ok(path)
 }

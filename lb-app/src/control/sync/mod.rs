@@ -128,7 +128,7 @@ impl Peers {
     /// When a thread cannot be started.
     pub(crate) fn start(self, running: &Arc<Running>) -> io::Result<()> {
         let running = Arc::downgrade(running);
-        thread::Builder::new().name("lb-sync".to_owned()).spawn(move || self.run(&running)).map(drop)
+        thread::Builder::new().name("lb-peers".to_owned()).spawn(move || self.run(&running)).map(drop)
     }
 
     fn run(self, running: &Weak<Running>) {
