@@ -44,7 +44,7 @@ help:
 	@echo "make bench-ports   the same on AF_PACKET, AF_XDP and virtio ports; docs/deploying.md says more"
 	@echo "make bench-control what clients of the control socket cost forwarding"
 	@echo "make bench-results the same figures as tables and plots, in perf/results"
-	@echo "make build         lb-app and lbctl, optimised, in $(dir $(LB_APP)); needs no package that only tests use"
+	@echo "make build         lb-app, lbctl and lb-sync, optimised, in $(dir $(LB_APP)); needs no package that only tests use"
 	@echo "make install       them, their manual pages, completions and unit, below PREFIX ($(PREFIX)) and DESTDIR"
 	@echo "make deb           packages for Debian 12 and 13, in $(TARGET)/deb (needs root)"
 	@echo "make test-deb      install, start, reload, upgrade and purge them, under systemd in namespaces (needs root)"
@@ -68,7 +68,7 @@ build-deps:
 	@tests/deps.sh build
 
 build: build-deps
-	$(CARGO) build --locked --release -p lb-app -p lb-ctl
+	$(CARGO) build --locked --release -p lb-app -p lb-ctl -p lb-sync
 
 # Compiles nothing, so that it may run as another user than make build did.
 install:
@@ -77,7 +77,7 @@ install:
 # All in one call: crates that they share are compiled once, with the features that any of them asks for.
 build-story: build-deps
 	@[ -e $(STORY)/lb-app ] || echo "Compiling lb-app, lbctl and the demos, which takes two minutes the first time"
-	$(CARGO) build --locked --profile story -p lb-app -p lb-ctl -p lb-stories --bins
+	$(CARGO) build --locked --profile story -p lb-app -p lb-ctl -p lb-sync -p lb-stories --bins
 
 package-deps:
 	@tests/deps.sh build package world

@@ -57,6 +57,8 @@ fn everything_is_below_destdir_and_prefix_and_works() -> Result<()> {
         "share/man/man1/lbctl.1",
         "share/man/man5/lb.toml.5",
         "share/man/man8/lb-app.8",
+        "bin/lb-sync",
+        "share/man/man8/lb-sync.8",
         "share/bash-completion/completions/lb-app",
         "share/bash-completion/completions/lbctl",
         "share/zsh/site-functions/_lb-app",
@@ -70,6 +72,9 @@ fn everything_is_below_destdir_and_prefix_and_works() -> Result<()> {
     ensure!(fs::read_dir(&root)?.count() == 1, "something is outside of PREFIX");
     let unit = fs::read_to_string(prefix.join("lib/systemd/system/lb-app.service"))?;
     ensure!(unit.contains("\nExecStart=/opt/lb/bin/lb-app ") && !unit.contains("/usr/bin/lb"), "{unit}");
+
+    let unit = fs::read_to_string(prefix.join("lib/systemd/system/lb-sync.service"))?;
+    ensure!(unit.contains("\nExecStart=/opt/lb/bin/lb-sync") && !unit.contains("/usr/bin/lb"), "{unit}");
 
     // The first steps of somebody who has just installed it.
     let lb_app = prefix.join("bin/lb-app");
