@@ -4,6 +4,7 @@ use crate::{
     device::Card,
     frames::{self, Report},
     network,
+    pieces::Assembly,
     setup::{self, Setup},
 };
 use lb_core::service::plan::{Method, Protocol};
@@ -24,6 +25,7 @@ pub(crate) struct Host {
     director: IpAddr,
     interface: Interface,
     card: Card,
+    assembly: Assembly,
     pub(crate) sockets: SocketSet<'static>,
     /// A host that is down neither hears nor says anything.
     pub(crate) is_up: bool,
@@ -101,6 +103,7 @@ impl Host {
             director: setup.director_lan(),
             interface,
             card,
+            assembly: Assembly::default(),
             sockets: SocketSet::new(Vec::new()),
             is_up: true,
             sent_tcp: 0,
@@ -165,6 +168,7 @@ impl Host {
     pub(crate) fn receive(&mut self, frame: Vec<u8>) {
         if self.is_up {
             let frame = frames::leave_tunnel(frame, self.director, self.address);
+            let Some(frame) = self.assembly.take(frame) else { return };
             self.reports.extend(frames::report(&frame));
             self.card.received.push_back(frame);
             self.wakes = Some(0);

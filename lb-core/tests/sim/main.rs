@@ -8,12 +8,14 @@ mod director;
 mod frames;
 mod host;
 mod network;
+mod pieces;
 mod setup;
 mod talk;
 mod world;
 
 mod aborting;
 mod bulk;
+mod fragmented;
 mod many;
 mod opening_and_closing;
 mod owning;

@@ -1,7 +1,7 @@
 //! The network: two Ethernet segments, a router between them, and what goes wrong on the way.
 
 use crate::{
-    frames,
+    frames, pieces,
     setup::{self, Setup},
 };
 use lb_core::{packet::PortId, service::plan::Mac};
@@ -70,6 +70,8 @@ pub(crate) struct Network {
     stations: Vec<Station>,
     flights: BinaryHeap<Reverse<Flight>>,
     launched: u64,
+    /// Identification of the last frame that may have been cut.
+    cut: u32,
     /// Frames lost so far.
     pub(crate) lost: u64,
     pub(crate) faults: Faults,
@@ -89,6 +91,7 @@ impl Network {
             stations: clients.chain(servers).chain(director).chain(router).collect(),
             flights: BinaryHeap::new(),
             launched: 0,
+            cut: 0,
             lost: 0,
             faults: setup.faults,
             deaf: None,
@@ -128,7 +131,15 @@ impl Network {
         // Not with zeros: nobody may take padding for anything else.
         frame.resize(frame.len().max(SHORTEST), 0xa5);
         for receiver in receivers {
-            self.launch(now, receiver, &frame);
+            match (receiver, self.setup.fragments) {
+                (Station::Director(_), Some(most)) => {
+                    self.cut += 1;
+                    for piece in pieces::cut(&frame, self.cut, most) {
+                        self.launch(now, receiver, &piece);
+                    }
+                }
+                _ => self.launch(now, receiver, &frame),
+            }
         }
     }
 

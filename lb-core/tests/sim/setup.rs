@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) clients: usize,
     pub(crate) servers: usize,
     pub(crate) faults: Faults,
+    /// Bytes of the largest packet that gets to the director in one piece; all do if there are none.
+    pub(crate) fragments: Option<usize>,
     /// Bytes of each socket's two buffers.
     pub(crate) buffers: usize,
     /// Packets that a hand-over ring takes.
@@ -71,6 +73,7 @@ impl Setup {
             clients: 2,
             servers: 2,
             faults: Faults::NONE,
+            fragments: None,
             buffers: 16 << 10,
             ring: usize::MAX,
             // As on a real tunnel interface, so that clients send segments that fit the tunnel.
