@@ -77,7 +77,7 @@ fn queue(world: &World, port: PortId, ends: (SocketAddr, SocketAddr), otherwise:
 fn datagram((from, to): (SocketAddr, SocketAddr), len: usize) -> Vec<u8> {
     let payload: Vec<u8> = (0..len).map(|at| (at / 7) as u8).collect();
     match from {
-        SocketAddr::V4(_) => udp(&from.to_string(), &to.to_string(), &payload).bytes(),
+        SocketAddr::V4(_) => udp(&from.to_string(), &to.to_string(), &payload).may_fragment().bytes(),
         SocketAddr::V6(_) => udp6(&from.to_string(), &to.to_string(), &payload).bytes(),
     }
 }
@@ -176,9 +176,15 @@ proptest! {
         is_ipv6: bool,
         ports in select(vec![Ports::ByClient, Ports::ByFlow, Ports::Unknown]),
         workers in 1..=4usize,
+        (wan, lan) in (select(vec![1_500, 1_500, 600]), select(vec![1_500, 1_500, 700])),
         talk in prop::collection::vec(said(), 1..12),
     ) {
-        let mut world = World::with(&plan(method, is_ipv6, ports, workers), Setup { workers, ..Setup::default() });
+        let mut plan = plan(method, is_ipv6, ports, workers);
+        if !is_ipv6 {
+            // The director fragments, also what is a fragment already.
+            plan = plan.mtu(WAN, wan).mtu(LAN, lan);
+        }
+        let mut world = World::with(&plan, Setup { workers, ..Setup::default() });
         let mut servers = std::collections::HashMap::new();
         let (host, vip) = if is_ipv6 { ("[2001:db8:a::10]", "[2001:db8:1::100]:80") } else { ("203.0.113.10", "192.0.2.100:80") };
         let vip: SocketAddr = vip.parse().unwrap();

@@ -226,13 +226,15 @@ impl<F: Family> Datagrams<F> {
         }
     }
 
-    /// Frees the place of a datagram all of whose fragments have come and gone on.
-    pub fn settle(&mut self, place: u16) {
+    /// Frees the place of a datagram all of whose fragments have come and gone on. Returns whether they have.
+    pub fn settle(&mut self, place: u16) -> bool {
         let entry = &mut self.entries[usize::from(place)];
-        if entry.since.is_some() && entry.waiting == 0 && entry.is_complete() {
+        let is_over = entry.since.is_some() && entry.waiting == 0 && entry.is_complete();
+        if is_over {
             entry.since = None;
             self.len -= 1;
         }
+        is_over
     }
 
     /// A fragment of a packet of that many bytes begins to wait.

@@ -395,7 +395,13 @@ impl<F: Forwarded> Story<F> {
         self.tell_state(&worker.known, connection, State::None, connection.state);
         let service = worker.known.snapshot.service_of(connection.server);
         if connection.state == State::Udp && service.one_packet {
-            self.say(Stage::Connection, "one packet: no connection is kept");
+            self.say(
+                Stage::Connection,
+                match F::is_fragment(self.parsed.at.fragment) {
+                    false => "one packet: no connection is kept",
+                    true => "one packet: the connection ends when all fragments have come",
+                },
+            );
         }
         let client_mtu = opening
             .client

@@ -148,9 +148,11 @@ impl Cut {
             return false;
         }
         packet.bytes_mut().copy_within(more..more + self.l3, less);
-        packet.trim_front(less);
-        self.write_header(&mut packet.bytes_mut()[self.l3..], piece);
-        true
+        let is_cut = packet.trim_front(less);
+        if is_cut {
+            self.write_header(&mut packet.bytes_mut()[self.l3..], piece);
+        }
+        is_cut
     }
 
     fn head(&self, at: usize) -> &Head {

@@ -27,6 +27,7 @@ use crate::{
     wire::headers::Headers,
 };
 use outer::Outer;
+use shim::Spread;
 
 /// Does to a packet of a connection what the connection's method says. `outer` is what packets to its server are wrapped
 /// in, and `last_id` identified the last of those that may be fragmented.
@@ -40,11 +41,13 @@ pub fn apply<F: Family>(
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
     let frame = packet.bytes_mut();
-    let is_done = match F::is_later_fragment(at.fragment) {
-        false => rewrite::<true, F>(frame, at, connection, direction),
-        true => readdress(frame, at, connection, direction),
-    };
-    match is_done {
+    if F::is_later_fragment(at.fragment) {
+        return match readdress(frame, at, connection, direction) {
+            true => Ok(()),
+            false => tun::fragment(packet, at, (outer, Spread::of_connection(connection)), last_id),
+        };
+    }
+    match rewrite::<true, F>(frame, at, connection, direction) {
         true => Ok(()),
         false => tun::inbound(packet, at, outer, last_id),
     }

@@ -34,7 +34,7 @@ pub fn room<F: Family>(packet: u16) -> u16 {
 /// Lowers the option in a segment with the flag SYN. Returns what it was, if it was more. A segment whose options are not
 /// sound is left as it is.
 pub fn clamp<F: Family>(frame: &mut [u8], at: &Headers<F>, most: u16) -> Option<u16> {
-    if at.protocol != protocol::TCP || F::is_fragment(at.fragment) {
+    if at.protocol != protocol::TCP || F::is_later_fragment(at.fragment) {
         return None;
     }
     let segment = frame.get_mut(usize::from(at.l4)..at.end())?;
@@ -145,7 +145,7 @@ mod tests {
         let (bytes, at) = segment::<V4>(&[MSS, 4, 5, 0xb4]);
         for at in [
             Headers { protocol: protocol::UDP, ..at },
-            Headers { fragment: 0x2000, ..at },
+            Headers { fragment: 0x2004, ..at },
             Headers { ip_len: 30, ..at },
             Headers { ip_len: 42, ..at },
         ] {

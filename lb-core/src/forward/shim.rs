@@ -4,7 +4,7 @@
 use super::outer::{Outer, complete, make_room};
 use crate::{
     cast::{low16, low32, small},
-    conn::tunnel::Encapsulation,
+    conn::{entry::Connection, tunnel::Encapsulation},
     counters::DropReason,
     family::{Family, V4, V6},
     flow::key::Key,
@@ -38,9 +38,17 @@ impl Spread {
         Spread::of::<F>(key.source, key.destination, ports)
     }
 
-    /// That of a packet. What has no ports in it goes by its addresses: all fragments of a packet do, and what ICMP says.
+    /// That of the packets of a connection, also of fragments that have no ports in them.
+    #[must_use]
+    pub fn of_connection<F: Family>(connection: &Connection<F>) -> Self {
+        let ports = u32::from(connection.client_port) << 16 | u32::from(connection.vip_port);
+        Spread::of::<F>(connection.client, connection.vip, ports)
+    }
+
+    /// That of a packet. What has no ports in it, as what ICMP says, goes by its addresses.
     fn of_packet<F: Family>(frame: &[u8], at: &Headers<F>) -> Self {
-        let has_ports = matches!(at.protocol, protocol::TCP | protocol::UDP) && !F::is_fragment(at.fragment);
+        let has_ports =
+            matches!(at.protocol, protocol::TCP | protocol::UDP) && !F::is_later_fragment(at.fragment);
         let ports = frame.get(usize::from(at.l4)..).filter(|l4| has_ports && l4.len() >= 4);
         Spread::of::<F>(at.source, at.destination, ports.map_or(0, |l4| get32(l4, tcp::SOURCE_PORT)))
     }
@@ -84,14 +92,14 @@ fn put_source_v6(header: &mut [u8], spread: Spread, host_bits: u8) {
     header[low..low + 8].copy_from_slice(&(network | spread.host(host_bits)).to_be_bytes());
 }
 
-/// The client's packet in one of IPv4.
+/// The client's packet in one of IPv4, of a flow that comes from there, if that does not follow from the packet.
 pub(super) fn in_ipv4<F: Family>(
     packet: &mut impl Packet,
     at: &Headers<F>,
-    outer: &Outer,
+    (outer, spread): (&Outer, Option<Spread>),
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
-    let spread = Spread::of_packet(packet.bytes(), at);
+    let spread = spread.unwrap_or_else(|| Spread::of_packet(packet.bytes(), at));
     let len = ipv4::HEADER_LEN + outer.tunnel.shim_len();
     make_room::<F, V4>(packet, at, len).ok_or(DropReason::NoHeadroom)?;
     let bytes = packet.bytes_mut().get_mut(usize::from(at.l3)..).unwrap_or_default();
@@ -110,9 +118,9 @@ pub(super) fn in_ipv4<F: Family>(
 pub(super) fn in_ipv6<F: Family>(
     packet: &mut impl Packet,
     at: &Headers<F>,
-    outer: &Outer,
+    (outer, spread): (&Outer, Option<Spread>),
 ) -> Result<(), DropReason> {
-    let spread = Spread::of_packet(packet.bytes(), at);
+    let spread = spread.unwrap_or_else(|| Spread::of_packet(packet.bytes(), at));
     let shim_len = outer.tunnel.shim_len();
     let len = ipv6::HEADER_LEN + shim_len;
     make_room::<F, V6>(packet, at, len).ok_or(DropReason::NoHeadroom)?;

@@ -4,7 +4,7 @@
 
 use super::{
     outer::{Outer, Shape, complete, make_room},
-    shim,
+    shim::{self, Spread},
 };
 use crate::{
     cast::small,
@@ -26,7 +26,21 @@ pub fn inbound<F: Family>(
     match outer.shape {
         Shape::PlainIpv4 => in_ipv4(packet, at, outer, last_id),
         Shape::PlainIpv6 => in_ipv6::<F>(packet, (at.l3, at.ip_len), outer),
-        Shape::OtherIpv4 | Shape::OtherIpv6 => in_another::<F>(packet, at.l3, outer, last_id),
+        Shape::OtherIpv4 | Shape::OtherIpv6 => in_another::<F>(packet, at.l3, (outer, None), last_id),
+    }
+}
+
+/// The same for a fragment, of a flow that comes from there: it may have no ports to tell by.
+#[cold]
+pub fn fragment<F: Family>(
+    packet: &mut impl Packet,
+    at: &Headers<F>,
+    (outer, spread): (&Outer, Spread),
+    last_id: &mut u16,
+) -> Result<(), DropReason> {
+    match outer.shape {
+        Shape::PlainIpv4 | Shape::PlainIpv6 => inbound(packet, at, outer, last_id),
+        Shape::OtherIpv4 | Shape::OtherIpv6 => in_another::<F>(packet, at.l3, (outer, Some(spread)), last_id),
     }
 }
 
@@ -35,7 +49,7 @@ pub fn inbound<F: Family>(
 fn in_another<F: Family>(
     packet: &mut impl Packet,
     l3: u16,
-    outer: &Outer,
+    (outer, spread): (&Outer, Option<Spread>),
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
     // It has been read before, so it can be.
@@ -43,9 +57,9 @@ fn in_another<F: Family>(
     let header = packet.bytes().get(l3..).and_then(Header::<F>::read).ok_or(DropReason::NoHeadroom)?;
     let at = Headers::new(l3, &header);
     if outer.is_ipv6() {
-        shim::in_ipv6(packet, &at, outer)
+        shim::in_ipv6(packet, &at, (outer, spread))
     } else {
-        shim::in_ipv4(packet, &at, outer, last_id)
+        shim::in_ipv4(packet, &at, (outer, spread), last_id)
     }
 }
 

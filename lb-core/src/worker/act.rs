@@ -48,7 +48,8 @@ pub(super) struct Begin {
     pub(super) turn: PortTurn,
     /// Its share in what is remembered of its client.
     pub(super) hold: Option<Hold>,
-    /// It ends with this packet, if it is a datagram. Only of methods whose replies do not pass here.
+    /// It ends with this packet, if it is a datagram, or with the last fragment of that. Only of methods whose replies do not
+    /// pass here.
     pub(super) one_packet: bool,
     /// A peer has told of it.
     pub(super) teller: Option<Teller>,
@@ -200,7 +201,10 @@ impl<P: Packet> Worker<P> {
                             F::connections_mut(&mut self.known).keep(hit.connection(), hold.raw());
                         }
                         self.forward(now, packet, parsed, hit, neighbour, io);
-                        if one_packet && parsed.key.protocol == Protocol::Udp {
+                        if one_packet
+                            && parsed.key.protocol == Protocol::Udp
+                            && !F::is_fragment(parsed.at.fragment)
+                        {
                             self.end::<F>(hit.connection());
                         }
                         return;
@@ -402,7 +406,7 @@ impl<P: Packet> Worker<P> {
             untag(&mut packet);
             return self.send(now, packet, relay.neighbour, io);
         }
-        let cutting = Cutting { fit, server, limit: path.limit, neighbour: relay.neighbour };
+        let cutting = Cutting { fit, server, limit: path.limit, spread: None, neighbour: relay.neighbour };
         self.send_in_fragments(now, packet, (&parsed.at, method), cutting, io);
     }
 

@@ -12,7 +12,7 @@ use crate::{
     counters::DropReason,
     decide::{flow::Fit, known::Forwarded},
     family::{Family, Header},
-    forward::{self, cut::Cut, outer::Outer, tun},
+    forward::{self, cut::Cut, outer::Outer, shim::Spread, tun},
     ids::{NeighbourId, ServerId},
     limits::{MAX_MADE_FRAGMENTS, MAX_MTU, MIN_MTU},
     packet::{Io, Packet},
@@ -35,6 +35,8 @@ pub(super) struct Cutting {
     pub(super) server: ServerId,
     /// Bytes of the largest packet that can go on in one piece, without what a tunnel adds.
     pub(super) limit: u16,
+    /// Where packets of its flow come from in a tunnel, if it is of one.
+    pub(super) spread: Option<Spread>,
     /// Who gets it next.
     pub(super) neighbour: Option<NeighbourId>,
 }
@@ -66,7 +68,8 @@ impl<P: Packet> Worker<P> {
         let connection = F::connections(&self.known).get(hit.connection());
         let path = self.known.grown_path(connection, direction);
         let Some(fit) = path.fit(at) else { return self.drop(packet, DropReason::TooBig, io) };
-        let cutting = Cutting { fit, server, limit: path.limit, neighbour };
+        let spread = Some(Spread::of_connection(connection));
+        let cutting = Cutting { fit, server, limit: path.limit, spread, neighbour };
         self.send_in_fragments(now, packet, (at, method), cutting, io);
     }
 
@@ -78,18 +81,18 @@ impl<P: Packet> Worker<P> {
         now: Instant,
         mut packet: P,
         (at, method): (&Headers<F>, Method),
-        Cutting { fit, server, limit, neighbour }: Cutting,
+        Cutting { fit, server, limit, spread, neighbour }: Cutting,
         io: &mut impl Io<Packet = P>,
     ) {
         let backend = &self.known.backends[server];
         let (outer, way_mtu) = (backend.outer, backend.way_mtu);
         if fit == Fit::OuterFragments {
-            let wrapped = tun::inbound(&mut packet, at, &outer.fragmented(), &mut self.last_id);
-            if let Err(reason) = wrapped {
+            let outer = &outer.fragmented();
+            if let Err(reason) = wrap::<F>(&mut packet, at.l3, (outer, spread), &mut self.last_id) {
                 return self.drop(packet, reason, io);
             }
             self.last_id_v6 = next_id_v6(self.last_id_v6);
-            let cut = cut_outer(&packet, at.l3, (&outer, way_mtu), self.last_id_v6);
+            let cut = cut_outer(&packet, at.l3, (outer, way_mtu), self.last_id_v6);
             for fragment in self.cut(packet, cut, io) {
                 self.send_fragment(now, fragment, neighbour, io);
             }
@@ -98,7 +101,7 @@ impl<P: Packet> Worker<P> {
         let cut = Cut::of_ipv4(&packet, at.l3, limit);
         for mut fragment in self.cut(packet, cut, io) {
             if method == Method::Tun
-                && let Err(reason) = wrap::<F>(&mut fragment, at.l3, &outer, &mut self.last_id)
+                && let Err(reason) = wrap::<F>(&mut fragment, at.l3, (&outer, spread), &mut self.last_id)
             {
                 self.drop(fragment, reason, io);
                 continue;
@@ -162,12 +165,16 @@ impl<P: Packet> Worker<P> {
 pub(crate) fn wrap<F: Family>(
     fragment: &mut impl Packet,
     l3: u16,
-    outer: &Outer,
+    (outer, spread): (&Outer, Option<Spread>),
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
     let l3 = usize::from(l3);
     let header = fragment.bytes().get(l3..).and_then(Header::<F>::read).ok_or(DropReason::NoHeadroom)?;
-    tun::inbound(fragment, &Headers::new(l3, &header), outer, last_id)
+    let at = Headers::new(l3, &header);
+    match spread {
+        Some(spread) => tun::fragment(fragment, &at, (outer, spread), last_id),
+        None => tun::inbound(fragment, &at, outer, last_id),
+    }
 }
 
 /// How a tunnel's packet is cut for a way that carries so much.

@@ -14,7 +14,9 @@ use crate::{
     family::{V4, V6},
     packet::{Io, Packet},
     time::Instant,
+    wire::protocol::Protocol,
 };
+
 impl<P: Packet> Worker<P> {
     /// Takes note of a fragment, and does with it what follows; then what has waited for it goes the same way.
     #[cold]
@@ -54,7 +56,9 @@ impl<P: Packet> Worker<P> {
                 Verdict::End(reason) => self.drop_waiting::<F>((note.side, place), reason, io),
                 Verdict::Wait | Verdict::Drop(_) => {}
             }
-            F::datagrams_mut(&mut self.known)[note.side as usize].settle(place);
+            if F::datagrams_mut(&mut self.known)[note.side as usize].settle(place) {
+                self.end_of_one_packet(&of_flow);
+            }
         }
         self.count_fragments();
     }
@@ -71,6 +75,17 @@ impl<P: Packet> Worker<P> {
         if let Some(Pending { packet, server, turn, hold, .. }) = pending {
             let begin = Begin { hold, ..Begin::with(server, turn, None) };
             self.begin(now, packet, parsed, begin, io, witness);
+        }
+    }
+
+    /// Ends the connection of a datagram all of whose fragments have gone on, if its service keeps none.
+    fn end_of_one_packet<F: Forwarded>(&mut self, parsed: &Parsed<F>) {
+        let connections = F::connections(&self.known);
+        let Some(hit) = connections.find(parsed.key, parsed.place) else { return };
+        let connection = connections.get(hit.connection());
+        let service = self.known.snapshot.service_of(connection.server);
+        if service.one_packet && connection.protocol == Protocol::Udp {
+            self.end::<F>(hit.connection());
         }
     }
 

@@ -9,6 +9,7 @@ mod follow;
 mod forward;
 mod fragmenting;
 mod fragments;
+mod fragments_with;
 mod host;
 mod icmp;
 mod ipv6;
