@@ -3,8 +3,9 @@
 //! The director's daemon and the router's talk over a link of their own, or over a host side. The VIP is on no network that anybody is attached
 //! to, so that packets for it arrive only while the router has its route.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -291,6 +292,39 @@ fn interfaces_have_the_vips_that_daemons_announce() -> Result<()> {
     drop(control);
     let (director, _) = scene.start(&format!("{text}\n[director]\nrole = \"standby\"\n"))?;
     ensure!(!has(VIP)? && has("198.18.0.200/32")?);
+    director.stop()?;
+    Ok(())
+}
+
+/// A cloud's routers know whose an address is from the cloud, which the command asks.
+#[test]
+fn a_command_tells_a_cloud() -> Result<()> {
+    let scene = Scene::new(DIRECTOR.parse()?)?;
+    let at = |name: &str| scene.world.directory().join(name);
+    let program = |name: &str, text: &str| {
+        fs::write(at(name), text)?;
+        Ok::<_, anyhow::Error>(fs::set_permissions(at(name), Permissions::from_mode(0o755))?)
+    };
+    // In the place of the cloud's own program.
+    program("aws", &format!("#!/bin/sh\necho \"$*\" >>{}\n", at("asked").display()))?;
+    let aws = at("aws").display().to_string();
+    program("cloud", &recipe("assign-private-ip-addresses", &[("aws ec2", &format!("{aws} ec2"))])?)?;
+    let (file, command) = (scene.file.display().to_string(), at("cloud").display().to_string());
+    let replace = [("/run/lb/announced", &*file), ("/etc/lb/cloud", &command), ("[announce]\n", "")];
+    let text = scene.text(Config::new(), &recipe("command = [\"/etc/lb/cloud\"]", &replace)?);
+    let (director, control) = scene.start(&text)?;
+    let last = |word: &str| {
+        let asked = fs::read_to_string(at("asked")).unwrap_or_default();
+        let last = asked.lines().last().unwrap_or_default();
+        Ok(last.starts_with(&format!("ec2 {word} ")) && last.contains(VIP))
+    };
+    ensure!(eventually(PATIENCE, || last("assign-private-ip-addresses"))?, "{}", control.ask("show events")?);
+    control.ask("set director role standby")?;
+    ensure!(
+        eventually(PATIENCE, || last("unassign-private-ip-addresses"))?,
+        "{}",
+        control.ask("show events")?
+    );
     director.stop()?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::{Control, beside};
 use lb_stories::director::program;
+use lb_stories::flock::{Flock, until_served};
 use lb_stories::netns::Namespace;
 use lb_stories::process::{Background, PATIENCE, eventually, run};
 use lb_stories::recipe::recipe;
@@ -99,7 +100,9 @@ fn directors_say_what_etcd_says() -> Result<()> {
     // What all have in common, and what is each director's own.
     let text = |host: u8| {
         let config = Config::new().alone().service(Service::tcp(Method::Dr, world::HTTP));
-        let text = config.section("[config]\nwatch = true\n").at_host(host).render(&world.server_addresses());
+        let role = if host == 31 { "active" } else { "standby" };
+        let own = format!("[config]\nwatch = true\n[director]\nrole = \"{role}\"\n");
+        let text = config.section(own).at_host(host).render(&world.server_addresses());
         let (own, services) = text.split_once("[[services]]").unwrap_or_default();
         (own.to_owned(), format!("[[services]]{services}"))
     };
@@ -147,6 +150,9 @@ fn directors_say_what_etcd_says() -> Result<()> {
         Ok(())
     };
     use_scheduler("rr")?;
+    let target = Method::Dr.at(world::HTTP);
+    until_served(world.client(), target, PATIENCE)?;
+    let mut flock = Flock::open(world.client(), &[target], 15)?;
 
     // A change, for all of them.
     let with = |word: &str| services.replace("scheduler = \"rr\"", &format!("scheduler = \"{word}\""));
@@ -170,6 +176,8 @@ fn directors_say_what_etcd_says() -> Result<()> {
     all_say("etcd does not answer")?;
     use_scheduler("wrr")?;
     members[0].control.ask("reload")?;
+    println!("etcd is lost: {} open, {} broken", flock.len(), flock.check());
+    until_served(world.client(), target, PATIENCE)?;
     // It is back.
     etcd.start()?;
     etcd.put("/lb/services.toml", &with("lc"))?;
@@ -183,6 +191,7 @@ fn directors_say_what_etcd_says() -> Result<()> {
     etcd.control(&["del", "/lb/services.toml"])?;
     all_say("etcd has no key /lb/services.toml")?;
     use_scheduler("lc")?;
+    ensure!(flock.check() == 0 && flock.broken.is_empty(), "{:?}", flock.broken);
     for member in members {
         let left = fs::read_dir(world.directory())?.filter_map(Result::ok);
         ensure!(!left.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(".lb-sync")));

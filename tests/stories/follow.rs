@@ -182,6 +182,26 @@ fn moves_with_keepalived(use_vmac: bool) -> Result<()> {
     ensure!(eventually(PATIENCE, is_first)?, "{}", control.ask("show host")?);
     line("keepalived is back", &mut flock, start.elapsed())?;
 
+    // Split brain: the two hear nothing of each other, and everybody else hears both.
+    let start = Instant::now();
+    let hear = |word: &str| {
+        ["dir-wan", "dir-lan", "oth1-wan", "oth1-lan"].iter().try_for_each(|port| {
+            let words = ["link", "set", "dev", port, "mcast_flood", word];
+            world.switch().run("bridge", &words).map(drop)
+        })
+    };
+    hear("off")?;
+    waits_until_active(&second_control)?;
+    ensure!(is_active(&control)?);
+    line("the switch loses what they tell each other", &mut flock, start.elapsed())?;
+    until_served(client, targets[0], PATIENCE)?;
+    until_served(client, targets[1], PATIENCE)?;
+
+    let start = Instant::now();
+    hear("on")?;
+    ensure!(eventually(PATIENCE, is_first)?, "{}", control.ask("show host")?);
+    line("they hear each other again", &mut flock, start.elapsed())?;
+
     let start = Instant::now();
     of_one.signal(Signal::SIGTERM)?;
     ensure!(eventually(PATIENCE, is_second)?, "{}", control.ask("show host")?);
