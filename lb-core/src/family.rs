@@ -115,6 +115,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
 
     /// The service class and congestion marks of a header, as IPv4's second byte has them.
     fn class(header: &[u8]) -> u8;
+    /// Puts a DSCP into the service class of a header, which keeps its congestion marks (RFC 3168 5).
+    fn mark(header: &mut [u8], dscp: u8);
     /// Whether the sender forbids fragmentation, by a header's word of flags and offset.
     fn dont_fragment(fragment: u16) -> bool;
     /// Whether the sender forbids fragmentation, if `flags` say so as well: none, or IPv4's flag.

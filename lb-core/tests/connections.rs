@@ -161,7 +161,7 @@ fn a_syn_on_a_connection_that_is_over_starts_a_new_one() {
         assert_eq!(world.counters(0).created.get(), 2);
     }
     // Whether the server has closed, too, is not seen.
-    for method in [Method::Tun, Method::Dr] {
+    for method in [Method::Tun, Method::Dr, Method::L3Dsr] {
         let mut world = World::new(&two_servers(method));
         for segment in [(In, SYN), (In, ACK), (In, FIN | ACK), (In, SYN)] {
             assert_eq!(send(&mut world, segment).len(), 1);

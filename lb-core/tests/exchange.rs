@@ -112,7 +112,7 @@ fn udp_flows_of_a_server_that_is_gone_go_on_with_another() {
 
 #[test]
 fn the_half_seen_methods_reset_as_well() {
-    for method in [Method::Tun, Method::Dr] {
+    for method in [Method::Tun, Method::Dr, Method::L3Dsr] {
         let mut plan = two_servers(method);
         let mut world = World::new(&plan);
         client(&mut world, 1, SYN);

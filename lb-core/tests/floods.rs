@@ -171,7 +171,7 @@ fn forged_acknowledgements_do_not_make_a_connection_last() {
 /// All at once many connections turn out to be of another kind than when they came: the oldest of them still go first.
 #[test]
 fn the_oldest_go_first_when_a_table_fills_for_the_first_time() {
-    for method in [Method::Tun, Method::Dr] {
+    for method in [Method::Tun, Method::Dr, Method::L3Dsr] {
         assert_eq!(served(method, syns_and_acknowledgements, &EARLY), usize::from(CLIENTS), "{method}");
     }
 }

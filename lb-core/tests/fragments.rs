@@ -197,7 +197,7 @@ proptest! {
             let (source, destination) = ends(&whole);
             prop_assert_eq!(*servers.entry(said.client).or_insert((station, source, destination)), (station, source, destination));
             prop_assert_eq!(source == client, !method.hides_clients());
-            prop_assert_eq!(destination == vip, !method.rewrites_endpoints());
+            prop_assert_eq!(destination == vip, !method.rewrites_endpoints() && !method.marks());
             if let Some(len) = said.answer.filter(|_| method.sees_replies()) {
                 let back = said.send(&mut world, LAN, (destination, source), (id, len));
                 let (whole, _) = received(&back, Method::Nat);

@@ -106,7 +106,7 @@ fn run_on(way: Way, plan: &Plan, workers: usize, one_arm: bool) -> Outcome {
     }
     world.pass(3_000);
     let method = way.method;
-    // What the two sides say, in order. Under TUN and DR the server's half does not come by.
+    // What the two sides say, in order. Under TUN, DR and L3DSR the server's half does not come by.
     let script = [
         (WAN, SYN),
         (LAN, SYN | ACK),
@@ -208,7 +208,7 @@ fn hand_overs_are_counted_by_reason() {
             let both = wan == Spread::ByClient && lan == Spread::ByClient;
             let (clients_arrive, replies_arrive) = match way.method {
                 Method::Nat => (both, both),
-                Method::Tun | Method::Dr => (wan != Spread::Unknown, true),
+                Method::Tun | Method::Dr | Method::L3Dsr => (wan != Spread::Unknown, true),
                 // No table is known, so nobody knows where replies to a port would arrive.
                 Method::FullNat => (wan != Spread::Unknown, false),
             };
@@ -224,11 +224,7 @@ fn every_connection_of_one_arm_has_one_owner() {
     for way in Way::all() {
         for spread in [Spread::ByFlow, Spread::Unknown] {
             for workers in 1..=4 {
-                let mut plan = way.plan().spread(spread, spread);
-                let [lan, wan] = &mut plan.interfaces[..] else { panic!("two interfaces") };
-                wan.addresses.append(&mut lan.addresses);
-                plan.interfaces.remove(usize::from(LAN_SIDE.0));
-                plan.ports.truncate(1);
+                let plan = way.plan().spread(spread, spread).one_arm();
                 let outcome = run_on(way, &plan, workers, true);
                 for (client, owners) in &outcome.owners {
                     assert_eq!(owners.len(), 1, "{way:?} {spread:?}, {workers} workers: {client}");

@@ -164,7 +164,7 @@ impl Scene {
             Method::Nat | Method::FullNat => {
                 &[In(tcp::FIN | tcp::ACK), Out(tcp::FIN | tcp::ACK), In(tcp::ACK)]
             }
-            Method::Tun | Method::Dr => &[In(tcp::FIN | tcp::ACK), In(tcp::ACK)],
+            Method::Tun | Method::Dr | Method::L3Dsr => &[In(tcp::FIN | tcp::ACK), In(tcp::ACK)],
         }
     }
 

@@ -134,6 +134,7 @@ impl Setup {
             timeouts,
             servers: (0..self.servers).map(server).collect(),
             local_addresses: self.local_addresses(),
+            dscp: if self.method.marks() { 11 } else { 0 },
             ..ServicePlan::new(format!("{protocol}-{number}"), key, self.method)
         }
     }

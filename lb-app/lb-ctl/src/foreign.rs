@@ -161,6 +161,8 @@ const VALUES: &[(&str, &str)] = &[
     ("route", "dr"),
     ("ipip", "tun"),
     ("fnat", "fullnat"),
+    ("dsr", "dr"),
+    ("l3-dsr", "l3dsr"),
     ("tunneling", "tun"),
     ("roundrobin", "wrr"),
     ("static-rr", "wrr"),

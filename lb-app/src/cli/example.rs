@@ -11,6 +11,8 @@ pub(crate) enum Example {
     Fullnat,
     /// Direct routing on one network
     Dr,
+    /// Direct routing through routers, by DSCP
+    L3dsr,
     /// IP-in-IP tunnels
     Tun,
     /// IPv6 beside IPv4
@@ -32,6 +34,7 @@ impl Example {
             Example::Nat => include_str!("../../../conf/nat.toml"),
             Example::Fullnat => include_str!("../../../conf/fullnat.toml"),
             Example::Dr => include_str!("../../../conf/dr.toml"),
+            Example::L3dsr => include_str!("../../../conf/l3dsr.toml"),
             Example::Tun => include_str!("../../../conf/tun.toml"),
             Example::Ipv6 => include_str!("../../../conf/ipv6.toml"),
             Example::Vlan => include_str!("../../../conf/vlan.toml"),

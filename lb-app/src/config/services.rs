@@ -16,6 +16,7 @@ use lb_core::{
     sched::threshold::Thresholds,
     service::{
         check::sources_mistake,
+        marks::marks,
         option::Value,
         owners::Use,
         plan::{ClientAddress, Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
@@ -139,6 +140,33 @@ impl<'c, 'r> Services<'c, 'r> {
             }
         }
         self.check_overlaps();
+        self.check_marks();
+    }
+
+    /// A DSCP stands for one VIP at each server.
+    fn check_marks(&self) {
+        let mut known: HashMap<(u8, IpAddr), (IpAddr, &Place)> = HashMap::new();
+        for service in &self.raw.services {
+            let said = service.said.at("dscp", service.plan.dscp).filter(|said| said.value > 0);
+            let (Some(dscp), Some(vip)) = (said, service.known_vip()) else { continue };
+            let servers =
+                service.servers.iter().filter_map(|server| server.said.at("address", server.plan.address));
+            let sorry = service.pool_places.as_ref().and_then(|places| places.sorry.as_ref());
+            let addresses = servers.map(|server| server.value).chain(sorry.map(|sorry| sorry.value.ip()));
+            let place = service.said.place("dscp").unwrap_or(&service.place);
+            for (mark, _) in marks(&service.plan, addresses) {
+                let (other, first) = *known.entry(mark).or_insert((vip, place));
+                if other != vip {
+                    let (line, server) = (self.problems.line(first), mark.1);
+                    let what = format!(
+                        "DSCP {} stands for {other} ({line}) at server {server}, which could not tell {vip} from it",
+                        dscp.value
+                    );
+                    self.problems.add(place, Complaint::new(what, "use another number for one of the two"));
+                    break;
+                }
+            }
+        }
     }
 
     /// No two services may want the same packets with none of them more specific.
@@ -178,6 +206,7 @@ impl<'c, 'r> Services<'c, 'r> {
         self.check_client_address(service);
         self.check_tunnels(service);
         self.check_thresholds(service);
+        self.check_dscp(service);
         let mut seen = HashMap::new();
         for server in &service.servers {
             let Some(address) = server.said.at("address", server.plan.address) else { continue };
@@ -273,6 +302,29 @@ impl<'c, 'r> Services<'c, 'r> {
         }
     }
 
+    /// L3DSR takes a DSCP, which stands for one VIP, and nothing else does.
+    fn check_dscp(&self, service: &'r raw::Service) {
+        let Some(method) = service.said.known("method", service.plan.method) else { return };
+        let (dscp, said) = (service.plan.dscp, service.said.place("dscp"));
+        if !method.marks() {
+            if let Some(place) = said.filter(|_| dscp > 0) {
+                let what = format!("is for l3dsr: with {method}, packets keep their own");
+                self.problems.add(place, Complaint::new(what, "remove it or set `method = \"l3dsr\"`"));
+            }
+            return;
+        }
+        let is_known = service.said.known("dscp", ()).is_some();
+        if let Some(place) = service.said.place("method").filter(|_| is_known && dscp == 0) {
+            let what = "l3dsr takes a DSCP, by which servers know packets for the VIP";
+            let remedy = "give it a number from 1 to 63, as in `dscp = 11`";
+            self.problems.add(said.unwrap_or(place), Complaint::new(what, remedy));
+        }
+        if let Some((_, place)) = service.vips().nth(1) {
+            let what = "is another VIP, and one DSCP stands for one";
+            self.problems.add(place, Complaint::new(what, "make a service for each VIP"));
+        }
+    }
+
     fn check_tunnel(&self, misfit: Option<Misfit>, said: &Said, otherwise: &Place) {
         let Some(misfit) = misfit else { return };
         let keys = [misfit.key(), "tunnel_port", "tunnel_checksum"];
@@ -358,7 +410,7 @@ impl<'c, 'r> Services<'c, 'r> {
         let method = service.said.known("method", service.plan.method);
         if let Some(method) = method.filter(|method| method.sees_replies()) {
             let what = format!("keeps no connection, by which {method} would translate replies");
-            self.problems.add(place, Complaint::new(what, "remove it, or use tun or dr"));
+            self.problems.add(place, Complaint::new(what, "remove it, or use tun, dr or l3dsr"));
         }
         if let Some(place) = service.said.place("persistence").filter(|_| service.plan.persistence.is_on()) {
             let what = "goes by connections, and `one_packet` keeps none";
@@ -453,7 +505,7 @@ impl<'c, 'r> Services<'c, 'r> {
             let remedy = "use a server's address of the VIP's family, or tun, which takes either";
             return self.problems.add(&at.place, Complaint::new(what, remedy));
         }
-        let attach = "attach its network to a port, or use nat or tun";
+        let attach = "attach its network to a port, or use l3dsr, tun or nat";
         let complaint = match (self.network.reach(address), method.is_link_local()) {
             (Reach::Through(hop), true) if hop.address != address => Complaint::new(
                 format!("{address} is behind router {}, which dr cannot reach", hop.address),

@@ -31,5 +31,6 @@ const fn forward(method: Method) -> &'static str {
         Method::FullNat => "FullNat",
         Method::Tun => "Tunnel",
         Method::Dr => "Route",
+        Method::L3Dsr => "L3DSR",
     }
 }

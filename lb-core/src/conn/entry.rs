@@ -130,7 +130,7 @@ impl<F: Family> Connection<F> {
                     let (vip, server) = ((key.destination, key.destination_port), (address, port));
                     Aside::of_rewrites([Rewrite::of::<F>(vip, server), Rewrite::of::<F>(server, vip)])
                 }
-                Method::Tun | Method::Dr | Method::FullNat => Aside::empty(),
+                Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr => Aside::empty(),
             },
         }
     }

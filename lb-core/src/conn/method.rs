@@ -15,6 +15,9 @@ named! {
         /// Rewrite the destination and, to a local address of the director, the source; of the reply both. Replies come
         /// back to the local address, whatever the server's way to clients.
         FullNat = "fullnat",
+        /// Rewrite the destination, and mark the packet with a number that stands for the VIP. The server puts the VIP back,
+        /// and answers the client itself. As direct routing, but through routers.
+        L3Dsr = "l3dsr",
     }
 }
 
@@ -27,6 +30,7 @@ impl Method {
             Method::Tun => 1,
             Method::Dr => 2,
             Method::FullNat => 3,
+            Method::L3Dsr => 4,
         }
     }
 
@@ -42,7 +46,7 @@ impl Method {
     pub const fn sees_replies(self) -> bool {
         match self {
             Method::Nat | Method::FullNat => true,
-            Method::Tun | Method::Dr => false,
+            Method::Tun | Method::Dr | Method::L3Dsr => false,
         }
     }
 
@@ -52,7 +56,7 @@ impl Method {
     pub const fn hides_clients(self) -> bool {
         match self {
             Method::FullNat => true,
-            Method::Nat | Method::Tun | Method::Dr => false,
+            Method::Nat | Method::Tun | Method::Dr | Method::L3Dsr => false,
         }
     }
 
@@ -60,19 +64,19 @@ impl Method {
     #[must_use]
     pub const fn keeps_family(self) -> bool {
         match self {
-            Method::Nat | Method::FullNat | Method::Dr => true,
+            Method::Nat | Method::FullNat | Method::Dr | Method::L3Dsr => true,
             Method::Tun => false,
         }
     }
 
-    /// Whether packets are given other addresses and ports on their way, so that a server's port need not be its
-    /// service's. Otherwise servers have the VIP themselves.
+    /// Whether servers get packets with another address and port than the client sent to, so that a server's port need not be
+    /// its service's. Otherwise servers have the VIP themselves.
     #[inline(always)]
     #[must_use]
     pub const fn rewrites_endpoints(self) -> bool {
         match self {
             Method::Nat | Method::FullNat => true,
-            Method::Tun | Method::Dr => false,
+            Method::Tun | Method::Dr | Method::L3Dsr => false,
         }
     }
 
@@ -81,7 +85,7 @@ impl Method {
     pub const fn is_link_local(self) -> bool {
         match self {
             Method::Dr => true,
-            Method::Nat | Method::Tun | Method::FullNat => false,
+            Method::Nat | Method::Tun | Method::FullNat | Method::L3Dsr => false,
         }
     }
 
@@ -90,7 +94,16 @@ impl Method {
     pub const fn tunnels(self) -> bool {
         match self {
             Method::Tun => true,
-            Method::Nat | Method::Dr | Method::FullNat => false,
+            Method::Nat | Method::Dr | Method::FullNat | Method::L3Dsr => false,
+        }
+    }
+
+    /// Whether servers know by packets' DSCP which VIP they are for.
+    #[must_use]
+    pub const fn marks(self) -> bool {
+        match self {
+            Method::L3Dsr => true,
+            Method::Nat | Method::Tun | Method::Dr | Method::FullNat => false,
         }
     }
 }

@@ -261,7 +261,7 @@ pub struct Relay<F: Family = V4> {
     pub hit: Hit,
     /// The quoted packet.
     pub quote: Quote<F>,
-    /// Who gets the error next.
+    /// Who gets the error next; `None` also for a client's next hop that is yet to be taken into the table.
     pub neighbour: Option<NeighbourId>,
 }
 

@@ -4,10 +4,12 @@ use super::{
     About, Act, Answer, Decision, Narrow, Origin, Relay,
     budgets::Purpose,
     classify::Parsed,
+    flow::Path,
     known::{Forwarded, Known},
 };
 use crate::{
     conn::{
+        connections::Hit,
         entry::{Connection, Direction},
         second::Second,
     },
@@ -24,7 +26,10 @@ use crate::{
     ids::ServerId,
     packet::{HandOver, Packet},
     sched::load::Load,
-    service::snapshot::{Local, Server},
+    service::{
+        routing::NextHop,
+        snapshot::{Local, Server},
+    },
     time::{Duration, Instant},
     wire::{headers::Headers, icmp::HEADER_LEN},
 };
@@ -43,14 +48,31 @@ impl<F: Family> Relay<F> {
         outer: &Outer,
         last_id: &mut u16,
     ) -> Result<(), DropReason> {
-        if connection.method.sees_replies() {
+        if connection.method.sees_replies() || self.hit.direction() == Direction::Out {
             let way = (self.hit.direction(), second.as_ref());
             quote::translate(packet.bytes_mut(), at, &self.quote, connection, way);
             return Ok(());
         }
-        // An error changes nothing of the connection itself.
-        let mut connection = *connection;
-        forward::apply(packet, at, &mut connection, self.hit.direction(), outer, last_id)
+        forward::steer(packet, at, connection.method, outer, last_id)
+    }
+}
+
+impl<F: Forwarded> Relay<F> {
+    /// Where the client is that gets the error, if nothing else goes to it from here, and so nobody need know.
+    pub(crate) fn client(&self, known: &Known) -> Option<NextHop> {
+        let connection = F::connections(known).get(self.hit.connection());
+        let is_to_client = self.hit.direction() == Direction::Out && !connection.sees_replies();
+        known.client_hop::<F>(connection.client, is_to_client).ok()?.map(|client| client.hop)
+    }
+
+    /// The way on.
+    pub(crate) fn path(&self, known: &Known) -> Path {
+        let direction = self.hit.direction();
+        let limit = self.client(known).map(|hop| known.snapshot.interfaces[hop.interface].mtu);
+        match limit {
+            Some(limit) => Path { neighbour: self.neighbour, limit, most: limit },
+            None => known.grown_path(F::connections(known).get(self.hit.connection()), direction),
+        }
     }
 }
 
@@ -147,6 +169,9 @@ impl Known {
             return Act::Drop(DropReason::IcmpUnrelated).into();
         };
         let Some(hit) = F::connections(self).lookup(&quote.answers) else {
+            if let Some(hit) = self.marked(&quote) {
+                return self.error_about_marked(parsed, quote, hit);
+            }
             if let Some(decision) = self.error_for_owner(&quote, origin) {
                 return decision;
             }
@@ -167,6 +192,35 @@ impl Known {
             Act::Drop(DropReason::TooBig)
         } else {
             Act::Relay(Relay { hit, quote, neighbour: path.neighbour })
+        };
+        Decision { about: About::Connection(hit), course: act.into() }
+    }
+
+    /// The connection under L3DSR whose packet is quoted as it was on its way from here: to the server's own address.
+    fn marked<F: Forwarded>(&self, quote: &Quote<F>) -> Option<Hit> {
+        let answers = &quote.answers;
+        let marked = |id: &ServerId| self.snapshot.service_of(*id).method.marks();
+        self.snapshot.outlying::<F>(answers.source).filter(marked).find_map(|id| {
+            let vip = F::of(self.snapshot.service_of(id).vip)?;
+            let hit = F::connections(self).lookup(&Key { source: vip, ..*answers }.reversed())?;
+            let is_its = F::connections(self).get(hit.connection()).server == id;
+            is_its.then(|| Hit::new(hit.connection(), Direction::Out))
+        })
+    }
+
+    /// Routers tell the client, which has the packet's source. Where that passes here, the client gets an error that it
+    /// understands.
+    fn error_about_marked<F: Forwarded>(&self, parsed: &Parsed<F>, quote: Quote<F>, hit: Hit) -> Decision<F> {
+        let client = F::connections(self).get(hit.connection()).client;
+        let act = match self.client_hop::<F>(client, true) {
+            Err(reason) => Act::Drop(reason),
+            Ok(None) => Act::Drop(DropReason::NoRoute),
+            Ok(_) if parsed.at.ttl <= 1 => Act::Drop(DropReason::TtlExpired),
+            Ok(Some(to)) => {
+                let relay = Relay { hit, quote, neighbour: to.neighbour };
+                let fits = relay.path(self).fit(&parsed.at).is_some();
+                if fits { Act::Relay(relay) } else { Act::Drop(DropReason::TooBig) }
+            }
         };
         Decision { about: About::Connection(hit), course: act.into() }
     }
@@ -225,7 +279,7 @@ impl Known {
         &'a self,
         report: &'a Narrow<F>,
     ) -> impl Iterator<Item = (ServerId, &'a Server)> {
-        let servers = self.snapshot.tunnels_to::<F>(report.server).map(|id| (id, &self.snapshot.servers[id]));
+        let servers = self.snapshot.outlying::<F>(report.server).map(|id| (id, &self.snapshot.servers[id]));
         servers.filter(|(_, server)| report.concerns(server))
     }
 

@@ -210,7 +210,7 @@ impl Known {
             Direction::Out => self.request_key(&parsed.key.key(), chosen),
         };
         let method = self.snapshot.service_of(chosen).method;
-        let client = self.client_hop::<F>(key.source, method).map_err(dropped)?;
+        let client = self.client_hop::<F>(key.source, method.sees_replies()).map_err(dropped)?;
         let turned_away = |reason| TurnedAway {
             act: self.refuse(opener.now, parsed, Unserved::Reject, reason),
             is_for_ports: reason == DropReason::PortsExhausted,
@@ -337,13 +337,13 @@ impl Known {
         (method == Method::Nat).then(answered)
     }
 
-    /// The next hop to the client of a connection whose replies pass here.
+    /// The next hop to a client, if something goes to it from here.
     pub(crate) fn client_hop<F: Forwarded>(
         &self,
         client: F::Address,
-        method: Method,
+        is_sent_to: bool,
     ) -> Result<Option<ClientHop>, DropReason> {
-        if !method.sees_replies() {
+        if !is_sent_to {
             return Ok(None);
         }
         let hop = self.snapshot.routing.next_hop(F::ip(client)).ok_or(DropReason::NoRoute)?;

@@ -68,12 +68,12 @@ impl Known {
             Method::Nat => self.basis_under_nat(),
             // Only this direction passes through us, or the local port brings the other to the same worker. So wherever it
             // always arrives will do.
-            Method::Tun | Method::Dr | Method::FullNat
+            Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr
                 if spread.is_some_and(|spread| spread != Spread::Unknown) =>
             {
                 Basis::Arrival
             }
-            Method::Tun | Method::Dr | Method::FullNat => Basis::Client,
+            Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr => Basis::Client,
         }
     }
 

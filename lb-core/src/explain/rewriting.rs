@@ -82,18 +82,20 @@ impl<F: Forwarded> Story<F> {
     pub(super) fn relayed<P: Packet>(&mut self, worker: &Worker<P>, relay: &Relay<F>) -> Outcome {
         let connection = F::connections(&worker.known).get(relay.hit.connection());
         let second = F::connections(&worker.known).second(relay.hit.connection());
-        let way = worker.known.grown_path(connection, relay.hit.direction());
+        let way = relay.path(&worker.known);
         let apply = |packet: &mut MemoryPacket, at: &Headers<F>, outer: &Outer, last_id: &mut u16| {
             relay.apply(packet, at, (connection, second), outer, last_id)
         };
         let method = connection.method;
+        let is_translated = method.sees_replies() || relay.hit.direction() == Direction::Out;
         let words = |_: &MemoryPacket, _: &Headers<F>| {
-            method
-                .sees_replies()
-                .then(|| format!("{method}: addresses translated, also in the quoted packet"))
+            is_translated.then(|| format!("{method}: addresses translated, also in the quoted packet"))
         };
         match self.applied(worker, (connection, way), self.parsed.at, apply, words) {
-            Ok(()) => self.delivered(worker, Next::Known(relay.neighbour)),
+            Ok(()) => match relay.client(&worker.known) {
+                Some(hop) if relay.neighbour.is_none() => self.delivered(worker, Next::New(hop)),
+                _ => self.delivered(worker, Next::Known(relay.neighbour)),
+            },
             Err(reason) => Outcome::Dropped(reason),
         }
     }

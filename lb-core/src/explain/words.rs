@@ -220,6 +220,14 @@ pub(super) fn rewriting<F: Family>(
         Method::FullNat => {
             format!("fullnat: source and destination rewritten: {before} -> {}; {ttl}", ends(packet, at))
         }
+        Method::L3Dsr => {
+            let header = &packet.bytes()[usize::from(at.l3)..];
+            format!(
+                "l3dsr: destination rewritten, DSCP {}: {before} -> {}; {ttl}",
+                F::class(header) >> 2,
+                ends(packet, at)
+            )
+        }
         Method::Dr => format!("dr: addresses unchanged; {ttl}"),
         Method::Tun => {
             let server = &snapshot.servers[connection.server];

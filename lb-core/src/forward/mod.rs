@@ -6,6 +6,7 @@
 pub mod cut;
 pub mod dr;
 pub mod fullnat;
+pub mod l3dsr;
 pub mod mss;
 pub mod nat;
 pub mod outer;
@@ -26,11 +27,11 @@ use crate::{
     packet::Packet,
     wire::headers::Headers,
 };
-use outer::Outer;
+use outer::{Outer, Shape};
 use shim::Spread;
 
 /// Does to a packet of a connection what the connection's method says. `outer` is what packets to its server are wrapped
-/// in, and `last_id` identified the last of those that may be fragmented.
+/// in or marked with, and `last_id` identified the last of those that may be fragmented.
 #[inline(always)]
 pub fn apply<F: Family>(
     packet: &mut impl Packet,
@@ -42,19 +43,39 @@ pub fn apply<F: Family>(
 ) -> Result<(), DropReason> {
     let frame = packet.bytes_mut();
     if F::is_later_fragment(at.fragment) {
-        return match readdress(frame, at, connection, direction) {
+        return match readdress(frame, at, connection, direction, outer) {
             true => Ok(()),
             false => tun::fragment(packet, at, (outer, Spread::of_connection(connection)), last_id),
         };
     }
     match rewrite::<true, F>(frame, at, connection, direction) {
         true => Ok(()),
-        false => tun::inbound(packet, at, outer, last_id),
+        false => outfit(packet, at, outer, last_id),
     }
 }
 
-/// The same where the packet stays as long as it is; `false`, and no change, where it gets another header in front.
-/// `frame` may be the headers alone. `LOCAL` says whether the connection may be one under FullNAT.
+/// The same of TUN and L3DSR, which do to a packet what its server says, whichever connection it is of.
+#[inline(always)]
+pub fn outfit<F: Family>(
+    packet: &mut impl Packet,
+    at: &Headers<F>,
+    outer: &Outer,
+    last_id: &mut u16,
+) -> Result<(), DropReason> {
+    // Numbers only: a reference that leaves here would have the headers written to memory for every packet of any method.
+    match outer.shape {
+        Shape::PlainIpv4 => tun::in_ipv4(packet, at, outer, last_id),
+        Shape::PlainIpv6 => tun::in_ipv6::<F>(packet, (at.l3, at.ip_len), outer),
+        Shape::OtherIpv4 | Shape::OtherIpv6 => tun::in_another::<F>(packet, at.l3, (outer, None), last_id),
+        Shape::Marked => {
+            l3dsr::inbound::<F>(packet.bytes_mut(), (at.l3, at.l4, at.protocol), outer);
+            Ok(())
+        }
+    }
+}
+
+/// The same of the other methods, where the packet's connection says it; `false`, and no change, of these. `frame` may be
+/// the headers alone. `LOCAL` says whether the connection may be one under FullNAT.
 #[inline(always)]
 pub fn rewrite<const LOCAL: bool, F: Family>(
     frame: &mut [u8],
@@ -68,8 +89,8 @@ pub fn rewrite<const LOCAL: bool, F: Family>(
         (Method::FullNat, Direction::In) if LOCAL => fullnat::inbound(frame, at, connection),
         (Method::FullNat, Direction::Out) if LOCAL => fullnat::outbound(frame, at, connection),
         (Method::Dr, _) => dr::inbound(frame, at),
-        // The second is none that there may be.
-        (Method::Tun | Method::FullNat, _) => return false,
+        // The last is none that there may be.
+        (Method::Tun | Method::L3Dsr | Method::FullNat, _) => return false,
     }
     true
 }
@@ -81,18 +102,20 @@ fn readdress<F: Family>(
     at: &Headers<F>,
     connection: &Connection<F>,
     direction: Direction,
+    outer: &Outer,
 ) -> bool {
     match (connection.method, direction) {
         (Method::Nat, _) => nat::later(frame, at, connection, direction),
         (Method::FullNat, _) => fullnat::later(frame, at, connection, direction),
         (Method::Dr, _) => dr::inbound(frame, at),
+        (Method::L3Dsr, _) => l3dsr::readdress(frame, at, outer),
         (Method::Tun, _) => return false,
     }
     true
 }
 
-/// Does to a packet for the VIP that has no connection what `method` says: it gets to the server, and stays one for the
-/// VIP.
+/// Does to a packet for the VIP that is of no connection, or changes none, what `method` says: it gets to the server, and
+/// is one for the VIP there.
 pub fn steer<F: Family>(
     packet: &mut impl Packet,
     at: &Headers<F>,
@@ -101,8 +124,9 @@ pub fn steer<F: Family>(
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
     match method {
-        Method::Tun => return tun::inbound(packet, at, outer, last_id),
+        Method::Tun => return outfit(packet, at, outer, last_id),
         Method::Dr => dr::inbound(packet.bytes_mut(), at),
+        Method::L3Dsr => l3dsr::readdress(packet.bytes_mut(), at, outer),
         // Nobody under NAT takes packets for the VIP.
         Method::Nat | Method::FullNat => {}
     }

@@ -5,12 +5,17 @@ use crate::{
     family::{Family, Header, V4, V6},
     packet::Packet,
     service::snapshot::TunnelTo,
-    wire::{checksum::Folded, gre, headers::Headers, ipv4, ipv6, protocol, put16},
+    wire::{
+        checksum::{Change, Folded},
+        gre,
+        headers::Headers,
+        ipv4, ipv6, protocol, put16,
+    },
 };
 use ipnet::IpNet;
 use std::net::IpAddr;
 
-/// What packets to one server are wrapped in. Most of it is the same for all of them, so it is made once: a header, of IPv4
+/// What packets to one server are wrapped in, or marked with. Most of it is the same for all of them, so it is made once: a header, of IPv4
 /// with a right checksum, but without length, class, flags and identification, which come to each packet's copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Outer {
@@ -37,7 +42,25 @@ pub(super) enum Shape {
     OtherIpv4,
     /// The same of IPv6.
     OtherIpv6,
+    /// No header: packets go as they are, but for a [`Mark`].
+    Marked,
 }
+
+/// What packets to a server under L3DSR get. It is kept where a tunnel has its header.
+pub(super) struct Mark<F: Family> {
+    /// Their destination.
+    pub(super) server: F::Address,
+    /// What that, and one off the time to live, do to the checksum of a header of IPv4.
+    pub(super) header: Folded,
+    /// What it does to that of a segment or datagram.
+    pub(super) segment: Folded,
+    /// What stands for the VIP.
+    pub(super) dscp: u8,
+}
+
+const MARK_HEADER: usize = 16;
+const MARK_SEGMENT: usize = 18;
+const MARK_DSCP: usize = 20;
 
 impl Outer {
     /// For servers that are not behind a tunnel.
@@ -49,6 +72,39 @@ impl Outer {
         host_bits: 0,
         tunnel: Tunnel::IPIP,
     };
+
+    /// Nothing, for a packet to a VIP that is sent to the server's own address, with a DSCP that stands for the VIP.
+    #[must_use]
+    pub fn marked(dscp: u8, server: IpAddr, vip: IpAddr) -> Outer {
+        let mut outer = Outer { shape: Shape::Marked, ..Outer::NONE };
+        outer.write_mark::<V4>(dscp, server, vip);
+        outer.write_mark::<V6>(dscp, server, vip);
+        outer
+    }
+
+    /// In the place of a header, if both addresses are of that family.
+    fn write_mark<F: Family>(&mut self, dscp: u8, server: IpAddr, vip: IpAddr) {
+        let (Some(server), Some(vip)) = (F::of(server), F::of(vip)) else { return };
+        let address = F::changed(Change::OF_NOTHING, vip, server);
+        let header = address.and(F::ONE_OFF_TTL);
+        F::put(&mut self.header, 0, server);
+        for (at, change) in [(MARK_HEADER, header), (MARK_SEGMENT, address)] {
+            self.header[at..at + 2].copy_from_slice(&change.folded().raw().to_ne_bytes());
+        }
+        self.header[MARK_DSCP] = dscp;
+    }
+
+    /// What was written so.
+    #[inline(always)]
+    pub(super) fn mark<F: Family>(&self) -> Mark<F> {
+        let raw = |at: usize| Folded::of_raw(u16::from_ne_bytes([self.header[at], self.header[at + 1]]));
+        Mark {
+            server: F::get(&self.header, 0),
+            header: raw(MARK_HEADER),
+            segment: raw(MARK_SEGMENT),
+            dscp: self.header[MARK_DSCP],
+        }
+    }
 
     /// For packets to a VIP, through a tunnel to the server's address.
     #[must_use]

@@ -14,23 +14,8 @@ use crate::{
     wire::{checksum::Folded, headers::Headers, ipv4, ipv6, put16},
 };
 
-/// The client's packet, on its way to the server. `last_id` identified the last outer packet that may be fragmented.
-#[inline(always)]
-pub fn inbound<F: Family>(
-    packet: &mut impl Packet,
-    at: &Headers<F>,
-    outer: &Outer,
-    last_id: &mut u16,
-) -> Result<(), DropReason> {
-    // Numbers only: a reference that leaves here would have the headers written to memory for every packet of any method.
-    match outer.shape {
-        Shape::PlainIpv4 => in_ipv4(packet, at, outer, last_id),
-        Shape::PlainIpv6 => in_ipv6::<F>(packet, (at.l3, at.ip_len), outer),
-        Shape::OtherIpv4 | Shape::OtherIpv6 => in_another::<F>(packet, at.l3, (outer, None), last_id),
-    }
-}
-
-/// The same for a fragment, of a flow that comes from there: it may have no ports to tell by.
+/// The client's packet, on its way to the server, that is a fragment of a flow that comes from there: it may have no ports to
+/// tell by.
 #[cold]
 pub fn fragment<F: Family>(
     packet: &mut impl Packet,
@@ -39,14 +24,14 @@ pub fn fragment<F: Family>(
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
     match outer.shape {
-        Shape::PlainIpv4 | Shape::PlainIpv6 => inbound(packet, at, outer, last_id),
+        Shape::PlainIpv4 | Shape::PlainIpv6 | Shape::Marked => super::outfit(packet, at, outer, last_id),
         Shape::OtherIpv4 | Shape::OtherIpv6 => in_another::<F>(packet, at.l3, (outer, Some(spread)), last_id),
     }
 }
 
 /// With something behind the outer header, or from a source that follows from the flow.
 #[inline(never)]
-fn in_another<F: Family>(
+pub(super) fn in_another<F: Family>(
     packet: &mut impl Packet,
     l3: u16,
     (outer, spread): (&Outer, Option<Spread>),
@@ -63,8 +48,9 @@ fn in_another<F: Family>(
     }
 }
 
+/// With a header of IPv4 and nothing else. `last_id` identified the last outer packet that may be fragmented.
 #[inline(always)]
-fn in_ipv4<F: Family>(
+pub(super) fn in_ipv4<F: Family>(
     packet: &mut impl Packet,
     at: &Headers<F>,
     outer: &Outer,
@@ -79,8 +65,9 @@ fn in_ipv4<F: Family>(
     Ok(())
 }
 
+/// The same of IPv6.
 #[inline(never)]
-fn in_ipv6<F: Family>(
+pub(super) fn in_ipv6<F: Family>(
     packet: &mut impl Packet,
     (l3, ip_len): (u16, u16),
     outer: &Outer,

@@ -26,8 +26,8 @@ pub struct Addresses<F: Family> {
     pub(super) nat_hosts: Lookup<F, ()>,
     /// The numbers of local addresses.
     pub(super) sources: Lookup<F, LocalId>,
-    /// Where tunnels lead, and to which server, by address.
-    pub(super) tunnels: Vec<(F::Address, ServerId)>,
+    /// Servers under TUN and L3DSR by their addresses: what comes back of packets to them may be for the director.
+    pub(super) outlying: Vec<(F::Address, ServerId)>,
 }
 
 impl<F: Family> Addresses<F> {
@@ -52,7 +52,7 @@ impl<F: Family> Addresses<F> {
         let sources = sources.numbered().filter(|(_, local)| local.standing != LocalStanding::Vacant);
         let sources = sources.filter_map(|(id, local)| Some(((of(local.address)?, 0), id)));
         let mut nat_servers = HashMap::new();
-        let mut tunnels = Vec::new();
+        let mut outlying = Vec::new();
         for (_, service) in configured() {
             for &id in &service.servers {
                 let server = &servers[id].plan;
@@ -64,12 +64,12 @@ impl<F: Family> Addresses<F> {
                         nat_servers.entry(key).and_modify(|sole| *sole = None).or_insert(Some(id));
                     }
                 }
-                if service.method.tunnels() {
-                    tunnels.push((address, id));
+                if service.method.tunnels() || service.method.marks() {
+                    outlying.push((address, id));
                 }
             }
         }
-        tunnels.sort_unstable();
+        outlying.sort_unstable();
         Addresses {
             locals: Lookup::new(locals),
             services: Lookup::new(exact),
@@ -77,13 +77,13 @@ impl<F: Family> Addresses<F> {
             nat_hosts: Lookup::new(nat_servers.keys().map(|(address, _)| ((*address, 0), ()))),
             nat_servers: Lookup::new(nat_servers),
             sources: Lookup::new(sources),
-            tunnels,
+            outlying,
         }
     }
 
-    /// The servers that a tunnel to that address leads to.
-    pub(super) fn tunnels_to(&self, address: F::Address) -> impl Iterator<Item = ServerId> {
-        let first = self.tunnels.partition_point(|(to, _)| *to < address);
-        self.tunnels[first..].iter().take_while(move |(to, _)| *to == address).map(|(_, server)| *server)
+    /// The servers under TUN and L3DSR that have that address.
+    pub(super) fn outlying(&self, address: F::Address) -> impl Iterator<Item = ServerId> {
+        let first = self.outlying.partition_point(|(to, _)| *to < address);
+        self.outlying[first..].iter().take_while(move |(to, _)| *to == address).map(|(_, server)| *server)
     }
 }

@@ -253,11 +253,11 @@ fn resolve(
                 sources: plan.tunnel_sources.iter().copied().find(|net| net.addr().is_ipv4() == is_ipv4),
             })
         }
-        Method::Nat | Method::Dr | Method::FullNat => None,
+        Method::Nat | Method::Dr | Method::FullNat | Method::L3Dsr => None,
     };
     let standing = server.standing();
     // Whoever builds sets since when.
-    Ok(Server { service: id, plan: server.clone(), standing, next_hop, tunnel, named: 0 })
+    Ok(Server { service: id, plan: server.clone(), standing, next_hop, tunnel, dscp: service.dscp, named: 0 })
 }
 
 /// The local addresses of a plan, and those that are not in it any more. Such a one leaves with a later snapshot, once no
@@ -420,7 +420,7 @@ fn note_server_changes(
         let before = old.servers.get(id);
         let is_same = same_before(id, old, (services, server)).is_some();
         let stands_as_before = before.is_some_and(|before| {
-            (before.next_hop, before.tunnel) == (server.next_hop, server.tunnel)
+            (before.next_hop, before.tunnel, before.dscp) == (server.next_hop, server.tunnel, server.dscp)
                 && (before.standing == Standing::Gone) == (server.standing == Standing::Gone)
         });
         if !is_same {

@@ -4,6 +4,7 @@
 use super::{
     address::no_host,
     key::ServiceKey,
+    marks::{Clash, check_marks, marks},
     owners::{Owners, Use, all},
     plan::{
         ClientAddress, InterfacePlan, Method, Misfit, Plan, Protocol, Role, RoutePlan, SchedulerKind,
@@ -233,11 +234,23 @@ pub enum PlanError {
     /// The networks that outer packets come from are none.
     #[error("sources of tunnels: {0}")]
     TunnelSources(String),
+    /// L3DSR takes a DSCP.
+    #[error("l3dsr takes `dscp`: a number from 1 to 63 by which servers know packets for the VIP")]
+    NoDscp,
+    /// Nothing else does.
+    #[error("`dscp` is for l3dsr: with {0}, packets keep their own; set 0")]
+    Dscp(Method),
+    /// Servers would not know which of several VIPs a packet is for.
+    #[error("a service under l3dsr has one VIP, which its DSCP stands for; make a service for each")]
+    DscpOfSeveral,
+    /// A server would take packets for one VIP for those of another.
+    #[error(transparent)]
+    SameDscp(#[from] Clash),
     /// A connection that began elsewhere has another local port.
     #[error("fullnat cannot adopt connections: their servers know them by another local port")]
     Adopt,
     /// Replies are translated by what is known of their connection.
-    #[error("one_packet keeps no connection, by which {0} would translate replies; use tun or dr")]
+    #[error("one_packet keeps no connection, by which {0} would translate replies; use tun, dr or l3dsr")]
     OnePacket(Method),
     /// A client that stays with its server has connections.
     #[error("one_packet keeps no connection, and persistence goes by connections; use one of them")]
@@ -312,6 +325,7 @@ pub fn check<'a>(
         check_local_addresses(service)?;
         check_client_address(service)?;
         check_tunnel(service.tunnel.mistake(service.method.tunnels()))?;
+        check_dscp(service)?;
         let mut servers = HashSet::new();
         for server in &service.servers {
             check_server(plan, &routing, service, server)?;
@@ -321,6 +335,7 @@ pub fn check<'a>(
             }
         }
     }
+    check_marks(plan.services.iter().flat_map(|service| marks(service, [])))?;
     check_overlaps(plan)
 }
 
@@ -402,6 +417,15 @@ fn check_client_address(service: &ServicePlan) -> Result<(), PlanError> {
         return Err(PlanError::TextForDatagrams);
     }
     Ok(())
+}
+
+fn check_dscp(service: &ServicePlan) -> Result<(), PlanError> {
+    match (service.method.marks(), service.dscp) {
+        (true, 0) => Err(PlanError::NoDscp),
+        (true, _) if service.reach().vips().count() > 1 => Err(PlanError::DscpOfSeveral),
+        (false, 1..) => Err(PlanError::Dscp(service.method)),
+        (true | false, _) => Ok(()),
+    }
 }
 
 /// What is wrong with a network as the source of tunnels, if anything is, and what to do about it. An address of its own for

@@ -9,6 +9,7 @@ mod build;
 pub mod check;
 pub mod key;
 pub mod lookup;
+pub mod marks;
 mod numbers;
 pub mod option;
 pub mod owners;

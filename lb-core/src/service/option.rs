@@ -408,7 +408,7 @@ macro_rules! numbers {
 }
 
 setting!(bool: Flag, String: Text, Duration: Duration, IpAddr: Address, SocketAddr: Endpoint);
-numbers!(u16, u32, u64);
+numbers!(u8, u16, u32, u64);
 
 impl Setting for IpNet {
     fn to_value(&self) -> Option<Value> {

@@ -148,6 +148,8 @@ pub struct Server {
     pub named: u32,
     /// The tunnel to it, if the method is TUN.
     pub tunnel: Option<TunnelTo>,
+    /// What its packets are marked with, if the method is L3DSR; else 0.
+    pub dscp: u8,
 }
 
 impl Server {

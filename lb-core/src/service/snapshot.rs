@@ -338,9 +338,9 @@ impl Snapshot {
         self.server_ports.get(usize::from(port.0)).is_some_and(|is| *is)
     }
 
-    /// The servers that a tunnel to that address leads to.
-    pub fn tunnels_to<F: Configured>(&self, address: F::Address) -> impl Iterator<Item = ServerId> {
-        F::addresses(self).tunnels_to(address)
+    /// The servers under TUN and L3DSR that have that address.
+    pub fn outlying<F: Configured>(&self, address: F::Address) -> impl Iterator<Item = ServerId> {
+        F::addresses(self).outlying(address)
     }
 
     /// The configured services with their numbers, in the operator's order.

@@ -14,6 +14,8 @@ use std::net::{IpAddr, Ipv4Addr};
 pub const HEADER_LEN: usize = 20;
 /// Where the traffic class is: differentiated services and congestion marks.
 pub const CLASS: usize = 1;
+/// The congestion marks of a traffic class, RFC 3168 5; the rest is the DSCP, RFC 2474 3.
+pub const CONGESTION: u8 = 3;
 /// Where the total length is.
 pub const TOTAL_LEN: usize = 2;
 /// Where identification is.
@@ -253,6 +255,17 @@ impl Family for V4 {
     #[inline(always)]
     fn class(header: &[u8]) -> u8 {
         header[CLASS]
+    }
+
+    #[inline(always)]
+    fn mark(header: &mut [u8], dscp: u8) {
+        let Some(header) = header.first_chunk_mut::<HEADER_LEN>() else { return };
+        let old = header[CLASS];
+        header[CLASS] = dscp << 2 | old & CONGESTION;
+        let change = Folded::OF_NOTHING.word(!u16::from(old)).word(u16::from(header[CLASS]));
+        if let Some(checksum) = header[CHECKSUM..].first_chunk_mut() {
+            change.apply(checksum);
+        }
     }
 
     #[inline(always)]

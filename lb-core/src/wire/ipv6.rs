@@ -297,6 +297,13 @@ impl Family for V6 {
         header[0] << 4 | header[1] >> 4
     }
 
+    #[inline(always)]
+    fn mark(header: &mut [u8], dscp: u8) {
+        let Some([first, second, ..]) = header.first_chunk_mut::<2>() else { return };
+        let class = dscp << 2 | (*second >> 4 & ipv4::CONGESTION);
+        (*first, *second) = (6 << 4 | class >> 4, class << 4 | *second & 0xf);
+    }
+
     /// No router fragments.
     #[inline(always)]
     fn dont_fragment(_fragment: u16) -> bool {

@@ -382,9 +382,23 @@ impl<P: Packet> Worker<P> {
     fn relay<F: Forwarded>(
         &mut self,
         now: Instant,
-        mut packet: P,
+        packet: P,
         parsed: &Parsed<F>,
         relay: &Relay<F>,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        // Where its client is, a connection whose replies do not pass here does not know.
+        let client = relay.client(&self.known).and_then(|hop| self.acquire(now, hop));
+        self.relay_to(now, packet, parsed, (relay, relay.neighbour.or(client)), io);
+        self.known.neighbours.release(client);
+    }
+
+    fn relay_to<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        parsed: &Parsed<F>,
+        (relay, neighbour): (&Relay<F>, Option<NeighbourId>),
         io: &mut impl Io<Packet = P>,
     ) {
         let connection = *F::connections(&self.known).get(relay.hit.connection());
@@ -392,7 +406,7 @@ impl<P: Packet> Worker<P> {
         if let Some(second) = second.and_then(|second| relay.narrowed(&packet, &parsed.at, second)) {
             F::connections_mut(&mut self.known).set_second(relay.hit.connection(), second);
         }
-        let path = self.known.grown_path(&connection, relay.hit.direction());
+        let path = relay.path(&self.known);
         let (server, method) = (connection.server, connection.method);
         let fit = path.fit(&parsed.at).unwrap_or(Fit::Whole);
         if fit == Fit::Whole || method != Method::Tun {
@@ -404,9 +418,9 @@ impl<P: Packet> Worker<P> {
         }
         if fit == Fit::Whole {
             untag(&mut packet);
-            return self.send(now, packet, relay.neighbour, io);
+            return self.send(now, packet, neighbour, io);
         }
-        let cutting = Cutting { fit, server, limit: path.limit, spread: None, neighbour: relay.neighbour };
+        let cutting = Cutting { fit, server, limit: path.limit, spread: None, neighbour };
         self.send_in_fragments(now, packet, (&parsed.at, method), cutting, io);
     }
 
@@ -420,8 +434,7 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
     ) {
         let Known { snapshot, backends, .. } = &mut self.known;
-        for id in snapshot.tunnels_to::<F>(report.server).filter(|&id| report.concerns(&snapshot.servers[id]))
-        {
+        for id in snapshot.outlying::<F>(report.server).filter(|&id| report.concerns(&snapshot.servers[id])) {
             self.chores.narrow_paths += usize::from(backends[id].narrow(report, now));
         }
         self.end_at_host(packet, io);

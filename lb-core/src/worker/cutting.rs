@@ -173,7 +173,7 @@ pub(crate) fn wrap<F: Family>(
     let at = Headers::new(l3, &header);
     match spread {
         Some(spread) => tun::fragment(fragment, &at, (outer, spread), last_id),
-        None => tun::inbound(fragment, &at, outer, last_id),
+        None => forward::outfit(fragment, &at, outer, last_id),
     }
 }
 

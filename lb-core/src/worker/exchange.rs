@@ -99,7 +99,11 @@ impl<P: Packet> Worker<P> {
         let neighbour = known.neighbours.acquire(server.next_hop, interface, now);
         let service = known.snapshot.service_of(number);
         let address = server.plan.address;
-        let outer = server.tunnel.map_or(Outer::NONE, |to| Outer::new(&to, address, service.vip));
+        let outer = match server.tunnel {
+            Some(to) => Outer::new(&to, address, service.vip),
+            None if service.method.marks() => Outer::marked(server.dscp, address, service.vip),
+            None => Outer::NONE,
+        };
         let mut backend = Backend::new(neighbour, server.overhead(), interface.mtu, outer);
         backend.stand(server.standing);
         let old = std::mem::replace(&mut known.backends[number], backend);

@@ -13,7 +13,7 @@ use crate::{
     decide::{
         Basis,
         known::{Forwarded, Known},
-        opening::{ClientHop, Opening},
+        opening::Opening,
         room::Room,
     },
     flow::key::Key,
@@ -21,7 +21,10 @@ use crate::{
     limits::{EVICTION_LOOKS, EXPIRE_PER_BURST},
     packet::{Packet, WorkerId},
     sched::persistence::{Client, Hold, Kept},
-    service::plan::{self, Spread},
+    service::{
+        plan::{self, Spread},
+        routing::NextHop,
+    },
     time::{Duration, Instant, Stamp},
 };
 use arrayvec::ArrayVec;
@@ -96,7 +99,7 @@ impl<P: Packet> Worker<P> {
     ) -> Result<(Hit, Option<NeighbourId>), DropReason> {
         let mut connection = opening.connection;
         connection.seen = now.stamp();
-        connection.client_neighbour = opening.client.and_then(|client| self.acquire(now, client));
+        connection.client_neighbour = opening.client.and_then(|client| self.acquire(now, client.hop));
         if let Some(over) = opening.replaces {
             self.end::<F>(over);
         }
@@ -125,9 +128,9 @@ impl<P: Packet> Worker<P> {
     }
 
     /// The next hop to a client, with one more user. Its place in the table has been seen to.
-    fn acquire(&mut self, now: Instant, client: ClientHop) -> Option<NeighbourId> {
-        let interface = &self.known.snapshot.interfaces[client.hop.interface];
-        self.known.neighbours.acquire(client.hop, interface, now)
+    pub(super) fn acquire(&mut self, now: Instant, hop: NextHop) -> Option<NeighbourId> {
+        let interface = &self.known.snapshot.interfaces[hop.interface];
+        self.known.neighbours.acquire(hop, interface, now)
     }
 
     /// Enters a connection into the table. There is a free entry, but where that is very full, there may be no room in the
@@ -354,8 +357,9 @@ impl<P: Packet> Worker<P> {
         if vacancy.taken.is_some() || F::connections(known).lookup(&saved.key).is_some() {
             return Err(Lost::NoRoom);
         }
-        let client = known.client_hop::<F>(saved.key.source, saved.method).map_err(|_| Lost::NoRoom)?;
-        connection.client_neighbour = client.and_then(|client| self.acquire(now, client));
+        let client =
+            known.client_hop::<F>(saved.key.source, saved.method.sees_replies()).map_err(|_| Lost::NoRoom)?;
+        connection.client_neighbour = client.and_then(|client| self.acquire(now, client.hop));
         let known = &mut self.known;
         let Some(id) = F::connections_mut(known).insert(&vacancy, &connection, created) else {
             known.neighbours.release(connection.client_neighbour);

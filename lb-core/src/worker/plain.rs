@@ -7,7 +7,7 @@ use crate::{
         classify::{Kind, Parsed},
         known::Forwarded,
     },
-    forward::{self, proxy, tun},
+    forward::{self, proxy},
     packet::{Packet, PortId},
     time::Stamp,
     wire::{ethernet, headers::Headers},
@@ -85,7 +85,7 @@ impl<P: Packet> Worker<P> {
         ethernet::set_stations(head, &adjacency.stations);
         let at = &F::headers(head)?;
         if !forward::rewrite::<LOCAL, _>(head, at, connection, direction)
-            && let Err(reason) = tun::inbound(packet, at, &backend.outer, &mut self.last_id)
+            && let Err(reason) = forward::outfit(packet, at, &backend.outer, &mut self.last_id)
         {
             (parsed.kind, parsed.reason) = (Kind::Drop, reason);
             return None;

@@ -372,7 +372,7 @@ fn with_family(plan: &mut Plan, method: Method, tunnels_to: &str) {
     let servers = match method {
         Method::Nat | Method::FullNat => ["[2001:db8:2::11]:8080", "[2001:db8:2::12]:8080"],
         Method::Tun => [tunnels_to, "[2001:db8:2::12]:80"],
-        Method::Dr => ["[2001:db8:2::11]:80", "[2001:db8:2::12]:80"],
+        Method::Dr | Method::L3Dsr => ["[2001:db8:2::11]:80", "[2001:db8:2::12]:80"],
     };
     let tcp = service(method, "[2001:db8:1::100]:80", &servers);
     let udp = ServicePlan { protocol: Protocol::Udp, name: format!("{}-udp", tcp.name), ..tcp.clone() };

@@ -39,6 +39,8 @@ pub const CLIENT_IP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 pub const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 pub const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 11), Ipv4Addr::new(198, 51, 100, 12)];
 
+/// What stands for the VIPs, under L3DSR.
+pub const DSCP: u8 = 11;
 /// What servers see in the place of clients, under FullNAT. On the lan port's network.
 pub const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
 /// The same in IPv6.
@@ -98,6 +100,7 @@ pub fn service(method: Method, endpoint: &str, servers: &[&str]) -> ServicePlan 
         } else {
             LOCAL6.into()
         })),
+        dscp: if method.marks() { DSCP } else { 0 },
         ..ServicePlan::new(format!("{method}-{endpoint}"), key, method)
     }
 }
@@ -130,6 +133,8 @@ pub trait PlanExt {
     fn mtu(self, port: PortId, mtu: u16) -> Self;
     fn unserved(self, vip: Ipv4Addr, unserved: Unserved) -> Self;
     fn role(self, role: Role) -> Self;
+    /// Clients and servers are behind one port.
+    fn one_arm(self) -> Self;
 }
 
 impl PlanExt for Plan {
@@ -162,6 +167,13 @@ impl PlanExt for Plan {
 
     fn unserved(mut self, vip: Ipv4Addr, unserved: Unserved) -> Self {
         self.vips.push(VipPlan { address: vip.into(), unserved });
+        self
+    }
+
+    fn one_arm(mut self) -> Self {
+        let mut lan = self.interfaces.remove(usize::from(LAN_SIDE.0));
+        self.interfaces[0].addresses.append(&mut lan.addresses);
+        self.ports.truncate(1);
         self
     }
 

@@ -164,7 +164,7 @@ fn a_tag_that_is_only_a_priority_is_taken_off() {
 #[test]
 fn ip_options_are_kept() {
     let frame = syn().options(&[7, 7, 4, 0, 0, 0, 0, 0]).via_gateway();
-    for method in [Method::Nat, Method::Dr] {
+    for method in [Method::Nat, Method::Dr, Method::L3Dsr] {
         let sent = world(method).receive(WAN, &frame).remove(0);
         assert!(sent.line().ends_with("tcp syn ttl 63 with options"), "{}", sent.line());
         assert_eq!(sent.frame[34..42], frame[34..42]);
@@ -239,7 +239,7 @@ fn a_port_that_says_right_is_believed_and_one_that_says_wrong_is_checked() {
 /// Intel's 82599 says so of every datagram without a checksum.
 #[test]
 fn a_datagram_without_a_checksum_passes_although_its_port_calls_that_wrong() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for method in [Method::Nat, Method::Tun, Method::Dr, Method::L3Dsr] {
         for verify in [true, false] {
             let mut packet = udp(CLIENT, SERVICE, b"hello");
             packet.payload[6..8].fill(0);

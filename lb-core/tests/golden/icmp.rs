@@ -96,7 +96,7 @@ fn a_ping_of_zeros_is_answered_with_a_right_checksum() {
 
 #[test]
 fn a_packet_whose_time_runs_out_at_the_director_is_reported() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for method in [Method::Nat, Method::Tun, Method::Dr, Method::L3Dsr] {
         let mut world = connected(&one_server(method));
         let line = "wan: 192.0.2.1 > 203.0.113.10 icmp time exceeded \
                     [203.0.113.10:4000 > 192.0.2.100:80 tcp ack ttl 1] ttl 64";
@@ -359,7 +359,7 @@ fn assert_quote_is_right(quote: &[u8]) {
 /// Only what tells an end of a connection something: RFC 792's unreachable, time exceeded, parameter problem.
 #[test]
 fn redirects_and_source_quenches_concern_no_connection() {
-    for method in [Method::Nat, Method::Tun, Method::Dr] {
+    for method in [Method::Nat, Method::Tun, Method::Dr, Method::L3Dsr] {
         let mut world = World::new(&one_server(method));
         let request = tcp("203.0.113.10:4000", "192.0.2.100:80", SYN);
         world.receive(WAN, &request.via_gateway());

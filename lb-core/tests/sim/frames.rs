@@ -2,7 +2,7 @@
 
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet,
-    Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet,
+    Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket,
 };
 use std::net::IpAddr;
 
@@ -43,6 +43,7 @@ pub(crate) struct Ip<'a> {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) protocol: IpProtocol,
+    dscp: u8,
     header_len: usize,
     pub(crate) payload: &'a [u8],
 }
@@ -63,6 +64,7 @@ pub(crate) fn ip(frame: &[u8]) -> Option<Ip<'_>> {
                 source: packet.src_addr().into(),
                 destination: packet.dst_addr().into(),
                 protocol: packet.next_header(),
+                dscp: packet.dscp(),
                 header_len: start,
                 payload: &bytes[start..end],
             })
@@ -73,6 +75,7 @@ pub(crate) fn ip(frame: &[u8]) -> Option<Ip<'_>> {
                 source: packet.src_addr().into(),
                 destination: packet.dst_addr().into(),
                 protocol: packet.next_header(),
+                dscp: packet.traffic_class() >> 2,
                 header_len: packet.header_len(),
                 payload: &bytes[packet.header_len()..packet.total_len()],
             })
@@ -124,6 +127,43 @@ pub(crate) fn leave_tunnel(mut frame: Vec<u8>, director: IpAddr, own: IpAddr) ->
     let header_len = outer.header_len;
     frame.drain(ETHERNET_HEADER..ETHERNET_HEADER + header_len);
     EthernetFrame::new_unchecked(&mut frame[..]).set_ethertype(inside);
+    frame
+}
+
+/// Puts the VIP back into a packet to a server's own address that is marked with the VIP's DSCP, as a rule of the server's does.
+/// Its checksum must be right before. Other frames stay as they are.
+pub(crate) fn put_back(mut frame: Vec<u8>, mark: u8, (own, vip): (IpAddr, IpAddr)) -> Vec<u8> {
+    let Some(to_own) = ip(&frame).filter(|packet| packet.destination == own && packet.dscp == mark) else {
+        return frame;
+    };
+    let (source, protocol, header_len, len) =
+        (to_own.source, to_own.protocol, to_own.header_len, to_own.payload.len());
+    let (header, payload) = frame[ETHERNET_HEADER..].split_at_mut(header_len);
+    let payload = &mut payload[..len];
+    match protocol {
+        IpProtocol::Tcp => {
+            let mut segment = TcpPacket::new_checked(payload).expect("sound TCP");
+            assert!(segment.verify_checksum(&source.into(), &own.into()), "the segment's checksum is wrong");
+            segment.fill_checksum(&source.into(), &vip.into());
+        }
+        IpProtocol::Udp => {
+            let mut datagram = UdpPacket::new_checked(payload).expect("sound UDP");
+            assert!(
+                datagram.verify_checksum(&source.into(), &own.into()),
+                "the datagram's checksum is wrong"
+            );
+            datagram.fill_checksum(&source.into(), &vip.into());
+        }
+        other => panic!("{other} for the VIP"),
+    }
+    match vip {
+        IpAddr::V4(vip) => {
+            let mut packet = Ipv4Packet::new_unchecked(header);
+            packet.set_dst_addr(vip);
+            packet.fill_checksum();
+        }
+        IpAddr::V6(vip) => Ipv6Packet::new_unchecked(header).set_dst_addr(vip),
+    }
     frame
 }
 

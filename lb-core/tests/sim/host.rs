@@ -23,6 +23,8 @@ pub(crate) struct Host {
     address: IpAddr,
     /// The near end of tunnels to it.
     director: IpAddr,
+    /// The DSCP of packets to its own address that are for the VIP, and the VIP.
+    marked: Option<(u8, IpAddr)>,
     interface: Interface,
     card: Card,
     assembly: Assembly,
@@ -76,6 +78,7 @@ impl Host {
                 addresses.push(IpCidr::new(setup.vip().into(), setup.vip_prefix())).unwrap();
             });
         }
+        host.marked = setup.mark().map(|mark| (mark, setup.vip()));
         let echo = host.bind(setup.server_port(Protocol::Udp));
         host.service = Some(Service {
             port: setup.server_port(Protocol::Tcp),
@@ -101,6 +104,7 @@ impl Host {
         Host {
             address,
             director: setup.director_lan(),
+            marked: None,
             interface,
             card,
             assembly: Assembly::default(),
@@ -169,6 +173,10 @@ impl Host {
         if self.is_up {
             let frame = frames::leave_tunnel(frame, self.director, self.address);
             let Some(frame) = self.assembly.take(frame) else { return };
+            let frame = match self.marked {
+                Some((mark, vip)) => frames::put_back(frame, mark, (self.address, vip)),
+                None => frame,
+            };
             self.reports.extend(frames::report(&frame));
             self.card.received.push_back(frame);
             self.wakes = Some(0);

@@ -17,6 +17,7 @@ mod aborting;
 mod bulk;
 mod fragmented;
 mod many;
+mod one_arm;
 mod opening_and_closing;
 mod owning;
 mod restarting;

@@ -1,4 +1,4 @@
-//! The network: two Ethernet segments, a router between them, and what goes wrong on the way.
+//! The network: two Ethernet segments, or one that is both, a router between them, and what goes wrong on the way.
 
 use crate::{
     frames, pieces,
@@ -84,7 +84,8 @@ impl Network {
     pub(crate) fn new(setup: &Setup) -> Self {
         let clients = (0..setup.clients).map(Station::Client);
         let servers = (0..setup.servers).map(Station::Server);
-        let director = [PortId(0), PortId(1)].map(Station::Director);
+        let ports = if setup.one_arm { 0..1 } else { 0..2 };
+        let director = ports.map(|port| Station::Director(PortId(port)));
         let router = [0, 1].map(Station::Router);
         Network {
             setup: *setup,
@@ -121,6 +122,7 @@ impl Network {
     /// A station sends a frame: the segment's switch gives it to whom it is for.
     pub(crate) fn send(&mut self, now: u64, from: Station, frame: &[u8]) {
         let to = frames::ethernet(frame).dst_addr();
+        let segment_of = |station| if self.setup.one_arm { 0 } else { segment_of(station) };
         let segment = segment_of(from);
         let others = self.stations.iter().filter(|&&other| other != from && segment_of(other) == segment);
         let is_for_many = to.is_broadcast() || to.is_multicast();

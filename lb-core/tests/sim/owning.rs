@@ -62,7 +62,7 @@ fn nothing_is_handed_over_where_ports_spread_by_client() {
 /// Under TUN and DR a connection stays with the worker that its packets arrive at.
 #[test]
 fn nothing_is_handed_over_under_tun_and_dr_where_ports_spread_by_flow() {
-    for method in [Method::Tun, Method::Dr] {
+    for method in [Method::Tun, Method::Dr, Method::L3Dsr] {
         let world = world_of(method, Spread::ByFlow);
         assert_eq!(handed_over(&world), (0, 0), "{method}");
         world.finish();

@@ -16,6 +16,9 @@ pub(crate) const TCP_PORT: u16 = 80;
 /// The UDP port that clients send to.
 pub(crate) const UDP_PORT: u16 = 53;
 
+/// What stands for the VIP, under L3DSR.
+const DSCP: u8 = 11;
+
 /// A host's address on the clients' network (1) or the servers' (2), which both families have.
 fn address(is_ipv6: bool, network: u16, host: u8) -> IpAddr {
     match (is_ipv6, network) {
@@ -50,6 +53,8 @@ pub(crate) struct Setup {
     pub(crate) fragments: Option<usize>,
     /// Bytes of each socket's two buffers.
     pub(crate) buffers: usize,
+    /// Clients and servers are behind one port of the director.
+    pub(crate) one_arm: bool,
     /// Packets that a hand-over ring takes.
     pub(crate) ring: usize,
     /// Largest packet that servers say they take.
@@ -75,6 +80,7 @@ impl Setup {
             faults: Faults::NONE,
             fragments: None,
             buffers: 16 << 10,
+            one_arm: false,
             ring: usize::MAX,
             // As on a real tunnel interface, so that clients send segments that fit the tunnel.
             server_mtu: if method == Method::Tun { 1480 } else { 1500 },
@@ -105,6 +111,12 @@ impl Setup {
         same.into_iter().flat_map(each).chain(other).collect()
     }
 
+    /// Every method and family by one port, which cannot tell directions apart.
+    pub(crate) fn one_arm() -> Vec<Setup> {
+        let cannot = |setup: &Setup| setup.spread != Spread::ByClient;
+        Setup::all().into_iter().filter(cannot).map(|setup| Setup { one_arm: true, ..setup }).collect()
+    }
+
     /// The address that clients send to. It is on the clients' network, so they ask who has it.
     pub(crate) fn vip(&self) -> IpAddr {
         address(self.is_ipv6, 1, 100)
@@ -128,7 +140,7 @@ impl Setup {
         address(self.is_ipv6, 2, 20)
     }
 
-    /// The router from the servers' network to the clients', by which servers answer under TUN and DR.
+    /// The router from the servers' network to the clients', by which servers answer under TUN, DR and L3DSR.
     pub(crate) fn router(&self) -> IpAddr {
         // smoltcp wants it on a network of its own addresses: of this family that is the VIP's only.
         if self.is_ipv6 == self.to_ipv6 {
@@ -141,6 +153,11 @@ impl Setup {
     /// Bits of the VIP's network on servers: just the VIP's own, and the router's.
     pub(crate) fn vip_prefix(&self) -> u8 {
         if self.is_ipv6 { 126 } else { 30 }
+    }
+
+    /// What tells servers that a packet to their own address is for the VIP, if anything does.
+    pub(crate) fn mark(&self) -> Option<u8> {
+        self.method.marks().then_some(DSCP)
     }
 
     /// The port that servers listen on; only NAT can map it.
@@ -158,20 +175,27 @@ impl Setup {
         let port =
             |name: &str| PortPlan { name: name.to_owned(), spread: self.spread, hashing: Hashing::default() };
         let families = if self.is_ipv6 == self.to_ipv6 { vec![self.is_ipv6] } else { vec![false, true] };
-        let interface = |name: &str, port: u8| InterfacePlan {
+        let own = |network: u16, is_ipv6: bool| {
+            let prefix = if is_ipv6 { 64 } else { 24 };
+            format!("{}/{prefix}", address(is_ipv6, network, 1)).parse().unwrap()
+        };
+        let interface = |name: &str, port: u8, networks: &[u16]| InterfacePlan {
             mac: director_mac(port),
             addresses: families
                 .iter()
-                .map(|&is_ipv6| {
-                    let prefix = if is_ipv6 { 64 } else { 24 };
-                    format!("{}/{prefix}", address(is_ipv6, u16::from(port) + 1, 1)).parse().unwrap()
-                })
+                .flat_map(|&is_ipv6| networks.iter().map(move |&network| own(network, is_ipv6)))
                 .collect(),
             ..InterfacePlan::new(name, PortId(port.into()))
         };
+        let (ports, interfaces) = match self.one_arm {
+            false => {
+                (vec![port("wan"), port("lan")], vec![interface("wan", 0, &[1]), interface("lan", 1, &[2])])
+            }
+            true => (vec![port("wan")], vec![interface("wan", 0, &[1, 2])]),
+        };
         Plan {
-            ports: vec![port("wan"), port("lan")],
-            interfaces: vec![interface("wan", 0), interface("lan", 1)],
+            ports,
+            interfaces,
             services: vec![self.service(Protocol::Tcp), self.service(Protocol::Udp)],
             verify_checksums: true,
             redirection_len: if self.spread == Spread::ByClient { TABLE } else { 0 },
@@ -187,6 +211,7 @@ impl Setup {
             hash_port: self.hash_port,
             adopt: self.adopt,
             local_addresses: Vec::from_iter(self.method.hides_clients().then_some(self.local_address())),
+            dscp: if self.method.marks() { DSCP } else { 0 },
             servers: (0..self.servers)
                 .map(|server| ServerPlan::new(self.server_address(server), port, 1))
                 .collect(),

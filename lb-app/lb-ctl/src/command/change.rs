@@ -22,7 +22,7 @@ pub enum Add {
         /// What clients send to; `any` in the place of the port for any port
         #[arg(value_name = "VIP:PORT", value_parser = service_endpoint)]
         vip: SocketAddr,
-        /// Forwarding method: nat, tun, dr
+        /// Forwarding method: nat, fullnat, tun, dr, l3dsr
         method: String,
         #[command(flatten)]
         options: Given<NewService>,

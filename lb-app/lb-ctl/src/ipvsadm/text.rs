@@ -135,6 +135,11 @@ pub(super) fn rules(services: &[Service]) -> String {
                 writeln!(text, "# {name}: ipvsadm has no rule for {protocols} {endpoints}; `lbctl save` has");
             continue;
         }
+        if forward(&service.method).1.is_empty() {
+            let Service { name, method, .. } = service;
+            let _ = writeln!(text, "# {name}: ipvsadm has no option for method {method}; `lbctl save` has");
+            continue;
+        }
         let which = match service.key.protocol {
             Protocol::Tcp => "-t",
             Protocol::Udp => "-u",
@@ -225,6 +230,7 @@ fn forward(method: &str) -> (&str, &str) {
         "dr" => ("Route", "-g"),
         // As DPVS's ipvsadm has it.
         "fullnat" => ("FullNat", "-b"),
+        "l3dsr" => ("L3DSR", ""),
         other => (other, ""),
     }
 }

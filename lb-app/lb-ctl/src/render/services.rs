@@ -202,6 +202,7 @@ fn forward(method: &str) -> &str {
         "tun" => "Tunnel",
         "dr" => "Route",
         "fullnat" => "FullNAT",
+        "l3dsr" => "L3DSR",
         other => other,
     }
 }

@@ -5,6 +5,7 @@ use crate::config::{health::Health, servers_to_place};
 use lb_core::service::{
     check::{self, PlanError},
     key::ServerKey,
+    marks::{check_marks, marks},
     owners::Use,
     plan::{Method, Plan, ServicePlan},
     routing::Routing,
@@ -67,6 +68,7 @@ pub(in crate::control) fn check(plan: &Plan, health: &Health, room: Room) -> Res
         return Err(Unsound::SorryServer(key));
     }
     check::check(plan, others(plan, health))?;
+    check_sorry_marks(plan, health)?;
     check_open_ports(plan, health)?;
     let routing = Routing::new(&plan.interfaces, &plan.routes);
     let unreachable = others(plan, health).find(|(address, wanted)| {
@@ -95,6 +97,13 @@ fn check_open_ports(plan: &Plan, health: &Health) -> Result<(), Unsound> {
         }
     }
     Ok(())
+}
+
+/// A sorry server knows VIPs by DSCPs as the servers do that it stands in for.
+fn check_sorry_marks(plan: &Plan, health: &Health) -> Result<(), PlanError> {
+    let of = health.by_service();
+    let sorry = |service: &ServicePlan| Some(of.get(&service.key())?.pool.sorry_server?.address.ip());
+    Ok(check_marks(plan.services.iter().flat_map(|service| marks(service, sorry(service))))?)
 }
 
 /// Addresses that are not in the plan: sorry servers, and where the kernel's checks come from.

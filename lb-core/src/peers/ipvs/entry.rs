@@ -167,7 +167,7 @@ pub fn tell(exception: &Exception, state: State, timeout: Duration) -> Option<Ra
         Method::Nat => MASQUERADE,
         Method::Tun => TUNNEL | NO_OUTPUT,
         Method::Dr => ROUTE | NO_OUTPUT,
-        Method::FullNat => return None,
+        Method::FullNat | Method::L3Dsr => return None,
     };
     if server.is_ipv4() != ends.source.is_ipv4() {
         return None;

@@ -17,6 +17,9 @@ use crate::{
 };
 use std::net::{IpAddr, SocketAddr};
 
+/// The greatest DSCP, RFC 2474 3.
+const MAX_DSCP: u8 = 63;
+
 /// One virtual service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePlan {
@@ -40,6 +43,8 @@ pub struct ServicePlan {
     pub client_address: ClientAddress,
     /// How packets are wrapped under TUN.
     pub tunnel: TunnelPlan,
+    /// What tells servers the VIP under L3DSR: the DSCP of packets. 0 if nothing does.
+    pub dscp: u8,
     /// How servers are chosen.
     pub scheduler: SchedulerKind,
     /// Hashing schedulers look at the client's port beside its address: IPVS's flags `sh-port` and `mh-port`.
@@ -208,6 +213,13 @@ impl ServicePlan {
              for UDP over IPv6, else off."
         )
         .scope(Scope::Everywhere),
+        option!(
+            dscp,
+            Kind::number(0, MAX_DSCP as u64),
+            "The DSCP by which servers under `l3dsr` know packets for the VIP: 1 to 63, and no other VIP's at its \
+             servers. A change is for all connections at once. 0 for other methods."
+        )
+        .scope(Scope::Everywhere),
         Opt::<Self>::new(
             "scheduler",
             Kind::Word(SchedulerKind::NAMES),
@@ -268,7 +280,7 @@ impl ServicePlan {
         option!(
             one_packet,
             Kind::Flag,
-            "Each datagram is scheduled by itself, and no connection is kept: for UDP, under tun and dr. ipvsadm: `-o`."
+            "Each datagram is scheduled by itself, and no connection is kept: for UDP, under tun, dr and l3dsr. ipvsadm: `-o`."
         )
         .scope(Scope::Everywhere),
         Opt::<Self>::new(
@@ -334,6 +346,7 @@ impl ServicePlan {
             local_addresses: Vec::new(),
             client_address: ClientAddress::Packets,
             tunnel: TunnelPlan::default(),
+            dscp: 0,
             // IPVS's default.
             scheduler: SchedulerKind::Wlc,
             hash_port: false,
