@@ -11,7 +11,7 @@ use lb_core::{
     service::{
         key::{Protocol, ServiceKey},
         option::{Kind, Value},
-        plan::{ClientAddress, Method, ServerPlan, ServicePlan},
+        plan::{ClientAddress, Method, OwnTunnel, ServerPlan, ServicePlan, TunnelPlan},
         reach::PortRange,
     },
 };
@@ -177,6 +177,11 @@ impl Draft {
         for service in &mut self.services {
             let key = service.plan.key();
             service.plan.name = unique(&mut names, &service.plan.name);
+            // It was said before the method that counts.
+            if !service.plan.method.tunnels() {
+                service.plan.tunnel = TunnelPlan::default();
+                service.servers.iter_mut().for_each(|server| server.plan.tunnel = OwnTunnel::default());
+            }
             if service.plan.one_packet && service.plan.method.sees_replies() {
                 let nearest = "connections are kept, by which replies are translated; a short `timeouts.udp` comes close";
                 miss(

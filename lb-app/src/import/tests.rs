@@ -155,6 +155,15 @@ fn nothing_at_all_is_a_valid_configuration() {
 }
 
 #[test]
+fn a_tunnel_of_a_method_that_another_line_replaces_is_forgotten() {
+    let text = "virtual_server 192.0.2.100 80 {\nlb_algo rr\nlb_kind TUN type gue port 6080\nlb_kind NAT\nprotocol TCP\n\
+                real_server 10.0.0.1 80 {\nweight 1\n}\n}\n";
+    let imported = read(&Text(text), From::Keepalived, &["f".to_owned()]).unwrap();
+    assert_eq!(imported.invalid, None, "{}", imported.text);
+    assert_eq!(plan(&imported.text).services[0].tunnel, lb_core::service::plan::TunnelPlan::default());
+}
+
+#[test]
 fn networks_are_found_around_awkward_addresses() {
     let text = "-A -t 192.0.2.255:80\n-a -t 192.0.2.255:80 -r 192.0.2.0:80 -g\n-a -t 192.0.2.255:80 -r 10.0.0.255 -g\n\
                 -A -u 10.0.0.254:53\n-a -u 10.0.0.254:53 -r 10.0.0.1:53 -m\n-a -u 10.0.0.254:53 -r 10.0.0.254:53 -m\n\
