@@ -36,6 +36,8 @@ for set in "$@"; do
         need curl         command -v curl
         need ethtool      command -v ethtool
         need iproute2     command -v ip
+        # The rules of servers under L3DSR.
+        need nftables     command -v nft
         need nginx        command -v nginx
         ;;
     routing)

@@ -17,11 +17,15 @@ pub enum Method {
     Tun,
     /// A new Ethernet address; the server answers the client itself.
     Dr,
+    /// The server's address and a DSCP that stands for the VIP; the server answers the client itself.
+    L3Dsr,
 }
 
 impl Method {
     /// Those of [`Config::http`]. FullNAT has stories of its own: it is for servers whose replies go elsewhere.
     pub const ALL: [Self; 3] = [Self::Nat, Self::Tun, Self::Dr];
+    /// All there are.
+    pub const EVERY: [Self; 5] = [Self::Nat, Self::FullNat, Self::Tun, Self::Dr, Self::L3Dsr];
 
     /// The word in `lb.toml`.
     #[must_use]
@@ -31,6 +35,7 @@ impl Method {
             Self::FullNat => "fullnat",
             Self::Tun => "tun",
             Self::Dr => "dr",
+            Self::L3Dsr => "l3dsr",
         }
     }
 
@@ -42,6 +47,7 @@ impl Method {
             Self::FullNat => world::VIP_FULLNAT,
             Self::Tun => world::VIP_TUN,
             Self::Dr => world::VIP_DR,
+            Self::L3Dsr => world::VIP_L3DSR,
         }
     }
 
@@ -59,6 +65,7 @@ impl Method {
             Self::FullNat => world::VIP6_FULLNAT,
             Self::Tun => world::VIP6_TUN,
             Self::Dr => world::VIP6_DR,
+            Self::L3Dsr => world::VIP6_L3DSR,
         };
         SocketAddrV6::new(vip, port, 0, 0)
     }
@@ -374,6 +381,9 @@ impl Service {
                 true => world::LOCALS6.map(|address| format!("\"{address}\"")),
             };
             line(text, &format!("local_addresses = [{}]", locals.join(", ")));
+        }
+        if self.method == Method::L3Dsr {
+            line(text, &format!("dscp = {}", world::DSCP));
         }
         if self.adopt {
             line(text, "adopt = true");

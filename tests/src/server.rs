@@ -87,15 +87,20 @@ impl Server {
     }
 
     /// DR and TUN deliver packets that are still addressed to the VIP: the server has it on loopback, where no ARP
-    /// request on any network is ever answered for it.
+    /// request on any network is ever answered for it. L3DSR delivers packets for which a rule puts the VIP back.
     fn accept_virtual_addresses(&self) -> Result<()> {
         self.namespace.sysctl("net/ipv4/conf/all/arp_ignore", "1")?;
         self.namespace.sysctl("net/ipv4/conf/all/arp_announce", "2")?;
         self.namespace.ip(&format!(
-            "addr add {}/32 dev lo\naddr add {}/32 dev lo",
+            "addr add {}/32 dev lo\naddr add {}/32 dev lo\naddr add {}/32 dev lo",
             world::VIP_TUN,
-            world::VIP_DR
-        ))
+            world::VIP_DR,
+            world::VIP_L3DSR
+        ))?;
+        let rules = put_back();
+        let file = self.directory.join("l3dsr.nft");
+        fs::write(&file, rules)?;
+        self.namespace.run("nft", &["-f", &file.display().to_string()]).map(drop)
     }
 
     /// The same in IPv6. No neighbour is told of addresses on loopback. Replies from the own address go back through the
@@ -107,11 +112,12 @@ impl Server {
         self.namespace.enable_ipv6(&["wan", "lan"])?;
         self.namespace.ip(&format!(
             "addr add {wan}/64 dev wan nodad\naddr add {lan}/64 dev lan nodad\n\
-             addr add {}/128 dev lo nodad\naddr add {}/128 dev lo nodad\n\
+             addr add {}/128 dev lo nodad\naddr add {}/128 dev lo nodad\naddr add {}/128 dev lo nodad\n\
              route add default via {}\nroute add default via {} table 10\n\
              route add {network}/64 dev lan table 10",
             world::VIP6_TUN,
             world::VIP6_DR,
+            world::VIP6_L3DSR,
             world::GATEWAY6,
             self.gateway6
         ))?;
@@ -119,8 +125,9 @@ impl Server {
         let own = format!("[{lan}]:{}", world::ECHO_BEHIND_NAT);
         let tun = format!("[{}]:{}", world::VIP6_TUN, world::ECHO);
         let dr = format!("[{}]:{}", world::VIP6_DR, world::ECHO);
+        let l3dsr = format!("[{}]:{}", world::VIP6_L3DSR, world::ECHO);
         let name = self.name.clone();
-        self.start_helper("udp-echo", &[&name, &own, &tun, &dr])?;
+        self.start_helper("udp-echo", &[&name, &own, &tun, &dr, &l3dsr])?;
         // nginx stays the last.
         let last = self.processes.len() - 1;
         self.processes.swap(last - 1, last);
@@ -131,8 +138,9 @@ impl Server {
         let own = format!("{}:{}", self.lan, world::ECHO_BEHIND_NAT);
         let tun = format!("{}:{}", world::VIP_TUN, world::ECHO);
         let dr = format!("{}:{}", world::VIP_DR, world::ECHO);
+        let l3dsr = format!("{}:{}", world::VIP_L3DSR, world::ECHO);
         let name = self.name.clone();
-        self.start_helper("udp-echo", &[&name, &own, &tun, &dr])
+        self.start_helper("udp-echo", &[&name, &own, &tun, &dr, &l3dsr])
     }
 
     fn start_helper(&mut self, helper: &str, args: &[&str]) -> Result<()> {
@@ -237,6 +245,18 @@ impl Drop for Server {
             }
         }
     }
+}
+
+/// What operators read about servers.
+const METHODS: &str = include_str!("../../docs/methods.md");
+
+/// The rules by which servers put VIPs back: those of docs/methods.md, with this world's addresses.
+fn put_back() -> String {
+    let from = METHODS.find("table inet l3dsr {").expect("the rules for servers");
+    let rules = &METHODS[from..from + METHODS[from..].find("```").expect("their end")];
+    rules
+        .replace("192.0.2.100", &world::VIP_L3DSR.to_string())
+        .replace("2001:db8:1::100", &world::VIP6_L3DSR.to_string())
 }
 
 fn ipv6_network(address: Ipv6Addr) -> Ipv6Addr {

@@ -139,8 +139,15 @@ fn service(words: &[&str]) -> Option<ServiceLine> {
 }
 
 fn server(words: &[&str]) -> Option<ServerLine> {
-    let ["->", address, forward @ ("Masq" | "FullNat" | "Tunnel" | "Route"), weight, active, inactive, ..] =
-        words
+    let [
+        "->",
+        address,
+        forward @ ("Masq" | "FullNat" | "Tunnel" | "Route" | "L3DSR"),
+        weight,
+        active,
+        inactive,
+        ..,
+    ] = words
     else {
         return None;
     };

@@ -7,9 +7,9 @@
 //!                          │
 //!   client                 │     switch                       server1, server2
 //!   192.0.2.10 ─────────── wan bridge 192.0.2.0/24 ─────────── 192.0.2.21, .22
-//!                               │                              │  TUN and DR replies leave here
+//!                               │                              │  replies from VIPs leave here
 //!                          192.0.2.1                           │
-//!                            director, VIPs 192.0.2.100-102    │
+//!                            director, VIPs 192.0.2.100-105    │
 //!                          198.51.100.1                        │
 //!                               │                              │
 //!                          lan bridge 198.51.100.0/24 ──────── 198.51.100.11, .12
@@ -64,6 +64,10 @@ pub const VIP_TUN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 101);
 pub const VIP_DR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 102);
 /// Virtual address of services forwarded by FullNAT.
 pub const VIP_FULLNAT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 103);
+/// Virtual address of services forwarded by L3DSR.
+pub const VIP_L3DSR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 105);
+/// What stands for it, and for that of IPv6, at servers.
+pub const DSCP: u8 = 11;
 /// The server with a kernel of its own, on the lan.
 pub const GUEST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 13);
 /// The same on the wan.
@@ -98,14 +102,16 @@ pub const VIP6_TUN: Ipv6Addr = wan6(0x101);
 pub const VIP6_DR: Ipv6Addr = wan6(0x102);
 /// Virtual address of IPv6 of services forwarded by FullNAT.
 pub const VIP6_FULLNAT: Ipv6Addr = wan6(0x103);
+/// Virtual address of IPv6 of services forwarded by L3DSR.
+pub const VIP6_L3DSR: Ipv6Addr = wan6(0x105);
 /// What servers see in the place of clients under FullNAT, in IPv6.
 pub const LOCALS6: [Ipv6Addr; 2] =
     [Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x200), Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x201)];
-/// HTTP on a VIP, and on servers behind TUN and DR.
+/// HTTP on a VIP, and on servers behind TUN, DR and L3DSR.
 pub const HTTP: u16 = 80;
 /// HTTP on servers behind NAT.
 pub const HTTP_BEHIND_NAT: u16 = 8080;
-/// UDP echo on a VIP, and on servers behind TUN and DR.
+/// UDP echo on a VIP, and on servers behind TUN, DR and L3DSR.
 pub const ECHO: u16 = 7;
 /// UDP echo on servers behind NAT.
 pub const ECHO_BEHIND_NAT: u16 = 7007;

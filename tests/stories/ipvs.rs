@@ -89,7 +89,8 @@ impl Pair {
                 let how = match method {
                     Method::Nat | Method::FullNat => "-m",
                     Method::Tun => "-i",
-                    Method::Dr => "-g",
+                    // The last is none that it has.
+                    Method::Dr | Method::L3Dsr => "-g",
                 };
                 lines += &format!("ipvsadm -a -t {vip} -r {server} {how}\n");
             }

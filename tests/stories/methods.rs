@@ -24,9 +24,8 @@ struct Way {
 
 /// All that one director can have at once: tunnels of one kind for each VIP.
 fn ways() -> Vec<Way> {
-    let methods = [Method::Nat, Method::FullNat, Method::Tun, Method::Dr];
     let both = |method| [false, true].map(|family| Way { method, is_ipv6: family, to_ipv6: family });
-    methods.into_iter().flat_map(both).collect()
+    Method::EVERY.into_iter().flat_map(both).collect()
 }
 
 /// Tunnels of the other family.

@@ -11,7 +11,7 @@ use lb_stories::{Director, World, world};
 type Service = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 /// Servers have 192.0.2.21 and 192.0.2.22 beside clients on the wire, and 198.51.100.11 and 198.51.100.12.
-const SERVICES: [Service; 12] = [
+const SERVICES: [Service; 14] = [
     ("nat", "nat", "192.0.2.100", "198.51.100.1", ""),
     ("nat6", "nat", "2001:db8:1::100", "2001:db8:2::1", ""),
     // Among clients, and with a route to them by the director.
@@ -21,6 +21,8 @@ const SERVICES: [Service; 12] = [
     ("fullnat6", "fullnat", "2001:db8:1::103", "2001:db8:1::2", "local_addresses = [\"2001:db8:1::200\"]"),
     ("dr", "dr", "192.0.2.102", "192.0.2.2", ""),
     ("dr6", "dr", "2001:db8:1::102", "2001:db8:1::2", ""),
+    ("l3dsr", "l3dsr", "192.0.2.105", "192.0.2.2", "dscp = 11"),
+    ("l3dsr6", "l3dsr", "2001:db8:1::105", "2001:db8:1::2", "dscp = 11"),
     ("tun", "tun", "192.0.2.101", "192.0.2.2", ""),
     ("tun6", "tun", "2001:db8:1::101", "2001:db8:1::2", ""),
     // Tunnels of the other family, on another port of the same addresses.
@@ -29,7 +31,7 @@ const SERVICES: [Service; 12] = [
 ];
 
 fn port(service: &Service) -> u16 {
-    if service.0.len() == 5 { world::HTTP_BEHIND_NAT } else { world::HTTP }
+    if matches!(service.0, "tun46" | "tun64") { world::HTTP_BEHIND_NAT } else { world::HTTP }
 }
 
 fn at(service: &Service) -> SocketAddr {

@@ -51,7 +51,9 @@ fn upload(method: Method) -> Result<()> {
     let route = client.namespace().run("ip", &["route", "get", &method.vip().to_string()])?;
     match method {
         Method::Tun => assert!(route.contains(" mtu 1480"), "{route}"),
-        Method::Nat | Method::FullNat | Method::Dr => assert!(!route.contains(" mtu "), "{route}"),
+        Method::Nat | Method::FullNat | Method::Dr | Method::L3Dsr => {
+            assert!(!route.contains(" mtu "), "{route}");
+        }
     }
     director.stop()?;
     Ok(())

@@ -121,10 +121,10 @@ struct Way {
 
 /// Every method in each family, and tunnels of the other one.
 fn ways(has_ipv6: bool) -> Vec<Way> {
-    let methods = [Method::Nat, Method::FullNat, Method::Tun, Method::Dr];
     let families: &[bool] = if has_ipv6 { &[false, true] } else { &[false] };
     let way = |method, is_ipv6, to_ipv6| Way { method, is_ipv6, to_ipv6 };
-    let same = methods.into_iter().flat_map(|method| families.iter().map(move |&it| way(method, it, it)));
+    let same =
+        Method::EVERY.into_iter().flat_map(|method| families.iter().map(move |&it| way(method, it, it)));
     let other = families.iter().filter(|_| has_ipv6).map(|&it| way(Method::Tun, it, !it));
     same.chain(other).collect()
 }
