@@ -333,23 +333,27 @@ fn what_another_director_tells_of_a_client_takes_nothing_from_who_is_here() {
     let (minute, any) = (Duration::from_secs(60), |_| true);
     let known = |host, s| table.of(&client(host), at(s)).map(|it| (it.kept.server.number(), it.is_learned));
 
-    assert!(table.learn(&client(1), server(1), (at(0), minute)));
+    assert!(table.learn(&client(1), server(1), (at(0), minute), true));
     assert_eq!(known(1, 59), Some((1, true)));
     assert_eq!(known(1, 61), None, "its time is over");
-    assert!(table.learn(&client(1), server(1), (at(30), minute)), "told again, it lives longer");
+    assert!(table.learn(&client(1), server(1), (at(30), minute), true), "told again, it lives longer");
     assert_eq!(known(1, 61), Some((1, true)));
-    assert!(table.learn(&client(1), server(2), (at(30), minute)), "the last word counts");
+    assert!(table.learn(&client(1), server(2), (at(30), minute), true), "the last word counts");
+    assert!(
+        !table.learn(&client(1), server(1), (at(30), minute), false),
+        "hearsay counts for who is unknown here"
+    );
     // A connection here: from now on it is this director's to tell.
     let (kept, hold) = table.join(&client(1), (at(40), minute), any).unwrap();
     assert_eq!((kept, known(1, 40)), (server(2), Some((2, false))));
     assert!(
-        !table.learn(&client(1), server(1), (at(40), minute)),
+        !table.learn(&client(1), server(1), (at(40), minute), true),
         "it has connections with another server here"
     );
-    assert!(table.learn(&client(1), server(2), (at(50), minute)));
+    assert!(table.learn(&client(1), server(2), (at(50), minute), true));
     assert_eq!(known(1, 50), Some((2, false)), "told of what it knows itself");
     table.leave(hold, true);
-    assert!(table.learn(&client(1), server(1), (at(60), minute)));
+    assert!(table.learn(&client(1), server(1), (at(60), minute), true));
     assert_eq!(known(1, 60), Some((1, true)));
 
     // Nobody makes room.
@@ -357,5 +361,5 @@ fn what_another_director_tells_of_a_client_takes_nothing_from_who_is_here() {
         (2..=255).map(|host| table.enter(&client(host), server(1), (at(0), minute), any)).collect();
     assert!(holds.iter().flatten().count() >= 8);
     let full = (2..=255).find(|&host| known(host, 1).is_none()).expect("more than there is room for");
-    assert!(!table.learn(&client(full), server(1), (at(1), minute)));
+    assert!(!table.learn(&client(full), server(1), (at(1), minute), true));
 }

@@ -3,7 +3,7 @@
 use super::{options::Said, place::Place, report::Complaint, report::Problems};
 use lb_core::{
     option,
-    peers::{own, seal::Seal, told},
+    peers::{client, own, seal::Seal, told},
     service::option::{Kind, Opt},
     time::Duration,
 };
@@ -73,8 +73,8 @@ impl Sync {
         option!(
             entries,
             Kind::number(1_024, 16_777_216),
-            "Connections that peers can be told of, and as many that all peers together can tell of. 500 bytes each, \
-             allocated in part at start."
+            "Connections that peers can be told of, and as many that all peers together can tell of, and as many \
+             clients of persistent services. 900 bytes each, allocated in part at start."
         ),
         option!(
             rate,
@@ -96,7 +96,11 @@ impl Sync {
 
     /// Bytes that it takes, at most.
     pub(crate) fn bytes(&self) -> u64 {
-        if self.is_on() { u64::from(self.entries) * (told::BYTES + own::BYTES) as u64 } else { 0 }
+        if self.is_on() {
+            u64::from(self.entries) * (told::BYTES + own::BYTES + client::BYTES) as u64
+        } else {
+            0
+        }
     }
 
     /// Reads the key.

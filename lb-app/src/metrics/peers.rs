@@ -69,6 +69,14 @@ pub(super) fn write<F: FnMut(Vec<u8>)>(facts: &sync::Facts, adopted: u64, writer
     let help = "Whether peers are told of all connections, as a peer's lookup tables differ.";
     one("lb_sync_tells_all", help, Kind::Gauge, facts.tells_all.into());
     one("lb_sync_adopted_connections", "Connections taken over as peers told.", Kind::Counter, adopted);
+    let help = "Clients of persistent services that peers are told of.";
+    one("lb_sync_clients", help, Kind::Gauge, facts.own_clients[0]);
+    let help = "Clients of persistent services that peers would be told of if there was room.";
+    one("lb_sync_roomless_clients", help, Kind::Gauge, facts.own_clients[1]);
+    let help = "Times that peers told of a client that stays with its server here, too.";
+    one("lb_sync_taken_clients", help, Kind::Counter, facts.clients[0]);
+    let help = "Times that peers told of a client that does not stay with its server here.";
+    one("lb_sync_untaken_clients", help, Kind::Counter, facts.clients[1]);
     let named: Vec<String> =
         facts.peers.iter().map(|peer| labels(&[("peer", &peer.address.to_string())])).collect();
     for (name, help, kind, value) in EACH {

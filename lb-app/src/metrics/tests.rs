@@ -49,7 +49,15 @@ fn peers() -> sync::Facts {
         same_tables: Some(true),
         counts: Counts { sent: [10, 1_000], wrong_key: 1, ..Counts::default() },
     };
-    sync::Facts { peers: vec![peer], own: [7, 0], held: 5, capacity: 131_072, ..sync::Facts::default() }
+    sync::Facts {
+        peers: vec![peer],
+        own: [7, 0],
+        own_clients: [4, 1],
+        clients: [3, 2],
+        held: 5,
+        capacity: 131_072,
+        ..sync::Facts::default()
+    }
 }
 
 /// A director with that many services, and servers for each.

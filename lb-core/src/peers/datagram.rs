@@ -1,7 +1,13 @@
 //! What peers send one another. All numbers are in network byte order; docs/sync.md has the format.
 
-use super::{exception::Exception, own::Change};
-use crate::{cast::small, conn::method::Method, flow::key::Ends, wire::protocol::Protocol};
+use super::{client::Client, exception::Exception, own::Change};
+use crate::{
+    cast::{low32, small},
+    conn::method::Method,
+    flow::key::Ends,
+    time::Duration,
+    wire::protocol::Protocol,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use thiserror::Error;
 
@@ -22,8 +28,9 @@ const RESPONSE: u8 = 2;
 const STATE: u8 = 3;
 const CHANGED: u8 = 4;
 
-/// The kind of records of connections. Others are passed over.
+/// The kinds of records. Others are passed over.
 const CONNECTION: u8 = 1;
+const CLIENT: u8 = 2;
 
 /// Marks of a record.
 const GONE: u8 = 1;
@@ -218,6 +225,7 @@ fn write_record(datagram: &mut Vec<u8>, change: &Change) {
     let (ends, exception) = match change {
         Change::Told(exception) | Change::Kept(exception) => (&exception.ends, Some(exception)),
         Change::Gone(ends) => (ends, None),
+        Change::Client(client) => return write_client(datagram, client),
     };
     let mut marks = if exception.is_none() { GONE } else { 0 };
     if matches!(change, Change::Kept(_)) {
@@ -243,6 +251,22 @@ fn write_record(datagram: &mut Vec<u8>, change: &Change) {
     let len = small(datagram.len() - at).to_be_bytes()[1];
     datagram[at + 1] = len;
     datagram[at + 2] = marks;
+}
+
+/// A client's record: kind, bytes with these two, marks, protocol, then the network with port 0, the service, the server,
+/// and seconds.
+fn write_client(datagram: &mut Vec<u8>, client: &Client) {
+    let at = datagram.len();
+    let marks =
+        [(client.vip.is_ipv6(), IPV6), (client.server.is_ipv6(), SERVER_IPV6), (client.is_learned, KEPT)];
+    let marks = marks.iter().filter(|(is_so, _)| *is_so).map(|(_, mark)| mark).sum();
+    datagram.extend([CLIENT, 0, marks, client.protocol.number()]);
+    put(datagram, SocketAddr::new(client.network, 0));
+    put(datagram, client.vip);
+    put(datagram, client.server);
+    // A second that has begun does not count, so that nobody remembers longer for having been told in circles.
+    datagram.extend(low32(client.left.as_millis() / 1_000).to_be_bytes());
+    datagram[at + 1] = small(datagram.len() - at).to_be_bytes()[1];
 }
 
 fn put(datagram: &mut Vec<u8>, address: SocketAddr) {
@@ -287,11 +311,23 @@ impl<'a> Reader<'a> {
             self.0 = rest;
             let mut inside = Reader(record);
             inside.take::<2>()?;
-            if kind == CONNECTION {
-                return inside.change().map(Some);
+            match kind {
+                CONNECTION => return inside.change().map(Some),
+                CLIENT => return inside.client().map(Some),
+                _ => {}
             }
         }
         Ok(None)
+    }
+
+    fn client(&mut self) -> Result<Change, Unread> {
+        let [marks, protocol] = self.take()?;
+        let protocol = Protocol::from_number(protocol).ok_or(Unread::Malformed)?;
+        let is_v6 = marks & IPV6 != 0;
+        let (network, vip) = (self.endpoint(is_v6)?.ip(), self.endpoint(is_v6)?);
+        let server = self.endpoint(marks & SERVER_IPV6 != 0)?;
+        let left = Duration::from_secs(self.u32()?.into());
+        Ok(Change::Client(Client { protocol, network, vip, server, left, is_learned: marks & KEPT != 0 }))
     }
 
     fn change(&mut self) -> Result<Change, Unread> {

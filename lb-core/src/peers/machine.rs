@@ -1,6 +1,7 @@
 //! All that peers tell one another, without a socket: datagrams and time come in, datagrams go out.
 
 use super::{
+    client::Client,
     datagram::{self, Body, LONGEST},
     exception::Exception,
     own::Own,
@@ -66,6 +67,7 @@ pub struct Machine {
     shared: Shared,
     sessions: Vec<Session>,
     strangers: u64,
+    learned: Vec<Client>,
 }
 
 impl Machine {
@@ -77,7 +79,7 @@ impl Machine {
         let numbered = (0..=u8::MAX).zip(peers);
         let sessions = numbered.map(|(number, peer)| Session::new(number, peer, now)).collect();
         let shared = Shared { run: run.max(1), seal, own, told, tables: 0, rate, hold, draws: 0 };
-        Machine { shared, sessions, strangers: 0 }
+        Machine { shared, sessions, strangers: 0, learned: Vec::new() }
     }
 
     /// This director's exceptions.
@@ -146,6 +148,17 @@ impl Machine {
         self.shared.own.found(exception, is_proven);
     }
 
+    /// A client of a persistent service is remembered.
+    pub fn found_client(&mut self, now: Instant, client: &Client) {
+        self.shared.own.found_client(now, client);
+    }
+
+    /// The clients of persistent services that the last datagram told of.
+    #[must_use]
+    pub fn learned(&self) -> &[Client] {
+        &self.learned
+    }
+
     /// A look at all connections is over. What peers have told in runs that are over is told as well, so that one that
     /// returns gets back what has not moved meanwhile.
     pub fn end_look(&mut self) {
@@ -164,7 +177,8 @@ impl Machine {
         sealed: &[u8],
         out: &mut impl FnMut(SocketAddr, &[u8]),
     ) {
-        let Machine { shared, sessions, .. } = self;
+        let Machine { shared, sessions, learned, .. } = self;
+        learned.clear();
         let Some(session) = sessions.iter_mut().find(|session| session.address == from) else {
             self.strangers += 1;
             return;
@@ -203,7 +217,7 @@ impl Machine {
             }
             Body::Changes(changes) => {
                 if session.believes(now, (header, sealed.len()), shared, out) {
-                    session.hear_changes(now, &changes, &mut shared.told);
+                    session.hear_changes(now, &changes, &mut shared.told, learned);
                 }
             }
         }

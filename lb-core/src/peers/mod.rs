@@ -6,11 +6,13 @@
 //! [`exception::OLD_ENOUGH`]. Who does not answer for a VIP any more tells its younger ones, too.
 //!
 //! * [`own`]: this director's exceptions, in the order in which they changed.
+//! * [`client`]: clients of persistent services, which are told in the same order.
 //! * [`told`]: peers' exceptions, in a table of fixed size that workers ask when they have no connection.
 //! * [`datagram`] and [`seal`]: what goes over the network. [`session`] and [`Machine`](machine::Machine): when, and what
 //!   is believed. Datagrams and time come in, datagrams go out; nothing here has a socket.
 //! * [`ipvs`]: the same with directors that speak another protocol and run another load balancer.
 
+pub mod client;
 pub mod datagram;
 pub mod exception;
 pub mod ipvs;

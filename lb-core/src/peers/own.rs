@@ -6,10 +6,11 @@
 //! well, which is kept until all peers have heard it, or too many are kept.
 
 use super::{
+    client::{Client, Clients},
     exception::{Exception, Packed},
     told::{Source, WORDS, decode, encode},
 };
-use crate::flow::key::Ends;
+use crate::{flow::key::Ends, time::Instant};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The part of the capacity that ended exceptions may take beside it: one over this.
@@ -30,7 +31,7 @@ struct Entry {
     seen: u32,
 }
 
-/// What becomes of a connection with a number.
+/// What becomes of a connection, or of a client, with a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It is an exception.
@@ -39,6 +40,8 @@ pub enum Change {
     Kept(Exception),
     /// It is none any more.
     Gone(Ends),
+    /// A client of a persistent service stays with a server.
+    Client(Client),
 }
 
 /// All of them.
@@ -56,6 +59,7 @@ pub struct Own {
     look: u32,
     seen: usize,
     refused: u64,
+    clients: Clients,
 }
 
 /// Words of exceptions need no source here, only whose they are.
@@ -63,7 +67,7 @@ const OURS: Source = Source { peer: 0, is_odd: false };
 const KEPT: Source = Source { peer: 0, is_odd: true };
 
 impl Own {
-    /// Room for so many.
+    /// Room for so many, and for as many clients.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Own {
@@ -77,6 +81,7 @@ impl Own {
             look: 0,
             seen: 0,
             refused: 0,
+            clients: Clients::new(capacity),
         }
     }
 
@@ -115,6 +120,20 @@ impl Own {
         self.look = self.look.wrapping_add(1);
         self.seen = 0;
         self.refused = 0;
+        self.clients.begin_look();
+    }
+
+    /// How many clients there are, and how many found no room in the last look.
+    #[must_use]
+    pub fn clients(&self) -> (usize, u64) {
+        (self.clients.len(), self.clients.refused())
+    }
+
+    /// A client that is remembered here.
+    pub fn found_client(&mut self, now: Instant, client: &Client) {
+        if self.clients.found((now, self.look), client, self.latest + 1) {
+            self.latest += 1;
+        }
     }
 
     /// A connection that is an exception. The last half of the room is for those that are proven, since others can be
@@ -164,6 +183,7 @@ impl Own {
 
     /// The look is over: what was not found is none any more.
     pub fn end_look(&mut self) {
+        self.clients.end_look(self.look);
         if self.seen == self.live {
             return;
         }
@@ -191,7 +211,18 @@ impl Own {
     }
 
     /// What follows a number, in order.
-    pub fn after(&self, number: u64) -> impl Iterator<Item = (u64, Change)> {
+    pub fn after(&self, number: u64, now: Instant) -> impl Iterator<Item = (u64, Change)> {
+        let clients =
+            self.clients.after(number, now).map(|(number, client)| (number, Change::Client(client)));
+        let (mut clients, mut connections) = (clients.peekable(), self.connections_after(number).peekable());
+        std::iter::from_fn(move || match (connections.peek(), clients.peek()) {
+            (Some((connection, _)), Some((client, _))) if client < connection => clients.next(),
+            (None, _) => clients.next(),
+            (Some(_), _) => connections.next(),
+        })
+    }
+
+    fn connections_after(&self, number: u64) -> impl Iterator<Item = (u64, Change)> {
         let from = number.saturating_add(1);
         self.by_number.range(from..).filter_map(|(&number, entry)| {
             let (_, found) = decode(entry.words)?;

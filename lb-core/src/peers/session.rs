@@ -1,6 +1,7 @@
 //! What goes on with one peer: whether it is who it says, what it has told, what it has been told.
 
 use super::{
+    client::Client,
     datagram::{self, Changes, Header, State},
     own::{Change, Own},
     seal::Seal,
@@ -396,7 +397,13 @@ impl Session {
     }
 
     /// What has changed there.
-    pub(super) fn hear_changes(&mut self, now: Instant, changes: &Changes<'_>, told: &mut Writer) {
+    pub(super) fn hear_changes(
+        &mut self,
+        now: Instant,
+        changes: &Changes<'_>,
+        told: &mut Writer,
+        learned: &mut Vec<Client>,
+    ) {
         self.hears.latest = self.hears.latest.max(changes.latest);
         if changes.telling < self.hears.telling {
             return;
@@ -430,6 +437,7 @@ impl Session {
                     self.counts.no_room += u64::from(told.tell(&exception, source).is_err());
                 }
                 Change::Gone(ends) => told.forget(&ends, source),
+                Change::Client(client) => learned.push(client),
             }
         }
         hears.has = changes.upto;
@@ -520,7 +528,7 @@ impl Session {
             let is_told =
                 |(number, change): &(u64, Change)| *number > began_at || !matches!(change, Change::Gone(_));
             let mut told = 0;
-            let all = own.after(after).filter(is_told).inspect(|_| told += 1);
+            let all = own.after(after, now).filter(is_told).inspect(|_| told += 1);
             let (datagram, upto) = datagram::changes(header, telling, (after, own.latest()), all);
             self.counts.changes_sent += told;
             self.tells.allowance -= 1_000;

@@ -247,8 +247,9 @@ impl Persistence {
     }
 
     /// What another director tells of a client: its server, and what is left of its time. A client that has connections
-    /// with another server here stays with that one, and nobody makes room. Whether it is so now.
-    pub fn learn(&self, client: &Client, kept: Kept, (now, left): (Instant, Duration)) -> bool {
+    /// with another server here stays with that one, and nobody makes room. `knows` says that the other has connections
+    /// of it; else nothing changes for a client that is known here. Whether it is so now.
+    pub fn learn(&self, client: &Client, kept: Kept, (now, left): (Instant, Duration), knows: bool) -> bool {
         let (_, bucket) = self.bucket(client);
         let Some(_taken) = bucket.take() else { return false };
         let until = (now + left).as_millis();
@@ -258,10 +259,12 @@ impl Persistence {
                 continue;
             }
             if entry.kept() == kept {
-                entry.until.fetch_max(until, Relaxed);
+                if knows {
+                    entry.until.fetch_max(until, Relaxed);
+                }
                 return true;
             }
-            if word & HELD > 0 {
+            if word & HELD > 0 || !knows {
                 return false;
             }
         }

@@ -44,7 +44,9 @@ impl<P: Packet> Worker<P> {
                 let vip = F::ip(connection.forward_key().destination);
                 connections.created(id).age(now) < OLD_ENOUGH && snapshot.answers_for(vip)
             };
-            let chosen = if all || !service.hashes() || connection.local().is_some() {
+            // A director that remembers clients goes by its memory, even where it would find the server by hashing.
+            let hashes = service.hashes() && !service.persistence.is_on();
+            let chosen = if all || !hashes || connection.local().is_some() {
                 is_young()
             } else {
                 // A scheduler that hashes looks at neither turns nor loads.

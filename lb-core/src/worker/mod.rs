@@ -13,6 +13,7 @@ mod act;
 mod announce;
 pub mod burst;
 mod chores;
+pub mod clients;
 pub(crate) mod cutting;
 pub mod exceptions;
 pub mod exchange;

@@ -14,6 +14,7 @@ use lb_core::{
     },
     service::plan::{Mac, Plan},
     time::Duration,
+    worker::clients,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -86,6 +87,8 @@ impl Director {
                     machine.found(&seen.exception, seen.is_proven);
                 });
             }
+            clients::remembered(self.world.persistence(), &self.world.snapshot, now)
+                .for_each(|client| machine.found_client(now, &client));
             machine.end_look();
         }
         machine.poll(now, &mut |to, datagram| datagrams.push((to, datagram.to_vec())), &mut |_, _| ());
@@ -98,6 +101,9 @@ impl Director {
         if let Some(machine) = &mut self.machine {
             let mut out = |to, datagram: &[u8]| answers.push((to, datagram.to_vec()));
             machine.receive(self.world.now, from, datagram, &mut out);
+            for told in machine.learned() {
+                clients::learn(self.world.persistence(), &self.world.snapshot, self.world.now, told);
+            }
         }
         answers
     }

@@ -96,6 +96,7 @@ fn measure(script: Script, method: Method, scheduler: SchedulerKind, syncs: bool
         sync_delay: 5,
         loss: 0,
         strangers: 0,
+        persistent: false,
     };
     let mut cluster = Cluster::new(setup);
     script(&mut cluster);

@@ -31,6 +31,7 @@ fn run(seed: u64) {
         sync_delay: random.between(1, 150),
         loss: random.below(3),
         strangers: random.below(2),
+        persistent: seed % 3 == 1,
     };
     let mut cluster = Cluster::new(setup.clone());
     for _ in 0..setup.clients {

@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) method: Method,
     pub(crate) scheduler: SchedulerKind,
     pub(crate) resilient: bool,
+    /// Clients stay with their servers.
+    pub(crate) persistent: bool,
     /// Directors tell one another of connections.
     pub(crate) syncs: bool,
     /// Of 100 datagrams between directors.
@@ -127,6 +129,9 @@ impl Cluster {
         let each = weights.iter().enumerate().filter_map(|(number, weight)| Some((number, (*weight)?)));
         service.servers =
             each.map(|(number, weight)| ServerPlan::new(server(number).0, port, weight)).collect();
+        if self.setup.persistent {
+            service.persistence.timeout = Duration::from_secs(30);
+        }
         service.timeouts.set(State::Established, Duration::from_secs(ESTABLISHED));
         network().with(service)
     }

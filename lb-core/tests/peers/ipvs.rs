@@ -12,10 +12,11 @@ use lb_core::{
     family::V4,
     flow::key::{Ends, Secret},
     peers::{
+        client::Client,
         exception::{Exception, Seen},
         ipvs::{
             backup::{self, Backup},
-            entry::{self, Template, Told as Means, Unfit},
+            entry::{self, Told as Means, Unfit},
             master::{self, Master},
             message::{self, Datagram, Has, Raw, Unread},
         },
@@ -50,7 +51,7 @@ fn shown(raw: &Raw) -> String {
             )
         }
         Ok(Means::Over(ends)) => format!("{} {} > {} is over", ends.protocol, ends.source, ends.destination),
-        Ok(Means::Client(Template { network, vip, server, left, .. })) => {
+        Ok(Means::Client(Client { network, vip, server, left, .. })) => {
             format!("{network} stays with {server} for {vip}, {left}")
         }
         Err(why) => format!("no: {why}"),

@@ -1,5 +1,6 @@
 //! Directors that tell one another of connections whose server does not follow from the configuration.
 
+mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod ipvs;

@@ -4,6 +4,7 @@ use lb_core::{
     conn::method::Method,
     flow::key::{Ends, Secret},
     peers::{
+        client::Client,
         datagram::{LONGEST, VERSION},
         exception::Exception,
         machine::{Happening, Machine, Settings},
@@ -16,29 +17,32 @@ use lb_core::{
 use proptest::prelude::*;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-const KEY: &[u8] = b"a key that all of them have";
+pub(crate) const KEY: &[u8] = b"a key that all of them have";
 const HOLD: Duration = Duration::from_secs(60);
 
 /// One director's part, with what it has been told.
-struct Node {
+pub(crate) struct Node {
     address: SocketAddr,
-    machine: Machine,
+    pub(crate) machine: Machine,
     told: Arc<Told>,
-    own: BTreeMap<u32, Exception>,
+    pub(crate) own: BTreeMap<u32, Exception>,
+    /// Clients of persistent services, and those that peers have told of.
+    pub(crate) clients: Vec<Client>,
+    pub(crate) learned: Vec<Client>,
     happened: Vec<Happening>,
 }
 
 /// Directors and the network between them. Time is in milliseconds.
-struct Net {
+pub(crate) struct Net {
     now: u64,
-    nodes: Vec<Node>,
+    pub(crate) nodes: Vec<Node>,
     /// When they arrive, from whom, and where.
     flying: Vec<(u64, SocketAddr, SocketAddr, Vec<u8>)>,
     random: u64,
     /// Of 100.
-    lost: u64,
-    repeated: u64,
-    delay: u64,
+    pub(crate) lost: u64,
+    pub(crate) repeated: u64,
+    pub(crate) delay: u64,
     /// Everything that was ever sent.
     log: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
 }
@@ -47,7 +51,7 @@ fn address(number: usize) -> SocketAddr {
     format!("192.0.2.{}:4789", number + 1).parse().unwrap()
 }
 
-fn exception(number: u32, server: u8) -> Exception {
+pub(crate) fn exception(number: u32, server: u8) -> Exception {
     let v6 = number.is_multiple_of(3);
     let ip = |v4: String, v6: String, is_v6: bool| if is_v6 { v6.parse() } else { v4.parse() }.unwrap();
     let host = number % 250;
@@ -71,7 +75,7 @@ fn exception(number: u32, server: u8) -> Exception {
 }
 
 impl Net {
-    fn new(directors: usize, capacity: usize, random: u64) -> Net {
+    pub(crate) fn new(directors: usize, capacity: usize, random: u64) -> Net {
         let mut net = Net {
             now: 1_000,
             nodes: Vec::new(),
@@ -99,11 +103,19 @@ impl Net {
         let seal = Seal::new(key).unwrap();
         let settings = Settings { run, seal, peers, capacity, rate: 4_000, hold: HOLD };
         let machine = Machine::new(settings, writer, Instant::from_millis(self.now));
-        Node { address: address(number), machine, told, own: BTreeMap::new(), happened: Vec::new() }
+        Node {
+            address: address(number),
+            machine,
+            told,
+            own: BTreeMap::new(),
+            clients: Vec::new(),
+            learned: Vec::new(),
+            happened: Vec::new(),
+        }
     }
 
     /// The director starts anew, as another run.
-    fn restart(&mut self, number: usize, key: &[u8]) {
+    pub(crate) fn restart(&mut self, number: usize, key: &[u8]) {
         let (of, capacity) = (self.nodes.len(), self.nodes[number].told.capacity());
         self.nodes[number] = self.node(number, of, capacity, key);
     }
@@ -125,6 +137,7 @@ impl Net {
         let mut out = Vec::new();
         if let Some(node) = self.nodes.iter_mut().find(|node| node.address == to) {
             node.machine.receive(now, from, datagram, &mut |to, bytes| out.push((to, bytes.to_vec())));
+            node.learned.extend_from_slice(node.machine.learned());
         }
         out.iter().for_each(|(answer_to, bytes)| self.send(to, *answer_to, bytes));
     }
@@ -150,6 +163,7 @@ impl Net {
                 if self.now.is_multiple_of(500) {
                     node.machine.begin_look();
                     node.own.values().for_each(|exception| node.machine.found(exception, true));
+                    node.clients.iter().for_each(|client| node.machine.found_client(now, client));
                     node.machine.end_look();
                 }
                 let happened = &mut node.happened;
@@ -162,12 +176,12 @@ impl Net {
         }
     }
 
-    fn quiet(&mut self, ms: u64) {
+    pub(crate) fn quiet(&mut self, ms: u64) {
         self.pass(ms, |_| true);
     }
 
     /// What `of` has is what `at` has been told.
-    fn assert_told(&self, of: usize, at: usize) {
+    pub(crate) fn assert_told(&self, of: usize, at: usize) {
         let (of, at) = (&self.nodes[of], &self.nodes[at]);
         for exception in of.own.values() {
             let found = at.told.find(&exception.ends).map(|found| found.exception);

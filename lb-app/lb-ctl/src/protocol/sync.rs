@@ -33,6 +33,19 @@ pub struct Peers {
     pub tells_all: bool,
     /// Connections that this director has taken over as peers told.
     pub adopted: u64,
+    /// Clients of persistent services that peers are told of.
+    #[serde(default)]
+    pub clients_told: u64,
+    /// Clients that they would be told of if there was room.
+    #[serde(default)]
+    pub clients_refused: u64,
+    /// Times that peers told of a client that stays with its server here, too.
+    #[serde(default)]
+    pub clients_taken: u64,
+    /// Times that they told of one that does not: its service or server is not configured here, it has connections with
+    /// another server here, or there is no room.
+    #[serde(default)]
+    pub clients_not_taken: u64,
     /// Datagrams from addresses that are no peer's.
     pub strangers: u64,
     /// How long the last look at all connections took, in milliseconds.

@@ -26,6 +26,13 @@ fn among(text: &mut String, peers: &Peers, listen: SocketAddr) {
     let _ =
         writeln!(text, "told: {what}, {told} of {capacity}, {refused} without room; looked in {look_ms} ms");
     let _ = writeln!(text, "held: {held} of {capacity}; taken over: {adopted}");
+    if peers.clients_told + peers.clients_refused + peers.clients_taken + peers.clients_not_taken > 0 {
+        let _ = writeln!(
+            text,
+            "clients of persistent services: told {}, {} without room; taken {}, not taken {}",
+            peers.clients_told, peers.clients_refused, peers.clients_taken, peers.clients_not_taken
+        );
+    }
     if *strangers > 0 {
         let _ = writeln!(text, "{strangers} datagrams from addresses that are no peer's");
     }

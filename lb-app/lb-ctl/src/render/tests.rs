@@ -173,7 +173,7 @@ fn peers() -> Value {
     };
     json!({"peers": {
         "listen": "10.0.0.11:4789", "told": 700, "refused": 0, "held": 2_468, "capacity": 131_072, "tells_all": false,
-        "adopted": 40, "strangers": 2, "look_ms": 31,
+        "adopted": 40, "strangers": 2, "look_ms": 31, "clients_told": 12, "clients_taken": 30, "clients_not_taken": 1,
         "peers": [peer("10.0.0.12:4789", true), peer("10.0.0.13:4789", false)],
     }})
 }

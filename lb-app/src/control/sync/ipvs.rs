@@ -1,19 +1,20 @@
 //! Directors of Linux's IPVS, with which connections are synchronized: a thread of the control plane with a socket in their
 //! group. What is said and understood is [`peers::ipvs`](lb_core::peers::ipvs)'s, without a socket.
 
-use super::{clients, group::Group, look::Look};
+use super::{group::Group, look::Look};
 use crate::{config::IpvsSync, control::live::running::Running, journal::Happened};
 use lb_core::{
     flow::key::Secret,
     peers::{
+        client::Client,
         ipvs::{
             backup::{self, Backup},
             master::{self, Master},
         },
         told::Told,
     },
-    service::key::ServiceKey,
     time::Instant,
+    worker::clients,
 };
 use lb_ctl::protocol::events::Kind;
 use parking_lot::Mutex;
@@ -188,9 +189,8 @@ impl Ipvs {
                 Err(_) => continue,
             };
             let Some(backup) = &mut self.backup else { continue };
-            let mut client = |it: &lb_core::peers::ipvs::entry::Template| {
-                let key = ServiceKey::new(it.protocol, it.vip);
-                clients::learn(running, &key, it.network, it.server, it.left)
+            let mut client = |told: &Client| {
+                clients::learn(&running.persistence, &running.current().snapshot, running.clock.now(), told)
             };
             if backup.receive(running.clock.now(), &buffer[..len], &mut client)
                 && news.senders.len() < SENDERS

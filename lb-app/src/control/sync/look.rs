@@ -8,6 +8,7 @@ use crate::{
 use lb_core::{
     peers::{exception::Seen, ipvs::master::Master, machine::Machine},
     time::Instant,
+    worker::clients,
 };
 
 /// Milliseconds between the beginnings of two looks, at least.
@@ -44,6 +45,8 @@ impl Look {
             machine.begin_look();
         }
         if self.step(running, &mut |seen| machine.found(&seen.exception, seen.is_proven)) {
+            clients::remembered(&running.persistence, &current.snapshot, now)
+                .for_each(|client| machine.found_client(now, &client));
             machine.end_look();
         }
     }

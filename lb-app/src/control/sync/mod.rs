@@ -4,7 +4,6 @@
 //! plane with a socket of the kernel's, which asks workers for their exceptions, piece by piece and between bursts, and
 //! has what peers tell in the table that workers read.
 
-mod clients;
 mod group;
 pub(crate) mod ipvs;
 mod look;
@@ -19,6 +18,7 @@ use lb_core::{
         told::Told,
     },
     time::Instant,
+    worker::clients,
 };
 use lb_ctl::protocol::events::Kind;
 use look::Look;
@@ -72,6 +72,10 @@ pub(crate) struct Facts {
     pub(crate) peers: Vec<PeerFacts>,
     /// Own exceptions, and those that found no room.
     pub(crate) own: [u64; 2],
+    /// Clients of persistent services that peers are told of, and those that found no room.
+    pub(crate) own_clients: [u64; 2],
+    /// Clients that peers told of and that stay with their servers here, and those that do not.
+    pub(crate) clients: [u64; 2],
     /// Exceptions of all peers that are held.
     pub(crate) held: u64,
     /// How many of each there can be.
@@ -134,6 +138,7 @@ impl Peers {
     fn run(self, running: &Weak<Running>) {
         let Peers { listen, mut machine, told, known } = self;
         let (mut look, mut news, mut socket) = (Look::default(), News::default(), Err(String::new()));
+        let mut clients = [0; 2];
         let (began, mut settled) = (time::Instant::now(), false);
         let mut buffer = [0; LONGEST + 1];
         for round in 0u32.. {
@@ -158,6 +163,7 @@ impl Peers {
                         match socket.recv_from(&mut buffer) {
                             Ok((len, from)) => {
                                 machine.receive(running.clock.now(), plain(from), &buffer[..len], &mut send);
+                                learn(&running, &machine, &mut clients);
                             }
                             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                             // Of an earlier datagram: its receiver is not there.
@@ -180,6 +186,8 @@ impl Peers {
                         waits_for: socket.as_ref().err().cloned(),
                         peers: machine.peers().collect(),
                         own: [machine.own().len() as u64, machine.own().refused()],
+                        own_clients: [machine.own().clients().0 as u64, machine.own().clients().1],
+                        clients,
                         held: told.len() as u64,
                         capacity: told.capacity() as u64,
                         tells_all: machine.tells_all(now),
@@ -202,6 +210,18 @@ fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
     socket.bind(&listen.into())?;
     Ok(socket.into())
+}
+
+/// Clients of persistent services that a peer has told of stay with their servers here, too. Counts those that do, and
+/// others.
+fn learn(running: &Running, machine: &Machine, counts: &mut [u64; 2]) {
+    if machine.learned().is_empty() {
+        return;
+    }
+    let (snapshot, now) = (running.current().snapshot, running.clock.now());
+    for told in machine.learned() {
+        counts[usize::from(!clients::learn(&running.persistence, &snapshot, now, told))] += 1;
+    }
 }
 
 fn tell_of_socket(

@@ -1,12 +1,15 @@
 //! What masters tell of connections, until their time is over.
 
 use super::{
-    entry::{self, Template, Unfit},
+    entry::{self, Unfit},
     message::{self, Unread},
 };
 use crate::{
     cast::{count32, index},
-    peers::told::{Source, Writer},
+    peers::{
+        client::Client,
+        told::{Source, Writer},
+    },
     time::{Duration, Instant},
 };
 
@@ -98,7 +101,7 @@ impl Backup {
         &mut self,
         now: Instant,
         datagram: &[u8],
-        client: &mut impl FnMut(&Template) -> bool,
+        client: &mut impl FnMut(&Client) -> bool,
     ) -> bool {
         let entries = match message::read(datagram, self.syncid) {
             Ok(entries) => entries,
@@ -125,7 +128,7 @@ impl Backup {
                     self.counts.ended += 1;
                     self.told.forget(&ends, MASTERS);
                 }
-                Ok(entry::Told::Client(template)) => match client(&template) {
+                Ok(entry::Told::Client(told)) => match client(&told) {
                     true => self.counts.clients += 1,
                     false => self.counts.clients_unknown += 1,
                 },

@@ -6,11 +6,13 @@ use crate::{
     conn::{method::Method, state::State, timeouts::Timeouts},
     flow::key::Ends,
     named::named,
-    peers::exception::{Exception, is_missed},
+    peers::{
+        client::Client,
+        exception::{Exception, is_missed},
+    },
     time::Duration,
     wire::protocol::Protocol,
 };
-use std::net::{IpAddr, SocketAddr};
 
 /// Bits of the flags that say how packets reach the server.
 const FORWARDING: u32 = 0x7;
@@ -67,22 +69,7 @@ pub enum Told {
     /// A connection is over.
     Over(Ends),
     /// A client of a persistent service, and its server.
-    Client(Template),
-}
-
-/// A client of a persistent service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Template {
-    /// The service's protocol.
-    pub protocol: Protocol,
-    /// The first address of the client's network.
-    pub network: IpAddr,
-    /// The service.
-    pub vip: SocketAddr,
-    /// The server.
-    pub server: SocketAddr,
-    /// For how long it is remembered.
-    pub left: Duration,
+    Client(Client),
 }
 
 /// What an entry means.
@@ -102,7 +89,8 @@ pub fn read(raw: &Raw) -> Result<Told, Unfit> {
             return Err(Unfit::State);
         }
         let left = time(raw, TEMPLATE_TIME);
-        return Ok(Told::Client(Template { protocol, network: client.ip(), vip, server, left }));
+        let (network, is_learned) = (client.ip(), false);
+        return Ok(Told::Client(Client { protocol, network, vip, server, left, is_learned }));
     }
     let protocol = protocol.ok_or(Unfit::Protocol)?;
     let state = state_of(protocol, raw.state).ok_or(Unfit::State)?;
