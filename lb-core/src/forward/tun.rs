@@ -24,7 +24,10 @@ pub fn fragment<F: Family>(
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
     match outer.shape {
-        Shape::PlainIpv4 | Shape::PlainIpv6 | Shape::Marked => super::outfit(packet, at, outer, last_id),
+        Shape::PlainIpv4 => in_ipv4(packet, at, outer, last_id),
+        Shape::PlainIpv6 => in_ipv6::<F>(packet, (at.l3, at.ip_len), outer),
+        // Its packets are in no tunnel.
+        Shape::Marked => Ok(()),
         Shape::OtherIpv4 | Shape::OtherIpv6 => in_another::<F>(packet, at.l3, (outer, Some(spread)), last_id),
     }
 }
