@@ -36,6 +36,10 @@ enum Kind {
     Open,
     /// All packets of connections, until they are forgotten.
     Cycle,
+    /// First fragments of datagrams of connections that are open.
+    First,
+    /// Their other fragments.
+    Later,
 }
 
 /// One case.
@@ -52,7 +56,15 @@ pub struct Case {
 #[must_use]
 pub fn all() -> Vec<Case> {
     let mut cases = Vec::new();
-    for kind in [Kind::Established, Kind::Verified, Kind::TwoWorkers, Kind::Open, Kind::Cycle] {
+    for kind in [
+        Kind::Established,
+        Kind::Verified,
+        Kind::TwoWorkers,
+        Kind::Open,
+        Kind::Cycle,
+        Kind::First,
+        Kind::Later,
+    ] {
         for method in Method::ALL.iter().copied() {
             for protocol in Protocol::ALL.iter().copied() {
                 for (out, is_ipv6) in [(false, false), (true, false), (false, true), (true, true)] {
@@ -79,6 +91,7 @@ impl Case {
                 Kind::TwoWorkers => self.protocol == Protocol::Tcp,
                 Kind::Open => !self.out,
                 Kind::Cycle => !self.out && self.protocol == Protocol::Tcp,
+                Kind::First | Kind::Later => self.protocol == Protocol::Udp,
             }
     }
 
@@ -91,6 +104,8 @@ impl Case {
             Kind::TwoWorkers => "two-workers",
             Kind::Open => "open",
             Kind::Cycle => "cycle",
+            Kind::First => "first-fragment",
+            Kind::Later => "later-fragment",
         };
         let family = if self.is_ipv6 { "-ipv6" } else { "" };
         Row {
@@ -127,7 +142,32 @@ impl Case {
                 forget(&mut scene);
                 count
             }
+            Kind::First | Kind::Later => self.fragments(&mut scene),
         }
+    }
+
+    /// Datagrams of two fragments each. Those of one kind are counted.
+    fn fragments(&self, scene: &mut Scene) -> usize {
+        let which = if self.out { Which::Out(0) } else { Which::In(0) };
+        let mut order = Order::new(OPEN);
+        let before = scene.io.transmitted;
+        for round in 0..BURSTS {
+            let datagrams: [u32; BURST] = std::array::from_fn(|_| order.draw());
+            for is_later in [false, true] {
+                let mut burst = Burst::new();
+                scene.io.take(&mut burst, BURST);
+                for ((number, packet), index) in (0..).zip(&mut burst).zip(datagrams) {
+                    let id = round * BURST + number;
+                    packet.arrive(&scene.head(index, which).fragment(id as u16, is_later));
+                }
+                match is_later == (self.kind == Kind::Later) {
+                    true => measured(scene, &mut burst),
+                    false => scene.forward(&mut burst),
+                }
+            }
+        }
+        assert_eq!(scene.io.transmitted - before, 2 * (BURSTS * BURST) as u64, "all pass");
+        BURSTS * BURST
     }
 
     fn established(&self, scene: &mut Scene) -> usize {

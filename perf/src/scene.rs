@@ -50,6 +50,24 @@ pub struct Head {
     pub len: u16,
 }
 
+impl Head {
+    /// The first of a datagram's two fragments, or the other one, in the place of a whole packet of IPv4.
+    #[must_use]
+    pub fn fragment(mut self, id: u16, is_later: bool) -> Head {
+        // Bytes of the first, behind the header: a multiple of eight.
+        const FIRST_LEN: u16 = 32;
+        self.len = (ethernet::HEADER_LEN + ipv4::HEADER_LEN) as u16 + FIRST_LEN;
+        let header = &mut self.bytes[ethernet::HEADER_LEN..][..ipv4::HEADER_LEN];
+        let word = if is_later { FIRST_LEN / 8 } else { ipv4::MORE_FRAGMENTS };
+        let len = ipv4::HEADER_LEN as u16 + FIRST_LEN;
+        for (at, value) in [(ipv4::TOTAL_LEN, len), (ipv4::ID, id), (ipv4::FRAGMENT, word)] {
+            header[at..at + 2].copy_from_slice(&value.to_be_bytes());
+        }
+        ipv4::set_checksum(header);
+        self
+    }
+}
+
 /// Which packet of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
