@@ -26,6 +26,8 @@ pub const MAX_ROUTES: usize = 1_024;
 pub const MAX_VIRTUAL_MACS: usize = 16;
 /// Addresses whose last defence against another host is remembered; more than that share their limits.
 pub const DEFENCES: usize = 4_096;
+/// Most of the director's addresses that other stations have and are left to them; more are announced nevertheless.
+pub const MAX_TAKEN: usize = 64;
 /// Most packets that wait for one neighbour's address; RFC 1122 2.3.2.2 asks for at least one.
 pub const MAX_WAITING_PER_NEIGHBOUR: usize = 8;
 /// Most packets of one worker that wait for any neighbour.

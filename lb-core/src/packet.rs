@@ -141,6 +141,15 @@ pub enum Notice {
         /// The interface on whose network the claim was made.
         interface: InterfaceId,
     },
+    /// Another host had one of the director's addresses before it was announced, and keeps it.
+    AddressTaken {
+        /// The address.
+        address: IpAddr,
+        /// The other host.
+        mac: Mac,
+        /// The interface on whose network it is.
+        interface: InterfaceId,
+    },
     /// A next hop named by the configuration does not answer ARP.
     NeighbourLost {
         /// The neighbour.

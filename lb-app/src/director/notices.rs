@@ -35,7 +35,7 @@ impl Notices {
         for notice in self.from_workers.try_iter() {
             let text = describe(&notice, &running.interface_names());
             let kind = match notice {
-                Notice::AddressConflict { .. } => Kind::AddressConflict,
+                Notice::AddressConflict { .. } | Notice::AddressTaken { .. } => Kind::AddressConflict,
                 Notice::NeighbourLost { .. } => Kind::NeighbourLost,
                 Notice::NeighbourFound { .. } => Kind::NeighbourFound,
             };
@@ -50,7 +50,8 @@ impl Told {
     fn is_news(&mut self, notice: &Notice, text: &str, now: Instant) -> bool {
         self.0.retain(|_, (at, _)| now.duration_since(*at) < ONCE);
         let about = match *notice {
-            Notice::AddressConflict { address, interface, .. } => (true, address, interface),
+            Notice::AddressConflict { address, interface, .. }
+            | Notice::AddressTaken { address, interface, .. } => (true, address, interface),
             Notice::NeighbourLost { address, interface }
             | Notice::NeighbourFound { address, interface, .. } => (false, address, interface),
         };
@@ -69,6 +70,11 @@ fn describe(notice: &Notice, names: &[String]) -> String {
         Notice::AddressConflict { address, mac, interface } => format!(
             "address conflict: {mac} on port {} claims {address}, which belongs to this director; a server with a VIP \
              must not answer ARP for it",
+            name(interface)
+        ),
+        Notice::AddressTaken { address, mac, interface } => format!(
+            "address conflict: {mac} on port {} had {address} before this director, which does not announce it as long as \
+             the other answers for it; it is asked again every 30 s",
             name(interface)
         ),
         Notice::NeighbourLost { address, interface } => {

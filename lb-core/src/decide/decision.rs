@@ -211,6 +211,10 @@ pub struct Conflict {
     pub claim: Claim,
     /// Whether the director says again that the address is its own.
     pub defend: bool,
+    /// Whether the address is left to the other station.
+    pub yields: bool,
+    /// Whether this worker is the first to hear of it, and the others are told if it yields.
+    pub is_first: bool,
 }
 
 /// What the sender says of itself is taken note of, and its question answered, as far as either concerns the director.

@@ -10,7 +10,7 @@ use crate::{
     ids::InterfaceId,
     neigh::entry::Knowledge,
     packet::Packet,
-    service::{routing::NextHop, snapshot::Local},
+    service::{plan::Duplicates, routing::NextHop, snapshot::Local},
     time::Instant,
     wire::ethernet::{self, Mac},
 };
@@ -70,9 +70,13 @@ impl Known {
                 || !self.answers_for(address, interface);
             return match is_ours {
                 true => Act::Drop(otherwise),
-                // RFC 5227 2.4 (c): defend the address, but not in an endless argument.
-                false => Act::Conflict(Conflict { claim, defend: self.defences.may_defend(address, now) }),
+                false => Act::Conflict(self.dispute(now, origin, claim)),
             };
+        }
+        if let Some(Question { target, .. }) = question
+            && self.gives_way(now, origin, said, target)
+        {
+            return Act::Conflict(self.dispute(now, origin, Claim { address: target, ..claim }));
         }
         let known = self.neighbours.find(NextHop { interface, address });
         let is_news = known.and_then(|id| self.neighbours.get(id)).is_some_and(|it| it.is_news(mac));
@@ -90,8 +94,8 @@ impl Known {
         // The kernel answers for own addresses where it has them.
         let has_host = self.snapshot.is_on_host(interface);
         let is_kernels = |address| has_host && matches!(self.snapshot.local_ip(address), Some(Local::Own(_)));
-        let reply = question
-            .filter(|it| is_first && self.answers_for(it.target, interface) && !is_kernels(it.target));
+        let is_here = |address| self.answers_for(address, interface) && !self.taken.has(address);
+        let reply = question.filter(|it| is_first && is_here(it.target) && !is_kernels(it.target));
         // The kernel may have it as well, and would answer with another Ethernet address, or before this director knows of it.
         let asks_for_ours = question.is_some_and(|it| {
             matches!(self.snapshot.local_ip(it.target), Some(Local::Vip { .. } | Local::Source { .. }))
@@ -106,6 +110,31 @@ impl Known {
             otherwise,
         };
         Act::Hear(hear)
+    }
+
+    /// What is done about a claim to an address of the director's. Who had it before it was announced keeps it. Workers tell
+    /// one another only of such claims.
+    fn dispute(&self, now: Instant, origin: Origin, claim: Claim) -> Conflict {
+        let is_first = origin == Origin::Port;
+        let address = claim.address;
+        let was_there = !is_first || self.taken.is_asking(now) || self.taken.has(address);
+        let yields = self.snapshot.duplicates == Duplicates::Wait && was_there;
+        // RFC 5227 2.4 (c): defend the address, but not in an endless argument.
+        let defend = is_first && !yields && self.defences.may_defend(address, now);
+        Conflict { claim, defend, yields, is_first }
+    }
+
+    /// Whether another station wants an address at the same time, and gets it: RFC 4862 5.4.3 has both do without. Here
+    /// the lower Ethernet address is first, so that one has it.
+    fn gives_way(&self, now: Instant, origin: Origin, said: &Said, target: IpAddr) -> bool {
+        let Said { interface, address, mac, .. } = *said;
+        let own = self.mac_for(interface, target);
+        address.is_unspecified()
+            && self.snapshot.duplicates == Duplicates::Wait
+            && (origin != Origin::Port || self.taken.is_asking(now))
+            && mac.0 < own.0
+            && self.answers_for(target, interface)
+            && !self.snapshot.interfaces.ids().any(|other| self.snapshot.is_mac_of(other, mac))
     }
 
     /// Whether the director answers for an address on an interface. On standby it does not for a VIP or local address: the

@@ -7,6 +7,7 @@ use super::{
     classify::{Arrival, Parsed, classify},
     common::Common,
     defences::Defences,
+    taken::Taken,
 };
 use crate::{
     cast::small,
@@ -155,6 +156,8 @@ pub struct Known {
     pub(crate) budgets: Budgets,
     /// When addresses were last defended.
     pub(crate) defences: Defences,
+    /// Addresses that another station has.
+    pub(crate) taken: Taken,
 }
 
 impl Known {
@@ -175,6 +178,7 @@ impl Known {
             arrivals: arrivals(&snapshot),
             budgets: Budgets::new(team.refusals_per_s, now),
             defences: Defences::new(),
+            taken: Taken::default(),
             id,
             team: team.clone(),
             snapshot,

@@ -238,10 +238,12 @@ impl<F: Forwarded> Story<F> {
             }
             Act::Conflict(conflict) => {
                 let claim = conflict.claim;
-                self.say(
-                    Stage::Service,
-                    format!("{} claims {}, which belongs to this director", claim.mac, claim.address),
-                );
+                let mut text =
+                    format!("{} claims {}, which belongs to this director", claim.mac, claim.address);
+                if conflict.yields {
+                    text.push_str(", and had it first: it is not announced");
+                }
+                self.say(Stage::Service, text);
                 Outcome::Host
             }
             Act::Hear(hear) => self.heard(&worker.known, &hear),

@@ -140,6 +140,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         tunnel_sources: plan.tunnel_sources.clone(),
         redirection_len: plan.redirection_len,
         role: plan.director.role,
+        duplicates: plan.director.duplicate_addresses,
         answers_for_all: locals.iter().all(|(_, local)| local.is_answered()),
         stations,
         host_ports: std::array::from_fn(|port| {

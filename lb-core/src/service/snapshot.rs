@@ -9,7 +9,7 @@ use super::{
     addresses::Addresses,
     key::{ServerKey, ServiceKey},
     lookup::endpoint,
-    plan::{InterfacePlan, Mac, PortPlan, Protocol, Role},
+    plan::{Duplicates, InterfacePlan, Mac, PortPlan, Protocol, Role},
     routing::{NextHop, Routing},
     stations::Stations,
 };
@@ -125,6 +125,8 @@ pub struct Snapshot {
     pub redirection_len: u16,
     /// What the director is to its VIPs.
     pub role: Role,
+    /// What is done about addresses that another station has.
+    pub duplicates: Duplicates,
     /// It answers for all VIPs and local addresses.
     pub answers_for_all: bool,
     pub(super) stations: Stations,

@@ -5,7 +5,7 @@ use super::{
     ethernet::{self, Mac},
     nd::{self, Nd},
 };
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,21 @@ impl Resolution {
         }
     }
 
+    /// Asks whether another station has an address of one's own: RFC 5227 2.1.1, RFC 4862 5.4.2.
+    #[must_use]
+    pub const fn probe(address: IpAddr, mac: Mac) -> Self {
+        match address {
+            IpAddr::V4(target) => Resolution::Arp(Arp {
+                operation: Operation::Request,
+                sender_mac: mac,
+                sender: Ipv4Addr::UNSPECIFIED,
+                target_mac: Mac([0; 6]),
+                target,
+            }),
+            IpAddr::V6(address) => Resolution::Nd(Nd::probe(address)),
+        }
+    }
+
     /// Tells everybody that an address is at `mac`: RFC 5227 2.3, RFC 4861 7.2.6.
     #[must_use]
     pub const fn announcement(address: IpAddr, mac: Mac) -> Self {
@@ -46,10 +61,11 @@ impl Resolution {
         }
     }
 
-    /// The address that an answer or an announcement is about.
+    /// The address that an answer, an announcement or a probe is about.
     #[must_use]
     pub const fn subject(&self) -> IpAddr {
         match self {
+            Resolution::Arp(arp) if arp.sender.is_unspecified() => IpAddr::V4(arp.target),
             Resolution::Arp(arp) => IpAddr::V4(arp.sender),
             Resolution::Nd(nd) => IpAddr::V6(nd.target),
         }

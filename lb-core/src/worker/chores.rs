@@ -21,9 +21,9 @@ pub(super) struct Chores {
 }
 
 impl Chores {
-    pub(super) fn new(worker: WorkerId, now: Instant) -> Self {
+    pub(super) fn new(worker: WorkerId, waits: bool, now: Instant) -> Self {
         Chores {
-            announcements: Announcements::new(worker, Instant::ZERO),
+            announcements: Announcements::new(worker, waits, Instant::ZERO),
             gateways: Vec::new(),
             narrow_paths: 0,
             paths_due: now,
@@ -36,6 +36,8 @@ impl Chores {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Announcements {
     pub(super) rounds_left: u8,
+    /// An answer to the question is waited for before they are made.
+    pub(super) waits: bool,
     /// On that port alone; on all if there is none.
     pub(super) only: Option<PortId>,
     /// The next address of this round.
@@ -44,20 +46,25 @@ pub(super) struct Announcements {
 }
 
 impl Announcements {
-    /// All addresses, from that time on. Only one worker makes them.
-    pub(super) fn new(worker: WorkerId, due: Instant) -> Self {
-        let rounds_left = if worker.0 == 0 { ANNOUNCE_ROUNDS } else { 0 };
-        Announcements { rounds_left, only: None, next: 0, due }
+    /// All addresses, from that time on. Only one worker makes them; where an answer is waited for, all know when, because
+    /// any of them may hear it.
+    pub(super) fn new(worker: WorkerId, waits: bool, due: Instant) -> Self {
+        let rounds_left = match waits {
+            true => ANNOUNCE_ROUNDS + 1,
+            false if worker.0 == 0 => ANNOUNCE_ROUNDS,
+            false => 0,
+        };
+        Announcements { rounds_left, waits, only: None, next: 0, due }
     }
 
     /// From the beginning, on that port or on all; what is not finished elsewhere is made anew as well.
-    pub(super) fn again(&self, worker: WorkerId, port: Option<PortId>, now: Instant) -> Self {
+    pub(super) fn again(&self, worker: WorkerId, waits: bool, port: Option<PortId>, now: Instant) -> Self {
         let only = port.filter(|_| self.rounds_left == 0 || self.only == port);
-        Announcements { only, ..Announcements::new(worker, now) }
+        Announcements { only, ..Announcements::new(worker, waits, now) }
     }
 
     pub(super) fn is_first_round(&self) -> bool {
-        self.rounds_left == ANNOUNCE_ROUNDS
+        self.rounds_left == ANNOUNCE_ROUNDS + u8::from(self.waits)
     }
 
     pub(super) fn are_due(&self, now: Instant) -> bool {

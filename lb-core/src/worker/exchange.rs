@@ -85,7 +85,7 @@ impl<P: Packet> Worker<P> {
         }
         self.known.arrivals = arrivals(&self.known.snapshot);
         if changes.new_addresses {
-            self.chores.announcements = Announcements::new(self.known.id, now);
+            self.chores.announcements = Announcements::new(self.known.id, self.waits(), now);
         }
         Spent { _snapshot: old, _exchange: (changes, turns) }
     }

@@ -44,7 +44,7 @@ use crate::{
     neigh::{table::Neighbours, waiting::Waiting},
     packet::{Burst, Io, Packet, WorkerId},
     sched::Turn,
-    service::snapshot::Snapshot,
+    service::{plan::Duplicates, snapshot::Snapshot},
     time::Instant,
 };
 use chores::Chores;
@@ -94,6 +94,7 @@ impl<P: Packet> Worker<P> {
     pub fn new(id: WorkerId, team: &Team, snapshot: Arc<Snapshot>, now: Instant) -> Self {
         assert!((1..=MAX_WORKERS).contains(&team.workers), "{} workers", team.workers);
         let traffic = std::iter::repeat_with(ServerTraffic::default).take(snapshot.room.servers).collect();
+        let waits = snapshot.duplicates == Duplicates::Wait;
         let first_turns = snapshot.services.iter().map(|service| service.scheduler.first_turn(id));
         let room = snapshot.room.services;
         let turns = first_turns.chain(std::iter::repeat_with(Turn::default)).take(room).collect();
@@ -103,7 +104,7 @@ impl<P: Packet> Worker<P> {
             books: Books { counters: Arc::default(), traffic },
             waiting: Waiting::new(),
             held: Held::new(),
-            chores: Chores::new(id, now),
+            chores: Chores::new(id, waits, now),
             last_id: id.0 << 8,
             last_id_v6: u32::from(id.0) << 24 | low32(team.secret.0) >> 8,
             stages: Some(Box::new([Parsed::new(); MAX_BURST])),

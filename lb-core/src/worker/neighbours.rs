@@ -3,7 +3,7 @@
 use super::Worker;
 use crate::{
     counters::DropReason,
-    decide::{Claim, Conflict, Hear},
+    decide::{Claim, Conflict, Hear, budgets::Purpose},
     ids::{InterfaceId, NeighbourId},
     neigh::entry::Question,
     packet::{Io, Notice, Packet},
@@ -54,9 +54,20 @@ impl<P: Packet> Worker<P> {
         conflict: &Conflict,
         io: &mut impl Io<Packet = P>,
     ) {
-        let Conflict { claim: Claim { interface, address, mac }, defend } = *conflict;
-        self.books.counters.address_conflicts.bump();
-        io.notice(Notice::AddressConflict { address, mac, interface });
+        let Conflict { claim: Claim { interface, address, mac }, defend, yields, is_first } = *conflict;
+        if yields {
+            self.known.taken.note(address, now);
+        }
+        if is_first {
+            self.books.counters.address_conflicts.bump();
+            io.notice(match yields {
+                true => Notice::AddressTaken { address, mac, interface },
+                false => Notice::AddressConflict { address, mac, interface },
+            });
+        }
+        if is_first && yields {
+            self.share(now, &packet, Purpose::ShareStranger, io);
+        }
         if defend {
             self.known.defences.defended(address, now);
             self.announce(interface, address, io);

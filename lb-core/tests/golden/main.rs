@@ -5,6 +5,7 @@
 mod common;
 
 mod arp;
+mod duplicates;
 mod follow;
 mod forward;
 mod fragmenting;

@@ -26,6 +26,18 @@ named! {
 
 words!(Role);
 
+named! {
+    /// What is done about addresses of the director that another station has.
+    Duplicates {
+        /// They are announced at once, and what others say is reported.
+        Report = "report",
+        /// They are announced when nobody has said for a second that they are theirs, and else left to whoever has them.
+        Wait = "wait",
+    }
+}
+
+words!(Duplicates);
+
 /// Where the kernel has a VIP or a local address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
@@ -44,6 +56,15 @@ pub type HeldAddresses = BTreeMap<IpAddr, Held>;
 pub struct DirectorPlan {
     /// What it is to its VIPs.
     pub role: Role,
+    /// What is done about addresses that another station has.
+    pub duplicate_addresses: Duplicates,
+}
+
+#[expect(clippy::derivable_impls, reason = "the values of a named enumeration take no attributes")]
+impl Default for Duplicates {
+    fn default() -> Self {
+        Duplicates::Report
+    }
 }
 
 #[expect(clippy::derivable_impls, reason = "the values of a named enumeration take no attributes")]
@@ -55,12 +76,21 @@ impl Default for Role {
 
 impl DirectorPlan {
     /// What can be said of it.
-    pub const OPTIONS: &'static [Opt<Self>] = &[option!(
-        role,
-        Kind::Word(Role::NAMES),
-        "An `active` director answers ARP for VIPs, announces them and opens connections. One on `standby` says nothing for \
+    pub const OPTIONS: &'static [Opt<Self>] = &[
+        option!(
+            role,
+            Kind::Word(Role::NAMES),
+            "An `active` director answers ARP for VIPs, announces them and opens connections. One on `standby` says nothing for \
          VIPs and goes on with the connections that it has. With `follow` it is active for VIPs that the kernel has on a \
          `host` side, where keepalived or FRR put them, and on standby for the others; \
          [docs/directors.md](../docs/directors.md)."
-    )];
+        ),
+        option!(
+            duplicate_addresses,
+            Kind::Word(Duplicates::NAMES),
+            "Whether another station has an address is always asked. With `report`, addresses are announced at once, and a \
+             conflict is reported. With `wait`, they are announced after a second in which nobody said that they were theirs, \
+             and else left to whoever has them; [docs/network.md](../docs/network.md#duplicate-addresses)."
+        ),
+    ];
 }

@@ -7,7 +7,7 @@ mod service;
 pub mod timeouts;
 mod tunnel;
 
-pub use director::{DirectorPlan, Held, HeldAddresses, Role};
+pub use director::{DirectorPlan, Duplicates, Held, HeldAddresses, Role};
 pub use persistence::PersistencePlan;
 pub use server::{Admin, Health, ServerPlan, Standing};
 pub use service::{ServicePlan, flags_of};
