@@ -53,7 +53,7 @@ pub struct Counts {
     pub entries: u64,
     /// Connections of the last look for which there was no room.
     pub no_room: u64,
-    /// Those of the last look that IPVS could not go on with: of FullNAT, with servers of the other family, or whose
+    /// Those of the last look that IPVS could not go on with: of FullNAT, L3DSR, with servers of the other family, or whose
     /// servers were told of their clients.
     pub untellable: u64,
 }
