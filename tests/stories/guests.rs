@@ -1,10 +1,12 @@
 //! A server with a real kernel of its own behind the director: User-Mode Linux has the tunnels that this machine's kernel
 //! may lack. `make test` tells a short sample, `make test-uml` all.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
+use lb_stories::control::Control;
 use lb_stories::guest::NAME;
 use lb_stories::world::{self, GUEST, World};
 use lb_stories::{Config, Director, Method};
@@ -24,6 +26,32 @@ fn end_of_tunnel((client, server): (bool, bool)) -> Result<String> {
     let row = format!("| {} | {} | `", family(client), family(server));
     let commands = METHODS.lines().find_map(|line| line.strip_prefix(&row)?.strip_suffix("` |"));
     commands.map(str::to_owned).with_context(|| format!("docs/methods.md has no row {row}"))
+}
+
+/// A kind of tunnel, whether a checksum covers packets, and what docs/methods.md calls it.
+const KINDS: [(&str, &str, &str); 6] = [
+    ("gre", "off", "`gre`"),
+    ("gre", "on", "`gre` with a checksum"),
+    ("gue", "off", "`gue`, `gue1`"),
+    ("gue", "on", "`gue`, `gue1`"),
+    ("gue1", "off", "`gue`, `gue1`"),
+    ("gue1", "on", "`gue`, `gue1`"),
+];
+
+/// What docs/methods.md has servers run for such a kind, beside the commands of the family's row where it says so.
+fn end_of_kind(name: &str, server: bool) -> Result<String> {
+    let row = format!("| {name} | {} | ", if server { "IPv6" } else { "IPv4" });
+    let cell = METHODS.lines().find_map(|line| line.strip_prefix(&row));
+    let cell = cell.with_context(|| format!("docs/methods.md has no row {row}"))?;
+    let commands = cell.split('`').nth(1).context("commands")?;
+    Ok(commands
+        .replace("198.51.100.11", &GUEST.to_string())
+        .replace("2001:db8:2::11", &world::server6_of(GUEST).to_string()))
+}
+
+/// The interface that commands end with setting up.
+fn interface_of(commands: &str) -> Result<&str> {
+    commands.split(' ').rev().nth(1).context("ip link set INTERFACE up")
 }
 
 fn services(config: Config, method: Method, (client, server): (bool, bool)) -> Config {
@@ -65,11 +93,39 @@ fn through_tunnel(families: (bool, bool)) -> Result<()> {
     let commands = end_of_tunnel(families)?;
     // Some distributions have it on.
     guest.run(&format!("echo 1 >/proc/sys/net/ipv4/conf/default/rp_filter\n{commands}"))?;
-    let interface = commands.split(' ').rev().nth(1).context("ip link set INTERFACE up")?;
+    let interface = interface_of(&commands)?;
     let director = start(&world, &services(Config::new(), Method::Tun, families))?;
     all_pass(&world, Method::Tun, families.0)?;
     let through = guest.received_by(interface)?;
     ensure!(through > 700, "{through} packets by {interface}");
+    director.stop()?;
+    Ok(())
+}
+
+/// Every kind in turn, while the director and the guest run.
+fn through_every_kind(families: (bool, bool)) -> Result<()> {
+    let world = World::with_ipv6()?;
+    let guest = world.guest()?;
+    let plain = end_of_tunnel(families)?;
+    guest.run(&format!("echo 1 >/proc/sys/net/ipv4/conf/default/rp_filter\n{plain}"))?;
+    let director = start(&world, &services(Config::new(), Method::Tun, families))?;
+    let control = Control::of(&director)?;
+    let mut done = BTreeSet::new();
+    for (kind, checksum, name) in KINDS {
+        let commands = end_of_kind(name, families.1)?;
+        if done.insert(name) {
+            guest.run(&commands)?;
+        }
+        let interface = interface_of(if kind == "gre" { &commands } else { &plain })?;
+        let before = guest.received_by(interface)?;
+        let family = if families.0 { "6" } else { "" };
+        for service in [format!("tcp{family}-tun-80"), format!("udp{family}-tun-7")] {
+            control.ask(&format!("set service {service} tunnel {kind} tunnel-checksum {checksum}"))?;
+        }
+        all_pass(&world, Method::Tun, families.0).with_context(|| format!("{kind}, checksum {checksum}"))?;
+        let through = guest.received_by(interface)? - before;
+        ensure!(through > 700, "{kind}, checksum {checksum}: {through} packets by {interface}");
+    }
     director.stop()?;
     Ok(())
 }
@@ -95,6 +151,30 @@ fn ipv4_in_ipv6() -> Result<()> {
 #[ignore = "make test-uml"]
 fn ipv6_in_ipv4() -> Result<()> {
     through_tunnel((true, false))
+}
+
+#[test]
+#[ignore = "make test-uml"]
+fn gre_and_gue_with_ipv4_in_ipv4() -> Result<()> {
+    through_every_kind((false, false))
+}
+
+#[test]
+#[ignore = "make test-uml"]
+fn gre_and_gue_with_ipv6_in_ipv6() -> Result<()> {
+    through_every_kind((true, true))
+}
+
+#[test]
+#[ignore = "make test-uml"]
+fn gre_and_gue_with_ipv4_in_ipv6() -> Result<()> {
+    through_every_kind((false, true))
+}
+
+#[test]
+#[ignore = "make test-uml"]
+fn gre_and_gue_with_ipv6_in_ipv4() -> Result<()> {
+    through_every_kind((true, false))
 }
 
 /// The guest is the director's only server of every method in each family.
