@@ -57,9 +57,18 @@ pub struct Guest {
     commands: Cell<u32>,
 }
 
+/// What a guest's network card is.
+#[derive(Clone, Copy, Debug)]
+pub enum Card<'a> {
+    /// An interface of the namespace, whose packets it reads and writes. It is given those of VLANs without their tags.
+    Link(&'a str),
+    /// The other end of a TAP of the namespace, with tags as they are.
+    Tap(&'a str),
+}
+
 impl Guest {
-    /// Boots a guest whose `vec0`, `vec1` and so on are these interfaces of the namespace.
-    pub fn boot(namespace: Namespace, interfaces: &[&str], directory: &Path) -> Result<Self> {
+    /// Boots a guest whose `vec0`, `vec1` and so on are these cards.
+    pub fn boot(namespace: Namespace, cards: &[Card<'_>], directory: &Path) -> Result<Self> {
         fs::create_dir_all(directory)?;
         let directory = directory.canonicalize()?;
         let init = directory.join("init");
@@ -68,14 +77,18 @@ impl Guest {
         fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
         let mut command = namespace.command(script());
         command.arg("boot").arg(&init).arg(MEMORY);
-        for (number, interface) in interfaces.iter().enumerate() {
-            command.arg(format!("vec{number}:transport=raw,ifname={interface},depth=64,gro=0"));
+        for (number, card) in cards.iter().enumerate() {
+            let (transport, interface) = match card {
+                Card::Link(interface) => ("raw", interface),
+                Card::Tap(interface) => ("tap", interface),
+            };
+            command.arg(format!("vec{number}:transport={transport},ifname={interface},depth=64,gro=0"));
         }
         let process = namespace.spawn(&mut command, &directory.join("console"))?;
         let mut guest = Self { process, namespace, directory, commands: Cell::new(0) };
         let up = guest.attempt("uname -r").context("User-Mode Linux does not boot")?;
         ensure!(!up.is_empty(), "a kernel's release");
-        for number in 0..interfaces.len() {
+        for number in 0..cards.len() {
             // As of all links of a world: packets go as they are, their checksums finished.
             guest.run(&format!(
                 "ip link set vec{number} up; ethtool -K vec{number} tx off sg off tso off gso off gro off || true"
@@ -97,8 +110,9 @@ impl Guest {
     }
 
     /// Makes it a server as the others are: their addresses and routes in both families, virtual addresses on loopback,
-    /// nginx and a UDP echo. `vec0` is on the lan and `vec1` on the wan; tunnels are the story's.
-    pub(crate) fn serve(&self, lan: Ipv4Addr, wan: Ipv4Addr) -> Result<()> {
+    /// nginx and a UDP echo. Its device on the lan is the one that is named, and `vec1` is on the wan; tunnels are the
+    /// story's.
+    pub fn serve(&self, device: &str, lan: Ipv4Addr, wan: Ipv4Addr) -> Result<()> {
         let (lan6, wan6) = (world::server6_of(lan), world::wan6_beside(lan));
         let vips =
             [world::VIP_TUN, world::VIP_DR].map(|vip| format!("ip addr add {vip}/32 dev lo\n")).concat();
@@ -106,14 +120,14 @@ impl Guest {
             .map(|vip| format!("ip addr add {vip}/128 dev lo nodad\n"))
             .concat();
         self.run(&format!(
-            "for scope in all default lo vec0 vec1; do
+            "for scope in all default lo {device} vec1; do
                 echo 0 >/proc/sys/net/ipv4/conf/$scope/rp_filter
                 echo 0 >/proc/sys/net/ipv6/conf/$scope/accept_dad
             done
             echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore
             echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce
-            ip addr add {lan}/24 dev vec0
-            ip addr add {lan6}/64 dev vec0 nodad
+            ip addr add {lan}/24 dev {device}
+            ip addr add {lan6}/64 dev {device} nodad
             ip addr add {wan}/24 dev vec1
             ip addr add {wan6}/64 dev vec1 nodad
             {vips}{vips6}
@@ -122,9 +136,9 @@ impl Guest {
             ip rule add from {lan} table 10
             ip -6 rule add from {lan6} table 10
             ip route add default via {} table 10
-            ip route add 198.51.100.0/24 dev vec0 table 10
+            ip route add 198.51.100.0/24 dev {device} table 10
             ip -6 route add default via {} table 10
-            ip -6 route add 2001:db8:2::/64 dev vec0 table 10",
+            ip -6 route add 2001:db8:2::/64 dev {device} table 10",
             world::GATEWAY,
             world::GATEWAY6,
             world::DIRECTOR_LAN,

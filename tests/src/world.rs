@@ -34,7 +34,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::client::Client;
 use crate::config::Config;
 use crate::director::Director;
-use crate::guest::Guest;
+use crate::guest::{Card, Guest};
 use crate::hugepages::HugePages;
 use crate::netns::{self, Namespace};
 use crate::process::{Scratch, run};
@@ -303,8 +303,26 @@ impl World {
             namespace.connect(bridge, &self.switch, &port)?;
             self.switch.ip(&format!("link set {port} master {bridge}"))?;
         }
-        let guest = Guest::boot(namespace, &["lan", "wan"], &self.directory().join("guest"))?;
-        guest.serve(GUEST, GUEST_WAN)?;
+        let cards = [Card::Link("lan"), Card::Link("wan")];
+        let guest = Guest::boot(namespace, &cards, &self.directory().join("guest"))?;
+        guest.serve("vec0", GUEST, GUEST_WAN)?;
+        Ok(guest)
+    }
+
+    /// The same on a trunk: what is on the lan for others is behind this new interface of the director for it, in a VLAN. The
+    /// commands make the device for that from `vec0`.
+    pub fn guest_on_trunk(&self, trunk: &str, (commands, device): (&str, &str)) -> Result<Guest> {
+        let namespace = Namespace::create(format!("{}-guest", self.name))?;
+        namespace.connect("wan", &self.switch, "guest-wan")?;
+        self.switch.ip("link set guest-wan master wan")?;
+        namespace.connect("trunk", &self.director, trunk)?;
+        namespace
+            .ip("tuntap add dev tap mode tap\nlink add bridge type bridge\nlink set trunk master bridge\n\
+             link set tap master bridge up\nlink set bridge up")?;
+        let cards = [Card::Tap("tap"), Card::Link("wan")];
+        let guest = Guest::boot(namespace, &cards, &self.directory().join("guest"))?;
+        guest.run(commands)?;
+        guest.serve(device, GUEST, GUEST_WAN)?;
         Ok(guest)
     }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::guest::NAME;
+use lb_stories::trunk::DEVICE;
 use lb_stories::world::{self, GUEST, World};
 use lb_stories::{Config, Director, Method};
 
@@ -175,6 +176,52 @@ fn gre_and_gue_with_ipv4_in_ipv6() -> Result<()> {
 #[ignore = "make test-uml"]
 fn gre_and_gue_with_ipv6_in_ipv4() -> Result<()> {
     through_every_kind((true, false))
+}
+
+/// The lan's port becomes a trunk, with the lan in such a VLAN of it.
+fn in_vlan(text: &str, vlan: &str) -> Result<String> {
+    let (head, lan) = text.rsplit_once("[[ports]]").context("ports")?;
+    let (lan, rest) = lan.split_once("[[routes]]").context("routes")?;
+    let addresses = lan.lines().find(|line| line.starts_with("addresses")).context("addresses")?;
+    Ok(format!(
+        "{head}[[ports]]\nname = \"trunk\"\ndevice = \"net_af_packet1,iface={DEVICE},qpairs=2\"\n\n\
+         [[interfaces]]\nname = \"lan\"\nport = \"trunk\"\nvlan = {vlan}\n{addresses}\nmtu = 1492\n\n\
+         [[routes]]{rest}"
+    ))
+}
+
+/// A kernel's own VLAN devices take the tags off, and put them on.
+fn in_vlan_of_guest(vlan: &str, commands: &str) -> Result<()> {
+    let world = World::with_ipv6()?;
+    let device = interface_of(commands)?;
+    let _guest = world.guest_on_trunk(DEVICE, (&format!("modprobe 8021q\n{commands}"), device))?;
+    let methods = [Method::Nat, Method::Dr];
+    let both =
+        methods.into_iter().flat_map(|method| FAMILIES[..2].iter().map(move |families| (method, *families)));
+    let config =
+        both.clone().fold(Config::new(), |config, (method, families)| services(config, method, families));
+    let director = world.start_how(2, &in_vlan(&config.render(&[GUEST]), vlan)?, |_| ())?;
+    for (method, (client, _)) in both {
+        all_pass(&world, method, client).with_context(|| format!("{} in VLAN {vlan}", method.word()))?;
+    }
+    director.stop()?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "make test-uml"]
+fn in_a_vlan() -> Result<()> {
+    in_vlan_of_guest("200", "ip link add link vec0 name lan200 type vlan id 200; ip link set lan200 up")
+}
+
+#[test]
+#[ignore = "make test-uml"]
+fn in_a_vlan_inside_a_providers() -> Result<()> {
+    in_vlan_of_guest(
+        "[9, 200]",
+        "ip link add link vec0 name lan9 mtu 1496 type vlan proto 802.1ad id 9; ip link set lan9 up; \
+         ip link add link lan9 name lan200 mtu 1492 type vlan id 200; ip link set lan200 up",
+    )
 }
 
 /// The guest is the director's only server of every method in each family.

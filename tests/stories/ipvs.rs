@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
-use lb_stories::guest::Guest;
+use lb_stories::guest::{Card, Guest};
 use lb_stories::http::Session;
 use lb_stories::netns::Namespace;
 use lb_stories::process::eventually;
@@ -44,7 +44,8 @@ impl Pair {
         }
         namespace.connect("sync", world.director(), "lbsync")?;
         world.director().ip("addr add 10.0.0.1/24 dev lbsync")?;
-        let lvs = Guest::boot(namespace, &["wan", "lan", "sync"], &world.directory().join("lvs"))?;
+        let lvs =
+            Guest::boot(namespace, &["wan", "lan", "sync"].map(Card::Link), &world.directory().join("lvs"))?;
         let [wan, lan, wan6, lan6] = LVS;
         lvs.run(&format!(
             "for scope in all default vec0 vec1 vec2; do

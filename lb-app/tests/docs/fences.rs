@@ -52,8 +52,8 @@ fn configurations(fence: &Fence) -> Vec<String> {
 
 #[test]
 fn every_fence_says_what_it_holds() {
-    const KNOWN: [&str; 8] =
-        ["sh", "lbctl", "toml", "toml sections", "toml service", "toml device", "json", "text"];
+    const KNOWN: [&str; 9] =
+        ["sh", "nft", "lbctl", "toml", "toml sections", "toml service", "toml device", "json", "text"];
     for fence in pages().iter().flat_map(Page::fences) {
         assert!(KNOWN.contains(&fence.info.as_str()), "{}: a fence of {:?}", fence.place, fence.info);
     }
