@@ -36,22 +36,23 @@ fn change_segment(l4: &mut [u8], protocol: u8, change: Folded) {
 }
 
 /// Any other packet for the VIP, on its way to the server: a fragment that is not the first of its datagram, an ICMP error
-/// about what the server has sent, a check.
+/// about what the server has sent, a check. An error may have been sent to another VIP than the one that it is about.
 #[cold]
 pub(super) fn readdress<F: Family>(frame: &mut [u8], at: &Headers<F>, outer: &Outer) {
     let mark = outer.mark::<F>();
+    let address = F::changed(Change::OF_NOTHING, at.destination, mark.server);
     let end = at.end();
     let ip = &mut frame[usize::from(at.l3)..];
     F::mark(ip, mark.dscp);
     F::put(ip, F::DESTINATION, mark.server);
-    F::forward(ip, mark.header);
+    F::forward(ip, address.and(F::ONE_OFF_TTL).folded());
     if F::is_later_fragment(at.fragment) {
         return;
     }
     let payload = &mut frame[usize::from(at.l4)..end];
     if Protocol::from_number(at.protocol).is_some() {
-        change_segment(payload, at.protocol, mark.segment);
+        change_segment(payload, at.protocol, address.folded());
     } else if at.protocol == F::ICMP && F::MESSAGES_COVER_ADDRESSES {
-        icmp::change_checksum(payload, F::changed(Change::OF_NOTHING, at.destination, mark.server));
+        icmp::change_checksum(payload, address);
     }
 }

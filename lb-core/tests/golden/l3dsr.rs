@@ -14,7 +14,7 @@ use super::{
 use etherparse::{Icmpv4Type, Icmpv6Type, icmpv4::DestUnreachableHeader};
 use lb_core::{
     counters::DropReason,
-    service::plan::{Mac, Method, Plan, RoutePlan, ServicePlan},
+    service::plan::{Mac, Method, Plan, RoutePlan, ServicePlan, Unserved, VipPlan},
     worker::host::Recipient,
 };
 use std::collections::BTreeSet;
@@ -173,4 +173,28 @@ fn an_error_for_a_client_that_nobody_has_asked_for_waits_until_it_is_found() {
     );
     expect(&mut world, WAN, &answer, &line);
     world.pass(60_000);
+}
+
+/// Its checksum was that of an error to the VIP which it is about.
+#[test]
+fn an_error_may_have_been_sent_to_another_vip() {
+    for is_ipv6 in [false, true] {
+        let other = if is_ipv6 { "2001:db8:1::109" } else { "192.0.2.109" };
+        let mut plan = plan(is_ipv6);
+        plan.vips.push(VipPlan { address: other.parse().unwrap(), unserved: Unserved::Reject });
+        let mut world = World::new(&plan);
+        world.receive(WAN, &syn(is_ipv6));
+        let frame = if is_ipv6 {
+            let about = tcp6(SERVICE_OF_V6, CLIENT_OF_V6, SYN | ACK).bytes();
+            icmp6(CLIENT6, other.parse().unwrap(), Icmpv6Type::PacketTooBig { mtu: 1_300 }, &about)
+                .via_gateway()
+        } else {
+            let kind = Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::Port);
+            let about = tcp(SERVICE, CLIENT, SYN | ACK).bytes();
+            icmp(CLIENT_IP, other.parse().unwrap(), kind, &about).via_gateway()
+        };
+        let sent = world.receive(WAN, &frame).remove(0);
+        read::check_ip(read::ip_packet(&sent.frame).unwrap()).unwrap();
+        assert_eq!(read::stations(&sent.frame).0, SERVER_MACS[0]);
+    }
 }
