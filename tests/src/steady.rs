@@ -12,8 +12,10 @@ use crate::client::Client;
 use crate::http::Session;
 use crate::process::{PATIENCE, eventually, until_over};
 
-/// How long a connection may take to open and to be answered, each. Long enough for some packets in a row that were lost.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection may take to open and to be answered, each. Long enough for a packet that was lost.
+const LIMIT: Duration = Duration::from_secs(3);
+/// The same where some packets in a row may be lost.
+const PATIENT: Duration = Duration::from_secs(10);
 /// Time between two connections.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -21,8 +23,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub type Attempt = (Instant, std::result::Result<String, String>);
 
 /// What a client sees while something else happens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Steady {
+    limit: Duration,
     attempts: Mutex<Vec<Attempt>>,
     over: AtomicBool,
 }
@@ -35,7 +38,27 @@ impl Steady {
         clients: usize,
         story: impl FnOnce(&Self) -> T,
     ) -> T {
-        let steady = Self::default();
+        Self::within(LIMIT, client, target, clients, story)
+    }
+
+    /// The same, by clients who wait for longer.
+    pub fn patiently<T>(
+        client: &Client,
+        target: SocketAddrV4,
+        clients: usize,
+        story: impl FnOnce(&Self) -> T,
+    ) -> T {
+        Self::within(PATIENT, client, target, clients, story)
+    }
+
+    fn within<T>(
+        limit: Duration,
+        client: &Client,
+        target: SocketAddrV4,
+        clients: usize,
+        story: impl FnOnce(&Self) -> T,
+    ) -> T {
+        let steady = Self { limit, attempts: Mutex::default(), over: AtomicBool::default() };
         thread::scope(|scope| {
             for _ in 0..clients {
                 scope.spawn(|| {
@@ -69,8 +92,8 @@ impl Steady {
 
     fn connect(&self, client: &Client, target: SocketAddrV4) {
         let start = Instant::now();
-        let answer = client.dial(target, LIMIT).and_then(|stream| {
-            stream.set_read_timeout(Some(LIMIT))?;
+        let answer = client.dial(target, self.limit).and_then(|stream| {
+            stream.set_read_timeout(Some(self.limit))?;
             Session::new(stream).get("/small")
         });
         let outcome = match answer {

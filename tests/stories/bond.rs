@@ -112,7 +112,7 @@ fn cables_come_and_go(mode: u8, word: &str, kind: Switch, longest: Duration) -> 
         sessions.push(client.http(Method::ALL[at % 3].at(world::HTTP))?);
     }
     let silence = longest_silence(&world, || {
-        Steady::during(client, Method::Nat.at(world::HTTP), 2, |steady| {
+        Steady::patiently(client, Method::Nat.at(world::HTTP), 2, |steady| {
             let start = Instant::now();
             for member in [0, 1] {
                 for is_in in [false, true] {

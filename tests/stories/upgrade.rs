@@ -112,7 +112,7 @@ fn under_load<T>(
 ) -> Result<(T, BTreeMap<String, usize>)> {
     let Some((method, others)) = methods.split_first() else { return Ok((story()?, BTreeMap::new())) };
     let target = method.at(world::HTTP);
-    Steady::during(world.client(), target, 1, |steady| {
+    Steady::patiently(world.client(), target, 1, |steady| {
         let start = Instant::now();
         steady.watch(3)?;
         let (outcome, mut all) = under_load(world, others, story)?;
