@@ -23,8 +23,9 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 /// The first VIP; service number n has the nth address from here.
 pub(crate) const FIRST_VIP: u32 = 0xcb00_7100;
 pub(crate) const SERVICE_PORT: u16 = 80;
-/// Connections of one local address with one server.
-const PER_LOCAL: u32 = 50_000;
+/// Connections of one local address with one server: less than half of what there are ports for, so that no search for a
+/// free one gives up.
+const PER_LOCAL: u32 = 25_000;
 /// Servers under NAT and FullNAT listen elsewhere.
 pub(crate) const NAT_PORT: u16 = 8_080;
 
