@@ -59,7 +59,12 @@ pub struct LocalPorts {
 
 /// Where a worker's search for a port begins: it moves on with every connection that is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PortTurn(u32);
+pub struct PortTurn {
+    /// Where in the worker's words.
+    at: u32,
+    /// How often it has been through them: then each word meets another address.
+    lap: u32,
+}
 
 impl LocalPorts {
     /// Those of one of so many workers. `redirection_len` is that of the ports' tables, if they deliver replies by the
@@ -109,18 +114,22 @@ impl LocalPorts {
     #[must_use]
     pub fn first_turn(&self, secret: Secret) -> PortTurn {
         let hash = fold_multiply(secret.0, 0x452_821e_638d_0137 + u64::from(self.worker));
-        PortTurn(count32(scale(hash, self.count as usize)))
+        PortTurn { at: count32(scale(hash, self.count as usize)), lap: 0 }
     }
 
     /// The turn of the next connection.
     #[must_use]
     pub const fn next_turn(&self, turn: PortTurn) -> PortTurn {
-        PortTurn(if turn.0 + 1 < self.count { turn.0 + 1 } else { 0 })
+        if turn.at + 1 < self.count {
+            PortTurn { at: turn.at + 1, ..turn }
+        } else {
+            PortTurn { at: 0, lap: turn.lap.wrapping_add(1) }
+        }
     }
 
     /// The worker's words, as they are tried from a turn on: each once.
     pub fn words(&self, turn: PortTurn) -> impl Iterator<Item = u16> + use<> {
-        let (ports, mut at) = (*self, turn.0);
+        let (ports, mut at) = (*self, turn.at);
         (0..self.count).map(move |_| {
             let word = ports.word(at);
             at += ports.stride;
@@ -150,7 +159,7 @@ impl PortTurn {
     #[must_use]
     pub fn of(self, count: usize) -> usize {
         // Without a division: times the golden ratio, and what is behind the point tells the place.
-        let fraction = u64::from(self.0.wrapping_mul(0x9e37_79b9));
+        let fraction = u64::from(self.at.wrapping_add(self.lap).wrapping_mul(0x9e37_79b9));
         index((fraction * count as u64) >> 32)
     }
 }
@@ -232,7 +241,7 @@ mod tests {
             let even = 65_536 / workers;
             for worker in (0..workers).map(|worker| WorkerId(worker as u16)) {
                 let ports = LocalPorts::new(worker, workers, len);
-                let words: Vec<u16> = ports.words(PortTurn(turn % ports.count)).collect();
+                let words: Vec<u16> = ports.words(PortTurn { at: turn % ports.count, lap: 0 }).collect();
                 prop_assert!(words.iter().all(|word| ports.owner(address, word ^ address) == worker));
                 let usable = words.iter().filter(|&word| word ^ address >= FIRST_LOCAL_PORT).count();
                 prop_assert!(usable.abs_diff(ports.len() as usize) <= 16 + ports.len() as usize / 8);
@@ -263,9 +272,24 @@ mod tests {
         for first in (0..ports.count).step_by(97) {
             let free: HashSet<u16> =
                 (first..first + ports.count / 16).map(|number| ports.word(number % ports.count)).collect();
-            let tries = ports.words(PortTurn(0)).position(|word| free.contains(&word)).unwrap();
+            let tries = ports.words(PortTurn::default()).position(|word| free.contains(&word)).unwrap();
             assert!(tries < 48, "{tries} from {first}");
         }
+    }
+
+    /// With each lap in the same pairs, the search went past all connections of the laps before.
+    #[test]
+    fn a_word_meets_other_addresses_in_other_laps() {
+        const ADDRESSES: usize = 16;
+        let ports = LocalPorts::new(WorkerId(0), 1, None);
+        let mut turn = PortTurn::default();
+        let mut pairs = HashSet::new();
+        let laps = 8;
+        for _ in 0..laps * ports.count {
+            pairs.insert((turn.at, turn.of(ADDRESSES)));
+            turn = ports.next_turn(turn);
+        }
+        assert!(pairs.len() as u32 > laps * ports.count * 3 / 4, "{} pairs", pairs.len());
     }
 
     #[test]
