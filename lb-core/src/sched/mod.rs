@@ -11,6 +11,7 @@ mod dh;
 mod fo;
 pub mod footprint;
 mod hash;
+mod hashing;
 pub mod kind;
 mod lc;
 pub mod least;
