@@ -1,13 +1,17 @@
 //! Megabytes in both directions, over links that lose, double and delay.
 
-use crate::{network::Faults, setup::Setup, talk::exchange, world::World};
+use crate::{
+    network::Faults,
+    setup::Setup,
+    talk::{exchange, exchange_reminded},
+    world::World,
+};
 use lb_core::{
     conn::entry::Direction,
     counters::DropReason,
     packet::HandOver,
     service::plan::{Method, Spread},
 };
-use smoltcp::time::Duration;
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -38,15 +42,7 @@ fn every_byte_arrives_over_bad_links() {
         let mut world = World::new(&Setup { faults: Faults::FEW, seed, ..setup });
         let talk = world.connect_watched(0);
         talk.established(&mut world);
-        // smoltcp now and then loses its retransmission timer when the end of a window is lost. Answers to keep-alives
-        // are duplicate acknowledgements, which remind it.
-        let remind = |world: &mut World, every| {
-            talk.client_end(world).set_keep_alive(every);
-            talk.server_end(world).set_keep_alive(every);
-        };
-        remind(&mut world, Some(Duration::from_secs(1)));
-        exchange(&mut world, &talk, MEGABYTE, MEGABYTE);
-        remind(&mut world, None);
+        exchange_reminded(&mut world, &talk, MEGABYTE, MEGABYTE);
         assert!(world.network.lost > 20, "{} frames lost", world.network.lost);
         talk.client_end(&mut world).close();
         talk.server_end(&mut world).close();

@@ -1,9 +1,13 @@
 //! TCP whose packets come in fragments, which may be lost, doubled and overtake one another: what is lost is TCP's to send
 //! again, and the books balance.
 
-use crate::{network::Faults, setup::Setup, talk::exchange, world::World};
+use crate::{
+    network::Faults,
+    setup::Setup,
+    talk::{exchange, exchange_reminded},
+    world::World,
+};
 use lb_core::{counters::DropReason, packet::HandOver, service::plan::Spread};
-use smoltcp::time::Duration;
 
 const BYTES: usize = 128 << 10;
 
@@ -36,14 +40,7 @@ fn every_byte_arrives_in_fragments_over_bad_links() {
         let mut world = World::new(&Setup { faults: Faults::FEW, seed, ..setup });
         let talk = world.connect_watched(0);
         talk.established(&mut world);
-        // As in `bulk.rs`.
-        let remind = |world: &mut World, every| {
-            talk.client_end(world).set_keep_alive(every);
-            talk.server_end(world).set_keep_alive(every);
-        };
-        remind(&mut world, Some(Duration::from_secs(1)));
-        exchange(&mut world, &talk, BYTES, BYTES);
-        remind(&mut world, None);
+        exchange_reminded(&mut world, &talk, BYTES, BYTES);
         assert!(world.network.lost > 10, "{} frames lost", world.network.lost);
         talk.client_end(&mut world).close();
         talk.server_end(&mut world).close();
