@@ -17,7 +17,8 @@ use lb_core::{
 };
 use lb_ctl::ipvsadm::{
     act::{
-        Act, Forward, NO_REMOTE_CHECKSUM, ServerOptions, ServiceOptions, Target, Transport, TunnelOptions,
+        Act, Forward, NO_DAEMON, NO_REMOTE_CHECKSUM, ServerOptions, ServiceOptions, Target, Transport,
+        TunnelOptions,
     },
     grammar,
 };
@@ -161,8 +162,7 @@ impl Table {
                 }
             }
             Act::Daemon => {
-                let nearest = "connections are not copied; `mh` with `adopt` goes on with them";
-                self.draft.miss(place, "the daemon that copies connections", nearest);
+                self.draft.miss(place, "the daemon that copies connections", NO_DAEMON);
             }
             Act::Zero(_) | Act::List(..) | Act::Save | Act::Restore | Act::Help | Act::Version => {}
         }

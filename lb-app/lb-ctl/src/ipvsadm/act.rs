@@ -108,6 +108,10 @@ pub struct TunnelOptions {
 pub const NO_REMOTE_CHECKSUM: &str = "servers would compute packets' own checksums anew, and take what was damaged on the way for \
                                       whole; --tun-csum covers the whole packet";
 
+/// What there is instead of the daemon that copies connections.
+pub const NO_DAEMON: &str = "lb.toml says who copies connections: [ipvs_sync] with directors of IPVS, [sync] between directors \
+                             of lb-app";
+
 /// What a listing shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listing {

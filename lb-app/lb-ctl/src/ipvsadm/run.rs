@@ -3,7 +3,7 @@
 
 use super::{
     act::{
-        Act, Forward, Listing, NO_REMOTE_CHECKSUM, ServerOptions, ServiceOptions, Target,
+        Act, Forward, Listing, NO_DAEMON, NO_REMOTE_CHECKSUM, ServerOptions, ServiceOptions, Target,
         Transport as Protocol, TunnelOptions,
     },
     grammar, text,
@@ -125,9 +125,7 @@ impl<T: Transport> Runner<'_, T> {
             Act::Zero(_) => Err(refused(
                 "counters of services cannot be cleared; `lbctl clear fwd stats all` clears those of ports",
             )),
-            Act::Daemon => Err(refused(
-                "connections are not copied to other directors; `mh` with `adopt` goes on with them",
-            )),
+            Act::Daemon => Err(refused(NO_DAEMON)),
             Act::Restore => Err(Failure::Wrong("rules cannot read rules".to_owned())),
             Act::Help => Ok(out.write_all(HELP.as_bytes())?),
             Act::Version => Ok(writeln!(out, "ipvsadm by lbctl {}", crate::version::VERSION)?),

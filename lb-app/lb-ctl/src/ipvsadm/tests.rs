@@ -316,7 +316,7 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
         ),
         ("-a -t 192.0.2.109:80 -r 198.51.100.13 -m", "there is no service TCP 192.0.2.109:80"),
         ("-Z", "counters of services cannot be cleared"),
-        ("--start-daemon master", "connections are not copied"),
+        ("--start-daemon master", "lb.toml says who copies connections: [ipvs_sync] with directors of IPVS"),
     ] {
         let said = director.ipvsadm(line, "").unwrap_err();
         assert!(said.starts_with(expected) && !said.contains('\n'), "{line}: {said}");

@@ -6,7 +6,7 @@ use super::{
 };
 use ipnet::IpNet;
 use lb_core::{conn::state::State, time::Duration};
-use lb_ctl::foreign;
+use lb_ctl::{foreign, ipvsadm::act::NO_DAEMON};
 use std::net::IpAddr;
 
 /// The user that scripts run as, if the file says one.
@@ -96,11 +96,7 @@ fn global(line: &Node, draft: &mut Draft) -> Result<(), Wrong> {
             }
         }
         "lvs_sync_daemon" => {
-            draft.miss(
-                &line.place,
-                "lvs_sync_daemon",
-                "connections are not copied; `mh` with `adopt` goes on with them",
-            );
+            draft.miss(&line.place, "lvs_sync_daemon", NO_DAEMON);
         }
         "notification_email" | "smtp_server" => {
             draft.miss(&line.place, line.key(), "the program of `[health] hook` can send mail");
