@@ -33,7 +33,7 @@ const READERS: [(&str, &[&str]); 39] = [
     ("show local-addresses", &["no service has local addresses: they are for method fullnat"]),
     ("show persistence", &["RemoteAddress:Port", "0 of 0 clients, room for "]),
     ("show sync", &["no peers: there are no `peers` in [sync]"]),
-    ("show announced", &["nothing is announced: there is no `file` in [announce]"]),
+    ("show announced", &["nothing is announced: [announce] has neither `file` nor `interface`"]),
     ("show health", &["RemoteAddress:Port", "quorum reached, weight 2 up", "tcp", "serves", "in "]),
     ("-Lnc", &["IPVS connection entries", "pro expire state", "TCP 1", "ESTABLISHED"]),
     ("show connections state established protocol tcp vip 192.0.2.100 limit 5", &["192.0.2.10:", "1 shown"]),
