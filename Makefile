@@ -125,31 +125,32 @@ check: build-deps
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="$(RUSTDOC)" $(CARGO) doc --quiet --locked --workspace --no-deps --document-private-items
 
-# The stories are told with an optimised lb-app, because 100 MB take their time.
+# The stories are told with an optimised lb-app, because 100 MB take their time. They wait most of the time, and each
+# for its turn: tests/src/turn.rs.
 test: root deps check build-story
 	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
 	@$(MAKE) --no-print-directory bench-instructions
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked --no-fail-fast -p lb-stories
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked --no-fail-fast -p lb-stories -- --test-threads 8
 
 test-console: root deps build-story
 	@tests/deps.sh browser
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test console -- --include-ignored --nocapture
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- console:: --include-ignored --nocapture
 
 test-uml: root deps build-story
 	@tests/deps.sh uml
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test guests --test ipvs -- --include-ignored --nocapture
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- guests:: ipvs:: --include-ignored --nocapture
 
 test-methods: root deps build-story
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test methods -- --include-ignored --nocapture
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- methods:: --include-ignored --nocapture
 
 test-sync: root deps build-story
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test sync -- --include-ignored --nocapture
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- sync:: --include-ignored --nocapture
 
 sim: deps
 	$(CARGO) test --locked -p lb-core --test cluster promised -- --nocapture
 
 test-floods: root deps build-story
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test floods -- --include-ignored --nocapture
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- floods:: --include-ignored --nocapture
 
 check-dpdk: root
 	@tests/deps.sh build package

@@ -33,6 +33,7 @@ pub mod status;
 pub mod steady;
 pub mod terminal;
 pub mod trunk;
+mod turn;
 mod wires;
 pub mod world;
 

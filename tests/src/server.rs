@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -361,6 +362,8 @@ pub(crate) fn executable(name: &str) -> Result<PathBuf> {
 
 /// The file behind `/big`: made once, next to the programs, always the same.
 pub(crate) fn big_file() -> Result<PathBuf> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = executable("udp-echo")?.with_file_name("lb-stories-big");
     if fs::metadata(&path).is_ok_and(|file| file.len() == BIG) {
         return Ok(path);

@@ -26,7 +26,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, ensure};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -39,6 +38,7 @@ use crate::hugepages::HugePages;
 use crate::netns::{self, Namespace};
 use crate::process::{Scratch, run};
 use crate::server::Server;
+use crate::turn::Turn;
 
 /// The client's address.
 pub const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
@@ -138,9 +138,6 @@ pub(crate) fn wan6_beside(lan: Ipv4Addr) -> Ipv6Addr {
 /// File descriptors for a thousand connections and then some.
 const DESCRIPTORS: u64 = 16_384;
 
-/// Worlds take turns: a machine with two cores is one director, two servers and a client at a time.
-static TURN: Mutex<()> = Mutex::new(());
-
 /// A client, a director, servers and what connects them. Everything is gone when it is dropped.
 #[derive(Debug)]
 pub struct World {
@@ -155,7 +152,7 @@ pub struct World {
     starts: Cell<u32>,
     /// Further directors' namespaces that have been made.
     others: Cell<u32>,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 /// A server, and the router between the lan and it.
@@ -181,15 +178,21 @@ impl Beyond {
 impl World {
     /// A world with two servers.
     pub fn new() -> Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(1);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self::named(&format!("lb{}x{count}", std::process::id()))
+        Self::build(&a_name(), Turn::among_others())
+    }
+
+    /// The same, while there is no other world: for what is measured, and for what takes all of a machine.
+    pub fn alone() -> Result<Self> {
+        Self::build(&a_name(), Turn::alone())
     }
 
     /// A world with two servers whose namespaces are called `name-client`, `name-director` and so on.
     pub fn named(name: &str) -> Result<Self> {
+        Self::build(name, Turn::alone())
+    }
+
+    fn build(name: &str, turn: Turn) -> Result<Self> {
         ensure!(nix::unistd::geteuid().is_root(), "network namespaces need root");
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         sweep(name);
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, most.max(DESCRIPTORS))?;
@@ -527,6 +530,13 @@ fn make_server(
     ))?;
     let directory = directory.join(&name);
     Ok(Server::new(server, name, lan, directory))
+}
+
+/// One that no other world has.
+fn a_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("lb{}x{count}", std::process::id())
 }
 
 /// Removes what worlds left behind whose program was killed before it could clean up: those of this name, and those

@@ -1,7 +1,5 @@
 //! The running director is asked and changed through `lbctl`, while traffic passes.
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -71,7 +69,7 @@ const READERS: [(&str, &[&str]); 39] = [
 
 #[test]
 fn every_reader_answers_in_text_and_in_json() -> Result<()> {
-    for command in common::readers() {
+    for command in crate::common::readers() {
         // These have stories of their own.
         let told = ["show health", "explain", "trace", "capture", "show connection ", "-Ln"];
         let subject: Vec<_> = command.split(' ').take(2).collect();
@@ -342,7 +340,7 @@ fn ports_and_forwarding_stop_and_start() -> Result<()> {
 #[test]
 fn fifty_clients_do_not_disturb_traffic() -> Result<()> {
     const CLIENTS: usize = 50;
-    let world = World::new()?;
+    let world = World::alone()?;
     let config = Config::new().service(Service::tcp(Method::Nat, world::HTTP));
     let director = world.start(&config)?;
     let control = Control::of(&director)?;

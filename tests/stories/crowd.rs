@@ -20,7 +20,7 @@ fn through_dr() -> Result<()> {
 }
 
 fn a_thousand(method: Method) -> Result<()> {
-    let world = World::new()?;
+    let world = World::alone()?;
     let director = world.start(&Config::http())?;
     let service = method.at(world::HTTP);
 

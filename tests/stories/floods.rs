@@ -55,7 +55,7 @@ fn handshakes_through_dr() -> Result<()> {
 }
 
 fn all_are_served(method: Method, flood: Flood) -> Result<()> {
-    let world = World::new()?;
+    let world = World::alone()?;
     let config =
         Config::new().service(Service::tcp(method, world::HTTP)).service(Service::udp(method, world::ECHO));
     let text = config.render(&world.server_addresses());

@@ -1,8 +1,6 @@
 //! Commands while things are not as they should be: ports that vanish, workers that stand still, tables that are full.
 //! Each is answered or refused; none hangs, and the director goes on.
 
-mod common;
-
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -14,7 +12,7 @@ use lb_stories::{Config, Method, World, world};
 /// Every command that reads is answered, or refused in a sentence. Returns those that were refused.
 fn all_are_answered(control: &Control) -> Result<Vec<&'static str>> {
     let mut refused = Vec::new();
-    for command in common::readers() {
+    for command in crate::common::readers() {
         for command in [command.to_owned(), format!("--json {command}")] {
             let output = control.output(&command)?;
             let said = String::from_utf8_lossy(&output.stderr);
