@@ -245,7 +245,7 @@ impl Known {
 
     /// A packet to a local port of this worker's.
     fn to_local_port<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Course<F> {
-        let told = self.goes_on(parsed).then(|| self.take_told_reply(now, parsed)).flatten();
+        let told = self.goes_on_from_server(parsed).then(|| self.take_told_reply(now, parsed)).flatten();
         told.filter(|_| self.snapshot.answers_for(F::ip(parsed.key.key().destination)))
             .unwrap_or_else(|| self.stray(now, parsed).into())
     }
@@ -291,7 +291,7 @@ impl Known {
         if !self.answers_for_server(parsed) {
             return Act::Drop(DropReason::Standby).into();
         }
-        if self.goes_on(parsed)
+        if self.goes_on_from_server(parsed)
             && let Some(course) = self.take_told_reply(now, parsed)
         {
             return course;
@@ -314,8 +314,19 @@ impl Known {
     /// Whether peers may have told of a packet's connection, and there are any.
     #[inline]
     fn goes_on<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
-        let is_told = self.team.told.is_some() || self.team.masters.is_some();
-        is_told && (parsed.key.protocol == Protocol::Udp || continues(parsed.tcp_flags))
+        self.has_tellers() && (parsed.key.protocol == Protocol::Udp || continues(parsed.tcp_flags))
+    }
+
+    /// The same of a server's packet. One that has not heard the client's answer to its SYN says it again, and a reset would
+    /// end what the client has begun.
+    #[inline]
+    fn goes_on_from_server<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
+        let is_live = parsed.tcp_flags & (RST | ACK) == ACK;
+        self.has_tellers() && (parsed.key.protocol == Protocol::Udp || is_live)
+    }
+
+    fn has_tellers(&self) -> bool {
+        self.team.told.is_some() || self.team.masters.is_some()
     }
 
     /// The server whose connection is adopted by its packet, if its service adopts any and the client is not with

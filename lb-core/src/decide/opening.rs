@@ -44,8 +44,8 @@ const TRIES: usize = 64;
 pub struct Opening<F: Family = V4> {
     /// The connection as it is once its first packet has passed, but for times, counts and the client's next hop.
     pub connection: Connection<F>,
-    /// Its server is told of its client, so it gets a second line.
-    pub tells: bool,
+    /// Its second line, if its server is told of its client.
+    pub second: Option<Second>,
     /// Which way its first packet goes.
     pub direction: Direction,
     /// Its places in the table.
@@ -240,7 +240,7 @@ impl Known {
         let room = self
             .room::<F>(*service, [replaces, opener.replaces])
             .ok_or_else(|| dropped(DropReason::TableFull))?;
-        // Where the beginning was not seen, another director has told the server, or nobody need.
+        // Where the beginning was not seen, another director has told the server and says how far, or nobody need.
         let begins = parsed.key.protocol == Protocol::Udp || parsed.is_syn();
         let tells = self.snapshot.services[*service].client_address.is_told() && begins;
         let mut path = self.first_path(direction, server, client);
@@ -259,7 +259,12 @@ impl Known {
         }
         connection.state = next_state(parsed, &connection, direction);
         let Path { neighbour, limit, .. } = path;
-        Ok(Opening { connection, tells, direction, vacancy, replaces, room, client, neighbour, limit })
+        let second = match (tells, opener.is_told) {
+            (true, _) => Some(self.second_line(&connection)),
+            (false, true) => self.told_second(parsed),
+            (false, false) => None,
+        };
+        Ok(Opening { connection, second, direction, vacancy, replaces, room, client, neighbour, limit })
     }
 
     /// The second line of a connection whose server is told of its client.

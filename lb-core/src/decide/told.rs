@@ -8,6 +8,7 @@ use super::{
     known::{Forwarded, Known},
 };
 use crate::{
+    conn::second::Second,
     counters::DropReason,
     flow::key::Key,
     ids::{ServerId, ServiceId},
@@ -78,6 +79,11 @@ impl Known {
     /// The key of the client's packets, as a peer tells it, of the connection of a server's.
     pub(super) fn told_key<F: Forwarded>(&self, parsed: &Parsed<F>) -> Option<Key<F>> {
         self.told::<F>(&parsed.key.key())?.exception.ends.key()
+    }
+
+    /// How far the server of a client's or server's packet has been told of the client, as a peer tells it.
+    pub(super) fn told_second<F: Forwarded>(&self, parsed: &Parsed<F>) -> Option<Second> {
+        self.told::<F>(&parsed.key.key())?.exception.second
     }
 
     /// The server that a peer tells of, if it is configured here and the packets of both directions come to this worker.

@@ -415,7 +415,7 @@ impl<F: Forwarded> Story<F> {
             }
             _ => Next::Known(opening.neighbour),
         };
-        let second = opening.tells.then(|| worker.known.second_line(connection));
+        let second = opening.second;
         let way = match opening.direction {
             Direction::In => worker.known.grown_path(connection, Direction::In),
             Direction::Out => {

@@ -3,7 +3,7 @@
 use super::{client::Client, exception::Exception, own::Change};
 use crate::{
     cast::{low32, small},
-    conn::method::Method,
+    conn::{method::Method, second::Second},
     flow::key::Ends,
     time::Duration,
     wire::protocol::Protocol,
@@ -20,7 +20,7 @@ pub const LONGEST: usize = 1_400;
 /// Bytes before the body.
 const HEADER: usize = 32;
 /// Bytes of a record, at most.
-const LONGEST_RECORD: usize = 6 + 16 + 16 + 4 + 18 + 18;
+const LONGEST_RECORD: usize = 6 + 16 + 16 + 4 + 18 + 18 + 8;
 
 /// Kinds of datagrams.
 const CHALLENGE: u8 = 1;
@@ -38,6 +38,7 @@ const IPV6: u8 = 2;
 const SERVER_IPV6: u8 = 4;
 const LOCAL: u8 = 8;
 const KEPT: u8 = 16;
+const SECOND: u8 = 32;
 
 /// Why a datagram means nothing.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -219,7 +220,8 @@ impl Changes<'_> {
     }
 }
 
-/// A record: kind, bytes with these two, marks, protocol, then ends, method and server, and the local address.
+/// A record: kind, bytes with these two, marks, protocol, then ends, method and server, the local address, and the
+/// second line.
 fn write_record(datagram: &mut Vec<u8>, change: &Change) {
     let at = datagram.len();
     let (ends, exception) = match change {
@@ -237,7 +239,7 @@ fn write_record(datagram: &mut Vec<u8>, change: &Change) {
     datagram.extend([CONNECTION, 0, 0, ends.protocol.number()]);
     put(datagram, ends.source);
     put(datagram, ends.destination);
-    if let Some(Exception { server, method, local, .. }) = exception {
+    if let Some(Exception { server, method, local, second, .. }) = exception {
         if server.is_ipv6() {
             marks |= SERVER_IPV6;
         }
@@ -246,6 +248,10 @@ fn write_record(datagram: &mut Vec<u8>, change: &Change) {
         if let Some(local) = local {
             marks |= LOCAL;
             put(datagram, *local);
+        }
+        if let Some(second) = second {
+            marks |= SECOND;
+            second.line().iter().for_each(|word| datagram.extend(word.to_be_bytes()));
         }
     }
     let len = small(datagram.len() - at).to_be_bytes()[1];
@@ -346,7 +352,11 @@ impl<'a> Reader<'a> {
         if local.is_some() != method.hides_clients() {
             return Err(Unread::Malformed);
         }
-        let exception = Exception { ends, server, method, local };
+        let second = match marks & SECOND {
+            0 => None,
+            _ => Some(Second::of_line([self.u32()?, self.u32()?]).ok_or(Unread::Malformed)?),
+        };
+        let exception = Exception { ends, server, method, local, second };
         Ok(if marks & KEPT != 0 { Change::Kept(exception) } else { Change::Told(exception) })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     cast::{high64, low64},
-    conn::{entry::Connection, method::Method, state::State},
+    conn::{entry::Connection, method::Method, second::Second, state::State},
     family::Family,
     flow::key::{Ends, Key},
     time::Duration,
@@ -25,6 +25,8 @@ pub struct Exception {
     pub method: Method,
     /// What the server sees in the place of the client, under FullNAT.
     pub local: Option<SocketAddr>,
+    /// How far its server has been told of the client, if that changes sequence numbers.
+    pub second: Option<Second>,
 }
 
 /// One that was found among the connections here.
@@ -38,8 +40,6 @@ pub struct Seen {
     pub state: State,
     /// How long it is remembered in that state.
     pub timeout: Duration,
-    /// Its server was told of the client, so that sequence numbers are changed.
-    pub is_shifted: bool,
 }
 
 /// Whether a connection in that state would be missed.
@@ -54,11 +54,13 @@ pub const fn is_missed(state: State) -> bool {
 }
 
 impl Exception {
-    /// That connection, with that server.
+    /// That connection and its second line, with that server. Of datagrams each begins with who the client is, so that
+    /// nothing about them has to be known.
     #[must_use]
-    pub fn of<F: Family>(connection: &Connection<F>, server: SocketAddr) -> Self {
+    pub fn of<F: Family>((connection, second): (&Connection<F>, Option<Second>), server: SocketAddr) -> Self {
         let local = connection.local().map(|(address, port)| SocketAddr::new(F::ip(address), port));
-        Exception { ends: ends(&connection.forward_key()), server, method: connection.method, local }
+        let second = second.filter(|_| connection.protocol == Protocol::Tcp);
+        Exception { ends: ends(&connection.forward_key()), server, method: connection.method, local, second }
     }
 
     /// The ends of the server's packets, if they pass the director.

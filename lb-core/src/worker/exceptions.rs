@@ -13,6 +13,7 @@ use crate::{
     sched::{Request, Turn},
     service::plan,
     time::Instant,
+    wire::protocol::Protocol,
 };
 use std::{net::SocketAddr, ops::Range};
 
@@ -44,9 +45,12 @@ impl<P: Packet> Worker<P> {
                 let vip = F::ip(connection.forward_key().destination);
                 connections.created(id).age(now) < OLD_ENOUGH && snapshot.answers_for(vip)
             };
+            // Nor how far its server has been told of its client.
+            let second = connections.second(id);
+            let is_shifted = second.is_some() && connection.protocol == Protocol::Tcp;
             // A director that remembers clients goes by its memory, even where it would find the server by hashing.
             let hashes = service.hashes() && !service.persistence.is_on();
-            let chosen = if all || !hashes || connection.local().is_some() {
+            let chosen = if all || !hashes || connection.local().is_some() || is_shifted {
                 is_young()
             } else {
                 // A scheduler that hashes looks at neither turns nor loads.
@@ -57,11 +61,13 @@ impl<P: Packet> Worker<P> {
                 // A server without a port of its own has the one that the client asked for.
                 let port = server.plan.port_for(connection.forward_key().destination_port);
                 found(Seen {
-                    exception: Exception::of(connection, SocketAddr::new(server.plan.address, port)),
+                    exception: Exception::of(
+                        (connection, second),
+                        SocketAddr::new(server.plan.address, port),
+                    ),
                     is_proven: connections.standing(id) == Standing::Confirmed,
                     state: connection.state,
                     timeout: service.timeouts.of(connection.state),
-                    is_shifted: connection.has_second(),
                 });
             }
         }

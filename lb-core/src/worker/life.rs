@@ -116,8 +116,7 @@ impl<P: Packet> Worker<P> {
         }
         let timeout = self.known.timeout(server, state);
         F::connections_mut(&mut self.known).schedule_first(id, now + timeout.min(LOOK_AGAIN_AFTER));
-        if opening.tells {
-            let second = self.known.second_line(&connection);
+        if let Some(second) = opening.second {
             F::connections_mut(&mut self.known).set_second(id, second);
         }
         self.known.move_load(server, State::None, state);

@@ -8,7 +8,7 @@ use crate::common::{
     world::{Setup, World},
 };
 use lb_core::{
-    conn::state::State,
+    conn::{client_address::ClientAddress, second::Second, state::State},
     family::V4,
     flow::key::{Ends, Secret},
     peers::{
@@ -31,7 +31,7 @@ use std::{net::SocketAddr, sync::Arc};
 const SYNCID: u8 = 7;
 
 // What conf/README.md says that entries take.
-const _: () = assert!(told::BYTES + backup::BYTES <= 120 && master::BYTES <= 270);
+const _: () = assert!(told::BYTES + backup::BYTES <= 130 && master::BYTES <= 280);
 
 fn captured() -> Vec<(&'static str, Vec<u8>)> {
     let bytes = |hex: &str| {
@@ -326,8 +326,9 @@ fn seen(port: u16, state: State) -> Seen {
         server: established(port).server,
         method: Method::Dr,
         local: None,
+        second: None,
     };
-    Seen { exception, is_proven: true, state, timeout: Duration::from_secs(900), is_shifted: false }
+    Seen { exception, is_proven: true, state, timeout: Duration::from_secs(900) }
 }
 
 /// A master that looks at these connections every second, from second `from` on, and the states that it tells by port.
@@ -388,7 +389,8 @@ fn what_ipvs_cannot_go_on_with_is_counted() {
     };
     let mixed = Exception { method: Method::Tun, server: "[2001:db8::1]:80".parse().unwrap(), ..full };
     let of = |exception| Seen { exception, ..seen(1, State::Established) };
-    let shifted = Seen { is_shifted: true, ..seen(2, State::Established) };
+    let second = Some(Second::new(ClientAddress::ProxyV1, 40));
+    let shifted = of(Exception { second, ..seen(2, State::Established).exception });
     let unproven = Seen { is_proven: false, ..seen(4, State::Established) };
     let told = tells(
         &mut master,

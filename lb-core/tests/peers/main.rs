@@ -6,3 +6,4 @@ mod common;
 mod ipvs;
 mod protocol;
 mod taking_over;
+mod with;

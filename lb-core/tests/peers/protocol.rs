@@ -1,7 +1,7 @@
 //! The protocol between directors, over a network that loses, repeats, reorders and forges.
 
 use lb_core::{
-    conn::method::Method,
+    conn::{client_address::ClientAddress, method::Method, second::Second},
     flow::key::{Ends, Secret},
     peers::{
         client::Client,
@@ -71,6 +71,9 @@ pub(crate) fn exception(number: u32, server: u8) -> Exception {
         ),
         method,
         local: method.hides_clients().then_some(local),
+        second: number
+            .is_multiple_of(5)
+            .then(|| Second { base: number, ..Second::new(ClientAddress::ProxyV2, 28) }),
     }
 }
 
@@ -395,7 +398,13 @@ fn bandwidth_of_a_hundred_thousand() {
             ),
             destination: "198.51.100.1:80".parse().unwrap(),
         };
-        Exception { ends, server: "10.0.0.1:8080".parse().unwrap(), method: Method::Nat, local: None }
+        Exception {
+            ends,
+            server: "10.0.0.1:8080".parse().unwrap(),
+            method: Method::Nat,
+            local: None,
+            second: None,
+        }
     };
     net.nodes[0].own = (0..100_000).map(|number| (number, v4(number))).collect();
     net.quiet(3_000);

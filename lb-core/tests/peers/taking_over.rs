@@ -16,11 +16,11 @@ use lb_core::{
         exception::Exception,
         told::{Source, Told, Writer},
     },
-    service::plan::{Method, Plan, Role, SchedulerKind},
+    service::plan::{ClientAddress, Method, Plan, Role, SchedulerKind},
 };
 
 const SERVICE: &str = "192.0.2.100:80";
-const PEER: Source = Source { peer: 0, is_odd: false };
+pub(crate) const PEER: Source = Source { peer: 0, is_odd: false };
 
 fn client(port: u16) -> String {
     format!("203.0.113.10:{port}")
@@ -31,13 +31,13 @@ fn from_client(port: u16, flags: u8) -> Vec<u8> {
 }
 
 /// A director with that plan, and where it is told of a peer's exceptions.
-fn director(plan: &Plan, workers: usize) -> (World, Writer) {
+pub(crate) fn director(plan: &Plan, workers: usize) -> (World, Writer) {
     let peers = vec!["192.0.2.2:4789".parse().unwrap()];
     let (told, writer) = Told::new(64, Secret(7), peers);
     (World::told(plan, Setup { workers, ..Setup::default() }, told), writer)
 }
 
-fn exceptions(world: &World, all: bool) -> Vec<Exception> {
+pub(crate) fn exceptions(world: &World, all: bool) -> Vec<Exception> {
     let mut found = Vec::new();
     for worker in &world.workers {
         worker.exceptions::<V4>(world.now, 0..u32::MAX, all, |seen| found.push(seen.exception));
@@ -116,6 +116,43 @@ fn a_servers_packet_takes_a_connection_over() {
         }
         let after: Vec<Sent> = (1..5).flat_map(|port| second.receive(WAN, &from_client(port, ACK))).collect();
         assert_eq!(ways(&before), ways(&after), "{method}");
+    }
+}
+
+#[test]
+fn a_server_that_has_not_heard_the_clients_answer_is_not_reset() {
+    for method in [Method::Nat, Method::FullNat] {
+        let plan = two_servers(method);
+        let mut first = World::new(&plan);
+        let before = open(&mut first, 1..2);
+        first.pass(3_000);
+        let (mut second, mut writer) = director(&plan, 1);
+        exceptions(&first, false).iter().for_each(|told| writer.tell(told, PEER).unwrap());
+        let line = before[0].line();
+        let ends: Vec<&str> = line.split(' ').collect();
+        let lines = second.lines(LAN, &tcp(ends[3], ends[1], SYN | ACK).via_server());
+        assert_eq!(lines.len(), 1, "{method}: {lines:?}");
+        assert!(lines[0].starts_with(&format!("wan: {SERVICE} > {}", client(1))), "{method}: {lines:?}");
+        assert!(lines[0].contains("syn ack"), "{method}: {lines:?}");
+        assert_eq!(ways(&second.receive(WAN, &from_client(1, ACK))), ways(&before), "{method}");
+        // Of a connection that nobody has told of it is what it was.
+        let lines = second.lines(LAN, &tcp(ends[3], "192.0.2.100:9", SYN | ACK).via_server());
+        assert!(lines.iter().all(|line| !line.contains("syn")), "{method}: {lines:?}");
+    }
+}
+
+#[test]
+fn how_far_a_server_has_been_told_is_told_whatever_the_scheduler() {
+    let mut plan = two_servers(Method::Nat);
+    let service = plan.first();
+    (service.scheduler, service.client_address) = (SchedulerKind::Sh, ClientAddress::ProxyV1);
+    let mut world = World::new(&plan);
+    open(&mut world, 1..5);
+    world.pass(3_000);
+    let told = exceptions(&world, false);
+    assert_eq!(told.len(), 4);
+    for Exception { second, .. } in told {
+        assert_eq!(second.map(|second| second.told), Some(ClientAddress::ProxyV1));
     }
 }
 

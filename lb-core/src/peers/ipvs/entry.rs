@@ -111,7 +111,7 @@ pub fn read(raw: &Raw) -> Result<Told, Unfit> {
         _ => return Err(Unfit::Method),
     };
     let time = time(raw, Timeouts::default().of(state));
-    Ok(Told::Connection(Exception { ends, server, method, local: None }, time))
+    Ok(Told::Connection(Exception { ends, server, method, local: None, second: None }, time))
 }
 
 fn time(raw: &Raw, default: Duration) -> Duration {

@@ -130,7 +130,8 @@ impl Master {
 
     /// A connection was found.
     pub fn found(&mut self, seen: &Seen, out: &mut impl FnMut(&[u8])) {
-        let raw = entry::tell(&seen.exception, seen.state, seen.timeout).filter(|_| !seen.is_shifted);
+        let raw = entry::tell(&seen.exception, seen.state, seen.timeout)
+            .filter(|_| seen.exception.second.is_none());
         let Some(raw) = raw else {
             self.found[1] += 1;
             return;
@@ -230,7 +231,9 @@ fn over(key: Packed, entry: &Entry) -> Option<Raw> {
     let Entry { server, method, .. } = *entry;
     let ends = key.ends()?;
     match ends.protocol {
-        Protocol::Tcp => entry::tell(&Exception { ends, server, method, local: None }, State::Close, CLOSE),
+        Protocol::Tcp => {
+            entry::tell(&Exception { ends, server, method, local: None, second: None }, State::Close, CLOSE)
+        }
         // Has no state that says so.
         Protocol::Udp => None,
     }
