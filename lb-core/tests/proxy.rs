@@ -20,6 +20,7 @@ use lb_core::{
     },
     service::plan::{ClientAddress, Method, Plan},
     time::Duration,
+    worker::exceptions::Wanted,
 };
 use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet},
@@ -230,7 +231,8 @@ fn next_director(world: &World, plan: &Plan, is_ipv6: bool) -> Option<World> {
 
 fn exceptions<F: Forwarded>(world: &World) -> Vec<Exception> {
     let mut found = Vec::new();
-    world.workers[0].exceptions::<F>(world.now, 0..u32::MAX, false, |seen| found.push(seen.exception));
+    world.workers[0]
+        .exceptions::<F>(world.now, 0..u32::MAX, Wanted::default(), |seen| found.push(seen.exception));
     found
 }
 

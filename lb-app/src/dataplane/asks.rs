@@ -14,7 +14,10 @@ use lb_core::{
     packet::PortId,
     peers::exception::Seen,
     time::Instant,
-    worker::exchange::{Exchange, Spent},
+    worker::{
+        exceptions::Wanted,
+        exchange::{Exchange, Spent},
+    },
 };
 use std::{ops::Range, sync::Arc};
 
@@ -99,8 +102,8 @@ impl ListConnections {
 pub(crate) struct FindExceptions {
     /// The first entry to look at.
     pub(crate) from: u32,
-    /// Every connection that is old enough is one: see `Worker::exceptions`.
-    pub(crate) all: bool,
+    /// Which connections they are.
+    pub(crate) wanted: Wanted,
     /// Where they go. Has room for all that there can be.
     pub(crate) found: Vec<Seen>,
 }
@@ -114,8 +117,8 @@ impl Ask for FindExceptions {
         let end = start.saturating_add(EXCEPTIONS_PER_ANSWER);
         let (worker, found) = (&wired.worker, |seen| self.found.push(seen));
         match self.from & IPV6 {
-            0 => worker.exceptions::<V4>(now, start..end, self.all, found),
-            _ => worker.exceptions::<V6>(now, start..end, self.all, found),
+            0 => worker.exceptions::<V4>(now, start..end, self.wanted, found),
+            _ => worker.exceptions::<V6>(now, start..end, self.wanted, found),
         };
         (self.found, next(wired, self.from & IPV6, end))
     }

@@ -17,14 +17,22 @@ use crate::{
 };
 use std::{net::SocketAddr, ops::Range};
 
+/// Which connections are exceptions, besides those that always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Those who are told may choose other servers than this director would, so that every connection is one.
+    pub all: bool,
+    /// This director is about to leave, so that others need to know connections that are not old enough as well.
+    pub young: bool,
+}
+
 impl<P: Packet> Worker<P> {
-    /// Tells `found` of the exceptions at these places. `all` says that those who are told may choose other servers than
-    /// this director would, so that every connection is one that is old enough. Returns whether there are places beyond.
+    /// Tells `found` of the exceptions at these places. Returns whether there are places beyond.
     pub fn exceptions<F: Forwarded>(
         &self,
         now: Instant,
         places: Range<u32>,
-        all: bool,
+        wanted: Wanted,
         mut found: impl FnMut(Seen),
     ) -> bool {
         let (snapshot, loads) = (&self.known.snapshot, self.known.loads());
@@ -43,14 +51,14 @@ impl<P: Packet> Worker<P> {
             // does or is about to, and needs to know the young ones as well.
             let is_young = || {
                 let vip = F::ip(connection.forward_key().destination);
-                connections.created(id).age(now) < OLD_ENOUGH && snapshot.answers_for(vip)
+                !wanted.young && connections.created(id).age(now) < OLD_ENOUGH && snapshot.answers_for(vip)
             };
             // Nor how far its server has been told of its client.
             let second = connections.second(id);
             let is_shifted = second.is_some() && connection.protocol == Protocol::Tcp;
             // A director that remembers clients goes by its memory, even where it would find the server by hashing.
             let hashes = service.hashes() && !service.persistence.is_on();
-            let chosen = if all || !hashes || connection.local().is_some() || is_shifted {
+            let chosen = if wanted.all || !hashes || connection.local().is_some() || is_shifted {
                 is_young()
             } else {
                 // A scheduler that hashes looks at neither turns nor loads.

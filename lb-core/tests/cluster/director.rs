@@ -14,7 +14,7 @@ use lb_core::{
     },
     service::plan::{Mac, Plan},
     time::Duration,
-    worker::clients,
+    worker::{clients, exceptions::Wanted},
 };
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -30,6 +30,8 @@ pub(crate) struct Director {
     pub(crate) machine: Option<Machine>,
     /// Nothing of it runs until then.
     pub(crate) stalled_until: u64,
+    /// It is about to leave.
+    pub(crate) leaves: bool,
     next_look: u64,
     tables: u64,
 }
@@ -59,7 +61,7 @@ impl Director {
         let seal = Seal::new(b"the key of the cluster").unwrap();
         let settings = Settings { run, seal, peers, capacity: 4_096, rate: 4_000, hold: HOLD };
         let machine = syncs.then(|| Machine::new(settings, writer, world.now));
-        Director { world, machine, stalled_until: 0, next_look: run % LOOK_EVERY, tables: 0 }
+        Director { world, machine, stalled_until: 0, leaves: false, next_look: run % LOOK_EVERY, tables: 0 }
     }
 
     /// Another configuration.
@@ -80,10 +82,10 @@ impl Director {
         self.next_look = self.next_look.saturating_sub(ms);
         if self.next_look == 0 {
             self.next_look = LOOK_EVERY;
-            let all = machine.tells_all(now);
+            let wanted = Wanted { all: machine.tells_all(now), young: self.leaves };
             machine.begin_look();
             for worker in &self.world.workers {
-                worker.exceptions::<V4>(now, 0..u32::MAX, all, |seen| {
+                worker.exceptions::<V4>(now, 0..u32::MAX, wanted, |seen| {
                     machine.found(&seen.exception, seen.is_proven);
                 });
             }

@@ -28,7 +28,7 @@ fn everywhere(cluster: &mut Cluster, at: [u64; DIRECTORS], weights: &[Option<u32
     }
 }
 
-const EVENTS: [(&str, Script); 13] = [
+const EVENTS: [(&str, Script); 20] = [
     ("death", |it| it.at(AT, Event::Dies(0))),
     ("drain", |it| it.at(AT, Event::Drains(0))),
     ("death, then return", |it| {
@@ -76,8 +76,40 @@ const EVENTS: [(&str, Script); 13] = [
         for number in 0..DIRECTORS {
             let at = AT + 20_000 * number as u64;
             it.at(at, Event::Drains(number));
-            it.at(at + 5_000, Event::Returns(number));
+            it.at(at + 7_000, Event::Returns(number));
         }
+    }),
+    ("drain, 100 of the connections younger than 3 s", |it| {
+        for number in 0..100 {
+            it.open(AT - 2_600 + number * 20, 500);
+        }
+        it.at(AT, Event::Drains(0));
+    }),
+    ("death of two of the three", |it| {
+        it.at(AT, Event::Dies(0));
+        it.at(AT, Event::Dies(1));
+    }),
+    ("death of one, of another 15 s after its return", |it| {
+        it.at(AT, Event::Dies(0));
+        it.at(AT + 10_000, Event::Returns(0));
+        it.at(AT + 25_000, Event::Dies(1));
+    }),
+    ("server drained and back, death 10 s later", |it| {
+        everywhere(it, [AT; 3], &weights(|it| it[0] = Some(0)));
+        everywhere(it, [AT + 5_000; 3], &weights(|_| ()));
+        it.at(AT + 15_000, Event::Dies(0));
+    }),
+    ("weight changes while one is away, which returns, another dies", |it| {
+        it.at(AT, Event::Dies(0));
+        everywhere(it, [AT + 5_000; 3], &weights(|it| it[0] = Some(3)));
+        it.at(AT + 10_000, Event::Returns(0));
+        it.at(AT + 25_000, Event::Dies(1));
+    }),
+    ("peers do not hear each other for 60 s", |it| it.at(AT, Event::Silence(60_000))),
+    ("peers do not hear each other for 10 s, a weight changes, death 10 s after", |it| {
+        it.at(AT, Event::Silence(10_000));
+        everywhere(it, [AT + 1_000; 3], &weights(|it| it[0] = Some(3)));
+        it.at(AT + 20_000, Event::Dies(0));
     }),
 ];
 
@@ -104,7 +136,8 @@ fn measure(script: Script, method: Method, scheduler: SchedulerKind, syncs: bool
         cluster.open(500 + number * 20, 500 + number * 7 % 2_000);
     }
     cluster.pass(AT - 100);
-    let open: Vec<usize> = (0..CLIENTS).filter(|&number| cluster.talks[number].life == Life::Open).collect();
+    let open: Vec<usize> =
+        (0..cluster.talks.len()).filter(|&number| cluster.talks[number].life == Life::Open).collect();
     cluster.talks.iter_mut().for_each(|talk| talk.longest_wait = 0);
     cluster.pass(100_000);
     let is_gone = |server: Option<usize>| server.is_some_and(|server| cluster.is_removed(server));
@@ -133,8 +166,10 @@ fn event_table() {
             let (_, without, _) = measure(script, method, scheduler, false);
             let wait = wait as f64 / 1_000.0;
             println!("| {name} | {scheduler}, {method} | {open} | {broken} | {without} | {wait:.1} |");
-            // Nobody could be told in time.
-            let may_break = name.starts_with("the same");
+            // Nobody could be told in time; and a group of the ordinary kind moves young connections of the directors that
+            // stay as well.
+            let moves = name.starts_with("drain, 100") && scheduler == SchedulerKind::Wlc;
+            let may_break = name.starts_with("the same") || moves;
             assert!(broken == 0 || may_break, "{broken} broken: {name}, {scheduler}, {method}");
         }
     }

@@ -28,6 +28,8 @@ pub(crate) const STEP: u64 = 50;
 const NOTICED_AFTER: u64 = 300;
 /// How long a director that returns waits for its peers, at most, before routers send to it.
 const SETTLED_WITHIN: u64 = 10_000;
+/// How long a director that leaves tells peers of young connections, as lb-app has it.
+const TELLS_WITHIN: u64 = 2_000;
 /// How long a director goes on forwarding when it leaves in good order.
 const LEAVES_WITHIN: u64 = 3_000;
 /// From when on it is promised that a connection survives: three seconds old, found within one, told in spite of loss.
@@ -65,8 +67,9 @@ pub(crate) struct Setup {
 pub(crate) enum Event {
     /// A director dies; the router notices.
     Dies(usize),
-    /// The router sends it nothing more, then it ends.
+    /// It tells peers what they would not know yet, the router sends it nothing more, then it ends.
     Drains(usize),
+    Leaves(usize),
     Ends(usize),
     /// It starts anew, and gets packets when it is ready.
     Returns(usize),
@@ -219,6 +222,12 @@ impl Cluster {
                 self.move_talks();
             }
             Event::Drains(number) => {
+                if let Some(director) = &mut self.directors[number] {
+                    director.leaves = true;
+                }
+                self.at(now + TELLS_WITHIN, Event::Leaves(number));
+            }
+            Event::Leaves(number) => {
                 self.router.remove(number);
                 self.move_talks();
                 self.at(now + LEAVES_WITHIN, Event::Ends(number));

@@ -16,7 +16,7 @@ use lb_core::{
         plan::{Method, PersistencePlan, Plan, SchedulerKind},
     },
     time::Duration,
-    worker::clients,
+    worker::{clients, exceptions::Wanted},
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -173,7 +173,7 @@ fn connections_of_a_persistent_service_are_told_though_its_scheduler_hashes() {
     server(&mut world, "203.0.113.10", 4_000);
     let exceptions = |world: &World| {
         let mut found = 0;
-        world.workers[0].exceptions::<V4>(world.now, 0..u32::MAX, false, |_| found += 1);
+        world.workers[0].exceptions::<V4>(world.now, 0..u32::MAX, Wanted::default(), |_| found += 1);
         found
     };
     assert_eq!(exceptions(&world), 0, "younger than three seconds");

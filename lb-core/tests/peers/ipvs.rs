@@ -24,6 +24,7 @@ use lb_core::{
     },
     service::{key::Protocol, plan::Method},
     time::{Duration, Instant},
+    worker::exceptions::Wanted,
 };
 use proptest::prelude::*;
 use std::{net::SocketAddr, sync::Arc};
@@ -429,7 +430,12 @@ fn a_connection_goes_on_with_its_server_in_every_method_that_ipvs_has() {
         let mut out = |bytes: &[u8]| assert!(backup.receive(at(0), bytes, &mut |_| true));
         master.poll(at(1_000));
         master.begin_look(at(1_000));
-        first.workers[0].exceptions::<V4>(first.now, 0..u32::MAX, true, |seen| master.found(&seen, &mut out));
+        first.workers[0].exceptions::<V4>(
+            first.now,
+            0..u32::MAX,
+            Wanted { all: true, young: false },
+            |seen| master.found(&seen, &mut out),
+        );
         master.end_look(&mut out);
         assert_eq!(told.len(), 8, "{method}");
         let mut second = World::told(&plan, Setup::default(), told);

@@ -17,6 +17,7 @@ use lb_core::{
         told::{Source, Told, Writer},
     },
     service::plan::{ClientAddress, Method, Plan, Role, SchedulerKind},
+    worker::exceptions::Wanted,
 };
 
 const SERVICE: &str = "192.0.2.100:80";
@@ -37,10 +38,10 @@ pub(crate) fn director(plan: &Plan, workers: usize) -> (World, Writer) {
     (World::told(plan, Setup { workers, ..Setup::default() }, told), writer)
 }
 
-pub(crate) fn exceptions(world: &World, all: bool) -> Vec<Exception> {
+pub(crate) fn exceptions(world: &World, wanted: Wanted) -> Vec<Exception> {
     let mut found = Vec::new();
     for worker in &world.workers {
-        worker.exceptions::<V4>(world.now, 0..u32::MAX, all, |seen| found.push(seen.exception));
+        worker.exceptions::<V4>(world.now, 0..u32::MAX, wanted, |seen| found.push(seen.exception));
     }
     found
 }
@@ -71,9 +72,9 @@ fn a_connection_goes_on_with_its_server_in_every_method() {
         let plan = two_servers(method);
         let mut first = World::new(&plan);
         let before = open(&mut first, 1..9);
-        assert!(exceptions(&first, false).is_empty(), "{method}: younger than three seconds");
+        assert!(exceptions(&first, Wanted::default()).is_empty(), "{method}: younger than three seconds");
         first.pass(3_000);
-        let told = exceptions(&first, false);
+        let told = exceptions(&first, Wanted::default());
         assert_eq!(told.len(), 8, "{method}");
 
         let (mut second, mut writer) = director(&plan, 1);
@@ -101,7 +102,7 @@ fn a_servers_packet_takes_a_connection_over() {
         let before = open(&mut first, 1..5);
         first.pass(3_000);
         let (mut second, mut writer) = director(&plan, 1);
-        exceptions(&first, false).iter().for_each(|told| writer.tell(told, PEER).unwrap());
+        exceptions(&first, Wanted::default()).iter().for_each(|told| writer.tell(told, PEER).unwrap());
         for (port, sent) in (1..5).zip(&before) {
             let line = sent.line();
             let ends: Vec<&str> = line.split(' ').collect();
@@ -127,7 +128,7 @@ fn a_server_that_has_not_heard_the_clients_answer_is_not_reset() {
         let before = open(&mut first, 1..2);
         first.pass(3_000);
         let (mut second, mut writer) = director(&plan, 1);
-        exceptions(&first, false).iter().for_each(|told| writer.tell(told, PEER).unwrap());
+        exceptions(&first, Wanted::default()).iter().for_each(|told| writer.tell(told, PEER).unwrap());
         let line = before[0].line();
         let ends: Vec<&str> = line.split(' ').collect();
         let lines = second.lines(LAN, &tcp(ends[3], ends[1], SYN | ACK).via_server());
@@ -149,7 +150,7 @@ fn how_far_a_server_has_been_told_is_told_whatever_the_scheduler() {
     let mut world = World::new(&plan);
     open(&mut world, 1..5);
     world.pass(3_000);
-    let told = exceptions(&world, false);
+    let told = exceptions(&world, Wanted::default());
     assert_eq!(told.len(), 4);
     for Exception { second, .. } in told {
         assert_eq!(second.map(|second| second.told), Some(ClientAddress::ProxyV1));
@@ -164,7 +165,7 @@ fn datagrams_go_on_with_their_server() {
     let before: Vec<Sent> = (1..5).flat_map(|port| first.receive(WAN, &datagram(port))).collect();
     first.pass(3_000);
     let (mut second, mut writer) = director(&plan, 1);
-    exceptions(&first, false).iter().for_each(|told| writer.tell(told, PEER).unwrap());
+    exceptions(&first, Wanted::default()).iter().for_each(|told| writer.tell(told, PEER).unwrap());
     let mut after: Vec<Sent> = (1..5).rev().flat_map(|port| second.receive(WAN, &datagram(port))).collect();
     after.reverse();
     assert_eq!(ways(&before), ways(&after));
@@ -178,15 +179,19 @@ fn a_hashing_scheduler_has_exceptions_only_when_its_choice_has_changed() {
     let mut world = World::new(&plan);
     open(&mut world, 1..101);
     world.pass(3_000);
-    assert!(exceptions(&world, false).is_empty());
-    assert_eq!(exceptions(&world, true).len(), 100, "all, where a peer's choice is unknown");
+    assert!(exceptions(&world, Wanted::default()).is_empty());
+    assert_eq!(
+        exceptions(&world, Wanted { all: true, ..Wanted::default() }).len(),
+        100,
+        "all, where a peer's choice is unknown"
+    );
     plan.first().servers[0].weight = 3;
     world.exchange(&plan);
-    let moved = exceptions(&world, false).len();
+    let moved = exceptions(&world, Wanted::default()).len();
     assert!((10..50).contains(&moved), "{moved} of 100");
     plan.first().servers[0].weight = 1;
     world.exchange(&plan);
-    assert!(exceptions(&world, false).is_empty(), "the choice is as it was");
+    assert!(exceptions(&world, Wanted::default()).is_empty(), "the choice is as it was");
 }
 
 #[test]
@@ -196,9 +201,9 @@ fn a_local_port_is_told_whatever_the_scheduler() {
     plan.first().adopt = true;
     let mut first = World::new(&plan);
     let before = open(&mut first, 1..9);
-    assert!(exceptions(&first, false).is_empty(), "younger than three seconds");
+    assert!(exceptions(&first, Wanted::default()).is_empty(), "younger than three seconds");
     first.pass(3_000);
-    let told = exceptions(&first, false);
+    let told = exceptions(&first, Wanted::default());
     assert_eq!(told.len(), 8);
     let (mut second, mut writer) = director(&plan, 1);
     told.iter().for_each(|exception| writer.tell(exception, PEER).unwrap());
@@ -207,15 +212,27 @@ fn a_local_port_is_told_whatever_the_scheduler() {
 }
 
 #[test]
+fn who_is_about_to_leave_tells_young_connections_as_well() {
+    for &method in Method::ALL {
+        let mut plan = two_servers(method);
+        plan.first().scheduler = SchedulerKind::Wlc;
+        let mut world = World::new(&plan);
+        open(&mut world, 1..9);
+        assert!(exceptions(&world, Wanted::default()).is_empty(), "{method}");
+        assert_eq!(exceptions(&world, Wanted { young: true, ..Wanted::default() }).len(), 8, "{method}");
+    }
+}
+
+#[test]
 fn who_is_on_standby_tells_young_connections_as_well() {
     for &method in Method::ALL {
         let mut plan = two_servers(method);
         let mut first = World::new(&plan);
         open(&mut first, 1..9);
-        assert!(exceptions(&first, false).is_empty(), "{method}");
+        assert!(exceptions(&first, Wanted::default()).is_empty(), "{method}");
         plan.director.role = Role::Standby;
         first.exchange(&plan);
-        assert_eq!(exceptions(&first, false).len(), 8, "{method}");
+        assert_eq!(exceptions(&first, Wanted::default()).len(), 8, "{method}");
     }
 }
 
@@ -225,7 +242,7 @@ fn a_server_that_is_unknown_here_gets_nothing_and_the_client_no_reset() {
     open(&mut first, 1..3);
     first.pass(3_000);
     let (mut second, mut writer) = director(&one_server(Method::Nat), 1);
-    exceptions(&first, false).iter().for_each(|told| writer.tell(told, PEER).unwrap());
+    exceptions(&first, Wanted::default()).iter().for_each(|told| writer.tell(told, PEER).unwrap());
     let sent: Vec<Sent> = (1..3).flat_map(|port| second.receive(WAN, &from_client(port, ACK))).collect();
     assert_eq!(sent.len(), 1, "one of them is with the server that is known");
     assert_eq!(second.dropped(DropReason::PeerServerUnknown), 1);
@@ -236,7 +253,7 @@ fn a_server_that_is_unknown_here_gets_nothing_and_the_client_no_reset() {
     // A method is not what it was.
     second.exchange(&two_servers(Method::Tun));
     let (mut third, mut writer) = director(&two_servers(Method::Tun), 1);
-    exceptions(&first, false).iter().for_each(|told| writer.tell(told, PEER).unwrap());
+    exceptions(&first, Wanted::default()).iter().for_each(|told| writer.tell(told, PEER).unwrap());
     assert!(third.receive(WAN, &from_client(1, ACK)).is_empty());
     assert_eq!(third.dropped(DropReason::PeerServerUnknown), 1);
 }
@@ -248,7 +265,7 @@ fn a_local_port_of_another_worker_is_not_taken() {
     open(&mut first, 1..33);
     first.pass(3_000);
     let (mut second, mut writer) = director(&plan, 2);
-    exceptions(&first, false).iter().for_each(|told| writer.tell(told, PEER).unwrap());
+    exceptions(&first, Wanted::default()).iter().for_each(|told| writer.tell(told, PEER).unwrap());
     let sent: Vec<Sent> = (1..33).flat_map(|port| second.receive(WAN, &from_client(port, ACK))).collect();
     assert_eq!(sent.len(), 32, "resets where both directions would come to different workers");
     let adopted: u64 = (0..2).map(|worker| second.counters(worker).peers_adopted.get()).sum();
@@ -263,7 +280,7 @@ fn a_local_port_that_a_peer_has_is_not_given_to_another() {
     let mut first = World::new(&plan);
     open(&mut first, 1..33);
     first.pass(3_000);
-    let told = exceptions(&first, false);
+    let told = exceptions(&first, Wanted::default());
     let (mut second, mut writer) = director(&plan, 1);
     told.iter().for_each(|exception| writer.tell(exception, PEER).unwrap());
     open(&mut second, 1_000..1_512);
@@ -287,7 +304,7 @@ fn a_syn_that_came_astray_does_not_stand_in_the_way() {
     for port in [2, 1] {
         second.receive(WAN, &from_client(port, SYN));
     }
-    exceptions(&first, false).iter().for_each(|told| writer.tell(told, PEER).unwrap());
+    exceptions(&first, Wanted::default()).iter().for_each(|told| writer.tell(told, PEER).unwrap());
     let after: Vec<Sent> = (1..3).flat_map(|port| second.receive(WAN, &from_client(port, ACK))).collect();
     assert_eq!(ways(&before), ways(&after));
     assert_eq!(second.connections().len(), 2);
@@ -300,7 +317,7 @@ fn what_was_told_ends_when_it_is_forgotten() {
     open(&mut first, 1..3);
     first.pass(3_000);
     let (mut second, mut writer) = director(&plan, 1);
-    let told = exceptions(&first, false);
+    let told = exceptions(&first, Wanted::default());
     told.iter().for_each(|told| writer.tell(told, PEER).unwrap());
     writer.forget(&told[0].ends, PEER);
     writer.forget(&told[1].ends, Source { peer: 1, ..PEER });
@@ -319,7 +336,7 @@ fn a_full_table_refuses_and_goes_on() {
     open(&mut first, 1..101);
     first.pass(3_000);
     let (_, mut writer) = director(&plan, 1);
-    let told = exceptions(&first, false);
+    let told = exceptions(&first, Wanted::default());
     let taken = told.iter().filter(|told| writer.tell(told, PEER).is_ok()).count();
     assert!((56..=64).contains(&taken), "{taken} of 64");
     assert_eq!(writer.told().len(), taken);
@@ -336,7 +353,7 @@ fn an_explanation_says_who_told() {
     open(&mut first, 1..2);
     first.pass(3_000);
     let (mut second, mut writer) = director(&plan, 1);
-    let told = exceptions(&first, false);
+    let told = exceptions(&first, Wanted::default());
     told.iter().for_each(|told| writer.tell(told, PEER).unwrap());
     let packet = MemoryPacket::new(WAN, &from_client(1, ACK));
     let explained = second.workers[0].explain(second.now, &packet, Origin::Port, &second.ios[0]);

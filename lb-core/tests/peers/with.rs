@@ -12,6 +12,7 @@ use crate::{
 use lb_core::{
     conn::tunnel::Encapsulation,
     service::plan::{Method, Plan, TunnelPlan},
+    worker::exceptions::Wanted,
 };
 
 const SERVICE: &str = "192.0.2.100:80";
@@ -20,7 +21,7 @@ const SERVICE: &str = "192.0.2.100:80";
 fn next(first: &mut World, plan: &Plan, workers: usize) -> World {
     first.pass(3_000);
     let (second, mut writer) = director(plan, workers);
-    let told = exceptions(first, false);
+    let told = exceptions(first, Wanted::default());
     assert!(!told.is_empty());
     told.iter().for_each(|exception| writer.tell(exception, PEER).unwrap());
     second

@@ -5,8 +5,8 @@
 //! * `text`: what the file says.
 //! * `kernel`: VIPs as addresses of an interface.
 //!
-//! Whoever leaves in good order goes step by step: VIPs are announced as being about to go, then withdrawn, and packets
-//! are forwarded until routers have heard of it.
+//! Whoever leaves in good order goes step by step: peers are told of the connections that they would not know yet, VIPs are
+//! announced as being about to go, then withdrawn, and packets are forwarded until routers have heard of it.
 
 mod facts;
 mod kernel;
@@ -41,6 +41,8 @@ use text::{Standing, Standings, named, text};
 pub(crate) const LOOK: Duration = Duration::from_millis(200);
 /// Time between two questions to workers about next hops.
 const ASK: Duration = Duration::from_secs(1);
+/// What it takes to tell peers of young connections: looks are a second apart, and telling takes a moment.
+const TELLING: Duration = Duration::from_secs(2);
 /// Time after which a command that failed is run again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Questions in a row that a worker leaves unanswered before VIPs are withdrawn: one may be a large change of the plan.
@@ -79,6 +81,8 @@ pub(crate) enum Leaving {
     Stays,
     /// It is about to.
     Asked,
+    /// Peers are told of connections, since then.
+    Telling(Instant),
     /// VIPs are announced as being about to go, since then.
     Going(Instant),
     /// They are withdrawn, since then.
@@ -89,14 +93,18 @@ pub(crate) enum Leaving {
 
 impl Leaving {
     /// The next step, if it is time for one.
-    fn next(self, config: &Announce, is_announced: bool, now: Instant) -> Self {
+    fn next(self, (config, has_peers): (&Announce, bool), is_announced: bool, now: Instant) -> Self {
         let is_over = |since: Instant, time: lb_core::time::Duration| {
             now.saturating_duration_since(since) >= Duration::from_millis(time.as_millis())
         };
         match self {
             Leaving::Asked if !is_announced => Leaving::Left,
-            Leaving::Asked if config.can_say_leaving() => Leaving::Going(now).next(config, true, now),
-            Leaving::Asked => Leaving::Withdrawn(now),
+            Leaving::Asked if has_peers => Leaving::Telling(now),
+            Leaving::Telling(since) if now.saturating_duration_since(since) < TELLING => self,
+            Leaving::Asked | Leaving::Telling(_) if config.can_say_leaving() => {
+                Leaving::Going(now).next((config, has_peers), true, now)
+            }
+            Leaving::Asked | Leaving::Telling(_) => Leaving::Withdrawn(now),
             Leaving::Going(since) if is_over(since, config.gshut) => Leaving::Withdrawn(now),
             Leaving::Withdrawn(since) if is_over(since, config.settle) => Leaving::Left,
             other => other,
@@ -183,7 +191,8 @@ impl Announcer {
             let mut state = self.state.lock();
             let before = state.leaving;
             let is_announced = state.verdicts.values().any(Option::is_none);
-            state.leaving = before.next(config, is_announced, now);
+            state.leaving = before.next((config, running.config.sync.is_on()), is_announced, now);
+            running.leaves.store(state.leaving != Leaving::Stays, Ordering::Relaxed);
             let verdicts = match state.leaving {
                 Leaving::Withdrawn(_) | Leaving::Left => {
                     let why = || Some("the director is drained".to_owned());
@@ -355,14 +364,18 @@ mod tests {
         let config = Announce { file: Some("/run/lb/announced.conf".to_owned()), ..Announce::default() };
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let going = Leaving::Asked.next(&config, true, start);
+        let going = Leaving::Asked.next((&config, false), true, start);
         assert_eq!(going, Leaving::Going(start));
-        assert_eq!(going.next(&config, true, at(999)), going);
-        let withdrawn = going.next(&config, true, at(1_000));
+        assert_eq!(going.next((&config, false), true, at(999)), going);
+        let withdrawn = going.next((&config, false), true, at(1_000));
         assert_eq!(withdrawn, Leaving::Withdrawn(at(1_000)));
-        assert_eq!(withdrawn.next(&config, false, at(2_999)), withdrawn);
-        assert_eq!(withdrawn.next(&config, false, at(3_000)), Leaving::Left);
-        assert_eq!(Leaving::Left.next(&config, false, at(9_000)), Leaving::Left);
+        assert_eq!(withdrawn.next((&config, false), false, at(2_999)), withdrawn);
+        assert_eq!(withdrawn.next((&config, false), false, at(3_000)), Leaving::Left);
+        assert_eq!(Leaving::Left.next((&config, false), false, at(9_000)), Leaving::Left);
+        let telling = Leaving::Asked.next((&config, true), true, start);
+        assert_eq!(telling, Leaving::Telling(start), "peers hear of young connections first");
+        assert_eq!(telling.next((&config, true), true, at(1_999)), telling);
+        assert_eq!(telling.next((&config, true), true, at(2_000)), Leaving::Going(at(2_000)));
     }
 
     #[test]
@@ -379,17 +392,17 @@ mod tests {
     #[test]
     fn nobody_waits_for_what_was_not_announced() {
         let now = Instant::now();
-        assert_eq!(Leaving::Asked.next(&Announce::default(), false, now), Leaving::Left);
+        assert_eq!(Leaving::Asked.next((&Announce::default(), true), false, now), Leaving::Left);
         let file = || Some("/run/lb/announced.conf".to_owned());
         let list = Announce { file: file(), format: Format::List, ..Announce::default() };
         let interface = Announce { interface: Some("lb-vips".to_owned()), ..Announce::default() };
         for config in [list, interface] {
-            let next = Leaving::Asked.next(&config, true, now);
+            let next = Leaving::Asked.next((&config, false), true, now);
             assert_eq!(next, Leaving::Withdrawn(now), "it has no word for going");
         }
         let gshut = lb_core::time::Duration::from_millis(0);
         let at_once = Announce { file: file(), gshut, ..Announce::default() };
-        assert_eq!(Leaving::Asked.next(&at_once, true, now), Leaving::Withdrawn(now));
+        assert_eq!(Leaving::Asked.next((&at_once, false), true, now), Leaving::Withdrawn(now));
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn announced(plane: &ControlPlane) -> Announced {
 fn drain(leaving: Leaving) -> Option<String> {
     let word = match leaving {
         Leaving::Stays => return None,
-        Leaving::Asked | Leaving::Going(_) | Leaving::Withdrawn(_) => "draining",
+        Leaving::Asked | Leaving::Telling(_) | Leaving::Going(_) | Leaving::Withdrawn(_) => "draining",
         Leaving::Left => "drained",
     };
     Some(word.to_owned())

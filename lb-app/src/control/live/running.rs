@@ -67,6 +67,8 @@ pub(crate) struct Running {
     pub(crate) main_lcore: LcoreId,
     /// Peers have told what they have, or were waited for long enough; so from the start where there are none.
     pub(crate) told: AtomicBool,
+    /// The director is about to leave: peers are told of all that goes on elsewhere.
+    pub(crate) leaves: AtomicBool,
     /// DPDK's memory is on huge pages.
     pub(crate) huge_pages: bool,
     /// What is known of servers.
@@ -106,6 +108,7 @@ impl Running {
             taps,
             held: Mutex::default(),
             told,
+            leaves: AtomicBool::new(false),
             main_lcore: eal.main_lcore(),
             huge_pages: eal.has_hugepages(),
             health,

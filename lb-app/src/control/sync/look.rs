@@ -8,8 +8,9 @@ use crate::{
 use lb_core::{
     peers::{exception::Seen, ipvs::master::Master, machine::Machine},
     time::Instant,
-    worker::clients,
+    worker::{clients, exceptions::Wanted},
 };
+use std::sync::atomic::Ordering;
 
 /// Milliseconds between the beginnings of two looks, at least.
 const EVERY_MS: u64 = 1_000;
@@ -21,7 +22,7 @@ pub(super) struct Look {
     cursors: Vec<Option<u32>>,
     began: Option<Instant>,
     took_ms: u64,
-    all: bool,
+    wanted: Wanted,
     /// The configuration whose tables peers have been told of.
     generation: Option<u64>,
 }
@@ -40,8 +41,8 @@ impl Look {
             self.generation = Some(current.generation);
             machine.set_tables(now, current.snapshot.tables_digest());
         }
-        let all = machine.tells_all(now);
-        if self.is_due(running, all) {
+        let young = running.leaves.load(Ordering::Relaxed);
+        if self.is_due(running, Wanted { all: machine.tells_all(now), young }) {
             machine.begin_look();
         }
         if self.step(running, &mut |seen| machine.found(&seen.exception, seen.is_proven)) {
@@ -53,7 +54,7 @@ impl Look {
 
     /// Looks at all connections, which directors of IPVS are told of.
     pub(super) fn at_all(&mut self, running: &Running, master: &mut Master, send: &mut impl FnMut(&[u8])) {
-        if self.is_due(running, true) {
+        if self.is_due(running, Wanted { all: true, young: false }) {
             master.begin_look(running.clock.now());
         }
         if self.step(running, &mut |seen| master.found(seen, send)) {
@@ -61,13 +62,13 @@ impl Look {
         }
     }
 
-    /// Whether a look begins: at all connections that are old enough, or at exceptions.
-    fn is_due(&mut self, running: &Running, all: bool) -> bool {
+    /// Whether a look begins, for those.
+    fn is_due(&mut self, running: &Running, wanted: Wanted) -> bool {
         let now = running.clock.now();
         let is_time = self.began.is_none_or(|began| now.as_millis() - began.as_millis() >= EVERY_MS);
         let is_due = self.cursors.is_empty() && is_time;
         if is_due {
-            (self.began, self.all) = (Some(now), all);
+            (self.began, self.wanted) = (Some(now), wanted);
             self.cursors = running.workers.iter().map(|_| Some(0)).collect();
         }
         is_due
@@ -79,7 +80,8 @@ impl Look {
         for (worker, cursor) in running.workers.iter().zip(&mut self.cursors) {
             let Some(from) = *cursor else { continue };
             let found = Vec::with_capacity(EXCEPTIONS_PER_ANSWER as usize);
-            let Ok((found, next)) = worker.line.ask(FindExceptions { from, all: self.all, found }) else {
+            let Ok((found, next)) = worker.line.ask(FindExceptions { from, wanted: self.wanted, found })
+            else {
                 self.cursors.clear();
                 return false;
             };
