@@ -44,8 +44,8 @@ const TRIES: usize = 64;
 pub struct Opening<F: Family = V4> {
     /// The connection as it is once its first packet has passed, but for times, counts and the client's next hop.
     pub connection: Connection<F>,
-    /// Its second line, if its server is told of its client.
-    pub second: Option<Second>,
+    /// Whether its server is told of its client, so that it gets a second line.
+    pub tells: Tells,
     /// Which way its first packet goes.
     pub direction: Direction,
     /// Its places in the table.
@@ -60,6 +60,17 @@ pub struct Opening<F: Family = V4> {
     pub neighbour: Option<NeighbourId>,
     /// Bytes of the largest packet that can go the packet's way.
     pub limit: u16,
+}
+
+/// How the server of a connection that is opened is told of its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tells {
+    /// Not at all.
+    Never,
+    /// From here on.
+    Anew,
+    /// As far as a peer says that it has been, if at all.
+    AsTold,
 }
 
 /// The next hop to a client.
@@ -259,21 +270,28 @@ impl Known {
         }
         connection.state = next_state(parsed, &connection, direction);
         let Path { neighbour, limit, .. } = path;
-        let second = match (tells, opener.is_told) {
-            (true, _) => Some(self.second_line(&connection)),
-            (false, true) => self.told_second(parsed),
-            (false, false) => None,
+        let tells = match (tells, opener.is_told) {
+            (true, _) => Tells::Anew,
+            (false, true) => Tells::AsTold,
+            (false, false) => Tells::Never,
         };
-        Ok(Opening { connection, second, direction, vacancy, replaces, room, client, neighbour, limit })
+        Ok(Opening { connection, tells, direction, vacancy, replaces, room, client, neighbour, limit })
     }
 
-    /// The second line of a connection whose server is told of its client.
+    /// The second line of a connection that is opened, if it gets one.
     #[cold]
     #[inline(never)]
-    pub(crate) fn second_line<F: Family>(&self, connection: &Connection<F>) -> Second {
-        let told = self.snapshot.service_of(connection.server).client_address;
-        let [len, _] = small(proxy::header(connection, told).len()).to_le_bytes();
-        Second::new(told, len)
+    pub(crate) fn second_line<F: Forwarded>(&self, opening: &Opening<F>) -> Option<Second> {
+        let connection = &opening.connection;
+        match opening.tells {
+            Tells::Never => None,
+            Tells::Anew => {
+                let told = self.snapshot.service_of(connection.server).client_address;
+                let [len, _] = small(proxy::header(connection, told).len()).to_le_bytes();
+                Some(Second::new(told, len))
+            }
+            Tells::AsTold => self.told_second(&connection.forward_key()),
+        }
     }
 
     /// The chosen server, or the next in its service that takes new connections, whose endpoint the client has no

@@ -81,9 +81,9 @@ impl Known {
         self.told::<F>(&parsed.key.key())?.exception.ends.key()
     }
 
-    /// How far the server of a client's or server's packet has been told of the client, as a peer tells it.
-    pub(super) fn told_second<F: Forwarded>(&self, parsed: &Parsed<F>) -> Option<Second> {
-        self.told::<F>(&parsed.key.key())?.exception.second
+    /// How far the server of the connection of a client's packets has been told of it, as a peer tells it.
+    pub(super) fn told_second<F: Forwarded>(&self, key: &Key<F>) -> Option<Second> {
+        self.told::<F>(key)?.exception.second
     }
 
     /// The server that a peer tells of, if it is configured here and the packets of both directions come to this worker.

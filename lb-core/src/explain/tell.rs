@@ -415,7 +415,7 @@ impl<F: Forwarded> Story<F> {
             }
             _ => Next::Known(opening.neighbour),
         };
-        let second = opening.second;
+        let second = worker.known.second_line(opening);
         let way = match opening.direction {
             Direction::In => worker.known.grown_path(connection, Direction::In),
             Direction::Out => {

@@ -13,7 +13,7 @@ use crate::{
     decide::{
         Basis,
         known::{Forwarded, Known},
-        opening::Opening,
+        opening::{Opening, Tells},
         room::Room,
     },
     flow::key::Key,
@@ -116,7 +116,9 @@ impl<P: Packet> Worker<P> {
         }
         let timeout = self.known.timeout(server, state);
         F::connections_mut(&mut self.known).schedule_first(id, now + timeout.min(LOOK_AGAIN_AFTER));
-        if let Some(second) = opening.second {
+        if opening.tells != Tells::Never
+            && let Some(second) = self.known.second_line(opening)
+        {
             F::connections_mut(&mut self.known).set_second(id, second);
         }
         self.known.move_load(server, State::None, state);
