@@ -20,6 +20,7 @@ mod nd;
 mod one_arm;
 mod proxy;
 mod reject;
+mod rfc4787;
 mod rfc5508;
 mod standby;
 mod trace;
