@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     protocol::{
         self, Code, Outcome, Refusal, Reply, Request, Return, VERSION, connections, options::Options,
-        services, timeouts,
+        services, sync, timeouts,
     },
     transport::{CallError, Transport},
 };
@@ -158,8 +158,10 @@ impl<T: Transport> Runner<'_, T> {
             ));
         }
         if how.daemon {
-            // As ipvsadm, where none runs.
-            return Ok(());
+            let reply = self.transport.call(Request::Sync(sync::Request::Show))?;
+            let Reply::Peers(peers) = &reply else { return Err(nonsense()) };
+            let text = text::daemons(peers);
+            return self.show(reply, &text, out);
         }
         if how.timeouts {
             let reply = self.transport.call(Request::Timeouts(timeouts::Request::List { service: None }))?;

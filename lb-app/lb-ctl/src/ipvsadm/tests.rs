@@ -16,6 +16,7 @@ use crate::{
 struct Director {
     services: Vec<Service>,
     asked: Vec<Request>,
+    peers: crate::protocol::sync::Peers,
 }
 
 impl Director {
@@ -54,6 +55,9 @@ fn thresholds(options: &crate::protocol::options::Options) -> Option<services::T
 impl Transport for Director {
     fn call(&mut self, request: Request) -> Result<Reply, CallError> {
         self.asked.push(request.clone());
+        if let Request::Sync(_) = request {
+            return Ok(Reply::Peers(self.peers.clone()));
+        }
         let Request::Services(request) = request else { return Ok(Reply::Done(Done::default())) };
         match request {
             services::Request::List { .. } => {
@@ -265,6 +269,18 @@ fn listings_are_ipvsadms_own() {
          \x20 -> 198.51.100.41:443                   7        0        0        0        0\n"
     );
     assert_eq!(director.ipvsadm("-L --daemon", "").as_deref(), Ok(""));
+    director.peers.ipvs = serde_json::from_value(serde_json::json!({
+        "interface": "eth1", "group": "224.0.0.81:8848", "syncid": 7, "capacity": 131_072,
+        "backup": {
+            "senders": [], "held": 0, "adopted": 0, "datagrams": 0, "connections": 0, "ended": 0, "clients": 0,
+            "clients_unknown": 0, "no_room": 0, "unfit": [], "refused": []
+        },
+    }))
+    .unwrap();
+    assert_eq!(
+        director.ipvsadm("-L --daemon", "").as_deref(),
+        Ok("backup sync daemon (mcast=eth1, syncid=7, group=224.0.0.81, port=8848)\n")
+    );
 }
 
 #[test]

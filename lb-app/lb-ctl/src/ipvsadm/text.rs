@@ -1,4 +1,4 @@
-//! What ipvsadm prints: listings, rules and timeouts, in its own form.
+//! What ipvsadm prints: listings, rules, timeouts and daemons, in its own form.
 
 use super::act::Listing;
 use crate::{
@@ -7,6 +7,7 @@ use crate::{
         connections::Connection,
         keys::Reach,
         services::{Server, Service, Tunnel},
+        sync::{Ipvs, Peers},
         timeouts::Timeouts,
     },
     render::short,
@@ -190,6 +191,19 @@ pub(super) fn timeouts(timeouts: &Timeouts) -> String {
         found.map_or(0, |timeout| timeout.timeout_ms / 1_000)
     };
     format!("Timeout (tcp tcpfin udp): {} {} {}\n", of("ESTABLISHED"), of("FIN_WAIT"), of("UDP"))
+}
+
+/// `-L --daemon`: who synchronizes connections with directors of IPVS, and nothing where nobody does.
+pub(super) fn daemons(peers: &Peers) -> String {
+    let Some(Ipvs { interface, group, syncid, backup, master, .. }) = &peers.ipvs else {
+        return String::new();
+    };
+    let runs = [("master", master.is_some()), ("backup", backup.is_some())];
+    let line = |role| {
+        let (address, port) = (group.ip(), group.port());
+        format!("{role} sync daemon (mcast={interface}, syncid={syncid}, group={address}, port={port})\n")
+    };
+    runs.into_iter().filter(|(_, runs)| *runs).map(|(role, _)| line(role)).collect()
 }
 
 /// What an operator wants it to have; one that is drained gets no new connections.
