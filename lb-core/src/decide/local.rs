@@ -105,8 +105,9 @@ impl Known {
         let addresses = &self.snapshot.service_of(server).local_addresses;
         let port = plan.port_for(key.destination_port);
         let reply = key.answered_by(F::of(plan.address).unwrap_or_default(), port);
-        let in_turn = addresses.iter().cycle().skip(turn.of(addresses.len()));
-        self.ports.words(turn).zip(in_turn).filter_map(move |(word, &id)| {
+        let addresses_in_turn = (0u32..).map(move |tried| turn.address(tried, addresses.len()));
+        self.ports.words(turn).zip(addresses_in_turn).filter_map(move |(word, at)| {
+            let id = *addresses.get(at)?;
             let destination = F::of(self.snapshot.local_addresses[id].address)?;
             let destination_port = word ^ F::words(destination);
             (destination_port >= FIRST_LOCAL_PORT).then_some(Key { destination, destination_port, ..reply })

@@ -155,12 +155,17 @@ impl LocalPorts {
 }
 
 impl PortTurn {
-    /// One of so many things, in turn.
+    /// One of so many addresses for the next word that is tried. The first is another one in each lap, evenly. Those that
+    /// follow are as drawn: whatever goes by steps would have some words meet some addresses only.
     #[must_use]
-    pub fn of(self, count: usize) -> usize {
-        // Without a division: times the golden ratio, and what is behind the point tells the place.
-        let fraction = u64::from(self.at.wrapping_add(self.lap).wrapping_mul(0x9e37_79b9));
-        index((fraction * count as u64) >> 32)
+    pub fn address(self, tried: u32, count: usize) -> usize {
+        if tried == 0 {
+            // Without a division: times the golden ratio, and what is behind the point tells the place.
+            let fraction = u64::from(self.at.wrapping_add(self.lap).wrapping_mul(0x9e37_79b9));
+            return index((fraction * count as u64) >> 32);
+        }
+        let turn = u64::from(self.at) << 32 | u64::from(self.lap);
+        scale(fold_multiply(turn ^ 0x243f_6a88_85a3_08d3, 0x9e37_79b9_7f4a_7c15 + u64::from(tried)), count)
     }
 }
 
@@ -286,7 +291,7 @@ mod tests {
         let mut pairs = HashSet::new();
         let laps = 8;
         for _ in 0..laps * ports.count {
-            pairs.insert((turn.at, turn.of(ADDRESSES)));
+            pairs.insert((turn.at, turn.address(0, ADDRESSES)));
             turn = ports.next_turn(turn);
         }
         assert!(pairs.len() as u32 > laps * ports.count * 3 / 4, "{} pairs", pairs.len());
@@ -297,7 +302,7 @@ mod tests {
         let ports = LocalPorts::new(WorkerId(0), 1, None);
         let (mut turn, mut counts) = (PortTurn::default(), [0u32; 3]);
         for _ in 0..3_000 {
-            counts[turn.of(3)] += 1;
+            counts[turn.address(0, 3)] += 1;
             turn = ports.next_turn(turn);
         }
         assert!(counts.iter().all(|count| count.abs_diff(1_000) < 5), "{counts:?}");
