@@ -283,7 +283,7 @@ fn a_hundred_services_over_the_same_servers_begin_with_different_ones() {
 /// A service that begins anew with every change gets one connection between two of them.
 #[test]
 fn a_service_that_changes_all_the_time_gets_to_all_servers() {
-    for scheduler in IN_TURN {
+    for scheduler in IN_TURN.into_iter().chain([SchedulerKind::Sed, SchedulerKind::Nq, SchedulerKind::Twos]) {
         let mut plan = two_servers(Method::Nat);
         plan.first().scheduler = scheduler;
         let mut world = World::new(&plan);
