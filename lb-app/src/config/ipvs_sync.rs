@@ -79,8 +79,8 @@ impl IpvsSync {
         option!(
             entries,
             Kind::number(1_024, 16_777_216),
-            "Connections that directors of IPVS can tell of, and as many that they can be told of. 120 bytes each of the \
-             former, 260 of the latter. Nothing of this is `[sync]`'s."
+            "Connections that directors of IPVS can tell of, and as many that they can be told of. 130 bytes each of the \
+             former, 270 of the latter. Nothing of this is `[sync]`'s."
         ),
         option!(
             rate,
