@@ -116,11 +116,13 @@ impl Machine {
         })
     }
 
-    /// Whether every peer that is heard has told everything that it has, and at least one is heard.
+    /// Whether every peer that is heard has told everything that it has, and at least one is heard. `all` says that those
+    /// who are not heard may be about to be: one that is heard first does not know what another would tell.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
+    pub fn is_settled(&self, all: bool) -> bool {
+        let is_everybody_heard = || self.sessions.iter().all(|session| session.is_up);
         let mut heard = self.sessions.iter().filter(|session| session.is_up).peekable();
-        heard.peek().is_some() && heard.all(Session::is_whole)
+        heard.peek().is_some() && heard.all(Session::is_whole) && (!all || is_everybody_heard())
     }
 
     /// Whether peers are told of all connections that are old enough: a peer's tables are different from ours, so we do

@@ -28,6 +28,8 @@ pub(crate) const STEP: u64 = 50;
 const NOTICED_AFTER: u64 = 300;
 /// How long a director that returns waits for its peers, at most, before routers send to it.
 const SETTLED_WITHIN: u64 = 10_000;
+/// The same, while some have not been heard.
+const HEARD_WITHIN: u64 = 3_000;
 /// How long a director that leaves tells peers of young connections, as lb-app has it.
 const TELLS_WITHIN: u64 = 2_000;
 /// How long a director goes on forwarding when it leaves in good order.
@@ -239,7 +241,8 @@ impl Cluster {
             }
             Event::Joins(number, at_last) => {
                 let machine = self.directors[number].as_ref().and_then(|director| director.machine.as_ref());
-                if now < at_last && machine.is_some_and(|machine| !machine.is_settled()) {
+                let may_be_heard = now + SETTLED_WITHIN < at_last + HEARD_WITHIN;
+                if now < at_last && machine.is_some_and(|machine| !machine.is_settled(may_be_heard)) {
                     return self.at(now + STEP, Event::Joins(number, at_last));
                 }
                 if self.directors[number].is_some() {

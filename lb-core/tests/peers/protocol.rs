@@ -237,6 +237,23 @@ fn a_restart_is_believed_and_what_was_told_before_stays_for_a_while() {
 }
 
 #[test]
+fn who_has_heard_one_peer_waits_for_the_others_a_while() {
+    let mut net = Net::new(3, 1_000, 3);
+    for node in [1, 2] {
+        net.nodes[node].own =
+            (0..10).map(|number| (number + node as u32 * 10, exception(number, 1))).collect();
+    }
+    net.quiet(5_000);
+    net.restart(0, KEY);
+    net.pass(3_000, |node| node != 2);
+    let is_settled = |net: &Net, all| net.nodes[0].machine.is_settled(all);
+    assert!(!is_settled(&net, true), "what the other one would tell is not known");
+    assert!(is_settled(&net, false), "it may be dead");
+    net.quiet(5_000);
+    assert!(is_settled(&net, true));
+}
+
+#[test]
 fn a_peer_that_returns_gets_back_what_it_told() {
     let mut net = Net::new(3, 1_000, 12);
     net.nodes[0].own = (0..100).map(|number| (number, exception(number, 1))).collect();

@@ -39,6 +39,8 @@ const ROUND: Duration = Duration::from_millis(5);
 const BIND_EVERY: u32 = 200;
 /// How long VIPs are not announced while peers have not told what they have.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+/// The same, while some have not been heard: they speak once a second.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
 /// Rounds between two updates of what is known.
 const TELL_EVERY: u32 = 40;
 /// Datagrams that are taken in one round, at most.
@@ -140,6 +142,7 @@ impl Peers {
         let (mut look, mut news, mut socket) = (Look::default(), News::default(), Err(String::new()));
         let mut clients = [0; 2];
         let (began, mut settled) = (time::Instant::now(), false);
+        let mut spoke = None;
         let mut buffer = [0; LONGEST + 1];
         for round in 0u32.. {
             {
@@ -174,7 +177,11 @@ impl Peers {
                 look.for_exceptions(&running, &mut machine);
                 let now = running.clock.now();
                 machine.poll(now, &mut send, &mut |peer, what| News::heard(&running, peer, what));
-                if !settled && (machine.is_settled() || began.elapsed() >= SETTLED_WITHIN) {
+                if socket.is_ok() {
+                    spoke.get_or_insert_with(time::Instant::now);
+                }
+                let may_be_heard = spoke.is_none_or(|since: time::Instant| since.elapsed() < HEARD_WITHIN);
+                if !settled && (machine.is_settled(may_be_heard) || began.elapsed() >= SETTLED_WITHIN) {
                     settled = true;
                     running.told.store(true, Ordering::Relaxed);
                 }
