@@ -307,10 +307,12 @@ impl Session {
     }
 
     /// The peer is in another run than before. What it told in the one before stays for a while: its connections may not
-    /// have come here yet.
+    /// have come here yet. It is told of them as of the first things, for it announces its VIPs when it has heard all.
     fn begin(&mut self, now: Instant, shared: &mut Shared) {
         let last = self.hears.is_odd;
         shared.told.forget_all(self.source(!last));
+        let Shared { own, told, .. } = shared;
+        told.of(self.source(last)).for_each(|exception| own.kept(&exception));
         self.hears = Hears {
             is_odd: !last,
             last_life_until: self.heard.map(|heard| heard + shared.hold),

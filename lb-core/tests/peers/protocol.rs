@@ -254,6 +254,20 @@ fn who_has_heard_one_peer_waits_for_the_others_a_while() {
 }
 
 #[test]
+fn who_starts_anew_has_not_heard_all_before_it_has_what_it_had_told() {
+    for seed in 1..20 {
+        let mut net = Net::new(3, 1_000, seed);
+        net.nodes[0].own = (0..100).map(|number| (number, exception(number, 1))).collect();
+        net.quiet(5_000 + seed * 77);
+        net.restart(0, KEY);
+        while !net.nodes[0].machine.is_settled(true) {
+            net.quiet(10);
+        }
+        assert_eq!(net.nodes[0].told.len(), 100, "{seed}");
+    }
+}
+
+#[test]
 fn a_peer_that_returns_gets_back_what_it_told() {
     let mut net = Net::new(3, 1_000, 12);
     net.nodes[0].own = (0..100).map(|number| (number, exception(number, 1))).collect();
