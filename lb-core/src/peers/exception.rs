@@ -25,7 +25,7 @@ pub struct Exception {
     pub method: Method,
     /// What the server sees in the place of the client, under FullNAT.
     pub local: Option<SocketAddr>,
-    /// How far its server has been told of the client, if that changes sequence numbers.
+    /// How far its server has been told of the client, if it is told at all.
     pub second: Option<Second>,
 }
 
@@ -54,12 +54,10 @@ pub const fn is_missed(state: State) -> bool {
 }
 
 impl Exception {
-    /// That connection and its second line, with that server. Of datagrams each begins with who the client is, so that
-    /// nothing about them has to be known.
+    /// That connection and its second line, with that server.
     #[must_use]
     pub fn of<F: Family>((connection, second): (&Connection<F>, Option<Second>), server: SocketAddr) -> Self {
         let local = connection.local().map(|(address, port)| SocketAddr::new(F::ip(address), port));
-        let second = second.filter(|_| connection.protocol == Protocol::Tcp);
         Exception { ends: ends(&connection.forward_key()), server, method: connection.method, local, second }
     }
 

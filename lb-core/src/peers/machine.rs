@@ -164,11 +164,8 @@ impl Machine {
     /// A look at all connections is over. What peers have told in runs that are over is told as well, so that one that
     /// returns gets back what has not moved meanwhile.
     pub fn end_look(&mut self) {
-        let Shared { own, told, .. } = &mut self.shared;
-        for source in self.sessions.iter().filter_map(Session::last_life) {
-            told.of(source).for_each(|exception| own.kept(&exception));
-        }
-        own.end_look();
+        self.sessions.iter().filter_map(Session::last_life).for_each(|source| self.shared.keep(source));
+        self.shared.own.end_look();
     }
 
     /// A datagram has come.

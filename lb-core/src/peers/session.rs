@@ -153,6 +153,14 @@ pub(super) struct Shared {
     pub(super) draws: u64,
 }
 
+impl Shared {
+    /// What a peer told in a run that is over is told as well, unless it has been found here.
+    pub(super) fn keep(&mut self, source: Source) {
+        let Shared { own, told, .. } = self;
+        told.of(source).for_each(|exception| own.kept(&exception));
+    }
+}
+
 impl Session {
     pub(super) fn new(number: u8, address: SocketAddr, now: Instant) -> Self {
         Session {
@@ -311,8 +319,7 @@ impl Session {
     fn begin(&mut self, now: Instant, shared: &mut Shared) {
         let last = self.hears.is_odd;
         shared.told.forget_all(self.source(!last));
-        let Shared { own, told, .. } = shared;
-        told.of(self.source(last)).for_each(|exception| own.kept(&exception));
+        shared.keep(self.source(last));
         self.hears = Hears {
             is_odd: !last,
             last_life_until: self.heard.map(|heard| heard + shared.hold),

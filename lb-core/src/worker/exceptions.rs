@@ -53,7 +53,7 @@ impl<P: Packet> Worker<P> {
                 let vip = F::ip(connection.forward_key().destination);
                 !wanted.young && connections.created(id).age(now) < OLD_ENOUGH && snapshot.answers_for(vip)
             };
-            // Nor how far its server has been told of its client.
+            // Nor how far its server has been told of its client; but every datagram begins with that.
             let second = connections.second(id);
             let is_shifted = second.is_some() && connection.protocol == Protocol::Tcp;
             // A director that remembers clients goes by its memory, even where it would find the server by hashing.

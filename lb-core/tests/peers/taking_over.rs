@@ -157,6 +157,18 @@ fn how_far_a_server_has_been_told_is_told_whatever_the_scheduler() {
     }
 }
 
+/// A director of IPVS would go on without the header that each of them begins with.
+#[test]
+fn datagrams_with_a_header_are_none_that_ipvs_is_told_of() {
+    let mut plan = two_servers(Method::Nat).udp();
+    plan.first().client_address = ClientAddress::ProxyV2;
+    let mut world = World::new(&plan);
+    world.receive(WAN, &udp(&client(1), SERVICE, b"?").via_gateway());
+    world.pass(3_000);
+    let told = exceptions(&world, Wanted::default());
+    assert!(told.len() == 1 && told[0].second.is_some(), "{told:?}");
+}
+
 #[test]
 fn datagrams_go_on_with_their_server() {
     let plan = two_servers(Method::Nat).udp();

@@ -42,7 +42,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(200);
 /// Time between two questions to workers about next hops.
 const ASK: Duration = Duration::from_secs(1);
 /// What it takes to tell peers of young connections: looks are a second apart, and telling takes a moment.
-const TELLING: Duration = Duration::from_secs(2);
+const TELLING: lb_core::time::Duration = lb_core::time::Duration::from_secs(2);
 /// Time after which a command that failed is run again.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Questions in a row that a worker leaves unanswered before VIPs are withdrawn: one may be a large change of the plan.
@@ -100,7 +100,7 @@ impl Leaving {
         match self {
             Leaving::Asked if !is_announced => Leaving::Left,
             Leaving::Asked if has_peers => Leaving::Telling(now),
-            Leaving::Telling(since) if now.saturating_duration_since(since) < TELLING => self,
+            Leaving::Telling(since) if !is_over(since, TELLING) => self,
             Leaving::Asked | Leaving::Telling(_) if config.can_say_leaving() => {
                 Leaving::Going(now).next((config, has_peers), true, now)
             }
