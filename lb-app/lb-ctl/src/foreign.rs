@@ -69,7 +69,10 @@ const KEYS: &[(&str, Meaning)] = &[
     ("warmup", Is("check.warmup")),
     ("fwmark", FWMARK),
     ("status_code", Is("check.status")),
-    ("url", Note("is `check.path`, `check.status` and `check.body` here")),
+    (
+        "url",
+        Note("is `check.path`, `check.status`, `check.body` and `check.digest` here, or one of `check.urls`"),
+    ),
     ("enable_sni", Note("is not needed: `check.sni` is `check.host`, if that is a name")),
     ("misc_path", Is("check.command")),
     ("misc_timeout", Is("check.timeout")),

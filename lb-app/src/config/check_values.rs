@@ -107,6 +107,18 @@ pub(super) fn hexadecimal(value: &DeValue) -> Reading<String> {
     short(bytes.len()).map(|()| digits)
 }
 
+/// The digest of a page, in lower case. Its length says what it is of.
+pub(super) fn digest(value: &DeValue) -> Reading<String> {
+    let remedy = "write the 32 hexadecimal digits that `genhash` or `md5sum` print, or the 64 of `sha256sum`";
+    let text = quoted(value, remedy)?;
+    let digits = text.to_ascii_lowercase();
+    match bytes(&digits).map(|bytes| bytes.len()) {
+        Some(16 | 32) => Ok(digits),
+        Some(_) => Err(Complaint::new(format!("has {} digits", digits.len()), remedy)),
+        None => Err(Complaint::new(format!("{text:?} is not hexadecimal"), remedy)),
+    }
+}
+
 /// The bytes that pairs of hexadecimal digits stand for.
 pub(super) fn bytes(digits: &str) -> Option<Vec<u8>> {
     let byte = |pair: &[u8]| -> Option<u8> {

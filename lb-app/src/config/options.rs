@@ -4,7 +4,7 @@ use super::{
     check_values as check,
     place::{At, Field, Place},
     report::Complaint,
-    table::Table,
+    table::{self, Table},
     values::{self, Reading},
 };
 use lb_core::service::option::{self, Kind, Opt, Value};
@@ -13,6 +13,8 @@ use toml::de::DeValue;
 
 /// Most words of a program and its arguments.
 const MAX_WORDS: usize = 64;
+/// Most tables in a list of them.
+pub(crate) const MAX_TABLES: usize = 16;
 
 /// What a table said of the options of something, beside what it means: where.
 #[derive(Clone, Debug, Default)]
@@ -94,14 +96,11 @@ type Parts = (Value, Vec<At<Value>>);
 fn read_field(table: &mut Table, field: &'static option::Field) -> Field<Parts> {
     let key = field.key;
     match field.kind {
-        Kind::Table(fields) => table.table(key).map_or(Field::Absent, |mut inner| {
-            let values = fields().into_iter().filter_map(|field| match read_field(&mut inner, field) {
-                Field::Given(At { value: (value, _), .. }) => Some((field.key, value)),
-                Field::Absent | Field::Bad => None,
-            });
-            let value = (Value::Table(values.collect()), Vec::new());
-            Field::Given(At { value, place: inner.finish() })
+        Kind::Table(fields) => table.table(key).map_or(Field::Absent, |inner| {
+            let At { value, place } = read_inner(inner, &fields());
+            Field::Given(At { value: (value, Vec::new()), place })
         }),
+        Kind::Tables(fields) => read_tables(table, field, &fields()),
         Kind::List(kind) => table.list(key, field.example, |value| read_value(kind, value)).map(|elements| {
             let elements: Vec<At<Value>> = elements.into_iter().flatten().collect();
             (Value::List(elements.iter().map(|at| at.value.clone()).collect()), elements)
@@ -129,6 +128,43 @@ fn read_field(table: &mut Table, field: &'static option::Field) -> Field<Parts> 
     }
 }
 
+/// Reads a table within another. What of it is bad has been reported, and is left out.
+fn read_inner(mut table: Table, fields: &[&'static option::Field]) -> At<Value> {
+    let values = fields.iter().filter_map(|field| match read_field(&mut table, field) {
+        Field::Given(At { value: (value, _), .. }) => Some((field.key, value)),
+        Field::Absent | Field::Bad => None,
+    });
+    let value = Value::Table(values.collect());
+    At { value, place: table.finish() }
+}
+
+/// Reads a list of tables.
+fn read_tables(
+    table: &mut Table,
+    field: &'static option::Field,
+    fields: &[&'static option::Field],
+) -> Field<Parts> {
+    let (key, place) = (field.key, table.place.below(field.key));
+    let is_there = table.has(key);
+    let tables = table.tables(key);
+    if !is_there {
+        return Field::Absent;
+    }
+    let is_whole = tables.complete;
+    let elements = tables.each(|inner| read_inner(inner, fields));
+    let complaint = match elements.len() {
+        _ if !is_whole => return Field::Bad,
+        0 => table::empty_list(key, field.example),
+        1..=MAX_TABLES => {
+            let value = Value::List(elements.iter().map(|at| at.value.clone()).collect());
+            return Field::Given(At { value: (value, elements), place });
+        }
+        many => Complaint::new(format!("has {many} elements"), format!("use at most {MAX_TABLES}")),
+    };
+    table.complain(&place, complaint);
+    Field::Bad
+}
+
 /// Reads a value that is neither a list nor a table.
 fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
     match *kind {
@@ -145,6 +181,7 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
         Kind::Directory => values::directory(value).map(Value::Text),
         Kind::Domain => check::domain(value).map(Value::Text),
         Kind::Pattern => check::pattern(value).map(Value::Text),
+        Kind::Digest => check::digest(value).map(Value::Text),
         Kind::Payload => check::payload(value).map(Value::Text),
         Kind::Hexadecimal => check::hexadecimal(value).map(Value::Text),
         Kind::Timeout => values::timeout(value).map(Value::Duration),
@@ -165,7 +202,7 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
             }
             value => read_value(kind, value),
         },
-        Kind::Program | Kind::List(_) | Kind::Table(_) => {
+        Kind::Program | Kind::List(_) | Kind::Table(_) | Kind::Tables(_) => {
             Err(values::wrong_type(value, "a single value", "write one"))
         }
     }

@@ -14,7 +14,10 @@ use crate::{
     dataplane::host::Peer,
 };
 use std::{net::SocketAddr, time::Duration};
-use tokio::time::error::Elapsed;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::error::Elapsed,
+};
 
 /// Checks a server, and returns how long that took; waiting for a turn does not count.
 pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Finding, Duration) {
@@ -58,46 +61,42 @@ async fn ask(
     (program, limit): (Option<command::Turn>, Duration),
 ) -> Finding {
     let (to, leave) = (address(check, target), &check.leave);
-    let by_ports = means
-        .by_ports(check, target)
-        .then(|| means.ports.talk(target, check.to_vip, peer(check, to)))
-        .transpose()?;
-    match (&check.kind, by_ports) {
-        (Kind::Tcp, None) => means.doors.tcp(leave, to).await.map(drop).map_err(|error| plain(&error)),
-        (Kind::Tcp, Some(talk)) => talk.connect(to).await.map(drop).map_err(|error| plain(&error)),
-        (Kind::Http(request), None) => {
-            let stream = means.doors.tcp(leave, to).await.map_err(|error| plain(&error))?;
-            http::ask(means, stream, to, request).await
+    let talk = || {
+        let by_ports = means.by_ports(check, target);
+        by_ports.then(|| means.ports.talk(target, check.to_vip, peer(check, to))).transpose()
+    };
+    let connect = || async {
+        let connected = match talk()? {
+            None => means.doors.tcp(leave, to).await.map(|stream| Box::new(stream) as Box<dyn Stream>),
+            Some(talk) => talk.connect(to).await.map(|stream| Box::new(stream) as Box<dyn Stream>),
+        };
+        connected.map_err(|error| plain(&error))
+    };
+    let datagrams = || async { Datagrams::open(&means.doors, leave, talk()?, to).await };
+    match &check.kind {
+        Kind::Tcp => connect().await.map(drop),
+        Kind::Http(http) => http::ask(means, connect, to, http).await,
+        Kind::Smtp(smtp) => smtp::ask(connect().await?, smtp).await,
+        Kind::Icmp => match talk()? {
+            None => icmp::ask(&means.doors, leave, to.ip()).await,
+            Some(talk) => icmp::ask_by_ports(talk, to.ip()).await,
+        },
+        Kind::Udp(datagram) if udp::takes_silence(datagram) => {
+            udp::ask_for_silence(datagrams(), datagram, limit).await
         }
-        (Kind::Http(request), Some(talk)) => {
-            let stream = talk.connect(to).await.map_err(|error| plain(&error))?;
-            http::ask(means, stream, to, request).await
-        }
-        (Kind::Smtp(smtp), None) => {
-            let stream = means.doors.tcp(leave, to).await.map_err(|error| plain(&error))?;
-            smtp::ask(stream, smtp).await
-        }
-        (Kind::Smtp(smtp), Some(talk)) => {
-            let stream = talk.connect(to).await.map_err(|error| plain(&error))?;
-            smtp::ask(stream, smtp).await
-        }
-        (Kind::Icmp, None) => icmp::ask(&means.doors, leave, to.ip()).await,
-        (Kind::Icmp, Some(talk)) => icmp::ask_by_ports(talk, to.ip()).await,
-        (Kind::Udp(datagram), talk) if udp::takes_silence(datagram) => {
-            udp::ask_for_silence(Datagrams::open(&means.doors, leave, talk, to), datagram, limit).await
-        }
-        (Kind::Udp(datagram), talk) => {
-            udp::ask(Datagrams::open(&means.doors, leave, talk, to).await?, datagram).await
-        }
-        (Kind::Dns(query), talk) => {
-            dns::ask(Datagrams::open(&means.doors, leave, talk, to).await?, query).await
-        }
-        (Kind::Command(what), _) => {
+        Kind::Udp(datagram) => udp::ask(datagrams().await?, datagram).await,
+        Kind::Dns(query) => dns::ask(datagrams().await?, query).await,
+        Kind::Command(what) => {
             let turn = program.ok_or("checks are ending")?;
             command::ask(means, check.leave.netns.as_deref(), (what, target), (turn, limit)).await
         }
     }
 }
+
+/// A connection, by the kernel or by the director's own ports.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// Where the check goes to.
 fn address(check: &Check, target: &Target) -> SocketAddr {

@@ -4,11 +4,11 @@ use super::{
     draft::{Draft, Missing, Server, Service},
     network::{Network, Port, in_order},
 };
-use crate::config::health::{Check, Pool, WhenAllFail};
+use crate::config::health::{Check, Page, Pool, WhenAllFail};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::{
-        option::{Opt, Value},
+        option::{Opt, Value, to_table},
         plan::{ServerPlan, ServicePlan, timeouts::TIMEOUTS},
     },
 };
@@ -200,10 +200,28 @@ fn write_check(text: &mut String, indent: &str, check: &Check) {
     let (Value::Table(default), Value::Table(said)) = (default, check.to_value()) else { return };
     for (key, value) in said {
         let is_written = matches!(key, "type" | "interval" | "timeout" | "fall" | "rise");
-        if is_written || !default.contains(&(key, value.clone())) {
+        if let Value::List(tables) = &value
+            && key == "urls"
+        {
+            write_urls(text, indent, tables);
+        } else if is_written || !default.contains(&(key, value.clone())) {
             let _ = writeln!(text, "{indent}{key} = {value}");
         }
     }
+}
+
+/// What a check asks for, a line each.
+fn write_urls(text: &mut String, indent: &str, tables: &[Value]) {
+    let default = to_table(Page::OPTIONS, &Page::default());
+    let Value::Table(default) = default else { return };
+    let _ = writeln!(text, "{indent}urls = [");
+    for table in tables {
+        let Value::Table(said) = table else { continue };
+        let is_said = |pair: &&(&str, Value)| pair.0 == "path" || !default.contains(pair);
+        let said = Value::Table(said.iter().filter(is_said).cloned().collect());
+        let _ = writeln!(text, "{indent}  {said},");
+    }
+    let _ = writeln!(text, "{indent}]");
 }
 
 /// A comment, in lines that are not too long.

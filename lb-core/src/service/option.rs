@@ -118,6 +118,8 @@ pub enum Kind {
     Domain,
     /// A regular expression.
     Pattern,
+    /// The digest of a page, as hexadecimal digits: 32 of MD5, or 64 of SHA-256.
+    Digest,
     /// Bytes, written as text.
     Payload,
     /// Bytes, written as hexadecimal digits.
@@ -146,6 +148,8 @@ pub enum Kind {
     Several(&'static Kind),
     /// A table with these options.
     Table(fn() -> Vec<&'static Field>),
+    /// A list of such tables.
+    Tables(fn() -> Vec<&'static Field>),
 }
 
 impl Kind {

@@ -3,7 +3,7 @@
 use crate::config::check_values::bytes;
 use lb_core::{
     option,
-    service::option::{Kind as Of, Opt, PORT, Setting, Value, pairs},
+    service::option::{Kind as Of, Opt, PORT, Setting, Value, fields, from_table, pairs, to_table},
     time::Duration,
     words,
 };
@@ -149,6 +149,7 @@ impl Check {
         match &self.kind {
             Kind::Tcp | Kind::Icmp => {}
             Kind::Http(http) => {
+                table.extend(http.only().into_iter().flat_map(|page| pairs(Page::OPTIONS, page)));
                 table.extend(pairs(Http::OPTIONS, http));
                 table.extend(http.tls.iter().flat_map(|tls| pairs(Tls::OPTIONS, tls)));
             }
@@ -308,10 +309,55 @@ impl Kind {
     }
 }
 
-/// An HTTP request and the answer that is expected.
+/// HTTP requests and the answers that are expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Http {
     pub(crate) tls: Option<Tls>,
+    /// What is asked for, one after the other: at least one. All of them have to succeed.
+    pub(crate) pages: Vec<Page>,
+}
+
+impl Http {
+    /// What can be said of it, beside what its page has if there is one only.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[Opt::<Self>::new(
+        "urls",
+        Of::Tables(|| fields(Page::OPTIONS)),
+        "Several requests in place of `path`, each with a `path`, `method`, `host`, `status`, `body` and `digest` of \
+         its own; all have to succeed within the timeout. What one does not say is what the check says beside \
+         `urls`. keepalived: `url`.",
+        |http| match &http.pages[..] {
+            [_] => None,
+            pages => Some(Value::List(pages.iter().map(|page| to_table(Page::OPTIONS, page)).collect())),
+        },
+        |http, value| {
+            // What all of them have in common has been read.
+            let (Value::List(tables), Some(common)) = (value, http.pages.first()) else { return false };
+            let page = |table| {
+                let mut page = common.clone();
+                from_table(Page::OPTIONS, &mut page, table).then_some(page)
+            };
+            let pages: Option<Vec<Page>> = tables.iter().map(page).collect();
+            pages.filter(|pages| !pages.is_empty()).map(|pages| http.pages = pages).is_some()
+        },
+    )
+    .default("`path`")
+    .example("[{ path = \"/\" }, { path = \"/cart\", status = [200] }]")];
+
+    /// Its page, if there is one only.
+    pub(crate) fn only(&self) -> Option<&Page> {
+        self.pages.first().filter(|_| self.pages.len() == 1)
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http { tls: None, pages: vec![Page::default()] }
+    }
+}
+
+/// One HTTP request and the answer that is expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
     pub(crate) method: String,
     pub(crate) path: String,
     /// The `Host` field; the address and port that the check goes to if there is none.
@@ -320,9 +366,11 @@ pub(crate) struct Http {
     pub(crate) status: Vec<(u16, u16)>,
     /// What the body must contain.
     pub(crate) body: Option<Pattern>,
+    /// What the body must be, byte for byte.
+    pub(crate) digest: Option<Digest>,
 }
 
-impl Http {
+impl Page {
     /// What can be said of it.
     pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
         option!(method, Of::Token, "The request's method."),
@@ -332,30 +380,36 @@ impl Http {
             "status",
             Of::List(&Of::StatusCodes),
             "Status codes that are successes.",
-            |http| Some(Value::List(http.status.iter().map(codes_to_value).collect())),
-            |http, value| {
+            |page| Some(Value::List(page.status.iter().map(codes_to_value).collect())),
+            |page, value| {
                 let Value::List(codes) = value else { return false };
                 let codes: Option<Vec<_>> = codes.iter().map(codes_from_value).collect();
                 // An empty list would let nothing succeed.
                 codes
-                    .map(|codes| http.status = if codes.is_empty() { vec![SUCCESS] } else { codes })
+                    .map(|codes| page.status = if codes.is_empty() { vec![SUCCESS] } else { codes })
                     .is_some()
             },
         )
         .example("[200, \"301-399\"]"),
         option!(body, Of::Pattern, "What the first MiB of the body must match.").default("any"),
+        option!(
+            digest,
+            Of::Digest,
+            "MD5 or SHA-256 of the whole body, as `genhash`, `md5sum` and `sha256sum` print it. keepalived: `digest`."
+        )
+        .default("any"),
     ];
 }
 
-impl Default for Http {
+impl Default for Page {
     fn default() -> Self {
-        Http {
-            tls: None,
+        Page {
             method: "GET".to_owned(),
             path: "/".to_owned(),
             host: None,
             status: vec![SUCCESS],
             body: None,
+            digest: None,
         }
     }
 }
@@ -541,6 +595,43 @@ impl Command {
 impl Default for Command {
     fn default() -> Self {
         Command { command: Vec::new(), user: None, memory_mib: 512 }
+    }
+}
+
+/// The digest of a page. It is for noticing a page that is not the one it should be, not for keeping secrets: MD5 is what
+/// keepalived's `genhash` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Digest {
+    Md5([u8; 16]),
+    Sha256([u8; 32]),
+}
+
+impl Digest {
+    /// What hexadecimal digits stand for, by their number.
+    pub(crate) fn read(digits: &str) -> Option<Self> {
+        let bytes = bytes(digits)?;
+        let md5 = bytes.as_slice().try_into().ok().map(Digest::Md5);
+        md5.or_else(|| bytes.as_slice().try_into().ok().map(Digest::Sha256))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes: &[u8] = match self {
+            Digest::Md5(bytes) => bytes,
+            Digest::Sha256(bytes) => bytes,
+        };
+        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Setting for Digest {
+    fn to_value(&self) -> Option<Value> {
+        Some(Value::Text(self.to_string()))
+    }
+
+    fn from_value(value: &Value) -> Option<Self> {
+        String::from_value(value).and_then(|digits| Digest::read(&digits))
     }
 }
 

@@ -7,7 +7,9 @@ mod effective;
 mod pool;
 mod read;
 
-pub(crate) use check::{Check, Command, Dns, Http, Kind, Leave, Pattern, Record, Smtp, Tls, Udp, Via};
+pub(crate) use check::{
+    Check, Command, Digest, Dns, Http, Kind, Leave, Page, Pattern, Record, Smtp, Tls, Udp, Via,
+};
 pub(crate) use effective::{inline_check, inline_pool};
 #[cfg(test)]
 pub(crate) use pool::Passive;

@@ -1,7 +1,7 @@
 //! Reading `check` and `health` tables.
 
 use super::{
-    Check, Command, Dns, Http, Kind, OwnCheck, Pool, Smtp, Tls, Udp, Via, WhenAllFail,
+    Check, Command, Dns, Http, Kind, OwnCheck, Page, Pool, Smtp, Tls, Udp, Via, WhenAllFail,
     check::DEFAULT_INTERVAL,
 };
 use crate::config::{
@@ -23,8 +23,8 @@ pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -
     let names: Vec<&'static str> = Kind::NAMES.into_iter().chain(["none"]).collect();
     let name = table.require("type", "\"tcp\"", word(&names, |name| name));
     let kind = match name.as_ref().map(|name| name.value) {
-        Some("http") => Kind::Http(read_http(&mut table, false)),
-        Some("https") => Kind::Http(read_http(&mut table, true)),
+        Some("http") => Kind::Http(read_http(&mut table, false, problems)),
+        Some("https") => Kind::Http(read_http(&mut table, true, problems)),
         Some("smtp") => {
             let mut smtp = Smtp::default();
             read(&mut table, Smtp::OPTIONS, &mut smtp);
@@ -135,9 +135,15 @@ pub(in crate::config) fn check_together(pool: &Pool, places: Option<&PoolPlaces>
     }
 }
 
-fn read_http(table: &mut Table, is_tls: bool) -> Http {
-    let mut http = Http::default();
-    read(table, Http::OPTIONS, &mut http);
+fn read_http(table: &mut Table, is_tls: bool, problems: &Problems) -> Http {
+    let mut page = Page::default();
+    let common = read(table, Page::OPTIONS, &mut page);
+    let mut http = Http { pages: vec![page], ..Http::default() };
+    let said = read(table, Http::OPTIONS, &mut http);
+    if let (Some(_), Some(path)) = (said.place("urls"), common.place("path")) {
+        let remedy = "remove it, or write it as one of the `urls`";
+        problems.add(path, Complaint::new("cannot be combined with `urls`", remedy));
+    }
     if is_tls {
         read(table, Tls::OPTIONS, http.tls.insert(Tls::default()));
     }

@@ -212,6 +212,8 @@ fn checks_survive_being_written_out() {
           {{ address = \"198.51.100.16\", check = {{ type = \"command\", command = [\"/bin/true\", \"a b\"], user = \"nobody\" }} }},
           {{ address = \"198.51.100.17\", check = {{ type = \"icmp\", address = \"198.51.100.18\", warmup = \"0s\" }} }},
           {{ address = \"198.51.100.18\", check = {{ type = \"tcp\", via = \"ports\" }} }},
+          {{ address = \"198.51.100.19\", check = {{ type = \"http\", host = \"www.example.org\", urls = [
+            {{ path = \"/a\", digest = \"00112233445566778899AABBCCDDEEFF\" }}, {{ status = [204] }}] }} }},
         ]
         [services.check]
         type = \"https\"
@@ -247,6 +249,14 @@ fn checks_survive_being_written_out() {
     assert_eq!([11, 12, 14, 17].map(kind), [Some("https"), None, Some("udp"), Some("icmp")]);
     let own = web.check_of("198.51.100.13:80".parse().unwrap()).unwrap();
     assert!(matches!(&own.kind, Kind::Udp(udp) if udp.payload == b"a\0\"b\\"), "{own:?}");
+    let own = web.check_of("198.51.100.19:80".parse().unwrap()).unwrap();
+    let Kind::Http(http) = &own.kind else { panic!("{own:?}") };
+    let asked: Vec<_> = http.pages.iter().map(|page| (page.host.as_deref(), &*page.path)).collect();
+    assert_eq!(asked, [(Some("www.example.org"), "/a"), (Some("www.example.org"), "/")]);
+    assert_eq!(
+        http.pages[0].digest.map(|digest| digest.to_string()).unwrap(),
+        "00112233445566778899aabbccddeeff"
+    );
 }
 
 #[test]

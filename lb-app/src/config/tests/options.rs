@@ -2,7 +2,7 @@
 
 use crate::config::{
     Announce, Control, File, Metrics,
-    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Smtp, Tls, Udp},
+    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Page, Passive, Pool, Smtp, Tls, Udp},
     settings::{Tunnel, Workers},
 };
 use lb_core::{
@@ -27,6 +27,7 @@ fn another(kind: &Kind) -> Value {
         Kind::SocketPath | Kind::Directory => text("/other/place"),
         Kind::Domain => text("other.example"),
         Kind::Pattern => text("other+"),
+        Kind::Digest => text("00112233445566778899aabbccddeeff"),
         Kind::Hexadecimal => text("00ff"),
         Kind::Timeout | Kind::Duration => Value::Duration(Duration::from_millis(4_711)),
         Kind::Network => text("203.0.113.0/24"),
@@ -45,6 +46,8 @@ fn another(kind: &Kind) -> Value {
         Kind::Table(fields) => {
             Value::Table(fields().iter().map(|field| (field.key, another(&field.kind))).collect())
         }
+        // One is said in another way.
+        Kind::Tables(fields) => Value::List(vec![another(&Kind::Table(fields)); 2]),
     }
 }
 
@@ -56,7 +59,10 @@ fn check<P: Clone>(options: &'static [Opt<P>], default: &P) {
         assert!(keys.insert(key), "{key} is there twice");
         assert!(!field.help.is_empty() && !field.help.ends_with(' '), "{key}: help");
         let wants_example = field.is_required
-            || matches!(field.kind, Kind::List(_) | Kind::Several(_) | Kind::Ports | Kind::Program);
+            || matches!(
+                field.kind,
+                Kind::List(_) | Kind::Tables(_) | Kind::Several(_) | Kind::Ports | Kind::Program
+            );
         assert_eq!(wants_example, !field.example.is_empty(), "{key}: example");
         let mut changed = default.clone();
         let value = another(&field.kind);
@@ -96,6 +102,7 @@ fn every_entry_is_sound() {
     check(Metrics::OPTIONS, &Metrics::default());
     let tcp = Check::new(Asks::Tcp, Duration::from_secs(5));
     tcp.options().into_iter().for_each(|options| check(options, &tcp));
+    check(Page::OPTIONS, &Page::default());
     check(Http::OPTIONS, &Http::default());
     check(Tls::OPTIONS, &Tls::default());
     check(Udp::OPTIONS, &Udp::default());
@@ -107,8 +114,13 @@ fn every_entry_is_sound() {
 #[test]
 fn what_foreign_words_are_is_there() {
     let of_all = [Check::OPTIONS, Check::PACKETS, Check::PORTS].map(fields);
-    let of_kinds =
-        [fields(Http::OPTIONS), fields(Tls::OPTIONS), fields(Smtp::OPTIONS), fields(Command::OPTIONS)];
+    let of_kinds = [
+        fields(Page::OPTIONS),
+        fields(Http::OPTIONS),
+        fields(Tls::OPTIONS),
+        fields(Smtp::OPTIONS),
+        fields(Command::OPTIONS),
+    ];
     let checks = of_all.iter().chain(&of_kinds).flatten().map(|field| field.key);
     let keys: Vec<String> = fields(ServicePlan::OPTIONS)
         .iter()

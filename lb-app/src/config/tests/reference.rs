@@ -3,7 +3,7 @@
 
 use crate::config::{
     Announce, Control, File, IpvsSync, Metrics, Sync,
-    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Passive, Pool, Smtp, Tls, Udp},
+    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Page, Passive, Pool, Smtp, Tls, Udp},
     settings::{Tunnel, Workers},
 };
 use lb_core::{
@@ -59,6 +59,7 @@ fn values(kind: &Kind) -> String {
         Kind::Directory => "path".to_owned(),
         Kind::Domain => "domain name".to_owned(),
         Kind::Pattern => "regular expression".to_owned(),
+        Kind::Digest => "32 or 64 hexadecimal digits".to_owned(),
         Kind::Hexadecimal => "hexadecimal digits".to_owned(),
         Kind::Timeout => "duration".to_owned(),
         Kind::Duration => "duration*".to_owned(),
@@ -71,6 +72,7 @@ fn values(kind: &Kind) -> String {
         Kind::List(kind) => format!("list of {}", values(kind)),
         Kind::Several(kind) => format!("{}, list of these", values(kind)),
         Kind::Table(_) => "table".to_owned(),
+        Kind::Tables(_) => "list of tables".to_owned(),
     }
 }
 
@@ -78,10 +80,10 @@ fn values(kind: &Kind) -> String {
 fn the_reference_is_that_of_the_tables() {
     let service = ServicePlan::new("web", "tcp 192.0.2.100:80".parse().unwrap(), Method::Nat);
     let check = Check::new(Asks::Tcp, Duration::from_secs(5));
-    let http = format!("{}{}", rows(Http::OPTIONS, &Http::default()), {
-        let tls = rows(Tls::OPTIONS, &Tls::default());
-        tls.lines().skip(2).fold(String::new(), |text, row| text + row + "\n")
-    });
+    let body = |rows: &str| rows.lines().skip(2).fold(String::new(), |text, row| text + row + "\n");
+    let http = rows(Page::OPTIONS, &Page::default())
+        + &body(&rows(Http::OPTIONS, &Http::default()))
+        + &body(&rows(Tls::OPTIONS, &Tls::default()));
     let kinds: Vec<String> =
         Asks::NAMES.into_iter().chain(["none"]).map(|kind| format!("`\"{kind}\"`")).collect();
     let mut checks = rows(Check::OPTIONS, &check);
@@ -160,6 +162,7 @@ fn described(field: &Field) -> Described {
         | Kind::Directory
         | Kind::Domain
         | Kind::Pattern
+        | Kind::Digest
         | Kind::Payload
         | Kind::Hexadecimal
         | Kind::Address
@@ -169,7 +172,7 @@ fn described(field: &Field) -> Described {
         | Kind::Ports
         | Kind::List(_)
         | Kind::Several(_) => (Shape::Text, &[][..]),
-        Kind::StatusCodes | Kind::Program | Kind::Table(_) => {
+        Kind::StatusCodes | Kind::Program | Kind::Table(_) | Kind::Tables(_) => {
             panic!("{}: no command can say a table", field.key)
         }
     };

@@ -148,6 +148,83 @@ fn http() {
     assert!(request.starts_with("head /health?a=b http/1.1\r\nhost: www.example.org\r\n"), "{request}");
 }
 
+/// All pages are asked for, in their order, each by itself; the first that is not as it should be is the reason.
+#[test]
+fn several_pages() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let all = asked.clone();
+    let port = server(move |mut stream| {
+        let mut request = [0; 1_024];
+        let length = stream.read(&mut request).unwrap_or(0);
+        let request = String::from_utf8_lossy(&request[..length]).to_lowercase();
+        let line = request.lines().next().unwrap_or_default().to_owned();
+        let host = request.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+        let answer = match line.split(' ').nth(1) {
+            Some("/gone") => "HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n",
+            // In pieces: the digest is that of what they are of.
+            _ => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nre\r\n3\r\nady\r\n0\r\n\r\n",
+        };
+        all.lock().unwrap().push(format!("{line} of {host}"));
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    let find = |urls: &str| find_at(loopbacks()[0], &check(&format!("type = \"http\", {urls}")), port);
+    let md5 = "b2fdab230a2c39f3595a947861863cb7";
+    let sha256 = "b24d6d33736ecd5604a4b17bc9c6481039fac362bb7df044ef1c10a2bfd21db6";
+    let urls = format!(
+        "host = \"www.example.org\", urls = [{{ path = \"/a\", digest = \"{md5}\" }}, \
+         {{ path = \"/gone\", method = \"HEAD\", host = \"b.example.org\", status = [410] }}, \
+         {{ path = \"/c\", body = \"^re\", digest = \"{}\" }}]",
+        sha256.to_uppercase()
+    );
+    assert_eq!(find(&urls), Ok(()));
+    let expected = [
+        "get /a http/1.1 of www.example.org",
+        "head /gone http/1.1 of b.example.org",
+        "get /c http/1.1 of www.example.org",
+    ];
+    assert_eq!(asked.lock().unwrap()[..], expected);
+    let fails = |urls: &str| find(urls).expect_err(urls);
+    assert_eq!(
+        fails("urls = [{ path = \"/a\" }, { path = \"/gone\" }, { path = \"/c\" }]"),
+        "/gone: it answered with status 410"
+    );
+    assert_eq!(asked.lock().unwrap().len(), 5, "what follows is not asked for");
+    assert_eq!(
+        fails("urls = [{ path = \"/a\", body = \"x\" }, { path = \"/b\" }]"),
+        "/a: its answer does not match \"x\""
+    );
+    let other = "0".repeat(32);
+    assert_eq!(
+        fails(&format!("digest = \"{other}\"")),
+        format!("its answer has the digest {md5}, not {other}")
+    );
+    let other = "f".repeat(64);
+    assert_eq!(
+        fails(&format!("digest = \"{other}\"")),
+        format!("its answer has the digest {sha256}, not {other}")
+    );
+    assert_eq!(fails(&format!("body = \"x\", digest = \"{other}\"")), "its answer does not match \"x\"");
+}
+
+/// Of a large page, the beginning is matched and all of it is summed.
+#[test]
+fn a_digest_is_of_the_whole_page() {
+    let port = server(|mut stream| {
+        let mut request = [0; 1_024];
+        let _ = stream.read(&mut request);
+        let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n");
+        let page = [vec![b'a'; 3 << 20], b"end".to_vec()].concat();
+        let _ = stream.write_all(&page);
+    });
+    let find = |rest: &str| {
+        let mut check = Arc::unwrap_or_clone(check(&format!("type = \"http\", {rest}")));
+        check.timeout = lb_core::time::Duration::from_secs(20);
+        find_at(loopbacks()[0], &check, port)
+    };
+    assert_eq!(find("digest = \"9f491e678f0e2bd76154ffbfda740c90\", body = \"^a*$\""), Ok(()));
+    assert!(find("body = \"end\"").is_err(), "not within the first MiB");
+}
+
 /// A server that answers and closes without having read what it is asked is read all the same.
 #[test]
 fn an_answer_before_the_request_is_an_answer() {

@@ -6,7 +6,10 @@ use super::{
     super::draft::{Draft, Wrong},
     blocks::Node,
 };
-use crate::config::health::{Check, Command, Dns, Http, Kind, Pattern, Record, Smtp, Tls, Udp, Via};
+use crate::config::{
+    health::{Check, Command, Digest, Dns, Http, Kind, Page, Pattern, Record, Smtp, Tls, Udp, Via},
+    options::MAX_TABLES,
+};
 use lb_core::time::Duration;
 
 /// What a virtual server says of all its checks.
@@ -26,6 +29,8 @@ pub(super) struct Common {
 
 /// keepalived's `delay_loop` where nothing is said, in seconds.
 const DELAY_LOOP_S: u64 = 60;
+/// Longest time that a configuration takes, in milliseconds.
+const LONGEST_MS: u64 = 24 * 86_400_000;
 /// Its `connect_timeout`.
 const CONNECT_TIMEOUT_S: u64 = 5;
 /// Its `delay_before_retry`.
@@ -104,6 +109,11 @@ pub(super) fn check(node: &Node, common: &Common, draft: &mut Draft) -> Result<O
     check.interval = common.interval;
     check.warmup = common.warmup.unwrap_or(common.interval);
     check.timeout = misc_timeout(&own)?.or(common.timeout).unwrap_or(check.timeout);
+    if let Kind::Http(http) = &check.kind {
+        // keepalived gives each url its own time.
+        let all = check.timeout.as_millis().saturating_mul(http.pages.len() as u64);
+        check.timeout = Duration::from_millis(all.min(LONGEST_MS));
+    }
     check.retry_interval = common.retry_interval.unwrap_or(Duration::from_secs(RETRY_S));
     // Programs are not tried again unless it is said.
     let retries = common.retry.unwrap_or(u32::from(!matches!(check.kind, Kind::Command(_))));
@@ -226,30 +236,33 @@ fn kind(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Resul
 }
 
 fn http(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Result<Http, Wrong> {
-    let mut http = Http { host: common.host.clone(), ..Http::default() };
-    if node.key() == "SSL_GET" {
-        http.tls = Some(Tls::default());
+    let urls = own.iter().filter(|line| line.key() == "url");
+    let pages: Result<Vec<Page>, Wrong> = urls.map(|url| page(url, common, draft)).collect();
+    let mut pages = pages?;
+    if pages.is_empty() {
+        pages.push(Page { host: common.host.clone(), ..Page::default() });
     }
-    let mut urls = own.iter().filter(|line| line.key() == "url");
-    let Some(url) = urls.next() else { return Ok(http) };
-    for more in urls {
-        let path = more.child("path").map(Node::value).transpose()?.unwrap_or("/");
-        draft.miss(
-            &more.place,
-            format!("a second url of {} ({path})", node.key()),
-            "the first one is checked",
-        );
+    if let Some(first) = own.iter().filter(|line| line.key() == "url").nth(MAX_TABLES) {
+        let nearest = format!("the first {MAX_TABLES} are checked");
+        draft.miss(&first.place, format!("more than {MAX_TABLES} urls of {}", node.key()), nearest);
+        pages.truncate(MAX_TABLES);
     }
+    let tls = (node.key() == "SSL_GET").then(Tls::default);
+    Ok(Http { tls, pages })
+}
+
+fn page(url: &Node, common: &Common, draft: &mut Draft) -> Result<Page, Wrong> {
+    let mut page = Page { host: common.host.clone(), ..Page::default() };
     for line in url.block()? {
         match line.key() {
-            "path" => line.value()?.clone_into(&mut http.path),
-            "virtualhost" => http.host = Some(line.value()?.to_owned()),
-            "status_code" => http.status = codes(line)?,
+            "path" => line.value()?.clone_into(&mut page.path),
+            "virtualhost" => page.host = Some(line.value()?.to_owned()),
+            "status_code" => page.status = codes(line)?,
             "regex" => {
                 let text = line.value()?;
                 let pattern = regex::bytes::Regex::new(text).map_err(|_| ());
                 match pattern {
-                    Ok(pattern) => http.body = Some(Pattern(pattern)),
+                    Ok(pattern) => page.body = Some(Pattern(pattern)),
                     Err(()) => draft.miss(
                         &line.place,
                         format!("regex {text:?}"),
@@ -258,8 +271,10 @@ fn http(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Resul
                 }
             }
             "digest" => {
-                let nearest = "`body` is a regular expression that the page must match";
-                draft.miss(&line.place, format!("digest {}", line.value()?), nearest);
+                let digits = line.value()?.to_ascii_lowercase();
+                let md5 = Digest::read(&digits).filter(|digest| matches!(digest, Digest::Md5(_)));
+                let wrong = || line.place.wrong(format!("digest: {digits:?} is not 32 hexadecimal digits"));
+                page.digest = Some(md5.ok_or_else(wrong)?);
             }
             other => {
                 draft.miss(
@@ -270,7 +285,7 @@ fn http(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Resul
             }
         }
     }
-    Ok(http)
+    Ok(page)
 }
 
 /// `200`, `200-299`, or several of them.
@@ -312,10 +327,8 @@ pub(super) fn seconds(node: &Node) -> Result<Duration, Wrong> {
 }
 
 fn number(node: &Node) -> Result<Duration, Wrong> {
-    /// As much as a configuration takes.
-    const MOST_S: f64 = 24.0 * 86_400.0;
     let seconds: f64 = node.parsed("number of seconds")?;
-    if !(0.0..=MOST_S).contains(&seconds) {
+    if !(0.0..=LONGEST_MS as f64 / 1_000.0).contains(&seconds) {
         return Err(node.place.wrong(format!("{}: {seconds} s is out of range", node.key())));
     }
     Ok(Duration::from_millis((seconds * 1_000.0).round() as u64))
