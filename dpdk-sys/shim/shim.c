@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include <rte_alarm.h>
 #include <rte_cycles.h>
 #ifdef HAS_BONDS
 #include <rte_eth_bond.h>
@@ -199,6 +200,9 @@ _Static_assert(BONDING_MODE_ACTIVE_BACKUP == 1 && BONDING_MODE_BALANCE == 2 && B
 /* A function and a structure. */
 #define rte_eth_bond_8023ad_member_info rte_eth_bond_8023ad_slave_info
 #endif
+/* For drivers, whose headers are not installed. */
+struct rte_eth_dev *rte_eth_dev_allocated(const char *name);
+int rte_eth_dev_callback_process(struct rte_eth_dev *device, enum rte_eth_event_type event, void *ret_param);
 #endif
 
 const char *
@@ -251,6 +255,33 @@ shim_bond_set_primary(uint16_t port, uint16_t member)
 	return rte_eth_bond_primary_set(port, member);
 #else
 	(void)port;
+	(void)member;
+	return -1;
+#endif
+}
+
+#ifdef HAS_BONDS
+static void
+bond_look(void *member)
+{
+	char name[RTE_ETH_NAME_MAX_LEN];
+	struct rte_eth_dev *device = NULL;
+
+	if (rte_eth_dev_get_name_by_port((uint16_t)(uintptr_t)member, name) == 0)
+		device = rte_eth_dev_allocated(name);
+	if (device != NULL)
+		rte_eth_dev_callback_process(device, RTE_ETH_EVENT_INTR_LSC, NULL);
+}
+#endif
+
+int
+shim_bond_look(uint16_t member)
+{
+#ifdef HAS_BONDS
+	/* The thread in which drivers tell of links and bonds do what they do from time to time, so that neither meets the
+	 * other. */
+	return rte_eal_alarm_set(1, bond_look, (void *)(uintptr_t)member);
+#else
 	(void)member;
 	return -1;
 #endif

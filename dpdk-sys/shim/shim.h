@@ -127,6 +127,8 @@ int shim_bond_members(uint16_t port, bool up, uint16_t *members, uint16_t most);
 /* The member that packets leave by in active-backup; negative when there is none. */
 int shim_bond_primary(uint16_t port);
 int shim_bond_set_primary(uint16_t port, uint16_t member);
+/* Has the bond of a member look at its link soon, as when a driver tells that it has changed. Negative on failure. */
+int shim_bond_look(uint16_t member);
 /* Whether a member of a bond with LACP has a partner that takes packets; negative on failure. */
 int shim_bond_distributes(uint16_t port, uint16_t member);
 

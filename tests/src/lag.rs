@@ -18,6 +18,9 @@ const SLOW: [u8; 2] = [0x88, 0x09];
 const ACTOR_AT: usize = 16;
 /// A system with its key, port and state, with the type and the length in front.
 const PARTY: usize = 20;
+/// Where a party says how far it is, and that it takes packets.
+const STATE_AT: usize = 16;
+const COLLECTING: u8 = 0x10;
 
 /// What is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +37,10 @@ pub enum Switch {
 #[derive(Debug)]
 pub struct Lag {
     _wires: Wires,
+    kind: Switch,
     up: Arc<[AtomicBool; 2]>,
+    /// The director takes packets of the group from this link. With LACP it says so.
+    collects: Arc<[AtomicBool; 2]>,
 }
 
 impl Lag {
@@ -42,6 +48,8 @@ impl Lag {
     pub fn new(world: &World, bridge: &str, kind: Switch) -> Result<Self> {
         let (director, switch) = (world.director(), world.switch());
         let up: Arc<[AtomicBool; 2]> = Arc::new([true.into(), true.into()]);
+        let collects = || (kind != Switch::Lacp).into();
+        let collects: Arc<[AtomicBool; 2]> = Arc::new([collects(), collects()]);
         let mut wires = Wires::default();
         let port = |name: usize| -> Result<(Capture<Active>, Capture<Active>)> {
             let (inside, outside) = (format!("lag-in{name}"), format!("lag-out{name}"));
@@ -66,10 +74,12 @@ impl Lag {
                 }
             };
             together.push(open(director, member)?);
-            let mut answers = open(director, member)?;
+            let (mut answers, says) = (open(director, member)?, collects.clone());
             wires.carry(open(director, member)?, move |frame| match frame[TYPE_AT..].starts_with(&SLOW) {
                 true if kind == Switch::Lacp => {
                     if let Some(answer) = agreed(frame, at as u8) {
+                        let state = frame[ACTOR_AT + STATE_AT];
+                        says[at].store(state & COLLECTING != 0, Ordering::Relaxed);
                         let _ = answers.sendpacket(answer);
                     }
                 }
@@ -80,24 +90,28 @@ impl Lag {
             });
         }
         if let Some((from, _)) = shared {
-            let up = up.clone();
+            let (up, collects) = (up.clone(), collects.clone());
             wires.carry(from, move |frame| {
                 // A flow keeps its link while that is up.
                 let flow =
                     frame[TYPE_AT..].iter().skip(14).take(12).map(|&byte| usize::from(byte)).sum::<usize>();
                 let first = flow % MEMBERS.len();
-                let is_up = |at: &usize| up[*at].load(Ordering::Relaxed);
-                if let Some(at) = [first, 1 - first].into_iter().find(is_up) {
+                let takes =
+                    |at: &usize| up[*at].load(Ordering::Relaxed) && collects[*at].load(Ordering::Relaxed);
+                if let Some(at) = [first, 1 - first].into_iter().find(takes) {
                     let _ = together[at].sendpacket(frame);
                 }
             });
         }
-        Ok(Self { _wires: wires, up })
+        Ok(Self { _wires: wires, kind, up, collects })
     }
 
     /// Pulls a cable out, or puts it in.
     pub fn plug(&self, world: &World, member: usize, is_in: bool) -> Result<()> {
         self.up[member].store(is_in, Ordering::Relaxed);
+        if self.kind == Switch::Lacp {
+            self.collects[member].store(false, Ordering::Relaxed);
+        }
         world.director().ip(&format!("link set {} {}", MEMBERS[member], if is_in { "up" } else { "down" }))
     }
 }

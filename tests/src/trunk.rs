@@ -22,6 +22,21 @@ pub struct Vlan {
     pub tags: &'static [u8],
 }
 
+/// A configuration with both networks as VLANs of one port, of the device that a trunk has.
+#[must_use]
+pub fn on_trunk(text: &str, [wan, lan]: [&str; 2], mtu: u16) -> String {
+    let (head, rest) = text.split_once("[[ports]]").expect("ports");
+    let (ports, rest) = rest.split_once("[[routes]]").expect("routes");
+    let own: Vec<&str> = ports.lines().filter(|line| line.starts_with("addresses")).collect();
+    format!(
+        "{head}[[ports]]\nname = \"trunk\"\ndevice = \"net_af_packet0,iface={DEVICE},qpairs=2\"\n\n\
+         [[interfaces]]\nname = \"wan\"\nport = \"trunk\"\nvlan = {wan}\n{}\nmtu = {mtu}\n\n\
+         [[interfaces]]\nname = \"lan\"\nport = \"trunk\"\nvlan = {lan}\n{}\nmtu = 1500\nmac = \"02:00:00:00:02:00\"\n\n\
+         [[routes]]{rest}",
+        own[0], own[1]
+    )
+}
+
 /// The switch at work. Its threads end when it is dropped.
 pub struct Trunk {
     _wires: Wires,
@@ -39,8 +54,22 @@ impl fmt::Debug for Trunk {
 impl Trunk {
     /// Connects the director of a world to its bridges.
     pub fn new(world: &World, vlans: &'static [Vlan]) -> Result<Self> {
-        let (director, switch) = (world.director(), world.switch());
-        director.connect(DEVICE, switch, "trunk")?;
+        world.director().connect(DEVICE, world.switch(), "trunk")?;
+        Self::with(world, vlans)
+    }
+
+    /// Connects what is at another bridge, which is made for it, to those of the world.
+    pub fn behind(world: &World, bridge: &str, vlans: &'static [Vlan]) -> Result<Self> {
+        let switch = world.switch();
+        switch.connect("trunk-in", switch, "trunk")?;
+        switch.ip(&format!(
+            "link add {bridge} type bridge mcast_snooping 0\nlink set {bridge} up\nlink set trunk-in master {bridge}"
+        ))?;
+        Self::with(world, vlans)
+    }
+
+    fn with(world: &World, vlans: &'static [Vlan]) -> Result<Self> {
+        let switch = world.switch();
         let mut wires = Wires::default();
         let mut accesses = Vec::new();
         for vlan in vlans {

@@ -13,14 +13,17 @@ use lb_stories::lag::{Lag, MEMBERS, Switch};
 use lb_stories::process::{PATIENCE, eventually, run};
 use lb_stories::server::BIG_SHA256;
 use lb_stories::steady::Steady;
+use lb_stories::trunk::{DEVICE, Trunk, Vlan, on_trunk};
 use lb_stories::{Config, Director, Method, World, world};
 
+const VLANS: &[Vlan] =
+    &[Vlan { bridge: "wan", tags: &[0x81, 0, 0, 100] }, Vlan { bridge: "lan", tags: &[0x81, 0, 0, 200] }];
 /// Connections that are open all the time.
 const SESSIONS: usize = 20;
 
 /// The same configuration with a bond towards clients: one that is made for it, or one that the command line has.
-fn on_bond(text: &str, mode: u8) -> String {
-    let device = "device = \"net_af_packet0,iface=lbwan,qpairs=2\"";
+fn on_bond(text: &str, interface: &str, mode: u8) -> String {
+    let device = &format!("device = \"net_af_packet0,iface={interface},qpairs=2\"");
     if mode == 2 {
         return text.replace(device, "device = \"net_bonding0\"");
     }
@@ -66,11 +69,8 @@ fn longest_silence<T>(world: &World, story: impl FnOnce() -> Result<T>) -> Resul
     })
 }
 
-/// A world with the director's bond connected, once its members do what they should.
-fn connected(mode: u8, word: &str, kind: Switch) -> Result<(World, Director, Lag, Control)> {
-    let world = World::new()?;
-    let config = Config::http().service(Service::udp(Method::Nat, world::ECHO));
-    let text = on_bond(&config.render(&world.server_addresses()), mode);
+/// Starts the director, with a bond on the command line if it is none of the file.
+fn start(world: &World, text: &str, mode: u8) -> Result<Director> {
     let mut arguments = ["--no-huge", "-m", "256"].map(str::to_owned).to_vec();
     if mode == 2 {
         let key = member_key()?;
@@ -79,8 +79,15 @@ fn connected(mode: u8, word: &str, kind: Switch) -> Result<(World, Director, Lag
         arguments.extend(members.chain(bond).map(|device| format!("--vdev={device}")));
     }
     let name = format!("{}-1", world.name());
-    let director =
-        Director::start_on(world.director(), world.directory(), &name, &text, 2, &arguments, |_| ())?;
+    Director::start_on(world.director(), world.directory(), &name, text, 2, &arguments, |_| ())
+}
+
+/// A world with the director's bond connected, once its members do what they should.
+fn connected(mode: u8, word: &str, kind: Switch) -> Result<(World, Director, Lag, Control)> {
+    let world = World::new()?;
+    let config = Config::http().service(Service::udp(Method::Nat, world::ECHO));
+    let text = on_bond(&config.render(&world.server_addresses()), "lbwan", mode);
+    let director = start(&world, &text, mode)?;
     let lag = Lag::new(&world, "wan", kind)?;
     let control = Control::of(&director)?;
     shows(&control, &format!("Bonding mode: {word}\n"))?;
@@ -157,10 +164,15 @@ fn under_active_backup_the_other_takes_over() -> Result<()> {
     cables_come_and_go(1, "active-backup", Switch::Ports, Duration::from_secs(2))
 }
 
-/// Of these links only LACP tells, which takes three seconds without a word from the other end.
+/// It has the bond look at the link as well, so that it need not wait until partners hear nothing from one another.
 #[test]
 fn under_lacp_partners_agree_and_the_other_carries_on() -> Result<()> {
-    cables_come_and_go(4, "lacp", Switch::Lacp, Duration::from_secs(10))
+    cables_come_and_go(4, "lacp", Switch::Lacp, Duration::from_secs(2))
+}
+
+#[test]
+fn under_balance_the_other_carries_all() -> Result<()> {
+    cables_come_and_go(2, "balance", Switch::Static, Duration::from_secs(2))
 }
 
 #[test]
@@ -173,6 +185,57 @@ fn under_balance_flows_leave_by_both() -> Result<()> {
         ensure!(sent.trim().parse::<u64>()? > 50, "{wire}: {sent}");
     }
     ensure!(control.ask("show events")?.lines().all(|line| !line.contains("member")));
+    director.stop()?;
+    Ok(())
+}
+
+/// As conf/bond.toml has it: clients and servers on two VLANs of a bond, with every method, in both families.
+#[test]
+fn two_vlans_are_on_a_bond() -> Result<()> {
+    let world = World::with_ipv6()?;
+    let methods = [Method::Nat, Method::FullNat, Method::Tun, Method::Dr];
+    let services = |config: Config, method| {
+        let config = config.service(Service::tcp(method, world::HTTP));
+        config.service(Service::tcp(method, world::HTTP).over_ipv6())
+    };
+    let config = methods.into_iter().fold(Config::new(), services);
+    let text = on_trunk(&config.render(&world.server_addresses()), ["100", "200"], 1500);
+    let trunk = Trunk::behind(&world, "lag", VLANS)?;
+    let director = start(&world, &on_bond(&text, DEVICE, 4), 4)?;
+    let lag = Lag::new(&world, "lag", Switch::Lacp)?;
+    let control = Control::of(&director)?;
+    let both = |state: &str| {
+        let shown = |member| format!("Member net_tap{member}: {state}");
+        let found = || {
+            let info = control.ask("show port info trunk")?;
+            Ok(info.contains(&shown(0)) && info.contains(&shown(1)))
+        };
+        ensure!(eventually(PATIENCE, found)?, "{}", control.ask("show port info trunk")?);
+        Ok(())
+    };
+    both("active")?;
+    let mut sessions = Vec::new();
+    for at in 0..SESSIONS {
+        sessions.push(world.client().http(methods[at % 4].at(world::HTTP))?);
+    }
+    for (member, is_in) in [(0, true), (0, false), (0, true), (1, false)] {
+        lag.plug(&world, member, is_in)?;
+        if is_in {
+            both("active")?;
+        } else {
+            let down = || Ok(control.ask("show port info trunk")?.contains(": down"));
+            ensure!(eventually(PATIENCE, down)?, "{}", control.ask("show port info trunk")?);
+        }
+        for method in methods {
+            let client = world.client();
+            ensure!(client.who_answers(method.at(world::HTTP), 8)?.len() == 2, "{}", method.word());
+            ensure!(client.who_answers(method.at6(world::HTTP), 8)?.len() == 2, "{}", method.word());
+        }
+        for session in &mut sessions {
+            ensure!(session.get("/small")?.status == 200);
+        }
+    }
+    ensure!(trunk.strays().is_empty(), "every frame of the director has its tag: {:02x?}", trunk.strays());
     director.stop()?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::server::BIG_SHA256;
-use lb_stories::trunk::{DEVICE, Trunk, Vlan};
+use lb_stories::trunk::{Trunk, Vlan, on_trunk};
 use lb_stories::{Config, Method, World, world};
 
 const VLANS: &[Vlan] =
@@ -19,20 +19,6 @@ const STACKED: &[Vlan] = &[
 
 /// Every one.
 const METHODS: [Method; 4] = [Method::Nat, Method::FullNat, Method::Tun, Method::Dr];
-
-/// The same configuration with both networks as VLANs of one port.
-fn on_trunk(text: &str, [wan, lan]: [&str; 2], mtu: u16) -> String {
-    let (head, rest) = text.split_once("[[ports]]").expect("ports");
-    let (ports, rest) = rest.split_once("[[routes]]").expect("routes");
-    let own: Vec<&str> = ports.lines().filter(|line| line.starts_with("addresses")).collect();
-    format!(
-        "{head}[[ports]]\nname = \"trunk\"\ndevice = \"net_af_packet0,iface={DEVICE},qpairs=2\"\n\n\
-         [[interfaces]]\nname = \"wan\"\nport = \"trunk\"\nvlan = {wan}\n{}\nmtu = {mtu}\n\n\
-         [[interfaces]]\nname = \"lan\"\nport = \"trunk\"\nvlan = {lan}\n{}\nmtu = 1500\nmac = \"02:00:00:00:02:00\"\n\n\
-         [[routes]]{rest}",
-        own[0], own[1]
-    )
-}
 
 fn both_families() -> Config {
     let services = |config: Config, method| {

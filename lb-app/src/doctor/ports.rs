@@ -44,7 +44,7 @@ pub(super) fn cards_of(patient: &Patient<'_>, root: &Path) -> Vec<Vec<Option<Str
 
 /// Whether a bond notices when a member's link goes down.
 fn bond(port: &str, device: &str, members: &[String]) -> Option<Finding> {
-    const BESIDE_THE_KERNEL: [&str; 4] = ["net_af_packet", "net_af_xdp", "net_pcap", "net_tap"];
+    const BESIDE_THE_KERNEL: [&str; 3] = ["net_af_packet", "net_af_xdp", "net_pcap"];
     let mode = device.split(',').find_map(|argument| argument.strip_prefix("mode="))?;
     let is_deaf = |member: &&String| BESIDE_THE_KERNEL.iter().any(|driver| member.starts_with(driver));
     let deaf: Vec<&str> =
@@ -163,6 +163,7 @@ mod tests {
         for (mode, of_sockets) in [(1, Ok), (2, Wrong), (4, Slow)] {
             let device = format!("net_bonding0,mode={mode}");
             assert_eq!(verdict(&device, card), Some(Ok));
+            assert_eq!(verdict(&device, "net_tap0,iface=lb0"), Some(Ok), "the director has the bond look");
             assert_eq!(verdict(&device, socket), Some(of_sockets), "{mode}");
         }
         assert_eq!(bond("wan", card, &[]), None);

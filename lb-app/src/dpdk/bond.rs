@@ -157,7 +157,7 @@ fn states(id: u16, mode: BondMode) -> Vec<(u16, MemberState)> {
     // SAFETY: any number may be passed.
     let primary = unsafe { dpdk_sys::shim_bond_primary(id) };
     let state = |member: u16| match mode {
-        _ if !up.contains(&member) || !is_up_in_kernel(member) => MemberState::Down,
+        _ if !up.contains(&member) || is_up_in_kernel(member) == Some(false) => MemberState::Down,
         BondMode::ACTIVE_BACKUP if primary != i32::from(member) => MemberState::Standby,
         // SAFETY: any numbers may be passed.
         BondMode::LACP if unsafe { dpdk_sys::shim_bond_distributes(id, member) } != 1 => MemberState::Waiting,
@@ -166,16 +166,22 @@ fn states(id: u16, mode: BondMode) -> Vec<(u16, MemberState)> {
     ports(id, false).unwrap_or_default().into_iter().map(|member| (member, state(member))).collect()
 }
 
-/// DPDK's bond hears of the links of NICs by itself.
-fn is_up_in_kernel(member: u16) -> bool {
-    raw_info(member).is_ok_and(|info| {
-        let driver = text(info.driver_name).unwrap_or_default();
-        of_member(driver, info.if_index) == LinkState::Up
-    })
+/// What the kernel knows of a member's link, if it is its interface. DPDK's bond hears of the links of NICs by itself.
+fn is_up_in_kernel(member: u16) -> Option<bool> {
+    let info = raw_info(member).ok()?;
+    let state = of_member(text(info.driver_name).unwrap_or_default(), info.if_index)?;
+    Some(state == LinkState::Up)
 }
 
-/// Under active-backup, has packets pass by another member if the active one's link is down and DPDK has not noticed.
+/// Has packets pass by the members whose links are up, where DPDK has not noticed that one went down or came up.
 pub(super) fn fail_over(id: u16) {
+    let up = ports(id, true).unwrap_or_default();
+    let differs = |member: &u16| is_up_in_kernel(*member).is_some_and(|is_up| up.contains(member) != is_up);
+    for member in ports(id, false).unwrap_or_default().into_iter().filter(differs) {
+        // SAFETY: any number may be passed. It has happen what happens when a driver tells of a link: queues may be polled
+        // meanwhile. The bond asks the driver then: net_tap knows its link, although it does not tell; others call it up.
+        unsafe { dpdk_sys::shim_bond_look(member) };
+    }
     let mode = mode(id);
     if mode != BondMode::ACTIVE_BACKUP {
         return;

@@ -47,9 +47,9 @@ pub(super) fn kernel_interface(driver: &str, index: u32) -> Option<u32> {
 
 /// What the kernel knows of the link of a bond's member that is on top of one of its interfaces, or is one. Of those DPDK's
 /// bond hears nothing: their drivers call the link up, or tell nobody when it changes (net_tap).
-pub(super) fn of_member(driver: &str, index: u32) -> LinkState {
+pub(super) fn of_member(driver: &str, index: u32) -> Option<LinkState> {
     let is_known = index != 0 && (driver == "net_tap" || BESIDE_THE_KERNEL.contains(&driver));
-    if is_known { state_of(index) } else { LinkState::Up }
+    is_known.then(|| state_of(index))
 }
 
 /// The port's link now. Does not wait for it to come up. `interface` is the kernel's that it is on top of.

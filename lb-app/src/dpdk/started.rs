@@ -313,7 +313,7 @@ impl StartedPort {
         self.info.is_bond().then(|| bond::read(self.device.id))
     }
 
-    /// If it is a bond whose active member's link is down, has packets pass by another.
+    /// If it is a bond that has not noticed that a member's link went down or came up, has packets pass by those that are up.
     pub fn fail_over(&self) {
         if self.info.is_bond() {
             bond::fail_over(self.device.id);
