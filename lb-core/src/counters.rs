@@ -107,7 +107,7 @@ drop_reasons! {
     /// The source address cannot be another host's: multicast, broadcast, loopback, unspecified or the director's own.
     BadSource = "bad-source",
     /// A fragment of something that is neither TCP nor UDP (a ping or an ICMP error is read only if it comes whole), or of what
-    /// gets a header of the PROXY protocol.
+    /// gets a header of the PROXY protocol or a TOA option.
     Fragment = "fragment",
     /// A fragment that is empty, or whose length is no multiple of 8 although more follow.
     BadFragment = "bad-fragment",
@@ -227,8 +227,11 @@ pub struct WorkerCounters {
     pub no_server: Counter,
     /// New connections turned away because no local port towards the server was free.
     pub ports_exhausted: Counter,
-    /// Headers of the PROXY protocol sent to servers, repeated ones included.
+    /// Headers of the PROXY protocol, and options of TCP with clients' addresses (TOA), sent to servers, repeated ones
+    /// included.
     pub client_addresses: Counter,
+    /// Segments without the option that they should have had: there was no room.
+    pub client_addresses_left_out: Counter,
     /// Packets that were fragmented here.
     pub fragmented: Counter,
     /// Fragments that they were sent in.
@@ -280,6 +283,7 @@ impl Default for WorkerCounters {
             no_server: counter(),
             ports_exhausted: counter(),
             client_addresses: counter(),
+            client_addresses_left_out: counter(),
             fragmented: counter(),
             made_fragments: counter(),
             address_conflicts: counter(),

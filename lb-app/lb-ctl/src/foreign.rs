@@ -152,6 +152,8 @@ const KEYS: &[(&str, Meaning)] = &[
     ("laddr_group_name", Is("local_addresses")),
     ("local_address_group", Note("is `local_addresses` of each `[[services]]` here")),
     ("laddr", Is("local_addresses")),
+    ("toa", Note("is `client_address = \"toa\"` here")),
+    ("uoa", Note("is not supported: `client_address = \"proxy-v2\"` tells servers of datagrams' clients")),
 ];
 
 /// What stands for a value, and the value that it is here.

@@ -19,7 +19,7 @@ use lb_core::{
         marks::marks,
         option::Value,
         owners::Use,
-        plan::{ClientAddress, Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
+        plan::{Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
         reach::overlaps,
     },
 };
@@ -377,17 +377,18 @@ impl<'c, 'r> Services<'c, 'r> {
         let told = service.plan.client_address;
         let Some(place) = service.said.place("client_address").filter(|_| told.is_told()) else { return };
         if let Some(method) =
-            service.said.known("method", service.plan.method).filter(|method| !method.sees_replies())
+            service.said.known("method", service.plan.method).filter(|method| !told.goes_with(*method))
         {
+            let methods = told.methods();
             let what = format!(
-                "is for nat and fullnat: with {method}, servers see clients' own addresses, and answer them"
+                "is for {methods}: with {method}, servers see clients' own addresses, and answer them"
             );
             self.problems.add(place, Complaint::new(what, "remove it"));
-        } else if told == ClientAddress::ProxyV1
+        } else if !told.takes_datagrams()
             && service.plan.reach().protocols().any(|protocol| protocol == Protocol::Udp)
         {
             let remedy = "use \"proxy-v2\", which datagrams can have as well";
-            self.problems.add(place, Complaint::new("\"proxy-v1\" is for tcp", remedy));
+            self.problems.add(place, Complaint::new(format!("\"{told}\" is for tcp"), remedy));
         }
     }
 

@@ -394,6 +394,10 @@ pub(super) fn client_address(
     told: ClientAddress,
     draft: &mut Draft,
 ) -> ClientAddress {
+    // DPVS's FullNAT tells by TOA where nothing else is said.
+    if (told, method, key.protocol) == (ClientAddress::Packets, Method::FullNat, Protocol::Tcp) {
+        return ClientAddress::Toa;
+    }
     let nearest = if !method.sees_replies() {
         "servers see the client's address anyway"
     } else if told == ClientAddress::ProxyV1 && key.protocol == Protocol::Udp {

@@ -46,7 +46,7 @@ pub(crate) struct Server {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Worker {
     /// In the order of [`WORKER_COUNTERS`].
-    pub(crate) counters: [u64; 17],
+    pub(crate) counters: [u64; 18],
     pub(crate) connections: u64,
     pub(crate) waiting: u64,
     pub(crate) waiting_fragments: u64,
@@ -143,7 +143,7 @@ pub(crate) const SERVICE_COUNTERS: [(&str, &str); 5] = [
 ];
 
 /// Name and help of each of a worker's counters.
-pub(crate) const WORKER_COUNTERS: [(&str, &str); 17] = [
+pub(crate) const WORKER_COUNTERS: [(&str, &str); 18] = [
     ("lb_worker_received_packets", "Packets received from ports."),
     ("lb_worker_taken_over_packets", "Packets taken over from other workers."),
     ("lb_worker_originated_packets", "Packets that the worker made itself."),
@@ -160,7 +160,11 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 17] = [
     ),
     (
         "lb_worker_sent_client_addresses",
-        "Headers of the PROXY protocol sent to servers, repeated ones included.",
+        "Headers of the PROXY protocol and TOA options sent to servers, repeated ones included.",
+    ),
+    (
+        "lb_worker_left_out_client_addresses",
+        "Segments without the TOA option that they should have had: there was no room.",
     ),
     ("lb_worker_sent_resets", "TCP resets sent as answers."),
     ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),

@@ -217,6 +217,7 @@ fn workers(running: &Running) -> Vec<Worker> {
                 counters.no_server.get(),
                 counters.ports_exhausted.get(),
                 counters.client_addresses.get(),
+                counters.client_addresses_left_out.get(),
                 counters.resets.get(),
                 counters.icmp_errors.get(),
                 counters.no_buffer.get(),

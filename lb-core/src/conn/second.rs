@@ -7,6 +7,8 @@
 //! the client's first byte does, at [`Second::base`], and goes there again with whatever the client sends from there, until
 //! the server has acknowledged it. So it is lost and repeated as the client's own bytes are, and nobody has to keep time
 //! for it.
+//!
+//! An option of TCP (TOA) shifts nothing, and is repeated until the server shows that it has left the handshake.
 
 use super::client_address::ClientAddress;
 use crate::cast::{high16, low16};
@@ -22,7 +24,7 @@ pub enum Progress {
     Due = 1,
     /// The header has been sent.
     Sent = 2,
-    /// It has acknowledged the header.
+    /// It has acknowledged the header, or has left the handshake.
     Taken = 3,
 }
 
@@ -36,7 +38,7 @@ impl Progress {
 pub struct Second {
     /// How its server is told of its client.
     pub told: ClientAddress,
-    /// Bytes of the header.
+    /// Bytes of the header, so that nothing is shifted where there is none: an option of TCP goes without numbers.
     pub len: u8,
     /// How far the server has been told.
     pub progress: Progress,
@@ -127,6 +129,12 @@ impl Second {
         self.progress != Progress::Asked
             && from.wrapping_sub(self.base) < len
             && to.wrapping_sub(self.base) <= len
+    }
+
+    /// Whether the server acknowledges a byte of the client's by that number of its own.
+    #[must_use]
+    pub fn is_beyond_base(&self, number: u32) -> bool {
+        self.beyond_base(number) > 0
     }
 
     fn beyond_base(&self, number: u32) -> i32 {

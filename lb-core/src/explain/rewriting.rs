@@ -19,7 +19,7 @@ use crate::{
     },
     explanation::{Outcome, Stage},
     family::Header,
-    forward::{self, cut::Cut, outer::Outer, proxy, proxy::Effect},
+    forward::{self, cut::Cut, outer::Outer, proxy::Effect, tell},
     memory::MemoryPacket,
     packet::Packet,
     wire::headers::Headers,
@@ -42,7 +42,7 @@ impl<F: Forwarded> Story<F> {
         let before = ends(&self.packet, &at);
         if let Some(mut second) = second {
             let way = (direction, worker.known.backends[connection.server].limit);
-            match proxy::apply(&mut self.packet, &mut at, connection, &mut second, way) {
+            match tell::apply(&mut self.packet, &mut at, connection, &mut second, way) {
                 Ok(effect) => self.tell_effect(effect, second),
                 Err(reason) => return Outcome::Dropped(reason),
             }
@@ -60,8 +60,16 @@ impl<F: Forwarded> Story<F> {
     }
 
     /// What telling the server of its client did to the packet.
-    fn tell_effect(&mut self, effect: Effect, second: Second) {
+    fn tell_effect(&mut self, effect: tell::Effect, second: Second) {
         let told = second.told;
+        let effect = match effect {
+            tell::Effect::Header(effect) => effect,
+            tell::Effect::Option(done) => {
+                return words::option(&done)
+                    .into_iter()
+                    .for_each(|text| self.say(Stage::Method, format!("{told}: {text}")));
+            }
+        };
         let text = match effect {
             Effect::Nothing => return,
             Effect::Numbers => format!("{told}: sequence numbers are those of the other side"),

@@ -13,6 +13,7 @@ use crate::{
     explanation::Outcome,
     family::{Family, Piece, Problem, V4, V6},
     flow::local_port::Dealing,
+    forward::toa::Done,
     packet::{Packet, PortId},
     sched::Grounds,
     service::{
@@ -320,4 +321,18 @@ pub(super) fn outcome(snapshot: &Snapshot, outcome: &Outcome, arrived_on: PortId
         Outcome::Host => "received by the director itself".into(),
         Outcome::Dropped(reason) => format!("dropped: {}: {}", reason.name(), reason.explanation()),
     }
+}
+
+/// What telling a server by an option did to a segment; `None` if nothing.
+pub(super) fn option(done: &Done) -> Option<String> {
+    let Done { option, is_left_out, is_stripped, is_bare, mss } = *done;
+    let said = [
+        is_stripped.then(|| "the client's own option 254 removed".to_owned()),
+        is_bare.then(|| "without its data and fast open, since servers are told first".to_owned()),
+        (option > 0).then(|| format!("option 254 of {option} bytes with the client's address inserted")),
+        is_left_out.then(|| "no room for the option with the client's address".to_owned()),
+        mss.map(|mss| format!("MSS {mss} lowered, to leave room for the option")),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join("; "))
 }

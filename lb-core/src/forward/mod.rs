@@ -6,6 +6,7 @@
 pub mod cut;
 pub mod dr;
 pub mod fullnat;
+pub(crate) mod insert;
 pub mod l3dsr;
 pub mod mss;
 pub mod nat;
@@ -14,6 +15,8 @@ pub mod proxy;
 pub mod quote;
 pub mod reject;
 pub mod shim;
+pub mod tell;
+pub mod toa;
 pub mod tun;
 pub mod wrapped;
 

@@ -34,6 +34,15 @@ pub fn room<F: Family>(packet: u16) -> u16 {
 /// Lowers the option in a segment with the flag SYN. Returns what it was, if it was more. A segment whose options are not
 /// sound is left as it is.
 pub fn clamp<F: Family>(frame: &mut [u8], at: &Headers<F>, most: u16) -> Option<u16> {
+    change(frame, at, |size| size.min(most))
+}
+
+/// The same, to what follows from what it is.
+pub(super) fn change<F: Family>(
+    frame: &mut [u8],
+    at: &Headers<F>,
+    lowered_to: impl Fn(u16) -> u16,
+) -> Option<u16> {
     if at.protocol != protocol::TCP || F::is_later_fragment(at.fragment) {
         return None;
     }
@@ -52,6 +61,7 @@ pub fn clamp<F: Family>(frame: &mut [u8], at: &Headers<F>, most: u16) -> Option<
         if header[option.start] == MSS {
             let value = option.start + 2;
             let old = get16(header, value);
+            let most = lowered_to(old);
             if old > most {
                 put16(header, value, most);
                 // Where it does not begin at a word, its bytes are in two, each in the other half: RFC 1071 2 (B).

@@ -7,6 +7,7 @@
 //!
 //! Here it is done to a packet as it arrived; what the connection's method does comes behind.
 
+use super::insert::{change_checksum, insert, lay_bare, set_length};
 use crate::{
     cast::small,
     conn::{
@@ -21,7 +22,7 @@ use crate::{
         checksum::Change,
         get16, get32,
         headers::Headers,
-        options::{self, EXPERIMENT, FAST_OPEN, FAST_OPEN_EXPERIMENT, SACK, TcpOption, options},
+        options::{self, SACK, TcpOption, options},
         protocol::{self, Protocol},
         proxy::{self, Header},
         put16, put32,
@@ -58,15 +59,14 @@ pub fn header<F: Family>(connection: &Connection<F>, told: ClientAddress) -> Hea
     let client = SocketAddr::new(F::ip(connection.client), connection.client_port);
     let vip = SocketAddr::new(F::ip(connection.vip), connection.vip_port);
     match told {
-        ClientAddress::Packets => Header::new(),
+        ClientAddress::Packets | ClientAddress::Toa => Header::new(),
         ClientAddress::ProxyV1 => proxy::v1(client, vip),
         ClientAddress::ProxyV2 => proxy::v2(connection.protocol, client, vip),
     }
 }
 
-/// Does to a packet of a connection what telling its server takes. `at` says where its headers are, before and after.
-/// `limit` are the bytes of the largest packet that may go on.
-pub fn apply<F: Family>(
+/// Does to a packet of a connection what telling its server takes: see [`tell::apply`](super::tell::apply).
+pub(super) fn apply<F: Family>(
     packet: &mut impl Packet,
     at: &mut Headers<F>,
     connection: &Connection<F>,
@@ -104,6 +104,7 @@ fn from_client<F: Family>(
     let segment = at.payload(packet.bytes());
     let Some(header_len) = tcp::header_len(segment) else { return Ok(Effect::Nothing) };
     let (number, flags) = (get32(segment, tcp::SEQUENCE), segment[tcp::FLAGS]);
+    let is_empty = segment.len() == header_len;
     if F::is_fragment(at.fragment) && flags & RST == 0 && (flags & SYN != 0 || second.is_due_at(number)) {
         return Err(DropReason::Fragment);
     }
@@ -128,6 +129,10 @@ fn from_client<F: Family>(
         return Ok(Effect::Ahead(len));
     }
     insert(packet, at, header_len, &header(connection, second.told))?;
+    if is_empty {
+        // Nothing else would have the server read it at once.
+        push(&mut packet.bytes_mut()[usize::from(at.l4)..]);
+    }
     second.progress = Progress::Sent;
     Ok(Effect::Header(len))
 }
@@ -216,36 +221,6 @@ fn translate_blocks(header: &mut [u8], option: TcpOption, second: &Second) -> Ch
     Change::OF_NOTHING.bytes(option.at, old, new)
 }
 
-/// The numbers of a segment that neither begins with the header nor is about it, on the plain way: the server has taken the
-/// header, and no option has numbers. `false`, and no change, for any other.
-#[inline(never)]
-#[must_use]
-pub fn shift<F: Family>(frame: &mut [u8], at: &Headers<F>, second: &Second, direction: Direction) -> bool {
-    let Some(segment) = frame.get_mut(usize::from(at.l4)..at.end()) else { return false };
-    let Some(header_len) = tcp::header_len(segment) else { return false };
-    let has_stamps_only = header_len == tcp::HEADER_LEN
-        || header_len == STAMPED_LEN && segment[tcp::HEADER_LEN..][..STAMPS.len()] == STAMPS;
-    if second.progress != Progress::Taken || at.protocol != protocol::TCP || !has_stamps_only {
-        return false;
-    }
-    let place = match direction {
-        Direction::In => tcp::SEQUENCE,
-        Direction::Out => tcp::ACKNOWLEDGEMENT,
-    };
-    let old = get32(segment, place);
-    let new = match direction {
-        Direction::In => second.to_server(old),
-        Direction::Out => second.to_client(old),
-    };
-    put32(segment, place, new);
-    change_checksum(segment, Change::OF_NOTHING.long(old, new));
-    true
-}
-
-/// A header with time stamps as everybody writes them, and no other option: RFC 7323 A.
-const STAMPED_LEN: usize = 32;
-const STAMPS: [u8; 4] = [1, 1, 8, 10];
-
 /// Gives a client's segment another sequence number.
 fn renumber<F: Family>(packet: &mut impl Packet, at: &Headers<F>, old: u32, new: u32) -> Effect {
     if old == new {
@@ -257,90 +232,9 @@ fn renumber<F: Family>(packet: &mut impl Packet, at: &Headers<F>, old: u32, new:
     Effect::Numbers
 }
 
-/// Takes data and the wish for a fast open out of a SYN. The client sends its data again when the server has agreed, behind
-/// the header. Returns whether there was any.
-fn lay_bare<F: Family>(packet: &mut impl Packet, at: &mut Headers<F>, header_len: usize) -> bool {
-    let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
-    let mut change = Change::OF_NOTHING;
-    let (header, data) = packet.bytes_mut()[l4..at.end()].split_at_mut(header_len);
-    let opens_fast = |header: &[u8], option: &TcpOption| match option.kind {
-        FAST_OPEN => true,
-        EXPERIMENT => header[option.at + 2..option.at + option.len].starts_with(&FAST_OPEN_EXPERIMENT),
-        _ => false,
-    };
-    let option = options(header).find(|option| opens_fast(header, option));
-    if let Some(TcpOption { at, len, .. }) = option {
-        let mut old = [0; tcp::MAX_HEADER_LEN];
-        old[..len].copy_from_slice(&header[at..at + len]);
-        header[at..at + len].fill(options::NOTHING);
-        change = change.bytes(at, &old[..len], &header[at..at + len]);
-    }
-    let (len, data_len) = (small(header_len), small(data.len()));
-    change = change.bytes(header_len, data, &[]).word(len + data_len, len);
-    change_checksum(header, change);
-    if data_len > 0 {
-        set_length::<F>(&mut packet.bytes_mut()[l3..l4], data_len.wrapping_neg());
-        at.ip_len -= data_len;
-        packet.set_len(at.end());
-    }
-    option.is_some() || data_len > 0
-}
-
-/// Inserts bytes behind a segment's or datagram's header, which is so long. Ethernet's padding goes.
-fn insert<F: Family>(
-    packet: &mut impl Packet,
-    at: &mut Headers<F>,
-    header_len: usize,
-    bytes: &[u8],
-) -> Result<(), DropReason> {
-    let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
-    packet.set_len(at.end());
-    if !packet.prepend(bytes.len()) {
-        return Err(DropReason::NoHeadroom);
-    }
-    let (by, data_at) = (small(bytes.len()), l4 + header_len);
-    let frame = packet.bytes_mut();
-    frame.copy_within(bytes.len()..bytes.len() + data_at, 0);
-    frame[data_at..data_at + bytes.len()].copy_from_slice(bytes);
-    set_length::<F>(&mut frame[l3..l4], by);
-    at.ip_len += by;
-    let segment = &mut frame[l4..];
-    let len = small(segment.len());
-    let mut change = Change::OF_NOTHING.word(len - by, len).bytes(header_len, &[], bytes);
-    if by % 2 == 1 {
-        // What is behind it changes places within its words. Its old sum goes, so that damage on the way stays visible.
-        let (old_at, new_at) = (header_len, header_len + bytes.len());
-        change = change.bytes(old_at, &segment[new_at..], &[]).bytes(new_at, &[], &segment[new_at..]);
-    }
-    match at.protocol {
-        protocol::UDP => {
-            let old = get16(segment, udp::LENGTH);
-            put16(segment, udp::LENGTH, old + by);
-            let checksum = change.word(old, old + by).apply_udp(get16(segment, udp::CHECKSUM));
-            put16(segment, udp::CHECKSUM, checksum);
-        }
-        _ => {
-            if segment.len() == header_len + bytes.len() {
-                // The client had nothing to send, so nothing else would have the server read it at once.
-                let old = get16(segment, tcp::DATA_OFFSET);
-                segment[tcp::FLAGS] |= PSH;
-                change = change.word(old, get16(segment, tcp::DATA_OFFSET));
-            }
-            change_checksum(segment, change);
-        }
-    }
-    Ok(())
-}
-
-/// Makes the length in an IP header larger by so many bytes, modulo 2^16.
-fn set_length<F: Family>(header: &mut [u8], by: u16) {
-    let old = get16(header, F::LENGTH);
-    let new = old.wrapping_add(by);
-    put16(header, F::LENGTH, new);
-    F::update(header, Change::OF_NOTHING.word(old, new));
-}
-
-fn change_checksum(segment: &mut [u8], change: Change) {
-    let checksum = change.apply(get16(segment, tcp::CHECKSUM));
-    put16(segment, tcp::CHECKSUM, checksum);
+/// The receiver need not wait for more.
+fn push(segment: &mut [u8]) {
+    let old = get16(segment, tcp::DATA_OFFSET);
+    segment[tcp::FLAGS] |= PSH;
+    change_checksum(segment, Change::OF_NOTHING.word(old, get16(segment, tcp::DATA_OFFSET)));
 }

@@ -222,12 +222,13 @@ pub enum PlanError {
     },
     /// Only what goes back through the director can be told of clients.
     #[error(
-        "client_address = \"{0}\" is for nat and fullnat: with {1}, servers see clients' own addresses, and answer them"
+        "client_address = \"{0}\" is for {methods}: with {1}, servers see clients' own addresses, and answer them",
+        methods = .0.methods()
     )]
     ClientAddress(ClientAddress, Method),
-    /// A line of text begins a stream.
-    #[error("client_address = \"proxy-v1\" is for tcp: use \"proxy-v2\", which datagrams can have as well")]
-    TextForDatagrams,
+    /// A line of text begins a stream, and an option is TCP's.
+    #[error("client_address = \"{0}\" is for tcp: use \"proxy-v2\", which datagrams can have as well")]
+    ClientAddressOfStreams(ClientAddress),
     /// A tunnel is said to be what it cannot be.
     #[error("{}: {}", .0.0, .0.1)]
     Tunnel((&'static str, &'static str)),
@@ -409,12 +410,12 @@ fn check_local_addresses(service: &ServicePlan) -> Result<(), PlanError> {
 
 fn check_client_address(service: &ServicePlan) -> Result<(), PlanError> {
     let told = service.client_address;
-    if told.is_told() && !service.method.sees_replies() {
+    if !told.goes_with(service.method) {
         return Err(PlanError::ClientAddress(told, service.method));
     }
     let has_datagrams = service.reach().protocols().any(|protocol| protocol == Protocol::Udp);
-    if told == ClientAddress::ProxyV1 && has_datagrams {
-        return Err(PlanError::TextForDatagrams);
+    if !told.takes_datagrams() && has_datagrams {
+        return Err(PlanError::ClientAddressOfStreams(told));
     }
     Ok(())
 }

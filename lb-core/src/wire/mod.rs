@@ -20,6 +20,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod resolution;
 pub mod tcp;
+pub mod toa;
 pub mod udp;
 
 /// The two bytes at `at` as a number.

@@ -7,7 +7,7 @@ use crate::{
         classify::{Kind, Parsed},
         known::Forwarded,
     },
-    forward::{self, proxy},
+    forward::{self, tell},
     packet::{Packet, PortId},
     time::Stamp,
     wire::{ethernet, headers::Headers},
@@ -70,7 +70,7 @@ impl<P: Packet> Worker<P> {
         }
         let head = if SECOND {
             let at = F::headers(head)?;
-            if !proxy::shift(packet.bytes_mut(), &at, &second?, direction) {
+            if !tell::shift(packet.bytes_mut(), &at, &second?, direction) {
                 return None;
             }
             F::head(packet.bytes_mut())?

@@ -1,4 +1,4 @@
-//! A packet of a connection whose server is told of its client: see [`proxy`].
+//! A packet of a connection whose server is told of its client: see [`tell`].
 
 use super::{Worker, send::untag};
 use crate::{
@@ -8,7 +8,11 @@ use crate::{
         classify::{Kind, Parsed},
         known::Forwarded,
     },
-    forward::{self, proxy, proxy::Effect},
+    forward::{
+        self,
+        proxy::{self, Effect},
+        tell,
+    },
     ids::NeighbourId,
     packet::{Io, Packet},
     time::Instant,
@@ -33,7 +37,7 @@ impl<P: Packet> Worker<P> {
         }
     }
 
-    /// What [`proxy`] does to a packet is done before anything else. Returns where its headers are then.
+    /// What [`tell`] does to a packet is done before anything else. Returns where its headers are then.
     fn tell<F: Forwarded>(
         &mut self,
         now: Instant,
@@ -47,8 +51,17 @@ impl<P: Packet> Worker<P> {
         let Some(mut second) = F::connections(&self.known).second(id) else { return Ok(at) };
         let limit = self.known.backends[connection.server].limit;
         let way = (hit.direction(), limit);
-        let effect = proxy::apply(packet, &mut at, &connection, &mut second, way)?;
+        let effect = tell::apply(packet, &mut at, &connection, &mut second, way)?;
         F::connections_mut(&mut self.known).set_second(id, second);
+        let effect = match effect {
+            tell::Effect::Header(effect) => effect,
+            tell::Effect::Option(done) => {
+                let counters = &self.books.counters;
+                counters.client_addresses.add(u64::from(done.option > 0));
+                counters.client_addresses_left_out.add(u64::from(done.is_left_out));
+                return Ok(at);
+            }
+        };
         match effect {
             Effect::Header(_) => self.books.counters.client_addresses.bump(),
             Effect::Ahead(_) => {

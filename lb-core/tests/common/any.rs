@@ -333,8 +333,7 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             with_family(&mut plan, method, tunnels_to);
             for service in &mut plan.services {
                 service.adopt = adopt && !method.hides_clients();
-                let has_word = told != ClientAddress::ProxyV1 || service.protocol == Protocol::Tcp;
-                if method.sees_replies() && has_word {
+                if told.goes_with(method) && (told.takes_datagrams() || service.protocol == Protocol::Tcp) {
                     service.client_address = told;
                 }
                 if method.tunnels() {

@@ -23,6 +23,7 @@ mod reject;
 mod rfc4787;
 mod rfc5508;
 mod standby;
+mod toa;
 mod trace;
 mod tunnel;
 mod vlan;

@@ -169,7 +169,7 @@ fn of_service() -> BoxedStrategy<Options> {
         ("hash_fallback", vec![json!(true), json!(false)]),
         ("adopt", vec![json!(true), json!(false)]),
         ("slow_start", vec![json!("0s"), json!("90s")]),
-        ("client_address", ["none", "proxy-v1", "proxy-v2"].map(|word| json!(word)).to_vec()),
+        ("client_address", ["none", "proxy-v1", "proxy-v2", "toa"].map(|word| json!(word)).to_vec()),
     ])
 }
 

@@ -17,6 +17,11 @@ ipvsadm --add-laddr -z 10.0.0.200 -t 203.0.113.100:80 -F dpdk0
 ipvsadm --add-laddr -z 10.0.0.201 -t 203.0.113.100:80 -F dpdk0
 dpip addr add 10.0.0.200/32 dev dpdk0 sapool
 
+# By the option, as nothing else is said.
+ipvsadm -A -t 203.0.113.100:443 -s rr
+ipvsadm -a -t 203.0.113.100:443 -r 10.0.0.11:8443 -b
+ipvsadm --add-laddr -z 10.0.0.200 -t 203.0.113.100:443 -F dpdk0
+
 ipvsadm -A -u 203.0.113.100:53 -s rr
 ipvsadm -a -u 203.0.113.100:53 -r 192.168.3.4:53 -m
 ipvsadm -A -t 203.0.113.101:443 -s wlc -j enable

@@ -189,8 +189,9 @@ impl ServicePlan {
             client_address,
             Kind::Word(ClientAddress::NAMES),
             "What tells servers the client's address, under nat and fullnat: a header of the PROXY protocol, of version 1 \
-             (a line of text, tcp only) or 2 (binary; with udp in front of every datagram). Servers must expect it. \
-             Connections that are adopted have none."
+             (a line of text, tcp only) or 2 (binary; with udp in front of every datagram), which servers must expect; or, \
+             under fullnat, option 254 in the first segments of tcp (`toa`), which others ignore. Connections that are \
+             adopted have none."
         )
         .scope(Scope::Everywhere),
         option!(
