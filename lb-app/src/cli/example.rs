@@ -25,6 +25,8 @@ pub(crate) enum Example {
     Ecmp,
     /// Two directors, of which keepalived makes one active
     Vrrp,
+    /// What keepalived's and ipvsadm's users ask for, in one file
+    Ipvs,
 }
 
 impl Example {
@@ -41,6 +43,7 @@ impl Example {
             Example::Bond => include_str!("../../../conf/bond.toml"),
             Example::Ecmp => include_str!("../../../conf/ecmp.toml"),
             Example::Vrrp => include_str!("../../../conf/vrrp.toml"),
+            Example::Ipvs => include_str!("../../../conf/ipvs.toml"),
         }
     }
 }

@@ -433,7 +433,9 @@ impl<'c, 'r> Services<'c, 'r> {
                 };
                 self.problems.add(place, Complaint::new(what, remedy));
             }
-            if let Some(place) = server.said.place("upper_threshold").filter(|_| service.plan.one_packet) {
+            if let Some(place) =
+                server.said.place("upper_threshold").filter(|_| upper > 0 && service.plan.one_packet)
+            {
                 let what = "counts connections, and `one_packet` of the service keeps none";
                 self.problems.add(place, Complaint::new(what, "remove one of the two"));
             }

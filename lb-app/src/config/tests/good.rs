@@ -35,6 +35,39 @@ fn shipped_files_are_right() {
     }
 }
 
+/// Each line is one thing that an ordinary set-up of IPVS and keepalived asks for, and what the file says of it.
+#[test]
+fn an_ordinary_set_up_of_ipvs_can_be_said() {
+    let wants: &[(&str, &[&str])] = &[
+        ("persistence for 300 s, by network", &[r#"persistence = { timeout = "5m", prefix = 24"#]),
+        ("80 and 443 as one group", &["ports = [80, 443]"]),
+        ("any port", &[r#"ports = ["any"]"#]),
+        ("DNS, each question by itself", &["one_packet = true"]),
+        ("IPv6", &[r#"vip = "2001:db8:1::100""#]),
+        ("mail that greets", &[r#"type = "smtp", helo = "director.example.com""#]),
+        ("a script for servers behind the director's ports", &[r#"type = "command""#, r#"host = "lb-lan""#]),
+        ("several URLs, and a page that is what it has to be", &["urls = [", "digest = \"f750ea15"]),
+        ("thresholds", &["upper_threshold = 2000", "lower_threshold = 1500"]),
+        ("quorum", &["quorum = 2", "hysteresis = 1", "quorum_up = [", "quorum_down = ["]),
+        ("a sorry server", &[r#"sorry_server = "198.51.100.250:80""#, r#"when_all_fail = "sorry""#]),
+        ("alpha and inhibit", &["assume_down = true, inhibit_on_failure = true"]),
+        ("notify", &[r#"hook = ["/usr/local/libexec/lb-notify"]"#]),
+        ("timeouts of one service", &[r#"established = "1h", fin = "30s""#]),
+        (
+            "descriptions",
+            &[r#"description = "old machine""#, r#"description = "web shop, asked for by sales""#],
+        ),
+        ("metrics", &[r#"listen = "127.0.0.1:9145""#]),
+    ];
+    let (path, _) = shipped().into_iter().find(|(path, _)| path.ends_with("ipvs.toml")).unwrap();
+    let effective = load(&path, LIMITS).unwrap().to_string();
+    for (want, lines) in wants {
+        for line in *lines {
+            assert!(effective.contains(line), "{want}: no {line:?} in\n{effective}");
+        }
+    }
+}
+
 #[test]
 fn the_page_is_off_unless_it_is_wanted() {
     let metrics =
