@@ -281,6 +281,7 @@ async function detail(name) {
       text = check.check.kind + ", " + check.role;
       if (check.next_check_ms !== undefined) text += ", next in " + Math.ceil(check.next_check_ms / 1000) + " s";
       if (check.against) text += ", " + check.against + " of " + check.needed + " to change";
+      if (check.agent && check.agent.said) text += "; its agent says " + check.agent.said.words;
       if (check.last_failure) {
         text += "; failed " + span(check.last_failure.ago_ms) + " ago: " + check.last_failure.reason;
       }

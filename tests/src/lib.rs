@@ -8,6 +8,7 @@
 //! Everything here needs root, and everything a world makes is gone when it is dropped: processes by the id they
 //! were started under, namespaces by name.
 
+pub mod agent;
 pub mod arp;
 pub mod bird;
 pub mod browser;

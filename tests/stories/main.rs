@@ -1,5 +1,6 @@
 //! Stories of the whole appliance, each in a world of namespaces; `turn.rs` says how many are told at a time.
 
+mod advice;
 mod af_xdp;
 mod announcing;
 mod bond;

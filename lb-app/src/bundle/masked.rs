@@ -1,7 +1,7 @@
 //! A configuration without what may be secret: words that operators gave to programs, what checks send and expect, and
 //! comments.
 
-use crate::config::health::{Check, Command, Hooks, Http, Pool, Udp};
+use crate::config::health::{Agent, Check, Command, Hooks, Http, Page, Pool, Udp};
 use lb_core::service::option::{Field, Kind, fields};
 use toml::{Table, Value};
 
@@ -20,8 +20,14 @@ pub(super) fn masked(text: &str) -> Result<String, String> {
 
 /// Options whose values may be secret.
 fn secrets() -> impl Iterator<Item = &'static Field> {
-    let checks =
-        [fields(Check::OPTIONS), fields(Http::OPTIONS), fields(Udp::OPTIONS), fields(Command::OPTIONS)];
+    let checks = [
+        fields(Check::OPTIONS),
+        fields(Page::OPTIONS),
+        fields(Http::OPTIONS),
+        fields(Udp::OPTIONS),
+        fields(Command::OPTIONS),
+        fields(Agent::OPTIONS),
+    ];
     let all = checks.into_iter().chain([fields(Pool::OPTIONS), fields(Hooks::OPTIONS)]).flatten();
     all.filter(|field| {
         matches!(
@@ -79,6 +85,9 @@ mod tests {
             [[services.servers]]
             address = "198.51.100.11"
             check = { type = "udp", payload_hex = "5EC12E7A", payload = "SECRET", expect = "SECRET" }
+            [[services.servers]]
+            agent = { type = "tcp", port = 8100, send = "SECRET" }
+            check = { type = "http", urls = [{ path = "/a?SECRET", body = "SECRET" }] }
             [[services.servers]]
             check = { type = "command", command = ["/bin/check", "-p", "SECRET"], user = "nobody" }
         "#;

@@ -70,6 +70,16 @@ pub(super) fn path(value: &DeValue) -> Reading<String> {
     Ok(path)
 }
 
+/// The path of a file, wherever the director was started.
+pub(super) fn file(value: &DeValue) -> Reading<String> {
+    let path = text(value)?;
+    if !path.starts_with('/') || path.ends_with('/') {
+        let remedy = "use a path from the root, such as \"/run/lb/web1\"";
+        return Err(Complaint::new(format!("{path:?} is not a path for a file"), remedy));
+    }
+    Ok(path)
+}
+
 /// A domain name.
 pub(super) fn domain(value: &DeValue) -> Reading<String> {
     let name = token(value)?;

@@ -185,12 +185,18 @@ fn write_service(f: &mut Formatter<'_>, service: &ServicePlan, health: &ServiceH
     if let Some(check) = &health.check {
         writeln!(f, "check = {}", inline_check(Some(check)))?;
     }
+    if let Some(agent) = &health.agent {
+        writeln!(f, "agent = {}", inline_check(Some(agent)))?;
+    }
     writeln!(f, "health = {}", inline_pool(&health.pool))?;
     for server in &service.servers {
         writeln!(f, "  [[services.servers]]")?;
         write_options(f, "  ", ServerPlan::OPTIONS, server)?;
         if let Some((_, check)) = health.own.iter().find(|(own, _)| *own == server.endpoint()) {
             writeln!(f, "  check = {}", inline_check(check.as_deref()))?;
+        }
+        if let Some((_, agent)) = health.own_agents.iter().find(|(own, _)| *own == server.endpoint()) {
+            writeln!(f, "  agent = {}", inline_check(agent.as_deref()))?;
         }
     }
     Ok(())

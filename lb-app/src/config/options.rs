@@ -179,6 +179,7 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
         Kind::UrlPath => check::path(value).map(Value::Text),
         Kind::SocketPath => values::socket(value).map(Value::Text),
         Kind::Directory => values::directory(value).map(Value::Text),
+        Kind::FilePath => check::file(value).map(Value::Text),
         Kind::Domain => check::domain(value).map(Value::Text),
         Kind::Pattern => check::pattern(value).map(Value::Text),
         Kind::Digest => check::digest(value).map(Value::Text),

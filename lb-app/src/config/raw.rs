@@ -3,7 +3,7 @@
 use super::{
     announce::Announce,
     check_values::device,
-    health::{Hooks, OwnCheck, Pool, PoolPlaces, read_check, read_pool},
+    health::{Hooks, OwnCheck, Pool, PoolPlaces, read_agent, read_check, read_pool},
     ipvs_sync::IpvsSync,
     options::{Said, read},
     place::{At, Field, Place},
@@ -125,6 +125,8 @@ pub(super) struct Service {
     pub(super) said: Said,
     /// The check of servers that have none of their own.
     pub(super) check: OwnCheck,
+    /// The agent of servers that have none of their own.
+    pub(super) agent: OwnCheck,
     pub(super) pool: Pool,
     /// Where the `health` table is, if there is one.
     pub(super) pool_places: Option<PoolPlaces>,
@@ -154,6 +156,7 @@ pub(super) struct Server {
     /// Where it was said.
     pub(super) said: Said,
     pub(super) check: OwnCheck,
+    pub(super) agent: OwnCheck,
 }
 
 /// `[[vips]]`
@@ -371,7 +374,8 @@ impl Service {
         let port = plan.default_server_port();
         let servers = table.tables("servers").each(|table| Server::read(table, port, problems));
         let check = read_check(table.table("check"), problems);
-        Service { place: table.finish(), plan, said, check, pool, pool_places, servers }
+        let agent = read_agent(table.table("agent"), problems);
+        Service { place: table.finish(), plan, said, check, agent, pool, pool_places, servers }
     }
 
     /// What it is known by, if all of it could be read.
@@ -420,7 +424,8 @@ impl Server {
         let mut plan = ServerPlan::new(NOWHERE, port, DEFAULT_WEIGHT);
         let said = read(&mut table, ServerPlan::OPTIONS, &mut plan);
         let check = read_check(table.table("check"), problems);
-        Server { place: table.finish(), plan, said, check }
+        let agent = read_agent(table.table("agent"), problems);
+        Server { place: table.finish(), plan, said, check, agent }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     addresses::{Addresses, vips_of},
-    health::{Check, Health, ServiceHealth, check_together, check_way},
+    health::{Check, Health, OwnCheck, ServiceHealth, check_together, check_way},
     network::{Network, Reach},
     options::Said,
     place::{At, Place},
@@ -222,8 +222,8 @@ impl<'c, 'r> Services<'c, 'r> {
             self.check_reachable(service, wanted, (port, server.plan.tunnel), &address);
         }
         let method = service.said.known("method", service.plan.method);
-        let own = service.servers.iter().filter_map(|server| server.check.as_ref());
-        for check in service.check.iter().chain(own) {
+        let own = service.servers.iter().flat_map(|server| server.check.iter().chain(&server.agent));
+        for check in service.check.iter().chain(&service.agent).chain(own) {
             check_way(method, check, self.problems);
             self.check_source(&service.plan.name, check);
         }
@@ -539,15 +539,20 @@ impl<'c, 'r> Services<'c, 'r> {
     fn health(&self) -> Health {
         // What has no key is never used, since that is a problem.
         let services = self.raw.services.iter().filter_map(|service| {
-            let own = service
-                .servers
-                .iter()
-                .filter_map(|server| Some((service.endpoint(server)?, server.check.as_ref()?.value.clone())));
+            let own = |of: fn(&raw::Server) -> &OwnCheck| {
+                let servers = service.servers.iter();
+                let own = servers.filter_map(|server| {
+                    Some((service.endpoint(server)?, of(server).as_ref()?.value.clone()))
+                });
+                own.collect()
+            };
             Some(ServiceHealth {
                 key: service.key()?,
                 pool: service.pool.clone(),
                 check: service.check.as_ref().and_then(|check| check.value.clone()),
-                own: own.collect(),
+                own: own(|server| &server.check),
+                agent: service.agent.as_ref().and_then(|agent| agent.value.clone()),
+                own_agents: own(|server| &server.agent),
             })
         });
         Health { hooks: self.raw.hooks.clone(), services: services.collect() }

@@ -6,11 +6,14 @@ use super::{
     interface::{self, Socket},
     patient::Patient,
     ports::{SHARED, driver, pci_address},
-    routes::{Routes, made_of, own_addresses, ssh_clients},
+    routes::{made_of, own_addresses, ssh_clients},
 };
-use crate::config::{
-    Config,
-    health::{Check, Kind, Via},
+use crate::{
+    config::{
+        Config,
+        health::{Check, Kind, Via},
+    },
+    health::routes::Routes,
 };
 use ipnet::IpNet;
 use lb_core::service::plan::ServerPlan;
@@ -219,8 +222,12 @@ fn checked(config: &Config) -> impl Iterator<Item = (&str, SocketAddr, &Check)> 
     config.plan.services.iter().flat_map(move |service| {
         let health = settings.get(&service.key()).copied();
         let servers = service.servers.iter().map(ServerPlan::endpoint);
-        servers.filter_map(move |server| {
-            Some((service.name.as_str(), server, health?.check_of(server)?.as_ref()))
+        servers.flat_map(move |server| {
+            let both = health.map(|health| [health.check_of(server), health.agent_of(server)]);
+            both.into_iter()
+                .flatten()
+                .flatten()
+                .map(move |check| (service.name.as_str(), server, check.as_ref()))
         })
     })
 }
@@ -248,7 +255,9 @@ fn unreachable(root: &Path, config: &Config, held: &[Held<'_>], routes: &Routes)
             continue;
         } else if let Some(device) = missing("sys/class/net", &leave.device) {
             (format!("interface {device}, which does not exist"), "ip link".to_owned())
-        } else if leave.via != Via::Kernel && !matches!(check.kind, Kind::Command(_)) {
+        } else if (leave.via != Via::Kernel && !matches!(check.kind, Kind::Command(_)))
+            || matches!(check.kind, Kind::File(_))
+        {
             continue;
         } else {
             let target = check.address.unwrap_or(server.ip());

@@ -1,62 +1,11 @@
-//! The kernel's routes and addresses, and who is logged in from where: small files of `/proc/net`.
+//! The kernel's addresses, and who is logged in from where: small files of `/proc/net`.
 
 use super::files::{names, read};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv6Addr},
     path::Path,
 };
-
-/// Networks, each with the interface that its packets leave by.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Routes(Vec<(IpNet, String)>);
-
-impl Routes {
-    /// Those of the host.
-    pub(super) fn of(root: &Path) -> Self {
-        let v4 = read(root, "proc/net/route").unwrap_or_default();
-        let v6 = read(root, "proc/net/ipv6_route").unwrap_or_default();
-        Routes(v4.lines().filter_map(route_v4).chain(v6.lines().filter_map(route_v6)).collect())
-    }
-
-    /// The interfaces of default routes.
-    pub(super) fn defaults(&self) -> BTreeSet<&str> {
-        self.0.iter().filter(|(to, _)| to.prefix_len() == 0).map(|(_, name)| name.as_str()).collect()
-    }
-
-    /// The interface that packets to an address leave by.
-    pub(super) fn towards(&self, address: IpAddr) -> Option<&str> {
-        let matching = self.0.iter().filter(|(to, _)| to.contains(&address));
-        matching.max_by_key(|(to, _)| to.prefix_len()).map(|(_, name)| name.as_str())
-    }
-}
-
-/// `eth0 00000000 FE0200C0 0003 0 0 100 00000000 ...`: addresses as the machine has them in memory.
-fn route_v4(line: &str) -> Option<(IpNet, String)> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let address = |word: &str| Some(Ipv4Addr::from(u32::from_str_radix(word, 16).ok()?.to_ne_bytes()));
-    let [name, to, _, flags, _, _, _, mask, ..] = words[..] else { return None };
-    is_usable(flags).then_some(())?;
-    Some((Ipv4Net::with_netmask(address(to)?, address(mask)?).ok()?.into(), name.to_owned()))
-}
-
-/// `20010db8...  40 00000000... 00 fe80... 00000400 00000001 00000000 00000003 eth0`
-fn route_v6(line: &str) -> Option<(IpNet, String)> {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let [to, length, _, _, _, _, _, _, flags, name] = words[..] else { return None };
-    is_usable(flags).then_some(())?;
-    let to = Ipv6Addr::from(u128::from_str_radix(to, 16).ok()?);
-    let length = u8::from_str_radix(length, 16).ok()?;
-    (name != "lo").then_some((Ipv6Net::new(to, length).ok()?.into(), name.to_owned()))
-}
-
-/// Up, and not a route that rejects.
-fn is_usable(flags: &str) -> bool {
-    const UP: u32 = 0x1;
-    const REJECT: u32 = 0x200;
-    u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & UP != 0 && flags & REJECT == 0)
-}
 
 /// The kernel's own addresses.
 pub(super) fn own_addresses(root: &Path) -> BTreeSet<IpAddr> {
@@ -116,6 +65,7 @@ pub(super) fn made_of(root: &Path, interface: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::{super::tree::Tree, *};
+    use crate::health::routes::{Lead, Routes};
 
     #[cfg(target_endian = "little")]
     #[test]
@@ -161,6 +111,9 @@ mod tests {
         assert_eq!(routes.towards("203.0.113.9".parse().unwrap()), Some("eth0"));
         assert_eq!(routes.towards("2001:db8:1::9".parse().unwrap()), Some("eth1"));
         assert_eq!(routes.towards("2001:db8:2::9".parse().unwrap()), Some("eth0"));
+        let lead = |to: &str| routes.lead(to.parse().unwrap());
+        assert_eq!((lead("198.51.100.9"), lead("203.0.113.9")), (Lead::ThereByRoute, Lead::ThereByDefault));
+        assert_eq!(Routes::default().lead("203.0.113.9".parse().unwrap()), Lead::Nowhere);
         let clients: Vec<String> = ssh_clients(tree.path()).iter().map(ToString::to_string).collect();
         assert_eq!(clients, ["198.51.100.10", "203.0.113.10"]);
         let own = ["192.0.2.1", "2001:db8:1::1"].map(|address| address.parse().unwrap());

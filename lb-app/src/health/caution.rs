@@ -4,13 +4,16 @@
 use super::{
     attached::Attached,
     capability::{self, Capabilities},
+    routes::{Lead, Routes},
 };
 use crate::config::health::{Check, Health, Kind, Leave, Via};
-use lb_core::service::plan::{Plan, ServerPlan};
+use lb_core::service::plan::{Plan, ServerPlan, ServicePlan};
 use nix::unistd::{User, geteuid};
 use std::{
+    cell::OnceCell,
     fmt,
     net::{IpAddr, SocketAddr},
+    path::Path,
 };
 
 /// What a key of a check takes: the capabilities with their names, and what happens without the first that is missing.
@@ -59,7 +62,10 @@ pub(crate) struct Caution {
 
 /// A machine, as far as checks depend on it.
 struct Machine<'a> {
+    /// Whether the kernel has an address on the network of that one.
     is_attached: &'a dyn Fn(IpAddr) -> bool,
+    /// Where the kernel's routes lead.
+    lead: &'a dyn Fn(IpAddr) -> Lead,
     may: Capabilities,
     own: String,
 }
@@ -76,7 +82,10 @@ pub(crate) fn cautions(health: &Health, plan: &Plan) -> Vec<Caution> {
         untagged.flat_map(|interface| &interface.addresses).any(|net| net.contains(&address))
     };
     let is_attached = |address: IpAddr| by_port(address) || attached.has(address);
-    Machine { is_attached: &is_attached, may, own }.cautions(health, plan)
+    // There may be very many of them, and mostly nobody asks.
+    let routes = OnceCell::new();
+    let lead = |address: IpAddr| routes.get_or_init(|| Routes::of(Path::new("/"))).lead(address);
+    Machine { is_attached: &is_attached, lead: &lead, may, own }.cautions(health, plan)
 }
 
 impl Machine<'_> {
@@ -85,13 +94,15 @@ impl Machine<'_> {
         let mut cautions = Vec::new();
         for service in &plan.services {
             let Some(health) = settings.get(&service.key()) else { continue };
+            let checks = |server| [health.check_of(server), health.agent_of(server)].into_iter().flatten();
             let checked: Vec<(SocketAddr, &Check)> = service
                 .servers
                 .iter()
                 .map(ServerPlan::endpoint)
-                .filter_map(|server| Some((server, health.check_of(server)?.as_ref())))
+                .flat_map(|server| checks(server).map(move |check| (server, check.as_ref())))
                 .collect();
             cautions.extend(self.ways(&service.name, &checked));
+            cautions.extend(self.own_ways(service, plan, &checked));
             cautions.extend(self.needs(&service.name, &checked));
         }
         cautions
@@ -99,38 +110,93 @@ impl Machine<'_> {
 
     /// Checks that leave by the kernel, although it is not where the servers are.
     fn ways(&self, name: &str, checked: &[(SocketAddr, &Check)]) -> Vec<Caution> {
-        let elsewhere = |is_one: fn(&Check) -> bool| {
-            let those =
-                checked.iter().filter(|(server, check)| is_one(check) && !(self.is_attached)(server.ip()));
+        let elsewhere = |is_one: fn(&Check) -> bool, lead: Lead| {
+            let those = checked.iter().filter(|(server, check)| {
+                is_one(check) && !(self.is_attached)(server.ip()) && (self.lead)(server.ip()) == lead
+            });
             Some(Servers(those.map(|(server, _)| *server).collect())).filter(|those| !those.0.is_empty())
         };
-        let by_kernel = elsewhere(|check| {
+        let by_kernel = |check: &Check| {
             let only_via = Leave { via: Via::Kernel, ..Leave::default() };
             let has_way = check.to_vip || check.address.is_some() || check.leave != only_via;
-            !has_way && !matches!(check.kind, Kind::Command(_))
-        });
+            !has_way && check.sends_packets()
+        };
         let by_program =
-            elsewhere(|check| matches!(check.kind, Kind::Command(_)) && check.leave.netns.is_none());
+            |check: &Check| matches!(check.kind, Kind::Command(_)) && check.leave.netns.is_none();
         let mut cautions = Vec::new();
-        if let Some(servers) = by_kernel {
-            cautions.push(Caution {
-                text: format!(
-                    "service {name}: checks of {servers} leave by the kernel, which has no address on that network, and \
-                     fail unless its routes lead there"
-                ),
-                remedy: "leave out `via`, or give `via = \"ports\"`".to_owned(),
-            });
-        }
-        if let Some(servers) = by_program {
-            cautions.push(Caution {
-                text: format!(
-                    "service {name}: the program that checks {servers} runs in the kernel's network, which has no \
-                     address on theirs, and cannot ask them unless routes lead there"
-                ),
-                remedy: "use another type of check, or give `netns`".to_owned(),
-            });
-        }
+        let mut say = |servers: Option<Servers>, remedy: &str, text: &dyn Fn(Servers) -> String| {
+            cautions
+                .extend(servers.map(|servers| Caution { text: text(servers), remedy: remedy.to_owned() }));
+        };
+        let remedy = "leave out `via`, or give `via = \"ports\"`";
+        say(elsewhere(by_kernel, Lead::Nowhere), remedy, &|servers| {
+            format!(
+                "service {name}: checks of {servers} leave by the kernel, which has no route there, and fail"
+            )
+        });
+        say(elsewhere(by_kernel, Lead::ThereByDefault), remedy, &|servers| {
+            format!(
+                "service {name}: checks of {servers} leave by the kernel, which has no address on that network, and \
+                 fail unless its default route leads there"
+            )
+        });
+        let remedy = "use another type of check, or give `netns`, or the port that leads there a `host` side";
+        say(elsewhere(by_program, Lead::Nowhere), remedy, &|servers| {
+            format!(
+                "service {name}: the program that checks {servers} runs in the kernel's network, which has no route to \
+                 theirs, and cannot ask them"
+            )
+        });
+        say(elsewhere(by_program, Lead::ThereByDefault), remedy, &|servers| {
+            format!(
+                "service {name}: the program that checks {servers} runs in the kernel's network, which has no \
+                 address on theirs, and cannot ask them unless its default route leads there"
+            )
+        });
         cautions
+    }
+
+    /// Checks that would leave by the director's own ports, if it had an address to send them from.
+    fn own_ways(
+        &self,
+        service: &ServicePlan,
+        plan: &Plan,
+        checked: &[(SocketAddr, &Check)],
+    ) -> Option<Caution> {
+        let vip = service.vip;
+        let is_own = |family: IpAddr| {
+            let mut own = plan.interfaces.iter().flat_map(|interface| &interface.addresses);
+            own.any(|net| net.addr().is_ipv4() == family.is_ipv4())
+        };
+        let stuck = |(server, check): &&(SocketAddr, &Check)| {
+            let server = server.ip();
+            let to_vip = check.to_vip && !service.method.rewrites_endpoints();
+            let peer = if to_vip { vip } else { server };
+            let by_ports = match check.leave.via {
+                Via::Kernel => false,
+                _ if !check.sends_packets() => false,
+                Via::Ports => true,
+                Via::Auto if check.to_vip => to_vip,
+                Via::Auto => !(self.is_attached)(server) && (self.lead)(server) == Lead::Nowhere,
+            };
+            by_ports && !is_own(peer)
+        };
+        let those: Vec<_> = checked.iter().filter(stuck).collect();
+        let (_, first) = those.first()?;
+        let family = if if first.to_vip { vip } else { those[0].0.ip() }.is_ipv4() { "IPv4" } else { "IPv6" };
+        let servers = Servers(those.iter().map(|(server, _)| *server).collect());
+        let kernel = if first.leave.via == Via::Auto && !first.to_vip {
+            ", and the kernel has no route there"
+        } else {
+            ""
+        };
+        Some(Caution {
+            text: format!(
+                "service {}: checks of {servers} have no way and fail: no port has an {family} address to send them from{kernel}",
+                service.name
+            ),
+            remedy: "add one to `addresses` of the port that leads there".to_owned(),
+        })
     }
 
     /// Checks that take capabilities which this process does not have.
@@ -185,12 +251,13 @@ mod tests {
         Capabilities::in_status(&format!("CapEff:\t{bits}\n")).unwrap()
     }
 
+    /// What is said where the kernel has an address on that network, or only routes that lead so far.
     fn said(lines: &str, attached: bool, may: Capabilities) -> Vec<String> {
-        said_of(&service(lines), attached, may)
+        said_of(&service(lines), (attached, Lead::Nowhere), may)
     }
 
-    fn said_of(config: &Config, attached: bool, may: Capabilities) -> Vec<String> {
-        let machine = Machine { is_attached: &|_| attached, may, own: "root".to_owned() };
+    fn said_of(config: &Config, (attached, lead): (bool, Lead), may: Capabilities) -> Vec<String> {
+        let machine = Machine { is_attached: &|_| attached, lead: &|_| lead, may, own: "root".to_owned() };
         machine.cautions(&config.health, &config.plan).iter().map(ToString::to_string).collect()
     }
 
@@ -202,34 +269,80 @@ mod tests {
             )
         };
         let all = Capabilities::ALL;
+        let by_kernel = check("type = \"tcp\", via = \"kernel\"");
+        let remedy = "leave out `via`, or give `via = \"ports\"`";
         assert_eq!(
-            said(&check("type = \"tcp\", via = \"kernel\""), false, all),
-            [
-                "service web: checks of 192.0.2.11:80 and 1 more leave by the kernel, which has no address on that network, \
-              and fail unless its routes lead there: leave out `via`, or give `via = \"ports\"`"
-            ]
+            said(&by_kernel, false, all),
+            [format!(
+                "service web: checks of 192.0.2.11:80 and 1 more leave by the kernel, which has no route there, and fail: \
+                 {remedy}"
+            )]
+        );
+        let with = |lines: &str, lead| said_of(&service(lines), (false, lead), all);
+        assert_eq!(
+            with(&by_kernel, Lead::ThereByDefault),
+            [format!(
+                "service web: checks of 192.0.2.11:80 and 1 more leave by the kernel, which has no address on that \
+                 network, and fail unless its default route leads there: {remedy}"
+            )]
         );
         let program = check("type = \"command\", command = [\"/bin/true\"]");
+        let remedy = "use another type of check, or give `netns`, or the port that leads there a `host` side";
         assert_eq!(
             said(&program, false, all),
-            [
-                "service web: the program that checks 192.0.2.11:80 and 1 more runs in the kernel's network, which has no \
-              address on theirs, and cannot ask them unless routes lead there: use another type of check, or give \
-              `netns`"
-            ]
+            [format!(
+                "service web: the program that checks 192.0.2.11:80 and 1 more runs in the kernel's network, which has \
+                 no route to theirs, and cannot ask them: {remedy}"
+            )]
         );
+        assert_eq!(
+            with(&program, Lead::ThereByDefault),
+            [format!(
+                "service web: the program that checks 192.0.2.11:80 and 1 more runs in the kernel's network, which has \
+                 no address on theirs, and cannot ask them unless its default route leads there: {remedy}"
+            )]
+        );
+        for routed in [&by_kernel, &program] {
+            assert!(with(routed, Lead::ThereByRoute).is_empty(), "{routed}");
+        }
         for fine in
             ["", ", via = \"ports\"", ", netns = \"management\"", ", via = \"kernel\", device = \"eth0\""]
         {
             assert!(said(&check(&format!("type = \"tcp\"{fine}")), false, all).is_empty(), "{fine}");
         }
-        assert!(said(&check("type = \"tcp\", via = \"kernel\""), true, all).is_empty());
+        assert!(said(&by_kernel, true, all).is_empty());
         assert!(said(&program, true, all).is_empty());
         let v6 = "servers = [{ address = \"2001:db8::11\" }]\ncheck = { type = \"tcp\", via = \"kernel\" }\n";
         let v6 = service_at("2001:db8::100", v6);
-        let text = "service web: checks of [2001:db8::11]:80 leave by the kernel, which has no address";
-        assert!(said_of(&v6, false, all)[0].starts_with(text));
-        assert!(said_of(&v6, true, all).is_empty());
+        let text = "service web: checks of [2001:db8::11]:80 leave by the kernel, which has no route there";
+        assert!(said_of(&v6, (false, Lead::Nowhere), all)[0].starts_with(text));
+        assert!(said_of(&v6, (true, Lead::Nowhere), all).is_empty());
+        // Of an agent it is said as well.
+        let agent = "servers = [{ address = \"192.0.2.11\" }]\nagent = { type = \"tcp\", port = 1, via = \"kernel\" }\n";
+        assert_eq!(said(agent, false, all).len(), 1);
+    }
+
+    #[test]
+    fn a_check_without_any_way_is_warned_of() {
+        let all = Capabilities::ALL;
+        // The director has addresses of IPv4 only, and the server is behind a router of IPv6.
+        let with = |check: &str, lead| {
+            let lines = format!(
+                "servers = [{{ address = \"2001:db8::11\" }}]\ncheck = {{ type = \"tcp\"{check} }}\n"
+            );
+            let mut config = service_at("2001:db8::100", &lines);
+            config.plan.interfaces[0].addresses.retain(|net| net.addr().is_ipv4());
+            said_of(&config, (false, lead), all)
+        };
+        let text = |kernel: &str| {
+            format!(
+                "service web: checks of [2001:db8::11]:80 have no way and fail: no port has an IPv6 address to send them \
+                 from{kernel}: add one to `addresses` of the port that leads there"
+            )
+        };
+        assert_eq!(with("", Lead::Nowhere), [text(", and the kernel has no route there")]);
+        assert!(with("", Lead::ThereByDefault).is_empty(), "it leaves by the kernel");
+        assert_eq!(with(", via = \"ports\"", Lead::ThereByRoute), [text("")]);
     }
 
     #[test]

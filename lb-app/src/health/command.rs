@@ -1,9 +1,10 @@
 //! Programs: those that check servers, and the operator's hooks. Bounded in time, memory, output and number.
 
 use super::{
+    advice::{Share, Told},
     means::Means,
     process::Process,
-    target::{Finding, Target, plain},
+    target::{Answer, Finding, Target, plain},
 };
 use crate::{
     config::health::Command,
@@ -17,6 +18,7 @@ use nix::{
 use std::{
     env, io,
     path::{Path, PathBuf},
+    process::ExitStatus,
     time::Duration,
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -39,20 +41,31 @@ pub(super) async fn turn(means: &Means) -> Option<Turn> {
     means.programs.clone().acquire_owned().await.ok()
 }
 
-/// Runs a program as a check: it succeeds with exit status 0.
+/// Runs a program as a check: it succeeds with exit status 0. One that is dynamic says a weight with what is more than 1,
+/// as keepalived's `misc_dynamic` does; with 0 the weight stays.
 pub(super) async fn ask(
     means: &Means,
     namespace: Option<&str>,
     (check, target): (&Command, &Target),
     (turn, limit): (Turn, Duration),
-) -> Finding {
+) -> Answer {
     let program = Program {
         words: check.command.clone(),
         user: check.user.clone(),
         memory_mib: Some(check.memory_mib),
         environment: about(target),
     };
-    run(means, namespace, program, (turn, limit)).await
+    let Ended { status, how } = end(means, namespace, program, (turn, limit)).await?;
+    match status.code() {
+        Some(0) => Ok(Told::works()),
+        Some(code @ 2..=255) if check.dynamic => {
+            let weight = Some(Share::Exactly(code as u32 - 2));
+            Ok(Told { weight, words: format!("exit status {code}"), ..Told::works() })
+        }
+        // It has run, and this is what it says.
+        Some(1) if check.dynamic => Ok(Told { works: Some(Err(how)), ..Told::default() }),
+        _ => Err(how),
+    }
 }
 
 /// The environment variables about a server.
@@ -78,13 +91,30 @@ pub(super) struct Program {
     pub(super) environment: Environment,
 }
 
-/// Runs a program, and kills it and its descendants at the timeout.
+/// Runs a program, and kills it and its descendants at the timeout. It has to end with status 0.
 pub(super) async fn run(
     means: &Means,
     namespace: Option<&str>,
     program: Program,
     (turn, limit): (Turn, Duration),
 ) -> Finding {
+    let Ended { status, how } = end(means, namespace, program, (turn, limit)).await?;
+    if status.success() { Ok(()) } else { Err(how) }
+}
+
+/// How a program ended by itself.
+struct Ended {
+    status: ExitStatus,
+    /// In words.
+    how: String,
+}
+
+async fn end(
+    means: &Means,
+    namespace: Option<&str>,
+    program: Program,
+    (turn, limit): (Turn, Duration),
+) -> Result<Ended, String> {
     let name = program.words.first().cloned().unwrap_or_default();
     let started = means.doors.within(namespace, move || program.start(turn)).await;
     let mut process = started.map_err(|error| format!("{name}: {}", plain(&error)))?;
@@ -96,16 +126,13 @@ pub(super) async fn run(
             return Err(format!("{name} did not finish within {} ms and was killed", limit.as_millis()));
         }
     };
-    if status.success() {
-        return Ok(());
-    }
     let first = output.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let words: String = first.trim().chars().filter(|c| !c.is_control()).take(MOST_WORDS).collect();
     let how = match status.code() {
         Some(code) => format!("{name} exited with status {code}"),
         None => format!("{name} was killed by a signal"),
     };
-    Err(if words.is_empty() { how } else { format!("{how}: {words}") })
+    Ok(Ended { status, how: if words.is_empty() { how } else { format!("{how}: {words}") } })
 }
 
 impl Program {

@@ -1,7 +1,7 @@
 //! What becomes of all servers, given what is known of them: the one place where a plan's servers get their states. Every
 //! change of a plan goes through it, whoever makes it, so there is no moment in which a plan says something else.
 //!
-//! Whoever takes new connections ([`ServerPlan::is_wanted`], and up) counts: for the quorum, for whether a sorry server
+//! Whoever takes new connections ([`ServerPlan::is_wanted`], and up) counts, by the weight that it has with all advice: for the quorum, for whether a sorry server
 //! stands in, and for what is shown and measured.
 
 use super::{
@@ -28,7 +28,9 @@ pub(super) fn derive(state: &State, plan: &mut Plan, health: &Health, now: Insta
             let known = state.services.get(&key);
             derived.services.insert(key, verdict(service, health, known, state.restores, now));
         } else {
-            service.servers.iter_mut().for_each(|server| server.health = plan::Health::Up);
+            for server in &mut service.servers {
+                (server.health, server.advice) = (plan::Health::Up, plan::Advice::default());
+            }
         }
     }
     derived
@@ -37,11 +39,8 @@ pub(super) fn derive(state: &State, plan: &mut Plan, health: &Health, now: Insta
 /// Whether there is anything to know of a service: one without checks, and without anything that follows from the states
 /// of its servers, is left alone.
 fn is_followed(service: &ServicePlan, health: Option<&ServiceHealth>) -> bool {
-    let is_checked = |health: &ServiceHealth| {
-        health.check.is_some()
-            || health.own.iter().any(|(_, check)| check.is_some())
-            || health.pool != Pool::default()
-    };
+    let is_checked =
+        |health: &ServiceHealth| health.every().next().is_some() || health.pool != Pool::default();
     service.slow_start != Duration::ZERO || health.is_some_and(is_checked)
 }
 
@@ -54,10 +53,18 @@ fn verdict(
 ) -> Verdict {
     let none = Pool::default();
     let pool = health.map_or(&none, |health| &health.pool);
+    let check_of = |server| health.and_then(|health| health.check_of(server)).map(AsRef::as_ref);
+    let agent_of = |server| health.and_then(|health| health.agent_of(server)).map(AsRef::as_ref);
+    for server in &mut service.servers {
+        let endpoint = server.endpoint();
+        let known = known.and_then(|known| known.servers.get(&endpoint));
+        let advice = known.map(|known| known.advice(server.weight, check_of(endpoint), agent_of(endpoint)));
+        server.advice = advice.unwrap_or_default();
+    }
     let member = |server: &ServerPlan| {
         let endpoint = server.endpoint();
-        let check = health.and_then(|health| health.check_of(endpoint)).map(AsRef::as_ref);
-        let rules = Rules::new(check, pool);
+        let check = check_of(endpoint);
+        let rules = Rules::new(check, agent_of(endpoint).is_some(), pool);
         let known = known.and_then(|known| known.servers.get(&endpoint));
         let machine = known.map_or_else(
             || Machine::new(rules, now),
@@ -69,7 +76,7 @@ fn verdict(
         );
         let inhibit = check.is_some_and(|check| check.inhibit_on_failure);
         Member {
-            weight: server.weight,
+            weight: server.advised_weight(),
             wanted: server.is_wanted(),
             up: machine.is_up(),
             well: machine.is_well(),

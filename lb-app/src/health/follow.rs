@@ -2,11 +2,12 @@
 //! operators are told of what is different.
 
 use super::{
+    advice::Heard,
     event::Event,
     machine::Rules,
     part::{Derived, Part, Verdict},
     pool::{Outcome, Role},
-    state::{Server, Service, State},
+    state::{AgentState, Server, Service, State},
     target::Target,
 };
 use crate::config::health::{Check, Health, Pool, ServiceHealth, WhenAllFail};
@@ -55,12 +56,14 @@ fn take_up(
     for (endpoint, part) in &verdict.parts {
         let Some(planned) = plan.server(*endpoint) else { continue };
         let check = health.and_then(|health| health.check_of(*endpoint));
+        let agent = health.and_then(|health| health.agent_of(*endpoint));
         let wanted = Wanted {
             target: Target { name: name.clone(), key: key.server(*endpoint) },
             planned,
             part: *part,
-            rules: Rules::new(check.map(AsRef::as_ref), &pool),
+            rules: Rules::new(check.map(AsRef::as_ref), agent.is_some(), &pool),
             check,
+            agent,
             released: verdict.outcome.released,
             renamed,
         };
@@ -95,6 +98,7 @@ struct Wanted<'a> {
     part: Part,
     rules: Rules,
     check: Option<&'a Arc<Check>>,
+    agent: Option<&'a Arc<Check>>,
     /// The service lets those go that it held down.
     released: bool,
     /// The service has another name than before.
@@ -103,7 +107,7 @@ struct Wanted<'a> {
 
 /// A server as it is in effect now, with what was known of it.
 fn take_up_server(state: &mut State, wanted: Wanted<'_>, known: Option<Server>, now: Instant) -> Server {
-    let Wanted { target, planned, part, rules, check, released, renamed } = wanted;
+    let Wanted { target, planned, part, rules, check, agent, released, renamed } = wanted;
     let (mut server, mut change) = match known {
         Some(mut server) => {
             let change = server.machine.set_rules(rules, now);
@@ -114,9 +118,14 @@ fn take_up_server(state: &mut State, wanted: Wanted<'_>, known: Option<Server>, 
     if released && server.machine.is_well() {
         change = change.or(server.machine.release(now));
     }
-    (server.weight, server.admin, server.part) = (planned.weight, planned.admin, part);
+    (server.weight, server.admin, server.part) = (planned.advised_weight(), planned.advised_admin(), part);
+    server.advice = planned.advice;
+    follow_agent(state, &mut server, agent, (&target, renamed));
     // Whoever checks it goes by the service's name.
     if server.check.as_ref() != check || renamed {
+        if server.check.as_ref() != check {
+            server.heard = Heard::default();
+        }
         (server.task, server.next) = (None, None);
         server.check = check.cloned();
         state.idle.extend(check.map(|check| (target.clone(), check.clone())));
@@ -126,6 +135,25 @@ fn take_up_server(state: &mut State, wanted: Wanted<'_>, known: Option<Server>, 
         state.events.push(Event::Server { target, change, reason: String::new() });
     }
     server
+}
+
+/// Has a server the agent that it is to have. What one said counts for as long as it is the same.
+fn follow_agent(
+    state: &mut State,
+    server: &mut Server,
+    agent: Option<&Arc<Check>>,
+    (target, renamed): (&Target, bool),
+) {
+    let is_same = server.agent.as_ref().map(|known| &known.agent) == agent;
+    if !is_same {
+        server.agent = agent.cloned().map(AgentState::new);
+    }
+    if let (Some(known), Some(agent)) = (&mut server.agent, agent)
+        && (!is_same || renamed)
+    {
+        (known.task, known.next) = (None, None);
+        state.idle.push((target.clone(), agent.clone()));
+    }
 }
 
 /// What operators want to know of a service: everything that it starts with, and what is different from `before`.

@@ -4,10 +4,11 @@ use super::{
     derive::derive,
     event::Event,
     follow::follow,
+    group::Member,
     part::Derived,
     report::{self, Report},
-    state::{State, Task},
-    target::{Finding, Target},
+    state::State,
+    target::{Answer, Target},
 };
 use crate::config::health::{Check, Health};
 use lb_core::{
@@ -106,30 +107,39 @@ impl Knowledge {
         report::make(&self.state(), self.now(), hooks)
     }
 
-    /// Takes a check's result in, and says whether the next one should come soon. Nothing if the server is gone.
-    pub(super) fn take(&self, target: &Target, result: (Finding, Duration)) -> Option<bool> {
+    /// Takes in a check's result, or what an agent said, and says whether the next one should come soon. Nothing if the server is gone.
+    pub(super) fn take(&self, target: &Target, is_agent: bool, result: (Answer, Duration)) -> Option<bool> {
         let mut state = self.state();
-        let undecided = state.result(target, result, self.now())?;
+        let undecided = match is_agent {
+            true => state.hear(target, result.0, self.now()).map(|()| false)?,
+            false => state.result(target, result, self.now())?,
+        };
         if state.has_news() {
             self.news.notify_one();
         }
         Some(undecided)
     }
 
-    /// A server's next check begins after that time, or now.
-    pub(super) fn schedule(&self, key: &ServerKey, next: Option<Duration>) {
+    /// A server's next check begins after that time, or now; or its agent is asked.
+    pub(super) fn schedule(&self, key: &ServerKey, is_agent: bool, next: Option<Duration>) {
         let next = next.map(|time| self.now() + Span::from_millis(time.as_millis() as u64));
-        self.state().schedule(key, next);
+        self.state().schedule(key, is_agent, next);
     }
 
-    /// Starts the checks that nobody does yet, each as the task that `start` makes of it.
-    pub(super) fn start_checks(&self, start: impl Fn(Target, Arc<Check>) -> Task) {
+    /// Starts the checks that nobody does yet, and says whether there were any, each as the member that `start` makes of it.
+    pub(super) fn start_checks(&self, start: impl Fn(Target, Arc<Check>) -> Member) -> bool {
         let mut state = self.state();
+        let mut has_started = false;
         for (target, check) in state.take_idle() {
-            let key = target.key;
-            let task = start(target, check);
-            state.started(&key, task);
+            let (key, is_agent) = (target.key, check.is_agent);
+            let member = start(target, check);
+            // One that joins others is checked when they are.
+            let left = member.next().map(|next| next.saturating_duration_since(Instant::now()));
+            let next = left.map(|left| self.now() + Span::from_millis(left.as_millis() as u64));
+            state.started(&key, is_agent, member, next);
+            has_started = true;
         }
+        has_started
     }
 
     /// Does what time does, and tells what operators have not been told: to `tell`, with the operator's hook and how long

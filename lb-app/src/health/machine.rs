@@ -4,9 +4,9 @@
 //! down too often is held down until it has passed its checks for a while. Traffic itself may bring a server down as
 //! well, for a while or until its check succeeds.
 //!
-//! So there are three reasons to be down, and a server is up when none is left: its check counts it as failed, traffic
-//! showed lately that it fails, or it is held down. The last two hold a server back that may be well; what that costs a
-//! service is for [`super::pool`] to weigh.
+//! So there are four reasons to be down, and a server is up when none is left: its check counts it as failed, its agent
+//! says so, traffic showed lately that it fails, or it is held down. The last two hold a server back that may be well; what
+//! that costs a service is for [`super::pool`] to weigh.
 
 use crate::config::health::{Check, Pool};
 use lb_core::time::{Duration, Instant};
@@ -20,6 +20,8 @@ pub(crate) struct Rules {
     pub(crate) assume_down: bool,
     /// It has a check.
     pub(crate) checked: bool,
+    /// It has an agent.
+    pub(crate) advised: bool,
     /// Traffic may bring it down.
     pub(crate) passive: bool,
     /// Failures within `flap_window` from which on a server is held down; 0 is never.
@@ -29,13 +31,14 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// The rules of a check and its service. Without a check only passive checks can bring a server down.
-    pub(crate) fn new(check: Option<&Check>, pool: &Pool) -> Self {
+    /// The rules of a check and its service. Without a check only an agent and passive checks can bring a server down.
+    pub(crate) fn new(check: Option<&Check>, advised: bool, pool: &Pool) -> Self {
         Rules {
             rise: check.map_or(1, |check| check.rise),
             fall: check.map_or(1, |check| check.fall),
             assume_down: check.is_some_and(|check| check.assume_down),
             checked: check.is_some(),
+            advised,
             passive: pool.passive.is_some(),
             flap_limit: pool.flap_limit,
             flap_window: pool.flap_window,
@@ -51,6 +54,8 @@ pub(crate) struct Machine {
     up: bool,
     /// Its check counts it as failed, or it is assumed to have.
     failed: bool,
+    /// Its agent says that it is down.
+    told_down: bool,
     /// Traffic brought it down, until then.
     passive_until: Option<Instant>,
     /// It is held down.
@@ -87,6 +92,7 @@ impl Machine {
             rules,
             up: !rules.assume_down,
             failed: rules.assume_down,
+            told_down: false,
             passive_until: None,
             held: false,
             last: None,
@@ -104,6 +110,7 @@ impl Machine {
         if !rules.passive {
             self.passive_until = None;
         }
+        self.told_down &= rules.advised;
         self.held &= rules.flap_limit > 0 && self.falls.len() >= rules.flap_limit as usize;
         if !rules.checked {
             // Nobody would ever find out that it works again.
@@ -131,7 +138,7 @@ impl Machine {
     /// Whether it is down although nothing is known to be wrong with it now: it is held down, or traffic brought it
     /// down a while ago.
     pub(crate) fn is_held_back(&self) -> bool {
-        !self.up && !self.failed
+        !self.up && !self.failed && !self.told_down
     }
 
     /// Whether it is held down, and its check has succeeded as often as it takes.
@@ -210,6 +217,17 @@ impl Machine {
         self.up_if_nothing_is_left(now)
     }
 
+    /// Its agent says that it is down, or that it is not. That is no failure that is counted: somebody means it.
+    pub(crate) fn tell(&mut self, down: bool, now: Instant) -> Option<Change> {
+        self.told_down = down;
+        if !down || !self.up {
+            return self.up_if_nothing_is_left(now);
+        }
+        self.up = false;
+        self.turn(now);
+        Some(Change::Down { held: false })
+    }
+
     /// Passive checks found that the server has failed. If no check brings it back earlier, it is retried after `hold`.
     pub(crate) fn fail_passively(&mut self, hold: Duration, now: Instant) -> Option<Change> {
         if !self.up {
@@ -225,7 +243,7 @@ impl Machine {
     /// When time alone brings it back. Not while its check fails; and one that is held down for flapping has to pass
     /// its checks.
     pub(crate) fn due(&self) -> Option<Instant> {
-        if self.up || self.failed {
+        if self.up || self.failed || self.told_down {
             return None;
         }
         match (self.passive_until, self.held) {
@@ -251,7 +269,8 @@ impl Machine {
     }
 
     fn up_if_nothing_is_left(&mut self, now: Instant) -> Option<Change> {
-        let is_down_for_nothing = !self.up && !self.failed && !self.held && self.passive_until.is_none();
+        let is_down_for_nothing =
+            !self.up && !self.failed && !self.told_down && !self.held && self.passive_until.is_none();
         is_down_for_nothing.then(|| self.go_up(now))
     }
 
@@ -297,6 +316,7 @@ mod tests {
         fall: 3,
         assume_down: false,
         checked: true,
+        advised: true,
         passive: true,
         flap_limit: 0,
         flap_window: Duration::from_secs(300),
@@ -320,6 +340,39 @@ mod tests {
             });
         }
         states
+    }
+
+    #[test]
+    fn an_agent_brings_down_and_lets_come_back() {
+        let at = Instant::from_millis;
+        let down = Some(Change::Down { held: false });
+        let limited = Rules { flap_limit: 1, ..RULES };
+        let mut machine = Machine::new(limited, at(0));
+        machine.result(true, at(1));
+        assert_eq!(machine.tell(true, at(2)), down);
+        assert!(!machine.is_held() && !machine.is_held_back(), "it is down because somebody means it");
+        assert_eq!(machine.tell(true, at(3)), None);
+        for ms in 4..9 {
+            assert_eq!(machine.result(true, at(ms)), None, "its check alone does not bring it back");
+        }
+        assert_eq!(machine.tell(false, at(9)), Some(Change::Up));
+        // Down by its check as well, it comes back when both say so.
+        machine.tell(true, at(10));
+        machine.result(false, at(11));
+        assert_eq!(machine.tell(false, at(12)), None);
+        assert_eq!((machine.result(true, at(13)), machine.result(true, at(14))), (None, Some(Change::Up)));
+        // An agent's word is no success of a check.
+        let mut assumed = Machine::new(Rules { assume_down: true, ..RULES }, at(0));
+        assert_eq!((assumed.tell(false, at(1)), assumed.is_up(), assumed.is_fresh()), (None, false, true));
+        // Time that brings back what traffic brought down does not overrule it.
+        let mut passive = Machine::new(Rules { checked: false, ..RULES }, at(0));
+        passive.fail_passively(Duration::from_millis(5), at(1));
+        passive.tell(true, at(2));
+        assert_eq!((passive.due(), passive.tick(at(9))), (None, None));
+        assert_eq!((passive.tell(false, at(10)), passive.tick(at(10))), (None, Some(Change::Up)));
+        // Who has no agent any more is not down by it.
+        machine.tell(true, at(15));
+        assert_eq!(machine.set_rules(Rules { advised: false, ..limited }, at(16)), Some(Change::Up));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What checks share: the ways out, whom they trust, and how many there may be at a time.
 
 use super::{
-    attached::Attached, balancer::Balancer, ports::Ports, socket::Doors, target::Target, tls::Trust,
+    attached::Attached, balancer::Balancer, ports::Ports, routes::is_routed, socket::Doors, target::Target,
+    tls::Trust,
 };
-use crate::config::health::{Check, Kind, Via};
+use crate::config::health::{Check, Via};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -36,14 +37,18 @@ impl Means {
     }
 
     /// Whether a check leaves by the director's own ports: as it says; or if it says nothing, where the kernel has no
-    /// address on the server's network, since DPDK's ports are not the kernel's.
+    /// address on the server's network, since DPDK's ports are not the kernel's. Where they cannot send anything to it,
+    /// the kernel's routes may lead there.
     pub(super) fn by_ports(&self, check: &Check, target: &Target) -> bool {
         match check.leave.via {
             Via::Kernel => false,
             Via::Ports => true,
-            Via::Auto if !self.ports.exist() || matches!(check.kind, Kind::Command(_)) => false,
+            Via::Auto if !self.ports.exist() || !check.sends_packets() => false,
             Via::Auto if check.to_vip => self.ports.carry_to_vip(target),
-            Via::Auto => !self.attached.has(target.key.address),
+            Via::Auto => {
+                let address = check.address.unwrap_or(target.key.address);
+                !self.attached.has(address) && (self.ports.lead(target) || !is_routed(address))
+            }
         }
     }
 }

@@ -1,18 +1,19 @@
-//! Does the checking: one task for each server, and one that has what they find made part of the plan.
+//! Does the checking: one task for each server, or for several that are checked alike, and one that has what they find
+//! made part of the plan.
 
 use super::{
     balancer::Balancer,
     command::{Program, run, turn},
+    group::{Group, Groups},
     hooks::Hooks,
     knowledge::Knowledge,
     means::Means,
     probe::probe,
     report::Report,
-    state::Task,
     target::Target,
 };
-use crate::{config::health::Check, journal::Journal};
-use lb_core::{service::key::ServerKey, time::Duration as Span};
+use crate::journal::Journal;
+use lb_core::time::Duration as Span;
 use std::{
     io,
     sync::{
@@ -49,6 +50,7 @@ struct Shared {
     means: Arc<Means>,
     hooks: Hooks,
     balancer: Arc<dyn Balancer>,
+    groups: Groups,
 }
 
 impl Monitor {
@@ -66,7 +68,7 @@ impl Monitor {
         let means = Means::new(descriptors(), Some(balancer.clone()));
         means.ports.listen(runtime.handle());
         let hooks = Hooks::start(&means, runtime.handle(), journal);
-        let shared = Arc::new(Shared { knowledge, means, hooks, balancer });
+        let shared = Arc::new(Shared { knowledge, means, hooks, balancer, groups: Groups::default() });
         runtime.spawn(judge(shared.clone()));
         Ok(Monitor { shared, runtime: Mutex::new(Some(runtime)) })
     }
@@ -115,9 +117,12 @@ async fn judge(shared: Arc<Shared>) {
     let mut again = None;
     loop {
         let start = |target: Target, check| {
-            Task(tokio::spawn(watch(Arc::downgrade(&shared), target, check)).abort_handle())
+            let watch = |group| tokio::spawn(watch(Arc::downgrade(&shared), group)).abort_handle();
+            shared.groups.join(target, check, watch)
         };
-        shared.knowledge.start_checks(start);
+        if shared.knowledge.start_checks(start) {
+            shared.groups.tidy();
+        }
         let is_news = shared.knowledge.step(|event, hook, limit| shared.hooks.tell(event, hook, limit));
         if !is_news {
             shared.knowledge.wait(LOOK).await;
@@ -135,37 +140,55 @@ async fn judge(shared: Arc<Shared>) {
     }
 }
 
-/// Checks one server again and again.
-async fn watch(shared: Weak<Shared>, target: Target, check: Arc<Check>) {
-    if !pause(&shared, &target.key, span(check.warmup).mul_f64(rand::random())).await {
+/// Checks the servers of a group again and again, or asks their agents.
+async fn watch(shared: Weak<Shared>, group: Weak<Group>) {
+    let Some(check) = group.upgrade().map(|group| group.check.clone()) else { return };
+    if !pause(&shared, &group, span(check.warmup).mul_f64(rand::random())).await {
         return;
     }
     loop {
         let start = Instant::now();
         let Some(means) = shared.upgrade().map(|shared| shared.means.clone()) else { return };
+        // Any of them stands for all: they are asked alike.
+        let Some(target) = group.upgrade().and_then(|group| group.anyone()) else { return };
         if means.by_ports(&check, &target) && !means.ports.are_polled() {
             // Nothing is forwarded, and nothing can be found out.
             tokio::time::sleep(LOOK).await;
             continue;
         }
-        let (finding, took) = probe(&means, &check, &target).await;
-        debug!(service = %target.name, server = %target.key.endpoint(), ?finding, "checked");
-        let taken = shared.upgrade().and_then(|shared| shared.knowledge.take(&target, (finding, took)));
-        let Some(undecided) = taken else { return };
+        let (answer, took) = probe(&means, &check, &target).await;
+        let (Some(shared_now), Some(members)) =
+            (shared.upgrade(), group.upgrade().map(|group| group.members()))
+        else {
+            return;
+        };
+        let mut undecided = false;
+        for target in members {
+            let asked = if check.is_agent { "asked an agent" } else { "checked" };
+            debug!(service = %target.name, server = %target.key.endpoint(), ?answer, "{asked}");
+            let taken = shared_now.knowledge.take(&target, check.is_agent, (answer.clone(), took));
+            undecided |= taken.unwrap_or_default();
+        }
+        drop(shared_now);
         let interval = span(if undecided { check.retry_interval } else { check.interval });
         let interval = interval.mul_f64(1.0 - JITTER * rand::random::<f64>());
         // From start to start, unless the check takes longer; and never without a pause.
         let left = interval.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
-        if !pause(&shared, &target.key, left).await {
+        if !pause(&shared, &group, left).await {
             return;
         }
     }
 }
 
 /// Waits until the next check, or until somebody wants it at once, and lets everybody know when that is. `false` if nobody wants it any more.
-async fn pause(shared: &Weak<Shared>, key: &ServerKey, time: Duration) -> bool {
+async fn pause(shared: &Weak<Shared>, group: &Weak<Group>, time: Duration) -> bool {
     let note = |next: Option<Duration>| {
-        shared.upgrade().map(|shared| shared.knowledge.schedule(key, next)).is_some()
+        let (Some(shared), Some(group)) = (shared.upgrade(), group.upgrade()) else { return false };
+        group.schedule(next.map(|next| Instant::now() + next));
+        for target in group.members() {
+            shared.knowledge.schedule(&target.key, group.check.is_agent, next);
+        }
+        true
     };
     let Some(hurry) = shared.upgrade().map(|shared| shared.knowledge.hurried()) else { return false };
     if !note(Some(time)) {

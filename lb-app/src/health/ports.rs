@@ -37,6 +37,11 @@ impl Ports {
         way.is_some_and(|way| !way.translates)
     }
 
+    /// Whether they lead to a server at its own address.
+    pub(super) fn lead(&self, target: &Target) -> bool {
+        self.balancer.as_ref().is_some_and(|balancer| balancer.way(target, false).is_ok())
+    }
+
     /// Whether an answer can come at all: not while no port is polled.
     pub(crate) fn are_polled(&self) -> bool {
         self.host.as_ref().is_none_or(|host| host.is_polled())

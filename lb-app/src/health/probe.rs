@@ -1,12 +1,15 @@
 //! One check of one server, whatever its kind: done in time, or it has failed.
 
 use super::{
-    command,
+    advice::Told,
+    agent, command,
     datagrams::Datagrams,
-    dns, http, icmp,
+    dns, file,
+    group::address,
+    http, icmp,
     means::Means,
     smtp,
-    target::{Finding, Target, plain},
+    target::{Answer, Target, plain},
     udp,
 };
 use crate::{
@@ -20,7 +23,7 @@ use tokio::{
 };
 
 /// Checks a server, and returns how long that took; waiting for a turn does not count.
-pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Finding, Duration) {
+pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Answer, Duration) {
     // Fewer programs may run than checks be made: those that wait hold nobody else up.
     let program = match check.kind {
         Kind::Command(_) => command::turn(means).await,
@@ -29,15 +32,15 @@ pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Fin
     let _turn = means.checks.acquire().await;
     let start = tokio::time::Instant::now();
     let limit = Duration::from_millis(check.timeout.as_millis());
-    let finding = match within(limit, check, ask(means, check, target, (program, limit))).await {
-        Ok(finding) => finding,
+    let answer = match within(limit, check, ask(means, check, target, (program, limit))).await {
+        Ok(answer) => answer,
         Err(_) if check.to_vip && means.by_ports(check, target) => Err(format!(
             "no answer within {} from {} on the path of traffic: does the server have that address?",
             check.timeout, target.key.service.vip
         )),
         Err(_) => Err(format!("no answer within {}", check.timeout)),
     };
-    (finding, start.elapsed())
+    (answer, start.elapsed())
 }
 
 /// A check's outcome, if there is one in time. One that takes silence for success tells the time by itself, and so does
@@ -45,8 +48,8 @@ pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Fin
 async fn within(
     limit: Duration,
     check: &Check,
-    asked: impl Future<Output = Finding>,
-) -> Result<Finding, Elapsed> {
+    asked: impl Future<Output = Answer>,
+) -> Result<Answer, Elapsed> {
     match &check.kind {
         Kind::Udp(datagram) if udp::takes_silence(datagram) => Ok(asked.await),
         Kind::Command(_) => Ok(asked.await),
@@ -59,7 +62,7 @@ async fn ask(
     check: &Check,
     target: &Target,
     (program, limit): (Option<command::Turn>, Duration),
-) -> Finding {
+) -> Answer {
     let (to, leave) = (address(check, target), &check.leave);
     let talk = || {
         let by_ports = means.by_ports(check, target);
@@ -73,7 +76,7 @@ async fn ask(
         connected.map_err(|error| plain(&error))
     };
     let datagrams = || async { Datagrams::open(&means.doors, leave, talk()?, to).await };
-    match &check.kind {
+    let found = match &check.kind {
         Kind::Tcp => connect().await.map(drop),
         Kind::Http(http) => http::ask(means, connect, to, http).await,
         Kind::Smtp(smtp) => smtp::ask(connect().await?, smtp).await,
@@ -88,22 +91,18 @@ async fn ask(
         Kind::Dns(query) => dns::ask(datagrams().await?, query).await,
         Kind::Command(what) => {
             let turn = program.ok_or("checks are ending")?;
-            command::ask(means, check.leave.netns.as_deref(), (what, target), (turn, limit)).await
+            return command::ask(means, check.leave.netns.as_deref(), (what, target), (turn, limit)).await;
         }
-    }
+        Kind::File(what) => return file::ask(what).await,
+        Kind::Agent(what) => return agent::ask(connect().await?, what).await,
+    };
+    found.map(|()| Told::works())
 }
 
 /// A connection, by the kernel or by the director's own ports.
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-/// Where the check goes to.
-fn address(check: &Check, target: &Target) -> SocketAddr {
-    let key = &target.key;
-    let to = if check.to_vip { key.service.endpoint() } else { key.endpoint() };
-    SocketAddr::new(check.address.unwrap_or(to.ip()), check.port.unwrap_or(to.port()))
-}
 
 /// Who answers: of a ping there is no port.
 fn peer(check: &Check, to: SocketAddr) -> Peer {

@@ -6,7 +6,10 @@ use super::{
 };
 use crate::config::health::{Check, Pool};
 use lb_core::{
-    service::{key::ServiceKey, plan::Admin},
+    service::{
+        key::ServiceKey,
+        plan::{Admin, Advice},
+    },
     time::{Duration, Instant},
 };
 use std::{fmt, net::SocketAddr, sync::Arc, time::SystemTime};
@@ -43,9 +46,13 @@ pub(crate) struct ServerReport {
     pub(crate) address: SocketAddr,
     /// Its check, if it has one.
     pub(crate) check: Option<Arc<Check>>,
+    /// Its agent, if it has one.
+    pub(crate) agent: Option<AgentReport>,
+    /// What check and agent say of it, beside whether it works.
+    pub(crate) advice: Advice,
     pub(crate) state: ServerState,
     pub(crate) role: Role,
-    /// Its operator lets it take new connections, by its weight and otherwise.
+    /// Operator and advice let it take new connections, by its weight and otherwise.
     pub(crate) admission: Admission,
     pub(crate) progress: Progress,
     /// For how long it has been in this state, in milliseconds.
@@ -57,6 +64,18 @@ pub(crate) struct ServerReport {
     pub(crate) took_us: u64,
     /// Why it last failed, and when.
     pub(crate) last_failure: Option<(String, SystemTime)>,
+}
+
+/// What an agent has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AgentReport {
+    pub(crate) agent: Arc<Check>,
+    /// Its last answer that meant something, and when it came.
+    pub(crate) said: Option<(String, SystemTime)>,
+    /// Why it did not answer the last time.
+    pub(crate) failure: Option<(String, SystemTime)>,
+    /// Milliseconds until it is asked next. None while it is.
+    pub(crate) next_ms: Option<u64>,
 }
 
 /// How far a server is on its way to another state, and what keeps it from it.
@@ -124,6 +143,13 @@ fn service_report(key: ServiceKey, service: &Service, now: Instant) -> ServiceRe
     let servers = service.servers.iter().map(|(address, server)| ServerReport {
         address: *address,
         check: server.check.clone(),
+        agent: server.agent.as_ref().map(|known| AgentReport {
+            agent: known.agent.clone(),
+            said: known.said.clone(),
+            failure: known.failure.clone(),
+            next_ms: known.next.map(|next| next.since(now).as_millis()),
+        }),
+        advice: server.advice,
         state: match (server.machine.is_up(), server.machine.is_held()) {
             (true, _) => ServerState::Up,
             (false, true) => ServerState::Held,

@@ -2,22 +2,23 @@
 //! a plan that is in effect, in [`super::follow`].
 
 use super::{
+    advice::{Heard, Told, advice},
     event::Event,
+    group::Member,
     machine::{Change, Machine, Rules},
     part::Part,
     pool::Outcome,
-    target::{Finding, Target},
+    target::{Answer, Target},
 };
 use crate::config::health::{Check, Hooks, Pool};
 use lb_core::{
     service::{
         key::{ServerKey, ServiceKey},
-        plan::Admin,
+        plan::{Admin, Advice},
     },
     time::{Duration, Instant},
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::SystemTime};
-use tokio::task::AbortHandle;
 
 /// One server.
 #[derive(Debug)]
@@ -25,10 +26,16 @@ pub(crate) struct Server {
     /// Its check, if it has one.
     pub(crate) check: Option<Arc<Check>>,
     pub(crate) machine: Machine,
-    /// The configured weight.
+    /// What its check said beside whether it works.
+    pub(crate) heard: Heard,
+    /// Its agent, if it has one.
+    pub(crate) agent: Option<AgentState>,
+    /// Its weight by operator and advice.
     pub(crate) weight: u32,
-    /// What its operator wants of it.
+    /// What operator and advice want of it.
     pub(crate) admin: Admin,
+    /// What of both is advice.
+    pub(crate) advice: Advice,
     /// What its service makes of it.
     pub(crate) part: Part,
     /// Why the last check failed, or what traffic showed, and when.
@@ -44,16 +51,28 @@ pub(crate) struct Server {
     /// When the last check that succeeded began.
     pub(crate) passed: Option<Instant>,
     /// Does the checking.
-    pub(super) task: Option<Task>,
+    pub(super) task: Option<Member>,
 }
 
-/// The task that checks a server. Dropping it ends the task.
+/// What an agent has said of a server.
 #[derive(Debug)]
-pub(crate) struct Task(pub(crate) AbortHandle);
+pub(crate) struct AgentState {
+    pub(crate) agent: Arc<Check>,
+    pub(crate) heard: Heard,
+    /// Its last answer that meant something, and when it came.
+    pub(crate) said: Option<(String, SystemTime)>,
+    /// Why there was none the last time, if there was none.
+    pub(crate) failure: Option<(String, SystemTime)>,
+    /// When it is asked next. Nothing while it is.
+    pub(crate) next: Option<Instant>,
+    /// Does the asking.
+    pub(super) task: Option<Member>,
+}
 
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
+impl AgentState {
+    /// One that has not been asked.
+    pub(super) fn new(agent: Arc<Check>) -> Self {
+        AgentState { agent, heard: Heard::default(), said: None, failure: None, next: None, task: None }
     }
 }
 
@@ -106,23 +125,66 @@ impl State {
         std::mem::take(&mut self.events)
     }
 
-    /// Somebody does that check now.
-    pub(crate) fn started(&mut self, key: &ServerKey, task: Task) {
-        if let Some(server) = self.server(key) {
-            server.task = Some(task);
+    /// Somebody does that check now, or asks that agent.
+    pub(crate) fn started(&mut self, key: &ServerKey, is_agent: bool, task: Member, next: Option<Instant>) {
+        let Some(server) = self.server(key) else { return };
+        match &mut server.agent {
+            Some(agent) if is_agent => (agent.task, agent.next) = (Some(task), next),
+            _ => (server.task, server.next) = (Some(task), next),
         }
+    }
+
+    /// What an agent said. Nothing if the server or its agent is gone.
+    pub(crate) fn hear(&mut self, target: &Target, answer: Answer, now: Instant) -> Option<()> {
+        let server = self.server(&target.key)?;
+        let agent = server.agent.as_mut()?;
+        let told = match answer {
+            Ok(told) => told,
+            // Whether the server can be reached is for its check to say: what the agent said last stays.
+            Err(reason) => {
+                agent.failure = Some((reason, SystemTime::now()));
+                return Some(());
+            }
+        };
+        agent.failure = None;
+        let words = match (&told.works, told.words.is_empty()) {
+            (Some(Err(reason)), true) => reason.clone(),
+            (_, true) => "up".to_owned(),
+            (_, false) => told.words.clone(),
+        };
+        agent.said = Some((words, SystemTime::now()));
+        let before = agent.heard.clone();
+        agent.heard.hear(&told);
+        let is_news = agent.heard != before;
+        let down = agent.heard.down.clone();
+        let change = server.machine.tell(down.is_some(), now);
+        if let (Some(Change::Down { .. }), Some(reason)) = (change, down) {
+            server.last_failure = Some((format!("its agent says {reason}"), SystemTime::now()));
+        }
+        self.version += u64::from(is_news);
+        if let Some(change) = change {
+            self.changed(target, change);
+        }
+        Some(())
     }
 
     /// A check's result, and whether the next check should come soon. Nothing if the server is gone.
     pub(crate) fn result(
         &mut self,
         target: &Target,
-        (finding, took): (Finding, std::time::Duration),
+        (answer, took): (Answer, std::time::Duration),
         now: Instant,
     ) -> Option<bool> {
         let server = self.server(&target.key)?;
         server.checks += 1;
         server.took = took;
+        let mut is_news = false;
+        let finding = answer.and_then(|told: Told| {
+            let before = server.heard.clone();
+            server.heard.hear(&told);
+            is_news = server.heard != before;
+            told.works.unwrap_or(Ok(()))
+        });
         let good = finding.is_ok();
         if good {
             let lasted = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -136,7 +198,7 @@ impl State {
         let change = server.machine.result(good, now);
         let undecided = server.machine.is_undecided();
         // One that is held down may be needed.
-        let is_news = was_well != server.machine.is_well();
+        is_news |= was_well != server.machine.is_well();
         self.version += u64::from(is_news);
         if let Some(change) = change {
             self.changed(target, change);
@@ -144,10 +206,12 @@ impl State {
         Some(undecided)
     }
 
-    /// Its next check begins then, or now if there is no time.
-    pub(crate) fn schedule(&mut self, key: &ServerKey, next: Option<Instant>) {
-        if let Some(server) = self.server(key) {
-            server.next = next;
+    /// Its next check begins then, or now if there is no time; or its agent is asked.
+    pub(crate) fn schedule(&mut self, key: &ServerKey, is_agent: bool, next: Option<Instant>) {
+        let Some(server) = self.server(key) else { return };
+        match &mut server.agent {
+            Some(agent) if is_agent => agent.next = next,
+            _ => server.next = next,
         }
     }
 
@@ -229,18 +293,29 @@ impl Service {
             || pool.sorry_server.is_some()
             || pool.quorum_up.is_some()
             || pool.quorum_down.is_some()
-            || self.servers.values().any(|server| server.check.is_some())
+            || self.servers.values().any(|server| server.check.is_some() || server.agent.is_some())
     }
 }
 
 impl Server {
+    /// What is said of it, if it has that weight by its operator, and that check and agent.
+    pub(super) fn advice(&self, weight: u32, check: Option<&Check>, agent: Option<&Check>) -> Advice {
+        let nothing = Heard::default();
+        let of_check = if self.check.as_deref() == check { &self.heard } else { &nothing };
+        let same = self.agent.as_ref().filter(|known| Some(&*known.agent) == agent);
+        advice(weight, [of_check, same.map_or(&nothing, |known| &known.heard)])
+    }
+
     /// A server nothing is known of, with this part in its service.
     pub(super) fn new(rules: Rules, part: Part, now: Instant) -> Self {
         Server {
             check: None,
             machine: Machine::new(rules, now),
+            heard: Heard::default(),
+            agent: None,
             weight: 0,
             admin: Admin::Enabled,
+            advice: Advice::default(),
             part,
             last_failure: None,
             checks: 0,

@@ -1,10 +1,14 @@
 //! Who is checked, and what a check finds.
 
+use super::advice::Told;
 use lb_core::service::key::ServerKey;
 use std::io;
 
 /// What a check found: nothing wrong, or what is wrong in plain words.
 pub(crate) type Finding = Result<(), String>;
+
+/// What was heard of a server: what is said of it, or why nothing could be heard.
+pub(crate) type Answer = Result<Told, String>;
 
 /// Who is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

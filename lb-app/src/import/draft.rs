@@ -104,6 +104,7 @@ pub(super) struct Server {
     pub(super) place: Place,
     pub(super) plan: ServerPlan,
     pub(super) check: Option<Check>,
+    pub(super) agent: Option<Check>,
     pub(super) notes: Vec<String>,
 }
 

@@ -246,7 +246,7 @@ fn service(target: &Target, entry: Entry, (local, told): (Vec<IpAddr>, ClientAdd
         let port = real.port.filter(|port| *port > 0).unwrap_or(port);
         let tunnel = if method.tunnels() { tunnel } else { OwnTunnel::default() };
         let plan = ServerPlan { tunnel, thresholds, ..ServerPlan::new(real.address, port, weight) };
-        Server { place: real.place, plan, check: None, notes }
+        Server { place: real.place, plan, check: None, agent: None, notes }
     });
     let servers = servers.collect();
     draft.services.push(Service { place, plan, pool: Pool::default(), check: None, servers, notes });

@@ -61,12 +61,12 @@ fn golden(from: From, files: &[&str], expected: &str) -> Plan {
 }
 
 #[test]
-fn a_keepalived_of_twelve_services_is_read() {
+fn a_keepalived_of_many_services_is_read() {
     let plan = golden(From::Keepalived, &["keepalived.conf"], "keepalived.toml");
     // That by mark, the one without a port and the group's mark are left out.
-    assert_eq!(plan.services.len(), 11);
+    assert_eq!(plan.services.len(), 12);
     let servers: usize = plan.services.iter().map(|service| service.servers.len()).sum();
-    assert_eq!(servers, 20);
+    assert_eq!(servers, 23);
 }
 
 #[test]

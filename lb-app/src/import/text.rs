@@ -4,7 +4,7 @@ use super::{
     draft::{Draft, Missing, Server, Service},
     network::{Network, Port, in_order},
 };
-use crate::config::health::{Check, Page, Pool, WhenAllFail};
+use crate::config::health::{Check, Kind, Page, Pool, WhenAllFail};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::{
@@ -180,6 +180,10 @@ fn write_server(text: &mut String, service: &Service, server: &Server) {
         }
         None => text.push_str("  check = { type = \"none\" }\n"),
     }
+    if let Some(agent) = &server.agent {
+        text.push_str("    [services.servers.agent]\n");
+        write_check(text, "    ", agent);
+    }
 }
 
 /// What is required, and what is not the default.
@@ -196,7 +200,11 @@ fn write_options<P>(text: &mut String, indent: &str, options: &'static [Opt<P>],
 
 /// The same of a check, whose times are always written.
 fn write_check(text: &mut String, indent: &str, check: &Check) {
-    let default = Check::new(check.kind.plain(), check.interval).to_value();
+    let mut kind = check.kind.plain();
+    if let Kind::Command(command) = &mut kind {
+        command.dynamic = check.is_agent;
+    }
+    let default = Check { is_agent: check.is_agent, ..Check::new(kind, check.interval) }.to_value();
     let (Value::Table(default), Value::Table(said)) = (default, check.to_value()) else { return };
     for (key, value) in said {
         let is_written = matches!(key, "type" | "interval" | "timeout" | "fall" | "rise");

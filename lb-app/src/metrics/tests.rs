@@ -24,7 +24,7 @@ use lb_core::{
     },
     service::{
         key::{Protocol, ServiceKey},
-        plan::{Method, Plan, ServerPlan, ServicePlan},
+        plan::{Advice, Method, Plan, ServerPlan, ServicePlan},
     },
 };
 use lb_ctl::protocol::connections::Fill;
@@ -158,6 +158,8 @@ fn facts(services: usize, servers: usize) -> Facts {
                     state: ServerState::Up,
                     role: Role::Serves,
                     admission: Admission::Admitted,
+                    agent: None,
+                    advice: Advice::default(),
                     progress: Progress::default(),
                     for_ms: 0,
                     checks: 9,

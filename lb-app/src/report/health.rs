@@ -51,7 +51,7 @@ mod tests {
         Role,
         report::{Admission, Progress, ServerReport, ServerState, ServiceReport},
     };
-    use lb_core::time::Duration as Span;
+    use lb_core::{service::plan::Advice, time::Duration as Span};
     use std::{sync::Arc, time::Duration};
 
     #[test]
@@ -62,6 +62,8 @@ mod tests {
             state: ServerState::Up,
             role: Role::Serves,
             admission: Admission::Admitted,
+            agent: None,
+            advice: Advice::default(),
             progress: Progress::default(),
             for_ms: 61_500,
             checks: 100,
@@ -76,6 +78,8 @@ mod tests {
             state: ServerState::Held,
             role: Role::Out,
             admission: Admission::Admitted,
+            agent: None,
+            advice: Advice::default(),
             failures: 7,
             transitions: 3,
             last_failure: Some(("it answered with status 500".to_owned(), now - Duration::from_secs(5))),

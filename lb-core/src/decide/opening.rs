@@ -145,7 +145,7 @@ impl Known {
 
     /// Whether a server has as many connections as it may have.
     fn is_full(&self, server: ServerId, loads: &Loads<'_>) -> bool {
-        let thresholds = self.snapshot.servers[server].plan.thresholds;
+        let thresholds = self.snapshot.servers[server].plan.limits();
         thresholds.is_some() && loads.is_full(server, thresholds)
     }
 

@@ -17,7 +17,6 @@ use crate::{
         load::{Load, LoadBoard, Loads},
         persistence::{Client, Remembered},
     },
-    service::plan::ServerPlan,
     worker::{Worker, witness::Witness},
 };
 
@@ -143,7 +142,8 @@ impl<F: Forwarded> Story<F> {
         for &server in config.servers.iter().take(MOST_LISTED) {
             let mark = if chosen == Some(server) { " <- chosen" } else { "" };
             let Load { active, inactive } = loads.of(server);
-            let ServerPlan { weight, thresholds, .. } = known.snapshot.servers[server].plan;
+            let plan = &known.snapshot.servers[server].plan;
+            let (weight, thresholds) = (plan.advised_weight(), plan.limits());
             let full = match thresholds.is_some() && loads.was_full(server) {
                 true => format!(", full from {} on", thresholds.upper),
                 false => String::new(),

@@ -331,7 +331,7 @@ fn build_service(
         scheduler_kind: service.scheduler,
         hash_port: service.hash_port,
         hash_fallback: service.hash_fallback,
-        has_thresholds: service.servers.iter().any(|server| server.thresholds.is_some()),
+        has_thresholds: service.servers.iter().any(|server| server.limits().is_some()),
         scheduler,
         candidates,
         adopt: service.adopt,

@@ -114,6 +114,8 @@ pub enum Kind {
     SocketPath,
     /// A path from the root of a directory.
     Directory,
+    /// A path from the root of a file.
+    FilePath,
     /// A domain name.
     Domain,
     /// A regular expression.
@@ -277,6 +279,13 @@ impl<P> Opt<P> {
     #[must_use]
     pub const fn example(mut self, example: &'static str) -> Self {
         self.field.example = example;
+        self
+    }
+
+    /// The same with another help.
+    #[must_use]
+    pub const fn help(mut self, text: &'static str) -> Self {
+        self.field.help = text;
         self
     }
 

@@ -97,6 +97,12 @@ pub struct Server {
     /// How it is checked, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// Who says how much it gets, if somebody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Agent>,
+    /// What its check and its agent say of it, beside whether it works; none if nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<Advice>,
     /// `up`, `down`, or `held`: down, and kept down because it failed too often.
     pub state: String,
     /// For how long it has been in this state.
@@ -135,7 +141,7 @@ pub struct Server {
 /// How a server is checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
-    /// `tcp`, `http`, `https`, `smtp`, `icmp`, `udp`, `dns` or `command`.
+    /// `tcp`, `http`, `https`, `smtp`, `icmp`, `udp`, `dns`, `command` or `file`.
     pub kind: String,
     /// What its packets are addressed to: `server` or `vip`.
     pub to: String,
@@ -150,6 +156,47 @@ pub struct Check {
     pub rise: u32,
     /// Failures in a row that bring it down.
     pub fall: u32,
+}
+
+/// An agent, and what it has said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Agent {
+    /// `tcp`, `file` or `command`.
+    pub kind: String,
+    /// What it is asked by: see `check`.
+    pub via: String,
+    /// Time between two questions.
+    pub interval_ms: u64,
+    /// Time until the next one; none while it is being asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_ms: Option<u64>,
+    /// Its last answer that meant something, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Said>,
+    /// Why it did not answer the last time, if it did not. What it said before stays in effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// What somebody said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Said {
+    /// In his words.
+    pub words: String,
+    /// How long ago.
+    pub ago_ms: u64,
+}
+
+/// What check and agent say of a server. Of what its operator says and this, the stricter is in effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Advice {
+    /// The weight in place of its operator's, unless that is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// `enabled`, `drain` or `disabled`.
+    pub state: String,
+    /// Connections that it may have; 0 is any number.
+    pub most_connections: u32,
 }
 
 /// Why a check failed.

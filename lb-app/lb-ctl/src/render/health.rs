@@ -1,7 +1,7 @@
 //! Results of health checks: a line for each server, and below it what an operator asks next.
 
 use super::units::span;
-use crate::protocol::health::{Health, Server, Service};
+use crate::protocol::health::{Advice, Agent, Health, Server, Service};
 use std::fmt::Write;
 
 pub(super) fn page(
@@ -79,6 +79,12 @@ fn server(text: &mut String, service: &Service, server: &Server) {
         server.checks,
         server.failures,
     );
+    if let Some(agent) = &server.agent {
+        tell_agent(text, agent);
+    }
+    if let Some(advice) = &server.advice {
+        tell_advice(text, advice);
+    }
     if server.against > 0 {
         let what = if server.state == "up" { "failed" } else { "passed" };
         let _ = writeln!(text, "       {what} {} of {} checks in a row", server.against, server.needed);
@@ -108,12 +114,37 @@ fn server(text: &mut String, service: &Service, server: &Server) {
     }
 }
 
+fn tell_agent(text: &mut String, agent: &Agent) {
+    let ago = |ms: u64| span(ms / 1_000 * 1_000);
+    let _ = match &agent.said {
+        Some(said) => {
+            write!(text, "       agent ({}) said {:?} {} ago", agent.kind, said.words, ago(said.ago_ms))
+        }
+        None => write!(text, "       agent ({}) has said nothing", agent.kind),
+    };
+    let _ = match &agent.failure {
+        Some(failure) => writeln!(text, "; asked {} ago: {}", ago(failure.ago_ms), failure.reason),
+        None => writeln!(text),
+    };
+}
+
+fn tell_advice(text: &mut String, advice: &Advice) {
+    let weight = advice.weight.map(|weight| format!("weight {weight}"));
+    let state = (advice.state != "enabled").then(|| advice.state.clone());
+    let most =
+        (advice.most_connections > 0).then(|| format!("at most {} connections", advice.most_connections));
+    let all: Vec<String> = [weight, state, most].into_iter().flatten().collect();
+    if !all.is_empty() {
+        let _ = writeln!(text, "       advised: {}", all.join(", "));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::{
         Protocol,
-        health::{Check, Failure, Quorum, SorryServer},
+        health::{Check, Failure, Quorum, Said, SorryServer},
         keys::{ServerEndpoint, ServiceKey},
     };
 
@@ -137,6 +168,8 @@ mod tests {
         Server {
             endpoint: server(last),
             check: Some(check()),
+            agent: None,
+            advice: None,
             state: "up".to_owned(),
             for_ms: 61_700,
             role: "serves".to_owned(),
@@ -182,6 +215,23 @@ mod tests {
             checks: 0,
             ..up(14)
         };
+        let agent = Agent {
+            kind: "tcp".to_owned(),
+            via: "ports".to_owned(),
+            interval_ms: 2_000,
+            next_ms: Some(400),
+            said: Some(Said { words: "50% drain".to_owned(), ago_ms: 3_100 }),
+            failure: None,
+        };
+        let advised = Server {
+            agent: Some(agent.clone()),
+            advice: Some(Advice { weight: Some(2), state: "drain".to_owned(), most_connections: 30 }),
+            role: "drained".to_owned(),
+            ..up(15)
+        };
+        let reason = "it refused the connection".to_owned();
+        let agent = Agent { said: None, failure: Some(Failure { reason, ago_ms: 1_900 }), ..agent };
+        let unadvised = Server { agent: Some(agent), ..up(16) };
         let service = Service {
             name: "web".to_owned(),
             key: ServiceKey { protocol: Protocol::Tcp, vip: [192, 0, 2, 100].into(), port: 80 },
@@ -192,7 +242,7 @@ mod tests {
             passive: true,
             flap_limit: 3,
             flap_window_ms: 300_000,
-            servers: vec![up(11), failing, held, by_traffic],
+            servers: vec![up(11), failing, held, by_traffic, advised, unadvised],
         };
         let health = Health { services: vec![service], hooks_called: 4, hooks_failed: 1, next: None };
         let mut text = String::new();
@@ -212,6 +262,11 @@ mod tests {
              \x20      went down 3 times within 5m00s: held until it has passed its checks for another 42s\n\
              \x20 -> 198.51.100.14:80             -        down  out          1m01s        0        0        0  -\n\
              \x20      brought down by passive checks; retried in 29s\n\
+             \x20 -> 198.51.100.15:80             http     up    drained      1m01s        0      100        0  in 1.234s\n\
+             \x20      agent (tcp) said \"50% drain\" 3s ago\n\
+             \x20      advised: weight 2, drain, at most 30 connections\n\
+             \x20 -> 198.51.100.16:80             http     up    serves       1m01s        0      100        0  in 1.234s\n\
+             \x20      agent (tcp) has said nothing; asked 1s ago: it refused the connection\n\
              hooks: 4 run, 1 failed\n"
         );
     }

@@ -2,6 +2,7 @@
 
 use crate::config::check_values::bytes;
 use lb_core::{
+    limits::MAX_WEIGHT,
     option,
     service::option::{Kind as Of, Opt, PORT, Setting, Value, fields, from_table, pairs, to_table},
     time::Duration,
@@ -9,7 +10,7 @@ use lb_core::{
 };
 use std::{fmt, net::IpAddr, path::PathBuf, str};
 
-/// A check of one server or of all servers of a service.
+/// A check of one server or of all servers of a service; or an agent, which is asked in the same ways.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
     /// What is asked.
@@ -38,28 +39,38 @@ pub(crate) struct Check {
     pub(crate) port: Option<u16>,
     /// Where the check's packets leave.
     pub(crate) leave: Leave,
+    /// It is an agent: what it says counts at once, and that it says nothing does not count.
+    pub(crate) is_agent: bool,
 }
 
 impl Check {
+    const INTERVAL: Opt<Self> = Opt::<Self>::new(
+        "interval",
+        Of::Timeout,
+        "Time between two checks, at random up to a tenth shorter. keepalived: `delay_loop`.",
+        |check| check.interval.to_value(),
+        |check, value| {
+            // What follows from it, unless it is said itself.
+            Duration::from_value(value).map(|interval| check.set_interval(interval)).is_some()
+        },
+    );
+
+    const WARMUP: Opt<Self> =
+        option!(warmup, Of::Duration, "The first check comes at a random time within this.")
+            .default("`interval`");
+
     /// What can be said of every check.
     pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
-        Opt::<Self>::new(
-            "interval",
-            Of::Timeout,
-            "Time between two checks, at random up to a tenth shorter. keepalived: `delay_loop`.",
-            |check| check.interval.to_value(),
-            |check, value| {
-                // What follows from it, unless it is said itself.
-                Duration::from_value(value).map(|interval| check.set_interval(interval)).is_some()
-            },
-        ),
+        Self::INTERVAL.default("`\"5s\"`; of a file `\"1s\"`"),
         option!(timeout, Of::Timeout, "How long one check may take in total. keepalived: `connect_timeout`."),
         option!(
             fall,
             Of::number(1, 100),
             "Failures in a row that bring a server down. keepalived: `retry` plus one."
-        ),
-        option!(rise, Of::number(1, 100), "Successes in a row that bring it up."),
+        )
+        .default("`3`; of a file `1`"),
+        option!(rise, Of::number(1, 100), "Successes in a row that bring it up.")
+            .default("`2`; of a file `1`"),
         option!(
             retry_interval,
             Of::Timeout,
@@ -67,8 +78,7 @@ impl Check {
              `delay_before_retry`."
         )
         .default("`\"1s\"`, or `interval` if that is less"),
-        option!(warmup, Of::Duration, "The first check comes at a random time within this.")
-            .default("`interval`"),
+        Self::WARMUP,
         option!(assume_down, Of::Flag, "A server is down until its first success. keepalived: `alpha`."),
         option!(
             inhibit_on_failure,
@@ -76,13 +86,24 @@ impl Check {
             "A server that is down keeps its connections and gets no new ones. Otherwise its TCP connections are \
              reset when their clients next send."
         ),
-        option!(
-            "netns" => leave.netns,
-            Of::Name,
-            "The network namespace, as in `/run/netns`, that checks are sent from. Commands run there."
-        )
-        .default("lb-app's"),
     ];
+
+    /// What can be said of every agent.
+    pub(crate) const AGENT: &'static [Opt<Self>] = &[
+        Self::INTERVAL
+            .help("Time between two questions, at random up to a tenth shorter. HAProxy: `agent-inter`.")
+            .default("`\"2s\"`; of a file `\"1s\"`"),
+        option!(timeout, Of::Timeout, "How long an answer may take."),
+        Self::WARMUP.help("The first question comes at a random time within this."),
+    ];
+
+    /// What can be said of what goes by the kernel's network.
+    pub(crate) const NETNS: &'static [Opt<Self>] = &[option!(
+        "netns" => leave.netns,
+        Of::Name,
+        "The network namespace, as in `/run/netns`, that checks are sent from. Commands run there."
+    )
+    .default("lb-app's")];
 
     /// What can be said of checks that send packets themselves. A program learns both addresses and makes its own
     /// connections.
@@ -91,7 +112,8 @@ impl Check {
             "via" => leave.via,
             Of::Word(&Via::NAMES),
             "Its packets leave by the kernel's interfaces, or by the director's own ports, as traffic does. `\"auto\"` is \
-             the kernel if it has an address on the server's network, and the ports if not. With `\"ports\"` there is \
+             the kernel if it has an address on the server's network, and the ports if not, unless they have no \
+             address to send from. With `\"ports\"` there is \
              no `address`, `netns`, `device`, `source` or `mark`; with one of these `\"auto\"` is the kernel."
         ),
         Opt::<Self>::new(
@@ -127,19 +149,27 @@ impl Check {
 
     /// What can be said of one of its kind, beside what the kind has of its own.
     pub(crate) fn options(&self) -> Vec<&'static [Opt<Self>]> {
+        let mut options = vec![if self.is_agent { Self::AGENT } else { Self::OPTIONS }];
         match self.kind {
-            Kind::Command(_) => vec![Self::OPTIONS],
-            Kind::Icmp => vec![Self::OPTIONS, Self::PACKETS],
-            Kind::Tcp | Kind::Http(_) | Kind::Smtp(_) | Kind::Udp(_) | Kind::Dns(_) => {
-                vec![Self::OPTIONS, Self::PACKETS, Self::PORTS]
+            Kind::File(_) => {}
+            Kind::Command(_) => options.push(Self::NETNS),
+            Kind::Icmp => options.extend([Self::NETNS, Self::PACKETS]),
+            Kind::Tcp | Kind::Http(_) | Kind::Smtp(_) | Kind::Udp(_) | Kind::Dns(_) | Kind::Agent(_) => {
+                options.extend([Self::NETNS, Self::PACKETS, Self::PORTS]);
             }
         }
+        options
+    }
+
+    /// Whether it sends packets by itself; a program makes its own connections.
+    pub(crate) const fn sends_packets(&self) -> bool {
+        !matches!(self.kind, Kind::Command(_) | Kind::File(_))
     }
 
     /// Whether it goes to a port and nothing says which, of a server that has none of its own. `asked` is the first port of
     /// the service; 0 if clients may ask for any.
     pub(crate) fn has_no_port(&self, asked: u16) -> bool {
-        let goes_to_one = !matches!(self.kind, Kind::Command(_) | Kind::Icmp);
+        let goes_to_one = self.sends_packets() && !matches!(self.kind, Kind::Icmp);
         goes_to_one && self.port.is_none() && !(self.to_vip && asked > 0)
     }
 
@@ -157,9 +187,23 @@ impl Check {
             Kind::Udp(udp) => table.extend(pairs(Udp::OPTIONS, udp)),
             Kind::Dns(dns) => table.extend(pairs(Dns::OPTIONS, dns)),
             Kind::Command(command) => table.extend(pairs(Command::OPTIONS, command)),
+            Kind::File(file) => table.extend(pairs(File::OPTIONS, file)),
+            Kind::Agent(agent) => table.extend(pairs(Agent::OPTIONS, agent)),
         }
         table.extend(self.options().into_iter().flat_map(|options| pairs(options, self)));
         Value::Table(table)
+    }
+
+    /// Whether another check asks the same, as often and in the same way, whatever it makes of the answers.
+    pub(crate) fn asks_like(&self, other: &Check) -> bool {
+        let judged = Check {
+            rise: self.rise,
+            fall: self.fall,
+            assume_down: self.assume_down,
+            inhibit_on_failure: self.inhibit_on_failure,
+            ..other.clone()
+        };
+        *self == judged
     }
 
     /// What its packets leave by.
@@ -178,22 +222,37 @@ impl Check {
         self.warmup = interval;
     }
 
+    /// A check with the default of everything.
+    pub(crate) fn of(kind: Kind) -> Self {
+        let interval = if let Kind::File(_) = kind { FILE_INTERVAL } else { DEFAULT_INTERVAL };
+        Check::new(kind, interval)
+    }
+
+    /// An agent with the default of everything.
+    pub(crate) fn agent(kind: Kind) -> Self {
+        let interval = if let Kind::File(_) = kind { FILE_INTERVAL } else { AGENT_INTERVAL };
+        Check { is_agent: true, rise: 1, fall: 1, ..Check::new(kind, interval) }
+    }
+
     /// A check that comes so often, with the default of everything else.
     pub(crate) fn new(kind: Kind, interval: Duration) -> Self {
+        // A file says the same until somebody writes it, and it is no server's fault that it is slow.
+        let (rise, fall) = if let Kind::File(_) = kind { (1, 1) } else { (2, 3) };
         let mut check = Check {
             kind,
             interval,
             timeout: Duration::from_secs(3),
             retry_interval: interval,
             warmup: interval,
-            rise: 2,
-            fall: 3,
+            rise,
+            fall,
             assume_down: false,
             inhibit_on_failure: false,
             to_vip: false,
             address: None,
             port: None,
             leave: Leave::default(),
+            is_agent: false,
         };
         check.set_interval(interval);
         check
@@ -210,7 +269,11 @@ fn is_last(value: &Value, words: [&str; 2]) -> Option<bool> {
 }
 
 /// Time between two checks unless the file says otherwise.
-pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(5);
+/// The same of files, which cost nothing to read.
+const FILE_INTERVAL: Duration = Duration::from_secs(1);
+/// The same of agents: HAProxy's `agent-inter`.
+const AGENT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How a check's packets leave this host, as far as the kernel should not decide.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -273,12 +336,18 @@ pub(crate) enum Kind {
     Dns(Dns),
     /// Does a program end with status 0?
     Command(Command),
+    /// What does a file say?
+    File(File),
+    /// What does an agent on the server say? Only agents are of this kind.
+    Agent(Agent),
 }
 
 impl Kind {
     /// The words of configurations, all of them.
-    pub(crate) const NAMES: [&'static str; 8] =
-        ["tcp", "http", "https", "smtp", "icmp", "udp", "dns", "command"];
+    pub(crate) const NAMES: [&'static str; 9] =
+        ["tcp", "http", "https", "smtp", "icmp", "udp", "dns", "command", "file"];
+    /// The same of agents.
+    pub(crate) const AGENTS: [&'static str; 3] = ["tcp", "file", "command"];
 
     /// The same with the default of whatever it can say.
     pub(crate) fn plain(&self) -> Self {
@@ -290,6 +359,8 @@ impl Kind {
             Kind::Udp(_) => Kind::Udp(Udp::default()),
             Kind::Dns(_) => Kind::Dns(Dns::default()),
             Kind::Command(_) => Kind::Command(Command::default()),
+            Kind::File(_) => Kind::File(File::default()),
+            Kind::Agent(_) => Kind::Agent(Agent::default()),
             Kind::Tcp | Kind::Icmp => self.clone(),
         }
     }
@@ -297,7 +368,7 @@ impl Kind {
     /// The word used in configurations.
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Kind::Tcp => "tcp",
+            Kind::Tcp | Kind::Agent(_) => "tcp",
             Kind::Http(Http { tls: None, .. }) => "http",
             Kind::Http(Http { tls: Some(_), .. }) => "https",
             Kind::Smtp(_) => "smtp",
@@ -305,6 +376,7 @@ impl Kind {
             Kind::Udp(_) => "udp",
             Kind::Dns(_) => "dns",
             Kind::Command(_) => "command",
+            Kind::File(_) => "file",
         }
     }
 }
@@ -580,6 +652,8 @@ pub(crate) struct Command {
     pub(crate) user: Option<String>,
     /// Largest address space, in MiB.
     pub(crate) memory_mib: u32,
+    /// Its exit status says a weight as well; keepalived's `misc_dynamic`.
+    pub(crate) dynamic: bool,
 }
 
 impl Command {
@@ -589,12 +663,19 @@ impl Command {
             .required("[\"/usr/local/bin/probe\", \"--fast\"]"),
         option!(user, Of::Name, "The user it runs as.").default("lb-app's"),
         option!(memory_mib, Of::number(16, 65_536), "Its memory limit, in MiB."),
+        option!(
+            dynamic,
+            Of::Flag,
+            "Exit status 2 to 255 is a success, too, and gives the server a weight that is 2 less: 0 to 253. \
+             keepalived: `misc_dynamic`."
+        )
+        .default("`false`; of an agent `true`"),
     ];
 }
 
 impl Default for Command {
     fn default() -> Self {
-        Command { command: Vec::new(), user: None, memory_mib: 512 }
+        Command { command: Vec::new(), user: None, memory_mib: 512, dynamic: false }
     }
 }
 
@@ -633,6 +714,58 @@ impl Setting for Digest {
     fn from_value(value: &Value) -> Option<Self> {
         String::from_value(value).and_then(|digits| Digest::read(&digits))
     }
+}
+
+/// A file that somebody else writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    /// What a number in it counts for; 0 is that any number but 0 is a failure.
+    pub(crate) weight: u32,
+    /// The other way round.
+    pub(crate) reverse: bool,
+}
+
+impl File {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[
+        Opt::<Self>::new(
+            "file",
+            Of::FilePath,
+            "What is read: the first line. keepalived: `file` of `track_file`.",
+            |file| Some(Value::Text(file.path.display().to_string())),
+            |file, value| String::from_value(value).map(|path| file.path = path.into()).is_some(),
+        )
+        .required("\"/run/lb/web1\""),
+        option!(
+            weight,
+            Of::number(0, MAX_WEIGHT as u64),
+            "A number in it, times this, is added to the server's weight. With 0 the server is down while the \
+             number is not 0. keepalived: `weight` of `track_file`."
+        ),
+        option!(
+            reverse,
+            Of::Flag,
+            "It is subtracted instead; or the server is down while the number is 0. keepalived: `reverse`."
+        ),
+    ];
+}
+
+/// An agent on a server, in HAProxy's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Agent {
+    /// What it is sent first; HAProxy's `agent-send`.
+    pub(crate) send: String,
+}
+
+impl Agent {
+    /// What can be said of it.
+    pub(crate) const OPTIONS: &'static [Opt<Self>] = &[option!(
+        send,
+        Of::Payload,
+        "What it is sent before it answers, as in `\"web\\n\"`. HAProxy: `agent-send`."
+    )
+    .default("nothing")];
 }
 
 /// A regular expression, over bytes.

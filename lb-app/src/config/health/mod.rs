@@ -8,13 +8,13 @@ mod pool;
 mod read;
 
 pub(crate) use check::{
-    Check, Command, Digest, Dns, Http, Kind, Leave, Page, Pattern, Record, Smtp, Tls, Udp, Via,
+    Agent, Check, Command, Digest, Dns, File, Http, Kind, Leave, Page, Pattern, Record, Smtp, Tls, Udp, Via,
 };
 pub(crate) use effective::{inline_check, inline_pool};
 #[cfg(test)]
 pub(crate) use pool::Passive;
 pub(crate) use pool::{Pool, Sorry, WhenAllFail};
-pub(super) use read::{PoolPlaces, check_together, check_way, read_check, read_pool};
+pub(super) use read::{PoolPlaces, check_together, check_way, read_agent, read_check, read_pool};
 
 use super::{options, place::At, table::Table};
 use lb_core::{
@@ -54,16 +54,36 @@ pub(crate) struct ServiceHealth {
     pub(crate) check: Option<Arc<Check>>,
     /// Servers with a check of their own, or with none although the service has one.
     pub(crate) own: Vec<(SocketAddr, Option<Arc<Check>>)>,
+    /// The agent of servers that have none of their own.
+    pub(crate) agent: Option<Arc<Check>>,
+    /// Servers with an agent of their own, or with none although the service has one.
+    pub(crate) own_agents: Vec<(SocketAddr, Option<Arc<Check>>)>,
 }
 
 impl ServiceHealth {
     /// The check of one server.
     pub(crate) fn check_of(&self, server: SocketAddr) -> Option<&Arc<Check>> {
-        match self.own.iter().find(|(own, _)| *own == server) {
-            Some((_, check)) => check.as_ref(),
-            None => self.check.as_ref(),
-        }
+        of_server(&self.own, self.check.as_ref(), server)
     }
+
+    /// The agent of one server.
+    pub(crate) fn agent_of(&self, server: SocketAddr) -> Option<&Arc<Check>> {
+        of_server(&self.own_agents, self.agent.as_ref(), server)
+    }
+
+    /// Its checks and agents, each once.
+    pub(crate) fn every(&self) -> impl Iterator<Item = &Arc<Check>> {
+        let own = self.own.iter().chain(&self.own_agents).filter_map(|(_, check)| check.as_ref());
+        self.check.iter().chain(&self.agent).chain(own)
+    }
+}
+
+fn of_server<'a>(
+    own: &'a [(SocketAddr, Option<Arc<Check>>)],
+    common: Option<&'a Arc<Check>>,
+    server: SocketAddr,
+) -> Option<&'a Arc<Check>> {
+    own.iter().find(|(own, _)| *own == server).map_or(common, |(_, check)| check.as_ref())
 }
 
 /// `[health]`

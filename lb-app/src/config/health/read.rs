@@ -1,8 +1,7 @@
 //! Reading `check` and `health` tables.
 
 use super::{
-    Check, Command, Dns, Http, Kind, OwnCheck, Page, Pool, Smtp, Tls, Udp, Via, WhenAllFail,
-    check::DEFAULT_INTERVAL,
+    Agent, Check, Command, Dns, File, Http, Kind, OwnCheck, Page, Pool, Smtp, Tls, Udp, Via, WhenAllFail,
 };
 use crate::config::{
     options::{Said, read},
@@ -11,7 +10,7 @@ use crate::config::{
     table::Table,
     values::word,
 };
-use lb_core::service::plan::Method;
+use lb_core::service::{option::Opt, plan::Method};
 use std::{net::SocketAddr, sync::Arc};
 
 /// What only packets that leave by the kernel can have.
@@ -20,37 +19,54 @@ const ONLY_KERNEL: [&str; 5] = ["netns", "device", "source", "mark", "address"];
 /// Reads the `check` of a service or a server. `type = "none"` says that there is none.
 pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -> OwnCheck {
     let mut table = table?;
-    let names: Vec<&'static str> = Kind::NAMES.into_iter().chain(["none"]).collect();
-    let name = table.require("type", "\"tcp\"", word(&names, |name| name));
-    let kind = match name.as_ref().map(|name| name.value) {
-        Some("http") => Kind::Http(read_http(&mut table, false, problems)),
-        Some("https") => Kind::Http(read_http(&mut table, true, problems)),
-        Some("smtp") => {
-            let mut smtp = Smtp::default();
-            read(&mut table, Smtp::OPTIONS, &mut smtp);
-            Kind::Smtp(smtp)
-        }
-        Some("icmp") => Kind::Icmp,
-        Some("udp") => Kind::Udp(read_udp(&mut table, problems)),
-        Some("dns") => {
-            let mut dns = Dns::default();
-            read(&mut table, Dns::OPTIONS, &mut dns);
-            Kind::Dns(dns)
-        }
-        Some("command") => {
-            let mut command = Command::default();
-            read(&mut table, Command::OPTIONS, &mut command);
-            Kind::Command(command)
-        }
-        Some("tcp") => Kind::Tcp,
-        Some("none") => {
-            let place = table.finish();
-            return Some(At { value: None, place });
-        }
-        // Without the kind, the other keys cannot be checked.
-        _ => return None,
+    let kind = match kind_of(&mut table, &Kind::NAMES, "\"tcp\"")? {
+        "none" => return Some(At { value: None, place: table.finish() }),
+        "http" => Kind::Http(read_http(&mut table, false, problems)),
+        "https" => Kind::Http(read_http(&mut table, true, problems)),
+        "smtp" => Kind::Smtp(read_kind(&mut table, Smtp::OPTIONS, Smtp::default())),
+        "icmp" => Kind::Icmp,
+        "udp" => Kind::Udp(read_udp(&mut table, problems)),
+        "dns" => Kind::Dns(read_kind(&mut table, Dns::OPTIONS, Dns::default())),
+        "command" => Kind::Command(read_kind(&mut table, Command::OPTIONS, Command::default())),
+        "file" => Kind::File(read_kind(&mut table, File::OPTIONS, File::default())),
+        _ => Kind::Tcp,
     };
-    let mut check = Check::new(kind, DEFAULT_INTERVAL);
+    Some(read_rest(table, Check::of(kind), problems))
+}
+
+/// Reads the `agent` of a service or a server. `type = "none"` says that there is none.
+pub(in crate::config) fn read_agent(table: Option<Table>, problems: &Problems) -> OwnCheck {
+    let mut table = table?;
+    let kind = match kind_of(&mut table, &Kind::AGENTS, "\"tcp\"")? {
+        "none" => return Some(At { value: None, place: table.finish() }),
+        "file" => Kind::File(read_kind(&mut table, File::OPTIONS, File::default())),
+        "command" => {
+            let default = Command { dynamic: true, ..Command::default() };
+            Kind::Command(read_kind(&mut table, Command::OPTIONS, default))
+        }
+        _ => {
+            // It is a service of its own, whose port nobody can guess.
+            if !table.has("port") {
+                table.missing("port", "8100");
+            }
+            Kind::Agent(read_kind(&mut table, Agent::OPTIONS, Agent::default()))
+        }
+    };
+    Some(read_rest(table, Check::agent(kind), problems))
+}
+
+/// The `type` of a check or an agent. Without it, the other keys cannot be checked.
+fn kind_of(table: &mut Table, names: &[&'static str], example: &str) -> Option<&'static str> {
+    let names: Vec<&'static str> = names.iter().copied().chain(["none"]).collect();
+    table.require("type", example, word(&names, |name| name)).map(|name| name.value)
+}
+
+fn read_kind<P>(table: &mut Table, options: &'static [Opt<P>], mut kind: P) -> P {
+    read(table, options, &mut kind);
+    kind
+}
+
+fn read_rest(mut table: Table, mut check: Check, problems: &Problems) -> At<Option<Arc<Check>>> {
     let said: Vec<Said> =
         check.options().into_iter().map(|options| read(&mut table, options, &mut check)).collect();
     check_together_said(&check, &said, &table, problems);
@@ -60,7 +76,7 @@ pub(in crate::config) fn read_check(table: Option<Table>, problems: &Problems) -
         check.leave.via = Via::Kernel;
     }
     let place = table.finish();
-    Some(At { value: Some(Arc::new(check)), place })
+    At { value: Some(Arc::new(check)), place }
 }
 
 /// Under NAT no packet goes to a server with the VIP in it.

@@ -244,10 +244,20 @@ fn checks_survive_being_written_out() {
           {{ address = \"198.51.100.15\", check = {{ type = \"dns\", name = \"example.org\", record = \"A\", port = 53 }} }},
           {{ address = \"198.51.100.16\", check = {{ type = \"command\", command = [\"/bin/true\", \"a b\"], user = \"nobody\" }} }},
           {{ address = \"198.51.100.17\", check = {{ type = \"icmp\", address = \"198.51.100.18\", warmup = \"0s\" }} }},
+          {{ address = \"198.51.100.20\", check = {{ type = \"file\", file = \"/run/web1\", weight = 3, reverse = true }},
+             agent = {{ type = \"none\" }} }},
+          {{ address = \"198.51.100.21\", agent = {{ type = \"command\", command = [\"/bin/true\"] }} }},
+          {{ address = \"198.51.100.22\", agent = {{ type = \"file\", file = \"/run/web1\" }},
+             check = {{ type = \"command\", command = [\"/bin/true\"], dynamic = true }} }},
           {{ address = \"198.51.100.18\", check = {{ type = \"tcp\", via = \"ports\" }} }},
           {{ address = \"198.51.100.19\", check = {{ type = \"http\", host = \"www.example.org\", urls = [
             {{ path = \"/a\", digest = \"00112233445566778899AABBCCDDEEFF\" }}, {{ status = [204] }}] }} }},
         ]
+        [services.agent]
+        type = \"tcp\"
+        port = 8100
+        send = \"web\\n\"
+        interval = \"3s\"
         [services.check]
         type = \"https\"
         sni = \"www.example.org\"
@@ -282,6 +292,15 @@ fn checks_survive_being_written_out() {
     assert_eq!([11, 12, 14, 17].map(kind), [Some("https"), None, Some("udp"), Some("icmp")]);
     let own = web.check_of("198.51.100.13:80".parse().unwrap()).unwrap();
     assert!(matches!(&own.kind, Kind::Udp(udp) if udp.payload == b"a\0\"b\\"), "{own:?}");
+    let agent = |last: u8| {
+        let agent = web.agent_of(SocketAddr::new([198, 51, 100, last].into(), 80));
+        agent.map(|agent| (agent.kind.name(), agent.interval.to_string()))
+    };
+    let known = |name, interval: &str| Some((name, interval.to_owned()));
+    assert_eq!(
+        [11, 20, 21, 22].map(agent),
+        [known("tcp", "3s"), None, known("command", "2s"), known("file", "1s")]
+    );
     let own = web.check_of("198.51.100.19:80".parse().unwrap()).unwrap();
     let Kind::Http(http) = &own.kind else { panic!("{own:?}") };
     let asked: Vec<_> = http.pages.iter().map(|page| (page.host.as_deref(), &*page.path)).collect();
@@ -296,7 +315,11 @@ fn checks_survive_being_written_out() {
 fn the_reference_names_every_key_of_checks() {
     let reference = include_str!("../../../../conf/README.md");
     let kinds = Kind::NAMES.map(|kind| {
-        let rest = if kind == "command" { ", command = [\"/bin/true\"]" } else { "" };
+        let rest = match kind {
+            "command" => ", command = [\"/bin/true\"]",
+            "file" => ", file = \"/run/lb/web1\"",
+            _ => "",
+        };
         let text = format!("{BASE}check = {{ type = \"{kind}\", no_such_key = 1{rest} }}\n");
         check(&text).unwrap_err()
     });

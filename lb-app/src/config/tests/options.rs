@@ -1,8 +1,10 @@
 //! The tables of options: every entry is sound, and says what it does.
 
 use crate::config::{
-    Announce, Control, File, Metrics,
-    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Page, Passive, Pool, Smtp, Tls, Udp},
+    Announce, Control, File as ConfigFile, Metrics,
+    health::{
+        Agent, Check, Command, Dns, File, Hooks, Http, Kind as Asks, Page, Passive, Pool, Smtp, Tls, Udp,
+    },
     settings::{Tunnel, Workers},
 };
 use lb_core::{
@@ -24,7 +26,7 @@ fn another(kind: &Kind) -> Value {
         Kind::Word(words) => text(words[words.len() - 1]),
         Kind::Name | Kind::Text | Kind::Line | Kind::Token | Kind::Device | Kind::Payload => text("other"),
         Kind::UrlPath => text("/other"),
-        Kind::SocketPath | Kind::Directory => text("/other/place"),
+        Kind::SocketPath | Kind::Directory | Kind::FilePath => text("/other/place"),
         Kind::Domain => text("other.example"),
         Kind::Pattern => text("other+"),
         Kind::Digest => text("00112233445566778899aabbccddeeff"),
@@ -95,7 +97,7 @@ fn every_entry_is_sound() {
     check(Control::OPTIONS, &Control::default());
     check(Announce::OPTIONS, &Announce::default());
     check(PersistencePlan::OPTIONS, &PersistencePlan::default());
-    check(File::OPTIONS, &File::default());
+    check(ConfigFile::OPTIONS, &ConfigFile::default());
     check(DirectorPlan::OPTIONS, &DirectorPlan::default());
     check(Workers::OPTIONS, &Workers::default());
     check(Tunnel::OPTIONS, &Tunnel::default());
@@ -109,17 +111,22 @@ fn every_entry_is_sound() {
     check(Dns::OPTIONS, &Dns::default());
     check(Smtp::OPTIONS, &Smtp::default());
     check(Command::OPTIONS, &Command::default());
+    check(File::OPTIONS, &File::default());
+    check(Agent::OPTIONS, &Agent::default());
+    let agent = Check::agent(Asks::Agent(Agent::default()));
+    agent.options().into_iter().for_each(|options| check(options, &agent));
 }
 
 #[test]
 fn what_foreign_words_are_is_there() {
-    let of_all = [Check::OPTIONS, Check::PACKETS, Check::PORTS].map(fields);
+    let of_all = [Check::OPTIONS, Check::NETNS, Check::PACKETS, Check::PORTS].map(fields);
     let of_kinds = [
         fields(Page::OPTIONS),
         fields(Http::OPTIONS),
         fields(Tls::OPTIONS),
         fields(Smtp::OPTIONS),
         fields(Command::OPTIONS),
+        fields(File::OPTIONS),
     ];
     let checks = of_all.iter().chain(&of_kinds).flatten().map(|field| field.key);
     let keys: Vec<String> = fields(ServicePlan::OPTIONS)

@@ -2,8 +2,10 @@
 //! the environment both are written anew, to be reviewed.
 
 use crate::config::{
-    Announce, Control, File, IpvsSync, Metrics, Sync,
-    health::{Check, Command, Dns, Hooks, Http, Kind as Asks, Page, Passive, Pool, Smtp, Tls, Udp},
+    Announce, Control, File as ConfigFile, IpvsSync, Metrics, Sync,
+    health::{
+        Agent, Check, Command, Dns, File, Hooks, Http, Kind as Asks, Page, Passive, Pool, Smtp, Tls, Udp,
+    },
     settings::{Tunnel, Workers},
 };
 use lb_core::{
@@ -56,7 +58,7 @@ fn values(kind: &Kind) -> String {
         Kind::Device => "up to 15 characters".to_owned(),
         Kind::UrlPath => "text that begins with `/`".to_owned(),
         Kind::SocketPath => "path, `\"none\"`".to_owned(),
-        Kind::Directory => "path".to_owned(),
+        Kind::Directory | Kind::FilePath => "path".to_owned(),
         Kind::Domain => "domain name".to_owned(),
         Kind::Pattern => "regular expression".to_owned(),
         Kind::Digest => "32 or 64 hexadecimal digits".to_owned(),
@@ -86,12 +88,18 @@ fn the_reference_is_that_of_the_tables() {
         + &body(&rows(Tls::OPTIONS, &Tls::default()));
     let kinds: Vec<String> =
         Asks::NAMES.into_iter().chain(["none"]).map(|kind| format!("`\"{kind}\"`")).collect();
-    let mut checks = rows(Check::OPTIONS, &check);
-    for options in [Check::PACKETS, Check::PORTS] {
-        rows(options, &check).lines().skip(2).for_each(|row| checks += &format!("{row}\n"));
-    }
-    let kind = format!("| `type` | {} | required | The kind of check. |\n", kinds.join(", "));
-    checks = checks.replacen("|---|---|---|---|\n", &format!("|---|---|---|---|\n{kind}"), 1);
+    let packets = body(&rows(Check::NETNS, &check))
+        + &body(&rows(Check::PACKETS, &check))
+        + &body(&rows(Check::PORTS, &check));
+    let typed = |kinds: &[String], what: &str, rows: String| {
+        let kind = format!("| `type` | {} | required | {what} |\n", kinds.join(", "));
+        rows.replacen("|---|---|---|---|\n", &format!("|---|---|---|---|\n{kind}"), 1)
+    };
+    let checks = typed(&kinds, "The kind of check.", rows(Check::OPTIONS, &check) + &packets);
+    let kinds: Vec<String> =
+        Asks::AGENTS.into_iter().chain(["none"]).map(|kind| format!("`\"{kind}\"`")).collect();
+    let agent = Check::agent(Asks::Agent(Agent::default()));
+    let agents = typed(&kinds, "Where the agent is.", rows(Check::AGENT, &agent) + &packets);
     let health = "see [Health checks](#health-checks)";
     let sections = [
         ("timeouts", rows(TIMEOUTS, &Timeouts::default())),
@@ -100,6 +108,7 @@ fn the_reference_is_that_of_the_tables() {
             "services",
             rows(ServicePlan::OPTIONS, &service)
                 + &format!("| `check` | table | none | How its servers are checked; {health}. |\n")
+                + &format!("| `agent` | table | none | Who says how much its servers get; {health}. |\n")
                 + &format!(
                     "| `health` | table | see below | Quorum, sorry server and the like; {health}. |\n"
                 ),
@@ -107,7 +116,8 @@ fn the_reference_is_that_of_the_tables() {
         (
             "servers",
             rows(ServerPlan::OPTIONS, &ServerPlan::new(Ipv4Addr::LOCALHOST, 80, 1))
-                + "| `check` | table | the service's | Its own check; `{ type = \"none\" }` for none. |\n",
+                + "| `check` | table | the service's | Its own check; `{ type = \"none\" }` for none. |\n"
+                + "| `agent` | table | the service's | Its own agent; `{ type = \"none\" }` for none. |\n",
         ),
         ("vips", rows(VipPlan::OPTIONS, &VipPlan::new(Ipv4Addr::LOCALHOST))),
         ("checks", checks),
@@ -116,11 +126,14 @@ fn the_reference_is_that_of_the_tables() {
         ("dns", rows(Dns::OPTIONS, &Dns::default())),
         ("smtp", rows(Smtp::OPTIONS, &Smtp::default())),
         ("command", rows(Command::OPTIONS, &Command::default())),
+        ("file", rows(File::OPTIONS, &File::default())),
+        ("agents", agents),
+        ("agent", rows(Agent::OPTIONS, &Agent::default())),
         ("pools", rows(Pool::OPTIONS, &Pool::default())),
         ("passive", rows(Passive::OPTIONS, &Passive::default())),
         ("hooks", rows(Hooks::OPTIONS, &Hooks::default())),
         ("control", rows(Control::OPTIONS, &Control::default())),
-        ("config", rows(File::OPTIONS, &File::default())),
+        ("config", rows(ConfigFile::OPTIONS, &ConfigFile::default())),
         ("announce", rows(Announce::OPTIONS, &Announce::default())),
         ("sync", rows(Sync::OPTIONS, &Sync::default())),
         ("ipvs_sync", rows(IpvsSync::OPTIONS, &IpvsSync::default())),
@@ -160,6 +173,7 @@ fn described(field: &Field) -> Described {
         | Kind::UrlPath
         | Kind::SocketPath
         | Kind::Directory
+        | Kind::FilePath
         | Kind::Domain
         | Kind::Pattern
         | Kind::Digest

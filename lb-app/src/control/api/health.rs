@@ -4,9 +4,12 @@ use super::{answer::Answer, called, keys};
 use crate::{
     config::health::Check,
     control::plane::ControlPlane,
-    health::report::{ServerReport, ServiceReport},
+    health::report::{AgentReport, ServerReport, ServiceReport},
 };
-use lb_core::{service::plan::ServicePlan, time::Duration as Span};
+use lb_core::{
+    service::plan::{Advice, ServicePlan},
+    time::Duration as Span,
+};
 use lb_ctl::protocol::{
     Cursor, Reply,
     health::{self, Failure, Health, Quorum, Request, Server, Service, SorryServer},
@@ -76,6 +79,8 @@ fn server_told(server: &ServerReport, now: SystemTime) -> Server {
     Server {
         endpoint: server.address.into(),
         check: server.check.as_deref().map(check_told),
+        agent: server.agent.as_ref().map(|agent| agent_told(agent, now)),
+        advice: advice_told(&server.advice),
         state: server.state.to_string(),
         for_ms: server.for_ms,
         role: server.role_word(),
@@ -86,14 +91,42 @@ fn server_told(server: &ServerReport, now: SystemTime) -> Server {
         checks: server.checks,
         failures: server.failures,
         changes: server.transitions,
-        last_failure: server.last_failure.as_ref().map(|(reason, at)| Failure {
-            reason: reason.clone(),
-            ago_ms: now.duration_since(*at).unwrap_or_default().as_millis() as u64,
-        }),
+        last_failure: server.last_failure.as_ref().map(|failure| failure_told(failure, now)),
         recent_downs: progress.falls,
         held_for_ms: progress.held_for.map(Span::as_millis),
         retried_in_ms: progress.retry_ms,
     }
+}
+
+fn failure_told((reason, at): &(String, SystemTime), now: SystemTime) -> Failure {
+    Failure { reason: reason.clone(), ago_ms: ago(*at, now) }
+}
+
+fn ago(at: SystemTime, now: SystemTime) -> u64 {
+    now.duration_since(at).unwrap_or_default().as_millis() as u64
+}
+
+fn agent_told(told: &AgentReport, now: SystemTime) -> health::Agent {
+    health::Agent {
+        kind: told.agent.kind.name().to_owned(),
+        via: told.agent.via().to_owned(),
+        interval_ms: told.agent.interval.as_millis(),
+        next_ms: told.next_ms,
+        said: told
+            .said
+            .as_ref()
+            .map(|(words, at)| health::Said { words: words.clone(), ago_ms: ago(*at, now) }),
+        failure: told.failure.as_ref().map(|failure| failure_told(failure, now)),
+    }
+}
+
+/// Nothing if all is as the operator says.
+fn advice_told(advice: &Advice) -> Option<health::Advice> {
+    (*advice != Advice::default()).then(|| health::Advice {
+        weight: advice.weight,
+        state: advice.admin.to_string(),
+        most_connections: advice.most,
+    })
 }
 
 fn check_told(check: &Check) -> health::Check {

@@ -6,7 +6,7 @@ use crate::{
     health::report::{ServerState, ServiceReport},
 };
 use lb_core::service::{
-    plan::{Admin, Health, ServerPlan, ServicePlan},
+    plan::{Health, ServerPlan, ServicePlan},
     snapshot::Service,
 };
 use lb_ctl::protocol::{
@@ -111,10 +111,10 @@ fn state(told: &ServiceOverview, is_kept: bool) -> State {
 
 /// How a server is, in one of three words.
 fn word(server: &ServerPlan) -> &'static str {
-    match (server.health, server.admin) {
-        (Health::Down | Health::Inhibited, _) => "down",
-        (_, Admin::Enabled) if server.weight > 0 => "up",
-        _ => "drained",
+    match server.health {
+        Health::Down | Health::Inhibited => "down",
+        Health::Up | Health::Warming(_) if server.is_wanted() => "up",
+        Health::Up | Health::Warming(_) => "drained",
     }
 }
 
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use lb_core::service::{
         key::{Protocol, ServiceKey},
-        plan::Method,
+        plan::{Admin, Method},
     };
 
     fn told(quorum: Option<bool>, counts: [u32; 3]) -> ServiceOverview {

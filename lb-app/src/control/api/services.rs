@@ -107,7 +107,7 @@ fn list_service(
     }
     let listed = service.servers[range].iter().map(|&id| {
         let server = &servers[id].plan;
-        let (load, limits) = (running.board.total(id), server.thresholds);
+        let (load, limits) = (running.board.total(id), server.limits());
         let drains = plane.servers.drains_within(&service.key().server(server.endpoint()));
         Server {
             endpoint: server.endpoint().into(),

@@ -113,8 +113,7 @@ fn others<'a>(plan: &'a Plan, health: &'a Health) -> impl Iterator<Item = (IpAdd
     checked.flat_map(|(service, health)| {
         let ServicePlan { name, .. } = service;
         let sorry = health.pool.sorry_server.map(|sorry| (sorry.address.ip(), Use::SorryServer(name)));
-        let own = health.own.iter().filter_map(|(_, check)| check.as_ref());
-        let sources = health.check.iter().chain(own).filter_map(|check| check.leave.source);
+        let sources = health.every().filter_map(|check| check.leave.source);
         sorry.into_iter().chain(sources.map(|source| (source, Use::CheckSource(name))))
     })
 }

@@ -3,7 +3,7 @@
 use crate::{
     config::{
         Announce, Config, Control, Device, File, IpvsSync, Sync,
-        health::{Check, Health, Hooks, ServiceHealth, inline_check, inline_pool},
+        health::{Check, Health, Hooks, inline_check, inline_pool},
         vlan,
     },
     control::edit::sorry::without_sorry_servers,
@@ -18,7 +18,7 @@ use lb_core::service::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Display},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
@@ -226,13 +226,16 @@ impl Difference {
             let name = format!("service {}", service.key);
             let check = |check: &Option<Arc<Check>>| Some(inline_check(check.as_deref()));
             value(live, &format!("{name}: check"), (check(&service.check), check(&other.check)), "");
+            value(live, &format!("{name}: agent"), (check(&service.agent), check(&other.agent)), "");
             let pools = (Some(inline_pool(&service.pool)), Some(inline_pool(&other.pool)));
             value(live, &format!("{name}: health"), pools, "");
-            let own = |service: &ServiceHealth| -> Vec<String> {
-                let own = service.own.iter();
+            let own = |own: &[(SocketAddr, Option<Arc<Check>>)]| -> Vec<String> {
+                let own = own.iter();
                 own.map(|(server, check)| format!("{server} {}", inline_check(check.as_deref()))).collect()
             };
-            sets(live, &format!("{name}: check of server"), &own(service), &own(other));
+            sets(live, &format!("{name}: check of server"), &own(&service.own), &own(&other.own));
+            let agents = [service, other].map(|service| own(&service.own_agents));
+            sets(live, &format!("{name}: agent of server"), &agents[0], &agents[1]);
         }
     }
 }

@@ -144,7 +144,9 @@ fn forget_checks(config: &mut Config) {
         config.plan.services.iter().map(|service| (service.key(), service)).collect();
     config.health.services.retain_mut(|health| {
         let service = services.get(&health.key);
-        health.own.retain(|(server, _)| service.is_some_and(|service| service.server(*server).is_some()));
+        for own in [&mut health.own, &mut health.own_agents] {
+            own.retain(|(server, _)| service.is_some_and(|service| service.server(*server).is_some()));
+        }
         service.is_some()
     });
 }

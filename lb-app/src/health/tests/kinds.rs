@@ -3,7 +3,12 @@
 use super::{check, eventually, everywhere, loopbacks, target, target_at, udp};
 use crate::{
     config::health::Check,
-    health::{means::Means, probe::probe, target::Finding},
+    health::{
+        advice::{Share, Told},
+        means::Means,
+        probe::probe,
+        target::{Answer, Finding},
+    },
 };
 use std::{
     fs,
@@ -25,6 +30,10 @@ fn find(keys: &str, port: u16) -> Finding {
 }
 
 fn find_at(server: IpAddr, check: &Check, port: u16) -> Finding {
+    answer_at(server, check, port).and_then(|told| told.works.unwrap_or(Ok(())))
+}
+
+fn answer_at(server: IpAddr, check: &Check, port: u16) -> Answer {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let means = Means::new(16, None);
     runtime.block_on(async { probe(&means, check, &target_at(server, port)).await.0 })
@@ -340,7 +349,7 @@ fn a_busy_machine_makes_no_server_fail() {
                 tokio::join!(probe(means, check, &target), blocked).0.0
             })
         };
-        assert_eq!(find(udp(|_| Vec::new())), Ok(()), "busy for {busy} ms");
+        assert_eq!(find(udp(|_| Vec::new())), Ok(Told::works()), "busy for {busy} ms");
         let closed = UdpSocket::bind(everywhere()).unwrap().local_addr().unwrap().port();
         assert_eq!(find(closed), Err("nothing listens on its port".to_owned()), "busy for {busy} ms");
     }
@@ -394,6 +403,89 @@ fn commands() {
     assert!(fails("type = \"command\", command = [\"/nonexistent\"]", 80).starts_with("/nonexistent: "));
 }
 
+/// A program that is dynamic says weights as keepalived's `misc_dynamic` does.
+#[test]
+fn exit_status_as_weight() {
+    let run = |status: u32, more: &str| {
+        let keys = format!("type = \"command\", command = [\"/bin/sh\", \"-c\", \"exit {status}\"] {more}");
+        answer_at(loopbacks()[0], &check(&keys), 80)
+    };
+    let dynamic = ", dynamic = true";
+    assert_eq!(run(0, dynamic), Ok(Told::works()), "the weight stays");
+    let failed = run(1, dynamic).unwrap();
+    assert_eq!((failed.weight, failed.works), (None, Some(Err("/bin/sh exited with status 1".to_owned()))));
+    for (status, weight) in [(2, 0), (3, 1), (255, 253)] {
+        let told = run(status, dynamic).unwrap();
+        assert_eq!((told.weight, told.works), (Some(Share::Exactly(weight)), Some(Ok(()))));
+        assert_eq!(run(status, ""), Err(format!("/bin/sh exited with status {status}")));
+    }
+}
+
+/// An agent is heard to the end of its first line, however it sends it and ends.
+#[test]
+fn agents() {
+    let ask = |keys: &str, port: u16| {
+        let config = super::service(&format!(
+            "agent = {{ type = \"tcp\", timeout = \"300ms\", port = {port}, {keys} }}\n"
+        ));
+        let agent = config.health.services[0].agent.clone().unwrap();
+        let mut answers = loopbacks().into_iter().map(|server| answer_at(server, &agent, nobody()));
+        let first = answers.next().unwrap();
+        answers.for_each(|other| assert_eq!(other, first));
+        first
+    };
+    let saying = |words: &'static [&'static str]| {
+        server(move |mut stream| {
+            for word in words {
+                let _ = stream.write_all(word.as_bytes());
+                thread::sleep(Duration::from_millis(5));
+            }
+        })
+    };
+    assert_eq!(ask("", saying(&["7", "5% ", "drain\r\n", "50%\n"])), Told::read("75% drain"));
+    assert_eq!(ask("", saying(&["up"])), Told::read("up"), "the end is an end of the line");
+    assert_eq!(ask("", saying(&["\n"])), Err("it closed the connection without a word".to_owned()));
+    assert_eq!(ask("", saying(&["hello\n"])), Err("\"hello\" is no word of an agent's".to_owned()));
+    assert_eq!(ask("", nobody()), Err("it refused the connection".to_owned()));
+    let silent = server(|stream| {
+        thread::sleep(Duration::from_secs(2));
+        drop(stream);
+    });
+    assert_eq!(ask("", silent), Err("no answer within 300ms".to_owned()));
+    let endless = server(|mut stream| while stream.write_all(b"up up up ").is_ok() {});
+    assert!(ask("", endless).is_ok(), "no more than a line is read");
+    let polite = server(|mut stream| {
+        let mut question = [0; 4];
+        let _ = stream.read_exact(&mut question);
+        let answer = if &question == b"web\n" { "maint\n" } else { "what?\n" };
+        let _ = stream.write_all(answer.as_bytes());
+    });
+    assert_eq!(ask("send = \"web\\n\"", polite), Told::read("maint"));
+}
+
+/// A file is read anew each time; while it is not there, it holds 0.
+#[test]
+fn files() {
+    let path = std::env::temp_dir().join(format!("lb-app-health-file-{}", std::process::id()));
+    let _ = fs::remove_file(&path);
+    let keys = format!("type = \"file\", file = \"{}\"", path.display());
+    assert_eq!(find(&keys, 80), Ok(()));
+    let answer = |text: &str, more: &str| {
+        fs::write(&path, text).unwrap();
+        answer_at(loopbacks()[0], &check(&format!("{keys}{more}")), 80)
+    };
+    assert_eq!(answer("0\n", "").unwrap().works, Some(Ok(())));
+    assert_eq!(answer("1\n", "").unwrap().works, Some(Err(format!("{} holds 1", path.display()))));
+    assert_eq!(answer("-5", ", weight = 3").unwrap().weight, Some(Share::Plus(-15)));
+    assert_eq!(answer("Down\n", "").unwrap().works, Some(Err("down".to_owned())));
+    let wrong = answer("perhaps", "").unwrap_err();
+    assert_eq!(wrong, format!("{}: \"perhaps\" is no word of an agent's", path.display()));
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(fails(&keys, 80), format!("{}: Is a directory", path.display()));
+    fs::remove_dir(&path).unwrap();
+}
+
 /// Programs that wait until others have ended are not late.
 #[test]
 fn a_program_has_its_time_from_when_it_may_run() {
@@ -408,7 +500,7 @@ fn a_program_has_its_time_from_when_it_may_run() {
         };
         let target = target(80);
         let ((finding, took), ()) = tokio::join!(probe(&means, &check, &target), others);
-        assert_eq!(finding, Ok(()));
+        assert_eq!(finding, Ok(Told::works()));
         assert!(took < Duration::from_millis(300), "{took:?}");
     });
 }

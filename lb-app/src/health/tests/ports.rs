@@ -7,7 +7,7 @@ use crate::{
         host::{Host, Outgoing, To},
         shutdown::Shutdown,
     },
-    health::{Balancer, Target, Way, means::Means, probe::probe, target::Finding},
+    health::{Balancer, Target, Way, advice::Told, means::Means, probe::probe, target::Finding},
 };
 use crossbeam_channel::Receiver;
 use lb_core::{ids::ServerId, worker::host::Recipient};
@@ -185,7 +185,7 @@ fn find(
     let found = runtime.block_on(async { probe(&means, check, &server).await.0 });
     runtime.shutdown_background();
     drop(behind);
-    found
+    found.map(|told| assert_eq!(told, Told::works()))
 }
 
 /// All types, to the server and to the VIP, also where the tunnel is of the other family.

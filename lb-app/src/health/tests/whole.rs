@@ -2,18 +2,25 @@
 
 use super::{eventually, loopbacks, service, service_at, udp};
 use crate::{
-    config::{Config, health::WhenAllFail},
+    config::{
+        Config,
+        health::{Check, WhenAllFail},
+    },
     health::{
         Balancer, Knowledge, Monitor, Target,
+        advice::Told,
         event::Event,
         report::{ServerState, ServiceReport},
     },
     journal::Journal,
 };
-use lb_core::service::plan::{Admin, Health, Plan, ServerPlan};
+use lb_core::service::plan::{Admin, Advice, Health, Plan, ServerPlan, Standing};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -120,8 +127,8 @@ fn every_change_of_a_plan_leaves_it_right() {
     let tell = |server: usize, good: bool| {
         let key = paper.plan.lock().unwrap().0.services[0].keyed_servers().nth(server).unwrap().0;
         let target = Target { name: "web".to_owned(), key };
-        let finding = if good { Ok(()) } else { Err("ill".to_owned()) };
-        paper.knowledge.take(&target, (finding, Duration::ZERO)).unwrap();
+        let finding = if good { Ok(Told::works()) } else { Err("ill".to_owned()) };
+        paper.knowledge.take(&target, false, (finding, Duration::ZERO)).unwrap();
         paper.refresh().unwrap();
     };
     tell(0, true);
@@ -199,8 +206,8 @@ fn damping_never_removes_the_last_servers() {
         for server in 0..2 {
             let key = paper.plan.lock().unwrap().0.services[0].keyed_servers().nth(server).unwrap().0;
             let target = Target { name: "web".to_owned(), key };
-            let finding = if good { Ok(()) } else { Err("ill".to_owned()) };
-            paper.knowledge.take(&target, (finding, Duration::ZERO)).unwrap();
+            let finding = if good { Ok(Told::works()) } else { Err("ill".to_owned()) };
+            paper.knowledge.take(&target, false, (finding, Duration::ZERO)).unwrap();
         }
         paper.refresh().unwrap();
     };
@@ -312,5 +319,121 @@ fn many_checks_keep_their_pace() {
     });
     let failed = all().into_iter().find(|server| server.failures > 0);
     assert_eq!(failed.map(|server| server.last_failure), None);
+    monitor.stop();
+}
+
+/// What an agent and a file say is in the plan a moment later, beside what the operator says; a reload that leaves them as
+/// they are leaves what they said, and one that removes them forgets it.
+#[test]
+fn what_agents_say_gets_into_the_plan_beside_what_operators_say() {
+    let folder = std::env::temp_dir().join(format!("lb-app-agents-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (load, state) = (folder.join("load"), folder.join("state"));
+    let write = |path: &std::path::Path, text: &str| std::fs::write(path, text).unwrap();
+    let often = "interval = \"10ms\", warmup = \"0s\"";
+    let lines = format!(
+        "servers = [{{ address = \"192.0.2.11\", weight = 40 }}, {{ address = \"192.0.2.12\", weight = 40, agent = {{ type = \"none\" }} }}]\n\
+         check = {{ type = \"file\", file = \"{}\", weight = 2, {often} }}\n\
+         agent = {{ type = \"file\", file = \"{}\", {often} }}\n",
+        load.display(),
+        state.display()
+    );
+    let paper = Paper::new(service(&lines));
+    let monitor = Monitor::start(paper.knowledge.clone(), paper.clone(), &Arc::new(Journal::new())).unwrap();
+    let first = || paper.plan.lock().unwrap().0.services[0].servers[0].clone();
+    let second = || paper.plan.lock().unwrap().0.services[0].servers[1].clone();
+    write(&load, "5\n");
+    eventually(|| first().effective_weight() == 50 && second().effective_weight() == 50);
+    assert_eq!(first().weight, 40, "the operator's stays his");
+    write(&state, "50% maxconn:9\n");
+    eventually(|| first().effective_weight() == 25);
+    assert_eq!((first().limits().upper, second().effective_weight()), (9, 50));
+    write(&state, "drain\n");
+    eventually(|| first().standing() == Standing::Draining);
+    assert_eq!(first().admin, Admin::Enabled);
+    write(&state, "ready down # disk full\n");
+    eventually(|| first().health == Health::Down);
+    let report = paper.report();
+    assert_eq!(report.servers[0].last_failure.as_ref().unwrap().0, "its agent says down: disk full");
+    assert_eq!(report.up_weight, 50, "the quorum goes by weights in effect");
+    write(&state, "up\n");
+    eventually(|| first().health == Health::Up && first().effective_weight() == 25);
+    // The operator's weight is what percentages are of, and his 0 is the last word.
+    let weigh = |weight: u32| paper.change(|config| config.plan.services[0].servers[0].weight = weight);
+    weigh(90);
+    assert_eq!(first().effective_weight(), 50);
+    weigh(0);
+    assert_eq!(first().effective_weight(), 0);
+    weigh(40);
+    assert_eq!(first().effective_weight(), 25);
+    // Nonsense changes nothing, and neither does a file that is gone: it holds 0, which is up.
+    write(&state, "perhaps\n");
+    eventually(|| paper.report().servers[0].agent.as_ref().unwrap().failure.is_some());
+    assert_eq!(first().effective_weight(), 25);
+    std::fs::remove_file(&state).unwrap();
+    eventually(|| paper.report().servers[0].agent.as_ref().unwrap().failure.is_none());
+    assert_eq!(first().effective_weight(), 25);
+    paper.change(|config| config.health.services[0].agent = None);
+    assert_eq!((first().effective_weight(), first().limits().upper), (50, 0), "its agent is forgotten");
+    paper.change(|config| config.health.services[0].check = None);
+    assert_eq!((first().effective_weight(), first().advice), (40, Advice::default()));
+    monitor.stop();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A server of several services is asked once for all of them, and each makes of it what it says.
+#[test]
+fn a_server_of_several_services_is_checked_once() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = asked.clone();
+    let served = thread::spawn(move || {
+        for stream in listener.incoming().take(40) {
+            drop(stream);
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let check = |more: &str| {
+        let often = "interval = \"25ms\", retry_interval = \"25ms\", warmup = \"0s\"";
+        format!("check = {{ type = \"tcp\", port = {port}, {often}, {more} }}\n")
+    };
+    let more = |name: &str, vip: u8, check: &str| {
+        format!(
+            "[[services]]\nname = \"{name}\"\nvip = \"192.0.2.{vip}\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"nat\"\n\
+             servers = [{{ address = \"192.0.2.11\" }}]\n{check}"
+        )
+    };
+    let lines = format!(
+        "servers = [{{ address = \"192.0.2.11\" }}]\n{}{}{}",
+        check("fall = 2"),
+        more("shop", 101, &check("fall = 2")),
+        more("mail", 102, &check("fall = 30"))
+    );
+    let mut config = service(&lines);
+    for service in &mut config.health.services {
+        let check = Arc::unwrap_or_clone(service.check.take().unwrap());
+        // A server cannot be there, but this test is.
+        service.check = Some(Arc::new(Check { address: Some(Ipv4Addr::LOCALHOST.into()), ..check }));
+    }
+    let paper = Paper::new(config);
+    let monitor = Monitor::start(paper.knowledge.clone(), paper.clone(), &Arc::new(Journal::new())).unwrap();
+    let servers = || -> Vec<(u64, ServerState)> {
+        let report = paper.knowledge.report((0, 0));
+        report.services.iter().map(|service| (service.servers[0].checks, service.servers[0].state)).collect()
+    };
+    eventually(|| servers().iter().all(|(checks, _)| *checks >= 20));
+    let (made, told) =
+        (asked.load(Ordering::Relaxed), servers().iter().map(|(checks, _)| checks).sum::<u64>());
+    assert!(made * 5 < told * 2, "{made} connections told {told} times");
+    // When it is gone, those that wait for two failures notice, and the one that waits for more does not yet.
+    served.join().unwrap();
+    eventually(|| servers()[0].1 == ServerState::Down && servers()[1].1 == ServerState::Down);
+    // One of them is not checked any more: the others go on.
+    paper.change(|config| config.health.services[0].check = None);
+    let before = servers();
+    assert_eq!(before.len(), 2);
+    eventually(|| servers()[0].0 > before[0].0 + 2 && servers()[1].0 > before[1].0 + 2);
+    eventually(|| servers()[1].1 == ServerState::Down);
     monitor.stop();
 }

@@ -7,10 +7,11 @@ use super::{
     blocks::Node,
 };
 use crate::config::{
-    health::{Check, Command, Digest, Dns, Http, Kind, Page, Pattern, Record, Smtp, Tls, Udp, Via},
+    health::{Check, Command, Digest, Dns, File, Http, Kind, Page, Pattern, Record, Smtp, Tls, Udp, Via},
     options::MAX_TABLES,
 };
-use lb_core::time::Duration;
+use lb_core::{limits::MAX_WEIGHT, time::Duration};
+use std::{collections::HashMap, rc::Rc};
 
 /// What a virtual server says of all its checks.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Common {
     host: Option<String>,
     /// Who programs run as.
     user: Option<String>,
+    /// The files that are tracked, by name.
+    tracked: Rc<HashMap<String, File>>,
 }
 
 /// keepalived's `delay_loop` where nothing is said, in seconds.
@@ -37,7 +40,7 @@ const CONNECT_TIMEOUT_S: u64 = 5;
 const RETRY_S: u64 = 1;
 
 impl Common {
-    pub(super) fn new(user: Option<&str>) -> Self {
+    pub(super) fn new(user: Option<&str>, tracked: &Rc<HashMap<String, File>>) -> Self {
         Common {
             interval: Duration::from_secs(DELAY_LOOP_S),
             timeout: None,
@@ -48,6 +51,7 @@ impl Common {
             inhibit: false,
             host: None,
             user: user.map(str::to_owned),
+            tracked: tracked.clone(),
         }
     }
 
@@ -66,6 +70,43 @@ impl Common {
         }
         Ok(true)
     }
+}
+
+/// The files that are tracked, by name: `track_file`, which was called `vrrp_track_file`.
+pub(super) fn tracked(nodes: &[Node]) -> Result<HashMap<String, File>, Wrong> {
+    let mut tracked = HashMap::new();
+    for node in nodes.iter().filter(|node| matches!(node.key(), "track_file" | "vrrp_track_file")) {
+        let mut file = File::default();
+        for line in node.block()? {
+            match line.key() {
+                "file" => file.path = line.value()?.into(),
+                "weight" => (file.weight, file.reverse) = weight(line)?,
+                _ => {}
+            }
+        }
+        tracked.insert(node.value()?.to_owned(), file);
+    }
+    Ok(tracked)
+}
+
+/// `weight NUMBER [reverse]`; below 0 is the other way round as well.
+fn weight(line: &Node) -> Result<(u32, bool), Wrong> {
+    let number: i64 = line.parsed("weight")?;
+    let reverse = line.values().get(1).is_some_and(|word| word == "reverse");
+    Ok((number.unsigned_abs().min(MAX_WEIGHT.into()) as u32, reverse != (number < 0)))
+}
+
+/// Whether a checker can be a server's agent, beside a check.
+pub(super) fn can_advise(key: &str) -> bool {
+    matches!(key, "FILE_CHECK" | "BFD_CHECK" | "MISC_CHECK")
+}
+
+/// The agent that a checker is here.
+pub(super) fn agent(node: &Node, common: &Common, draft: &mut Draft) -> Result<Option<Check>, Wrong> {
+    let Some(check) = check(node, common, draft)? else { return Ok(None) };
+    let mut agent = Check::agent(check.kind);
+    (agent.interval, agent.timeout, agent.warmup) = (check.interval, check.timeout, check.warmup);
+    Ok(Some(agent))
 }
 
 /// Whether a line is a checker.
@@ -99,6 +140,16 @@ pub(super) fn check(node: &Node, common: &Common, draft: &mut Draft) -> Result<O
         }
     }
     let Some(kind) = kind(node, &own, &common, draft)? else { return Ok(None) };
+    if let Kind::File(_) = kind {
+        // keepalived hears of changes at once; a look costs nothing.
+        let file = Check::of(kind);
+        return Ok(Some(Check {
+            rise: 1,
+            assume_down: common.alpha && node.key() == "BFD_CHECK",
+            inhibit_on_failure: common.inhibit,
+            ..file
+        }));
+    }
     if let Kind::Command(_) = kind {
         // They run with the kernel's addresses, as keepalived's do.
         check.timeout = common.interval;
@@ -177,14 +228,11 @@ fn kind(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Resul
         }
         "MISC_CHECK" => {
             let path = line("misc_path").ok_or_else(|| node.place.wrong("MISC_CHECK needs misc_path"))?;
-            if let Some(dynamic) = line("misc_dynamic") {
-                let nearest = "the program says whether the server is up; its weight stays";
-                draft.miss(&dynamic.place, "misc_dynamic", nearest);
-            }
             let user = line("user").map(Node::value).transpose()?.map(str::to_owned);
             Kind::Command(Command {
                 command: program(path.values()),
                 user: user.or_else(|| common.user.clone()),
+                dynamic: line("misc_dynamic").is_some(),
                 ..Command::default()
             })
         }
@@ -222,15 +270,24 @@ fn kind(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Resul
         }
         "PING_CHECK" => Kind::Icmp,
         "TCP_CHECK" => Kind::Tcp,
-        other => {
-            let nearest = match other {
-                "FILE_CHECK" => {
-                    "`type = \"command\"` with a program that reads the file; TCP is checked here"
-                }
-                _ => "`type = \"icmp\"`, with a short `interval`; it is used here",
-            };
-            draft.miss(&node.place, other, nearest);
-            if other == "BFD_CHECK" { Kind::Icmp } else { Kind::Tcp }
+        "FILE_CHECK" => {
+            let name = line("track_file").ok_or_else(|| node.place.wrong("FILE_CHECK needs track_file"))?;
+            let known = common.tracked.get(name.value()?).cloned();
+            let wrong = || name.place.wrong(format!("there is no track_file {}", name.words[1]));
+            let mut file = known.ok_or_else(wrong)?;
+            if let Some(line) = line("weight") {
+                (file.weight, file.reverse) = weight(line)?;
+            }
+            Kind::File(file)
+        }
+        _ => {
+            let name = line("name").map(Node::value).transpose()?.unwrap_or("peer");
+            let path = format!("/run/lb/bfd/{}", name.replace('/', "-"));
+            let nearest = format!(
+                "BFD is spoken by BIRD or FRR here: have a script write the session's state, up or down, to {path}"
+            );
+            draft.miss(&node.place, format!("BFD_CHECK {name}"), nearest);
+            Kind::File(File { path: path.into(), ..File::default() })
         }
     }))
 }

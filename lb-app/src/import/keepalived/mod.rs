@@ -15,7 +15,7 @@ use super::{
     files::Files,
 };
 use blocks::Conditional;
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
 /// Reads the files, one after the other.
 pub(super) fn read(files: &dyn Files, paths: &[String]) -> Result<Draft, Wrong> {
@@ -36,10 +36,10 @@ pub(super) fn read(files: &dyn Files, paths: &[String]) -> Result<Draft, Wrong> 
     for node in nodes.iter().filter(|node| is_group(node.key())) {
         groups.insert(node.value()?.to_owned(), node);
     }
-    let script_user = rest::script_user(&nodes);
+    let defaults = (rest::script_user(&nodes), Rc::new(checks::tracked(&nodes)?));
     for node in &nodes {
         match node.key() {
-            "virtual_server" => services::read(node, &groups, script_user.as_deref(), &mut draft)?,
+            "virtual_server" => services::read(node, &groups, &defaults, &mut draft)?,
             key if is_group(key) => {}
             _ => rest::read(node, &mut draft)?,
         }

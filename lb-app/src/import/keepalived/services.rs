@@ -8,7 +8,7 @@ use super::{
     blocks::Node,
     checks::{self, Common, flag, program},
 };
-use crate::config::health::{Check, Pool, Sorry, WhenAllFail};
+use crate::config::health::{Check, File, Pool, Sorry, WhenAllFail};
 use lb_core::{
     conn::tunnel::Encapsulation,
     limits::{MAX_PORTS_OF_SERVICE, MAX_TIMEOUT_S, MAX_VIPS_OF_SERVICE},
@@ -27,6 +27,7 @@ use lb_ctl::{
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
+    rc::Rc,
 };
 
 /// Most addresses of a group's range.
@@ -41,18 +42,19 @@ struct Real {
     tunnel: OwnTunnel,
     thresholds: Thresholds,
     check: Option<Check>,
+    agent: Option<Check>,
 }
 
 /// Reads one virtual server.
 pub(super) fn read(
     node: &Node,
     groups: &HashMap<String, &Node>,
-    user: Option<&str>,
+    (user, tracked): &(Option<String>, Rc<HashMap<String, File>>),
     draft: &mut Draft,
 ) -> Result<(), Wrong> {
     let (endpoints, group) = endpoints(node, groups, draft)?;
     let lines = node.block()?;
-    let mut common = Common::new(user);
+    let mut common = Common::new(user.as_deref(), tracked);
     let mut plan = ServicePlan::new(
         "",
         ServiceKey::new(Protocol::Tcp, SocketAddr::new([0, 0, 0, 0].into(), 1)),
@@ -205,6 +207,7 @@ pub(super) fn read(
                 )
             },
             check: real.check.clone(),
+            agent: real.agent.clone(),
             notes: Vec::new(),
         });
         draft.services.push(Service {
@@ -340,7 +343,16 @@ fn real_server(
     let address: IpAddr = node.parsed("address")?;
     let port = node.words.get(2).map(|port| port_of(node, port)).transpose()?.flatten();
     let (tunnel, thresholds) = (OwnTunnel::default(), Thresholds::default());
-    let mut real = Real { place: node.place.clone(), address, port, weight, tunnel, thresholds, check: None };
+    let mut real = Real {
+        place: node.place.clone(),
+        address,
+        port,
+        weight,
+        tunnel,
+        thresholds,
+        check: None,
+        agent: None,
+    };
     let mut common = common.clone();
     let mut checkers = Vec::new();
     for line in node.block.iter().flatten() {
@@ -364,18 +376,24 @@ fn real_server(
             other => left_out(line, other, draft),
         }
     }
-    // The one that asks most is kept.
+    // The one that asks most is the check. One that can say a weight, or reads a file, stands beside it.
     checkers.sort_by_key(|line| match line.key() {
         "TCP_CHECK" | "PING_CHECK" => 2,
-        "BFD_CHECK" | "FILE_CHECK" => 3,
+        "MISC_CHECK" => 3,
+        "BFD_CHECK" | "FILE_CHECK" => 4,
         _ => 1,
     });
     let mut checkers = checkers.into_iter();
     if let Some(first) = checkers.next() {
         real.check = checks::check(first, &common, draft)?;
         for other in checkers {
+            if real.agent.is_none() && checks::can_advise(other.key()) {
+                real.agent = checks::agent(other, &common, draft)?;
+                continue;
+            }
             let what = format!("{} beside {}", other.key(), first.key());
-            draft.miss(&other.place, what, "a server has one check; a `command` can ask several things");
+            let nearest = "a server has one check and one agent; a `command` can ask several things";
+            draft.miss(&other.place, what, nearest);
         }
     }
     Ok(real)

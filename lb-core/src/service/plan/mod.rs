@@ -9,7 +9,7 @@ mod tunnel;
 
 pub use director::{DirectorPlan, Duplicates, Held, HeldAddresses, Role};
 pub use persistence::PersistencePlan;
-pub use server::{Admin, Health, ServerPlan, Standing};
+pub use server::{Admin, Advice, Health, ServerPlan, Standing};
 pub use service::{ServicePlan, flags_of};
 pub use tunnel::{Choice, Misfit, OwnTunnel, TunnelPlan};
 
@@ -245,7 +245,7 @@ impl Plan {
     pub fn without_health(&self) -> Self {
         let mut plan = self.clone();
         let servers = plan.services.iter_mut().flat_map(|service| &mut service.servers);
-        servers.for_each(|server| server.health = Health::Up);
+        servers.for_each(|server| (server.health, server.advice) = (Health::Up, Advice::default()));
         plan
     }
 

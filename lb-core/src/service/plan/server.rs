@@ -36,6 +36,24 @@ pub enum Health {
     Inhibited,
 }
 
+/// What its check or its agent says of a server, beside whether it works. The operator's word counts as well: of two that
+/// keep connections away the stricter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advice {
+    /// The weight that it has in place of the operator's, unless that is 0.
+    pub weight: Option<u32>,
+    /// What it wants of the server; enabled if nothing.
+    pub admin: Admin,
+    /// How many connections it may have; 0 is any number.
+    pub most: u32,
+}
+
+impl Default for Advice {
+    fn default() -> Self {
+        Advice { weight: None, admin: Admin::Enabled, most: 0 }
+    }
+}
+
 /// What a server does, everything considered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -60,6 +78,8 @@ pub struct ServerPlan {
     pub admin: Admin,
     /// What checks found.
     pub health: Health,
+    /// What checks and agents say beside that.
+    pub advice: Advice,
     /// What the operator says of it; empty if nothing.
     pub description: String,
     /// How its packets are wrapped under TUN, as far as it differs from its service.
@@ -148,6 +168,7 @@ impl ServerPlan {
             weight,
             admin: Admin::Enabled,
             health: Health::Up,
+            advice: Advice::default(),
             description: String::new(),
             tunnel: OwnTunnel::default(),
             thresholds: Thresholds::default(),
@@ -167,16 +188,47 @@ impl ServerPlan {
         SocketAddr::new(self.address, self.port)
     }
 
-    /// Whether its operator lets it take new connections. Then it does, if it is up.
+    /// Its weight by operator and advice: no advice brings back one that its operator gave the weight 0.
+    #[must_use]
+    pub const fn advised_weight(&self) -> u32 {
+        match self.advice.weight {
+            Some(advised) if self.weight > 0 && advised < MAX_WEIGHT => advised,
+            Some(_) if self.weight > 0 => MAX_WEIGHT,
+            Some(_) | None => self.weight,
+        }
+    }
+
+    /// What operator and advice want of it: the stricter of the two.
+    #[must_use]
+    pub const fn advised_admin(&self) -> Admin {
+        match (self.admin, self.advice.admin) {
+            (Admin::Disabled, _) | (_, Admin::Disabled) => Admin::Disabled,
+            (Admin::Draining, _) | (_, Admin::Draining) => Admin::Draining,
+            (Admin::Enabled, Admin::Enabled) => Admin::Enabled,
+        }
+    }
+
+    /// How many connections it may have by operator and advice: the fewer of the two.
+    #[must_use]
+    pub const fn limits(&self) -> Thresholds {
+        match (self.thresholds, self.advice.most) {
+            (own, 0) => own,
+            (own, most) if own.upper > 0 && own.upper <= most => own,
+            // Where the operator's lower one is not below it, it is three quarters, as by default.
+            (own, most) => Thresholds { upper: most, lower: if own.lower <= most { own.lower } else { 0 } },
+        }
+    }
+
+    /// Whether its operator lets it take new connections, and no advice is against it. Then it does, if it is up.
     #[must_use]
     pub const fn is_wanted(&self) -> bool {
-        self.weight > 0 && matches!(self.admin, Admin::Enabled)
+        self.advised_weight() > 0 && matches!(self.advised_admin(), Admin::Enabled)
     }
 
     /// What it does, everything considered.
     #[must_use]
     pub const fn standing(&self) -> Standing {
-        match (self.admin, self.health) {
+        match (self.advised_admin(), self.health) {
             (Admin::Disabled, _) | (_, Health::Down) => Standing::Gone,
             (Admin::Draining, _) | (_, Health::Inhibited) => Standing::Draining,
             (Admin::Enabled, Health::Up | Health::Warming(_)) if self.is_wanted() => Standing::Serving,
@@ -194,9 +246,9 @@ impl ServerPlan {
     pub(super) fn scaled_weight(&self, scale: u32) -> u32 {
         match (self.standing(), self.health) {
             (Standing::Serving, Health::Warming(thousandths)) => {
-                (self.weight * scale * u32::from(thousandths.min(1_000)) / 1_000).max(1)
+                (self.advised_weight() * scale * u32::from(thousandths.min(1_000)) / 1_000).max(1)
             }
-            (Standing::Serving, _) => self.weight * scale,
+            (Standing::Serving, _) => self.advised_weight() * scale,
             (Standing::Draining | Standing::Gone, _) => 0,
         }
     }
@@ -234,5 +286,44 @@ mod tests {
         assert_eq!(server(5, Admin::Draining, Up), (Standing::Draining, 0));
         assert_eq!(server(5, Admin::Draining, Down), (Gone, 0));
         assert_eq!(server(5, Disabled, Up), (Gone, 0));
+    }
+
+    #[test]
+    fn advice_counts_beside_what_the_operator_says() {
+        use Admin::{Disabled, Draining, Enabled};
+        let server = |weight, admin, advice| ServerPlan {
+            admin,
+            advice,
+            ..ServerPlan::new(std::net::Ipv4Addr::LOCALHOST, 80, weight)
+        };
+        let weight = |weight, advised| {
+            let server = server(weight, Enabled, Advice { weight: Some(advised), ..Advice::default() });
+            (server.standing(), server.effective_weight(), server.weight)
+        };
+        assert_eq!(weight(4, 7), (Standing::Serving, 7, 4));
+        assert_eq!(weight(4, 0), (Standing::Draining, 0, 4), "it is drained by its weight");
+        assert_eq!(weight(0, 7), (Standing::Draining, 0, 0), "an operator's 0 is the last word");
+        assert_eq!(weight(4, u32::MAX), (Standing::Serving, MAX_WEIGHT, 4));
+        let standing =
+            |admin, advised| server(1, admin, Advice { admin: advised, ..Advice::default() }).standing();
+        for (admin, advised, is) in [
+            (Enabled, Enabled, Standing::Serving),
+            (Enabled, Draining, Standing::Draining),
+            (Enabled, Disabled, Standing::Gone),
+            (Draining, Enabled, Standing::Draining),
+            (Draining, Disabled, Standing::Gone),
+            (Disabled, Draining, Standing::Gone),
+        ] {
+            assert_eq!(standing(admin, advised), is, "{admin} and {advised}");
+        }
+        let limits = |upper, lower, most| {
+            let server = server(1, Enabled, Advice { most, ..Advice::default() });
+            ServerPlan { thresholds: Thresholds { upper, lower }, ..server }.limits()
+        };
+        assert_eq!(limits(10, 5, 0), Thresholds { upper: 10, lower: 5 });
+        assert_eq!(limits(10, 5, 20), Thresholds { upper: 10, lower: 5 });
+        assert_eq!(limits(10, 5, 8), Thresholds { upper: 8, lower: 5 });
+        assert_eq!(limits(10, 5, 3), Thresholds { upper: 3, lower: 0 });
+        assert_eq!(limits(0, 0, 3), Thresholds { upper: 3, lower: 0 });
     }
 }

@@ -443,7 +443,7 @@ impl ServicePlan {
     #[must_use]
     pub fn scheduler_weights(&self) -> Vec<u32> {
         let warms = self.servers.iter().any(|server| matches!(server.health, Health::Warming(_)));
-        let highest = self.servers.iter().map(|server| server.weight).max().unwrap_or_default();
+        let highest = self.servers.iter().map(ServerPlan::advised_weight).max().unwrap_or_default();
         let scale = if warms && highest <= MAX_WEIGHT / WARMING_SCALE { WARMING_SCALE } else { 1 };
         self.servers.iter().map(|server| server.scaled_weight(scale)).collect()
     }
