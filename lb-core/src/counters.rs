@@ -106,14 +106,14 @@ drop_reasons! {
     BadIpv4Checksum = "bad-ipv4-checksum",
     /// The source address cannot be another host's: multicast, broadcast, loopback, unspecified or the director's own.
     BadSource = "bad-source",
-    /// A fragment of something that is neither TCP nor UDP (a ping or an ICMP error is read only if it comes whole), or of what
-    /// gets a header of the PROXY protocol or a TOA option.
+    /// A fragment of something that is not balanced (a ping or an ICMP error is read only if it comes whole), of what gets a
+    /// header of the PROXY protocol or a TOA option, or of SCTP whose ports change.
     Fragment = "fragment",
     /// A fragment that is empty, or whose length is no multiple of 8 although more follow.
     BadFragment = "bad-fragment",
     /// A fragment that reaches beyond the largest packet there can be, 65,535 bytes.
     FragmentOversize = "fragment-oversize",
-    /// A first fragment without the whole TCP or UDP header, or a later one that begins inside of it.
+    /// A first fragment without the whole header of TCP, UDP or SCTP (there with that of its first chunk), or a later one that begins inside of it.
     FragmentTiny = "fragment-tiny",
     /// A fragment that overlaps another of its datagram or contradicts where that ends, or one that comes after such a one.
     FragmentOverlap = "fragment-overlap",

@@ -10,7 +10,9 @@ use crate::{
     wire::protocol::Protocol,
     wire::{
         ethernet::{self, Mac},
-        ipv4, tcp, udp,
+        ipv4,
+        sctp::{self, Chunk, chunk},
+        tcp, udp,
     },
 };
 use std::net::IpAddr;
@@ -115,14 +117,24 @@ pub struct Explanation {
     pub outcome: Outcome,
 }
 
-/// A frame to explain: a TCP segment with these flags, or a UDP datagram, without payload, from some host to `mac`.
+/// A frame to explain: a TCP segment with these flags, a UDP datagram, or a packet of SCTP that does what a segment with these
+/// flags would (INIT, data, SHUTDOWN, ABORT), without payload, from some host to `mac`.
 #[must_use]
 pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
     /// Locally administered, and nobody's.
     const SOMEBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
+    let about = match tcp_flags {
+        flags if flags & tcp::RST != 0 => chunk::ABORT,
+        flags if flags & tcp::SYN != 0 && flags & tcp::ACK == 0 => chunk::INIT,
+        flags if flags & tcp::FIN != 0 => chunk::SHUTDOWN,
+        _ => chunk::DATA,
+    };
+    let begins = about == chunk::INIT;
     let l4_len = match key.protocol {
         Protocol::Tcp => tcp::HEADER_LEN,
         Protocol::Udp => udp::HEADER_LEN,
+        Protocol::Sctp if begins => sctp::BARE_INIT_LEN,
+        Protocol::Sctp => sctp::ANSWER_LEN,
     };
     let l4_at = ethernet::HEADER_LEN + F::HEADER_LEN;
     let mut frame = vec![0; l4_at + l4_len];
@@ -143,6 +155,11 @@ pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
     match key.protocol {
         Protocol::Tcp => tcp::write_bare::<F>(l4, ends.0, ends.1, (0, 0, tcp_flags)),
         Protocol::Udp => udp::write_empty::<F>(l4, ends.0, ends.1),
+        Protocol::Sctp if begins => sctp::write_init(l4, (key.source_port, key.destination_port)),
+        Protocol::Sctp => {
+            let ports = (key.source_port, key.destination_port);
+            sctp::write_bare(l4, ports, (0, Chunk(about), 0));
+        }
     }
     frame
 }

@@ -81,7 +81,7 @@ fn a_server_may_have_one_port_for_all() {
 #[test]
 fn both_protocols_are_one_service() {
     let mut dns = group(Method::Tun, "dns", &["53", "853"], &["198.51.100.11", "198.51.100.12"]);
-    dns.beside.protocol = Some(Protocol::Udp);
+    dns.beside.protocols = vec![Protocol::Udp];
     dns.beside.vips.push("192.0.2.101".parse().unwrap());
     let plan = network().with(dns);
     check(&plan, []).unwrap();
@@ -183,7 +183,7 @@ proptest! {
             if both_vips && !second_vip {
                 one.beside.vips.push([192, 0, 2, 101].into());
             }
-            one.beside.protocol = udp.then_some(Protocol::Udp);
+            one.beside.protocols = if udp { vec![Protocol::Udp] } else { Vec::new() };
             one.set_ports(ports);
             one.servers[0].port = 8080;
             plan.services.push(one);

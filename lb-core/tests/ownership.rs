@@ -7,12 +7,15 @@ use common::{
     frame::*,
     frame6::*,
     plan::*,
-    read,
+    read, sctp,
     world::{Setup, World, stations},
 };
 use lb_core::{
     packet::{HandOver, PortId},
-    service::plan::{Method, Plan, Spread},
+    service::{
+        key::Protocol,
+        plan::{Method, Plan, Spread},
+    },
 };
 use std::{
     collections::HashMap,
@@ -35,20 +38,25 @@ fn queue(spread: Spread, port: PortId, from: &str, to: &str, packet: usize, work
     hasher.finish() as usize % workers
 }
 
-/// A method with the families of clients and servers. Servers behind a tunnel may be of the other one.
+/// A method with the families of clients and servers, for TCP or SCTP. Servers behind a tunnel may be of the other one.
 #[derive(Clone, Copy, Debug)]
 struct Way {
     method: Method,
+    protocol: Protocol,
     is_ipv6: bool,
     to_ipv6: bool,
 }
 
 impl Way {
     fn all() -> impl Iterator<Item = Way> {
+        Way::of(Protocol::Tcp).chain(Way::of(Protocol::Sctp))
+    }
+
+    fn of(protocol: Protocol) -> impl Iterator<Item = Way> {
         let families = [(false, false), (true, true), (false, true), (true, false)];
         Method::ALL.iter().flat_map(move |&method| {
             let fits = families.into_iter().filter(move |(own, other)| own == other || method == Method::Tun);
-            fits.map(move |(is_ipv6, to_ipv6)| Way { method, is_ipv6, to_ipv6 })
+            fits.map(move |(is_ipv6, to_ipv6)| Way { method, protocol, is_ipv6, to_ipv6 })
         })
     }
 
@@ -72,16 +80,38 @@ impl Way {
         } else {
             SERVERS.map(|server| format!("{server}:{port}"))
         };
-        network6().with(service(self.method, self.vip(), &[&servers[0], &servers[1]]))
+        let mut service = service(self.method, self.vip(), &[&servers[0], &servers[1]]);
+        service.protocol = self.protocol;
+        network6().with(service)
     }
 
     fn frame(self, port: PortId, from: &str, to: &str, flags: u8) -> Vec<u8> {
+        if self.protocol == Protocol::Sctp {
+            let (tag, chunk) = sctp::says(port == WAN, chunk_like(flags, port == WAN));
+            return match (self.is_ipv6, port) {
+                (false, WAN) => sctp::sctp(from, to, tag, &[chunk]).via_gateway(),
+                (false, _) => sctp::sctp(from, to, tag, &[chunk]).via_server(),
+                (true, WAN) => sctp::sctp6(from, to, tag, &[chunk]).via_gateway(),
+                (true, _) => sctp::sctp6(from, to, tag, &[chunk]).via_server(),
+            };
+        }
         match (self.is_ipv6, port) {
             (false, WAN) => tcp(from, to, flags).via_gateway(),
             (false, _) => tcp(from, to, flags).via_server(),
             (true, WAN) => tcp6(from, to, flags).via_gateway(),
             (true, _) => tcp6(from, to, flags).via_server(),
         }
+    }
+}
+
+/// What SCTP says where TCP says that.
+fn chunk_like(flags: u8, is_client: bool) -> u8 {
+    match flags {
+        SYN => sctp::INIT,
+        flags if flags & SYN != 0 => sctp::INIT_ACK,
+        flags if flags & FIN != 0 && is_client => sctp::ABORT,
+        flags if flags & FIN != 0 => sctp::SHUTDOWN,
+        _ => sctp::DATA,
     }
 }
 
@@ -168,11 +198,11 @@ fn each_setup(way: Way, mut check: impl FnMut(Spread, Spread, usize, &Outcome)) 
 fn hand_overs(world: &World, why: HandOver, port: PortId) -> u64 {
     let mac = if port == WAN { WAN_MAC } else { LAN_MAC };
     // Beside them pass questions about neighbours.
-    let is_tcp = |frame: &[u8]| match frame[12..14] {
-        [8, 0] => frame[23] == 6,
-        _ => frame[12..14] == [0x86, 0xdd] && frame[20] == 6,
+    let is_ours = |frame: &[u8]| match frame[12..14] {
+        [8, 0] => matches!(frame[23], 6 | 132),
+        _ => frame[12..14] == [0x86, 0xdd] && matches!(frame[20], 6 | 132),
     };
-    let is_flow = |frame: &[u8]| is_tcp(frame) && read::stations(frame).0 == mac;
+    let is_flow = |frame: &[u8]| is_ours(frame) && read::stations(frame).0 == mac;
     let seen = world.handed_over.iter().filter(|handed| is_flow(&handed.frame)).count() as u64;
     assert_eq!(world.handed_over_for(why), seen, "{why:?}");
     seen
@@ -207,6 +237,8 @@ fn hand_overs_are_counted_by_reason() {
             let setup = format!("{way:?} {wan:?} {lan:?}, {workers} workers");
             let both = wan == Spread::ByClient && lan == Spread::ByClient;
             let (clients_arrive, replies_arrive) = match way.method {
+                // Ports may have any idea of how to spread SCTP, so none is relied on.
+                _ if way.protocol == Protocol::Sctp => (false, !way.method.sees_replies()),
                 Method::Nat => (both, both),
                 Method::Tun | Method::Dr | Method::L3Dsr => (wan != Spread::Unknown, true),
                 // No table is known, so nobody knows where replies to a port would arrive.
@@ -270,11 +302,17 @@ fn an_error_finds_its_connection_on_whichever_worker_it_is() {
 /// A router towards the client says that a packet of the VIP's was too large.
 fn too_big(way: Way, client: &str) -> Vec<u8> {
     if way.is_ipv6 {
-        let quote = tcp6(way.vip(), client, ACK).bytes();
+        let quote = match way.protocol {
+            Protocol::Sctp => sctp::of_server6(way.vip(), client, sctp::DATA).bytes(),
+            _ => tcp6(way.vip(), client, ACK).bytes(),
+        };
         let message = etherparse::Icmpv6Type::PacketTooBig { mtu: 1300 };
         return icmp6("2001:db8:ff::1".parse().unwrap(), VIP6, message, &quote).via_gateway();
     }
-    let quote = tcp(way.vip(), client, ACK).bytes();
+    let quote = match way.protocol {
+        Protocol::Sctp => sctp::of_server(way.vip(), client, sctp::DATA).bytes(),
+        _ => tcp(way.vip(), client, ACK).bytes(),
+    };
     let unreachable = etherparse::Icmpv4Type::DestinationUnreachable(
         etherparse::icmpv4::DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: 1300 },
     );

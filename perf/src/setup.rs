@@ -85,11 +85,8 @@ impl Setup {
 
     /// The configuration.
     pub(crate) fn plan(&self) -> Plan {
-        let protocols: &[Protocol] = match (self.both_protocols, self.protocol) {
-            (true, _) => &[Protocol::Tcp, Protocol::Udp],
-            (false, Protocol::Tcp) => &[Protocol::Tcp],
-            (false, Protocol::Udp) => &[Protocol::Udp],
-        };
+        let one = [self.protocol];
+        let protocols: &[Protocol] = if self.both_protocols { &[Protocol::Tcp, Protocol::Udp] } else { &one };
         let numbers = (0..self.services).flat_map(|number| protocols.iter().map(move |each| (number, *each)));
         Plan {
             ports: vec![port("wan"), port("lan")],

@@ -384,6 +384,9 @@ impl<'c, 'r> Services<'c, 'r> {
                 "is for {methods}: with {method}, servers see clients' own addresses, and answer them"
             );
             self.problems.add(place, Complaint::new(what, "remove it"));
+        } else if service.plan.reach().protocols().any(|protocol| protocol == Protocol::Sctp) {
+            let remedy = "remove it, or use tun or dr, under which servers see clients";
+            self.problems.add(place, Complaint::new(format!("\"{told}\" is for tcp and udp"), remedy));
         } else if !told.takes_datagrams()
             && service.plan.reach().protocols().any(|protocol| protocol == Protocol::Udp)
         {

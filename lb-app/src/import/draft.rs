@@ -401,6 +401,8 @@ pub(super) fn client_address(
     }
     let nearest = if !method.sees_replies() {
         "servers see the client's address anyway"
+    } else if key.protocol == Protocol::Sctp {
+        "servers see the client's address under tun and dr"
     } else if told == ClientAddress::ProxyV1 && key.protocol == Protocol::Udp {
         "`client_address = \"proxy-v2\"` is for datagrams as well"
     } else {

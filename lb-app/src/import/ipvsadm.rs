@@ -203,13 +203,7 @@ fn service(target: &Target, entry: Entry, (local, told): (Vec<IpAddr>, ClientAdd
     let protocol = match transport {
         Transport::Tcp => Protocol::Tcp,
         Transport::Udp => Protocol::Udp,
-        Transport::Sctp => {
-            return draft.miss(
-                &place,
-                format!("{vip}:{port} by SCTP"),
-                "it is left out; TCP and UDP are balanced",
-            );
-        }
+        Transport::Sctp => Protocol::Sctp,
     };
     let key = ServiceKey::new(protocol, SocketAddr::new(vip, port));
     // The method is a server's to ipvsadm, and a service's here. The default is -g.

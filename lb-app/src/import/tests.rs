@@ -70,6 +70,14 @@ fn a_keepalived_of_many_services_is_read() {
 }
 
 #[test]
+fn a_service_of_sctp_is_read() {
+    let text = "virtual_server 192.0.2.100 3868 {\n lb_algo rr\n lb_kind DR\n protocol SCTP\n \
+                real_server 198.51.100.11 3868 {\n weight 1\n }\n}\n";
+    let imported = read(&Text(text), From::Keepalived, &["keepalived.conf".to_owned()]).unwrap();
+    assert!(imported.text.contains("protocol = \"sctp\""), "{}", imported.text);
+}
+
+#[test]
 fn rules_of_ipvsadm_are_read() {
     golden(From::Ipvsadm, &["ipvsadm.rules"], "ipvsadm.toml");
 }

@@ -166,7 +166,7 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 18] = [
         "lb_worker_left_out_client_addresses",
         "Segments without the TOA option that they should have had: there was no room.",
     ),
-    ("lb_worker_sent_resets", "TCP resets sent as answers."),
+    ("lb_worker_sent_resets", "TCP resets, and aborts of SCTP, sent as answers."),
     ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),
     ("lb_worker_missing_buffers", "Own packets not sent because there was no packet buffer."),
     ("lb_worker_fragmented_packets", "Packets fragmented because the way out carries less."),

@@ -58,7 +58,8 @@ pub struct Connection<F: Family = V4> {
     pub state: State,
     /// When the last packet passed.
     pub seen: Stamp,
-    /// What the server has acknowledged lately, as it stands in its segments. Only of TCP whose replies pass here.
+    /// What the server has acknowledged lately, as it stands in its segments; of SCTP, the tag that it has told the client.
+    /// Only where replies pass here.
     pub(crate) acknowledged: u32,
     /// Its real server.
     pub server: ServerId,
@@ -298,6 +299,12 @@ impl<F: Family> Connection<F> {
     pub fn is_expected(&self, sequence: u32) -> bool {
         let beyond = sequence.wrapping_sub(u32::from_be(self.acknowledged)).cast_signed();
         self.acknowledged == 0 || beyond.unsigned_abs() <= EXPECTED_WITHIN
+    }
+
+    /// Whether a client's packet of SCTP with that tag may be of the association, as far as is known.
+    #[must_use]
+    pub fn is_tag(&self, tag: u32) -> bool {
+        self.acknowledged == 0 || u32::from_be(self.acknowledged) == tag
     }
 
     /// Whether it is over, so that a new connection of the same client may take its place.

@@ -7,6 +7,7 @@ pub mod datagram;
 pub mod entry;
 pub mod method;
 pub mod saved;
+pub mod sctp;
 pub mod second;
 pub mod standing;
 pub mod state;

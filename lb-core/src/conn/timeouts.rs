@@ -22,13 +22,20 @@ impl Timeouts {
 }
 
 impl Default for Timeouts {
-    /// LVS's defaults: SYN 1 min, ESTABLISHED 15 min, FIN 1 min, UDP 5 min. CLOSE and LAST_ACK are IPVS's.
+    /// LVS's defaults: SYN 1 min, ESTABLISHED 15 min, FIN 1 min, UDP 5 min. CLOSE, LAST_ACK and those of SCTP are IPVS's: as
+    /// long as its longest retransmission timeout and a second (RFC 9260 16), or the initial one of RFC 2960 and a second.
     fn default() -> Self {
         let mut timeouts = Timeouts([Duration::from_secs(60); State::COUNT]);
         timeouts.set(State::Established, Duration::from_secs(15 * 60));
         timeouts.set(State::Close, Duration::from_secs(10));
         timeouts.set(State::LastAck, Duration::from_secs(30));
         timeouts.set(State::Udp, Duration::from_secs(5 * 60));
+        for state in State::ALL.into_iter().filter(|state| state.is_sctp()) {
+            timeouts.set(state, Duration::from_secs(61));
+        }
+        timeouts.set(State::SctpInit1, Duration::from_secs(4));
+        timeouts.set(State::SctpEstablished, Duration::from_secs(15 * 60));
+        timeouts.set(State::SctpRejected, Duration::from_secs(4));
         timeouts
     }
 }

@@ -19,6 +19,7 @@ use crate::{
         headers::Headers,
         icmp,
         protocol::Protocol,
+        sctp::{self, Chunk},
         tcp, udp,
     },
 };
@@ -138,6 +139,9 @@ fn read<F: Common>(
     let is_whole = match protocol {
         Protocol::Tcp => tcp::is_whole(payload),
         Protocol::Udp => udp::is_whole(payload),
+        // Nearly all carry data of a connection that is known, which they leave as it is: they are not read for their checksum.
+        // The others are, when it is known what they do (`decide/sctp.rs`).
+        Protocol::Sctp => return associated(parsed, payload, false).ok_or(DropReason::BadL4),
     };
     if !is_whole {
         return Err(DropReason::BadL4);
@@ -160,8 +164,16 @@ fn set_flow<F: Family>(parsed: &mut Parsed<F>, protocol: Protocol, payload: &[u8
     };
     parsed.tcp_flags = match protocol {
         Protocol::Tcp => payload[tcp::FLAGS],
-        Protocol::Udp => 0,
+        Protocol::Udp | Protocol::Sctp => 0,
     };
+}
+
+/// Says the same of a packet of SCTP, and what it is about; nothing of one that no receiver takes. `is_cut` says that it is a
+/// first fragment.
+fn associated<F: Family>(parsed: &mut Parsed<F>, payload: &[u8], is_cut: bool) -> Option<Kind> {
+    parsed.chunk = Chunk::of(payload, is_cut)?;
+    set_flow(parsed, Protocol::Sctp, payload);
+    Some(Kind::Flow)
 }
 
 /// A fragment. Its checksum is that of all its datagram, so nobody here can tell whether it is right. What the flow is
@@ -181,10 +193,17 @@ fn fragment<F: Family>(frame: &[u8], parsed: &mut Parsed<F>) -> Result<Kind, Dro
         Some(Protocol::Tcp) if piece.start > 0 && piece.start < count32(tcp::HEADER_LEN) => {
             return Err(DropReason::FragmentTiny);
         }
+        Some(Protocol::Sctp) if piece.start > 0 && piece.start < count32(sctp::ANSWER_LEN) => {
+            return Err(DropReason::FragmentTiny);
+        }
+        Some(Protocol::Sctp) if piece.start == 0 => {
+            associated(parsed, payload, true).ok_or(DropReason::FragmentTiny)?;
+        }
         Some(protocol) if piece.start == 0 => {
             let holds_ports = match protocol {
                 Protocol::Tcp => tcp::is_whole(payload),
                 Protocol::Udp => payload.len() >= udp::HEADER_LEN,
+                Protocol::Sctp => false,
             };
             if !holds_ports {
                 return Err(DropReason::FragmentTiny);
@@ -247,5 +266,6 @@ fn l4_is_right<F: Family>(protocol: Protocol, at: &Headers<F>, payload: &[u8]) -
     match protocol {
         Protocol::Tcp => tcp::checksum_is_right::<F>(at.source, at.destination, payload),
         Protocol::Udp => udp::checksum_is_right::<F>(at.source, at.destination, payload),
+        Protocol::Sctp => sctp::checksum_is_right(payload),
     }
 }

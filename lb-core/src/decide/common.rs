@@ -213,7 +213,8 @@ pub fn locate<F: Common>(parsed: &mut Parsed<F>, frame: &[u8]) {
         parsed.key.protocol = protocol;
         parsed.tcp_flags = match protocol {
             Protocol::Tcp => frame[F::L4 + tcp::FLAGS],
-            Protocol::Udp => 0,
+            // No frame of SCTP is of the common shape.
+            Protocol::Udp | Protocol::Sctp => 0,
         };
     }
 }

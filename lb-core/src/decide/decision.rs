@@ -102,7 +102,7 @@ pub struct Pass {
     pub hit: Hit,
     /// The state of the connection from now on.
     pub state: State,
-    /// It closes nothing although it says so: its sequence number is not what the server expects.
+    /// It closes nothing although it says so: its sequence number, or tag of SCTP, is not what the server expects.
     pub is_doubted: bool,
     /// Who gets the packet next.
     pub neighbour: Option<NeighbourId>,
@@ -296,7 +296,7 @@ pub struct Refusal<F: Family = V4> {
 pub enum Answer<F: Family = V4> {
     /// Nothing: the VIP says so.
     Silence,
-    /// A TCP reset.
+    /// A TCP reset, or what does the same in SCTP.
     Reset,
     /// An ICMP error from that address.
     Error(F::Address, Problem),

@@ -1,14 +1,16 @@
-//! A packet of TCP or UDP: of a connection that is known, or of none.
+//! A packet of TCP, UDP or SCTP: of a connection that is known, or of none.
 
 use super::{
     About, Act, Adopt, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then,
     classify::Parsed,
     known::{Forwarded, Known},
+    sctp as doubts,
 };
 use crate::{
     conn::{
         connections::Hit,
         entry::{Connection, Direction},
+        sctp,
         state::State,
         tcp,
     },
@@ -88,6 +90,8 @@ impl Known {
         let path = self.path(connection, hit.direction());
         let course = if path.fit(&parsed.at).is_none() {
             self.stuck(now, packet, parsed, hit, path.most)
+        } else if parsed.asks() && self.is_damaged(packet, parsed) {
+            Act::Drop(DropReason::BadL4Checksum).into()
         } else if self.begins_anew(parsed, connection, hit.direction()) {
             let (connection, why) = (hit.connection(), Ended::Reopened);
             Course::End(End { connection, why, then: Then::Anew })
@@ -101,8 +105,12 @@ impl Known {
             Act::Drop(DropReason::WrongPort).into()
         } else {
             let next = next_state(parsed, connection, hit.direction());
-            let is_doubted =
-                next != connection.state && is_doubtful(packet, parsed, connection, hit.direction());
+            let changes = next != connection.state;
+            if changes && self.is_damaged(packet, parsed) {
+                let course = Act::Drop(DropReason::BadL4Checksum).into();
+                return Decision { about: About::Connection(hit), course };
+            }
+            let is_doubted = changes && is_doubtful(packet, parsed, connection, hit.direction());
             let state = if is_doubted { connection.state } else { next };
             Act::Pass(Pass { hit, state, is_doubted, neighbour: path.neighbour }).into()
         };
@@ -123,13 +131,13 @@ impl Known {
         direction: Direction,
     ) -> bool {
         direction == Direction::In
-            && parsed.is_syn()
+            && parsed.asks()
             && (connection.gives_way()
-                || connection.state == State::SynSent
+                || connection.state.is_unanswered()
                     && self.snapshot.servers[connection.server].plan.health == Health::Inhibited)
     }
 
-    /// Whether a client goes on with a connection that a peer has told of, where its SYN came here once and the server's
+    /// Whether a client goes on with a connection that a peer has told of, where its SYN or INIT came here once and the server's
     /// answer never did: a router had sent it here before it sent it there.
     fn is_elsewhere<F: Forwarded>(
         &self,
@@ -137,10 +145,10 @@ impl Known {
         connection: &Connection<F>,
         direction: Direction,
     ) -> bool {
-        connection.state == State::SynSent
+        connection.state.is_unanswered()
             && direction == Direction::In
             && connection.sees_replies()
-            && continues(parsed.tcp_flags)
+            && continues(parsed)
             && self.told::<F>(&parsed.key.key()).is_some()
     }
 
@@ -157,11 +165,7 @@ impl Known {
     ) -> Course<F> {
         let connection = F::connections(self).get(hit.connection());
         if hit.direction() == Direction::In && self.backends[connection.server].is_gone() {
-            let anew = match parsed.key.protocol {
-                Protocol::Tcp => parsed.is_syn(),
-                Protocol::Udp => true,
-            };
-            let then = if anew { Then::Anew } else { Then::Refuse };
+            let then = if parsed.begins() { Then::Anew } else { Then::Refuse };
             return Course::End(End { connection: hit.connection(), why: Ended::Orphaned, then });
         }
         let interface = self.snapshot.interface_of(packet.port(), packet.bytes());
@@ -194,14 +198,17 @@ impl Known {
                 let service =
                     self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port);
                 let Some(service) = service else {
-                    return self.refuse(now, parsed, unserved, DropReason::Unserved).into();
+                    let refused = || self.refuse(now, parsed, unserved, DropReason::Unserved).into();
+                    let course = self.if_sound(packet, parsed, refused);
+                    return Decision { about: About::Nobody, course };
                 };
                 let owner = self.owner_of_inbound(packet.port(), &key, service);
                 Decision {
                     about: About::Service(service, owner),
-                    course: self
-                        .elsewhere(owner, HandOver::Client, origin)
-                        .unwrap_or_else(|| self.request(now, parsed, service, (unserved, active))),
+                    course: self.elsewhere(owner, HandOver::Client, origin).unwrap_or_else(|| {
+                        let request = || self.request(now, parsed, service, (unserved, active));
+                        self.if_sound(packet, parsed, request)
+                    }),
                 }
             }
             None if self.snapshot.is_nat_server::<F>(key.protocol, key.source, key.source_port) => {
@@ -213,13 +220,24 @@ impl Known {
                     about: About::Reply(owner),
                     course: self
                         .elsewhere(owner, HandOver::Reply, origin)
-                        .unwrap_or_else(|| self.reply(now, parsed)),
+                        .unwrap_or_else(|| self.if_sound(packet, parsed, || self.reply(now, parsed))),
                 }
             }
-            Some(Local::Source { .. }) => self.to_local_address(now, packet.port(), parsed, origin),
+            Some(Local::Source { .. }) => self.to_local_address(now, packet, parsed, origin),
             // One of its own has been dealt with.
             None | Some(Local::Own(_)) => Act::Drop(DropReason::NotForUs).into(),
         }
+    }
+
+    /// What is done with a packet of no connection, unless it is found to be damaged.
+    #[inline(always)]
+    fn if_sound<F: Forwarded>(
+        &self,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        course: impl FnOnce() -> Course<F>,
+    ) -> Course<F> {
+        if self.is_damaged(packet, parsed) { Act::Drop(DropReason::BadL4Checksum).into() } else { course() }
     }
 
     /// A packet to a local address, of no connection that is known.
@@ -227,11 +245,11 @@ impl Known {
     fn to_local_address<F: Forwarded>(
         &self,
         now: Instant,
-        port: PortId,
+        packet: &impl Packet,
         parsed: &Parsed<F>,
         origin: Origin,
     ) -> Decision<F> {
-        if self.is_on_wrong_port(port, Direction::Out) {
+        if self.is_on_wrong_port(packet.port(), Direction::Out) {
             return Act::Drop(DropReason::WrongPort).into();
         }
         let owner = self.owner_by_local_port(&parsed.key.key());
@@ -239,7 +257,7 @@ impl Known {
             about: About::Reply(owner),
             course: self
                 .elsewhere(owner, HandOver::Reply, origin)
-                .unwrap_or_else(|| self.to_local_port(now, parsed)),
+                .unwrap_or_else(|| self.if_sound(packet, parsed, || self.to_local_port(now, parsed))),
         }
     }
 
@@ -270,9 +288,9 @@ impl Known {
         }
         let begins = match parsed.key.protocol {
             Protocol::Tcp => parsed.tcp_flags & (SYN | ACK | RST) == SYN,
-            Protocol::Udp => true,
+            Protocol::Udp | Protocol::Sctp => parsed.begins(),
         };
-        let adopts = !begins && continues(parsed.tcp_flags) && self.snapshot.services[service].adopt;
+        let adopts = !begins && continues(parsed) && self.snapshot.services[service].adopt;
         if self.goes_on(parsed)
             && let Some(course) = self.take_told(now, parsed, (service, unserved))
         {
@@ -314,15 +332,19 @@ impl Known {
     /// Whether peers may have told of a packet's connection, and there are any.
     #[inline]
     fn goes_on<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
-        self.has_tellers() && (parsed.key.protocol == Protocol::Udp || continues(parsed.tcp_flags))
+        self.has_tellers() && (parsed.key.protocol == Protocol::Udp || continues(parsed))
     }
 
     /// The same of a server's packet. One that has not heard the client's answer to its SYN says it again, and a reset would
     /// end what the client has begun.
     #[inline]
     fn goes_on_from_server<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
-        let is_live = parsed.tcp_flags & (RST | ACK) == ACK;
-        self.has_tellers() && (parsed.key.protocol == Protocol::Udp || is_live)
+        let is_live = match parsed.key.protocol {
+            Protocol::Tcp => parsed.tcp_flags & (RST | ACK) == ACK,
+            Protocol::Udp => true,
+            Protocol::Sctp => continues(parsed),
+        };
+        self.has_tellers() && is_live
     }
 
     fn has_tellers(&self) -> bool {
@@ -336,7 +358,7 @@ impl Known {
         let server = self.snapshot.sole_nat_server::<F>(key.protocol, key.source, key.source_port)?;
         let forward = self.request_key(&key, server);
         let adopts = self.snapshot.service_of(server).adopt
-            && continues(parsed.tcp_flags)
+            && continues(parsed)
             && self.is_station::<F>(forward.source)
             && F::connections(self).lookup(&forward).is_none()
             && self
@@ -365,6 +387,7 @@ impl Known {
             Protocol::Tcp if parsed.tcp_flags & RST == 0 => {
                 self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection)
             }
+            Protocol::Sctp => self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection),
             Protocol::Tcp | Protocol::Udp => Act::Drop(DropReason::NoConnection),
         }
     }
@@ -382,7 +405,10 @@ impl Known {
         match end.then {
             // The connection was this worker's, so the next one is.
             Then::Anew => self.unmatched(now, packet, parsed, Origin::Worker),
-            Then::Refuse => self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection).into(),
+            Then::Refuse => {
+                let refused = || self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection).into();
+                Decision { about: About::Nobody, course: self.if_sound(packet, parsed, refused) }
+            }
         }
     }
 
@@ -433,6 +459,9 @@ pub(super) fn next_state<F: Family>(
     match parsed.key.protocol {
         Protocol::Tcp => tcp::next(connection.method.states(), connection.state, direction, parsed.tcp_flags),
         Protocol::Udp => State::Udp,
+        Protocol::Sctp => {
+            sctp::next(connection.method.sctp_states(), connection.state, direction, parsed.chunk)
+        }
     }
 }
 
@@ -445,12 +474,19 @@ fn is_doubtful<F: Family>(
     connection: &Connection<F>,
     direction: Direction,
 ) -> bool {
+    if parsed.key.protocol == Protocol::Sctp {
+        return doubts::is_doubtful(packet, parsed, connection, direction);
+    }
     let closes = parsed.key.protocol == Protocol::Tcp && parsed.tcp_flags & (FIN | RST) != 0;
     let sequence = || tcp_header::sequence(parsed.at.payload(packet.bytes()));
     direction == Direction::In && closes && sequence().is_some_and(|number| !connection.is_expected(number))
 }
 
-/// Whether a segment with these flags can only be of a connection that is established.
-fn continues(tcp_flags: u8) -> bool {
-    tcp_flags & (SYN | RST | ACK) == ACK
+/// Whether a segment can only be of a connection that is established, or a packet of SCTP of an association.
+fn continues<F: Family>(parsed: &Parsed<F>) -> bool {
+    match parsed.key.protocol {
+        Protocol::Tcp => parsed.tcp_flags & (SYN | RST | ACK) == ACK,
+        Protocol::Udp => false,
+        Protocol::Sctp => sctp::continues(parsed.chunk),
+    }
 }

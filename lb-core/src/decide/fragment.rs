@@ -183,7 +183,7 @@ impl Known {
             return Act::Drop(DropReason::FragmentOrphan).into();
         }
         // A reset would end a connection that another worker may have.
-        if is_guess && parsed.key.protocol == Protocol::Tcp && !parsed.is_syn() {
+        if is_guess && !parsed.begins() {
             return Act::Drop(DropReason::NoConnection).into();
         }
         self.unmatched(now, packet, parsed, Origin::Worker)

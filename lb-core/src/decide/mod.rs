@@ -32,6 +32,7 @@ pub mod owner;
 mod parsed;
 pub mod refuse;
 pub mod room;
+mod sctp;
 pub mod taken;
 mod told;
 

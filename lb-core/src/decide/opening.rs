@@ -252,7 +252,7 @@ impl Known {
             .room::<F>(*service, [replaces, opener.replaces])
             .ok_or_else(|| dropped(DropReason::TableFull))?;
         // Where the beginning was not seen, another director has told the server and says how far, or nobody need.
-        let begins = parsed.key.protocol == Protocol::Udp || parsed.is_syn();
+        let begins = parsed.begins();
         let tells = self.snapshot.services[*service].client_address.is_told() && begins;
         let mut path = self.first_path(direction, server, client);
         if tells && parsed.key.protocol == Protocol::Udp {

@@ -22,7 +22,8 @@ impl Known {
         key: &Key<F>,
         service: ServiceId,
     ) -> Owner {
-        self.owner::<F>(self.basis_of_inbound(port, service), key.source, key.source_port, key.protocol)
+        let basis = self.basis_of_inbound(port, service, key.protocol);
+        self.owner::<F>(basis, key.source, key.source_port, key.protocol)
     }
 
     /// The owner of a packet to a local address. It follows from the port, which its owner chose.
@@ -33,7 +34,12 @@ impl Known {
 
     /// The owner of a NAT server's packet to a client.
     pub(super) fn owner_of_reply<F: Family>(&self, key: &Key<F>) -> Owner {
-        self.owner::<F>(self.basis_under_nat(), key.destination, key.destination_port, key.protocol)
+        self.owner::<F>(
+            self.basis_under_nat(key.protocol),
+            key.destination,
+            key.destination_port,
+            key.protocol,
+        )
     }
 
     /// The worker whose flow a fragment's packet is of, asked by one that has no connection for it. Where whole packets are
@@ -62,10 +68,11 @@ impl Known {
     }
 
     /// What the owner of a client's packets to a service follows from.
-    fn basis_of_inbound(&self, port: PortId, service: ServiceId) -> Basis {
+    fn basis_of_inbound(&self, port: PortId, service: ServiceId, protocol: Protocol) -> Basis {
         let spread = self.snapshot.ports.get(usize::from(port.0)).map(|port| port.spread);
         match self.snapshot.services[service].method {
-            Method::Nat => self.basis_under_nat(),
+            Method::Nat => self.basis_under_nat(protocol),
+            _ if !is_hashed(protocol) => Basis::Client,
             // Only this direction passes through us, or the local port brings the other to the same worker. So wherever it
             // always arrives will do.
             Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr
@@ -79,7 +86,10 @@ impl Known {
 
     /// Where ports spread by client, both directions should arrive at one worker by themselves. It is computed all the
     /// same, because a NIC that does not do as it says must cost hand-overs, which are counted, and not connections.
-    pub(crate) fn basis_under_nat(&self) -> Basis {
+    pub(crate) fn basis_under_nat(&self, protocol: Protocol) -> Basis {
+        if !is_hashed(protocol) {
+            return Basis::Client;
+        }
         match (self.snapshot.nat_arrives_at_owner, self.snapshot.redirection_len) {
             (true, 0) => Basis::Arrival,
             (true, len) => Basis::Rss(len),
@@ -102,5 +112,15 @@ impl Known {
             Basis::Client => owner::by_client::<F>(client, port, protocol, workers, self.team.secret),
         };
         Owner { worker, basis }
+    }
+}
+
+/// Whether ports may spread packets of that protocol by their own hash of it. SCTP's are not asked to: few NICs know its
+/// ports, and of those, Intel's hash its tag as well, which is not that of an INIT later and another one in each direction. So
+/// its packets arrive on the first queue, or where their addresses lead, and a hash of ours deals them out from there.
+pub(crate) const fn is_hashed(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp => true,
+        Protocol::Sctp => false,
     }
 }

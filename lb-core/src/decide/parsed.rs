@@ -6,7 +6,7 @@ use crate::{
     family::{Family, V4},
     flow::{key::Packed, table::Place},
     packet::Checksum,
-    wire::{ethernet::Mac, headers::Headers, tcp},
+    wire::{ethernet::Mac, headers::Headers, protocol::Protocol, sctp::Chunk, tcp},
 };
 
 /// What a packet is, from its own content.
@@ -15,9 +15,9 @@ use crate::{
 pub enum Kind {
     /// TCP or UDP with whole headers: an untagged frame, no IPv4 options.
     Common,
-    /// TCP or UDP with whole headers, tagged or with IPv4 options.
+    /// TCP or UDP with whole headers, tagged or with IPv4 options; SCTP in any frame.
     Flow,
-    /// A fragment, the first of its datagram or another. Of a first one of TCP or UDP the flow is known.
+    /// A fragment, the first of its datagram or another. Of a first one the flow is known.
     Fragment,
     /// ICMP with a whole header.
     Icmp,
@@ -55,10 +55,12 @@ pub struct Parsed<F: Family = V4> {
     pub meaning: Meaning,
     /// What it is.
     pub kind: Kind,
-    /// TCP flags; 0 for UDP. Of a common packet not before [`locate`](super::common::locate).
+    /// TCP flags; 0 for other protocols. Of a common packet not before [`locate`](super::common::locate).
     pub tcp_flags: u8,
     /// Why it ends here. Only of [`Kind::Drop`].
     pub reason: DropReason,
+    /// What it is about. Only of SCTP.
+    pub chunk: Chunk,
     /// Where its headers are. Only of IP; of a common packet not before [`locate`](super::common::locate).
     pub at: Headers<F>,
 }
@@ -78,6 +80,7 @@ impl<F: Family> Parsed<F> {
             kind: Kind::Resolution,
             tcp_flags: 0,
             reason: DropReason::BadEthernet,
+            chunk: Chunk::NONE,
         }
     }
 
@@ -92,6 +95,22 @@ impl<F: Family> Parsed<F> {
     #[must_use]
     pub fn is_syn(&self) -> bool {
         self.tcp_flags & (tcp::SYN | tcp::ACK) == tcp::SYN
+    }
+
+    /// Whether it asks for a connection, as the first packet of one does in protocols that know any: TCP's SYN, SCTP's INIT.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        match self.key.protocol {
+            Protocol::Tcp => self.is_syn(),
+            Protocol::Sctp => self.chunk.begins(),
+            Protocol::Udp => false,
+        }
+    }
+
+    /// Whether it may begin a connection. Any datagram may.
+    #[must_use]
+    pub fn begins(&self) -> bool {
+        self.key.protocol == Protocol::Udp || self.asks()
     }
 }
 

@@ -47,7 +47,7 @@ impl<F: Family> Refusal<F> {
 }
 
 impl Known {
-    /// Turns a packet away: a reset for TCP, an ICMP error from the address it was sent to for the rest. On standby nothing
+    /// Turns a packet away: a reset for TCP, an abort for SCTP where that may be answered, an ICMP error from the address it was sent to for the rest. On standby nothing
     /// is said for a VIP.
     pub(crate) fn refuse<F: Forwarded>(
         &self,
@@ -63,6 +63,8 @@ impl Known {
         let answer = match (how, Protocol::from_number(parsed.at.protocol)) {
             (Unserved::Drop, _) => return Act::Refuse(Refusal { answer: Answer::Silence, reason }),
             (Unserved::Reject, Some(Protocol::Tcp)) => Answer::Reset,
+            (Unserved::Reject, Some(Protocol::Sctp)) if parsed.chunk.is_answered() => Answer::Reset,
+            (Unserved::Reject, Some(Protocol::Sctp)) => return Act::Drop(reason),
             (Unserved::Reject, Some(Protocol::Udp)) => unreachable(Problem::Port),
             (Unserved::Reject, None) => unreachable(Problem::Protocol),
         };

@@ -31,6 +31,7 @@ use crate::{
     peers::told::Teller,
     service::{plan::Role, routing::NextHop},
     time::Duration,
+    wire::protocol::Protocol,
     worker::{
         Worker,
         send::{Delivery, address, untag},
@@ -351,10 +352,11 @@ impl<F: Forwarded> Story<F> {
         self.tell_fit(path.limit);
         self.tell_state(&worker.known, &connection, connection.state, pass.state);
         if pass.is_doubted {
-            self.say(
-                Stage::Connection,
-                "its sequence number is not what the server expects: it changes nothing",
-            );
+            let what = match connection.protocol {
+                Protocol::Sctp => "its verification tag is not the one that the server has told the client",
+                Protocol::Tcp | Protocol::Udp => "its sequence number is not what the server expects",
+            };
+            self.say(Stage::Connection, format!("{what}: it changes nothing"));
         }
         let client_mtu = worker.known.path(&connection, Direction::Out).limit;
         self.clamped(&worker.known, &connection, client_mtu);

@@ -25,6 +25,8 @@ use crate::{
         ethernet, get16,
         headers::Headers,
         ipv4, ipv6,
+        protocol::Protocol,
+        sctp::Chunk,
         tcp::{ACK, FIN, RST, SYN},
     },
 };
@@ -105,6 +107,12 @@ fn fragment<F: Family>(frame: &[u8], parsed: &Parsed<F>) -> String {
 }
 
 fn flags<F: Family>(parsed: &Parsed<F>) -> String {
+    if parsed.key.protocol == Protocol::Sctp && parsed.chunk != Chunk::NONE {
+        return parsed
+            .chunk
+            .name()
+            .map_or_else(|| format!(" chunk {}", parsed.chunk.0), |name| format!(" {name}"));
+    }
     let names = [(SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ACK")];
     let set: Vec<&str> =
         names.iter().filter(|(flag, _)| parsed.tcp_flags & flag != 0).map(|(_, name)| *name).collect();
@@ -115,7 +123,7 @@ fn addresses<F: Family>(at: &Headers<F>) -> String {
     format!("{} > {}", F::ip(at.source), F::ip(at.destination))
 }
 
-/// Source and destination of a TCP or UDP packet, as they are in the frame now.
+/// Source and destination of a flow's packet, as they are in the frame now.
 pub(super) fn ends<F: Family>(packet: &impl Packet, at: &Headers<F>) -> String {
     let frame = packet.bytes();
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));

@@ -38,6 +38,8 @@ impl Hashing {
         let with_ports = match flow.protocol {
             Protocol::Tcp => hashes(tcp),
             Protocol::Udp => hashes(udp),
+            // Ports are not asked to look for those.
+            Protocol::Sctp => false,
         };
         if !with_ports && !hashes(ip) {
             return None;

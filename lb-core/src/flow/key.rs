@@ -120,8 +120,8 @@ impl<F: Family> Packed<F> {
         Packed { addresses: F::Pair::default(), ports: 0, protocol: Protocol::Tcp }
     }
 
-    /// As good as the key's, for the table. The protocol does not count, which is quicker: at most two keys, one of TCP
-    /// and one of UDP, have the rest in common.
+    /// As good as the key's, for the table. The protocol does not count, which is quicker: at most three keys, one
+    /// of each, have the rest in common.
     #[inline(always)]
     #[must_use]
     pub fn hash(self, secret: Secret) -> u64 {

@@ -11,7 +11,7 @@ use crate::{
         checksum::{Change, Folded},
         headers::Headers,
         icmp,
-        protocol::{Protocol, UDP},
+        protocol::{Protocol, SCTP, UDP},
         tcp, udp,
     },
 };
@@ -27,7 +27,11 @@ pub(super) fn inbound<F: Family>(frame: &mut [u8], (l3, l4, protocol): (u16, u16
     change_segment(l4, protocol, mark.segment);
 }
 
+/// That of SCTP covers no address.
 fn change_segment(l4: &mut [u8], protocol: u8, change: Folded) {
+    if protocol == SCTP {
+        return;
+    }
     let is_udp = protocol == UDP;
     let at = if is_udp { udp::CHECKSUM } else { tcp::CHECKSUM };
     if let Some(checksum) = l4.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {

@@ -14,6 +14,7 @@ pub mod outer;
 pub mod proxy;
 pub mod quote;
 pub mod reject;
+pub mod sctp;
 pub mod shim;
 pub mod tell;
 pub mod toa;
@@ -28,7 +29,7 @@ use crate::{
     counters::DropReason,
     family::Family,
     packet::Packet,
-    wire::headers::Headers,
+    wire::{headers::Headers, protocol},
 };
 use outer::{Outer, Shape};
 use shim::Spread;
@@ -50,6 +51,9 @@ pub fn apply<F: Family>(
             true => Ok(()),
             false => tun::fragment(packet, at, (outer, Spread::of_connection(connection)), last_id),
         };
+    }
+    if at.protocol == protocol::SCTP && connection.method.rewrites_endpoints() {
+        return sctp::rewrite(frame, at, connection, direction);
     }
     match rewrite::<true, F>(frame, at, connection, direction) {
         true => Ok(()),
@@ -78,7 +82,7 @@ pub fn outfit<F: Family>(
 }
 
 /// The same of the other methods, where the packet's connection says it; `false`, and no change, of these. `frame` may be
-/// the headers alone. `LOCAL` says whether the connection may be one under FullNAT.
+/// the headers alone, and is not of SCTP under NAT or FullNAT, whose checksum covers all of a packet. `LOCAL` says whether the connection may be one under FullNAT.
 #[inline(always)]
 pub fn rewrite<const LOCAL: bool, F: Family>(
     frame: &mut [u8],

@@ -64,7 +64,8 @@ fn rewrite<F: Family>(
                 change.segment.apply(checksum);
             }
         }
-        Protocol::Udp => {
+        // What is of SCTP has been dealt with before: see `sctp`.
+        Protocol::Udp | Protocol::Sctp => {
             if let Some(checksum) = l4.get_mut(udp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
                 change.segment.apply_udp(checksum);
             }

@@ -89,7 +89,8 @@ pub(super) fn apply<F: Family>(
             insert(packet, at, udp::HEADER_LEN, &header)?;
             Ok(Effect::Header(second.len))
         }
-        (Protocol::Udp, Direction::Out) => Ok(Effect::Nothing),
+        // There is no header for SCTP.
+        (Protocol::Udp, Direction::Out) | (Protocol::Sctp, _) => Ok(Effect::Nothing),
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{
     family::{Family, Header, V4},
     flow::key::Key,
     wire::{
-        checksum::Change, get16, get32, headers::Headers, icmp, protocol::Protocol, put16, put32, tcp, udp,
+        checksum::Change, get16, get32, headers::Headers, icmp, protocol::Protocol, put16, put32, sctp, tcp,
+        udp,
     },
 };
 
@@ -20,18 +21,21 @@ pub struct Quote<F: Family = V4> {
     pub answers: Key<F>,
     /// Where its IP header starts in the frame.
     l3: usize,
-    /// Where its TCP or UDP header starts.
+    /// Where its TCP, UDP or SCTP header starts.
     l4: usize,
+    /// Bytes that were behind its IP header before it was cut off.
+    len: usize,
 }
 
 impl<F: Family> Quote<F> {
     /// Reads the quote of an ICMP error; `None` when it is too short to contain ports, or about a later fragment or
-    /// another protocol than TCP and UDP.
+    /// a protocol that is not balanced.
     #[must_use]
     pub fn read(frame: &[u8], at: &Headers<F>) -> Option<Self> {
         let l3 = usize::from(at.l4) + icmp::HEADER_LEN;
-        let (key, header_len) = read_packet(frame.get(l3..at.end())?)?;
-        Some(Quote { answers: key.reversed(), l3, l4: l3 + header_len })
+        let (key, header) = read_packet(frame.get(l3..at.end())?)?;
+        let len = header.total_len.saturating_sub(header.header_len);
+        Some(Quote { answers: key.reversed(), l3, l4: l3 + header.header_len, len })
     }
 
     /// The key of the packet inside a quoted tunnel's packet, which starts there in the ICMP message; `None` when the quote
@@ -42,8 +46,8 @@ impl<F: Family> Quote<F> {
     }
 }
 
-/// The key of a packet that may be cut off, and the length of its IP header.
-fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, usize)> {
+/// The key of a packet that may be cut off, and its IP header.
+fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, Header<F>)> {
     let header = Header::<F>::read_cut(packet)?;
     let protocol = header.flow_protocol()?;
     let (source_port, destination_port) = tcp::ports(packet.get(header.header_len..)?)?;
@@ -54,7 +58,7 @@ fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, usize)> {
         destination_port,
         protocol,
     };
-    Some((key, header.header_len))
+    Some((key, header))
 }
 
 /// Translates an error about a connection under NAT or FullNAT. `direction` is that of the error itself: `In` for one that the
@@ -89,6 +93,16 @@ pub fn translate<F: Family>(
         message = message.and(change);
     }
 
+    if quote.answers.protocol == Protocol::Sctp {
+        // Its checksum may be behind the end of the quote; it covers the whole packet and no address.
+        let header = &mut frame[l4..end.min(l4 + sctp::HEADER_LEN)];
+        let mut old = [0; sctp::HEADER_LEN];
+        old[..header.len()].copy_from_slice(header);
+        sctp::change_ports(header, (destination.1, source.1), quote.len);
+        message = message.bytes(0, &old[..header.len()], header);
+        return icmp::change_checksum(&mut frame[usize::from(at.l4)..end], message);
+    }
+
     let mut ports = addresses;
     for (port_at, port) in [(tcp::SOURCE_PORT, destination.1), (tcp::DESTINATION_PORT, source.1)] {
         let old = get16(&frame[l4..], port_at);
@@ -104,17 +118,12 @@ pub fn translate<F: Family>(
             message.and(less_room::<F>(&mut frame[usize::from(at.l4)..end], quote.answers.protocol, second));
     }
 
-    let checksum_at = match quote.answers.protocol {
-        Protocol::Tcp => tcp::CHECKSUM,
-        Protocol::Udp => udp::CHECKSUM,
-    };
+    let is_tcp = quote.answers.protocol == Protocol::Tcp;
+    let checksum_at = if is_tcp { tcp::CHECKSUM } else { udp::CHECKSUM };
     // It may be behind the end of the quote.
     if l4 + checksum_at + 2 <= end {
         let old = get16(&frame[l4..], checksum_at);
-        let new = match quote.answers.protocol {
-            Protocol::Tcp => ports.apply(old),
-            Protocol::Udp => ports.apply_udp(old),
-        };
+        let new = if is_tcp { ports.apply(old) } else { ports.apply_udp(old) };
         put16(&mut frame[l4..], checksum_at, new);
         message = message.word(old, new);
     }

@@ -1,4 +1,4 @@
-//! Packets turned into their own refusal: a TCP reset or an ICMP error, back to where they came from.
+//! Packets turned into their own refusal: a TCP reset, an SCTP abort or an ICMP error, back to where they came from.
 //!
 //! The answer is made in the packet's own buffer and is sent on the port it came in by, to the neighbour it came from.
 //! So refusing needs no memory, no route and no ARP, however many packets want refusing.
@@ -7,12 +7,15 @@ use crate::{
     cast::small,
     family::{Family, Header, Problem},
     packet::Packet,
-    wire::{checksum::Change, ethernet, get16, headers::Headers, icmp, ipv4, protocol, put32, tcp},
+    wire::{checksum::Change, ethernet, get16, headers::Headers, icmp, ipv4, protocol, put32, sctp, tcp},
 };
 
 /// Turns a TCP segment into the reset that answers it, RFC 9293 3.10.7.1. `false`, and no change, for a segment that
 /// must not be answered: a reset.
 pub fn reset<F: Family>(packet: &mut impl Packet, at: &Headers<F>) -> bool {
+    if at.protocol == protocol::SCTP {
+        return abort(packet, at);
+    }
     // Everything is read before the frame is cut: with IP options, ports lie behind the end of the answer.
     let segment = at.payload(packet.bytes());
     let (Some(numbers), Some((from, to))) = (tcp::reset_for(segment), tcp::ports(segment)) else {
@@ -28,6 +31,26 @@ pub fn reset<F: Family>(packet: &mut impl Packet, at: &Headers<F>) -> bool {
     F::write(&mut frame[l3..], &answer(at, at.destination, len, protocol::TCP, ipv4::DONT_FRAGMENT));
     let ends = ((at.destination, to), (at.source, from));
     tcp::write_bare::<F>(&mut frame[l3 + F::HEADER_LEN..], ends.0, ends.1, numbers);
+    swap_stations(frame);
+    true
+}
+
+/// Turns a packet of SCTP into the abort that answers it, or into the end of what it ends. `false`, and no change, for one
+/// that must not be answered.
+fn abort<F: Family>(packet: &mut impl Packet, at: &Headers<F>) -> bool {
+    let received = at.payload(packet.bytes());
+    let (Some(says), Some((from, to))) = (sctp::answer_to(received), tcp::ports(received)) else {
+        return false;
+    };
+    let l3 = usize::from(at.l3);
+    let len = F::HEADER_LEN + sctp::ANSWER_LEN;
+    // As short as the shortest that is read.
+    if !packet.set_len(l3 + len) {
+        return false;
+    }
+    let frame = packet.bytes_mut();
+    F::write(&mut frame[l3..], &answer(at, at.destination, len, protocol::SCTP, ipv4::DONT_FRAGMENT));
+    sctp::write_bare(&mut frame[l3 + F::HEADER_LEN..], (to, from), says);
     swap_stations(frame);
     true
 }

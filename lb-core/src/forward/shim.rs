@@ -11,8 +11,12 @@ use crate::{
     mix::fold_multiply,
     packet::Packet,
     wire::{
-        checksum::Folded, get32, get64, gre, gue, headers::Headers, ipv4, ipv6, protocol, put16, put32,
-        raw32, tcp, udp,
+        checksum::Folded,
+        get32, get64, gre, gue,
+        headers::Headers,
+        ipv4, ipv6,
+        protocol::{self, Protocol},
+        put16, put32, raw32, tcp, udp,
     },
 };
 
@@ -47,8 +51,7 @@ impl Spread {
 
     /// That of a packet. What has no ports in it, as what ICMP says, goes by its addresses.
     fn of_packet<F: Family>(frame: &[u8], at: &Headers<F>) -> Self {
-        let has_ports =
-            matches!(at.protocol, protocol::TCP | protocol::UDP) && !F::is_later_fragment(at.fragment);
+        let has_ports = Protocol::from_number(at.protocol).is_some() && !F::is_later_fragment(at.fragment);
         let ports = frame.get(usize::from(at.l4)..).filter(|l4| has_ports && l4.len() >= 4);
         Spread::of::<F>(at.source, at.destination, ports.map_or(0, |l4| get32(l4, tcp::SOURCE_PORT)))
     }

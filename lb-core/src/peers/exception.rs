@@ -46,10 +46,29 @@ pub struct Seen {
 #[must_use]
 pub const fn is_missed(state: State) -> bool {
     match state {
-        State::Established | State::FinWait | State::CloseWait | State::Udp => true,
-        State::None | State::SynSent | State::SynRecv | State::TimeWait | State::Close | State::LastAck => {
-            false
-        }
+        State::Established
+        | State::FinWait
+        | State::CloseWait
+        | State::Udp
+        | State::SctpEstablished
+        | State::SctpShutdownSent
+        | State::SctpShutdownReceived
+        | State::SctpShutdownAckSent => true,
+        State::None
+        | State::SynSent
+        | State::SynRecv
+        | State::TimeWait
+        | State::Close
+        | State::LastAck
+        | State::SctpInit1
+        | State::SctpInit
+        | State::SctpCookieSent
+        | State::SctpCookieReplied
+        | State::SctpCookieWait
+        | State::SctpCookie
+        | State::SctpCookieEchoed
+        | State::SctpRejected
+        | State::SctpClosed => false,
     }
 }
 

@@ -226,6 +226,11 @@ pub enum PlanError {
         methods = .0.methods()
     )]
     ClientAddress(ClientAddress, Method),
+    /// What would go in front of data is not data of SCTP.
+    #[error(
+        "client_address = \"{0}\" is for tcp and udp: remove it, or use tun or dr, under which servers see clients"
+    )]
+    ClientAddressOfSctp(ClientAddress),
     /// A line of text begins a stream, and an option is TCP's.
     #[error("client_address = \"{0}\" is for tcp: use \"proxy-v2\", which datagrams can have as well")]
     ClientAddressOfStreams(ClientAddress),
@@ -412,6 +417,9 @@ fn check_client_address(service: &ServicePlan) -> Result<(), PlanError> {
     let told = service.client_address;
     if !told.goes_with(service.method) {
         return Err(PlanError::ClientAddress(told, service.method));
+    }
+    if told.is_told() && service.reach().protocols().any(|protocol| protocol == Protocol::Sctp) {
+        return Err(PlanError::ClientAddressOfSctp(told));
     }
     let has_datagrams = service.reach().protocols().any(|protocol| protocol == Protocol::Udp);
     if !told.takes_datagrams() && has_datagrams {

@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn keys_read_back_as_what_they_show() {
-        for text in ["tcp 192.0.2.100:80", "udp [2001:db8::1]:53"] {
+        for text in ["tcp 192.0.2.100:80", "udp [2001:db8::1]:53", "sctp 192.0.2.100:3868"] {
             let key: ServiceKey = text.parse().unwrap();
             assert_eq!(key.to_string(), text);
             let server = key.server("198.51.100.11:8080".parse().unwrap());
@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(server.to_string().parse(), Ok(server));
         }
         for text in
-            ["", "tcp", "sctp 192.0.2.100:80", "tcp 192.0.2.100", "tcp 192.0.2.100:80 of tcp 192.0.2.1:1"]
+            ["", "tcp", "dccp 192.0.2.100:80", "tcp 192.0.2.100", "tcp 192.0.2.100:80 of tcp 192.0.2.1:1"]
         {
             assert_eq!(text.parse::<ServiceKey>(), Err(NotAKey), "{text}");
         }

@@ -1,4 +1,4 @@
-//! What clients send to: a service has one address and one port, or several of each, and one or both protocols. That is
+//! What clients send to: a service has one address and one port, or several of each, and one protocol or several. That is
 //! what IPVS's firewall marks are used for: one set of servers, one scheduler and one memory of clients for all of it.
 //!
 //! Of the services that could have a packet, the most specific gets it: that of exactly this port, then that of the
@@ -95,8 +95,8 @@ pub struct NoPorts;
 /// What clients send to beside a service's first protocol, address and port, which it is known by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// The other protocol.
-    pub protocol: Option<Protocol>,
+    /// Further protocols.
+    pub protocols: Vec<Protocol>,
     /// Further addresses.
     pub vips: Vec<IpAddr>,
     /// All ports, those it is known by included; nothing if there is one port only.
@@ -115,7 +115,7 @@ pub struct Reach<'a> {
 impl<'a> Reach<'a> {
     /// Its protocols.
     pub fn protocols(self) -> impl Iterator<Item = Protocol> + Clone + 'a {
-        std::iter::once(self.key.protocol).chain(self.beside.protocol)
+        std::iter::once(self.key.protocol).chain(self.beside.protocols.iter().copied())
     }
 
     /// Its addresses.
@@ -252,15 +252,15 @@ mod tests {
         let one = Beside::default();
         assert_eq!(Reach { key, beside: &one }.to_string(), "192.0.2.100:80");
         let beside = Beside {
-            protocol: Some(Protocol::Udp),
+            protocols: vec![Protocol::Udp, Protocol::Sctp],
             vips: vec!["192.0.2.101".parse().unwrap()],
             ports: vec![range("80"), range("8000-8009")],
         };
         let reach = Reach { key, beside: &beside };
         assert_eq!(reach.to_string(), "192.0.2.100,192.0.2.101:80,8000-8009");
-        assert_eq!(reach.protocols_shown(), "TCP,UDP");
-        assert_eq!(reach.claims().count(), 8);
-        assert_eq!(reach.claims().last().unwrap().to_string(), "udp 192.0.2.101:8000-8009");
+        assert_eq!(reach.protocols_shown(), "TCP,UDP,SCTP");
+        assert_eq!(reach.claims().count(), 12);
+        assert_eq!(reach.claims().last().unwrap().to_string(), "sctp 192.0.2.101:8000-8009");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod crc32c;
 pub mod ethernet;
 pub mod gre;
 pub mod gue;
@@ -19,6 +20,7 @@ pub mod options;
 pub mod protocol;
 pub mod proxy;
 pub mod resolution;
+pub mod sctp;
 pub mod tcp;
 pub mod toa;
 pub mod udp;

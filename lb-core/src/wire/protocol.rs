@@ -6,6 +6,8 @@ use crate::named::named;
 pub const TCP: u8 = 6;
 /// Protocol number of UDP, in either family.
 pub const UDP: u8 = 17;
+/// Protocol number of SCTP, in either family.
+pub const SCTP: u8 = 132;
 
 named! {
     /// A transport protocol that can be balanced.
@@ -14,6 +16,8 @@ named! {
         Tcp = "tcp",
         /// UDP, RFC 768.
         Udp = "udp",
+        /// SCTP, RFC 9260.
+        Sctp = "sctp",
     }
 }
 
@@ -25,6 +29,7 @@ impl Protocol {
         match self {
             Protocol::Tcp => TCP,
             Protocol::Udp => UDP,
+            Protocol::Sctp => SCTP,
         }
     }
 
@@ -34,6 +39,7 @@ impl Protocol {
         match self {
             Protocol::Tcp => "TCP",
             Protocol::Udp => "UDP",
+            Protocol::Sctp => "SCTP",
         }
     }
 
@@ -44,6 +50,7 @@ impl Protocol {
         match number {
             TCP => Some(Protocol::Tcp),
             UDP => Some(Protocol::Udp),
+            SCTP => Some(Protocol::Sctp),
             _ => None,
         }
     }

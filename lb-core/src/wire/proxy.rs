@@ -36,6 +36,8 @@ pub fn v2(protocol: Protocol, client: SocketAddr, vip: SocketAddr) -> Header {
     let transport = match protocol {
         Protocol::Tcp => 1,
         Protocol::Udp => 2,
+        // Has no number there: it is none that is known.
+        Protocol::Sctp => 0,
     };
     let mut header = Header::new();
     header.extend(SIGNATURE);

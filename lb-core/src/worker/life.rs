@@ -14,6 +14,7 @@ use crate::{
         Basis,
         known::{Forwarded, Known},
         opening::{Opening, Tells},
+        owner::is_hashed,
         room::Room,
     },
     flow::key::Key,
@@ -388,8 +389,10 @@ impl Known {
     fn restored_owner<F: Forwarded>(&self, saved: &Saved<F>, was: Option<WorkerId>) -> Option<WorkerId> {
         let Key { source, source_port, protocol, .. } = saved.key;
         let basis = if saved.method.sees_replies() && !saved.method.hides_clients() {
-            self.basis_under_nat()
-        } else if self.snapshot.ports.iter().all(|port| port.spread == Spread::Unknown) {
+            self.basis_under_nat(protocol)
+        } else if !is_hashed(protocol)
+            || self.snapshot.ports.iter().all(|port| port.spread == Spread::Unknown)
+        {
             Basis::Client
         } else {
             Basis::Arrival

@@ -1,6 +1,6 @@
 //! Anything that may reach a director: packets, frames and plans, for property tests.
 
-use super::{fragments, frame::*, frame6::*, plan::*};
+use super::{fragments, frame::*, frame6::*, plan::*, sctp};
 use etherparse::{IcmpEchoHeader, Icmpv4Type, Icmpv6Type, IpNumber, icmpv4::DestUnreachableHeader};
 use lb_core::{
     conn::tunnel::Encapsulation,
@@ -58,9 +58,11 @@ pub fn ends() -> impl Strategy<Value = (SocketAddrV4, SocketAddrV4)> {
 pub fn flow_packet() -> impl Strategy<Value = Ip> {
     let payload = prop::collection::vec(any::<u8>(), 0..40);
     let sizes = prop_oneof![9 => payload, 1 => Just(vec![7; 1400])];
-    (ends(), any::<bool>(), any::<u8>(), sizes).prop_map(|((from, to), is_tcp, flags, payload)| {
-        if is_tcp {
-            return tcp_with(from, to, flags & 0x17, &payload);
+    (ends(), 0..7u8, any::<u8>(), sizes).prop_map(|((from, to), which, flags, payload)| {
+        match which {
+            0..3 => return tcp_with(from, to, flags & 0x17, &payload),
+            3 => return sctp_with(&from.to_string(), &to.to_string(), flags, &payload),
+            _ => {}
         }
         let mut packet = udp(&from.to_string(), &to.to_string(), &payload);
         if flags == 0 {
@@ -68,6 +70,18 @@ pub fn flow_packet() -> impl Strategy<Value = Ip> {
         }
         packet
     })
+}
+
+/// Chunks of SCTP: what either side says, sometimes with data behind it.
+fn chunks(kind: u8, payload: &[u8]) -> (u32, Vec<Vec<u8>>) {
+    let (tag, first) = sctp::says(kind & 0x10 == 0, kind & 0xf);
+    let data = (kind & 0x20 != 0).then(|| sctp::chunk(sctp::DATA, 3, payload));
+    (tag, std::iter::once(first).chain(data).collect())
+}
+
+fn sctp_with(from: &str, to: &str, kind: u8, payload: &[u8]) -> Ip {
+    let (tag, chunks) = chunks(kind, payload);
+    sctp::sctp(from, to, tag, &chunks)
 }
 
 /// A ping, often of nothing but zeros.
@@ -161,9 +175,14 @@ pub fn ends6() -> impl Strategy<Value = (SocketAddrV6, SocketAddrV6)> {
 pub fn flow_packet6() -> impl Strategy<Value = Ip6> {
     let payload = prop::collection::vec(any::<u8>(), 0..40);
     let sizes = prop_oneof![9 => payload, 1 => Just(vec![7; 1400])];
-    (ends6(), any::<bool>(), any::<u8>(), sizes).prop_map(|((from, to), is_tcp, flags, payload)| {
-        if is_tcp {
-            return tcp6_with(from, to, flags & 0x17, &payload);
+    (ends6(), 0..7u8, any::<u8>(), sizes).prop_map(|((from, to), which, flags, payload)| {
+        match which {
+            0..3 => return tcp6_with(from, to, flags & 0x17, &payload),
+            3 => {
+                let (tag, chunks) = chunks(flags, &payload);
+                return sctp::sctp6(&from.to_string(), &to.to_string(), tag, &chunks);
+            }
+            _ => {}
         }
         let mut packet = udp6(&from.to_string(), &to.to_string(), &payload);
         if flags == 0 {
@@ -329,11 +348,17 @@ pub fn plan() -> impl Strategy<Value = Plan> {
         )| {
             let mut plan = two_servers(method);
             let udp = two_servers(method).udp().services.remove(0);
-            plan.services.push(udp);
+            let sctp = ServicePlan { protocol: Protocol::Sctp, name: "sctp".into(), ..udp.clone() };
+            plan.services.extend([udp, sctp]);
             with_family(&mut plan, method, tunnels_to);
             for service in &mut plan.services {
                 service.adopt = adopt && !method.hides_clients();
-                if told.goes_with(method) && (told.takes_datagrams() || service.protocol == Protocol::Tcp) {
+                let takes = match service.protocol {
+                    Protocol::Tcp => true,
+                    Protocol::Udp => told.takes_datagrams(),
+                    Protocol::Sctp => false,
+                };
+                if told.goes_with(method) && takes {
                     service.client_address = told;
                 }
                 if method.tunnels() {
@@ -375,5 +400,6 @@ fn with_family(plan: &mut Plan, method: Method, tunnels_to: &str) {
     };
     let tcp = service(method, "[2001:db8:1::100]:80", &servers);
     let udp = ServicePlan { protocol: Protocol::Udp, name: format!("{}-udp", tcp.name), ..tcp.clone() };
-    plan.services.extend([tcp, udp]);
+    let sctp = ServicePlan { protocol: Protocol::Sctp, name: format!("{}-sctp", tcp.name), ..tcp.clone() };
+    plan.services.extend([tcp, udp, sctp]);
 }

@@ -11,4 +11,5 @@ pub mod frame;
 pub mod frame6;
 pub mod plan;
 pub mod read;
+pub mod sctp;
 pub mod world;

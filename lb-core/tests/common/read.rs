@@ -1,5 +1,6 @@
 //! What a frame says, in one line, once it has been found to be right in every length and checksum.
 
+use super::sctp;
 use etherparse::{
     ArpOperation, ArpPacketSlice, EtherType, Icmpv4Slice, IpNumber, Ipv4HeaderSlice, Ipv4Slice,
     Ipv6HeaderSlice, Ipv6Slice, SlicedPacket, TcpSlice, UdpSlice, checksum::Sum16BitWords,
@@ -80,6 +81,7 @@ pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
             }
             check_carried(udp_carries(payload))
         }
+        IpNumber::SCTP => sctp::check(payload),
         IpNumber::GRE => check_carried(Some(gre_carries(payload))),
         IpNumber::ICMP => right(&Sum16BitWords::new().add_slice(payload), "ICMP"),
         IpNumber::IPV4 => check_ipv4(payload),
@@ -182,6 +184,7 @@ fn ipv4(packet: &[u8]) -> String {
             Some(packet) => format!("{} ttl {ttl} {}", ports(from, to), carried("gue", packet)),
             None => format!("{} udp ttl {ttl}{options}", ports(from, to)),
         },
+        IpNumber::SCTP => format!("{} sctp {} ttl {ttl}{options}", ports(from, to), sctp::names(l4)),
         IpNumber::GRE => format!("{from} > {to} ttl {ttl} {}", carried("gre", gre_carries(l4))),
         IpNumber::ICMP => format!("{from} > {to} icmp {} ttl {ttl}{options}", icmp(l4)),
         IpNumber::IPV4 => format!("{from} > {to} ttl {ttl} [{}]", ipv4(l4)),
@@ -224,6 +227,7 @@ pub fn check_ipv6(packet: &[u8]) -> Result<(), String> {
             }
             check_carried(carried)
         }
+        IpNumber::SCTP => sctp::check(payload.payload),
         IpNumber::GRE => check_carried(Some(gre_carries(payload.payload))),
         IpNumber::IPV6_ICMP => right(&sum, "ICMPv6"),
         IpNumber::IPV4 => check_ipv4(payload.payload),
@@ -258,6 +262,7 @@ fn ipv6(packet: &[u8]) -> String {
             Some(packet) => format!("{} ttl {ttl} {}", ports(), carried("gue", packet)),
             None => format!("{} udp ttl {ttl}{options}", ports()),
         },
+        IpNumber::SCTP => format!("{} sctp {} ttl {ttl}{options}", ports(), sctp::names(l4)),
         IpNumber::GRE => format!("{from} > {to} ttl {ttl} {}", carried("gre", gre_carries(l4))),
         IpNumber::IPV6_ICMP if matches!(l4[0], 135 | 136) => nd(from, to, l4),
         IpNumber::IPV6_ICMP => format!("{from} > {to} icmpv6 {} ttl {ttl}{options}", icmpv6(l4)),

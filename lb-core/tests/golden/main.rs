@@ -22,6 +22,7 @@ mod proxy;
 mod reject;
 mod rfc4787;
 mod rfc5508;
+mod sctp;
 mod standby;
 mod toa;
 mod trace;

@@ -77,9 +77,9 @@ fn a_datagram_to_a_port_without_service_is_unreachable() {
 
 #[test]
 fn another_protocol_is_unreachable() {
-    let packet = Ip::new(IpNumber::SCTP, CLIENT_IP, VIP, vec![0; 16]);
+    let packet = Ip::new(IpNumber::DCCP, CLIENT_IP, VIP, vec![0; 16]);
     let line = "wan: 192.0.2.100 > 203.0.113.10 icmp protocol unreachable \
-                [203.0.113.10 > 192.0.2.100 protocol 132 ttl 64] ttl 64";
+                [203.0.113.10 > 192.0.2.100 protocol 33 ttl 64] ttl 64";
     expect(&mut world(), WAN, &packet.via_gateway(), line);
 }
 

@@ -123,6 +123,23 @@ fn established(port: u16) -> Raw {
 }
 
 #[test]
+fn states_of_sctp() {
+    let raw = Raw { protocol: 132, ..established(1) };
+    let means = |state| match entry::read(&Raw { state, ..raw }) {
+        Ok(Means::Connection(..)) => "known",
+        Ok(Means::Over(_)) => "over",
+        Ok(Means::Client(_)) => "client",
+        Err(why) => why.name(),
+    };
+    // NONE INIT1 INIT COOKIE_SENT COOKIE_REPLIED COOKIE_WAIT COOKIE COOKIE_ECHOED, then ESTABLISHED SHUTDOWN_SENT
+    // SHUTDOWN_RECEIVED SHUTDOWN_ACK_SENT, then REJECTED CLOSED, and none.
+    let states: Vec<&str> = (0..15).map(means).collect();
+    assert_eq!(states[..8], ["over"; 8]);
+    assert_eq!(states[8..12], ["known"; 4]);
+    assert_eq!(states[12..], ["over", "over", "state"]);
+}
+
+#[test]
 fn states_flags_and_options_of_tcp() {
     let raw = established(1);
     let means = |state| match entry::read(&Raw { state, ..raw }) {
@@ -137,7 +154,7 @@ fn states_flags_and_options_of_tcp() {
         ["over", "known", "over", "over", "known", "over", "over", "known", "over", "over", "over", "state"];
     assert_eq!(states, expected);
     let no = |raw: Raw| entry::read(&raw).unwrap_err();
-    assert_eq!(no(Raw { protocol: 132, ..raw }), Unfit::Protocol);
+    assert_eq!(no(Raw { protocol: 51, ..raw }), Unfit::Protocol);
     for method in [1, 4, 7] {
         assert_eq!(no(Raw { flags: method, ..raw }), Unfit::Method, "localnode, bypass");
     }
@@ -365,6 +382,14 @@ fn a_connection_is_told_thrice_then_every_minute_and_when_it_changes_and_ends() 
     let told: Vec<u64> = tells(&mut master, 200, 50, &[udp]).iter().map(|(second, ..)| *second).collect();
     assert_eq!(told, [200, 208, 216, 226, 236, 246], "before half of its time is over");
     assert_eq!(tells(&mut master, 300, 3, &[]), [], "UDP has no state that says it is over");
+    let sctp = Exception {
+        ends: Ends { protocol: Protocol::Sctp, ..ends(&established(7)) },
+        ..seen(7, State::SctpEstablished).exception
+    };
+    let sctp = |state| [Seen { exception: sctp, ..seen(7, state) }];
+    assert_eq!(tells(&mut master, 400, 1, &sctp(State::SctpEstablished)), [(400, 7, 8)]);
+    assert_eq!(tells(&mut master, 401, 1, &sctp(State::SctpShutdownSent)), [(401, 7, 9)]);
+    assert_eq!(tells(&mut master, 402, 3, &[]), [(402, 7, 13)], "CLOSED, once");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub(crate) const TCP_PORT: u16 = 80;
 /// The UDP port that clients send to.
 pub(crate) const UDP_PORT: u16 = 53;
+pub(crate) const SCTP_PORT: u16 = 3868;
 
 /// What stands for the VIP, under L3DSR.
 const DSCP: u8 = 11;
@@ -165,8 +166,10 @@ impl Setup {
         match (self.method.rewrites_endpoints(), protocol) {
             (true, Protocol::Tcp) => 8080,
             (true, Protocol::Udp) => 5353,
+            (true, Protocol::Sctp) => 3868,
             (false, Protocol::Tcp) => TCP_PORT,
             (false, Protocol::Udp) => UDP_PORT,
+            (false, Protocol::Sctp) => SCTP_PORT,
         }
     }
 

@@ -43,7 +43,7 @@ pub fn run<T: Transport>(
 
 /// How it is used, for `-h`.
 const HELP: &str = "ipvsadm's options, on a running lb-app:\n  \
-    -A|-E -t|-u VIP:PORT [-s SCHEDULER] [-b FLAGS] [-p [TIMEOUT]] [-M MASK] [-o]\n  -D -t|-u VIP:PORT\n  \
+    -A|-E -t|-u|--sctp-service VIP:PORT [-s SCHEDULER] [-b FLAGS] [-p [TIMEOUT]] [-M MASK] [-o]\n  -D -t|-u|... VIP:PORT\n  \
     -a|-e -t|-u VIP:PORT -r SERVER[:PORT] [-m|-i|-g] [-w WEIGHT]\n    \
     [--tun-type ipip|gue|gre [--tun-port N] [--tun-nocsum|--tun-csum]]\n  -d -t|-u VIP:PORT -r SERVER[:PORT]\n  \
     -L [-t|-u VIP:PORT] [-n] [--stats|--rate] [-X] | -L -c | -L --timeout\n  -S [-n]\n  -R\n  -C\n  \
@@ -313,14 +313,14 @@ fn key(target: &Target) -> Result<protocol::keys::ServiceKey, Failure> {
             "packets have no fwmarks here; a service of several addresses and ports does the same: \
              `lbctl add service NAME tcp VIP:PORT METHOD vips VIP,VIP ports 80,443`",
         )),
-        Target::Address { transport: Protocol::Sctp, .. } => {
-            Err(refused("SCTP is not supported; TCP and UDP are"))
-        }
         Target::Address { transport: Protocol::Tcp, address, port } => {
             Ok(protocol::keys::ServiceKey { protocol: protocol::Protocol::Tcp, vip: address, port })
         }
         Target::Address { transport: Protocol::Udp, address, port } => {
             Ok(protocol::keys::ServiceKey { protocol: protocol::Protocol::Udp, vip: address, port })
+        }
+        Target::Address { transport: Protocol::Sctp, address, port } => {
+            Ok(protocol::keys::ServiceKey { protocol: protocol::Protocol::Sctp, vip: address, port })
         }
     }
 }

@@ -159,6 +159,17 @@ fn what_is_saved_is_restored() {
 }
 
 #[test]
+fn services_of_sctp_are_added_listed_and_saved() {
+    let rules = "-A --sctp-service 192.0.2.100:3868 -s wlc\n\
+                 -a --sctp-service 192.0.2.100:3868 -r 198.51.100.11:3868 -m -w 1\n";
+    let mut director = Director::default();
+    assert_eq!(director.ipvsadm("-R", rules).as_deref(), Ok(""));
+    assert_eq!(director.ipvsadm("-Sn", "").as_deref(), Ok(rules));
+    let list = director.ipvsadm("-L -n --sctp-service 192.0.2.100:3868", "").unwrap();
+    assert!(list.contains("SCTP  192.0.2.100:3868 wlc\n"), "{list}");
+}
+
+#[test]
 fn thresholds_are_listed_as_ipvsadm_lists_them() {
     let mut director = Director::default();
     director.ipvsadm("-R", RULES).unwrap();
@@ -316,7 +327,6 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
             "-M: \"255.0.255.0\" is no mask, such as 255.255.255.0",
         ),
         ("-A -f 3", "packets have no fwmarks here; a service of several addresses and ports does the same: "),
-        ("-A --sctp-service 192.0.2.102:80", "SCTP is not supported"),
         ("-A -t 192.0.2.102:80 -s lblc", "scheduler lblc is not supported yet; dh"),
         (
             "-a -t 192.0.2.100:80 -r 198.51.100.13 -g",

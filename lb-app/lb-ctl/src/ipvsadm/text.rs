@@ -144,6 +144,7 @@ pub(super) fn rules(services: &[Service]) -> String {
         let which = match service.key.protocol {
             Protocol::Tcp => "-t",
             Protocol::Udp => "-u",
+            Protocol::Sctp => "--sctp-service",
         };
         let endpoint = service.key.endpoint();
         let persistence = persistence(service).map_or_else(String::new, |(seconds, mask)| {

@@ -16,7 +16,8 @@ pub struct Request {
     pub source: SocketAddr,
     /// Destination of the packet: an address and port, or a service's name.
     pub destination: Target,
-    /// Its TCP flags. Without them: an acknowledgement if there is such a connection, else a SYN.
+    /// Its TCP flags, or what they stand for in SCTP: SYN for INIT, ACK for data, FIN for SHUTDOWN, RST for ABORT. Without them:
+    /// an acknowledgement if there is such a connection, else a SYN.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Flag>,
     /// Number or name of the port, or name of the interface, that it arrives on; without it, the interface that its source is

@@ -99,7 +99,7 @@ pub(super) fn timeouts(text: &mut String, timeouts: &Timeouts) {
     for service in &timeouts.services {
         let _ = writeln!(text, "{}", service.service);
         for timeout in &service.timeouts {
-            let _ = writeln!(text, "  {:<12} {}", timeout.state, span(timeout.timeout_ms));
+            let _ = writeln!(text, "  {:<16} {}", timeout.state, span(timeout.timeout_ms));
         }
     }
 }

@@ -188,7 +188,7 @@ fn matches(running: &Running, filter: &Filter) -> Result<ConnectionMatch, Refusa
     let method =
         filter.method.as_ref().map(|name| word("method", name, Method::ALL, Method::name)).transpose()?;
     let state =
-        filter.state.as_ref().map(|name| word("state", name, &State::ALL, State::name)).transpose()?;
+        filter.state.as_ref().map(|name| word("state", name, &State::ALL, State::word)).transpose()?;
     if let Some(worker) = filter.worker.filter(|&worker| worker as usize >= running.workers.len()) {
         let known = (0..running.workers.len()).map(|worker| worker.to_string());
         return Err(not_found("worker", &worker.to_string(), known));

@@ -204,7 +204,7 @@ fn names(plane: &ControlPlane) -> Names {
         workers: running.workers.len() as u32,
         schedulers: SchedulerKind::ALL.iter().map(ToString::to_string).collect(),
         methods: Method::ALL.iter().map(ToString::to_string).collect(),
-        states: State::ALL.iter().skip(1).map(|state| state.name().to_owned()).collect(),
+        states: State::ALL.iter().skip(1).map(|state| state.word().to_owned()).collect(),
         listed: named_services(&plan),
         routes: plan.routes.iter().take(MOST_NAMES).map(|route| route.to.to_string()).collect(),
         traces: plane.watches.traces().iter().map(|trace| trace.id).collect(),

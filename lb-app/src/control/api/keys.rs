@@ -11,6 +11,7 @@ pub(super) const fn told(protocol: Protocol) -> said::Protocol {
     match protocol {
         Protocol::Tcp => said::Protocol::Tcp,
         Protocol::Udp => said::Protocol::Udp,
+        Protocol::Sctp => said::Protocol::Sctp,
     }
 }
 
@@ -19,6 +20,7 @@ pub(super) const fn meant(protocol: said::Protocol) -> Protocol {
     match protocol {
         said::Protocol::Tcp => Protocol::Tcp,
         said::Protocol::Udp => Protocol::Udp,
+        said::Protocol::Sctp => Protocol::Sctp,
     }
 }
 

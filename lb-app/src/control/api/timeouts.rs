@@ -37,7 +37,7 @@ pub(super) fn answer(running: &Running, request: Request, who: &str) -> Answer {
 
 /// Sets a timeout of one service, or of all that there are and will be.
 pub(super) fn set(plan: &mut Plan, service: Option<&str>, state: &str, timeout_ms: u64) -> Answer {
-    let state = word("state", state, STATES, State::name)?;
+    let state = word("state", state, STATES, State::word)?;
     if timeout_ms == 0 || timeout_ms > MAX_TIMEOUT_S * 1_000 {
         let what = format!("invalid timeout: use more than 0 and at most {} days", MAX_TIMEOUT_S / 86_400);
         return Err(Refusal::new(Code::Invalid, what));
@@ -64,7 +64,7 @@ fn list(plan: &Plan, wanted: Option<ServiceKey>) -> Timeouts {
         timeouts: STATES
             .iter()
             .map(|&state| Timeout {
-                state: state.name().to_owned(),
+                state: state.word().to_owned(),
                 timeout_ms: service.timeouts.of(state).as_millis(),
             })
             .collect(),

@@ -63,7 +63,7 @@ pub(super) fn read(
     let mut pool = Pool::default();
     let mut notes = Vec::new();
     let (mut protocol, mut weight, mut method, mut name, mut flags) =
-        (Some(Protocol::Tcp), 1, None, None, Vec::new());
+        (Protocol::Tcp, 1, None, None, Vec::new());
     // What the servers need to know first.
     for line in lines.iter().filter(|line| line.key() != "real_server") {
         if common.take(line)? {
@@ -93,9 +93,9 @@ pub(super) fn read(
             }
             "protocol" => {
                 protocol = match line.value()?.to_ascii_uppercase().as_str() {
-                    "TCP" => Some(Protocol::Tcp),
-                    "UDP" => Some(Protocol::Udp),
-                    "SCTP" => None,
+                    "TCP" => Protocol::Tcp,
+                    "UDP" => Protocol::Udp,
+                    "SCTP" => Protocol::Sctp,
                     other => return Err(line.place.wrong(format!("protocol: {other:?} is not known"))),
                 };
             }
@@ -153,14 +153,6 @@ pub(super) fn read(
     for line in lines.iter().filter(|line| line.key() == "real_server") {
         servers.push(real_server(line, (&common, weight, method), draft)?);
     }
-    let Some(protocol) = protocol else {
-        draft.miss(
-            &node.place,
-            format!("{} by SCTP", node.words.join(" ")),
-            "it is left out; TCP and UDP are balanced",
-        );
-        return Ok(());
-    };
     for (place, flag) in flags {
         match (flag.as_str(), plan.scheduler) {
             ("sh-port" | "flag-2", SchedulerKind::Sh) | ("mh-port" | "flag-2", SchedulerKind::Mh) => {

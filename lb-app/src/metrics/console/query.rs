@@ -82,7 +82,8 @@ impl Query {
         let protocol = match self.text("protocol").as_deref() {
             Some("tcp") => Protocol::Tcp,
             Some("udp") => Protocol::Udp,
-            _ => return Err(bad("protocol: use tcp or udp")),
+            Some("sctp") => Protocol::Sctp,
+            _ => return Err(bad("protocol: use tcp, udp or sctp")),
         };
         let required = |name: &str| bad(format!("{name}: write address and port, as in 192.0.2.10:40000"));
         let flags = self.text("flags").unwrap_or_default();
@@ -175,7 +176,7 @@ mod tests {
             ("events?after=1&after=2", "twice"),
             ("services?name=%zz", "not well encoded"),
             ("services?name=%ff", "not well encoded"),
-            ("explain?protocol=icmp", "use tcp or udp"),
+            ("explain?protocol=icmp", "use tcp, udp or sctp"),
             ("explain?protocol=tcp&source=192.0.2.10", "source: "),
             ("explain?protocol=tcp&source=192.0.2.10:1", "destination: write"),
         ] {

@@ -32,8 +32,9 @@ const TEMPLATE: u32 = 0x1000;
 /// It ends with its first packet.
 const ONE_PACKET: u32 = 0x2000;
 
-/// States of TCP that there are, and of a template.
+/// States of TCP and SCTP that there are, and of a template.
 const TCP_STATES: u16 = 11;
+const SCTP_STATES: u16 = 14;
 const TEMPLATE_STATES: u16 = 2;
 
 /// How long anything is believed, at most, whatever a message says.
@@ -44,7 +45,7 @@ const TEMPLATE_TIME: Duration = Duration::from_secs(3 * 60);
 named! {
     /// Why an entry that can be read is not taken.
     Unfit {
-        /// It is of a protocol other than TCP and UDP.
+        /// It is of a protocol other than TCP, UDP and SCTP.
         Protocol = "protocol",
         /// Its state is none.
         State = "state",
@@ -125,9 +126,12 @@ fn state_of(protocol: Protocol, number: u16) -> Option<State> {
         Protocol::Udp => (number == 0).then_some(State::Udp),
         Protocol::Tcp if number < TCP_STATES => State::ALL
             .into_iter()
-            .find(|&state| state != State::Udp && number_of(state) == number)
+            .find(|&state| state != State::Udp && !state.is_sctp() && number_of(state) == number)
             .or(Some(State::None)),
-        Protocol::Tcp => None,
+        Protocol::Sctp if number < SCTP_STATES => State::ALL
+            .into_iter()
+            .find(|&state| (state == State::None || state.is_sctp()) && number_of(state) == number),
+        Protocol::Tcp | Protocol::Sctp => None,
     }
 }
 
@@ -135,14 +139,19 @@ fn state_of(protocol: Protocol, number: u16) -> Option<State> {
 const fn number_of(state: State) -> u16 {
     match state {
         State::None | State::Udp => 0,
-        State::Established => 1,
-        State::SynSent => 2,
-        State::SynRecv => 3,
-        State::FinWait => 4,
-        State::TimeWait => 5,
-        State::Close => 6,
-        State::CloseWait => 7,
-        State::LastAck => 8,
+        State::Established | State::SctpInit1 => 1,
+        State::SynSent | State::SctpInit => 2,
+        State::SynRecv | State::SctpCookieSent => 3,
+        State::FinWait | State::SctpCookieReplied => 4,
+        State::TimeWait | State::SctpCookieWait => 5,
+        State::Close | State::SctpCookie => 6,
+        State::CloseWait | State::SctpCookieEchoed => 7,
+        State::LastAck | State::SctpEstablished => 8,
+        State::SctpShutdownSent => 9,
+        State::SctpShutdownReceived => 10,
+        State::SctpShutdownAckSent => 11,
+        State::SctpRejected => 12,
+        State::SctpClosed => 13,
     }
 }
 

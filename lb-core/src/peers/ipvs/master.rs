@@ -234,6 +234,11 @@ fn over(key: Packed, entry: &Entry) -> Option<Raw> {
         Protocol::Tcp => {
             entry::tell(&Exception { ends, server, method, local: None, second: None }, State::Close, CLOSE)
         }
+        Protocol::Sctp => entry::tell(
+            &Exception { ends, server, method, local: None, second: None },
+            State::SctpClosed,
+            CLOSE,
+        ),
         // Has no state that says so.
         Protocol::Udp => None,
     }

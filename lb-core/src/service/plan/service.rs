@@ -27,7 +27,7 @@ pub struct ServicePlan {
     pub name: String,
     /// What else the operator says of it; empty if nothing.
     pub description: String,
-    /// Transport protocol; the first, if there are two.
+    /// Transport protocol; the first, if there are several.
     pub protocol: Protocol,
     /// The address that clients send to; the first of several.
     pub vip: IpAddr,
@@ -142,7 +142,7 @@ impl ServicePlan {
         Opt::<Self>::new(
             "protocol",
             Kind::Several(&Kind::Word(Protocol::NAMES)),
-            "One, or both in a list. A protocol, VIP and port are one service's.",
+            "One, or several in a list. A protocol, VIP and port are one service's.",
             |service| {
                 let mut names: Vec<Value> = service.protocol_names().collect();
                 if names.len() == 1 { names.pop() } else { Some(Value::List(names)) }
@@ -153,8 +153,11 @@ impl ServicePlan {
         Opt::<Self>::new(
             "protocols",
             Kind::Several(&Kind::Word(Protocol::NAMES)),
-            "Both protocols, the first of which it is known by. In a file, `protocol` says so.",
-            |service| service.beside.protocol.map(|_| Value::List(service.protocol_names().collect())),
+            "All its protocols, the first of which it is known by. In a file, `protocol` says so.",
+            |service| {
+                let is_more = !service.beside.protocols.is_empty();
+                is_more.then(|| Value::List(service.protocol_names().collect()))
+            },
             ServicePlan::set_protocols,
         )
         .example("[\"tcp\", \"udp\"]")
@@ -416,7 +419,12 @@ impl ServicePlan {
         let Some(protocols) = Vec::<Protocol>::from_value(list) else { return false };
         if let [first, others @ ..] = &protocols[..] {
             self.protocol = *first;
-            self.beside.protocol = others.iter().copied().find(|other| other != first);
+            self.beside.protocols.clear();
+            for other in others.iter().filter(|other| *other != first) {
+                if !self.beside.protocols.contains(other) {
+                    self.beside.protocols.push(*other);
+                }
+            }
         }
         true
     }

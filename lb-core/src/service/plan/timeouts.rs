@@ -29,6 +29,22 @@ pub const TIMEOUTS: &[Opt<Timeouts>] = &[
     timeout!("close_wait", CloseWait, [], "CLOSE_WAIT: the client closed first").default("as `fin`"),
     timeout!("last_ack", LastAck, [], "LAST_ACK: the last acknowledgement is outstanding"),
     timeout!("udp", Udp, [], "UDP"),
+    timeout!("sctp_init1", SctpInit1, [], "SCTP, INIT1: the client's first INIT went to the server"),
+    timeout!(
+        "sctp_init",
+        SctpInit,
+        [SctpCookieSent, SctpCookieReplied, SctpCookieWait, SctpCookie, SctpCookieEchoed],
+        "SCTP, INIT, C-SENT, C-REPLIED, C-WAIT, COOKIE, C-ECHOED: the association is not established yet"
+    ),
+    timeout!("sctp_established", SctpEstablished, [], "SCTP, ESTABLISHED"),
+    timeout!(
+        "sctp_shutdown",
+        SctpShutdownSent,
+        [SctpShutdownReceived, SctpShutdownAckSent],
+        "SCTP, S-SENT, S-RECEIVED, S-ACK-SENT: one side has no more data"
+    ),
+    timeout!("sctp_rejected", SctpRejected, [], "SCTP, REJECTED: the server refused the association"),
+    timeout!("sctp_closed", SctpClosed, [], "SCTP, CLOSED: aborted, or shut down by both sides"),
 ];
 
 fn set(timeouts: &mut Timeouts, states: &[State], value: &Value) -> bool {

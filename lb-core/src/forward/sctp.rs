@@ -1,0 +1,59 @@
+//! SCTP under NAT and FullNAT. Its checksum covers the ports and all behind them, but no address. So a packet whose ports stay
+//! is changed as any IP packet is; where one changes, what that does to the checksum follows from how long the packet is.
+//! The packet itself need not be read, and damage on the way stays visible.
+
+use crate::{
+    conn::entry::{Connection, Direction, Ends},
+    counters::DropReason,
+    family::Family,
+    wire::{
+        checksum::Change,
+        headers::Headers,
+        raw32,
+        sctp::{self, chunk},
+        tcp,
+    },
+};
+
+/// Gives a packet the addresses and ports that its receiver knows, and takes one off its time to live. What a server's INIT
+/// ACK says the client's tag is, is kept, to know what may close the association.
+///
+/// # Errors
+/// A first fragment whose ports change is not sent: how long its packet is, only the last one tells.
+#[cold]
+#[inline(never)]
+pub fn rewrite<F: Family>(
+    frame: &mut [u8],
+    at: &Headers<F>,
+    connection: &mut Connection<F>,
+    direction: Direction,
+) -> Result<(), DropReason> {
+    let Ends { source, destination } = connection.ends(direction);
+    let end = at.end().min(frame.len());
+    let Some((head, packet)) = frame[..end].split_at_mut_checked(usize::from(at.l4)) else {
+        return Err(DropReason::BadL4);
+    };
+    let ports = (source.1, destination.1);
+    if F::is_fragment(at.fragment) && tcp::ports(packet) != Some(ports) {
+        return Err(DropReason::Fragment);
+    }
+    if direction == Direction::Out
+        && packet.get(sctp::HEADER_LEN) == Some(&chunk::INIT_ACK)
+        && packet.len() >= sctp::INITIATE_TAG + 4
+    {
+        connection.acknowledged = raw32(packet, sctp::INITIATE_TAG);
+    }
+    sctp::change_ports(packet, ports, at.end().saturating_sub(usize::from(at.l4)));
+    let ip = &mut head[usize::from(at.l3)..];
+    let change = [(F::SOURCE, source.0), (F::DESTINATION, destination.0)].into_iter().fold(
+        Change::OF_NOTHING,
+        |change, (place, address)| {
+            let change = F::changed(change, F::get(ip, place), address);
+            F::put(ip, place, address);
+            change
+        },
+    );
+    F::update(ip, change);
+    F::decrement_ttl(ip);
+    Ok(())
+}
