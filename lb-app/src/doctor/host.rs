@@ -13,7 +13,7 @@ use crate::{
         Config,
         health::{Check, Kind, Via},
     },
-    health::routes::Routes,
+    health::{caution::is_on_host_side, routes::Routes},
 };
 use ipnet::IpNet;
 use lb_core::service::plan::ServerPlan;
@@ -261,6 +261,10 @@ fn unreachable(root: &Path, config: &Config, held: &[Held<'_>], routes: &Routes)
             continue;
         } else {
             let target = check.address.unwrap_or(server.ip());
+            if leave.device.is_none() && is_on_host_side(&config.plan, target) {
+                // The kernel is there as soon as the director runs.
+                continue;
+            }
             match leave.device.as_deref().or_else(|| routes.towards(target)) {
                 None => (
                     format!("the kernel, which has no route to {target}"),
@@ -408,6 +412,14 @@ mod tests {
         assert_eq!(by("netns = \"blue\""), said("network namespace blue, which does not exist"));
         assert_eq!(by("device = \"eth7\""), said("interface eth7, which does not exist"));
         assert!(by("via = \"ports\"").is_empty());
+        let program = "check = { type = \"command\", command = [\"/bin/true\"] }";
+        let of_program = |tree: &Tree, devices| {
+            let said = findings(tree, devices, program);
+            said.into_iter().filter(|finding| finding.contains("checks of")).count()
+        };
+        assert_eq!(of_program(&tree, [CARD, "net_null0"]), 1);
+        let with_host_side = "net_null0\"\nhost = \"lb-lan";
+        assert_eq!(of_program(&tree, [CARD, with_host_side]), 0, "the kernel will be there");
         tree.write("proc/net/route", ROUTES);
         assert_eq!(by("via = \"kernel\""), said("the kernel's eth0, which port wan takes"));
         tree.write("run/netns/blue", "");

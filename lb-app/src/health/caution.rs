@@ -11,6 +11,7 @@ use lb_core::service::plan::{Plan, ServerPlan, ServicePlan};
 use nix::unistd::{User, geteuid};
 use std::{
     cell::OnceCell,
+    collections::BTreeMap,
     fmt,
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -66,6 +67,7 @@ struct Machine<'a> {
     is_attached: &'a dyn Fn(IpAddr) -> bool,
     /// Where the kernel's routes lead.
     lead: &'a dyn Fn(IpAddr) -> Lead,
+    exists: &'a dyn Fn(&Path) -> bool,
     may: Capabilities,
     own: String,
 }
@@ -75,17 +77,19 @@ pub(crate) fn cautions(health: &Health, plan: &Plan) -> Vec<Caution> {
     let attached = Attached::default();
     let may = Capabilities::effective();
     let own = User::from_uid(geteuid()).ok().flatten().map(|user| user.name).unwrap_or_default();
-    // The kernel is on the networks of ports with a host side, too, once the director runs.
-    let by_port = |address: IpAddr| {
-        let interfaces = plan.host_ports.iter().flat_map(|port| plan.interfaces_of(*port));
-        let untagged = interfaces.filter(|interface| interface.tags.is_empty());
-        untagged.flat_map(|interface| &interface.addresses).any(|net| net.contains(&address))
-    };
-    let is_attached = |address: IpAddr| by_port(address) || attached.has(address);
+    let is_attached = |address: IpAddr| is_on_host_side(plan, address) || attached.has(address);
     // There may be very many of them, and mostly nobody asks.
     let routes = OnceCell::new();
     let lead = |address: IpAddr| routes.get_or_init(|| Routes::of(Path::new("/"))).lead(address);
-    Machine { is_attached: &is_attached, lead: &lead, may, own }.cautions(health, plan)
+    Machine { is_attached: &is_attached, lead: &lead, exists: &|path| path.exists(), may, own }
+        .cautions(health, plan)
+}
+
+/// Whether the kernel is on the network of that address by a port's host side, once the director runs.
+pub(crate) fn is_on_host_side(plan: &Plan, address: IpAddr) -> bool {
+    let interfaces = plan.host_ports.iter().flat_map(|port| plan.interfaces_of(*port));
+    let untagged = interfaces.filter(|interface| interface.tags.is_empty());
+    untagged.flat_map(|interface| &interface.addresses).any(|net| net.contains(&address))
 }
 
 impl Machine<'_> {
@@ -104,6 +108,7 @@ impl Machine<'_> {
             cautions.extend(self.ways(&service.name, &checked));
             cautions.extend(self.own_ways(service, plan, &checked));
             cautions.extend(self.needs(&service.name, &checked));
+            cautions.extend(self.files(&service.name, &checked));
         }
         cautions
     }
@@ -199,6 +204,26 @@ impl Machine<'_> {
         })
     }
 
+    /// Files that nobody has written yet, or whose names are mistyped: they hold 0, so nobody would notice.
+    fn files(&self, name: &str, checked: &[(SocketAddr, &Check)]) -> Vec<Caution> {
+        let missing = checked.iter().filter_map(|(server, check)| match &check.kind {
+            Kind::File(file) if !(self.exists)(&file.path) => {
+                Some((file.path.display().to_string(), *server))
+            }
+            _ => None,
+        });
+        let mut by_file: BTreeMap<String, Vec<SocketAddr>> = BTreeMap::new();
+        missing.for_each(|(file, server)| by_file.entry(file).or_default().push(server));
+        let cautions = by_file.into_iter().map(|(file, servers)| Caution {
+            text: format!(
+                "service {name}: {file}, which is read for {}, does not exist and holds 0",
+                Servers(servers)
+            ),
+            remedy: "have it written, or correct `file`".to_owned(),
+        });
+        cautions.collect()
+    }
+
     /// Checks that take capabilities which this process does not have.
     fn needs(&self, name: &str, checked: &[(SocketAddr, &Check)]) -> Vec<Caution> {
         let needs = NEEDS.iter().filter_map(|Need { key, what, takes }| {
@@ -257,7 +282,9 @@ mod tests {
     }
 
     fn said_of(config: &Config, (attached, lead): (bool, Lead), may: Capabilities) -> Vec<String> {
-        let machine = Machine { is_attached: &|_| attached, lead: &|_| lead, may, own: "root".to_owned() };
+        let exists = |path: &Path| path.ends_with("written");
+        let own = "root".to_owned();
+        let machine = Machine { is_attached: &|_| attached, lead: &|_| lead, exists: &exists, may, own };
         machine.cautions(&config.health, &config.plan).iter().map(ToString::to_string).collect()
     }
 
@@ -343,6 +370,28 @@ mod tests {
         assert_eq!(with("", Lead::Nowhere), [text(", and the kernel has no route there")]);
         assert!(with("", Lead::ThereByDefault).is_empty(), "it leaves by the kernel");
         assert_eq!(with(", via = \"ports\"", Lead::ThereByRoute), [text("")]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_warned_of() {
+        let files = |check: &str, agent: &str| {
+            format!(
+                "servers = [{{ address = \"192.0.2.11\" }}, {{ address = \"192.0.2.12\", agent = {{ type = \"none\" }} }}]\n\
+                 check = {{ type = \"file\", file = \"/run/{check}\" }}\nagent = {{ type = \"file\", file = \"/run/{agent}\" }}\n"
+            )
+        };
+        let said = |check: &str, agent: &str| said(&files(check, agent), false, Capabilities::ALL);
+        assert!(said("written", "written").is_empty());
+        let text = |what: &str| {
+            format!("service web: {what}, does not exist and holds 0: have it written, or correct `file`")
+        };
+        assert_eq!(
+            said("a", "b"),
+            [
+                text("/run/a, which is read for 192.0.2.11:80 and 1 more"),
+                text("/run/b, which is read for 192.0.2.11:80")
+            ]
+        );
     }
 
     #[test]
