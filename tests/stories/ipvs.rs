@@ -2,7 +2,7 @@
 //! back. `make test` tells it with a few connections, `make test-uml` with a thousand.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -28,13 +28,35 @@ struct Pair {
     lvs: Guest,
     /// What clients connect to.
     services: Vec<(Method, SocketAddr)>,
+    /// Clients stay with their servers.
+    is_persistent: bool,
 }
+
+/// VIPs of persistent services: by address and port, of all ports, and by mark.
+const BY_PORT: &str = "192.0.2.110";
+const BY_ADDRESS: &str = "192.0.2.111";
+const BY_MARK: &str = "192.0.2.112";
+/// The mark.
+const MARK: u32 = 7;
 
 /// A connection and the server that it began with.
 type Open = (SocketAddr, Session, String);
 
 impl Pair {
     fn new() -> Result<Pair> {
+        let of = |method: Method| {
+            [(method, method.at(world::HTTP).into()), (method, method.at6(world::HTTP).into())]
+        };
+        Pair::of(Method::ALL.into_iter().flat_map(of).collect(), false)
+    }
+
+    fn persistent() -> Result<Pair> {
+        let vips = [(BY_PORT, world::HTTP), (BY_ADDRESS, 0), (BY_MARK, 0)];
+        let services = vips.map(|(vip, port)| Ok((Method::Nat, SocketAddr::new(vip.parse()?, port))));
+        Pair::of(services.into_iter().collect::<Result<_>>()?, true)
+    }
+
+    fn of(services: Vec<(Method, SocketAddr)>, is_persistent: bool) -> Result<Pair> {
         let world = World::with_ipv6()?;
         let namespace = Namespace::create(format!("{}-lvs", world.name()))?;
         for bridge in ["lan", "wan"] {
@@ -67,11 +89,7 @@ impl Pair {
             world::GATEWAY,
             world::GATEWAY6
         ))?;
-        let of = |method: Method| {
-            [(method, method.at(world::HTTP).into()), (method, method.at6(world::HTTP).into())]
-        };
-        let services = Method::ALL.into_iter().flat_map(of).collect();
-        let pair = Pair { world, lvs, services };
+        let pair = Pair { world, lvs, services, is_persistent };
         pair.start_lvs()?;
         Ok(pair)
     }
@@ -80,9 +98,14 @@ impl Pair {
     fn start_lvs(&self) -> Result<()> {
         let mut lines = "modprobe ip_vs\nmodprobe ip_vs_rr\n".to_owned();
         for (method, vip) in &self.services {
-            lines += &format!("ipvsadm -A -t {vip} -s rr\n");
+            let known_by = match vip.ip().to_string() {
+                ip if ip == BY_MARK => format!("-f {MARK}"),
+                _ => format!("-t {vip}"),
+            };
+            let stays = if self.is_persistent { " -p 300" } else { "" };
+            lines += &format!("ipvsadm -A {known_by} -s rr{stays}\n");
             for server in self.world.server_addresses() {
-                let port = method.server_port(world::HTTP);
+                let port = if vip.port() == 0 { 0 } else { method.server_port(world::HTTP) };
                 let server: SocketAddr = match vip.is_ipv4() {
                     true => (server, port).into(),
                     false => (world::server6_of(server), port).into(),
@@ -93,7 +116,7 @@ impl Pair {
                     // The last is none that it has.
                     Method::Dr | Method::L3Dsr => "-g",
                 };
-                lines += &format!("ipvsadm -a -t {vip} -r {server} {how}\n");
+                lines += &format!("ipvsadm -a {known_by} -r {server} {how}\n");
             }
         }
         lines += &format!(
@@ -236,4 +259,90 @@ fn a_director_of_ipvs_hands_over_and_gets_back() -> Result<()> {
 #[ignore = "make test-uml"]
 fn a_director_of_ipvs_hands_over_a_thousand_and_gets_back_two() -> Result<()> {
     hand_over_and_back(1_000)
+}
+
+/// Which server each of two clients gets from each service: over all ports the servers' own.
+fn who_serves(pair: &Pair, services: &[(Method, SocketAddr)]) -> Result<Vec<(SocketAddr, String)>> {
+    let mut served = Vec::new();
+    for client in [pair.world.client(), pair.world.far_client()] {
+        for (_, vip) in services {
+            let port = if vip.port() == 0 { world::HTTP_BEHIND_NAT } else { vip.port() };
+            let to = SocketAddr::new(vip.ip(), port);
+            let mut session = client.http(to).with_context(|| format!("connect to {to}"))?;
+            served.push((to, session.get("/small")?.server));
+            // More than can be forged, and more than IPVS waits for before it tells.
+            session.get("/small")?;
+        }
+    }
+    Ok(served)
+}
+
+#[test]
+fn clients_of_persistent_services_stay_with_their_servers_both_ways() -> Result<()> {
+    let pair = Pair::persistent()?;
+    let world = &pair.world;
+    let servers: Vec<String> =
+        world.server_addresses().iter().map(|server| format!("{{ address = \"{server}\" }}")).collect();
+    let service = |name: &str, vip: &str, rest: &str| {
+        format!(
+            "[[services]]\nname = \"{name}\"\nvip = \"{vip}\"\nprotocol = \"tcp\"\nmethod = \"nat\"\nscheduler = \
+             \"rr\"\npersistence = {{ timeout = \"5m\" }}\n{rest}\n"
+        )
+    };
+    let with_port = servers.join(", ").replace("\" }", &format!("\", port = {} }}", world::HTTP_BEHIND_NAT));
+    let config = Config::new()
+        .section("[director]\nrole = \"standby\"\n")
+        .section(format!("[ipvs_sync]\ninterface = \"lbsync\"\nrole = \"both\"\nsyncid = {SYNCID}\n"))
+        .section(service("port", BY_PORT, &format!("port = {}\nservers = [{with_port}]", world::HTTP)))
+        .section(service(
+            "address",
+            BY_ADDRESS,
+            &format!("ports = \"any\"\nservers = [{}]", servers.join(", ")),
+        ))
+        .section(service(
+            "mark",
+            BY_MARK,
+            &format!(
+                "ports = [80, {}]\nfwmark = {MARK}\nservers = [{}]",
+                world::HTTP_BEHIND_NAT,
+                servers.join(", ")
+            ),
+        ));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+
+    // The kernel there has nothing that marks packets, so it knows clients of the other two.
+    let (all, known) = (&pair.services[..], &pair.services[..2]);
+    pair.lvs_is_active(true)?;
+    let from_lvs = who_serves(&pair, known)?;
+    let taken = || Ok(ipvs(&control)?["backup"]["clients"].as_u64() >= Some(4));
+    ensure!(eventually(KNOWN_WITHIN, taken)?, "{}", control.ask("show sync")?);
+    pair.lvs_is_active(false)?;
+    control.ask("set director role active")?;
+    let here = who_serves(&pair, known)?;
+    ensure!(here == from_lvs, "{here:?} {from_lvs:?}\n{}", control.ask("show persistence")?);
+
+    // The other way.
+    pair.restart_lvs()?;
+    let from_here = who_serves(&pair, all)?;
+    let templates = || pair.lvs.run("ipvsadm -Lnc");
+    let told = || {
+        let list = templates()?;
+        let has = |client: IpAddr, vip: &str| {
+            list.lines().any(|line| line.contains(&format!("{client}:0")) && line.contains(vip))
+        };
+        let clients = [IpAddr::from(world::CLIENT), world::FAR_CLIENT.into()];
+        let vips =
+            [format!("{BY_PORT}:{}", world::HTTP), format!("{BY_ADDRESS}:0"), format!("0.0.0.{MARK}:0")];
+        Ok(clients.iter().all(|client| vips.iter().all(|vip| has(*client, vip))))
+    };
+    ensure!(eventually(KNOWN_WITHIN, told)?, "{}\n{}", templates()?, control.ask("show sync")?);
+    control.ask("set director role standby")?;
+    pair.lvs_is_active(true)?;
+    let there = who_serves(&pair, known)?;
+    let is_known = |one: &(SocketAddr, String)| known.iter().any(|(_, vip)| vip.ip() == one.0.ip());
+    let expected: Vec<_> = from_here.into_iter().filter(is_known).collect();
+    ensure!(there == expected, "{there:?} {expected:?}\n{}", templates()?);
+    director.stop()?;
+    Ok(())
 }

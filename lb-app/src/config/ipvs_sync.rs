@@ -79,8 +79,8 @@ impl IpvsSync {
         option!(
             entries,
             Kind::number(1_024, 16_777_216),
-            "Connections that directors of IPVS can tell of, and as many that they can be told of. 130 bytes each of the \
-             former, 270 of the latter. Nothing of this is `[sync]`'s."
+            "Connections that directors of IPVS can tell of, and as many that they can be told of, with as many clients of \
+             persistent services. 130 bytes each of the former, 700 of the latter. Nothing of this is `[sync]`'s."
         ),
         option!(
             rate,
@@ -98,7 +98,7 @@ impl IpvsSync {
     pub(crate) fn bytes(&self) -> u64 {
         let entries = if self.is_on() { u64::from(self.entries) } else { 0 };
         let held = if self.role.hears() { told::BYTES + backup::BYTES } else { 0 };
-        let told = if self.role.tells() { master::BYTES } else { 0 };
+        let told = if self.role.tells() { master::BYTES + master::CLIENT_BYTES } else { 0 };
         entries * (held + told) as u64
     }
 

@@ -123,13 +123,19 @@ impl<'c, 'r> Services<'c, 'r> {
             let what = format!("{} local addresses are too many", all.len());
             problems.add(&service.place, Complaint::new(what, format!("use at most {MAX_LOCAL_ADDRESSES}")));
         }
-        let (mut names, mut keys) = (HashMap::new(), HashMap::new());
+        let (mut names, mut keys, mut fwmarks) = (HashMap::new(), HashMap::new(), HashMap::new());
         for service in services {
             let name = &service.plan.name;
             if let Some(place) = service.said.place("name") {
                 once(&mut names, name, place, problems, |line| {
                     let what = format!("another service is called {name:?} (line {line})");
                     Complaint::new(what, "give each its own name")
+                });
+            }
+            if let (Some(place), fwmark @ 1..) = (service.said.place("fwmark"), service.plan.fwmark) {
+                once(&mut fwmarks, (fwmark, service.plan.vip.is_ipv4()), place, problems, |line| {
+                    let what = format!("directors of IPVS know another service by mark {fwmark} (line {line})");
+                    Complaint::new(what, "put what clients send to into one service, with `vips` and `ports`")
                 });
             }
             if let (Some(key), Some(vip)) = (service.key(), service.vip_place()) {

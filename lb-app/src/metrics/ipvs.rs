@@ -38,13 +38,19 @@ pub(super) fn write<F: FnMut(Vec<u8>)>(facts: &ipvs::Facts, adopted: u64, writer
         let help = "Datagrams to the group that were not taken, by reason.";
         by_reason(writer, "lb_ipvs_sync_refused_datagrams", help, &counts.refused());
     }
-    if let Some((counts, told)) = &facts.master {
+    if let Some((counts, [told, clients])) = &facts.master {
         let help = "Connections that directors of IPVS are told of.";
         one(writer, "lb_ipvs_sync_connections", help, Kind::Gauge, *told as u64);
         let help = "Connections that directors of IPVS would be told of if there was room.";
         one(writer, "lb_ipvs_sync_untold_connections", help, Kind::Gauge, counts.no_room);
         let help = "Connections that IPVS could not go on with.";
         one(writer, "lb_ipvs_sync_untellable_connections", help, Kind::Gauge, counts.untellable);
+        let help = "Clients of persistent services that directors of IPVS are told of.";
+        one(writer, "lb_ipvs_sync_clients", help, Kind::Gauge, *clients as u64);
+        let help = "Clients that directors of IPVS would be told of if there was room.";
+        one(writer, "lb_ipvs_sync_untold_clients", help, Kind::Gauge, counts.clients_no_room);
+        let help = "Clients whose service IPVS has no word for.";
+        one(writer, "lb_ipvs_sync_untellable_clients", help, Kind::Gauge, counts.clients_untellable);
         let help = "Datagrams to directors of IPVS.";
         one(writer, "lb_ipvs_sync_sent_datagrams", help, Kind::Counter, counts.datagrams);
         let help = "Bytes of datagrams to directors of IPVS.";

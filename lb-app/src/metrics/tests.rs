@@ -90,7 +90,7 @@ fn facts(services: usize, servers: usize) -> Facts {
                 )),
                 master: Some((
                     master::Counts { datagrams: 3, bytes: 3_900, entries: 100, ..master::Counts::default() },
-                    50,
+                    [50, 7],
                 )),
                 ..sync::ipvs::Facts::default()
             },

@@ -40,6 +40,8 @@ pub struct Seen {
     pub state: State,
     /// How long it is remembered in that state.
     pub timeout: Duration,
+    /// The mark by which directors of IPVS know its service; 0 if they know it by address.
+    pub mark: u32,
 }
 
 /// Whether a connection in that state would be missed.

@@ -104,6 +104,8 @@ pub struct Remembered {
     pub left: Duration,
     /// It is known from another director only.
     pub is_learned: bool,
+    /// One of its connections has shown that the client exists.
+    pub is_proven: bool,
 }
 
 /// The table.
@@ -239,6 +241,19 @@ impl Persistence {
         });
     }
 
+    /// A connection that has not ended has shown that its client exists.
+    pub fn prove(&self, hold: Hold) {
+        let Some(entry) = self.entry(hold) else { return };
+        let proven = |word: u64| {
+            let is_its = word & USED != 0 && word & USE == hold.0 & USE;
+            (is_its && word & PROVEN == 0).then_some(word | PROVEN)
+        };
+        // Nothing is written where it is known.
+        if proven(entry.word.load(Relaxed)).is_some() {
+            let _ = entry.word.fetch_update(AcqRel, Acquire, proven);
+        }
+    }
+
     /// An entry of an earlier run: a client and its server, with what was left of its time.
     pub fn restore(&self, client: &Client, kept: Kept, until: (Instant, Duration)) {
         if let Some((_, hold)) = self.enter(client, kept, until, |_| true) {
@@ -275,7 +290,8 @@ impl Persistence {
         let is_ours = entry.word.compare_exchange(word, next, AcqRel, Relaxed).is_ok();
         if is_ours {
             entry.write(client, kept, until);
-            entry.word.store(USED | LEARNED | next, Release);
+            // Whoever tells of a client has seen that it exists.
+            entry.word.store(USED | PROVEN | LEARNED | next, Release);
         }
         is_ours
     }
@@ -413,6 +429,7 @@ impl Slot {
             held: low32(word & HELD),
             left: Instant::from_millis(self.until.load(Relaxed)).since(now),
             is_learned: word & LEARNED != 0,
+            is_proven: word & PROVEN != 0,
         };
         let is_alive = word & USED != 0 && self.is_alive(word, now);
         // Nothing that was read may be read again behind this.

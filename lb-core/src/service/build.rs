@@ -128,6 +128,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     Ok(Snapshot {
         v4: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
         v6: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
+        by_fwmark: by_fwmark(&order, &services),
         by_key: order.iter().map(|&id| (services[id].key(), id)).collect(),
         untagged: untagged(&plan.interfaces),
         vlans: vlans(&plan.interfaces),
@@ -156,6 +157,11 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         room,
         locals,
     })
+}
+
+fn by_fwmark(order: &[ServiceId], services: &ById<ServiceId, Service>) -> HashMap<(u32, bool), ServiceId> {
+    let marked = order.iter().map(|&id| (&services[id], id)).filter(|(service, _)| service.fwmark != 0);
+    marked.map(|(service, id)| ((service.fwmark, service.vip.is_ipv4()), id)).collect()
 }
 
 /// The numbers of a service of the plan, and of its servers.
@@ -339,6 +345,7 @@ fn build_service(
         clamps_mss: service.mss_clamp.or(service.method.tunnels()),
         timeouts: service.timeouts,
         persistence: service.persistence,
+        fwmark: service.fwmark,
         servers: numbers.servers.clone(),
         local_addresses,
         client_address: service.client_address,

@@ -4,7 +4,7 @@
 use super::{
     address::no_host,
     key::ServiceKey,
-    marks::{Clash, check_marks, marks},
+    marks::{Clash, check_fwmarks, check_marks, marks},
     owners::{Owners, Use, all},
     plan::{
         ClientAddress, InterfacePlan, Method, Misfit, Plan, Protocol, Role, RoutePlan, SchedulerKind,
@@ -342,6 +342,7 @@ pub fn check<'a>(
         }
     }
     check_marks(plan.services.iter().flat_map(|service| marks(service, [])))?;
+    check_fwmarks(&plan.services)?;
     check_overlaps(plan)
 }
 

@@ -1,5 +1,6 @@
 //! Which VIP a DSCP stands for, under L3DSR: at each server one, or it could not tell packets for one VIP from those for
-//! another. Different servers may know different VIPs by one DSCP.
+//! another. Different servers may know different VIPs by one DSCP. And which service a mark of a firewall stands for, at
+//! directors of IPVS.
 
 use super::plan::ServicePlan;
 use std::{collections::HashMap, net::IpAddr};
@@ -8,20 +9,35 @@ use thiserror::Error;
 /// A DSCP at a server.
 pub type Mark = (u8, IpAddr);
 
-/// A DSCP that stands for two VIPs at one server.
+/// What stands for two things.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error(
-    "DSCP {dscp} would stand for both {one} and {other} at server {server}; use another number for one of them"
-)]
-pub struct Clash {
-    /// The DSCP.
-    pub dscp: u8,
-    /// The server.
-    pub server: IpAddr,
-    /// One VIP.
-    pub one: IpAddr,
-    /// The other.
-    pub other: IpAddr,
+pub enum Clash {
+    /// A DSCP stands for two VIPs at one server.
+    #[error(
+        "DSCP {dscp} would stand for both {one} and {other} at server {server}; use another number for one of them"
+    )]
+    Dscp {
+        /// The DSCP.
+        dscp: u8,
+        /// The server.
+        server: IpAddr,
+        /// One VIP.
+        one: IpAddr,
+        /// The other.
+        other: IpAddr,
+    },
+    /// Directors of IPVS would know two services by one mark of the firewall.
+    #[error(
+        "directors of IPVS would know both service {one:?} and service {other:?} by mark {fwmark}; use another number for one"
+    )]
+    Fwmark {
+        /// The mark.
+        fwmark: u32,
+        /// A service.
+        one: String,
+        /// The other.
+        other: String,
+    },
 }
 
 /// The marks of a service: its DSCP at its servers, and at others that may stand in for them. None, unless the method marks
@@ -45,7 +61,23 @@ pub fn check_marks(marks: impl Iterator<Item = (Mark, IpAddr)>) -> Result<(), Cl
         let one = *known.entry(mark).or_insert(other);
         if one != other {
             let (dscp, server) = mark;
-            return Err(Clash { dscp, server, one, other });
+            return Err(Clash::Dscp { dscp, server, one, other });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a mark of the firewall is one service's, in each family.
+///
+/// # Errors
+/// The first that is not.
+pub fn check_fwmarks(services: &[ServicePlan]) -> Result<(), Clash> {
+    let mut known = HashMap::new();
+    for service in services.iter().filter(|service| service.fwmark != 0) {
+        let one = *known.entry((service.fwmark, service.vip.is_ipv4())).or_insert(&service.name);
+        if *one != service.name {
+            let (one, other) = (one.clone(), service.name.clone());
+            return Err(Clash::Fwmark { fwmark: service.fwmark, one, other });
         }
     }
     Ok(())

@@ -105,6 +105,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// For how long clients stay with their servers.
     pub persistence: PersistencePlan,
+    /// The mark of the firewall by which directors of IPVS know it; 0 if they know it by address.
+    pub fwmark: u32,
     /// Its servers, in the operator's order.
     pub servers: Vec<ServerId>,
     /// The addresses that they see in the place of clients', under FullNAT.

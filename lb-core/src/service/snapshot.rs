@@ -103,6 +103,8 @@ pub struct Snapshot {
     pub order: Vec<ServiceId>,
     /// The same by what they are known by.
     pub(super) by_key: HashMap<ServiceKey, ServiceId>,
+    /// Those that directors of IPVS know by a mark, by that and whether they are of IPv4.
+    pub(super) by_fwmark: HashMap<(u32, bool), ServiceId>,
     /// Real servers of all services by number.
     pub servers: ById<ServerId, Server>,
     /// Local addresses of all services by number.
@@ -225,6 +227,12 @@ impl Snapshot {
     pub fn service(&self, key: &ServiceKey) -> Option<(ServiceId, &Service)> {
         let id = *self.by_key.get(key)?;
         Some((id, &self.services[id]))
+    }
+
+    /// The configured service that directors of IPVS know by that mark, of that family.
+    #[must_use]
+    pub fn marked(&self, fwmark: u32, is_ipv4: bool) -> Option<ServiceId> {
+        self.by_fwmark.get(&(fwmark, is_ipv4)).copied()
     }
 
     /// The configured server of that key, with its number.

@@ -1,45 +1,134 @@
 //! Clients of persistent services, as directors tell one another of them.
 
 use crate::{
-    peers,
-    sched::persistence::{Client, Kept, Persistence},
-    service::{key::ServiceKey, snapshot::Snapshot},
+    peers::{
+        self,
+        ipvs::template::{self, Of, Template},
+    },
+    sched::persistence::{Client, Kept, Persistence, Remembered},
+    service::{
+        key::ServiceKey,
+        reach::PortRange,
+        snapshot::{Server, Service, Snapshot},
+    },
     time::{Duration, Instant},
 };
+use std::net::{IpAddr, SocketAddr};
 
-/// The clients that are remembered. One with connections is so for its service's timeout after the last of them, at least.
-pub fn remembered(
-    table: &Persistence,
-    snapshot: &Snapshot,
+/// The clients that are remembered and have shown that they exist. One with connections is so for its service's timeout
+/// after the last of them, at least.
+pub fn remembered<'a>(
+    table: &'a Persistence,
+    snapshot: &'a Snapshot,
     now: Instant,
-) -> impl Iterator<Item = peers::client::Client> {
-    table.iter(now).filter_map(move |entry| {
-        let server = snapshot.servers.get(entry.kept.server)?;
-        let service = snapshot.services.get(entry.client.service)?;
-        let left = if entry.held > 0 { entry.left.max(service.persistence.timeout) } else { entry.left };
+) -> impl Iterator<Item = peers::client::Client> + 'a {
+    known(table, snapshot, now).map(|(entry, service, server, left)| {
         let key = service.key();
-        (server.named == entry.kept.named && left > Duration::ZERO).then(|| peers::client::Client {
+        peers::client::Client {
             protocol: key.protocol,
             network: entry.client.network,
             vip: key.endpoint(),
             server: server.plan.endpoint(),
             left,
             is_learned: entry.is_learned,
-        })
+        }
     })
+}
+
+/// The same as directors of IPVS are told of them, but for those that are known from others only; nothing where IPVS has no
+/// word for the service.
+pub fn templates<'a>(
+    table: &'a Persistence,
+    snapshot: &'a Snapshot,
+    now: Instant,
+) -> impl Iterator<Item = Option<Template>> + 'a {
+    known(table, snapshot, now).filter(|(entry, ..)| !entry.is_learned).map(
+        |(entry, service, server, left)| {
+            let of = of(service)?;
+            let port = match of {
+                Of::Endpoint(_, vip) if vip.port() > 0 => server.plan.port_for(vip.port()),
+                Of::Endpoint(..) | Of::Mark(_) => 0,
+            };
+            let server = SocketAddr::new(server.plan.address, port);
+            Some(Template { of, network: entry.client.network, server, method: service.method, left })
+        },
+    )
+}
+
+fn known<'a>(
+    table: &'a Persistence,
+    snapshot: &'a Snapshot,
+    now: Instant,
+) -> impl Iterator<Item = (Remembered, &'a Service, &'a Server, Duration)> + 'a {
+    table.iter(now).filter(|entry| entry.is_proven).filter_map(move |entry| {
+        let server = snapshot.servers.get(entry.kept.server)?;
+        let service = snapshot.services.get(entry.client.service)?;
+        let left = if entry.held > 0 { entry.left.max(service.persistence.timeout) } else { entry.left };
+        let is_known = server.named == entry.kept.named && left > Duration::ZERO;
+        is_known.then_some((entry, service, server, left))
+    })
+}
+
+/// What IPVS knows a service by: a mark, if it has one, else its address and port, or all ports.
+fn of(service: &Service) -> Option<Of> {
+    if service.fwmark != 0 {
+        return Some(Of::Mark(service.fwmark));
+    }
+    let reach = service.reach();
+    let ports = reach.ports().next().filter(|_| reach.claims().count() == 1)?;
+    let port = match ports.port() {
+        Some(template::FTP) => 0,
+        Some(port) => port,
+        None if ports == PortRange::ANY => 0,
+        None => return None,
+    };
+    Some(Of::Endpoint(service.protocol, SocketAddr::new(service.vip, port)))
 }
 
 /// A client of another director stays with its server here, too. `false` where the service or server is not configured
 /// here, remembers other networks, the client stays with another server here, or there is no room.
 pub fn learn(table: &Persistence, snapshot: &Snapshot, now: Instant, told: &peers::client::Client) -> bool {
     let key = ServiceKey::new(told.protocol, told.vip);
-    let Some((service, configured)) = snapshot.service(&key) else { return false };
-    let Some((server, found)) = snapshot.server(&key.server(told.server)) else { return false };
+    take(table, snapshot, &key, (now, told.left), (told.network, told.server), !told.is_learned)
+}
+
+/// The same of a client of a director of IPVS. One of all ports is of FTP's service as well, and its server any of that
+/// address.
+pub fn learn_template(table: &Persistence, snapshot: &Snapshot, now: Instant, told: &Template) -> bool {
+    let take =
+        |key: &ServiceKey| take(table, snapshot, key, (now, told.left), (told.network, told.server), true);
+    match told.of {
+        Of::Mark(mark) => {
+            let service = snapshot.marked(mark, told.network.is_ipv4());
+            service.is_some_and(|service| take(&snapshot.services[service].key()))
+        }
+        Of::Endpoint(protocol, vip) if vip.port() > 0 => take(&ServiceKey::new(protocol, vip)),
+        Of::Endpoint(protocol, vip) => {
+            let of = |port| take(&ServiceKey::new(protocol, SocketAddr::new(vip.ip(), port)));
+            // Both of them, where both are there.
+            of(0) | of(template::FTP)
+        }
+    }
+}
+
+fn take(
+    table: &Persistence,
+    snapshot: &Snapshot,
+    key: &ServiceKey,
+    (now, left): (Instant, Duration),
+    (network, server): (IpAddr, SocketAddr),
+    knows: bool,
+) -> bool {
+    let Some((service, configured)) = snapshot.service(key) else { return false };
+    let found = match server.port() {
+        0 => configured.servers.iter().copied().find(|&id| snapshot.servers[id].plan.address == server.ip()),
+        _ => snapshot.server(&key.server(server)).map(|(id, _)| id),
+    };
+    let Some(found) = found else { return false };
     let persistence = &configured.persistence;
-    if !persistence.is_on() || persistence.network_of(told.network) != told.network {
+    if !persistence.is_on() || persistence.network_of(network) != network {
         return false;
     }
-    let kept = Kept { server, named: found.named };
-    let left = told.left.min(persistence.timeout);
-    table.learn(&Client { service, network: told.network }, kept, (now, left), !told.is_learned)
+    let kept = Kept { server: found, named: snapshot.servers[found].named };
+    table.learn(&Client { service, network }, kept, (now, left.min(persistence.timeout)), knows)
 }

@@ -10,7 +10,7 @@ use crate::{
     decide::known::Forwarded,
     packet::Packet,
     peers::exception::{Exception, OLD_ENOUGH, Seen, is_missed},
-    sched::{Request, Turn},
+    sched::{Request, Turn, persistence::Hold},
     service::plan,
     time::Instant,
     wire::protocol::Protocol,
@@ -27,7 +27,8 @@ pub struct Wanted {
 }
 
 impl<P: Packet> Worker<P> {
-    /// Tells `found` of the exceptions at these places. Returns whether there are places beyond.
+    /// Tells `found` of the exceptions at these places, and the memory of clients of those that have shown that they exist.
+    /// Returns whether there are places beyond.
     pub fn exceptions<F: Forwarded>(
         &self,
         now: Instant,
@@ -39,6 +40,13 @@ impl<P: Packet> Worker<P> {
         let connections = F::connections(&self.known);
         let end = places.end;
         for (id, connection) in connections.iter(places) {
+            // Others are told of clients that exist, not of those that forged packets have.
+            if connection.is_kept()
+                && connection.has_gone_on()
+                && let Some(hold) = Hold::of_raw(connections.kept(id))
+            {
+                self.known.team.persistence.prove(hold);
+            }
             if !is_missed(connection.state) {
                 continue;
             }
@@ -76,6 +84,7 @@ impl<P: Packet> Worker<P> {
                     is_proven: connections.standing(id) == Standing::Confirmed,
                     state: connection.state,
                     timeout: service.timeouts.of(connection.state),
+                    mark: service.fwmark,
                 });
             }
         }

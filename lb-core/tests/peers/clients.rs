@@ -2,7 +2,7 @@
 
 use crate::{
     common::{
-        frame::{ACK, SYN, tcp},
+        frame::{ACK, RST, SYN, tcp},
         plan::*,
         world::World,
     },
@@ -126,6 +126,8 @@ fn server(world: &mut World, client: &str, port: u16) -> u8 {
 }
 
 fn remembered(world: &World) -> Vec<Client> {
+    // A look at all connections comes first.
+    world.workers[0].exceptions::<V4>(world.now, 0..u32::MAX, Wanted::default(), |_| {});
     clients::remembered(world.persistence(), &world.snapshot, world.now).collect()
 }
 
@@ -161,6 +163,30 @@ fn a_client_stays_with_its_server_at_another_director() {
     let third = World::new(&persistent(32));
     assert!(learn(&third, &Client { left: Duration::from_secs(1 << 30), ..told[0] }));
     assert_eq!(remembered(&third)[0].left, Duration::from_secs(60));
+}
+
+#[test]
+fn clients_that_packets_with_forged_sources_have_are_not_told() {
+    let mut world = World::new(&persistent(32));
+    for flags in [SYN, ACK] {
+        world.receive(WAN, &tcp("203.0.113.10:4000", SERVICE, flags).via_gateway());
+    }
+    assert_eq!(world.persistence().iter(world.now).count(), 1, "it is remembered while its connection is");
+    assert_eq!(remembered(&world), []);
+    world.receive(WAN, &tcp("203.0.113.10:4000", SERVICE, ACK).via_gateway());
+    assert_eq!(remembered(&world).len(), 1);
+}
+
+#[test]
+fn a_forged_packet_does_not_make_a_director_forget_what_another_told() {
+    let mut first = World::new(&persistent(32));
+    server(&mut first, "203.0.113.10", 4_000);
+    let mut second = World::new(&persistent(32));
+    assert!(learn(&second, &remembered(&first)[0]));
+    second.receive(WAN, &tcp("203.0.113.10:5000", SERVICE, SYN).via_gateway());
+    second.receive(WAN, &tcp("203.0.113.10:5000", SERVICE, RST).via_gateway());
+    second.pass(20_000);
+    assert_eq!(second.persistence().iter(second.now).count(), 1);
 }
 
 /// Directors that remember another server of a client than hashing chooses do not find it by hashing.

@@ -12,13 +12,13 @@ use lb_core::{
     family::V4,
     flow::key::{Ends, Secret},
     peers::{
-        client::Client,
         exception::{Exception, Seen},
         ipvs::{
             backup::{self, Backup},
             entry::{self, Told as Means, Unfit},
             master::{self, Master},
             message::{self, Datagram, Has, Raw, Unread},
+            template::{Of, Template},
         },
         told::{self, Teller, Told},
     },
@@ -29,10 +29,10 @@ use lb_core::{
 use proptest::prelude::*;
 use std::{net::SocketAddr, sync::Arc};
 
-const SYNCID: u8 = 7;
+pub(crate) const SYNCID: u8 = 7;
 
 // What conf/README.md says that entries take.
-const _: () = assert!(told::BYTES + backup::BYTES <= 130 && master::BYTES <= 280);
+const _: () = assert!(told::BYTES + backup::BYTES <= 130 && master::BYTES + master::CLIENT_BYTES <= 700);
 
 fn captured() -> Vec<(&'static str, Vec<u8>)> {
     let bytes = |hex: &str| {
@@ -52,8 +52,12 @@ fn shown(raw: &Raw) -> String {
             )
         }
         Ok(Means::Over(ends)) => format!("{} {} > {} is over", ends.protocol, ends.source, ends.destination),
-        Ok(Means::Client(Client { network, vip, server, left, .. })) => {
-            format!("{network} stays with {server} for {vip}, {left}")
+        Ok(Means::Client(Template { of, network, server, method, left })) => {
+            let of = match of {
+                Of::Endpoint(protocol, vip) => format!("{protocol} {vip}"),
+                Of::Mark(mark) => format!("mark {mark}"),
+            };
+            format!("{network} stays with {server} by {method} for {of}, {left}")
         }
         Err(why) => format!("no: {why}"),
     }
@@ -74,9 +78,9 @@ dr-reset: tcp 10.9.0.2:1002 > 10.9.0.100:80 is over
 nat-established: tcp 10.9.0.2:1003 > 10.9.0.100:81 at 10.9.0.3:8081 by nat for 15m
 nat-time-wait: tcp 10.9.0.2:1003 > 10.9.0.100:81 is over
 tun-established: tcp 10.9.0.2:1004 > 10.9.0.100:82 at 10.9.0.3:82 by tun for 15m
-persistent: 10.9.0.0 stays with 10.9.0.3:83 for 10.9.0.100:83, 5m
+persistent: 10.9.0.0 stays with 10.9.0.3:83 by dr for tcp 10.9.0.100:83, 5m
 persistent: tcp 10.9.0.2:1005 > 10.9.0.100:83 at 10.9.0.3:83 by dr for 15m
-persistent: 10.9.0.0 stays with 10.9.0.3:83 for 10.9.0.100:83, 5m
+persistent: 10.9.0.0 stays with 10.9.0.3:83 by dr for tcp 10.9.0.100:83, 5m
 udp: udp 10.9.0.2:1006 > 10.9.0.100:53 at 10.9.0.3:53 by dr for 5m
 several: tcp 10.9.0.2:2000 > 10.9.0.100:80 at 10.9.0.3:80 by dr for 15m
 several: tcp 10.9.0.2:2001 > 10.9.0.100:80 at 10.9.0.3:80 by dr for 15m
@@ -84,9 +88,9 @@ several: tcp 10.9.0.2:2002 > 10.9.0.100:80 at 10.9.0.3:80 by dr for 15m
 several: tcp 10.9.0.2:2003 > 10.9.0.100:80 at 10.9.0.3:80 by dr for 15m
 several: tcp 10.9.0.2:2004 > 10.9.0.100:80 at 10.9.0.3:80 by dr for 15m
 dr-established-v6: tcp [fd09::2]:1007 > [fd09::100]:80 at [fd09::3]:80 by dr for 15m
-nat-persistent-v6: fd09:: stays with [fd09::3]:8081 for [fd09::100]:81, 5m
+nat-persistent-v6: fd09:: stays with [fd09::3]:8081 by nat for tcp [fd09::100]:81, 5m
 nat-persistent-v6: tcp [fd09::2]:1008 > [fd09::100]:81 at [fd09::3]:8081 by nat for 15m
-nat-persistent-v6: fd09:: stays with [fd09::3]:8081 for [fd09::100]:81, 5m";
+nat-persistent-v6: fd09:: stays with [fd09::3]:8081 by nat for tcp [fd09::100]:81, 5m";
     assert_eq!(said.join("\n"), expected);
 }
 
@@ -101,7 +105,12 @@ fn what_is_written_is_what_linux_writes() {
                 && exception.ends.protocol == Protocol::Tcp
             {
                 let state = if raw.state == 1 { State::Established } else { State::FinWait };
-                assert_eq!(entry::tell(&exception, state, time), Some(raw), "{name}");
+                let seen = Seen { exception, is_proven: true, state, timeout: time, mark: raw.mark };
+                assert_eq!(entry::tell(&seen), Some(raw), "{name}");
+            }
+            if let Ok(Means::Client(client)) = entry::read(&raw) {
+                // Of the first one its client is yet to be known to exist.
+                assert_eq!(client.tell(), Some(Raw { state: 1, ..raw }), "{name}");
             }
         }
         assert_eq!(datagram.finish(), captured, "{name}");
@@ -162,11 +171,23 @@ fn states_flags_and_options_of_tcp() {
     assert_eq!(no(Raw { has: Has { sequences: true, ..Has::default() }, ..raw }), Unfit::Sequences);
     assert_eq!(no(Raw { flags: 0x883, ..raw }), Unfit::Unfinished);
     assert_eq!(no(Raw { has: Has { unknown: true, ..Has::default() }, ..raw }), Unfit::Option);
-    // A client of a service by mark, of all ports, and of a persistence engine.
+    // Clients.
     let client = Raw { flags: 0x1083, ..raw };
-    assert!(matches!(entry::read(&client), Ok(Means::Client(_))));
-    assert_eq!(no(Raw { mark: 5, ..client }), Unfit::Client);
-    assert_eq!(no(Raw { vip: "192.0.2.100:0".parse().unwrap(), ..client }), Unfit::Client);
+    let of = |raw: Raw| match entry::read(&raw) {
+        Ok(Means::Client(Template { of, .. })) => of,
+        other => panic!("{other:?}"),
+    };
+    let any_port = "192.0.2.100:0".parse().unwrap();
+    assert_eq!(of(client), Of::Endpoint(Protocol::Tcp, raw.vip));
+    assert_eq!(
+        of(Raw { mark: 5, ..client }),
+        Of::Endpoint(Protocol::Tcp, raw.vip),
+        "its packets have a mark"
+    );
+    assert_eq!(of(Raw { vip: any_port, ..client }), Of::Endpoint(Protocol::Tcp, any_port));
+    assert_eq!(of(Raw { protocol: 0, mark: 5, vip: "0.0.0.5:0".parse().unwrap(), ..client }), Of::Mark(5));
+    assert_eq!(no(Raw { protocol: 0, ..client }), Unfit::Protocol, "a mark that is none");
+    assert_eq!(no(Raw { flags: 0x1081, ..client }), Unfit::Method);
     assert_eq!(no(Raw { has: Has { engine: true, ..Has::default() }, ..client }), Unfit::Client);
     assert_eq!(no(Raw { state: 2, ..client }), Unfit::State);
     let time = |timeout_s| match entry::read(&Raw { timeout_s, ..raw }) {
@@ -241,12 +262,12 @@ fn any_raw() -> impl Strategy<Value = Raw> {
     })
 }
 
-fn backup(capacity: usize) -> (Backup, Arc<Told>) {
+pub(crate) fn backup(capacity: usize) -> (Backup, Arc<Told>) {
     let (told, writer) = Told::new(capacity, Secret(7), Vec::new());
     (Backup::new(writer, SYNCID), told)
 }
 
-fn at(ms: u64) -> Instant {
+pub(crate) fn at(ms: u64) -> Instant {
     Instant::from_millis(ms)
 }
 
@@ -346,7 +367,7 @@ fn seen(port: u16, state: State) -> Seen {
         local: None,
         second: None,
     };
-    Seen { exception, is_proven: true, state, timeout: Duration::from_secs(900) }
+    Seen { exception, is_proven: true, state, timeout: Duration::from_secs(900), mark: 0 }
 }
 
 /// A master that looks at these connections every second, from second `from` on, and the states that it tells by port.

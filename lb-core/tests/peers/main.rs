@@ -6,4 +6,5 @@ mod common;
 mod ipvs;
 mod protocol;
 mod taking_over;
+mod templates;
 mod with;

@@ -196,7 +196,7 @@ pub(super) fn timeouts(timeouts: &Timeouts) -> String {
 
 /// `-L --daemon`: who synchronizes connections with directors of IPVS, and nothing where nobody does.
 pub(super) fn daemons(peers: &Peers) -> String {
-    let Some(Ipvs { interface, group, syncid, backup, master, .. }) = &peers.ipvs else {
+    let Some(Ipvs { interface, group, syncid, backup, master, .. }) = peers.ipvs.as_deref() else {
         return String::new();
     };
     let runs = [("master", master.is_some()), ("backup", backup.is_some())];

@@ -54,7 +54,7 @@ pub struct Peers {
     pub peers: Vec<Peer>,
     /// Synchronization with directors of IPVS, if there is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ipvs: Option<Ipvs>,
+    pub ipvs: Option<Box<Ipvs>>,
 }
 
 /// Synchronization with directors of IPVS.
@@ -115,6 +115,15 @@ pub struct IpvsMaster {
     pub no_room: u64,
     /// Connections that IPVS could not go on with.
     pub untellable: u64,
+    /// Clients of persistent services that they are told of.
+    #[serde(default)]
+    pub clients: u64,
+    /// Clients without room.
+    #[serde(default)]
+    pub clients_no_room: u64,
+    /// Clients whose service IPVS has no word for.
+    #[serde(default)]
+    pub clients_untellable: u64,
     /// Datagrams.
     pub datagrams: u64,
     /// Their bytes.

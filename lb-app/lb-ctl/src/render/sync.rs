@@ -114,6 +114,11 @@ fn ipvs(text: &mut String, ipvs: &Ipvs) {
             "  master: told {} of {capacity}, {} without room, {} that IPVS could not go on with; looked in {} ms",
             it.told, it.no_room, it.untellable, it.look_ms
         );
+        let _ = writeln!(
+            text,
+            "  clients told {}, {} without room, {} whose service IPVS has no word for",
+            it.clients, it.clients_no_room, it.clients_untellable
+        );
         let _ = writeln!(text, "  sent {} datagrams {} bytes {} entries", it.datagrams, it.bytes, it.entries);
     }
 }

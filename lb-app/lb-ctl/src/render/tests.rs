@@ -119,8 +119,8 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
                         "unfit": [["protocol", 0], ["sequence-numbers", 2]], "refused": [["malformed", 1]],
                     },
                     "master": {
-                        "told": 60, "no_room": 0, "untellable": 1, "datagrams": 5, "bytes": 2_200, "entries": 61,
-                        "look_ms": 2,
+                        "told": 60, "no_room": 0, "untellable": 1, "clients": 7, "clients_no_room": 0,
+                        "clients_untellable": 2, "datagrams": 5, "bytes": 2_200, "entries": 61, "look_ms": 2,
                     },
                 },
             }})],

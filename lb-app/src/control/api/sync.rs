@@ -12,7 +12,7 @@ use lb_ctl::protocol::{
 
 pub(super) fn answer(plane: &ControlPlane, request: &Request) -> Reply {
     let Request::Show = request;
-    let ipvs = plane.ipvs.as_ref().map(|known| synchronized(plane, &known.facts()));
+    let ipvs = plane.ipvs.as_ref().map(|known| Box::new(synchronized(plane, &known.facts())));
     let Some(known) = &plane.peers else { return Reply::Peers(Peers { ipvs, ..Peers::default() }) };
     let facts = known.facts();
     let adopted = plane.running.workers.iter().map(|worker| worker.counters.peers_adopted.get()).sum();
@@ -89,10 +89,13 @@ fn synchronized(plane: &ControlPlane, facts: &ipvs::Facts) -> Ipvs {
             unfit: named(&counts.unfit()),
             refused: named(&counts.refused()),
         }),
-        master: facts.master.map(|(counts, told)| IpvsMaster {
+        master: facts.master.map(|(counts, [told, clients])| IpvsMaster {
             told: told as u64,
             no_room: counts.no_room,
             untellable: counts.untellable,
+            clients: clients as u64,
+            clients_no_room: counts.clients_no_room,
+            clients_untellable: counts.clients_untellable,
             datagrams: counts.datagrams,
             bytes: counts.bytes,
             entries: counts.entries,

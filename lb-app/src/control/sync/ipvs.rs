@@ -6,10 +6,10 @@ use crate::{config::IpvsSync, control::live::running::Running, journal::Happened
 use lb_core::{
     flow::key::Secret,
     peers::{
-        client::Client,
         ipvs::{
             backup::{self, Backup},
             master::{self, Master},
+            template::Template,
         },
         told::Told,
     },
@@ -62,8 +62,8 @@ pub(crate) struct Facts {
     pub(crate) waits_for: Option<String>,
     /// What masters have told, and how much of it is held.
     pub(crate) backup: Option<(backup::Counts, usize)>,
-    /// What has been told, and of how many connections.
-    pub(crate) master: Option<(master::Counts, usize)>,
+    /// What has been told, and of how many connections and clients.
+    pub(crate) master: Option<(master::Counts, [usize; 2])>,
     /// Who has told something.
     pub(crate) senders: Vec<IpAddr>,
     /// Milliseconds that the last look at all connections took.
@@ -144,7 +144,9 @@ impl Ipvs {
                     *self.known.facts.lock() = Facts {
                         waits_for: socket.as_ref().err().cloned(),
                         backup: self.backup.as_ref().map(|backup| (*backup.counts(), backup.held().0)),
-                        master: self.master.as_ref().map(|master| (*master.counts(), master.len())),
+                        master: self.master.as_ref().map(|master| {
+                            (*master.counts(), [master.len(), master.clients()])
+                        }),
                         senders: news.senders.iter().copied().collect(),
                         look_ms: look.took_ms(),
                     };
@@ -189,8 +191,8 @@ impl Ipvs {
                 Err(_) => continue,
             };
             let Some(backup) = &mut self.backup else { continue };
-            let mut client = |told: &Client| {
-                clients::learn(&running.persistence, &running.current().snapshot, running.clock.now(), told)
+            let mut client = |told: &Template| {
+                clients::learn_template(&running.persistence, &running.current().snapshot, running.clock.now(), told)
             };
             if backup.receive(running.clock.now(), &buffer[..len], &mut client)
                 && news.senders.len() < SENDERS
@@ -217,7 +219,10 @@ impl Ipvs {
     /// Says what operators want to know.
     fn report(&self, running: &Running, news: &mut News) {
         let held = self.backup.as_ref().map_or(0, |backup| backup.counts().no_room);
-        let told = self.master.as_ref().map_or(0, |master| master.counts().no_room);
+        let told = self.master.as_ref().map_or(0, |master| {
+            let counts = master.counts();
+            counts.no_room + counts.clients_no_room
+        });
         if told > 0 || held > news.no_room {
             news.full = Some(time::Instant::now());
         }
@@ -225,7 +230,7 @@ impl Ipvs {
         let is_full = news.full.is_some_and(|full| full.elapsed() < FULL_FOR);
         if std::mem::replace(&mut news.is_full, is_full) != is_full {
             let (kind, text) = match is_full {
-                true => (Kind::SyncFull, "not all connections are synchronized with IPVS: there is no room"),
+                true => (Kind::SyncFull, "not all connections and clients are synchronized with IPVS: there is no room"),
                 false => (Kind::SyncRoom, "there is room for connections that are synchronized with IPVS"),
             };
             let why = format!("[ipvs_sync] entries = {}", self.settings.entries);

@@ -52,12 +52,15 @@ impl Look {
         }
     }
 
-    /// Looks at all connections, which directors of IPVS are told of.
+    /// Looks at all connections and clients, which directors of IPVS are told of.
     pub(super) fn at_all(&mut self, running: &Running, master: &mut Master, send: &mut impl FnMut(&[u8])) {
         if self.is_due(running, Wanted { all: true, young: false }) {
             master.begin_look(running.clock.now());
         }
         if self.step(running, &mut |seen| master.found(seen, send)) {
+            let (current, now) = (running.current(), running.clock.now());
+            clients::templates(&running.persistence, &current.snapshot, now)
+                .for_each(|client| master.found_client(client.as_ref(), send));
             master.end_look(send);
         }
     }

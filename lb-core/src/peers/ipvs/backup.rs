@@ -3,13 +3,11 @@
 use super::{
     entry::{self, Unfit},
     message::{self, Unread},
+    template::Template,
 };
 use crate::{
     cast::{count32, index},
-    peers::{
-        client::Client,
-        told::{Source, Writer},
-    },
+    peers::told::{Source, Writer},
     time::{Duration, Instant},
 };
 
@@ -101,7 +99,7 @@ impl Backup {
         &mut self,
         now: Instant,
         datagram: &[u8],
-        client: &mut impl FnMut(&Client) -> bool,
+        client: &mut impl FnMut(&Template) -> bool,
     ) -> bool {
         let entries = match message::read(datagram, self.syncid) {
             Ok(entries) => entries,

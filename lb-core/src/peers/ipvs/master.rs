@@ -2,11 +2,13 @@
 //!
 //! As IPVS hashes nothing, they are told of all that are old enough. As nothing is acknowledged, every connection is told
 //! again, twice soon after, as IPVS's `sync_retries` does, and then before half of the time is over for which backups
-//! know it. One that is over is told as such, so that it goes early.
+//! know it. One that is over is told as such, so that it goes early. The same holds for clients of persistent services,
+//! but nothing says that one is remembered no more.
 
 use super::{
     entry,
     message::{Datagram, Raw},
+    template::{Of, Template},
 };
 use crate::{
     cast::low32,
@@ -15,7 +17,10 @@ use crate::{
     time::{Duration, Instant},
     wire::protocol::Protocol,
 };
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 /// How long after something was told it is told again, for the first times.
 const RETRY_S: u32 = 8;
@@ -27,6 +32,8 @@ const REFRESH_S: u32 = 60;
 const CLOSE: Duration = Duration::from_secs(10);
 /// Bytes that a connection takes, at most, while the map grows.
 pub const BYTES: usize = 3 * (size_of::<Packed>() + size_of::<Entry>());
+/// The same of a client.
+pub const CLIENT_BYTES: usize = 3 * size_of::<(Who, Known)>();
 
 /// A connection that was found.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +41,41 @@ struct Entry {
     server: SocketAddr,
     method: Method,
     state: State,
+    told: Telling,
+}
+
+/// A client: its service and network.
+type Who = (Of, IpAddr);
+/// A client that was found: its server, and how it is reached.
+type Known = (SocketAddr, Method, Telling);
+
+/// When something is told.
+#[derive(Clone, Copy, Debug)]
+struct Telling {
     /// When it is to be told again, in seconds.
     due: u32,
     retries: u8,
     seen: u32,
     /// It has been told.
     is_told: bool,
+}
+
+impl Telling {
+    fn new((look, now): (u32, u32)) -> Self {
+        Telling { due: now, retries: RETRIES, seen: look, is_told: false }
+    }
+
+    /// It was told just now, or could not be; it is known for so long, if no more is heard.
+    fn told(&mut self, now: u32, (is_new, is_told): (bool, bool), known: Duration) {
+        if !is_told {
+            self.due = now;
+            return;
+        }
+        self.retries = if is_new { RETRIES } else { self.retries.saturating_sub(1) };
+        let half = low32(known.as_millis() / 2_000).max(1);
+        self.due = now + if self.retries > 0 { RETRY_S } else { REFRESH_S }.min(half);
+        self.is_told = true;
+    }
 }
 
 /// What is counted.
@@ -56,12 +92,18 @@ pub struct Counts {
     /// Those of the last look that IPVS could not go on with: of FullNAT, L3DSR, with servers of the other family, or whose
     /// servers were told of their clients.
     pub untellable: u64,
+    /// Clients of the last look for which there was no room.
+    pub clients_no_room: u64,
+    /// Those of the last look that IPVS could not stay with a server for: their service is by several addresses, ports or
+    /// protocols without a mark, or as with connections.
+    pub clients_untellable: u64,
 }
 
 /// What this director tells.
 #[derive(Debug)]
 pub struct Master {
     known: HashMap<Packed, Entry>,
+    clients: HashMap<Who, Known>,
     capacity: usize,
     syncid: u8,
     /// Bytes of a datagram, at most.
@@ -74,16 +116,18 @@ pub struct Master {
     rate: u32,
     polled: Instant,
     counts: Counts,
-    found: [u64; 2],
+    /// Connections and clients of this look: without room, and not to be told.
+    found: [[u64; 2]; 2],
 }
 
 impl Master {
-    /// For that synchronization, with room for so many connections, datagrams of so many bytes and so many of them a
+    /// For that synchronization, with room for so many connections and as many clients, datagrams of so many bytes and so many of them a
     /// second.
     #[must_use]
     pub fn new((syncid, most): (u8, usize), capacity: usize, rate: u32, now: Instant) -> Self {
         Master {
             known: HashMap::new(),
+            clients: HashMap::new(),
             capacity,
             syncid,
             most,
@@ -94,7 +138,7 @@ impl Master {
             rate,
             polled: now,
             counts: Counts::default(),
-            found: [0; 2],
+            found: [[0; 2]; 2],
         }
     }
 
@@ -110,7 +154,13 @@ impl Master {
         self.known.len()
     }
 
-    /// Whether none are.
+    /// How many clients of persistent services are told.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether no connections are.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
@@ -125,72 +175,85 @@ impl Master {
     pub fn begin_look(&mut self, now: Instant) {
         self.look = self.look.wrapping_add(1);
         self.began_s = seconds(now);
-        self.found = [0; 2];
+        self.found = [[0; 2]; 2];
     }
 
     /// A connection was found.
     pub fn found(&mut self, seen: &Seen, out: &mut impl FnMut(&[u8])) {
-        let raw = entry::tell(&seen.exception, seen.state, seen.timeout)
-            .filter(|_| seen.exception.second.is_none());
+        let raw = entry::tell(seen).filter(|_| seen.exception.second.is_none());
         let Some(raw) = raw else {
-            self.found[1] += 1;
+            self.found[0][1] += 1;
             return;
         };
         let key = Packed::of(&seen.exception.ends);
         let (look, now) = (self.look, self.began_s);
         let is_full = self.known.len() >= if seen.is_proven { self.capacity } else { self.capacity / 2 };
         let Exception { server, method, .. } = seen.exception;
-        let is_new =
-            |entry: &Entry| (entry.server, entry.method, entry.state) != (server, method, seen.state);
-        let known = self.known.get_mut(&key).map(|entry| {
-            entry.seen = look;
-            (*entry, is_new(entry))
-        });
-        let (entry, is_new) = match known {
-            Some(known) => known,
+        let state = seen.state;
+        let (mut entry, is_new) = match self.known.get_mut(&key) {
+            Some(entry) => {
+                entry.told.seen = look;
+                (*entry, (entry.server, entry.method, entry.state) != (server, method, state))
+            }
             None if is_full => {
-                self.found[0] += 1;
+                self.found[0][0] += 1;
                 return;
             }
-            None => {
-                let state = seen.state;
-                (
-                    Entry { server, method, state, due: now, retries: RETRIES, seen: look, is_told: false },
-                    true,
-                )
-            }
+            None => (Entry { server, method, state, told: Telling::new((look, now)) }, true),
         };
-        if !is_new && entry.due > now {
+        if !is_new && entry.told.due > now {
             return;
         }
-        let retries = if is_new { RETRIES } else { entry.retries.saturating_sub(1) };
         let is_told = self.add(&raw, out);
-        let half = low32(seen.timeout.as_millis() / 2_000).max(1);
-        let again = if retries > 0 { RETRY_S } else { REFRESH_S }.min(half);
-        let told = Entry {
-            server,
-            method,
-            state: if is_told { seen.state } else { entry.state },
-            due: if is_told { now + again } else { now },
-            retries: if is_told { retries } else { entry.retries },
-            seen: look,
-            is_told: entry.is_told || is_told,
+        entry.told.told(now, (is_new, is_told), seen.timeout);
+        // What could not be told is news with the next look, too.
+        let state = if is_told { state } else { entry.state };
+        self.known.insert(key, Entry { server, method, state, ..entry });
+    }
+
+    /// A client of a persistent service was found; nothing if IPVS has no word for its service.
+    pub fn found_client(&mut self, client: Option<&Template>, out: &mut impl FnMut(&[u8])) {
+        let told = client.and_then(|client| Some((client, client.tell()?)));
+        let Some((&Template { of, network, server, method, left }, raw)) = told else {
+            self.found[1][1] += 1;
+            return;
         };
-        self.known.insert(key, told);
+        let (look, now) = (self.look, self.began_s);
+        let is_full = self.clients.len() >= self.capacity;
+        let (mut telling, is_new) = match self.clients.get_mut(&(of, network)) {
+            Some((known, by, telling)) => {
+                telling.seen = look;
+                (*telling, (*known, *by) != (server, method))
+            }
+            None if is_full => {
+                self.found[1][0] += 1;
+                return;
+            }
+            None => (Telling::new((look, now)), true),
+        };
+        if !is_new && telling.due > now {
+            return;
+        }
+        let is_told = self.add(&raw, out);
+        telling.told(now, (is_new, is_told), left);
+        self.clients.insert((of, network), (server, method, telling));
     }
 
     /// The look is over: what was not found is over, too. Where it cannot be told now, it is with the next look.
     pub fn end_look(&mut self, out: &mut impl FnMut(&[u8])) {
-        let gone = self.known.iter().filter(|(_, entry)| entry.seen != self.look);
+        let gone = self.known.iter().filter(|(_, entry)| entry.told.seen != self.look);
         let gone: Vec<(Packed, Entry)> = gone.map(|(key, entry)| (*key, *entry)).collect();
         for (key, entry) in gone {
-            let is_over = !entry.is_told || over(key, &entry).is_none_or(|raw| self.add(&raw, out));
+            let is_over = !entry.told.is_told || over(key, &entry).is_none_or(|raw| self.add(&raw, out));
             if is_over {
                 self.known.remove(&key);
             }
         }
+        // Their time is over everywhere.
+        self.clients.retain(|_, (.., telling)| telling.seen == self.look);
         self.flush(out);
-        [self.counts.no_room, self.counts.untellable] = self.found;
+        let [[no_room, untellable], [clients_no_room, clients_untellable]] = self.found;
+        self.counts = Counts { no_room, untellable, clients_no_room, clients_untellable, ..self.counts };
     }
 
     /// Time goes on, and more can be sent.
@@ -230,15 +293,12 @@ impl Master {
 fn over(key: Packed, entry: &Entry) -> Option<Raw> {
     let Entry { server, method, .. } = *entry;
     let ends = key.ends()?;
+    let exception = Exception { ends, server, method, local: None, second: None };
+    // Backups find a connection that they know by its ends.
+    let closed = |state| entry::tell(&Seen { exception, is_proven: true, state, timeout: CLOSE, mark: 0 });
     match ends.protocol {
-        Protocol::Tcp => {
-            entry::tell(&Exception { ends, server, method, local: None, second: None }, State::Close, CLOSE)
-        }
-        Protocol::Sctp => entry::tell(
-            &Exception { ends, server, method, local: None, second: None },
-            State::SctpClosed,
-            CLOSE,
-        ),
+        Protocol::Tcp => closed(State::Close),
+        Protocol::Sctp => closed(State::SctpClosed),
         // Has no state that says so.
         Protocol::Udp => None,
     }

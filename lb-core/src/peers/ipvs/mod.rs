@@ -2,6 +2,8 @@
 //!
 //! * [`message`]: what goes over the network.
 //! * [`entry`]: what an entry means here: states, methods, flags.
+//! * [`flags`]: what of that connections and clients have in common.
+//! * [`template`]: the same of clients of persistent services.
 //! * [`backup`]: what masters tell goes into a table of its own, which workers ask as they ask that of peers.
 //! * [`master`]: which connections are told when.
 //!
@@ -10,5 +12,7 @@
 
 pub mod backup;
 pub mod entry;
+pub mod flags;
 pub mod master;
 pub mod message;
+pub mod template;

@@ -62,6 +62,8 @@ pub struct ServicePlan {
     pub timeouts: Timeouts,
     /// For how long clients stay with their servers.
     pub persistence: PersistencePlan,
+    /// The mark of the firewall by which directors of IPVS know it; 0 if they know it by address.
+    pub fwmark: u32,
     /// How long a server that comes back takes to get its whole weight; 0 gives it at once.
     pub slow_start: Duration,
     /// Its servers. No two have the same address and port.
@@ -315,6 +317,13 @@ impl ServicePlan {
         )
         .scope(Scope::Control),
         option!(
+            fwmark,
+            Kind::number(0, u32::MAX as u64),
+            "The mark of the firewall by which directors of IPVS know the service, if `[ipvs_sync]` is used; 0 where they \
+             know it by address and port. ipvsadm: `-f`."
+        )
+        .scope(Scope::Everywhere),
+        option!(
             slow_start,
             Kind::Duration,
             "How long a server that is enabled, up again, or added to a service that runs takes to get its full \
@@ -360,6 +369,7 @@ impl ServicePlan {
             mss_clamp: Choice::Default,
             timeouts: Timeouts::default(),
             persistence: PersistencePlan::default(),
+            fwmark: 0,
             slow_start: Duration::ZERO,
             servers: Vec::new(),
         }
