@@ -7,7 +7,7 @@ use super::{
     own::Own,
     seal::Seal,
     session::{Counts, Session, Shared},
-    told::Writer,
+    told::{Source, Writer},
 };
 use crate::time::{Duration, Instant};
 use std::net::SocketAddr;
@@ -23,6 +23,19 @@ pub struct Settings {
     pub peers: Vec<SocketAddr>,
     /// Own exceptions that are told, at most.
     pub capacity: usize,
+    /// Datagrams with changes to each peer in a second, at most.
+    pub rate: u32,
+    /// How long what a peer told is kept when it is silent.
+    pub hold: Duration,
+}
+
+/// What of it can change while it runs.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// What datagrams are sealed with.
+    pub seal: Seal,
+    /// The other directors.
+    pub peers: &'a [SocketAddr],
     /// Datagrams with changes to each peer in a second, at most.
     pub rate: u32,
     /// How long what a peer told is kept when it is silent.
@@ -82,6 +95,33 @@ impl Machine {
         Machine { shared, sessions, strangers: 0, learned: Vec::new() }
     }
 
+    /// It is to be something else. What goes on with a peer that stays goes on. One that is none any more is told nothing, and
+    /// what it told stays for as long as that of one that is silent: its connections may be on their way here.
+    pub fn change(&mut self, now: Instant, to: Change<'_>) {
+        let Change { seal, peers, rate, hold } = to;
+        let Machine { shared, sessions, .. } = self;
+        (shared.seal, shared.rate, shared.hold) = (seal, rate, hold);
+        for session in sessions.iter_mut() {
+            session.is_removed = !peers.contains(&session.address);
+        }
+        for &peer in peers {
+            if sessions.iter().any(|session| session.address == peer) {
+                continue;
+            }
+            let is_free = |number: &u8| sessions.iter().all(|session| session.number != *number);
+            // Where everybody has a number, one that was removed makes room.
+            let number = (0..=u8::MAX).find(is_free).or_else(|| {
+                let at = sessions.iter().position(|session| session.is_removed)?;
+                let number = sessions.remove(at).number;
+                [false, true].map(|is_odd| shared.told.forget_all(Source { peer: number, is_odd }));
+                Some(number)
+            });
+            let Some(number) = number else { return };
+            shared.told.name(number, Some(peer));
+            sessions.push(Session::new(number, peer, now));
+        }
+    }
+
     /// This director's exceptions.
     #[must_use]
     pub fn own(&self) -> &Own {
@@ -103,12 +143,12 @@ impl Machine {
     /// What is known of each peer.
     pub fn peers(&self) -> impl Iterator<Item = PeerFacts> {
         let Shared { own, told, tables, .. } = &self.shared;
-        (0..=u8::MAX).zip(&self.sessions).map(move |(number, session)| PeerFacts {
+        self.configured().map(move |session| PeerFacts {
             address: session.address,
             is_up: session.is_up,
             heard: session.heard(),
             is_whole: session.is_whole(),
-            held: told.count_of(number),
+            held: told.count_of(session.number),
             missing: session.missing(),
             unacknowledged: session.unacknowledged(own.latest()),
             same_tables: session.has_same_tables(*tables),
@@ -120,8 +160,8 @@ impl Machine {
     /// who are not heard may be about to be: one that is heard first does not know what another would tell.
     #[must_use]
     pub fn is_settled(&self, all: bool) -> bool {
-        let is_everybody_heard = || self.sessions.iter().all(|session| session.is_up);
-        let mut heard = self.sessions.iter().filter(|session| session.is_up).peekable();
+        let is_everybody_heard = || self.configured().all(|session| session.is_up);
+        let mut heard = self.configured().filter(|session| session.is_up).peekable();
         heard.peek().is_some() && heard.all(Session::is_whole) && (!all || is_everybody_heard())
     }
 
@@ -129,7 +169,11 @@ impl Machine {
     /// not know which server it would choose.
     #[must_use]
     pub fn tells_all(&self, now: Instant) -> bool {
-        self.sessions.iter().any(|session| session.differs(now))
+        self.configured().any(|session| session.differs(now))
+    }
+
+    fn configured(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter().filter(|session| !session.is_removed)
     }
 
     /// Our lookup tables are made of that now.
@@ -178,7 +222,8 @@ impl Machine {
     ) {
         let Machine { shared, sessions, learned, .. } = self;
         learned.clear();
-        let Some(session) = sessions.iter_mut().find(|session| session.address == from) else {
+        let Some(session) = sessions.iter_mut().find(|session| session.address == from && !session.is_removed)
+        else {
             self.strangers += 1;
             return;
         };
@@ -232,12 +277,24 @@ impl Machine {
         let Machine { shared, sessions, .. } = self;
         for session in sessions.iter_mut() {
             let is_up = !session.grow_old(now, shared);
+            if session.is_removed {
+                session.is_up = false;
+                continue;
+            }
             if std::mem::replace(&mut session.is_up, is_up) != is_up {
                 happened(session.address, if is_up { Happening::Up } else { Happening::Silent });
             }
             session.poll(now, shared, out);
         }
-        let all_have = sessions.iter().map(Session::acknowledged).min().unwrap_or(u64::MAX);
+        sessions.retain(|session| {
+            let stays = !session.is_removed || shared.told.count_of(session.number) > 0;
+            if !stays {
+                shared.told.name(session.number, None);
+            }
+            stays
+        });
+        let configured = sessions.iter().filter(|session| !session.is_removed);
+        let all_have = configured.map(Session::acknowledged).min().unwrap_or(u64::MAX);
         shared.own.all_have(all_have);
     }
 }

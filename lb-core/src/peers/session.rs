@@ -87,7 +87,10 @@ impl Window {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) address: SocketAddr,
-    number: u8,
+    pub(super) number: u8,
+    /// It is no peer any more: nothing is said to it or taken from it, and what it told is kept for as long as that of one
+    /// that is silent.
+    pub(super) is_removed: bool,
     pub(super) counts: Counts,
     /// Its run, once it has proved that it runs now.
     run: Option<u64>,
@@ -166,6 +169,7 @@ impl Session {
         Session {
             address,
             number,
+            is_removed: false,
             counts: Counts::default(),
             run: None,
             heard: None,

@@ -17,7 +17,7 @@ use crate::{
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
@@ -57,13 +57,15 @@ pub struct Told {
     slots: Box<[AtomicU64]>,
     records: Box<[Record]>,
     held: AtomicU64,
-    peers: Vec<SocketAddr>,
+    /// By number, as explanations name them. No packet asks.
+    names: RwLock<Vec<Option<SocketAddr>>>,
+    is_of_ipvs: bool,
 }
 
 /// Which peer told of an exception, and in which of its two last lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The peer, by its place in the list.
+    /// The peer, by its number.
     pub peer: u8,
     /// Lives are told apart by their parity.
     pub is_odd: bool,
@@ -78,7 +80,7 @@ impl Source {
 /// Who told of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Teller {
-    /// A peer, by its place in the list.
+    /// A peer, by its number.
     Peer(u8),
     /// A director of IPVS: see [`ipvs`](super::ipvs).
     Ipvs,
@@ -123,12 +125,14 @@ impl Told {
             slots: std::iter::repeat_with(|| AtomicU64::new(0)).take(buckets * SLOTS).collect(),
             records: std::iter::repeat_with(record).take(capacity).collect(),
             held: AtomicU64::new(0),
-            peers,
+            is_of_ipvs: peers.is_empty(),
+            names: RwLock::default(),
         });
         let free = (0..count32(capacity)).rev().collect();
         let sources = vec![VACANT; capacity].into_boxed_slice();
-        let counts = vec![0; told.peers.len().max(1) * 2];
-        (told.clone(), Writer { told, free, sources, counts })
+        let mut writer = Writer { told: told.clone(), free, sources, counts: vec![0; 2] };
+        (0..=u8::MAX).zip(peers).for_each(|(number, peer)| writer.name(number, Some(peer)));
+        (told, writer)
     }
 
     /// How many exceptions there are.
@@ -152,7 +156,8 @@ impl Told {
     /// The address of a peer.
     #[must_use]
     pub fn peer(&self, peer: u8) -> Option<SocketAddr> {
-        self.peers.get(usize::from(peer)).copied()
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.get(usize::from(peer)).copied().flatten()
     }
 
     /// What has been told of the connection of packets with these ends, from either side.
@@ -165,7 +170,7 @@ impl Told {
         self.matching(key).find_map(|number| {
             let (forward, found) = self.read(number)?;
             let reply = || found.exception.reply_ends().map(|ends| Packed::of(&ends));
-            let teller = if self.peers.is_empty() { Teller::Ipvs } else { found.teller };
+            let teller = if self.is_of_ipvs { Teller::Ipvs } else { found.teller };
             (forward == key || reply() == Some(key)).then_some(Found { teller, ..found })
         })
     }
@@ -209,6 +214,20 @@ impl Writer {
     #[must_use]
     pub fn told(&self) -> &Arc<Told> {
         &self.told
+    }
+
+    /// A peer has that number from now on; nothing if nobody has.
+    pub fn name(&mut self, number: u8, peer: Option<SocketAddr>) {
+        let at = usize::from(number);
+        let mut names = self.told.names.write().unwrap_or_else(PoisonError::into_inner);
+        if names.len() <= at {
+            names.resize(at + 1, None);
+        }
+        names[at] = peer;
+        let lives = 2 * names.len();
+        if self.counts.len() < lives {
+            self.counts.resize(lives, 0);
+        }
     }
 
     /// A peer tells of an exception, or of another server of one. What another peer told of it is forgotten.

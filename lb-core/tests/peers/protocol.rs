@@ -7,7 +7,7 @@ use lb_core::{
         client::Client,
         datagram::{LONGEST, VERSION},
         exception::Exception,
-        machine::{Happening, Machine, Settings},
+        machine::{Change, Happening, Machine, Settings},
         seal::Seal,
         told::Told,
     },
@@ -48,7 +48,7 @@ pub(crate) struct Net {
 }
 
 fn address(number: usize) -> SocketAddr {
-    format!("192.0.2.{}:4789", number + 1).parse().unwrap()
+    format!("192.0.{}.{}:4789", 2 + number / 250, number % 250 + 1).parse().unwrap()
 }
 
 pub(crate) fn exception(number: u32, server: u8) -> Exception {
@@ -507,4 +507,87 @@ proptest! {
         net.quiet(2_000);
         net.assert_told(0, 1);
     }
+}
+
+impl Net {
+    /// A director is to have these peers and that key from now on.
+    fn change(&mut self, at: usize, peers: &[usize], key: &[u8]) {
+        let peers: Vec<SocketAddr> = peers.iter().copied().map(address).collect();
+        let seal = Seal::new(key).unwrap();
+        let now = Instant::from_millis(self.now);
+        self.nodes[at].machine.change(now, Change { seal, peers: &peers, rate: 4_000, hold: HOLD });
+    }
+}
+
+#[test]
+fn peers_come_and_go_while_others_stay() {
+    let mut net = Net::new(3, 1_000, 7);
+    for node in 0..3 {
+        net.nodes[node].own =
+            (0..50).map(|number| (number, exception(number + 100 * node as u32, 1))).collect();
+    }
+    net.change(0, &[1], KEY);
+    net.quiet(5_000);
+    assert_eq!(net.nodes[0].told.len(), 50, "of the one that is its peer");
+    assert!(net.nodes[0].machine.strangers() > 2);
+    let tellings = net.peer(0).counts.tellings;
+    // The third becomes a peer and tells everything; nothing begins anew with the second.
+    net.change(0, &[1, 2], KEY);
+    net.quiet(5_000);
+    assert_eq!(net.nodes[0].told.len(), 100);
+    assert_eq!(net.nodes[2].told.len(), 100, "and is told");
+    assert!(net.nodes[0].machine.is_settled(true));
+    assert_eq!(net.peer(0).counts.tellings, tellings);
+    let named = |net: &Net, number| net.nodes[0].told.peer(number);
+    assert_eq!([named(&net, 0), named(&net, 1), named(&net, 2)], [Some(address(1)), Some(address(2)), None]);
+    // The second is none any more: what it told is kept, as its connections may be on their way here.
+    net.change(0, &[2], KEY);
+    net.quiet(HOLD.as_millis() / 2);
+    assert_eq!(net.nodes[0].machine.peers().count(), 1);
+    assert_eq!(net.nodes[0].told.len(), 100);
+    let sent = net.log.iter().filter(|(from, to, _)| (*from, *to) == (address(0), address(1))).count();
+    net.quiet(HOLD.as_millis());
+    assert_eq!(net.nodes[0].told.len(), 50);
+    assert_eq!(named(&net, 0), None, "its number is free");
+    let after = net.log.iter().filter(|(from, to, _)| (*from, *to) == (address(0), address(1))).count();
+    assert_eq!(after, sent, "it is told nothing");
+    // It comes back.
+    net.change(0, &[2, 1], KEY);
+    net.quiet(5_000);
+    assert_eq!(net.nodes[0].told.len(), 100);
+    assert_eq!(named(&net, 0), Some(address(1)));
+}
+
+#[test]
+fn a_key_changes_on_one_director_after_the_other() {
+    let mut net = Net::new(2, 1_000, 8);
+    net.nodes[0].own = (0..100).map(|number| (number, exception(number, 1))).collect();
+    net.quiet(5_000);
+    let other = b"another key altogether";
+    net.change(0, &[1], other);
+    net.quiet(2_000);
+    assert!(net.peer(1).counts.wrong_key > 0);
+    assert_eq!(net.nodes[1].told.len(), 100, "what was told stays meanwhile");
+    net.change(1, &[0], other);
+    net.nodes[0].own.extend((100..120).map(|number| (number, exception(number, 1))));
+    net.quiet(5_000);
+    net.assert_told(0, 1);
+    assert!(net.peer(0).is_up && net.peer(1).is_up);
+    assert_eq!(net.peer(1).counts.tellings, 1, "they still know each other");
+}
+
+#[test]
+fn more_peers_come_and_go_than_there_are_numbers() {
+    let mut net = Net::new(2, 1_000, 9);
+    net.nodes[1].own = (0..10).map(|number| (number, exception(number, 1))).collect();
+    net.quiet(3_000);
+    for round in 0..40 {
+        let others: Vec<usize> = (0..63).map(|other| 2 + round * 63 + other).collect();
+        net.change(0, &[&[1][..], &others].concat(), KEY);
+        assert_eq!(net.nodes[0].machine.peers().count(), 64);
+    }
+    net.change(0, &[1], KEY);
+    net.quiet(3_000);
+    net.assert_told(1, 0);
+    assert_eq!(net.nodes[0].machine.peers().count(), 1);
 }
