@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,21 +18,67 @@ use lb_stories::{Config, Director, Method, World, world};
 const SILENCE: Duration = Duration::from_secs(4);
 
 fn config() -> Config {
-    Config::new()
-        .service(Service::tcp(Method::Nat, world::HTTP))
-        .service(Service::tcp(Method::Dr, world::HTTP))
+    let both = |method| [Service::tcp(method, world::HTTP), Service::tcp(method, world::HTTP).over_ipv6()];
+    let services = [both(Method::Nat), both(Method::Dr)];
+    services.into_iter().flatten().fold(Config::new(), Config::service)
+}
+
+/// The VIPs of both families.
+fn vips() -> Vec<IpAddr> {
+    let both = |method: Method| [method.vip().into(), (*method.at6(world::HTTP).ip()).into()];
+    [Method::Nat, Method::Dr].into_iter().flat_map(both).collect()
+}
+
+/// Whether somebody has said more than so many times of each VIP that it is theirs.
+fn all_are_claimed(listener: &Listener, times: &[usize]) -> bool {
+    vips().iter().zip(times).all(|(vip, times)| listener.claims(*vip).len() > *times)
+}
+
+/// Nobody has said of a VIP, of either family, that it is theirs.
+fn nobody_has_a_vip(listener: &Listener) -> Result<()> {
+    vips().iter().try_for_each(|&vip| {
+        ensure!(listener.claims(vip).is_empty(), "{vip}: {:?}", listener.claims(vip));
+        Ok(())
+    })
+}
+
+/// All VIPs are announced at once, and again after two seconds. In between, others may have asked: who did so while a
+/// director was stopped is answered as it starts.
+fn announced_twice(listener: &Listener, start: Instant) -> Result<()> {
+    for vip in vips() {
+        let after = || -> Vec<Duration> {
+            listener.claims(vip).iter().map(|(at, _)| at.duration_since(start)).collect()
+        };
+        let is_again = || {
+            let first = after().first().copied();
+            Ok(first.is_some_and(|first| after().iter().any(|at| *at - first > Duration::from_millis(1_900))))
+        };
+        ensure!(eventually(Duration::from_secs(4), is_again)?, "{vip} again: {:?}", after());
+        ensure!(after()[0] < Duration::from_millis(500), "{vip}: {:?}", after());
+    }
+    Ok(())
+}
+
+/// Takes the link to clients away, and gives it back.
+fn link_goes_and_comes(world: &World) -> Result<()> {
+    world.director().ip("link set lbwan down")?;
+    thread::sleep(Duration::from_secs(2));
+    world.director().ip("link set lbwan up")
 }
 
 /// Whether a new connection comes to nothing in silence.
 fn is_silent(world: &World, method: Method) -> bool {
-    let error = world.client().tcp_briefly(method.at(world::HTTP), Duration::from_millis(700)).err();
-    error.is_some_and(|error| matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::HostUnreachable))
+    let targets = [SocketAddr::from(method.at(world::HTTP)), method.at6(world::HTTP).into()];
+    targets.into_iter().all(|target| {
+        let error = world.client().tcp_briefly(target, Duration::from_millis(700)).err();
+        error.is_some_and(|error| matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::HostUnreachable))
+    })
 }
 
 #[test]
 fn a_standby_director_says_nothing_until_it_is_active() -> Result<()> {
-    let world = World::new()?;
-    let (client, vip) = (world.client(), Method::Nat.vip());
+    let world = World::with_ipv6()?;
+    let client = world.client();
     let listener = Listener::start(client.namespace())?;
     let standby = config()
         .section("[director]\nrole = \"standby\"\n")
@@ -41,17 +88,20 @@ fn a_standby_director_says_nothing_until_it_is_active() -> Result<()> {
     let control = Control::of(&director)?;
     ensure!(is_silent(&world, Method::Nat));
     client.ping(world::DIRECTOR_WAN)?;
+    link_goes_and_comes(&world)?;
     thread::sleep(SILENCE);
-    ensure!(listener.claims(vip).is_empty(), "{:?}", listener.claims(vip));
-    ensure!(!listener.claims(world::DIRECTOR_WAN).is_empty(), "its own address is announced and answered");
+    nobody_has_a_vip(&listener)?;
+    for own in [world::DIRECTOR_WAN.into(), IpAddr::from(world::DIRECTOR_WAN6)] {
+        ensure!(!listener.claims(own).is_empty(), "{own} is its own: announced and answered");
+    }
     ensure!(control.ask("show director")?.contains("role standby"));
 
     let start = Instant::now();
     control.ask("set director role active")?;
-    ensure!(eventually(PATIENCE, || Ok(listener.claims(vip).len() >= 2))?, "announced twice");
-    let after: Vec<Duration> = listener.claims(vip).iter().map(|(at, _)| at.duration_since(start)).collect();
-    ensure!(after[0] < Duration::from_millis(500), "{after:?}");
-    ensure!(after[1] - after[0] > Duration::from_millis(1_900), "{after:?}");
+    announced_twice(&listener, start)?;
+    let before: Vec<usize> = vips().iter().map(|vip| listener.claims(*vip).len()).collect();
+    link_goes_and_comes(&world)?;
+    ensure!(eventually(PATIENCE, || Ok(all_are_claimed(&listener, &before)))?, "announced after a link-up");
     let mut session = client.http(Method::Nat.at(world::HTTP))?;
     let server = session.get("/small")?.server;
 
@@ -84,8 +134,7 @@ fn a_standby_director_says_nothing_until_it_is_active() -> Result<()> {
 
 #[test]
 fn a_director_that_its_commands_stop_says_nothing_until_it_is_started() -> Result<()> {
-    let world = World::new()?;
-    let vip = Method::Nat.vip();
+    let world = World::with_ipv6()?;
     let listener = Listener::start(world.client().namespace())?;
     let commands = world.directory().join("begin");
     fs::write(&commands, "stop\n")?;
@@ -94,13 +143,12 @@ fn a_director_that_its_commands_stop_says_nothing_until_it_is_started() -> Resul
         command.arg("--cmdline-file").arg(&commands);
     })?;
     ensure!(is_silent(&world, Method::Nat));
+    link_goes_and_comes(&world)?;
     thread::sleep(SILENCE);
-    ensure!(listener.claims(vip).is_empty(), "{:?}", listener.claims(vip));
+    nobody_has_a_vip(&listener)?;
     let start = Instant::now();
     Control::of(&director)?.ask("start")?;
-    ensure!(eventually(PATIENCE, || Ok(listener.claims(vip).len() >= 2))?, "announced twice");
-    let first = listener.claims(vip)[0].0.duration_since(start);
-    ensure!(first < Duration::from_millis(500), "{first:?}");
+    announced_twice(&listener, start)?;
     world.client().who_answers(Method::Nat.at(world::HTTP), 4)?;
     director.stop()?;
     Ok(())
