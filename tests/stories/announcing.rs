@@ -4,7 +4,7 @@
 //! to, so that packets for it arrive only while the router has its route.
 
 use std::fs::{self, Permissions};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Director, Method, World, world};
 
 const VIP: &str = "198.18.0.100";
+/// The same in IPv6.
+const VIP6: &str = "2001:db8:5::100";
 /// Both ends of the daemons' own link.
 const DIRECTOR: &str = "10.9.0.1";
 const ROUTER: &str = "10.9.0.2";
@@ -35,18 +37,39 @@ struct Scene {
 impl Scene {
     /// The daemon is to speak from this address.
     fn new(daemon: Ipv4Addr) -> Result<Self> {
-        let world = World::new()?;
+        let world = World::with_ipv6()?;
+        // For the kernel's interfaces that have VIPs of it, and host sides.
+        world.director().enable_ipv6(&[])?;
         let file = world.directory().join("announced.conf");
         fs::write(&file, "")?;
         world.director().connect("bgp", world.router(), "bgp")?;
+        // Daemons would tell of its link-local address beside the next hop, and routers prefer that.
+        world.director().sysctl("net/ipv6/conf/bgp/disable_ipv6", "1")?;
         world.director().ip(&format!("addr add {DIRECTOR}/30 dev bgp"))?;
         world.router().ip(&format!("addr add {ROUTER}/30 dev bgp"))?;
-        let own = if daemon == world::DIRECTOR_WAN { world::GATEWAY.to_string() } else { ROUTER.to_owned() };
+        let channel =
+            |family: &&str| format!("  {family} {{ import all; export none; gateway recursive; }};\n");
+        let session = |name, (own, other): (&str, &str), families: &[&str]| {
+            let channels: String = families.iter().map(channel).collect();
+            format!(
+                "protocol bgp {name} {{\n  local {own} as 65000;\n  neighbor {other} as 65001;\n  error wait time 1, 2;\n  \
+                 connect delay time 1;\n  connect retry time 1;\n{channels}}}\n"
+            )
+        };
+        // One session for both families, but for a daemon that has none but its own address for the next hop.
+        let sessions = if daemon == world::DIRECTOR_WAN {
+            let [ours, theirs] = [world::GATEWAY6, world::DIRECTOR_WAN6].map(|ip| ip.to_string());
+            session("director", (&world::GATEWAY.to_string(), &daemon.to_string()), &["ipv4"])
+                + &session("director6", (&ours, &theirs), &["ipv6"])
+        } else {
+            session("director", (ROUTER, &daemon.to_string()), &["ipv4", "ipv6"])
+        };
+        let kernel =
+            |family| format!("protocol kernel {{ {family} {{ export where source = RTS_BGP; }}; }}\n");
         let router = format!(
-            "router id {ROUTER};\nprotocol device {{}}\nprotocol direct {{ ipv4; }}\nprotocol kernel {{ ipv4 {{ export \
-             where source = RTS_BGP; }}; }}\nprotocol bgp director {{\n  local {own} as 65000;\n  neighbor {daemon} as \
-             65001;\n  error wait time 1, 2;\n  connect delay time 1;\n  connect retry time 1;\n  ipv4 {{ import all; \
-             export none; gateway recursive; }};\n}}\n"
+            "router id {ROUTER};\nprotocol device {{}}\nprotocol direct {{ ipv4; ipv6; }}\n{}{}{sessions}",
+            kernel("ipv4"),
+            kernel("ipv6")
         );
         let router = Bird::start(world.router(), world.directory(), "router", &router)?;
         Ok(Self { router, world, file })
@@ -59,12 +82,22 @@ impl Scene {
         Ok(())
     }
 
-    /// The director's configuration, with this in `[announce]`.
+    /// The director's configuration, with this in `[announce]`, for both families.
     fn text(&self, config: Config, announce: &str) -> String {
-        let service = Service::tcp(Method::Nat, world::HTTP)
-            .line("check = { type = \"http\", interval = \"200ms\", timeout = \"200ms\", fall = 2 }");
-        let config = config.service(service).section(format!("[announce]\n{announce}"));
-        config.render(&self.world.server_addresses()).replace(&Method::Nat.vip().to_string(), VIP)
+        self.text_for(config, announce, true)
+    }
+
+    fn text_for(&self, config: Config, announce: &str, both: bool) -> String {
+        let service = || {
+            Service::tcp(Method::Nat, world::HTTP)
+                .line("check = { type = \"http\", interval = \"200ms\", timeout = \"200ms\", fall = 2 }")
+        };
+        let config = config.service(service());
+        let config = if both { config.service(service().over_ipv6()) } else { config };
+        let text = config.section(format!("[announce]\n{announce}")).render(&self.world.server_addresses());
+        let vip6 = Method::Nat.at6(world::HTTP).ip().to_string();
+        text.replace(&Method::Nat.vip().to_string(), VIP)
+            .replace(&format!("\"{vip6}\""), &format!("\"{VIP6}\""))
     }
 
     fn start(&self, text: &str) -> Result<(Director, Control)> {
@@ -73,19 +106,31 @@ impl Scene {
         Ok((director, control))
     }
 
-    fn has_route(&self) -> Result<bool> {
-        Ok(!self.world.router().run("ip", &["route", "show", VIP])?.is_empty())
+    /// Whether the router has a route to the VIP of each family.
+    fn has_routes(&self) -> Result<[bool; 2]> {
+        let has = |family, vip| -> Result<bool> {
+            Ok(!self.world.router().run("ip", &[family, "route", "show", vip])?.is_empty())
+        };
+        Ok([has("-4", VIP)?, has("-6", VIP6)?])
     }
 
-    /// Waits until the router has the route, or has not.
+    /// Waits until the router has the routes, or has not.
     fn becomes(&self, is: bool) -> Result<Duration> {
         let start = Instant::now();
-        ensure!(eventually(PATIENCE, || Ok(self.has_route()? == is))?, "the route is there: {}", !is);
+        let are = || Ok(self.has_routes()? == [is; 2]);
+        ensure!(eventually(PATIENCE, are)?, "the routes are there: {:?}", self.has_routes()?);
         Ok(start.elapsed())
     }
 
-    fn target(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(VIP.parse().expect("an address"), world::HTTP)
+    /// Both families' VIPs are served.
+    fn is_served(&self) -> Result<()> {
+        self.targets()
+            .into_iter()
+            .try_for_each(|target| self.world.far_client().who_answers(target, 4).map(drop))
+    }
+
+    fn targets(&self) -> [SocketAddr; 2] {
+        [VIP, VIP6].map(|vip| SocketAddr::new(vip.parse().expect("an address"), world::HTTP))
     }
 
     /// Waits for what says that a route is about to go.
@@ -97,16 +142,17 @@ impl Scene {
 
     /// The same with every daemon: a director starts, loses its servers, gets them back, drains, starts again and ends.
     fn goes_round(&self, text: &str, says_leaving: bool) -> Result<()> {
-        ensure!(!self.has_route()?);
+        ensure!(self.has_routes()? == [false; 2]);
         let (director, control) = self.start(text)?;
         self.becomes(true)?;
-        self.world.far_client().who_answers(self.target(), 4)?;
+        self.is_served()?;
         self.world.servers().iter().try_for_each(|server| server.make_ill(true))?;
         let withdrawn = self.becomes(false)?;
         self.world.servers().iter().try_for_each(|server| server.make_ill(false))?;
         println!("withdrawn {withdrawn:?} after the servers' failure, back after {:?}", self.becomes(true)?);
 
-        let mut session = self.world.far_client().http(self.target())?;
+        let [_, target] = self.targets();
+        let mut session = self.world.far_client().http(target)?;
         session.get("/small")?;
         control.ask("drain director")?;
         if says_leaving {
@@ -118,7 +164,7 @@ impl Scene {
         ensure!(eventually(PATIENCE, is_stopped)?, "{}", control.ask("show director")?);
         control.ask("start")?;
         self.becomes(true)?;
-        self.world.far_client().who_answers(self.target(), 4)?;
+        self.is_served()?;
         ensure!(!control.ask("show events count 200")?.contains("hook-failed"));
         director.stop()?;
         self.becomes(false)?;
@@ -130,7 +176,7 @@ impl Scene {
         let (director, _) = self.start(text)?;
         self.becomes(true)?;
         director.kill();
-        ensure!(self.has_route()?);
+        ensure!(self.has_routes()? == [true; 2]);
         let conf = self.world.directory().join("withdraw.toml");
         fs::write(&conf, text)?;
         let withdraw =
@@ -160,12 +206,14 @@ fn routers_send_what_the_director_can_forward() -> Result<()> {
     let announce =
         format!("file = {file:?}\ncommand = [\"birdc\", \"-s\", {:?}, \"configure\"]\n", ours.socket);
     let text = scene.text(Config::new(), &announce);
-    let target = scene.target();
-    ensure!(!scene.has_route()?);
+    let [target, _] = scene.targets();
+    ensure!(scene.has_routes()? == [false; 2]);
     let (director, control) = scene.start(&text)?;
     becomes(true)?;
-    world.far_client().who_answers(target, 4)?;
-    ensure!(control.ask("show announced")?.contains(&format!("{VIP}  announced")));
+    scene.is_served()?;
+    let said = control.ask("show announced")?;
+    let is_said = |vip: &str| said.lines().any(|line| line.split_whitespace().take(2).eq([vip, "announced"]));
+    ensure!(is_said(VIP) && is_said(VIP6), "{said}");
 
     // No server works, and one does again.
     world.servers().iter().try_for_each(|server| server.make_ill(true))?;
@@ -200,7 +248,7 @@ fn routers_send_what_the_director_can_forward() -> Result<()> {
     ensure!(eventually(PATIENCE, is_stopped)? && control.ask("show director")?.contains("drained"));
     control.ask("start")?;
     becomes(true)?;
-    world.far_client().who_answers(target, 4)?;
+    scene.is_served()?;
     let events = control.ask("show events count 200")?;
     for kind in ["vip-announced", "vip-withdrawn", "director-draining", "forwarding-stopped"] {
         ensure!(events.contains(kind), "no {kind}: {events}");
@@ -210,7 +258,8 @@ fn routers_send_what_the_director_can_forward() -> Result<()> {
     let start = Instant::now();
     director.stop()?;
     ensure!(start.elapsed() > Duration::from_secs(3), "{:?}", start.elapsed());
-    ensure!(!scene.has_route()? && !fs::read_to_string(&file)?.contains(VIP));
+    let announced = fs::read_to_string(&file)?;
+    ensure!(scene.has_routes()? == [false; 2] && !announced.contains(VIP) && !announced.contains(VIP6));
     scene.dies(&text)
 }
 
@@ -282,14 +331,14 @@ fn interfaces_have_the_vips_that_daemons_announce() -> Result<()> {
 
     scene.goes_round(&text, false)?;
     scene.dies(&text)?;
-    ensure!(!has(VIP)? && has("198.18.0.200/32")?, "what others have put there stays");
+    ensure!(!has(VIP)? && !has(VIP6)? && has("198.18.0.200/32")?, "what others have put there stays");
     // The next run takes away what one left that was killed, before it forwards.
     let (director, control) = scene.start(&text)?;
     scene.becomes(true)?;
     director.kill();
     drop(control);
     let (director, _) = scene.start(&format!("{text}\n[director]\nrole = \"standby\"\n"))?;
-    ensure!(!has(VIP)? && has("198.18.0.200/32")?);
+    ensure!(!has(VIP)? && !has(VIP6)? && has("198.18.0.200/32")?);
     director.stop()?;
     Ok(())
 }
@@ -309,7 +358,8 @@ fn a_command_tells_a_cloud() -> Result<()> {
     program("cloud", &recipe("assign-private-ip-addresses", &[("aws ec2", &format!("{aws} ec2"))])?)?;
     let (file, command) = (scene.file.display().to_string(), at("cloud").display().to_string());
     let replace = [("/run/lb/announced", &*file), ("/etc/lb/cloud", &command), ("[announce]\n", "")];
-    let text = scene.text(Config::new(), &recipe("command = [\"/etc/lb/cloud\"]", &replace)?);
+    let announce = recipe("command = [\"/etc/lb/cloud\"]", &replace)?;
+    let text = scene.text_for(Config::new(), &announce, false);
     let (director, control) = scene.start(&text)?;
     let last = |word: &str| {
         let asked = fs::read_to_string(at("asked")).unwrap_or_default();
