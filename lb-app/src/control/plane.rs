@@ -1,7 +1,7 @@
 //! The control plane: the running director with all that changes and watches it over time.
 
 use super::{
-    announce::{self, Announcer, Leaving},
+    announce::{self, Announcer, Leaving, Verdicts},
     edit::{follow::Follower, health::Link, servers::Schedule},
     file::{
         reload::Reloads,
@@ -121,12 +121,14 @@ impl ControlPlane {
         thread::Builder::new().name("lb-follow".to_owned()).spawn(work).map(drop)
     }
 
-    /// Begins to tell routing daemons which VIPs may be sent here, if the configuration wants that.
+    /// Begins to tell routing daemons which VIPs may be sent here, if the configuration wants that, and to look after the order
+    /// in which the director leaves, if anybody is to know.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub(crate) fn announce(self: &Arc<Self>) -> std::io::Result<()> {
-        if !self.running.config.announce.is_on() {
+        let announces = self.running.config.announce.is_on();
+        if !announces && !self.running.config.sync.is_on() {
             return Ok(());
         }
         let plane = Arc::downgrade(self);
@@ -136,7 +138,10 @@ impl ControlPlane {
             loop {
                 {
                     let Some(plane) = plane.upgrade() else { return };
-                    let found = looker.look(&plane.running, Instant::now());
+                    let found = match announces {
+                        true => looker.look(&plane.running, Instant::now()),
+                        false => Verdicts::new(),
+                    };
                     plane.announcer.step(
                         &plane.running,
                         found,
@@ -155,9 +160,10 @@ impl ControlPlane {
         self.announcer.end(&self.running, &|words, told| self.run(words, told));
     }
 
-    /// Whether nothing is announced any more that packets could come for.
+    /// Whether nothing is announced any more that packets could come for, and peers know what goes on elsewhere.
     pub(crate) fn has_left(&self) -> bool {
-        !self.running.config.announce.is_on() || self.announcer.leaving() == Leaving::Left
+        let config = &self.running.config;
+        !(config.announce.is_on() || config.sync.is_on()) || self.announcer.leaving() == Leaving::Left
     }
 
     /// Runs a program of the operator's.

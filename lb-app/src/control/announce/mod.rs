@@ -41,7 +41,7 @@ use text::{Standing, Standings, named, text};
 pub(crate) const LOOK: Duration = Duration::from_millis(200);
 /// Time between two questions to workers about next hops.
 const ASK: Duration = Duration::from_secs(1);
-/// What it takes to tell peers of young connections: looks are a second apart, and telling takes a moment.
+/// How long peers are told of young connections, at most.
 const TELLING: lb_core::time::Duration = lb_core::time::Duration::from_secs(2);
 /// Time after which a command that failed is run again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -93,16 +93,18 @@ pub(crate) enum Leaving {
 
 impl Leaving {
     /// The next step, if it is time for one.
-    fn next(self, (config, has_peers): (&Announce, bool), is_announced: bool, now: Instant) -> Self {
+    ///
+    /// Peers are told whatever announces, or nothing does: who moves VIPs by other means has them go on elsewhere, too.
+    fn next(self, (config, peers_know): (&Announce, bool), is_announced: bool, now: Instant) -> Self {
         let is_over = |since: Instant, time: lb_core::time::Duration| {
             now.saturating_duration_since(since) >= Duration::from_millis(time.as_millis())
         };
         match self {
-            Leaving::Asked if !is_announced => Leaving::Left,
-            Leaving::Asked if has_peers => Leaving::Telling(now),
-            Leaving::Telling(since) if !is_over(since, TELLING) => self,
+            Leaving::Asked if !peers_know => Leaving::Telling(now),
+            Leaving::Telling(since) if !peers_know && !is_over(since, TELLING) => self,
+            Leaving::Asked | Leaving::Telling(_) if !is_announced => Leaving::Left,
             Leaving::Asked | Leaving::Telling(_) if config.can_say_leaving() => {
-                Leaving::Going(now).next((config, has_peers), true, now)
+                Leaving::Going(now).next((config, peers_know), true, now)
             }
             Leaving::Asked | Leaving::Telling(_) => Leaving::Withdrawn(now),
             Leaving::Going(since) if is_over(since, config.gshut) => Leaving::Withdrawn(now),
@@ -183,16 +185,17 @@ impl Announcer {
     /// command if that is due.
     pub(crate) fn step(&self, running: &Running, found: Verdicts, run: Run<'_>, now: Instant) {
         let config = &running.config.announce;
-        if !config.is_on() {
-            return;
-        }
         let mut addresses = self.turn.lock();
         let (events, standings, has_left) = {
             let mut state = self.state.lock();
             let before = state.leaving;
             let is_announced = state.verdicts.values().any(Option::is_none);
-            state.leaving = before.next((config, running.config.sync.is_on()), is_announced, now);
+            let peers_know = running.young_told.load(Ordering::Relaxed);
+            state.leaving = before.next((config, peers_know), is_announced, now);
             running.leaves.store(state.leaving != Leaving::Stays, Ordering::Relaxed);
+            if !config.is_on() {
+                return;
+            }
             let verdicts = match state.leaving {
                 Leaving::Withdrawn(_) | Leaving::Left => {
                     let why = || Some("the director is drained".to_owned());
@@ -364,18 +367,31 @@ mod tests {
         let config = Announce { file: Some("/run/lb/announced.conf".to_owned()), ..Announce::default() };
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let going = Leaving::Asked.next((&config, false), true, start);
+        let going = Leaving::Asked.next((&config, true), true, start);
         assert_eq!(going, Leaving::Going(start));
-        assert_eq!(going.next((&config, false), true, at(999)), going);
-        let withdrawn = going.next((&config, false), true, at(1_000));
+        assert_eq!(going.next((&config, true), true, at(999)), going);
+        let withdrawn = going.next((&config, true), true, at(1_000));
         assert_eq!(withdrawn, Leaving::Withdrawn(at(1_000)));
-        assert_eq!(withdrawn.next((&config, false), false, at(2_999)), withdrawn);
-        assert_eq!(withdrawn.next((&config, false), false, at(3_000)), Leaving::Left);
-        assert_eq!(Leaving::Left.next((&config, false), false, at(9_000)), Leaving::Left);
-        let telling = Leaving::Asked.next((&config, true), true, start);
+        assert_eq!(withdrawn.next((&config, true), false, at(2_999)), withdrawn);
+        assert_eq!(withdrawn.next((&config, true), false, at(3_000)), Leaving::Left);
+        assert_eq!(Leaving::Left.next((&config, true), false, at(9_000)), Leaving::Left);
+        let telling = Leaving::Asked.next((&config, false), true, start);
         assert_eq!(telling, Leaving::Telling(start), "peers hear of young connections first");
-        assert_eq!(telling.next((&config, true), true, at(1_999)), telling);
-        assert_eq!(telling.next((&config, true), true, at(2_000)), Leaving::Going(at(2_000)));
+        assert_eq!(telling.next((&config, false), true, at(1_999)), telling);
+        assert_eq!(telling.next((&config, false), true, at(2_000)), Leaving::Going(at(2_000)));
+        assert_eq!(telling.next((&config, true), true, at(300)), Leaving::Going(at(300)), "they know them");
+    }
+
+    #[test]
+    fn peers_are_told_before_the_end_whatever_announces_or_nothing() {
+        let config = Announce::default();
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let telling = Leaving::Asked.next((&config, false), false, start);
+        assert_eq!(telling, Leaving::Telling(start));
+        assert_eq!(telling.next((&config, false), false, at(1_999)), telling);
+        assert_eq!(telling.next((&config, false), false, at(2_000)), Leaving::Left, "not longer");
+        assert_eq!(telling.next((&config, true), false, at(100)), Leaving::Left);
     }
 
     #[test]
@@ -397,12 +413,12 @@ mod tests {
         let list = Announce { file: file(), format: Format::List, ..Announce::default() };
         let interface = Announce { interface: Some("lb-vips".to_owned()), ..Announce::default() };
         for config in [list, interface] {
-            let next = Leaving::Asked.next((&config, false), true, now);
+            let next = Leaving::Asked.next((&config, true), true, now);
             assert_eq!(next, Leaving::Withdrawn(now), "it has no word for going");
         }
         let gshut = lb_core::time::Duration::from_millis(0);
         let at_once = Announce { file: file(), gshut, ..Announce::default() };
-        assert_eq!(Leaving::Asked.next((&at_once, false), true, now), Leaving::Withdrawn(now));
+        assert_eq!(Leaving::Asked.next((&at_once, true), true, now), Leaving::Withdrawn(now));
     }
 
     #[test]

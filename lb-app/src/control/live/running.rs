@@ -69,6 +69,8 @@ pub(crate) struct Running {
     pub(crate) told: AtomicBool,
     /// The director is about to leave: peers are told of all that goes on elsewhere.
     pub(crate) leaves: AtomicBool,
+    /// Peers know all connections that they have to know of when the director leaves, or none is heard.
+    pub(crate) young_told: AtomicBool,
     /// DPDK's memory is on huge pages.
     pub(crate) huge_pages: bool,
     /// What is known of servers.
@@ -92,7 +94,7 @@ impl Running {
         (ports, pool, (taps, sides)): (Vec<StartedPort>, Mempool, HostEnds),
         (clock, shutdown, host): (Clock, Arc<Shutdown>, Arc<Host>),
     ) -> Self {
-        let told = AtomicBool::new(!config.sync.is_on());
+        let [told, young_told] = [(); 2].map(|()| AtomicBool::new(!config.sync.is_on()));
         let (plan, config) = (Arc::new(plan), Arc::new(config));
         Running {
             path,
@@ -109,6 +111,7 @@ impl Running {
             held: Mutex::default(),
             told,
             leaves: AtomicBool::new(false),
+            young_told,
             main_lcore: eal.main_lcore(),
             huge_pages: eal.has_hugepages(),
             health,

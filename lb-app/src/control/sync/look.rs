@@ -6,7 +6,11 @@ use crate::{
     dataplane::asks::{EXCEPTIONS_PER_ANSWER, FindExceptions},
 };
 use lb_core::{
-    peers::{exception::Seen, ipvs::master::Master, machine::Machine},
+    peers::{
+        exception::Seen,
+        ipvs::master::Master,
+        machine::{Machine, PeerFacts},
+    },
     time::Instant,
     worker::{clients, exceptions::Wanted},
 };
@@ -23,6 +27,8 @@ pub(super) struct Look {
     began: Option<Instant>,
     took_ms: u64,
     wanted: Wanted,
+    /// One that began when the director was about to leave is over.
+    of_young: bool,
     /// The configuration whose tables peers have been told of.
     generation: Option<u64>,
 }
@@ -42,6 +48,7 @@ impl Look {
             machine.set_tables(now, current.snapshot.tables_digest());
         }
         let young = running.leaves.load(Ordering::Relaxed);
+        self.of_young &= young;
         if self.is_due(running, Wanted { all: machine.tells_all(now), young }) {
             machine.begin_look();
         }
@@ -49,7 +56,10 @@ impl Look {
             clients::remembered(&running.persistence, &current.snapshot, now)
                 .for_each(|client| machine.found_client(now, &client));
             machine.end_look();
+            self.of_young = self.wanted.young;
         }
+        let is_known = |peer: PeerFacts| !peer.is_up || self.of_young && peer.unacknowledged == 0;
+        running.young_told.store(machine.peers().all(is_known), Ordering::Relaxed);
     }
 
     /// Looks at all connections and clients, which directors of IPVS are told of.
@@ -68,7 +78,10 @@ impl Look {
     /// Whether a look begins, for those.
     fn is_due(&mut self, running: &Running, wanted: Wanted) -> bool {
         let now = running.clock.now();
-        let is_time = self.began.is_none_or(|began| now.as_millis() - began.as_millis() >= EVERY_MS);
+        // Who is about to leave does not wait.
+        let is_urgent = wanted.young && !self.wanted.young;
+        let is_time = is_urgent
+            || self.began.is_none_or(|began| now.as_millis() - began.as_millis() >= EVERY_MS);
         let is_due = self.cursors.is_empty() && is_time;
         if is_due {
             (self.began, self.wanted) = (Some(now), wanted);
