@@ -51,6 +51,17 @@ impl Pair {
 
     /// Starts one of the directors.
     fn start(&self, number: usize, config: &Config) -> Result<(Director, Control)> {
+        let world = &self.world;
+        let text = self.text(number, config);
+        let namespace = if number == 0 { world.director() } else { &self.other };
+        let name = format!("{}-sync{number}", world.name());
+        let director = Director::start(namespace, world.directory(), &name, &text, config.workers(), |_| ())?;
+        let control = Control::of(&director)?;
+        Ok((director, control))
+    }
+
+    /// A director's configuration.
+    fn text(&self, number: usize, config: &Config) -> String {
         let (world, last) = (&self.world, DIRECTORS[number]);
         let (own, peer) = (number + 1, 2 - number);
         let sync = format!(
@@ -58,15 +69,9 @@ impl Pair {
             self.keys[number]
         );
         let text = config.clone().section(sync).render(&world.server_addresses());
-        let text = text
-            .replace(&format!("{}/24", world::DIRECTOR_WAN), &format!("192.0.2.{last}/24"))
+        text.replace(&format!("{}/24", world::DIRECTOR_WAN), &format!("192.0.2.{last}/24"))
             .replace(&format!("{}/24", world::DIRECTOR_LAN), &format!("198.51.100.{last}/24"))
-            .replace(&format!("[tunnel]\nlocal = \"{}\"", world::DIRECTOR_LAN), "[tunnel]");
-        let namespace = if number == 0 { world.director() } else { &self.other };
-        let name = format!("{}-sync{number}", world.name());
-        let director = Director::start(namespace, world.directory(), &name, &text, config.workers(), |_| ())?;
-        let control = Control::of(&director)?;
-        Ok((director, control))
+            .replace(&format!("[tunnel]\nlocal = \"{}\"", world::DIRECTOR_LAN), "[tunnel]")
     }
 }
 
@@ -171,8 +176,34 @@ fn connections_of_wlc_survive_a_director_behind_a_router() -> Result<()> {
     Ok(())
 }
 
+/// Nothing is announced here: somebody else moves the VIPs, and the connections go on at the other director.
 #[test]
-fn another_key_is_refused_and_counted() -> Result<()> {
+fn who_ends_tells_of_young_connections_though_it_announces_nothing() -> Result<()> {
+    let pair = Pair::new(["a key that both of them have"; 2])?;
+    let config = Config::new().service(Service::tcp(Method::Nat, world::HTTP).scheduler("wlc"));
+    let (first, one) = pair.start(0, &config)?;
+    let (second, two) = pair.start(1, &config.clone().section("[director]\nrole = \"standby\"\n"))?;
+    let hear_each_other = || {
+        let is_up = |control: &Control| Ok::<_, anyhow::Error>(told(control)?["peers"][0]["up"] == true);
+        Ok(is_up(&one)? && is_up(&two)?)
+    };
+    ensure!(eventually(PATIENCE, hear_each_other)?, "{}\n{}", told(&one)?, told(&two)?);
+    let mut sessions = Vec::new();
+    for _ in 0..10 {
+        let mut session = pair.world.client().http(Method::Nat.at(world::HTTP))?;
+        session.get("/small")?;
+        sessions.push(session);
+    }
+    let start = Instant::now();
+    first.stop()?;
+    println!("it ended within {:?}", start.elapsed());
+    ensure!(told(&two)?["held"] == 10, "{}", told(&two)?);
+    second.stop()?;
+    Ok(())
+}
+
+#[test]
+fn another_key_is_refused_and_counted_until_a_reload_reads_the_same() -> Result<()> {
     let pair = Pair::new(["a key that both of them have", "a key that only one of them has"])?;
     let metrics = "[metrics]\nlisten = \"127.0.0.1:9145\"\n";
     let service = Service::tcp(Method::Nat, world::HTTP).scheduler("wlc");
@@ -190,6 +221,35 @@ fn another_key_is_refused_and_counted() -> Result<()> {
     }
     let metrics = pair.world.director().run("curl", &["-sS", "http://127.0.0.1:9145/metrics"])?;
     ensure!(metrics.contains("lb_peer_up{peer=\"10.0.0.2:4789\"} 0"), "{metrics}");
+
+    // A reload reads the key again, and takes other addresses of peers.
+    fs::copy(&pair.keys[0], &pair.keys[1])?;
+    let [one_text, two_text] = [pair.text(0, &config), pair.text(1, &config)];
+    second.reload(&two_text)?;
+    let hear_each_other = || {
+        let is_up = |control: &Control| Ok::<_, anyhow::Error>(told(control)?["peers"][0]["up"] == true);
+        Ok(is_up(&one)? && is_up(&two)?)
+    };
+    ensure!(eventually(PATIENCE, hear_each_other)?, "{}\n{}", told(&one)?, told(&two)?);
+    let moved = |text: &str| text.replace("10.0.0.2:4789", "10.0.0.2:4790");
+    first.reload(&moved(&one_text))?;
+    second.reload(&moved(&two_text))?;
+    let has_moved = || Ok(told(&one)?["peers"][0]["address"] == "10.0.0.2:4790");
+    ensure!(eventually(PATIENCE, has_moved)? && eventually(PATIENCE, hear_each_other)?, "{}", told(&one)?);
+    ensure!(told(&two)?["listen"] == "10.0.0.2:4790", "{}", told(&two)?);
+    // What takes a restart says so, and changes nothing.
+    let larger = moved(&two_text).replace("[sync]\n", "[sync]\nentries = 2048\nrate = 100\n");
+    second.write_configuration(&larger)?;
+    let (_, refused) = two.refused("reload")?;
+    ensure!(
+        refused.contains("require a restart") && refused.contains("sync: entries 131072 -> 2048"),
+        "{refused}"
+    );
+    fs::write(&pair.keys[1], "short\n")?;
+    second.write_configuration(&moved(&two_text))?;
+    let (_, refused) = two.refused("reload")?;
+    ensure!(refused.contains("has 5 bytes, not 16 to 4,096"), "{refused}");
+    ensure!(hear_each_other()?, "the key that it had stays in use");
     first.stop()?;
     second.stop()?;
     Ok(())

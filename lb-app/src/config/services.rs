@@ -134,7 +134,8 @@ impl<'c, 'r> Services<'c, 'r> {
             }
             if let (Some(place), fwmark @ 1..) = (service.said.place("fwmark"), service.plan.fwmark) {
                 once(&mut fwmarks, (fwmark, service.plan.vip.is_ipv4()), place, problems, |line| {
-                    let what = format!("directors of IPVS know another service by mark {fwmark} (line {line})");
+                    let what =
+                        format!("directors of IPVS know another service by mark {fwmark} (line {line})");
                     Complaint::new(what, "put what clients send to into one service, with `vips` and `ports`")
                 });
             }

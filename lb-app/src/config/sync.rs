@@ -74,7 +74,8 @@ impl Sync {
             entries,
             Kind::number(1_024, 16_777_216),
             "Connections that peers can be told of, and as many that all peers together can tell of, and as many \
-             clients of persistent services. 900 bytes each, allocated in part at start."
+             clients of persistent services. 900 bytes each, allocated in part at start: it takes a restart, as having peers \
+             at all does."
         ),
         option!(
             rate,

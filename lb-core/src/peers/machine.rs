@@ -113,7 +113,9 @@ impl Machine {
             let number = (0..=u8::MAX).find(is_free).or_else(|| {
                 let at = sessions.iter().position(|session| session.is_removed)?;
                 let number = sessions.remove(at).number;
-                [false, true].map(|is_odd| shared.told.forget_all(Source { peer: number, is_odd }));
+                for is_odd in [false, true] {
+                    shared.told.forget_all(Source { peer: number, is_odd });
+                }
                 Some(number)
             });
             let Some(number) = number else { return };
@@ -222,7 +224,8 @@ impl Machine {
     ) {
         let Machine { shared, sessions, learned, .. } = self;
         learned.clear();
-        let Some(session) = sessions.iter_mut().find(|session| session.address == from && !session.is_removed)
+        let Some(session) =
+            sessions.iter_mut().find(|session| session.address == from && !session.is_removed)
         else {
             self.strangers += 1;
             return;

@@ -66,7 +66,7 @@ fn told(facts: &Facts, peer: &PeerFacts) -> Peer {
 
 fn synchronized(plane: &ControlPlane, facts: &ipvs::Facts) -> Ipvs {
     let running = &plane.running;
-    let settings = &running.config.ipvs_sync;
+    let settings = &running.current().config.ipvs_sync;
     let named = |counts: &[(&'static str, u64)]| {
         counts.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect()
     };

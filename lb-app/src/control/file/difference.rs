@@ -114,8 +114,20 @@ impl Difference {
         changed(restart, "metrics: listen", listen(before), listen(after));
         changed(restart, "metrics: console", before.metrics.console, after.metrics.console);
         options(restart, "announce", Announce::OPTIONS, &before.announce, &after.announce);
-        options(restart, "sync", Sync::OPTIONS, &before.sync, &after.sync);
-        options(restart, "ipvs_sync", IpvsSync::OPTIONS, &before.ipvs_sync, &after.ipvs_sync);
+        // Threads and memory are made at start.
+        let (old, new) = (&before.sync, &after.sync);
+        let is_fixed = |key: &str| old.is_on() != new.is_on() || key == "entries";
+        options_of(restart, "sync", Sync::OPTIONS, (old, new), is_fixed);
+        options_of(&mut self.live, "sync", Sync::OPTIONS, (old, new), |key| !is_fixed(key));
+        let (old, new) = (&before.ipvs_sync, &after.ipvs_sync);
+        let hears = |it: &IpvsSync| it.is_on() && it.role.hears();
+        let is_fixed = |key: &str| match key {
+            "entries" => true,
+            "role" => hears(old) != hears(new),
+            _ => old.is_on() != new.is_on(),
+        };
+        options_of(restart, "ipvs_sync", IpvsSync::OPTIONS, (old, new), is_fixed);
+        options_of(&mut self.live, "ipvs_sync", IpvsSync::OPTIONS, (old, new), |key| !is_fixed(key));
         let control = (&before.control, &after.control);
         changed(restart, "control: socket", &control.0.socket, &control.1.socket);
         // Where the socket is has a word of its own for the usual place.
@@ -333,7 +345,18 @@ fn changed<T: PartialEq + Display>(lines: &mut Vec<Line>, what: &str, before: T,
 
 /// The options of something that are different.
 fn options<P>(lines: &mut Vec<Line>, what: &str, options: &'static [Opt<P>], before: &P, after: &P) {
-    for option in options.iter().filter(|option| option.field.is_in_file()) {
+    options_of(lines, what, options, (before, after), |_| true);
+}
+
+/// The same of those whose keys are meant.
+fn options_of<P>(
+    lines: &mut Vec<Line>,
+    what: &str,
+    options: &'static [Opt<P>],
+    (before, after): (&P, &P),
+    is_meant: impl Fn(&str) -> bool,
+) {
+    for option in options.iter().filter(|option| option.field.is_in_file() && is_meant(option.field.key)) {
         let remark = match option.field.effect {
             Effect::Live => "",
             Effect::EndsConnections => "; its connections end",
@@ -426,6 +449,77 @@ mod tests {
     #[test]
     fn the_same_is_no_difference() {
         assert_eq!(lines(&[]), (vec![], vec![]));
+    }
+
+    /// With `sync` in both tables and then with these edits of it.
+    fn lines_of_sync(sync: &str, edits: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        let parse = |text: &str| {
+            let text = format!("{text}\n{BEFORE}");
+            config::parse("lb.toml", &text, Limits { workers: 1, available_bytes: u64::MAX }).expect("sound")
+        };
+        let after = edits.iter().fold(sync.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{from} is there");
+            text.replace(from, to)
+        });
+        let before = parse(sync);
+        let difference = Difference::between(&before, &before.plan, &parse(&after));
+        let text = |lines: Vec<Line>| lines.iter().map(Line::to_string).collect();
+        (text(difference.live), text(difference.restart))
+    }
+
+    #[test]
+    fn peers_change_while_the_director_runs_and_memory_for_them_at_start() {
+        const SYNC: &str =
+            "[sync]\nlisten = \"10.0.0.1:4789\"\npeers = [\"10.0.0.2:4789\"]\nkey_file = \"/etc/lb/a.key\"\n";
+        let (live, restart) = lines_of_sync(
+            SYNC,
+            &[
+                ("\"10.0.0.2:4789\"", "\"10.0.0.2:4789\", \"10.0.0.3:4789\""),
+                ("a.key\"", "b.key\"\nrate = 100\nhold = \"1m\""),
+                ("10.0.0.1:4789", "10.0.0.1:4790"),
+            ],
+        );
+        assert_eq!(
+            live,
+            [
+                "~ sync: listen 10.0.0.1:4789 -> 10.0.0.1:4790",
+                "~ sync: peers [10.0.0.2:4789] -> [10.0.0.2:4789, 10.0.0.3:4789]",
+                "~ sync: key_file /etc/lb/a.key -> /etc/lb/b.key",
+                "~ sync: rate 4000 -> 100",
+                "~ sync: hold 15m -> 1m",
+            ]
+        );
+        assert_eq!(restart, [""; 0]);
+        let (live, restart) = lines_of_sync(SYNC, &[("a.key\"", "a.key\"\nentries = 2048\nrate = 100")]);
+        assert_eq!(live, ["~ sync: rate 4000 -> 100"]);
+        assert_eq!(restart, ["~ sync: entries 131072 -> 2048"]);
+        let (live, restart) = lines_of_sync("", &[("", SYNC)]);
+        assert_eq!((live.len(), restart.len()), (0, 3), "there is no thread and no memory");
+    }
+
+    #[test]
+    fn synchronization_with_ipvs_changes_while_the_director_runs_but_for_what_is_held() {
+        const SYNC: &str = "[ipvs_sync]\ninterface = \"eth1\"\nrole = \"both\"\n";
+        let (live, restart) = lines_of_sync(
+            SYNC,
+            &[("eth1", "eth2"), ("\"both\"", "\"backup\"\nsyncid = 7\nttl = 2\nrate = 100")],
+        );
+        assert_eq!(
+            live,
+            [
+                "~ ipvs_sync: interface eth1 -> eth2",
+                "~ ipvs_sync: role both -> backup",
+                "~ ipvs_sync: syncid 0 -> 7",
+                "~ ipvs_sync: ttl 1 -> 2",
+                "~ ipvs_sync: rate 1000 -> 100",
+            ]
+        );
+        assert_eq!(restart, [""; 0]);
+        let (live, restart) = lines_of_sync(SYNC, &[("\"both\"", "\"master\"\nsyncid = 7")]);
+        assert_eq!(live, ["~ ipvs_sync: syncid 0 -> 7"]);
+        assert_eq!(restart, ["~ ipvs_sync: role both -> master"]);
+        let (_, restart) = lines_of_sync(SYNC, &[("interface = \"eth1\"\n", "")]);
+        assert_eq!(restart, ["~ ipvs_sync: interface eth1 -> none"]);
     }
 
     #[test]

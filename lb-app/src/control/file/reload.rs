@@ -45,6 +45,9 @@ pub(crate) enum ReloadError {
         .needed.div_ceil(1 << 20), .available >> 20
     )]
     Memory { needed: u64, available: u64 },
+    /// Peers could not be talked to with it.
+    #[error("nothing was changed: {0}")]
+    Key(String),
     /// The last reload is still on condition.
     #[error("the last reload is pending confirmation for another {} s: confirm it, or wait for its rollback", .0.as_secs())]
     Unconfirmed(Duration),
@@ -138,6 +141,9 @@ impl Reloads {
         let difference = Difference::between(&before.config, &now, &wanted);
         if !difference.restart.is_empty() {
             return Err(ReloadError::Restart(difference));
+        }
+        if config.sync.is_on() {
+            config.sync.seal().map_err(ReloadError::Key)?;
         }
         let needed = footprint(&wanted.plan.services).new_table_bytes(&footprint(&before.plan.services));
         let available = memory::available_bytes().unwrap_or(u64::MAX);

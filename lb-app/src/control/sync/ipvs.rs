@@ -46,6 +46,8 @@ pub(crate) struct Ipvs {
     backup: Option<Backup>,
     master: Option<Master>,
     told: Option<Arc<Told>>,
+    /// Bytes of a datagram, at most.
+    most: usize,
     known: Arc<Known>,
 }
 
@@ -99,7 +101,14 @@ impl Ipvs {
             .unzip();
         let master =
             settings.role.tells().then(|| Master::new((syncid, usize::MAX), capacity, settings.rate, now));
-        Some(Ipvs { settings: settings.clone(), backup, master, told, known: Arc::default() })
+        Some(Ipvs {
+            settings: settings.clone(),
+            backup,
+            master,
+            told,
+            most: usize::MAX,
+            known: Arc::default(),
+        })
     }
 
     /// What masters tell, for workers.
@@ -122,6 +131,7 @@ impl Ipvs {
     }
 
     fn run(mut self, running: &Weak<Running>) {
+        let Some(mut config) = running.upgrade().map(|running| running.current().config) else { return };
         let (mut look, mut news) = (Look::default(), News::default());
         let mut socket: Result<Group, String> = Err(String::new());
         // Datagrams of a kernel with a larger MTU than most.
@@ -132,7 +142,15 @@ impl Ipvs {
                 let Some(running) = running.upgrade().filter(|it| !it.shutdown.is_requested()) else {
                     return;
                 };
-                if round.is_multiple_of(JOIN_EVERY) {
+                let current = running.current().config;
+                let is_reloaded = !Arc::ptr_eq(&config, &current);
+                if is_reloaded {
+                    config = current;
+                    if self.change(&config.ipvs_sync, running.clock.now()) {
+                        socket = Err(String::new());
+                    }
+                }
+                if round.is_multiple_of(JOIN_EVERY) || is_reloaded {
                     socket = self.joined(&running, socket);
                 }
                 if let Ok(socket) = &socket {
@@ -144,9 +162,10 @@ impl Ipvs {
                     *self.known.facts.lock() = Facts {
                         waits_for: socket.as_ref().err().cloned(),
                         backup: self.backup.as_ref().map(|backup| (*backup.counts(), backup.held().0)),
-                        master: self.master.as_ref().map(|master| {
-                            (*master.counts(), [master.len(), master.clients()])
-                        }),
+                        master: self
+                            .master
+                            .as_ref()
+                            .map(|master| (*master.counts(), [master.len(), master.clients()])),
                         senders: news.senders.iter().copied().collect(),
                         look_ms: look.took_ms(),
                     };
@@ -154,6 +173,27 @@ impl Ipvs {
             }
             thread::sleep(ROUND);
         }
+    }
+
+    /// The file says something else. Whether that takes another socket. What takes a restart is as it was.
+    fn change(&mut self, to: &IpvsSync, now: Instant) -> bool {
+        let place = |it: &IpvsSync| (it.interface.clone(), it.group, it.ttl);
+        let moves = place(&self.settings) != place(to);
+        let syncid = to.syncid as u8;
+        if let Some(backup) = &mut self.backup {
+            backup.set_syncid(syncid);
+        }
+        match (&mut self.master, to.role.tells()) {
+            (Some(master), true) => master.change(syncid, to.rate),
+            (Some(_), false) => self.master = None,
+            (None, true) => {
+                let most = if moves { usize::MAX } else { self.most };
+                self.master = Some(Master::new((syncid, most), to.entries as usize, to.rate, now));
+            }
+            (None, false) => {}
+        }
+        self.settings = to.clone();
+        moves
     }
 
     /// A socket, if the interface is there.
@@ -168,8 +208,9 @@ impl Ipvs {
         let joined = Group::join(name, *group, *ttl).map_err(|error| error.to_string());
         match &joined {
             Ok(group) => {
+                self.most = group.most();
                 if let Some(master) = &mut self.master {
-                    master.set_most(group.most());
+                    master.set_most(self.most);
                 }
             }
             Err(why) if *why != before => {
@@ -192,7 +233,12 @@ impl Ipvs {
             };
             let Some(backup) = &mut self.backup else { continue };
             let mut client = |told: &Template| {
-                clients::learn_template(&running.persistence, &running.current().snapshot, running.clock.now(), told)
+                clients::learn_template(
+                    &running.persistence,
+                    &running.current().snapshot,
+                    running.clock.now(),
+                    told,
+                )
             };
             if backup.receive(running.clock.now(), &buffer[..len], &mut client)
                 && news.senders.len() < SENDERS
@@ -230,7 +276,10 @@ impl Ipvs {
         let is_full = news.full.is_some_and(|full| full.elapsed() < FULL_FOR);
         if std::mem::replace(&mut news.is_full, is_full) != is_full {
             let (kind, text) = match is_full {
-                true => (Kind::SyncFull, "not all connections and clients are synchronized with IPVS: there is no room"),
+                true => (
+                    Kind::SyncFull,
+                    "not all connections and clients are synchronized with IPVS: there is no room",
+                ),
                 false => (Kind::SyncRoom, "there is room for connections that are synchronized with IPVS"),
             };
             let why = format!("[ipvs_sync] entries = {}", self.settings.entries);

@@ -80,8 +80,8 @@ impl Look {
         let now = running.clock.now();
         // Who is about to leave does not wait.
         let is_urgent = wanted.young && !self.wanted.young;
-        let is_time = is_urgent
-            || self.began.is_none_or(|began| now.as_millis() - began.as_millis() >= EVERY_MS);
+        let is_time =
+            is_urgent || self.began.is_none_or(|began| now.as_millis() - began.as_millis() >= EVERY_MS);
         let is_due = self.cursors.is_empty() && is_time;
         if is_due {
             (self.began, self.wanted) = (Some(now), wanted);

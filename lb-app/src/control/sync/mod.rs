@@ -14,7 +14,8 @@ use lb_core::{
     flow::key::Secret,
     peers::{
         datagram::LONGEST,
-        machine::{Machine, PeerFacts, Settings},
+        machine::{Change, Machine, PeerFacts, Settings},
+        seal::Seal,
         told::Told,
     },
     time::Instant,
@@ -51,6 +52,8 @@ const KERNEL_BUFFER: usize = 4 << 20;
 /// The director's part among its peers, before it begins.
 pub(crate) struct Peers {
     listen: SocketAddr,
+    /// What datagrams are sealed with.
+    seal: Seal,
     machine: Machine,
     told: Arc<Told>,
     known: Arc<Known>,
@@ -106,16 +109,17 @@ impl Peers {
         let Some(listen) = sync.listen.filter(|_| sync.is_on()) else { return Ok(None) };
         let capacity = sync.entries as usize;
         let (told, writer) = Told::new(capacity, secret, sync.peers.clone());
+        let seal = sync.seal()?;
         let settings = Settings {
             run: rand::random(),
-            seal: sync.seal()?,
+            seal: seal.clone(),
             peers: sync.peers.clone(),
             capacity,
             rate: sync.rate,
             hold: sync.hold,
         };
         let machine = Machine::new(settings, writer, now);
-        Ok(Some(Peers { listen, machine, told, known: Arc::default() }))
+        Ok(Some(Peers { listen, seal, machine, told, known: Arc::default() }))
     }
 
     /// What peers tell, for workers.
@@ -137,8 +141,23 @@ impl Peers {
         thread::Builder::new().name("lb-peers".to_owned()).spawn(move || self.run(&running)).map(drop)
     }
 
-    fn run(self, running: &Weak<Running>) {
-        let Peers { listen, mut machine, told, known } = self;
+    /// The file says something else, or its key may have changed.
+    fn change(&mut self, running: &Running, sync: &Sync) {
+        match sync.seal() {
+            Ok(seal) => self.seal = seal,
+            // It was right when the file was read, a moment ago.
+            Err(why) => {
+                let text = "sync: the key that was used before stays in use".to_owned();
+                running.journal.tell(Happened::new(Kind::SyncUnavailable, text).because(why));
+            }
+        }
+        self.listen = sync.listen.unwrap_or(self.listen);
+        let change = Change { seal: self.seal.clone(), peers: &sync.peers, rate: sync.rate, hold: sync.hold };
+        self.machine.change(running.clock.now(), change);
+    }
+
+    fn run(mut self, running: &Weak<Running>) {
+        let Some(mut config) = running.upgrade().map(|running| running.current().config) else { return };
         let (mut look, mut news, mut socket) = (Look::default(), News::default(), Err(String::new()));
         let mut clients = [0; 2];
         let (began, mut settled) = (time::Instant::now(), false);
@@ -150,7 +169,20 @@ impl Peers {
                 let Some(running) = running.upgrade().filter(|it| !it.shutdown.is_requested()) else {
                     return;
                 };
-                if round.is_multiple_of(BIND_EVERY) && socket.is_err() {
+                let current = running.current().config;
+                // Every reload makes it another one, whatever is different.
+                let is_reloaded = !Arc::ptr_eq(&config, &current);
+                if is_reloaded {
+                    config = current;
+                    let before = self.listen;
+                    self.change(&running, &config.sync);
+                    if self.listen != before {
+                        socket = Err(String::new());
+                    }
+                }
+                let Peers { listen, machine, told, known, .. } = &mut self;
+                let listen = *listen;
+                if (round.is_multiple_of(BIND_EVERY) || is_reloaded) && socket.is_err() {
                     let bound = bind(listen).map_err(|error| error.to_string());
                     tell_of_socket(&running, listen, &socket, &bound);
                     socket = bound;
@@ -166,7 +198,7 @@ impl Peers {
                         match socket.recv_from(&mut buffer) {
                             Ok((len, from)) => {
                                 machine.receive(running.clock.now(), plain(from), &buffer[..len], &mut send);
-                                learn(&running, &machine, &mut clients);
+                                learn(&running, machine, &mut clients);
                             }
                             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                             // Of an earlier datagram: its receiver is not there.
@@ -174,7 +206,7 @@ impl Peers {
                         }
                     }
                 }
-                look.for_exceptions(&running, &mut machine);
+                look.for_exceptions(&running, machine);
                 let now = running.clock.now();
                 machine.poll(now, &mut send, &mut |peer, what| News::heard(&running, peer, what));
                 if socket.is_ok() {
@@ -186,7 +218,7 @@ impl Peers {
                     running.told.store(true, Ordering::Relaxed);
                 }
                 if round.is_multiple_of(TELL_EVERY) {
-                    news.tick(&running, &machine);
+                    news.tick(&running, machine);
                     let facts = Facts {
                         now,
                         listen: Some(listen),

@@ -81,6 +81,11 @@ impl Backup {
         Backup { told, until, next: 0, syncid, counts: Counts::default() }
     }
 
+    /// Of another synchronization from now on.
+    pub fn set_syncid(&mut self, syncid: u8) {
+        self.syncid = syncid;
+    }
+
     /// What is counted.
     #[must_use]
     pub fn counts(&self) -> &Counts {

@@ -171,6 +171,17 @@ impl Master {
         self.most = most;
     }
 
+    /// For another synchronization and with other bounds from now on. Of another one backups know nothing yet: they are told
+    /// everything.
+    pub fn change(&mut self, syncid: u8, rate: u32) {
+        self.rate = rate;
+        if std::mem::replace(&mut self.syncid, syncid) != syncid {
+            self.known.clear();
+            self.clients.clear();
+            self.datagram = Datagram::new(syncid, self.most);
+        }
+    }
+
     /// A look at all connections begins.
     pub fn begin_look(&mut self, now: Instant) {
         self.look = self.look.wrapping_add(1);
