@@ -19,7 +19,7 @@ RUSTDOC := -D warnings -A rustdoc::private_intra_doc_links
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: demo-ecmp demo-ecmp-deps help sim test-console test-floods test-methods test-sync test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
+.PHONY: demo-ecmp demo-ecmp-deps help sim test-console test-floods test-host-speed test-methods test-sync test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: release test-release
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
@@ -35,6 +35,7 @@ help:
 	@echo "make test-console  the page in headless Chromium: states, filter, keyboard, dark, narrow, hostile names (needs root)"
 	@echo "make sim SEEDS=N   random runs of whole clusters: deaths, drains, returns, reloads; a seed that fails says how to replay it"
 	@echo "make test-floods   floods from forged sources through every method, while real clients are served (needs root)"
+	@echo "make test-host-speed  how fast the host side of a port is, by iperf3 (needs root)"
 	@echo "make test-methods  ten megabytes through every method and family, over narrow links as well (needs root)"
 	@echo "make test-sync     two directors that tell each other of connections, one of which is killed (needs root)"
 	@echo "make test-uml      kernels of their own (User-Mode Linux): servers behind real tunnels, a director of IPVS that hands over (needs root)"
@@ -145,6 +146,10 @@ test-methods: root deps build-story
 
 test-sync: root deps build-story
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- sync:: --include-ignored --nocapture
+
+test-host-speed: root deps build-story
+	@tests/deps.sh speed
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- host_speed:: --include-ignored --nocapture
 
 sim: deps
 	$(CARGO) test --locked -p lb-core --test cluster promised -- --nocapture

@@ -1,7 +1,8 @@
 #!/bin/sh
 # deps.sh SET...: installs what these need from Debian (12 or 13), as far as it is missing; with DEPS=check in the
 # environment it only says what is. Sets: build, world (a client, a director and servers in namespaces, as the demo has
-# them), routing (daemons beside directors), test, browser, bench, package, uml, container, dockerfile, image.
+# them), routing (daemons beside directors), test, speed (of host sides), browser, bench, package, uml, container,
+# dockerfile, image.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
 # second one. Looking takes a few milliseconds, so nothing is remembered between runs.
@@ -65,6 +66,9 @@ for set in "$@"; do
         need tshark       command -v tshark
         need valgrind     command -v valgrind
         need zsh          command -v zsh
+        ;;
+    speed)
+        need iperf3 command -v iperf3
         ;;
     browser)
         need chromium command -v chromium

@@ -24,6 +24,7 @@ mod ground;
 mod guests;
 mod health;
 mod host_side;
+mod host_speed;
 mod http;
 mod idle;
 mod install;
