@@ -1,7 +1,7 @@
 #!/bin/sh
 # deps.sh SET...: installs what these need from Debian (12 or 13), as far as it is missing; with DEPS=check in the
 # environment it only says what is. Sets: build, world (a client, a director and servers in namespaces, as the demo has
-# them), routing (daemons beside directors), test, speed (of host sides), browser, bench, package, uml, container,
+# them), routing (daemons beside directors), test, speed (of host sides), browser, bench, package, uml, qemu, container,
 # dockerfile, image.
 #
 # What counts is whether a thing works, not which package brought it: a machine with its own nginx or libclang needs no
@@ -95,6 +95,11 @@ for set in "$@"; do
         ;;
     dockerfile)
         need buildah command -v buildah
+        ;;
+    qemu)
+        need binutils   command -v strip
+        need mmdebstrap command -v mmdebstrap
+        need python3    command -v python3
         ;;
     image)
         need e2fsprogs          command -v mke2fs

@@ -67,6 +67,7 @@ static const uint64_t SHIM_RSS_IPV4_UDP = RTE_ETH_RSS_NONFRAG_IPV4_UDP;
 static const uint64_t SHIM_RSS_IPV6 = RTE_ETH_RSS_IPV6;
 static const uint64_t SHIM_RSS_IPV6_TCP = RTE_ETH_RSS_NONFRAG_IPV6_TCP;
 static const uint64_t SHIM_RSS_IPV6_UDP = RTE_ETH_RSS_NONFRAG_IPV6_UDP;
+static const uint64_t SHIM_RSS_IPV6_EX = RTE_ETH_RSS_IPV6_TCP_EX | RTE_ETH_RSS_IPV6_UDP_EX;
 /* The upper halves of these, because bindgen makes no constant of a number with bit 63 set. */
 static const uint32_t SHIM_RSS_SOURCE_ONLY_HIGH = (RTE_ETH_RSS_L3_SRC_ONLY | RTE_ETH_RSS_L4_SRC_ONLY) >> 32;
 static const uint32_t SHIM_RSS_DESTINATION_ONLY_HIGH = (RTE_ETH_RSS_L3_DST_ONLY | RTE_ETH_RSS_L4_DST_ONLY) >> 32;

@@ -102,6 +102,7 @@ impl Setup {
             tunnel_sources: Vec::new(),
             verify_checksums: self.verify,
             redirection_len: 0,
+            zero_window: None,
             director: DirectorPlan::default(),
             held: HeldAddresses::new(),
             host_ports: Vec::new(),

@@ -33,21 +33,7 @@ class Machine:
         path = os.path.join(self.work, "console")
         if os.path.exists(path):
             os.unlink(path)
-        arguments = [
-            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "3",
-            "-m", "1536", "-display", "none", "-nodefaults", "-monitor", "none",
-            *(["-device", "intel-iommu,intremap=on"] if self.iommu else []), "-device", "virtio-rng-pci",
-            "-drive", f"file={self.disk},if=virtio,format=raw,cache=writethrough",
-            "-chardev", f"socket,id=console,path={path},server=on,wait=off", "-serial", "chardev:console",
-        ]
-        if self.firmware == "uefi":
-            variables = os.path.join(self.work, "variables.fd")
-            if not os.path.exists(variables):
-                shutil.copy(f"{OVMF}/OVMF_VARS_4M.fd", variables)
-            arguments += [
-                "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
-                "-drive", f"if=pflash,format=raw,file={variables}",
-            ]
+        arguments = self.arguments(path)
         self.process = subprocess.Popen(self.within + arguments + self.extra, pass_fds=self.inherited, stdin=subprocess.DEVNULL)
         self.console = socket.socket(socket.AF_UNIX)
         limit = time.monotonic() + 30
@@ -60,6 +46,25 @@ class Machine:
                     raise Failure("qemu did not start") from None
                 time.sleep(0.1)
         self.seen = ""
+
+    def arguments(self, console):
+        """qemu and what it is told, but for the devices that are this machine's own."""
+        arguments = [
+            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "3",
+            "-m", "1536", "-display", "none", "-nodefaults", "-monitor", "none",
+            *(["-device", "intel-iommu,intremap=on"] if self.iommu else []), "-device", "virtio-rng-pci",
+            "-drive", f"file={self.disk},if=virtio,format=raw,cache=writethrough",
+            "-chardev", f"socket,id=console,path={console},server=on,wait=off", "-serial", "chardev:console",
+        ]
+        if self.firmware == "uefi":
+            variables = os.path.join(self.work, "variables.fd")
+            if not os.path.exists(variables):
+                shutil.copy(f"{OVMF}/OVMF_VARS_4M.fd", variables)
+            arguments += [
+                "-drive", f"if=pflash,format=raw,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
+                "-drive", f"if=pflash,format=raw,file={variables}",
+            ]
+        return arguments
 
     def power_cut(self):
         """Ends it as a power cut does: at once, whatever it is doing."""

@@ -167,6 +167,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         tunnel_sources,
         verify_checksums,
         redirection_len: 0,
+        zero_window: None,
         director: raw.director,
         held: HeldAddresses::new(),
         host_ports,

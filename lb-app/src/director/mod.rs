@@ -1,5 +1,6 @@
 //! Starting the director, serving and ending it: all the other modules, put together.
 //!
+//! * [`keys`]: which way packets under NAT come to their workers by themselves.
 //! * [`ports`]: from the configuration's devices to started ports with a queue for every worker.
 //! * [`placement`]: memory, lcores and NUMA nodes, described at start.
 //! * `workers`: a worker on each lcore.
@@ -10,6 +11,7 @@
 //! * `watchdog`: what the service manager is told about workers.
 
 mod clients;
+pub(crate) mod keys;
 mod notices;
 pub(crate) mod placement;
 pub(crate) mod ports;

@@ -1,5 +1,6 @@
 //! From the configuration's devices to started ports, with one receive and one transmit queue for every worker.
 
+use super::keys::{self, Spreading};
 use crate::{
     cli::Options,
     config::Config,
@@ -57,7 +58,14 @@ pub(crate) struct Ports {
 }
 
 /// Opens and starts all ports of a configuration, and completes its plan with what they turned out to be.
-pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> Result<Ports, PortsError> {
+///
+/// `seed` is what keys are drawn from.
+pub(crate) fn start(
+    config: &mut Config,
+    options: &Options,
+    workers: usize,
+    seed: u64,
+) -> Result<Ports, PortsError> {
     let plan = &mut config.plan;
     let name = |index: usize| plan.ports[index].name.clone();
     let mut opened = Vec::new();
@@ -81,6 +89,9 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
         taps: Vec::new(),
     };
     let wishes = wishes(plan, workers);
+    let drivers: Vec<_> =
+        plan.ports.iter().zip(&opened).map(|(port, opened)| (port.name.as_str(), opened.info())).collect();
+    let Spreading { keys, why } = keys::choose(plan, &wishes, &drivers, workers, seed);
     for (index, port) in opened.into_iter().enumerate() {
         let settings = PortSettings {
             rx_queues: workers as u16,
@@ -89,9 +100,12 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
             tx_descriptors: options.txd,
             mtu: plan.mtu_of(PortId(index as u16)),
             rss: wishes[index],
+            keys: keys.clone(),
+            why: why[index].clone(),
             rx_checksum: plan.verify_checksums && config.devices[index].checksum_offload,
             multicast: plan.interfaces.iter().any(has_ipv6) || config.devices[index].host.is_some(),
         };
+        let (multicast, mtu) = (settings.multicast, settings.mtu);
         let (started, rx, tx) = port
             .start(settings, &pool)
             .map_err(|error| PortsError::Port { name: plan.ports[index].name.clone(), error })?;
@@ -104,7 +118,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
                 started.accept(interface.mac).map_err(failed)?;
             }
         }
-        if settings.multicast && !started.takes_multicast() {
+        if multicast && !started.takes_multicast() {
             let name = &plan.ports[index].name;
             warn!(
                 "port {name} does not take multicast: neighbours of IPv6 may not find the director there, and a host side \
@@ -112,7 +126,7 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
             );
         }
         if let Some(name) = &config.devices[index].host {
-            let tap = HostTap::create(name, started.mac(), settings.mtu)
+            let tap = HostTap::create(name, started.mac(), mtu)
                 .map_err(|error| PortsError::Host { name: name.clone(), error })?;
             host_sides::prepare(&tap);
             ports.taps.push((started.index(), tap));
@@ -127,6 +141,8 @@ pub(crate) fn start(config: &mut Config, options: &Options, workers: usize) -> R
     for (port, spread) in plan.ports.iter_mut().zip(spreads(&ports.started, workers)) {
         port.spread = spread;
     }
+    let is_seen = |port: &StartedPort| port.has_zero_window();
+    plan.zero_window = keys.filter(|_| ports.started.iter().all(is_seen));
     plan.redirection_len = ports.started.first().map_or(0, |port| port.info().reta_size);
     Ok(ports)
 }
@@ -182,7 +198,8 @@ pub(crate) fn wishes(plan: &Plan, workers: usize) -> Vec<RssWish> {
 fn spreads(ports: &[StartedPort], workers: usize) -> Vec<Spread> {
     let sizes: Vec<usize> = ports.iter().map(|port| usize::from(port.info().reta_size)).collect();
     let equal = sizes.windows(2).all(|pair| pair[0] == pair[1]);
-    let agree = equal || sizes.iter().all(|size| *size > 0 && size.is_multiple_of(workers));
+    let is_keyed = ports.iter().all(StartedPort::has_zero_window);
+    let agree = is_keyed || equal || sizes.iter().all(|size| *size > 0 && size.is_multiple_of(workers));
     ports
         .iter()
         .map(|port| match port.spread() {

@@ -1,7 +1,7 @@
 //! Everything in order, from the command line to workers that run.
 
 use super::{
-    clients,
+    clients, keys,
     notices::Notices,
     placement,
     ports::{self, Ports},
@@ -89,7 +89,11 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
     // One that ended without a word may have left something else.
     announce::clear(&config).context("cannot clear what [announce] has")?;
     let socket = control_socket(&config, &eal)?;
-    let ports = ports::start(&mut config, &command.options, lcores.len())?;
+    // As in the run whose connections go on, so that they arrive where they did.
+    let left = config.state_file.as_deref().and_then(state_file::secret);
+    let secret = left.unwrap_or_else(fresh_secret);
+    let seed = keys::seed(&config.sync, secret).map_err(anyhow::Error::msg)?;
+    let ports = ports::start(&mut config, &command.options, lcores.len(), seed)?;
     for port in &ports.started {
         say(port.describe());
     }
@@ -130,7 +134,7 @@ pub(crate) fn start(command: &CommandLine) -> Result<(Director, Option<ControlSo
         shutdown.hold();
     }
     let file = (command.options.conf().to_owned(), config);
-    let director = launch(eal, (&lcores, shutdown), file, (plan, snapshot, health), ports)?;
+    let director = launch(eal, (&lcores, shutdown), file, (plan, snapshot, health), (ports, secret))?;
     Ok((director, socket))
 }
 
@@ -154,12 +158,12 @@ fn launch(
     (lcores, shutdown): (&[LcoreId], Arc<Shutdown>),
     (conf, config): (PathBuf, Config),
     (plan, snapshot, health): (Plan, Arc<Snapshot>, Arc<Knowledge>),
-    ports: Ports,
+    (ports, secret): (Ports, Secret),
 ) -> Result<Director> {
     let clock = Clock::start();
     let left = left_state(&config).map(Arc::new);
     let board = Arc::new(LoadBoard::new(lcores.len(), config.room.servers));
-    let secret = left.as_ref().map_or_else(fresh_secret, |left| left.secret);
+    let secret = left.as_ref().map_or(secret, |left| left.secret);
     let persistence = Arc::new(Persistence::new(config.persistent_clients, secret.0));
     if let Some(left) = &left {
         clients::restore(&persistence, &snapshot, &left.clients, clock.now());

@@ -5,7 +5,10 @@
 
 use super::{finding::Finding, patient::Patient};
 use crate::{
-    director::ports::wishes,
+    director::{
+        keys::{self, Spreading},
+        ports::wishes,
+    },
     dpdk::{Eal, Port, RssWish, Spread, port_info::PortInfo, rss},
 };
 use lb_core::packet::PortId;
@@ -32,23 +35,33 @@ pub(super) fn look(patient: &Patient<'_>, cards: &[Vec<Option<String>>]) -> Vec<
     };
     let wishes = wishes(&config.plan, patient.workers());
     let mut findings = Vec::new();
+    let mut known = Vec::new();
     for (index, ((plan, device), _)) in asked {
         match Port::open(&device.name, &device.members, PortId(index as u16)) {
-            Ok(port) => {
-                findings.extend(judge(
-                    &plan.name,
-                    port.info(),
-                    (patient.workers(), config.plan.mtu_of(PortId(index as u16))),
-                    wishes[index],
-                    (config.plan.verify_checksums, device.checksum_offload),
-                ));
-            }
+            Ok(port) => known.push((index, plan, device, port)),
             Err(error) => {
                 findings
                     .push(Finding::ok("rss", format!("port {}: cannot ask its driver: {error}", plan.name)));
             }
         }
     }
+    // How one port spreads depends on what all can do.
+    let infos: Vec<_> = known.iter().map(|(_, plan, _, port)| (plan.name.as_str(), port.info())).collect();
+    let spreading = if known.len() == config.plan.ports.len() {
+        keys::choose(&config.plan, &wishes, &infos, patient.workers(), 0)
+    } else {
+        Spreading { keys: None, why: vec!["not all ports can be asked".to_owned(); known.len()] }
+    };
+    for ((index, plan, device, port), why) in known.iter().zip(spreading.why) {
+        findings.extend(judge(
+            &plan.name,
+            port.info(),
+            (patient.workers(), config.plan.mtu_of(PortId(*index as u16))),
+            &Asked { wish: wishes[*index], by_key: spreading.keys.is_some(), why },
+            (config.plan.verify_checksums, device.checksum_offload),
+        ));
+    }
+    drop(known);
     // The end of the process does the same.
     let _ = eal.cleanup();
     findings
@@ -72,11 +85,18 @@ fn arguments(patient: &Patient<'_>, cards: &[Vec<Option<String>>]) -> Vec<String
     arguments
 }
 
+/// How a port is to spread packets, and why.
+struct Asked {
+    wish: RssWish,
+    by_key: bool,
+    why: String,
+}
+
 fn judge(
     port: &str,
     info: &PortInfo,
     (workers, mtu): (usize, u16),
-    wish: RssWish,
+    asked: &Asked,
     (verify, offload): (bool, bool),
 ) -> Vec<Finding> {
     let queues = info.max_rx_queues.min(info.max_tx_queues);
@@ -96,7 +116,7 @@ fn judge(
             format!("mtu = {} in its [[ports]]", mtu.clamp(info.min_mtu, info.max_mtu)),
         )
     });
-    findings.push(spread(port, info, workers, wish));
+    findings.push(spread(port, info, workers, asked));
     findings.push(match (verify, offload, info.verifies_checksums()) {
         (true, true, true) => Finding::ok("checksums", format!("port {port}: the port verifies them")),
         (false, ..) => Finding::ok("checksums", format!("port {port}: not verified, as configured")),
@@ -113,13 +133,14 @@ fn judge(
 }
 
 /// Whether packets arrive at the worker that they belong to.
-fn spread(port: &str, info: &PortInfo, workers: usize, wish: RssWish) -> Finding {
-    let spread = rss::expected(wish, workers as u16, info);
+fn spread(port: &str, info: &PortInfo, workers: usize, asked: &Asked) -> Finding {
+    let &Asked { wish, by_key, ref why } = asked;
+    let spread = rss::expected(wish, by_key, workers as u16, info);
     let table = match info.reta_size {
         0 => "no configurable redirection table".to_owned(),
         entries => format!("a redirection table of {entries}"),
     };
-    let text = format!("port {port}: {spread}; {table}");
+    let text = format!("port {port}: {spread}, because {why}; {table}");
     let wants_client = matches!(wish, RssWish::ClientSource | RssWish::ClientDestination);
     match spread {
         Spread::Unknown => Finding::slow(
@@ -130,7 +151,7 @@ fn spread(port: &str, info: &PortInfo, workers: usize, wish: RssWish) -> Finding
         Spread::ByFlow if wants_client => Finding::slow(
             "rss",
             format!("{text}; not by the client alone, so NAT's packets are handed over to their workers"),
-            "lb-app -l with two lcores, that is one worker, or a NIC that hashes one end (L3_SRC_ONLY, L4_SRC_ONLY)",
+            "lb-app -l with two lcores, that is one worker, or ports whose key and redirection table can be set",
         ),
         Spread::Single | Spread::ByClient | Spread::ByFlow => Finding::ok("rss", text),
     }
@@ -168,20 +189,21 @@ mod tests {
     #[test]
     fn what_a_driver_says_is_judged() {
         use Verdict::{Ok, Slow, Wrong};
-        let good = judge("wan", &card(), (4, 1_500), RssWish::ClientSource, (true, true));
+        let asked = |wish| Asked { wish, by_key: false, why: "of a reason".to_owned() };
+        let good = judge("wan", &card(), (4, 1_500), &asked(RssWish::ClientSource), (true, true));
         assert_eq!(verdicts(&good), [Ok, Ok, Ok, Ok], "{good:?}");
         assert_eq!(
             good[2].text,
-            "port wan: by the client's address and port (RSS); a redirection table of 512"
+            "port wan: by the client's address and port (RSS), because of a reason; a redirection table of 512"
         );
         let poor = PortInfo { rx_offload_bits: 0, rss_types: 0, reta_size: 0, max_mtu: 1_500, ..card() };
-        let bad = judge("wan", &poor, (5, 9_000), RssWish::Flow, (true, true));
+        let bad = judge("wan", &poor, (5, 9_000), &asked(RssWish::Flow), (true, true));
         assert_eq!(verdicts(&bad), [Wrong, Wrong, Slow, Slow], "{bad:?}");
         assert_eq!(bad[0].text, "port wan: net_ice offers 4 for 5 workers");
         assert_eq!(bad[0].remedy.as_deref(), Some("lb-app -l with 5 lcores at most"));
         assert_eq!(bad[1].remedy.as_deref(), Some("mtu = 1500 in its [[ports]]"));
         assert_eq!(
-            verdicts(&judge("wan", &poor, (1, 1_500), RssWish::None, (false, true))),
+            verdicts(&judge("wan", &poor, (1, 1_500), &asked(RssWish::None), (false, true))),
             [Ok, Ok, Ok, Ok]
         );
         for (info, set, who) in [
@@ -190,7 +212,7 @@ mod tests {
             (&poor, (true, false), "workers verify them, as configured"),
             (&card(), (false, true), "not verified, as configured"),
         ] {
-            let found = judge("wan", info, (1, 1_500), RssWish::None, set);
+            let found = judge("wan", info, (1, 1_500), &asked(RssWish::None), set);
             assert_eq!((found[3].verdict, &*found[3].text), (Ok, &*format!("port wan: {who}")));
         }
     }

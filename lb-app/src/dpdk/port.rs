@@ -78,12 +78,14 @@ impl Port {
             multicast && unsafe { dpdk_sys::rte_eth_allmulticast_enable(self.device.id) } == 0;
         // The table can be written on started ports only, with most drivers.
         if configured.plan.types != 0 {
-            rss::write_table(&self.device, self.info.reta_size, settings.rx_queues);
+            rss::write_table(&self.device, &configured.table);
         }
-        let spread = rss::verify(&self.device, configured.plan, &configured.key);
+        let Configured { plan, key, table, .. } = &configured;
+        let asked = (plan, settings.why.as_str());
+        let (spread, why) = rss::verify(&self.device, &self.info, asked, (key, table));
         let (rx, tx) = self.queues(&settings, pool);
         let configured =
-            Configured { mtu, rx_descriptors, tx_descriptors, spread, takes_multicast, ..configured };
+            Configured { mtu, rx_descriptors, tx_descriptors, spread, why, takes_multicast, ..configured };
         // A bond takes that of the member that it starts with.
         let info = PortInfo { mac: read_mac(&self.device)?, ..self.info };
         Ok((StartedPort::new(self.device, self.index, info, settings, configured), rx, tx))
@@ -143,8 +145,10 @@ impl Port {
 
     /// Asks for queues, offloads and RSS. Leaves the MTU at DPDK's default: `set_mtu` knows what to make of a refusal.
     fn configure(&self, settings: &PortSettings) -> Result<Configured, PortError> {
-        let plan = rss::Plan::new(settings.rss, settings.rx_queues, &self.info);
-        let mut key = rss::hash_key(&self.info);
+        let keys = settings.keys.as_deref();
+        let plan = rss::Plan::new(settings.rss, keys.is_some(), settings.rx_queues, &self.info);
+        let mut key = rss::hash_key(&self.info, &plan, keys);
+        let table = rss::table(&self.info, &plan, keys, settings.rx_queues);
         let rx_offloads = if settings.rx_checksum { self.info.checksum_offloads() } else { 0 };
         let only_pool = self.fast_free_pool();
         let tx_offloads = if only_pool.is_some() { dpdk_sys::SHIM_TX_OFFLOAD_MBUF_FAST_FREE } else { 0 };
@@ -174,7 +178,9 @@ impl Port {
             tx_descriptors,
             plan,
             key,
+            table,
             spread,
+            why: String::new(),
             takes_multicast: false,
             _only_pool: only_pool,
         })

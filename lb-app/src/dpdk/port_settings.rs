@@ -1,9 +1,11 @@
 //! How a port is to run.
 
 use super::rss::RssWish;
+use lb_core::flow::zero_window::ZeroWindow;
+use std::sync::Arc;
 
 /// How to run a port.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PortSettings {
     /// Receive queues: one per worker.
     pub rx_queues: u16,
@@ -17,6 +19,10 @@ pub struct PortSettings {
     pub mtu: u16,
     /// What to choose the receive queue by.
     pub rss: RssWish,
+    /// Keys by which it is to see one end of a flow only, if its wish is one end.
+    pub keys: Option<Arc<ZeroWindow>>,
+    /// Why it is to choose the receive queue so, for operators.
+    pub why: String,
     /// Whether the port is to verify checksums, as far as it can.
     pub rx_checksum: bool,
     /// Whether the port is to take in frames to any group of stations: neighbours of IPv6 ask for the director by those.

@@ -77,7 +77,11 @@ pub(super) struct Configured {
     pub(super) tx_descriptors: u16,
     pub(super) plan: Plan,
     pub(super) key: Vec<u8>,
+    /// The queue of each entry of the redirection table.
+    pub(super) table: Vec<u16>,
     pub(super) spread: Spread,
+    /// Why it spreads so.
+    pub(super) why: String,
     /// Whether it takes in frames to any group of stations.
     pub(super) takes_multicast: bool,
     /// There while the driver frees buffers without asking for their pool.
@@ -127,6 +131,18 @@ impl StartedPort {
     #[must_use]
     pub fn spread(&self) -> Spread {
         self.configured.spread
+    }
+
+    /// Why it spreads packets in that way, for operators.
+    #[must_use]
+    pub fn spread_reason(&self) -> &str {
+        &self.configured.why
+    }
+
+    /// Whether it sees one end of a flow only by means of its key, as was verified.
+    #[must_use]
+    pub fn has_zero_window(&self) -> bool {
+        self.configured.plan.seen.is_some() && self.configured.spread == Spread::ByClient
     }
 
     /// Has the port take in frames for these Ethernet addresses beside its own, and for no others any more. One that cannot
@@ -188,6 +204,7 @@ impl StartedPort {
         line("receive", format!("{rx_queues} of {max_rx_queues} queues, {rx_descriptors} descriptors each"));
         line("transmit", format!("{tx_queues} of {max_tx_queues} queues, {tx_descriptors} descriptors each"));
         line("spread", spread.to_string());
+        line("  because", self.configured.why.clone());
         if self.configured.plan.types != 0 {
             line("hash table", format!("{reta_size} entries"));
         }
@@ -265,7 +282,7 @@ impl StartedPort {
             self.check(code, "start the port")?;
         }
         if self.configured.plan.types != 0 {
-            rss::write_table(&self.device, self.info.reta_size, self.settings.rx_queues);
+            rss::write_table(&self.device, &self.configured.table);
         }
         self.paused.clear();
         Ok(())

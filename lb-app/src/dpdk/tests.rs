@@ -17,6 +17,8 @@ const SETTINGS: PortSettings = PortSettings {
     tx_descriptors: 256,
     mtu: 1500,
     rss: RssWish::Flow,
+    keys: None,
+    why: String::new(),
     rx_checksum: true,
     multicast: false,
 };

@@ -320,6 +320,8 @@ pub enum Basis {
     Arrival,
     /// The ports' own hash of the client's address and port, over a redirection table of that length.
     Rss(u16),
+    /// The same with keys that see the client's end only.
+    ZeroWindow,
     /// A hash of the client's address, port and the protocol.
     Client,
     /// The local address and port, which are dealt out to workers like that.

@@ -164,7 +164,10 @@ impl Known {
     /// Nothing but the configuration, with all the memory that will ever be needed.
     pub(crate) fn new(id: WorkerId, team: &Team, snapshot: Arc<Snapshot>, now: Instant) -> Self {
         let delivers = snapshot.nat_arrives_at_owner.then_some(snapshot.redirection_len);
-        let ports = LocalPorts::new(id, team.workers, delivers);
+        let ports = match &snapshot.zero_window {
+            Some(keys) => LocalPorts::keyed(id, team.workers, keys),
+            None => LocalPorts::new(id, team.workers, delivers),
+        };
         Known {
             port_turn: ports.first_turn(team.secret),
             ports,

@@ -109,7 +109,7 @@ impl Known {
         self.ports.words(turn).zip(addresses_in_turn).filter_map(move |(word, at)| {
             let id = *addresses.get(at)?;
             let destination = F::of(self.snapshot.local_addresses[id].address)?;
-            let destination_port = word ^ F::words(destination);
+            let destination_port = word ^ self.snapshot.word::<F>(destination);
             (destination_port >= FIRST_LOCAL_PORT).then_some(Key { destination, destination_port, ..reply })
         })
     }

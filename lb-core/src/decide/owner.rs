@@ -28,7 +28,7 @@ impl Known {
 
     /// The owner of a packet to a local address. It follows from the port, which its owner chose.
     pub(super) fn owner_by_local_port<F: Family>(&self, key: &Key<F>) -> Owner {
-        let worker = self.ports.owner(F::words(key.destination), key.destination_port);
+        let worker = self.ports.owner(self.snapshot.word::<F>(key.destination), key.destination_port);
         Owner { worker, basis: Basis::LocalPort(self.ports.dealing()) }
     }
 
@@ -91,6 +91,7 @@ impl Known {
             return Basis::Client;
         }
         match (self.snapshot.nat_arrives_at_owner, self.snapshot.redirection_len) {
+            _ if self.snapshot.zero_window.is_some() => Basis::ZeroWindow,
             (true, 0) => Basis::Arrival,
             (true, len) => Basis::Rss(len),
             (false, _) => Basis::Client,
@@ -109,6 +110,10 @@ impl Known {
             Basis::Arrival | Basis::LocalPort(_) => self.id,
             _ if workers == 1 => self.id,
             Basis::Rss(len) => owner::by_client_rss::<F>(client, port, len, workers),
+            Basis::ZeroWindow => {
+                let keys = self.snapshot.zero_window.as_ref();
+                keys.map_or(self.id, |keys| keys.owner::<F>(client, port))
+            }
             Basis::Client => owner::by_client::<F>(client, port, protocol, workers, self.team.secret),
         };
         Owner { worker, basis }

@@ -119,7 +119,9 @@ impl<F: Forwarded> Story<F> {
             About::Reply(owner) => {
                 let from = match owner.basis {
                     Basis::LocalPort(_) => "to a local address",
-                    Basis::Arrival | Basis::Rss(_) | Basis::Client => "from a server under NAT",
+                    Basis::Arrival | Basis::Rss(_) | Basis::ZeroWindow | Basis::Client => {
+                        "from a server under NAT"
+                    }
                 };
                 self.say(Stage::Service, format!("{from}, of no connection of this worker"));
                 self.tell_owner(known, owner);

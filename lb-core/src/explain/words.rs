@@ -178,11 +178,17 @@ pub(super) fn basis(basis: Basis) -> String {
         Basis::Rss(len) => {
             format!("selected by the ports' hash of the client's address and port (table of {len} entries)")
         }
+        Basis::ZeroWindow => {
+            "selected by the ports' hash, whose keys see the client's address and port only".into()
+        }
         Basis::Client => {
             "selected by a hash of the client's address, port and protocol, since ports do not spread by client"
                 .into()
         }
         Basis::LocalPort(Dealing::Even) => "selected by the local address and port".into(),
+        Basis::LocalPort(Dealing::Keyed(_)) => {
+            "selected by the ports' hash, whose keys see the local address and port only".into()
+        }
         Basis::LocalPort(Dealing::Hashed(len)) => {
             format!("selected by the ports' hash of the local address and port (table of {len} entries)")
         }

@@ -3,10 +3,11 @@
 //! A server's reply comes to a local address and port, and by these alone it is known whose it is: no table is shared.
 //! So each worker opens connections from ports that are its own. What counts is one 16-bit word, the port combined with
 //! the words of the address by exclusive or, because that is all that the ports' RSS hash sees of them
-//! ([`RSS_KEY_WORD`]). Where ports deliver replies by that hash, a worker's words are those
-//! that come to it anyway; elsewhere they are dealt out evenly, and what arrives at another worker is handed over.
+//! ([`RSS_KEY_WORD`]; with keys that see one end only, an address comes down to a word of [`ZeroWindow`]'s). Where ports
+//! deliver replies by that hash, a worker's words are those that come to it anyway; elsewhere they are dealt out evenly,
+//! and what arrives at another worker is handed over.
 
-use super::{key::Secret, owner::RSS_KEY_WORD};
+use super::{bits::Linear, key::Secret, owner::RSS_KEY_WORD, zero_window::ZeroWindow};
 use crate::{
     cast::{count32, index, low16, low32},
     limits::FIRST_LOCAL_PORT,
@@ -41,6 +42,8 @@ const _: () = assert!(MIXER.wrapping_mul(UNMIXER) == 1);
 pub enum Dealing {
     /// The ports' own hash, over a redirection table of so many entries, a power of two.
     Hashed(u16),
+    /// The hash of ports that see one end only, of which so many bits choose the entry ([`ZeroWindow`]).
+    Keyed(u32),
     /// They are dealt out evenly.
     Even,
 }
@@ -55,6 +58,8 @@ pub struct LocalPorts {
     count: u32,
     /// From one word that is tried to the next: every one comes once, and those that have come lie about evenly.
     stride: u32,
+    /// The number of the first, and how words and entries follow from numbers and words. With keys only.
+    keyed: (u32, Linear, Linear),
 }
 
 /// Where a worker's search for a port begins: it moves on with every connection that is opened.
@@ -76,9 +81,22 @@ impl LocalPorts {
         let dealing = redirection_len.filter(usable).map_or(Dealing::Even, Dealing::Hashed);
         let count = match dealing {
             Dealing::Hashed(len) => (u32::from(len) - worker).div_ceil(workers) * (WORDS / u32::from(len)),
-            Dealing::Even => first_even(worker + 1, workers) - first_even(worker, workers),
+            Dealing::Keyed(_) | Dealing::Even => {
+                first_even(worker + 1, workers) - first_even(worker, workers)
+            }
         };
-        LocalPorts { dealing, worker, workers, count, stride: stride(count) }
+        LocalPorts { dealing, worker, workers, count, stride: stride(count), keyed: Default::default() }
+    }
+
+    /// Those of one worker where ports deliver replies by the local address and port because of their keys.
+    #[must_use]
+    pub fn keyed(worker: WorkerId, workers: usize, keys: &ZeroWindow) -> Self {
+        let (worker, workers) = (u32::from(worker.0), count32(workers.max(1)));
+        let numbers = keys.numbers(worker);
+        let (first, count) = (numbers.start, numbers.end - numbers.start);
+        let (word, entry) = keys.maps();
+        let dealing = Dealing::Keyed(keys.bits());
+        LocalPorts { dealing, worker, workers, count, stride: stride(count), keyed: (first, word, entry) }
     }
 
     /// What a word's owner follows from.
@@ -87,12 +105,14 @@ impl LocalPorts {
         self.dealing
     }
 
-    /// The worker that replies to an address and port belong to. `address` is the address's words, combined by exclusive or.
+    /// The worker that replies to an address and port belong to. `address` is what counts of the address: its words,
+    /// combined by exclusive or, or with keys its word.
     #[must_use]
     pub fn owner(&self, address: u16, port: u16) -> WorkerId {
         let word = address ^ port;
         WorkerId(low16(match self.dealing {
             Dealing::Hashed(len) => u32::from(hash(word) & (len - 1)) % self.workers,
+            Dealing::Keyed(bits) => (u32::from(self.keyed.2.of(word)) * self.workers) >> bits,
             Dealing::Even => (u32::from(word.wrapping_mul(MIXER)) * self.workers) >> 16,
         }))
     }
@@ -149,6 +169,7 @@ impl LocalPorts {
                 let (entry, rest) = (number >> each.trailing_zeros(), number & (each - 1));
                 product(low16(self.worker + self.workers * entry + u32::from(len) * rest), UNHASHER)
             }
+            Dealing::Keyed(_) => self.keyed.1.of(low16(self.keyed.0 + number)),
             Dealing::Even => low16(first_even(self.worker, self.workers) + number).wrapping_mul(UNMIXER),
         }
     }
@@ -225,7 +246,7 @@ mod tests {
     use super::*;
     use crate::{
         family::{Family, V4},
-        flow::owner::by_client_rss,
+        flow::{owner::by_client_rss, zero_window::bits_for},
         limits::MAX_WORKERS,
     };
     use proptest::{prelude::*, sample::select};
@@ -241,11 +262,17 @@ mod tests {
             len in select(vec![None, Some(128), Some(512), Some(2048), Some(100)]),
             address: u16,
             turn in 0..512u32,
+            keyed: bool,
+            seed: u64,
         ) {
             let mut found = HashSet::new();
             let even = 65_536 / workers;
+            let keys = keyed.then(|| ZeroWindow::draw(seed, bits_for(workers as u16, [len.unwrap_or(64)])?, workers as u16, &[]));
             for worker in (0..workers).map(|worker| WorkerId(worker as u16)) {
-                let ports = LocalPorts::new(worker, workers, len);
+                let ports = match keys.iter().flatten().next() {
+                    Some(keys) => LocalPorts::keyed(worker, workers, keys),
+                    None => LocalPorts::new(worker, workers, len),
+                };
                 let words: Vec<u16> = ports.words(PortTurn { at: turn % ports.count, lap: 0 }).collect();
                 prop_assert!(words.iter().all(|word| ports.owner(address, word ^ address) == worker));
                 let usable = words.iter().filter(|&word| word ^ address >= FIRST_LOCAL_PORT).count();

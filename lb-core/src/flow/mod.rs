@@ -3,6 +3,7 @@
 //! Nothing here knows what a connection is: the table maps keys to numbers, the wheel keeps numbers in order of
 //! time.
 
+mod bits;
 pub mod hashing;
 pub mod key;
 pub mod local_port;
@@ -11,3 +12,4 @@ pub mod prefetch;
 pub mod table;
 pub mod tags;
 pub mod wheel;
+pub mod zero_window;

@@ -125,6 +125,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         changes.new_addresses =
             answered(&locals).any(|address| told.get(&address) != Some(&stations.of(address)));
     }
+    let nat_arrives_at_owner = plan.ports.iter().all(|port| port.spread == Spread::ByClient);
     Ok(Snapshot {
         v4: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
         v6: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
@@ -133,13 +134,14 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         untagged: untagged(&plan.interfaces),
         vlans: vlans(&plan.interfaces),
         server_ports: server_ports(&plan.interfaces, &servers),
-        nat_arrives_at_owner: plan.ports.iter().all(|port| port.spread == Spread::ByClient),
+        nat_arrives_at_owner,
         ports: plan.ports.clone(),
         interfaces: plan.interfaces.iter().cloned().collect(),
         verify_checksums: plan.verify_checksums,
         tells_clients: plan.services.iter().any(|service| service.client_address.is_told()),
         tunnel_sources: plan.tunnel_sources.clone(),
         redirection_len: plan.redirection_len,
+        zero_window: plan.zero_window.clone().filter(|_| nat_arrives_at_owner),
         role: plan.director.role,
         duplicates: plan.director.duplicate_addresses,
         answers_for_all: locals.iter().all(|(_, local)| local.is_answered()),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     family::{Family, V4, V6},
-    flow::key::Ends,
+    flow::{key::Ends, zero_window::ZeroWindow},
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
     limits::MAX_PORTS,
     packet::{PortId, WorkerId},
@@ -23,7 +23,7 @@ use crate::{
     wire::ethernet::{self, Vlans},
 };
 use ipnet::IpNet;
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use thiserror::Error;
 
 pub use super::parts::{Local, LocalAddress, LocalStanding, Server, Service, TunnelTo};
@@ -125,6 +125,8 @@ pub struct Snapshot {
     pub nat_arrives_at_owner: bool,
     /// See [`Plan::redirection_len`](super::plan::Plan::redirection_len).
     pub redirection_len: u16,
+    /// The ports' keys, if these make every port deliver both directions of a flow to its owner.
+    pub zero_window: Option<Arc<ZeroWindow>>,
     /// What the director is to its VIPs.
     pub role: Role,
     /// What is done about addresses that another station has.
@@ -269,6 +271,15 @@ impl Snapshot {
     #[must_use]
     pub fn is_nat_host<F: Configured>(&self, address: F::Address) -> bool {
         F::addresses(self).nat_hosts.get((address, 0)).is_some()
+    }
+
+    /// What the ports' hash sees of a local address, as [`LocalPorts`](crate::flow::local_port::LocalPorts) wants it.
+    #[must_use]
+    pub fn word<F: Family>(&self, address: F::Address) -> u16 {
+        match &self.zero_window {
+            Some(keys) => keys.word::<F>(address),
+            None => F::words(address),
+        }
     }
 
     /// The worker that a port delivers a flow to, as far as the port says how it chooses.

@@ -399,9 +399,10 @@ impl Known {
         };
         let is_known = basis != Basis::Arrival || self.team.workers == 1;
         let computed = || is_known.then(|| self.owner::<F>(basis, source, source_port, protocol).worker);
-        let owner = was.or_else(computed)?;
+        // What is computed holds with keys that are drawn anew as well.
+        let owner = if basis == Basis::ZeroWindow { computed() } else { was.or_else(computed) }?;
         // Under FullNAT, replies have to come to it as well.
-        let brings = |(address, port)| self.ports.owner(F::words(address), port) == owner;
+        let brings = |(address, port)| self.ports.owner(self.snapshot.word::<F>(address), port) == owner;
         saved.local.is_none_or(brings).then_some(owner)
     }
 

@@ -59,6 +59,11 @@ impl Sent {
         self.line().split(' ').nth(1).expect("a source").to_owned()
     }
 
+    /// Address and port that it goes to.
+    pub fn destination(&self) -> String {
+        self.line().split(' ').nth(3).expect("a destination").to_owned()
+    }
+
     pub fn line(&self) -> String {
         let port = if self.port == WAN { "wan" } else { "lan" };
         format!("{port}: {}", read::line(&self.frame))

@@ -112,6 +112,9 @@ pub struct Info {
     pub reta_entries: u32,
     /// What the receive queue is chosen by.
     pub spread: String,
+    /// Why it is chosen by that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub spread_reason: String,
     /// Who verifies checksums of what it receives.
     pub checksums: String,
     /// The director's own addresses, with their networks' prefix lengths.
@@ -214,6 +217,9 @@ pub struct Rss {
     pub name: String,
     /// What the receive queue is chosen by.
     pub spread: String,
+    /// Why it is chosen by that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub spread_reason: String,
     /// What is hashed; empty if nothing is.
     pub hash_types: Vec<String>,
     /// The key, in hexadecimal; none if the driver does not report it.

@@ -127,7 +127,7 @@ pub(super) fn infos(text: &mut String, infos: &Infos) {
         let _ = writeln!(text, "Number of TXDs per queue: {}", port.tx_descriptors);
         let _ = writeln!(text, "Hash key size in bytes: {}", port.hash_key_bytes);
         let _ = writeln!(text, "Redirection table size: {}", port.reta_entries);
-        let _ = writeln!(text, "Spread over workers: {}", port.spread);
+        let _ = writeln!(text, "Spread over workers: {}", spread(&port.spread, &port.spread_reason));
         let _ = writeln!(text, "Checksums verified by: {}", port.checksums);
         let _ = writeln!(
             text,
@@ -151,7 +151,8 @@ pub(super) fn rss(text: &mut String, rss: &Rss, view: View) {
                 let _ = writeln!(
                     text,
                     "port {} does not report its redirection table; spread over workers: {}",
-                    rss.id, rss.spread
+                    rss.id,
+                    spread(&rss.spread, &rss.spread_reason)
                 );
             }
             Some(reta) => reta.iter().enumerate().for_each(|(entry, queue)| {
@@ -161,18 +162,24 @@ pub(super) fn rss(text: &mut String, rss: &Rss, view: View) {
         return;
     }
     if rss.hash_types.is_empty() {
-        let _ = writeln!(text, "RSS disabled; spread over workers: {}", rss.spread);
+        let _ =
+            writeln!(text, "RSS disabled; spread over workers: {}", spread(&rss.spread, &rss.spread_reason));
     } else {
         let _ = writeln!(
             text,
             "RSS functions:\n  {}\nSpread over workers: {}",
             rss.hash_types.join(" "),
-            rss.spread
+            spread(&rss.spread, &rss.spread_reason)
         );
     }
     if let Some(key) = &rss.key {
         let _ = writeln!(text, "RSS key:\n{key}");
     }
+}
+
+/// What the receive queue is chosen by, with the reason if it is known.
+fn spread(spread: &str, reason: &str) -> String {
+    if reason.is_empty() { spread.to_owned() } else { format!("{spread}, because {reason}") }
 }
 
 fn list(words: &[String]) -> String {

@@ -126,6 +126,15 @@ pub(crate) fn take(path: &Path) -> Result<Option<Left>, StateError> {
     left.map(Some)
 }
 
+/// The secret of the run that wrote the file, which stays where it is.
+pub(crate) fn secret(path: &Path) -> Option<Secret> {
+    let mut head = [0; 16];
+    File::open(path).ok()?.read_exact(&mut head).ok()?;
+    let (magic, secret) = head.split_first_chunk()?;
+    let is_ours = magic == MAGIC || magic == OLD_MAGIC;
+    is_ours.then(|| secret.first_chunk().map(|secret| Secret(u64::from_le_bytes(*secret)))).flatten()
+}
+
 fn write_to(
     file: impl Write,
     (secret, workers): (Secret, usize),

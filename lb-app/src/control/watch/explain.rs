@@ -72,6 +72,7 @@ impl Running {
             return (0, None);
         };
         let spread = port.spread();
+        let why = format!("{spread}, because {}", port.spread_reason());
         let queue = match spread {
             dpdk::Spread::ByClient | dpdk::Spread::ByFlow => port.hashing().queue_of(ends).map(usize::from),
             dpdk::Spread::Single | dpdk::Spread::Unknown => None,
@@ -80,14 +81,14 @@ impl Running {
             // A worker polls the queue of its own number.
             (Some(queue), _) => (
                 queue,
-                Some(format!("its hash selects queue {queue}, which worker {queue} polls; spread {spread}")),
+                Some(format!("its hash selects queue {queue}, which worker {queue} polls; spread {why}")),
             ),
             (None, Some(worker)) => (
                 worker,
-                Some(format!("explained for worker {worker}, which has its connection; spread {spread}")),
+                Some(format!("explained for worker {worker}, which has its connection; spread {why}")),
             ),
             (None, None) => {
-                (0, Some(format!("explained for worker 0, but it may arrive at any; spread {spread}")))
+                (0, Some(format!("explained for worker 0, but it may arrive at any; spread {why}")))
             }
         }
     }

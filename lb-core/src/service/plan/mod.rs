@@ -18,11 +18,16 @@ use super::{
     option::{Kind, Opt},
 };
 use crate::{
-    conn::timeouts::Timeouts, flow::hashing::Hashing, ids::InterfaceId, named::named, option, packet::PortId,
+    conn::timeouts::Timeouts,
+    flow::{hashing::Hashing, zero_window::ZeroWindow},
+    ids::InterfaceId,
+    named::named,
+    option,
+    packet::PortId,
     words,
 };
 use ipnet::IpNet;
-use std::{collections::HashSet, net::IpAddr};
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 // Words of a plan that layers below this one need as well.
 pub use super::key::Protocol;
@@ -186,6 +191,8 @@ pub struct Plan {
     /// computed as the ports compute it, and a packet that arrives elsewhere is handed over. 0 relies on where packets
     /// arrive.
     pub redirection_len: u16,
+    /// The ports' keys, if they have some that see one end of a flow only; the owner of a client is computed with them then.
+    pub zero_window: Option<Arc<ZeroWindow>>,
     /// What the director is to its VIPs.
     pub director: DirectorPlan,
     /// VIPs and local addresses that the kernel has on host sides now, which is nobody's wish. Of [`Role::Follow`] only.
