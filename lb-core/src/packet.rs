@@ -191,8 +191,10 @@ pub trait Io {
         Err(packet)
     }
 
-    /// Gives the host side of the port that it arrived on a packet. `Err` returns it when it takes no more.
-    fn to_kernel(&mut self, packet: Self::Packet) -> Result<(), Self::Packet> {
+    /// Gives the host side of the port that it arrived on a packet, unless so many quarters of its room are taken. `Err`
+    /// returns it when it takes no more.
+    fn to_kernel(&mut self, packet: Self::Packet, quarters: u8) -> Result<(), Self::Packet> {
+        let _ = quarters;
         Err(packet)
     }
 

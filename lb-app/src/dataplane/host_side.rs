@@ -49,10 +49,11 @@ impl HostSide {
         self.room
     }
 
-    /// A worker's: takes a copy of a frame, if there is room for it.
+    /// A worker's: takes a copy of a frame, if there is room for it in so many quarters of all.
     #[cold]
-    fn take(&self, frame: &[u8]) -> bool {
-        if frame.len() > self.room {
+    fn take(&self, frame: &[u8], quarters: u8) -> bool {
+        let is_full = self.arrived.1.len() >= WAITING / 4 * usize::from(quarters);
+        if frame.len() > self.room || is_full {
             return false;
         }
         let Ok(mut buffer) = self.empty.1.try_recv() else { return false };
@@ -87,10 +88,10 @@ impl HostSides {
         self.0.get(usize::from(port.0))?.as_ref()
     }
 
-    /// A worker's: takes a copy of a frame for the host side of a port, if there is room for it.
+    /// A worker's: takes a copy of a frame for the host side of a port, if there is room for it in so many quarters of all.
     #[cold]
-    pub(crate) fn take(&self, port: PortId, frame: &[u8]) -> bool {
-        self.of(port).is_some_and(|side| side.take(frame))
+    pub(crate) fn take(&self, port: PortId, frame: &[u8], quarters: u8) -> bool {
+        self.of(port).is_some_and(|side| side.take(frame, quarters))
     }
 }
 
@@ -98,13 +99,27 @@ impl HostSides {
 mod tests {
     use super::*;
 
+    /// A kernel that does not keep up with a flood would otherwise get nothing but the flood.
+    #[test]
+    fn a_flood_leaves_room_for_what_keeps_routes_alive() {
+        let sides = HostSides::new(vec![Some(HostSide::new(1_500))]);
+        let taken = |quarters| (0..WAITING * 2).filter(|_| sides.take(PortId(0), b"frame", quarters)).count();
+        assert_eq!([taken(2), taken(3), taken(4)], [WAITING / 2, WAITING / 4, WAITING / 4]);
+        let mut count = 0;
+        sides.of(PortId(0)).expect("it has one").drain(|_| {
+            count += 1;
+            true
+        });
+        assert_eq!((count, taken(2)), (WAITING, WAITING / 2));
+    }
+
     #[test]
     fn what_waits_is_bounded_and_buffers_come_back() {
         let sides = HostSides::new(vec![None, Some(HostSide::new(1_500))]);
-        assert!(!sides.take(PortId(0), b"frame") && !sides.take(PortId(7), b"frame"), "they have none");
-        assert!(!sides.take(PortId(1), &[0; 1_523]), "too large");
+        assert!(!sides.take(PortId(0), b"frame", 4) && !sides.take(PortId(7), b"frame", 4), "they have none");
+        assert!(!sides.take(PortId(1), &[0; 1_523], 4), "too large");
         for _ in 0..3 {
-            assert_eq!((0..WAITING * 2).filter(|_| sides.take(PortId(1), b"frame")).count(), WAITING);
+            assert_eq!((0..WAITING * 2).filter(|_| sides.take(PortId(1), b"frame", 4)).count(), WAITING);
             let (side, mut count) = (sides.of(PortId(1)).expect("it has one"), 0);
             side.drain(|frame| {
                 count += 1;

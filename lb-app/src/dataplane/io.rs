@@ -147,8 +147,8 @@ impl Io for LcoreIo {
         Ok(())
     }
 
-    fn to_kernel(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
-        if !self.sides.take(packet.port(), packet.bytes()) {
+    fn to_kernel(&mut self, packet: Mbuf, quarters: u8) -> Result<(), Mbuf> {
+        if !self.sides.take(packet.port(), packet.bytes(), quarters) {
             return Err(packet);
         }
         self.release(packet);

@@ -53,6 +53,16 @@ impl Purpose {
         Purpose::HostOther,
     ];
 
+    /// How much of a host side's room packets for it may fill, in quarters: what anybody can send leaves room for what
+    /// neighbours say, for a kernel that does not keep up takes what came first.
+    pub(crate) const fn quarters(self) -> u8 {
+        match self {
+            Purpose::HostOther => 2,
+            Purpose::HostRoutingFar => 3,
+            _ => 4,
+        }
+    }
+
     /// How often it is allowed in a second; answers to senders of packets as often as that.
     const fn per_s(self, answers: u32) -> u32 {
         match self {

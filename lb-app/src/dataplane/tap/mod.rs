@@ -209,8 +209,8 @@ impl Io for TapIo<'_> {
         self.io.to_host(packet)
     }
 
-    fn to_kernel(&mut self, packet: Mbuf) -> Result<(), Mbuf> {
-        self.io.to_kernel(packet)
+    fn to_kernel(&mut self, packet: Mbuf, quarters: u8) -> Result<(), Mbuf> {
+        self.io.to_kernel(packet, quarters)
     }
 
     fn waits_for(&self, frame: &[u8]) -> bool {
