@@ -433,7 +433,9 @@ fn stories_read_well() {
     text += &story("the table is full", &world, WAN, &tcp("203.0.113.9:4000", vip, SYN).via_gateway());
     let world = World::silent(&two_servers(Method::Nat), Setup::default());
     text += &story("the next hop is yet to be found", &world, WAN, &syn);
-    for (scheduler, weights) in [("wrr", [1, 2]), ("wlc", [1, 3]), ("lc", [1, 1]), ("mh", [2, 1])] {
+    for (scheduler, weights) in
+        [("wrr", [1, 2]), ("wlc", [1, 3]), ("lc", [1, 1]), ("mh", [2, 1]), ("lblc", [2, 1])]
+    {
         let mut plan = two_servers(Method::Dr);
         plan.first().scheduler = scheduler.parse().unwrap();
         for (server, weight) in plan.first().servers.iter_mut().zip(weights) {

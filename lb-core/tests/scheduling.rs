@@ -8,7 +8,10 @@ use common::{
     world::{Sent, Setup, World},
 };
 use lb_core::{
+    decide::Origin,
+    explanation::Stage,
     ids::ServerId,
+    memory::MemoryPacket,
     packet::WorkerId,
     sched::{Request, footprint::Footprint},
     service::{
@@ -17,6 +20,7 @@ use lb_core::{
         plan::{Admin, Method, Plan, Protocol, SchedulerKind, ServicePlan, Spread},
         snapshot::Snapshot,
     },
+    time::Instant,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -137,6 +141,7 @@ fn chosen(snapshot: &Snapshot, at: usize, worker: u16, client: u32) -> IpAddr {
         client_port: 4_000,
         vip: service.vip,
         vip_port: service.port,
+        now: Instant::ZERO,
     };
     let board = LoadBoard::new(usize::from(worker) + 1, snapshot.room.servers);
     let mut turn = service.scheduler.first_turn(WorkerId(worker));
@@ -283,7 +288,8 @@ fn a_hundred_services_over_the_same_servers_begin_with_different_ones() {
 /// A service that begins anew with every change gets one connection between two of them.
 #[test]
 fn a_service_that_changes_all_the_time_gets_to_all_servers() {
-    for scheduler in IN_TURN.into_iter().chain([SchedulerKind::Sed, SchedulerKind::Nq, SchedulerKind::Twos]) {
+    let others = [SchedulerKind::Sed, SchedulerKind::Nq, SchedulerKind::Twos];
+    for scheduler in IN_TURN.into_iter().chain(others) {
         let mut plan = two_servers(Method::Nat);
         plan.first().scheduler = scheduler;
         let mut world = World::new(&plan);
@@ -304,6 +310,75 @@ fn a_service_that_changes_all_the_time_gets_to_all_servers() {
             world.pass(11_000);
         }
         assert!(seen.iter().all(|&count| (15..=25).contains(&count)), "{scheduler}: {seen:?}");
+    }
+}
+
+/// The server that the next connection to each of so many addresses goes to, asked at a worker.
+fn of_destinations(world: &mut World, worker: usize, port: u16, count: u8) -> Vec<u8> {
+    let open = |host: u8| {
+        let to = format!("192.0.2.{host}:80");
+        let from = format!("203.0.113.10:{}", port + u16::from(host));
+        let syn = tcp(&from, &to, SYN).via_gateway();
+        world.burst(worker, &[(WAN, syn)])[0].server()
+    };
+    (100..100 + count).map(open).collect()
+}
+
+#[test]
+fn destinations_keep_their_servers_on_every_worker_and_over_changes() {
+    for scheduler in [SchedulerKind::Lblc, SchedulerKind::Lblcr] {
+        let mut plan = two_servers(Method::Nat).spread(Spread::ByClient, Spread::ByClient);
+        let service = plan.first();
+        service.scheduler = scheduler;
+        service.beside.vips = (101..107).map(|host| Ipv4Addr::new(192, 0, 2, host).into()).collect();
+        service.servers.iter_mut().for_each(|server| server.weight = 100);
+        let mut world = World::with(&plan, Setup { workers: 3, ..Setup::default() });
+        // Explanations of what is not open yet leave no trace.
+        let syn = tcp(CLIENT, SERVICE, SYN).via_gateway();
+        let packet = MemoryPacket::new(WAN, &syn);
+        let told = |world: &World| {
+            let said = world.workers[1].explain(world.now, &packet, Origin::Port, &world.ios[1]);
+            let step = said.steps.iter().find(|step| step.stage == Stage::Scheduler).unwrap();
+            step.text.clone()
+        };
+        let first = told(&world);
+        assert!(first.contains("no server known of this destination"), "{scheduler}: {first}");
+        assert_eq!(told(&world), first, "{scheduler}");
+        let servers = of_destinations(&mut world, 0, 1_000, 7);
+        assert!(servers.contains(&11) && servers.contains(&12), "{scheduler}: {servers:?}");
+        assert!(told(&world).contains("the server of this destination"), "{scheduler}: {}", told(&world));
+        for worker in [1, 2] {
+            let asked = of_destinations(&mut world, worker, 2_000 + worker as u16, 7);
+            assert_eq!(asked, servers, "{scheduler}");
+        }
+        // Weights change and an address comes: nobody moves.
+        let service = plan.first();
+        service.servers[0].weight = 1_000;
+        service.beside.vips.push(Ipv4Addr::new(192, 0, 2, 107).into());
+        world.exchange(&plan);
+        let mut expected = [&servers[..], &[11]].concat();
+        assert_eq!(of_destinations(&mut world, 2, 3_000, 8), expected, "{scheduler}");
+        // The other scheduler of the two knows what this one did.
+        let other = if scheduler == SchedulerKind::Lblc { SchedulerKind::Lblcr } else { SchedulerKind::Lblc };
+        plan.first().scheduler = other;
+        world.exchange(&plan);
+        assert_eq!(of_destinations(&mut world, 1, 4_000, 8), expected, "{scheduler}");
+        // A server that is removed gives its destinations to the other. Back again, it gets those that are new.
+        let mut removed = plan.first().servers.remove(1);
+        world.exchange(&plan);
+        expected.fill(11);
+        assert_eq!(of_destinations(&mut world, 0, 5_000, 8), expected, "{scheduler}");
+        removed.weight = 60_000;
+        plan.first().servers.push(removed);
+        plan.first().beside.vips.push(Ipv4Addr::new(192, 0, 2, 108).into());
+        world.exchange(&plan);
+        let after = of_destinations(&mut world, 1, 6_000, 9);
+        assert_eq!(after[8], 12, "{scheduler}: {after:?}");
+        if other == SchedulerKind::Lblc {
+            assert_eq!(after[..8], expected, "{scheduler}");
+        }
+        // Its set still has it under `lblcr`, and it has less than the other.
+        assert_eq!(of_destinations(&mut world, 0, 7_000, 9), after, "{scheduler}");
     }
 }
 

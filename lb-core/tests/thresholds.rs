@@ -50,9 +50,9 @@ fn counts(world: &World) -> [usize; 2] {
 
 #[test]
 fn a_server_that_is_full_gets_no_more_under_any_method_and_scheduler() {
-    use SchedulerKind::{Fo, Lc, Nq, Rr, Sed, Twos, Wlc, Wrr};
+    use SchedulerKind::{Fo, Lblc, Lblcr, Lc, Nq, Rr, Sed, Twos, Wlc, Wrr};
     for method in [Method::Nat, Method::Tun, Method::Dr] {
-        for scheduler in [Rr, Wrr, Lc, Wlc, Sed, Nq, Fo, Twos] {
+        for scheduler in [Rr, Wrr, Lc, Wlc, Sed, Nq, Fo, Twos, Lblc, Lblcr] {
             let mut world = World::new(&plan(method, scheduler, 3, 0));
             (4_000..4_020).for_each(|port| open(&mut world, port));
             assert_eq!(counts(&world), [3, 17], "{method} {scheduler}");

@@ -190,8 +190,6 @@ const VALUES: &[(&str, &str)] = &[
     ("fnat", "fullnat"),
     ("conhash", "mh"),
     ("maglev", "mh"),
-    ("lblc", "dh"),
-    ("lblcr", "dh"),
     ("maint", "disabled"),
     ("maintenance", "disabled"),
     ("down", "disabled"),

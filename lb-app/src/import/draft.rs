@@ -346,10 +346,6 @@ pub(super) fn scheduler(word: &str) -> Option<(&'static str, Option<&'static str
     use lb_core::service::plan::SchedulerKind;
     let same = SchedulerKind::NAMES.iter().find(|name| **name == word);
     same.map(|name| (*name, None)).or(match word {
-        "lblc" | "lblcr" => Some((
-            "dh",
-            Some("differs: the scheduler was lblc or lblcr, which dh is nearest to: a destination keeps its server"),
-        )),
         "conhash" => Some((
             "mh",
             Some("differs: the scheduler was conhash, which mh is nearest to: hashing by a Maglev table"),

@@ -114,13 +114,14 @@ impl Known {
     /// The server that the scheduler chooses for a packet, which moves its turn on.
     pub fn choose<F: Forwarded>(
         &self,
+        now: Instant,
         parsed: &Parsed<F>,
         service: ServiceId,
         turn: &mut Turn,
         loads: &Loads<'_>,
     ) -> Option<ServerId> {
         let config = &self.snapshot.services[service];
-        let request = &request(parsed);
+        let request = &request(now, parsed);
         let pick = if config.has_thresholds {
             self.pick_with_room(config, request, turn, loads)?
         } else {
@@ -188,14 +189,14 @@ impl Known {
     ) -> (Option<ServerId>, Option<Hold>) {
         let table = &self.team.persistence;
         let Some(client) = &self.client_of(parsed, service) else {
-            return (self.choose(parsed, service, turn, loads), None);
+            return (self.choose(now, parsed, service, turn, loads), None);
         };
         let time = (now, self.snapshot.services[client.service].persistence.timeout);
         let stays = |kept| self.stays_with(client.service, kept);
         if let Some((kept, hold)) = table.join(client, time, stays) {
             return (Some(kept.server), Some(hold));
         }
-        let Some(chosen) = self.choose(parsed, client.service, turn, loads) else { return (None, None) };
+        let Some(chosen) = self.choose(now, parsed, client.service, turn, loads) else { return (None, None) };
         let kept = Kept { server: chosen, named: self.snapshot.servers[chosen].named };
         match table.enter(client, kept, time, stays) {
             Some((kept, hold)) => (Some(kept.server), Some(hold)),
@@ -393,12 +394,13 @@ impl Known {
 }
 
 /// What a scheduler sees of a packet that opens a connection.
-pub(crate) fn request<F: Family>(parsed: &Parsed<F>) -> Request {
+pub(crate) fn request<F: Family>(now: Instant, parsed: &Parsed<F>) -> Request {
     let key = parsed.key.key();
     Request {
         client: F::ip(key.source),
         client_port: key.source_port,
         vip: F::ip(key.destination),
         vip_port: key.destination_port,
+        now,
     }
 }

@@ -55,13 +55,13 @@ impl<F: Forwarded> Story<F> {
         let (known, service) = (&worker.known, open.service);
         let board = loads_without::<F>(known, service, replaces);
         let loads = board.view(WorkerId(0));
-        let mut turn = worker.turns[service].for_another_board();
+        let mut turn = worker.turns[service].rehearsed();
         self.note_grounds(known, service, &turn);
         let stays = known.client_of(&self.parsed, service).and_then(|client| {
             let entry = known.team.persistence.of(&client, self.now)?;
             known.stays_with(service, entry.kept).then_some(entry.kept.server)
         });
-        let chosen = stays.or_else(|| known.choose(&self.parsed, service, &mut turn, &loads));
+        let chosen = stays.or_else(|| known.choose(self.now, &self.parsed, service, &mut turn, &loads));
         self.tell_choice(known, service, chosen, &loads);
         match chosen {
             Some(server) => self.rehearse_opening(worker, (Direction::In, server), false, replaces),
@@ -98,7 +98,7 @@ impl<F: Forwarded> Story<F> {
 
     fn note_grounds(&mut self, known: &Known, service: ServiceId, turn: &Turn) {
         let config = &known.snapshot.services[service];
-        let grounds = config.scheduler.grounds(&request(&self.parsed), turn);
+        let grounds = config.scheduler.grounds(&request(self.now, &self.parsed), turn);
         self.grounds = words::grounds(grounds);
     }
 

@@ -214,6 +214,20 @@ pub(super) fn grounds(grounds: Grounds) -> String {
             "fewer connections for its weight ((active * 256 + inactive) / weight), of two drawn at random"
                 .into()
         }
+        Grounds::Destination { servers: 0 } => {
+            "no server known of this destination, so fewest connections for its weight \
+             ((active * 256 + inactive) / weight)"
+                .into()
+        }
+        Grounds::Destination { servers } => {
+            let whose = match servers {
+                1 => "the server of this destination".to_owned(),
+                _ => format!("the least loaded of the {servers} servers of this destination"),
+            };
+            format!(
+                "{whose}, unless it has more active connections than its weight while another has less than half"
+            )
+        }
         Grounds::Slot { slot, of, hashed } => format!("slot {slot} of {of} by a hash of {hashed}"),
     }
 }

@@ -1,13 +1,14 @@
 //! The scheduler that the operator names.
 
 use super::{
-    Candidate, Scheduler, dh, fo, kind::SchedulerKind, lc, mh, nq, ovf, rr, sed, sh, start::Start,
-    tables::Tables, twos, wlc, wrr,
+    Candidate, Scheduler, destinations::Destinations, dh, fo, kind::SchedulerKind, lblc, lblcr, lc, mh, nq,
+    ovf, rr, sed, sh, start::Start, tables::Tables, twos, wlc, wrr,
 };
 use std::sync::Arc;
 
 /// The scheduler of a service with these servers. Those that take turns begin at `start`; those that hash have one of
-/// `tables`, which is made if it is not there: some milliseconds and, for a few servers, 32 KiB.
+/// `tables`, which is made if it is not there: some milliseconds and, for a few servers, 32 KiB; those that remember
+/// destinations ask for the service's.
 #[must_use]
 pub fn build(
     kind: SchedulerKind,
@@ -15,6 +16,7 @@ pub fn build(
     candidates: &[Candidate],
     start: Start,
     tables: &mut Tables,
+    destinations: &dyn Fn() -> Arc<Destinations>,
 ) -> Arc<dyn Scheduler> {
     match kind {
         SchedulerKind::Rr => Arc::new(rr::Rr::new(candidates, start)),
@@ -29,5 +31,7 @@ pub fn build(
         SchedulerKind::Fo => Arc::new(fo::Fo::new(candidates)),
         SchedulerKind::Ovf => Arc::new(ovf::Ovf::new(candidates)),
         SchedulerKind::Twos => Arc::new(twos::Twos::new(candidates, start)),
+        SchedulerKind::Lblc => Arc::new(lblc::Lblc::new(candidates, start, destinations())),
+        SchedulerKind::Lblcr => Arc::new(lblcr::Lblcr::new(candidates, start, destinations())),
     }
 }

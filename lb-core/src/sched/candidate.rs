@@ -1,6 +1,6 @@
 //! Among whom a scheduler chooses, and for what.
 
-use crate::ids::ServerId;
+use crate::{ids::ServerId, time::Instant};
 use std::net::IpAddr;
 
 /// A real server as a scheduler sees it.
@@ -27,6 +27,8 @@ pub struct Request {
     pub vip: IpAddr,
     /// Port the client sent to.
     pub vip_port: u16,
+    /// Now.
+    pub now: Instant,
 }
 
 /// A candidate that takes connections, with its index among the candidates.

@@ -2,6 +2,7 @@
 
 use super::{
     Candidate, build,
+    destinations::Destinations,
     kind::SchedulerKind,
     maglev,
     members::{Key, Members},
@@ -9,7 +10,7 @@ use super::{
     tables::Tables,
 };
 use crate::packet::WorkerId;
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 /// The memory of all schedulers of a configuration.
 #[derive(Clone, Debug, Default)]
@@ -20,8 +21,13 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// Adds the scheduler of a service with these servers.
-    pub fn add(&mut self, kind: SchedulerKind, candidates: &[Candidate]) {
+    /// Adds the scheduler of a service with these servers; `destinations` makes what it remembers of them.
+    pub fn add(
+        &mut self,
+        kind: SchedulerKind,
+        candidates: &[Candidate],
+        destinations: &dyn Fn() -> Arc<Destinations>,
+    ) {
         match kind {
             SchedulerKind::Sh | SchedulerKind::Dh | SchedulerKind::Mh => {
                 let members = Members::of(candidates, maglev::size);
@@ -36,8 +42,11 @@ impl Footprint {
             | SchedulerKind::Nq
             | SchedulerKind::Fo
             | SchedulerKind::Ovf
-            | SchedulerKind::Twos => {
-                let scheduler = build(kind, false, candidates, Start::FIRST, &mut Tables::default());
+            | SchedulerKind::Twos
+            | SchedulerKind::Lblc
+            | SchedulerKind::Lblcr => {
+                let tables = &mut Tables::default();
+                let scheduler = build(kind, false, candidates, Start::FIRST, tables, destinations);
                 self.own += scheduler.bytes();
                 self.turns += scheduler.first_turn(WorkerId(0)).bytes();
             }

@@ -29,5 +29,9 @@ named! {
         Ovf = "ovf",
         /// The better of two that are drawn at random.
         Twos = "twos",
+        /// The server that the destination had before, unless that is overloaded.
+        Lblc = "lblc",
+        /// The least loaded of the servers that the destination had before, unless all are overloaded.
+        Lblcr = "lblcr",
     }
 }

@@ -114,7 +114,7 @@ impl Field {
     }
 
     /// The same, of those that have room. All are looked at: one that is full may have the lowest cost.
-    fn least_with_room(
+    pub(super) fn least_with_room(
         &self,
         turn: &mut Turn,
         loads: &Loads<'_>,

@@ -7,15 +7,19 @@
 
 mod build;
 mod candidate;
+pub mod destinations;
 mod dh;
 mod fo;
 pub mod footprint;
 mod hash;
 mod hashing;
 pub mod kind;
+mod lblc;
+mod lblcr;
 mod lc;
 pub mod least;
 pub mod load;
+mod locality;
 mod maglev;
 mod members;
 mod mh;
@@ -43,6 +47,7 @@ pub use maglev::Table;
 pub use turn::{Due, Turn};
 
 use crate::packet::WorkerId;
+use destinations::Destinations;
 use load::Loads;
 use std::sync::Arc;
 use threshold::WithRoom;
@@ -56,7 +61,7 @@ pub trait Scheduler: Send + Sync {
     }
 
     /// Index of the candidate chosen for `request`, or `None` when no candidate takes new connections.
-    /// Does not allocate.
+    /// Does not allocate. Changes what workers share unless the turn is one that is rehearsed.
     fn pick(&self, request: &Request, turn: &mut Turn, loads: &Loads<'_>) -> Option<usize>;
 
     /// The same, of those candidates that have room. Called where servers have thresholds.
@@ -73,6 +78,11 @@ pub trait Scheduler: Send + Sync {
 
     /// The lookup table it has, with others perhaps.
     fn table(&self) -> Option<&Arc<Table>> {
+        None
+    }
+
+    /// What it remembers of destinations, if it does.
+    fn destinations(&self) -> Option<&Arc<Destinations>> {
         None
     }
 
@@ -106,6 +116,11 @@ pub enum Grounds {
     HighestWeightWithRoom,
     /// The lower load for its weight of two that are drawn at random.
     BetterOfTwo,
+    /// The servers that the destination had before.
+    Destination {
+        /// How many they are; 0 if none is known.
+        servers: usize,
+    },
     /// A slot of the lookup table.
     Slot {
         /// Its number.

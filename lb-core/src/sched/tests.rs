@@ -4,12 +4,14 @@ use super::*;
 use crate::{
     ids::ServerId,
     sched::{
+        destinations::Destinations,
         kind::SchedulerKind,
         load::{Load, LoadBoard},
         start::Start,
         tables::Tables,
         threshold::WithRoom,
     },
+    time::Instant,
 };
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
@@ -35,6 +37,7 @@ const fn request(n: u32, client_port: u16) -> Request {
         client_port,
         vip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
         vip_port: 80,
+        now: Instant::from_millis(1_000),
     }
 }
 
@@ -56,7 +59,8 @@ pub(super) fn picks(scheduler: &dyn Scheduler, worker: WorkerId, count: usize) -
 
 /// One that starts with its first server.
 fn scheduler(kind: SchedulerKind, hash_port: bool, candidates: &[Candidate]) -> Arc<dyn Scheduler> {
-    build(kind, hash_port, candidates, Start::FIRST, &mut Tables::default())
+    let destinations = || Destinations::of(std::iter::once(REQUEST.vip), None);
+    build(kind, hash_port, candidates, Start::FIRST, &mut Tables::default(), &destinations)
 }
 
 /// What clients get one after the other from a scheduler without turns.
@@ -161,12 +165,13 @@ proptest! {
         let view = board.view(WorkerId(0));
         let room = WithRoom { has: &|_| true, falls_back: true };
         for &kind in SchedulerKind::ALL {
-            let scheduler = scheduler(kind, true, &candidates(&weights));
-            let mut turns = [scheduler.first_turn(WorkerId(0)), scheduler.first_turn(WorkerId(0))];
+            // Two, as some remember what was picked.
+            let schedulers = [(); 2].map(|()| scheduler(kind, true, &candidates(&weights)));
+            let mut turns = [0, 1].map(|of| schedulers[of].first_turn(WorkerId(0)));
             for &(client, port) in &clients {
                 let request = request(client, port);
-                let one = scheduler.pick(&request, &mut turns[0], &view);
-                let other = scheduler.pick_with_room(&request, &mut turns[1], &view, room);
+                let one = schedulers[0].pick(&request, &mut turns[0], &view);
+                let other = schedulers[1].pick_with_room(&request, &mut turns[1], &view, room);
                 prop_assert_eq!(one, other, "{}", kind);
             }
         }

@@ -13,13 +13,16 @@ pub struct Turn {
     pub tournament: Tournament,
     /// What the next random number follows from.
     pub random: u64,
+    /// Nobody gets what is picked.
+    pub is_rehearsed: bool,
 }
 
 impl Turn {
-    /// The same turn, to be taken with the loads of another board: what is known of this one's does not count there.
+    /// The same turn, to be taken with the loads of another board: what is known of this one's does not count there. It
+    /// leaves alone what workers share.
     #[must_use]
-    pub fn for_another_board(&self) -> Turn {
-        Turn { tournament: self.tournament.unread(), ..self.clone() }
+    pub fn rehearsed(&self) -> Turn {
+        Turn { tournament: self.tournament.unread(), is_rehearsed: true, ..self.clone() }
     }
 
     /// The next of a row of random numbers: splitmix64, which goes through all numbers from wherever it begins.

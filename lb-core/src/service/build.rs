@@ -16,12 +16,16 @@ use crate::{
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
     limits::{MAX_INTERFACES, MAX_LOCAL_ADDRESSES, MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
-    sched::{self, Candidate, footprint::Footprint, kind::SchedulerKind, start::Start, tables::Tables},
+    sched::{
+        self, Candidate, Scheduler, destinations::Destinations, footprint::Footprint, kind::SchedulerKind,
+        start::Start, tables::Tables,
+    },
     wire::ethernet::Vlans,
 };
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 /// What keeps a service's number. One with another method is another: its servers are set up differently.
@@ -320,14 +324,22 @@ fn build_service(
     (start, tables): (Start, &mut Tables),
 ) -> (Service, bool) {
     let candidates = candidates(service, &numbers.servers);
-    let same = old.and_then(|old| old.services.get(numbers.service)).filter(|old| {
-        lasting(old) == lasting_of_plan(service)
+    let before = old
+        .and_then(|old| old.services.get(numbers.service))
+        .filter(|old| lasting(old) == lasting_of_plan(service));
+    let destinations = before.and_then(|before| before.scheduler.destinations());
+    let same = before.filter(|old| {
+        // Whoever remembers destinations has an entry for each.
+        (destinations.is_none() || old.reach().vips().eq(service.reach().vips()))
             && (old.scheduler_kind, old.hash_port) == (service.scheduler, service.hash_port)
             && old.candidates == candidates
     });
     let scheduler = match same {
         Some(old) => old.scheduler.clone(),
-        None => sched::build(service.scheduler, service.hash_port, &candidates, start, tables),
+        None => {
+            let destinations = || Destinations::of(service.reach().vips(), destinations);
+            sched::build(service.scheduler, service.hash_port, &candidates, start, tables, &destinations)
+        }
     };
     let built = Service {
         name: service.name.clone(),
@@ -376,7 +388,8 @@ pub fn footprint(services: &[ServicePlan]) -> Footprint {
     for service in services {
         let numbers: Vec<_> = (first..).map(ServerId::new).take(service.servers.len()).collect();
         first += count32(numbers.len());
-        footprint.add(service.scheduler, &candidates(service, &numbers));
+        let destinations = || Destinations::of(service.reach().vips(), None);
+        footprint.add(service.scheduler, &candidates(service, &numbers), &destinations);
     }
     footprint
 }
@@ -392,9 +405,15 @@ fn vacate(
     for &id in old.order.iter().filter(|id| !configured.contains(id)) {
         let service = &mut services[id];
         service.candidates = Vec::new();
-        service.scheduler = sched::build(SchedulerKind::Rr, false, &[], Start::FIRST, &mut Tables::default());
+        service.scheduler = nobody();
         changes.services.push(id);
     }
+}
+
+/// The scheduler of a service without servers.
+fn nobody() -> Arc<dyn Scheduler> {
+    let none = || Destinations::of(std::iter::empty(), None);
+    sched::build(SchedulerKind::Rr, false, &[], Start::FIRST, &mut Tables::default(), &none)
 }
 
 /// The server in the snapshot before, if its number named the same one.

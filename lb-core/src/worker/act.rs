@@ -140,7 +140,7 @@ impl<P: Packet> Worker<P> {
         let (chosen, hold) = if service.persistence.is_on() {
             self.known.choose_kept(now, (parsed, open.service), turn, &self.known.loads())
         } else {
-            (self.known.choose(parsed, open.service, turn, &self.known.loads()), None)
+            (self.known.choose(now, parsed, open.service, turn, &self.known.loads()), None)
         };
         witness.chose(&self.known, open.service, chosen, &self.known.loads());
         let Some(server) = chosen else {

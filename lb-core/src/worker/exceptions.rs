@@ -70,7 +70,7 @@ impl<P: Packet> Worker<P> {
                 is_young()
             } else {
                 // A scheduler that hashes looks at neither turns nor loads.
-                let pick = service.scheduler.pick(&request(connection), &mut Turn::default(), &loads);
+                let pick = service.scheduler.pick(&request(now, connection), &mut Turn::default(), &loads);
                 pick.and_then(|pick| service.servers.get(pick)) == Some(&connection.server)
             };
             if !chosen {
@@ -93,12 +93,13 @@ impl<P: Packet> Worker<P> {
 }
 
 /// What a scheduler would see of a connection's first packet.
-fn request<F: Forwarded>(connection: &Connection<F>) -> Request {
+fn request<F: Forwarded>(now: Instant, connection: &Connection<F>) -> Request {
     let key = connection.forward_key();
     Request {
         client: F::ip(key.source),
         client_port: key.source_port,
         vip: F::ip(key.destination),
         vip_port: key.destination_port,
+        now,
     }
 }

@@ -330,9 +330,6 @@ fn service_options(options: &ServiceOptions) -> Result<Options, Failure> {
         return Err(refused("persistence engines are not supported yet"));
     }
     let scheduler = options.scheduler.as_deref().unwrap_or("wlc");
-    if let nearest @ ("lblc" | "lblcr") = scheduler {
-        return Err(refused(format!("scheduler {nearest} is not supported yet; dh is the nearest")));
-    }
     let has = |flags: [&str; 3]| options.flags.iter().any(|flag| flags.contains(&flag.as_str()));
     let known = ["sh-port", "mh-port", "flag-2", "sh-fallback", "mh-fallback", "flag-1"];
     let [port @ .., _, _, _] = known;

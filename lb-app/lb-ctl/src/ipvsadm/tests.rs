@@ -327,7 +327,6 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
             "-M: \"255.0.255.0\" is no mask, such as 255.255.255.0",
         ),
         ("-A -f 3", "packets have no fwmarks here; a service of several addresses and ports does the same: "),
-        ("-A -t 192.0.2.102:80 -s lblc", "scheduler lblc is not supported yet; dh"),
         (
             "-a -t 192.0.2.100:80 -r 198.51.100.13 -g",
             "all servers of a service have its method, and tcp-192.0.2.100-80 has nat",

@@ -486,7 +486,9 @@ pub const fn flags_of(scheduler: SchedulerKind) -> Option<[&'static str; 2]> {
         | SchedulerKind::Nq
         | SchedulerKind::Fo
         | SchedulerKind::Ovf
-        | SchedulerKind::Twos => None,
+        | SchedulerKind::Twos
+        | SchedulerKind::Lblc
+        | SchedulerKind::Lblcr => None,
     }
 }
 
