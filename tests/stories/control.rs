@@ -237,6 +237,20 @@ fn scripts_of_ipvsadms_run_by_a_link_of_its_name() -> Result<()> {
     assert!(again.contains("\"changed\":false"), "{again}");
     let other = run("ipvsadm --json -e -t 192.0.2.100:80 -r 198.51.100.12:8080 -m -w 4")?;
     assert!(other.contains("\"changed\":true"), "{other}");
+    let scheduled = || -> Result<String> {
+        let list = run("ipvsadm -Ln --stats -X")?;
+        let line = list.lines().find(|line| line.starts_with("TCP  192.0.2.100:80 "));
+        Ok(line.and_then(|line| line.split_whitespace().nth(2)).unwrap_or_default().to_owned())
+    };
+    for zero in ["ipvsadm -Z", "ipvsadm -Z -t 192.0.2.100:80"] {
+        world.client().who_answers(target, 8)?;
+        assert_ne!(scheduled()?, "0");
+        run(zero)?;
+        assert_eq!(scheduled()?, "0", "{zero}");
+    }
+    run("ipvsadm -E -t 192.0.2.100:80 -s lblcr")?;
+    let list = run("ipvsadm -Ln --persistent-conn")?;
+    assert!(list.contains("PersistConn") && list.contains("192.0.2.100:80 lblcr"), "{list}");
     assert!(run("ipvsadm -A -f 1").is_err(), "marks are not followed");
     fs::remove_dir_all(folder)?;
     director.stop()?;

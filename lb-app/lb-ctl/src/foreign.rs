@@ -227,7 +227,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("show", "threads", "show workers"),
     ("show", "checks", "show health"),
     ("set", "weight", "set server SERVICE ADDRESS weight WEIGHT"),
-    ("clear", "counters", "clear fwd stats all"),
+    ("clear", "counters", "clear service stats all"),
 ];
 
 /// What a key of somebody else's is here, as a remedy.

@@ -84,6 +84,14 @@ mod tests {
         assert_eq!(request("show port 0 rss reta"), Request::Ports(ports::Request::Rss { port: "0".into() }));
         assert_eq!(request("show port 0 rss-hash"), Request::Ports(ports::Request::Rss { port: "0".into() }));
         assert_eq!(
+            request("clear service stats web"),
+            Request::Services(services::Request::Clear { service: Some("web".into()) })
+        );
+        assert_eq!(
+            request("clear service stats all"),
+            Request::Services(services::Request::Clear { service: None })
+        );
+        assert_eq!(
             request("clear port stats 1"),
             Request::Ports(ports::Request::Clear { port: Some("1".into()) })
         );

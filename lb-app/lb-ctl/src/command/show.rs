@@ -271,6 +271,20 @@ pub enum Clear {
     /// Of workers: what they moved through ports, and what they dropped
     #[command(subcommand)]
     Fwd(ForwardStats),
+    /// Of services: what passed between clients and servers
+    #[command(subcommand)]
+    Service(ClearService),
+}
+
+/// `clear service ...`
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum ClearService {
+    /// What the servers of a service counted
+    Stats {
+        /// Name of a service, or `all`
+        #[arg(id = "service", value_name = "SERVICE|all")]
+        service: String,
+    },
 }
 
 /// `clear port ...`
@@ -287,6 +301,9 @@ impl Clear {
                 Request::Ports(ports::Request::Clear { port: all_or(which.port) })
             }
             Clear::Fwd(ForwardStats::Stats { .. }) => Request::Forward(forward::Request::Clear),
+            Clear::Service(ClearService::Stats { service }) => {
+                Request::Services(services::Request::Clear { service: all_or(service) })
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     protocol::{
         self, Code, Outcome, Refusal, Reply, Request, Return, VERSION, connections, options::Options,
-        services, sync, timeouts,
+        persistence, services, sync, timeouts,
     },
     transport::{CallError, Transport},
 };
@@ -46,8 +46,8 @@ const HELP: &str = "ipvsadm's options, on a running lb-app:\n  \
     -A|-E -t|-u|--sctp-service VIP:PORT [-s SCHEDULER] [-b FLAGS] [-p [TIMEOUT]] [-M MASK] [-o]\n  -D -t|-u|... VIP:PORT\n  \
     -a|-e -t|-u VIP:PORT -r SERVER[:PORT] [-m|-i|-g] [-w WEIGHT]\n    \
     [--tun-type ipip|gue|gre [--tun-port N] [--tun-nocsum|--tun-csum]]\n  -d -t|-u VIP:PORT -r SERVER[:PORT]\n  \
-    -L [-t|-u VIP:PORT] [-n] [--stats|--rate] [-X] | -L -c | -L --timeout\n  -S [-n]\n  -R\n  -C\n  \
-    --set TCP TCPFIN UDP\nWhat has no equal is refused, with the nearest thing.\n";
+    -L [-t|-u VIP:PORT] [-n] [--stats|--rate|--thresholds|--persistent-conn] [-X] | -L -c | -L --timeout | \
+    -L --daemon\n  -S [-n]\n  -R\n  -C\n  -Z [-t|-u VIP:PORT]\n  --set TCP TCPFIN UDP\nWhat has no equal is refused, with the nearest thing.\n";
 
 struct Runner<'t, T> {
     transport: &'t mut T,
@@ -122,9 +122,11 @@ impl<T: Transport> Runner<'_, T> {
                 }
                 Ok(())
             }
-            Act::Zero(_) => Err(refused(
-                "counters of services cannot be cleared; `lbctl clear fwd stats all` clears those of ports",
-            )),
+            Act::Zero(target) => {
+                let service = target.map(|target| self.named(&target)).transpose()?;
+                let service = service.map(|service| service.name);
+                self.tell(services::Request::Clear { service }, out)
+            }
             Act::Daemon => Err(refused(NO_DAEMON)),
             Act::Restore => Err(Failure::Wrong("rules cannot read rules".to_owned())),
             Act::Help => Ok(out.write_all(HELP.as_bytes())?),
@@ -152,11 +154,6 @@ impl<T: Transport> Runner<'_, T> {
     }
 
     fn list(&mut self, target: Option<Target>, how: Listing, out: &mut dyn Write) -> Result<(), Failure> {
-        if how.persistent {
-            return Err(refused(
-                "`lbctl show persistence` lists clients that stay with a server, by service",
-            ));
-        }
         if how.daemon {
             let reply = self.transport.call(Request::Sync(sync::Request::Show))?;
             let Reply::Peers(peers) = &reply else { return Err(nonsense()) };
@@ -173,13 +170,23 @@ impl<T: Transport> Runner<'_, T> {
             return self.list_connections(out);
         }
         let (capacity, services) = self.services(target.as_ref())?;
-        let text = text::listing(&services, capacity, how);
+        let clients = if how.persistent { self.persistent()? } else { Vec::new() };
+        let text = text::listing(&services, (capacity, &clients), how);
         let director = crate::version::VERSION.to_owned();
         self.show(
             Reply::Services(services::Services { director, capacity, services, next: None }),
             &text,
             out,
         )
+    }
+
+    /// How many clients stay with each server.
+    fn persistent(&mut self) -> Result<Vec<persistence::ByServer>, Failure> {
+        let request = persistence::Request::List(persistence::Filter::default());
+        let Reply::Persistence(list) = self.transport.call(Request::Persistence(request))? else {
+            return Err(nonsense());
+        };
+        Ok(list.servers)
     }
 
     fn list_connections(&mut self, out: &mut dyn Write) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use crate::{
     protocol::{
         Code, Done, Refusal, Reply, Request,
         keys::{Reach, ServerEndpoint},
+        persistence::{ByServer, Clients},
         services::{self, Rate, Server, Service, Services, Traffic},
     },
     transport::{CallError, Transport},
@@ -17,6 +18,7 @@ struct Director {
     services: Vec<Service>,
     asked: Vec<Request>,
     peers: crate::protocol::sync::Peers,
+    clients: Vec<ByServer>,
 }
 
 impl Director {
@@ -57,6 +59,10 @@ impl Transport for Director {
         self.asked.push(request.clone());
         if let Request::Sync(_) = request {
             return Ok(Reply::Peers(self.peers.clone()));
+        }
+        if let Request::Persistence(_) = request {
+            let servers = self.clients.clone();
+            return Ok(Reply::Persistence(Clients { servers, ..Clients::default() }));
         }
         let Request::Services(request) = request else { return Ok(Reply::Done(Done::default())) };
         match request {
@@ -133,6 +139,7 @@ impl Transport for Director {
             services::Request::RemoveServer { service, address, .. } => {
                 self.service(&service)?.servers.retain(|server| server.endpoint.address != address);
             }
+            services::Request::Clear { .. } => {}
         }
         Ok(Reply::Done(Done { changed: Some(true), notes: Vec::new() }))
     }
@@ -182,6 +189,42 @@ fn thresholds_are_listed_as_ipvsadm_lists_them() {
     ] {
         assert!(list.contains(line), "{list}");
     }
+}
+
+#[test]
+fn clients_that_stay_with_a_server_are_listed_as_ipvsadm_lists_them() {
+    let mut director = Director::default();
+    director.ipvsadm("-R", RULES).unwrap();
+    director.clients = vec![ByServer {
+        service: "tcp-192.0.2.100-80".to_owned(),
+        server: ServerEndpoint { address: "198.51.100.12".parse().unwrap(), port: 80 },
+        clients: 42,
+    }];
+    let list = director.ipvsadm("-L -n --persistent-conn", "").unwrap();
+    for line in [
+        "Prot LocalAddress:Port            Weight    PersistConn ActiveConn InActConn \n  -> RemoteAddress:Port\n",
+        "TCP  192.0.2.100:80 wlc\n",
+        "  -> 198.51.100.11:8080           3         0           3          12345678  \n",
+        "  -> 198.51.100.12:80             1         42          3          12345678  \n",
+    ] {
+        assert!(list.contains(line), "{list}");
+    }
+}
+
+#[test]
+fn counters_of_one_service_or_all_are_cleared() {
+    let mut director = Director::default();
+    director.ipvsadm("-R", RULES).unwrap();
+    let cleared = |director: &Director| match director.asked.last() {
+        Some(Request::Services(services::Request::Clear { service })) => service.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(director.ipvsadm("-Z", "").as_deref(), Ok(""));
+    assert_eq!(cleared(&director), None);
+    assert_eq!(director.ipvsadm("-Z -u 192.0.2.100:53", "").as_deref(), Ok(""));
+    assert_eq!(cleared(&director).as_deref(), Some("udp-192.0.2.100-53"));
+    assert!(director.ipvsadm("-Z -t 192.0.2.109:80", "").unwrap_err().starts_with("there is no service"));
+    assert!(director.ipvsadm("-Z -w 3", "").unwrap_err().starts_with("--weight does not go with --zero"));
 }
 
 #[test]
@@ -340,7 +383,6 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
             "--tun-remcsum is not supported: servers would compute",
         ),
         ("-a -t 192.0.2.109:80 -r 198.51.100.13 -m", "there is no service TCP 192.0.2.109:80"),
-        ("-Z", "counters of services cannot be cleared"),
         ("--start-daemon master", "lb.toml says who copies connections: [ipvs_sync] with directors of IPVS"),
     ] {
         let said = director.ipvsadm(line, "").unwrap_err();

@@ -6,6 +6,7 @@ use crate::{
         Protocol,
         connections::Connection,
         keys::Reach,
+        persistence::ByServer,
         services::{Server, Service, Tunnel},
         sync::{Ipvs, Peers},
         timeouts::Timeouts,
@@ -22,7 +23,7 @@ use std::{
 const IPVS: &str = "1.2.1";
 
 /// `-L`, with the services of all pages.
-pub(super) fn listing(services: &[Service], capacity: u64, how: Listing) -> String {
+pub(super) fn listing(services: &[Service], (capacity, clients): (u64, &[ByServer]), how: Listing) -> String {
     let mut text = format!("IP Virtual Server version {IPVS} (size={capacity})\n");
     let heads = |names: [&str; 5]| names.map(|name| format!(" {name:>8}")).concat();
     match how {
@@ -40,6 +41,13 @@ pub(super) fn listing(services: &[Service], capacity: u64, how: Listing) -> Stri
                 text,
                 "{:<33} {upper:<10} {lower:<10} {:<10} {:<10}\n  -> RemoteAddress:Port",
                 "Prot LocalAddress:Port", "ActiveConn", "InActConn"
+            );
+        }
+        Listing { persistent: true, .. } => {
+            let _ = writeln!(
+                text,
+                "{:<33} {:<9} {:<11} {:<10} {:<10}\n  -> RemoteAddress:Port",
+                "Prot LocalAddress:Port", "Weight", "PersistConn", "ActiveConn", "InActConn"
             );
         }
         _ => text.push_str(
@@ -84,6 +92,16 @@ pub(super) fn listing(services: &[Service], capacity: u64, how: Listing) -> Stri
                     let (upper, lower) = thresholds(server);
                     let (active, inactive) = (server.active, server.inactive);
                     writeln!(text, "  -> {endpoint:<28} {upper:<10} {lower:<10} {active:<10} {inactive:<10}")
+                }
+                Listing { persistent: true, .. } => {
+                    let is_it =
+                        |one: &&ByServer| one.service == service.name && one.server == server.endpoint;
+                    let persistent = clients.iter().find(is_it).map_or(0, |one| one.clients);
+                    let (weight, active, inactive) = (server.weight, server.active, server.inactive);
+                    writeln!(
+                        text,
+                        "  -> {endpoint:<28} {weight:<9} {persistent:<11} {active:<10} {inactive:<10}"
+                    )
                 }
                 _ => writeln!(
                     text,

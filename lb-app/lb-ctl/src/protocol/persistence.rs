@@ -39,6 +39,21 @@ pub struct Clients {
     pub total: u64,
     /// How many there can be.
     pub capacity: u64,
+    /// How many of those that match stay with each server that any of them does.
+    #[serde(default)]
+    pub servers: Vec<ByServer>,
+}
+
+/// How many clients stay with a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ByServer {
+    /// The name of its service.
+    pub service: String,
+    /// The server.
+    #[serde(flatten)]
+    pub server: ServerEndpoint,
+    /// Clients of it.
+    pub clients: u64,
 }
 
 /// One client of a service.

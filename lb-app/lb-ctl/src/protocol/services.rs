@@ -56,6 +56,12 @@ pub enum Request {
         #[serde(default)]
         port: Option<u16>,
     },
+    /// Count the traffic of servers from 0 again. Metrics and rates go on as they are.
+    Clear {
+        /// Those of this service; of all if not given.
+        #[serde(default)]
+        service: Option<String>,
+    },
 }
 
 /// A service to be made. Beside these fields it has any of the options of services that `options.json` lists.

@@ -81,6 +81,7 @@ pub(super) fn needed(request: &Request) -> Role {
         },
         Request::Services(request) => match request {
             services::Request::List { .. } => Role::Reader,
+            services::Request::Clear { .. } => Role::Operator,
             services::Request::ChangeServer(change) => {
                 // Its state and its weight are the daily work.
                 let only_weight = change.options.iter().all(|(key, _)| key == "weight");

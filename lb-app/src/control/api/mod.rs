@@ -68,6 +68,7 @@ pub(crate) struct Api {
     rates: Rates,
     port_baseline: ports::Baseline,
     forward_baseline: forward::Baseline,
+    traffic_baseline: traffic::Baseline,
 }
 
 impl Api {
@@ -83,6 +84,7 @@ impl Api {
             rates: Rates::default(),
             port_baseline: ports::Baseline::default(),
             forward_baseline: forward::Baseline::default(),
+            traffic_baseline: traffic::Baseline::default(),
         });
         let sampling = api.clone();
         // Without the thread there are no rates; everything else works.
@@ -123,7 +125,9 @@ impl Api {
             Request::Director(request) => {
                 director::answer(plane, &self.process, &self.forward_baseline, &request, who)
             }
-            Request::Services(request) => services::answer(plane, &self.rates, request, who),
+            Request::Services(request) => {
+                services::answer(plane, (&self.rates, &self.traffic_baseline), request, who)
+            }
             Request::Overview(request) => Ok(overview::answer(plane, &self.rates, &request)),
             Request::Connections(request) => connections::answer(running, request, who),
             Request::Neighbours(request) => Ok(network::neighbours(running, &request)),

@@ -14,8 +14,9 @@ use lb_core::{
 use lb_ctl::protocol::{
     Reply,
     events::Kind,
-    persistence::{Client, Clients, Filter, MOST, Request},
+    persistence::{ByServer, Client, Clients, Filter, MOST, Request},
 };
+use std::{collections::BTreeMap, net::SocketAddr};
 
 pub(super) fn answer(running: &Running, request: Request, who: &str) -> Answer {
     let now = running.clock.now();
@@ -30,15 +31,22 @@ pub(super) fn answer(running: &Running, request: Request, who: &str) -> Answer {
         Request::List(filter) => {
             let which = matching(&filter)?;
             let mut list = Clients { capacity: running.persistence.capacity() as u64, ..Clients::default() };
+            let mut by_server: BTreeMap<(String, SocketAddr), u64> = BTreeMap::new();
             for entry in running.persistence.iter(now).filter(|entry| is_meant(snapshot, entry, which)) {
                 let Some(client) = told(snapshot, &entry) else { continue };
                 list.total += 1;
+                let server = SocketAddr::new(client.server.address, client.server.port);
+                *by_server.entry((client.service.clone(), server)).or_default() += 1;
                 if list.clients.len() < MOST {
                     list.clients.push(client);
                 }
             }
             list.clients
                 .sort_by(|one, other| (&one.service, one.client).cmp(&(&other.service, other.client)));
+            let by_server = by_server.into_iter();
+            list.servers = by_server
+                .map(|((service, server), clients)| ByServer { service, server: server.into(), clients })
+                .collect();
             Ok(Reply::Persistence(list))
         }
         Request::Forget(filter) => {

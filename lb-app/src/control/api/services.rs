@@ -4,7 +4,7 @@ use super::{
     answer::{self, Answer, change, done, done_if, not_found, word},
     called, keys, options,
     rates::Rates,
-    traffic::{self, add_rate, add_traffic},
+    traffic::{self, Baseline, add_rate, add_traffic},
 };
 use crate::{
     config::{options::read_text, report::Complaint},
@@ -43,10 +43,16 @@ use std::{
 /// Servers on one page, at most.
 const PAGE: usize = 2_000;
 
-pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: Request, who: &str) -> Answer {
+pub(super) fn answer(
+    plane: &ControlPlane,
+    (rates, baseline): (&Rates, &Baseline),
+    request: Request,
+    who: &str,
+) -> Answer {
     let running = &plane.running;
     match request {
-        Request::List { name, cursor } => list(plane, rates, name.as_deref(), cursor),
+        Request::List { name, cursor } => list(plane, (rates, baseline), name.as_deref(), cursor),
+        Request::Clear { service } => clear(plane, baseline, service.as_deref()),
         Request::Add(new) => change(running, who, |plan| add(plan, new)),
         Request::Change(wanted) => change(running, who, |plan| modify(plan, &wanted)),
         Request::Remove { name } => change(running, who, |plan| remove(plan, &name)),
@@ -60,7 +66,23 @@ pub(super) fn answer(plane: &ControlPlane, rates: &Rates, request: Request, who:
     }
 }
 
-fn list(plane: &ControlPlane, rates: &Rates, name: Option<&str>, cursor: Option<Cursor>) -> Answer {
+/// What the servers of a service, or of all, have counted counts no more.
+fn clear(plane: &ControlPlane, baseline: &Baseline, name: Option<&str>) -> Answer {
+    let Current { plan, snapshot, .. } = plane.running.current();
+    let key = name.map(|name| called::service(&plan, name).map(ServicePlan::key)).transpose()?;
+    let services = snapshot.configured().map(|(_, service)| service);
+    let meant = services.filter(|service| key.is_none_or(|key| service.key() == key));
+    let servers = meant.flat_map(|service| &service.servers);
+    baseline.clear(&snapshot, servers.map(|&id| (id, traffic::of_server(&plane.running, id))));
+    Ok(done())
+}
+
+fn list(
+    plane: &ControlPlane,
+    told: (&Rates, &Baseline),
+    name: Option<&str>,
+    cursor: Option<Cursor>,
+) -> Answer {
     let Current { plan, snapshot, .. } = plane.running.current();
     let key = name.map(|name| called::service(&plan, name).map(ServicePlan::key)).transpose()?;
     let mut services = Vec::new();
@@ -79,7 +101,7 @@ fn list(plane: &ControlPlane, rates: &Rates, name: Option<&str>, cursor: Option<
             break;
         }
         let to = service.servers.len().min(from + room);
-        services.push(list_service(plane, rates, &snapshot.servers, (plan, service), from..to));
+        services.push(list_service(plane, told, &snapshot.servers, (plan, service), from..to));
         // A service without servers takes room as well.
         room -= (to - from).max(1).min(room);
         if to < service.servers.len() {
@@ -93,16 +115,17 @@ fn list(plane: &ControlPlane, rates: &Rates, name: Option<&str>, cursor: Option<
 
 fn list_service(
     plane: &ControlPlane,
-    rates: &Rates,
+    (rates, baseline): (&Rates, &Baseline),
     servers: &ById<ServerId, lb_core::service::snapshot::Server>,
     (plan, service): (&ServicePlan, &Service),
     range: std::ops::Range<usize>,
 ) -> Listed {
     let running = &plane.running;
+    let counted = |id: ServerId| baseline.since(id, servers[id].named, traffic::of_server(running, id));
     let mut sum = Traffic::default();
     let mut rate = Rate::default();
     for &id in &service.servers {
-        add_traffic(&mut sum, &traffic::of_server(running, id));
+        add_traffic(&mut sum, &counted(id));
         add_rate(&mut rate, &rates.of_server(id));
     }
     let listed = service.servers[range].iter().map(|&id| {
@@ -129,7 +152,7 @@ fn list_service(
             }),
             active: u64::from(load.active),
             inactive: u64::from(load.inactive),
-            traffic: traffic::of_server(running, id),
+            traffic: counted(id),
             rate: rates.of_server(id),
         }
     });
