@@ -180,6 +180,9 @@ drop_reasons! {
     NoBuffer = "no-buffer",
     /// No room for a tunnel header in front of the packet.
     NoHeadroom = "no-headroom",
+    /// Between a client and a server of different families, and without an equal in the other: an ICMP error of another kind,
+    /// or a fragmented datagram without a checksum.
+    Untranslatable = "untranslatable",
     /// No route to the destination.
     NoRoute = "no-route",
     /// The next hop did not answer when it was asked for its Ethernet address.

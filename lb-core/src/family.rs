@@ -69,10 +69,14 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
 
     /// All 16-bit words of an address, combined by exclusive or.
     fn words(address: Self::Address) -> u16;
-    /// The address as others write it.
+    /// The address as others write it; one of IPv4 that is embedded is IPv4's.
     fn ip(address: Self::Address) -> IpAddr;
     /// The address as packets have it, if it is of this family.
     fn of(ip: IpAddr) -> Option<Self::Address>;
+    /// The same; and one of IPv4 as IPv6 writes it where packets are translated: `::ffff:0:192.0.2.1`, RFC 2765.
+    fn embed(ip: IpAddr) -> Option<Self::Address>;
+    /// Whether it is an address of IPv4 that IPv6 writes so.
+    fn is_embedded(address: Self::Address) -> bool;
     /// Whether a host may send from this address.
     fn is_host(address: Self::Address) -> bool;
     /// Whether packets with this address may go on to another link.

@@ -25,7 +25,7 @@ use lb_core::{
 use proptest::{prelude::*, sample::select};
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
     sync::Arc,
 };
 
@@ -155,6 +155,13 @@ fn happens_as_decided<F: Forwarded>(
     happened
 }
 
+/// Whether a packet becomes one of the other family as it arrives, so that what is decided is decided about that.
+fn becomes_another(world: &World, frame: &[u8], is_ipv6: bool) -> bool {
+    let Some((ethernet::IPV4, l3)) = ethernet::payload(frame).filter(|_| !is_ipv6) else { return false };
+    let to = frame.get(l3 + 16..l3 + 20).and_then(|to| to.first_chunk::<4>());
+    to.is_some_and(|to| world.snapshot.is_translated(u32::from_be_bytes(*to)))
+}
+
 fn waits() -> Outcome {
     Outcome::Waits { port: PortId(0), next_hop: [0; 4].into(), frame: Vec::new() }
 }
@@ -212,18 +219,18 @@ impl Arriving {
             }
             (false, false) => {
                 let from = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, server), 8_080);
-                let to = seen_by::<V4>(world, (client, port), from.ip().to_bits());
-                let to = to.map_or(SocketAddrV4::new(CLIENT_IP, client), |(address, port)| {
-                    SocketAddrV4::new(Ipv4Addr::from_bits(address), port)
-                });
+                let to = match seen_by(world, (client, port), (*from.ip()).into()) {
+                    Some(SocketAddr::V4(to)) => to,
+                    _ => SocketAddrV4::new(CLIENT_IP, client),
+                };
                 (LAN, tcp_with(from, to, flags, b"").via_server())
             }
             (true, false) => {
                 let from = SocketAddrV6::new(SERVERS6[usize::from(server - 11)], 8_080, 0, 0);
-                let to = seen_by::<V6>(world, (client, port), from.ip().to_bits());
-                let to = to.map_or(SocketAddrV6::new(CLIENT6, client, 0, 0), |(address, port)| {
-                    SocketAddrV6::new(Ipv6Addr::from_bits(address), port, 0, 0)
-                });
+                let to = match seen_by(world, (client, port), (*from.ip()).into()) {
+                    Some(SocketAddr::V6(to)) => to,
+                    _ => SocketAddrV6::new(CLIENT6, client, 0, 0),
+                };
                 (LAN, tcp6_with(from, to, flags, b"").via_server())
             }
         }
@@ -231,16 +238,21 @@ impl Arriving {
 }
 
 /// What a server sees in the place of a client that has a connection with it, under FullNAT.
-fn seen_by<F: Forwarded>(
+fn seen_by(world: &World, ports: (u16, u16), server: IpAddr) -> Option<SocketAddr> {
+    seen_in::<V4>(world, ports, server).or_else(|| seen_in::<V6>(world, ports, server))
+}
+
+fn seen_in<F: Forwarded>(
     world: &World,
     (client_port, vip_port): (u16, u16),
-    server: F::Address,
-) -> Option<(F::Address, u16)> {
+    server: IpAddr,
+) -> Option<SocketAddr> {
     let all = world.workers.iter().flat_map(|worker| worker.connections::<F>().iter(0..u32::MAX));
-    let mut found = all
-        .map(|(_, it)| it)
-        .filter(|it| (it.client_port, it.vip_port, it.server_address) == (client_port, vip_port, server));
-    found.next()?.local()
+    let mut found = all.map(|(_, it)| it).filter(|it| {
+        (it.client_port, it.vip_port, F::ip(it.server_address)) == (client_port, vip_port, server)
+    });
+    let (address, port) = found.next()?.local()?;
+    Some(SocketAddr::new(F::ip(address), port))
 }
 
 proptest! {
@@ -293,7 +305,7 @@ proptest! {
                     let server = service.servers[0].clone();
                     match service.servers.len() {
                         1 => {
-                            let other: IpAddr = if service.vip.is_ipv4() {
+                            let other: IpAddr = if server.address.is_ipv4() {
                                 SERVERS[usize::from(server.address == IpAddr::V4(SERVERS[0]))].into()
                             } else {
                                 SERVERS6[usize::from(server.address == IpAddr::V6(SERVERS6[0]))].into()
@@ -317,7 +329,9 @@ proptest! {
             let is_ipv6 = ethernet::payload(&frame).is_some_and(|(ethertype, _)| ethertype == ethernet::IPV6);
             let traced = (origin, is_traced.then_some(&told));
             let waiting = world.counters(worker).waiting_fragments.get();
-            let happened = if is_ipv6 {
+            let happened = if becomes_another(&world, &frame, is_ipv6) {
+                happens(&mut world, worker, &packet, traced)
+            } else if is_ipv6 {
                 happens_as_decided::<V6>(&mut world, worker, &packet, traced, &told)
             } else {
                 happens_as_decided::<V4>(&mut world, worker, &packet, traced, &told)

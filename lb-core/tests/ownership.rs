@@ -38,7 +38,7 @@ fn queue(spread: Spread, port: PortId, from: &str, to: &str, packet: usize, work
     hasher.finish() as usize % workers
 }
 
-/// A method with the families of clients and servers, for TCP or SCTP. Servers behind a tunnel may be of the other one.
+/// A method with the families of clients and servers. Servers behind a tunnel, or under FullNAT, may be of the other one.
 #[derive(Clone, Copy, Debug)]
 struct Way {
     method: Method,
@@ -55,7 +55,8 @@ impl Way {
     fn of(protocol: Protocol) -> impl Iterator<Item = Way> {
         let families = [(false, false), (true, true), (false, true), (true, false)];
         Method::ALL.iter().flat_map(move |&method| {
-            let fits = families.into_iter().filter(move |(own, other)| own == other || method == Method::Tun);
+            let takes_either = matches!(method, Method::Tun | Method::FullNat);
+            let fits = families.into_iter().filter(move |(own, other)| own == other || takes_either);
             fits.map(move |(is_ipv6, to_ipv6)| Way { method, protocol, is_ipv6, to_ipv6 })
         })
     }
@@ -82,20 +83,24 @@ impl Way {
         };
         let mut service = service(self.method, self.vip(), &[&servers[0], &servers[1]]);
         service.protocol = self.protocol;
+        if self.method == Method::FullNat {
+            service.local_addresses = vec![if self.to_ipv6 { LOCAL6.into() } else { LOCAL.into() }];
+        }
         network6().with(service)
     }
 
     fn frame(self, port: PortId, from: &str, to: &str, flags: u8) -> Vec<u8> {
+        let is_ipv6 = if port == WAN { self.is_ipv6 } else { from.starts_with('[') };
         if self.protocol == Protocol::Sctp {
             let (tag, chunk) = sctp::says(port == WAN, chunk_like(flags, port == WAN));
-            return match (self.is_ipv6, port) {
+            return match (is_ipv6, port) {
                 (false, WAN) => sctp::sctp(from, to, tag, &[chunk]).via_gateway(),
                 (false, _) => sctp::sctp(from, to, tag, &[chunk]).via_server(),
                 (true, WAN) => sctp::sctp6(from, to, tag, &[chunk]).via_gateway(),
                 (true, _) => sctp::sctp6(from, to, tag, &[chunk]).via_server(),
             };
         }
-        match (self.is_ipv6, port) {
+        match (is_ipv6, port) {
             (false, WAN) => tcp(from, to, flags).via_gateway(),
             (false, _) => tcp(from, to, flags).via_server(),
             (true, WAN) => tcp6(from, to, flags).via_gateway(),

@@ -216,7 +216,8 @@ struct Story {
     seed: u64,
     method: Method,
     told: ClientAddress,
-    is_ipv6: bool,
+    /// Of clients, and of servers.
+    are_ipv6: (bool, bool),
 }
 
 /// A director that has been told of the connections of another, which is no more. `None` if it would not be told of any.
@@ -239,15 +240,22 @@ fn exceptions<F: Forwarded>(world: &World) -> Vec<Exception> {
 
 /// Packets of whole size in front of which there is no room for a header, and directors that died.
 fn tell(story: Story) -> (u64, u64) {
-    let Story { seed, method, told, is_ipv6 } = story;
+    let Story { seed, method, told, are_ipv6: (is_ipv6, server_is_ipv6) } = story;
     let mut random = Random(seed);
-    let mut plan = if is_ipv6 { one_server6(method) } else { one_server(method) };
+    let mut plan = match (is_ipv6, server_is_ipv6) {
+        (false, false) => one_server(method),
+        (true, true) => one_server6(method),
+        _ => one_server_of_other_family(is_ipv6),
+    };
+    // Connections between families are of IPv6.
+    let table_is_ipv6 = is_ipv6 || server_is_ipv6;
     plan.first().client_address = told;
     let mut world = World::new(&plan);
-    let (client_ip, server_ip, vip): (IpAddr, IpAddr, IpAddr) = match is_ipv6 {
-        true => (CLIENT6.into(), SERVERS6[0].into(), VIP6.into()),
-        false => (CLIENT_IP.into(), SERVERS[0].into(), VIP.into()),
+    let (client_ip, vip): (IpAddr, IpAddr) = match is_ipv6 {
+        true => (CLIENT6.into(), VIP6.into()),
+        false => (CLIENT_IP.into(), VIP.into()),
     };
+    let server_ip: IpAddr = if server_is_ipv6 { SERVERS6[0].into() } else { SERVERS[0].into() };
     // Often nothing, often a little, and sometimes so much that the windows fill.
     let mut amount = || match random.below(4) {
         0 => 0,
@@ -289,7 +297,7 @@ fn tell(story: Story) -> (u64, u64) {
             // It has to be as old as those that peers are told of.
             now += 3_000;
             world.now = start + Duration::from_millis(now);
-            if let Some(next) = next_director(&world, &plan, is_ipv6) {
+            if let Some(next) = next_director(&world, &plan, table_is_ipv6) {
                 (world, dies_after, died) = (next, u64::MAX, died + 1);
             }
         }
@@ -320,7 +328,7 @@ fn tell(story: Story) -> (u64, u64) {
                     server.card.received.push_back(packet);
                 }
                 To::DirectorWan | To::DirectorLan => {
-                    let ethertype = if is_ipv6 { 0x86dd } else { 0x0800 };
+                    let ethertype = if packet[0] >> 4 == 6 { 0x86dd } else { 0x0800 };
                     let (port, frame) = match to {
                         To::DirectorWan => (WAN, ethernet(WAN_MAC, GATEWAY_MAC, ethertype, &packet)),
                         _ => (LAN, ethernet(LAN_MAC, SERVER_MACS[0], ethertype, &packet)),
@@ -482,14 +490,17 @@ fn header(told: ClientAddress, client: SocketAddr, vip: SocketAddr) -> Vec<u8> {
     }
 }
 
-/// Every method that sees replies, all that servers can be told by, and nothing at all, both families.
+/// Every method that sees replies, all that servers can be told by, and nothing at all, both families, and between them.
 fn every(seeds: std::ops::Range<u64>) -> (u64, u64) {
     let (mut alone, mut deaths) = (0, 0);
     for method in [Method::Nat, Method::FullNat] {
         for told in ClientAddress::ALL.iter().copied().filter(|told| told.goes_with(method)) {
-            for is_ipv6 in [false, true] {
+            let families = [(false, false), (true, true), (false, true), (true, false)];
+            let translates =
+                |&(clients, servers): &(bool, bool)| method == Method::FullNat || clients == servers;
+            for are_ipv6 in families.into_iter().filter(translates) {
                 for seed in seeds.clone() {
-                    let (originated, died) = tell(Story { seed, method, told, is_ipv6 });
+                    let (originated, died) = tell(Story { seed, method, told, are_ipv6 });
                     (alone, deaths) = (alone + originated, deaths + died);
                 }
             }

@@ -9,6 +9,7 @@ mod announce;
 mod check_values;
 mod duration;
 mod effective;
+mod families;
 pub(crate) mod health;
 mod include;
 mod interfaces;
@@ -250,7 +251,7 @@ fn check_memory(
 ) -> Capacity {
     let connections = workers.set.connections;
     let connections_v6 = workers.set.connections_v6.unwrap_or_else(|| {
-        let is_served = services.iter().any(|service| service.vip.is_ipv6());
+        let is_served = services.iter().any(|service| service.vip.is_ipv6() || service.translates());
         if is_served { connections } else { connections.min(CONNECTIONS_V6_IN_RESERVE) }
     });
     let capacity = Capacity { v4: connections as usize, v6: connections_v6 as usize };

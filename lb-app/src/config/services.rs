@@ -2,6 +2,7 @@
 
 use super::{
     addresses::{Addresses, vips_of},
+    families,
     health::{Check, Health, OwnCheck, ServiceHealth, check_together, check_way},
     network::{Network, Reach},
     options::Said,
@@ -58,6 +59,7 @@ impl<'c, 'r> Services<'c, 'r> {
             self.check_address(local.value, Use::Tunnel, &local.place, "use the address of one host");
         }
         self.check_services();
+        families::check_translated(&self.raw.services, self.problems);
         self.raw.services.iter().for_each(|service| self.check_service(service));
         let services = self.raw.services.iter().map(service_plan).collect();
         (services, self.vip_plans(), self.health())
@@ -350,12 +352,8 @@ impl<'c, 'r> Services<'c, 'r> {
             once(&mut seen, address, place, problems, |_| {
                 Complaint::new(format!("{address} is listed twice"), "remove one")
             });
-            let vip = service.known_vip();
-            if let Some(vip) = vip.filter(|vip| vip.is_ipv4() != address.is_ipv4()) {
-                let what = format!("{address} and the VIP {vip} are not of one family");
-                problems.add(place, Complaint::new(what, "use local addresses of the VIP's family"));
-            }
         }
+        families::check_local_addresses(service, problems);
         let Some(method) = service.said.known("method", service.plan.method) else { return };
         let said = service.said.place("local_addresses");
         if !method.hides_clients() {
@@ -515,8 +513,11 @@ impl<'c, 'r> Services<'c, 'r> {
         let (address, method, vip) = (at.value, service.plan.method, service.known_vip());
         if let Some(vip) = vip.filter(|vip| vip.is_ipv4() != address.is_ipv4() && method.keeps_family()) {
             let what = format!("{address} and the VIP {vip} are not of one family, as {method} requires");
-            let remedy = "use a server's address of the VIP's family, or tun, which takes either";
+            let remedy = "use a server's address of the VIP's family, or tun or fullnat, which take either";
             return self.problems.add(&at.place, Complaint::new(what, remedy));
+        }
+        if let Some(complaint) = families::of_server(service, address) {
+            return self.problems.add(&at.place, complaint);
         }
         let attach = "attach its network to a port, or use l3dsr, tun or nat";
         let complaint = match (self.network.reach(address), method.is_link_local()) {

@@ -111,13 +111,8 @@ fn connections_are_listed_as_by_ipvsadm() {
             destination_port: vip_port,
             protocol,
         };
-        let mut connection = Connection::new(
-            &key,
-            ServerId::new(server),
-            Some(SERVERS[0].to_bits()),
-            server_port,
-            Method::Nat,
-        );
+        let mut connection =
+            Connection::new(&key, ServerId::new(server), SERVERS[0].into(), server_port, Method::Nat);
         connection.state = state;
         Listed {
             worker: WorkerId(1),

@@ -23,7 +23,11 @@ use crate::{
     limits::{MAX_BYTES_PER_CONNECTION, MAX_BYTES_PER_CONNECTION_V6, MAX_CONNECTIONS},
     time::{Instant, Stamp},
 };
-use std::{num::NonZeroU32, ops::Range};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroU32,
+    ops::Range,
+};
 
 /// Where a new connection's entries would be in the table.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +60,8 @@ pub struct Connections<F: Family = V4> {
     high_water: u32,
 }
 
+/// The server of an entry that is vacant.
+const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// Table entries per connection: one for each direction.
 const KEYS: usize = 2;
 
@@ -80,7 +86,7 @@ impl<F: Family> Connections<F> {
     #[must_use]
     pub fn new(capacity: usize, secret: Secret, now: Instant) -> Self {
         let capacity = capacity.clamp(1, MAX_CONNECTIONS);
-        let empty = Connection::new(&Packed::none().key(), ServerId::new(0), None, 0, Method::Dr);
+        let empty = Connection::new(&Packed::none().key(), ServerId::new(0), NOBODY, 0, Method::Dr);
         Connections {
             entries: vec![empty; capacity + 1].into_boxed_slice(),
             created: vec![Stamp::default(); capacity + 1].into_boxed_slice(),
@@ -488,7 +494,7 @@ mod tests {
         };
         Connection {
             state: State::SynSent,
-            ..Connection::new(&key, ServerId::new(0), Some(0xc633_640b), 8080, method)
+            ..Connection::new(&key, ServerId::new(0), V4::ip(0xc633_640b), 8080, method)
         }
     }
 

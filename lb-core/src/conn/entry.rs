@@ -14,6 +14,7 @@ use crate::{
     time::{Duration, Stamp},
     wire::{checksum::Change, protocol::Protocol},
 };
+use std::net::IpAddr;
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,16 +98,11 @@ const _: () = assert!(size_of::<Connection<V4>>() == 64, "one cache line");
 const _: () = assert!(size_of::<Connection<V6>>() == 128, "two cache lines");
 
 impl<F: Family> Connection<F> {
-    /// A connection that has seen no packet yet. One under FullNAT needs a [local end](Connection::set_local) as well. The server
-    /// has no address of this family if it is behind a tunnel of the other.
+    /// A connection that has seen no packet yet. One under FullNAT needs a [local end](Connection::set_local) as well.
     #[must_use]
-    pub fn new(
-        key: &Key<F>,
-        server: ServerId,
-        address: Option<F::Address>,
-        port: u16,
-        method: Method,
-    ) -> Self {
+    pub fn new(key: &Key<F>, server: ServerId, address: IpAddr, port: u16, method: Method) -> Self {
+        // It has no address of this family if it is behind a tunnel of the other.
+        let address = if method.hides_clients() { F::embed(address) } else { F::of(address) };
         let address = address.unwrap_or_default();
         Connection {
             client: key.source,
@@ -140,6 +136,9 @@ impl<F: Family> Connection<F> {
     pub fn set_local(&mut self, address: F::Address, port: u16) {
         let change = F::changed(Change::OF_NOTHING, self.vip, self.server_address);
         let addresses = F::changed(change, self.client, address).folded();
+        if F::is_embedded(address) != F::is_embedded(self.client) {
+            self.marks.translate();
+        }
         self.aside = Aside::of_local(LocalEnd { address, port, addresses });
     }
 
@@ -257,6 +256,20 @@ impl<F: Family> Connection<F> {
         self.marks.has_second()
     }
 
+    /// Whether its packets take more than what is done to most: it has a second line, or they are translated.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_special(&self) -> bool {
+        self.marks.is_special()
+    }
+
+    /// Whether its server is of another family than its client, so that packets are translated.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_translated(&self) -> bool {
+        self.marks.is_translated()
+    }
+
     /// Whether it was confirmed when it was last scheduled.
     #[must_use]
     pub fn was_confirmed(&self) -> bool {
@@ -363,7 +376,7 @@ mod tests {
             destination_port: 4,
             protocol: Protocol::Tcp,
         };
-        let mut connection = Connection::new(&key, ServerId::new(0), Some(5), 6, Method::Nat);
+        let mut connection = Connection::new(&key, ServerId::new(0), V4::ip(5), 6, Method::Nat);
         assert!(!connection.owns(key.packed(), Direction::In), "it has seen no packet yet");
         connection.state = State::Established;
         for _ in 0..70_000 {

@@ -60,12 +60,13 @@ impl Method {
         }
     }
 
-    /// Whether a server must be of its service's family. A tunnel takes packets of either.
+    /// Whether a server must be of its service's family. A tunnel takes packets of either; under FullNAT they are translated,
+    /// and a server is of its local addresses' family.
     #[must_use]
     pub const fn keeps_family(self) -> bool {
         match self {
-            Method::Nat | Method::FullNat | Method::Dr | Method::L3Dsr => true,
-            Method::Tun => false,
+            Method::Nat | Method::Dr | Method::L3Dsr => true,
+            Method::Tun | Method::FullNat => false,
         }
     }
 

@@ -78,7 +78,7 @@ impl<F: Family> Saved<F> {
             packets: self.packets,
             bytes_low: self.bytes.map(low32),
             bytes_high: self.bytes.map(|bytes| low16(high32(bytes))),
-            ..Connection::new(&self.key, server, F::of(self.server.ip()), port, self.method)
+            ..Connection::new(&self.key, server, self.server.ip(), port, self.method)
         };
         if let Some((address, port)) = self.local {
             connection.set_local(address, port);

@@ -41,6 +41,8 @@ pub(super) struct Marks(u8);
 const SECOND: u8 = 0x80;
 /// The bit that says that its client is remembered.
 const KEPT: u8 = 0x40;
+/// The bit that says that its server is of another family than its client.
+const TRANSLATED: u8 = 0x20;
 /// The bits of the standing, and what they mean.
 const STANDINGS: [Standing; 8] = [
     Standing::HalfOpen,
@@ -68,13 +70,30 @@ impl Marks {
     /// It is scheduled as that.
     #[inline(always)]
     pub(super) fn schedule_as(&mut self, standing: Standing) {
-        self.0 = self.0 & (SECOND | KEPT) | standing as u8;
+        self.0 = self.0 & (SECOND | KEPT | TRANSLATED) | standing as u8;
     }
 
     /// Whether it has a second line.
     #[inline(always)]
     pub(super) const fn has_second(self) -> bool {
         self.0 & SECOND != 0
+    }
+
+    /// Whether its packets take more than what is done to most: it has a second line, or they are translated.
+    #[inline(always)]
+    pub(super) const fn is_special(self) -> bool {
+        self.0 & (SECOND | TRANSLATED) != 0
+    }
+
+    /// Whether its packets are translated between families.
+    #[inline(always)]
+    pub(super) const fn is_translated(self) -> bool {
+        self.0 & TRANSLATED != 0
+    }
+
+    /// They are.
+    pub(super) fn translate(&mut self) {
+        self.0 |= TRANSLATED;
     }
 
     /// It has one now.
@@ -107,9 +126,12 @@ mod tests {
                 marks.schedule_as(standing);
                 assert_eq!((marks.scheduled_as(), marks.has_second()), (standing, with_second));
             }
+            assert_eq!((marks.is_special(), marks.is_translated()), (with_second, with_second));
             marks.add_second();
+            assert!(marks.is_special());
             marks.keep();
-            assert!(marks.is_kept());
+            marks.translate();
+            assert!(marks.is_kept() && marks.is_translated());
         }
     }
 }

@@ -54,10 +54,10 @@ impl Known {
         ending: Option<ConnectionId>,
     ) -> Option<LocalPlace<F>> {
         let local = self.told(key)?.exception.local.filter(|local| self.has_local(*local))?;
-        let (address, port) = (F::of(local.ip())?, local.port());
+        let (address, port) = (F::embed(local.ip())?, local.port());
         let plan = &self.snapshot.servers[server].plan;
         let reply =
-            key.answered_by(F::of(plan.address).unwrap_or_default(), plan.port_for(key.destination_port));
+            key.answered_by(F::embed(plan.address).unwrap_or_default(), plan.port_for(key.destination_port));
         let reply = Key { destination: address, destination_port: port, ..reply };
         let vacancy = F::connections(self).vacancy(forward, Some(&reply));
         let is_free = vacancy.taken.is_none_or(|taken| Some(taken) == ending);
@@ -104,11 +104,11 @@ impl Known {
         let plan = &self.snapshot.servers[server].plan;
         let addresses = &self.snapshot.service_of(server).local_addresses;
         let port = plan.port_for(key.destination_port);
-        let reply = key.answered_by(F::of(plan.address).unwrap_or_default(), port);
+        let reply = key.answered_by(F::embed(plan.address).unwrap_or_default(), port);
         let addresses_in_turn = (0u32..).map(move |tried| turn.address(tried, addresses.len()));
         self.ports.words(turn).zip(addresses_in_turn).filter_map(move |(word, at)| {
             let id = *addresses.get(at)?;
-            let destination = F::of(self.snapshot.local_addresses[id].address)?;
+            let destination = F::embed(self.snapshot.local_addresses[id].address)?;
             let destination_port = word ^ self.snapshot.word::<F>(destination);
             (destination_port >= FIRST_LOCAL_PORT).then_some(Key { destination, destination_port, ..reply })
         })

@@ -12,6 +12,7 @@
 //!   be opened with it ([`Known::opening`])?
 
 pub mod arp;
+pub(crate) mod arriving;
 pub mod backend;
 pub mod budgets;
 pub mod classify;

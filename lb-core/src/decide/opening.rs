@@ -265,7 +265,7 @@ impl Known {
             return Err(TurnedAway { act, is_for_ports: false });
         }
         let mut connection =
-            Connection::new(&key, server, F::of(plan.address), plan.port_for(key.destination_port), method);
+            Connection::new(&key, server, plan.address, plan.port_for(key.destination_port), method);
         if let Some((address, port)) = local {
             connection.set_local(address, port);
         }

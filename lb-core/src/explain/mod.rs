@@ -14,9 +14,15 @@ mod words;
 use crate::{
     conn::entry::Direction,
     counters::DropReason,
-    decide::{Act, Adopt, Course, Origin, classify::Parsed, known::Forwarded},
+    decide::{
+        Act, Adopt, Course, Origin,
+        arriving::Arriving,
+        classify::Parsed,
+        known::{Forwarded, Known},
+    },
     explanation::{Explanation, Outcome, Stage, Step},
     family::{V4, V6},
+    forward::translate,
     ids::{ServerId, ServiceId},
     memory::MemoryPacket,
     packet::{Io, Packet},
@@ -30,20 +36,59 @@ impl<P: Packet> Worker<P> {
     /// what the control plane waits for.
     #[must_use]
     pub fn explain(&self, now: Instant, packet: &MemoryPacket, origin: Origin, io: &impl Io) -> Explanation {
-        match is_ipv6(packet.bytes()) {
-            false => self.explain_as::<V4>(now, packet, origin, io),
-            true => self.explain_as::<V6>(now, packet, origin, io),
+        match self.arrive_for(packet, origin) {
+            Some((packet, Ok(()))) => self.explain_as::<V6>(now, (&packet, true), origin, io),
+            Some((packet, Err(reason))) => self.explain_end(now, packet, (origin, reason), io),
+            None if is_ipv6(packet.bytes()) => self.explain_as::<V6>(now, (packet, false), origin, io),
+            None => self.explain_as::<V4>(now, (packet, false), origin, io),
         }
+    }
+
+    /// A copy of a packet that becomes another family's as it arrives, or why it ends. `None` of any other.
+    fn arrive_for(
+        &self,
+        packet: &MemoryPacket,
+        origin: Origin,
+    ) -> Option<(MemoryPacket, Result<(), DropReason>)> {
+        if !self.known.snapshot.translates {
+            return None;
+        }
+        let arriving = match is_ipv6(packet.bytes()) {
+            false => self.known.arriving(&self.known.parse::<V4>(packet), packet.bytes(), origin, false),
+            true => self.known.arriving(&self.known.parse::<V6>(packet), packet.bytes(), origin, false),
+        };
+        let mut packet = packet.clone();
+        Some(match arriving? {
+            Arriving::Translated(at) => {
+                let translated = translate::to_ipv6(&mut packet, &at);
+                (packet, translated)
+            }
+            Arriving::Dropped(reason) => (packet, Err(reason)),
+        })
+    }
+
+    /// A packet that ends as it arrives.
+    fn explain_end(
+        &self,
+        now: Instant,
+        packet: MemoryPacket,
+        (origin, reason): (Origin, DropReason),
+        io: &impl Io,
+    ) -> Explanation {
+        let mut story = Story::<V4>::new(self, now, packet, origin, io);
+        story.outcome = Outcome::Dropped(reason);
+        story.end(self)
     }
 
     fn explain_as<F: Forwarded>(
         &self,
         now: Instant,
-        packet: &MemoryPacket,
+        (packet, is_translated): (&MemoryPacket, bool),
         origin: Origin,
         io: &impl Io,
     ) -> Explanation {
         let mut story = Story::<F>::new(self, now, packet.clone(), origin, io);
+        story.tell_arriving(is_translated);
         story.rehearse(self);
         story.end(self)
     }
@@ -52,13 +97,29 @@ impl<P: Packet> Worker<P> {
     pub fn trace(
         &mut self,
         now: Instant,
-        packet: P,
+        mut packet: P,
         origin: Origin,
         io: &mut impl Io<Packet = P>,
     ) -> Explanation {
-        match is_ipv6(packet.bytes()) {
-            false => self.trace_as::<V4>(now, packet, origin, io),
-            true => self.trace_as::<V6>(now, packet, origin, io),
+        let copy = copy_of(&packet);
+        match self.arrive_for(&copy, origin) {
+            Some((copy, Ok(()))) if copy_to(&mut packet, &copy) => {
+                self.trace_as::<V6>(now, packet, (origin, true), io)
+            }
+            Some((_, ended)) => {
+                let reason = ended.err().unwrap_or(DropReason::NoHeadroom);
+                match origin {
+                    Origin::Port => self.books.counters.received.bump(),
+                    Origin::Worker => self.books.counters.taken_over.bump(),
+                }
+                if origin == Origin::Port && ethernet::is_tagged(packet.bytes()) {
+                    self.count_tagged(&packet);
+                }
+                self.drop(packet, reason, io);
+                self.explain_end(now, copy, (origin, reason), io)
+            }
+            None if is_ipv6(packet.bytes()) => self.trace_as::<V6>(now, packet, (origin, false), io),
+            None => self.trace_as::<V4>(now, packet, (origin, false), io),
         }
     }
 
@@ -66,15 +127,34 @@ impl<P: Packet> Worker<P> {
         &mut self,
         now: Instant,
         packet: P,
-        origin: Origin,
+        (origin, is_translated): (Origin, bool),
         io: &mut impl Io<Packet = P>,
     ) -> Explanation {
-        let mut copy = MemoryPacket::new(packet.port(), packet.bytes());
-        (copy.ipv4_checksum, copy.l4_checksum) = (packet.ipv4_checksum(), packet.l4_checksum());
-        let mut story = Story::<F>::new(self, now, copy, origin, io);
+        let mut story = Story::<F>::new(self, now, copy_of(&packet), origin, io);
+        story.tell_arriving(is_translated);
         self.process_one(now, packet, origin, io, &mut story);
         story.end(self)
     }
+}
+
+/// A packet in plain memory.
+fn copy_of(packet: &impl Packet) -> MemoryPacket {
+    let mut copy = MemoryPacket::new(packet.port(), packet.bytes());
+    (copy.ipv4_checksum, copy.l4_checksum) = (packet.ipv4_checksum(), packet.l4_checksum());
+    copy
+}
+
+/// Makes a packet what a copy of it has become. `false` if there is no room.
+fn copy_to(packet: &mut impl Packet, copy: &MemoryPacket) -> bool {
+    let (len, new) = (packet.bytes().len(), copy.bytes());
+    let fits = match new.len().checked_sub(len) {
+        Some(more) => packet.prepend(more),
+        None => packet.trim_front(len - new.len()),
+    };
+    if fits {
+        packet.bytes_mut().copy_from_slice(new);
+    }
+    fits
 }
 
 /// Whether a frame is read as IPv6, and not as IPv4 or ARP.
@@ -123,6 +203,26 @@ impl<F: Forwarded> Story<F> {
             is_known: false,
             grounds: String::new(),
         }
+    }
+
+    /// The packet has become another family's.
+    fn tell_arriving(&mut self, is_translated: bool) {
+        if is_translated {
+            self.say(
+                Stage::Port,
+                "IPv4 becomes IPv6, since its service's servers and clients are of different families",
+            );
+        }
+    }
+
+    /// The packet leaves as one of IPv4, if it goes to such an address.
+    fn leave_as_ipv4(&mut self, known: &Known, mut last_id: u16) -> Result<(), DropReason> {
+        if !known.snapshot.translates || !translate::goes_to_ipv4(self.packet.bytes()) {
+            return Ok(());
+        }
+        translate::to_ipv4(&mut self.packet, &mut last_id)?;
+        self.say(Stage::Method, "IPv6 becomes IPv4");
+        Ok(())
     }
 
     fn say(&mut self, stage: Stage, text: impl Into<String>) {

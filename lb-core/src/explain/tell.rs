@@ -229,7 +229,7 @@ impl<F: Forwarded> Story<F> {
                 );
                 Outcome::Held
             }
-            Act::Refuse(refusal) => self.refused(&worker.known, &refusal),
+            Act::Refuse(refusal) => self.refused((&worker.known, worker.last_id), &refusal),
             Act::Pass(pass) => self.passed(worker, &pass),
             Act::Relay(relay) => self.relayed(worker, &relay),
             Act::Narrow(report) => {
@@ -305,7 +305,7 @@ impl<F: Forwarded> Story<F> {
     }
 
     /// The packet is refused.
-    fn refused(&mut self, known: &Known, refusal: &Refusal<F>) -> Outcome {
+    fn refused(&mut self, (known, last_id): (&Known, u16), refusal: &Refusal<F>) -> Outcome {
         let (at, reason) = (self.parsed.at, refusal.reason);
         match (refusal.answer, reason) {
             (Answer::Error(_, Problem::TooBig(mtu)), DropReason::TooBig) => {
@@ -344,6 +344,9 @@ impl<F: Forwarded> Story<F> {
             Answer::Echo => "a ping to one of the director's addresses".to_owned(),
         };
         self.say(if refusal.answer == Answer::Echo { Stage::Service } else { Stage::Method }, text);
+        if let Err(reason) = self.leave_as_ipv4(known, last_id) {
+            return Outcome::Dropped(reason);
+        }
         self.answered(known)
     }
 
@@ -447,6 +450,9 @@ impl<F: Forwarded> Story<F> {
     pub(super) fn delivered<P: Packet>(&mut self, worker: &Worker<P>, next: Next) -> Outcome {
         let known = &worker.known;
         untag(&mut self.packet);
+        if let Err(reason) = self.leave_as_ipv4(known, worker.last_id) {
+            return Outcome::Dropped(reason);
+        }
         let (number, neighbour) = match next {
             Next::Known(number) => (number, number.and_then(|number| known.neighbours.get(number).copied())),
             Next::New(hop) => {

@@ -93,8 +93,8 @@ impl Ends {
     #[must_use]
     pub fn key<F: Family>(&self) -> Option<Key<F>> {
         Some(Key {
-            source: F::of(self.source.ip())?,
-            destination: F::of(self.destination.ip())?,
+            source: F::embed(self.source.ip())?,
+            destination: F::embed(self.destination.ip())?,
             source_port: self.source.port(),
             destination_port: self.destination.port(),
             protocol: self.protocol,

@@ -18,6 +18,7 @@ pub mod sctp;
 pub mod shim;
 pub mod tell;
 pub mod toa;
+pub mod translate;
 pub mod tun;
 pub mod wrapped;
 

@@ -348,6 +348,8 @@ impl<'a> Reader<'a> {
         let [number] = self.take()?;
         let method = Method::of_code(number).ok_or(Unread::Malformed)?;
         let server = self.endpoint(marks & SERVER_IPV6 != 0)?;
+        // It is of the server's family.
+        let is_v6 = marks & SERVER_IPV6 != 0;
         let local = if marks & LOCAL != 0 { Some(self.endpoint(is_v6)?) } else { None };
         if local.is_some() != method.hides_clients() {
             return Err(Unread::Malformed);

@@ -9,7 +9,10 @@ use crate::{
     family::Family,
     ids::{ById, LocalId, ServerId, ServiceId},
 };
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
 /// The director's addresses, its services' and its servers' in one family.
 pub struct Addresses<F: Family> {
@@ -31,15 +34,18 @@ pub struct Addresses<F: Family> {
 }
 
 impl<F: Family> Addresses<F> {
-    /// Those of the configured services, which are in `order`, and of their servers.
+    /// Those of the configured services, which are in `order`, and of their servers. `translated` are those of services whose
+    /// servers are of another family than their clients.
     pub(super) fn new(
         locals: &[(IpAddr, Local)],
         sources: &ById<LocalId, LocalAddress>,
         order: &[ServiceId],
         services: &ById<ServiceId, Service>,
         servers: &ById<ServerId, Server>,
+        translated: &HashSet<IpAddr>,
     ) -> Self {
-        let of = F::of;
+        // Those of IPv4 that are translated are IPv6's as well, as they are embedded there.
+        let of = |ip: IpAddr| F::of(ip).or_else(|| F::embed(ip).filter(|_| translated.contains(&ip)));
         let locals = locals.iter().filter_map(|(ip, local)| Some(((of(*ip)?, 0), *local)));
         let configured = || order.iter().map(|&id| (id, &services[id]));
         let claims =

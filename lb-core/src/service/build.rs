@@ -3,6 +3,7 @@
 use super::{
     addresses::Addresses,
     key::ServiceKey,
+    lookup::Lookup,
     numbers::Numbers,
     plan::{InterfacePlan, Method, Plan, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
     routing::{NextHop, Routing},
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::{
     cast::{count32, low32, small},
+    family::{Family, V4},
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
     limits::{MAX_INTERFACES, MAX_LOCAL_ADDRESSES, MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
     packet::PortId,
@@ -130,9 +132,13 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
             answered(&locals).any(|address| told.get(&address) != Some(&stations.of(address)));
     }
     let nat_arrives_at_owner = plan.ports.iter().all(|port| port.spread == Spread::ByClient);
+    let translated = translated(plan, &local_addresses);
+    let translated_v4 = translated.iter().filter_map(|address| Some(((V4::of(*address)?, 0), ())));
     Ok(Snapshot {
-        v4: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
-        v6: Addresses::new(&locals, &local_addresses, &order, &services, &servers),
+        v4: Addresses::new(&locals, &local_addresses, &order, &services, &servers, &translated),
+        v6: Addresses::new(&locals, &local_addresses, &order, &services, &servers, &translated),
+        translated: Lookup::new(translated_v4),
+        translates: !translated.is_empty(),
         by_fwmark: by_fwmark(&order, &services),
         by_key: order.iter().map(|&id| (services[id].key(), id)).collect(),
         untagged: untagged(&plan.interfaces),
@@ -168,6 +174,14 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
 fn by_fwmark(order: &[ServiceId], services: &ById<ServiceId, Service>) -> HashMap<(u32, bool), ServiceId> {
     let marked = order.iter().map(|&id| (&services[id], id)).filter(|(service, _)| service.fwmark != 0);
     marked.map(|(service, id)| ((service.fwmark, service.vip.is_ipv4()), id)).collect()
+}
+
+/// The addresses of services whose servers are of another family than their clients: VIPs and local addresses.
+fn translated(plan: &Plan, local_addresses: &ById<LocalId, LocalAddress>) -> HashSet<IpAddr> {
+    let services = plan.services.iter().filter(|service| service.translates());
+    let vips = services.flat_map(|service| service.reach().vips().collect::<Vec<_>>());
+    let locals = local_addresses.iter().filter(|local| local.standing != LocalStanding::Vacant);
+    vips.chain(locals.filter(|local| local.is_translated).map(|local| local.address)).collect()
 }
 
 /// The numbers of a service of the plan, and of its servers.
@@ -300,8 +314,13 @@ fn local_addresses(plan: &Plan, before: Before<'_>) -> Result<ById<LocalId, Loca
             all[id].standing = if held { LocalStanding::Leaving } else { LocalStanding::Vacant };
         }
     }
+    let is_translated = |address| {
+        let uses = |service: &&ServicePlan| service.local_addresses.contains(&address);
+        plan.services.iter().find(uses).is_some_and(ServicePlan::translates)
+    };
     for (address, id) in wanted.into_iter().zip(numbers) {
-        all.put(id, LocalAddress { address, standing: LocalStanding::Configured });
+        let is_translated = is_translated(address);
+        all.put(id, LocalAddress { address, standing: LocalStanding::Configured, is_translated });
     }
     Ok(all)
 }

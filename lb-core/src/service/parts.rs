@@ -44,6 +44,8 @@ pub struct LocalAddress {
     pub address: IpAddr,
     /// Whether it is one.
     pub standing: LocalStanding,
+    /// It is of another family than the clients that it stands for.
+    pub is_translated: bool,
 }
 
 /// What a local address does.

@@ -8,7 +8,7 @@
 use super::{
     addresses::Addresses,
     key::{ServerKey, ServiceKey},
-    lookup::endpoint,
+    lookup::{Lookup, endpoint},
     plan::{Duplicates, InterfacePlan, Mac, PortPlan, Protocol, Role},
     routing::{NextHop, Routing},
     stations::Stations,
@@ -138,6 +138,10 @@ pub struct Snapshot {
     pub(super) host_ports: [bool; MAX_PORTS],
     /// VIPs, own and local addresses, in the order they were configured.
     pub locals: Vec<(IpAddr, Local)>,
+    /// A service has servers of another family than its clients.
+    pub translates: bool,
+    /// Addresses of IPv4, VIPs and local ones, packets to which become IPv6's.
+    pub(super) translated: Lookup<V4, ()>,
     pub(super) v4: Addresses<V4>,
     pub(super) v6: Addresses<V6>,
 }
@@ -250,6 +254,12 @@ impl Snapshot {
     #[must_use]
     pub fn local_address<F: Configured>(&self, address: F::Address) -> Option<LocalId> {
         F::addresses(self).sources.get((address, 0))
+    }
+
+    /// Whether packets to an address of IPv4 become IPv6's.
+    #[must_use]
+    pub fn is_translated(&self, address: u32) -> bool {
+        self.translates && self.translated.get((address, 0)).is_some()
     }
 
     /// Whether there may be connections under FullNAT.
@@ -401,6 +411,6 @@ impl Snapshot {
     /// The director's address to answer from on an interface: its own towards `peer`, else `or`.
     #[must_use]
     pub fn answer_from<F: Family>(&self, on: InterfaceId, peer: F::Address, or: F::Address) -> F::Address {
-        self.routing.own_address(on, F::ip(peer)).and_then(F::of).unwrap_or(or)
+        self.routing.own_address(on, F::ip(peer)).and_then(F::embed).unwrap_or(or)
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     cast::small,
     family::{Family, Header, V4},
 };
+use std::net::IpAddr;
 
 /// Bytes of the headers of a common frame of IPv4: untagged, without IPv4 options, of at least a TCP header's length, which
 /// shorter ones reach by Ethernet's padding. Its headers have fixed places.
@@ -65,6 +66,21 @@ impl<F: Family> Headers<F> {
             source: header.source,
             destination: header.destination,
         }
+    }
+
+    /// The same, if they are of IPv4.
+    #[must_use]
+    pub fn of_ipv4(&self) -> Option<Headers<V4>> {
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (F::ip(self.source), F::ip(self.destination))
+        else {
+            return None;
+        };
+        if F::ETHERTYPE != V4::ETHERTYPE {
+            return None;
+        }
+        let Headers { l3, l4, ip_len, fragment, ttl, protocol, .. } = *self;
+        let (source, destination) = (source.to_bits(), destination.to_bits());
+        Some(Headers { l3, l4, ip_len, fragment, ttl, protocol, source, destination })
     }
 
     /// Where the IP packet ends in the frame.

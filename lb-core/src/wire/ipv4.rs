@@ -151,6 +151,15 @@ impl Family for V4 {
         Ipv4Addr::from_bits(address).into()
     }
 
+    fn embed(ip: IpAddr) -> Option<u32> {
+        Self::of(ip)
+    }
+
+    #[inline(always)]
+    fn is_embedded(_address: u32) -> bool {
+        false
+    }
+
     fn of(ip: IpAddr) -> Option<u32> {
         match ip {
             IpAddr::V4(address) => Some(address.to_bits()),

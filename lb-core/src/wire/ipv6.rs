@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cast::{count32, high64, low16, low32, low64, small},
-    family::{self, Family, Message, Piece, Problem, V6},
+    family::{self, Family, Message, Piece, Problem, V4, V6},
     mix::fold_multiply,
 };
 use std::net::{IpAddr, Ipv6Addr};
@@ -180,13 +180,32 @@ impl Family for V6 {
     }
 
     fn words(address: u128) -> u16 {
+        if let Some(original) = original(address) {
+            // Ports that deliver its packets see no other.
+            return V4::words(original);
+        }
         let folded = high64(address) ^ low64(address);
         let folded = folded ^ folded >> 32;
         low16(low32(folded ^ folded >> 16))
     }
 
     fn ip(address: u128) -> IpAddr {
-        Ipv6Addr::from_bits(address).into()
+        match original(address) {
+            Some(original) => V4::ip(original),
+            None => Ipv6Addr::from_bits(address).into(),
+        }
+    }
+
+    fn embed(ip: IpAddr) -> Option<u128> {
+        Some(match ip {
+            IpAddr::V4(address) => EMBEDDED | u128::from(address.to_bits()),
+            IpAddr::V6(address) => address.to_bits(),
+        })
+    }
+
+    #[inline(always)]
+    fn is_embedded(address: u128) -> bool {
+        address >> 32 == EMBEDDED >> 32
     }
 
     fn of(ip: IpAddr) -> Option<u128> {
@@ -358,6 +377,15 @@ impl Family for V6 {
 
 const _: () = assert!(icmp::HEADER_LEN == 8, "ICMPv6 has a header of the same length, RFC 4443 2.1");
 
+/// What an address of IPv4 is embedded in.
+const EMBEDDED: u128 = 0xffff << 48;
+
+/// The address of IPv4 that is embedded in one.
+#[inline]
+fn original(address: u128) -> Option<u32> {
+    V6::is_embedded(address).then_some(low32(low64(address)))
+}
+
 /// Digits of pi: no structure.
 const PI: u64 = 0x243f_6a88_85a3_08d3;
 
@@ -498,6 +526,10 @@ mod tests {
                 (0..8).fold(0, |words, at| words ^ get16(&bytes, 2 * at))
             };
             prop_assert_eq!(V6::words(a), words(a));
+            let original = low32(low64(b));
+            let embedded = V6::embed(V4::ip(original)).unwrap();
+            prop_assert_eq!((V6::ip(embedded), V6::words(embedded)), (V4::ip(original), V4::words(original)));
+            prop_assert!(V6::is_embedded(embedded) && !V6::is_embedded(a | 1 << 127));
         }
 
         #[test]

@@ -361,13 +361,18 @@ impl<P: Packet> Worker<P> {
         refusal: Refusal<F>,
         io: &mut impl Io<Packet = P>,
     ) {
-        let counters = &self.books.counters;
         if let Some(purpose) = refusal.answer.purpose() {
             self.known.budgets.take(purpose, now);
         }
         if !refusal.write(&mut packet, &parsed.at) {
             return self.drop(packet, refusal.reason, io);
         }
+        if self.known.snapshot.translates
+            && let Err(reason) = self.leave_as_ipv4(&mut packet)
+        {
+            return self.drop(packet, reason, io);
+        }
+        let counters = &self.books.counters;
         match refusal.answer {
             Answer::Reset => counters.resets.bump(),
             Answer::Error(..) => counters.icmp_errors.bump(),

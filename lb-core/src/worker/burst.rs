@@ -66,6 +66,9 @@ impl<P: Packet> Worker<P> {
             std::mem::swap(burst, &mut self.other_family);
             self.run_as::<G>(now, burst, origin, io);
         }
+        if !self.translated.is_empty() {
+            self.run_translated(now, burst, origin, io);
+        }
     }
 
     /// Takes a burst of one family through its stages.
@@ -90,6 +93,22 @@ impl<P: Packet> Worker<P> {
             true => self.deal_with::<F, true>(now, burst, &mut stages, origin, io),
         }
         *F::stages(self) = Some(stages);
+    }
+
+    /// What has become IPv6 goes through the stages as that.
+    #[cold]
+    #[inline(never)]
+    fn run_translated(
+        &mut self,
+        now: Instant,
+        burst: &mut Burst<P>,
+        origin: Origin,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        std::mem::swap(burst, &mut self.translated);
+        self.are_translated = true;
+        self.run_as::<V6>(now, burst, origin, io);
+        self.are_translated = false;
     }
 
     // Each stage is a function of its own, so that the compiler keeps at hand what that stage needs, and only that.
@@ -173,6 +192,11 @@ impl<P: Packet> Worker<P> {
         let parsed = &stages[number];
         if parsed.kind == Kind::OtherFamily {
             return self.other_family.push(packet);
+        }
+        if self.known.snapshot.translates
+            && let Some(arriving) = self.known.arriving(parsed, packet.bytes(), origin, self.are_translated)
+        {
+            return self.arrive(packet, arriving, origin, io);
         }
         // What must find the connection that is being opened: packets of the same flow, and all that may be about it.
         let concerns =

@@ -27,6 +27,7 @@ pub(crate) mod send;
 mod share;
 pub mod tick;
 mod told;
+mod translating;
 pub(crate) mod witness;
 
 use crate::{
@@ -76,6 +77,10 @@ pub struct Worker<P> {
     stages_v6: Option<Stages<V6>>,
     /// Packets of a burst that turned out to be of another family than its first.
     other_family: Burst<P>,
+    /// Packets of IPv4 that have become IPv6's, as a connection is of that.
+    translated: Burst<P>,
+    /// The burst that is worked on is of those.
+    are_translated: bool,
 }
 
 /// What is known of each packet of a burst.
@@ -110,6 +115,8 @@ impl<P: Packet> Worker<P> {
             stages: Some(Box::new([Parsed::new(); MAX_BURST])),
             stages_v6: Some(Box::new([Parsed::new(); MAX_BURST])),
             other_family: Burst::new(),
+            translated: Burst::new(),
+            are_translated: false,
         };
         let snapshot = worker.known.snapshot.clone();
         for server in snapshot.servers.ids() {

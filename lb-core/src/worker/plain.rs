@@ -29,7 +29,7 @@ impl<P: Packet> Worker<P> {
         self.straight::<F, LOCAL, false>(now, packet, parsed)
     }
 
-    /// The same for a connection with a second line. Apart, so that others do not keep at hand what it needs.
+    /// The same for a connection with a second line; one whose packets are translated takes the general way. Apart, so that others do not keep at hand what it needs.
     #[inline(never)]
     fn pass_with_second<F: Forwarded>(
         &mut self,
@@ -52,8 +52,11 @@ impl<P: Packet> Worker<P> {
         let (connections, backends, neighbours) = F::parts(&mut self.known);
         let second = if SECOND { connections.second(parsed.hit?.connection()) } else { None };
         let connection = connections.plain::<LOCAL>(parsed.hit, parsed.key, parsed.meaning)?;
-        if LOCAL && !SECOND && connection.has_second() {
+        if LOCAL && !SECOND && connection.is_special() {
             return self.pass_with_second(now, packet, parsed);
+        }
+        if SECOND && connection.is_translated() {
+            return None;
         }
         let head = F::head(packet.bytes_mut())?;
         let server = connection.server;

@@ -90,6 +90,11 @@ impl<P: Packet> Worker<P> {
         number: Option<NeighbourId>,
         io: &mut impl Io<Packet = P>,
     ) {
+        if self.known.snapshot.translates
+            && let Err(reason) = self.leave_as_ipv4(&mut packet)
+        {
+            return self.drop(packet, reason, io);
+        }
         match number.and_then(|number| self.known.neighbours.get(number)) {
             Some(neighbour) if neighbour.is_known_untagged() => {
                 ethernet::set_stations(packet.bytes_mut(), &neighbour.stations);
@@ -153,14 +158,14 @@ impl<P: Packet> Worker<P> {
 
     /// Counts a packet that came tagged.
     #[cold]
-    pub(super) fn count_tagged(&self, packet: &P) {
+    pub(crate) fn count_tagged(&self, packet: &P) {
         if let Some(interface) = self.known.snapshot.interface_of_vlan(packet.port(), packet.bytes()) {
             self.books.counters.vlan(interface).count_received(packet.bytes());
         }
     }
 
     /// A packet ends here.
-    pub(super) fn drop(&mut self, packet: P, reason: DropReason, io: &mut impl Io<Packet = P>) {
+    pub(crate) fn drop(&mut self, packet: P, reason: DropReason, io: &mut impl Io<Packet = P>) {
         self.books.counters.count_drop(reason);
         io.release(packet);
     }

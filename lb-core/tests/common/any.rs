@@ -371,6 +371,9 @@ pub fn plan() -> impl Strategy<Value = Plan> {
                 plan.tunnel_sources =
                     ["198.18.7.0/24", "2001:db8:ff::/64"].map(|net| net.parse().unwrap()).into();
             }
+            if method.hides_clients() && tunnels_to.starts_with('[') {
+                translate(&mut plan, drop);
+            }
             plan.host_ports = if host { vec![WAN] } else { Vec::new() };
             plan.verify_checksums = verify;
             let unserved = if drop { Unserved::Drop } else { Unserved::Reject };
@@ -378,6 +381,19 @@ pub fn plan() -> impl Strategy<Value = Plan> {
             plan.spread(wan, lan).mtu(LAN, mtu).unserved(VIP, unserved).role(role)
         },
     )
+}
+
+/// The services of one family have servers of the other.
+fn translate(plan: &mut Plan, of_ipv6: bool) {
+    let (servers, local): (_, IpAddr) = match of_ipv6 {
+        // Local addresses of IPv4 are those of one kind of service only.
+        true => (["198.51.100.11:8080", "198.51.100.12:8080"], Ipv4Addr::new(198, 51, 100, 21).into()),
+        false => (["[2001:db8:2::11]:8080", "[2001:db8:2::12]:8080"], LOCAL6.into()),
+    };
+    for service in plan.services.iter_mut().filter(|service| service.vip.is_ipv6() == of_ipv6) {
+        service.servers = servers.iter().map(|endpoint| server(endpoint, 1)).collect();
+        service.local_addresses = vec![local];
+    }
 }
 
 /// Any way to wrap packets.

@@ -67,6 +67,17 @@ pub fn one_server6(method: Method) -> Plan {
     network6().with(service(method, "[2001:db8:1::100]:80", &[server]))
 }
 
+/// One service under FullNAT on port 80 whose server is of the other family than its VIP.
+pub fn one_server_of_other_family(vip_is_ipv6: bool) -> Plan {
+    let (vip, server, local) = match vip_is_ipv6 {
+        true => ("[2001:db8:1::100]:80", "198.51.100.11:8080", LOCAL.into()),
+        false => ("192.0.2.100:80", "[2001:db8:2::11]:8080", LOCAL6.into()),
+    };
+    let mut service = service(Method::FullNat, vip, &[server]);
+    service.local_addresses = vec![local];
+    network6().with(service)
+}
+
 /// The two ports and the way to the client, without any service.
 pub fn network() -> Plan {
     Plan {

@@ -26,6 +26,7 @@ mod sctp;
 mod standby;
 mod toa;
 mod trace;
+mod translated;
 mod tunnel;
 mod vlan;
 

@@ -173,7 +173,8 @@ impl ServicePlan {
             Kind::List(&Kind::Address),
             "Addresses of the director that servers see in the place of clients', under fullnat: nobody else's, and \
              answered for as VIPs are. Each has 60,000 connections with each server. One that is removed serves its \
-             connections until they end.",
+             connections until they end. They are of the servers' family, which may be another than the VIP's: packets are \
+             translated then.",
             |service| {
                 Some(Value::List(service.local_addresses.iter().copied().map(Value::Address).collect()))
             },
@@ -386,6 +387,14 @@ impl ServicePlan {
         let is_said = [self.hash_port, self.hash_fallback];
         let flags = flags_of(self.scheduler).into_iter().flatten().zip(is_said);
         flags.filter(|(_, said)| *said).map(|(flag, _)| flag)
+    }
+
+    /// Whether its servers are of another family than its clients, so that packets are translated. Its local addresses say
+    /// so: they are of the servers' family.
+    #[must_use]
+    pub fn translates(&self) -> bool {
+        self.method.hides_clients()
+            && self.local_addresses.first().is_some_and(|local| local.is_ipv4() != self.vip.is_ipv4())
     }
 
     /// What it is known by.
