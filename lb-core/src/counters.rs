@@ -130,9 +130,11 @@ drop_reasons! {
     /// A fragment whose connection is not known, because the first of its datagram was not passed on or has been
     /// forgotten.
     FragmentOrphan = "fragment-orphan",
-    /// The TCP, UDP or ICMP header is truncated or does not fit the packet's length.
+    /// The TCP, UDP, SCTP or ICMP header is truncated or does not fit the packet's length; or an INIT of SCTP is not alone or
+    /// has a tag.
     BadL4 = "bad-l4",
-    /// The TCP, UDP or ICMP checksum is wrong, or a UDP datagram of IPv6 has none.
+    /// The TCP, UDP or ICMP checksum is wrong, or that of SCTP in a packet that opens or changes a connection, or a UDP
+    /// datagram of IPv6 has none.
     BadL4Checksum = "bad-l4-checksum",
     /// The destination is neither the director's nor part of a connection; the director is not a router.
     NotForUs = "not-for-us",
@@ -151,7 +153,7 @@ drop_reasons! {
     Standby = "standby",
     /// A reset or an ICMP error was due, but the limit of answers per second was reached.
     RejectLimited = "reject-limited",
-    /// A TCP segment of no connection that must not be answered, such as a stray reset.
+    /// A TCP segment or packet of SCTP of no connection that must not be answered, such as a stray reset.
     NoConnection = "no-connection",
     /// Of a connection that a peer has told of, with a server or by a method that is not configured here; not answered, as
     /// the configuration may be about to come.
