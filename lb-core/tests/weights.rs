@@ -129,7 +129,9 @@ fn a_server_that_is_added_warms_up_under_every_scheduler_that_knows_weights() {
         world.exchange(&plan);
         open(&mut world, 20);
         let seen = open(&mut world, 100);
-        assert!(seen.iter().all(|count| (30..=70).contains(count)), "{scheduler}: {seen:?}");
+        // Of twos' two draws both are the server with more connections in a quarter, until the other has as many.
+        let least = if scheduler == Twos { 12 } else { 30 };
+        assert!(seen.iter().all(|count| (least..=100 - least).contains(count)), "{scheduler}: {seen:?}");
     }
 }
 
