@@ -5,7 +5,7 @@ use crate::{
     measure::Order,
     rows::Row,
     scene::{BURST, Scene, Team, Which},
-    setup::Setup,
+    setup::{PROTOCOLS, Setup},
 };
 use lb_core::{
     packet::Burst,
@@ -66,7 +66,7 @@ pub fn all() -> Vec<Case> {
         Kind::Later,
     ] {
         for method in Method::ALL.iter().copied() {
-            for protocol in Protocol::ALL.iter().copied() {
+            for protocol in PROTOCOLS {
                 for (out, is_ipv6) in [(false, false), (true, false), (false, true), (true, true)] {
                     cases.push(Case { kind, method, protocol, out, is_ipv6 });
                 }

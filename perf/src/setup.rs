@@ -29,6 +29,9 @@ const PER_LOCAL: u32 = 25_000;
 /// Servers under NAT and FullNAT listen elsewhere.
 pub(crate) const NAT_PORT: u16 = 8_080;
 
+/// Those that there are packets of here: every packet of SCTP takes the general way, whatever its method.
+pub(crate) const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+
 /// What the worker is to deal with.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {

@@ -5,7 +5,7 @@ use crate::{
     measure::{Order, Spread, Stopwatch},
     rows::Row,
     scene::{Scene, Team, Which},
-    setup::Setup,
+    setup::{PROTOCOLS, Setup},
 };
 use lb_core::{
     service::plan::{Method, Protocol},
@@ -16,7 +16,7 @@ use std::{sync::Barrier, thread};
 /// Everything a connection can be, at one table size.
 pub fn all(bench: &mut Bench, connections: u32) {
     for method in Method::ALL.iter().copied() {
-        for protocol in Protocol::ALL.iter().copied() {
+        for protocol in PROTOCOLS {
             bench.progress(&format!("{connections} connections, {method}, {protocol}"));
             let setup = Setup::new(method, protocol, connections);
             both_directions(bench, "established", setup, |_| {});

@@ -5,7 +5,7 @@ use crate::{
     measure::{READING, Spread, Stopwatch, median},
     rows::Row,
     scene::{Scene, Which},
-    setup::Setup,
+    setup::{PROTOCOLS, Setup},
 };
 use lb_core::{
     service::plan::{Method, Protocol, SchedulerKind},
@@ -21,7 +21,7 @@ const FORGOTTEN: Duration = Duration::from_secs(301);
 /// The first packet of a connection only.
 pub fn first_packets(bench: &mut Bench) {
     for method in Method::ALL.iter().copied() {
-        for protocol in Protocol::ALL.iter().copied() {
+        for protocol in PROTOCOLS {
             bench.progress(&format!("new connections, {method}, {protocol}"));
             let first = [Which::In(if protocol == Protocol::Tcp { tcp::SYN } else { 0 })];
             let setup = Setup { spare: BATCH, ..Setup::new(method, protocol, bench.million) };
