@@ -42,8 +42,8 @@ const READERS: [(&str, &[&str]); 39] = [
     ("show workers", &["worker 0 on lcore 1", "% busy", "handed over: client "]),
     ("show workers histogram", &["packets per poll", "  16-31"]),
     ("show drops all", &["tx-full", "dropped of"]),
-    ("show timeouts", &["tcp-nat-80", "ESTABLISHED  15m00s"]),
-    ("show timeouts tcp-nat-80", &["UDP          5m00s"]),
+    ("show timeouts", &["tcp-nat-80", "ESTABLISHED      15m00s"]),
+    ("show timeouts tcp-nat-80", &["UDP              5m00s"]),
     (
         "show tables",
         &["connections of IPv4, worker 1", "connections of IPv6, worker 0", "65536", "neighbours, worker 0"],
@@ -149,8 +149,8 @@ fn what_is_changed_takes_effect() -> Result<()> {
     control.ask("set service second scheduler mh hash-port true adopt true")?;
     assert!(control.ask("show services second")?.contains("TCP  192.0.2.100:81 second mh (mh-port) adopt"));
     control.ask("set timeout established 7m service second")?;
-    assert!(control.ask("show timeouts second")?.contains("ESTABLISHED  7m00s"));
-    assert!(control.ask("show timeouts tcp-nat-80")?.contains("ESTABLISHED  15m00s"));
+    assert!(control.ask("show timeouts second")?.contains("ESTABLISHED      7m00s"));
+    assert!(control.ask("show timeouts tcp-nat-80")?.contains("ESTABLISHED      15m00s"));
     control.ask("delete server second 198.51.100.11")?;
     control.ask("delete service second")?;
     assert!(client.who_answers(second, 1).is_err(), "refused");
