@@ -24,6 +24,8 @@ pub enum Method {
 impl Method {
     /// Those of [`Config::http`]. FullNAT has stories of its own: it is for servers whose replies go elsewhere.
     pub const ALL: [Self; 3] = [Self::Nat, Self::Tun, Self::Dr];
+    /// All but L3DSR, whose servers need a rule.
+    pub const USUAL: [Self; 4] = [Self::Nat, Self::FullNat, Self::Tun, Self::Dr];
     /// All there are.
     pub const EVERY: [Self; 5] = [Self::Nat, Self::FullNat, Self::Tun, Self::Dr, Self::L3Dsr];
 
@@ -230,6 +232,15 @@ impl Config {
         Method::ALL
             .into_iter()
             .fold(Self::new(), |config, method| config.service(Service::tcp(method, world::HTTP)))
+    }
+
+    /// An HTTP service of each family on port 80 of every usual method's addresses.
+    #[must_use]
+    pub fn http_of_both_families() -> Self {
+        Method::USUAL.into_iter().fold(Self::new(), |config, method| {
+            let service = Service::tcp(method, world::HTTP);
+            config.service(service.clone()).service(service.over_ipv6())
+        })
     }
 
     /// For a director whose addresses on both networks end in `host`.

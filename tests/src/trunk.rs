@@ -22,6 +22,10 @@ pub struct Vlan {
     pub tags: &'static [u8],
 }
 
+/// Both networks, with one tag each.
+pub const VLANS: &[Vlan] =
+    &[Vlan { bridge: "wan", tags: &[0x81, 0, 0, 100] }, Vlan { bridge: "lan", tags: &[0x81, 0, 0, 200] }];
+
 /// A configuration with both networks as VLANs of one port, of the device that a trunk has.
 #[must_use]
 pub fn on_trunk(text: &str, [wan, lan]: [&str; 2], mtu: u16) -> String {

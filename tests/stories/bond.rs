@@ -13,11 +13,9 @@ use lb_stories::lag::{Lag, MEMBERS, Switch};
 use lb_stories::process::{PATIENCE, eventually, run};
 use lb_stories::server::BIG_SHA256;
 use lb_stories::steady::Steady;
-use lb_stories::trunk::{DEVICE, Trunk, Vlan, on_trunk};
+use lb_stories::trunk::{DEVICE, Trunk, VLANS, on_trunk};
 use lb_stories::{Config, Director, Method, World, world};
 
-const VLANS: &[Vlan] =
-    &[Vlan { bridge: "wan", tags: &[0x81, 0, 0, 100] }, Vlan { bridge: "lan", tags: &[0x81, 0, 0, 200] }];
 /// Connections that are open all the time.
 const SESSIONS: usize = 20;
 
@@ -193,12 +191,7 @@ fn under_balance_flows_leave_by_both() -> Result<()> {
 #[test]
 fn two_vlans_are_on_a_bond() -> Result<()> {
     let world = World::with_ipv6()?;
-    let methods = [Method::Nat, Method::FullNat, Method::Tun, Method::Dr];
-    let services = |config: Config, method| {
-        let config = config.service(Service::tcp(method, world::HTTP));
-        config.service(Service::tcp(method, world::HTTP).over_ipv6())
-    };
-    let config = methods.into_iter().fold(Config::new(), services);
+    let config = Config::http_of_both_families();
     let text = on_trunk(&config.render(&world.server_addresses()), ["100", "200"], 1500);
     let trunk = Trunk::behind(&world, "lag", VLANS)?;
     let director = start(&world, &on_bond(&text, DEVICE, 4), 4)?;
@@ -216,7 +209,7 @@ fn two_vlans_are_on_a_bond() -> Result<()> {
     both("active")?;
     let mut sessions = Vec::new();
     for at in 0..SESSIONS {
-        sessions.push(world.client().http(methods[at % 4].at(world::HTTP))?);
+        sessions.push(world.client().http(Method::USUAL[at % 4].at(world::HTTP))?);
     }
     for (member, is_in) in [(0, true), (0, false), (0, true), (1, false)] {
         lag.plug(&world, member, is_in)?;
@@ -226,7 +219,7 @@ fn two_vlans_are_on_a_bond() -> Result<()> {
             let down = || Ok(control.ask("show port info trunk")?.contains(": down"));
             ensure!(eventually(PATIENCE, down)?, "{}", control.ask("show port info trunk")?);
         }
-        for method in methods {
+        for method in Method::USUAL {
             let client = world.client();
             ensure!(client.who_answers(method.at(world::HTTP), 8)?.len() == 2, "{}", method.word());
             ensure!(client.who_answers(method.at6(world::HTTP), 8)?.len() == 2, "{}", method.word());

@@ -15,13 +15,11 @@ use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::world::{self, World};
 use lb_stories::{Config, Director, Method};
 
-const METHODS: [Method; 4] = [Method::Nat, Method::FullNat, Method::Tun, Method::Dr];
-
 /// Sent up by TCP.
 const UPLOAD: u64 = 1_000_000;
 
 fn config(is_ipv6: bool) -> Config {
-    METHODS.into_iter().fold(Config::new(), |config, method| {
+    Method::USUAL.into_iter().fold(Config::new(), |config, method| {
         let config =
             config.service(Service::tcp(method, world::HTTP)).service(Service::udp(method, world::ECHO));
         if is_ipv6 { config.service(Service::udp(method, world::ECHO).over_ipv6()) } else { config }
@@ -109,7 +107,7 @@ fn fragments_pass_in_every_method_and_family_over_two_workers() -> Result<()> {
     ensure!(eventually(PATIENCE, is_heard)?, "no datagram passes the tunnel of IPv6");
     let before = lost(&control)?;
     ensure!(before.iter().all(|(_, why)| why == "fragment-orphan"), "{before:?}");
-    for method in METHODS {
+    for method in Method::USUAL {
         for target in [method.at(world::ECHO).into(), method.at6(world::ECHO).into()] {
             echoes(world.client(), target, &[8_000, 3_000])?;
         }
@@ -118,7 +116,7 @@ fn fragments_pass_in_every_method_and_family_over_two_workers() -> Result<()> {
     // A router before the director carries less, and the client allows it to fragment.
     world.router().ip("route replace 192.0.2.0/24 dev wan mtu lock 900")?;
     world.far_client().namespace().sysctl("net/ipv4/ip_no_pmtu_disc", "1")?;
-    for method in METHODS {
+    for method in Method::USUAL {
         let target = method.at(world::HTTP);
         ensure!(world.far_client().upload(target, UPLOAD)? == UPLOAD, "{target}: the server has not got all");
     }
@@ -146,7 +144,7 @@ fn the_director_fragments_for_a_smaller_way_out() -> Result<()> {
     };
     let director = start(&world, &config(false), narrow)?;
     let control = Control::of(&director)?;
-    for method in METHODS {
+    for method in Method::USUAL {
         let before = counted(&control, "fragmented")?;
         echoes(client, method.at(world::ECHO).into(), &[1_400, 8_000, 100])?;
         let target = method.at(world::HTTP);

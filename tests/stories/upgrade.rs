@@ -18,7 +18,6 @@ use lb_stories::recipe::recipe;
 use lb_stories::steady::Steady;
 use lb_stories::{Config, Director, Method, World, world};
 
-const METHODS: [Method; 4] = [Method::Nat, Method::FullNat, Method::Tun, Method::Dr];
 /// Connections to each service that stay open.
 const EACH: usize = 15;
 /// The first addresses of the directors' own network.
@@ -47,7 +46,7 @@ impl<'a> Half<'a> {
         let gateway = format!("[[vips]]\naddress = \"{}\"\nunserved = \"drop\"\n", world::DIRECTOR_LAN);
         let common =
             Config::new().alone().section("[director]\nrole = \"standby\"\n").section(sync).section(gateway);
-        let config = METHODS.into_iter().fold(common, |config, method| {
+        let config = Method::USUAL.into_iter().fold(common, |config, method| {
             // One that does not hash: a peer has to know of every connection.
             config.service(Service::tcp(method, world::HTTP).scheduler("wlc"))
         });
@@ -137,12 +136,12 @@ fn a_pair_is_upgraded_one_at_a_time() -> Result<()> {
     let (mut first, mut second) = (Half::new(&world, world.director(), 0)?, Half::new(&world, &other, 1)?);
     first.does("lbctl set director role active", &[])?;
     first.does("lbctl show sync", &["up, complete"])?;
-    let targets: Vec<SocketAddrV4> = METHODS.map(|method| method.at(world::HTTP)).to_vec();
+    let targets: Vec<SocketAddrV4> = Method::USUAL.map(|method| method.at(world::HTTP)).to_vec();
     targets.iter().try_for_each(|target| until_served(world.client(), *target, PATIENCE))?;
     let mut flock = Flock::open(world.client(), &targets, EACH)?;
 
     let start = Instant::now();
-    let ((), opened) = under_load(&world, &METHODS, || {
+    let ((), opened) = under_load(&world, &Method::USUAL, || {
         for line in runbook.lines() {
             let (who, command) = line.split_once('#').context("who it is")?;
             let (command, note) = command.split_once('#').unwrap_or((command, ""));

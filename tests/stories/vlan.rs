@@ -2,40 +2,27 @@
 //! provider's VLAN; frames of other VLANs; and what can be looked at and changed while it runs.
 
 use anyhow::{Result, ensure};
-use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::server::BIG_SHA256;
-use lb_stories::trunk::{Trunk, Vlan, on_trunk};
+use lb_stories::trunk::{Trunk, VLANS, Vlan, on_trunk};
 use lb_stories::{Config, Method, World, world};
 
-const VLANS: &[Vlan] =
-    &[Vlan { bridge: "wan", tags: &[0x81, 0, 0, 100] }, Vlan { bridge: "lan", tags: &[0x81, 0, 0, 200] }];
 /// Clients in VLAN 100 inside a service provider's VLAN 9.
 const STACKED: &[Vlan] = &[
     Vlan { bridge: "wan", tags: &[0x88, 0xa8, 0, 9, 0x81, 0, 0, 100] },
     Vlan { bridge: "lan", tags: &[0x81, 0, 0, 200] },
 ];
 
-/// Every one.
-const METHODS: [Method; 4] = [Method::Nat, Method::FullNat, Method::Tun, Method::Dr];
-
-fn both_families() -> Config {
-    let services = |config: Config, method| {
-        let config = config.service(Service::tcp(method, world::HTTP));
-        config.service(Service::tcp(method, world::HTTP).over_ipv6())
-    };
-    METHODS.into_iter().fold(Config::new(), services)
-}
-
 #[test]
 fn clients_and_servers_are_on_two_vlans_of_one_port() -> Result<()> {
     let world = World::with_ipv6()?;
     let trunk = Trunk::new(&world, VLANS)?;
-    let text = on_trunk(&both_families().render(&world.server_addresses()), ["100", "200"], 1500);
+    let text =
+        on_trunk(&Config::http_of_both_families().render(&world.server_addresses()), ["100", "200"], 1500);
     let director = world.start_how(2, &text, |_| ())?;
     let control = Control::of(&director)?;
-    for method in METHODS {
+    for method in Method::USUAL {
         ensure!(world.client().who_answers(method.at(world::HTTP), 8)?.len() == 2, "{}", method.word());
         ensure!(world.client().who_answers(method.at6(world::HTTP), 8)?.len() == 2, "{}", method.word());
         world.client().ping(method.vip())?;
@@ -91,9 +78,13 @@ fn clients_and_servers_are_on_two_vlans_of_one_port() -> Result<()> {
 fn a_service_providers_vlan_has_customers_inside() -> Result<()> {
     let world = World::with_ipv6()?;
     let trunk = Trunk::new(&world, STACKED)?;
-    let text = on_trunk(&both_families().render(&world.server_addresses()), ["[9, 100]", "200"], 1492);
+    let text = on_trunk(
+        &Config::http_of_both_families().render(&world.server_addresses()),
+        ["[9, 100]", "200"],
+        1492,
+    );
     let director = world.start_how(2, &text, |_| ())?;
-    for method in METHODS {
+    for method in Method::USUAL {
         ensure!(world.client().who_answers(method.at(world::HTTP), 8)?.len() == 2, "{}", method.word());
         ensure!(world.client().who_answers(method.at6(world::HTTP), 8)?.len() == 2, "{}", method.word());
     }
@@ -119,7 +110,7 @@ fn a_service_providers_vlan_has_customers_inside() -> Result<()> {
 fn addresses_and_routes_of_interfaces_change_at_run_time() -> Result<()> {
     let world = World::with_ipv6()?;
     let _trunk = Trunk::new(&world, VLANS)?;
-    let config = both_families();
+    let config = Config::http_of_both_families();
     let text = on_trunk(&config.render(&world.server_addresses()), ["100", "200"], 1500);
     let director = world.start_how(2, &text, |_| ())?;
     let control = Control::of(&director)?;

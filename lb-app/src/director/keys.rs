@@ -154,29 +154,13 @@ mod tests {
     use super::*;
     use lb_core::service::{
         key::ServiceKey,
-        plan::{Mac, Method, Protocol, ServerPlan, ServicePlan},
+        plan::{Method, Protocol, ServerPlan, ServicePlan},
     };
 
     const L4: u64 = dpdk_sys::SHIM_RSS_IPV4_TCP | dpdk_sys::SHIM_RSS_IPV4_UDP;
 
     fn info(driver: &str, rss_types: u64, reta_size: u16) -> PortInfo {
-        PortInfo {
-            device: "test".to_owned(),
-            driver: driver.to_owned(),
-            member_drivers: Vec::new(),
-            mac: Mac::default(),
-            max_rx_queues: 8,
-            max_tx_queues: 8,
-            min_mtu: 68,
-            max_mtu: 9000,
-            reta_size,
-            hash_key_size: 40,
-            rss_types,
-            rx_offload_bits: 0,
-            tx_offload_bits: 0,
-            socket: None,
-            kernel_interface: None,
-        }
+        PortInfo { reta_size, hash_key_size: 40, ..PortInfo::of_driver(driver, rss_types) }
     }
 
     fn plan(servers: &[&str]) -> Plan {

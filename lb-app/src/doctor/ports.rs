@@ -8,6 +8,7 @@ use super::{
     interface,
     patient::Patient,
 };
+use crate::dpdk::link::BESIDE_THE_KERNEL;
 use std::{fs, path::Path};
 
 /// Drivers that DPDK takes devices from.
@@ -44,7 +45,6 @@ pub(super) fn cards_of(patient: &Patient<'_>, root: &Path) -> Vec<Vec<Option<Str
 
 /// Whether a bond notices when a member's link goes down.
 fn bond(port: &str, device: &str, members: &[String]) -> Option<Finding> {
-    const BESIDE_THE_KERNEL: [&str; 3] = ["net_af_packet", "net_af_xdp", "net_pcap"];
     let mode = device.split(',').find_map(|argument| argument.strip_prefix("mode="))?;
     let is_deaf = |member: &&String| BESIDE_THE_KERNEL.iter().any(|driver| member.starts_with(driver));
     let deaf: Vec<&str> =

@@ -3,7 +3,7 @@
 use std::{fmt, mem, net::UdpSocket, os::fd::AsRawFd};
 
 /// Drivers on top of an interface of the kernel that call its link up whatever becomes of it.
-const BESIDE_THE_KERNEL: [&str; 3] = ["net_af_packet", "net_af_xdp", "net_pcap"];
+pub const BESIDE_THE_KERNEL: [&str; 3] = ["net_af_packet", "net_af_xdp", "net_pcap"];
 
 /// How a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

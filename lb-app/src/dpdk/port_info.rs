@@ -43,6 +43,28 @@ pub struct PortInfo {
 }
 
 impl PortInfo {
+    /// Of an ordinary driver, as far as that does not matter.
+    #[cfg(test)]
+    pub(crate) fn of_driver(driver: &str, rss_types: u64) -> PortInfo {
+        PortInfo {
+            device: "test".to_owned(),
+            driver: driver.to_owned(),
+            member_drivers: Vec::new(),
+            mac: Mac::default(),
+            max_rx_queues: 8,
+            max_tx_queues: 8,
+            min_mtu: 68,
+            max_mtu: 9000,
+            reta_size: 128,
+            hash_key_size: 52,
+            rss_types,
+            rx_offload_bits: 0,
+            tx_offload_bits: 0,
+            socket: None,
+            kernel_interface: None,
+        }
+    }
+
     /// Whether its driver keeps packet buffers after it was closed, so that their pool cannot be freed: net_af_xdp does
     /// with those in the rings that it shares with the kernel.
     #[must_use]

@@ -311,28 +311,11 @@ fn read_table(device: &Device, size: u16) -> Option<Vec<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::service::plan::Mac;
 
     const L4: u64 = V4_PORTS | V6_PORTS | dpdk_sys::SHIM_RSS_IPV6_EX;
 
     fn info(driver: &str, rss_types: u64) -> PortInfo {
-        PortInfo {
-            device: "test".to_owned(),
-            driver: driver.to_owned(),
-            member_drivers: Vec::new(),
-            mac: Mac::default(),
-            max_rx_queues: 8,
-            max_tx_queues: 8,
-            min_mtu: 68,
-            max_mtu: 9000,
-            reta_size: 128,
-            hash_key_size: 52,
-            rss_types,
-            rx_offload_bits: 0,
-            tx_offload_bits: 0,
-            socket: None,
-            kernel_interface: None,
-        }
+        PortInfo::of_driver(driver, rss_types)
     }
 
     #[test]
