@@ -149,9 +149,11 @@ fn cables_come_and_go(mode: u8, word: &str, kind: Switch, longest: Duration) -> 
     })?;
     println!("{word}: no datagram came back for {silence:.3?} at most");
     ensure!(silence < longest, "{silence:?}");
-    let events = control.ask("show events")?;
-    ensure!(events.contains("member net_tap0 of port wan: down"), "{events}");
-    ensure!(events.contains("member net_tap1 of port wan: active"), "{events}");
+    // The director looks ten times a second: what is shown already may not be an event yet.
+    for event in ["member net_tap0 of port wan: down", "member net_tap1 of port wan: active"] {
+        let told = || Ok(control.ask("show events")?.contains(event));
+        ensure!(eventually(PATIENCE, told)?, "no {event:?}: {}", control.ask("show events")?);
+    }
     director.stop()?;
     Ok(())
 }
