@@ -1,8 +1,9 @@
 //! Two links between the director and a switch, which are one to it: a bond of the director's, whose members are net_tap
 //! devices, and what is at the other end of their wires. A link that is down is down for both ends.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use pcap::{Active, Capture};
@@ -21,6 +22,13 @@ const PARTY: usize = 20;
 /// Where a party says how far it is, and that it takes packets.
 const STATE_AT: usize = 16;
 const COLLECTING: u8 = 0x10;
+/// Active, short timeout, aggregation, nothing heard yet.
+const ALONE: u8 = 0x47;
+/// The same, in sync, collecting and distributing.
+const TOGETHER: u8 = 0x3f;
+/// Time between two of the partner's frames about a link, each with what it last heard. The director is quiet for half a
+/// minute once it has heard nobody for three seconds: who is connected later has to say so.
+const EVERY: Duration = Duration::from_millis(900);
 
 /// What is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +49,8 @@ pub struct Lag {
     up: Arc<[AtomicBool; 2]>,
     /// The director takes packets of the group from this link. With LACP it says so.
     collects: Arc<[AtomicBool; 2]>,
+    /// What LACP last heard of the director on this link.
+    heard: Arc<[Mutex<[u8; PARTY]>; 2]>,
 }
 
 impl Lag {
@@ -50,6 +60,7 @@ impl Lag {
         let up: Arc<[AtomicBool; 2]> = Arc::new([true.into(), true.into()]);
         let collects = || (kind != Switch::Lacp).into();
         let collects: Arc<[AtomicBool; 2]> = Arc::new([collects(), collects()]);
+        let heard = Arc::new([Mutex::new([0; PARTY]), Mutex::new([0; PARTY])]);
         let mut wires = Wires::default();
         let port = |name: usize| -> Result<(Capture<Active>, Capture<Active>)> {
             let (inside, outside) = (format!("lag-in{name}"), format!("lag-out{name}"));
@@ -74,13 +85,21 @@ impl Lag {
                 }
             };
             together.push(open(director, member)?);
-            let (mut answers, says) = (open(director, member)?, collects.clone());
+            if kind == Switch::Lacp {
+                let (mut says, of, up) = (open(director, member)?, heard.clone(), up.clone());
+                wires.repeat(EVERY, move || {
+                    if up[at].load(Ordering::Relaxed) {
+                        let _ = says.sendpacket(told(&hears(&of[at]), at as u8));
+                    }
+                });
+            }
+            let (mut answers, of, says) = (open(director, member)?, heard.clone(), collects.clone());
             wires.carry(open(director, member)?, move |frame| match frame[TYPE_AT..].starts_with(&SLOW) {
                 true if kind == Switch::Lacp => {
-                    if let Some(answer) = agreed(frame, at as u8) {
-                        let state = frame[ACTOR_AT + STATE_AT];
-                        says[at].store(state & COLLECTING != 0, Ordering::Relaxed);
-                        let _ = answers.sendpacket(answer);
+                    if let Some(actor) = actor(frame) {
+                        says[at].store(actor[STATE_AT] & COLLECTING != 0, Ordering::Relaxed);
+                        *hears(&of[at]) = actor;
+                        let _ = answers.sendpacket(told(&actor, at as u8));
                     }
                 }
                 true => {}
@@ -103,7 +122,7 @@ impl Lag {
                 }
             });
         }
-        Ok(Self { _wires: wires, kind, up, collects })
+        Ok(Self { _wires: wires, kind, up, collects, heard })
     }
 
     /// Pulls a cable out, or puts it in.
@@ -111,29 +130,34 @@ impl Lag {
         self.up[member].store(is_in, Ordering::Relaxed);
         if self.kind == Switch::Lacp {
             self.collects[member].store(false, Ordering::Relaxed);
+            *hears(&self.heard[member]) = [0; PARTY];
         }
         world.director().ip(&format!("link set {} {}", MEMBERS[member], if is_in { "up" } else { "down" }))
     }
 }
 
-/// What the partner answers to a frame of LACP: that it takes the link, and what it has heard of the other end
+fn hears(of: &Mutex<[u8; PARTY]>) -> MutexGuard<'_, [u8; PARTY]> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Who sends a frame of LACP, if it is that and not a marker.
+fn actor(frame: &[u8]) -> Option<[u8; PARTY]> {
+    let actor: [u8; PARTY] = frame.get(ACTOR_AT..ACTOR_AT + PARTY)?.try_into().ok()?;
+    (frame.get(14) == Some(&1) && actor[..2] == [1, PARTY as u8]).then_some(actor)
+}
+
+/// What the partner says: what it has heard of the other end, and that it takes the link if it has heard anything
 /// (IEEE 802.1AX, 6.4.2.3).
-fn agreed(frame: &[u8], port: u8) -> Option<Vec<u8>> {
+fn told(actor: &[u8; PARTY], port: u8) -> Vec<u8> {
     const SYSTEM: [u8; 6] = [2, 0, 0, 0, 0x0a, 0x0a];
-    /// Active, short timeout, aggregation, in sync, collecting, distributing.
-    const STATE: u8 = 0x3f;
-    let actor = frame.get(ACTOR_AT..ACTOR_AT + PARTY)?;
-    // LACP, and not a marker.
-    if frame.get(14) != Some(&1) || actor[..2] != [1, PARTY as u8] {
-        return None;
-    }
-    let mut answer = [&[0x01, 0x80, 0xc2, 0, 0, 2], &SYSTEM[..], &SLOW, &[1, 1]].concat();
-    answer.extend_from_slice(&[1, PARTY as u8, 0x80, 0]);
-    answer.extend_from_slice(&SYSTEM);
-    answer.extend_from_slice(&[0, 1, 0, 0xff, 0, port + 1, STATE, 0, 0, 0]);
-    answer.push(2);
-    answer.extend_from_slice(&actor[1..]);
-    answer.extend_from_slice(&[3, 16]);
-    answer.resize(124, 0);
-    Some(answer)
+    let state = if actor[0] == 0 { ALONE } else { TOGETHER };
+    let mut frame = [&[0x01, 0x80, 0xc2, 0, 0, 2], &SYSTEM[..], &SLOW, &[1, 1]].concat();
+    frame.extend_from_slice(&[1, PARTY as u8, 0x80, 0]);
+    frame.extend_from_slice(&SYSTEM);
+    frame.extend_from_slice(&[0, 1, 0, 0xff, 0, port + 1, state, 0, 0, 0]);
+    frame.extend_from_slice(&[2, PARTY as u8]);
+    frame.extend_from_slice(&actor[2..]);
+    frame.extend_from_slice(&[3, 16]);
+    frame.resize(124, 0);
+    frame
 }

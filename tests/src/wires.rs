@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use pcap::{Active, BreakLoop, Capture, Direction};
@@ -13,12 +14,16 @@ use crate::netns::Namespace;
 /// Where the addresses of a frame end, and its type or tags begin.
 pub(crate) const TYPE_AT: usize = 12;
 
+/// Bytes that a frame has at most, and that frames that wait have together. A place for one takes as much as the longest.
+const LONGEST: i32 = 9216;
+const WAITING: i32 = 1000 * LONGEST;
+
 /// Threads that carry frames. They end when it is dropped.
 #[derive(Default)]
 pub(crate) struct Wires {
     over: Arc<AtomicBool>,
-    /// With what ends their waiting: on a device that is down it has no end.
-    threads: Vec<(BreakLoop, JoinHandle<()>)>,
+    /// With what ends their waiting, if they wait for frames: on a device that is down it has no end.
+    threads: Vec<(Option<BreakLoop>, JoinHandle<()>)>,
 }
 
 impl fmt::Debug for Wires {
@@ -42,7 +47,19 @@ impl Wires {
                 }
             }
         });
-        self.threads.push((waiting, thread));
+        self.threads.push((Some(waiting), thread));
+    }
+
+    /// Does something again and again, at once for the first time.
+    pub(crate) fn repeat(&mut self, every: Duration, mut what: impl FnMut() + Send + 'static) {
+        let over = self.over.clone();
+        let thread = thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                what();
+                thread::park_timeout(every);
+            }
+        });
+        self.threads.push((None, thread));
     }
 }
 
@@ -50,7 +67,10 @@ impl Drop for Wires {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         for (waiting, thread) in self.threads.drain(..) {
-            waiting.breakloop();
+            if let Some(waiting) = waiting {
+                waiting.breakloop();
+            }
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }
@@ -59,8 +79,9 @@ impl Drop for Wires {
 /// A device of a namespace, to receive what arrives there and to send.
 pub(crate) fn open(namespace: &Namespace, device: &str) -> Result<Capture<Active>> {
     let open = || {
-        let capture =
-            Capture::from_device(device).map(|it| it.promisc(true).immediate_mode(true).timeout(20));
+        let capture = Capture::from_device(device).map(|it| {
+            it.promisc(true).immediate_mode(true).timeout(20).snaplen(LONGEST).buffer_size(WAITING)
+        });
         let capture = capture.and_then(Capture::open).and_then(|capture| {
             capture.direction(Direction::In)?;
             Ok(capture)
