@@ -39,7 +39,7 @@ help:
 	@echo "make test-methods  ten megabytes through every method and family, over narrow links as well (needs root)"
 	@echo "make test-rss      NAT on emulated NICs (igb, virtio-net) with 2 and 4 queues: nothing is handed over (needs root)"
 	@echo "make test-sync     two directors that tell each other of connections, one of which is killed (needs root)"
-	@echo "make test-uml      kernels of their own (User-Mode Linux): servers behind real tunnels, a director of IPVS that hands over (needs root)"
+	@echo "make test-uml      kernels of their own (User-Mode Linux): servers behind real tunnels, SCTP's ends, a director of IPVS that hands over (needs root)"
 	@echo "make check         formatting, lints, documentation, spelling, dependencies and their licences"
 	@echo "make check-dpdk    the binding compiled and tested with the DPDK of Debian 12, 13 and sid, in chroots (needs root)"
 	@echo "make bench         what a packet costs: in memory, on a port, in instructions; perf/README.md says more"
@@ -140,7 +140,7 @@ test-console: root deps build-story
 
 test-uml: root deps build-story
 	@tests/deps.sh uml
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- guests:: ipvs:: --include-ignored --nocapture
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- guests:: ipvs:: sctp:: --include-ignored --nocapture
 
 test-methods: root deps build-story
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- methods:: --include-ignored --nocapture

@@ -128,6 +128,12 @@ impl Service {
         Self { protocol: "udp", ..Self::tcp(method, port) }
     }
 
+    /// An SCTP service.
+    #[must_use]
+    pub fn sctp(method: Method, port: u16) -> Self {
+        Self { protocol: "sctp", ..Self::tcp(method, port) }
+    }
+
     /// On another address of IPv4 than the method's.
     #[must_use]
     pub fn on(self, vip: Ipv4Addr) -> Self {
@@ -140,9 +146,9 @@ impl Service {
         Self { is_ipv6: (true, true), ..self }
     }
 
-    /// With tunnels of the other family.
+    /// With servers of the other family, behind tunnels or under FullNAT.
     #[must_use]
-    pub fn with_other_tunnels(self) -> Self {
+    pub fn with_servers_of_other_family(self) -> Self {
         Self { is_ipv6: (self.is_ipv6.0, !self.is_ipv6.1), ..self }
     }
 
@@ -387,7 +393,8 @@ impl Service {
         line(text, &format!("protocol = \"{}\"\nmethod = \"{method}\"", self.protocol));
         line(text, &format!("scheduler = \"{}\"", self.scheduler));
         if self.method == Method::FullNat {
-            let locals = match self.is_ipv6.0 {
+            // What servers see is of their family.
+            let locals = match self.is_ipv6.1 {
                 false => world::LOCALS.map(|address| format!("\"{address}\"")),
                 true => world::LOCALS6.map(|address| format!("\"{address}\"")),
             };

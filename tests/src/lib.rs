@@ -29,6 +29,7 @@ pub mod load;
 pub mod netns;
 pub mod process;
 pub mod recipe;
+pub mod segments;
 pub mod server;
 pub mod status;
 pub mod steady;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Error};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,8 +39,8 @@ pub struct LoadReport {
 
 impl Load {
     /// Runs the crowd from the client against an HTTP service.
-    pub fn run(self, client: &Client, target: SocketAddrV4) -> io::Result<LoadReport> {
-        let started = Instant::now();
+    pub fn run(self, client: &Client, target: impl Into<SocketAddr>) -> io::Result<LoadReport> {
+        let (target, started) = (target.into(), Instant::now());
         let threads = self.connections.div_ceil(PER_THREAD);
         let everybody_in = Barrier::new(threads);
         let reports: Vec<LoadReport> = thread::scope(|scope| {
@@ -68,7 +68,7 @@ impl Load {
 /// One thread's share: opens its connections, waits for the others, then asks on all of them before it reads.
 fn guest(
     client: &Client,
-    target: SocketAddrV4,
+    target: SocketAddr,
     share: usize,
     requests: usize,
     everybody_in: &Barrier,

@@ -350,7 +350,7 @@ http {{
 }
 
 /// A program of this package: next to the running one, or one up when that is a test in `deps/`.
-pub(crate) fn executable(name: &str) -> Result<PathBuf> {
+pub fn executable(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     own.ancestors()
         .skip(1)

@@ -70,7 +70,11 @@ pub const VIP_L3DSR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 105);
 pub const DSCP: u8 = 11;
 /// The server with a kernel of its own, on the lan.
 pub const GUEST: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 13);
-/// The same on the wan.
+/// A client on the wan with that kernel.
+pub const GUEST_CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 30);
+/// The same in IPv6.
+pub const GUEST_CLIENT6: Ipv6Addr = wan6(0x30);
+/// The server with a kernel of its own, on the wan.
 const GUEST_WAN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 23);
 /// The server beyond a router on the lan.
 pub const BEYOND: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 14);
@@ -300,13 +304,33 @@ impl World {
 
     /// A third server, [`GUEST`], whose kernel is its own. The world must have IPv6.
     pub fn guest(&self) -> Result<Guest> {
+        self.boot_guest(&[("lan", "lan"), ("wan", "wan")])
+    }
+
+    /// The same, with a namespace `client` in it which is the client [`GUEST_CLIENT`]: another host with the same kernel.
+    pub fn guest_with_client(&self) -> Result<Guest> {
+        let guest = self.boot_guest(&[("lan", "lan"), ("wan", "wan"), ("client", "wan")])?;
+        guest.run(&format!(
+            "ip netns add client
+            ip link set vec2 netns client
+            ip netns exec client sh -c 'echo 0 >/proc/sys/net/ipv6/conf/all/accept_dad'
+            ip -n client link set lo up
+            ip -n client link set vec2 up
+            ip -n client addr add {GUEST_CLIENT}/24 dev vec2
+            ip -n client addr add {GUEST_CLIENT6}/64 dev vec2 nodad"
+        ))?;
+        Ok(guest)
+    }
+
+    /// Boots a server whose cards are on these bridges.
+    fn boot_guest(&self, cards: &[(&str, &str)]) -> Result<Guest> {
         let namespace = Namespace::create(format!("{}-guest", self.name))?;
-        for bridge in ["lan", "wan"] {
-            let port = format!("guest-{bridge}");
-            namespace.connect(bridge, &self.switch, &port)?;
+        for (card, bridge) in cards {
+            let port = format!("guest-{card}");
+            namespace.connect(card, &self.switch, &port)?;
             self.switch.ip(&format!("link set {port} master {bridge}"))?;
         }
-        let cards = [Card::Link("lan"), Card::Link("wan")];
+        let cards: Vec<_> = cards.iter().map(|(card, _)| Card::Link(card)).collect();
         let guest = Guest::boot(namespace, &cards, &self.directory().join("guest"))?;
         guest.serve("vec0", GUEST, GUEST_WAN)?;
         Ok(guest)

@@ -58,7 +58,7 @@ fn interface_of(commands: &str) -> Result<&str> {
 fn services(config: Config, method: Method, (client, server): (bool, bool)) -> Config {
     let family = |service: Service| {
         let service = if client { service.over_ipv6() } else { service };
-        if client == server { service } else { service.with_other_tunnels() }
+        if client == server { service } else { service.with_servers_of_other_family() }
     };
     config
         .service(family(Service::tcp(method, world::HTTP)))

@@ -28,9 +28,10 @@ fn ways() -> Vec<Way> {
     Method::EVERY.into_iter().flat_map(both).collect()
 }
 
-/// Tunnels of the other family.
+/// Servers of the other family than their clients: behind tunnels, or translated.
 fn mixed_ways() -> Vec<Way> {
-    [false, true].map(|is_ipv6| Way { method: Method::Tun, is_ipv6, to_ipv6: !is_ipv6 }).to_vec()
+    let both = |method| [false, true].map(|is_ipv6| Way { method, is_ipv6, to_ipv6: !is_ipv6 });
+    [Method::Tun, Method::FullNat].into_iter().flat_map(both).collect()
 }
 
 impl Way {
@@ -40,7 +41,7 @@ impl Way {
 
     fn service(self, service: Service) -> Service {
         let service = if self.is_ipv6 { service.over_ipv6() } else { service };
-        if self.is_ipv6 == self.to_ipv6 { service } else { service.with_other_tunnels() }
+        if self.is_ipv6 == self.to_ipv6 { service } else { service.with_servers_of_other_family() }
     }
 
     /// Ten megabytes arrive in both directions.

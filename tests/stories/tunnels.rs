@@ -23,8 +23,8 @@ fn every_kind_carries_every_family_in_its_own() -> Result<()> {
 #[test]
 fn every_kind_carries_every_family_in_the_other() -> Result<()> {
     go_through(
-        &Service::tcp(Method::Tun, world::HTTP).with_other_tunnels(),
-        &Service::tcp(Method::Tun, world::HTTP).over_ipv6().with_other_tunnels(),
+        &Service::tcp(Method::Tun, world::HTTP).with_servers_of_other_family(),
+        &Service::tcp(Method::Tun, world::HTTP).over_ipv6().with_servers_of_other_family(),
         "[2001:db8:2::11]:80",
     )
 }

@@ -143,7 +143,7 @@ impl Way {
     fn service(self) -> Service {
         let service = Service::tcp(self.method, self.port());
         let service = if self.is_ipv6 { service.over_ipv6() } else { service };
-        if self.is_ipv6 == self.to_ipv6 { service } else { service.with_other_tunnels() }
+        if self.is_ipv6 == self.to_ipv6 { service } else { service.with_servers_of_other_family() }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What several stories need.
 
+pub(crate) mod told;
+
 use lb_ctl::command::help::SECTIONS;
 
 /// Every command that reads, as often as it takes for each of its forms. They are those that `help` lists: one that is
