@@ -107,7 +107,7 @@ drop_reasons! {
     /// The source address cannot be another host's: multicast, broadcast, loopback, unspecified or the director's own.
     BadSource = "bad-source",
     /// A fragment of something that is not balanced (a ping or an ICMP error is read only if it comes whole), of what gets a
-    /// header of the PROXY protocol or a TOA option, or of SCTP whose ports change.
+    /// header of the PROXY protocol or a TOA option, of SCTP whose ports change, or of what a module reads.
     Fragment = "fragment",
     /// A fragment that is empty, or whose length is no multiple of 8 although more follow.
     BadFragment = "bad-fragment",
@@ -136,6 +136,8 @@ drop_reasons! {
     /// The TCP, UDP or ICMP checksum is wrong, or that of SCTP in a packet that opens or changes a connection, or a UDP
     /// datagram of IPv6 has none.
     BadL4Checksum = "bad-l4-checksum",
+    /// Of a connection that a module reads, and ahead of bytes that have not come; its sender repeats both.
+    OutOfOrder = "out-of-order",
     /// The destination is neither the director's nor part of a connection; the director is not a router.
     NotForUs = "not-for-us",
     /// From a server's address or to a local address, on a port that no server is behind.
@@ -237,6 +239,16 @@ pub struct WorkerCounters {
     pub client_addresses: Counter,
     /// Segments without the option that they should have had: there was no room.
     pub client_addresses_left_out: Counter,
+    /// Connections that a module has announced.
+    pub expected: Counter,
+    /// Of those, the ones that have come.
+    pub expected_came: Counter,
+    /// Of those, the ones that made room for others, could not be told from others, or found no room.
+    pub expected_lost: Counter,
+    /// Segments in which a module had other text take the place of some, repeated ones included.
+    pub rewritten: Counter,
+    /// Connections that no module reads although one should, as there are too many.
+    pub unread: Counter,
     /// Packets that were fragmented here.
     pub fragmented: Counter,
     /// Fragments that they were sent in.
@@ -289,6 +301,11 @@ impl Default for WorkerCounters {
             ports_exhausted: counter(),
             client_addresses: counter(),
             client_addresses_left_out: counter(),
+            expected: counter(),
+            expected_came: counter(),
+            expected_lost: counter(),
+            rewritten: counter(),
+            unread: counter(),
             fragmented: counter(),
             made_fragments: counter(),
             address_conflicts: counter(),

@@ -81,6 +81,11 @@ id! {
 }
 
 id! {
+    /// What one worker's modules keep of a connection.
+    TalkId
+}
+
+id! {
     /// A local address of FullNAT, from one snapshot to the next.
     LocalId
 }

@@ -26,6 +26,7 @@ pub mod ids;
 pub mod limits;
 pub mod memory;
 mod mix;
+pub mod module;
 mod named;
 pub mod neigh;
 pub mod packet;

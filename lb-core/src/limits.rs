@@ -51,6 +51,10 @@ pub const MAX_LOCAL_ADDRESSES: usize = 256;
 pub const FIRST_LOCAL_PORT: u16 = 1_024;
 /// Local ports that are tried for one connection, at most.
 pub const PORT_TRIES: usize = 256;
+/// Most connections that modules expect at once, over all workers.
+pub const MAX_EXPECTED: usize = 16_384;
+/// Most connections of one worker that modules read at once.
+pub const MAX_TALKS: usize = 32_768;
 /// Most connections of one worker: an index and the table's tags share 48 bits.
 pub const MAX_CONNECTIONS: usize = 1 << 28;
 /// Highest weight of a real server, as in IPVS.

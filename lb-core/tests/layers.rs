@@ -25,6 +25,7 @@ const LB_CORE: Layers = &[
     &["counters", "flow", "memory"], // finding a flow, without knowing what it is
     &["conn", "explanation"],        // what is remembered of a connection
     &["peers"],                      // what directors tell one another of connections
+    &["module"],                     // what payload says of connections to come
     &["sched"],                      // which server
     &["service"],                    // what the operator configured
     &["neigh"],                      // where next

@@ -9,6 +9,7 @@ use lb_core::{
     decide::known::Forwarded,
     family::{Header, V4, V6},
     flow::key::{Key, Secret},
+    module::expected::Expected,
     packet::{Burst, Checksum, PortId, WorkerId},
     sched::persistence::Persistence,
     service::{
@@ -112,6 +113,7 @@ impl Team {
             refusals_per_s: 0,
             board: Arc::new(LoadBoard::new(workers, snapshot.room.servers)),
             persistence: Arc::new(Persistence::new(1, 0)),
+            expected: Arc::new(Expected::new(Secret(0))),
             told: None,
             masters: None,
         };

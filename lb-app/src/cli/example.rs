@@ -15,6 +15,8 @@ pub(crate) enum Example {
     L3dsr,
     /// IP-in-IP tunnels
     Tun,
+    /// FTP with its data connections
+    Ftp,
     /// IPv6 beside IPv4
     Ipv6,
     /// Clients and servers on VLANs of one port
@@ -38,6 +40,7 @@ impl Example {
             Example::Dr => include_str!("../../../conf/dr.toml"),
             Example::L3dsr => include_str!("../../../conf/l3dsr.toml"),
             Example::Tun => include_str!("../../../conf/tun.toml"),
+            Example::Ftp => include_str!("../../../conf/ftp.toml"),
             Example::Ipv6 => include_str!("../../../conf/ipv6.toml"),
             Example::Vlan => include_str!("../../../conf/vlan.toml"),
             Example::Bond => include_str!("../../../conf/bond.toml"),

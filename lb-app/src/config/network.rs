@@ -13,7 +13,8 @@ use lb_core::{
     ids::InterfaceId,
     limits::{MAX_PORTS, MAX_ROUTES},
     service::{
-        check::{is_of_some_link, shown},
+        address::is_of_some_link,
+        check::shown,
         owners::Use,
         plan::{InterfacePlan, PortPlan, Role, RoutePlan, Spread},
         routing::{NextHop, Routing},

@@ -18,6 +18,7 @@ use lb_core::{
     service::{
         check::sources_mistake,
         marks::marks,
+        module::{ModuleMistake, mistake},
         option::Value,
         owners::Use,
         plan::{Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
@@ -213,6 +214,7 @@ impl<'c, 'r> Services<'c, 'r> {
         self.check_flags(service);
         self.check_local_addresses(service);
         self.check_client_address(service);
+        self.check_module(service);
         self.check_tunnels(service);
         self.check_thresholds(service);
         self.check_dscp(service);
@@ -397,6 +399,14 @@ impl<'c, 'r> Services<'c, 'r> {
         {
             let remedy = "use \"proxy-v2\", which datagrams can have as well";
             self.problems.add(place, Complaint::new(format!("\"{told}\" is for tcp"), remedy));
+        }
+    }
+
+    /// A module reads one protocol, in both directions.
+    fn check_module(&self, service: &'r raw::Service) {
+        let mistake = mistake(&service.plan);
+        if let (Some(place), Some(ModuleMistake { why, .. })) = (service.said.place("module"), mistake) {
+            self.problems.add(place, Complaint::new(why.what(), why.remedy()));
         }
     }
 

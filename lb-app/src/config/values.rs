@@ -5,8 +5,8 @@ use ipnet::IpNet;
 use lb_core::{
     limits::MAX_TIMEOUT_S,
     service::{
+        address::is_of_some_link,
         address::no_host,
-        check::is_of_some_link,
         option::Value,
         plan::{Mac, Tags},
         reach::PortRange,

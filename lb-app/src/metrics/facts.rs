@@ -46,7 +46,7 @@ pub(crate) struct Server {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Worker {
     /// In the order of [`WORKER_COUNTERS`].
-    pub(crate) counters: [u64; 18],
+    pub(crate) counters: [u64; 23],
     pub(crate) connections: u64,
     pub(crate) waiting: u64,
     pub(crate) waiting_fragments: u64,
@@ -143,7 +143,7 @@ pub(crate) const SERVICE_COUNTERS: [(&str, &str); 5] = [
 ];
 
 /// Name and help of each of a worker's counters.
-pub(crate) const WORKER_COUNTERS: [(&str, &str); 18] = [
+pub(crate) const WORKER_COUNTERS: [(&str, &str); 23] = [
     ("lb_worker_received_packets", "Packets received from ports."),
     ("lb_worker_taken_over_packets", "Packets taken over from other workers."),
     ("lb_worker_originated_packets", "Packets that the worker made itself."),
@@ -165,6 +165,18 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 18] = [
     (
         "lb_worker_left_out_client_addresses",
         "Segments without the TOA option that they should have had: there was no room.",
+    ),
+    ("lb_worker_expected_connections", "Connections that modules have announced."),
+    ("lb_worker_came_connections", "Of the connections that modules have announced, those that have come."),
+    (
+        "lb_worker_unexpected_connections",
+        "Of the connections that modules have announced, those for which there was no room, or that made room for others \
+         or could not be told from others.",
+    ),
+    ("lb_worker_rewritten_packets", "Packets in which a module replaced text, repeated ones included."),
+    (
+        "lb_worker_unread_connections",
+        "Connections that no module reads although one should, as there are too many.",
     ),
     ("lb_worker_sent_resets", "TCP resets, and aborts of SCTP, sent as answers."),
     ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),

@@ -111,7 +111,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         ..Facts::default()
     };
     facts.workers.push(Worker {
-        counters: [5; 18],
+        counters: [5; 23],
         connections: 7,
         dropped: vec![1; DropReason::ALL.len()],
         cycles: [1_000, 2_000],

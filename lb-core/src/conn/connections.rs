@@ -3,10 +3,12 @@
 //! Everything is allocated when the worker is made; nothing grows. Under NAT a connection is in the table twice, by
 //! the client's packets and by the server's.
 
+mod lines;
+
 use super::{
     entry::{Connection, Direction},
     method::Method,
-    second::{Line, Second},
+    second::Line,
     standing::Standing,
     state::{Meaning, State},
 };
@@ -217,29 +219,6 @@ impl<F: Family> Connections<F> {
     #[inline(always)]
     pub fn get_mut(&mut self, id: ConnectionId) -> &mut Connection<F> {
         &mut self.entries[id.index()]
-    }
-
-    /// A connection's second line, if it has one.
-    #[inline(always)]
-    #[must_use]
-    pub fn second(&self, id: ConnectionId) -> Option<Second> {
-        if self.get(id).has_second() { Second::of_line(self.second[id.index()]) } else { None }
-    }
-
-    /// Gives a connection a second line, or another one. It is gone with the connection.
-    pub fn set_second(&mut self, id: ConnectionId, second: Second) {
-        self.second[id.index()] = second.line();
-        if !self.get(id).has_second() {
-            self.get_mut(id).marks.add_second();
-            self.with_second += 1;
-        }
-    }
-
-    /// Whether any connection has a second line.
-    #[inline(always)]
-    #[must_use]
-    pub fn has_second_lines(&self) -> bool {
-        self.with_second > 0
     }
 
     /// A connection's client is remembered; the number says where.
@@ -482,7 +461,11 @@ impl Links for AllLinks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{conn::client_address::ClientAddress, time::Duration, wire::protocol::Protocol};
+    use crate::{
+        conn::{client_address::ClientAddress, second::Second},
+        time::Duration,
+        wire::protocol::Protocol,
+    };
 
     fn connection(client_port: u16, method: Method) -> Connection {
         let key = Key {

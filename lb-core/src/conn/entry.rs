@@ -26,6 +26,17 @@ pub enum Direction {
     Out = 1,
 }
 
+impl Direction {
+    /// The other one.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Direction::In => Direction::Out,
+            Direction::Out => Direction::In,
+        }
+    }
+}
+
 /// What a packet's addresses and ports are on its way on: what its receiver knows of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends<F: Family = V4> {

@@ -1,7 +1,7 @@
 //! A packet of TCP, UDP or SCTP: of a connection that is known, or of none.
 
 use super::{
-    About, Act, Adopt, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then,
+    About, Act, Adopt, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then, Told,
     classify::Parsed,
     known::{Forwarded, Known},
     sctp as doubts,
@@ -20,7 +20,9 @@ use crate::{
     forward::{mss, proxy},
     ids::{NeighbourId, ServerId, ServiceId},
     limits::MIN_FRAGMENTED,
+    module::expected::Found,
     packet::{HandOver, Packet, PortId},
+    peers::told::Teller,
     service::{
         plan::{Health, Unserved},
         snapshot::Local,
@@ -195,9 +197,17 @@ impl Known {
         }
         match local {
             Some(Local::Vip { unserved, active, .. }) => {
+                if self.snapshot.has_modules
+                    && let Some(found) = self.expected_of_client(now, parsed)
+                {
+                    return self.expected_request(packet, parsed, (&found, origin), (unserved, active));
+                }
                 let service =
                     self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port);
                 let Some(service) = service else {
+                    if let Some(elsewhere) = self.data_elsewhere(packet.port(), parsed, origin) {
+                        return elsewhere;
+                    }
                     let refused = || self.refuse(now, parsed, unserved, DropReason::Unserved).into();
                     let course = self.if_sound(packet, parsed, refused);
                     return Decision { about: About::Nobody, course };
@@ -224,6 +234,9 @@ impl Known {
                 }
             }
             Some(Local::Source { .. }) => self.to_local_address(now, packet, parsed, origin),
+            None if self.snapshot.has_modules && self.snapshot.is_nat_host::<F>(key.source) => {
+                self.data_reply_elsewhere(packet.port(), parsed, origin)
+            }
             // One of its own has been dealt with.
             None | Some(Local::Own(_)) => Act::Drop(DropReason::NotForUs).into(),
         }
@@ -238,6 +251,63 @@ impl Known {
         course: impl FnOnce() -> Course<F>,
     ) -> Course<F> {
         if self.is_damaged(packet, parsed) { Act::Drop(DropReason::BadL4Checksum).into() } else { course() }
+    }
+
+    /// A client's packet that opens a connection which a module expects.
+    #[cold]
+    #[inline(never)]
+    fn expected_request<F: Forwarded>(
+        &self,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        (found, origin): (&Found, Origin),
+        (unserved, active): (Unserved, bool),
+    ) -> Decision<F> {
+        let (server, _) = found.expectation.server;
+        let service = self.snapshot.servers[server].service;
+        let owner = self.owner_of_inbound(packet.port(), &parsed.key.key(), service);
+        let told = Some(Told { server, teller: Teller::Module });
+        let course = match self.elsewhere(owner, HandOver::Client, origin) {
+            Some(elsewhere) => elsewhere,
+            None if !active => Act::Drop(DropReason::Standby).into(),
+            None => self
+                .if_sound(packet, parsed, || Course::Open(Open { service, unserved, adopts: false, told })),
+        };
+        Decision { about: About::Service(service, owner), course }
+    }
+
+    /// A client's packet to a port that no service has may be of a connection that a module expected, of the worker that
+    /// owns all of the client's with that service.
+    #[cold]
+    fn data_elsewhere<F: Forwarded>(
+        &self,
+        port: PortId,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Option<Decision<F>> {
+        let key = parsed.key.key();
+        let service = *self.snapshot.readers.get(&(key.protocol, F::ip(key.destination)))?;
+        let owner = self.owner_of_inbound(port, &key, service);
+        let course = self.elsewhere(owner, HandOver::Client, origin)?;
+        Some(Decision { about: About::Service(service, owner), course })
+    }
+
+    /// The same of what a server sends from a port that no service has.
+    #[cold]
+    fn data_reply_elsewhere<F: Forwarded>(
+        &self,
+        port: PortId,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Decision<F> {
+        if self.is_on_wrong_port(port, Direction::Out) {
+            return Act::Drop(DropReason::WrongPort).into();
+        }
+        let owner = self.owner_of_reply(&parsed.key.key());
+        match self.elsewhere(owner, HandOver::Reply, origin) {
+            Some(course) => Decision { about: About::Reply(owner), course },
+            None => Act::Drop(DropReason::NotForUs).into(),
+        }
     }
 
     /// A packet to a local address, of no connection that is known.

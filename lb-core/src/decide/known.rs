@@ -20,6 +20,7 @@ use crate::{
     },
     ids::{ById, InterfaceId, ServerId, ServiceId},
     limits::MAX_PORTS,
+    module::{expected::Expected, talk::Talks},
     neigh::table::Neighbours,
     packet::{Packet, PortId, WorkerId},
     peers::told::Told,
@@ -50,6 +51,8 @@ pub struct Team {
     pub board: Arc<LoadBoard>,
     /// Which servers clients stay with.
     pub persistence: Arc<Persistence>,
+    /// Connections that modules expect.
+    pub expected: Arc<Expected>,
     /// What peers have told of their connections, if there are peers.
     pub told: Option<Arc<Told>>,
     /// What directors of IPVS have told of theirs, if any are listened to.
@@ -145,6 +148,8 @@ pub struct Known {
     pub(crate) datagrams_v6: [Datagrams<V6>; 2],
     pub(crate) neighbours: Neighbours,
     pub(crate) backends: ById<ServerId, Backend>,
+    /// What modules keep of connections.
+    pub(crate) talks: Talks,
     /// Its local ports, and the turn of the next connection that takes one.
     pub(crate) ports: LocalPorts,
     pub(crate) port_turn: PortTurn,
@@ -177,6 +182,7 @@ impl Known {
             datagrams_v6: std::array::from_fn(|_| Datagrams::new(team.secret)),
             neighbours: Neighbours::new(),
             backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.servers).collect(),
+            talks: Talks::new(),
             held: std::iter::repeat_n(0, snapshot.room.services).collect(),
             arrivals: arrivals(&snapshot),
             budgets: Budgets::new(team.refusals_per_s, now),

@@ -12,6 +12,7 @@ use crate::{
     flow::{key::Key, local_port::PortTurn, table::Place},
     ids::{ConnectionId, ServerId},
     limits::{FIRST_LOCAL_PORT, PORT_TRIES},
+    module::expected::Expectation,
     sched::load::Load,
 };
 use std::net::{IpAddr, SocketAddr};
@@ -62,6 +63,31 @@ impl Known {
         let vacancy = F::connections(self).vacancy(forward, Some(&reply));
         let is_free = vacancy.taken.is_none_or(|taken| Some(taken) == ending);
         is_free.then_some(LocalPlace { local: (address, port), vacancy })
+    }
+
+    /// The place of a connection that a module expects, with the local address that it is to have.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn expected_place<F: Forwarded>(
+        &self,
+        (key, forward): (&Key<F>, Place),
+        expectation: &Expectation,
+        turn: PortTurn,
+        ending: Option<ConnectionId>,
+    ) -> Option<LocalPlace<F>> {
+        let address = expectation.local.and_then(F::of)?;
+        self.snapshot.local_address::<F>(address)?;
+        let plan = &self.snapshot.servers[expectation.server.0].plan;
+        let reply = key.answered_by(F::of(plan.address).unwrap_or_default(), expectation.server_port);
+        let ports = self.ports.words(turn).map(|word| word ^ F::words(address));
+        let replies = ports.filter(|port| *port >= FIRST_LOCAL_PORT).take(PORT_TRIES);
+        replies.map(|destination_port| Key { destination: address, destination_port, ..reply }).find_map(
+            |reply| {
+                let vacancy = F::connections(self).vacancy(forward, Some(&reply));
+                let is_free = vacancy.taken.is_none_or(|taken| Some(taken) == ending);
+                is_free.then_some(LocalPlace { local: (address, reply.destination_port), vacancy })
+            },
+        )
     }
 
     /// A local address and port that no connection with the server has, but for one that is about to end. `forward` is the

@@ -19,6 +19,7 @@ pub mod classify;
 pub mod common;
 mod decision;
 pub mod defences;
+pub(crate) mod expecting;
 pub mod flow;
 pub mod fragment;
 mod hear;

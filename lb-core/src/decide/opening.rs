@@ -20,7 +20,9 @@ use crate::{
     forward::proxy,
     ids::{ConnectionId, NeighbourId, ServerId, ServiceId},
     limits::MAX_NEIGHBOURS,
+    module::kind::ModuleKind,
     packet::Packet,
+    peers::told::Teller,
     sched::{
         Request, Turn,
         load::Loads,
@@ -44,7 +46,7 @@ const TRIES: usize = 64;
 pub struct Opening<F: Family = V4> {
     /// The connection as it is once its first packet has passed, but for times, counts and the client's next hop.
     pub connection: Connection<F>,
-    /// Whether its server is told of its client, so that it gets a second line.
+    /// Whether its server is told of its client, or a module reads it, so that it gets a second line.
     pub tells: Tells,
     /// Which way its first packet goes.
     pub direction: Direction,
@@ -62,7 +64,7 @@ pub struct Opening<F: Family = V4> {
     pub limit: u16,
 }
 
-/// How the server of a connection that is opened is told of its client.
+/// How the server of a connection that is opened is told of its client, or what else it gets a second line for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tells {
     /// Not at all.
@@ -71,6 +73,20 @@ pub enum Tells {
     Anew,
     /// As far as a peer says that it has been, if at all.
     AsTold,
+    /// Not at all, but a module reads the connection, which takes a second line as well.
+    Read(ModuleKind),
+}
+
+/// Where a connection is to be.
+#[derive(Clone, Copy)]
+struct Placed<F: Family> {
+    server: ServerId,
+    /// The server's port, if it is not what the server's configuration says.
+    port: Option<u16>,
+    local: Option<(F::Address, u16)>,
+    vacancy: Vacancy,
+    replaces: Option<ConnectionId>,
+    client: Option<ClientHop>,
 }
 
 /// The next hop to a client.
@@ -97,8 +113,9 @@ pub struct Opener<'a, P, F: Family = V4> {
     pub replaces: Option<ConnectionId>,
     /// Where the search for a local port begins, if it takes one.
     pub turn: PortTurn,
-    /// A peer has told of the connection, so it is with the chosen server or none, and has the local port that it has.
-    pub is_told: bool,
+    /// Who has told of the connection, if anybody has: it is with the chosen server or none. One that a peer has told of
+    /// has the local port that it has.
+    pub teller: Option<Teller>,
 }
 
 /// A packet that opens no connection with the server that the scheduler chose.
@@ -108,6 +125,13 @@ pub struct TurnedAway<F: Family = V4> {
     pub act: Act<F>,
     /// It is because no local port is free.
     pub is_for_ports: bool,
+}
+
+impl<F: Family> TurnedAway<F> {
+    /// It is dropped.
+    const fn dropped(reason: DropReason) -> Self {
+        TurnedAway { act: Act::Drop(reason), is_for_ports: false }
+    }
 }
 
 impl Known {
@@ -211,30 +235,29 @@ impl Known {
         opener: &Opener<'_, impl Packet, F>,
         chosen: ServerId,
     ) -> Result<Opening<F>, TurnedAway<F>> {
+        if opener.teller == Some(Teller::Module) {
+            return self.expected_opening(opener, chosen);
+        }
         let Opener { parsed, direction, .. } = *opener;
-        let dropped = |reason| TurnedAway { act: Act::Drop(reason), is_for_ports: false };
+        let is_told = opener.teller.is_some();
         let key = match direction {
             Direction::In => parsed.key.key(),
             // It may have been forgotten in this moment.
-            Direction::Out if opener.is_told => {
-                self.told_key(parsed).ok_or_else(|| dropped(DropReason::PeerServerUnknown))?
+            Direction::Out if is_told => {
+                self.told_key(parsed).ok_or_else(|| TurnedAway::dropped(DropReason::PeerServerUnknown))?
             }
             Direction::Out => self.request_key(&parsed.key.key(), chosen),
         };
         let method = self.snapshot.service_of(chosen).method;
-        let client = self.client_hop::<F>(key.source, method.sees_replies()).map_err(dropped)?;
-        let turned_away = |reason| TurnedAway {
-            act: self.refuse(opener.now, parsed, Unserved::Reject, reason),
-            is_for_ports: reason == DropReason::PortsExhausted,
-        };
+        let client = self.client_hop::<F>(key.source, method.sees_replies()).map_err(TurnedAway::dropped)?;
         let (mut server, mut replaces, mut local) = (chosen, None, None);
         let vacancy = if method.hides_clients() {
-            let free = match opener.is_told {
+            let free = match is_told {
                 false => self.local_place((&key, parsed.place), chosen, opener.turn, opener.replaces),
                 true => self.told_place((&key, self.forward_place(opener, &key)), chosen, opener.replaces),
             };
-            let none = if opener.is_told { DropReason::PeerLocalPort } else { DropReason::PortsExhausted };
-            let free = free.ok_or_else(|| turned_away(none))?;
+            let none = if is_told { DropReason::PeerLocalPort } else { DropReason::PortsExhausted };
+            let free = free.ok_or_else(|| self.turned_away(opener, none))?;
             local = Some(free.local);
             free.vacancy
         } else {
@@ -243,18 +266,81 @@ impl Known {
                 vacancy
             } else {
                 let free = self.free_server(opener, &key, (chosen, method));
-                let free = free.ok_or_else(|| turned_away(DropReason::ReplyClash))?;
+                let free = free.ok_or_else(|| self.turned_away(opener, DropReason::ReplyClash))?;
                 (server, replaces) = (free.0, free.2);
                 free.1
             }
         };
+        self.opened(opener, &key, Placed { server, port: None, local, vacancy, replaces, client })
+    }
+
+    /// The connection that a module expects, with the server that it is to have.
+    #[cold]
+    #[inline(never)]
+    fn expected_opening<F: Forwarded>(
+        &self,
+        opener: &Opener<'_, impl Packet, F>,
+        server: ServerId,
+    ) -> Result<Opening<F>, TurnedAway<F>> {
+        let key = opener.parsed.key.key();
+        let turned_away = |reason| self.turned_away(opener, reason);
+        // It may have come by another packet in this moment.
+        let found = self.expected::<F>(opener.now, &key).ok_or_else(|| turned_away(DropReason::Unserved))?;
+        let expectation = found.expectation;
+        let method = self.snapshot.service_of(server).method;
+        let client = self.client_hop::<F>(key.source, method.sees_replies()).map_err(TurnedAway::dropped)?;
+        let (mut replaces, mut local) = (None, None);
+        let vacancy = if method.hides_clients() {
+            let place = (&key, opener.parsed.place);
+            let free = self.expected_place(place, &expectation, opener.turn, opener.replaces);
+            let free = free.ok_or_else(|| turned_away(DropReason::PortsExhausted))?;
+            local = Some(free.local);
+            free.vacancy
+        } else {
+            let address = F::of(self.snapshot.servers[server].plan.address).unwrap_or_default();
+            let reply = key.answered_by(address, expectation.server_port);
+            let vacancy = F::connections(self).vacancy(opener.parsed.place, Some(&reply));
+            replaces = vacancy.taken.filter(|&taken| Some(taken) != opener.replaces);
+            if replaces.is_some_and(|taken| !F::connections(self).get(taken).gives_way()) {
+                return Err(turned_away(DropReason::ReplyClash));
+            }
+            vacancy
+        };
+        let port = Some(expectation.server_port);
+        self.opened(opener, &key, Placed { server, port, local, vacancy, replaces, client })
+    }
+
+    /// The packet opens nothing, and its sender is told.
+    #[cold]
+    fn turned_away<F: Forwarded>(
+        &self,
+        opener: &Opener<'_, impl Packet, F>,
+        reason: DropReason,
+    ) -> TurnedAway<F> {
+        TurnedAway {
+            act: self.refuse(opener.now, opener.parsed, Unserved::Reject, reason),
+            is_for_ports: reason == DropReason::PortsExhausted,
+        }
+    }
+
+    /// The connection to open, whose place is known.
+    #[inline(always)]
+    fn opened<F: Forwarded>(
+        &self,
+        opener: &Opener<'_, impl Packet, F>,
+        key: &Key<F>,
+        placed: Placed<F>,
+    ) -> Result<Opening<F>, TurnedAway<F>> {
+        let Opener { parsed, direction, .. } = *opener;
+        let Placed { server, port, local, vacancy, replaces, client } = placed;
         let Server { service, plan, .. } = &self.snapshot.servers[server];
         let room = self
             .room::<F>(*service, [replaces, opener.replaces])
-            .ok_or_else(|| dropped(DropReason::TableFull))?;
+            .ok_or_else(|| TurnedAway::dropped(DropReason::TableFull))?;
+        let Service { method, client_address, module, .. } = &self.snapshot.services[*service];
         // Where the beginning was not seen, another director has told the server and says how far, or nobody need.
         let begins = parsed.begins();
-        let tells = self.snapshot.services[*service].client_address.is_told() && begins;
+        let tells = client_address.is_told() && begins;
         let mut path = self.first_path(direction, server, client);
         if tells && parsed.key.protocol == Protocol::Udp {
             path = path.less(proxy::datagram_len::<F>());
@@ -264,17 +350,19 @@ impl Known {
             let act = self.undeliverable(opener.now, interface, parsed, path.most);
             return Err(TurnedAway { act, is_for_ports: false });
         }
-        let mut connection =
-            Connection::new(&key, server, plan.address, plan.port_for(key.destination_port), method);
+        let port = port.unwrap_or_else(|| plan.port_for(key.destination_port));
+        let mut connection = Connection::new(key, server, plan.address, port, *method);
         if let Some((address, port)) = local {
             connection.set_local(address, port);
         }
         connection.state = next_state(parsed, &connection, direction);
         let Path { neighbour, limit, .. } = path;
-        let tells = match (tells, opener.is_told) {
+        let tells = match (tells, opener.teller) {
+            // What a module expects is no connection of the kind that it reads.
+            (_, teller) if module.reads() && teller != Some(Teller::Module) => Tells::Read(*module),
             (true, _) => Tells::Anew,
-            (false, true) => Tells::AsTold,
-            (false, false) => Tells::Never,
+            (false, Some(_)) => Tells::AsTold,
+            (false, None) => Tells::Never,
         };
         Ok(Opening { connection, tells, direction, vacancy, replaces, room, client, neighbour, limit })
     }
@@ -285,7 +373,7 @@ impl Known {
     pub(crate) fn second_line<F: Forwarded>(&self, opening: &Opening<F>) -> Option<Second> {
         let connection = &opening.connection;
         match opening.tells {
-            Tells::Never => None,
+            Tells::Never | Tells::Read(_) => None,
             Tells::Anew => {
                 let told = self.snapshot.service_of(connection.server).client_address;
                 let [len, _] = small(proxy::header(connection, told).len()).to_le_bytes();
@@ -311,7 +399,7 @@ impl Known {
                 replaces => Some((server, vacancy, replaces)),
             }
         };
-        let others = if opener.is_told { 0 } else { TRIES };
+        let others = if opener.teller.is_some() { 0 } else { TRIES };
         look_at(chosen).or_else(|| self.others(chosen).take(others).find_map(look_at))
     }
 

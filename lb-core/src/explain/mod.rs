@@ -245,8 +245,7 @@ impl<F: Forwarded> Story<F> {
                 }
                 Course::Open(open) => return self.rehearse_open(worker, open, replaces),
                 Course::Adopt(Adopt { server, teller }) => {
-                    let is_told = teller.is_some();
-                    return self.rehearse_opening(worker, (Direction::Out, server), is_told, None);
+                    return self.rehearse_opening(worker, (Direction::Out, server), teller, None);
                 }
                 Course::End(end) => {
                     replaces = Some(end.connection);

@@ -12,6 +12,7 @@ use crate::{
     explanation::Stage,
     ids::{ConnectionId, ServerId, ServiceId},
     packet::{Packet, WorkerId},
+    peers::told::Teller,
     sched::{
         Turn,
         load::{Load, LoadBoard, Loads},
@@ -50,7 +51,8 @@ impl<F: Forwarded> Story<F> {
         replaces: Option<ConnectionId>,
     ) {
         if let Some(told) = open.told {
-            return self.rehearse_opening(worker, (Direction::In, told.server), true, replaces);
+            let teller = Some(told.teller);
+            return self.rehearse_opening(worker, (Direction::In, told.server), teller, replaces);
         }
         let (known, service) = (&worker.known, open.service);
         let board = loads_without::<F>(known, service, replaces);
@@ -64,7 +66,7 @@ impl<F: Forwarded> Story<F> {
         let chosen = stays.or_else(|| known.choose(self.now, &self.parsed, service, &mut turn, &loads));
         self.tell_choice(known, service, chosen, &loads);
         match chosen {
-            Some(server) => self.rehearse_opening(worker, (Direction::In, server), false, replaces),
+            Some(server) => self.rehearse_opening(worker, (Direction::In, server), None, replaces),
             None => {
                 let act = known.refuse(self.now, &self.parsed, open.unserved, known.why_none(service));
                 self.tell(worker, &act.into());
@@ -77,7 +79,7 @@ impl<F: Forwarded> Story<F> {
         &mut self,
         worker: &Worker<P>,
         (direction, server): (Direction, ServerId),
-        is_told: bool,
+        teller: Option<Teller>,
         replaces: Option<ConnectionId>,
     ) {
         let (parsed, turn) = (self.parsed, worker.known.port_turn);
@@ -88,7 +90,7 @@ impl<F: Forwarded> Story<F> {
             direction,
             replaces,
             turn,
-            is_told,
+            teller,
         };
         match worker.known.opening(&opener, server) {
             Ok(opening) => self.tell_opening(worker, &opening),

@@ -14,13 +14,27 @@ use crate::{
     counters::DropReason,
     decide::{
         Relay,
+        expecting::Desk,
         flow::{Fit, Path},
         known::Forwarded,
     },
     explanation::{Outcome, Stage},
     family::Header,
-    forward::{self, cut::Cut, outer::Outer, proxy::Effect, tell},
+    flow::key::Ends,
+    forward::{
+        self,
+        cut::Cut,
+        edit::{self, Effect as Effects},
+        outer::Outer,
+        proxy::Effect,
+        tell,
+    },
     memory::MemoryPacket,
+    module::{
+        expected::{EXPECTED_FOR, Expectation},
+        kind::ModuleKind,
+        talk::Talk,
+    },
     packet::Packet,
     wire::headers::Headers,
     worker::{
@@ -34,7 +48,7 @@ impl<F: Forwarded> Story<F> {
     pub(super) fn rewritten<P: Packet>(
         &mut self,
         worker: &Worker<P>,
-        (connection, second): (&Connection<F>, Option<Second>),
+        (connection, second, talk): (&Connection<F>, Option<Second>, Option<Talk>),
         (direction, way): (Direction, Path),
         next: Next,
     ) -> Outcome {
@@ -44,6 +58,14 @@ impl<F: Forwarded> Story<F> {
             let way = (direction, worker.known.backends[connection.server].limit);
             match tell::apply(&mut self.packet, &mut at, connection, &mut second, way) {
                 Ok(effect) => self.tell_effect(effect, second),
+                Err(reason) => return Outcome::Dropped(reason),
+            }
+        }
+        if let Some(mut talk) = talk {
+            let mut desk = Desk::new(&worker.known, self.now, connection, true);
+            let way = (direction, connection.state, way.limit);
+            match edit::apply(&mut self.packet, &mut at, &mut talk, way, &mut desk) {
+                Ok(effect) => self.tell_read(talk.kind, effect, desk.announced),
                 Err(reason) => return Outcome::Dropped(reason),
             }
         }
@@ -84,6 +106,31 @@ impl<F: Forwarded> Story<F> {
             }
         };
         self.say(Stage::Method, text);
+    }
+
+    /// What a module read in the packet, and what that did to it.
+    fn tell_read(&mut self, module: ModuleKind, effect: Effects, announced: Option<Expectation>) {
+        let text = match effect {
+            Effects::Numbers => {
+                format!("module {module}: read; sequence numbers are those of the other side")
+            }
+            Effects::Text(old, new) => {
+                format!("module {module}: {old} bytes of its text are replaced by {new}")
+            }
+            Effects::Cut(passes) => format!(
+                "module {module}: {passes} bytes of its payload go on; the sender sends the rest again"
+            ),
+        };
+        self.say(Stage::Method, text);
+        if let Some(Expectation { ends, server_port, .. }) = announced {
+            let Ends { protocol, source, destination } = ends;
+            let text = format!(
+                "module {module}: expects {protocol} {} > {destination} for port {server_port} of the server, within \
+                 {EXPECTED_FOR}",
+                source.ip()
+            );
+            self.say(Stage::Connection, text);
+        }
     }
 
     /// An ICMP error about one.

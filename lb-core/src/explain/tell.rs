@@ -18,7 +18,7 @@ use crate::{
         flow::Path,
         fragment::Note,
         known::{Forwarded, Known},
-        opening::Opening,
+        opening::{Opening, Tells},
         room::Room,
     },
     explanation::{Outcome, Stage},
@@ -26,6 +26,7 @@ use crate::{
     flow::key::Ends,
     forward::mss,
     ids::{NeighbourId, ServerId},
+    module::talk::Talk,
     neigh::entry::Neighbour,
     packet::{HandOver, Packet},
     peers::told::Teller,
@@ -101,6 +102,10 @@ fn told_by(known: &Known, told: Told) -> String {
     let teller = match told.teller {
         Teller::Peer(number) => peer(number).map_or_else(|| "peer".to_owned(), |peer| format!("peer {peer}")),
         Teller::Ipvs => "IPVS".to_owned(),
+        Teller::Module => {
+            let module = known.snapshot.service_of(told.server).module;
+            return format!("none: it opens one that module {module} expects, with server {server}");
+        }
     };
     format!("none: opened through another director; adopted with server {server} as {teller} says")
 }
@@ -351,7 +356,7 @@ impl<F: Forwarded> Story<F> {
     }
 
     fn passed<P: Packet>(&mut self, worker: &Worker<P>, pass: &Pass) -> Outcome {
-        let connection = *F::connections(&worker.known).get(pass.hit.connection());
+        let mut connection = *F::connections(&worker.known).get(pass.hit.connection());
         let direction = pass.hit.direction();
         let path = worker.known.path(&connection, direction);
         self.tell_fit(path.limit);
@@ -367,7 +372,11 @@ impl<F: Forwarded> Story<F> {
         self.clamped(&worker.known, &connection, client_mtu);
         let second = F::connections(&worker.known).second(pass.hit.connection());
         let way = worker.known.grown_path(&connection, direction);
-        self.rewritten(worker, (&connection, second), (direction, way), Next::Known(pass.neighbour))
+        let talk = F::connections(&worker.known).talk(pass.hit.connection());
+        let talk = talk.map(|talk| *worker.known.talks.get(talk));
+        connection.state = pass.state;
+        let next = Next::Known(pass.neighbour);
+        self.rewritten(worker, (&connection, second, talk), (direction, way), next)
     }
 
     /// The maximum segment size that a SYN tells is lowered, if its service wants that.
@@ -429,7 +438,11 @@ impl<F: Forwarded> Story<F> {
                 Path { neighbour: opening.neighbour, limit: opening.limit, most: opening.limit }
             }
         };
-        self.outcome = self.rewritten(worker, (connection, second), (opening.direction, way), next);
+        let talk = match opening.tells {
+            Tells::Read(module) => Some(Talk::new(module)),
+            Tells::Never | Tells::Anew | Tells::AsTold => None,
+        };
+        self.outcome = self.rewritten(worker, (connection, second, talk), (opening.direction, way), next);
     }
 
     fn tell_fit(&mut self, limit: u16) {

@@ -5,6 +5,7 @@
 
 pub mod cut;
 pub mod dr;
+pub mod edit;
 pub mod fullnat;
 pub(crate) mod insert;
 pub mod l3dsr;

@@ -84,6 +84,8 @@ pub enum Teller {
     Peer(u8),
     /// A director of IPVS: see [`ipvs`](super::ipvs).
     Ipvs,
+    /// Another connection of this director's, as a [module](crate::module) has read.
+    Module,
 }
 
 /// An exception that was told.

@@ -26,6 +26,12 @@ pub const fn no_host(address: IpAddr) -> Option<&'static str> {
     }
 }
 
+/// Whether every link can have the address, so that it alone does not tell where it is.
+#[must_use]
+pub const fn is_of_some_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use super::{
     key::ServiceKey,
     lookup::Lookup,
     numbers::Numbers,
-    plan::{InterfacePlan, Method, Plan, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
+    plan::{InterfacePlan, Method, Plan, Protocol, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
     routing::{NextHop, Routing},
     snapshot::{
         Changes, Local, LocalAddress, LocalStanding, Room, Server, Service, Snapshot, SnapshotError, TunnelTo,
@@ -148,6 +148,8 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         ports: plan.ports.clone(),
         interfaces: plan.interfaces.iter().cloned().collect(),
         verify_checksums: plan.verify_checksums,
+        has_modules: plan.services.iter().any(|service| service.module.reads()),
+        readers: readers(&order, &services),
         tells_clients: plan.services.iter().any(|service| service.client_address.is_told()),
         tunnel_sources: plan.tunnel_sources.clone(),
         redirection_len: plan.redirection_len,
@@ -169,6 +171,22 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         room,
         locals,
     })
+}
+
+/// Services that modules read, by protocol and VIP.
+fn readers(
+    order: &[ServiceId],
+    services: &ById<ServiceId, Service>,
+) -> HashMap<(Protocol, IpAddr), ServiceId> {
+    let reads = order.iter().filter(|&&id| services[id].module.reads());
+    let vips = |&id: &ServiceId| {
+        let reach = services[id].reach();
+        reach
+            .protocols()
+            .flat_map(move |protocol| reach.vips().map(move |vip| ((protocol, vip), id)))
+            .collect::<Vec<_>>()
+    };
+    reads.flat_map(vips).collect()
 }
 
 fn by_fwmark(order: &[ServiceId], services: &ById<ServiceId, Service>) -> HashMap<(u32, bool), ServiceId> {
@@ -382,6 +400,7 @@ fn build_service(
         servers: numbers.servers.clone(),
         local_addresses,
         client_address: service.client_address,
+        module: service.module,
     };
     (built, same.is_none())
 }

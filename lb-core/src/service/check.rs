@@ -7,8 +7,9 @@ mod local;
 pub use error::PlanError;
 
 use super::{
-    address::no_host,
+    address::{is_of_some_link, no_host},
     marks::{check_fwmarks, check_marks, marks},
+    module,
     owners::{Owners, Use, all},
     plan::{InterfacePlan, Misfit, Plan, Role, RoutePlan, ServerPlan, ServicePlan, flags_of},
     reach::overlaps,
@@ -65,6 +66,7 @@ pub fn check<'a>(
         }
         local::check(service)?;
         local::check_told(service)?;
+        module::mistake(service).map_or(Ok(()), Err)?;
         check_tunnel(service.tunnel.mistake(service.method.tunnels()))?;
         check_dscp(service)?;
         let mut servers = HashSet::new();
@@ -237,12 +239,6 @@ fn check_router(plan: &Plan, routing: &Routing, route: &RoutePlan) -> Result<(),
         return Err(PlanError::NoAddressToAskFrom { via, family, interface: shown(id) });
     }
     Ok(())
-}
-
-/// Whether every link can have the address, so that it alone does not tell where it is.
-#[must_use]
-pub const fn is_of_some_link(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// A route's destination as operators write it.

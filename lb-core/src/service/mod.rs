@@ -10,6 +10,7 @@ pub mod check;
 pub mod key;
 pub mod lookup;
 pub mod marks;
+pub mod module;
 mod numbers;
 pub mod option;
 pub mod owners;

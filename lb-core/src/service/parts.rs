@@ -9,6 +9,7 @@ use super::{
 use crate::{
     conn::{client_address::ClientAddress, timeouts::Timeouts, tunnel::Tunnel},
     ids::{InterfaceId, LocalId, ServerId, ServiceId},
+    module::kind::ModuleKind,
     sched::{Candidate, Scheduler},
 };
 use ipnet::IpNet;
@@ -115,6 +116,8 @@ pub struct Service {
     pub local_addresses: Vec<LocalId>,
     /// How servers learn clients' addresses.
     pub client_address: ClientAddress,
+    /// What reads its connections.
+    pub module: ModuleKind,
 }
 
 impl Service {

@@ -119,6 +119,10 @@ pub struct Snapshot {
     pub verify_checksums: bool,
     /// A service tells its servers of clients.
     pub tells_clients: bool,
+    /// A module reads the connections of a service.
+    pub has_modules: bool,
+    /// Those, by protocol and VIP.
+    pub readers: HashMap<(Protocol, IpAddr), ServiceId>,
     /// Networks that outer packets come from, each flow's from one of their addresses.
     pub tunnel_sources: Vec<IpNet>,
     /// Under NAT, every port delivers both directions of a flow to its owner.

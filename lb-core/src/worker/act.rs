@@ -129,7 +129,11 @@ impl<P: Packet> Worker<P> {
     ) -> Option<Pending<P>> {
         if let Some(told) = open.told {
             self.known.count_load(told.server, State::None, 1);
-            let begin = Begin::with(told.server, self.known.port_turn, Some(told.teller));
+            let turn = self.known.port_turn;
+            let begin = Begin::with(told.server, turn, Some(told.teller));
+            if told.teller == Teller::Module {
+                self.known.port_turn = self.known.ports.next_turn(turn);
+            }
             self.begin(now, packet, parsed, begin, io, witness);
             return None;
         }
@@ -178,21 +182,14 @@ impl<P: Packet> Worker<P> {
         io: &mut impl Io<Packet = P>,
         witness: &mut impl Witness<P, F>,
     ) {
-        let opener = Opener {
-            now,
-            packet: &packet,
-            parsed,
-            direction,
-            replaces: None,
-            turn,
-            is_told: teller.is_some(),
-        };
+        let opener = Opener { now, packet: &packet, parsed, direction, replaces: None, turn, teller };
         let act = match self.known.opening(&opener, server) {
             Ok(opening) => {
                 witness.opens(self, &opening);
                 match teller {
                     Some(Teller::Peer(_)) => self.books.counters.peers_adopted.bump(),
                     Some(Teller::Ipvs) => self.books.counters.masters_adopted.bump(),
+                    Some(Teller::Module) => self.has_come(now, parsed),
                     None => {}
                 }
                 match self.remember(now, &opening, server) {

@@ -87,6 +87,7 @@ impl<P: Packet> Worker<P> {
         let snapshot = &self.known.snapshot;
         let are_special = snapshot.has_local_addresses()
             || snapshot.tells_clients
+            || snapshot.has_modules
             || F::connections(&self.known).has_second_lines();
         match are_special {
             false => self.deal_with::<F, false>(now, burst, &mut stages, origin, io),

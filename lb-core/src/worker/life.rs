@@ -117,10 +117,14 @@ impl<P: Packet> Worker<P> {
         }
         let timeout = self.known.timeout(server, state);
         F::connections_mut(&mut self.known).schedule_first(id, now + timeout.min(LOOK_AGAIN_AFTER));
-        if opening.tells != Tells::Never
-            && let Some(second) = self.known.second_line(opening)
-        {
-            F::connections_mut(&mut self.known).set_second(id, second);
+        match opening.tells {
+            Tells::Never => {}
+            Tells::Read(module) => self.read_from_now_on::<F>(id, module),
+            Tells::Anew | Tells::AsTold => {
+                if let Some(second) = self.known.second_line(opening) {
+                    F::connections_mut(&mut self.known).set_second(id, second);
+                }
+            }
         }
         self.known.move_load(server, State::None, state);
         self.books.counters.count_created::<F>();
@@ -250,6 +254,9 @@ impl<P: Packet> Worker<P> {
         if connection.is_kept() {
             self.leave::<F>(id, &connection);
         }
+        if connection.has_second() {
+            self.stop_reading::<F>(id);
+        }
     }
 
     /// A connection that has ended gives its share in what is remembered of its client back.
@@ -370,6 +377,7 @@ impl<P: Packet> Worker<P> {
         if let Some(second) = saved.second {
             F::connections_mut(known).set_second(id, second);
         }
+        let module = known.snapshot.service_of(server).module;
         known.count_load(server, saved.state, 1);
         let service = known.snapshot.servers[server].service;
         let is_persistent = known.snapshot.services[service].persistence.is_on();
@@ -378,6 +386,9 @@ impl<P: Packet> Worker<P> {
         self.books.counters.count_created::<F>();
         if is_persistent {
             self.keep_again::<F>(now, id, server);
+        }
+        if module.reads() && saved.second.is_none() {
+            self.read_from_now_on::<F>(id, module);
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ pub mod host;
 pub mod life;
 mod neighbours;
 mod plain;
+mod reading;
 pub(crate) mod send;
 mod share;
 pub mod tick;

@@ -17,6 +17,7 @@ use lb_core::{
     ids::ServerId,
     limits::MAX_BURST,
     memory::{MemoryIo, MemoryPacket},
+    module::expected::Expected,
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
     peers::told::Told,
     sched::{
@@ -121,6 +122,8 @@ pub struct World {
     pub ios: Vec<MemoryIo>,
     pub board: Arc<LoadBoard>,
     persistence: Arc<Persistence>,
+    /// What modules expect.
+    pub expected: Arc<Expected>,
     pub snapshot: Arc<Snapshot>,
     /// Who answers ARP requests; clear it for silence.
     pub stations: Vec<Station>,
@@ -164,6 +167,7 @@ impl World {
         let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
         let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
         let persistence = Arc::new(Persistence::new(setup.clients, 0x5eed));
+        let expected = Arc::new(Expected::new(Secret(0x5eed)));
         // Of directors of IPVS there is no list.
         let (told, masters) = told.into_iter().partition::<Vec<_>, _>(|told| told.peer(0).is_some());
         let (told, masters) = (told.into_iter().next(), masters.into_iter().next());
@@ -175,6 +179,7 @@ impl World {
             refusals_per_s: setup.refusals_per_s,
             board: board.clone(),
             persistence: persistence.clone(),
+            expected: expected.clone(),
             told,
             masters,
         };
@@ -185,6 +190,7 @@ impl World {
             ios: (0..setup.workers).map(|_| MemoryIo::default()).collect(),
             board,
             persistence,
+            expected,
             snapshot,
             stations: Vec::new(),
             handed_over: Vec::new(),

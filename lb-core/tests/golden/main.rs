@@ -11,6 +11,7 @@ mod forward;
 mod fragmenting;
 mod fragments;
 mod fragments_with;
+mod ftp;
 mod host;
 mod icmp;
 mod ipv6;

@@ -17,6 +17,7 @@ use lb_core::{
     },
     ids::ServerId,
     memory::{MemoryIo, MemoryPacket},
+    module::expected::Expected,
     packet::{Burst, HandOver, Packet, PortId, WorkerId},
     sched::persistence::Persistence,
     service::{
@@ -72,6 +73,7 @@ impl Director {
             refusals_per_s: 1_000,
             board: board.clone(),
             persistence: Arc::new(Persistence::new(64, 0x5eed)),
+            expected: Arc::new(Expected::new(Secret(0))),
             told: None,
             masters: None,
         };

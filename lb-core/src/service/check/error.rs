@@ -6,6 +6,7 @@ use crate::{
     service::{
         key::ServiceKey,
         marks::Clash,
+        module::ModuleMistake,
         plan::{ClientAddress, Method, SchedulerKind},
         reach::Claim,
     },
@@ -250,6 +251,9 @@ pub enum PlanError {
     /// A line of text begins a stream, and an option is TCP's.
     #[error("client_address = \"{0}\" is for tcp: use \"proxy-v2\", which datagrams can have as well")]
     ClientAddressOfStreams(ClientAddress),
+    /// A module cannot read a service.
+    #[error(transparent)]
+    Module(#[from] ModuleMistake),
     /// A tunnel is said to be what it cannot be.
     #[error("{}: {}", .0.0, .0.1)]
     Tunnel((&'static str, &'static str)),

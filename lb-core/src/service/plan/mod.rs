@@ -33,6 +33,7 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc};
 pub use super::key::Protocol;
 pub use crate::{
     conn::{client_address::ClientAddress, method::Method, tunnel::Encapsulation},
+    module::kind::ModuleKind,
     sched::kind::SchedulerKind,
     wire::ethernet::{Mac, Tags},
 };
@@ -264,4 +265,4 @@ impl Plan {
     }
 }
 
-words!(Protocol, Method, ClientAddress, SchedulerKind, Unserved, Admin, Encapsulation, Choice);
+words!(Protocol, Method, ClientAddress, ModuleKind, SchedulerKind, Unserved, Admin, Encapsulation, Choice);

@@ -1,7 +1,7 @@
 //! One virtual service, as the operator wants it.
 
 use super::{
-    Choice, ClientAddress, Encapsulation, Health, Method, OwnTunnel, PersistencePlan, Protocol,
+    Choice, ClientAddress, Encapsulation, Health, Method, ModuleKind, OwnTunnel, PersistencePlan, Protocol,
     SchedulerKind, ServerPlan, TunnelPlan, timeouts::TIMEOUTS,
 };
 use crate::{
@@ -41,6 +41,8 @@ pub struct ServicePlan {
     pub local_addresses: Vec<IpAddr>,
     /// How servers learn clients' addresses.
     pub client_address: ClientAddress,
+    /// What reads its connections to know of further ones.
+    pub module: ModuleKind,
     /// How packets are wrapped under TUN.
     pub tunnel: TunnelPlan,
     /// What tells servers the VIP under L3DSR: the DSCP of packets. 0 if nothing does.
@@ -198,6 +200,14 @@ impl ServicePlan {
              (a line of text, tcp only) or 2 (binary; with udp in front of every datagram), which servers must expect; or, \
              under fullnat, option 254 in the first segments of tcp (`toa`), which others ignore. Connections that are \
              adopted have none."
+        )
+        .scope(Scope::Everywhere),
+        option!(
+            module,
+            Kind::Word(ModuleKind::NAMES),
+            "What reads connections to know which further ones belong to their servers. `ftp`: data connections that \
+             clients open as servers tell them (passive mode), under nat and fullnat; servers' addresses become the VIP. \
+             tcp only, and not together with `client_address`."
         )
         .scope(Scope::Everywhere),
         option!(
@@ -359,6 +369,7 @@ impl ServicePlan {
             method,
             local_addresses: Vec::new(),
             client_address: ClientAddress::Packets,
+            module: ModuleKind::None,
             tunnel: TunnelPlan::default(),
             dscp: 0,
             // IPVS's default.

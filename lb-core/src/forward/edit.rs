@@ -1,0 +1,177 @@
+//! A segment of a connection that a [module](crate::module) reads: it is read, some of its text may give way to other text,
+//! and its numbers become those of the other side.
+//!
+//! Here it is done to a packet as it arrived; what the connection's method does comes behind. The checksum is summed anew:
+//! that it was right has been seen before the text was read.
+
+use super::insert::set_length;
+use crate::{
+    cast::{count32, small},
+    conn::{entry::Direction, state::State},
+    counters::DropReason,
+    family::Family,
+    module::{
+        of_kind,
+        reader::{Host, Text},
+        talk::{Splice, Talk},
+    },
+    packet::{Checksum, Packet},
+    wire::{
+        get32,
+        headers::Headers,
+        options::{SACK, TcpOption, options},
+        protocol, put16, put32,
+        tcp::{self, ACK, FIN, SYN},
+    },
+};
+
+/// What became of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It is as it was, but for numbers.
+    Numbers,
+    /// So many bytes of its text gave way to so many others.
+    Text(usize, usize),
+    /// The same, and of the text only the beginning goes on, of which there are so many bytes. The sender sends the rest
+    /// again.
+    Cut(usize),
+}
+
+/// Reads a segment and does to it what that takes. `at` says where its headers are, before and after. `state` is the
+/// connection's, with this segment, and `room` are the bytes of the largest packet that may go on.
+///
+/// # Errors
+/// Why it cannot go on. Its sender sends it again.
+pub fn apply<F: Family>(
+    packet: &mut impl Packet,
+    at: &mut Headers<F>,
+    talk: &mut Talk,
+    (direction, state, room): (Direction, State, u16),
+    host: &mut dyn Host,
+) -> Result<Effect, DropReason> {
+    let Some(module) = of_kind(talk.kind) else { return Ok(Effect::Numbers) };
+    // Nobody can tell whether the text is right before all of it has come.
+    if F::is_fragment(at.fragment) {
+        return Err(DropReason::Fragment);
+    }
+    let segment = at.payload(packet.bytes());
+    let Some(header_len) = tcp::header_len(segment) else { return Ok(Effect::Numbers) };
+    let is_right = || tcp::checksum_is_right::<F>(at.source, at.destination, segment);
+    if packet.l4_checksum() != Checksum::Good && !is_right() {
+        return Err(DropReason::BadL4Checksum);
+    }
+    let (flags, number) = (segment[tcp::FLAGS], get32(segment, tcp::SEQUENCE));
+    let begins = flags & SYN != 0;
+    let start = number.wrapping_add(u32::from(begins));
+    if begins && state.is_half_open() {
+        talk.begins(direction, start);
+    }
+    let payload = &segment[header_len..];
+    let reader = (module, host);
+    let passes = talk.read(reader, direction, start, payload).map_err(|_| DropReason::OutOfOrder)?;
+    let headers_len = usize::from(at.ip_len) - payload.len();
+    let rewritten =
+        rewritten(talk, direction, (start, passes), usize::from(room).saturating_sub(headers_len));
+    let is_cut = rewritten.passes < payload.len();
+    let effect = match &rewritten.splice {
+        _ if is_cut => Effect::Cut(rewritten.passes),
+        Some((_, old, new)) => Effect::Text(*old, new.as_bytes().len()),
+        None => Effect::Numbers,
+    };
+    put(packet, at, header_len, &rewritten)?;
+
+    let header = &mut packet.bytes_mut()[usize::from(at.l4)..at.end()];
+    put32(header, tcp::SEQUENCE, rewritten.number.wrapping_sub(u32::from(begins)));
+    if is_cut {
+        header[tcp::FLAGS] &= !FIN;
+    }
+    if flags & ACK != 0 {
+        acknowledge(&mut header[..header_len], talk, direction.reversed());
+    }
+    put16(header, tcp::CHECKSUM, 0);
+    let sum = F::pseudo(at.source, at.destination, protocol::TCP, small(header.len())).bytes(header);
+    put16(header, tcp::CHECKSUM, sum.finish());
+    Ok(effect)
+}
+
+/// Acknowledgements become numbers of the other direction's sender.
+fn acknowledge(header: &mut [u8], talk: &mut Talk, direction: Direction) {
+    let blocks = options(header).find(|option| option.kind == SACK);
+    if let Some(TcpOption { at, len, .. }) = blocks {
+        let edges = header[at + 2..at + len].chunks_exact_mut(4);
+        edges.for_each(|edge| put32(edge, 0, talk.shift(direction).back(get32(edge, 0))));
+    }
+    let number = talk.acknowledged(direction, get32(header, tcp::ACKNOWLEDGEMENT));
+    put32(header, tcp::ACKNOWLEDGEMENT, number);
+}
+
+/// What becomes of a payload.
+struct Rewritten {
+    /// The receiver's number of its first byte.
+    number: u32,
+    /// Where it is replaced, how many bytes give way, and to what.
+    splice: Option<(usize, usize, Text)>,
+    /// Bytes of the old payload that go on, or give way.
+    passes: usize,
+}
+
+/// What becomes of a payload that begins at that number and of which so many bytes may pass, if there is `room`.
+fn rewritten(talk: &Talk, direction: Direction, (start, most): (u32, usize), room: usize) -> Rewritten {
+    let shift = talk.shift(direction);
+    let splice_of = |passes: usize| {
+        let splice = shift.splice(start, start.wrapping_add(count32(passes)));
+        splice.map(|Splice { at, old, new }| (at, old, Text::of(new)))
+    };
+    let len_of = |passes: usize, splice: &Option<(usize, usize, Text)>| {
+        let (old, new) = splice.as_ref().map_or((0, 0), |(_, old, new)| (*old, new.as_bytes().len()));
+        passes - old + new
+    };
+    let (mut passes, mut splice) = (most, splice_of(most));
+    // What did not fit before is cut into fragments as it would have been without this.
+    let excess = len_of(passes, &splice).saturating_sub(room.max(most));
+    if let Some((at, old, _)) = splice.filter(|_| excess > 0) {
+        let behind = passes - at - old;
+        let fits = if behind > excess { passes - excess } else { at };
+        if fits > 0 {
+            (passes, splice) = (fits, splice_of(fits));
+        }
+    }
+    let number = match passes {
+        0 => shift.end(start),
+        // All of it gives way to what was sent before. A segment that is not new is answered by what has come (RFC 9293
+        // 3.10.7.4), which the sender waits for.
+        _ if len_of(passes, &splice) == 0 => shift.start(start).wrapping_sub(1),
+        _ => shift.start(start),
+    };
+    Rewritten { number, splice, passes }
+}
+
+/// Gives a segment its new payload. Ethernet's padding goes.
+fn put<F: Family>(
+    packet: &mut impl Packet,
+    at: &mut Headers<F>,
+    header_len: usize,
+    rewritten: &Rewritten,
+) -> Result<(), DropReason> {
+    let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
+    let data_at = l4 + header_len;
+    packet.set_len(data_at + rewritten.passes);
+    if let Some((place, old, new)) = &rewritten.splice {
+        let (place, new) = (data_at + place, new.as_bytes());
+        let len = packet.bytes().len();
+        if let Some(more) = new.len().checked_sub(*old) {
+            if !packet.prepend(more) {
+                return Err(DropReason::NoHeadroom);
+            }
+            packet.bytes_mut().copy_within(more..more + place, 0);
+        } else {
+            packet.bytes_mut().copy_within(place + old..len, place + new.len());
+            packet.set_len(len + new.len() - old);
+        }
+        packet.bytes_mut()[place..place + new.len()].copy_from_slice(new);
+    }
+    let ip_len = small(packet.bytes().len() - l3);
+    set_length::<F>(&mut packet.bytes_mut()[l3..l4], ip_len.wrapping_sub(at.ip_len));
+    at.ip_len = ip_len;
+    Ok(())
+}

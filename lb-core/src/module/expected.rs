@@ -1,0 +1,220 @@
+//! Connections that are about to come, as the modules of others have read: in one table of fixed size that all workers read
+//! without a lock, and only when they have no connection for a packet.
+//!
+//! Packets of an expected connection may come to any worker, and they follow close behind the packet that told their sender
+//! to send them. So whoever reads of one enters it before that packet goes on, and nobody can be too early: copies through
+//! the workers' rings could be overtaken, and lost.
+//!
+//! A bucket has eight places, each with a tag and a record. A record's number is odd while somebody writes it: who wants to
+//! write takes it by compare-and-swap, or takes another place; who reads tries a few times, and then takes it for absent. A
+//! packet that finds nothing is sent again. Where a bucket is full the oldest makes room.
+
+use crate::{
+    cast::{high32, high64, index, low32, low64},
+    flow::key::{Ends, Secret},
+    ids::ServerId,
+    limits::MAX_EXPECTED,
+    mix::{fold_multiply, scale},
+    peers::exception::{Packed, address, bits},
+    time::{Duration, Instant},
+};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+        fence,
+    },
+};
+
+/// How long a connection is expected. Clients connect at once, and a server as soon as it has something to say.
+pub const EXPECTED_FOR: Duration = Duration::from_secs(60);
+/// Words of a record: which packets, where they belong, and until when.
+const WORDS: usize = 10;
+/// Places of a bucket.
+const PLACES: usize = 8;
+/// How often a reader tries to read a record that is being written.
+const TRIES: usize = 4;
+
+/// Bytes that all of it takes.
+pub const BYTES: usize = MAX_EXPECTED * (size_of::<Record>() + size_of::<AtomicU32>());
+
+/// A connection that is about to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expectation {
+    /// Its first packet; port 0 is any.
+    pub ends: Ends,
+    /// The server that it belongs to, and since which snapshot that has its number.
+    pub server: (ServerId, u32),
+    /// The server's port.
+    pub server_port: u16,
+    /// The address that the server is to see in the place of the client's, under FullNAT: that of the connection by which
+    /// this one was announced, as servers compare them.
+    pub local: Option<IpAddr>,
+}
+
+/// One that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What is expected.
+    pub expectation: Expectation,
+    place: usize,
+    number: u64,
+}
+
+struct Record {
+    number: AtomicU64,
+    words: [AtomicU64; WORDS],
+}
+
+/// The table.
+pub struct Expected {
+    secret: Secret,
+    /// Of each place; 0 where nothing is.
+    tags: Box<[AtomicU32]>,
+    records: Box<[Record]>,
+}
+
+/// What entering an expectation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// There was room, or it was there.
+    Well,
+    /// The oldest of its bucket has made room before its time was over.
+    Instead,
+    /// Not at all: others were writing to all places at that moment.
+    Not,
+}
+
+impl Expected {
+    /// Nothing is expected yet. The secret keeps outsiders from choosing what collides.
+    #[must_use]
+    pub fn new(secret: Secret) -> Self {
+        let record =
+            || Record { number: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) };
+        Expected {
+            secret,
+            tags: std::iter::repeat_with(|| AtomicU32::new(0)).take(MAX_EXPECTED).collect(),
+            records: std::iter::repeat_with(record).take(MAX_EXPECTED).collect(),
+        }
+    }
+
+    /// How many are expected, those included whose time is over. Looks at all places.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tags.iter().filter(|tag| tag.load(Relaxed) != 0).count()
+    }
+
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many there can be.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.records.len()
+    }
+
+    /// A connection is expected from now on, in the place of another with the same ends.
+    pub fn enter(&self, expectation: &Expectation, now: Instant) -> Entered {
+        let key = Packed::of(&expectation.ends);
+        let (bucket, tag) = self.bucket(key);
+        let places = bucket..bucket + PLACES;
+        let until = |place: usize| match self.tags[place].load(Relaxed) {
+            0 => 0,
+            // Somebody writes it.
+            _ => self.read(place).map_or(u64::MAX, |(_, until)| until),
+        };
+        let same = places.clone().find(|&place| {
+            self.tags[place].load(Relaxed) == tag
+                && self.read(place).is_some_and(|(found, _)| Packed::of(&found.expectation.ends) == key)
+        });
+        for _ in 0..TRIES {
+            let Some(place) = same.or_else(|| places.clone().min_by_key(|&place| until(place))) else {
+                break;
+            };
+            let number = self.records[place].number.load(Acquire);
+            let is_early = same.is_none() && until(place) > now.as_millis();
+            if self.write(place, number, tag, encode(key, expectation, now)) {
+                return if is_early { Entered::Instead } else { Entered::Well };
+            }
+        }
+        Entered::Not
+    }
+
+    /// What is expected of packets with these ends.
+    #[must_use]
+    pub fn find(&self, ends: &Ends, now: Instant) -> Option<Found> {
+        let key = Packed::of(ends);
+        let (bucket, tag) = self.bucket(key);
+        let places = (bucket..bucket + PLACES).filter(|&place| self.tags[place].load(Acquire) == tag);
+        let found = places
+            .filter_map(|place| self.read(place))
+            .find(|(found, until)| Packed::of(&found.expectation.ends) == key && *until > now.as_millis());
+        found.map(|(found, _)| found)
+    }
+
+    /// It is not expected any more: it has come, or cannot be told from another. `false` if somebody was quicker.
+    pub fn take(&self, found: &Found) -> bool {
+        self.write(found.place, found.number, 0, [0; WORDS])
+    }
+
+    /// Where a key's bucket begins, and its tag.
+    fn bucket(&self, key: Packed) -> (usize, u32) {
+        let [a, b, c, d, e] = key.0;
+        let low = fold_multiply(a ^ self.secret.0 ^ 0x8cb9_2ba7_2f3d_8dd7, b ^ 0xd6e8_feb8_6659_fd93);
+        let high = fold_multiply(c ^ low, d ^ 0xa54f_f53a_5f1d_36f1);
+        let hash = fold_multiply(high ^ e, self.secret.0 ^ 0x510e_527f_ade6_82d1);
+        (scale(hash, MAX_EXPECTED / PLACES) * PLACES, low32(hash) | 1)
+    }
+
+    /// What a place holds, and until when.
+    fn read(&self, place: usize) -> Option<(Found, u64)> {
+        let record = &self.records[place];
+        for _ in 0..TRIES {
+            let number = record.number.load(Acquire);
+            let words = std::array::from_fn(|at| record.words[at].load(Relaxed));
+            fence(Acquire);
+            if number.is_multiple_of(2) && record.number.load(Relaxed) == number {
+                let (expectation, until) = decode(words)?;
+                return Some((Found { expectation, place, number }, until));
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+
+    /// Writes to a place that has that number, unless somebody else does or did.
+    fn write(&self, place: usize, number: u64, tag: u32, words: [u64; WORDS]) -> bool {
+        let record = &self.records[place];
+        let is_free = number.is_multiple_of(2)
+            && record.number.compare_exchange(number, number + 1, Acquire, Relaxed).is_ok();
+        if is_free {
+            fence(Release);
+            record.words.iter().zip(words).for_each(|(to, word)| to.store(word, Relaxed));
+            self.tags[place].store(tag, Relaxed);
+            record.number.store(number + 2, Release);
+        }
+        is_free
+    }
+}
+
+fn encode(Packed([a, b, c, d, e]): Packed, expectation: &Expectation, now: Instant) -> [u64; WORDS] {
+    let (server, named) = expectation.server;
+    let local = bits(expectation.local.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+    let server = u64::from(server.number()) << 32 | u64::from(named);
+    let until = (now + EXPECTED_FOR).as_millis();
+    [a, b, c, d, e, server, u64::from(expectation.server_port), high64(local), low64(local), until]
+}
+
+fn decode([a, b, c, d, e, server, port, high, low, until]: [u64; WORDS]) -> Option<(Expectation, u64)> {
+    let expectation = Expectation {
+        ends: Packed([a, b, c, d, e]).ends()?,
+        server: (ServerId::new(high32(server)), low32(server)),
+        server_port: u16::try_from(index(port) & 0xffff).ok()?,
+        local: Some(address(high, low)).filter(|local| !local.is_unspecified()),
+    };
+    Some((expectation, until))
+}

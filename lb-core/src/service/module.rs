@@ -1,0 +1,68 @@
+//! Which services a module can read.
+
+use super::plan::{ClientAddress, Method, ModuleKind, Protocol, ServicePlan};
+use thiserror::Error;
+
+/// Why a module cannot read a service.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("module \"{module}\" {}; {}", .why.what(), .why.remedy())]
+pub struct ModuleMistake {
+    /// The module.
+    pub module: ModuleKind,
+    /// Why.
+    pub why: WhyNot,
+}
+
+/// Why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// It reads another protocol than this.
+    Protocol(Protocol),
+    /// What it reads does not pass here.
+    Method(Method),
+    /// Addresses in text would have to become those of another family.
+    Translates,
+    /// Both of them shift sequence numbers.
+    Told(ClientAddress),
+}
+
+impl WhyNot {
+    /// What is wrong.
+    #[must_use]
+    pub fn what(self) -> String {
+        match self {
+            WhyNot::Protocol(protocol) => format!("does not read {protocol}"),
+            WhyNot::Method(method) => {
+                format!("reads what servers answer, which does not pass the director with {method}")
+            }
+            WhyNot::Translates => {
+                "reads addresses that servers tell, and does not translate them into clients' family"
+                    .to_owned()
+            }
+            WhyNot::Told(told) => format!("does not go together with client_address = \"{told}\""),
+        }
+    }
+
+    /// What to do.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            WhyNot::Protocol(_) => "make a service of its own for that",
+            WhyNot::Method(_) => "use nat or fullnat",
+            WhyNot::Translates => "use local addresses and servers of the VIP's family",
+            WhyNot::Told(_) => "remove one of them",
+        }
+    }
+}
+
+/// Why the module of a service cannot read it, if it has one and that cannot.
+#[must_use]
+pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
+    let module = service.module;
+    let protocol = module.protocol()?;
+    let other = service.reach().protocols().find(|other| *other != protocol).map(WhyNot::Protocol);
+    let method = (!service.method.sees_replies()).then_some(WhyNot::Method(service.method));
+    let translates = service.translates().then_some(WhyNot::Translates);
+    let told = service.client_address.is_told().then_some(WhyNot::Told(service.client_address));
+    other.or(method).or(translates).or(told).map(|why| ModuleMistake { module, why })
+}

@@ -1,0 +1,85 @@
+//! Packets of connections that a [module](crate::module) reads.
+
+use super::Worker;
+use crate::{
+    conn::connections::Hit,
+    counters::DropReason,
+    decide::{classify::Parsed, expecting::Desk, known::Forwarded},
+    forward::edit::{self, Effect},
+    ids::{ConnectionId, NeighbourId, TalkId},
+    module::{kind::ModuleKind, talk::Talk},
+    packet::{Io, Packet},
+    time::Instant,
+    wire::headers::Headers,
+};
+
+impl<P: Packet> Worker<P> {
+    /// A packet of such a connection is read, and goes on.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn forward_read<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        mut packet: P,
+        (parsed, hit, talk): (&Parsed<F>, Hit, TalkId),
+        neighbour: Option<NeighbourId>,
+        io: &mut impl Io<Packet = P>,
+    ) {
+        match self.read_through(now, &mut packet, (parsed, hit, talk)) {
+            Ok(at) => self.forward_on(now, packet, (parsed, &at), hit, neighbour, io),
+            Err(reason) => self.drop(packet, reason, io),
+        }
+    }
+
+    /// Reads a packet, before anything else is done to it. Returns where its headers are then.
+    fn read_through<F: Forwarded>(
+        &mut self,
+        now: Instant,
+        packet: &mut P,
+        (parsed, hit, id): (&Parsed<F>, Hit, TalkId),
+    ) -> Result<Headers<F>, DropReason> {
+        let mut at = parsed.at;
+        let connection = F::connections(&self.known).get(hit.connection());
+        let mut talk = *self.known.talks.get(id);
+        let room = self.known.path(connection, hit.direction()).limit;
+        let mut desk = Desk::new(&self.known, now, connection, false);
+        let way = (hit.direction(), connection.state, room);
+        let effect = edit::apply(packet, &mut at, &mut talk, way, &mut desk);
+        let [announced, lost] = desk.counts;
+        let counters = &self.books.counters;
+        counters.expected.add(announced);
+        counters.expected_lost.add(lost);
+        if let Ok(Effect::Text(..) | Effect::Cut(_)) = effect {
+            counters.rewritten.bump();
+        }
+        self.known.talks.put(id, talk);
+        effect.map(|_| at)
+    }
+
+    /// A module reads a connection that is opened, unless there are too many.
+    #[cold]
+    pub(super) fn read_from_now_on<F: Forwarded>(&mut self, id: ConnectionId, module: ModuleKind) {
+        match self.known.talks.add(Talk::new(module)) {
+            Some(talk) => F::connections_mut(&mut self.known).set_talk(id, talk),
+            None => self.books.counters.unread.bump(),
+        }
+    }
+
+    /// A connection with a second line has ended, whose number had it last.
+    #[cold]
+    pub(super) fn stop_reading<F: Forwarded>(&mut self, id: ConnectionId) {
+        if let Some(talk) = F::connections(&self.known).talk(id) {
+            self.known.talks.remove(talk);
+        }
+    }
+
+    /// A connection that was expected has come.
+    #[cold]
+    pub(super) fn has_come<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) {
+        if let Some(found) = self.known.expected::<F>(now, &parsed.key.key())
+            && self.known.team.expected.take(&found)
+        {
+            self.books.counters.expected_came.bump();
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! FTP: what servers say of data connections, and where those go.
+
+use super::{
+    common::{frame::*, plan::*, read, world::World},
+    expect,
+};
+use etherparse::{IpNumber, SlicedPacket, TcpHeader, TcpOptions, TransportSlice};
+use lb_core::{
+    counters::DropReason,
+    service::plan::{Admin, Method, ModuleKind, Plan},
+};
+
+const CLIENT: &str = "203.0.113.10:4000";
+const SERVICE: &str = "192.0.2.100:21";
+const SERVER: &str = "198.51.100.11:2121";
+
+/// What the tests look at of a segment.
+#[derive(Debug, PartialEq, Eq)]
+struct Segment {
+    sequence: u32,
+    acknowledgement: u32,
+    payload: String,
+}
+
+fn plan(method: Method) -> Plan {
+    let mut service = service(method, SERVICE, &[SERVER, "198.51.100.12:2121"]);
+    service.module = ModuleKind::Ftp;
+    network().with(service)
+}
+
+/// Where the server sends to.
+fn peer(world: &World) -> String {
+    match world.connections()[0].local() {
+        Some((address, port)) => format!("{}:{port}", std::net::Ipv4Addr::from_bits(address)),
+        None => CLIENT.to_owned(),
+    }
+}
+
+/// A segment; the client's numbers begin at 1000, the server's at 5000.
+fn segment((from, to): (&str, &str), flags: u8, numbers: (u32, u32), options: &[u8], text: &str) -> Ip {
+    let (from, to) = (endpoint(from), endpoint(to));
+    let mut header = TcpHeader::new(from.port(), to.port(), numbers.0, 8_192);
+    (header.syn, header.fin) = (flags & SYN != 0, flags & FIN != 0);
+    (header.rst, header.ack) = (flags & RST != 0, flags & ACK != 0);
+    header.acknowledgment_number = numbers.1;
+    header.options = TcpOptions::try_from_slice(options).unwrap();
+    let ends = (from.ip().octets(), to.ip().octets());
+    header.checksum = header.calc_checksum_ipv4_raw(ends.0, ends.1, text.as_bytes()).unwrap();
+    Ip::new(IpNumber::TCP, *from.ip(), *to.ip(), [header.to_bytes().as_slice(), text.as_bytes()].concat())
+}
+
+/// Reads a frame whose lengths and checksums are right.
+fn parse(frame: &[u8]) -> Segment {
+    read::check_ip(read::ip_packet(frame).unwrap()).unwrap();
+    let Some(TransportSlice::Tcp(tcp)) = SlicedPacket::from_ethernet(frame).unwrap().transport else {
+        panic!("a segment");
+    };
+    Segment {
+        sequence: tcp.sequence_number(),
+        acknowledgement: tcp.acknowledgment_number(),
+        payload: String::from_utf8(tcp.payload().to_vec()).unwrap(),
+    }
+}
+
+fn is(sequence: u32, acknowledgement: u32, payload: &str) -> Segment {
+    Segment { sequence, acknowledgement, payload: payload.to_owned() }
+}
+
+/// What the server gets of a client's segment.
+#[track_caller]
+fn ask(world: &mut World, numbers: (u32, u32), text: &str) -> Segment {
+    let sent = world.receive(WAN, &segment((CLIENT, SERVICE), ACK, numbers, &[], text).via_gateway());
+    assert_eq!(sent.len(), 1);
+    parse(&sent[0].frame)
+}
+
+/// What the client gets of a server's segment.
+#[track_caller]
+fn answer(world: &mut World, numbers: (u32, u32), text: &str) -> Segment {
+    let to = peer(world);
+    let sent = world.receive(LAN, &segment((SERVER, &to), ACK, numbers, &[], text).via_server());
+    assert_eq!(sent.len(), 1);
+    parse(&sent[0].frame)
+}
+
+/// A control connection with the first server.
+fn connected(plan: &Plan) -> World {
+    let mut world = World::new(plan);
+    world.receive(WAN, &segment((CLIENT, SERVICE), SYN, (999, 0), &[], "").via_gateway());
+    let to = peer(&world);
+    world.receive(LAN, &segment((SERVER, &to), SYN | ACK, (4_999, 1_000), &[], "").via_server());
+    ask(&mut world, (1_000, 5_000), "");
+    assert_eq!(answer(&mut world, (5_000, 1_000), "220 hi\r\n"), is(5_000, 1_000, "220 hi\r\n"));
+    world
+}
+
+/// The line of a client's SYN to a port of the VIP, on its way.
+#[track_caller]
+fn open(world: &mut World, from: &str, port: u16) -> String {
+    let to = format!("192.0.2.100:{port}");
+    let sent = world.receive(WAN, &tcp(from, &to, SYN).via_gateway());
+    assert_eq!(sent.len(), 1);
+    sent[0].line()
+}
+
+#[test]
+fn the_address_in_a_reply_becomes_the_vip() {
+    for method in [Method::Nat, Method::FullNat] {
+        let mut world = connected(&plan(method));
+        let told = "227 Entering Passive Mode (192,0,2,100,195,80).\r\n";
+        let said = "227 Entering Passive Mode (198,51,100,11,195,80).\r\n";
+        assert_eq!(answer(&mut world, (5_008, 1_000), said), is(5_008, 1_000, told), "{method}");
+        assert_eq!(world.counters(0).rewritten.get(), 1);
+        assert_eq!(world.expected.len(), 1);
+        // Again, as its acknowledgement is lost; and what follows is two bytes nearer.
+        assert_eq!(answer(&mut world, (5_008, 1_000), said), is(5_008, 1_000, told));
+        let acknowledged = 5_008 + told.len() as u32;
+        assert_eq!(ask(&mut world, (1_000, acknowledged), "").acknowledgement, 5_008 + said.len() as u32);
+        assert_eq!(
+            answer(&mut world, (5_008 + said.len() as u32, 1_000), "150 ok\r\n"),
+            is(acknowledged, 1_000, "150 ok\r\n")
+        );
+    }
+}
+
+#[test]
+fn the_data_connection_goes_to_the_port_that_was_told() {
+    let mut world = connected(&plan(Method::Nat));
+    answer(&mut world, (5_008, 1_000), "227 (198,51,100,11,195,80)\r\n");
+    let line = open(&mut world, "203.0.113.10:4001", 50_000);
+    assert_eq!(line, "lan: 203.0.113.10:4001 > 198.51.100.11:50000 tcp syn ttl 63");
+    let syn_ack = tcp("198.51.100.11:50000", "203.0.113.10:4001", SYN | ACK);
+    let line = "wan: 192.0.2.100:50000 > 203.0.113.10:4001 tcp syn ack ttl 63";
+    expect(&mut world, LAN, &syn_ack.via_server(), line);
+    let counters = world.counters(0);
+    assert_eq!([counters.expected.get(), counters.expected_came.get()], [1, 1]);
+    // It was expected once.
+    assert!(open(&mut world, "203.0.113.10:4002", 50_000).contains(" tcp rst"));
+    // The SYN again.
+    assert!(open(&mut world, "203.0.113.10:4001", 50_000).contains("198.51.100.11:50000"));
+}
+
+#[test]
+fn a_damaged_packet_opens_nothing_that_is_expected() {
+    let mut world = connected(&plan(Method::Nat));
+    answer(&mut world, (5_008, 1_000), "227 (198,51,100,11,195,80)\r\n");
+    let mut syn = tcp("203.0.113.10:4001", "192.0.2.100:50000", SYN).via_gateway();
+    *syn.last_mut().unwrap() ^= 1;
+    assert!(world.receive(WAN, &syn).is_empty());
+    assert_eq!(world.dropped(DropReason::BadL4Checksum), 1);
+    assert!(open(&mut world, "203.0.113.10:4001", 50_000).contains("198.51.100.11:50000"));
+}
+
+#[test]
+fn under_fullnat_data_comes_from_the_address_that_control_comes_from() {
+    let mut plan = plan(Method::FullNat);
+    plan.first().local_addresses = (20..28).map(|host| [198, 51, 100, host].into()).collect();
+    let mut world = connected(&plan);
+    let (control, _) = world.connections()[0].local().unwrap();
+    for port in 50_000..50_008 {
+        let reply = format!("229 Entering Extended Passive Mode (|||{port}|)\r\n");
+        let before = answer(&mut world, (5_008, 1_000), &reply);
+        assert_eq!(before, is(5_008, 1_000, &reply));
+        // The same place of the stream again would be a repetition.
+        world = {
+            let line = open(&mut world, &format!("203.0.113.10:{}", port - 40_000), port);
+            assert!(line.contains(&format!("> 198.51.100.11:{port} tcp syn")), "{line}");
+            let from = format!("lan: {}:", std::net::Ipv4Addr::from_bits(control));
+            assert!(line.starts_with(&from), "{line}");
+            connected(&plan)
+        };
+        let (other, _) = world.connections()[0].local().unwrap();
+        if other != control {
+            break;
+        }
+    }
+}
+
+#[test]
+fn an_extended_reply_stays_as_it_is() {
+    let mut world = connected(&plan(Method::Nat));
+    let reply = "229 Entering Extended Passive Mode (|||50000|)\r\n";
+    assert_eq!(answer(&mut world, (5_008, 1_000), reply), is(5_008, 1_000, reply));
+    assert_eq!(world.counters(0).rewritten.get(), 0);
+    assert!(open(&mut world, "203.0.113.10:4001", 50_000).contains("> 198.51.100.11:50000 tcp syn"));
+}
+
+#[test]
+fn what_is_cut_is_replaced_all_the_same() {
+    let said = "227 ok (198,51,100,11,195,80)\r\n";
+    let told = "227 ok (192,0,2,100,195,80)\r\n";
+    for cut in 1..said.len() {
+        let mut world = connected(&plan(Method::Nat));
+        let mut got = String::new();
+        for (at, part) in [(0, &said[..cut]), (cut, &said[cut..])] {
+            let sent = answer(&mut world, (5_008 + at as u32, 1_000), part);
+            let beyond = (sent.sequence - 5_008) as usize;
+            if sent.payload.is_empty() {
+                assert_eq!(beyond + 1, got.len(), "{cut}: nothing new, so that it is acknowledged");
+                continue;
+            }
+            got.truncate(beyond);
+            assert_eq!(got.len(), beyond, "{cut}: no gap");
+            got.push_str(&sent.payload);
+        }
+        assert_eq!(got, told, "{cut}");
+        assert!(open(&mut world, "203.0.113.10:4001", 50_000).contains("> 198.51.100.11:50000 "), "{cut}");
+    }
+}
+
+#[test]
+fn what_is_ahead_of_a_gap_waits_until_its_sender_repeats_it() {
+    let mut world = connected(&plan(Method::Nat));
+    let to = peer(&world);
+    let late = segment((SERVER, &to), ACK, (5_020, 1_000), &[], "11,195,80)\r\n").via_server();
+    assert!(world.receive(LAN, &late).is_empty());
+    assert_eq!(world.dropped(DropReason::OutOfOrder), 1);
+}
+
+#[test]
+fn selective_acknowledgements_are_in_the_servers_numbers() {
+    let mut world = connected(&plan(Method::Nat));
+    let said = "227 (198,51,100,11,195,80)\r\n";
+    answer(&mut world, (5_008, 1_000), said);
+    let end = 5_008 + said.len() as u32;
+    assert_eq!(answer(&mut world, (end, 1_000), "150 ok\r\n").sequence, end - 2);
+    let edges = [end - 2, end + 6].map(u32::to_be_bytes).concat();
+    let options = [&[1, 1, 5, 10], edges.as_slice()].concat();
+    let sent =
+        world.receive(WAN, &segment((CLIENT, SERVICE), ACK, (1_000, 5_008), &options, "").via_gateway());
+    read::check_ip(read::ip_packet(&sent[0].frame).unwrap()).unwrap();
+    let header = &sent[0].frame[14 + 20 + 20..];
+    assert_eq!(header[4..12], [end, end + 8].map(u32::to_be_bytes).concat());
+    assert_eq!(parse(&sent[0].frame).acknowledgement, 5_008);
+}
+
+#[test]
+fn another_client_is_not_expected() {
+    let mut world = connected(&plan(Method::Nat));
+    answer(&mut world, (5_008, 1_000), "227 (198,51,100,11,195,80)\r\n");
+    assert!(open(&mut world, "203.0.113.11:4001", 50_000).contains(" tcp rst"), "a stranger");
+    assert!(open(&mut world, "203.0.113.10:4001", 50_001).contains(" tcp rst"), "another port");
+    world.pass(60_000);
+    assert!(open(&mut world, "203.0.113.10:4001", 50_000).contains(" tcp rst"), "too late");
+}
+
+#[test]
+fn a_drained_server_gets_its_clients_data_connections() {
+    let mut plan = plan(Method::Nat);
+    let mut world = connected(&plan);
+    plan.first().servers[0].admin = Admin::Draining;
+    world.exchange(&plan);
+    answer(&mut world, (5_008, 1_000), "227 (198,51,100,11,195,80)\r\n");
+    assert!(open(&mut world, "203.0.113.10:4001", 50_000).contains("> 198.51.100.11:50000 "));
+    // One that is removed does not.
+    answer(&mut world, (5_036, 1_000), "227 (198,51,100,11,195,81)\r\n");
+    plan.first().servers.remove(0);
+    world.exchange(&plan);
+    assert!(open(&mut world, "203.0.113.10:4002", 50_001).contains(" tcp rst"));
+}
+
+#[test]
+fn one_client_is_told_different_ports_for_two_servers() {
+    let mut world = connected(&plan(Method::Nat));
+    answer(&mut world, (5_008, 1_000), "227 (198,51,100,11,195,80)\r\n");
+    // Another control connection, with the other server.
+    let (client, server) = ("203.0.113.10:4500", "198.51.100.12:2121");
+    world.receive(WAN, &segment((client, SERVICE), SYN, (999, 0), &[], "").via_gateway());
+    world.receive(LAN, &segment((server, client), SYN | ACK, (4_999, 1_000), &[], "").via_server());
+    world.receive(WAN, &segment((client, SERVICE), ACK, (1_000, 5_000), &[], "").via_gateway());
+    let said = "227 (198,51,100,12,195,80)\r\n229 (|||50000|)\r\n";
+    let sent = world.receive(LAN, &segment((server, client), ACK, (5_000, 1_000), &[], said).via_server());
+    // One text at a time: the second waits until the first has been acknowledged.
+    assert_eq!(parse(&sent[0].frame), is(5_000, 1_000, "227 (192,0,2,100,195,81)\r\n229 ("));
+    assert!(open(&mut world, "203.0.113.10:4001", 50_001).contains("> 198.51.100.12:50000 "));
+    assert!(open(&mut world, "203.0.113.10:4002", 50_000).contains("> 198.51.100.11:50000 "));
+}
+
+#[test]
+fn what_cannot_be_told_apart_is_nobodys() {
+    let mut world = connected(&plan(Method::Nat));
+    answer(&mut world, (5_008, 1_000), "227 (198,51,100,11,195,80)\r\n");
+    let (client, server) = ("203.0.113.10:4500", "198.51.100.12:2121");
+    world.receive(WAN, &segment((client, SERVICE), SYN, (999, 0), &[], "").via_gateway());
+    world.receive(LAN, &segment((server, client), SYN | ACK, (4_999, 1_000), &[], "").via_server());
+    // What has come in part cannot get another port any more.
+    for (at, part) in [(5_000, "227 (198,51,100,12,195"), (5_022, ",80)\r\n")] {
+        world.receive(LAN, &segment((server, client), ACK, (at, 1_000), &[], part).via_server());
+    }
+    assert!(open(&mut world, "203.0.113.10:4001", 50_000).contains(" tcp rst"));
+    assert_eq!(world.counters(0).expected_lost.get(), 1);
+}
+
+#[test]
+fn what_is_encrypted_is_not_read() {
+    let mut world = connected(&plan(Method::Nat));
+    answer(&mut world, (5_008, 1_000), "234 Proceed.\r\n");
+    let text = "227 (198,51,100,11,195,80)\r\n";
+    assert_eq!(answer(&mut world, (5_022, 1_000), text), is(5_022, 1_000, text));
+    assert!(world.expected.is_empty());
+}
+
+#[test]
+fn a_service_of_exactly_that_port_stays_reachable() {
+    let web = service(Method::Nat, "192.0.2.100:50000", &["198.51.100.12:80"]);
+    let mut world = connected(&plan(Method::Nat).with(web));
+    let told = answer(&mut world, (5_008, 1_000), "227 (198,51,100,11,195,80)\r\n");
+    assert_eq!(told, is(5_008, 1_000, "227 (192,0,2,100,195,81)\r\n"));
+    assert!(open(&mut world, "203.0.113.10:4001", 50_001).contains("> 198.51.100.11:50000 "));
+    assert!(open(&mut world, "203.0.113.10:4002", 50_000).contains("> 198.51.100.12:80 "));
+}
+
+#[test]
+fn a_text_that_grows_beyond_the_mtu_goes_on_in_parts() {
+    let (vip, server) = ("198.51.100.200:21", SERVER);
+    let mut service = service(Method::Nat, vip, &[server]);
+    service.module = ModuleKind::Ftp;
+    let mut world = World::new(&network().with(service));
+    world.receive(WAN, &segment((CLIENT, vip), SYN, (999, 0), &[], "").via_gateway());
+    let send = |world: &mut World, at: u32, text: &str| {
+        let sent = world.receive(LAN, &segment((server, CLIENT), ACK, (at, 1_000), &[], text).via_server());
+        assert!(sent[0].frame.len() <= 14 + 1_500);
+        parse(&sent[0].frame)
+    };
+    world.receive(LAN, &segment((server, CLIENT), SYN | ACK, (4_999, 1_000), &[], "").via_server());
+    let text = format!("227 (198,51,100,11,195,80){}\r\n", ".".repeat(1_460 - 28));
+    assert_eq!(text.len(), 1_460);
+    let told = text.replace("100,11", "100,200");
+    assert_eq!(send(&mut world, 5_000, &text), is(5_000, 1_000, &told[..1_460]));
+    // It is acknowledged as far as it came, and the rest comes again.
+    let ack = segment((CLIENT, vip), ACK, (1_000, 5_000 + 1_460), &[], "");
+    let sent = world.receive(WAN, &ack.via_gateway());
+    assert_eq!(parse(&sent[0].frame).acknowledgement, 5_000 + 1_459);
+    assert_eq!(send(&mut world, 5_000 + 1_459, &text[1_459..]), is(6_460, 1_000, &told[1_460..]));
+}
