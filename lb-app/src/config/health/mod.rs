@@ -4,17 +4,27 @@
 
 mod check;
 mod effective;
+mod http;
+mod kind;
+mod leave;
+mod local;
+mod pattern;
 mod pool;
 mod read;
+mod talk;
 
-pub(crate) use check::{
-    Agent, Check, Command, Digest, Dns, File, Http, Kind, Leave, Page, Pattern, Record, Smtp, Tls, Udp, Via,
-};
+pub(crate) use check::Check;
 pub(crate) use effective::{inline_check, inline_pool};
+pub(crate) use http::{Digest, Http, Page, Tls};
+pub(crate) use kind::Kind;
+pub(crate) use leave::{Leave, Via};
+pub(crate) use local::{Command, File};
+pub(crate) use pattern::Pattern;
 #[cfg(test)]
 pub(crate) use pool::Passive;
 pub(crate) use pool::{Pool, Sorry, WhenAllFail};
 pub(super) use read::{PoolPlaces, check_together, check_way, read_agent, read_check, read_pool};
+pub(crate) use talk::{Agent, Dns, Record, Smtp, Udp};
 
 use super::{options, place::At, table::Table};
 use lb_core::{
