@@ -1,16 +1,21 @@
 //! The host behind a port: the kernel has the director's own addresses on ports that DPDK polls, and programs use them.
 
-use std::net::{SocketAddrV4, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use lb_stories::arp::Listener;
 use lb_stories::bird::Bird;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
-use lb_stories::process::{PATIENCE, eventually};
+use lb_stories::netns::Namespace;
+use lb_stories::process::{Background, PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
+use serde_json::Value;
 
 /// A configuration whose ports both have a host side.
 fn text(world: &World) -> String {
@@ -65,59 +70,194 @@ fn programs_use_ports_that_dpdk_owns() -> Result<()> {
     director.reload(&text.replace("192.0.2.1/24", "192.0.2.3/24"))?;
     ensure!(eventually(PATIENCE, || has("lb-wan", "inet 192.0.2.3/24"))?, "{}", link("lb-wan")?);
     ensure!(!has("lb-wan", "inet 192.0.2.1/24")?);
-    client.ping(std::net::Ipv4Addr::new(192, 0, 2, 3))?;
+    client.ping(Ipv4Addr::new(192, 0, 2, 3))?;
     director.stop()?;
     ensure!(link("lb-wan").is_err(), "it is gone with the director");
     Ok(())
 }
 
-/// A flood to the director's own address takes nothing of what keeps its routes alive.
+/// How long it takes at most to find a neighbour: ten questions. Of a hundred that a flood takes 99 of, more are lost.
+const HEARD: Duration = Duration::from_secs(10);
+
+/// What VRRP elects: one that the director's daemon has, and one that the router's has.
+const ELECTED: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 131), Ipv4Addr::new(192, 0, 2, 132)];
+
+/// keepalived on an interface, with these priorities for the two addresses.
+fn elect(
+    (namespace, directory): (&Namespace, &Path),
+    (name, interface): (&str, &str),
+    priorities: [u8; 2],
+) -> Result<Background> {
+    let at = |extension: &str| directory.join(format!("{name}.{extension}"));
+    let instance = |(number, priority): (usize, u8)| {
+        format!(
+            "vrrp_instance e{number} {{\n  state BACKUP\n  interface {interface}\n  virtual_router_id {}\n  priority \
+             {priority}\n  version 3\n  advert_int 1\n  virtual_ipaddress {{\n    {}/32\n  }}\n}}\n",
+            61 + number,
+            ELECTED[number]
+        )
+    };
+    let instances: String = priorities.into_iter().enumerate().map(instance).collect();
+    let global = format!("global_defs {{\n  router_id {name}\n  vrrp_version 3\n}}\n");
+    fs::write(at("keepalived.conf"), global + &instances)?;
+    let mut command = namespace.command("keepalived");
+    command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"]);
+    command.arg("--use-file").arg(at("keepalived.conf"));
+    command.arg("--pid").arg(at("keepalived.pid")).arg("--vrrp_pid").arg(at("vrrp.pid"));
+    namespace.spawn(&mut command, &at("keepalived.log"))
+}
+
+/// An interface's Ethernet address.
+fn mac(namespace: &Namespace, device: &str) -> Result<[u8; 6]> {
+    let text = namespace.run("cat", &[&format!("/sys/class/net/{device}/address")])?;
+    let bytes: Vec<u8> =
+        text.trim().split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>()?;
+    bytes.try_into().map_err(|_| anyhow::anyhow!("{text} is no Ethernet address"))
+}
+
+/// Packets for host sides that were dropped: either their budget bounds them, or what the kernel keeps up with, whichever is
+/// less on this machine.
+fn dropped(control: &Control) -> Result<u64> {
+    let answer: Value = serde_json::from_str(&control.ask("--json show drops")?)?;
+    let reasons = answer["reply"]["drops"]["reasons"].as_array().context("no reasons")?;
+    let of_hosts = reasons
+        .iter()
+        .filter(|drop| ["host-limited", "host-full"].map(Value::from).contains(&drop["reason"]));
+    Ok(of_hosts.filter_map(|drop| drop["packets"].as_u64()).sum())
+}
+
+/// Sends as many datagrams to an address of the director's as the client can, until the story is over.
+fn under_a_flood<T>(world: &World, to: IpAddr, story: impl FnOnce() -> Result<T>) -> Result<T> {
+    let (over, sent, start) = (AtomicBool::new(false), AtomicU64::new(0), Instant::now());
+    let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = world.client().namespace().within(|| UdpSocket::bind(any))?;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                for _ in 0..64 {
+                    let _ = socket.send_to(b"flood", (to, 9));
+                }
+                sent.fetch_add(64, Ordering::Relaxed);
+            }
+        });
+        let outcome = story();
+        over.store(true, Ordering::Relaxed);
+        let (sent, took) = (sent.load(Ordering::Relaxed), start.elapsed());
+        println!("{to}: {sent} datagrams, {:.0} a second", sent as f64 / took.as_secs_f64());
+        outcome
+    })
+}
+
+/// A flood to the director's own addresses takes nothing of what keeps its routes and addresses: BFD and BGP do not flap, no
+/// address of VRRP's moves, and neighbours that have forgotten the director find it again by ARP and neighbour discovery.
 #[test]
-fn a_flood_to_an_own_address_does_not_end_bfd() -> Result<()> {
-    let world = World::new()?;
+fn a_flood_to_an_own_address_ends_neither_bfd_nor_bgp_nor_vrrp_nor_arp_nor_nd() -> Result<()> {
+    let mut world = World::alone()?;
+    world.add_ipv6()?;
     leave_interfaces_to_dpdk(&world)?;
-    let director = world.start_how(2, &text(&world), |_| ())?;
+    world.director().enable_ipv6(&[])?;
+    let config = Config::new()
+        .service(Service::tcp(Method::Nat, world::HTTP))
+        .service(Service::tcp(Method::Nat, world::HTTP).over_ipv6());
+    let text = config.with_host_sides().render(&world.server_addresses());
+    let director = world.start_how(2, &text, |_| ())?;
     let control = Control::of(&director)?;
-    let daemon = |own: &str, other: &str, interface: &str| {
+    let daemon = |own: &str, other: &str, (interface, one, two): (&str, u32, u32)| {
         format!(
             "router id {own};\nprotocol device {{}}\nprotocol bfd {{ interface \"{interface}\" {{ interval 300 ms; \
-             multiplier 5; }}; neighbor {other}; }}\n"
+             multiplier 10; }}; neighbor {other}; }}\nprotocol bgp peer {{\n  local {own} as {one};\n  neighbor {other} \
+             as {two};\n  hold time 12;\n  keepalive time 3;\n  error wait time 1, 2;\n  connect delay time 1;\n  ipv4 \
+             {{ import all; export none; }};\n}}\n"
         )
     };
     let start = |namespace, name, text: String| Bird::start(namespace, world.directory(), name, &text);
-    let _ours = start(world.director(), "ours", daemon("192.0.2.1", "192.0.2.254", "lb-wan"))?;
-    let theirs = start(world.router(), "theirs", daemon("192.0.2.254", "192.0.2.1", "wan"))?;
+    let ours = ("lb-wan", 65_001, 65_000);
+    let _ours = start(world.director(), "ours", daemon("192.0.2.1", "192.0.2.254", ours))?;
+    let theirs = ("wan", 65_000, 65_001);
+    let theirs = start(world.router(), "theirs", daemon("192.0.2.254", "192.0.2.1", theirs))?;
+    let place = |namespace| (namespace, world.directory());
+    let _our_election = elect(place(world.director()), ("our-election", "lb-wan"), [150, 50])?;
+    let _their_election = elect(place(world.router()), ("their-election", "wan"), [50, 150])?;
+
     let sessions = || theirs.ask("show bfd sessions");
-    let is_up = || Ok(sessions().is_ok_and(|sessions| sessions.contains("Up")));
-    ensure!(eventually(PATIENCE, is_up)?, "{:?}", sessions());
+    let has = |namespace: &Namespace, address: Ipv4Addr| {
+        Ok::<_, anyhow::Error>(namespace.run("ip", &["addr"])?.contains(&format!("inet {address}/32")))
+    };
+    let all_is_well = || {
+        Ok(sessions().is_ok_and(|sessions| sessions.contains("Up"))
+            && theirs.ask("show protocols peer")?.contains("Established")
+            && has(world.director(), ELECTED[0])?
+            && has(world.router(), ELECTED[1])?
+            && !has(world.director(), ELECTED[1])?
+            && !has(world.router(), ELECTED[0])?)
+    };
+    ensure!(
+        eventually(PATIENCE, all_is_well)?,
+        "{:?}\n{}",
+        sessions(),
+        theirs.ask("show protocols all peer")?
+    );
     // In milliseconds of the day. BIRD computes it anew each time, from how long that was ago.
     let since = |sessions: &str| -> Option<f64> {
         let time = sessions.lines().find(|line| line.contains("192.0.2.1"))?.split_whitespace().nth(3)?;
         time.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
     };
-    let before = since(&sessions()?);
+    // When the session of BGP began, as BIRD shows it.
+    let session = || {
+        let shown = theirs.ask("show protocols peer")?;
+        let line = shown.lines().find(|line| line.contains("BGP")).unwrap_or_default().to_owned();
+        Ok::<_, anyhow::Error>(line)
+    };
+    let (bfd, bgp) = (since(&sessions()?), session()?);
+    let listener = Listener::start(world.client().namespace())?;
 
-    let over = AtomicBool::new(false);
-    let target = SocketAddrV4::new(world::DIRECTOR_WAN, 9);
-    let socket = world.client().namespace().within(|| UdpSocket::bind("0.0.0.0:0"))?;
-    thread::scope(|scope| -> Result<()> {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                for _ in 0..64 {
-                    let _ = socket.send_to(b"flood", target);
+    for flooded in [IpAddr::from(world::DIRECTOR_WAN), world::DIRECTOR_WAN6.into()] {
+        under_a_flood(&world, flooded, || {
+            let before = dropped(&control)?;
+            let is_limited = || Ok(dropped(&control)? > before + 10_000);
+            ensure!(eventually(PATIENCE, is_limited)?, "{}", control.ask("show drops")?);
+            // Longer than BGP holds a session without hearing anything.
+            for _ in 0..5 {
+                for (own, family) in
+                    [(IpAddr::from(world::DIRECTOR_WAN), "-4"), (world::DIRECTOR_WAN6.into(), "-6")]
+                {
+                    world.router().run("ip", &[family, "neigh", "flush", "dev", "wan"])?;
+                    let socket = world.router().within(|| UdpSocket::bind("[::]:0"))?;
+                    let known = || {
+                        // Whoever sends something to it has the kernel ask, three times within as many seconds.
+                        let to = match own {
+                            IpAddr::V4(own) => own.to_ipv6_mapped(),
+                            IpAddr::V6(own) => own,
+                        };
+                        let _ = socket.send_to(b"anything", (to, 9));
+                        let neighbour =
+                            world.router().run("ip", &["neigh", "show", &own.to_string(), "dev", "wan"])?;
+                        Ok(neighbour.contains("lladdr"))
+                    };
+                    ensure!(eventually(HEARD, known)?, "nobody hears that {own} is there");
                 }
+                thread::sleep(Duration::from_millis(1_500));
             }
-        });
-        let limited = || Ok(control.ask("show drops")?.contains("host-limited"));
-        let outcome = eventually(PATIENCE, limited);
-        thread::sleep(Duration::from_secs(5));
-        over.store(true, Ordering::Relaxed);
-        ensure!(outcome?, "{}", control.ask("show drops")?);
-        Ok(())
-    })?;
+            Ok(())
+        })?;
+    }
     let after = sessions()?;
-    let is_same = before.zip(since(&after)).is_some_and(|(before, after)| (before - after).abs() < 0.1);
-    ensure!(after.contains("Up") && is_same, "{before:?}: {after}");
+    let is_same = bfd.zip(since(&after)).is_some_and(|(before, after)| (before - after).abs() < 0.1);
+    ensure!(after.contains("Up") && is_same, "{bfd:?}: {after}");
+    let why = || theirs.ask("show protocols all peer");
+    ensure!(
+        session()? == bgp && bgp.contains("Established"),
+        "{bgp}: {}\n{}",
+        why()?,
+        control.ask("show drops")?
+    );
+    ensure!(all_is_well()?, "{}", control.ask("show drops")?);
+    let macs = [mac(world.director(), "lb-wan")?, mac(world.router(), "wan")?];
+    for (elected, mac) in ELECTED.into_iter().zip(macs) {
+        // Whoever takes an address says so.
+        let claims = listener.claims(elected);
+        ensure!(claims.iter().all(|(_, by)| *by == mac), "{elected} of {mac:?} moved: {claims:?}");
+    }
     println!("{}", control.ask("show drops")?);
     world.client().who_answers(Method::Nat.at(world::HTTP), 4)?;
     director.stop()?;
