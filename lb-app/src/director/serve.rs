@@ -6,7 +6,7 @@ use crate::{
         clients::telemetry,
         edit::passive::Watch,
         file::state_file,
-        live::{bonds::Bonds, drops::Drops, links::Links, running::Running},
+        live::{drops::Drops, links, running::Running},
         plane::ControlPlane,
     },
     dataplane::{lcore::Ended, shutdown::Shutdown},
@@ -78,8 +78,8 @@ impl Director {
     pub(crate) fn serve(&self, wishes: &Wishes) {
         let (plane, running) = (&*self.plane, &*self.plane.running);
         let mut watchdog = Watchdog::ready(plane);
-        let (mut refusals, mut links, mut drops) = (Watch::default(), Links::default(), Drops::default());
-        let mut bonds = Bonds::default();
+        let (mut refusals, mut drops) = (Watch::default(), Drops::default());
+        let mut links = links::Looker::default();
         running.journal.tell(Happened::new(Kind::Started, started(running)));
         let mut leaving = false;
         // Who leaves in good order forwards until routers have heard of it.
@@ -105,7 +105,6 @@ impl Director {
             running.release_local_addresses();
             refusals.tick(running, Instant::now());
             links.tick(running, Instant::now());
-            bonds.tick(running, Instant::now());
             drops.tick(running, Instant::now());
             plane.watches.keep(running);
             plane.servers.keep(running, Instant::now());

@@ -15,7 +15,6 @@ mod text;
 use super::{file::replace::replace, live::running::Running};
 use crate::{
     config::{self, Announce},
-    dpdk::LinkState,
     journal::Happened,
 };
 use facts::Facts;
@@ -119,8 +118,6 @@ impl Leaving {
 pub(crate) struct Looker {
     asked: Option<Instant>,
     resolved: HashSet<NextHop>,
-    /// By port, as [`Facts::up`] has it; nothing before the first look.
-    up: Option<Vec<Option<Instant>>>,
     /// Rounds of questions that not all workers answered.
     silent: u32,
 }
@@ -129,13 +126,6 @@ impl Looker {
     /// Which VIPs may be announced now. Asks workers once a second.
     pub(crate) fn look(&mut self, running: &Running, now: Instant) -> Verdicts {
         let is_paused = running.shutdown.is_paused();
-        let fit = running
-            .ports()
-            .iter()
-            .map(|port| !is_paused && port.is_moving() && port.link().state == LinkState::Up)
-            .collect::<Vec<bool>>();
-        let up = fit_since(self.up.take(), &fit, running.health.start(), now);
-        self.up = Some(up.clone());
         if self.asked.is_none_or(|asked| now.duration_since(asked) >= ASK) {
             self.asked = Some(now);
             match resolved(running) {
@@ -147,25 +137,13 @@ impl Looker {
             forwarding: !is_paused,
             alive: self.silent < PATIENCE,
             told: running.told.load(Ordering::Relaxed),
-            up,
+            up: running.links.polled_since(),
             resolved: self.resolved.clone(),
             lost: running.health.without_quorum(),
             passed: running.health.passed(),
         };
         facts.judge(&running.current().snapshot)
     }
-}
-
-/// Since when each port has been fit to be used, by what was known before. All that there was time to find out before the
-/// first look is as good as what is found out after it.
-fn fit_since(
-    before: Option<Vec<Option<Instant>>>,
-    fit: &[bool],
-    start: Instant,
-    now: Instant,
-) -> Vec<Option<Instant>> {
-    let before = before.unwrap_or_else(|| vec![Some(start); fit.len()]);
-    fit.iter().zip(before).map(|(fit, before)| fit.then(|| before.unwrap_or(now))).collect()
 }
 
 /// The next hops that all workers have the Ethernet address of; nothing if one does not answer.
@@ -392,17 +370,6 @@ mod tests {
         assert_eq!(telling.next((&config, false), false, at(1_999)), telling);
         assert_eq!(telling.next((&config, false), false, at(2_000)), Leaving::Left, "not longer");
         assert_eq!(telling.next((&config, true), false, at(100)), Leaving::Left);
-    }
-
-    #[test]
-    fn a_port_is_fit_since_it_came_back() {
-        let start = Instant::now();
-        let at = |ms| start + Duration::from_millis(ms);
-        let first = fit_since(None, &[true, false], start, at(1));
-        assert_eq!(first, [Some(start), None]);
-        let second = fit_since(Some(first), &[false, true], start, at(2));
-        assert_eq!(second, [None, Some(at(2))]);
-        assert_eq!(fit_since(Some(second), &[true, true], start, at(3)), [Some(at(3)), Some(at(2))]);
     }
 
     #[test]

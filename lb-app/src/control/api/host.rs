@@ -1,6 +1,6 @@
 //! Host sides of ports, and the addresses that the director answers for.
 
-use crate::{control::live::running::Running, dpdk::LinkState};
+use crate::control::live::running::Running;
 use lb_core::service::snapshot::Local;
 use lb_ctl::protocol::{
     Reply,
@@ -22,7 +22,7 @@ pub(super) fn answer(running: &Running, request: &Request) -> Reply {
                 interface: tap.name().to_owned(),
                 mac: started.mac().to_string(),
                 virtual_macs: current.snapshot.virtual_macs(port).iter().map(ToString::to_string).collect(),
-                link_up: started.is_moving() && started.link().state == LinkState::Up,
+                link_up: running.links.is_up(port) == Some(true),
                 to_kernel: moved.to_kernel.load(Relaxed),
                 from_kernel: moved.from_kernel.load(Relaxed),
                 refused: moved.refused.load(Relaxed),

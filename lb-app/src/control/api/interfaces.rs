@@ -1,6 +1,6 @@
 //! Interfaces.
 
-use crate::{control::live::running::Running, dpdk::LinkState};
+use crate::control::live::running::Running;
 use lb_ctl::protocol::{
     Reply,
     interfaces::{Interface, Interfaces, Request},
@@ -10,10 +10,6 @@ pub(super) fn answer(running: &Running, request: &Request) -> Reply {
     let Request::List = request;
     let plan = running.current().plan;
     let names = running.port_names();
-    let up: Vec<bool> = {
-        let ports = running.ports();
-        ports.iter().map(|port| port.is_moving() && port.link().state == LinkState::Up).collect()
-    };
     let moved = running.moved(&plan.interfaces);
     let told = plan.interfaces.iter().zip(moved).map(|(on, moved)| {
         let port = usize::from(on.port.0);
@@ -25,7 +21,7 @@ pub(super) fn answer(running: &Running, request: &Request) -> Reply {
             own_mac: on.own_mac.is_some(),
             mtu: on.mtu.into(),
             addresses: on.addresses.iter().map(ToString::to_string).collect(),
-            up: up.get(port).copied().unwrap_or_default(),
+            up: running.links.is_up(on.port) == Some(true),
             rx_packets: moved.packets[0],
             rx_bytes: moved.bytes.map(|bytes| bytes[0]),
             tx_packets: moved.packets[1],

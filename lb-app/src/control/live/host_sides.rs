@@ -4,7 +4,7 @@
 use super::{netlink::set_address, running::Running};
 use crate::{
     dataplane::host::{Outgoing, To},
-    dpdk::{LinkState, host_tap::HostTap},
+    dpdk::host_tap::HostTap,
 };
 use ipnet::IpNet;
 use lb_core::packet::PortId;
@@ -24,8 +24,8 @@ use tracing::warn;
 const WAIT_MS: u8 = 1;
 /// Frames of one interface that are read at once.
 const FRAMES: usize = 64;
-/// Time between two looks at links and addresses.
-const MIRROR: Duration = Duration::from_secs(1);
+/// Time between two looks at what is known of links and addresses.
+const MIRROR: Duration = Duration::from_millis(100);
 
 /// Who moves frames, and what the kernel has been told.
 #[derive(Debug, Default)]
@@ -73,14 +73,12 @@ impl Mover {
     /// Has the kernel see links and addresses as they are.
     fn mirror(&mut self, running: &Running) {
         let plan = running.current().plan;
-        let links: Vec<bool> = {
-            let ports = running.ports();
-            ports.iter().map(|port| port.is_moving() && port.link().state == LinkState::Up).collect()
-        };
         self.told.resize(running.taps.len(), (None, Vec::new()));
         for ((port, tap), (link, addresses)) in running.taps.iter().zip(&mut self.told) {
-            let up = links.get(usize::from(port.0)).copied().unwrap_or(false);
-            if *link != Some(up) && tap.set_carrier(up).is_ok() {
+            if let Some(up) = running.links.is_up(*port)
+                && *link != Some(up)
+                && tap.set_carrier(up).is_ok()
+            {
                 *link = Some(up);
             }
             // VLANs of the configuration are the director's alone.

@@ -1,7 +1,10 @@
 //! What runs, shared by everybody who asks or changes anything: the shell, the control socket, signals, and the chores
 //! of the director itself. All of it can be read at any time; what it takes to change it is in [`change`](crate::control::edit::change).
 
-use super::workers::{Listed, WorkerView};
+use super::{
+    link_states::Links,
+    workers::{Listed, WorkerView},
+};
 use crate::{
     config::Config,
     dataplane::{clock::Clock, host::Host, host_side::HostSides, shutdown::Shutdown},
@@ -61,6 +64,8 @@ pub(crate) struct Running {
     pub(crate) sides: Arc<HostSides>,
     /// Host sides, with the ports whose they are.
     pub(crate) taps: Vec<(PortId, HostTap)>,
+    /// How links were found.
+    pub(crate) links: Links,
     /// VIPs and local addresses that the kernel has on host sides.
     pub(in crate::control) held: Mutex<HeldAddresses>,
     /// The lcore that controls.
@@ -108,6 +113,7 @@ impl Running {
             host,
             sides,
             taps,
+            links: Links::default(),
             held: Mutex::default(),
             told,
             leaves: AtomicBool::new(false),
