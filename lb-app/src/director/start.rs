@@ -190,8 +190,8 @@ fn launch(
             board: board.clone(),
             persistence: persistence.clone(),
             expected: Arc::new(Expected::new(secret)),
-            told: peers.as_ref().map(Peers::told),
-            masters: ipvs.as_ref().and_then(Ipvs::told),
+            told: peers.as_ref().map(|peers| peers.told.clone()),
+            masters: ipvs.as_ref().and_then(|ipvs| ipvs.told.clone()),
         },
         snapshot: snapshot.clone(),
         pool: ports.pool.clone(),
@@ -219,7 +219,7 @@ fn launch(
     dpdk::spawn::close_on_exec();
     let plane = Arc::new(ControlPlane::new(
         running,
-        (peers.as_ref().map(Peers::known), ipvs.as_ref().map(Ipvs::known)),
+        (peers.as_ref().map(|peers| peers.known.clone()), ipvs.as_ref().map(|ipvs| ipvs.known.clone())),
     ));
     plane.start_checks()?;
     plane.move_frames().context("cannot start the thread of host sides")?;

@@ -1,5 +1,6 @@
 //! The socket of a multicast group, on one interface of the kernel's.
 
+use super::rounds::KERNEL_BUFFER;
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, InterfaceIndexOrAddress, Socket, Type};
 use std::{
@@ -7,8 +8,6 @@ use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
 };
 
-/// Bytes of datagrams that the kernel keeps while a round is under way, at most.
-const KERNEL_BUFFER: usize = 4 << 20;
 /// Bytes of a datagram that is sent, at most, headers not included.
 const LONGEST: usize = 1_400;
 /// Bytes of headers before it.

@@ -1,7 +1,11 @@
 //! Directors of Linux's IPVS, with which connections are synchronized: a thread of the control plane with a socket in their
 //! group. What is said and understood is [`peers::ipvs`](lb_core::peers::ipvs)'s, without a socket.
 
-use super::{group::Group, look::Look};
+use super::{
+    group::Group,
+    look::Look,
+    rounds::{self, KNOWN_EVERY, PER_ROUND, Room, Round, SOCKET_EVERY},
+};
 use crate::{config::IpvsSync, control::live::running::Running, journal::Happened};
 use lb_core::{
     flow::key::Secret,
@@ -17,45 +21,38 @@ use lb_core::{
     worker::clients,
 };
 use lb_ctl::protocol::events::Kind;
-use parking_lot::Mutex;
 use std::{
     collections::BTreeSet,
     io::{self, ErrorKind},
     net::IpAddr,
-    sync::{Arc, Weak},
-    thread,
-    time::{self, Duration},
+    sync::Arc,
+    time,
 };
 
-/// Time between two rounds.
-const ROUND: Duration = Duration::from_millis(5);
-/// Rounds between two looks whether there is a socket, and the right one.
-const JOIN_EVERY: u32 = 200;
-/// Rounds between two updates of what is known.
-const TELL_EVERY: u32 = 40;
-/// Datagrams that are taken in one round, at most.
-const PER_ROUND: usize = 1_024;
 /// Senders that are told apart, at most.
 const SENDERS: usize = 16;
-/// How long after the last connection without room there is said to be none.
-const FULL_FOR: Duration = Duration::from_secs(60);
 
-/// The director's part among those of IPVS, before it begins.
+/// The director's part among those of IPVS.
 pub(crate) struct Ipvs {
     settings: IpvsSync,
     backup: Option<Backup>,
     master: Option<Master>,
-    told: Option<Arc<Told>>,
+    /// What masters tell, for workers.
+    pub(crate) told: Option<Arc<Told>>,
+    /// What is known of it.
+    pub(crate) known: Arc<Known>,
+    /// Or why there is none.
+    socket: Result<Group, String>,
     /// Bytes of a datagram, at most.
     most: usize,
-    known: Arc<Known>,
+    look: Look,
+    senders: BTreeSet<IpAddr>,
+    no_room: u64,
+    room: Room,
 }
 
 /// What is known of it, for whoever asks.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    facts: Mutex<Facts>,
-}
+pub(crate) type Known = rounds::Known<Facts>;
 
 /// What is known at a moment.
 #[derive(Clone, Debug, Default)]
@@ -70,22 +67,6 @@ pub(crate) struct Facts {
     pub(crate) senders: Vec<IpAddr>,
     /// Milliseconds that the last look at all connections took.
     pub(crate) look_ms: u64,
-}
-
-impl Known {
-    /// What is known now.
-    pub(crate) fn facts(&self) -> Facts {
-        self.facts.lock().clone()
-    }
-}
-
-/// What happens while it runs.
-#[derive(Default)]
-struct News {
-    senders: BTreeSet<IpAddr>,
-    no_room: u64,
-    full: Option<time::Instant>,
-    is_full: bool,
 }
 
 impl Ipvs {
@@ -106,72 +87,51 @@ impl Ipvs {
             backup,
             master,
             told,
-            most: usize::MAX,
             known: Arc::default(),
+            socket: Err(String::new()),
+            most: usize::MAX,
+            look: Look::default(),
+            senders: BTreeSet::new(),
+            no_room: 0,
+            room: Room::default(),
         })
-    }
-
-    /// What masters tell, for workers.
-    pub(crate) fn told(&self) -> Option<Arc<Told>> {
-        self.told.clone()
-    }
-
-    /// What is known.
-    pub(crate) fn known(&self) -> Arc<Known> {
-        self.known.clone()
     }
 
     /// Begins.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub(crate) fn start(self, running: &Arc<Running>) -> io::Result<()> {
-        let running = Arc::downgrade(running);
-        thread::Builder::new().name("lb-ipvs-sync".to_owned()).spawn(move || self.run(&running)).map(drop)
-    }
-
-    fn run(mut self, running: &Weak<Running>) {
-        let Some(mut config) = running.upgrade().map(|running| running.current().config) else { return };
-        let (mut look, mut news) = (Look::default(), News::default());
-        let mut socket: Result<Group, String> = Err(String::new());
+    pub(crate) fn start(mut self, running: &Arc<Running>) -> io::Result<()> {
         // Datagrams of a kernel with a larger MTU than most.
         let mut buffer = vec![0; usize::from(u16::MAX)];
-        for round in 0u32.. {
-            {
-                // It would otherwise hold what the end waits for.
-                let Some(running) = running.upgrade().filter(|it| !it.shutdown.is_requested()) else {
-                    return;
-                };
-                let current = running.current().config;
-                let is_reloaded = !Arc::ptr_eq(&config, &current);
-                if is_reloaded {
-                    config = current;
-                    if self.change(&config.ipvs_sync, running.clock.now()) {
-                        socket = Err(String::new());
-                    }
-                }
-                if round.is_multiple_of(JOIN_EVERY) || is_reloaded {
-                    socket = self.joined(&running, socket);
-                }
-                if let Ok(socket) = &socket {
-                    self.hear(&running, socket, &mut buffer, &mut news);
-                    self.tell(&running, socket, &mut look);
-                }
-                if round.is_multiple_of(TELL_EVERY) {
-                    self.report(&running, &mut news);
-                    *self.known.facts.lock() = Facts {
-                        waits_for: socket.as_ref().err().cloned(),
-                        backup: self.backup.as_ref().map(|backup| (*backup.counts(), backup.held().0)),
-                        master: self
-                            .master
-                            .as_ref()
-                            .map(|master| (*master.counts(), [master.len(), master.clients()])),
-                        senders: news.senders.iter().copied().collect(),
-                        look_ms: look.took_ms(),
-                    };
-                }
-            }
-            thread::sleep(ROUND);
+        rounds::start("lb-ipvs-sync", running, move |running, round| self.round(running, round, &mut buffer))
+    }
+
+    fn round(&mut self, running: &Running, round: &Round, buffer: &mut [u8]) {
+        if let Some(config) = &round.reloaded
+            && self.change(&config.ipvs_sync, running.clock.now())
+        {
+            self.socket = Err(String::new());
+        }
+        if round.is_every(SOCKET_EVERY) || round.reloaded.is_some() {
+            self.join(running);
+        }
+        self.hear(running, buffer);
+        self.tell(running);
+        if round.is_every(KNOWN_EVERY) {
+            self.report(running);
+            self.known.set(self.facts());
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let of_master = |master: &Master| (*master.counts(), [master.len(), master.clients()]);
+        Facts {
+            waits_for: self.socket.as_ref().err().cloned(),
+            backup: self.backup.as_ref().map(|backup| (*backup.counts(), backup.held().0)),
+            master: self.master.as_ref().map(of_master),
+            senders: self.senders.iter().copied().collect(),
+            look_ms: self.look.took_ms(),
         }
     }
 
@@ -196,17 +156,17 @@ impl Ipvs {
         moves
     }
 
-    /// A socket, if the interface is there.
-    fn joined(&mut self, running: &Running, socket: Result<Group, String>) -> Result<Group, String> {
-        let before = match socket {
-            Ok(group) if group.is_there() => return Ok(group),
+    /// Gets a socket, if the interface is there and it has none, or one of another that was called the same.
+    fn join(&mut self, running: &Running) {
+        let before = match &self.socket {
+            Ok(group) if group.is_there() => return,
             Ok(_) => String::new(),
-            Err(why) => why,
+            Err(why) => why.clone(),
         };
         let IpvsSync { interface, group, ttl, .. } = &self.settings;
         let name = interface.as_deref().unwrap_or_default();
-        let joined = Group::join(name, *group, *ttl).map_err(|error| error.to_string());
-        match &joined {
+        self.socket = Group::join(name, *group, *ttl).map_err(|error| error.to_string());
+        match &self.socket {
             Ok(group) => {
                 self.most = group.most();
                 if let Some(master) = &mut self.master {
@@ -220,18 +180,18 @@ impl Ipvs {
             }
             Err(_) => {}
         }
-        joined
     }
 
     /// Takes what masters tell.
-    fn hear(&mut self, running: &Running, socket: &Group, buffer: &mut [u8], news: &mut News) {
+    fn hear(&mut self, running: &Running, buffer: &mut [u8]) {
+        let Ipvs { socket: Ok(socket), backup, senders, .. } = self else { return };
         for _ in 0..PER_ROUND {
             let (len, from) = match socket.receive(buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => continue,
             };
-            let Some(backup) = &mut self.backup else { continue };
+            let Some(backup) = backup else { continue };
             let mut client = |told: &Template| {
                 clients::learn_template(
                     &running.persistence,
@@ -241,21 +201,21 @@ impl Ipvs {
                 )
             };
             if backup.receive(running.clock.now(), &buffer[..len], &mut client)
-                && news.senders.len() < SENDERS
-                && news.senders.insert(from.ip())
+                && senders.len() < SENDERS
+                && senders.insert(from.ip())
             {
                 let text = format!("director {} of IPVS tells of its connections", from.ip());
                 running.journal.tell(Happened::new(Kind::PeerHeard, text));
             }
         }
-        if let Some(backup) = &mut self.backup {
+        if let Some(backup) = backup {
             backup.poll(running.clock.now());
         }
     }
 
     /// Tells of connections here.
-    fn tell(&mut self, running: &Running, socket: &Group, look: &mut Look) {
-        let Some(master) = &mut self.master else { return };
+    fn tell(&mut self, running: &Running) {
+        let Ipvs { socket: Ok(socket), master: Some(master), look, .. } = self else { return };
         // What does not go is told again.
         let mut send = |datagram: &[u8]| drop(socket.send(datagram));
         master.poll(running.clock.now());
@@ -263,18 +223,15 @@ impl Ipvs {
     }
 
     /// Says what operators want to know.
-    fn report(&self, running: &Running, news: &mut News) {
+    fn report(&mut self, running: &Running) {
         let held = self.backup.as_ref().map_or(0, |backup| backup.counts().no_room);
         let told = self.master.as_ref().map_or(0, |master| {
             let counts = master.counts();
             counts.no_room + counts.clients_no_room
         });
-        if told > 0 || held > news.no_room {
-            news.full = Some(time::Instant::now());
-        }
-        news.no_room = held;
-        let is_full = news.full.is_some_and(|full| full.elapsed() < FULL_FOR);
-        if std::mem::replace(&mut news.is_full, is_full) != is_full {
+        let is_refused = told > 0 || held > self.no_room;
+        self.no_room = held;
+        if let Some(is_full) = self.room.note(is_refused, time::Instant::now()) {
             let (kind, text) = match is_full {
                 true => (
                     Kind::SyncFull,

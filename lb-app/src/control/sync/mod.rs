@@ -8,6 +8,7 @@ mod group;
 pub(crate) mod ipvs;
 mod look;
 mod news;
+mod rounds;
 
 use crate::{config::Sync, control::live::running::Running, journal::Happened};
 use lb_core::{
@@ -24,46 +25,44 @@ use lb_core::{
 use lb_ctl::protocol::events::Kind;
 use look::Look;
 use news::News;
-use parking_lot::Mutex;
+use rounds::{KERNEL_BUFFER, KNOWN_EVERY, PER_ROUND, Round, SOCKET_EVERY};
 use socket2::{Domain, Socket, Type};
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, UdpSocket},
-    sync::{Arc, Weak, atomic::Ordering},
-    thread,
+    sync::{Arc, atomic::Ordering},
     time::{self, Duration},
 };
 
-/// Time between two rounds.
-const ROUND: Duration = Duration::from_millis(5);
-/// Rounds between two attempts to get the socket.
-const BIND_EVERY: u32 = 200;
 /// How long VIPs are not announced while peers have not told what they have.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 /// The same, while some have not been heard: they speak once a second.
 const HEARD_WITHIN: Duration = Duration::from_secs(3);
-/// Rounds between two updates of what is known.
-const TELL_EVERY: u32 = 40;
-/// Datagrams that are taken in one round, at most.
-const PER_ROUND: usize = 1_024;
-/// Bytes of datagrams that the kernel keeps while a round is under way, at most.
-const KERNEL_BUFFER: usize = 4 << 20;
 
-/// The director's part among its peers, before it begins.
+/// The director's part among its peers.
 pub(crate) struct Peers {
     listen: SocketAddr,
     /// What datagrams are sealed with.
     seal: Seal,
     machine: Machine,
-    told: Arc<Told>,
-    known: Arc<Known>,
+    /// What peers tell, for workers.
+    pub(crate) told: Arc<Told>,
+    /// What is known of peers.
+    pub(crate) known: Arc<Known>,
+    /// Or why there is none.
+    socket: Result<UdpSocket, String>,
+    look: Look,
+    news: News,
+    /// Clients that peers told of and that stay with their servers here, and those that do not.
+    clients: [u64; 2],
+    began: time::Instant,
+    /// Since when there has been a socket.
+    spoke: Option<time::Instant>,
+    settled: bool,
 }
 
 /// What is known of peers, for whoever asks.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    facts: Mutex<Facts>,
-}
+pub(crate) type Known = rounds::Known<Facts>;
 
 /// What is known at a moment.
 #[derive(Clone, Debug, Default)]
@@ -93,13 +92,6 @@ pub(crate) struct Facts {
     pub(crate) look_ms: u64,
 }
 
-impl Known {
-    /// What is known now.
-    pub(crate) fn facts(&self) -> Facts {
-        self.facts.lock().clone()
-    }
-}
-
 impl Peers {
     /// As configured; nothing without peers.
     ///
@@ -118,27 +110,50 @@ impl Peers {
             rate: sync.rate,
             hold: sync.hold,
         };
-        let machine = Machine::new(settings, writer, now);
-        Ok(Some(Peers { listen, seal, machine, told, known: Arc::default() }))
-    }
-
-    /// What peers tell, for workers.
-    pub(crate) fn told(&self) -> Arc<Told> {
-        self.told.clone()
-    }
-
-    /// What is known of peers.
-    pub(crate) fn known(&self) -> Arc<Known> {
-        self.known.clone()
+        Ok(Some(Peers {
+            listen,
+            seal,
+            machine: Machine::new(settings, writer, now),
+            told,
+            known: Arc::default(),
+            socket: Err(String::new()),
+            look: Look::default(),
+            news: News::default(),
+            clients: [0; 2],
+            began: time::Instant::now(),
+            spoke: None,
+            settled: false,
+        }))
     }
 
     /// Begins to talk to peers.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub(crate) fn start(self, running: &Arc<Running>) -> io::Result<()> {
-        let running = Arc::downgrade(running);
-        thread::Builder::new().name("lb-peers".to_owned()).spawn(move || self.run(&running)).map(drop)
+    pub(crate) fn start(mut self, running: &Arc<Running>) -> io::Result<()> {
+        self.began = time::Instant::now();
+        rounds::start("lb-peers", running, move |running, round| self.round(running, round))
+    }
+
+    fn round(&mut self, running: &Running, round: &Round) {
+        if let Some(config) = &round.reloaded {
+            let before = self.listen;
+            self.change(running, &config.sync);
+            if self.listen != before {
+                self.socket = Err(String::new());
+            }
+        }
+        if (round.is_every(SOCKET_EVERY) || round.reloaded.is_some()) && self.socket.is_err() {
+            let bound = bind(self.listen).map_err(|error| error.to_string());
+            tell_of_socket(running, self.listen, &self.socket, &bound);
+            self.socket = bound;
+        }
+        self.talk(running);
+        self.settle(running);
+        if round.is_every(KNOWN_EVERY) {
+            self.news.tick(running, &self.machine);
+            self.known.set(self.facts(running.clock.now()));
+        }
     }
 
     /// The file says something else, or its key may have changed.
@@ -156,87 +171,62 @@ impl Peers {
         self.machine.change(running.clock.now(), change);
     }
 
-    fn run(mut self, running: &Weak<Running>) {
-        let Some(mut config) = running.upgrade().map(|running| running.current().config) else { return };
-        let (mut look, mut news, mut socket) = (Look::default(), News::default(), Err(String::new()));
-        let mut clients = [0; 2];
-        let (began, mut settled) = (time::Instant::now(), false);
-        let mut spoke = None;
-        let mut buffer = [0; LONGEST + 1];
-        for round in 0u32.. {
-            {
-                // It would otherwise hold what the end waits for.
-                let Some(running) = running.upgrade().filter(|it| !it.shutdown.is_requested()) else {
-                    return;
-                };
-                let current = running.current().config;
-                // Every reload makes it another one, whatever is different.
-                let is_reloaded = !Arc::ptr_eq(&config, &current);
-                if is_reloaded {
-                    config = current;
-                    let before = self.listen;
-                    self.change(&running, &config.sync);
-                    if self.listen != before {
-                        socket = Err(String::new());
+    /// Takes what peers tell, and tells them.
+    fn talk(&mut self, running: &Running) {
+        let Peers { socket, machine, look, clients, .. } = self;
+        let mut send = |to: SocketAddr, datagram: &[u8]| {
+            if let Ok(socket) = &socket {
+                // What does not go is repaired as what was lost on the way.
+                let _ = socket.send_to(datagram, to);
+            }
+        };
+        if let Ok(socket) = &socket {
+            let mut buffer = [0; LONGEST + 1];
+            for _ in 0..PER_ROUND {
+                match socket.recv_from(&mut buffer) {
+                    Ok((len, from)) => {
+                        machine.receive(running.clock.now(), plain(from), &buffer[..len], &mut send);
+                        learn(running, machine, clients);
                     }
-                }
-                let Peers { listen, machine, told, known, .. } = &mut self;
-                let listen = *listen;
-                if (round.is_multiple_of(BIND_EVERY) || is_reloaded) && socket.is_err() {
-                    let bound = bind(listen).map_err(|error| error.to_string());
-                    tell_of_socket(&running, listen, &socket, &bound);
-                    socket = bound;
-                }
-                let mut send = |to: SocketAddr, datagram: &[u8]| {
-                    if let Ok(socket) = &socket {
-                        // What does not go is repaired as what was lost on the way.
-                        let _ = socket.send_to(datagram, to);
-                    }
-                };
-                if let Ok(socket) = &socket {
-                    for _ in 0..PER_ROUND {
-                        match socket.recv_from(&mut buffer) {
-                            Ok((len, from)) => {
-                                machine.receive(running.clock.now(), plain(from), &buffer[..len], &mut send);
-                                learn(&running, machine, &mut clients);
-                            }
-                            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                            // Of an earlier datagram: its receiver is not there.
-                            Err(_) => {}
-                        }
-                    }
-                }
-                look.for_exceptions(&running, machine);
-                let now = running.clock.now();
-                machine.poll(now, &mut send, &mut |peer, what| News::heard(&running, peer, what));
-                if socket.is_ok() {
-                    spoke.get_or_insert_with(time::Instant::now);
-                }
-                let may_be_heard = spoke.is_none_or(|since: time::Instant| since.elapsed() < HEARD_WITHIN);
-                if !settled && (machine.is_settled(may_be_heard) || began.elapsed() >= SETTLED_WITHIN) {
-                    settled = true;
-                    running.told.store(true, Ordering::Relaxed);
-                }
-                if round.is_multiple_of(TELL_EVERY) {
-                    news.tick(&running, machine);
-                    let facts = Facts {
-                        now,
-                        listen: Some(listen),
-                        waits_for: socket.as_ref().err().cloned(),
-                        peers: machine.peers().collect(),
-                        own: [machine.own().len() as u64, machine.own().refused()],
-                        own_clients: [machine.own().clients().0 as u64, machine.own().clients().1],
-                        clients,
-                        held: told.len() as u64,
-                        capacity: told.capacity() as u64,
-                        tells_all: machine.tells_all(now),
-                        strangers: machine.strangers(),
-                        look_ms: look.took_ms(),
-                    };
-                    *known.facts.lock() = facts;
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    // Of an earlier datagram: its receiver is not there.
+                    Err(_) => {}
                 }
             }
-            thread::sleep(ROUND);
+        }
+        look.for_exceptions(running, machine);
+        machine.poll(running.clock.now(), &mut send, &mut |peer, what| News::heard(running, peer, what));
+    }
+
+    /// VIPs may be announced once peers have told what they have, or have been waited for.
+    fn settle(&mut self, running: &Running) {
+        if self.socket.is_ok() {
+            self.spoke.get_or_insert_with(time::Instant::now);
+        }
+        let may_be_heard = self.spoke.is_none_or(|since| since.elapsed() < HEARD_WITHIN);
+        if !self.settled && (self.machine.is_settled(may_be_heard) || self.began.elapsed() >= SETTLED_WITHIN)
+        {
+            self.settled = true;
+            running.told.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn facts(&self, now: Instant) -> Facts {
+        let Peers { machine, told, .. } = self;
+        let (own_clients, no_room) = machine.own().clients();
+        Facts {
+            now,
+            listen: Some(self.listen),
+            waits_for: self.socket.as_ref().err().cloned(),
+            peers: machine.peers().collect(),
+            own: [machine.own().len() as u64, machine.own().refused()],
+            own_clients: [own_clients as u64, no_room],
+            clients: self.clients,
+            held: told.len() as u64,
+            capacity: told.capacity() as u64,
+            tells_all: machine.tells_all(now),
+            strangers: machine.strangers(),
+            look_ms: self.look.took_ms(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What operators hear of peers.
 
+use super::rounds::Room;
 use crate::{control::live::running::Running, journal::Happened};
 use lb_core::peers::machine::{Happening, Machine};
 use lb_ctl::protocol::events::Kind;
@@ -12,19 +13,14 @@ use std::{
 /// Time between two events about one peer that is not believed.
 const REFUSED_EVERY: Duration = Duration::from_secs(60);
 
-/// How long after the last connection without room there is said to be none.
-const FULL_FOR: Duration = Duration::from_secs(60);
-
 /// What was told.
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// By peer: with another key, of another version, and when that was told.
     refused: HashMap<SocketAddr, ([u64; 2], Option<Instant>)>,
     differs: bool,
-    is_full: bool,
+    room: Room,
     no_room: u64,
-    /// When there was no room last.
-    full: Option<Instant>,
 }
 
 impl News {
@@ -69,13 +65,9 @@ impl News {
             };
             tell(kind, text.to_owned(), why);
         }
-        if machine.own().refused() > 0 || no_room > self.no_room {
-            self.full = Some(Instant::now());
-        }
+        let is_refused = machine.own().refused() > 0 || no_room > self.no_room;
         self.no_room = no_room;
-        let is_full = self.full.is_some_and(|full| full.elapsed() < FULL_FOR);
-        if is_full != self.is_full {
-            self.is_full = is_full;
+        if let Some(is_full) = self.room.note(is_refused, Instant::now()) {
             let (kind, text) = match is_full {
                 true => (Kind::SyncFull, "not all connections are told: there is no room"),
                 false => (Kind::SyncRoom, "there is room for connections that are told"),
