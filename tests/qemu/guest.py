@@ -1,8 +1,7 @@
 """A small machine in qemu that runs lb-app on emulated NICs: a kernel, and an initial RAM disk with lb-app, lbctl, the
 libraries that they need here, and the drivers of the NICs.
 
-Kernel, qemu and busybox are those of Debian 13, unpacked into a folder: qemu has had an igb since 8.1, which Debian 12 has
-not.
+Kernel, qemu and busybox are those of Debian 13, unpacked into a folder (docker/appliance/test/qemu.py).
 """
 
 import glob
@@ -16,9 +15,8 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../../docker/appliance/test"))
 from machine import Failure, Machine
+from qemu import LIBRARIES, unpacked
 
-LIBRARIES = "/usr/lib/x86_64-linux-gnu"
-PACKAGES = "qemu-system-x86,linux-image-amd64,busybox-static"
 DRIVERS = ("bus_pci", "bus_vdev", "mempool_ring", "net_e1000", "net_virtio")
 MODULES = ("uio/uio", "uio/uio_pci_generic")
 
@@ -38,18 +36,6 @@ stty -echo 2>/dev/null
 echo GUEST-IS-UP
 exec setsid -c sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
 """
-
-
-def unpack(target):
-    """Debian's part, unpacked once; where it is."""
-    root = os.path.join(target, "root")
-    if os.path.exists(root):
-        return root
-    shutil.rmtree(f"{root}.new", ignore_errors=True)
-    script = f'. {HERE}/../../docker/mirror.sh; mmdebstrap --quiet --variant=extract --include={PACKAGES} trixie {root}.new "$MIRROR"'
-    subprocess.run(["sh", "-ec", script], check=True)
-    os.rename(f"{root}.new", root)
-    return root
 
 
 def initramfs(root, work, programs, nics, configuration):
@@ -113,11 +99,8 @@ class Guest(Machine):
         """qemu with its own libraries, and without KVM, which not every machine has."""
         root = self.root
         kernel, = glob.glob(f"{root}/boot/vmlinuz-*")
-        libraries = ":".join(f"{root}{folder}" for folder in (LIBRARIES, "/usr/lib", f"{LIBRARIES}/pulseaudio"))
         return [
-            f"{root}/usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, f"{root}/usr/bin/qemu-system-x86_64",
-            "-L", f"{root}/usr/share/qemu", "-L", f"{root}/usr/share/seabios", "-accel", "tcg,thread=multi",
-            "-machine", "q35",
+            *unpacked(root), "-accel", "tcg,thread=multi", "-machine", "q35",
             "-cpu", "max", "-smp", str(self.cpus), "-m", "1280", "-display", "none", "-nodefaults", "-monitor", "none",
             "-no-reboot", "-kernel", kernel, "-initrd", self.image, "-append",
             "console=ttyS0 quiet panic=-1 hugepages=256",

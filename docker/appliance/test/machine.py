@@ -19,6 +19,9 @@ class Failure(Exception):
 class Machine:
     """qemu without KVM: a q35 with three CPUs, the appliance's disk and what else it is given."""
 
+    # How it is called.
+    qemu = ["qemu-system-x86_64"]
+
     def __init__(self, work, disk, extra, firmware="bios", inherited=(), within=()):
         self.work, self.disk, self.extra, self.firmware = work, disk, extra, firmware
         # Its NICs are behind an IOMMU, so that vfio-pci can have them.
@@ -50,7 +53,7 @@ class Machine:
     def arguments(self, console):
         """qemu and what it is told, but for the devices that are this machine's own."""
         arguments = [
-            "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "3",
+            *self.qemu, "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "3",
             "-m", "1536", "-display", "none", "-nodefaults", "-monitor", "none",
             *(["-device", "intel-iommu,intremap=on"] if self.iommu else []), "-device", "virtio-rng-pci",
             "-drive", f"file={self.disk},if=virtio,format=raw,cache=writethrough",
