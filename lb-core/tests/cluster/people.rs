@@ -31,6 +31,8 @@ pub(crate) struct Talk {
     pub(crate) pause: u64,
     /// The director that has it.
     pub(crate) director: Option<usize>,
+    /// It goes to another director than before, and has not been answered there.
+    pub(crate) has_moved: bool,
     /// From then on it is promised that it survives.
     pub(crate) safe_at: u64,
     /// It moved before that, or its server went.
@@ -52,6 +54,7 @@ impl Talk {
             tries: 0,
             pause,
             director: None,
+            has_moved: false,
             safe_at: u64::MAX,
             is_unpromised: false,
             longest_wait: 0,
@@ -75,6 +78,7 @@ impl Talk {
         let waited = self.waits_since.take().map_or(0, |since| now - since);
         self.longest_wait = self.longest_wait.max(waited);
         (self.tries, self.next) = (0, now + self.pause);
+        self.has_moved = false;
     }
 
     pub(crate) fn breaks(&mut self, why: &'static str) {
