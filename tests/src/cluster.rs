@@ -68,8 +68,7 @@ impl<'a> Cluster<'a> {
         for server in world.servers() {
             server.namespace().ip(&format!("addr add {VIP}/32 dev lo"))?;
         }
-        // By ports as well.
-        world.router().sysctl("net/ipv4/fib_multipath_hash_policy", "1")?;
+        world.spread_by_ports()?;
         let router = Bird::start(world.router(), world.directory(), "router", &of_router(directors))?;
         let others = (1..directors).map(|_| world.another_director()).collect::<Result<Vec<_>>>()?;
         let namespaces: Vec<_> =

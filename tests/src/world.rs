@@ -258,6 +258,18 @@ impl World {
         self.servers.iter_mut().try_for_each(Server::add_ipv6)
     }
 
+    /// Has the router choose between several next hops by what packets say: addresses, protocol and ports.
+    ///
+    /// Policy 1 would do on a router of its own. Here it believes the hash that a client's kernel, which is the same one,
+    /// has left on its packets: a number that a socket draws, and draws anew for each SYN that nobody answers.
+    pub fn spread_by_ports(&self) -> Result<()> {
+        const ADDRESSES_AND_PROTOCOL: u8 = 0x07;
+        const PORTS: u8 = 0x30;
+        self.router().sysctl("net/ipv4/fib_multipath_hash_policy", "3")?;
+        let fields = (ADDRESSES_AND_PROTOCOL | PORTS).to_string();
+        self.router().sysctl("net/ipv4/fib_multipath_hash_fields", &fields)
+    }
+
     /// The common beginning of the namespaces' names.
     #[must_use]
     pub fn name(&self) -> &str {

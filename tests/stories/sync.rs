@@ -104,7 +104,6 @@ fn way(world: &World, port: u16, vip: Ipv4Addr) -> Result<usize> {
 }
 
 #[test]
-#[ignore = "make test-sync"]
 fn connections_of_wlc_survive_a_director_behind_a_router() -> Result<()> {
     let pair = Pair::new(["a key that both of them have"; 2])?;
     let world = &pair.world;
@@ -113,7 +112,7 @@ fn connections_of_wlc_survive_a_director_behind_a_router() -> Result<()> {
     let (second, two) = pair.start(1, &config)?;
     let vip = Method::Nat.vip();
     // The router spreads connections over both; servers answer by the way that each came.
-    world.router().sysctl("net/ipv4/fib_multipath_hash_policy", "1")?;
+    world.spread_by_ports()?;
     world
         .router()
         .ip(&format!("route add {vip}/32 nexthop via 192.0.2.1 dev wan nexthop via 192.0.2.3 dev wan"))?;
