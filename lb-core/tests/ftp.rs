@@ -1,6 +1,6 @@
 //! FTP's control connections however their bytes are cut, lost, doubled and mixed: each side gets the other's bytes, with the
-//! VIP where the server said its own address, and is told no more than what has arrived. And the data connections that
-//! follow, over several workers.
+//! VIP where the server said its own address or the local address where the client did, and is told no more than what has
+//! arrived. And the data connections that follow, over several workers.
 
 mod common;
 
@@ -16,7 +16,7 @@ use lb_core::{
     service::plan::{Method, ModuleKind, Plan},
 };
 use proptest::prelude::*;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 const CLIENT: &str = "203.0.113.10:4000";
 const VIP_PORT: &str = "192.0.2.100:21";
@@ -27,6 +27,10 @@ fn plan(method: Method) -> Plan {
     let mut service = service(method, VIP_PORT, &[SERVER]);
     service.module = ModuleKind::Ftp;
     network().with(service)
+}
+
+fn client_at(port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), port)
 }
 
 /// One end of the control connection.
@@ -178,6 +182,17 @@ impl Control {
         }
     }
 
+    /// What becomes of the server's SYN for data, and of the client's answer, wherever each arrives.
+    fn dial(&mut self, worker: usize, to: SocketAddrV4, client: u16) -> [String; 2] {
+        let line = |world: &mut World, worker, port, frame| {
+            let sent = world.burst(worker, &[(port, frame)]);
+            sent.first().map_or_else(String::new, Sent::line)
+        };
+        let syn = tcp("198.51.100.11:20", &to.to_string(), SYN).via_server();
+        let answer = tcp(&client_at(client).to_string(), "192.0.2.100:20", SYN | ACK).via_gateway();
+        [line(&mut self.world, worker, LAN, syn), line(&mut self.world, (worker + 1) % WORKERS, WAN, answer)]
+    }
+
     /// Where the client's connection to a port of the VIP goes.
     fn data(&mut self, worker: usize, from: u16, port: u16) -> String {
         let syn = tcp(&format!("203.0.113.10:{from}"), &format!("192.0.2.100:{port}"), SYN);
@@ -185,6 +200,41 @@ impl Control {
         assert_eq!(sent.len(), 1);
         sent[0].line()
     }
+}
+
+/// What the client says.
+const ASKED: &str = "USER me\r\nPASV\r\nEPRT |1|203.0.113.10|4001|\r\nEPSV\r\nPORT 203,0,113,10,15,162\r\nPORT 1,2\r\nQUIT\r\n";
+
+/// The server's data connections that follow from what it has been told: where to, and the client's port.
+fn dialled(heard: &str, local: Option<Ipv4Addr>) -> Vec<(SocketAddrV4, u16)> {
+    let (mut lines, mut asked) = (heard.split("\r\n"), ASKED.split("\r\n"));
+    let mut dialled = Vec::new();
+    while let (Some(line), Some(same)) = (lines.next(), asked.next()) {
+        let endpoint = match line.as_bytes() {
+            [b'E', b'P', b'R', ..] => {
+                let fields: Vec<&str> = line.split('|').collect();
+                assert_eq!((fields.len(), fields[1]), (5, "1"), "{line}");
+                SocketAddrV4::new(fields[2].parse().unwrap(), fields[3].parse().unwrap())
+            }
+            [b'P', b'O', ..] if line.len() > 12 => {
+                let numbers: Vec<u8> = line[5..].split(',').map(|number| number.parse().unwrap()).collect();
+                let [a, b, c, d, high, low] = *numbers.as_slice() else { panic!("{line}") };
+                SocketAddrV4::new([a, b, c, d].into(), u16::from_be_bytes([high, low]))
+            }
+            _ => {
+                assert_eq!(line, same);
+                continue;
+            }
+        };
+        let client = if same.starts_with('E') { 4_001 } else { 4_002 };
+        // What has not come whole, and is none, may have been replaced all the same.
+        if same.len() > 12 {
+            assert_eq!(*endpoint.ip(), local.unwrap_or(Ipv4Addr::new(203, 0, 113, 10)), "{line}");
+            dialled.push((endpoint, client));
+        }
+    }
+    assert_eq!((lines.next(), asked.next()), (None, None));
+    dialled
 }
 
 /// What the server says, what the client is told, and the last port.
@@ -234,8 +284,7 @@ proptest! {
     ) {
         let method = if is_full { Method::FullNat } else { Method::Nat };
         let (said, told) = replies(&ports);
-        let asked = b"USER me\r\nPASS word\r\nPASV\r\nEPSV\r\nPORT 1,2,3,4,5,6\r\nQUIT\r\n".to_vec();
-        let mut control = Control::new(method, &[asked.clone(), said], firsts);
+        let mut control = Control::new(method, &[ASKED.as_bytes().to_vec(), said], firsts);
         for Event { from, worker, place, len, is_lost } in events {
             let end = &mut control.ends[from];
             let open = end.sent - end.acknowledged;
@@ -246,7 +295,6 @@ proptest! {
             }
         }
         control.finish(len);
-        prop_assert_eq!(String::from_utf8_lossy(&control.ends[1].heard), String::from_utf8_lossy(&asked));
         prop_assert_eq!(String::from_utf8_lossy(&control.ends[0].heard), String::from_utf8_lossy(&told));
         // All of them are expected, at whatever worker they arrive.
         let mut ports: Vec<u16> = ports.into_iter().map(|(_, port)| port).collect();
@@ -255,6 +303,20 @@ proptest! {
         for (at, port) in ports.into_iter().enumerate() {
             let line = control.data(at % WORKERS, 10_000 + at as u16, port);
             prop_assert!(line.contains(&format!("> 198.51.100.11:{port} tcp syn")), "{}", line);
+        }
+        // And the server's, both directions of which come to one worker.
+        let local = endpoint(&control.ends[1].peer);
+        let heard = String::from_utf8(control.ends[1].heard.clone()).unwrap();
+        let dialled = dialled(&heard, is_full.then(|| *local.ip()));
+        let lost: u64 = (0..WORKERS).map(|worker| control.world.counters(worker).expected_lost.get()).sum();
+        for (at, (to, client)) in dialled.into_iter().enumerate() {
+            let lines = control.dial(at % WORKERS, to, client);
+            // Where commands have not come whole, the client's packets may come to another worker.
+            let goes = [
+                format!("wan: 192.0.2.100:20 > 203.0.113.10:{client} tcp syn ttl 63"),
+                format!("lan: {} > 198.51.100.11:20 tcp syn ack ttl 63", if is_full { to } else { client_at(client) }),
+            ];
+            prop_assert!(lines == goes || is_full && lost > 0, "{:?}", lines);
         }
     }
 }

@@ -13,7 +13,7 @@ pub enum State {
     None = 0,
     /// The client's SYN went to the server.
     SynSent = 1,
-    /// The server answered it with SYN and ACK.
+    /// The server answered it with SYN and ACK. Or it asks itself, as FTP's servers do for data.
     SynRecv = 2,
     /// Data may flow both ways.
     Established = 3,

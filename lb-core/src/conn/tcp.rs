@@ -93,6 +93,8 @@ pub static FULL: Table = Table::new(&[
     (&[SynRecv], Client, Ack, Established),
     // The same when the answer was seen too late, as it came through another worker's ring, or not at all.
     (&[SynSent], Client, Ack, Established),
+    // The server asks, where a module expects that it does. The client proves itself as ever, by acknowledging.
+    (&[State::None], Server, Syn, SynRecv),
     //
     // Adopting: a connection whose beginning was not seen, after a restart or from another director.
     //
@@ -147,6 +149,8 @@ pub static HALF: Table = Table::new(&[
     (&[State::None], Client, Syn, SynSent),
     // The client acknowledges an answer that was not seen, so it received it: it is who it says.
     (&[SynSent], Client, Ack, Established),
+    // The client agrees to what the server has asked for, where a module expects that it does.
+    (&[State::None], Client, SynAck, SynRecv),
     // Adopted: only an established connection acknowledges.
     (&[State::None], Client, Ack, Established),
     // The client closes; the server may have closed before, or may have more to send.
@@ -158,7 +162,8 @@ pub static HALF: Table = Table::new(&[
     // The client gives up, at any time; see the full table for the beginning.
     (&[State::None, SynSent, Established, FinWait], Client, Rst, State::Close),
     //
-    // States that only the full table leads to, of a connection whose service became TUN or DR meanwhile.
+    // States that the full table leads to, of a connection whose service became TUN or DR meanwhile, or, SYN_RECV, of one
+    // that the server has asked for.
     //
     // The client acknowledges, as above.
     (&[SynRecv], Client, Ack, Established),

@@ -2,44 +2,175 @@
 //! one is of no connection that is known.
 
 use super::{
+    About, Act, Adopt, Basis, Course, Decision, Open, Origin, Told,
     classify::Parsed,
     known::{Forwarded, Known},
 };
 use crate::{
-    conn::entry::Connection,
+    cast::{count32, low16, low32},
+    conn::entry::{Connection, Direction},
+    counters::DropReason,
     flow::key::{Ends, Key},
     ids::{ServerId, ServiceId},
+    limits::FIRST_LOCAL_PORT,
+    mix::fold_multiply,
     module::{
         expected::{Entered, Expectation, Found},
         reader::Host,
     },
-    service::plan::Standing,
+    packet::{HandOver, Packet, PortId, WorkerId},
+    peers::told::Teller,
+    service::{plan::Standing, snapshot::Local},
     time::Instant,
-    wire::protocol::Protocol,
+    wire::{
+        protocol::Protocol,
+        tcp::{ACK, RST, SYN},
+    },
 };
 use std::net::{IpAddr, SocketAddr};
 
-/// Ports that are tried where the client may have another connection at the server's.
+/// Ports that are tried where the client may have another connection at the server's, or where a local port of a certain
+/// worker is wanted, for each worker.
 const TRIES: u16 = 64;
 /// The first of those that nobody's services have: RFC 6335 6.
 const FIRST_DYNAMIC: u16 = 49_152;
 
 impl Known {
-    /// The expectation that a client's packet meets. It goes before any service.
-    pub(crate) fn expected_of_client<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Option<Found> {
-        let can_open = parsed.key.protocol == Protocol::Udp || parsed.is_syn();
-        if can_open { self.expected::<F>(now, &parsed.key.key()) } else { None }
+    /// The expectation that a packet meets which comes from a client, to a VIP, or from a server.
+    pub(crate) fn expected<F: Forwarded>(
+        &self,
+        now: Instant,
+        parsed: &Parsed<F>,
+        direction: Direction,
+    ) -> Option<Found> {
+        let key = parsed.key.key();
+        let Ends { protocol, source, destination } = key.ends();
+        let (asks, answers) = match protocol {
+            Protocol::Tcp => {
+                let flags = parsed.tcp_flags & (SYN | ACK | RST);
+                (flags == SYN, flags == SYN | ACK)
+            }
+            Protocol::Udp => (true, true),
+            Protocol::Sctp => (false, false),
+        };
+        let find = |source, destination| self.expectation(now, &Ends { protocol, source, destination });
+        match direction {
+            Direction::Out if asks => find(any(source), destination),
+            Direction::Out => None,
+            Direction::In => {
+                let asked = || if asks { find(any(source), destination) } else { None };
+                let answered = || if answers { find(source, any(destination)) } else { None };
+                let is_elsewhere = || self.is_served::<F>(protocol, key.destination, key.destination_port);
+                // Of this one it is only known that it will come, so what a service wants goes before it.
+                let somewhere =
+                    || if asks && !is_elsewhere() { find(any(source), any(destination)) } else { None };
+                asked().or_else(answered).or_else(somewhere)
+            }
+        }
     }
 
-    /// The expectation that packets with that key meet, if its server is still there.
-    pub(crate) fn expected<F: Forwarded>(&self, now: Instant, key: &Key<F>) -> Option<Found> {
-        let Ends { protocol, source, destination } = key.ends();
-        let ends = Ends { protocol, source: SocketAddr::new(source.ip(), 0), destination };
-        let found = self.team.expected.find(&ends, now)?;
+    /// What is expected of packets with these ends, if its server is still there.
+    fn expectation(&self, now: Instant, ends: &Ends) -> Option<Found> {
+        let found = self.team.expected.find(ends, now)?;
         let (id, named) = found.expectation.server;
         let server = self.snapshot.servers.get(id)?;
         (server.named == named && server.standing != Standing::Gone).then_some(found)
     }
+
+    /// A service has exactly that port, and clients may have other business there.
+    fn is_served<F: Forwarded>(&self, protocol: Protocol, vip: F::Address, port: u16) -> bool {
+        let service = self.snapshot.service_at::<F>(protocol, vip, port);
+        let has_it =
+            |id: ServiceId| self.snapshot.services[id].reach().ports().any(|it| it.port() == Some(port));
+        service.is_some_and(has_it)
+    }
+
+    /// What becomes of a packet that opens a connection which a module expects, if it does. It goes before any service.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn expected_packet<F: Forwarded>(
+        &self,
+        now: Instant,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        (local, origin): (Option<Local>, Origin),
+    ) -> Option<Decision<F>> {
+        let direction = if matches!(local, Some(Local::Vip { .. })) { Direction::In } else { Direction::Out };
+        let found = self.expected(now, parsed, direction)?;
+        let (server, _) = found.expectation.server;
+        let teller = Teller::Module;
+        let (key, service) = (parsed.key.key(), self.snapshot.servers[server].service);
+        let (about, owner, why) = match local {
+            Some(Local::Vip { .. }) => {
+                let owner = self.owner_of_inbound(packet.port(), &key, service);
+                (About::Service(service, owner), owner, HandOver::Client)
+            }
+            _ if self.is_on_wrong_port(packet.port(), direction) => {
+                return Some(Act::Drop(DropReason::WrongPort).into());
+            }
+            Some(_) => {
+                let owner = self.owner_by_local_port(&key);
+                (About::Reply(owner), owner, HandOver::Reply)
+            }
+            None => {
+                let owner = self.owner_of_reply(&key);
+                (About::Reply(owner), owner, HandOver::Reply)
+            }
+        };
+        let opens = || match local {
+            Some(Local::Vip { unserved, .. }) => {
+                let told = Some(Told { server, teller });
+                Course::Open(Open { service, unserved, adopts: false, told })
+            }
+            _ => Course::Adopt(Adopt { server, teller: Some(teller) }),
+        };
+        let course = self.elsewhere(owner, why, origin).unwrap_or_else(|| {
+            match self.snapshot.answers_for(found.expectation.request.destination.ip()) {
+                true => self.if_sound(packet, parsed, opens),
+                false => Act::Drop(DropReason::Standby).into(),
+            }
+        });
+        Some(Decision { about, course })
+    }
+
+    /// A client's packet to a port that no service has may be of a connection that a module expected, of the worker that
+    /// owns all of the client's with that service.
+    #[cold]
+    pub(super) fn data_elsewhere<F: Forwarded>(
+        &self,
+        port: PortId,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Option<Decision<F>> {
+        let key = parsed.key.key();
+        let service = *self.snapshot.readers.get(&(key.protocol, F::ip(key.destination)))?;
+        let owner = self.owner_of_inbound(port, &key, service);
+        let course = self.elsewhere(owner, HandOver::Client, origin)?;
+        Some(Decision { about: About::Service(service, owner), course })
+    }
+
+    /// The same of what a server sends from a port that no service has.
+    #[cold]
+    pub(super) fn data_reply_elsewhere<F: Forwarded>(
+        &self,
+        port: PortId,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Decision<F> {
+        if self.is_on_wrong_port(port, Direction::Out) {
+            return Act::Drop(DropReason::WrongPort).into();
+        }
+        let owner = self.owner_of_reply(&parsed.key.key());
+        match self.elsewhere(owner, HandOver::Reply, origin) {
+            Some(course) => Decision { about: About::Reply(owner), course },
+            None => Act::Drop(DropReason::NotForUs).into(),
+        }
+    }
+}
+
+/// Any port of an address.
+fn any(at: SocketAddr) -> SocketAddr {
+    SocketAddr::new(at.ip(), 0)
 }
 
 /// Where a connection runs that a module reads.
@@ -47,6 +178,8 @@ pub(crate) struct Desk<'a, F: Forwarded> {
     known: &'a Known,
     now: Instant,
     connection: &'a Connection<F>,
+    /// The port by which the packet has come that is read.
+    port: PortId,
     /// Nothing is entered: somebody only wants to know.
     rehearses: bool,
     /// The last connection that was announced.
@@ -59,42 +192,42 @@ impl<'a, F: Forwarded> Desk<'a, F> {
     pub(crate) fn new(
         known: &'a Known,
         now: Instant,
-        connection: &'a Connection<F>,
+        (connection, port): (&'a Connection<F>, PortId),
         rehearses: bool,
     ) -> Self {
-        Desk { known, now, connection, rehearses, announced: None, counts: [0; 2] }
+        Desk { known, now, connection, port, rehearses, announced: None, counts: [0; 2] }
     }
 
     fn server(&self) -> (ServerId, u32) {
         (self.connection.server, self.known.snapshot.servers[self.connection.server].named)
     }
 
-    /// The client's connection to a port of the VIP.
-    fn to_vip(&self, port: u16) -> Ends {
+    /// The client's connections from and to these ports of the VIP; 0 is any.
+    fn request(&self, from: u16, to: u16) -> Ends {
         Ends {
             protocol: self.connection.protocol,
-            source: SocketAddr::new(F::ip(self.connection.client), 0),
-            destination: SocketAddr::new(F::ip(self.connection.vip), port),
+            source: SocketAddr::new(F::ip(self.connection.client), from),
+            destination: SocketAddr::new(F::ip(self.connection.vip), to),
         }
     }
 
-    /// The client's connections to that port are another server's, or of another port of it.
-    fn other_at(&self, port: u16, server_port: u16) -> Option<Found> {
-        let found = self.known.team.expected.find(&self.to_vip(port), self.now)?;
+    /// The same are another server's, or of another port of it.
+    fn other_at(&self, ends: &Ends, server_port: u16) -> Option<Found> {
+        let found = self.known.team.expected.find(ends, self.now)?;
         let is_other = |it: &Expectation| (it.server, it.server_port) != (self.server(), server_port);
         is_other(&found.expectation).then_some(found)
     }
 
-    /// A service has exactly that port, and clients may have other business there.
-    fn is_served(&self, port: u16) -> bool {
-        let snapshot = &self.known.snapshot;
-        let service = snapshot.service_at::<F>(self.connection.protocol, self.connection.vip, port);
-        let has_it = |id: ServiceId| snapshot.services[id].reach().ports().any(|it| it.port() == Some(port));
-        service.is_some_and(has_it)
+    fn is_free(&self, port: u16, server_port: u16) -> bool {
+        let Connection { protocol, vip, .. } = *self.connection;
+        !self.known.is_served::<F>(protocol, vip, port)
+            && self.other_at(&self.request(0, port), server_port).is_none()
     }
 
-    fn is_free(&self, port: u16, server_port: u16) -> bool {
-        !self.is_served(port) && self.other_at(port, server_port).is_none()
+    /// A connection that the client is about to open.
+    fn of_client(&self, request: Ends, server_port: u16) -> Expectation {
+        let local = self.connection.local().map(|(address, _)| F::ip(address));
+        Expectation { ends: request, request, server: self.server(), server_port, local }
     }
 
     fn announce(&mut self, expectation: Expectation) -> bool {
@@ -107,6 +240,33 @@ impl<'a, F: Forwarded> Desk<'a, F> {
         self.announced = Some(expectation);
         entered != Entered::Not
     }
+
+    /// The port that data comes from in active mode: the one below that of control connections (RFC 959 3.2), whichever the
+    /// server has; 0 is the server's.
+    fn data_port(&self) -> u16 {
+        self.connection.vip_port.saturating_sub(1)
+    }
+
+    /// The worker that the client's packets arrive at where it waits for data at that port.
+    fn worker_of(&self, port: u16) -> WorkerId {
+        let key =
+            Key { source_port: port, destination_port: self.data_port(), ..self.connection.forward_key() };
+        let service = self.known.snapshot.servers[self.connection.server].service;
+        let owner = self.known.owner_of_inbound(self.port, &key, service);
+        let is_computed = owner.basis != Basis::Arrival;
+        let arrives_at = self.known.snapshot.arrives_at(self.port, &key.ends()).filter(|_| !is_computed);
+        arrives_at.filter(|at| usize::from(at.0) < self.known.team.workers).unwrap_or(owner.worker)
+    }
+
+    fn worker_of_local(&self, address: F::Address, port: u16) -> WorkerId {
+        self.known.ports.owner(self.known.snapshot.word::<F>(address), port)
+    }
+
+    /// What the server sends to its client's place.
+    fn of_server(&self, to: SocketAddr) -> Ends {
+        let server = F::ip(self.connection.server_address);
+        Ends { protocol: self.connection.protocol, source: SocketAddr::new(server, 0), destination: to }
+    }
 }
 
 impl<F: Forwarded> Host for Desk<'_, F> {
@@ -118,13 +278,81 @@ impl<F: Forwarded> Host for Desk<'_, F> {
         F::ip(self.connection.vip)
     }
 
+    fn client(&self) -> IpAddr {
+        F::ip(self.connection.client)
+    }
+
+    fn hides_clients(&self) -> bool {
+        self.connection.method.hides_clients()
+    }
+
+    fn is_choosy(&self) -> bool {
+        self.known.team.workers > 1
+    }
+
+    fn shown(&mut self, port: Option<u16>) -> Option<SocketAddr> {
+        let (address, control) = self.connection.local()?;
+        self.known.snapshot.local_address::<F>(address)?;
+        let worker = port.map_or(self.known.id, |port| self.worker_of(port));
+        // Another one each time, since the server may remember a connection from the last.
+        let seed = u64::from(control) << 16 | u64::from(port.unwrap_or_default());
+        let first = low16(low32(fold_multiply(seed ^ self.now.as_millis() << 32, 0x9e37_79b9_7f4a_7c15)));
+        let tries = u32::from(TRIES) * count32(self.known.team.workers);
+        let ports = (0..tries).map(|tried| first.wrapping_add(low16(tried)));
+        let is_free = |port: &u16| {
+            let ends = self.of_server(SocketAddr::new(F::ip(address), *port));
+            *port >= FIRST_LOCAL_PORT
+                && self.worker_of_local(address, *port) == worker
+                && self.known.team.expected.find(&ends, self.now).is_none()
+        };
+        let free = { ports }.find(is_free);
+        if free.is_none() {
+            self.counts[1] += 1;
+        }
+        free.map(|port| SocketAddr::new(F::ip(address), port))
+    }
+
+    fn active(&mut self, client: SocketAddr, shown: u16) {
+        if client.ip() != self.client() {
+            return;
+        }
+        let request = self.request(client.port(), self.data_port());
+        let seen = match self.connection.local() {
+            // Both directions come to one worker, or one of them finds nothing.
+            Some((local, _)) if self.worker_of_local(local, shown) == self.worker_of(client.port()) => {
+                SocketAddr::new(F::ip(local), shown)
+            }
+            Some(_) => return self.counts[1] += 1,
+            None if self.rewrites() => client,
+            None => {
+                // The server's SYN is not seen, only the client's answer.
+                let answer = self.request(client.port(), 0);
+                self.announce(self.of_client(answer, 0));
+                return;
+            }
+        };
+        let ends = self.of_server(seen);
+        self.announce(Expectation { ends, request, server: self.server(), server_port: 0, local: None });
+    }
+
+    fn passive_somewhere(&mut self) {
+        if self.connection.sees_replies() {
+            return;
+        }
+        let request = self.request(0, 0);
+        // The next connection may be either's; the later one is more likely.
+        self.counts[1] += u64::from(self.other_at(&request, 0).is_some());
+        self.announce(self.of_client(request, 0));
+    }
+
     fn passive(&mut self, port: u16, fixed: bool) -> Option<u16> {
         let told = if self.is_free(port, port) {
             port
         } else if fixed {
             // The client's next connection there could be either's, and must not be the wrong one.
             self.counts[1] += 1;
-            if let Some(other) = self.other_at(port, port).filter(|_| !self.rehearses) {
+            let other = self.other_at(&self.request(0, port), port);
+            if let Some(other) = other.filter(|_| !self.rehearses) {
                 self.known.team.expected.take(&other);
             }
             return None;
@@ -132,12 +360,6 @@ impl<F: Forwarded> Host for Desk<'_, F> {
             let dynamic = |tried: u16| FIRST_DYNAMIC | port.wrapping_add(tried);
             (1..=TRIES).map(dynamic).find(|&other| self.is_free(other, port))?
         };
-        let expectation = Expectation {
-            ends: self.to_vip(told),
-            server: self.server(),
-            server_port: port,
-            local: self.connection.local().map(|(address, _)| F::ip(address)),
-        };
-        self.announce(expectation).then_some(told)
+        self.announce(self.of_client(self.request(0, told), port)).then_some(told)
     }
 }

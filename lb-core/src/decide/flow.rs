@@ -1,7 +1,7 @@
 //! A packet of TCP, UDP or SCTP: of a connection that is known, or of none.
 
 use super::{
-    About, Act, Adopt, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then, Told,
+    About, Act, Adopt, Course, Decision, End, Ended, Open, Origin, Owner, Pass, Then,
     classify::Parsed,
     known::{Forwarded, Known},
     sctp as doubts,
@@ -20,9 +20,7 @@ use crate::{
     forward::{mss, proxy},
     ids::{NeighbourId, ServerId, ServiceId},
     limits::MIN_FRAGMENTED,
-    module::expected::Found,
     packet::{HandOver, Packet, PortId},
-    peers::told::Teller,
     service::{
         plan::{Health, Unserved},
         snapshot::Local,
@@ -94,7 +92,7 @@ impl Known {
             self.stuck(now, packet, parsed, hit, path.most)
         } else if parsed.asks() && self.is_damaged(packet, parsed) {
             Act::Drop(DropReason::BadL4Checksum).into()
-        } else if self.begins_anew(parsed, connection, hit.direction()) {
+        } else if self.begins_anew(now, parsed, connection, hit.direction()) {
             let (connection, why) = (hit.connection(), Ended::Reopened);
             Course::End(End { connection, why, then: Then::Anew })
         } else if self.is_elsewhere(parsed, connection, hit.direction()) {
@@ -125,18 +123,28 @@ impl Known {
     }
 
     /// Whether a client opens a connection where an old one is over, or where nothing has come of one whose server has
-    /// failed since.
+    /// failed since; or a server opens one that a module expects.
     fn begins_anew<F: Forwarded>(
         &self,
+        now: Instant,
         parsed: &Parsed<F>,
         connection: &Connection<F>,
         direction: Direction,
     ) -> bool {
-        direction == Direction::In
-            && parsed.asks()
-            && (connection.gives_way()
-                || connection.state.is_unanswered()
-                    && self.snapshot.servers[connection.server].plan.health == Health::Inhibited)
+        match direction {
+            Direction::In => {
+                parsed.asks()
+                    && (connection.gives_way()
+                        || connection.state.is_unanswered()
+                            && self.snapshot.servers[connection.server].plan.health == Health::Inhibited)
+            }
+            Direction::Out => {
+                self.snapshot.has_modules
+                    && parsed.asks()
+                    && connection.gives_way()
+                    && self.expected(now, parsed, direction).is_some()
+            }
+        }
     }
 
     /// Whether a client goes on with a connection that a peer has told of, where its SYN or INIT came here once and the server's
@@ -195,13 +203,13 @@ impl Known {
         if !F::leaves_link(key.source) && local.is_some() {
             return Act::Drop(DropReason::BadSource).into();
         }
+        if self.snapshot.has_modules
+            && let Some(decision) = self.expected_packet(now, packet, parsed, (local, origin))
+        {
+            return decision;
+        }
         match local {
             Some(Local::Vip { unserved, active, .. }) => {
-                if self.snapshot.has_modules
-                    && let Some(found) = self.expected_of_client(now, parsed)
-                {
-                    return self.expected_request(packet, parsed, (&found, origin), (unserved, active));
-                }
                 let service =
                     self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port);
                 let Some(service) = service else {
@@ -244,70 +252,13 @@ impl Known {
 
     /// What is done with a packet of no connection, unless it is found to be damaged.
     #[inline(always)]
-    fn if_sound<F: Forwarded>(
+    pub(super) fn if_sound<F: Forwarded>(
         &self,
         packet: &impl Packet,
         parsed: &Parsed<F>,
         course: impl FnOnce() -> Course<F>,
     ) -> Course<F> {
         if self.is_damaged(packet, parsed) { Act::Drop(DropReason::BadL4Checksum).into() } else { course() }
-    }
-
-    /// A client's packet that opens a connection which a module expects.
-    #[cold]
-    #[inline(never)]
-    fn expected_request<F: Forwarded>(
-        &self,
-        packet: &impl Packet,
-        parsed: &Parsed<F>,
-        (found, origin): (&Found, Origin),
-        (unserved, active): (Unserved, bool),
-    ) -> Decision<F> {
-        let (server, _) = found.expectation.server;
-        let service = self.snapshot.servers[server].service;
-        let owner = self.owner_of_inbound(packet.port(), &parsed.key.key(), service);
-        let told = Some(Told { server, teller: Teller::Module });
-        let course = match self.elsewhere(owner, HandOver::Client, origin) {
-            Some(elsewhere) => elsewhere,
-            None if !active => Act::Drop(DropReason::Standby).into(),
-            None => self
-                .if_sound(packet, parsed, || Course::Open(Open { service, unserved, adopts: false, told })),
-        };
-        Decision { about: About::Service(service, owner), course }
-    }
-
-    /// A client's packet to a port that no service has may be of a connection that a module expected, of the worker that
-    /// owns all of the client's with that service.
-    #[cold]
-    fn data_elsewhere<F: Forwarded>(
-        &self,
-        port: PortId,
-        parsed: &Parsed<F>,
-        origin: Origin,
-    ) -> Option<Decision<F>> {
-        let key = parsed.key.key();
-        let service = *self.snapshot.readers.get(&(key.protocol, F::ip(key.destination)))?;
-        let owner = self.owner_of_inbound(port, &key, service);
-        let course = self.elsewhere(owner, HandOver::Client, origin)?;
-        Some(Decision { about: About::Service(service, owner), course })
-    }
-
-    /// The same of what a server sends from a port that no service has.
-    #[cold]
-    fn data_reply_elsewhere<F: Forwarded>(
-        &self,
-        port: PortId,
-        parsed: &Parsed<F>,
-        origin: Origin,
-    ) -> Decision<F> {
-        if self.is_on_wrong_port(port, Direction::Out) {
-            return Act::Drop(DropReason::WrongPort).into();
-        }
-        let owner = self.owner_of_reply(&parsed.key.key());
-        match self.elsewhere(owner, HandOver::Reply, origin) {
-            Some(course) => Decision { about: About::Reply(owner), course },
-            None => Act::Drop(DropReason::NotForUs).into(),
-        }
     }
 
     /// A packet to a local address, of no connection that is known.
@@ -339,7 +290,12 @@ impl Known {
     }
 
     /// The packet goes to its owner, if that is another worker.
-    fn elsewhere<F: Family>(&self, owner: Owner, why: HandOver, origin: Origin) -> Option<Course<F>> {
+    pub(super) fn elsewhere<F: Family>(
+        &self,
+        owner: Owner,
+        why: HandOver,
+        origin: Origin,
+    ) -> Option<Course<F>> {
         (origin == Origin::Port && owner.worker != self.id).then_some(Act::HandOver(owner.worker, why).into())
     }
 

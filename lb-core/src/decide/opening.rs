@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cast::small,
     conn::{
-        connections::Vacancy,
+        connections::{Hit, Vacancy},
         entry::{Connection, Direction},
         second::Second,
     },
@@ -282,31 +282,61 @@ impl Known {
         opener: &Opener<'_, impl Packet, F>,
         server: ServerId,
     ) -> Result<Opening<F>, TurnedAway<F>> {
-        let key = opener.parsed.key.key();
+        let packet = opener.parsed.key.key();
         let turned_away = |reason| self.turned_away(opener, reason);
         // It may have come by another packet in this moment.
-        let found = self.expected::<F>(opener.now, &key).ok_or_else(|| turned_away(DropReason::Unserved))?;
-        let expectation = found.expectation;
+        let found = self.expected(opener.now, opener.parsed, opener.direction);
+        let expectation = found.ok_or_else(|| turned_away(DropReason::Unserved))?.expectation;
         let method = self.snapshot.service_of(server).method;
-        let client = self.client_hop::<F>(key.source, method.sees_replies()).map_err(TurnedAway::dropped)?;
-        let (mut replaces, mut local) = (None, None);
-        let vacancy = if method.hides_clients() {
-            let place = (&key, opener.parsed.place);
-            let free = self.expected_place(place, &expectation, opener.turn, opener.replaces);
-            let free = free.ok_or_else(|| turned_away(DropReason::PortsExhausted))?;
-            local = Some(free.local);
-            free.vacancy
-        } else {
-            let address = F::of(self.snapshot.servers[server].plan.address).unwrap_or_default();
-            let reply = key.answered_by(address, expectation.server_port);
-            let vacancy = F::connections(self).vacancy(opener.parsed.place, Some(&reply));
-            replaces = vacancy.taken.filter(|&taken| Some(taken) != opener.replaces);
-            if replaces.is_some_and(|taken| !F::connections(self).get(taken).gives_way()) {
-                return Err(turned_away(DropReason::ReplyClash));
+        let key = match opener.direction {
+            Direction::In => packet,
+            Direction::Out => {
+                let request = expectation.request.key::<F>();
+                let request = request.ok_or_else(|| turned_away(DropReason::Unserved))?;
+                let or = |port: u16, said: u16| if port == 0 { said } else { port };
+                Key { destination_port: or(request.destination_port, packet.source_port), ..request }
             }
-            vacancy
         };
-        let port = Some(expectation.server_port);
+        let port = match (opener.direction, expectation.server_port) {
+            (Direction::Out, _) => packet.source_port,
+            // What is not rewritten goes to the port that it says.
+            (Direction::In, 0) => packet.destination_port,
+            (Direction::In, port) => port,
+        };
+        let client = self.client_hop::<F>(key.source, method.sees_replies()).map_err(TurnedAway::dropped)?;
+        let forward = self.forward_place(opener, &key);
+        let (vacancy, local) = match (method, opener.direction) {
+            (Method::FullNat, Direction::In) => {
+                let free = self.expected_place((&key, forward), &expectation, opener.turn, opener.replaces);
+                let free = free.ok_or_else(|| turned_away(DropReason::PortsExhausted))?;
+                (free.vacancy, Some(free.local))
+            }
+            (Method::FullNat, Direction::Out) => {
+                let vacancy = F::connections(self).vacancy(forward, Some(&packet));
+                (vacancy, Some((packet.destination, packet.destination_port)))
+            }
+            (Method::Nat | Method::Tun | Method::Dr | Method::L3Dsr, _) => {
+                let address = F::of(self.snapshot.servers[server].plan.address).unwrap_or_default();
+                let reply = (method == Method::Nat).then(|| key.answered_by(address, port));
+                (F::connections(self).vacancy(forward, reply.as_ref()), None)
+            }
+        };
+        // The client's packets may be of another connection as well, where the server has begun this one.
+        let of_client = match opener.direction {
+            Direction::In => None,
+            Direction::Out => F::connections(self).lookup(&key).map(Hit::connection),
+        };
+        let others = [vacancy.taken, of_client].map(|taken| taken.filter(|it| Some(*it) != opener.replaces));
+        let gives_way = |taken: ConnectionId| F::connections(self).get(taken).gives_way();
+        let replaces = match others {
+            [None, taken] | [taken, None] => taken,
+            [one, other] if one == other => one,
+            [Some(_), Some(_)] => return Err(turned_away(DropReason::ReplyClash)),
+        };
+        if replaces.is_some_and(|taken| !gives_way(taken)) {
+            return Err(turned_away(DropReason::ReplyClash));
+        }
+        let port = Some(port);
         self.opened(opener, &key, Placed { server, port, local, vacancy, replaces, client })
     }
 

@@ -42,6 +42,7 @@ use crate::{
         cutting::{cut_outer, next_id_v6},
     },
 };
+use std::net::SocketAddr;
 
 impl<F: Forwarded> Story<F> {
     /// A packet of a connection.
@@ -62,7 +63,7 @@ impl<F: Forwarded> Story<F> {
             }
         }
         if let Some(mut talk) = talk {
-            let mut desk = Desk::new(&worker.known, self.now, connection, true);
+            let mut desk = Desk::new(&worker.known, self.now, (connection, self.packet.port()), true);
             let way = (direction, connection.state, way.limit);
             match edit::apply(&mut self.packet, &mut at, &mut talk, way, &mut desk) {
                 Ok(effect) => self.tell_read(talk.kind, effect, desk.announced),
@@ -111,6 +112,7 @@ impl<F: Forwarded> Story<F> {
     /// What a module read in the packet, and what that did to it.
     fn tell_read(&mut self, module: ModuleKind, effect: Effects, announced: Option<Expectation>) {
         let text = match effect {
+            Effects::Nothing => format!("module {module}: read; it goes on as it is"),
             Effects::Numbers => {
                 format!("module {module}: read; sequence numbers are those of the other side")
             }
@@ -124,10 +126,17 @@ impl<F: Forwarded> Story<F> {
         self.say(Stage::Method, text);
         if let Some(Expectation { ends, server_port, .. }) = announced {
             let Ends { protocol, source, destination } = ends;
+            let shown = |at: SocketAddr| match at.port() {
+                0 => format!("{}, any port", at.ip()),
+                _ => at.to_string(),
+            };
+            let to_port = match server_port {
+                0 => String::new(),
+                port => format!(" for port {port} of the server"),
+            };
+            let (source, destination) = (shown(source), shown(destination));
             let text = format!(
-                "module {module}: expects {protocol} {} > {destination} for port {server_port} of the server, within \
-                 {EXPECTED_FOR}",
-                source.ip()
+                "module {module}: expects {protocol} {source} > {destination}{to_port}, within {EXPECTED_FOR}"
             );
             self.say(Stage::Connection, text);
         }

@@ -12,7 +12,7 @@ use crate::{
     family::Family,
     module::{
         of_kind,
-        reader::{Host, Text},
+        reader::{Host, Module, Text},
         talk::{Splice, Talk},
     },
     packet::{Checksum, Packet},
@@ -28,6 +28,8 @@ use crate::{
 /// What became of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// It is as it was: the connection's ends are the same on both sides.
+    Nothing,
     /// It is as it was, but for numbers.
     Numbers,
     /// So many bytes of its text gave way to so many others.
@@ -50,6 +52,10 @@ pub fn apply<F: Family>(
     host: &mut dyn Host,
 ) -> Result<Effect, DropReason> {
     let Some(module) = of_kind(talk.kind) else { return Ok(Effect::Numbers) };
+    if !host.rewrites() {
+        look(packet, at, talk, (direction, state), (module, host));
+        return Ok(Effect::Nothing);
+    }
     // Nobody can tell whether the text is right before all of it has come.
     if F::is_fragment(at.fragment) {
         return Err(DropReason::Fragment);
@@ -92,6 +98,30 @@ pub fn apply<F: Family>(
     let sum = F::pseudo(at.source, at.destination, protocol::TCP, small(header.len())).bytes(header);
     put16(header, tcp::CHECKSUM, sum.finish());
     Ok(effect)
+}
+
+/// Reads a segment that nothing is done to, and that passes whatever it is: where addresses are the same on both sides. What
+/// is cut into fragments or damaged is not read.
+fn look<F: Family>(
+    packet: &impl Packet,
+    at: &Headers<F>,
+    talk: &mut Talk,
+    (direction, state): (Direction, State),
+    reader: (&dyn Module, &mut dyn Host),
+) {
+    let segment = at.payload(packet.bytes());
+    let is_right = || tcp::checksum_is_right::<F>(at.source, at.destination, segment);
+    if F::is_fragment(at.fragment) || packet.l4_checksum() != Checksum::Good && !is_right() {
+        return;
+    }
+    let Some(header_len) = tcp::header_len(segment) else { return };
+    let begins = segment[tcp::FLAGS] & SYN != 0;
+    let start = get32(segment, tcp::SEQUENCE).wrapping_add(u32::from(begins));
+    if begins && state.is_half_open() {
+        talk.begins(direction, start);
+    }
+    // What is ahead of something else begins a line as far as anybody can tell.
+    let _ = talk.read(reader, direction, start, &segment[header_len..]);
 }
 
 /// Acknowledgements become numbers of the other direction's sender.

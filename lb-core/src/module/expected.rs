@@ -29,8 +29,8 @@ use std::{
 
 /// How long a connection is expected. Clients connect at once, and a server as soon as it has something to say.
 pub const EXPECTED_FOR: Duration = Duration::from_secs(60);
-/// Words of a record: which packets, where they belong, and until when.
-const WORDS: usize = 10;
+/// Words of a record: which packets, where they belong, and until when. With its number it fills two cache lines.
+const WORDS: usize = 15;
 /// Places of a bucket.
 const PLACES: usize = 8;
 /// How often a reader tries to read a record that is being written.
@@ -42,14 +42,16 @@ pub const BYTES: usize = MAX_EXPECTED * (size_of::<Record>() + size_of::<AtomicU
 /// A connection that is about to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Expectation {
-    /// Its first packet; port 0 is any.
+    /// The ends of its first packet, which comes from the client or from the server; port 0 is any.
     pub ends: Ends,
+    /// The ends of the client's packets; port 0 is what the first packet says.
+    pub request: Ends,
     /// The server that it belongs to, and since which snapshot that has its number.
     pub server: (ServerId, u32),
-    /// The server's port.
+    /// The server's port; 0 is what the first packet says.
     pub server_port: u16,
-    /// The address that the server is to see in the place of the client's, under FullNAT: that of the connection by which
-    /// this one was announced, as servers compare them.
+    /// The address that the server is to see in the place of the client's, under FullNAT where the client begins: that of
+    /// the connection by which this one was announced, as servers compare them.
     pub local: Option<IpAddr>,
 }
 
@@ -202,16 +204,21 @@ impl Expected {
 }
 
 fn encode(Packed([a, b, c, d, e]): Packed, expectation: &Expectation, now: Instant) -> [u64; WORDS] {
+    let Packed([f, g, h, i, j]) = Packed::of(&expectation.request);
     let (server, named) = expectation.server;
     let local = bits(expectation.local.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
     let server = u64::from(server.number()) << 32 | u64::from(named);
     let until = (now + EXPECTED_FOR).as_millis();
-    [a, b, c, d, e, server, u64::from(expectation.server_port), high64(local), low64(local), until]
+    let port = u64::from(expectation.server_port);
+    [a, b, c, d, e, f, g, h, i, j, server, port, high64(local), low64(local), until]
 }
 
-fn decode([a, b, c, d, e, server, port, high, low, until]: [u64; WORDS]) -> Option<(Expectation, u64)> {
+fn decode(
+    [a, b, c, d, e, f, g, h, i, j, server, port, high, low, until]: [u64; WORDS],
+) -> Option<(Expectation, u64)> {
     let expectation = Expectation {
         ends: Packed([a, b, c, d, e]).ends()?,
+        request: Packed([f, g, h, i, j]).ends()?,
         server: (ServerId::new(high32(server)), low32(server)),
         server_port: u16::try_from(index(port) & 0xffff).ok()?,
         local: Some(address(high, low)).filter(|local| !local.is_unspecified()),

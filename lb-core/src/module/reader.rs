@@ -1,7 +1,7 @@
 //! What a module is, and what it deals in.
 
 use crate::conn::entry::Direction;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// A protocol that says in its payload which connections come next.
 pub trait Module: Sync {
@@ -39,6 +39,26 @@ pub trait Host {
 
     /// The address that clients send to.
     fn vip(&self) -> IpAddr;
+
+    /// The client's address.
+    fn client(&self) -> IpAddr;
+
+    /// Whether servers see other addresses in the place of clients'.
+    fn hides_clients(&self) -> bool;
+
+    /// Whether what is [shown](Host::shown) depends on the client's port.
+    fn is_choosy(&self) -> bool;
+
+    /// What a server is to be told in the place of a client's address and port, if that port is known. `None` if nothing is
+    /// free.
+    fn shown(&mut self, port: Option<u16>) -> Option<SocketAddr>;
+
+    /// The server is about to connect to the client, which waits there. `shown` is the port that the server has been told in
+    /// the place of the client's, if it has been told another one.
+    fn active(&mut self, client: SocketAddr, shown: u16);
+
+    /// The client is about to connect to the VIP, at a port that the server tells it by another way.
+    fn passive_somewhere(&mut self);
 
     /// The client is about to connect to the VIP, where the server waits at that port. Returns the port that the client is
     /// to use: the same if it can be. `fixed` says that the client has been told the same already. `None` if the connection
@@ -110,11 +130,13 @@ pub struct Line {
     pub place: u8,
     /// What it means to do there.
     pub note: u8,
+    /// The port that takes the place of what it reads.
+    pub port: u16,
     /// What it has read.
     pub text: Text,
 }
 
 impl Line {
     /// At the beginning of a line.
-    pub const START: Line = Line { place: 0, note: 0, text: Text::EMPTY };
+    pub const START: Line = Line { place: 0, note: 0, port: 0, text: Text::EMPTY };
 }

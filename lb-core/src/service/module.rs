@@ -1,6 +1,6 @@
 //! Which services a module can read.
 
-use super::plan::{ClientAddress, Method, ModuleKind, Protocol, ServicePlan};
+use super::plan::{ClientAddress, ModuleKind, Protocol, ServicePlan};
 use thiserror::Error;
 
 /// Why a module cannot read a service.
@@ -18,8 +18,6 @@ pub struct ModuleMistake {
 pub enum WhyNot {
     /// It reads another protocol than this.
     Protocol(Protocol),
-    /// What it reads does not pass here.
-    Method(Method),
     /// Addresses in text would have to become those of another family.
     Translates,
     /// Both of them shift sequence numbers.
@@ -32,9 +30,6 @@ impl WhyNot {
     pub fn what(self) -> String {
         match self {
             WhyNot::Protocol(protocol) => format!("does not read {protocol}"),
-            WhyNot::Method(method) => {
-                format!("reads what servers answer, which does not pass the director with {method}")
-            }
             WhyNot::Translates => {
                 "reads addresses that servers tell, and does not translate them into clients' family"
                     .to_owned()
@@ -48,7 +43,6 @@ impl WhyNot {
     pub const fn remedy(self) -> &'static str {
         match self {
             WhyNot::Protocol(_) => "make a service of its own for that",
-            WhyNot::Method(_) => "use nat or fullnat",
             WhyNot::Translates => "use local addresses and servers of the VIP's family",
             WhyNot::Told(_) => "remove one of them",
         }
@@ -61,8 +55,7 @@ pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
     let module = service.module;
     let protocol = module.protocol()?;
     let other = service.reach().protocols().find(|other| *other != protocol).map(WhyNot::Protocol);
-    let method = (!service.method.sees_replies()).then_some(WhyNot::Method(service.method));
     let translates = service.translates().then_some(WhyNot::Translates);
     let told = service.client_address.is_told().then_some(WhyNot::Told(service.client_address));
-    other.or(method).or(translates).or(told).map(|why| ModuleMistake { module, why })
+    other.or(translates).or(told).map(|why| ModuleMistake { module, why })
 }

@@ -189,7 +189,7 @@ impl<P: Packet> Worker<P> {
                 match teller {
                     Some(Teller::Peer(_)) => self.books.counters.peers_adopted.bump(),
                     Some(Teller::Ipvs) => self.books.counters.masters_adopted.bump(),
-                    Some(Teller::Module) => self.has_come(now, parsed),
+                    Some(Teller::Module) => self.has_come(now, parsed, direction),
                     None => {}
                 }
                 match self.remember(now, &opening, server) {

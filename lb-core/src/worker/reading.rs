@@ -2,7 +2,7 @@
 
 use super::Worker;
 use crate::{
-    conn::connections::Hit,
+    conn::{connections::Hit, entry::Direction},
     counters::DropReason,
     decide::{classify::Parsed, expecting::Desk, known::Forwarded},
     forward::edit::{self, Effect},
@@ -42,7 +42,7 @@ impl<P: Packet> Worker<P> {
         let connection = F::connections(&self.known).get(hit.connection());
         let mut talk = *self.known.talks.get(id);
         let room = self.known.path(connection, hit.direction()).limit;
-        let mut desk = Desk::new(&self.known, now, connection, false);
+        let mut desk = Desk::new(&self.known, now, (connection, packet.port()), false);
         let way = (hit.direction(), connection.state, room);
         let effect = edit::apply(packet, &mut at, &mut talk, way, &mut desk);
         let [announced, lost] = desk.counts;
@@ -75,8 +75,8 @@ impl<P: Packet> Worker<P> {
 
     /// A connection that was expected has come.
     #[cold]
-    pub(super) fn has_come<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) {
-        if let Some(found) = self.known.expected::<F>(now, &parsed.key.key())
+    pub(super) fn has_come<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>, direction: Direction) {
+        if let Some(found) = self.known.expected(now, parsed, direction)
             && self.known.team.expected.take(&found)
         {
             self.books.counters.expected_came.bump();

@@ -1,7 +1,7 @@
 //! FTP: what servers say of data connections, and where those go.
 
 use super::{
-    common::{frame::*, plan::*, read, world::World},
+    common::{frame::*, frame6::*, plan::*, read, world::World},
     expect,
 };
 use etherparse::{IpNumber, SlicedPacket, TcpHeader, TcpOptions, TransportSlice};
@@ -308,6 +308,197 @@ fn a_service_of_exactly_that_port_stays_reachable() {
     assert_eq!(told, is(5_008, 1_000, "227 (192,0,2,100,195,81)\r\n"));
     assert!(open(&mut world, "203.0.113.10:4001", 50_001).contains("> 198.51.100.11:50000 "));
     assert!(open(&mut world, "203.0.113.10:4002", 50_000).contains("> 198.51.100.12:80 "));
+}
+
+/// What the server gets of a client's command.
+#[track_caller]
+fn command(world: &mut World, at: u32, text: &str) -> Segment {
+    ask(world, (at, 5_008), text)
+}
+
+/// The line of a server's SYN for data, on its way.
+#[track_caller]
+fn dial(world: &mut World, from: &str, to: &str) -> String {
+    let sent = world.receive(LAN, &tcp(from, to, SYN).via_server());
+    assert_eq!(sent.len(), 1);
+    sent[0].line()
+}
+
+#[test]
+fn a_server_connects_to_the_port_that_the_client_said() {
+    for text in ["PORT 203,0,113,10,15,161\r\n", "eprt |1|203.0.113.10|4001|\r\n"] {
+        let mut world = connected(&plan(Method::Nat));
+        assert_eq!(command(&mut world, 1_000, text), is(1_000, 5_008, text));
+        let data = "198.51.100.11:2120";
+        let line = dial(&mut world, data, "203.0.113.10:4001");
+        assert_eq!(line, "wan: 192.0.2.100:20 > 203.0.113.10:4001 tcp syn ttl 63");
+        let agrees = tcp("203.0.113.10:4001", "192.0.2.100:20", SYN | ACK);
+        let line = "lan: 203.0.113.10:4001 > 198.51.100.11:2120 tcp syn ack ttl 63";
+        expect(&mut world, WAN, &agrees.via_gateway(), line);
+        let sends = tcp(data, "203.0.113.10:4001", ACK);
+        expect(
+            &mut world,
+            LAN,
+            &sends.via_server(),
+            "wan: 192.0.2.100:20 > 203.0.113.10:4001 tcp ack ttl 63",
+        );
+        let counters = world.counters(0);
+        assert_eq!([counters.expected.get(), counters.expected_came.get()], [1, 1]);
+        // Again, as it gets no answer; and it was expected once.
+        assert!(dial(&mut world, data, "203.0.113.10:4001").starts_with("wan: "));
+        assert!(world.receive(LAN, &tcp(data, "203.0.113.10:4002", SYN).via_server()).is_empty());
+        assert_eq!(world.dropped(DropReason::NotForUs), 1);
+    }
+}
+
+#[test]
+fn a_server_that_does_not_see_clients_is_told_the_local_address() {
+    let texts = ["PORT 203,0,113,10,15,161\r\n", "EPRT |1|203.0.113.10|4001|\r\n"];
+    for (text, is_extended) in texts.into_iter().zip([false, true]) {
+        let mut world = connected(&plan(Method::FullNat));
+        let (local, control) = world.connections()[0].local().unwrap();
+        let address = std::net::Ipv4Addr::from_bits(local);
+        let told = command(&mut world, 1_000, text);
+        let port: u16 = match is_extended {
+            true => {
+                let field = told.payload.split('|').nth(3).unwrap().parse().unwrap();
+                assert_eq!(told.payload, format!("EPRT |1|{address}|{field}|\r\n"));
+                field
+            }
+            false => {
+                let numbers: Vec<u16> =
+                    told.payload[5..].trim_end().split(',').map(|number| number.parse().unwrap()).collect();
+                assert_eq!(numbers[..4], address.octets().map(u16::from));
+                numbers[4] << 8 | numbers[5]
+            }
+        };
+        assert_ne!(port, control);
+        let line = dial(&mut world, "198.51.100.11:20", &format!("{address}:{port}"));
+        assert_eq!(line, "wan: 192.0.2.100:20 > 203.0.113.10:4001 tcp syn ttl 63");
+        let agrees = tcp("203.0.113.10:4001", "192.0.2.100:20", SYN | ACK);
+        let line = format!("lan: {address}:{port} > 198.51.100.11:20 tcp syn ack ttl 63");
+        expect(&mut world, WAN, &agrees.via_gateway(), &line);
+        // What follows is in other numbers, both ways.
+        let grown = (told.payload.len() as u32).wrapping_sub(text.len() as u32);
+        let end = 1_000 + text.len() as u32;
+        let answered = answer(&mut world, (5_008, end.wrapping_add(grown)), "200 ok\r\n");
+        assert_eq!(answered, is(5_008, end, "200 ok\r\n"));
+        assert_eq!(ask(&mut world, (end, 5_016), "LIST\r\n"), is(end.wrapping_add(grown), 5_016, "LIST\r\n"));
+    }
+}
+
+#[test]
+fn both_modes_of_ipv6() {
+    let (client, vip) = ("[2001:db8:a::10]:4000", "[2001:db8:1::100]:21");
+    for method in [Method::Nat, Method::FullNat] {
+        let mut service = service(method, vip, &["[2001:db8:2::11]:21"]);
+        service.module = ModuleKind::Ftp;
+        let plan = network6().with(service);
+        // The byte ahead of each text has the SYN's number.
+        let say = |world: &mut World, port, from: &str, to: &str, text: &str| {
+            let text = format!(".{text}");
+            let said = tcp6_with(endpoint6(from), endpoint6(to), ACK, text.as_bytes());
+            let sent = world.receive(port, &if port == WAN { said.via_gateway() } else { said.via_server() });
+            assert_eq!(sent.len(), 1);
+            read::check_ip(read::ip_packet(&sent[0].frame).unwrap()).unwrap();
+            String::from_utf8(sent[0].frame[14 + 40 + 20 + 1..].to_vec()).unwrap()
+        };
+        let opened = || {
+            let mut world = World::new(&plan);
+            let seen = world.receive(WAN, &tcp6(client, vip, SYN).via_gateway())[0].source();
+            (world, seen)
+        };
+        let (mut world, _) = opened();
+        let said = "EPRT |2|2001:db8:a::10|4001|\r\n";
+        let told = say(&mut world, WAN, client, vip, said);
+        let to = if method == Method::Nat {
+            assert_eq!(told, said);
+            "[2001:db8:a::10]:4001".to_owned()
+        } else {
+            let fields: Vec<&str> = told.split('|').collect();
+            let ["EPRT ", "2", "2001:db8:2::20", port, "\r\n"] = *fields.as_slice() else { panic!("{told}") };
+            format!("[2001:db8:2::20]:{port}")
+        };
+        let syn = tcp6("[2001:db8:2::11]:20", &to, SYN);
+        let line = "wan: [2001:db8:1::100]:20 > [2001:db8:a::10]:4001 tcp syn ttl 63";
+        expect(&mut world, LAN, &syn.via_server(), line);
+
+        let (mut world, seen) = opened();
+        let server = "[2001:db8:2::11]:21";
+        world.receive(LAN, &tcp6(server, &seen, SYN | ACK).via_server());
+        let reply = "229 Extended (|||50000|)\r\n";
+        assert_eq!(say(&mut world, LAN, server, &seen, reply), reply);
+        let syn = tcp6("[2001:db8:a::10]:4002", "[2001:db8:1::100]:50000", SYN);
+        let sent = world.receive(WAN, &syn.via_gateway());
+        assert_eq!(sent[0].destination(), "[2001:db8:2::11]:50000");
+    }
+}
+
+#[test]
+fn who_names_another_host_is_not_helped_to_reach_it() {
+    for method in [Method::Nat, Method::FullNat] {
+        let mut world = connected(&plan(method));
+        let text = "PORT 203,0,113,11,15,161\r\n";
+        assert_eq!(command(&mut world, 1_000, text), is(1_000, 5_008, text));
+        assert!(world.expected.is_empty());
+        assert!(
+            world.receive(LAN, &tcp("198.51.100.11:20", "203.0.113.11:4001", SYN).via_server()).is_empty()
+        );
+    }
+}
+
+#[test]
+fn the_same_port_of_a_client_serves_for_one_transfer_after_another() {
+    let mut world = connected(&plan(Method::Nat));
+    let (text, data, client) = ("PORT 203,0,113,10,15,161\r\n", "198.51.100.11:20", "203.0.113.10:4001");
+    for transfer in 0..3 {
+        command(&mut world, 1_000 + transfer * text.len() as u32, text);
+        assert!(dial(&mut world, data, client).contains(" tcp syn "), "{transfer}");
+        world.receive(WAN, &tcp(client, "192.0.2.100:20", SYN | ACK).via_gateway());
+        for flags in [ACK, ACK | FIN] {
+            world.receive(LAN, &tcp(data, client, flags).via_server());
+            world.receive(WAN, &tcp(client, "192.0.2.100:20", flags).via_gateway());
+        }
+        assert_eq!(world.connections().len(), 2);
+    }
+    assert_eq!(world.counters(0).expected_came.get(), 3);
+}
+
+#[test]
+fn where_servers_answer_by_themselves_data_goes_to_the_server_of_control() {
+    for method in [Method::Tun, Method::Dr] {
+        let mut service = service(method, SERVICE, &["198.51.100.11:21", "198.51.100.12:21"]);
+        service.module = ModuleKind::Ftp;
+        let mut world = World::new(&network().with(service));
+        let say = |world: &mut World, at: u32, text: &str| {
+            let sent =
+                world.receive(WAN, &segment((CLIENT, SERVICE), ACK, (at, 5_000), &[], text).via_gateway());
+            assert_eq!(sent.len(), 1);
+            sent[0].frame[..12].to_vec()
+        };
+        world.receive(WAN, &segment((CLIENT, SERVICE), SYN, (999, 0), &[], "").via_gateway());
+        let server = say(&mut world, 1_000, "");
+        let go = |world: &mut World, from: &str, to: &str, flags: u8| {
+            let sent = world.receive(WAN, &tcp(from, to, flags).via_gateway());
+            sent.first().map(|sent| sent.frame[..12].to_vec())
+        };
+        // Passive: at any port, once, and a service's own port stays its own.
+        assert_eq!(say(&mut world, 1_000, "epsv\r\n"), server);
+        for from in 4_100..4_104 {
+            assert!(go(&mut world, &format!("203.0.113.11:{from}"), "192.0.2.100:50000", SYN).is_some());
+        }
+        assert_eq!(world.counters(0).expected_came.get(), 0, "others are refused");
+        assert_eq!(go(&mut world, "203.0.113.10:4001", "192.0.2.100:50000", SYN), Some(server.clone()));
+        assert_eq!(world.counters(0).expected_came.get(), 1);
+        assert_eq!(go(&mut world, "203.0.113.10:4001", "192.0.2.100:50000", ACK), Some(server.clone()));
+        // Active: the server's SYN is not seen.
+        assert_eq!(say(&mut world, 1_006, "PORT 203,0,113,10,15,162\r\n"), server);
+        let agrees = go(&mut world, "203.0.113.10:4002", "192.0.2.100:20", SYN | ACK);
+        assert_eq!(agrees, Some(server.clone()));
+        assert_eq!(go(&mut world, "203.0.113.10:4002", "192.0.2.100:20", ACK), Some(server));
+        assert_eq!(world.counters(0).expected_came.get(), 2);
+        assert_eq!(world.connections().len(), 3);
+    }
 }
 
 #[test]

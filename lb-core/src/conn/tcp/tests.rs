@@ -89,7 +89,7 @@ fn reachable(table: &Table, from: State, directions: &[Direction]) -> Vec<State>
 #[test]
 fn every_state_is_reached_where_it_means_something() {
     assert_eq!(reachable(&FULL, State::None, &[Client, Server]), State::ALL[..9]);
-    let half = [State::None, SynSent, Established, FinWait, State::Close];
+    let half = [State::None, SynSent, SynRecv, Established, FinWait, State::Close];
     assert_eq!(reachable(&HALF, State::None, &[Client, Server]), half);
 }
 

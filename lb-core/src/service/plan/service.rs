@@ -205,9 +205,9 @@ impl ServicePlan {
         option!(
             module,
             Kind::Word(ModuleKind::NAMES),
-            "What reads connections to know which further ones belong to their servers. `ftp`: data connections that \
-             clients open as servers tell them (passive mode), under nat and fullnat; servers' addresses become the VIP. \
-             tcp only, and not together with `client_address`."
+            "What reads connections to know which further ones belong to their servers. `ftp`: data connections, in \
+             passive and active mode; under nat and fullnat, servers' addresses become the VIP, and under fullnat clients' \
+             the local address. tcp only, and not together with `client_address`."
         )
         .scope(Scope::Everywhere),
         option!(

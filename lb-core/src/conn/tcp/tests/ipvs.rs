@@ -56,11 +56,11 @@ const DIFFERENCES: &[Difference] = &[
         "IPVS begins in SYN_RECV. We tell an answered request from an unanswered one, which shows a dead server.",
     ),
     (
-        BOTH_CLIENTS,
+        &[FromClient],
         &[State::None],
         SynAck,
         None,
-        "A client's SYN+ACK opens nothing; no connection is made for it.",
+        "A client's SYN+ACK opens nothing where the server's SYN is seen.",
     ),
     (
         BOTH_CLIENTS,
@@ -116,7 +116,13 @@ const DIFFERENCES: &[Difference] = &[
         "A stray RST must not end TIME_WAIT, RFC 1337; as IPVS from the server.",
     ),
     (BOTH_CLIENTS, &[LastAck], Rst, Some(State::Close), "The client is gone; as IPVS from the server."),
-    (&[FromServer], &[State::None], Syn, None, "Servers open no connections through a service."),
+    (
+        &[FromServer],
+        &[State::None],
+        Syn,
+        Some(SynRecv),
+        "The server asks where a module expects it; SYN_SENT is a client's request, which nobody has answered.",
+    ),
     (&[FromServer], &[State::None], SynAck, Some(SynRecv), "Adopting; IPVS does not tell this from a SYN."),
     (&[FromServer], &[State::None], Fin, Some(FinWait), "Adopting: the client has yet to close."),
     (&[FromServer], &[SynSent], SynAck, Some(SynRecv), "IPVS is in SYN_RECV since the client's SYN."),
