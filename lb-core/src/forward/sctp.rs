@@ -3,7 +3,10 @@
 //! The packet itself need not be read, and damage on the way stays visible.
 
 use crate::{
-    conn::entry::{Connection, Direction, Ends},
+    conn::{
+        entry::{Connection, Direction, Ends},
+        state::State,
+    },
     counters::DropReason,
     family::Family,
     wire::{
@@ -15,8 +18,8 @@ use crate::{
     },
 };
 
-/// Gives a packet the addresses and ports that its receiver knows, and takes one off its time to live. What a server's INIT
-/// ACK says the client's tag is, is kept, to know what may close the association.
+/// Gives a packet the addresses and ports that its receiver knows, and takes one off its time to live. The tag that the
+/// server expects of the client is kept, to know what may close the association.
 ///
 /// # Errors
 /// A first fragment whose ports change is not sent: how long its packet is, only the last one tells.
@@ -37,11 +40,10 @@ pub fn rewrite<F: Family>(
     if F::is_fragment(at.fragment) && tcp::ports(packet) != Some(ports) {
         return Err(DropReason::Fragment);
     }
-    if direction == Direction::Out
-        && packet.get(sctp::HEADER_LEN) == Some(&chunk::INIT_ACK)
-        && packet.len() >= sctp::INITIATE_TAG + 4
+    if let Some(at) = told_tag(packet, connection.state, direction)
+        && packet.len() >= at + 4
     {
-        connection.acknowledged = raw32(packet, sctp::INITIATE_TAG);
+        connection.acknowledged = raw32(packet, at);
     }
     sctp::change_ports(packet, ports, at.end().saturating_sub(usize::from(at.l4)));
     let ip = &mut head[usize::from(at.l3)..];
@@ -56,4 +58,15 @@ pub fn rewrite<F: Family>(
     F::update(ip, change);
     F::decrement_ttl(ip);
     Ok(())
+}
+
+/// Where a packet says which tag the server expects of the client. A server that is asked again answers with another one
+/// (RFC 9260 5.2.1), and the client takes that of the answer that comes first, which its COOKIE ECHO has. Once the server has
+/// agreed to that, nobody says anything new.
+fn told_tag(packet: &[u8], state: State, direction: Direction) -> Option<usize> {
+    match (direction, packet.get(sctp::HEADER_LEN), state) {
+        (Direction::Out, Some(&chunk::INIT_ACK), State::SctpCookieSent) => Some(sctp::INITIATE_TAG),
+        (Direction::In, Some(&chunk::COOKIE_ECHO), State::SctpCookieReplied) => Some(sctp::TAG),
+        _ => None,
+    }
 }

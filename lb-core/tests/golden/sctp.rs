@@ -122,6 +122,42 @@ fn l3dsr_changes_the_address_and_no_checksum_of_sctp() {
     assert_eq!((sent.frame[15] >> 2, &sent.frame[34..]), (DSCP, &frame[34..]));
 }
 
+/// A server answers each INIT with another tag, and the client takes the first that comes. What it then says has that one.
+#[test]
+fn the_tag_of_an_association_is_the_one_that_the_client_has_taken() {
+    let (first, other) = (0x5e12_0001_u32, 0x5e12_0003_u32);
+    for answers in [[first, other], [other, first]] {
+        for late in [false, true] {
+            let mut world = world(Method::Nat);
+            from_client(&mut world, INIT);
+            from_client(&mut world, INIT);
+            let answer = |tag: u32| {
+                let (_, mut chunk) = says(false, INIT_ACK);
+                chunk[4..8].copy_from_slice(&tag.to_be_bytes());
+                sctp(SERVER, CLIENT, CLIENTS_TAG, &[chunk]).via_server()
+            };
+            let of_client = |kind| sctp(CLIENT, SERVICE, first, &[says(true, kind).1]).via_gateway();
+            assert_eq!(world.lines(LAN, &answer(answers[0])).len(), 1);
+            if !late {
+                assert_eq!(world.lines(LAN, &answer(answers[1])).len(), 1);
+            }
+            world.receive(WAN, &of_client(COOKIE_ECHO));
+            if late {
+                world.receive(LAN, &answer(answers[1]));
+            }
+            from_server(&mut world, COOKIE_ACK);
+            assert_eq!(state(&world), State::SctpEstablished);
+            // Somebody else's changes nothing, the client's own does.
+            for kind in [SHUTDOWN, ABORT] {
+                world.receive(WAN, &sctp(CLIENT, SERVICE, other, &[says(true, kind).1]).via_gateway());
+                assert_eq!(state(&world), State::SctpEstablished, "{answers:x?}, late: {late}");
+            }
+            world.receive(WAN, &of_client(SHUTDOWN));
+            assert_eq!(state(&world), State::SctpShutdownReceived, "{answers:x?}, late: {late}");
+        }
+    }
+}
+
 #[test]
 fn an_association_is_followed_from_its_beginning_to_its_end() {
     let mut world = established();
