@@ -50,6 +50,8 @@ pub struct Case {
     protocol: Protocol,
     out: bool,
     is_ipv6: bool,
+    /// Servers are of the other family.
+    is_translated: bool,
 }
 
 /// All cases.
@@ -67,8 +69,10 @@ pub fn all() -> Vec<Case> {
     ] {
         for method in Method::ALL.iter().copied() {
             for protocol in PROTOCOLS {
-                for (out, is_ipv6) in [(false, false), (true, false), (false, true), (true, true)] {
-                    cases.push(Case { kind, method, protocol, out, is_ipv6 });
+                for (is_ipv6, is_translated) in [(false, false), (true, false), (true, true), (false, true)] {
+                    for out in [false, true] {
+                        cases.push(Case { kind, method, protocol, out, is_ipv6, is_translated });
+                    }
                 }
             }
         }
@@ -80,11 +84,12 @@ pub fn all() -> Vec<Case> {
 impl Case {
     fn is_meant(&self) -> bool {
         let has_direction = !self.out || self.method.sees_replies();
-        // Of IPv6, what is compared with IPv4.
+        // Of IPv6, and between the families, what is compared with IPv4.
         let is_compared =
             self.protocol == Protocol::Tcp && matches!(self.kind, Kind::Established | Kind::Open);
         has_direction
-            && (is_compared || !self.is_ipv6)
+            && (is_compared || !self.is_ipv6 && !self.is_translated)
+            && (self.method == Method::FullNat || !self.is_translated)
             && match self.kind {
                 Kind::Established => true,
                 Kind::Verified => !self.out,
@@ -107,7 +112,12 @@ impl Case {
             Kind::First => "first-fragment",
             Kind::Later => "later-fragment",
         };
-        let family = if self.is_ipv6 { "-ipv6" } else { "" };
+        let family = match (self.is_ipv6, self.is_translated) {
+            (false, false) => "",
+            (true, false) => "-ipv6",
+            (true, true) => "-nat64",
+            (false, true) => "-nat46",
+        };
         Row {
             case: format!("{case}{family}"),
             method: Some(self.method.to_string()),
@@ -125,6 +135,7 @@ impl Case {
             verify: self.kind == Kind::Verified,
             spare: NEW.end - NEW.start,
             is_ipv6: self.is_ipv6,
+            is_translated: self.is_translated,
             ..Setup::new(self.method, self.protocol, OPEN)
         };
         let workers = if self.kind == Kind::TwoWorkers { 2 } else { 1 };

@@ -2,12 +2,12 @@
 
 use crate::{
     frame::{Frame, Recycler},
-    setup::{FIRST_VIP, LAN, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN, WAN_MAC, ipv6},
+    setup::{FIRST_VIP, LAN, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN, WAN_MAC, address, ipv6},
 };
 use lb_core::{
     conn::entry::Connection,
     decide::known::Forwarded,
-    family::{Header, V4, V6},
+    family::{Family, Header, V4, V6},
     flow::key::{Key, Secret},
     module::expected::Expected,
     packet::{Burst, Checksum, PortId, WorkerId},
@@ -109,7 +109,8 @@ impl Team {
             workers,
             secret: Secret(0x5eed_5eed_5eed_5eed),
             connections_per_worker: connections,
-            connections_per_worker_v6: if setup.is_ipv6 { connections } else { 1 },
+            // Those that are translated are of IPv6.
+            connections_per_worker_v6: if setup.is_ipv6 || setup.is_translated { connections } else { 1 },
             refusals_per_s: 0,
             board: Arc::new(LoadBoard::new(workers, snapshot.room.servers)),
             persistence: Arc::new(Persistence::new(1, 0)),
@@ -225,17 +226,26 @@ impl Scene {
     #[inline(always)]
     #[must_use]
     pub fn head(&self, index: u32, which: Which) -> Head {
-        self.head_of(self.setup.protocol, index, which, if self.setup.is_ipv6 { 74 } else { 60 })
+        self.head_of(self.setup.protocol, index, which, if self.is_ipv6(which) { 74 } else { 60 })
     }
 
     /// The same for any protocol and length.
     #[inline(always)]
     #[must_use]
     pub fn head_of(&self, protocol: Protocol, index: u32, which: Which, len: u16) -> Head {
-        if self.setup.is_ipv6 {
+        if self.is_ipv6(which) {
             self.head_in::<V6>(protocol, index, which, len, ipv6)
         } else {
             self.head_in::<V4>(protocol, index, which, len, |bits| bits)
+        }
+    }
+
+    /// The family of a packet as it arrives.
+    #[inline(always)]
+    fn is_ipv6(&self, which: Which) -> bool {
+        match which {
+            Which::In(_) => self.setup.is_ipv6,
+            Which::Out(_) => self.setup.serves_by_ipv6(),
         }
     }
 
@@ -250,14 +260,18 @@ impl Scene {
     ) -> Head {
         let setup = &self.setup;
         let client = 0x0a00_0000 + u32::from(self.id.0) * CLIENTS + index / PER_CLIENT;
-        let client = (address(client), 1_024 + (index % PER_CLIENT) as u16);
+        let client_port = 1_024 + (index % PER_CLIENT) as u16;
         let service = if setup.services == 1 { 0 } else { index % setup.services };
         let (port, mac, from, to, flags) = match which {
-            Which::In(flags) => (WAN, WAN_MAC, client, (address(FIRST_VIP + service), SERVICE_PORT), flags),
+            Which::In(flags) => {
+                let to = (address(FIRST_VIP + service), SERVICE_PORT);
+                (WAN, WAN_MAC, (address(client), client_port), to, flags)
+            }
             Which::Out(flags) => {
                 let turn = if setup.services == 1 { index } else { index / setup.services };
                 let server = setup.server_address(service, turn % setup.servers);
-                let to = self.seen_as::<F>(protocol, client, (address(FIRST_VIP + service), SERVICE_PORT));
+                let seen_as = self.seen_as::<F>(protocol, (client, client_port), FIRST_VIP + service);
+                let to = seen_as.unwrap_or((address(client), client_port));
                 (LAN, LAN_MAC, (address(server), NAT_PORT), to, flags)
             }
         };
@@ -296,21 +310,34 @@ impl Scene {
         Head { port, bytes, len }
     }
 
-    /// What the server sees in the place of a client.
+    /// What the server sees in the place of a client, if that is something else.
     fn seen_as<F: Forwarded>(
         &self,
         protocol: Protocol,
-        client: (F::Address, u16),
-        vip: (F::Address, u16),
-    ) -> (F::Address, u16) {
+        client: (u32, u16),
+        vip: u32,
+    ) -> Option<(F::Address, u16)> {
         if !self.setup.method.hides_clients() {
-            return client;
+            return None;
         }
+        if !self.setup.is_translated {
+            return Some(self.local::<F>(protocol, client, vip));
+        }
+        let (local, port) = self.local::<V6>(protocol, client, vip);
+        Some((F::of(V6::ip(local)).expect("of the servers' family"), port))
+    }
+
+    /// The local address and port of a connection in the table of that family.
+    fn local<F: Forwarded>(&self, protocol: Protocol, client: (u32, u16), vip: u32) -> (F::Address, u16) {
+        let own = |bits| {
+            let ip = address(self.setup.is_ipv6, bits);
+            F::of(ip).or_else(|| F::embed(ip)).expect("an address that the table has")
+        };
         let key = Key::<F> {
-            source: client.0,
-            destination: vip.0,
+            source: own(client.0),
+            destination: own(vip),
             source_port: client.1,
-            destination_port: vip.1,
+            destination_port: SERVICE_PORT,
             protocol,
         };
         let connections = self.worker.connections::<F>();

@@ -55,6 +55,8 @@ pub struct Setup {
     pub verify: bool,
     /// Everything has an address of IPv6 instead: see [`ipv6`].
     pub is_ipv6: bool,
+    /// But servers, and what they see of the director, are of the other family: for FullNAT, which translates.
+    pub is_translated: bool,
 }
 
 impl Setup {
@@ -72,12 +74,13 @@ impl Setup {
             servers: 2,
             verify: false,
             is_ipv6: false,
+            is_translated: false,
         }
     }
 
-    /// An address in the family.
-    fn address(&self, bits: u32) -> IpAddr {
-        if self.is_ipv6 { Ipv6Addr::from_bits(ipv6(bits)).into() } else { Ipv4Addr::from_bits(bits).into() }
+    /// Whether servers are of IPv6.
+    pub(crate) fn serves_by_ipv6(&self) -> bool {
+        self.is_ipv6 != self.is_translated
     }
 
     /// The address of a server.
@@ -118,7 +121,7 @@ impl Setup {
             return Vec::new();
         }
         let count = 1 + (self.connections + self.spare) / (self.services * self.servers * PER_LOCAL);
-        (0..count).map(|number| self.address(0xc613_ff01 + number)).collect()
+        (0..count).map(|number| address(self.serves_by_ipv6(), 0xc613_ff01 + number)).collect()
     }
 
     fn service(&self, number: u32, protocol: Protocol) -> ServicePlan {
@@ -127,9 +130,9 @@ impl Setup {
         timeouts.set(State::Established, Duration::from_secs(10 * 86_400));
         let server = |server| {
             let port = if self.method.rewrites_endpoints() { NAT_PORT } else { SERVICE_PORT };
-            ServerPlan::new(self.address(self.server_address(number, server)), port, 1)
+            ServerPlan::new(address(self.serves_by_ipv6(), self.server_address(number, server)), port, 1)
         };
-        let vip = SocketAddr::new(self.address(FIRST_VIP + number), SERVICE_PORT);
+        let vip = SocketAddr::new(address(self.is_ipv6, FIRST_VIP + number), SERVICE_PORT);
         let key = ServiceKey::new(protocol, vip);
         ServicePlan {
             scheduler: self.scheduler,
@@ -148,6 +151,11 @@ fn port(name: &str) -> PortPlan {
         spread: Spread::ByClient,
         hashing: lb_core::flow::hashing::Hashing::default(),
     }
+}
+
+/// An address in a family.
+pub(crate) fn address(is_ipv6: bool, bits: u32) -> IpAddr {
+    if is_ipv6 { Ipv6Addr::from_bits(ipv6(bits)).into() } else { Ipv4Addr::from_bits(bits).into() }
 }
 
 /// The address of IPv6 in the place of one of IPv4.
