@@ -7,7 +7,7 @@ use common::{
     frame::*,
     frame6::*,
     plan::*,
-    world::{Setup, World, stations},
+    world::{Setup, Station, World, stations},
 };
 use lb_core::{
     family::{Family, V4, V6},
@@ -230,6 +230,62 @@ fn nothing_is_handed_over() {
             assert!(used.iter().all(|&used| used), "{workers} workers");
             let handed_over = [HandOver::Client, HandOver::Reply].map(|why| world.handed_over_for(why));
             assert_eq!(handed_over, [0, 0], "{method:?}, {workers} workers");
+        }
+    }
+}
+
+/// Servers that are added while the director runs, under the keys that were drawn at its start: those of IPv4, and those of
+/// IPv6 beside the first ones, have no hand-overs either. Those of elsewhere have them, are told of by name, and work.
+#[test]
+fn servers_may_be_added_later() {
+    const WORKERS: usize = 4;
+    for method in [Method::Nat, Method::FullNat] {
+        let mut plan = two_arms(method, WORKERS);
+        let lan = &mut plan.interfaces[usize::from(LAN_SIDE.0)];
+        lan.addresses.push("2001:db8:2:357::1/64".parse().unwrap());
+        let setup = Setup { workers: WORKERS, ..Setup::default() };
+        let mut world = World::silent(&plan, setup);
+        world.stations = stations();
+        let far: Ipv6Addr = "2001:db8:2:357:0:a1b2:0:13".parse().unwrap();
+        let added = [
+            ("198.51.100.13:8080", "192.0.2.100:80", true),
+            ("[2001:db8:2::1:13]:8080", "[2001:db8:1::100]:80", true),
+            ("[2001:db8:2:357:0:a1b2:0:13]:8080", "[2001:db8:1::100]:80", false),
+        ];
+        for (address, vip, is_reached) in added {
+            let own: std::net::SocketAddr = address.parse().unwrap();
+            let station = Station { port: LAN, address: own.ip(), mac: SERVER_MACS[0] };
+            world.stations.push(station);
+            let of_family = plan.services.iter_mut().find(|it| it.vip.is_ipv6() == own.is_ipv6()).unwrap();
+            of_family.servers = vec![server(address, 1)];
+            world.exchange(&plan);
+            world.pass(3_000);
+            let told = plan.out_of_reach();
+            assert_eq!(told.contains(&own.ip()), !is_reached, "{address}");
+            assert!(told.len() <= 1 && told.iter().all(|server| *server == IpAddr::from(far)));
+            let mut handed_over = 0;
+            for number in 0..60u16 {
+                let client = match own.is_ipv6() {
+                    false => format!("203.0.113.{number}:{}", 9_000 + number * 7),
+                    true => format!("[2001:db8:a::{number:x}]:{}", 9_000 + number),
+                };
+                let frame = |port: PortId, from: &str, to: &str, flags| match (own.is_ipv6(), port) {
+                    (false, WAN) => tcp(from, to, flags).via_gateway(),
+                    (false, _) => tcp(from, to, flags).via_server(),
+                    (true, WAN) => tcp6(from, to, flags).via_gateway(),
+                    (true, _) => tcp6(from, to, flags).via_server(),
+                };
+                let owner = arrives_at(&world, WAN, &client, vip);
+                let sent = world.burst(owner, &[(WAN, frame(WAN, &client, vip, SYN))]);
+                let (from, to) = (sent[0].source(), sent[0].destination());
+                assert_eq!((sent[0].worker, to.as_str()), (owner, address));
+                let replies_at = arrives_at(&world, LAN, &to, &from);
+                let sent = world.burst(replies_at, &[(LAN, frame(LAN, &to, &from, SYN | ACK))]);
+                assert_eq!((sent[0].worker, sent[0].port), (owner, WAN), "{address}");
+                handed_over += u64::from(replies_at != owner);
+            }
+            assert_eq!(handed_over == 0, is_reached, "{method:?}, {address}: {handed_over} of 60");
+            assert_eq!(world.handed_over_for(HandOver::Client), 0);
         }
     }
 }

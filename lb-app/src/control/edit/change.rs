@@ -25,6 +25,7 @@ use lb_core::{
 use lb_ctl::protocol::events::Kind;
 use std::sync::Arc;
 use thiserror::Error;
+use tracing::warn;
 
 /// Why nothing was changed.
 #[derive(Debug, Error)]
@@ -109,6 +110,7 @@ impl Running {
         *self.current.write() = next.clone();
         let published = self.publish(&next);
         self.health.commit(&next.plan, &next.config.health, derived);
+        warn_of_hand_overs(&current.plan, &next.plan);
         Ok(published?)
     }
 
@@ -212,4 +214,61 @@ fn give(worker: &WorkerView, current: &Current) -> Result<(), Silent> {
         Err(_) => worker.fell_behind(),
     }
     outcome
+}
+
+/// Warns of servers that are new and whose replies the ports' keys do not bring to their workers.
+fn warn_of_hand_overs(before: &Plan, after: &Plan) {
+    if let Some(warning) = hand_overs(before, after) {
+        warn!("{warning}");
+    }
+}
+
+fn hand_overs(before: &Plan, after: &Plan) -> Option<String> {
+    let known = before.out_of_reach();
+    let new: Vec<String> = after.out_of_reach().difference(&known).map(ToString::to_string).collect();
+    (!new.is_empty()).then(|| {
+        format!(
+            "replies of {} are handed over between workers: the ports' RSS keys were drawn for the servers that there were \
+             at start; start lb-app again to have keys drawn for all",
+            new.join(", ")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lb_core::{
+        flow::zero_window::ZeroWindow,
+        service::{
+            key::ServiceKey,
+            plan::{Method, Protocol, ServerPlan, ServicePlan},
+        },
+    };
+    use std::net::{IpAddr, Ipv6Addr};
+
+    #[test]
+    fn servers_are_named_whose_replies_new_ones_hand_over() {
+        let near: Ipv6Addr = "2001:db8:2::11".parse().expect("an address");
+        let plan = |servers: &[&str]| {
+            let key = ServiceKey::new(Protocol::Tcp, "[2001:db8:1::100]:80".parse().expect("an endpoint"));
+            let mut service = ServicePlan::new("web", key, Method::Nat);
+            let server =
+                |server: &&str| ServerPlan::new(server.parse::<IpAddr>().expect("an address"), 80, 1);
+            service.servers = servers.iter().map(server).collect();
+            let zero_window = ZeroWindow::draw(99, 7, 4, &[near]).map(Arc::new);
+            Plan { services: vec![service], zero_window, ..Plan::default() }
+        };
+        let (first, far) = ("2001:db8:2::11", "2001:db8:2:357:0:a1b2:0:13");
+        let before = plan(&[first]);
+        assert_eq!(hand_overs(&before, &plan(&[first, "2001:db8:2::12"])), None);
+        assert_eq!(
+            hand_overs(&before, &plan(&[first, far])).as_deref(),
+            Some(
+                "replies of 2001:db8:2:357:0:a1b2:0:13 are handed over between workers: the ports' RSS keys were drawn for \
+                 the servers that there were at start; start lb-app again to have keys drawn for all"
+            )
+        );
+        assert_eq!(hand_overs(&plan(&[first, far]), &plan(&[far])), None, "it was there before");
+    }
 }

@@ -27,7 +27,11 @@ use crate::{
     words,
 };
 use ipnet::IpNet;
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
 
 // Words of a plan that layers below this one need as well.
 pub use super::key::Protocol;
@@ -203,6 +207,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Servers whose replies pass here and come to another worker than their owner, since the ports' keys were drawn for other
+    /// ones; the owner gets them from there.
+    #[must_use]
+    pub fn out_of_reach(&self) -> BTreeSet<IpAddr> {
+        let services = self.services.iter().filter(|service| service.method.sees_replies());
+        let servers = services.flat_map(|service| &service.servers).map(|server| server.address);
+        let is_out = |server: &IpAddr| self.zero_window.as_ref().is_some_and(|keys| !keys.reaches(*server));
+        servers.filter(is_out).collect()
+    }
+
     /// The interface of that number, if there is one.
     #[must_use]
     pub fn interface(&self, id: InterfaceId) -> Option<&InterfacePlan> {
