@@ -155,7 +155,8 @@ drop_reasons! {
     Standby = "standby",
     /// A reset or an ICMP error was due, but the limit of answers per second was reached.
     RejectLimited = "reject-limited",
-    /// A TCP segment or packet of SCTP of no connection that must not be answered, such as a stray reset.
+    /// A TCP segment or packet of SCTP of no connection that must not be answered, such as a stray reset; or one of IPsec
+    /// without a connection of UDP port 500.
     NoConnection = "no-connection",
     /// Of a connection that a peer has told of, with a server or by a method that is not configured here; not answered, as
     /// the configuration may be about to come.

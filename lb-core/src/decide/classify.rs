@@ -18,7 +18,7 @@ use crate::{
         get32,
         headers::Headers,
         icmp,
-        protocol::Protocol,
+        protocol::{self, ISAKMP, Protocol},
         sctp::{self, Chunk},
         tcp, udp,
     },
@@ -130,6 +130,11 @@ fn read<F: Common>(
     if !F::is_host(at.source) {
         return Err(DropReason::BadSource);
     }
+    if protocol::is_ipsec(at.protocol) {
+        // Fragments as well: addresses say all there is to know.
+        set_related(parsed);
+        return Ok(Kind::Flow);
+    }
     if F::is_fragment(at.fragment) {
         return fragment(frame, parsed);
     }
@@ -166,6 +171,17 @@ fn set_flow<F: Family>(parsed: &mut Parsed<F>, protocol: Protocol, payload: &[u8
         Protocol::Tcp => payload[tcp::FLAGS],
         Protocol::Udp | Protocol::Sctp => 0,
     };
+}
+
+/// Says which connection a packet of IPsec goes with: that of the same two ends by which keys were agreed on, as in IPVS
+/// (`ip_vs_proto_ah_esp.c`).
+fn set_related<F: Family>(parsed: &mut Parsed<F>) {
+    parsed.key = Packed {
+        addresses: F::pair(parsed.at.source, parsed.at.destination),
+        ports: u32::from(ISAKMP) << 16 | u32::from(ISAKMP),
+        protocol: Protocol::Udp,
+    };
+    parsed.tcp_flags = 0;
 }
 
 /// Says the same of a packet of SCTP, and what it is about; nothing of one that no receiver takes. `is_cut` says that it is a

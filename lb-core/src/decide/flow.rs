@@ -28,7 +28,7 @@ use crate::{
     time::Instant,
     wire::{
         headers::Headers,
-        protocol::Protocol,
+        protocol::{ESP, ISAKMP, Protocol},
         tcp::{self as tcp_header, ACK, FIN, RST, SYN},
     },
 };
@@ -90,6 +90,8 @@ impl Known {
         let path = self.path(connection, hit.direction());
         let course = if path.fit(&parsed.at).is_none() {
             self.stuck(now, packet, parsed, hit, path.most)
+        } else if parsed.is_related() && !goes_with(parsed, connection) {
+            self.refuse(now, parsed, Unserved::Reject, DropReason::Unserved).into()
         } else if parsed.asks() && self.is_damaged(packet, parsed) {
             Act::Drop(DropReason::BadL4Checksum).into()
         } else if self.begins_anew(now, parsed, connection, hit.direction()) {
@@ -473,6 +475,13 @@ impl Known {
             }
         }
     }
+}
+
+/// Whether a packet of IPsec goes with a connection. AH covers addresses, so it takes no other ones, and servers under FullNAT
+/// know the connection by another port.
+fn goes_with<F: Family>(parsed: &Parsed<F>, connection: &Connection<F>) -> bool {
+    !connection.method.rewrites_endpoints()
+        || parsed.at.protocol == ESP && !connection.method.hides_clients() && connection.server_port == ISAKMP
 }
 
 /// The state that a packet takes its connection to.

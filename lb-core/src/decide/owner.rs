@@ -11,7 +11,7 @@ use crate::{
         plan::Spread,
         snapshot::{Configured, Local},
     },
-    wire::protocol::Protocol,
+    wire::protocol::{ISAKMP, Protocol},
 };
 
 impl Known {
@@ -22,7 +22,7 @@ impl Known {
         key: &Key<F>,
         service: ServiceId,
     ) -> Owner {
-        let basis = self.basis_of_inbound(port, service, key.protocol);
+        let basis = self.basis_of_inbound(port, service, key);
         self.owner::<F>(basis, key.source, key.source_port, key.protocol)
     }
 
@@ -34,12 +34,7 @@ impl Known {
 
     /// The owner of a NAT server's packet to a client.
     pub(super) fn owner_of_reply<F: Family>(&self, key: &Key<F>) -> Owner {
-        self.owner::<F>(
-            self.basis_under_nat(key.protocol),
-            key.destination,
-            key.destination_port,
-            key.protocol,
-        )
+        self.owner::<F>(self.basis_under_nat(key), key.destination, key.destination_port, key.protocol)
     }
 
     /// The worker whose flow a fragment's packet is of, asked by one that has no connection for it. Where whole packets are
@@ -68,11 +63,11 @@ impl Known {
     }
 
     /// What the owner of a client's packets to a service follows from.
-    fn basis_of_inbound(&self, port: PortId, service: ServiceId, protocol: Protocol) -> Basis {
+    fn basis_of_inbound<F: Family>(&self, port: PortId, service: ServiceId, key: &Key<F>) -> Basis {
         let spread = self.snapshot.ports.get(usize::from(port.0)).map(|port| port.spread);
         match self.snapshot.services[service].method {
-            Method::Nat => self.basis_under_nat(protocol),
-            _ if !is_hashed(protocol) => Basis::Client,
+            Method::Nat => self.basis_under_nat(key),
+            _ if !is_hashed(key) => Basis::Client,
             // Only this direction passes through us, or the local port brings the other to the same worker. So wherever it
             // always arrives will do.
             Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr
@@ -86,8 +81,8 @@ impl Known {
 
     /// Where ports spread by client, both directions should arrive at one worker by themselves. It is computed all the
     /// same, because a NIC that does not do as it says must cost hand-overs, which are counted, and not connections.
-    pub(crate) fn basis_under_nat(&self, protocol: Protocol) -> Basis {
-        if !is_hashed(protocol) {
+    pub(crate) fn basis_under_nat<F: Family>(&self, key: &Key<F>) -> Basis {
+        if !is_hashed(key) {
             return Basis::Client;
         }
         match (self.snapshot.nat_arrives_at_owner, self.snapshot.redirection_len) {
@@ -120,12 +115,14 @@ impl Known {
     }
 }
 
-/// Whether ports may spread packets of that protocol by their own hash of it. SCTP's are not asked to: few NICs know its
-/// ports, and of those, Intel's hash its tag as well, which is not that of an INIT later and another one in each direction. So
-/// its packets arrive on the first queue, or where their addresses lead, and a hash of ours deals them out from there.
-pub(crate) const fn is_hashed(protocol: Protocol) -> bool {
-    match protocol {
-        Protocol::Tcp | Protocol::Udp => true,
+/// Whether ports may spread a flow's packets by their own hash of it. SCTP's are not asked to: few NICs know its ports, and
+/// of those, Intel's hash its tag as well, which is not that of an INIT later and another one in each direction. So its
+/// packets arrive on the first queue, or where their addresses lead, and a hash of ours deals them out from there. So do
+/// those of IPsec, which have no ports, and have to come to the worker that has the connection of their keys.
+pub(crate) fn is_hashed<F: Family>(key: &Key<F>) -> bool {
+    match key.protocol {
+        Protocol::Tcp => true,
+        Protocol::Udp => (key.source_port, key.destination_port) != (ISAKMP, ISAKMP),
         Protocol::Sctp => false,
     }
 }

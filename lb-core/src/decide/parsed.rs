@@ -6,7 +6,13 @@ use crate::{
     family::{Family, V4},
     flow::{key::Packed, table::Place},
     packet::Checksum,
-    wire::{ethernet::Mac, headers::Headers, protocol::Protocol, sctp::Chunk, tcp},
+    wire::{
+        ethernet::Mac,
+        headers::Headers,
+        protocol::{self, Protocol},
+        sctp::Chunk,
+        tcp,
+    },
 };
 
 /// What a packet is, from its own content.
@@ -107,10 +113,17 @@ impl<F: Family> Parsed<F> {
         }
     }
 
+    /// Whether it is of IPsec, and so goes with a connection of UDP, whose key it has.
+    #[inline]
+    #[must_use]
+    pub fn is_related(&self) -> bool {
+        protocol::is_ipsec(self.at.protocol)
+    }
+
     /// Whether it may begin a connection. Any datagram may.
     #[must_use]
     pub fn begins(&self) -> bool {
-        self.key.protocol == Protocol::Udp || self.asks()
+        self.key.protocol == Protocol::Udp && !self.is_related() || self.asks()
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
         ethernet, get16,
         headers::Headers,
         ipv4, ipv6,
-        protocol::Protocol,
+        protocol::{self, Protocol},
         sctp::Chunk,
         tcp::{ACK, FIN, RST, SYN},
     },
@@ -71,7 +71,12 @@ pub(super) fn arrival<F: Family>(
     let frame = packet.bytes();
     let what = match parsed.kind {
         Kind::Common | Kind::Flow => {
-            format!("{}{} {}", parsed.key.protocol.upper(), flags(parsed), ends(packet, &parsed.at))
+            let name = match parsed.at.protocol {
+                protocol::ESP => "ESP",
+                protocol::AH => "AH",
+                _ => parsed.key.protocol.upper(),
+            };
+            format!("{name}{} {}", flags(parsed), ends(packet, &parsed.at))
         }
         Kind::Fragment => fragment(frame, parsed),
         Kind::Icmp => {
@@ -129,7 +134,7 @@ pub(super) fn ends<F: Family>(packet: &impl Packet, at: &Headers<F>) -> String {
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
     let address = |offset: usize| F::ip(F::get(&frame[l3..], offset));
     let (source, destination) = (address(F::SOURCE), address(F::DESTINATION));
-    if F::is_later_fragment(at.fragment) {
+    if F::is_later_fragment(at.fragment) || protocol::is_ipsec(at.protocol) {
         return format!("{source} > {destination}");
     }
     let [source, destination] = [(source, l4), (destination, l4 + 2)]

@@ -48,7 +48,7 @@ pub fn apply<F: Family>(
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
     let frame = packet.bytes_mut();
-    if F::is_later_fragment(at.fragment) {
+    if F::is_later_fragment(at.fragment) || protocol::is_ipsec(at.protocol) {
         return match readdress(frame, at, connection, direction, outer) {
             true => Ok(()),
             false => tun::fragment(packet, at, (outer, Spread::of_connection(connection)), last_id),
@@ -104,7 +104,8 @@ pub fn rewrite<const LOCAL: bool, F: Family>(
     true
 }
 
-/// The same for a fragment that is not the first of its datagram: ports and checksum are in that one.
+/// The same for what has no ports: a fragment that is not the first of its datagram, whose checksum is in that one as well,
+/// and a packet of IPsec.
 #[cold]
 fn readdress<F: Family>(
     frame: &mut [u8],

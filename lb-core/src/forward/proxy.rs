@@ -73,6 +73,10 @@ pub(super) fn apply<F: Family>(
     second: &mut Second,
     (direction, limit): (Direction, u16),
 ) -> Result<Effect, DropReason> {
+    // What goes with a connection of datagrams is none.
+    if protocol::is_ipsec(at.protocol) {
+        return Ok(Effect::Nothing);
+    }
     // Only the first fragment has a header of TCP, and none can grow: the others begin where it ends.
     let (grows, is_later) = (connection.protocol == Protocol::Udp, F::is_later_fragment(at.fragment));
     if F::is_fragment(at.fragment) && grows && direction == Direction::In {

@@ -9,8 +9,12 @@ use crate::{
     family::{Family, Header, V4},
     flow::key::Key,
     wire::{
-        checksum::Change, get16, get32, headers::Headers, icmp, protocol::Protocol, put16, put32, sctp, tcp,
-        udp,
+        checksum::Change,
+        get16, get32,
+        headers::Headers,
+        icmp,
+        protocol::{self, ISAKMP, Protocol},
+        put16, put32, sctp, tcp, udp,
     },
 };
 
@@ -23,6 +27,8 @@ pub struct Quote<F: Family = V4> {
     l3: usize,
     /// Where its TCP, UDP or SCTP header starts.
     l4: usize,
+    /// It is of IPsec, and `answers` is the key of the connection that it goes with.
+    is_related: bool,
     /// Bytes that were behind its IP header before it was cut off.
     len: usize,
 }
@@ -35,7 +41,8 @@ impl<F: Family> Quote<F> {
         let l3 = usize::from(at.l4) + icmp::HEADER_LEN;
         let (key, header) = read_packet(frame.get(l3..at.end())?)?;
         let len = header.total_len.saturating_sub(header.header_len);
-        Some(Quote { answers: key.reversed(), l3, l4: l3 + header.header_len, len })
+        let is_related = protocol::is_ipsec(header.protocol);
+        Some(Quote { answers: key.reversed(), l3, l4: l3 + header.header_len, is_related, len })
     }
 
     /// The key of the packet inside a quoted tunnel's packet, which starts there in the ICMP message; `None` when the quote
@@ -49,8 +56,11 @@ impl<F: Family> Quote<F> {
 /// The key of a packet that may be cut off, and its IP header.
 fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, Header<F>)> {
     let header = Header::<F>::read_cut(packet)?;
-    let protocol = header.flow_protocol()?;
-    let (source_port, destination_port) = tcp::ports(packet.get(header.header_len..)?)?;
+    let (protocol, (source_port, destination_port)) = if protocol::is_ipsec(header.protocol) {
+        (Protocol::Udp, (ISAKMP, ISAKMP))
+    } else {
+        (header.flow_protocol()?, tcp::ports(packet.get(header.header_len..)?)?)
+    };
     let key = Key {
         source: header.source,
         destination: header.destination,
@@ -93,6 +103,9 @@ pub fn translate<F: Family>(
         message = message.and(change);
     }
 
+    if quote.is_related {
+        return icmp::change_checksum(&mut frame[usize::from(at.l4)..end], message);
+    }
     if quote.answers.protocol == Protocol::Sctp {
         // Its checksum may be behind the end of the quote; it covers the whole packet and no address.
         let header = &mut frame[l4..end.min(l4 + sctp::HEADER_LEN)];

@@ -2,6 +2,20 @@
 
 use crate::named::named;
 
+/// Protocol number of ESP, RFC 4303.
+pub const ESP: u8 = 50;
+/// Protocol number of AH, RFC 4302.
+pub const AH: u8 = 51;
+/// The UDP port at which both sides of IPsec agree on keys: ISAKMP's, which IKE has kept (RFC 7296).
+pub const ISAKMP: u16 = 500;
+
+/// Whether a protocol is IPsec's: it has no ports, and follows the connection by which its keys were agreed on.
+#[inline]
+#[must_use]
+pub const fn is_ipsec(number: u8) -> bool {
+    matches!(number, ESP | AH)
+}
+
 /// Protocol number of TCP, in either family.
 pub const TCP: u8 = 6;
 /// Protocol number of UDP, in either family.

@@ -400,8 +400,8 @@ impl Known {
     fn restored_owner<F: Forwarded>(&self, saved: &Saved<F>, was: Option<WorkerId>) -> Option<WorkerId> {
         let Key { source, source_port, protocol, .. } = saved.key;
         let basis = if saved.method.sees_replies() && !saved.method.hides_clients() {
-            self.basis_under_nat(protocol)
-        } else if !is_hashed(protocol)
+            self.basis_under_nat(&saved.key)
+        } else if !is_hashed(&saved.key)
             || self.snapshot.ports.iter().all(|port| port.spread == Spread::Unknown)
         {
             Basis::Client

@@ -86,6 +86,8 @@ pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
         IpNumber::ICMP => right(&Sum16BitWords::new().add_slice(payload), "ICMP"),
         IpNumber::IPV4 => check_ipv4(payload),
         IpNumber::IPV6 => check_ipv6(payload),
+        // Encrypted, or nothing behind an authentication header.
+        IpNumber::ENCAPSULATING_SECURITY_PAYLOAD | IpNumber::IPV6_NO_NEXT_HEADER => Ok(()),
         other => Err(format!("protocol {other:?}")),
     }
 }
@@ -232,6 +234,8 @@ pub fn check_ipv6(packet: &[u8]) -> Result<(), String> {
         IpNumber::IPV6_ICMP => right(&sum, "ICMPv6"),
         IpNumber::IPV4 => check_ipv4(payload.payload),
         IpNumber::IPV6 => check_ipv6(payload.payload),
+        // As in IPv4.
+        IpNumber::ENCAPSULATING_SECURITY_PAYLOAD | IpNumber::IPV6_NO_NEXT_HEADER => Ok(()),
         other => Err(format!("protocol {other:?}")),
     }
 }

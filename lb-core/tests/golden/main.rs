@@ -14,6 +14,7 @@ mod fragments_with;
 mod ftp;
 mod host;
 mod icmp;
+mod ipsec;
 mod ipv6;
 mod l3dsr;
 mod mss;
