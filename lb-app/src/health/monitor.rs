@@ -17,12 +17,16 @@ use lb_core::time::Duration as Span;
 use std::{
     io,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        Arc, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinHandle,
+    time::timeout,
+};
 use tracing::{debug, error};
 
 /// Time between two looks at whether a port is polled that a check is to leave by, and whether there are news.
@@ -36,13 +40,16 @@ const RESERVED_DESCRIPTORS: u64 = 256;
 /// How much earlier than configured a check may come, at random, in parts of the interval: so that checks that were
 /// started together do not stay together.
 const JITTER: f64 = 0.1;
+/// How long a change of the plan that is under way may hold up the end: it waits for workers.
+const CHANGED_WITHIN: Duration = Duration::from_secs(5);
 /// How far apart checks begin that are wanted at once, at most.
 const HURRY: Duration = Duration::from_millis(100);
 
 /// Checks servers until it is stopped.
 pub(crate) struct Monitor {
     shared: Arc<Shared>,
-    runtime: Mutex<Option<Runtime>>,
+    /// With the task that changes the plan. Whoever has something done there holds it, so that it does not go meanwhile.
+    runtime: RwLock<Option<(Runtime, JoinHandle<()>)>>,
 }
 
 struct Shared {
@@ -51,6 +58,8 @@ struct Shared {
     hooks: Hooks,
     balancer: Arc<dyn Balancer>,
     groups: Groups,
+    /// It is being stopped.
+    ends: AtomicBool,
 }
 
 impl Monitor {
@@ -68,15 +77,26 @@ impl Monitor {
         let means = Means::new(descriptors(), Some(balancer.clone()));
         means.ports.listen(runtime.handle());
         let hooks = Hooks::start(&means, runtime.handle(), journal);
-        let shared = Arc::new(Shared { knowledge, means, hooks, balancer, groups: Groups::default() });
-        runtime.spawn(judge(shared.clone()));
-        Ok(Monitor { shared, runtime: Mutex::new(Some(runtime)) })
+        let shared = Arc::new(Shared {
+            knowledge,
+            means,
+            hooks,
+            balancer,
+            groups: Groups::default(),
+            ends: AtomicBool::new(false),
+        });
+        let judge = runtime.spawn(judge(shared.clone()));
+        Ok(Monitor { shared, runtime: RwLock::new(Some((runtime, judge))) })
     }
 
     /// Stops checking. To be called by a thread that may wait.
     pub(crate) fn stop(&self) {
-        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(runtime) = runtime {
+        let runtime = self.runtime.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((runtime, judge)) = runtime {
+            // A change of the plan goes on outside of the runtime, and whoever asks the time of one that is gone panics.
+            self.shared.ends.store(true, Ordering::Relaxed);
+            judge.abort();
+            let _ = runtime.block_on(async { timeout(CHANGED_WITHIN, judge).await });
             // Programs end with their tasks; nothing else is worth waiting for.
             runtime.shutdown_timeout(Duration::from_millis(500));
         }
@@ -94,11 +114,10 @@ impl Monitor {
         limit: Duration,
     ) -> Result<(), String> {
         let ending = || "the director is stopping".to_owned();
-        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        let handle = runtime.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(ending)?;
-        drop(runtime);
+        let runtime = self.runtime.read().unwrap_or_else(PoisonError::into_inner);
+        let (runtime, _) = runtime.as_ref().ok_or_else(ending)?;
         let program = Program { words: words.to_vec(), user: None, memory_mib: None, environment };
-        handle.block_on(async {
+        runtime.block_on(async {
             let turn = turn(&self.shared.means).await.ok_or_else(ending)?;
             run(&self.shared.means, None, program, (turn, limit)).await
         })
@@ -131,6 +150,9 @@ async fn judge(shared: Arc<Shared>) {
         } else {
             // Changing the plan takes a while if it is large, and waits for the workers.
             let outcome = tokio::task::block_in_place(|| shared.balancer.refresh());
+            if shared.ends.load(Ordering::Relaxed) {
+                return;
+            }
             again = outcome.err().map(|reason| {
                 error!("cannot apply health-check results: {reason}");
                 Instant::now() + AGAIN
@@ -194,7 +216,7 @@ async fn pause(shared: &Weak<Shared>, group: &Weak<Group>, time: Duration) -> bo
     if !note(Some(time)) {
         return false;
     }
-    if tokio::time::timeout(time, hurry.notified()).await.is_ok() {
+    if timeout(time, hurry.notified()).await.is_ok() {
         // Not all of them in the same moment.
         tokio::time::sleep(time.min(HURRY).mul_f64(rand::random())).await;
     }

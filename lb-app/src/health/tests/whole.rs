@@ -19,7 +19,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -68,6 +68,41 @@ impl Paper {
     fn report(&self) -> ServiceReport {
         self.knowledge.report((0, 0)).services.remove(0)
     }
+}
+
+/// One whose workers take their time with a change.
+struct Slow {
+    paper: Arc<Paper>,
+    began: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Balancer for Slow {
+    fn refresh(&self) -> Result<(), String> {
+        self.began.store(true, Ordering::Relaxed);
+        // Longer than the end waits for anything else.
+        thread::sleep(Duration::from_secs(1));
+        self.ended.store(true, Ordering::Relaxed);
+        self.paper.refresh()
+    }
+}
+
+#[test]
+fn the_end_waits_for_a_change_that_is_under_way() {
+    let mut config = service(
+        "servers = [{ address = \"192.0.2.11\" }]
+         check = { type = \"tcp\", interval = \"20ms\", retry_interval = \"10ms\", warmup = \"0s\" }\n",
+    );
+    let check = Arc::make_mut(config.health.services[0].check.as_mut().unwrap());
+    // Nobody listens there.
+    (check.address, check.port) = (Some(Ipv4Addr::LOCALHOST.into()), Some(1));
+    let slow = Slow { paper: Paper::new(config), began: false.into(), ended: false.into() };
+    let (slow, knowledge) = (Arc::new(slow), |slow: &Slow| slow.paper.knowledge.clone());
+    let monitor = Monitor::start(knowledge(&slow), slow.clone(), &Arc::new(Journal::new())).unwrap();
+    eventually(|| slow.began.load(Ordering::Relaxed));
+    monitor.stop();
+    assert!(slow.ended.load(Ordering::Relaxed), "it would have gone on without a clock");
+    assert!(monitor.run(&[], Vec::new(), Duration::from_secs(1)).is_err(), "the director is stopping");
 }
 
 #[test]
