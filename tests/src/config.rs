@@ -198,6 +198,8 @@ pub enum Driver {
     AfPacket,
     /// AF_XDP sockets on each. A veth has one queue for them, so there is one worker.
     AfXdp,
+    /// What libpcap captures on each, and sends. There is one worker.
+    Pcap,
 }
 
 /// A configuration in the making.
@@ -273,6 +275,12 @@ impl Config {
         Self { driver: Driver::AfXdp, ..self.alone() }
     }
 
+    /// One worker, on ports of libpcap's.
+    #[must_use]
+    pub fn on_pcap(self) -> Self {
+        Self { driver: Driver::Pcap, ..self.alone() }
+    }
+
     /// One more service.
     #[must_use]
     pub fn service(mut self, service: Service) -> Self {
@@ -342,6 +350,8 @@ impl Config {
             let device = match self.driver {
                 Driver::AfPacket => format!("net_af_packet{index},iface={device},qpairs={}", self.workers),
                 Driver::AfXdp => format!("net_af_xdp{index},iface={device},queue_count={}", self.workers),
+                // By `iface` it would receive what it has sent as well.
+                Driver::Pcap => format!("net_pcap{index},rx_iface_in={device},tx_iface={device}"),
             };
             line(&mut text, &format!("device = \"{device}\""));
             if self.host_sides {

@@ -76,6 +76,52 @@ fn programs_use_ports_that_dpdk_owns() -> Result<()> {
     Ok(())
 }
 
+/// Checks of the kernel's and of programs reach servers by the host side, whatever driver the ports have.
+fn checks_leave_by_the_host_side(config: Config) -> Result<()> {
+    let world = World::new()?;
+    leave_interfaces_to_dpdk(&world)?;
+    let by_kernel = "check = { type = \"tcp\", via = \"kernel\", interval = \"200ms\" }";
+    let program = "curl -sS --fail --max-time 5 -o /dev/null http://$LB_SERVER:$LB_SERVER_PORT/small";
+    let by_program = format!(
+        "check = {{ type = \"command\", command = [\"sh\", \"-c\", \"{program}\"], interval = \"500ms\" }}"
+    );
+    let config = config
+        .service(Service::tcp(Method::Nat, world::HTTP).line(by_kernel))
+        .service(Service::tcp(Method::Dr, world::HTTP).line(by_program));
+    let director = world.start(&config.with_host_sides())?;
+    let control = Control::of(&director)?;
+    let are_up = || Ok(control.ask("show health")?.matches(" up ").count() >= 4);
+    ensure!(eventually(PATIENCE, are_up)?, "{}", control.ask("show health")?);
+    world.client().ping(world::DIRECTOR_WAN)?;
+    for method in [Method::Nat, Method::Dr] {
+        world.client().who_answers(method.at(world::HTTP), 4)?;
+    }
+    let host: Value = serde_json::from_str(&control.ask("--json show host")?)?;
+    let sides = host["reply"]["host"]["sides"].as_array().context("no sides")?;
+    let moved = |side: &Value| side["to_kernel"].as_u64() > Some(0) && side["from_kernel"].as_u64() > Some(0);
+    ensure!(sides.len() == 2 && sides.iter().all(moved), "{host}");
+    // One server ends, and both kinds of checks notice.
+    world.servers()[0].namespace().ip("link set lan down")?;
+    let are_down = || Ok(control.ask("show health")?.matches(" down ").count() >= 2);
+    ensure!(eventually(PATIENCE, are_down)?, "{}", control.ask("show health")?);
+    director.stop().map(drop)
+}
+
+#[test]
+fn checks_leave_by_host_sides_of_packet_sockets() -> Result<()> {
+    checks_leave_by_the_host_side(Config::new())
+}
+
+#[test]
+fn checks_leave_by_host_sides_of_af_xdp() -> Result<()> {
+    checks_leave_by_the_host_side(Config::new().on_af_xdp())
+}
+
+#[test]
+fn checks_leave_by_host_sides_of_pcap() -> Result<()> {
+    checks_leave_by_the_host_side(Config::new().on_pcap())
+}
+
 /// How long it takes at most to find a neighbour: ten questions. Of a hundred that a flood takes 99 of, more are lost.
 const HEARD: Duration = Duration::from_secs(10);
 
