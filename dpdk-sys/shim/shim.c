@@ -102,6 +102,21 @@ shim_rdtsc(void)
 	return rte_rdtsc();
 }
 
+/* Lengths of headers are bit fields. */
+void
+shim_mbuf_ask(struct shim_mbuf *mbuf, const struct shim_request *request)
+{
+	struct rte_mbuf *asked = (struct rte_mbuf *)mbuf;
+
+	asked->ol_flags = (asked->ol_flags & ~RTE_MBUF_F_TX_OFFLOAD_MASK) | request->flags;
+	asked->vlan_tci = request->vlan_tci;
+	asked->tx_offload = 0;
+	asked->l2_len = request->l2_len;
+	asked->l3_len = request->l3_len;
+	asked->outer_l2_len = request->outer_l2_len;
+	asked->outer_l3_len = request->outer_l3_len;
+}
+
 struct shim_mbuf *
 shim_mbuf_alloc(struct rte_mempool *pool)
 {
@@ -308,6 +323,12 @@ uint16_t
 shim_rx_burst(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t most)
 {
 	return rte_eth_rx_burst(port, queue, mbufs_of(mbufs), most);
+}
+
+uint16_t
+shim_tx_prepare(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t count)
+{
+	return rte_eth_tx_prepare(port, queue, mbufs_of(mbufs), count);
 }
 
 uint16_t

@@ -52,12 +52,37 @@ static const uint64_t SHIM_RX_IP_CKSUM_BAD = RTE_MBUF_F_RX_IP_CKSUM_BAD;
 static const uint64_t SHIM_RX_L4_CKSUM_MASK = RTE_MBUF_F_RX_L4_CKSUM_MASK;
 static const uint64_t SHIM_RX_L4_CKSUM_GOOD = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 static const uint64_t SHIM_RX_L4_CKSUM_BAD = RTE_MBUF_F_RX_L4_CKSUM_BAD;
+
+/* mbuf: what a port is asked to do while it sends */
+static const uint64_t SHIM_TX_ALL = RTE_MBUF_F_TX_OFFLOAD_MASK;
+static const uint64_t SHIM_TX_L4_MASK = RTE_MBUF_F_TX_L4_MASK;
+static const uint64_t SHIM_TX_TCP_CKSUM = RTE_MBUF_F_TX_TCP_CKSUM;
+static const uint64_t SHIM_TX_SCTP_CKSUM = RTE_MBUF_F_TX_SCTP_CKSUM;
+static const uint64_t SHIM_TX_UDP_CKSUM = RTE_MBUF_F_TX_UDP_CKSUM;
+static const uint64_t SHIM_TX_IP_CKSUM = RTE_MBUF_F_TX_IP_CKSUM;
+static const uint64_t SHIM_TX_IPV4 = RTE_MBUF_F_TX_IPV4;
+static const uint64_t SHIM_TX_IPV6 = RTE_MBUF_F_TX_IPV6;
+static const uint64_t SHIM_TX_OUTER_IP_CKSUM = RTE_MBUF_F_TX_OUTER_IP_CKSUM;
+static const uint64_t SHIM_TX_OUTER_UDP_CKSUM = RTE_MBUF_F_TX_OUTER_UDP_CKSUM;
+static const uint64_t SHIM_TX_OUTER_IPV4 = RTE_MBUF_F_TX_OUTER_IPV4;
+static const uint64_t SHIM_TX_OUTER_IPV6 = RTE_MBUF_F_TX_OUTER_IPV6;
+static const uint64_t SHIM_TX_TUNNEL_IPIP = RTE_MBUF_F_TX_TUNNEL_IPIP;
+static const uint64_t SHIM_TX_TUNNEL_GRE = RTE_MBUF_F_TX_TUNNEL_GRE;
+static const uint64_t SHIM_TX_TUNNEL_UDP = RTE_MBUF_F_TX_TUNNEL_UDP;
+static const uint64_t SHIM_TX_VLAN = RTE_MBUF_F_TX_VLAN;
 static const uint16_t SHIM_HEADROOM = RTE_PKTMBUF_HEADROOM;
 
 /* ethdev: offloads */
 static const uint64_t SHIM_RX_OFFLOAD_IPV4_CKSUM = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
 static const uint64_t SHIM_RX_OFFLOAD_UDP_CKSUM = RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
 static const uint64_t SHIM_RX_OFFLOAD_TCP_CKSUM = RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+static const uint64_t SHIM_TX_OFFLOAD_IPV4_CKSUM = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+static const uint64_t SHIM_TX_OFFLOAD_TCP_CKSUM = RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+static const uint64_t SHIM_TX_OFFLOAD_UDP_CKSUM = RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+static const uint64_t SHIM_TX_OFFLOAD_SCTP_CKSUM = RTE_ETH_TX_OFFLOAD_SCTP_CKSUM;
+static const uint64_t SHIM_TX_OFFLOAD_OUTER_IPV4_CKSUM = RTE_ETH_TX_OFFLOAD_OUTER_IPV4_CKSUM;
+static const uint64_t SHIM_TX_OFFLOAD_OUTER_UDP_CKSUM = RTE_ETH_TX_OFFLOAD_OUTER_UDP_CKSUM;
+static const uint64_t SHIM_TX_OFFLOAD_VLAN_INSERT = RTE_ETH_TX_OFFLOAD_VLAN_INSERT;
 static const uint64_t SHIM_TX_OFFLOAD_MBUF_FAST_FREE = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 
 /* ethdev: what RSS hashes */
@@ -96,6 +121,18 @@ int shim_tel_add_number(struct rte_tel_data *dict, const char *name, uint64_t va
 uint64_t shim_rdtsc(void);
 
 /* mbufs */
+/* What a port is asked to do to a packet while it sends it: RTE_MBUF_F_TX_*, and where headers are. */
+struct shim_request {
+	uint64_t flags;
+	uint16_t vlan_tci;
+	uint16_t l2_len;
+	uint16_t l3_len;
+	uint16_t outer_l2_len;
+	uint16_t outer_l3_len;
+};
+
+/* Instead of what was asked before. */
+void shim_mbuf_ask(struct shim_mbuf *mbuf, const struct shim_request *request);
 struct shim_mbuf *shim_mbuf_alloc(struct rte_mempool *pool);
 void shim_mbuf_free_bulk(struct shim_mbuf **mbufs, unsigned count);
 uint32_t shim_pool_size(const struct rte_mempool *pool);
@@ -134,6 +171,8 @@ int shim_bond_look(uint16_t member);
 int shim_bond_distributes(uint16_t port, uint16_t member);
 
 uint16_t shim_rx_burst(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t most);
+/* Has the driver look at what its packets ask for. Returns how many from the first on it can send. */
+uint16_t shim_tx_prepare(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t count);
 uint16_t shim_tx_burst(uint16_t port, uint16_t queue, struct shim_mbuf **mbufs, uint16_t count);
 
 /* rings between two threads */

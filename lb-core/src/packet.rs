@@ -4,7 +4,11 @@
 //! A packet is a handle that is moved, never copied, and is always given back to an [`Io`]: transmitted, dropped
 //! or handed over. Nothing in this crate lets one go out of scope, because an mbuf has no destructor.
 
-use crate::{ids::InterfaceId, limits::MAX_BURST, wire::ethernet::Mac};
+use crate::{
+    ids::InterfaceId,
+    limits::MAX_BURST,
+    wire::{ethernet::Mac, whole},
+};
 use arrayvec::ArrayVec;
 use std::net::IpAddr;
 
@@ -121,6 +125,15 @@ pub trait Packet {
     fn worst_checksum(&self) -> Checksum {
         self.ipv4_checksum().worse(self.l4_checksum())
     }
+
+    /// The packet is finished, but for the checksum of TCP, UDP or SCTP behind its outermost IP header, which is to be computed
+    /// over all of it. Done at once, or put off for the port to do: then, until it leaves, nobody knows what is in its place.
+    fn sum_later(&mut self) {
+        whole::compute(self.bytes_mut());
+    }
+
+    /// Computes a checksum that was put off: for who reads, cuts or translates the packet.
+    fn settle(&mut self) {}
 
     /// Starts loading the first cache line of the frame.
     fn prefetch(&self) {}

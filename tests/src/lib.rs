@@ -33,6 +33,7 @@ pub mod segments;
 pub mod server;
 pub mod status;
 pub mod steady;
+pub mod taps;
 pub mod terminal;
 pub mod trunk;
 mod turn;

@@ -33,6 +33,7 @@ mod ipv6;
 mod ipvs;
 mod methods;
 mod metrics;
+mod offload;
 mod one_arm;
 mod packets;
 mod path_mtu;

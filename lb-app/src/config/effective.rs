@@ -123,6 +123,8 @@ fn write_network(f: &mut Formatter<'_>, plan: &Plan, devices: &[Device]) -> fmt:
         write_addresses(f, interface)?;
         writeln!(f, "mtu = {}", interface.mtu)?;
         writeln!(f, "checksum_offload = {}", device.checksum_offload)?;
+        writeln!(f, "tx_checksum_offload = \"{}\"", device.tx_checksum_offload)?;
+        writeln!(f, "tx_vlan_offload = \"{}\"", device.tx_vlan_offload)?;
         match &device.host {
             Some(host) => writeln!(f, "host = {}", quoted(host))?,
             None => writeln!(f, "# host: none")?,

@@ -8,6 +8,7 @@ use super::{
     report::{Complaint, Problems, once},
     settings::Device,
 };
+use crate::dpdk::Choice;
 use ipnet::IpNet;
 use lb_core::{
     ids::InterfaceId,
@@ -289,7 +290,15 @@ fn device(port: &raw::Port) -> Device {
         Field::Absent | Field::Bad => None,
     };
     let members = members(port).iter().map(|member| member.value.clone()).collect();
-    Device { name: text(&port.device), members, checksum_offload, host }
+    let choice = |field: &Field<Choice>| field.or(Choice::Auto).unwrap_or_default();
+    Device {
+        name: text(&port.device),
+        members,
+        checksum_offload,
+        tx_checksum_offload: choice(&port.tx_checksum_offload),
+        tx_vlan_offload: choice(&port.tx_vlan_offload),
+        host,
+    }
 }
 
 fn route_plan(route: &raw::Route, interfaces: &[InterfacePlan]) -> Option<RoutePlan> {

@@ -12,8 +12,9 @@ use super::{
     source::INCLUDE,
     sync::Sync,
     table::Table,
-    values::{boolean, destination, ethernet_address, name, number, own_address, router, text, vlans},
+    values::{boolean, destination, ethernet_address, name, number, own_address, router, text, vlans, word},
 };
+use crate::dpdk::Choice;
 use ipnet::IpNet;
 use lb_core::{
     conn::timeouts::Timeouts,
@@ -92,6 +93,8 @@ pub(super) struct Port {
     pub(super) addresses_place: Option<Place>,
     pub(super) mtu: Field<u16>,
     pub(super) checksum_offload: Field<bool>,
+    pub(super) tx_checksum_offload: Field<Choice>,
+    pub(super) tx_vlan_offload: Field<Choice>,
     pub(super) host: Field<String>,
 }
 
@@ -334,6 +337,8 @@ impl Port {
             addresses_place,
             mtu: table.read("mtu", number(MIN_MTU..=MAX_MTU)),
             checksum_offload: table.read("checksum_offload", boolean),
+            tx_checksum_offload: table.read("tx_checksum_offload", word(&Choice::ALL, Choice::name)),
+            tx_vlan_offload: table.read("tx_vlan_offload", word(&Choice::ALL, Choice::name)),
             host: table.read("host", device),
             place: table.finish(),
         }

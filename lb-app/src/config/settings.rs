@@ -1,5 +1,6 @@
 //! What is laid out at start: devices, the control socket, what a worker does when there is nothing to do.
 
+use crate::dpdk::Choice;
 use ipnet::IpNet;
 use lb_core::{
     limits::{MAX_CONNECTIONS, MAX_PERSISTENT_CLIENTS, MAX_SERVERS},
@@ -22,6 +23,10 @@ pub(crate) struct Device {
     pub(crate) members: Vec<String>,
     /// Whether it verifies checksums, as far as it can.
     pub(crate) checksum_offload: bool,
+    /// Which checksums of packets that leave it computes.
+    pub(crate) tx_checksum_offload: Choice,
+    /// Whether it inserts VLAN tags.
+    pub(crate) tx_vlan_offload: Choice,
     /// The kernel's interface for what is the director's own there.
     pub(crate) host: Option<String>,
 }

@@ -3,12 +3,12 @@
 use super::keys::{self, Spreading};
 use crate::{
     cli::Options,
-    config::Config,
+    config::{Config, Device},
     control::live::host_sides,
     dataplane::hand_over::RING_SIZE,
     dpdk::{
         self, Mempool, PoolError, Port, PortError, PortSettings, RssWish, RxQueue, StartedPort, TxQueue,
-        host_tap::HostTap,
+        TxWish, host_tap::HostTap,
     },
 };
 use lb_core::{
@@ -103,6 +103,7 @@ pub(crate) fn start(
             keys: keys.clone(),
             why: why[index].clone(),
             rx_checksum: plan.verify_checksums && config.devices[index].checksum_offload,
+            tx: tx_wish(plan, &config.devices[index], PortId(index as u16)),
             multicast: plan.interfaces.iter().any(has_ipv6) || config.devices[index].host.is_some(),
         };
         let (multicast, mtu) = (settings.multicast, settings.mtu);
@@ -145,6 +146,32 @@ pub(crate) fn start(
     plan.zero_window = keys.filter(|_| ports.started.iter().all(is_seen));
     plan.redirection_len = ports.started.first().map_or(0, |port| port.info().reta_size);
     Ok(ports)
+}
+
+/// What a port should do to packets while it sends them.
+pub(crate) fn tx_wish(plan: &Plan, device: &Device, port: PortId) -> TxWish {
+    TxWish {
+        checksums: device.tx_checksum_offload,
+        sums_tunnels: sums_tunnels(plan, port),
+        tags: device.tx_vlan_offload,
+        is_tagged: plan.interfaces_of(port).any(|on| !on.tags.is_empty()),
+    }
+}
+
+/// Whether packets leave by a port in tunnels whose datagrams have a checksum over all of them.
+fn sums_tunnels(plan: &Plan, port: PortId) -> bool {
+    let routing = Routing::new(&plan.interfaces, &plan.routes);
+    let is_behind = |address| {
+        let interface = routing.next_hop(address).and_then(|hop| plan.interface(hop.interface));
+        interface.is_some_and(|interface| interface.port == port)
+    };
+    let tunnelling = plan.services.iter().filter(|service| service.method.tunnels());
+    tunnelling.flat_map(|service| service.servers.iter().map(move |server| (service, server))).any(
+        |(service, server)| {
+            let tunnel = service.tunnel.with(server.tunnel, server.address);
+            tunnel.checksum && tunnel.kind.is_udp() && is_behind(server.address)
+        },
+    )
 }
 
 fn has_ipv6(interface: &InterfacePlan) -> bool {

@@ -7,9 +7,9 @@ use super::{finding::Finding, patient::Patient};
 use crate::{
     director::{
         keys::{self, Spreading},
-        ports::wishes,
+        ports::{tx_wish, wishes},
     },
-    dpdk::{Eal, Port, RssWish, Spread, port_info::PortInfo, rss},
+    dpdk::{Choice, Eal, Port, RssWish, Spread, TxWish, TxWork, port_info::PortInfo, rss},
 };
 use lb_core::packet::PortId;
 
@@ -60,6 +60,8 @@ pub(super) fn look(patient: &Patient<'_>, cards: &[Vec<Option<String>>]) -> Vec<
             &Asked { wish: wishes[*index], by_key: spreading.keys.is_some(), why },
             (config.plan.verify_checksums, device.checksum_offload),
         ));
+        let wish = tx_wish(&config.plan, device, PortId(*index as u16));
+        findings.push(leaving(&plan.name, port.info(), wish));
     }
     drop(known);
     // The end of the process does the same.
@@ -132,6 +134,19 @@ fn judge(
     findings
 }
 
+/// Who computes checksums of packets that leave.
+fn leaving(port: &str, info: &PortInfo, wish: TxWish) -> Finding {
+    let work = TxWork::of(wish, info);
+    if wish.checksums == Choice::On && !work.computes_any() {
+        let text = format!(
+            "port {port}: {} computes no checksums of packets that leave, so workers do",
+            info.driver
+        );
+        return Finding::slow("checksums", text, "tx_checksum_offload = \"auto\" in its [[ports]]");
+    }
+    Finding::ok("checksums", format!("port {port}: of packets that leave computed by {}", work.computed_by()))
+}
+
 /// Whether packets arrive at the worker that they belong to.
 fn spread(port: &str, info: &PortInfo, workers: usize, asked: &Asked) -> Finding {
     let &Asked { wish, by_key, ref why } = asked;
@@ -184,6 +199,26 @@ mod tests {
 
     fn verdicts(findings: &[Finding]) -> Vec<Verdict> {
         findings.iter().map(|finding| finding.verdict).collect()
+    }
+
+    #[test]
+    fn who_computes_checksums_is_told() {
+        let on = TxWish { checksums: Choice::On, ..TxWish::default() };
+        let found = leaving("wan", &card(), on);
+        assert_eq!((found.verdict, found.remedy.is_some()), (Verdict::Slow, true));
+        assert_eq!(
+            found.text,
+            "port wan: net_ice computes no checksums of packets that leave, so workers do"
+        );
+        let able = PortInfo { tx_offload_bits: u64::MAX, ..card() };
+        let found = leaving("wan", &able, on);
+        assert_eq!(found.verdict, Verdict::Ok);
+        assert!(found.text.contains("computed by the port (IPV4, "), "{}", found.text);
+        let found = leaving("wan", &card(), TxWish::default());
+        assert_eq!(
+            (found.verdict, &*found.text),
+            (Verdict::Ok, "port wan: of packets that leave computed by workers")
+        );
     }
 
     #[test]

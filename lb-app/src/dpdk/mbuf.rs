@@ -1,8 +1,15 @@
 //! One packet buffer.
 
-use dpdk_sys::shim_mbuf;
-use lb_core::packet::{Checksum, Packet, PortId};
+use dpdk_sys::{shim_mbuf, shim_request};
+use lb_core::{
+    packet::{Checksum, Packet, PortId},
+    wire::whole,
+};
 use std::{ptr::NonNull, slice};
+
+/// Flags of a packet of which a checksum was put off, until it leaves: those that ask a port for one. They say so to anybody,
+/// a driver that passes buffers on included.
+pub(super) const UNSUMMED: u64 = dpdk_sys::SHIM_TX_L4_MASK;
 
 /// A packet buffer of DPDK that we hold: one frame in one segment, with room before and after it.
 ///
@@ -47,6 +54,44 @@ impl Mbuf {
     #[inline]
     pub(super) fn mark_received(&mut self, port: PortId) {
         self.view_mut().port = port.0;
+    }
+
+    /// Whether the checksum of TCP, UDP or SCTP is still to be computed.
+    #[inline]
+    #[must_use]
+    pub fn is_unsummed(&self) -> bool {
+        self.flags() & UNSUMMED != 0
+    }
+
+    /// DPDK's flags.
+    #[inline]
+    pub(super) fn flags(&self) -> u64 {
+        self.view().ol_flags
+    }
+
+    /// As a port marks a packet whose checksums it has verified.
+    #[cfg(test)]
+    pub(super) fn mark_verified(&mut self) {
+        self.view_mut().ol_flags |= dpdk_sys::SHIM_RX_IP_CKSUM_GOOD | dpdk_sys::SHIM_RX_L4_CKSUM_GOOD;
+    }
+
+    /// What a port is asked to do, as flags, and the VLAN tag.
+    pub(super) fn requests(&self) -> (u64, u16) {
+        (self.flags() & dpdk_sys::SHIM_TX_ALL, self.view().vlan_tci)
+    }
+
+    /// Asks a port for nothing.
+    #[inline]
+    pub(super) fn forget_requests(&mut self) {
+        self.view_mut().ol_flags &= !dpdk_sys::SHIM_TX_ALL;
+    }
+
+    /// Asks the port for what it is to do to the packet.
+    #[inline]
+    pub(super) fn ask(&mut self, request: &shim_request) {
+        // SAFETY: the pointer is to an mbuf that nobody else uses, by the invariants; flags and lengths are numbers that no
+        // pointer follows from.
+        unsafe { dpdk_sys::shim_mbuf_ask(self.0.as_ptr(), request) };
     }
 
     #[inline]
@@ -166,6 +211,19 @@ impl Packet for Mbuf {
             GOOD => Checksum::Good,
             0 => Checksum::Unknown,
             _ => self.ipv4_checksum().worse(self.l4_checksum()),
+        }
+    }
+
+    #[inline]
+    fn sum_later(&mut self) {
+        self.view_mut().ol_flags |= UNSUMMED;
+    }
+
+    #[inline]
+    fn settle(&mut self) {
+        if self.is_unsummed() {
+            self.view_mut().ol_flags &= !UNSUMMED;
+            whole::compute(self.bytes_mut());
         }
     }
 

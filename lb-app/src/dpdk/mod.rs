@@ -8,8 +8,8 @@
 //! * [`lcore`]: a closure on a worker lcore, and the time stamp counter; `lcore_id`: what lcores are called.
 //! * [`mempool`], [`mbuf`], [`burst`]: packet buffers, one and many; [`memory`]: how much they take.
 //! * [`device`], [`port`], [`started`], [`queue`]: from a device's name to queues that move packets. How a port is
-//!   to run (`port_settings`), what it is ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it counts ([`stats`]) and what can go
-//!   wrong ([`port_error`]) have a file each.
+//!   to run (`port_settings`), what it is ([`port_info`]), how it spreads packets over its queues ([`rss`]), what it does to
+//!   them while it sends ([`tx_work`]), what it counts ([`stats`]) and what can go wrong ([`port_error`]) have a file each.
 //! * [`bond`]: ports made of others; `by_number`: what any port is called and is.
 //! * [`mod@ring`]: packets from one thread to one other.
 //! * [`peer`]: who is at the other end of a UNIX socket.
@@ -53,6 +53,7 @@ pub mod spawn;
 pub mod started;
 pub mod stats;
 pub mod telemetry;
+pub mod tx_work;
 
 pub use burst::free_bulk;
 pub use dump::Dump;
@@ -71,6 +72,7 @@ pub use queue::{RxQueue, TxQueue};
 pub use ring::{Consumer, Producer, RingError, ring};
 pub use rss::{RssWish, Spread};
 pub use started::StartedPort;
+pub use tx_work::{Choice, TxWish, TxWork};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use super::{
     queue::{RxQueue, TxQueue},
     rss,
     started::{Configured, StartedPort},
+    tx_work::TxWork,
 };
 use lb_core::packet::PortId;
 use std::{marker::PhantomData, ptr};
@@ -83,7 +84,7 @@ impl Port {
         let Configured { plan, key, table, .. } = &configured;
         let asked = (plan, settings.why.as_str());
         let (spread, why) = rss::verify(&self.device, &self.info, asked, (key, table));
-        let (rx, tx) = self.queues(&settings, pool);
+        let (rx, tx) = self.queues(&settings, configured.work, pool);
         let configured =
             Configured { mtu, rx_descriptors, tx_descriptors, spread, why, takes_multicast, ..configured };
         // A bond takes that of the member that it starts with.
@@ -97,7 +98,7 @@ impl Port {
     }
 
     /// The queues' handles, each once.
-    fn queues(&self, settings: &PortSettings, pool: &Mempool) -> (Vec<RxQueue>, Vec<TxQueue>) {
+    fn queues(&self, settings: &PortSettings, work: TxWork, pool: &Mempool) -> (Vec<RxQueue>, Vec<TxQueue>) {
         let (device, index) = (self.device.id, self.index);
         let rx = |queue| RxQueue {
             device,
@@ -115,6 +116,7 @@ impl Port {
             index,
             hold: Hold::default(),
             has_partners,
+            work,
             not_sync: PhantomData,
         };
         ((0..settings.rx_queues).map(rx).collect(), (0..settings.tx_queues).map(tx).collect())
@@ -151,7 +153,9 @@ impl Port {
         let table = rss::table(&self.info, &plan, keys, settings.rx_queues);
         let rx_offloads = if settings.rx_checksum { self.info.checksum_offloads() } else { 0 };
         let only_pool = self.fast_free_pool();
-        let tx_offloads = if only_pool.is_some() { dpdk_sys::SHIM_TX_OFFLOAD_MBUF_FAST_FREE } else { 0 };
+        let work = TxWork::of(settings.tx, &self.info);
+        let fast_free = if only_pool.is_some() { dpdk_sys::SHIM_TX_OFFLOAD_MBUF_FAST_FREE } else { 0 };
+        let tx_offloads = work.offloads | fast_free;
         let key_size = u8::try_from(key.len()).unwrap_or(u8::MAX);
         // SAFETY: the port is ours and not started; the key is `key_size` bytes, which DPDK copies.
         let code = unsafe {
@@ -173,6 +177,7 @@ impl Port {
         Ok(Configured {
             rx_offloads,
             tx_offloads,
+            work,
             mtu,
             rx_descriptors,
             tx_descriptors,

@@ -1,6 +1,6 @@
 //! How a port is to run.
 
-use super::rss::RssWish;
+use super::{rss::RssWish, tx_work::TxWish};
 use lb_core::flow::zero_window::ZeroWindow;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub struct PortSettings {
     pub why: String,
     /// Whether the port is to verify checksums, as far as it can.
     pub rx_checksum: bool,
+    /// What the port is to do to packets while it sends them.
+    pub tx: TxWish,
     /// Whether the port is to take in frames to any group of stations: neighbours of IPv6 ask for the director by those.
     pub multicast: bool,
 }

@@ -5,6 +5,7 @@ use super::{
     mbuf::{self, Mbuf},
     mempool::Mempool,
     pause::{Direction, Hold, QueuePause},
+    tx_work::{self, TxWork},
 };
 use lb_core::packet::{Burst, PortId};
 use std::{cell::Cell, marker::PhantomData};
@@ -91,6 +92,8 @@ pub struct TxQueue {
     pub(super) hold: Hold,
     /// The port is a bond whose members have something of their own to send now and then (LACP).
     pub(super) has_partners: bool,
+    /// What the port does to packets while it sends them.
+    pub(super) work: TxWork,
     pub(super) not_sync: PhantomData<Cell<()>>,
 }
 
@@ -135,6 +138,9 @@ impl TxQueue {
             packets.clear();
             return 0;
         }
+        if self.work.concerns_all() || tx_work::any_unsummed(packets) {
+            self.assign(packets);
+        }
         let count = packets.len() as u16;
         // SAFETY: the port is started and stays so while this queue exists, and nobody else uses the queue. The burst
         // is an array of `count` packets that we hold; those that the driver takes, it frees.
@@ -144,5 +150,27 @@ impl TxQueue {
         mbuf::free_slice(&mut packets[taken..]);
         packets.clear();
         taken
+    }
+
+    /// Has what was put off done, by the port or here, and what else the port is to do asked for.
+    #[inline(never)]
+    fn assign(&mut self, packets: &mut Burst<Mbuf>) {
+        let mut any = false;
+        for packet in packets.iter_mut() {
+            any |= self.work.assign(packet);
+        }
+        let mut ready = 0;
+        while any && ready < packets.len() {
+            let rest = &mut packets[ready..];
+            let count = rest.len() as u16;
+            // SAFETY: as in `transmit`. The driver changes packets, and puts no others in their places.
+            let good =
+                unsafe { dpdk_sys::shim_tx_prepare(self.device, self.queue, mbuf::as_array(rest), count) };
+            ready += usize::from(good);
+            if let Some(refused) = packets.get_mut(ready) {
+                tx_work::do_instead(refused);
+                ready += 1;
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     queue::{RxQueue, TxQueue},
     rss::{self, Plan, Spread},
     stats::{self, PortStats},
+    tx_work::TxWork,
 };
 use lb_core::{flow::hashing::Hashing, packet::PortId, service::plan::Mac};
 use std::{cell::Cell, fmt::Write, marker::PhantomData, mem::ManuallyDrop};
@@ -56,6 +57,8 @@ pub struct Setup {
     pub verifies_ipv4: bool,
     /// Whether it verifies those of TCP and UDP.
     pub verifies_l4: bool,
+    /// What it does to packets while it sends them.
+    pub work: TxWork,
     /// Names of receive offloads in use.
     pub rx_offloads: Vec<String>,
     /// Names of transmit offloads in use.
@@ -71,6 +74,7 @@ pub struct Setup {
 pub(super) struct Configured {
     pub(super) rx_offloads: u64,
     pub(super) tx_offloads: u64,
+    pub(super) work: TxWork,
     /// In bytes; may be larger than the one asked for.
     pub(super) mtu: u16,
     pub(super) rx_descriptors: u16,
@@ -208,6 +212,8 @@ impl StartedPort {
         if self.configured.plan.types != 0 {
             line("hash table", format!("{reta_size} entries"));
         }
+        line("checksums", format!("of packets that leave: {}", self.configured.work.computed_by()));
+        line("VLAN tags", format!("inserted by {}", self.configured.work.tagged_by()));
         line("offloads used", offloads(*rx_offloads, *tx_offloads));
         line("  not used", offloads(rx_offload_bits & !rx_offloads, tx_offload_bits & !tx_offloads));
         text
@@ -305,7 +311,7 @@ impl StartedPort {
     /// How it was set up, with what came of it.
     #[must_use]
     pub fn setup(&self) -> Setup {
-        let Configured { mtu, rx_descriptors, tx_descriptors, rx_offloads, tx_offloads, .. } =
+        let Configured { mtu, rx_descriptors, tx_descriptors, rx_offloads, tx_offloads, work, .. } =
             *self.configured;
         let PortSettings { rx_queues, tx_queues, .. } = self.settings;
         let names = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
@@ -317,6 +323,7 @@ impl StartedPort {
             tx_descriptors,
             verifies_ipv4: rx_offloads & IPV4_CHECKSUM == IPV4_CHECKSUM,
             verifies_l4: rx_offloads & L4_CHECKSUMS == L4_CHECKSUMS,
+            work,
             rx_offloads: names(rx_offload_names(rx_offloads)),
             tx_offloads: names(tx_offload_names(tx_offloads)),
             rx_offload_capabilities: names(rx_offload_names(self.info.rx_offload_bits)),

@@ -5,6 +5,7 @@ use super::{
     eal::{self, EalError},
     lcore::LaunchError,
     memory::Heap,
+    tx_work::tests::{what_a_port_cannot_do_is_done_before, what_a_port_is_asked_for_comes_to_the_same},
     *,
 };
 use lb_core::packet::{Burst, Checksum, Packet, PortId};
@@ -20,6 +21,7 @@ const SETTINGS: PortSettings = PortSettings {
     keys: None,
     why: String::new(),
     rx_checksum: true,
+    tx: TxWish { checksums: Choice::Auto, sums_tunnels: false, tags: Choice::Auto, is_tagged: false },
     multicast: false,
 };
 
@@ -51,6 +53,8 @@ fn dpdk_in_one_life() {
     a_ring_port_returns_what_it_is_given(&pool);
     the_only_pool_stays_the_only_one(&pool);
     a_bond_is_made_of_others(&pool);
+    what_a_port_is_asked_for_comes_to_the_same(&pool);
+    what_a_port_cannot_do_is_done_before(&pool, SETTINGS);
     mistakes_are_explained(&pool);
     closures_run_on_lcores(&eal, &pool);
 

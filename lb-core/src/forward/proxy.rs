@@ -168,9 +168,7 @@ pub fn ahead<F: Family>(
     let segment = &mut frame[l4..];
     put32(segment, tcp::SEQUENCE, second.base);
     segment[tcp::FLAGS] = segment[tcp::FLAGS] & !(FIN | URG) | PSH;
-    put16(segment, tcp::CHECKSUM, 0);
-    let sum = F::pseudo(at.source, at.destination, protocol::TCP, small(len)).bytes(segment);
-    put16(segment, tcp::CHECKSUM, sum.finish());
+    extra.sum_later();
     Some(Headers { ip_len, ..*at })
 }
 

@@ -29,9 +29,9 @@ pub fn reset<F: Family>(packet: &mut impl Packet, at: &Headers<F>) -> bool {
     }
     let frame = packet.bytes_mut();
     F::write(&mut frame[l3..], &answer(at, at.destination, len, protocol::TCP, ipv4::DONT_FRAGMENT));
-    let ends = ((at.destination, to), (at.source, from));
-    tcp::write_bare::<F>(&mut frame[l3 + F::HEADER_LEN..], ends.0, ends.1, numbers);
+    tcp::write_unsummed(&mut frame[l3 + F::HEADER_LEN..], (to, from), numbers);
     swap_stations(frame);
+    packet.sum_later();
     true
 }
 
@@ -50,8 +50,9 @@ fn abort<F: Family>(packet: &mut impl Packet, at: &Headers<F>) -> bool {
     }
     let frame = packet.bytes_mut();
     F::write(&mut frame[l3..], &answer(at, at.destination, len, protocol::SCTP, ipv4::DONT_FRAGMENT));
-    sctp::write_bare(&mut frame[l3 + F::HEADER_LEN..], (to, from), says);
+    sctp::write_unsummed(&mut frame[l3 + F::HEADER_LEN..], (to, from), says);
     swap_stations(frame);
+    packet.sum_later();
     true
 }
 

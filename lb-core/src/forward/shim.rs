@@ -11,12 +11,8 @@ use crate::{
     mix::fold_multiply,
     packet::Packet,
     wire::{
-        checksum::Folded,
-        get32, get64, gre, gue,
-        headers::Headers,
-        ipv4, ipv6,
-        protocol::{self, Protocol},
-        put16, put32, raw32, tcp, udp,
+        checksum::Folded, get32, get64, gre, gue, headers::Headers, ipv4, ipv6, protocol::Protocol, put16,
+        put32, raw32, tcp, udp,
     },
 };
 
@@ -113,7 +109,8 @@ pub(super) fn in_ipv4<F: Family>(
     let change = Folded::OF_NOTHING.words(network, raw32(header, ipv4::SOURCE));
     let class = F::class(&behind[outer.tunnel.shim_len()..]);
     complete(header, at, outer, (class, at.ip_len + small(len), change), last_id);
-    write::<F, V4>(outer, spread, header, behind);
+    write::<F>(outer, spread, behind);
+    sum(packet, outer);
     Ok(())
 }
 
@@ -133,12 +130,13 @@ pub(super) fn in_ipv6<F: Family>(
     put_source_v6(header, spread, outer.host_bits);
     put16(header, 0, 6 << 12 | u16::from(F::class(&behind[shim_len..])) << 4);
     put16(header, ipv6::PAYLOAD_LEN, at.ip_len + small(shim_len));
-    write::<F, V6>(outer, spread, header, behind);
+    write::<F>(outer, spread, behind);
+    sum(packet, outer);
     Ok(())
 }
 
 /// Writes what stands between the outer header and the packet, to the start of `bytes`, which end with the packet.
-fn write<F: Family, O: Family>(outer: &Outer, spread: Spread, header: &[u8], bytes: &mut [u8]) {
+fn write<F: Family>(outer: &Outer, spread: Spread, bytes: &mut [u8]) {
     let tunnel = outer.tunnel;
     match tunnel.kind {
         Encapsulation::Ipip => return,
@@ -151,9 +149,12 @@ fn write<F: Family, O: Family>(outer: &Outer, spread: Spread, header: &[u8], byt
     put16(bytes, tcp::DESTINATION_PORT, tunnel.port);
     put16(bytes, udp::LENGTH, len);
     put16(bytes, udp::CHECKSUM, 0);
-    if tunnel.checksum {
-        let (source, destination) = (O::get(header, O::SOURCE), O::get(header, O::DESTINATION));
-        let sum = O::pseudo(source, destination, protocol::UDP, len).bytes(bytes).finish();
-        put16(bytes, udp::CHECKSUM, if sum == 0 { 0xffff } else { sum });
+}
+
+/// Has the checksum of a tunnel's datagram computed, if its packets have one: the only one of a method's that takes reading
+/// all of each packet, and that ports can compute. GRE's they cannot.
+fn sum(packet: &mut impl Packet, Outer { tunnel, .. }: &Outer) {
+    if tunnel.checksum && tunnel.kind.is_udp() {
+        packet.sum_later();
     }
 }

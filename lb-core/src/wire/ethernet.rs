@@ -161,6 +161,28 @@ pub fn is_tagged(frame: &[u8]) -> bool {
     frame.get(ADDRESSES_LEN..HEADER_LEN).is_some_and(|at| is_tag(get16(at, 0)))
 }
 
+/// The only tag of a frame, without its EtherType, which is that of 802.1Q; `None` if there is none, another or more.
+#[inline]
+#[must_use]
+pub fn only_tag(frame: &[u8]) -> Option<u16> {
+    let head = frame.first_chunk::<{ HEADER_LEN + TAG_LEN }>()?;
+    let is_only =
+        get16(head, ADDRESSES_LEN) == VLAN && !is_tag(get16(head, HEADER_LEN + TAG_LEN - ETHERTYPE_LEN));
+    is_only.then(|| get16(head, HEADER_LEN))
+}
+
+/// Moves both addresses so many bytes back, over what is behind them.
+pub fn shift_addresses(frame: &mut [u8], by: usize) {
+    frame.copy_within(..ADDRESSES_LEN, by);
+}
+
+/// Puts a tag of 802.1Q into a frame that has just been made longer at its front, by as much as that takes.
+pub fn put_tag(frame: &mut [u8], tci: u16) {
+    frame.copy_within(TAG_LEN..TAG_LEN + ADDRESSES_LEN, 0);
+    put16(frame, ADDRESSES_LEN, VLAN);
+    put16(frame, HEADER_LEN, tci);
+}
+
 /// Whether what stands in the place of an EtherType begins a tag.
 #[inline(always)]
 fn is_tag(ethertype: u16) -> bool {

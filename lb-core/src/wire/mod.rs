@@ -24,6 +24,7 @@ pub mod sctp;
 pub mod tcp;
 pub mod toa;
 pub mod udp;
+pub mod whole;
 
 /// The two bytes at `at` as a number.
 #[inline(always)]

@@ -16,6 +16,8 @@ pub const fn is_ipsec(number: u8) -> bool {
     matches!(number, ESP | AH)
 }
 
+/// Protocol number of a packet of IPv4 inside another.
+pub const IPIP: u8 = 4;
 /// Protocol number of TCP, in either family.
 pub const TCP: u8 = 6;
 /// Protocol number of UDP, in either family.

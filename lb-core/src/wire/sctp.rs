@@ -176,6 +176,12 @@ pub fn checksum_is_right(packet: &[u8]) -> bool {
     stored == computed(packet) || stored == 0 && !opens()
 }
 
+/// Computes the checksum of a packet with a whole header, and writes it there.
+pub fn set_checksum(packet: &mut [u8]) {
+    let checksum = computed(packet);
+    put_checksum(packet, checksum);
+}
+
 fn computed(packet: &[u8]) -> u32 {
     let before = crc32c::read(!0, &packet[..CHECKSUM]);
     !crc32c::read(crc32c::read_zeros(before, 4), &packet[CHECKSUM + 4..])
@@ -209,8 +215,8 @@ pub fn answer_to(packet: &[u8]) -> Option<(u32, Chunk, u8)> {
     }
 }
 
-/// Writes a packet with one chunk that has no value to the first [`ANSWER_LEN`] bytes.
-pub fn write_bare(
+/// Writes a packet with one chunk that has no value, and without its checksum, to the first [`ANSWER_LEN`] bytes.
+pub fn write_unsummed(
     bytes: &mut [u8],
     (source, destination): (u16, u16),
     (tag, chunk, flags): (u32, Chunk, u8),
@@ -221,8 +227,12 @@ pub fn write_bare(
     put32(bytes, TAG, tag);
     (bytes[HEADER_LEN], bytes[HEADER_LEN + 1]) = (chunk.0, flags);
     put16(bytes, HEADER_LEN + 2, small(CHUNK_LEN));
-    let checksum = computed(&bytes[..ANSWER_LEN]);
-    put_checksum(bytes, checksum);
+}
+
+/// The same with its checksum.
+pub fn write_bare(bytes: &mut [u8], ports: (u16, u16), says: (u32, Chunk, u8)) {
+    write_unsummed(bytes, ports, says);
+    set_checksum(&mut bytes[..ANSWER_LEN]);
 }
 
 /// Bytes of a packet with an INIT that has no parameters.
@@ -231,14 +241,12 @@ pub const BARE_INIT_LEN: usize = HEADER_LEN + INIT_LEN;
 /// Writes a packet that asks for an association with one stream each way to the first [`BARE_INIT_LEN`] bytes.
 pub fn write_init(bytes: &mut [u8], ports: (u16, u16)) {
     bytes[..BARE_INIT_LEN].fill(0);
-    write_bare(bytes, ports, (0, Chunk(chunk::INIT), 0));
+    write_unsummed(bytes, ports, (0, Chunk(chunk::INIT), 0));
     put16(bytes, HEADER_LEN + 2, small(INIT_LEN));
     put32(bytes, INITIATE_TAG, 1);
     // Receiver's window, streams out and in, the first number.
     put32(bytes, INITIATE_TAG + 4, 0xffff);
     put32(bytes, INITIATE_TAG + 8, 0x0001_0001);
     put32(bytes, INITIATE_TAG + 12, 1);
-    put_checksum(bytes, 0);
-    let checksum = computed(&bytes[..BARE_INIT_LEN]);
-    put_checksum(bytes, checksum);
+    set_checksum(&mut bytes[..BARE_INIT_LEN]);
 }

@@ -76,20 +76,25 @@ pub fn reset_for(segment: &[u8]) -> Option<(u32, u32, u8)> {
     Some((0, get32(segment, SEQUENCE).wrapping_add(length), RST | ACK))
 }
 
-/// Writes a header without options, window or payload, checksum included, to the first [`HEADER_LEN`] bytes.
+/// Writes a header without options, window or payload, and without its checksum, to the first [`HEADER_LEN`] bytes.
+pub fn write_unsummed(bytes: &mut [u8], (from, to): (u16, u16), numbers: (u32, u32, u8)) {
+    let (sequence, acknowledgement, flags) = numbers;
+    bytes[..HEADER_LEN].fill(0);
+    put16(bytes, SOURCE_PORT, from);
+    put16(bytes, DESTINATION_PORT, to);
+    put32(bytes, SEQUENCE, sequence);
+    put32(bytes, ACKNOWLEDGEMENT, acknowledgement);
+    (bytes[DATA_OFFSET], bytes[FLAGS]) = (5 << 4, flags);
+}
+
+/// The same with its checksum.
 pub fn write_bare<F: Family>(
     bytes: &mut [u8],
     from: (F::Address, u16),
     to: (F::Address, u16),
     numbers: (u32, u32, u8),
 ) {
-    let (sequence, acknowledgement, flags) = numbers;
-    bytes[..HEADER_LEN].fill(0);
-    put16(bytes, SOURCE_PORT, from.1);
-    put16(bytes, DESTINATION_PORT, to.1);
-    put32(bytes, SEQUENCE, sequence);
-    put32(bytes, ACKNOWLEDGEMENT, acknowledgement);
-    (bytes[DATA_OFFSET], bytes[FLAGS]) = (5 << 4, flags);
+    write_unsummed(bytes, (from.1, to.1), numbers);
     let sum = F::pseudo(from.0, to.0, protocol::TCP, small(HEADER_LEN));
     put16(bytes, CHECKSUM, sum.bytes(&bytes[..HEADER_LEN]).finish());
 }

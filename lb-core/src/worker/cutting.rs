@@ -129,6 +129,7 @@ impl<P: Packet> Worker<P> {
             self.drop(packet, DropReason::TooBig, io);
             return fragments;
         };
+        packet.settle();
         let mut pieces = cut.pieces().peekable();
         let mut trouble = None;
         while let Some(piece) = pieces.next() {

@@ -39,7 +39,10 @@ impl<P: Packet> Worker<P> {
     #[inline(never)]
     pub(super) fn leave_as_ipv4(&mut self, packet: &mut P) -> Result<(), DropReason> {
         match translate::goes_to_ipv4(packet.bytes()) {
-            true => translate::to_ipv4(packet, &mut self.last_id),
+            true => {
+                packet.settle();
+                translate::to_ipv4(packet, &mut self.last_id)
+            }
             false => Ok(()),
         }
     }

@@ -114,10 +114,10 @@ fn main() -> Result<()> {
 /// lb-app with all connections open, and where it listens.
 fn start(options: &Options, folder: &Path, stop: Arc<AtomicBool>) -> Result<(Forwarder, PathBuf)> {
     let (file, conf, socket) = (folder.join("packets.pcap"), folder.join("lb.toml"), folder.join("lb.sock"));
-    traffic::write(&file, options.connections)?;
+    traffic::write(&file, options.connections, traffic::FRAME_LEN)?;
     let device = format!("net_pcap0,rx_pcap={},infinite_rx=1", file.display());
     let capacity = options.connections + options.connections / 8 + 1_024;
-    let text = traffic::configuration(&device, Method::Nat)
+    let text = traffic::configuration(&device, Method::Nat, ("", ""))
         .replace("connections = 100_000", &format!("connections = {capacity}"));
     fs::write(&conf, format!("{text}\n[control]\nsocket = {socket:?}\n"))?;
     // The port keeps a buffer for each packet of the file. Without huge pages, each has a page of its own.

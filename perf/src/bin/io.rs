@@ -94,7 +94,7 @@ impl Bench {
     /// All programs with so many flows, round by round.
     fn flows(&self, flows: u32) -> Result<Vec<Row>> {
         let file = self.folder.join(format!("{flows}.pcap"));
-        traffic::write(&file, flows)?;
+        traffic::write(&file, flows, traffic::FRAME_LEN)?;
         let floor = Program::Testpmd("macswap");
         let mut programs = vec![floor, Program::Testpmd("io")];
         programs.extend(self.options.methods.iter().map(|method| Program::LbApp(*method)));
@@ -159,7 +159,7 @@ impl Bench {
             }
             Program::LbApp(method) => {
                 let conf = self.folder.join(format!("{method}.toml"));
-                fs::write(&conf, traffic::configuration(&device, method))?;
+                fs::write(&conf, traffic::configuration(&device, method, ("", "")))?;
                 arguments.extend(["--", "--conf"].map(String::from));
                 arguments.extend([conf.display().to_string(), "--total-num-mbufs".into(), BUFFERS.into()]);
                 (Kind::LbApp, self.options.lb_app.display().to_string())

@@ -50,6 +50,33 @@ struct Options {
     #[arg(long, default_value = "dr",
         value_parser = |text: &str| text.parse::<Method>().map_err(|()| "nat, tun or dr"))]
     method: Method,
+    /// Bytes of each packet's frame.
+    #[arg(long, default_value_t = traffic::FRAME_LEN)]
+    size: usize,
+    /// Under tun, packets go in GUE with a checksum.
+    #[arg(long)]
+    gue: bool,
+    /// Which checksums ports are asked for (`tx_checksum_offload`); with several, they take turns.
+    #[arg(long, value_delimiter = ',', default_value = "auto")]
+    offloads: Vec<Offload>,
+}
+
+/// What a port is asked to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Offload {
+    Auto,
+    On,
+    Off,
+}
+
+impl Offload {
+    fn word(self) -> &'static str {
+        match self {
+            Offload::Auto => "auto",
+            Offload::On => "on",
+            Offload::Off => "off",
+        }
+    }
 }
 
 /// How packets come to lb-app.
@@ -92,22 +119,25 @@ fn main() -> Result<()> {
     let bench = Bench { options, folder, name, hz: tsc_hz(), stop };
     let options = &bench.options;
     println!("TSC {:.3} GHz; {} rounds; no huge pages", bench.hz / 1e9, options.rounds);
-    traffic::write(&bench.traffic(), options.flows)?;
+    traffic::write(&bench.traffic(), options.flows, options.size)?;
 
-    let mut figures = vec![(Vec::new(), Vec::new()); options.ports.len()];
+    let each =
+        options.ports.iter().flat_map(|&port| options.offloads.iter().map(move |&offload| (port, offload)));
+    let cases: Vec<(Port, Offload)> = each.collect();
+    let mut figures = vec![(Vec::new(), Vec::new()); cases.len()];
     for round in 1..=options.rounds {
-        for (port, (cycles, mpps)) in options.ports.iter().zip(&mut figures) {
-            let (cost, rate) = bench.measure(*port).with_context(|| format!("{port:?}"))?;
+        for (case, (cycles, mpps)) in cases.iter().zip(&mut figures) {
+            let (cost, rate) = bench.measure(*case).with_context(|| format!("{case:?}"))?;
             eprintln!(
-                "[round {round} of {}] {:<10} {cost:>7.1} cycles, {rate:.3} Mpps",
+                "[round {round} of {}] {:<30} {cost:>7.1} cycles, {rate:.3} Mpps",
                 options.rounds,
-                port.driver()
+                bench.name_of(*case)
             );
             cycles.push(cost);
             mpps.push(rate);
         }
     }
-    let rows: Vec<Row> = options.ports.iter().zip(figures).map(|(port, of)| bench.row(*port, of)).collect();
+    let rows: Vec<Row> = cases.iter().zip(figures).map(|(case, of)| bench.row(*case, of)).collect();
     for row in &rows {
         Table.print(row);
     }
@@ -121,10 +151,25 @@ impl Bench {
         self.folder.join("traffic.pcap")
     }
 
-    fn row(&self, port: Port, (cycles, mpps): (Vec<f64>, Vec<f64>)) -> Row {
+    /// What is measured, in words: what is usual is not named.
+    fn name_of(&self, (port, offload): (Port, Offload)) -> String {
+        let mut name = format!("lb-app on {}", port.driver());
+        if self.options.gue {
+            name += ", gue";
+        }
+        if self.options.size > traffic::FRAME_LEN {
+            name += &format!(", {} bytes", self.options.size);
+        }
+        if offload != Offload::Auto {
+            name += &format!(", offload {}", offload.word());
+        }
+        name
+    }
+
+    fn row(&self, case: (Port, Offload), (cycles, mpps): (Vec<f64>, Vec<f64>)) -> Row {
         let Spread { median, low, high } = Spread::of(cycles);
         Row {
-            case: format!("lb-app on {}", port.driver()),
+            case: self.name_of(case),
             method: Some(self.options.method.to_string()),
             direction: Some("in".into()),
             protocol: Some("udp".into()),
@@ -140,7 +185,7 @@ impl Bench {
     }
 
     /// Cycles a packet of lb-app's worker, and millions of packets a second that went through it.
-    fn measure(&self, port: Port) -> Result<(f64, f64)> {
+    fn measure(&self, (port, offload): (Port, Offload)) -> Result<(f64, f64)> {
         let wires = Wires::new(&self.name)?;
         let socket = self.folder.join("vhost.sock");
         gone(fs::remove_file(&socket))?;
@@ -158,7 +203,9 @@ impl Bench {
         let _generator = Forwarder::start(Kind::Testpmd, "ip", &generator, self.stop.clone())?;
 
         let conf = self.folder.join("lb.toml");
-        fs::write(&conf, traffic::configuration(&device, self.options.method))?;
+        let of_port = format!("tx_checksum_offload = \"{}\"", offload.word());
+        let of_service = if self.options.gue { "tunnel = \"gue\"\ntunnel_checksum = \"on\"" } else { "" };
+        fs::write(&conf, traffic::configuration(&device, self.options.method, (&of_port, of_service)))?;
         let program = self.options.lb_app.canonicalize()?.display().to_string();
         let mut director = self.eal(&wires.name, &program, "director", "0@0,1@1");
         director.extend(["--", "--conf"].map(String::from));

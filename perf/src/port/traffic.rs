@@ -1,5 +1,5 @@
 //! Packets in a file that DPDK's `net_pcap` plays in circles: UDP of many flows, in random order, 64 bytes each on the
-//! wire.
+//! wire unless told otherwise.
 //!
 //! Nobody answers ARP on such a port. So the file has what the neighbours would say: an ARP reply of each. They come by
 //! once in a circle, and cost every program that reads the file, but one packet in a thousand at most.
@@ -24,14 +24,14 @@ const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 const SERVERS: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(192, 0, 2, 12)];
 const VIP: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const SERVICE_PORT: u16 = 80;
-/// Without the four bytes that the wire adds.
-const FRAME_LEN: usize = 60;
+/// The shortest frame, without the four bytes that the wire adds.
+pub const FRAME_LEN: usize = 60;
 
-/// Writes the file: `flows` packets, one of each flow but for the neighbours' answers.
+/// Writes the file: `flows` packets of `len` bytes, one of each flow but for the neighbours' answers.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(path: &Path, flows: u32) -> io::Result<()> {
+pub fn write(path: &Path, flows: u32, len: usize) -> io::Result<()> {
     // The format's magic number, version 2.4, longest frame, Ethernet.
     let mut file = Vec::new();
     for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 1] {
@@ -43,9 +43,11 @@ pub fn write(path: &Path, flows: u32) -> io::Result<()> {
     for last in (1..numbers.len()).rev() {
         numbers.swap(last, order.below(last as u32 + 1) as usize);
     }
-    let frames = neighbours.into_iter().map(answer).chain(numbers.into_iter().map(packet));
+    let len = len.max(FRAME_LEN);
+    let packets = numbers.into_iter().map(|flow| packet(flow, len));
+    let frames = neighbours.into_iter().map(|neighbour| answer(neighbour).to_vec()).chain(packets);
     for frame in frames {
-        for word in [0, 0, FRAME_LEN as u32, FRAME_LEN as u32] {
+        for word in [0, 0, frame.len() as u32, frame.len() as u32] {
             file.extend(word.to_le_bytes());
         }
         file.extend(frame);
@@ -53,9 +55,9 @@ pub fn write(path: &Path, flows: u32) -> io::Result<()> {
     fs::write(path, file)
 }
 
-/// lb-app's configuration for it. testpmd verifies no checksums, so neither does lb-app.
+/// lb-app's configuration for it, with more about the port and the service. testpmd verifies no checksums, so neither does lb-app.
 #[must_use]
-pub fn configuration(device: &str, method: Method) -> String {
+pub fn configuration(device: &str, method: Method, (port, service): (&str, &str)) -> String {
     let [first, second] = SERVERS;
     format!(
         r#"[workers]
@@ -66,6 +68,7 @@ verify_checksums = false
 name = "port"
 device = "{device}"
 addresses = ["{OWN}/24"]
+{port}
 
 [[routes]]
 to = "default"
@@ -78,6 +81,7 @@ port = {SERVICE_PORT}
 protocol = "udp"
 method = "{method}"
 scheduler = "rr"
+{service}
 
 [[services.servers]]
 address = "{first}"
@@ -103,8 +107,8 @@ fn answer(neighbour: Ipv4Addr) -> [u8; FRAME_LEN] {
     frame
 }
 
-fn packet(flow: u32) -> [u8; FRAME_LEN] {
-    let mut frame = [0; FRAME_LEN];
+fn packet(flow: u32, len: usize) -> Vec<u8> {
+    let mut frame = vec![0; len];
     ethernet::set_addresses(&mut frame, PORT_MAC, PEER_MAC);
     ethernet::set_ethertype(&mut frame, ethernet::IPV4);
     let ip = &mut frame[ethernet::HEADER_LEN..];

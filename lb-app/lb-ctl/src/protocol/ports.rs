@@ -117,6 +117,12 @@ pub struct Info {
     pub spread_reason: String,
     /// Who verifies checksums of what it receives.
     pub checksums: String,
+    /// Who computes checksums of what it sends.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checksums_computed: String,
+    /// Who inserts VLAN tags into what it sends.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tags_inserted: String,
     /// The director's own addresses, with their networks' prefix lengths.
     pub addresses: Vec<String>,
     /// Receive offloads in use.

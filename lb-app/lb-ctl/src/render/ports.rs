@@ -129,6 +129,14 @@ pub(super) fn infos(text: &mut String, infos: &Infos) {
         let _ = writeln!(text, "Redirection table size: {}", port.reta_entries);
         let _ = writeln!(text, "Spread over workers: {}", spread(&port.spread, &port.spread_reason));
         let _ = writeln!(text, "Checksums verified by: {}", port.checksums);
+        for (what, whom) in [
+            ("Checksums computed by", &port.checksums_computed),
+            ("VLAN tags inserted by", &port.tags_inserted),
+        ] {
+            if !whom.is_empty() {
+                let _ = writeln!(text, "{what}: {whom}");
+            }
+        }
         let _ = writeln!(
             text,
             "RX offloads: {} of {}",

@@ -251,6 +251,8 @@ fn ports() -> Value {
         "spread": "by the client's address and port (RSS)",
         "spread_reason": "its key lets net_ice see the source only, by 7 bits", "addresses": ["192.0.2.1/24"],
         "checksums": "the port (IPv4), workers (TCP, UDP)",
+        "checksums_computed": "the port (UDP of tunnels), workers (others)",
+        "tags_inserted": "workers",
         "rx_offloads": ["RX_IPV4_CKSUM"], "rx_offload_capabilities": ["RX_IPV4_CKSUM", "RX_SCATTER"],
         "tx_offloads": [], "tx_offload_capabilities": ["TX_MBUF_FAST_FREE"],
     }]}})

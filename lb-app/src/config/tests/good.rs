@@ -4,9 +4,12 @@ use super::{
     super::{Capacity, Config, Device, Idle},
     BASE, LIMITS, check, parse,
 };
-use crate::config::{
-    health::{Kind, WhenAllFail},
-    load,
+use crate::{
+    config::{
+        health::{Kind, WhenAllFail},
+        load,
+    },
+    dpdk::Choice,
 };
 use lb_core::{
     conn::state::State,
@@ -156,6 +159,8 @@ fn defaults_are_filled_in() {
         name: name.to_owned(),
         members: Vec::new(),
         checksum_offload: true,
+        tx_checksum_offload: Choice::Auto,
+        tx_vlan_offload: Choice::Auto,
         host: None,
     };
     assert_eq!(config.devices, [device("net_af_packet0,iface=veth0,qpairs=2"), device("0000:03:00.1")]);
@@ -195,6 +200,19 @@ fn a_port_can_be_left_unasked_for_checksums() {
     assert_eq!(told, [true, false]);
     let again: Vec<bool> = offloads(&check(&config.to_string()).unwrap());
     assert_eq!(again, told, "it survives being written out");
+}
+
+#[test]
+fn what_a_port_does_to_packets_that_leave_is_chosen() {
+    let said = "\ntx_checksum_offload = \"on\"\ntx_vlan_offload = \"off\"\n\n[[services]]";
+    let config = check(&BASE.replace("\n\n[[services]]", said)).unwrap_or_else(|report| panic!("{report}"));
+    let chosen = |config: &Config| -> Vec<(Choice, Choice)> {
+        let of = |device: &Device| (device.tx_checksum_offload, device.tx_vlan_offload);
+        config.devices.iter().map(of).collect()
+    };
+    let told = chosen(&config);
+    assert_eq!(told, [(Choice::Auto, Choice::Auto), (Choice::On, Choice::Off)]);
+    assert_eq!(chosen(&check(&config.to_string()).unwrap()), told, "it survives being written out");
 }
 
 #[test]

@@ -144,6 +144,8 @@ fn info(running: &Running, port: &StartedPort, name: &str) -> Info {
         spread: port.spread().to_string(),
         spread_reason: port.spread_reason().to_owned(),
         checksums: checksums(&setup, plan.verify_checksums),
+        checksums_computed: setup.work.computed_by(),
+        tags_inserted: setup.work.tagged_by().to_owned(),
         addresses: addresses.map(ToString::to_string).collect(),
         rx_offloads: setup.rx_offloads,
         rx_offload_capabilities: setup.rx_offload_capabilities,

@@ -151,6 +151,10 @@ impl Difference {
                     changed(restart, &format!("port {name}: members"), members(device), members(other));
                     let offload = (device.checksum_offload, other.checksum_offload);
                     changed(restart, &format!("port {name}: checksum_offload"), offload.0, offload.1);
+                    let (old, new) = (device.tx_checksum_offload, other.tx_checksum_offload);
+                    changed(restart, &format!("port {name}: tx_checksum_offload"), old, new);
+                    let (old, new) = (device.tx_vlan_offload, other.tx_vlan_offload);
+                    changed(restart, &format!("port {name}: tx_vlan_offload"), old, new);
                     let host = |device: &Device| device.host.clone().unwrap_or_else(|| "none".to_owned());
                     changed(restart, &format!("port {name}: host"), host(device), host(other));
                 }
@@ -601,7 +605,10 @@ mod tests {
                 "connections = 1000",
                 "connections = 2000\nservers = 10\n[metrics]\nlisten = \"127.0.0.1:9145\"\nconsole = true",
             ),
-            ("net_null1", "net_null2\"\nmtu = 9000\nchecksum_offload = false #"),
+            (
+                "net_null1",
+                "net_null2\"\nmtu = 9000\nchecksum_offload = false\ntx_checksum_offload = \"on\"\ntx_vlan_offload = \"off\" #",
+            ),
             ("name = \"wan\"", "name = \"outside\""),
         ]);
         assert_eq!(live, [""; 0]);
@@ -615,6 +622,8 @@ mod tests {
                 "- port wan",
                 "~ port lan: device net_null1 -> net_null2",
                 "~ port lan: checksum_offload true -> false",
+                "~ port lan: tx_checksum_offload auto -> on",
+                "~ port lan: tx_vlan_offload auto -> off",
                 "+ port outside",
                 "~ port lan: mtu 1500 -> 9000",
             ]

@@ -14,6 +14,7 @@ use lb_core::{
     decide::Origin,
     packet::{Burst, Io, Notice, Packet, PortId, WorkerId},
     time::Instant,
+    wire::whole,
     worker::{Worker, host::Recipient},
 };
 use std::sync::atomic::Ordering::Relaxed;
@@ -171,7 +172,8 @@ impl Io for TapIo<'_> {
     type Packet = Mbuf;
 
     fn transmit(&mut self, port: PortId, packet: Mbuf) {
-        let frame = packet.bytes();
+        let summed = summed(&packet);
+        let frame = summed.as_deref().unwrap_or(packet.bytes());
         let is_same = self.is_same(frame);
         if is_same && self.keeps {
             self.sent.push((port, frame.to_vec()));
@@ -224,6 +226,15 @@ impl Io for TapIo<'_> {
     fn notice(&mut self, notice: Notice) {
         self.io.notice(notice);
     }
+}
+
+/// The frame as it is going to be on the wire, if a checksum is still to be computed, by the port or before it.
+fn summed(packet: &Mbuf) -> Option<Vec<u8>> {
+    packet.is_unsummed().then(|| {
+        let mut frame = packet.bytes().to_vec();
+        whole::compute(&mut frame);
+        frame
+    })
 }
 
 fn is_arp(frame: &[u8]) -> bool {
