@@ -82,7 +82,8 @@ impl Common {
             handles.push(handle);
         }
         if let Some(left) = self.left {
-            info!("restored {restored} of {} connections from the previous run", left.connections.len());
+            let all = left.connections.len() + left.connections_v6.len();
+            info!("restored {restored} of {all} connections from the previous run");
         }
         Ok((handles, workers))
     }
