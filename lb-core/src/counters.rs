@@ -140,7 +140,11 @@ drop_reasons! {
     OutOfOrder = "out-of-order",
     /// The destination is neither the director's nor part of a connection; the director is not a router.
     NotForUs = "not-for-us",
-    /// From a server's address or to a local address, on a port that no server is behind.
+    /// From a server to somebody outside, and no rule of `[[snat]]` has its address, an address of its family to leave with, and
+    /// the interface that it would leave by; or none of TCP, UDP and ping.
+    NoSnat = "no-snat",
+    /// From a server's address or to a local address, on a port that no server is behind, or not the one that servers of a
+    /// rule of `[[snat]]` are.
     WrongPort = "wrong-port",
     /// For one of the director's own addresses, which offer nothing but ping and being found, and no health check waits for it.
     OwnAddress = "own-address",

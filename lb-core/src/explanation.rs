@@ -1,6 +1,7 @@
 //! What would happen to a packet and why, for operators: see `explain`, which makes it.
 
 use crate::{
+    cast::small,
     counters::DropReason,
     family::{Family, Header},
     flow::key::Key,
@@ -10,7 +11,7 @@ use crate::{
     wire::protocol::Protocol,
     wire::{
         ethernet::{self, Mac},
-        ipv4,
+        icmp, ipv4, put16,
         sctp::{self, Chunk, chunk},
         tcp, udp,
     },
@@ -117,7 +118,7 @@ pub struct Explanation {
     pub outcome: Outcome,
 }
 
-/// A frame to explain: a TCP segment with these flags, a UDP datagram, or a packet of SCTP that does what a segment with these
+/// A frame to explain: a TCP segment with these flags, a UDP datagram, an echo message (port 0 is that of who is asked), or a packet of SCTP that does what a segment with these
 /// flags would (INIT, data, SHUTDOWN, ABORT), without payload, from some host to `mac`.
 #[must_use]
 pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
@@ -135,6 +136,7 @@ pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
         Protocol::Udp => udp::HEADER_LEN,
         Protocol::Sctp if begins => sctp::BARE_INIT_LEN,
         Protocol::Sctp => sctp::ANSWER_LEN,
+        Protocol::Icmp => icmp::HEADER_LEN,
     };
     let l4_at = ethernet::HEADER_LEN + F::HEADER_LEN;
     let mut frame = vec![0; l4_at + l4_len];
@@ -145,7 +147,7 @@ pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
         total_len: F::HEADER_LEN + l4_len,
         fragment: ipv4::DONT_FRAGMENT,
         ttl: ipv4::DEFAULT_TTL,
-        protocol: key.protocol.number(),
+        protocol: if key.protocol == Protocol::Icmp { F::ICMP } else { key.protocol.number() },
         source: key.source,
         destination: key.destination,
     };
@@ -159,6 +161,14 @@ pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
         Protocol::Sctp => {
             let ports = (key.source_port, key.destination_port);
             sctp::write_bare(l4, ports, (0, Chunk(about), 0));
+        }
+        // Who is asked has no port.
+        Protocol::Icmp => {
+            let (is_request, id) = (key.destination_port == 0, key.source_port | key.destination_port);
+            l4[0] = if is_request { F::ECHO_REQUEST } else { F::ECHO_REPLY };
+            put16(l4, icmp::REST, id);
+            let sum = F::message_sum(key.source, key.destination, small(l4.len()));
+            icmp::set_checksum(sum, l4);
         }
     }
     frame

@@ -139,7 +139,9 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     fn too_big(message: &[u8]) -> Option<u16>;
     /// Type and code of a problem with `packet` in its ICMP, and the number in the rest of the header.
     fn problem(problem: Problem, packet: &[u8]) -> (u8, u8, u32);
-    /// Type of the answer to an echo request.
+    /// Type of an echo request.
+    const ECHO_REQUEST: u8;
+    /// Type of the answer to it.
     const ECHO_REPLY: u8;
     /// Whether the checksum of a message covers the addresses of its packet, by a pseudo-header.
     const MESSAGES_COVER_ADDRESSES: bool;

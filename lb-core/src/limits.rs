@@ -47,6 +47,12 @@ pub const MAX_WAITING_FRAGMENTS: usize = 128;
 pub const MAX_WAITING_FRAGMENT_BYTES: u32 = 256 << 10;
 /// Most local addresses of FullNAT, those included that are not configured any more but have connections.
 pub const MAX_LOCAL_ADDRESSES: usize = 256;
+/// Most rules of SNAT.
+pub const MAX_SNAT_RULES: usize = 64;
+/// Most networks that one of them is for.
+pub const MAX_SNAT_SOURCES: usize = 64;
+/// Fewest ports of one: workers share them, and each is to find some.
+pub const MIN_SNAT_PORTS: u32 = 1_024;
 /// The lowest local port: those below are for well-known services, and servers may ask more of whoever has one.
 pub const FIRST_LOCAL_PORT: u16 = 1_024;
 /// Local ports that are tried for one connection, at most.

@@ -1,23 +1,25 @@
 //! Enumerations whose values have the names that configurations use and operators read.
 
-/// Declares such an enumeration, with all its values, their names and the way back from a name.
+/// Declares such an enumeration, with all its values, their names and the way back from a name. Values after `besides` have
+/// names, too, but nobody can ask for them.
 macro_rules! named {
-    ($(#[doc = $doc:literal])+ $type:ident { $($(#[doc = $vdoc:literal])+ $variant:ident = $name:literal,)+ }) => {
+    ($(#[doc = $doc:literal])+ $type:ident { $($(#[doc = $vdoc:literal])+ $variant:ident = $name:literal,)+ }
+     $(besides { $($(#[doc = $bdoc:literal])+ $beside:ident = $bname:literal,)+ })?) => {
         $(#[doc = $doc])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $type { $($(#[doc = $vdoc])+ $variant,)+ }
+        pub enum $type { $($(#[doc = $vdoc])+ $variant,)+ $($($(#[doc = $bdoc])+ $beside,)+)? }
 
         impl $type {
-            /// Every value, in declaration order.
+            /// Every value that one can ask for, in declaration order.
             pub const ALL: &[$type] = &[$($type::$variant),+];
 
-            /// The words of all values, in the same order.
+            /// Their words, in the same order.
             pub const NAMES: &[&str] = &[$($name),+];
 
             /// The word used in configurations and shown to operators.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $($type::$variant => $name,)+ }
+                match self { $($type::$variant => $name,)+ $($($type::$beside => $bname,)+)? }
             }
         }
 

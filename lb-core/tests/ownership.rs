@@ -245,7 +245,7 @@ fn hand_overs_are_counted_by_reason() {
                 // Ports may have any idea of how to spread SCTP, so none is relied on.
                 _ if way.protocol == Protocol::Sctp => (false, !way.method.sees_replies()),
                 Method::Nat => (both, both),
-                Method::Tun | Method::Dr | Method::L3Dsr => (wan != Spread::Unknown, true),
+                Method::Tun | Method::Dr | Method::L3Dsr | Method::Snat => (wan != Spread::Unknown, true),
                 // No table is known, so nobody knows where replies to a port would arrive.
                 Method::FullNat => (wan != Spread::Unknown, false),
             };

@@ -143,7 +143,7 @@ fn chosen(snapshot: &Snapshot, at: usize, worker: u16, client: u32) -> IpAddr {
         vip_port: service.port,
         now: Instant::ZERO,
     };
-    let board = LoadBoard::new(usize::from(worker) + 1, snapshot.room.servers);
+    let board = LoadBoard::new(usize::from(worker) + 1, snapshot.room.numbers());
     let mut turn = service.scheduler.first_turn(WorkerId(worker));
     let pick = service.scheduler.pick(&request, &mut turn, &board.view(WorkerId(worker))).expect("a server");
     snapshot.servers[service.servers[pick]].plan.address

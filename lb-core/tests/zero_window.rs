@@ -290,6 +290,42 @@ fn servers_may_be_added_later() {
     }
 }
 
+/// The same of what servers ask by themselves: both directions come to the worker that whom they ask does.
+#[test]
+fn what_servers_ask_is_not_handed_over() {
+    for workers in [2, 3, 4, 7, 16] {
+        let mut world =
+            World::with(&two_arms(Method::Nat, workers).snat(), Setup { workers, ..Setup::default() });
+        let mut used = vec![false; workers];
+        for number in 0..200u16 {
+            let is_ipv6 = number % 2 == 1;
+            let server = usize::from(number / 2 % 2);
+            let port = 20_000 + number;
+            let (asker, asked) = match is_ipv6 {
+                false => (format!("{}:{port}", SERVERS[server]), format!("203.0.113.{}:53", 1 + number)),
+                true => (format!("[{}]:{port}", SERVERS6[server]), format!("[2001:db8:a::{number:x}]:53")),
+            };
+            let owner = arrives_at(&world, LAN, &asker, &asked);
+            let question = match is_ipv6 {
+                false => tcp(&asker, &asked, SYN).via_server(),
+                true => tcp6(&asker, &asked, SYN).via_server(),
+            };
+            let local = world.burst(owner, &[(LAN, question)])[0].source();
+            assert_eq!(arrives_at(&world, WAN, &asked, &local), owner, "{workers} workers: {asker}");
+            let answer = match is_ipv6 {
+                false => tcp(&asked, &local, SYN | ACK).via_gateway(),
+                true => tcp6(&asked, &local, SYN | ACK).via_gateway(),
+            };
+            let sent = world.burst(owner, &[(WAN, answer)]);
+            assert_eq!((sent[0].worker, sent[0].destination()), (owner, asker));
+            used[owner] = true;
+        }
+        assert!(used.iter().all(|&used| used), "{workers} workers");
+        let handed_over = [HandOver::Client, HandOver::Reply].map(|why| world.handed_over_for(why));
+        assert_eq!(handed_over, [0, 0], "{workers} workers");
+    }
+}
+
 /// The worker that a port's hash delivers a packet to.
 fn arrives_at(world: &World, port: PortId, from: &str, to: &str) -> usize {
     let (source, destination) = (from.parse().unwrap(), to.parse().unwrap());

@@ -2,7 +2,9 @@
 
 use crate::{
     frame::{Frame, Recycler},
-    setup::{FIRST_VIP, LAN, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN, WAN_MAC, address, ipv6},
+    setup::{
+        FIRST_CLIENT, FIRST_VIP, LAN, LAN_MAC, NAT_PORT, SERVICE_PORT, Setup, WAN, WAN_MAC, address, ipv6,
+    },
 };
 use lb_core::{
     conn::entry::Connection,
@@ -72,9 +74,9 @@ impl Head {
 /// Which packet of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// From the client, with these TCP flags.
+    /// From the client, with these TCP flags; under SNAT from a server that asks.
     In(u8),
-    /// From the server, under NAT and FullNAT, with these TCP flags.
+    /// From the server, under NAT, FullNAT and SNAT, with these TCP flags.
     Out(u8),
 }
 
@@ -112,7 +114,7 @@ impl Team {
             // Those that are translated are of IPv6.
             connections_per_worker_v6: if setup.is_ipv6 || setup.is_translated { connections } else { 1 },
             refusals_per_s: 0,
-            board: Arc::new(LoadBoard::new(workers, snapshot.room.servers)),
+            board: Arc::new(LoadBoard::new(workers, snapshot.room.numbers())),
             persistence: Arc::new(Persistence::new(1, 0)),
             expected: Arc::new(Expected::new(Secret(0))),
             told: None,
@@ -182,7 +184,7 @@ impl Scene {
     pub fn closing(&self) -> &'static [Which] {
         use Which::{In, Out};
         match self.setup.method {
-            Method::Nat | Method::FullNat => {
+            Method::Nat | Method::FullNat | Method::Snat => {
                 &[In(tcp::FIN | tcp::ACK), Out(tcp::FIN | tcp::ACK), In(tcp::ACK)]
             }
             Method::Tun | Method::Dr | Method::L3Dsr => &[In(tcp::FIN | tcp::ACK), In(tcp::ACK)],
@@ -259,19 +261,24 @@ impl Scene {
         address: impl Fn(u32) -> F::Address,
     ) -> Head {
         let setup = &self.setup;
-        let client = 0x0a00_0000 + u32::from(self.id.0) * CLIENTS + index / PER_CLIENT;
+        let client = FIRST_CLIENT + u32::from(self.id.0) * CLIENTS + index / PER_CLIENT;
         let client_port = 1_024 + (index % PER_CLIENT) as u16;
+        let own = (address(client), client_port);
         let service = if setup.services == 1 { 0 } else { index % setup.services };
+        let vip = (address(FIRST_VIP + service), SERVICE_PORT);
         let (port, mac, from, to, flags) = match which {
-            Which::In(flags) => {
-                let to = (address(FIRST_VIP + service), SERVICE_PORT);
-                (WAN, WAN_MAC, (address(client), client_port), to, flags)
+            // Under SNAT the client is a server, and whom it asks has what would be a VIP.
+            Which::In(flags) if setup.method.is_outward() => (LAN, LAN_MAC, own, vip, flags),
+            Which::Out(flags) if setup.method.is_outward() => {
+                let seen_as = self.seen_as::<F>(protocol, (client, client_port), FIRST_VIP + service);
+                (WAN, WAN_MAC, vip, seen_as.unwrap_or(own), flags)
             }
+            Which::In(flags) => (WAN, WAN_MAC, own, vip, flags),
             Which::Out(flags) => {
                 let turn = if setup.services == 1 { index } else { index / setup.services };
                 let server = setup.server_address(service, turn % setup.servers);
                 let seen_as = self.seen_as::<F>(protocol, (client, client_port), FIRST_VIP + service);
-                let to = seen_as.unwrap_or((address(client), client_port));
+                let to = seen_as.unwrap_or(own);
                 (LAN, LAN_MAC, (address(server), NAT_PORT), to, flags)
             }
         };
@@ -349,7 +356,9 @@ impl Scene {
     fn resolve(&mut self) {
         let snapshot = self.worker.snapshot().clone();
         let mut hops: Vec<_> = snapshot.gateways().map(|(hop, _)| hop).collect();
-        hops.extend(snapshot.servers.iter().map(|server| server.next_hop));
+        if !self.setup.method.is_outward() {
+            hops.extend(snapshot.servers.iter().map(|server| server.next_hop));
+        }
         let mut burst = Burst::new();
         for hop in hops {
             let own = snapshot.routing.own_address(hop.interface, hop.address).expect("attached");

@@ -8,7 +8,7 @@ use lb_core::{
         key::{Protocol, ServiceKey},
         plan::{
             DirectorPlan, HeldAddresses, InterfacePlan, Mac, Method, Plan, PortPlan, RoutePlan,
-            SchedulerKind, ServerPlan, ServicePlan, Spread,
+            SchedulerKind, ServerPlan, ServicePlan, SnatPlan, Spread,
         },
     },
     time::Duration,
@@ -20,6 +20,8 @@ pub(crate) const LAN: PortId = PortId(1);
 pub(crate) const WAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 pub(crate) const LAN_MAC: Mac = Mac([2, 0, 0, 0, 0, 2]);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// The first client.
+pub(crate) const FIRST_CLIENT: u32 = 0x0a00_0000;
 /// The first VIP; service number n has the nth address from here.
 pub(crate) const FIRST_VIP: u32 = 0xcb00_7100;
 pub(crate) const SERVICE_PORT: u16 = 80;
@@ -70,7 +72,8 @@ impl Setup {
             scheduler: SchedulerKind::Rr,
             connections,
             spare: 0,
-            services: 1,
+            // Whom servers ask under SNAT: so many that addresses are enough for all connections.
+            services: if method.is_outward() { 8 } else { 1 },
             servers: 2,
             verify: false,
             is_ipv6: false,
@@ -100,9 +103,13 @@ impl Setup {
                 interface("wan", WAN, WAN_MAC, [("192.0.2.1", 24), ("2001:db8::192.0.2.1", 120)]),
                 interface("lan", LAN, LAN_MAC, [("198.18.0.1", 15), ("2001:db8::198.18.0.1", 111)]),
             ],
-            routes: ["0.0.0.0/0", "::/0"].map(route).into(),
-            timeouts: Timeouts::default(),
-            services: numbers.map(|(number, protocol)| self.service(number, protocol)).collect(),
+            routes: self.routes(),
+            timeouts: timeouts(),
+            services: match self.method.is_outward() {
+                true => Vec::new(),
+                false => numbers.map(|(number, protocol)| self.service(number, protocol)).collect(),
+            },
+            snat: self.method.is_outward().then(|| self.rule()).into_iter().collect(),
             vips: Vec::new(),
             tunnel_local: None,
             tunnel_sources: Vec::new(),
@@ -115,19 +122,37 @@ impl Setup {
         }
     }
 
-    /// Under FullNAT, as many as all connections need, and some more; at the end of the servers' network.
-    fn local_addresses(&self) -> Vec<IpAddr> {
-        if !self.method.hides_clients() {
-            return Vec::new();
+    /// Outward by the one router; under SNAT, to those who ask by another.
+    fn routes(&self) -> Vec<RoutePlan> {
+        let mut routes: Vec<RoutePlan> = ["0.0.0.0/0", "::/0"].map(route).into();
+        if self.method.is_outward() {
+            routes.push(RoutePlan::new(self.askers(), address(self.is_ipv6, 0xc612_0009)));
         }
-        let count = 1 + (self.connections + self.spare) / (self.services * self.servers * PER_LOCAL);
-        (0..count).map(|number| address(self.serves_by_ipv6(), 0xc613_ff01 + number)).collect()
+        routes
+    }
+
+    /// Where clients are; under SNAT, the servers that ask.
+    fn askers(&self) -> IpNet {
+        let bits = if self.is_ipv6 { 104 } else { 8 };
+        IpNet::new(address(self.is_ipv6, FIRST_CLIENT), bits).expect("a network")
+    }
+
+    /// What is asked under SNAT stands where services do otherwise.
+    fn rule(&self) -> SnatPlan {
+        SnatPlan {
+            sources: vec![self.askers()],
+            addresses: self.local_addresses(self.services, 0xc633_6401),
+            ..SnatPlan::new("outbound")
+        }
+    }
+
+    /// As many as all connections need, and some more, from an address on, with so many endpoints to have them with.
+    fn local_addresses(&self, endpoints: u32, first: u32) -> Vec<IpAddr> {
+        let count = 1 + (self.connections + self.spare) / (endpoints * PER_LOCAL);
+        (0..count).map(|number| address(self.serves_by_ipv6(), first + number)).collect()
     }
 
     fn service(&self, number: u32, protocol: Protocol) -> ServicePlan {
-        // Connections that are there to be touched outlive every measurement.
-        let mut timeouts = Timeouts::default();
-        timeouts.set(State::Established, Duration::from_secs(10 * 86_400));
         let server = |server| {
             let port = if self.method.rewrites_endpoints() { NAT_PORT } else { SERVICE_PORT };
             ServerPlan::new(address(self.serves_by_ipv6(), self.server_address(number, server)), port, 1)
@@ -136,13 +161,24 @@ impl Setup {
         let key = ServiceKey::new(protocol, vip);
         ServicePlan {
             scheduler: self.scheduler,
-            timeouts,
+            timeouts: timeouts(),
             servers: (0..self.servers).map(server).collect(),
-            local_addresses: self.local_addresses(),
+            // At the end of the servers' network.
+            local_addresses: match self.method.hides_clients() {
+                true => self.local_addresses(self.services * self.servers, 0xc613_ff01),
+                false => Vec::new(),
+            },
             dscp: if self.method.marks() { 11 } else { 0 },
             ..ServicePlan::new(format!("{protocol}-{number}"), key, self.method)
         }
     }
+}
+
+/// Connections that are there to be touched outlive every measurement.
+fn timeouts() -> Timeouts {
+    let mut timeouts = Timeouts::default();
+    timeouts.set(State::Established, Duration::from_secs(10 * 86_400));
+    timeouts
 }
 
 fn port(name: &str) -> PortPlan {

@@ -1,7 +1,7 @@
 //! A real server: nginx, a UDP echo, and the far end of the tunnel.
 
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -84,6 +84,16 @@ impl Server {
         self.accept_virtual_addresses()?;
         self.start_helper("decapsulate", &[])?;
         self.start_echo()?;
+        self.start_nginx()
+    }
+
+    /// Starts no more than HTTP, and a UDP echo at these addresses.
+    pub(crate) fn start_outside(&mut self, echo: &[SocketAddr]) -> Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        let name = self.name.clone();
+        let echo: Vec<String> = echo.iter().map(SocketAddr::to_string).collect();
+        let args: Vec<&str> = std::iter::once(&name).chain(&echo).map(String::as_str).collect();
+        self.start_helper("udp-echo", &args)?;
         self.start_nginx()
     }
 
@@ -301,6 +311,7 @@ http {{
         {ipv6}
         if (-f {directory}/ill) {{ return 500; }}
         location = / {{ return 200 "{name}\n"; }}
+        location = /from {{ return 200 "$remote_addr $remote_port\n"; }}
         location = /small {{ return 200 "small from {name}\n"; }}
         location = /big {{ alias {big}; }}
         # The body is read to its end before the inner server below is asked for an answer.

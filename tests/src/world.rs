@@ -22,7 +22,7 @@
 //! The director's two interfaces carry no kernel address: they belong to `lb-app`.
 
 use std::cell::Cell;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -390,6 +390,16 @@ impl World {
         server.start()?;
         server.add_ipv6()?;
         Ok(Beyond { server, router })
+    }
+
+    /// Whom servers ask by themselves: HTTP and a UDP echo where the far client is, behind the clients' router.
+    pub fn outside(&self) -> Result<Server> {
+        let namespace = self.far_client.namespace().twin();
+        let directory = self.directory().join("outside");
+        let mut server = Server::new(namespace, "outside".to_owned(), FAR_CLIENT, directory);
+        server
+            .start_outside(&[SocketAddr::from((FAR_CLIENT, ECHO)), SocketAddr::from((FAR_CLIENT6, ECHO))])?;
+        Ok(server)
     }
 
     /// The router between the wan and the far client.

@@ -28,7 +28,7 @@ const READERS: [(&str, &[&str]); 39] = [
     ("show services tcp-nat-80 rate", &["CPS    InPPS   OutPPS    InBPS   OutBPS"]),
     ("show host", &["no port has a host side", "role active", "192.0.2.100 ", " active"]),
     ("show interfaces", &["wan on port wan: untagged, up, MAC ", "addresses 192.0.2.1/24"]),
-    ("show local-addresses", &["no service has local addresses: they are for method fullnat"]),
+    ("show local-addresses", &["there are no local addresses: they are for method fullnat and [[snat]]"]),
     ("show persistence", &["RemoteAddress:Port", "0 of 0 clients, room for "]),
     ("show sync", &["no peers: there are no `peers` in [sync]"]),
     ("show announced", &["nothing is announced: [announce] has neither `file` nor `interface`"]),

@@ -46,6 +46,7 @@ mod restart;
 mod roles;
 mod sctp;
 mod shell;
+mod snat;
 mod socket;
 mod start;
 mod supervision;

@@ -43,6 +43,11 @@ impl<'r> Addresses<'r> {
                 owners.add(address, Use::Local(&service.plan.name), place);
             }
         }
+        for rule in &raw.snat {
+            for (address, place) in rule.addresses() {
+                owners.add(address, Use::Snat(&rule.plan.name), place);
+            }
+        }
         Addresses { owners }
     }
 
@@ -53,9 +58,13 @@ impl<'r> Addresses<'r> {
             Use::Server(_) | Use::SorryServer(_) => "use the server's own address",
             Use::Router(_) => "use the address of the router",
             Use::CheckSource(_) => "use an address that the kernel has",
-            Use::Port(_) | Use::Interface(_) | Use::Tunnel | Use::Vip(_) | Use::ListedVip | Use::Local(_) => {
-                "use an address that nobody else has"
-            }
+            Use::Port(_)
+            | Use::Interface(_)
+            | Use::Tunnel
+            | Use::Vip(_)
+            | Use::ListedVip
+            | Use::Local(_)
+            | Use::Snat(_) => "use an address that nobody else has",
         };
         Some(Complaint::new(format!("{address} is {by} (line {})", problems.line(place)), remedy))
     }

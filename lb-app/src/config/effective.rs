@@ -8,7 +8,10 @@ use super::{
 use lb_core::service::{
     check::shown,
     option::{Opt, pairs},
-    plan::{DirectorPlan, InterfacePlan, Plan, ServerPlan, ServicePlan, Tags, VipPlan, timeouts::TIMEOUTS},
+    plan::{
+        DirectorPlan, InterfacePlan, Plan, ServerPlan, ServicePlan, SnatPlan, Tags, VipPlan,
+        timeouts::TIMEOUTS,
+    },
 };
 use std::fmt::{self, Display, Formatter};
 
@@ -50,6 +53,7 @@ impl Display for Config {
         write_options(f, "", Hooks::OPTIONS, &self.health.hooks)?;
         write_network(f, &self.plan, &self.devices)?;
         write_vips(f, &self.plan)?;
+        write_snat(f, &self.plan)?;
         let services = self.plan.services.iter().zip(&self.health.services);
         services.into_iter().try_for_each(|(service, health)| write_service(f, service, health))
     }
@@ -177,6 +181,17 @@ fn write_vips(f: &mut Formatter<'_>, plan: &Plan) -> fmt::Result {
     }
     for VipPlan { address, unserved } in plan.every_vip().skip(plan.vips.len()) {
         writeln!(f, "\n# VIP {address}, not listed: unserved = \"{unserved}\"")?;
+    }
+    Ok(())
+}
+
+fn write_snat(f: &mut Formatter<'_>, plan: &Plan) -> fmt::Result {
+    for rule in &plan.snat {
+        writeln!(f, "\n[[snat]]")?;
+        write_options(f, "", SnatPlan::OPTIONS, rule)?;
+        if rule.interface.is_none() {
+            writeln!(f, "# interface: any")?;
+        }
     }
     Ok(())
 }

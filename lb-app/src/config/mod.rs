@@ -23,6 +23,7 @@ mod raw;
 pub(crate) mod report;
 mod services;
 mod settings;
+mod snat;
 pub(crate) mod source;
 mod sync;
 mod table;
@@ -145,6 +146,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
     let network = Network::new(&raw, &addresses, &problems);
     let timeouts = raw.timeouts;
     let (services, vips, health) = Services::new(&raw, &network, &addresses, &problems).plan();
+    let snat = snat::rules(&raw, &network, &addresses, &problems);
     let capacity =
         check_memory(&raw.workers, &services, raw.sync.bytes() + raw.ipvs_sync.bytes(), limits, &problems);
     let room = check_room(&raw.workers, servers_to_place(&services, &health), &problems);
@@ -163,6 +165,7 @@ pub(crate) fn check(sources: &Sources, limits: Limits) -> Result<Config, Report>
         routes,
         timeouts,
         services,
+        snat,
         vips,
         tunnel_local,
         tunnel_sources,

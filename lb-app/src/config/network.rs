@@ -83,6 +83,11 @@ impl Network {
         }
     }
 
+    /// Whether every port and interface was understood, so that what is not there really is not.
+    pub(super) fn is_complete(&self, raw: &Raw) -> bool {
+        raw.ports_complete && raw.interfaces_complete && !self.ports.is_empty()
+    }
+
     /// The MTU on the way to a next hop.
     pub(super) fn mtu(&self, hop: NextHop) -> u16 {
         self.interfaces.get(hop.interface.index()).map_or(u16::MAX, |interface| interface.mtu)

@@ -22,7 +22,10 @@ use lb_core::{
     service::{
         key::{Protocol, ServiceKey},
         option::Value,
-        plan::{DirectorPlan, Mac, Method, Role, ServerPlan, ServicePlan, Tags, VipPlan, timeouts::TIMEOUTS},
+        plan::{
+            DirectorPlan, Mac, Method, Role, ServerPlan, ServicePlan, SnatPlan, Tags, VipPlan,
+            timeouts::TIMEOUTS,
+        },
     },
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -67,6 +70,7 @@ pub(super) struct Raw {
     pub(super) routes_complete: bool,
     pub(super) services: Vec<Service>,
     pub(super) vips: Vec<Vip>,
+    pub(super) snat: Vec<Snat>,
 }
 
 /// `[workers]`
@@ -170,6 +174,22 @@ pub(super) struct Vip {
     pub(super) said: Said,
 }
 
+/// `[[snat]]`
+pub(super) struct Snat {
+    pub(super) place: Place,
+    /// What was said, with the defaults of the rest.
+    pub(super) plan: SnatPlan,
+    /// Where it was said.
+    pub(super) said: Said,
+}
+
+impl Snat {
+    /// Its addresses, each with its place.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (IpAddr, &Place)> {
+        addresses(self.said.elements("addresses"))
+    }
+}
+
 /// The address of what has none, which is a problem and so never used.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -235,6 +255,7 @@ impl Raw {
             routes: routes.each(Route::read),
             services: file.tables("services").each(|table| Service::read(table, timeouts, problems)),
             vips: file.tables("vips").each(Vip::read),
+            snat: file.tables("snat").each(Snat::read),
             place: file.finish(),
         }
     }
@@ -440,5 +461,13 @@ impl Vip {
         let said = read(&mut table, VipPlan::OPTIONS, &mut plan);
         table.finish();
         Vip { plan, said }
+    }
+}
+
+impl Snat {
+    fn read(mut table: Table) -> Self {
+        let mut plan = SnatPlan::new("");
+        let said = read(&mut table, SnatPlan::OPTIONS, &mut plan);
+        Snat { place: table.finish(), plan, said }
     }
 }

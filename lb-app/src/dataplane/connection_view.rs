@@ -44,7 +44,7 @@ impl ConnectionView {
             protocol: connection.protocol,
             client: SocketAddr::new(F::ip(connection.client), connection.client_port),
             vip: SocketAddr::new(F::ip(connection.vip), connection.vip_port),
-            server: SocketAddr::new(snapshot.servers[connection.server].plan.address, connection.server_port),
+            server: SocketAddr::new(snapshot.server_of(connection).ip(), connection.server_port),
             server_id: connection.server,
             local: connection.local().map(|(address, port)| SocketAddr::new(F::ip(address), port)),
             method: connection.method,

@@ -240,7 +240,6 @@ mod tests {
         const SERVER: &str;
         const ROUTER: &str;
         const STRANGER: &str;
-        const ECHO_REQUEST: u8;
         const UNREACHABLE: u8;
 
         fn server() -> IpAddr {
@@ -253,7 +252,6 @@ mod tests {
         const SERVER: &str = "192.0.2.100";
         const ROUTER: &str = "192.0.2.254";
         const STRANGER: &str = "203.0.113.9";
-        const ECHO_REQUEST: u8 = icmp::ECHO_REQUEST;
         const UNREACHABLE: u8 = icmp::UNREACHABLE;
     }
 
@@ -262,7 +260,6 @@ mod tests {
         const SERVER: &str = "2001:db8:2::100";
         const ROUTER: &str = "2001:db8:2::fffe";
         const STRANGER: &str = "2001:db8:3::9";
-        const ECHO_REQUEST: u8 = icmpv6::ECHO_REQUEST;
         const UNREACHABLE: u8 = icmpv6::UNREACHABLE;
     }
 

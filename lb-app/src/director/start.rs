@@ -163,7 +163,7 @@ fn launch(
 ) -> Result<Director> {
     let clock = Clock::start();
     let left = left_state(&config).map(Arc::new);
-    let board = Arc::new(LoadBoard::new(lcores.len(), config.room.servers));
+    let board = Arc::new(LoadBoard::new(lcores.len(), config.room.numbers()));
     let secret = left.as_ref().map_or(secret, |left| left.secret);
     let persistence = Arc::new(Persistence::new(config.persistent_clients, secret.0));
     if let Some(left) = &left {

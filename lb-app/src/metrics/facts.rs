@@ -7,7 +7,7 @@ use super::{
     text::{Family, Format, Kind, Writer, labels},
 };
 use crate::{
-    control::{file::watched::Told, sync},
+    control::{file::watched::Told, live::locals::Usage, sync},
     health::report::{Report, ServerState},
 };
 use lb_core::{counters::DropReason, service::plan::Role};
@@ -99,8 +99,8 @@ pub(crate) struct Facts {
     pub(crate) sync: (sync::Facts, u64),
     /// What is known of directors of IPVS, if connections are synchronized with them, and how many were taken over.
     pub(crate) ipvs: Option<(sync::ipvs::Facts, u64)>,
-    /// Local addresses, ports in use and ports towards all servers.
-    pub(crate) local_addresses: Vec<(String, u64, u64)>,
+    /// Local addresses and their ports.
+    pub(crate) local_addresses: Vec<Usage>,
     /// Clients that are remembered, that there is room for, and connections that were not remembered: for want of room, and
     /// as another worker held their place.
     pub(crate) persistence: [u64; 4],
@@ -216,8 +216,8 @@ pub(crate) const HOST_COUNTERS: [(&str, &str, &str); 4] = [
 /// Name and help of a gauge, and its value.
 type Gauge<T> = (&'static str, &'static str, fn(&T) -> u64);
 
-/// The same of a local address.
-type LocalGauge = Gauge<(String, u64, u64)>;
+/// The same of a local address, if it has such a value.
+type LocalGauge = (&'static str, &'static str, fn(&Usage) -> Option<u64>);
 
 impl Facts {
     /// Writes everything, piece by piece.
@@ -290,16 +290,27 @@ impl Facts {
             writer.sample(&labels(&[("family", &fill.family)]), fill.connections);
         }
         if !self.local_addresses.is_empty() {
-            let values: [LocalGauge; 2] = [
-                ("lb_local_address_ports_used", "Ports of a local address in use.", |it| it.1),
-                ("lb_local_address_ports_capacity", "Ports of a local address towards all servers.", |it| {
-                    it.2
-                }),
+            let values: [LocalGauge; 3] = [
+                ("lb_local_address_ports_used", "Ports of a local address in use.", |it| Some(it.used)),
+                (
+                    "lb_local_address_ports_capacity",
+                    "Ports of a local address towards all servers; of none of SNAT.",
+                    |it| (it.each == 0).then_some(it.capacity),
+                ),
+                (
+                    "lb_local_address_ports_each",
+                    "Ports of a local address of SNAT towards each address and port outside.",
+                    |it| (it.each > 0).then_some(it.each),
+                ),
             ];
             for (name, help, value) in values {
-                writer.family(&gauge(name, help));
-                for local in &self.local_addresses {
-                    writer.sample(&labels(&[("address", &local.0)]), value(local));
+                let known = self.local_addresses.iter().filter_map(|local| Some((local, value(local)?)));
+                let mut known = known.peekable();
+                if known.peek().is_some() {
+                    writer.family(&gauge(name, help));
+                }
+                for (local, value) in known {
+                    writer.sample(&labels(&[("address", &local.address.to_string())]), value);
                 }
             }
         }

@@ -97,10 +97,7 @@ pub(crate) fn gather(plane: &ControlPlane, names: &Mutex<Arc<Names>>) -> Facts {
             .map(|(vip, why)| (vip.to_string(), why.is_none()))
             .collect(),
         tables: running.fills(),
-        local_addresses: running
-            .local_addresses()
-            .map(|usage| (usage.address.to_string(), usage.used, usage.capacity))
-            .collect(),
+        local_addresses: running.local_addresses().collect(),
         persistence: persistence(running),
         sync: (
             plane.peers.as_ref().map(|known| known.facts()).unwrap_or_default(),

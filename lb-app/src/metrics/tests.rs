@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::health::Pool,
-    control::{file::watched::Told, sync},
+    control::{file::watched::Told, live::locals::Usage, sync},
     health::{
         Role,
         report::{Admission, Progress, Report, ServerReport, ServerState, ServiceReport},
@@ -35,6 +35,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
+
+fn ports_of(address: [u8; 4], (used, capacity, each): (u64, u64, u64)) -> Usage {
+    Usage { address: address.into(), services: Vec::new(), servers: 2, used, capacity, each }
+}
 
 /// With one peer.
 fn peers() -> sync::Facts {
@@ -96,7 +100,10 @@ fn facts(services: usize, servers: usize) -> Facts {
             },
             2,
         )),
-        local_addresses: vec![("198.51.100.20".to_owned(), 12, 129_024)],
+        local_addresses: vec![
+            ports_of([198, 51, 100, 20], (12, 129_024, 0)),
+            ports_of([192, 0, 2, 50], (3, 0, 64_512)),
+        ],
         watched: Some(Told { sha256: Some("0".repeat(64)), refused: None }),
         events: Journal::new().counts(),
         buffers: [100, 4_095],

@@ -32,5 +32,7 @@ const fn forward(method: Method) -> &'static str {
         Method::Tun => "Tunnel",
         Method::Dr => "Route",
         Method::L3Dsr => "L3DSR",
+        // No service's.
+        Method::Snat => "SNAT",
     }
 }

@@ -2,7 +2,9 @@
 //! no connection is of two methods. So a connection of any method takes one line.
 
 use crate::{
+    cast::small,
     family::{Family, V4},
+    ids::NeighbourId,
     wire::checksum::Folded,
 };
 
@@ -26,14 +28,28 @@ pub struct LocalEnd<F: Family = V4> {
     pub addresses: Folded,
 }
 
+/// What SNAT needs: where replies come to, and where packets to whoever is asked go next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutwardEnd<F: Family = V4> {
+    /// The director's address that packets leave with.
+    pub address: F::Address,
+    /// The port that they leave with.
+    pub port: u16,
+    /// The next hop outward.
+    pub neighbour: Option<NeighbourId>,
+}
+
 /// The bytes.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub(super) struct Aside<F: Family>(F::Aside);
 
-// NAT: changes of header and segment of the client's packets, and of the server's. FullNAT: port, change, address.
+// NAT: changes of header and segment of the client's packets, and of the server's. FullNAT: port, change, address. SNAT has
+// the next hop in the place of the change, which takes few instructions there: one address changes, not two. So that both
+// find replies alike, address and port are where FullNAT has them.
 const PORT: usize = 0;
 const CHANGE: usize = 2;
+const NEIGHBOUR: usize = CHANGE;
 const ADDRESS: usize = 4;
 
 impl<F: Family> Aside<F> {
@@ -61,6 +77,15 @@ impl<F: Family> Aside<F> {
         aside
     }
 
+    /// Of an SNAT connection.
+    pub(super) fn of_outward(outward: OutwardEnd<F>) -> Self {
+        let mut aside = Self::empty();
+        aside.put(PORT, outward.port);
+        aside.put(NEIGHBOUR, small(NeighbourId::index_of(outward.neighbour)));
+        F::put(aside.0.as_mut(), ADDRESS, outward.address);
+        aside
+    }
+
     #[inline(always)]
     pub(super) fn rewrite(&self, direction: usize) -> Rewrite {
         let at = 4 * direction;
@@ -73,6 +98,15 @@ impl<F: Family> Aside<F> {
             address: F::get(self.0.as_ref(), ADDRESS),
             port: self.get(PORT),
             addresses: Folded::of_raw(self.get(CHANGE)),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn outward(&self) -> OutwardEnd<F> {
+        OutwardEnd {
+            address: F::get(self.0.as_ref(), ADDRESS),
+            port: self.get(PORT),
+            neighbour: NeighbourId::at(self.get(NEIGHBOUR)),
         }
     }
 
@@ -101,5 +135,9 @@ mod tests {
         assert_eq!([nat.rewrite(0), nat.rewrite(1)], rewrites);
         let local = LocalEnd { address: 0xc633_6414, port: 40_001, addresses: folded(0x1234) };
         assert_eq!(Aside::<V4>::of_local(local).local(), local);
+        let outward = OutwardEnd { address: 0xc000_0232, port: 40_001, neighbour: NeighbourId::at(7) };
+        let snat = Aside::<V4>::of_outward(outward);
+        assert_eq!(snat.outward(), outward);
+        assert_eq!((snat.local().address, snat.local().port), (outward.address, outward.port), "as FullNAT");
     }
 }

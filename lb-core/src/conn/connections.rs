@@ -331,7 +331,7 @@ impl<F: Family> Connections<F> {
     pub fn schedule_first(&mut self, id: ConnectionId, deadline: Instant) {
         let connection = self.get_mut(id);
         let standing = match connection.state {
-            State::Udp => Standing::Datagrams,
+            State::Udp | State::Echo => Standing::Datagrams,
             state if state.is_half_open() => Standing::HalfOpen,
             _ => Standing::Unproven,
         };

@@ -2,7 +2,7 @@
 //! [aside](super::aside), what few connections need in a [second](super::second) line.
 
 use super::{
-    aside::{Aside, LocalEnd, Rewrite},
+    aside::{Aside, LocalEnd, OutwardEnd, Rewrite},
     method::Method,
     standing::{Marks, Standing},
     state::State,
@@ -22,7 +22,7 @@ use std::net::IpAddr;
 pub enum Direction {
     /// From the client to the server.
     In = 0,
-    /// From the server to the client; seen only under NAT and FullNAT.
+    /// From the server to the client; seen only under NAT, FullNAT and SNAT.
     Out = 1,
 }
 
@@ -70,12 +70,12 @@ pub struct Connection<F: Family = V4> {
     pub state: State,
     /// When the last packet passed.
     pub seen: Stamp,
-    /// What the server has acknowledged lately, as it stands in its segments; of SCTP, the tag that it has told the client.
-    /// Only where replies pass here.
+    /// What the server has acknowledged lately, as it stands in its segments, and under SNAT the client, which is behind the
+    /// director there; of SCTP, the tag that the server has told the client. Only where replies pass here.
     pub(crate) acknowledged: u32,
     /// Its real server.
     pub server: ServerId,
-    /// The next hop towards the client. Only if replies pass here.
+    /// The next hop towards the client. Only if replies pass here. That of SNAT outward is [aside](super::aside).
     pub client_neighbour: Option<NeighbourId>,
     /// How its packets reach the server.
     pub method: Method,
@@ -99,7 +99,9 @@ const CONFIRMED_AFTER: Duration = Duration::from_secs(1);
 const EXPECTED_WITHIN: u32 = 0xffff;
 
 impl Rewrite {
-    fn of<F: Family>(old: (F::Address, u16), new: (F::Address, u16)) -> Self {
+    /// That of packets one of whose ends becomes another.
+    #[inline(always)]
+    pub(crate) fn of<F: Family>(old: (F::Address, u16), new: (F::Address, u16)) -> Self {
         let address = F::changed(Change::OF_NOTHING, old.0, new.0);
         Rewrite { header: address.and(F::ONE_OFF_TTL).folded(), segment: address.word(old.1, new.1).folded() }
     }
@@ -138,7 +140,7 @@ impl<F: Family> Connection<F> {
                     let (vip, server) = ((key.destination, key.destination_port), (address, port));
                     Aside::of_rewrites([Rewrite::of::<F>(vip, server), Rewrite::of::<F>(server, vip)])
                 }
-                Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr => Aside::empty(),
+                Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr | Method::Snat => Aside::empty(),
             },
         }
     }
@@ -151,6 +153,33 @@ impl<F: Family> Connection<F> {
             self.marks.translate();
         }
         self.aside = Aside::of_local(LocalEnd { address, port, addresses });
+    }
+
+    /// Under SNAT, packets leave with that address and port, and go to that neighbour next.
+    pub fn set_outward(&mut self, (address, port): (F::Address, u16), neighbour: Option<NeighbourId>) {
+        self.aside = Aside::of_outward(OutwardEnd { address, port, neighbour });
+    }
+
+    /// What packets leave with, and where they go next. Only under SNAT.
+    #[inline(always)]
+    #[must_use]
+    pub fn outward_end(&self) -> OutwardEnd<F> {
+        self.aside.outward()
+    }
+
+    /// The next hop outward, if it is one under SNAT.
+    #[inline]
+    #[must_use]
+    pub fn outward_neighbour(&self) -> Option<NeighbourId> {
+        if self.method.is_outward() { self.aside.outward().neighbour } else { None }
+    }
+
+    /// The direction of packets that come from behind the director: what they say is believed, and what they acknowledge is
+    /// what the other side's closing segments have to fit.
+    #[inline]
+    #[must_use]
+    pub const fn trusted(&self) -> Direction {
+        if self.method.is_outward() { Direction::In } else { Direction::Out }
     }
 
     /// What NAT does to checksums of packets that go that way.
@@ -297,7 +326,7 @@ impl<F: Family> Connection<F> {
             Standing::Over
         } else if self.is_confirmed(created) {
             Standing::Confirmed
-        } else if self.state == State::Udp {
+        } else if matches!(self.state, State::Udp | State::Echo) {
             Standing::Datagrams
         } else {
             Standing::Unproven
@@ -312,12 +341,12 @@ impl<F: Family> Connection<F> {
         let is_answered = !self.sees_replies() || self.packets[Direction::Out as usize] > 0;
         let goes_on = self.packets[Direction::In as usize] > FORGEABLE_PACKETS
             && self.seen.since(created) >= CONFIRMED_AFTER;
-        let acknowledges = self.sees_replies() && self.state != State::Udp;
+        let acknowledges = self.sees_replies() && !matches!(self.state, State::Udp | State::Echo);
         is_answered && (acknowledges || goes_on)
     }
 
-    /// Whether a client's segment that closes the connection can be believed: its sequence number is one that the server
-    /// expects, or near that, because more was on its way or came twice (RFC 5961 3.2, RFC 9293 3.10.7.4). Nothing is known of
+    /// Whether a segment of the side that is not [trusted](Connection::trusted), and that closes the connection, can be
+    /// believed: its sequence number is one that the other expects, or near that, because more was on its way or came twice (RFC 5961 3.2, RFC 9293 3.10.7.4). Nothing is known of
     /// that before the server has acknowledged anything, and where its segments do not pass here.
     #[must_use]
     pub fn is_expected(&self, sequence: u32) -> bool {

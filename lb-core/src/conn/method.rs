@@ -19,6 +19,11 @@ named! {
         /// and answers the client itself. As direct routing, but through routers.
         L3Dsr = "l3dsr",
     }
+    besides {
+        /// No service's: what servers send by themselves, with a local address as its source. The connection's client is the
+        /// server that begins it, and its server whoever that asks; both may be anywhere.
+        Snat = "snat",
+    }
 }
 
 impl Method {
@@ -31,13 +36,28 @@ impl Method {
             Method::Dr => 2,
             Method::FullNat => 3,
             Method::L3Dsr => 4,
+            Method::Snat => 5,
         }
     }
+
+    /// Every method that connections have.
+    pub const OF_CONNECTIONS: &[Method] =
+        &[Method::Nat, Method::Tun, Method::Dr, Method::FullNat, Method::L3Dsr, Method::Snat];
 
     /// The method that a number stands for.
     #[must_use]
     pub fn of_code(code: u8) -> Option<Self> {
-        Self::ALL.iter().copied().find(|method| method.code() == code)
+        Self::OF_CONNECTIONS.iter().copied().find(|method| method.code() == code)
+    }
+
+    /// Whether connections lead outward: begun by a server behind the director, with whom the operator has not configured.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_outward(self) -> bool {
+        match self {
+            Method::Snat => true,
+            Method::Nat | Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr => false,
+        }
     }
 
     /// Whether replies come back through the director.
@@ -45,17 +65,17 @@ impl Method {
     #[must_use]
     pub const fn sees_replies(self) -> bool {
         match self {
-            Method::Nat | Method::FullNat => true,
+            Method::Nat | Method::FullNat | Method::Snat => true,
             Method::Tun | Method::Dr | Method::L3Dsr => false,
         }
     }
 
-    /// Whether servers see a local address of the director in the place of the client's.
+    /// Whether servers see a local address of the director in the place of the client's; under SNAT, whom servers ask.
     #[inline(always)]
     #[must_use]
     pub const fn hides_clients(self) -> bool {
         match self {
-            Method::FullNat => true,
+            Method::FullNat | Method::Snat => true,
             Method::Nat | Method::Tun | Method::Dr | Method::L3Dsr => false,
         }
     }
@@ -65,7 +85,7 @@ impl Method {
     #[must_use]
     pub const fn keeps_family(self) -> bool {
         match self {
-            Method::Nat | Method::Dr | Method::L3Dsr => true,
+            Method::Nat | Method::Dr | Method::L3Dsr | Method::Snat => true,
             Method::Tun | Method::FullNat => false,
         }
     }
@@ -76,7 +96,7 @@ impl Method {
     #[must_use]
     pub const fn rewrites_endpoints(self) -> bool {
         match self {
-            Method::Nat | Method::FullNat => true,
+            Method::Nat | Method::FullNat | Method::Snat => true,
             Method::Tun | Method::Dr | Method::L3Dsr => false,
         }
     }
@@ -86,7 +106,7 @@ impl Method {
     pub const fn is_link_local(self) -> bool {
         match self {
             Method::Dr => true,
-            Method::Nat | Method::Tun | Method::FullNat | Method::L3Dsr => false,
+            Method::Nat | Method::Tun | Method::FullNat | Method::L3Dsr | Method::Snat => false,
         }
     }
 
@@ -95,7 +115,7 @@ impl Method {
     pub const fn tunnels(self) -> bool {
         match self {
             Method::Tun => true,
-            Method::Nat | Method::Dr | Method::FullNat | Method::L3Dsr => false,
+            Method::Nat | Method::Dr | Method::FullNat | Method::L3Dsr | Method::Snat => false,
         }
     }
 
@@ -104,7 +124,7 @@ impl Method {
     pub const fn marks(self) -> bool {
         match self {
             Method::L3Dsr => true,
-            Method::Nat | Method::Tun | Method::Dr | Method::FullNat => false,
+            Method::Nat | Method::Tun | Method::Dr | Method::FullNat | Method::Snat => false,
         }
     }
 }

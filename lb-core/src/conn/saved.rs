@@ -22,10 +22,11 @@ pub struct Saved<F: Family = V4> {
     /// Of packets from the client.
     pub key: Key<F>,
     /// The real server, which may be of the other family behind a tunnel. Port 0 is the one that the client asked for.
+    /// Under SNAT, whoever is asked.
     pub server: SocketAddr,
     /// How its packets reach the server.
     pub method: Method,
-    /// What the server sees in the place of the client's address and port, under FullNAT.
+    /// What the server sees in the place of the client's address and port, under FullNAT and SNAT.
     pub local: Option<(F::Address, u16)>,
     /// Its second line, if it has one.
     pub second: Option<Second>,
@@ -80,8 +81,11 @@ impl<F: Family> Saved<F> {
             bytes_high: self.bytes.map(|bytes| low16(high32(bytes))),
             ..Connection::new(&self.key, server, self.server.ip(), port, self.method)
         };
-        if let Some((address, port)) = self.local {
-            connection.set_local(address, port);
+        match self.local {
+            // The next hop outward is found when the connection is taken over.
+            Some(local) if self.method.is_outward() => connection.set_outward(local, None),
+            Some((address, port)) => connection.set_local(address, port),
+            None => {}
         }
         (connection, ago(self.age))
     }

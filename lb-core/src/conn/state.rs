@@ -57,6 +57,8 @@ pub enum State {
     SctpRejected = 21,
     /// SCTP: aborted, or shut down by both sides.
     SctpClosed = 22,
+    /// Echo requests and their replies; it has no other state.
+    Echo = 23,
 }
 
 /// What a packet means to the state of its connection, as far as can be told in one comparison.
@@ -95,7 +97,7 @@ impl State {
     }
 
     /// How many states there are.
-    pub const COUNT: usize = 23;
+    pub const COUNT: usize = 24;
 
     /// Every state, by its number.
     pub const ALL: [State; State::COUNT] = [
@@ -122,6 +124,7 @@ impl State {
         State::SctpShutdownAckSent,
         State::SctpRejected,
         State::SctpClosed,
+        State::Echo,
     ];
 
     /// The name shown to operators: that of `ipvsadm -Lnc`.
@@ -150,6 +153,7 @@ impl State {
             State::SctpShutdownAckSent => "S-ACK-SENT",
             State::SctpRejected => "REJECTED",
             State::SctpClosed => "CLOSED",
+            State::Echo => "ECHO",
         }
     }
 
@@ -177,7 +181,7 @@ impl State {
     /// Whether it is one of SCTP.
     #[must_use]
     pub const fn is_sctp(self) -> bool {
-        self as u8 >= State::SctpInit1 as u8
+        self as u8 >= State::SctpInit1 as u8 && self as u8 <= State::SctpClosed as u8
     }
 
     /// Whether the client has yet to prove that it receives what the server sends. These make room first when the
@@ -215,7 +219,7 @@ impl State {
     /// IPVS counts the same (`ip_vs_proto_tcp.c`, `ip_vs_proto_udp.c`, `ip_vs_proto_sctp.c`).
     #[must_use]
     pub const fn is_active(self) -> bool {
-        matches!(self, State::Established | State::Udp | State::SctpEstablished)
+        matches!(self, State::Established | State::Udp | State::SctpEstablished | State::Echo)
     }
 
     /// Whether a client's SYN or INIT on a connection in this state opens a new one in its place: IPVS's
@@ -247,7 +251,8 @@ impl State {
             | State::SctpEstablished
             | State::SctpShutdownSent
             | State::SctpShutdownReceived
-            | State::SctpShutdownAckSent => false,
+            | State::SctpShutdownAckSent
+            | State::Echo => false,
         }
     }
 }
@@ -290,6 +295,7 @@ mod tests {
             ("S-ACK-SENT", false, false),
             ("REJECTED", true, true),
             ("CLOSED", true, true),
+            ("ECHO", false, false),
         ];
         assert_eq!(by_state, expected);
     }

@@ -23,7 +23,8 @@ impl Timeouts {
 
 impl Default for Timeouts {
     /// LVS's defaults: SYN 1 min, ESTABLISHED 15 min, FIN 1 min, UDP 5 min. CLOSE, LAST_ACK and those of SCTP are IPVS's: as
-    /// long as its longest retransmission timeout and a second (RFC 9260 16), or the initial one of RFC 2960 and a second.
+    /// long as its longest retransmission timeout and a second (RFC 9260 16), or the initial one of RFC 2960 and a second. ECHO
+    /// has the minute that RFC 5508 REQ-2 asks for.
     fn default() -> Self {
         let mut timeouts = Timeouts([Duration::from_secs(60); State::COUNT]);
         timeouts.set(State::Established, Duration::from_secs(15 * 60));

@@ -139,7 +139,7 @@ fn read<F: Common>(
         return fragment(frame, parsed);
     }
     let Some(protocol) = Protocol::from_number(at.protocol) else {
-        return other(&at, payload, verify);
+        return other(parsed, payload, verify);
     };
     let is_whole = match protocol {
         Protocol::Tcp => tcp::is_whole(payload),
@@ -147,6 +147,8 @@ fn read<F: Common>(
         // Nearly all carry data of a connection that is known, which they leave as it is: they are not read for their checksum.
         // The others are, when it is known what they do (`decide/sctp.rs`).
         Protocol::Sctp => return associated(parsed, payload, false).ok_or(DropReason::BadL4),
+        // No number is read as that: see `other`.
+        Protocol::Icmp => false,
     };
     if !is_whole {
         return Err(DropReason::BadL4);
@@ -169,7 +171,7 @@ fn set_flow<F: Family>(parsed: &mut Parsed<F>, protocol: Protocol, payload: &[u8
     };
     parsed.tcp_flags = match protocol {
         Protocol::Tcp => payload[tcp::FLAGS],
-        Protocol::Udp | Protocol::Sctp => 0,
+        Protocol::Udp | Protocol::Sctp | Protocol::Icmp => 0,
     };
 }
 
@@ -219,7 +221,7 @@ fn fragment<F: Family>(frame: &[u8], parsed: &mut Parsed<F>) -> Result<Kind, Dro
             let holds_ports = match protocol {
                 Protocol::Tcp => tcp::is_whole(payload),
                 Protocol::Udp => payload.len() >= udp::HEADER_LEN,
-                Protocol::Sctp => false,
+                Protocol::Sctp | Protocol::Icmp => false,
             };
             if !holds_ports {
                 return Err(DropReason::FragmentTiny);
@@ -250,8 +252,9 @@ fn is_here(to: Mac, packet: &impl Packet, arrival: Arrival, snapshot: &Snapshot)
     Ok(to == arrival.mac() || is_of_port && snapshot.is_mac_of(untagged, to))
 }
 
-/// What is no flow. No port verifies ICMP.
-fn other<F: Family>(at: &Headers<F>, payload: &[u8], verify: bool) -> Result<Kind, DropReason> {
+/// What has no ports. No port verifies ICMP. Echo messages are of a flow all the same, if anybody asks.
+fn other<F: Family>(parsed: &mut Parsed<F>, payload: &[u8], verify: bool) -> Result<Kind, DropReason> {
+    let at = parsed.at;
     if at.protocol != F::ICMP {
         return Ok(Kind::OtherProtocol);
     }
@@ -263,6 +266,14 @@ fn other<F: Family>(at: &Headers<F>, payload: &[u8], verify: bool) -> Result<Kin
         icmp::checksum_is_right(sum, payload)
     }) {
         return Err(DropReason::BadL4Checksum);
+    }
+    if let Some(ports) = icmp::echo_ports(F::message(payload[0]), payload) {
+        parsed.key = Packed {
+            addresses: F::pair(at.source, at.destination),
+            ports: u32::from(ports.0) << 16 | u32::from(ports.1),
+            protocol: Protocol::Icmp,
+        };
+        parsed.tcp_flags = 0;
     }
     Ok(Kind::Icmp)
 }
@@ -283,5 +294,6 @@ fn l4_is_right<F: Family>(protocol: Protocol, at: &Headers<F>, payload: &[u8]) -
         Protocol::Tcp => tcp::checksum_is_right::<F>(at.source, at.destination, payload),
         Protocol::Udp => udp::checksum_is_right::<F>(at.source, at.destination, payload),
         Protocol::Sctp => sctp::checksum_is_right(payload),
+        Protocol::Icmp => false,
     }
 }

@@ -214,7 +214,7 @@ pub fn locate<F: Common>(parsed: &mut Parsed<F>, frame: &[u8]) {
         parsed.tcp_flags = match protocol {
             Protocol::Tcp => frame[F::L4 + tcp::FLAGS],
             // No frame of SCTP is of the common shape.
-            Protocol::Udp | Protocol::Sctp => 0,
+            Protocol::Udp | Protocol::Sctp | Protocol::Icmp => 0,
         };
     }
 }

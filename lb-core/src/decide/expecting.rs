@@ -51,7 +51,7 @@ impl Known {
                 (flags == SYN, flags == SYN | ACK)
             }
             Protocol::Udp => (true, true),
-            Protocol::Sctp => (false, false),
+            Protocol::Sctp | Protocol::Icmp => (false, false),
         };
         let find = |source, destination| self.expectation(now, &Ends { protocol, source, destination });
         match direction {
@@ -153,17 +153,19 @@ impl Known {
     #[cold]
     pub(super) fn data_reply_elsewhere<F: Forwarded>(
         &self,
-        port: PortId,
+        now: Instant,
+        packet: &impl Packet,
         parsed: &Parsed<F>,
         origin: Origin,
     ) -> Decision<F> {
-        if self.is_on_wrong_port(port, Direction::Out) {
+        if self.is_on_wrong_port(packet.port(), Direction::Out) {
             return Act::Drop(DropReason::WrongPort).into();
         }
         let owner = self.owner_of_reply(&parsed.key.key());
-        match self.elsewhere(owner, HandOver::Reply, origin) {
-            Some(course) => Decision { about: About::Reply(owner), course },
-            None => Act::Drop(DropReason::NotForUs).into(),
+        let course = self.elsewhere(owner, HandOver::Reply, origin);
+        Decision {
+            about: About::Reply(owner),
+            course: course.unwrap_or_else(|| self.to_outside_from_host(now, packet, parsed)),
         }
     }
 }

@@ -100,7 +100,7 @@ impl Known {
         } else if self.is_elsewhere(parsed, connection, hit.direction()) {
             let (connection, why) = (hit.connection(), Ended::Elsewhere);
             Course::End(End { connection, why, then: Then::Anew })
-        } else if self.is_on_wrong_port(packet.port(), hit.direction())
+        } else if self.comes_wrongly(packet.port(), connection, hit.direction())
             && !connection.state.is_steady(parsed.meaning)
         {
             // What changes nothing passes on the plain way, which does not look where it comes from.
@@ -122,6 +122,16 @@ impl Known {
     /// Whether a packet claims to come from a server on a port that no server is behind.
     pub(super) fn is_on_wrong_port(&self, port: PortId, direction: Direction) -> bool {
         direction == Direction::Out && !self.snapshot.leads_to_servers(port)
+    }
+
+    /// Whether a packet of a connection comes by a port that its sender is not behind.
+    pub(super) fn comes_wrongly<F: Family>(
+        &self,
+        port: PortId,
+        connection: &Connection<F>,
+        direction: Direction,
+    ) -> bool {
+        direction == connection.trusted() && !self.snapshot.leads_to_servers(port)
     }
 
     /// Whether a client opens a connection where an old one is over, or where nothing has come of one whose server has
@@ -240,15 +250,16 @@ impl Known {
                     about: About::Reply(owner),
                     course: self
                         .elsewhere(owner, HandOver::Reply, origin)
-                        .unwrap_or_else(|| self.if_sound(packet, parsed, || self.reply(now, parsed))),
+                        .unwrap_or_else(|| self.if_sound(packet, parsed, || self.reply(now, packet, parsed))),
                 }
             }
             Some(Local::Source { .. }) => self.to_local_address(now, packet, parsed, origin),
             None if self.snapshot.has_modules && self.snapshot.is_nat_host::<F>(key.source) => {
-                self.data_reply_elsewhere(packet.port(), parsed, origin)
+                self.data_reply_elsewhere(now, packet, parsed, origin)
             }
-            // One of its own has been dealt with.
-            None | Some(Local::Own(_)) => Act::Drop(DropReason::NotForUs).into(),
+            None => self.to_outside(now, packet, parsed, origin),
+            // It has been dealt with.
+            Some(Local::Own(_)) => Act::Drop(DropReason::NotForUs).into(),
         }
     }
 
@@ -272,20 +283,25 @@ impl Known {
         parsed: &Parsed<F>,
         origin: Origin,
     ) -> Decision<F> {
-        if self.is_on_wrong_port(packet.port(), Direction::Out) {
+        let is_outward = self.is_outward_end::<F>(parsed.key.key().destination);
+        if !is_outward && self.is_on_wrong_port(packet.port(), Direction::Out) {
             return Act::Drop(DropReason::WrongPort).into();
         }
         let owner = self.owner_by_local_port(&parsed.key.key());
         Decision {
             about: About::Reply(owner),
-            course: self
-                .elsewhere(owner, HandOver::Reply, origin)
-                .unwrap_or_else(|| self.if_sound(packet, parsed, || self.to_local_port(now, parsed))),
+            course: self.elsewhere(owner, HandOver::Reply, origin).unwrap_or_else(|| {
+                self.if_sound(packet, parsed, || self.to_local_port(now, parsed, is_outward))
+            }),
         }
     }
 
     /// A packet to a local port of this worker's.
-    fn to_local_port<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Course<F> {
+    fn to_local_port<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>, is_outward: bool) -> Course<F> {
+        // Nobody has asked for it, but a server may be about to: RFC 5382 REQ-4 has both ends open at once.
+        if is_outward && parsed.opens() {
+            return Act::Drop(DropReason::NoConnection).into();
+        }
         let told = self.goes_on_from_server(parsed).then(|| self.take_told_reply(now, parsed)).flatten();
         told.filter(|_| self.snapshot.answers_for(F::ip(parsed.key.key().destination)))
             .unwrap_or_else(|| self.stray(now, parsed).into())
@@ -315,8 +331,8 @@ impl Known {
             return Act::Drop(DropReason::Standby).into();
         }
         let begins = match parsed.key.protocol {
-            Protocol::Tcp => parsed.tcp_flags & (SYN | ACK | RST) == SYN,
-            Protocol::Udp | Protocol::Sctp => parsed.begins(),
+            Protocol::Tcp => parsed.opens(),
+            Protocol::Udp | Protocol::Sctp | Protocol::Icmp => parsed.begins(),
         };
         let adopts = !begins && continues(parsed) && self.snapshot.services[service].adopt;
         if self.goes_on(parsed)
@@ -333,7 +349,7 @@ impl Known {
 
     /// A NAT server's packet of a connection that is not known. Where connections are adopted it may be the first of
     /// one, as a client that only receives says nothing until it does.
-    fn reply<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Course<F> {
+    fn reply<F: Forwarded>(&self, now: Instant, packet: &impl Packet, parsed: &Parsed<F>) -> Course<F> {
         if !self.answers_for_server(parsed) {
             return Act::Drop(DropReason::Standby).into();
         }
@@ -344,7 +360,9 @@ impl Known {
         }
         match self.adopted(parsed) {
             Some(server) => Course::Adopt(Adopt { server, teller: None }),
-            None => self.stray(now, parsed).into(),
+            None => {
+                self.to_outside_from_server(packet, parsed).unwrap_or_else(|| self.stray(now, parsed).into())
+            }
         }
     }
 
@@ -371,6 +389,8 @@ impl Known {
             Protocol::Tcp => parsed.tcp_flags & (RST | ACK) == ACK,
             Protocol::Udp => true,
             Protocol::Sctp => continues(parsed),
+            // Peers tell of no echo.
+            Protocol::Icmp => false,
         };
         self.has_tellers() && is_live
     }
@@ -410,13 +430,13 @@ impl Known {
     }
 
     /// A packet of a connection that is not known (any more): its sender is told that there is none.
-    fn stray<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Act<F> {
+    pub(super) fn stray<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Act<F> {
         match parsed.key.protocol {
             Protocol::Tcp if parsed.tcp_flags & RST == 0 => {
                 self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection)
             }
             Protocol::Sctp => self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection),
-            Protocol::Tcp | Protocol::Udp => Act::Drop(DropReason::NoConnection),
+            Protocol::Tcp | Protocol::Udp | Protocol::Icmp => Act::Drop(DropReason::NoConnection),
         }
     }
 
@@ -464,6 +484,12 @@ impl Known {
     #[must_use]
     pub fn grown_path<F: Family>(&self, connection: &Connection<F>, direction: Direction) -> Path {
         match direction {
+            Direction::In if connection.method.is_outward() => {
+                let neighbour = connection.outward_end().neighbour;
+                // Of a rule that is gone it is 0, as of a server that is.
+                let limit = self.neighbours.mtu(neighbour).min(self.backends[connection.server].limit);
+                Path { neighbour, limit, most: limit }
+            }
             Direction::In => {
                 let backend = &self.backends[connection.server];
                 Path { neighbour: backend.neighbour, limit: backend.limit, most: backend.most }
@@ -494,14 +520,15 @@ pub(super) fn next_state<F: Family>(
     match parsed.key.protocol {
         Protocol::Tcp => tcp::next(connection.method.states(), connection.state, direction, parsed.tcp_flags),
         Protocol::Udp => State::Udp,
+        Protocol::Icmp => State::Echo,
         Protocol::Sctp => {
             sctp::next(connection.method.sctp_states(), connection.state, direction, parsed.chunk)
         }
     }
 }
 
-/// Whether a client's segment that closes a connection is not what the server expects. What a server sends is believed: it
-/// comes by a port that servers are behind.
+/// Whether a segment from outside that closes a connection is not what the side behind the director expects. What that side
+/// sends is believed: it comes by a port that servers are behind.
 #[inline]
 fn is_doubtful<F: Family>(
     packet: &impl Packet,
@@ -514,14 +541,16 @@ fn is_doubtful<F: Family>(
     }
     let closes = parsed.key.protocol == Protocol::Tcp && parsed.tcp_flags & (FIN | RST) != 0;
     let sequence = || tcp_header::sequence(parsed.at.payload(packet.bytes()));
-    direction == Direction::In && closes && sequence().is_some_and(|number| !connection.is_expected(number))
+    direction != connection.trusted()
+        && closes
+        && sequence().is_some_and(|number| !connection.is_expected(number))
 }
 
 /// Whether a segment can only be of a connection that is established, or a packet of SCTP of an association.
 fn continues<F: Family>(parsed: &Parsed<F>) -> bool {
     match parsed.key.protocol {
         Protocol::Tcp => parsed.tcp_flags & (SYN | RST | ACK) == ACK,
-        Protocol::Udp => false,
+        Protocol::Udp | Protocol::Icmp => false,
         Protocol::Sctp => sctp::continues(parsed.chunk),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     },
     counters::DropReason,
     family::{Family, Piece},
-    packet::{HandOver, Packet, PortId},
+    packet::{HandOver, Packet},
     service::snapshot::Local,
     time::Instant,
     wire::protocol::Protocol,
@@ -54,7 +54,7 @@ impl Known {
         parsed: &Parsed<F>,
         origin: Origin,
     ) -> Decision<F> {
-        let side = match self.side_of(packet.port(), parsed) {
+        let side = match self.side_of(packet, parsed) {
             Ok(side) => side,
             Err(act) => return act.into(),
         };
@@ -88,7 +88,7 @@ impl Known {
     }
 
     /// Whose a fragment is, by its addresses alone; or what becomes of it.
-    fn side_of<F: Forwarded>(&self, port: PortId, parsed: &Parsed<F>) -> Result<Side, Act<F>> {
+    fn side_of<F: Forwarded>(&self, packet: &impl Packet, parsed: &Parsed<F>) -> Result<Side, Act<F>> {
         let at = &parsed.at;
         let local = self.snapshot.local::<F>(at.destination);
         if matches!(local, Some(Local::Own(_))) {
@@ -99,11 +99,21 @@ impl Known {
         }
         let side = match local {
             Some(Local::Vip { .. }) => Side::Clients,
+            // From whoever a server has asked, or from a server.
+            Some(Local::Source { .. }) if !self.snapshot.leads_to_servers(packet.port()) => Side::Clients,
             Some(Local::Source { .. }) => Side::Servers,
             None if self.snapshot.is_nat_host::<F>(at.source) => Side::Servers,
-            None | Some(Local::Own(_)) => return Err(Act::Drop(DropReason::NotForUs)),
+            None => match self.rule_for::<F>(packet, (at.source, at.destination)) {
+                Ok(_) => Side::Servers,
+                Err(reason) => return Err(Act::Drop(reason)),
+            },
+            Some(Local::Own(_)) => return Err(Act::Drop(DropReason::NotForUs)),
         };
-        if side == Side::Servers && self.is_on_wrong_port(port, Direction::Out) {
+        let takes_any = || self.is_outward_end::<F>(at.destination);
+        let is_to_local = matches!(local, Some(Local::Source { .. }));
+        if (side == Side::Servers || is_to_local && !takes_any())
+            && self.is_on_wrong_port(packet.port(), Direction::Out)
+        {
             return Err(Act::Drop(DropReason::WrongPort));
         }
         // In IPv6 only the first says what it is.
@@ -164,7 +174,7 @@ impl Known {
             let is_gone = hit.direction() == Direction::In && self.backends[connection.server].is_gone();
             let act = if is_gone {
                 Act::Drop(DropReason::FragmentOrphan)
-            } else if self.is_on_wrong_port(packet.port(), hit.direction()) {
+            } else if self.comes_wrongly(packet.port(), connection, hit.direction()) {
                 Act::Drop(DropReason::WrongPort)
             } else if path.fit(&parsed.at).is_none() {
                 let interface = self.snapshot.interface_of(packet.port(), packet.bytes());
@@ -175,7 +185,7 @@ impl Known {
             };
             return Decision { about: About::Connection(hit), course: act.into() };
         }
-        let (owner, is_guess) = self.owner_of_fragment(packet.port(), &parsed.key.key());
+        let (owner, is_guess) = self.owner_of_fragment(packet, &parsed.key.key());
         if part == Part::Keeper && owner.worker != self.id {
             return Act::HandOver(owner.worker, HandOver::FragmentOwner).into();
         }

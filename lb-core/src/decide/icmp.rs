@@ -149,12 +149,33 @@ impl Known {
                 self.own_error(now, packet, parsed, (origin, is_own))
             }
             Message::ConnectionError => return self.icmp_error(packet, parsed, origin),
+            // Where a rule is gone, its connections may still be there.
+            Message::EchoRequest if self.snapshot.has_local_addresses() => {
+                return self.echo(now, packet, parsed, origin);
+            }
+            Message::EchoReply if self.is_outward_end::<F>(parsed.at.destination) => {
+                return self.echo(now, packet, parsed, origin);
+            }
             Message::EchoReply if is_own => Act::Host(DropReason::IcmpUnrelated),
             Message::OtherError => Act::Drop(DropReason::IcmpUnrelated),
             _ if local.is_some() => Act::Drop(DropReason::IcmpUnrelated),
-            _ => Act::Drop(DropReason::NotForUs),
+            _ => Act::Drop(self.why_nobodys::<F>(parsed.at.source)),
         };
         act.into()
+    }
+
+    /// An echo request of a server's to somebody outside, or what may be the reply to one: of a flow as TCP and UDP are.
+    fn echo<F: Forwarded>(
+        &self,
+        now: Instant,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+        origin: Origin,
+    ) -> Decision<F> {
+        match F::connections(self).lookup(&parsed.key.key()) {
+            Some(hit) => self.matched(now, packet, parsed, hit),
+            None => self.unmatched(now, packet, parsed, origin),
+        }
     }
 
     /// An error that goes on to one end of a connection. It never refreshes or changes the connection: anyone who
@@ -326,7 +347,7 @@ impl Known {
         match self.snapshot.local::<F>(parsed.at.destination) {
             Some(Local::Vip { unserved, .. }) => self.refuse(now, parsed, unserved, DropReason::Unserved),
             Some(Local::Own(_) | Local::Source { .. }) => Act::Drop(DropReason::OwnAddress),
-            None => Act::Drop(DropReason::NotForUs),
+            None => Act::Drop(self.why_nobodys::<F>(parsed.at.source)),
         }
     }
 }

@@ -181,7 +181,7 @@ impl Known {
             datagrams: std::array::from_fn(|_| Datagrams::new(team.secret)),
             datagrams_v6: std::array::from_fn(|_| Datagrams::new(team.secret)),
             neighbours: Neighbours::new(),
-            backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.servers).collect(),
+            backends: std::iter::repeat_n(Backend::VACANT, snapshot.room.numbers()).collect(),
             talks: Talks::new(),
             held: std::iter::repeat_n(0, snapshot.room.services).collect(),
             arrivals: arrivals(&snapshot),

@@ -1,4 +1,4 @@
-//! A local address and port for a connection under FullNAT.
+//! A local address and port for a connection under FullNAT or SNAT.
 //!
 //! Any port of the worker's is free that no connection with the same server has; one that is over has it until it is
 //! forgotten. The worker's own table says so by the key of the server's replies. Ports are tried in an order in which those
@@ -14,6 +14,7 @@ use crate::{
     limits::{FIRST_LOCAL_PORT, PORT_TRIES},
     module::expected::Expectation,
     sched::load::Load,
+    service::snapshot::Service,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,7 +24,12 @@ const TRIES_NEARLY_FULL: usize = 16;
 /// The part of the ports that is left when nearly all are taken: one over this.
 const LAST_PART: u64 = 16;
 
-/// What a connection under FullNAT begins with.
+/// The same of SNAT. How many connections there are with whom a server asks is not counted, so a search is neither as long as
+/// where ports are known to be free, nor as short as where they are known to be taken: with 9 of 10 taken, one in a thousand
+/// finds none.
+const TRIES_OUTWARD: usize = 64;
+
+/// What a connection under FullNAT or SNAT begins with.
 pub(super) struct LocalPlace<F: Family> {
     /// The address and port that the server is to see.
     pub(super) local: (F::Address, u16),
@@ -101,7 +107,11 @@ impl Known {
         turn: PortTurn,
         ending: Option<ConnectionId>,
     ) -> Option<LocalPlace<F>> {
-        let tries = if self.ports_are_nearly_taken(server) { TRIES_NEARLY_FULL } else { PORT_TRIES };
+        let tries = match self.snapshot.service_of(server).method.is_outward() {
+            true => TRIES_OUTWARD,
+            false if self.ports_are_nearly_taken(server) => TRIES_NEARLY_FULL,
+            false => PORT_TRIES,
+        };
         self.local_replies(key, server, turn).take(tries).find_map(|reply| {
             let vacancy = F::connections(self).vacancy(forward, Some(&reply));
             // A peer's connection that may yet come here has it towards the same server.
@@ -128,15 +138,25 @@ impl Known {
         turn: PortTurn,
     ) -> impl Iterator<Item = Key<F>> {
         let plan = &self.snapshot.servers[server].plan;
-        let addresses = &self.snapshot.service_of(server).local_addresses;
-        let port = plan.port_for(key.destination_port);
-        let reply = key.answered_by(F::embed(plan.address).unwrap_or_default(), port);
+        let Service { local_addresses: addresses, local_ports, method, .. } =
+            self.snapshot.service_of(server);
+        let is_outward = method.is_outward();
+        let reply = match is_outward {
+            true => key.reversed(),
+            false => {
+                let port = plan.port_for(key.destination_port);
+                key.answered_by(F::embed(plan.address).unwrap_or_default(), port)
+            }
+        };
         let addresses_in_turn = (0u32..).map(move |tried| turn.address(tried, addresses.len()));
         self.ports.words(turn).zip(addresses_in_turn).filter_map(move |(word, at)| {
-            let id = *addresses.get(at)?;
-            let destination = F::embed(self.snapshot.local_addresses[id].address)?;
+            let address = self.snapshot.local_addresses[*addresses.get(at)?].address;
+            // A rule has addresses of both families, and none stands for one of the other.
+            let destination = if is_outward { F::of(address) } else { F::embed(address) }?;
             let destination_port = word ^ self.snapshot.word::<F>(destination);
-            (destination_port >= FIRST_LOCAL_PORT).then_some(Key { destination, destination_port, ..reply })
+            let is_local = destination_port >= FIRST_LOCAL_PORT
+                && local_ports.iter().any(|ports| ports.contains(destination_port));
+            is_local.then_some(Key { destination, destination_port, ..reply })
         })
     }
 

@@ -35,6 +35,7 @@ mod parsed;
 pub mod refuse;
 pub mod room;
 mod sctp;
+mod snat;
 pub mod taken;
 mod told;
 

@@ -2,7 +2,7 @@
 
 use super::{
     Act,
-    classify::Parsed,
+    classify::{Kind, Parsed},
     flow::{Path, next_state},
     known::{Forwarded, Known},
     room::Room,
@@ -58,6 +58,8 @@ pub struct Opening<F: Family = V4> {
     pub room: Room,
     /// The next hop to the client, if packets to it pass here.
     pub client: Option<ClientHop>,
+    /// The next hop outward, under SNAT.
+    pub outward: Option<ClientHop>,
     /// Who gets the packet next; `None` also for a next hop that is yet to be taken into the table.
     pub neighbour: Option<NeighbourId>,
     /// Bytes of the largest packet that can go the packet's way.
@@ -87,9 +89,10 @@ struct Placed<F: Family> {
     vacancy: Vacancy,
     replaces: Option<ConnectionId>,
     client: Option<ClientHop>,
+    outward: Option<ClientHop>,
 }
 
-/// The next hop to a client.
+/// The next hop to a client, or to whom one asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientHop {
     /// Where it is.
@@ -250,10 +253,15 @@ impl Known {
         };
         let method = self.snapshot.service_of(chosen).method;
         let client = self.client_hop::<F>(key.source, method.sees_replies()).map_err(TurnedAway::dropped)?;
+        let outward =
+            self.client_hop::<F>(key.destination, method.is_outward()).map_err(TurnedAway::dropped)?;
         let (mut server, mut replaces, mut local) = (chosen, None, None);
         let vacancy = if method.hides_clients() {
             let free = match is_told {
-                false => self.local_place((&key, parsed.place), chosen, opener.turn, opener.replaces),
+                false => {
+                    let forward = self.forward_place(opener, &key);
+                    self.local_place((&key, forward), chosen, opener.turn, opener.replaces)
+                }
                 true => self.told_place((&key, self.forward_place(opener, &key)), chosen, opener.replaces),
             };
             let none = if is_told { DropReason::PeerLocalPort } else { DropReason::PortsExhausted };
@@ -271,7 +279,7 @@ impl Known {
                 free.1
             }
         };
-        self.opened(opener, &key, Placed { server, port: None, local, vacancy, replaces, client })
+        self.opened(opener, &key, Placed { server, port: None, local, vacancy, replaces, client, outward })
     }
 
     /// The connection that a module expects, with the server that it is to have.
@@ -315,7 +323,7 @@ impl Known {
                 let vacancy = F::connections(self).vacancy(forward, Some(&packet));
                 (vacancy, Some((packet.destination, packet.destination_port)))
             }
-            (Method::Nat | Method::Tun | Method::Dr | Method::L3Dsr, _) => {
+            (Method::Nat | Method::Tun | Method::Dr | Method::L3Dsr | Method::Snat, _) => {
                 let address = F::of(self.snapshot.servers[server].plan.address).unwrap_or_default();
                 let reply = (method == Method::Nat).then(|| key.answered_by(address, port));
                 (F::connections(self).vacancy(forward, reply.as_ref()), None)
@@ -337,7 +345,7 @@ impl Known {
             return Err(turned_away(DropReason::ReplyClash));
         }
         let port = Some(port);
-        self.opened(opener, &key, Placed { server, port, local, vacancy, replaces, client })
+        self.opened(opener, &key, Placed { server, port, local, vacancy, replaces, client, outward: None })
     }
 
     /// The packet opens nothing, and its sender is told.
@@ -362,7 +370,7 @@ impl Known {
         placed: Placed<F>,
     ) -> Result<Opening<F>, TurnedAway<F>> {
         let Opener { parsed, direction, .. } = *opener;
-        let Placed { server, port, local, vacancy, replaces, client } = placed;
+        let Placed { server, port, local, vacancy, replaces, client, outward } = placed;
         let Server { service, plan, .. } = &self.snapshot.servers[server];
         let room = self
             .room::<F>(*service, [replaces, opener.replaces])
@@ -371,7 +379,7 @@ impl Known {
         // Where the beginning was not seen, another director has told the server and says how far, or nobody need.
         let begins = parsed.begins();
         let tells = client_address.is_told() && begins;
-        let mut path = self.first_path(direction, server, client);
+        let mut path = self.first_path(direction, server, (client, outward));
         if tells && parsed.key.protocol == Protocol::Udp {
             path = path.less(proxy::datagram_len::<F>());
         }
@@ -380,10 +388,17 @@ impl Known {
             let act = self.undeliverable(opener.now, interface, parsed, path.most);
             return Err(TurnedAway { act, is_for_ports: false });
         }
-        let port = port.unwrap_or_else(|| plan.port_for(key.destination_port));
-        let mut connection = Connection::new(key, server, plan.address, port, *method);
-        if let Some((address, port)) = local {
-            connection.set_local(address, port);
+        let (address, port) = match method.is_outward() {
+            true => (F::ip(key.destination), key.destination_port),
+            false => (plan.address, port.unwrap_or_else(|| plan.port_for(key.destination_port))),
+        };
+        let mut connection = Connection::new(key, server, address, port, *method);
+        match local {
+            Some(local) if method.is_outward() => {
+                connection.set_outward(local, outward.and_then(|outward| outward.neighbour));
+            }
+            Some((address, port)) => connection.set_local(address, port),
+            None => {}
         }
         connection.state = next_state(parsed, &connection, direction);
         let Path { neighbour, limit, .. } = path;
@@ -394,7 +409,18 @@ impl Known {
             (false, Some(_)) => Tells::AsTold,
             (false, None) => Tells::Never,
         };
-        Ok(Opening { connection, tells, direction, vacancy, replaces, room, client, neighbour, limit })
+        Ok(Opening {
+            connection,
+            tells,
+            direction,
+            vacancy,
+            replaces,
+            room,
+            client,
+            outward,
+            neighbour,
+            limit,
+        })
     }
 
     /// The second line of a connection that is opened, if it gets one.
@@ -460,8 +486,9 @@ impl Known {
     /// The place of the client's packets.
     fn forward_place<F: Forwarded>(&self, opener: &Opener<'_, impl Packet, F>, key: &Key<F>) -> Place {
         match opener.direction {
-            Direction::In => opener.parsed.place,
-            Direction::Out => F::connections(self).place(key.packed()),
+            Direction::In if opener.parsed.kind != Kind::Icmp => opener.parsed.place,
+            // Nobody has looked for it yet.
+            Direction::In | Direction::Out => F::connections(self).place(key.packed()),
         }
     }
 
@@ -479,7 +506,7 @@ impl Known {
         (method == Method::Nat).then(answered)
     }
 
-    /// The next hop to a client, if something goes to it from here.
+    /// The next hop to a client, or to whom one asks, if something goes there from here.
     pub(crate) fn client_hop<F: Forwarded>(
         &self,
         client: F::Address,
@@ -497,9 +524,15 @@ impl Known {
     }
 
     /// Where the first packet of a connection goes.
-    fn first_path(&self, direction: Direction, server: ServerId, client: Option<ClientHop>) -> Path {
-        match (direction, client) {
-            (Direction::Out, Some(ClientHop { hop, neighbour })) => {
+    fn first_path(
+        &self,
+        direction: Direction,
+        server: ServerId,
+        (client, outward): (Option<ClientHop>, Option<ClientHop>),
+    ) -> Path {
+        match (direction, client, outward) {
+            (Direction::Out, Some(ClientHop { hop, neighbour }), _)
+            | (Direction::In, _, Some(ClientHop { hop, neighbour })) => {
                 let limit = self.snapshot.interfaces[hop.interface].mtu;
                 Path { neighbour, limit, most: limit }
             }

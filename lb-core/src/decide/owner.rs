@@ -1,16 +1,16 @@
 //! Whose is a packet that this worker knows no connection for?
 
-use super::{Basis, Owner, known::Known};
+use super::{
+    Basis, Owner,
+    known::{Forwarded, Known},
+};
 use crate::{
     conn::method::Method,
     family::Family,
     flow::{key::Key, owner},
     ids::ServiceId,
-    packet::PortId,
-    service::{
-        plan::Spread,
-        snapshot::{Configured, Local},
-    },
+    packet::{Packet, PortId},
+    service::{plan::Spread, snapshot::Local},
     wire::protocol::{ISAKMP, Protocol},
 };
 
@@ -40,7 +40,12 @@ impl Known {
     /// The worker whose flow a fragment's packet is of, asked by one that has no connection for it. Where whole packets are
     /// owned by whom they arrive at, that is computed as the port computes it, since fragments arrive elsewhere; if the
     /// port does not say how, a hash of the client's end decides, and `true` says that this is a guess.
-    pub(super) fn owner_of_fragment<F: Configured>(&self, port: PortId, key: &Key<F>) -> (Owner, bool) {
+    pub(super) fn owner_of_fragment<F: Forwarded>(
+        &self,
+        packet: &impl Packet,
+        key: &Key<F>,
+    ) -> (Owner, bool) {
+        let port = packet.port();
         let (owner, client) = match self.snapshot.local::<F>(key.destination) {
             Some(Local::Source { .. }) => return (self.owner_by_local_port(key), false),
             Some(Local::Vip { .. } | Local::Own(_)) => {
@@ -49,6 +54,11 @@ impl Known {
                 let here = Owner { worker: self.id, basis: Basis::Arrival };
                 let Some(service) = service else { return (here, false) };
                 (self.owner_of_inbound(port, key, service), (key.source, key.source_port))
+            }
+            None if !self.may_answer::<F>(key.protocol, key.source, key.source_port)
+                && let Ok(rule) = self.rule_for::<F>(packet, (key.source, key.destination)) =>
+            {
+                (self.owner_of_inbound(port, key, rule), (key.source, key.source_port))
             }
             None => (self.owner_of_reply(key), (key.destination, key.destination_port)),
         };
@@ -70,12 +80,12 @@ impl Known {
             _ if !is_hashed(key) => Basis::Client,
             // Only this direction passes through us, or the local port brings the other to the same worker. So wherever it
             // always arrives will do.
-            Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr
+            Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr | Method::Snat
                 if spread.is_some_and(|spread| spread != Spread::Unknown) =>
             {
                 Basis::Arrival
             }
-            Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr => Basis::Client,
+            Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr | Method::Snat => Basis::Client,
         }
     }
 
@@ -123,6 +133,7 @@ pub(crate) fn is_hashed<F: Family>(key: &Key<F>) -> bool {
     match key.protocol {
         Protocol::Tcp => true,
         Protocol::Udp => (key.source_port, key.destination_port) != (ISAKMP, ISAKMP),
-        Protocol::Sctp => false,
+        // Ports see addresses at most.
+        Protocol::Sctp | Protocol::Icmp => false,
     }
 }

@@ -51,7 +51,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub struct Parsed<F: Family = V4> {
-    /// Which flow it belongs to. Only of flows and first fragments; of a common packet its protocol not before [`locate`](super::common::locate).
+    /// Which flow it belongs to. Only of flows, first fragments and echo messages; of a common packet its protocol not before [`locate`](super::common::locate).
     pub key: Packed<F>,
     /// Where its flow is in the table. Only of flows.
     pub place: Place,
@@ -97,6 +97,12 @@ impl<F: Family> Parsed<F> {
         self.tcp_flags & tcp::SYN != 0
     }
 
+    /// Whether it asks for a TCP connection, and nothing else.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        self.tcp_flags & (tcp::SYN | tcp::ACK | tcp::RST) == tcp::SYN
+    }
+
     /// Whether it asks for a TCP connection.
     #[must_use]
     pub fn is_syn(&self) -> bool {
@@ -109,7 +115,7 @@ impl<F: Family> Parsed<F> {
         match self.key.protocol {
             Protocol::Tcp => self.is_syn(),
             Protocol::Sctp => self.chunk.begins(),
-            Protocol::Udp => false,
+            Protocol::Udp | Protocol::Icmp => false,
         }
     }
 
@@ -120,10 +126,14 @@ impl<F: Family> Parsed<F> {
         protocol::is_ipsec(self.at.protocol)
     }
 
-    /// Whether it may begin a connection. Any datagram may.
+    /// Whether it may begin a connection. Any datagram may, and who is asked for an echo is told so by port 0.
     #[must_use]
     pub fn begins(&self) -> bool {
-        self.key.protocol == Protocol::Udp && !self.is_related() || self.asks()
+        match self.key.protocol {
+            Protocol::Udp => !self.is_related(),
+            Protocol::Icmp => self.key.key().destination_port == 0,
+            Protocol::Tcp | Protocol::Sctp => self.asks(),
+        }
     }
 }
 

@@ -66,7 +66,9 @@ impl Known {
             (Unserved::Reject, Some(Protocol::Sctp)) if parsed.chunk.is_answered() => Answer::Reset,
             (Unserved::Reject, Some(Protocol::Sctp)) => return Act::Drop(reason),
             (Unserved::Reject, Some(Protocol::Udp)) => unreachable(Problem::Port),
-            (Unserved::Reject, None) => unreachable(Problem::Protocol),
+            // Nobody is told of an echo that does not come.
+            (Unserved::Reject, _) if parsed.at.protocol == F::ICMP => return Act::Drop(reason),
+            (Unserved::Reject, Some(Protocol::Icmp) | None) => unreachable(Problem::Protocol),
         };
         self.answer(now, answer, reason)
     }

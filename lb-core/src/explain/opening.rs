@@ -127,6 +127,10 @@ impl<F: Forwarded> Story<F> {
         loads: &Loads<'_>,
     ) {
         let config = &known.snapshot.services[service];
+        if config.method.is_outward() {
+            self.server = chosen;
+            return;
+        }
         let endpoint = |server: ServerId| {
             let plan = &known.snapshot.servers[server].plan;
             plan.endpoint().to_string()

@@ -292,8 +292,14 @@ impl<F: Forwarded> Story<F> {
                 self.say(Stage::Connection, text);
             }
             DropReason::NoRoute => {
-                let client = F::ip(at.source);
-                self.say(Stage::NextHop, format!("no route back to the client {client}"));
+                let (client, to) = (F::ip(at.source), F::ip(at.destination));
+                let text = match known.snapshot.routing.next_hop(client) {
+                    Some(_) if known.snapshot.rules.iter().any(|rule| rule.is_for(client)) => {
+                        format!("no route to {to}")
+                    }
+                    _ => format!("no route back to the client {client}"),
+                };
+                self.say(Stage::NextHop, text);
             }
             DropReason::NeighboursFull => {
                 self.say(
@@ -364,7 +370,12 @@ impl<F: Forwarded> Story<F> {
         if pass.is_doubted {
             let what = match connection.protocol {
                 Protocol::Sctp => "its verification tag is not the one that the server has told the client",
-                Protocol::Tcp | Protocol::Udp => "its sequence number is not what the server expects",
+                Protocol::Tcp | Protocol::Udp if connection.method.is_outward() => {
+                    "its sequence number is not what who asked expects"
+                }
+                Protocol::Tcp | Protocol::Udp | Protocol::Icmp => {
+                    "its sequence number is not what the server expects"
+                }
             };
             self.say(Stage::Connection, format!("{what}: it changes nothing"));
         }
@@ -425,16 +436,18 @@ impl<F: Forwarded> Story<F> {
             .client
             .map_or(u16::MAX, |client| worker.known.snapshot.interfaces[client.hop.interface].mtu);
         self.clamped(&worker.known, connection, client_mtu);
-        let next = match opening.client {
-            Some(client) if opening.direction == Direction::Out => {
-                client.neighbour.map_or(Next::New(client.hop), |known| Next::Known(Some(known)))
-            }
-            _ => Next::Known(opening.neighbour),
+        let hop = match opening.direction {
+            Direction::Out => opening.client,
+            Direction::In => opening.outward,
+        };
+        let next = match hop {
+            Some(to) => to.neighbour.map_or(Next::New(to.hop), |known| Next::Known(Some(known))),
+            None => Next::Known(opening.neighbour),
         };
         let second = worker.known.second_line(opening);
         let way = match opening.direction {
-            Direction::In => worker.known.grown_path(connection, Direction::In),
-            Direction::Out => {
+            Direction::In if opening.outward.is_none() => worker.known.grown_path(connection, Direction::In),
+            Direction::In | Direction::Out => {
                 Path { neighbour: opening.neighbour, limit: opening.limit, most: opening.limit }
             }
         };

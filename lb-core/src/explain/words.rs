@@ -24,10 +24,11 @@ use crate::{
     wire::{
         ethernet, get16,
         headers::Headers,
+        icmp::echo_ports,
         ipv4, ipv6,
         protocol::{self, Protocol},
         sctp::Chunk,
-        tcp::{ACK, FIN, RST, SYN},
+        tcp::{self, ACK, FIN, RST, SYN},
     },
 };
 use std::net::{IpAddr, SocketAddr};
@@ -137,12 +138,19 @@ pub(super) fn ends<F: Family>(packet: &impl Packet, at: &Headers<F>) -> String {
     if F::is_later_fragment(at.fragment) || protocol::is_ipsec(at.protocol) {
         return format!("{source} > {destination}");
     }
-    let [source, destination] = [(source, l4), (destination, l4 + 2)]
-        .map(|(address, port)| SocketAddr::new(address, get16(frame, port)));
-    format!("{source} > {destination}")
+    let inside = &frame[l4..];
+    let (from, to) = if at.protocol == F::ICMP {
+        echo_ports(F::message(inside[0]), inside).unwrap_or_default()
+    } else {
+        (get16(inside, tcp::SOURCE_PORT), get16(inside, tcp::DESTINATION_PORT))
+    };
+    format!("{} > {}", SocketAddr::new(source, from), SocketAddr::new(destination, to))
 }
 
 pub(super) fn service(service: &Service) -> String {
+    if service.method.is_outward() {
+        return format!("{} ([[snat]]): what servers send by themselves", service.name);
+    }
     format!(
         "{} ({} {}), method {}, scheduler {}, {} server{}",
         service.name,
@@ -162,7 +170,7 @@ pub(super) fn flow<F: Family>(snapshot: &Snapshot, connection: &Connection<F>) -
         connection.protocol,
         SocketAddr::new(F::ip(connection.client), connection.client_port),
         SocketAddr::new(F::ip(connection.vip), connection.vip_port),
-        SocketAddr::new(snapshot.servers[connection.server].plan.address, connection.server_port),
+        SocketAddr::new(snapshot.server_of(connection).ip(), connection.server_port),
         method(connection),
     )
 }
@@ -253,6 +261,10 @@ pub(super) fn rewriting<F: Family>(
         }
         Method::FullNat => {
             format!("fullnat: source and destination rewritten: {before} -> {}; {ttl}", ends(packet, at))
+        }
+        Method::Snat => {
+            let side = if direction == Direction::In { "source" } else { "destination" };
+            format!("snat: {side} rewritten: {before} -> {}; {ttl}", ends(packet, at))
         }
         Method::L3Dsr => {
             let header = &packet.bytes()[usize::from(at.l3)..];

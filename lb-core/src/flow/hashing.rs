@@ -40,6 +40,8 @@ impl Hashing {
             Protocol::Udp => hashes(udp),
             // Ports are not asked to look for those.
             Protocol::Sctp => false,
+            // It has none.
+            Protocol::Icmp => false,
         };
         if !with_ports && !hashes(ip) {
             return None;

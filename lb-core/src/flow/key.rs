@@ -120,7 +120,7 @@ impl<F: Family> Packed<F> {
         Packed { addresses: F::Pair::default(), ports: 0, protocol: Protocol::Tcp }
     }
 
-    /// As good as the key's, for the table. The protocol does not count, which is quicker: at most three keys, one
+    /// As good as the key's, for the table. The protocol does not count, which is quicker: at most four keys, one
     /// of each, have the rest in common.
     #[inline(always)]
     #[must_use]

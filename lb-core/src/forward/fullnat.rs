@@ -71,8 +71,8 @@ fn rewrite<F: Family>(
                 segment.apply(checksum);
             }
         }
-        // What is of SCTP has been dealt with before: see `sctp`.
-        Protocol::Udp | Protocol::Sctp => {
+        // What is of SCTP or ICMP has been dealt with before: see `apply`.
+        Protocol::Udp | Protocol::Sctp | Protocol::Icmp => {
             if let Some(checksum) = l4.get_mut(udp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
                 segment.apply_udp(checksum);
             }

@@ -17,6 +17,7 @@ pub mod quote;
 pub mod reject;
 pub mod sctp;
 pub mod shim;
+pub mod snat;
 pub mod tell;
 pub mod toa;
 pub mod translate;
@@ -57,6 +58,9 @@ pub fn apply<F: Family>(
     if at.protocol == protocol::SCTP && connection.method.rewrites_endpoints() {
         return sctp::rewrite(frame, at, connection, direction);
     }
+    if at.protocol == F::ICMP {
+        return snat::echo(frame, at, connection, direction);
+    }
     match rewrite::<true, F>(frame, at, connection, direction) {
         true => Ok(()),
         false => outfit(packet, at, outer, last_id),
@@ -84,7 +88,8 @@ pub fn outfit<F: Family>(
 }
 
 /// The same of the other methods, where the packet's connection says it; `false`, and no change, of these. `frame` may be
-/// the headers alone, and is not of SCTP under NAT or FullNAT, whose checksum covers all of a packet. `LOCAL` says whether the connection may be one under FullNAT.
+/// the headers alone, and is not of SCTP where ports change, whose checksum covers all of a packet. `LOCAL` says whether the
+/// connection may be one under FullNAT or SNAT.
 #[inline(always)]
 pub fn rewrite<const LOCAL: bool, F: Family>(
     frame: &mut [u8],
@@ -97,9 +102,11 @@ pub fn rewrite<const LOCAL: bool, F: Family>(
         (Method::Nat, Direction::Out) => nat::outbound(frame, at, connection),
         (Method::FullNat, Direction::In) if LOCAL => fullnat::inbound(frame, at, connection),
         (Method::FullNat, Direction::Out) if LOCAL => fullnat::outbound(frame, at, connection),
+        (Method::Snat, Direction::In) if LOCAL => snat::outward(frame, at, connection),
+        (Method::Snat, Direction::Out) if LOCAL => snat::homeward(frame, at, connection),
         (Method::Dr, _) => dr::inbound(frame, at),
-        // The last is none that there may be.
-        (Method::Tun | Method::L3Dsr | Method::FullNat, _) => return false,
+        // The last two are none that there may be.
+        (Method::Tun | Method::L3Dsr | Method::FullNat | Method::Snat, _) => return false,
     }
     true
 }
@@ -117,6 +124,7 @@ fn readdress<F: Family>(
     match (connection.method, direction) {
         (Method::Nat, _) => nat::later(frame, at, connection, direction),
         (Method::FullNat, _) => fullnat::later(frame, at, connection, direction),
+        (Method::Snat, _) => snat::later(frame, at, connection, direction),
         (Method::Dr, _) => dr::inbound(frame, at),
         (Method::L3Dsr, _) => l3dsr::readdress(frame, at, outer),
         (Method::Tun, _) => return false,
@@ -138,7 +146,7 @@ pub fn steer<F: Family>(
         Method::Dr => dr::inbound(packet.bytes_mut(), at),
         Method::L3Dsr => l3dsr::readdress(packet.bytes_mut(), at, outer),
         // Nobody under NAT takes packets for the VIP.
-        Method::Nat | Method::FullNat => {}
+        Method::Nat | Method::FullNat | Method::Snat => {}
     }
     Ok(())
 }

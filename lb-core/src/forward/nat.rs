@@ -44,7 +44,7 @@ pub fn later<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &Connecti
 /// Replaces one address and one port (which TCP and UDP have in the same places), takes one off the time to live,
 /// and updates both checksums. What that does to them was computed when the connection began.
 #[inline(always)]
-fn rewrite<F: Family>(
+pub(super) fn rewrite<F: Family>(
     frame: &mut [u8],
     at: &Headers<F>,
     protocol: Protocol,
@@ -64,8 +64,8 @@ fn rewrite<F: Family>(
                 change.segment.apply(checksum);
             }
         }
-        // What is of SCTP has been dealt with before: see `sctp`.
-        Protocol::Udp | Protocol::Sctp => {
+        // What is of SCTP or ICMP has been dealt with before: see `apply`.
+        Protocol::Udp | Protocol::Sctp | Protocol::Icmp => {
             if let Some(checksum) = l4.get_mut(udp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
                 change.segment.apply_udp(checksum);
             }

@@ -93,8 +93,8 @@ pub(super) fn apply<F: Family>(
             insert(packet, at, udp::HEADER_LEN, &header)?;
             Ok(Effect::Header(second.len))
         }
-        // There is no header for SCTP.
-        (Protocol::Udp, Direction::Out) | (Protocol::Sctp, _) => Ok(Effect::Nothing),
+        // There is no header for SCTP, nor for what servers send by themselves.
+        (Protocol::Udp, Direction::Out) | (Protocol::Sctp | Protocol::Icmp, _) => Ok(Effect::Nothing),
     }
 }
 

@@ -49,17 +49,23 @@ impl<F: Family> Quote<F> {
     /// is too short to tell.
     #[must_use]
     pub fn key_inside(message: &[u8], at: usize) -> Option<Key<F>> {
-        read_packet(message.get(at..)?).map(|(key, _)| key)
+        // Nothing is translated on its way into a tunnel, and no echo is of a connection there.
+        read_packet(message.get(at..)?).map(|(key, _)| key).filter(|key| key.protocol != Protocol::Icmp)
     }
 }
 
 /// The key of a packet that may be cut off, and its IP header.
 fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, Header<F>)> {
     let header = Header::<F>::read_cut(packet)?;
+    let is_echo = header.protocol == F::ICMP && !F::is_later_fragment(header.fragment);
+    let inside = || packet.get(header.header_len..);
     let (protocol, (source_port, destination_port)) = if protocol::is_ipsec(header.protocol) {
         (Protocol::Udp, (ISAKMP, ISAKMP))
+    } else if is_echo {
+        let inside = inside()?;
+        (Protocol::Icmp, icmp::echo_ports(F::message(*inside.first()?), inside)?)
     } else {
-        (header.flow_protocol()?, tcp::ports(packet.get(header.header_len..)?)?)
+        (header.flow_protocol()?, tcp::ports(inside()?)?)
     };
     let key = Key {
         source: header.source,
@@ -71,7 +77,7 @@ fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, Header<F>)> {
     Some((key, header))
 }
 
-/// Translates an error about a connection under NAT or FullNAT. `direction` is that of the error itself: `In` for one that the
+/// Translates an error about a connection under NAT, FullNAT or SNAT. `direction` is that of the error itself: `In` for one that the
 /// client's side sends about the server's packets, `Out` for one that the server's side sends about the client's. `second`
 /// is the connection's second line.
 pub fn translate<F: Family>(
@@ -86,7 +92,9 @@ pub fn translate<F: Family>(
     let outer = usize::from(at.l3);
     // The error comes from the VIP, whichever router on the server's side sent it: clients know of none. Nor does a server
     // know of those on the client's side, if it does not know the client.
+    // Under SNAT routers outside are the server's to know (RFC 5508 REQ-4).
     let from = match direction {
+        Direction::Out if connection.method.is_outward() => F::get(&frame[outer..], F::SOURCE),
         Direction::In if !connection.method.hides_clients() => F::get(&frame[outer..], F::SOURCE),
         Direction::In | Direction::Out => source.0,
     };
@@ -116,6 +124,14 @@ pub fn translate<F: Family>(
         return icmp::change_checksum(&mut frame[usize::from(at.l4)..end], message);
     }
 
+    if quote.answers.protocol == Protocol::Icmp {
+        let covered = if F::MESSAGES_COVER_ADDRESSES { addresses } else { Change::OF_NOTHING };
+        // Who asked is the end that is not 0.
+        let id = destination.1 | source.1;
+        message = message.and(put_echo_id(&mut frame[l4..end], id, covered));
+        return icmp::change_checksum(&mut frame[usize::from(at.l4)..end], message);
+    }
+
     let mut ports = addresses;
     for (port_at, port) in [(tcp::SOURCE_PORT, destination.1), (tcp::DESTINATION_PORT, source.1)] {
         let old = get16(&frame[l4..], port_at);
@@ -141,6 +157,16 @@ pub fn translate<F: Family>(
         message = message.word(old, new);
     }
     icmp::change_checksum(&mut frame[usize::from(at.l4)..end], message);
+}
+
+/// Gives a quoted echo message another identifier. `change` is what else its checksum covers.
+fn put_echo_id(echo: &mut [u8], id: u16, change: Change) -> Change {
+    let old = (get16(echo, icmp::REST), get16(echo, icmp::CHECKSUM));
+    put16(echo, icmp::REST, id);
+    // It may be cut off, so nobody can say whether it is nothing but zeros.
+    let checksum = change.word(old.0, id).apply(old.1);
+    put16(echo, icmp::CHECKSUM, checksum);
+    Change::OF_NOTHING.word(old.0, id).word(old.1, checksum)
 }
 
 /// Numbers of a quoted segment, as far as it is there, as the receiver of the error knows them.

@@ -68,6 +68,7 @@ pub const fn is_missed(state: State) -> bool {
         | State::SctpCookieReplied
         | State::SctpCookieWait
         | State::SctpCookie
+        | State::Echo
         | State::SctpCookieEchoed
         | State::SctpRejected
         | State::SctpClosed => false,

@@ -2,27 +2,28 @@
 
 use super::{
     addresses::Addresses,
+    behind,
     key::ServiceKey,
     lookup::Lookup,
     numbers::Numbers,
-    plan::{InterfacePlan, Method, Plan, Protocol, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
+    plan::{Method, Plan, Protocol, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
+    reach::PortRange,
     routing::{NextHop, Routing},
     snapshot::{
         Changes, Local, LocalAddress, LocalStanding, Room, Server, Service, Snapshot, SnapshotError, TunnelTo,
     },
+    snat::{self, SnatRule},
     stations::Stations,
 };
 use crate::{
     cast::{count32, low32, small},
     family::{Family, V4},
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
-    limits::{MAX_INTERFACES, MAX_LOCAL_ADDRESSES, MAX_PORTS, MAX_SERVERS, MAX_SERVICES},
-    packet::PortId,
+    limits::{MAX_INTERFACES, MAX_LOCAL_ADDRESSES, MAX_PORTS, MAX_SERVERS, MAX_SERVICES, MAX_SNAT_RULES},
     sched::{
         self, Candidate, Scheduler, destinations::Destinations, footprint::Footprint, kind::SchedulerKind,
         start::Start, tables::Tables,
     },
-    wire::ethernet::Vlans,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -31,7 +32,12 @@ use std::{
 };
 
 /// What keeps a service's number. One with another method is another: its servers are set up differently.
-type LastingService = (ServiceKey, Method);
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum LastingService {
+    Known(ServiceKey, Method),
+    /// A rule of SNAT, by its name: its addresses may change.
+    Rule(String),
+}
 /// What keeps a server's number: its service, its address and its port.
 type LastingServer = (ServiceId, SocketAddr);
 
@@ -84,15 +90,18 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     check("interfaces", plan.interfaces.len(), MAX_INTERFACES)?;
     check("services", plan.services.len(), MAX_SERVICES)?;
     check("servers", plan.services.iter().map(|service| service.servers.len()).sum(), MAX_SERVERS)?;
+    check("rules of snat", plan.snat.len(), MAX_SNAT_RULES)?;
     let routing = Routing::new(&plan.interfaces, &plan.routes);
     let old = before.map(|(old, _)| old);
-    let numbers = numbers(plan, before, room)?;
+    let of_rules: Vec<ServicePlan> = plan.snat.iter().map(|rule| snat::service_of(rule, plan)).collect();
+    let planned: Vec<&ServicePlan> = plan.services.iter().chain(&of_rules).collect();
+    let numbers = numbers(&planned, before, Room { servers: room.servers + plan.snat.len(), ..room })?;
     let mut changes = Changes::default();
 
     let mut servers = old.map(|old| old.servers.clone()).unwrap_or_default();
     // Until the plan sets it.
     servers.iter_mut().for_each(|server| server.standing = Standing::Gone);
-    for (service, numbers) in plan.services.iter().zip(&numbers) {
+    for (service, numbers) in planned.iter().zip(&numbers) {
         for (server, &number) in service.servers.iter().zip(&numbers.servers) {
             servers.put(number, resolve(plan, &routing, numbers.service, service, server)?);
         }
@@ -103,7 +112,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         local_addresses.numbered().map(|(id, local)| (local.address, id)).collect();
     let mut tables = Tables::of(old.into_iter().flat_map(Snapshot::schedulers));
     let mut services = old.map(|old| old.services.clone()).unwrap_or_default();
-    for (service, numbers) in plan.services.iter().zip(&numbers) {
+    for (&service, numbers) in planned.iter().zip(&numbers) {
         let start = Start::of(numbers.service.number(), generation);
         let locals = service.local_addresses.iter().filter_map(|ip| numbers_of_locals.get(ip).copied());
         let (service, is_news) =
@@ -113,10 +122,16 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
             changes.services.push(numbers.service);
         }
     }
-    let order: Vec<ServiceId> = numbers.iter().map(|numbers| numbers.service).collect();
+    let all: Vec<ServiceId> = numbers.iter().map(|numbers| numbers.service).collect();
     if let Some(old) = old {
-        vacate(&mut changes, &mut services, old, &order);
+        vacate(&mut changes, &mut services, old, &all);
     }
+    let (order, of_rules) = all.split_at(plan.services.len());
+    let rules = plan.snat.iter().zip(of_rules).map(|(rule, &number)| {
+        services[number].local_ports.clone_from(&rule.ports);
+        SnatRule::new(rule, number, &plan.interfaces)
+    });
+    let (rules, order) = (rules.collect(), order.to_vec());
     let stations = Stations::new(plan, &routing);
     let locals = locals(plan, &routing, &local_addresses, &stations);
     for id in servers.ids().collect::<Vec<_>>() {
@@ -141,9 +156,9 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         translates: !translated.is_empty(),
         by_fwmark: by_fwmark(&order, &services),
         by_key: order.iter().map(|&id| (services[id].key(), id)).collect(),
-        untagged: untagged(&plan.interfaces),
-        vlans: vlans(&plan.interfaces),
-        server_ports: server_ports(&plan.interfaces, &servers),
+        untagged: behind::untagged(&plan.interfaces),
+        vlans: behind::vlans(&plan.interfaces),
+        server_ports: behind::server_ports(plan, &routing, (&services, &servers)),
         nat_arrives_at_owner,
         ports: plan.ports.clone(),
         interfaces: plan.interfaces.iter().cloned().collect(),
@@ -165,6 +180,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         routing,
         services,
         order,
+        rules,
         servers,
         local_addresses,
         changes,
@@ -208,26 +224,29 @@ struct OfService {
     servers: Vec<ServerId>,
 }
 
-fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<OfService>, SnapshotError> {
-    let wanted: Vec<LastingService> = plan.services.iter().map(lasting_of_plan).collect();
+fn numbers(
+    planned: &[&ServicePlan],
+    before: Before<'_>,
+    room: Room,
+) -> Result<Vec<OfService>, SnapshotError> {
+    let wanted: Vec<LastingService> = planned.iter().map(|service| lasting_of_plan(service)).collect();
     let (mut of_services, kept) = match before {
-        Some((old, in_use)) => (service_numbers(old, in_use), wanted.iter().copied().collect()),
+        Some((old, in_use)) => (service_numbers(old, in_use), wanted.iter().cloned().collect()),
         None => (Numbers::new([], room.services), HashSet::new()),
     };
     let no_room = |what, room| SnapshotError::NoRoom { what, room };
     let services = of_services.give(wanted).ok_or_else(|| no_room("service", room.services))?;
     let mut of_servers = match before {
-        Some((old, in_use)) => server_numbers(old, in_use, &kept),
+        Some((old, in_use)) => server_numbers(old, in_use, &kept, room.servers),
         None => Numbers::new([], room.servers),
     };
-    let keys =
-        plan.services.iter().zip(&services).flat_map(|(service, &number)| {
-            service.servers.iter().map(move |server| (number, server.endpoint()))
-        });
+    let keys = planned
+        .iter()
+        .zip(&services)
+        .flat_map(|(service, &number)| service.servers.iter().map(move |server| (number, server.endpoint())));
     let servers = of_servers.give(keys).ok_or_else(|| no_room("server", room.servers))?;
     let mut servers = servers.into_iter();
-    Ok(plan
-        .services
+    Ok(planned
         .iter()
         .zip(services)
         .map(|(plan, service)| OfService {
@@ -239,7 +258,7 @@ fn numbers(plan: &Plan, before: Before<'_>, room: Room) -> Result<Vec<OfService>
 
 /// A service's number is free when it is not configured, and none of its servers' numbers is in use.
 fn service_numbers(old: &Snapshot, in_use: &dyn Fn(Numbered) -> bool) -> Numbers<LastingService, ServiceId> {
-    let mut held: HashSet<ServiceId> = old.order.iter().copied().collect();
+    let mut held: HashSet<ServiceId> = in_plan(old).collect();
     let servers = old.servers.numbered().filter(|(id, _)| in_use(Numbered::Server(*id)));
     held.extend(servers.map(|(_, server)| server.service));
     // Of two with one key, the one that is held.
@@ -256,23 +275,35 @@ fn server_numbers(
     old: &Snapshot,
     in_use: &dyn Fn(Numbered) -> bool,
     kept: &HashSet<LastingService>,
+    room: usize,
 ) -> Numbers<LastingServer, ServerId> {
     let configured: HashSet<ServerId> =
-        old.configured().flat_map(|(_, service)| service.servers.iter().copied()).collect();
+        in_plan(old).flat_map(|id| old.services[id].servers.iter().copied()).collect();
     let owners = old.servers.numbered().map(|(id, server)| {
         let is_held = configured.contains(&id) || in_use(Numbered::Server(id));
         let is_known = is_held && kept.contains(&lasting(&old.services[server.service]));
         (is_known.then_some((server.service, server.plan.endpoint())), !is_held)
     });
-    Numbers::new(owners, old.room.servers)
+    Numbers::new(owners, room)
+}
+
+/// The numbers of all that was configured: services and rules.
+fn in_plan(snapshot: &Snapshot) -> impl Iterator<Item = ServiceId> {
+    snapshot.order.iter().copied().chain(snapshot.rules.iter().map(|rule| rule.service))
 }
 
 fn lasting(service: &Service) -> LastingService {
-    (service.key(), service.method)
+    match service.method {
+        Method::Snat => LastingService::Rule(service.name.clone()),
+        method => LastingService::Known(service.key(), method),
+    }
 }
 
 fn lasting_of_plan(service: &ServicePlan) -> LastingService {
-    (service.key(), service.method)
+    match service.method {
+        Method::Snat => LastingService::Rule(service.name.clone()),
+        method => LastingService::Known(service.key(), method),
+    }
 }
 
 fn check(what: &'static str, count: usize, most: usize) -> Result<(), SnapshotError> {
@@ -286,7 +317,11 @@ fn resolve(
     service: &ServicePlan,
     server: &ServerPlan,
 ) -> Result<Server, SnapshotError> {
-    let next_hop: NextHop = routing.next_hop(server.address).ok_or(SnapshotError::NoRoute(server.address))?;
+    // Whoever is asked under SNAT may be anywhere: each connection has its own next hop.
+    let nowhere = NextHop { interface: InterfaceId(0), address: server.address };
+    let is_anywhere = service.method.is_outward();
+    let next_hop = if is_anywhere { Some(nowhere) } else { routing.next_hop(server.address) };
+    let next_hop = next_hop.ok_or(SnapshotError::NoRoute(server.address))?;
     let tunnel = match service.method {
         Method::Tun => {
             let is_ipv4 = server.address.is_ipv4();
@@ -298,7 +333,7 @@ fn resolve(
                 sources: plan.tunnel_sources.iter().copied().find(|net| net.addr().is_ipv4() == is_ipv4),
             })
         }
-        Method::Nat | Method::Dr | Method::FullNat | Method::L3Dsr => None,
+        Method::Nat | Method::Dr | Method::FullNat | Method::L3Dsr | Method::Snat => None,
     };
     let standing = server.standing();
     // Whoever builds sets since when.
@@ -309,7 +344,10 @@ fn resolve(
 /// connection has it.
 fn local_addresses(plan: &Plan, before: Before<'_>) -> Result<ById<LocalId, LocalAddress>, SnapshotError> {
     let mut wanted: Vec<IpAddr> = Vec::new();
-    for &address in plan.services.iter().flat_map(|service| &service.local_addresses) {
+    let of_rules = plan.snat.iter().flat_map(|rule| &rule.addresses);
+    let outward: HashSet<IpAddr> = of_rules.clone().copied().collect();
+    let of_services = plan.services.iter().flat_map(|service| &service.local_addresses);
+    for &address in of_services.chain(of_rules) {
         if !wanted.contains(&address) {
             wanted.push(address);
         }
@@ -337,8 +375,10 @@ fn local_addresses(plan: &Plan, before: Before<'_>) -> Result<ById<LocalId, Loca
         plan.services.iter().find(uses).is_some_and(ServicePlan::translates)
     };
     for (address, id) in wanted.into_iter().zip(numbers) {
+        let was = all.get(id).is_some_and(|local| local.address == address && local.outward);
+        let outward = was || outward.contains(&address);
         let is_translated = is_translated(address);
-        all.put(id, LocalAddress { address, standing: LocalStanding::Configured, is_translated });
+        all.put(id, LocalAddress { address, standing: LocalStanding::Configured, is_translated, outward });
     }
     Ok(all)
 }
@@ -399,6 +439,7 @@ fn build_service(
         fwmark: service.fwmark,
         servers: numbers.servers.clone(),
         local_addresses,
+        local_ports: vec![PortRange::ANY],
         client_address: service.client_address,
         module: service.module,
     };
@@ -440,7 +481,7 @@ fn vacate(
     order: &[ServiceId],
 ) {
     let configured: HashSet<ServiceId> = order.iter().copied().collect();
-    for &id in old.order.iter().filter(|id| !configured.contains(id)) {
+    for id in in_plan(old).filter(|id| !configured.contains(id)) {
         let service = &mut services[id];
         service.candidates = Vec::new();
         service.scheduler = nobody();
@@ -497,37 +538,6 @@ fn note_server_changes(
             changes.servers.push(id);
         }
     }
-}
-
-/// The interface that untagged frames of each port are for; of a port that has none, any of its own.
-fn untagged(interfaces: &[InterfacePlan]) -> [InterfaceId; MAX_PORTS] {
-    std::array::from_fn(|port| {
-        let of_port = interfaces.iter().enumerate().filter(|(_, on)| usize::from(on.port.0) == port);
-        of_port
-            .min_by_key(|(_, on)| on.tags.as_bytes().len())
-            .map_or(InterfaceId(0), |(at, _)| InterfaceId(small(at)))
-    })
-}
-
-/// The interfaces in VLANs by port and VLANs, in order.
-fn vlans(interfaces: &[InterfacePlan]) -> Vec<((PortId, Vlans), InterfaceId)> {
-    let tagged = interfaces.iter().enumerate().filter(|(_, on)| !on.tags.is_empty());
-    let mut vlans: Vec<_> =
-        tagged.map(|(at, on)| ((on.port, on.tags.vlans()), InterfaceId(small(at)))).collect();
-    vlans.sort_unstable();
-    vlans
-}
-
-/// The ports that servers are behind; those of servers that are gone count, as their packets may be on their way.
-fn server_ports(interfaces: &[InterfacePlan], servers: &ById<ServerId, Server>) -> [bool; MAX_PORTS] {
-    let mut ports = [false; MAX_PORTS];
-    for server in servers {
-        let interface = interfaces.get(server.next_hop.interface.index());
-        if let Some(port) = interface.and_then(|on| ports.get_mut(usize::from(on.port.0))) {
-            *port = true;
-        }
-    }
-    ports
 }
 
 /// The addresses that the director answers for.

@@ -14,6 +14,7 @@ use super::{
     plan::{InterfacePlan, Misfit, Plan, Role, RoutePlan, ServerPlan, ServicePlan, flags_of},
     reach::overlaps,
     routing::Routing,
+    snat,
 };
 use crate::{
     family::{Family, V6},
@@ -37,6 +38,7 @@ pub fn check<'a>(
     check_interfaces(plan)?;
     check_routes(plan, &routing)?;
     check_tunnel_sources(plan)?;
+    snat::check(plan)?;
     let owners = Owners::of(plan);
     for (address, wanted) in all(plan).chain(others) {
         check_address(&routing, &owners, address, wanted)?;

@@ -5,6 +5,7 @@
 
 pub mod address;
 mod addresses;
+mod behind;
 mod build;
 pub mod check;
 pub mod key;
@@ -20,6 +21,7 @@ mod ranges;
 pub mod reach;
 pub mod routing;
 pub mod snapshot;
+pub mod snat;
 mod stations;
 
 pub use crate::sched::load;

@@ -18,6 +18,8 @@ pub enum Use<'a> {
     Router(IpNet),
     /// Servers of the service of that name see it in the place of clients' addresses.
     Local(&'a str),
+    /// What servers send by themselves leaves with it, by the rule of that name.
+    Snat(&'a str),
     /// Clients of the service of that name send to it.
     Vip(&'a str),
     /// It is listed as a VIP.
@@ -70,7 +72,7 @@ impl Use<'_> {
             Use::Tunnel => Role::Tunnel,
             Use::Router(_) => Role::Router,
             Use::Vip(_) | Use::ListedVip => Role::Vip,
-            Use::Local(_) => Role::Local,
+            Use::Local(_) | Use::Snat(_) => Role::Local,
             Use::Server(_) | Use::SorryServer(_) => Role::Server,
             Use::CheckSource(_) => Role::CheckSource,
         }
@@ -88,6 +90,7 @@ impl fmt::Display for Use<'_> {
             }
             Use::Router(to) => write!(f, "the router of the route to {to}"),
             Use::Local(name) => write!(f, "a local address of service {name:?}"),
+            Use::Snat(name) => write!(f, "an address of SNAT rule {name:?}"),
             Use::Vip(name) => write!(f, "the VIP of service {name:?}"),
             Use::ListedVip => f.write_str("a VIP of [[vips]]"),
             Use::Server(name) => write!(f, "a server of service {name:?}"),
@@ -158,7 +161,11 @@ fn few(plan: &Plan) -> impl Iterator<Item = (IpAddr, Use<'_>)> {
     let locals = plan.services.iter().flat_map(|service| {
         service.local_addresses.iter().map(move |&address| (address, Use::Local(&service.name)))
     });
-    own.chain(tunnel).chain(routers).chain(of_services).chain(listed).chain(locals)
+    let of_rules = plan
+        .snat
+        .iter()
+        .flat_map(|rule| rule.addresses.iter().map(move |&address| (address, Use::Snat(&rule.name))));
+    own.chain(tunnel).chain(routers).chain(of_services).chain(listed).chain(locals).chain(of_rules)
 }
 
 #[cfg(test)]
@@ -176,6 +183,7 @@ mod tests {
             Use::ListedVip,
             Use::Local("web"),
             Use::Local("dns"),
+            Use::Snat("outbound"),
             Use::Server("web"),
             Use::SorryServer("dns"),
             Use::CheckSource("web"),
@@ -206,6 +214,8 @@ mod tests {
                 "the router of the default route, the source of checks of service \"web\"",
                 "the VIP of service \"web\", a VIP of [[vips]]",
                 "a local address of service \"web\", a local address of service \"dns\"",
+                "a local address of service \"web\", an address of SNAT rule \"outbound\"",
+                "a local address of service \"dns\", an address of SNAT rule \"outbound\"",
                 "a server of service \"web\", the sorry server of service \"dns\"",
                 "a server of service \"web\", the source of checks of service \"web\"",
                 "the sorry server of service \"dns\", the source of checks of service \"web\"",

@@ -3,7 +3,7 @@
 use super::{
     key::ServiceKey,
     plan::{Method, PersistencePlan, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
-    reach::{Beside, Reach},
+    reach::{Beside, PortRange, Reach},
     routing::NextHop,
 };
 use crate::{
@@ -47,6 +47,8 @@ pub struct LocalAddress {
     pub standing: LocalStanding,
     /// It is of another family than the clients that it stands for.
     pub is_translated: bool,
+    /// Whether it is, or was, one that connections outward leave with, whose answers come by any port.
+    pub outward: bool,
 }
 
 /// What a local address does.
@@ -112,8 +114,10 @@ pub struct Service {
     pub fwmark: u32,
     /// Its servers, in the operator's order.
     pub servers: Vec<ServerId>,
-    /// The addresses that they see in the place of clients', under FullNAT.
+    /// The addresses that they see in the place of clients', under FullNAT and SNAT.
     pub local_addresses: Vec<LocalId>,
+    /// The ports of these that its connections have.
+    pub local_ports: Vec<PortRange>,
     /// How servers learn clients' addresses.
     pub client_address: ClientAddress,
     /// What reads its connections.

@@ -11,19 +11,25 @@ use super::{
     lookup::{Lookup, endpoint},
     plan::{Duplicates, InterfacePlan, Mac, PortPlan, Protocol, Role},
     routing::{NextHop, Routing},
+    snat::SnatRule,
     stations::Stations,
 };
 use crate::{
+    conn::entry::Connection,
     family::{Family, V4, V6},
     flow::{key::Ends, zero_window::ZeroWindow},
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
-    limits::MAX_PORTS,
+    limits::{MAX_PORTS, MAX_SNAT_RULES},
     packet::{PortId, WorkerId},
     sched::Scheduler,
     wire::ethernet::{self, Vlans},
 };
 use ipnet::IpNet;
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use thiserror::Error;
 
 pub use super::parts::{Local, LocalAddress, LocalStanding, Server, Service, TunnelTo};
@@ -83,6 +89,14 @@ pub struct Room {
     pub servers: usize,
 }
 
+impl Room {
+    /// How many numbers of servers there can be: each rule of SNAT has one as well.
+    #[must_use]
+    pub const fn numbers(self) -> usize {
+        self.servers + MAX_SNAT_RULES
+    }
+}
+
 /// Everything that workers need to know. Immutable.
 pub struct Snapshot {
     /// Ports, by [`PortId`].
@@ -101,6 +115,8 @@ pub struct Snapshot {
     pub services: ById<ServiceId, Service>,
     /// The configured services, in the operator's order.
     pub order: Vec<ServiceId>,
+    /// The rules of SNAT, in the operator's order. They are services as well, but not in `order`.
+    pub rules: Vec<SnatRule>,
     /// The same by what they are known by.
     pub(super) by_key: HashMap<ServiceKey, ServiceId>,
     /// Those that directors of IPVS know by a mark, by that and whether they are of IPv4.
@@ -218,6 +234,12 @@ impl Snapshot {
         *own == mac || self.virtual_macs(*port).contains(&mac)
     }
 
+    /// Whether a number is that of a service, or a rule of SNAT, that is configured.
+    #[must_use]
+    pub fn is_configured(&self, service: ServiceId) -> bool {
+        self.order.contains(&service) || self.rules.iter().any(|rule| rule.service == service)
+    }
+
     /// The service that packets to an endpoint are for: the most specific one.
     #[inline]
     #[must_use]
@@ -266,11 +288,23 @@ impl Snapshot {
         self.translates && self.translated.get((address, 0)).is_some()
     }
 
-    /// Whether there may be connections under FullNAT.
+    /// Whether there may be connections under FullNAT or SNAT.
     #[inline(always)]
     #[must_use]
     pub fn has_local_addresses(&self) -> bool {
         !self.local_addresses.is_empty()
+    }
+
+    /// The rule of SNAT for what a server sends by an interface.
+    #[must_use]
+    pub fn rule_for(&self, source: IpAddr, interface: InterfaceId) -> Option<&SnatRule> {
+        self.rules.iter().find(|rule| rule.is_for(source) && rule.leaves_by(interface))
+    }
+
+    /// Whether connections outward may have a local address: answers to it come by any port.
+    #[must_use]
+    pub fn is_outward(&self, address: LocalId) -> bool {
+        self.local_addresses[address].outward
     }
 
     /// Whether a real server under NAT answers from this endpoint.
@@ -279,6 +313,12 @@ impl Snapshot {
         let servers = &F::addresses(self).nat_servers;
         servers.get((address, endpoint(protocol, port))).is_some()
             || servers.get((address, endpoint(protocol, 0))).is_some()
+    }
+
+    /// Whether one does for a service that has exactly this port of its servers.
+    #[must_use]
+    pub fn is_nat_endpoint<F: Configured>(&self, protocol: Protocol, address: F::Address, port: u16) -> bool {
+        F::addresses(self).nat_servers.get((address, endpoint(protocol, port))).is_some()
     }
 
     /// Whether a real server under NAT has this address.
@@ -398,6 +438,15 @@ impl Snapshot {
             Some(table.digest(name.as_bytes()))
         };
         self.configured().filter_map(|(_, service)| digest(service)).fold(0, |sum, one| sum ^ one)
+    }
+
+    /// The server of a connection, as it is configured; under SNAT, whoever is asked.
+    #[must_use]
+    pub fn server_of<F: Family>(&self, connection: &Connection<F>) -> SocketAddr {
+        match connection.method.is_outward() {
+            true => SocketAddr::new(F::ip(connection.vip), connection.vip_port),
+            false => self.servers[connection.server].plan.endpoint(),
+        }
     }
 
     /// The service of a server, which must be one of this snapshot's.

@@ -69,6 +69,17 @@ pub fn problem(problem: Problem) -> (u8, u8, u32) {
     }
 }
 
+/// What stands for the ports of an echo message: who asks is known by the identifier, who is asked by none.
+#[must_use]
+pub fn echo_ports(message: Message, bytes: &[u8]) -> Option<(u16, u16)> {
+    let id = get16(bytes.first_chunk::<HEADER_LEN>()?, REST);
+    match message {
+        Message::EchoRequest => Some((id, 0)),
+        Message::EchoReply => Some((0, id)),
+        Message::ConnectionError | Message::OtherError | Message::Other => None,
+    }
+}
+
 /// Whether the checksum of a message is right. `sum` is what its family begins with.
 #[must_use]
 pub fn checksum_is_right(sum: Sum, message: &[u8]) -> bool {

@@ -120,6 +120,7 @@ impl Family for V4 {
     const FRAGMENTS_SHARE_PROTOCOL: bool = true;
     const DATAGRAMS_NEED_CHECKSUM: bool = false;
     const MAX_ERROR_LEN: usize = icmp::MAX_ERROR_LEN;
+    const ECHO_REQUEST: u8 = icmp::ECHO_REQUEST;
     const ECHO_REPLY: u8 = icmp::ECHO_REPLY;
     const ONE_OFF_TTL: Change = ONE_OFF_TTL;
 

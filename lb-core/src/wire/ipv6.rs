@@ -153,6 +153,7 @@ impl Family for V6 {
     const FRAGMENTS_SHARE_PROTOCOL: bool = false;
     const DATAGRAMS_NEED_CHECKSUM: bool = true;
     const MAX_ERROR_LEN: usize = icmpv6::MAX_ERROR_LEN;
+    const ECHO_REQUEST: u8 = icmpv6::ECHO_REQUEST;
     const ECHO_REPLY: u8 = icmpv6::ECHO_REPLY;
     const ONE_OFF_TTL: Change = Change::OF_NOTHING;
 

@@ -24,6 +24,8 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 /// Protocol number of SCTP, in either family.
 pub const SCTP: u8 = 132;
+/// What stands for ICMP of either family in keys and files; IPv4 has it in packets as well.
+const ICMP: u8 = 1;
 
 named! {
     /// A transport protocol that can be balanced.
@@ -35,10 +37,15 @@ named! {
         /// SCTP, RFC 9260.
         Sctp = "sctp",
     }
+    besides {
+        /// Echo requests of ICMP or ICMPv6 and their replies, whose identifier stands for the port of who asks: RFC 5508 3.1.
+        /// No service's; what servers send by themselves.
+        Icmp = "icmp",
+    }
 }
 
 impl Protocol {
-    /// Its number in an IP header.
+    /// Its number in an IP header; of ICMP, IPv4's.
     #[inline(always)]
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -46,6 +53,7 @@ impl Protocol {
             Protocol::Tcp => TCP,
             Protocol::Udp => UDP,
             Protocol::Sctp => SCTP,
+            Protocol::Icmp => ICMP,
         }
     }
 
@@ -56,6 +64,7 @@ impl Protocol {
             Protocol::Tcp => "TCP",
             Protocol::Udp => "UDP",
             Protocol::Sctp => "SCTP",
+            Protocol::Icmp => "ICMP",
         }
     }
 
@@ -70,6 +79,15 @@ impl Protocol {
             _ => None,
         }
     }
+
+    /// The protocol of a connection that was kept with that number.
+    #[must_use]
+    pub const fn of_connection(number: u8) -> Option<Self> {
+        match number {
+            ICMP => Some(Protocol::Icmp),
+            other => Self::from_number(other),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -81,6 +99,7 @@ mod tests {
         for protocol in Protocol::ALL {
             assert_eq!(Protocol::from_number(protocol.number()), Some(*protocol));
         }
-        assert_eq!(Protocol::from_number(1), None);
+        assert_eq!(Protocol::from_number(1), None, "ICMP is not read as what has ports");
+        assert_eq!(Protocol::of_connection(Protocol::Icmp.number()), Some(Protocol::Icmp));
     }
 }

@@ -37,7 +37,7 @@ pub fn v2(protocol: Protocol, client: SocketAddr, vip: SocketAddr) -> Header {
         Protocol::Tcp => 1,
         Protocol::Udp => 2,
         // Has no number there: it is none that is known.
-        Protocol::Sctp => 0,
+        Protocol::Sctp | Protocol::Icmp => 0,
     };
     let mut header = Header::new();
     header.extend(SIGNATURE);

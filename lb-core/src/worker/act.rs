@@ -320,8 +320,8 @@ impl<P: Packet> Worker<P> {
         self.books.traffic[server.index()].count(direction as usize, parsed.at.ip_len);
         let backend = &backends[server];
         let limit = match direction {
-            Direction::In => backend.limit,
-            Direction::Out => neighbours.mtu(neighbour),
+            Direction::In if !connection.method.is_outward() => backend.limit,
+            Direction::In | Direction::Out => neighbours.mtu(neighbour),
         };
         if at.ip_len > limit {
             return self.forward_in_fragments(now, packet, at, hit, neighbour, io);

@@ -55,6 +55,10 @@ impl<P: Packet> Worker<P> {
                 continue;
             }
             let service = &snapshot.services[server.service];
+            // Peers have rules and addresses of their own.
+            if service.method.is_outward() {
+                continue;
+            }
             // Nobody can work out the local port of a connection. Where this director does not answer for the VIP, another
             // does or is about to, and needs to know the young ones as well.
             let is_young = || {

@@ -51,7 +51,12 @@ impl Exchange {
         let changes = Changes {
             servers: snapshot.servers.ids().collect(),
             renamed: Vec::new(),
-            services: snapshot.order.clone(),
+            services: snapshot
+                .order
+                .iter()
+                .copied()
+                .chain(snapshot.rules.iter().map(|rule| rule.service))
+                .collect(),
             routing: true,
             new_addresses: true,
         };
@@ -94,6 +99,9 @@ impl<P: Packet> Worker<P> {
     pub(super) fn set_backend(&mut self, now: Instant, number: ServerId) {
         let known = &mut self.known;
         let server = &known.snapshot.servers[number];
+        if known.snapshot.service_of(number).method.is_outward() {
+            return self.set_anybody(number);
+        }
         let interface = &known.snapshot.interfaces[server.next_hop.interface];
         // Fails only with more next hops than the table holds; packets for those servers are counted as such.
         let neighbour = known.neighbours.acquire(server.next_hop, interface, now);
@@ -106,6 +114,16 @@ impl<P: Packet> Worker<P> {
         };
         let mut backend = Backend::new(neighbour, server.overhead(), interface.mtu, outer);
         backend.stand(server.standing);
+        let old = std::mem::replace(&mut known.backends[number], backend);
+        self.chores.narrow_paths -= usize::from(old.is_narrow());
+        known.neighbours.release(old.neighbour);
+    }
+
+    /// The same for whoever is asked under SNAT: each connection has its own next hop.
+    fn set_anybody(&mut self, number: ServerId) {
+        let known = &mut self.known;
+        let mut backend = Backend::new(None, 0, u16::MAX, Outer::NONE);
+        backend.stand(known.snapshot.servers[number].standing);
         let old = std::mem::replace(&mut known.backends[number], backend);
         self.chores.narrow_paths -= usize::from(old.is_narrow());
         known.neighbours.release(old.neighbour);

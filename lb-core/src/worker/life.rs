@@ -18,7 +18,7 @@ use crate::{
         room::Room,
     },
     flow::key::Key,
-    ids::{ConnectionId, NeighbourId, ServerId},
+    ids::{ConnectionId, LocalId, NeighbourId, ServerId},
     limits::{EVICTION_LOOKS, EXPIRE_PER_BURST},
     packet::{Packet, WorkerId},
     sched::persistence::{Client, Hold, Kept},
@@ -101,6 +101,9 @@ impl<P: Packet> Worker<P> {
         let mut connection = opening.connection;
         connection.seen = now.stamp();
         connection.client_neighbour = opening.client.and_then(|client| self.acquire(now, client.hop));
+        if let (Some(outward), Some(local)) = (opening.outward, connection.local()) {
+            connection.set_outward(local, self.acquire(now, outward.hop));
+        }
         if let Some(over) = opening.replaces {
             self.end::<F>(over);
         }
@@ -110,6 +113,7 @@ impl<P: Packet> Worker<P> {
         let (server, state) = (connection.server, connection.state);
         let id = self.insert::<F>(now, &opening.vacancy, &connection).inspect_err(|_| {
             self.known.neighbours.release(connection.client_neighbour);
+            self.known.neighbours.release(connection.outward_neighbour());
         })?;
         if server != counting {
             self.known.count_load(counting, State::None, -1);
@@ -250,6 +254,7 @@ impl<P: Packet> Worker<P> {
         }
         self.known.count_load(connection.server, connection.state, -1);
         self.known.neighbours.release(connection.client_neighbour);
+        self.known.neighbours.release(connection.outward_neighbour());
         self.books.counters.count_ended::<F>();
         if connection.is_kept() {
             self.leave::<F>(id, &connection);
@@ -332,7 +337,7 @@ impl<P: Packet> Worker<P> {
     pub fn saved<F: Forwarded>(&self, now: Instant) -> impl Iterator<Item = Saved<F>> {
         let all = F::connections(&self.known).iter(0..u32::MAX);
         all.map(move |(id, connection)| {
-            let server = self.known.snapshot.servers[connection.server].plan.endpoint();
+            let server = self.known.snapshot.server_of(connection);
             let connections = F::connections(&self.known);
             Saved::of((connection, connections.second(id)), server, connections.created(id), now)
         })
@@ -368,10 +373,17 @@ impl<P: Packet> Worker<P> {
         }
         let client =
             known.client_hop::<F>(saved.key.source, saved.method.sees_replies()).map_err(|_| Lost::NoRoom)?;
+        let outward = known
+            .client_hop::<F>(saved.key.destination, saved.method.is_outward())
+            .map_err(|_| Lost::NoRoom)?;
         connection.client_neighbour = client.and_then(|client| self.acquire(now, client.hop));
+        if let (Some(outward), Some(local)) = (outward, saved.local) {
+            connection.set_outward(local, self.acquire(now, outward.hop));
+        }
         let known = &mut self.known;
         let Some(id) = F::connections_mut(known).insert(&vacancy, &connection, created) else {
             known.neighbours.release(connection.client_neighbour);
+            known.neighbours.release(connection.outward_neighbour());
             return Err(Lost::NoRoom);
         };
         if let Some(second) = saved.second {
@@ -398,8 +410,14 @@ impl Known {
     /// Whose an earlier run's connection is. With as many workers as before, ports spread as before. With another number,
     /// that can be known only where the owner is computed, not where it follows from where packets arrive.
     fn restored_owner<F: Forwarded>(&self, saved: &Saved<F>, was: Option<WorkerId>) -> Option<WorkerId> {
-        let Key { source, source_port, protocol, .. } = saved.key;
-        let basis = if saved.method.sees_replies() && !saved.method.hides_clients() {
+        let Key { mut source, mut source_port, protocol, .. } = saved.key;
+        // What comes from where a service is answered is taken for an answer first.
+        let as_answer = saved.method.is_outward()
+            && self.may_answer::<F>(protocol, saved.key.source, saved.key.source_port);
+        if as_answer {
+            (source, source_port) = (saved.key.destination, saved.key.destination_port);
+        }
+        let basis = if as_answer || saved.method.sees_replies() && !saved.method.hides_clients() {
             self.basis_under_nat(&saved.key)
         } else if !is_hashed(&saved.key)
             || self.snapshot.ports.iter().all(|port| port.spread == Spread::Unknown)
@@ -419,6 +437,14 @@ impl Known {
 
     fn server_of<F: Forwarded>(&self, saved: &Saved<F>) -> Option<ServerId> {
         let key = &saved.key;
+        if saved.method.is_outward() {
+            let (local, _) = saved.local?;
+            let hop = self.snapshot.routing.next_hop(F::ip(key.destination))?;
+            let rule = self.snapshot.rule_for(F::ip(key.source), hop.interface)?;
+            let has_it = |id: &LocalId| self.snapshot.local_addresses[*id].address == F::ip(local);
+            let service = &self.snapshot.services[rule.service];
+            return service.local_addresses.iter().any(has_it).then(|| service.servers.first().copied())?;
+        }
         let service = self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port)?;
         let service = &self.snapshot.services[service];
         let is_it = |id: &ServerId| {

@@ -99,7 +99,7 @@ impl<P: Packet> Worker<P> {
     #[must_use]
     pub fn new(id: WorkerId, team: &Team, snapshot: Arc<Snapshot>, now: Instant) -> Self {
         assert!((1..=MAX_WORKERS).contains(&team.workers), "{} workers", team.workers);
-        let traffic = std::iter::repeat_with(ServerTraffic::default).take(snapshot.room.servers).collect();
+        let traffic = std::iter::repeat_with(ServerTraffic::default).take(snapshot.room.numbers()).collect();
         let waits = snapshot.duplicates == Duplicates::Wait;
         let first_turns = snapshot.services.iter().map(|service| service.scheduler.first_turn(id));
         let room = snapshot.room.services;

@@ -64,6 +64,7 @@ impl<P: Packet> Worker<P> {
         let Headers { ip_len, ttl, .. } = F::headers(head)?;
         let neighbour = match direction {
             Direction::In if ip_len > backend.limit => return None,
+            Direction::In if LOCAL && connection.method.is_outward() => connection.outward_end().neighbour,
             Direction::In => backend.neighbour,
             Direction::Out => connection.client_neighbour,
         };

@@ -35,8 +35,17 @@ impl Ip {
 
     /// Gives a TCP segment another sequence number.
     pub fn set_sequence(&mut self, number: u32) {
+        self.change_tcp(|header| header.sequence_number = number);
+    }
+
+    /// Gives a TCP segment another acknowledgement number.
+    pub fn set_acknowledgement(&mut self, number: u32) {
+        self.change_tcp(|header| header.acknowledgment_number = number);
+    }
+
+    fn change_tcp(&mut self, change: impl FnOnce(&mut TcpHeader)) {
         let (mut header, payload) = TcpHeader::from_slice(&self.payload).expect("a TCP segment");
-        header.sequence_number = number;
+        change(&mut header);
         let payload = payload.to_vec();
         let (from, to) = (self.header.source, self.header.destination);
         header.checksum = header.calc_checksum_ipv4_raw(from, to, &payload).unwrap();

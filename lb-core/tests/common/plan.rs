@@ -13,7 +13,7 @@ use lb_core::{
         key::{Protocol, ServiceKey},
         plan::{
             InterfacePlan, Mac, Method, Plan, PortPlan, Role, RoutePlan, SchedulerKind, ServerPlan,
-            ServicePlan, Spread, Unserved, VipPlan,
+            ServicePlan, SnatPlan, Spread, Unserved, VipPlan,
         },
     },
 };
@@ -45,6 +45,10 @@ pub const DSCP: u8 = 11;
 pub const LOCAL: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 20);
 /// The same in IPv6.
 pub const LOCAL6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x20);
+/// What servers' own packets leave with, under SNAT. On the wan port's network.
+pub const OUTBOUND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
+/// The same in IPv6.
+pub const OUTBOUND6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x50);
 pub const GATEWAY6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0xfe);
 pub const CLIENT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, 0x10);
 pub const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x100);
@@ -144,6 +148,8 @@ pub trait PlanExt {
     fn mtu(self, port: PortId, mtu: u16) -> Self;
     fn unserved(self, vip: Ipv4Addr, unserved: Unserved) -> Self;
     fn role(self, role: Role) -> Self;
+    /// What servers send by themselves leaves with other addresses, of the families that the network has.
+    fn snat(self) -> Self;
     /// Clients and servers are behind one port.
     fn one_arm(self) -> Self;
 }
@@ -185,6 +191,19 @@ impl PlanExt for Plan {
         let mut lan = self.interfaces.remove(usize::from(LAN_SIDE.0));
         self.interfaces[0].addresses.append(&mut lan.addresses);
         self.ports.truncate(1);
+        self
+    }
+
+    fn snat(mut self) -> Self {
+        let has_v6 = self.interfaces.iter().any(|on| on.has_family_of(OUTBOUND6.into()));
+        let mut rule = SnatPlan::new("outbound");
+        rule.sources.push("198.51.100.0/24".parse().unwrap());
+        rule.addresses.push(OUTBOUND.into());
+        if has_v6 {
+            rule.sources.push("2001:db8:2::/64".parse().unwrap());
+            rule.addresses.push(OUTBOUND6.into());
+        }
+        self.snat.push(rule);
         self
     }
 

@@ -165,7 +165,7 @@ impl World {
     /// The same, with what peers have told, or directors of IPVS.
     pub fn with_peers(plan: &Plan, setup: Setup, told: Option<Arc<Told>>) -> World {
         let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
-        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
+        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.numbers()));
         let persistence = Arc::new(Persistence::new(setup.clients, 0x5eed));
         let expected = Arc::new(Expected::new(Secret(0x5eed)));
         // Of directors of IPVS there is no list.

@@ -347,7 +347,7 @@ fn a_server_connects_to_the_port_that_the_client_said() {
         // Again, as it gets no answer; and it was expected once.
         assert!(dial(&mut world, data, "203.0.113.10:4001").starts_with("wan: "));
         assert!(world.receive(LAN, &tcp(data, "203.0.113.10:4002", SYN).via_server()).is_empty());
-        assert_eq!(world.dropped(DropReason::NotForUs), 1);
+        assert_eq!(world.dropped(DropReason::NoSnat), 1);
     }
 }
 

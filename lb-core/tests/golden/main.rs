@@ -25,6 +25,8 @@ mod reject;
 mod rfc4787;
 mod rfc5508;
 mod sctp;
+mod snat;
+mod snat_ping;
 mod standby;
 mod toa;
 mod trace;

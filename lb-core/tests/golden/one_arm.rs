@@ -57,6 +57,7 @@ fn request(method: Method, family: usize, to_ipv6: usize) -> String {
         Method::FullNat => format!(" > {server}:8080 tcp syn ttl 63"),
         Method::Dr => format!("wan: {client} > {vip} tcp syn ttl 63"),
         Method::L3Dsr => format!("wan: {client} > {server}:80 tcp syn ttl 63"),
+        Method::Snat => unreachable!("no service's"),
         Method::Tun => {
             let (own, to) = match to_ipv6 {
                 0 => ("198.51.100.1", "198.51.100.11"),

@@ -64,7 +64,7 @@ pub(crate) struct Seat {
 impl Director {
     pub(crate) fn new(setup: &Setup, now: u64) -> Self {
         let snapshot = Arc::new(Snapshot::new(&setup.plan()).unwrap());
-        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.servers));
+        let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.numbers()));
         let common = worker::Team {
             workers: setup.workers,
             secret: Secret(0x5eed ^ setup.seed << 32 ^ now),

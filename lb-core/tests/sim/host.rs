@@ -79,9 +79,20 @@ impl Host {
             });
         }
         host.marked = setup.mark().map(|mark| (mark, setup.vip()));
-        let echo = host.bind(setup.server_port(Protocol::Udp));
-        host.service = Some(Service {
-            port: setup.server_port(Protocol::Tcp),
+        host.serve(setup.server_port(Protocol::Tcp), setup.server_port(Protocol::Udp));
+        host
+    }
+
+    /// A host outside takes connections at that port.
+    pub(crate) fn offer(&mut self, port: u16) {
+        self.serve(port, port);
+        self.wakes = Some(0);
+    }
+
+    fn serve(&mut self, port: u16, echo: u16) {
+        let echo = self.bind(echo);
+        self.service = Some(Service {
+            port,
             is_open: true,
             listener: None,
             opening: Vec::new(),
@@ -89,8 +100,7 @@ impl Host {
             accepted_count: 0,
             echo,
         });
-        host.accept();
-        host
+        self.accept();
     }
 
     fn new(setup: &Setup, mac: HardwareAddress, address: IpAddr, mtu: usize, seed: u64) -> Self {

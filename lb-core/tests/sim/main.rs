@@ -19,6 +19,7 @@ mod fragmented;
 mod many;
 mod one_arm;
 mod opening_and_closing;
+mod outward;
 mod owning;
 mod restarting;
 mod reusing;

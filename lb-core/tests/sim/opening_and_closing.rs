@@ -25,7 +25,7 @@ fn the_client_closes_first() {
         talk.close_by_client(&mut world);
         let expected: &[State] = match setup.method {
             Method::Nat | Method::FullNat => &[SynSent, SynRecv, Established, CloseWait, LastAck, Close],
-            Method::Tun | Method::Dr | Method::L3Dsr => &[SynSent, Established, FinWait],
+            Method::Tun | Method::Dr | Method::L3Dsr | Method::Snat => &[SynSent, Established, FinWait],
         };
         assert_eq!(world.states(), expected);
         let ms = world.time_to_forget(&talk);
@@ -43,7 +43,7 @@ fn the_server_closes_first() {
         talk.close_by_server(&mut world);
         let expected: &[State] = match setup.method {
             Method::Nat | Method::FullNat => &[SynSent, SynRecv, Established, FinWait, TimeWait],
-            Method::Tun | Method::Dr | Method::L3Dsr => &[SynSent, Established, FinWait],
+            Method::Tun | Method::Dr | Method::L3Dsr | Method::Snat => &[SynSent, Established, FinWait],
         };
         assert_eq!(world.states(), expected);
         let ms = world.time_to_forget(&talk);

@@ -1,12 +1,16 @@
 //! What a simulated world consists of, and where everything is.
 
 use crate::network::Faults;
+use ipnet::IpNet;
 use lb_core::{
     flow::hashing::Hashing,
     packet::PortId,
     service::{
         key::{Protocol, ServiceKey},
-        plan::{InterfacePlan, Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
+        plan::{
+            InterfacePlan, Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, SnatPlan,
+            Spread,
+        },
     },
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -56,6 +60,8 @@ pub(crate) struct Setup {
     pub(crate) buffers: usize,
     /// Clients and servers are behind one port of the director.
     pub(crate) one_arm: bool,
+    /// What servers send by themselves leaves with an address of the director's.
+    pub(crate) outward: bool,
     /// Packets that a hand-over ring takes.
     pub(crate) ring: usize,
     /// Largest packet that servers say they take.
@@ -82,6 +88,7 @@ impl Setup {
             fragments: None,
             buffers: 16 << 10,
             one_arm: false,
+            outward: false,
             ring: usize::MAX,
             // As on a real tunnel interface, so that clients send segments that fit the tunnel.
             server_mtu: if method == Method::Tun { 1480 } else { 1500 },
@@ -141,6 +148,11 @@ impl Setup {
         address(self.is_ipv6, 2, 20)
     }
 
+    /// What servers' own packets leave with, under SNAT.
+    pub(crate) fn outbound(&self) -> IpAddr {
+        address(self.is_ipv6, 1, 50)
+    }
+
     /// The router from the servers' network to the clients', by which servers answer under TUN, DR and L3DSR.
     pub(crate) fn router(&self) -> IpAddr {
         // smoltcp wants it on a network of its own addresses: of this family that is the VIP's only.
@@ -170,6 +182,8 @@ impl Setup {
             (false, Protocol::Tcp) => TCP_PORT,
             (false, Protocol::Udp) => UDP_PORT,
             (false, Protocol::Sctp) => SCTP_PORT,
+            // Who is asked for an echo has none.
+            (_, Protocol::Icmp) => 0,
         }
     }
 
@@ -200,6 +214,13 @@ impl Setup {
             ports,
             interfaces,
             services: vec![self.service(Protocol::Tcp), self.service(Protocol::Udp)],
+            snat: Vec::from_iter(self.outward.then(|| SnatPlan {
+                sources: vec![
+                    IpNet::new(self.server_address(0), if self.to_ipv6 { 64 } else { 24 }).unwrap().trunc(),
+                ],
+                addresses: vec![self.outbound()],
+                ..SnatPlan::new("outbound")
+            })),
             verify_checksums: true,
             redirection_len: if self.spread == Spread::ByClient { TABLE } else { 0 },
             ..Plan::default()

@@ -15,7 +15,7 @@ use std::{sync::Barrier, thread};
 
 /// Everything a connection can be, at one table size.
 pub fn all(bench: &mut Bench, connections: u32) {
-    for method in Method::ALL.iter().copied() {
+    for method in Method::OF_CONNECTIONS.iter().copied() {
         for protocol in PROTOCOLS {
             bench.progress(&format!("{connections} connections, {method}, {protocol}"));
             let setup = Setup::new(method, protocol, connections);

@@ -20,7 +20,7 @@ const FORGOTTEN: Duration = Duration::from_secs(301);
 
 /// The first packet of a connection only.
 pub fn first_packets(bench: &mut Bench) {
-    for method in Method::ALL.iter().copied() {
+    for method in Method::OF_CONNECTIONS.iter().copied() {
         for protocol in PROTOCOLS {
             bench.progress(&format!("new connections, {method}, {protocol}"));
             let first = [Which::In(if protocol == Protocol::Tcp { tcp::SYN } else { 0 })];
@@ -66,7 +66,7 @@ pub fn crowds(bench: &mut Bench) {
 
 /// Whole connections, from the SYN until they are forgotten.
 pub fn cycles(bench: &mut Bench) {
-    for method in Method::ALL.iter().copied() {
+    for method in Method::OF_CONNECTIONS.iter().copied() {
         bench.progress(&format!("connections from beginning to end, {method}"));
         let setup = Setup { spare: BATCH, ..Setup::new(method, Protocol::Tcp, bench.million) };
         let mut scene = opened(setup);

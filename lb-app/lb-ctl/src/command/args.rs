@@ -1,6 +1,10 @@
 //! Words that several commands take.
 
-use crate::protocol::keys::Target;
+use crate::protocol::{Protocol, keys::Target};
+use clap::{
+    ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -33,6 +37,13 @@ pub(super) fn full_endpoint(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// A protocol of services.
+pub(super) fn balanced() -> impl TypedValueParser<Value = Protocol> {
+    let all = Protocol::value_variants().iter().filter(|protocol| **protocol != Protocol::Icmp);
+    PossibleValuesParser::new(all.filter_map(Protocol::to_possible_value))
+        .try_map(|word| Protocol::from_str(&word, false))
+}
+
 /// `ADDRESS:PORT`, or `ADDRESS:any`, which is port 0.
 pub(super) fn service_endpoint(text: &str) -> Result<SocketAddr, String> {
     let any = text.strip_suffix(":any").and_then(|address| format!("{address}:0").parse().ok());
@@ -42,7 +53,6 @@ pub(super) fn service_endpoint(text: &str) -> Result<SocketAddr, String> {
 /// `ADDRESS:PORT` or a service's name, which is for the director to know.
 pub(super) fn target(text: &str) -> Result<Target, String> {
     match Target::from(text.to_owned()) {
-        Target::At(endpoint) if endpoint.port() == 0 => Err("port 0 is no service's".to_owned()),
         Target::Service(name) if name.is_empty() || name.contains([':', '/']) => {
             Err("expected an address and a port, such as 192.0.2.100:80, or a service's name".to_owned())
         }

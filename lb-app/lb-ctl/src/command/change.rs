@@ -1,7 +1,7 @@
 //! Commands that change the running configuration.
 
 use super::{
-    args::{Endpoint, destination, duration, endpoint, network, service_endpoint},
+    args::{Endpoint, balanced, destination, duration, endpoint, network, service_endpoint},
     connections::WhichConnection,
     options::{Given, NewServer, NewService, OldServer, OldService},
 };
@@ -18,6 +18,7 @@ pub enum Add {
         /// Its name
         name: String,
         /// Transport protocol
+        #[arg(value_parser = balanced())]
         protocol: Protocol,
         /// What clients send to; `any` in the place of the port for any port
         #[arg(value_name = "VIP:PORT", value_parser = service_endpoint)]

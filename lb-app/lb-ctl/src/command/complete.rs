@@ -298,7 +298,7 @@ mod tests {
         let options = offered("add service x udp 192.0.2.1:53 nat scheduler rr ");
         assert!(options.contains("adopt") && !options.contains("scheduler"), "{options}");
         assert_eq!(offered("show connections state "), "ESTABLISHED");
-        assert_eq!(offered("show connections state ESTABLISHED protocol "), "sctp tcp udp");
+        assert_eq!(offered("show connections state ESTABLISHED protocol "), "icmp sctp tcp udp");
         assert!(offered("show connections ").contains("client-port idle limit"));
         assert_eq!(offered("port stop "), "0 1 all");
         assert_eq!(offered("shwo "), "");

@@ -163,6 +163,8 @@ pub(super) fn rules(services: &[Service]) -> String {
             Protocol::Tcp => "-t",
             Protocol::Udp => "-u",
             Protocol::Sctp => "--sctp-service",
+            // No service's.
+            Protocol::Icmp => continue,
         };
         let endpoint = service.key.endpoint();
         let persistence = persistence(service).map_or_else(String::new, |(seconds, mask)| {

@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-/// A transport protocol that can be balanced.
+/// A transport protocol.
 #[derive(
     Clone,
     Copy,
@@ -30,6 +30,9 @@ pub enum Protocol {
     Udp,
     /// SCTP.
     Sctp,
+    /// Echo requests of servers, under SNAT. Their identifier is the port of who asks, and who is asked has port 0. No
+    /// service's.
+    Icmp,
 }
 
 impl Protocol {
@@ -40,6 +43,7 @@ impl Protocol {
             Protocol::Tcp => "TCP",
             Protocol::Udp => "UDP",
             Protocol::Sctp => "SCTP",
+            Protocol::Icmp => "ICMP",
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn neighbours(text: &mut String, neighbours: &Neighbours) {
 
 pub(super) fn local_addresses(text: &mut String, list: &LocalAddresses) {
     if list.addresses.is_empty() {
-        let _ = writeln!(text, "no service has local addresses: they are for method fullnat");
+        let _ = writeln!(text, "there are no local addresses: they are for method fullnat and [[snat]]");
         return;
     }
     let _ = writeln!(text, "{:<16}{:>10}{:>12}{:>9}  services", "address", "in use", "capacity", "servers");
@@ -37,7 +37,11 @@ pub(super) fn local_addresses(text: &mut String, list: &LocalAddresses) {
             [] => "removed: it stays until its connections have ended".to_owned(),
             services => services.join(", "),
         };
-        let (used, capacity, servers) = (address.used, address.capacity, address.servers);
+        let (used, servers) = (address.used, address.servers);
+        let capacity = match address.each {
+            0 => address.capacity.to_string(),
+            each => format!("{each} each"),
+        };
         let _ = writeln!(
             text,
             "{:<16}{used:>10}{capacity:>12}{servers:>9}  {services}",

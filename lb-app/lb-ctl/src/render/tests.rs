@@ -93,9 +93,13 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
             vec![json!({"local-addresses": {"addresses": [
                 {
                     "address": "198.51.100.20", "services": ["dns", "web"], "servers": 2, "used": 1_234,
-                    "capacity": 129_024,
+                    "capacity": 129_024, "each": 0,
                 },
-                {"address": "198.51.100.21", "services": [], "servers": 0, "used": 3, "capacity": 0},
+                {"address": "198.51.100.21", "services": [], "servers": 0, "used": 3, "capacity": 0, "each": 0},
+                {
+                    "address": "2001:db8:1::50", "services": ["outbound (snat)"], "servers": 0, "used": 70_000,
+                    "capacity": 0, "each": 64_512,
+                },
             ]}})],
         ),
         ("show sync", vec![peers()]),

@@ -12,7 +12,10 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::{
         option::{Field, Kind, Opt},
-        plan::{DirectorPlan, Method, PersistencePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{
+            DirectorPlan, Method, PersistencePlan, ServerPlan, ServicePlan, SnatPlan, VipPlan,
+            timeouts::TIMEOUTS,
+        },
     },
     time::Duration,
 };
@@ -120,6 +123,7 @@ fn the_reference_is_that_of_the_tables() {
                 + "| `agent` | table | the service's | Its own agent; `{ type = \"none\" }` for none. |\n",
         ),
         ("vips", rows(VipPlan::OPTIONS, &VipPlan::new(Ipv4Addr::LOCALHOST))),
+        ("snat", rows(SnatPlan::OPTIONS, &SnatPlan::new(""))),
         ("checks", checks),
         ("http", http),
         ("udp", rows(Udp::OPTIONS, &Udp::default())),

@@ -44,7 +44,11 @@ pub(super) fn service<'a>(plan: &'a Plan, called: &str) -> Result<&'a ServicePla
 /// Where packets to it go, whose protocol is stated beside it.
 pub(super) fn endpoint(plan: &Plan, protocol: Protocol, target: &Target) -> Result<SocketAddr, Refusal> {
     let name = match target {
-        Target::At(endpoint) => return Ok(*endpoint),
+        Target::At(endpoint) if endpoint.port() > 0 || protocol == Protocol::Icmp => return Ok(*endpoint),
+        Target::At(endpoint) => {
+            let what = format!("{endpoint}: port 0 is no service's; only who is asked for an echo has it");
+            return Err(Refusal::new(Code::Invalid, what));
+        }
         Target::Service(name) => name,
     };
     let service = plan.service_named(name).ok_or_else(|| not_found("service", name, names(plan)))?;
@@ -110,6 +114,8 @@ mod tests {
         assert_eq!(at(Protocol::Tcp, "web").unwrap().to_string(), "192.0.2.100:80");
         assert_eq!(at(Protocol::Tcp, "203.0.113.1:9").unwrap().to_string(), "203.0.113.1:9");
         assert_eq!(at(Protocol::Tcp, "dns").unwrap_err().message, "service dns is UDP, not TCP");
+        assert_eq!(at(Protocol::Icmp, "203.0.113.1:0").unwrap().to_string(), "203.0.113.1:0");
+        assert!(at(Protocol::Tcp, "203.0.113.1:0").unwrap_err().message.contains("port 0"));
         assert_eq!(at(Protocol::Udp, "nothing").unwrap_err().code, Code::NotFound);
     }
 }

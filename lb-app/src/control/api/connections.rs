@@ -185,8 +185,11 @@ fn matches(running: &Running, filter: &Filter) -> Result<ConnectionMatch, Refusa
             Some(found.map(|(number, _)| number).ok_or_else(|| not_found("service", name, []))?)
         }
     };
-    let method =
-        filter.method.as_ref().map(|name| word("method", name, Method::ALL, Method::name)).transpose()?;
+    let method = filter
+        .method
+        .as_ref()
+        .map(|name| word("method", name, Method::OF_CONNECTIONS, Method::name))
+        .transpose()?;
     let state =
         filter.state.as_ref().map(|name| word("state", name, &State::ALL, State::word)).transpose()?;
     if let Some(worker) = filter.worker.filter(|&worker| worker as usize >= running.workers.len()) {
@@ -240,7 +243,7 @@ fn describe(snapshot: &Snapshot, listed: &Listed) -> said::Connection {
         server_port: connection.server.port(),
         local: connection.local.map(|at| at.ip()),
         local_port: connection.local.map(|at| at.port()),
-        service: snapshot.order.contains(&service).then(name),
+        service: snapshot.is_configured(service).then(name),
         method: connection.method.to_string(),
         state: connection.state.name().to_owned(),
         age_ms: age.as_millis(),

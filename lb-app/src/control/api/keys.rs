@@ -12,6 +12,7 @@ pub(super) const fn told(protocol: Protocol) -> said::Protocol {
         Protocol::Tcp => said::Protocol::Tcp,
         Protocol::Udp => said::Protocol::Udp,
         Protocol::Sctp => said::Protocol::Sctp,
+        Protocol::Icmp => said::Protocol::Icmp,
     }
 }
 
@@ -21,6 +22,7 @@ pub(super) const fn meant(protocol: said::Protocol) -> Protocol {
         said::Protocol::Tcp => Protocol::Tcp,
         said::Protocol::Udp => Protocol::Udp,
         said::Protocol::Sctp => Protocol::Sctp,
+        said::Protocol::Icmp => Protocol::Icmp,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Local addresses of FullNAT.
+//! Local addresses of FullNAT and SNAT.
 
 use crate::control::live::{locals::Usage, running::Running};
 use lb_ctl::protocol::{
@@ -14,6 +14,7 @@ pub(super) fn answer(running: &Running, request: &Request) -> Reply {
         servers: usage.servers,
         used: usage.used,
         capacity: usage.capacity,
+        each: usage.each,
     };
     Reply::LocalAddresses(LocalAddresses { addresses: running.local_addresses().map(told).collect() })
 }

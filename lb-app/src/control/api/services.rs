@@ -20,7 +20,7 @@ use lb_core::{
     ids::{ById, ServerId},
     packet::WorkerId,
     service::{
-        key::{ServerKey, ServiceKey},
+        key::{Protocol, ServerKey, ServiceKey},
         option::{Kind, Value},
         plan::{Admin, Health, Method, Plan, ServerPlan, ServicePlan},
         snapshot::Service,
@@ -176,7 +176,12 @@ pub(super) fn add(plan: &mut Plan, new: NewService) -> Answer {
     let name = Value::Text(new.name.clone()).to_string();
     read_text(&Kind::Name, &name)
         .map_err(|Complaint { what, remedy }| Refusal::new(Code::Invalid, format!("{what}; {remedy}")))?;
-    let key = ServiceKey::new(keys::meant(new.protocol), SocketAddr::new(new.vip, new.port));
+    let protocol = keys::meant(new.protocol);
+    if !Protocol::ALL.contains(&protocol) {
+        let what = format!("no service has protocol {protocol}; use one of {}", Protocol::NAMES.join(", "));
+        return Err(Refusal::new(Code::Invalid, what));
+    }
+    let key = ServiceKey::new(protocol, SocketAddr::new(new.vip, new.port));
     let method = word("method", &new.method, Method::ALL, Method::name)?;
     let mut service = ServicePlan { timeouts: plan.timeouts, ..ServicePlan::new(new.name, key, method) };
     options::set(ServicePlan::OPTIONS, &mut service, &new.options)?;

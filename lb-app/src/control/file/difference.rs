@@ -12,7 +12,8 @@ use lb_core::service::{
     key::ServerKey,
     option::{Effect, Opt, Value},
     plan::{
-        DirectorPlan, InterfacePlan, Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS,
+        DirectorPlan, InterfacePlan, Plan, RoutePlan, ServerPlan, ServicePlan, SnatPlan, VipPlan,
+        timeouts::TIMEOUTS,
     },
 };
 use std::{
@@ -191,6 +192,13 @@ impl Difference {
             |plan: &Plan| plan.tunnel_local.map_or("the port's".to_owned(), |local| local.to_string());
         changed(live, "tunnel: local", local(before), local(after));
         sets(live, "tunnel: source", &before.tunnel_sources, &after.tunnel_sources);
+        for rule in &before.snat {
+            if let Some(other) = after.snat.iter().find(|other| other.name == rule.name) {
+                options(live, &format!("snat {}", rule.name), SnatPlan::OPTIONS, rule, other);
+            }
+        }
+        let rules = |plan: &Plan| -> Vec<String> { plan.snat.iter().map(|rule| rule.name.clone()).collect() };
+        sets(live, "snat", &rules(before), &rules(after));
         let vips = |plan: &Plan| -> BTreeMap<IpAddr, VipPlan> {
             plan.every_vip().map(|vip| (vip.address, vip)).collect()
         };

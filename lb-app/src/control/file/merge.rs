@@ -7,7 +7,7 @@ use lb_core::{
     service::{
         option::{Opt, Value, from_table, to_table},
         plan::{
-            DirectorPlan, InterfacePlan, Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan,
+            DirectorPlan, InterfacePlan, Plan, RoutePlan, ServerPlan, ServicePlan, SnatPlan, VipPlan,
             timeouts::TIMEOUTS,
         },
     },
@@ -23,6 +23,7 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         routes,
         timeouts,
         services,
+        snat,
         vips,
         tunnel_local,
         tunnel_sources,
@@ -49,6 +50,7 @@ pub(super) fn merge(before: &Plan, running: &Plan, file: &Plan) -> Plan {
         routes: merge_all([&before.routes, &running.routes, routes], |route| route.to, merge_route),
         timeouts: merge_timeouts(&before.timeouts, &running.timeouts, timeouts),
         services: merge_all([&before.services, &running.services, services], ServicePlan::key, merge_service),
+        snat: merge_all([&before.snat, &running.snat, snat], |rule| rule.name.clone(), merge_snat),
         vips: merge_all([&before.vips, &running.vips, vips], |vip| vip.address, merge_vip),
         tunnel_local: *last(&before.tunnel_local, &running.tunnel_local, tunnel_local),
         tunnel_sources: last(&before.tunnel_sources, &running.tunnel_sources, tunnel_sources).clone(),
@@ -117,6 +119,10 @@ fn merge_route(before: &RoutePlan, running: &RoutePlan, file: &RoutePlan) -> Rou
 
 fn merge_vip(before: &VipPlan, running: &VipPlan, file: &VipPlan) -> VipPlan {
     merge_options(VipPlan::OPTIONS, before, running, file)
+}
+
+fn merge_snat(before: &SnatPlan, running: &SnatPlan, file: &SnatPlan) -> SnatPlan {
+    merge_options(SnatPlan::OPTIONS, before, running, file)
 }
 
 fn merge_service(before: &ServicePlan, running: &ServicePlan, file: &ServicePlan) -> ServicePlan {

@@ -3,7 +3,7 @@
 use lb_core::service::{
     check::shown,
     option::{self, Opt},
-    plan::{DirectorPlan, Plan, RoutePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+    plan::{DirectorPlan, Plan, RoutePlan, ServerPlan, ServicePlan, SnatPlan, VipPlan, timeouts::TIMEOUTS},
 };
 use std::{collections::HashMap, hash::Hash};
 use thiserror::Error;
@@ -25,6 +25,7 @@ pub(super) struct Counts {
     pub(super) routes: usize,
     pub(super) services: usize,
     pub(super) vips: usize,
+    pub(super) snat: usize,
     pub(super) has_timeouts: bool,
 }
 
@@ -36,6 +37,7 @@ pub(super) fn counts(text: &str) -> Result<Counts, RewriteError> {
         routes: count("routes"),
         services: count("services"),
         vips: count("vips"),
+        snat: count("snat"),
         has_timeouts: document.contains_key("timeouts"),
     })
 }
@@ -94,6 +96,17 @@ pub(super) fn write(text: &str, said: &Plan, plan: &Plan) -> Result<String, Rewr
         |table, before, vip| {
             let default = VipPlan::new(vip.address);
             write_options(table, VipPlan::OPTIONS, (before.unwrap_or(&default), before.is_none()), vip);
+            Ok(())
+        },
+    )?;
+    write_tables(
+        &mut document,
+        "snat",
+        (&said.snat, &plan.snat),
+        |rule| rule.name.clone(),
+        |table, before, rule| {
+            let default = SnatPlan::new("");
+            write_options(table, SnatPlan::OPTIONS, (before.unwrap_or(&default), before.is_none()), rule);
             Ok(())
         },
     )?;

@@ -131,6 +131,7 @@ pub(in crate::control) fn first_difference(file: &Plan, plan: &Plan) -> Option<S
         ("routes", file.routes != plan.routes),
         ("ports", known(file) != known(plan)),
         ("vips", file.vips != plan.vips),
+        ("snat", file.snat != plan.snat),
         ("tunnel", file.tunnel_local != plan.tunnel_local),
         ("tunnel", file.tunnel_sources != plan.tunnel_sources),
         ("workers", file.verify_checksums != plan.verify_checksums),

@@ -2,7 +2,7 @@
 
 use super::rewrite::{Counts, RewriteError, counts};
 use crate::config::source::Sources;
-use lb_core::service::plan::{Plan, RoutePlan, ServicePlan, VipPlan};
+use lb_core::service::plan::{Plan, RoutePlan, ServicePlan, SnatPlan, VipPlan};
 use std::{collections::HashMap, hash::Hash};
 
 /// What one file says of a plan.
@@ -24,10 +24,12 @@ pub(super) fn shares(sources: &Sources, said: &Plan, wanted: &Plan) -> Result<Ve
         split((&said.routes, &wanted.routes), &by(|counts| counts.routes), |route: &RoutePlan| route.to);
     let services = split((&said.services, &wanted.services), &by(|counts| counts.services), ServicePlan::key);
     let vips = split((&said.vips, &wanted.vips), &by(|counts| counts.vips), |vip: &VipPlan| vip.address);
-    let lists = counts.iter().zip(routes).zip(services).zip(vips);
-    let shares = lists.map(|(((counts, routes), services), vips)| Share {
-        said: Plan { routes: routes.0, services: services.0, vips: vips.0, ..said.clone() },
-        wanted: Plan { routes: routes.1, services: services.1, vips: vips.1, ..wanted.clone() },
+    let snat =
+        split((&said.snat, &wanted.snat), &by(|counts| counts.snat), |rule: &SnatPlan| rule.name.clone());
+    let lists = counts.iter().zip(routes).zip(services).zip(vips).zip(snat);
+    let shares = lists.map(|((((counts, routes), services), vips), snat)| Share {
+        said: Plan { routes: routes.0, services: services.0, vips: vips.0, snat: snat.0, ..said.clone() },
+        wanted: Plan { routes: routes.1, services: services.1, vips: vips.1, snat: snat.1, ..wanted.clone() },
         has_timeouts: counts.has_timeouts,
     });
     Ok(shares.collect())
@@ -39,6 +41,7 @@ pub(super) fn whole(plan: &Plan, shares: &[Share]) -> Plan {
         routes: shares.iter().flat_map(|share| share.wanted.routes.clone()).collect(),
         services: shares.iter().flat_map(|share| share.wanted.services.clone()).collect(),
         vips: shares.iter().flat_map(|share| share.wanted.vips.clone()).collect(),
+        snat: shares.iter().flat_map(|share| share.wanted.snat.clone()).collect(),
         ..plan.clone()
     }
 }

@@ -334,7 +334,7 @@ fn decode<F: Form>(record: &[u8], server_len: usize, since_ms: u64) -> Option<(W
         destination: F::read(destination)?,
         source_port: u16_at(0)?,
         destination_port: u16_at(2)?,
-        protocol: Protocol::from_number(record[8])?,
+        protocol: Protocol::of_connection(record[8])?,
     };
     let method = Method::of_code(record[9])?;
     let second = LOCAL + F::ADDRESS + 2;

@@ -14,7 +14,8 @@ pub(in crate::control) fn followed(plan: &Plan, held: &HeldAddresses) -> HeldAdd
         return HeldAddresses::new();
     }
     let vips = plan.every_vip().map(|vip| vip.address);
-    let locals = plan.services.iter().flat_map(|service| &service.local_addresses).copied();
+    let of_services = plan.services.iter().flat_map(|service| &service.local_addresses);
+    let locals = of_services.chain(plan.snat.iter().flat_map(|rule| &rule.addresses)).copied();
     vips.chain(locals).filter_map(|address| Some((address, *held.get(&address)?))).collect()
 }
 

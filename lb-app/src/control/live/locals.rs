@@ -1,10 +1,10 @@
-//! Local addresses of FullNAT, and how many of their ports are in use.
+//! Local addresses of FullNAT and SNAT, and how many of their ports are in use.
 
 use super::running::Running;
 use lb_core::{
     ids::LocalId,
     limits::FIRST_LOCAL_PORT,
-    service::snapshot::{LocalStanding, Snapshot},
+    service::snapshot::{LocalStanding, Service, Snapshot},
 };
 use std::{
     collections::{BTreeSet, HashSet},
@@ -15,16 +15,19 @@ use std::{
 const PORTS: u64 = 65_536 - FIRST_LOCAL_PORT as u64;
 
 /// One local address.
+#[derive(Clone, Debug)]
 pub(crate) struct Usage {
     pub(crate) address: IpAddr,
-    /// The names of the services that have it.
+    /// The names of the services and rules of SNAT that have it.
     pub(crate) services: Vec<String>,
     /// Endpoints of their servers.
     pub(crate) servers: u64,
     /// Connections that have it.
     pub(crate) used: u64,
-    /// Ports towards all servers.
+    /// Ports towards all servers; 0 if a rule of SNAT has it.
     pub(crate) capacity: u64,
+    /// If a rule of SNAT has it: ports towards each address and port outside, which are not counted apart.
+    pub(crate) each: u64,
 }
 
 impl Running {
@@ -55,8 +58,16 @@ fn usage(snapshot: &Snapshot, id: LocalId, used: u64) -> Usage {
         })
         .map(|(protocol, server)| (protocol, snapshot.servers[server].plan.endpoint()))
         .collect();
+    let rules = || {
+        let rules = snapshot.rules.iter().map(|rule| &snapshot.services[rule.service]);
+        rules.filter(|rule| rule.local_addresses.contains(&id))
+    };
+    let ports = |rule: &Service| rule.local_ports.iter().map(|ports| u64::from(ports.width())).sum();
+    let each = rules().map(ports).max().unwrap_or(0);
     let services: BTreeSet<String> = of().map(|(_, service)| service.name.clone()).collect();
     let servers = endpoints.len() as u64;
+    let services = services.into_iter().chain(rules().map(|rule| format!("{} (snat)", rule.name))).collect();
+    let capacity = if each == 0 { servers * PORTS } else { 0 };
     let address = snapshot.local_addresses[id].address;
-    Usage { address, services: services.into_iter().collect(), servers, used, capacity: servers * PORTS }
+    Usage { address, services, servers, used, capacity, each }
 }

@@ -65,19 +65,21 @@ fn state_of(protocol: Protocol, number: u16) -> Option<State> {
         Protocol::Udp => (number == 0).then_some(State::Udp),
         Protocol::Tcp if number < TCP_STATES => State::ALL
             .into_iter()
-            .find(|&state| state != State::Udp && !state.is_sctp() && number_of(state) == number)
+            .find(|&state| {
+                !matches!(state, State::Udp | State::Echo) && !state.is_sctp() && number_of(state) == number
+            })
             .or(Some(State::None)),
         Protocol::Sctp if number < SCTP_STATES => State::ALL
             .into_iter()
             .find(|&state| (state == State::None || state.is_sctp()) && number_of(state) == number),
-        Protocol::Tcp | Protocol::Sctp => None,
+        Protocol::Tcp | Protocol::Sctp | Protocol::Icmp => None,
     }
 }
 
 /// IPVS's number of a state.
 const fn number_of(state: State) -> u16 {
     match state {
-        State::None | State::Udp => 0,
+        State::None | State::Udp | State::Echo => 0,
         State::Established | State::SctpInit1 => 1,
         State::SynSent | State::SctpInit => 2,
         State::SynRecv | State::SctpCookieSent => 3,

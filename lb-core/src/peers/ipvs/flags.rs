@@ -61,7 +61,7 @@ pub(super) const fn forwarding(method: Method) -> Option<u32> {
         Method::Nat => Some(MASQUERADE),
         Method::Tun => Some(TUNNEL | NO_OUTPUT),
         Method::Dr => Some(ROUTE | NO_OUTPUT),
-        Method::FullNat | Method::L3Dsr => None,
+        Method::FullNat | Method::L3Dsr | Method::Snat => None,
     }
 }
 

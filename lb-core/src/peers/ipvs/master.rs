@@ -311,7 +311,7 @@ fn over(key: Packed, entry: &Entry) -> Option<Raw> {
         Protocol::Tcp => closed(State::Close),
         Protocol::Sctp => closed(State::SctpClosed),
         // Has no state that says so.
-        Protocol::Udp => None,
+        Protocol::Udp | Protocol::Icmp => None,
     }
 }
 

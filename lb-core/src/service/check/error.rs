@@ -9,6 +9,7 @@ use crate::{
         module::ModuleMistake,
         plan::{ClientAddress, Method, SchedulerKind},
         reach::Claim,
+        snat,
     },
 };
 use ipnet::IpNet;
@@ -237,6 +238,19 @@ pub enum PlanError {
         /// The other.
         other: String,
     },
+    /// An address of IPv4 tells by itself whether packets to it are translated, and those to a rule of SNAT are not.
+    #[error(
+        "{address} is a local address of service {service:?}, whose servers are of another family than its VIP, and an \
+         address of SNAT rule {rule:?}; use another address for one of them"
+    )]
+    TranslatedOutward {
+        /// The address.
+        address: IpAddr,
+        /// The service.
+        service: String,
+        /// The rule.
+        rule: String,
+    },
     /// Only what goes back through the director can be told of clients.
     #[error(
         "client_address = \"{0}\" is for {methods}: with {1}, servers see clients' own addresses, and answer them",
@@ -260,6 +274,9 @@ pub enum PlanError {
     /// The networks that outer packets come from are none.
     #[error("sources of tunnels: {0}")]
     TunnelSources(String),
+    /// A rule of SNAT is wrong.
+    #[error(transparent)]
+    Snat(#[from] snat::Mistake),
     /// L3DSR takes a DSCP.
     #[error("l3dsr takes `dscp`: a number from 1 to 63 by which servers know packets for the VIP")]
     NoDscp,

@@ -42,6 +42,15 @@ pub(super) fn check_translated(plan: &Plan) -> Result<(), PlanError> {
             }
         }
     }
+    for rule in &plan.snat {
+        let translated = |address: &&IpAddr| {
+            address.is_ipv4() && users.get(address).is_some_and(|service| service.translates())
+        };
+        if let Some(&address) = rule.addresses.iter().find(translated) {
+            let (service, rule) = (users[&address].name.clone(), rule.name.clone());
+            return Err(PlanError::TranslatedOutward { address, service, rule });
+        }
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ pub mod director;
 mod persistence;
 mod server;
 mod service;
+mod snat;
 pub mod timeouts;
 mod tunnel;
 
@@ -11,6 +12,7 @@ pub use director::{DirectorPlan, Duplicates, Held, HeldAddresses, Role};
 pub use persistence::PersistencePlan;
 pub use server::{Admin, Advice, Health, ServerPlan, Standing};
 pub use service::{ServicePlan, flags_of};
+pub use snat::SnatPlan;
 pub use tunnel::{Choice, Misfit, OwnTunnel, TunnelPlan};
 
 use super::{
@@ -183,6 +185,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// Virtual services. No two are known by the same protocol, VIP and port.
     pub services: Vec<ServicePlan>,
+    /// What servers send by themselves and leaves with other addresses. The first rule that fits counts.
+    pub snat: Vec<SnatPlan>,
     /// Policies for VIPs; a service's VIP that is not listed is [`Unserved::Reject`].
     pub vips: Vec<VipPlan>,
     /// Source of tunnel headers; `None` takes the director's address on the way to the server.

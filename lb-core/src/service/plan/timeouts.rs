@@ -29,6 +29,7 @@ pub const TIMEOUTS: &[Opt<Timeouts>] = &[
     timeout!("close_wait", CloseWait, [], "CLOSE_WAIT: the client closed first").default("as `fin`"),
     timeout!("last_ack", LastAck, [], "LAST_ACK: the last acknowledgement is outstanding"),
     timeout!("udp", Udp, [], "UDP"),
+    timeout!("echo", Echo, [], "ECHO: pings of servers, under `[[snat]]`"),
     timeout!("sctp_init1", SctpInit1, [], "SCTP, INIT1: the client's first INIT went to the server"),
     timeout!(
         "sctp_init",
