@@ -31,6 +31,7 @@ mod named;
 pub mod neigh;
 pub mod packet;
 pub mod peers;
+mod record;
 pub mod sched;
 pub mod service;
 pub mod time;

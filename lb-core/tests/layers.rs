@@ -17,6 +17,7 @@ type Layers = &'static [&'static [&'static str]];
 const LB_CORE: Layers = &[
     &["cast"],                           // numbers in other sizes
     &["mix"],                            // numbers mixed, for hashes
+    &["record"],                         // words that are written and read without a lock
     &["ids", "limits", "named", "time"], // numbers, bounds, words and time: they know nothing
     &["wire::checksum", "wire::protocol"],
     &["family"],                     // what IPv4 and IPv6 do differently

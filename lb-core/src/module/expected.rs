@@ -5,9 +5,8 @@
 //! to send them. So whoever reads of one enters it before that packet goes on, and nobody can be too early: copies through
 //! the workers' rings could be overtaken, and lost.
 //!
-//! A bucket has eight places, each with a tag and a record. A record's number is odd while somebody writes it: who wants to
-//! write takes it by compare-and-swap, or takes another place; who reads tries a few times, and then takes it for absent. A
-//! packet that finds nothing is sent again. Where a bucket is full the oldest makes room.
+//! A bucket has eight places, each with a tag and a record. Who finds one taken by another writer takes another place. A packet
+//! that finds nothing is sent again. Where a bucket is full the oldest makes room.
 
 use crate::{
     cast::{high32, high64, index, low32, low64},
@@ -16,14 +15,14 @@ use crate::{
     limits::MAX_EXPECTED,
     mix::{fold_multiply, scale},
     peers::exception::{Packed, address, bits},
+    record::Record,
     time::{Duration, Instant},
 };
 use std::{
     net::{IpAddr, Ipv6Addr},
     sync::atomic::{
-        AtomicU32, AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
-        fence,
+        AtomicU32,
+        Ordering::{Acquire, Relaxed},
     },
 };
 
@@ -33,11 +32,11 @@ pub const EXPECTED_FOR: Duration = Duration::from_secs(60);
 const WORDS: usize = 15;
 /// Places of a bucket.
 const PLACES: usize = 8;
-/// How often a reader tries to read a record that is being written.
+/// How often a place is looked for.
 const TRIES: usize = 4;
 
 /// Bytes that all of it takes.
-pub const BYTES: usize = MAX_EXPECTED * (size_of::<Record>() + size_of::<AtomicU32>());
+pub const BYTES: usize = MAX_EXPECTED * (size_of::<Record<WORDS>>() + size_of::<AtomicU32>());
 
 /// A connection that is about to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,17 +63,12 @@ pub struct Found {
     number: u64,
 }
 
-struct Record {
-    number: AtomicU64,
-    words: [AtomicU64; WORDS],
-}
-
 /// The table.
 pub struct Expected {
     secret: Secret,
     /// Of each place; 0 where nothing is.
     tags: Box<[AtomicU32]>,
-    records: Box<[Record]>,
+    records: Box<[Record<WORDS>]>,
 }
 
 /// What entering an expectation came to.
@@ -92,12 +86,10 @@ impl Expected {
     /// Nothing is expected yet. The secret keeps outsiders from choosing what collides.
     #[must_use]
     pub fn new(secret: Secret) -> Self {
-        let record =
-            || Record { number: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) };
         Expected {
             secret,
             tags: std::iter::repeat_with(|| AtomicU32::new(0)).take(MAX_EXPECTED).collect(),
-            records: std::iter::repeat_with(record).take(MAX_EXPECTED).collect(),
+            records: std::iter::repeat_with(Record::vacant).take(MAX_EXPECTED).collect(),
         }
     }
 
@@ -137,7 +129,7 @@ impl Expected {
             let Some(place) = same.or_else(|| places.clone().min_by_key(|&place| until(place))) else {
                 break;
             };
-            let number = self.records[place].number.load(Acquire);
+            let number = self.records[place].number();
             let is_early = same.is_none() && until(place) > now.as_millis();
             if self.write(place, number, tag, encode(key, expectation, now)) {
                 return if is_early { Entered::Instead } else { Entered::Well };
@@ -174,32 +166,14 @@ impl Expected {
 
     /// What a place holds, and until when.
     fn read(&self, place: usize) -> Option<(Found, u64)> {
-        let record = &self.records[place];
-        for _ in 0..TRIES {
-            let number = record.number.load(Acquire);
-            let words = std::array::from_fn(|at| record.words[at].load(Relaxed));
-            fence(Acquire);
-            if number.is_multiple_of(2) && record.number.load(Relaxed) == number {
-                let (expectation, until) = decode(words)?;
-                return Some((Found { expectation, place, number }, until));
-            }
-            std::hint::spin_loop();
-        }
-        None
+        let (number, words) = self.records[place].read()?;
+        let (expectation, until) = decode(words)?;
+        Some((Found { expectation, place, number }, until))
     }
 
     /// Writes to a place that has that number, unless somebody else does or did.
     fn write(&self, place: usize, number: u64, tag: u32, words: [u64; WORDS]) -> bool {
-        let record = &self.records[place];
-        let is_free = number.is_multiple_of(2)
-            && record.number.compare_exchange(number, number + 1, Acquire, Relaxed).is_ok();
-        if is_free {
-            fence(Release);
-            record.words.iter().zip(words).for_each(|(to, word)| to.store(word, Relaxed));
-            self.tags[place].store(tag, Relaxed);
-            record.number.store(number + 2, Release);
-        }
-        is_free
+        self.records[place].write(number, words, || self.tags[place].store(tag, Relaxed))
     }
 }
 

@@ -1,8 +1,7 @@
 //! What peers have told: exceptions in a table of fixed size. One thread of the control plane writes it; workers read
 //! it, without a lock, and only when they have no connection for a packet.
 //!
-//! A record is read as it is under a sequence lock: its number is odd while it is written, and another one afterwards.
-//! A reader that meets one takes it for absent after a few tries; the packet's sender sends it again.
+//! A reader that meets a record which is being written takes it for absent; the packet's sender sends it again.
 //!
 //! Records are found by the ends of either direction's packets: buckets of eight slots, two for each key, each slot a
 //! tag and a record's number. Keys are hashed with a secret of the run, as clients choose them.
@@ -13,6 +12,7 @@ use crate::{
     conn::{method::Method, second::Second},
     flow::key::{Ends, Secret},
     mix::{fold_multiply, scale},
+    record::Record,
 };
 use std::{
     net::SocketAddr,
@@ -21,7 +21,6 @@ use std::{
         atomic::{
             AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
-            fence,
         },
     },
 };
@@ -32,30 +31,15 @@ pub(super) const WORDS: usize = 11;
 const SLOTS: usize = 8;
 /// Keys of a record, at most: one for each direction.
 const KEYS: usize = 2;
-/// How often a reader tries to read a record that is being written.
-const TRIES: usize = 4;
 /// Bytes that a record takes: its words and number, and what the writer knows of it, and its slots at 75 % load.
-pub const BYTES: usize = size_of::<Record>() + size_of::<u16>() + size_of::<u32>() + KEYS * 8 * 4 / 3;
-
-/// A record.
-#[derive(Debug)]
-struct Record {
-    number: AtomicU64,
-    words: [AtomicU64; WORDS],
-}
-
-impl Record {
-    fn load(&self) -> [u64; WORDS] {
-        std::array::from_fn(|at| self.words[at].load(Relaxed))
-    }
-}
+pub const BYTES: usize = size_of::<Record<WORDS>>() + size_of::<u16>() + size_of::<u32>() + KEYS * 8 * 4 / 3;
 
 /// What workers see of peers' exceptions.
 #[derive(Debug)]
 pub struct Told {
     secret: Secret,
     slots: Box<[AtomicU64]>,
-    records: Box<[Record]>,
+    records: Box<[Record<WORDS>]>,
     held: AtomicU64,
     /// By number, as explanations name them. No packet asks.
     names: RwLock<Vec<Option<SocketAddr>>>,
@@ -120,12 +104,10 @@ impl Told {
     #[must_use]
     pub fn new(capacity: usize, secret: Secret, peers: Vec<SocketAddr>) -> (Arc<Self>, Writer) {
         let buckets = (capacity * KEYS * 4 / 3).div_ceil(SLOTS).max(2);
-        let record =
-            || Record { number: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) };
         let told = Arc::new(Told {
             secret,
             slots: std::iter::repeat_with(|| AtomicU64::new(0)).take(buckets * SLOTS).collect(),
-            records: std::iter::repeat_with(record).take(capacity).collect(),
+            records: std::iter::repeat_with(Record::vacant).take(capacity).collect(),
             held: AtomicU64::new(0),
             is_of_ipvs: peers.is_empty(),
             names: RwLock::default(),
@@ -197,17 +179,8 @@ impl Told {
     }
 
     fn read(&self, number: u32) -> Option<(Packed, Found)> {
-        let record = self.records.get(number as usize)?;
-        for _ in 0..TRIES {
-            let before = record.number.load(Acquire);
-            let words = record.load();
-            fence(Acquire);
-            if before.is_multiple_of(2) && record.number.load(Relaxed) == before {
-                return decode(words);
-            }
-            std::hint::spin_loop();
-        }
-        None
+        let (_, words) = self.records.get(number as usize)?.read()?;
+        decode(words)
     }
 }
 
@@ -248,7 +221,7 @@ impl Writer {
         let key = Packed::of(&exception.ends);
         let words = encode(key, exception, source);
         if let Some(number) = self.find(key) {
-            if self.told.records[number as usize].load() == words {
+            if self.told.records[number as usize].read().is_some_and(|(_, before)| before == words) {
                 return Ok(number);
             }
             self.free(number);
@@ -357,11 +330,8 @@ impl Writer {
 
     fn write(&self, number: u32, words: [u64; WORDS]) {
         let record = &self.told.records[number as usize];
-        let before = record.number.load(Relaxed);
-        record.number.store(before + 1, Relaxed);
-        fence(Release);
-        record.words.iter().zip(words).for_each(|(to, word)| to.store(word, Relaxed));
-        record.number.store(before + 2, Release);
+        let is_written = record.write(record.number(), words, || ());
+        debug_assert!(is_written, "nobody else writes");
     }
 
     fn count(&self) {
