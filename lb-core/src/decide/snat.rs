@@ -24,11 +24,7 @@ impl Known {
         parsed: &Parsed<F>,
         origin: Origin,
     ) -> Decision<F> {
-        // Nobody translates those.
-        if parsed.key.protocol == Protocol::Sctp {
-            return Act::Drop(self.why_nobodys::<F>(parsed.at.source)).into();
-        }
-        let rule = match self.rule_for::<F>(packet, (parsed.at.source, parsed.at.destination)) {
+        let rule = match self.rule_of(packet, parsed) {
             Ok(rule) => rule,
             Err(reason) => return Act::Drop(reason).into(),
         };
@@ -55,7 +51,7 @@ impl Known {
         if may_answer || self.snapshot.rules.is_empty() || !begins(parsed) {
             return None;
         }
-        let rule = self.rule_for::<F>(packet, (parsed.at.source, parsed.at.destination)).ok()?;
+        let rule = self.rule_of(packet, parsed).ok()?;
         self.begins_outward(parsed, rule)
     }
 
@@ -67,10 +63,7 @@ impl Known {
         packet: &impl Packet,
         parsed: &Parsed<F>,
     ) -> Course<F> {
-        if parsed.key.protocol == Protocol::Sctp {
-            return Act::Drop(self.why_nobodys::<F>(parsed.at.source)).into();
-        }
-        match self.rule_for::<F>(packet, (parsed.at.source, parsed.at.destination)) {
+        match self.rule_of(packet, parsed) {
             Ok(rule) => self.begins_outward(parsed, rule).unwrap_or_else(|| self.stray(now, parsed).into()),
             Err(reason) => Act::Drop(reason).into(),
         }
@@ -85,6 +78,19 @@ impl Known {
     ) -> bool {
         self.snapshot.is_nat_server::<F>(protocol, address, port)
             || self.snapshot.has_modules && self.snapshot.is_nat_host::<F>(address)
+    }
+
+    /// The rule by which a packet is translated, or why it ends.
+    fn rule_of<F: Forwarded>(
+        &self,
+        packet: &impl Packet,
+        parsed: &Parsed<F>,
+    ) -> Result<ServiceId, DropReason> {
+        // Nobody translates those.
+        if parsed.key.protocol == Protocol::Sctp {
+            return Err(self.why_nobodys::<F>(parsed.at.source));
+        }
+        self.rule_for::<F>(packet, (parsed.at.source, parsed.at.destination))
     }
 
     /// The rule by which what one address sends another is translated, or why it ends.

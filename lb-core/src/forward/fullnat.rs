@@ -7,7 +7,12 @@ use crate::{
         entry::{Connection, Direction, Ends},
     },
     family::Family,
-    wire::{checksum::Folded, headers::Headers, protocol::Protocol, put32, raw32, tcp, udp},
+    wire::{
+        checksum::{Change, Folded},
+        headers::Headers,
+        protocol::Protocol,
+        put32, raw32, tcp, udp,
+    },
 };
 
 /// The client's packet, on its way to the server.
@@ -44,6 +49,21 @@ pub fn later<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &Connecti
     F::put(ip, F::SOURCE, source);
     F::put(ip, F::DESTINATION, destination);
     F::forward(ip, addresses.and(const { F::ONE_OFF_TTL.folded() }));
+}
+
+/// Gives a packet both addresses, and takes one off its time to live. Returns what the addresses do to checksums that cover
+/// them.
+pub(super) fn exchange_addresses<F: Family>(
+    ip: &mut [u8],
+    (source, destination): (F::Address, F::Address),
+) -> Change {
+    let change = F::changed(Change::OF_NOTHING, F::get(ip, F::SOURCE), source);
+    let change = F::changed(change, F::get(ip, F::DESTINATION), destination);
+    F::put(ip, F::SOURCE, source);
+    F::put(ip, F::DESTINATION, destination);
+    F::update(ip, change);
+    F::decrement_ttl(ip);
+    change
 }
 
 /// Replaces both addresses and both ports (which TCP and UDP have in the same places), takes one off the time to live, and

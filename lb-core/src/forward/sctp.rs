@@ -2,6 +2,7 @@
 //! is changed as any IP packet is; where one changes, what that does to the checksum follows from how long the packet is.
 //! The packet itself need not be read, and damage on the way stays visible.
 
+use super::fullnat::exchange_addresses;
 use crate::{
     conn::{
         entry::{Connection, Direction, Ends},
@@ -10,7 +11,6 @@ use crate::{
     counters::DropReason,
     family::Family,
     wire::{
-        checksum::Change,
         headers::Headers,
         raw32,
         sctp::{self, chunk},
@@ -47,16 +47,7 @@ pub fn rewrite<F: Family>(
     }
     sctp::change_ports(packet, ports, at.end().saturating_sub(usize::from(at.l4)));
     let ip = &mut head[usize::from(at.l3)..];
-    let change = [(F::SOURCE, source.0), (F::DESTINATION, destination.0)].into_iter().fold(
-        Change::OF_NOTHING,
-        |change, (place, address)| {
-            let change = F::changed(change, F::get(ip, place), address);
-            F::put(ip, place, address);
-            change
-        },
-    );
-    F::update(ip, change);
-    F::decrement_ttl(ip);
+    exchange_addresses::<F>(ip, (source.0, destination.0));
     Ok(())
 }
 

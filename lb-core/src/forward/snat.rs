@@ -1,7 +1,7 @@
 //! SNAT: what a server behind the director sends by itself leaves with a local address and port of the director's, and what
 //! comes back goes to the server. To whoever it asks the director is who asks.
 
-use super::nat;
+use super::{fullnat::exchange_addresses, nat};
 use crate::{
     conn::{
         aside::{OutwardEnd, Rewrite},
@@ -72,16 +72,7 @@ pub fn echo<F: Family>(
         return Err(DropReason::BadL4);
     }
     let ip = &mut head[usize::from(at.l3)..];
-    let addresses = [(F::SOURCE, source.0), (F::DESTINATION, destination.0)].into_iter().fold(
-        Change::OF_NOTHING,
-        |change, (place, address)| {
-            let change = F::changed(change, F::get(ip, place), address);
-            F::put(ip, place, address);
-            change
-        },
-    );
-    F::update(ip, addresses);
-    F::decrement_ttl(ip);
+    let addresses = exchange_addresses::<F>(ip, (source.0, destination.0));
     let id = match direction {
         Direction::In => source.1,
         Direction::Out => destination.1,
