@@ -3,8 +3,8 @@
 use super::{
     common::{frame::*, frame6::*, plan::*, read, world::World},
     expect,
+    segment::{self, Segment, parse},
 };
-use etherparse::{IpNumber, SlicedPacket, TcpHeader, TcpOptions, TransportSlice};
 use lb_core::{
     counters::DropReason,
     service::plan::{Admin, Method, ModuleKind, Plan},
@@ -13,14 +13,6 @@ use lb_core::{
 const CLIENT: &str = "203.0.113.10:4000";
 const SERVICE: &str = "192.0.2.100:21";
 const SERVER: &str = "198.51.100.11:2121";
-
-/// What the tests look at of a segment.
-#[derive(Debug, PartialEq, Eq)]
-struct Segment {
-    sequence: u32,
-    acknowledgement: u32,
-    payload: String,
-}
 
 fn plan(method: Method) -> Plan {
     let mut service = service(method, SERVICE, &[SERVER, "198.51.100.12:2121"]);
@@ -37,33 +29,12 @@ fn peer(world: &World) -> String {
 }
 
 /// A segment; the client's numbers begin at 1000, the server's at 5000.
-fn segment((from, to): (&str, &str), flags: u8, numbers: (u32, u32), options: &[u8], text: &str) -> Ip {
-    let (from, to) = (endpoint(from), endpoint(to));
-    let mut header = TcpHeader::new(from.port(), to.port(), numbers.0, 8_192);
-    (header.syn, header.fin) = (flags & SYN != 0, flags & FIN != 0);
-    (header.rst, header.ack) = (flags & RST != 0, flags & ACK != 0);
-    header.acknowledgment_number = numbers.1;
-    header.options = TcpOptions::try_from_slice(options).unwrap();
-    let ends = (from.ip().octets(), to.ip().octets());
-    header.checksum = header.calc_checksum_ipv4_raw(ends.0, ends.1, text.as_bytes()).unwrap();
-    Ip::new(IpNumber::TCP, *from.ip(), *to.ip(), [header.to_bytes().as_slice(), text.as_bytes()].concat())
-}
-
-/// Reads a frame whose lengths and checksums are right.
-fn parse(frame: &[u8]) -> Segment {
-    read::check_ip(read::ip_packet(frame).unwrap()).unwrap();
-    let Some(TransportSlice::Tcp(tcp)) = SlicedPacket::from_ethernet(frame).unwrap().transport else {
-        panic!("a segment");
-    };
-    Segment {
-        sequence: tcp.sequence_number(),
-        acknowledgement: tcp.acknowledgment_number(),
-        payload: String::from_utf8(tcp.payload().to_vec()).unwrap(),
-    }
+fn segment(ends: (&str, &str), flags: u8, numbers: (u32, u32), options: &[u8], text: &str) -> Ip {
+    segment::segment(ends, flags, numbers, options, text.as_bytes())
 }
 
 fn is(sequence: u32, acknowledgement: u32, payload: &str) -> Segment {
-    Segment { sequence, acknowledgement, payload: payload.to_owned() }
+    Segment { sequence, acknowledgement, payload: payload.as_bytes().to_vec() }
 }
 
 /// What the server gets of a client's segment.
@@ -201,7 +172,7 @@ fn what_is_cut_is_replaced_all_the_same() {
             }
             got.truncate(beyond);
             assert_eq!(got.len(), beyond, "{cut}: no gap");
-            got.push_str(&sent.payload);
+            got.push_str(sent.text());
         }
         assert_eq!(got, told, "{cut}");
         assert!(open(&mut world, "203.0.113.10:4001", 50_000).contains("> 198.51.100.11:50000 "), "{cut}");
@@ -361,13 +332,13 @@ fn a_server_that_does_not_see_clients_is_told_the_local_address() {
         let told = command(&mut world, 1_000, text);
         let port: u16 = match is_extended {
             true => {
-                let field = told.payload.split('|').nth(3).unwrap().parse().unwrap();
-                assert_eq!(told.payload, format!("EPRT |1|{address}|{field}|\r\n"));
+                let field = told.text().split('|').nth(3).unwrap().parse().unwrap();
+                assert_eq!(told.text(), format!("EPRT |1|{address}|{field}|\r\n"));
                 field
             }
             false => {
                 let numbers: Vec<u16> =
-                    told.payload[5..].trim_end().split(',').map(|number| number.parse().unwrap()).collect();
+                    told.text()[5..].trim_end().split(',').map(|number| number.parse().unwrap()).collect();
                 assert_eq!(numbers[..4], address.octets().map(u16::from));
                 numbers[4] << 8 | numbers[5]
             }
@@ -379,7 +350,7 @@ fn a_server_that_does_not_see_clients_is_told_the_local_address() {
         let line = format!("lan: {address}:{port} > 198.51.100.11:20 tcp syn ack ttl 63");
         expect(&mut world, WAN, &agrees.via_gateway(), &line);
         // What follows is in other numbers, both ways.
-        let grown = (told.payload.len() as u32).wrapping_sub(text.len() as u32);
+        let grown = (told.text().len() as u32).wrapping_sub(text.len() as u32);
         let end = 1_000 + text.len() as u32;
         let answered = answer(&mut world, (5_008, end.wrapping_add(grown)), "200 ok\r\n");
         assert_eq!(answered, is(5_008, end, "200 ok\r\n"));

@@ -25,6 +25,7 @@ mod reject;
 mod rfc4787;
 mod rfc5508;
 mod sctp;
+mod segment;
 mod snat;
 mod snat_ping;
 mod standby;

@@ -3,23 +3,14 @@
 use super::{
     common::{fragments::assemble, frame::*, frame6::*, plan::*, read, world::World},
     dump, expect,
+    segment::{Segment, parse, segment},
 };
-use etherparse::{
-    Icmpv4Type, IpNumber, SlicedPacket, TcpHeader, TcpOptions, TransportSlice, icmpv4::DestUnreachableHeader,
-};
+use etherparse::{Icmpv4Type, icmpv4::DestUnreachableHeader};
 use lb_core::service::plan::{ClientAddress, Method, Plan};
 
 const CLIENT: &str = "203.0.113.10:4000";
 const SERVICE: &str = "192.0.2.100:80";
 const SERVER: &str = "198.51.100.11:8080";
-
-/// What the tests look at of a segment.
-#[derive(Debug, PartialEq, Eq)]
-struct Segment {
-    sequence: u32,
-    acknowledgement: u32,
-    payload: Vec<u8>,
-}
 
 fn plan(told: ClientAddress) -> Plan {
     let mut plan = one_server(Method::Nat);
@@ -31,24 +22,7 @@ fn world(told: ClientAddress) -> World {
     World::new(&plan(told))
 }
 
-/// A segment of a client or server; the client's numbers begin at 1000, the server's at 5000.
-fn segment(
-    (from, to): (&str, &str),
-    flags: u8,
-    (sequence, acknowledgement): (u32, u32),
-    options: &[u8],
-    payload: &[u8],
-) -> Ip {
-    let (from, to) = (endpoint(from), endpoint(to));
-    let mut header = TcpHeader::new(from.port(), to.port(), sequence, 8_192);
-    (header.syn, header.fin) = (flags & SYN != 0, flags & FIN != 0);
-    (header.rst, header.ack) = (flags & RST != 0, flags & ACK != 0);
-    header.acknowledgment_number = acknowledgement;
-    header.options = TcpOptions::try_from_slice(options).unwrap();
-    let ends = (from.ip().octets(), to.ip().octets());
-    header.checksum = header.calc_checksum_ipv4_raw(ends.0, ends.1, payload).unwrap();
-    Ip::new(IpNumber::TCP, *from.ip(), *to.ip(), [header.to_bytes().as_slice(), payload].concat())
-}
+// The client's numbers begin at 1000, the server's at 5000.
 
 fn from_client(flags: u8, sequence: u32, payload: &[u8]) -> Ip {
     segment((CLIENT, SERVICE), flags, (sequence, 5_001), &[], payload)
@@ -68,19 +42,6 @@ fn answer(world: &mut World, packet: &Ip) -> Segment {
     let sent = world.receive(LAN, &packet.via_server());
     assert_eq!(sent.len(), 1);
     parse(&sent[0].frame)
-}
-
-/// Reads a frame whose lengths and checksums are right.
-fn parse(frame: &[u8]) -> Segment {
-    read::check_ip(read::ip_packet(frame).unwrap()).unwrap();
-    let Some(TransportSlice::Tcp(tcp)) = SlicedPacket::from_ethernet(frame).unwrap().transport else {
-        panic!("a segment");
-    };
-    Segment {
-        sequence: tcp.sequence_number(),
-        acknowledgement: tcp.acknowledgment_number(),
-        payload: tcp.payload().to_vec(),
-    }
 }
 
 fn sent(sequence: u32, payload: &[u8]) -> Vec<Segment> {
