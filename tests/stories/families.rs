@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
-use lb_stories::load::Load;
 use lb_stories::server::BIG_SHA256;
 use lb_stories::{Config, Method, world};
 
@@ -55,44 +54,9 @@ fn logs_have_clients_of_the_other_family() -> Result<()> {
     Ok(())
 }
 
-/// A thousand at once over two workers, then 100 MB, and what has begun goes on in the next run.
 fn a_crowd(is_ipv6: bool) -> Result<()> {
-    let told = told()?;
     let service = between(is_ipv6, told::service(Method::FullNat, NGINX, "proxy-v2"));
-    let config = Config::new().service(service).state_file(&told.world.directory().join("state"));
-    let director = told.world.start(&config)?;
-    let target = at(is_ipv6, NGINX);
-    let crowd = Load { connections: 1_000, requests: 3 };
-    let report = crowd.run(told.world.client(), target)?;
-    ensure!(report.failures.is_empty(), "{:?}", &report.failures[..report.failures.len().min(5)]);
-    ensure!(report.answers == 3_000, "{report}");
-    for server in told.world.servers() {
-        let count = report.connections.get(server.name()).copied().unwrap_or(0);
-        ensure!((450..=550).contains(&count), "{report}");
-    }
-    let status = director.status()?;
-    ensure!(status.workers.len() == 2, "{}", status.text);
-    for worker in &status.workers {
-        ensure!(worker.received > 1_000, "{}", status.text);
-    }
-    let logged = told.logged()?;
-    ensure!(logged.len() >= 1_000, "every connection is another client: {}", logged.len());
-    ensure!(logged.iter().all(|client| client.is_ipv6() == is_ipv6), "clients' family, not the servers'");
-    ensure!(told.world.client().sha256_of(target, "/big")? == BIG_SHA256);
-
-    let mut sessions = Vec::new();
-    for _ in 0..10 {
-        let mut session = told.world.client().http(target)?;
-        session.get("/small")?;
-        sessions.push(session);
-    }
-    director.stop()?;
-    let director = told.world.start(&config)?;
-    for session in &mut sessions {
-        session.get("/small").context("after the restart")?;
-    }
-    director.stop()?;
-    Ok(())
+    told()?.crowd(service, at(is_ipv6, NGINX))
 }
 
 #[test]

@@ -3,10 +3,9 @@
 
 use std::net::TcpListener;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
-use lb_stories::load::Load;
 use lb_stories::process::PATIENCE;
 use lb_stories::server::BIG_SHA256;
 use lb_stories::{Config, Method};
@@ -53,36 +52,8 @@ fn logs_have_the_clients_addresses_of_ipv6() -> Result<()> {
 
 #[test]
 fn a_thousand_connections_and_a_big_answer() -> Result<()> {
-    let told = Told::new(false)?;
-    let state = told.world.directory().join("state");
-    let config = Config::new().service(service(Method::FullNat, NGINX, "proxy-v2")).state_file(&state);
-    let director = told.world.start(&config)?;
-    let target = Method::FullNat.at(NGINX);
-    ensure!(told.world.client().sha256_of(target, "/big")? == BIG_SHA256);
-    let crowd = Load { connections: 1_000, requests: 3 };
-    let report = crowd.run(told.world.client(), target)?;
-    ensure!(report.failures.is_empty(), "{:?}", &report.failures[..report.failures.len().min(5)]);
-    ensure!(report.answers == 3_000, "{report}");
-    let status = director.status()?;
-    for worker in &status.workers {
-        ensure!(worker.received > 1_000, "{}", status.text);
-    }
-    ensure!(told.logged()?.len() > 1_000, "every connection is another client");
-
-    // What has begun goes on in the next run, with the numbers of this one.
-    let mut sessions = Vec::new();
-    for _ in 0..10 {
-        let mut session = told.world.client().http(target)?;
-        session.get("/small")?;
-        sessions.push(session);
-    }
-    director.stop()?;
-    let director = told.world.start(&config)?;
-    for session in &mut sessions {
-        session.get("/small").context("after the restart")?;
-    }
-    director.stop()?;
-    Ok(())
+    let service = service(Method::FullNat, NGINX, "proxy-v2");
+    Told::new(false)?.crowd(service, Method::FullNat.at(NGINX))
 }
 
 /// A change at run time is for connections that begin then. A client that begins with a header of its own has sent data.

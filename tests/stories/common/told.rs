@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use lb_stories::config::Service;
+use lb_stories::load::Load;
 use lb_stories::process::{Background, PATIENCE, eventually};
-use lb_stories::server::Server;
-use lb_stories::{Method, World};
+use lb_stories::server::{BIG_SHA256, Server};
+use lb_stories::{Config, Method, World};
 
 /// Where nginx expects a header. The director's services are on the same port.
 pub(crate) const NGINX: u16 = 8081;
@@ -59,6 +60,47 @@ impl Told {
     pub(crate) fn ensure_logged(&self, client: SocketAddr) -> Result<()> {
         let is_there = eventually(PATIENCE, || Ok(self.logged()?.contains(&client)))?;
         ensure!(is_there, "{client} is not among {:?}", self.logged()?);
+        Ok(())
+    }
+
+    /// A thousand at once over two workers, then 100 MB, and what has begun goes on in the next run, with the numbers of this
+    /// one.
+    pub(crate) fn crowd(&self, service: Service, target: impl Into<SocketAddr>) -> Result<()> {
+        let (client, target) = (self.world.client(), target.into());
+        let config = Config::new().service(service).state_file(&self.world.directory().join("state"));
+        let director = self.world.start(&config)?;
+        let crowd = Load { connections: 1_000, requests: 3 };
+        let report = crowd.run(client, target)?;
+        ensure!(report.failures.is_empty(), "{:?}", &report.failures[..report.failures.len().min(5)]);
+        ensure!(report.answers == 3_000, "{report}");
+        for server in self.world.servers() {
+            let count = report.connections.get(server.name()).copied().unwrap_or(0);
+            ensure!((450..=550).contains(&count), "{report}");
+        }
+        let status = director.status()?;
+        ensure!(status.workers.len() == 2, "{}", status.text);
+        for worker in &status.workers {
+            ensure!(worker.received > 1_000, "{}", status.text);
+        }
+        ensure!(client.sha256_of(target, "/big")? == BIG_SHA256);
+        // It is logged when it is over.
+        let are_logged = eventually(PATIENCE, || Ok(self.logged()?.len() > 1_000))?;
+        let logged = self.logged()?;
+        ensure!(are_logged, "every connection is another client: {}", logged.len());
+        ensure!(logged.iter().all(|it| it.is_ipv6() == target.is_ipv6()), "clients' family");
+
+        let mut sessions = Vec::new();
+        for _ in 0..10 {
+            let mut session = client.http(target)?;
+            session.get("/small")?;
+            sessions.push(session);
+        }
+        director.stop()?;
+        let director = self.world.start(&config)?;
+        for session in &mut sessions {
+            session.get("/small").context("after the restart")?;
+        }
+        director.stop()?;
         Ok(())
     }
 }
