@@ -12,7 +12,7 @@ use super::{
 use dpdk_sys::shim_request;
 use lb_core::{
     packet::{Checksum, Packet},
-    wire::{ethernet, protocol, whole::Places},
+    wire::{ethernet, ipv6, protocol, whole::Places},
 };
 use std::fmt;
 
@@ -205,7 +205,7 @@ impl TxWork {
     fn l4(&self, frame: &[u8], places: &Places, (was_put_off, is_right): (bool, bool)) -> u64 {
         let Some(at) = places.checksum(frame) else { return 0 };
         // Not every port finds its way through extension headers.
-        if places.is_ipv6 && places.l4 - places.l3 != IPV6_HEADER_LEN {
+        if places.is_ipv6 && places.l4 - places.l3 != ipv6::HEADER_LEN {
             return 0;
         }
         let (can, flag, is_right) = match places.protocol {
@@ -246,8 +246,6 @@ impl TxWork {
         }
     }
 }
-
-const IPV6_HEADER_LEN: usize = 40;
 
 /// Takes the tag off that a port can put back: a single one of 802.1Q. Ports write no other EtherType by themselves.
 fn take_tag(packet: &mut Mbuf) -> Option<u16> {
