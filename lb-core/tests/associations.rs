@@ -288,17 +288,19 @@ fn data(number: u32) -> Vec<u8> {
     chunk(DATA, 3, &value)
 }
 
-/// A method with the family of clients and servers.
+/// A method with the family of clients, and whether servers are of the other one.
 #[derive(Clone, Copy, Debug)]
 struct Way {
     method: Method,
     is_ipv6: bool,
+    crosses: bool,
 }
 
 impl Way {
     fn all() -> impl Iterator<Item = Way> {
-        let both = |&method: &Method| [false, true].map(|is_ipv6| Way { method, is_ipv6 });
-        Method::ALL.iter().flat_map(both)
+        let way = |method, crosses| [false, true].map(|is_ipv6| Way { method, is_ipv6, crosses });
+        let within = Method::ALL.iter().flat_map(move |&method| way(method, false));
+        within.chain(way(Method::FullNat, true))
     }
 
     fn client(self) -> SocketAddr {
@@ -310,8 +312,10 @@ impl Way {
     }
 
     fn servers(self) -> [SocketAddr; 2] {
-        let addresses: [IpAddr; 2] =
-            if self.is_ipv6 { SERVERS6.map(Into::into) } else { SERVERS.map(Into::into) };
+        let addresses: [IpAddr; 2] = match self.is_ipv6 != self.crosses {
+            true => SERVERS6.map(Into::into),
+            false => SERVERS.map(Into::into),
+        };
         addresses.map(|address| {
             SocketAddr::new(address, if self.method.rewrites_endpoints() { 8_080 } else { 80 })
         })
@@ -321,6 +325,9 @@ impl Way {
         let servers = self.servers().map(|server| server.to_string());
         let mut service = service(self.method, &self.vip().to_string(), &[&servers[0], &servers[1]]);
         service.protocol = Protocol::Sctp;
+        if self.crosses {
+            service.local_addresses = vec![if self.is_ipv6 { LOCAL.into() } else { LOCAL6.into() }];
+        }
         network6().with(service)
     }
 
