@@ -28,9 +28,7 @@ fn text(world: &World) -> String {
 
 /// Has the kernel leave alone what comes by the interfaces themselves: on a NIC that DPDK owns it sees none of it.
 fn leave_interfaces_to_dpdk(world: &World) -> Result<()> {
-    ["lbwan", "lblan"]
-        .iter()
-        .try_for_each(|name| world.director().sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "1"))
+    ["lbwan", "lblan"].iter().try_for_each(|name| world.director().leave_to_dpdk(name))
 }
 
 #[test]
@@ -120,6 +118,39 @@ fn checks_leave_by_host_sides_of_af_xdp() -> Result<()> {
 #[test]
 fn checks_leave_by_host_sides_of_pcap() -> Result<()> {
     checks_leave_by_the_host_side(Config::new().on_pcap())
+}
+
+/// What a ring takes comes back by it, so the kernel hears the broadcasts that it sends.
+#[test]
+fn a_ring_has_a_host_side() -> Result<()> {
+    let world = World::new()?;
+    let mut text = Config::new()
+        .service(Service::tcp(Method::Dr, world::HTTP))
+        .alone()
+        .with_host_sides()
+        .render(&world.server_addresses());
+    for (number, name) in ["lbwan", "lblan"].into_iter().enumerate() {
+        let device = format!("net_af_packet{number},iface={name},qpairs=1");
+        ensure!(text.contains(&device), "{text}");
+        text = text.replace(&device, &format!("net_ring{number}"));
+    }
+    let director = world.start_how(1, &text, |_| ())?;
+    let control = Control::of(&director)?;
+    let link = || world.director().run("ip", &["addr", "show", "lb-wan"]);
+    let has_own = || Ok(link()?.contains(&format!("inet {}/24", world::DIRECTOR_WAN)));
+    ensure!(eventually(PATIENCE, has_own)?, "{}", link()?);
+    let port = control.ask("show port info wan")?;
+    let mac = port.split_once("MAC address: ").and_then(|(_, rest)| rest.split_whitespace().next());
+    let mac = mac.with_context(|| port.clone())?.to_lowercase();
+    ensure!(link()?.contains(&mac), "{mac}: {}", link()?);
+    let comes_back = || {
+        let _ = world.director().run("ping", &["-c", "1", "-W", "1", "-b", "-I", "lb-wan", "192.0.2.255"]);
+        let host: Value = serde_json::from_str(&control.ask("--json show host")?)?;
+        let side = &host["reply"]["host"]["sides"][0];
+        Ok(side["to_kernel"].as_u64() > Some(0) && side["from_kernel"].as_u64() > Some(0))
+    };
+    ensure!(eventually(PATIENCE, comes_back)?, "{}", control.ask("show host")?);
+    director.stop().map(drop)
 }
 
 /// How long it takes at most to find a neighbour: ten questions. Of a hundred that a flood takes 99 of, more are lost.

@@ -152,12 +152,16 @@ fn max_mtu(info: &dpdk_sys::rte_eth_dev_info) -> u16 {
     u16::try_from(info.max_rx_pktlen - OVERHEAD).unwrap_or(u16::MAX)
 }
 
+/// The Ethernet address of a port. One whose driver has none, as `net_ring`, gets one that nobody was sold: frames have to
+/// come from somebody, and the kernel takes no interface without.
 pub(super) fn read_mac(device: &Device) -> Result<Mac, PortError> {
     let mut mac = dpdk_sys::rte_ether_addr { addr_bytes: [0; 6] };
     // SAFETY: the device exists while `device` does, and `mac` is a place to write to.
     let code = unsafe { dpdk_sys::rte_eth_macaddr_get(device.id, &raw mut mac) };
     if code == 0 {
-        return Ok(Mac(mac.addr_bytes));
+        let [high, low] = device.id.to_be_bytes();
+        let read = Mac(mac.addr_bytes);
+        return Ok(if read == Mac::default() { Mac([2, 0, 0, 0, high, low]) } else { read });
     }
     Err(PortError::Refused { device: device.name.clone(), reason: describe_error(code) })
 }

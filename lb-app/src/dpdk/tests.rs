@@ -192,6 +192,7 @@ fn a_ring_port_returns_what_it_is_given(pool: &Mempool) {
     let (port, mut rx, mut tx) = port
         .start(PortSettings { rx_queues: 1, tx_queues: 1, ..SETTINGS }, pool)
         .unwrap_or_else(|error| panic!("{error}"));
+    assert_ne!(port.mac(), lb_core::service::plan::Mac::default(), "the driver has no address");
     let mut burst = Burst::new();
     // The port's ring holds 1023, and so does the pool: seventeen bursts of 60 leave room for three.
     for taken in [60; 17].into_iter().chain([3]) {
