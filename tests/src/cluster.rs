@@ -180,7 +180,7 @@ impl Member {
         fs::write(&file, "")?;
         for name in ["lbwan", "lblan"] {
             // A NIC that DPDK owns shows the kernel nothing.
-            namespace.sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "1")?;
+            namespace.leave_to_dpdk(name)?;
         }
         let bird = format!(
             "router id {own};\ninclude \"{}\";\nprotocol device {{}}\n\

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::process::{Background, run};
+use crate::recipe::recipe;
 
 /// A network namespace that exists as long as this value does.
 #[derive(Debug)]
@@ -52,6 +53,13 @@ impl Namespace {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(program);
         command
+    }
+
+    /// Has the kernel leave alone what comes by an interface, as docs/directors.md says: of a NIC that DPDK owns it sees
+    /// nothing.
+    pub fn leave_to_dpdk(&self, interface: &str) -> Result<()> {
+        let commands = recipe("directors.md", "hook ingress", &[("eth0", interface)])?;
+        self.run("sh", &["-ec", &commands]).map(drop)
     }
 
     /// Runs `program` inside and returns its standard output.

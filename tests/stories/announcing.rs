@@ -285,7 +285,7 @@ fn exabgp_tells_the_router() -> Result<()> {
     let scene = Scene::new(world::DIRECTOR_WAN)?;
     let (world, file) = (&scene.world, scene.file.display().to_string());
     for name in ["lbwan", "lblan"] {
-        world.director().sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "1")?;
+        world.director().leave_to_dpdk(name)?;
     }
     let conf = world.directory().join("exabgp.conf");
     fs::write(&conf, recipe("encoder text", &[("/run/lb/announced.conf", &*file)])?)?;
@@ -303,7 +303,7 @@ fn interfaces_have_the_vips_that_daemons_announce() -> Result<()> {
     let scene = Scene::new(DIRECTOR.parse()?)?;
     let world = &scene.world;
     for name in ["lbwan", "lblan"] {
-        world.director().sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "1")?;
+        world.director().leave_to_dpdk(name)?;
     }
     let bird =
         recipe("protocol direct lb_vips4", &[("10.0.0.11", DIRECTOR), ("10.0.0.1 ", &format!("{ROUTER} "))])?;

@@ -56,7 +56,7 @@ impl Half<'_> {
     fn direct(&self, world: &World, run: &str) -> Result<Director> {
         // On a NIC that DPDK owns, the kernel sees nothing by the interface itself.
         for name in ["lbwan", "lblan"] {
-            self.namespace.sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "1")?;
+            self.namespace.leave_to_dpdk(name)?;
         }
         let name = format!("{}-{}{run}", world.name(), self.name);
         let text = text(world, self.last);
