@@ -12,6 +12,9 @@ use std::net::SocketAddr;
 
 /// How often a peer hears of what is here at least.
 const BEAT: Duration = Duration::from_secs(1);
+/// The same while it is not heard: a director that starts waits three seconds for peers to answer, however many datagrams
+/// the network loses, before routers may send to it.
+const BEAT_UNHEARD: Duration = Duration::from_millis(250);
 /// A peer that has not been heard for so long is silent.
 const SILENT_AFTER: Duration = Duration::from_millis(3_500);
 /// Changes that are not acknowledged for so long are sent again.
@@ -505,7 +508,7 @@ impl Session {
             self.tell(now, shared, out);
         }
         if now >= self.tells.beat_at || self.hears.acknowledge_at.is_some_and(|at| now >= at) {
-            self.tells.beat_at = now + BEAT;
+            self.tells.beat_at = now + if self.is_up { BEAT } else { BEAT_UNHEARD };
             self.hears.acknowledge_at = None;
             let state = State {
                 telling: self.hears.telling,

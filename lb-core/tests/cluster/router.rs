@@ -10,20 +10,23 @@ pub(crate) struct Router {
     members: Vec<usize>,
     /// With resilient hashing: the next hop of each bucket. A next hop that goes takes no other's flows with it.
     buckets: Option<Vec<usize>>,
+    /// The first next hop gets everything.
+    one_active: bool,
 }
 
 impl Router {
-    pub(crate) fn new(members: Vec<usize>, resilient: bool) -> Self {
+    pub(crate) fn new(members: Vec<usize>, resilient: bool, one_active: bool) -> Self {
         let dealt = |bucket: usize| members[bucket % members.len()];
         let buckets = resilient.then(|| (0..BUCKETS).map(dealt).collect());
-        Router { members, buckets }
+        Router { members, buckets, one_active }
     }
 
-    /// The director that a flow goes to, if there is any.
-    pub(crate) fn choose(&self, flow: u64) -> Option<usize> {
-        let hash = (flow.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize;
+    /// The director that a flow goes to, if there is any; so many turns later, while nobody agrees whose it is.
+    pub(crate) fn choose(&self, flow: u64, turn: u64) -> Option<usize> {
+        let hash = (flow.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).wrapping_add(turn) as usize;
         match &self.buckets {
             _ if self.members.is_empty() => None,
+            _ if self.one_active => self.members.first().copied(),
             Some(buckets) => Some(buckets[hash % BUCKETS]),
             None => Some(self.members[hash % self.members.len()]),
         }

@@ -24,7 +24,7 @@ fn run(seed: u64, is_told: bool) {
         directors,
         servers,
         clients: random.between(10, 60) as usize,
-        method: if random.chance(50) { Method::Nat } else { Method::Dr },
+        method: [Method::Nat, Method::FullNat, Method::Tun, Method::Dr][random.below(4) as usize],
         scheduler: [SchedulerKind::Mh, SchedulerKind::Wlc, SchedulerKind::Rr][random.below(3) as usize],
         resilient: random.chance(50),
         syncs: true,
@@ -45,7 +45,7 @@ fn run(seed: u64, is_told: bool) {
     for _ in 0..random.between(1, 5) {
         let victim = random.below(directors as u64) as usize;
         let others = is_up.iter().filter(|up| **up).count() - usize::from(is_up[victim]);
-        match random.below(9) {
+        match random.below(10) {
             0 | 1 if is_up[victim] && others > 0 => {
                 let drains = random.chance(40);
                 cluster.at(now, if drains { Event::Drains(victim) } else { Event::Dies(victim) });
@@ -59,6 +59,7 @@ fn run(seed: u64, is_told: bool) {
             }
             3 => cluster.at(now, Event::Silence(random.between(500, 10_000))),
             4 if is_up[victim] => cluster.at(now, Event::Stalls(victim, random.between(100, 900))),
+            6 => cluster.at(now, Event::Splits(random.between(500, 10_000))),
             // Less than what idle connections are kept for.
             5 if is_up[victim] => cluster.at(now, Event::Leaps(victim, random.between(1, 20_000))),
             _ => {

@@ -64,6 +64,18 @@ pub(crate) struct Setup {
     pub(crate) strangers: u64,
 }
 
+impl Setup {
+    /// Servers see their own address and port, and answer through a director.
+    fn is_translated(&self) -> bool {
+        matches!(self.method, Method::Nat | Method::FullNat)
+    }
+
+    /// The others stand by, since two would choose the same local ports.
+    fn one_active(&self) -> bool {
+        self.method == Method::FullNat
+    }
+}
+
 /// Something that is to happen.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -85,6 +97,8 @@ pub(crate) enum Event {
     Weights(usize, Vec<Option<u32>>),
     /// No director hears another for so long.
     Silence(u64),
+    /// Whoever sends takes another director for the right one every second, clients and servers each their own.
+    Splits(u64),
 }
 
 pub(crate) struct Cluster {
@@ -100,6 +114,9 @@ pub(crate) struct Cluster {
     script: BTreeMap<u64, Vec<Event>>,
     flying: BTreeMap<u64, Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
     silent_until: u64,
+    split_until: u64,
+    /// The server whose packet is under way.
+    speaks: Option<usize>,
     /// Prints what happens, for who replays a run.
     pub(crate) is_told: bool,
     random: Random,
@@ -112,7 +129,7 @@ impl Cluster {
         let mut cluster = Cluster {
             now: 0,
             directors: Vec::new(),
-            router: Router::new((0..setup.directors).collect(), setup.resilient),
+            router: Router::new((0..setup.directors).collect(), setup.resilient, setup.one_active()),
             talks: Vec::new(),
             by_client: HashMap::new(),
             accepted: vec![HashSet::new(); setup.servers],
@@ -120,6 +137,8 @@ impl Cluster {
             script: BTreeMap::new(),
             flying: BTreeMap::new(),
             silent_until: 0,
+            split_until: 0,
+            speaks: None,
             is_told: false,
             random: Random::new(setup.seed),
             runs: setup.seed << 16,
@@ -135,7 +154,7 @@ impl Cluster {
         service.scheduler = scheduler;
         service.hash_port = scheduler == SchedulerKind::Mh;
         service.adopt = scheduler == SchedulerKind::Mh;
-        let port = if method == Method::Nat { 8_080 } else { 80 };
+        let port = if self.setup.is_translated() { 8_080 } else { 80 };
         let each = weights.iter().enumerate().filter_map(|(number, weight)| Some((number, (*weight)?)));
         service.servers =
             each.map(|(number, weight)| ServerPlan::new(server(number).0, port, weight)).collect();
@@ -284,6 +303,12 @@ impl Cluster {
                 }
                 self.weights[number] = weights;
             }
+            Event::Splits(ms) => {
+                self.split_until = now + ms;
+                for talk in self.talks.iter_mut().filter(|talk| talk.safe_at > now) {
+                    talk.is_unpromised |= talk.lives();
+                }
+            }
             Event::Silence(ms) => {
                 self.silent_until = now + ms;
                 for talk in self.talks.iter_mut().filter(|talk| talk.safe_at > now) {
@@ -296,7 +321,7 @@ impl Cluster {
     /// The router has other next hops: some connections go to other directors.
     fn move_talks(&mut self) {
         for talk in self.talks.iter_mut().filter(|talk| talk.lives()) {
-            let to = self.router.choose(flow(talk.client));
+            let to = self.router.choose(flow(talk.client), 0);
             if talk.director.is_some() && to != talk.director {
                 talk.is_unpromised |= self.now < talk.safe_at;
                 talk.has_moved = true;
@@ -327,7 +352,8 @@ impl Cluster {
         }
         let (client, flags) = (talk.client, if talk.life == Life::Opening { SYN } else { ACK });
         talk.says(self.now);
-        talk.director = self.router.choose(flow(client));
+        talk.director = self.router.choose(flow(client), 0);
+        talk.is_unpromised |= talk.life == Life::Opening && self.now < self.split_until;
         if !self.random.chance(self.setup.loss) {
             self.send(client, flags);
         }
@@ -358,9 +384,16 @@ impl Cluster {
     fn send(&mut self, client: SocketAddrV4, flags: u8) {
         let vip = SocketAddrV4::new([192, 0, 2, 100].into(), 80);
         let frame = tcp_with(client, vip, flags, b"").via_gateway();
-        let Some(director) = self.router.choose(flow(client)).and_then(|to| self.running(to)) else { return };
+        let Some(director) = self.chosen(client, 0) else { return };
         let sent = director.world.receive(WAN, &frame);
         self.deliver(sent);
+    }
+
+    /// The director that gets the packets of a client, or replies to it (`side` 1).
+    fn chosen(&mut self, client: SocketAddrV4, side: u64) -> Option<&mut Director> {
+        let turn = if self.now < self.split_until { side + self.now / 1_000 } else { 0 };
+        let number = self.router.choose(flow(client), turn)?;
+        self.running(number)
     }
 
     /// What directors send arrives.
@@ -368,6 +401,8 @@ impl Cluster {
         for Sent { port, frame, .. } in sent {
             let Some(packet) = read::ipv4_packet(&frame) else { continue };
             read::check_ipv4(packet).unwrap_or_else(|why| panic!("seed {}: {why}", self.setup.seed));
+            // Servers take the outer header off.
+            let packet = if self.setup.method == Method::Tun && port == LAN { &packet[20..] } else { packet };
             let end = |at: usize, port: usize| {
                 let ip: [u8; 4] = packet[at..at + 4].try_into().unwrap();
                 SocketAddrV4::new(ip.into(), u16::from_be_bytes([packet[port], packet[port + 1]]))
@@ -387,9 +422,9 @@ impl Cluster {
     /// A server gets a packet, and answers.
     fn serve(&mut self, number: usize, client: SocketAddrV4, to: SocketAddrV4, flags: u8) {
         let seed = self.setup.seed;
-        let own = match self.setup.method {
-            Method::Nat => SocketAddrV4::new(server(number).0, 8_080),
-            _ => SocketAddrV4::new([192, 0, 2, 100].into(), 80),
+        let own = match self.setup.is_translated() {
+            true => SocketAddrV4::new(server(number).0, 8_080),
+            false => SocketAddrV4::new([192, 0, 2, 100].into(), 80),
         };
         assert_eq!(to, own, "seed {seed}: a packet for a server that does not serve that");
         let serves = self.weights.iter().any(|weights| weights[number].is_some());
@@ -407,19 +442,13 @@ impl Cluster {
             _ if known.contains(&client) => ACK,
             _ => RST,
         };
-        if let Some(&talk) = self.by_client.get(&client) {
-            let talk = &mut self.talks[talk];
-            if answer == SYN | ACK && talk.life == Life::Opening {
-                talk.server = Some(number);
-            }
-        }
-        if self.setup.method != Method::Nat {
+        self.speaks = Some(number);
+        if !self.setup.is_translated() {
             return self.hear(client, answer);
         }
-        let Some(director) = self.router.choose(flow(client)) else { return };
         let reply = tcp_with(own, client, answer, b"");
         let frame = ethernet(LAN_MAC, server(number).1, 0x0800, &reply.bytes());
-        let Some(director) = self.running(director) else { return };
+        let Some(director) = self.chosen(client, 1) else { return };
         let sent = director.world.receive(LAN, &frame);
         self.deliver(sent);
     }
@@ -442,10 +471,11 @@ impl Cluster {
         talk.hears(now);
         if talk.life == Life::Opening && flags & SYN != 0 {
             talk.life = Life::Open;
+            talk.server = self.speaks;
             talk.safe_at = now.max(self.silent_until) + TOLD_WITHIN;
             // The handshake's last segment.
             talk.next = now;
-        } else if talk.is_unpromised {
+        } else if talk.is_unpromised && now >= self.split_until {
             talk.is_unpromised = false;
             talk.safe_at = talk.safe_at.max(now + TOLD_WITHIN);
         }
