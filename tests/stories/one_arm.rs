@@ -1,5 +1,5 @@
 //! One arm: clients and servers are behind the same port of the director, in all methods and families. NAT takes servers
-//! that send to clients by the director: in a network of their own on the same wire, or with a route to it.
+//! that send to clients by the director: in a network of their own on the same wire, or with a route to it. SNAT, too.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -71,6 +71,10 @@ fn configuration() -> String {
             .expect("writing to a string does not fail");
         }
     }
+    text.push_str(
+        "[[snat]]\nname = \"outbound\"\nsources = [\"198.51.100.0/24\", \"2001:db8:2::/64\"]\n\
+         addresses = [\"192.0.2.50\", \"2001:db8:1::50\"]\ninterface = \"wan\"\n",
+    );
     text
 }
 
@@ -115,6 +119,40 @@ fn every_method_and_family_passes_by_one_port() -> Result<()> {
             world.client().upload(at(service), 1_000_000).with_context(told)? == 1_000_000,
             "{service:?}"
         );
+    }
+    director.stop()?;
+    Ok(())
+}
+
+/// What servers send by themselves comes by the port that it leaves by.
+#[test]
+fn servers_ask_by_one_port() -> Result<()> {
+    let (world, director) = start()?;
+    let _outside = world.outside()?;
+    for server in world.servers() {
+        for (own, outside, seen_as) in [
+            (server.lan().to_string(), SocketAddr::new(world::FAR_CLIENT.into(), world::HTTP), "192.0.2.50 "),
+            (
+                world::server6_of(server.lan()).to_string(),
+                SocketAddr::new(world::FAR_CLIENT6.into(), world::HTTP),
+                "2001:db8:1::50 ",
+            ),
+        ] {
+            let curl = |what: &str, more: &[&str]| {
+                let url = format!("http://{outside}/{what}");
+                let usual = ["-sS", "--fail", "--noproxy", "*", "--max-time", "90", "--interface", &own];
+                server.namespace().run("curl", &[&usual[..], more, &[&url]].concat())
+            };
+            let from = curl("from", &[]).with_context(|| own.clone())?;
+            ensure!(from.starts_with(seen_as), "{own}: {from}");
+            let got = curl("big", &["--range", "0-9999999", "-o", "/dev/null", "-w", "%{size_download}"])?;
+            ensure!(got == "10000000", "{own}: {got}");
+            let pinged = server.namespace().run(
+                "ping",
+                &["-n", "-c", "3", "-i", "0.2", "-W", "5", "-I", &own, &outside.ip().to_string()],
+            )?;
+            ensure!(pinged.contains("3 received"), "{own}: {pinged}");
+        }
     }
     director.stop()?;
     Ok(())
