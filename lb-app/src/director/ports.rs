@@ -119,6 +119,11 @@ pub(crate) fn start(
                 started.accept(interface.mac).map_err(failed)?;
             }
         }
+        let is_tagged = |on: &InterfacePlan| on.port == started.index() && !on.tags.is_empty();
+        if plan.interfaces.iter().any(is_tagged) || config.devices[index].host.is_some() {
+            let failed = |error| PortsError::Port { name: plan.ports[index].name.clone(), error };
+            started.accept_vlans().map_err(failed)?;
+        }
         if multicast && !started.takes_multicast() {
             let name = &plan.ports[index].name;
             warn!(

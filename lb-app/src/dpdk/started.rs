@@ -242,6 +242,20 @@ impl StartedPort {
         self.check(code, "have it take in frames to the `mac` of an interface")
     }
 
+    /// Has it take in frames of all VLANs. Drivers leave filters off that nobody asked for; but a virtio device keeps out what
+    /// is in a VLAN that it was not told of, unless it takes in all frames (VIRTIO 1.2, 5.1.6.5.4).
+    ///
+    /// # Errors
+    /// [`PortError::Failed`] when the driver cannot.
+    pub fn accept_vlans(&self) -> Result<(), PortError> {
+        if !self.info.driver.starts_with("net_virtio") {
+            return Ok(());
+        }
+        // SAFETY: the port is ours and started.
+        let code = unsafe { dpdk_sys::rte_eth_promiscuous_enable(self.device.id) };
+        self.check(code, "have it take in frames of VLANs")
+    }
+
     /// Whether it moves packets: it does not while it is paused.
     #[must_use]
     pub fn is_moving(&self) -> bool {
