@@ -19,7 +19,7 @@ RUSTDOC := -D warnings -A rustdoc::private_intra_doc_links
 BENCH  := $(TARGET)/bench
 PERF   := $(TARGET)/release
 
-.PHONY: demo-ecmp demo-ecmp-deps help sim test-console test-floods test-host-speed test-methods test-rss test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
+.PHONY: demo-ecmp demo-ecmp-deps help sim test-console test-floods test-host-speed test-methods test-offload test-rss test-uml build build-deps build-story install check check-dpdk clean demo demo-deps demo-stop deps test root
 .PHONY: bench bench-build bench-control bench-deps bench-instructions bench-io bench-pipeline bench-ports bench-results
 .PHONY: release test-release
 .PHONY: deb package-deps test-deb container container-deps test-container test-dockerfile
@@ -37,6 +37,7 @@ help:
 	@echo "make test-floods   floods from forged sources through every method, while real clients are served (needs root)"
 	@echo "make test-host-speed  how fast the host side of a port is, by iperf3 (needs root)"
 	@echo "make test-methods  ten megabytes through every method and family, over narrow links as well (needs root)"
+	@echo "make test-offload what emulated NICs (igb, virtio-net) compute is what workers do, on the wire (needs root)"
 	@echo "make test-rss      NAT on emulated NICs (igb, virtio-net) with 2 and 4 queues: nothing is handed over (needs root)"
 	@echo "make test-uml      kernels of their own (User-Mode Linux): servers behind real tunnels, SCTP's ends, a director of IPVS that hands over (needs root)"
 	@echo "make check         formatting, lints, documentation, spelling, dependencies and their licences"
@@ -143,6 +144,10 @@ test-uml: root deps build-story
 
 test-methods: root deps build-story
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- methods:: --include-ignored --nocapture
+
+test-offload: root build-story
+	@tests/deps.sh build package world qemu
+	LB_APP=$(STORY)/lb-app LBCTL=$(STORY)/lbctl tests/qemu/offload
 
 test-rss: root build-story
 	@tests/deps.sh build package world qemu
