@@ -4,7 +4,7 @@ use super::{
     common::{frame::*, plan::*, world::*},
     expect,
 };
-use lb_core::service::plan::{Mac, Method, Plan, RoutePlan, SchedulerKind};
+use lb_core::service::plan::{Mac, Method, ModuleKind, Plan, RoutePlan, SchedulerKind};
 
 const GATEWAY: &str = "202.103.106.1";
 const SERVER_2: Mac = Mac([2, 0, 0, 0, 3, 2]);
@@ -14,7 +14,8 @@ fn director() -> World {
     let mut web = service(Method::Nat, "202.103.106.5:80", &["172.16.0.2:80", "172.16.0.3:8000"]);
     web.scheduler = SchedulerKind::Wrr;
     web.servers[1].weight = 2;
-    let ftp = service(Method::Nat, "202.103.106.5:21", &["172.16.0.3:21"]);
+    let mut ftp = service(Method::Nat, "202.103.106.5:21", &["172.16.0.3:21"]);
+    ftp.module = ModuleKind::Ftp;
     let plan = Plan {
         ports: vec![port("wan"), port("lan")],
         interfaces: vec![
