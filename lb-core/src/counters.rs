@@ -168,6 +168,9 @@ drop_reasons! {
     /// Of a connection that a peer has told of, whose local port is another worker's here, is taken, or has an address that
     /// is not configured.
     PeerLocalPort = "peer-local-port",
+    /// Of a connection that a module reads and a peer has told of, and more has been said since: by how much sequence
+    /// numbers have moved is not known.
+    PeerMoved = "peer-moved",
     /// The service has no server that takes new connections.
     NoServer = "no-server",
     /// All servers of the service that take new connections, or the one that its hash says, are at their upper threshold.

@@ -1,6 +1,7 @@
 //! Connections: what is remembered of one, its states and when it is forgotten.
 
 pub mod aside;
+pub mod beside;
 pub mod client_address;
 pub mod connections;
 pub mod datagram;

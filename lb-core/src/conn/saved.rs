@@ -2,9 +2,9 @@
 //! one run only.
 
 use super::{
+    beside::Beside,
     entry::{Connection, Direction},
     method::Method,
-    second::Second,
     state::State,
 };
 use crate::{
@@ -28,8 +28,8 @@ pub struct Saved<F: Family = V4> {
     pub method: Method,
     /// What the server sees in the place of the client's address and port, under FullNAT and SNAT.
     pub local: Option<(F::Address, u16)>,
-    /// Its second line, if it has one.
-    pub second: Option<Second>,
+    /// What goes on with it besides, if anything has to.
+    pub beside: Option<Beside>,
     /// Where it is in its life.
     pub state: State,
     /// Since its last packet.
@@ -46,7 +46,7 @@ impl<F: Family> Saved<F> {
     /// What is to be remembered of a connection with that server.
     #[must_use]
     pub fn of(
-        (connection, second): (&Connection<F>, Option<Second>),
+        (connection, beside): (&Connection<F>, Option<Beside>),
         server: SocketAddr,
         created: Stamp,
         now: Instant,
@@ -57,7 +57,7 @@ impl<F: Family> Saved<F> {
             server,
             method: connection.method,
             local: connection.local(),
-            second,
+            beside,
             state: connection.state,
             idle: connection.seen.age(now),
             age: created.age(now),

@@ -19,7 +19,7 @@ use crate::{
     forward::{
         self,
         outer::Outer,
-        quote::{self, Quote},
+        quote::{self, Numbers, Quote},
         shim::Spread,
         wrapped::Wrapped,
     },
@@ -44,12 +44,12 @@ impl<F: Family> Relay<F> {
         &self,
         packet: &mut impl Packet,
         at: &Headers<F>,
-        (connection, second): (&Connection<F>, Option<Second>),
+        (connection, numbers): (&Connection<F>, Numbers<'_>),
         outer: &Outer,
         last_id: &mut u16,
     ) -> Result<(), DropReason> {
         if connection.method.sees_replies() || self.hit.direction() == Direction::Out {
-            let way = (self.hit.direction(), second.as_ref());
+            let way = (self.hit.direction(), numbers);
             quote::translate(packet.bytes_mut(), at, &self.quote, connection, way);
             return Ok(());
         }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     cast::small,
     conn::{
+        beside::{Beside, Moved},
         connections::{Hit, Vacancy},
         entry::{Connection, Direction},
         second::Second,
@@ -75,8 +76,9 @@ pub enum Tells {
     Anew,
     /// As far as a peer says that it has been, if at all.
     AsTold,
-    /// Not at all, but a module reads the connection, which takes a second line as well.
-    Read(ModuleKind),
+    /// Not at all, but a module reads the connection, which takes a second line as well; from here on, or with numbers that
+    /// another director's module has moved.
+    Read(ModuleKind, Option<Moved>),
 }
 
 /// Where a connection is to be.
@@ -403,8 +405,12 @@ impl Known {
         connection.state = next_state(parsed, &connection, direction);
         let Path { neighbour, limit, .. } = path;
         let tells = match (tells, opener.teller) {
+            (_, None) if module.reads() => Tells::Read(*module, None),
             // What a module expects is no connection of the kind that it reads.
-            (_, teller) if module.reads() && teller != Some(Teller::Module) => Tells::Read(*module),
+            (_, Some(teller)) if module.reads() && teller != Teller::Module => {
+                let moved = self.told_moved(key, (opener.packet, parsed, direction));
+                Tells::Read(*module, moved.map_err(|reason| self.turned_away(opener, reason))?)
+            }
             (true, _) => Tells::Anew,
             (false, Some(_)) => Tells::AsTold,
             (false, None) => Tells::Never,
@@ -429,13 +435,13 @@ impl Known {
     pub(crate) fn second_line<F: Forwarded>(&self, opening: &Opening<F>) -> Option<Second> {
         let connection = &opening.connection;
         match opening.tells {
-            Tells::Never | Tells::Read(_) => None,
+            Tells::Never | Tells::Read(..) => None,
             Tells::Anew => {
                 let told = self.snapshot.service_of(connection.server).client_address;
                 let [len, _] = small(proxy::header(connection, told).len()).to_le_bytes();
                 Some(Second::new(told, len))
             }
-            Tells::AsTold => self.told_second(&connection.forward_key()),
+            Tells::AsTold => self.told_beside(&connection.forward_key()).and_then(Beside::second),
         }
     }
 

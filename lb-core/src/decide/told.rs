@@ -8,16 +8,21 @@ use super::{
     known::{Forwarded, Known},
 };
 use crate::{
-    conn::second::Second,
+    conn::{
+        beside::{Beside, Moved},
+        entry::Direction,
+    },
     counters::DropReason,
     flow::key::Key,
     ids::{ServerId, ServiceId},
+    packet::Packet,
     peers::{
         exception::{Exception, ends},
         told::Found,
     },
     service::plan::{Standing, Unserved},
     time::Instant,
+    wire::{get32, tcp},
 };
 use std::net::SocketAddr;
 
@@ -81,9 +86,30 @@ impl Known {
         self.told::<F>(&parsed.key.key())?.exception.ends.key()
     }
 
-    /// How far the server of the connection of a client's packets has been told of it, as a peer tells it.
-    pub(super) fn told_second<F: Forwarded>(&self, key: &Key<F>) -> Option<Second> {
-        self.told::<F>(key)?.exception.second
+    /// What goes on with the connection of a client's packets, as a peer tells it.
+    pub(super) fn told_beside<F: Forwarded>(&self, key: &Key<F>) -> Option<Beside> {
+        self.told::<F>(key)?.exception.beside
+    }
+
+    /// By how much a module has moved the numbers of the connection of a client's packets, as a peer tells it, and as is
+    /// still so where this packet is the next of it.
+    pub(super) fn told_moved<F: Forwarded>(
+        &self,
+        key: &Key<F>,
+        (packet, parsed, direction): (&impl Packet, &Parsed<F>, Direction),
+    ) -> Result<Option<Moved>, DropReason> {
+        let Some(moved) = self.told_beside(key).and_then(Beside::moved) else { return Ok(None) };
+        let segment = parsed.at.payload(packet.bytes());
+        let [client, server] = moved.by();
+        let holds = tcp::header_len(segment).is_some() && {
+            let (own, others) = (get32(segment, tcp::SEQUENCE), get32(segment, tcp::ACKNOWLEDGEMENT));
+            match direction {
+                Direction::In => moved.holds([own, others.wrapping_sub(server)], true),
+                Direction::Out => moved.holds([others.wrapping_sub(client), own], false),
+            }
+        };
+        let is_read = self.talks.has_room() || !moved.is_moved();
+        if holds && is_read { Ok(Some(moved)) } else { Err(DropReason::PeerMoved) }
     }
 
     /// The server that a peer tells of, if it is configured here and the packets of both directions come to this worker.

@@ -27,6 +27,7 @@ use crate::{
         edit::{self, Effect as Effects},
         outer::Outer,
         proxy::Effect,
+        quote::Numbers,
         tell,
     },
     memory::MemoryPacket,
@@ -146,9 +147,12 @@ impl<F: Forwarded> Story<F> {
     pub(super) fn relayed<P: Packet>(&mut self, worker: &Worker<P>, relay: &Relay<F>) -> Outcome {
         let connection = F::connections(&worker.known).get(relay.hit.connection());
         let second = F::connections(&worker.known).second(relay.hit.connection());
+        let talk = F::connections(&worker.known).talk(relay.hit.connection());
+        let talk = talk.map(|talk| worker.known.talks.get(talk));
+        let numbers = Numbers { second: second.as_ref(), talk };
         let way = relay.path(&worker.known);
         let apply = |packet: &mut MemoryPacket, at: &Headers<F>, outer: &Outer, last_id: &mut u16| {
-            relay.apply(packet, at, (connection, second), outer, last_id)
+            relay.apply(packet, at, (connection, numbers), outer, last_id)
         };
         let method = connection.method;
         let is_translated = method.sees_replies() || relay.hit.direction() == Direction::Out;

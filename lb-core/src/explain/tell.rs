@@ -452,7 +452,9 @@ impl<F: Forwarded> Story<F> {
             }
         };
         let talk = match opening.tells {
-            Tells::Read(module) => Some(Talk::new(module)),
+            Tells::Read(module, moved) => {
+                Some(moved.map_or(Talk::new(module), |moved| Talk::moved(module, moved)))
+            }
             Tells::Never | Tells::Anew | Tells::AsTold => None,
         };
         self.outcome = self.rewritten(worker, (connection, second, talk), (opening.direction, way), next);

@@ -8,6 +8,7 @@ use crate::{
     },
     family::{Family, Header, V4},
     flow::key::Key,
+    module::talk::Talk,
     wire::{
         checksum::Change,
         get16, get32,
@@ -78,14 +79,14 @@ fn read_packet<F: Family>(packet: &[u8]) -> Option<(Key<F>, Header<F>)> {
 }
 
 /// Translates an error about a connection under NAT, FullNAT or SNAT. `direction` is that of the error itself: `In` for one that the
-/// client's side sends about the server's packets, `Out` for one that the server's side sends about the client's. `second`
-/// is the connection's second line.
+/// client's side sends about the server's packets, `Out` for one that the server's side sends about the client's. `numbers`
+/// says what those of TCP are on the other side.
 pub fn translate<F: Family>(
     frame: &mut [u8],
     at: &Headers<F>,
     quote: &Quote<F>,
     connection: &Connection<F>,
-    (direction, second): (Direction, Option<&Second>),
+    (direction, numbers): (Direction, Numbers<'_>),
 ) {
     let Ends { source, destination } = connection.ends(direction);
     let end = at.end();
@@ -140,14 +141,14 @@ pub fn translate<F: Family>(
         put16(&mut frame[l4..], port_at, port);
     }
 
-    if let Some(second) = second {
-        let numbers = in_receivers_numbers(&mut frame[l4..end], quote.answers.protocol, (direction, second));
-        (ports, message) = (ports.and(numbers), message.and(numbers));
-        message =
-            message.and(less_room::<F>(&mut frame[usize::from(at.l4)..end], quote.answers.protocol, second));
+    let is_tcp = quote.answers.protocol == Protocol::Tcp;
+    if is_tcp {
+        let change = numbers.put(&mut frame[l4..end], direction);
+        (ports, message) = (ports.and(change), message.and(change));
+    } else if let Some(second) = numbers.second {
+        message = message.and(less_room::<F>(&mut frame[usize::from(at.l4)..end], second));
     }
 
-    let is_tcp = quote.answers.protocol == Protocol::Tcp;
     let checksum_at = if is_tcp { tcp::CHECKSUM } else { udp::CHECKSUM };
     // It may be behind the end of the quote.
     if l4 + checksum_at + 2 <= end {
@@ -169,37 +170,49 @@ fn put_echo_id(echo: &mut [u8], id: u16, change: Change) -> Change {
     Change::OF_NOTHING.word(old.0, id).word(old.1, checksum)
 }
 
-/// Numbers of a quoted segment, as far as it is there, as the receiver of the error knows them.
-fn in_receivers_numbers(
-    segment: &mut [u8],
-    protocol: Protocol,
-    (direction, second): (Direction, &Second),
-) -> Change {
-    if protocol == Protocol::Udp {
-        return Change::OF_NOTHING;
+/// What a connection's numbers of TCP are on the other side: the same, but for a header in front of the client's bytes, or a
+/// module that has replaced text.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Numbers<'a> {
+    /// How far the server has been told of its client, if it is.
+    pub second: Option<&'a Second>,
+    /// What is kept of the connection, if a module reads it.
+    pub talk: Option<&'a Talk>,
+}
+
+impl Numbers<'_> {
+    /// Gives a quoted segment, as far as it is there, the numbers that it had when the receiver of the error sent it.
+    fn put(self, segment: &mut [u8], direction: Direction) -> Change {
+        let sequence = |number: u32| match (self.talk, self.second, direction) {
+            (Some(talk), ..) => talk.shift(direction.reversed()).back(number),
+            (None, Some(second), Direction::Out) => second.to_client(number),
+            (None, ..) => number,
+        };
+        let acknowledgement = |number: u32| match (self.talk, self.second, direction) {
+            (Some(talk), ..) => talk.shift(direction).end(number),
+            (None, Some(second), Direction::In) => second.to_server(number),
+            (None, ..) => number,
+        };
+        let mut change = Change::OF_NOTHING;
+        for (place, is_own) in [(tcp::SEQUENCE, true), (tcp::ACKNOWLEDGEMENT, false)] {
+            if segment.len() < place + 4 {
+                break;
+            }
+            let old = get32(segment, place);
+            let new = if is_own { sequence(old) } else { acknowledgement(old) };
+            put32(segment, place, new);
+            change = change.long(old, new);
+        }
+        change
     }
-    let place = match direction {
-        Direction::Out => tcp::SEQUENCE,
-        Direction::In => tcp::ACKNOWLEDGEMENT,
-    };
-    if segment.len() < place + 4 {
-        return Change::OF_NOTHING;
-    }
-    let old = get32(segment, place);
-    let new = match direction {
-        Direction::Out => second.to_client(old),
-        Direction::In => second.to_server(old),
-    };
-    put32(segment, place, new);
-    Change::OF_NOTHING.long(old, new)
 }
 
 /// A client's datagrams grow on the way, so what it is told of the largest leaves room for that. Behind a header in a
 /// stream nothing grows: it goes by itself where the two are too large.
-fn less_room<F: Family>(message: &mut [u8], protocol: Protocol, second: &Second) -> Change {
+fn less_room<F: Family>(message: &mut [u8], second: &Second) -> Change {
     /// Where the largest packet's bytes are in both families' messages, as far as packets are smaller than 64 KiB.
     const MTU: usize = 6;
-    if protocol == Protocol::Tcp || F::too_big(message).is_none() {
+    if F::too_big(message).is_none() {
         return Change::OF_NOTHING;
     }
     let old = get16(message, MTU);

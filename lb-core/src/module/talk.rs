@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cast::{count32, small},
-    conn::entry::Direction,
+    conn::{beside::Moved, entry::Direction},
     ids::TalkId,
     limits::MAX_TALKS,
 };
@@ -159,6 +159,22 @@ impl Talk {
         Talk { kind, is_sealed: false, shifts: [Shift::NONE; 2], lines: [Line::START; 2] }
     }
 
+    /// The same of one that goes on from another run or another director.
+    #[must_use]
+    pub fn moved(kind: ModuleKind, moved: Moved) -> Self {
+        let shifts = moved.by().map(|delta| Shift { delta, ..Shift::NONE });
+        Talk { is_sealed: moved.is_sealed(), shifts, ..Talk::new(kind) }
+    }
+
+    /// By how much its numbers have moved, for another run or another director. `None` if that does not go on: there is a
+    /// text of which its receiver may have the one or the other.
+    #[must_use]
+    pub fn has_moved(&self) -> Option<Moved> {
+        let is_settled = self.shifts.iter().all(|shift| shift.edit.is_none());
+        let (by, said) = (self.shifts.map(|shift| shift.delta), self.shifts.map(|shift| shift.next));
+        Moved::new(by, said, self.is_sealed).filter(|_| is_settled)
+    }
+
     /// A direction's numbers.
     #[must_use]
     pub const fn shift(&self, direction: Direction) -> &Shift {
@@ -179,10 +195,8 @@ impl Talk {
         let shift = &mut self.shifts[direction as usize];
         let old = shift.back(number);
         shift.acknowledged(number);
-        if let Some(next) = &mut shift.next
-            && (1..FAR).contains(&old.wrapping_sub(*next))
-        {
-            *next = old;
+        if shift.next.is_none_or(|next| (1..FAR).contains(&old.wrapping_sub(next))) {
+            shift.next = Some(old);
             self.lines[direction as usize] = Line::START;
         }
         old
@@ -287,6 +301,12 @@ impl Talks {
     #[must_use]
     pub fn get(&self, id: TalkId) -> &Talk {
         &self.all[id.index()]
+    }
+
+    /// Whether there is room for one more.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.free.is_empty() || self.all.len() < MAX_TALKS
     }
 
     /// Something else is kept.

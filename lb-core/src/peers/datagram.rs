@@ -3,7 +3,7 @@
 use super::{client::Client, exception::Exception, own::Change};
 use crate::{
     cast::{low32, small},
-    conn::{method::Method, second::Second},
+    conn::{beside::Beside, method::Method},
     flow::key::Ends,
     time::Duration,
     wire::protocol::Protocol,
@@ -39,6 +39,8 @@ const SERVER_IPV6: u8 = 4;
 const LOCAL: u8 = 8;
 const KEPT: u8 = 16;
 const SECOND: u8 = 32;
+/// Readers of before it pass over what it says is there.
+const MOVED: u8 = 64;
 
 /// Why a datagram means nothing.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -220,8 +222,8 @@ impl Changes<'_> {
     }
 }
 
-/// A record: kind, bytes with these two, marks, protocol, then ends, method and server, the local address, and the
-/// second line.
+/// A record: kind, bytes with these two, marks, protocol, then ends, method and server, the local address, and what
+/// goes on besides.
 fn write_record(datagram: &mut Vec<u8>, change: &Change) {
     let at = datagram.len();
     let (ends, exception) = match change {
@@ -239,7 +241,7 @@ fn write_record(datagram: &mut Vec<u8>, change: &Change) {
     datagram.extend([CONNECTION, 0, 0, ends.protocol.number()]);
     put(datagram, ends.source);
     put(datagram, ends.destination);
-    if let Some(Exception { server, method, local, second, .. }) = exception {
+    if let Some(Exception { server, method, local, beside, .. }) = exception {
         if server.is_ipv6() {
             marks |= SERVER_IPV6;
         }
@@ -249,9 +251,9 @@ fn write_record(datagram: &mut Vec<u8>, change: &Change) {
             marks |= LOCAL;
             put(datagram, *local);
         }
-        if let Some(second) = second {
-            marks |= SECOND;
-            second.line().iter().for_each(|word| datagram.extend(word.to_be_bytes()));
+        if let Some(beside) = beside {
+            marks |= if let Beside::Told(_) = beside { SECOND } else { MOVED };
+            beside.line().iter().for_each(|word| datagram.extend(word.to_be_bytes()));
         }
     }
     let len = small(datagram.len() - at).to_be_bytes()[1];
@@ -354,11 +356,11 @@ impl<'a> Reader<'a> {
         if local.is_some() != method.hides_clients() {
             return Err(Unread::Malformed);
         }
-        let second = match marks & SECOND {
+        let beside = match marks & (SECOND | MOVED) {
             0 => None,
-            _ => Some(Second::of_line([self.u32()?, self.u32()?]).ok_or(Unread::Malformed)?),
+            _ => Some(Beside::of_line([self.u32()?, self.u32()?]).ok_or(Unread::Malformed)?),
         };
-        let exception = Exception { ends, server, method, local, second };
+        let exception = Exception { ends, server, method, local, beside };
         Ok(if marks & KEPT != 0 { Change::Kept(exception) } else { Change::Told(exception) })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     cast::{high64, low64},
-    conn::{entry::Connection, method::Method, second::Second, state::State},
+    conn::{beside::Beside, entry::Connection, method::Method, state::State},
     family::Family,
     flow::key::{Ends, Key},
     time::Duration,
@@ -25,8 +25,8 @@ pub struct Exception {
     pub method: Method,
     /// What the server sees in the place of the client, under FullNAT.
     pub local: Option<SocketAddr>,
-    /// How far its server has been told of the client, if it is told at all.
-    pub second: Option<Second>,
+    /// What has to go on with it besides, if anything has.
+    pub beside: Option<Beside>,
 }
 
 /// One that was found among the connections here.
@@ -76,11 +76,11 @@ pub const fn is_missed(state: State) -> bool {
 }
 
 impl Exception {
-    /// That connection and its second line, with that server.
+    /// That connection and what goes on with it besides, with that server.
     #[must_use]
-    pub fn of<F: Family>((connection, second): (&Connection<F>, Option<Second>), server: SocketAddr) -> Self {
+    pub fn of<F: Family>((connection, beside): (&Connection<F>, Option<Beside>), server: SocketAddr) -> Self {
         let local = connection.local().map(|(address, port)| SocketAddr::new(F::ip(address), port));
-        Exception { ends: ends(&connection.forward_key()), server, method: connection.method, local, second }
+        Exception { ends: ends(&connection.forward_key()), server, method: connection.method, local, beside }
     }
 
     /// The ends of the server's packets, if they pass the director.

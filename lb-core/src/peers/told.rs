@@ -9,7 +9,7 @@
 use super::exception::{Exception, Packed, address, bits};
 use crate::{
     cast::{count32, high32, high64, index, low32, low64},
-    conn::{method::Method, second::Second},
+    conn::{beside::Beside, method::Method},
     flow::key::{Ends, Secret},
     mix::{fold_multiply, scale},
     record::Record,
@@ -25,7 +25,7 @@ use std::{
     },
 };
 
-/// Words of a record: both ends, the server, the local address, the rest, and the second line.
+/// Words of a record: both ends, the server, the local address, the rest, and what goes on besides.
 pub(super) const WORDS: usize = 11;
 /// Slots of a bucket: a cache line.
 const SLOTS: usize = 8;
@@ -347,9 +347,9 @@ pub(super) fn encode(Packed([a, b, c, d, e]): Packed, exception: &Exception, sou
     let method = Method::ALL.iter().position(|&method| method == exception.method).unwrap_or_default();
     let ports = u64::from(exception.server.port()) << 16 | u64::from(local_port);
     let rest = (method as u64) << 48 | u64::from(source.code()) << 32 | ports;
-    let [base, line] = exception.second.map_or([0; 2], Second::line);
-    let second = u64::from(base) << 32 | u64::from(line);
-    [a, b, c, d, e, high64(server), low64(server), high64(local), low64(local), rest, second]
+    let [base, line] = exception.beside.map_or([0; 2], Beside::line);
+    let beside = u64::from(base) << 32 | u64::from(line);
+    [a, b, c, d, e, high64(server), low64(server), high64(local), low64(local), rest, beside]
 }
 
 pub(super) fn decode([a, b, c, d, e, f, g, h, i, rest, line]: [u64; WORDS]) -> Option<(Packed, Found)> {
@@ -358,8 +358,8 @@ pub(super) fn decode([a, b, c, d, e, f, g, h, i, rest, line]: [u64; WORDS]) -> O
     let method = *Method::ALL.get(index(rest >> 48))?;
     let local = method.hides_clients().then(|| SocketAddr::new(address(h, i), port(0)));
     let server = SocketAddr::new(address(f, g), port(16));
-    let second = Second::of_line([high32(line), low32(line)]);
-    let exception = Exception { ends: forward.ends()?, server, method, local, second };
+    let beside = Beside::of_line([high32(line), low32(line)]);
+    let exception = Exception { ends: forward.ends()?, server, method, local, beside };
     let peer = u8::try_from(rest >> 33 & 0x7fff).ok()?;
     Some((forward, Found { exception, teller: Teller::Peer(peer) }))
 }

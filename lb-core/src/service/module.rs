@@ -22,6 +22,8 @@ pub enum WhyNot {
     Translates,
     /// Both of them shift sequence numbers.
     Told(ClientAddress),
+    /// Who takes over a connection that nobody has told of does not know by how much its numbers have moved.
+    Adopts,
 }
 
 impl WhyNot {
@@ -35,6 +37,9 @@ impl WhyNot {
                     .to_owned()
             }
             WhyNot::Told(told) => format!("does not go together with client_address = \"{told}\""),
+            WhyNot::Adopts => "moves sequence numbers under nat and fullnat, which a director that adopts a \
+                               connection does not know of"
+                .to_owned(),
         }
     }
 
@@ -45,6 +50,7 @@ impl WhyNot {
             WhyNot::Protocol(_) => "make a service of its own for that",
             WhyNot::Translates => "use local addresses and servers of the VIP's family",
             WhyNot::Told(_) => "remove one of them",
+            WhyNot::Adopts => "remove adopt; peers tell one another by how much ([sync])",
         }
     }
 }
@@ -57,5 +63,6 @@ pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
     let other = service.reach().protocols().find(|other| *other != protocol).map(WhyNot::Protocol);
     let translates = service.translates().then_some(WhyNot::Translates);
     let told = service.client_address.is_told().then_some(WhyNot::Told(service.client_address));
-    other.or(translates).or(told).map(|why| ModuleMistake { module, why })
+    let adopts = (service.adopt && service.method.rewrites_endpoints()).then_some(WhyNot::Adopts);
+    other.or(translates).or(told).or(adopts).map(|why| ModuleMistake { module, why })
 }

@@ -15,7 +15,7 @@ use crate::{
         opening::{Opener, TurnedAway},
     },
     flow::local_port::PortTurn,
-    forward::{self, mss},
+    forward::{self, mss, quote::Numbers},
     ids::{NeighbourId, ServerId},
     packet::{Io, Packet},
     peers::told::Teller,
@@ -413,8 +413,10 @@ impl<P: Packet> Worker<P> {
         let fit = path.fit(&parsed.at).unwrap_or(Fit::Whole);
         if fit == Fit::Whole || method != Method::Tun {
             let outer = &self.known.backends[server].outer;
-            let told = (&connection, second);
-            if let Err(reason) = relay.apply(&mut packet, &parsed.at, told, outer, &mut self.last_id) {
+            let talk = F::connections(&self.known).talk(relay.hit.connection());
+            let talk = talk.map(|talk| self.known.talks.get(talk));
+            let of = (&connection, Numbers { second: second.as_ref(), talk });
+            if let Err(reason) = relay.apply(&mut packet, &parsed.at, of, outer, &mut self.last_id) {
                 return self.drop(packet, reason, io);
             }
         }

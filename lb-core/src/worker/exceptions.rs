@@ -6,7 +6,7 @@
 
 use super::Worker;
 use crate::{
-    conn::{entry::Connection, standing::Standing},
+    conn::{beside::Beside, entry::Connection, standing::Standing},
     decide::known::Forwarded,
     packet::Packet,
     peers::exception::{Exception, OLD_ENOUGH, Seen, is_missed},
@@ -65,9 +65,14 @@ impl<P: Packet> Worker<P> {
                 let vip = F::ip(connection.forward_key().destination);
                 !wanted.young && connections.created(id).age(now) < OLD_ENOUGH && snapshot.answers_for(vip)
             };
-            // Nor how far its server has been told of its client; but every datagram begins with that.
-            let second = connections.second(id);
-            let is_shifted = second.is_some() && connection.protocol == Protocol::Tcp;
+            // Nor how far its server has been told of its client, but every datagram begins with that; nor by how much a
+            // module has moved its numbers. Where that is not certain, nobody is told of the connection.
+            let is_read = service.module.reads() && service.method.rewrites_endpoints();
+            let Some(beside) = self.beside::<F>(id) else { continue };
+            if beside.and_then(Beside::moved).is_some_and(|moved| !moved.can_be_told()) {
+                continue;
+            }
+            let is_shifted = is_read || beside.is_some() && connection.protocol == Protocol::Tcp;
             // A director that remembers clients goes by its memory, even where it would find the server by hashing.
             let hashes = service.hashes() && !service.persistence.is_on();
             let chosen = if wanted.all || !hashes || connection.local().is_some() || is_shifted {
@@ -82,7 +87,7 @@ impl<P: Packet> Worker<P> {
                 let port = server.plan.port_for(connection.forward_key().destination_port);
                 found(Seen {
                     exception: Exception::of(
-                        (connection, second),
+                        (connection, beside),
                         SocketAddr::new(server.plan.address, port),
                     ),
                     is_proven: connections.standing(id) == Standing::Confirmed,

@@ -3,6 +3,7 @@
 use super::Worker;
 use crate::{
     conn::{
+        beside::Beside,
         connections::{Hit, Vacancy},
         entry::Connection,
         saved::Saved,
@@ -47,6 +48,9 @@ pub enum Lost {
     /// Its local address is not configured any more.
     #[error("of a local address that was removed")]
     NoLocalAddress,
+    /// A module has moved its sequence numbers, and its service has none any more, or that reads as many as it may.
+    #[error("of a module that does not read it any more")]
+    Unread,
     /// No free entry, a clash with another connection, or no way to its client.
     #[error("the table is full")]
     NoRoom,
@@ -123,7 +127,7 @@ impl<P: Packet> Worker<P> {
         F::connections_mut(&mut self.known).schedule_first(id, now + timeout.min(LOOK_AGAIN_AFTER));
         match opening.tells {
             Tells::Never => {}
-            Tells::Read(module) => self.read_from_now_on::<F>(id, module),
+            Tells::Read(module, moved) => self.read_from_now_on::<F>(id, module, moved),
             Tells::Anew | Tells::AsTold => {
                 if let Some(second) = self.known.second_line(opening) {
                     F::connections_mut(&mut self.known).set_second(id, second);
@@ -333,14 +337,27 @@ impl<P: Packet> Worker<P> {
         forgotten
     }
 
-    /// What is needed of this run's connections for the next run to take them over.
+    /// What is needed of this run's connections for the next run to take them over; of those that can go on.
     pub fn saved<F: Forwarded>(&self, now: Instant) -> impl Iterator<Item = Saved<F>> {
         let all = F::connections(&self.known).iter(0..u32::MAX);
-        all.map(move |(id, connection)| {
+        all.filter_map(move |(id, connection)| {
             let server = self.known.snapshot.server_of(connection);
             let connections = F::connections(&self.known);
-            Saved::of((connection, connections.second(id)), server, connections.created(id), now)
+            let beside = self.beside::<F>(id)?;
+            Some(Saved::of((connection, beside), server, connections.created(id), now))
         })
+    }
+
+    /// What goes on with a connection besides its first line, in another run or with another director: nothing, for most.
+    /// `None` if it cannot go on.
+    pub(super) fn beside<F: Forwarded>(&self, id: ConnectionId) -> Option<Option<Beside>> {
+        let connections = F::connections(&self.known);
+        match connections.talk(id) {
+            // Where servers answer by themselves, nothing moves.
+            Some(_) if !connections.get(id).method.rewrites_endpoints() => Some(None),
+            Some(talk) => Some(Some(Beside::Moved(self.known.talks.get(talk).has_moved()?))),
+            None => Some(connections.second(id).map(Beside::Told)),
+        }
     }
 
     /// Takes a connection over from an earlier run, if its packets arrive at this worker. `was` is whose it was, if the
@@ -366,6 +383,12 @@ impl<P: Packet> Worker<P> {
         if saved.idle >= known.timeout(server, saved.state) {
             return Err(Lost::Over);
         }
+        // Without what has moved, the two sides would misunderstand one another.
+        let is_moved = saved.beside.and_then(Beside::moved).is_some_and(|moved| moved.is_moved());
+        let is_read = || known.snapshot.service_of(server).module.reads() && known.talks.has_room();
+        if is_moved && !is_read() {
+            return Err(Lost::Unread);
+        }
         let (mut connection, created) = saved.connection(server, now);
         let vacancy = F::connections(known).vacancy_for(&connection);
         if vacancy.taken.is_some() || F::connections(known).lookup(&saved.key).is_some() {
@@ -386,7 +409,7 @@ impl<P: Packet> Worker<P> {
             known.neighbours.release(connection.outward_neighbour());
             return Err(Lost::NoRoom);
         };
-        if let Some(second) = saved.second {
+        if let Some(second) = saved.beside.and_then(Beside::second) {
             F::connections_mut(known).set_second(id, second);
         }
         let module = known.snapshot.service_of(server).module;
@@ -399,8 +422,9 @@ impl<P: Packet> Worker<P> {
         if is_persistent {
             self.keep_again::<F>(now, id, server);
         }
-        if module.reads() && saved.second.is_none() {
-            self.read_from_now_on::<F>(id, module);
+        let moved = saved.beside.and_then(Beside::moved);
+        if module.reads() && (moved.is_some() || saved.beside.is_none()) {
+            self.read_from_now_on::<F>(id, module, moved);
         }
         Ok(())
     }

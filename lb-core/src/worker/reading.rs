@@ -2,7 +2,7 @@
 
 use super::Worker;
 use crate::{
-    conn::{connections::Hit, entry::Direction},
+    conn::{beside::Moved, connections::Hit, entry::Direction},
     counters::DropReason,
     decide::{classify::Parsed, expecting::Desk, known::Forwarded},
     forward::edit::{self, Effect},
@@ -56,10 +56,16 @@ impl<P: Packet> Worker<P> {
         effect.map(|_| at)
     }
 
-    /// A module reads a connection that is opened, unless there are too many.
+    /// A module reads a connection that is opened, or goes on with numbers that have moved, unless there are too many.
     #[cold]
-    pub(super) fn read_from_now_on<F: Forwarded>(&mut self, id: ConnectionId, module: ModuleKind) {
-        match self.known.talks.add(Talk::new(module)) {
+    pub(super) fn read_from_now_on<F: Forwarded>(
+        &mut self,
+        id: ConnectionId,
+        module: ModuleKind,
+        moved: Option<Moved>,
+    ) {
+        let talk = moved.map_or(Talk::new(module), |moved| Talk::moved(module, moved));
+        match self.known.talks.add(talk) {
             Some(talk) => F::connections_mut(&mut self.known).set_talk(id, talk),
             None => self.books.counters.unread.bump(),
         }

@@ -10,18 +10,18 @@ use lb_core::{
     service::plan::{Admin, Method, ModuleKind, Plan},
 };
 
-const CLIENT: &str = "203.0.113.10:4000";
-const SERVICE: &str = "192.0.2.100:21";
-const SERVER: &str = "198.51.100.11:2121";
+pub(crate) const CLIENT: &str = "203.0.113.10:4000";
+pub(crate) const SERVICE: &str = "192.0.2.100:21";
+pub(crate) const SERVER: &str = "198.51.100.11:2121";
 
-fn plan(method: Method) -> Plan {
+pub(crate) fn plan(method: Method) -> Plan {
     let mut service = service(method, SERVICE, &[SERVER, "198.51.100.12:2121"]);
     service.module = ModuleKind::Ftp;
     network().with(service)
 }
 
 /// Where the server sends to.
-fn peer(world: &World) -> String {
+pub(crate) fn peer(world: &World) -> String {
     match world.connections()[0].local() {
         Some((address, port)) => format!("{}:{port}", std::net::Ipv4Addr::from_bits(address)),
         None => CLIENT.to_owned(),
@@ -29,17 +29,17 @@ fn peer(world: &World) -> String {
 }
 
 /// A segment; the client's numbers begin at 1000, the server's at 5000.
-fn segment(ends: (&str, &str), flags: u8, numbers: (u32, u32), options: &[u8], text: &str) -> Ip {
+pub(crate) fn segment(ends: (&str, &str), flags: u8, numbers: (u32, u32), options: &[u8], text: &str) -> Ip {
     segment::segment(ends, flags, numbers, options, text.as_bytes())
 }
 
-fn is(sequence: u32, acknowledgement: u32, payload: &str) -> Segment {
+pub(crate) fn is(sequence: u32, acknowledgement: u32, payload: &str) -> Segment {
     Segment { sequence, acknowledgement, payload: payload.as_bytes().to_vec() }
 }
 
 /// What the server gets of a client's segment.
 #[track_caller]
-fn ask(world: &mut World, numbers: (u32, u32), text: &str) -> Segment {
+pub(crate) fn ask(world: &mut World, numbers: (u32, u32), text: &str) -> Segment {
     let sent = world.receive(WAN, &segment((CLIENT, SERVICE), ACK, numbers, &[], text).via_gateway());
     assert_eq!(sent.len(), 1);
     parse(&sent[0].frame)
@@ -47,7 +47,7 @@ fn ask(world: &mut World, numbers: (u32, u32), text: &str) -> Segment {
 
 /// What the client gets of a server's segment.
 #[track_caller]
-fn answer(world: &mut World, numbers: (u32, u32), text: &str) -> Segment {
+pub(crate) fn answer(world: &mut World, numbers: (u32, u32), text: &str) -> Segment {
     let to = peer(world);
     let sent = world.receive(LAN, &segment((SERVER, &to), ACK, numbers, &[], text).via_server());
     assert_eq!(sent.len(), 1);
@@ -55,7 +55,7 @@ fn answer(world: &mut World, numbers: (u32, u32), text: &str) -> Segment {
 }
 
 /// A control connection with the first server.
-fn connected(plan: &Plan) -> World {
+pub(crate) fn connected(plan: &Plan) -> World {
     let mut world = World::new(plan);
     world.receive(WAN, &segment((CLIENT, SERVICE), SYN, (999, 0), &[], "").via_gateway());
     let to = peer(&world);
@@ -67,7 +67,7 @@ fn connected(plan: &Plan) -> World {
 
 /// The line of a client's SYN to a port of the VIP, on its way.
 #[track_caller]
-fn open(world: &mut World, from: &str, port: u16) -> String {
+pub(crate) fn open(world: &mut World, from: &str, port: u16) -> String {
     let to = format!("192.0.2.100:{port}");
     let sent = world.receive(WAN, &tcp(from, &to, SYN).via_gateway());
     assert_eq!(sent.len(), 1);

@@ -12,6 +12,7 @@ mod fragmenting;
 mod fragments;
 mod fragments_with;
 mod ftp;
+mod ftp_moved;
 mod host;
 mod icmp;
 mod ipsec;

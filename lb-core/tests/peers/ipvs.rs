@@ -8,7 +8,12 @@ use crate::common::{
     world::{Setup, World},
 };
 use lb_core::{
-    conn::{client_address::ClientAddress, second::Second, state::State},
+    conn::{
+        beside::{Beside, Moved},
+        client_address::ClientAddress,
+        second::Second,
+        state::State,
+    },
     family::V4,
     flow::key::{Ends, Secret},
     peers::{
@@ -365,7 +370,7 @@ fn seen(port: u16, state: State) -> Seen {
         server: established(port).server,
         method: Method::Dr,
         local: None,
-        second: None,
+        beside: None,
     };
     Seen { exception, is_proven: true, state, timeout: Duration::from_secs(900), mark: 0 }
 }
@@ -436,8 +441,10 @@ fn what_ipvs_cannot_go_on_with_is_counted() {
     };
     let mixed = Exception { method: Method::Tun, server: "[2001:db8::1]:80".parse().unwrap(), ..full };
     let of = |exception| Seen { exception, ..seen(1, State::Established) };
-    let second = Some(Second::new(ClientAddress::ProxyV1, 40));
-    let shifted = of(Exception { second, ..seen(2, State::Established).exception });
+    let told = Beside::Told(Second::new(ClientAddress::ProxyV1, 40));
+    let moved = |by| Moved::new([by, 0], [Some(1); 2], false).map(Beside::Moved);
+    let with = |beside, number| of(Exception { beside, ..seen(number, State::Established).exception });
+    let shifted = [with(Some(told), 2), with(moved(2), 2)];
     let unproven = Seen { is_proven: false, ..seen(4, State::Established) };
     let told = tells(
         &mut master,
@@ -446,15 +453,16 @@ fn what_ipvs_cannot_go_on_with_is_counted() {
         &[
             of(full),
             of(mixed),
-            shifted,
-            seen(3, State::Established),
+            shifted[0],
+            shifted[1],
+            with(moved(0), 3),
             unproven,
             seen(5, State::Established),
             seen(6, State::Established),
         ],
     );
     assert_eq!(told.iter().map(|(_, port, _)| *port).collect::<Vec<_>>(), [3, 5]);
-    assert_eq!((master.counts().untellable, master.counts().no_room), (3, 2));
+    assert_eq!((master.counts().untellable, master.counts().no_room), (4, 2));
 }
 
 /// A director's connections go to another one by IPVS's datagrams only.

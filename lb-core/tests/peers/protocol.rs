@@ -1,7 +1,12 @@
 //! The protocol between directors, over a network that loses, repeats, reorders and forges.
 
 use lb_core::{
-    conn::{client_address::ClientAddress, method::Method, second::Second},
+    conn::{
+        beside::{Beside, Moved},
+        client_address::ClientAddress,
+        method::Method,
+        second::Second,
+    },
     flow::key::{Ends, Secret},
     peers::{
         client::Client,
@@ -71,9 +76,11 @@ pub(crate) fn exception(number: u32, server: u8) -> Exception {
         ),
         method,
         local: method.hides_clients().then_some(local),
-        second: number
-            .is_multiple_of(5)
-            .then(|| Second { base: number, ..Second::new(ClientAddress::ProxyV2, 28) }),
+        beside: match number % 5 {
+            0 => Some(Beside::Told(Second { base: number, ..Second::new(ClientAddress::ProxyV2, 28) })),
+            1 => Moved::new([number, 3], [Some(number), Some(7)], false).map(Beside::Moved),
+            _ => None,
+        },
     }
 }
 
@@ -434,7 +441,7 @@ fn bandwidth_of_a_hundred_thousand() {
             server: "10.0.0.1:8080".parse().unwrap(),
             method: Method::Nat,
             local: None,
-            second: None,
+            beside: None,
         }
     };
     net.nodes[0].own = (0..100_000).map(|number| (number, v4(number))).collect();

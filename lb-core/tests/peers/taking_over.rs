@@ -6,7 +6,7 @@ use crate::common::{
     world::{Sent, Setup, World},
 };
 use lb_core::{
-    conn::entry::Connection,
+    conn::{beside::Beside, entry::Connection},
     counters::DropReason,
     decide::Origin,
     family::V4,
@@ -152,7 +152,8 @@ fn how_far_a_server_has_been_told_is_told_whatever_the_scheduler() {
     world.pass(3_000);
     let told = exceptions(&world, Wanted::default());
     assert_eq!(told.len(), 4);
-    for Exception { second, .. } in told {
+    for Exception { beside, .. } in told {
+        let second = beside.and_then(Beside::second);
         assert_eq!(second.map(|second| second.told), Some(ClientAddress::ProxyV1));
     }
 }
@@ -166,7 +167,7 @@ fn datagrams_with_a_header_are_none_that_ipvs_is_told_of() {
     world.receive(WAN, &udp(&client(1), SERVICE, b"?").via_gateway());
     world.pass(3_000);
     let told = exceptions(&world, Wanted::default());
-    assert!(told.len() == 1 && told[0].second.is_some(), "{told:?}");
+    assert!(told.len() == 1 && told[0].beside.is_some(), "{told:?}");
 }
 
 #[test]

@@ -14,12 +14,7 @@
 
 use super::replace::replace;
 use lb_core::{
-    conn::{
-        method::Method,
-        saved::Saved,
-        second::{Line, Second},
-        state::State,
-    },
+    conn::{beside::Beside, method::Method, saved::Saved, second::Line, state::State},
     family::{Family, V4, V6},
     flow::key::{Key, Secret},
     packet::WorkerId,
@@ -43,7 +38,7 @@ const OLD_MAGIC: &[u8; 8] = b"LBSTATE1";
 const LOCAL: usize = 44;
 /// Bytes of a record but for its four addresses.
 const REST: usize = LOCAL + 2;
-/// Bytes of a connection's second line at the end of a record; zeros if it has none.
+/// Bytes at the end of a record of what goes on with a connection besides; zeros if nothing does.
 const SECOND: usize = 8;
 /// Bytes at the end of a record of the version before that mean nothing.
 const OLD_PADDING: usize = 2;
@@ -313,7 +308,7 @@ fn encode<F: Form>(record: &mut Vec<u8>, worker: WorkerId, saved: &Saved<F>) {
     let (address, port) = saved.local.unwrap_or_default();
     F::append(address, record);
     record.extend(port.to_le_bytes());
-    let line = saved.second.map_or(Line::default(), Second::line);
+    let line = saved.beside.map_or(Line::default(), Beside::line);
     line.iter().for_each(|number| record.extend(number.to_le_bytes()));
 }
 
@@ -348,8 +343,8 @@ fn decode<F: Form>(record: &[u8], server_len: usize, since_ms: u64) -> Option<(W
         } else {
             None
         },
-        second: match server_len {
-            ANY_ADDRESS => Second::of_line([u32_at(second)?, u32_at(second + 4)?]),
+        beside: match server_len {
+            ANY_ADDRESS => Beside::of_line([u32_at(second)?, u32_at(second + 4)?]),
             _ => None,
         },
         state: *State::ALL.get(usize::from(record[10]))?,
@@ -395,7 +390,11 @@ impl<F: Read> Summed<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lb_core::conn::{client_address::ClientAddress, second::Progress};
+    use lb_core::conn::{
+        beside::Moved,
+        client_address::ClientAddress,
+        second::{Progress, Second},
+    };
     use proptest::prelude::*;
 
     fn saved<F: Family>(addresses: (F::Address, F::Address), server: &str, number: u32) -> Saved<F> {
@@ -410,11 +409,17 @@ mod tests {
             server: server.parse().unwrap(),
             method: if number == 4 { Method::FullNat } else { Method::Tun },
             local: (number == 4).then_some((addresses.1, 40_001)),
-            second: (number == 3).then(|| Second {
-                progress: Progress::Taken,
-                base: 0xfedc_ba98,
-                ..Second::new(ClientAddress::ProxyV2, 28)
-            }),
+            beside: match number {
+                2 => {
+                    Moved::new([7, (-300_i32).cast_unsigned()], [Some(1), Some(2)], false).map(Beside::Moved)
+                }
+                3 => Some(Beside::Told(Second {
+                    progress: Progress::Taken,
+                    base: 0xfedc_ba98,
+                    ..Second::new(ClientAddress::ProxyV2, 28)
+                })),
+                _ => None,
+            },
             state: State::Established,
             idle: Duration::from_millis(17),
             age: Duration::from_secs(3),
@@ -469,7 +474,7 @@ mod tests {
         }
         assert_eq!(left.clients.len(), 5);
         let (idle, age) = (Duration::from_millis(517), Duration::from_millis(3_500));
-        for number in [3, 4] {
+        for number in [2, 3, 4] {
             let worker = WorkerId(number as u16 % 3);
             let read = left.connections[number as usize];
             assert_eq!(read, (worker, Saved { idle, age, ..v4(number) }));

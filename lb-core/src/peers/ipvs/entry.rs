@@ -56,7 +56,7 @@ pub fn read(raw: &Raw) -> Result<Told, Unfit> {
     }
     let method = method(raw.flags).ok_or(Unfit::Method)?;
     let time = time(raw, Timeouts::default().of(state));
-    Ok(Told::Connection(Exception { ends, server, method, local: None, second: None }, time))
+    Ok(Told::Connection(Exception { ends, server, method, local: None, beside: None }, time))
 }
 
 /// A state by IPVS's number; `LISTEN` and `SYNACK` are no states of a connection that is told.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cast::low32,
-    conn::{method::Method, state::State},
+    conn::{beside::Beside, method::Method, state::State},
     peers::exception::{Exception, Packed, Seen},
     time::{Duration, Instant},
     wire::protocol::Protocol,
@@ -89,8 +89,8 @@ pub struct Counts {
     pub entries: u64,
     /// Connections of the last look for which there was no room.
     pub no_room: u64,
-    /// Those of the last look that IPVS could not go on with: of FullNAT, L3DSR, with servers of the other family, or whose
-    /// servers were told of their clients.
+    /// Those of the last look that IPVS could not go on with: of FullNAT, L3DSR, with servers of the other family, whose
+    /// servers were told of their clients, or whose sequence numbers have moved.
     pub untellable: u64,
     /// Clients of the last look for which there was no room.
     pub clients_no_room: u64,
@@ -191,7 +191,11 @@ impl Master {
 
     /// A connection was found.
     pub fn found(&mut self, seen: &Seen, out: &mut impl FnMut(&[u8])) {
-        let raw = entry::tell(seen).filter(|_| seen.exception.second.is_none());
+        let raw = entry::tell(seen).filter(|_| {
+            seen.exception
+                .beside
+                .is_none_or(|beside| matches!(beside, Beside::Moved(moved) if !moved.is_moved()))
+        });
         let Some(raw) = raw else {
             self.found[0][1] += 1;
             return;
@@ -304,7 +308,7 @@ impl Master {
 fn over(key: Packed, entry: &Entry) -> Option<Raw> {
     let Entry { server, method, .. } = *entry;
     let ends = key.ends()?;
-    let exception = Exception { ends, server, method, local: None, second: None };
+    let exception = Exception { ends, server, method, local: None, beside: None };
     // Backups find a connection that they know by its ends.
     let closed = |state| entry::tell(&Seen { exception, is_proven: true, state, timeout: CLOSE, mark: 0 });
     match ends.protocol {
