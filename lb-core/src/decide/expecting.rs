@@ -7,13 +7,13 @@ use super::{
     known::{Forwarded, Known},
 };
 use crate::{
-    cast::{count32, low16, low32},
+    cast::small,
     conn::entry::{Connection, Direction},
     counters::DropReason,
     flow::key::{Ends, Key},
     ids::{ServerId, ServiceId},
     limits::FIRST_LOCAL_PORT,
-    mix::fold_multiply,
+    mix::{fold_multiply, scale},
     module::{
         expected::{Entered, Expectation, Found},
         reader::Host,
@@ -298,13 +298,15 @@ impl<F: Forwarded> Host for Desk<'_, F> {
         let worker = port.map_or(self.known.id, |port| self.worker_of(port));
         // Another one each time, since the server may remember a connection from the last.
         let seed = u64::from(control) << 16 | u64::from(port.unwrap_or_default());
-        let first = low16(low32(fold_multiply(seed ^ self.now.as_millis() << 32, 0x9e37_79b9_7f4a_7c15)));
-        let tries = u32::from(TRIES) * count32(self.known.team.workers);
-        let ports = (0..tries).map(|tried| first.wrapping_add(low16(tried)));
+        let drawn = fold_multiply(seed ^ self.now.as_millis() << 32, 0x9e37_79b9_7f4a_7c15);
+        let all = usize::from(u16::MAX - FIRST_LOCAL_PORT) + 1;
+        let tries = (usize::from(TRIES) * self.known.team.workers).min(all);
+        // Around the end, as those below the first are none.
+        let ports = (scale(drawn, all)..).take(tries).map(|at| if at < all { at } else { at - all });
+        let ports = ports.map(|at| FIRST_LOCAL_PORT + small(at));
         let is_free = |port: &u16| {
             let ends = self.of_server(SocketAddr::new(F::ip(address), *port));
-            *port >= FIRST_LOCAL_PORT
-                && self.worker_of_local(address, *port) == worker
+            self.worker_of_local(address, *port) == worker
                 && self.known.team.expected.find(&ends, self.now).is_none()
         };
         let free = { ports }.find(is_free);

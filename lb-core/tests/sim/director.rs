@@ -7,6 +7,7 @@ use crate::{
 use lb_core::{
     conn::{
         entry::{Connection, Direction},
+        saved::Saved,
         state::State,
     },
     counters::{Counter, DropReason, WorkerCounters},
@@ -41,12 +42,20 @@ const CONTROL_MS: u64 = 5;
 
 pub(crate) struct Director {
     seats: Vec<Seat>,
+    secret: Secret,
     board: Arc<LoadBoard>,
     pub(crate) snapshot: Arc<Snapshot>,
     spread: Spread,
     /// Packets delivered so far: whose turn it is where each goes to the next worker.
     turn: usize,
     controlled: u64,
+}
+
+/// What a run leaves to the next: each worker's connections.
+pub(crate) struct Left {
+    secret: Secret,
+    v4: Vec<Vec<Saved>>,
+    v6: Vec<Vec<Saved<V6>>>,
 }
 
 /// A worker with its queues, and the harness's own count of what passed through them.
@@ -63,11 +72,42 @@ pub(crate) struct Seat {
 
 impl Director {
     pub(crate) fn new(setup: &Setup, now: u64) -> Self {
+        Director::with_secret(setup, Secret(0x5eed ^ setup.seed << 32 ^ now), now)
+    }
+
+    /// The next run, with what another one left.
+    pub(crate) fn after(setup: &Setup, left: &Left, now: u64) -> Self {
+        let mut director = Director::with_secret(setup, left.secret, now);
+        let now = Instant::from_millis(now);
+        for (at, seat) in director.seats.iter_mut().enumerate() {
+            let was = Some(WorkerId(at as u16));
+            // Those of data are not restored.
+            for saved in &left.v4[at] {
+                let _ = seat.worker.restore(now, saved, was);
+            }
+            for saved in &left.v6[at] {
+                let _ = seat.worker.restore(now, saved, was);
+            }
+        }
+        director
+    }
+
+    /// What goes into a state file.
+    pub(crate) fn saved(&self, now: u64) -> Left {
+        let now = Instant::from_millis(now);
+        Left {
+            secret: self.secret,
+            v4: self.seats.iter().map(|seat| seat.worker.saved::<V4>(now).collect()).collect(),
+            v6: self.seats.iter().map(|seat| seat.worker.saved::<V6>(now).collect()).collect(),
+        }
+    }
+
+    fn with_secret(setup: &Setup, secret: Secret, now: u64) -> Self {
         let snapshot = Arc::new(Snapshot::new(&setup.plan()).unwrap());
         let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.numbers()));
         let common = worker::Team {
             workers: setup.workers,
-            secret: Secret(0x5eed ^ setup.seed << 32 ^ now),
+            secret,
             connections_per_worker: setup.connections_per_worker,
             connections_per_worker_v6: setup.connections_per_worker,
             refusals_per_s: 1_000,
@@ -88,7 +128,7 @@ impl Director {
             handed_over: 0,
         };
         let seats = (0..setup.workers as u16).map(seat).collect();
-        Director { seats, board, snapshot, spread: setup.spread, turn: 0, controlled: 0 }
+        Director { seats, secret, board, snapshot, spread: setup.spread, turn: 0, controlled: 0 }
     }
 
     pub(crate) fn seats(&self) -> &[Seat] {

@@ -136,6 +136,14 @@ impl Host {
         self.sockets.add(socket)
     }
 
+    /// A socket that waits for one connection at a port that nothing else has.
+    pub(crate) fn listen(&mut self, port: u16) -> SocketHandle {
+        let mut socket = self.tcp_socket();
+        socket.listen(port).unwrap();
+        self.wakes = Some(0);
+        self.sockets.add(socket)
+    }
+
     /// A TCP socket, to do something with: the host will look at it at once.
     pub(crate) fn tcp(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
         self.wakes = Some(0);

@@ -16,6 +16,7 @@ mod world;
 mod aborting;
 mod bulk;
 mod fragmented;
+mod ftp;
 mod many;
 mod one_arm;
 mod opening_and_closing;

@@ -3,13 +3,16 @@
 use crate::network::Faults;
 use ipnet::IpNet;
 use lb_core::{
-    flow::hashing::Hashing,
+    flow::{
+        hashing::{DESTINATION_ONLY, Hashing, SOURCE_ONLY},
+        owner::RSS_KEY_WORD,
+    },
     packet::PortId,
     service::{
         key::{Protocol, ServiceKey},
         plan::{
-            InterfacePlan, Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, SnatPlan,
-            Spread,
+            InterfacePlan, Mac, Method, ModuleKind, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan,
+            SnatPlan, Spread,
         },
     },
 };
@@ -50,6 +53,8 @@ pub(crate) struct Setup {
     /// Hashing schedulers look at the client's port as well.
     pub(crate) hash_port: bool,
     pub(crate) adopt: bool,
+    /// What reads connections of TCP.
+    pub(crate) module: ModuleKind,
     pub(crate) connections_per_worker: usize,
     pub(crate) clients: usize,
     pub(crate) servers: usize,
@@ -81,6 +86,7 @@ impl Setup {
             scheduler: SchedulerKind::Rr,
             hash_port: true,
             adopt: false,
+            module: ModuleKind::None,
             connections_per_worker: 1024,
             clients: 2,
             servers: 2,
@@ -189,8 +195,21 @@ impl Setup {
 
     /// The director's configuration.
     pub(crate) fn plan(&self) -> Plan {
-        let port =
-            |name: &str| PortPlan { name: name.to_owned(), spread: self.spread, hashing: Hashing::default() };
+        // What ports are asked for they say that they do.
+        let hashing = |side| Hashing {
+            types: vec!["ipv4-tcp", "ipv6-tcp", "ipv4-udp", "ipv6-udp", side],
+            key: Some(RSS_KEY_WORD.to_be_bytes().repeat(20)),
+            table: Some((0..TABLE).map(|entry| entry % self.workers as u16).collect()),
+        };
+        let port = |name: &str| PortPlan {
+            name: name.to_owned(),
+            spread: self.spread,
+            hashing: match (self.spread, name) {
+                (Spread::ByClient, "wan") => hashing(SOURCE_ONLY),
+                (Spread::ByClient, _) => hashing(DESTINATION_ONLY),
+                (Spread::Unknown | Spread::ByFlow, _) => Hashing::default(),
+            },
+        };
         let families = if self.is_ipv6 == self.to_ipv6 { vec![self.is_ipv6] } else { vec![false, true] };
         let own = |network: u16, is_ipv6: bool| {
             let prefix = if is_ipv6 { 64 } else { 24 };
@@ -234,6 +253,7 @@ impl Setup {
             scheduler: self.scheduler,
             hash_port: self.hash_port,
             adopt: self.adopt,
+            module: if protocol == Protocol::Tcp { self.module } else { ModuleKind::None },
             local_addresses: Vec::from_iter(self.method.hides_clients().then_some(self.local_address())),
             dscp: if self.method.marks() { DSCP } else { 0 },
             servers: (0..self.servers)

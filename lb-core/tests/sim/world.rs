@@ -58,8 +58,14 @@ impl World {
 
     /// A client opens a connection to the service, from a port of its own.
     pub(crate) fn connect(&mut self, client: usize) -> Talk {
+        let port = self.a_port();
+        self.connect_from(client, port)
+    }
+
+    /// A port that nobody has.
+    pub(crate) fn a_port(&mut self) -> u16 {
         self.next_port += 1;
-        self.connect_from(client, self.next_port)
+        self.next_port
     }
 
     /// A client opens a connection to the service from a certain port.
@@ -139,6 +145,14 @@ impl World {
     pub(crate) fn restart_director(&mut self) {
         self.director.shut_down();
         self.director = Director::new(&self.setup, self.now);
+        self.run_for(10);
+    }
+
+    /// The same by one that goes on with the connections of the old one, as a state file has them.
+    pub(crate) fn renew_director(&mut self) {
+        let left = self.director.saved(self.now);
+        self.director.shut_down();
+        self.director = Director::after(&self.setup, &left, self.now);
         self.run_for(10);
     }
 
