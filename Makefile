@@ -36,8 +36,8 @@ help:
 	@echo "make sim SEEDS=N   random runs of whole clusters: deaths, drains, returns, reloads; a seed that fails says how to replay it"
 	@echo "make test-floods   floods from forged sources through every method, while real clients are served (needs root)"
 	@echo "make test-host-speed  how fast the host side of a port is, by iperf3 (needs root)"
-	@echo "make test-methods  ten megabytes through every method and family, over narrow links as well (needs root)"
-	@echo "make test-offload what emulated NICs (igb, virtio-net) compute is what workers do, on the wire (needs root)"
+	@echo "make test-methods  ten megabytes through every method and family, over narrow links as well, and FTP of 50 MB (needs root)"
+	@echo "make test-offload  what emulated NICs (igb, virtio-net) compute is what workers do, on the wire (needs root)"
 	@echo "make test-rss      NAT on emulated NICs (igb, virtio-net) with 2 and 4 queues: nothing is handed over (needs root)"
 	@echo "make test-uml      kernels of their own (User-Mode Linux): servers behind real tunnels, SCTP's ends, a director of IPVS that hands over (needs root)"
 	@echo "make check         formatting, lints, documentation, spelling, dependencies and their licences"
@@ -143,7 +143,7 @@ test-uml: root deps build-story
 	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- guests:: ipvs:: sctp:: --include-ignored --nocapture
 
 test-methods: root deps build-story
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- methods:: --include-ignored --nocapture
+	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- methods:: ftp:: --include-ignored --nocapture
 
 test-offload: root build-story
 	@tests/deps.sh build package world qemu

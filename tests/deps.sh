@@ -59,12 +59,15 @@ for set in "$@"; do
         # A server that reads the PROXY protocol.
         need haproxy      command -v haproxy
         need iputils-ping command -v ping
+        # FTP: a client besides curl, and a server.
+        need lftp         command -v lftp
         need openssl      command -v openssl
         # promtool.
         need prometheus   command -v promtool
         # What reads captures.
         need tshark       command -v tshark
         need valgrind     command -v valgrind
+        need vsftpd       command -v vsftpd
         need zsh          command -v zsh
         ;;
     speed)
@@ -153,7 +156,7 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
 
 # Debian starts daemons when it installs them. This machine did not ask for that.
 [ -d /run/systemd/system ] || exit 0
-for package in nginx:nginx bird2:bird etcd-server:etcd exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus; do
+for package in nginx:nginx bird2:bird etcd-server:etcd exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus vsftpd:vsftpd; do
     case " $missing " in
     *" ${package%:*} "*) systemctl disable --quiet --now "${package#*:}" ;;
     esac

@@ -21,6 +21,7 @@ pub mod dns;
 pub mod flock;
 pub mod flood;
 pub mod frr;
+pub mod ftp;
 pub mod guest;
 pub mod http;
 pub mod hugepages;

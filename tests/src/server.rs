@@ -372,7 +372,7 @@ pub fn executable(name: &str) -> Result<PathBuf> {
 }
 
 /// The file behind `/big`: made once, next to the programs, always the same.
-pub(crate) fn big_file() -> Result<PathBuf> {
+pub fn big_file() -> Result<PathBuf> {
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = executable("udp-echo")?.with_file_name("lb-stories-big");

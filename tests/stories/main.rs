@@ -20,6 +20,7 @@ mod families;
 mod floods;
 mod follow;
 mod fragments;
+mod ftp;
 mod fullnat;
 mod ground;
 mod guests;
