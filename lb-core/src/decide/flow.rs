@@ -474,8 +474,10 @@ impl Known {
     #[must_use]
     pub fn path<F: Family>(&self, connection: &Connection<F>, direction: Direction) -> Path {
         let path = self.grown_path(connection, direction);
-        let grows =
+        let has_second =
             direction == Direction::In && connection.protocol == Protocol::Udp && connection.has_second();
+        // Where a module reads it, a datagram grows by what is not known before.
+        let grows = has_second && self.snapshot.service_of(connection.server).client_address.is_told();
         if grows { path.less(proxy::datagram_len::<F>()) } else { path }
     }
 

@@ -149,7 +149,7 @@ impl<F: Forwarded> Story<F> {
         let second = F::connections(&worker.known).second(relay.hit.connection());
         let talk = F::connections(&worker.known).talk(relay.hit.connection());
         let talk = talk.map(|talk| worker.known.talks.get(talk));
-        let numbers = Numbers { second: second.as_ref(), talk };
+        let numbers = Numbers { second: second.as_ref(), talk: talk.as_ref() };
         let way = relay.path(&worker.known);
         let apply = |packet: &mut MemoryPacket, at: &Headers<F>, outer: &Outer, last_id: &mut u16| {
             relay.apply(packet, at, (connection, numbers), outer, last_id)

@@ -384,7 +384,7 @@ impl<F: Forwarded> Story<F> {
         let second = F::connections(&worker.known).second(pass.hit.connection());
         let way = worker.known.grown_path(&connection, direction);
         let talk = F::connections(&worker.known).talk(pass.hit.connection());
-        let talk = talk.map(|talk| *worker.known.talks.get(talk));
+        let talk = talk.map(|talk| worker.known.talks.get(talk));
         connection.state = pass.state;
         let next = Next::Known(pass.neighbour);
         self.rewritten(worker, (&connection, second, talk), (direction, way), next)

@@ -1,10 +1,10 @@
 //! A segment of a connection that a [module](crate::module) reads: it is read, some of its text may give way to other text,
-//! and its numbers become those of the other side.
+//! and its numbers become those of the other side. A datagram has no numbers: see [`datagram`].
 //!
 //! Here it is done to a packet as it arrived; what the connection's method does comes behind. The checksum is summed anew:
 //! that it was right has been seen before the text was read.
 
-use super::insert::set_length;
+use super::{datagram, insert::set_length};
 use crate::{
     cast::{count32, small},
     conn::{entry::Direction, state::State},
@@ -12,8 +12,9 @@ use crate::{
     family::Family,
     module::{
         of_kind,
-        reader::{Host, Module, Text},
+        reader::{Host, Module},
         talk::{Splice, Talk},
+        text::Text,
     },
     packet::{Checksum, Packet},
     wire::{
@@ -52,6 +53,15 @@ pub fn apply<F: Family>(
     host: &mut dyn Host,
 ) -> Result<Effect, DropReason> {
     let Some(module) = of_kind(talk.kind) else { return Ok(Effect::Numbers) };
+    match at.protocol {
+        protocol::TCP => {}
+        protocol::UDP => {
+            let replaced = datagram::apply(packet, at, direction, (module, host))?;
+            return Ok(replaced.map_or(Effect::Nothing, |(old, new)| Effect::Text(old, new)));
+        }
+        // What goes with a connection of UDP.
+        _ => return Ok(Effect::Nothing),
+    }
     if !host.rewrites() {
         look(packet, at, talk, (direction, state), (module, host));
         return Ok(Effect::Nothing);

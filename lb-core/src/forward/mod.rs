@@ -4,6 +4,7 @@
 //! elsewhere.
 
 pub mod cut;
+mod datagram;
 pub mod dr;
 pub mod edit;
 pub mod fullnat;

@@ -16,7 +16,10 @@
 
 mod text;
 
-use super::reader::{Host, Line, Module, Step, Text};
+use super::{
+    reader::{Host, Line, Module, Step},
+    text::Text,
+};
 use crate::conn::entry::Direction;
 use std::net::{IpAddr, SocketAddr};
 

@@ -16,15 +16,15 @@ impl ModuleKind {
     /// Whether connections are read.
     #[must_use]
     pub const fn reads(self) -> bool {
-        self.protocol().is_some()
+        !matches!(self, ModuleKind::None)
     }
 
-    /// The protocol of the connections that it reads, if it reads any.
+    /// Whether connections of a protocol are.
     #[must_use]
-    pub const fn protocol(self) -> Option<Protocol> {
+    pub const fn reads_protocol(self, protocol: Protocol) -> bool {
         match self {
-            ModuleKind::None => None,
-            ModuleKind::Ftp => Some(Protocol::Tcp),
+            ModuleKind::None => false,
+            ModuleKind::Ftp => matches!(protocol, Protocol::Tcp),
         }
     }
 }

@@ -5,12 +5,16 @@
 //! what it has not read to the end. It may have other text take the place of some, and it announces
 //! [expectations](expected): connections that are about to come and belong to the server of this one. Numbers of both
 //! sides, repeated segments, and acknowledgements are not its business: see [`talk`].
+//!
+//! A datagram is read whole, and nothing is kept of it. Any number of its texts may give way to others: see [`edits`].
 
+pub mod edits;
 pub mod expected;
 pub mod ftp;
 pub mod kind;
 pub mod reader;
 pub mod talk;
+pub mod text;
 
 use kind::ModuleKind;
 use reader::Module;

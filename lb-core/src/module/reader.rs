@@ -1,12 +1,13 @@
 //! What a module is, and what it deals in.
 
+use super::{edits::Edits, text::Text};
 use crate::conn::entry::Direction;
 use std::net::{IpAddr, SocketAddr};
 
-/// A protocol that says in its payload which connections come next.
+/// A protocol that says in its payload which connections come next: over TCP, over UDP, or over both.
 pub trait Module: Sync {
-    /// Reads bytes of one direction that come behind all that were read before. `line` is what it has kept of those, and is
-    /// its own. It may only want to replace text while `may_replace`.
+    /// Reads bytes of one direction of a connection of TCP that come behind all that were read before. `line` is what it has
+    /// kept of those, and is its own. It may only want to replace text while `may_replace`.
     fn read(
         &self,
         line: &mut Line,
@@ -14,7 +15,16 @@ pub trait Module: Sync {
         bytes: &[u8],
         may_replace: bool,
         host: &mut dyn Host,
-    ) -> Step;
+    ) -> Step {
+        let _ = (line, direction, may_replace, host);
+        Step::Read(bytes.len())
+    }
+
+    /// Reads a datagram, which is whole and by itself: nothing is kept of those before. What is to be replaced of its text
+    /// goes into `edits`, and is replaced where the [host](Host::rewrites) rewrites addresses.
+    fn datagram(&self, direction: Direction, text: &[u8], edits: &mut Edits, host: &mut dyn Host) {
+        let _ = (direction, text, edits, host);
+    }
 }
 
 /// How far a module has read, and what is to be done there. Each says how many of the bytes have been read.
@@ -64,63 +74,6 @@ pub trait Host {
     /// to use: the same if it can be. `fixed` says that the client has been told the same already. `None` if the connection
     /// cannot be expected.
     fn passive(&mut self, port: u16, fixed: bool) -> Option<u16>;
-}
-
-/// Bytes that a module keeps of a line, and that it puts in the place of others: enough for an address of IPv6 and a port.
-pub const MOST_TEXT: usize = Text::ROOM as usize;
-
-/// A short text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Text {
-    len: u8,
-    bytes: [u8; MOST_TEXT],
-}
-
-impl Text {
-    /// Bytes that there is room for.
-    pub const ROOM: u16 = 62;
-
-    /// No bytes.
-    pub const EMPTY: Text = Text { len: 0, bytes: [0; MOST_TEXT] };
-
-    /// As many of these bytes as there is room for.
-    #[must_use]
-    pub fn of(text: &[u8]) -> Self {
-        let mut all = Text::EMPTY;
-        text.iter().all(|&byte| all.push(byte));
-        all
-    }
-
-    /// Adds a byte. `false` if there is no room.
-    pub fn push(&mut self, byte: u8) -> bool {
-        let Some(place) = self.bytes.get_mut(usize::from(self.len)) else { return false };
-        *place = byte;
-        self.len += 1;
-        true
-    }
-
-    /// Forgets all of it.
-    pub fn clear(&mut self) {
-        self.len = 0;
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub const fn len(&self) -> u16 {
-        self.len as u16
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
 }
 
 /// What a module keeps of a direction: where it is in a line, and what it has not read to the end.

@@ -10,7 +10,8 @@
 
 use super::{
     kind::ModuleKind,
-    reader::{Host, Line, Module, Step, Text},
+    reader::{Host, Line, Module, Step},
+    text::Text,
 };
 use crate::{
     cast::{count32, small},
@@ -268,6 +269,10 @@ impl Talk {
     }
 }
 
+/// The first number of what is kept of connections of datagrams, which is nothing: their number says who reads them. So
+/// however many strangers open, none of the places for connections of TCP is taken.
+const DATAGRAMS: u32 = u32::MAX - 0xff;
+
 /// What one worker keeps of all connections that modules read. It grows up to its bound within memory that is there from
 /// the beginning, and that is not touched before.
 pub struct Talks {
@@ -282,6 +287,18 @@ impl Talks {
         Talks { all: Vec::with_capacity(MAX_TALKS), free: Vec::with_capacity(MAX_TALKS) }
     }
 
+    /// One of datagrams.
+    #[must_use]
+    pub const fn of_datagrams(kind: ModuleKind) -> TalkId {
+        TalkId::new(DATAGRAMS + kind as u32)
+    }
+
+    /// Who reads it, if it is one of datagrams.
+    fn reader_of_datagrams(id: TalkId) -> Option<ModuleKind> {
+        let number = usize::try_from(id.number().checked_sub(DATAGRAMS)?).ok()?;
+        Some(ModuleKind::ALL.get(number).copied().unwrap_or(ModuleKind::None))
+    }
+
     /// One more. `None` if there are as many as there may be.
     pub fn add(&mut self, talk: Talk) -> Option<TalkId> {
         if let Some(id) = self.free.pop() {
@@ -294,13 +311,15 @@ impl Talks {
 
     /// Its connection has ended.
     pub fn remove(&mut self, id: TalkId) {
-        self.free.push(id);
+        if Self::reader_of_datagrams(id).is_none() {
+            self.free.push(id);
+        }
     }
 
     /// What is kept.
     #[must_use]
-    pub fn get(&self, id: TalkId) -> &Talk {
-        &self.all[id.index()]
+    pub fn get(&self, id: TalkId) -> Talk {
+        Self::reader_of_datagrams(id).map_or_else(|| self.all[id.index()], Talk::new)
     }
 
     /// Whether there is room for one more.
@@ -311,7 +330,9 @@ impl Talks {
 
     /// Something else is kept.
     pub fn put(&mut self, id: TalkId, talk: Talk) {
-        self.all[id.index()] = talk;
+        if Self::reader_of_datagrams(id).is_none() {
+            self.all[id.index()] = talk;
+        }
     }
 
     /// How many connections are read.
@@ -330,5 +351,26 @@ impl Talks {
 impl Default for Talks {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_datagrams_take_no_room() {
+        let mut talks = Talks::new();
+        for &kind in ModuleKind::ALL {
+            let id = Talks::of_datagrams(kind);
+            assert_eq!(talks.get(id).kind, kind);
+            talks.put(id, Talk::new(ModuleKind::None));
+            talks.remove(id);
+        }
+        assert!(talks.is_empty());
+        let first = talks.add(Talk::new(ModuleKind::Ftp)).unwrap();
+        assert_eq!((first.number(), talks.get(first).kind, talks.len()), (0, ModuleKind::Ftp, 1));
+        talks.remove(first);
+        assert!(talks.is_empty());
     }
 }

@@ -58,9 +58,8 @@ impl WhyNot {
 /// Why the module of a service cannot read it, if it has one and that cannot.
 #[must_use]
 pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
-    let module = service.module;
-    let protocol = module.protocol()?;
-    let other = service.reach().protocols().find(|other| *other != protocol).map(WhyNot::Protocol);
+    let module = Some(service.module).filter(|module| module.reads())?;
+    let other = service.reach().protocols().find(|it| !module.reads_protocol(*it)).map(WhyNot::Protocol);
     let translates = service.translates().then_some(WhyNot::Translates);
     let told = service.client_address.is_told().then_some(WhyNot::Told(service.client_address));
     let adopts = (service.adopt && service.method.rewrites_endpoints()).then_some(WhyNot::Adopts);

@@ -415,7 +415,7 @@ impl<P: Packet> Worker<P> {
             let outer = &self.known.backends[server].outer;
             let talk = F::connections(&self.known).talk(relay.hit.connection());
             let talk = talk.map(|talk| self.known.talks.get(talk));
-            let of = (&connection, Numbers { second: second.as_ref(), talk });
+            let of = (&connection, Numbers { second: second.as_ref(), talk: talk.as_ref() });
             if let Err(reason) = relay.apply(&mut packet, &parsed.at, of, outer, &mut self.last_id) {
                 return self.drop(packet, reason, io);
             }

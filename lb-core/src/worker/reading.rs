@@ -7,10 +7,13 @@ use crate::{
     decide::{classify::Parsed, expecting::Desk, known::Forwarded},
     forward::edit::{self, Effect},
     ids::{ConnectionId, NeighbourId, TalkId},
-    module::{kind::ModuleKind, talk::Talk},
+    module::{
+        kind::ModuleKind,
+        talk::{Talk, Talks},
+    },
     packet::{Io, Packet},
     time::Instant,
-    wire::headers::Headers,
+    wire::{headers::Headers, protocol::Protocol},
 };
 
 impl<P: Packet> Worker<P> {
@@ -40,7 +43,7 @@ impl<P: Packet> Worker<P> {
     ) -> Result<Headers<F>, DropReason> {
         let mut at = parsed.at;
         let connection = F::connections(&self.known).get(hit.connection());
-        let mut talk = *self.known.talks.get(id);
+        let mut talk = self.known.talks.get(id);
         let room = self.known.path(connection, hit.direction()).limit;
         let mut desk = Desk::new(&self.known, now, (connection, packet.port()), false);
         let way = (hit.direction(), connection.state, room);
@@ -64,8 +67,14 @@ impl<P: Packet> Worker<P> {
         module: ModuleKind,
         moved: Option<Moved>,
     ) {
-        let talk = moved.map_or(Talk::new(module), |moved| Talk::moved(module, moved));
-        match self.known.talks.add(talk) {
+        let talk = match F::connections(&self.known).get(id).protocol {
+            Protocol::Udp => Some(Talks::of_datagrams(module)),
+            Protocol::Tcp | Protocol::Sctp | Protocol::Icmp => {
+                let talk = moved.map_or(Talk::new(module), |moved| Talk::moved(module, moved));
+                self.known.talks.add(talk)
+            }
+        };
+        match talk {
             Some(talk) => F::connections_mut(&mut self.known).set_talk(id, talk),
             None => self.books.counters.unread.bump(),
         }

@@ -1,6 +1,6 @@
 //! Addresses and ports as FTP writes them: six numbers with commas (RFC 959 5.3.2), or fields between delimiters (RFC 2428).
 
-use crate::module::reader::{MOST_TEXT, Text};
+use crate::module::text::{MOST_TEXT, Text};
 use arrayvec::ArrayVec;
 use std::{
     io::Write,
