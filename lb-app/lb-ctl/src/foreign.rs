@@ -15,7 +15,7 @@ use Meaning::{Is, Note};
 const VRRP: Meaning =
     Note("stays in keepalived.conf, which sets the role of `[director]`; see `lb-app --example vrrp`");
 const PERSISTENCE: Meaning = Note("is `persistence = { timeout = \"5m\" }` of a service here");
-const ENGINE: Meaning = Note("is not supported: `persistence` goes by the client's address");
+const ENGINE: Meaning = Note("is `persistence.by = \"sip-call-id\"` here, if it is sip");
 const OPS: Meaning = Is("one_packet");
 const LAYER_7: Meaning =
     Note("is of layer 7: lb-app passes packets on and reads no requests; keep HAProxy behind it");

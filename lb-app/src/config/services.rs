@@ -23,6 +23,7 @@ use lb_core::{
         owners::Use,
         plan::{Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
         reach::overlaps,
+        stays,
     },
 };
 use std::{
@@ -211,6 +212,7 @@ impl<'c, 'r> Services<'c, 'r> {
     fn check_service(&self, service: &'r raw::Service) {
         self.check_reach(service);
         self.check_one_packet(service);
+        self.check_persistence(service);
         self.check_flags(service);
         self.check_local_addresses(service);
         self.check_client_address(service);
@@ -421,7 +423,7 @@ impl<'c, 'r> Services<'c, 'r> {
         }
     }
 
-    /// Without connections there are no replies to translate, and nobody to stay.
+    /// Without connections there are no replies to translate.
     fn check_one_packet(&self, service: &raw::Service) {
         let Some(place) = service.said.place("one_packet").filter(|_| service.plan.one_packet) else {
             return;
@@ -431,9 +433,16 @@ impl<'c, 'r> Services<'c, 'r> {
             let what = format!("keeps no connection, by which {method} would translate replies");
             self.problems.add(place, Complaint::new(what, "remove it, or use tun, dr or l3dsr"));
         }
-        if let Some(place) = service.said.place("persistence").filter(|_| service.plan.persistence.is_on()) {
-            let what = "goes by connections, and `one_packet` keeps none";
-            self.problems.add(place, Complaint::new(what, "remove one of the two"));
+    }
+
+    /// What clients are known by has to be something that they have.
+    fn check_persistence(&self, service: &raw::Service) {
+        let mistake = || stays::mistake(&service.plan);
+        if let Some(place) = service.said.place("persistence")
+            && let Some(mistake) = mistake()
+        {
+            let what = format!("`{}` {}", mistake.key(), mistake.what());
+            self.problems.add(place, Complaint::new(what, mistake.remedy()));
         }
     }
 

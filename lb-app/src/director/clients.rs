@@ -13,7 +13,7 @@ pub(super) fn restore(table: &Persistence, snapshot: &Snapshot, clients: &[Saved
         let Some((service, configured)) = snapshot.service(&saved.service) else { continue };
         let Some((server, found)) = snapshot.server(&saved.service.server(saved.server)) else { continue };
         // With another granularity it would be somebody else.
-        let is_same = configured.persistence.network_of(saved.network) == saved.network;
+        let is_same = configured.persistence.has(saved.network);
         if configured.persistence.is_on() && is_same {
             let client = Client { service, network: saved.network };
             table.restore(&client, Kept { server, named: found.named }, (now, saved.left));

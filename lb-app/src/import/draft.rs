@@ -11,8 +11,9 @@ use lb_core::{
     service::{
         key::{Protocol, ServiceKey},
         option::{Kind, Value},
-        plan::{ClientAddress, Method, OwnTunnel, ServerPlan, ServicePlan, TunnelPlan},
+        plan::{ClientAddress, Method, OwnTunnel, PersistBy, ServerPlan, ServicePlan, TunnelPlan},
         reach::PortRange,
+        stays::{self, StaysMistake},
     },
 };
 use std::{
@@ -192,13 +193,14 @@ impl Draft {
                 );
                 service.plan.one_packet = false;
             }
-            if service.plan.one_packet && service.plan.persistence.is_on() {
-                miss(
-                    &service.place,
-                    format!("one-packet scheduling of {key}"),
-                    "clients stay with their servers",
-                );
-                service.plan.one_packet = false;
+            if stays::mistake(&service.plan) == Some(StaysMistake::Calls) {
+                let what = format!("persistence engine sip of {key}, which has no datagrams");
+                miss(&service.place, what, "clients go by their addresses, as with IPVS");
+                service.plan.persistence.by = PersistBy::Address;
+                service.plan.persistence.prefix = match service.plan.persistence.prefix {
+                    0 => 128,
+                    prefix => prefix,
+                };
             }
             let port = service.plan.default_server_port();
             let own = if port == 0 {

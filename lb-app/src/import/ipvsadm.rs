@@ -11,13 +11,13 @@ use lb_core::{
     sched::threshold::Thresholds,
     service::{
         key::{Protocol, ServiceKey},
-        plan::{Choice, ClientAddress, Method, OwnTunnel, SchedulerKind, ServerPlan, ServicePlan},
+        plan::{Choice, ClientAddress, Method, OwnTunnel, PersistBy, SchedulerKind, ServerPlan, ServicePlan},
     },
     time::Duration,
 };
 use lb_ctl::ipvsadm::{
     act::{
-        Act, Forward, NO_DAEMON, NO_REMOTE_CHECKSUM, ServerOptions, ServiceOptions, Target, Transport,
+        Act, Forward, NO_DAEMON, NO_REMOTE_CHECKSUM, SIP, ServerOptions, ServiceOptions, Target, Transport,
         TunnelOptions,
     },
     grammar,
@@ -291,12 +291,14 @@ fn said(
             Err(what) => draft.miss(place, format!("the mask of {key}: {what}"), "each address is a client"),
         }
     }
-    if let Some(engine) = &options.engine {
-        draft.miss(
+    match options.engine.as_deref() {
+        Some(SIP) => plan.persistence.by = PersistBy::SipCallId,
+        Some(engine) => draft.miss(
             place,
             format!("persistence engine {engine} of {key}"),
-            "none; calls go by address and port",
-        );
+            "none; clients go by their addresses",
+        ),
+        None => {}
     }
     plan.one_packet = options.one_packet;
 }

@@ -6,7 +6,10 @@ use crate::{
     cli::From,
     config::{self, Limits, source::Sources},
 };
-use lb_core::service::plan::Plan;
+use lb_core::{
+    service::plan::{PersistBy, Plan},
+    time::Duration,
+};
 use proptest::{prelude::*, sample::Index};
 use std::{fs, path::PathBuf};
 
@@ -75,6 +78,29 @@ fn a_service_of_sctp_is_read() {
                 real_server 198.51.100.11 3868 {\n weight 1\n }\n}\n";
     let imported = read(&Text(text), From::Keepalived, &["keepalived.conf".to_owned()]).unwrap();
     assert!(imported.text.contains("protocol = \"sctp\""), "{}", imported.text);
+}
+
+#[test]
+fn calls_of_sip_stay_with_their_servers() {
+    let keepalived = "virtual_server 192.0.2.100 5060 {\n lb_algo rr\n lb_kind DR\n protocol UDP\n ops\n\
+                      persistence_timeout 600\n persistence_granularity 0.0.0.0\n persistence_engine sip\n\
+                      real_server 198.51.100.11 5060 {\n weight 1\n }\n}\n";
+    let ipvsadm = "-A -u 192.0.2.100:5060 -s rr -p 600 -M 0.0.0.0 --pe sip -o\n\
+                   -a -u 192.0.2.100:5060 -r 198.51.100.11 -g\n";
+    for (from, text) in [(From::Keepalived, keepalived), (From::Ipvsadm, ipvsadm)] {
+        let imported = read(&Text(text), from, &["x".to_owned()]).unwrap();
+        assert_eq!(imported.invalid, None, "{}", imported.text);
+        let service = &plan(&imported.text).services[0];
+        let persistence = service.persistence;
+        assert_eq!((persistence.by, persistence.prefix), (PersistBy::SipCallId, 0));
+        assert!(service.one_packet && persistence.timeout == Duration::from_secs(600));
+    }
+    // IPVS takes it for TCP as well, and goes by address then.
+    let tcp = ipvsadm.replace("-u", "-t").replace(" -o", "");
+    let imported = read(&Text(&tcp), From::Ipvsadm, &["x".to_owned()]).unwrap();
+    assert_eq!(imported.invalid, None, "{}", imported.text);
+    assert!(imported.text.contains("persistence engine sip of tcp 192.0.2.100:5060"), "{}", imported.text);
+    assert_eq!(plan(&imported.text).services[0].persistence.by, PersistBy::Address);
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub mod refuse;
 pub mod room;
 mod sctp;
 mod snat;
+mod staying;
 pub mod taken;
 mod told;
 

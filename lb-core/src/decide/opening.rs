@@ -24,14 +24,9 @@ use crate::{
     module::kind::ModuleKind,
     packet::Packet,
     peers::told::Teller,
-    sched::{
-        Request, Turn,
-        load::Loads,
-        persistence::{Client, Hold, Kept},
-        threshold::WithRoom,
-    },
+    sched::{Request, Turn, load::Loads, threshold::WithRoom},
     service::{
-        plan::{Health, Method, Standing, Unserved},
+        plan::{Method, Standing, Unserved},
         routing::NextHop,
         snapshot::{Server, Service},
     },
@@ -184,53 +179,6 @@ impl Known {
         let service = &self.snapshot.services[service];
         let takes = service.candidates.iter().any(|candidate| candidate.weight > 0);
         if service.has_thresholds && takes { DropReason::ServersFull } else { DropReason::NoServer }
-    }
-
-    /// The client of a packet, as its service remembers it; nothing if it remembers none.
-    pub(crate) fn client_of<F: Forwarded>(&self, parsed: &Parsed<F>, service: ServiceId) -> Option<Client> {
-        let persistence = &self.snapshot.services[service].persistence;
-        let network = || persistence.network_of(F::ip(parsed.key.key().source));
-        persistence.is_on().then(|| Client { service, network: network() })
-    }
-
-    /// Whether a client stays with a server: it is still the same and takes connections, or would but for its weight.
-    pub(crate) fn stays_with(&self, service: ServiceId, kept: Kept) -> bool {
-        let Some(server) = self.snapshot.servers.get(kept.server) else { return false };
-        let quiescent = !self.snapshot.services[service].persistence.expire_quiescent
-            && server.plan.health != Health::Inhibited;
-        (server.service, server.named) == (service, kept.named)
-            && match server.standing {
-                Standing::Serving => true,
-                Standing::Draining => quiescent,
-                Standing::Gone => false,
-            }
-    }
-
-    /// The server that a client stays with, or that the scheduler chooses for it and it stays with from now on.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn choose_kept<F: Forwarded>(
-        &self,
-        now: Instant,
-        (parsed, service): (&Parsed<F>, ServiceId),
-        turn: &mut Turn,
-        loads: &Loads<'_>,
-    ) -> (Option<ServerId>, Option<Hold>) {
-        let table = &self.team.persistence;
-        let Some(client) = &self.client_of(parsed, service) else {
-            return (self.choose(now, parsed, service, turn, loads), None);
-        };
-        let time = (now, self.snapshot.services[client.service].persistence.timeout);
-        let stays = |kept| self.stays_with(client.service, kept);
-        if let Some((kept, hold)) = table.join(client, time, stays) {
-            return (Some(kept.server), Some(hold));
-        }
-        let Some(chosen) = self.choose(now, parsed, client.service, turn, loads) else { return (None, None) };
-        let kept = Kept { server: chosen, named: self.snapshot.servers[chosen].named };
-        match table.enter(client, kept, time, stays) {
-            Some((kept, hold)) => (Some(kept.server), Some(hold)),
-            None => (Some(chosen), None),
-        }
     }
 
     /// The connection to open with the server that the scheduler chose, or with another if the client has a connection

@@ -14,7 +14,7 @@ use crate::{
     packet::{Packet, WorkerId},
     peers::told::Teller,
     sched::{
-        Turn,
+        Turn, call,
         load::{Load, LoadBoard, Loads},
         persistence::{Client, Remembered},
     },
@@ -59,7 +59,7 @@ impl<F: Forwarded> Story<F> {
         let loads = board.view(WorkerId(0));
         let mut turn = worker.turns[service].rehearsed();
         self.note_grounds(known, service, &turn);
-        let stays = known.client_of(&self.parsed, service).and_then(|client| {
+        let stays = known.client_of(&self.packet, &self.parsed, service).and_then(|client| {
             let entry = known.team.persistence.of(&client, self.now)?;
             known.stays_with(service, entry.kept).then_some(entry.kept.server)
         });
@@ -106,14 +106,15 @@ impl<F: Forwarded> Story<F> {
 
     /// Whether the client stays with a server that it had before.
     fn tell_persistence(&mut self, known: &Known, client: &Client, chosen: Option<ServerId>) {
-        let network = client.network;
+        let kind = if call::is_call(client.network) { "call" } else { "client" };
+        let who = format!("{kind} {}", client.network);
         let entry = known.team.persistence.of(client, self.now);
         let text = match entry.filter(|entry| Some(entry.kept.server) == chosen) {
             Some(Remembered { held, left, .. }) if held > 0 => {
-                format!("client {network} stays with its server: {held} connections, {left} left")
+                format!("{who} stays with its server: {held} connections, {left} left")
             }
-            Some(Remembered { left, .. }) => format!("client {network} stays with its server: {left} left"),
-            None => format!("client {network} is not remembered; the scheduler chooses"),
+            Some(Remembered { left, .. }) => format!("{who} stays with its server: {left} left"),
+            None => format!("{who} is not remembered; the scheduler chooses"),
         };
         self.say(Stage::Scheduler, format!("persistence: {text}"));
     }
@@ -141,7 +142,7 @@ impl<F: Forwarded> Story<F> {
         };
         let choice = chosen.map_or_else(none, endpoint);
         self.server = chosen;
-        if let Some(client) = known.client_of(&self.parsed, service) {
+        if let Some(client) = known.client_of(&self.packet, &self.parsed, service) {
             self.tell_persistence(known, &client, chosen);
         }
         self.say(Stage::Scheduler, format!("{}, {}: {choice}", config.scheduler_kind, self.grounds));

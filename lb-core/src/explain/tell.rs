@@ -71,7 +71,10 @@ impl<F: Forwarded> Story<F> {
             Course::Adopt(Adopt { server, teller }) => {
                 self.concern(&worker.known, server);
                 let told = teller.map(|teller| told_by(&worker.known, Told { server, teller }));
-                self.say(Stage::Connection, told.unwrap_or_else(|| ADOPTED.to_owned()));
+                let service = worker.known.snapshot.service_of(server);
+                let is_call = service.keeps_calls(self.parsed.key.protocol);
+                let adopted = if is_call { OF_SERVER } else { ADOPTED };
+                self.say(Stage::Connection, told.unwrap_or_else(|| adopted.to_owned()));
             }
             Course::End(end) => {
                 // The connection was this worker's, so the next one of the flow is.
@@ -93,6 +96,7 @@ impl<F: Forwarded> Story<F> {
     }
 }
 
+const OF_SERVER: &str = "none: its server opens one, and the call stays with it";
 const ADOPTED: &str = "none: the service adopts it, opened through another director";
 
 /// A connection that another director has told of.

@@ -31,6 +31,8 @@ const CHANGED: u8 = 4;
 /// The kinds of records. Others are passed over.
 const CONNECTION: u8 = 1;
 const CLIENT: u8 = 2;
+/// A client that is of another family than its service: a call.
+const CALL: u8 = 3;
 
 /// Marks of a record.
 const GONE: u8 = 1;
@@ -261,14 +263,15 @@ fn write_record(datagram: &mut Vec<u8>, change: &Change) {
     datagram[at + 2] = marks;
 }
 
-/// A client's record: kind, bytes with these two, marks, protocol, then the network with port 0, the service, the server,
-/// and seconds.
+/// A client's record: kind, bytes with these two, marks, protocol, then the network or call with port 0, the service, the
+/// server, and seconds.
 fn write_client(datagram: &mut Vec<u8>, client: &Client) {
     let at = datagram.len();
     let marks =
         [(client.vip.is_ipv6(), IPV6), (client.server.is_ipv6(), SERVER_IPV6), (client.is_learned, KEPT)];
     let marks = marks.iter().filter(|(is_so, _)| *is_so).map(|(_, mark)| mark).sum();
-    datagram.extend([CLIENT, 0, marks, client.protocol.number()]);
+    let kind = if client.network.is_ipv6() == client.vip.is_ipv6() { CLIENT } else { CALL };
+    datagram.extend([kind, 0, marks, client.protocol.number()]);
     put(datagram, SocketAddr::new(client.network, 0));
     put(datagram, client.vip);
     put(datagram, client.server);
@@ -321,18 +324,19 @@ impl<'a> Reader<'a> {
             inside.take::<2>()?;
             match kind {
                 CONNECTION => return inside.change().map(Some),
-                CLIENT => return inside.client().map(Some),
+                CLIENT => return inside.client(false).map(Some),
+                CALL => return inside.client(true).map(Some),
                 _ => {}
             }
         }
         Ok(None)
     }
 
-    fn client(&mut self) -> Result<Change, Unread> {
+    fn client(&mut self, is_call: bool) -> Result<Change, Unread> {
         let [marks, protocol] = self.take()?;
         let protocol = Protocol::from_number(protocol).ok_or(Unread::Malformed)?;
         let is_v6 = marks & IPV6 != 0;
-        let (network, vip) = (self.endpoint(is_v6)?.ip(), self.endpoint(is_v6)?);
+        let (network, vip) = (self.endpoint(is_v6 != is_call)?.ip(), self.endpoint(is_v6)?);
         let server = self.endpoint(marks & SERVER_IPV6 != 0)?;
         let left = Duration::from_secs(self.u32()?.into());
         Ok(Change::Client(Client { protocol, network, vip, server, left, is_learned: marks & KEPT != 0 }))

@@ -6,6 +6,7 @@
 //! [`Turn`].
 
 mod build;
+pub mod call;
 mod candidate;
 pub mod destinations;
 mod dh;

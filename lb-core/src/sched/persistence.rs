@@ -13,6 +13,8 @@
 //! the service's timeout after the last connection that it opened, and while it controls any; it beats the scheduler while
 //! its server is there, also one of weight 0 unless the service says `expire_quiescent`.
 //!
+//! Where each datagram is scheduled by itself an entry controls nothing, and lives for its time after the last of them.
+//!
 //! Differences: an entry whose time is over ends with its last connection; IPVS keeps it for up to another minute. A
 //! server that checks have found down is not stayed with, although it may keep its connections. IPVS drops entries of
 //! clients that have shown nothing only under attack; here an entry goes with its last connection unless one of its
@@ -50,13 +52,15 @@ const USE: u64 = 0xffff << USE_SHIFT;
 const LEARNED: u64 = 1 << 61;
 const PROVEN: u64 = 1 << 62;
 const USED: u64 = 1 << 63;
+/// Of a share: its client was remembered before.
+const AGAIN: u64 = 1 << 62;
 
-/// A client of a service: one address, or a network.
+/// A client of a service: one address, a network, or a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The service.
     pub service: ServiceId,
-    /// The first address of the network.
+    /// The first address of the network, or the [name](super::call::name) of the call.
     pub network: IpAddr,
 }
 
@@ -88,6 +92,11 @@ impl Hold {
 
     fn new(entry: usize, word: u64) -> Self {
         Hold(USED | word & USE | entry as u64)
+    }
+
+    /// The same of a client that was remembered before.
+    const fn again(self) -> Self {
+        Hold(self.0 | AGAIN)
     }
 }
 
@@ -191,7 +200,7 @@ impl Persistence {
             let kept = |word| entry.is_alive(word, now).then(|| entry.kept()).filter(|kept| stays(*kept));
             let (word, kept) = entry.add(client, kept)?;
             entry.until.store((now + timeout).as_millis(), Relaxed);
-            Some((kept, Hold::new(at * SLOTS + slot, word)))
+            Some((kept, Hold::new(at * SLOTS + slot, word).again()))
         })
     }
 
@@ -231,12 +240,22 @@ impl Persistence {
 
     /// A connection has ended; `proven` if its client has shown that it exists.
     pub fn leave(&self, hold: Hold, proven: bool) {
+        self.give_back(hold, proven, false);
+    }
+
+    /// A datagram that was scheduled by itself has passed. Nothing that its client does shows that it exists, but that it sends
+    /// again; so it is remembered for its time all the same, and makes room before those that have.
+    pub fn passed(&self, hold: Hold) {
+        self.give_back(hold, hold.0 & AGAIN != 0, true);
+    }
+
+    fn give_back(&self, hold: Hold, proven: bool, waits: bool) {
         let Some(entry) = self.entry(hold) else { return };
         let proof = if proven { PROVEN } else { 0 };
         let _ = entry.word.fetch_update(AcqRel, Acquire, |word| {
             let is_its = word & USED != 0 && word & USE == hold.0 & USE && word & HELD > 0;
             let left = (word - u64::from(is_its)) | proof;
-            let is_over = left & HELD == 0 && left & PROVEN == 0;
+            let is_over = left & HELD == 0 && left & PROVEN == 0 && !waits;
             is_its.then_some(if is_over { freed(word) } else { left })
         });
     }

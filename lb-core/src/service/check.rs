@@ -14,7 +14,7 @@ use super::{
     plan::{InterfacePlan, Misfit, Plan, Role, RoutePlan, ServerPlan, ServicePlan, flags_of},
     reach::overlaps,
     routing::Routing,
-    snat,
+    snat, stays,
 };
 use crate::{
     family::{Family, V6},
@@ -63,8 +63,8 @@ pub fn check<'a>(
         if service.one_packet && service.method.sees_replies() {
             return Err(PlanError::OnePacket(service.method));
         }
-        if service.one_packet && service.persistence.is_on() {
-            return Err(PlanError::OnePacketStays);
+        if let Some(mistake) = stays::mistake(service) {
+            return Err(PlanError::Persistence(mistake));
         }
         local::check(service)?;
         local::check_told(service)?;

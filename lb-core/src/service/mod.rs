@@ -23,6 +23,7 @@ pub mod routing;
 pub mod snapshot;
 pub mod snat;
 mod stations;
+pub mod stays;
 
 pub use crate::sched::load;
 pub use build::{Numbered, footprint};

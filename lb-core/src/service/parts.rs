@@ -2,7 +2,7 @@
 
 use super::{
     key::ServiceKey,
-    plan::{Method, PersistencePlan, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
+    plan::{Method, PersistBy, PersistencePlan, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
     reach::{Beside, PortRange, Reach},
     routing::NextHop,
 };
@@ -129,6 +129,12 @@ impl Service {
     #[must_use]
     pub fn hashes(&self) -> bool {
         self.scheduler.table().is_some()
+    }
+
+    /// Whether calls stay with their servers.
+    #[must_use]
+    pub fn keeps_calls(&self, protocol: Protocol) -> bool {
+        self.persistence.is_on() && self.persistence.by == PersistBy::SipCallId && protocol == Protocol::Udp
     }
 
     /// What it is known by.

@@ -21,6 +21,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod resolution;
 pub mod sctp;
+pub mod sip;
 pub mod tcp;
 pub mod toa;
 pub mod udp;

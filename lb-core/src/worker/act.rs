@@ -101,7 +101,12 @@ impl<P: Packet> Worker<P> {
                 Course::Adopt(Adopt { server, teller }) => {
                     self.known.count_load(server, State::None, 1);
                     let turn = self.known.port_turn;
-                    let begin = Begin { direction: Direction::Out, ..Begin::with(server, turn, teller) };
+                    let hold = match teller {
+                        None => self.known.keep_call(now, (&packet, parsed), server),
+                        Some(_) => None,
+                    };
+                    let begin =
+                        Begin { direction: Direction::Out, hold, ..Begin::with(server, turn, teller) };
                     self.begin(now, packet, parsed, begin, io, witness);
                 }
                 Course::End(end) => {
@@ -142,7 +147,7 @@ impl<P: Packet> Worker<P> {
         let service = &self.known.snapshot.services[open.service];
         let (method, one_packet) = (service.method, service.one_packet);
         let (chosen, hold) = if service.persistence.is_on() {
-            self.known.choose_kept(now, (parsed, open.service), turn, &self.known.loads())
+            self.known.choose_kept(now, (&packet, parsed, open.service), turn, &self.known.loads())
         } else {
             (self.known.choose(now, parsed, open.service, turn, &self.known.loads()), None)
         };

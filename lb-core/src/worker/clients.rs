@@ -5,7 +5,10 @@ use crate::{
         self,
         ipvs::template::{self, Of, Template},
     },
-    sched::persistence::{Client, Kept, Persistence, Remembered},
+    sched::{
+        call,
+        persistence::{Client, Kept, Persistence, Remembered},
+    },
     service::{
         key::ServiceKey,
         reach::PortRange,
@@ -44,7 +47,8 @@ pub fn templates<'a>(
 ) -> impl Iterator<Item = Option<Template>> + 'a {
     known(table, snapshot, now).filter(|(entry, ..)| !entry.is_learned).map(
         |(entry, service, server, left)| {
-            let of = of(service)?;
+            // Of a call it tells the Call-ID itself.
+            let of = of(service).filter(|_| !call::is_call(entry.client.network))?;
             let port = match of {
                 Of::Endpoint(_, vip) if vip.port() > 0 => server.plan.port_for(vip.port()),
                 Of::Endpoint(..) | Of::Mark(_) => 0,
@@ -126,7 +130,7 @@ fn take(
     };
     let Some(found) = found else { return false };
     let persistence = &configured.persistence;
-    if !persistence.is_on() || persistence.network_of(network) != network {
+    if !persistence.is_on() || !persistence.has(network) {
         return false;
     }
     let kept = Kept { server: found, named: snapshot.servers[found].named };

@@ -24,10 +24,11 @@ use crate::{
     packet::{Packet, WorkerId},
     sched::persistence::{Client, Hold, Kept},
     service::{
-        plan::{self, Spread},
+        plan::{self, PersistBy, Spread},
         routing::NextHop,
     },
     time::{Duration, Instant, Stamp},
+    wire::protocol::Protocol,
 };
 use arrayvec::ArrayVec;
 use std::ops::Range;
@@ -271,8 +272,14 @@ impl<P: Packet> Worker<P> {
     /// A connection that has ended gives its share in what is remembered of its client back.
     #[cold]
     fn leave<F: Forwarded>(&self, id: ConnectionId, connection: &Connection<F>) {
-        if let Some(hold) = Hold::of_raw(F::connections(&self.known).kept(id)) {
-            self.known.team.persistence.leave(hold, connection.has_gone_on());
+        let Some(hold) = Hold::of_raw(F::connections(&self.known).kept(id)) else { return };
+        let table = &self.known.team.persistence;
+        if connection.protocol == Protocol::Udp
+            && self.known.snapshot.service_of(connection.server).one_packet
+        {
+            table.passed(hold);
+        } else {
+            table.leave(hold, connection.has_gone_on());
         }
     }
 
@@ -281,8 +288,12 @@ impl<P: Packet> Worker<P> {
     fn keep_again<F: Forwarded>(&mut self, now: Instant, id: ConnectionId, server: ServerId) {
         let service = self.known.snapshot.servers[server].service;
         let persistence = self.known.snapshot.services[service].persistence;
-        let client = F::ip(F::connections(&self.known).get(id).client);
-        let client = Client { service, network: persistence.network_of(client) };
+        let connection = F::connections(&self.known).get(id);
+        if persistence.by == PersistBy::SipCallId && connection.protocol == Protocol::Udp {
+            // Of whose call it is, no more is known. The call itself has been restored before.
+            return;
+        }
+        let client = Client { service, network: persistence.network_of(F::ip(connection.client)) };
         let kept = Kept { server, named: self.known.snapshot.servers[server].named };
         let time = (now, persistence.timeout);
         if let Some((_, hold)) = self.known.team.persistence.enter(&client, kept, time, |known| known == kept)

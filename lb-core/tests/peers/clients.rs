@@ -11,6 +11,7 @@ use crate::{
 use lb_core::{
     family::V4,
     peers::{client::Client, datagram},
+    sched::call,
     service::{
         key::Protocol,
         plan::{Method, PersistencePlan, Plan, SchedulerKind},
@@ -18,7 +19,10 @@ use lb_core::{
     time::Duration,
     worker::{clients, exceptions::Wanted},
 };
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 const SERVICE: &str = "192.0.2.100:80";
 
@@ -27,7 +31,9 @@ fn client(number: u16) -> Client {
     let v6 = number.is_multiple_of(3);
     Client {
         protocol: if number.is_multiple_of(2) { Protocol::Tcp } else { Protocol::Udp },
-        network: if v6 {
+        network: if number.is_multiple_of(7) {
+            call::name(&number.to_be_bytes(), Ipv4Addr::UNSPECIFIED.into())
+        } else if v6 {
             IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, number])
         } else {
             IpAddr::from([203, 0, high, low])

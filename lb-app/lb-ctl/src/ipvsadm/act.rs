@@ -40,6 +40,9 @@ pub enum Forward {
     Tunnel,
 }
 
+/// The engine of persistence that there is: clients are known by their calls.
+pub const SIP: &str = "sip";
+
 /// What is said of a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceOptions {
@@ -67,12 +70,14 @@ impl ServiceOptions {
         let wrong = || {
             format!("-M: {mask:?} is no mask, such as 255.255.255.0, and no length of a prefix, such as 64")
         };
+        // Calls may come from any address; else there would be one client.
+        let least = u32::from(self.engine.as_deref() != Some(SIP));
         if let Ok(length) = mask.parse::<u32>() {
-            return Some(length).filter(|length| (1..=128).contains(length)).ok_or_else(wrong);
+            return Some(length).filter(|length| (least..=128).contains(length)).ok_or_else(wrong);
         }
         let bits = mask.parse::<Ipv4Addr>().map_err(|_| wrong())?.to_bits();
         let length = bits.leading_ones();
-        if length > 0 && length == bits.count_ones() { Ok(length) } else { Err(wrong()) }
+        if length >= least && length == bits.count_ones() { Ok(length) } else { Err(wrong()) }
     }
 }
 

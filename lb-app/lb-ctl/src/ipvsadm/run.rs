@@ -3,7 +3,7 @@
 
 use super::{
     act::{
-        Act, Forward, Listing, NO_DAEMON, NO_REMOTE_CHECKSUM, ServerOptions, ServiceOptions, Target,
+        Act, Forward, Listing, NO_DAEMON, NO_REMOTE_CHECKSUM, SIP, ServerOptions, ServiceOptions, Target,
         Transport as Protocol, TunnelOptions,
     },
     grammar, text,
@@ -333,9 +333,11 @@ fn key(target: &Target) -> Result<protocol::keys::ServiceKey, Failure> {
 }
 
 fn service_options(options: &ServiceOptions) -> Result<Options, Failure> {
-    if options.engine.is_some() {
-        return Err(refused("persistence engines are not supported yet"));
-    }
+    let by = match options.engine.as_deref() {
+        None => "address",
+        Some(SIP) => "sip-call-id",
+        Some(engine) => return Err(refused(format!("there is no persistence engine {engine:?}, but {SIP}"))),
+    };
     let scheduler = options.scheduler.as_deref().unwrap_or("wlc");
     let has = |flags: [&str; 3]| options.flags.iter().any(|flag| flags.contains(&flag.as_str()));
     let known = ["sh-port", "mh-port", "flag-2", "sh-fallback", "mh-fallback", "flag-1"];
@@ -352,6 +354,7 @@ fn service_options(options: &ServiceOptions) -> Result<Options, Failure> {
         ("scheduler".to_owned(), json!(scheduler)),
         ("persistence_timeout".to_owned(), json!(format!("{}s", options.persistent.unwrap_or(0)))),
         ("persistence_prefix".to_owned(), json!(options.prefix().map_err(Failure::Wrong)?)),
+        ("persistence_by".to_owned(), json!(by)),
     ]);
     if matches!(scheduler, "sh" | "mh") {
         said.insert("hash_port".to_owned(), json!(has(port)));

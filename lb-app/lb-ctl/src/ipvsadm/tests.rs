@@ -233,7 +233,8 @@ fn persistence_and_one_packet_are_said_as_ipvsadm_says_them() {
     let rules = "-A -t 192.0.2.102:80 -s rr -p 300\n\
                  -A -t 192.0.2.103:80 -s wlc -p 90 -M 255.255.255.0\n\
                  -A -u [2001:db8::1]:53 -s mh -b mh-port -p 60 -M 64\n\
-                 -A -u 192.0.2.53:53 -s rr -o\n";
+                 -A -u 192.0.2.53:53 -s rr -o\n\
+                 -A -u 192.0.2.54:5060 -s rr -p 600 -M 0.0.0.0 --pe sip -o\n";
     assert_eq!(director.ipvsadm("-R", rules).as_deref(), Ok(""));
     assert_eq!(director.ipvsadm("-S", "").as_deref(), Ok(rules));
     let list = director.ipvsadm("-Ln", "").unwrap();
@@ -242,9 +243,13 @@ fn persistence_and_one_packet_are_said_as_ipvsadm_says_them() {
         "TCP  192.0.2.103:80 wlc persistent 90 mask 255.255.255.0\n",
         "UDP  [2001:db8::1]:53 mh (mh-port) persistent 60 mask 64\n",
         "UDP  192.0.2.53:53 rr ops\n",
+        "UDP  192.0.2.54:5060 rr persistent 600 mask 0.0.0.0 pe sip ops\n",
     ] {
         assert!(list.contains(line), "{list}");
     }
+    let wrong = director.ipvsadm("-A -u 192.0.2.55:53 -p --pe dns", "").unwrap_err();
+    assert!(wrong.contains("no persistence engine \"dns\""), "{wrong}");
+    assert!(director.ipvsadm("-A -u 192.0.2.55:53 -p -M 0.0.0.0", "").is_err(), "one client");
     director.ipvsadm("-A -t 192.0.2.104:80 -p", "").unwrap();
     assert!(director.ipvsadm("-S", "").unwrap().ends_with("-A -t 192.0.2.104:80 -s wlc -p 300\n"));
 }

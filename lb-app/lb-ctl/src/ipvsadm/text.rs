@@ -1,6 +1,6 @@
 //! What ipvsadm prints: listings, rules, timeouts and daemons, in its own form.
 
-use super::act::Listing;
+use super::act::{Listing, SIP};
 use crate::{
     protocol::{
         Protocol,
@@ -69,6 +69,7 @@ pub(super) fn listing(services: &[Service], (capacity, clients): (u64, &[ByServe
             }
             _ => {
                 let (flags, persistence) = (flags(service, " (", ")"), persistence(service));
+                let engine = engine(service).map_or_else(String::new, |engine| format!(" pe {engine}"));
                 let persistence = persistence.map_or_else(String::new, |(seconds, mask)| {
                     format!(
                         " persistent {seconds}{}",
@@ -76,7 +77,11 @@ pub(super) fn listing(services: &[Service], (capacity, clients): (u64, &[ByServe
                     )
                 });
                 let ops = if is_one_packet(service) { " ops" } else { "" };
-                writeln!(text, "{protocol}  {endpoint} {}{flags}{persistence}{ops}", service.scheduler)
+                writeln!(
+                    text,
+                    "{protocol}  {endpoint} {}{flags}{persistence}{engine}{ops}",
+                    service.scheduler
+                )
             }
         };
         for server in &service.servers {
@@ -171,8 +176,9 @@ pub(super) fn rules(services: &[Service]) -> String {
             format!(" -p {seconds}{}", mask.map_or_else(String::new, |mask| format!(" -M {mask}")))
         });
         let (scheduler, flags) = (&service.scheduler, flags(service, " -b ", ""));
+        let engine = engine(service).map_or_else(String::new, |engine| format!(" --pe {engine}"));
         let ops = if is_one_packet(service) { " -o" } else { "" };
-        let _ = writeln!(text, "-A {which} {endpoint} -s {scheduler}{flags}{persistence}{ops}");
+        let _ = writeln!(text, "-A {which} {endpoint} -s {scheduler}{flags}{persistence}{engine}{ops}");
         for server in service.servers.iter().filter(|server| server.state != "disabled") {
             let at = SocketAddr::new(server.endpoint.address, server.endpoint.port);
             let way = forward(&service.method).1;
@@ -236,13 +242,21 @@ fn is_one_packet(service: &Service) -> bool {
     service.options.get("one_packet").is_some_and(|value| *value == true)
 }
 
+/// The engine that says who is a client, if it is none of addresses.
+fn engine(service: &Service) -> Option<&'static str> {
+    service.options.get("persistence_by").is_some_and(|by| *by == "sip-call-id").then_some(SIP)
+}
+
 /// Seconds for which clients of a service stay with their servers, if they do, and the mask that makes one client of them.
 fn persistence(service: &Service) -> Option<(u64, Option<String>)> {
     let of = |key: &str| service.options.get(key);
     let ms = crate::command::duration(of("persistence_timeout")?.as_str()?).ok()?;
     let prefix = of("persistence_prefix").and_then(Value::as_u64).unwrap_or(128);
     let mask = match service.key.vip {
-        IpAddr::V4(_) if prefix < 32 => Some(Ipv4Addr::from_bits(u32::MAX << (32 - prefix)).to_string()),
+        IpAddr::V4(_) if prefix < 32 => {
+            let bits = u32::MAX.checked_shl(32 - prefix as u32).unwrap_or(0);
+            Some(Ipv4Addr::from_bits(bits).to_string())
+        }
         IpAddr::V6(_) if prefix < 128 => Some(prefix.to_string()),
         IpAddr::V4(_) | IpAddr::V6(_) => None,
     };

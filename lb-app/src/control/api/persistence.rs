@@ -6,11 +6,7 @@ use super::{
 };
 use crate::{control::live::running::Running, journal::Happened};
 use ipnet::IpNet;
-use lb_core::{
-    ids::ServiceId,
-    sched::persistence::Remembered,
-    service::{plan::PersistencePlan, snapshot::Snapshot},
-};
+use lb_core::{ids::ServiceId, sched::persistence::Remembered, service::snapshot::Snapshot};
 use lb_ctl::protocol::{
     Reply,
     events::Kind,
@@ -75,10 +71,7 @@ fn is_meant(snapshot: &Snapshot, entry: &Remembered, which: (Option<ServiceId>, 
 
 fn network(snapshot: &Snapshot, entry: &Remembered) -> IpNet {
     let plan = snapshot.services.get(entry.client.service).map(|service| service.persistence);
-    let PersistencePlan { prefix, .. } = plan.unwrap_or_default();
-    let address = entry.client.network;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    IpNet::new(address, prefix.min(most) as u8).unwrap_or_else(|_| address.into())
+    plan.unwrap_or_default().shown(entry.client.network)
 }
 
 /// An entry of a server that is still the same.

@@ -15,14 +15,14 @@ use lb_core::{
     sched::threshold::Thresholds,
     service::{
         key::{Protocol, ServiceKey},
-        plan::{Choice, Method, OwnTunnel, SchedulerKind, ServerPlan, ServicePlan, TunnelPlan},
+        plan::{Choice, Method, OwnTunnel, PersistBy, SchedulerKind, ServerPlan, ServicePlan, TunnelPlan},
         reach::PortRange,
     },
     time::Duration,
 };
 use lb_ctl::{
     foreign,
-    ipvsadm::act::{NO_REMOTE_CHECKSUM, ServiceOptions},
+    ipvsadm::act::{NO_REMOTE_CHECKSUM, SIP, ServiceOptions},
 };
 use std::{
     collections::HashMap,
@@ -127,10 +127,22 @@ pub(super) fn read(
                 plan.persistence.timeout = Duration::from_secs(seconds.min(MAX_TIMEOUT_S));
             }
             "persistence_granularity" => {
-                let options =
-                    ServiceOptions { netmask: Some(line.value()?.to_owned()), ..Default::default() };
+                // Calls may come from any address.
+                let is_of_calls = |line: &&Node| {
+                    line.key() == "persistence_engine" && line.value().is_ok_and(|engine| engine == SIP)
+                };
+                let engine = lines.iter().find(|line| is_of_calls(line)).map(|_| SIP.to_owned());
+                let netmask = Some(line.value()?.to_owned());
+                let options = ServiceOptions { netmask, engine, ..Default::default() };
                 plan.persistence.prefix = options.prefix().map_err(|what| line.place.wrong(what))?;
             }
+            "persistence_engine" => match line.value()? {
+                SIP => plan.persistence.by = PersistBy::SipCallId,
+                other => {
+                    let what = format!("persistence_engine {other}");
+                    draft.miss(&line.place, what, "none; clients go by their addresses");
+                }
+            },
             "ops" => plan.one_packet = true,
             "quorum" => pool.quorum = positive(line)?,
             "hysteresis" => pool.hysteresis = line.parsed("number")?,

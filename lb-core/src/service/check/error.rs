@@ -10,6 +10,7 @@ use crate::{
         plan::{ClientAddress, Method, SchedulerKind},
         reach::Claim,
         snat,
+        stays::StaysMistake,
     },
 };
 use ipnet::IpNet;
@@ -295,9 +296,9 @@ pub enum PlanError {
     /// Replies are translated by what is known of their connection.
     #[error("one_packet keeps no connection, by which {0} would translate replies; use tun, dr or l3dsr")]
     OnePacket(Method),
-    /// A client that stays with its server has connections.
-    #[error("one_packet keeps no connection, and persistence goes by connections; use one of them")]
-    OnePacketStays,
+    /// Clients of that kind are not known by that.
+    #[error("persistence.{} {}; {}", .0.key(), .0.what(), .0.remedy())]
+    Persistence(StaysMistake),
     /// Nobody knows how many connections there are.
     #[error("one_packet keeps no connection, and thresholds count connections; use one of them")]
     OnePacketThreshold,

@@ -9,7 +9,7 @@ pub mod timeouts;
 mod tunnel;
 
 pub use director::{DirectorPlan, Duplicates, Held, HeldAddresses, Role};
-pub use persistence::PersistencePlan;
+pub use persistence::{PersistBy, PersistencePlan};
 pub use server::{Admin, Advice, Health, ServerPlan, Standing};
 pub use service::{ServicePlan, flags_of};
 pub use snat::SnatPlan;
@@ -283,4 +283,15 @@ impl Plan {
     }
 }
 
-words!(Protocol, Method, ClientAddress, ModuleKind, SchedulerKind, Unserved, Admin, Encapsulation, Choice);
+words!(
+    Protocol,
+    Method,
+    ClientAddress,
+    ModuleKind,
+    PersistBy,
+    SchedulerKind,
+    Unserved,
+    Admin,
+    Encapsulation,
+    Choice
+);

@@ -1,8 +1,8 @@
 //! One virtual service, as the operator wants it.
 
 use super::{
-    Choice, ClientAddress, Encapsulation, Health, Method, ModuleKind, OwnTunnel, PersistencePlan, Protocol,
-    SchedulerKind, ServerPlan, TunnelPlan, timeouts::TIMEOUTS,
+    Choice, ClientAddress, Encapsulation, Health, Method, ModuleKind, OwnTunnel, PersistBy, PersistencePlan,
+    Protocol, SchedulerKind, ServerPlan, TunnelPlan, timeouts::TIMEOUTS,
 };
 use crate::{
     conn::timeouts::Timeouts,
@@ -317,8 +317,14 @@ impl ServicePlan {
         .scope(Scope::Control),
         option!(
             "persistence_prefix" => persistence.prefix,
-            Kind::number(1, 128),
+            Kind::number(0, 128),
             "Bits of addresses that are one client's. In a file, `persistence.prefix`."
+        )
+        .scope(Scope::Control),
+        option!(
+            "persistence_by" => persistence.by,
+            Kind::Word(PersistBy::NAMES),
+            "What clients are known by: their addresses, or SIP's Call-IDs. In a file, `persistence.by`."
         )
         .scope(Scope::Control),
         option!(
