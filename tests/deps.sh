@@ -64,6 +64,8 @@ for set in "$@"; do
         need openssl      command -v openssl
         # promtool.
         need prometheus   command -v promtool
+        # Both ends of calls.
+        need sip-tester   command -v sipp
         # What reads captures.
         need tshark       command -v tshark
         need valgrind     command -v valgrind

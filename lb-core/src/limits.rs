@@ -58,7 +58,7 @@ pub const FIRST_LOCAL_PORT: u16 = 1_024;
 /// Local ports that are tried for one connection, at most.
 pub const PORT_TRIES: usize = 256;
 /// Most connections that modules expect at once, over all workers.
-pub const MAX_EXPECTED: usize = 16_384;
+pub const MAX_EXPECTED: usize = 65_536;
 /// Most connections of one worker that modules read at once.
 pub const MAX_TALKS: usize = 32_768;
 /// Most connections of one worker: an index and the table's tags share 48 bits.

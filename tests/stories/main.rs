@@ -47,6 +47,7 @@ mod restart;
 mod roles;
 mod sctp;
 mod shell;
+mod sip;
 mod snat;
 mod socket;
 mod start;

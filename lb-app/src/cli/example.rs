@@ -17,6 +17,8 @@ pub(crate) enum Example {
     Tun,
     /// FTP with its data connections
     Ftp,
+    /// SIP with its media
+    Sip,
     /// IPv6 beside IPv4
     Ipv6,
     /// Clients and servers on VLANs of one port
@@ -41,6 +43,7 @@ impl Example {
             Example::L3dsr => include_str!("../../../conf/l3dsr.toml"),
             Example::Tun => include_str!("../../../conf/tun.toml"),
             Example::Ftp => include_str!("../../../conf/ftp.toml"),
+            Example::Sip => include_str!("../../../conf/sip.toml"),
             Example::Ipv6 => include_str!("../../../conf/ipv6.toml"),
             Example::Vlan => include_str!("../../../conf/vlan.toml"),
             Example::Bond => include_str!("../../../conf/bond.toml"),

@@ -15,7 +15,7 @@ use crate::{
     limits::FIRST_LOCAL_PORT,
     mix::{fold_multiply, scale},
     module::{
-        expected::{Entered, Expectation, Found},
+        expected::{Entered, Expectation, Found, Times},
         reader::Host,
     },
     packet::{HandOver, Packet, PortId, WorkerId},
@@ -55,7 +55,10 @@ impl Known {
         };
         let find = |source, destination| self.expectation(now, &Ends { protocol, source, destination });
         match direction {
-            Direction::Out if asks => find(any(source), destination),
+            Direction::Out if asks => {
+                let from_port = || if answers { find(source, any(destination)) } else { None };
+                from_port().or_else(|| find(any(source), destination))
+            }
             Direction::Out => None,
             Direction::In => {
                 let asked = || if asks { find(any(source), destination) } else { None };
@@ -200,14 +203,18 @@ impl<'a, F: Forwarded> Desk<'a, F> {
         Desk { known, now, connection, port, rehearses, announced: None, counts: [0; 2] }
     }
 
-    fn server(&self) -> (ServerId, u32) {
+    fn number(&self) -> (ServerId, u32) {
         (self.connection.server, self.known.snapshot.servers[self.connection.server].named)
     }
 
     /// The client's connections from and to these ports of the VIP; 0 is any.
     fn request(&self, from: u16, to: u16) -> Ends {
+        self.request_by(self.connection.protocol, from, to)
+    }
+
+    fn request_by(&self, protocol: Protocol, from: u16, to: u16) -> Ends {
         Ends {
-            protocol: self.connection.protocol,
+            protocol,
             source: SocketAddr::new(F::ip(self.connection.client), from),
             destination: SocketAddr::new(F::ip(self.connection.vip), to),
         }
@@ -216,30 +223,47 @@ impl<'a, F: Forwarded> Desk<'a, F> {
     /// The same are another server's, or of another port of it.
     fn other_at(&self, ends: &Ends, server_port: u16) -> Option<Found> {
         let found = self.known.team.expected.find(ends, self.now)?;
-        let is_other = |it: &Expectation| (it.server, it.server_port) != (self.server(), server_port);
+        let is_other = |it: &Expectation| (it.server, it.server_port) != (self.number(), server_port);
         is_other(&found.expectation).then_some(found)
     }
 
-    fn is_free(&self, port: u16, server_port: u16) -> bool {
-        let Connection { protocol, vip, .. } = *self.connection;
-        !self.known.is_served::<F>(protocol, vip, port)
-            && self.other_at(&self.request(0, port), server_port).is_none()
+    /// The client may expect what the server waits for at that port at this port of the VIP.
+    fn is_free(&self, protocol: Protocol, port: u16, server_port: u16) -> bool {
+        !self.known.is_served::<F>(protocol, self.connection.vip, port)
+            && self.other_at(&self.request_by(protocol, 0, port), server_port).is_none()
+    }
+
+    /// The same for media, and reports about it at the next ports.
+    fn has_pair(&self, port: u16, server_port: u16) -> bool {
+        let pair = [Some((port, server_port)), port.checked_add(1).zip(server_port.checked_add(1))];
+        pair.iter().all(|it| it.is_some_and(|(port, server)| self.is_free(Protocol::Udp, port, server)))
+    }
+
+    /// Whatever the server sends from that port over UDP to the client.
+    fn of_server_port(&self, port: u16) -> Ends {
+        let source = SocketAddr::new(F::ip(self.connection.server_address), port);
+        let destination = SocketAddr::new(F::ip(self.connection.client), 0);
+        Ends { protocol: Protocol::Udp, source, destination }
     }
 
     /// A connection that the client is about to open.
     fn of_client(&self, request: Ends, server_port: u16) -> Expectation {
         let local = self.connection.local().map(|(address, _)| F::ip(address));
-        Expectation { ends: request, request, server: self.server(), server_port, local }
+        Expectation { ends: request, request, server: self.number(), server_port, local, times: Times::Once }
     }
 
     fn announce(&mut self, expectation: Expectation) -> bool {
+        self.counts[0] += 1;
+        self.announced = Some(expectation);
+        self.enter(&expectation)
+    }
+
+    fn enter(&mut self, expectation: &Expectation) -> bool {
         let entered = match self.rehearses {
             true => Entered::Well,
-            false => self.known.team.expected.enter(&expectation, self.now),
+            false => self.known.team.expected.enter(expectation, self.now),
         };
-        self.counts[0] += 1;
         self.counts[1] += u64::from(entered != Entered::Well);
-        self.announced = Some(expectation);
         entered != Entered::Not
     }
 
@@ -336,7 +360,8 @@ impl<F: Forwarded> Host for Desk<'_, F> {
             }
         };
         let ends = self.of_server(seen);
-        self.announce(Expectation { ends, request, server: self.server(), server_port: 0, local: None });
+        let (server, times) = (self.number(), Times::Once);
+        self.announce(Expectation { ends, request, server, server_port: 0, local: None, times });
     }
 
     fn passive_somewhere(&mut self) {
@@ -350,7 +375,8 @@ impl<F: Forwarded> Host for Desk<'_, F> {
     }
 
     fn passive(&mut self, port: u16, fixed: bool) -> Option<u16> {
-        let told = if self.is_free(port, port) {
+        let protocol = self.connection.protocol;
+        let told = if self.is_free(protocol, port, port) {
             port
         } else if fixed {
             // The client's next connection there could be either's, and must not be the wrong one.
@@ -362,8 +388,58 @@ impl<F: Forwarded> Host for Desk<'_, F> {
             return None;
         } else {
             let dynamic = |tried: u16| FIRST_DYNAMIC | port.wrapping_add(tried);
-            (1..=TRIES).map(dynamic).find(|&other| self.is_free(other, port))?
+            (1..=TRIES).map(dynamic).find(|&other| self.is_free(protocol, other, port))?
         };
         self.announce(self.of_client(self.request(0, told), port)).then_some(told)
+    }
+
+    fn server(&self) -> IpAddr {
+        F::ip(self.connection.server_address)
+    }
+
+    fn translated(&self, direction: Direction, endpoint: SocketAddr) -> Option<SocketAddr> {
+        if !self.rewrites() {
+            return None;
+        }
+        let server = SocketAddr::new(self.server(), self.connection.server_port);
+        let vip = SocketAddr::new(self.vip(), self.connection.vip_port);
+        match direction {
+            Direction::In => (endpoint == vip).then_some(server),
+            Direction::Out => (endpoint == server).then_some(vip),
+        }
+    }
+
+    fn media(&mut self, port: u16, fixed: bool) -> Option<u16> {
+        // What has been told before is told again.
+        let before = self.known.team.expected.find(&self.of_server_port(port), self.now);
+        let before = before.filter(|found| found.expectation.server == self.number());
+        let before = before.map(|found| found.expectation.request.destination.port());
+        let told = match before.filter(|told| self.has_pair(*told, port)) {
+            Some(told) => told,
+            None if self.has_pair(port, port) => port,
+            None if fixed => {
+                self.counts[1] += 1;
+                return None;
+            }
+            // RTP has even ports (RFC 3550 11).
+            None => {
+                let dynamic = |tried: u16| (FIRST_DYNAMIC | port.wrapping_add(2 * tried)) & !1;
+                let other = (1..=TRIES).map(dynamic).find(|&other| self.has_pair(other, port));
+                self.counts[1] += u64::from(other.is_none());
+                other?
+            }
+        };
+        let of_port = |told: u16, server_port: u16| {
+            let request = self.request_by(Protocol::Udp, 0, told);
+            let expected = Expectation { times: Times::Media, ..self.of_client(request, server_port) };
+            [expected, Expectation { ends: self.of_server_port(server_port), ..expected }]
+        };
+        let pairs = [of_port(told, port), of_port(told.wrapping_add(1), port.wrapping_add(1))];
+        let entered = pairs.map(|[of_client, of_server]| {
+            self.counts[0] += 1;
+            [of_server, of_client].map(|expected| self.enter(&expected)).iter().all(|entered| *entered)
+        });
+        self.announced = Some(pairs[0][0]);
+        entered[0].then_some(told)
     }
 }

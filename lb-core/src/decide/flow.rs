@@ -400,13 +400,13 @@ impl Known {
     }
 
     /// The server whose connection is adopted by its packet, if its service adopts any and the client is not with
-    /// another server by now. Where calls stay with their servers, those that servers make do, too (`ip_vs_sip_conn_out`).
+    /// another server by now. Servers that call may begin a connection themselves (`ip_vs_sip_conn_out`).
     fn adopted<F: Forwarded>(&self, parsed: &Parsed<F>) -> Option<ServerId> {
         let key = parsed.key.key();
         let server = self.snapshot.sole_nat_server::<F>(key.protocol, key.source, key.source_port)?;
         let forward = self.request_key(&key, server);
         let service = self.snapshot.service_of(server);
-        let adopts = (service.adopt && continues(parsed) || service.keeps_calls(key.protocol))
+        let adopts = (service.adopt && continues(parsed) || service.lets_servers_begin(key.protocol))
             && self.is_station::<F>(forward.source)
             && F::connections(self).lookup(&forward).is_none()
             && self

@@ -252,7 +252,11 @@ impl Known {
                 let request = expectation.request.key::<F>();
                 let request = request.ok_or_else(|| turned_away(DropReason::Unserved))?;
                 let or = |port: u16, said: u16| if port == 0 { said } else { port };
-                Key { destination_port: or(request.destination_port, packet.source_port), ..request }
+                Key {
+                    source_port: or(request.source_port, packet.destination_port),
+                    destination_port: or(request.destination_port, packet.source_port),
+                    ..request
+                }
             }
         };
         let port = match (opener.direction, expectation.server_port) {

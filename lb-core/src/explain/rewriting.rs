@@ -31,11 +31,7 @@ use crate::{
         tell,
     },
     memory::MemoryPacket,
-    module::{
-        expected::{EXPECTED_FOR, Expectation},
-        kind::ModuleKind,
-        talk::Talk,
-    },
+    module::{expected::Expectation, kind::ModuleKind, talk::Talk},
     packet::Packet,
     wire::headers::Headers,
     worker::{
@@ -125,7 +121,7 @@ impl<F: Forwarded> Story<F> {
             ),
         };
         self.say(Stage::Method, text);
-        if let Some(Expectation { ends, server_port, .. }) = announced {
+        if let Some(Expectation { ends, server_port, times, .. }) = announced {
             let Ends { protocol, source, destination } = ends;
             let shown = |at: SocketAddr| match at.port() {
                 0 => format!("{}, any port", at.ip()),
@@ -136,8 +132,9 @@ impl<F: Forwarded> Story<F> {
                 port => format!(" for port {port} of the server"),
             };
             let (source, destination) = (shown(source), shown(destination));
+            let within = times.lasts();
             let text = format!(
-                "module {module}: expects {protocol} {source} > {destination}{to_port}, within {EXPECTED_FOR}"
+                "module {module}: expects {protocol} {source} > {destination}{to_port}, within {within}"
             );
             self.say(Stage::Connection, text);
         }

@@ -72,8 +72,8 @@ impl<F: Forwarded> Story<F> {
                 self.concern(&worker.known, server);
                 let told = teller.map(|teller| told_by(&worker.known, Told { server, teller }));
                 let service = worker.known.snapshot.service_of(server);
-                let is_call = service.keeps_calls(self.parsed.key.protocol);
-                let adopted = if is_call { OF_SERVER } else { ADOPTED };
+                let begins = service.lets_servers_begin(self.parsed.key.protocol);
+                let adopted = if begins { OF_SERVER } else { ADOPTED };
                 self.say(Stage::Connection, told.unwrap_or_else(|| adopted.to_owned()));
             }
             Course::End(end) => {
@@ -96,7 +96,7 @@ impl<F: Forwarded> Story<F> {
     }
 }
 
-const OF_SERVER: &str = "none: its server opens one, and the call stays with it";
+const OF_SERVER: &str = "none: its server opens one, which its service lets it";
 const ADOPTED: &str = "none: the service adopts it, opened through another director";
 
 /// A connection that another director has told of.

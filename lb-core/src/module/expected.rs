@@ -26,8 +26,29 @@ use std::{
     },
 };
 
-/// How long a connection is expected. Clients connect at once, and a server as soon as it has something to say.
-pub const EXPECTED_FOR: Duration = Duration::from_secs(60);
+/// How often something is expected, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    /// Once, and soon: clients connect at once, and a server as soon as it has something to say.
+    Once,
+    /// Any number of times, as long as a telephone may ring (`sip_exp_policy` of Linux): media has no beginning, and the same
+    /// is announced several times.
+    Media,
+}
+
+impl Times {
+    /// For how long it is expected.
+    #[must_use]
+    pub const fn lasts(self) -> Duration {
+        match self {
+            Times::Once => Duration::from_secs(60),
+            Times::Media => Duration::from_secs(180),
+        }
+    }
+}
+
+/// Beside the server's port in a record.
+const MEDIA: u64 = 1 << 16;
 /// Words of a record: which packets, where they belong, and until when. With its number it fills two cache lines.
 const WORDS: usize = 15;
 /// Places of a bucket.
@@ -52,6 +73,8 @@ pub struct Expectation {
     /// The address that the server is to see in the place of the client's, under FullNAT where the client begins: that of
     /// the connection by which this one was announced, as servers compare them.
     pub local: Option<IpAddr>,
+    /// How often.
+    pub times: Times,
 }
 
 /// One that was found.
@@ -182,8 +205,9 @@ fn encode(Packed([a, b, c, d, e]): Packed, expectation: &Expectation, now: Insta
     let (server, named) = expectation.server;
     let local = bits(expectation.local.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
     let server = u64::from(server.number()) << 32 | u64::from(named);
-    let until = (now + EXPECTED_FOR).as_millis();
-    let port = u64::from(expectation.server_port);
+    let until = (now + expectation.times.lasts()).as_millis();
+    let times = if expectation.times == Times::Media { MEDIA } else { 0 };
+    let port = u64::from(expectation.server_port) | times;
     [a, b, c, d, e, f, g, h, i, j, server, port, high64(local), low64(local), until]
 }
 
@@ -196,6 +220,7 @@ fn decode(
         server: (ServerId::new(high32(server)), low32(server)),
         server_port: u16::try_from(index(port) & 0xffff).ok()?,
         local: Some(address(high, low)).filter(|local| !local.is_unspecified()),
+        times: if port & MEDIA == 0 { Times::Once } else { Times::Media },
     };
     Some((expectation, until))
 }

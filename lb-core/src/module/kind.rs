@@ -1,6 +1,6 @@
 //! The modules by name.
 
-use crate::{named::named, wire::protocol::Protocol};
+use crate::{conn::method::Method, named::named, wire::protocol::Protocol};
 
 named! {
     /// Which module reads the connections of a service.
@@ -9,6 +9,8 @@ named! {
         None = "none",
         /// FTP: data connections go to the server of their control connection.
         Ftp = "ftp",
+        /// SIP: media goes to the server that says where it waits for it.
+        Sip = "sip",
     }
 }
 
@@ -25,6 +27,33 @@ impl ModuleKind {
         match self {
             ModuleKind::None => false,
             ModuleKind::Ftp => matches!(protocol, Protocol::Tcp),
+            ModuleKind::Sip => matches!(protocol, Protocol::Tcp | Protocol::Udp),
         }
+    }
+
+    /// Whether it can read what goes to servers by a method. Where servers say what is to come, they have to be heard; and under
+    /// FullNAT media would have to come from where servers have been told that it goes.
+    #[must_use]
+    pub const fn reads_method(self, method: Method) -> bool {
+        match self {
+            ModuleKind::None | ModuleKind::Ftp => true,
+            ModuleKind::Sip => matches!(method, Method::Nat),
+        }
+    }
+
+    /// The protocol of the connections that it announces, if it reads any.
+    #[must_use]
+    pub const fn announces(self) -> Option<Protocol> {
+        match self {
+            ModuleKind::None => None,
+            ModuleKind::Ftp => Some(Protocol::Tcp),
+            ModuleKind::Sip => Some(Protocol::Udp),
+        }
+    }
+
+    /// Whether servers speak first by a protocol, from the port that they are spoken to, as those that call do.
+    #[must_use]
+    pub const fn lets_servers_begin(self, protocol: Protocol) -> bool {
+        matches!((self, protocol), (ModuleKind::Sip, Protocol::Udp))
     }
 }

@@ -13,6 +13,7 @@ pub mod expected;
 pub mod ftp;
 pub mod kind;
 pub mod reader;
+pub mod sip;
 pub mod talk;
 pub mod text;
 
@@ -25,5 +26,6 @@ pub fn of_kind(kind: ModuleKind) -> Option<&'static dyn Module> {
     match kind {
         ModuleKind::None => None,
         ModuleKind::Ftp => Some(&ftp::Ftp),
+        ModuleKind::Sip => Some(&sip::Sip),
     }
 }

@@ -74,6 +74,18 @@ pub trait Host {
     /// to use: the same if it can be. `fixed` says that the client has been told the same already. `None` if the connection
     /// cannot be expected.
     fn passive(&mut self, port: u16, fixed: bool) -> Option<u16>;
+
+    /// The server's address.
+    fn server(&self) -> IpAddr;
+
+    /// What an endpoint in a text of that direction is on the other side: the VIP, where the server is named to the client, and
+    /// the other way round. `None` if it is the same there.
+    fn translated(&self, direction: Direction, endpoint: SocketAddr) -> Option<SocketAddr>;
+
+    /// The server waits for media over UDP at that port, and for reports about it at the next; either side may begin. Returns
+    /// the port that the client is to use, that of reports next to it: the same if it can be, or if it is `fixed`. `None` if
+    /// media cannot be expected.
+    fn media(&mut self, port: u16, fixed: bool) -> Option<u16>;
 }
 
 /// What a module keeps of a direction: where it is in a line, and what it has not read to the end.

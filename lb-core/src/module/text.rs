@@ -1,5 +1,7 @@
 //! Short texts: what a module has read of a line, and what it puts in the place of others.
 
+use std::fmt;
+
 /// Bytes that a module keeps of a line, and that it puts in the place of others: enough for an address of IPv6 and a port.
 pub const MOST_TEXT: usize = Text::ROOM as usize;
 
@@ -54,5 +56,12 @@ impl Text {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0
+    }
+}
+
+/// As far as there is room.
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(|byte| self.push(byte)) { Ok(()) } else { Err(fmt::Error) }
     }
 }

@@ -189,18 +189,15 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     })
 }
 
-/// Services that modules read, by protocol and VIP.
+/// Services that modules read, by what they announce: protocol and VIP.
 fn readers(
     order: &[ServiceId],
     services: &ById<ServiceId, Service>,
 ) -> HashMap<(Protocol, IpAddr), ServiceId> {
     let reads = order.iter().filter(|&&id| services[id].module.reads());
     let vips = |&id: &ServiceId| {
-        let reach = services[id].reach();
-        reach
-            .protocols()
-            .flat_map(move |protocol| reach.vips().map(move |vip| ((protocol, vip), id)))
-            .collect::<Vec<_>>()
+        let announced = services[id].module.announces();
+        services[id].reach().vips().filter_map(move |vip| Some(((announced?, vip), id))).collect::<Vec<_>>()
     };
     reads.flat_map(vips).collect()
 }

@@ -1,6 +1,6 @@
 //! Which services a module can read.
 
-use super::plan::{ClientAddress, ModuleKind, Protocol, ServicePlan};
+use super::plan::{ClientAddress, Method, ModuleKind, Protocol, ServicePlan};
 use thiserror::Error;
 
 /// Why a module cannot read a service.
@@ -18,6 +18,8 @@ pub struct ModuleMistake {
 pub enum WhyNot {
     /// It reads another protocol than this.
     Protocol(Protocol),
+    /// What it has to hear does not pass here, or it would have to be told in other words.
+    Method(Method),
     /// Addresses in text would have to become those of another family.
     Translates,
     /// Both of them shift sequence numbers.
@@ -32,6 +34,9 @@ impl WhyNot {
     pub fn what(self) -> String {
         match self {
             WhyNot::Protocol(protocol) => format!("does not read {protocol}"),
+            WhyNot::Method(method) => {
+                format!("reads what servers say of themselves, and does not go together with {method}")
+            }
             WhyNot::Translates => {
                 "reads addresses that servers tell, and does not translate them into clients' family"
                     .to_owned()
@@ -48,6 +53,7 @@ impl WhyNot {
     pub const fn remedy(self) -> &'static str {
         match self {
             WhyNot::Protocol(_) => "make a service of its own for that",
+            WhyNot::Method(_) => "use nat, or have one service of media's ports as well, with persistence",
             WhyNot::Translates => "use local addresses and servers of the VIP's family",
             WhyNot::Told(_) => "remove one of them",
             WhyNot::Adopts => "remove adopt; peers tell one another by how much ([sync])",
@@ -60,8 +66,10 @@ impl WhyNot {
 pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
     let module = Some(service.module).filter(|module| module.reads())?;
     let other = service.reach().protocols().find(|it| !module.reads_protocol(*it)).map(WhyNot::Protocol);
+    let method = Some(service.method).filter(|method| !module.reads_method(*method)).map(WhyNot::Method);
     let translates = service.translates().then_some(WhyNot::Translates);
     let told = service.client_address.is_told().then_some(WhyNot::Told(service.client_address));
-    let adopts = (service.adopt && service.method.rewrites_endpoints()).then_some(WhyNot::Adopts);
-    other.or(translates).or(told).or(adopts).map(|why| ModuleMistake { module, why })
+    let is_moved = service.adopt && service.method.rewrites_endpoints();
+    let adopts = (is_moved && service.reach().protocols().any(|it| it == Protocol::Tcp)).then_some(WhyNot::Adopts);
+    other.or(method).or(translates).or(told).or(adopts).map(|why| ModuleMistake { module, why })
 }

@@ -137,6 +137,12 @@ impl Service {
         self.persistence.is_on() && self.persistence.by == PersistBy::SipCallId && protocol == Protocol::Udp
     }
 
+    /// Whether what a server sends from its port opens a connection that no client has opened.
+    #[must_use]
+    pub fn lets_servers_begin(&self, protocol: Protocol) -> bool {
+        self.keeps_calls(protocol) || self.module.lets_servers_begin(protocol)
+    }
+
     /// What it is known by.
     #[must_use]
     pub const fn key(&self) -> ServiceKey {

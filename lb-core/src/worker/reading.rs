@@ -8,6 +8,7 @@ use crate::{
     forward::edit::{self, Effect},
     ids::{ConnectionId, NeighbourId, TalkId},
     module::{
+        expected::Times,
         kind::ModuleKind,
         talk::{Talk, Talks},
     },
@@ -92,7 +93,7 @@ impl<P: Packet> Worker<P> {
     #[cold]
     pub(super) fn has_come<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>, direction: Direction) {
         if let Some(found) = self.known.expected(now, parsed, direction)
-            && self.known.team.expected.take(&found)
+            && (found.expectation.times == Times::Media || self.known.team.expected.take(&found))
         {
             self.books.counters.expected_came.bump();
         }

@@ -27,6 +27,7 @@ mod rfc4787;
 mod rfc5508;
 mod sctp;
 mod segment;
+mod sip;
 mod snat;
 mod snat_ping;
 mod standby;

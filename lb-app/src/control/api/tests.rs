@@ -170,7 +170,7 @@ fn of_service() -> BoxedStrategy<Options> {
         ("adopt", vec![json!(true), json!(false)]),
         ("slow_start", vec![json!("0s"), json!("90s")]),
         ("client_address", ["none", "proxy-v1", "proxy-v2", "toa"].map(|word| json!(word)).to_vec()),
-        ("module", ["none", "ftp"].map(|word| json!(word)).to_vec()),
+        ("module", ["none", "ftp", "sip"].map(|word| json!(word)).to_vec()),
     ])
 }
 

@@ -57,6 +57,18 @@ impl Host for Says {
     fn passive(&mut self, _: u16, _: bool) -> Option<u16> {
         None
     }
+
+    fn server(&self) -> IpAddr {
+        Ipv4Addr::UNSPECIFIED.into()
+    }
+
+    fn translated(&self, _: Direction, _: SocketAddr) -> Option<SocketAddr> {
+        None
+    }
+
+    fn media(&mut self, _: u16, _: bool) -> Option<u16> {
+        None
+    }
 }
 
 fn frame(text: &[u8]) -> Vec<u8> {

@@ -207,7 +207,8 @@ impl ServicePlan {
             Kind::Word(ModuleKind::NAMES),
             "What reads connections to know which further ones belong to their servers. `ftp`: data connections, in \
              passive and active mode; under nat and fullnat, servers' addresses become the VIP, and under fullnat clients' \
-             the local address. tcp only, and not together with `client_address`."
+             the local address; tcp only. `sip`: media goes to the server that says where it waits for it, and servers' \
+             addresses become the VIP; udp and tcp, under nat. Not together with `client_address`."
         )
         .scope(Scope::Everywhere),
         option!(
