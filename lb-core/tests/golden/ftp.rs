@@ -112,6 +112,17 @@ fn the_data_connection_goes_to_the_port_that_was_told() {
 }
 
 #[test]
+fn what_claims_to_be_a_servers_reply_and_comes_from_outside_is_not_read() {
+    for method in [Method::Nat, Method::FullNat] {
+        let mut world = connected(&plan(method));
+        let to = peer(&world);
+        let said = segment((SERVER, &to), ACK, (5_008, 1_000), &[], "227 (198,51,100,11,195,80)\r\n");
+        assert!(world.receive(WAN, &said.via_gateway()).is_empty(), "{method}");
+        assert_eq!((world.expected.len(), world.dropped(DropReason::WrongPort)), (0, 1), "{method}");
+    }
+}
+
+#[test]
 fn a_damaged_packet_opens_nothing_that_is_expected() {
     let mut world = connected(&plan(Method::Nat));
     answer(&mut world, (5_008, 1_000), "227 (198,51,100,11,195,80)\r\n");

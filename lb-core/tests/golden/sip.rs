@@ -345,6 +345,15 @@ fn over_tcp_media_is_expected_and_nothing_is_replaced() {
     expect(&mut world, WAN, &media, "lan: 203.0.113.10:7000 > 198.51.100.11:40000 udp ttl 63");
 }
 
+/// Else a client could say in a server's name which of its ports it may reach.
+#[test]
+fn what_claims_to_be_a_servers_and_comes_from_outside_is_not_read() {
+    let mut world = World::new(&plan());
+    called(&mut world, CLIENT);
+    expect_nothing(&mut world, WAN, &udp(SERVER, CLIENT, ok("198.51.100.11", 160).as_bytes()).via_gateway());
+    assert_eq!((world.counters(0).expected.get(), world.dropped(DropReason::WrongPort)), (0, 1));
+}
+
 #[test]
 fn it_is_for_services_under_nat() {
     for method in [Method::FullNat, Method::Tun, Method::Dr] {
