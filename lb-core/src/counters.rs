@@ -267,6 +267,11 @@ pub struct WorkerCounters {
     pub peers_adopted: Counter,
     /// Connections taken over as a director of IPVS told of them.
     pub masters_adopted: Counter,
+    /// Datagrams of QUIC that no connection was known for, and that got the server that their connection ID names.
+    pub quic_named: Counter,
+    /// The same of connections that had begun, with a server that the scheduler chose: their connection ID names nobody who
+    /// is known, or a server that is gone.
+    pub quic_lost: Counter,
     /// Connections created.
     pub created: Counter,
     /// Connections ended, for whatever reason.
@@ -319,6 +324,8 @@ impl Default for WorkerCounters {
             address_conflicts: counter(),
             peers_adopted: counter(),
             masters_adopted: counter(),
+            quic_named: counter(),
+            quic_lost: counter(),
             created: counter(),
             ended: counter(),
             created_v6: counter(),

@@ -119,9 +119,9 @@ pub struct Explanation {
 }
 
 /// A frame to explain: a TCP segment with these flags, a UDP datagram, an echo message (port 0 is that of who is asked), or a packet of SCTP that does what a segment with these
-/// flags would (INIT, data, SHUTDOWN, ABORT), without payload, from some host to `mac`.
+/// flags would (INIT, data, SHUTDOWN, ABORT), without payload but for a datagram's, from some host to `mac`.
 #[must_use]
-pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
+pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8, payload: &[u8]) -> Vec<u8> {
     /// Locally administered, and nobody's.
     const SOMEBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
     let about = match tcp_flags {
@@ -133,7 +133,7 @@ pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
     let begins = about == chunk::INIT;
     let l4_len = match key.protocol {
         Protocol::Tcp => tcp::HEADER_LEN,
-        Protocol::Udp => udp::HEADER_LEN,
+        Protocol::Udp => udp::HEADER_LEN + payload.len(),
         Protocol::Sctp if begins => sctp::BARE_INIT_LEN,
         Protocol::Sctp => sctp::ANSWER_LEN,
         Protocol::Icmp => icmp::HEADER_LEN,
@@ -156,7 +156,10 @@ pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8) -> Vec<u8> {
     let ends = ((key.source, key.source_port), (key.destination, key.destination_port));
     match key.protocol {
         Protocol::Tcp => tcp::write_bare::<F>(l4, ends.0, ends.1, (0, 0, tcp_flags)),
-        Protocol::Udp => udp::write_empty::<F>(l4, ends.0, ends.1),
+        Protocol::Udp => {
+            l4[udp::HEADER_LEN..].copy_from_slice(payload);
+            udp::write::<F>(l4, ends.0, ends.1);
+        }
         Protocol::Sctp if begins => sctp::write_init(l4, (key.source_port, key.destination_port)),
         Protocol::Sctp => {
             let ports = (key.source_port, key.destination_port);

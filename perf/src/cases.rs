@@ -34,6 +34,8 @@ enum Kind {
     TwoWorkers,
     /// First packets of connections.
     Open,
+    /// The same of datagrams whose connection IDs, of QUIC, are read and name nobody: strangers' ones.
+    OpenStrange,
     /// All packets of connections, until they are forgotten.
     Cycle,
     /// First fragments of datagrams of connections that are open.
@@ -63,6 +65,7 @@ pub fn all() -> Vec<Case> {
         Kind::Verified,
         Kind::TwoWorkers,
         Kind::Open,
+        Kind::OpenStrange,
         Kind::Cycle,
         Kind::First,
         Kind::Later,
@@ -98,6 +101,11 @@ impl Case {
                 Kind::Verified => !self.out,
                 Kind::TwoWorkers => self.protocol == Protocol::Tcp,
                 Kind::Open => !self.out,
+                Kind::OpenStrange => {
+                    !self.out
+                        && self.protocol == Protocol::Udp
+                        && matches!(self.method, Method::Nat | Method::Tun)
+                }
                 Kind::Cycle => !self.out && self.protocol == Protocol::Tcp,
                 Kind::First | Kind::Later => self.protocol == Protocol::Udp,
             }
@@ -111,6 +119,7 @@ impl Case {
             Kind::Verified => "verified",
             Kind::TwoWorkers => "two-workers",
             Kind::Open => "open",
+            Kind::OpenStrange => "open-quic",
             Kind::Cycle => "cycle",
             Kind::First => "first-fragment",
             Kind::Later => "later-fragment",
@@ -136,6 +145,7 @@ impl Case {
     pub fn run(&self) -> usize {
         let setup = Setup {
             verify: self.kind == Kind::Verified,
+            reads_ids: self.kind == Kind::OpenStrange,
             spare: NEW.end - NEW.start,
             is_ipv6: self.is_ipv6,
             is_translated: self.is_translated,
@@ -146,7 +156,7 @@ impl Case {
         scene.open();
         match self.kind {
             Kind::Established | Kind::Verified | Kind::TwoWorkers => self.established(&mut scene),
-            Kind::Open => {
+            Kind::Open | Kind::OpenStrange => {
                 let first = scene.opening()[0];
                 step_through(&mut scene, &[first])
             }

@@ -7,8 +7,8 @@ use lb_core::{
     service::{
         key::{Protocol, ServiceKey},
         plan::{
-            DirectorPlan, HeldAddresses, InterfacePlan, Mac, Method, Plan, PortPlan, RoutePlan,
-            SchedulerKind, ServerPlan, ServicePlan, SnatPlan, Spread,
+            DirectorPlan, HeldAddresses, InterfacePlan, Mac, Method, Plan, PortPlan, QuicConfig, QuicKey,
+            QuicLayout, QuicPlan, RoutePlan, SchedulerKind, ServerPlan, ServicePlan, SnatPlan, Spread,
         },
     },
     time::Duration,
@@ -55,6 +55,8 @@ pub struct Setup {
     pub servers: u32,
     /// The worker verifies checksums itself.
     pub verify: bool,
+    /// Connection IDs of QUIC name servers, encrypted by four passes.
+    pub reads_ids: bool,
     /// Everything has an address of IPv6 instead: see [`ipv6`].
     pub is_ipv6: bool,
     /// But servers, and what they see of the director, are of the other family: for FullNAT, which translates.
@@ -76,6 +78,7 @@ impl Setup {
             services: if method.is_outward() { 8 } else { 1 },
             servers: 2,
             verify: false,
+            reads_ids: false,
             is_ipv6: false,
             is_translated: false,
         }
@@ -169,9 +172,17 @@ impl Setup {
                 false => Vec::new(),
             },
             dscp: if self.method.marks() { 11 } else { 0 },
+            quic: if self.reads_ids { quic() } else { QuicPlan::default() },
             ..ServicePlan::new(format!("{protocol}-{number}"), key, self.method)
         }
     }
+}
+
+/// A configuration that takes all of four passes, as the name reaches into the right half.
+fn quic() -> QuicPlan {
+    let config =
+        QuicConfig { rotation: 0, server_id_length: 8, nonce_length: 4, key: Some(QuicKey([7; 16])) };
+    QuicPlan { layout: QuicLayout::QuicLb, configs: vec![config] }
 }
 
 /// Connections that are there to be touched outlive every measurement.

@@ -97,6 +97,8 @@ pub struct Service {
     adopt: bool,
     timeouts: Vec<(&'static str, &'static str)>,
     lines: Vec<String>,
+    /// Of each server, another line.
+    server_lines: Vec<String>,
     /// How many of the world's servers it has, the first ones.
     servers: usize,
     /// Whether clients, and servers, are of IPv6.
@@ -117,6 +119,7 @@ impl Service {
             adopt: false,
             timeouts: Vec::new(),
             lines: Vec::new(),
+            server_lines: Vec::new(),
             servers: usize::MAX,
             is_ipv6: (false, false),
         }
@@ -181,6 +184,12 @@ impl Service {
     pub fn line(mut self, line: impl Into<String>) -> Self {
         self.lines.push(line.into());
         self
+    }
+
+    /// With another line for each server, the first ones.
+    #[must_use]
+    pub fn server_lines(self, lines: impl IntoIterator<Item = String>) -> Self {
+        Self { server_lines: lines.into_iter().collect(), ..self }
     }
 
     /// With a timeout of its own for one state.
@@ -424,7 +433,7 @@ impl Service {
         for own in &self.lines {
             line(text, own);
         }
-        for server in servers.iter().take(self.servers) {
+        for (at, server) in servers.iter().take(self.servers).enumerate() {
             let server: IpAddr =
                 if self.is_ipv6.1 { world::server6_of(*server).into() } else { (*server).into() };
             let port = self.method.server_port(self.port);
@@ -432,6 +441,9 @@ impl Service {
                 text,
                 &format!("  [[services.servers]]\n  address = \"{server}\"\n  port = {port}\n  weight = 1"),
             );
+            if let Some(own) = self.server_lines.get(at) {
+                line(text, &format!("  {own}"));
+            }
         }
         text.push('\n');
     }

@@ -2,7 +2,10 @@
 //! comments.
 
 use crate::config::health::{Agent, Check, Command, Hooks, Http, Page, Pool, Udp};
-use lb_core::service::option::{Field, Kind, fields};
+use lb_core::service::{
+    option::{Field, Kind, fields},
+    plan::QuicConfig,
+};
 use toml::{Table, Value};
 
 /// What stands for it.
@@ -28,11 +31,12 @@ fn secrets() -> impl Iterator<Item = &'static Field> {
         fields(Command::OPTIONS),
         fields(Agent::OPTIONS),
     ];
-    let all = checks.into_iter().chain([fields(Pool::OPTIONS), fields(Hooks::OPTIONS)]).flatten();
+    let others = [fields(Pool::OPTIONS), fields(Hooks::OPTIONS), fields(QuicConfig::OPTIONS)];
+    let all = checks.into_iter().chain(others).flatten();
     all.filter(|field| {
         matches!(
             field.kind,
-            Kind::Program | Kind::Payload | Kind::Hexadecimal | Kind::Pattern | Kind::UrlPath
+            Kind::Program | Kind::Payload | Kind::Hexadecimal | Kind::Pattern | Kind::UrlPath | Kind::Key
         )
     })
 }
@@ -80,6 +84,7 @@ mod tests {
             hook = ["/usr/bin/notify", "--token", "SECRET"]
             [[services]]
             name = "web"  # SECRET
+            quic = { layout = "quic-lb", configs = [{ nonce_length = 4, key = "5EC12E7A" }] }
             check = { type = "http", path = "/up?key=SECRET", body = "SECRET", host = "www" }
             health = { quorum_up = ["/bin/up", "SECRET"] }
             [[services.servers]]
@@ -93,9 +98,16 @@ mod tests {
         "#;
         let masked = masked(text).unwrap();
         assert!(!masked.contains("SECRET") && !masked.contains("5EC1"), "{masked}");
-        for kept in
-            ["/usr/bin/notify", "/up?(masked)", "/bin/check", "198.51.100.11", "nobody", "www", "quorum_up"]
-        {
+        for kept in [
+            "/usr/bin/notify",
+            "/up?(masked)",
+            "/bin/check",
+            "198.51.100.11",
+            "nobody",
+            "www",
+            "quorum_up",
+            "quic-lb",
+        ] {
             assert!(masked.contains(kept), "no {kept} in {masked}");
         }
     }

@@ -1,10 +1,13 @@
-//! Readers of single values that only checks have.
+//! Readers of single values that only a few options have, most of them of checks.
 
 use super::{
     report::Complaint,
     values::{self, Reading, number, quoted, text},
 };
-use lb_core::service::option::Value;
+use lb_core::{
+    service::option::Value,
+    wire::{quic::Name, quic_lb::KEY_LEN},
+};
 use std::net::SocketAddr;
 use toml::de::DeValue;
 
@@ -129,8 +132,29 @@ pub(super) fn digest(value: &DeValue) -> Reading<String> {
     }
 }
 
+/// A key of 16 bytes. What it is stands in no message.
+pub(super) fn key(value: &DeValue) -> Reading<String> {
+    let remedy =
+        "write the 32 hexadecimal digits that servers have as well, as `openssl rand -hex 16` prints them";
+    let digits = quoted(value, remedy)?.to_ascii_lowercase();
+    match bytes(&digits).map(|bytes| bytes.len()) {
+        Some(KEY_LEN) => Ok(digits),
+        Some(_) => Err(Complaint::new(format!("has {} digits", digits.len()), remedy)),
+        None => Err(Complaint::new("is not hexadecimal", remedy)),
+    }
+}
+
+/// What connection IDs of QUIC call a server.
+pub(super) fn quic_id(value: &DeValue) -> Reading<String> {
+    let remedy = "write 1 to 15 bytes as pairs of hexadecimal digits, as in \"ed793a\"";
+    let text = quoted(value, remedy)?;
+    let name: Result<Name, ()> = text.parse();
+    name.map(|name| name.to_string())
+        .map_err(|()| Complaint::new(format!("{text:?} is not a server ID"), remedy))
+}
+
 /// The bytes that pairs of hexadecimal digits stand for.
-pub(super) fn bytes(digits: &str) -> Option<Vec<u8>> {
+pub(crate) fn bytes(digits: &str) -> Option<Vec<u8>> {
     let byte = |pair: &[u8]| -> Option<u8> {
         let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2 && !pair.starts_with('+'))?;
         u8::from_str_radix(pair, 16).ok()

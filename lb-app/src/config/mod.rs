@@ -33,6 +33,7 @@ mod values;
 mod tests;
 
 pub(crate) use announce::{Announce, Format};
+pub(crate) use check_values::bytes;
 pub(crate) use effective::vlan;
 pub(crate) use include::expand;
 pub(crate) use ipvs_sync::IpvsSync;

@@ -185,6 +185,8 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
         Kind::Digest => check::digest(value).map(Value::Text),
         Kind::Payload => check::payload(value).map(Value::Text),
         Kind::Hexadecimal => check::hexadecimal(value).map(Value::Text),
+        Kind::Key => check::key(value).map(Value::Secret),
+        Kind::QuicId => check::quic_id(value).map(Value::Text),
         Kind::Timeout => values::timeout(value).map(Value::Duration),
         Kind::Duration => values::duration(value).map(Value::Duration),
         Kind::Address => values::host(value).map(Value::Address),

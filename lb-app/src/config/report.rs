@@ -125,6 +125,12 @@ impl Problems {
         self.found.borrow_mut().push((start, problem));
     }
 
+    /// Whether there is a problem with something within what is at `place`.
+    pub(super) fn is_within(&self, place: &Place) -> bool {
+        let is_below = |key: &str| key.strip_prefix(&place.key).is_some_and(|rest| rest.starts_with('.'));
+        self.found.borrow().iter().any(|(_, problem)| is_below(&problem.key))
+    }
+
     /// The line of `place`, from 1, for messages that point to a second place; with its file if there are several.
     pub(super) fn line(&self, place: &Place) -> String {
         let (file, line, _) = self.position(place.span.start);

@@ -22,6 +22,7 @@ use lb_core::{
         option::Value,
         owners::Use,
         plan::{Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
+        quic::{self, QuicMistake},
         reach::overlaps,
         stays,
     },
@@ -217,6 +218,7 @@ impl<'c, 'r> Services<'c, 'r> {
         self.check_local_addresses(service);
         self.check_client_address(service);
         self.check_module(service);
+        self.check_quic(service);
         self.check_tunnels(service);
         self.check_thresholds(service);
         self.check_dscp(service);
@@ -409,6 +411,25 @@ impl<'c, 'r> Services<'c, 'r> {
         let mistake = mistake(&service.plan);
         if let (Some(place), Some(ModuleMistake { why, .. })) = (service.said.place("module"), mistake) {
             self.problems.add(place, Complaint::new(why.what(), why.remedy()));
+        }
+    }
+
+    /// Connection IDs name each server in one way.
+    fn check_quic(&self, service: &'r raw::Service) {
+        let is_known = |said: &Said, keys: &[&str]| keys.iter().all(|key| said.known(key, ()).is_some());
+        let own = ["quic_server_ids", "quic_server_number"];
+        let is_bad_within = service.said.place("quic").is_some_and(|place| self.problems.is_within(place));
+        if is_bad_within
+            || !is_known(&service.said, &["quic", "protocol"])
+            || !service.servers.iter().all(|server| is_known(&server.said, &own))
+        {
+            return;
+        }
+        for QuicMistake { key, server, what, remedy } in quic::mistakes(&service_plan(service)) {
+            let said = server.map_or(&service.said, |at| &service.servers[at].said);
+            if let Some(place) = said.place(key) {
+                self.problems.add(place, Complaint::new(what, remedy));
+            }
         }
     }
 

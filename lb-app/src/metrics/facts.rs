@@ -46,7 +46,7 @@ pub(crate) struct Server {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Worker {
     /// In the order of [`WORKER_COUNTERS`].
-    pub(crate) counters: [u64; 23],
+    pub(crate) counters: [u64; 25],
     pub(crate) connections: u64,
     pub(crate) waiting: u64,
     pub(crate) waiting_fragments: u64,
@@ -143,7 +143,7 @@ pub(crate) const SERVICE_COUNTERS: [(&str, &str); 5] = [
 ];
 
 /// Name and help of each of a worker's counters.
-pub(crate) const WORKER_COUNTERS: [(&str, &str); 23] = [
+pub(crate) const WORKER_COUNTERS: [(&str, &str); 25] = [
     ("lb_worker_received_packets", "Packets received from ports."),
     ("lb_worker_taken_over_packets", "Packets taken over from other workers."),
     ("lb_worker_originated_packets", "Packets that the worker made itself."),
@@ -177,6 +177,15 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 23] = [
     (
         "lb_worker_unread_connections",
         "Connections that no module reads although one should, as there are too many.",
+    ),
+    (
+        "lb_worker_quic_connections",
+        "Connections of QUIC that went to the server that their connection ID names.",
+    ),
+    (
+        "lb_worker_quic_lost_connections",
+        "Connections of QUIC that went on and were scheduled anew, as their connection ID names no server, or one that is \
+         gone.",
     ),
     ("lb_worker_sent_resets", "TCP resets, and aborts of SCTP, sent as answers."),
     ("lb_worker_sent_icmp_errors", "ICMP errors sent as answers."),

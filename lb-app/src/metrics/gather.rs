@@ -220,6 +220,8 @@ fn workers(running: &Running) -> Vec<Worker> {
                 counters.expected_lost.get(),
                 counters.rewritten.get(),
                 counters.unread.get(),
+                counters.quic_named.get(),
+                counters.quic_lost.get(),
                 counters.resets.get(),
                 counters.icmp_errors.get(),
                 counters.no_buffer.get(),

@@ -118,7 +118,7 @@ fn facts(services: usize, servers: usize) -> Facts {
         ..Facts::default()
     };
     facts.workers.push(Worker {
-        counters: [5; 23],
+        counters: [5; 25],
         connections: 7,
         dropped: vec![1; DropReason::ALL.len()],
         cycles: [1_000, 2_000],

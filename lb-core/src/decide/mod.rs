@@ -32,6 +32,7 @@ mod nd;
 pub mod opening;
 pub mod owner;
 mod parsed;
+pub mod quic;
 pub mod refuse;
 pub mod room;
 mod sctp;

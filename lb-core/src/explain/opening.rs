@@ -8,6 +8,7 @@ use crate::{
         Decision, Open,
         known::{Forwarded, Known},
         opening::{Opener, Opening, TurnedAway, request},
+        quic::Called,
     },
     explanation::Stage,
     ids::{ConnectionId, ServerId, ServiceId},
@@ -59,11 +60,16 @@ impl<F: Forwarded> Story<F> {
         let loads = board.view(WorkerId(0));
         let mut turn = worker.turns[service].rehearsed();
         self.note_grounds(known, service, &turn);
-        let stays = known.client_of(&self.packet, &self.parsed, service).and_then(|client| {
-            let entry = known.team.persistence.of(&client, self.now)?;
-            known.stays_with(service, entry.kept).then_some(entry.kept.server)
-        });
-        let chosen = stays.or_else(|| known.choose(self.now, &self.parsed, service, &mut turn, &loads));
+        let called = known.called_by_id(&self.packet, &self.parsed, service).and_then(Called::server);
+        let stays = || {
+            known.client_of(&self.packet, &self.parsed, service).and_then(|client| {
+                let entry = known.team.persistence.of(&client, self.now)?;
+                known.stays_with(service, entry.kept).then_some(entry.kept.server)
+            })
+        };
+        let chosen = called
+            .or_else(stays)
+            .or_else(|| known.choose(self.now, &self.parsed, service, &mut turn, &loads));
         self.tell_choice(known, service, chosen, &loads);
         match chosen {
             Some(server) => self.rehearse_opening(worker, (Direction::In, server), None, replaces),
@@ -142,6 +148,12 @@ impl<F: Forwarded> Story<F> {
         };
         let choice = chosen.map_or_else(none, endpoint);
         self.server = chosen;
+        if let Some(called) = known.called_by_id(&self.packet, &self.parsed, service) {
+            self.say(Stage::Scheduler, words::called(called, endpoint));
+            if called.server().is_some() {
+                return;
+            }
+        }
         if let Some(client) = known.client_of(&self.packet, &self.parsed, service) {
             self.tell_persistence(known, &client, chosen);
         }

@@ -9,11 +9,13 @@ use crate::{
     decide::{
         Basis, Origin,
         classify::{Kind, Parsed},
+        quic::Called,
     },
     explanation::Outcome,
     family::{Family, Piece, Problem, V4, V6},
     flow::local_port::Dealing,
     forward::toa::Done,
+    ids::ServerId,
     packet::{Packet, PortId},
     sched::Grounds,
     service::{
@@ -206,6 +208,27 @@ pub(super) fn basis(basis: Basis) -> String {
             format!("selected by the ports' hash of the local address and port (table of {len} entries)")
         }
     }
+}
+
+/// Whom a connection ID names.
+pub(super) fn called(called: Called, endpoint: impl Fn(ServerId) -> String) -> String {
+    let text = match called {
+        Called::Server(name, server) => format!("names server ID {name}, {}", endpoint(server)),
+        Called::Gone(name, server) => {
+            let server = endpoint(server);
+            format!("names server ID {name}, but {server} is disabled or down; the scheduler chooses anew")
+        }
+        Called::Nobody { name: Some(name), begins: false } => {
+            format!("names server ID {name}, which no server has; the scheduler chooses anew")
+        }
+        Called::Nobody { name: None, begins: false } => {
+            "is too short, or of no configuration that is here; the scheduler chooses anew".to_owned()
+        }
+        Called::Nobody { begins: true, .. } => {
+            "is the client's own, or names no server that is here; the scheduler chooses".to_owned()
+        }
+    };
+    format!("connection ID: {text}")
 }
 
 /// What a scheduler's choice rests on.

@@ -7,6 +7,7 @@ use super::{
     lookup::Lookup,
     numbers::Numbers,
     plan::{Method, Plan, Protocol, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
+    quic::QuicServers,
     reach::PortRange,
     routing::{NextHop, Routing},
     snapshot::{
@@ -433,6 +434,7 @@ fn build_service(
         clamps_mss: service.mss_clamp.or(service.method.tunnels()),
         timeouts: service.timeouts,
         persistence: service.persistence,
+        quic: QuicServers::new(service, &numbers.servers).map(Arc::new),
         fwmark: service.fwmark,
         servers: numbers.servers.clone(),
         local_addresses,

@@ -12,6 +12,7 @@ use super::{
     module,
     owners::{Owners, Use, all},
     plan::{InterfacePlan, Misfit, Plan, Role, RoutePlan, ServerPlan, ServicePlan, flags_of},
+    quic,
     reach::overlaps,
     routing::Routing,
     snat, stays,
@@ -69,6 +70,7 @@ pub fn check<'a>(
         local::check(service)?;
         local::check_told(service)?;
         module::mistake(service).map_or(Ok(()), Err)?;
+        quic::mistakes(service).into_iter().next().map_or(Ok(()), Err)?;
         check_tunnel(service.tunnel.mistake(service.method.tunnels()))?;
         check_dscp(service)?;
         let mut servers = HashSet::new();

@@ -17,6 +17,7 @@ pub mod option;
 pub mod owners;
 mod parts;
 pub mod plan;
+pub mod quic;
 mod ranges;
 pub mod reach;
 pub mod routing;

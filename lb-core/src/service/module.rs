@@ -70,6 +70,7 @@ pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
     let translates = service.translates().then_some(WhyNot::Translates);
     let told = service.client_address.is_told().then_some(WhyNot::Told(service.client_address));
     let is_moved = service.adopt && service.method.rewrites_endpoints();
-    let adopts = (is_moved && service.reach().protocols().any(|it| it == Protocol::Tcp)).then_some(WhyNot::Adopts);
+    let adopts =
+        (is_moved && service.reach().protocols().any(|it| it == Protocol::Tcp)).then_some(WhyNot::Adopts);
     other.or(method).or(translates).or(told).or(adopts).map(|why| ModuleMistake { module, why })
 }

@@ -21,6 +21,8 @@ pub enum Value {
     Number(u64),
     /// Text.
     Text(String),
+    /// Text that is written to files, and in no message.
+    Secret(String),
     /// A length of time.
     Duration(Duration),
     /// The address of a host.
@@ -39,23 +41,40 @@ impl Value {
     pub fn plain(&self) -> String {
         match self {
             Value::Text(text) => text.clone(),
+            Value::Secret(_) => SECRET.to_owned(),
             Value::Duration(duration) => duration.to_string(),
             Value::Address(address) => address.to_string(),
             Value::Endpoint(endpoint) => endpoint.to_string(),
             Value::List(values) => {
                 format!("[{}]", values.iter().map(Value::plain).collect::<Vec<_>>().join(", "))
             }
-            Value::Flag(_) | Value::Number(_) | Value::Table(_) => self.to_string(),
+            Value::Table(_) => self.masked().to_string(),
+            Value::Flag(_) | Value::Number(_) => self.to_string(),
+        }
+    }
+
+    /// The same without what is secret.
+    fn masked(&self) -> Value {
+        match self {
+            Value::Secret(_) => Value::Text(SECRET.to_owned()),
+            Value::List(values) => Value::List(values.iter().map(Value::masked).collect()),
+            Value::Table(pairs) => {
+                Value::Table(pairs.iter().map(|(key, value)| (*key, value.masked())).collect())
+            }
+            other => other.clone(),
         }
     }
 }
+
+/// What messages have in the place of what is secret.
+const SECRET: &str = "(secret)";
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::Flag(flag) => flag.fmt(f),
             Value::Number(number) => number.fmt(f),
-            Value::Text(text) => quoted(f, text),
+            Value::Text(text) | Value::Secret(text) => quoted(f, text),
             Value::Duration(_) | Value::Address(_) | Value::Endpoint(_) => quoted(f, &self.plain()),
             Value::List(values) => {
                 let values: Vec<String> = values.iter().map(Value::to_string).collect();
@@ -126,6 +145,10 @@ pub enum Kind {
     Payload,
     /// Bytes, written as hexadecimal digits.
     Hexadecimal,
+    /// A key of 16 bytes, written in the same way, which nobody needs to see.
+    Key,
+    /// What connection IDs of QUIC call a server: a few bytes, in the same way.
+    QuicId,
     /// More than no time.
     Timeout,
     /// Any time, none included.

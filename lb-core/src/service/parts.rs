@@ -3,6 +3,7 @@
 use super::{
     key::ServiceKey,
     plan::{Method, PersistBy, PersistencePlan, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
+    quic::QuicServers,
     reach::{Beside, PortRange, Reach},
     routing::NextHop,
 };
@@ -110,6 +111,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// For how long clients stay with their servers.
     pub persistence: PersistencePlan,
+    /// Which of its servers connection IDs of QUIC name, if they name any.
+    pub quic: Option<Arc<QuicServers>>,
     /// The mark of the firewall by which directors of IPVS know it; 0 if they know it by address.
     pub fwmark: u32,
     /// Its servers, in the operator's order.

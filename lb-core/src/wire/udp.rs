@@ -19,6 +19,13 @@ pub fn is_whole(datagram: &[u8]) -> bool {
         .is_some_and(|header| (HEADER_LEN..=datagram.len()).contains(&usize::from(get16(header, LENGTH))))
 }
 
+/// What a datagram says of its length. `None` if its header is not whole. Of a fragment it is that of all of it.
+#[inline]
+#[must_use]
+pub fn len(datagram: &[u8]) -> Option<usize> {
+    datagram.first_chunk::<HEADER_LEN>().map(|header| get16(header, LENGTH).into())
+}
+
 /// Whether a whole datagram has a checksum.
 #[inline]
 #[must_use]
@@ -38,15 +45,16 @@ pub fn checksum_is_right<F: Family>(source: F::Address, destination: F::Address,
     sum.bytes(&datagram[..usize::from(len)]).fold() == 0xffff
 }
 
-/// Writes an empty datagram to the first [`HEADER_LEN`] bytes. It has a checksum where it must.
-pub fn write_empty<F: Family>(bytes: &mut [u8], from: (F::Address, u16), to: (F::Address, u16)) {
+/// Writes a header for the payload that is behind it. It has a checksum where it must.
+pub fn write<F: Family>(bytes: &mut [u8], from: (F::Address, u16), to: (F::Address, u16)) {
+    let len = small(bytes.len());
     bytes[..HEADER_LEN].fill(0);
     put16(bytes, 0, from.1);
     put16(bytes, 2, to.1);
-    put16(bytes, LENGTH, small(HEADER_LEN));
+    put16(bytes, LENGTH, len);
     if F::DATAGRAMS_NEED_CHECKSUM {
-        let sum = F::pseudo(from.0, to.0, protocol::UDP, small(HEADER_LEN));
-        let checksum = sum.bytes(&bytes[..HEADER_LEN]).finish();
+        let sum = F::pseudo(from.0, to.0, protocol::UDP, len);
+        let checksum = sum.bytes(bytes).finish();
         put16(bytes, CHECKSUM, if checksum == 0 { 0xffff } else { checksum });
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         flow::Fit,
         known::{Forwarded, Known},
         opening::{Opener, TurnedAway},
+        quic::Called,
     },
     flow::local_port::PortTurn,
     forward::{self, mss, quote::Numbers},
@@ -146,11 +147,19 @@ impl<P: Packet> Worker<P> {
         witness.chooses(&self.known, open.service, turn);
         let service = &self.known.snapshot.services[open.service];
         let (method, one_packet) = (service.method, service.one_packet);
-        let (chosen, hold) = if service.persistence.is_on() {
+        let called =
+            service.quic.as_ref().and_then(|_| self.known.called_by_id(&packet, parsed, open.service));
+        let (chosen, hold) = if let Some(server) = called.and_then(Called::server) {
+            // It is no new connection, so nothing is remembered of where its client's go.
+            (Some(server), None)
+        } else if service.persistence.is_on() {
             self.known.choose_kept(now, (&packet, parsed, open.service), turn, &self.known.loads())
         } else {
             (self.known.choose(now, parsed, open.service, turn, &self.known.loads()), None)
         };
+        if let Some(called) = called {
+            self.count_called(called);
+        }
         witness.chose(&self.known, open.service, chosen, &self.known.loads());
         let Some(server) = chosen else {
             self.books.counters.no_server.bump();
@@ -175,6 +184,16 @@ impl<P: Packet> Worker<P> {
         let begin = Begin { hold, one_packet, ..Begin::with(server, turn, None) };
         self.begin(now, packet, parsed, begin, io, witness);
         None
+    }
+
+    /// A datagram of QUIC got the server that its connection ID names, or another.
+    #[cold]
+    fn count_called(&self, called: Called) {
+        if called.server().is_some() {
+            self.books.counters.quic_named.bump();
+        } else if called.is_lost() {
+            self.books.counters.quic_lost.bump();
+        }
     }
 
     /// Opens the connection of a packet with a server that counts it already, and lets the packet pass.

@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(offered("delete server "), "dns web");
         assert_eq!(
             offered("set server web 198.51.100.11 "),
-            "description lower-threshold state tunnel tunnel-checksum tunnel-port upper-threshold weight within"
+            "description lower-threshold quic-server-ids quic-server-number state tunnel tunnel-checksum tunnel-port upper-threshold weight within"
         );
         assert_eq!(offered("set server web 198.51.100.11 state "), "drain enabled disabled");
         assert_eq!(offered("set server web 198.51.100.11 weight "), "");

@@ -31,12 +31,15 @@ pub struct Explain {
     /// Its TCP flags; by default those of the connection's next packet, or of one that opens it
     #[arg(long, value_delimiter = ',')]
     flags: Vec<Flag>,
+    /// The connection ID of QUIC that a datagram has, in hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    quic_id: Option<String>,
 }
 
 impl Explain {
     pub(super) fn request(self) -> Request {
-        let Explain { protocol, source, destination, port, flags } = self;
-        Request::Explain(explain::Request { protocol, source, destination, flags, port })
+        let Explain { protocol, source, destination, port, flags, quic_id } = self;
+        Request::Explain(explain::Request { protocol, source, destination, flags, port, quic_id })
     }
 }
 
@@ -164,6 +167,10 @@ mod tests {
         assert_eq!(packet.source, "203.0.113.10:40000".parse().unwrap());
         let Request::Explain(packet) = request("explain tcp 203.0.113.10:40000 web") else { panic!() };
         assert_eq!(packet.destination, Target::Service("web".into()));
+        let Request::Explain(packet) = request("explain udp 203.0.113.10:40000 web quic-id 0720b1d0") else {
+            panic!()
+        };
+        assert_eq!(packet.quic_id.as_deref(), Some("0720b1d0"));
         assert!(parse("explain tcp 203.0.113.10 192.0.2.100:80").is_err());
         // Who is asked for an echo has no port; the director refuses it of others.
         let Request::Explain(packet) = request("explain icmp 198.51.100.11:7 203.0.113.10:0") else {

@@ -240,8 +240,8 @@ mod tests {
         );
         assert_eq!(
             complaint("add server web 192.0.2.1 nonsense"),
-            "unknown word \"nonsense\" after `add server`: it takes description, lower-threshold, tunnel, \
-             tunnel-checksum, tunnel-port, upper-threshold, weight"
+            "unknown word \"nonsense\" after `add server`: it takes description, lower-threshold, \
+             quic-server-ids, quic-server-number, tunnel, tunnel-checksum, tunnel-port, upper-threshold, weight"
         );
         assert_eq!(
             complaint("count connections now"),

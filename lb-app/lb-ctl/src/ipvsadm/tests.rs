@@ -123,6 +123,7 @@ impl Transport for Director {
                     description: String::new(),
                     tunnel: tunnel(&options),
                     thresholds: thresholds(&options),
+                    quic: Vec::new(),
                     active: 3,
                     inactive: 12_345_678,
                     traffic: Traffic { connections: 7, ..Traffic::default() },

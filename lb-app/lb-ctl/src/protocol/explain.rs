@@ -24,6 +24,9 @@ pub struct Request {
     /// behind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<String>,
+    /// The connection ID of QUIC that a datagram has, in hexadecimal digits; without it, the datagram is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quic_id: Option<String>,
 }
 
 /// A TCP flag.

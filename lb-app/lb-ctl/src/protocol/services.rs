@@ -186,6 +186,9 @@ pub struct Server {
     /// How many connections it may have, if that is limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Thresholds>,
+    /// What connection IDs of QUIC call it: its IDs in hexadecimal digits, or its number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quic: Vec<String>,
     /// Connections that can carry data.
     pub active: u64,
     /// Other connections.

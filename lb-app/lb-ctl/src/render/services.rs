@@ -192,6 +192,9 @@ fn remark(server: &Server) -> String {
     if let Some(Thresholds { upper, full, .. }) = server.thresholds {
         words.push(format!("{} {upper}", if full { "full from" } else { "up to" }));
     }
+    if !server.quic.is_empty() {
+        words.push(format!("quic {}", server.quic.join(",")));
+    }
     if words.is_empty() { String::new() } else { format!(" {}", words.join(" ")) }
 }
 

@@ -50,6 +50,7 @@ pub(super) fn explain<T: Transport + ?Sized>(
             destination: Target::At(subject.service.endpoint()),
             flags: Vec::new(),
             port: None,
+            quic_id: None,
         };
         text += &format!("\na packet of {source}:\n");
         text += &told(transport, Request::Explain(request), |_| {})?;

@@ -36,6 +36,7 @@ fn server(last: u8, packets: u64, state: &str, health: &str) -> services::Server
         description: if last == 12 { "rack 7".into() } else { String::new() },
         tunnel: None,
         thresholds: (last == 13).then_some(services::Thresholds { upper: 4, lower: 0, full: true }),
+        quic: Vec::new(),
         active: 3,
         inactive: 1,
         traffic: services::Traffic::default(),

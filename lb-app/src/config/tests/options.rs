@@ -11,7 +11,10 @@ use lb_core::{
     conn::timeouts::Timeouts,
     service::{
         option::{Kind, Opt, Value, fields},
-        plan::{DirectorPlan, Method, PersistencePlan, ServerPlan, ServicePlan, VipPlan, timeouts::TIMEOUTS},
+        plan::{
+            DirectorPlan, Method, PersistencePlan, QuicConfig, QuicPlan, ServerPlan, ServicePlan, VipPlan,
+            timeouts::TIMEOUTS,
+        },
     },
     time::Duration,
 };
@@ -30,7 +33,8 @@ fn another(kind: &Kind) -> Value {
         Kind::Domain => text("other.example"),
         Kind::Pattern => text("other+"),
         Kind::Digest => text("00112233445566778899aabbccddeeff"),
-        Kind::Hexadecimal => text("00ff"),
+        Kind::Hexadecimal | Kind::QuicId => text("00ff"),
+        Kind::Key => Value::Secret("00112233445566778899aabbccddeeff".to_owned()),
         Kind::Timeout | Kind::Duration => Value::Duration(Duration::from_millis(4_711)),
         Kind::Network => text("203.0.113.0/24"),
         Kind::Address => Value::Address([203, 0, 113, 7].into()),
@@ -97,6 +101,8 @@ fn every_entry_is_sound() {
     check(Control::OPTIONS, &Control::default());
     check(Announce::OPTIONS, &Announce::default());
     check(PersistencePlan::OPTIONS, &PersistencePlan::default());
+    check(QuicPlan::OPTIONS, &QuicPlan::default());
+    check(QuicConfig::OPTIONS, &QuicConfig::default());
     check(ConfigFile::OPTIONS, &ConfigFile::default());
     check(DirectorPlan::OPTIONS, &DirectorPlan::default());
     check(Workers::OPTIONS, &Workers::default());

@@ -13,8 +13,8 @@ use lb_core::{
     service::{
         option::{Field, Kind, Opt},
         plan::{
-            DirectorPlan, Method, PersistencePlan, ServerPlan, ServicePlan, SnatPlan, VipPlan,
-            timeouts::TIMEOUTS,
+            DirectorPlan, Method, PersistencePlan, QuicConfig, QuicPlan, ServerPlan, ServicePlan, SnatPlan,
+            VipPlan, timeouts::TIMEOUTS,
         },
     },
     time::Duration,
@@ -66,6 +66,8 @@ fn values(kind: &Kind) -> String {
         Kind::Pattern => "regular expression".to_owned(),
         Kind::Digest => "32 or 64 hexadecimal digits".to_owned(),
         Kind::Hexadecimal => "hexadecimal digits".to_owned(),
+        Kind::Key => "32 hexadecimal digits".to_owned(),
+        Kind::QuicId => "pairs of hexadecimal digits".to_owned(),
         Kind::Timeout => "duration".to_owned(),
         Kind::Duration => "duration*".to_owned(),
         Kind::Address => "address".to_owned(),
@@ -107,6 +109,8 @@ fn the_reference_is_that_of_the_tables() {
     let sections = [
         ("timeouts", rows(TIMEOUTS, &Timeouts::default())),
         ("persistence", rows(PersistencePlan::OPTIONS, &PersistencePlan::default())),
+        ("quic", rows(QuicPlan::OPTIONS, &QuicPlan::default())),
+        ("quic configs", rows(QuicConfig::OPTIONS, &QuicConfig::default())),
         (
             "services",
             rows(ServicePlan::OPTIONS, &service)
@@ -183,6 +187,8 @@ fn described(field: &Field) -> Described {
         | Kind::Digest
         | Kind::Payload
         | Kind::Hexadecimal
+        | Kind::Key
+        | Kind::QuicId
         | Kind::Address
         | Kind::Network
         | Kind::Endpoint
@@ -203,6 +209,9 @@ fn described(field: &Field) -> Described {
             Shape::Time => "TIME".to_owned(),
             Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::Address)) => {
                 "ADDRESS[,ADDRESS...]".to_owned()
+            }
+            Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::QuicId)) => {
+                "ID[,ID...]".to_owned()
             }
             Shape::Number | Shape::Text if matches!(field.kind, Kind::Ports) => {
                 "PORT|FROM-TO|any[,...]".to_owned()

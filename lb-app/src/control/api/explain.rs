@@ -5,9 +5,12 @@ use super::{
     called,
     keys::meant,
 };
-use crate::control::{
-    live::running::Running,
-    watch::{WatchError, explain::Imagined},
+use crate::{
+    config::bytes,
+    control::{
+        live::running::Running,
+        watch::{WatchError, explain::Imagined},
+    },
 };
 use lb_core::{
     explanation,
@@ -17,7 +20,7 @@ use lb_core::{
     wire::{ethernet, tcp},
 };
 use lb_ctl::protocol::{
-    Code, Refusal, Reply,
+    Code, Protocol, Refusal, Reply,
     explain::{Explanation, Flag, Outcome, Request, Step, Told},
 };
 
@@ -34,7 +37,9 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
         let what = format!("{source} and {destination} are not of one family");
         return Err(Refusal::new(Code::Invalid, what));
     }
+    let quic_id = request.quic_id.as_deref().map(|digits| id(digits, request.protocol)).transpose()?;
     let imagined = Imagined {
+        quic_id,
         ends: Ends { protocol: meant(request.protocol), source, destination },
         flags: flags.reduce(|all, flag| all | flag),
         on: request
@@ -48,6 +53,24 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
     let snapshot = running.current().snapshot;
     let workers = told.iter().map(|explanation| translate(explanation, &snapshot)).collect();
     Ok(Reply::Explanation(Explanation { workers }))
+}
+
+/// The bytes of a connection ID of QUIC.
+fn id(digits: &str, protocol: Protocol) -> Result<Vec<u8>, Refusal> {
+    /// RFC 8999 5.1.
+    const MOST_LEN: usize = 255;
+    if protocol != Protocol::Udp {
+        let other = meant(protocol);
+        let what = format!("a connection ID of QUIC is of udp, and the packet would be of {other}");
+        return Err(Refusal::new(Code::Invalid, what));
+    }
+    let bytes = bytes(digits).filter(|bytes| bytes.len() <= MOST_LEN);
+    bytes.ok_or_else(|| {
+        let what = format!(
+            "{digits:?} is no connection ID; write pairs of hexadecimal digits, as in 0720b1d07b359d3c"
+        );
+        Refusal::new(Code::Invalid, what)
+    })
 }
 
 /// A worker's explanation, in the protocol's terms.

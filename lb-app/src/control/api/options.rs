@@ -45,7 +45,9 @@ fn json(value: &Value) -> Json {
         Value::Number(number) => (*number).into(),
         Value::List(values) => values.iter().map(json).collect(),
         Value::Table(pairs) => pairs.iter().map(|(key, value)| ((*key).to_owned(), json(value))).collect(),
-        Value::Text(_) | Value::Duration(_) | Value::Address(_) | Value::Endpoint(_) => value.plain().into(),
+        Value::Text(_) | Value::Secret(_) | Value::Duration(_) | Value::Address(_) | Value::Endpoint(_) => {
+            value.plain().into()
+        }
     }
 }
 
@@ -81,7 +83,7 @@ mod tests {
         assert_eq!(refused(json!({"weighd": 3})), "unknown option \"weighd\"; did you mean weight?");
         assert_eq!(
             refused(json!({"address": "192.0.2.1"})),
-            "unknown option \"address\"; known: weight, description, upper_threshold, lower_threshold, tunnel, tunnel_port, tunnel_checksum"
+            "unknown option \"address\"; known: weight, description, upper_threshold, lower_threshold, tunnel, tunnel_port, tunnel_checksum, quic_server_ids, quic_server_number"
         );
         assert_eq!(refused(json!({"weight": 65_536})), "weight: 65536 is out of range; use 0 to 65535");
         assert_eq!(refused(json!({"weight": "3"})), "weight: is text, not a whole number; use 0 to 65535");

@@ -150,6 +150,7 @@ fn list_service(
                 lower: limits.lower,
                 full: limits.is_full(load.total(), running.board.view(WorkerId(0)).was_full(id)),
             }),
+            quic: server.quic_names().map(|name| name.to_string()).collect(),
             active: u64::from(load.active),
             inactive: u64::from(load.inactive),
             traffic: counted(id),

@@ -219,6 +219,7 @@ fn written(value: &option::Value) -> Value {
     match value {
         option::Value::Flag(flag) => (*flag).into(),
         option::Value::Number(number) => i64::try_from(*number).unwrap_or(i64::MAX).into(),
+        option::Value::Secret(text) => text.as_str().into(),
         option::Value::Text(_)
         | option::Value::Duration(_)
         | option::Value::Address(_)

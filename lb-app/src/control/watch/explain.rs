@@ -19,16 +19,18 @@ use lb_core::{
     },
     wire::{
         ethernet::{self, Mac},
-        tcp,
+        quic, tcp,
     },
 };
 
 /// A packet that might come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Imagined {
     pub(crate) ends: Ends,
     /// Of TCP. Without it: an acknowledgement if there is such a connection, else a SYN.
     pub(crate) flags: Option<u8>,
+    /// The connection ID of QUIC that a datagram has. It is empty if there is none.
+    pub(crate) quic_id: Option<Vec<u8>>,
     /// Where it arrives; without it, where packets with that source would come from.
     pub(crate) on: Option<InterfaceId>,
 }
@@ -48,7 +50,8 @@ impl Running {
             }
         }
         let flags = imagined.flags.unwrap_or(if first.is_some() { tcp::ACK } else { tcp::SYN });
-        let Some(mut frame) = frame(mac, &imagined.ends, flags) else { return Ok(Vec::new()) };
+        let payload = imagined.quic_id.as_deref().map(quic::short).unwrap_or_default();
+        let Some(mut frame) = frame(mac, &imagined.ends, flags, &payload) else { return Ok(Vec::new()) };
         frame.splice(ethernet::ADDRESSES_LEN..ethernet::ADDRESSES_LEN, tags.as_bytes().iter().copied());
         let packet = MemoryPacket::new(port, &frame);
         let (worker, why) = self.arrival(port, &imagined.ends, first.map(|id| usize::from(id.0)));
@@ -106,9 +109,9 @@ impl Running {
 }
 
 /// The packet's frame. None if its ends are of two families.
-fn frame(mac: Mac, ends: &Ends, flags: u8) -> Option<Vec<u8>> {
-    let v4 = ends.key::<V4>().map(|key| imagined_frame(mac, &key, flags));
-    v4.or_else(|| ends.key::<V6>().map(|key| imagined_frame(mac, &key, flags)))
+fn frame(mac: Mac, ends: &Ends, flags: u8, payload: &[u8]) -> Option<Vec<u8>> {
+    let v4 = ends.key::<V4>().map(|key| imagined_frame(mac, &key, flags, payload));
+    v4.or_else(|| ends.key::<V6>().map(|key| imagined_frame(mac, &key, flags, payload)))
 }
 
 /// The interface on the way back to the packet's source; where there is none, that of the address it is for.

@@ -101,6 +101,7 @@ impl Query {
             destination: destination.ok_or_else(|| required("destination"))?,
             flags: flags.collect::<Result<_, _>>()?,
             port: self.text("port").filter(|port| !port.is_empty()),
+            quic_id: None,
         }))
     }
 

@@ -8,6 +8,7 @@ use crate::{
         marks::Clash,
         module::ModuleMistake,
         plan::{ClientAddress, Method, SchedulerKind},
+        quic::QuicMistake,
         reach::Claim,
         snat,
         stays::StaysMistake,
@@ -269,6 +270,9 @@ pub enum PlanError {
     /// A module cannot read a service.
     #[error(transparent)]
     Module(#[from] ModuleMistake),
+    /// What is said of connection IDs is wrong.
+    #[error(transparent)]
+    Quic(#[from] QuicMistake),
     /// A tunnel is said to be what it cannot be.
     #[error("{}: {}", .0.0, .0.1)]
     Tunnel((&'static str, &'static str)),

@@ -2,6 +2,7 @@
 
 pub mod director;
 mod persistence;
+mod quic;
 mod server;
 mod service;
 mod snat;
@@ -10,6 +11,7 @@ mod tunnel;
 
 pub use director::{DirectorPlan, Duplicates, Held, HeldAddresses, Role};
 pub use persistence::{PersistBy, PersistencePlan};
+pub use quic::{QuicConfig, QuicKey, QuicLayout, QuicPlan};
 pub use server::{Admin, Advice, Health, ServerPlan, Standing};
 pub use service::{ServicePlan, flags_of};
 pub use snat::SnatPlan;

@@ -7,6 +7,7 @@ use crate::{
     option,
     sched::threshold::Thresholds,
     service::option::{Kind, Opt, PORT, Scope, Setting, Value},
+    wire::quic::Name,
 };
 use std::net::{IpAddr, SocketAddr};
 
@@ -86,6 +87,10 @@ pub struct ServerPlan {
     pub tunnel: OwnTunnel,
     /// How many connections it may have.
     pub thresholds: Thresholds,
+    /// What connection IDs call it under QUIC-LB.
+    pub quic_server_ids: Vec<Name>,
+    /// The same under Katran's layout; 0 if nothing.
+    pub quic_server_number: u32,
 }
 
 impl ServerPlan {
@@ -157,6 +162,20 @@ impl ServerPlan {
             "Whether a checksum in GRE's or UDP's header covers its packets. `default` is as its service says."
         )
         .scope(Scope::Everywhere),
+        option!(
+            quic_server_ids,
+            Kind::List(&Kind::QuicId),
+            "Its IDs in connection IDs, if its service has `quic` with layout `quic-lb`: one for each length that \
+             configurations have, or several."
+        )
+        .example("[\"ed793a\"]")
+        .scope(Scope::Everywhere),
+        option!(
+            quic_server_number,
+            Kind::number(0, u32::MAX as u64),
+            "Its number in connection IDs, if its service has `quic` with layout `katran`. 0: none."
+        )
+        .scope(Scope::Everywhere),
     ];
 
     /// A server that is enabled and well.
@@ -172,6 +191,8 @@ impl ServerPlan {
             description: String::new(),
             tunnel: OwnTunnel::default(),
             thresholds: Thresholds::default(),
+            quic_server_ids: Vec::new(),
+            quic_server_number: 0,
         }
     }
 

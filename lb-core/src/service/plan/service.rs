@@ -2,7 +2,7 @@
 
 use super::{
     Choice, ClientAddress, Encapsulation, Health, Method, ModuleKind, OwnTunnel, PersistBy, PersistencePlan,
-    Protocol, SchedulerKind, ServerPlan, TunnelPlan, timeouts::TIMEOUTS,
+    Protocol, QuicLayout, QuicPlan, SchedulerKind, ServerPlan, TunnelPlan, timeouts::TIMEOUTS,
 };
 use crate::{
     conn::timeouts::Timeouts,
@@ -64,6 +64,8 @@ pub struct ServicePlan {
     pub timeouts: Timeouts,
     /// For how long clients stay with their servers.
     pub persistence: PersistencePlan,
+    /// How connection IDs of QUIC name its servers.
+    pub quic: QuicPlan,
     /// The mark of the firewall by which directors of IPVS know it; 0 if they know it by address.
     pub fwmark: u32,
     /// How long a server that comes back takes to get its whole weight; 0 gives it at once.
@@ -334,6 +336,27 @@ impl ServicePlan {
             "Clients do not stay with a server that takes no new connections."
         )
         .scope(Scope::Control),
+        Opt::<Self>::new(
+            "quic",
+            Kind::Table(|| fields(QuicPlan::OPTIONS)),
+            "Connections of QUIC go to the server that their connection ID names, also from another address of the client, \
+             as in `quic = { layout = \"katran\" }`.",
+            |service| Some(to_table(QuicPlan::OPTIONS, &service.quic)),
+            |service, value| {
+                // Of another layout there may be no configurations, which tables then say nothing of.
+                let mut quic = QuicPlan::default();
+                let is_set = from_table(QuicPlan::OPTIONS, &mut quic, value);
+                service.quic = quic;
+                is_set
+            },
+        )
+        .default("none"),
+        option!(
+            "quic_layout" => quic.layout,
+            Kind::Word(QuicLayout::NAMES),
+            "Where a server's ID stands in connection IDs of QUIC. In a file, `quic.layout`."
+        )
+        .scope(Scope::Control),
         option!(
             fwmark,
             Kind::number(0, u32::MAX as u64),
@@ -388,6 +411,7 @@ impl ServicePlan {
             mss_clamp: Choice::Default,
             timeouts: Timeouts::default(),
             persistence: PersistencePlan::default(),
+            quic: QuicPlan::default(),
             fwmark: 0,
             slow_start: Duration::ZERO,
             servers: Vec::new(),
