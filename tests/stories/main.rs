@@ -42,6 +42,7 @@ mod persistence;
 mod ping;
 mod programs;
 mod proxy;
+mod quic;
 mod reload;
 mod restart;
 mod roles;
