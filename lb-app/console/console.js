@@ -184,7 +184,8 @@ function fillService(row, service) {
   const name = cell(row, 1);
   if (!name.firstChild) name.append(row.button, row.where, row.why);
   say(row.button, service.name);
-  const at = service.reach ? service.reach.protocols + " " + service.reach.endpoints
+  const at = service.reach ? service.reach.protocols + " " + service.reach.endpoints +
+      (service.reach.clients ? " " + service.reach.clients : "")
     : service.protocol + " " + endpoint(service.vip, service.port);
   say(row.where, at + " " + service.method + " " +
     service.scheduler + (service.description ? " \u2013 " + service.description : ""));

@@ -14,6 +14,12 @@ pub const MAX_SERVICES: usize = 16_384;
 pub const MAX_VIPS_OF_SERVICE: usize = 256;
 /// Most ports and ranges of ports of one service.
 pub const MAX_PORTS_OF_SERVICE: usize = 64;
+/// Most networks of clients of one service, and most ports of arrival.
+pub const MAX_SOURCES_OF_SERVICE: usize = 64;
+/// Most combinations of what a service of certain clients is for: protocols, addresses, ports, networks, ports of arrival.
+pub const MAX_CLAIMS_OF_SERVICE: usize = 16_384;
+/// Most bytes of the name of a service that is known by it.
+pub const MAX_LABEL: usize = 64;
 /// Most real servers over all services.
 pub const MAX_SERVERS: usize = 1 << 20;
 /// Most clients that persistent services remember.

@@ -396,6 +396,13 @@ fn stories_read_well() {
     );
     let unserved = tcp(client, "192.0.2.100:81", SYN).via_gateway();
     text += &story("a port without a service", &world, WAN, &unserved);
+    let mut tenants = two_servers(Method::Nat);
+    tenants.first().beside.from = vec!["203.0.113.0/24".parse().unwrap(), "198.18.0.0/15".parse().unwrap()];
+    tenants.first().beside.on = vec!["wan".to_owned()];
+    let tenants = World::new(&tenants);
+    let from = |client: &str| tcp(client, "192.0.2.100:80", SYN).via_gateway();
+    text += &story("a service for some clients", &tenants, WAN, &from(client));
+    text += &story("services for other clients", &tenants, WAN, &from("198.20.0.1:4000"));
     text += &story("udp without a service", &world, WAN, &udp(client, vip, b"hello").via_gateway());
     text += &story("time to live runs out", &world, WAN, &tcp(client, vip, SYN).ttl(1).via_gateway());
     let large = tcp_with(endpoint("203.0.113.9:2"), endpoint(vip), SYN, &[7; 1470]);

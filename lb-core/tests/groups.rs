@@ -3,19 +3,26 @@
 mod common;
 
 use common::{frame::*, plan::*, world::World};
+use ipnet::IpNet;
 use lb_core::{
     conn::entry::Direction::{In, Out},
     family::V4,
-    ids::ServiceId,
+    flow::key::Key,
+    ids::{InterfaceId, ServiceId},
     service::{
         check::{PlanError, check},
         key::{Protocol, ServiceKey},
         plan::{Method, Plan, ServicePlan},
-        reach::PortRange,
+        reach::{ClientClaim, PortRange},
         snapshot::Snapshot,
     },
 };
 use proptest::prelude::*;
+use std::{
+    cmp::Reverse,
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
 
 const CLIENT: &str = "203.0.113.10:4000";
 
@@ -51,7 +58,7 @@ fn a_server_without_a_port_has_the_one_that_the_client_asks_for() {
             let (to_client, to_port) = connection.ends(In).source;
             let reply = tcp(
                 &format!("198.51.100.11:{port}"),
-                &format!("{}:{to_port}", std::net::Ipv4Addr::from_bits(to_client)),
+                &format!("{}:{to_port}", Ipv4Addr::from_bits(to_client)),
                 SYN | ACK,
             );
             let sent = world.lines(LAN, &reply.via_server());
@@ -162,22 +169,56 @@ fn what_does_not_go_together_is_refused() {
     );
 }
 
-fn any_service() -> impl Strategy<Value = (bool, bool, bool, Vec<PortRange>)> {
+/// Networks of clients, and ports of arrival.
+type Clients = (Vec<IpNet>, Vec<String>);
+
+fn any_clients() -> impl Strategy<Value = Clients> {
+    let networks = ["203.0.113.0/24", "203.0.113.0/25", "203.0.0.0/16", "0.0.0.0/0"];
+    let networks = networks.map(|net| net.parse().unwrap()).to_vec();
+    let ports = vec!["wan".to_owned(), "lan".to_owned()];
+    (prop::sample::subsequence(networks, 0..=2), prop::sample::subsequence(ports, 0..=2))
+}
+
+fn any_service() -> impl Strategy<Value = (bool, bool, bool, Vec<PortRange>, Clients)> {
     let bound = prop_oneof![1_u16..8, Just(u16::MAX)];
     let range = prop_oneof![
         (1_u16..8).prop_map(PortRange::one),
         (bound.clone(), bound).prop_map(|(a, b)| PortRange { first: a.min(b), last: a.max(b) }),
         Just(PortRange::ANY),
     ];
-    (any::<bool>(), any::<bool>(), any::<bool>(), prop::collection::vec(range, 1..4))
+    let ports = prop::collection::vec(range, 1..4);
+    // Of many services that share all ports few would be a sound plan.
+    let clients = prop_oneof![Just((vec![], vec![])), any_clients(), any_clients()];
+    (any::<bool>(), any::<bool>(), any::<bool>(), ports, clients)
+}
+
+/// The claim that has a client's packet, with the place of its service.
+fn naive(plan: &Plan, (key, on): (&Key<V4>, Option<&str>)) -> Option<usize> {
+    let claims = plan
+        .services
+        .iter()
+        .enumerate()
+        .flat_map(|(at, service)| service.reach().claims_by_client().map(move |claim| (claim, at)));
+    let has = |it: &ClientClaim| {
+        it.claim.protocol == key.protocol
+            && it.claim.vip == Ipv4Addr::from_bits(key.destination)
+            && it.claim.ports.contains(key.destination_port)
+            && it.from.is_none_or(|net| net.contains(&IpAddr::from(Ipv4Addr::from_bits(key.source))))
+            && it.on.is_none_or(|name| on == Some(name))
+    };
+    let rank = |it: &ClientClaim| {
+        let length = it.from.map_or(0, |net| net.prefix_len());
+        (it.claim.ports.width(), Reverse(length), it.on.is_none())
+    };
+    claims.filter(|(claim, _)| has(claim)).min_by_key(|(claim, _)| rank(claim)).map(|(_, at)| at)
 }
 
 proptest! {
     /// The most specific service of a sound plan gets a packet, whatever services there are.
     #[test]
-    fn the_most_specific_service_gets_a_packet(services in prop::collection::vec(any_service(), 1..5)) {
+    fn the_most_specific_service_gets_a_packet(services in prop::collection::vec(any_service(), 1..6)) {
         let mut plan = network();
-        for (number, (second_vip, both_vips, udp, ports)) in services.into_iter().enumerate() {
+        for (number, (second_vip, both_vips, udp, ports, (from, on))) in services.into_iter().enumerate() {
             let mut one = group(Method::Nat, &format!("s{number}"), &["any"], &["198.51.100.11"]);
             one.vip = [192, 0, 2, if second_vip { 101 } else { 100 }].into();
             if both_vips && !second_vip {
@@ -185,6 +226,7 @@ proptest! {
             }
             one.beside.protocols = if udp { vec![Protocol::Udp] } else { Vec::new() };
             one.set_ports(ports);
+            (one.beside.from, one.beside.on) = (from, on);
             one.servers[0].port = 8080;
             plan.services.push(one);
         }
@@ -192,17 +234,29 @@ proptest! {
         let snapshot = Snapshot::new(&plan).unwrap();
         for (protocol, vip) in [(Protocol::Tcp, 100), (Protocol::Udp, 100), (Protocol::Tcp, 101), (Protocol::Udp, 101)] {
             for port in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 65_534, 65_535] {
-                let vip = std::net::Ipv4Addr::new(192, 0, 2, vip);
-                let claims = plan.services.iter().enumerate().flat_map(|(at, service)| {
-                    service.reach().claims().map(move |claim| (claim, at))
-                });
-                let naive = claims
-                    .filter(|(claim, _)| {
-                        claim.protocol == protocol && claim.vip == vip && claim.ports.contains(port)
-                    })
-                    .min_by_key(|(claim, _)| claim.ports.width());
-                let expected = naive.map(|(_, at)| ServiceId::new(u32::try_from(at).unwrap()));
-                prop_assert_eq!(snapshot.service_at::<V4>(protocol, vip.to_bits(), port), expected);
+                let vip = Ipv4Addr::new(192, 0, 2, vip);
+                for client in [[203, 0, 113, 1], [203, 0, 113, 200], [203, 0, 1, 1], [198, 18, 0, 1]] {
+                    let key = Key {
+                        source: Ipv4Addr::from(client).to_bits(),
+                        destination: vip.to_bits(),
+                        source_port: 4000,
+                        destination_port: port,
+                        protocol,
+                    };
+                    let id = |at| ServiceId::new(u32::try_from(at).unwrap());
+                    let mut possible = BTreeSet::new();
+                    let elsewhere = InterfaceId(7);
+                    for (name, on) in [(Some("wan"), WAN_SIDE), (Some("lan"), LAN_SIDE), (None, elsewhere)] {
+                        let expected = naive(&plan, (&key, name)).map(id);
+                        prop_assert_eq!(snapshot.service_for(&key, || on), expected);
+                        possible.extend(expected);
+                    }
+                    // Where nobody knows where it arrives, it may be any of these.
+                    for service in (0..plan.services.len()).map(id) {
+                        let found = snapshot.find_service_for(&key, |it| it == service);
+                        prop_assert_eq!(found.is_some(), possible.contains(&service), "{:?} {}", key, service);
+                    }
+                }
             }
         }
         for service in &plan.services {

@@ -54,6 +54,7 @@ mod socket;
 mod start;
 mod supervision;
 mod sync;
+mod tenants;
 mod toa;
 mod trouble;
 mod tunnels;

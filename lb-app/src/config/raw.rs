@@ -413,6 +413,11 @@ impl Service {
         is_whole.then(|| self.plan.key())
     }
 
+    /// Whether all is known of which clients it is for.
+    pub(super) fn knows_clients(&self) -> bool {
+        ["from", "on"].into_iter().all(|key| self.said.known(key, ()).is_some())
+    }
+
     /// Where its address or addresses are.
     pub(super) fn vip_place(&self) -> Option<&Place> {
         self.said.place("vip").or_else(|| self.said.place("vips"))

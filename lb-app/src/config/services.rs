@@ -13,17 +13,21 @@ use super::{
 use ipnet::IpNet;
 use lb_core::{
     family::{Family, V6},
-    limits::{MAX_LOCAL_ADDRESSES, MAX_PORTS_OF_SERVICE, MAX_SERVERS, MAX_SERVICES, MAX_VIPS_OF_SERVICE},
+    limits::{
+        MAX_CLAIMS_OF_SERVICE, MAX_LOCAL_ADDRESSES, MAX_PORTS_OF_SERVICE, MAX_SERVERS, MAX_SERVICES,
+        MAX_VIPS_OF_SERVICE,
+    },
     sched::threshold::Thresholds,
     service::{
         check::sources_mistake,
+        from,
         marks::marks,
         module::{ModuleMistake, mistake},
         option::Value,
+        overlaps::overlaps,
         owners::Use,
         plan::{Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
         quic::{self, QuicMistake},
-        reach::overlaps,
         stays,
     },
 };
@@ -147,7 +151,9 @@ impl<'c, 'r> Services<'c, 'r> {
             if let (Some(key), Some(vip)) = (service.key(), service.vip_place()) {
                 once(&mut keys, key, vip, problems, |line| {
                     let what = format!("{key} is another service's already (line {line})");
-                    Complaint::new(what, "use another address or port, or put all servers into one service")
+                    let remedy = "use another address or port, put all servers into one service, or have each serve \
+                                  other clients: `from`, `on`";
+                    Complaint::new(what, remedy)
                 });
             }
         }
@@ -184,26 +190,43 @@ impl<'c, 'r> Services<'c, 'r> {
     /// No two services may want the same packets with none of them more specific.
     fn check_overlaps(&self) {
         let services = &self.raw.services;
-        let known = services.iter().enumerate().filter(|(_, service)| service.key().is_some());
-        let claims =
-            known.flat_map(|(at, service)| service.plan.reach().claims().map(move |claim| (claim, at)));
+        // What is too much has been reported.
+        let is_known = |service: &raw::Service| {
+            let plan = &service.plan;
+            let is_bounded =
+                !plan.beside.is_choosy() || plan.reach().count_by_client() <= MAX_CLAIMS_OF_SERVICE;
+            is_bounded && service.key().is_some() && service.knows_clients()
+        };
+        let known = services.iter().enumerate().filter(|(_, service)| is_known(service));
+        let claims = known
+            .flat_map(|(at, service)| service.plan.reach().claims_by_client().map(move |claim| (claim, at)));
         for (claim, one, other) in overlaps(claims) {
             let [first, second] = [&services[one], &services[other]];
             // Two that are known by the same have been reported.
             if one != other && first.key() == second.key() {
                 continue;
             }
+            let clients = claim.from.map(|_| "from").or(claim.on.map(|_| "on"));
+            let clients = clients.and_then(|key| second.said.place(key));
             let several = second.said.place("ports").or_else(|| second.said.place("vips"));
+            let several = clients.or(several);
             let Some(place) = several.or_else(|| second.vip_place()) else { continue };
             let complaint = if one == other {
                 Complaint::new(format!("{claim} is listed twice"), "remove one")
             } else {
-                let line = first.port_place().map_or_else(String::new, |place| self.problems.line(place));
+                let key = claim.from.map(|_| "from").or(claim.on.map(|_| "on"));
+                let there = key.and_then(|key| first.said.place(key)).or(first.port_place());
+                let line = there.map_or_else(String::new, |place| self.problems.line(place));
                 let what = format!(
                     "{claim} is of service {:?} as well (line {line}), and neither is more specific",
                     first.plan.name
                 );
-                Complaint::new(what, "give the port to one of them, or a narrower range, which comes first")
+                let remedy = match (claim.from, claim.on) {
+                    (None, None) => "give the port to one of them, or a narrower range, which comes first",
+                    (Some(_), _) => "give the network to one of them, or a longer prefix, which comes first",
+                    (None, Some(_)) => "give the port of arrival to one of them",
+                };
+                Complaint::new(what, remedy)
             };
             self.problems.add(place, complaint);
         }
@@ -212,6 +235,7 @@ impl<'c, 'r> Services<'c, 'r> {
     /// One service by itself, and its servers.
     fn check_service(&self, service: &'r raw::Service) {
         self.check_reach(service);
+        self.check_clients(service);
         self.check_one_packet(service);
         self.check_persistence(service);
         self.check_flags(service);
@@ -280,6 +304,21 @@ impl<'c, 'r> Services<'c, 'r> {
             if let Some((first, _)) = first.filter(|(first, _)| first.is_ipv4() != vip.is_ipv4()) {
                 let what = format!("{vip} and {first} are not of one family");
                 self.problems.add(place, Complaint::new(what, "make a service for each family"));
+            }
+        }
+    }
+
+    /// Which clients it is for.
+    fn check_clients(&self, service: &raw::Service) {
+        // Whose family, and which ports there are, has to be known.
+        if service.known_vip().is_none() || self.network.interfaces.is_empty() {
+            return;
+        }
+        for mistake in from::mistakes(&service.plan, &self.network.interfaces) {
+            let from::Mistake { key, element, what, remedy, .. } = mistake;
+            let element = element.and_then(|at| service.said.elements(key).get(at)).map(|at| &at.place);
+            if let Some(place) = element.or_else(|| service.said.place(key)) {
+                self.problems.add(place, Complaint::new(what, remedy));
             }
         }
     }

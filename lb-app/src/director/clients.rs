@@ -2,6 +2,7 @@
 
 use crate::control::{file::state_file::SavedClient, live::running::Running};
 use lb_core::{
+    ids::ServerId,
     sched::persistence::{Client, Kept, Persistence},
     service::snapshot::Snapshot,
     time::{Duration, Instant},
@@ -10,13 +11,22 @@ use lb_core::{
 /// Clients of an earlier run stay with their servers, as far as these are still there.
 pub(super) fn restore(table: &Persistence, snapshot: &Snapshot, clients: &[SavedClient], now: Instant) {
     for saved in clients.iter().filter(|saved| saved.left > Duration::ZERO) {
-        let Some((service, configured)) = snapshot.service(&saved.service) else { continue };
-        let Some((server, found)) = snapshot.server(&saved.service.server(saved.server)) else { continue };
-        // With another granularity it would be somebody else.
-        let is_same = configured.persistence.has(saved.network);
-        if configured.persistence.is_on() && is_same {
-            let client = Client { service, network: saved.network };
-            table.restore(&client, Kept { server, named: found.named }, (now, saved.left));
+        // Of several services that share an address and port, each that may be the client's and has the server.
+        for service in snapshot.services_known_at(&saved.service) {
+            let configured = &snapshot.services[service];
+            let is_it = |&id: &ServerId| snapshot.servers[id].plan.endpoint() == saved.server;
+            let Some(server) = configured.servers.iter().copied().find(is_it) else { continue };
+            let persistence = &configured.persistence;
+            // With another granularity it would be somebody else.
+            let is_same = persistence.has(saved.network);
+            if persistence.is_on()
+                && is_same
+                && persistence.may_be_from(saved.network, &configured.beside.from)
+            {
+                let kept = Kept { server, named: snapshot.servers[server].named };
+                let client = Client { service, network: saved.network };
+                table.restore(&client, kept, (now, saved.left));
+            }
         }
     }
 }
@@ -29,7 +39,7 @@ pub(super) fn saved(running: &Running) -> Vec<SavedClient> {
         let server =
             snapshot.servers.get(entry.kept.server).filter(|server| server.named == entry.kept.named)?;
         Some(SavedClient {
-            service: snapshot.services.get(entry.client.service)?.key(),
+            service: snapshot.services.get(entry.client.service)?.place(),
             network: entry.client.network,
             server: server.plan.endpoint(),
             left: entry.left,

@@ -167,7 +167,7 @@ mod tests {
         let address = servers[0].parse::<IpAddr>().unwrap();
         let vip: IpAddr = if address.is_ipv4() { "192.0.2.100" } else { "2001:db8:1::100" }.parse().unwrap();
         let mut service =
-            ServicePlan::new("web", ServiceKey { protocol: Protocol::Tcp, vip, port: 80 }, Method::Nat);
+            ServicePlan::new("web", ServiceKey::new(Protocol::Tcp, (vip, 80).into()), Method::Nat);
         service.servers =
             servers.iter().map(|server| ServerPlan::new(server.parse::<IpAddr>().unwrap(), 80, 1)).collect();
         Plan { services: vec![service], ..Plan::default() }

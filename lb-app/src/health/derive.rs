@@ -5,6 +5,7 @@
 //! stands in, and for what is shown and measured.
 
 use super::{
+    follow::known_as,
     machine::{Machine, Rules},
     part::{Derived, Part, Verdict},
     pool::{Member, Role, judge},
@@ -12,20 +13,25 @@ use super::{
 };
 use crate::config::health::{Check, Health, Pool, ServiceHealth};
 use lb_core::{
-    service::plan::{self, Plan, ServerPlan, ServicePlan},
+    service::{
+        key::ServiceKey,
+        plan::{self, Plan, ServerPlan, ServicePlan},
+    },
     time::{Duration, Instant},
 };
+use std::collections::HashSet;
 
 /// Gives all servers of a plan the states that follow from what is known, and adds the sorry servers that stand in. The
 /// plan is the operator's: it has no sorry servers yet.
 pub(super) fn derive(state: &State, plan: &mut Plan, health: &Health, now: Instant) -> Derived {
     let settings = health.by_service();
     let mut derived = Derived { version: state.version(), ..Derived::default() };
+    let keys: HashSet<ServiceKey> = plan.services.iter().map(ServicePlan::key).collect();
     for service in &mut plan.services {
         let key = service.key();
         let health = settings.get(&key).copied();
         if is_followed(service, health) {
-            let known = state.services.get(&key);
+            let known = state.services.get(&known_as(&state.services, service, |other| keys.contains(other)));
             derived.services.insert(key, verdict(service, health, known, state.restores, now));
         } else {
             for server in &mut service.servers {

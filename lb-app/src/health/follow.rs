@@ -12,7 +12,10 @@ use super::{
 };
 use crate::config::health::{Check, Health, Pool, ServiceHealth, WhenAllFail};
 use lb_core::{
-    service::plan::{Plan, ServerPlan, ServicePlan},
+    service::{
+        key::ServiceKey,
+        plan::{Plan, ServerPlan, ServicePlan},
+    },
     time::Instant,
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
@@ -28,10 +31,24 @@ pub(super) fn follow(state: &mut State, plan: &Plan, health: &Health, derived: D
         let key = planned.key();
         if let Some(verdict) = services.remove(&key) {
             let health = settings.get(&key).copied();
-            let service = take_up(state, planned, health, old.remove(&key), verdict, now);
+            let was = known_as(&old, planned, |other| plan.service(other).is_some());
+            let service =
+                take_up(state, planned, health, old.remove(&was).map(|known| (was, known)), verdict, now);
             state.services.insert(key, service);
         }
     }
+}
+
+/// What a service was known by: one that says `from` or `on` now and did not before is known by its name as well, and the
+/// other way round. `is_taken` says whether another is known by that now.
+pub(super) fn known_as(
+    old: &BTreeMap<ServiceKey, Service>,
+    planned: &ServicePlan,
+    is_taken: impl Fn(&ServiceKey) -> bool,
+) -> ServiceKey {
+    let (key, other) = (planned.key(), planned.key_otherwise());
+    let is_it = |known: &Service| known.name == planned.name && !is_taken(&other);
+    if !old.contains_key(&key) && old.get(&other).is_some_and(is_it) { other } else { key }
 }
 
 /// A service as it is in effect now, with what was known of it.
@@ -39,15 +56,15 @@ fn take_up(
     state: &mut State,
     plan: &ServicePlan,
     health: Option<&ServiceHealth>,
-    known: Option<Service>,
+    known: Option<(ServiceKey, Service)>,
     verdict: Verdict,
     now: Instant,
 ) -> Service {
     let (key, name) = (plan.key(), &plan.name);
     let pool = health.map(|health| health.pool.clone()).unwrap_or_default();
-    let renamed = known.as_ref().is_some_and(|known| known.name != *name);
+    let renamed = known.as_ref().is_some_and(|(was, known)| *was != key || known.name != *name);
     let (mut old, before) = match known {
-        Some(Service { servers, pool, outcome, standing_in, quorum_changes, .. }) => {
+        Some((_, Service { servers, pool, outcome, standing_in, quorum_changes, .. })) => {
             (servers, Some((pool, outcome, standing_in, quorum_changes)))
         }
         None => (BTreeMap::new(), None),
@@ -121,7 +138,7 @@ fn take_up_server(state: &mut State, wanted: Wanted<'_>, known: Option<Server>, 
     (server.weight, server.admin, server.part) = (planned.advised_weight(), planned.advised_admin(), part);
     server.advice = planned.advice;
     follow_agent(state, &mut server, agent, (&target, renamed));
-    // Whoever checks it goes by the service's name.
+    // Whoever checks it goes by the service's key and name.
     if server.check.as_ref() != check || renamed {
         if server.check.as_ref() != check {
             server.heard = Heard::default();

@@ -154,7 +154,7 @@ fn describe(event: &Event) -> (ServiceKey, Environment) {
 }
 
 fn of_service(service: ServiceKey, name: &str, event: &str) -> Environment {
-    let ServiceKey { protocol, vip, port } = service;
+    let ServiceKey { protocol, vip, port, .. } = service;
     vec![
         ("LB_EVENT", event.to_owned()),
         ("LB_SERVICE", name.to_owned()),

@@ -195,7 +195,8 @@ fn service(target: &Target, entry: Entry, (local, told): (Vec<IpAddr>, ClientAdd
             return draft.miss(
                 &place,
                 format!("a service by fwmark {mark}"),
-                "it is left out; write one with `vips` and `ports`: all that packets with the mark are sent to",
+                "it is left out; write one with `vips` and `ports`, all that packets with the mark are sent to, and `from` \
+                 and `on` where the rule of the firewall asks for clients' networks or an interface",
             );
         }
         Target::Address { transport, address, port } => (transport, address, port),

@@ -3,7 +3,7 @@
 
 use super::text::labels;
 use lb_core::service::{
-    key::{ServerKey, ServiceKey},
+    key::{Label, ServerKey, ServiceKey},
     plan::Plan,
     reach::{Beside, Reach},
 };
@@ -36,14 +36,15 @@ impl Names {
         let mut before = std::mem::take(&mut self.services);
         for service in &plan.services {
             let key = service.key();
-            let labels = service_labels(service.reach(), &service.name);
+            let mark = mark(key);
+            let labels = service_labels((service.reach(), mark), &service.name);
             let known = before.remove(&key).filter(|known| known.labels == labels);
             let mut known = known.unwrap_or_else(|| ServiceNames { labels, servers: HashMap::new() });
             let mut old = std::mem::take(&mut known.servers);
             for server in &service.servers {
                 let endpoint = server.endpoint();
                 let labels =
-                    old.remove(&endpoint).unwrap_or_else(|| server_labels(service.reach(), endpoint));
+                    old.remove(&endpoint).unwrap_or_else(|| server_labels((service.reach(), mark), endpoint));
                 known.servers.insert(endpoint, labels);
             }
             self.services.insert(key, known);
@@ -54,7 +55,7 @@ impl Names {
     pub(crate) fn service(&self, key: ServiceKey, name: &str) -> Arc<str> {
         let known = self.services.get(&key);
         known.map_or_else(
-            || service_labels(alone(key, &Beside::default()), name),
+            || service_labels((alone(key, &Beside::default()), mark(key)), name),
             |known| known.labels.clone(),
         )
     }
@@ -63,35 +64,41 @@ impl Names {
     pub(crate) fn server(&self, key: ServerKey) -> Arc<str> {
         let known = self.services.get(&key.service);
         let known = known.and_then(|service| service.servers.get(&key.endpoint()));
-        known
-            .map_or_else(|| server_labels(alone(key.service, &Beside::default()), key.endpoint()), Arc::clone)
+        let of = key.service;
+        let gone = || server_labels((alone(of, &Beside::default()), mark(of)), key.endpoint());
+        known.map_or_else(gone, Arc::clone)
     }
+}
+
+/// What tells services apart that share an address and port: a name, where IPVS has the firewall's mark.
+fn mark(key: ServiceKey) -> Label {
+    key.label.unwrap_or_default()
 }
 
 const fn alone(key: ServiceKey, beside: &Beside) -> Reach<'_> {
     Reach { key, beside }
 }
 
-fn service_labels(reach: Reach, name: &str) -> Arc<str> {
+fn service_labels((reach, mark): (Reach, Label), name: &str) -> Arc<str> {
     let pairs = [
         ("service", name),
         ("local_address", &reach.vips_shown()),
         ("local_port", &reach.ports_shown()),
         ("proto", &reach.protocols_shown()),
-        ("local_mark", ""),
+        ("local_mark", &mark),
     ];
     labels(&pairs).into()
 }
 
 /// With the names that node_exporter's collector for IPVS has.
-fn server_labels(reach: Reach, server: SocketAddr) -> Arc<str> {
+fn server_labels((reach, mark): (Reach, Label), server: SocketAddr) -> Arc<str> {
     let pairs = [
         ("local_address", &*reach.vips_shown()),
         ("local_port", &reach.ports_shown()),
         ("remote_address", &server.ip().to_string()),
         ("remote_port", &server.port().to_string()),
         ("proto", &reach.protocols_shown()),
-        ("local_mark", ""),
+        ("local_mark", &mark),
     ];
     labels(&pairs).into()
 }

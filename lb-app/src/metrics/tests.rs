@@ -226,6 +226,25 @@ fn labels_follow_the_plan() {
     assert!(names.service(first, "other").contains("service=\"other\""));
 }
 
+/// Services that share an address and port, and a server, have different labels.
+#[test]
+fn names_tell_services_apart_that_share_an_address_and_port() {
+    let mut names = Names::default();
+    let mut plan = plan(1, 1);
+    let mut tenant = plan.services[0].clone();
+    tenant.name = "tenant".to_owned();
+    tenant.beside.on = vec!["wan".to_owned()];
+    plan.services.push(tenant);
+    names.follow(&plan, 1);
+    let [all, tenant] = [0, 1].map(|at| plan.services[at].key());
+    let server = plan.services[0].servers[0].endpoint();
+    assert!(names.service(all, "web-0").ends_with("proto=\"TCP\",local_mark=\"\"}"));
+    assert!(names.service(tenant, "tenant").ends_with("proto=\"TCP\",local_mark=\"tenant\"}"));
+    assert_ne!(names.server(all.server(server)), names.server(tenant.server(server)));
+    let known = names.server(tenant.server(server));
+    assert_eq!(Names::default().server(tenant.server(server)), known, "that is gone as well");
+}
+
 fn write(facts: &Facts, format: Format) -> String {
     let mut text = Vec::new();
     facts.write(format, |piece| text.extend(piece));

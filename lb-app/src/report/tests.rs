@@ -14,6 +14,7 @@ use lb_core::{
         key::{Protocol, ServiceKey},
         load::{Load, LoadBoard},
         plan::{InterfacePlan, Mac, Method, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan, Spread},
+        reach::{Beside, Reach},
         routing::NextHop,
         snapshot::Snapshot,
     },
@@ -53,6 +54,22 @@ fn snapshot() -> Snapshot {
         ..Plan::default()
     };
     Snapshot::new(&plan).expect("a plan that can be carried out")
+}
+
+#[test]
+fn services_of_certain_clients_say_which() {
+    let beside = |from: &[&str], on: &[&str]| Beside {
+        from: from.iter().map(|net| net.parse().unwrap()).collect(),
+        on: on.iter().map(|&name| name.to_owned()).collect(),
+        ..Beside::default()
+    };
+    let key = ServiceKey::new(Protocol::Tcp, SocketAddr::new(VIP.into(), 80));
+    let shown = |beside: &Beside| services::sent_to(Reach { key, beside });
+    assert_eq!(shown(&beside(&[], &[])), "192.0.2.100:80");
+    assert_eq!(
+        shown(&beside(&["203.0.113.0/24"], &["wan", "lan"])),
+        "192.0.2.100:80 from 203.0.113.0/24 on wan,lan"
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What passed between clients and servers, as `ipvsadm -Ln --stats` lists it.
 
+use super::services::sent_to;
 use lb_core::{counters::ServerTraffic, ids::ServerId, service::snapshot::Snapshot};
 use std::fmt::Write;
 
@@ -17,7 +18,7 @@ pub(super) fn write(text: &mut String, snapshot: &Snapshot, workers: &[&[ServerT
         for (_, counts) in &servers {
             sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
-        let name = format!("{:<4} {}", service.reach().protocols_shown(), service.reach());
+        let name = format!("{:<4} {}", service.reach().protocols_shown(), sent_to(service.reach()));
         write_line(text, &name, &sum);
         for (id, counts) in servers {
             let server = &snapshot.servers[id].plan;

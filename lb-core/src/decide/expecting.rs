@@ -63,7 +63,7 @@ impl Known {
             Direction::In => {
                 let asked = || if asks { find(any(source), destination) } else { None };
                 let answered = || if answers { find(source, any(destination)) } else { None };
-                let is_elsewhere = || self.is_served::<F>(protocol, key.destination, key.destination_port);
+                let is_elsewhere = || self.is_served(&key);
                 // Of this one it is only known that it will come, so what a service wants goes before it.
                 let somewhere =
                     || if asks && !is_elsewhere() { find(any(source), any(destination)) } else { None };
@@ -80,12 +80,11 @@ impl Known {
         (server.named == named && server.standing != Standing::Gone).then_some(found)
     }
 
-    /// A service has exactly that port, and clients may have other business there.
-    fn is_served<F: Forwarded>(&self, protocol: Protocol, vip: F::Address, port: u16) -> bool {
-        let service = self.snapshot.service_at::<F>(protocol, vip, port);
-        let has_it =
-            |id: ServiceId| self.snapshot.services[id].reach().ports().any(|it| it.port() == Some(port));
-        service.is_some_and(has_it)
+    /// A service that may be a client's has exactly that port, and it may have other business there.
+    fn is_served<F: Forwarded>(&self, key: &Key<F>) -> bool {
+        let port = Some(key.destination_port);
+        let has_it = |id: ServiceId| self.snapshot.services[id].reach().ports().any(|it| it.port() == port);
+        self.snapshot.find_service_for(key, has_it).is_some()
     }
 
     /// What becomes of a packet that opens a connection which a module expects, if it does. It goes before any service.
@@ -229,7 +228,8 @@ impl<'a, F: Forwarded> Desk<'a, F> {
 
     /// The client may expect what the server waits for at that port at this port of the VIP.
     fn is_free(&self, protocol: Protocol, port: u16, server_port: u16) -> bool {
-        !self.known.is_served::<F>(protocol, self.connection.vip, port)
+        let request = Key { protocol, destination_port: port, ..self.connection.forward_key() };
+        !self.known.is_served(&request)
             && self.other_at(&self.request_by(protocol, 0, port), server_port).is_none()
     }
 

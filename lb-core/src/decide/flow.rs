@@ -18,7 +18,7 @@ use crate::{
     family::Family,
     flow::key::Key,
     forward::{mss, proxy},
-    ids::{NeighbourId, ServerId, ServiceId},
+    ids::{InterfaceId, NeighbourId, ServerId, ServiceId},
     limits::MIN_FRAGMENTED,
     packet::{HandOver, Packet, PortId},
     service::{
@@ -192,8 +192,7 @@ impl Known {
             let then = if parsed.begins() { Then::Anew } else { Then::Refuse };
             return Course::End(End { connection: hit.connection(), why: Ended::Orphaned, then });
         }
-        let interface = self.snapshot.interface_of(packet.port(), packet.bytes());
-        self.undeliverable(now, interface, parsed, most).into()
+        self.undeliverable(now, self.arrival(packet), parsed, most).into()
     }
 
     /// A packet of no connection: it is for a service, or from a server, or for nobody here.
@@ -224,9 +223,7 @@ impl Known {
         }
         match local {
             Some(Local::Vip { unserved, active, .. }) => {
-                let service =
-                    self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port);
-                let Some(service) = service else {
+                let Some(service) = self.snapshot.service_for(&key, || self.arrival(packet)) else {
                     if let Some(elsewhere) = self.data_elsewhere(packet.port(), parsed, origin) {
                         return elsewhere;
                     }
@@ -263,6 +260,11 @@ impl Known {
             // It has been dealt with.
             Some(Local::Own(_)) => Act::Drop(DropReason::NotForUs).into(),
         }
+    }
+
+    /// The interface that a packet arrived on.
+    pub(super) fn arrival(&self, packet: &impl Packet) -> InterfaceId {
+        self.snapshot.interface_of(packet.port(), packet.bytes())
     }
 
     /// What is done with a packet of no connection, unless it is found to be damaged.
@@ -413,8 +415,8 @@ impl Known {
             && F::connections(self).lookup(&forward).is_none()
             && self
                 .snapshot
-                .service_at::<F>(forward.protocol, forward.destination, forward.destination_port)
-                .is_some_and(|service| service == self.snapshot.servers[server].service);
+                .find_service_for(&forward, |service| service == self.snapshot.servers[server].service)
+                .is_some();
         adopts.then_some(server)
     }
 

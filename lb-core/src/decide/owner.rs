@@ -49,8 +49,7 @@ impl Known {
         let (owner, client) = match self.snapshot.local::<F>(key.destination) {
             Some(Local::Source { .. }) => return (self.owner_by_local_port(key), false),
             Some(Local::Vip { .. } | Local::Own(_)) => {
-                let service =
-                    self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port);
+                let service = self.snapshot.service_for(key, || self.arrival(packet));
                 let here = Owner { worker: self.id, basis: Basis::Arrival };
                 let Some(service) = service else { return (here, false) };
                 (self.owner_of_inbound(port, key, service), (key.source, key.source_port))

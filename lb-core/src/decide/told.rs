@@ -47,8 +47,15 @@ impl Known {
         if found.exception.ends != ends(&parsed.key.key()) {
             return None;
         }
-        Some(match self.server_told(service, &found.exception) {
+        // Its packets may have arrived elsewhere there, where another service has them.
+        let told = self.server_told(service, &found.exception);
+        let told = match told {
+            Err(DropReason::PeerServerUnknown) => self.server_told_of(&parsed.key.key(), &found.exception),
+            told => told,
+        };
+        Some(match told {
             Ok(server) => {
+                let service = self.snapshot.servers[server].service;
                 let told = Some(Told { server, teller: found.teller });
                 Course::Open(Open { service, unserved, adopts: true, told })
             }
@@ -72,10 +79,7 @@ impl Known {
         {
             return None;
         }
-        let service =
-            self.snapshot.service_at::<F>(forward.protocol, forward.destination, forward.destination_port);
-        let server = service.ok_or(DropReason::PeerServerUnknown);
-        Some(match server.and_then(|service| self.server_told(service, &found.exception)) {
+        Some(match self.server_told_of(&forward, &found.exception) {
             Ok(server) => Course::Adopt(Adopt { server, teller: Some(found.teller) }),
             Err(reason) => self.not_taken(now, parsed, reason).into(),
         })
@@ -110,6 +114,20 @@ impl Known {
         };
         let is_read = self.talks.has_room() || !moved.is_moved();
         if holds && is_read { Ok(Some(moved)) } else { Err(DropReason::PeerMoved) }
+    }
+
+    /// The server that a peer tells of, in a service that a client's packets may be for.
+    fn server_told_of<F: Forwarded>(
+        &self,
+        request: &Key<F>,
+        exception: &Exception,
+    ) -> Result<ServerId, DropReason> {
+        let mut told = Err(DropReason::PeerServerUnknown);
+        let _ = self.snapshot.find_service_for(request, |service| {
+            told = self.server_told(service, exception);
+            told != Err(DropReason::PeerServerUnknown)
+        });
+        told
     }
 
     /// The server that a peer tells of, if it is configured here and the packets of both directions come to this worker.

@@ -332,7 +332,8 @@ impl<F: Forwarded> Story<F> {
                 self.say(Stage::Connection, "no local port towards this server is free");
             }
             (_, DropReason::Unserved) if self.parsed.kind.is_flow() => {
-                self.say(Stage::Service, "no service has this virtual address, protocol and port");
+                let text = words::unserved(&known.snapshot, &self.parsed.key.key());
+                self.say(Stage::Service, text);
             }
             (_, DropReason::Unserved) => {
                 self.say(Stage::Service, format!("no service has protocol {}", at.protocol));

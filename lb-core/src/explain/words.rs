@@ -13,7 +13,7 @@ use crate::{
     },
     explanation::Outcome,
     family::{Family, Piece, Problem, V4, V6},
-    flow::local_port::Dealing,
+    flow::{key::Key, local_port::Dealing},
     forward::toa::Done,
     ids::ServerId,
     packet::{Packet, PortId},
@@ -153,8 +153,10 @@ pub(super) fn service(service: &Service) -> String {
     if service.method.is_outward() {
         return format!("{} ([[snat]]): what servers send by themselves", service.name);
     }
+    let clients = service.reach().clients_shown();
+    let clients = if clients.is_empty() { clients } else { format!(" {clients}") };
     format!(
-        "{} ({} {}), method {}, scheduler {}, {} server{}",
+        "{} ({} {}{clients}), method {}, scheduler {}, {} server{}",
         service.name,
         service.reach().protocols_shown().to_lowercase(),
         service.reach(),
@@ -163,6 +165,23 @@ pub(super) fn service(service: &Service) -> String {
         service.servers.len(),
         if service.servers.len() == 1 { "" } else { "s" },
     )
+}
+
+/// Why no service has a packet: none has its port, or those that have it are for other clients.
+pub(super) fn unserved<F: Family>(snapshot: &Snapshot, key: &Key<F>) -> String {
+    /// Services that are named.
+    const MOST: usize = 3;
+    let vip = F::ip(key.destination);
+    let services = snapshot.configured().map(|(_, service)| service);
+    let mut others = services.filter(|service| service.reach().has(key.protocol, vip, key.destination_port));
+    let shown = |service: &Service| format!("{} ({})", service.name, service.reach().clients_shown());
+    let mut named: Vec<String> = others.by_ref().take(MOST).map(shown).collect();
+    if named.is_empty() {
+        return "no service has this virtual address, protocol and port".to_owned();
+    }
+    let more = others.count();
+    named.extend((more > 0).then(|| format!("{more} more")));
+    format!("services that have this port are for other clients: {}", named.join(", "))
 }
 
 /// Whose connection with whom.

@@ -4,13 +4,14 @@ use super::{
     lookup::{Lookup, endpoint},
     parts::{Local, LocalAddress, LocalStanding, Server, Service},
     ranges::Ranges,
+    sharing::{Builder, Holder},
 };
 use crate::{
     family::Family,
     ids::{ById, LocalId, ServerId, ServiceId},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
 };
 
@@ -18,9 +19,9 @@ use std::{
 pub struct Addresses<F: Family> {
     /// What addresses are to the director.
     pub(super) locals: Lookup<F, Local>,
-    /// Which service an endpoint is of that it has exactly.
-    pub(super) services: Lookup<F, ServiceId>,
-    /// Which service others are of.
+    /// Whose an endpoint is that services have exactly.
+    pub(super) services: Lookup<F, Holder>,
+    /// Whose others are.
     pub(super) ranges: Ranges<F>,
     /// Which server answers from an endpoint under NAT; `None` where several services have it as theirs. Port 0 has those
     /// that answer from any port.
@@ -39,10 +40,9 @@ impl<F: Family> Addresses<F> {
     pub(super) fn new(
         locals: &[(IpAddr, Local)],
         sources: &ById<LocalId, LocalAddress>,
-        order: &[ServiceId],
-        services: &ById<ServiceId, Service>,
-        servers: &ById<ServerId, Server>,
+        (order, services, servers): (&[ServiceId], &ById<ServiceId, Service>, &ById<ServerId, Server>),
         translated: &HashSet<IpAddr>,
+        sharing: &mut Builder,
     ) -> Self {
         // Those of IPv4 that are translated are IPv6's as well, as they are embedded there.
         let of = |ip: IpAddr| F::of(ip).or_else(|| F::embed(ip).filter(|_| translated.contains(&ip)));
@@ -50,9 +50,14 @@ impl<F: Family> Addresses<F> {
         let configured = || order.iter().map(|&id| (id, &services[id]));
         let claims =
             || configured().flat_map(|(id, service)| service.reach().claims().map(move |claim| (claim, id)));
-        let exact = claims().filter_map(|(claim, id)| {
-            Some(((of(claim.vip)?, endpoint(claim.protocol, claim.ports.port()?)), id))
-        });
+        let mut exact: BTreeMap<(F::Address, u32), Vec<ServiceId>> = BTreeMap::new();
+        for (claim, id) in claims() {
+            if let (Some(address), Some(port)) = (of(claim.vip), claim.ports.port()) {
+                exact.entry((address, endpoint(claim.protocol, port))).or_default().push(id);
+            }
+        }
+        let exact = exact.into_iter().filter_map(|(key, services)| Some((key, sharing.holder([services])?)));
+        let exact: Vec<_> = exact.collect();
         let wide = claims().filter(|(claim, _)| claim.ports.port().is_none());
         let wide = wide.filter_map(|(claim, id)| Some((claim.protocol, of(claim.vip)?, claim.ports, id)));
         let sources = sources.numbered().filter(|(_, local)| local.standing != LocalStanding::Vacant);
@@ -79,7 +84,7 @@ impl<F: Family> Addresses<F> {
         Addresses {
             locals: Lookup::new(locals),
             services: Lookup::new(exact),
-            ranges: Ranges::new(wide),
+            ranges: Ranges::new(wide, sharing),
             nat_hosts: Lookup::new(nat_servers.keys().map(|(address, _)| ((*address, 0), ()))),
             nat_servers: Lookup::new(nat_servers),
             sources: Lookup::new(sources),

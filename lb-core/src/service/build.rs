@@ -4,12 +4,14 @@ use super::{
     addresses::Addresses,
     behind,
     key::ServiceKey,
+    lasting::{Before, Numbered, OfService, in_plan, is_same, numbers, same_before},
     lookup::Lookup,
     numbers::Numbers,
     plan::{Method, Plan, Protocol, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
     quic::QuicServers,
     reach::PortRange,
     routing::{NextHop, Routing},
+    sharing::Builder,
     snapshot::{
         Changes, Local, LocalAddress, LocalStanding, Room, Server, Service, Snapshot, SnapshotError, TunnelTo,
     },
@@ -28,19 +30,9 @@ use crate::{
 };
 use std::{
     collections::{HashMap, HashSet},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::Arc,
 };
-
-/// What keeps a service's number. One with another method is another: its servers are set up differently.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum LastingService {
-    Known(ServiceKey, Method),
-    /// A rule of SNAT, by its name: its addresses may change.
-    Rule(String),
-}
-/// What keeps a server's number: its service, its address and its port.
-type LastingServer = (ServiceId, SocketAddr);
 
 impl Snapshot {
     /// Makes a plan quick, with room for twice as many services and servers and some more.
@@ -74,17 +66,6 @@ impl Snapshot {
         build(plan, Some((self, in_use)), self.room)
     }
 }
-
-/// What connections know by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Numbered {
-    /// A server.
-    Server(ServerId),
-    /// A local address.
-    Local(LocalId),
-}
-
-type Before<'a> = Option<(&'a Snapshot, &'a dyn Fn(Numbered) -> bool)>;
 
 fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, SnapshotError> {
     check("ports", plan.ports.len(), MAX_PORTS)?;
@@ -150,12 +131,19 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     let nat_arrives_at_owner = plan.ports.iter().all(|port| port.spread == Spread::ByClient);
     let translated = translated(plan, &local_addresses);
     let translated_v4 = translated.iter().filter_map(|address| Some(((V4::of(*address)?, 0), ())));
+    let mut sharing = Builder::new(&services, &plan.interfaces);
+    let (all, sources) = ((&*order, &services, &servers), &local_addresses);
+    let v4 = Addresses::new(&locals, sources, all, &translated, &mut sharing);
+    let v6 = Addresses::new(&locals, sources, all, &translated, &mut sharing);
+    let sharing = sharing.finish();
     Ok(Snapshot {
-        v4: Addresses::new(&locals, &local_addresses, &order, &services, &servers, &translated),
-        v6: Addresses::new(&locals, &local_addresses, &order, &services, &servers, &translated),
+        v4,
+        v6,
+        sharing,
         translated: Lookup::new(translated_v4),
         translates: !translated.is_empty(),
         by_fwmark: by_fwmark(&order, &services),
+        by_place: by_place(&order, &services),
         by_key: order.iter().map(|&id| (services[id].key(), id)).collect(),
         untagged: behind::untagged(&plan.interfaces),
         vlans: behind::vlans(&plan.interfaces),
@@ -203,6 +191,15 @@ fn readers(
     reads.flat_map(vips).collect()
 }
 
+/// Services that are known by their names as well, by what they are known by without.
+fn by_place(order: &[ServiceId], services: &ById<ServiceId, Service>) -> HashMap<ServiceKey, Vec<ServiceId>> {
+    let mut by_place: HashMap<ServiceKey, Vec<ServiceId>> = HashMap::new();
+    for &id in order.iter().filter(|&&id| services[id].beside.is_choosy()) {
+        by_place.entry(services[id].place()).or_default().push(id);
+    }
+    by_place
+}
+
 fn by_fwmark(order: &[ServiceId], services: &ById<ServiceId, Service>) -> HashMap<(u32, bool), ServiceId> {
     let marked = order.iter().map(|&id| (&services[id], id)).filter(|(service, _)| service.fwmark != 0);
     marked.map(|(service, id)| ((service.fwmark, service.vip.is_ipv4()), id)).collect()
@@ -214,94 +211,6 @@ fn translated(plan: &Plan, local_addresses: &ById<LocalId, LocalAddress>) -> Has
     let vips = services.flat_map(|service| service.reach().vips().collect::<Vec<_>>());
     let locals = local_addresses.iter().filter(|local| local.standing != LocalStanding::Vacant);
     vips.chain(locals.filter(|local| local.is_translated).map(|local| local.address)).collect()
-}
-
-/// The numbers of a service of the plan, and of its servers.
-struct OfService {
-    service: ServiceId,
-    servers: Vec<ServerId>,
-}
-
-fn numbers(
-    planned: &[&ServicePlan],
-    before: Before<'_>,
-    room: Room,
-) -> Result<Vec<OfService>, SnapshotError> {
-    let wanted: Vec<LastingService> = planned.iter().map(|service| lasting_of_plan(service)).collect();
-    let (mut of_services, kept) = match before {
-        Some((old, in_use)) => (service_numbers(old, in_use), wanted.iter().cloned().collect()),
-        None => (Numbers::new([], room.services), HashSet::new()),
-    };
-    let no_room = |what, room| SnapshotError::NoRoom { what, room };
-    let services = of_services.give(wanted).ok_or_else(|| no_room("service", room.services))?;
-    let mut of_servers = match before {
-        Some((old, in_use)) => server_numbers(old, in_use, &kept, room.servers),
-        None => Numbers::new([], room.servers),
-    };
-    let keys = planned
-        .iter()
-        .zip(&services)
-        .flat_map(|(service, &number)| service.servers.iter().map(move |server| (number, server.endpoint())));
-    let servers = of_servers.give(keys).ok_or_else(|| no_room("server", room.servers))?;
-    let mut servers = servers.into_iter();
-    Ok(planned
-        .iter()
-        .zip(services)
-        .map(|(plan, service)| OfService {
-            service,
-            servers: servers.by_ref().take(plan.servers.len()).collect(),
-        })
-        .collect())
-}
-
-/// A service's number is free when it is not configured, and none of its servers' numbers is in use.
-fn service_numbers(old: &Snapshot, in_use: &dyn Fn(Numbered) -> bool) -> Numbers<LastingService, ServiceId> {
-    let mut held: HashSet<ServiceId> = in_plan(old).collect();
-    let servers = old.servers.numbered().filter(|(id, _)| in_use(Numbered::Server(*id)));
-    held.extend(servers.map(|(_, server)| server.service));
-    // Of two with one key, the one that is held.
-    let owners = old.services.numbered().map(|(id, service)| {
-        let is_held = held.contains(&id);
-        (is_held.then(|| lasting(service)), !is_held)
-    });
-    Numbers::new(owners, old.room.services)
-}
-
-/// A server's number is free when it is not configured and no connection has it. Servers of services that are not
-/// `kept` are nobody's any more, but may be in use.
-fn server_numbers(
-    old: &Snapshot,
-    in_use: &dyn Fn(Numbered) -> bool,
-    kept: &HashSet<LastingService>,
-    room: usize,
-) -> Numbers<LastingServer, ServerId> {
-    let configured: HashSet<ServerId> =
-        in_plan(old).flat_map(|id| old.services[id].servers.iter().copied()).collect();
-    let owners = old.servers.numbered().map(|(id, server)| {
-        let is_held = configured.contains(&id) || in_use(Numbered::Server(id));
-        let is_known = is_held && kept.contains(&lasting(&old.services[server.service]));
-        (is_known.then_some((server.service, server.plan.endpoint())), !is_held)
-    });
-    Numbers::new(owners, room)
-}
-
-/// The numbers of all that was configured: services and rules.
-fn in_plan(snapshot: &Snapshot) -> impl Iterator<Item = ServiceId> {
-    snapshot.order.iter().copied().chain(snapshot.rules.iter().map(|rule| rule.service))
-}
-
-fn lasting(service: &Service) -> LastingService {
-    match service.method {
-        Method::Snat => LastingService::Rule(service.name.clone()),
-        method => LastingService::Known(service.key(), method),
-    }
-}
-
-fn lasting_of_plan(service: &ServicePlan) -> LastingService {
-    match service.method {
-        Method::Snat => LastingService::Rule(service.name.clone()),
-        method => LastingService::Known(service.key(), method),
-    }
 }
 
 fn check(what: &'static str, count: usize, most: usize) -> Result<(), SnapshotError> {
@@ -399,9 +308,7 @@ fn build_service(
     (start, tables): (Start, &mut Tables),
 ) -> (Service, bool) {
     let candidates = candidates(service, &numbers.servers);
-    let before = old
-        .and_then(|old| old.services.get(numbers.service))
-        .filter(|old| lasting(old) == lasting_of_plan(service));
+    let before = old.and_then(|old| old.services.get(numbers.service)).filter(|old| is_same(old, service));
     let destinations = before.and_then(|before| before.scheduler.destinations());
     let same = before.filter(|old| {
         // Whoever remembers destinations has an entry for each.
@@ -492,18 +399,6 @@ fn vacate(
 fn nobody() -> Arc<dyn Scheduler> {
     let none = || Destinations::of(std::iter::empty(), None);
     sched::build(SchedulerKind::Rr, false, &[], Start::FIRST, &mut Tables::default(), &none)
-}
-
-/// The server in the snapshot before, if its number named the same one.
-fn same_before<'o>(
-    id: ServerId,
-    old: &'o Snapshot,
-    (services, server): (&ById<ServiceId, Service>, &Server),
-) -> Option<&'o Server> {
-    old.servers.get(id).filter(|before| {
-        lasting(&old.services[before.service]) == lasting(&services[server.service])
-            && before.plan.endpoint() == server.plan.endpoint()
-    })
 }
 
 /// Since which snapshot a server has its number.

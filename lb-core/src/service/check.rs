@@ -8,12 +8,13 @@ pub use error::PlanError;
 
 use super::{
     address::{is_of_some_link, no_host},
+    from,
     marks::{check_fwmarks, check_marks, marks},
     module,
+    overlaps::overlaps,
     owners::{Owners, Use, all},
     plan::{InterfacePlan, Misfit, Plan, Role, RoutePlan, ServerPlan, ServicePlan, flags_of},
     quic,
-    reach::overlaps,
     routing::Routing,
     snat, stays,
 };
@@ -47,6 +48,7 @@ pub fn check<'a>(
     let (mut keys, mut names) = (HashSet::new(), HashSet::new());
     for service in &plan.services {
         check_reach(service)?;
+        from::check(service, &plan.interfaces)?;
         if !keys.insert(service.key()) {
             return Err(PlanError::SameService(service.key()));
         }
@@ -106,9 +108,11 @@ fn check_reach(service: &ServicePlan) -> Result<(), PlanError> {
 
 fn check_overlaps(plan: &Plan) -> Result<(), PlanError> {
     let all = plan.services.iter().enumerate();
-    let claims = all.flat_map(|(place, service)| service.reach().claims().map(move |claim| (claim, place)));
+    let claims =
+        all.flat_map(|(place, service)| service.reach().claims_by_client().map(move |claim| (claim, place)));
     let Some((claim, one, other)) = overlaps(claims).into_iter().next() else { return Ok(()) };
     let name = |place: usize| plan.services[place].name.clone();
+    let claim = claim.to_string();
     Err(if one == other {
         PlanError::Twice { service: name(one), claim }
     } else {

@@ -148,14 +148,20 @@ impl Service {
 
     /// What it is known by.
     #[must_use]
-    pub const fn key(&self) -> ServiceKey {
-        ServiceKey { protocol: self.protocol, vip: self.vip, port: self.port }
+    pub fn key(&self) -> ServiceKey {
+        self.beside.key(self.place(), &self.name)
+    }
+
+    /// The same without its name.
+    #[must_use]
+    pub const fn place(&self) -> ServiceKey {
+        ServiceKey { protocol: self.protocol, vip: self.vip, port: self.port, label: None }
     }
 
     /// All that clients send to.
     #[must_use]
     pub const fn reach(&self) -> Reach<'_> {
-        Reach { key: self.key(), beside: &self.beside }
+        Reach { key: self.place(), beside: &self.beside }
     }
 }
 

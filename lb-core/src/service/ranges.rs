@@ -4,6 +4,7 @@
 use super::{
     lookup::{Lookup, endpoint},
     reach::PortRange,
+    sharing::{Builder, Holder},
 };
 use crate::{cast::count32, family::Family, ids::ServiceId, wire::protocol::Protocol};
 use std::collections::BTreeMap;
@@ -19,17 +20,18 @@ pub(super) struct Ranges<F: Family> {
 /// Ports, and whose they are.
 type Range = (PortRange, ServiceId);
 
-/// Ports up to that one, from behind the stretch before, which are one service's or nobody's.
+/// Ports up to that one, from behind the stretch before, which are the same services' or nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stretch {
     last: u16,
-    service: Option<ServiceId>,
+    holder: Option<Holder>,
 }
 
 impl<F: Family> Ranges<F> {
     /// Of ranges of more than one port.
     pub(super) fn new(
         ranges: impl IntoIterator<Item = (Protocol, F::Address, PortRange, ServiceId)>,
+        sharing: &mut Builder,
     ) -> Self {
         let mut by_address: BTreeMap<(F::Address, u32), Vec<Range>> = BTreeMap::new();
         for (protocol, address, ports, service) in ranges {
@@ -40,25 +42,24 @@ impl<F: Family> Ranges<F> {
             .into_iter()
             .map(|(key, ranges)| {
                 let first = stretches.len();
-                cut(ranges, &mut stretches);
+                cut(ranges, sharing, &mut stretches);
                 (key, (count32(first), count32(stretches.len() - first)))
             })
             .collect();
         Ranges { of: Lookup::new(of), stretches: stretches.into() }
     }
 
-    /// The service whose range is the narrowest that has the port.
+    /// Whose the port is: the narrowest range that has it decides, and the next where services of that are for other clients.
     #[cold]
-    pub(super) fn get(&self, protocol: Protocol, address: F::Address, port: u16) -> Option<ServiceId> {
+    pub(super) fn get(&self, protocol: Protocol, address: F::Address, port: u16) -> Option<Holder> {
         let (first, count) = self.of.get((address, endpoint(protocol, 0)))?;
         let of = &self.stretches[first as usize..][..count as usize];
-        of.get(of.partition_point(|stretch| stretch.last < port))?.service
+        of.get(of.partition_point(|stretch| stretch.last < port))?.holder
     }
 }
 
-/// Cuts ranges that may overlap into stretches, each of the narrowest range that has it; all ports get one.
-fn cut(mut ranges: Vec<Range>, into: &mut Vec<Stretch>) {
-    // Of two that are as wide, which is a mistake, the first counts, as with exact ports.
+/// Cuts ranges that may overlap into stretches, each of the services of the ranges that have it; all ports get one.
+fn cut(mut ranges: Vec<Range>, sharing: &mut Builder, into: &mut Vec<Stretch>) {
     ranges.sort_by_key(|(ports, _)| ports.width());
     let mut firsts: Vec<u32> = vec![0];
     firsts.extend(ranges.iter().flat_map(|(ports, _)| [ports.first.into(), u32::from(ports.last) + 1]));
@@ -68,15 +69,24 @@ fn cut(mut ranges: Vec<Range>, into: &mut Vec<Stretch>) {
     let ends = firsts.iter().copied().skip(1).chain([beyond]);
     for (first, end) in firsts.iter().copied().zip(ends) {
         let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(end - 1)) else { continue };
-        let narrowest = ranges.iter().find(|(ports, _)| ports.contains(first));
-        into.push(Stretch { last, service: narrowest.map(|(_, service)| *service) });
+        let having: Vec<&Range> = ranges.iter().filter(|(ports, _)| ports.contains(first)).collect();
+        let ranks = having.chunk_by(|(one, _), (other, _)| one.width() == other.width());
+        let ranks = ranks.map(|rank| rank.iter().map(|(_, service)| *service).collect());
+        into.push(Stretch { last, holder: sharing.holder(ranks) });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::family::V4;
+    use crate::{
+        family::V4,
+        service::{
+            key::ServiceKey,
+            plan::{Method, Plan, ServicePlan},
+            snapshot::Snapshot,
+        },
+    };
     use proptest::prelude::*;
 
     fn any_range() -> impl Strategy<Value = PortRange> {
@@ -95,7 +105,15 @@ mod tests {
             let all: Vec<_> = (0_u32..).zip(&ranges).map(|(number, (ports, udp, address))| {
                 (protocol(*udp), *address, *ports, ServiceId::new(number))
             }).collect();
-            let built = Ranges::<V4>::new(all.iter().copied());
+            // None of them is for certain clients only.
+            let service = |number: u16| {
+                let key = ServiceKey::new(Protocol::Tcp, ([192, 0, 2, 100], number + 1).into());
+                ServicePlan::new(format!("s{number}"), key, Method::Nat)
+            };
+            let plan = Plan { services: (0..12).map(service).collect(), ..Plan::default() };
+            let snapshot = Snapshot::new(&plan).unwrap();
+            let mut sharing = Builder::new(&snapshot.services, &[]);
+            let built = Ranges::<V4>::new(all.iter().copied(), &mut sharing);
             for port in ports {
                 for (address, udp) in [(0, false), (0, true), (1, false), (2, true), (3, false)] {
                     let naive = all
@@ -105,7 +123,8 @@ mod tests {
                         })
                         .min_by_key(|(_, _, ports, id)| (ports.width(), id.number()));
                     let expected = naive.map(|(_, _, _, id)| *id);
-                    prop_assert_eq!(built.get(protocol(udp), address, port), expected);
+                    let holder = built.get(protocol(udp), address, port);
+                    prop_assert_eq!(holder.map(|holder| holder.sole().unwrap()), expected);
                 }
             }
         }

@@ -1,14 +1,24 @@
 //! What clients send to: a service has one address and one port, or several of each, and one protocol or several. That is
-//! what IPVS's firewall marks are used for: one set of servers, one scheduler and one memory of clients for all of it.
+//! what IPVS's firewall marks are used for: one set of servers, one scheduler and one memory of clients for all of it. It may
+//! be for clients of certain networks only, or for packets that arrive on certain ports.
 //!
-//! Of the services that could have a packet, the most specific gets it: that of exactly this port, then that of the
-//! narrowest range, then that of any port. Two that are equally specific are a mistake, which [`overlaps`] finds.
+//! Of the services that could have a packet, the most specific gets it:
+//!
+//! 1. that of exactly this port, then that of the narrowest range, then that of any port;
+//! 2. of those, that of the client's longest network, then that of all clients;
+//! 3. of those, that of the port of arrival, then that of all.
+//!
+//! The port comes first, since it says what is asked for: a service for some clients takes no port away from one that has
+//! it more exactly, but by naming the port itself (`ports = [80, "any"]`). The network comes before the port of arrival,
+//! as with routes, where the longest prefix decides before anything else. IPVS asks for the mark first, whatever it stands
+//! for. Two that are equally specific are a mistake, which [`overlaps`](super::overlaps) finds.
 
 use super::{
     key::{Protocol, ServiceKey},
     option::Value,
 };
-use std::{collections::HashMap, fmt, hash::Hash, net::IpAddr, str::FromStr};
+use ipnet::IpNet;
+use std::{fmt, net::IpAddr, str::FromStr};
 
 /// Ports that follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,7 +102,8 @@ impl FromStr for PortRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoPorts;
 
-/// What clients send to beside a service's first protocol, address and port, which it is known by.
+/// What clients send to beside a service's first protocol, address and port, which it is known by, and which clients these
+/// are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beside {
     /// Further protocols.
@@ -101,12 +112,30 @@ pub struct Beside {
     pub vips: Vec<IpAddr>,
     /// All ports, those it is known by included; nothing if there is one port only.
     pub ports: Vec<PortRange>,
+    /// The networks that its clients are in; nothing for all clients.
+    pub from: Vec<IpNet>,
+    /// The names of the interfaces that their packets arrive on; nothing for all.
+    pub on: Vec<String>,
+}
+
+impl Beside {
+    /// Whether it is for certain clients only.
+    #[must_use]
+    pub const fn is_choosy(&self) -> bool {
+        !self.from.is_empty() || !self.on.is_empty()
+    }
+
+    /// What a service of that name is known by, whose first protocol, address and port are those of `place`.
+    #[must_use]
+    pub fn key(&self, place: ServiceKey, name: &str) -> ServiceKey {
+        if self.is_choosy() { place.named(name) } else { place }
+    }
 }
 
 /// What clients send to, all of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Reach<'a> {
-    /// The first of each.
+    /// The first of each. Its name does not count.
     pub key: ServiceKey,
     /// The others.
     pub beside: &'a Beside,
@@ -142,6 +171,56 @@ impl<'a> Reach<'a> {
         })
     }
 
+    /// The same for every network of clients on every interface: what no two services may have in common.
+    pub fn claims_by_client(self) -> impl Iterator<Item = ClientClaim<'a>> + 'a {
+        let Beside { from, on, .. } = self.beside;
+        // A whole family is what nothing said is.
+        let from = from.iter().map(|net| (net.prefix_len() > 0).then(|| net.trunc()));
+        let from: Vec<Option<IpNet>> = from.chain(self.beside.from.is_empty().then_some(None)).collect();
+        let on = on.iter().map(|name| Some(name.as_str()));
+        let on: Vec<Option<&str>> = on.chain(self.beside.on.is_empty().then_some(None)).collect();
+        let pairs = from.iter().flat_map(|&from| on.iter().map(move |&on| (from, on)));
+        let pairs: Vec<_> = pairs.collect();
+        self.claims().flat_map(move |claim| {
+            let pairs = pairs.clone().into_iter();
+            pairs.map(move |(from, on)| ClientClaim { claim, from, on })
+        })
+    }
+
+    /// How many those are.
+    #[must_use]
+    pub fn count_by_client(self) -> usize {
+        let Beside { from, on, .. } = self.beside;
+        let places = self.protocols().count() * self.vips().count() * self.ports().count();
+        places * from.len().max(1) * on.len().max(1)
+    }
+
+    /// Whether clients that it is for send to that port of that address.
+    #[must_use]
+    pub fn has(self, protocol: Protocol, vip: IpAddr, port: u16) -> bool {
+        self.protocols().any(|own| own == protocol)
+            && self.vips().any(|own| own == vip)
+            && self.ports().any(|own| own.contains(port))
+    }
+
+    /// Which clients it is for, as listings have it, the first of each; empty if for all.
+    #[must_use]
+    pub fn clients_shown(self) -> String {
+        const MOST: usize = 4;
+        let shown = |word: &str, all: Vec<String>| {
+            let more = all.len().saturating_sub(MOST);
+            let first = all[..all.len() - more].join(",");
+            match (all.len(), more) {
+                (0, _) => None,
+                (_, 0) => Some(format!("{word} {first}")),
+                _ => Some(format!("{word} {first} and {more} more")),
+            }
+        };
+        let from = shown("from", self.beside.from.iter().map(IpNet::to_string).collect());
+        let on = shown("on", self.beside.on.clone());
+        from.into_iter().chain(on).collect::<Vec<_>>().join(" ")
+    }
+
     /// Its protocols as listings have them.
     #[must_use]
     pub fn protocols_shown(self) -> String {
@@ -162,7 +241,7 @@ impl<'a> Reach<'a> {
 }
 
 impl fmt::Display for Reach<'_> {
-    /// `192.0.2.100:80,443`, with brackets around IPv6.
+    /// `192.0.2.100:80,443`, with brackets around IPv6. Which clients it is for is not part of it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let vips = self.vips().map(|vip| if vip.is_ipv6() { format!("[{vip}]") } else { vip.to_string() });
         write!(f, "{}:{}", joined(vips), self.ports_shown())
@@ -191,38 +270,29 @@ impl fmt::Display for Claim {
     }
 }
 
-/// Claims that are equally specific and have a port in common: of each, the claim that came second, with whom both belong to.
-/// The first mistake of each pair of owners is enough.
-pub fn overlaps<T: Copy + Eq + Hash>(claims: impl IntoIterator<Item = (Claim, T)>) -> Vec<(Claim, T, T)> {
-    let mut by_width: HashMap<_, Vec<(usize, PortRange, T)>> = HashMap::new();
-    for (place, (claim, of)) in claims.into_iter().enumerate() {
-        let key = (claim.protocol, claim.vip, claim.ports.width());
-        by_width.entry(key).or_default().push((place, claim.ports, of));
+/// The same for clients of one network that arrive on one interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientClaim<'a> {
+    /// What they send to.
+    pub claim: Claim,
+    /// Their network; `None` for all.
+    pub from: Option<IpNet>,
+    /// Where they arrive; `None` for anywhere.
+    pub on: Option<&'a str>,
+}
+
+impl From<Claim> for ClientClaim<'_> {
+    fn from(claim: Claim) -> Self {
+        ClientClaim { claim, from: None, on: None }
     }
-    let mut found: HashMap<(T, T), (usize, Claim)> = HashMap::new();
-    for ((protocol, vip, _), mut ranges) in by_width {
-        // All are as wide, so those that overlap are neighbours in this order.
-        ranges.sort_by_key(|(place, ports, _)| (ports.first, *place));
-        for pair in ranges.windows(2) {
-            let [(one, first, of_one), (other, second, of_other)] = [pair[0], pair[1]];
-            if first.last < second.first {
-                continue;
-            }
-            let (owners, place, ports) = if one < other {
-                ((of_one, of_other), other, second)
-            } else {
-                ((of_other, of_one), one, first)
-            };
-            let claim = Claim { protocol, vip, ports };
-            let known = found.entry(owners).or_insert((place, claim));
-            if place < known.0 {
-                *known = (place, claim);
-            }
-        }
+}
+
+impl fmt::Display for ClientClaim<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.claim.fmt(f)?;
+        self.from.map_or(Ok(()), |from| write!(f, " from {from}"))?;
+        self.on.map_or(Ok(()), |on| write!(f, " on {on}"))
     }
-    let mut found: Vec<_> = found.into_iter().collect();
-    found.sort_by_key(|(_, (place, _))| *place);
-    found.into_iter().map(|((before, by), (_, claim))| (claim, before, by)).collect()
 }
 
 #[cfg(test)]
@@ -255,29 +325,19 @@ mod tests {
             protocols: vec![Protocol::Udp, Protocol::Sctp],
             vips: vec!["192.0.2.101".parse().unwrap()],
             ports: vec![range("80"), range("8000-8009")],
+            from: vec!["203.0.113.0/24".parse().unwrap(), "203.0.113.64/26".parse().unwrap()],
+            on: vec!["wan".to_owned()],
         };
         let reach = Reach { key, beside: &beside };
         assert_eq!(reach.to_string(), "192.0.2.100,192.0.2.101:80,8000-8009");
         assert_eq!(reach.protocols_shown(), "TCP,UDP,SCTP");
         assert_eq!(reach.claims().count(), 12);
         assert_eq!(reach.claims().last().unwrap().to_string(), "sctp 192.0.2.101:8000-8009");
-    }
-
-    #[test]
-    fn what_is_equally_specific_must_not_overlap() {
-        let claim = |port: &str| Claim {
-            protocol: Protocol::Tcp,
-            vip: "192.0.2.100".parse().unwrap(),
-            ports: range(port),
-        };
-        let found = |claims: &[(&str, u8)]| -> Vec<(String, u8, u8)> {
-            let claims = claims.iter().map(|(ports, of)| (claim(ports), *of));
-            overlaps(claims).into_iter().map(|(claim, a, b)| (claim.ports.to_string(), a, b)).collect()
-        };
-        assert_eq!(found(&[("80", 1), ("80-90", 2), ("any", 3), ("1-65535", 4)]), []);
-        assert_eq!(found(&[("80", 1), ("443", 2), ("80", 2)]), [("80".to_owned(), 1, 2)]);
-        assert_eq!(found(&[("85-95", 1), ("80-90", 2)]), [("80-90".to_owned(), 1, 2)]);
-        assert_eq!(found(&[("any", 1), ("any", 1)]), [("any".to_owned(), 1, 1)], "twice in one service");
-        assert_eq!(found(&[("80-90", 1), ("91-101", 2), ("85-96", 3)]), []);
+        assert_eq!(reach.clients_shown(), "from 203.0.113.0/24,203.0.113.64/26 on wan");
+        let many = Beside { on: (1..=6).map(|vlan| format!("v{vlan}")).collect(), ..Beside::default() };
+        assert_eq!(Reach { key, beside: &many }.clients_shown(), "on v1,v2,v3,v4 and 2 more");
+        assert_eq!((reach.claims_by_client().count(), reach.count_by_client()), (24, 24));
+        let last = reach.claims_by_client().last().unwrap();
+        assert_eq!(last.to_string(), "sctp 192.0.2.101:8000-8009 from 203.0.113.64/26 on wan");
     }
 }

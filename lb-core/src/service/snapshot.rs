@@ -11,13 +11,17 @@ use super::{
     lookup::{Lookup, endpoint},
     plan::{Duplicates, InterfacePlan, Mac, PortPlan, Protocol, Role},
     routing::{NextHop, Routing},
+    sharing::{Holder, Sharing, Way},
     snat::SnatRule,
     stations::Stations,
 };
 use crate::{
     conn::entry::Connection,
     family::{Family, V4, V6},
-    flow::{key::Ends, zero_window::ZeroWindow},
+    flow::{
+        key::{Ends, Key},
+        zero_window::ZeroWindow,
+    },
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
     limits::{MAX_PORTS, MAX_SNAT_RULES},
     packet::{PortId, WorkerId},
@@ -119,6 +123,8 @@ pub struct Snapshot {
     pub rules: Vec<SnatRule>,
     /// The same by what they are known by.
     pub(super) by_key: HashMap<ServiceKey, ServiceId>,
+    /// Those that are known by their names as well, by what they are known by without.
+    pub(super) by_place: HashMap<ServiceKey, Vec<ServiceId>>,
     /// Those that directors of IPVS know by a mark, by that and whether they are of IPv4.
     pub(super) by_fwmark: HashMap<(u32, bool), ServiceId>,
     /// Real servers of all services by number.
@@ -162,6 +168,8 @@ pub struct Snapshot {
     pub translates: bool,
     /// Addresses of IPv4, VIPs and local ones, packets to which become IPv6's.
     pub(super) translated: Lookup<V4, ()>,
+    /// Which of several services has a packet.
+    pub(super) sharing: Sharing,
     pub(super) v4: Addresses<V4>,
     pub(super) v6: Addresses<V6>,
 }
@@ -240,18 +248,66 @@ impl Snapshot {
         self.order.contains(&service) || self.rules.iter().any(|rule| rule.service == service)
     }
 
-    /// The service that packets to an endpoint are for: the most specific one.
+    /// The service that a client's packet is for: the most specific one. Where it arrives is asked only if that matters.
     #[inline]
     #[must_use]
-    pub fn service_at<F: Configured>(
+    pub fn service_for<F: Configured>(
         &self,
-        protocol: Protocol,
-        address: F::Address,
-        port: u16,
+        key: &Key<F>,
+        on: impl FnOnce() -> InterfaceId,
+    ) -> Option<ServiceId> {
+        let exact =
+            F::addresses(self).services.get((key.destination, endpoint(key.protocol, key.destination_port)));
+        let sole = exact.and_then(Holder::sole);
+        if sole.is_some() { sole } else { self.service_by_client(key, exact, on) }
+    }
+
+    /// The same where no service has exactly that port for all clients.
+    #[cold]
+    fn service_by_client<F: Configured>(
+        &self,
+        key: &Key<F>,
+        exact: Option<Holder>,
+        on: impl FnOnce() -> InterfaceId,
+    ) -> Option<ServiceId> {
+        let wide = || F::addresses(self).ranges.get(key.protocol, key.destination, key.destination_port);
+        if exact.is_none() {
+            let wide = wide()?;
+            return wide.sole().or_else(|| self.sharing.choose(wide, F::ip(key.source), on()));
+        }
+        let (client, on) = (F::ip(key.source), on());
+        let choose = |holder: Holder| self.sharing.choose(holder, client, on);
+        exact.and_then(choose).or_else(|| wide().and_then(choose))
+    }
+
+    /// The first service of which `is_it` says so, of those that a client's packets may be for, depending on where they
+    /// arrive, which is not known; the most specific comes first.
+    #[must_use]
+    pub fn find_service_for<F: Configured>(
+        &self,
+        key: &Key<F>,
+        mut is_it: impl FnMut(ServiceId) -> bool,
     ) -> Option<ServiceId> {
         let addresses = F::addresses(self);
-        let exact = addresses.services.get((address, endpoint(protocol, port)));
-        exact.or_else(|| addresses.ranges.get(protocol, address, port))
+        let exact = addresses.services.get((key.destination, endpoint(key.protocol, key.destination_port)));
+        let client = F::ip(key.source);
+        // What arrives there may be for one before it.
+        let mut is_it = |(on, service): Way| {
+            on.is_none_or(|on| self.service_for(key, || on) == Some(service)) && is_it(service)
+        };
+        let of_exact = exact.and_then(|holder| self.sharing.find(holder, client, &mut is_it));
+        let found = of_exact.or_else(|| {
+            let wide = addresses.ranges.get(key.protocol, key.destination, key.destination_port)?;
+            self.sharing.find(wide, client, &mut is_it)
+        });
+        found.and_then(Result::ok)
+    }
+
+    /// The configured services that are known by that protocol, address and port, whatever else they are known by.
+    pub fn services_known_at(&self, key: &ServiceKey) -> impl Iterator<Item = ServiceId> + '_ {
+        let key = key.place();
+        let named = self.by_place.get(&key).into_iter().flatten();
+        self.by_key.get(&key).into_iter().chain(named).copied()
     }
 
     /// The configured service of that key, with its number.

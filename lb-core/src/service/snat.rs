@@ -60,7 +60,7 @@ impl SnatRule {
 /// The service that a rule is.
 pub(super) fn service_of(rule: &SnatPlan, plan: &Plan) -> ServicePlan {
     // Nobody looks it up by what it is known by.
-    let key = ServiceKey { protocol: Protocol::Tcp, vip: ANYBODY, port: 0 };
+    let key = ServiceKey::new(Protocol::Tcp, (ANYBODY, 0).into());
     ServicePlan {
         timeouts: plan.timeouts,
         scheduler: SchedulerKind::Rr,

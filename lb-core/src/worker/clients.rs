@@ -1,6 +1,7 @@
 //! Clients of persistent services, as directors tell one another of them.
 
 use crate::{
+    ids::{ServerId, ServiceId},
     peers::{
         self,
         ipvs::template::{self, Of, Template},
@@ -78,6 +79,10 @@ fn of(service: &Service) -> Option<Of> {
     if service.fwmark != 0 {
         return Some(Of::Mark(service.fwmark));
     }
+    // Only by a mark would IPVS know which clients it is for.
+    if service.beside.is_choosy() {
+        return None;
+    }
     let reach = service.reach();
     let ports = reach.ports().next().filter(|_| reach.claims().count() == 1)?;
     let port = match ports.port() {
@@ -93,18 +98,27 @@ fn of(service: &Service) -> Option<Of> {
 /// here, remembers other networks, the client stays with another server here, or there is no room.
 pub fn learn(table: &Persistence, snapshot: &Snapshot, now: Instant, told: &peers::client::Client) -> bool {
     let key = ServiceKey::new(told.protocol, told.vip);
-    take(table, snapshot, &key, (now, told.left), (told.network, told.server), !told.is_learned)
+    take(
+        table,
+        snapshot,
+        snapshot.services_known_at(&key),
+        (now, told.left),
+        (told.network, told.server),
+        !told.is_learned,
+    )
 }
 
 /// The same of a client of a director of IPVS. One of all ports is of FTP's service as well, and its server any of that
 /// address.
 pub fn learn_template(table: &Persistence, snapshot: &Snapshot, now: Instant, told: &Template) -> bool {
-    let take =
-        |key: &ServiceKey| take(table, snapshot, key, (now, told.left), (told.network, told.server), true);
+    let who = (told.network, told.server);
+    let take = |key: &ServiceKey| {
+        take(table, snapshot, snapshot.services_known_at(key), (now, told.left), who, true)
+    };
     match told.of {
         Of::Mark(mark) => {
             let service = snapshot.marked(mark, told.network.is_ipv4());
-            service.is_some_and(|service| take(&snapshot.services[service].key()))
+            self::take(table, snapshot, service, (now, told.left), who, true)
         }
         Of::Endpoint(protocol, vip) if vip.port() > 0 => take(&ServiceKey::new(protocol, vip)),
         Of::Endpoint(protocol, vip) => {
@@ -118,21 +132,31 @@ pub fn learn_template(table: &Persistence, snapshot: &Snapshot, now: Instant, to
 fn take(
     table: &Persistence,
     snapshot: &Snapshot,
-    key: &ServiceKey,
+    services: impl IntoIterator<Item = ServiceId>,
     (now, left): (Instant, Duration),
     (network, server): (IpAddr, SocketAddr),
     knows: bool,
 ) -> bool {
-    let Some((service, configured)) = snapshot.service(key) else { return false };
-    let found = match server.port() {
-        0 => configured.servers.iter().copied().find(|&id| snapshot.servers[id].plan.address == server.ip()),
-        _ => snapshot.server(&key.server(server)).map(|(id, _)| id),
-    };
-    let Some(found) = found else { return false };
-    let persistence = &configured.persistence;
-    if !persistence.is_on() || !persistence.has(network) {
-        return false;
+    // Of several services that share an address and port, nobody says which one it was: of each that may be the client's and has the
+    // server, since it does no harm in another.
+    let mut is_taken = false;
+    for service in services {
+        let configured = &snapshot.services[service];
+        let is_it = |&id: &ServerId| match (server.port(), &snapshot.servers[id].plan) {
+            (0, plan) => plan.address == server.ip(),
+            (_, plan) => plan.endpoint() == server,
+        };
+        let Some(found) = configured.servers.iter().copied().find(is_it) else { continue };
+        let persistence = &configured.persistence;
+        if !persistence.is_on()
+            || !persistence.has(network)
+            || !persistence.may_be_from(network, &configured.beside.from)
+        {
+            continue;
+        }
+        let kept = Kept { server: found, named: snapshot.servers[found].named };
+        let left = left.min(persistence.timeout);
+        is_taken |= table.learn(&Client { service, network }, kept, (now, left), knows);
     }
-    let kept = Kept { server: found, named: snapshot.servers[found].named };
-    table.learn(&Client { service, network }, kept, (now, left.min(persistence.timeout)), knows)
+    is_taken
 }

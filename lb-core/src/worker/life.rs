@@ -480,12 +480,17 @@ impl Known {
             let service = &self.snapshot.services[rule.service];
             return service.local_addresses.iter().any(has_it).then(|| service.servers.first().copied())?;
         }
-        let service = self.snapshot.service_at::<F>(key.protocol, key.destination, key.destination_port)?;
-        let service = &self.snapshot.services[service];
         let is_it = |id: &ServerId| {
             let server = &self.snapshot.servers[*id];
             server.plan.endpoint() == saved.server && server.standing != plan::Standing::Gone
         };
-        (service.method == saved.method).then(|| service.servers.iter().copied().find(is_it)).flatten()
+        let mut found = None;
+        // Where its packets arrived was not saved.
+        let _ = self.snapshot.find_service_for(key, |service| {
+            let service = &self.snapshot.services[service];
+            found = service.servers.iter().copied().find(is_it).filter(|_| service.method == saved.method);
+            found.is_some()
+        });
+        found
     }
 }

@@ -223,7 +223,7 @@ impl<T: Transport> Runner<'_, T> {
             };
             let capacity = page.capacity;
             for service in page.services {
-                match found.last_mut().filter(|last| last.key == service.key) {
+                match found.last_mut().filter(|last| last.name == service.name) {
                     Some(last) => last.servers.extend(service.servers),
                     None => found.push(service),
                 }
@@ -244,7 +244,23 @@ impl<T: Transport> Runner<'_, T> {
     }
 
     fn named(&mut self, target: &Target) -> Result<services::Service, Failure> {
-        self.services(Some(target))?.1.pop().ok_or_else(nonsense)
+        let mut found = self.services(Some(target))?.1;
+        if found.len() > 1 {
+            let clients = |service: &services::Service| {
+                let clients = service.reach.as_ref().map_or("", |reach| &reach.clients);
+                let clients = if clients.is_empty() { "for all clients" } else { clients };
+                format!("{} ({clients})", service.name)
+            };
+            let named: Vec<String> = found.iter().map(clients).collect();
+            let (key, names) = (found[0].key, named.join(", "));
+            return Err(refused(format!(
+                "several services are at {} {}: {names}; ipvsadm's words do not tell them apart, their names do: `lbctl set \
+                 service NAME`",
+                key.protocol.upper(),
+                key.endpoint()
+            )));
+        }
+        found.pop().ok_or_else(nonsense)
     }
 
     /// Options of a new server. The first one says the method of its service.
@@ -317,8 +333,9 @@ fn name_of(key: &protocol::keys::ServiceKey) -> String {
 fn key(target: &Target) -> Result<protocol::keys::ServiceKey, Failure> {
     match *target {
         Target::Mark(_) => Err(refused(
-            "packets have no fwmarks here; a service of several addresses and ports does the same: \
-             `lbctl add service NAME tcp VIP:PORT METHOD vips VIP,VIP ports 80,443`",
+            "packets have no fwmarks here; a service of several addresses and ports, for certain clients or ports of \
+             arrival, does the same: `lbctl add service NAME tcp VIP:PORT METHOD vips VIP,VIP ports 80,443 from NETWORK on \
+             PORT`",
         )),
         Target::Address { transport: Protocol::Tcp, address, port } => {
             Ok(protocol::keys::ServiceKey { protocol: protocol::Protocol::Tcp, vip: address, port })
@@ -414,7 +431,9 @@ fn some(port: Option<u16>) -> Option<u16> {
 
 /// A server's port; the service's if none was given, as in IPVS. Of a service of several ports, whichever it has.
 fn at(port: Option<u16>, service: &services::Service) -> Option<u16> {
-    some(port).or(service.reach.is_none().then_some(service.key.port))
+    // Where it has several, servers may have none of their own.
+    let is_one = |reach: &protocol::keys::Reach| reach.endpoints == service.key.endpoint().to_string();
+    some(port).or(service.reach.as_ref().is_none_or(is_one).then_some(service.key.port))
 }
 
 fn refused(what: impl Into<String>) -> Failure {

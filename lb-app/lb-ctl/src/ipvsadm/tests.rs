@@ -94,6 +94,7 @@ impl Transport for Director {
                     reach: (new.port == 0).then(|| Reach {
                         protocols: "TCP".to_owned(),
                         endpoints: format!("{}:any", new.vip),
+                        clients: String::new(),
                     }),
                     method: new.method,
                     scheduler,
@@ -273,6 +274,39 @@ fn port_0_is_any_port() {
 }
 
 #[test]
+fn services_that_share_an_address_and_port_have_names_only() {
+    let mut director = Director::default();
+    director.ipvsadm("-A -t 192.0.2.100:80 -s rr", "").unwrap();
+    let mut tenant = director.services[0].clone();
+    tenant.name = "tenant".to_owned();
+    tenant.reach = Some(Reach {
+        protocols: "TCP".to_owned(),
+        endpoints: "192.0.2.100:80".to_owned(),
+        clients: "from 203.0.113.0/24".to_owned(),
+    });
+    director.services.push(tenant);
+    assert!(director.ipvsadm("-Ln", "").unwrap().contains("TCP  192.0.2.100:80 from 203.0.113.0/24 rr\n"));
+    for words in
+        ["-E -t 192.0.2.100:80 -s wlc", "-a -t 192.0.2.100:80 -r 198.51.100.11", "-D -t 192.0.2.100:80"]
+    {
+        let refused = director.ipvsadm(words, "").unwrap_err();
+        let which = "several services are at TCP 192.0.2.100:80: tcp-192.0.2.100-80 (for all clients), tenant (from \
+                     203.0.113.0/24); ";
+        assert!(refused.starts_with(which), "{words}: {refused}");
+    }
+    let saved = director.ipvsadm("-S", "").unwrap();
+    let comment =
+        "# tenant: ipvsadm has no rule for TCP 192.0.2.100:80 from 203.0.113.0/24; `lbctl save` has\n";
+    assert_eq!(saved, format!("-A -t 192.0.2.100:80 -s rr\n{comment}"));
+    // One by itself is meant by what it is sent.
+    director.services.remove(0);
+    director.ipvsadm("-a -t 192.0.2.100:80 -r 198.51.100.11", "").unwrap();
+    director.ipvsadm("-d -t 192.0.2.100:80 -r 198.51.100.11", "").unwrap();
+    director.ipvsadm("-D -t 192.0.2.100:80", "").unwrap();
+    assert!(director.services.is_empty());
+}
+
+#[test]
 fn tunnels_are_said_as_ipvsadm_says_them() {
     let mut director = Director::default();
     let rules = "-A -t 192.0.2.100:80 -s wlc\n\
@@ -375,7 +409,10 @@ fn what_cannot_be_is_refused_in_a_line_before_anything_is_changed() {
             "-A -t 192.0.2.102:80 -p 300 -M 255.0.255.0",
             "-M: \"255.0.255.0\" is no mask, such as 255.255.255.0",
         ),
-        ("-A -f 3", "packets have no fwmarks here; a service of several addresses and ports does the same: "),
+        (
+            "-A -f 3",
+            "packets have no fwmarks here; a service of several addresses and ports, for certain clients",
+        ),
         (
             "-a -t 192.0.2.100:80 -r 198.51.100.13 -g",
             "all servers of a service have its method, and tcp-192.0.2.100-80 has nat",

@@ -150,10 +150,12 @@ pub(super) fn rules(services: &[Service]) -> String {
     let mut text = String::new();
     for service in services {
         let is_any_port = service.key.port == 0 && service.options.get("vips").is_none_or(Value::is_null);
-        if let Some(reach) =
-            service.reach.as_ref().filter(|reach| !is_any_port || reach.protocols.contains(','))
+        if let Some(reach) = service
+            .reach
+            .as_ref()
+            .filter(|reach| !is_any_port || reach.protocols.contains(',') || !reach.clients.is_empty())
         {
-            let Reach { protocols, endpoints } = reach;
+            let (protocols, endpoints) = Reach::shown(Some(reach), &service.key);
             let name = &service.name;
             let _ =
                 writeln!(text, "# {name}: ipvsadm has no rule for {protocols} {endpoints}; `lbctl save` has");

@@ -67,13 +67,17 @@ impl ServiceKey {
     }
 }
 
-/// All that clients of a service send to, where that is more than one address and port.
+/// All that clients of a service send to, where that is more than one address and port, or where they are not all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reach {
     /// Its protocols, as in `TCP,UDP`.
     pub protocols: String,
     /// Its addresses and ports, as in `192.0.2.100:80,443`.
     pub endpoints: String,
+    /// Which clients it is for, as in `from 203.0.113.0/24 on wan`; empty if for all. The name tells services apart that
+    /// have the same address and port.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub clients: String,
 }
 
 impl Reach {
@@ -82,7 +86,11 @@ impl Reach {
     pub fn shown(of: Option<&Reach>, key: &ServiceKey) -> (String, String) {
         of.map_or_else(
             || (key.protocol.upper().to_owned(), key.endpoint().to_string()),
-            |reach| (reach.protocols.clone(), reach.endpoints.clone()),
+            |reach| {
+                let Reach { protocols, endpoints, clients } = reach;
+                let space = if clients.is_empty() { "" } else { " " };
+                (protocols.clone(), format!("{endpoints}{space}{clients}"))
+            },
         )
     }
 }

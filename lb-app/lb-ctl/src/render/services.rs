@@ -102,8 +102,8 @@ pub(super) fn overview(text: &mut String, overview: &Overview) {
 }
 
 /// Options that have places of their own.
-const PLACED: [&str; 7] =
-    ["scheduler", "hash_port", "hash_fallback", "description", "vips", "ports", "protocols"];
+const PLACED: [&str; 9] =
+    ["scheduler", "hash_port", "hash_fallback", "description", "vips", "ports", "protocols", "from", "on"];
 
 /// What else was set, in the shell's words.
 fn options(of: &Options) -> String {

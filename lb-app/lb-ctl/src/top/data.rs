@@ -1,9 +1,7 @@
 //! What the live view shows, asked of the director once for each frame.
 
 use crate::{
-    protocol::{
-        Reply, Request, connections, director, forward, health, keys::ServiceKey, ports, services, workers,
-    },
+    protocol::{Reply, Request, connections, director, forward, health, ports, services, workers},
     transport::{CallError, Transport},
 };
 use std::collections::HashMap;
@@ -20,7 +18,7 @@ pub(super) struct Picture {
     /// There are more services than were asked for.
     pub(super) cut: bool,
     /// What checks found, by service.
-    pub(super) health: HashMap<ServiceKey, health::Service>,
+    pub(super) health: HashMap<String, health::Service>,
     pub(super) ports: Vec<Port>,
     /// When ports counted, in nanoseconds.
     pub(super) at_ns: u64,
@@ -103,18 +101,16 @@ fn services<T: Transport + ?Sized>(transport: &mut T) -> Result<(Vec<services::S
     Ok((all, true))
 }
 
-fn health<T: Transport + ?Sized>(
-    transport: &mut T,
-) -> Result<HashMap<ServiceKey, health::Service>, CallError> {
-    let mut all: HashMap<ServiceKey, health::Service> = HashMap::new();
+fn health<T: Transport + ?Sized>(transport: &mut T) -> Result<HashMap<String, health::Service>, CallError> {
+    let mut all: HashMap<String, health::Service> = HashMap::new();
     let mut cursor = None;
     for _ in 0..MOST_PAGES {
         let request = health::Request::List { service: None, cursor };
         let Reply::Health(page) = transport.call(Request::Health(request))? else { return Err(nonsense()) };
         for service in page.services {
-            match all.get_mut(&service.key) {
+            match all.get_mut(&service.name) {
                 Some(known) => known.servers.extend(service.servers),
-                None => drop(all.insert(service.key, service)),
+                None => drop(all.insert(service.name.clone(), service)),
             }
         }
         cursor = page.next;

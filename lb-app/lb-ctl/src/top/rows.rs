@@ -49,7 +49,8 @@ impl<'a> Row<'a> {
     }
 
     pub(super) fn is(&self, subject: &Subject) -> bool {
-        self.service.key == subject.service && self.server.map(|server| server.endpoint) == subject.server
+        let is_it = (self.service.key, &self.service.name) == (subject.service, &subject.name);
+        is_it && self.server.map(|server| server.endpoint) == subject.server
     }
 
     /// What checks found of the server.
@@ -78,7 +79,7 @@ pub(super) fn rows<'a>(picture: &'a Picture, wanted: &Wanted) -> Vec<Row<'a>> {
     }
     let mut rows = Vec::new();
     for (service, mut servers) in services {
-        let health = picture.health.get(&service.key);
+        let health = picture.health.get(&service.name);
         rows.push(Row { service, server: None, health });
         if wanted.sort != Sort::Name {
             servers.sort_by_key(|server| Reverse(key(wanted.sort, &server.rate, server.active)));

@@ -78,12 +78,7 @@ fn key(port: u16) -> ServiceKey {
     ServiceKey { protocol: Protocol::Tcp, vip: [192, 0, 2, 100].into(), port }
 }
 
-fn checked(
-    name: &str,
-    port: u16,
-    servers: &[(u8, &str, &str)],
-    reached: bool,
-) -> (ServiceKey, health::Service) {
+fn checked(name: &str, port: u16, servers: &[(u8, &str, &str)], reached: bool) -> (String, health::Service) {
     let servers = servers.iter().map(|(last, state, failure)| {
         let failure = (!failure.is_empty()).then(|| json!({"reason": failure, "ago_ms": 5_000}));
         json!({
@@ -99,7 +94,7 @@ fn checked(
         "when_all_fail": "reject", "keeps_last": false, "passive": false, "flap_limit": 3, "flap_window_ms": 300_000,
         "servers": servers.collect::<Vec<_>>(),
     });
-    (key(port), serde_json::from_value(service).unwrap())
+    (name.to_owned(), serde_json::from_value(service).unwrap())
 }
 
 fn port(id: u32, name: &str, mbps: Option<u32>, scale: u64) -> Port {

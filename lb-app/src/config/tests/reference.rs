@@ -55,6 +55,7 @@ fn values(kind: &Kind) -> String {
         Kind::Flag => "`true`, `false`".to_owned(),
         Kind::Number { least, most } => format!("{least} to {most}"),
         Kind::Word(words) => words.iter().map(|word| format!("`\"{word}\"`")).collect::<Vec<_>>().join(", "),
+        Kind::List(Kind::Name) => "list of names".to_owned(),
         Kind::Name => "up to 64 characters, no spaces".to_owned(),
         Kind::Text | Kind::Line | Kind::Payload => "text".to_owned(),
         Kind::Token => "word".to_owned(),
@@ -212,6 +213,12 @@ fn described(field: &Field) -> Described {
             }
             Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::QuicId)) => {
                 "ID[,ID...]".to_owned()
+            }
+            Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::Network)) => {
+                "NETWORK[,NETWORK...]".to_owned()
+            }
+            Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::Name)) => {
+                "NAME[,NAME...]".to_owned()
             }
             Shape::Number | Shape::Text if matches!(field.kind, Kind::Ports) => {
                 "PORT|FROM-TO|any[,...]".to_owned()

@@ -108,6 +108,22 @@ mod tests {
     }
 
     #[test]
+    fn services_that_share_an_address_and_port_are_called_by_name() {
+        let mut plan = plan();
+        let mut tenant = plan.services[0].clone();
+        tenant.name = "tenant".to_owned();
+        tenant.beside.from = vec!["203.0.113.0/24".parse().unwrap()];
+        plan.services.push(tenant);
+        assert_eq!(service(&plan, "tenant").unwrap().name, "tenant");
+        assert_eq!(
+            service(&plan, "192.0.2.100:80").unwrap_err().message,
+            "several services are at 192.0.2.100:80: use one of their names: web, tenant"
+        );
+        let keys: Vec<String> = plan.services.iter().map(|service| service.key().to_string()).collect();
+        assert_eq!((keys[0].as_str(), keys[3].as_str()), ("tcp 192.0.2.100:80", "tcp 192.0.2.100:80 tenant"));
+    }
+
+    #[test]
     fn a_target_is_a_service_of_its_protocol() {
         let plan = plan();
         let at = |protocol, target: &str| endpoint(&plan, protocol, &Target::from(target.to_owned()));

@@ -26,10 +26,14 @@ pub(super) const fn meant(protocol: said::Protocol) -> Protocol {
     }
 }
 
-/// All that clients of a service send to, if that is more than one address and port.
+/// All that clients of a service send to, if that is more than one address and port, or they are not all.
 pub(super) fn reach_told(reach: Reach) -> Option<keys::Reach> {
     let is_more = reach.protocols().count() > 1 || reach.vips().count() > 1 || reach.port().is_none();
-    is_more.then(|| keys::Reach { protocols: reach.protocols_shown(), endpoints: reach.to_string() })
+    (is_more || reach.beside.is_choosy()).then(|| keys::Reach {
+        protocols: reach.protocols_shown(),
+        endpoints: reach.to_string(),
+        clients: reach.clients_shown(),
+    })
 }
 
 /// A service as answers have it.

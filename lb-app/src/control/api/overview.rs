@@ -134,9 +134,9 @@ fn has_words(service: &ServiceOverview, plan: &ServicePlan, words: &[String]) ->
     }
     let ServiceOverview { name, description, method, scheduler, state, .. } = service;
     let protocol = plan.reach().protocols_shown();
-    let endpoint = plan.reach();
+    let (endpoint, clients) = (plan.reach(), plan.reach().clients_shown());
     let mut text =
-        format!("{name} {description} {protocol} {endpoint} {method} {scheduler} {}", state.name());
+        format!("{name} {description} {protocol} {endpoint} {clients} {method} {scheduler} {}", state.name());
     for server in &plan.servers {
         text.push_str(&format!(" {} {} {}", server.endpoint(), word(server), server.description));
     }

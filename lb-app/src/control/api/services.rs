@@ -198,6 +198,14 @@ pub(super) fn modify(plan: &mut Plan, wanted: &ServiceChange) -> Answer {
     let before = (service.key(), service.default_server_port());
     options::set(ServicePlan::OPTIONS, service, &wanted.options)?;
     let has_servers = !service.servers.is_empty();
+    if before.0.place() == service.place() && before.0 != service.key() {
+        let what = format!(
+            "{0} becomes known by its name where it is for certain clients only, and not any more where it is for all: its \
+             checks and operators' changes go by that, so change the file and reload, or `add service` for those clients",
+            service.name
+        );
+        return Err(Refusal::new(Code::Invalid, what));
+    }
     if before.0 != service.key() {
         let what = format!(
             "service {} is known by {}: that stays its first; `add service` makes another",

@@ -345,7 +345,11 @@ fn describe(service: &ServicePlan) -> String {
     let servers: Vec<String> = service.servers.iter().map(|server| server.endpoint().to_string()).collect();
     let servers = if servers.is_empty() { "no servers".to_owned() } else { servers.join(", ") };
     let ServicePlan { name, method, scheduler, .. } = service;
-    format!("service {} ({name}): {method} {scheduler}, {servers}", service.key())
+    // Part of the key where that needs it.
+    let name = if service.beside.is_choosy() { String::new() } else { format!(" ({name})") };
+    let clients = service.reach().clients_shown();
+    let clients = if clients.is_empty() { clients } else { format!(" {clients}") };
+    format!("service {}{name}{clients}: {method} {scheduler}, {servers}", service.key())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "calls read better without borrowing what they compute")]
@@ -634,6 +638,36 @@ mod tests {
                 "~ port lan: tx_vlan_offload auto -> off",
                 "+ port outside",
                 "~ port lan: mtu 1500 -> 9000",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_service_that_is_for_other_clients_is_the_same_one() {
+        const FROM: &str = "name = \"web\"\nfrom = [\"203.0.113.0/24\"]";
+        let parse = |text: &str| {
+            let text = BEFORE.replace("name = \"web\"", text);
+            config::parse("lb.toml", &text, Limits { workers: 1, available_bytes: u64::MAX }).expect("sound")
+        };
+        let lines = |before: &Config, after: &Config| -> Vec<String> {
+            Difference::between(before, &before.plan, after).live.iter().map(Line::to_string).collect()
+        };
+        let before = parse(FROM);
+        let after = parse("name = \"web\"\nfrom = [\"198.18.0.0/15\"]\non = [\"wan\"]");
+        assert_eq!(
+            lines(&before, &after),
+            [
+                "~ service tcp 192.0.2.100:80 web: from [203.0.113.0/24] -> [198.18.0.0/15]",
+                "~ service tcp 192.0.2.100:80 web: on [] -> [wan]",
+            ]
+        );
+        let servers = "nat wlc, 198.51.100.11:80, 198.51.100.12:80";
+        let for_all = parse("name = \"web\"");
+        assert_eq!(
+            lines(&before, &for_all),
+            [
+                format!("- service tcp 192.0.2.100:80 web from 203.0.113.0/24: {servers}"),
+                format!("+ service tcp 192.0.2.100:80 (web): {servers}"),
             ]
         );
     }

@@ -63,7 +63,7 @@ pub(crate) struct Left {
 /// A client of a persistent service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SavedClient {
-    /// Of which service.
+    /// Of which service, but for its name.
     pub(crate) service: ServiceKey,
     /// The first address of its network.
     pub(crate) network: IpAddr,
@@ -287,7 +287,7 @@ fn decode_client(record: &[u8; CLIENT], since_ms: u64) -> Option<SavedClient> {
     };
     let left = u32::from_le_bytes(record.last_chunk().copied()?);
     Some(SavedClient {
-        service: ServiceKey { protocol: Protocol::from_number(record[0])?, vip: address(0)?, port: port(1)? },
+        service: ServiceKey::new(Protocol::from_number(record[0])?, (address(0)?, port(1)?).into()),
         network: address(1)?,
         server: SocketAddr::new(address(2)?, port(3)?),
         left: Duration::from_millis(u64::from(left).saturating_sub(since_ms)),

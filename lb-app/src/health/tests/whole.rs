@@ -230,6 +230,37 @@ fn only_servers_that_take_connections_count() {
     }
 }
 
+/// A service that is for certain clients now, and was for all, or the other way round, is known by another key.
+#[test]
+fn what_is_known_of_a_service_stays_when_it_is_for_other_clients() {
+    let lines = "servers = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\" }]
+        check = { type = \"tcp\", assume_down = true }\n";
+    let paper = Paper::new(service(lines));
+    let tell = |server: usize, good: bool| {
+        let key = paper.plan.lock().unwrap().0.services[0].keyed_servers().nth(server).unwrap().0;
+        let target = Target { name: "web".to_owned(), key };
+        let finding = if good { Ok(Told::works()) } else { Err("ill".to_owned()) };
+        paper.knowledge.take(&target, false, (finding, Duration::ZERO)).unwrap();
+        paper.refresh().unwrap();
+    };
+    tell(0, true);
+    assert_eq!(paper.healths(), [Health::Up, Health::Down]);
+    for clients in ["from = [\"203.0.113.0/24\"]\n", "on = [\"wan\"]\n", "", "on = [\"wan\"]\n"] {
+        paper.change(|config| *config = service(&format!("{clients}{lines}")));
+        assert_eq!(paper.healths(), [Health::Up, Health::Down], "{clients}");
+        assert_eq!(paper.report().servers[0].checks, 1, "{clients}");
+    }
+    // Checks go on under the key that it has now.
+    tell(1, true);
+    assert_eq!(paper.healths(), [Health::Up; 2]);
+    // Under another name it is another one, of which nothing is known.
+    paper.change(|config| {
+        config.plan.services[0].name = "other".to_owned();
+        config.health.services[0].key = config.plan.services[0].key();
+    });
+    assert_eq!(paper.healths(), [Health::Down; 2]);
+}
+
 /// After a few short outages of all servers, those that are well are not kept waiting.
 #[test]
 fn damping_never_removes_the_last_servers() {

@@ -306,8 +306,8 @@ fn endpoints(node: &Node, groups: &HashMap<String, &Node>, draft: &mut Draft) ->
 fn fwmark(node: &Node, mark: Option<&String>, draft: &mut Draft) -> Result<(), Wrong> {
     let mark = mark.and_then(|mark| mark.parse::<u32>().ok());
     let mark = mark.ok_or_else(|| node.place.wrong("fwmark needs a number"))?;
-    let nearest =
-        "it is left out; write a service with `vips` and `ports`: all that packets with the mark are sent to";
+    let nearest = "it is left out; write a service with `vips` and `ports`, all that packets with the mark are sent to, and `from` and \
+         `on` where the rule of the firewall asks for clients' networks or an interface";
     draft.miss(&node.place, format!("a service by fwmark {mark}"), nearest);
     Ok(())
 }

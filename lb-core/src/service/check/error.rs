@@ -4,12 +4,12 @@ use crate::{
     limits::{MAX_PORTS_OF_SERVICE, MAX_ROUTES, MAX_VIPS_OF_SERVICE, MAX_WEIGHT},
     sched::threshold::Thresholds,
     service::{
+        from,
         key::ServiceKey,
         marks::Clash,
         module::ModuleMistake,
         plan::{ClientAddress, Method, SchedulerKind},
         quic::QuicMistake,
-        reach::Claim,
         snat,
         stays::StaysMistake,
     },
@@ -28,7 +28,7 @@ pub enum PlanError {
     #[error("{claim} would be of service {one:?} and of service {other:?}, and neither is more specific")]
     Overlap {
         /// What they have in common.
-        claim: Claim,
+        claim: String,
         /// The first.
         one: String,
         /// The other.
@@ -40,8 +40,11 @@ pub enum PlanError {
         /// The service.
         service: String,
         /// What it has twice.
-        claim: Claim,
+        claim: String,
     },
+    /// Something is wrong with which clients a service is for.
+    #[error(transparent)]
+    From(#[from] from::Mistake),
     /// A service has too much that clients send to.
     #[error(
         "service {0:?} has {1} addresses and {2} ports: at most {MAX_VIPS_OF_SERVICE} and {MAX_PORTS_OF_SERVICE}"

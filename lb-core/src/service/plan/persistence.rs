@@ -116,6 +116,13 @@ impl PersistencePlan {
     pub fn network_of(&self, client: IpAddr) -> IpAddr {
         self.shown(client).network()
     }
+
+    /// Whether a client may be in one of these networks, as a call may; nothing is all clients.
+    #[must_use]
+    pub fn may_be_from(&self, client: IpAddr, networks: &[IpNet]) -> bool {
+        let is_in = |net: &IpNet| net.contains(&client) || self.network_of(net.addr()) == client;
+        networks.is_empty() || call::is_call(client) || networks.iter().any(is_in)
+    }
 }
 
 /// The network of so many bits that an address is in; of IPv4 at most 32 count.
@@ -160,5 +167,18 @@ mod tests {
         assert_eq!(of(&plan(24, PersistBy::Address), "203.0.113.9", Some("1@x")).to_string(), "203.0.113.0");
         let anywhere = plan(0, PersistBy::SipCallId);
         assert_eq!(of(&anywhere, "203.0.113.9", Some("1@x")), of(&anywhere, "198.18.0.1", Some("1@x")));
+    }
+
+    #[test]
+    fn a_client_may_be_from_a_network_that_it_is_in_or_has_in_it() {
+        let may = |prefix, client: &str, from: &[&str]| {
+            let from: Vec<IpNet> = from.iter().map(|net| net.parse().unwrap()).collect();
+            PersistencePlan { prefix, ..PersistencePlan::default() }
+                .may_be_from(client.parse().unwrap(), &from)
+        };
+        assert!(may(24, "203.0.113.0", &[]));
+        assert!(may(24, "203.0.113.0", &["198.18.0.0/15", "203.0.0.0/16"]));
+        assert!(may(24, "203.0.113.0", &["203.0.113.128/25"]));
+        assert!(!may(24, "203.0.113.0", &["203.0.112.0/24", "2001:db8::/32"]));
     }
 }

@@ -148,7 +148,7 @@ impl ServicePlan {
         Opt::<Self>::new(
             "protocol",
             Kind::Several(&Kind::Word(Protocol::NAMES)),
-            "One, or several in a list. A protocol, VIP and port are one service's.",
+            "One, or several in a list. A protocol, VIP and port are one service's, unless `from` or `on` tell its clients apart.",
             |service| {
                 let mut names: Vec<Value> = service.protocol_names().collect();
                 if names.len() == 1 { names.pop() } else { Some(Value::List(names)) }
@@ -156,6 +156,26 @@ impl ServicePlan {
             ServicePlan::set_protocols,
         )
         .required("\"tcp\""),
+        option!(
+            "from" => beside.from,
+            Kind::List(&Kind::Network),
+            "Networks of the clients that the service is for, of the VIP's family. Services that say different ones, or \
+             ports of arrival, may have one VIP and port: of those that have the port equally exactly, a client is served by \
+             that of its longest network, then by one with `on` before one without. Such a service is known by its name as \
+             well: with another name it is another one. Connections that are open go on when this changes."
+        )
+        .example("[\"203.0.113.0/24\"]")
+        .default("all")
+        .scope(Scope::Everywhere),
+        option!(
+            "on" => beside.on,
+            Kind::List(&Kind::Name),
+            "Names of the ports or interfaces that clients' packets arrive on, where the service is not for all of them. See \
+             `from`."
+        )
+        .example("[\"wan\"]")
+        .default("all")
+        .scope(Scope::Everywhere),
         Opt::<Self>::new(
             "protocols",
             Kind::Several(&Kind::Word(Protocol::NAMES)),
@@ -441,14 +461,26 @@ impl ServicePlan {
 
     /// What it is known by.
     #[must_use]
-    pub const fn key(&self) -> ServiceKey {
-        ServiceKey { protocol: self.protocol, vip: self.vip, port: self.port }
+    pub fn key(&self) -> ServiceKey {
+        self.beside.key(self.place(), &self.name)
+    }
+
+    /// The same without its name.
+    #[must_use]
+    pub const fn place(&self) -> ServiceKey {
+        ServiceKey { protocol: self.protocol, vip: self.vip, port: self.port, label: None }
+    }
+
+    /// What it would be known by if it said `from` or `on` and does not, or the other way round.
+    #[must_use]
+    pub fn key_otherwise(&self) -> ServiceKey {
+        if self.beside.is_choosy() { self.place() } else { self.place().named(&self.name) }
     }
 
     /// All that clients send to.
     #[must_use]
     pub const fn reach(&self) -> Reach<'_> {
-        Reach { key: self.key(), beside: &self.beside }
+        Reach { key: self.place(), beside: &self.beside }
     }
 
     /// Its port, if it has one only.

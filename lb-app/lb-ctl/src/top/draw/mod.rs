@@ -122,7 +122,7 @@ fn top(picture: &Picture, state: &State, columns: usize) -> Vec<Line> {
 /// How many servers are in which state.
 fn servers(picture: &Picture) -> Line {
     let states = picture.services.iter().flat_map(|service| {
-        let health = picture.health.get(&service.key);
+        let health = picture.health.get(&service.name);
         service
             .servers
             .iter()
