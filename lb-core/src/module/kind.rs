@@ -51,6 +51,12 @@ impl ModuleKind {
         }
     }
 
+    /// Whether it replaces text of TCP, so that sequence numbers move under methods that rewrite.
+    #[must_use]
+    pub const fn moves_numbers(self) -> bool {
+        matches!(self, ModuleKind::Ftp)
+    }
+
     /// Whether servers speak first by a protocol, from the port that they are spoken to, as those that call do.
     #[must_use]
     pub const fn lets_servers_begin(self, protocol: Protocol) -> bool {

@@ -69,8 +69,7 @@ pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
     let method = Some(service.method).filter(|method| !module.reads_method(*method)).map(WhyNot::Method);
     let translates = service.translates().then_some(WhyNot::Translates);
     let told = service.client_address.is_told().then_some(WhyNot::Told(service.client_address));
-    let is_moved = service.adopt && service.method.rewrites_endpoints();
-    let adopts =
-        (is_moved && service.reach().protocols().any(|it| it == Protocol::Tcp)).then_some(WhyNot::Adopts);
+    let moves = module.moves_numbers() && service.method.rewrites_endpoints();
+    let adopts = (service.adopt && moves).then_some(WhyNot::Adopts);
     other.or(method).or(translates).or(told).or(adopts).map(|why| ModuleMistake { module, why })
 }

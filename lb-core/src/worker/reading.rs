@@ -68,12 +68,10 @@ impl<P: Packet> Worker<P> {
         module: ModuleKind,
         moved: Option<Moved>,
     ) {
+        let begun = || moved.map_or(Talk::new(module), |moved| Talk::moved(module, moved));
         let talk = match F::connections(&self.known).get(id).protocol {
             Protocol::Udp => Some(Talks::of_datagrams(module)),
-            Protocol::Tcp | Protocol::Sctp | Protocol::Icmp => {
-                let talk = moved.map_or(Talk::new(module), |moved| Talk::moved(module, moved));
-                self.known.talks.add(talk)
-            }
+            Protocol::Tcp | Protocol::Sctp | Protocol::Icmp => self.known.talks.add(begun()),
         };
         match talk {
             Some(talk) => F::connections_mut(&mut self.known).set_talk(id, talk),
