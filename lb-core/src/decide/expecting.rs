@@ -20,7 +20,10 @@ use crate::{
     },
     packet::{HandOver, Packet, PortId, WorkerId},
     peers::told::Teller,
-    service::{plan::Standing, snapshot::Local},
+    service::{
+        plan::{Spread, Standing},
+        snapshot::Local,
+    },
     time::Instant,
     wire::{
         protocol::Protocol,
@@ -284,6 +287,16 @@ impl<'a, F: Forwarded> Desk<'a, F> {
         arrives_at.filter(|at| usize::from(at.0) < self.known.team.workers).unwrap_or(owner.worker)
     }
 
+    /// Whether what the client sends to other ports of the VIP from the same port comes to this worker as well.
+    fn arrives_together(&self) -> bool {
+        let service = self.known.snapshot.servers[self.connection.server].service;
+        let owner = self.known.owner_of_inbound(self.port, &self.connection.forward_key(), service);
+        let port = self.known.snapshot.ports.get(usize::from(self.port.0));
+        self.known.team.workers == 1
+            || owner.basis != Basis::Arrival
+            || port.is_some_and(|port| port.spread == Spread::ByClient)
+    }
+
     fn worker_of_local(&self, address: F::Address, port: u16) -> WorkerId {
         self.known.ports.owner(self.known.snapshot.word::<F>(address), port)
     }
@@ -356,6 +369,24 @@ impl<F: Forwarded> Host for Desk<'_, F> {
                 // The server's SYN is not seen, only the client's answer.
                 let answer = self.request(client.port(), 0);
                 self.announce(self.of_client(answer, 0));
+                return;
+            }
+        };
+        let ends = self.of_server(seen);
+        let (server, times) = (self.number(), Times::Once);
+        self.announce(Expectation { ends, request, server, server_port: 0, local: None, times });
+    }
+
+    fn answered_elsewhere(&mut self) {
+        let client = self.connection.client_port;
+        let request = self.request(client, 0);
+        let seen = match self.connection.local() {
+            Some((local, port)) if self.arrives_together() => SocketAddr::new(F::ip(local), port),
+            Some(_) => return self.counts[1] += 1,
+            None if self.rewrites() => SocketAddr::new(self.client(), client),
+            None => {
+                // What the server sends is not seen, only how the client goes on.
+                self.announce(self.of_client(request, 0));
                 return;
             }
         };

@@ -11,6 +11,8 @@ named! {
         Ftp = "ftp",
         /// SIP: media goes to the server that says where it waits for it.
         Sip = "sip",
+        /// TFTP: the rest of a transfer goes to the server that was asked for it.
+        Tftp = "tftp",
     }
 }
 
@@ -28,6 +30,7 @@ impl ModuleKind {
             ModuleKind::None => false,
             ModuleKind::Ftp => matches!(protocol, Protocol::Tcp),
             ModuleKind::Sip => matches!(protocol, Protocol::Tcp | Protocol::Udp),
+            ModuleKind::Tftp => matches!(protocol, Protocol::Udp),
         }
     }
 
@@ -36,7 +39,7 @@ impl ModuleKind {
     #[must_use]
     pub const fn reads_method(self, method: Method) -> bool {
         match self {
-            ModuleKind::None | ModuleKind::Ftp => true,
+            ModuleKind::None | ModuleKind::Ftp | ModuleKind::Tftp => true,
             ModuleKind::Sip => matches!(method, Method::Nat),
         }
     }
@@ -47,7 +50,7 @@ impl ModuleKind {
         match self {
             ModuleKind::None => None,
             ModuleKind::Ftp => Some(Protocol::Tcp),
-            ModuleKind::Sip => Some(Protocol::Udp),
+            ModuleKind::Sip | ModuleKind::Tftp => Some(Protocol::Udp),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod reader;
 pub mod sip;
 pub mod talk;
 pub mod text;
+pub mod tftp;
 
 use kind::ModuleKind;
 use reader::Module;
@@ -27,5 +28,6 @@ pub fn of_kind(kind: ModuleKind) -> Option<&'static dyn Module> {
         ModuleKind::None => None,
         ModuleKind::Ftp => Some(&ftp::Ftp),
         ModuleKind::Sip => Some(&sip::Sip),
+        ModuleKind::Tftp => Some(&tftp::Tftp),
     }
 }

@@ -75,6 +75,9 @@ pub trait Host {
     /// cannot be expected.
     fn passive(&mut self, port: u16, fixed: bool) -> Option<u16>;
 
+    /// The server answers the client that has asked from another port of its own, and the client goes on with that.
+    fn answered_elsewhere(&mut self);
+
     /// The server's address.
     fn server(&self) -> IpAddr;
 

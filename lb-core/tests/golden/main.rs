@@ -31,6 +31,7 @@ mod sip;
 mod snat;
 mod snat_ping;
 mod standby;
+mod tftp;
 mod toa;
 mod trace;
 mod translated;

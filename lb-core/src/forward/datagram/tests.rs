@@ -58,6 +58,8 @@ impl Host for Says {
         None
     }
 
+    fn answered_elsewhere(&mut self) {}
+
     fn server(&self) -> IpAddr {
         Ipv4Addr::UNSPECIFIED.into()
     }
