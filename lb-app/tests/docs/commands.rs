@@ -50,6 +50,7 @@ const PROGRAMS: &[(&str, How)] = &[
     ("modprobe", How::Not("loads a kernel module")),
     ("echo", How::Not("reserves the host's memory")),
     ("sysctl", How::Not("changes the host; the stories set the same in namespaces")),
+    ("nft", How::Not("changes the host; stories with host sides run it in namespaces")),
     ("ip", How::Not("changes the host; the stories set the same in namespaces")),
     ("ethtool", How::Not("changes an interface; the stories do, in namespaces")),
 ];
