@@ -18,7 +18,7 @@ from machine import Failure, Machine
 from qemu import LIBRARIES, unpacked
 
 DRIVERS = ("bus_pci", "bus_vdev", "mempool_ring", "net_e1000", "net_virtio")
-MODULES = ("uio/uio", "uio/uio_pci_generic")
+MODULES = ("uio/uio", "uio/uio_pci_generic", "net/tun")
 
 INIT = """#!/bin/busybox sh
 /bin/busybox chmod 755 /
@@ -26,7 +26,8 @@ INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin; ln -s /run /var/run
 mount -t proc none /proc; mount -t sysfs none /sys; mount -t devtmpfs none /dev 2>/dev/null
 mount -t hugetlbfs none /hugepages
-insmod /uio.ko; insmod /uio_pci_generic.ko
+insmod /uio.ko; insmod /uio_pci_generic.ko; insmod /tun.ko
+ip link set lo up
 for device in $(cat /nics); do
     echo $device >/sys/bus/pci/devices/$device/driver/unbind
     echo uio_pci_generic >/sys/bus/pci/devices/$device/driver_override

@@ -1,6 +1,7 @@
 //! What the operator wants: plain, validated values, in the order of the configuration.
 
 pub mod director;
+mod flags;
 mod persistence;
 mod quic;
 mod server;
@@ -10,10 +11,11 @@ pub mod timeouts;
 mod tunnel;
 
 pub use director::{DirectorPlan, Duplicates, Held, HeldAddresses, Role};
+pub use flags::flags_of;
 pub use persistence::{PersistBy, PersistencePlan};
 pub use quic::{QuicConfig, QuicKey, QuicLayout, QuicPlan};
 pub use server::{Admin, Advice, Health, ServerPlan, Standing};
-pub use service::{ServicePlan, flags_of};
+pub use service::ServicePlan;
 pub use snat::SnatPlan;
 pub use tunnel::{Choice, Misfit, OwnTunnel, TunnelPlan};
 

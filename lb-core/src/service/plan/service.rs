@@ -2,7 +2,8 @@
 
 use super::{
     Choice, ClientAddress, Encapsulation, Health, Method, ModuleKind, OwnTunnel, PersistBy, PersistencePlan,
-    Protocol, QuicLayout, QuicPlan, SchedulerKind, ServerPlan, TunnelPlan, timeouts::TIMEOUTS,
+    Protocol, QuicLayout, QuicPlan, SchedulerKind, ServerPlan, TunnelPlan, flags::FLAGS, flags_of,
+    timeouts::TIMEOUTS,
 };
 use crate::{
     conn::timeouts::Timeouts,
@@ -548,31 +549,6 @@ impl ServicePlan {
         let highest = self.servers.iter().map(ServerPlan::advised_weight).max().unwrap_or_default();
         let scale = if warms && highest <= MAX_WEIGHT / WARMING_SCALE { WARMING_SCALE } else { 1 };
         self.servers.iter().map(|server| server.scaled_weight(scale)).collect()
-    }
-}
-
-/// IPVS's flags of schedulers.
-const FLAGS: &[&str] = &["sh-port", "sh-fallback", "mh-port", "mh-fallback"];
-
-/// The flags that a scheduler has, if any: by which it looks at the client's port beside its address, and by which it
-/// chooses another server where the first is full.
-#[must_use]
-pub const fn flags_of(scheduler: SchedulerKind) -> Option<[&'static str; 2]> {
-    match scheduler {
-        SchedulerKind::Sh => Some([FLAGS[0], FLAGS[1]]),
-        SchedulerKind::Mh => Some([FLAGS[2], FLAGS[3]]),
-        SchedulerKind::Rr
-        | SchedulerKind::Wrr
-        | SchedulerKind::Lc
-        | SchedulerKind::Wlc
-        | SchedulerKind::Dh
-        | SchedulerKind::Sed
-        | SchedulerKind::Nq
-        | SchedulerKind::Fo
-        | SchedulerKind::Ovf
-        | SchedulerKind::Twos
-        | SchedulerKind::Lblc
-        | SchedulerKind::Lblcr => None,
     }
 }
 
