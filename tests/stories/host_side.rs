@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use lb_stories::bird::Bird;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::netns::Namespace;
-use lb_stories::process::{Background, PATIENCE, eventually};
+use lb_stories::process::{Background, PATIENCE, eventually, run};
 use lb_stories::{Config, Method, World, world};
 use serde_json::Value;
 
@@ -23,6 +24,7 @@ fn text(world: &World) -> String {
     let config = Config::new()
         .service(Service::tcp(Method::Nat, world::HTTP).line(check))
         .section("[metrics]\nlisten = \"0.0.0.0:9145\"\n");
+    let config = config.section(format!("[control]\ncaptures = {:?}\n", world.directory().join("captures")));
     config.with_host_sides().render(&world.server_addresses())
 }
 
@@ -50,7 +52,18 @@ fn programs_use_ports_that_dpdk_owns() -> Result<()> {
 
     // The kernel answers ARP, ping and TCP for own addresses, the director for VIPs.
     let client = world.client();
+    control.ask("capture start wan icmp pings.pcapng")?;
     client.ping(world::DIRECTOR_WAN)?;
+    let file = world.directory().join("captures/pings.pcapng");
+    let captured = || {
+        let fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "icmp.type"];
+        run(Command::new("tshark").arg("-r").arg(&file).args(fields))
+    };
+    // What is the kernel's is in captures like all else: as it arrives, and as it leaves.
+    let both =
+        || Ok(["wan-rx\t8", "wan-tx\t0"].iter().all(|line| captured().is_ok_and(|it| it.contains(line))));
+    ensure!(eventually(PATIENCE, both)?, "{}", captured()?);
+    control.ask("capture stop 1")?;
     let page =
         client.namespace().run("curl", &["-sS", "--max-time", "10", "http://192.0.2.1:9145/metrics"])?;
     ensure!(page.contains("lb_host_packets_total{port=\"wan\",direction=\"from-kernel\"}"), "{page}");

@@ -51,7 +51,7 @@ fn words_are_completed_and_lines_remembered() -> Result<()> {
     terminal.shows(&["198.51.100.11:8080  enabled, up", "set server tcp-nat-80"])?;
     terminal.press("198.51.100.11 ")?;
     terminal.press("?")?;
-    terminal.shows(&["weight           Share of new connections"])?;
+    terminal.shows(&["  weight ", " Share of new connections"])?;
     terminal.press("\u{3}")?;
     terminal.shows(&["lbctl> "])?;
     terminal.press("help services\r")?;

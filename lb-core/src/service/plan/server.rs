@@ -165,15 +165,15 @@ impl ServerPlan {
         option!(
             quic_server_ids,
             Kind::List(&Kind::QuicId),
-            "Its IDs in connection IDs, if its service has `quic` with layout `quic-lb`: one for each length that \
-             configurations have, or several."
+            "Its names in connection IDs of QUIC. With `quic` of layout `quic-lb`: one for each length that configurations \
+             have, or several."
         )
         .example("[\"ed793a\"]")
         .scope(Scope::Everywhere),
         option!(
             quic_server_number,
             Kind::number(0, u32::MAX as u64),
-            "Its number in connection IDs, if its service has `quic` with layout `katran`. 0: none."
+            "Its number in connection IDs of QUIC. With `quic` of layout `katran`; 0: none."
         )
         .scope(Scope::Everywhere),
     ];
