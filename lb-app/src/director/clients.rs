@@ -2,31 +2,19 @@
 
 use crate::control::{file::state_file::SavedClient, live::running::Running};
 use lb_core::{
-    ids::ServerId,
-    sched::persistence::{Client, Kept, Persistence},
+    sched::persistence::Persistence,
     service::snapshot::Snapshot,
     time::{Duration, Instant},
+    worker::clients::homes,
 };
 
 /// Clients of an earlier run stay with their servers, as far as these are still there.
 pub(super) fn restore(table: &Persistence, snapshot: &Snapshot, clients: &[SavedClient], now: Instant) {
     for saved in clients.iter().filter(|saved| saved.left > Duration::ZERO) {
-        // Of several services that share an address and port, each that may be the client's and has the server.
-        for service in snapshot.services_known_at(&saved.service) {
-            let configured = &snapshot.services[service];
-            let is_it = |&id: &ServerId| snapshot.servers[id].plan.endpoint() == saved.server;
-            let Some(server) = configured.servers.iter().copied().find(is_it) else { continue };
-            let persistence = &configured.persistence;
-            // With another granularity it would be somebody else.
-            let is_same = persistence.has(saved.network);
-            if persistence.is_on()
-                && is_same
-                && persistence.may_be_from(saved.network, &configured.beside.from)
-            {
-                let kept = Kept { server, named: snapshot.servers[server].named };
-                let client = Client { service, network: saved.network };
-                table.restore(&client, kept, (now, saved.left));
-            }
+        let services = snapshot.services_known_at(&saved.service);
+        for (client, kept) in homes(snapshot, services, saved.network, |plan| plan.endpoint() == saved.server)
+        {
+            table.restore(&client, kept, (now, saved.left));
         }
     }
 }

@@ -255,6 +255,12 @@ impl<'a, F: Forwarded> Desk<'a, F> {
         Expectation { ends: request, request, server: self.number(), server_port, local, times: Times::Once }
     }
 
+    /// A connection that the server is about to open to the client, as it sees that; `request` is how the client answers.
+    fn await_server(&mut self, client: SocketAddr, request: Ends) {
+        let (ends, server, times) = (self.of_server(client), self.number(), Times::Once);
+        self.announce(Expectation { ends, request, server, server_port: 0, local: None, times });
+    }
+
     fn announce(&mut self, expectation: Expectation) -> bool {
         self.counts[0] += 1;
         self.announced = Some(expectation);
@@ -372,9 +378,7 @@ impl<F: Forwarded> Host for Desk<'_, F> {
                 return;
             }
         };
-        let ends = self.of_server(seen);
-        let (server, times) = (self.number(), Times::Once);
-        self.announce(Expectation { ends, request, server, server_port: 0, local: None, times });
+        self.await_server(seen, request);
     }
 
     fn answered_elsewhere(&mut self) {
@@ -390,9 +394,7 @@ impl<F: Forwarded> Host for Desk<'_, F> {
                 return;
             }
         };
-        let ends = self.of_server(seen);
-        let (server, times) = (self.number(), Times::Once);
-        self.announce(Expectation { ends, request, server, server_port: 0, local: None, times });
+        self.await_server(seen, request);
     }
 
     fn passive_somewhere(&mut self) {

@@ -177,7 +177,7 @@ impl Known {
             } else if self.comes_wrongly(packet.port(), connection, hit.direction()) {
                 Act::Drop(DropReason::WrongPort)
             } else if path.fit(&parsed.at).is_none() {
-                let interface = self.snapshot.interface_of(packet.port(), packet.bytes());
+                let interface = self.arrival(packet);
                 self.undeliverable(now, interface, parsed, path.most)
             } else {
                 let (state, neighbour) = (connection.state, path.neighbour);

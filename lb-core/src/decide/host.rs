@@ -91,8 +91,7 @@ impl Known {
     /// Whether a frame may be a host side's: its port has one, and it is of no VLAN that the director has an interface in.
     pub(crate) fn is_of_host(&self, packet: &impl Packet) -> bool {
         let is_tagged = ethernet::is_tagged(packet.bytes());
-        let is_untagged =
-            || self.snapshot.is_on_host(self.snapshot.interface_of(packet.port(), packet.bytes()));
+        let is_untagged = || self.snapshot.is_on_host(self.arrival(packet));
         self.has_host(packet.port()) && (!is_tagged || !self.is_known_vlan(packet) || is_untagged())
     }
 

@@ -108,7 +108,7 @@ impl Known {
             return Err(DropReason::NotForUs);
         }
         // Whoever else sends from a server's address is none.
-        let arrived = self.snapshot.interface_of(packet.port(), packet.bytes());
+        let arrived = self.arrival(packet);
         if self.snapshot.routing.next_hop(from).is_none_or(|hop| hop.interface != arrived) {
             return Err(DropReason::WrongPort);
         }

@@ -12,6 +12,7 @@ use crate::{
     },
     service::{
         key::ServiceKey,
+        plan::ServerPlan,
         reach::PortRange,
         snapshot::{Server, Service, Snapshot},
     },
@@ -137,26 +138,34 @@ fn take(
     (network, server): (IpAddr, SocketAddr),
     knows: bool,
 ) -> bool {
-    // Of several services that share an address and port, nobody says which one it was: of each that may be the client's and has the
-    // server, since it does no harm in another.
+    let is_it = |plan: &ServerPlan| match server.port() {
+        0 => plan.address == server.ip(),
+        _ => plan.endpoint() == server,
+    };
     let mut is_taken = false;
-    for service in services {
-        let configured = &snapshot.services[service];
-        let is_it = |&id: &ServerId| match (server.port(), &snapshot.servers[id].plan) {
-            (0, plan) => plan.address == server.ip(),
-            (_, plan) => plan.endpoint() == server,
-        };
-        let Some(found) = configured.servers.iter().copied().find(is_it) else { continue };
-        let persistence = &configured.persistence;
-        if !persistence.is_on()
-            || !persistence.has(network)
-            || !persistence.may_be_from(network, &configured.beside.from)
-        {
-            continue;
-        }
-        let kept = Kept { server: found, named: snapshot.servers[found].named };
-        let left = left.min(persistence.timeout);
-        is_taken |= table.learn(&Client { service, network }, kept, (now, left), knows);
+    for (client, kept) in homes(snapshot, services, network, is_it) {
+        let left = left.min(snapshot.services[client.service].persistence.timeout);
+        is_taken |= table.learn(&client, kept, (now, left), knows);
     }
     is_taken
+}
+
+/// What a client stays with that somebody knows by its network and server. Of several services that share an address and
+/// port, nobody says which one it was: each that may be the client's and has the server, since it does no harm in another.
+/// Where networks of another size are told apart it would be somebody else.
+pub fn homes<'a>(
+    snapshot: &'a Snapshot,
+    services: impl IntoIterator<Item = ServiceId, IntoIter: 'a>,
+    network: IpAddr,
+    is_server: impl Fn(&ServerPlan) -> bool + 'a,
+) -> impl Iterator<Item = (Client, Kept)> + 'a {
+    services.into_iter().filter_map(move |service| {
+        let Service { servers, persistence, beside, .. } = &snapshot.services[service];
+        let is_it = |&server: &ServerId| is_server(&snapshot.servers[server].plan);
+        let server = servers.iter().copied().find(is_it)?;
+        let stays =
+            persistence.is_on() && persistence.has(network) && persistence.may_be_from(network, &beside.from);
+        let kept = Kept { server, named: snapshot.servers[server].named };
+        stays.then_some((Client { service, network }, kept))
+    })
 }

@@ -48,6 +48,15 @@ impl Paper {
         paper
     }
 
+    /// A check finds that a server of the first service works, or does not.
+    fn tell(&self, server: usize, good: bool) {
+        let key = self.plan.lock().unwrap().0.services[0].keyed_servers().nth(server).unwrap().0;
+        let target = Target { name: "web".to_owned(), key };
+        let finding = if good { Ok(Told::works()) } else { Err("ill".to_owned()) };
+        self.knowledge.take(&target, false, (finding, Duration::ZERO)).unwrap();
+        self.refresh().unwrap();
+    }
+
     /// Changes the configuration, in one step, as a reload does; its plan is the operator's.
     fn change(&self, edit: impl FnOnce(&mut Config)) {
         let mut config = self.config.lock().unwrap();
@@ -159,13 +168,7 @@ fn every_change_of_a_plan_leaves_it_right() {
     let (up, down) = (Health::Up, Health::Down);
     let paper = Paper::new(service(lines));
     assert_eq!(paper.healths(), [down, down, up], "the sorry server stands in at once");
-    let tell = |server: usize, good: bool| {
-        let key = paper.plan.lock().unwrap().0.services[0].keyed_servers().nth(server).unwrap().0;
-        let target = Target { name: "web".to_owned(), key };
-        let finding = if good { Ok(Told::works()) } else { Err("ill".to_owned()) };
-        paper.knowledge.take(&target, false, (finding, Duration::ZERO)).unwrap();
-        paper.refresh().unwrap();
-    };
+    let tell = |server, good| paper.tell(server, good);
     tell(0, true);
     assert_eq!(paper.healths(), [up, down]);
 
@@ -236,13 +239,7 @@ fn what_is_known_of_a_service_stays_when_it_is_for_other_clients() {
     let lines = "servers = [{ address = \"192.0.2.11\" }, { address = \"192.0.2.12\" }]
         check = { type = \"tcp\", assume_down = true }\n";
     let paper = Paper::new(service(lines));
-    let tell = |server: usize, good: bool| {
-        let key = paper.plan.lock().unwrap().0.services[0].keyed_servers().nth(server).unwrap().0;
-        let target = Target { name: "web".to_owned(), key };
-        let finding = if good { Ok(Told::works()) } else { Err("ill".to_owned()) };
-        paper.knowledge.take(&target, false, (finding, Duration::ZERO)).unwrap();
-        paper.refresh().unwrap();
-    };
+    let tell = |server, good| paper.tell(server, good);
     tell(0, true);
     assert_eq!(paper.healths(), [Health::Up, Health::Down]);
     for clients in ["from = [\"203.0.113.0/24\"]\n", "on = [\"wan\"]\n", "", "on = [\"wan\"]\n"] {
