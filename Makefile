@@ -9,6 +9,8 @@ PREFIX ?= /usr/local
 BIN    ?= $(TARGET)/release
 # What the demo and the stories run: Cargo.toml says what differs.
 STORY  := $(TARGET)/story
+# What went wrong is said by the error itself; thirty lines of the test harness behind it would push it out of short logs.
+STORIES = LB_APP=$(STORY)/lb-app RUST_BACKTRACE=0 $(CARGO) test --locked --no-fail-fast -p lb-stories
 # What is asked for at run time lives in sbin, which is not on everybody's path.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
@@ -132,18 +134,18 @@ check: build-deps
 test: root deps check build-story
 	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
 	@$(MAKE) --no-print-directory bench-instructions
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked --no-fail-fast -p lb-stories -- --test-threads 8
+	$(STORIES) -- --test-threads 8
 
 test-console: root deps build-story
 	@tests/deps.sh browser
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- console:: --include-ignored --nocapture
+	$(STORIES) --test stories -- console:: --include-ignored --nocapture
 
 test-uml: root deps build-story
 	@tests/deps.sh uml
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- guests:: ipvs:: sctp:: --include-ignored --nocapture
+	$(STORIES) --test stories -- guests:: ipvs:: sctp:: --include-ignored --nocapture
 
 test-methods: root deps build-story
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- methods:: ftp:: --include-ignored --nocapture
+	$(STORIES) --test stories -- methods:: ftp:: --include-ignored --nocapture
 
 test-offload: root build-story
 	@tests/deps.sh build package world qemu
@@ -155,13 +157,13 @@ test-rss: root build-story
 
 test-host-speed: root deps build-story
 	@tests/deps.sh speed
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- host_speed:: --include-ignored --nocapture
+	$(STORIES) --test stories -- host_speed:: --include-ignored --nocapture
 
 sim: deps
 	$(CARGO) test --locked -p lb-core --test cluster promised -- --nocapture
 
 test-floods: root deps build-story
-	LB_APP=$(STORY)/lb-app $(CARGO) test --locked -p lb-stories --test stories -- floods:: --include-ignored --nocapture
+	$(STORIES) --test stories -- floods:: --include-ignored --nocapture
 
 check-dpdk: root
 	@tests/deps.sh build package

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use socket2::SockRef;
@@ -147,6 +147,35 @@ impl Client {
             self.namespace.run("ping", &["-n", "-c", "3", "-i", "0.2", "-W", "5", "-w", "15", &address])?;
         ensure!(output.contains("3 received"), "{output}");
         Ok(())
+    }
+}
+
+/// What a datagram to one of the servers that send it back is answered by. It is sent again while nothing comes, as UDP's
+/// clients do: namespaces share the kernel's queue of what has arrived (`net.core.netdev_max_backlog`), and what others send
+/// may fill it.
+pub fn exchange(socket: &UdpSocket, datagram: &[u8]) -> io::Result<Vec<u8>> {
+    socket.set_read_timeout(Some(PATIENCE / 15))?;
+    let end = Instant::now() + PATIENCE;
+    let mut answer = vec![0; 65_536];
+    let mut is_to_be_sent = true;
+    loop {
+        let sent = if is_to_be_sent { socket.send(datagram) } else { Ok(0) };
+        is_to_be_sent = match sent.and_then(|_| socket.recv(&mut answer)) {
+            Ok(length) if answer[..length].ends_with(datagram) => {
+                answer.truncate(length);
+                return Ok(answer);
+            }
+            // One before it was sent twice, and is answered twice.
+            Ok(_) => false,
+            // The kernel says the latter where it has not found the next station's Ethernet address.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::HostUnreachable)
+                    && Instant::now() < end =>
+            {
+                true
+            }
+            Err(error) => return Err(error),
+        };
     }
 }
 

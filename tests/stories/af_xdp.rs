@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
+use lb_stories::client::exchange;
 use lb_stories::config::Service;
 use lb_stories::director::check;
 use lb_stories::server::BIG_SHA256;
@@ -28,10 +29,7 @@ fn every_method_forwards_on_af_xdp_ports() -> Result<()> {
         assert_eq!(world.client().sha256_of(service, "/big")?, BIG_SHA256, "{}", method.word());
     }
     let echo = world.client().udp(Method::Nat.at(world::ECHO))?;
-    echo.send(b"over AF_XDP")?;
-    let mut answer = [0; 64];
-    let length = echo.recv(&mut answer)?;
-    assert!(String::from_utf8_lossy(&answer[..length]).contains("over AF_XDP"));
+    exchange(&echo, b"over AF_XDP")?;
 
     // It ends with exact accounts. What it leaves on the interface passes everything to the kernel, and is no obstacle
     // to the next start.

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use lb_stories::client::exchange;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::load::Load;
@@ -104,14 +105,10 @@ fn datagrams() -> Result<()> {
     let director = world.start(&config)?;
     for _ in 0..20 {
         let socket = world.client().udp(Method::FullNat.at(world::ECHO))?;
-        socket.send(b"anybody there?")?;
-        let mut echo = [0; 64];
-        let length = socket.recv(&mut echo)?;
-        assert!(echo[..length].ends_with(b"anybody there?"));
+        exchange(&socket, b"anybody there?")?;
     }
     let socket = world.client().udp(Method::FullNat.at(CLOSED))?;
-    socket.send(b"anybody there?")?;
-    let refusal = socket.recv(&mut [0; 64]).expect_err("nobody listens there");
+    let refusal = exchange(&socket, b"anybody there?").expect_err("nobody listens there");
     assert_eq!(refusal.kind(), ErrorKind::ConnectionRefused, "{refusal}");
     director.stop()?;
     Ok(())

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 
 use anyhow::Result;
+use lb_stories::client::exchange;
 use lb_stories::server::BIG_SHA256;
 use lb_stories::{Config, World, world};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -22,10 +23,7 @@ fn servers_serve() -> Result<()> {
         assert_eq!(client.upload(http, 1_000_000)?, 1_000_000);
 
         let echo = client.udp(SocketAddrV4::new(server.lan(), world::ECHO_BEHIND_NAT))?;
-        echo.send(b"hello")?;
-        let mut reply = [0; 64];
-        let length = echo.recv(&mut reply)?;
-        assert_eq!(reply[..length], *format!("{} hello", server.name()).as_bytes());
+        assert_eq!(exchange(&echo, b"hello")?, format!("{} hello", server.name()).as_bytes());
         client.ping(server.lan())?;
     }
     Ok(())

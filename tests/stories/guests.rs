@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
+use lb_stories::client::exchange;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::guest::NAME;
@@ -80,10 +81,7 @@ fn all_pass(world: &World, method: Method, is_ipv6: bool) -> Result<()> {
     for size in [10, 1_200] {
         let socket = world.client().udp(at(world::ECHO))?;
         let sent = vec![b'x'; size];
-        socket.send(&sent)?;
-        let mut buffer = [0; 2_048];
-        let length = socket.recv(&mut buffer)?;
-        ensure!(buffer[..length].ends_with(&sent), "{size} bytes came back as {length}");
+        exchange(&socket, &sent).with_context(|| format!("{size} bytes"))?;
     }
     Ok(())
 }

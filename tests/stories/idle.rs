@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use lb_stories::client::exchange;
 use lb_stories::config::Service;
 use lb_stories::process::PATIENCE;
 use lb_stories::{Config, Method, World, world};
@@ -51,8 +52,7 @@ fn a_global_timeout_holds_for_udp() -> Result<()> {
     let director = world.start(&config)?;
 
     let socket = world.client().udp(Method::Dr.at(world::ECHO))?;
-    socket.send(b"hello")?;
-    socket.recv(&mut [0; 64])?;
+    exchange(&socket, b"hello")?;
     assert_eq!(director.status()?.connections.len(), 1);
     let (forgotten, status) = director.status_becomes(PATIENCE, |status| status.connections.is_empty())?;
     assert!(forgotten, "{}", status.text);

@@ -1,6 +1,7 @@
 //! IPv6 through every method, beside IPv4: clients and servers with the kernel's own TCP, and what is shown of them.
 
 use anyhow::{Result, ensure};
+use lb_stories::client::exchange;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::server::{BIG, BIG_SHA256};
@@ -67,11 +68,8 @@ fn echo(world: &World, method: Method) -> Result<()> {
     for flow in 0..DATAGRAMS {
         let socket = world.client().udp(method.at6(world::ECHO))?;
         let sent = format!("flow {flow}");
-        socket.send(sent.as_bytes())?;
-        let mut buffer = [0; 64];
-        let length = socket.recv(&mut buffer)?;
-        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        ensure!(answer.ends_with(&sent), "{}: {answer}", method.word());
+        let answer = exchange(&socket, sent.as_bytes())?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
         names.insert(answer.split(' ').next().unwrap_or_default().to_owned());
         sockets.push(socket);
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
-use lb_stories::client::Client;
+use lb_stories::client::{Client, exchange};
 use lb_stories::config::Service;
 use lb_stories::world::{self, BEYOND, FAR_CLIENT, FAR_CLIENT6, LAN_ROUTER, LAN_ROUTER6, World};
 use lb_stories::{Config, Method};
@@ -59,11 +59,8 @@ impl Way {
         for flow in 0..20 {
             let socket = client.udp(self.at(world::ECHO))?;
             let sent = format!("flow {flow}");
-            socket.send(sent.as_bytes())?;
-            let mut buffer = [0; 64];
-            let length = socket.recv(&mut buffer)?;
-            let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            ensure!(answer.ends_with(&sent), "{answer}");
+            let answer = exchange(&socket, sent.as_bytes())?;
+            let answer = String::from_utf8_lossy(&answer).into_owned();
             names.insert(answer.split(' ').next().unwrap_or_default().to_owned());
             sockets.push(socket);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
+use lb_stories::client::exchange;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::process::{PATIENCE, eventually};
@@ -41,8 +42,7 @@ fn a_refusal_comes_back() -> Result<()> {
     let director = world.start(&config)?;
     for method in Method::ALL {
         let socket = world.client().udp(method.at(CLOSED))?;
-        socket.send(b"anybody there?")?;
-        let refusal = socket.recv(&mut [0; 64]).expect_err("nobody listens there");
+        let refusal = exchange(&socket, b"anybody there?").expect_err("nobody listens there");
         assert_eq!(refusal.kind(), ErrorKind::ConnectionRefused, "{}: {refusal}", method.word());
     }
     director.stop()?;
@@ -58,12 +58,12 @@ fn fragments_are_put_together_by_the_kernel() -> Result<()> {
     let target = Method::Nat.at(world::ECHO);
     world.client().namespace().ip(&format!("route add {}/32 dev wan mtu lock 600", target.ip()))?;
     let socket = world.client().udp(target)?;
-    socket.send(&[b'x'; 1_200])?;
-    let length = socket.recv(&mut [0; 2_048]).context("the one that fits a frame")?;
-    assert!(length > 1_200, "{length}");
-    socket.send(&[b'x'; 3_000])?;
+    exchange(&socket, &[b'x'; 1_200]).context("the one that fits a frame")?;
     let control = Control::of(&director)?;
-    let dropped = || Ok(control.ask("show drops")?.contains("bad-ipv4"));
+    let dropped = || {
+        socket.send(&[b'x'; 3_000])?;
+        Ok(control.ask("show drops")?.contains("bad-ipv4"))
+    };
     assert!(eventually(PATIENCE, dropped)?, "{}", control.ask("show drops")?);
     assert!(!control.ask("show drops")?.contains("  fragment"), "{}", control.ask("show drops")?);
     director.stop()?;
@@ -83,11 +83,9 @@ fn echo(method: Method) -> Result<()> {
         for message in 0..5 {
             // Long and short: from a few bytes up to what one packet through the tunnel just carries.
             let said = format!("{flow}/{message} ").repeat(1 + message * 70);
-            socket.send(said.as_bytes())?;
-            let mut buffer = [0; 2048];
-            let length =
-                socket.recv(&mut buffer).with_context(|| format!("flow {flow}, message {message}"))?;
-            let reply = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let reply = exchange(&socket, said.as_bytes())
+                .with_context(|| format!("flow {flow}, message {message}"))?;
+            let reply = String::from_utf8_lossy(&reply).into_owned();
             let (server, heard) = reply.split_once(' ').context("no name in the reply")?;
             assert_eq!(heard, said);
             // A flow stays with its server.

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use anyhow::Result;
+use lb_stories::client::exchange;
 use lb_stories::{Config, Method, World, world};
 
 /// A port without a service.
@@ -21,8 +22,7 @@ fn a_clear_no() -> Result<()> {
         // UDP: port unreachable. Port 80 is served for TCP only.
         for port in [UNSERVED, world::HTTP] {
             let socket = world.client().udp(method.at(port))?;
-            socket.send(b"anybody there?")?;
-            let refusal = socket.recv(&mut [0; 64]).expect_err("there is no service");
+            let refusal = exchange(&socket, b"anybody there?").expect_err("there is no service");
             assert_eq!(refusal.kind(), ErrorKind::ConnectionRefused, "{refusal}");
         }
         // The service next to it is not harmed.
