@@ -2,7 +2,7 @@
 //!
 //! There is no second opinion here: [`Worker::explain`] asks for the same [decisions](crate::decide) that a worker acts
 //! on, and [`Worker::trace`] looks on while it does. Each decision is turned into words, and the code that rewrites
-//! packets rewrites a copy. `tests/explain.rs` compares the explanation with what then happens.
+//! packets rewrites a copy. `tests/workers/explain.rs` compares the explanation with what then happens.
 //!
 //! It is asked for by people, so it may allocate; it takes some microseconds.
 

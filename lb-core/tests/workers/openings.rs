@@ -1,8 +1,6 @@
 //! Packets that open connections within one burst: as if each had come alone.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     world::{Sent, Setup, World},

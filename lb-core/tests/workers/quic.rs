@@ -1,8 +1,6 @@
 //! Connections of QUIC follow their connection ID: a client's new address finds the server that the old one had.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     frame6::udp6,
     plan::*,

@@ -1,8 +1,6 @@
 //! Fragments of any datagrams, in any order, at any workers: all of a flow gets to one server, and right.
 
-mod common;
-
-use common::{
+use crate::common::{
     fragments::{assemble, cut, frame},
     frame::udp,
     frame6::udp6,

@@ -1,9 +1,7 @@
 //! Thresholds: servers that are full get no new connections until they have few again, whatever the scheduler, the method
 //! and the worker, and operators are told why.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     world::{Setup, World},

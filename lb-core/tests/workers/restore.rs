@@ -1,8 +1,6 @@
 //! Connections that go on in another run of the director.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     world::{Sent, Setup, World},

@@ -1,8 +1,6 @@
 //! SNAT: whose an answer is, which ports packets leave with, and what becomes of rules that change.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     frame6::*,
     plan::*,

@@ -1,8 +1,6 @@
 //! Services of several addresses, ports and protocols: which service a packet is for, and where it goes.
 
-mod common;
-
-use common::{frame::*, plan::*, world::World};
+use crate::common::{frame::*, plan::*, world::World};
 use ipnet::IpNet;
 use lb_core::{
     conn::entry::Direction::{In, Out},

@@ -2,9 +2,7 @@
 //! VIP where the server said its own address or the local address where the client did, and is told no more than what has
 //! arrived. And the data connections that follow, over several workers.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     read,

@@ -1,8 +1,6 @@
 //! FullNAT: whose a reply is, which local ports connections take, and what becomes of local addresses.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     read,

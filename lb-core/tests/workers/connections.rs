@@ -1,8 +1,6 @@
 //! The life of connections: when they begin, whose they are, when they are forgotten, and who is turned away.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     world::{Sent, Setup, Station, World},

@@ -1,8 +1,6 @@
 //! Persistence: clients stay with their servers, over ports, workers, time and changes of the configuration.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     world::{Setup, World},

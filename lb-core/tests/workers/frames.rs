@@ -2,9 +2,7 @@
 //!
 //! The harness checks the accounting after every burst, see `World::check`.
 
-mod common;
-
-use common::{
+use crate::common::{
     any::*,
     frame::*,
     plan::*,

@@ -1,9 +1,7 @@
 //! Weights that change while connections open: what each scheduler makes of it, and how a server that joins others is
 //! warmed up.
 
-mod common;
-
-use common::{frame::*, plan::*, world::World};
+use crate::common::{frame::*, plan::*, world::World};
 use lb_core::{
     ids::ServerId,
     service::plan::{Health, Method, Plan, SchedulerKind, ServerPlan},

@@ -1,8 +1,6 @@
 //! Services that share an address and port: which clients each has, by network and by where they arrive.
 
-mod common;
-
-use common::{
+use crate::common::{
     fragments,
     frame::*,
     frame6::*,

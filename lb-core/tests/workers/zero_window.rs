@@ -1,9 +1,7 @@
 //! Keys that see one end of a flow only: with them, requests and replies come to the worker that is computed, as a NIC
 //! that does what RSS is defined as delivers them.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     frame6::*,
     plan::*,

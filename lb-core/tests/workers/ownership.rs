@@ -1,9 +1,7 @@
 //! Who owns a flow: for every way in which ports may spread packets over workers, each connection's packets are
 //! forwarded by one worker, and what had to be handed over for that is counted.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     frame6::*,
     plan::*,

@@ -1,8 +1,6 @@
 //! Which server a new connection gets, seen from outside; the schedulers themselves are tested where they are.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     world::{Sent, Setup, World},

@@ -1,8 +1,6 @@
 //! Persistence by SIP's Call-ID: calls stay with their servers, whatever else is said over the same addresses and ports.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     world::{Setup, World},

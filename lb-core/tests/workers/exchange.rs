@@ -1,8 +1,6 @@
 //! Another plan while connections exist: what is kept, what ends and how.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::*,
     plan::*,
     world::{Sent, World},
@@ -203,7 +201,7 @@ fn clients_are_answered_through_another_gateway() {
     let gateway = Ipv4Addr::new(192, 0, 2, 253);
     let mac = Mac([2, 0, 0, 0, 1, 253]);
     plan.routes[0].via = gateway.into();
-    world.stations.push(common::world::Station { port: WAN, address: gateway.into(), mac });
+    world.stations.push(crate::common::world::Station { port: WAN, address: gateway.into(), mac });
     world.exchange(&plan);
     world.pass(2_000);
     client(&mut world, 1, SYN);

@@ -1,8 +1,6 @@
 //! Floods from forged sources: real connections are opened and kept meanwhile.
 
-mod common;
-
-use common::{frame::*, plan::*, world::*};
+use crate::common::{frame::*, plan::*, world::*};
 use etherparse::{Icmpv4Type, icmpv4::DestUnreachableHeader};
 use lb_core::{
     counters::DropReason,

@@ -3,9 +3,7 @@
 //! By TOA: whichever segment makes a connection at the server, it has the option, and none has a client's own. Sometimes the
 //! director dies, and another goes on that it has told of the connection.
 
-mod common;
-
-use common::{
+use crate::common::{
     frame::ethernet,
     plan::*,
     read,

@@ -1,8 +1,6 @@
 //! What an explanation says is what happens.
 
-mod common;
-
-use common::{any::*, frame::*, frame6::*, plan::*, world::*};
+use crate::common::{any::*, frame::*, frame6::*, plan::*, world::*};
 use etherparse::{Icmpv4Type, icmpv4::DestUnreachableHeader};
 use lb_core::{
     conn::{
@@ -467,7 +465,7 @@ fn stories_read_well() {
         text += &story(&format!("{scheduler} chooses"), &world, WAN, &syn);
     }
 
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/explain.txt");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/workers/explain.txt");
     if std::env::var_os("UPDATE_EXPECTED").is_some() {
         std::fs::write(path, &text).unwrap();
     }

@@ -2,11 +2,10 @@
 //! in every method and family, over several workers. Whatever happens, each side hears what the other says, once and in
 //! order; one server has the whole of it; and the director follows the association to its end.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod peer;
 
-use common::{
+use self::peer::{MESSAGES, Peer};
+use crate::common::{
     fragments::frame,
     plan::*,
     world::{Setup, World},
@@ -20,7 +19,6 @@ use lb_core::{
         plan::{Mac, Method, Plan, Spread},
     },
 };
-use peer::{MESSAGES, Peer};
 use std::{
     cmp::Reverse,
     collections::{BTreeSet, BinaryHeap},
