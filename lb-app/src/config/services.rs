@@ -1,32 +1,32 @@
 //! What the services and VIPs mean, and what they must not mean together with the network.
 
+mod tunnels;
+mod ways;
+
 use super::{
     addresses::{Addresses, vips_of},
     families,
     health::{Check, Health, OwnCheck, ServiceHealth, check_together, check_way},
-    network::{Network, Reach},
+    network::Network,
     options::Said,
     place::{At, Place},
     raw::{self, Raw},
     report::{Complaint, Problems, once},
 };
-use ipnet::IpNet;
 use lb_core::{
-    family::{Family, V6},
     limits::{
         MAX_CLAIMS_OF_SERVICE, MAX_LOCAL_ADDRESSES, MAX_PORTS_OF_SERVICE, MAX_SERVERS, MAX_SERVICES,
         MAX_VIPS_OF_SERVICE,
     },
     sched::threshold::Thresholds,
     service::{
-        check::sources_mistake,
         from,
         marks::marks,
         module::{ModuleMistake, mistake},
         option::Value,
         overlaps::overlaps,
         owners::Use,
-        plan::{Misfit, OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
+        plan::{OwnTunnel, Protocol, SchedulerKind, ServicePlan, VipPlan, flags_of},
         quic::{self, QuicMistake},
         stays,
     },
@@ -74,25 +74,6 @@ impl<'c, 'r> Services<'c, 'r> {
 
     /// Outer packets come from networks that are routed to the director, one of each family, of which nobody has an
     /// address.
-    fn check_tunnel_sources(&self) {
-        let mut families = HashMap::new();
-        for At { value: network, place } in &self.raw.tunnel_sources {
-            once(&mut families, network.addr().is_ipv4(), place, self.problems, |line| {
-                let what = format!("there is a network of this family already (line {line})");
-                Complaint::new(what, "use one network of each family")
-            });
-            let complaint = sources_mistake(*network).map(|(what, remedy)| Complaint::new(what, remedy));
-            let overlaps = |own: &IpNet| own.contains(network) || network.contains(own);
-            let attached = || {
-                let on = self.network.interfaces.iter().find(|on| on.addresses.iter().any(overlaps))?;
-                let what = format!("{network} is attached to port {:?}", on.name);
-                Some(Complaint::new(what, "use a network that is routed to the director"))
-            };
-            let complaint = complaint.or_else(attached);
-            complaint.into_iter().for_each(|complaint| self.problems.add(place, complaint));
-        }
-    }
-
     /// An address must be one host's, and nobody else's.
     fn check_address(&self, address: IpAddr, wanted: Use, place: &Place, remedy: &str) {
         let is_broadcast = || {
@@ -342,51 +323,6 @@ impl<'c, 'r> Services<'c, 'r> {
         }
     }
 
-    /// Tunnels are for TUN, and each kind has its own options.
-    fn check_tunnels(&self, service: &'r raw::Service) {
-        let Some(method) = service.said.known("method", service.plan.method) else { return };
-        let usual = service.plan.tunnel;
-        self.check_tunnel(usual.mistake(method.tunnels()), &service.said, &service.place);
-        if service.said.known("tunnel", ()).is_none() {
-            return;
-        }
-        for server in &service.servers {
-            let misfit = server.plan.tunnel.mistake(method.tunnels(), usual);
-            self.check_tunnel(misfit, &server.said, &server.place);
-        }
-    }
-
-    /// L3DSR takes a DSCP, which stands for one VIP, and nothing else does.
-    fn check_dscp(&self, service: &'r raw::Service) {
-        let Some(method) = service.said.known("method", service.plan.method) else { return };
-        let (dscp, said) = (service.plan.dscp, service.said.place("dscp"));
-        if !method.marks() {
-            if let Some(place) = said.filter(|_| dscp > 0) {
-                let what = format!("is for l3dsr: with {method}, packets keep their own");
-                self.problems.add(place, Complaint::new(what, "remove it or set `method = \"l3dsr\"`"));
-            }
-            return;
-        }
-        let is_known = service.said.known("dscp", ()).is_some();
-        if let Some(place) = service.said.place("method").filter(|_| is_known && dscp == 0) {
-            let what = "l3dsr takes a DSCP, by which servers know packets for the VIP";
-            let remedy = "give it a number from 1 to 63, as in `dscp = 11`";
-            self.problems.add(said.unwrap_or(place), Complaint::new(what, remedy));
-        }
-        if let Some((_, place)) = service.vips().nth(1) {
-            let what = "is another VIP, and one DSCP stands for one";
-            self.problems.add(place, Complaint::new(what, "make a service for each VIP"));
-        }
-    }
-
-    fn check_tunnel(&self, misfit: Option<Misfit>, said: &Said, otherwise: &Place) {
-        let Some(misfit) = misfit else { return };
-        let keys = [misfit.key(), "tunnel_port", "tunnel_checksum"];
-        let place = keys.iter().find_map(|key| said.place(key)).unwrap_or(otherwise);
-        let (what, remedy) = misfit.text();
-        self.problems.add(place, Complaint::new(what, remedy));
-    }
-
     /// FullNAT takes local addresses, which are nobody else's, and nothing else does.
     fn check_local_addresses(&self, service: &'r raw::Service) {
         let problems = self.problems;
@@ -548,82 +484,6 @@ impl<'c, 'r> Services<'c, 'r> {
                 self.problems.add(place, Complaint::new(format!("{flag:?} is for {needed} only"), remedy));
             }
         }
-    }
-
-    /// A server's address must be a host's that the service's method reaches. The port is the one that it was given.
-    fn check_reachable(
-        &self,
-        service: &raw::Service,
-        wanted: Use,
-        (port, own): (Option<At<u16>>, OwnTunnel),
-        at: &At<IpAddr>,
-    ) {
-        self.check_address(at.value, wanted, &at.place, "use the server's own address");
-        let Some(method) = service.said.known("method", service.plan.method) else { return };
-        self.check_way_to(service, (own, at));
-        let Some(port) = port.filter(|_| service.port_place().is_some()) else { return };
-        let remedy = "only nat and fullnat can: remove `port`, or set `method = \"nat\"`";
-        let complaint = match service.plan.one_port() {
-            Some(_) if port.value == 0 => Complaint::new("port 0 is not valid", "use 1 to 65535"),
-            Some(wanted) if !method.rewrites_endpoints() && port.value != wanted => {
-                let what = format!(
-                    "port {} is not the service's {wanted}, and {method} cannot change it",
-                    port.value
-                );
-                Complaint::new(what, remedy)
-            }
-            None if !method.rewrites_endpoints() && port.value != 0 => {
-                let what = format!(
-                    "port {} would be that of all packets, and {method} cannot change it",
-                    port.value
-                );
-                let is_sorry = matches!(wanted, Use::SorryServer(_));
-                Complaint::new(
-                    what,
-                    if is_sorry { "write port 0, which is the one that clients ask for" } else { remedy },
-                )
-            }
-            _ => return,
-        };
-        self.problems.add(&port.place, complaint);
-    }
-
-    fn check_way_to(&self, service: &raw::Service, (own, at): (OwnTunnel, &At<IpAddr>)) {
-        let (address, method, vip) = (at.value, service.plan.method, service.known_vip());
-        if let Some(vip) = vip.filter(|vip| vip.is_ipv4() != address.is_ipv4() && method.keeps_family()) {
-            let what = format!("{address} and the VIP {vip} are not of one family, as {method} requires");
-            let remedy = "use a server's address of the VIP's family, or tun or fullnat, which take either";
-            return self.problems.add(&at.place, Complaint::new(what, remedy));
-        }
-        if let Some(complaint) = families::of_server(service, address) {
-            return self.problems.add(&at.place, complaint);
-        }
-        let attach = "attach its network to a port, or use l3dsr, tun or nat";
-        let complaint = match (self.network.reach(address), method.is_link_local()) {
-            (Reach::Through(hop), true) if hop.address != address => Complaint::new(
-                format!("{address} is behind router {}, which dr cannot reach", hop.address),
-                attach,
-            ),
-            (Reach::Nowhere, true) => Complaint::new(
-                format!("{address} is on no attached network, and dr reaches no further"),
-                attach,
-            ),
-            (Reach::Nowhere, false) => {
-                let remedy = "add a route to it, or give a port an address on its network";
-                Complaint::new(format!("no route to {address}"), remedy)
-            }
-            (Reach::Through(hop), _) => {
-                let carries = self.network.mtu(hop).saturating_sub(service.plan.overhead(own, address));
-                if vip.is_none_or(|vip| vip.is_ipv4()) || carries >= V6::SMALLEST_PATH_MTU {
-                    return;
-                }
-                let what =
-                    format!("the way to {address} carries {carries} bytes, and IPv6 needs 1280 (RFC 8200)");
-                Complaint::new(what, "raise `mtu` of the port that leads there")
-            }
-            (Reach::Unknown, _) => return,
-        };
-        self.problems.add(&at.place, complaint);
     }
 
     fn health(&self) -> Health {

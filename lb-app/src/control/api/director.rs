@@ -10,7 +10,7 @@ use crate::{
     control::{
         announce::Leaving,
         file::{
-            difference::Line,
+            difference::line::Line,
             reload::{How, Reloaded},
         },
         live::running::Running,

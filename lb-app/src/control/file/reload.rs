@@ -5,7 +5,7 @@
 //! is rolled back.
 
 use super::{
-    difference::{Difference, Line},
+    difference::{Difference, line::Line},
     merge::merge,
 };
 use crate::{
