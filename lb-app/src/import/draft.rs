@@ -10,8 +10,11 @@ use lb_core::{
     sched::threshold::Thresholds,
     service::{
         key::{Protocol, ServiceKey},
+        module,
         option::{Kind, Value},
-        plan::{ClientAddress, Method, OwnTunnel, PersistBy, ServerPlan, ServicePlan, TunnelPlan},
+        plan::{
+            ClientAddress, Method, ModuleKind, OwnTunnel, PersistBy, ServerPlan, ServicePlan, TunnelPlan,
+        },
         reach::PortRange,
         stays::{self, StaysMistake},
     },
@@ -23,6 +26,9 @@ use std::{
     rc::Rc,
 };
 use thiserror::Error;
+
+/// The port that IPVS takes for FTP's (`FTPPORT`, include/net/ip_vs.h).
+const FTP: u16 = 21;
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,6 +208,11 @@ impl Draft {
                     prefix => prefix,
                 };
             }
+            if is_ftp(&service.plan) {
+                service.plan.module = ModuleKind::Ftp;
+                let note = "differs: it is read as FTP's, as IPVS does where ip_vs_ftp is loaded";
+                service.notes.push(note.to_owned());
+            }
             let port = service.plan.default_server_port();
             let own = if port == 0 {
                 "that of the client's packet".to_owned()
@@ -302,6 +313,15 @@ impl Draft {
 pub(super) fn refused(address: IpAddr) -> Option<String> {
     let text = Value::Address(address).to_string();
     read_text(&Kind::Address, &text).err().map(|complaint| complaint.what)
+}
+
+/// Whether IPVS takes it for a service of FTP, as it does by the port, and the module can read it here.
+fn is_ftp(service: &ServicePlan) -> bool {
+    let reach = service.reach();
+    let mut ports = reach.ports().map(PortRange::port);
+    let is_of_port = ports.next() == Some(Some(FTP)) && ports.next().is_none();
+    let read = ServicePlan { module: ModuleKind::Ftp, ..service.clone() };
+    is_of_port && module::mistake(&read).is_none()
 }
 
 /// The check that most servers have; the first of them where several have as many.

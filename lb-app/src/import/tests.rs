@@ -7,7 +7,7 @@ use crate::{
     config::{self, Limits, source::Sources},
 };
 use lb_core::{
-    service::plan::{PersistBy, Plan},
+    service::plan::{ModuleKind, PersistBy, Plan},
     time::Duration,
 };
 use proptest::{prelude::*, sample::Index};
@@ -101,6 +101,19 @@ fn calls_of_sip_stay_with_their_servers() {
     assert_eq!(imported.invalid, None, "{}", imported.text);
     assert!(imported.text.contains("persistence engine sip of tcp 192.0.2.100:5060"), "{}", imported.text);
     assert_eq!(plan(&imported.text).services[0].persistence.by, PersistBy::Address);
+}
+
+#[test]
+fn services_of_ftp_get_the_module() {
+    let text = "-A -t 192.0.2.100:21 -s wlc\n-a -t 192.0.2.100:21 -r 198.51.100.11 -m\n\
+                -A -t 192.0.2.101:21 -s wlc -p 300\n-a -t 192.0.2.101:21 -r 198.51.100.11 -g\n\
+                -A -t 192.0.2.102:2121 -s wlc\n-a -t 192.0.2.102:2121 -r 198.51.100.11:21 -m\n\
+                -A -u 192.0.2.103:21 -s wlc\n-a -u 192.0.2.103:21 -r 198.51.100.11 -m\n";
+    let imported = read(&Text(text), From::Ipvsadm, &["x".to_owned()]).unwrap();
+    assert_eq!(imported.invalid, None, "{}", imported.text);
+    let modules: Vec<_> = plan(&imported.text).services.iter().map(|service| service.module).collect();
+    let (ftp, none) = (ModuleKind::Ftp, ModuleKind::None);
+    assert_eq!(modules, [ftp, ftp, none, none], "{}", imported.text);
 }
 
 #[test]
