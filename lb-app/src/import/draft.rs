@@ -7,28 +7,14 @@ use crate::config::{
 use ipnet::IpNet;
 use lb_core::{
     conn::timeouts::Timeouts,
-    sched::threshold::Thresholds,
     service::{
         key::{Protocol, ServiceKey},
-        module,
         option::{Kind, Value},
-        plan::{
-            ClientAddress, Method, ModuleKind, OwnTunnel, PersistBy, ServerPlan, ServicePlan, TunnelPlan,
-        },
-        reach::PortRange,
-        stays::{self, StaysMistake},
+        plan::{ClientAddress, Method, ServerPlan, ServicePlan},
     },
 };
-use std::{
-    collections::HashSet,
-    fmt,
-    net::{IpAddr, SocketAddr},
-    rc::Rc,
-};
+use std::{fmt, net::IpAddr, rc::Rc};
 use thiserror::Error;
-
-/// The port that IPVS takes for FTP's (`FTPPORT`, include/net/ip_vs.h).
-const FTP: u16 = 21;
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,220 +117,12 @@ impl Draft {
     pub(super) fn miss(&mut self, place: &Place, what: impl Into<String>, nearest: impl Into<String>) {
         self.missing.push(Missing { place: place.clone(), what: what.into(), nearest: nearest.into() });
     }
-
-    /// What the checks of servers have in common becomes their service's; what cannot be in a configuration is left out
-    /// and noted.
-    pub(super) fn settle(&mut self) {
-        let mut seen: HashSet<ServiceKey> = HashSet::new();
-        let mut names = HashSet::new();
-        let mut missing = std::mem::take(&mut self.missing);
-        let mut miss = |place: &Place, what: String, nearest: &str| {
-            missing.push(Missing { place: place.clone(), what, nearest: nearest.to_owned() });
-        };
-        self.services.retain(|service| {
-            let key = service.plan.key();
-            if let Some(why) = service.plan.reach().vips().find_map(refused) {
-                miss(&service.place, format!("service {key}: {why}"), "it is left out");
-            } else if let Some(local) =
-                service.plan.local_addresses.iter().find(|local| refused(**local).is_some())
-            {
-                miss(&service.place, format!("service {key}: its local address {local}"), "it is left out");
-            } else if !seen.insert(key) {
-                miss(&service.place, format!("service {key} a second time"), "it is left out");
-            } else {
-                return true;
-            }
-            false
-        });
-        let vips: HashSet<IpAddr> =
-            self.services.iter().flat_map(|service| service.plan.reach().vips()).collect();
-        for service in &mut self.services {
-            let place = service.place.clone();
-            service.plan.local_addresses.retain(|local| {
-                let is_free = !vips.contains(local);
-                if !is_free {
-                    miss(&place, format!("local address {local}, which is a VIP"), "it is left out");
-                }
-                is_free
-            });
-        }
-        // Without one there is no FullNAT.
-        self.services.retain(|service| {
-            let is_sound = service.plan.method != Method::FullNat || !service.plan.local_addresses.is_empty();
-            if !is_sound {
-                miss(&service.place, format!("FullNAT of {}", service.plan.key()), "it is left out");
-            }
-            is_sound
-        });
-        let local = self.services.iter().flat_map(|service| service.plan.local_addresses.clone());
-        let local: HashSet<IpAddr> = local.collect();
-        self.vips.retain(|(vip, _)| !local.contains(vip));
-        self.own.retain(|(net, _)| !local.contains(&net.addr()));
-        let taken: HashSet<IpAddr> =
-            vips.iter().copied().chain(local).chain(self.vips.iter().map(|(vip, _)| *vip)).collect();
-        for service in &mut self.services {
-            let key = service.plan.key();
-            service.plan.name = unique(&mut names, &service.plan.name);
-            // It was said before the method that counts.
-            if !service.plan.method.tunnels() {
-                service.plan.tunnel = TunnelPlan::default();
-                service.servers.iter_mut().for_each(|server| server.plan.tunnel = OwnTunnel::default());
-            }
-            if service.plan.one_packet && service.plan.method.sees_replies() {
-                let nearest = "connections are kept, by which replies are translated; a short `timeouts.udp` comes close";
-                miss(
-                    &service.place,
-                    format!("one-packet scheduling of {key} under {}", service.plan.method),
-                    nearest,
-                );
-                service.plan.one_packet = false;
-            }
-            if stays::mistake(&service.plan) == Some(StaysMistake::Calls) {
-                let what = format!("persistence engine sip of {key}, which has no datagrams");
-                miss(&service.place, what, "clients go by their addresses, as with IPVS");
-                service.plan.persistence.by = PersistBy::Address;
-                service.plan.persistence.prefix = match service.plan.persistence.prefix {
-                    0 => 128,
-                    prefix => prefix,
-                };
-            }
-            if is_ftp(&service.plan) {
-                service.plan.module = ModuleKind::Ftp;
-                let note = "differs: it is read as FTP's, as IPVS does where ip_vs_ftp is loaded";
-                service.notes.push(note.to_owned());
-            }
-            let port = service.plan.default_server_port();
-            let own = if port == 0 {
-                "that of the client's packet".to_owned()
-            } else {
-                format!("the service's {port}")
-            };
-            let keeps_ports = !service.plan.method.rewrites_endpoints();
-            let mut endpoints: HashSet<SocketAddr> = HashSet::new();
-            service.servers.retain_mut(|server| {
-                if let Some((what, nearest)) = limit(&mut server.plan.thresholds, service.plan.one_packet) {
-                    miss(&server.place, format!("{what} of {key}"), nearest);
-                }
-                if keeps_ports && server.plan.port != port {
-                    let method = service.plan.method;
-                    server.notes.push(format!(
-                        "differs: port {} became {own}, since {method} does not change ports",
-                        server.plan.port
-                    ));
-                    server.plan.port = port;
-                }
-                let endpoint = server.plan.endpoint();
-                let why = refused(server.plan.address)
-                    .or_else(|| taken.contains(&server.plan.address).then(|| "is a VIP as well".to_owned()))
-                    .or_else(|| {
-                        (!endpoints.insert(endpoint)).then(|| "is in the service already".to_owned())
-                    });
-                if let Some(why) = &why {
-                    miss(&server.place, format!("server {endpoint} of {key}: {why}"), "it is left out");
-                }
-                why.is_none()
-            });
-            if let Some(sorry) = &mut service.pool.sorry_server {
-                if keeps_ports && sorry.address.port() != port {
-                    service.notes.push(format!(
-                        "differs: the sorry server's port {} became {own}, since {} does not change ports",
-                        sorry.address.port(),
-                        service.plan.method
-                    ));
-                    sorry.address.set_port(port);
-                }
-                let address = sorry.address;
-                let why = refused(address.ip())
-                    .or_else(|| taken.contains(&address.ip()).then(|| "is a VIP as well".to_owned()))
-                    .or_else(|| endpoints.contains(&address).then(|| "is one of the servers".to_owned()));
-                if let Some(why) = why {
-                    let nearest =
-                        "it is left out; a sorry server is another host than the servers and the director";
-                    miss(&service.place, format!("sorry server {address} of {key}: {why}"), nearest);
-                    service.pool.sorry_server = None;
-                    service.pool.when_all_fail = Pool::default().when_all_fail;
-                }
-            }
-            if service.pool.hysteresis >= service.pool.quorum {
-                service.notes.push(format!(
-                    "differs: the hysteresis {} is less than the quorum here",
-                    service.pool.hysteresis
-                ));
-                service.pool.hysteresis = service.pool.quorum - 1;
-            }
-            // Where a server has the port that a client asks for, a check has to have one.
-            let first_port = service.plan.reach().ports().find_map(PortRange::port);
-            for server in service.servers.iter_mut().filter(|server| server.plan.port == 0) {
-                let Some(check) = server.check.as_mut().filter(|check| check.has_no_port(0)) else {
-                    continue;
-                };
-                check.port = first_port;
-                if first_port.is_none() {
-                    miss(
-                        &server.place,
-                        format!("a check of {}, which has no port", server.plan.address),
-                        "it is left out; add `check` with a `port`",
-                    );
-                    server.check = None;
-                }
-            }
-            for server in &mut service.servers {
-                if let Some(check) = &mut server.check
-                    && let Some(source) = check.leave.source.filter(|source| taken.contains(source))
-                {
-                    miss(
-                        &server.place,
-                        format!("checks from {source}, which is a VIP"),
-                        "the kernel chooses the source",
-                    );
-                    check.leave.source = None;
-                }
-            }
-            service.check = most_common(&service.servers);
-        }
-        self.vips.retain(|(vip, _)| !vips.contains(vip) && refused(*vip).is_none());
-        let mut listed = HashSet::new();
-        self.vips.retain(|(vip, _)| listed.insert(*vip));
-        self.missing = missing;
-    }
 }
 
 /// Why an address cannot be in a configuration, if it cannot.
 pub(super) fn refused(address: IpAddr) -> Option<String> {
     let text = Value::Address(address).to_string();
     read_text(&Kind::Address, &text).err().map(|complaint| complaint.what)
-}
-
-/// Whether IPVS takes it for a service of FTP, as it does by the port, and the module can read it here.
-fn is_ftp(service: &ServicePlan) -> bool {
-    let reach = service.reach();
-    let mut ports = reach.ports().map(PortRange::port);
-    let is_of_port = ports.next() == Some(Some(FTP)) && ports.next().is_none();
-    let read = ServicePlan { module: ModuleKind::Ftp, ..service.clone() };
-    is_of_port && module::mistake(&read).is_none()
-}
-
-/// The check that most servers have; the first of them where several have as many.
-fn most_common(servers: &[Server]) -> Option<Check> {
-    let mut best: Option<(&Check, usize)> = None;
-    for check in servers.iter().filter_map(|server| server.check.as_ref()) {
-        let count = servers.iter().filter(|server| server.check.as_ref() == Some(check)).count();
-        if best.is_none_or(|(_, most)| count > most) {
-            best = Some((check, count));
-        }
-    }
-    best.map(|(check, _)| check.clone())
-}
-
-/// A name that nobody else has.
-fn unique(names: &mut HashSet<String>, name: &str) -> String {
-    let mut unique = name.to_owned();
-    let mut number = 2;
-    while !names.insert(unique.clone()) {
-        unique = format!("{name}-{number}");
-        number += 1;
-    }
-    unique
 }
 
 /// A name for a service that has none.
@@ -389,21 +167,6 @@ pub(super) fn proxy_version(word: &str) -> Option<ClientAddress> {
         "v2" => Some(ClientAddress::ProxyV2),
         _ => None,
     }
-}
-
-/// Thresholds as they can be here. Returns what cannot be, with the nearest thing.
-fn limit(thresholds: &mut Thresholds, one_packet: bool) -> Option<(&'static str, &'static str)> {
-    let Thresholds { upper, lower } = *thresholds;
-    if one_packet && upper > 0 {
-        *thresholds = Thresholds::default();
-        return Some(("a server's thresholds", "connections that are not kept are not counted: no limit"));
-    }
-    if lower > upper {
-        thresholds.lower = 0;
-        let what = "a lower threshold above the upper one";
-        return Some((what, "three quarters of the upper one, if there is one"));
-    }
-    None
 }
 
 /// How servers are told of clients, if the service's method and protocol allow it.

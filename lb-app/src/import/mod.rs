@@ -5,6 +5,7 @@
 //!
 //! * [`keepalived`], [`ipvsadm`], [`dpvs`]: the readers.
 //! * [`script`]: shell scripts that only call programs.
+//! * [`settle`]: what of it can be in a configuration.
 //! * [`sound`]: whether what was read can stand in a configuration.
 //! * [`files`]: where files come from.
 
@@ -15,6 +16,7 @@ mod ipvsadm;
 mod keepalived;
 mod network;
 mod script;
+mod settle;
 mod sound;
 mod text;
 
