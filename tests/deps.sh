@@ -66,6 +66,12 @@ for set in "$@"; do
         need prometheus   command -v promtool
         # Both ends of calls.
         need sip-tester   command -v sipp
+        # Both ends of films: a client, a server's parts, and what they are put together with.
+        need gir1.2-gst-rtsp-server-1.0 any_file /usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib
+        need gstreamer1.0-plugins-base any_file /usr/lib/*/gstreamer-1.0/libgstaudiotestsrc.so
+        need gstreamer1.0-plugins-good any_file /usr/lib/*/gstreamer-1.0/libgstrtsp.so
+        need gstreamer1.0-tools command -v gst-launch-1.0
+        need python3-gi   /usr/bin/python3 -c "import gi"
         # What reads captures.
         need tshark       command -v tshark
         need valgrind     command -v valgrind

@@ -46,6 +46,7 @@ mod quic;
 mod reload;
 mod restart;
 mod roles;
+mod rtsp;
 mod sctp;
 mod shell;
 mod sip;

@@ -475,4 +475,29 @@ impl<F: Forwarded> Host for Desk<'_, F> {
         self.announced = Some(pairs[0][0]);
         entered[0].then_some(told)
     }
+
+    fn media_from(&mut self, port: u16) {
+        for port in [Some(port), port.checked_add(1)].into_iter().flatten() {
+            let expected = self.of_client(self.request_by(Protocol::Udp, port, 0), 0);
+            self.announce(Expectation { times: Times::Media, ..expected });
+        }
+    }
+
+    fn media_is_over(&mut self, port: u16) {
+        let expected = &self.known.team.expected;
+        let find = |ends: &Ends| {
+            expected.find(ends, self.now).filter(|found| found.expectation.server == self.number())
+        };
+        for port in [Some(port), port.checked_add(1)].into_iter().flatten() {
+            let first = match self.rewrites() {
+                true => find(&self.of_server_port(port)),
+                false => find(&self.request_by(Protocol::Udp, port, 0)),
+            };
+            let of_client = first.and_then(|found| find(&found.expectation.request));
+            for found in [first, of_client].into_iter().flatten().filter(|_| !self.rehearses) {
+                // Who is quicker has written something newer there.
+                let _ = expected.take(&found);
+            }
+        }
+    }
 }

@@ -9,6 +9,8 @@ named! {
         None = "none",
         /// FTP: data connections go to the server of their control connection.
         Ftp = "ftp",
+        /// RTSP: media goes to the server that it was agreed on with.
+        Rtsp = "rtsp",
         /// SIP: media goes to the server that says where it waits for it.
         Sip = "sip",
         /// TFTP: the rest of a transfer goes to the server that was asked for it.
@@ -28,7 +30,7 @@ impl ModuleKind {
     pub const fn reads_protocol(self, protocol: Protocol) -> bool {
         match self {
             ModuleKind::None => false,
-            ModuleKind::Ftp => matches!(protocol, Protocol::Tcp),
+            ModuleKind::Ftp | ModuleKind::Rtsp => matches!(protocol, Protocol::Tcp),
             ModuleKind::Sip => matches!(protocol, Protocol::Tcp | Protocol::Udp),
             ModuleKind::Tftp => matches!(protocol, Protocol::Udp),
         }
@@ -40,6 +42,7 @@ impl ModuleKind {
     pub const fn reads_method(self, method: Method) -> bool {
         match self {
             ModuleKind::None | ModuleKind::Ftp | ModuleKind::Tftp => true,
+            ModuleKind::Rtsp => !matches!(method, Method::FullNat | Method::Snat),
             ModuleKind::Sip => matches!(method, Method::Nat),
         }
     }
@@ -50,14 +53,14 @@ impl ModuleKind {
         match self {
             ModuleKind::None => None,
             ModuleKind::Ftp => Some(Protocol::Tcp),
-            ModuleKind::Sip | ModuleKind::Tftp => Some(Protocol::Udp),
+            ModuleKind::Rtsp | ModuleKind::Sip | ModuleKind::Tftp => Some(Protocol::Udp),
         }
     }
 
     /// Whether it replaces text of TCP, so that sequence numbers move under methods that rewrite.
     #[must_use]
     pub const fn moves_numbers(self) -> bool {
-        matches!(self, ModuleKind::Ftp)
+        matches!(self, ModuleKind::Ftp | ModuleKind::Rtsp)
     }
 
     /// Whether servers speak first by a protocol, from the port that they are spoken to, as those that call do.

@@ -11,8 +11,10 @@
 pub mod edits;
 pub mod expected;
 pub mod ftp;
+pub mod kept;
 pub mod kind;
 pub mod reader;
+pub mod rtsp;
 pub mod sip;
 pub mod talk;
 pub mod text;
@@ -27,6 +29,7 @@ pub fn of_kind(kind: ModuleKind) -> Option<&'static dyn Module> {
     match kind {
         ModuleKind::None => None,
         ModuleKind::Ftp => Some(&ftp::Ftp),
+        ModuleKind::Rtsp => Some(&rtsp::Rtsp),
         ModuleKind::Sip => Some(&sip::Sip),
         ModuleKind::Tftp => Some(&tftp::Tftp),
     }

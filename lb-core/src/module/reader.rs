@@ -1,6 +1,6 @@
 //! What a module is, and what it deals in.
 
-use super::{edits::Edits, text::Text};
+use super::{edits::Edits, kept::Kept, text::Text};
 use crate::conn::entry::Direction;
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,6 +18,19 @@ pub trait Module: Sync {
     ) -> Step {
         let _ = (line, direction, may_replace, host);
         Step::Read(bytes.len())
+    }
+
+    /// The same where what one side says depends on what the other has said: `kept` is of both directions.
+    fn read_both(
+        &self,
+        (line, kept): (&mut Line, &mut Kept),
+        direction: Direction,
+        bytes: &[u8],
+        may_replace: bool,
+        host: &mut dyn Host,
+    ) -> Step {
+        let _ = kept;
+        self.read(line, direction, bytes, may_replace, host)
     }
 
     /// Reads a datagram, which is whole and by itself: nothing is kept of those before. What is to be replaced of its text
@@ -89,6 +102,13 @@ pub trait Host {
     /// the port that the client is to use, that of reports next to it: the same if it can be, or if it is `fixed`. `None` if
     /// media cannot be expected.
     fn media(&mut self, port: u16, fixed: bool) -> Option<u16>;
+
+    /// The client has media at that port, and reports about it at the next; what it sends from there to whatever port of the
+    /// VIP is for the server, where only that is seen.
+    fn media_from(&mut self, port: u16);
+
+    /// Media that was announced by that port is not expected any more.
+    fn media_is_over(&mut self, port: u16);
 }
 
 /// What a module keeps of a direction: where it is in a line, and what it has not read to the end.

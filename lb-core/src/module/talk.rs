@@ -9,6 +9,7 @@
 //! byte of either text is acknowledged before it has come.
 
 use super::{
+    kept::Kept,
     kind::ModuleKind,
     reader::{Host, Line, Module, Step},
     text::Text,
@@ -147,6 +148,7 @@ pub struct Talk {
     is_sealed: bool,
     shifts: [Shift; 2],
     lines: [Line; 2],
+    kept: Kept,
 }
 
 /// A segment ahead of another that has not come.
@@ -157,7 +159,7 @@ impl Talk {
     /// Of a connection that begins, or whose beginning was not seen.
     #[must_use]
     pub const fn new(kind: ModuleKind) -> Self {
-        Talk { kind, is_sealed: false, shifts: [Shift::NONE; 2], lines: [Line::START; 2] }
+        Talk { kind, is_sealed: false, shifts: [Shift::NONE; 2], lines: [Line::START; 2], kept: Kept::NONE }
     }
 
     /// The same of one that goes on from another run or another director.
@@ -232,7 +234,8 @@ impl Talk {
         };
         while at < payload.len() {
             let may_replace = shift.edit.is_none();
-            let step = module.read(line, direction, &payload[at..], may_replace, host);
+            let both = (&mut *line, &mut self.kept);
+            let step = module.read_both(both, direction, &payload[at..], may_replace, host);
             let (Step::Read(count)
             | Step::Replace(count, _)
             | Step::End(count)

@@ -25,6 +25,7 @@ mod proxy;
 mod reject;
 mod rfc4787;
 mod rfc5508;
+mod rtsp;
 mod sctp;
 mod segment;
 mod sip;

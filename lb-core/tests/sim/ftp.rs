@@ -342,7 +342,7 @@ impl Session {
 }
 
 /// Sends what is to be said, or now and then only the beginning of it.
-fn say(socket: &mut Socket<'_>, what: &mut Vec<u8>, random: &mut Random) {
+pub(crate) fn say(socket: &mut Socket<'_>, what: &mut Vec<u8>, random: &mut Random) {
     if socket.can_send() && !what.is_empty() {
         let most =
             if random.below(4) == 0 { 1 + random.below(what.len() as u64) as usize } else { what.len() };

@@ -24,5 +24,6 @@ mod outward;
 mod owning;
 mod restarting;
 mod reusing;
+mod rtsp;
 mod udp;
 mod weather;

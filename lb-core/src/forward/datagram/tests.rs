@@ -71,6 +71,10 @@ impl Host for Says {
     fn media(&mut self, _: u16, _: bool) -> Option<u16> {
         None
     }
+
+    fn media_from(&mut self, _: u16) {}
+
+    fn media_is_over(&mut self, _: u16) {}
 }
 
 fn frame(text: &[u8]) -> Vec<u8> {

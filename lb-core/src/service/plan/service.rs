@@ -230,7 +230,8 @@ impl ServicePlan {
             Kind::Word(ModuleKind::NAMES),
             "What reads connections to know which further ones belong to their servers. `ftp`: data connections, in \
              passive and active mode; under nat and fullnat, servers' addresses become the VIP, and under fullnat clients' \
-             the local address; tcp only. `sip`: media goes to the server that says where it waits for it, and servers' \
+             the local address; tcp only. `rtsp`: media over UDP goes to the server that it was agreed on with, and under nat \
+             servers' addresses in headers become the VIP; tcp only, not under fullnat. `sip`: media goes to the server that says where it waits for it, and servers' \
              addresses become the VIP; udp and tcp, under nat. `tftp`: the rest of a transfer, between the client's port and one \
              of the server's own; udp only. Not together with `client_address`."
         )
