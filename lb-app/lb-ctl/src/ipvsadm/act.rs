@@ -134,8 +134,12 @@ pub struct Listing {
     pub thresholds: bool,
     /// `--persistent-conn`
     pub persistent: bool,
+    /// `--tun-info`
+    pub tunnels: bool,
     /// `-X`
     pub exact: bool,
+    /// `--nosort`: in the order of the configuration.
+    pub unsorted: bool,
 }
 
 /// One invocation.

@@ -1,7 +1,9 @@
 //! ipvsadm's command line: what its options mean together, and which belong together.
 
 use super::{
-    act::{Act, Forward, Listing, ServerOptions, ServiceOptions, Target, Transport, TunnelOptions},
+    act::{
+        Act, Forward, Listing, NO_DAEMON, ServerOptions, ServiceOptions, Target, Transport, TunnelOptions,
+    },
     options::{COMMANDS, Given, given},
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,7 +20,6 @@ fn act(given: &[Given]) -> Result<Act, String> {
     let is_version = given.iter().any(|(name, _)| *name == "version");
     let mut commands = given.iter().filter(|(name, _)| COMMANDS.contains(name));
     let command = match (commands.next(), commands.next()) {
-        // `-L -Z` lists and clears, which is one command to ipvsadm; it is rare, and not here.
         (Some((first, _)), Some((second, _))) => {
             return Err(format!("--{first} and --{second} are two commands; give one"));
         }
@@ -37,7 +38,7 @@ fn act(given: &[Given]) -> Result<Act, String> {
         }
         "list" => LIST,
         "start-daemon" | "stop-daemon" => DAEMON,
-        "save" => LISTING,
+        "save" => &["numeric"],
         _ => &[],
     };
     if let Some((other, _)) = given.iter().find(|(name, _)| *name != command && !allowed.contains(name)) {
@@ -81,19 +82,7 @@ fn act(given: &[Given]) -> Result<Act, String> {
         }
         "start-daemon" | "stop-daemon" => Act::Daemon,
         "help" => Act::Help,
-        _ => Act::List(
-            target,
-            Listing {
-                connections: said.has("connection"),
-                stats: said.has("stats"),
-                rate: said.has("rate"),
-                timeouts: said.has("timeout"),
-                daemon: said.has("daemon"),
-                thresholds: said.has("thresholds"),
-                persistent: said.has("persistent-conn"),
-                exact: said.has("exact"),
-            },
-        ),
+        _ => Act::List(target, said.listing(target.is_some())?),
     })
 }
 
@@ -150,10 +139,12 @@ const LIST: &[&str] = &[
     "rate",
     "thresholds",
     "persistent-conn",
-    "tcp",
-    "udp",
-    "sctp",
+    "tun-info",
 ];
+/// What `-L` shows instead of services and their servers.
+const INSTEAD: [&str; 3] = ["connection", "timeout", "daemon"];
+/// What `-L` shows of services and their servers.
+const SHOWN: [&str; 5] = ["stats", "rate", "thresholds", "persistent-conn", "tun-info"];
 const DAEMON: &[&str] =
     &["mcast-interface", "syncid", "sync-maxlen", "mcast-group", "mcast-port", "mcast-ttl", "ipv6"];
 
@@ -193,7 +184,52 @@ impl Said<'_> {
             let (address, port) = endpoint(values.first().map_or("", String::as_str), transport)?;
             found = once(found, Target::Address { transport, address, port: port.unwrap_or(0) })?;
         }
+        if self.has("ipv6") && !matches!(found, None | Some(Target::Mark(_))) {
+            return Err("--ipv6 is for -f; the address of a service says its family".to_owned());
+        }
         Ok(found)
+    }
+
+    fn listing(&self, is_of_one: bool) -> Result<Listing, String> {
+        let one = |names: &[&str]| -> Result<Option<String>, String> {
+            let mut given = names.iter().filter(|name| self.has(name));
+            match (given.next(), given.next()) {
+                (Some(first), Some(second)) => Err(format!("--{first} and --{second} exclude one another")),
+                (first, _) => Ok(first.map(|name| format!("--{name}"))),
+            }
+        };
+        let shown = one(&SHOWN)?;
+        if let Some(instead) = one(&INSTEAD)? {
+            if let Some(shown) = shown {
+                let remedy = match (instead.as_str(), shown.as_str()) {
+                    ("--connection", "--persistent-conn") => {
+                        ": `lbctl show persistence` has clients and their servers"
+                    }
+                    _ => "",
+                };
+                return Err(format!("{instead} and {shown} exclude one another{remedy}"));
+            }
+            if is_of_one {
+                let remedy = match instead.as_str() {
+                    "--connection" => "`lbctl show connections vip VIP:PORT` has those of one",
+                    "--timeout" => "`lbctl show timeouts` has those of each",
+                    _ => NO_DAEMON,
+                };
+                return Err(format!("{instead} is about all services: {remedy}"));
+            }
+        }
+        Ok(Listing {
+            connections: self.has("connection"),
+            stats: self.has("stats"),
+            rate: self.has("rate"),
+            timeouts: self.has("timeout"),
+            daemon: self.has("daemon"),
+            thresholds: self.has("thresholds"),
+            persistent: self.has("persistent-conn"),
+            tunnels: self.has("tun-info"),
+            exact: self.has("exact"),
+            unsorted: self.has("nosort"),
+        })
     }
 
     fn server(&self, command: &str) -> Result<(IpAddr, Option<u16>), String> {
@@ -206,7 +242,13 @@ impl Said<'_> {
             (false, _) => None,
             // ipvsadm's default.
             (true, None) => Some(300),
-            (true, Some(seconds)) => Some(number(seconds, 31 * 86_400, "-p")?),
+            (true, Some(seconds)) => {
+                let seconds = number(seconds, 31 * 86_400, "-p")?;
+                if seconds == 0 {
+                    return Err("-p: 0 seconds are none; leave -p out".to_owned());
+                }
+                Some(seconds)
+            }
         };
         let flags = self.value("sched-flags").unwrap_or_default();
         Ok(ServiceOptions {

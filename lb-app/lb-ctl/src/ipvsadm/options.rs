@@ -85,14 +85,18 @@ const OPTIONS: &[Opt] = &[
     long("rate", Nothing),
     long("thresholds", Nothing),
     long("persistent-conn", Nothing),
-    long("tcp", Nothing),
-    long("udp", Nothing),
-    long("sctp", Nothing),
+    long("tun-info", Nothing),
     long("nosort", Nothing),
     long("sort", Nothing),
     opt('n', "numeric", Nothing),
     opt('X', "exact", Nothing),
 ];
+
+/// Every option: its letters, and its long name.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = (Option<char>, &'static str)> {
+    OPTIONS.iter().map(|option| (option.letter, option.long))
+}
 
 /// What invocations do, and at most one of these may be given.
 pub(super) const COMMANDS: [&str; 15] = [

@@ -46,7 +46,7 @@ const HELP: &str = "ipvsadm's options, on a running lb-app:\n  \
     -A|-E -t|-u|--sctp-service VIP:PORT [-s SCHEDULER] [-b FLAGS] [-p [TIMEOUT]] [-M MASK] [-o]\n  -D -t|-u|... VIP:PORT\n  \
     -a|-e -t|-u VIP:PORT -r SERVER[:PORT] [-m|-i|-g] [-w WEIGHT]\n    \
     [--tun-type ipip|gue|gre [--tun-port N] [--tun-nocsum|--tun-csum]]\n  -d -t|-u VIP:PORT -r SERVER[:PORT]\n  \
-    -L [-t|-u VIP:PORT] [-n] [--stats|--rate|--thresholds|--persistent-conn] [-X] | -L -c | -L --timeout | \
+    -L [-t|-u VIP:PORT] [-n] [--stats|--rate|--thresholds|--persistent-conn|--tun-info] [-X] [--nosort] | -L -c | -L --timeout | \
     -L --daemon\n  -S [-n]\n  -R\n  -C\n  -Z [-t|-u VIP:PORT]\n  --set TCP TCPFIN UDP\nWhat has no equal is refused, with the nearest thing.\n";
 
 struct Runner<'t, T> {
@@ -74,6 +74,7 @@ impl<T: Transport> Runner<'_, T> {
             }
             Act::AddServer(target, address, port, options) => {
                 let service = self.named(&target)?;
+                let port = its_own(port, &options);
                 let options = self.server_options(&service, &options)?;
                 self.tell(
                     services::Request::AddServer {
@@ -88,7 +89,11 @@ impl<T: Transport> Runner<'_, T> {
             Act::EditServer(target, address, port, options) => {
                 let service = self.named(&target)?;
                 same_method(&service, &options)?;
-                let port = at(port, &service);
+                let is_it = |server: &services::Server| {
+                    server.endpoint.address == address && Some(server.endpoint.port) == port
+                };
+                let is_known = service.servers.iter().any(is_it);
+                let port = at(if is_known { port } else { its_own(port, &options) }, &service);
                 let (service, options) = (service.name, weight(&options)?);
                 let change =
                     services::ServerChange { service, address, port, state: None, within_ms: None, options };
@@ -144,10 +149,12 @@ impl<T: Transport> Runner<'_, T> {
             };
             let text = text.map_err(|error| at(Failure::Wrong(error.to_string())))?;
             let words = crate::command::words::split(&text).map_err(|what| at(Failure::Wrong(what)))?;
+            // As in a script.
+            let words = words.strip_prefix(&["ipvsadm".to_owned()]).unwrap_or(&words);
             if words.is_empty() {
                 continue;
             }
-            let act = grammar::parse(&words).map_err(|what| at(Failure::Wrong(what)))?;
+            let act = grammar::parse(words).map_err(|what| at(Failure::Wrong(what)))?;
             self.act(act, out).map_err(at)?;
         }
         Ok(())
@@ -169,7 +176,10 @@ impl<T: Transport> Runner<'_, T> {
         if how.connections {
             return self.list_connections(out);
         }
-        let (capacity, services) = self.services(target.as_ref())?;
+        let (capacity, mut services) = self.services(target.as_ref())?;
+        if !how.unsorted {
+            text::sort(&mut services);
+        }
         let clients = if how.persistent { self.persistent()? } else { Vec::new() };
         let text = text::listing(&services, (capacity, &clients), how);
         let director = crate::version::VERSION.to_owned();
@@ -373,6 +383,14 @@ fn service_options(options: &ServiceOptions) -> Result<Options, Failure> {
         ("persistence_prefix".to_owned(), json!(options.prefix().map_err(Failure::Wrong)?)),
         ("persistence_by".to_owned(), json!(by)),
     ]);
+    let fits = |flag: &&String| match scheduler {
+        "sh" => !flag.starts_with("mh-"),
+        "mh" => !flag.starts_with("sh-"),
+        _ => false,
+    };
+    if let Some(flag) = options.flags.iter().find(|flag| !fits(flag)) {
+        return Err(Failure::Wrong(format!("scheduler {scheduler} has no flag {flag:?}")));
+    }
     if matches!(scheduler, "sh" | "mh") {
         said.insert("hash_port".to_owned(), json!(has(port)));
         said.insert("hash_fallback".to_owned(), json!(has(fallback)));
@@ -423,6 +441,12 @@ const fn method(forward: Option<Forward>) -> &'static str {
         Some(Forward::Tunnel) => "tun",
         Some(Forward::Gatewaying) | None => "dr",
     }
+}
+
+/// The port that is given for a server; only where it is translated can it be another than the service's, and ipvsadm
+/// takes no notice of one elsewhere.
+fn its_own(port: Option<u16>, options: &ServerOptions) -> Option<u16> {
+    port.filter(|_| options.forward == Some(Forward::Masquerading))
 }
 
 fn some(port: Option<u16>) -> Option<u16> {

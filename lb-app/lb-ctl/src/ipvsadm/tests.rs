@@ -5,12 +5,16 @@ use crate::{
     cli::{self, Own},
     protocol::{
         Code, Done, Refusal, Reply, Request,
+        connections::Connections,
         keys::{Reach, ServerEndpoint},
         persistence::{ByServer, Clients},
         services::{self, Rate, Server, Service, Services, Traffic},
+        timeouts::{self, Timeouts},
     },
     transport::{CallError, Transport},
 };
+
+mod whole;
 
 /// Services as a director keeps them.
 #[derive(Default)]
@@ -54,6 +58,15 @@ fn thresholds(options: &crate::protocol::options::Options) -> Option<services::T
     (upper > 0).then_some(services::Thresholds { upper, lower, full: false })
 }
 
+/// lb-app's defaults.
+fn timeouts() -> Timeouts {
+    let of = [("ESTABLISHED", 900), ("FIN_WAIT", 120), ("UDP", 300)];
+    let timeouts =
+        of.map(|(state, seconds)| serde_json::json!({ "state": state, "timeout_ms": seconds * 1_000 }));
+    let service = serde_json::json!({ "service": "web", "timeouts": timeouts });
+    serde_json::from_value(serde_json::json!({ "services": [service] })).unwrap()
+}
+
 impl Transport for Director {
     fn call(&mut self, request: Request) -> Result<Reply, CallError> {
         self.asked.push(request.clone());
@@ -63,6 +76,12 @@ impl Transport for Director {
         if let Request::Persistence(_) = request {
             let servers = self.clients.clone();
             return Ok(Reply::Persistence(Clients { servers, ..Clients::default() }));
+        }
+        if let Request::Timeouts(timeouts::Request::List { .. }) = request {
+            return Ok(Reply::Timeouts(timeouts()));
+        }
+        if let Request::Connections(_) = request {
+            return Ok(Reply::Connections(Connections::default()));
         }
         let Request::Services(request) = request else { return Ok(Reply::Done(Done::default())) };
         match request {
@@ -175,7 +194,7 @@ fn services_of_sctp_are_added_listed_and_saved() {
     assert_eq!(director.ipvsadm("-R", rules).as_deref(), Ok(""));
     assert_eq!(director.ipvsadm("-Sn", "").as_deref(), Ok(rules));
     let list = director.ipvsadm("-L -n --sctp-service 192.0.2.100:3868", "").unwrap();
-    assert!(list.contains("SCTP  192.0.2.100:3868 wlc\n"), "{list}");
+    assert!(list.contains("SCTP 192.0.2.100:3868 wlc\n"), "{list}");
 }
 
 #[test]
@@ -349,10 +368,10 @@ fn listings_are_ipvsadms_own() {
          TCP  192.0.2.100:80 wlc\n\
          \x20 -> 198.51.100.11:8080           Masq    3      3          12345678  \n\
          \x20 -> 198.51.100.12:80             Masq    1      3          12345678  \n\
-         UDP  192.0.2.100:53 mh (mh-port,mh-fallback)\n\
-         \x20 -> 198.51.100.31:53             Tunnel  0      3          12345678  \n\
          TCP  192.0.2.101:443 rr\n\
-         \x20 -> 198.51.100.41:443            Route   1      3          12345678  \n"
+         \x20 -> 198.51.100.41:443            Route   1      3          12345678  \n\
+         UDP  192.0.2.100:53 mh (mh-port,mh-fallback)\n\
+         \x20 -> 198.51.100.31:53             Tunnel  0      3          12345678  \n"
     );
     assert_eq!(
         director.ipvsadm("-L -n --stats -t 192.0.2.101:443", "").unwrap(),

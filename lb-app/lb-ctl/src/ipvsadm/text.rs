@@ -50,6 +50,10 @@ pub(super) fn listing(services: &[Service], (capacity, clients): (u64, &[ByServe
                 "Prot LocalAddress:Port", "Weight", "PersistConn", "ActiveConn", "InActConn"
             );
         }
+        Listing { tunnels: true, .. } => text.push_str(
+            "Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port           Forward TunnelInfo    Weight ActiveConn \
+             InActConn\n",
+        ),
         _ => text.push_str(
             "Prot LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n",
         ),
@@ -62,10 +66,10 @@ pub(super) fn listing(services: &[Service], (capacity, clients): (u64, &[ByServe
         let (protocol, endpoint) = Reach::shown(service.reach.as_ref(), &service.key);
         let _ = match how {
             Listing { stats: true, .. } => {
-                writeln!(text, "{protocol}  {endpoint:<28}{}", numbers(sums(&service.traffic)))
+                writeln!(text, "{protocol:<4} {endpoint:<28}{}", numbers(sums(&service.traffic)))
             }
             Listing { rate: true, .. } => {
-                writeln!(text, "{protocol}  {endpoint:<28}{}", numbers(rates(&service.rate)))
+                writeln!(text, "{protocol:<4} {endpoint:<28}{}", numbers(rates(&service.rate)))
             }
             _ => {
                 let (flags, persistence) = (flags(service, " (", ")"), persistence(service));
@@ -79,7 +83,7 @@ pub(super) fn listing(services: &[Service], (capacity, clients): (u64, &[ByServe
                 let ops = if is_one_packet(service) { " ops" } else { "" };
                 writeln!(
                     text,
-                    "{protocol}  {endpoint} {}{flags}{persistence}{engine}{ops}",
+                    "{protocol:<4} {endpoint} {}{flags}{persistence}{engine}{ops}",
                     service.scheduler
                 )
             }
@@ -108,6 +112,15 @@ pub(super) fn listing(services: &[Service], (capacity, clients): (u64, &[ByServe
                         "  -> {endpoint:<28} {weight:<9} {persistent:<11} {active:<10} {inactive:<10}"
                     )
                 }
+                Listing { tunnels: true, .. } => writeln!(
+                    text,
+                    "  -> {endpoint:<28} {:<7} {:<13} {:<6} {:<10} {:<10}",
+                    forward(&service.method).0,
+                    tunnel_info(server.tunnel.as_ref()),
+                    server.weight,
+                    server.active,
+                    server.inactive
+                ),
                 _ => writeln!(
                     text,
                     "  -> {endpoint:<28} {:<7} {:<6} {:<10} {:<10}",
@@ -120,6 +133,20 @@ pub(super) fn listing(services: &[Service], (capacity, clients): (u64, &[ByServe
         }
     }
     text
+}
+
+/// The order of ipvsadm's listings: services by family, protocol, address and port; servers by address and port.
+pub(super) fn sort(services: &mut [Service]) {
+    let number = |protocol| match protocol {
+        Protocol::Icmp => 1,
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+        Protocol::Sctp => 132,
+    };
+    services.sort_by_key(|Service { key, .. }| (key.vip.is_ipv6(), number(key.protocol), key.vip, key.port));
+    for service in services {
+        service.servers.sort_by_key(|server| (server.endpoint.address, server.endpoint.port));
+    }
 }
 
 /// `-L -c`
@@ -210,6 +237,16 @@ fn tunnel(tunnel: &Tunnel) -> String {
     let port = tunnel.port.map_or_else(String::new, |port| format!(" --tun-port {port}"));
     let checksum = if tunnel.checksum { "csum" } else { "nocsum" };
     format!(" --tun-type {}{port} --tun-{checksum}", tunnel.kind)
+}
+
+/// The same in listings: whether a checksum covers packets is a sign before `c`.
+fn tunnel_info(tunnel: Option<&Tunnel>) -> String {
+    let Some(Tunnel { kind, port, checksum }) = tunnel else { return "n/a".to_owned() };
+    if kind == "ipip" {
+        return kind.clone();
+    }
+    let port = port.map_or_else(String::new, |port| format!("{port}:"));
+    format!("{kind}:{port}{}c", if *checksum { '+' } else { '-' })
 }
 
 /// `-L --timeout`, of the first service: IPVS has one set for all.
