@@ -211,6 +211,16 @@ fn read_value(kind: &Kind, value: &DeValue) -> Reading<Value> {
     }
 }
 
+/// Whether a text stands for a list without elements: none, or the words that say so. `all` is for whom or what something
+/// is where nothing narrows it down. A port or interface with such a name is meant in a file only.
+fn is_empty_list(of: &Kind, text: &str) -> bool {
+    match text.trim() {
+        "" | "none" => true,
+        "all" => matches!(of, Kind::Network | Kind::Name),
+        _ => false,
+    }
+}
+
 /// Reads a value that did not come with a file; `text` is how one would have it. A list may be text as well, with commas
 /// between its elements.
 pub(crate) fn read_text(kind: &Kind, text: &str) -> Reading<Value> {
@@ -220,6 +230,9 @@ pub(crate) fn read_text(kind: &Kind, text: &str) -> Reading<Value> {
         (Kind::List(kind), DeValue::Array(values)) => {
             let values = values.iter().map(|value| read_value(kind, value.get_ref()));
             values.collect::<Reading<_>>().map(Value::List)
+        }
+        (Kind::List(kind), DeValue::String(words)) if is_empty_list(kind, words) => {
+            Ok(Value::List(Vec::new()))
         }
         (Kind::List(kind), DeValue::String(words)) => {
             let words = words.split(',').map(|word| DeValue::String(word.trim().into()));

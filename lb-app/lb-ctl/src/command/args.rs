@@ -73,6 +73,14 @@ pub(super) fn destination(text: &str) -> Result<IpNet, String> {
     if text == "default" { network("0.0.0.0/0") } else { network(text) }
 }
 
+/// A length of time in milliseconds, or what it is if nobody says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrDefault(pub Option<u64>);
+
+pub(super) fn duration_or_default(text: &str) -> Result<OrDefault, String> {
+    if text == "default" { Ok(OrDefault(None)) } else { duration(text).map(|time| OrDefault(Some(time))) }
+}
+
 /// Seconds, or with a unit: `500ms`, `90`, `90s`, `15m`, `2h`, `1d`. In milliseconds.
 pub(crate) fn duration(text: &str) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

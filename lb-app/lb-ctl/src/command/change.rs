@@ -1,7 +1,10 @@
 //! Commands that change the running configuration.
 
 use super::{
-    args::{Endpoint, balanced, destination, duration, endpoint, network, service_endpoint},
+    args::{
+        Endpoint, OrDefault, balanced, destination, duration, duration_or_default, endpoint, network,
+        service_endpoint,
+    },
     connections::WhichConnection,
     options::{Given, NewServer, NewService, OldServer, OldService},
 };
@@ -113,9 +116,9 @@ pub enum Set {
     Timeout {
         /// The state
         state: String,
-        /// Time after the last packet, such as 90s, 15m, 2h
-        #[arg(value_name = "TIME", value_parser = duration)]
-        time: u64,
+        /// Time after the last packet, such as 90s, 15m, 2h; default: of a service that of all, of all lb-app's
+        #[arg(value_name = "TIME|default", value_parser = duration_or_default)]
+        time: OrDefault,
         /// For this service only
         #[arg(long)]
         service: Option<String>,
@@ -154,7 +157,7 @@ impl Set {
                 Request::Services(services::Request::ChangeServer(change))
             }
             Set::Timeout { state, time, service } => {
-                Request::Timeouts(timeouts::Request::Set { service, state, timeout_ms: time })
+                Request::Timeouts(timeouts::Request::Set { service, state, timeout_ms: time.0 })
             }
             Set::Director { role } => Request::Director(director::Request::Role { role }),
             Set::Verbose { level } => Request::Director(director::Request::Verbose { level }),

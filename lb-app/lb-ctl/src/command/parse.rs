@@ -181,11 +181,30 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_a_value_too() {
+        for (line, key, value) in [
+            ("set server web 198.51.100.11 quic-server-ids none", "quic_server_ids", "none"),
+            ("set server web 198.51.100.11 description \"\"", "description", ""),
+            ("set server web 198.51.100.11 description '' weight 2", "description", ""),
+        ] {
+            let Request::Services(services::Request::ChangeServer(change)) = request(line) else {
+                panic!("{line}")
+            };
+            assert_eq!(change.options.get(key), Some(&value.into()), "{line}");
+        }
+        let Request::Services(services::Request::Change(change)) = request("set service web from all") else {
+            panic!("another request")
+        };
+        assert_eq!(change.options.get("from"), Some(&"all".into()));
+    }
+
+    #[test]
     fn timeouts_have_units() {
         let set =
             |timeout_ms| timeouts::Request::Set { service: None, state: "established".into(), timeout_ms };
-        assert_eq!(request("set timeout established 15m"), Request::Timeouts(set(900_000)));
-        assert_eq!(request("set timeout established 90"), Request::Timeouts(set(90_000)));
+        assert_eq!(request("set timeout established 15m"), Request::Timeouts(set(Some(900_000))));
+        assert_eq!(request("set timeout established 90"), Request::Timeouts(set(Some(90_000))));
+        assert_eq!(request("set timeout established default"), Request::Timeouts(set(None)));
         assert!(complaint("set timeout established soon").contains("a number of seconds, or with a unit"));
     }
 

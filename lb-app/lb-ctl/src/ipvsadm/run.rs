@@ -118,7 +118,7 @@ impl<T: Transport> Runner<'_, T> {
             Act::Timeouts(seconds) => {
                 for (state, seconds) in ["established", "fin_wait", "udp"].into_iter().zip(seconds) {
                     if seconds > 0 {
-                        let (state, timeout_ms) = (state.to_owned(), u64::from(seconds) * 1_000);
+                        let (state, timeout_ms) = (state.to_owned(), Some(u64::from(seconds) * 1_000));
                         self.say(
                             &Request::Timeouts(timeouts::Request::Set { service: None, state, timeout_ms }),
                             out,

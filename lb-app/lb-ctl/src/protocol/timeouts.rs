@@ -20,8 +20,10 @@ pub enum Request {
         service: Option<String>,
         /// The state, as listings show it, in upper or lower case.
         state: String,
-        /// How long after the last packet.
-        timeout_ms: u64,
+        /// How long after the last packet; if nothing is said, what it is by default: of a service that of all, of all
+        /// lb-app's.
+        #[serde(default)]
+        timeout_ms: Option<u64>,
     },
 }
 

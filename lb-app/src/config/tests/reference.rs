@@ -205,25 +205,24 @@ fn described(field: &Field) -> Described {
         key: field.key.to_owned(),
         word: field.key.replace('_', "-"),
         shape,
-        placeholder: match shape {
-            Shape::Flag => "true|false".to_owned(),
-            Shape::Time => "TIME".to_owned(),
-            Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::Address)) => {
-                "ADDRESS[,ADDRESS...]".to_owned()
+        placeholder: match (shape, field.kind) {
+            (Shape::Flag, _) => "true|false".to_owned(),
+            (Shape::Time, _) => "TIME".to_owned(),
+            (_, Kind::List(element)) => {
+                let (element, nothing) = match element {
+                    Kind::Address => ("ADDRESS", "none"),
+                    Kind::QuicId => ("ID", "none"),
+                    Kind::Network => ("NETWORK", "all"),
+                    Kind::Name => ("NAME", "all"),
+                    _ => panic!("{}: what is its element called?", field.key),
+                };
+                let nothing = if field.is_required { String::new() } else { format!("|{nothing}") };
+                format!("{element}[,{element}...]{nothing}")
             }
-            Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::QuicId)) => {
-                "ID[,ID...]".to_owned()
-            }
-            Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::Network)) => {
-                "NETWORK[,NETWORK...]".to_owned()
-            }
-            Shape::Number | Shape::Text if matches!(field.kind, Kind::List(Kind::Name)) => {
-                "NAME[,NAME...]".to_owned()
-            }
-            Shape::Number | Shape::Text if matches!(field.kind, Kind::Ports) => {
-                "PORT|FROM-TO|any[,...]".to_owned()
-            }
-            Shape::Number | Shape::Text => field.key.to_uppercase(),
+            (_, Kind::Ports) => "PORT|FROM-TO|any[,...]".to_owned(),
+            (_, Kind::Several(_)) => format!("{0}[,{0}...]", field.key.to_uppercase().trim_end_matches('S')),
+            (_, Kind::Line) => "TEXT|\"\"".to_owned(),
+            _ => field.key.to_uppercase(),
         },
         values: values.iter().map(ToString::to_string).collect(),
         help: field.help.split(". ").next().unwrap_or_default().trim_end_matches('.').replace('`', ""),

@@ -96,7 +96,7 @@ enum Edit {
     RemoveServer(&'static str, IpAddr, Option<u16>),
     AddRoute(&'static str, IpAddr),
     RemoveRoute(&'static str),
-    SetTimeout(Option<&'static str>, &'static str, u64),
+    SetTimeout(Option<&'static str>, &'static str, Option<u64>),
     Save,
 }
 
@@ -171,6 +171,9 @@ fn of_service() -> BoxedStrategy<Options> {
         ("slow_start", vec![json!("0s"), json!("90s")]),
         ("client_address", ["none", "proxy-v1", "proxy-v2", "toa"].map(|word| json!(word)).to_vec()),
         ("module", ["none", "ftp", "sip"].map(|word| json!(word)).to_vec()),
+        ("description", ["", "the shop"].map(|line| json!(line)).to_vec()),
+        ("from", ["all", "203.0.113.0/24", "203.0.113.0/24,198.18.0.0/15"].map(|list| json!(list)).to_vec()),
+        ("on", ["all", "wan"].map(|list| json!(list)).to_vec()),
     ])
 }
 
@@ -179,6 +182,8 @@ fn of_server() -> BoxedStrategy<Options> {
         ("weight", vec![json!(0), json!(1), json!(7), json!(65_535)]),
         ("upper_threshold", vec![json!(0), json!(9)]),
         ("lower_threshold", vec![json!(0), json!(4)]),
+        ("description", vec![json!(""), json!("the fast one")]),
+        ("quic_server_ids", vec![json!("none"), json!("ed793a"), json!("ed793a,ed793b")]),
     ])
 }
 
@@ -213,7 +218,7 @@ fn edit() -> impl Strategy<Value = Edit> {
         (network(), address(&["192.0.2.254", "192.0.2.253", "192.0.2.102"]))
             .prop_map(|(to, via)| Edit::AddRoute(to, via)),
         network().prop_map(Edit::RemoveRoute),
-        (proptest::option::of(name()), state, select(vec![9_000, 60_000, 20_000]))
+        (proptest::option::of(name()), state, select(vec![Some(9_000), Some(60_000), None]))
             .prop_map(|(service, state, ms)| Edit::SetTimeout(service, state, ms)),
         Just(Edit::Save),
     ]
