@@ -484,6 +484,14 @@ impl<'c, 'r> Services<'c, 'r> {
                 self.problems.add(place, Complaint::new(format!("{flag:?} is for {needed} only"), remedy));
             }
         }
+        let scheduler = service.said.known("scheduler", service.plan.scheduler);
+        if let (Some(place), Some(scheduler)) = (service.said.place("hash_servers"), scheduler)
+            && service.plan.hash_servers > 0
+            && !scheduler.has_table()
+        {
+            let what = format!("is for sh, dh and mh: {scheduler} has no lookup table");
+            self.problems.add(place, Complaint::new(what, "remove it"));
+        }
     }
 
     fn health(&self) -> Health {

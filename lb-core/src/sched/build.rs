@@ -1,8 +1,14 @@
 //! The scheduler that the operator names.
 
 use super::{
-    Candidate, Scheduler, destinations::Destinations, dh, fo, kind::SchedulerKind, lblc, lblcr, lc, mh, nq,
-    ovf, rr, sed, sh, start::Start, tables::Tables, twos, wlc, wrr,
+    Candidate, Scheduler,
+    destinations::Destinations,
+    dh, fo,
+    kind::{Hashes, SchedulerKind},
+    lblc, lblcr, lc, mh, nq, ovf, rr, sed, sh,
+    start::Start,
+    tables::Tables,
+    twos, wlc, wrr,
 };
 use std::sync::Arc;
 
@@ -12,7 +18,7 @@ use std::sync::Arc;
 #[must_use]
 pub fn build(
     kind: SchedulerKind,
-    hash_port: bool,
+    hashes: Hashes,
     candidates: &[Candidate],
     start: Start,
     tables: &mut Tables,
@@ -23,9 +29,9 @@ pub fn build(
         SchedulerKind::Wrr => Arc::new(wrr::Wrr::new(candidates, start)),
         SchedulerKind::Lc => Arc::new(lc::new(candidates, start)),
         SchedulerKind::Wlc => Arc::new(wlc::new(candidates, start)),
-        SchedulerKind::Sh => Arc::new(sh::new(candidates, hash_port, tables)),
-        SchedulerKind::Dh => Arc::new(dh::new(candidates, tables)),
-        SchedulerKind::Mh => Arc::new(mh::new(candidates, hash_port, tables)),
+        SchedulerKind::Sh => Arc::new(sh::new(candidates, hashes, tables)),
+        SchedulerKind::Dh => Arc::new(dh::new(candidates, hashes.servers, tables)),
+        SchedulerKind::Mh => Arc::new(mh::new(candidates, hashes, tables)),
         SchedulerKind::Sed => Arc::new(sed::new(candidates, start)),
         SchedulerKind::Nq => Arc::new(nq::new(candidates, start)),
         SchedulerKind::Fo => Arc::new(fo::Fo::new(candidates)),

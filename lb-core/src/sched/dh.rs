@@ -9,6 +9,6 @@ use super::{
 };
 
 /// Destination hashing.
-pub(super) fn new(candidates: &[Candidate], tables: &mut Tables) -> Hashing {
-    Hashing::new(candidates, Hashed::Vip, tables)
+pub(super) fn new(candidates: &[Candidate], servers: u32, tables: &mut Tables) -> Hashing {
+    Hashing::new(candidates, Hashed::Vip, servers, tables)
 }

@@ -3,7 +3,7 @@
 use super::{
     Candidate, build,
     destinations::Destinations,
-    kind::SchedulerKind,
+    kind::{Hashes, SchedulerKind},
     maglev,
     members::{Key, Members},
     start::Start,
@@ -25,12 +25,13 @@ impl Footprint {
     pub fn add(
         &mut self,
         kind: SchedulerKind,
+        hashes: Hashes,
         candidates: &[Candidate],
         destinations: &dyn Fn() -> Arc<Destinations>,
     ) {
         match kind {
             SchedulerKind::Sh | SchedulerKind::Dh | SchedulerKind::Mh => {
-                let members = Members::of(candidates, maglev::size);
+                let members = Members::of(candidates, maglev::size_for(hashes.servers));
                 self.own += size_of_val(&*members.candidates);
                 self.tables.insert(members.key);
             }
@@ -46,11 +47,17 @@ impl Footprint {
             | SchedulerKind::Lblc
             | SchedulerKind::Lblcr => {
                 let tables = &mut Tables::default();
-                let scheduler = build(kind, false, candidates, Start::FIRST, tables, destinations);
+                let scheduler = build(kind, hashes, candidates, Start::FIRST, tables, destinations);
                 self.own += scheduler.bytes();
                 self.turns += scheduler.first_turn(WorkerId(0)).bytes();
             }
         }
+    }
+
+    /// Slots of the lookup table of a service with so many servers, if its scheduler has one.
+    #[must_use]
+    pub fn slots(kind: SchedulerKind, hashes: Hashes, servers: usize) -> Option<u32> {
+        kind.has_table().then(|| maglev::size_for(hashes.servers)(servers))
     }
 
     /// How many lookup tables there are: one for all services with the same servers.

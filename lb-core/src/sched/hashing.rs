@@ -47,8 +47,8 @@ pub(super) struct Hashing {
 }
 
 impl Hashing {
-    pub(super) fn new(candidates: &[Candidate], hashed: Hashed, tables: &mut Tables) -> Self {
-        Hashing { lookup: Lookup::new(candidates, tables), hashed }
+    pub(super) fn new(candidates: &[Candidate], hashed: Hashed, servers: u32, tables: &mut Tables) -> Self {
+        Hashing { lookup: Lookup::new(candidates, servers, tables), hashed }
     }
 
     fn with_octets<T>(&self, request: &Request, what: impl FnOnce(&[u8]) -> T) -> T {

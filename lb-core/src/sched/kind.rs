@@ -1,4 +1,4 @@
-//! Which schedulers there are.
+//! Which schedulers there are, and what is said of those that hash.
 
 use crate::named::named;
 
@@ -33,5 +33,35 @@ named! {
         Lblc = "lblc",
         /// The least loaded of the servers that the destination had before, unless all are overloaded.
         Lblcr = "lblcr",
+    }
+}
+
+/// What operators say of schedulers that hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    /// The client's port is hashed as well.
+    pub port: bool,
+    /// For how many servers the table is made, if that is more than there are.
+    pub servers: u32,
+}
+
+impl SchedulerKind {
+    /// Whether it looks a hash up in a table.
+    #[must_use]
+    pub const fn has_table(self) -> bool {
+        match self {
+            SchedulerKind::Sh | SchedulerKind::Dh | SchedulerKind::Mh => true,
+            SchedulerKind::Rr
+            | SchedulerKind::Wrr
+            | SchedulerKind::Lc
+            | SchedulerKind::Wlc
+            | SchedulerKind::Sed
+            | SchedulerKind::Nq
+            | SchedulerKind::Fo
+            | SchedulerKind::Ovf
+            | SchedulerKind::Twos
+            | SchedulerKind::Lblc
+            | SchedulerKind::Lblcr => false,
+        }
     }
 }

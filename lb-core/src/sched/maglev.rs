@@ -13,7 +13,7 @@ use super::{
     shares::Shares,
 };
 use crate::{
-    cast::{count32, low16, low32},
+    cast::{count32, index, low16, low32},
     mix::{fold_multiply, scale},
 };
 
@@ -22,13 +22,21 @@ use crate::{
 /// has for 100 servers in 65,537 slots, 0.57 %: half as many slots for 32 servers already would move 0.85 %.
 ///
 /// A server more than a limit moves nearly all clients, since the table is another. So there are few limits, and servers
-/// count that are configured, whether they take connections or not.
+/// count that are configured, whether they take connections or not; and operators can say for how many more a table is made
+/// (`hash_servers`). The size follows from the configuration alone, never from what a director had before: else two
+/// directors, one of which was restarted since, would send clients to different servers. It does not follow from weights,
+/// which change while running; the finest share that there is, is a slot.
 const SIZES: [(usize, u32); 4] = [(32, 32_749), (1_024, 65_537), (16_384, 655_373), (usize::MAX, 6_553_577)];
 
 /// The slots for so many configured servers.
 pub(super) fn size(servers: usize) -> u32 {
     let fits = SIZES.iter().find(|(most, _)| servers <= *most);
     fits.map_or(0, |(_, slots)| *slots)
+}
+
+/// The same, made for so many servers if that is more.
+pub(super) fn size_for(servers: u32) -> impl Fn(usize) -> u32 {
+    move |configured| size(configured.max(index(servers.into())))
 }
 
 /// Odd, and mixes well.
@@ -255,7 +263,8 @@ mod tests {
         {
             let moved = moved_needlessly(servers, failed);
             println!("{servers} servers, {failed} fail: {moved:.2} % (published {expected} %)");
-            assert!((moved / expected - 1.0).abs() < 0.5, "{servers} servers, {failed} fail: {moved:.2} %");
+            // To within what other hashes make of it.
+            assert!(moved < 1.02 * expected, "{servers} servers, {failed} fail: {moved:.2} %");
         }
     }
 

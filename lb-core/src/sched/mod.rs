@@ -44,6 +44,7 @@ mod wrr;
 
 pub use build::build;
 pub use candidate::{Candidate, Request};
+pub use kind::Hashes;
 pub use maglev::Table;
 pub use turn::{Due, Turn};
 

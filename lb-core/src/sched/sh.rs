@@ -7,10 +7,11 @@
 use super::{
     Candidate,
     hashing::{Hashed, Hashing},
+    kind::Hashes,
     tables::Tables,
 };
 
 /// Source hashing.
-pub(super) fn new(candidates: &[Candidate], hash_port: bool, tables: &mut Tables) -> Hashing {
-    Hashing::new(candidates, Hashed::client(hash_port), tables)
+pub(super) fn new(candidates: &[Candidate], hashes: Hashes, tables: &mut Tables) -> Hashing {
+    Hashing::new(candidates, Hashed::client(hashes.port), hashes.servers, tables)
 }

@@ -43,8 +43,9 @@ pub(super) struct Lookup {
 }
 
 impl Lookup {
-    pub(super) fn new(candidates: &[Candidate], tables: &mut Tables) -> Self {
-        let Members { key, candidates } = Members::of(candidates, maglev::size);
+    /// Of these candidates, made for so many servers if that is more.
+    pub(super) fn new(candidates: &[Candidate], servers: u32, tables: &mut Tables) -> Self {
+        let Members { key, candidates } = Members::of(candidates, maglev::size_for(servers));
         Lookup { table: tables.get(key), candidates }
     }
 

@@ -60,7 +60,8 @@ pub(super) fn picks(scheduler: &dyn Scheduler, worker: WorkerId, count: usize) -
 /// One that starts with its first server.
 fn scheduler(kind: SchedulerKind, hash_port: bool, candidates: &[Candidate]) -> Arc<dyn Scheduler> {
     let destinations = || Destinations::of(std::iter::once(REQUEST.vip), None);
-    build(kind, hash_port, candidates, Start::FIRST, &mut Tables::default(), &destinations)
+    let hashes = Hashes { port: hash_port, servers: 0 };
+    build(kind, hashes, candidates, Start::FIRST, &mut Tables::default(), &destinations)
 }
 
 /// What clients get one after the other from a scheduler without turns.

@@ -24,8 +24,8 @@ use crate::{
     ids::{ById, InterfaceId, LocalId, ServerId, ServiceId},
     limits::{MAX_INTERFACES, MAX_LOCAL_ADDRESSES, MAX_PORTS, MAX_SERVERS, MAX_SERVICES, MAX_SNAT_RULES},
     sched::{
-        self, Candidate, Scheduler, destinations::Destinations, footprint::Footprint, kind::SchedulerKind,
-        start::Start, tables::Tables,
+        self, Candidate, Hashes, Scheduler, destinations::Destinations, footprint::Footprint,
+        kind::SchedulerKind, start::Start, tables::Tables,
     },
 };
 use std::{
@@ -313,14 +313,14 @@ fn build_service(
     let same = before.filter(|old| {
         // Whoever remembers destinations has an entry for each.
         (destinations.is_none() || old.reach().vips().eq(service.reach().vips()))
-            && (old.scheduler_kind, old.hash_port) == (service.scheduler, service.hash_port)
+            && (old.scheduler_kind, old.hashes) == (service.scheduler, service.hashes())
             && old.candidates == candidates
     });
     let scheduler = match same {
         Some(old) => old.scheduler.clone(),
         None => {
             let destinations = || Destinations::of(service.reach().vips(), destinations);
-            sched::build(service.scheduler, service.hash_port, &candidates, start, tables, &destinations)
+            sched::build(service.scheduler, service.hashes(), &candidates, start, tables, &destinations)
         }
     };
     let built = Service {
@@ -331,7 +331,7 @@ fn build_service(
         beside: service.beside.clone(),
         method: service.method,
         scheduler_kind: service.scheduler,
-        hash_port: service.hash_port,
+        hashes: service.hashes(),
         hash_fallback: service.hash_fallback,
         has_thresholds: service.servers.iter().any(|server| server.limits().is_some()),
         scheduler,
@@ -374,7 +374,7 @@ pub fn footprint(services: &[ServicePlan]) -> Footprint {
         let numbers: Vec<_> = (first..).map(ServerId::new).take(service.servers.len()).collect();
         first += count32(numbers.len());
         let destinations = || Destinations::of(service.reach().vips(), None);
-        footprint.add(service.scheduler, &candidates(service, &numbers), &destinations);
+        footprint.add(service.scheduler, service.hashes(), &candidates(service, &numbers), &destinations);
     }
     footprint
 }
@@ -398,7 +398,7 @@ fn vacate(
 /// The scheduler of a service without servers.
 fn nobody() -> Arc<dyn Scheduler> {
     let none = || Destinations::of(std::iter::empty(), None);
-    sched::build(SchedulerKind::Rr, false, &[], Start::FIRST, &mut Tables::default(), &none)
+    sched::build(SchedulerKind::Rr, Hashes::default(), &[], Start::FIRST, &mut Tables::default(), &none)
 }
 
 /// Since which snapshot a server has its number.

@@ -63,6 +63,9 @@ pub fn check<'a>(
                 return Err(PlanError::HashFallback(service.scheduler));
             }
         }
+        if service.hash_servers > 0 && !service.scheduler.has_table() {
+            return Err(PlanError::HashServers(service.scheduler));
+        }
         if service.one_packet && service.method.sees_replies() {
             return Err(PlanError::OnePacket(service.method));
         }

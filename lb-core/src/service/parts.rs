@@ -11,7 +11,7 @@ use crate::{
     conn::{client_address::ClientAddress, timeouts::Timeouts, tunnel::Tunnel},
     ids::{InterfaceId, LocalId, ServerId, ServiceId},
     module::kind::ModuleKind,
-    sched::{Candidate, Scheduler},
+    sched::{Candidate, Hashes, Scheduler},
 };
 use ipnet::IpNet;
 use std::{net::IpAddr, sync::Arc};
@@ -91,8 +91,8 @@ pub struct Service {
     pub method: Method,
     /// The scheduler's kind.
     pub scheduler_kind: SchedulerKind,
-    /// Whether a hashing scheduler looks at the client's port.
-    pub hash_port: bool,
+    /// What a hashing scheduler looks at, and for how many servers.
+    pub hashes: Hashes,
     /// Whether it chooses another server where the one that the hash says is full.
     pub hash_fallback: bool,
     /// Whether any of its servers has thresholds.

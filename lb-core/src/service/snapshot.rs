@@ -490,7 +490,7 @@ impl Snapshot {
     pub fn tables_digest(&self) -> u64 {
         let digest = |service: &Service| {
             let table = service.scheduler.table()?;
-            let name = format!("{} {} {}", service.key(), service.scheduler_kind, service.hash_port);
+            let name = format!("{} {} {}", service.key(), service.scheduler_kind, service.hashes.port);
             Some(table.digest(name.as_bytes()))
         };
         self.configured().filter_map(|(_, service)| digest(service)).fold(0, |sum, one| sum ^ one)

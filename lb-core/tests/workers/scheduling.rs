@@ -463,3 +463,43 @@ fn tables_do_not_pile_up_over_reloads() {
         bytes as u64
     });
 }
+
+/// A service grows past the last size of its table: nearly all clients move, but for the one that was made for as many.
+/// Directors that load the same file at different times, or start with it, agree.
+#[test]
+fn a_table_made_for_more_servers_moves_few_clients_when_they_come() {
+    let grown = |made_for: u32, from: u8, to: u8| {
+        let plan = |count: u8| {
+            let servers: Vec<_> = (1..=count).map(|host| (host, 80, 1)).collect();
+            let mut service = scheduled(SchedulerKind::Mh, Method::Dr, 80, &servers);
+            service.hash_servers = made_for;
+            network().with(service)
+        };
+        let before = Snapshot::new(&plan(from)).unwrap();
+        let after = before.successor(&plan(to), &|_| true).unwrap();
+        let started = Snapshot::new(&plan(to)).unwrap();
+        let clients = 0..4_000;
+        assert!(clients.clone().all(|client| chosen(&after, 0, 0, client) == chosen(&started, 0, 0, client)));
+        let moved = clients.filter(|&client| chosen(&before, 0, 0, client) != chosen(&after, 0, 0, client));
+        let slots = plan(to).first().table_slots();
+        (moved.count() as f64 / 4_000.0, slots, footprint(&plan(to).services).bytes(1))
+    };
+    // One of 33 has 3 % of all clients.
+    let (moved, slots, _) = grown(0, 32, 33);
+    assert!(moved > 0.9 && slots == Some(65_537), "{moved}");
+    let (moved, ..) = grown(100, 32, 33);
+    assert!(moved < 0.05, "{moved}");
+    let (moved, ..) = grown(0, 33, 34);
+    assert!(moved < 0.05, "{moved}");
+    let (moved, ..) = grown(0, 31, 32);
+    assert!(moved < 0.05, "{moved}");
+    // Two servers need no more than the smallest, which is counted.
+    let [(_, small, few), (_, large, many)] = [grown(0, 1, 2), grown(1_025, 1, 2)];
+    assert_eq!([small, large], [Some(32_749), Some(655_373)]);
+    assert!(few < 34_000 && many > 655_373 && many < 657_000, "{few} and {many} bytes");
+    let mut plan = two_servers(Method::Dr);
+    plan.first().hash_servers = 100;
+    let refused = lb_core::service::check::check(&plan, []).unwrap_err().to_string();
+    assert_eq!(refused, "hash_servers is for sh, dh and mh: rr has no lookup table");
+    assert_eq!(plan.first().table_slots(), None);
+}

@@ -90,7 +90,7 @@ fn mistakes_are_reported_where_they_are() {
             "conf.d/a:2:8: services[1].name: another service is called \"web\" (line 13 of lb.toml); give each its own \
              name",
             "conf.d/a:7:1: services[1].weight: unknown key; known here: name, description, vip, vips, port, ports, protocol, from, on, method, local_addresses, client_address, module, \
-             tunnel, tunnel_port, tunnel_checksum, dscp, scheduler, flags, adopt, mss_clamp, one_packet, persistence, quic, fwmark, slow_start, timeouts, health, servers, check, agent",
+             tunnel, tunnel_port, tunnel_checksum, dscp, scheduler, flags, hash_servers, adopt, mss_clamp, one_packet, persistence, quic, fwmark, slow_start, timeouts, health, servers, check, agent",
             "conf.d/b:4:7: services[2].vip: tcp 192.0.2.100:80 is another service's already (line 14 of lb.toml); use \
              another address or port, put all servers into one service, or have each serve other clients: `from`, `on`",
             "conf.d/b:9:7: timeouts.udp: is a whole number, not text in quotes; write for example \"500ms\", \"90s\", \

@@ -101,6 +101,7 @@ mod tests {
         ("scheduler", "\"mh\"", "\"wlc\""),
         ("hash_port", "true", "false"),
         ("hash_fallback", "true", "false"),
+        ("hash_servers", "100", "0"),
         ("adopt", "true", "false"),
         ("mss_clamp", "\"on\"", "\"default\""),
         ("one_packet", "true", "false"),

@@ -167,6 +167,7 @@ fn of_service() -> BoxedStrategy<Options> {
         ("scheduler", ["rr", "wlc", "sh", "mh"].map(|word| json!(word)).to_vec()),
         ("hash_port", vec![json!(true), json!(false)]),
         ("hash_fallback", vec![json!(true), json!(false)]),
+        ("hash_servers", vec![json!(0), json!(100)]),
         ("adopt", vec![json!(true), json!(false)]),
         ("slow_start", vec![json!("0s"), json!("90s")]),
         ("client_address", ["none", "proxy-v1", "proxy-v2", "toa"].map(|word| json!(word)).to_vec()),

@@ -201,6 +201,13 @@ impl Difference {
     fn compare_service(&mut self, before: &ServicePlan, after: &ServicePlan) {
         let live = &mut self.live;
         options(live, &format!("service {}", before.key()), ServicePlan::OPTIONS, before, after);
+        if let (Some(old), Some(new)) = (before.table_slots(), after.table_slots())
+            && old != new
+        {
+            let what = format!("service {}: slots of its lookup table", before.key());
+            let remark = "nearly all clients get another server with their next connection";
+            live.push(Line::change(&what, &old.to_string(), &new.to_string(), remark));
+        }
         for (key, server) in before.keyed_servers() {
             match after.server(key.endpoint()) {
                 Some(other) => options(live, &format!("server {key}"), ServerPlan::OPTIONS, server, other),

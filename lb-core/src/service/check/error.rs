@@ -315,6 +315,9 @@ pub enum PlanError {
     /// The same; and others choose among those that are not full anyway.
     #[error("hash_fallback is for sh and mh: {0} does not hash the client's address")]
     HashFallback(SchedulerKind),
+    /// Only what hashes has a table.
+    #[error("hash_servers is for sh, dh and mh: {0} has no lookup table")]
+    HashServers(SchedulerKind),
     /// There is nothing that could be followed.
     #[error(
         "role follow takes a port with a host side, where the kernel has VIPs: set `host` of a port and restart"

@@ -7,6 +7,7 @@ mod quic;
 mod server;
 mod service;
 mod snat;
+mod table;
 pub mod timeouts;
 mod tunnel;
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     conn::timeouts::Timeouts,
-    limits::MAX_WEIGHT,
+    limits::{MAX_SERVERS, MAX_WEIGHT},
     option,
     service::{
         key::{ServerKey, ServiceKey},
@@ -55,6 +55,8 @@ pub struct ServicePlan {
     /// Hashing schedulers choose another server where the one that the hash says is full: IPVS's flags `sh-fallback` and
     /// `mh-fallback`.
     pub hash_fallback: bool,
+    /// For how many servers the table of a hashing scheduler is made, if more are to come.
+    pub hash_servers: u32,
     /// Take over TCP connections whose beginning was not seen, instead of resetting them.
     pub adopt: bool,
     /// Each datagram is scheduled by itself, and no connection is kept.
@@ -274,6 +276,7 @@ impl ServicePlan {
                 let has_flags = flags_of(service.scheduler).is_some();
                 service.hash_port &= has_flags;
                 service.hash_fallback &= has_flags;
+                service.hash_servers *= u32::from(service.scheduler.has_table());
                 is_set
             },
         )
@@ -306,6 +309,14 @@ impl ServicePlan {
             "The scheduler chooses another server where the one that the hash says is full. In a file, `flags` say so."
         )
         .scope(Scope::Control),
+        option!(
+            hash_servers,
+            Kind::number(0, MAX_SERVERS as u64),
+            "For how many servers the lookup table of `sh`, `dh` and `mh` is made, where more are to come. A service that grows \
+             beyond 32, 1,024 or 16,384 servers gets a larger table, and nearly all clients get another server; with this it \
+             has the larger one from the start. 0: those that there are."
+        )
+        .scope(Scope::Everywhere),
         option!(
             adopt,
             Kind::Flag,
@@ -429,6 +440,7 @@ impl ServicePlan {
             scheduler: SchedulerKind::Wlc,
             hash_port: false,
             hash_fallback: false,
+            hash_servers: 0,
             adopt: false,
             one_packet: false,
             mss_clamp: Choice::Default,
