@@ -12,7 +12,7 @@ use crate::{
     },
     service::{
         key::ServiceKey,
-        plan::ServerPlan,
+        plan::{PersistencePlan, ServerPlan},
         reach::PortRange,
         snapshot::{Server, Service, Snapshot},
     },
@@ -46,17 +46,18 @@ pub fn templates<'a>(
     table: &'a Persistence,
     snapshot: &'a Snapshot,
     now: Instant,
-) -> impl Iterator<Item = Option<Template>> + 'a {
+) -> impl Iterator<Item = Option<Template<'static>>> + 'a {
     known(table, snapshot, now).filter(|(entry, ..)| !entry.is_learned).map(
         |(entry, service, server, left)| {
-            // Of a call it tells the Call-ID itself.
+            // Of a call IPVS wants the Call-ID itself, and only a hash is known.
             let of = of(service).filter(|_| !call::is_call(entry.client.network))?;
             let port = match of {
                 Of::Endpoint(_, vip) if vip.port() > 0 => server.plan.port_for(vip.port()),
                 Of::Endpoint(..) | Of::Mark(_) => 0,
             };
             let server = SocketAddr::new(server.plan.address, port);
-            Some(Template { of, network: entry.client.network, server, method: service.method, left })
+            let network = entry.client.network;
+            Some(Template { of, network, call_id: None, server, method: service.method, left })
         },
     )
 }
@@ -104,15 +105,19 @@ pub fn learn(table: &Persistence, snapshot: &Snapshot, now: Instant, told: &peer
         snapshot,
         snapshot.services_known_at(&key),
         (now, told.left),
-        (told.network, told.server),
+        (&|persistence| persistence.has(told.network).then_some(told.network), told.server),
         !told.is_learned,
     )
 }
 
 /// The same of a client of a director of IPVS. One of all ports is of FTP's service as well, and its server any of that
 /// address.
-pub fn learn_template(table: &Persistence, snapshot: &Snapshot, now: Instant, told: &Template) -> bool {
-    let who = (told.network, told.server);
+pub fn learn_template(table: &Persistence, snapshot: &Snapshot, now: Instant, told: &Template<'_>) -> bool {
+    let client = |persistence: &PersistencePlan| match told.call_id {
+        Some(call_id) => persistence.call_of(told.network, call_id),
+        None => persistence.has(told.network).then_some(told.network),
+    };
+    let who: (Whom<'_>, _) = (&client, told.server);
     let take = |key: &ServiceKey| {
         take(table, snapshot, snapshot.services_known_at(key), (now, told.left), who, true)
     };
@@ -130,12 +135,15 @@ pub fn learn_template(table: &Persistence, snapshot: &Snapshot, now: Instant, to
     }
 }
 
+/// Whom a service knows somebody as that another director tells of; nothing where it tells clients apart otherwise.
+type Whom<'a> = &'a dyn Fn(&PersistencePlan) -> Option<IpAddr>;
+
 fn take(
     table: &Persistence,
     snapshot: &Snapshot,
     services: impl IntoIterator<Item = ServiceId>,
     (now, left): (Instant, Duration),
-    (network, server): (IpAddr, SocketAddr),
+    (whom, server): (Whom<'_>, SocketAddr),
     knows: bool,
 ) -> bool {
     let is_it = |plan: &ServerPlan| match server.port() {
@@ -143,7 +151,7 @@ fn take(
         _ => plan.endpoint() == server,
     };
     let mut is_taken = false;
-    for (client, kept) in homes(snapshot, services, network, is_it) {
+    for (client, kept) in homes_of(snapshot, services, whom, is_it) {
         let left = left.min(snapshot.services[client.service].persistence.timeout);
         is_taken |= table.learn(&client, kept, (now, left), knows);
     }
@@ -159,12 +167,26 @@ pub fn homes<'a>(
     network: IpAddr,
     is_server: impl Fn(&ServerPlan) -> bool + 'a,
 ) -> impl Iterator<Item = (Client, Kept)> + 'a {
+    homes_of(
+        snapshot,
+        services,
+        move |persistence: &PersistencePlan| persistence.has(network).then_some(network),
+        is_server,
+    )
+}
+
+fn homes_of<'a>(
+    snapshot: &'a Snapshot,
+    services: impl IntoIterator<Item = ServiceId, IntoIter: 'a>,
+    whom: impl Fn(&PersistencePlan) -> Option<IpAddr> + 'a,
+    is_server: impl Fn(&ServerPlan) -> bool + 'a,
+) -> impl Iterator<Item = (Client, Kept)> + 'a {
     services.into_iter().filter_map(move |service| {
         let Service { servers, persistence, beside, .. } = &snapshot.services[service];
         let is_it = |&server: &ServerId| is_server(&snapshot.servers[server].plan);
         let server = servers.iter().copied().find(is_it)?;
-        let stays =
-            persistence.is_on() && persistence.has(network) && persistence.may_be_from(network, &beside.from);
+        let network = whom(persistence).filter(|_| persistence.is_on())?;
+        let stays = persistence.may_be_from(network, &beside.from);
         let kept = Kept { server, named: snapshot.servers[server].named };
         stays.then_some((Client { service, network }, kept))
     })

@@ -22,7 +22,7 @@ use lb_core::{
             backup::{self, Backup},
             entry::{self, Told as Means, Unfit},
             master::{self, Master},
-            message::{self, Datagram, Has, Raw, Unread},
+            message::{self, Datagram, Engine, Has, Raw, Unread},
             template::{Of, Template},
         },
         told::{self, Teller, Told},
@@ -47,7 +47,7 @@ fn captured() -> Vec<(&'static str, Vec<u8>)> {
     lines.map(|line| line.split_once(' ').map(|(name, hex)| (name, bytes(hex))).unwrap()).collect()
 }
 
-fn shown(raw: &Raw) -> String {
+fn shown(raw: &Raw<'_>) -> String {
     match entry::read(raw) {
         Ok(Means::Connection(exception, time)) => {
             let Exception { ends, server, method, .. } = exception;
@@ -57,7 +57,7 @@ fn shown(raw: &Raw) -> String {
             )
         }
         Ok(Means::Over(ends)) => format!("{} {} > {} is over", ends.protocol, ends.source, ends.destination),
-        Ok(Means::Client(Template { of, network, server, method, left })) => {
+        Ok(Means::Client(Template { of, network, server, method, left, .. })) => {
             let of = match of {
                 Of::Endpoint(protocol, vip) => format!("{protocol} {vip}"),
                 Of::Mark(mark) => format!("mark {mark}"),
@@ -122,7 +122,7 @@ fn what_is_written_is_what_linux_writes() {
     }
 }
 
-fn established(port: u16) -> Raw {
+fn established(port: u16) -> Raw<'static> {
     Raw {
         protocol: 6,
         flags: 0x83,
@@ -133,6 +133,7 @@ fn established(port: u16) -> Raw {
         mark: 0,
         timeout_s: 900,
         has: Has::default(),
+        engine: None,
     }
 }
 
@@ -167,7 +168,7 @@ fn states_flags_and_options_of_tcp() {
     let expected =
         ["over", "known", "over", "over", "known", "over", "over", "known", "over", "over", "over", "state"];
     assert_eq!(states, expected);
-    let no = |raw: Raw| entry::read(&raw).unwrap_err();
+    let no = |raw: Raw<'_>| entry::read(&raw).unwrap_err();
     assert_eq!(no(Raw { protocol: 51, ..raw }), Unfit::Protocol);
     for method in [1, 4, 7] {
         assert_eq!(no(Raw { flags: method, ..raw }), Unfit::Method, "localnode, bypass");
@@ -178,7 +179,7 @@ fn states_flags_and_options_of_tcp() {
     assert_eq!(no(Raw { has: Has { unknown: true, ..Has::default() }, ..raw }), Unfit::Option);
     // Clients.
     let client = Raw { flags: 0x1083, ..raw };
-    let of = |raw: Raw| match entry::read(&raw) {
+    let of = |raw: Raw<'_>| match entry::read(&raw) {
         Ok(Means::Client(Template { of, .. })) => of,
         other => panic!("{other:?}"),
     };
@@ -193,7 +194,10 @@ fn states_flags_and_options_of_tcp() {
     assert_eq!(of(Raw { protocol: 0, mark: 5, vip: "0.0.0.5:0".parse().unwrap(), ..client }), Of::Mark(5));
     assert_eq!(no(Raw { protocol: 0, ..client }), Unfit::Protocol, "a mark that is none");
     assert_eq!(no(Raw { flags: 0x1081, ..client }), Unfit::Method);
-    assert_eq!(no(Raw { has: Has { engine: true, ..Has::default() }, ..client }), Unfit::Client);
+    let engine = |name| Some(Engine { name, data: b"1@x" });
+    assert_eq!(no(Raw { engine: engine(b"dns"), ..client }), Unfit::Client);
+    assert_eq!(no(Raw { engine: engine(b""), ..client }), Unfit::Client);
+    assert_eq!(of(Raw { engine: engine(b"sip"), ..client }), Of::Endpoint(Protocol::Tcp, raw.vip));
     assert_eq!(no(Raw { state: 2, ..client }), Unfit::State);
     let time = |timeout_s| match entry::read(&Raw { timeout_s, ..raw }) {
         Ok(Means::Connection(_, time)) => time.to_string(),
@@ -212,13 +216,19 @@ fn options_are_read_past() {
         let mut bytes = [&bytes.finish(), option].concat();
         bytes[8 + 3] += option.len() as u8;
         bytes[3] += option.len() as u8;
-        message::read(&bytes, SYNCID).map(|mut entries| entries.next().unwrap().has)
+        message::read(&bytes, SYNCID).map(|mut entries| {
+            let Raw { has, engine, .. } = entries.next().unwrap();
+            (has, engine.map(|it| [it.data.to_vec(), it.name.to_vec()]))
+        })
     };
     let has = Has::default();
-    assert_eq!(with(&[&[1, 24][..], &[0; 24]].concat()), Ok(Has { sequences: true, ..has }));
-    assert_eq!(with(&[2, 3, 1, 2, 3, 3, 3, b's', b'i', b'p']), Ok(Has { engine: true, ..has }));
-    assert_eq!(with(&[0x44, 1, 9]), Ok(has), "nobody need know it");
-    assert_eq!(with(&[4, 1, 9]), Ok(Has { unknown: true, ..has }));
+    assert_eq!(with(&[&[1, 24][..], &[0; 24]].concat()), Ok((Has { sequences: true, ..has }, None)));
+    assert_eq!(
+        with(&[2, 3, 1, 2, 3, 3, 3, b's', b'i', b'p']),
+        Ok((has, Some([vec![1, 2, 3], b"sip".to_vec()])))
+    );
+    assert_eq!(with(&[0x44, 1, 9]), Ok((has, None)), "nobody need know it");
+    assert_eq!(with(&[4, 1, 9]), Ok((Has { unknown: true, ..has }, None)));
     for wrong in [&[1, 1, 9][..], &[2, 0], &[2, 9, 1], &[2]] {
         assert_eq!(with(wrong), Err(Unread::Malformed), "{wrong:?}");
     }
@@ -255,13 +265,13 @@ fn any_end(v6: bool) -> impl Strategy<Value = SocketAddr> {
     })
 }
 
-fn any_raw() -> impl Strategy<Value = Raw> {
+fn any_raw() -> impl Strategy<Value = Raw<'static>> {
     any::<bool>().prop_flat_map(|v6| {
         let numbers = any::<(u8, u32, u16, u32, u32)>();
         (numbers, any_end(v6), any_end(v6), any_end(v6)).prop_map(
             |((protocol, flags, state, mark, timeout_s), client, vip, server)| {
                 let has = Has::default();
-                Raw { protocol, flags, state, client, vip, server, mark, timeout_s, has }
+                Raw { protocol, flags, state, client, vip, server, mark, timeout_s, has, engine: None }
             },
         )
     })
@@ -280,10 +290,10 @@ proptest! {
     #[test]
     fn what_is_written_is_read(entries in proptest::collection::vec(any_raw(), 0..40), most in 0usize..3_000) {
         let mut datagram = Datagram::new(SYNCID, most);
-        let written: Vec<Raw> = entries.into_iter().take_while(|raw| datagram.add(raw)).collect();
+        let written: Vec<Raw<'_>> = entries.into_iter().take_while(|raw| datagram.add(raw)).collect();
         let bytes = datagram.finish();
         prop_assert!(bytes.len() <= most.max(80));
-        let read: Vec<Raw> = message::read(&bytes, SYNCID).unwrap().collect();
+        let read: Vec<Raw<'_>> = message::read(&bytes, SYNCID).unwrap().collect();
         prop_assert_eq!(read, written);
     }
 
@@ -317,13 +327,13 @@ proptest! {
     }
 }
 
-fn datagram(entries: &[Raw]) -> Vec<u8> {
+fn datagram(entries: &[Raw<'_>]) -> Vec<u8> {
     let mut datagram = Datagram::new(SYNCID, 60_000);
     entries.iter().for_each(|raw| assert!(datagram.add(raw)));
     datagram.finish()
 }
 
-fn ends(raw: &Raw) -> Ends {
+fn ends(raw: &Raw<'_>) -> Ends {
     Ends { protocol: Protocol::from_number(raw.protocol).unwrap(), source: raw.client, destination: raw.vip }
 }
 
@@ -355,7 +365,7 @@ fn connections_are_held_until_their_time_is_over_or_they_are() {
 #[test]
 fn more_than_there_is_room_for_is_counted() {
     let (mut backup, told) = backup(16);
-    let many: Vec<Raw> = (1..=100).map(established).collect();
+    let many: Vec<Raw<'_>> = (1..=100).map(established).collect();
     backup.receive(at(0), &datagram(&many), &mut |_| true);
     assert!(told.len() <= 16);
     assert_eq!(backup.counts().connections as usize, told.len());

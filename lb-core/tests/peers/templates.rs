@@ -2,7 +2,7 @@
 
 use crate::{
     common::{
-        frame::{ACK, SYN, tcp},
+        frame::{ACK, SYN, tcp, udp},
         plan::*,
         world::World,
     },
@@ -11,24 +11,26 @@ use crate::{
 use lb_core::{
     family::V4,
     peers::ipvs::{
+        entry::{self, Told, Unfit},
         master::Master,
-        message::{self, Datagram},
+        message::{self, Datagram, Unread},
         template::{Of, Template},
     },
     service::{
         check::check,
         key::Protocol,
-        plan::{Method, PersistencePlan, Plan},
+        plan::{Method, PersistBy, PersistencePlan, Plan},
         reach::PortRange,
     },
     time::Duration,
     worker::{clients, exceptions::Wanted},
 };
 
-fn client(of: Of, server: &str, left_s: u64) -> Template {
+fn client(of: Of, server: &str, left_s: u64) -> Template<'static> {
     Template {
         of,
         network: "203.0.113.0".parse().unwrap(),
+        call_id: None,
         server: server.parse().unwrap(),
         method: Method::Dr,
         left: Duration::from_secs(left_s),
@@ -99,7 +101,7 @@ fn templates_of_each_kind_of_service() {
 #[test]
 fn clients_are_told_as_often_as_connections_and_end_by_their_time() {
     let mut master = Master::new((SYNCID, 1_400), 2, 1_000, at(0));
-    let mut tells = |from: u64, seconds: u64, clients: &[Option<Template>]| {
+    let mut tells = |from: u64, seconds: u64, clients: &[Option<Template<'_>>]| {
         let mut told = Vec::new();
         for second in from..from + seconds {
             let mut out = |bytes: &[u8]| {
@@ -173,7 +175,7 @@ fn a_client_stays_with_its_server_whatever_ipvs_knows_the_service_by() {
         let mut master = Master::new((SYNCID, 1_400), 100, 1_000, at(0));
         let mut names = std::collections::BTreeSet::new();
         let (persistence, snapshot, now) = (second.persistence(), second.snapshot.clone(), second.now);
-        let mut learn = |told: &Template| {
+        let mut learn = |told: &Template<'_>| {
             names.insert(match told.of {
                 Of::Endpoint(protocol, vip) => format!("{protocol} {vip}"),
                 Of::Mark(mark) => format!("mark {mark}"),
@@ -212,4 +214,106 @@ fn a_mark_is_one_services() {
     assert!(text.contains("by mark 5"), "{text}");
     plan.services[1].fwmark = 6;
     check(&plan, []).unwrap();
+}
+
+/// As Linux writes them (`ip_vs_sync_conn`): two clients of a service by address and port with the engine `sip`, the first
+/// of which is filled up to four bytes. An entry, then what the engine knows the client by, then its name.
+const CALLS: &str = concat!(
+    "0007006602010000",
+    "0011002e000011830001000013c413c4000000000000012ccb007100c0000264c633640c",
+    "0203314078",
+    "0303736970",
+    "0000",
+    "0011002e000011830001000013c413c4000000000000012ccb007100c0000264c633640b",
+    "0203324078",
+    "0303736970",
+);
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn clients_of_the_engine_sip_have_a_call_id() {
+    let datagram = bytes(CALLS);
+    let told: Vec<_> =
+        message::read(&datagram, SYNCID).unwrap().map(|raw| entry::read(&raw).unwrap()).collect();
+    let of = |call_id: &'static [u8], server: &str| {
+        let of = Of::Endpoint(Protocol::Udp, "192.0.2.100:5060".parse().unwrap());
+        Told::Client(Template { call_id: Some(call_id), ..client(of, server, 300) })
+    };
+    assert_eq!(told, [of(b"1@x", "198.51.100.12:5060"), of(b"2@x", "198.51.100.11:5060")]);
+    // Here nothing says a Call-ID that could be told.
+    let Told::Client(template) = told[0] else { panic!("a client") };
+    assert_eq!(template.tell(), None);
+    // Of another engine nobody knows what its data mean, and Linux takes none without a name.
+    let first = |hex: &str| {
+        let datagram = bytes(hex);
+        message::read(&datagram, SYNCID).map(|mut entries| entry::read(&entries.next().unwrap()).map(|_| ()))
+    };
+    assert_eq!(first(CALLS), Ok(Ok(())));
+    assert_eq!(first(&CALLS.replacen("0303736970", "0303646e73", 1)), Ok(Err(Unfit::Client)));
+    // An option that one need not know has another bit.
+    assert_eq!(
+        first(&CALLS.replacen("0303736970", "4803736970", 1)),
+        Ok(Err(Unfit::Client)),
+        "without a name"
+    );
+    assert_eq!(first(&CALLS.replacen("0203314078", "4803314078", 1)), Ok(Ok(())), "a name alone is nothing");
+    assert_eq!(first(&CALLS.replacen("0203314078", "0303314078", 1)), Err(Unread::Malformed), "two names");
+    assert_eq!(first(&CALLS.replacen("0303736970", "0203736970", 1)), Err(Unread::Malformed), "two data");
+    let named = |len: usize| {
+        let options = format!("02013103{len:02x}{}", "73".repeat(len));
+        let entry = CALLS.replacen("02033140780303736970", &options, 1).replacen(
+            "0011002e",
+            &format!("001100{:02x}", 41 + len),
+            1,
+        );
+        first(&format!("000700{:02x}01010000{}", 49 + len, &entry[16..2 * (49 + len)]))
+    };
+    assert_eq!([named(16), named(17)], [Ok(Err(Unfit::Client)), Err(Unread::Malformed)]);
+}
+
+#[test]
+fn a_call_stays_with_the_server_that_a_director_of_ipvs_tells() {
+    let plan = |by, prefix| {
+        let mut plan = two_servers(Method::Dr).udp();
+        let service = plan.first();
+        let timeout = Duration::from_secs(60);
+        service.persistence = PersistencePlan { timeout, prefix, by, ..PersistencePlan::default() };
+        service.set_ports(vec![PortRange::one(5_060)]);
+        service.servers.iter_mut().for_each(|server| server.port = 5_060);
+        check(&plan, []).unwrap();
+        plan
+    };
+    let learned = |plan: &Plan| {
+        let world = World::new(plan);
+        let (mut backup, _) = backup(64);
+        let mut learn = |told: &Template<'_>| {
+            clients::learn_template(world.persistence(), &world.snapshot, world.now, told)
+        };
+        assert!(backup.receive(at(0), &bytes(CALLS), &mut learn));
+        let counts = *backup.counts();
+        (world, [counts.clients, counts.clients_unknown, counts.unfit[Unfit::Client as usize]])
+    };
+    let (mut world, counts) = learned(&plan(PersistBy::SipCallId, 24));
+    assert_eq!(counts, [2, 0, 0]);
+    let mut station = |from: &str, call: &str| {
+        let text = format!("OPTIONS sip:b@192.0.2.100 SIP/2.0\r\nCall-ID: {call}\r\n\r\n");
+        let sent = world.receive(WAN, &udp(from, "192.0.2.100:5060", text.as_bytes()).via_gateway());
+        sent[0].frame[..6].to_vec()
+    };
+    // From anybody in the network, whatever a scheduler would say.
+    for host in 1..5 {
+        assert_eq!(station(&format!("203.0.113.{host}:5060"), "1@x"), SERVER_MACS[1].0);
+        assert_eq!(station(&format!("203.0.113.{host}:5061"), "2@x"), SERVER_MACS[0].0);
+    }
+    // Of other networks it is other calls, for which the scheduler takes turns.
+    let elsewhere = [1, 2].map(|net| station(&format!("198.18.{net}.1:5060"), "1@x"));
+    assert_ne!(elsewhere[0], elsewhere[1]);
+    // Where clients are told apart otherwise nobody would find them.
+    for plan in [plan(PersistBy::Address, 24), plan(PersistBy::SipCallId, 128), plan(PersistBy::SipCallId, 0)]
+    {
+        assert_eq!(learned(&plan).1, [0, 2, 0]);
+    }
 }

@@ -192,7 +192,7 @@ impl Ipvs {
                 Err(_) => continue,
             };
             let Some(backup) = backup else { continue };
-            let mut client = |told: &Template| {
+            let mut client = |told: &Template<'_>| {
                 clients::learn_template(
                     &running.persistence,
                     &running.current().snapshot,

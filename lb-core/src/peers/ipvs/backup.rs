@@ -104,7 +104,7 @@ impl Backup {
         &mut self,
         now: Instant,
         datagram: &[u8],
-        client: &mut impl FnMut(&Template) -> bool,
+        client: &mut impl FnMut(&Template<'_>) -> bool,
     ) -> bool {
         let entries = match message::read(datagram, self.syncid) {
             Ok(entries) => entries,

@@ -21,20 +21,20 @@ const SCTP_STATES: u16 = 14;
 
 /// What a master tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Told<'d> {
     /// A connection, and for how long it is known if no more is heard.
     Connection(Exception, Duration),
     /// A connection is over.
     Over(Ends),
     /// A client of a persistent service, and its server.
-    Client(Template),
+    Client(Template<'d>),
 }
 
 /// What an entry means.
 ///
 /// # Errors
 /// Why nothing comes of it.
-pub fn read(raw: &Raw) -> Result<Told, Unfit> {
+pub fn read<'d>(raw: &Raw<'d>) -> Result<Told<'d>, Unfit> {
     let Raw { client, vip, server, .. } = *raw;
     if raw.has.unknown {
         return Err(Unfit::Option);
@@ -99,7 +99,7 @@ const fn number_of(state: State) -> u16 {
 /// The entry that tells of a connection; nothing for a method that IPVS does not have, or where one address is not of the
 /// others' family, which its format cannot say.
 #[must_use]
-pub fn tell(seen: &Seen) -> Option<Raw> {
+pub fn tell(seen: &Seen) -> Option<Raw<'static>> {
     let Seen { exception: Exception { ends, server, method, .. }, state, timeout, mark, .. } = *seen;
     if server.is_ipv4() != ends.source.is_ipv4() {
         return None;
@@ -115,5 +115,6 @@ pub fn tell(seen: &Seen) -> Option<Raw> {
         mark,
         timeout_s: u32::try_from(timeout.as_millis() / 1_000).unwrap_or(u32::MAX).max(1),
         has: Has::default(),
+        engine: None,
     })
 }

@@ -40,7 +40,7 @@ named! {
         Unfinished = "unfinished",
         /// It has an option that has to be known.
         Option = "option",
-        /// It is a client that a persistence engine knows by more than its address.
+        /// It is a client that a persistence engine other than `sip` knows by more than its address.
         Client = "persistence",
     }
 }
@@ -65,7 +65,7 @@ pub(super) const fn forwarding(method: Method) -> Option<u32> {
     }
 }
 
-pub(super) fn time(raw: &Raw, default: Duration) -> Duration {
+pub(super) fn time(raw: &Raw<'_>, default: Duration) -> Duration {
     let said = Duration::from_secs(raw.timeout_s.into());
     if said == Duration::ZERO { default } else { said.min(LONGEST) }
 }

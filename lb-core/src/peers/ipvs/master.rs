@@ -227,9 +227,9 @@ impl Master {
     }
 
     /// A client of a persistent service was found; nothing if IPVS has no word for its service.
-    pub fn found_client(&mut self, client: Option<&Template>, out: &mut impl FnMut(&[u8])) {
+    pub fn found_client(&mut self, client: Option<&Template<'_>>, out: &mut impl FnMut(&[u8])) {
         let told = client.and_then(|client| Some((client, client.tell()?)));
-        let Some((&Template { of, network, server, method, left }, raw)) = told else {
+        let Some((&Template { of, network, server, method, left, .. }, raw)) = told else {
             self.found[1][1] += 1;
             return;
         };
@@ -280,7 +280,7 @@ impl Master {
     }
 
     /// Puts an entry into a datagram. Whether it could be.
-    fn add(&mut self, raw: &Raw, out: &mut impl FnMut(&[u8])) -> bool {
+    fn add(&mut self, raw: &Raw<'_>, out: &mut impl FnMut(&[u8])) -> bool {
         if !self.datagram.add(raw) {
             self.flush(out);
             if !self.datagram.add(raw) {
@@ -305,7 +305,7 @@ impl Master {
 }
 
 /// The entry of a connection that is over.
-fn over(key: Packed, entry: &Entry) -> Option<Raw> {
+fn over(key: Packed, entry: &Entry) -> Option<Raw<'static>> {
     let Entry { server, method, .. } = *entry;
     let ends = key.ends()?;
     let exception = Exception { ends, server, method, local: None, beside: None };

@@ -10,7 +10,8 @@
 //! | 1 | version, 1 |
 //! | 2 | 0 |
 //!
-//! An entry begins at a multiple of four bytes. Options follow it, each with a type, a length and that many bytes.
+//! An entry begins at a multiple of four bytes. Options follow it, each with a type, a length and that many bytes: of a
+//! client that a persistence engine knows, what it is known by, and the engine's name.
 //!
 //! | bytes | |
 //! |---|---|
@@ -45,6 +46,8 @@ const SEQUENCES: u8 = 1;
 const ENGINE_DATA: u8 = 2;
 const ENGINE_NAME: u8 = 3;
 const OPTIONAL: u8 = 1 << 6;
+/// Bytes of an engine's name, at most (`IP_VS_PENAME_MAXLEN`).
+const ENGINE_NAME_LEN: usize = 16;
 /// Bytes of both directions' changes of sequence numbers.
 const SEQUENCES_LEN: usize = 2 * 12;
 
@@ -64,7 +67,7 @@ pub enum Unread {
 
 /// An entry as it is on the network. What it means, [`super::entry`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Raw {
+pub struct Raw<'d> {
     /// The protocol's number.
     pub protocol: u8,
     /// Flags.
@@ -83,6 +86,17 @@ pub struct Raw {
     pub timeout_s: u32,
     /// Which options it has.
     pub has: Has,
+    /// What a persistence engine knows its client by.
+    pub engine: Option<Engine<'d>>,
+}
+
+/// A persistence engine, and what it knows a client by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Engine<'d> {
+    /// Its name; empty if that is not said, with which Linux takes nothing.
+    pub name: &'d [u8],
+    /// A few bytes, as many as a length of one byte can say.
+    pub data: &'d [u8],
 }
 
 /// Options of an entry.
@@ -90,8 +104,6 @@ pub struct Raw {
 pub struct Has {
     /// Changes of sequence numbers.
     pub sequences: bool,
-    /// What a persistence engine knows a client by.
-    pub engine: bool,
     /// Something that is to be known, and is not.
     pub unknown: bool,
 }
@@ -100,7 +112,7 @@ pub struct Has {
 ///
 /// # Errors
 /// Why it is not taken.
-pub fn read(datagram: &[u8], syncid: u8) -> Result<impl Iterator<Item = Raw>, Unread> {
+pub fn read(datagram: &[u8], syncid: u8) -> Result<impl Iterator<Item = Raw<'_>>, Unread> {
     let Some(&[zero, of, high, low, count, version, ref spare @ ..]) = datagram.first_chunk::<HEADER>()
     else {
         // A header of version 0 has four bytes.
@@ -132,8 +144,8 @@ struct Entries<'a> {
     left: u8,
 }
 
-impl Entries<'_> {
-    fn next_entry(&mut self) -> Result<Option<Raw>, Unread> {
+impl<'d> Entries<'d> {
+    fn next_entry(&mut self) -> Result<Option<Raw<'d>>, Unread> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
         let rest = self.datagram.get(self.at..).ok_or(Unread::Malformed)?;
@@ -148,7 +160,7 @@ impl Entries<'_> {
     }
 }
 
-fn read_entry(mut bytes: &[u8]) -> Option<Raw> {
+fn read_entry(mut bytes: &[u8]) -> Option<Raw<'_>> {
     let [kind, protocol, ..] = take::<4>(&mut bytes)?;
     if kind & !IPV6 != 0 {
         return None;
@@ -170,25 +182,30 @@ fn read_entry(mut bytes: &[u8]) -> Option<Raw> {
     }
     let [client, vip, server] = ends;
     let (client, vip, server) = (client?, vip?, server?);
-    let has = read_options(bytes)?;
-    Some(Raw { protocol, flags, state, client, vip, server, mark, timeout_s, has })
+    let (has, engine) = read_options(bytes)?;
+    Some(Raw { protocol, flags, state, client, vip, server, mark, timeout_s, has, engine })
 }
 
-fn read_options(mut bytes: &[u8]) -> Option<Has> {
+/// Linux drops a datagram that has an option twice, or one that is too long (`ip_vs_proc_str`); a name without data means
+/// nothing to it.
+fn read_options(mut bytes: &[u8]) -> Option<(Has, Option<Engine<'_>>)> {
     let mut has = Has::default();
+    let (mut data, mut name) = (None, None);
     while !bytes.is_empty() {
         let [kind, len] = take(&mut bytes)?;
         let len = usize::from(len);
-        let (_, rest) = bytes.split_at_checked(len).filter(|_| len > 0)?;
+        let (option, rest) = bytes.split_at_checked(len).filter(|_| len > 0)?;
         bytes = rest;
         match kind & !OPTIONAL {
             SEQUENCES if len == SEQUENCES_LEN && !has.sequences => has.sequences = true,
             SEQUENCES => return None,
-            ENGINE_DATA | ENGINE_NAME => has.engine = true,
+            ENGINE_DATA if data.is_none() => data = Some(option),
+            ENGINE_NAME if name.is_none() && len <= ENGINE_NAME_LEN => name = Some(option),
+            ENGINE_DATA | ENGINE_NAME => return None,
             _ => has.unknown |= kind & OPTIONAL == 0,
         }
     }
-    Some(has)
+    Some((has, data.map(|data| Engine { name: name.unwrap_or_default(), data })))
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
@@ -220,9 +237,9 @@ impl Datagram {
         self.bytes.len() == HEADER
     }
 
-    /// Adds an entry, which has no options. Whether there was room.
+    /// Adds an entry without options. Whether there was room.
     #[must_use]
-    pub fn add(&mut self, entry: &Raw) -> bool {
+    pub fn add(&mut self, entry: &Raw<'_>) -> bool {
         let len = if entry.client.is_ipv6() { ENTRY_V6 } else { ENTRY };
         if self.bytes.len() + len > self.most || self.bytes[4] == u8::MAX {
             return false;

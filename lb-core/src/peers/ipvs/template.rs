@@ -8,10 +8,13 @@
 //! | the same, of port 21 | the service's | the address and 0: data connections have other ports | 0 |
 //! | by address, of all ports | the service's | the address and 0 | 0 |
 //! | by mark of the firewall | 0 | the mark, as the first four bytes of an address, and 0 | 0 |
+//!
+//! Of a service with a persistence engine the engine says whom a client of that network is (`ip_vs_conn_fill_param_persist`).
+//! There is one, `sip` (`ip_vs_pe_sip.c`), which says the Call-ID.
 
 use super::{
     flags::{INACTIVE, TEMPLATE, Unfit, forwarding, method, time},
-    message::{Has, Raw},
+    message::{Engine, Has, Raw},
 };
 use crate::{conn::method::Method, time::Duration, wire::protocol::Protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +23,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub const FTP: u16 = 21;
 /// The protocol of a template of a service by mark (`IPPROTO_IP`).
 const ANY_PROTOCOL: u8 = 0;
+/// The engine that knows clients by their calls.
+const SIP: &[u8] = b"sip";
 /// States of a template: nothing is known, and a client that exists (`IP_VS_CTPL_S_ASSURED`).
 const STATES: u16 = 2;
 const ASSURED: u16 = 1;
@@ -37,11 +42,13 @@ pub enum Of {
 
 /// A client of a persistent service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Template {
+pub struct Template<'d> {
     /// The service.
     pub of: Of,
     /// The first address of the client's network.
     pub network: IpAddr,
+    /// Which call of that network it is, by its Call-ID, if calls are told apart.
+    pub call_id: Option<&'d [u8]>,
     /// The server; port 0 unless the service is by address and port.
     pub server: SocketAddr,
     /// How packets reach the server.
@@ -50,13 +57,13 @@ pub struct Template {
     pub left: Duration,
 }
 
-impl Template {
-    /// The entry that tells of it; nothing for a method that IPVS does not have, or where one address is not of the
-    /// others' family. That its client exists is said, so it is to be known.
+impl<'d> Template<'d> {
+    /// The entry that tells of it; nothing for a method that IPVS does not have, where one address is not of the others'
+    /// family, or for a call: of those here a hash is known. That its client exists is said, so it is to be known.
     #[must_use]
-    pub fn tell(&self) -> Option<Raw> {
-        let Template { of, network, server, method, left } = *self;
-        if network.is_ipv4() != server.is_ipv4() {
+    pub fn tell(&self) -> Option<Raw<'static>> {
+        let Template { of, network, call_id, server, method, left } = *self;
+        if network.is_ipv4() != server.is_ipv4() || call_id.is_some() {
             return None;
         }
         let (protocol, vip, mark) = match of {
@@ -73,6 +80,7 @@ impl Template {
             mark,
             timeout_s: u32::try_from(left.as_millis() / 1_000).unwrap_or(u32::MAX).max(1),
             has: Has::default(),
+            engine: None,
         })
     }
 
@@ -80,11 +88,13 @@ impl Template {
     ///
     /// # Errors
     /// Why nothing comes of it.
-    pub(super) fn read(raw: &Raw) -> Result<Self, Unfit> {
+    pub(super) fn read(raw: &Raw<'d>) -> Result<Self, Unfit> {
         let Raw { client, vip, server, mark, .. } = *raw;
-        if raw.has.engine {
-            return Err(Unfit::Client);
-        }
+        let call_id = match raw.engine {
+            None => None,
+            Some(Engine { name: SIP, data }) => Some(data),
+            Some(_) => return Err(Unfit::Client),
+        };
         if raw.state >= STATES {
             return Err(Unfit::State);
         }
@@ -94,7 +104,7 @@ impl Template {
             number => Of::Endpoint(Protocol::from_number(number).ok_or(Unfit::Protocol)?, vip),
         };
         let method = method(raw.flags).ok_or(Unfit::Method)?;
-        Ok(Template { of, network: client.ip(), server, method, left: time(raw, TIME) })
+        Ok(Template { of, network: client.ip(), call_id, server, method, left: time(raw, TIME) })
     }
 }
 

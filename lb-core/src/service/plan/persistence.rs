@@ -94,6 +94,14 @@ impl PersistencePlan {
         }
     }
 
+    /// Whom an entry is of that another director knows by a call of that network's; nothing where calls are not told apart,
+    /// or those of other networks.
+    #[must_use]
+    pub fn call_of(&self, of: IpAddr, call_id: &[u8]) -> Option<IpAddr> {
+        let is_one = self.by == PersistBy::SipCallId && network(of, self.prefix).network() == of;
+        is_one.then(|| call::name(call_id, of))
+    }
+
     /// Whether there can be an entry of that client: it is a network as they are told apart here, or a call.
     #[must_use]
     pub fn has(&self, client: IpAddr) -> bool {
