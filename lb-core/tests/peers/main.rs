@@ -7,4 +7,5 @@ mod ipvs;
 mod protocol;
 mod taking_over;
 mod templates;
+mod tenants;
 mod with;

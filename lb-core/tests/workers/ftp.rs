@@ -11,7 +11,10 @@ use crate::common::{
 use etherparse::{IpNumber, SlicedPacket, TcpHeader, TransportSlice};
 use lb_core::{
     packet::PortId,
-    service::plan::{Method, ModuleKind, Plan},
+    service::{
+        check::check,
+        plan::{Method, ModuleKind, Plan},
+    },
 };
 use proptest::prelude::*;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -355,5 +358,75 @@ fn who_sends_byte_by_byte_is_acknowledged_each() {
         let mut control = Control::new(method, &[b"PASV\r\n".to_vec(), said], [7, u32::MAX - 40]);
         control.finish(1);
         assert_eq!(control.ends[0].heard, told);
+    }
+}
+
+/// The server says that it waits at port 50,000; what it and the client say goes through, as far as it passes here.
+fn passive(world: &mut World, method: Method, client: &str, server: &str) {
+    let end = |address: &str, peer: &str, port, first, first_heard| End {
+        address: address.to_owned(),
+        peer: peer.to_owned(),
+        port,
+        says: Vec::new(),
+        first,
+        acknowledged: 0,
+        sent: 0,
+        first_heard,
+        heard: Vec::new(),
+    };
+    let (mut own, mut other) =
+        (end(client, VIP_PORT, WAN, 1_000, 2_000), end(server, client, LAN, 2_000, 1_000));
+    world.receive(WAN, &own.segment(SYN, 999, b""));
+    if !method.sees_replies() {
+        world.receive(WAN, &own.segment(ACK, 1_000, b""));
+        assert_eq!(world.receive(WAN, &own.segment(ACK, 1_000, b"PASV\r\n")).len(), 1);
+        return;
+    }
+    let ip = endpoint(client).ip().to_bits();
+    let connection = world.connections().into_iter().find(|it| it.client == ip && it.vip_port == 21).unwrap();
+    if let Some((address, port)) = connection.local() {
+        other.peer = format!("{}:{port}", Ipv4Addr::from_bits(address));
+    }
+    world.receive(LAN, &other.segment(SYN | ACK, 1_999, b""));
+    assert_eq!(world.receive(WAN, &own.segment(ACK, 1_000, b"PASV\r\n")).len(), 1);
+    other.heard = b"PASV\r\n".to_vec();
+    own.sent = other.heard.len();
+    let says = format!("227 ={},195,80\r\n", endpoint(server).ip().to_string().replace('.', ","));
+    let sent = world.receive(LAN, &other.segment(ACK, 2_000, says.as_bytes()));
+    let arrived = sent.iter().find(|sent| sent.port == WAN).map(parse).unwrap();
+    assert_eq!(String::from_utf8(arrived.payload).unwrap(), "227 =192,0,2,100,195,80\r\n", "{method}");
+}
+
+/// Two services of one VIP and port, told apart by their clients' networks: both servers wait at the same port.
+#[test]
+fn services_of_one_address_and_port_have_data_connections_of_their_own() {
+    for method in [Method::Nat, Method::FullNat, Method::Dr, Method::Tun] {
+        let port = if method.rewrites_endpoints() { 2_121 } else { 21 };
+        let servers = SERVERS.map(|server| format!("{server}:{port}"));
+        let tenant = |at: usize, name: &str, from: &str| {
+            let mut service = service(method, VIP_PORT, &[&servers[at]]);
+            service.module = ModuleKind::Ftp;
+            service.name = name.to_owned();
+            service.beside.from = vec![from.parse().unwrap()];
+            service
+        };
+        let plan = network().with(tenant(0, "one", "203.0.113.0/24")).with(tenant(1, "two", "198.18.0.0/15"));
+        check(&plan, []).unwrap();
+        let mut world = World::new(&plan);
+        let clients = ["203.0.113.10", "198.18.7.1"];
+        for (client, server) in clients.iter().zip(&servers) {
+            passive(&mut world, method, &format!("{client}:4000"), server);
+        }
+        let mut data = |client: &str| {
+            let sent =
+                world.receive(WAN, &tcp(&format!("{client}:10000"), "192.0.2.100:50000", SYN).via_gateway());
+            (sent[0].port, sent[0].frame[..6].to_vec())
+        };
+        for (at, client) in clients.iter().enumerate().rev() {
+            assert_eq!(data(client), (LAN, SERVER_MACS[at].0.to_vec()), "{method}: {client}");
+        }
+        for stranger in ["203.0.113.11", "198.18.7.2", "100.64.0.1"] {
+            assert_eq!(data(stranger).0, WAN, "{method}: {stranger} is refused");
+        }
     }
 }
