@@ -11,7 +11,7 @@ use lb_core::service::plan::{Plan, ServerPlan, ServicePlan};
 use nix::unistd::{User, geteuid};
 use std::{
     cell::OnceCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, SocketAddr},
     path::Path,
@@ -115,17 +115,18 @@ impl Machine<'_> {
 
     /// Checks that leave by the kernel, although it is not where the servers are.
     fn ways(&self, name: &str, checked: &[(SocketAddr, &Check)]) -> Vec<Caution> {
-        let elsewhere = |is_one: fn(&Check) -> bool, lead: Lead| {
+        let elsewhere = |is_one: &dyn Fn(&Check) -> bool, lead: Lead| {
             let those = checked.iter().filter(|(server, check)| {
-                is_one(check) && !(self.is_attached)(server.ip()) && (self.lead)(server.ip()) == lead
+                let to = check.address.unwrap_or(server.ip());
+                is_one(check) && !(self.is_attached)(to) && (self.lead)(to) == lead
             });
             Some(Servers(those.map(|(server, _)| *server).collect())).filter(|those| !those.0.is_empty())
         };
-        let by_kernel = |check: &Check| {
+        let by_routes = |check: &Check| {
             let only_via = Leave { via: Via::Kernel, ..Leave::default() };
-            let has_way = check.to_vip || check.address.is_some() || check.leave != only_via;
-            !has_way && check.sends_packets()
+            !check.to_vip && check.leave == only_via && check.sends_packets()
         };
+        let by_kernel = |check: &Check| by_routes(check) && check.address.is_none();
         let by_program =
             |check: &Check| matches!(check.kind, Kind::Command(_)) && check.leave.netns.is_none();
         let mut cautions = Vec::new();
@@ -134,25 +135,38 @@ impl Machine<'_> {
                 .extend(servers.map(|servers| Caution { text: text(servers), remedy: remedy.to_owned() }));
         };
         let remedy = "leave out `via`, or give `via = \"ports\"`";
-        say(elsewhere(by_kernel, Lead::Nowhere), remedy, &|servers| {
+        say(elsewhere(&by_kernel, Lead::Nowhere), remedy, &|servers| {
             format!(
                 "service {name}: checks of {servers} leave by the kernel, which has no route there, and fail"
             )
         });
-        say(elsewhere(by_kernel, Lead::ThereByDefault), remedy, &|servers| {
+        say(elsewhere(&by_kernel, Lead::ThereByDefault), remedy, &|servers| {
             format!(
                 "service {name}: checks of {servers} leave by the kernel, which has no address on that network, and \
                  fail unless its default route leads there"
             )
         });
+        // Another address of the server's may well be behind the default route.
+        for address in checked.iter().filter_map(|(_, check)| check.address).collect::<BTreeSet<_>>() {
+            let goes_there =
+                |(_, check): &&(SocketAddr, &Check)| by_routes(check) && check.address == Some(address);
+            let those: Vec<_> = checked.iter().filter(goes_there).map(|(server, _)| *server).collect();
+            let has_way = (self.is_attached)(address) || (self.lead)(address) != Lead::Nowhere;
+            let stuck = Some(Servers(those)).filter(|those| !those.0.is_empty() && !has_way);
+            say(stuck, "give the kernel a route there, or correct `address`", &|servers| {
+                format!(
+                    "service {name}: checks of {servers} go to {address} by the kernel, which has no route there, and fail"
+                )
+            });
+        }
         let remedy = "use another type of check, or give `netns`, or the port that leads there a `host` side";
-        say(elsewhere(by_program, Lead::Nowhere), remedy, &|servers| {
+        say(elsewhere(&by_program, Lead::Nowhere), remedy, &|servers| {
             format!(
                 "service {name}: the program that checks {servers} runs in the kernel's network, which has no route to \
                  theirs, and cannot ask them"
             )
         });
-        say(elsewhere(by_program, Lead::ThereByDefault), remedy, &|servers| {
+        say(elsewhere(&by_program, Lead::ThereByDefault), remedy, &|servers| {
             format!(
                 "service {name}: the program that checks {servers} runs in the kernel's network, which has no \
                  address on theirs, and cannot ask them unless its default route leads there"
@@ -332,6 +346,15 @@ mod tests {
         for routed in [&by_kernel, &program] {
             assert!(with(routed, Lead::ThereByRoute).is_empty(), "{routed}");
         }
+        let elsewhere = check("type = \"tcp\", address = \"203.0.113.9\"");
+        assert_eq!(
+            said(&elsewhere, false, all),
+            [
+                "service web: checks of 192.0.2.11:80 and 1 more go to 203.0.113.9 by the kernel, which has no route there, and \
+              fail: give the kernel a route there, or correct `address`"
+            ]
+        );
+        assert!(with(&elsewhere, Lead::ThereByDefault).is_empty() && said(&elsewhere, true, all).is_empty());
         for fine in
             ["", ", via = \"ports\"", ", netns = \"management\"", ", via = \"kernel\", device = \"eth0\""]
         {
