@@ -251,7 +251,8 @@ pub struct WorkerCounters {
     pub expected: Counter,
     /// Of those, the ones that have come.
     pub expected_came: Counter,
-    /// Of those, the ones that made room for others, could not be told from others, or found no room.
+    /// Of those, the ones that made room for others, could not be told from others, found no room, or are told to clients as
+    /// servers say, which is an address that they do not reach.
     pub expected_lost: Counter,
     /// Segments in which a module had other text take the place of some, repeated ones included.
     pub rewritten: Counter,

@@ -170,8 +170,8 @@ pub(crate) const WORKER_COUNTERS: [(&str, &str); 25] = [
     ("lb_worker_came_connections", "Of the connections that modules have announced, those that have come."),
     (
         "lb_worker_unexpected_connections",
-        "Of the connections that modules have announced, those for which there was no room, or that made room for others \
-         or could not be told from others.",
+        "Of the connections that modules have announced, those for which there was no room, that made room for others, \
+         could not be told from others, or are said to clients at an address that they do not reach.",
     ),
     ("lb_worker_rewritten_packets", "Packets in which a module replaced text, repeated ones included."),
     (

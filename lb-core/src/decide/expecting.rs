@@ -65,8 +65,11 @@ impl Known {
             Direction::Out => None,
             Direction::In => {
                 let asked = || if asks { find(any(source), destination) } else { None };
-                let answered = || if answers { find(source, any(destination)) } else { None };
                 let is_elsewhere = || self.is_served(&key);
+                // Media has no port of its own at the VIP, so what any service wants goes before it.
+                let is_any = || self.snapshot.find_service_for(&key, |_| true).is_some();
+                let may_be = |found: &Found| found.expectation.times == Times::Once || !is_any();
+                let answered = || if answers { find(source, any(destination)).filter(may_be) } else { None };
                 // Of this one it is only known that it will come, so what a service wants goes before it.
                 let somewhere =
                     || if asks && !is_elsewhere() { find(any(source), any(destination)) } else { None };
@@ -295,8 +298,7 @@ impl<'a, F: Forwarded> Desk<'a, F> {
 
     /// Whether what the client sends to other ports of the VIP from the same port comes to this worker as well.
     fn arrives_together(&self) -> bool {
-        let service = self.known.snapshot.servers[self.connection.server].service;
-        let owner = self.known.owner_of_inbound(self.port, &self.connection.forward_key(), service);
+        let owner = self.known.owner_of_inbound(self.port, &self.connection.forward_key(), self.service());
         let port = self.known.snapshot.ports.get(usize::from(self.port.0));
         self.known.team.workers == 1
             || owner.basis != Basis::Arrival
@@ -476,10 +478,13 @@ impl<F: Forwarded> Host for Desk<'_, F> {
         entered[0].then_some(told)
     }
 
-    fn media_from(&mut self, port: u16) {
+    fn media_of_client(&mut self, port: u16) {
+        if self.rewrites() {
+            return;
+        }
         for port in [Some(port), port.checked_add(1)].into_iter().flatten() {
-            let expected = self.of_client(self.request_by(Protocol::Udp, port, 0), 0);
-            self.announce(Expectation { times: Times::Media, ..expected });
+            let request = self.request_by(Protocol::Udp, port, 0);
+            self.announce(Expectation { times: Times::Media, ..self.of_client(request, 0) });
         }
     }
 
@@ -499,5 +504,9 @@ impl<F: Forwarded> Host for Desk<'_, F> {
                 let _ = expected.take(&found);
             }
         }
+    }
+
+    fn missed(&mut self) {
+        self.counts[1] += 1;
     }
 }

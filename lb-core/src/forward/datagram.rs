@@ -63,7 +63,7 @@ pub(super) fn apply<F: Family>(
 
 /// Replaces texts in what begins there and ends with the frame. The room that it takes is in front of the frame, since what is
 /// behind it may be little: headers move, and then each text in turn to where it belongs, which is never behind where it is.
-fn splice(packet: &mut impl Packet, start: usize, edits: &Edits) -> Result<(), DropReason> {
+pub(super) fn splice(packet: &mut impl Packet, start: usize, edits: &Edits) -> Result<(), DropReason> {
     let room = edits.most_growth();
     if room > 0 && !packet.prepend(room) {
         return Err(DropReason::NoHeadroom);

@@ -11,10 +11,10 @@ use crate::{
     counters::DropReason,
     family::Family,
     module::{
+        edits::Edits,
         of_kind,
         reader::{Host, Module},
-        talk::{Splice, Talk},
-        text::Text,
+        talk::Talk,
     },
     packet::{Checksum, Packet},
     wire::{
@@ -89,10 +89,10 @@ pub fn apply<F: Family>(
     let rewritten =
         rewritten(talk, direction, (start, passes), usize::from(room).saturating_sub(headers_len));
     let is_cut = rewritten.passes < payload.len();
-    let effect = match &rewritten.splice {
+    let effect = match rewritten.edits.bytes() {
         _ if is_cut => Effect::Cut(rewritten.passes),
-        Some((_, old, new)) => Effect::Text(*old, new.as_bytes().len()),
-        None => Effect::Numbers,
+        (0, 0) => Effect::Numbers,
+        (old, new) => Effect::Text(old, new),
     };
     put(packet, at, header_len, &rewritten)?;
 
@@ -149,8 +149,8 @@ fn acknowledge(header: &mut [u8], talk: &mut Talk, direction: Direction) {
 struct Rewritten {
     /// The receiver's number of its first byte.
     number: u32,
-    /// Where it is replaced, how many bytes give way, and to what.
-    splice: Option<(usize, usize, Text)>,
+    /// What is replaced in it.
+    edits: Edits,
     /// Bytes of the old payload that go on, or give way.
     passes: usize,
 }
@@ -158,32 +158,35 @@ struct Rewritten {
 /// What becomes of a payload that begins at that number and of which so many bytes may pass, if there is `room`.
 fn rewritten(talk: &Talk, direction: Direction, (start, most): (u32, usize), room: usize) -> Rewritten {
     let shift = talk.shift(direction);
-    let splice_of = |passes: usize| {
-        let splice = shift.splice(start, start.wrapping_add(count32(passes)));
-        splice.map(|Splice { at, old, new }| (at, old, Text::of(new)))
+    let edits_of = |passes: usize| shift.edits(start, start.wrapping_add(count32(passes)));
+    let len_of = |passes: usize, edits: &Edits| {
+        let (old, new) = edits.bytes();
+        passes + new - old
     };
-    let len_of = |passes: usize, splice: &Option<(usize, usize, Text)>| {
-        let (old, new) = splice.as_ref().map_or((0, 0), |(_, old, new)| (*old, new.as_bytes().len()));
-        passes - old + new
-    };
-    let (mut passes, mut splice) = (most, splice_of(most));
+    let all = edits_of(most);
     // What did not fit before is cut into fragments as it would have been without this.
-    let excess = len_of(passes, &splice).saturating_sub(room.max(most));
-    if let Some((at, old, _)) = splice.filter(|_| excess > 0) {
-        let behind = passes - at - old;
-        let fits = if behind > excess { passes - excess } else { at };
-        if fits > 0 {
-            (passes, splice) = (fits, splice_of(fits));
+    let (limit, mut passes) = (room.max(most), most);
+    loop {
+        let excess = len_of(passes, &edits_of(passes)).saturating_sub(limit);
+        if passes == 0 || excess == 0 {
+            break;
         }
+        let fits = passes.saturating_sub(excess);
+        // A text goes on whole, or not at all.
+        passes = all.at_cut(fits).map_or(fits, |edit| edit.at);
     }
+    if passes == 0 {
+        passes = most;
+    }
+    let edits = edits_of(passes);
     let number = match passes {
         0 => shift.end(start),
         // All of it gives way to what was sent before. A segment that is not new is answered by what has come (RFC 9293
         // 3.10.7.4), which the sender waits for.
-        _ if len_of(passes, &splice) == 0 => shift.start(start).wrapping_sub(1),
+        _ if len_of(passes, &edits) == 0 => shift.start(start).wrapping_sub(1),
         _ => shift.start(start),
     };
-    Rewritten { number, splice, passes }
+    Rewritten { number, edits, passes }
 }
 
 /// Gives a segment its new payload. Ethernet's padding goes.
@@ -196,20 +199,7 @@ fn put<F: Family>(
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
     let data_at = l4 + header_len;
     packet.set_len(data_at + rewritten.passes);
-    if let Some((place, old, new)) = &rewritten.splice {
-        let (place, new) = (data_at + place, new.as_bytes());
-        let len = packet.bytes().len();
-        if let Some(more) = new.len().checked_sub(*old) {
-            if !packet.prepend(more) {
-                return Err(DropReason::NoHeadroom);
-            }
-            packet.bytes_mut().copy_within(more..more + place, 0);
-        } else {
-            packet.bytes_mut().copy_within(place + old..len, place + new.len());
-            packet.set_len(len + new.len() - old);
-        }
-        packet.bytes_mut()[place..place + new.len()].copy_from_slice(new);
-    }
+    datagram::splice(packet, data_at, &rewritten.edits)?;
     let ip_len = small(packet.bytes().len() - l3);
     set_length::<F>(&mut packet.bytes_mut()[l3..l4], ip_len.wrapping_sub(at.ip_len));
     at.ip_len = ip_len;

@@ -36,14 +36,14 @@ impl ModuleKind {
         }
     }
 
-    /// Whether it can read what goes to servers by a method. Where servers say what is to come, they have to be heard; and under
-    /// FullNAT media would have to come from where servers have been told that it goes.
+    /// Whether it can read what goes to servers by a method. Under FullNAT servers would have to be told local ports in the
+    /// place of those where clients wait for media, each of which leads to one worker, as media from clients has to.
     #[must_use]
     pub const fn reads_method(self, method: Method) -> bool {
         match self {
             ModuleKind::None | ModuleKind::Ftp | ModuleKind::Tftp => true,
             ModuleKind::Rtsp => !matches!(method, Method::FullNat | Method::Snat),
-            ModuleKind::Sip => matches!(method, Method::Nat),
+            ModuleKind::Sip => !method.hides_clients(),
         }
     }
 
@@ -57,10 +57,10 @@ impl ModuleKind {
         }
     }
 
-    /// Whether it replaces text of TCP, so that sequence numbers move under methods that rewrite.
+    /// Whether it replaces text of a protocol that has sequence numbers, which move under methods that rewrite.
     #[must_use]
-    pub const fn moves_numbers(self) -> bool {
-        matches!(self, ModuleKind::Ftp | ModuleKind::Rtsp)
+    pub const fn moves_numbers(self, protocol: Protocol) -> bool {
+        matches!((self, protocol), (ModuleKind::Ftp | ModuleKind::Rtsp | ModuleKind::Sip, Protocol::Tcp))
     }
 
     /// Whether servers speak first by a protocol, from the port that they are spoken to, as those that call do.

@@ -15,6 +15,7 @@ pub mod kept;
 pub mod kind;
 pub mod reader;
 pub mod rtsp;
+pub mod shift;
 pub mod sip;
 pub mod talk;
 pub mod text;

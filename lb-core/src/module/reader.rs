@@ -33,11 +33,36 @@ pub trait Module: Sync {
         self.read(line, direction, bytes, may_replace, host)
     }
 
+    /// Reads bytes of one direction of a connection of TCP whose addresses are rewritten, as [`Module::read`] does, of a
+    /// protocol of messages: texts that give way are whole in these bytes, and there may be any number of them. `None`, as
+    /// long as nothing else is said here, is who reads them line by line instead. It is asked again for what it has not read,
+    /// and is given another state than it left if there was no room in `edits`.
+    fn messages(
+        &self,
+        line: &mut Line,
+        direction: Direction,
+        piece: Piece<'_>,
+        edits: &mut Edits,
+        host: &mut dyn Host,
+    ) -> Option<Step> {
+        let _ = (line, direction, piece, edits, host);
+        None
+    }
+
     /// Reads a datagram, which is whole and by itself: nothing is kept of those before. What is to be replaced of its text
     /// goes into `edits`, and is replaced where the [host](Host::rewrites) rewrites addresses.
     fn datagram(&self, direction: Direction, text: &[u8], edits: &mut Edits, host: &mut dyn Host) {
         let _ = (direction, text, edits, host);
     }
+}
+
+/// Bytes of a stream that come behind all that have been read.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// The bytes.
+    pub bytes: &'a [u8],
+    /// They begin their segment: what could come with them from their sender has come.
+    pub is_first: bool,
 }
 
 /// How far a module has read, and what is to be done there. Each says how many of the bytes have been read.
@@ -103,12 +128,15 @@ pub trait Host {
     /// media cannot be expected.
     fn media(&mut self, port: u16, fixed: bool) -> Option<u16>;
 
-    /// The client has media at that port, and reports about it at the next; what it sends from there to whatever port of the
-    /// VIP is for the server, where only that is seen.
-    fn media_from(&mut self, port: u16);
-
     /// Media that was announced by that port is not expected any more.
     fn media_is_over(&mut self, port: u16);
+
+    /// Where servers answer clients themselves: the client has media over UDP at that port, and reports about it at the next.
+    /// What it sends from there to ports of the VIP that no service has is its server's.
+    fn media_of_client(&mut self, port: u16);
+
+    /// A text passes as it is that should have been replaced.
+    fn missed(&mut self);
 }
 
 /// What a module keeps of a direction: where it is in a line, and what it has not read to the end.
@@ -122,9 +150,11 @@ pub struct Line {
     pub port: u16,
     /// What it has read.
     pub text: Text,
+    /// Bytes of a body that are still to come.
+    pub left: u32,
 }
 
 impl Line {
     /// At the beginning of a line.
-    pub const START: Line = Line { place: 0, note: 0, port: 0, text: Text::EMPTY };
+    pub const START: Line = Line { place: 0, note: 0, port: 0, text: Text::EMPTY, left: 0 };
 }

@@ -271,7 +271,7 @@ impl Reader<'_> {
             for port in self.kept.ports() {
                 match (is_told, self.host.rewrites()) {
                     (true, true) => drop(self.host.media(port, true)),
-                    (false, false) => self.host.media_from(port),
+                    (false, false) => self.host.media_of_client(port),
                     _ => {}
                 }
             }
@@ -351,7 +351,7 @@ impl Reader<'_> {
             Some(Parameter::ClientPort(port)) if !self.host.rewrites() => {
                 self.line.note |= ANNOUNCED;
                 self.kept.add(port);
-                self.host.media_from(port);
+                self.host.media_of_client(port);
             }
             Some(Parameter::ServerPort(_, port)) if self.host.rewrites() => drop(self.announce(port, true)),
             _ => {}

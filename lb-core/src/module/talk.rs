@@ -1,144 +1,25 @@
 //! What is kept of a connection that a module reads: how far each direction has been read, and what the text that a module
-//! replaced does to sequence numbers.
+//! replaced does to sequence numbers: see [`Shift`].
 //!
-//! Each direction has its sender's numbers and its receiver's. They are apart by what all replaced texts together were
-//! longer or shorter. Of the last of these texts it is remembered where it is, until its receiver has acknowledged it:
-//! segments that are repeated, cut in whatever places, are given the same bytes again. Another text is replaced only then.
-//! What has not been acknowledged of the text itself is at the same distance from its beginning on both sides, as far as the
-//! shorter of the two reaches. So the numbers of each side follow from those of the other without going backwards, and no
-//! byte of either text is acknowledged before it has come.
+//! Who reads a line as it comes has one text replaced after the other, who reads whole messages all texts of one at once: in
+//! both cases as far as there is room to remember them until the receiver has them.
 
 use super::{
+    edits::Edits,
     kept::Kept,
     kind::ModuleKind,
-    reader::{Host, Line, Module, Step},
-    text::Text,
+    reader::{Host, Line, Module, Piece, Step},
+    shift::Shift,
 };
 use crate::{
-    cast::{count32, small},
+    cast::count32,
     conn::{beside::Moved, entry::Direction},
     ids::TalkId,
     limits::MAX_TALKS,
 };
 
-/// A text that takes the place of another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Edit {
-    /// The sender's number of its first byte.
-    at: u32,
-    /// Bytes that it takes the place of, as far as they have been read.
-    old: u16,
-    /// They have been read to the end.
-    is_whole: bool,
-    new: Text,
-}
-
 /// A connection that nobody has begun to close is never behind by so much.
 const FAR: u32 = 1 << 30;
-
-/// One direction: the sender's numbers, and the receiver's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shift {
-    /// What is added to the sender's numbers before the edit, modulo 2^32.
-    delta: u32,
-    edit: Option<Edit>,
-    /// The sender's number of the first byte that has not been read, once that is known.
-    next: Option<u32>,
-}
-
-/// Part of a segment's payload that gives way, and what takes its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Splice<'a> {
-    /// Where it begins in the payload.
-    pub at: usize,
-    /// Bytes that give way.
-    pub old: usize,
-    /// What takes their place.
-    pub new: &'a [u8],
-}
-
-impl Shift {
-    const NONE: Shift = Shift { delta: 0, edit: None, next: None };
-
-    /// How far the receiver's numbers are beyond the sender's behind all that was replaced.
-    #[must_use]
-    pub fn distance(&self) -> u32 {
-        let grown = |edit: Edit| u32::from(edit.new.len()).wrapping_sub(u32::from(edit.old));
-        self.delta.wrapping_add(self.edit.map_or(0, grown))
-    }
-
-    /// The receiver's number of what is behind all that comes before that number of the sender's.
-    #[must_use]
-    pub fn end(&self, number: u32) -> u32 {
-        self.over(number, true)
-    }
-
-    /// The receiver's number of what begins there. Behind a text that has grown that is where the old one would have
-    /// ended: when it came in two parts, the first may have been sent without the rest of the new text.
-    #[must_use]
-    pub fn start(&self, number: u32) -> u32 {
-        self.over(number, false)
-    }
-
-    fn over(&self, number: u32, to_end: bool) -> u32 {
-        let number_there = number.wrapping_add(self.delta);
-        let Some(edit) = &self.edit else { return number_there };
-        let inside = number.wrapping_sub(edit.at).cast_signed();
-        let (old, new) = (i32::from(edit.old), i32::from(edit.new.len()));
-        if inside <= 0 {
-            number_there
-        } else if inside > old || inside == old && edit.is_whole && to_end {
-            number.wrapping_add(self.distance())
-        } else {
-            edit.at.wrapping_add(self.delta).wrapping_add(inside.min(new).cast_unsigned())
-        }
-    }
-
-    /// The sender's number of a receiver's.
-    #[must_use]
-    pub fn back(&self, number: u32) -> u32 {
-        let number_there = number.wrapping_sub(self.delta);
-        let Some(edit) = &self.edit else { return number_there };
-        let inside = number_there.wrapping_sub(edit.at).cast_signed();
-        if inside <= 0 {
-            number_there
-        } else if inside >= i32::from(edit.new.len()) {
-            number.wrapping_sub(self.distance())
-        } else {
-            edit.at.wrapping_add(inside.min(i32::from(edit.old)).cast_unsigned())
-        }
-    }
-
-    /// The receiver has all before that number of its own.
-    fn acknowledged(&mut self, number: u32) {
-        if let Some(edit) = &self.edit
-            && edit.is_whole
-        {
-            let end = edit.at.wrapping_add(self.delta).wrapping_add(u32::from(edit.new.len()));
-            if number.wrapping_sub(end).cast_signed() >= 0 {
-                (self.delta, self.edit) = (self.distance(), None);
-            }
-        }
-    }
-
-    /// What is replaced in a payload that begins and ends there.
-    #[must_use]
-    pub fn splice(&self, start: u32, end: u32) -> Option<Splice<'_>> {
-        let edit = self.edit.as_ref()?;
-        let from = start.wrapping_sub(edit.at).cast_signed();
-        let to = end.wrapping_sub(edit.at).cast_signed();
-        let (old, new) = (i32::from(edit.old), i32::from(edit.new.len()));
-        if to <= 0 || from > old {
-            return None;
-        }
-        let begins = |inside: i32| usize::try_from(inside.max(0).min(new)).unwrap_or_default();
-        let ends = if to > old || to == old && edit.is_whole { new } else { to };
-        let new = edit.new.as_bytes().get(begins(from)..begins(ends))?;
-        let at = usize::try_from((-from).max(0)).unwrap_or_default();
-        let old = usize::try_from(to.min(old) - from.max(0)).unwrap_or_default();
-        Some(Splice { at, old, new })
-    }
-}
 
 /// What is kept of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +46,7 @@ impl Talk {
     /// The same of one that goes on from another run or another director.
     #[must_use]
     pub fn moved(kind: ModuleKind, moved: Moved) -> Self {
-        let shifts = moved.by().map(|delta| Shift { delta, ..Shift::NONE });
+        let shifts = moved.by().map(Shift::by);
         Talk { is_sealed: moved.is_sealed(), shifts, ..Talk::new(kind) }
     }
 
@@ -173,8 +54,8 @@ impl Talk {
     /// text of which its receiver may have the one or the other.
     #[must_use]
     pub fn has_moved(&self) -> Option<Moved> {
-        let is_settled = self.shifts.iter().all(|shift| shift.edit.is_none());
-        let (by, said) = (self.shifts.map(|shift| shift.delta), self.shifts.map(|shift| shift.next));
+        let is_settled = self.shifts.iter().all(Shift::is_settled);
+        let (by, said) = (self.shifts.map(|shift| shift.delta()), self.shifts.map(|shift| shift.next));
         Moved::new(by, said, self.is_sealed).filter(|_| is_settled)
     }
 
@@ -188,7 +69,8 @@ impl Talk {
     pub fn begins(&mut self, direction: Direction, number: u32) {
         let shift = &mut self.shifts[direction as usize];
         if shift.next != Some(number) {
-            *shift = Shift { next: Some(number), ..Shift::NONE };
+            *shift = Shift::NONE;
+            shift.next = Some(number);
             self.lines[direction as usize] = Line::START;
         }
     }
@@ -233,9 +115,23 @@ impl Talk {
             }
         };
         while at < payload.len() {
-            let may_replace = shift.edit.is_none();
-            let both = (&mut *line, &mut self.kept);
-            let step = module.read_both(both, direction, &payload[at..], may_replace, host);
+            let (before, room) = (*line, shift.room());
+            let mut edits = Edits::within(room);
+            let piece = Piece { bytes: &payload[at..], is_first: at == 0 };
+            let whole = host.rewrites().then(|| module.messages(line, direction, piece, &mut edits, host));
+            let step = whole.flatten().unwrap_or_else(|| {
+                let both = (&mut *line, &mut self.kept);
+                module.read_both(both, direction, &payload[at..], shift.has_room(), host)
+            });
+            if edits.is_short() {
+                if !shift.is_settled() {
+                    // Once the receiver has what was replaced before.
+                    *line = before;
+                    return Ok(at);
+                }
+                host.missed();
+            }
+            shift.replace(start.wrapping_add(count32(at)), &edits);
             let (Step::Read(count)
             | Step::Replace(count, _)
             | Step::End(count)
@@ -247,19 +143,11 @@ impl Talk {
             if let Some(next) = &mut shift.next {
                 *next = number;
             }
-            if let Some(edit) = shift.edit.as_mut().filter(|edit| !edit.is_whole) {
-                edit.old = edit.old.saturating_add(small(count));
-            }
+            shift.go_on(count);
             match step {
                 Step::Read(_) => {}
-                Step::Replace(_, new) => {
-                    shift.edit = Some(Edit { at: number, old: 0, is_whole: false, new });
-                }
-                Step::End(_) => {
-                    if let Some(edit) = &mut shift.edit {
-                        edit.is_whole = true;
-                    }
-                }
+                Step::Replace(_, new) => shift.begin(number, new),
+                Step::End(_) => shift.finish(),
                 Step::Wait(_) => return Ok(at),
                 Step::Sealed(_) => {
                     self.is_sealed = true;

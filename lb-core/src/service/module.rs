@@ -35,7 +35,9 @@ impl WhyNot {
         match self {
             WhyNot::Protocol(protocol) => format!("does not read {protocol}"),
             WhyNot::Method(method) => {
-                format!("reads what servers say of themselves, and does not go together with {method}")
+                format!(
+                    "tells no local ports in the place of those of clients' media, and does not go together with {method}"
+                )
             }
             WhyNot::Translates => {
                 "reads addresses that servers tell, and does not translate them into clients' family"
@@ -53,7 +55,9 @@ impl WhyNot {
     pub const fn remedy(self) -> &'static str {
         match self {
             WhyNot::Protocol(_) => "make a service of its own for that",
-            WhyNot::Method(_) => "use nat, or have one service of media's ports as well, with persistence",
+            WhyNot::Method(_) => {
+                "use another method, or have one service of media's ports as well, with persistence"
+            }
             WhyNot::Translates => "use local addresses and servers of the VIP's family",
             WhyNot::Told(_) => "remove one of them",
             WhyNot::Adopts => "remove adopt; peers tell one another by how much ([sync])",
@@ -69,7 +73,8 @@ pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
     let method = Some(service.method).filter(|method| !module.reads_method(*method)).map(WhyNot::Method);
     let translates = service.translates().then_some(WhyNot::Translates);
     let told = service.client_address.is_told().then_some(WhyNot::Told(service.client_address));
-    let moves = module.moves_numbers() && service.method.rewrites_endpoints();
+    let moves = service.method.rewrites_endpoints()
+        && service.reach().protocols().any(|protocol| module.moves_numbers(protocol));
     let adopts = (service.adopt && moves).then_some(WhyNot::Adopts);
     other.or(method).or(translates).or(told).or(adopts).map(|why| ModuleMistake { module, why })
 }

@@ -29,6 +29,7 @@ mod rtsp;
 mod sctp;
 mod segment;
 mod sip;
+mod sip_tcp;
 mod snat;
 mod snat_ping;
 mod standby;

@@ -6,10 +6,9 @@ use super::{
         frame6::*,
         plan::*,
         read,
-        world::{Setup, World},
+        world::{Sent, Setup, World},
     },
     expect, expect_nothing,
-    segment::{parse, segment},
 };
 use etherparse::{SlicedPacket, TransportSlice};
 use lb_core::{
@@ -33,7 +32,7 @@ fn plan() -> Plan {
 }
 
 /// A message of these lines, and a body of those.
-fn message(head: &[&str], body: &[&str]) -> String {
+pub(crate) fn message(head: &[&str], body: &[&str]) -> String {
     let end = |lines: &[&str]| lines.iter().map(|line| format!("{line}\r\n")).collect::<String>();
     let body = end(body);
     let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
@@ -84,7 +83,7 @@ fn called(world: &mut World, client: &str) -> String {
 }
 
 /// A server's answer with its address and the port of its media.
-fn ok(address: &str, media: u16) -> String {
+pub(crate) fn ok(address: &str, media: u16) -> String {
     let (contact, owner) =
         (format!("Contact: <sip:bob@{address}:5060>"), format!("o=- 1 1 IN IP4 {address}"));
     let (connection, audio) = (format!("c=IN IP4 {address}"), format!("m=audio {media} RTP/AVP 0 101"));
@@ -319,32 +318,6 @@ fn addresses_of_ipv6_too() {
     assert_eq!(world.receive(WAN, &media)[0].destination(), "[2001:db8:2::11]:40000");
 }
 
-#[test]
-fn over_tcp_media_is_expected_and_nothing_is_replaced() {
-    let mut service = service(Method::Nat, SERVICE, &[SERVER]);
-    service.module = ModuleKind::Sip;
-    let mut world = World::new(&network().with(service));
-    world.receive(WAN, &segment((CLIENT, SERVICE), SYN, (999, 0), &[], b"").via_gateway());
-    world.receive(LAN, &segment((SERVER, CLIENT), SYN | ACK, (4_999, 1_000), &[], b"").via_server());
-    world.receive(WAN, &segment((CLIENT, SERVICE), ACK, (1_000, 5_000), &[], b"").via_gateway());
-    let said = ok("192.0.2.100", 40_000);
-    // However it is cut.
-    let (mut at, mut heard) = (0, String::new());
-    for len in [1, 200, 30, 7, said.len()] {
-        let end = said.len().min(at + len);
-        let part = segment((SERVER, CLIENT), ACK, (5_000 + at as u32, 1_000), &[], &said.as_bytes()[at..end]);
-        let sent = world.receive(LAN, &part.via_server());
-        let got = parse(&sent[0].frame);
-        assert_eq!(got.sequence, 5_000 + at as u32);
-        heard.push_str(got.text());
-        at = end;
-    }
-    assert_eq!(heard, said);
-    assert_eq!(world.counters(0).expected.get(), 2);
-    let media = udp("203.0.113.10:7000", "192.0.2.100:40000", b"rtp").via_gateway();
-    expect(&mut world, WAN, &media, "lan: 203.0.113.10:7000 > 198.51.100.11:40000 udp ttl 63");
-}
-
 /// Else a client could say in a server's name which of its ports it may reach.
 #[test]
 fn what_claims_to_be_a_servers_and_comes_from_outside_is_not_read() {
@@ -355,15 +328,115 @@ fn what_claims_to_be_a_servers_and_comes_from_outside_is_not_read() {
 }
 
 #[test]
-fn it_is_for_services_under_nat() {
-    for method in [Method::FullNat, Method::Tun, Method::Dr] {
+fn under_fullnat_it_is_refused() {
+    let mut plan = plan();
+    plan.first().method = Method::FullNat;
+    plan.first().local_addresses = vec![LOCAL.into()];
+    let mistake = check(&plan, []).unwrap_err().to_string();
+    assert!(mistake.contains("does not go together with fullnat"), "{mistake}");
+    for method in [Method::Nat, Method::Tun, Method::Dr] {
+        plan.first().method = method;
+        plan.first().local_addresses = vec![];
+        check(&plan, []).unwrap();
+    }
+}
+
+/// A client's call with where its media is, which comes from there.
+fn invite(address: &str, audio: u16) -> String {
+    let (session, medium) = (format!("c=IN IP4 {address}"), format!("m=audio {audio} RTP/AVP 0"));
+    message(&INVITE, &["v=0", &session, "t=0 0", &medium, "a=sendrecv"])
+}
+
+/// The frame's station: the server that it goes to.
+fn station(sent: &[Sent]) -> Option<[u8; 6]> {
+    sent.first().filter(|sent| sent.port == LAN).map(|sent| sent.frame[..6].try_into().unwrap())
+}
+
+/// Where servers answer clients themselves: media that a client says it sends goes to the server that it calls.
+#[test]
+fn media_follows_the_call_where_servers_answer_by_themselves() {
+    for (method, workers, one_packet) in [
+        (Method::Tun, 1, false),
+        (Method::Dr, 1, false),
+        (Method::Dr, 1, true),
+        (Method::Dr, 4, false),
+        (Method::L3Dsr, 1, false),
+    ] {
         let mut plan = plan();
         plan.first().method = method;
-        plan.first().local_addresses = if method.hides_clients() { vec![LOCAL.into()] } else { vec![] };
-        let mistake = check(&plan, []).unwrap_err().to_string();
-        assert!(mistake.contains(&format!("does not go together with {method}")), "{mistake}");
+        plan.first().one_packet = one_packet;
+        plan.first().dscp = if method.marks() { 10 } else { 0 };
+        let mut world = World::with(&plan, Setup { workers, ..Setup::default() });
+        let mut stations = Vec::new();
+        for client in [10, 11, 12] {
+            let (address, media) = (format!("203.0.113.{client}"), 7_000 + 10 * client);
+            let packet = |from: u16, to: u16, said: &str| {
+                udp(&format!("{address}:{from}"), &format!("192.0.2.100:{to}"), said.as_bytes()).via_gateway()
+            };
+            assert!(
+                station(&world.receive(WAN, &packet(media, 40_000, "rtp"))).is_none(),
+                "nothing is expected"
+            );
+            let called = station(&world.receive(WAN, &packet(5_060, 5_060, &invite(&address, media))));
+            assert!(called.is_some());
+            // To whatever ports of the VIP, also of several servers' choice, and reports about it.
+            for (from, to) in [(media, 40_000), (media, 50_002), (media + 1, 40_001)] {
+                let sent = world.receive(WAN, &packet(from, to, "rtp"));
+                assert_eq!(station(&sent), called, "{method} {from} {to}");
+            }
+            assert!(
+                station(&world.receive(WAN, &packet(media + 2, 40_000, "rtp"))).is_none(),
+                "another port's"
+            );
+            stations.push(called);
+        }
+        assert!(workers > 1 || stations[0] != stations[1], "{method}: calls are scheduled");
     }
-    check(&plan(), []).unwrap();
+}
+
+#[test]
+fn what_a_service_wants_goes_before_a_clients_media() {
+    let mut plan = plan();
+    plan.first().method = Method::Dr;
+    plan.services.push(lb_core::service::plan::ServicePlan {
+        name: "dns".to_owned(),
+        ..service(Method::Dr, "192.0.2.100:53", &["198.51.100.11:53"])
+    });
+    let mut world = World::new(&plan.udp());
+    let packet = |to: u16, said: &str| {
+        udp("203.0.113.11:7000", &format!("192.0.2.100:{to}"), said.as_bytes()).via_gateway()
+    };
+    // The first server has had a call, so this is the second's.
+    world.receive(WAN, &udp(CLIENT, SERVICE, message(&INVITE, &[]).as_bytes()).via_gateway());
+    let call = udp("203.0.113.11:5060", SERVICE, invite("203.0.113.11", 7_000).as_bytes()).via_gateway();
+    let called = station(&world.receive(WAN, &call));
+    let dns = station(&world.receive(WAN, &packet(53, "dns")));
+    assert_ne!(dns, called);
+    assert_eq!(station(&world.receive(WAN, &packet(40_000, "rtp"))), called);
+}
+
+#[test]
+fn media_of_another_host_is_not_expected() {
+    let mut plan = plan();
+    plan.first().method = Method::Dr;
+    let mut world = World::new(&plan);
+    for said in [
+        invite("203.0.113.99", 7_000),
+        message(&INVITE, &["v=0", "m=audio 7000 RTP/AVP 0"]),
+        message(&INVITE, &["v=0", "c=IN IP4 203.0.113.10", "m=audio 7000 TCP/RTP/AVP 0"]),
+        message(
+            &INVITE,
+            &["v=0", "c=IN IP4 203.0.113.99", "m=audio 7000 RTP/AVP 0", "c=IN IP4 203.0.113.98"],
+        ),
+        invite("203.0.113.10", 7_000).replace("application/sdp", "text/plain"),
+    ] {
+        world.receive(WAN, &udp(CLIENT, SERVICE, said.as_bytes()).via_gateway());
+        assert_eq!(world.counters(0).expected.get(), 0, "{said}");
+    }
+    // A medium with an address of its own.
+    let own = ["v=0", "c=IN IP4 203.0.113.99", "m=audio 7000 RTP/AVP 0", "c=IN IP4 203.0.113.10"];
+    world.receive(WAN, &udp(CLIENT, SERVICE, message(&INVITE, &own).as_bytes()).via_gateway());
+    assert_eq!(world.counters(0).expected.get(), 2);
 }
 
 #[test]

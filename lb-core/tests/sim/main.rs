@@ -25,5 +25,6 @@ mod owning;
 mod restarting;
 mod reusing;
 mod rtsp;
+mod sip;
 mod udp;
 mod weather;

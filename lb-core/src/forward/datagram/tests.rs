@@ -72,9 +72,11 @@ impl Host for Says {
         None
     }
 
-    fn media_from(&mut self, _: u16) {}
-
     fn media_is_over(&mut self, _: u16) {}
+
+    fn media_of_client(&mut self, _: u16) {}
+
+    fn missed(&mut self) {}
 }
 
 fn frame(text: &[u8]) -> Vec<u8> {

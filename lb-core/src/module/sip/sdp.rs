@@ -5,7 +5,11 @@
 //! are tried in vain, and media's own address is one that does.
 
 use crate::{
-    module::{edits::Edits, reader::Host, text::Text},
+    module::{
+        edits::Edits,
+        reader::{self, Host},
+        text::Text,
+    },
     wire::sip::{Line, lines},
 };
 use std::{fmt::Write, net::IpAddr};
@@ -59,20 +63,24 @@ pub(super) fn read(text: &[u8], start: usize, edits: &mut Edits, host: &mut dyn 
     expect(medium, edits, host);
 }
 
-/// Announces the media of one line of a description in which nothing is replaced.
+/// Reads one line of a server's description in which nothing can be replaced: media is expected where it says. Clients of a
+/// server that says its own address wait for it elsewhere.
 pub(super) fn announce(text: &[u8], host: &mut dyn Host) {
-    if text.starts_with(b"m=")
-        && let Some(Port { port, .. }) = port_of(&Line { at: 0, text, next: text.len() })
-    {
-        host.media(port, true);
+    let line = Line { at: 0, text, next: text.len() };
+    match text.get(..2) {
+        Some(b"m=") => {
+            if let Some(Port { port, .. }) = port_of(&line) {
+                host.media(port, true);
+            }
+        }
+        Some(b"c=") if address(&line, 2).is_some_and(|(_, said)| said == host.server()) => host.missed(),
+        _ => {}
     }
 }
 
 /// The address that is the field of that number, from 0. That of the server becomes the VIP.
 fn replaced(line: &Line<'_>, field: usize, edits: &mut Edits, host: &mut dyn Host) -> Option<IpAddr> {
-    let (at, word) = fields(line.text).nth(field)?;
-    // A number of addresses, or a time to live, is said of multicast.
-    let address: IpAddr = std::str::from_utf8(word).ok()?.parse().ok()?;
+    let ((at, word), address) = address(line, field)?;
     if address == host.server() && address != host.vip() {
         let mut text = Text::EMPTY;
         if write!(text, "{}", host.vip()).is_ok() {
@@ -80,6 +88,61 @@ fn replaced(line: &Line<'_>, field: usize, edits: &mut Edits, host: &mut dyn Hos
         }
     }
     Some(address)
+}
+
+/// What a client's description has said so far.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Said {
+    /// The session's address is the client's.
+    is_clients: bool,
+    /// The port of the medium whose lines come, if its address may follow.
+    medium: Option<u16>,
+}
+
+/// The bits of [`reader::Line::note`]: the session's address is the client's.
+const CLIENTS: u8 = 1;
+
+impl Said {
+    /// As it is kept with a line.
+    pub(super) fn of(line: &reader::Line) -> Self {
+        Said { is_clients: line.note & CLIENTS != 0, medium: Some(line.port).filter(|port| *port != 0) }
+    }
+
+    pub(super) fn keep(self, line: &mut reader::Line) {
+        line.note = if self.is_clients { CLIENTS } else { 0 };
+        line.port = self.medium.unwrap_or_default();
+    }
+
+    /// Reads the next line. Media of other hosts, and of clients whose address is another on its way here, is not expected.
+    pub(super) fn hear(&mut self, text: &[u8], host: &mut dyn Host) {
+        let line = Line { at: 0, text, next: text.len() };
+        match text.get(..2) {
+            Some(b"v=") => *self = Said::default(),
+            Some(b"c=") => {
+                let is_clients = address(&line, 2).is_some_and(|(_, said)| said == host.client());
+                match self.medium.take() {
+                    Some(port) if is_clients && !self.is_clients => host.media_of_client(port),
+                    Some(_) => {}
+                    None => self.is_clients = is_clients,
+                }
+            }
+            Some(b"m=") => {
+                self.medium = port_of(&line).map(|port| port.port);
+                if let Some(port) = self.medium.filter(|_| self.is_clients) {
+                    host.media_of_client(port);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The address that is the field of that number, from 0, and the word.
+fn address<'a>(line: &Line<'a>, field: usize) -> Option<((usize, &'a [u8]), IpAddr)> {
+    let (at, word) = fields(line.text).nth(field)?;
+    // A number of addresses, or a time to live, is said of multicast.
+    let address = std::str::from_utf8(word).ok()?.parse().ok()?;
+    Some(((at, word), address))
 }
 
 /// Media is expected where the server waits for it.
