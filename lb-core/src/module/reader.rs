@@ -74,7 +74,8 @@ pub enum Step {
     Replace(usize, Text),
     /// The text that is replaced ends there.
     End(usize),
-    /// What follows cannot pass yet: it is to be replaced, and what was replaced last may not have arrived.
+    /// What follows cannot pass yet: it is to be replaced and has not come whole, or what was replaced before may not have
+    /// arrived.
     Wait(usize),
     /// Nothing that follows can be read, in either direction: it is encrypted.
     Sealed(usize),

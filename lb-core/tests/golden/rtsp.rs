@@ -257,6 +257,23 @@ fn what_names_the_server_becomes_the_vip() {
 }
 
 #[test]
+fn several_texts_give_way_at_once() {
+    let mut world = World::new(&plan(Method::Nat, &[SERVER]));
+    let mut control = Control::open(&mut world, CLIENT);
+    let said = |host: &str| {
+        let urls: Vec<String> =
+            (1..=6).map(|track| format!("url=rtsp://{host}/a/track{track};seq=1")).collect();
+        message(&["RTSP/1.0 200 OK", &format!("RTP-Info: {}", urls.join(","))])
+    };
+    let (text, told) = (said("198.51.100.11:8554"), said("192.0.2.100:554"));
+    for _ in 0..2 {
+        assert_eq!(control.segment(&mut world, text.as_bytes()).text(), told);
+    }
+    assert_eq!(control.hears(&mut world, &text), told);
+    assert_eq!(control.hears(&mut world, &text), told);
+}
+
+#[test]
 fn a_url_without_a_port_has_that_of_rtsp() {
     for (vip_port, server_port, told) in [(554, 554, "192.0.2.100"), (8_554, 554, "192.0.2.100:8554")] {
         let (vip, server) = (format!("192.0.2.100:{vip_port}"), format!("198.51.100.11:{server_port}"));

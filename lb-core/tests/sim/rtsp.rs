@@ -1,5 +1,5 @@
 //! RTSP over links that lose, double and delay: clients set up one medium after another, and servers name themselves in each
-//! answer, twice, with frames of media within the connection behind it. Each side has to get the other's bytes, with
+//! answer, several times, with frames of media within the connection behind it. Each side has to get the other's bytes, with
 //! the VIP where the server was named, and each medium has to come about, whoever begins.
 
 use crate::{
@@ -53,9 +53,9 @@ fn answer(number: u16, at: IpAddr, port: u16, ports: [u16; 2]) -> Vec<u8> {
     let url = format!("rtsp://{}:{port}/{number}", host(at));
     let [client, server] = ports.map(|port| format!("{port}-{}", port + 1));
     format!(
-        "RTSP/1.0 200 OK\r\nCSeq: {number}\r\n\
+        "RTSP/1.0 200 OK\r\nCSeq: {number}\r\nContent-Base: {url}/\r\n\
          Transport: RTP/AVP;unicast;source={at};client_port={client};server_port={server}\r\n\
-         RTP-Info: url={url}/a;seq=1\r\nSession: {number}\r\n\r\n"
+         RTP-Info: url={url}/a;seq=1,url={url}/b;seq=2\r\nSession: {number}\r\n\r\n"
     )
     .into_bytes()
 }
