@@ -212,6 +212,10 @@ impl<'a, F: Forwarded> Desk<'a, F> {
         (self.connection.server, self.known.snapshot.servers[self.connection.server].named)
     }
 
+    fn service(&self) -> ServiceId {
+        self.known.snapshot.servers[self.connection.server].service
+    }
+
     /// The client's connections from and to these ports of the VIP; 0 is any.
     fn request(&self, from: u16, to: u16) -> Ends {
         self.request_by(self.connection.protocol, from, to)
@@ -255,13 +259,15 @@ impl<'a, F: Forwarded> Desk<'a, F> {
     /// A connection that the client is about to open.
     fn of_client(&self, request: Ends, server_port: u16) -> Expectation {
         let local = self.connection.local().map(|(address, _)| F::ip(address));
-        Expectation { ends: request, request, server: self.number(), server_port, local, times: Times::Once }
+        let (server, service) = (self.number(), self.service());
+        Expectation { ends: request, request, server, service, server_port, local, times: Times::Once }
     }
 
     /// A connection that the server is about to open to the client, as it sees that; `request` is how the client answers.
     fn await_server(&mut self, client: SocketAddr, request: Ends) {
         let (ends, server, times) = (self.of_server(client), self.number(), Times::Once);
-        self.announce(Expectation { ends, request, server, server_port: 0, local: None, times });
+        let service = self.service();
+        self.announce(Expectation { ends, request, server, service, server_port: 0, local: None, times });
     }
 
     fn announce(&mut self, expectation: Expectation) -> bool {
@@ -289,8 +295,7 @@ impl<'a, F: Forwarded> Desk<'a, F> {
     fn worker_of(&self, port: u16) -> WorkerId {
         let key =
             Key { source_port: port, destination_port: self.data_port(), ..self.connection.forward_key() };
-        let service = self.known.snapshot.servers[self.connection.server].service;
-        let owner = self.known.owner_of_inbound(self.port, &key, service);
+        let owner = self.known.owner_of_inbound(self.port, &key, self.service());
         let is_computed = owner.basis != Basis::Arrival;
         let arrives_at = self.known.snapshot.arrives_at(self.port, &key.ends()).filter(|_| !is_computed);
         arrives_at.filter(|at| usize::from(at.0) < self.known.team.workers).unwrap_or(owner.worker)

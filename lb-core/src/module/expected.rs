@@ -6,19 +6,25 @@
 //! the workers' rings could be overtaken, and lost.
 //!
 //! A bucket has eight places, each with a tag and a record. Who finds one taken by another writer takes another place. A packet
-//! that finds nothing is sent again. Where a bucket is full the oldest makes room.
+//! that finds nothing is sent again.
+//!
+//! Where a bucket is full, one of the service makes room that has most of its places, the new one counted; of these one of the
+//! client that has most; of these the oldest. So a service, or a client of it, that announces whatever it likes takes the
+//! places of its own, and only as many of others' as makes their shares equal.
 
 use crate::{
     cast::{high32, high64, index, low32, low64},
     flow::key::{Ends, Secret},
-    ids::ServerId,
+    ids::{ServerId, ServiceId},
     limits::MAX_EXPECTED,
     mix::{fold_multiply, scale},
     peers::exception::{Packed, address, bits},
     record::Record,
     time::{Duration, Instant},
 };
+use arrayvec::ArrayVec;
 use std::{
+    cmp::Reverse,
     net::{IpAddr, Ipv6Addr},
     sync::atomic::{
         AtomicU32,
@@ -68,6 +74,8 @@ pub struct Expectation {
     pub request: Ends,
     /// The server that it belongs to, and since which snapshot that has its number.
     pub server: (ServerId, u32),
+    /// The service of the connection by which it was announced.
+    pub service: ServiceId,
     /// The server's port; 0 is what the first packet says.
     pub server_port: u16,
     /// The address that the server is to see in the place of the client's, under FullNAT where the client begins: that of
@@ -99,7 +107,7 @@ pub struct Expected {
 pub enum Entered {
     /// There was room, or it was there.
     Well,
-    /// The oldest of its bucket has made room before its time was over.
+    /// Another of its bucket has made room before its time was over.
     Instead,
     /// Not at all: others were writing to all places at that moment.
     Not,
@@ -139,21 +147,19 @@ impl Expected {
         let key = Packed::of(&expectation.ends);
         let (bucket, tag) = self.bucket(key);
         let places = bucket..bucket + PLACES;
-        let until = |place: usize| match self.tags[place].load(Relaxed) {
-            0 => 0,
-            // Somebody writes it.
-            _ => self.read(place).map_or(u64::MAX, |(_, until)| until),
-        };
         let same = places.clone().find(|&place| {
             self.tags[place].load(Relaxed) == tag
                 && self.read(place).is_some_and(|(found, _)| Packed::of(&found.expectation.ends) == key)
         });
         for _ in 0..TRIES {
-            let Some(place) = same.or_else(|| places.clone().min_by_key(|&place| until(place))) else {
+            let held = places.clone().map(|place| self.holder(place)).collect::<ArrayVec<_, PLACES>>();
+            let Some(place) = same.or_else(|| room(&held, Owner::of(expectation), now).map(|it| bucket + it))
+            else {
                 break;
             };
             let number = self.records[place].number();
-            let is_early = same.is_none() && until(place) > now.as_millis();
+            let is_early = same.is_none()
+                && matches!(held[place - bucket], Held::By(_, until) if until > now.as_millis());
             if self.write(place, number, tag, encode(key, expectation, now)) {
                 return if is_early { Entered::Instead } else { Entered::Well };
             }
@@ -178,6 +184,15 @@ impl Expected {
         self.write(found.place, found.number, 0, [0; WORDS])
     }
 
+    fn holder(&self, place: usize) -> Held {
+        match self.tags[place].load(Relaxed) {
+            0 => Held::ByNobody,
+            _ => self
+                .read(place)
+                .map_or(Held::ByWriter, |(found, until)| Held::By(Owner::of(&found.expectation), until)),
+        }
+    }
+
     /// Where a key's bucket begins, and its tag.
     fn bucket(&self, key: Packed) -> (usize, u32) {
         let [a, b, c, d, e] = key.0;
@@ -200,6 +215,55 @@ impl Expected {
     }
 }
 
+/// Whose an expectation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    service: ServiceId,
+    client: IpAddr,
+}
+
+impl Owner {
+    fn of(expectation: &Expectation) -> Self {
+        Owner { service: expectation.service, client: expectation.request.source.ip() }
+    }
+}
+
+/// Who has a place.
+#[derive(Clone, Copy, Debug)]
+enum Held {
+    ByNobody,
+    /// Somebody writes it at this moment.
+    ByWriter,
+    /// Somebody has it until then.
+    By(Owner, u64),
+}
+
+/// Which of the places of a bucket somebody's next expectation gets.
+fn room(places: &[Held], next: Owner, now: Instant) -> Option<usize> {
+    let is_free = |held: &Held| match held {
+        Held::ByNobody => true,
+        Held::ByWriter => false,
+        Held::By(_, until) => *until <= now.as_millis(),
+    };
+    if let Some(free) = places.iter().position(is_free) {
+        return Some(free);
+    }
+    let count = |is_its: &dyn Fn(&Owner) -> bool| {
+        let held = places.iter().filter(|held| matches!(held, Held::By(owner, _) if is_its(owner)));
+        held.count() + usize::from(is_its(&next))
+    };
+    let weigh = |place: usize| match places[place] {
+        Held::By(owner, until) => {
+            let of_service = count(&|it| it.service == owner.service);
+            let of_client = count(&|it| *it == owner);
+            let is_own = (owner.service == next.service, owner == next);
+            Some((of_service, is_own.0, of_client, is_own.1, Reverse(until)))
+        }
+        Held::ByNobody | Held::ByWriter => None,
+    };
+    (0..places.len()).filter_map(|place| Some((weigh(place)?, place))).max().map(|(_, place)| place)
+}
+
 fn encode(Packed([a, b, c, d, e]): Packed, expectation: &Expectation, now: Instant) -> [u64; WORDS] {
     let Packed([f, g, h, i, j]) = Packed::of(&expectation.request);
     let (server, named) = expectation.server;
@@ -207,7 +271,7 @@ fn encode(Packed([a, b, c, d, e]): Packed, expectation: &Expectation, now: Insta
     let server = u64::from(server.number()) << 32 | u64::from(named);
     let until = (now + expectation.times.lasts()).as_millis();
     let times = if expectation.times == Times::Media { MEDIA } else { 0 };
-    let port = u64::from(expectation.server_port) | times;
+    let port = u64::from(expectation.server_port) | times | u64::from(expectation.service.number()) << 32;
     [a, b, c, d, e, f, g, h, i, j, server, port, high64(local), low64(local), until]
 }
 
@@ -218,9 +282,13 @@ fn decode(
         ends: Packed([a, b, c, d, e]).ends()?,
         request: Packed([f, g, h, i, j]).ends()?,
         server: (ServerId::new(high32(server)), low32(server)),
+        service: ServiceId::new(high32(port)),
         server_port: u16::try_from(index(port) & 0xffff).ok()?,
         local: Some(address(high, low)).filter(|local| !local.is_unspecified()),
         times: if port & MEDIA == 0 { Times::Once } else { Times::Media },
     };
     Some((expectation, until))
 }
+
+#[cfg(test)]
+mod tests;
