@@ -72,6 +72,9 @@ for set in "$@"; do
         need gstreamer1.0-plugins-good any_file /usr/lib/*/gstreamer-1.0/libgstrtsp.so
         need gstreamer1.0-tools command -v gst-launch-1.0
         need python3-gi   /usr/bin/python3 -c "import gi"
+        # TFTP: a client besides curl, and a server.
+        need tftp-hpa     command -v tftp
+        need tftpd-hpa    command -v in.tftpd
         # What reads captures.
         need tshark       command -v tshark
         need valgrind     command -v valgrind
@@ -164,7 +167,7 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
 
 # Debian starts daemons when it installs them. This machine did not ask for that.
 [ -d /run/systemd/system ] || exit 0
-for package in nginx:nginx bird2:bird etcd-server:etcd exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus vsftpd:vsftpd; do
+for package in nginx:nginx bird2:bird etcd-server:etcd exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus tftpd-hpa:tftpd-hpa vsftpd:vsftpd; do
     case " $missing " in
     *" ${package%:*} "*) systemctl disable --quiet --now "${package#*:}" ;;
     esac

@@ -36,6 +36,7 @@ pub mod status;
 pub mod steady;
 pub mod taps;
 pub mod terminal;
+pub mod tftp;
 pub mod trunk;
 mod turn;
 mod wires;

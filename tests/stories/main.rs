@@ -56,6 +56,7 @@ mod start;
 mod supervision;
 mod sync;
 mod tenants;
+mod tftp;
 mod toa;
 mod trouble;
 mod tunnels;
