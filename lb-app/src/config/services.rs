@@ -383,7 +383,7 @@ impl<'c, 'r> Services<'c, 'r> {
 
     /// A module reads one protocol, in both directions.
     fn check_module(&self, service: &'r raw::Service) {
-        let mistake = mistake(&service.plan);
+        let mistake = mistake(&service_plan(service));
         if let (Some(place), Some(ModuleMistake { why, .. })) = (service.said.place("module"), mistake) {
             self.problems.add(place, Complaint::new(why.what(), why.remedy()));
         }

@@ -19,7 +19,8 @@ pub enum Beside {
     Moved(Moved),
 }
 
-/// By how much receivers' numbers are beyond their senders'.
+/// By how much receivers' numbers are beyond their senders'. Where a module has packets of calls go with a connection, no
+/// numbers move, and those of the call take their place (`Talk::has_moved`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// By [direction](super::entry::Direction): at most [`FARTHEST`] either way.

@@ -12,12 +12,12 @@ use crate::{
     family::{Family, Header},
     flow::key::Packed,
     packet::{Checksum, Packet},
-    service::snapshot::Snapshot,
+    service::snapshot::{Configured, Local, Snapshot},
     wire::{
         ethernet::{self, Mac},
         get32,
         headers::Headers,
-        icmp,
+        icmp, pptp,
         protocol::{self, ISAKMP, Protocol},
         sctp::{self, Chunk},
         tcp, udp,
@@ -27,7 +27,7 @@ use crate::{
 pub use super::parsed::{Arrival, Kind, Parsed};
 
 /// Reads a frame.
-pub fn classify<F: Common>(
+pub fn classify<F: Common + Configured>(
     packet: &impl Packet,
     arrival: Arrival,
     snapshot: &Snapshot,
@@ -39,7 +39,7 @@ pub fn classify<F: Common>(
 
 /// Reads a frame, but of a common one no more than stages 1 and 2 need.
 #[inline(always)]
-pub fn recognise<F: Common>(
+pub fn recognise<F: Common + Configured>(
     packet: &impl Packet,
     arrival: Arrival,
     snapshot: &Snapshot,
@@ -54,7 +54,7 @@ pub fn recognise<F: Common>(
 /// A frame of the common shape whose checksums nobody has found right yet, or any other. Apart, so that those that a port
 /// has verified do not pay for it.
 #[inline(never)]
-fn verify_or_read<F: Common>(
+fn verify_or_read<F: Common + Configured>(
     packet: &impl Packet,
     arrival: Arrival,
     snapshot: &Snapshot,
@@ -81,7 +81,12 @@ fn common_is_right<F: Common>(frame: &[u8]) -> bool {
 
 /// Reads any frame, header by header, in the order in which they lie.
 #[inline(never)]
-fn uncommon<F: Common>(packet: &impl Packet, arrival: Arrival, snapshot: &Snapshot, parsed: &mut Parsed<F>) {
+fn uncommon<F: Common + Configured>(
+    packet: &impl Packet,
+    arrival: Arrival,
+    snapshot: &Snapshot,
+    parsed: &mut Parsed<F>,
+) {
     parsed.meaning = Meaning::NONE;
     parsed.kind = read(packet, arrival, snapshot, parsed).unwrap_or_else(|reason| {
         parsed.reason = reason;
@@ -89,7 +94,7 @@ fn uncommon<F: Common>(packet: &impl Packet, arrival: Arrival, snapshot: &Snapsh
     });
 }
 
-fn read<F: Common>(
+fn read<F: Common + Configured>(
     packet: &impl Packet,
     arrival: Arrival,
     snapshot: &Snapshot,
@@ -135,8 +140,16 @@ fn read<F: Common>(
         set_related(parsed);
         return Ok(Kind::Flow);
     }
+    let call = Some(snapshot).filter(|snapshot| at.protocol == protocol::GRE && snapshot.has_calls);
+    let call = call.filter(|_| !F::is_later_fragment(at.fragment)).and_then(|_| pptp::call_id(payload));
+    if let Some(call) = call {
+        set_call(parsed, call, snapshot);
+    }
     if F::is_fragment(at.fragment) {
-        return fragment(frame, parsed);
+        return fragment(frame, parsed, call.is_some());
+    }
+    if call.is_some() {
+        return Ok(Kind::Flow);
     }
     let Some(protocol) = Protocol::from_number(at.protocol) else {
         return other(parsed, payload, verify);
@@ -186,6 +199,20 @@ fn set_related<F: Family>(parsed: &mut Parsed<F>) {
     parsed.tcp_flags = 0;
 }
 
+/// Says which connection a packet of a call goes with: the control connection of the end that is not the director's, whose
+/// port the call has on either side (`module/pptp.rs`).
+#[cold]
+fn set_call<F: Configured>(parsed: &mut Parsed<F>, call: u16, snapshot: &Snapshot) {
+    let (call, control) = (u32::from(call), u32::from(pptp::PORT));
+    let is_clients = matches!(snapshot.local::<F>(parsed.at.destination), Some(Local::Vip { .. }));
+    parsed.key = Packed {
+        addresses: F::pair(parsed.at.source, parsed.at.destination),
+        ports: if is_clients { call << 16 | control } else { control << 16 | call },
+        protocol: Protocol::Tcp,
+    };
+    parsed.tcp_flags = 0;
+}
+
 /// Says the same of a packet of SCTP, and what it is about; nothing of one that no receiver takes. `is_cut` says that it is a
 /// first fragment.
 fn associated<F: Family>(parsed: &mut Parsed<F>, payload: &[u8], is_cut: bool) -> Option<Kind> {
@@ -195,9 +222,10 @@ fn associated<F: Family>(parsed: &mut Parsed<F>, payload: &[u8], is_cut: bool) -
 }
 
 /// A fragment. Its checksum is that of all its datagram, so nobody here can tell whether it is right. What the flow is
-/// told by must be in the first, RFC 1858 and RFC 7112 5: else a later one could say something else, or nothing at all.
+/// told by must be in the first, RFC 1858 and RFC 7112 5: else a later one could say something else, or nothing at all. Of the
+/// first of a call's packet `has_flow` says that it is known.
 #[cold]
-fn fragment<F: Family>(frame: &[u8], parsed: &mut Parsed<F>) -> Result<Kind, DropReason> {
+fn fragment<F: Family>(frame: &[u8], parsed: &mut Parsed<F>, has_flow: bool) -> Result<Kind, DropReason> {
     let at = parsed.at;
     let piece = frame.get(usize::from(at.l3)..at.end()).and_then(F::piece).ok_or(DropReason::BadFragment)?;
     let (payload, protocol) = (at.payload(frame), Protocol::from_number(at.protocol));
@@ -231,6 +259,7 @@ fn fragment<F: Family>(frame: &[u8], parsed: &mut Parsed<F>) -> Result<Kind, Dro
             }
             set_flow(parsed, protocol, payload);
         }
+        None if has_flow => {}
         Some(_) | None => {
             (parsed.tcp_flags, parsed.key) = (0, Packed::none());
             parsed.key.addresses = F::pair(at.source, at.destination);

@@ -26,6 +26,7 @@ use crate::{
     },
     time::Instant,
     wire::{
+        pptp,
         protocol::Protocol,
         tcp::{ACK, RST, SYN},
     },
@@ -57,6 +58,9 @@ impl Known {
             Protocol::Sctp | Protocol::Icmp => (false, false),
         };
         let find = |source, destination| self.expectation(now, &Ends { protocol, source, destination });
+        if parsed.is_call() {
+            return find(of_calls(source), destination).filter(|_| direction == Direction::In);
+        }
         match direction {
             Direction::Out if asks => {
                 let from_port = || if answers { find(source, any(destination)) } else { None };
@@ -181,6 +185,11 @@ impl Known {
 /// Any port of an address.
 fn any(at: SocketAddr) -> SocketAddr {
     SocketAddr::new(at.ip(), 0)
+}
+
+/// What stands for packets of a client's calls, whatever their numbers: no other packet is asked about with both ports.
+fn of_calls(client: SocketAddr) -> SocketAddr {
+    SocketAddr::new(client.ip(), pptp::PORT)
 }
 
 /// Where a connection runs that a module reads.
@@ -435,6 +444,22 @@ impl<F: Forwarded> Host for Desk<'_, F> {
 
     fn server(&self) -> IpAddr {
         F::ip(self.connection.server_address)
+    }
+
+    fn calls(&self) -> [u16; 2] {
+        let client = self.connection.client_port;
+        [self.connection.local().map_or(client, |(_, port)| port), client]
+    }
+
+    fn called(&mut self, is_first: bool) {
+        if self.rewrites() {
+            self.counts[1] += u64::from(!is_first);
+            return;
+        }
+        let (client, vip) = (self.connection.client_port, self.connection.vip_port);
+        let request = self.request(client, vip);
+        let ends = Ends { source: of_calls(request.source), ..request };
+        self.announce(Expectation { ends, ..self.of_client(request, 0) });
     }
 
     fn translated(&self, direction: Direction, endpoint: SocketAddr) -> Option<SocketAddr> {

@@ -92,6 +92,10 @@ impl Known {
             self.stuck(now, packet, parsed, hit, path.most)
         } else if parsed.is_related() && !goes_with(parsed, connection) {
             self.refuse(now, parsed, Unserved::Reject, DropReason::Unserved).into()
+        } else if parsed.is_call()
+            && let Some(course) = self.uncalled(now, packet, parsed, hit)
+        {
+            course
         } else if parsed.asks() && self.is_damaged(packet, parsed) {
             Act::Drop(DropReason::BadL4Checksum).into()
         } else if self.begins_anew(now, parsed, connection, hit.direction()) {
@@ -382,7 +386,8 @@ impl Known {
     /// Whether peers may have told of a packet's connection, and there are any.
     #[inline]
     fn goes_on<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
-        self.has_tellers() && (parsed.key.protocol == Protocol::Udp || continues(parsed))
+        let is_live = || parsed.key.protocol == Protocol::Udp || parsed.is_call() || continues(parsed);
+        self.has_tellers() && is_live()
     }
 
     /// The same of a server's packet. One that has not heard the client's answer to its SYN says it again, and a reset would
@@ -390,7 +395,7 @@ impl Known {
     #[inline]
     fn goes_on_from_server<F: Forwarded>(&self, parsed: &Parsed<F>) -> bool {
         let is_live = match parsed.key.protocol {
-            Protocol::Tcp => parsed.tcp_flags & (RST | ACK) == ACK,
+            Protocol::Tcp => parsed.is_call() || parsed.tcp_flags & (RST | ACK) == ACK,
             Protocol::Udp => true,
             Protocol::Sctp => continues(parsed),
             // Peers tell of no echo.
@@ -436,6 +441,8 @@ impl Known {
     /// A packet of a connection that is not known (any more): its sender is told that there is none.
     pub(super) fn stray<F: Forwarded>(&self, now: Instant, parsed: &Parsed<F>) -> Act<F> {
         match parsed.key.protocol {
+            // Its control connection may be about to go on here.
+            Protocol::Tcp if parsed.is_call() => Act::Drop(DropReason::NoConnection),
             Protocol::Tcp if parsed.tcp_flags & RST == 0 => {
                 self.refuse(now, parsed, Unserved::Reject, DropReason::NoConnection)
             }
@@ -524,6 +531,11 @@ pub(super) fn next_state<F: Family>(
     direction: Direction,
 ) -> State {
     match parsed.key.protocol {
+        // A packet of a call is no segment. Where it opens a connection, the call is there.
+        Protocol::Tcp if parsed.is_call() => match connection.state {
+            State::None => State::Established,
+            state => state,
+        },
         Protocol::Tcp => tcp::next(connection.method.states(), connection.state, direction, parsed.tcp_flags),
         Protocol::Udp => State::Udp,
         Protocol::Icmp => State::Echo,

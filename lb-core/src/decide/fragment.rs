@@ -118,7 +118,11 @@ impl Known {
         }
         // In IPv6 only the first says what it is.
         let tells = F::FRAGMENTS_SHARE_PROTOCOL || !F::is_later_fragment(at.fragment);
-        if tells && Protocol::from_number(at.protocol).is_none() {
+        // Of a call's packet the first has a key.
+        let is_call = self.snapshot.has_calls
+            && parsed.is_call()
+            && (parsed.key.ports != 0 || F::is_later_fragment(at.fragment));
+        if tells && !is_call && Protocol::from_number(at.protocol).is_none() {
             return Err(Act::Drop(DropReason::Fragment));
         }
         Ok(side)

@@ -15,6 +15,7 @@ pub mod arp;
 pub(crate) mod arriving;
 pub mod backend;
 pub mod budgets;
+mod call;
 pub mod classify;
 pub mod common;
 mod decision;

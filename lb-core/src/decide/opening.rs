@@ -360,7 +360,7 @@ impl Known {
             (_, None) if module.reads() => Tells::Read(*module, None),
             // What a module expects is no connection of the kind that it reads.
             (_, Some(teller)) if module.reads() && teller != Teller::Module => {
-                let moved = self.told_moved(key, (opener.packet, parsed, direction));
+                let moved = self.told_moved(key, (opener.packet, parsed, direction), *module);
                 Tells::Read(*module, moved.map_err(|reason| self.turned_away(opener, reason))?)
             }
             (true, _) => Tells::Anew,

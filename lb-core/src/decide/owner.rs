@@ -11,7 +11,10 @@ use crate::{
     ids::ServiceId,
     packet::{Packet, PortId},
     service::{plan::Spread, snapshot::Local},
-    wire::protocol::{ISAKMP, Protocol},
+    wire::{
+        pptp,
+        protocol::{ISAKMP, Protocol},
+    },
 };
 
 impl Known {
@@ -76,7 +79,7 @@ impl Known {
         let spread = self.snapshot.ports.get(usize::from(port.0)).map(|port| port.spread);
         match self.snapshot.services[service].method {
             Method::Nat => self.basis_under_nat(key),
-            _ if !is_hashed(key) => Basis::Client,
+            _ if !self.is_hashed(key) => Basis::Client,
             // Only this direction passes through us, or the local port brings the other to the same worker. So wherever it
             // always arrives will do.
             Method::Tun | Method::Dr | Method::FullNat | Method::L3Dsr | Method::Snat
@@ -91,7 +94,7 @@ impl Known {
     /// Where ports spread by client, both directions should arrive at one worker by themselves. It is computed all the
     /// same, because a NIC that does not do as it says must cost hand-overs, which are counted, and not connections.
     pub(crate) fn basis_under_nat<F: Family>(&self, key: &Key<F>) -> Basis {
-        if !is_hashed(key) {
+        if !self.is_hashed(key) {
             return Basis::Client;
         }
         match (self.snapshot.nat_arrives_at_owner, self.snapshot.redirection_len) {
@@ -100,6 +103,13 @@ impl Known {
             (true, len) => Basis::Rss(len),
             (false, _) => Basis::Client,
         }
+    }
+
+    /// Whether ports may spread a flow's packets by their own hash of it. Packets of calls have no ports, and have to come to
+    /// the worker that has their control connection; that has little to say.
+    pub(crate) fn is_hashed<F: Family>(&self, key: &Key<F>) -> bool {
+        let is_control = || [key.source_port, key.destination_port].contains(&pptp::PORT);
+        is_hashed(key) && !(self.snapshot.has_calls && key.protocol == Protocol::Tcp && is_control())
     }
 
     pub(crate) fn owner<F: Family>(
@@ -128,7 +138,7 @@ impl Known {
 /// of those, Intel's hash its tag as well, which is not that of an INIT later and another one in each direction. So its
 /// packets arrive on the first queue, or where their addresses lead, and a hash of ours deals them out from there. So do
 /// those of IPsec, which have no ports, and have to come to the worker that has the connection of their keys.
-pub(crate) fn is_hashed<F: Family>(key: &Key<F>) -> bool {
+fn is_hashed<F: Family>(key: &Key<F>) -> bool {
     match key.protocol {
         Protocol::Tcp => true,
         Protocol::Udp => (key.source_port, key.destination_port) != (ISAKMP, ISAKMP),

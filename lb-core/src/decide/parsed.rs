@@ -126,6 +126,13 @@ impl<F: Family> Parsed<F> {
         protocol::is_ipsec(self.at.protocol)
     }
 
+    /// Whether it is of a call, and so goes with the control connection of that, whose key it has.
+    #[inline]
+    #[must_use]
+    pub fn is_call(&self) -> bool {
+        self.at.protocol == protocol::GRE
+    }
+
     /// Whether it may begin a connection. Any datagram may, and who is asked for an echo is told so by port 0.
     #[must_use]
     pub fn begins(&self) -> bool {

@@ -87,7 +87,7 @@ impl Known {
         parsed: &Parsed<F>,
     ) -> Result<ServiceId, DropReason> {
         // Nobody translates those.
-        if parsed.key.protocol == Protocol::Sctp {
+        if parsed.key.protocol == Protocol::Sctp || parsed.is_call() {
             return Err(self.why_nobodys::<F>(parsed.at.source));
         }
         self.rule_for::<F>(packet, (parsed.at.source, parsed.at.destination))

@@ -15,6 +15,7 @@ use crate::{
     counters::DropReason,
     flow::key::Key,
     ids::{ServerId, ServiceId},
+    module::kind::ModuleKind,
     packet::Packet,
     peers::{
         exception::{Exception, ends},
@@ -101,8 +102,13 @@ impl Known {
         &self,
         key: &Key<F>,
         (packet, parsed, direction): (&impl Packet, &Parsed<F>, Direction),
+        module: ModuleKind,
     ) -> Result<Option<Moved>, DropReason> {
         let Some(moved) = self.told_beside(key).and_then(Beside::moved) else { return Ok(None) };
+        // Of a call nothing is certain after what has been said since; but its numbers stay, and no others have moved.
+        if module.reads_calls() {
+            return Ok(Some(moved));
+        }
         let segment = parsed.at.payload(packet.bytes());
         let [client, server] = moved.by();
         let holds = tcp::header_len(segment).is_some() && {

@@ -31,7 +31,12 @@ use crate::{
         tell,
     },
     memory::MemoryPacket,
-    module::{expected::Expectation, kind::ModuleKind, talk::Talk},
+    module::{
+        expected::Expectation,
+        kind::ModuleKind,
+        reader::{Calls, Host},
+        talk::Talk,
+    },
     packet::Packet,
     wire::headers::Headers,
     worker::{
@@ -62,8 +67,13 @@ impl<F: Forwarded> Story<F> {
         if let Some(mut talk) = talk {
             let mut desk = Desk::new(&worker.known, self.now, (connection, self.packet.port()), true);
             let way = (direction, connection.state, way.limit);
+            let calls = talk.calls();
             match edit::apply(&mut self.packet, &mut at, &mut talk, way, &mut desk) {
-                Ok(effect) => self.tell_read(talk.kind, effect, desk.announced),
+                Ok(effect) => {
+                    let announced = desk.announced;
+                    self.tell_read(talk.kind, effect, announced);
+                    self.tell_calls(talk.kind, (calls, talk.calls()), desk.calls());
+                }
                 Err(reason) => return Outcome::Dropped(reason),
             }
         }
@@ -116,6 +126,7 @@ impl<F: Forwarded> Story<F> {
             Effects::Text(old, new) => {
                 format!("module {module}: {old} bytes of its text are replaced by {new}")
             }
+            Effects::Call(old, new) => format!("module {module}: its call {old} is {new} on the other side"),
             Effects::Cut(passes) => format!(
                 "module {module}: {passes} bytes of its payload go on; the sender sends the rest again"
             ),
@@ -131,6 +142,11 @@ impl<F: Forwarded> Story<F> {
                 0 => String::new(),
                 port => format!(" for port {port} of the server"),
             };
+            if module.reads_calls() {
+                let (client, vip) = (source.ip(), destination.ip());
+                let text = format!("module {module}: expects GRE {client} > {vip}, within {}", times.lasts());
+                return self.say(Stage::Connection, text);
+            }
             let (source, destination) = (shown(source), shown(destination));
             let within = times.lasts();
             let text = format!(
@@ -138,6 +154,26 @@ impl<F: Forwarded> Story<F> {
             );
             self.say(Stage::Connection, text);
         }
+    }
+
+    /// What has changed of a call, whose numbers are `told` on the other sides.
+    fn tell_calls(&mut self, module: ModuleKind, (before, now): (Calls, Calls), told: [u16; 2]) {
+        if before == now {
+            return;
+        }
+        let [client, server] = now;
+        let number = |whose: &str, own: Option<u16>, other: &str, told: u16| {
+            own.map(|own| format!("; {whose} number {own} is {told} to the {other}")).unwrap_or_default()
+        };
+        let text = match now {
+            [None, None] => format!("module {module}: the call is over"),
+            _ => format!(
+                "module {module}: a call{}{}",
+                number("the client's", client, "server", told[0]),
+                number("the server's", server, "client", told[1]),
+            ),
+        };
+        self.say(Stage::Connection, text);
     }
 
     /// An ICMP error about one.

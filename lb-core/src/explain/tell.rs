@@ -86,6 +86,9 @@ impl<F: Forwarded> Story<F> {
                         Ended::Elsewhere => {
                             "its server has never answered here, and a peer has told of the connection: that one goes on"
                         }
+                        Ended::Reopened if self.parsed.is_call() => {
+                            "the first packet of another call: the one before is removed"
+                        }
                         Ended::Reopened => {
                             "a SYN on a connection that is over: that one is removed, and a new one opened"
                         }

@@ -27,7 +27,7 @@ use crate::{
         ethernet, get16,
         headers::Headers,
         icmp::echo_ports,
-        ipv4, ipv6,
+        ipv4, ipv6, pptp,
         protocol::{self, Protocol},
         sctp::Chunk,
         tcp::{self, ACK, FIN, RST, SYN},
@@ -77,6 +77,7 @@ pub(super) fn arrival<F: Family>(
             let name = match parsed.at.protocol {
                 protocol::ESP => "ESP",
                 protocol::AH => "AH",
+                protocol::GRE => "GRE",
                 _ => parsed.key.protocol.upper(),
             };
             format!("{name}{} {}", flags(parsed), ends(packet, &parsed.at))
@@ -139,6 +140,9 @@ pub(super) fn ends<F: Family>(packet: &impl Packet, at: &Headers<F>) -> String {
     let (source, destination) = (address(F::SOURCE), address(F::DESTINATION));
     if F::is_later_fragment(at.fragment) || protocol::is_ipsec(at.protocol) {
         return format!("{source} > {destination}");
+    }
+    if let Some(call) = pptp::call_id(at.payload(frame)).filter(|_| at.protocol == protocol::GRE) {
+        return format!("{source} > {destination} (call {call})");
     }
     let inside = &frame[l4..];
     let (from, to) = if at.protocol == F::ICMP {

@@ -4,7 +4,7 @@
 //! Here it is done to a packet as it arrived; what the connection's method does comes behind. The checksum is summed anew:
 //! that it was right has been seen before the text was read.
 
-use super::{datagram, insert::set_length};
+use super::{call, datagram, insert::set_length};
 use crate::{
     cast::{count32, small},
     conn::{entry::Direction, state::State},
@@ -35,6 +35,8 @@ pub enum Effect {
     Numbers,
     /// So many bytes of its text gave way to so many others.
     Text(usize, usize),
+    /// It is a packet of a call, whose number gave way to that one.
+    Call(u16, u16),
     /// The same, and of the text only the beginning goes on, of which there are so many bytes. The sender sends the rest
     /// again.
     Cut(usize),
@@ -59,7 +61,11 @@ pub fn apply<F: Family>(
             let replaced = datagram::apply(packet, at, direction, (module, host))?;
             return Ok(replaced.map_or(Effect::Nothing, |(old, new)| Effect::Text(old, new)));
         }
-        // What goes with a connection of UDP.
+        protocol::GRE if host.rewrites() => {
+            let renumbered = call::renumber(packet.bytes_mut(), at, talk.calls(), direction)?;
+            return Ok(renumbered.map_or(Effect::Nothing, |(old, new)| Effect::Call(old, new)));
+        }
+        // What goes with a connection.
         _ => return Ok(Effect::Nothing),
     }
     if !host.rewrites() {

@@ -3,6 +3,7 @@
 //! Everything here works on one frame whose headers have been read and checked; who gets the frame is decided
 //! elsewhere.
 
+pub mod call;
 pub mod cut;
 mod datagram;
 pub mod dr;
@@ -50,7 +51,7 @@ pub fn apply<F: Family>(
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
     let frame = packet.bytes_mut();
-    if F::is_later_fragment(at.fragment) || protocol::is_ipsec(at.protocol) {
+    if F::is_later_fragment(at.fragment) || protocol::is_portless(at.protocol) {
         return match readdress(frame, at, connection, direction, outer) {
             true => Ok(()),
             false => tun::fragment(packet, at, (outer, Spread::of_connection(connection)), last_id),
@@ -113,7 +114,7 @@ pub fn rewrite<const LOCAL: bool, F: Family>(
 }
 
 /// The same for what has no ports: a fragment that is not the first of its datagram, whose checksum is in that one as well,
-/// and a packet of IPsec.
+/// and a packet of IPsec or of a call.
 #[cold]
 fn readdress<F: Family>(
     frame: &mut [u8],

@@ -11,6 +11,8 @@ named! {
         Ftp = "ftp",
         /// RTSP: media goes to the server that it was agreed on with.
         Rtsp = "rtsp",
+        /// PPTP: packets of a call, of GRE, go with their control connection.
+        Pptp = "pptp",
         /// SIP: media goes to the server that says where it waits for it.
         Sip = "sip",
         /// TFTP: the rest of a transfer goes to the server that was asked for it.
@@ -30,7 +32,7 @@ impl ModuleKind {
     pub const fn reads_protocol(self, protocol: Protocol) -> bool {
         match self {
             ModuleKind::None => false,
-            ModuleKind::Ftp | ModuleKind::Rtsp => matches!(protocol, Protocol::Tcp),
+            ModuleKind::Ftp | ModuleKind::Rtsp | ModuleKind::Pptp => matches!(protocol, Protocol::Tcp),
             ModuleKind::Sip => matches!(protocol, Protocol::Tcp | Protocol::Udp),
             ModuleKind::Tftp => matches!(protocol, Protocol::Udp),
         }
@@ -41,17 +43,18 @@ impl ModuleKind {
     #[must_use]
     pub const fn reads_method(self, method: Method) -> bool {
         match self {
-            ModuleKind::None | ModuleKind::Ftp | ModuleKind::Tftp => true,
+            ModuleKind::None | ModuleKind::Ftp | ModuleKind::Pptp | ModuleKind::Tftp => true,
             ModuleKind::Rtsp => !matches!(method, Method::FullNat | Method::Snat),
             ModuleKind::Sip => !method.hides_clients(),
         }
     }
 
-    /// The protocol of the connections that it announces, if it reads any.
+    /// The protocol of the connections that it announces to ports of their own, if any.
     #[must_use]
     pub const fn announces(self) -> Option<Protocol> {
         match self {
-            ModuleKind::None => None,
+            // Packets of calls have the port of their control connection.
+            ModuleKind::None | ModuleKind::Pptp => None,
             ModuleKind::Ftp => Some(Protocol::Tcp),
             ModuleKind::Rtsp | ModuleKind::Sip | ModuleKind::Tftp => Some(Protocol::Udp),
         }
@@ -61,6 +64,12 @@ impl ModuleKind {
     #[must_use]
     pub const fn moves_numbers(self, protocol: Protocol) -> bool {
         matches!((self, protocol), (ModuleKind::Ftp | ModuleKind::Rtsp | ModuleKind::Sip, Protocol::Tcp))
+    }
+
+    /// Whether packets of GRE go with its connections, by what it has read of them.
+    #[must_use]
+    pub const fn reads_calls(self) -> bool {
+        matches!(self, ModuleKind::Pptp)
     }
 
     /// Whether servers speak first by a protocol, from the port that they are spoken to, as those that call do.

@@ -13,6 +13,7 @@ pub mod expected;
 pub mod ftp;
 pub mod kept;
 pub mod kind;
+pub mod pptp;
 pub mod reader;
 pub mod rtsp;
 pub mod shift;
@@ -31,6 +32,7 @@ pub fn of_kind(kind: ModuleKind) -> Option<&'static dyn Module> {
         ModuleKind::None => None,
         ModuleKind::Ftp => Some(&ftp::Ftp),
         ModuleKind::Rtsp => Some(&rtsp::Rtsp),
+        ModuleKind::Pptp => Some(&pptp::Pptp),
         ModuleKind::Sip => Some(&sip::Sip),
         ModuleKind::Tftp => Some(&tftp::Tftp),
     }

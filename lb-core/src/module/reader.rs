@@ -120,6 +120,13 @@ pub trait Host {
     /// The server's address.
     fn server(&self) -> IpAddr;
 
+    /// The numbers that the other side is told of a call, by the direction in which each is told: the server in the place of
+    /// the client's, and the client in the place of the server's.
+    fn calls(&self) -> [u16; 2];
+
+    /// A call is asked for: the first, or another one while there is one.
+    fn called(&mut self, is_first: bool);
+
     /// What an endpoint in a text of that direction is on the other side: the VIP, where the server is named to the client, and
     /// the other way round. `None` if it is the same there.
     fn translated(&self, direction: Direction, endpoint: SocketAddr) -> Option<SocketAddr>;
@@ -140,6 +147,9 @@ pub trait Host {
     fn missed(&mut self);
 }
 
+/// The numbers that both sides have given a call, by the direction in which each says so: the client's, the server's.
+pub type Calls = [Option<u16>; 2];
+
 /// What a module keeps of a direction: where it is in a line, and what it has not read to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -153,9 +163,11 @@ pub struct Line {
     pub text: Text,
     /// Bytes of a body that are still to come.
     pub left: u32,
+    /// The call that the connection is about, the same for both directions.
+    pub calls: Calls,
 }
 
 impl Line {
     /// At the beginning of a line.
-    pub const START: Line = Line { place: 0, note: 0, port: 0, text: Text::EMPTY, left: 0 };
+    pub const START: Line = Line { place: 0, note: 0, port: 0, text: Text::EMPTY, left: 0, calls: [None; 2] };
 }

@@ -8,7 +8,7 @@ use super::{
     edits::Edits,
     kept::Kept,
     kind::ModuleKind,
-    reader::{Host, Line, Module, Piece, Step},
+    reader::{Calls, Host, Line, Module, Piece, Step},
     shift::Shift,
 };
 use crate::{
@@ -30,6 +30,7 @@ pub struct Talk {
     shifts: [Shift; 2],
     lines: [Line; 2],
     kept: Kept,
+    calls: Calls,
 }
 
 /// A segment ahead of another that has not come.
@@ -40,23 +41,39 @@ impl Talk {
     /// Of a connection that begins, or whose beginning was not seen.
     #[must_use]
     pub const fn new(kind: ModuleKind) -> Self {
-        Talk { kind, is_sealed: false, shifts: [Shift::NONE; 2], lines: [Line::START; 2], kept: Kept::NONE }
+        let (shifts, lines) = ([Shift::NONE; 2], [Line::START; 2]);
+        Talk { kind, is_sealed: false, shifts, lines, kept: Kept::NONE, calls: [None; 2] }
     }
 
     /// The same of one that goes on from another run or another director.
     #[must_use]
     pub fn moved(kind: ModuleKind, moved: Moved) -> Self {
+        if kind.reads_calls() {
+            let call = |number: u32| number.checked_sub(1).and_then(|call| u16::try_from(call).ok());
+            return Talk { calls: moved.by().map(call), ..Talk::new(kind) };
+        }
         let shifts = moved.by().map(Shift::by);
         Talk { is_sealed: moved.is_sealed(), shifts, ..Talk::new(kind) }
     }
 
     /// By how much its numbers have moved, for another run or another director. `None` if that does not go on: there is a
-    /// text of which its receiver may have the one or the other.
+    /// text of which its receiver may have the one or the other. Where packets of calls go with it, no numbers move, and those
+    /// of the call take their place: one more than they are, as 0 is none.
     #[must_use]
     pub fn has_moved(&self) -> Option<Moved> {
         let is_settled = self.shifts.iter().all(Shift::is_settled);
-        let (by, said) = (self.shifts.map(|shift| shift.delta()), self.shifts.map(|shift| shift.next));
+        let said = self.shifts.map(|shift| shift.next);
+        let by = match self.kind.reads_calls() {
+            true => self.calls.map(|call| call.map_or(0, |call| u32::from(call) + 1)),
+            false => self.shifts.map(|shift| shift.delta()),
+        };
         Moved::new(by, said, self.is_sealed).filter(|_| is_settled)
+    }
+
+    /// The call that it is about.
+    #[must_use]
+    pub const fn calls(&self) -> Calls {
+        self.calls
     }
 
     /// A direction's numbers.
@@ -120,8 +137,11 @@ impl Talk {
             let piece = Piece { bytes: &payload[at..], is_first: at == 0 };
             let whole = host.rewrites().then(|| module.messages(line, direction, piece, &mut edits, host));
             let step = whole.flatten().unwrap_or_else(|| {
+                line.calls = self.calls;
                 let both = (&mut *line, &mut self.kept);
-                module.read_both(both, direction, &payload[at..], shift.has_room(), host)
+                let step = module.read_both(both, direction, &payload[at..], shift.has_room(), host);
+                self.calls = line.calls;
+                step
             });
             if edits.is_short() {
                 if !shift.is_settled() {
@@ -211,6 +231,12 @@ impl Talks {
     #[must_use]
     pub fn get(&self, id: TalkId) -> Talk {
         Self::reader_of_datagrams(id).map_or_else(|| self.all[id.index()], Talk::new)
+    }
+
+    /// The call that it is about.
+    #[must_use]
+    pub fn calls(&self, id: TalkId) -> Calls {
+        self.all.get(id.index()).map_or([None; 2], Talk::calls)
     }
 
     /// Whether there is room for one more.

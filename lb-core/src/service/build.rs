@@ -153,6 +153,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         interfaces: plan.interfaces.iter().cloned().collect(),
         verify_checksums: plan.verify_checksums,
         has_modules: plan.services.iter().any(|service| service.module.reads()),
+        has_calls: plan.services.iter().any(|service| service.module.reads_calls()),
         readers: readers(&order, &services),
         tells_clients: plan.services.iter().any(|service| service.client_address.is_told()),
         tunnel_sources: plan.tunnel_sources.clone(),

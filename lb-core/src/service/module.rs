@@ -1,6 +1,7 @@
 //! Which services a module can read.
 
 use super::plan::{ClientAddress, Method, ModuleKind, Protocol, ServicePlan};
+use crate::wire::pptp;
 use thiserror::Error;
 
 /// Why a module cannot read a service.
@@ -26,6 +27,10 @@ pub enum WhyNot {
     Told(ClientAddress),
     /// Who takes over a connection that nobody has told of does not know by how much its numbers have moved.
     Adopts,
+    /// The same of the numbers of its call.
+    AdoptsCalls,
+    /// Packets of its calls have no port, so there is one that they are known to go with, of the VIP's and of servers'.
+    Ports,
 }
 
 impl WhyNot {
@@ -47,6 +52,12 @@ impl WhyNot {
             WhyNot::Adopts => "moves sequence numbers under nat and fullnat, which a director that adopts a \
                                connection does not know of"
                 .to_owned(),
+            WhyNot::AdoptsCalls => {
+                "gives calls other numbers under nat and fullnat, which a director that adopts a \
+                                    connection does not know of"
+                    .to_owned()
+            }
+            WhyNot::Ports => format!("reads connections to port {} only", pptp::PORT),
         }
     }
 
@@ -60,7 +71,9 @@ impl WhyNot {
             }
             WhyNot::Translates => "use local addresses and servers of the VIP's family",
             WhyNot::Told(_) => "remove one of them",
+            WhyNot::Ports => "have the service and its servers at that port, and no other",
             WhyNot::Adopts => "remove adopt; peers tell one another by how much ([sync])",
+            WhyNot::AdoptsCalls => "remove adopt; peers tell one another of them ([sync])",
         }
     }
 }
@@ -73,8 +86,14 @@ pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
     let method = Some(service.method).filter(|method| !module.reads_method(*method)).map(WhyNot::Method);
     let translates = service.translates().then_some(WhyNot::Translates);
     let told = service.client_address.is_told().then_some(WhyNot::Told(service.client_address));
-    let moves = service.method.rewrites_endpoints()
-        && service.reach().protocols().any(|protocol| module.moves_numbers(protocol));
-    let adopts = (service.adopt && moves).then_some(WhyNot::Adopts);
-    other.or(method).or(translates).or(told).or(adopts).map(|why| ModuleMistake { module, why })
+    let rewrites = service.method.rewrites_endpoints();
+    let moves = rewrites && service.reach().protocols().any(|protocol| module.moves_numbers(protocol));
+    let renumbers = rewrites && module.reads_calls();
+    let adopts = [(moves, WhyNot::Adopts), (renumbers, WhyNot::AdoptsCalls)];
+    let adopts = adopts.into_iter().find_map(|(is_so, why)| (service.adopt && is_so).then_some(why));
+    let is_control = |port: u16| port == pptp::PORT;
+    let is_at_port = service.reach().port().is_some_and(is_control)
+        && service.servers.iter().all(|server| is_control(server.port_for(pptp::PORT)));
+    let ports = (module.reads_calls() && !is_at_port).then_some(WhyNot::Ports);
+    other.or(method).or(translates).or(told).or(adopts).or(ports).map(|why| ModuleMistake { module, why })
 }

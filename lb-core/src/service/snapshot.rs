@@ -143,7 +143,9 @@ pub struct Snapshot {
     pub tells_clients: bool,
     /// A module reads the connections of a service.
     pub has_modules: bool,
-    /// Those, by protocol and VIP.
+    /// Packets of GRE go with connections of a service, by what its module reads.
+    pub has_calls: bool,
+    /// Services of which a module announces connections, by protocol and VIP.
     pub readers: HashMap<(Protocol, IpAddr), ServiceId>,
     /// Networks that outer packets come from, each flow's from one of their addresses.
     pub tunnel_sources: Vec<IpNet>,

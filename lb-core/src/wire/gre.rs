@@ -4,7 +4,7 @@
 use super::{checksum::Sum, get16, put16};
 
 /// Protocol number of GRE, in either family.
-pub const PROTOCOL: u8 = 47;
+pub const PROTOCOL: u8 = super::protocol::GRE;
 /// Where the flags and the version are.
 const FLAGS: usize = 0;
 /// Where the Ethertype of the packet inside is.

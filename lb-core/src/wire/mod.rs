@@ -18,6 +18,7 @@ pub mod ipv6;
 pub mod katran;
 pub mod nd;
 pub mod options;
+pub mod pptp;
 pub mod protocol;
 pub mod proxy;
 pub mod quic;

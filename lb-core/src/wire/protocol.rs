@@ -16,6 +16,16 @@ pub const fn is_ipsec(number: u8) -> bool {
     matches!(number, ESP | AH)
 }
 
+/// Whether a packet of that protocol has no ports, and goes with a connection of another protocol: see [`is_ipsec`], and
+/// [`pptp`](super::pptp) for GRE.
+#[inline]
+#[must_use]
+pub const fn is_portless(number: u8) -> bool {
+    is_ipsec(number) || number == GRE
+}
+
+/// Protocol number of GRE, in either family.
+pub const GRE: u8 = 47;
 /// Protocol number of a packet of IPv4 inside another.
 pub const IPIP: u8 = 4;
 /// Protocol number of TCP, in either family.

@@ -15,7 +15,6 @@ use crate::{
         Basis,
         known::{Forwarded, Known},
         opening::{Opening, Tells},
-        owner::is_hashed,
         room::Room,
     },
     flow::key::Key,
@@ -454,7 +453,7 @@ impl Known {
         }
         let basis = if as_answer || saved.method.sees_replies() && !saved.method.hides_clients() {
             self.basis_under_nat(&saved.key)
-        } else if !is_hashed(&saved.key)
+        } else if !self.is_hashed(&saved.key)
             || self.snapshot.ports.iter().all(|port| port.spread == Spread::Unknown)
         {
             Basis::Client

@@ -5,7 +5,10 @@ use crate::{
     conn::{beside::Moved, connections::Hit, entry::Direction},
     counters::DropReason,
     decide::{classify::Parsed, expecting::Desk, known::Forwarded},
-    forward::edit::{self, Effect},
+    forward::{
+        call,
+        edit::{self, Effect},
+    },
     ids::{ConnectionId, NeighbourId, TalkId},
     module::{
         expected::Times,
@@ -43,6 +46,9 @@ impl<P: Packet> Worker<P> {
         (parsed, hit, id): (&Parsed<F>, Hit, TalkId),
     ) -> Result<Headers<F>, DropReason> {
         let mut at = parsed.at;
+        if parsed.is_call() {
+            return self.renumber(packet, parsed, hit, id).map(|()| at);
+        }
         let connection = F::connections(&self.known).get(hit.connection());
         let mut talk = self.known.talks.get(id);
         let room = self.known.path(connection, hit.direction()).limit;
@@ -58,6 +64,21 @@ impl<P: Packet> Worker<P> {
         }
         self.known.talks.put(id, talk);
         effect.map(|_| at)
+    }
+
+    /// A packet of a call gets the number that its receiver knows, where addresses are not the same on both sides.
+    fn renumber<F: Forwarded>(
+        &self,
+        packet: &mut P,
+        parsed: &Parsed<F>,
+        hit: Hit,
+        id: TalkId,
+    ) -> Result<(), DropReason> {
+        let connection = F::connections(&self.known).get(hit.connection());
+        if connection.method.rewrites_endpoints() {
+            call::renumber(packet.bytes_mut(), &parsed.at, self.known.talks.calls(id), hit.direction())?;
+        }
+        Ok(())
     }
 
     /// A module reads a connection that is opened, or goes on with numbers that have moved, unless there are too many.

@@ -82,7 +82,7 @@ pub fn check_ipv4(packet: &[u8]) -> Result<(), String> {
             check_carried(udp_carries(payload))
         }
         IpNumber::SCTP => sctp::check(payload),
-        IpNumber::GRE => check_carried(Some(gre_carries(payload))),
+        IpNumber::GRE => check_carried(gre_carries(payload)),
         IpNumber::ICMP => right(&Sum16BitWords::new().add_slice(payload), "ICMP"),
         IpNumber::IPV4 => check_ipv4(payload),
         IpNumber::IPV6 => check_ipv6(payload),
@@ -103,8 +103,18 @@ fn right(sum: &Sum16BitWords, what: &str) -> Result<(), String> {
     if sum.ones_complement() == 0 { Ok(()) } else { Err(format!("wrong {what} checksum")) }
 }
 
-/// The packet behind a header of GRE, RFC 2784; or what is wrong with that.
-fn gre_carries(payload: &[u8]) -> Result<&[u8], String> {
+/// The call of a packet of GRE, RFC 2637 4.1.
+pub fn gre_call(payload: &[u8]) -> Option<u16> {
+    let [flags, 1 | 0x81, 0x88, 0x0b, _, _, high, low, ..] = payload else { return None };
+    (flags & 0xef == 0x20).then(|| u16::from_be_bytes([*high, *low]))
+}
+
+/// The packet behind a header of GRE, RFC 2784, unless it is of a call; or what is wrong with that.
+fn gre_carries(payload: &[u8]) -> Option<Result<&[u8], String>> {
+    gre_call(payload).is_none().then(|| gre_inner(payload))
+}
+
+fn gre_inner(payload: &[u8]) -> Result<&[u8], String> {
     let (header_len, ethertype) = match payload {
         [0, 0, a, b, ..] => (4, [*a, *b]),
         [0x80, 0, a, b, _, _, 0, 0, ..] => {
@@ -187,7 +197,10 @@ fn ipv4(packet: &[u8]) -> String {
             None => format!("{} udp ttl {ttl}{options}", ports(from, to)),
         },
         IpNumber::SCTP => format!("{} sctp {} ttl {ttl}{options}", ports(from, to), sctp::names(l4)),
-        IpNumber::GRE => format!("{from} > {to} ttl {ttl} {}", carried("gre", gre_carries(l4))),
+        IpNumber::GRE => match gre_carries(l4) {
+            Some(packet) => format!("{from} > {to} ttl {ttl} {}", carried("gre", packet)),
+            None => format!("{from} > {to} gre call {} ttl {ttl}", gre_call(l4).unwrap_or_default()),
+        },
         IpNumber::ICMP => format!("{from} > {to} icmp {} ttl {ttl}{options}", icmp(l4)),
         IpNumber::IPV4 => format!("{from} > {to} ttl {ttl} [{}]", ipv4(l4)),
         IpNumber::IPV6 => format!("{from} > {to} ttl {ttl} [{}]", ipv6(l4)),
@@ -230,7 +243,7 @@ pub fn check_ipv6(packet: &[u8]) -> Result<(), String> {
             check_carried(carried)
         }
         IpNumber::SCTP => sctp::check(payload.payload),
-        IpNumber::GRE => check_carried(Some(gre_carries(payload.payload))),
+        IpNumber::GRE => check_carried(gre_carries(payload.payload)),
         IpNumber::IPV6_ICMP => right(&sum, "ICMPv6"),
         IpNumber::IPV4 => check_ipv4(payload.payload),
         IpNumber::IPV6 => check_ipv6(payload.payload),
@@ -267,7 +280,10 @@ fn ipv6(packet: &[u8]) -> String {
             None => format!("{} udp ttl {ttl}{options}", ports()),
         },
         IpNumber::SCTP => format!("{} sctp {} ttl {ttl}{options}", ports(), sctp::names(l4)),
-        IpNumber::GRE => format!("{from} > {to} ttl {ttl} {}", carried("gre", gre_carries(l4))),
+        IpNumber::GRE => match gre_carries(l4) {
+            Some(packet) => format!("{from} > {to} ttl {ttl} {}", carried("gre", packet)),
+            None => format!("{from} > {to} gre call {} ttl {ttl}", gre_call(l4).unwrap_or_default()),
+        },
         IpNumber::IPV6_ICMP if matches!(l4[0], 135 | 136) => nd(from, to, l4),
         IpNumber::IPV6_ICMP => format!("{from} > {to} icmpv6 {} ttl {ttl}{options}", icmpv6(l4)),
         IpNumber::IPV4 => format!("{from} > {to} ttl {ttl} [{}]", ipv4(l4)),

@@ -529,7 +529,7 @@ fn it_is_for_all_methods_that_show_clients() {
     plan.first().local_addresses = vec![LOCAL.into()];
     let mistake = check(&plan, []).unwrap_err().to_string();
     assert!(
-        mistake.contains("module \"rtsp\" reads what servers say") && mistake.contains("fullnat"),
+        mistake.contains("module \"rtsp\" tells no local ports") && mistake.contains("fullnat"),
         "{mistake}"
     );
 }

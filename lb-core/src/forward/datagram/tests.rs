@@ -64,6 +64,12 @@ impl Host for Says {
         Ipv4Addr::UNSPECIFIED.into()
     }
 
+    fn calls(&self) -> [u16; 2] {
+        [0; 2]
+    }
+
+    fn called(&mut self, _: bool) {}
+
     fn translated(&self, _: Direction, _: SocketAddr) -> Option<SocketAddr> {
         None
     }

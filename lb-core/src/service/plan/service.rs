@@ -233,7 +233,8 @@ impl ServicePlan {
             "What reads connections to know which further ones belong to their servers. `ftp`: data connections, in \
              passive and active mode; under nat and fullnat, servers' addresses become the VIP, and under fullnat clients' \
              the local address; tcp only. `rtsp`: media over UDP goes to the server that it was agreed on with, and under nat \
-             servers' addresses in headers become the VIP; tcp only, not under fullnat. `sip`: under nat, media goes to the \
+             servers' addresses in headers become the VIP; tcp only, not under fullnat. `pptp`: packets of a call (GRE) go with \
+             their control connection; tcp port 1723 only. `sip`: under nat, media goes to the \
              server that says where it waits for it, and servers' addresses become the VIP; under tun, dr and l3dsr, media \
              from where the client says goes to the server that it called; udp and tcp. `tftp`: the rest of a transfer, \
              between the client's port and one of the server's own; udp only. Not together with `client_address`."
