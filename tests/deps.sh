@@ -62,6 +62,9 @@ for set in "$@"; do
         # FTP: a client besides curl, and a server.
         need lftp         command -v lftp
         need openssl      command -v openssl
+        # Both ends of PPTP.
+        need pptp-linux   command -v pptp
+        need pptpd        command -v pptpd
         # promtool.
         need prometheus   command -v promtool
         # Both ends of calls.
@@ -167,7 +170,7 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
 
 # Debian starts daemons when it installs them. This machine did not ask for that.
 [ -d /run/systemd/system ] || exit 0
-for package in nginx:nginx bird2:bird etcd-server:etcd exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived prometheus:prometheus tftpd-hpa:tftpd-hpa vsftpd:vsftpd; do
+for package in nginx:nginx bird2:bird etcd-server:etcd exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived pptpd:pptpd prometheus:prometheus tftpd-hpa:tftpd-hpa vsftpd:vsftpd; do
     case " $missing " in
     *" ${package%:*} "*) systemctl disable --quiet --now "${package#*:}" ;;
     esac

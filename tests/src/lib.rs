@@ -28,6 +28,7 @@ pub mod hugepages;
 pub mod lag;
 pub mod load;
 pub mod netns;
+pub mod pptp;
 pub mod process;
 pub mod recipe;
 pub mod segments;

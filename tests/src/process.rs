@@ -45,10 +45,15 @@ impl Background {
     /// It becomes the leader of its own process group, so that Ctrl-C on a terminal reaches the demo alone, which
     /// then takes things down in order, and so that a group kill reaches nginx's workers too.
     pub fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
+        Self::spawn_with(command, Stdio::null(), log)
+    }
+
+    /// The same with something to read from, and to write to.
+    pub fn spawn_with(command: &mut Command, stdin: Stdio, log: &Path) -> Result<Self> {
         let output = File::options().create(true).append(true).open(log).context("log file")?;
         let errors = output.try_clone()?;
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(output)
             .stderr(errors)
             .process_group(0)

@@ -40,6 +40,7 @@ mod packets;
 mod path_mtu;
 mod persistence;
 mod ping;
+mod pptp;
 mod programs;
 mod proxy;
 mod quic;
