@@ -61,6 +61,8 @@ for set in "$@"; do
         need iputils-ping command -v ping
         # FTP: a client besides curl, and a server.
         need lftp         command -v lftp
+        # IRC.
+        need ngircd       test -x /usr/sbin/ngircd
         need openssl      command -v openssl
         # Both ends of PPTP.
         need pptp-linux   command -v pptp
@@ -170,7 +172,7 @@ install || { apt-get -qq update >"$log" 2>&1 && install; } || {
 
 # Debian starts daemons when it installs them. This machine did not ask for that.
 [ -d /run/systemd/system ] || exit 0
-for package in nginx:nginx bird2:bird etcd-server:etcd exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived pptpd:pptpd prometheus:prometheus tftpd-hpa:tftpd-hpa vsftpd:vsftpd; do
+for package in nginx:nginx bird2:bird etcd-server:etcd exabgp:exabgp frr:frr haproxy:haproxy keepalived:keepalived ngircd:ngircd pptpd:pptpd prometheus:prometheus tftpd-hpa:tftpd-hpa vsftpd:vsftpd; do
     case " $missing " in
     *" ${package%:*} "*) systemctl disable --quiet --now "${package#*:}" ;;
     esac

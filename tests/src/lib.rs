@@ -25,6 +25,7 @@ pub mod ftp;
 pub mod guest;
 pub mod http;
 pub mod hugepages;
+pub mod irc;
 pub mod lag;
 pub mod load;
 pub mod netns;

@@ -3,6 +3,7 @@
 mod advice;
 mod af_xdp;
 mod announcing;
+mod awaited;
 mod bond;
 mod check;
 mod checks;

@@ -33,11 +33,15 @@ pub enum Purpose {
     HostRoutingFar,
     /// For host sides: everything else.
     HostOther,
+    /// Connections that servers behind the director are to get from whom they have a connection with.
+    AwaitPeer,
+    /// Connections that they are to get from anybody.
+    AwaitAnybody,
 }
 
 impl Purpose {
     /// Every purpose, in declaration order.
-    pub const ALL: [Purpose; 13] = [
+    pub const ALL: [Purpose; 15] = [
         Purpose::Reset,
         Purpose::Unreachable,
         Purpose::TooBig,
@@ -51,6 +55,8 @@ impl Purpose {
         Purpose::HostRouting,
         Purpose::HostRoutingFar,
         Purpose::HostOther,
+        Purpose::AwaitPeer,
+        Purpose::AwaitAnybody,
     ];
 
     /// How much of a host side's room packets for it may fill, in quarters: what anybody can send leaves room for what
@@ -77,6 +83,8 @@ impl Purpose {
             Purpose::HostResolve => HOST_RESOLVE_PER_S,
             Purpose::HostRouting | Purpose::HostRoutingFar => HOST_ROUTING_PER_S,
             Purpose::HostOther => HOST_OTHER_PER_S,
+            Purpose::AwaitPeer => AWAITS_PEER_PER_S,
+            Purpose::AwaitAnybody => AWAITS_ANYBODY_PER_S,
         }
     }
 }
@@ -93,6 +101,12 @@ const HOST_RESOLVE_PER_S: u32 = 2_000;
 const HOST_ROUTING_PER_S: u32 = 10_000;
 /// Other packets that it gives to them: as many as one thread of the control plane moves without falling behind.
 const HOST_OTHER_PER_S: u32 = 20_000;
+
+/// Connections that modules expect for servers behind a worker's rules of SNAT in a second: with 8 workers, what one of these
+/// servers says over and over fills less than all places (`MAX_EXPECTED`), by how long each is expected.
+const AWAITS_PEER_PER_S: u32 = 100;
+/// The same from anybody. Each takes two places, and people do not offer more.
+const AWAITS_ANYBODY_PER_S: u32 = 8;
 
 impl Budgets {
     /// Allows `answers_per_s` answers of each kind a second.
@@ -126,7 +140,7 @@ mod tests {
             for purpose in Purpose::ALL {
                 assert_eq!(budgets.has(purpose, now), purpose != used_up, "{used_up:?}, {purpose:?}");
             }
-            assert!(budgets.has(used_up, Instant::from_millis(1)), "one thousandth of a second later");
+            assert!(budgets.has(used_up, Instant::from_millis(125)), "soon after");
         }
     }
 

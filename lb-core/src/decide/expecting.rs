@@ -1,8 +1,11 @@
 //! Connections that modules expect: they are announced when a module reads of one, and asked for when a packet that can open
 //! one is of no connection that is known.
 
+mod outward;
+
 use super::{
     About, Act, Adopt, Basis, Course, Decision, Open, Origin, Told,
+    budgets::Purpose,
     classify::Parsed,
     known::{Forwarded, Known},
 };
@@ -31,7 +34,7 @@ use crate::{
         tcp::{ACK, RST, SYN},
     },
 };
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Ports that are tried where the client may have another connection at the server's, or where a local port of a certain
 /// worker is wanted, for each worker.
@@ -64,7 +67,9 @@ impl Known {
         match direction {
             Direction::Out if asks => {
                 let from_port = || if answers { find(source, any(destination)) } else { None };
-                from_port().or_else(|| find(any(source), destination))
+                from_port()
+                    .or_else(|| find(any(source), destination))
+                    .or_else(|| find(anybody(destination), destination))
             }
             Direction::Out => None,
             Direction::In => {
@@ -110,6 +115,9 @@ impl Known {
         let direction = if matches!(local, Some(Local::Vip { .. })) { Direction::In } else { Direction::Out };
         let found = self.expected(now, parsed, direction)?;
         let (server, _) = found.expectation.server;
+        if self.snapshot.service_of(server).method.is_outward() {
+            return self.expected_outward(packet, parsed, (local, origin), &found.expectation);
+        }
         let teller = Teller::Module;
         let (key, service) = (parsed.key.key(), self.snapshot.servers[server].service);
         let (about, owner, why) = match local {
@@ -192,6 +200,14 @@ fn of_calls(client: SocketAddr) -> SocketAddr {
     SocketAddr::new(client.ip(), pptp::PORT)
 }
 
+/// Any port of anybody of an address's family.
+fn anybody(at: SocketAddr) -> SocketAddr {
+    match at {
+        SocketAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
+        SocketAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+    }
+}
+
 /// Where a connection runs that a module reads.
 pub(crate) struct Desk<'a, F: Forwarded> {
     known: &'a Known,
@@ -205,6 +221,8 @@ pub(crate) struct Desk<'a, F: Forwarded> {
     pub(crate) announced: Option<Expectation>,
     /// Connections that were announced, and how many of these or others are not expected for it.
     pub(crate) counts: [u64; 2],
+    /// What that has taken of which budget.
+    pub(crate) spent: (Purpose, u32),
 }
 
 impl<'a, F: Forwarded> Desk<'a, F> {
@@ -214,7 +232,16 @@ impl<'a, F: Forwarded> Desk<'a, F> {
         (connection, port): (&'a Connection<F>, PortId),
         rehearses: bool,
     ) -> Self {
-        Desk { known, now, connection, port, rehearses, announced: None, counts: [0; 2] }
+        Desk {
+            known,
+            now,
+            connection,
+            port,
+            rehearses,
+            announced: None,
+            counts: [0; 2],
+            spent: (Purpose::AwaitPeer, 0),
+        }
     }
 
     fn number(&self) -> (ServerId, u32) {
@@ -352,6 +379,9 @@ impl<F: Forwarded> Host for Desk<'_, F> {
     }
 
     fn shown(&mut self, port: Option<u16>) -> Option<SocketAddr> {
+        if self.is_outward() {
+            return self.shown_outward(port);
+        }
         let (address, control) = self.connection.local()?;
         self.known.snapshot.local_address::<F>(address)?;
         let worker = port.map_or(self.known.id, |port| self.worker_of(port));
@@ -378,6 +408,9 @@ impl<F: Forwarded> Host for Desk<'_, F> {
     fn active(&mut self, client: SocketAddr, shown: u16) {
         if client.ip() != self.client() {
             return;
+        }
+        if self.is_outward() {
+            return self.await_peer(client, shown);
         }
         let request = self.request(client.port(), self.data_port());
         let seen = match self.connection.local() {
@@ -424,6 +457,10 @@ impl<F: Forwarded> Host for Desk<'_, F> {
     }
 
     fn passive(&mut self, port: u16, fixed: bool) -> Option<u16> {
+        if self.is_outward() {
+            self.pair_with_control(port);
+            return None;
+        }
         let protocol = self.connection.protocol;
         let told = if self.is_free(protocol, port, port) {
             port
@@ -440,6 +477,18 @@ impl<F: Forwarded> Host for Desk<'_, F> {
             (1..=TRIES).map(dynamic).find(|&other| self.is_free(protocol, other, port))?
         };
         self.announce(self.of_client(self.request(0, told), port)).then_some(told)
+    }
+
+    fn is_outward(&self) -> bool {
+        self.connection.method.is_outward()
+    }
+
+    fn open_to_anybody(&mut self, client: SocketAddr) -> Option<SocketAddr> {
+        self.await_anybody(client)
+    }
+
+    fn port_to_anybody(&self, direction: Direction, port: u16) -> Option<u16> {
+        self.awaited_from_anybody(direction, port)
     }
 
     fn server(&self) -> IpAddr {

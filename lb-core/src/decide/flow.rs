@@ -257,7 +257,7 @@ impl Known {
                 }
             }
             Some(Local::Source { .. }) => self.to_local_address(now, packet, parsed, origin),
-            None if self.snapshot.has_modules && self.snapshot.is_nat_host::<F>(key.source) => {
+            None if self.snapshot.has_readers && self.snapshot.is_nat_host::<F>(key.source) => {
                 self.data_reply_elsewhere(now, packet, parsed, origin)
             }
             None => self.to_outside(now, packet, parsed, origin),

@@ -96,6 +96,32 @@ impl Known {
         )
     }
 
+    /// The same of a connection outward.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn outward_place<F: Forwarded>(
+        &self,
+        (key, forward): (&Key<F>, Place),
+        expectation: &Expectation,
+        turn: PortTurn,
+        ending: Option<ConnectionId>,
+    ) -> Option<LocalPlace<F>> {
+        let destination = expectation.local.and_then(F::of)?;
+        self.snapshot.local_address::<F>(destination)?;
+        let Service { local_ports, .. } = self.snapshot.service_of(expectation.server.0);
+        let ports = self.ports.words(turn).map(|word| word ^ self.snapshot.word::<F>(destination));
+        let is_local =
+            |port: &u16| *port >= FIRST_LOCAL_PORT && local_ports.iter().any(|ports| ports.contains(*port));
+        let replies = ports.filter(is_local).take(TRIES_OUTWARD);
+        replies.map(|destination_port| Key { destination, destination_port, ..key.reversed() }).find_map(
+            |reply| {
+                let vacancy = F::connections(self).vacancy(forward, Some(&reply));
+                let is_free = vacancy.taken.is_none_or(|taken| Some(taken) == ending);
+                is_free.then_some(LocalPlace { local: (destination, reply.destination_port), vacancy })
+            },
+        )
+    }
+
     /// A local address and port that no connection with the server has, but for one that is about to end. `forward` is the
     /// place of the client's packets in the table. `None` if none was found.
     #[cold]

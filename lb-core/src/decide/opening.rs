@@ -248,6 +248,10 @@ impl Known {
         let method = self.snapshot.service_of(server).method;
         let key = match opener.direction {
             Direction::In => packet,
+            Direction::Out if method.is_outward() => {
+                let key = self.outward_key(&packet, &expectation, opener.replaces);
+                key.ok_or_else(|| turned_away(DropReason::ReplyClash))?
+            }
             Direction::Out => {
                 let request = expectation.request.key::<F>();
                 let request = request.ok_or_else(|| turned_away(DropReason::Unserved))?;
@@ -266,6 +270,8 @@ impl Known {
             (Direction::In, port) => port,
         };
         let client = self.client_hop::<F>(key.source, method.sees_replies()).map_err(TurnedAway::dropped)?;
+        let outward =
+            self.client_hop::<F>(key.destination, method.is_outward()).map_err(TurnedAway::dropped)?;
         let forward = self.forward_place(opener, &key);
         let (vacancy, local) = match (method, opener.direction) {
             (Method::FullNat, Direction::In) => {
@@ -273,11 +279,16 @@ impl Known {
                 let free = free.ok_or_else(|| turned_away(DropReason::PortsExhausted))?;
                 (free.vacancy, Some(free.local))
             }
-            (Method::FullNat, Direction::Out) => {
+            (Method::Snat, Direction::In) => {
+                let free = self.outward_place((&key, forward), &expectation, opener.turn, opener.replaces);
+                let free = free.ok_or_else(|| turned_away(DropReason::PortsExhausted))?;
+                (free.vacancy, Some(free.local))
+            }
+            (Method::FullNat | Method::Snat, Direction::Out) => {
                 let vacancy = F::connections(self).vacancy(forward, Some(&packet));
                 (vacancy, Some((packet.destination, packet.destination_port)))
             }
-            (Method::Nat | Method::Tun | Method::Dr | Method::L3Dsr | Method::Snat, _) => {
+            (Method::Nat | Method::Tun | Method::Dr | Method::L3Dsr, _) => {
                 let address = F::of(self.snapshot.servers[server].plan.address).unwrap_or_default();
                 let reply = (method == Method::Nat).then(|| key.answered_by(address, port));
                 (F::connections(self).vacancy(forward, reply.as_ref()), None)
@@ -299,7 +310,7 @@ impl Known {
             return Err(turned_away(DropReason::ReplyClash));
         }
         let port = Some(port);
-        self.opened(opener, &key, Placed { server, port, local, vacancy, replaces, client, outward: None })
+        self.opened(opener, &key, Placed { server, port, local, vacancy, replaces, client, outward })
     }
 
     /// The packet opens nothing, and its sender is told.
@@ -329,7 +340,8 @@ impl Known {
         let room = self
             .room::<F>(*service, [replaces, opener.replaces])
             .ok_or_else(|| TurnedAway::dropped(DropReason::TableFull))?;
-        let Service { method, client_address, module, .. } = &self.snapshot.services[*service];
+        let Service { method, client_address, .. } = &self.snapshot.services[*service];
+        let module = self.snapshot.services[*service].reader(key.protocol, key.destination_port);
         // Where the beginning was not seen, another director has told the server and says how far, or nobody need.
         let begins = parsed.begins();
         let tells = client_address.is_told() && begins;
@@ -343,7 +355,7 @@ impl Known {
             return Err(TurnedAway { act, is_for_ports: false });
         }
         let (address, port) = match method.is_outward() {
-            true => (F::ip(key.destination), key.destination_port),
+            true => (F::ip(key.destination), port.unwrap_or(key.destination_port)),
             false => (plan.address, port.unwrap_or_else(|| plan.port_for(key.destination_port))),
         };
         let mut connection = Connection::new(key, server, address, port, *method);
@@ -357,11 +369,11 @@ impl Known {
         connection.state = next_state(parsed, &connection, direction);
         let Path { neighbour, limit, .. } = path;
         let tells = match (tells, opener.teller) {
-            (_, None) if module.reads() => Tells::Read(*module, None),
+            (_, None) if module.reads() => Tells::Read(module, None),
             // What a module expects is no connection of the kind that it reads.
             (_, Some(teller)) if module.reads() && teller != Teller::Module => {
-                let moved = self.told_moved(key, (opener.packet, parsed, direction), *module);
-                Tells::Read(*module, moved.map_err(|reason| self.turned_away(opener, reason))?)
+                let moved = self.told_moved(key, (opener.packet, parsed, direction), module);
+                Tells::Read(module, moved.map_err(|reason| self.turned_away(opener, reason))?)
             }
             (true, _) => Tells::Anew,
             (false, Some(_)) => Tells::AsTold,

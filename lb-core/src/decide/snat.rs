@@ -77,7 +77,7 @@ impl Known {
         port: u16,
     ) -> bool {
         self.snapshot.is_nat_server::<F>(protocol, address, port)
-            || self.snapshot.has_modules && self.snapshot.is_nat_host::<F>(address)
+            || self.snapshot.has_readers && self.snapshot.is_nat_host::<F>(address)
     }
 
     /// The rule by which a packet is translated, or why it ends.

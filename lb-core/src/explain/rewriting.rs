@@ -70,9 +70,9 @@ impl<F: Forwarded> Story<F> {
             let calls = talk.calls();
             match edit::apply(&mut self.packet, &mut at, &mut talk, way, &mut desk) {
                 Ok(effect) => {
-                    let announced = desk.announced;
-                    self.tell_read(talk.kind, effect, announced);
-                    self.tell_calls(talk.kind, (calls, talk.calls()), desk.calls());
+                    let (announced, heard) = (desk.announced, desk.calls());
+                    self.tell_read((talk.kind, connection.method.is_outward()), effect, announced);
+                    self.tell_calls(talk.kind, (calls, talk.calls()), heard);
                 }
                 Err(reason) => return Outcome::Dropped(reason),
             }
@@ -117,7 +117,12 @@ impl<F: Forwarded> Story<F> {
     }
 
     /// What a module read in the packet, and what that did to it.
-    fn tell_read(&mut self, module: ModuleKind, effect: Effects, announced: Option<Expectation>) {
+    fn tell_read(
+        &mut self,
+        (module, is_outward): (ModuleKind, bool),
+        effect: Effects,
+        announced: Option<Expectation>,
+    ) {
         let text = match effect {
             Effects::Nothing => format!("module {module}: read; it goes on as it is"),
             Effects::Numbers => {
@@ -132,13 +137,16 @@ impl<F: Forwarded> Story<F> {
             ),
         };
         self.say(Stage::Method, text);
-        if let Some(Expectation { ends, server_port, times, .. }) = announced {
+        if let Some(Expectation { ends, request, server_port, times, .. }) = announced {
             let Ends { protocol, source, destination } = ends;
             let shown = |at: SocketAddr| match at.port() {
+                0 if at.ip().is_unspecified() => "anybody".to_owned(),
                 0 => format!("{}, any port", at.ip()),
                 _ => at.to_string(),
             };
             let to_port = match server_port {
+                // Who waits behind a local port.
+                0 if is_outward && ends != request => format!(" for {}", request.source),
                 0 => String::new(),
                 port => format!(" for port {port} of the server"),
             };

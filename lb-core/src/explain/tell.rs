@@ -110,7 +110,11 @@ fn told_by(known: &Known, told: Told) -> String {
         Teller::Peer(number) => peer(number).map_or_else(|| "peer".to_owned(), |peer| format!("peer {peer}")),
         Teller::Ipvs => "IPVS".to_owned(),
         Teller::Module => {
-            let module = known.snapshot.service_of(told.server).module;
+            let service = known.snapshot.service_of(told.server);
+            if service.method.is_outward() {
+                return format!("none: it opens one that a module of {} ([[snat]]) expects", service.name);
+            }
+            let module = service.module;
             return format!("none: it opens one that module {module} expects, with server {server}");
         }
     };

@@ -23,6 +23,9 @@ pub fn outward<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &mut Co
     let change = change(connection, Direction::In);
     let OutwardEnd { address, port, .. } = connection.outward_end();
     nat::rewrite(frame, at, connection.protocol, change, (F::SOURCE, address), (tcp::SOURCE_PORT, port));
+    if connection.vip_port != connection.server_port {
+        put_port(frame, at, tcp::DESTINATION_PORT, connection.server_port);
+    }
 }
 
 /// An answer, on its way to who asked.
@@ -38,6 +41,24 @@ pub fn homeward<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &Conne
         (F::DESTINATION, address),
         (tcp::DESTINATION_PORT, port),
     );
+    if connection.vip_port != connection.server_port {
+        put_port(frame, at, tcp::SOURCE_PORT, connection.vip_port);
+    }
+}
+
+/// Who has connected from outside, as a module expected it, may have another port to the server behind: one by which that
+/// one's packets come to the same worker. It is over TCP.
+#[cold]
+#[inline(never)]
+fn put_port<F: Family>(frame: &mut [u8], at: &Headers<F>, place: usize, port: u16) {
+    let Some(segment) = frame.get_mut(usize::from(at.l4)..) else { return };
+    if segment.len() < tcp::CHECKSUM + 2 {
+        return;
+    }
+    let change = Change::OF_NOTHING.word(get16(segment, place), port);
+    put16(segment, place, port);
+    let checksum = change.apply(get16(segment, tcp::CHECKSUM));
+    put16(segment, tcp::CHECKSUM, checksum);
 }
 
 /// A fragment that is not the first of its datagram: it has no ports, and no checksum of them.

@@ -37,6 +37,8 @@ use std::{
 pub enum Times {
     /// Once, and soon: clients connect at once, and a server as soon as it has something to say.
     Once,
+    /// Once, after somebody has agreed to it, who may be asked first (`dcc_timeout` of Linux).
+    Agreed,
     /// Any number of times, as long as a telephone may ring (`sip_exp_policy` of Linux): media has no beginning, and the same
     /// is announced several times.
     Media,
@@ -48,6 +50,7 @@ impl Times {
     pub const fn lasts(self) -> Duration {
         match self {
             Times::Once => Duration::from_secs(60),
+            Times::Agreed => Duration::from_secs(300),
             Times::Media => Duration::from_secs(180),
         }
     }
@@ -55,6 +58,7 @@ impl Times {
 
 /// Beside the server's port in a record.
 const MEDIA: u64 = 1 << 16;
+const AGREED: u64 = 1 << 17;
 /// Words of a record: which packets, where they belong, and until when. With its number it fills two cache lines.
 const WORDS: usize = 15;
 /// Places of a bucket.
@@ -270,7 +274,11 @@ fn encode(Packed([a, b, c, d, e]): Packed, expectation: &Expectation, now: Insta
     let local = bits(expectation.local.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
     let server = u64::from(server.number()) << 32 | u64::from(named);
     let until = (now + expectation.times.lasts()).as_millis();
-    let times = if expectation.times == Times::Media { MEDIA } else { 0 };
+    let times = match expectation.times {
+        Times::Once => 0,
+        Times::Agreed => AGREED,
+        Times::Media => MEDIA,
+    };
     let port = u64::from(expectation.server_port) | times | u64::from(expectation.service.number()) << 32;
     [a, b, c, d, e, f, g, h, i, j, server, port, high64(local), low64(local), until]
 }
@@ -285,7 +293,11 @@ fn decode(
         service: ServiceId::new(high32(port)),
         server_port: u16::try_from(index(port) & 0xffff).ok()?,
         local: Some(address(high, low)).filter(|local| !local.is_unspecified()),
-        times: if port & MEDIA == 0 { Times::Once } else { Times::Media },
+        times: match port & (MEDIA | AGREED) {
+            0 => Times::Once,
+            AGREED => Times::Agreed,
+            _ => Times::Media,
+        },
     };
     Some((expectation, until))
 }

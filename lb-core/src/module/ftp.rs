@@ -13,6 +13,8 @@
 //! its sender repeats it, which is in one segment then. Who sends byte by byte all the same is told any port.
 //!
 //! Where servers answer clients themselves, what the client asks for is all that is seen.
+//!
+//! Of a client behind the director (SNAT) the server is told the local address, and what a server says of itself stays.
 
 mod text;
 
@@ -141,6 +143,11 @@ fn before(line: &mut Line, bytes: &[u8], may_replace: bool, host: &mut dyn Host)
 fn begin(line: &mut Line, place: u8, bytes: &[u8], may_replace: bool, host: &mut dyn Host) -> Before {
     if !host.rewrites() {
         *line = Line { place: REST, ..Line::START };
+        return Before::Nothing;
+    }
+    if host.is_outward() {
+        // It is read, and stays as it is.
+        *line = Line { place, ..Line::START };
         return Before::Nothing;
     }
     if !may_replace {

@@ -13,6 +13,8 @@ named! {
         Rtsp = "rtsp",
         /// PPTP: packets of a call, of GRE, go with their control connection.
         Pptp = "pptp",
+        /// IRC: connections of clients behind the director that wait for others directly (DCC). For rules of SNAT.
+        Irc = "irc",
         /// SIP: media goes to the server that says where it waits for it.
         Sip = "sip",
         /// TFTP: the rest of a transfer goes to the server that was asked for it.
@@ -32,7 +34,9 @@ impl ModuleKind {
     pub const fn reads_protocol(self, protocol: Protocol) -> bool {
         match self {
             ModuleKind::None => false,
-            ModuleKind::Ftp | ModuleKind::Rtsp | ModuleKind::Pptp => matches!(protocol, Protocol::Tcp),
+            ModuleKind::Ftp | ModuleKind::Rtsp | ModuleKind::Pptp | ModuleKind::Irc => {
+                matches!(protocol, Protocol::Tcp)
+            }
             ModuleKind::Sip => matches!(protocol, Protocol::Tcp | Protocol::Udp),
             ModuleKind::Tftp => matches!(protocol, Protocol::Udp),
         }
@@ -45,6 +49,7 @@ impl ModuleKind {
         match self {
             ModuleKind::None | ModuleKind::Ftp | ModuleKind::Pptp | ModuleKind::Tftp => true,
             ModuleKind::Rtsp => !matches!(method, Method::FullNat | Method::Snat),
+            ModuleKind::Irc => method.is_outward(),
             ModuleKind::Sip => !method.hides_clients(),
         }
     }
@@ -55,7 +60,7 @@ impl ModuleKind {
         match self {
             // Packets of calls have the port of their control connection.
             ModuleKind::None | ModuleKind::Pptp => None,
-            ModuleKind::Ftp => Some(Protocol::Tcp),
+            ModuleKind::Ftp | ModuleKind::Irc => Some(Protocol::Tcp),
             ModuleKind::Rtsp | ModuleKind::Sip | ModuleKind::Tftp => Some(Protocol::Udp),
         }
     }
@@ -63,7 +68,8 @@ impl ModuleKind {
     /// Whether it replaces text of a protocol that has sequence numbers, which move under methods that rewrite.
     #[must_use]
     pub const fn moves_numbers(self, protocol: Protocol) -> bool {
-        matches!((self, protocol), (ModuleKind::Ftp | ModuleKind::Rtsp | ModuleKind::Sip, Protocol::Tcp))
+        use ModuleKind::{Ftp, Irc, Rtsp, Sip};
+        matches!((self, protocol), (Ftp | Rtsp | Irc | Sip, Protocol::Tcp))
     }
 
     /// Whether packets of GRE go with its connections, by what it has read of them.

@@ -11,6 +11,7 @@
 pub mod edits;
 pub mod expected;
 pub mod ftp;
+pub mod irc;
 pub mod kept;
 pub mod kind;
 pub mod pptp;
@@ -33,6 +34,7 @@ pub fn of_kind(kind: ModuleKind) -> Option<&'static dyn Module> {
         ModuleKind::Ftp => Some(&ftp::Ftp),
         ModuleKind::Rtsp => Some(&rtsp::Rtsp),
         ModuleKind::Pptp => Some(&pptp::Pptp),
+        ModuleKind::Irc => Some(&irc::Irc),
         ModuleKind::Sip => Some(&sip::Sip),
         ModuleKind::Tftp => Some(&tftp::Tftp),
     }

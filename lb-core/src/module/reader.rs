@@ -117,6 +117,24 @@ pub trait Host {
     /// The server answers the client that has asked from another port of its own, and the client goes on with that.
     fn answered_elsewhere(&mut self);
 
+    /// Whether the client is behind the director, and the server anywhere: what that one says of itself is right.
+    fn is_outward(&self) -> bool {
+        false
+    }
+
+    /// The client waits there for a connection from anybody, and has its address told. Returns what is to be told instead.
+    /// `None` if it cannot be expected, or is not the client's to say.
+    fn open_to_anybody(&mut self, client: SocketAddr) -> Option<SocketAddr> {
+        let _ = client;
+        None
+    }
+
+    /// The port that such a connection has on the other side, in a text of that direction. `None` if none is expected.
+    fn port_to_anybody(&self, direction: Direction, port: u16) -> Option<u16> {
+        let _ = (direction, port);
+        None
+    }
+
     /// The server's address.
     fn server(&self) -> IpAddr;
 

@@ -7,7 +7,7 @@ use super::{
     lasting::{Before, Numbered, OfService, in_plan, is_same, numbers, same_before},
     lookup::Lookup,
     numbers::Numbers,
-    plan::{Method, Plan, Protocol, Role, ServerPlan, ServicePlan, Spread, Standing, VipPlan},
+    plan::{Method, Plan, Protocol, Role, ServerPlan, ServicePlan, SnatModules, Spread, Standing, VipPlan},
     quic::QuicServers,
     reach::PortRange,
     routing::{NextHop, Routing},
@@ -111,6 +111,7 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     let (order, of_rules) = all.split_at(plan.services.len());
     let rules = plan.snat.iter().zip(of_rules).map(|(rule, &number)| {
         services[number].local_ports.clone_from(&rule.ports);
+        services[number].modules.clone_from(&rule.modules);
         SnatRule::new(rule, number, &plan.interfaces)
     });
     let (rules, order) = (rules.collect(), order.to_vec());
@@ -136,6 +137,8 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
     let v4 = Addresses::new(&locals, sources, all, &translated, &mut sharing);
     let v6 = Addresses::new(&locals, sources, all, &translated, &mut sharing);
     let sharing = sharing.finish();
+    let has_readers = plan.services.iter().any(|service| service.module.reads());
+    let has_outward_readers = plan.snat.iter().any(|rule| !rule.modules.is_empty());
     Ok(Snapshot {
         v4,
         v6,
@@ -152,8 +155,10 @@ fn build(plan: &Plan, before: Before<'_>, room: Room) -> Result<Snapshot, Snapsh
         ports: plan.ports.clone(),
         interfaces: plan.interfaces.iter().cloned().collect(),
         verify_checksums: plan.verify_checksums,
-        has_modules: plan.services.iter().any(|service| service.module.reads()),
+        has_modules: has_readers || has_outward_readers,
         has_calls: plan.services.iter().any(|service| service.module.reads_calls()),
+        has_readers,
+        has_outward_readers,
         readers: readers(&order, &services),
         tells_clients: plan.services.iter().any(|service| service.client_address.is_told()),
         tunnel_sources: plan.tunnel_sources.clone(),
@@ -349,6 +354,7 @@ fn build_service(
         local_ports: vec![PortRange::ANY],
         client_address: service.client_address,
         module: service.module,
+        modules: SnatModules::default(),
     };
     (built, same.is_none())
 }

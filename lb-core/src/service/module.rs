@@ -23,6 +23,8 @@ pub enum WhyNot {
     Method(Method),
     /// Addresses in text would have to become those of another family.
     Translates,
+    /// It reads what clients behind the director say to servers outside.
+    Outward,
     /// Both of them shift sequence numbers.
     Told(ClientAddress),
     /// Who takes over a connection that nobody has told of does not know by how much its numbers have moved.
@@ -43,6 +45,9 @@ impl WhyNot {
                 format!(
                     "tells no local ports in the place of those of clients' media, and does not go together with {method}"
                 )
+            }
+            WhyNot::Outward => {
+                "is for clients on servers behind the director, and has nothing to do in a service".to_owned()
             }
             WhyNot::Translates => {
                 "reads addresses that servers tell, and does not translate them into clients' family"
@@ -69,6 +74,10 @@ impl WhyNot {
             WhyNot::Method(_) => {
                 "use another method, or have one service of media's ports as well, with persistence"
             }
+            WhyNot::Outward => {
+                "remove it: clients of a VIP reach one another by DCC without the director. Where servers behind it \
+                  are clients of IRC, their [[snat]] rule has `modules = { irc = 6667 }`"
+            }
             WhyNot::Translates => "use local addresses and servers of the VIP's family",
             WhyNot::Told(_) => "remove one of them",
             WhyNot::Ports => "have the service and its servers at that port, and no other",
@@ -82,6 +91,7 @@ impl WhyNot {
 #[must_use]
 pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
     let module = Some(service.module).filter(|module| module.reads())?;
+    let outward = (module == ModuleKind::Irc).then_some(WhyNot::Outward);
     let other = service.reach().protocols().find(|it| !module.reads_protocol(*it)).map(WhyNot::Protocol);
     let method = Some(service.method).filter(|method| !module.reads_method(*method)).map(WhyNot::Method);
     let translates = service.translates().then_some(WhyNot::Translates);
@@ -95,5 +105,12 @@ pub fn mistake(service: &ServicePlan) -> Option<ModuleMistake> {
     let is_at_port = service.reach().port().is_some_and(is_control)
         && service.servers.iter().all(|server| is_control(server.port_for(pptp::PORT)));
     let ports = (module.reads_calls() && !is_at_port).then_some(WhyNot::Ports);
-    other.or(method).or(translates).or(told).or(adopts).or(ports).map(|why| ModuleMistake { module, why })
+    outward
+        .or(other)
+        .or(method)
+        .or(translates)
+        .or(told)
+        .or(adopts)
+        .or(ports)
+        .map(|why| ModuleMistake { module, why })
 }

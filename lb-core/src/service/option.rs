@@ -80,6 +80,7 @@ impl fmt::Display for Value {
                 let values: Vec<String> = values.iter().map(Value::to_string).collect();
                 write!(f, "[{}]", values.join(", "))
             }
+            Value::Table(pairs) if pairs.is_empty() => f.write_str("{}"),
             Value::Table(pairs) => {
                 let pairs: Vec<String> =
                     pairs.iter().map(|(key, value)| format!("{key} = {value}")).collect();

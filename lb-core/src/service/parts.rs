@@ -2,7 +2,10 @@
 
 use super::{
     key::ServiceKey,
-    plan::{Method, PersistBy, PersistencePlan, Protocol, SchedulerKind, ServerPlan, Standing, Unserved},
+    plan::{
+        Method, PersistBy, PersistencePlan, Protocol, SchedulerKind, ServerPlan, SnatModules, Standing,
+        Unserved,
+    },
     quic::QuicServers,
     reach::{Beside, PortRange, Reach},
     routing::NextHop,
@@ -125,6 +128,8 @@ pub struct Service {
     pub client_address: ClientAddress,
     /// What reads its connections.
     pub module: ModuleKind,
+    /// What reads those of a rule of SNAT, by the port of who is asked.
+    pub modules: SnatModules,
 }
 
 impl Service {
@@ -132,6 +137,15 @@ impl Service {
     #[must_use]
     pub fn hashes(&self) -> bool {
         self.scheduler.table().is_some()
+    }
+
+    /// What reads a connection to that port.
+    #[must_use]
+    pub fn reader(&self, protocol: Protocol, port: u16) -> ModuleKind {
+        match self.method.is_outward() && protocol == Protocol::Tcp {
+            true => self.modules.of_port(port),
+            false => self.module,
+        }
     }
 
     /// Whether calls stay with their servers.

@@ -57,6 +57,12 @@ impl PortRange {
         self.first <= port && port <= self.last
     }
 
+    /// Whether a port is one of both.
+    #[must_use]
+    pub const fn overlaps(self, other: PortRange) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
     /// What it is in a configuration.
     #[must_use]
     pub fn to_value(self) -> Value {

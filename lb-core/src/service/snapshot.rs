@@ -141,10 +141,14 @@ pub struct Snapshot {
     pub verify_checksums: bool,
     /// A service tells its servers of clients.
     pub tells_clients: bool,
-    /// A module reads the connections of a service.
+    /// A module reads the connections of a service, or of a rule of SNAT.
     pub has_modules: bool,
     /// Packets of GRE go with connections of a service, by what its module reads.
     pub has_calls: bool,
+    /// Of a service.
+    pub has_readers: bool,
+    /// Of a rule.
+    pub has_outward_readers: bool,
     /// Services of which a module announces connections, by protocol and VIP.
     pub readers: HashMap<(Protocol, IpAddr), ServiceId>,
     /// Networks that outer packets come from, each flow's from one of their addresses.
@@ -502,7 +506,8 @@ impl Snapshot {
     #[must_use]
     pub fn server_of<F: Family>(&self, connection: &Connection<F>) -> SocketAddr {
         match connection.method.is_outward() {
-            true => SocketAddr::new(F::ip(connection.vip), connection.vip_port),
+            // Who has connected by itself may have another port to whom it is connected to.
+            true => SocketAddr::new(F::ip(connection.vip), connection.server_port),
             false => self.servers[connection.server].plan.endpoint(),
         }
     }

@@ -4,7 +4,11 @@
 
 use super::{
     key::{Protocol, ServiceKey},
-    plan::{InterfacePlan, Method, Plan, SchedulerKind, ServerPlan, ServicePlan, SnatPlan},
+    plan::{
+        InterfacePlan, Method, ModuleKind, Plan, SchedulerKind, ServerPlan, ServicePlan, SnatModules,
+        SnatPlan,
+    },
+    reach::PortRange,
 };
 use crate::{
     cast::small,
@@ -166,6 +170,9 @@ pub fn mistakes(rules: &[SnatPlan], interfaces: &[InterfacePlan]) -> Vec<Mistake
                 &format!("use at least {MIN_SNAT_PORTS}, as in `ports = \"20000-29999\"`"),
             );
         }
+        if let Some((what, remedy)) = misread(&rule.modules) {
+            wrong("modules", 0, what, remedy);
+        }
         if let Some(name) = &rule.interface
             && !interfaces.iter().any(|on| on.name == *name)
         {
@@ -175,6 +182,27 @@ pub fn mistakes(rules: &[SnatPlan], interfaces: &[InterfacePlan]) -> Vec<Mistake
         }
     }
     found
+}
+
+/// Ports that a module may read, at most: servers of FTP and IRC have a few.
+const MOST_READ: u32 = 1_024;
+
+/// What is wrong with the ports that modules read, and what to do.
+fn misread(modules: &SnatModules) -> Option<(String, &'static str)> {
+    let of_module = |(module, ports): (ModuleKind, &[PortRange])| {
+        let width: u32 = ports.iter().map(|ports| ports.width()).sum();
+        (width > MOST_READ).then(|| {
+            let what =
+                format!("{module} has {width} ports, and all that is said to any of them would be read");
+            (what, "write the ports of the servers outside, as in `modules = { ftp = 21, irc = 6667 }`")
+        })
+    };
+    let SnatModules { ftp, irc } = modules;
+    let twice = || {
+        let both = irc.iter().find(|ports| ftp.iter().any(|other| other.overlaps(**ports)))?;
+        Some((format!("{both} is of irc and of ftp"), "give each its own ports"))
+    };
+    modules.all().into_iter().find_map(of_module).or_else(twice)
 }
 
 #[cfg(test)]
@@ -228,5 +256,21 @@ mod tests {
                 "4 addresses[1]: 192.0.2.53 is there twice; remove one",
             ]
         );
+    }
+    #[test]
+    fn modules_read_a_few_ports_each() {
+        let with = |ftp: &str, irc: &str| {
+            let ports = |text: &str| {
+                text.split(' ').filter(|it| !it.is_empty()).map(|it| it.parse().unwrap()).collect()
+            };
+            let modules = SnatModules { ftp: ports(ftp), irc: ports(irc) };
+            said(&[SnatPlan { modules, ..rule("rule", &["198.51.100.0/24"], &["192.0.2.50"]) }])
+        };
+        assert_eq!(with("21 2121", "6660-6669 7000"), Vec::<String>::new());
+        let both = "0 modules[0]: 6000-6999 is of irc and of ftp; give each its own ports";
+        assert_eq!(with("21 6667", "6000-6999"), [both]);
+        let all = "0 modules[0]: irc has 65536 ports, and all that is said to any of them would be read; write the ports \
+                   of the servers outside, as in `modules = { ftp = 21, irc = 6667 }`";
+        assert_eq!(with("", "any"), [all]);
     }
 }

@@ -395,7 +395,8 @@ impl<P: Packet> Worker<P> {
         }
         // Without what has moved, the two sides would misunderstand one another.
         let is_moved = saved.beside.and_then(Beside::moved).is_some_and(|moved| moved.is_moved());
-        let is_read = || known.snapshot.service_of(server).module.reads() && known.talks.has_room();
+        let module = known.snapshot.service_of(server).reader(saved.key.protocol, saved.key.destination_port);
+        let is_read = || module.reads() && known.talks.has_room();
         if is_moved && !is_read() {
             return Err(Lost::Unread);
         }
@@ -422,7 +423,6 @@ impl<P: Packet> Worker<P> {
         if let Some(second) = saved.beside.and_then(Beside::second) {
             F::connections_mut(known).set_second(id, second);
         }
-        let module = known.snapshot.service_of(server).module;
         known.count_load(server, saved.state, 1);
         let service = known.snapshot.servers[server].service;
         let is_persistent = known.snapshot.services[service].persistence.is_on();

@@ -55,7 +55,7 @@ impl<P: Packet> Worker<P> {
         let mut desk = Desk::new(&self.known, now, (connection, packet.port()), false);
         let way = (hit.direction(), connection.state, room);
         let effect = edit::apply(packet, &mut at, &mut talk, way, &mut desk);
-        let [announced, lost] = desk.counts;
+        let ([announced, lost], spent) = (desk.counts, desk.spent);
         let counters = &self.books.counters;
         counters.expected.add(announced);
         counters.expected_lost.add(lost);
@@ -63,6 +63,9 @@ impl<P: Packet> Worker<P> {
             counters.rewritten.bump();
         }
         self.known.talks.put(id, talk);
+        for _ in 0..spent.1 {
+            self.known.budgets.take(spent.0, now);
+        }
         effect.map(|_| at)
     }
 

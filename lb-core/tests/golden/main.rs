@@ -5,6 +5,7 @@
 mod common;
 
 mod arp;
+mod awaited;
 mod duplicates;
 mod follow;
 mod forward;

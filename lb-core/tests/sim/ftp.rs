@@ -352,7 +352,7 @@ pub(crate) fn say(socket: &mut Socket<'_>, what: &mut Vec<u8>, random: &mut Rand
 }
 
 /// The next line, if it has come whole.
-fn line(heard: &mut Vec<u8>) -> Option<String> {
+pub(crate) fn line(heard: &mut Vec<u8>) -> Option<String> {
     let end = heard.windows(2).position(|end| end == b"\r\n")?;
     let line = heard.drain(..end + 2).take(end).collect();
     Some(String::from_utf8(line).expect("text"))

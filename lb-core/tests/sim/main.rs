@@ -15,6 +15,7 @@ mod world;
 
 mod aborting;
 mod bulk;
+mod dcc;
 mod fragmented;
 mod ftp;
 mod many;

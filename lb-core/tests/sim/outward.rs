@@ -1,6 +1,11 @@
 //! SNAT: servers open connections to hosts outside, through the director, over links that lose, double and delay.
 
-use crate::{network::Faults, setup::Setup, talk::Stream, world::World};
+use crate::{
+    network::Faults,
+    setup::{OFFERED, Setup},
+    talk::Stream,
+    world::World,
+};
 use lb_core::{
     conn::state::State,
     service::plan::{Method, Spread},
@@ -9,8 +14,6 @@ use smoltcp::{iface::SocketHandle, time::Duration};
 
 /// Bytes each way.
 const BYTES: usize = 256 << 10;
-/// The port that hosts outside offer.
-const OFFERED: u16 = 8080;
 
 fn setups() -> impl Iterator<Item = Setup> {
     let spreads = [(1, Spread::Unknown), (3, Spread::Unknown), (3, Spread::ByFlow), (3, Spread::ByClient)];
@@ -24,7 +27,7 @@ fn setups() -> impl Iterator<Item = Setup> {
 }
 
 /// A server's connection to a host outside, and that one's end of it.
-fn connect(world: &mut World, server: usize, port: u16) -> (SocketHandle, SocketHandle) {
+pub(crate) fn connect(world: &mut World, server: usize, port: u16) -> (SocketHandle, SocketHandle) {
     let to = (world.setup.client_address(0), OFFERED);
     let asks = world.servers[server].connect(to, port);
     world.run_until("established", |world| world.servers[server].tcp(asks).may_send());

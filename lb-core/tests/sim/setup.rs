@@ -12,8 +12,9 @@ use lb_core::{
         key::{Protocol, ServiceKey},
         plan::{
             InterfacePlan, Mac, Method, ModuleKind, Plan, PortPlan, SchedulerKind, ServerPlan, ServicePlan,
-            SnatPlan, Spread,
+            SnatModules, SnatPlan, Spread,
         },
+        reach::PortRange,
     },
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,6 +24,8 @@ pub(crate) const TCP_PORT: u16 = 80;
 /// The UDP port that clients send to.
 pub(crate) const UDP_PORT: u16 = 53;
 pub(crate) const SCTP_PORT: u16 = 3868;
+/// The port that hosts outside offer.
+pub(crate) const OFFERED: u16 = 8080;
 
 /// What stands for the VIP, under L3DSR.
 const DSCP: u8 = 11;
@@ -53,7 +56,7 @@ pub(crate) struct Setup {
     /// Hashing schedulers look at the client's port as well.
     pub(crate) hash_port: bool,
     pub(crate) adopt: bool,
-    /// What reads connections of TCP.
+    /// What reads connections of TCP; of IRC, those that servers open.
     pub(crate) module: ModuleKind,
     pub(crate) connections_per_worker: usize,
     pub(crate) clients: usize,
@@ -238,6 +241,12 @@ impl Setup {
                     IpNet::new(self.server_address(0), if self.to_ipv6 { 64 } else { 24 }).unwrap().trunc(),
                 ],
                 addresses: vec![self.outbound()],
+                modules: match self.module {
+                    ModuleKind::Irc => {
+                        SnatModules { irc: vec![PortRange::one(OFFERED)], ..SnatModules::default() }
+                    }
+                    _ => SnatModules::default(),
+                },
                 ..SnatPlan::new("outbound")
             })),
             verify_checksums: true,
@@ -253,7 +262,10 @@ impl Setup {
             scheduler: self.scheduler,
             hash_port: self.hash_port,
             adopt: self.adopt,
-            module: if protocol == Protocol::Tcp { self.module } else { ModuleKind::None },
+            module: match (protocol, self.module) {
+                (Protocol::Tcp, module) if module != ModuleKind::Irc => module,
+                _ => ModuleKind::None,
+            },
             local_addresses: Vec::from_iter(self.method.hides_clients().then_some(self.local_address())),
             dscp: if self.method.marks() { DSCP } else { 0 },
             servers: (0..self.servers)

@@ -13,8 +13,8 @@ use lb_core::{
     service::{
         option::{Field, Kind, Opt},
         plan::{
-            DirectorPlan, Method, PersistencePlan, QuicConfig, QuicPlan, ServerPlan, ServicePlan, SnatPlan,
-            VipPlan, timeouts::TIMEOUTS,
+            DirectorPlan, Method, PersistencePlan, QuicConfig, QuicPlan, ServerPlan, ServicePlan,
+            SnatModules, SnatPlan, VipPlan, timeouts::TIMEOUTS,
         },
     },
     time::Duration,
@@ -129,6 +129,7 @@ fn the_reference_is_that_of_the_tables() {
         ),
         ("vips", rows(VipPlan::OPTIONS, &VipPlan::new(Ipv4Addr::LOCALHOST))),
         ("snat", rows(SnatPlan::OPTIONS, &SnatPlan::new(""))),
+        ("snat modules", rows(SnatModules::OPTIONS, &SnatModules::default())),
         ("checks", checks),
         ("http", http),
         ("udp", rows(Udp::OPTIONS, &Udp::default())),

@@ -7,6 +7,7 @@ mod quic;
 mod server;
 mod service;
 mod snat;
+mod snat_modules;
 mod table;
 pub mod timeouts;
 mod tunnel;
@@ -18,6 +19,7 @@ pub use quic::{QuicConfig, QuicKey, QuicLayout, QuicPlan};
 pub use server::{Admin, Advice, Health, ServerPlan, Standing};
 pub use service::ServicePlan;
 pub use snat::SnatPlan;
+pub use snat_modules::SnatModules;
 pub use tunnel::{Choice, Misfit, OwnTunnel, TunnelPlan};
 
 use super::{

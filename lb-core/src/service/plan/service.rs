@@ -237,7 +237,8 @@ impl ServicePlan {
              their control connection; tcp port 1723 only. `sip`: under nat, media goes to the \
              server that says where it waits for it, and servers' addresses become the VIP; under tun, dr and l3dsr, media \
              from where the client says goes to the server that it called; udp and tcp. `tftp`: the rest of a transfer, \
-             between the client's port and one of the server's own; udp only. Not together with `client_address`."
+             between the client's port and one of the server's own; udp only. `irc` is for rules of `[[snat]]`. Not together \
+             with `client_address`."
         )
         .scope(Scope::Everywhere),
         option!(

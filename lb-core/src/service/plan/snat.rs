@@ -1,10 +1,11 @@
 //! SNAT: what servers send by themselves through the director, their default gateway, as the operator wants it.
 
+use super::SnatModules;
 use crate::{
     limits::FIRST_LOCAL_PORT,
     option,
     service::{
-        option::{Kind, Opt, Value},
+        option::{Kind, Opt, Value, fields, from_table, to_table},
         reach::PortRange,
     },
 };
@@ -24,6 +25,8 @@ pub struct SnatPlan {
     pub ports: Vec<PortRange>,
     /// The name of the interface that packets leave by, if they are to leave by that only.
     pub interface: Option<String>,
+    /// What reads connections that may be followed by others from outside.
+    pub modules: SnatModules,
 }
 
 /// Ports where nothing is said of them: all that local addresses have.
@@ -66,6 +69,21 @@ impl SnatPlan {
             "The port or interface that packets leave by: what would leave by another is not translated, and ends."
         )
         .default("any"),
+        Opt::<Self>::new(
+            "modules",
+            Kind::Table(|| fields(SnatModules::OPTIONS)),
+            "What reads connections of which further ones follow, by the ports of those who are asked, as in \
+             `modules = { ftp = 21, irc = 6667 }`. A change is for connections that begin then.",
+            |rule| Some(to_table(SnatModules::OPTIONS, &rule.modules)),
+            |rule, value| {
+                // What is not said is read no more.
+                let mut modules = SnatModules::default();
+                let is_set = from_table(SnatModules::OPTIONS, &mut modules, value);
+                rule.modules = modules;
+                is_set
+            },
+        )
+        .default("none"),
     ];
 
     /// A rule for nobody.
@@ -77,6 +95,7 @@ impl SnatPlan {
             addresses: Vec::new(),
             ports: vec![EVERY_PORT],
             interface: None,
+            modules: SnatModules::default(),
         }
     }
 
