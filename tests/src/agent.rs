@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddrV4, TcpListener};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -18,6 +18,7 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Agent {
     line: Arc<Mutex<String>>,
+    asked: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -28,11 +29,13 @@ impl Agent {
         let listener = namespace.within(|| TcpListener::bind(address))?;
         listener.set_nonblocking(true)?;
         let (line, over) = (Arc::new(Mutex::new(line.to_owned())), Arc::<AtomicBool>::default());
-        let (said, ends) = (line.clone(), over.clone());
+        let asked = Arc::<AtomicU64>::default();
+        let (said, ends, count) = (line.clone(), over.clone(), asked.clone());
         let thread = thread::spawn(move || {
             while !ends.load(Relaxed) {
                 match listener.accept() {
                     Ok((mut stream, _)) => {
+                        count.fetch_add(1, Relaxed);
                         let line = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
                         // Who asked may be gone.
                         let _ = stream.write_all(line.as_bytes());
@@ -42,7 +45,13 @@ impl Agent {
                 }
             }
         });
-        Ok(Self { line, over, thread: Some(thread) })
+        Ok(Self { line, asked, over, thread: Some(thread) })
+    }
+
+    /// How often somebody has asked.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Relaxed)
     }
 
     /// Says that from now on.

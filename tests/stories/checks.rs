@@ -5,6 +5,7 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use lb_stories::agent::Agent;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::dns::NameServer;
@@ -202,6 +203,95 @@ fn checks_leave_from_a_network_namespace() -> Result<()> {
     let reason = becomes(&control, "tcp-nat-80", 0, "down", 0)?;
     ensure!(reason == "no route to its network", "{reason}");
     outside.ip("link set lan up")?;
+    becomes(&control, "tcp-nat-80", 0, "up", 0)?;
+    director.stop()?;
+    Ok(())
+}
+
+/// Several services with the same servers, checked in the same way: each server is asked once for all of them. One that
+/// is asked something else asks for itself.
+#[test]
+fn a_server_of_several_services_is_asked_once() -> Result<()> {
+    const PORT: u16 = 8_100;
+    const OTHER: u16 = 8_101;
+    let world = World::new()?;
+    let server = &world.servers()[0];
+    let agent = |port| Agent::start(server.namespace(), SocketAddrV4::new(server.lan(), port), "");
+    let (agent, other) = (agent(PORT)?, agent(OTHER)?);
+    let asks = |method, port| {
+        let check = format!("check = {{ type = \"tcp\", port = {port}, warmup = \"0s\", {OFTEN} }}");
+        Service::tcp(method, world::HTTP).servers(1).line(check).line("health = { flap_limit = 0 }")
+    };
+    let config = Config::new()
+        .service(asks(Method::Nat, PORT))
+        .service(asks(Method::Dr, PORT))
+        .service(asks(Method::Tun, PORT))
+        .service(asks(Method::FullNat, OTHER));
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    let shared = ["tcp-nat-80", "tcp-dr-80", "tcp-tun-80"];
+    for service in shared.into_iter().chain(["tcp-fullnat-80"]) {
+        becomes(&control, service, 0, "up", 20)?;
+    }
+    // What is asked while it is counted, and what was asked before all had begun.
+    let some = 5;
+    let counts: Result<Vec<u64>> = shared
+        .iter()
+        .map(|service| Ok(health(&control, service)?[0]["checks"].as_u64().unwrap_or(0)))
+        .collect();
+    let (counts, asked) = (counts?, agent.asked());
+    let most = counts.iter().max().copied().unwrap_or(0);
+    ensure!(asked <= most + some && counts.iter().sum::<u64>() > 2 * asked, "{counts:?} of {asked}");
+    ensure!(other.asked() >= 20, "{}", other.asked());
+    // It is down for all of them at once.
+    drop(agent);
+    for service in shared {
+        becomes(&control, service, 0, "down", 0)?;
+    }
+    ensure!(health(&control, "tcp-fullnat-80")?[0]["state"] == "up", "{}", control.ask("show health")?);
+    director.stop()?;
+    Ok(())
+}
+
+/// Servers that are checked over a management network, which only the kernel has a route to; where it has none, `--check`
+/// says so before a service is taken down for it.
+#[test]
+fn a_check_takes_the_kernels_route_to_a_management_network() -> Result<()> {
+    let world = World::new()?;
+    let (kernel, server) = (world.director(), world.servers()[0].namespace());
+    kernel.connect("mgmt", server, "mgmt")?;
+    // Different networks: the kernel is on neither of the server's, and has a route only.
+    kernel.ip("addr add 198.18.21.1/24 dev mgmt")?;
+    server.ip("addr add 198.18.20.11/24 dev mgmt")?;
+    server.ip("route add 198.18.21.0/24 dev mgmt")?;
+    let check =
+        format!("check = {{ type = \"http\", path = \"/small\", address = \"198.18.20.11\", {OFTEN} }}");
+    let service = Service::tcp(Method::Nat, world::HTTP).servers(1).line(check);
+    let config = Config::new().service(service.line("health = { flap_limit = 0 }"));
+    let file = world.directory().join("check.toml");
+    std::fs::write(&file, config.render(&world.server_addresses()))?;
+    let says = || {
+        let mut check = kernel.command(&lb_stories::director::program()?);
+        let output = check.args(["--", "--check", "--conf"]).arg(&file).output()?;
+        ensure!(output.status.success(), "{output:?}");
+        anyhow::Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let warning = says()?;
+    ensure!(
+        warning.contains("go to 198.18.20.11 by the kernel, which has no route there, and fail"),
+        "{warning}"
+    );
+    kernel.ip("route add 198.18.20.0/24 dev mgmt")?;
+    let warning = says()?;
+    ensure!(warning.is_empty(), "{warning}");
+    let director = world.start(&config)?;
+    let control = Control::of(&director)?;
+    becomes(&control, "tcp-nat-80", 0, "up", 3)?;
+    let who = world.client().who_answers(Method::Nat.at(world::HTTP), 4)?;
+    ensure!(who.keys().eq(["server1"]), "{who:?}");
+    kernel.ip("route del 198.18.20.0/24 dev mgmt")?;
+    becomes(&control, "tcp-nat-80", 0, "down", 0)?;
+    kernel.ip("route add 198.18.20.0/24 dev mgmt")?;
     becomes(&control, "tcp-nat-80", 0, "up", 0)?;
     director.stop()?;
     Ok(())
