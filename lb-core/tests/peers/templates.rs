@@ -312,7 +312,7 @@ fn a_call_stays_with_the_server_that_a_director_of_ipvs_tells() {
     let elsewhere = [1, 2].map(|net| station(&format!("198.18.{net}.1:5060"), "1@x"));
     assert_ne!(elsewhere[0], elsewhere[1]);
     // Where clients are told apart otherwise nobody would find them.
-    for plan in [plan(PersistBy::Address, 24), plan(PersistBy::SipCallId, 128), plan(PersistBy::SipCallId, 0)]
+    for plan in [plan(PersistBy::Address, 24), plan(PersistBy::SipCallId, 16), plan(PersistBy::SipCallId, 0)]
     {
         assert_eq!(learned(&plan).1, [0, 2, 0]);
     }

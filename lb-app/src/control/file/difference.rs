@@ -13,7 +13,7 @@ use crate::{
 };
 use lb_core::service::{
     key::ServerKey,
-    option::Opt,
+    option::{Opt, Value},
     plan::{
         DirectorPlan, InterfacePlan, Plan, RoutePlan, ServerPlan, ServicePlan, SnatPlan, VipPlan,
         timeouts::TIMEOUTS,
@@ -201,12 +201,11 @@ impl Difference {
     fn compare_service(&mut self, before: &ServicePlan, after: &ServicePlan) {
         let live = &mut self.live;
         options(live, &format!("service {}", before.key()), ServicePlan::OPTIONS, before, after);
-        if let (Some(old), Some(new)) = (before.table_slots(), after.table_slots())
-            && old != new
-        {
+        if let (Some(old), Some(new)) = (before.table_slots(), after.table_slots()) {
+            let slots = [old, new].map(|slots| Some(Value::Number(slots.into())));
             let what = format!("service {}: slots of its lookup table", before.key());
-            let remark = "nearly all clients get another server with their next connection";
-            live.push(Line::change(&what, &old.to_string(), &new.to_string(), remark));
+            let remark = " (nearly all clients get another server with their next connection)";
+            value(live, &what, slots.into(), remark);
         }
         for (key, server) in before.keyed_servers() {
             match after.server(key.endpoint()) {

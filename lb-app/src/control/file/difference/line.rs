@@ -41,7 +41,7 @@ impl Line {
         Line { kind, text, change: None }
     }
 
-    pub(super) fn change(what: &str, before: &str, after: &str, remark: &str) -> Self {
+    fn change(what: &str, before: &str, after: &str, remark: &str) -> Self {
         let text = format!("{what} {before} -> {after}{remark}");
         let change = Change { what: what.to_owned(), before: before.to_owned(), after: after.to_owned() };
         Line { kind: Kind::Changed, text, change: Some(change) }
