@@ -151,20 +151,22 @@ impl Expected {
         let key = Packed::of(&expectation.ends);
         let (bucket, tag) = self.bucket(key);
         let places = bucket..bucket + PLACES;
-        let same = places.clone().find(|&place| {
-            self.tags[place].load(Relaxed) == tag
-                && self.read(place).is_some_and(|(found, _)| Packed::of(&found.expectation.ends) == key)
-        });
         for _ in 0..TRIES {
+            // Before what is there is looked at: whoever writes meanwhile makes them others.
+            let numbers =
+                places.clone().map(|place| self.records[place].number()).collect::<ArrayVec<_, PLACES>>();
+            let same = places.clone().find(|&place| {
+                self.tags[place].load(Relaxed) == tag
+                    && self.read(place).is_some_and(|(found, _)| Packed::of(&found.expectation.ends) == key)
+            });
             let held = places.clone().map(|place| self.holder(place)).collect::<ArrayVec<_, PLACES>>();
             let Some(place) = same.or_else(|| room(&held, Owner::of(expectation), now).map(|it| bucket + it))
             else {
                 break;
             };
-            let number = self.records[place].number();
             let is_early = same.is_none()
                 && matches!(held[place - bucket], Held::By(_, until) if until > now.as_millis());
-            if self.write(place, number, tag, encode(key, expectation, now)) {
+            if self.write(place, numbers[place - bucket], tag, encode(key, expectation, now)) {
                 return if is_early { Entered::Instead } else { Entered::Well };
             }
         }

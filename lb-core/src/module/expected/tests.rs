@@ -85,9 +85,9 @@ fn it_fills_and_says_what_made_room() {
         assert!(instead < most_early && not < 10, "{instead} early, {not} not at all");
         assert_eq!(expected.len(), well);
         // The same again take their own places.
-        let before = expected.len();
-        let last = many(count - 1);
-        assert_eq!((expected.enter(&last, now), expected.len()), (Entered::Well, before));
+        let is_there = |it: &Expectation| expected.find(&it.ends, now).is_some();
+        let one = (0..count).map(many).find(is_there).unwrap();
+        assert_eq!((expected.enter(&one, now), expected.len()), (Entered::Well, well));
         // Those whose time is over make room for as many others.
         let later = now + Times::Once.lasts();
         assert_eq!(found(&expected, many, count, later), 0);
