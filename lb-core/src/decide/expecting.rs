@@ -1,6 +1,7 @@
 //! Connections that modules expect: they are announced when a module reads of one, and asked for when a packet that can open
 //! one is of no connection that is known.
 
+mod ends;
 mod outward;
 
 use super::{
@@ -29,12 +30,12 @@ use crate::{
     },
     time::Instant,
     wire::{
-        pptp,
         protocol::Protocol,
         tcp::{ACK, RST, SYN},
     },
 };
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use ends::{any, anybody, is_well_known, of_calls};
+use std::net::{IpAddr, SocketAddr};
 
 /// Ports that are tried where the client may have another connection at the server's, or where a local port of a certain
 /// worker is wanted, for each worker.
@@ -77,11 +78,19 @@ impl Known {
                 let is_elsewhere = || self.is_served(&key);
                 // Media has no port of its own at the VIP, so what any service wants goes before it.
                 let is_any = || self.snapshot.find_service_for(&key, |_| true).is_some();
-                let may_be = |found: &Found| found.expectation.times == Times::Once || !is_any();
+                // Whoever says where his media comes from gets to no port of everybody's by that.
+                let is_well_known = asks && is_well_known(key.destination_port);
+                let may_be =
+                    |found: &Found| !is_well_known && (found.expectation.times == Times::Once || !is_any());
                 let answered = || if answers { find(source, any(destination)).filter(may_be) } else { None };
                 // Of this one it is only known that it will come, so what a service wants goes before it.
-                let somewhere =
-                    || if asks && !is_elsewhere() { find(any(source), any(destination)) } else { None };
+                let somewhere = || {
+                    if asks && !is_well_known && !is_elsewhere() {
+                        find(any(source), any(destination))
+                    } else {
+                        None
+                    }
+                };
                 asked().or_else(answered).or_else(somewhere)
             }
         }
@@ -187,24 +196,6 @@ impl Known {
             about: About::Reply(owner),
             course: course.unwrap_or_else(|| self.to_outside_from_host(now, packet, parsed)),
         }
-    }
-}
-
-/// Any port of an address.
-fn any(at: SocketAddr) -> SocketAddr {
-    SocketAddr::new(at.ip(), 0)
-}
-
-/// What stands for packets of a client's calls, whatever their numbers: no other packet is asked about with both ports.
-fn of_calls(client: SocketAddr) -> SocketAddr {
-    SocketAddr::new(client.ip(), pptp::PORT)
-}
-
-/// Any port of anybody of an address's family.
-fn anybody(at: SocketAddr) -> SocketAddr {
-    match at {
-        SocketAddr::V4(_) => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0),
-        SocketAddr::V6(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
     }
 }
 
@@ -461,6 +452,9 @@ impl<F: Forwarded> Host for Desk<'_, F> {
             self.pair_with_control(port);
             return None;
         }
+        if is_well_known(port) {
+            return None;
+        }
         let protocol = self.connection.protocol;
         let told = if self.is_free(protocol, port, port) {
             port
@@ -524,6 +518,9 @@ impl<F: Forwarded> Host for Desk<'_, F> {
     }
 
     fn media(&mut self, port: u16, fixed: bool) -> Option<u16> {
+        if is_well_known(port) {
+            return None;
+        }
         // What has been told before is told again.
         let before = self.known.team.expected.find(&self.of_server_port(port), self.now);
         let before = before.filter(|found| found.expectation.server == self.number());

@@ -158,6 +158,16 @@ fn under_fullnat_data_comes_from_the_address_that_control_comes_from() {
     }
 }
 
+/// Servers may be made to say what somebody has put there, as a message about a directory.
+#[test]
+fn no_well_known_port_is_opened() {
+    let mut world = connected(&plan(Method::Nat));
+    let told = answer(&mut world, (5_008, 1_000), "227 (198,51,100,11,0,22)\r\n");
+    assert_eq!(told, is(5_008, 1_000, "227 (192,0,2,100,0,22)\r\n"));
+    assert_eq!(world.expected.len(), 0);
+    assert!(open(&mut world, "203.0.113.10:4001", 22).contains(" tcp rst"));
+}
+
 #[test]
 fn an_extended_reply_stays_as_it_is() {
     let mut world = connected(&plan(Method::Nat));

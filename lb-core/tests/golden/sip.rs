@@ -483,3 +483,24 @@ proptest! {
         prop_assert_eq!(same(&told), same(&said));
     }
 }
+
+/// Servers pass on what others say, and so others' ports and hosts could be opened by it.
+#[test]
+fn no_well_known_port_is_opened() {
+    let mut world = World::new(&plan());
+    called(&mut world, CLIENT);
+    assert_eq!(answer(&mut world, SERVER, CLIENT, &ok("198.51.100.11", 161)), ok("192.0.2.100", 161));
+    assert_eq!((world.counters(0).expected.get(), world.expected.len()), (0, 0));
+    // Nor by a client that says where its media comes from.
+    let mut plan = plan();
+    plan.first().method = Method::Dr;
+    let mut world = World::new(&plan);
+    let packet = |from: u16, to: u16, said: &str| {
+        udp(&format!("203.0.113.10:{from}"), &format!("192.0.2.100:{to}"), said.as_bytes()).via_gateway()
+    };
+    let called = station(&world.receive(WAN, &packet(5_060, 5_060, &invite("203.0.113.10", 7_000))));
+    for (port, is_expected) in [(161, false), (1_023, false), (1_024, true)] {
+        let sent = station(&world.receive(WAN, &packet(7_000, port, "rtp")));
+        assert_eq!(sent, called.filter(|_| is_expected), "{port}");
+    }
+}
