@@ -144,6 +144,34 @@ fn what_never_comes_whole_passes_as_it_is() {
     assert_eq!(answer(&mut world, at, &both), is(at - 2, &wanted));
 }
 
+/// The server is not reached at ports that another host has media at.
+#[test]
+fn media_of_another_host_is_not_expected_where_a_description_passes_as_it_is() {
+    let line = format!("a=x:{}\r\n", "x".repeat(200));
+    for (session, medium, expected) in [
+        ("203.0.113.99", "", 0),
+        ("203.0.113.99", "c=IN IP4 203.0.113.98\r\n", 0),
+        ("203.0.113.99", "c=IN IP4 198.51.100.11\r\n", 2),
+        ("192.0.2.100", "", 2),
+    ] {
+        let mut world = connected();
+        let body =
+            format!("v=0\r\nc=IN IP4 {session}\r\nm=audio 40000 RTP/AVP 0\r\n{medium}{}", line.repeat(10));
+        let head = "SIP/2.0 200 OK\r\nContent-Type: application/sdp\r\n";
+        let said = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        answer(&mut world, 0, &said.as_bytes()[..FULL]);
+        let held = said.find("Content-Length").unwrap();
+        acknowledge(&mut world, held);
+        for _ in 0..3 {
+            answer(&mut world, held, &said.as_bytes()[held..held + FULL]);
+        }
+        let at = held + FULL;
+        acknowledge(&mut world, at);
+        assert!(answer(&mut world, at, &said.as_bytes()[at..]).is_some());
+        assert_eq!(world.counters(0).expected.get(), expected, "{session} {medium}");
+    }
+}
+
 #[test]
 fn what_grows_beyond_a_packet_goes_in_two() {
     let mut world = connected();

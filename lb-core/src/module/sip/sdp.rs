@@ -63,21 +63,6 @@ pub(super) fn read(text: &[u8], start: usize, edits: &mut Edits, host: &mut dyn 
     expect(medium, edits, host);
 }
 
-/// Reads one line of a server's description in which nothing can be replaced: media is expected where it says. Clients of a
-/// server that says its own address wait for it elsewhere.
-pub(super) fn announce(text: &[u8], host: &mut dyn Host) {
-    let line = Line { at: 0, text, next: text.len() };
-    match text.get(..2) {
-        Some(b"m=") => {
-            if let Some(Port { port, .. }) = port_of(&line) {
-                host.media(port, true);
-            }
-        }
-        Some(b"c=") if address(&line, 2).is_some_and(|(_, said)| said == host.server()) => host.missed(),
-        _ => {}
-    }
-}
-
 /// The address that is the field of that number, from 0. That of the server becomes the VIP.
 fn replaced(line: &Line<'_>, field: usize, edits: &mut Edits, host: &mut dyn Host) -> Option<IpAddr> {
     let ((at, word), address) = address(line, field)?;
@@ -90,50 +75,70 @@ fn replaced(line: &Line<'_>, field: usize, edits: &mut Edits, host: &mut dyn Hos
     Some(address)
 }
 
-/// What a client's description has said so far.
+/// What a description has said so far in which nothing is replaced: a client's where servers answer by themselves, or a server's
+/// that does not come whole.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Said {
-    /// The session's address is the client's.
-    is_clients: bool,
+    /// The session's address is its sender's.
+    is_senders: bool,
     /// The port of the medium whose lines come, if its address may follow.
     medium: Option<u16>,
 }
 
-/// The bits of [`reader::Line::note`]: the session's address is the client's.
-const CLIENTS: u8 = 1;
+/// The bits of [`reader::Line::note`]: the session's address is its sender's.
+const SENDERS: u8 = 1;
 
 impl Said {
     /// As it is kept with a line.
     pub(super) fn of(line: &reader::Line) -> Self {
-        Said { is_clients: line.note & CLIENTS != 0, medium: Some(line.port).filter(|port| *port != 0) }
+        Said { is_senders: line.note & SENDERS != 0, medium: Some(line.port).filter(|port| *port != 0) }
     }
 
     pub(super) fn keep(self, line: &mut reader::Line) {
-        line.note = if self.is_clients { CLIENTS } else { 0 };
+        line.note = if self.is_senders { SENDERS } else { 0 };
         line.port = self.medium.unwrap_or_default();
     }
 
-    /// Reads the next line. Media of other hosts, and of clients whose address is another on its way here, is not expected.
+    /// Reads the next line of a client's. Media of other hosts, and of clients whose address is another on its way here, is not
+    /// expected.
     pub(super) fn hear(&mut self, text: &[u8], host: &mut dyn Host) {
+        let client = host.client();
+        if let Some(port) = self.port_in(text, |said| said == client) {
+            host.media_of_client(port);
+        }
+    }
+
+    /// The same of a server's, whose clients wait for it elsewhere if it says its own address.
+    pub(super) fn hear_server(&mut self, text: &[u8], host: &mut dyn Host) {
+        let (server, vip) = (host.server(), host.vip());
+        let is_named = |line: &Line<'_>| address(line, 2).is_some_and(|(_, said)| said == server);
+        if text.starts_with(b"c=") && is_named(&Line { at: 0, text, next: text.len() }) {
+            host.missed();
+        }
+        if let Some(port) = self.port_in(text, |said| said == server || said == vip) {
+            host.media(port, true);
+        }
+    }
+
+    /// The port of a medium of the sender's own that is known with the next line.
+    fn port_in(&mut self, text: &[u8], is_senders: impl Fn(IpAddr) -> bool) -> Option<u16> {
         let line = Line { at: 0, text, next: text.len() };
-        match text.get(..2) {
-            Some(b"v=") => *self = Said::default(),
-            Some(b"c=") => {
-                let is_clients = address(&line, 2).is_some_and(|(_, said)| said == host.client());
+        match text.get(..2)? {
+            b"v=" => *self = Said::default(),
+            b"c=" => {
+                let is_senders = address(&line, 2).is_some_and(|(_, said)| is_senders(said));
                 match self.medium.take() {
-                    Some(port) if is_clients && !self.is_clients => host.media_of_client(port),
-                    Some(_) => {}
-                    None => self.is_clients = is_clients,
+                    Some(port) => return Some(port).filter(|_| is_senders && !self.is_senders),
+                    None => self.is_senders = is_senders,
                 }
             }
-            Some(b"m=") => {
+            b"m=" => {
                 self.medium = port_of(&line).map(|port| port.port);
-                if let Some(port) = self.medium.filter(|_| self.is_clients) {
-                    host.media_of_client(port);
-                }
+                return self.medium.filter(|_| self.is_senders);
             }
             _ => {}
         }
+        None
     }
 }
 

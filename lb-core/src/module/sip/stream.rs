@@ -69,7 +69,7 @@ pub(super) fn read(
                 at += len;
                 if line.left == 0 {
                     if line.place == SDP {
-                        sdp::announce(line.text.as_bytes(), host);
+                        hear(line, host);
                     }
                     *line = Line::START;
                     return Step::Read(at);
@@ -305,10 +305,17 @@ fn head_is_over(line: &mut Line, direction: Direction) {
 fn announce(line: &mut Line, bytes: &[u8], host: &mut dyn Host) {
     for &byte in bytes {
         if matches!(byte, b'\r' | b'\n') {
-            sdp::announce(line.text.as_bytes(), host);
-            line.text.clear();
+            hear(line, host);
         } else {
             line.text.push(byte);
         }
     }
+}
+
+/// A line of it has come to its end.
+fn hear(line: &mut Line, host: &mut dyn Host) {
+    let mut said = sdp::Said::of(line);
+    said.hear_server(line.text.as_bytes(), host);
+    said.keep(line);
+    line.text.clear();
 }
