@@ -26,6 +26,10 @@ use crate::{
     },
 };
 
+/// Bytes by which texts of one segment may grow together. The room that it takes is in front of the packet, and another
+/// family's header and the like need some of it (`RTE_PKTMBUF_HEADROOM` of DPDK, 128).
+const MOST_GROWTH: usize = 96;
+
 /// What became of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -173,7 +177,12 @@ fn rewritten(talk: &Talk, direction: Direction, (start, most): (u32, usize), roo
     // What did not fit before is cut into fragments as it would have been without this.
     let (limit, mut passes) = (room.max(most), most);
     loop {
-        let excess = len_of(passes, &edits_of(passes)).saturating_sub(limit);
+        let edits = edits_of(passes);
+        if edits.most_growth() > MOST_GROWTH {
+            passes = edits.iter().last().map_or(0, |edit| edit.at);
+            continue;
+        }
+        let excess = len_of(passes, &edits).saturating_sub(limit);
         if passes == 0 || excess == 0 {
             break;
         }

@@ -1,7 +1,7 @@
 //! SIP over TCP: what gives way in messages of a stream, in whatever segments they come.
 
 use super::{
-    common::{frame::*, plan::*, world::World},
+    common::{frame::*, frame6::*, plan::*, world::World},
     expect,
     segment::{Segment, parse, segment},
     sip::{message, ok},
@@ -170,6 +170,29 @@ fn media_of_another_host_is_not_expected_where_a_description_passes_as_it_is() {
         assert!(answer(&mut world, at, &said.as_bytes()[at..]).is_some());
         assert_eq!(world.counters(0).expected.get(), expected, "{session} {medium}");
     }
+}
+
+/// More than there is room for in front of a packet.
+#[test]
+fn what_grows_by_much_goes_in_two() {
+    let vip = "2001:db8:1111:2222:3333:4444:5555:6666";
+    let (client, server) = ("[2001:db8:a::10]:5060", "[2001:db8:2::11]:5060");
+    let mut service = service(Method::Nat, &format!("[{vip}]:5060"), &[server]);
+    service.module = ModuleKind::Sip;
+    let mut world = World::new(&network6().with(service));
+    world.receive(WAN, &tcp6(client, &format!("[{vip}]:5060"), SYN).via_gateway());
+    world.receive(LAN, &tcp6(server, client, SYN | ACK).via_server());
+    let message = |address: &str| {
+        let route = format!("Record-Route: <sip:[{address}];lr>");
+        message(&["SIP/2.0 200 OK", &route, &route, &route, &route, &route, &route, &route], &[])
+    };
+    // The byte ahead of it has the SYN's number.
+    let (said, told) = (format!(".{}", message("2001:db8:2::11")), format!(".{}", message(vip)));
+    let frame = tcp6_with(endpoint6(server), endpoint6(client), ACK, said.as_bytes()).via_server();
+    let sent = world.receive(LAN, &frame);
+    let part = parse(&sent[0].frame).text().to_owned();
+    assert!(told.starts_with(&part) && part.matches(vip).count() > 2, "{part}");
+    assert_eq!(world.dropped(DropReason::NoHeadroom), 0);
 }
 
 #[test]
