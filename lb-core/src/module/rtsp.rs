@@ -93,7 +93,7 @@ impl Module for Rtsp {
         if line.place == LOST {
             *line = Line::START;
         }
-        let mut reader = Reader { line, kept, direction, may_replace, host };
+        let mut reader = Reader { line, kept, direction, may_replace, host, has_said_again: false };
         let mut at = 0;
         while at < bytes.len() {
             match reader.take(&bytes[at..]) {
@@ -115,6 +115,8 @@ struct Reader<'a> {
     direction: Direction,
     may_replace: bool,
     host: &'a mut dyn Host,
+    /// Media that is kept has been said to be expected: once is enough, however many messages there are.
+    has_said_again: bool,
 }
 
 impl Reader<'_> {
@@ -267,7 +269,8 @@ impl Reader<'_> {
         if self.line.note & ENDS != 0 && !is_told && session != 0 {
             self.kept.end(session).for_each(|port| self.host.media_is_over(port));
         }
-        if self.line.note & ANNOUNCED == 0 {
+        if self.line.note & ANNOUNCED == 0 && !self.has_said_again {
+            self.has_said_again = is_told == self.host.rewrites();
             for port in self.kept.ports() {
                 match (is_told, self.host.rewrites()) {
                     (true, true) => drop(self.host.media(port, true)),

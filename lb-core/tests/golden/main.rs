@@ -31,6 +31,7 @@ mod reject;
 mod rfc4787;
 mod rfc5508;
 mod rtsp;
+mod rtsp_many;
 mod sctp;
 mod segment;
 mod sip;

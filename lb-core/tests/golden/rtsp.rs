@@ -26,14 +26,14 @@ const SERVICE: &str = "192.0.2.100:554";
 const SERVER: &str = "198.51.100.11:8554";
 const OTHER: &str = "198.51.100.12:8554";
 
-fn plan(method: Method, servers: &[&str]) -> Plan {
+pub(crate) fn plan(method: Method, servers: &[&str]) -> Plan {
     let mut service = service(method, SERVICE, servers);
     service.module = ModuleKind::Rtsp;
     network().with(service)
 }
 
 /// A message of these lines.
-fn message(lines: &[&str]) -> String {
+pub(crate) fn message(lines: &[&str]) -> String {
     lines.iter().map(|line| format!("{line}\r\n")).collect::<String>() + "\r\n"
 }
 
