@@ -210,8 +210,7 @@ fn offers_are_taken_over_good_links() {
 fn offers_are_taken_over_bad_links() {
     for (number, setup) in (0..).zip(setups()) {
         for seed in 0..6 {
-            let faults =
-                if seed % 2 == 0 { Faults::FEW } else { Faults { lost: 40, doubled: 50, late: 200 } };
+            let faults = Faults::by_turns(seed);
             session(Setup { seed: 1_000 * number + seed, faults, ..setup }, 4);
         }
     }

@@ -428,8 +428,7 @@ fn commands_and_replies_arrive_whole_over_good_links() {
 fn commands_and_replies_arrive_whole_over_bad_links() {
     for (number, setup) in (0..).zip(setups()) {
         for seed in 0..20 {
-            let faults =
-                if seed % 2 == 0 { Faults::FEW } else { Faults { lost: 40, doubled: 50, late: 200 } };
+            let faults = Faults::by_turns(seed);
             sessions(Setup { seed: 1_000 * number + seed, faults, ..setup }, 6);
         }
     }

@@ -33,6 +33,12 @@ pub(crate) struct Faults {
 impl Faults {
     pub(crate) const NONE: Faults = Faults { lost: 0, doubled: 0, late: 0 };
     pub(crate) const FEW: Faults = Faults { lost: 20, doubled: 20, late: 30 };
+    const MANY: Faults = Faults { lost: 40, doubled: 50, late: 200 };
+
+    /// Few and many, from one seed to the next.
+    pub(crate) const fn by_turns(seed: u64) -> Faults {
+        if seed.is_multiple_of(2) { Faults::FEW } else { Faults::MANY }
+    }
 }
 
 /// A source of randomness that repeats itself from its seed: SplitMix64.

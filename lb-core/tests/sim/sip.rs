@@ -153,8 +153,7 @@ fn messages_arrive_as_long_as_they_say_over_bad_links() {
     let (mut all, mut missed) = (0, 0);
     for (number, setup) in (0..).zip(setups()) {
         for seed in 0..4 {
-            let faults =
-                if seed % 2 == 0 { Faults::FEW } else { Faults { lost: 40, doubled: 50, late: 200 } };
+            let faults = Faults::by_turns(seed);
             missed += call(Setup { seed: 9_000 + 1_000 * number + seed, faults, ..setup }, 12, true);
             all += 24;
         }
