@@ -29,28 +29,15 @@ impl Footprint {
         candidates: &[Candidate],
         destinations: &dyn Fn() -> Arc<Destinations>,
     ) {
-        match kind {
-            SchedulerKind::Sh | SchedulerKind::Dh | SchedulerKind::Mh => {
-                let members = Members::of(candidates, maglev::size_for(hashes.servers));
-                self.own += size_of_val(&*members.candidates);
-                self.tables.insert(members.key);
-            }
-            SchedulerKind::Rr
-            | SchedulerKind::Wrr
-            | SchedulerKind::Lc
-            | SchedulerKind::Wlc
-            | SchedulerKind::Sed
-            | SchedulerKind::Nq
-            | SchedulerKind::Fo
-            | SchedulerKind::Ovf
-            | SchedulerKind::Twos
-            | SchedulerKind::Lblc
-            | SchedulerKind::Lblcr => {
-                let tables = &mut Tables::default();
-                let scheduler = build(kind, hashes, candidates, Start::FIRST, tables, destinations);
-                self.own += scheduler.bytes();
-                self.turns += scheduler.first_turn(WorkerId(0)).bytes();
-            }
+        if kind.has_table() {
+            let members = Members::of(candidates, maglev::size_for(hashes.servers));
+            self.own += size_of_val(&*members.candidates);
+            self.tables.insert(members.key);
+        } else {
+            let tables = &mut Tables::default();
+            let scheduler = build(kind, hashes, candidates, Start::FIRST, tables, destinations);
+            self.own += scheduler.bytes();
+            self.turns += scheduler.first_turn(WorkerId(0)).bytes();
         }
     }
 
