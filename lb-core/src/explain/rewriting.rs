@@ -31,12 +31,7 @@ use crate::{
         tell,
     },
     memory::MemoryPacket,
-    module::{
-        expected::Expectation,
-        kind::ModuleKind,
-        reader::{Calls, Host},
-        talk::Talk,
-    },
+    module::{expected::Expectation, kept::Calls, kind::ModuleKind, reader::Host, talk::Talk},
     packet::Packet,
     wire::headers::Headers,
     worker::{

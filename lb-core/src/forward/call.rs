@@ -5,7 +5,7 @@ use crate::{
     conn::entry::Direction,
     counters::DropReason,
     family::Family,
-    module::reader::Calls,
+    module::kept::Calls,
     wire::{get16, headers::Headers, pptp::CALL_ID, put16},
 };
 

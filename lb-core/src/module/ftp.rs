@@ -19,7 +19,8 @@
 mod text;
 
 use super::{
-    reader::{Host, Line, Module, Step},
+    kept::Kept,
+    reader::{Before, Host, Line, Module, Step},
     text::Text,
 };
 use crate::conn::entry::Direction;
@@ -73,18 +74,15 @@ const PATIENCE: u8 = 2;
 impl Module for Ftp {
     fn read(
         &self,
-        line: &mut Line,
+        (line, _): (&mut Line, &mut Kept),
         direction: Direction,
         bytes: &[u8],
         may_replace: bool,
         host: &mut dyn Host,
     ) -> Step {
         for (at, &byte) in bytes.iter().enumerate() {
-            match before(line, &bytes[at..], may_replace, host) {
-                Before::Nothing => {}
-                Before::Replace(text) => return Step::Replace(at, text),
-                Before::End => return Step::End(at),
-                Before::Wait => return Step::Wait(at),
+            if let Some(step) = before(line, &bytes[at..], may_replace, host).step(at) {
+                return step;
             }
             if take(line, direction, byte, host) {
                 return Step::Sealed(at + 1);
@@ -92,14 +90,6 @@ impl Module for Ftp {
         }
         Step::Read(bytes.len())
     }
-}
-
-/// What has to be done before a byte is read.
-enum Before {
-    Nothing,
-    Replace(Text),
-    End,
-    Wait,
 }
 
 /// What has to be done before the first of these bytes is read.

@@ -13,8 +13,9 @@
 //! `RESUME`; there a file name has no quotes.
 
 use super::{
-    reader::{Host, Line, Module, Step},
-    text::Text,
+    kept::Kept,
+    reader::{Before, Host, Line, Module, Step},
+    text::{Text, number},
 };
 use crate::conn::entry::Direction;
 use std::{
@@ -78,7 +79,7 @@ const PATIENCE: u8 = 2;
 impl Module for Irc {
     fn read(
         &self,
-        line: &mut Line,
+        (line, _): (&mut Line, &mut Kept),
         direction: Direction,
         bytes: &[u8],
         may_replace: bool,
@@ -90,11 +91,12 @@ impl Module for Irc {
                     *line = Line { place: REST, ..Line::START };
                     return Step::End(at);
                 }
-                NUMBERS if byte != b' ' => match numbers(line, direction, &bytes[at..], may_replace, host) {
-                    Before::Nothing => {}
-                    Before::Replace(text) => return Step::Replace(at, text),
-                    Before::Wait => return Step::Wait(at),
-                },
+                NUMBERS if byte != b' ' => {
+                    let before = numbers(line, direction, &bytes[at..], may_replace, host);
+                    if let Some(step) = before.step(at) {
+                        return step;
+                    }
+                }
                 _ => {}
             }
             if take(line, direction, byte) {
@@ -103,13 +105,6 @@ impl Module for Irc {
         }
         Step::Read(bytes.len())
     }
-}
-
-/// What has to be done before a byte is read.
-enum Before {
-    Nothing,
-    Replace(Text),
-    Wait,
 }
 
 /// What has to be done before the first byte of numbers is read.
@@ -181,12 +176,6 @@ fn offered(old: &[u8], told: SocketAddr) -> Text {
         IpAddr::V4(address) if is_number => written(&format_args!("{} {}", address.to_bits(), told.port())),
         address => written(&format_args!("{address} {}", told.port())),
     }
-}
-
-fn number(text: &[u8]) -> Option<u16> {
-    let digits = std::str::from_utf8(text).ok().filter(|text| text.len() <= 5)?;
-    // A sign would do for a number, too.
-    digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// All of these are shorter than there is room for.

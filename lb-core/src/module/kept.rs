@@ -1,5 +1,5 @@
-//! What a module keeps of a connection for both of its directions: where media of its sessions is waited for, so that it stays
-//! expected while a session lives, and only so long.
+//! What a module keeps of a connection for both of its directions. RTSP: where media of its sessions is waited for, so that it
+//! stays expected while a session lives, and only so long. PPTP: the call that it is about.
 
 use crate::conn::entry::Direction;
 
@@ -14,17 +14,23 @@ struct Medium {
     session: u16,
 }
 
+/// The numbers that both sides have given a call, by the direction in which each says so: the client's, the server's.
+pub type Calls = [Option<u16>; 2];
+
 /// What is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
     media: [Medium; MOST],
     /// The session that each side's message names, as far as it has been read; 0 if it names none.
     named: [u16; 2],
+    /// The call.
+    pub calls: Calls,
 }
 
 impl Kept {
     /// Nothing.
-    pub const NONE: Kept = Kept { media: [Medium { port: 0, session: 0 }; MOST], named: [0; 2] };
+    pub const NONE: Kept =
+        Kept { media: [Medium { port: 0, session: 0 }; MOST], named: [0; 2], calls: [None; 2] };
 
     /// A message of a side's begins, or says anew which session it is of.
     pub fn names_none(&mut self, direction: Direction) {

@@ -15,6 +15,7 @@
 //! announces that the client's next packets of a call that is not known are for the same server.
 
 use super::{
+    kept::{Calls, Kept},
     reader::{Host, Line, Module, Step},
     text::Text,
 };
@@ -88,7 +89,7 @@ impl Says {
 impl Module for Pptp {
     fn read(
         &self,
-        line: &mut Line,
+        (line, kept): (&mut Line, &mut Kept),
         direction: Direction,
         bytes: &[u8],
         may_replace: bool,
@@ -103,13 +104,13 @@ impl Module for Pptp {
                     let Ok(header) = line.text.as_bytes().try_into() else { continue };
                     let Some((len, kind)) = pptp::header(header) else {
                         // Whoever sends it writes whole messages, so the next segment may begin with one.
-                        again(line);
+                        *line = Line::START;
                         return Step::Read(bytes.len());
                     };
                     enter(line, len, kind);
                 }
                 BEFORE => {
-                    let new = new_numbers(line, direction, &bytes[at..], host);
+                    let new = new_numbers((line, kept.calls), direction, &bytes[at..], host);
                     if new.is_some() && !may_replace {
                         return Step::Wait(at);
                     }
@@ -125,7 +126,7 @@ impl Module for Pptp {
                     let read = line.text.len() - small(HEADER_LEN);
                     let is_end = read == u16::from(line.note / SPAN);
                     if Says::of(kind_of(line)).is_none_or(|says| read == says.len()) {
-                        take(line, direction, host);
+                        take((line, &mut kept.calls), direction, host);
                     }
                     if is_end {
                         return Step::End(at);
@@ -142,16 +143,12 @@ impl Module for Pptp {
     }
 }
 
-/// The next message begins.
-fn again(line: &mut Line) {
-    *line = Line { calls: line.calls, ..Line::START };
-}
-
 /// So many bytes of a message are behind.
 fn skip(line: &mut Line, bytes: usize) {
     line.port = line.port.saturating_sub(u16::try_from(bytes).unwrap_or(u16::MAX));
     if line.port == 0 {
-        again(line);
+        // The next message begins.
+        *line = Line::START;
     }
 }
 
@@ -173,13 +170,18 @@ fn kind_of(line: &Line) -> u16 {
 }
 
 /// What takes the place of the numbers of a message that begin there, as far as they have come.
-fn new_numbers(line: &Line, direction: Direction, bytes: &[u8], host: &dyn Host) -> Option<Text> {
+fn new_numbers(
+    (line, calls): (&Line, Calls),
+    direction: Direction,
+    bytes: &[u8],
+    host: &dyn Host,
+) -> Option<Text> {
     if !host.rewrites() {
         return None;
     }
     let (own, other) = (direction as usize, direction.reversed() as usize);
     let number = |at: usize| bytes.get(at..at + 2).map(|bytes| get16(bytes, 0));
-    let (told, calls) = (host.calls(), line.calls);
+    let told = host.calls();
     // One that has not come whole is the call's.
     let or_none = |is_it: bool| if is_it { told[own] } else { NO_CALL };
     let is_own = || number(0).is_none_or(|number| calls[own].is_none_or(|own| own == number));
@@ -200,25 +202,25 @@ fn new_numbers(line: &Line, direction: Direction, bytes: &[u8], host: &dyn Host)
 }
 
 /// The numbers of a message have come.
-fn take(line: &mut Line, direction: Direction, host: &mut dyn Host) {
+fn take((line, calls): (&mut Line, &mut Calls), direction: Direction, host: &mut dyn Host) {
     let (own, other) = (direction as usize, direction.reversed() as usize);
     let numbers = &line.text.as_bytes()[HEADER_LEN..];
     let number = get16(numbers, 0);
     match Says::of(kind_of(line)) {
         Some(Says::Asks) => {
-            let is_first = line.calls.iter().all(Option::is_none);
+            let is_first = calls.iter().all(Option::is_none);
             if is_first && host.rewrites() {
-                line.calls[own] = Some(number);
+                calls[own] = Some(number);
             }
             host.called(is_first);
         }
         Some(Says::Answers) if host.rewrites() && get16(numbers, 2) == host.calls()[other] => {
             match numbers.get(4) {
-                Some(&CONNECTED) => line.calls[own] = Some(number),
-                _ => line.calls = [None; 2],
+                Some(&CONNECTED) => calls[own] = Some(number),
+                _ => *calls = [None; 2],
             }
         }
-        Some(Says::Over) if line.calls[own].is_none_or(|call| call == number) => line.calls = [None; 2],
+        Some(Says::Over) if calls[own].is_none_or(|call| call == number) => *calls = [None; 2],
         _ => {}
     }
     let read = numbers.len();

@@ -7,21 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 /// A protocol that says in its payload which connections come next: over TCP, over UDP, or over both.
 pub trait Module: Sync {
     /// Reads bytes of one direction of a connection of TCP that come behind all that were read before. `line` is what it has
-    /// kept of those, and is its own. It may only want to replace text while `may_replace`.
+    /// kept of those, and `kept` what it has kept of both directions, where what one side says depends on what the other has
+    /// said; both are its own. It may only want to replace text while `may_replace`.
     fn read(
-        &self,
-        line: &mut Line,
-        direction: Direction,
-        bytes: &[u8],
-        may_replace: bool,
-        host: &mut dyn Host,
-    ) -> Step {
-        let _ = (line, direction, may_replace, host);
-        Step::Read(bytes.len())
-    }
-
-    /// The same where what one side says depends on what the other has said: `kept` is of both directions.
-    fn read_both(
         &self,
         (line, kept): (&mut Line, &mut Kept),
         direction: Direction,
@@ -29,8 +17,8 @@ pub trait Module: Sync {
         may_replace: bool,
         host: &mut dyn Host,
     ) -> Step {
-        let _ = kept;
-        self.read(line, direction, bytes, may_replace, host)
+        let _ = (line, kept, direction, may_replace, host);
+        Step::Read(bytes.len())
     }
 
     /// Reads bytes of one direction of a connection of TCP whose addresses are rewritten, as [`Module::read`] does, of a
@@ -79,6 +67,30 @@ pub enum Step {
     Wait(usize),
     /// Nothing that follows can be read, in either direction: it is encrypted.
     Sealed(usize),
+}
+
+/// What has to be done before a byte is read, for modules that read byte by byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Nothing,
+    /// What begins there is replaced by this text.
+    Replace(Text),
+    /// What is replaced ends there.
+    End,
+    /// It cannot pass yet.
+    Wait,
+}
+
+impl Before {
+    /// The same as a step of a module that has read so many bytes before.
+    pub(super) const fn step(self, read: usize) -> Option<Step> {
+        match self {
+            Before::Nothing => None,
+            Before::Replace(text) => Some(Step::Replace(read, text)),
+            Before::End => Some(Step::End(read)),
+            Before::Wait => Some(Step::Wait(read)),
+        }
+    }
 }
 
 /// What a module asks of where its connection runs.
@@ -165,9 +177,6 @@ pub trait Host {
     fn missed(&mut self);
 }
 
-/// The numbers that both sides have given a call, by the direction in which each says so: the client's, the server's.
-pub type Calls = [Option<u16>; 2];
-
 /// What a module keeps of a direction: where it is in a line, and what it has not read to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -181,11 +190,9 @@ pub struct Line {
     pub text: Text,
     /// Bytes of a body that are still to come.
     pub left: u32,
-    /// The call that the connection is about, the same for both directions.
-    pub calls: Calls,
 }
 
 impl Line {
     /// At the beginning of a line.
-    pub const START: Line = Line { place: 0, note: 0, port: 0, text: Text::EMPTY, left: 0, calls: [None; 2] };
+    pub const START: Line = Line { place: 0, note: 0, port: 0, text: Text::EMPTY, left: 0 };
 }

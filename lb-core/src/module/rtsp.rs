@@ -81,7 +81,7 @@ const GIVEN_UP: u8 = 64;
 const PATIENCE: u16 = 5;
 
 impl Module for Rtsp {
-    fn read_both(
+    fn read(
         &self,
         (line, kept): (&mut Line, &mut Kept),
         direction: Direction,

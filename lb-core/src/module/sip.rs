@@ -25,6 +25,7 @@ mod uri;
 
 use super::{
     edits::Edits,
+    kept::Kept,
     reader::{Host, Line, Module, Piece, Step},
 };
 use crate::{
@@ -47,7 +48,7 @@ impl Module for Sip {
     /// Where servers answer by themselves: lines of session descriptions are known by how they begin.
     fn read(
         &self,
-        line: &mut Line,
+        (line, _): (&mut Line, &mut Kept),
         direction: Direction,
         bytes: &[u8],
         _: bool,

@@ -6,9 +6,9 @@
 
 use super::{
     edits::Edits,
-    kept::Kept,
+    kept::{Calls, Kept},
     kind::ModuleKind,
-    reader::{Calls, Host, Line, Module, Piece, Step},
+    reader::{Host, Line, Module, Piece, Step},
     shift::Shift,
 };
 use crate::{
@@ -30,7 +30,6 @@ pub struct Talk {
     shifts: [Shift; 2],
     lines: [Line; 2],
     kept: Kept,
-    calls: Calls,
 }
 
 /// A segment ahead of another that has not come.
@@ -42,7 +41,7 @@ impl Talk {
     #[must_use]
     pub const fn new(kind: ModuleKind) -> Self {
         let (shifts, lines) = ([Shift::NONE; 2], [Line::START; 2]);
-        Talk { kind, is_sealed: false, shifts, lines, kept: Kept::NONE, calls: [None; 2] }
+        Talk { kind, is_sealed: false, shifts, lines, kept: Kept::NONE }
     }
 
     /// The same of one that goes on from another run or another director.
@@ -50,7 +49,9 @@ impl Talk {
     pub fn moved(kind: ModuleKind, moved: Moved) -> Self {
         if kind.reads_calls() {
             let call = |number: u32| number.checked_sub(1).and_then(|call| u16::try_from(call).ok());
-            return Talk { calls: moved.by().map(call), ..Talk::new(kind) };
+            let mut talk = Talk::new(kind);
+            talk.kept.calls = moved.by().map(call);
+            return talk;
         }
         let shifts = moved.by().map(Shift::by);
         Talk { is_sealed: moved.is_sealed(), shifts, ..Talk::new(kind) }
@@ -64,7 +65,7 @@ impl Talk {
         let is_settled = self.shifts.iter().all(Shift::is_settled);
         let said = self.shifts.map(|shift| shift.next);
         let by = match self.kind.reads_calls() {
-            true => self.calls.map(|call| call.map_or(0, |call| u32::from(call) + 1)),
+            true => self.calls().map(|call| call.map_or(0, |call| u32::from(call) + 1)),
             false => self.shifts.map(|shift| shift.delta()),
         };
         Moved::new(by, said, self.is_sealed).filter(|_| is_settled)
@@ -73,7 +74,7 @@ impl Talk {
     /// The call that it is about.
     #[must_use]
     pub const fn calls(&self) -> Calls {
-        self.calls
+        self.kept.calls
     }
 
     /// A direction's numbers.
@@ -137,11 +138,8 @@ impl Talk {
             let piece = Piece { bytes: &payload[at..], is_first: at == 0 };
             let whole = host.rewrites().then(|| module.messages(line, direction, piece, &mut edits, host));
             let step = whole.flatten().unwrap_or_else(|| {
-                line.calls = self.calls;
-                let both = (&mut *line, &mut self.kept);
-                let step = module.read_both(both, direction, &payload[at..], shift.has_room(), host);
-                self.calls = line.calls;
-                step
+                let own = (&mut *line, &mut self.kept);
+                module.read(own, direction, &payload[at..], shift.has_room(), host)
             });
             if edits.is_short() {
                 if !shift.is_settled() {

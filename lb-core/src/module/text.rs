@@ -65,3 +65,11 @@ impl fmt::Write for Text {
         if text.bytes().all(|byte| self.push(byte)) { Ok(()) } else { Err(fmt::Error) }
     }
 }
+
+/// A number of 16 bits of five digits at most, as ports and parts of addresses are said.
+#[must_use]
+pub fn number(text: &[u8]) -> Option<u16> {
+    let digits = str::from_utf8(text).ok().filter(|text| text.len() <= 5)?;
+    // A sign would do for a number, too.
+    digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
+}

@@ -6,7 +6,7 @@
 //! own end, a local port of that worker is told outside. Where it follows from both ends, as ports' hashes have it, the server
 //! gets to see another port of whoever connects: one with which the hash says the same worker.
 
-use super::{Desk, anybody};
+use super::{Desk, anybody, is_well_known};
 use crate::{
     cast::small,
     conn::{connections::Hit, entry::Direction},
@@ -224,8 +224,9 @@ impl<F: Forwarded> Desk<'_, F> {
     pub(super) fn await_peer(&mut self, client: SocketAddr, shown: u16) {
         let Some((local, _)) = self.connection.local() else { return };
         // Both directions come to one worker, or one of them finds nothing.
-        let is_well_known = client.port() < FIRST_LOCAL_PORT;
-        if is_well_known || self.worker_awaiting(client.port()) != Some(self.worker_of_local(local, shown)) {
+        if is_well_known(client.port())
+            || self.worker_awaiting(client.port()) != Some(self.worker_of_local(local, shown))
+        {
             return self.counts[1] += 1;
         }
         if self.may_await(Purpose::AwaitPeer) {

@@ -1,6 +1,6 @@
 //! Addresses and ports as FTP writes them: six numbers with commas (RFC 959 5.3.2), or fields between delimiters (RFC 2428).
 
-use crate::module::text::{MOST_TEXT, Text};
+use crate::module::text::{MOST_TEXT, Text, number};
 use arrayvec::ArrayVec;
 use std::{
     io::Write,
@@ -35,12 +35,6 @@ pub(super) fn fields(text: &[u8]) -> Option<SocketAddr> {
 
 fn with(address: IpAddr, port: u16) -> Option<SocketAddr> {
     (port != 0).then_some(SocketAddr::new(address, port))
-}
-
-fn number(text: &[u8]) -> Option<u16> {
-    let digits = std::str::from_utf8(text).ok().filter(|text| text.len() <= 5)?;
-    // A sign would do for a number, too.
-    digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The number of a family (RFC 2428 2).

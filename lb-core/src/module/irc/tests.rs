@@ -87,13 +87,13 @@ impl Host for Director {
 
 /// What becomes of a text that comes in these parts: what is held back comes again with the next part.
 fn read(direction: Direction, parts: &[&[u8]]) -> (Vec<u8>, Director) {
-    let (mut line, mut host) = (Line::START, Director { opened: Vec::new() });
+    let (mut line, mut kept, mut host) = (Line::START, Kept::NONE, Director { opened: Vec::new() });
     let (mut said, mut left, mut is_inside) = (Vec::new(), Vec::new(), false);
     // The last once more: what is repeated without more is let pass in the end.
     for part in parts.iter().copied().chain([&b""[..]; 3]) {
         left.extend_from_slice(part);
         while !left.is_empty() {
-            let (count, new) = match Irc.read(&mut line, direction, &left, true, &mut host) {
+            let (count, new) = match Irc.read((&mut line, &mut kept), direction, &left, true, &mut host) {
                 Step::Read(count) | Step::Sealed(count) => (count, None),
                 Step::Replace(count, text) => (count, Some(text)),
                 Step::End(count) => {
@@ -195,8 +195,9 @@ fn who_asks_to_go_on_hears_of_ports_as_they_are_here() {
 
 #[test]
 fn what_is_encrypted_is_not_read() {
-    let (mut line, mut host) = (Line::START, Director { opened: Vec::new() });
-    let step = Irc.read(&mut line, Direction::In, b"STARTTLS\r\n\x16\x03\x01...", true, &mut host);
+    let (mut line, mut kept, mut host) = (Line::START, Kept::NONE, Director { opened: Vec::new() });
+    let step =
+        Irc.read((&mut line, &mut kept), Direction::In, b"STARTTLS\r\n\x16\x03\x01...", true, &mut host);
     assert_eq!(step, Step::Sealed(12));
 }
 
