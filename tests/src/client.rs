@@ -160,7 +160,7 @@ pub fn exchange(socket: &UdpSocket, datagram: &[u8]) -> io::Result<Vec<u8>> {
     let mut is_to_be_sent = true;
     loop {
         let sent = if is_to_be_sent { socket.send(datagram) } else { Ok(0) };
-        is_to_be_sent = match sent.and_then(|_| socket.recv(&mut answer)) {
+        is_to_be_sent = match sent.and_then(|_| uninterrupted(|| socket.recv(&mut answer))) {
             Ok(length) if answer[..length].ends_with(datagram) => {
                 answer.truncate(length);
                 return Ok(answer);
@@ -176,6 +176,18 @@ pub fn exchange(socket: &UdpSocket, datagram: &[u8]) -> io::Result<Vec<u8>> {
             }
             Err(error) => return Err(error),
         };
+    }
+}
+
+/// Receives, whatever signal comes meanwhile. The kernel does not take up again who waits with a limit (`signal(7)`), and
+/// the end of a child may wake any thread of a program that starts others: the one whose child it is may be starting the
+/// next just then, with all signals blocked.
+pub fn uninterrupted<T>(mut receive: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match receive() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::client::uninterrupted;
 use crate::netns::Namespace;
 use crate::process::{Background, PATIENCE, eventually};
 use crate::server::Server;
@@ -114,7 +115,7 @@ impl Tunnel {
             ensure!(self.process.finished()?.is_none(), "pptp has ended: {}", self.log());
             self.stream.write_all(&frame(text.as_bytes()))?;
             let mut bytes = [0; 4_096];
-            match self.stream.read(&mut bytes) {
+            match uninterrupted(|| self.stream.read(&mut bytes)) {
                 Ok(len) => self.heard.extend(&bytes[..len]),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error.into()),

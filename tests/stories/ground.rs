@@ -2,9 +2,11 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 use anyhow::Result;
-use lb_stories::client::exchange;
+use lb_stories::client::{exchange, uninterrupted};
+use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::server::BIG_SHA256;
 use lb_stories::{Config, World, world};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -34,7 +36,7 @@ fn servers_serve() -> Result<()> {
 fn nobody_else_answers_for_a_vip() -> Result<()> {
     let world = World::new()?;
     for vip in [world::VIP_NAT, world::VIP_TUN, world::VIP_DR] {
-        let limit = std::time::Duration::from_millis(500);
+        let limit = Duration::from_millis(500);
         let error = world.client().tcp_briefly(SocketAddrV4::new(vip, world::HTTP), limit).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::HostUnreachable), "{error}");
     }
@@ -48,15 +50,20 @@ fn tunnels_end() -> Result<()> {
     route_in_place_of_the_director(&world)?;
     let client = world.client();
     let echo = client.udp(SocketAddrV4::new(world::VIP_TUN, world::ECHO))?;
+    echo.set_read_timeout(Some(Duration::from_secs(1)))?;
     let tunnel =
         client.namespace().within(|| Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(4))))?;
     for server in world.servers() {
         // The kernel writes the outer header.
         let inner = udp_packet(echo.local_addr()?.port(), b"hi");
-        tunnel.send_to(&inner, &SockAddr::from(SocketAddrV4::new(server.lan(), 0)))?;
+        let to = SockAddr::from(SocketAddrV4::new(server.lan(), 0));
         let mut reply = [0; 64];
-        let length = echo.recv(&mut reply)?;
-        assert_eq!(reply[..length], *format!("{} hi", server.name()).as_bytes());
+        let is_there = || {
+            tunnel.send_to(&inner, &to)?;
+            let length = uninterrupted(|| echo.recv(&mut reply)).unwrap_or_default();
+            Ok(reply[..length] == *format!("{} hi", server.name()).as_bytes())
+        };
+        assert!(eventually(PATIENCE, is_there)?, "{}", server.name());
     }
     Ok(())
 }

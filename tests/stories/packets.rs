@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use lb_stories::client::uninterrupted;
 use lb_stories::control::Control;
 use lb_stories::process::{PATIENCE, eventually, run};
 use lb_stories::{Config, Method, World, world};
@@ -266,7 +267,7 @@ fn telemetry() -> Result<()> {
         let socket = socket.try_clone()?;
         move || -> Result<String> {
             let mut buffer = vec![0; 65_536];
-            let read = std::io::Read::read(&mut &socket, &mut buffer)?;
+            let read = uninterrupted(|| std::io::Read::read(&mut &socket, &mut buffer))?;
             Ok(String::from_utf8(buffer[..read].to_vec())?)
         }
     };

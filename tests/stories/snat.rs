@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use lb_stories::client::{exchange, uninterrupted};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::process::PATIENCE;
@@ -17,7 +18,7 @@ const OUTBOUND: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
 const OUTBOUND6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x50);
 const RULE: &str = "[[snat]]\nname = \"outbound\"\nsources = [\"198.51.100.0/24\", \"2001:db8:2::/64\"]\n\
                     addresses = [\"192.0.2.50\", \"2001:db8:1::50\"]\ninterface = \"wan\"\n";
-/// Long enough for an answer, short enough for none.
+/// Long enough for an answer.
 const SOON: Duration = Duration::from_secs(2);
 /// A port that nobody outside listens on.
 const CLOSED: u16 = 4433;
@@ -36,27 +37,27 @@ fn ends(server: &Server, is_ipv6: bool) -> (IpAddr, IpAddr) {
 }
 
 /// A socket of a server's that asks somebody outside.
-fn socket(server: &Server, is_ipv6: bool, port: u16, patience: Duration) -> Result<UdpSocket> {
+fn socket(server: &Server, is_ipv6: bool, port: u16) -> Result<UdpSocket> {
     let (own, outside) = ends(server, is_ipv6);
     let socket = server.namespace().within(|| UdpSocket::bind((own, 0)))?;
-    socket.set_read_timeout(Some(patience))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
     socket.connect(SocketAddr::new(outside, port))?;
     Ok(socket)
 }
 
 /// A question and its answer.
 fn ask(socket: &UdpSocket, question: &str) -> Result<()> {
-    socket.send(question.as_bytes())?;
-    let mut answer = [0; 2_000];
-    let length = loop {
-        match socket.recv(&mut answer) {
-            // Who waits with a limit is not taken up again after a signal: signal(7).
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            length => break length?,
-        }
-    };
-    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    let answer = String::from_utf8(exchange(socket, question.as_bytes())?)?;
     ensure!(answer == format!("outside {question}"), "{answer}");
+    Ok(())
+}
+
+/// A question that nobody answers.
+fn asks_in_vain(socket: &UdpSocket) -> Result<()> {
+    socket.set_read_timeout(Some(SOON))?;
+    socket.send(b"anybody there?")?;
+    let silence = uninterrupted(|| socket.recv(&mut [0; 64])).err().context("nobody is to answer")?;
+    ensure!(silence.kind() == ErrorKind::WouldBlock, "{silence}");
     Ok(())
 }
 
@@ -97,8 +98,7 @@ fn it_is_off_unless_a_rule_says_otherwise() -> Result<()> {
     let server = &world.servers()[0];
     for is_ipv6 in [false, true] {
         let before = dropped(&control, "no-snat")?;
-        let socket = socket(server, is_ipv6, world::ECHO, SOON)?;
-        ensure!(ask(&socket, "anybody there?").is_err(), "nothing is to pass");
+        asks_in_vain(&socket(server, is_ipv6, world::ECHO)?).context("nothing is to pass")?;
         ensure!(dropped(&control, "no-snat")? > before, "{}", control.ask("show drops")?);
         let before = dropped(&control, "no-snat")?;
         let told = ping(server, is_ipv6, "-c 1 -w 2")?;
@@ -110,14 +110,14 @@ fn it_is_off_unless_a_rule_says_otherwise() -> Result<()> {
 
     director.reload(&format!("{without}{RULE}"))?;
     for is_ipv6 in [false, true] {
-        ask(&socket(server, is_ipv6, world::ECHO, PATIENCE)?, "and now?")?;
+        ask(&socket(server, is_ipv6, world::ECHO)?, "and now?")?;
         let told = ping(server, is_ipv6, "-c 3")?;
         ensure!(told.contains("3 received"), "{told}");
     }
-    let kept = socket(server, false, world::ECHO, SOON)?;
+    let kept = socket(server, false, world::ECHO)?;
     ask(&kept, "still there?")?;
     director.reload(&without)?;
-    ensure!(ask(&kept, "and now?").is_err(), "connections of a rule end with it");
+    asks_in_vain(&kept).context("connections of a rule end with it")?;
     ensure!(world.client().who_answers(Method::Nat.at(world::HTTP), 10)?.len() == 2, "services go on");
     director.stop()?;
     drop(outside);
@@ -137,7 +137,7 @@ fn questions_downloads_and_uploads() -> Result<()> {
         for is_ipv6 in [false, true] {
             let told = || format!("{} {is_ipv6}", server.name());
             for number in 0..16 {
-                let socket = socket(server, is_ipv6, world::ECHO, PATIENCE)?;
+                let socket = socket(server, is_ipv6, world::ECHO)?;
                 ask(&socket, &format!("question {number}")).with_context(told)?;
             }
             let from = curl(server, is_ipv6, "OUTSIDE/from").with_context(told)?;
@@ -152,9 +152,9 @@ fn questions_downloads_and_uploads() -> Result<()> {
             let uploaded = curl(server, is_ipv6, &script).with_context(told)?;
             ensure!(uploaded.trim() == "1000000", "{}: {uploaded}", told());
             // Nobody listens there, and who asked hears of it.
-            let socket = socket(server, is_ipv6, CLOSED, PATIENCE)?;
+            let socket = socket(server, is_ipv6, CLOSED)?;
             socket.send(b"anybody there?")?;
-            let refusal = socket.recv(&mut [0; 64]).expect_err("nobody listens there");
+            let refusal = uninterrupted(|| socket.recv(&mut [0; 64])).expect_err("nobody listens there");
             ensure!(refusal.kind() == ErrorKind::ConnectionRefused, "{}: {refusal}", told());
         }
     }
@@ -219,7 +219,7 @@ fn many_at_once_and_into_the_next_run() -> Result<()> {
     let mut sockets = Vec::new();
     for number in 0..200 {
         let server = &world.servers()[number % 2];
-        let socket = socket(server, number % 3 == 0, world::ECHO, PATIENCE)?;
+        let socket = socket(server, number % 3 == 0, world::ECHO)?;
         ask(&socket, "first")?;
         sockets.push(socket);
     }
