@@ -9,8 +9,7 @@ PREFIX ?= /usr/local
 BIN    ?= $(TARGET)/release
 # What the demo and the stories run: Cargo.toml says what differs.
 STORY  := $(TARGET)/story
-# What went wrong is said by the error itself; thirty lines of the test harness behind it would push it out of short logs.
-STORIES = LB_APP=$(STORY)/lb-app RUST_BACKTRACE=0 $(CARGO) test --locked --no-fail-fast -p lb-stories
+STORIES = LB_APP=$(STORY)/lb-app CARGO=$(CARGO) tests/stories.sh
 # What is asked for at run time lives in sbin, which is not on everybody's path.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
