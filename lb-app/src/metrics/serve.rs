@@ -8,6 +8,7 @@ use super::{
     facts::Facts,
     seats::{Seat, Seats, Ticket},
     text::Format,
+    whole,
 };
 use crate::journal::{Happened, Journal};
 use http_body_util::{Either, Full};
@@ -267,7 +268,7 @@ async fn scrape(format: Format, client: &Client, source: Source, scrapes: &Arc<S
         let Some(facts) = source() else { return };
         let mut goes_on = true;
         let mut give = |piece| goes_on = goes_on && made.blocking_send(piece).is_ok();
-        facts.write(format, |text| give(Piece::Text(Bytes::from(text))));
+        whole::write(&facts, format, |text| give(Piece::Text(Bytes::from(text))));
         give(Piece::End);
     }));
     tokio::spawn(async move {

@@ -45,6 +45,9 @@ pub(crate) enum Kind {
     Histogram,
 }
 
+/// Name and help of a gauge, and its value.
+pub(super) type Gauge<T> = (&'static str, &'static str, fn(&T) -> u64);
+
 /// A family of samples: same name, different labels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Family {
