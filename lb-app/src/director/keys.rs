@@ -32,7 +32,7 @@ pub(crate) struct Spreading {
 /// When the key of `[sync]` cannot be read.
 pub(crate) fn seed(sync: &Sync, secret: Secret) -> Result<u64, String> {
     // No epoch of a director's is that one.
-    if sync.is_on() { Ok(sync.seal()?.draw(u64::MAX, 0)) } else { Ok(secret.0) }
+    if sync.is_on() { Ok(sync.seal()?.draw(&[u64::MAX, 0])) } else { Ok(secret.0) }
 }
 
 /// Chooses for ports with these wishes, names and drivers.

@@ -91,7 +91,7 @@ impl Machine {
         let own = Own::new(capacity);
         let numbered = (0..=u8::MAX).zip(peers);
         let sessions = numbered.map(|(number, peer)| Session::new(number, peer, now)).collect();
-        let shared = Shared { run: run.max(1), seal, own, told, tables: 0, rate, hold, draws: 0 };
+        let shared = Shared { run: run.max(1), seal, own, told, tables: 0, rate, hold };
         Machine { shared, sessions, strangers: 0, learned: Vec::new() }
     }
 

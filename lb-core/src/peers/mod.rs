@@ -8,10 +8,11 @@
 //! * [`own`]: this director's exceptions, in the order in which they changed.
 //! * [`client`]: clients of persistent services, which are told in the same order.
 //! * [`told`]: peers' exceptions, in a table of fixed size that workers ask when they have no connection.
-//! * [`datagram`] and [`seal`]: what goes over the network. [`session`] and [`Machine`](machine::Machine): when, and what
+//! * [`datagram`] and [`seal`]: what goes over the network. `challenge`: who runs now. [`session`] and [`Machine`](machine::Machine): when, and what
 //!   is believed. Datagrams and time come in, datagrams go out; nothing here has a socket.
 //! * [`ipvs`]: the same with directors that speak another protocol and run another load balancer.
 
+mod challenge;
 pub mod client;
 pub mod datagram;
 pub mod exception;

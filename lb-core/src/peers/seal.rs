@@ -43,11 +43,12 @@ impl Seal {
         self.0.clone().chain_update(datagram).verify_truncated_left(seal).is_ok().then_some(datagram)
     }
 
-    /// A number that nobody without the key can foretell.
+    /// A number that follows from others, and that nobody without the key can foretell.
     #[must_use]
-    pub fn draw(&self, epoch: u64, count: u64) -> u64 {
-        let mac = self.0.clone().chain_update(b"draw").chain_update(epoch.to_be_bytes());
-        let sum = mac.chain_update(count.to_be_bytes()).finalize().into_bytes();
+    pub fn draw(&self, of: &[u64]) -> u64 {
+        let mut mac = self.0.clone().chain_update(b"draw");
+        of.iter().for_each(|number| mac.update(&number.to_be_bytes()));
+        let sum = mac.finalize().into_bytes();
         sum.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 }

@@ -1,6 +1,7 @@
 //! What goes on with one peer: whether it is who it says, what it has told, what it has been told.
 
 use super::{
+    challenge::Challenges,
     client::Client,
     datagram::{self, Changes, Header, State},
     own::{Change, Own},
@@ -23,10 +24,6 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 const REWIND_EVERY: Duration = Duration::from_millis(50);
 /// What was taken is acknowledged after that.
 const ACKNOWLEDGE_AFTER: Duration = Duration::from_millis(50);
-/// How long a challenge can be answered.
-const CHALLENGE_FOR: Duration = Duration::from_secs(2);
-/// At least so long passes between two challenges, and between two responses.
-const CHALLENGE_EVERY: Duration = Duration::from_millis(200);
 /// At least so long passes between two tellings of everything to one peer.
 const TELL_ANEW_EVERY: Duration = Duration::from_secs(5);
 /// How long tables may differ before a peer is told of all connections: health checks find out at different times.
@@ -100,9 +97,7 @@ pub(super) struct Session {
     heard: Option<Instant>,
     pub(super) is_up: bool,
     window: Window,
-    challenge: Option<(u64, u64, Instant)>,
-    challenged: Option<Instant>,
-    responded: Option<Instant>,
+    challenges: Challenges,
     hears: Hears,
     tells: Tells,
     tables: Option<u64>,
@@ -156,7 +151,6 @@ pub(super) struct Shared {
     pub(super) tables: u64,
     pub(super) rate: u32,
     pub(super) hold: Duration,
-    pub(super) draws: u64,
 }
 
 impl Shared {
@@ -178,9 +172,7 @@ impl Session {
             heard: None,
             is_up: false,
             window: Window::default(),
-            challenge: None,
-            challenged: None,
-            responded: None,
+            challenges: Challenges::default(),
             hears: Hears {
                 is_odd: false,
                 last_life_until: None,
@@ -275,7 +267,7 @@ impl Session {
         shared: &Shared,
         out: &mut impl FnMut(SocketAddr, &[u8]),
     ) {
-        if is_too_soon(&mut self.responded, now, CHALLENGE_EVERY) {
+        if !self.challenges.answers(now, number) {
             return;
         }
         let header = Header { to: asker, ..self.header(shared) };
@@ -287,32 +279,21 @@ impl Session {
         &mut self,
         now: Instant,
         claims: u64,
-        shared: &mut Shared,
+        shared: &Shared,
         out: &mut impl FnMut(SocketAddr, &[u8]),
     ) {
-        if is_too_soon(&mut self.challenged, now, CHALLENGE_EVERY) {
-            return;
-        }
-        let open = self.challenge.filter(|&(_, of, at)| of == claims && now.since(at) < CHALLENGE_FOR);
-        let (number, _, _) = open.unwrap_or_else(|| {
-            shared.draws += 1;
-            (shared.seal.draw(shared.run, shared.draws), claims, now)
-        });
-        self.challenge = open.or(Some((number, claims, now)));
+        let Some(number) = self.challenges.ask(now, (shared.run, claims), &shared.seal) else { return };
         let header = Header { to: claims, ..self.header(shared) };
         self.send(shared, datagram::challenge(header, number), out);
     }
 
     /// The peer has answered a challenge. It is believed once.
     pub(super) fn prove(&mut self, now: Instant, header: Header, number: u64, shared: &mut Shared) {
-        let is_right = self.challenge.is_some_and(|(asked, claims, at)| {
-            asked == number && claims == header.from && now.since(at) < CHALLENGE_FOR
-        });
-        if !is_right || header.to != shared.run {
+        let runs = (shared.run, header.from);
+        if header.to != shared.run || !self.challenges.proves(now, runs, number, &shared.seal) {
             self.counts.replayed += 1;
             return;
         }
-        self.challenge = None;
         self.window = Window::default();
         self.window.takes(header.count);
         if self.run.replace(header.from) != Some(header.from) {

@@ -5,6 +5,7 @@ mod clients;
 mod common;
 mod ipvs;
 mod protocol;
+mod recorded;
 mod taking_over;
 mod templates;
 mod tenants;

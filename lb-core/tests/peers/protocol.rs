@@ -49,7 +49,7 @@ pub(crate) struct Net {
     pub(crate) repeated: u64,
     pub(crate) delay: u64,
     /// Everything that was ever sent.
-    log: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
+    pub(crate) log: Vec<(SocketAddr, SocketAddr, Vec<u8>)>,
 }
 
 fn address(number: usize) -> SocketAddr {
@@ -100,7 +100,7 @@ impl Net {
         net
     }
 
-    fn draw(&mut self, below: u64) -> u64 {
+    pub(crate) fn draw(&mut self, below: u64) -> u64 {
         self.random =
             self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.random >> 33) % below.max(1)
@@ -142,7 +142,7 @@ impl Net {
     }
 
     /// Something arrives.
-    fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
+    pub(crate) fn deliver(&mut self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) {
         let now = Instant::from_millis(self.now);
         let mut out = Vec::new();
         if let Some(node) = self.nodes.iter_mut().find(|node| node.address == to) {
@@ -203,7 +203,7 @@ impl Net {
         assert_eq!(at.told.len(), of.own.len(), "and nothing else");
     }
 
-    fn peer(&self, at: usize) -> lb_core::peers::machine::PeerFacts {
+    pub(crate) fn peer(&self, at: usize) -> lb_core::peers::machine::PeerFacts {
         self.nodes[at].machine.peers().next().unwrap()
     }
 }
