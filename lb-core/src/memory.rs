@@ -156,7 +156,7 @@ impl Io for MemoryIo {
         Ok(())
     }
 
-    fn to_kernel(&mut self, packet: MemoryPacket, _quarters: u8) -> Result<(), MemoryPacket> {
+    fn to_kernel(&mut self, packet: MemoryPacket, _eighths: u8) -> Result<(), MemoryPacket> {
         self.released += 1;
         self.kernel.push_back(packet);
         Ok(())

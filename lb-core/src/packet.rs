@@ -204,10 +204,10 @@ pub trait Io {
         Err(packet)
     }
 
-    /// Gives the host side of the port that it arrived on a packet, unless so many quarters of its room are taken. `Err`
+    /// Gives the host side of the port that it arrived on a packet, unless so many eighths of its room are taken. `Err`
     /// returns it when it takes no more.
-    fn to_kernel(&mut self, packet: Self::Packet, quarters: u8) -> Result<(), Self::Packet> {
-        let _ = quarters;
+    fn to_kernel(&mut self, packet: Self::Packet, eighths: u8) -> Result<(), Self::Packet> {
+        let _ = eighths;
         Err(packet)
     }
 

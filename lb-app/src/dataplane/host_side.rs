@@ -49,10 +49,10 @@ impl HostSide {
         self.room
     }
 
-    /// A worker's: takes a copy of a frame, if there is room for it in so many quarters of all.
+    /// A worker's: takes a copy of a frame, if there is room for it in so many eighths of all.
     #[cold]
-    fn take(&self, frame: &[u8], quarters: u8) -> bool {
-        let is_full = self.arrived.1.len() >= WAITING / 4 * usize::from(quarters);
+    fn take(&self, frame: &[u8], eighths: u8) -> bool {
+        let is_full = self.arrived.1.len() >= WAITING / 8 * usize::from(eighths);
         if frame.len() > self.room || is_full {
             return false;
         }
@@ -88,10 +88,10 @@ impl HostSides {
         self.0.get(usize::from(port.0))?.as_ref()
     }
 
-    /// A worker's: takes a copy of a frame for the host side of a port, if there is room for it in so many quarters of all.
+    /// A worker's: takes a copy of a frame for the host side of a port, if there is room for it in so many eighths of all.
     #[cold]
-    pub(crate) fn take(&self, port: PortId, frame: &[u8], quarters: u8) -> bool {
-        self.of(port).is_some_and(|side| side.take(frame, quarters))
+    pub(crate) fn take(&self, port: PortId, frame: &[u8], eighths: u8) -> bool {
+        self.of(port).is_some_and(|side| side.take(frame, eighths))
     }
 }
 
@@ -103,23 +103,23 @@ mod tests {
     #[test]
     fn a_flood_leaves_room_for_what_keeps_routes_alive() {
         let sides = HostSides::new(vec![Some(HostSide::new(1_500))]);
-        let taken = |quarters| (0..WAITING * 2).filter(|_| sides.take(PortId(0), b"frame", quarters)).count();
-        assert_eq!([taken(2), taken(3), taken(4)], [WAITING / 2, WAITING / 4, WAITING / 4]);
+        let taken = |eighths| (0..WAITING * 2).filter(|_| sides.take(PortId(0), b"frame", eighths)).count();
+        assert_eq!([4, 5, 6, 8].map(taken), [4, 1, 1, 2].map(|eighths| WAITING / 8 * eighths));
         let mut count = 0;
         sides.of(PortId(0)).expect("it has one").drain(|_| {
             count += 1;
             true
         });
-        assert_eq!((count, taken(2)), (WAITING, WAITING / 2));
+        assert_eq!((count, taken(4)), (WAITING, WAITING / 2));
     }
 
     #[test]
     fn what_waits_is_bounded_and_buffers_come_back() {
         let sides = HostSides::new(vec![None, Some(HostSide::new(1_500))]);
-        assert!(!sides.take(PortId(0), b"frame", 4) && !sides.take(PortId(7), b"frame", 4), "they have none");
-        assert!(!sides.take(PortId(1), &[0; 1_523], 4), "too large");
+        assert!(!sides.take(PortId(0), b"frame", 8) && !sides.take(PortId(7), b"frame", 8), "they have none");
+        assert!(!sides.take(PortId(1), &[0; 1_523], 8), "too large");
         for _ in 0..3 {
-            assert_eq!((0..WAITING * 2).filter(|_| sides.take(PortId(1), b"frame", 4)).count(), WAITING);
+            assert_eq!((0..WAITING * 2).filter(|_| sides.take(PortId(1), b"frame", 8)).count(), WAITING);
             let (side, mut count) = (sides.of(PortId(1)).expect("it has one"), 0);
             side.drain(|frame| {
                 count += 1;

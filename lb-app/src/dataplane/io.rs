@@ -147,8 +147,8 @@ impl Io for LcoreIo {
         Ok(())
     }
 
-    fn to_kernel(&mut self, packet: Mbuf, quarters: u8) -> Result<(), Mbuf> {
-        if !self.sides.take(packet.port(), packet.bytes(), quarters) {
+    fn to_kernel(&mut self, packet: Mbuf, eighths: u8) -> Result<(), Mbuf> {
+        if !self.sides.take(packet.port(), packet.bytes(), eighths) {
             return Err(packet);
         }
         self.release(packet);

@@ -27,7 +27,11 @@ pub enum Purpose {
     ShareReport,
     /// For host sides of ports: how neighbours are found.
     HostResolve,
-    /// For host sides: BGP, BFD, OSPF, VRRP with neighbours.
+    /// For host sides: BFD, VRRP, OSPF and BGP that no router has passed on, as their time to live or a group as their
+    /// destination shows. Nobody farther away can make such packets.
+    HostLink,
+    /// For host sides: BGP and OSPF whose source is on an attached network. That is all that shows that they are a
+    /// neighbour's.
     HostRouting,
     /// For host sides: BGP and BFD with others.
     HostRoutingFar,
@@ -41,7 +45,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose, in declaration order.
-    pub const ALL: [Purpose; 15] = [
+    pub const ALL: [Purpose; 16] = [
         Purpose::Reset,
         Purpose::Unreachable,
         Purpose::TooBig,
@@ -52,6 +56,7 @@ impl Purpose {
         Purpose::ShareError,
         Purpose::ShareReport,
         Purpose::HostResolve,
+        Purpose::HostLink,
         Purpose::HostRouting,
         Purpose::HostRoutingFar,
         Purpose::HostOther,
@@ -59,13 +64,14 @@ impl Purpose {
         Purpose::AwaitAnybody,
     ];
 
-    /// How much of a host side's room packets for it may fill, in quarters: what anybody can send leaves room for what
+    /// How much of a host side's room packets for it may fill, in eighths: what is easier to send leaves room for what
     /// neighbours say, for a kernel that does not keep up takes what came first.
-    pub(crate) const fn quarters(self) -> u8 {
+    pub(crate) const fn eighths(self) -> u8 {
         match self {
-            Purpose::HostOther => 2,
-            Purpose::HostRoutingFar => 3,
-            _ => 4,
+            Purpose::HostOther => 4,
+            Purpose::HostRoutingFar => 5,
+            Purpose::HostRouting => 6,
+            _ => 8,
         }
     }
 
@@ -81,7 +87,7 @@ impl Purpose {
                 SHARES_PER_S
             }
             Purpose::HostResolve => HOST_RESOLVE_PER_S,
-            Purpose::HostRouting | Purpose::HostRoutingFar => HOST_ROUTING_PER_S,
+            Purpose::HostLink | Purpose::HostRouting | Purpose::HostRoutingFar => HOST_ROUTING_PER_S,
             Purpose::HostOther => HOST_OTHER_PER_S,
             Purpose::AwaitPeer => AWAITS_PEER_PER_S,
             Purpose::AwaitAnybody => AWAITS_ANYBODY_PER_S,

@@ -3,8 +3,9 @@
 //! there; see `hear.rs` for what it hears of neighbours. VLANs that the director has no interface in are the host side's as well:
 //! the kernel may have its own there.
 //!
-//! What keeps routes and neighbours alive has budgets of its own, so that a flood to an own address takes nothing of it; and
-//! what neighbours say has another than what comes from farther away, where everybody can send it.
+//! What keeps routes and neighbours alive has budgets of its own, so that a flood to an own address takes nothing of it. What
+//! only neighbours can send has another than what shows no more than an address of theirs, which anybody can write if the
+//! routers on the way let it pass; and that another than what says that it comes from farther away.
 
 use super::{
     Act, Answer, Course, Decision, Origin, Refusal,
@@ -102,6 +103,14 @@ impl Known {
     }
 }
 
+/// Whether routers pass nothing on that is sent to this group: RFC 5771 4, RFC 4291 2.7.
+fn is_of_link_group(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.octets()[..3] == [224, 0, 0],
+        IpAddr::V6(address) => address.segments()[0] == 0xff02,
+    }
+}
+
 fn destination<F: Family>(packet: &[u8]) -> Option<IpAddr> {
     Header::<F>::read_cut(packet).map(|header| F::ip(header.destination))
 }
@@ -130,12 +139,15 @@ impl Known {
         let is_of_link = || header.ttl == CROSSED_NO_ROUTER;
         let is_neighbour = || self.snapshot.routing.attached(F::ip(header.source)).is_some();
         match header.protocol {
-            VRRP if is_of_link() => Some(Purpose::HostRouting),
+            VRRP if is_of_link() => Some(Purpose::HostLink),
+            OSPF if is_of_link_group(F::ip(header.destination)) => Some(Purpose::HostLink),
             OSPF if is_neighbour() => Some(Purpose::HostRouting),
-            protocol::TCP if ports()?.contains(&BGP) => {
-                Some(if is_neighbour() { Purpose::HostRouting } else { Purpose::HostRoutingFar })
-            }
-            protocol::UDP if ports()?[1] == BFD && is_of_link() => Some(Purpose::HostRouting),
+            protocol::TCP if ports()?.contains(&BGP) => Some(match is_neighbour() {
+                true if is_of_link() => Purpose::HostLink,
+                true => Purpose::HostRouting,
+                false => Purpose::HostRoutingFar,
+            }),
+            protocol::UDP if ports()?[1] == BFD && is_of_link() => Some(Purpose::HostLink),
             protocol::UDP if ports()?[1] == BFD_FAR => Some(Purpose::HostRoutingFar),
             of_family if of_family == F::ICMP && F::ETHERTYPE == V6::ETHERTYPE => {
                 (DISCOVERY.contains(payload.first()?) && is_of_link()).then_some(Purpose::HostResolve)

@@ -43,7 +43,7 @@ impl<P: Packet> Worker<P> {
         if !self.known.budgets.take(purpose, now) {
             return self.drop(packet, DropReason::HostLimited, io);
         }
-        match io.to_kernel(packet, purpose.quarters()) {
+        match io.to_kernel(packet, purpose.eighths()) {
             Ok(()) => self.books.counters.host.bump(),
             Err(packet) => self.drop(packet, DropReason::HostFull, io),
         }

@@ -3,17 +3,19 @@
 use super::{
     common::{
         frame::*,
+        frame6::*,
         plan::*,
         world::{Setup, World},
     },
     expect, expect_nothing,
 };
+use etherparse::IpNumber;
 use lb_core::{
     counters::DropReason,
     packet::Packet,
     service::plan::{Mac, Method, Plan, Tags},
 };
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 const CLIENT: &str = "203.0.113.10:4000";
 const STRANGER: Mac = Mac([2, 0, 0, 0, 9, 9]);
@@ -125,6 +127,66 @@ fn strangers_that_speak_of_routing_leave_room_for_neighbours() {
     for frame in [
         tcp("192.0.2.254:40000", "192.0.2.1:179", ACK).via_gateway(),
         udp("192.0.2.254:49152", "192.0.2.1:3784", b"bfd").ttl(255).via_gateway(),
+    ] {
+        expect_nothing(&mut world, WAN, &frame);
+        assert_eq!(kernel(&mut world), [frame]);
+    }
+}
+
+/// Whoever forges a neighbour's source takes nothing of what only a neighbour can send.
+#[test]
+fn a_forged_neighbour_leaves_room_for_what_no_router_has_passed_on() {
+    let (gateway, vrrp, ospf) = (GATEWAY, IpNumber(112), IpNumber(89));
+    let group = |last, frame: Ip| {
+        let to = Mac([1, 0, 0x5e, 0, 0, last]);
+        ethernet(to, GATEWAY_MAC, 0x0800, &frame.bytes())
+    };
+    let floods = [
+        tcp("192.0.2.254:40000", "192.0.2.1:179", SYN).ttl(64),
+        Ip::new(ospf, gateway, OWN, vec![2, 1, 0, 4]).ttl(1),
+    ];
+    let mut world = World::new(&plan());
+    kernel(&mut world);
+    let mut given = 0;
+    for flood in floods {
+        let flood = flood.via_gateway();
+        (0..11_000).for_each(|_| assert!(world.receive(WAN, &flood).is_empty()));
+        given += kernel(&mut world).len();
+    }
+    assert_eq!(given, 10_000, "they have one budget");
+    for frame in [
+        udp("192.0.2.254:49152", "192.0.2.1:3784", b"bfd").ttl(255).via_gateway(),
+        tcp("192.0.2.254:40000", "192.0.2.1:179", ACK).ttl(255).via_gateway(),
+        group(18, Ip::new(vrrp, gateway, Ipv4Addr::new(224, 0, 0, 18), vec![0x31, 1, 100, 1]).ttl(255)),
+        group(5, Ip::new(ospf, gateway, Ipv4Addr::new(224, 0, 0, 5), vec![2, 1, 0, 4]).ttl(1)),
+    ] {
+        expect_nothing(&mut world, WAN, &frame);
+        assert_eq!(kernel(&mut world), [frame]);
+    }
+}
+
+/// The same in IPv6, where VRRP's group and OSPF's are of the link as well.
+#[test]
+fn a_forged_neighbour_of_ipv6_leaves_room_for_what_no_router_has_passed_on() {
+    let mut plan = network6();
+    plan.host_ports = vec![WAN];
+    let mut world = World::new(&plan);
+    kernel(&mut world);
+    let (neighbour, own) = ("[2001:db8:1::fe]:40000", "[2001:db8:1::1]:179");
+    let flood = tcp6(neighbour, own, SYN).ttl(64).via_gateway();
+    (0..11_000).for_each(|_| assert!(world.receive(WAN, &flood).is_empty()));
+    assert_eq!(kernel(&mut world).len(), 10_000);
+    let group = |last: u16, frame: Ip6| {
+        let to = Mac([0x33, 0x33, 0, 0, 0, last as u8]);
+        ethernet(to, GATEWAY_MAC, 0x86dd, &frame.bytes())
+    };
+    let of_link = |last| Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, last);
+    for frame in [
+        udp6("[2001:db8:1::fe]:49152", "[2001:db8:1::1]:3784", b"bfd").ttl(255).via_gateway(),
+        tcp6(neighbour, own, ACK).ttl(255).via_gateway(),
+        group(18, Ip6::new(IpNumber(112), GATEWAY6, of_link(18), vec![0x31, 1, 100, 1]).ttl(255)),
+        // OSPF speaks from addresses of the link.
+        group(5, Ip6::new(IpNumber(89), "fe80::1".parse().unwrap(), of_link(5), vec![3, 1, 0, 4]).ttl(1)),
     ] {
         expect_nothing(&mut world, WAN, &frame);
         assert_eq!(kernel(&mut world), [frame]);

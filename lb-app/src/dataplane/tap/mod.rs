@@ -211,8 +211,8 @@ impl Io for TapIo<'_> {
         self.io.to_host(packet)
     }
 
-    fn to_kernel(&mut self, packet: Mbuf, quarters: u8) -> Result<(), Mbuf> {
-        self.io.to_kernel(packet, quarters)
+    fn to_kernel(&mut self, packet: Mbuf, eighths: u8) -> Result<(), Mbuf> {
+        self.io.to_kernel(packet, eighths)
     }
 
     fn waits_for(&self, frame: &[u8]) -> bool {
