@@ -132,7 +132,7 @@ impl ControlPlane {
             return Ok(());
         }
         let plane = Arc::downgrade(self);
-        // A thread of its own: workers may be slow to answer, and the command takes its time.
+        // A thread of its own: workers may be slow to answer.
         let announce = move || {
             let mut looker = announce::Looker::default();
             loop {
@@ -142,17 +142,28 @@ impl ControlPlane {
                         true => looker.look(&plane.running, Instant::now()),
                         false => Verdicts::new(),
                     };
-                    plane.announcer.step(
-                        &plane.running,
-                        found,
-                        &|words, told| plane.run(words, told),
-                        Instant::now(),
-                    );
+                    plane.announcer.step(&plane.running, found, Instant::now());
                 }
                 thread::sleep(announce::LOOK);
             }
         };
+        if self.running.config.announce.command.is_some() {
+            self.call_daemons()?;
+        }
         thread::Builder::new().name("lb-announce".to_owned()).spawn(announce).map(drop)
+    }
+
+    /// Begins to run the command of routing daemons whenever there is something to tell them.
+    fn call_daemons(self: &Arc<Self>) -> std::io::Result<()> {
+        let (plane, calls) = (Arc::downgrade(self), self.announcer.calls.clone());
+        let call = move || {
+            while let Some(plane) = plane.upgrade() {
+                plane.announcer.call(&plane.running, &|words, told| plane.run(words, told));
+                drop(plane);
+                calls.wait(announce::LOOK);
+            }
+        };
+        thread::Builder::new().name("lb-announced".to_owned()).spawn(call).map(drop)
     }
 
     /// Withdraws all VIPs from routing daemons.

@@ -19,9 +19,10 @@ use std::{
     env, io,
     path::{Path, PathBuf},
     process::ExitStatus,
+    sync::Arc,
     time::Duration,
 };
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Longest explanation.
 const MOST_WORDS: usize = 200;
@@ -36,9 +37,9 @@ pub(super) type Environment = Vec<(&'static str, String)>;
 /// A place among the programs that may run at the same time.
 pub(super) type Turn = OwnedSemaphorePermit;
 
-/// Waits for a place. There is none any more when checks end.
-pub(super) async fn turn(means: &Means) -> Option<Turn> {
-    means.programs.clone().acquire_owned().await.ok()
+/// Waits for one of these places. There is none any more when checks end.
+pub(super) async fn turn(places: &Arc<Semaphore>) -> Option<Turn> {
+    places.clone().acquire_owned().await.ok()
 }
 
 /// Runs a program as a check: it succeeds with exit status 0. One that is dynamic says a weight with what is more than 1,

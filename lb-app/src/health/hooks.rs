@@ -44,7 +44,7 @@ impl Hooks {
             runtime.spawn(async move {
                 while let Some((program, limit)) = calls.recv().await {
                     called.fetch_add(1, Ordering::Relaxed);
-                    let Some(turn) = turn(&means).await else { return };
+                    let Some(turn) = turn(&means.hooks).await else { return };
                     if let Err(reason) = run(&means, None, program, (turn, limit)).await {
                         failed.fetch_add(1, Ordering::Relaxed);
                         journal.tell(Happened::new(Kind::HookFailed, "hook failed").because(reason));

@@ -8,8 +8,10 @@ use crate::config::health::{Check, Via};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Programs that run as checks or hooks at the same time, at most.
+/// Programs that run as checks at the same time, at most.
 const MOST_PROGRAMS: usize = 64;
+/// Programs of the operator's that do so as hooks and to tell routing daemons. Checks that hang do not keep them waiting.
+const MOST_HOOKS: usize = 16;
 
 /// What checks share.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub(crate) struct Means {
     pub(crate) ports: Ports,
     pub(crate) trust: Trust,
     pub(crate) programs: Arc<Semaphore>,
+    pub(crate) hooks: Arc<Semaphore>,
     /// Checks under way, as many as there are file descriptors for.
     pub(super) checks: Semaphore,
     attached: Attached,
@@ -31,6 +34,7 @@ impl Means {
             ports: Ports::new(balancer),
             trust: Trust::default(),
             programs: Arc::new(Semaphore::new(MOST_PROGRAMS)),
+            hooks: Arc::new(Semaphore::new(MOST_HOOKS)),
             checks: Semaphore::new(checks),
             attached: Attached::default(),
         })

@@ -118,9 +118,15 @@ impl Monitor {
         let (runtime, _) = runtime.as_ref().ok_or_else(ending)?;
         let program = Program { words: words.to_vec(), user: None, memory_mib: None, environment };
         runtime.block_on(async {
-            let turn = turn(&self.shared.means).await.ok_or_else(ending)?;
+            let turn = turn(&self.shared.means.hooks).await.ok_or_else(ending)?;
             run(&self.shared.means, None, program, (turn, limit)).await
         })
+    }
+
+    /// How many more programs may check.
+    #[cfg(test)]
+    pub(super) fn programs_left(&self) -> usize {
+        self.shared.means.programs.available_permits()
     }
 
     /// What is known of all services that are checked.

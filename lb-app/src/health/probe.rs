@@ -26,7 +26,7 @@ use tokio::{
 pub(crate) async fn probe(means: &Means, check: &Check, target: &Target) -> (Answer, Duration) {
     // Fewer programs may run than checks be made: those that wait hold nobody else up.
     let program = match check.kind {
-        Kind::Command(_) => command::turn(means).await,
+        Kind::Command(_) => command::turn(&means.programs).await,
         _ => None,
     };
     let _turn = means.checks.acquire().await;

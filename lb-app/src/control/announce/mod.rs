@@ -4,10 +4,12 @@
 //! * `facts`: which VIPs, and why not others.
 //! * `text`: what the file says.
 //! * `kernel`: VIPs as addresses of an interface.
+//! * `command`: when the command runs.
 //!
 //! Whoever leaves in good order goes step by step: peers are told of the connections that they would not know yet, VIPs are
 //! announced as being about to go, then withdrawn, and packets are forwarded until routers have heard of it.
 
+mod command;
 mod facts;
 mod kernel;
 mod text;
@@ -17,6 +19,7 @@ use crate::{
     config::{self, Announce},
     journal::Happened,
 };
+pub(crate) use command::Calls;
 use facts::Facts;
 pub(crate) use facts::Verdicts;
 use lb_core::{
@@ -31,7 +34,7 @@ use std::{
     io::{self, Write},
     net::IpAddr,
     path::Path,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use text::{Standing, Standings, named, text};
@@ -42,8 +45,6 @@ pub(crate) const LOOK: Duration = Duration::from_millis(200);
 const ASK: Duration = Duration::from_secs(1);
 /// How long peers are told of young connections, at most.
 const TELLING: lb_core::time::Duration = lb_core::time::Duration::from_secs(2);
-/// Time after which a command that failed is run again.
-const AGAIN: Duration = Duration::from_secs(5);
 /// Questions in a row that a worker leaves unanswered before VIPs are withdrawn: one may be a large change of the plan.
 const PATIENCE: u32 = 2;
 
@@ -54,6 +55,8 @@ pub(crate) type Run<'a> = &'a dyn Fn(&[String], Vec<(&'static str, String)>) -> 
 #[derive(Debug, Default)]
 pub(crate) struct Announcer {
     state: Mutex<State>,
+    /// Calls of the command.
+    pub(crate) calls: Arc<Calls>,
     /// Held by who writes the file: what the kernel is to have.
     turn: Mutex<kernel::Addresses>,
 }
@@ -65,8 +68,8 @@ struct State {
     written: Option<Standings>,
     /// VIPs that a daemon may have heard of: from this run, or from the file of an earlier one.
     known: BTreeSet<IpAddr>,
-    /// When the command is to be run.
-    due: Option<Instant>,
+    /// Why the file could not be written, when that was tried last.
+    unwritten: Option<String>,
     leaving: Leaving,
     /// Forwarding stops when it has left.
     stops: bool,
@@ -91,23 +94,32 @@ pub(crate) enum Leaving {
 }
 
 impl Leaving {
-    /// The next step, if it is time for one.
+    /// The next step, if it is time for one. How long VIPs are about to go, and packets are forwarded after that, counts from
+    /// when daemons know: their command may take longer than either.
     ///
     /// Peers are told whatever announces, or nothing does: who moves VIPs by other means has them go on elsewhere, too.
-    fn next(self, (config, peers_know): (&Announce, bool), is_announced: bool, now: Instant) -> Self {
-        let is_over = |since: Instant, time: lb_core::time::Duration| {
-            now.saturating_duration_since(since) >= Duration::from_millis(time.as_millis())
-        };
+    fn next(
+        self,
+        (config, peers_know): (&Announce, bool),
+        is_announced: bool,
+        (calls, now): (&Calls, Instant),
+    ) -> Self {
+        let long = |time: lb_core::time::Duration| Duration::from_millis(time.as_millis());
+        let is_over = |since: Instant, time| now.saturating_duration_since(since) >= long(time);
+        let is_known = |since: Instant, time| calls.known_for(since, now) >= long(time);
         match self {
             Leaving::Asked if !peers_know => Leaving::Telling(now),
             Leaving::Telling(since) if !peers_know && !is_over(since, TELLING) => self,
             Leaving::Asked | Leaving::Telling(_) if !is_announced => Leaving::Left,
             Leaving::Asked | Leaving::Telling(_) if config.can_say_leaving() => {
-                Leaving::Going(now).next((config, peers_know), true, now)
+                if config.gshut == lb_core::time::Duration::ZERO {
+                    return Leaving::Withdrawn(now);
+                }
+                Leaving::Going(now)
             }
             Leaving::Asked | Leaving::Telling(_) => Leaving::Withdrawn(now),
-            Leaving::Going(since) if is_over(since, config.gshut) => Leaving::Withdrawn(now),
-            Leaving::Withdrawn(since) if is_over(since, config.settle) => Leaving::Left,
+            Leaving::Going(since) if is_known(since, config.gshut) => Leaving::Withdrawn(now),
+            Leaving::Withdrawn(since) if is_known(since, config.settle) => Leaving::Left,
             other => other,
         }
     }
@@ -159,9 +171,9 @@ fn resolved(running: &Running) -> Option<HashSet<NextHop>> {
 }
 
 impl Announcer {
-    /// Puts into effect what was found: changes the interface and the file if they have to say something else, and runs the
-    /// command if that is due.
-    pub(crate) fn step(&self, running: &Running, found: Verdicts, run: Run<'_>, now: Instant) {
+    /// Puts into effect what was found: changes the interface and the file if they have to say something else, and has the
+    /// command run.
+    pub(crate) fn step(&self, running: &Running, found: Verdicts, now: Instant) {
         let config = &running.config.announce;
         let mut addresses = self.turn.lock();
         let (events, standings, has_left) = {
@@ -169,7 +181,7 @@ impl Announcer {
             let before = state.leaving;
             let is_announced = state.verdicts.values().any(Option::is_none);
             let peers_know = running.young_told.load(Ordering::Relaxed);
-            state.leaving = before.next((config, peers_know), is_announced, now);
+            state.leaving = before.next((config, peers_know), is_announced, (&self.calls, now));
             running.leaves.store(state.leaving != Leaving::Stays, Ordering::Relaxed);
             if !config.is_on() {
                 return;
@@ -204,30 +216,39 @@ impl Announcer {
             match config.file.as_ref().map_or(Ok(()), write) {
                 Ok(()) => {
                     let mut state = self.state.lock();
-                    (state.written, state.due) = (Some(standings), Some(now));
+                    (state.written, state.unwritten) = (Some(standings), None);
+                    if config.command.is_some() {
+                        self.calls.tell(now);
+                    }
                 }
+                // It is tried again with each look, and said when it is news.
                 Err(error) => {
-                    let file = config.file.as_deref().unwrap_or_default();
-                    trouble(format!("cannot write {file}"), error.to_string());
+                    let why = error.to_string();
+                    let before = self.state.lock().unwritten.replace(why.clone());
+                    if before.as_ref() != Some(&why) {
+                        let file = config.file.as_deref().unwrap_or_default();
+                        trouble(format!("cannot write {file}"), why);
+                    }
                 }
             }
         }
         events.into_iter().map(happened).for_each(|happened| running.journal.tell(happened));
-        if let Some(command) = &config.command
-            && self.state.lock().due.is_some_and(|due| now >= due)
-        {
-            let environment = self.environment(config.file.as_deref().unwrap_or_default());
-            let outcome = run(command, environment);
-            self.state.lock().due = outcome.is_err().then(|| now + AGAIN);
-            if let Err(reason) = outcome {
-                trouble("the command of [announce] failed".to_owned(), reason);
-            }
-        }
         if has_left {
             // A worker that is stuck forwards nothing either way.
             let _ = running.pause();
             let text = "the director is drained: no port is polled until `start`";
             running.journal.tell(Happened::new(Kind::ForwardingStopped, text));
+        }
+    }
+
+    /// Runs the command if that is due.
+    pub(crate) fn call(&self, running: &Running, run: Run<'_>) {
+        let config = &running.config.announce;
+        let Some(command) = &config.command else { return };
+        let file = config.file.as_deref().unwrap_or_default();
+        if let Some(Err(reason)) = self.calls.run(|| run(command, self.environment(file))) {
+            let text = "the command of [announce] failed";
+            running.journal.tell(Happened::new(Kind::HookFailed, text).because(reason));
         }
     }
 
@@ -272,7 +293,8 @@ impl Announcer {
             (state.leaving, state.stops) = (Leaving::Left, false);
             state.verdicts.clone()
         };
-        self.step(running, vips, run, Instant::now());
+        self.step(running, vips, Instant::now());
+        self.call(running, run);
     }
 }
 
@@ -343,49 +365,70 @@ mod tests {
     #[test]
     fn leaving_goes_step_by_step() {
         let config = Announce { file: Some("/run/lb/announced.conf".to_owned()), ..Announce::default() };
-        let start = Instant::now();
+        let (start, calls) = (Instant::now(), Calls::default());
         let at = |ms| start + Duration::from_millis(ms);
-        let going = Leaving::Asked.next((&config, true), true, start);
+        let going = Leaving::Asked.next((&config, true), true, (&calls, start));
         assert_eq!(going, Leaving::Going(start));
-        assert_eq!(going.next((&config, true), true, at(999)), going);
-        let withdrawn = going.next((&config, true), true, at(1_000));
+        assert_eq!(going.next((&config, true), true, (&calls, at(999))), going);
+        let withdrawn = going.next((&config, true), true, (&calls, at(1_000)));
         assert_eq!(withdrawn, Leaving::Withdrawn(at(1_000)));
-        assert_eq!(withdrawn.next((&config, true), false, at(2_999)), withdrawn);
-        assert_eq!(withdrawn.next((&config, true), false, at(3_000)), Leaving::Left);
-        assert_eq!(Leaving::Left.next((&config, true), false, at(9_000)), Leaving::Left);
-        let telling = Leaving::Asked.next((&config, false), true, start);
+        assert_eq!(withdrawn.next((&config, true), false, (&calls, at(2_999))), withdrawn);
+        assert_eq!(withdrawn.next((&config, true), false, (&calls, at(3_000))), Leaving::Left);
+        assert_eq!(Leaving::Left.next((&config, true), false, (&calls, at(9_000))), Leaving::Left);
+        let telling = Leaving::Asked.next((&config, false), true, (&calls, start));
         assert_eq!(telling, Leaving::Telling(start), "peers hear of young connections first");
-        assert_eq!(telling.next((&config, false), true, at(1_999)), telling);
-        assert_eq!(telling.next((&config, false), true, at(2_000)), Leaving::Going(at(2_000)));
-        assert_eq!(telling.next((&config, true), true, at(300)), Leaving::Going(at(300)), "they know them");
+        assert_eq!(telling.next((&config, false), true, (&calls, at(1_999))), telling);
+        assert_eq!(telling.next((&config, false), true, (&calls, at(2_000))), Leaving::Going(at(2_000)));
+        assert_eq!(
+            telling.next((&config, true), true, (&calls, at(300))),
+            Leaving::Going(at(300)),
+            "they know them"
+        );
+    }
+
+    /// A daemon that is slow to hear, such as a cloud's interface, does not take from the time that routers need.
+    #[test]
+    fn steps_count_from_when_daemons_know() {
+        let file = Some("/run/lb/announced.conf".to_owned());
+        let config = Announce { file, command: Some(vec!["slow".to_owned()]), ..Announce::default() };
+        let (start, calls) = (Instant::now(), Calls::default());
+        let after = |since: Instant, ms| since + Duration::from_millis(ms);
+        let going = Leaving::Going(start);
+        calls.tell(start);
+        assert_eq!(going.next((&config, true), true, (&calls, after(start, 4_900))), going, "it runs still");
+        assert_eq!(calls.run(|| Ok(())), Some(Ok(())));
+        let told = Instant::now();
+        assert_eq!(going.next((&config, true), true, (&calls, after(told, 900))), going);
+        let withdrawn = going.next((&config, true), true, (&calls, after(told, 1_000)));
+        assert_eq!(withdrawn, Leaving::Withdrawn(after(told, 1_000)));
     }
 
     #[test]
     fn peers_are_told_before_the_end_whatever_announces_or_nothing() {
         let config = Announce::default();
-        let start = Instant::now();
+        let (start, calls) = (Instant::now(), Calls::default());
         let at = |ms| start + Duration::from_millis(ms);
-        let telling = Leaving::Asked.next((&config, false), false, start);
+        let telling = Leaving::Asked.next((&config, false), false, (&calls, start));
         assert_eq!(telling, Leaving::Telling(start));
-        assert_eq!(telling.next((&config, false), false, at(1_999)), telling);
-        assert_eq!(telling.next((&config, false), false, at(2_000)), Leaving::Left, "not longer");
-        assert_eq!(telling.next((&config, true), false, at(100)), Leaving::Left);
+        assert_eq!(telling.next((&config, false), false, (&calls, at(1_999))), telling);
+        assert_eq!(telling.next((&config, false), false, (&calls, at(2_000))), Leaving::Left, "not longer");
+        assert_eq!(telling.next((&config, true), false, (&calls, at(100))), Leaving::Left);
     }
 
     #[test]
     fn nobody_waits_for_what_was_not_announced() {
-        let now = Instant::now();
-        assert_eq!(Leaving::Asked.next((&Announce::default(), true), false, now), Leaving::Left);
+        let (now, calls) = (Instant::now(), Calls::default());
+        assert_eq!(Leaving::Asked.next((&Announce::default(), true), false, (&calls, now)), Leaving::Left);
         let file = || Some("/run/lb/announced.conf".to_owned());
         let list = Announce { file: file(), format: Format::List, ..Announce::default() };
         let interface = Announce { interface: Some("lb-vips".to_owned()), ..Announce::default() };
         for config in [list, interface] {
-            let next = Leaving::Asked.next((&config, true), true, now);
+            let next = Leaving::Asked.next((&config, true), true, (&calls, now));
             assert_eq!(next, Leaving::Withdrawn(now), "it has no word for going");
         }
         let gshut = lb_core::time::Duration::from_millis(0);
         let at_once = Announce { file: file(), gshut, ..Announce::default() };
-        assert_eq!(Leaving::Asked.next((&at_once, true), true, now), Leaving::Withdrawn(now));
+        assert_eq!(Leaving::Asked.next((&at_once, true), true, (&calls, now)), Leaving::Withdrawn(now));
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(super) fn answer(
         Request::About => Ok(Reply::About(about(plane, process))),
         Request::Names => Ok(Reply::Names(names(plane))),
         Request::Configuration => Ok(Reply::Configuration(configuration(running))),
+        // Whoever ends has withdrawn its VIPs, or is about to.
+        Request::Start if process.stop.load(Ordering::Relaxed) => Err(invalid("the director is stopping")),
         Request::Start => {
             plane.announcer.stay();
             running.resume();

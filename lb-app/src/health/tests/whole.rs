@@ -22,7 +22,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A plan that is only written down.
@@ -382,6 +382,22 @@ fn many_checks_keep_their_pace() {
     });
     let failed = all().into_iter().find(|server| server.failures > 0);
     assert_eq!(failed.map(|server| server.last_failure), None);
+    monitor.stop();
+}
+
+/// Routing daemons hear that a VIP is to go, and hooks run, whatever checks are doing.
+#[test]
+fn programs_that_check_and_hang_keep_no_hook_waiting() {
+    let servers: Vec<String> =
+        (0..80).map(|n| format!("{{ address = \"192.0.2.{}\", port = 80 }}", 2 + n)).collect();
+    let check = "check = { type = \"command\", command = [\"/bin/sleep\", \"300\"], interval = \"1s\", timeout = \"2m\" }";
+    let paper = Paper::new(service(&format!("servers = [{}]\n{check}\n", servers.join(", "))));
+    let monitor = Monitor::start(paper.knowledge.clone(), paper, &Arc::new(Journal::new())).unwrap();
+    // As many as there are places for.
+    eventually(|| monitor.programs_left() == 0);
+    let start = Instant::now();
+    monitor.run(&["/bin/true".to_owned()], Vec::new(), Duration::from_secs(60)).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     monitor.stop();
 }
 
