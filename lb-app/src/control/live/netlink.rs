@@ -3,7 +3,8 @@
 use ipnet::IpNet;
 use lb_core::service::plan::Mac;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::{
     AddressFamily as Family, RouteNetlinkMessage,
@@ -26,6 +27,12 @@ use std::{
 
 /// Bytes of one reading: the kernel fills at most 32 KiB of a dump at a time.
 const BUFFER: usize = 64 << 10;
+/// Bytes of a message's header (`struct nlmsghdr`).
+const HEADER: usize = 16;
+/// Types from here on are the family's own (`NLMSG_MIN_TYPE`).
+const OF_FAMILY: u16 = 16;
+/// Times that something is asked for which changes while it is listed, at most.
+const ASKED: usize = 8;
 /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` of linux/rtnetlink.h.
 const CHANGES: u32 = 0x1 | 0x10 | 0x100;
 
@@ -204,26 +211,62 @@ fn ask(question: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlink
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
-    sendto(socket.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
-    let (mut answers, mut buffer) = (Vec::new(), vec![0; BUFFER]);
-    loop {
-        let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-        let mut rest = &buffer[..length];
-        while !rest.is_empty() {
-            let unclear = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(unclear)?;
-            match message.payload {
-                NetlinkPayload::InnerMessage(answer) => answers.push(answer),
-                NetlinkPayload::Done(_) => return Ok(answers),
-                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(answers),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                _ => {}
-            }
-            // Each begins at a multiple of four bytes.
-            let length = (message.header.length as usize).next_multiple_of(4).max(4);
-            rest = rest.get(length..).unwrap_or_default();
+    let mut buffer = vec![0; BUFFER];
+    for _ in 0..ASKED {
+        sendto(socket.as_raw_fd(), &bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+        let mut answers = Answers::default();
+        while !answers.are_all {
+            let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+            answers.take(&buffer[..length])?;
+        }
+        if !answers.changed {
+            return Ok(answers.list);
         }
     }
+    Err(io::Error::new(io::ErrorKind::Interrupted, "it changes faster than it can be listed"))
+}
+
+/// What the kernel answers to one question.
+#[derive(Debug, Default)]
+struct Answers {
+    list: Vec<RouteNetlinkMessage>,
+    are_all: bool,
+    /// Something has changed meanwhile, so some may be missing.
+    changed: bool,
+}
+
+impl Answers {
+    /// Takes what was read at once. Of what cannot be understood, which may be about an interface that is no concern of ours,
+    /// nothing is taken: a kernel that knows more than this does not keep us from the rest.
+    fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !self.are_all && !bytes.is_empty() {
+            let wrong = |why| io::Error::new(io::ErrorKind::InvalidData, why);
+            let (length, kind, flags) = header(bytes).ok_or_else(|| wrong("no message of netlink"))?;
+            let (message, _) =
+                bytes.split_at_checked(length).ok_or_else(|| wrong("half a message of netlink"))?;
+            self.changed |= flags & NLM_F_DUMP_INTR != 0;
+            match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message).map(|it| it.payload) {
+                Ok(NetlinkPayload::InnerMessage(answer)) => self.list.push(answer),
+                Ok(NetlinkPayload::Done(_)) => self.are_all = true,
+                Ok(NetlinkPayload::Error(error)) if error.code.is_none() => self.are_all = true,
+                Ok(NetlinkPayload::Error(error)) => return Err(error.to_io()),
+                Err(error) if kind < OF_FAMILY => {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                }
+                Ok(_) | Err(_) => {}
+            }
+            // Each begins at a multiple of four bytes.
+            bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+/// A message's length, type and flags.
+fn header(bytes: &[u8]) -> Option<(usize, u16, u16)> {
+    let &[a, b, c, d, e, f, g, h] = bytes.first_chunk()?;
+    let length = u32::from_ne_bytes([a, b, c, d]) as usize;
+    (length >= HEADER).then(|| (length, u16::from_ne_bytes([e, f]), u16::from_ne_bytes([g, h])))
 }
 
 #[cfg(test)]
@@ -242,5 +285,53 @@ mod tests {
         let net: IpNet = "192.0.2.1/24".parse().unwrap();
         let missing = set_address(u32::MAX, net, true).expect_err("there is no such interface");
         assert!(missing.raw_os_error().is_some(), "{missing}");
+    }
+
+    /// Messages as the kernel writes them: type, flags, and what follows.
+    fn messages(all: &[(u16, u16, &[u8])]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (kind, flags, body) in all {
+            bytes.extend((HEADER as u32 + body.len() as u32).to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(flags.to_ne_bytes());
+            bytes.extend([0; 8]);
+            bytes.extend(*body);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+        }
+        bytes
+    }
+
+    const LINK: u16 = 16;
+    const DONE: u16 = 3;
+    const MULTI: u16 = 2;
+    /// `struct ifinfomsg` of interface 7.
+    const LOOPBACK: [u8; 16] = [0, 0, 4, 3, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+
+    #[test]
+    fn what_is_not_understood_is_left_out_and_nothing_else() {
+        // An attribute that says it is longer than what is there, as of a kernel that has changed it.
+        let strange = [&LOOPBACK[..], &[200, 0, 1, 0]].concat();
+        let bytes = messages(&[(LINK, MULTI, &strange), (LINK, MULTI, &LOOPBACK), (DONE, MULTI, &[0; 4])]);
+        let mut answers = Answers::default();
+        answers.take(&bytes).expect("it is read");
+        assert!(answers.are_all && !answers.changed && answers.list.len() == 1, "{answers:?}");
+        for cut in [1, 15, 17] {
+            let mut answers = Answers::default();
+            assert!(answers.take(&bytes[..cut]).is_err() && !answers.are_all, "{cut}");
+        }
+        let error = (-19_i32).to_ne_bytes();
+        let refused = messages(&[(2, 0, &[&error[..], &[0; 16]].concat())]);
+        let told = Answers::default().take(&refused).expect_err("it is an error");
+        assert_eq!(told.raw_os_error(), Some(19));
+    }
+
+    #[test]
+    fn a_list_that_has_changed_meanwhile_is_not_taken_for_whole() {
+        let mut answers = Answers::default();
+        let first = messages(&[(LINK, MULTI, &LOOPBACK), (LINK, MULTI | NLM_F_DUMP_INTR, &LOOPBACK)]);
+        answers.take(&first).expect("it is read");
+        assert!(answers.changed && !answers.are_all);
+        answers.take(&messages(&[(DONE, MULTI, &[0; 4])])).expect("it is read");
+        assert!(answers.changed && answers.are_all);
     }
 }
