@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -101,8 +101,13 @@ impl Target {
 
 /// Writes a file that whoever can read `like` can read.
 fn write(path: &Path, text: &[u8], like: &Path) -> io::Result<()> {
-    let mode = fs::metadata(like).map_or(0o644, |old| old.permissions().mode() & 0o777);
+    let old = fs::metadata(like).ok();
+    let mode = old.as_ref().map_or(0o644, |old| old.permissions().mode() & 0o777);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    if let Some(old) = old {
+        // Who may not give files away has files of its own only.
+        let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+    }
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(text)?;
     file.sync_all()
@@ -139,6 +144,12 @@ mod tests {
         assert_eq!(put(&mut target, "two").unwrap(), Outcome::Current);
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        // Tests need root, which may give files away.
+        std::os::unix::fs::chown(&path, Some(12), Some(34)).expect("another owner");
+        assert_eq!(put(&mut target, "again").unwrap(), Outcome::Current);
+        let owner = fs::metadata(&path).unwrap();
+        assert_eq!((owner.uid(), owner.gid()), (12, 34));
+        assert_eq!(put(&mut target, "two").unwrap(), Outcome::Current);
         // What somebody writes into it is undone.
         fs::write(&path, "three").expect("a file");
         assert_eq!(put(&mut target, "two").unwrap(), Outcome::Current);
