@@ -7,9 +7,11 @@ use anyhow::{Result, ensure};
 
 use crate::client::Client;
 use crate::http::Session;
+use crate::process::PATIENCE;
 
-/// How long an answer may take before its connection counts as broken: longer than TCP needs to get over a failover.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long an answer may take before its connection counts as broken: longer than TCP needs to get over a failover, on a
+/// busy machine.
+const LIMIT: Duration = PATIENCE;
 
 /// Connections, each with the server that it is with.
 #[derive(Debug, Default)]

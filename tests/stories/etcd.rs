@@ -55,9 +55,21 @@ impl<'a> Etcd<'a> {
         run(&mut command)
     }
 
+    /// It writes to a disk that others use, too, and may take longer than `etcdctl` waits.
+    fn patiently(&self, words: &[&str]) -> Result<()> {
+        let mut said = String::new();
+        let is_done = eventually(PATIENCE, || {
+            let outcome = self.control(words);
+            said = outcome.as_ref().err().map_or_else(String::new, |error| format!("{error:#}"));
+            Ok(outcome.is_ok())
+        })?;
+        ensure!(is_done, "{said}");
+        Ok(())
+    }
+
     fn put(&self, key: &str, value: &str) -> Result<()> {
         // A value that begins with a dash is none of ours.
-        self.control(&["put", key, value]).map(drop)
+        self.patiently(&["put", key, value])
     }
 }
 
@@ -115,14 +127,20 @@ fn directors_say_what_etcd_says() -> Result<()> {
             (world.directory().join(format!("{name}.toml")), world.directory().join(format!("{name}.sync")));
         let key = format!("/lb/directors/{number}.toml");
         let keys = format!("{key},/lb/services.toml");
-        let once = lb_sync(&etcd, &keys, &file, &["--once"])?.output()?;
-        let said = String::from_utf8_lossy(&once.stdout).into_owned();
-        ensure!(
-            !once.status.success() && said.contains(&format!("has no key {key}")) && !file.exists(),
-            "{said}"
-        );
+        let mut said = String::new();
+        let mut says = |words: &str| {
+            eventually(PATIENCE, || {
+                let once = lb_sync(&etcd, &keys, &file, &["--once"])?.output()?;
+                said = String::from_utf8_lossy(&once.stdout).into_owned();
+                let is_current = once.status.success() && file.exists();
+                ensure!(once.status.success() == file.exists(), "{said}");
+                ensure!(is_current == said.contains("says what revision"), "{said}");
+                Ok(said.contains(words))
+            })
+        };
+        ensure!(says(&format!("has no key {key}"))?, "it has none");
         etcd.put(&key, &text(31 + u8::try_from(number)?).0)?;
-        run(&mut lb_sync(&etcd, &keys, &file, &["--once"])?)?;
+        ensure!(says("says what revision")?, "it has one");
         let director =
             Director::start(namespace, world.directory(), &name, &fs::read_to_string(&file)?, 1, |_| ())?;
         let control = Control::of(&director)?;
@@ -188,7 +206,7 @@ fn directors_say_what_etcd_says() -> Result<()> {
     let is_back = || Ok(fs::read_to_string(&members[1].file)?.contains("\"lc\""));
     ensure!(eventually(PATIENCE, is_back)?, "{}", members[1].said()?);
     // Nor is it lost with its key.
-    etcd.control(&["del", "/lb/services.toml"])?;
+    etcd.patiently(&["del", "/lb/services.toml"])?;
     all_say("etcd has no key /lb/services.toml")?;
     use_scheduler("lc")?;
     ensure!(flock.check() == 0 && flock.broken.is_empty(), "{:?}", flock.broken);
@@ -240,11 +258,19 @@ fn certificates_are_asked_for_and_shown() -> Result<()> {
         let output = lb_sync(&etcd, "/lb/lb.toml", &file, &words)?.output()?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
     };
+    let in_the_end = |more: &[String]| -> Result<String> {
+        let mut said = String::new();
+        eventually(PATIENCE, || {
+            said = once(more)?;
+            Ok(said.contains("says what revision"))
+        })?;
+        Ok(said)
+    };
     let said = once(&[])?;
     ensure!(!file.exists(), "an authority that nobody has heard of: {said}");
     let said = once(&words(&[("ca", "ca.pem")]))?;
     ensure!(said.contains("does not answer") && !file.exists(), "no certificate: {said}");
-    let said = once(&words(&[("ca", "ca.pem"), ("cert", "lb.pem"), ("cert-key", "lb.key")]))?;
+    let said = in_the_end(&words(&[("ca", "ca.pem"), ("cert", "lb.pem"), ("cert-key", "lb.key")]))?;
     ensure!(said.contains("says what revision") && fs::read_to_string(&file)? == text, "{said}");
     Ok(())
 }

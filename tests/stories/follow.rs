@@ -137,7 +137,11 @@ fn moves_with_keepalived(use_vmac: bool) -> Result<()> {
 
     let targets = [Method::Nat, Method::Dr].map(|method| method.at(world::HTTP));
     let mut flock = Flock::open(client, &targets, EACH)?;
-    ensure!(!is_active(&second_control)?);
+    ensure!(
+        eventually(PATIENCE, || Ok(!is_active(&second_control)?))?,
+        "{}",
+        second_control.ask("show host")?
+    );
     let only = if use_vmac { "a virtual MAC" } else { "the ports' MACs" };
     println!("\n  {:<44} {:>5} {:>7} {:>8}", format!("VRRP with {only}"), "open", "broken", "seconds");
 

@@ -65,7 +65,7 @@ fn programs_use_ports_that_dpdk_owns() -> Result<()> {
     ensure!(eventually(PATIENCE, both)?, "{}", captured()?);
     control.ask("capture stop 1")?;
     let page =
-        client.namespace().run("curl", &["-sS", "--max-time", "10", "http://192.0.2.1:9145/metrics"])?;
+        client.namespace().run("curl", &["-sS", "--max-time", "30", "http://192.0.2.1:9145/metrics"])?;
     ensure!(page.contains("lb_host_packets_total{port=\"wan\",direction=\"from-kernel\"}"), "{page}");
     let is_up = || Ok(control.ask("show health")?.matches(" up ").count() >= 2);
     ensure!(eventually(PATIENCE, is_up)?, "{}", control.ask("show health")?);

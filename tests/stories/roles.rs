@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use lb_stories::arp::Listener;
 use lb_stories::config::Service;
 use lb_stories::control::Control;
@@ -42,28 +42,41 @@ fn nobody_has_a_vip(listener: &Listener) -> Result<()> {
     })
 }
 
-/// All VIPs are announced at once, and again after two seconds. In between, others may have asked: who did so while a
-/// director was stopped is answered as it starts.
-fn announced_twice(listener: &Listener, start: Instant) -> Result<()> {
-    for vip in vips() {
-        let after = || -> Vec<Duration> {
-            listener.claims(vip).iter().map(|(at, _)| at.duration_since(start)).collect()
+/// How often something is tried whose outcome is one datagram, which a busy machine may lose, or send later.
+const TRIES: usize = 5;
+
+/// All VIPs are announced at once when something begins, and again after two seconds; `begin` is told how often it has been
+/// tried before. In between, others may have asked: who did so while a director was stopped is answered as it starts.
+fn announced_twice(listener: &Listener, begin: impl Fn(usize) -> Result<()>) -> Result<usize> {
+    for before in 0..TRIES {
+        let start = Instant::now();
+        begin(before)?;
+        let after = |vip: IpAddr| -> Vec<Duration> {
+            let claims = listener.claims(vip);
+            claims.iter().filter_map(|(at, _)| at.checked_duration_since(start)).collect()
         };
-        let is_again = || {
-            let first = after().first().copied();
-            Ok(first.is_some_and(|first| after().iter().any(|at| *at - first > Duration::from_millis(1_900))))
+        let is_announced = |vip: &IpAddr| {
+            let after = after(*vip);
+            let first = after.first().copied().filter(|first| *first < Duration::from_millis(1_500));
+            first.is_some_and(|first| after.iter().any(|at| *at - first > Duration::from_millis(1_900)))
         };
-        ensure!(eventually(Duration::from_secs(4), is_again)?, "{vip} again: {:?}", after());
-        ensure!(after()[0] < Duration::from_millis(500), "{vip}: {:?}", after());
+        if eventually(Duration::from_secs(5), || Ok(vips().iter().all(is_announced)))? {
+            return Ok(before);
+        }
+        println!("announced: {:?}", vips().into_iter().map(after).collect::<Vec<_>>());
     }
-    Ok(())
+    bail!("not at once and again after two seconds")
 }
 
-/// Takes the link to clients away, and gives it back.
-fn link_goes_and_comes(world: &World) -> Result<()> {
-    world.director().ip("link set lbwan down")?;
-    thread::sleep(Duration::from_secs(2));
-    world.director().ip("link set lbwan up")
+/// Takes the link to clients away, and gives it back, once the director has noticed.
+fn link_goes_and_comes(world: &World, control: &Control) -> Result<()> {
+    for (state, event) in [("down", "link-down"), ("up", "link-up")] {
+        let count = || Ok::<_, anyhow::Error>(control.ask("show events count 200")?.matches(event).count());
+        let before = count()?;
+        world.director().ip(&format!("link set lbwan {state}"))?;
+        ensure!(eventually(PATIENCE, || Ok(count()? > before))?, "no {event}");
+    }
+    Ok(())
 }
 
 /// Whether a new connection comes to nothing in silence.
@@ -88,7 +101,7 @@ fn a_standby_director_says_nothing_until_it_is_active() -> Result<()> {
     let control = Control::of(&director)?;
     ensure!(is_silent(&world, Method::Nat));
     client.ping(world::DIRECTOR_WAN)?;
-    link_goes_and_comes(&world)?;
+    link_goes_and_comes(&world, &control)?;
     thread::sleep(SILENCE);
     nobody_has_a_vip(&listener)?;
     for own in [world::DIRECTOR_WAN.into(), IpAddr::from(world::DIRECTOR_WAN6)] {
@@ -96,12 +109,23 @@ fn a_standby_director_says_nothing_until_it_is_active() -> Result<()> {
     }
     ensure!(control.ask("show director")?.contains("role standby"));
 
-    let start = Instant::now();
-    control.ask("set director role active")?;
-    announced_twice(&listener, start)?;
-    let before: Vec<usize> = vips().iter().map(|vip| listener.claims(*vip).len()).collect();
-    link_goes_and_comes(&world)?;
-    ensure!(eventually(PATIENCE, || Ok(all_are_claimed(&listener, &before)))?, "announced after a link-up");
+    let again = announced_twice(&listener, |before| {
+        if before > 0 {
+            control.ask("set director role standby")?;
+        }
+        control.ask("set director role active").map(drop)
+    })?;
+    let mut is_announced = false;
+    for _ in 0..TRIES {
+        if is_announced {
+            break;
+        }
+        let before: Vec<usize> = vips().iter().map(|vip| listener.claims(*vip).len()).collect();
+        link_goes_and_comes(&world, &control)?;
+        let all = || Ok(all_are_claimed(&listener, &before));
+        is_announced = eventually(Duration::from_secs(5), all)?;
+    }
+    ensure!(is_announced, "announced after a link-up");
     let mut session = client.http(Method::Nat.at(world::HTTP))?;
     let server = session.get("/small")?.server;
 
@@ -116,8 +140,8 @@ fn a_standby_director_says_nothing_until_it_is_active() -> Result<()> {
         Method::Nat.at(world::HTTP)
     ))?;
     ensure!(explained.contains("the director is on standby"), "{explained}");
-    let events = control.ask("show events")?;
-    ensure!(events.matches("role-changed").count() == 2, "{events}");
+    let events = control.ask("show events count 200")?;
+    ensure!(events.matches("role-changed").count() == 2 + 2 * again, "{events}");
     let metrics = world.director().run("curl", &["-sS", "http://127.0.0.1:9145/metrics"])?;
     ensure!(metrics.contains("lb_director_role{role=\"standby\"} 1"), "{metrics}");
 
@@ -142,13 +166,17 @@ fn a_director_that_its_commands_stop_says_nothing_until_it_is_started() -> Resul
     let director = world.start_how(2, &text, |command| {
         command.arg("--cmdline-file").arg(&commands);
     })?;
+    let control = Control::of(&director)?;
     ensure!(is_silent(&world, Method::Nat));
-    link_goes_and_comes(&world)?;
+    link_goes_and_comes(&world, &control)?;
     thread::sleep(SILENCE);
     nobody_has_a_vip(&listener)?;
-    let start = Instant::now();
-    Control::of(&director)?.ask("start")?;
-    announced_twice(&listener, start)?;
+    announced_twice(&listener, |before| {
+        if before > 0 {
+            control.ask("stop")?;
+        }
+        control.ask("start").map(drop)
+    })?;
     world.client().who_answers(Method::Nat.at(world::HTTP), 4)?;
     director.stop()?;
     Ok(())
@@ -189,7 +217,7 @@ fn one_director_takes_over_from_another() -> Result<()> {
     for session in &mut sessions {
         served.push(session.get("/small")?.server);
     }
-    Steady::during(client, target, 2, |steady| -> Result<()> {
+    Steady::patiently(client, target, 2, |steady| -> Result<()> {
         steady.watch(20)?;
         let start = Instant::now();
         one.ask("set director role standby")?;

@@ -5,9 +5,9 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use lb_stories::config::Service;
 use lb_stories::control::Control;
 use lb_stories::http::Session;
@@ -180,25 +180,31 @@ fn connections_of_wlc_survive_a_director_behind_a_router() -> Result<()> {
 fn who_ends_tells_of_young_connections_though_it_announces_nothing() -> Result<()> {
     let pair = Pair::new(["a key that both of them have"; 2])?;
     let config = Config::new().service(Service::tcp(Method::Nat, world::HTTP).scheduler("wlc"));
-    let (first, one) = pair.start(0, &config)?;
     let (second, two) = pair.start(1, &config.clone().section("[director]\nrole = \"standby\"\n"))?;
-    let hear_each_other = || {
-        let is_up = |control: &Control| Ok::<_, anyhow::Error>(told(control)?["peers"][0]["up"] == true);
-        Ok(is_up(&one)? && is_up(&two)?)
-    };
-    ensure!(eventually(PATIENCE, hear_each_other)?, "{}\n{}", told(&one)?, told(&two)?);
-    let mut sessions = Vec::new();
-    for _ in 0..10 {
-        let mut session = pair.world.client().http(Method::Nat.at(world::HTTP))?;
-        session.get("/small")?;
-        sessions.push(session);
+    let is_up = |control: &Control| Ok::<_, anyhow::Error>(told(control)?["peers"][0]["up"] == true);
+    // Who ends tries for two seconds. A machine that stands still for as long proves nothing: once more, then.
+    for _ in 0..5 {
+        let before = told(&two)?["held"].as_u64().context("a number")?;
+        let (first, one) = pair.start(0, &config)?;
+        let hear_each_other = || Ok(is_up(&one)? && is_up(&two)?);
+        ensure!(eventually(PATIENCE, hear_each_other)?, "{}\n{}", told(&one)?, told(&two)?);
+        let mut sessions = Vec::new();
+        for _ in 0..10 {
+            let mut session = pair.world.client().http(Method::Nat.at(world::HTTP))?;
+            session.get("/small")?;
+            sessions.push(session);
+        }
+        let start = Instant::now();
+        first.stop()?;
+        let took = start.elapsed();
+        println!("it ended within {took:?}");
+        let knows = || Ok(told(&two)?["held"].as_u64() >= Some(before + 10));
+        if eventually(Duration::from_secs(1), knows)? {
+            return second.stop().map(drop);
+        }
+        ensure!(took >= Duration::from_secs(2), "{before} and 10: {}", told(&two)?);
     }
-    let start = Instant::now();
-    first.stop()?;
-    println!("it ended within {:?}", start.elapsed());
-    ensure!(told(&two)?["held"] == 10, "{}", told(&two)?);
-    second.stop()?;
-    Ok(())
+    bail!("it never told within two seconds")
 }
 
 #[test]
@@ -248,7 +254,7 @@ fn another_key_is_refused_and_counted_until_a_reload_reads_the_same() -> Result<
     second.write_configuration(&moved(&two_text))?;
     let (_, refused) = two.refused("reload")?;
     ensure!(refused.contains("has 5 bytes, not 16 to 4,096"), "{refused}");
-    ensure!(hear_each_other()?, "the key that it had stays in use");
+    ensure!(eventually(PATIENCE, hear_each_other)?, "the key that it had stays in use");
     first.stop()?;
     second.stop()?;
     Ok(())
