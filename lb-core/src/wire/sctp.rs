@@ -82,6 +82,9 @@ impl Chunk {
         let mut at = HEADER_LEN + padded(len);
         for _ in 1..MOST_CHUNKS {
             let Some((next, len)) = read_chunk(packet, at) else { break };
+            if matches!(next, Chunk(chunk::INIT | chunk::INIT_ACK)) {
+                return None;
+            }
             // What else a packet says was said before its sender gave up: 3.3.7 has an ABORT behind other chunks.
             if next == Chunk(chunk::ABORT) || most.is_traffic() && !next.is_traffic() {
                 most = next;

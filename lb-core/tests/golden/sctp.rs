@@ -349,7 +349,10 @@ fn a_packet_that_is_not_whole_ends_here() {
         ("a chunk longer than the packet", sctp(CLIENT, SERVICE, 1, &[long(17)])),
         ("a chunk shorter than its header", sctp(CLIENT, SERVICE, 1, &[long(3)])),
         ("an INIT with a tag", sctp(CLIENT, SERVICE, 1, std::slice::from_ref(&init))),
-        ("an INIT that is not alone", sctp(CLIENT, SERVICE, 0, &[init, says(true, DATA).1])),
+        ("an INIT in front of data", sctp(CLIENT, SERVICE, 0, &[init.clone(), says(true, DATA).1])),
+        ("an INIT behind data", sctp(CLIENT, SERVICE, 0, &[says(true, DATA).1, init.clone()])),
+        ("the same with a tag", sctp(CLIENT, SERVICE, SERVERS_TAG, &[says(true, SACK).1, init])),
+        ("an INIT ACK behind data", sctp(CLIENT, SERVICE, 1, &[says(true, DATA).1, says(true, INIT_ACK).1])),
         ("an INIT that is too short", sctp(CLIENT, SERVICE, 0, &[chunk(INIT, 0, &[0; 8])])),
     ] {
         let before = world.dropped(DropReason::BadL4);
