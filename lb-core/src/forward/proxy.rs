@@ -134,9 +134,13 @@ fn from_client<F: Family>(
         return Ok(Effect::Ahead(len));
     }
     insert(packet, at, header_len, &header(connection, second.told))?;
+    let segment = &mut packet.bytes_mut()[usize::from(at.l4)..];
     if is_empty {
         // Nothing else would have the server read it at once.
-        push(&mut packet.bytes_mut()[usize::from(at.l4)..]);
+        push(segment);
+    }
+    if flags & URG != 0 {
+        move_urgent(segment, u16::from(len));
     }
     second.progress = Progress::Sent;
     Ok(Effect::Header(len))
@@ -233,6 +237,14 @@ fn renumber<F: Family>(packet: &mut impl Packet, at: &Headers<F>, old: u32, new:
     put32(segment, tcp::SEQUENCE, new);
     change_checksum(segment, Change::OF_NOTHING.long(old, new));
     Effect::Numbers
+}
+
+/// Urgent data ends so many bytes farther behind the segment's number.
+fn move_urgent(segment: &mut [u8], by: u16) {
+    let old = get16(segment, tcp::URGENT);
+    let new = old.saturating_add(by);
+    put16(segment, tcp::URGENT, new);
+    change_checksum(segment, Change::OF_NOTHING.word(old, new));
 }
 
 /// The receiver need not wait for more.

@@ -23,6 +23,8 @@ pub const FLAGS: usize = 13;
 pub const WINDOW: usize = 14;
 /// Where the checksum is.
 pub const CHECKSUM: usize = 16;
+/// Where the urgent pointer is: how far behind the sequence number urgent data ends.
+pub const URGENT: usize = 18;
 
 /// The sender has closed its direction.
 pub const FIN: u8 = 0x01;

@@ -43,7 +43,8 @@ impl Ip {
         self.change_tcp(|header| header.acknowledgment_number = number);
     }
 
-    fn change_tcp(&mut self, change: impl FnOnce(&mut TcpHeader)) {
+    /// Changes the header of a TCP segment.
+    pub fn change_tcp(&mut self, change: impl FnOnce(&mut TcpHeader)) {
         let (mut header, payload) = TcpHeader::from_slice(&self.payload).expect("a TCP segment");
         change(&mut header);
         let payload = payload.to_vec();

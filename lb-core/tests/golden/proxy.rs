@@ -165,6 +165,20 @@ fn a_header_that_does_not_fit_goes_before_by_itself() {
 }
 
 #[test]
+fn urgent_data_ends_where_it_did() {
+    // The first three bytes are urgent; and so far behind that no pointer reaches it, as far as one does.
+    for (pointer, moved) in [(3, 31), (0xfff0, 0xffff)] {
+        let mut world = agreed(ClientAddress::ProxyV2);
+        let mut packet = from_client(ACK, 1_001, b"urgent");
+        packet.change_tcp(|header| (header.urg, header.urgent_pointer) = (true, pointer));
+        let sent = world.receive(WAN, &packet.via_gateway()).remove(0);
+        assert_eq!(parse(&sent.frame).payload.len(), 34, "and its checksum is right");
+        let frame = dump(&sent.frame);
+        assert!(frame[2].ends_with(&format!("{moved:04x}")), "{frame:?}");
+    }
+}
+
+#[test]
 fn a_request_with_data_is_sent_without() {
     let mut world = world(ClientAddress::ProxyV2);
     // A maximum segment size, and a cookie of fast open, at an odd place.
