@@ -193,7 +193,7 @@ drop_reasons! {
     /// No room for a tunnel header in front of the packet.
     NoHeadroom = "no-headroom",
     /// Between a client and a server of different families, and without an equal in the other: an ICMP error of another kind,
-    /// or a fragmented datagram without a checksum.
+    /// a fragmented datagram without a checksum, or a source route (an option of IPv4) that is not at its end.
     Untranslatable = "untranslatable",
     /// No route to the destination.
     NoRoute = "no-route",

@@ -176,14 +176,15 @@ impl Common for V6 {
     fn headers(frame: &[u8]) -> Option<Headers<Self>> {
         const L3: usize = ethernet::HEADER_LEN;
         let head = frame.first_chunk::<COMMON_LEN_V6>()?;
+        let source = get128(head, L3 + ipv6::SOURCE);
         Some(Headers {
             l3: small(L3),
             l4: small(Self::L4),
             ip_len: small(ipv6::HEADER_LEN) + get16(head, L3 + ipv6::PAYLOAD_LEN),
-            fragment: 0,
+            fragment: ipv6::noted(head[L3 + 1], source),
             ttl: head[L3 + ipv6::HOP_LIMIT],
             protocol: head[L3 + ipv6::NEXT_HEADER],
-            source: get128(head, L3 + ipv6::SOURCE),
+            source,
             destination: get128(head, L3 + ipv6::DESTINATION),
         })
     }

@@ -62,7 +62,7 @@ impl Path {
     pub fn fit<F: Family>(&self, at: &Headers<F>) -> Option<Fit> {
         match () {
             () if at.ttl <= 1 => None,
-            () if at.ip_len <= self.limit => Some(Fit::Whole),
+            () if at.ip_len <= self.limit && !at.is_to_be_cut() => Some(Fit::Whole),
             () if !at.dont_fragment() && self.limit >= MIN_FRAGMENTED => Some(Fit::Fragments),
             () if at.ip_len <= self.most => Some(Fit::OuterFragments),
             () => None,

@@ -36,7 +36,7 @@ use crate::{
     wire::headers::Headers,
     worker::{
         Worker,
-        cutting::{cut_outer, next_id_v6},
+        cutting::{cut_outer, cut_packet, next_id_v6},
     },
 };
 use std::net::SocketAddr;
@@ -216,9 +216,9 @@ impl<F: Forwarded> Story<F> {
         let backend = &worker.known.backends[connection.server];
         let fit = way.fit(&at).unwrap_or(Fit::Whole);
         let is_cut_first = fit == Fit::Fragments && connection.method == Method::Tun;
-        let mut fragments = 0;
+        let (mut fragments, id) = (0, next_id_v6(worker.last_id_v6));
         if is_cut_first {
-            fragments = self.cut(Cut::of_ipv4(&self.packet, at.l3, way.limit));
+            fragments = self.cut(cut_packet::<F>(&self.packet, at.l3, way.limit, id));
             let header = self.packet.bytes().get(usize::from(at.l3)..).and_then(Header::<F>::read);
             at = header.map_or(at, |header| Headers::new(usize::from(at.l3), &header));
         }
@@ -234,11 +234,10 @@ impl<F: Forwarded> Story<F> {
             Fit::Whole => return Ok(()),
             Fit::Fragments if is_cut_first => "",
             Fit::Fragments => {
-                fragments = self.cut(Cut::of_ipv4(&self.packet, at.l3, way.limit));
+                fragments = self.cut(cut_packet::<F>(&self.packet, at.l3, way.limit, id));
                 ""
             }
             Fit::OuterFragments => {
-                let id = next_id_v6(worker.last_id_v6);
                 fragments = self.cut(cut_outer(&self.packet, at.l3, (outer, backend.way_mtu), id));
                 "the tunnel's packet, since senders of the one inside make none smaller: "
             }

@@ -1,9 +1,9 @@
-//! Cutting a packet into fragments: one of IPv4 whose sender allows it, RFC 791 3.2, and a tunnel's of either family,
-//! RFC 2473 7. What is a fragment already is cut again.
+//! Cutting a packet into fragments: one of IPv4 whose sender allows it, RFC 791 3.2, the same once it is IPv6's, RFC 7915 4, and
+//! a tunnel's of either family, RFC 2473 7. What is a fragment already is cut again.
 
 use crate::{
-    cast::small,
-    family::{Header, V4, V6},
+    cast::{low16, small},
+    family::{Family, Header, V4, V6},
     packet::Packet,
     wire::{ipv4, ipv6, put16, put32},
 };
@@ -80,26 +80,34 @@ impl Cut {
         .if_possible()
     }
 
-    /// The same of a packet of IPv6 that is the director's own and has no extension headers. `id` tells its fragments from
-    /// those of others.
+    /// The same of a packet of IPv6 without extension headers but that of a fragment: a tunnel's, or one that was IPv4's.
+    /// `id` tells its fragments from those of others, if it is none yet.
     #[must_use]
     pub fn of_ipv6(packet: &impl Packet, l3: u16, most: u16, id: u32) -> Option<Self> {
         let l3 = usize::from(l3);
         let bytes = packet.bytes().get(l3..)?;
-        let header = Header::<V6>::read(bytes).filter(|header| header.header_len == ipv6::HEADER_LEN)?;
-        let mut head = Head::new(&bytes[..ipv6::HEADER_LEN]);
-        head.len += ipv6::FRAGMENT_LEN;
-        head.bytes[ipv6::HEADER_LEN] = head.bytes[ipv6::NEXT_HEADER];
-        head.bytes[ipv6::NEXT_HEADER] = ipv6::FRAGMENT;
-        put32(&mut head.bytes, ipv6::HEADER_LEN + 4, id);
+        let header = Header::<V6>::read(bytes)?;
+        let piece = V6::piece(bytes.get(..header.total_len)?);
+        let (start, more) = piece.map_or((0, false), |piece| (piece.start, piece.more));
+        let header_len = ipv6::HEADER_LEN + if piece.is_some() { ipv6::FRAGMENT_LEN } else { 0 };
+        if header.header_len != header_len {
+            return None;
+        }
+        let mut head = Head::new(&bytes[..header_len]);
+        if piece.is_none() {
+            head.len += ipv6::FRAGMENT_LEN;
+            head.bytes[ipv6::HEADER_LEN] = head.bytes[ipv6::NEXT_HEADER];
+            head.bytes[ipv6::NEXT_HEADER] = ipv6::FRAGMENT;
+            put32(&mut head.bytes, ipv6::HEADER_LEN + 4, id);
+        }
         Cut {
             l3,
-            header_len: ipv6::HEADER_LEN,
-            len: header.total_len - ipv6::HEADER_LEN,
+            header_len,
+            len: header.total_len - header_len,
             most: usize::from(most),
             heads: [head; 2],
-            word: 0,
-            more: false,
+            word: low16(start),
+            more,
         }
         .if_possible()
     }
@@ -166,7 +174,8 @@ impl Cut {
         let more = self.more || piece.end < self.len;
         if head.is_ipv6() {
             put16(header, ipv6::PAYLOAD_LEN, small(ipv6::FRAGMENT_LEN + piece.len()));
-            put16(header, ipv6::HEADER_LEN + 2, small(piece.start) | u16::from(more));
+            let offset = self.word.wrapping_add(small(piece.start));
+            put16(header, ipv6::HEADER_LEN + 2, offset | u16::from(more));
         } else {
             put16(header, ipv4::TOTAL_LEN, small(head.len + piece.len()));
             let offset = self.word.wrapping_add(small(piece.start / 8));

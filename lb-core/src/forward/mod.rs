@@ -34,7 +34,7 @@ use crate::{
     counters::DropReason,
     family::Family,
     packet::Packet,
-    wire::{headers::Headers, protocol},
+    wire::{headers::Headers, ipv6, protocol},
 };
 use outer::{Outer, Shape};
 use shim::Spread;
@@ -51,6 +51,9 @@ pub fn apply<F: Family>(
     last_id: &mut u16,
 ) -> Result<(), DropReason> {
     let frame = packet.bytes_mut();
+    if F::is_embedded(at.source) {
+        ipv6::unmark_fragmentable(&mut frame[usize::from(at.l3)..]);
+    }
     if F::is_later_fragment(at.fragment) || protocol::is_portless(at.protocol) {
         return match readdress(frame, at, connection, direction, outer) {
             true => Ok(()),

@@ -46,6 +46,9 @@ pub fn to_ipv6(packet: &mut impl Packet, at: &Headers<V4>) -> Result<(), DropRea
     let (l3, l4) = (usize::from(at.l3), usize::from(at.l4));
     let header = frame.get(l3..l4).filter(|header| header.len() >= V4::HEADER_LEN);
     let header = header.ok_or(DropReason::Untranslatable)?;
+    if has_way_to_go(&header[V4::HEADER_LEN..]) {
+        return Err(DropReason::Untranslatable);
+    }
     if at.protocol == V4::ICMP {
         let message = error_to_ipv6(&frame[l3..], at).ok_or(DropReason::Untranslatable)?;
         return replace(packet, l3, &message, V6::ETHERTYPE);
@@ -58,7 +61,10 @@ pub fn to_ipv6(packet: &mut impl Packet, at: &Headers<V4>) -> Result<(), DropRea
             return Err(DropReason::Untranslatable);
         }
     }
-    let new = ipv6_header(header, at.source, at.destination);
+    let mut new = ipv6_header(header, at.source, at.destination);
+    if !at.dont_fragment() {
+        ipv6::mark_fragmentable(&mut new);
+    }
     packet.set_len(at.end());
     reshape(packet, l3, l4, &new, V6::ETHERTYPE)?;
     if at.protocol == protocol::UDP && !is_fragment {
@@ -92,6 +98,25 @@ pub fn to_ipv4(packet: &mut impl Packet, last_id: &mut u16) -> Result<(), DropRe
     let new = ipv4_header(bytes, &header, last_id).ok_or(untranslatable)?;
     packet.set_len(l3 + header.total_len);
     reshape(packet, l3, l3 + header.header_len, &new, V4::ETHERTYPE)
+}
+
+/// Whether options of IPv4 have a way chosen by the sender that is not at its end: RFC 7915 4.1 has such a packet end, as it is
+/// for somebody else.
+fn has_way_to_go(mut options: &[u8]) -> bool {
+    /// The end of the list, and nothing.
+    const BARE: [u8; 2] = [0, 1];
+    /// RFC 791 3.1: loose and strict source and record route.
+    const SOURCE_ROUTES: [u8; 2] = [131, 137];
+    loop {
+        match *options {
+            [kind, ref rest @ ..] if kind == BARE[1] => options = rest,
+            [kind, len, pointer, ..] if SOURCE_ROUTES.contains(&kind) => return pointer <= len,
+            [kind, len, ..] if kind != BARE[0] && len >= 2 && usize::from(len) <= options.len() => {
+                options = &options[usize::from(len)..];
+            }
+            _ => return false,
+        }
+    }
 }
 
 /// Whether a frame is of IPv6 and goes to an address of IPv4.

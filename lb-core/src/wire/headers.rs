@@ -1,9 +1,9 @@
 //! Where the headers of an IP frame are, and the fields that every later step needs.
 
-use super::{ethernet, get16, get32, ipv4, tcp};
+use super::{ethernet, get16, get32, ipv4, ipv6::SMALLEST_MTU, tcp};
 use crate::{
     cast::small,
-    family::{Family, Header, V4},
+    family::{Family, Header, V4, V6},
 };
 use std::net::IpAddr;
 
@@ -95,6 +95,17 @@ impl<F: Family> Headers<F> {
     #[must_use]
     pub fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         frame.get(usize::from(self.l4)..self.end()).unwrap_or_default()
+    }
+
+    /// Whether it is a fragment that was IPv4's, whose sender lets routers fragment it, and larger than what every way of IPv6
+    /// carries. Nobody would make it smaller when a router on the way reports that it has to be (RFC 7915 4).
+    #[inline(always)]
+    #[must_use]
+    pub fn is_to_be_cut(&self) -> bool {
+        F::ETHERTYPE == V6::ETHERTYPE
+            && F::is_fragment(self.fragment)
+            && !self.dont_fragment()
+            && self.ip_len > SMALLEST_MTU
     }
 
     /// Whether the sender forbids fragmentation.

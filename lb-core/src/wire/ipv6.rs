@@ -57,6 +57,30 @@ const OFFSET: u16 = 0xfff8;
 /// The fields of an IPv6 header that decisions rest on.
 pub type Header = family::Header<V6>;
 
+/// Beside the offset and the flag that more follow: the packet was IPv4's, and its sender lets routers fragment it.
+const MAY_FRAGMENT: u16 = 2;
+/// In a header's second byte, the highest bit of the flow label: the same, of packets on their way through the director.
+const MARK: u8 = 8;
+
+/// Notes on a packet from an address of IPv4 that its sender lets routers fragment it.
+pub fn mark_fragmentable(header: &mut [u8]) {
+    header[1] |= MARK;
+}
+
+/// The note goes: the packet leaves as one of IPv6. Nothing else is in the flow label of what was IPv4's.
+pub fn unmark_fragmentable(header: &mut [u8]) {
+    if let Some(second) = header.get_mut(1) {
+        *second &= !MARK;
+    }
+}
+
+/// What the note says of a header. Only what the director has translated has such a source.
+#[inline(always)]
+#[must_use]
+pub fn noted(second: u8, source: u128) -> u16 {
+    if second & MARK != 0 && V6::is_embedded(source) { MAY_FRAGMENT } else { 0 }
+}
+
 /// Whether a packet has a sound header but for its extension headers.
 #[must_use]
 pub fn is_sound_but_for_extensions(packet: &[u8]) -> bool {
@@ -264,7 +288,7 @@ impl Family for V6 {
         Some(Header {
             header_len: at,
             total_len,
-            fragment,
+            fragment: fragment | noted(b[1], get128(b, SOURCE)),
             ttl: b[HOP_LIMIT],
             protocol,
             source: get128(b, SOURCE),
@@ -324,10 +348,10 @@ impl Family for V6 {
         (*first, *second) = (6 << 4 | class >> 4, class << 4 | *second & 0xf);
     }
 
-    /// No router fragments.
+    /// No router fragments but what was IPv4's.
     #[inline(always)]
-    fn dont_fragment(_fragment: u16) -> bool {
-        true
+    fn dont_fragment(fragment: u16) -> bool {
+        fragment & MAY_FRAGMENT == 0
     }
 
     #[inline(always)]
@@ -337,7 +361,7 @@ impl Family for V6 {
 
     #[inline(always)]
     fn is_fragment(fragment: u16) -> bool {
-        fragment != 0
+        fragment & OFFSET_AND_MORE != 0
     }
 
     fn is_later_fragment(fragment: u16) -> bool {

@@ -347,7 +347,7 @@ impl<P: Packet> Worker<P> {
             Direction::In if !connection.method.is_outward() => backend.limit,
             Direction::In | Direction::Out => neighbours.mtu(neighbour),
         };
-        if at.ip_len > limit {
+        if at.ip_len > limit || at.is_to_be_cut() {
             return self.forward_in_fragments(now, packet, at, hit, neighbour, io);
         }
         let outer = &backend.outer;

@@ -11,13 +11,13 @@ use crate::{
     conn::{connections::Hit, method::Method},
     counters::DropReason,
     decide::{flow::Fit, known::Forwarded},
-    family::{Family, Header},
+    family::{Family, Header, V6},
     forward::{self, cut::Cut, outer::Outer, shim::Spread, tun},
     ids::{NeighbourId, ServerId},
     limits::{MAX_MADE_FRAGMENTS, MAX_MTU, MIN_MTU},
     packet::{Io, Packet},
     time::Instant,
-    wire::headers::Headers,
+    wire::{headers::Headers, ipv6::SMALLEST_MTU},
 };
 use arrayvec::ArrayVec;
 
@@ -98,7 +98,10 @@ impl<P: Packet> Worker<P> {
             }
             return;
         }
-        let cut = Cut::of_ipv4(&packet, at.l3, limit);
+        if F::ETHERTYPE == V6::ETHERTYPE {
+            self.last_id_v6 = next_id_v6(self.last_id_v6);
+        }
+        let cut = cut_packet::<F>(&packet, at.l3, limit, self.last_id_v6);
         for mut fragment in self.cut(packet, cut, io) {
             if method == Method::Tun
                 && let Err(reason) = wrap::<F>(&mut fragment, at.l3, (&outer, spread), &mut self.last_id)
@@ -175,6 +178,15 @@ pub(crate) fn wrap<F: Family>(
     match spread {
         Some(spread) => tun::fragment(fragment, &at, (outer, spread), last_id),
         None => forward::outfit(fragment, &at, outer, last_id),
+    }
+}
+
+/// How a packet is cut for a way that carries so much. One that became IPv6's on its way fits every way there afterwards, as its
+/// sender makes none smaller: RFC 7915 4.
+pub(crate) fn cut_packet<F: Family>(packet: &impl Packet, l3: u16, limit: u16, id: u32) -> Option<Cut> {
+    match F::ETHERTYPE == V6::ETHERTYPE {
+        false => Cut::of_ipv4(packet, l3, limit),
+        true => Cut::of_ipv6(packet, l3, limit.min(SMALLEST_MTU), id),
     }
 }
 

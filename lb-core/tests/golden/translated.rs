@@ -15,7 +15,7 @@ use etherparse::{Icmpv4Type, Icmpv6Type, icmpv4::DestUnreachableHeader, icmpv6};
 use lb_core::{
     counters::DropReason,
     family::V6,
-    packet::PortId,
+    packet::{PortId, WorkerId},
     service::plan::{ClientAddress, Plan},
 };
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -108,6 +108,155 @@ fn a_request_of_ipv4_goes_to_a_server_of_ipv6() {
         "wan: 192.0.2.1 > 203.0.113.10 icmp too big for 1480 [{CLIENT} > {SERVICE} tcp ack ttl 64] ttl 64"
     );
     expect(&mut world, WAN, &data(1_481).via_gateway(), &line);
+}
+
+/// RFC 7915 4: what routers of IPv4 may fragment and is too large for IPv6 goes on in fragments that fit every way there.
+/// Fragments are cut again even where they fit the way out, since nobody would make them smaller for a way behind it.
+#[test]
+fn what_may_be_fragmented_goes_on_in_fragments() {
+    for is_reply in [true, false] {
+        let plan = if is_reply { to_ipv4() } else { to_ipv6() }.udp();
+        let mut world = World::new(&plan);
+        let (port, from, to) = match is_reply {
+            true => {
+                world.receive(WAN, &udp6(CLIENT_6, SERVICE_6, b"?").via_gateway());
+                (LAN, SERVER, local(&world))
+            }
+            false => (WAN, CLIENT, SERVICE.to_owned()),
+        };
+        // What each leaves in: packets of so many bytes.
+        let mut leaves = |id: u16, len: usize, size: Option<usize>| {
+            let mut whole = udp(from, &to, &vec![b'y'; len - 28]).may_fragment();
+            whole.header.identification = id;
+            let bytes = whole.bytes();
+            let pieces = size.map_or_else(|| vec![bytes.clone()], |size| even(&bytes, id.into(), size));
+            let sent: Vec<_> =
+                pieces.iter().flat_map(|piece| world.receive(port, &frame(port, piece))).collect();
+            let packets: Vec<&[u8]> = sent.iter().map(|sent| read::ip_packet(&sent.frame).unwrap()).collect();
+            assert!(packets.iter().all(|packet| packet[1..4] == [0; 3]), "no flow label");
+            let whole = match packets[..] {
+                [packet] if packet[6] != 44 => packet.to_vec(),
+                _ => super::common::fragments::assemble(packets.iter().copied()).remove(0),
+            };
+            read::check_ip(&whole).expect("the datagram");
+            assert_eq!(whole.len(), len + 20);
+            packets.iter().map(|packet| packet.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(leaves(1, 1_480, None), [1_500], "it fits");
+        assert_eq!(leaves(2, 1_481, None), [1_280, 277]);
+        assert_eq!(leaves(3, 1_500, None), [1_280, 296]);
+        assert_eq!(leaves(4, 3_028, Some(1_480)), [1_280, 296, 1_280, 296, 96]);
+        assert_eq!(leaves(5, 1_260, Some(1_232)), [1_280, 56]);
+        assert_eq!((world.counters(0).fragmented.get(), world.counters(0).made_fragments.get()), (4, 8));
+    }
+    // Also where the header of the PROXY protocol makes it too large, and explanations say so.
+    let mut plan = to_ipv6().udp();
+    plan.first().client_address = ClientAddress::ProxyV2;
+    let mut world = World::new(&plan);
+    let large = udp(CLIENT, SERVICE, &[b'y'; 1_450]).may_fragment().via_gateway();
+    let packet = lb_core::memory::MemoryPacket::new(WAN, &large);
+    let origin = lb_core::decide::Origin::Port;
+    let explained = world.workers[0].explain(world.now, &packet, origin, &world.ios[0]);
+    assert!(explained.steps.iter().any(|step| step.text.contains("fragmented into 2")), "{explained:?}");
+    let sent = world.receive(WAN, &large);
+    let lb_core::explanation::Outcome::Sent { frame, .. } = &explained.outcome else {
+        panic!("{explained:?}")
+    };
+    assert_eq!((sent.len(), &sent[0].frame), (2, frame));
+    // Its sender forbids it: as before.
+    let whole = udp(CLIENT, SERVICE, &[b'y'; 1_472]).via_gateway();
+    assert!(sent_line(&mut world, WAN, &whole)[0].contains("icmp too big for 1428"));
+}
+
+/// RFC 7915 4.1: a way that the sender has chosen and that is not at its end leads to somebody else.
+#[test]
+fn what_has_a_way_of_its_own_to_go_ends() {
+    let mut world = connected(&to_ipv4());
+    let reply = tcp(SERVER, &local(&world), ACK);
+    let mut passes = |options: &[u8]| {
+        let before = world.dropped(DropReason::Untranslatable);
+        let sent = world.receive(LAN, &reply.clone().options(options).via_server()).len() as u64;
+        assert_eq!(world.dropped(DropReason::Untranslatable) - before, 1 - sent, "{options:?}");
+        sent == 1
+    };
+    for kind in [131, 137] {
+        assert!(!passes(&[1, kind, 7, 4, 198, 51, 100, 9]), "not at its end");
+        assert!(!passes(&[7, 3, 4, kind, 7, 4, 198, 51, 100, 9, 0, 0]), "behind another option");
+        assert!(passes(&[1, kind, 7, 8, 198, 51, 100, 9]), "at its end");
+    }
+    assert!(passes(&[7, 7, 4, 131, 7, 4, 9, 0]), "within another option");
+    assert!(passes(&[0, 131, 7, 4, 198, 51, 100, 9]), "behind the end of the list");
+}
+
+/// What routers on the client's side report of the server's packets, and what comes with its last hop.
+#[test]
+fn errors_from_clients_side_reach_servers_of_the_other_family() {
+    let mut world = connected(&to_ipv4());
+    let local_end = local(&world);
+    let quote = tcp6_with(endpoint6(SERVICE_6), endpoint6(CLIENT_6), ACK, &[b'x'; 1_400]).bytes();
+    let router = "2001:db8:ff::1".parse().unwrap();
+    for (mtu, told) in [(1_400, 1_380), (1_280, 1_260)] {
+        let report = icmp6(router, VIP6, Icmpv6Type::PacketTooBig { mtu }, &quote[..1_200]);
+        let line = format!(
+            "lan: 198.51.100.20 > 198.51.100.11 icmp too big for {told} [{SERVER} > {local_end} tcp ack ttl 64] ttl 63"
+        );
+        expect(&mut world, WAN, &report.via_gateway(), &line);
+    }
+    let last = tcp(SERVER, &local_end, ACK).ttl(1).via_server();
+    let line = format!(
+        "lan: 198.51.100.1 > 198.51.100.11 icmp time exceeded [{SERVER} > {local_end} tcp ack ttl 1] ttl 64"
+    );
+    expect(&mut world, LAN, &last, &line);
+
+    let mut world = World::new(&to_ipv6());
+    world.receive(WAN, &tcp(CLIENT, SERVICE, SYN).via_gateway());
+    let local_end = local_6(&world);
+    let quote = tcp_with(endpoint(SERVICE), endpoint(CLIENT), ACK, &[b'x'; 1_400]).bytes();
+    for (mtu, told) in [(1_400, 1_420), (576, 1_280), (0, 1_280)] {
+        let needed = DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: mtu };
+        let report =
+            icmp(Ipv4Addr::new(198, 18, 0, 1), VIP, Icmpv4Type::DestinationUnreachable(needed), &quote[..28]);
+        let line = format!(
+            "lan: 2001:db8:2::20 > 2001:db8:2::11 icmpv6 too big for {told} [{SERVER_6} > {local_end} tcp cut ttl 64] ttl 63"
+        );
+        expect(&mut world, WAN, &report.options(&[1, 1, 1, 0]).via_gateway(), &line);
+    }
+    let last = tcp6(SERVER_6, &local_end, ACK).ttl(1).via_server();
+    let line = format!(
+        "lan: 2001:db8:2::1 > 2001:db8:2::11 icmpv6 time exceeded [{SERVER_6} > {local_end} tcp ack ttl 1] ttl 64"
+    );
+    expect(&mut world, LAN, &last, &line);
+}
+
+/// As within one family: open connections keep it, and their server finds them.
+#[test]
+fn a_local_address_that_is_removed_serves_its_connections() {
+    let mut plan = to_ipv4();
+    let mut world = connected(&plan);
+    let local = local(&world);
+    plan.services[0].local_addresses = vec!["198.51.100.21".parse().unwrap()];
+    world.exchange(&plan);
+    let line = format!("wan: {SERVICE_6} > {CLIENT_6} tcp ack ttl 63");
+    expect(&mut world, LAN, &tcp(SERVER, &local, ACK).via_server(), &line);
+    let line = format!("lan: {local} > {SERVER} tcp ack ttl 63");
+    expect(&mut world, WAN, &tcp6(CLIENT_6, SERVICE_6, ACK).via_gateway(), &line);
+}
+
+/// A connection goes on in the next run with its local end, and with how far its server has been told.
+#[test]
+fn connections_go_on_in_the_next_run() {
+    for told in [ClientAddress::Packets, ClientAddress::ProxyV2, ClientAddress::Toa] {
+        let mut plan = to_ipv4();
+        plan.first().client_address = told;
+        let before = connected(&plan);
+        let local = local(&before);
+        let saved: Vec<_> = before.workers[0].saved::<V6>(before.now).collect();
+        let mut after = World::new(&plan);
+        let now = after.now;
+        assert_eq!(after.workers[0].restore(now, &saved[0], Some(WorkerId(0))), Ok(()), "{told}");
+        let line = format!("wan: {SERVICE_6} > {CLIENT_6} tcp ack ttl 63");
+        expect(&mut after, LAN, &tcp(SERVER, &local, ACK).via_server(), &line);
+    }
 }
 
 #[test]
