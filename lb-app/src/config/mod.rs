@@ -38,6 +38,8 @@ pub(crate) use effective::vlan;
 pub(crate) use include::expand;
 pub(crate) use ipvs_sync::IpvsSync;
 pub(crate) use settings::{Control, Device, File, Idle, Metrics, Wanted};
+#[cfg(test)]
+pub(crate) use settings::{Tunnel, Workers};
 pub(crate) use sync::Sync;
 
 use addresses::Addresses;

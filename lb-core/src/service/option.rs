@@ -270,6 +270,8 @@ pub struct Opt<P: 'static> {
     pub get: fn(&P) -> Option<Value>,
     /// Takes a value of its kind. `false` if it is of another.
     pub set: fn(&mut P, &Value) -> bool,
+    /// Takes its value away, if it can be without one: as if nobody had ever said it.
+    pub unset: fn(&mut P),
 }
 
 impl<P> Opt<P> {
@@ -282,7 +284,14 @@ impl<P> Opt<P> {
         get: fn(&P) -> Option<Value>,
         set: fn(&mut P, &Value) -> bool,
     ) -> Self {
-        Opt { field: Field::new(key, kind, help), get, set }
+        Opt { field: Field::new(key, kind, help), get, set, unset: |_| {} }
+    }
+
+    /// The same, which may have no value.
+    #[must_use]
+    pub const fn may_be_unset(mut self, unset: fn(&mut P)) -> Self {
+        self.unset = unset;
+        self
     }
 
     /// The same, which has to be given, as in the example.
@@ -377,6 +386,9 @@ pub trait Setting: Sized {
     fn assign(&mut self, value: &Value) -> bool {
         Self::from_value(value).map(|value| *self = value).is_some()
     }
+
+    /// Becomes what it is where nothing is said, if that is no value. Any other default is a value, which is assigned.
+    fn unset(&mut self) {}
 }
 
 /// An entry of the table of a type's options, within its `impl`: the option is the
@@ -394,6 +406,7 @@ macro_rules! option {
             |of| $crate::service::option::Setting::to_value(&of.$($field).+),
             |of, value| $crate::service::option::Setting::assign(&mut of.$($field).+, value),
         )
+        .may_be_unset(|of| $crate::service::option::Setting::unset(&mut of.$($field).+))
     };
 }
 
@@ -464,6 +477,10 @@ impl<T: Setting> Setting for Option<T> {
 
     fn from_value(value: &Value) -> Option<Self> {
         T::from_value(value).map(Some)
+    }
+
+    fn unset(&mut self) {
+        *self = None;
     }
 }
 

@@ -60,7 +60,7 @@ fn another(kind: &Kind) -> Value {
 /// Everything that an entry says holds for what it is an entry of.
 fn check<P: Clone>(options: &'static [Opt<P>], default: &P) {
     let mut keys = BTreeSet::new();
-    for Opt { field, get, set } in options {
+    for Opt { field, get, set, .. } in options {
         let key = field.key;
         assert!(keys.insert(key), "{key} is there twice");
         assert!(!field.help.is_empty() && !field.help.ends_with(' '), "{key}: help");

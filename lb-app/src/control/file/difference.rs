@@ -67,12 +67,12 @@ impl Difference {
     fn compare_machine(&mut self, before: &Config, after: &Config) {
         let restart = &mut self.restart;
         changed(restart, "workers: connections", before.capacity.v4, after.capacity.v4);
-        // Without a word in the file the capacity that there is will do, whatever services are added.
-        if after.capacity_v6_is_given {
+        // Where the file never said a word the capacity that there is will do, whatever services are added.
+        if before.capacity_v6_is_given || after.capacity_v6_is_given {
             changed(restart, "workers: connections_v6", before.capacity.v6, after.capacity.v6);
         }
-        // Without a word in the file the capacity that there is will do, or the change is refused.
-        if after.room_is_given {
+        // Where the file never said a word the capacity that there is will do, or the change is refused.
+        if before.room_is_given || after.room_is_given {
             changed(restart, "workers: servers", before.room.servers, after.room.servers);
         }
         let clients = |config: &Config| config.persistent_clients;
@@ -170,7 +170,13 @@ impl Difference {
             }
         }
         let rules = |plan: &Plan| -> Vec<String> { plan.snat.iter().map(|rule| rule.name.clone()).collect() };
-        sets(live, "snat", &rules(before), &rules(after));
+        let (old, new) = (rules(before), rules(after));
+        sets(live, "snat", &old, &new);
+        // Of several rules for one server the first counts, so their order is a difference by itself.
+        let common = |rules: &[String], others: &[String]| -> Vec<String> {
+            rules.iter().filter(|rule| others.contains(rule)).cloned().collect()
+        };
+        changed(live, "order of snat", common(&old, &new).join(", "), common(&new, &old).join(", "));
         let vips = |plan: &Plan| -> BTreeMap<IpAddr, VipPlan> {
             plan.every_vip().map(|vip| (vip.address, vip)).collect()
         };

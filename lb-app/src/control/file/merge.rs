@@ -150,12 +150,17 @@ fn merge_options<P: Clone>(options: &'static [Opt<P>], before: &P, running: &P, 
     let mut merged = running.clone();
     for option in options.iter().filter(|option| option.field.is_in_file()) {
         let [before, running, file] = [before, running, file].map(option.get);
-        if before != file
-            && let Some(file) = file
-        {
-            let value = merge_value(before.as_ref(), running.as_ref(), file);
-            let is_of_its_kind = (option.set)(&mut merged, &value);
-            debug_assert!(is_of_its_kind, "{}: {value}", option.field.key);
+        if before == file {
+            continue;
+        }
+        match file {
+            Some(file) => {
+                let value = merge_value(before.as_ref(), running.as_ref(), file);
+                let is_of_its_kind = (option.set)(&mut merged, &value);
+                debug_assert!(is_of_its_kind, "{}: {value}", option.field.key);
+            }
+            // The file said it and does not any more. Of two that say the same, the other one is said now.
+            None => (option.unset)(&mut merged),
         }
     }
     merged

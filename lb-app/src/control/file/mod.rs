@@ -19,3 +19,6 @@ pub(crate) mod save;
 mod share;
 pub(crate) mod state_file;
 pub(crate) mod watched;
+
+#[cfg(test)]
+mod removed_tests;
