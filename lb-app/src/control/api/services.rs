@@ -199,11 +199,23 @@ pub(super) fn modify(plan: &mut Plan, wanted: &ServiceChange) -> Answer {
     options::set(ServicePlan::OPTIONS, service, &wanted.options)?;
     let has_servers = !service.servers.is_empty();
     if before.0.place() == service.place() && before.0 != service.key() {
-        let what = format!(
-            "{0} becomes known by its name where it is for certain clients only, and not any more where it is for all: its \
-             checks and operators' changes go by that, so change the file and reload, or `add service` for those clients",
-            service.name
-        );
+        let name = &service.name;
+        let what = if service.beside.is_choosy() {
+            format!(
+                "service {name} is for all clients and known by {}; one for certain clients is known by its name as well, and \
+                 its checks and what operators changed go by that: add `from` or `on` to the file and reload, which keeps its \
+                 connections, or `add service` for those clients",
+                before.0
+            )
+        } else {
+            let all = if service.vip.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+            format!(
+                "nothing else than this says which clients service {name} is for, and without it the service is known by \
+                 {} instead of by its name, by which its checks and what operators changed go: `set service {name} from \
+                 {all}` is all clients at once; or remove `from` and `on` from the file and reload, which keeps its connections",
+                service.key()
+            )
+        };
         return Err(Refusal::new(Code::Invalid, what));
     }
     if before.0 != service.key() {
@@ -320,5 +332,39 @@ pub(super) fn health(health: Health) -> &'static str {
         Health::Warming(_) => "warming",
         Health::Down => "down",
         Health::Inhibited => "inhibited",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Limits};
+
+    fn plan(clients: &str) -> Plan {
+        let text = format!(
+            "[[ports]]\nname = \"wan\"\ndevice = \"net_null0\"\naddresses = [\"192.0.2.1/24\"]\n[[services]]\nname = \"web\"\n\
+             vip = \"192.0.2.100\"\nport = 80\nprotocol = \"tcp\"\nmethod = \"dr\"\n{clients}\n"
+        );
+        let limits = Limits { workers: 1, available_bytes: u64::MAX };
+        config::parse("lb.toml", &text, limits).expect("sound").plan
+    }
+
+    #[test]
+    fn what_a_service_is_known_by_stays_and_the_refusal_says_what_to_do_instead() {
+        let set = |plan: &mut Plan, key: &str, value: &str| {
+            let options = Options::from([(key.to_owned(), value.into())]);
+            modify(plan, &ServiceChange { name: "web".to_owned(), options }).map_err(|why| why.message)
+        };
+        let mut choosy = plan("from = [\"203.0.113.0/24\"]");
+        let why = set(&mut choosy.clone(), "from", "all").unwrap_err();
+        assert!(why.contains("`set service web from 0.0.0.0/0` is all clients at once"), "{why}");
+        assert!(why.contains("remove `from` and `on` from the file and reload"), "{why}");
+        assert!(set(&mut choosy, "from", "0.0.0.0/0").is_ok(), "what it says to do is done");
+        let mistakes = lb_core::service::from::mistakes(&choosy.services[0], &choosy.interfaces);
+        assert_eq!(mistakes, [], "and can be");
+        let mut on = plan("from = [\"203.0.113.0/24\"]\non = [\"wan\"]");
+        assert!(set(&mut on, "from", "all").is_ok(), "the port of arrival still says it");
+        let why = set(&mut plan(""), "from", "203.0.113.0/24").unwrap_err();
+        assert!(why.contains("add `from` or `on` to the file and reload"), "{why}");
     }
 }
