@@ -1,7 +1,7 @@
 //! DPVS: scripts that call dpip and its own ipvsadm, and dpvs.conf.
 
 use super::{
-    draft::{Draft, Place, Wrong, proxy_version},
+    draft::{Draft, Place, Route, Wrong, default_route, proxy_version},
     files::Files,
     ipvsadm::Table,
     keepalived::blocks::{self, Node},
@@ -58,11 +58,15 @@ const OWN_COMMANDS: [(&str, &str, &str); 11] = [
     ("-Y", "--del-whtlst", "no lists of clients here; filter before the director"),
     ("-W", "--get-whtlst", ""),
 ];
-const OWN_OPTIONS: [(&str, &str, bool, &str); 7] = [
+const OWN_OPTIONS: [(&str, &str, bool, &str); 6] = [
     ("-j", "--synproxy", true, "no SYN proxy; half-open connections make room first when the table is full"),
-    ("-H", "--match", true, "services by match are not supported; write a service for each address and port"),
     ("-F", "--ifname", true, ""),
-    ("", "--hash-target", true, "`mh` hashes the client's address"),
+    (
+        "",
+        "--hash-target",
+        true,
+        "`mh` hashes the client's address; connections of QUIC follow their ID by `quic` of the service",
+    ),
     ("", "--conn-timeout", true, "`timeouts` of the service"),
     ("", "--dest-check", true, "`check` of the service"),
     ("", "--expire-quiescent", false, ""),
@@ -72,6 +76,17 @@ const OWN_OPTIONS: [(&str, &str, bool, &str); 7] = [
 fn ipvsadm(mut call: Call, table: &mut Table) -> Result<(), Wrong> {
     if call.words.iter().any(|word| word == "-P" || word == "--add-laddr") {
         return local_address(&call, table);
+    }
+    // Nothing else says which service it is, so nothing of it can be kept.
+    if call.words.iter().any(|word| word == "-H" || word == "--match") {
+        let nearest = if call.words.iter().any(|word| word == "-J" || word == "--snat") {
+            "`[[snat]]` with its `sources`, the server as `addresses`, `ports` and `interface`"
+        } else {
+            "services by match are not supported; a service has `vips` and `ports`, and `[[snat]]` is for what servers send \
+             by themselves"
+        };
+        table.draft_mut().miss(&call.place, format!("ipvsadm {}", call.words.join(" ")), nearest);
+        return Ok(());
     }
     for (short, long, nearest) in OWN_COMMANDS {
         if call.words.iter().any(|word| word == short || word == long) {
@@ -167,15 +182,18 @@ fn dpip(call: &Call, draft: &mut Draft) -> Result<(), Wrong> {
                 draft.vips.push((net.addr(), format!("Of {device}, and no service's.")));
             }
         }
-        ("route", "add") => {
-            let to = if argument == "default" { IpNet::from(ipnet::Ipv4Net::default()) } else { net()? };
-            match (behind("via"), behind("dev")) {
-                (Some(via), _) => {
-                    let via =
-                        via.parse().map_err(|_| place.wrong(format!("dpip route: {via:?} is no router")))?;
-                    draft.routes.push((place.clone(), to, via));
+        ("route" | "route6", "add") => {
+            let device = behind("dev").map(str::to_owned);
+            let via = behind("via").map(|via| {
+                via.parse::<IpAddr>().map_err(|_| place.wrong(format!("dpip route: {via:?} is no router")))
+            });
+            let via = via.transpose()?;
+            let to = if argument == "default" { default_route(via) } else { net()? };
+            match (via, device) {
+                (Some(via), device) => {
+                    draft.routes.push(Route { place: place.clone(), to, via, device });
                 }
-                (None, Some(device)) => draft.hints.push((to, device.to_owned())),
+                (None, Some(device)) => draft.hints.push((to, device)),
                 (None, None) => return Err(place.wrong("dpip route needs via or dev")),
             }
         }

@@ -4,7 +4,7 @@ use crate::config::{
     health::{Check, Pool},
     options::read_text,
 };
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use lb_core::{
     conn::timeouts::Timeouts,
     service::{
@@ -66,7 +66,7 @@ pub(super) struct Draft {
     pub(super) own: Vec<(IpNet, String)>,
     /// Networks that VIPs were said to be in, with the interface.
     pub(super) hints: Vec<(IpNet, String)>,
-    pub(super) routes: Vec<(Place, IpNet, IpAddr)>,
+    pub(super) routes: Vec<Route>,
     /// Devices that were said to be in a VLAN, with what they are on top of and its number.
     pub(super) vlans: Vec<(String, String, u16)>,
     pub(super) timeouts: Timeouts,
@@ -75,6 +75,16 @@ pub(super) struct Draft {
     /// Remarks about the whole, one paragraph each.
     pub(super) remarks: Vec<String>,
     pub(super) missing: Vec<Missing>,
+}
+
+/// One route.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    pub(super) place: Place,
+    pub(super) to: IpNet,
+    pub(super) via: IpAddr,
+    /// The interface that the router is said to be behind.
+    pub(super) device: Option<String>,
 }
 
 /// One service.
@@ -116,6 +126,14 @@ impl Draft {
     /// Notes that something has no equal.
     pub(super) fn miss(&mut self, place: &Place, what: impl Into<String>, nearest: impl Into<String>) {
         self.missing.push(Missing { place: place.clone(), what: what.into(), nearest: nearest.into() });
+    }
+}
+
+/// The network that `default` stands for in a route by that router.
+pub(super) fn default_route(via: Option<IpAddr>) -> IpNet {
+    match via {
+        Some(IpAddr::V6(_)) => Ipv6Net::default().into(),
+        Some(IpAddr::V4(_)) | None => Ipv4Net::default().into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ports, addresses and routes for what was imported: what the old file says of them, and otherwise guesses, marked as such,
 //! with which the configuration is valid.
 
-use super::draft::{Draft, is_local};
+use super::draft::{Draft, Route, is_local};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -15,8 +15,17 @@ const MOST_ATTACHED: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Network {
     pub(super) ports: Vec<Port>,
-    /// To, via, and whether it is a guess.
-    pub(super) routes: Vec<(IpNet, IpAddr, bool)>,
+    pub(super) routes: Vec<Way>,
+}
+
+/// One route.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) to: IpNet,
+    pub(super) via: IpAddr,
+    /// What the router is behind, where its address does not say so.
+    pub(super) interface: Option<String>,
+    pub(super) is_guess: bool,
 }
 
 /// One port.
@@ -57,7 +66,7 @@ pub(super) fn network(draft: &mut Draft) -> Network {
             local.extend(servers.map(|server| (server, service.plan.method.is_link_local())));
         }
     }
-    finder.taken.extend(draft.routes.iter().map(|(_, _, via)| *via));
+    finder.taken.extend(draft.routes.iter().map(|route| route.via));
     for (net, device) in std::mem::take(&mut draft.own) {
         if finder.taken.insert(net.addr()) && !overlaps(&finder.attached, &net) {
             finder.attach(net, &device, false);
@@ -66,7 +75,7 @@ pub(super) fn network(draft: &mut Draft) -> Network {
     let mut guessed = 0;
     for (address, is_near) in local {
         // What is behind a router is not attached, unless it has to be.
-        let is_routed = |(_, to, _): &(_, IpNet, _)| to.prefix_len() > 0 && to.contains(&address);
+        let is_routed = |route: &Route| route.to.prefix_len() > 0 && route.to.contains(&address);
         if !is_near && draft.routes.iter().any(is_routed) {
             continue;
         }
@@ -79,15 +88,24 @@ pub(super) fn network(draft: &mut Draft) -> Network {
     }
     let mut routes = Vec::new();
     let mut seen = HashSet::new();
-    for (place, to, via) in std::mem::take(&mut draft.routes) {
+    for Route { place, to, via, device } in std::mem::take(&mut draft.routes) {
         let to = to.trunc();
-        finder.reach(via, "wan");
+        // An address of one link says nothing of where it is.
+        let is_of_link = matches!(via, IpAddr::V6(via) if via.is_unicast_link_local());
+        let interface = device.filter(|device| is_of_link && finder.has(device));
+        if !is_of_link {
+            finder.reach(via, "wan");
+        }
         let why = match () {
+            () if is_of_link && interface.is_none() => {
+                "its router is of one link, and no interface of that is known"
+            }
+            () if to.addr().is_ipv4() != via.is_ipv4() => "its router is of another family",
             () if vips.contains(&via) => "its router is a VIP",
             () if finder.attached.iter().any(|net| net.trunc() == to) => "its network is attached",
             () if !seen.insert(to) => "there is one to that network already",
             () => {
-                routes.push((to, via, false));
+                routes.push(Way { to, via, interface, is_guess: false });
                 continue;
             }
         };
@@ -99,7 +117,7 @@ pub(super) fn network(draft: &mut Draft) -> Network {
         if let Some(vip) = vip.filter(|_| !seen.contains(&any))
             && let Some(router) = finder.router(*vip)
         {
-            routes.push((any, router, true));
+            routes.push(Way { to: any, via: router, interface: None, is_guess: true });
         }
     }
     if finder.ports.is_empty() {
@@ -118,6 +136,11 @@ impl Finder {
             Some(port) => port.addresses.push((net, is_guess)),
             None => self.ports.push(Port { name: port.to_owned(), addresses: vec![(net, is_guess)] }),
         }
+    }
+
+    /// Whether there is an interface of that name.
+    fn has(&self, device: &str) -> bool {
+        self.ports.iter().any(|port| port.name == device)
     }
 
     /// Attaches the address's network if none does yet. Whether it had to.

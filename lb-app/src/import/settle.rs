@@ -68,12 +68,23 @@ impl Draft {
         let missing = &mut self.missing;
         self.services.retain_mut(|service| {
             let place = &service.place;
+            let mut family = service.servers.first().map(|server| server.plan.address.is_ipv4());
             service.plan.local_addresses.retain(|local| {
                 let is_free = !vips.contains(local);
                 if !is_free {
                     miss(missing, place, format!("local address {local}, which is a VIP"), LEFT_OUT);
                 }
-                is_free
+                // Servers are of one family, and so is what they see.
+                let fits = *family.get_or_insert(local.is_ipv4()) == local.is_ipv4();
+                if is_free && !fits {
+                    miss(
+                        missing,
+                        place,
+                        format!("local address {local}, which is of another family"),
+                        LEFT_OUT,
+                    );
+                }
+                is_free && fits
             });
             let is_sound = service.plan.method != Method::FullNat || !service.plan.local_addresses.is_empty();
             if !is_sound {
@@ -142,6 +153,7 @@ impl Service {
     fn settle_servers(&mut self, taken: &HashSet<IpAddr>, missing: &mut Vec<Missing>) -> HashSet<SocketAddr> {
         let (key, method, one_packet) = (self.plan.key(), self.plan.method, self.plan.one_packet);
         let (port, own) = (self.plan.default_server_port(), self.own_port());
+        let misfit = self.misfit();
         let mut endpoints = HashSet::new();
         self.servers.retain_mut(|server| {
             if let Some((what, nearest)) = limit(&mut server.plan.thresholds, one_packet) {
@@ -156,6 +168,7 @@ impl Service {
             }
             let endpoint = server.plan.endpoint();
             let why = refused(server.plan.address)
+                .or_else(|| misfit(server.plan.address))
                 .or_else(|| taken.contains(&server.plan.address).then(|| "is a VIP as well".to_owned()))
                 .or_else(|| (!endpoints.insert(endpoint)).then(|| "is in the service already".to_owned()));
             if let Some(why) = &why {
@@ -164,6 +177,21 @@ impl Service {
             why.is_none()
         });
         endpoints
+    }
+
+    /// Why an address cannot be a server's here: its family.
+    fn misfit(&self) -> impl Fn(IpAddr) -> Option<String> + use<> {
+        let ServicePlan { method, vip, ref local_addresses, .. } = self.plan;
+        let local = local_addresses.first().filter(|_| method.hides_clients()).copied();
+        move |server| match local {
+            _ if method.tunnels() => None,
+            Some(local) if local.is_ipv4() == server.is_ipv4() => None,
+            Some(_) => Some("is not of the family of the local addresses".to_owned()),
+            None if vip.is_ipv4() == server.is_ipv4() => None,
+            None => {
+                Some(format!("is not of the VIP's family, as {method} requires; tun and fullnat take either"))
+            }
+        }
     }
 
     /// The port that servers have where they are given none, in words.
@@ -181,6 +209,7 @@ impl Service {
         missing: &mut Vec<Missing>,
     ) {
         let (own, port, method) = (self.own_port(), self.plan.default_server_port(), self.plan.method);
+        let misfit = self.misfit();
         let Some(sorry) = &mut self.pool.sorry_server else { return };
         if !method.rewrites_endpoints() && sorry.address.port() != port {
             self.notes.push(format!(
@@ -191,6 +220,7 @@ impl Service {
         }
         let address = sorry.address;
         let why = refused(address.ip())
+            .or_else(|| misfit(address.ip()))
             .or_else(|| taken.contains(&address.ip()).then(|| "is a VIP as well".to_owned()))
             .or_else(|| endpoints.contains(&address).then(|| "is one of the servers".to_owned()));
         if let Some(why) = why {

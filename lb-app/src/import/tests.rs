@@ -1,6 +1,8 @@
 //! Files of each kind, and the configurations that are made of them, which the configuration's own reader has to accept.
 //! With `UPDATE_EXPECTED=1` in the environment these are written anew, to be reviewed.
 
+mod forms;
+
 use super::{files::Files, read};
 use crate::{
     cli::From,

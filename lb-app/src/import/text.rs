@@ -2,7 +2,7 @@
 
 use super::{
     draft::{Draft, Missing, Server, Service},
-    network::{Network, Port, in_order},
+    network::{Network, Port, Way, in_order},
 };
 use crate::config::health::{Check, Kind, Page, Pool, WhenAllFail};
 use lb_core::{
@@ -106,11 +106,14 @@ fn write_network(text: &mut String, draft: &Draft, network: &Network) {
         let _ = writeln!(text, "port = {}\nvlan = {vlan}", Value::Text(link.to_owned()));
         write_addresses(text, on);
     }
-    for (to, via, is_guess) in &network.routes {
+    for Way { to, via, interface, is_guess } in &network.routes {
         let to =
             if to.prefix_len() == 0 && to.addr().is_ipv4() { "default".to_owned() } else { to.to_string() };
         let marked = if *is_guess { "   # guessed" } else { "" };
         let _ = writeln!(text, "\n[[routes]]\nto = \"{to}\"\nvia = \"{via}\"{marked}");
+        if let Some(interface) = interface {
+            let _ = writeln!(text, "interface = {}", Value::Text(interface.clone()));
+        }
     }
 }
 

@@ -5,7 +5,11 @@ use super::super::{
     draft::{Place, Wrong},
     files::Files,
 };
-use std::{collections::HashMap, rc::Rc, str::FromStr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+    str::FromStr,
+};
 
 /// How deep files include files, and blocks are in blocks.
 const MAX_DEPTH: usize = 16;
@@ -57,9 +61,25 @@ impl Node {
     }
 }
 
-/// A line that says for which host it is: it is left out.
+/// What was not read.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::import) struct Conditional(pub(in crate::import) Place, pub(in crate::import) String);
+pub(in crate::import) enum Unread {
+    /// A line that says for which host it is.
+    OfHost(String),
+    /// A word and a pattern of files, of which there are none.
+    NoFile(String),
+}
+
+/// What was not read, and where.
+pub(in crate::import) type Left = (Place, Unread);
+
+/// Lines of one host, which open as many blocks as they close.
+#[derive(Debug)]
+struct OfHost {
+    /// The first that opens one.
+    place: Place,
+    open: i64,
+}
 
 /// A word, or a brace.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,22 +92,34 @@ enum Token {
 }
 
 /// Reads a file and all that it includes.
-pub(in crate::import) fn read(files: &dyn Files, path: &str) -> Result<(Vec<Node>, Vec<Conditional>), Wrong> {
-    let mut reader =
-        Reader { files, definitions: HashMap::new(), tokens: Vec::new(), conditional: Vec::new() };
+pub(in crate::import) fn read(files: &dyn Files, path: &str) -> Result<(Vec<Node>, Vec<Left>), Wrong> {
+    let mut reader = Reader {
+        files,
+        definitions: HashMap::new(),
+        tokens: Vec::new(),
+        unread: Vec::new(),
+        hosts: BTreeMap::new(),
+    };
     let nowhere = Place { file: path.into(), line: 1 };
     reader.file(path, &nowhere, 0)?;
+    if let Some((host, lines)) = reader.hosts.iter().find(|(_, lines)| lines.open != 0) {
+        return Err(lines.place.wrong(format!(
+            "the lines for one host (@{host}) do not close the blocks that they open, so they cannot be left out; write \
+             the file as that host reads it"
+        )));
+    }
     let mut tokens = reader.tokens.into_iter().peekable();
     let mut nodes = Vec::new();
     block(&mut tokens, &mut nodes, None)?;
-    Ok((nodes, reader.conditional))
+    Ok((nodes, reader.unread))
 }
 
 struct Reader<'f> {
     files: &'f dyn Files,
     definitions: HashMap<String, String>,
     tokens: Vec<(Place, Token)>,
-    conditional: Vec<Conditional>,
+    unread: Vec<Left>,
+    hosts: BTreeMap<String, OfHost>,
 }
 
 impl Reader<'_> {
@@ -98,8 +130,25 @@ impl Reader<'_> {
         let text =
             self.files.read(path).map_err(|error| from.wrong(format!("{path} cannot be read: {error}")))?;
         let file: Rc<str> = path.into();
-        for (line, text) in (1..).zip(text.lines()) {
+        let mut lines = (1..).zip(text.lines());
+        while let Some((line, text)) = lines.next() {
             let place = Place { file: file.clone(), line };
+            if let Some((name, value)) = definition(text) {
+                let mut value = value.to_owned();
+                // Each line but the last says that another follows.
+                while let Some(begun) = value.trim_end().strip_suffix('\\') {
+                    let Some((_, next)) = lines.next() else {
+                        return Err(place.wrong(format!("the definition of ${name} does not end")));
+                    };
+                    value = format!("{}\n{next}", begun.trim_end());
+                    if value.len() > MAX_LENGTH {
+                        return Err(place.wrong(format!("the definition of ${name} is too long")));
+                    }
+                }
+                let value = self.substitute(&place, value.trim())?;
+                self.definitions.insert(name.to_owned(), value);
+                continue;
+            }
             self.line(&place, text, depth)?;
             if self.tokens.len() > MAX_LENGTH {
                 return Err(place.wrong("the configuration is too large with all that it includes"));
@@ -112,33 +161,24 @@ impl Reader<'_> {
         let bare = text.trim_start();
         if let Some(condition) = bare.strip_prefix('@') {
             let (host, rest) = condition.split_once(char::is_whitespace).unwrap_or((condition, ""));
-            if rest.contains(['{', '}']) {
-                return Err(place.wrong(format!(
-                    "a block for one host (@{host}) cannot be left out line by line; write the file as that host reads it"
-                )));
+            let mut tokens = Vec::new();
+            words(place, rest, &mut tokens)?;
+            let count = |token| tokens.iter().filter(|(_, other)| *other == token).count() as i64;
+            let opened = count(Token::Open) - count(Token::Close);
+            if opened != 0 {
+                let of_host = || OfHost { place: place.clone(), open: 0 };
+                self.hosts.entry(host.to_owned()).or_insert_with(of_host).open += opened;
             }
-            self.conditional.push(Conditional(place.clone(), bare.trim_end().to_owned()));
+            self.unread.push((place.clone(), Unread::OfHost(bare.trim_end().to_owned())));
             return Ok(());
         }
         if bare.starts_with('~') {
             return Err(place.wrong("~SEQ and ~LST are not read; write the lines that they stand for"));
         }
-        if let Some((name, value)) = bare.strip_prefix('$').and_then(|rest| rest.split_once('='))
-            && !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        {
-            if value.trim_end().ends_with('\\') {
-                return Err(
-                    place.wrong("definitions of several lines are not read; write the lines themselves")
-                );
-            }
-            let value = self.substitute(place, value.trim())?;
-            self.definitions.insert(name.to_owned(), value);
-            return Ok(());
-        }
         let text = self.substitute(place, text)?;
         let start = self.tokens.len();
-        words(place, &text, &mut self.tokens)?;
+        // A definition may stand for several lines.
+        text.lines().try_for_each(|line| words(place, line, &mut self.tokens))?;
         let included = match &self.tokens[start..] {
             [(_, Token::Word(word)), (_, Token::Word(path)), (_, Token::End)] if is_include(word) => {
                 Some((word.clone(), path.clone()))
@@ -150,8 +190,11 @@ impl Reader<'_> {
         let found = self.files.expand(&place.file, &pattern);
         let found = found.map_err(|error| place.wrong(format!("{pattern} cannot be read: {error}")))?;
         // keepalived includes what is there; the stricter words insist.
-        if found.is_empty() && word != "include" && word != "includea" {
-            return Err(place.wrong(format!("{word}: there is no {pattern}")));
+        if found.is_empty() {
+            if word != "include" && word != "includea" {
+                return Err(place.wrong(format!("{word}: there is no {pattern}")));
+            }
+            self.unread.push((place.clone(), Unread::NoFile(format!("{word} {pattern}"))));
         }
         found.iter().try_for_each(|path| self.file(path, place, depth + 1))
     }
@@ -186,6 +229,13 @@ impl Reader<'_> {
         }
         Ok(out + rest)
     }
+}
+
+/// The name and the value of a definition, if the line is one.
+fn definition(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.trim_start().strip_prefix('$')?.split_once('=')?;
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then_some((name, value))
 }
 
 fn is_include(word: &str) -> bool {

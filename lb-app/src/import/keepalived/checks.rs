@@ -244,7 +244,16 @@ fn kind(node: &Node, own: &[&Node], common: &Common, draft: &mut Draft) -> Resul
                 udp.payload = digits
                     .ok_or_else(|| payload.place.wrong(format!("payload: {text:?} is not hexadecimal")))?;
             }
-            udp.require_reply = line("require_reply").is_some();
+            if let Some(reply) = line("require_reply") {
+                udp.require_reply = true;
+                let text = reply.values().concat();
+                let bytes = hexadecimal(&text);
+                udp.expect = bytes.as_deref().filter(|bytes| !bytes.is_empty()).and_then(beginning);
+                if udp.expect.is_none() && !text.is_empty() {
+                    let what = format!("the reply {text} of UDP_CHECK");
+                    draft.miss(&reply.place, what, "any reply will do; `expect` is what one must match");
+                }
+            }
             if let Some(length) = line("min_reply_length").or(line("max_reply_length")) {
                 draft.miss(
                     &length.place,
@@ -355,6 +364,12 @@ fn codes(line: &Node) -> Result<Vec<(u16, u16)>, Wrong> {
         range.ok_or_else(|| line.place.wrong(format!("status_code: {word:?} is no status code")))
     });
     ranges.collect()
+}
+
+/// What begins with these bytes.
+fn beginning(bytes: &[u8]) -> Option<Pattern> {
+    let text: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    regex::bytes::Regex::new(&format!("(?s-u)^{text}")).ok().map(Pattern)
 }
 
 fn misc_timeout(own: &[&Node]) -> Result<Option<Duration>, Wrong> {

@@ -14,7 +14,7 @@ use super::{
     draft::{Draft, Wrong},
     files::Files,
 };
-use blocks::Conditional;
+use blocks::Unread;
 use std::{collections::HashMap, rc::Rc};
 
 /// Reads the files, one after the other.
@@ -22,14 +22,21 @@ pub(super) fn read(files: &dyn Files, paths: &[String]) -> Result<Draft, Wrong> 
     let mut draft = Draft::default();
     let mut nodes = Vec::new();
     for path in paths {
-        let (more, conditional) = blocks::read(files, path)?;
+        let (more, unread) = blocks::read(files, path)?;
         nodes.extend(more);
-        for Conditional(place, line) in conditional {
-            draft.miss(
-                &place,
-                format!("{line:?}, which is for one host"),
-                "add it by hand where this is that host",
-            );
+        for (place, what) in unread {
+            match what {
+                Unread::OfHost(line) => draft.miss(
+                    &place,
+                    format!("{line:?}, which is for one host"),
+                    "add it by hand where this is that host",
+                ),
+                Unread::NoFile(line) => draft.miss(
+                    &place,
+                    format!("{line}, where there is no file"),
+                    "import it where those files are, if it should have some",
+                ),
+            }
         }
     }
     let mut groups = HashMap::new();

@@ -1,7 +1,7 @@
 //! What is not about services: addresses, routes, VRRP, and what concerns all.
 
 use super::{
-    super::draft::{Draft, Wrong},
+    super::draft::{Draft, Route, Wrong, default_route},
     blocks::Node,
 };
 use ipnet::IpNet;
@@ -18,7 +18,23 @@ pub(super) fn script_user(nodes: &[Node]) -> Option<String> {
 /// Reads one of the other blocks.
 pub(super) fn read(node: &Node, draft: &mut Draft) -> Result<(), Wrong> {
     match node.key() {
-        "global_defs" => node.block()?.iter().try_for_each(|line| global(line, draft)),
+        "global_defs" => {
+            let mut of_keepalived = Vec::new();
+            for line in node.block()? {
+                if !global(line, draft)? {
+                    of_keepalived.push(line.key());
+                }
+            }
+            if !of_keepalived.is_empty() {
+                let what = format!("global_defs: {}", of_keepalived.join(", "));
+                draft.miss(
+                    &node.place,
+                    what,
+                    "what concerns keepalived's own processes and VRRP stays with it",
+                );
+            }
+            Ok(())
+        }
         "static_ipaddress" => {
             for line in node.block()? {
                 let (net, device) = address(line, None)?;
@@ -74,7 +90,8 @@ pub(super) fn read(node: &Node, draft: &mut Draft) -> Result<(), Wrong> {
     }
 }
 
-fn global(line: &Node, draft: &mut Draft) -> Result<(), Wrong> {
+/// Whether it concerns what is done here.
+fn global(line: &Node, draft: &mut Draft) -> Result<bool, Wrong> {
     match line.key() {
         "lvs_timeouts" => {
             for pair in line.values().chunks(2) {
@@ -98,12 +115,14 @@ fn global(line: &Node, draft: &mut Draft) -> Result<(), Wrong> {
         "lvs_sync_daemon" => {
             draft.miss(&line.place, "lvs_sync_daemon", NO_DAEMON);
         }
+        // Read before, for all programs.
+        "script_user" => {}
         "notification_email" | "smtp_server" => {
             draft.miss(&line.place, line.key(), "the program of `[health] hook` can send mail");
         }
-        _ => {}
+        _ => return Ok(false),
     }
-    Ok(())
+    Ok(true)
 }
 
 /// `ADDRESS[/PREFIX] [brd ADDRESS] [dev INTERFACE] ...`; `INTERFACE` if nothing is said.
@@ -136,19 +155,23 @@ fn route(line: &Node, draft: &mut Draft) -> Result<(), Wrong> {
         return Ok(());
     }
     let to = line.words.get(skip).map_or("", String::as_str);
-    let to = match to {
-        "default" => Some(IpNet::from(ipnet::Ipv4Net::default())),
-        text => text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)),
-    };
-    let to = to.ok_or_else(|| line.place.wrong(format!("route {what}: the network is missing")))?;
     // Old files have "gw".
     let via = behind(line, "via").or_else(|| behind(line, "gw"));
     let via = via.map(|via| {
         let via = if via == "inet" || via == "inet6" { behind(line, via).unwrap_or("") } else { via };
         via.parse::<IpAddr>().map_err(|_| line.place.wrong(format!("route {what}: {via:?} is no router")))
     });
-    match via.transpose()? {
-        Some(via) => draft.routes.push((line.place.clone(), to, via)),
+    let via = via.transpose()?;
+    let to = match to {
+        "default" => Some(default_route(via)),
+        text => text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)),
+    };
+    let to = to.ok_or_else(|| line.place.wrong(format!("route {what}: the network is missing")))?;
+    match via {
+        Some(via) => {
+            let device = behind(line, "dev").map(str::to_owned);
+            draft.routes.push(Route { place: line.place.clone(), to, via, device });
+        }
         None => draft.miss(
             &line.place,
             format!("route {what}"),

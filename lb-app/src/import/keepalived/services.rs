@@ -298,7 +298,10 @@ fn endpoints(node: &Node, groups: &HashMap<String, &Node>, draft: &mut Draft) ->
         }
         _ => {
             let port = node.words.get(2).map(|port| port_of(node, port)).transpose()?.flatten();
-            Ok((vec![(node.parsed("address")?, port)], None))
+            // A prefix means nothing there, and some write it.
+            let address = node.value()?.split('/').next().and_then(|address| address.parse().ok());
+            let address = address.map_or_else(|| node.parsed("address"), Ok)?;
+            Ok((vec![(address, port)], None))
         }
     }
 }
