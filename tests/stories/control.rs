@@ -16,7 +16,7 @@ use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 /// Every command that reads, and words of its answer.
-const READERS: [(&str, &[&str]); 39] = [
+const READERS: [(&str, &[&str]); 40] = [
     ("show director", &["forwarding; 2 workers, 2 ports"]),
     ("show events", &["started", "forwards 1 services with 2 workers"]),
     ("-Ln", &["Prot LocalAddress:Port Scheduler Flags", "TCP  192.0.2.100:80 rr", "198.51.100.11:8080"]),
@@ -29,6 +29,7 @@ const READERS: [(&str, &[&str]); 39] = [
     ("show host", &["no port has a host side", "role active", "192.0.2.100 ", " active"]),
     ("show interfaces", &["wan on port wan: untagged, up, MAC ", "addresses 192.0.2.1/24"]),
     ("show local-addresses", &["there are no local addresses: they are for method fullnat and [[snat]]"]),
+    ("show snat", &["there are no rules of [[snat]]", "dropped, no-snat: 0 packets"]),
     ("show persistence", &["RemoteAddress:Port", "0 of 0 clients, room for "]),
     ("show sync", &["no peers: there are no `peers` in [sync]"]),
     ("show announced", &["nothing is announced: [announce] has neither `file` nor `interface`"]),

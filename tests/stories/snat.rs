@@ -163,6 +163,13 @@ fn questions_downloads_and_uploads() -> Result<()> {
         ensure!(connections.contains(&address), "{connections}");
         ensure!(control.ask("show local-addresses")?.contains(&address));
     }
+    let rules = control.ask("show snat")?;
+    for part in
+        [&*OUTBOUND.to_string(), &OUTBOUND6.to_string(), "outbound: from ", " opened", "towards each address"]
+    {
+        ensure!(rules.contains(part), "{part}: {rules}");
+    }
+    ensure!(!rules.contains(" 0 opened") && !rules.contains("sent 0 packets"), "{rules}");
     let server = world.servers()[0].lan();
     let told = control.ask(&format!("explain tcp {server}:40000 {}:80 --in lan", world::FAR_CLIENT))?;
     ensure!(told.contains("outbound ([[snat]])"), "{told}");

@@ -17,7 +17,7 @@ pub(crate) fn readers() -> Vec<&'static str> {
 }
 
 fn forms(usage: &str) -> &'static [&'static str] {
-    const KNOWN: [(&str, &[&str]); 33] = [
+    const KNOWN: [(&str, &[&str]); 34] = [
         ("show director", &["show director"]),
         ("show events", &["show events", "show events count 3"]),
         ("show port info", &["show port info all", "show port info lan"]),
@@ -37,6 +37,7 @@ fn forms(usage: &str) -> &'static [&'static str] {
         ("show host", &["show host"]),
         ("show interfaces", &["show interfaces"]),
         ("show local-addresses", &["show local-addresses"]),
+        ("show snat", &["show snat"]),
         ("show persistence", &["show persistence", "show persistence client 192.0.2.0/24"]),
         ("show sync", &["show sync"]),
         ("show timeouts", &["show timeouts"]),

@@ -89,6 +89,7 @@ pub const SECTIONS: [Section; 7] = [
             "delete route",
             "show neighbours",
             "show local-addresses",
+            "show snat",
             "show sync",
         ],
     },

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     protocol::{
         Request, connections, director, events, forward, health, host, interfaces, local_addresses, memory,
-        neighbours, overview, persistence, ports, routes, services, sync, timeouts, workers,
+        neighbours, overview, persistence, ports, routes, services, snat, sync, timeouts, workers,
     },
     render::{Columns, View},
 };
@@ -70,8 +70,10 @@ pub enum Show {
     Interfaces,
     /// Attached networks and static routes
     Routes,
-    /// Local addresses of FullNAT: their services, ports in use and capacity
+    /// Local addresses of FullNAT and SNAT: their services, ports in use and capacity
     LocalAddresses,
+    /// Rules of SNAT: addresses, ports in use and capacity, connections, drops
+    Snat,
     /// Which servers clients stay with
     Persistence {
         #[command(flatten)]
@@ -216,6 +218,7 @@ impl Show {
             Show::Neighbours => (Request::Neighbours(neighbours::Request::List), View::Plain),
             Show::Host => (Request::Host(host::Request::List), View::Plain),
             Show::LocalAddresses => (Request::LocalAddresses(local_addresses::Request::List), View::Plain),
+            Show::Snat => (Request::Snat(snat::Request::List), View::Plain),
             Show::Interfaces => (Request::Interfaces(interfaces::Request::List), View::Plain),
             Show::Persistence { which } => {
                 (Request::Persistence(persistence::Request::List(which.filter())), View::Plain)

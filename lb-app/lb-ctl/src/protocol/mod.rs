@@ -27,6 +27,7 @@ pub mod ports;
 pub mod routes;
 pub mod schema;
 pub mod services;
+pub mod snat;
 pub mod sync;
 pub mod timeouts;
 pub mod trace;
@@ -113,6 +114,8 @@ pub enum Request {
     Host(host::Request),
     /// Local addresses of FullNAT.
     LocalAddresses(local_addresses::Request),
+    /// Rules of SNAT.
+    Snat(snat::Request),
     /// Which servers clients stay with.
     Persistence(persistence::Request),
     /// Peers.
@@ -171,6 +174,8 @@ pub enum Reply {
     Routes(routes::Routes),
     /// Local addresses of FullNAT.
     LocalAddresses(local_addresses::LocalAddresses),
+    /// Rules of SNAT.
+    Snat(snat::Rules),
     /// Clients that are remembered.
     Persistence(persistence::Clients),
     /// Host sides of ports, and the addresses that the director answers for.

@@ -12,6 +12,7 @@ mod network;
 mod persistence;
 mod ports;
 mod services;
+mod snat;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -86,6 +87,7 @@ impl Renderer {
             Reply::Neighbours(neighbours) => network::neighbours(&mut text, neighbours),
             Reply::Host(host) => host::host(&mut text, host),
             Reply::Peers(peers) => sync::peers(&mut text, peers),
+            Reply::Snat(list) => snat::rules(&mut text, list),
             Reply::LocalAddresses(list) => network::local_addresses(&mut text, list),
             Reply::Interfaces(list) => network::interfaces(&mut text, list),
             Reply::Persistence(list) => persistence::clients(&mut text, list),

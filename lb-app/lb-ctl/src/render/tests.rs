@@ -102,6 +102,34 @@ fn conversations() -> Vec<(&'static str, Vec<Value>)> {
                 },
             ]}})],
         ),
+        (
+            "show snat",
+            vec![json!({"snat": {
+                "rules": [
+                    {
+                        "name": "outbound", "sources": ["198.51.100.0/24", "2001:db8:1::/64"], "interface": "wan",
+                        "ports": ["20000-29999", "443"], "modules": [{"module": "ftp", "ports": ["21", "2100-2199"]}],
+                        "addresses": [
+                            {"address": "192.0.2.50", "used": 12, "each": 10_001},
+                            {"address": "2001:db8:1::50", "used": 0, "each": 10_001},
+                        ],
+                        "active": 10, "inactive": 2, "connections": 1_234, "packets_sent": 70_000,
+                        "packets_received": 140_000, "bytes_sent": 5_000_000, "bytes_received": 200_000_000,
+                    },
+                    {
+                        "name": "others", "sources": ["10.0.0.0/8"], "interface": null, "ports": ["1024-65535"],
+                        "modules": [], "addresses": [{"address": "192.0.2.51", "used": 0, "each": 64_512}],
+                        "active": 0, "inactive": 0, "connections": 0, "packets_sent": 0, "packets_received": 0,
+                        "bytes_sent": 0, "bytes_received": 0,
+                    },
+                ],
+                "drops": [
+                    {"reason": "no-snat", "meaning": "", "packets": 7, "packets_per_s": 1, "by_worker": [3, 4]},
+                    {"reason": "ports-exhausted", "meaning": "", "packets": 0, "packets_per_s": 0, "by_worker": [0, 0]},
+                ],
+            }})],
+        ),
+        ("show snat", vec![json!({"snat": {"rules": [], "drops": []}})]),
         ("show sync", vec![peers()]),
         (
             "show sync",

@@ -3,7 +3,7 @@
 use crate::config::Control;
 use lb_ctl::protocol::{
     Request, capture, connections, director, events, forward, health, host, interfaces, local_addresses,
-    memory, neighbours, persistence, ports, routes, services, sync, timeouts, trace, workers,
+    memory, neighbours, persistence, ports, routes, services, snat, sync, timeouts, trace, workers,
 };
 use std::fmt;
 
@@ -142,6 +142,7 @@ pub(super) fn needed(request: &Request) -> Role {
         | Request::Neighbours(neighbours::Request::List)
         | Request::Host(host::Request::List)
         | Request::LocalAddresses(local_addresses::Request::List)
+        | Request::Snat(snat::Request::List)
         | Request::Interfaces(interfaces::Request::List)
         | Request::Sync(sync::Request::Show)
         | Request::Workers(workers::Request::List)

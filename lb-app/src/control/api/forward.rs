@@ -49,7 +49,7 @@ pub(super) fn stats(running: &Running, baseline: &Baseline) -> Reply {
     Reply::ForwardStats(Stats { forwarding: !running.shutdown.is_paused(), ports })
 }
 
-fn drops(running: &Running, baseline: &Baseline, rates: &Rates, all: bool) -> Drops {
+pub(super) fn drops(running: &Running, baseline: &Baseline, rates: &Rates, all: bool) -> Drops {
     let cleared = baseline.0.lock();
     let reasons = DropReason::ALL.iter().enumerate().map(|(at, &reason)| {
         let before = cleared.drops.get(at).map(Vec::as_slice).unwrap_or_default();

@@ -28,6 +28,7 @@ mod ports;
 mod process;
 mod rates;
 mod services;
+mod snat;
 mod sync;
 mod timeouts;
 mod trace;
@@ -135,6 +136,9 @@ impl Api {
             Request::Host(request) => Ok(host::answer(running, &request)),
             Request::Interfaces(request) => Ok(interfaces::answer(running, &request)),
             Request::LocalAddresses(request) => Ok(local_addresses::answer(running, &request)),
+            Request::Snat(request) => {
+                Ok(snat::answer(running, &self.forward_baseline, &self.rates, &request))
+            }
             Request::Persistence(request) => persistence::answer(running, request, who),
             Request::Sync(request) => Ok(sync::answer(plane, &request)),
             Request::Ports(request) => ports::answer(running, &self.port_baseline, request, who),
