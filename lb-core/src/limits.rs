@@ -67,6 +67,9 @@ pub const PORT_TRIES: usize = 256;
 pub const MAX_EXPECTED: usize = 65_536;
 /// Most connections of one worker that modules read at once.
 pub const MAX_TALKS: usize = 32_768;
+/// Connections of one worker that modules read besides, and whose places are given to others, since nothing that anybody sees
+/// shows that their clients exist.
+pub const MAX_PASSING_TALKS: usize = 4_096;
 /// Most connections of one worker: an index and the table's tags share 48 bits.
 pub const MAX_CONNECTIONS: usize = 1 << 28;
 /// Highest weight of a real server, as in IPVS.

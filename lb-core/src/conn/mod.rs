@@ -7,6 +7,7 @@ pub mod connections;
 pub mod datagram;
 pub mod entry;
 pub mod method;
+pub mod reading;
 pub mod saved;
 pub mod sctp;
 pub mod second;

@@ -1,5 +1,5 @@
 //! The second line of a connection, for what few connections need and a packet of all others does not look at: how far a
-//! server has been told of its client, or where it is kept what a [module](crate::module) has read. No connection has both.
+//! server has been told of its client, or how far a module has [read](super::reading). No connection has both.
 //!
 //! A bit in the first line says whether there is one. Lines are numbered as their connections are.
 //!
@@ -11,10 +11,7 @@
 //! An option of TCP (TOA) shifts nothing, and is repeated until the server shows that it has left the handshake.
 
 use super::client_address::ClientAddress;
-use crate::{
-    cast::{high16, low16},
-    ids::TalkId,
-};
+use crate::cast::{high16, low16};
 
 /// How far a server has been told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,21 +46,6 @@ pub struct Second {
     pub base: u32,
     /// Bytes of the largest packet that a router on the way to the server has said to let through; 0 if none has.
     pub way: u16,
-}
-
-/// In the second word of a second line where it says what a module has read: no way of telling servers of clients.
-const READ: u32 = 0xf0;
-
-/// The second line of a connection that a module reads: where it is kept what it has read.
-#[must_use]
-pub const fn line_of_talk(talk: TalkId) -> Line {
-    [talk.number(), READ]
-}
-
-/// Where it is kept, if the line is of such a connection.
-#[must_use]
-pub fn talk_of_line([number, rest]: Line) -> Option<TalkId> {
-    (rest == READ).then(|| TalkId::new(number))
 }
 
 /// A second line as it lies in memory. Zeros until a connection has one, so that memory is not touched before.

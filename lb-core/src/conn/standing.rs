@@ -101,6 +101,11 @@ impl Marks {
         self.0 |= SECOND;
     }
 
+    /// It has none any more.
+    pub(super) fn remove_second(&mut self) {
+        self.0 &= !SECOND;
+    }
+
     /// Whether its client is remembered by persistence.
     #[inline(always)]
     pub(super) const fn is_kept(self) -> bool {
@@ -131,7 +136,9 @@ mod tests {
             assert!(marks.is_special());
             marks.keep();
             marks.translate();
-            assert!(marks.is_kept() && marks.is_translated());
+            assert!(marks.is_kept() && marks.is_translated() && marks.has_second());
         }
+        marks.remove_second();
+        assert!(marks.is_kept() && marks.is_translated() && !marks.has_second());
     }
 }

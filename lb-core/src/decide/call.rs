@@ -23,12 +23,13 @@ impl Known {
         hit: Hit,
     ) -> Option<Course<F>> {
         let connection = F::connections(self).get(hit.connection());
-        let is_control = F::connections(self).talk(hit.connection()).is_some();
+        let is_control = F::connections(self).reading(hit.connection()).is_some();
         if !self.snapshot.service_of(connection.server).module.reads_calls() {
             return Some(self.refuse(now, parsed, Unserved::Reject, DropReason::Unserved).into());
         }
         if connection.method.rewrites_endpoints() {
-            let has_call = is_control && !connection.state.is_over();
+            let is_read = F::connections(self).talk(hit.connection()).is_some();
+            let has_call = is_read && !connection.state.is_over();
             return (!has_call).then_some(Act::Drop(DropReason::NoConnection).into());
         }
         let is_early = || pptp::is_early(parsed.at.payload(packet.bytes()));

@@ -106,7 +106,7 @@ impl Known {
             Course::End(End { connection, why, then: Then::Anew })
         } else if self.comes_wrongly(packet.port(), connection, hit.direction())
             && (!connection.state.is_steady(parsed.meaning)
-                || F::connections(self).talk(hit.connection()).is_some())
+                || F::connections(self).reading(hit.connection()).is_some())
         {
             // What changes nothing passes on the plain way, which does not look where it comes from. But what a module reads
             // says what else may reach a server, and only the server may say that.

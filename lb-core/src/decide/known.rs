@@ -20,7 +20,7 @@ use crate::{
     },
     ids::{ById, InterfaceId, ServerId, ServiceId},
     limits::MAX_PORTS,
-    module::{expected::Expected, talk::Talks},
+    module::{expected::Expected, talks::Talks},
     neigh::table::Neighbours,
     packet::{Packet, PortId, WorkerId},
     peers::told::Told,

@@ -34,6 +34,7 @@ pub mod opening;
 pub mod owner;
 mod parsed;
 pub mod quic;
+pub(crate) mod reading;
 pub mod refuse;
 pub mod room;
 mod sctp;

@@ -17,6 +17,7 @@ use crate::{
         expecting::Desk,
         flow::{Fit, Path},
         known::Forwarded,
+        reading::ReadWith,
     },
     explanation::{Outcome, Stage},
     family::Header,
@@ -31,7 +32,7 @@ use crate::{
         tell,
     },
     memory::MemoryPacket,
-    module::{expected::Expectation, kept::Calls, kind::ModuleKind, reader::Host, talk::Talk},
+    module::{expected::Expectation, kept::Calls, kind::ModuleKind, reader::Host},
     packet::Packet,
     wire::headers::Headers,
     worker::{
@@ -46,7 +47,7 @@ impl<F: Forwarded> Story<F> {
     pub(super) fn rewritten<P: Packet>(
         &mut self,
         worker: &Worker<P>,
-        (connection, second, talk): (&Connection<F>, Option<Second>, Option<Talk>),
+        (connection, second, read): (&Connection<F>, Option<Second>, Option<ReadWith>),
         (direction, way): (Direction, Path),
         next: Next,
     ) -> Outcome {
@@ -59,7 +60,16 @@ impl<F: Forwarded> Story<F> {
                 Err(reason) => return Outcome::Dropped(reason),
             }
         }
-        if let Some(mut talk) = talk {
+        if let Some(ReadWith::NothingYet(awaited)) = read {
+            let way = (direction, connection.method.rewrites_endpoints());
+            match (edit::pass_unread(&mut self.packet, &mut at, way), ModuleKind::of_number(awaited.kind)) {
+                (Ok(effect), Some(module)) => self.tell_unread(module, effect),
+                (Ok(_), None) => {}
+                (Err(reason), _) => return Outcome::Dropped(reason),
+            }
+        }
+        if let Some(ReadWith::Talk(of, _)) = read {
+            let mut talk = worker.known.talk(of);
             let mut desk = Desk::new(&worker.known, self.now, (connection, self.packet.port()), true);
             let way = (direction, connection.state, way.limit);
             let calls = talk.calls();
@@ -111,6 +121,16 @@ impl<F: Forwarded> Story<F> {
         self.say(Stage::Method, text);
     }
 
+    /// What the packet of a connection that is yet to be read goes without.
+    fn tell_unread(&mut self, module: ModuleKind, effect: Effects) {
+        let why = "it is read when its client has shown that it exists";
+        let text = match effect {
+            Effects::Bare => format!("module {module}: {why}; until then without data and fast open"),
+            _ => format!("module {module}: {why}"),
+        };
+        self.say(Stage::Method, text);
+    }
+
     /// What a module read in the packet, and what that did to it.
     fn tell_read(
         &mut self,
@@ -126,6 +146,7 @@ impl<F: Forwarded> Story<F> {
             Effects::Text(old, new) => {
                 format!("module {module}: {old} bytes of its text are replaced by {new}")
             }
+            Effects::Bare => format!("module {module}: without its data and fast open"),
             Effects::Call(old, new) => format!("module {module}: its call {old} is {new} on the other side"),
             Effects::Cut(passes) => format!(
                 "module {module}: {passes} bytes of its payload go on; the sender sends the rest again"

@@ -18,7 +18,7 @@ use crate::{
         flow::Path,
         fragment::Note,
         known::{Forwarded, Known},
-        opening::{Opening, Tells},
+        opening::Opening,
         room::Room,
     },
     explanation::{Outcome, Stage},
@@ -26,7 +26,6 @@ use crate::{
     flow::key::Ends,
     forward::mss,
     ids::{NeighbourId, ServerId},
-    module::talk::Talk,
     neigh::entry::Neighbour,
     packet::{HandOver, Packet},
     peers::told::Teller,
@@ -395,11 +394,13 @@ impl<F: Forwarded> Story<F> {
         self.clamped(&worker.known, &connection, client_mtu);
         let second = F::connections(&worker.known).second(pass.hit.connection());
         let way = worker.known.grown_path(&connection, direction);
-        let talk = F::connections(&worker.known).talk(pass.hit.connection());
-        let talk = talk.map(|talk| worker.known.talks.get(talk));
+        let reading = F::connections(&worker.known).reading(pass.hit.connection());
+        let read_with =
+            |reading| worker.known.read_with(&self.packet, &self.parsed, (pass.hit, reading), pass.state);
+        let read = reading.map(read_with);
         connection.state = pass.state;
         let next = Next::Known(pass.neighbour);
-        self.rewritten(worker, (&connection, second, talk), (direction, way), next)
+        self.rewritten(worker, (&connection, second, read), (direction, way), next)
     }
 
     /// The maximum segment size that a SYN tells is lowered, if its service wants that.
@@ -463,13 +464,8 @@ impl<F: Forwarded> Story<F> {
                 Path { neighbour: opening.neighbour, limit: opening.limit, most: opening.limit }
             }
         };
-        let talk = match opening.tells {
-            Tells::Read(module, moved) => {
-                Some(moved.map_or(Talk::new(module), |moved| Talk::moved(module, moved)))
-            }
-            Tells::Never | Tells::Anew | Tells::AsTold => None,
-        };
-        self.outcome = self.rewritten(worker, (connection, second, talk), (opening.direction, way), next);
+        let read = worker.known.first_read_with(&self.packet, &self.parsed, opening);
+        self.outcome = self.rewritten(worker, (connection, second, read), (opening.direction, way), next);
     }
 
     fn tell_fit(&mut self, limit: u16) {

@@ -4,7 +4,10 @@
 //! Here it is done to a packet as it arrived; what the connection's method does comes behind. The checksum is summed anew:
 //! that it was right has been seen before the text was read.
 
-use super::{call, datagram, insert::set_length};
+use super::{
+    call, datagram,
+    insert::{lay_bare, set_length},
+};
 use crate::{
     cast::{count32, small},
     conn::{entry::Direction, state::State},
@@ -39,6 +42,8 @@ pub enum Effect {
     Numbers,
     /// So many bytes of its text gave way to so many others.
     Text(usize, usize),
+    /// Data and the wish for a fast open are taken out of a SYN.
+    Bare,
     /// It is a packet of a call, whose number gave way to that one.
     Call(u16, u16),
     /// The same, and of the text only the beginning goes on, of which there are so many bytes. The sender sends the rest
@@ -118,6 +123,32 @@ pub fn apply<F: Family>(
     let sum = F::pseudo(at.source, at.destination, protocol::TCP, small(header.len())).bytes(header);
     put16(header, tcp::CHECKSUM, sum.finish());
     Ok(effect)
+}
+
+/// Does to a segment what it takes that it is not read. A SYN brings no bytes, which nobody would remember: its client sends
+/// them again when the server has agreed.
+///
+/// # Errors
+/// Why it cannot go on: nobody can tell what comes in fragments.
+pub fn pass_unread<F: Family>(
+    packet: &mut impl Packet,
+    at: &mut Headers<F>,
+    (direction, rewrites): (Direction, bool),
+) -> Result<Effect, DropReason> {
+    if !rewrites || at.protocol != protocol::TCP {
+        return Ok(Effect::Nothing);
+    }
+    if F::is_fragment(at.fragment) {
+        return Err(DropReason::Fragment);
+    }
+    let segment = at.payload(packet.bytes());
+    match tcp::header_len(segment) {
+        Some(header_len) if direction == Direction::In && segment[tcp::FLAGS] & SYN != 0 => {
+            let is_changed = lay_bare(packet, at, header_len);
+            Ok(if is_changed { Effect::Bare } else { Effect::Nothing })
+        }
+        _ => Ok(Effect::Nothing),
+    }
 }
 
 /// Reads a segment that nothing is done to, and that passes whatever it is: where addresses are the same on both sides. What

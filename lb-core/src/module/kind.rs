@@ -1,6 +1,10 @@
 //! The modules by name.
 
-use crate::{conn::method::Method, named::named, wire::protocol::Protocol};
+use crate::{
+    conn::{method::Method, reading},
+    named::named,
+    wire::protocol::Protocol,
+};
 
 named! {
     /// Which module reads the connections of a service.
@@ -22,7 +26,15 @@ named! {
     }
 }
 
+const _: () = assert!(ModuleKind::ALL.len() <= reading::KINDS as usize);
+
 impl ModuleKind {
+    /// The module of that number.
+    #[must_use]
+    pub fn of_number(number: u8) -> Option<Self> {
+        ModuleKind::ALL.get(usize::from(number)).copied()
+    }
+
     /// Whether connections are read.
     #[must_use]
     pub const fn reads(self) -> bool {

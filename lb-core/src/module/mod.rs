@@ -20,6 +20,7 @@ pub mod rtsp;
 pub mod shift;
 pub mod sip;
 pub mod talk;
+pub mod talks;
 pub mod text;
 pub mod tftp;
 

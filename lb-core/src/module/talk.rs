@@ -13,9 +13,7 @@ use super::{
 };
 use crate::{
     cast::count32,
-    conn::{beside::Moved, entry::Direction},
-    ids::TalkId,
-    limits::MAX_TALKS,
+    conn::{beside::Moved, entry::Direction, reading::Awaited},
 };
 
 /// A connection that nobody has begun to close is never behind by so much.
@@ -42,6 +40,17 @@ impl Talk {
     pub const fn new(kind: ModuleKind) -> Self {
         let (shifts, lines) = ([Shift::NONE; 2], [Line::START; 2]);
         Talk { kind, is_sealed: false, shifts, lines, kept: Kept::NONE }
+    }
+
+    /// Of a connection of which a segment near that number is the first that is read, where it begins for each side as is known
+    /// of it.
+    #[must_use]
+    pub fn awaited(awaited: Awaited, near: u32) -> Self {
+        let mut talk = Talk::new(ModuleKind::of_number(awaited.kind).unwrap_or(ModuleKind::None));
+        let first = awaited.first;
+        first.clients(near).into_iter().for_each(|number| talk.begins(Direction::In, number));
+        first.servers().into_iter().for_each(|number| talk.begins(Direction::Out, number));
+        talk
     }
 
     /// The same of one that goes on from another run or another director.
@@ -175,117 +184,5 @@ impl Talk {
             debug_assert!(count > 0 || !matches!(step, Step::Read(_)), "{step:?}");
         }
         Ok(payload.len())
-    }
-}
-
-/// The first number of what is kept of connections of datagrams, which is nothing: their number says who reads them. So
-/// however many strangers open, none of the places for connections of TCP is taken.
-const DATAGRAMS: u32 = u32::MAX - 0xff;
-
-/// What one worker keeps of all connections that modules read. It grows up to its bound within memory that is there from
-/// the beginning, and that is not touched before.
-pub struct Talks {
-    all: Vec<Talk>,
-    free: Vec<TalkId>,
-}
-
-impl Talks {
-    /// None.
-    #[must_use]
-    pub fn new() -> Self {
-        Talks { all: Vec::with_capacity(MAX_TALKS), free: Vec::with_capacity(MAX_TALKS) }
-    }
-
-    /// One of datagrams.
-    #[must_use]
-    pub const fn of_datagrams(kind: ModuleKind) -> TalkId {
-        TalkId::new(DATAGRAMS + kind as u32)
-    }
-
-    /// Who reads it, if it is one of datagrams.
-    fn reader_of_datagrams(id: TalkId) -> Option<ModuleKind> {
-        let number = usize::try_from(id.number().checked_sub(DATAGRAMS)?).ok()?;
-        Some(ModuleKind::ALL.get(number).copied().unwrap_or(ModuleKind::None))
-    }
-
-    /// One more. `None` if there are as many as there may be.
-    pub fn add(&mut self, talk: Talk) -> Option<TalkId> {
-        if let Some(id) = self.free.pop() {
-            self.all[id.index()] = talk;
-            return Some(id);
-        }
-        let id = TalkId::new(count32(self.all.len()));
-        (self.all.len() < MAX_TALKS).then(|| self.all.push(talk)).map(|()| id)
-    }
-
-    /// Its connection has ended.
-    pub fn remove(&mut self, id: TalkId) {
-        if Self::reader_of_datagrams(id).is_none() {
-            self.free.push(id);
-        }
-    }
-
-    /// What is kept.
-    #[must_use]
-    pub fn get(&self, id: TalkId) -> Talk {
-        Self::reader_of_datagrams(id).map_or_else(|| self.all[id.index()], Talk::new)
-    }
-
-    /// The call that it is about.
-    #[must_use]
-    pub fn calls(&self, id: TalkId) -> Calls {
-        self.all.get(id.index()).map_or([None; 2], Talk::calls)
-    }
-
-    /// Whether there is room for one more.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        !self.free.is_empty() || self.all.len() < MAX_TALKS
-    }
-
-    /// Something else is kept.
-    pub fn put(&mut self, id: TalkId, talk: Talk) {
-        if Self::reader_of_datagrams(id).is_none() {
-            self.all[id.index()] = talk;
-        }
-    }
-
-    /// How many connections are read.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.all.len() - self.free.len()
-    }
-
-    /// Whether none is.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl Default for Talks {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_of_datagrams_take_no_room() {
-        let mut talks = Talks::new();
-        for &kind in ModuleKind::ALL {
-            let id = Talks::of_datagrams(kind);
-            assert_eq!(talks.get(id).kind, kind);
-            talks.put(id, Talk::new(ModuleKind::None));
-            talks.remove(id);
-        }
-        assert!(talks.is_empty());
-        let first = talks.add(Talk::new(ModuleKind::Ftp)).unwrap();
-        assert_eq!((first.number(), talks.get(first).kind, talks.len()), (0, ModuleKind::Ftp, 1));
-        talks.remove(first);
-        assert!(talks.is_empty());
     }
 }

@@ -6,7 +6,7 @@
 
 use super::Worker;
 use crate::{
-    conn::{beside::Beside, entry::Connection, standing::Standing},
+    conn::{beside::Beside, entry::Connection, reading::Reading, standing::Standing},
     decide::known::Forwarded,
     packet::Packet,
     peers::exception::{Exception, OLD_ENOUGH, Seen, is_missed},
@@ -69,6 +69,10 @@ impl<P: Packet> Worker<P> {
             // module has moved its numbers. Where that is not certain, nobody is told of the connection.
             let is_read = service.module.reads() && service.method.rewrites_endpoints();
             let Some(beside) = self.beside::<F>(id) else { continue };
+            // Nor of one whose client may not exist.
+            if is_read && matches!(connections.reading(id), Some(Reading::Awaits(_))) {
+                continue;
+            }
             if beside.and_then(Beside::moved).is_some_and(|moved| !moved.can_be_told()) {
                 continue;
             }

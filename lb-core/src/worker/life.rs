@@ -6,6 +6,7 @@ use crate::{
         beside::Beside,
         connections::{Hit, Vacancy},
         entry::Connection,
+        reading::Reading,
         saved::Saved,
         standing::Standing,
         state::State,
@@ -362,10 +363,11 @@ impl<P: Packet> Worker<P> {
     /// `None` if it cannot go on.
     pub(super) fn beside<F: Forwarded>(&self, id: ConnectionId) -> Option<Option<Beside>> {
         let connections = F::connections(&self.known);
-        match connections.talk(id) {
-            // Where servers answer by themselves, nothing moves.
+        match connections.reading(id) {
+            // Where servers answer by themselves, nothing moves, nor where nothing has been read.
             Some(_) if !connections.get(id).method.rewrites_endpoints() => Some(None),
-            Some(talk) => Some(Some(Beside::Moved(self.known.talks.get(talk).has_moved()?))),
+            Some(Reading::Awaits(_)) => Some(None),
+            Some(Reading::Kept(talk)) => Some(Some(Beside::Moved(self.known.talks.get(talk).has_moved()?))),
             None => Some(connections.second(id).map(Beside::Told)),
         }
     }

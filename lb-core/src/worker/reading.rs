@@ -2,19 +2,20 @@
 
 use super::Worker;
 use crate::{
-    conn::{beside::Moved, connections::Hit, entry::Direction},
+    conn::{beside::Moved, connections::Hit, entry::Direction, reading::Reading},
     counters::DropReason,
-    decide::{classify::Parsed, expecting::Desk, known::Forwarded},
+    decide::{
+        classify::Parsed,
+        expecting::Desk,
+        known::{Forwarded, Known},
+        reading::{Of, ReadWith},
+    },
     forward::{
         call,
         edit::{self, Effect},
     },
-    ids::{ConnectionId, NeighbourId, TalkId},
-    module::{
-        expected::Times,
-        kind::ModuleKind,
-        talk::{Talk, Talks},
-    },
+    ids::{ConnectionId, NeighbourId},
+    module::{expected::Times, kind::ModuleKind, talk::Talk, talks::Talks},
     packet::{Io, Packet},
     time::Instant,
     wire::{headers::Headers, protocol::Protocol},
@@ -28,11 +29,11 @@ impl<P: Packet> Worker<P> {
         &mut self,
         now: Instant,
         mut packet: P,
-        (parsed, hit, talk): (&Parsed<F>, Hit, TalkId),
+        (parsed, hit, reading): (&Parsed<F>, Hit, Reading),
         neighbour: Option<NeighbourId>,
         io: &mut impl Io<Packet = P>,
     ) {
-        match self.read_through(now, &mut packet, (parsed, hit, talk)) {
+        match self.read_through(now, &mut packet, (parsed, hit, reading)) {
             Ok(at) => self.forward_on(now, packet, (parsed, &at), hit, neighbour, io),
             Err(reason) => self.drop(packet, reason, io),
         }
@@ -43,14 +44,27 @@ impl<P: Packet> Worker<P> {
         &mut self,
         now: Instant,
         packet: &mut P,
-        (parsed, hit, id): (&Parsed<F>, Hit, TalkId),
+        (parsed, hit, reading): (&Parsed<F>, Hit, Reading),
     ) -> Result<Headers<F>, DropReason> {
         let mut at = parsed.at;
         if parsed.is_call() {
-            return self.renumber(packet, parsed, hit, id).map(|()| at);
+            return self.renumber(packet, parsed, hit, reading).map(|()| at);
         }
-        let connection = F::connections(&self.known).get(hit.connection());
-        let mut talk = self.known.talks.get(id);
+        let (id, connection) = (hit.connection(), F::connections(&self.known).get(hit.connection()));
+        let (of, stays) = match self.known.read_with(packet, parsed, (hit, reading), connection.state) {
+            ReadWith::Talk(of, stays) => (of, stays),
+            ReadWith::NothingYet(awaited) => {
+                let way = (hit.direction(), connection.method.rewrites_endpoints());
+                F::connections_mut(&mut self.known).set_reading(id, Reading::Awaits(awaited));
+                return edit::pass_unread(packet, &mut at, way).map(|_| at);
+            }
+            ReadWith::Nothing => {
+                F::connections_mut(&mut self.known).drop_line(id);
+                self.books.counters.unread.bump();
+                return Ok(at);
+            }
+        };
+        let mut talk = self.known.talk(of);
         let room = self.known.path(connection, hit.direction()).limit;
         let mut desk = Desk::new(&self.known, now, (connection, packet.port()), false);
         let way = (hit.direction(), connection.state, room);
@@ -62,7 +76,11 @@ impl<P: Packet> Worker<P> {
         if let Ok(Effect::Text(..) | Effect::Cut(_)) = effect {
             counters.rewritten.bump();
         }
-        self.known.talks.put(id, talk);
+        let place = if let Of::Kept(place) = of { Some(place) } else { None };
+        let kept = self.known.talks.keep(place, talk, stays);
+        if place != Some(kept) {
+            F::connections_mut(&mut self.known).set_reading(id, Reading::Kept(kept));
+        }
         for _ in 0..spent.1 {
             self.known.budgets.take(spent.0, now);
         }
@@ -75,16 +93,21 @@ impl<P: Packet> Worker<P> {
         packet: &mut P,
         parsed: &Parsed<F>,
         hit: Hit,
-        id: TalkId,
+        reading: Reading,
     ) -> Result<(), DropReason> {
         let connection = F::connections(&self.known).get(hit.connection());
         if connection.method.rewrites_endpoints() {
-            call::renumber(packet.bytes_mut(), &parsed.at, self.known.talks.calls(id), hit.direction())?;
+            let calls = match reading {
+                Reading::Kept(id) => self.known.talks.calls(id),
+                Reading::Awaits(_) => [None; 2],
+            };
+            call::renumber(packet.bytes_mut(), &parsed.at, calls, hit.direction())?;
         }
         Ok(())
     }
 
-    /// A module reads a connection that is opened, or goes on with numbers that have moved, unless there are too many.
+    /// A module reads a connection that is opened, or goes on with numbers that have moved, unless there are too many. One whose
+    /// client may not exist takes no place yet.
     #[cold]
     pub(super) fn read_from_now_on<F: Forwarded>(
         &mut self,
@@ -92,13 +115,18 @@ impl<P: Packet> Worker<P> {
         module: ModuleKind,
         moved: Option<Moved>,
     ) {
+        let connection = F::connections(&self.known).get(id);
         let begun = || moved.map_or(Talk::new(module), |moved| Talk::moved(module, moved));
-        let talk = match F::connections(&self.known).get(id).protocol {
-            Protocol::Udp => Some(Talks::of_datagrams(module)),
-            Protocol::Tcp | Protocol::Sctp | Protocol::Icmp => self.known.talks.add(begun()),
+        let awaited = Known::awaits(connection, module, moved).map(Reading::Awaits);
+        let reading = match (awaited, connection.protocol) {
+            (Some(awaited), _) => Some(awaited),
+            (None, Protocol::Udp) => Some(Reading::Kept(Talks::of_datagrams(module))),
+            (None, Protocol::Tcp | Protocol::Sctp | Protocol::Icmp) => {
+                self.known.talks.add(begun()).map(Reading::Kept)
+            }
         };
-        match talk {
-            Some(talk) => F::connections_mut(&mut self.known).set_talk(id, talk),
+        match reading {
+            Some(reading) => F::connections_mut(&mut self.known).set_reading(id, reading),
             None => self.books.counters.unread.bump(),
         }
     }

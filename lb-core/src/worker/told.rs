@@ -31,8 +31,8 @@ impl<P: Packet> Worker<P> {
         neighbour: Option<NeighbourId>,
         io: &mut impl Io<Packet = P>,
     ) {
-        if let Some(talk) = F::connections(&self.known).talk(hit.connection()) {
-            return self.forward_read(now, packet, (parsed, hit, talk), neighbour, io);
+        if let Some(reading) = F::connections(&self.known).reading(hit.connection()) {
+            return self.forward_read(now, packet, (parsed, hit, reading), neighbour, io);
         }
         match self.tell(now, &mut packet, (parsed, hit), neighbour, io) {
             Ok(at) => self.forward_on(now, packet, (parsed, &at), hit, neighbour, io),

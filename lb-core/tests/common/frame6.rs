@@ -73,13 +73,23 @@ pub fn tcp6(from: &str, to: &str, flags: u8) -> Ip6 {
 }
 
 pub fn tcp6_with(from: SocketAddrV6, to: SocketAddrV6, flags: u8, payload: &[u8]) -> Ip6 {
-    let mut header = TcpHeader::new(from.port(), to.port(), 1000, 0x2000);
+    tcp6_numbered((from, to), flags, (1000, 5000), payload)
+}
+
+/// A segment with these numbers, the second if it acknowledges.
+pub fn tcp6_numbered(
+    (from, to): (SocketAddrV6, SocketAddrV6),
+    flags: u8,
+    (sequence, acknowledgement): (u32, u32),
+    payload: &[u8],
+) -> Ip6 {
+    let mut header = TcpHeader::new(from.port(), to.port(), sequence, 0x2000);
     header.fin = flags & FIN != 0;
     header.syn = flags & SYN != 0;
     header.rst = flags & RST != 0;
     header.ack = flags & ACK != 0;
     if header.ack {
-        header.acknowledgment_number = 5000;
+        header.acknowledgment_number = acknowledgement;
     }
     let addresses = (from.ip().octets(), to.ip().octets());
     header.checksum = header.calc_checksum_ipv6_raw(addresses.0, addresses.1, payload).unwrap();

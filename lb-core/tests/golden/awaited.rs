@@ -136,7 +136,10 @@ fn a_port_that_is_taken_becomes_another_and_who_asks_to_go_on_means_the_first() 
     let seen = connected(&mut world, IRC);
     // Another server of the rule's waits there.
     let other = "198.51.100.12:4000";
-    world.receive(LAN, &segment::segment((other, IRC), SYN, (999, 0), &[], b"").via_server());
+    let syn = segment::segment((other, IRC), SYN, (999, 0), &[], b"");
+    let other_seen = world.receive(LAN, &syn.via_server())[0].source();
+    let agrees = segment::segment((IRC, &other_seen), SYN | ACK, (4_999, 1_000), &[], b"");
+    world.receive(WAN, &agrees.via_gateway());
     let said = segment::segment((other, IRC), ACK, (1_000, 5_000), &[], offer(SERVERS[1], 5_000).as_bytes());
     world.receive(LAN, &said.via_server());
     let said = offer(SERVERS[0], 5_000);
@@ -296,7 +299,9 @@ fn both_of_ipv6() {
         (irc, dcc("2001:db8:2::11"), dcc("2001:db8:1::50"), "[2001:db8:a::99]:3333"),
     ] {
         let mut world = World::new(&plan);
-        world.receive(LAN, &tcp6(client, to, SYN).via_server());
+        let seen = world.receive(LAN, &tcp6(client, to, SYN).via_server())[0].source();
+        let ends = (endpoint6(to), endpoint6(&seen));
+        world.receive(WAN, &tcp6_numbered(ends, SYN | ACK, (4_999, 1_001), b"").via_gateway());
         // The byte ahead of the text has the SYN's number.
         let text = format!(".{said}");
         let sent = world
@@ -373,7 +378,9 @@ fn every_worker_gets_what_it_awaits() {
             for (to, said, peer) in [(FTP, &ftp_says, "203.0.113.21:20"), (IRC, &irc_says, FRIEND)] {
                 let at = arrives(1, &client, to, number);
                 let syn = segment::segment((&client, to), SYN, (999, 0), &[], b"").via_server();
-                assert_eq!(world.burst(at, &[(LAN, syn)]).len(), 1);
+                let seen = world.burst(at, &[(LAN, syn)])[0].source();
+                let agrees = segment::segment((to, &seen), SYN | ACK, (4_999, 1_000), &[], b"").via_gateway();
+                assert_eq!(world.burst(arrives(0, to, &seen, number + 1), &[(WAN, agrees)]).len(), 1);
                 let said = segment::segment((&client, to), ACK, (1_000, 5_000), &[], said.as_bytes());
                 let sent = world.burst(at, &[(LAN, said.via_server())]);
                 let told = parse(&sent[0].frame);

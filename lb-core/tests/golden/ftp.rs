@@ -394,9 +394,12 @@ fn both_modes_of_ipv6() {
             read::check_ip(read::ip_packet(&sent[0].frame).unwrap()).unwrap();
             String::from_utf8(sent[0].frame[14 + 40 + 20 + 1..].to_vec()).unwrap()
         };
+        let server = "[2001:db8:2::11]:21";
         let opened = || {
             let mut world = World::new(&plan);
             let seen = world.receive(WAN, &tcp6(client, vip, SYN).via_gateway())[0].source();
+            let ends = (endpoint6(server), endpoint6(&seen));
+            world.receive(LAN, &tcp6_numbered(ends, SYN | ACK, (4_999, 1_001), b"").via_server());
             (world, seen)
         };
         let (mut world, _) = opened();
@@ -414,8 +417,8 @@ fn both_modes_of_ipv6() {
         let line = "wan: [2001:db8:1::100]:20 > [2001:db8:a::10]:4001 tcp syn ttl 63";
         expect(&mut world, LAN, &syn.via_server(), line);
 
-        let (mut world, seen) = opened();
-        let server = "[2001:db8:2::11]:21";
+        let mut world = World::new(&plan);
+        let seen = world.receive(WAN, &tcp6(client, vip, SYN).via_gateway())[0].source();
         world.receive(LAN, &tcp6(server, &seen, SYN | ACK).via_server());
         let reply = "229 Extended (|||50000|)\r\n";
         assert_eq!(say(&mut world, LAN, server, &seen, reply), reply);

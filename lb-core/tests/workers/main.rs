@@ -10,6 +10,7 @@ mod connections;
 mod exchange;
 mod explain;
 mod floods;
+mod forged;
 mod fragments;
 mod frames;
 mod ftp;

@@ -2,7 +2,10 @@
 
 use super::Connections;
 use crate::{
-    conn::second::{Line, Second, line_of_talk, talk_of_line},
+    conn::{
+        reading::Reading,
+        second::{Line, Second},
+    },
     family::Family,
     ids::{ConnectionId, TalkId},
 };
@@ -20,15 +23,27 @@ impl<F: Family> Connections<F> {
         self.set_line(id, second.line());
     }
 
-    /// Where it is kept what a module has read of a connection, if one reads it.
+    /// How far a module has read a connection, if one reads it or is to.
     #[must_use]
-    pub fn talk(&self, id: ConnectionId) -> Option<TalkId> {
-        if self.get(id).has_second() { talk_of_line(self.second[id.index()]) } else { None }
+    pub fn reading(&self, id: ConnectionId) -> Option<Reading> {
+        if self.get(id).has_second() { Reading::of_line(self.second[id.index()]) } else { None }
     }
 
-    /// A module reads a connection, which has no second line yet.
-    pub fn set_talk(&mut self, id: ConnectionId, talk: TalkId) {
-        self.set_line(id, line_of_talk(talk));
+    /// Where it is kept what a module has read of a connection, if one has.
+    #[must_use]
+    pub fn talk(&self, id: ConnectionId) -> Option<TalkId> {
+        if let Some(Reading::Kept(talk)) = self.reading(id) { Some(talk) } else { None }
+    }
+
+    /// A module reads a connection, or is to, or has read more. It has no second line for anything else.
+    pub fn set_reading(&mut self, id: ConnectionId, reading: Reading) {
+        self.set_line(id, reading.line());
+    }
+
+    /// A connection has no second line any more.
+    pub fn drop_line(&mut self, id: ConnectionId) {
+        self.with_second -= u32::from(self.get(id).has_second());
+        self.get_mut(id).marks.remove_second();
     }
 
     fn set_line(&mut self, id: ConnectionId, line: Line) {
