@@ -106,11 +106,13 @@ impl Talk {
     pub fn acknowledged(&mut self, direction: Direction, number: u32) -> u32 {
         let shift = &mut self.shifts[direction as usize];
         let old = shift.back(number);
-        shift.acknowledged(number);
         if shift.next.is_none_or(|next| (1..FAR).contains(&old.wrapping_sub(next))) {
             shift.next = Some(old);
             self.lines[direction as usize] = Line::START;
+            // Nobody reads on in a text that is replaced, so it ends where it has been read.
+            shift.finish();
         }
+        shift.acknowledged(number);
         old
     }
 
@@ -186,3 +188,6 @@ impl Talk {
         Ok(payload.len())
     }
 }
+
+#[cfg(test)]
+mod tests;
