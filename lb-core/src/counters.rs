@@ -190,7 +190,7 @@ drop_reasons! {
     TooBig = "too-big",
     /// Larger than the MTU on the way out, and there were no packet buffers for its fragments.
     NoBuffer = "no-buffer",
-    /// No room for a tunnel header in front of the packet.
+    /// No room in the packet's buffer for a tunnel's header, or for text that has become longer.
     NoHeadroom = "no-headroom",
     /// Between a client and a server of different families, and without an equal in the other: an ICMP error of another kind,
     /// a fragmented datagram without a checksum, or a source route (an option of IPv4) that is not at its end.

@@ -18,11 +18,15 @@ use crate::{
     wire::{get16, headers::Headers, protocol, put16, udp},
 };
 
+/// Bytes of the room in front of a packet that longer texts may take. Another family's header and the like need some of it
+/// (`RTE_PKTMBUF_HEADROOM` of DPDK, 128).
+pub(super) const MOST_IN_FRONT: usize = 96;
+
 /// Reads a datagram, and replaces what is to be. `at` says where its headers are, before and after. Returns how many bytes gave
 /// way to how many others, if any did.
 ///
 /// # Errors
-/// When there is no room in front of it.
+/// When there is no room for it, in front and behind.
 pub(super) fn apply<F: Family>(
     packet: &mut impl Packet,
     at: &mut Headers<F>,
@@ -61,15 +65,19 @@ pub(super) fn apply<F: Family>(
     Ok(Some(edits.bytes()))
 }
 
-/// Replaces texts in what begins there and ends with the frame. The room that it takes is in front of the frame, since what is
-/// behind it may be little: headers move, and then each text in turn to where it belongs, which is never behind where it is.
+/// Replaces texts in what begins there and ends with the frame. The room that it takes is in front of the frame, as far as other
+/// headers do not need it, and behind it: headers move forward and what begins there backward, and then each text in turn to
+/// where it belongs, which is never behind where it is.
 pub(super) fn splice(packet: &mut impl Packet, start: usize, edits: &Edits) -> Result<(), DropReason> {
-    let room = edits.most_growth();
-    if room > 0 && !packet.prepend(room) {
+    let (room, len) = (edits.most_growth(), packet.bytes().len());
+    let ahead = room.min(MOST_IN_FRONT);
+    let behind = room - ahead;
+    if behind > 0 && !packet.set_len(len + behind) || ahead > 0 && !packet.prepend(ahead) {
         return Err(DropReason::NoHeadroom);
     }
     let frame = packet.bytes_mut();
-    frame.copy_within(room..room + start, 0);
+    frame.copy_within(ahead..ahead + start, 0);
+    frame.copy_within(ahead + start..ahead + len, room + start);
     let (mut read, mut from, mut to) = (0, start + room, start);
     for edit in edits.iter() {
         let kept = edit.at - read;

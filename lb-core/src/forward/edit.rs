@@ -29,9 +29,8 @@ use crate::{
     },
 };
 
-/// Bytes by which texts of one segment may grow together. The room that it takes is in front of the packet, and another
-/// family's header and the like need some of it (`RTE_PKTMBUF_HEADROOM` of DPDK, 128).
-const MOST_GROWTH: usize = 96;
+/// Bytes by which texts of one segment may grow together: room that there is in front of every packet.
+const MOST_GROWTH: usize = datagram::MOST_IN_FRONT;
 
 /// What became of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

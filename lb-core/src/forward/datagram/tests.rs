@@ -150,9 +150,24 @@ fn what_is_damaged_or_not_rewritten_stays_as_it_is() {
     }
 }
 
+/// What a datagram as large as a frame of Ethernet can be has room to grow by: behind it, in a buffer of 2048 bytes, and in
+/// front.
 #[test]
-fn without_room_in_front_it_goes_nowhere() {
-    let all = Replaces((0..4).map(|at| (at * 2, 1, vec![b'x'; 60])).collect());
+fn many_texts_may_grow_by_as_much_as_a_buffer_has_room_for() {
+    let (len, most) = (1_472, 2_048 - 1_514 + MOST_IN_FRONT);
+    let all: Vec<_> = (0..most / 50).map(|at| (at * 20, 10, vec![b'x'; 60])).collect();
+    let mut wanted = vec![b'.'; len];
+    for (at, old, new) in all.iter().rev() {
+        wanted.splice(*at..at + old, new.iter().copied());
+    }
+    let (packet, done) = read(&frame(&vec![b'.'; len]), &Replaces(all.clone()), true);
+    assert_eq!((text(&packet), done), (wanted, Some((all.len() * 10, all.len() * 60))));
+    assert!(packet.bytes().len() > 2_048, "{}", packet.bytes().len());
+}
+
+#[test]
+fn without_room_it_goes_nowhere() {
+    let all = Replaces((0..40).map(|at| (at * 2, 1, vec![b'x'; 60])).collect());
     let frame = frame(&[b'.'; 100]);
     let mut packet = MemoryPacket::new(PortId(0), &frame);
     let mut at = headers(&frame);
@@ -164,7 +179,7 @@ proptest! {
     #[test]
     fn all_texts_are_replaced_at_once(
         old in prop::collection::vec(any::<u8>(), 0..600),
-        edits in prop::collection::vec((0usize..600, 0usize..40, prop::collection::vec(any::<u8>(), 0..10)), 0..10),
+        edits in prop::collection::vec((0usize..600, 0usize..40, prop::collection::vec(any::<u8>(), 0..62)), 0..16),
     ) {
         let mut wanted = old.clone();
         let mut apart: Vec<(usize, usize, Vec<u8>)> = Vec::new();
