@@ -321,7 +321,7 @@ impl Reader<'_> {
         match text::parameter(token)? {
             it @ (Parameter::Source(at, address) | Parameter::Destination(at, address)) => {
                 if is_other(&it) {
-                    self.line.note |= ELSEWHERE;
+                    self.comes_from_elsewhere();
                 }
                 (address == server && address != vip).then(|| Some((at, text::address(vip)?)))?
             }
@@ -333,6 +333,14 @@ impl Reader<'_> {
                 Some((at, text::pair(told)?))
             }
             Parameter::ClientPort(_) => None,
+        }
+    }
+
+    /// Media of this message comes from another host, so none of it is expected, also where that is said last.
+    fn comes_from_elsewhere(&mut self) {
+        self.line.note |= ELSEWHERE;
+        if self.line.note & ANNOUNCED != 0 {
+            self.kept.end(0).for_each(|port| self.host.media_is_over(port));
         }
     }
 
@@ -355,6 +363,11 @@ impl Reader<'_> {
                 self.line.note |= ANNOUNCED;
                 self.kept.add(port);
                 self.host.media_of_client(port);
+            }
+            Some(Parameter::Source(_, at))
+                if self.host.rewrites() && at != self.host.server() && at != self.host.vip() =>
+            {
+                self.comes_from_elsewhere();
             }
             Some(Parameter::ServerPort(_, port)) if self.host.rewrites() => drop(self.announce(port, true)),
             _ => {}

@@ -424,6 +424,13 @@ fn media_of_other_hosts_and_of_well_known_ports_is_not_expected() {
         let said = message(&["RTSP/1.0 200 OK", &format!("Transport: {transport}")]);
         assert_eq!(control.hears(&mut world, &said), said);
         assert_eq!(world.expected.len(), 0, "{transport}");
+        // However it is cut, and by whom.
+        for most in [1, 45, 50, 60] {
+            let mut world = World::new(&plan(Method::Nat, &[SERVER]));
+            let mut control = Control::open(&mut world, CLIENT);
+            assert_eq!(control.hears_in(&mut world, said.as_bytes(), most), said.as_bytes());
+            assert_eq!(world.expected.len(), 0, "{transport}, {most} bytes at once");
+        }
     }
 }
 
