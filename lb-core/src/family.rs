@@ -100,6 +100,8 @@ pub trait Family: sealed::Sealed + Copy + Debug + Eq + Hash + Send + Sync + 'sta
     fn write(bytes: &mut [u8], header: &Header<Self>);
     /// Takes one off the time to live of a header; `change` is what this and other changes do to its checksum, if it has one.
     fn forward(header: &mut [u8], change: Folded);
+    /// The same where `change` is that of addresses alone.
+    fn forward_readdressed(header: &mut [u8], change: Folded);
     /// Takes one off the time to live of a header, and nothing else.
     #[inline(always)]
     fn decrement_ttl(header: &mut [u8]) {

@@ -4,7 +4,7 @@
 use crate::{
     conn::{
         aside::LocalEnd,
-        entry::{Connection, Direction, Ends},
+        entry::{Connection, Direction},
     },
     family::Family,
     wire::{
@@ -19,9 +19,8 @@ use crate::{
 #[inline(always)]
 pub fn inbound<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &Connection<F>) {
     let LocalEnd { address, port, addresses } = connection.local_end();
-    let ends =
-        Ends { source: (address, port), destination: (connection.server_address, connection.server_port) };
-    rewrite(frame, at, connection.protocol, addresses, ends);
+    let ports = u32::from(port) << 16 | u32::from(connection.server_port);
+    rewrite(frame, at, connection.protocol, addresses, ((address, connection.server_address), ports));
 }
 
 /// The server's packet, on its way to the client. What it acknowledges is kept, as under NAT.
@@ -31,11 +30,10 @@ pub fn outbound<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &mut C
     if frame.len() >= number + 4 {
         connection.acknowledged = raw32(frame, number);
     }
-    let ends = Ends {
-        source: (connection.vip, connection.vip_port),
-        destination: (connection.client, connection.client_port),
-    };
-    rewrite(frame, at, connection.protocol, connection.local_end().addresses.undone(), ends);
+    let addresses = (connection.vip, connection.client);
+    // Side by side in memory, so one load and a rotation.
+    let ports = (u32::from(connection.client_port) << 16 | u32::from(connection.vip_port)).rotate_left(16);
+    rewrite(frame, at, connection.protocol, connection.local_end().addresses.undone(), (addresses, ports));
 }
 
 /// A fragment that is not the first of its datagram: it has no ports, and no checksum of them.
@@ -48,7 +46,7 @@ pub fn later<F: Family>(frame: &mut [u8], at: &Headers<F>, connection: &Connecti
     let ip = &mut frame[usize::from(at.l3)..];
     F::put(ip, F::SOURCE, source);
     F::put(ip, F::DESTINATION, destination);
-    F::forward(ip, addresses.and(const { F::ONE_OFF_TTL.folded() }));
+    F::forward_readdressed(ip, addresses);
 }
 
 /// Gives a packet both addresses, and takes one off its time to live. Returns what the addresses do to checksums that cover
@@ -74,27 +72,28 @@ fn rewrite<F: Family>(
     at: &Headers<F>,
     protocol: Protocol,
     addresses: Folded,
-    Ends { source, destination }: Ends<F>,
+    ((source, destination), ports): ((F::Address, F::Address), u32),
 ) {
     let Some((ip, l4)) = frame[usize::from(at.l3)..].split_at_mut_checked(usize::from(at.l4 - at.l3)) else {
         return;
     };
-    F::put(ip, F::SOURCE, source.0);
-    F::put(ip, F::DESTINATION, destination.0);
-    F::forward(ip, addresses.and(const { F::ONE_OFF_TTL.folded() }));
+    F::put(ip, F::SOURCE, source);
+    F::put(ip, F::DESTINATION, destination);
+    F::forward_readdressed(ip, addresses);
     let old = raw32(l4, tcp::SOURCE_PORT);
-    put32(l4, tcp::SOURCE_PORT, u32::from(source.1) << 16 | u32::from(destination.1));
-    let segment = addresses.words(old, raw32(l4, tcp::SOURCE_PORT));
+    put32(l4, tcp::SOURCE_PORT, ports);
+    let ports = Folded::of_words(old, raw32(l4, tcp::SOURCE_PORT));
     match protocol {
         Protocol::Tcp => {
             if let Some(checksum) = l4.get_mut(tcp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
-                segment.apply(checksum);
+                addresses.apply(checksum);
+                ports.apply(checksum);
             }
         }
         // What is of SCTP or ICMP has been dealt with before: see `apply`.
         Protocol::Udp | Protocol::Sctp | Protocol::Icmp => {
             if let Some(checksum) = l4.get_mut(udp::CHECKSUM..).and_then(|rest| rest.first_chunk_mut()) {
-                segment.apply_udp(checksum);
+                addresses.and(ports).apply_udp(checksum);
             }
         }
     }

@@ -106,7 +106,7 @@ pub(super) fn in_ipv4<F: Family>(
     *header = outer.ipv4();
     let network = raw32(header, ipv4::SOURCE);
     put_source_v4(header, spread, outer.host_bits);
-    let change = Folded::OF_NOTHING.words(network, raw32(header, ipv4::SOURCE));
+    let change = Folded::of_words(network, raw32(header, ipv4::SOURCE));
     let class = F::class(&behind[outer.tunnel.shim_len()..]);
     complete(header, at, outer, (class, at.ip_len + small(len), change), last_id);
     write::<F>(outer, spread, behind);

@@ -1,5 +1,7 @@
 //! The Internet checksum, RFC 1071, and its incremental update, RFC 1624.
 
+use crate::cast::{high16, low16};
+
 /// A running one's complement sum. Order does not matter, except that only the last slice may have odd length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum(u64);
@@ -81,11 +83,14 @@ impl Folded {
         Folded(!self.0)
     }
 
-    /// Two 16-bit words change as well, given as they lie in memory, one behind the other.
+    /// Two 16-bit words change, given as they lie in memory, one behind the other.
     #[must_use]
     #[inline(always)]
-    pub const fn words(self, old: u32, new: u32) -> Folded {
-        Folded(Sum(self.0 as u64 + (!old) as u64 + new as u64).fold())
+    pub const fn of_words(old: u32, new: u32) -> Folded {
+        // A difference with its borrow put back at the end, then both halves of it.
+        let (difference, borrow) = new.overflowing_sub(old);
+        let difference = difference.wrapping_sub(borrow as u32);
+        Folded(low16(difference)).and(Folded(high16(difference)))
     }
 
     /// As a number, to be kept.
@@ -117,10 +122,11 @@ impl Folded {
         }
     }
 
+    /// RFC 1624 equation 4, which is equation 3 with all of it complemented.
     #[inline(always)]
     const fn updated(self, checksum: [u8; 2]) -> u16 {
-        let (sum, carry) = (!u16::from_ne_bytes(checksum)).overflowing_add(self.0);
-        !(sum + carry as u16)
+        let (difference, borrow) = u16::from_ne_bytes(checksum).overflowing_sub(self.0);
+        difference.wrapping_sub(borrow as u16)
     }
 }
 

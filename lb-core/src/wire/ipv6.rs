@@ -311,6 +311,11 @@ impl Family for V6 {
         }
     }
 
+    #[inline(always)]
+    fn forward_readdressed(header: &mut [u8], change: Folded) {
+        Self::forward(header, change);
+    }
+
     fn update(_header: &mut [u8], _change: Change) -> (u16, u16) {
         (0, 0)
     }
