@@ -152,11 +152,13 @@ impl<F: Family> Connection<F> {
         if F::is_embedded(address) != F::is_embedded(self.client) {
             self.marks.translate();
         }
+        self.marks.localise();
         self.aside = Aside::of_local(LocalEnd { address, port, addresses });
     }
 
     /// Under SNAT, packets leave with that address and port, and go to that neighbour next.
     pub fn set_outward(&mut self, (address, port): (F::Address, u16), neighbour: Option<NeighbourId>) {
+        self.marks.localise();
         self.aside = Aside::of_outward(OutwardEnd { address, port, neighbour });
     }
 
@@ -277,7 +279,7 @@ impl<F: Family> Connection<F> {
         // A branch for each direction: a key is then two loads and two comparisons.
         let own = match direction {
             Direction::In => self.forward_key().packed(),
-            Direction::Out if LOCAL && self.method.hides_clients() => self.local_reply_key().packed(),
+            Direction::Out if LOCAL && self.marks.is_local() => self.local_reply_key().packed(),
             Direction::Out => self.client_reply_key().packed(),
         };
         own.has_endpoints(key)

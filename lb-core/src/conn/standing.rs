@@ -31,8 +31,7 @@ impl Standing {
     pub const COUNT: usize = 5;
 }
 
-/// One byte of a connection's first line: what it was when it was scheduled, whether it has a second line, and whether its
-/// client is remembered.
+/// One byte of a connection's first line: what it was when it was scheduled, and what its packets are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub(super) struct Marks(u8);
@@ -43,6 +42,8 @@ const SECOND: u8 = 0x80;
 const KEPT: u8 = 0x40;
 /// The bit that says that its server is of another family than its client.
 const TRANSLATED: u8 = 0x20;
+/// The bit that says that the server sees a local address and port.
+const LOCAL: u8 = 0x10;
 /// The bits of the standing, and what they mean.
 const STANDINGS: [Standing; 8] = [
     Standing::HalfOpen,
@@ -70,7 +71,7 @@ impl Marks {
     /// It is scheduled as that.
     #[inline(always)]
     pub(super) fn schedule_as(&mut self, standing: Standing) {
-        self.0 = self.0 & (SECOND | KEPT | TRANSLATED) | standing as u8;
+        self.0 = self.0 & (SECOND | KEPT | TRANSLATED | LOCAL) | standing as u8;
     }
 
     /// Whether it has a second line.
@@ -94,6 +95,17 @@ impl Marks {
     /// They are.
     pub(super) fn translate(&mut self) {
         self.0 |= TRANSLATED;
+    }
+
+    /// Whether its replies come to a local address and port: the same as what its method says, and quicker to ask.
+    #[inline(always)]
+    pub(super) const fn is_local(self) -> bool {
+        self.0 & LOCAL != 0
+    }
+
+    /// They do.
+    pub(super) fn localise(&mut self) {
+        self.0 |= LOCAL;
     }
 
     /// It has one now.
@@ -136,7 +148,8 @@ mod tests {
             assert!(marks.is_special());
             marks.keep();
             marks.translate();
-            assert!(marks.is_kept() && marks.is_translated() && marks.has_second());
+            marks.localise();
+            assert!(marks.is_kept() && marks.is_translated() && marks.is_local() && marks.has_second());
         }
         marks.remove_second();
         assert!(marks.is_kept() && marks.is_translated() && !marks.has_second());

@@ -29,7 +29,9 @@ impl<P: Packet> Worker<P> {
         self.straight::<F, LOCAL, false>(now, packet, parsed)
     }
 
-    /// The same for a connection with a second line; one whose packets are translated takes the general way. Apart, so that others do not keep at hand what it needs.
+    /// The same for a connection with a second line; one whose packets are translated takes the general way. Apart, and cold, so
+    /// that others keep at hand what they need rather than what this does.
+    #[cold]
     #[inline(never)]
     fn pass_with_second<F: Forwarded>(
         &mut self,
