@@ -124,12 +124,7 @@ impl Case {
             Kind::First => "first-fragment",
             Kind::Later => "later-fragment",
         };
-        let family = match (self.is_ipv6, self.is_translated) {
-            (false, false) => "",
-            (true, false) => "-ipv6",
-            (true, true) => "-nat64",
-            (false, true) => "-nat46",
-        };
+        let family = self.setup().families();
         Row {
             case: format!("{case}{family}"),
             method: Some(self.method.to_string()),
@@ -140,19 +135,22 @@ impl Case {
         }
     }
 
-    /// Runs it. Returns how many packets were measured.
-    #[must_use]
-    pub fn run(&self) -> usize {
-        let setup = Setup {
+    fn setup(&self) -> Setup {
+        Setup {
             verify: self.kind == Kind::Verified,
             reads_ids: self.kind == Kind::OpenStrange,
             spare: NEW.end - NEW.start,
             is_ipv6: self.is_ipv6,
             is_translated: self.is_translated,
             ..Setup::new(self.method, self.protocol, OPEN)
-        };
+        }
+    }
+
+    /// Runs it. Returns how many packets were measured.
+    #[must_use]
+    pub fn run(&self) -> usize {
         let workers = if self.kind == Kind::TwoWorkers { 2 } else { 1 };
-        let mut scene = Team::new(setup, workers).worker(0);
+        let mut scene = Team::new(self.setup(), workers).worker(0);
         scene.open();
         match self.kind {
             Kind::Established | Kind::Verified | Kind::TwoWorkers => self.established(&mut scene),

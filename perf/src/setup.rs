@@ -84,6 +84,17 @@ impl Setup {
         }
     }
 
+    /// What a case is called behind its name because of the families of clients and servers.
+    #[must_use]
+    pub fn families(&self) -> &'static str {
+        match (self.is_ipv6, self.is_translated) {
+            (false, false) => "",
+            (true, false) => "-ipv6",
+            (true, true) => "-nat64",
+            (false, true) => "-nat46",
+        }
+    }
+
     /// Whether servers are of IPv6.
     pub(crate) fn serves_by_ipv6(&self) -> bool {
         self.is_ipv6 != self.is_translated

@@ -22,19 +22,28 @@ const FORGOTTEN: Duration = Duration::from_secs(301);
 pub fn first_packets(bench: &mut Bench) {
     for method in Method::OF_CONNECTIONS.iter().copied() {
         for protocol in PROTOCOLS {
-            bench.progress(&format!("new connections, {method}, {protocol}"));
-            let first = [Which::In(if protocol == Protocol::Tcp { tcp::SYN } else { 0 })];
             let setup = Setup { spare: BATCH, ..Setup::new(method, protocol, bench.million) };
-            let mut scene = opened(setup);
-            let rounds = (0..bench.rounds).map(|_| {
-                let cycles = batch(&mut scene, &first);
-                expire(&mut scene);
-                cycles
-            });
-            let cycles = Spread::of(rounds.collect());
-            bench.push_connections(row("open", &setup, "in"), cycles);
+            first_packets_of(bench, setup);
+            // Between the families as well, where a method can.
+            for is_ipv6 in [true, false].into_iter().filter(|_| method == Method::FullNat) {
+                first_packets_of(bench, Setup { is_ipv6, is_translated: true, ..setup });
+            }
         }
     }
+}
+
+fn first_packets_of(bench: &mut Bench, setup: Setup) {
+    let (case, Setup { method, protocol, .. }) = (format!("open{}", setup.families()), setup);
+    bench.progress(&format!("new connections, {case}, {method}, {protocol}"));
+    let first = [Which::In(if protocol == Protocol::Tcp { tcp::SYN } else { 0 })];
+    let mut scene = opened(setup);
+    let rounds = (0..bench.rounds).map(|_| {
+        let cycles = batch(&mut scene, &first);
+        expire(&mut scene);
+        cycles
+    });
+    let cycles = Spread::of(rounds.collect());
+    bench.push_connections(row(&case, &setup, "in"), cycles);
 }
 
 /// The same with many services or servers, and the default scheduler.
