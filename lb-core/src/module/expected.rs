@@ -121,10 +121,17 @@ impl Expected {
     /// Nothing is expected yet. The secret keeps outsiders from choosing what collides.
     #[must_use]
     pub fn new(secret: Secret) -> Self {
+        Self::with_room(MAX_EXPECTED, secret)
+    }
+
+    /// The same with another number of places, which is rounded up to whole buckets: tests make many tables.
+    #[must_use]
+    pub fn with_room(places: usize, secret: Secret) -> Self {
+        let places = places.clamp(PLACES, MAX_EXPECTED).next_multiple_of(PLACES);
         Expected {
             secret,
-            tags: std::iter::repeat_with(|| AtomicU32::new(0)).take(MAX_EXPECTED).collect(),
-            records: std::iter::repeat_with(Record::vacant).take(MAX_EXPECTED).collect(),
+            tags: std::iter::repeat_with(|| AtomicU32::new(0)).take(places).collect(),
+            records: std::iter::repeat_with(Record::vacant).take(places).collect(),
         }
     }
 
@@ -205,7 +212,7 @@ impl Expected {
         let low = fold_multiply(a ^ self.secret.0 ^ 0x8cb9_2ba7_2f3d_8dd7, b ^ 0xd6e8_feb8_6659_fd93);
         let high = fold_multiply(c ^ low, d ^ 0xa54f_f53a_5f1d_36f1);
         let hash = fold_multiply(high ^ e, self.secret.0 ^ 0x510e_527f_ade6_82d1);
-        (scale(hash, MAX_EXPECTED / PLACES) * PLACES, low32(hash) | 1)
+        (scale(hash, self.tags.len() / PLACES) * PLACES, low32(hash) | 1)
     }
 
     /// What a place holds, and until when.

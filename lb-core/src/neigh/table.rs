@@ -45,7 +45,8 @@ impl Adjacency {
 
 /// One worker's neighbours.
 pub struct Neighbours {
-    /// By number: place 0 is vacant.
+    /// By number: place 0 is vacant. All the room there will ever be is reserved, but places are filled as they are first
+    /// taken: few directors have a hundredth of these neighbours.
     entries: Vec<Option<Neighbour>>,
     /// What a packet needs of each, close together. Place 0 leads nowhere, so that a packet to nobody need not be told
     /// from others.
@@ -69,8 +70,10 @@ impl Neighbours {
     /// An empty table with all the room it will ever have.
     #[must_use]
     pub fn new() -> Self {
+        let mut entries = Vec::with_capacity(PLACES);
+        entries.push(None);
         Neighbours {
-            entries: vec![None; PLACES],
+            entries,
             adjacencies: vec![Adjacency::VACANT; PLACES].into_boxed_slice(),
             index: vec![None; INDEX_LEN].into_boxed_slice(),
             count: 0,
@@ -196,9 +199,12 @@ impl Neighbours {
         if self.count == MAX_NEIGHBOURS {
             return None;
         }
-        let free = self.entries[self.free_hint..].iter().position(Option::is_none)?;
-        let place = self.free_hint + free;
+        let free = self.entries.get(self.free_hint..)?.iter().position(Option::is_none);
+        let place = free.map_or(self.entries.len(), |free| self.free_hint + free);
         let id = id_at(place)?;
+        if place == self.entries.len() {
+            self.entries.push(None);
+        }
         self.free_hint = place + 1;
         self.last = self.last.max(place);
         let slot = self.slot_of(neighbour.hop);

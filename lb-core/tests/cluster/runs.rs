@@ -5,7 +5,10 @@ use crate::{
     world::{Cluster, Event, Setup},
 };
 use lb_core::service::plan::{Method, SchedulerKind};
-use std::panic::{catch_unwind, resume_unwind};
+use std::{
+    panic::{catch_unwind, resume_unwind},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// Seeds in every test run.
 const SEEDS: u64 = 200;
@@ -95,7 +98,14 @@ fn run(seed: u64, is_told: bool) {
 #[test]
 fn promised_connections_survive_whatever_happens() {
     let first = number("FIRST").unwrap_or(1);
-    (first..first + number("SEEDS").unwrap_or(SEEDS)).for_each(told);
+    let seeds = AtomicU64::new(first);
+    let end = first + number("SEEDS").unwrap_or(SEEDS);
+    // Runs have nothing in common, and this is the longest test of all: each processor takes the next.
+    let take_turns = || {
+        std::iter::repeat_with(|| seeds.fetch_add(1, Relaxed)).take_while(|seed| *seed < end).for_each(told);
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(take_turns))));
 }
 
 /// A run whose failure, whatever it is, says how to have it again.

@@ -8,7 +8,7 @@ use super::{
 };
 use etherparse::{ArpOperation, ArpPacketSlice};
 use lb_core::{
-    conn::entry::Connection,
+    conn::{entry::Connection, state::State},
     counters::{DropReason, WorkerCounters},
     decide::Origin,
     explanation::Explanation,
@@ -32,7 +32,7 @@ use lb_core::{
     time::{Duration, Instant},
     worker::{Team, Worker, exchange::Exchange},
 };
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 /// Time between two ticks while time passes.
 const STEP_MS: u64 = 100;
@@ -87,11 +87,13 @@ pub struct Setup {
     pub refusals_per_s: u32,
     /// Clients that can be remembered.
     pub clients: usize,
+    /// Connections that modules can expect.
+    pub expected: usize,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { workers: 1, connections: 1_000, refusals_per_s: 1_000_000, clients: 1_000 }
+        Setup { workers: 1, connections: 1_000, refusals_per_s: 1_000_000, clients: 1_000, expected: 1_024 }
     }
 }
 
@@ -167,7 +169,7 @@ impl World {
         let snapshot = Arc::new(Snapshot::new(plan).expect("a plan that can be carried out"));
         let board = Arc::new(LoadBoard::new(setup.workers, snapshot.room.numbers()));
         let persistence = Arc::new(Persistence::new(setup.clients, 0x5eed));
-        let expected = Arc::new(Expected::new(Secret(0x5eed)));
+        let expected = Arc::new(Expected::with_room(setup.expected, Secret(0x5eed)));
         // Of directors of IPVS there is no list.
         let (told, masters) = told.into_iter().partition::<Vec<_>, _>(|told| told.peer(0).is_some());
         let (told, masters) = (told.into_iter().next(), masters.into_iter().next());
@@ -359,26 +361,27 @@ impl World {
             .then(|| arp_reply((station.mac, target), (Mac(arp.sender_mac), arp.sender_ipv4_addr())))
     }
 
-    /// The load board has each connection of a worker with its server, and no other.
-    fn check_loads(&self, id: WorkerId, worker: &Worker<MemoryPacket>) {
-        let mut counted: HashMap<ServerId, Load> = HashMap::new();
-        let v4 = worker.connections::<V4>().iter(0..u32::MAX).map(|(_, it)| (it.server, it.state));
-        let v6 = worker.connections::<V6>().iter(0..u32::MAX).map(|(_, it)| (it.server, it.state));
-        for (server, state) in v4.chain(v6) {
-            counted.entry(server).or_default().count(state.is_active(), 1);
+    /// The load board has each connection of a worker with its server, and no other, and the ports of each local address
+    /// that are in use are those of connections. After every packet all connections are gone through once.
+    fn check_connections(&self, id: WorkerId, worker: &Worker<MemoryPacket>) {
+        let numbers = self.snapshot.servers.ids().map(|server| server.index() + 1).max().unwrap_or(0);
+        let mut loads = vec![Load::default(); numbers];
+        let mut taken: Vec<IpAddr> = Vec::new();
+        let mut count = |server: ServerId, state: State, local: Option<IpAddr>| {
+            if let Some(load) = loads.get_mut(server.index()) {
+                load.count(state.is_active(), 1);
+            }
+            taken.extend(local);
+        };
+        for (_, it) in worker.connections::<V4>().iter(0..u32::MAX) {
+            count(it.server, it.state, it.local().map(|(address, _)| V4::ip(address)));
+        }
+        for (_, it) in worker.connections::<V6>().iter(0..u32::MAX) {
+            count(it.server, it.state, it.local().map(|(address, _)| V6::ip(address)));
         }
         for server in self.snapshot.servers.ids() {
-            let expected = counted.get(&server).copied().unwrap_or_default();
-            assert_eq!(self.board.own(id, server), expected, "worker {}, server {server}", id.0);
+            assert_eq!(self.board.own(id, server), loads[server.index()], "worker {}, server {server}", id.0);
         }
-    }
-
-    /// The ports of each local address that are in use are those of connections.
-    fn check_local_ports(&self, worker: &Worker<MemoryPacket>) {
-        let v4 = worker.connections::<V4>().iter(0..u32::MAX).filter_map(|(_, it)| it.local());
-        let v6 = worker.connections::<V6>().iter(0..u32::MAX).filter_map(|(_, it)| it.local());
-        let taken: Vec<IpAddr> =
-            v4.map(|(address, _)| V4::ip(address)).chain(v6.map(|(address, _)| V6::ip(address))).collect();
         let mut counted = 0;
         for (id, local) in self.snapshot.local_addresses.numbered() {
             let ports = taken.iter().filter(|address| **address == local.address).count() as u64;
@@ -392,10 +395,9 @@ impl World {
     pub fn check(&self) {
         let (mut waiting, mut allocated, mut released) = (0, 0, 0);
         for ((worker, io), id) in self.workers.iter().zip(&self.ios).zip(0..) {
-            self.check_loads(WorkerId(id), worker);
+            self.check_connections(WorkerId(id), worker);
             let counters = worker.counters();
             assert_eq!(counters.unaccounted(), 0, "{counters:?}");
-            self.check_local_ports(worker);
             let v6 = worker.connections::<V6>().len() as u64;
             assert_eq!(counters.connections_v6(), v6, "connections of IPv6: {counters:?}");
             let connections = worker.connections::<V4>().len() as u64 + v6;

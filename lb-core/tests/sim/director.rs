@@ -113,7 +113,7 @@ impl Director {
             refusals_per_s: 1_000,
             board: board.clone(),
             persistence: Arc::new(Persistence::new(64, 0x5eed)),
-            expected: Arc::new(Expected::new(Secret(0))),
+            expected: Arc::new(Expected::with_room(1_024, Secret(0))),
             told: None,
             masters: None,
         };
