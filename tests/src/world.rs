@@ -90,6 +90,11 @@ impl World {
         Self::build(&a_name(), Turn::among_others())
     }
 
+    /// The same, while there are fewer others: for what works hard, but is not measured.
+    pub fn among_few() -> Result<Self> {
+        Self::build(&a_name(), Turn::among_few())
+    }
+
     /// The same, while there is no other world: for what is measured, and for what takes all of a machine.
     pub fn alone() -> Result<Self> {
         Self::build(&a_name(), Turn::alone())

@@ -20,7 +20,7 @@ fn through_dr() -> Result<()> {
 }
 
 fn a_thousand(method: Method) -> Result<()> {
-    let world = World::alone()?;
+    let world = World::among_few()?;
     let director = world.start(&Config::http())?;
     let service = method.at(world::HTTP);
 
