@@ -350,7 +350,7 @@ fn ports_and_forwarding_stop_and_start() -> Result<()> {
     Ok(())
 }
 
-/// Fifty clients ask as fast as they can for ten seconds, one does not read what it asked for, others talk nonsense;
+/// Fifty clients ask as fast as they can for seven seconds, one does not read what it asked for, others talk nonsense;
 /// meanwhile traffic flows, and none of it is lost.
 #[test]
 fn fifty_clients_do_not_disturb_traffic() -> Result<()> {
@@ -404,7 +404,8 @@ fn fifty_clients_do_not_disturb_traffic() -> Result<()> {
         });
         let began = Instant::now();
         let mut outcome = Ok(());
-        while began.elapsed() < Duration::from_secs(10) && outcome.is_ok() {
+        // Longer than the deaf client is borne with (`WRITE_PATIENCE` of lb-app).
+        while began.elapsed() < Duration::from_secs(7) && outcome.is_ok() {
             let crowd = Load { connections: 25, requests: 20 };
             let report = crowd.run(world.client(), Method::Nat.at(world::HTTP))?;
             if !report.failures.is_empty() || report.answers != 500 {

@@ -91,7 +91,7 @@ fn new_connections_leave_a_failed_server_and_come_back() -> Result<()> {
             let up = said(&director, UP, round)?;
             std::thread::sleep((SLOW_START / 4).saturating_sub(up.elapsed()));
             let first = by_server(&steady.since(up));
-            std::thread::sleep(SLOW_START);
+            std::thread::sleep(SLOW_START.saturating_sub(up.elapsed()));
             let share = |count: &BTreeMap<String, usize>| {
                 count.get(one).copied().unwrap_or(0) as f64 / count.values().sum::<usize>().max(1) as f64
             };
