@@ -131,7 +131,7 @@ check: build-deps
 # The stories are told with an optimised lb-app, because 100 MB take their time. They wait most of the time, and each
 # for its turn: tests/src/turn.rs.
 test: root deps check build-story
-	$(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
+	RUST_TEST_THREADS=4 $(CARGO) test --locked --no-fail-fast --workspace --exclude lb-stories
 	@$(MAKE) --no-print-directory bench-instructions
 	$(STORIES) -- --test-threads 8
 
