@@ -8,10 +8,11 @@ use crate::{
     ids::{ServerId, ServiceId},
     named::named,
     packet::{HandOver, PortId, WorkerId},
-    wire::protocol::Protocol,
     wire::{
         ethernet::{self, Mac},
-        icmp, ipv4, put16,
+        gre, icmp, ipv4, pptp,
+        protocol::{self, Protocol},
+        put16,
         sctp::{self, Chunk, chunk},
         tcp, udp,
     },
@@ -118,12 +119,86 @@ pub struct Explanation {
     pub outcome: Outcome,
 }
 
+/// A packet that has no ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Portless {
+    /// Generic Routing Encapsulation: the first packet of that call of PPTP, or a packet of no call.
+    Gre(Option<u16>),
+    /// IPsec's encapsulated payload.
+    Esp,
+    /// IPsec's authentication header.
+    Ah,
+}
+
+impl Portless {
+    /// Its protocol number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Portless::Gre(_) => protocol::GRE,
+            Portless::Esp => protocol::ESP,
+            Portless::Ah => protocol::AH,
+        }
+    }
+
+    /// What stands behind the header of IP: headers without payload.
+    fn bytes(self) -> Vec<u8> {
+        /// RFC 4302 2.2: 24 bytes, in units of 4 and less 2, with a check value of 12.
+        const AH: [u8; 24] = [59, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        /// RFC 4303 2: an SPI that is not reserved, and a number.
+        const ESP: [u8; 8] = [0, 0, 1, 0, 0, 0, 0, 1];
+        match self {
+            Portless::Gre(Some(call)) => pptp::bare(call).to_vec(),
+            Portless::Gre(None) => {
+                let mut bytes = vec![0; gre::header_len(false)];
+                gre::write(&mut bytes, ethernet::IPV4, false);
+                bytes
+            }
+            Portless::Esp => ESP.to_vec(),
+            Portless::Ah => AH.to_vec(),
+        }
+    }
+}
+
+/// The same as [`imagined`] of a packet without ports, between the addresses of `ends`.
+#[must_use]
+pub fn imagined_portless<F: Family>(mac: Mac, ends: &Key<F>, packet: Portless) -> Vec<u8> {
+    let l4 = packet.bytes();
+    let mut frame = headed::<F>(mac, (ends.source, ends.destination), packet.number(), l4.len());
+    let at = frame.len() - l4.len();
+    frame[at..].copy_from_slice(&l4);
+    frame
+}
+
+/// A frame of IP from some host to `mac`, with that many bytes of zero behind its headers.
+fn headed<F: Family>(
+    mac: Mac,
+    (source, destination): (F::Address, F::Address),
+    protocol: u8,
+    l4_len: usize,
+) -> Vec<u8> {
+    /// Locally administered, and nobody's.
+    const SOMEBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
+    let mut frame = vec![0; ethernet::HEADER_LEN + F::HEADER_LEN + l4_len];
+    ethernet::set_addresses(&mut frame, mac, SOMEBODY);
+    ethernet::set_ethertype(&mut frame, F::ETHERTYPE);
+    let header = Header {
+        header_len: F::HEADER_LEN,
+        total_len: F::HEADER_LEN + l4_len,
+        fragment: ipv4::DONT_FRAGMENT,
+        ttl: ipv4::DEFAULT_TTL,
+        protocol,
+        source,
+        destination,
+    };
+    F::write(&mut frame[ethernet::HEADER_LEN..], &header);
+    frame
+}
+
 /// A frame to explain: a TCP segment with these flags, a UDP datagram, an echo message (port 0 is that of who is asked), or a packet of SCTP that does what a segment with these
 /// flags would (INIT, data, SHUTDOWN, ABORT), without payload but for a datagram's, from some host to `mac`.
 #[must_use]
 pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8, payload: &[u8]) -> Vec<u8> {
-    /// Locally administered, and nobody's.
-    const SOMEBODY: Mac = Mac([2, 0, 0, 0, 0, 0]);
     let about = match tcp_flags {
         flags if flags & tcp::RST != 0 => chunk::ABORT,
         flags if flags & tcp::SYN != 0 && flags & tcp::ACK == 0 => chunk::INIT,
@@ -138,21 +213,9 @@ pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8, payload: &[u8]
         Protocol::Sctp => sctp::ANSWER_LEN,
         Protocol::Icmp => icmp::HEADER_LEN,
     };
-    let l4_at = ethernet::HEADER_LEN + F::HEADER_LEN;
-    let mut frame = vec![0; l4_at + l4_len];
-    ethernet::set_addresses(&mut frame, mac, SOMEBODY);
-    ethernet::set_ethertype(&mut frame, F::ETHERTYPE);
-    let header = Header {
-        header_len: F::HEADER_LEN,
-        total_len: F::HEADER_LEN + l4_len,
-        fragment: ipv4::DONT_FRAGMENT,
-        ttl: ipv4::DEFAULT_TTL,
-        protocol: if key.protocol == Protocol::Icmp { F::ICMP } else { key.protocol.number() },
-        source: key.source,
-        destination: key.destination,
-    };
-    F::write(&mut frame[ethernet::HEADER_LEN..], &header);
-    let l4 = &mut frame[l4_at..];
+    let number = if key.protocol == Protocol::Icmp { F::ICMP } else { key.protocol.number() };
+    let mut frame = headed::<F>(mac, (key.source, key.destination), number, l4_len);
+    let l4 = &mut frame[ethernet::HEADER_LEN + F::HEADER_LEN..];
     let ends = ((key.source, key.source_port), (key.destination, key.destination_port));
     match key.protocol {
         Protocol::Tcp => tcp::write_bare::<F>(l4, ends.0, ends.1, (0, 0, tcp_flags)),
@@ -175,4 +238,45 @@ pub fn imagined<F: Family>(mac: Mac, key: &Key<F>, tcp_flags: u8, payload: &[u8]
         }
     }
     frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::family::{V4, V6};
+
+    fn check<F: Family>(ends: &Key<F>) {
+        let (mac, l4_at) = (Mac([2, 0, 0, 0, 0, 9]), ethernet::HEADER_LEN + F::HEADER_LEN);
+        let frame = |packet| imagined_portless::<F>(mac, ends, packet);
+        for (packet, number, len) in [
+            (Portless::Gre(Some(7)), 47, 12),
+            (Portless::Gre(None), 47, 4),
+            (Portless::Esp, 50, 8),
+            (Portless::Ah, 51, 24),
+        ] {
+            let frame = frame(packet);
+            let header = Header::<F>::read(&frame[ethernet::HEADER_LEN..]).expect("a header");
+            assert_eq!(
+                (header.protocol, header.source, header.destination),
+                (number, ends.source, ends.destination)
+            );
+            assert_eq!((frame.len() - l4_at, header.total_len), (len, F::HEADER_LEN + len), "{packet:?}");
+            assert!(F::header_is_right(&frame[ethernet::HEADER_LEN..l4_at]), "{packet:?}");
+        }
+        let call = frame(Portless::Gre(Some(0x1234)));
+        assert_eq!(pptp::call_id(&call[l4_at..]), Some(0x1234));
+        assert!(pptp::is_early(&call[l4_at..]), "it is a call's first");
+        assert_eq!(pptp::call_id(&frame(Portless::Gre(None))[l4_at..]), None);
+    }
+
+    #[test]
+    fn packets_without_ports_are_what_they_are_said_to_be() {
+        let ends = |source: &str, destination: &str| crate::flow::key::Ends {
+            protocol: Protocol::Tcp,
+            source: source.parse().expect("an endpoint"),
+            destination: destination.parse().expect("an endpoint"),
+        };
+        check::<V4>(&ends("203.0.113.10:0", "192.0.2.100:0").key::<V4>().expect("of IPv4"));
+        check::<V6>(&ends("[2001:db8::1]:0", "[2001:db8::2]:0").key::<V6>().expect("of IPv6"));
+    }
 }

@@ -16,7 +16,7 @@ use lb_stories::process::{PATIENCE, eventually};
 use lb_stories::{Config, Method, World, world};
 
 /// Every command that reads, and words of its answer.
-const READERS: [(&str, &[&str]); 40] = [
+const READERS: [(&str, &[&str]); 42] = [
     ("show director", &["forwarding; 2 workers, 2 ports"]),
     ("show events", &["started", "forwards 1 services with 2 workers"]),
     ("-Ln", &["Prot LocalAddress:Port Scheduler Flags", "TCP  192.0.2.100:80 rr", "198.51.100.11:8080"]),
@@ -42,6 +42,11 @@ const READERS: [(&str, &[&str]); 40] = [
     ("show overview 198.51.100.11 up", &["tcp-nat-80", "2/2", "1 of 1 services: 1 up"]),
     ("show workers", &["worker 0 on lcore 1", "% busy", "handed over: client "]),
     ("show workers histogram", &["packets per poll", "  16-31"]),
+    (
+        "explain gre 192.0.2.10 192.0.2.100 call 7",
+        &["protocol 47 192.0.2.10 > 192.0.2.100", "no service has protocol 47"],
+    ),
+    ("explain esp 192.0.2.10 192.0.2.100", &["ESP 192.0.2.10 > 192.0.2.100"]),
     ("show drops all", &["tx-full", "dropped of"]),
     ("show timeouts", &["tcp-nat-80", "ESTABLISHED      15m00s"]),
     ("show timeouts tcp-nat-80", &["UDP              5m00s"]),

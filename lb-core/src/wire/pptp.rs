@@ -1,7 +1,7 @@
 //! The Point-to-Point Tunneling Protocol, RFC 2637: messages of its control connection, and the packets of GRE, which carry
 //! the call.
 
-use super::{get16, get32};
+use super::{get16, get32, put16, put32};
 
 /// The TCP port of control connections (RFC 2637 3.1.3).
 pub const PORT: u16 = 1723;
@@ -66,6 +66,19 @@ pub const CALL_ID: usize = 6;
 pub fn call_id(payload: &[u8]) -> Option<u16> {
     let header: &[u8; CALL_LEN] = payload.first_chunk()?;
     (get32(header, 0) & CALL_MASK == CALL).then(|| get16(header, CALL_ID))
+}
+
+/// Bytes of a packet of a call that has a number and nothing else.
+pub const BARE_LEN: usize = CALL_LEN + 4;
+
+/// The first packet of a call, without payload.
+#[must_use]
+pub fn bare(call: u16) -> [u8; BARE_LEN] {
+    let mut bytes = [0; BARE_LEN];
+    put32(&mut bytes, 0, CALL);
+    bytes[0] |= HAS_NUMBER;
+    put16(&mut bytes, CALL_ID, call);
+    bytes
 }
 
 /// The flag of a packet that has a number, which follows the key.

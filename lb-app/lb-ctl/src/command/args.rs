@@ -37,6 +37,17 @@ pub(super) fn full_endpoint(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// Where a packet comes from: `ADDRESS:PORT`, or `ADDRESS` of one without ports, whose port is 0.
+pub(super) fn sender(text: &str) -> Result<SocketAddr, String> {
+    text.parse::<IpAddr>().map_or_else(|_| full_endpoint(text), |address| Ok(SocketAddr::new(address, 0)))
+}
+
+/// Where it goes, in the same way, or a service's name.
+pub(super) fn receiver(text: &str) -> Result<Target, String> {
+    text.parse::<IpAddr>()
+        .map_or_else(|_| target(text), |address| Ok(Target::At(SocketAddr::new(address, 0))))
+}
+
 /// A protocol of services.
 pub(super) fn balanced() -> impl TypedValueParser<Value = Protocol> {
     let all = Protocol::value_variants().iter().filter(|protocol| **protocol != Protocol::Icmp);

@@ -1,12 +1,12 @@
 //! Commands that look at packets.
 
 use super::{
-    args::{all_or, full_endpoint, target},
+    args::{all_or, receiver, sender},
     step::Step,
 };
 use crate::protocol::{
-    Protocol, Request, capture,
-    explain::{self, Flag},
+    Request, capture,
+    explain::{self, Flag, Packet},
     keys::Target,
     trace,
 };
@@ -17,13 +17,13 @@ use std::{net::SocketAddr, path::PathBuf};
 /// `explain ...`
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Explain {
-    /// Transport protocol
-    protocol: Protocol,
-    /// Source of the packet
-    #[arg(value_name = "SRC:PORT", value_parser = full_endpoint)]
+    /// Protocol of the packet
+    protocol: Packet,
+    /// Source of the packet; of gre, esp and ah without a port
+    #[arg(value_name = "SRC:PORT", value_parser = sender)]
     source: SocketAddr,
     /// Destination of the packet: an address, or a service by name
-    #[arg(value_name = "DST:PORT|SERVICE", value_parser = target)]
+    #[arg(value_name = "DST:PORT|SERVICE", value_parser = receiver)]
     destination: Target,
     /// The port or interface it arrives on; by default the one that its source is behind
     #[arg(id = "interface", long = "in", value_name = "PORT|INTERFACE")]
@@ -34,12 +34,15 @@ pub struct Explain {
     /// The connection ID of QUIC that a datagram has, in hexadecimal digits
     #[arg(long, value_name = "HEX")]
     quic_id: Option<String>,
+    /// The call of PPTP that a packet of GRE is of, as its receiver numbers it
+    #[arg(long, value_name = "ID")]
+    call: Option<u16>,
 }
 
 impl Explain {
     pub(super) fn request(self) -> Request {
-        let Explain { protocol, source, destination, port, flags, quic_id } = self;
-        Request::Explain(explain::Request { protocol, source, destination, flags, port, quic_id })
+        let Explain { protocol, source, destination, port, flags, quic_id, call } = self;
+        Request::Explain(explain::Request { protocol, source, destination, flags, port, quic_id, call })
     }
 }
 
@@ -171,11 +174,20 @@ mod tests {
             panic!()
         };
         assert_eq!(packet.quic_id.as_deref(), Some("0720b1d0"));
-        assert!(parse("explain tcp 203.0.113.10 192.0.2.100:80").is_err());
+        // The director says which packets have ports.
+        for line in
+            ["explain gre 203.0.113.10 192.0.2.100 call 7", "explain gre 2001:db8::1 2001:db8::2 call 7"]
+        {
+            let Request::Explain(packet) = request(line) else { panic!("{line}") };
+            assert_eq!((packet.protocol, packet.source.port(), packet.call), (Packet::Gre, 0, Some(7)));
+            assert!(matches!(packet.destination, Target::At(to) if to.port() == 0), "{line}");
+        }
+        assert!(parse("explain gre 203.0.113.10 192.0.2.100 call 65536").is_err());
+        assert!(parse("explain tcp 203.0.113.0/24 192.0.2.100:80").is_err());
         // Who is asked for an echo has no port; the director refuses it of others.
         let Request::Explain(packet) = request("explain icmp 198.51.100.11:7 203.0.113.10:0") else {
             panic!()
         };
-        assert_eq!(packet.protocol, Protocol::Icmp);
+        assert_eq!(packet.protocol, Packet::Icmp);
     }
 }

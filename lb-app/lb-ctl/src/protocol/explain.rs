@@ -9,12 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// Transport protocol.
-    pub protocol: Protocol,
-    /// Where it comes from.
+    /// What it is.
+    pub protocol: Packet,
+    /// Where it comes from. Of a packet without ports its port is 0.
     #[schemars(with = "String")]
     pub source: SocketAddr,
-    /// Destination of the packet: an address and port, or a service's name.
+    /// Destination of the packet: an address and port, or a service's name. Of a packet without ports an address, or one with
+    /// port 0.
     pub destination: Target,
     /// Its TCP flags, or what they stand for in SCTP: SYN for INIT, ACK for data, FIN for SHUTDOWN, RST for ABORT. Without them:
     /// an acknowledgement if there is such a connection, else a SYN.
@@ -27,6 +28,54 @@ pub struct Request {
     /// The connection ID of QUIC that a datagram has, in hexadecimal digits; without it, the datagram is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quic_id: Option<String>,
+    /// The call of PPTP that a packet of GRE is of, as its receiver numbers it; without it, the packet is of no call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<u16>,
+}
+
+/// What a packet is: of a transport protocol, or of one without ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Packet {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+    /// An echo request of a server, or the answer to one.
+    Icmp,
+    /// GRE, which packets of PPTP's calls are.
+    Gre,
+    /// IPsec's ESP.
+    Esp,
+    /// IPsec's AH.
+    Ah,
+}
+
+impl Packet {
+    /// Its transport protocol, if it has ports.
+    #[must_use]
+    pub const fn transport(self) -> Option<Protocol> {
+        match self {
+            Packet::Tcp => Some(Protocol::Tcp),
+            Packet::Udp => Some(Protocol::Udp),
+            Packet::Sctp => Some(Protocol::Sctp),
+            Packet::Icmp => Some(Protocol::Icmp),
+            Packet::Gre | Packet::Esp | Packet::Ah => None,
+        }
+    }
+}
+
+impl From<Protocol> for Packet {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Tcp => Packet::Tcp,
+            Protocol::Udp => Packet::Udp,
+            Protocol::Sctp => Packet::Sctp,
+            Protocol::Icmp => Packet::Icmp,
+        }
+    }
 }
 
 /// A TCP flag.

@@ -45,12 +45,13 @@ pub(super) fn explain<T: Transport + ?Sized>(
     })?;
     if let Some(source) = client {
         let request = explain::Request {
-            protocol: subject.service.protocol,
+            protocol: subject.service.protocol.into(),
             source,
             destination: Target::At(subject.service.endpoint()),
             flags: Vec::new(),
             port: None,
             quic_id: None,
+            call: None,
         };
         text += &format!("\na packet of {source}:\n");
         text += &told(transport, Request::Explain(request), |_| {})?;

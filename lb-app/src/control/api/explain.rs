@@ -13,16 +13,18 @@ use crate::{
     },
 };
 use lb_core::{
-    explanation,
+    explanation::{self, Portless},
     flow::key::Ends,
     packet::PortId,
-    service::snapshot::Snapshot,
+    service::{plan::Plan, snapshot::Snapshot},
     wire::{ethernet, tcp},
 };
 use lb_ctl::protocol::{
     Code, Protocol, Refusal, Reply,
-    explain::{Explanation, Flag, Outcome, Request, Step, Told},
+    explain::{Explanation, Flag, Outcome, Packet, Request, Step, Told},
+    keys::Target,
 };
+use std::net::{IpAddr, SocketAddr};
 
 pub(super) fn answer(running: &Running, request: &Request) -> Answer {
     let flags = request.flags.iter().map(|flag| match flag {
@@ -31,16 +33,18 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
         Flag::Fin => tcp::FIN,
         Flag::Rst => tcp::RST,
     });
-    let destination = called::endpoint(&running.current().plan, request.protocol, &request.destination)?;
+    let (protocol, portless, destination) = what(&running.current().plan, request)?;
     let source = request.source;
     if source.is_ipv4() != destination.is_ipv4() {
         let what = format!("{source} and {destination} are not of one family");
         return Err(Refusal::new(Code::Invalid, what));
     }
-    let quic_id = request.quic_id.as_deref().map(|digits| id(digits, request.protocol)).transpose()?;
+    let quic_id =
+        request.quic_id.as_deref().map(|digits| id(digits, request.protocol.transport())).transpose()?;
     let imagined = Imagined {
         quic_id,
-        ends: Ends { protocol: meant(request.protocol), source, destination },
+        ends: Ends { protocol: meant(protocol), source, destination },
+        portless,
         flags: flags.reduce(|all, flag| all | flag),
         on: request
             .port
@@ -55,13 +59,64 @@ pub(super) fn answer(running: &Running, request: &Request) -> Answer {
     Ok(Reply::Explanation(Explanation { workers }))
 }
 
+/// Which packet is meant, and where it goes. One without ports has a transport protocol that nobody looks at.
+fn what(plan: &Plan, request: &Request) -> Result<(Protocol, Option<Portless>, SocketAddr), Refusal> {
+    let refuse = |what: String| Err(Refusal::new(Code::Invalid, what));
+    let (source, to) = (request.source, &request.destination);
+    if request.call.is_some() && request.protocol != Packet::Gre {
+        return refuse(
+            "`call` is of gre: packets of PPTP's calls, as in `explain gre SRC DST call 7`".to_owned(),
+        );
+    }
+    let (portless, carrier) = match request.protocol {
+        Packet::Gre => (Portless::Gre(request.call), Protocol::Tcp),
+        Packet::Esp => (Portless::Esp, Protocol::Udp),
+        Packet::Ah => (Portless::Ah, Protocol::Udp),
+        Packet::Tcp | Packet::Udp | Packet::Sctp | Packet::Icmp => {
+            let protocol = request.protocol.transport().unwrap_or(Protocol::Tcp);
+            if source.port() == 0 && protocol != Protocol::Icmp {
+                let name = meant(protocol).to_string();
+                return refuse(format!(
+                    "a packet of {name} has a port: write it, as in {}:40000",
+                    shown(source.ip())
+                ));
+            }
+            return Ok((protocol, None, called::endpoint(plan, protocol, to)?));
+        }
+    };
+    let address = match to {
+        Target::At(to) => Some(*to),
+        // Programs may write it without a port.
+        Target::Service(name) => name.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, 0)),
+    };
+    let to = match address {
+        Some(to) => to,
+        // The service of the connection that it would go with.
+        None => SocketAddr::new(called::endpoint(plan, carrier, to)?.ip(), 0),
+    };
+    if source.port() != 0 || to.port() != 0 {
+        let (from, to) = (source.ip(), to.ip());
+        return refuse(format!(
+            "a packet of gre, esp or ah has no ports: write the addresses, {from} and {to}"
+        ));
+    }
+    if !request.flags.is_empty() {
+        return refuse("flags are of tcp and sctp".to_owned());
+    }
+    Ok((carrier, Some(portless), to))
+}
+
+/// An address as it stands before a port.
+fn shown(address: IpAddr) -> String {
+    if address.is_ipv4() { address.to_string() } else { format!("[{address}]") }
+}
+
 /// The bytes of a connection ID of QUIC.
-fn id(digits: &str, protocol: Protocol) -> Result<Vec<u8>, Refusal> {
+fn id(digits: &str, protocol: Option<Protocol>) -> Result<Vec<u8>, Refusal> {
     /// RFC 8999 5.1.
     const MOST_LEN: usize = 255;
-    if protocol != Protocol::Udp {
-        let other = meant(protocol);
-        let what = format!("a connection ID of QUIC is of udp, and the packet would be of {other}");
+    if protocol != Some(Protocol::Udp) {
+        let what = "a connection ID of QUIC is of udp, and the packet would be of another protocol";
         return Err(Refusal::new(Code::Invalid, what));
     }
     let bytes = bytes(digits).filter(|bytes| bytes.len() <= MOST_LEN);

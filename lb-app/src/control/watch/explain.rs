@@ -7,7 +7,9 @@ use crate::{
 };
 use lb_core::{
     decide::Origin,
-    explanation::{Explanation, Outcome, Stage, Step, imagined as imagined_frame},
+    explanation::{
+        Explanation, Outcome, Portless, Stage, Step, imagined as imagined_frame, imagined_portless,
+    },
     family::{V4, V6},
     flow::key::Ends,
     ids::InterfaceId,
@@ -27,6 +29,8 @@ use lb_core::{
 #[derive(Clone, Debug)]
 pub(crate) struct Imagined {
     pub(crate) ends: Ends,
+    /// It is of a protocol without ports: of `ends` only the addresses count.
+    pub(crate) portless: Option<Portless>,
     /// Of TCP. Without it: an acknowledgement if there is such a connection, else a SYN.
     pub(crate) flags: Option<u8>,
     /// The connection ID of QUIC that a datagram has. It is empty if there is none.
@@ -43,7 +47,8 @@ impl Running {
         let on = imagined.on.unwrap_or_else(|| likely(&snapshot, imagined));
         let InterfacePlan { port, mac, tags, .. } = snapshot.interfaces[on];
         let mut first = None;
-        for worker in &self.workers {
+        // What has no ports goes with a connection of others, which its owner finds.
+        for worker in self.workers.iter().filter(|_| imagined.portless.is_none()) {
             if worker.connection(imagined.ends)?.is_some() {
                 first = Some(worker.id);
                 break;
@@ -51,10 +56,11 @@ impl Running {
         }
         let flags = imagined.flags.unwrap_or(if first.is_some() { tcp::ACK } else { tcp::SYN });
         let payload = imagined.quic_id.as_deref().map(quic::short).unwrap_or_default();
-        let Some(mut frame) = frame(mac, &imagined.ends, flags, &payload) else { return Ok(Vec::new()) };
+        let Some(mut frame) = frame(mac, imagined, flags, &payload) else { return Ok(Vec::new()) };
         frame.splice(ethernet::ADDRESSES_LEN..ethernet::ADDRESSES_LEN, tags.as_bytes().iter().copied());
         let packet = MemoryPacket::new(port, &frame);
-        let (worker, why) = self.arrival(port, &imagined.ends, first.map(|id| usize::from(id.0)));
+        let ends = imagined.portless.is_none().then_some(&imagined.ends);
+        let (worker, why) = self.arrival(port, ends, first.map(|id| usize::from(id.0)));
         let mut told = vec![self.ask_to_explain(worker, &packet, Origin::Port)?];
         if let Some(text) = why {
             // Behind what arrives, and on which port.
@@ -67,18 +73,19 @@ impl Running {
     }
 
     /// The worker that a packet arrives at, and why it is that one. Where that is unknown, it is the one that has the
-    /// packet's
-    /// connection, if there is one.
-    fn arrival(&self, port: PortId, ends: &Ends, knows_it: Option<usize>) -> (usize, Option<String>) {
+    /// packet's connection, if there is one. Which queue a packet without ports comes to is nowhere said.
+    fn arrival(&self, port: PortId, ends: Option<&Ends>, knows_it: Option<usize>) -> (usize, Option<String>) {
         let ports = self.ports();
         let Some(port) = ports.get(usize::from(port.0)).filter(|_| self.workers.len() > 1) else {
             return (0, None);
         };
         let spread = port.spread();
         let why = format!("{spread}, because {}", port.spread_reason());
-        let queue = match spread {
-            dpdk::Spread::ByClient | dpdk::Spread::ByFlow => port.hashing().queue_of(ends).map(usize::from),
-            dpdk::Spread::Single | dpdk::Spread::Unknown => None,
+        let queue = match (spread, ends) {
+            (dpdk::Spread::ByClient | dpdk::Spread::ByFlow, Some(ends)) => {
+                port.hashing().queue_of(ends).map(usize::from)
+            }
+            (dpdk::Spread::Single | dpdk::Spread::Unknown, _) | (_, None) => None,
         };
         match (queue.filter(|&queue| queue < self.workers.len()), knows_it) {
             // A worker polls the queue of its own number.
@@ -109,7 +116,12 @@ impl Running {
 }
 
 /// The packet's frame. None if its ends are of two families.
-fn frame(mac: Mac, ends: &Ends, flags: u8, payload: &[u8]) -> Option<Vec<u8>> {
+fn frame(mac: Mac, imagined: &Imagined, flags: u8, payload: &[u8]) -> Option<Vec<u8>> {
+    let ends = &imagined.ends;
+    if let Some(packet) = imagined.portless {
+        let v4 = ends.key::<V4>().map(|key| imagined_portless(mac, &key, packet));
+        return v4.or_else(|| ends.key::<V6>().map(|key| imagined_portless(mac, &key, packet)));
+    }
     let v4 = ends.key::<V4>().map(|key| imagined_frame(mac, &key, flags, payload));
     v4.or_else(|| ends.key::<V6>().map(|key| imagined_frame(mac, &key, flags, payload)))
 }

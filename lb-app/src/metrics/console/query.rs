@@ -1,8 +1,8 @@
 //! What an address asks for: a subject and its parameters become a request that reads.
 
 use lb_ctl::protocol::{
-    Code, Cursor, Protocol, Refusal, Request, director, events,
-    explain::{self, Flag},
+    Code, Cursor, Refusal, Request, director, events,
+    explain::{self, Flag, Packet},
     forward, health,
     keys::Target,
     overview, ports, services, workers,
@@ -80,9 +80,9 @@ impl Query {
 
     fn explain(&self) -> Result<Request, Refusal> {
         let protocol = match self.text("protocol").as_deref() {
-            Some("tcp") => Protocol::Tcp,
-            Some("udp") => Protocol::Udp,
-            Some("sctp") => Protocol::Sctp,
+            Some("tcp") => Packet::Tcp,
+            Some("udp") => Packet::Udp,
+            Some("sctp") => Packet::Sctp,
             _ => return Err(bad("protocol: use tcp, udp or sctp")),
         };
         let required = |name: &str| bad(format!("{name}: write address and port, as in 192.0.2.10:40000"));
@@ -102,6 +102,7 @@ impl Query {
             flags: flags.collect::<Result<_, _>>()?,
             port: self.text("port").filter(|port| !port.is_empty()),
             quic_id: None,
+            call: None,
         }))
     }
 
