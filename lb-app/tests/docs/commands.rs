@@ -37,6 +37,7 @@ const PROGRAMS: &[(&str, How)] = &[
     ("target/release/instructions", How::Perf),
     ("perf/ab", How::Script),
     ("perf/scrape", How::Script),
+    ("tests/stories.sh", How::Script),
     ("valgrind", How::Not("takes minutes; make bench-instructions runs it")),
     ("apt", How::Not("installs a package; make test-deb does, in a chroot")),
     ("editor", How::Not("is interactive")),
