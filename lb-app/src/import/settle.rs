@@ -4,6 +4,7 @@
 use super::draft::{Draft, Missing, Place, Server, Service, refused};
 use crate::config::health::{Check, Pool};
 use lb_core::{
+    conn::state::State,
     sched::threshold::Thresholds,
     service::{
         key::ServiceKey,
@@ -12,6 +13,7 @@ use lb_core::{
         reach::PortRange,
         stays::{self, StaysMistake},
     },
+    time::Duration,
 };
 use std::{
     collections::HashSet,
@@ -20,6 +22,10 @@ use std::{
 
 /// The port that IPVS takes for FTP's (`FTPPORT`, include/net/ip_vs.h).
 const FTP: u16 = 21;
+
+/// For how long a question of UDP waits for its answer where connections are kept instead of one-packet scheduling. A
+/// resolver asks from ever new ports, so whatever is kept for minutes fills the table.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 impl Draft {
     /// Makes it one that can be a configuration.
@@ -128,10 +134,10 @@ impl Service {
         let key = self.plan.key();
         if self.plan.one_packet && self.plan.method.sees_replies() {
             let what = format!("one-packet scheduling of {key} under {}", self.plan.method);
-            let nearest =
-                "connections are kept, by which replies are translated; a short `timeouts.udp` comes close";
+            let nearest = "connections are kept, by which replies are translated, but not for longer than an answer takes";
             miss(missing, &self.place, what, nearest);
             self.plan.one_packet = false;
+            self.plan.timeouts.set(State::Udp, ANSWER_WITHIN);
         }
         if stays::mistake(&self.plan) == Some(StaysMistake::Calls) {
             let what = format!("persistence engine sip of {key}, which has no datagrams");

@@ -153,6 +153,10 @@ fn write_service(text: &mut String, service: &Service) {
     text.push_str("[[services]]\n");
     let default = ServicePlan { timeouts: plan.timeouts, ..ServicePlan::new("", plan.key(), plan.method) };
     write_options(text, "", ServicePlan::OPTIONS, &default, plan);
+    if plan.timeouts != Timeouts::default() {
+        text.push_str("\n  [services.timeouts]\n");
+        write_options(text, "  ", TIMEOUTS, &Timeouts::default(), &plan.timeouts);
+    }
     if let Some(check) = check {
         text.push_str("\n  [services.check]\n");
         write_check(text, "  ", check);
