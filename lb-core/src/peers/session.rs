@@ -131,6 +131,8 @@ struct Tells {
     /// The last change when the telling began: what had ended by then is not told.
     began_at: u64,
     began: Option<Instant>,
+    /// It has missed the end of some, which is forgotten here: only another telling ends them there.
+    has_missed: bool,
     sent: u64,
     acknowledged: u64,
     moved_on: Instant,
@@ -190,6 +192,7 @@ impl Session {
                 telling: 0,
                 began_at: 0,
                 began: None,
+                has_missed: false,
                 sent: 0,
                 acknowledged: 0,
                 moved_on: now,
@@ -330,7 +333,7 @@ impl Session {
         self.counts.tellings += 1;
         let tells = &mut self.tells;
         tells.telling = tells.telling.wrapping_add(1).max(1);
-        (tells.began_at, tells.began) = (own.latest(), Some(now));
+        (tells.began_at, tells.began, tells.has_missed) = (own.latest(), Some(now), false);
         (tells.sent, tells.acknowledged, tells.moved_on) = (0, 0, now);
     }
 
@@ -507,9 +510,10 @@ impl Session {
     /// Sends changes, as many as may be.
     fn tell(&mut self, now: Instant, shared: &Shared, out: &mut impl FnMut(SocketAddr, &[u8])) {
         let own = &shared.own;
-        let tells = &self.tells;
-        let is_lost = own.horizon() > tells.acknowledged.max(tells.began_at);
-        if is_lost && tells.began.is_none_or(|began| now.since(began) >= TELL_ANEW_EVERY) {
+        let tells = &mut self.tells;
+        // Until then it is told what follows, and acknowledges that, which does not mean that it has missed nothing.
+        tells.has_missed |= own.horizon() > tells.acknowledged.max(tells.began_at);
+        if tells.has_missed && tells.began.is_none_or(|began| now.since(began) >= TELL_ANEW_EVERY) {
             self.tell_anew(now, own);
         }
         let tells = &self.tells;

@@ -6,7 +6,7 @@ use crate::{
         plan::*,
         world::World,
     },
-    protocol::Net,
+    net::Net,
 };
 use lb_core::{
     family::V4,
@@ -74,7 +74,7 @@ fn clients_are_told_when_they_are_new_move_or_stay_longer_and_all_to_who_joins()
     // One that joins, and one that is remembered no more.
     net.nodes[0].clients.pop();
     net.quiet(2_000);
-    net.restart(1, crate::protocol::KEY);
+    net.restart(1, crate::net::KEY);
     net.quiet(5_000);
     assert_eq!(told(&net, 1).len(), 299);
     assert_eq!(net.nodes[0].machine.own().clients(), (299, 0));
@@ -86,7 +86,7 @@ fn clients_come_over_a_bad_network_and_beside_connections() {
     let mut net = Net::new(2, 1_000, 5);
     (net.lost, net.repeated, net.delay) = (40, 20, 300);
     net.nodes[0].clients = (1..=500).map(client).collect();
-    net.nodes[0].own = (0..500).map(|number| (number, crate::protocol::exception(number, 1))).collect();
+    net.nodes[0].own = (0..500).map(|number| (number, crate::net::exception(number, 1))).collect();
     net.quiet(60_000);
     (net.lost, net.delay) = (0, 5);
     net.quiet(5_000);

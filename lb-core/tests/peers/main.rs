@@ -4,6 +4,7 @@ mod clients;
 #[path = "../common/mod.rs"]
 mod common;
 mod ipvs;
+mod net;
 mod protocol;
 mod recorded;
 mod taking_over;

@@ -1,6 +1,6 @@
 //! What was recorded of directors that spoke, and is repeated as fast as the network carries it.
 
-use crate::protocol::{KEY, Net, exception};
+use crate::net::{KEY, Net, exception};
 
 /// Whoever repeats it does not decide who is asked which run it is, nor whose question is answered.
 #[test]
