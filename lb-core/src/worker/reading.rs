@@ -15,7 +15,7 @@ use crate::{
         edit::{self, Effect},
     },
     ids::{ConnectionId, NeighbourId},
-    module::{expected::Times, kind::ModuleKind, talk::Talk, talks::Talks},
+    module::{expected::Times, kind::ModuleKind, talks::Talks},
     packet::{Io, Packet},
     time::Instant,
     wire::{headers::Headers, protocol::Protocol},
@@ -116,13 +116,13 @@ impl<P: Packet> Worker<P> {
         moved: Option<Moved>,
     ) {
         let connection = F::connections(&self.known).get(id);
-        let begun = || moved.map_or(Talk::new(module), |moved| Talk::moved(module, moved));
         let awaited = Known::awaits(connection, module, moved).map(Reading::Awaits);
         let reading = match (awaited, connection.protocol) {
             (Some(awaited), _) => Some(awaited),
             (None, Protocol::Udp) => Some(Reading::Kept(Talks::of_datagrams(module))),
             (None, Protocol::Tcp | Protocol::Sctp | Protocol::Icmp) => {
-                self.known.talks.add(begun()).map(Reading::Kept)
+                let talk = self.known.talk(Of::Opened(module, moved));
+                self.known.talks.add(talk).map(Reading::Kept)
             }
         };
         match reading {
