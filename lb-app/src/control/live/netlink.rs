@@ -3,8 +3,8 @@
 use ipnet::IpNet;
 use lb_core::service::plan::Mac;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkBuffer,
+    NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::{
     AddressFamily as Family, RouteNetlinkMessage,
@@ -27,8 +27,6 @@ use std::{
 
 /// Bytes of one reading: the kernel fills at most 32 KiB of a dump at a time.
 const BUFFER: usize = 64 << 10;
-/// Bytes of a message's header (`struct nlmsghdr`).
-const HEADER: usize = 16;
 /// Types from here on are the family's own (`NLMSG_MIN_TYPE`).
 const OF_FAMILY: u16 = 16;
 /// Times that something is asked for which changes while it is listed, at most.
@@ -240,19 +238,16 @@ impl Answers {
     /// nothing is taken: a kernel that knows more than this does not keep us from the rest.
     fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !self.are_all && !bytes.is_empty() {
-            let wrong = |why| io::Error::new(io::ErrorKind::InvalidData, why);
-            let (length, kind, flags) = header(bytes).ok_or_else(|| wrong("no message of netlink"))?;
-            let (message, _) =
-                bytes.split_at_checked(length).ok_or_else(|| wrong("half a message of netlink"))?;
-            self.changed |= flags & NLM_F_DUMP_INTR != 0;
-            match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message).map(|it| it.payload) {
+            let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+            let header = NetlinkBuffer::new_checked(bytes).map_err(wrong)?;
+            let length = header.length() as usize;
+            self.changed |= header.flags() & NLM_F_DUMP_INTR != 0;
+            match NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes[..length]).map(|it| it.payload) {
                 Ok(NetlinkPayload::InnerMessage(answer)) => self.list.push(answer),
                 Ok(NetlinkPayload::Done(_)) => self.are_all = true,
                 Ok(NetlinkPayload::Error(error)) if error.code.is_none() => self.are_all = true,
                 Ok(NetlinkPayload::Error(error)) => return Err(error.to_io()),
-                Err(error) if kind < OF_FAMILY => {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-                }
+                Err(error) if header.message_type() < OF_FAMILY => return Err(wrong(error)),
                 Ok(_) | Err(_) => {}
             }
             // Each begins at a multiple of four bytes.
@@ -260,13 +255,6 @@ impl Answers {
         }
         Ok(())
     }
-}
-
-/// A message's length, type and flags.
-fn header(bytes: &[u8]) -> Option<(usize, u16, u16)> {
-    let &[a, b, c, d, e, f, g, h] = bytes.first_chunk()?;
-    let length = u32::from_ne_bytes([a, b, c, d]) as usize;
-    (length >= HEADER).then(|| (length, u16::from_ne_bytes([e, f]), u16::from_ne_bytes([g, h])))
 }
 
 #[cfg(test)]
@@ -286,6 +274,9 @@ mod tests {
         let missing = set_address(u32::MAX, net, true).expect_err("there is no such interface");
         assert!(missing.raw_os_error().is_some(), "{missing}");
     }
+
+    /// Bytes of a message's header (`struct nlmsghdr`).
+    const HEADER: usize = 16;
 
     /// Messages as the kernel writes them: type, flags, and what follows.
     fn messages(all: &[(u16, u16, &[u8])]) -> Vec<u8> {
